@@ -1,0 +1,118 @@
+/**
+ * The configuration as the rest of the product sees it: validated, expanded, secrets resolved, units turned into numbers,
+ * frozen. Plain data (no class instances), so that it can be posted to the worker thread as it is.
+ */
+
+export const PHASES = ['passthrough', 'mirror', 'shadow', 'read-target', 'switched', 'done'] as const
+export type Phase = (typeof PHASES)[number]
+
+export type Endpoint = { readonly kind: 'tcp'; readonly host: string; readonly port: number } | { readonly kind: 'unix'; readonly path: string }
+
+/** PEM files by path; read where they are used, so that a renewed certificate is found. */
+export interface TlsConfig {
+  readonly caFile: string | null
+  readonly certFile: string | null
+  readonly keyFile: string | null
+  /** SNI and the name the peer's certificate must carry; null: the host of the URL. */
+  readonly serverName: string | null
+  /** false: any certificate is accepted (`tls: { verify: false }`), a warning is logged. */
+  readonly verify: boolean
+}
+
+export interface ListenConfig {
+  /** As written, without credentials. */
+  readonly url: string
+  readonly endpoint: Endpoint
+  readonly tls: TlsConfig | null
+}
+
+export interface AdminConfig {
+  readonly url: string
+  readonly host: string
+  readonly port: number
+  readonly token: string | null
+}
+
+export interface StoreConfig {
+  readonly name: string
+  /** As written, without credentials. */
+  readonly url: string
+  readonly kind: 'single' | 'managed' | 'sentinel' | 'cluster'
+  /** One for `single`, the seeds for `sentinel` and `cluster`, empty for `managed` (filled in when the child runs). */
+  readonly endpoints: readonly Endpoint[]
+  /** The sentinel's name of the primary; null for other kinds. */
+  readonly sentinelName: string | null
+  readonly tls: TlsConfig | null
+  readonly username: string | null
+  readonly password: string | null
+  /** The database that a client's database 0 stands for. */
+  readonly database: number
+  /** A command that got no reply in this time is answered with an error (its place in the queue is kept). */
+  readonly timeoutMs: number
+  readonly connectTimeoutMs: number
+  /** `managed:` only: where the child keeps its data; null: in memory only. */
+  readonly dataDir: string | null
+}
+
+export interface EndConfig {
+  readonly store: string
+  /** Application's key pattern -> this end's key pattern. A pattern of the route that is not named keeps its names. */
+  readonly keys: Readonly<Record<string, string>>
+  readonly channels: Readonly<Record<string, string>>
+}
+
+export interface MirrorConfig {
+  readonly mode: 'async' | 'sync'
+  readonly backlogBytes: number
+  /** `sync` only: how long a client's reply waits for the shadow. */
+  readonly timeoutMs: number
+  readonly onShadowError: 'ignore' | 'fail'
+}
+
+export interface CompareConfig {
+  /** Share of keys, 0..1. */
+  readonly sample: number
+  readonly ttlToleranceMs: number
+  /** JSONPath-like paths (`$.updatedAt`) dropped from JSON values before comparing. */
+  readonly ignoreJson: readonly string[]
+  /** Key patterns that are always / never sampled. */
+  readonly always: readonly string[]
+  readonly never: readonly string[]
+  readonly reveal: 'masked' | 'values'
+  readonly repair: boolean
+}
+
+export interface RouteConfig {
+  readonly name: string
+  readonly keys: readonly string[]
+  readonly source: EndConfig
+  readonly target: EndConfig | null
+  readonly phase: Phase
+  readonly mirror: MirrorConfig
+  readonly compare: CompareConfig
+  /** `read-target`: how long the target may take before the source answers. */
+  readonly readTimeoutMs: number
+}
+
+export interface ClientsConfig {
+  readonly maxClients: number
+  /** A client that does not read its replies is disconnected beyond this many bytes. */
+  readonly outputBufferBytes: number
+}
+
+export interface CutoverConfig {
+  /** How long the commands of a route may be held by a switch before it is called off. */
+  readonly holdTimeoutMs: number
+}
+
+export interface Config {
+  readonly listen: readonly ListenConfig[]
+  /** null: no admin server (`admin: off`). */
+  readonly admin: AdminConfig | null
+  readonly stateDir: string
+  readonly stores: Readonly<Record<string, StoreConfig>>
+  readonly routes: readonly RouteConfig[]
+  readonly clients: ClientsConfig
+  readonly cutover: CutoverConfig
+  readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly format: 'json' | 'pretty' }
+}
