@@ -1,0 +1,33 @@
+/** Something with bytes to write once the current turn of the event loop has read all that was ready. */
+export interface Flushable {
+  flush(): void
+}
+
+/**
+ * Collects what became ready in one turn of the event loop, and flushes it in the loop's check phase, after every socket that had bytes has been
+ * read: so a hundred commands of a hundred clients leave for a store in one `write`. One immediate a turn, no timer, no promise; the
+ * saving is what `benchmark/` shows as requests/s at 50 clients.
+ */
+export class Turn {
+  #ready: Flushable[] = []
+  #spare: Flushable[] = []
+  #scheduled = false
+  readonly #run = (): void => this.flush()
+
+  /** The caller makes sure that it is in the list at most once (its own flag, cleared in `flush`). */
+  add(item: Flushable): void {
+    this.#ready.push(item)
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(this.#run)
+  }
+
+  flush(): void {
+    this.#scheduled = false
+    const ready = this.#ready
+    this.#ready = this.#spare
+    for (let i = 0; i < ready.length; i++) ready[i]!.flush()
+    ready.length = 0
+    this.#spare = ready
+  }
+}

@@ -1,0 +1,150 @@
+import { UnderstudyError } from '../base/errors.ts'
+import {
+  ASTERISK,
+  COLON,
+  COMMA,
+  CR,
+  DOLLAR,
+  EQUALS,
+  EXCLAMATION,
+  GREATER,
+  HASH,
+  LF,
+  MINUS,
+  NINE,
+  OPEN_PAREN,
+  PERCENT,
+  PIPE,
+  PLUS,
+  TILDE,
+  UNDERSCORE,
+  ZERO,
+} from './bytes.ts'
+
+/**
+ * Finds where one whole reply ends, in RESP2 and RESP3, without decoding it.
+ *
+ *   line      = ("+" | "-" | ":" | "_" | "," | "#" | "(") text CRLF
+ *   bulk      = ("$" | "=" | "!") length CRLF length*byte CRLF          length -1: null
+ *   aggregate = ("*" | "~" | ">") count CRLF count*reply | "%" count CRLF 2*count*reply
+ *   reply     = line | bulk | aggregate | "|" count CRLF 2*count*reply reply
+ *
+ * Nesting needs no stack: `#pending` counts the replies that are still owed. One reply is owed at first; a scalar pays one, an
+ * aggregate of n pays one and owes n. Resumable: `#offset` (from the reply's first byte) and `#pending` are the whole state, so
+ * bytes may come in any pieces, the caller may move them, and a byte is looked at once. A bulk is skipped by its length even before
+ * it has arrived.
+ */
+export class ReplyFramer {
+  #offset = 0
+  #pending = 1
+
+  /**
+   * `start`: the reply's first byte. Returns the index after its last byte, or -1 when it is not whole before `to`; call again with
+   * more bytes. Throws `PROTOCOL` for bytes that are not RESP: the stream can then not be trusted any more.
+   */
+  frame(buf: Buffer, start: number, to: number): number {
+    let at = start + this.#offset
+    let pending = this.#pending
+    while (pending > 0) {
+      if (at >= to) return this.#suspend(at - start, pending)
+      const type = buf[at]!
+      let lineEnd = at + 1
+      while (lineEnd < to && buf[lineEnd] !== CR) lineEnd++
+      if (lineEnd + 1 >= to) return this.#suspendLine(buf, at, start, to, pending)
+      if (buf[lineEnd + 1] !== LF) throw notResp(type)
+      const next = lineEnd + 2
+      switch (type) {
+        case PLUS:
+        case MINUS:
+        case COLON:
+        case UNDERSCORE:
+        case COMMA:
+        case HASH:
+        case OPEN_PAREN:
+          pending--
+          at = next
+          break
+        case DOLLAR:
+        case EQUALS:
+        case EXCLAMATION: {
+          const length = count(buf, at + 1, lineEnd, type)
+          pending--
+          at = length < 0 ? next : next + length + 2
+          break
+        }
+        case ASTERISK:
+        case TILDE:
+        case GREATER: {
+          const n = count(buf, at + 1, lineEnd, type)
+          pending += n < 0 ? -1 : n - 1
+          at = next
+          break
+        }
+        case PERCENT:
+        case PIPE: {
+          const n = count(buf, at + 1, lineEnd, type)
+          if (n < 0) throw notResp(type)
+          pending += type === PERCENT ? 2 * n - 1 : 2 * n
+          at = next
+          break
+        }
+        default:
+          throw notResp(type)
+      }
+    }
+    if (at > to) return this.#suspend(at - start, 0)
+    this.#offset = 0
+    this.#pending = 1
+    return at
+  }
+
+  /** Bytes that the reply needs at least, as far as is known yet. */
+  get bytesNeeded(): number {
+    return this.#offset
+  }
+
+  /** Forgets a reply under way: for a new connection. */
+  reset(): void {
+    this.#offset = 0
+    this.#pending = 1
+  }
+
+  #suspend(offset: number, pending: number): -1 {
+    this.#offset = offset
+    this.#pending = pending
+    return -1
+  }
+
+  /**
+   * A line without its end. It is looked at again from its type byte; that stays linear because a header is short, and a simple
+   * string or an error longer than the limit is refused.
+   */
+  #suspendLine(buf: Buffer, at: number, start: number, to: number, pending: number): -1 {
+    if (to - at > MAX_LINE_BYTES) throw notResp(buf[at]!)
+    return this.#suspend(at - start, pending)
+  }
+}
+
+const MAX_LINE_BYTES = 64 * 1024
+
+function count(buf: Buffer, from: number, to: number, type: number): number {
+  let at = from
+  const negative = buf[at] === MINUS
+  if (negative) at++
+  if (at === to || to - at > 15) throw notResp(type)
+  let n = 0
+  for (; at < to; at++) {
+    const c = buf[at]!
+    if (c < ZERO || c > NINE) throw notResp(type)
+    n = n * 10 + (c - ZERO)
+  }
+  if (negative) {
+    if (n !== 1) throw notResp(type)
+    return -1
+  }
+  return n
+}
+
+function notResp(type: number): UnderstudyError {
+  return new UnderstudyError('PROTOCOL', `the store sent bytes that are not RESP (in a frame of type 0x${type.toString(16)})`)
+}

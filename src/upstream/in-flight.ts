@@ -1,0 +1,116 @@
+import type { CommandSpec } from '../command/spec.ts'
+import type { Chunk } from './chunk.ts'
+
+/** Why a command will never get a reply from its store. */
+export interface Loss {
+  /** False: no byte of it left for the store, so it was certainly not executed. */
+  readonly mayHaveRun: boolean
+  /** Text for the client, with its code, without the leading `-`. */
+  readonly text: string
+}
+
+/** Who is told what became of a command. Exactly one of the two is called last for each, whatever fails. */
+export interface ReplyOwner {
+  /** One reply's bytes: a view, valid during the call. Called `replies` times for a command that was announced with several. */
+  settle(command: InFlight, buf: Buffer, start: number, end: number): void
+  lost(command: InFlight, loss: Loss): void
+  /** No reply in time. The command keeps its place: `settle` or `lost` still follows. */
+  timedOut(command: InFlight): void
+}
+
+/**
+ * One command on its way: a slot of the ring, reused for ever, so that a command allocates nothing. `route` and `extra` belong to the
+ * owner: the pipeline does not look at them.
+ */
+export class InFlight {
+  owner: ReplyOwner | null = null
+  /** The owner's number of it (a session's reply order). */
+  seq = 0
+  /** The owner's marks. */
+  flags = 0
+  keyHash = 0
+  spec: CommandSpec | null = null
+  route: unknown = null
+  extra: unknown = null
+  /** The application's bytes, when they are not the ones that were sent (keys renamed for this store). */
+  original: Buffer | null = null
+  /** The bytes as sent, kept until the reply: `chunk.buf[start .. end)`. */
+  chunk: Chunk | null = null
+  start = 0
+  end = 0
+  /** Replies still owed. */
+  replies = 1
+  /** Coarse clock. */
+  queuedAtMs = 0
+  timedOut = false
+  /** Cumulative bytes of the pipeline before this command: below what has been written, it may have been executed. */
+  position = 0
+
+  clear(): void {
+    this.owner = null
+    this.spec = null
+    this.route = null
+    this.extra = null
+    this.original = null
+    this.chunk = null
+    this.timedOut = false
+    this.flags = 0
+    this.replies = 1
+  }
+}
+
+/**
+ * The FIFO of commands that wait for their replies: a ring of slots whose size is a power of two.
+ *
+ *   slots  [ . . a b c d . . ]     length = tail - head; slot of index i: i & mask
+ *               ^head   ^tail
+ *
+ * Replies come in the order of commands, so a reply always belongs to `head`: that is all there is to pairing.
+ */
+export class InFlightRing {
+  #slots: InFlight[] = []
+  #mask: number
+  #head = 0
+  #tail = 0
+
+  constructor(size = 16) {
+    this.#mask = size - 1
+    for (let i = 0; i < size; i++) this.#slots.push(new InFlight())
+  }
+
+  get length(): number {
+    return this.#tail - this.#head
+  }
+
+  /** Appends a cleared slot, for the caller to fill. */
+  push(): InFlight {
+    if (this.#tail - this.#head === this.#slots.length) this.#grow()
+    return this.#slots[this.#tail++ & this.#mask]!
+  }
+
+  /** The oldest; undefined when empty. */
+  peek(): InFlight | undefined {
+    return this.#tail === this.#head ? undefined : this.#slots[this.#head & this.#mask]
+  }
+
+  /** The one that is `offset` behind the oldest. */
+  at(offset: number): InFlight {
+    return this.#slots[(this.#head + offset) & this.#mask]!
+  }
+
+  pop(): void {
+    this.#slots[this.#head++ & this.#mask]!.clear()
+  }
+
+  #grow(): void {
+    const old = this.#slots
+    const slots: InFlight[] = []
+    for (let i = this.#head; i < this.#tail; i++) slots.push(old[i & this.#mask]!)
+    const length = slots.length
+    for (let i = 0; i < length; i++) slots.push(new InFlight())
+    this.#slots = slots
+    this.#mask = slots.length - 1
+    this.#head = 0
+    this.#tail = length
+  }
+}
