@@ -1,0 +1,88 @@
+/**
+ * The layers of src/, highest first. An import goes to a lower line only; folders on one line do not import each other.
+ * Types count as imports. `main.ts`, `app.ts` and `worker.ts` put the parts together and may import anything; `main`
+ * hands over to a subcommand and a subcommand starts the app, so the entry points and `cli/` may know each other, and
+ * nothing below `cli/` knows any of them.
+ */
+const LAYERS = [
+  ['cli'],
+  ['admin', 'dashboard'],
+  ['cutover'],
+  ['jobs'],
+  ['proxy'],
+  ['mirror', 'compare'],
+  ['routing', 'upstream'],
+  ['command', 'config'],
+  ['resp', 'state', 'observability'],
+  ['base'],
+]
+const ROOTS = '^src/(main|app|worker)\\.ts$'
+
+const folder = (names) => `^src/(${names.join('|')})/`
+
+const layerRules = LAYERS.flatMap((names, level) =>
+  names.map((name) => ({
+    name: `layer-${name}`,
+    comment: `${name} may import only what is below it: ${
+      LAYERS.slice(level + 1)
+        .flat()
+        .join(', ') || 'nothing'
+    }.`,
+    severity: 'error',
+    from: { path: folder([name]) },
+    to: {
+      path: '^src/',
+      pathNot: [folder([name, ...LAYERS.slice(level + 1).flat()]), ...(name === 'cli' ? [ROOTS] : [])],
+    },
+  })),
+)
+
+module.exports = {
+  forbidden: [
+    ...layerRules,
+    {
+      name: 'no-unlayered-folder',
+      comment: 'A new folder, or file beside the entry points, needs a place in the list of layers.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: [folder(LAYERS.flat()), ROOTS] },
+      to: {},
+    },
+    {
+      name: 'no-unlayered-import',
+      severity: 'error',
+      from: {},
+      to: { path: '^src/', pathNot: [folder(LAYERS.flat()), ROOTS] },
+    },
+    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'not-to-unresolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
+    {
+      name: 'product-without-tests',
+      comment: 'What ships does not import what does not.',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^(test|benchmark|scripts)/' },
+    },
+    {
+      name: 'product-without-dev-dependencies',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['npm', 'type-only'] },
+    },
+    {
+      name: 'no-undeclared-package',
+      severity: 'error',
+      from: {},
+      to: { dependencyTypes: ['npm-no-pkg', 'npm-unknown'] },
+    },
+  ],
+  options: {
+    parser: 'swc',
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules' },
+    enhancedResolveOptions: {
+      extensions: ['.ts', '.mjs', '.js', '.json'],
+      exportsFields: ['exports'],
+      conditionNames: ['node', 'import', 'types'],
+    },
+  },
+}

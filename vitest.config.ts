@@ -1,0 +1,15 @@
+import { defineConfig } from 'vitest/config'
+
+/** Tests run against real servers and real child processes: few at a time, each with room to start them. */
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    environment: 'node',
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    teardownTimeout: 10_000,
+    passWithNoTests: false,
+  },
+})
