@@ -1,0 +1,121 @@
+import { type DestinationStream, type Logger, pino } from 'pino'
+import { type LogFields, safeFields, safeText } from './log-fields.ts'
+import { prettyDestination } from './log-pretty.ts'
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+/** A line as plain data: the data path's thread posts it, the main thread writes it. */
+export interface LogLine {
+  readonly level: LogLevel
+  /** A constant text; what varies goes into fields. */
+  readonly msg: string
+  readonly fields: LogFields
+}
+
+export interface Log {
+  debug(msg: string, fields?: LogFields): void
+  info(msg: string, fields?: LogFields): void
+  warn(msg: string, fields?: LogFields): void
+  error(msg: string, fields?: LogFields): void
+  write(line: LogLine): void
+}
+
+export interface LogOptions {
+  readonly level: LogLevel
+  readonly format: 'json' | 'pretty'
+  /** Where lines go; standard output if not given. */
+  readonly destination?: DestinationStream
+}
+
+/** Lines that wait for a slow reader of standard output; beyond this they are dropped, the process is never held up. */
+const MAX_WAITING_BYTES = 1024 * 1024
+
+/** A secret shorter than this would make every text unreadable, and protects nothing. */
+const MIN_SECRET_LENGTH = 4
+
+/**
+ * The process's log: one line a state change. Only the fields of `LogFields` are written, and texts lose URL credentials,
+ * control characters, and every secret that `hide` was told.
+ */
+export class ProcessLog implements Log {
+  readonly #pino: Logger
+  readonly #flush: () => void
+  #secrets: readonly string[] = []
+
+  constructor({ level, format, destination }: LogOptions) {
+    const output = destination ?? pino.destination({ dest: 1, sync: false, maxLength: MAX_WAITING_BYTES })
+    this.#flush = () => {
+      if ('flushSync' in output && typeof output.flushSync === 'function') output.flushSync()
+    }
+    this.#pino = pino(
+      {
+        level,
+        base: null,
+        timestamp: pino.stdTimeFunctions.isoTime,
+        formatters: { level: (label) => ({ level: label }) },
+      },
+      format === 'pretty' ? prettyDestination(output) : output,
+    )
+  }
+
+  debug(msg: string, fields: LogFields = {}): void {
+    this.write({ level: 'debug', msg, fields })
+  }
+
+  info(msg: string, fields: LogFields = {}): void {
+    this.write({ level: 'info', msg, fields })
+  }
+
+  warn(msg: string, fields: LogFields = {}): void {
+    this.write({ level: 'warn', msg, fields })
+  }
+
+  error(msg: string, fields: LogFields = {}): void {
+    this.write({ level: 'error', msg, fields })
+  }
+
+  write({ level, msg, fields }: LogLine): void {
+    if (!this.#pino.isLevelEnabled(level)) return
+    const safe = (text: string) => safeText(text, this.#secrets)
+    this.#pino[level](safeFields(fields, safe), safe(msg))
+  }
+
+  /** Configured secrets (passwords, tokens) that must not appear even inside a text; replaces the earlier list. A secret inside a longer one is hidden with it. */
+  hide(secrets: readonly string[]): void {
+    this.#secrets = secrets.filter((secret) => secret.length >= MIN_SECRET_LENGTH).sort((a, b) => b.length - a.length)
+  }
+
+  set level(level: LogLevel) {
+    this.#pino.level = level
+  }
+
+  /** Writes what still waits; for the last moment before the process exits. */
+  flush(): void {
+    this.#flush()
+  }
+}
+
+/** A log for a worker thread: hands every line to `post`, which sends it to the thread that owns the ProcessLog. */
+export class RelayLog implements Log {
+  readonly write: (line: LogLine) => void
+
+  constructor(post: (line: LogLine) => void) {
+    this.write = post
+  }
+
+  debug(msg: string, fields: LogFields = {}): void {
+    this.write({ level: 'debug', msg, fields })
+  }
+
+  info(msg: string, fields: LogFields = {}): void {
+    this.write({ level: 'info', msg, fields })
+  }
+
+  warn(msg: string, fields: LogFields = {}): void {
+    this.write({ level: 'warn', msg, fields })
+  }
+
+  error(msg: string, fields: LogFields = {}): void {
+    this.write({ level: 'error', msg, fields })
+  }
+}

@@ -1,0 +1,215 @@
+import type { HistogramSnapshot } from './histogram.ts'
+import type { MetricsSnapshot, RouteMetrics } from './metrics-snapshot.ts'
+
+type Labels = Readonly<Record<string, string>>
+
+export interface NumberSample {
+  readonly labels: Labels
+  readonly value: number
+}
+
+export interface HistogramSample {
+  readonly labels: Labels
+  readonly histogram: HistogramSnapshot
+}
+
+interface MetricText {
+  readonly name: string
+  /** One sentence; `docs/reference/metrics.md` and the `# HELP` line show it. */
+  readonly help: string
+  /** Label name -> what stands in it: the list of its values where that is closed, else a description. */
+  readonly labels: Readonly<Record<string, readonly string[] | string>>
+}
+
+export type MetricSpec =
+  | (MetricText & {
+      readonly kind: 'counter' | 'gauge'
+      readonly samples: (snapshot: MetricsSnapshot) => NumberSample[]
+    })
+  | (MetricText & {
+      readonly kind: 'histogram'
+      /** Upper bounds in seconds. */
+      readonly bounds: readonly number[]
+      readonly samples: (snapshot: MetricsSnapshot) => HistogramSample[]
+    })
+
+/** From 50 us, a fast store on the same machine, to 10 s, where every sensible timeout has passed. */
+export const COMMAND_DURATION_BOUNDS: readonly number[] = [
+  0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10,
+]
+
+/** A switch should hold writes for less than 50 ms; the bounds are dense around that. */
+export const CUTOVER_PAUSE_BOUNDS: readonly number[] = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+]
+
+const PHASE_VALUES = ['passthrough', 'mirror', 'shadow', 'read-target', 'switched', 'done']
+const ROUTE = "the route's name"
+
+/** Every metric of Understudy. What `/metrics` serves and what `docs/reference/metrics.md` says is made from this table. */
+export const METRICS: readonly MetricSpec[] = [
+  {
+    name: 'understudy_commands_total',
+    kind: 'counter',
+    help: 'Commands sent to a store, by the role it has for the route and by what became of them.',
+    labels: { route: ROUTE, role: ['primary', 'shadow'], outcome: ['ok', 'error', 'timeout', 'lost'] },
+    samples: (snapshot) =>
+      perRoute(snapshot, (route) =>
+        Object.entries(route.commands).flatMap(([role, outcomes]) =>
+          byLabel('outcome', outcomes).map(({ labels, value }) => ({ labels: { role, ...labels }, value })),
+        ),
+      ),
+  },
+  {
+    name: 'understudy_command_duration_seconds',
+    kind: 'histogram',
+    help: 'Round trip to the store as seen by the proxy, time in the pipeline included.',
+    labels: { route: ROUTE, role: ['primary', 'shadow'] },
+    bounds: COMMAND_DURATION_BOUNDS,
+    samples: (snapshot) =>
+      perRoute(snapshot, (route) =>
+        Object.entries(route.durations).map(([role, histogram]) => ({ labels: { role }, histogram })),
+      ),
+  },
+  {
+    name: 'understudy_mirror_lag_seconds',
+    kind: 'gauge',
+    help: 'Age of the oldest write not yet acknowledged by the shadow; 0 when none waits.',
+    labels: { route: ROUTE },
+    samples: (snapshot) => perRoute(snapshot, (route) => single(route.mirror.lagSeconds)),
+  },
+  {
+    name: 'understudy_mirror_backlog_bytes',
+    kind: 'gauge',
+    help: 'Bytes of writes waiting for the shadow.',
+    labels: { route: ROUTE },
+    samples: (snapshot) => perRoute(snapshot, (route) => single(route.mirror.backlogBytes)),
+  },
+  {
+    name: 'understudy_mirror_backlog_commands',
+    kind: 'gauge',
+    help: 'Commands waiting for the shadow.',
+    labels: { route: ROUTE },
+    samples: (snapshot) => perRoute(snapshot, (route) => single(route.mirror.backlogCommands)),
+  },
+  {
+    name: 'understudy_mirror_writes_total',
+    kind: 'counter',
+    help: 'Writes of the primary by what became of them on the shadow: applied, refused there, settled by state copy, or left dirty.',
+    labels: { route: ROUTE, outcome: ['applied', 'error', 'copied', 'dirty'] },
+    samples: (snapshot) => perRoute(snapshot, (route) => byLabel('outcome', route.mirror.writes)),
+  },
+  {
+    name: 'understudy_dirty_keys',
+    kind: 'gauge',
+    help: 'Keys known or feared to differ, waiting for repair.',
+    labels: { route: ROUTE },
+    samples: (snapshot) => perRoute(snapshot, (route) => single(route.dirtyKeys)),
+  },
+  {
+    name: 'understudy_compare_total',
+    kind: 'counter',
+    help: 'Sampled reads by the result of the comparison; a difference that was gone when checked again is transient.',
+    labels: { route: ROUTE, result: ['match', 'mismatch', 'transient', 'skipped'] },
+    samples: (snapshot) => perRoute(snapshot, (route) => byLabel('result', route.compare)),
+  },
+  {
+    name: 'understudy_mismatches_total',
+    kind: 'counter',
+    help: 'Confirmed differences between the stores.',
+    labels: {
+      route: ROUTE,
+      class: ['missing', 'extra', 'type', 'value', 'length', 'order', 'ttl', 'error'],
+      command: 'name of the command that was compared, upper case',
+    },
+    samples: (snapshot) =>
+      perRoute(snapshot, (route) =>
+        route.mismatches.map(({ class: differenceClass, command, count }) => ({
+          labels: { class: differenceClass, command },
+          value: count,
+        })),
+      ),
+  },
+  {
+    name: 'understudy_fallback_reads_total',
+    kind: 'counter',
+    help: 'Reads of a route in read-target that the source answered, by the reason.',
+    labels: { route: ROUTE, reason: ['miss', 'error', 'timeout'] },
+    samples: (snapshot) => perRoute(snapshot, (route) => byLabel('reason', route.fallbackReads)),
+  },
+  {
+    name: 'understudy_job_keys_total',
+    kind: 'counter',
+    help: 'Keys that a job has worked on.',
+    labels: { route: ROUTE, job: ['backfill', 'verify', 'repair', 'cleanup'], outcome: 'what became of the key' },
+    samples: (snapshot) =>
+      perRoute(snapshot, (route) =>
+        route.jobKeys.map(({ job, outcome, count }) => ({ labels: { job, outcome }, value: count })),
+      ),
+  },
+  {
+    name: 'understudy_phase',
+    kind: 'gauge',
+    help: '1 for the phase in force, 0 for the others.',
+    labels: { route: ROUTE, phase: PHASE_VALUES },
+    samples: (snapshot) =>
+      perRoute(snapshot, (route) =>
+        PHASE_VALUES.map((phase) => ({ labels: { phase }, value: route.phase === phase ? 1 : 0 })),
+      ),
+  },
+  {
+    name: 'understudy_cutover_pause_seconds',
+    kind: 'histogram',
+    help: 'How long the commands of a route were held by a switch.',
+    labels: { route: ROUTE },
+    bounds: CUTOVER_PAUSE_BOUNDS,
+    samples: (snapshot) => perRoute(snapshot, (route) => [{ labels: {}, histogram: route.cutoverPauses }]),
+  },
+  {
+    name: 'understudy_store_up',
+    kind: 'gauge',
+    help: '1 when the store answers the health probe, else 0.',
+    labels: { store: "the store's name" },
+    samples: (snapshot) =>
+      Object.entries(snapshot.stores).map(([store, { up }]) => ({ labels: { store }, value: up ? 1 : 0 })),
+  },
+  {
+    name: 'understudy_clients_connected',
+    kind: 'gauge',
+    help: 'Connections of applications.',
+    labels: {},
+    samples: (snapshot) => single(snapshot.clients.connected),
+  },
+  {
+    name: 'understudy_config_last_reload_successful',
+    kind: 'gauge',
+    help: '1 when the configuration file was last read without a problem; 0: the last good one is still in force.',
+    labels: {},
+    samples: (snapshot) => single(snapshot.config.lastReloadSuccessful ? 1 : 0),
+  },
+  {
+    name: 'understudy_config_epoch',
+    kind: 'gauge',
+    help: 'Grows by one with every configuration that comes into force.',
+    labels: {},
+    samples: (snapshot) => single(snapshot.config.epoch),
+  },
+]
+
+/** Samples of every route, each with the route's label in front. */
+function perRoute<Sample extends NumberSample | HistogramSample>(
+  snapshot: MetricsSnapshot,
+  samples: (route: RouteMetrics) => Sample[],
+): Sample[] {
+  return Object.entries(snapshot.routes).flatMap(([name, route]) =>
+    samples(route).map((sample) => ({ ...sample, labels: { route: name, ...sample.labels } })),
+  )
+}
+
+function byLabel(label: string, values: Readonly<Record<string, number>>): NumberSample[] {
+  return Object.entries(values).map(([name, value]) => ({ labels: { [label]: name }, value }))
+}
+
+function single(value: number): NumberSample[] {
+  return [{ labels: {}, value }]
+}

@@ -1,0 +1,41 @@
+import type { HistogramSnapshot } from './histogram.ts'
+
+export type Role = 'primary' | 'shadow'
+export type CommandOutcome = 'ok' | 'error' | 'timeout' | 'lost'
+export type MirrorOutcome = 'applied' | 'error' | 'copied' | 'dirty'
+export type CompareResult = 'match' | 'mismatch' | 'transient' | 'skipped'
+export type FallbackReason = 'miss' | 'error' | 'timeout'
+
+/**
+ * Every number behind `/metrics` at one moment, as plain data: the data path counts in plain numbers and posts them when
+ * somebody scrapes. Counters are totals since the process started and never go down.
+ */
+export interface MetricsSnapshot {
+  readonly routes: Readonly<Record<string, RouteMetrics>>
+  readonly stores: Readonly<Record<string, { readonly up: boolean }>>
+  readonly clients: { readonly connected: number }
+  readonly config: { readonly lastReloadSuccessful: boolean; readonly epoch: number }
+}
+
+export interface RouteMetrics {
+  /** The phase in force. */
+  readonly phase: string
+  readonly commands: Readonly<Record<Role, Readonly<Record<CommandOutcome, number>>>>
+  /** Store round trips; the bounds are COMMAND_DURATION_BOUNDS. */
+  readonly durations: Readonly<Record<Role, HistogramSnapshot>>
+  readonly mirror: {
+    /** Age of the oldest write not yet acknowledged by the shadow; 0: none waits. */
+    readonly lagSeconds: number
+    readonly backlogBytes: number
+    readonly backlogCommands: number
+    readonly writes: Readonly<Record<MirrorOutcome, number>>
+  }
+  readonly dirtyKeys: number
+  readonly compare: Readonly<Record<CompareResult, number>>
+  /** Confirmed ones; `command` is a name of the command table, never what a client made up. */
+  readonly mismatches: readonly { readonly class: string; readonly command: string; readonly count: number }[]
+  readonly fallbackReads: Readonly<Record<FallbackReason, number>>
+  readonly jobKeys: readonly { readonly job: string; readonly outcome: string; readonly count: number }[]
+  /** The bounds are CUTOVER_PAUSE_BOUNDS. */
+  readonly cutoverPauses: HistogramSnapshot
+}

@@ -1,0 +1,169 @@
+import { describe, expect, test } from 'vitest'
+import { PHASES } from '../../src/config/config.ts'
+import { Histogram } from '../../src/observability/histogram.ts'
+import { Metrics } from '../../src/observability/metrics.ts'
+import { COMMAND_DURATION_BOUNDS, CUTOVER_PAUSE_BOUNDS, METRICS } from '../../src/observability/metrics-catalogue.ts'
+import type { MetricsSnapshot } from '../../src/observability/metrics-snapshot.ts'
+import { type Exposition, parseExposition } from './exposition.ts'
+
+function histogramOf(bounds: readonly number[], values: number[]) {
+  const histogram = new Histogram(bounds)
+  for (const value of values) histogram.record(value)
+  return histogram.snapshot()
+}
+
+function snapshot(): MetricsSnapshot {
+  return {
+    routes: {
+      'jobs "1"\\x': {
+        phase: 'read-target',
+        commands: {
+          primary: { ok: 1, error: 2, timeout: 3, lost: 4 },
+          shadow: { ok: 5, error: 6, timeout: 7, lost: 8 },
+        },
+        durations: {
+          primary: histogramOf(COMMAND_DURATION_BOUNDS, [0.00005, 0.0002, 0.003, 20]),
+          shadow: histogramOf(COMMAND_DURATION_BOUNDS, []),
+        },
+        mirror: {
+          lagSeconds: 0.25,
+          backlogBytes: 1000,
+          backlogCommands: 9,
+          writes: { applied: 10, error: 11, copied: 12, dirty: 13 },
+        },
+        dirtyKeys: 14,
+        compare: { match: 15, mismatch: 16, transient: 17, skipped: 18 },
+        mismatches: [{ class: 'ttl', command: 'PTTL', count: 19 }],
+        fallbackReads: { miss: 20, error: 21, timeout: 22 },
+        jobKeys: [{ job: 'backfill', outcome: 'copied', count: 23 }],
+        cutoverPauses: histogramOf(CUTOVER_PAUSE_BOUNDS, [0.02]),
+      },
+    },
+    stores: { old: { up: true }, new: { up: false } },
+    clients: { connected: 24 },
+    config: { lastReloadSuccessful: false, epoch: 25 },
+  }
+}
+
+async function scrape(metrics: Metrics): Promise<Exposition> {
+  return parseExposition((await metrics.render()).body)
+}
+
+const ROUTE = 'jobs "1"\\x'
+
+/** Name -> kind and labels as 4-contract fixes them for those who write alerts against them. */
+const CONTRACT: Record<string, [kind: string, labels: string[]]> = {
+  understudy_commands_total: ['counter', ['route', 'role', 'outcome']],
+  understudy_command_duration_seconds: ['histogram', ['route', 'role']],
+  understudy_mirror_lag_seconds: ['gauge', ['route']],
+  understudy_mirror_backlog_bytes: ['gauge', ['route']],
+  understudy_mirror_backlog_commands: ['gauge', ['route']],
+  understudy_mirror_writes_total: ['counter', ['route', 'outcome']],
+  understudy_dirty_keys: ['gauge', ['route']],
+  understudy_compare_total: ['counter', ['route', 'result']],
+  understudy_mismatches_total: ['counter', ['route', 'class', 'command']],
+  understudy_fallback_reads_total: ['counter', ['route', 'reason']],
+  understudy_job_keys_total: ['counter', ['route', 'job', 'outcome']],
+  understudy_phase: ['gauge', ['route', 'phase']],
+  understudy_cutover_pause_seconds: ['histogram', ['route']],
+  understudy_store_up: ['gauge', ['store']],
+  understudy_clients_connected: ['gauge', []],
+  understudy_config_last_reload_successful: ['gauge', []],
+  understudy_config_epoch: ['gauge', []],
+}
+
+describe('/metrics', () => {
+  const metrics = new Metrics(async () => snapshot())
+
+  test.each(Object.entries(CONTRACT))('has %s with its kind and labels', async (name, [kind, labels]) => {
+    const { types, samples } = await scrape(metrics)
+    expect(types.get(name)).toBe(kind)
+    const own = samples.filter((sample) => sample.name === (kind === 'histogram' ? `${name}_count` : name))
+    expect(own.length).toBeGreaterThan(0)
+    for (const sample of own) expect(Object.keys(sample.labels).sort()).toEqual([...labels].sort())
+  })
+
+  test('has no metric of ours that the contract does not name', () => {
+    expect(METRICS.map((metric) => metric.name).sort()).toEqual(Object.keys(CONTRACT).sort())
+  })
+
+  test('gives every number under its own labels', async () => {
+    const { value } = await scrape(metrics)
+    expect(value('understudy_commands_total', { route: ROUTE, role: 'primary', outcome: 'lost' })).toBe(4)
+    expect(value('understudy_commands_total', { route: ROUTE, role: 'shadow', outcome: 'timeout' })).toBe(7)
+    expect(value('understudy_mirror_lag_seconds', { route: ROUTE })).toBe(0.25)
+    expect(value('understudy_mirror_backlog_bytes', { route: ROUTE })).toBe(1000)
+    expect(value('understudy_mirror_backlog_commands', { route: ROUTE })).toBe(9)
+    expect(value('understudy_mirror_writes_total', { route: ROUTE, outcome: 'copied' })).toBe(12)
+    expect(value('understudy_dirty_keys', { route: ROUTE })).toBe(14)
+    expect(value('understudy_compare_total', { route: ROUTE, result: 'transient' })).toBe(17)
+    expect(value('understudy_mismatches_total', { route: ROUTE, class: 'ttl', command: 'PTTL' })).toBe(19)
+    expect(value('understudy_fallback_reads_total', { route: ROUTE, reason: 'error' })).toBe(21)
+    expect(value('understudy_job_keys_total', { route: ROUTE, job: 'backfill', outcome: 'copied' })).toBe(23)
+    expect(value('understudy_store_up', { store: 'old' })).toBe(1)
+    expect(value('understudy_store_up', { store: 'new' })).toBe(0)
+    expect(value('understudy_clients_connected', {})).toBe(24)
+    expect(value('understudy_config_last_reload_successful', {})).toBe(0)
+    expect(value('understudy_config_epoch', {})).toBe(25)
+  })
+
+  test('gives 1 for the phase in force and 0 for every other phase', async () => {
+    const { samples } = await scrape(metrics)
+    const phases = samples.filter((sample) => sample.name === 'understudy_phase')
+    expect(phases.map((sample) => sample.labels['phase'])).toEqual([...PHASES])
+    expect(phases.filter((sample) => sample.value === 1).map((sample) => sample.labels['phase'])).toEqual([
+      'read-target',
+    ])
+  })
+
+  test('histograms are cumulative, end with +Inf, and agree with their count and sum', async () => {
+    const { samples, value } = await scrape(metrics)
+    const labels = { route: ROUTE, role: 'primary' }
+    const buckets = samples.filter(
+      (sample) => sample.name === 'understudy_command_duration_seconds_bucket' && sample.labels['role'] === 'primary',
+    )
+    expect(buckets.map((bucket) => Number(bucket.labels['le']?.replace('+Inf', 'Infinity')))).toEqual([
+      ...COMMAND_DURATION_BOUNDS,
+      Number.POSITIVE_INFINITY,
+    ])
+    for (let i = 1; i < buckets.length; i++) expect(buckets[i]!.value).toBeGreaterThanOrEqual(buckets[i - 1]!.value)
+    expect(value('understudy_command_duration_seconds_bucket', { ...labels, le: '0.00005' })).toBe(1)
+    expect(value('understudy_command_duration_seconds_bucket', { ...labels, le: '0.0025' })).toBe(2)
+    expect(value('understudy_command_duration_seconds_bucket', { ...labels, le: '10' })).toBe(3)
+    expect(value('understudy_command_duration_seconds_bucket', { ...labels, le: '+Inf' })).toBe(4)
+    expect(value('understudy_command_duration_seconds_count', labels)).toBe(4)
+    expect(value('understudy_command_duration_seconds_sum', labels)).toBeCloseTo(20.00325)
+    expect(value('understudy_cutover_pause_seconds_bucket', { route: ROUTE, le: '0.01' })).toBe(0)
+    expect(value('understudy_cutover_pause_seconds_bucket', { route: ROUTE, le: '0.025' })).toBe(1)
+  })
+
+  test('tells about the process too', async () => {
+    const { types } = await scrape(metrics)
+    expect(types.get('process_resident_memory_bytes')).toBe('gauge')
+    expect(types.get('nodejs_eventloop_lag_seconds')).toBe('gauge')
+  })
+
+  test('a route that is gone is gone, and the next scrape shows new numbers', async () => {
+    let epoch = 0
+    const changing = new Metrics(async () => {
+      const { routes: _, ...rest } = snapshot()
+      return { ...rest, routes: {}, config: { lastReloadSuccessful: true, epoch: ++epoch } }
+    })
+    expect((await scrape(changing)).value('understudy_config_epoch', {})).toBe(1)
+    const second = await scrape(changing)
+    expect(second.value('understudy_config_epoch', {})).toBe(2)
+    expect(second.samples.filter((sample) => 'route' in sample.labels)).toEqual([])
+  })
+
+  test('scrapes at the same time share one snapshot, and a failed one does not stick', async () => {
+    let taken = 0
+    const flaky = new Metrics(async () => {
+      if (++taken === 1) throw new Error('the data path does not answer')
+      return snapshot()
+    })
+    await expect(flaky.render()).rejects.toThrow('does not answer')
+    const [a, b] = await Promise.all([flaky.render(), flaky.render()])
+    expect(a).toBe(b)
+    expect(taken).toBe(2)
+  })
+})
