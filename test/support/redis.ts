@@ -1,10 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis, type RedisOptions } from 'ioredis'
-import { adopt, end, isRunning } from './children.ts'
-import { eventually } from './eventually.ts'
+import { findProgram } from '../../src/base/find-program.ts'
+import { spawnTethered, type TetheredChild } from '../../src/base/tethered-child.ts'
+import { end } from './child.ts'
 import { freePort } from './ports.ts'
 
 export interface RedisServerOptions {
@@ -20,7 +20,7 @@ export interface RedisServerOptions {
 /** ioredis' options; its types want `replyMapping` spelled out, and no test changes it. */
 export type ClientOptions = Omit<RedisOptions, 'replyMapping'>
 
-/** A real redis-server of a test's own. Killed with the test process at the latest; `stop()` it in `afterAll`. */
+/** A real redis-server of a test's own. Ends with the test process at the latest; `stop()` it in `afterAll`. */
 export class RedisServer {
   readonly host = '127.0.0.1'
   readonly port: number
@@ -28,7 +28,7 @@ export class RedisServer {
   readonly dir: string
   readonly #options: RedisServerOptions
   readonly #clients = new Set<Redis>()
-  #child: ChildProcess | null = null
+  #child: TetheredChild | null = null
 
   constructor(port: number, options: RedisServerOptions) {
     this.port = port
@@ -76,26 +76,24 @@ export class RedisServer {
       '--dir',
       this.dir,
     ]
-    const program = this.#options.program ?? 'redis-server'
-    let output = ''
-    let failure: Error | null = null
-    const child = adopt(
-      spawn(program, [...defaults, ...(this.#options.args ?? [])], { stdio: ['ignore', 'pipe', 'pipe'] }),
-    )
-    child.once('error', (error) => (failure = error))
-    child.stdout.on('data', (chunk) => (output = (output + chunk).slice(-2_000)))
-    child.stderr.on('data', (chunk) => (output = (output + chunk).slice(-2_000)))
+    const wanted = this.#options.program ?? 'redis-server'
+    const program = findProgram(wanted)
+    if (program === null) throw new Error(`${wanted} is not in PATH`)
+    const child = spawnTethered(program, [...defaults, ...(this.#options.args ?? [])])
     this.#child = child
+    let output = ''
+    const keep = (chunk: Buffer) => {
+      output = (output + chunk).slice(-2_000)
+    }
+    child.stdout.on('data', keep)
+    child.stderr.on('data', keep)
 
-    const probe = this.client({ maxRetriesPerRequest: 0, retryStrategy: () => 10 })
+    const probe = this.client({ retryStrategy: () => 10, maxRetriesPerRequest: null })
     try {
-      await eventually(async () => {
-        if (failure) return
-        if (child.pid === undefined) throw new Error(`${program} has not started`)
-        if (!isRunning(child)) failure = new Error(`${program} ended at once:\n${output}`)
-        else await probe.ping()
+      await new Promise<void>((resolve, reject) => {
+        probe.once('ready', () => resolve())
+        child.once('close', () => reject(new Error(`${program} ended at once:\n${output}`)))
       })
-      if (failure) throw failure
     } finally {
       probe.disconnect()
     }
@@ -132,7 +130,12 @@ export class RedisServer {
 /** Starts a redis-server in memory only on a free port of 127.0.0.1. */
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
   const server = new RedisServer(options.port ?? (await freePort()), options)
-  await server.start()
+  try {
+    await server.start()
+  } catch (error) {
+    await server.stop()
+    throw error
+  }
   return server
 }
 
