@@ -18,8 +18,8 @@ describe('a key pattern', () => {
     ['job:{rest}', ['job:1', 'job:1:2', 'job::'], ['job:', 'job']],
     [
       'worker:{id}:jobs',
-      ['worker:1:jobs', 'worker:a:b:jobs', 'worker::x:jobs'],
-      ['worker::jobs', 'worker:1:jobs:jobs'],
+      ['worker:1:jobs', 'worker:a:b:jobs', 'worker:1:jobs:jobs'],
+      ['worker::jobs', 'worker:1:jobs:'],
     ],
     ['{a}:{b}', ['a:b', 'a:b:c', '::b'], [':b', 'a:', 'ab']],
     ['{{tag}}:cart', ['{tag}:cart'], ['tag:cart', '{{tag}}:cart']],
