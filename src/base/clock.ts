@@ -1,15 +1,19 @@
 /**
- * Time for what happens per command: read from a field, advanced by `tick`, so that the hot path makes no system call for it.
- * `nowMs` is monotonic (for ages and deadlines), in ms, exact to one tick.
+ * Time for what happens per command: a field, so that the hot path makes no call for it. `refresh` is called once per socket read and per tick:
+ * all commands of one read share their moment. `nowMs` is monotonic (for ages and deadlines), in ms.
  */
 export class CoarseClock {
   nowMs: number = performance.now()
   #timer: NodeJS.Timeout | null = null
 
+  refresh(): void {
+    this.nowMs = performance.now()
+  }
+
   /** Advances every `tickMs` and calls `onTick`. Does not keep the process alive. */
   start(tickMs: number, onTick: (nowMs: number) => void): void {
     this.#timer = setInterval(() => {
-      this.nowMs = performance.now()
+      this.refresh()
       onTick(this.nowMs)
     }, tickMs)
     this.#timer.unref()

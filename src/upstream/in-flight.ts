@@ -29,6 +29,8 @@ export class InFlight {
   /** The owner's marks. */
   flags = 0
   keyHash = 0
+  /** The client's database. */
+  database = 0
   spec: CommandSpec | null = null
   route: unknown = null
   extra: unknown = null

@@ -1,0 +1,244 @@
+import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import { CommandParser } from '../resp/command-parser.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { decodeReply } from '../resp/decode.ts'
+import type { Reply } from '../resp/reply.ts'
+import type { Route } from '../routing/route.ts'
+import type { RouteTable } from '../routing/route-table.ts'
+import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Store } from '../upstream/store.ts'
+import { compareReplies, type Difference } from './diff.ts'
+import type { Finding } from './finding.ts'
+import { maskReply, revealReply } from './mask.ts'
+
+export interface ComparerContext {
+  readonly clock: { readonly nowMs: number }
+  routes: RouteTable
+  stores: readonly Store[]
+}
+
+/** What is known of keys that the comparer must not report: their difference is no news. */
+export interface KnownDifferences {
+  has(route: string, database: number, key: Buffer): boolean
+}
+
+/**
+ * Asks the shadow the sampled reads of clients, at the same place of the one history, and compares the answers.
+ *
+ *   primary's reply arrives ─▶ the same read joins the shadow's queue, behind every effect that came before it
+ *   shadow's reply arrives  ─▶ equal bytes, or equal after normalising: match
+ *                              else: re-check, up to three times, spaced out; equal then: transient
+ *                                                                           still different: confirmed ─▶ onFinding
+ *
+ * A re-check sends the same read through the primary's pipeline again, so it too is answered at one place of history. Samples may be dropped
+ * (counted `skipped`): never a write, and never at a client's cost.
+ */
+export class Comparer {
+  readonly context: ComparerContext
+  readonly dirty: KnownDifferences
+  readonly onFinding: (finding: Finding, route: Route) => void
+  readonly #waiting: Sample[] = []
+  readonly #parser = new CommandParser()
+  readonly #positions = new KeyPositions()
+  /** Bytes of primary's replies kept for samples under way. */
+  #keptBytes = 0
+
+  constructor(context: ComparerContext, dirty: KnownDifferences, onFinding: (finding: Finding, route: Route) => void) {
+    this.context = context
+    this.dirty = dirty
+    this.onFinding = onFinding
+  }
+
+  /** A sampled read's reply has come from the primary: `bytes[start .. end)` is the application's command. */
+  sampled(spec: CommandSpec, route: Route, database: number, bytes: Buffer, start: number, end: number, reply: Buffer, from: number, to: number): void {
+    const size = end - start + to - from
+    if (size > MAX_SAMPLE_BYTES || this.#keptBytes + size > MAX_KEPT_BYTES) {
+      route.state.skipped++
+      return
+    }
+    const sample = new Sample(this, spec, route, database, Buffer.from(bytes.subarray(start, end)))
+    sample.primary = Buffer.from(reply.subarray(from, to))
+    this.ask(sample)
+  }
+
+  /** Queues the sample's read for the shadow. */
+  ask(sample: Sample): void {
+    const { route } = sample
+    const view = this.#parse(sample.command)
+    findKeys(sample.spec, view, this.#positions)
+    const first = this.#positions.count === 0 ? null : this.#positions.index[0]!
+    if (route.shadow === null || first === null) return this.skip(sample)
+    const key = view.buf.subarray(view.start[first]!, view.end[first]!)
+    const shadow = this.context.stores[route.shadow.store]!.shadow(sample.database)
+    if (shadow.state !== 'up' || shadow.full || this.dirty.has(route.name, sample.database, key)) return this.skip(sample)
+    const bytes = this.#renamed(view, route)
+    if (bytes === null) return this.skip(sample)
+    this.#keptBytes += sample.bytes
+    shadow.push(sample, bytes, 0, bytes.length).route = route
+  }
+
+  /** The shadow has answered. */
+  answered(sample: Sample, buf: Buffer, start: number, end: number): void {
+    this.#keptBytes -= sample.bytes
+    const { state } = sample.route
+    const difference = this.#difference(sample, buf, start, end)
+    if (sample.attempt === 0) state.compared++
+    if (difference === null) {
+      if (sample.attempt === 0) state.matched++
+      else state.transient++
+      return
+    }
+    if (sample.attempt < RECHECK_AFTER_MS.length) {
+      if (this.#waiting.length >= MAX_WAITING) return this.skip(sample)
+      sample.dueMs = this.context.clock.nowMs + RECHECK_AFTER_MS[sample.attempt]!
+      sample.attempt++
+      this.#waiting.push(sample)
+      return
+    }
+    state.mismatched++
+    this.#report(sample, difference, buf, start, end)
+  }
+
+  skip(sample: Sample): void {
+    sample.route.state.skipped++
+  }
+
+  lost(sample: Sample): void {
+    this.#keptBytes -= sample.bytes
+    this.skip(sample)
+  }
+
+  /** Called on the clock's tick: sends the re-checks that are due. */
+  run(nowMs: number): void {
+    for (let i = 0; i < this.#waiting.length; ) {
+      const sample = this.#waiting[i]!
+      if (sample.dueMs > nowMs) {
+        i++
+        continue
+      }
+      this.#waiting[i] = this.#waiting[this.#waiting.length - 1]!
+      this.#waiting.pop()
+      this.#recheck(sample)
+    }
+  }
+
+  /** Reads again on the primary; `ask` follows when it has answered. */
+  #recheck(sample: Sample): void {
+    const { routes, stores } = this.context
+    const view = this.#parse(sample.command)
+    findKeys(sample.spec, view, this.#positions)
+    const positions = this.#positions
+    if (positions.count === 0) return this.skip(sample)
+    const arg = positions.index[0]!
+    const { route } = routes.find(view.buf, view.start[arg]!, view.end[arg]!)
+    // A switch or a reload came between: what was seen then says nothing about now.
+    if (route.primary.store !== sample.route.primary.store || route.sampleBelow === 0) return this.skip(sample)
+    sample.route = route
+    const primary = stores[route.primary.store]!.busiest(sample.database)
+    if (primary.state !== 'up' || primary.full) return this.skip(sample)
+    const bytes = rewriteKeys(view, positions, (buf, from, to) => routes.find(buf, from, to).primary?.apply(buf, from, to) ?? null)
+    sample.primary = null
+    primary.push(sample, bytes, 0, bytes.length)
+  }
+
+  #difference(sample: Sample, buf: Buffer, start: number, end: number): Difference | null {
+    const primary = sample.primary!
+    if (primary.length === end - start && primary.compare(buf, start, end) === 0) return null
+    const { compare } = sample.route.config
+    return compareReplies(sample.spec, argsOf(this.#parse(sample.command)), decodeReply(primary, 0, primary.length), decodeReply(buf, start, end), {
+      ttlToleranceMs: compare.ttlToleranceMs,
+      ignoreJson: compare.ignoreJson,
+    })
+  }
+
+  #report(sample: Sample, difference: Difference, buf: Buffer, start: number, end: number): void {
+    const { route } = sample
+    const view = this.#parse(sample.command)
+    findKeys(sample.spec, view, this.#positions)
+    const arg = this.#positions.index[0]!
+    const show: (reply: Reply) => string = route.config.compare.reveal === 'values' ? revealReply : maskReply
+    this.onFinding(
+      {
+        route: route.name,
+        phase: route.phase,
+        command: sample.spec.name,
+        key: Buffer.from(view.buf.subarray(view.start[arg]!, view.end[arg]!)),
+        class: difference.class,
+        detail: difference.detail,
+        primary: show(decodeReply(sample.primary!, 0, sample.primary!.length)),
+        shadow: show(decodeReply(buf, start, end)),
+        atMs: Date.now(),
+      },
+      route,
+    )
+  }
+
+  /** The read with the shadow's names; null when its keys lie on several shadows. */
+  #renamed(view: CommandView, route: Route): Buffer | null {
+    const { routes } = this.context
+    if (routes.trivial !== null) return view.buf
+    for (let i = 0; i < this.#positions.count; i++) {
+      const arg = this.#positions.index[i]!
+      const other = routes.find(view.buf, view.start[arg]!, view.end[arg]!).route
+      if (other.shadow?.store !== route.shadow?.store) return null
+    }
+    return rewriteKeys(view, this.#positions, (buf, from, to) => routes.find(buf, from, to).shadow?.apply(buf, from, to) ?? null)
+  }
+
+  #parse(bytes: Buffer): CommandView {
+    this.#parser.parse(bytes, 0, bytes.length)
+    return this.#parser
+  }
+}
+
+/** One sampled read on its way: first to the shadow, and for a re-check to the primary and the shadow again. */
+class Sample implements ReplyOwner {
+  readonly #comparer: Comparer
+  readonly spec: CommandSpec
+  route: Route
+  readonly database: number
+  readonly command: Buffer
+  /** The primary's answer; null while it is asked again. */
+  primary: Buffer | null = null
+  attempt = 0
+  dueMs = 0
+
+  constructor(comparer: Comparer, spec: CommandSpec, route: Route, database: number, command: Buffer) {
+    this.#comparer = comparer
+    this.spec = spec
+    this.route = route
+    this.database = database
+    this.command = command
+  }
+
+  get bytes(): number {
+    return this.command.length + (this.primary?.length ?? 0)
+  }
+
+  settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
+    if (this.primary === null) {
+      this.primary = Buffer.from(buf.subarray(start, end))
+      this.#comparer.ask(this)
+    } else this.#comparer.answered(this, buf, start, end)
+  }
+
+  lost(_slot: InFlight, _loss: Loss): void {
+    if (this.primary === null) this.#comparer.skip(this)
+    else this.#comparer.lost(this)
+  }
+
+  timedOut(): void {}
+}
+
+function argsOf(view: CommandView): Buffer[] {
+  const args: Buffer[] = []
+  for (let i = 0; i < view.argc; i++) args.push(Buffer.from(view.buf.subarray(view.start[i]!, view.end[i]!)))
+  return args
+}
+
+/** Spaced out, so that what is merely late has come by then. */
+const RECHECK_AFTER_MS = [50, 250, 1_000]
+const MAX_WAITING = 10_000
+const MAX_SAMPLE_BYTES = 1024 * 1024
+const MAX_KEPT_BYTES = 64 * 1024 * 1024

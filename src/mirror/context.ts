@@ -1,0 +1,18 @@
+import type { CoarseClock } from '../base/clock.ts'
+import type { CommandTable } from '../command/table.ts'
+import type { LogLine } from '../observability/log.ts'
+import type { RouteTable } from '../routing/route-table.ts'
+import type { Store } from '../upstream/store.ts'
+
+/**
+ * What the parts of the data path share: the generation in force. The fields are replaced as a whole by a reload, so nobody keeps a
+ * copy of one beyond the current call.
+ */
+export interface DataPathContext {
+  readonly clock: CoarseClock
+  commands: CommandTable
+  routes: RouteTable
+  /** In the order of `routes.stores`. */
+  stores: readonly Store[]
+  readonly log: (line: LogLine) => void
+}

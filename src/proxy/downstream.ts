@@ -1,0 +1,90 @@
+import type net from 'node:net'
+import type { Flushable, Turn } from '../base/turn.ts'
+
+const BUFFER_BYTES = 16 * 1024
+const LARGE_BYTES = 64 * 1024
+const MAX_FREE = 256
+/** Buffers that no client holds at the moment: an idle client costs none. */
+const free: Buffer[] = []
+
+/**
+ * The bytes on their way to one client. Everything that becomes ready in a turn of the event loop is copied once into a pooled buffer and leaves in one
+ * `write`; when the kernel took it at once (nearly always) the buffer goes back to the pool.
+ */
+export class Downstream implements Flushable {
+  readonly socket: net.Socket
+  readonly #turn: Turn
+  #out: Buffer | null = null
+  #length = 0
+  #queued = false
+  #closeWhenWritten = false
+
+  constructor(socket: net.Socket, turn: Turn) {
+    this.socket = socket
+    this.#turn = turn
+  }
+
+  /** Bytes that the client has not taken yet. */
+  get pendingBytes(): number {
+    return this.#length + this.socket.writableLength
+  }
+
+  write(buf: Buffer, from: number, to: number): void {
+    const bytes = to - from
+    let out = this.#out
+    if (out === null) out = this.#out = free.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES)
+    if (out.length - this.#length < bytes) {
+      if (bytes >= LARGE_BYTES) {
+        this.flush()
+        if (!this.socket.destroyed) this.socket.write(Buffer.from(buf.subarray(from, to)))
+        return
+      }
+      out = this.#grow(bytes)
+    }
+    if (bytes < 64) for (let i = from, at = this.#length; i < to; i++, at++) out[at] = buf[i]!
+    else buf.copy(out, this.#length, from, to)
+    this.#length += bytes
+    if (!this.#queued) {
+      this.#queued = true
+      this.#turn.add(this)
+    }
+  }
+
+  flush(): void {
+    this.#queued = false
+    const out = this.#out
+    if (out !== null) {
+      const length = this.#length
+      this.#out = null
+      this.#length = 0
+      if (length > 0 && !this.socket.destroyed) {
+        this.socket.write(length === out.length ? out : out.subarray(0, length))
+        // Taken by the kernel: nobody looks at the buffer any more.
+        if (this.socket.writableLength === 0) giveBack(out)
+      } else giveBack(out)
+    }
+    if (this.#closeWhenWritten && !this.socket.destroyed) this.socket.end()
+  }
+
+  /** Ends the connection after what has been written so far; its last bytes and the FIN leave together. */
+  endAfterWrite(): void {
+    this.#closeWhenWritten = true
+    if (!this.#queued) {
+      this.#queued = true
+      this.#turn.add(this)
+    }
+  }
+
+  #grow(bytes: number): Buffer {
+    const old = this.#out!
+    const grown = Buffer.allocUnsafeSlow(Math.max(old.length * 2, this.#length + bytes))
+    old.copy(grown, 0, 0, this.#length)
+    giveBack(old)
+    this.#out = grown
+    return grown
+  }
+}
+
+function giveBack(buffer: Buffer): void {
+  if (buffer.length === BUFFER_BYTES && free.length < MAX_FREE) free.push(buffer)
+}

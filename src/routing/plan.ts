@@ -1,0 +1,87 @@
+import { hashBytes } from '../base/hash.ts'
+import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import type { Route, RouteState } from './route.ts'
+import type { RouteTable } from './route-table.ts'
+
+/**
+ * Where one command goes: filled by `planCommand`, reused for every command of a thread so that planning allocates nothing. Valid until the next
+ * plan.
+ */
+export class Plan {
+  route!: Route
+  /** Where its keys are; only filled when `keyed`. */
+  readonly positions: KeyPositions = new KeyPositions()
+  keyed = false
+  /** Hash of the first key; 0 when it was not needed. */
+  keyHash = 0
+  /** Keys have other names on the primary. */
+  renames = false
+  /** Other routes whose keys it touches (same primary); null: none. */
+  others: RouteState[] | null = null
+  /** Several primaries: cannot be sent as one command. Its text for the client, without `-`; null when it can. */
+  refusal: string | null = null
+}
+
+/**
+ * Decides the route of a command from its keys. Pure: nothing but `plan` is changed. `needsHash`: the caller samples or mirrors, so the first key's
+ * hash is of use even where every key has the same route.
+ */
+export function planCommand(table: RouteTable, spec: CommandSpec | null, view: CommandView, plan: Plan): void {
+  plan.keyed = false
+  plan.keyHash = 0
+  plan.renames = false
+  plan.others = null
+  plan.refusal = null
+  const trivial = table.trivial
+  if (trivial !== null) {
+    plan.route = trivial
+    if (spec === null || trivial.shadow === null) return
+    findKeys(spec, view, plan.positions)
+    plan.keyed = true
+    if (plan.positions.count > 0) plan.keyHash = hashOf(view, plan.positions.index[0]!)
+    return
+  }
+  plan.route = table.fallback
+  if (spec === null) return
+  const positions = plan.positions
+  findKeys(spec, view, positions)
+  plan.keyed = true
+  for (let i = 0; i < positions.count; i++) {
+    const arg = positions.index[i]!
+    const rule = table.find(view.buf, view.start[arg]!, view.end[arg]!)
+    if (rule.primary !== null) plan.renames = true
+    if (i === 0) {
+      plan.route = rule.route
+      plan.keyHash = hashOf(view, arg)
+    } else if (rule.route !== plan.route) {
+      if (rule.route.primary.store !== plan.route.primary.store) {
+        plan.refusal = crossRoute(plan.route, rule.route)
+        return
+      }
+      plan.others ??= []
+      if (!plan.others.includes(rule.route.state)) plan.others.push(rule.route.state)
+    }
+  }
+}
+
+/** The command with its keys named as the primary knows them. Call when `plan.renames`. */
+export function renameForPrimary(table: RouteTable, view: CommandView, plan: Plan): Buffer {
+  return rewriteKeys(view, plan.positions, (buf, from, to) => {
+    const rename = table.find(buf, from, to).primary
+    return rename === null ? null : rename.apply(buf, from, to)
+  })
+}
+
+function hashOf(view: CommandView, arg: number): number {
+  return hashBytes(view.buf, view.start[arg]!, view.end[arg]!)
+}
+
+/** As Redis Cluster answers CROSSSLOT, with words that help. */
+function crossRoute(one: Route, other: Route): string {
+  return (
+    `CROSSROUTE Keys in request belong to routes with different primaries: '${one.name}' on store '${one.primary.storeName}', ` +
+    `'${other.name}' on store '${other.primary.storeName}'. Send one command per route`
+  )
+}

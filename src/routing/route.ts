@@ -1,0 +1,100 @@
+import type { Phase, RouteConfig } from '../config/config.ts'
+import type { KeyPattern } from '../config/pattern.ts'
+import type { KeyRename } from '../config/rename.ts'
+
+/** One end of a route in its present role. */
+export interface End {
+  /** Index in the table's `stores`. */
+  readonly store: number
+  readonly storeName: string
+}
+
+/**
+ * A route as one generation of the table knows it: immutable. What has to outlive a generation (what is in flight, whether commands are held,
+ * counters) is in `state`, shared by all generations of a route of that name.
+ */
+export interface Route {
+  readonly index: number
+  readonly name: string
+  readonly phase: Phase
+  readonly primary: End
+  readonly shadow: End | null
+  /** `read-target`: reads are answered by the shadow, and by the primary when it cannot. */
+  readonly readsShadow: boolean
+  /** A key is sampled when its hash is below this, 0 .. 2^32: so 1 % is inside 5 %. */
+  readonly sampleBelow: number
+  readonly config: RouteConfig
+  readonly state: RouteState
+}
+
+/** A key pattern of a route with what becomes of a key that matches it, per role. Null: the name stays. */
+export interface KeyRule {
+  readonly route: Route
+  readonly pattern: KeyPattern
+  readonly primary: KeyRename | null
+  readonly shadow: KeyRename | null
+}
+
+/** What of a route changes while it works. Plain numbers: the hot path adds to them, the metrics read them when they are scraped. */
+export class RouteState {
+  readonly name: string
+  /** Commands sent to the primary whose replies are owed (those that block there are counted apart, see `proxy/blocking.ts`). */
+  inFlight = 0
+  /** A switch is under way: new commands wait. */
+  held = false
+
+  // Commands by role and outcome.
+  primaryOk = 0
+  primaryError = 0
+  primaryTimeout = 0
+  primaryLost = 0
+  shadowOk = 0
+  shadowError = 0
+  shadowTimeout = 0
+  shadowLost = 0
+
+  // Mirror.
+  backlogCommands = 0
+  backlogBytes = 0
+  applied = 0
+  failed = 0
+  copied = 0
+  dirtied = 0
+  dropped = 0
+
+  // Compare.
+  compared = 0
+  matched = 0
+  mismatched = 0
+  transient = 0
+  skipped = 0
+
+  fallbackMiss = 0
+  fallbackError = 0
+  fallbackTimeout = 0
+
+  constructor(name: string) {
+    this.name = name
+  }
+}
+
+/** Which end has which role in a phase (`1-product.md`, the table of phases). */
+export function rolesOf(phase: Phase): { primary: 'source' | 'target'; shadow: 'source' | 'target' | null } {
+  switch (phase) {
+    case 'passthrough':
+      return { primary: 'source', shadow: null }
+    case 'mirror':
+    case 'shadow':
+    case 'read-target':
+      return { primary: 'source', shadow: 'target' }
+    case 'switched':
+      return { primary: 'target', shadow: 'source' }
+    case 'done':
+      return { primary: 'target', shadow: null }
+  }
+}
+
+/** Phases in which sampled reads are compared. */
+export function comparesIn(phase: Phase): boolean {
+  return phase === 'shadow' || phase === 'read-target' || phase === 'switched'
+}

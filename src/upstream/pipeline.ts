@@ -1,0 +1,490 @@
+import type net from 'node:net'
+import { Backoff } from '../base/backoff.ts'
+import { ByteAccumulator } from '../base/byte-accumulator.ts'
+import type { CoarseClock } from '../base/clock.ts'
+import { UnderstudyError } from '../base/errors.ts'
+import type { Turn } from '../base/turn.ts'
+import type { Endpoint, StoreConfig } from '../config/config.ts'
+import { COLON, GREATER, MINUS } from '../resp/bytes.ts'
+import { ReplyFramer } from '../resp/reply-framer.ts'
+import { CHUNK_BYTES, type Chunk, giveChunk, takeChunk } from './chunk.ts'
+import { connectTo, readyEvent } from './connect.ts'
+import { type Greeting, greetings, type Identity } from './handshake.ts'
+import { type InFlight, InFlightRing, type Loss, type ReplyOwner } from './in-flight.ts'
+
+export interface PipelineOptions {
+  readonly store: StoreConfig
+  /** Asked at every attempt: a managed server or a failover may have moved. Null: nowhere to connect to yet. */
+  readonly endpoint: () => Endpoint | null
+  readonly identity: Identity
+  readonly turn: Turn
+  readonly clock: CoarseClock
+  /**
+   * What commands do while there is no connection: `fail` at once with "not executed" (clients), or `wait` for the next connection
+   * (the mirror, whose backlog is bounded by its owner).
+   */
+  readonly whenDown: 'fail' | 'wait'
+  /** A dedicated connection: asks for its CLIENT ID, and is not opened again after a loss. */
+  readonly dedicated: boolean
+  /** Bytes in flight beyond which `full` is true. */
+  readonly limitBytes: number
+  readonly onState?: (pipeline: Pipeline, error: string | null) => void
+}
+
+export type PipelineState = 'idle' | 'connecting' | 'up' | 'down' | 'closed'
+
+/**
+ * One connection to a store with the FIFO of what is in flight on it.
+ *
+ *   push ─▶ chunk bytes ──(one write per turn of the event loop)──▶ socket ─▶ store
+ *     └───▶ InFlightRing ◀── head ── settle ◀── framer ◀── bytes ◀── socket ◀── store
+ *
+ * Failure: when the connection is lost or its bytes cannot be trusted, everything that was written is answered `lost` with
+ * `mayHaveRun: true`, in order; nothing is sent twice. What was not written yet is lost as "not executed" (`fail`) or keeps its place
+ * for the next connection (`wait`). A command that timed out keeps its place too, so a late reply is still paired with it.
+ */
+export class Pipeline {
+  readonly options: PipelineOptions
+  /** Tells connections apart in the overlap table. */
+  readonly lane: number = ++lanes
+  readonly ring: InFlightRing = new InFlightRing()
+  state: PipelineState = 'idle'
+  /** Why it is down; null when up or never tried. */
+  error: string | null = null
+  /** CLIENT ID on the store; 0: unknown. */
+  clientId = 0
+  /** Bytes of commands whose replies are owed. */
+  pendingBytes = 0
+  /** For pushes (RESP3) and, in `relay` mode, for every frame: a view, valid during the call. */
+  onPush: ((buf: Buffer, start: number, end: number) => void) | null = null
+  /** Every frame is a push: RESP2 subscribers and MONITOR, where replies have no commands. */
+  relay = false
+  onDrain: (() => void) | null = null
+  onClosed: ((text: string) => void) | null = null
+
+  #socket: net.Socket | null = null
+  #framer = new ReplyFramer()
+  #partial = new ByteAccumulator()
+  #chunks: Chunk[] = []
+  #current: Chunk | null = null
+  #greetings: Greeting[] = []
+  #queued = false
+  /** Cumulative bytes pushed and written, to tell what of the ring has left. */
+  #pushed = 0
+  #written = 0
+  #backoff = new Backoff(50, 2_000)
+  #retry: NodeJS.Timeout | null = null
+  #connectDeadline: NodeJS.Timeout | null = null
+  #lastReplyMs = 0
+  /** Commands at the head of the ring that have timed out already. */
+  #timedOut = 0
+  /** The slot whose owner is being told of a reply right now: if that closes this connection, it must not be told of a loss as well. */
+  #settling: InFlight | null = null
+
+  constructor(options: PipelineOptions) {
+    this.options = options
+  }
+
+  /** No more should be pushed until `onDrain`. */
+  get full(): boolean {
+    return this.pendingBytes >= this.options.limitBytes
+  }
+
+  /** Nobody waits for anything here. */
+  get quiet(): boolean {
+    return this.ring.length === 0
+  }
+
+  /** Bytes of all commands ever pushed. */
+  get totalBytes(): number {
+    return this.#pushed
+  }
+
+  /** Bytes handed to the socket that the kernel has not taken. */
+  get writableLength(): number {
+    return this.#socket?.writableLength ?? 0
+  }
+
+  /** Milliseconds the oldest command has waited; 0: none. */
+  oldestAgeMs(): number {
+    const head = this.ring.peek()
+    return head === undefined ? 0 : Math.max(0, this.options.clock.nowMs - head.queuedAtMs)
+  }
+
+  /**
+   * Appends one command's bytes (copied) and gives its slot, with owner, bytes and time set; the caller fills in the rest at once. The
+   * slot is the owner's until `settle` or `lost` returns.
+   */
+  push(owner: ReplyOwner, buf: Uint8Array, from: number, to: number): InFlight {
+    const bytes = to - from
+    let chunk = this.#current
+    if (chunk === null || chunk.buf.length - chunk.used < bytes) chunk = this.#nextChunk(bytes)
+    const start = chunk.used
+    chunk.buf.set(from === 0 && to === buf.length ? buf : buf.subarray(from, to), start)
+    chunk.used = start + bytes
+    chunk.live++
+    this.pendingBytes += bytes
+    const slot = this.ring.push()
+    slot.owner = owner
+    slot.chunk = chunk
+    slot.start = start
+    slot.end = start + bytes
+    slot.queuedAtMs = this.options.clock.nowMs
+    slot.position = this.#pushed
+    this.#pushed += bytes
+    if (!this.#queued) {
+      this.#queued = true
+      this.options.turn.add(this)
+    }
+    return slot
+  }
+
+  /** Bytes that nobody waits for the replies of: relay mode only (SUBSCRIBE on a RESP2 subscriber's connection). */
+  pushRelayed(buf: Uint8Array, from: number, to: number): void {
+    let chunk = this.#current
+    if (chunk === null || chunk.buf.length - chunk.used < to - from) chunk = this.#nextChunk(to - from)
+    chunk.buf.set(buf.subarray(from, to), chunk.used)
+    chunk.used += to - from
+    this.#pushed += to - from
+    if (!this.#queued) {
+      this.#queued = true
+      this.options.turn.add(this)
+    }
+  }
+
+  /** Called by the turn: everything pushed since the last one leaves in one write. */
+  flush(): void {
+    this.#queued = false
+    switch (this.state) {
+      case 'up':
+        this.#write()
+        break
+      case 'idle':
+        this.connect()
+        break
+      case 'down':
+      case 'closed':
+        if (this.options.whenDown === 'fail' || this.state === 'closed') this.#loseAll(this.#downText(), false)
+        break
+      case 'connecting':
+        break
+    }
+  }
+
+  connect(): void {
+    if (this.state !== 'idle' && this.state !== 'down') return
+    if (this.#retry !== null) clearTimeout(this.#retry)
+    this.#retry = null
+    const { store, endpoint } = this.options
+    const to = endpoint()
+    this.#setState('connecting', null)
+    if (to === null) {
+      this.#disconnected('no address known yet')
+      return
+    }
+    let socket: net.Socket
+    try {
+      socket = connectTo(to, store, (buf, length) => this.#receive(buf, length))
+    } catch (cause) {
+      this.#disconnected(cause instanceof Error ? cause.message : String(cause))
+      return
+    }
+    this.#socket = socket
+    this.#connectDeadline = setTimeout(
+      () => this.#disconnected(`no connection within ${store.connectTimeoutMs} ms`),
+      store.connectTimeoutMs,
+    )
+    socket.once(readyEvent(store), () => this.#greet())
+    socket.on('error', (error: Error) => this.#disconnected(error.message, socket))
+    socket.on('end', () => this.#disconnected('closed by the store', socket))
+    socket.on('close', () => this.#disconnected('connection closed', socket))
+    socket.on('drain', () => this.onDrain?.())
+  }
+
+  /** Closes for good; what is in flight is lost. */
+  close(reason: string): void {
+    if (this.state === 'closed') return
+    this.#drop()
+    this.#setState('closed', reason)
+    this.#loseAll(`ERR Understudy: ${reason}`, true)
+  }
+
+  /** Drops the connection (a broken stream, a hang) and opens a new one. */
+  reconnect(reason: string): void {
+    if (this.state === 'up' || this.state === 'connecting') this.#disconnected(reason)
+  }
+
+  /** Now and then: answers what has waited longer than the store's timeout, and gives a connection up that says nothing at all. */
+  tick(nowMs: number): void {
+    const { timeoutMs } = this.options.store
+    if (this.options.dedicated || timeoutMs === 0) return
+    const { ring } = this
+    while (this.#timedOut < ring.length) {
+      const slot = ring.at(this.#timedOut)
+      if (nowMs - slot.queuedAtMs < timeoutMs) break
+      slot.timedOut = true
+      this.#timedOut++
+      slot.owner!.timedOut(slot)
+    }
+    const head = ring.peek()
+    if (this.state === 'up' && head !== undefined && nowMs - Math.max(head.queuedAtMs, this.#lastReplyMs) > HANG_FACTOR * timeoutMs) {
+      this.reconnect(`no reply for ${HANG_FACTOR * timeoutMs} ms`)
+    }
+  }
+
+  #greet(): void {
+    this.#greetings = greetings(this.options.store, this.options.identity, this.options.dedicated)
+    this.#socket!.write(Buffer.concat(this.#greetings.map((g) => g.bytes)))
+    if (this.#greetings.length === 0) this.#ready()
+  }
+
+  #greeted(buf: Buffer, start: number, end: number): void {
+    const greeting = this.#greetings.shift()!
+    if (buf[start] === MINUS && greeting.required) {
+      const text = buf.toString('latin1', start + 1, end - 2)
+      // The server's own words reach the client: what it would have read from the store.
+      if (greeting.name === 'select') this.#refused(text)
+      else this.#disconnected(`${greeting.name} was refused: ${text}`)
+      return
+    }
+    if (greeting.name === 'id' && buf[start] === COLON) this.clientId = Number(buf.toString('latin1', start + 1, end - 2))
+    if (this.#greetings.length === 0) this.#ready()
+  }
+
+  #ready(): void {
+    if (this.#connectDeadline !== null) clearTimeout(this.#connectDeadline)
+    this.#connectDeadline = null
+    this.#backoff.reset()
+    this.#lastReplyMs = this.options.clock.nowMs
+    this.#setState('up', null)
+    this.#write()
+  }
+
+  /** The store will never serve this identity (database out of range): everybody is told in its words, and nothing is tried again. */
+  #refused(text: string): void {
+    this.#drop()
+    this.#setState('closed', text)
+    this.#loseAll(text, false)
+  }
+
+  #write(): void {
+    const socket = this.#socket!
+    const chunks = this.#chunks
+    if (chunks.length > 1) socket.cork()
+    for (let i = 0; i < chunks.length; i++) {
+      const chunk = chunks[i]!
+      if (chunk.sent === chunk.used) continue
+      socket.write(chunk.buf.subarray(chunk.sent, chunk.used))
+      chunk.sent = chunk.used
+    }
+    if (chunks.length > 1) {
+      socket.uncork()
+      this.#dropSettledChunks()
+    }
+    this.#written = this.#pushed
+    const current = this.#current
+    // Only relayed bytes have no command that frees them.
+    if (current !== null && current.live === 0 && socket.writableLength === 0) {
+      current.used = 0
+      current.sent = 0
+    }
+  }
+
+  #receive(buf: Buffer, length: number): void {
+    this.options.clock.refresh()
+    try {
+      this.#consume(buf, length)
+    } catch (error) {
+      if (!(error instanceof UnderstudyError) || error.code !== 'PROTOCOL') throw error
+      this.#disconnected(error.message)
+    }
+  }
+
+  #consume(buf: Buffer, length: number): void {
+    const framer = this.#framer
+    const partial = this.#partial
+    const socket = this.#socket
+    let at = 0
+    while (partial.length > 0 && at < length) {
+      // Only what the reply is known to need is copied; the rest is framed where it lies.
+      const missing = framer.bytesNeeded - partial.length
+      const take = missing > 0 ? Math.min(missing, length - at) : length - at
+      partial.append(buf, at, at + take)
+      at += take
+      let from = 0
+      while (from < partial.length) {
+        const end = framer.frame(partial.buf, from, partial.length)
+        if (end === -1) break
+        this.#frame(partial.buf, from, end)
+        if (this.#socket !== socket) return
+        from = end
+      }
+      partial.consume(from)
+    }
+    while (at < length) {
+      const end = framer.frame(buf, at, length)
+      if (end === -1) {
+        partial.append(buf, at, length)
+        return
+      }
+      this.#frame(buf, at, end)
+      // A reply's consequences can close this very connection; the rest of its bytes is then nobody's.
+      if (this.#socket !== socket) return
+      at = end
+    }
+  }
+
+  #frame(buf: Buffer, start: number, end: number): void {
+    if (this.#greetings.length > 0) {
+      this.#greeted(buf, start, end)
+      return
+    }
+    if (this.relay || buf[start] === GREATER) {
+      this.onPush?.(buf, start, end)
+      return
+    }
+    const slot = this.ring.peek()
+    if (slot === undefined) throw new UnderstudyError('PROTOCOL', 'the store sent a reply that no command waits for')
+    this.#lastReplyMs = this.options.clock.nowMs
+    slot.replies--
+    this.#settling = slot
+    slot.owner!.settle(slot, buf, start, end)
+    this.#settling = null
+    if (slot.replies === 0 && slot.chunk !== null) this.#release(slot)
+  }
+
+  /** The head of the ring is done: its bytes and its slot are free. */
+  #release(slot: InFlight): void {
+    const chunk = slot.chunk!
+    const wasFull = this.full
+    this.pendingBytes -= slot.end - slot.start
+    if (slot.timedOut) this.#timedOut--
+    this.ring.pop()
+    if (--chunk.live === 0 && chunk.sent === chunk.used) {
+      if (chunk === this.#current) {
+        chunk.used = 0
+        chunk.sent = 0
+      } else this.#dropSettledChunks()
+    }
+    if (wasFull && !this.full) this.onDrain?.()
+  }
+
+  #dropSettledChunks(): void {
+    const chunks = this.#chunks
+    while (chunks.length > 1 && chunks[0]!.live === 0 && chunks[0]!.sent === chunks[0]!.used) giveChunk(chunks.shift()!)
+  }
+
+  #nextChunk(bytes: number): Chunk {
+    const chunk = takeChunk(bytes)
+    const old = this.#current
+    this.#chunks.push(chunk)
+    this.#current = chunk
+    if (old !== null && old.live === 0) this.#dropSettledChunks()
+    return chunk
+  }
+
+  #disconnected(reason: string, socket: net.Socket | null = this.#socket): void {
+    if (this.state === 'closed' || this.state === 'down' || socket !== this.#socket) return
+    const wasUp = this.state === 'up'
+    this.#drop()
+    if (this.options.dedicated) {
+      this.#setState('closed', reason)
+      this.#loseAll(wasUp ? this.#lostText() : this.#downText(), wasUp)
+      this.onClosed?.(reason)
+      return
+    }
+    this.#setState('down', reason)
+    this.#loseWritten()
+    if (this.options.whenDown === 'fail') {
+      this.#loseAll(this.#downText(), false)
+      // Right after a loss one attempt is made at once, and commands wait for its outcome: a restarted store costs its clients nothing more.
+      if (wasUp) {
+        this.connect()
+        return
+      }
+    }
+    this.#retry = setTimeout(() => this.connect(), this.#backoff.nextMs())
+  }
+
+  #drop(): void {
+    const socket = this.#socket
+    this.#socket = null
+    if (socket !== null) {
+      socket.removeAllListeners()
+      socket.on('error', () => {})
+      socket.destroy()
+    }
+    if (this.#connectDeadline !== null) clearTimeout(this.#connectDeadline)
+    if (this.#retry !== null) clearTimeout(this.#retry)
+    this.#connectDeadline = null
+    this.#retry = null
+    this.#framer.reset()
+    this.#partial.clear()
+    this.#greetings = []
+    this.clientId = 0
+  }
+
+  #loseWritten(): void {
+    const loss: Loss = { mayHaveRun: true, text: this.#lostText() }
+    for (;;) {
+      const slot = this.ring.peek()
+      if (slot === undefined || slot.position >= this.#written) break
+      if (slot !== this.#settling) slot.owner!.lost(slot, loss)
+      this.#release(slot)
+    }
+    this.onDrain?.()
+  }
+
+  /** Everything in the ring is lost, what has been written as "may have run". */
+  #loseAll(text: string, mayHaveRun: boolean): void {
+    const unsent: Loss = { mayHaveRun: false, text }
+    const sent: Loss = { mayHaveRun: true, text: mayHaveRun ? this.#lostText() : text }
+    let count = this.ring.length // an owner may push again while it is told
+    while (count-- > 0) {
+      const slot = this.ring.peek()
+      if (slot === undefined) break
+      const wasSent = slot.position < this.#written
+      if (slot !== this.#settling) slot.owner!.lost(slot, wasSent ? sent : unsent)
+      this.#unsend(slot)
+      this.#release(slot)
+    }
+    if (this.ring.length === 0) this.#resetBytes()
+    this.onDrain?.()
+  }
+
+  /** Bytes of a command that will never be written count as sent, so that its chunk is let go. */
+  #unsend(slot: InFlight): void {
+    const chunk = slot.chunk
+    if (chunk !== null && chunk.sent < slot.end) chunk.sent = slot.end
+  }
+
+  #resetBytes(): void {
+    for (const chunk of this.#chunks) giveChunk(chunk)
+    this.#chunks = []
+    this.#current = null
+    this.#written = this.#pushed
+    this.#timedOut = 0
+    this.pendingBytes = 0
+  }
+
+  #setState(state: PipelineState, error: string | null): void {
+    this.state = state
+    this.error = error
+    this.options.onState?.(this, error)
+  }
+
+  #downText(): string {
+    return `ERR Understudy: store '${this.options.store.name}' is down (${this.error ?? 'not connected'}); the command was not executed`
+  }
+
+  #lostText(): string {
+    return `ERR Understudy: the connection to store '${this.options.store.name}' was lost (${this.error ?? 'closed'}); the command may have been executed`
+  }
+}
+
+let lanes = 0
+
+/** A store that has sent nothing for this many timeouts, with commands waiting, is taken for hung: its connection is opened anew. */
+const HANG_FACTOR = 3
+
+export const PIPELINE_LIMIT_BYTES = 1024 * CHUNK_BYTES

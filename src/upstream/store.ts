@@ -1,0 +1,142 @@
+import type { CoarseClock } from '../base/clock.ts'
+import type { Turn } from '../base/turn.ts'
+import type { Endpoint, StoreConfig } from '../config/config.ts'
+import { PIPELINE_LIMIT_BYTES, Pipeline } from './pipeline.ts'
+
+export interface StoreOptions {
+  readonly config: StoreConfig
+  /** Where it is now; null: not known yet (a managed server that is starting). */
+  readonly endpoint: () => Endpoint | null
+  readonly turn: Turn
+  readonly clock: CoarseClock
+  readonly onState: (store: Store, pipeline: Pipeline, error: string | null) => void
+}
+
+/**
+ * A configured store as one thread sees it: every connection to it.
+ *
+ *   shared    one pipeline per (database, protocol): all ordinary commands of all clients
+ *   shadow    one pipeline per database: effects, sampled reads, copies; they wait while the store is down
+ *   dedicated lent to one session at a time: transactions that wait, blocking commands, subscribers
+ */
+export class Store {
+  readonly options: StoreOptions
+  readonly name: string
+  readonly #shared2: (Pipeline | undefined)[] = []
+  readonly #shared3: (Pipeline | undefined)[] = []
+  readonly #shadow: (Pipeline | undefined)[] = []
+  readonly #idle = new Map<string, Pipeline[]>()
+  readonly #lent = new Set<Pipeline>()
+
+  constructor(options: StoreOptions) {
+    this.options = options
+    this.name = options.config.name
+  }
+
+  /** The shared pipeline of a client's database and protocol, opened on first use. */
+  shared(database: number, protocol: 2 | 3): Pipeline {
+    const list = protocol === 2 ? this.#shared2 : this.#shared3
+    const found = list[database]
+    if (found !== undefined && found.state !== 'closed') return found
+    const made = this.#open(database, protocol, 'fail', false)
+    list[database] = made
+    return made
+  }
+
+  /** The mirror's pipeline to this store, for a client's database. */
+  shadow(database: number): Pipeline {
+    const found = this.#shadow[database]
+    if (found !== undefined && found.state !== 'closed') return found
+    const made = this.#open(database, 2, 'wait', false)
+    this.#shadow[database] = made
+    return made
+  }
+
+  /** The shared pipeline of a database that carries more: the one to read in, when it must not be overtaken by writes. */
+  busiest(database: number): Pipeline {
+    const resp2 = this.#shared2[database]
+    const resp3 = this.#shared3[database]
+    if (resp3 !== undefined && resp3.state === 'up' && resp3.totalBytes > (resp2?.totalBytes ?? 0)) return resp3
+    return this.shared(database, 2)
+  }
+
+  /** A connection for one session alone: an idle one, or a new one that is connecting. Give it back by `release` or `discard`. */
+  borrow(database: number, protocol: 2 | 3): Pipeline {
+    const idle = this.#idle.get(`${database}/${protocol}`)
+    let pipeline = idle?.pop()
+    while (pipeline !== undefined && pipeline.state !== 'up') pipeline = idle?.pop()
+    pipeline ??= this.#open(database, protocol, 'fail', true)
+    this.#lent.add(pipeline)
+    return pipeline
+  }
+
+  /** Back into the pool. The caller knows that it is clean: no MULTI, WATCH, subscription or command under way. */
+  release(pipeline: Pipeline, database: number): void {
+    this.#lent.delete(pipeline)
+    const key = `${database}/${pipeline.options.identity.protocol}`
+    const idle = this.#idle.get(key) ?? []
+    if (pipeline.state !== 'up' || !pipeline.quiet || idle.length >= MAX_IDLE) {
+      pipeline.close('connection not needed any more')
+      return
+    }
+    pipeline.onPush = null
+    pipeline.onDrain = null
+    pipeline.onClosed = null
+    idle.push(pipeline)
+    this.#idle.set(key, idle)
+  }
+
+  /** Closes a dedicated connection whose state is not worth cleaning. */
+  discard(pipeline: Pipeline): void {
+    this.#lent.delete(pipeline)
+    pipeline.onPush = null
+    pipeline.onClosed = null
+    pipeline.close('connection not needed any more')
+  }
+
+  /** Every open pipeline that is shared (clients' and the mirror's). */
+  *sharedPipelines(): Generator<Pipeline> {
+    for (const list of [this.#shared2, this.#shared3, this.#shadow]) {
+      for (const pipeline of list) if (pipeline !== undefined) yield pipeline
+    }
+  }
+
+  /** The mirror's pipelines with the client's database each serves. */
+  *shadowPipelines(): Generator<Pipeline> {
+    for (const pipeline of this.#shadow) if (pipeline !== undefined) yield pipeline
+  }
+
+  tick(nowMs: number): void {
+    for (const pipeline of this.sharedPipelines()) pipeline.tick(nowMs)
+  }
+
+  /** After a change of address: connections go to the new one. */
+  reconnect(reason: string): void {
+    for (const pipeline of this.sharedPipelines()) pipeline.reconnect(reason)
+    for (const idle of this.#idle.values()) for (const pipeline of idle.splice(0)) pipeline.close(reason)
+  }
+
+  close(reason: string): void {
+    for (const pipeline of this.sharedPipelines()) pipeline.close(reason)
+    for (const idle of this.#idle.values()) for (const pipeline of idle.splice(0)) pipeline.close(reason)
+    for (const pipeline of this.#lent) pipeline.close(reason)
+  }
+
+  #open(database: number, protocol: 2 | 3, whenDown: 'fail' | 'wait', dedicated: boolean): Pipeline {
+    const { config, endpoint, turn, clock, onState } = this.options
+    return new Pipeline({
+      store: config,
+      endpoint,
+      // Database 0 of a client is the one in the store's URL; every other is itself.
+      identity: { database: database === 0 ? config.database : database, protocol },
+      turn,
+      clock,
+      whenDown,
+      dedicated,
+      limitBytes: PIPELINE_LIMIT_BYTES,
+      onState: (pipeline, error) => onState(this, pipeline, error),
+    })
+  }
+}
+
+const MAX_IDLE = 16
