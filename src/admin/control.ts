@@ -1,5 +1,9 @@
 import type { Phase } from '../config/config.ts'
 
+/** How two answers can differ. */
+export const MISMATCH_CLASSES = ['missing', 'extra', 'type', 'value', 'length', 'order', 'ttl', 'error'] as const
+export type MismatchClass = (typeof MISMATCH_CLASSES)[number]
+
 /**
  * What the admin server may ask of the running sidecar: the seam between the outside (HTTP, dashboard, CLI) and the inside.
  * `app.ts` implements it. Every shape is plain JSON, as `/api/v1` gives it.
@@ -97,7 +101,7 @@ export interface PhaseResult {
 
 export interface MismatchQuery {
   route?: string
-  class?: string
+  class?: MismatchClass
   limit?: number
 }
 
@@ -109,7 +113,7 @@ export interface Mismatch {
   phase: Phase
   command: string
   key: string
-  class: 'missing' | 'extra' | 'type' | 'value' | 'length' | 'order' | 'ttl' | 'error'
+  class: MismatchClass
   /** One sentence: what differs, without values. */
   detail: string
   /** Masked (`type, length, hash`) unless the route's compare.reveal is `values`. */

@@ -1,0 +1,72 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
+
+/**
+ * Who may ask the admin server. Three dangers are met here:
+ *
+ * - somebody on the network: the token, where one is set;
+ * - a web page that the operator has open, sending requests to 127.0.0.1 (cross-site request forgery): a request that changes
+ *   something must not come from another origin, and its body must be JSON, which no plain form can send;
+ * - a web page whose own host name suddenly resolves to 127.0.0.1 (DNS rebinding), for which the browser sees no other origin: on a
+ *   loopback address only loopback names are answered.
+ */
+export interface Refusal {
+  readonly status: 401 | 403 | 415
+  readonly message: string
+}
+
+/** True for localhost, names under .localhost (RFC 6761), 127.0.0.0/8 and ::1 (with or without brackets). */
+export function isLoopback(host: string): boolean {
+  const name = host.toLowerCase().replace(/^\[(.*)\]$/, '$1')
+  return name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127\.\d+\.\d+\.\d+$/.test(name)
+}
+
+/**
+ * Refuses what comes under a foreign name or from a foreign origin; null: fine.
+ *
+ * @param boundHost the address that the server listens on
+ */
+export function refuseForeign(method: string, headers: IncomingHttpHeaders, boundHost: string): Refusal | null {
+  const host = headers.host
+  if (host !== undefined && isLoopback(boundHost) && !isLoopback(host.replace(/:\d*$/, ''))) {
+    return { status: 403, message: 'the Host header must be a loopback name (127.0.0.1, localhost), as the address is' }
+  }
+  if (method === 'GET' || method === 'HEAD') return null
+  const { origin, 'sec-fetch-site': site } = headers
+  if (site === 'cross-site' || (origin !== undefined && originHost(origin) !== host?.toLowerCase())) {
+    return { status: 403, message: 'requests that change something are not taken from pages of another origin' }
+  }
+  const type = headers['content-type']
+  if (type !== undefined && !/^application\/json\s*(;|$)/i.test(type)) {
+    return { status: 415, message: 'the body must be JSON: send Content-Type: application/json' }
+  }
+  return null
+}
+
+/**
+ * Refuses a request without the token; null: fine. `Authorization: Bearer TOKEN`, or Basic with the token as password
+ * (any user name), so that a browser can ask for it and open the status page.
+ */
+export function refuseWithoutToken(authorization: string | undefined, token: string): Refusal | null {
+  const given = givenToken(authorization)
+  if (given !== null && sameText(given, token)) return null
+  return { status: 401, message: 'a token is required: Authorization: Bearer TOKEN (the value of admin.token)' }
+}
+
+function givenToken(authorization = ''): string | null {
+  const [, scheme = '', credentials = ''] = /^(\S+) +(\S+) *$/.exec(authorization) ?? []
+  if (scheme.toLowerCase() === 'bearer') return credentials
+  if (scheme.toLowerCase() !== 'basic') return null
+  const pair = Buffer.from(credentials, 'base64').toString()
+  return pair.includes(':') ? pair.slice(pair.indexOf(':') + 1) : null
+}
+
+/** Compares digests, in a time that depends neither on the length nor on how much is right. */
+function sameText(a: string, b: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  return timingSafeEqual(digest(a), digest(b))
+}
+
+function originHost(origin: string): string | null {
+  return URL.canParse(origin) ? new URL(origin).host : null
+}

@@ -1,0 +1,147 @@
+import { z } from 'zod'
+import { UnderstudyError } from '../base/errors.ts'
+import { PHASES } from '../config/config.ts'
+import { type Control, MISMATCH_CLASSES } from './control.ts'
+
+/** What a handler is given: `query` and `body` have passed the endpoint's schema. */
+export interface EndpointRequest {
+  readonly params: Readonly<Record<string, string>>
+  readonly query: unknown
+  readonly body: unknown
+}
+
+export type Answer =
+  | { readonly kind: 'json'; readonly status?: number; readonly body: unknown }
+  | { readonly kind: 'text'; readonly contentType: string; readonly body: string }
+  | { readonly kind: 'page' }
+  | { readonly kind: 'events' }
+
+export interface Endpoint {
+  readonly method: 'GET' | 'POST' | 'PUT'
+  readonly path: string
+  /** True: needs no token. */
+  readonly open?: boolean
+  /** One sentence for the reference. */
+  readonly summary: string
+  /** What a success gives, for the reference. */
+  readonly gives: string
+  readonly query?: z.ZodObject
+  readonly body?: z.ZodObject
+  handle(control: Control, request: EndpointRequest): Promise<Answer>
+}
+
+const MAX_MISMATCHES = 1000
+
+export const PHASE_BODY = z.strictObject({
+  phase: z.enum(PHASES).describe('the phase that the route is to have'),
+  dryRun: z.boolean().exactOptional().describe('say what would happen, change nothing'),
+  force: z.boolean().exactOptional().describe('switch although gates are closed; needs `reason`'),
+  reason: z.string().trim().min(1).max(500).exactOptional().describe('why it is forced; kept in the journal'),
+})
+
+export const MISMATCH_QUERY = z.strictObject({
+  route: z.string().min(1).exactOptional().describe('only of this route'),
+  class: z.enum(MISMATCH_CLASSES).exactOptional().describe('only of this class'),
+  limit: z.coerce.number().int().min(1).max(MAX_MISMATCHES).default(100).describe('at most so many, the newest first'),
+})
+
+/** The whole HTTP API. The server serves this table, and `docs/reference/http.md` is made from it. */
+export const ENDPOINTS: readonly Endpoint[] = [
+  {
+    method: 'GET',
+    path: '/healthz',
+    open: true,
+    summary: 'The process lives.',
+    gives: '`{"status": "ok"}`',
+    handle: async () => ({ kind: 'json', body: { status: 'ok' } }),
+  },
+  {
+    method: 'GET',
+    path: '/readyz',
+    open: true,
+    summary: 'The primary of every route answers; status 503 and the reasons when one does not.',
+    gives: '`{"ready": true, "reasons": []}`',
+    handle: async (control) => {
+      const readiness = await control.ready()
+      return { kind: 'json', status: readiness.ready ? 200 : 503, body: readiness }
+    },
+  },
+  {
+    method: 'GET',
+    path: '/metrics',
+    summary: 'Metrics in the Prometheus text format; see [metrics](metrics.md).',
+    gives: 'text',
+    handle: async (control) => ({ kind: 'text', ...(await control.metrics()) }),
+  },
+  {
+    method: 'GET',
+    path: '/',
+    summary: 'A status page for the browser.',
+    gives: 'HTML',
+    handle: async () => ({ kind: 'page' }),
+  },
+  {
+    method: 'GET',
+    path: '/api/v1/status',
+    summary: 'Stores, routes, phases, lag, backlog, dirty keys and comparison counts.',
+    gives:
+      '`{version, configHash, epoch, uptimeSeconds, lastReload: {successful, at, error}, stores: {NAME: {up, latencyMs, version, role, error, clockOffsetMs}}, ' +
+      'routes: {NAME: {phase, primary, shadow, mirror: {lagMs, backlog, backlogBytes, mirrored, dropped, dirtyKeys}, ' +
+      'compare: {compared, matched, mismatched, transient, skipped}}}, clients: {connected}}`',
+    handle: async (control) => ({ kind: 'json', body: await control.status() }),
+  },
+  {
+    method: 'GET',
+    path: '/api/v1/routes',
+    summary: 'The routes as configured, each with the phase in force.',
+    gives: '`[{name, phase, keys, source: {store, keys}, target: {store, keys} or null}]`',
+    handle: async (control) => ({ kind: 'json', body: await control.routes() }),
+  },
+  {
+    method: 'GET',
+    path: '/api/v1/config',
+    summary: 'The configuration in force; every secret is shown as `***`.',
+    gives: 'the configuration, with every default filled in',
+    handle: async (control) => ({ kind: 'json', body: control.redactedConfig() }),
+  },
+  {
+    method: 'POST',
+    path: '/api/v1/config/reload',
+    summary: 'Reads the configuration file again, all or nothing, and answers when it is in force.',
+    gives: '`{configHash, epoch, changed}`',
+    handle: async (control) => ({ kind: 'json', body: await control.reload() }),
+  },
+  {
+    method: 'PUT',
+    path: '/api/v1/routes/:name/phase',
+    summary: "Edits the route's `phase` in the configuration file (comments are kept) and answers when it is in force.",
+    gives: '`{route, from, to, dryRun, pauseMs, consequences, closedGates}`',
+    body: PHASE_BODY,
+    handle: async (control, { params, body }) => {
+      const request = body as z.infer<typeof PHASE_BODY>
+      if (request.force === true && request.reason === undefined) {
+        throw new UnderstudyError('USAGE', 'body: force needs a reason')
+      }
+      return { kind: 'json', body: await control.setPhase(params['name'] ?? '', request) }
+    },
+  },
+  {
+    method: 'GET',
+    path: '/api/v1/mismatches',
+    summary: 'Confirmed differences, the newest first; values are masked unless the route reveals them.',
+    gives: '`[{id, at, route, phase, command, key, class, detail, primary, shadow, count}]`',
+    query: MISMATCH_QUERY,
+    handle: async (control, { query }) => ({
+      kind: 'json',
+      body: await control.mismatches(query as z.infer<typeof MISMATCH_QUERY>),
+    }),
+  },
+  {
+    method: 'GET',
+    path: '/api/v1/events',
+    summary:
+      'Server-sent events: `status` at once and every second, `mismatch`, `phase` and `reload` as they happen, and `dropped` (`{count}`) to a listener that reads too slowly.',
+    gives: '`text/event-stream`; the data of an event is what the endpoint of that name gives',
+    handle: async () => ({ kind: 'events' }),
+  },
+]

@@ -1,0 +1,136 @@
+import type {
+  Control,
+  ControlEvent,
+  Mismatch,
+  MismatchQuery,
+  PhaseRequest,
+  PhaseResult,
+  Status,
+} from '../../src/admin/control.ts'
+import { UnderstudyError } from '../../src/base/errors.ts'
+
+/** The inside as the outside sees it, with answers that a test sets and a record of what was asked. */
+export class FakeControl implements Control {
+  readonly asked: unknown[] = []
+  readonly listeners = new Set<(event: ControlEvent) => void>()
+  statusReads = 0
+  /** Thrown by every method that can fail, while set. */
+  failure: Error | null = null
+  notReady: string[] = []
+  closedGates: string[] = []
+  found: Mismatch[] = [mismatch({ id: 2, class: 'ttl' }), mismatch({ id: 1 })]
+
+  async status(): Promise<Status> {
+    this.statusReads++
+    this.#fail()
+    return {
+      version: '0.1.0',
+      configHash: 'c0ffee',
+      epoch: 7,
+      uptimeSeconds: 90061,
+      lastReload: { successful: true, at: '2026-01-01T00:00:00.000Z', error: null },
+      stores: {
+        old: { up: true, latencyMs: 0.21, version: '7.0.15', role: 'master', error: null, clockOffsetMs: 0 },
+        new: { up: false, latencyMs: null, version: null, role: null, error: 'connect refused', clockOffsetMs: null },
+      },
+      routes: {
+        jobs: {
+          phase: 'shadow',
+          primary: 'old',
+          shadow: 'new',
+          mirror: { lagMs: 12, backlog: 3, backlogBytes: 2048, mirrored: 100, dropped: 0, dirtyKeys: 4 },
+          compare: { compared: 200, matched: 190, mismatched: 5, transient: 3, skipped: 2 },
+        },
+        rest: {
+          phase: 'passthrough',
+          primary: 'old',
+          shadow: null,
+          mirror: { lagMs: 0, backlog: 0, backlogBytes: 0, mirrored: 0, dropped: 0, dirtyKeys: 0 },
+          compare: { compared: 0, matched: 0, mismatched: 0, transient: 0, skipped: 0 },
+        },
+      },
+      clients: { connected: 11 },
+    }
+  }
+
+  async routes() {
+    this.#fail()
+    return [
+      { name: 'jobs', phase: 'shadow' as const, keys: ['job:{id}'], source: { store: 'old', keys: {} }, target: null },
+    ]
+  }
+
+  redactedConfig() {
+    return { admin: { token: '***' } }
+  }
+
+  async reload() {
+    this.asked.push('reload')
+    this.#fail()
+    return { configHash: 'c0ffee', epoch: 8, changed: true }
+  }
+
+  async setPhase(route: string, request: PhaseRequest): Promise<PhaseResult> {
+    this.asked.push({ route, ...request })
+    this.#fail()
+    const dryRun = request.dryRun ?? false
+    if (route !== 'jobs') throw new UnderstudyError('NOT_FOUND', `no route named ${route}; there are: jobs`)
+    if (this.closedGates.length > 0 && !dryRun && !request.force) {
+      throw new UnderstudyError('GATE_CLOSED', `route jobs stays in shadow: ${this.closedGates.join('; ')}`)
+    }
+    return {
+      route,
+      from: 'shadow',
+      to: request.phase,
+      dryRun,
+      pauseMs: dryRun ? null : 4.2,
+      consequences: ['Reads are answered by new.', 'Writes go to new, then to old.'],
+      closedGates: request.force ? [] : this.closedGates,
+    }
+  }
+
+  async mismatches(query: MismatchQuery): Promise<Mismatch[]> {
+    this.asked.push(query)
+    this.#fail()
+    return this.found
+  }
+
+  async ready() {
+    return { ready: this.notReady.length === 0, reasons: this.notReady }
+  }
+
+  subscribe(listener: (event: ControlEvent) => void): () => void {
+    this.listeners.add(listener)
+    return () => this.listeners.delete(listener)
+  }
+
+  async metrics() {
+    this.#fail()
+    return { contentType: 'text/plain; version=0.0.4; charset=utf-8', body: 'understudy_config_epoch 7\n' }
+  }
+
+  emit(event: ControlEvent): void {
+    for (const listener of this.listeners) listener(event)
+  }
+
+  #fail(): void {
+    if (this.failure !== null) throw this.failure
+  }
+}
+
+export function mismatch(changes: Partial<Mismatch> = {}): Mismatch {
+  return {
+    id: 1,
+    at: '2026-01-01T12:00:00.000Z',
+    route: 'jobs',
+    phase: 'shadow',
+    command: 'GET',
+    key: 'job:1',
+    class: 'value',
+    detail: 'the values differ',
+    primary: 'string, 3 bytes, a1b2',
+    shadow: 'string, 4 bytes, c3d4',
+    count: 1,
+    ...changes,
+  }
+}

@@ -1,0 +1,322 @@
+import { request } from 'node:http'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { Mismatch } from '../../src/admin/control.ts'
+import { type ErrorBody, HTTP_STATUS } from '../../src/admin/http-errors.ts'
+import { UnderstudyError } from '../../src/base/errors.ts'
+import { FakeControl } from './fake-control.ts'
+import { startTestServer, type TestServer } from './test-server.ts'
+
+let server: TestServer
+
+beforeAll(async () => {
+  server = await startTestServer()
+})
+afterAll(() => server.close())
+beforeEach(() => {
+  server.control.asked.length = 0
+  server.control.failure = null
+  server.control.notReady = []
+  server.control.closedGates = []
+  server.logged.length = 0
+})
+
+/** What these tests look at in a JSON answer. */
+type Body = Partial<ErrorBody> & { [name: string]: unknown }
+
+interface RawResponse {
+  status: number
+  headers: Record<string, string | string[] | undefined>
+  body: string
+}
+
+/** A request with any headers, also those that fetch does not let one set (Host, Origin). */
+function raw(method: string, path: string, headers: Record<string, string> = {}, body = ''): Promise<RawResponse> {
+  const { promise, resolve, reject } = Promise.withResolvers<RawResponse>()
+  const outgoing = request(server.url + path, { method, headers, agent: false }, (response) => {
+    let text = ''
+    response.setEncoding('utf8')
+    response.on('data', (chunk) => (text += chunk))
+    response.on('end', () => resolve({ status: response.statusCode!, headers: response.headers, body: text }))
+  })
+  outgoing.on('error', reject)
+  outgoing.end(body)
+  return promise
+}
+
+async function get(path: string) {
+  const response = await fetch(server.url + path)
+  return { status: response.status, headers: response.headers, body: (await response.json()) as Body }
+}
+
+async function send(method: string, path: string, body?: unknown) {
+  const response = await fetch(server.url + path, {
+    method,
+    ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  })
+  return { status: response.status, body: (await response.json()) as Body }
+}
+
+describe('what the admin server tells', () => {
+  test('GET /healthz says that the process lives, whatever the inside does', async () => {
+    server.control.failure = new Error('broken')
+    expect(await get('/healthz')).toMatchObject({ status: 200, body: { status: 'ok' } })
+  })
+
+  test('GET /readyz is 200 when every primary answers, and 503 with the reasons when one does not', async () => {
+    expect(await get('/readyz')).toMatchObject({ status: 200, body: { ready: true, reasons: [] } })
+    server.control.notReady = ['store old does not answer']
+    expect(await get('/readyz')).toMatchObject({
+      status: 503,
+      body: { ready: false, reasons: ['store old does not answer'] },
+    })
+  })
+
+  test('GET /metrics is what the inside gives, with its content type', async () => {
+    const response = await fetch(`${server.url}/metrics`)
+    expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
+    expect(await response.text()).toBe('understudy_config_epoch 7\n')
+  })
+
+  test('GET /api/v1/status, /routes and /config give the shapes of the contract', async () => {
+    expect((await get('/api/v1/status')).body).toEqual(await new FakeControl().status())
+    expect((await get('/api/v1/routes')).body).toEqual(await new FakeControl().routes())
+    expect((await get('/api/v1/config')).body).toEqual({ admin: { token: '***' } })
+  })
+
+  test('GET / is one page that loads nothing from elsewhere and may run only its own script', async () => {
+    const page = await fetch(`${server.url}/`)
+    const html = await page.text()
+    expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8')
+    expect(page.headers.get('content-security-policy')).toMatch(
+      /^default-src 'none'; script-src 'sha256-[^']+'; style-src 'sha256-/,
+    )
+    expect(html).toContain('/api/v1/status')
+    expect(html).not.toMatch(/https?:\/\/|src=|@import/)
+  })
+
+  test('nothing may be cached or sniffed', async () => {
+    const { headers } = await get('/api/v1/status')
+    expect(headers.get('cache-control')).toBe('no-store')
+    expect(headers.get('x-content-type-options')).toBe('nosniff')
+  })
+
+  test('HEAD is answered where GET is', async () => {
+    expect(await raw('HEAD', '/healthz')).toMatchObject({ status: 200, body: '' })
+    expect((await raw('HEAD', '/api/v1/events')).status).toBe(405)
+  })
+})
+
+describe('mismatches', () => {
+  test('are asked for with route, class and limit; 100 if no limit is given', async () => {
+    const { body } = await get('/api/v1/mismatches?route=jobs&class=ttl&limit=7')
+    expect((body as unknown as Mismatch[]).map((found) => found.id)).toEqual([2, 1])
+    await get('/api/v1/mismatches')
+    expect(server.control.asked).toEqual([{ route: 'jobs', class: 'ttl', limit: 7 }, { limit: 100 }])
+  })
+
+  test.each([
+    ['class=nonsense', /^query\.class: expected one of "missing"\|"extra"/],
+    ['limit=0', /^query\.limit: .*>=1/],
+    ['limit=many', /^query\.limit: expected number/],
+    ['limit=100000', /^query\.limit: .*<=1000/],
+    ['rout=jobs', /^query: unknown field: "rout"$/],
+  ])('%s is refused with what is wrong with it', async (query, message) => {
+    const { status, body } = await get(`/api/v1/mismatches?${query}`)
+    expect(status).toBe(400)
+    expect(body.error).toEqual({ code: 'USAGE', message: expect.stringMatching(message) })
+    expect(server.control.asked).toEqual([])
+  })
+})
+
+describe('changing something', () => {
+  test('PUT phase hands the request on and gives the result', async () => {
+    const { status, body } = await send('PUT', '/api/v1/routes/jobs/phase', {
+      phase: 'switched',
+      force: true,
+      reason: 'night',
+    })
+    expect(status).toBe(200)
+    expect(body).toMatchObject({ route: 'jobs', from: 'shadow', to: 'switched', pauseMs: 4.2 })
+    expect(server.control.asked).toEqual([{ route: 'jobs', phase: 'switched', force: true, reason: 'night' }])
+  })
+
+  test('a route name is decoded', async () => {
+    await send('PUT', '/api/v1/routes/a%20b%2Fc/phase', { phase: 'mirror' })
+    expect(server.control.asked).toEqual([{ route: 'a b/c', phase: 'mirror' }])
+  })
+
+  test.each([
+    [{}, 'body.phase: expected one of'],
+    [
+      { phase: 'swtiched' },
+      'body.phase: expected one of "passthrough"|"mirror"|"shadow"|"read-target"|"switched"|"done"',
+    ],
+    [{ phase: 'mirror', dryRun: 'yes' }, 'body.dryRun: expected boolean, received string'],
+    [{ phase: 'mirror', dryrun: true }, 'body: unknown field: "dryrun"'],
+    [{ phase: 'mirror', force: true }, 'body: force needs a reason'],
+    [{ phase: 'mirror', force: true, reason: '  ' }, 'body.reason: '],
+    [['mirror'], 'body: expected object, received array'],
+  ])('PUT phase with %j is refused with what is wrong with it', async (sent, message) => {
+    const { status, body } = await send('PUT', '/api/v1/routes/jobs/phase', sent)
+    expect(status).toBe(400)
+    expect(body.error).toEqual({ code: 'USAGE', message: expect.stringContaining(message) })
+    expect(server.control.asked).toEqual([])
+  })
+
+  test('a body that is no JSON is refused', async () => {
+    const broken = await raw('PUT', '/api/v1/routes/jobs/phase', { 'content-type': 'application/json' }, '{"phase":')
+    expect(broken.status).toBe(400)
+    expect(JSON.parse(broken.body).error.code).toBe('USAGE')
+    const huge = await raw(
+      'PUT',
+      '/api/v1/routes/jobs/phase',
+      { 'content-type': 'application/json' },
+      `"${'x'.repeat(70_000)}"`,
+    )
+    expect(huge.status).toBe(413)
+  })
+
+  test('POST reload needs no body', async () => {
+    expect(await send('POST', '/api/v1/config/reload')).toEqual({
+      status: 200,
+      body: { configHash: 'c0ffee', epoch: 8, changed: true },
+    })
+  })
+})
+
+describe('errors', () => {
+  test.each(Object.entries(HTTP_STATUS))(
+    '%s is answered with status %i, its code and its text',
+    async (code, status) => {
+      server.control.failure = new UnderstudyError(code as keyof typeof HTTP_STATUS, 'what, where, what to do')
+      expect(await send('POST', '/api/v1/config/reload')).toEqual({
+        status,
+        body: { error: { code, message: 'what, where, what to do' } },
+      })
+    },
+  )
+
+  test('the problems of an invalid configuration are listed', async () => {
+    const problems = [{ line: 3, column: 5, message: 'unknown key' }]
+    server.control.failure = Object.assign(new UnderstudyError('CONFIG_INVALID', '1 problem'), { problems })
+    expect((await send('POST', '/api/v1/config/reload')).body.error).toEqual({
+      code: 'CONFIG_INVALID',
+      message: '1 problem',
+      problems,
+    })
+  })
+
+  test('a defect is told without its text, and logged without it', async () => {
+    server.control.failure = new TypeError('cannot read hunter2')
+    const { status, body } = await get('/api/v1/status')
+    expect(status).toBe(500)
+    expect(body.error?.code).toBe('INTERNAL')
+    expect(JSON.stringify([body, server.logged])).not.toContain('hunter2')
+    expect(server.logged).toEqual([
+      { level: 'error', msg: 'admin request failed', fields: { error: expect.stringMatching(/^TypeError at /) } },
+    ])
+  })
+
+  test('an unknown path is 404, a wrong method 405 with the right one', async () => {
+    expect(await get('/api/v1/nothing')).toMatchObject({ status: 404, body: { error: { code: 'NOT_FOUND' } } })
+    const response = await raw('DELETE', '/api/v1/routes/jobs/phase')
+    expect(response.status).toBe(405)
+    expect(response.headers['allow']).toBe('PUT')
+    expect(JSON.parse(response.body).error.message).toBe('/api/v1/routes/jobs/phase takes PUT, not DELETE')
+  })
+})
+
+describe('requests from elsewhere', () => {
+  const json = { 'content-type': 'application/json' }
+  const phase = JSON.stringify({ phase: 'mirror' })
+
+  test.each(['https://evil.example', 'null', 'http://127.0.0.1:1', 'http://localhost'])(
+    'a change that comes from a page of %s is refused',
+    async (origin) => {
+      const response = await raw('PUT', '/api/v1/routes/jobs/phase', { ...json, origin }, phase)
+      expect(response.status).toBe(403)
+      expect(JSON.parse(response.body).error.code).toBe('ADMIN_REFUSED')
+      expect((await raw('POST', '/api/v1/config/reload', { origin })).status).toBe(403)
+      expect(server.control.asked).toEqual([])
+    },
+  )
+
+  test('a change that the browser calls cross-site is refused', async () => {
+    expect((await raw('POST', '/api/v1/config/reload', { 'sec-fetch-site': 'cross-site' })).status).toBe(403)
+    expect(server.control.asked).toEqual([])
+  })
+
+  test("a change that comes from the server's own page is taken", async () => {
+    expect((await raw('PUT', '/api/v1/routes/jobs/phase', { ...json, origin: server.url }, phase)).status).toBe(200)
+  })
+
+  test.each([
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'application/jsonp',
+  ])('a change with the body type %s, which a form can send, is refused', async (type) => {
+    expect((await raw('PUT', '/api/v1/routes/jobs/phase', { 'content-type': type }, phase)).status).toBe(415)
+    expect((await raw('POST', '/api/v1/config/reload', { 'content-type': type }, 'a=b')).status).toBe(415)
+    expect(server.control.asked).toEqual([])
+  })
+
+  test.each([
+    'evil.example',
+    'evil.example:9380',
+    '127.0.0.1.evil.example',
+    'localhost.evil.example:80',
+    '[::2]',
+    '10.0.0.1',
+  ])('on a loopback address, a request for the host %s is refused (DNS rebinding)', async (host) => {
+    const response = await raw('GET', '/api/v1/status', { host })
+    expect(response.status).toBe(403)
+    expect(response.body).not.toContain('routes')
+  })
+
+  test.each(['127.0.0.1', '127.0.0.2:1', 'localhost:9380', 'LOCALHOST', '[::1]:9380', 'sidecar.localhost'])(
+    'on a loopback address, a request for the host %s is answered',
+    async (host) => {
+      expect((await raw('GET', '/api/v1/status', { host })).status).toBe(200)
+    },
+  )
+
+  test('on another address any host name is answered', async () => {
+    const everywhere = await startTestServer({ host: '0.0.0.0', token: 'secret-token' })
+    const port = new URL(everywhere.url).port
+    const response = await new Promise<number>((resolve, reject) => {
+      const outgoing = request({
+        port,
+        host: '127.0.0.1',
+        path: '/healthz',
+        headers: { host: 'sidecar.internal' },
+        agent: false,
+      })
+      outgoing.on('response', (incoming) => resolve(incoming.resume().statusCode!)).on('error', reject)
+      outgoing.end()
+    })
+    expect(response).toBe(200)
+    await everywhere.close()
+  })
+})
+
+describe('the address', () => {
+  test('one that is in use is a LISTEN_FAILED in one line that says what to do', async () => {
+    const port = Number(new URL(server.url).port)
+    await expect(startTestServer({ port })).rejects.toMatchObject({
+      code: 'LISTEN_FAILED',
+      message: `cannot listen for admin on http://127.0.0.1:${port}: the address is in use: stop what listens there, or change admin.url`,
+    })
+  })
+
+  test('one that this machine does not have is a LISTEN_FAILED', async () => {
+    await expect(startTestServer({ host: '192.0.2.1' })).rejects.toMatchObject({ code: 'LISTEN_FAILED' })
+  })
+
+  test('IPv6 is written in brackets', async () => {
+    const six = await startTestServer({ host: '[::1]' })
+    expect(six.url).toMatch(/^http:\/\/\[::1\]:\d+$/)
+    expect((await fetch(`${six.url}/healthz`)).status).toBe(200)
+    await six.close()
+  })
+})

@@ -1,0 +1,63 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ENDPOINTS } from '../../src/admin/endpoints.ts'
+import { startTestServer, type TestServer } from './test-server.ts'
+
+const TOKEN = 'a-very-secret-token'
+let server: TestServer
+
+beforeAll(async () => {
+  server = await startTestServer({ token: TOKEN })
+})
+afterAll(() => server.close())
+
+function ask(path: string, authorization?: string, method = 'GET') {
+  return fetch(server.url + path, { method, headers: authorization === undefined ? {} : { authorization } })
+}
+
+const basic = (pair: string) => `Basic ${Buffer.from(pair).toString('base64')}`
+
+describe('with a token set', () => {
+  test.each(ENDPOINTS.map(({ method, path, open }) => [method, path, open === true] as const))(
+    '%s %s without one',
+    async (method, path, open) => {
+      const response = await ask(path.replace(':name', 'jobs'), undefined, method)
+      expect(response.status === 401).toBe(!open)
+      if (!open) {
+        expect(response.headers.get('www-authenticate')).toMatch(/^Bearer /)
+        expect(await response.json()).toMatchObject({ error: { code: 'ADMIN_REFUSED' } })
+      }
+      expect(server.control.asked).toEqual([])
+    },
+  )
+
+  test('only /healthz and /readyz are open', () => {
+    expect(ENDPOINTS.filter((endpoint) => endpoint.open).map((endpoint) => endpoint.path)).toEqual([
+      '/healthz',
+      '/readyz',
+    ])
+  })
+
+  test('paths that do not exist are not told apart without it', async () => {
+    expect((await ask('/api/v1/nothing')).status).toBe(401)
+  })
+
+  test.each([`Bearer ${TOKEN}`, `bearer ${TOKEN}`, basic(`anyone:${TOKEN}`)])('%s is let in', async (authorization) => {
+    expect((await ask('/api/v1/status', authorization)).status).toBe(200)
+  })
+
+  test.each([
+    'Bearer',
+    'Bearer ',
+    `Bearer ${TOKEN}x`,
+    `Bearer ${TOKEN.slice(1)}`,
+    TOKEN,
+    `Token ${TOKEN}`,
+    basic(TOKEN),
+    basic(`${TOKEN}:`),
+    'Basic ***',
+  ])('%s is not let in', async (authorization) => {
+    const response = await ask('/api/v1/status', authorization)
+    expect(response.status).toBe(401)
+    expect(await response.text()).not.toContain(TOKEN)
+  })
+})
