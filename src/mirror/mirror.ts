@@ -49,6 +49,8 @@ export class Mirror implements ReplyOwner {
     nowMs: 0,
     shadowHasAbsoluteExpiry: true,
   }
+  /** While a transaction's effects are gathered: they leave as one unit. */
+  #gathered: Gathered[] | null = null
   /** Clock of the primary minus ours, ms, by store index. */
   readonly clockOffsetMs = new Map<string, number>()
   /** Writes whose effect the table does not know, by command name: said once each. */
@@ -132,6 +134,22 @@ export class Mirror implements ReplyOwner {
     }
   }
 
+  /** Marks the hashes of a transaction's keys; `leaveAll` is the opposite. */
+  enterAll(hashes: readonly number[], lane: number): void {
+    for (const hash of hashes) this.#overlap.enter(hash, lane)
+  }
+
+  leaveAll(hashes: readonly number[]): boolean {
+    let contested = false
+    for (const hash of hashes) if (this.#overlap.leave(hash)) contested = true
+    return contested
+  }
+
+  /** The same for a command of one key whose hash is known (`InFlight.keyHash`). */
+  enterOne(hash: number, lane: number): void {
+    this.#overlap.enter(hash, lane)
+  }
+
   /** The opposite, when its reply has come or never will. */
   left(command: InFlight): boolean {
     if (command.keyHash !== 0) return this.#overlap.leave(command.keyHash)
@@ -177,6 +195,7 @@ export class Mirror implements ReplyOwner {
     const { state } = route
     state.backlogCommands--
     state.backlogBytes -= slot.end - slot.start
+    state.shadowTimes.record((this.#context.clock.nowMs - slot.queuedAtMs) / 1000)
     if (applied) state.applied++
     else state.failed++
     const waiter = slot.extra instanceof Compound ? slot.extra.waiter : (slot.extra as AckWaiter | null)
@@ -307,6 +326,11 @@ export class Mirror implements ReplyOwner {
   ): void {
     const { state, shadow, config } = route
     if (shadow === null) return
+    if (this.#gathered !== null) {
+      const keys = this.keysIn(spec, database, original ?? bytes, original === null ? start : 0, original?.length ?? end)
+      this.#gathered.push({ route, database, bytes: Buffer.from(bytes.subarray(start, end)), keys })
+      return
+    }
     if (state.backlogBytes + end - start > config.mirror.backlogBytes) {
       state.dropped++
       this.#markBytes(spec, database, original ?? bytes, original === null ? start : 0, original?.length ?? end, 'backlog-full')
@@ -321,6 +345,35 @@ export class Mirror implements ReplyOwner {
     if (waiter !== null) waiter.pending++
     state.backlogCommands++
     state.backlogBytes += end - start
+  }
+
+  /**
+   * What `effects` sends leaves as one MULTI ... EXEC per shadow, so that the shadow too shows all of a transaction or nothing of it.
+   */
+  asOneUnit(effects: () => void, waiter: AckWaiter | null): void {
+    const gathered: Gathered[] = []
+    this.#gathered = gathered
+    try {
+      effects()
+    } finally {
+      this.#gathered = null
+    }
+    const units = new Map<string, Gathered[]>()
+    for (const item of gathered) {
+      const unit = `${item.route.shadow!.store}/${item.database}`
+      const items = units.get(unit)
+      if (items === undefined) units.set(unit, [item])
+      else items.push(item)
+    }
+    for (const items of units.values()) {
+      const [first] = items as [Gathered, ...Gathered[]]
+      const frames = items.map((item) => item.bytes)
+      if (items.length > 1) {
+        frames.unshift(MULTI)
+        frames.push(EXEC)
+      }
+      this.pushCompound(first.route, first.database, Buffer.concat(frames), frames.length, items.flatMap((item) => item.keys), waiter)
+    }
   }
 
   /** Queues bytes that are several commands (MULTI ... EXEC, a copy in pieces): one unit with `replies` replies, whose keys are dirty if any fails. */
@@ -408,6 +461,16 @@ export type ShadowForm =
   | { readonly kind: 'renamed'; readonly route: Route; readonly bytes: Buffer }
   | { readonly kind: 'unmirrored' }
   | { readonly kind: 'mixed' }
+
+interface Gathered {
+  readonly route: Route
+  readonly database: number
+  readonly bytes: Buffer
+  readonly keys: readonly KeyRef[]
+}
+
+const MULTI = encodeCommand(['MULTI'])
+const EXEC = encodeCommand(['EXEC'])
 
 class Compound {
   readonly keys: readonly KeyRef[]

@@ -18,6 +18,8 @@ export class Downstream implements Flushable {
   #length = 0
   #queued = false
   #closeWhenWritten = false
+  /** Told when everything has been taken by the kernel: who waits for room may go on. */
+  onRoom: (() => void) | null = null
 
   constructor(socket: net.Socket, turn: Turn) {
     this.socket = socket
@@ -63,6 +65,7 @@ export class Downstream implements Flushable {
         if (this.socket.writableLength === 0) giveBack(out)
       } else giveBack(out)
     }
+    if (this.onRoom !== null && this.socket.writableLength === 0) this.onRoom()
     if (this.#closeWhenWritten && !this.socket.destroyed) this.socket.end()
   }
 

@@ -1,6 +1,8 @@
 import type { Phase, RouteConfig } from '../config/config.ts'
 import type { KeyPattern } from '../config/pattern.ts'
 import type { KeyRename } from '../config/rename.ts'
+import { Histogram } from '../observability/histogram.ts'
+import { COMMAND_DURATION_BOUNDS } from '../observability/metrics-catalogue.ts'
 
 /** One end of a route in its present role. */
 export interface End {
@@ -52,6 +54,9 @@ export class RouteState {
   shadowError = 0
   shadowTimeout = 0
   shadowLost = 0
+
+  readonly primaryTimes: Histogram = new Histogram(COMMAND_DURATION_BOUNDS)
+  readonly shadowTimes: Histogram = new Histogram(COMMAND_DURATION_BOUNDS)
 
   // Mirror.
   backlogCommands = 0

@@ -10,6 +10,8 @@ export interface StoreOptions {
   readonly turn: Turn
   readonly clock: CoarseClock
   readonly onState: (store: Store, pipeline: Pipeline, error: string | null) => void
+  /** A shared pipeline that was full has room again. */
+  readonly onDrain: () => void
 }
 
 /**
@@ -80,7 +82,6 @@ export class Store {
       return
     }
     pipeline.onPush = null
-    pipeline.onDrain = null
     pipeline.onClosed = null
     idle.push(pipeline)
     this.#idle.set(key, idle)
@@ -123,8 +124,8 @@ export class Store {
   }
 
   #open(database: number, protocol: 2 | 3, whenDown: 'fail' | 'wait', dedicated: boolean): Pipeline {
-    const { config, endpoint, turn, clock, onState } = this.options
-    return new Pipeline({
+    const { config, endpoint, turn, clock, onState, onDrain } = this.options
+    const pipeline = new Pipeline({
       store: config,
       endpoint,
       // Database 0 of a client is the one in the store's URL; every other is itself.
@@ -134,8 +135,10 @@ export class Store {
       whenDown,
       dedicated,
       limitBytes: PIPELINE_LIMIT_BYTES,
-      onState: (pipeline, error) => onState(this, pipeline, error),
+      onState: (changed, error) => onState(this, changed, error),
     })
+    if (!dedicated) pipeline.onDrain = onDrain
+    return pipeline
   }
 }
 

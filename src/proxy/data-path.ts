@@ -1,0 +1,103 @@
+import type { CoarseClock } from '../base/clock.ts'
+import type { Turn } from '../base/turn.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import type { CommandTable } from '../command/table.ts'
+import type { Comparer } from '../compare/comparer.ts'
+import type { ClientsConfig } from '../config/config.ts'
+import type { DataPathContext } from '../mirror/context.ts'
+import type { DirtySet } from '../mirror/dirty-set.ts'
+import type { Mirror } from '../mirror/mirror.ts'
+import type { LogLine } from '../observability/log.ts'
+import { CommandParser } from '../resp/command-parser.ts'
+import { Plan } from '../routing/plan.ts'
+import type { Route } from '../routing/route.ts'
+import type { RouteTable } from '../routing/route-table.ts'
+import type { Store } from '../upstream/store.ts'
+import type { BlockedCommand } from './blocking.ts'
+import type { Session } from './session.ts'
+import type { SyncReplies } from './sync-replies.ts'
+import type { TargetReads } from './target-reads.ts'
+
+/**
+ * Everything that the sessions of one thread share. `routes`, `stores` and `commands` are the generation in force; a switch replaces them between two
+ * commands.
+ */
+export class DataPath implements DataPathContext {
+  readonly clock: CoarseClock
+  readonly turn: Turn
+  readonly log: (line: LogLine) => void
+  commands: CommandTable
+  routes: RouteTable
+  stores: readonly Store[]
+  clients: ClientsConfig
+  mirror!: Mirror
+  comparer!: Comparer
+  dirty!: DirtySet
+  targetReads!: TargetReads
+  syncReplies!: SyncReplies
+
+  readonly sessions = new Set<Session>()
+  /** Blocking commands that wait at a store. */
+  readonly blocked = new Set<BlockedCommand>()
+  readonly plan = new Plan()
+  /** Text of the primary's version for HELLO; as known. */
+  serverVersion = '7.0.0'
+  shuttingDown = false
+  #parsers: CommandParser[] = []
+  #nextClientId = 1
+  readonly #comparable = new Map<CommandSpec, boolean>()
+  readonly isComparable: (spec: CommandSpec) => boolean
+
+  constructor(parts: {
+    clock: CoarseClock
+    turn: Turn
+    log: (line: LogLine) => void
+    commands: CommandTable
+    routes: RouteTable
+    stores: readonly Store[]
+    clients: ClientsConfig
+    isComparable: (spec: CommandSpec) => boolean
+  }) {
+    this.clock = parts.clock
+    this.turn = parts.turn
+    this.log = parts.log
+    this.commands = parts.commands
+    this.routes = parts.routes
+    this.stores = parts.stores
+    this.clients = parts.clients
+    this.isComparable = (spec) => {
+      let known = this.#comparable.get(spec)
+      if (known === undefined) this.#comparable.set(spec, (known = parts.isComparable(spec)))
+      return known
+    }
+  }
+
+  nextClientId(): number {
+    return this.#nextClientId++
+  }
+
+  /** A parser for one frame or, when the frame is not whole, for as long as it takes. Whole frames are nearly all, so a handful serve all clients. */
+  takeParser(): CommandParser {
+    return this.#parsers.pop() ?? new CommandParser()
+  }
+
+  giveParser(parser: CommandParser): void {
+    if (!parser.partial && this.#parsers.length < 64) this.#parsers.push(parser)
+  }
+
+  primaryOf(route: Route): Store {
+    return this.stores[route.primary.store]!
+  }
+
+  /** Sessions that wait for room in a pipeline, or for the end of a switch, look again. */
+  resumeWaiting(): void {
+    for (const session of this.sessions) session.wake()
+  }
+
+  onTick(nowMs: number): void {
+    for (const store of this.stores) store.tick(nowMs)
+    this.targetReads.tick(nowMs)
+    this.syncReplies.tick(nowMs)
+    this.comparer.run(nowMs)
+  }
+}

@@ -1,0 +1,46 @@
+import { findKeys, KeyPositions } from '../command/keys.ts'
+import { mapReplyKeys } from '../command/reply-keys.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import { CommandParser } from '../resp/command-parser.ts'
+import { decodeReply } from '../resp/decode.ts'
+import { encodeReply } from '../resp/encode.ts'
+import type { InFlight } from '../upstream/in-flight.ts'
+import type { DataPath } from './data-path.ts'
+
+const parser = new CommandParser()
+const positions = new KeyPositions()
+
+/** The reply with the keys of the command under the application's names; null: it has none, the bytes go out as they came. */
+export function mapReply(path: DataPath, slot: InFlight, buf: Buffer, start: number, end: number, protocol: 2 | 3): Buffer | null {
+  return mapReplyOf(path, slot.spec!, slot.original!, buf, start, end, protocol)
+}
+
+/**
+ * The same for an application's command on its own. A reply can only name keys that the command named, so the names it was sent with are looked
+ * up, not undone.
+ */
+export function mapReplyOf(
+  path: DataPath,
+  spec: CommandSpec,
+  command: Buffer,
+  buf: Buffer,
+  start: number,
+  end: number,
+  protocol: 2 | 3,
+): Buffer | null {
+  parser.parse(command, 0, command.length)
+  findKeys(spec, parser, positions)
+  const names = new Map<string, Buffer>()
+  for (let i = 0; i < positions.count; i++) {
+    const arg = positions.index[i]!
+    const from = parser.start[arg]!
+    const to = parser.end[arg]!
+    const renamed = path.routes.find(command, from, to).primary?.apply(command, from, to)
+    if (renamed != null) names.set(renamed.toString('latin1'), Buffer.from(command.subarray(from, to)))
+  }
+  if (names.size === 0) return null
+  const args: Buffer[] = []
+  for (let i = 0; i < parser.argc; i++) args.push(command.subarray(parser.start[i]!, parser.end[i]!))
+  const mapped = mapReplyKeys(spec, args, decodeReply(buf, start, end), (key) => names.get(key.toString('latin1')) ?? key)
+  return mapped === null ? null : encodeReply(mapped, protocol)
+}

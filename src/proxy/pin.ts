@@ -1,0 +1,18 @@
+import type { CommandSpec } from '../command/spec.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import type { Route } from '../routing/route.ts'
+
+/** What takes a session's commands over while it needs a connection of its own. */
+export interface Pin {
+  readonly kind: 'transaction' | 'blocked' | 'subscriber'
+  /** As CLIENT LIST shows it: x in a MULTI, b blocked, P subscriber, O monitor. */
+  readonly flag: string
+  /** As `Session.dispatch`: false when the command has to wait. */
+  dispatch(view: CommandView, spec: CommandSpec | null): boolean
+  /** The client is gone, or says no more: lets the connection go without losing what it did. */
+  abandon(): void
+  /** A switch has changed the primary of routes: what is bound to the old one moves. */
+  moved(changed: ReadonlySet<string>): void
+  /** The route it is bound to; null: none yet. */
+  readonly route: Route | null
+}

@@ -1,0 +1,61 @@
+import type { Downstream } from './downstream.ts'
+
+/**
+ * Gives a client its replies in the order of its commands (invariant 1), whatever order they become ready in: different stores, local answers, fallback
+ * reads.
+ *
+ *   number   0 1 2 3 4 5        next = 3: 0..2 are out; 4 came early and is parked until 3 has come
+ *   state    o o o . p .
+ *
+ * The usual case, everything down one pipeline, never parks anything.
+ */
+export class ReplyOrder {
+  readonly #downstream: Downstream
+  /** The number that the next command gets. */
+  #assigned = 0
+  /** The number whose reply goes out next. */
+  #next = 0
+  #parked: Map<number, Buffer> | null = null
+  #parkedBytes = 0
+
+  constructor(downstream: Downstream) {
+    this.#downstream = downstream
+  }
+
+  /** Commands whose replies are owed. */
+  get owed(): number {
+    return this.#assigned - this.#next
+  }
+
+  get parkedBytes(): number {
+    return this.#parkedBytes
+  }
+
+  assign(): number {
+    return this.#assigned++
+  }
+
+  /** The reply of command `seq`: a view. */
+  reply(seq: number, buf: Buffer, from: number, to: number): void {
+    if (seq !== this.#next) {
+      this.#parked ??= new Map()
+      this.#parked.set(seq, Buffer.from(buf.subarray(from, to)))
+      this.#parkedBytes += to - from
+      return
+    }
+    if (to > from) this.#downstream.write(buf, from, to)
+    this.#next++
+    if (this.#parked !== null && this.#parked.size > 0) this.#unpark(this.#parked)
+  }
+
+  #unpark(parked: Map<number, Buffer>): void {
+    for (;;) {
+      const bytes = parked.get(this.#next)
+      if (bytes === undefined) return
+      parked.delete(this.#next)
+      this.#parkedBytes -= bytes.length
+      if (bytes.length > 0) this.#downstream.write(bytes, 0, bytes.length)
+      this.#next++
+    }
+  }
+}

@@ -1,0 +1,210 @@
+import { timingSafeEqual } from 'node:crypto'
+import type { CommandSpec } from '../command/spec.ts'
+import { PLUS } from '../resp/bytes.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { encodeCommand, encodeReply, FRAME } from '../resp/encode.ts'
+import { MapReply, type Reply } from '../resp/reply.ts'
+import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import { refuseByArity } from './arity.ts'
+import { integerArg, textArg, wordArg } from './arguments.ts'
+import { clientCommand } from './client-commands.ts'
+import type { Session } from './session.ts'
+
+/**
+ * Commands about the connection itself. They never go down a shared connection, which they would change for everybody: Understudy answers them, in
+ * Redis' words. False: has to wait.
+ */
+export function sessionCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  if (refuseByArity(session, view, spec)) return true
+  const name = spec.name.split(' ', 1)[0]
+  switch (name) {
+    case 'SELECT':
+      return select(session, view)
+    case 'HELLO':
+      hello(session, view)
+      return true
+    case 'AUTH':
+      auth(session, view)
+      return true
+    case 'CLIENT':
+      return clientCommand(session, view, spec)
+    case 'QUIT':
+      session.answer(FRAME.OK)
+      session.end()
+      return true
+    case 'RESET':
+      session.pin?.abandon()
+      session.pin = null
+      session.database = 0
+      session.protocol = 2
+      session.name = ''
+      session.replyMode = 'on'
+      session.answer(FRAME.RESET)
+      return true
+    default:
+      // READONLY, READWRITE, ASKING: for cluster nodes, which Understudy is not.
+      session.answerError('ERR This instance has cluster support disabled')
+      return true
+  }
+}
+
+function select(session: Session, view: CommandView): boolean {
+  const index = integerArg(view, 1)
+  if (index === null) {
+    session.answerError('ERR value is not an integer or out of range')
+    return true
+  }
+  if (index < 0 || index > MAX_DATABASE) {
+    session.answerError('ERR DB index is out of range')
+    return true
+  }
+  const { path } = session
+  const pipeline = path.primaryOf(path.routes.fallback).shared(index, session.protocol)
+  if (pipeline.state === 'up') {
+    session.database = index
+    session.answer(FRAME.OK)
+    return true
+  }
+  // Not known yet whether the store has it: the first command on its pipeline tells, and the client's next command waits for that.
+  if (session.order.owed > 0) return session.waitFor('replies')
+  const bytes = encodeCommand(['SELECT', pipeline.options.identity.database])
+  pipeline.push(new SelectProbe(session, index, session.order.assign()), bytes, 0, bytes.length)
+  session.waiting = 'pin'
+  return true
+}
+
+class SelectProbe implements ReplyOwner {
+  readonly #session: Session
+  readonly #index: number
+  readonly #seq: number
+  #answered = false
+
+  constructor(session: Session, index: number, seq: number) {
+    this.#session = session
+    this.#index = index
+    this.#seq = seq
+  }
+
+  settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
+    if (this.#answered) return
+    if (buf[start] === PLUS) this.#session.database = this.#index
+    this.#session.reply(this.#seq, buf, start, end)
+    this.#session.proceed()
+  }
+
+  lost(_slot: InFlight, loss: Loss): void {
+    this.#fail(loss.text)
+  }
+
+  timedOut(): void {
+    this.#fail('ERR Understudy: the store did not answer in time; the database was not changed')
+  }
+
+  #fail(text: string): void {
+    if (this.#answered) return
+    this.#answered = true
+    this.#session.replyError(this.#seq, text)
+    this.#session.proceed()
+  }
+}
+
+/** `HELLO [protover [AUTH user password] [SETNAME name]]`. */
+function hello(session: Session, view: CommandView): void {
+  let protocol = session.protocol
+  let name: string | null = null
+  let credentials: readonly [string, string] | null = null
+  if (view.argc > 1) {
+    const version = integerArg(view, 1)
+    if (version === null) {
+      session.answerError('ERR Protocol version is not an integer or out of range')
+      return
+    }
+    if (version !== 2 && version !== 3) {
+      session.answerError('NOPROTO unsupported protocol version')
+      return
+    }
+    protocol = version
+    for (let i = 2; i < view.argc; i++) {
+      const word = wordArg(view, i)
+      const more = view.argc - 1 - i
+      if (word === 'AUTH' && more >= 2) {
+        credentials = [textArg(view, i + 1), textArg(view, i + 2)]
+        i += 2
+      } else if (word === 'SETNAME' && more >= 1) {
+        name = textArg(view, i + 1)
+        i += 1
+      } else {
+        session.answerError(`ERR Syntax error in HELLO option '${textArg(view, i)}'`)
+        return
+      }
+    }
+  }
+  const refusal = credentials === null ? null : checkCredentials(session, credentials[0], credentials[1])
+  if (refusal !== null) {
+    session.answerError(refusal)
+    return
+  }
+  if (name !== null && !isClientName(name)) {
+    session.answerError('ERR Client names cannot contain spaces, newlines or special characters.')
+    return
+  }
+  if (name !== null) session.name = name
+  session.protocol = protocol
+  session.answer(encodeReply(greeting(session), protocol))
+}
+
+function greeting(session: Session): Reply {
+  const text = (value: string): Buffer => Buffer.from(value)
+  return new MapReply([
+    [text('server'), text('redis')],
+    [text('version'), text(session.path.serverVersion)],
+    [text('proto'), session.protocol],
+    [text('id'), session.id],
+    [text('mode'), text('standalone')],
+    [text('role'), text('master')],
+    [text('modules'), []],
+  ])
+}
+
+function auth(session: Session, view: CommandView): void {
+  const [user, password] = view.argc === 2 ? ['default', textArg(view, 1)] : [textArg(view, 1), textArg(view, 2)]
+  if (view.argc > 3) {
+    session.answerError('ERR syntax error')
+    return
+  }
+  const refusal = checkCredentials(session, user, password)
+  if (refusal === null) session.answer(FRAME.OK)
+  else session.answerError(refusal)
+}
+
+/**
+ * The client's credentials are checked against those that the configuration has for the primary: an application that used to log in to its Redis goes on doing
+ * so. Null: right.
+ */
+function checkCredentials(session: Session, user: string, password: string): string | null {
+  const { path } = session
+  const { config } = path.primaryOf(path.routes.fallback).options
+  if (config.password === null) {
+    return user === 'default'
+      ? 'ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?'
+      : WRONG_PASSWORD
+  }
+  const rightUser = sameText(user, config.username ?? 'default')
+  const rightPassword = sameText(password, Buffer.from(config.password).toString('latin1'))
+  return rightUser && rightPassword ? null : WRONG_PASSWORD
+}
+
+const WRONG_PASSWORD = 'WRONGPASS invalid username-password pair or user is disabled.'
+const MAX_DATABASE = 1_000_000
+
+/** Compares in a time that tells nothing about where they differ. */
+function sameText(given: string, wanted: string): boolean {
+  const a = Buffer.from(given, 'latin1')
+  const b = Buffer.from(wanted, 'latin1')
+  return a.length === b.length && timingSafeEqual(a, b)
+}
+
+/** Redis' rule: printable, no spaces. */
+export function isClientName(name: string): boolean {
+  return /^[!-~]*$/.test(name)
+}

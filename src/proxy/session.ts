@@ -1,0 +1,476 @@
+import type net from 'node:net'
+import { ByteAccumulator } from '../base/byte-accumulator.ts'
+import { repliesWithKeys } from '../command/reply-keys.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import { MINUS } from '../resp/bytes.ts'
+import { COMPLETE, INVALID, type CommandParser } from '../resp/command-parser.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { errorFrame } from '../resp/encode.ts'
+import { planCommand, renameForPrimary } from '../routing/plan.ts'
+import type { Route } from '../routing/route.ts'
+import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import { refuseByArity } from './arity.ts'
+import { startBlocking } from './blocking.ts'
+import type { DataPath } from './data-path.ts'
+import { Downstream } from './downstream.ts'
+import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
+import { mapReply } from './map-reply.ts'
+import type { Pin } from './pin.ts'
+import { refuseServerWide } from './server-wide.ts'
+import { sessionCommand } from './session-commands.ts'
+import { startSubscribing } from './subscriber.ts'
+import { startTransaction } from './transaction.ts'
+import { ReplyOrder } from './reply-order.ts'
+
+/** Why a session does not look at its next command yet. */
+export type Wait =
+  /** Its commands under way must be answered first: the next one goes to another connection. */
+  | 'replies'
+  /** The route is held by a switch. */
+  | 'switch'
+  /** The pipeline is full, or the client does not read. */
+  | 'room'
+  /** A dedicated connection is busy with its last command. */
+  | 'pin'
+
+/**
+ * One client. Finds whole commands in its bytes, decides where each goes, and gives the replies back in order.
+ *
+ *   bytes ─▶ parse ─▶ dispatch ─┬─▶ forward ─▶ shared pipeline ─▶ settle ─▶ ReplyOrder ─▶ bytes
+ *               ▲               ├─▶ a session command: answered here
+ *           pending             └─▶ pin: MULTI/WATCH, blocking, SUBSCRIBE, MONITOR take it over
+ *      (not whole, or waiting)
+ *
+ * What it cannot handle yet (`Wait`) stays in `pending`; `wake` looks again. A client that goes away leaves its commands in flight: they are mirrored
+ * as any other, only nobody reads their replies.
+ */
+export class Session implements ReplyOwner {
+  readonly path: DataPath
+  readonly socket: net.Socket
+  readonly downstream: Downstream
+  readonly order: ReplyOrder
+  readonly id: number
+  readonly connectedAtMs: number
+  /** `host:port`, as CLIENT LIST shows them. */
+  readonly remote: string
+  readonly local: string
+  database = 0
+  protocol: 2 | 3 = 2
+  name = ''
+  libName = ''
+  libVersion = ''
+  lastCommand = ''
+  lastActiveMs: number
+  /** CLIENT REPLY OFF | SKIP: replies are counted, not sent. */
+  replyMode: 'on' | 'off' | 'skip' = 'on'
+  /** Who handles this session's commands instead of `dispatch`. */
+  pin: Pin | null = null
+  waiting: Wait | null = null
+  closed = false
+  /** Writes whose replies are owed: while there are any, a `read-target` read goes to the primary, so that a client reads its own writes. */
+  writesOwed = 0
+
+  #pending = new ByteAccumulator()
+  #pendingAt = 0
+  /** Owned while a frame is not whole. */
+  #parser: CommandParser | null = null
+  #ending = false
+  #readingStopped = false
+  #working = false
+  /** The bytes being looked at, for a look ahead; null between reads. */
+  #input: Buffer | null = null
+  #inputEnd = 0
+
+  constructor(path: DataPath, socket: net.Socket) {
+    this.path = path
+    this.socket = socket
+    this.downstream = new Downstream(socket, path.turn)
+    this.order = new ReplyOrder(this.downstream)
+    this.id = path.nextClientId()
+    this.connectedAtMs = path.clock.nowMs
+    this.remote = `${socket.remoteAddress ?? 'unix'}:${socket.remotePort ?? 0}`
+    this.local = `${socket.localAddress ?? 'unix'}:${socket.localPort ?? 0}`
+    this.lastActiveMs = path.clock.nowMs
+    this.downstream.onRoom = () => {
+      if (this.waiting === 'room') this.wake()
+    }
+    socket.on('drain', () => this.downstream.onRoom!())
+    socket.on('error', () => socket.destroy())
+    // A client that has said its last word still gets the replies it is owed.
+    socket.on('end', () => this.end())
+    socket.on('close', () => this.#onClose())
+  }
+
+  // --- bytes in
+
+  /** Bytes of the client: a view, valid during the call. */
+  receive(buf: Buffer, length: number): void {
+    if (this.#ending) return
+    this.path.clock.refresh()
+    this.lastActiveMs = this.path.clock.nowMs
+    let at = 0
+    if (this.waiting !== null) {
+      this.#stash(buf, 0, length)
+      return
+    }
+    while (at < length && this.#pending.length > this.#pendingAt) {
+      // A frame is under way: only what it is known to need is copied.
+      const missing = (this.#parser?.bytesNeeded ?? 0) - (this.#pending.length - this.#pendingAt)
+      const take = missing > 0 ? Math.min(missing, length - at) : length - at
+      this.#pending.append(buf, at, at + take)
+      at += take
+      this.#consumePending()
+      if (this.waiting !== null || this.#ending) {
+        if (!this.#ending) this.#stash(buf, at, length)
+        return
+      }
+    }
+    if (at < length) this.#consume(buf, at, length)
+  }
+
+  /** What made it wait may be over. */
+  wake(): void {
+    if (this.closed || this.#working) return
+    if (this.waiting === 'replies' && this.order.owed > 0) return
+    if (this.waiting === 'pin') return
+    if (this.waiting !== null) this.proceed()
+  }
+
+  /** Goes on with what is pending. */
+  proceed(): void {
+    this.waiting = null
+    if (this.closed) return
+    if (this.#pending.length > this.#pendingAt) this.#consumePending()
+    if (this.waiting === null && this.#readingStopped) {
+      this.#readingStopped = false
+      this.socket.resume()
+    }
+  }
+
+  #consume(buf: Buffer, from: number, to: number): void {
+    const parser = this.path.takeParser()
+    this.#working = true
+    this.#input = buf
+    this.#inputEnd = to
+    let at = from
+    while (at < to) {
+      const status = parser.parse(buf, at, to)
+      if (status !== COMPLETE) {
+        if (status === INVALID) this.#protocolError(parser.error)
+        else {
+          this.#pending.append(buf, at, to)
+          parser.rebase(-at)
+          this.#parser = parser
+        }
+        break
+      }
+      if (parser.argc > 0 && !this.dispatch(parser)) {
+        this.#stash(buf, at, to)
+        break
+      }
+      at = parser.next
+      if (this.#ending) break
+    }
+    this.#working = false
+    if (this.#parser !== parser) this.path.giveParser(parser)
+  }
+
+  #consumePending(): void {
+    if (this.#working) return
+    const parser = this.#parser ?? this.path.takeParser()
+    const pending = this.#pending
+    this.#working = true
+    this.#input = pending.buf
+    this.#inputEnd = pending.length
+    while (this.#pendingAt < pending.length) {
+      const status = parser.parse(pending.buf, this.#pendingAt, pending.length)
+      if (status !== COMPLETE) {
+        if (status === INVALID) this.#protocolError(parser.error)
+        break
+      }
+      if (parser.argc > 0 && !this.dispatch(parser)) break
+      this.#pendingAt = parser.next
+      if (this.#ending) break
+    }
+    this.#working = false
+    if (parser.partial) {
+      this.#parser = parser
+      if (this.#pendingAt > 0) {
+        parser.rebase(-this.#pendingAt)
+        pending.consume(this.#pendingAt)
+        this.#pendingAt = 0
+      }
+      return
+    }
+    this.#parser = null
+    this.path.giveParser(parser)
+    if (this.#pendingAt === pending.length || this.#pendingAt > COMPACT_BYTES) {
+      pending.consume(this.#pendingAt)
+      this.#pendingAt = 0
+    }
+  }
+
+  /** Keeps bytes for later; a client that sends on and on meanwhile is not read any more. */
+  #stash(buf: Buffer, from: number, to: number): void {
+    this.#pending.append(buf, from, to)
+    if (this.#pending.length - this.#pendingAt > PENDING_LIMIT_BYTES && !this.#readingStopped) {
+      this.#readingStopped = true
+      this.socket.pause()
+    }
+  }
+
+  /** The whole commands that have arrived behind `from`, one at a time: views, each valid until the next. */
+  *ahead(from: number): Generator<CommandView> {
+    const parser = this.path.takeParser()
+    let at = from
+    while (parser.parse(this.#input!, at, this.#inputEnd) === COMPLETE) {
+      at = parser.next
+      if (parser.argc > 0) yield parser
+    }
+    if (!parser.partial) this.path.giveParser(parser)
+  }
+
+  // --- one command
+
+  /** False: it has to wait (`waiting` says for what) and is offered again. */
+  dispatch(view: CommandView): boolean {
+    const spec = this.path.commands.lookup(view) ?? null
+    if (this.pin !== null) return this.pin.dispatch(view, spec)
+    if (this.downstream.pendingBytes > SLOW_CLIENT_BYTES) return this.waitFor('room')
+    if (this.replyMode === 'skip' && this.order.owed > 0) return this.waitFor('replies')
+    return this.dispatchUnpinned(view, spec)
+  }
+
+  dispatchUnpinned(view: CommandView, spec: CommandSpec | null): boolean {
+    if (spec === null || spec.handling === 'forward') return this.forward(view, spec)
+    switch (spec.handling) {
+      case 'session':
+        return sessionCommand(this, view, spec)
+      case 'transaction':
+        return refuseByArity(this, view, spec) || startTransaction(this, view, spec)
+      case 'blocking':
+        return startBlocking(this, view, spec)
+      case 'subscribe':
+      case 'takeover':
+        return refuseByArity(this, view, spec) || startSubscribing(this, view, spec)
+      case 'refuse':
+        this.answerError(`ERR Understudy does not pass ${spec.name} on: it would turn the shared connection into something else`)
+        return true
+    }
+  }
+
+  /** The ordinary way: down the shared pipeline of the route's primary. */
+  forward(view: CommandView, spec: CommandSpec | null): boolean {
+    const { path } = this
+    const { plan } = path
+    planCommand(path.routes, spec, view, plan)
+    const { route } = plan
+    if (this.isHeld(route)) return this.waitFor('switch')
+    if (plan.refusal !== null) {
+      this.answerError(plan.refusal)
+      return true
+    }
+    if (spec !== null && spec.write && plan.positions.count === 0) {
+      const refusal = refuseServerWide(path, spec)
+      if (refusal !== null) {
+        this.answerError(refusal)
+        return true
+      }
+    }
+    if (route.readsShadow && spec !== null && spec.readonly && plan.keyed && plan.positions.count > 0 && this.writesOwed === 0) {
+      if (path.targetReads.read(this, view, spec, plan)) return true
+    }
+    const pipeline = path.primaryOf(route).shared(this.database, this.protocol)
+    if (pipeline.full) return this.waitFor('room')
+    this.send(pipeline, view, spec, this.order.assign())
+    return true
+  }
+
+  /** Puts the planned command (`path.plan`) on a pipeline, marked for the mirror and the comparer. */
+  send(pipeline: Pipeline, view: CommandView, spec: CommandSpec | null, seq: number): InFlight {
+    const { path } = this
+    const { plan } = path
+    const { route } = plan
+    let slot: InFlight
+    if (plan.renames) {
+      const renamed = renameForPrimary(path.routes, view, plan)
+      slot = pipeline.push(this, renamed, 0, renamed.length)
+    } else slot = pipeline.push(this, view.buf, view.frameStart, view.frameEnd)
+    slot.seq = seq
+    slot.spec = spec
+    slot.route = route
+    slot.database = this.database
+    route.state.inFlight++
+    if (plan.others !== null) {
+      slot.flags |= MIXED
+      slot.extra = plan.others
+      for (const state of plan.others) state.inFlight++
+    }
+    if (spec === null) return slot
+    if (spec.write) {
+      if ((route.shadow !== null || plan.others !== null) && spec.effect?.kind !== 'never') {
+        slot.flags |= MIRRORED
+        this.writesOwed++
+        if (plan.positions.count !== 1) path.mirror.enter(view, plan.positions, pipeline.lane)
+        else {
+          slot.keyHash = plan.keyHash
+          path.mirror.enterOne(plan.keyHash, pipeline.lane)
+        }
+      }
+    } else if (plan.keyHash < route.sampleBelow && spec.readonly && plan.positions.count > 0 && path.isComparable(spec)) {
+      slot.flags |= SAMPLED
+    }
+    if (plan.renames) {
+      if (repliesWithKeys(spec)) slot.flags |= MAP_KEYS
+      if (slot.flags !== 0) slot.original = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
+    }
+    return slot
+  }
+
+  // --- replies
+
+  settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
+    const route = slot.route as Route
+    const { state } = route
+    state.inFlight--
+    if (buf[start] === MINUS) state.primaryError++
+    else state.primaryOk++
+    state.primaryTimes.record((this.path.clock.nowMs - slot.queuedAtMs) / 1000)
+    if (slot.flags === 0) {
+      if (!slot.timedOut) this.reply(slot.seq, buf, start, end)
+      return
+    }
+    this.#settleMarked(slot, route, buf, start, end)
+  }
+
+  #settleMarked(slot: InFlight, route: Route, buf: Buffer, start: number, end: number): void {
+    const { path } = this
+    this.#leave(slot)
+    if ((slot.flags & MIRRORED) !== 0) {
+      this.writesOwed--
+      const contested = path.mirror.left(slot)
+      if (route.config.mirror.mode === 'sync' && buf[start] !== MINUS && !slot.timedOut) {
+        path.syncReplies.settled(this, slot, route, buf, start, end, contested)
+        return
+      }
+      path.mirror.settled(slot, buf, start, end, contested, null)
+    } else if ((slot.flags & SAMPLED) !== 0) {
+      const bytes = slot.original ?? slot.chunk!.buf
+      const from = slot.original === null ? slot.start : 0
+      const to = slot.original === null ? slot.end : slot.original.length
+      path.comparer.sampled(slot.spec!, route, slot.database, bytes, from, to, buf, start, end)
+    }
+    if (slot.timedOut) return
+    if ((slot.flags & MAP_KEYS) !== 0) {
+      const mapped = mapReply(path, slot, buf, start, end, this.protocol)
+      if (mapped !== null) {
+        this.reply(slot.seq, mapped, 0, mapped.length)
+        return
+      }
+    }
+    this.reply(slot.seq, buf, start, end)
+  }
+
+  lost(slot: InFlight, loss: Loss): void {
+    const route = slot.route as Route
+    route.state.inFlight--
+    route.state.primaryLost++
+    this.#leave(slot)
+    if ((slot.flags & MIRRORED) !== 0) {
+      this.writesOwed--
+      this.path.mirror.left(slot)
+      if (loss.mayHaveRun) this.path.mirror.lostOnPrimary(slot)
+    }
+    if (!slot.timedOut) this.replyError(slot.seq, loss.text)
+  }
+
+  timedOut(slot: InFlight): void {
+    const { state, primary } = slot.route as Route
+    state.primaryTimeout++
+    this.replyError(slot.seq, `ERR Understudy: store '${primary.storeName}' did not answer in time; the command may have been executed`)
+  }
+
+  /** The reply of command `seq`: a view. */
+  reply(seq: number, buf: Buffer, start: number, end: number): void {
+    if (this.closed) return
+    if (this.replyMode === 'on') this.order.reply(seq, buf, start, end)
+    else this.order.reply(seq, EMPTY, 0, 0)
+    this.#afterReply()
+  }
+
+  replyError(seq: number, text: string): void {
+    const frame = errorFrame(text)
+    this.reply(seq, frame, 0, frame.length)
+  }
+
+  /** Answers the command at hand. */
+  answer(frame: Buffer): void {
+    this.reply(this.order.assign(), frame, 0, frame.length)
+  }
+
+  answerError(text: string): void {
+    this.answer(errorFrame(text))
+  }
+
+  #afterReply(): void {
+    const { order, downstream, path } = this
+    if (downstream.pendingBytes + order.parkedBytes > path.clients.outputBufferBytes) {
+      path.log({ level: 'warn', msg: 'a client does not read its replies and was disconnected', fields: { limit: path.clients.outputBufferBytes } })
+      this.socket.destroy()
+      return
+    }
+    if (order.owed > 0) return
+    if (this.replyMode === 'skip') this.replyMode = 'on'
+    if (this.#ending) downstream.endAfterWrite()
+    else if (this.waiting === 'replies') this.wake()
+  }
+
+  // --- waiting and ending
+
+  waitFor(reason: Wait): false {
+    this.waiting = reason
+    return false
+  }
+
+  /** No more commands are taken; the connection ends when what is owed has been answered. */
+  end(): void {
+    if (this.#ending || this.closed) return
+    this.#ending = true
+    this.pin?.abandon()
+    if (this.order.owed === 0) this.downstream.endAfterWrite()
+  }
+
+  #protocolError(text: string): void {
+    this.answerError(`ERR ${text}`)
+    this.end()
+  }
+
+  isHeld(route: Route): boolean {
+    const { plan } = this.path
+    if (route.state.held) return true
+    return plan.others?.some((state) => state.held) ?? false
+  }
+
+  #leave(slot: InFlight): void {
+    if ((slot.flags & MIXED) === 0) return
+    for (const state of slot.extra as { inFlight: number }[]) state.inFlight--
+  }
+
+  #onClose(): void {
+    if (this.closed) return
+    this.closed = true
+    this.#ending = true
+    this.pin?.abandon()
+    this.pin = null
+    this.path.sessions.delete(this)
+    this.#pending.clear()
+  }
+}
+
+const EMPTY = Buffer.alloc(0)
+/** Bytes kept of a client that waits; beyond this it is not read. */
+const PENDING_LIMIT_BYTES = 1024 * 1024
+const COMPACT_BYTES = 256 * 1024
+/** Replies that a client has not taken yet: beyond this its next command waits. */
+const SLOW_CLIENT_BYTES = 1024 * 1024
