@@ -49,21 +49,23 @@ export function refuseForeign(method: string, headers: IncomingHttpHeaders, boun
  */
 export function refuseWithoutToken(authorization: string | undefined, token: string): Refusal | null {
   const given = givenToken(authorization)
-  if (given !== null && sameText(given, token)) return null
+  if (given !== null && sameBytes(given, Buffer.from(token))) return null
   return { status: 401, message: 'a token is required: Authorization: Bearer TOKEN (the value of admin.token)' }
 }
 
-function givenToken(authorization = ''): string | null {
-  const [, scheme = '', credentials = ''] = /^(\S+) +(\S+) *$/.exec(authorization) ?? []
-  if (scheme.toLowerCase() === 'bearer') return credentials
+/** The token's bytes; Node gives a header's bytes as Latin-1. */
+function givenToken(authorization = ''): Buffer | null {
+  const [, scheme = '', credentials = ''] = /^(\S+) +(.+)$/.exec(authorization) ?? []
+  if (scheme.toLowerCase() === 'bearer') return Buffer.from(credentials, 'latin1')
   if (scheme.toLowerCase() !== 'basic') return null
-  const pair = Buffer.from(credentials, 'base64').toString()
-  return pair.includes(':') ? pair.slice(pair.indexOf(':') + 1) : null
+  const pair = Buffer.from(credentials, 'base64')
+  const colon = pair.indexOf(':')
+  return colon < 0 ? null : pair.subarray(colon + 1)
 }
 
 /** Compares digests, in a time that depends neither on the length nor on how much is right. */
-function sameText(a: string, b: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest()
+function sameBytes(a: Buffer, b: Buffer): boolean {
+  const digest = (bytes: Buffer) => createHash('sha256').update(bytes).digest()
   return timingSafeEqual(digest(a), digest(b))
 }
 

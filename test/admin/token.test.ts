@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ENDPOINTS } from '../../src/admin/endpoints.ts'
+import { AdminClient } from '../../src/cli/admin-client.ts'
 import { startTestServer, type TestServer } from './test-server.ts'
 
 const TOKEN = 'a-very-secret-token'
@@ -15,6 +16,16 @@ function ask(path: string, authorization?: string, method = 'GET') {
 }
 
 const basic = (pair: string) => `Basic ${Buffer.from(pair).toString('base64')}`
+
+test('a token may have spaces and letters of any script', async () => {
+  const token = 'ein schlüssel'
+  const other = await startTestServer({ token })
+  expect(await new AdminClient(other.url, token).get('/api/v1/config')).toEqual({ admin: { token: '***' } })
+  await expect(new AdminClient(other.url, 'ein schlussel').get('/api/v1/config')).rejects.toMatchObject({
+    code: 'ADMIN_REFUSED',
+  })
+  await other.close()
+})
 
 describe('with a token set', () => {
   test.each(ENDPOINTS.map(({ method, path, open }) => [method, path, open === true] as const))(

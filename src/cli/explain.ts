@@ -1,0 +1,68 @@
+import type { Command } from 'commander'
+import { type JsonOption, jsonOption } from './admin-options.ts'
+import { DEFAULT_CONFIG_FILE } from './config-file.ts'
+import { EXIT } from './exit-code.ts'
+import { printable, type Terminal } from './terminal.ts'
+
+/** What `explainCommand` says of one command. */
+export interface Explanation {
+  readonly command: string
+  /** False: neither the server nor the built-in table knows it. */
+  readonly known: boolean
+  readonly handling: string
+  readonly keys: readonly {
+    readonly key: string
+    readonly route: string
+    readonly primary: { readonly store: string; readonly key: string }
+    readonly shadow: { readonly store: string; readonly key: string } | null
+  }[]
+  readonly mirrored: string
+  readonly compared: string
+  /** Why it is answered with an error; null: it is not. */
+  readonly refused: string | null
+  readonly notes: readonly string[]
+}
+
+interface ExplainOptions extends JsonOption {
+  readonly config: string
+}
+
+/** `understudy explain`: the plan for one command, without running anything. */
+export function addExplain(program: Command, terminal: Terminal, finish: (exitCode: number) => void): void {
+  program
+    .command('explain')
+    .description('show for one command: which route, which keys on which store, how it is mirrored and compared')
+    .option('--config <file>', 'configuration file', DEFAULT_CONFIG_FILE)
+    .addOption(jsonOption())
+    .argument('<command...>', 'the command as a client would send it, best after --')
+    .passThroughOptions()
+    .action(async (args: string[], options: ExplainOptions) => {
+      const { loadConfig } = await import('../config/load.ts')
+      const { explainCommand } = await import('../routing/explain.ts')
+      const explanation: Explanation = explainCommand(await loadConfig(options.config), args)
+      if (options.json) terminal.json(explanation)
+      else for (const line of explanationLines(explanation)) terminal.line(line)
+      finish(explanation.refused === null ? EXIT.done : EXIT.no)
+    })
+}
+
+export function explanationLines({ command, known, handling, keys, ...rest }: Explanation): string[] {
+  const facts: [name: string, text: string][] = [
+    ['command', `${command}${known ? '' : ' (not in the command table)'}`],
+    ['handling', handling],
+    ...keys.flatMap(({ key, route, primary, shadow }): [string, string][] => [
+      ['key', `${key} -> route ${route}`],
+      ['  primary', `${primary.store}: ${primary.key}`],
+      ['  shadow', shadow === null ? '-' : `${shadow.store}: ${shadow.key}`],
+    ]),
+    ...(keys.length === 0 ? ([['keys', 'none']] as [string, string][]) : []),
+    ...(rest.refused === null
+      ? ([
+          ['mirrored', rest.mirrored],
+          ['compared', rest.compared],
+        ] as [string, string][])
+      : ([['refused', rest.refused]] as [string, string][])),
+    ...rest.notes.map((note): [string, string] => ['note', note]),
+  ]
+  return facts.map(([name, text]) => `${name.padEnd(11)}${printable(text)}`)
+}

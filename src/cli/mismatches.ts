@@ -1,0 +1,109 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { MISMATCH_CLASSES, type Mismatch, type MismatchClass } from '../admin/control.ts'
+import { UnderstudyError } from '../base/errors.ts'
+import type { AdminClient } from './admin-client.ts'
+import { type AdminOptions, adminClient, type JsonOption, jsonOption, withAdminOptions } from './admin-options.ts'
+import { EXIT } from './exit-code.ts'
+import { tableLines } from './table.ts'
+import { printable, type Terminal } from './terminal.ts'
+
+/** The status comes every second; after so long without anything the connection is taken for dead. */
+const SILENCE_MS = 15_000
+const RECONNECT_MS = 1_000
+/** How many of the printed ones are remembered, to know them again after a reconnect. */
+const MAX_REMEMBERED = 10_000
+
+interface MismatchOptions extends AdminOptions, JsonOption {
+  readonly route?: string
+  readonly class?: MismatchClass
+  readonly limit: number
+  readonly follow?: boolean
+}
+
+/** `understudy mismatches`: what the comparer found. */
+export function addMismatches(program: Command, terminal: Terminal, finish: (exitCode: number) => void): void {
+  withAdminOptions(program.command('mismatches'))
+    .description("read the comparer's findings; values are masked unless the route reveals them")
+    .option('--route <name>', 'only of this route')
+    .addOption(new Option('--class <class>', 'only of this class').choices(MISMATCH_CLASSES))
+    .option('--limit <count>', 'at most so many, the newest', parseLimit, 100)
+    .option('--follow', 'then print each one when it is found (with --json: one object a line)')
+    .addOption(jsonOption())
+    .action(async (options: MismatchOptions) => {
+      const client = adminClient(options)
+      if (options.follow) return follow(client, options, terminal)
+      const found = await client.get<Mismatch[]>(listPath(options))
+      if (options.json) terminal.json(found)
+      else if (found.length === 0) terminal.line('No mismatches.')
+      else for (const line of tableLines(COLUMNS, found.map(rowOf))) terminal.line(line)
+      finish(EXIT.done)
+    })
+}
+
+const COLUMNS = ['time', 'route', 'class', 'command', 'key', 'count', 'detail', 'primary', 'shadow'].map((title) => ({
+  title,
+  right: title === 'count',
+}))
+
+function rowOf({ at, route, class: found, command, key, count, detail, primary, shadow }: Mismatch): string[] {
+  const time = at.replace('T', ' ').replace(/\.\d+Z$/, 'Z')
+  return [time, route, found, command, key, String(count), detail, primary, shadow].map(printable)
+}
+
+/**
+ * Prints what there is, oldest first, and then what comes, for ever. Listening begins before the list is read, so that nothing falls between; after
+ * a lost connection the list is read again, and what was printed already is known by its id and count.
+ *
+ * @throws UnderstudyError when the first connection fails, or a later one is refused (another token is wanted now)
+ */
+async function follow(client: AdminClient, options: MismatchOptions, terminal: Terminal): Promise<never> {
+  const printed = new Map<number, number>()
+  const print = (found: Mismatch) => {
+    if ((printed.get(found.id) ?? 0) >= found.count) return
+    printed.delete(found.id)
+    printed.set(found.id, found.count)
+    if (printed.size > MAX_REMEMBERED) printed.delete(printed.keys().next().value!)
+    if (options.json) terminal.json(found, 0)
+    else terminal.line(rowOf(found).join('  '))
+  }
+  let wasConnected = false
+  for (;;) {
+    let connected = false
+    try {
+      await client.listen(SILENCE_MS, async (events) => {
+        const before = await client.get<Mismatch[]>(listPath(options))
+        wasConnected = connected = true
+        for (const found of before.reverse()) print(found)
+        for await (const { event, data } of events) {
+          if (event === 'mismatch' && wanted(data as Mismatch, options)) print(data as Mismatch)
+        }
+      })
+    } catch (error) {
+      const unreachable = error instanceof UnderstudyError && error.code === 'ADMIN_UNREACHABLE'
+      if (!unreachable || !wasConnected) throw error
+    }
+    if (connected) terminal.note('understudy: connection lost, trying again')
+    await sleep(RECONNECT_MS)
+  }
+}
+
+function wanted(found: Mismatch, options: MismatchOptions): boolean {
+  return (
+    (options.route === undefined || found.route === options.route) &&
+    (options.class === undefined || found.class === options.class)
+  )
+}
+
+function listPath({ route, class: wantedClass, limit }: MismatchOptions): string {
+  const query = new URLSearchParams({ limit: String(limit) })
+  if (route !== undefined) query.set('route', route)
+  if (wantedClass !== undefined) query.set('class', wantedClass)
+  return `/api/v1/mismatches?${query}`
+}
+
+function parseLimit(text: string): number {
+  const limit = Number(text)
+  if (!Number.isInteger(limit) || limit < 1 || limit > 1000) throw new InvalidArgumentError('It must be 1 to 1000.')
+  return limit
+}

@@ -1,0 +1,97 @@
+import type { Command } from 'commander'
+import type { RouteStatus, Status, StoreStatus } from '../admin/control.ts'
+import { type AdminOptions, adminClient, type JsonOption, jsonOption, withAdminOptions } from './admin-options.ts'
+import { EXIT } from './exit-code.ts'
+import { formatBytes, formatMs, formatSeconds, formatShare } from './format.ts'
+import { tableLines } from './table.ts'
+import { printable, type Terminal } from './terminal.ts'
+
+/** `understudy status`: one look at everything. */
+export function addStatus(program: Command, terminal: Terminal, finish: (exitCode: number) => void): void {
+  withAdminOptions(program.command('status'))
+    .description('show stores, routes, phases, lag, backlog, dirty keys and mismatch rates')
+    .addOption(jsonOption())
+    .action(async (options: AdminOptions & JsonOption) => {
+      const status = await adminClient(options).get<Status>('/api/v1/status')
+      if (options.json) terminal.json(status)
+      else for (const line of statusLines(status, terminal)) terminal.line(line)
+      finish(EXIT.done)
+    })
+}
+
+function statusLines(status: Status, terminal: Terminal): string[] {
+  const { version, epoch, configHash, uptimeSeconds, clients, lastReload } = status
+  const reload = lastReload.successful
+    ? []
+    : [
+        terminal.style(
+          'red',
+          `The last reload failed; the configuration before it is in force: ${printable(lastReload.error ?? '')}`,
+        ),
+      ]
+  return [
+    `Understudy ${version}, up ${formatSeconds(uptimeSeconds)}, ${clients.connected} clients, configuration ${configHash.slice(0, 12)} (epoch ${epoch})`,
+    ...reload,
+    '',
+    ...tableLines(
+      [
+        { title: 'store' },
+        { title: 'state' },
+        { title: 'latency', right: true },
+        { title: 'version' },
+        { title: 'role' },
+        { title: '' },
+      ],
+      Object.entries(status.stores).map(([name, store]) => storeRow(name, store, terminal)),
+    ),
+    '',
+    ...tableLines(
+      [
+        { title: 'route' },
+        { title: 'phase' },
+        { title: 'primary' },
+        { title: 'shadow' },
+        { title: 'lag', right: true },
+        { title: 'backlog', right: true },
+        { title: 'dirty', right: true },
+        { title: 'mirrored', right: true },
+        { title: 'compared', right: true },
+        { title: 'mismatches', right: true },
+        { title: 'rate', right: true },
+      ],
+      Object.entries(status.routes).map(([name, route]) => routeRow(name, route, terminal)),
+    ),
+  ]
+}
+
+function storeRow(name: string, { up, latencyMs, version, role, error }: StoreStatus, terminal: Terminal): string[] {
+  return [
+    printable(name),
+    up ? terminal.style('green', 'up') : terminal.style('red', 'down'),
+    latencyMs === null ? '-' : formatMs(latencyMs),
+    printable(version ?? '-'),
+    printable(role ?? '-'),
+    printable(error ?? ''),
+  ]
+}
+
+function routeRow(
+  name: string,
+  { phase, primary, shadow, mirror, compare }: RouteStatus,
+  terminal: Terminal,
+): string[] {
+  const alarm = (count: number) => (count > 0 ? terminal.style('red', String(count)) : String(count))
+  return [
+    printable(name),
+    phase,
+    printable(primary),
+    printable(shadow ?? '-'),
+    formatMs(mirror.lagMs),
+    mirror.backlog === 0 ? '0' : `${mirror.backlog} (${formatBytes(mirror.backlogBytes)})`,
+    alarm(mirror.dirtyKeys),
+    String(mirror.mirrored),
+    String(compare.compared),
+    alarm(compare.mismatched),
+    formatShare(compare.mismatched, compare.compared),
+  ]
+}

@@ -1,0 +1,47 @@
+import { styleText } from 'node:util'
+
+type Style = Parameters<typeof styleText>[0]
+
+/** Where a subcommand writes. Colours only on a terminal, and not with NO_COLOR set. */
+export class Terminal {
+  readonly #stdout: NodeJS.WriteStream
+  readonly #stderr: NodeJS.WriteStream
+
+  constructor(stdout: NodeJS.WriteStream, stderr: NodeJS.WriteStream) {
+    this.#stdout = stdout
+    this.#stderr = stderr
+  }
+
+  line(text = ''): void {
+    this.#stdout.write(`${text}\n`)
+  }
+
+  json(value: unknown, indent: number = 2): void {
+    this.line(JSON.stringify(value, null, indent))
+  }
+
+  /** For people, beside the answer: problems and progress. */
+  note(text: string): void {
+    this.#stderr.write(`${text}\n`)
+  }
+
+  style(style: Style, text: string): string {
+    return styleText(style, text, { stream: this.#stdout })
+  }
+
+  raw(text: string): void {
+    this.#stdout.write(text)
+  }
+
+  rawNote(text: string): void {
+    this.#stderr.write(text)
+  }
+}
+
+/** Text from elsewhere (a key, an error text) on one line and without control characters, so that it cannot steer the terminal. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) => {
+    const code = character.codePointAt(0)!
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`
+  })
+}

@@ -1,0 +1,134 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { UnderstudyError } from '../../src/base/errors.ts'
+import { FakeControl } from '../admin/fake-control.ts'
+import { startTestServer, type TestServer } from '../admin/test-server.ts'
+import { freePort } from '../support/ports.ts'
+import { runCli } from './run-cli.ts'
+
+let server: TestServer
+const TOKEN = 'a-very-secret-token'
+
+beforeAll(async () => {
+  server = await startTestServer({ token: TOKEN })
+})
+afterAll(() => server.close())
+beforeEach(() => {
+  server.control.failure = null
+})
+
+const reach = () => ({ UNDERSTUDY_ADMIN_URL: server.url, UNDERSTUDY_ADMIN_TOKEN: TOKEN })
+
+describe('understudy status', () => {
+  test('shows stores and routes as aligned tables', async () => {
+    const { code, stdout, stderr } = await runCli(['status'], reach())
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toBe(`Understudy 0.1.0, up 1d 1h, 11 clients, configuration c0ffee (epoch 7)
+
+STORE  STATE  LATENCY  VERSION  ROLE
+old    up     0.21 ms  7.0.15   master
+new    down         -  -        -       connect refused
+
+ROUTE  PHASE        PRIMARY  SHADOW    LAG     BACKLOG  DIRTY  MIRRORED  COMPARED  MISMATCHES   RATE
+jobs   shadow       old      new     12 ms  3 (2.0 kb)      4       100       200           5  2.50%
+rest   passthrough  old      -        0 ms           0      0         0         0           0      -
+`)
+  })
+
+  test('--json gives what the API gives', async () => {
+    const { code, stdout } = await runCli(['status', '--json'], reach())
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toEqual(await new FakeControl().status())
+  })
+
+  test('--admin and --token come before the variables', async () => {
+    const elsewhere = { UNDERSTUDY_ADMIN_URL: 'http://127.0.0.1:1', UNDERSTUDY_ADMIN_TOKEN: 'wrong' }
+    expect((await runCli(['status', '--admin', `${server.url}/`, '--token', TOKEN], elsewhere)).code).toBe(0)
+  })
+
+  test('has colours only where they are wanted', async () => {
+    expect((await runCli(['status'], { ...reach(), FORCE_COLOR: '1' })).stdout).toContain('\u001b[31m')
+    expect((await runCli(['status'], { ...reach(), NO_COLOR: '1' })).stdout).not.toContain('\u001b')
+  })
+})
+
+describe('reaching the sidecar', () => {
+  test('when nothing is there: one line that says what to do, exit code 3', async () => {
+    const url = `http://127.0.0.1:${await freePort()}`
+    expect(await runCli(['status', '--admin', url])).toEqual({
+      code: 3,
+      stdout: '',
+      stderr: `understudy: cannot reach Understudy at ${url} (ECONNREFUSED): is it running there? --admin or UNDERSTUDY_ADMIN_URL says where\n`,
+    })
+  })
+
+  test('with a wrong token: one line, exit code 3, and the token is not shown', async () => {
+    const { code, stderr } = await runCli(['status', '--token', 'wrong-token'], { UNDERSTUDY_ADMIN_URL: server.url })
+    expect(code).toBe(3)
+    expect(stderr).toBe(`understudy: ${server.url} wants another token: give --token or set UNDERSTUDY_ADMIN_TOKEN\n`)
+  })
+
+  test('a token with a line end is refused without being shown', async () => {
+    const { code, stderr } = await runCli(['status'], { ...reach(), UNDERSTUDY_ADMIN_TOKEN: `${TOKEN}\n` })
+    expect(code).toBe(2)
+    expect(stderr).not.toContain(TOKEN)
+  })
+
+  test('an address with credentials is refused without showing them', async () => {
+    const { code, stderr } = await runCli(['status', '--admin', 'http://me:hunter2@127.0.0.1:9380'])
+    expect(code).toBe(2)
+    expect(stderr).not.toContain('hunter2')
+  })
+
+  test('when something else answers there: one line, exit code 3', async () => {
+    const stranger = createServer((_, response) => response.end('<html>hello</html>'))
+    await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve))
+    const url = `http://127.0.0.1:${(stranger.address() as AddressInfo).port}`
+    const { code, stderr } = await runCli(['status', '--admin', url])
+    stranger.close()
+    expect(code).toBe(3)
+    expect(stderr).toBe(
+      `understudy: what answers at ${url} is not Understudy's admin server (status 200): check --admin\n`,
+    )
+  })
+
+  test('a failure of the sidecar is told, exit code 3', async () => {
+    server.control.failure = new UnderstudyError('STATE_UNUSABLE', 'the disk is full\u001b[2J')
+    expect(await runCli(['status'], reach())).toEqual({
+      code: 3,
+      stdout: '',
+      stderr: 'understudy: the disk is full\\x1b[2J\n',
+    })
+  })
+})
+
+describe('wrong usage', () => {
+  test.each([
+    [[], /^Usage: understudy/],
+    [['sttaus'], /^understudy: unknown command 'sttaus'\n\(Did you mean status\?\)\n$/],
+    [['status', '--jsno'], /^understudy: unknown option '--jsno'/],
+    [['status', 'jobs'], /^understudy: too many arguments/],
+    [['status', '--admin', '127.0.0.1:9380'], /^understudy: the admin address must look like http:/],
+    [['serve', '--target', 'redis://h'], /^understudy: --target and --phase need --source\n$/],
+    [['serve', '--config', 'x', '--source', 'redis://h'], /^understudy: --config and --source exclude each other/],
+    [['serve', '--source', 'redis://h', '--phase', 'shadow'], /^understudy: --phase shadow needs --target\n$/],
+    [['check'], /^understudy: missing required argument 'file'/],
+    [['explain'], /^understudy: missing required argument 'command'/],
+  ])('%j: exit code 2 and what is wrong', async (args, message) => {
+    const { code, stdout, stderr } = await runCli(args)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toMatch(message)
+  })
+
+  test('--help and --version are no errors', async () => {
+    const help = await runCli(['--help'])
+    expect(help).toMatchObject({ code: 0, stderr: '' })
+    expect(help.stdout).toContain('Exit codes: 0 done')
+    expect(await runCli(['--version'])).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
+      stderr: '',
+    })
+  })
+})
