@@ -141,7 +141,8 @@ export const ENDPOINTS: readonly Endpoint[] = [
     path: '/api/v1/events',
     summary:
       'Server-sent events: `status` at once and every second, `mismatch`, `phase` and `reload` as they happen, and `dropped` (`{count}`) to a listener that reads too slowly.',
-    gives: '`text/event-stream`; the data of an event is what the endpoint of that name gives',
+    gives:
+      '`text/event-stream`; the data of `status`, `mismatch` and `phase` is what their endpoints give, that of `reload` is `{successful, error}`',
     handle: async () => ({ kind: 'events' }),
   },
 ]

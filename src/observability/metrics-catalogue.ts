@@ -100,6 +100,13 @@ export const METRICS: readonly MetricSpec[] = [
     samples: (snapshot) => perRoute(snapshot, (route) => byLabel('outcome', route.mirror.writes)),
   },
   {
+    name: 'understudy_mirror_unknown_writes_total',
+    kind: 'counter',
+    help: 'Writes whose effect is in no table (of a module, or of a newer server): their keys are copied instead.',
+    labels: { command: 'name of the command, upper case' },
+    samples: (snapshot) => snapshot.unknownWrites.map(({ command, count }) => ({ labels: { command }, value: count })),
+  },
+  {
     name: 'understudy_dirty_keys',
     kind: 'gauge',
     help: 'Keys known or feared to differ, waiting for repair.',

@@ -13,6 +13,8 @@ export type FallbackReason = 'miss' | 'error' | 'timeout'
 export interface MetricsSnapshot {
   readonly routes: Readonly<Record<string, RouteMetrics>>
   readonly stores: Readonly<Record<string, { readonly up: boolean }>>
+  /** Writes whose effect is in no table, by command; `command` is a name of the command table, never what a client made up. */
+  readonly unknownWrites: readonly { readonly command: string; readonly count: number }[]
   readonly clients: { readonly connected: number }
   readonly config: { readonly lastReloadSuccessful: boolean; readonly epoch: number }
 }

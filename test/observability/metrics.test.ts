@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { MISMATCH_CLASSES } from '../../src/admin/control.ts'
 import { PHASES } from '../../src/config/config.ts'
 import { Histogram } from '../../src/observability/histogram.ts'
 import { Metrics } from '../../src/observability/metrics.ts'
@@ -40,6 +41,7 @@ function snapshot(): MetricsSnapshot {
       },
     },
     stores: { old: { up: true }, new: { up: false } },
+    unknownWrites: [{ command: 'JSON.SET', count: 26 }],
     clients: { connected: 24 },
     config: { lastReloadSuccessful: false, epoch: 25 },
   }
@@ -51,7 +53,7 @@ async function scrape(metrics: Metrics): Promise<Exposition> {
 
 const ROUTE = 'jobs "1"\\x'
 
-/** Name -> kind and labels as 4-contract fixes them for those who write alerts against them. */
+/** Name -> kind and labels: what those who write alerts rely on. */
 const CONTRACT: Record<string, [kind: string, labels: string[]]> = {
   understudy_commands_total: ['counter', ['route', 'role', 'outcome']],
   understudy_command_duration_seconds: ['histogram', ['route', 'role']],
@@ -59,6 +61,7 @@ const CONTRACT: Record<string, [kind: string, labels: string[]]> = {
   understudy_mirror_backlog_bytes: ['gauge', ['route']],
   understudy_mirror_backlog_commands: ['gauge', ['route']],
   understudy_mirror_writes_total: ['counter', ['route', 'outcome']],
+  understudy_mirror_unknown_writes_total: ['counter', ['command']],
   understudy_dirty_keys: ['gauge', ['route']],
   understudy_compare_total: ['counter', ['route', 'result']],
   understudy_mismatches_total: ['counter', ['route', 'class', 'command']],
@@ -83,7 +86,13 @@ describe('/metrics', () => {
     for (const sample of own) expect(Object.keys(sample.labels).sort()).toEqual([...labels].sort())
   })
 
-  test('has no metric of ours that the contract does not name', () => {
+  test('label values are those of the product', () => {
+    const labelsOf = (name: string) => METRICS.find((metric) => metric.name === name)?.labels
+    expect(labelsOf('understudy_phase')?.['phase']).toEqual(PHASES)
+    expect(labelsOf('understudy_mismatches_total')?.['class']).toEqual(MISMATCH_CLASSES)
+  })
+
+  test('has no metric of ours that is not listed here', () => {
     expect(METRICS.map((metric) => metric.name).sort()).toEqual(Object.keys(CONTRACT).sort())
   })
 
@@ -95,6 +104,7 @@ describe('/metrics', () => {
     expect(value('understudy_mirror_backlog_bytes', { route: ROUTE })).toBe(1000)
     expect(value('understudy_mirror_backlog_commands', { route: ROUTE })).toBe(9)
     expect(value('understudy_mirror_writes_total', { route: ROUTE, outcome: 'copied' })).toBe(12)
+    expect(value('understudy_mirror_unknown_writes_total', { command: 'JSON.SET' })).toBe(26)
     expect(value('understudy_dirty_keys', { route: ROUTE })).toBe(14)
     expect(value('understudy_compare_total', { route: ROUTE, result: 'transient' })).toBe(17)
     expect(value('understudy_mismatches_total', { route: ROUTE, class: 'ttl', command: 'PTTL' })).toBe(19)
