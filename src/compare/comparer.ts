@@ -163,6 +163,7 @@ export class Comparer {
         route: route.name,
         phase: route.phase,
         command: sample.spec.name,
+        database: sample.database,
         key: Buffer.from(view.buf.subarray(view.start[arg]!, view.end[arg]!)),
         class: difference.class,
         detail: difference.detail,

@@ -5,6 +5,7 @@ export interface Finding {
   readonly route: string
   readonly phase: Phase
   readonly command: string
+  readonly database: number
   /** The first key, by the application's name. */
   readonly key: Buffer
   readonly class: 'missing' | 'extra' | 'type' | 'value' | 'length' | 'order' | 'ttl' | 'error'

@@ -134,6 +134,16 @@ export class Mirror implements ReplyOwner {
     }
   }
 
+  /** The opposite of `enter`; true: another connection wrote to one of the keys meanwhile. */
+  leave(view: CommandView, positions: KeyPositions): boolean {
+    let contested = false
+    for (let i = 0; i < positions.count; i++) {
+      const arg = positions.index[i]!
+      if (this.#overlap.leave(hashBytes(view.buf, view.start[arg]!, view.end[arg]!))) contested = true
+    }
+    return contested
+  }
+
   /** Marks the hashes of a transaction's keys; `leaveAll` is the opposite. */
   enterAll(hashes: readonly number[], lane: number): void {
     for (const hash of hashes) this.#overlap.enter(hash, lane)
@@ -150,7 +160,7 @@ export class Mirror implements ReplyOwner {
     this.#overlap.enter(hash, lane)
   }
 
-  /** The opposite, when its reply has come or never will. */
+  /** The opposite for a command whose bytes are still in flight: its reply has come, or never will. */
   left(command: InFlight): boolean {
     if (command.keyHash !== 0) return this.#overlap.leave(command.keyHash)
     const bytes = command.original ?? command.chunk!.buf
@@ -159,12 +169,7 @@ export class Mirror implements ReplyOwner {
     const view = this.#parse(bytes, start, end)
     if (command.spec === null) return false
     findKeys(command.spec, view, this.#positions)
-    let contested = false
-    for (let i = 0; i < this.#positions.count; i++) {
-      const arg = this.#positions.index[i]!
-      if (this.#overlap.leave(hashBytes(view.buf, view.start[arg]!, view.end[arg]!))) contested = true
-    }
-    return contested
+    return this.leave(view, this.#positions)
   }
 
   // --- the shadow's answers

@@ -29,7 +29,7 @@ export function adoptSocket(accepted: net.Socket, onBytes: OnBytes): net.Socket 
         return true
       },
     },
-  } as net.SocketConstructorOpts)
+  } as unknown as net.SocketConstructorOpts)
   // The server counts its connections by this, and waits for them in `close`.
   const rebuilt = socket as unknown as SocketInternals
   rebuilt.server = internals.server

@@ -2,7 +2,7 @@ import type { CommandView } from '../resp/command-view.ts'
 
 /** Argument `i` as text, bytes one to one. For words and numbers, never for keys or values. */
 export function textArg(view: CommandView, i: number): string {
-  return view.buf.latin1Slice(view.start[i]!, view.end[i]!)
+  return view.buf.toString('latin1', view.start[i]!, view.end[i]!)
 }
 
 /** Argument `i` in upper case, for comparing with a keyword. */

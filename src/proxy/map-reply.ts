@@ -39,8 +39,6 @@ export function mapReplyOf(
     if (renamed != null) names.set(renamed.toString('latin1'), Buffer.from(command.subarray(from, to)))
   }
   if (names.size === 0) return null
-  const args: Buffer[] = []
-  for (let i = 0; i < parser.argc; i++) args.push(command.subarray(parser.start[i]!, parser.end[i]!))
-  const mapped = mapReplyKeys(spec, args, decodeReply(buf, start, end), (key) => names.get(key.toString('latin1')) ?? key)
+  const mapped = mapReplyKeys(spec, [], decodeReply(buf, start, end), (key) => names.get(key.toString('latin1')) ?? key)
   return mapped === null ? null : encodeReply(mapped, protocol)
 }

@@ -79,7 +79,7 @@ export class Session implements ReplyOwner {
   #readingStopped = false
   #working = false
   /** The bytes being looked at, for a look ahead; null between reads. */
-  #input: Buffer | null = null
+  input: Buffer | null = null
   #inputEnd = 0
 
   constructor(path: DataPath, socket: net.Socket) {
@@ -151,7 +151,7 @@ export class Session implements ReplyOwner {
   #consume(buf: Buffer, from: number, to: number): void {
     const parser = this.path.takeParser()
     this.#working = true
-    this.#input = buf
+    this.input = buf
     this.#inputEnd = to
     let at = from
     while (at < to) {
@@ -181,7 +181,7 @@ export class Session implements ReplyOwner {
     const parser = this.#parser ?? this.path.takeParser()
     const pending = this.#pending
     this.#working = true
-    this.#input = pending.buf
+    this.input = pending.buf
     this.#inputEnd = pending.length
     while (this.#pendingAt < pending.length) {
       const status = parser.parse(pending.buf, this.#pendingAt, pending.length)
@@ -224,7 +224,7 @@ export class Session implements ReplyOwner {
   *ahead(from: number): Generator<CommandView> {
     const parser = this.path.takeParser()
     let at = from
-    while (parser.parse(this.#input!, at, this.#inputEnd) === COMPLETE) {
+    while (parser.parse(this.input!, at, this.#inputEnd) === COMPLETE) {
       at = parser.next
       if (parser.argc > 0) yield parser
     }
@@ -399,6 +399,13 @@ export class Session implements ReplyOwner {
     this.#afterReply()
   }
 
+  /** Bytes that answer no command: messages of a subscription. */
+  push(buf: Buffer, start: number, end: number): void {
+    if (this.closed) return
+    this.downstream.write(buf, start, end)
+    this.#checkOutput()
+  }
+
   replyError(seq: number, text: string): void {
     const frame = errorFrame(text)
     this.reply(seq, frame, 0, frame.length)
@@ -413,13 +420,18 @@ export class Session implements ReplyOwner {
     this.answer(errorFrame(text))
   }
 
-  #afterReply(): void {
+  /** A client that does not read is disconnected before its replies fill the memory (invariant 7). */
+  #checkOutput(): void {
     const { order, downstream, path } = this
-    if (downstream.pendingBytes + order.parkedBytes > path.clients.outputBufferBytes) {
-      path.log({ level: 'warn', msg: 'a client does not read its replies and was disconnected', fields: { limit: path.clients.outputBufferBytes } })
-      this.socket.destroy()
-      return
-    }
+    const limit = path.clients.outputBufferBytes
+    if (downstream.pendingBytes + order.parkedBytes <= limit) return
+    path.log({ level: 'warn', msg: 'a client does not read its replies and was disconnected', fields: { limit } })
+    this.socket.destroy()
+  }
+
+  #afterReply(): void {
+    const { order, downstream } = this
+    this.#checkOutput()
     if (order.owed > 0) return
     if (this.replyMode === 'skip') this.replyMode = 'on'
     if (this.#ending) downstream.endAfterWrite()

@@ -20,9 +20,13 @@ export class RouteTable {
   readonly #fallbackRule: KeyRule
   readonly #byFirstByte: readonly (readonly KeyRule[])[]
 
-  constructor(config: Pick<Config, 'routes' | 'stores'>, generation: number, states: Map<string, RouteState>) {
+  /**
+   * @param stores names by index: stable over generations, because what is in flight remembers indexes
+   * @param states what outlives a generation, by route name; missing ones are added
+   */
+  constructor(config: Pick<Config, 'routes'>, generation: number, stores: readonly string[], states: Map<string, RouteState>) {
     this.generation = generation
-    this.stores = Object.keys(config.stores)
+    this.stores = stores
     this.routes = config.routes.map((route, index) => this.#route(route, index, states))
     const rules = this.routes.flatMap((route) => rulesOf(route)).sort((a, b) => comparePatterns(a.pattern, b.pattern))
     const fallback = rules.find((rule) => rule.pattern.text === '*')

@@ -1,7 +1,7 @@
 import type { CoarseClock } from '../base/clock.ts'
 import type { Turn } from '../base/turn.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
-import { PIPELINE_LIMIT_BYTES, Pipeline } from './pipeline.ts'
+import { PIPELINE_LIMIT_BYTES, Pipeline, type PipelineState } from './pipeline.ts'
 
 export interface StoreOptions {
   readonly config: StoreConfig
@@ -29,6 +29,8 @@ export class Store {
   readonly #shadow: (Pipeline | undefined)[] = []
   readonly #idle = new Map<string, Pipeline[]>()
   readonly #lent = new Set<Pipeline>()
+  /** The state that was logged last. */
+  lastSaid: PipelineState | null = null
 
   constructor(options: StoreOptions) {
     this.options = options
@@ -105,6 +107,12 @@ export class Store {
   /** The mirror's pipelines with the client's database each serves. */
   *shadowPipelines(): Generator<Pipeline> {
     for (const pipeline of this.#shadow) if (pipeline !== undefined) yield pipeline
+  }
+
+  /** As its connections see it: the clients' before the mirror's. */
+  state(): { state: PipelineState; error: string | null } {
+    const pipeline = this.#shared2[0] ?? this.#shared3[0] ?? this.#shadow[0]
+    return { state: pipeline?.state ?? 'idle', error: pipeline?.error ?? null }
   }
 
   tick(nowMs: number): void {

@@ -1,0 +1,328 @@
+import { blocks, blockTimeout } from '../command/blocking.ts'
+import { repliesWithKeys } from '../command/reply-keys.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import { ASTERISK, DOLLAR, MINUS, UNDERSCORE } from '../resp/bytes.ts'
+import { CommandParser } from '../resp/command-parser.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { elementOffsets } from '../resp/decode.ts'
+import { encodeCommand, errorFrame } from '../resp/encode.ts'
+import { planCommand, renameForPrimary } from '../routing/plan.ts'
+import type { Route } from '../routing/route.ts'
+import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
+import { arityFits } from './arity.ts'
+import { bytesArg, textArg } from './arguments.ts'
+import { mapReplyOf } from './map-reply.ts'
+import type { Pin } from './pin.ts'
+import type { Session } from './session.ts'
+import { Swallow } from './swallow.ts'
+
+const MULTI = encodeCommand(['MULTI'])
+const EXEC = encodeCommand(['EXEC'])
+
+/**
+ * Blocking commands (BLPOP, XREAD BLOCK, ...).
+ *
+ *   try    MULTI, the command, EXEC on the shared pipeline: inside MULTI nothing blocks, so when there is something to take it is taken there and then, at an exact
+ *          place of history, and no connection is needed
+ *   wait   nothing there: the command goes to a dedicated connection and waits
+ *   move   a switch changes the primary: CLIENT UNBLOCK; a take that won the race is delivered and mirrored, else the command is sent to the new primary with
+ *          the time that is left
+ *
+ * What a waiting command takes has no exact place among the shared pipeline's writes to the same key, so the key is settled by a state copy.
+ */
+export function startBlocking(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  if (!blocks(spec, view) || !arityFits(spec, view.argc)) return session.forward(view, spec)
+  const { path } = session
+  const { plan } = path
+  planCommand(path.routes, spec, view, plan)
+  if (session.isHeld(plan.route)) return session.waitFor('switch')
+  if (plan.refusal !== null) {
+    session.answerError(plan.refusal)
+    return true
+  }
+  const tries = plan.keyed && plan.positions.count > 0 && !waitsForNew(view, spec)
+  if (!tries && session.order.owed > 0) return session.waitFor('replies')
+  const frame = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
+  const command = new BlockedCommand(session, spec, frame, plan.route, session.order.assign())
+  session.pin = command
+  session.waiting = 'pin'
+  if (tries) command.attempt()
+  else command.wait()
+  return true
+}
+
+/** WAIT is about the connection's own past; `$` means "from now on", so there is nothing to take yet. */
+function waitsForNew(view: CommandView, spec: CommandSpec): boolean {
+  if (spec.keyFinder !== 'streams') return false
+  for (let i = view.argc - 1; i > 0; i--) if (view.end[i]! - view.start[i]! === 1 && view.buf[view.start[i]!] === DOLLAR) return true
+  return false
+}
+
+export class BlockedCommand implements Pin, ReplyOwner {
+  readonly kind = 'blocked'
+  readonly flag = 'b'
+  readonly session: Session
+  readonly #spec: CommandSpec
+  /** The application's frame. */
+  readonly #frame: Buffer
+  #route: Route
+  readonly #seq: number
+  readonly #startedMs: number
+  #stage: 'try' | 'wait' | 'idle' = 'idle'
+  #store: Store | null = null
+  #pipeline: Pipeline | null = null
+  #lane = 0
+  #queueError: Buffer | null = null
+  /** Unblocked by a switch: a nil means "go on elsewhere". */
+  #moving = false
+  #abandoned = false
+
+  constructor(session: Session, spec: CommandSpec, frame: Buffer, route: Route, seq: number) {
+    this.session = session
+    this.#spec = spec
+    this.#frame = frame
+    this.#route = route
+    this.#seq = seq
+    this.#startedMs = session.path.clock.nowMs
+  }
+
+  get route(): Route {
+    return this.#route
+  }
+
+  /** It waits at a store: a switch has to unblock it before the store is quiet. */
+  get waitsAtStore(): boolean {
+    return this.#stage === 'wait'
+  }
+
+  attempt(): void {
+    const { path, database, protocol } = this.session
+    const pipeline = path.primaryOf(this.#route).shared(database, protocol)
+    const bytes = Buffer.concat([MULTI, this.#renamed(this.#frame), EXEC])
+    this.#stage = 'try'
+    this.#lane = pipeline.lane
+    const slot = this.#push(pipeline, bytes)
+    slot.replies = 3
+    this.#route.state.inFlight++
+    this.#enter()
+  }
+
+  wait(): void {
+    const { session } = this
+    const { path } = session
+    this.#store = path.primaryOf(this.#route)
+    const frame = this.#withRemainingTime()
+    if (frame === null) return this.#finish(nilOf(this.#spec, session.protocol))
+    const pipeline = this.#store.borrow(session.database, session.protocol)
+    this.#pipeline = pipeline
+    this.#stage = 'wait'
+    path.blocked.add(this)
+    this.#push(pipeline, this.#renamed(frame))
+  }
+
+  settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
+    if (this.#stage === 'try') {
+      if (slot.replies > 0) {
+        if (buf[start] === MINUS) this.#queueError ??= Buffer.from(buf.subarray(start, end))
+        return
+      }
+      this.#settleTry(buf, start, end)
+      return
+    }
+    this.#settleWait(buf, start, end)
+  }
+
+  #settleTry(buf: Buffer, start: number, end: number): void {
+    const { path } = this.session
+    this.#route.state.inFlight--
+    const contested = this.#leaveOverlap()
+    const offsets = buf[start] === ASTERISK ? elementOffsets(buf, start, end) : null
+    if (offsets === null || offsets.length !== 2) {
+      this.#route.state.primaryError++
+      this.#finish(this.#queueError ?? Buffer.from(buf.subarray(start, end)))
+      return
+    }
+    const from = offsets[0]!
+    const to = offsets[1]!
+    if (isNil(buf, from)) {
+      this.#stage = 'idle'
+      if (this.#abandoned) this.#finish(null)
+      // A switch has begun meanwhile: it is `moved` that goes on.
+      else if (this.#route.state.held) path.blocked.add(this)
+      else this.wait()
+      return
+    }
+    this.#route.state.primaryOk++
+    if (buf[from] !== MINUS && this.#mirrors()) {
+      if (contested) this.#markKeys()
+      else path.mirror.apply(this.#spec, this.#route, this.session.database, this.#frame, 0, this.#frame.length, buf, from, to, null)
+    }
+    this.#finish(this.#mapped(buf, from, to))
+  }
+
+  #settleWait(buf: Buffer, start: number, end: number): void {
+    const { path } = this.session
+    const pipeline = this.#pipeline!
+    const store = this.#store!
+    const { database } = this.session
+    this.#pipeline = null
+    this.#stage = 'idle'
+    queueMicrotask(() => store.release(pipeline, database))
+    if (isNil(buf, start) && this.#moving && !this.#abandoned) return // `moved` goes on
+    path.blocked.delete(this)
+    if (!isNil(buf, start) && buf[start] !== MINUS && this.#mirrors()) this.#markKeys()
+    if (buf[start] === MINUS) this.#route.state.primaryError++
+    else this.#route.state.primaryOk++
+    this.#finish(this.#mapped(buf, start, end))
+  }
+
+  lost(_slot: InFlight, loss: Loss): void {
+    const { path } = this.session
+    if (this.#stage === 'try') {
+      this.#route.state.inFlight--
+      this.#leaveOverlap()
+    } else if (this.#pipeline !== null) this.#store!.discard(this.#pipeline)
+    this.#stage = 'idle'
+    this.#pipeline = null
+    path.blocked.delete(this)
+    this.#route.state.primaryLost++
+    if (loss.mayHaveRun && this.#mirrors()) this.#markKeys()
+    this.#finish(errorFrame(loss.text))
+  }
+
+  /** A try that takes long is followed to its end: the client asked to wait anyway. */
+  timedOut(): void {}
+
+  dispatch(): boolean {
+    return this.session.waitFor('pin')
+  }
+
+  /** The client is gone: the block is cancelled at the store, and what had been taken by then is mirrored. */
+  abandon(): void {
+    if (this.#abandoned) return
+    this.#abandoned = true
+    if (this.#stage === 'wait') this.unblock()
+    else if (this.#stage === 'idle') {
+      this.session.path.blocked.delete(this)
+      this.#finish(null)
+    }
+  }
+
+  /** A switch begins: takes the command back from the store. `moved` sends it on. */
+  recall(): void {
+    if (this.#moving) return
+    this.#moving = true
+    if (this.#stage === 'wait') this.unblock()
+  }
+
+  /** The switch is done, or called off: goes on at what is now the primary. */
+  moved(): void {
+    this.#moving = false
+    if (this.#stage !== 'idle' || this.#abandoned) return
+    const { path } = this.session
+    path.blocked.delete(this)
+    this.#route = path.routes.byName(this.#route.name) ?? path.routes.fallback
+    this.wait()
+  }
+
+  unblock(): void {
+    const pipeline = this.#pipeline!
+    if (pipeline.clientId === 0) {
+      // Not even connected, or a server without CLIENT ID: the connection is closed instead, and the loss marks what it may have done.
+      pipeline.close('a blocked command was called back')
+      return
+    }
+    const bytes = encodeCommand(['CLIENT', 'UNBLOCK', pipeline.clientId])
+    this.#store!.shared(0, 2).push(new Swallow(), bytes, 0, bytes.length)
+  }
+
+  #push(pipeline: Pipeline, bytes: Buffer): InFlight {
+    const slot = pipeline.push(this, bytes, 0, bytes.length)
+    slot.seq = this.#seq
+    slot.route = this.#route
+    slot.spec = this.#spec
+    slot.database = this.session.database
+    return slot
+  }
+
+  #renamed(frame: Buffer): Buffer {
+    const { path } = this.session
+    parser.parse(frame, 0, frame.length)
+    planCommand(path.routes, this.#spec, parser, path.plan)
+    return path.plan.renames ? renameForPrimary(path.routes, parser, path.plan) : frame
+  }
+
+  #mapped(buf: Buffer, from: number, to: number): Buffer {
+    const { path, protocol } = this.session
+    const mapped =
+      repliesWithKeys(this.#spec) && !isNil(buf, from) && buf[from] !== MINUS
+        ? mapReplyOf(path, this.#spec, this.#frame, buf, from, to, protocol)
+        : null
+    return mapped ?? Buffer.from(buf.subarray(from, to))
+  }
+
+  /** The frame with what is left of its timeout; null: nothing is left. */
+  #withRemainingTime(): Buffer | null {
+    parser.parse(this.#frame, 0, this.#frame.length)
+    const timeout = blockTimeout(this.#spec, parser)
+    const elapsedMs = this.session.path.clock.nowMs - this.#startedMs
+    if (timeout === null || elapsedMs < 1) return this.#frame
+    const given = Number(textArg(parser, timeout.index))
+    if (!(given > 0)) return this.#frame
+    const leftMs = given * (timeout.unit === 'seconds' ? 1000 : 1) - elapsedMs
+    // 0 would mean "for ever".
+    if (leftMs < 1) return this.#moving ? null : this.#frame
+    const args: (Buffer | string)[] = []
+    for (let i = 0; i < parser.argc; i++) args.push(bytesArg(parser, i))
+    args[timeout.index] = timeout.unit === 'seconds' ? (leftMs / 1000).toFixed(3) : String(Math.ceil(leftMs))
+    return encodeCommand(args)
+  }
+
+  #mirrors(): boolean {
+    return this.#spec.write && this.#route.shadow !== null
+  }
+
+  #markKeys(): void {
+    const { mirror } = this.session.path
+    for (const ref of mirror.keysIn(this.#spec, this.session.database, this.#frame, 0, this.#frame.length)) mirror.mark(ref, 'overlap')
+  }
+
+  #enter(): void {
+    const { path } = this.session
+    if (!this.#mirrors()) return
+    this.session.writesOwed++
+    parser.parse(this.#frame, 0, this.#frame.length)
+    planCommand(path.routes, this.#spec, parser, path.plan)
+    path.mirror.enter(parser, path.plan.positions, this.#lane)
+  }
+
+  #leaveOverlap(): boolean {
+    if (!this.#mirrors()) return false
+    this.session.writesOwed--
+    const { path } = this.session
+    parser.parse(this.#frame, 0, this.#frame.length)
+    planCommand(path.routes, this.#spec, parser, path.plan)
+    return path.mirror.leave(parser, path.plan.positions)
+  }
+
+  #finish(frame: Buffer | null): void {
+    const { session } = this
+    if (session.pin === this) session.pin = null
+    if (session.closed) return
+    if (frame !== null) session.reply(this.#seq, frame, 0, frame.length)
+    session.proceed()
+  }
+}
+
+const parser = new CommandParser()
+
+function isNil(buf: Buffer, at: number): boolean {
+  return buf[at] === UNDERSCORE || ((buf[at] === ASTERISK || buf[at] === DOLLAR) && buf[at + 1] === MINUS)
+}
+
+function nilOf(spec: CommandSpec, protocol: 2 | 3): Buffer {
+  if (protocol === 3) return Buffer.from('_\r\n')
+  return Buffer.from(spec.name === 'BLMOVE' || spec.name === 'BRPOPLPUSH' ? '$-1\r\n' : '*-1\r\n')
+}

@@ -1,0 +1,69 @@
+import type { RouteState } from '../routing/route.ts'
+import type { BlockedCommand } from './blocking.ts'
+import type { DataPath } from './data-path.ts'
+
+export type FenceResult = { readonly ok: true } | { readonly ok: false; readonly reason: string }
+
+/**
+ * Holds the commands of routes while their roles change (`3-semantics.md`, "Switching").
+ *
+ *   hold     new commands of the routes wait, each session at its place
+ *   drain    replies of what is in flight arrive; blocked commands are called back; where the authority moves, the mirror's backlog empties and dirty keys are copied
+ *   release  they go on, under whatever table is then in force
+ *
+ * Between hold and release no write of the routes is in flight anywhere (invariant 6). A drain that takes too long is called off: `release` without a new table, and everything goes
+ * on as before.
+ */
+export class Fence {
+  readonly #path: DataPath
+  #held: RouteState[] = []
+  #recalled: BlockedCommand[] = []
+  heldSinceMs = 0
+
+  constructor(path: DataPath) {
+    this.#path = path
+  }
+
+  hold(routes: ReadonlySet<string>): void {
+    this.heldSinceMs = performance.now()
+    this.#held = this.#path.routes.routes.filter((route) => routes.has(route.name)).map((route) => route.state)
+    for (const state of this.#held) state.held = true
+    this.#recalled = [...this.#path.blocked].filter((command) => routes.has(command.route.name))
+    for (const command of this.#recalled) command.recall()
+  }
+
+  /** Resolves when the held routes are quiet: `replicas` also demands an empty backlog and no dirty key, route by route. */
+  async drain(needsEqual: ReadonlySet<string>, deadlineMs: number): Promise<FenceResult> {
+    for (;;) {
+      const reason = this.#stillBusy(needsEqual)
+      if (reason === null) return { ok: true }
+      if (performance.now() - this.heldSinceMs > deadlineMs) return { ok: false, reason }
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    }
+  }
+
+  release(): void {
+    const changed = new Set(this.#held.map((state) => state.name))
+    for (const state of this.#held) state.held = false
+    this.#held = []
+    for (const session of this.#path.sessions) if (session.pin?.kind !== 'blocked') session.pin?.moved(changed)
+    for (const command of this.#recalled) command.moved()
+    for (const command of [...this.#path.blocked]) if (!command.waitsAtStore) command.moved()
+    this.#recalled = []
+    this.#path.resumeWaiting()
+  }
+
+  #stillBusy(needsEqual: ReadonlySet<string>): string | null {
+    for (const state of this.#held) {
+      if (state.inFlight > 0) return `${state.inFlight} commands of route '${state.name}' are still in flight`
+      if (!needsEqual.has(state.name)) continue
+      if (state.backlogCommands > 0) return `${state.backlogCommands} writes of route '${state.name}' still wait for the shadow`
+      const dirty = this.#path.dirty.count(state.name)
+      if (dirty > 0) return `${dirty} dirty keys of route '${state.name}' are not copied yet`
+    }
+    const waiting = this.#recalled.filter((command) => command.waitsAtStore).length
+    return waiting > 0 ? `${waiting} blocked commands have not come back yet` : null
+  }
+}
+
+const POLL_MS = 1

@@ -1,0 +1,90 @@
+import type { Config, Endpoint } from '../config/config.ts'
+import type { Finding } from '../compare/finding.ts'
+import type { DirtyReason } from '../mirror/dirty-set.ts'
+import type { HistogramSnapshot } from '../observability/histogram.ts'
+import type { LogLine } from '../observability/log.ts'
+
+/** What the main thread asks of the data path's thread. Plain data both ways. */
+export type Request =
+  | { readonly kind: 'start'; readonly config: Config; readonly endpoints: Readonly<Record<string, Endpoint>> }
+  | ({ readonly kind: 'apply' } & Change)
+  | { readonly kind: 'stats' }
+  | { readonly kind: 'endpoint'; readonly store: string; readonly endpoint: Endpoint }
+  | { readonly kind: 'clock'; readonly store: string; readonly offsetMs: number }
+  | { readonly kind: 'stop'; readonly graceMs: number }
+
+/** A new configuration and how careful to be on the way to it. */
+export interface Change {
+  readonly config: Config
+  readonly endpoints: Readonly<Record<string, Endpoint>>
+  readonly generation: number
+  /** Routes whose commands are held and drained while the table is swapped. */
+  readonly hold: readonly string[]
+  /** Of these, the ones whose stores must be equal first: the authority moves. */
+  readonly needsEqual: readonly string[]
+  /** Routes whose target holds nothing that is kept up any more: their dirty keys are forgotten. */
+  readonly forget: readonly string[]
+  readonly holdTimeoutMs: number
+}
+
+export type ApplyResult = { readonly ok: true; readonly pauseMs: number } | { readonly ok: false; readonly reason: string }
+
+/** What the data path's thread says unasked. */
+export type Notice =
+  | { readonly kind: 'log'; readonly line: LogLine }
+  | { readonly kind: 'finding'; readonly finding: Finding }
+  | { readonly kind: 'dirty'; readonly changes: readonly DirtyChange[] }
+
+export interface DirtyChange {
+  readonly route: string
+  readonly database: number
+  readonly key: Uint8Array
+  readonly reason: DirtyReason
+  readonly dirty: boolean
+}
+
+export interface RouteStats {
+  readonly lagMs: number
+  readonly backlogCommands: number
+  readonly backlogBytes: number
+  readonly dirtyKeys: number
+  readonly needsVerify: boolean
+  readonly inFlight: number
+  readonly counters: Readonly<Record<RouteCounter, number>>
+  readonly primaryTimes: HistogramSnapshot
+  readonly shadowTimes: HistogramSnapshot
+}
+
+export const ROUTE_COUNTERS = [
+  'primaryOk',
+  'primaryError',
+  'primaryTimeout',
+  'primaryLost',
+  'shadowOk',
+  'shadowError',
+  'shadowTimeout',
+  'shadowLost',
+  'applied',
+  'failed',
+  'copied',
+  'dirtied',
+  'dropped',
+  'compared',
+  'matched',
+  'mismatched',
+  'transient',
+  'skipped',
+  'fallbackMiss',
+  'fallbackError',
+  'fallbackTimeout',
+] as const
+export type RouteCounter = (typeof ROUTE_COUNTERS)[number]
+
+export interface Stats {
+  readonly generation: number
+  readonly routes: Readonly<Record<string, RouteStats>>
+  readonly stores: Readonly<Record<string, { readonly state: string; readonly error: string | null }>>
+  readonly clients: number
+  /** Writes without a known effect, by command. */
+  readonly unknownWrites: Readonly<Record<string, number>>
+}

@@ -1,0 +1,323 @@
+import { CoarseClock } from '../base/clock.ts'
+import { Turn } from '../base/turn.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import { CommandTable } from '../command/table.ts'
+import { Comparer } from '../compare/comparer.ts'
+import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
+import { DirtySet } from '../mirror/dirty-set.ts'
+import { Mirror } from '../mirror/mirror.ts'
+import { OverlapTable } from '../mirror/overlap.ts'
+import { Repairer } from '../mirror/repairer.ts'
+import { decodeReply } from '../resp/decode.ts'
+import { encodeCommand } from '../resp/encode.ts'
+import type { RouteState } from '../routing/route.ts'
+import { RouteTable } from '../routing/route-table.ts'
+import type { InFlight } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import { Store } from '../upstream/store.ts'
+import { DataPath } from './data-path.ts'
+import { Fence } from './fence.ts'
+import { Listener } from './listener.ts'
+import { type ApplyResult, type Change, type DirtyChange, type Notice, ROUTE_COUNTERS, type RouteCounter, type Stats } from './messages.ts'
+import { SyncReplies } from './sync-replies.ts'
+import { TargetReads } from './target-reads.ts'
+
+const TICK_MS = 20
+const DIRTY_LIMIT = 1_000_000
+
+/**
+ * The data path of one thread: builds its parts from a configuration, swaps them when it changes, and tells how it is doing. Knows nothing of threads: `worker.ts` carries its
+ * requests and notices.
+ */
+export class Runtime {
+  readonly #notify: (notice: Notice) => void
+  readonly #clock = new CoarseClock()
+  readonly #turn = new Turn()
+  readonly #states = new Map<string, RouteState>()
+  /** Store names by index: grows, never shrinks, because what is in flight remembers indexes. */
+  readonly #storeNames: string[] = []
+  readonly #endpoints = new Map<string, Endpoint>()
+  readonly #path: DataPath
+  readonly #dirty: DirtySet
+  readonly #mirror: Mirror
+  readonly #comparer: Comparer
+  readonly #repairer: Repairer
+  readonly #builtin = CommandTable.builtin()
+  #listeners: Listener[] = []
+  #dirtyChanges: DirtyChange[] = []
+  #commandsFrom: Pipeline | null = null
+
+  constructor(config: Config, endpoints: Readonly<Record<string, Endpoint>>, notify: (notice: Notice) => void) {
+    this.#notify = notify
+    for (const [name, endpoint] of Object.entries(endpoints)) this.#endpoints.set(name, endpoint)
+    const path = new DataPath({
+      clock: this.#clock,
+      turn: this.#turn,
+      log: (line) => notify({ kind: 'log', line }),
+      commands: this.#builtin,
+      routes: this.#table(config, 0),
+      stores: this.#stores(config, []),
+      clients: config.clients,
+      isComparable,
+    })
+    this.#path = path
+    this.#dirty = new DirtySet(
+      DIRTY_LIMIT,
+      (entry, dirty) => {
+        this.#dirtyChanges.push({ route: entry.route, database: entry.database, key: entry.key, reason: entry.reason, dirty })
+      },
+      (route) => path.log({ level: 'error', msg: 'too many dirty keys to remember; the route needs a verify', fields: { route, limit: DIRTY_LIMIT } }),
+    )
+    this.#mirror = new Mirror(path, this.#dirty, new OverlapTable())
+    this.#comparer = new Comparer(path, this.#dirty, (finding, route) => {
+      notify({ kind: 'finding', finding })
+      if (route.config.compare.repair) this.#mirror.mark(this.#mirror.refOf(finding.key, finding.database), 'mismatch')
+    })
+    this.#repairer = new Repairer(path, this.#dirty)
+    path.mirror = this.#mirror
+    path.dirty = this.#dirty
+    path.comparer = this.#comparer
+    path.targetReads = new TargetReads(path)
+    path.syncReplies = new SyncReplies(path)
+  }
+
+  /** Opens the listeners; resolves with their ports in the order of the configuration. */
+  async start(config: Config): Promise<number[]> {
+    this.#clock.start(TICK_MS, (nowMs) => this.#tick(nowMs))
+    this.#connectAll()
+    const ports: number[] = []
+    for (const listen of config.listen) {
+      const listener = new Listener(listen, this.#path)
+      ports.push(await listener.open())
+      this.#listeners.push(listener)
+    }
+    return ports
+  }
+
+  /** Puts a new configuration in force, or nothing of it. */
+  async apply(change: Change): Promise<ApplyResult> {
+    const path = this.#path
+    for (const [name, endpoint] of Object.entries(change.endpoints)) this.#endpoints.set(name, endpoint)
+    const added = change.config.listen.filter((listen) => !this.#listeners.some((l) => l.config.url === listen.url))
+    const opened: Listener[] = []
+    try {
+      for (const listen of added) {
+        const listener = new Listener(listen, path)
+        await listener.open()
+        opened.push(listener)
+      }
+    } catch (error) {
+      for (const listener of opened) listener.close()
+      return { ok: false, reason: error instanceof Error ? error.message : String(error) }
+    }
+    const fence = new Fence(path)
+    const held = new Set(change.hold)
+    const startedMs = performance.now()
+    if (held.size > 0) {
+      fence.hold(held)
+      const drained = await fence.drain(new Set(change.needsEqual), change.holdTimeoutMs)
+      if (!drained.ok) {
+        fence.release()
+        for (const listener of opened) listener.close()
+        return drained
+      }
+    }
+    const old = path.stores
+    const stores = this.#stores(change.config, old)
+    path.routes = this.#table(change.config, change.generation)
+    path.stores = stores
+    path.clients = change.config.clients
+    for (const route of change.forget) this.#dirty.forget(route)
+    fence.release()
+    const pauseMs = performance.now() - startedMs
+    this.#closeRemoved(change.config, opened)
+    for (const store of old) if (!stores.includes(store)) this.#retire(store)
+    this.#connectAll()
+    return { ok: true, pauseMs: held.size > 0 ? pauseMs : 0 }
+  }
+
+  setEndpoint(name: string, endpoint: Endpoint): void {
+    this.#endpoints.set(name, endpoint)
+    this.#path.stores.find((store) => store.name === name)?.reconnect('its address has changed')
+  }
+
+  setClockOffset(store: string, offsetMs: number): void {
+    this.#mirror.clockOffsetMs.set(store, offsetMs)
+  }
+
+  stats(): Stats {
+    const path = this.#path
+    return {
+      generation: path.routes.generation,
+      routes: Object.fromEntries(
+        path.routes.routes.map(({ name, state }) => [
+          name,
+          {
+            lagMs: this.#lagMs(name),
+            backlogCommands: state.backlogCommands,
+            backlogBytes: state.backlogBytes,
+            dirtyKeys: this.#dirty.count(name),
+            needsVerify: this.#dirty.needsVerify(name),
+            inFlight: state.inFlight,
+            counters: Object.fromEntries(ROUTE_COUNTERS.map((counter) => [counter, state[counter]])) as Record<RouteCounter, number>,
+            primaryTimes: state.primaryTimes.snapshot(),
+            shadowTimes: state.shadowTimes.snapshot(),
+          },
+        ]),
+      ),
+      stores: Object.fromEntries(path.stores.map((store) => [store.name, store.state()])),
+      clients: path.sessions.size,
+      unknownWrites: Object.fromEntries(this.#mirror.unknownWrites),
+    }
+  }
+
+  /** No new clients; commands under way are answered, the backlog goes out, then every connection closes. At most `graceMs`. */
+  async stop(graceMs: number): Promise<void> {
+    const path = this.#path
+    path.shuttingDown = true
+    for (const listener of this.#listeners) listener.close()
+    for (const session of [...path.sessions]) session.end()
+    const deadline = performance.now() + graceMs
+    while (performance.now() < deadline && (path.sessions.size > 0 || this.#backlog() > 0)) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    for (const session of [...path.sessions]) session.socket.destroy()
+    this.#clock.stop()
+    for (const store of path.stores) store.close('Understudy is stopping')
+    this.#flushDirtyChanges()
+  }
+
+  #tick(nowMs: number): void {
+    const path = this.#path
+    path.onTick(nowMs)
+    this.#repairer.run(nowMs)
+    this.#flushDirtyChanges()
+    for (const session of path.sessions) if (session.waiting === 'room') session.wake()
+  }
+
+  #flushDirtyChanges(): void {
+    if (this.#dirtyChanges.length === 0) return
+    const changes = this.#dirtyChanges
+    this.#dirtyChanges = []
+    this.#notify({ kind: 'dirty', changes })
+  }
+
+  /** Age of the oldest write of the route that its shadow has not acknowledged. */
+  #lagMs(name: string): number {
+    const route = this.#path.routes.byName(name)
+    if (route === undefined || route.shadow === null || route.state.backlogCommands === 0) return 0
+    let oldest = this.#clock.nowMs
+    for (const pipeline of this.#path.stores[route.shadow.store]!.shadowPipelines()) {
+      const { ring } = pipeline
+      for (let i = 0; i < ring.length; i++) {
+        const slot = ring.at(i)
+        const slotRoute = slot.route as { name: string } | null
+        if (slot.owner !== this.#mirror || slotRoute?.name !== name) continue
+        oldest = Math.min(oldest, slot.queuedAtMs)
+        break
+      }
+    }
+    return Math.max(0, this.#clock.nowMs - oldest)
+  }
+
+  #backlog(): number {
+    let total = 0
+    for (const state of this.#states.values()) total += state.backlogCommands
+    return total
+  }
+
+  #table(config: Config, generation: number): RouteTable {
+    for (const name of Object.keys(config.stores)) if (!this.#storeNames.includes(name)) this.#storeNames.push(name)
+    return new RouteTable(config, generation, this.#storeNames, this.#states)
+  }
+
+  /** By index of `#storeNames`; unchanged ones stay as they are, with their connections. */
+  #stores(config: Config, old: readonly Store[]): Store[] {
+    return this.#storeNames.map((name, index) => {
+      const present = config.stores[name]
+      const known = old[index]
+      if (present === undefined) return known!
+      if (known !== undefined && sameStore(known.options.config, present)) return known
+      return new Store({
+        config: present,
+        endpoint: () => this.#endpoints.get(name) ?? present.endpoints[0] ?? null,
+        turn: this.#turn,
+        clock: this.#clock,
+        onState: (store, pipeline, error) => this.#onState(store, pipeline, error),
+        onDrain: () => this.#path.resumeWaiting(),
+      })
+    })
+  }
+
+  #onState(store: Store, pipeline: Pipeline, error: string | null): void {
+    if (pipeline.options.dedicated) return
+    const { state } = pipeline
+    if (state === 'up' && pipeline.options.whenDown === 'fail') this.#learnCommands(store, pipeline)
+    if (state !== 'up' && state !== 'down') return
+    const was = store.lastSaid
+    store.lastSaid = state
+    if (was === state) return
+    this.#path.log(
+      state === 'up'
+        ? { level: 'info', msg: 'store connected', fields: { store: store.name } }
+        : { level: 'warn', msg: 'store connection lost or refused; connecting again', fields: { store: store.name, reason: error } },
+    )
+  }
+
+  /** The primary knows best which commands there are: asked once per connection of the fallback route's primary. */
+  #learnCommands(store: Store, pipeline: Pipeline): void {
+    const path = this.#path
+    if (store !== path.primaryOf(path.routes.fallback) || this.#commandsFrom === pipeline) return
+    this.#commandsFrom = pipeline
+    const bytes = encodeCommand(['COMMAND'])
+    pipeline.push(
+      {
+        settle: (_slot: InFlight, buf: Buffer, start: number, end: number) => {
+          if (buf[start] !== 42) return
+          path.commands = CommandTable.fromServer(decodeReply(buf, start, end), this.#builtin)
+        },
+        lost: () => {
+          this.#commandsFrom = null
+        },
+        timedOut: () => {},
+      },
+      bytes,
+      0,
+      bytes.length,
+    )
+  }
+
+  /** Connections that are surely needed are opened before somebody waits for them. */
+  #connectAll(): void {
+    const { routes, stores } = this.#path
+    for (const route of routes.routes) {
+      stores[route.primary.store]!.shared(0, 2).connect()
+      if (route.shadow !== null) stores[route.shadow.store]!.shadow(0).connect()
+    }
+  }
+
+  #closeRemoved(config: Config, opened: readonly Listener[]): void {
+    const wanted = new Set(config.listen.map((listen) => listen.url))
+    for (const listener of this.#listeners) if (!wanted.has(listener.config.url)) listener.close()
+    this.#listeners = [...this.#listeners.filter((listener) => wanted.has(listener.config.url)), ...opened]
+  }
+
+  /** Lets an old store's last replies arrive before its connections close. */
+  #retire(store: Store): void {
+    const deadline = performance.now() + store.options.config.timeoutMs
+    const look = (): void => {
+      const quiet = [...store.sharedPipelines()].every((pipeline) => pipeline.quiet)
+      if (quiet || performance.now() > deadline) store.close('the store was changed by the configuration')
+      else setTimeout(look, 20).unref()
+    }
+    look()
+  }
+}
+
+function sameStore(one: StoreConfig, other: StoreConfig): boolean {
+  return JSON.stringify(one) === JSON.stringify(other)
+}
+
+function isComparable(spec: CommandSpec): boolean {
+  return spec.compare !== null && spec.compare.kind !== 'skipped'
+}

@@ -1,0 +1,75 @@
+import { errorFrame } from '../resp/encode.ts'
+import type { Route } from '../routing/route.ts'
+import type { AckWaiter } from '../mirror/mirror.ts'
+import type { InFlight } from '../upstream/in-flight.ts'
+import type { DataPath } from './data-path.ts'
+import type { Session } from './session.ts'
+
+/**
+ * `mirror.mode: sync`: the reply of a write waits until the shadow has acknowledged its effect, at most `mirror.timeout`; then it goes out anyway. With `onShadowError: fail`
+ * the client learns of a shadow that failed or was late; the write itself stands on the primary, and the key is dirty.
+ */
+export class SyncReplies {
+  readonly #path: DataPath
+  readonly #waiting = new Set<SyncReply>()
+
+  constructor(path: DataPath) {
+    this.#path = path
+  }
+
+  /** The primary's reply to a mirrored write of a `sync` route has come. */
+  settled(session: Session, slot: InFlight, route: Route, buf: Buffer, start: number, end: number, contested: boolean): void {
+    const reply = new SyncReply(session, slot.seq, route, Buffer.from(buf.subarray(start, end)), this.#path.clock.nowMs, this.#waiting)
+    // Held by one until everything has been queued, so that an effect of several commands is acknowledged as a whole.
+    reply.pending = 1
+    this.#waiting.add(reply)
+    this.#path.mirror.settled(slot, buf, start, end, contested, reply)
+    if (--reply.pending === 0) reply.acknowledged()
+  }
+
+  tick(nowMs: number): void {
+    for (const reply of this.#waiting) {
+      if (nowMs - reply.sinceMs < reply.route.config.mirror.timeoutMs) continue
+      reply.late()
+    }
+  }
+}
+
+class SyncReply implements AckWaiter {
+  pending = 0
+  failed = false
+  readonly sinceMs: number
+  readonly route: Route
+  readonly #session: Session
+  readonly #seq: number
+  readonly #frame: Buffer
+  readonly #waiting: Set<SyncReply>
+
+  constructor(session: Session, seq: number, route: Route, frame: Buffer, nowMs: number, waiting: Set<SyncReply>) {
+    this.#session = session
+    this.#seq = seq
+    this.route = route
+    this.#frame = frame
+    this.sinceMs = nowMs
+    this.#waiting = waiting
+  }
+
+  acknowledged(): void {
+    this.#out('failed on the shadow')
+  }
+
+  late(): void {
+    this.failed = true
+    this.#out('was not acknowledged by the shadow in time')
+  }
+
+  #out(what: string): void {
+    if (!this.#waiting.delete(this)) return
+    const fails = this.failed && this.route.config.mirror.onShadowError === 'fail'
+    if (!fails) this.#session.reply(this.#seq, this.#frame, 0, this.#frame.length)
+    else {
+      const frame = errorFrame(`ERR Understudy: the write was executed on '${this.route.primary.storeName}' but ${what}`)
+      this.#session.reply(this.#seq, frame, 0, frame.length)
+    }
+  }
+}

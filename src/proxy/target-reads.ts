@@ -1,0 +1,218 @@
+import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
+import { repliesWithKeys } from '../command/reply-keys.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import { ASTERISK, COLON, DOLLAR, MINUS, PERCENT, PLUS, TILDE, UNDERSCORE, ZERO } from '../resp/bytes.ts'
+import { CommandParser } from '../resp/command-parser.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { elementOffsets } from '../resp/decode.ts'
+import type { Plan } from '../routing/plan.ts'
+import { planCommand, renameForPrimary } from '../routing/plan.ts'
+import type { Route } from '../routing/route.ts'
+import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { DataPath } from './data-path.ts'
+import type { Session } from './session.ts'
+
+type FallbackReason = 'miss' | 'error' | 'timeout'
+
+/**
+ * `read-target`: reads are answered by the target, and by the source when the target misses, errs or is slow.
+ *
+ *   read ─▶ target's queue, behind every effect ─┬─ hit ─▶ client
+ *                                                └─ miss, error, deadline ─▶ source ─▶ client; a key that the source has is copied over
+ *
+ * The read stands in the mirror's own queue, so it sees every write that was acknowledged before it: a client reads its own writes (while writes of its own are
+ * under way it is sent to the source, see `Session.forward`). The copy is a state copy: it never brings a deleted key back, nor overwrites a newer value.
+ */
+export class TargetReads {
+  readonly #path: DataPath
+  /** Under way, oldest first. */
+  readonly #waiting = new Set<TargetRead>()
+  readonly #positions = new KeyPositions()
+
+  constructor(path: DataPath) {
+    this.#path = path
+  }
+
+  /** Takes the read; false when the target cannot be asked, and the source answers as usual. */
+  read(session: Session, view: CommandView, spec: CommandSpec, plan: Plan): boolean {
+    const { route } = plan
+    const path = this.#path
+    if (route.shadow === null || session.protocol !== 2 || repliesWithKeys(spec)) return false
+    // A sampled read goes to the source first: then both are asked at one place of history.
+    if (plan.keyHash < route.sampleBelow && path.isComparable(spec)) return false
+    const pipeline = path.stores[route.shadow.store]!.shadow(session.database)
+    if (pipeline.state === 'idle') pipeline.connect()
+    if (pipeline.state !== 'up' || pipeline.full) {
+      route.state.fallbackError++
+      return false
+    }
+    const bytes = this.#renamed(view, spec, route)
+    if (bytes === null) return false
+    const frame = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
+    const read = new TargetRead(path, session, spec, route, frame, session.order.assign(), this.#waiting)
+    this.#waiting.add(read)
+    const slot = pipeline.push(read, bytes, 0, bytes.length)
+    slot.route = route
+    route.state.inFlight++
+    return true
+  }
+
+  tick(nowMs: number): void {
+    for (const read of this.#waiting) {
+      if (nowMs - read.startedMs < read.route.config.readTimeoutMs) return
+      read.fallBack('timeout')
+    }
+  }
+
+  #renamed(view: CommandView, spec: CommandSpec, route: Route): Buffer | null {
+    const { routes } = this.#path
+    if (routes.trivial !== null) return view.buf.subarray(view.frameStart, view.frameEnd)
+    findKeys(spec, view, this.#positions)
+    for (let i = 0; i < this.#positions.count; i++) {
+      const arg = this.#positions.index[i]!
+      const other = routes.find(view.buf, view.start[arg]!, view.end[arg]!).route
+      if (!other.readsShadow || other.shadow?.store !== route.shadow?.store) return null
+    }
+    return rewriteKeys(view, this.#positions, (buf, from, to) => routes.find(buf, from, to).shadow?.apply(buf, from, to) ?? null)
+  }
+}
+
+const parser = new CommandParser()
+
+class TargetRead implements ReplyOwner {
+  readonly #path: DataPath
+  readonly #session: Session
+  readonly #spec: CommandSpec
+  readonly route: Route
+  readonly #frame: Buffer
+  readonly #seq: number
+  readonly startedMs: number
+  readonly #waiting: Set<TargetRead>
+  readonly #database: number
+  #stage: 'target' | 'source' | 'done' = 'target'
+  #reason: FallbackReason = 'miss'
+
+  constructor(
+    path: DataPath,
+    session: Session,
+    spec: CommandSpec,
+    route: Route,
+    frame: Buffer,
+    seq: number,
+    waiting: Set<TargetRead>,
+  ) {
+    this.#path = path
+    this.#session = session
+    this.#spec = spec
+    this.route = route
+    this.#frame = frame
+    this.#seq = seq
+    this.startedMs = path.clock.nowMs
+    this.#waiting = waiting
+    this.#database = session.database
+  }
+
+  settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
+    const { state } = this.route
+    const seconds = (this.#path.clock.nowMs - slot.queuedAtMs) / 1000
+    if (slot.extra === SOURCE) {
+      state.inFlight--
+      state.primaryTimes.record(seconds)
+      if (buf[start] === MINUS) state.primaryError++
+      else state.primaryOk++
+      if (this.#reason === 'miss' && !isMiss(buf, start, end)) this.#copyOver()
+      this.#answer(buf, start, end)
+      return
+    }
+    state.shadowTimes.record(seconds)
+    if (buf[start] === MINUS) state.shadowError++
+    else state.shadowOk++
+    if (this.#stage !== 'target') return // the deadline was faster
+    if (buf[start] === MINUS) this.fallBack('error')
+    else if (isMiss(buf, start, end)) this.fallBack('miss')
+    else {
+      this.#waiting.delete(this)
+      state.inFlight--
+      this.#answer(buf, start, end)
+    }
+  }
+
+  lost(slot: InFlight, loss: Loss): void {
+    if (slot.extra === SOURCE) {
+      this.route.state.inFlight--
+      this.route.state.primaryLost++
+      this.#answerError(loss.text)
+    } else {
+      this.route.state.shadowLost++
+      if (this.#stage === 'target') this.fallBack('error')
+    }
+  }
+
+  timedOut(slot: InFlight): void {
+    if (slot.extra !== SOURCE) return
+    this.route.state.primaryTimeout++
+    this.#answerError(`ERR Understudy: store '${this.route.primary.storeName}' did not answer in time`)
+  }
+
+  fallBack(reason: FallbackReason): void {
+    const { state } = this.route
+    this.#waiting.delete(this)
+    this.#stage = 'source'
+    this.#reason = reason
+    if (reason === 'miss') state.fallbackMiss++
+    else if (reason === 'error') state.fallbackError++
+    else state.fallbackTimeout++
+    const path = this.#path
+    parser.parse(this.#frame, 0, this.#frame.length)
+    planCommand(path.routes, this.#spec, parser, path.plan)
+    const bytes = path.plan.renames ? renameForPrimary(path.routes, parser, path.plan) : this.#frame
+    const slot = path.primaryOf(this.route).shared(this.#database, 2).push(this, bytes, 0, bytes.length)
+    slot.route = this.route
+    slot.extra = SOURCE
+  }
+
+  #copyOver(): void {
+    const { mirror } = this.#path
+    for (const ref of mirror.keysIn(this.#spec, this.#database, this.#frame, 0, this.#frame.length)) mirror.mark(ref, 'read-miss')
+  }
+
+  #answer(buf: Buffer, start: number, end: number): void {
+    if (this.#stage === 'done') return
+    this.#stage = 'done'
+    this.#session.reply(this.#seq, buf, start, end)
+  }
+
+  #answerError(text: string): void {
+    if (this.#stage === 'done') return
+    this.#stage = 'done'
+    this.#session.replyError(this.#seq, text)
+  }
+}
+
+/** Marks the slot of the source's answer. */
+const SOURCE = {}
+
+/** The reply that a key which does not exist gives: nil, 0, nothing, `none`, -2 (TTL); or an array with a nil in it (MGET, HMGET). */
+function isMiss(buf: Buffer, start: number, end: number): boolean {
+  switch (buf[start]) {
+    case DOLLAR:
+      return buf[start + 1] === MINUS
+    case UNDERSCORE:
+      return true
+    case COLON:
+      return (buf[start + 1] === ZERO && buf[start + 2] === 13) || (buf[start + 1] === MINUS && buf[start + 2] === 50)
+    case PLUS:
+      return end - start === 7 && buf.toString('latin1', start + 1, end - 2) === 'none'
+    case PERCENT:
+    case TILDE:
+      return buf[start + 1] === ZERO
+    case ASTERISK: {
+      if (buf[start + 1] === MINUS || buf[start + 1] === ZERO) return true
+      const offsets = elementOffsets(buf, start, end)!
+      for (let i = 0; i + 1 < offsets.length; i++) if (buf[offsets[i]!] === DOLLAR && buf[offsets[i]! + 1] === MINUS) return true
+      return false
+    }
+    default:
+      return false
+  }
+}

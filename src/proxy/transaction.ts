@@ -1,0 +1,454 @@
+import { hashBytes } from '../base/hash.ts'
+import { repliesWithKeys } from '../command/reply-keys.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import { ASTERISK, MINUS } from '../resp/bytes.ts'
+import { CommandParser } from '../resp/command-parser.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { elementOffsets } from '../resp/decode.ts'
+import { encodeCommand, FRAME } from '../resp/encode.ts'
+import { planCommand, renameForPrimary } from '../routing/plan.ts'
+import type { Route } from '../routing/route.ts'
+import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
+import { mapReplyOf } from './map-reply.ts'
+import type { Pin } from './pin.ts'
+import { refuseServerWide } from './server-wide.ts'
+import type { Session } from './session.ts'
+import { Swallow } from './swallow.ts'
+
+const MULTI = encodeCommand(['MULTI'])
+const EXEC = encodeCommand(['EXEC'])
+
+/**
+ * MULTI, WATCH and what follows.
+ *
+ *   whole   MULTI ... EXEC has arrived in one piece: it goes down the shared pipeline contiguously, no connection is needed, and its place in history is exact
+ *   pinned  WATCH, or a MULTI that waits for its QUEUEDs: a dedicated connection until EXEC, DISCARD or UNWATCH
+ *
+ * Either way the effects of a transaction are taken from EXEC's reply, command by command, and leave for the shadow as one unit.
+ */
+export function startTransaction(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  switch (spec.name) {
+    case 'EXEC':
+      session.answerError('ERR EXEC without MULTI')
+      return true
+    case 'DISCARD':
+      session.answerError('ERR DISCARD without MULTI')
+      return true
+    case 'UNWATCH':
+      session.answer(FRAME.OK)
+      return true
+    case 'MULTI': {
+      const route = view.buf === session.input ? wholeTransaction(session, view.frameEnd) : null
+      if (route !== null) {
+        const pipeline = session.path.primaryOf(route).shared(session.database, session.protocol)
+        if (pipeline.full) return session.waitFor('room')
+        const whole = new Transaction(session, pipeline)
+        session.pin = whole
+        return whole.dispatch(view, spec)
+      }
+    }
+  }
+  // From here on commands go to another connection: the ones under way come first.
+  if (session.order.owed > 0) return session.waitFor('replies')
+  const transaction = new Transaction(session, null)
+  session.pin = transaction
+  const taken = transaction.dispatch(view, spec)
+  if (!taken) session.pin = null
+  return taken
+}
+
+/** The route of a transaction that has arrived to its EXEC and can go down the shared pipeline; null: it has to be pinned. */
+function wholeTransaction(session: Session, from: number): Route | null {
+  const { path } = session
+  let route: Route | null = null
+  for (const view of session.ahead(from)) {
+    const spec = path.commands.lookup(view) ?? null
+    if (spec?.name === 'EXEC') return view.argc === 1 ? (route ?? path.routes.fallback) : null
+    // An unknown command is the server's to refuse; whatever would change the connection is not for the shared one.
+    if (spec !== null && spec.handling !== 'forward' && spec.handling !== 'blocking') return null
+    if (spec !== null && spec.write && refuseServerWide(path, spec) !== null) return null
+    planCommand(path.routes, spec, view, path.plan)
+    const { plan } = path
+    if (plan.refusal !== null || session.isHeld(plan.route)) return null
+    if (plan.keyed && plan.positions.count > 0) {
+      if (route !== null && route.primary.store !== plan.route.primary.store) return null
+      route ??= plan.route
+    }
+  }
+  return null
+}
+
+interface Queued {
+  readonly spec: CommandSpec | null
+  readonly route: Route
+  readonly database: number
+  /** The application's frame. */
+  readonly bytes: Buffer
+  readonly renamed: boolean
+}
+
+class Transaction implements Pin, ReplyOwner {
+  readonly kind = 'transaction'
+  readonly #session: Session
+  /** The shared pipeline, for a transaction that arrived whole. */
+  readonly #shared: Pipeline | null
+  #store: Store | null = null
+  #dedicated: Pipeline | null = null
+  #database: number
+  #route: Route | null = null
+  #watching = false
+  #inMulti = false
+  #multiSent = false
+  #queue: Queued[] = []
+  #hashes: number[] = []
+  /** What was watched may have changed unseen: EXEC answers nil. */
+  #broken = false
+  /** A command was refused here: EXEC answers EXECABORT, as Redis does for one that it refused itself. */
+  #aborted = false
+  #gone = false
+
+  constructor(session: Session, shared: Pipeline | null) {
+    this.#session = session
+    this.#shared = shared
+    this.#database = session.database
+  }
+
+  get route(): Route | null {
+    return this.#route
+  }
+
+  get flag(): string {
+    return this.#inMulti ? 'x' : 'N'
+  }
+
+  dispatch(view: CommandView, spec: CommandSpec | null): boolean {
+    const session = this.#session
+    switch (spec?.name) {
+      case 'MULTI':
+        if (view.argc !== 1) break
+        if (this.#inMulti) return this.#refuse('ERR MULTI calls can not be nested', false)
+        this.#inMulti = true
+        if (this.#shared !== null) this.#push(this.#shared, session, MULTI, session.order.assign())
+        else session.answer(FRAME.OK)
+        return true
+      case 'WATCH':
+        if (this.#inMulti) return this.#refuse('ERR WATCH inside MULTI is not allowed', false)
+        return this.#watch(view, spec)
+      case 'UNWATCH':
+        if (this.#inMulti) break
+        return this.#leave(FRAME.OK)
+      case 'DISCARD':
+        if (!this.#inMulti) return this.#refuse('ERR DISCARD without MULTI', false)
+        return this.#leave(FRAME.OK)
+      case 'EXEC':
+        if (!this.#inMulti) return this.#refuse('ERR EXEC without MULTI', false)
+        return this.#exec()
+      case 'QUIT':
+      case 'RESET':
+        this.abandon()
+        session.pin = null
+        return session.dispatchUnpinned(view, spec)
+    }
+    return this.#inMulti ? this.#queueCommand(view, spec) : this.#whileWatching(view, spec)
+  }
+
+  #watch(view: CommandView, spec: CommandSpec): boolean {
+    const session = this.#session
+    const { plan } = session.path
+    planCommand(session.path.routes, spec, view, plan)
+    if (session.isHeld(plan.route)) return session.waitFor('switch')
+    if (plan.refusal !== null) return this.#refuse(plan.refusal, false)
+    const refusal = this.#bind(plan.route)
+    if (refusal !== null) return this.#refuse(refusal, false)
+    const bytes = plan.renames ? renameForPrimary(session.path.routes, view, plan) : frameOf(view)
+    this.#watching = true
+    this.#push(this.#connection(), session, bytes, session.order.assign())
+    return true
+  }
+
+  /** Between WATCH and MULTI: reads of what is watched go down the same connection, everything else its usual way. */
+  #whileWatching(view: CommandView, spec: CommandSpec | null): boolean {
+    const session = this.#session
+    if (spec !== null && spec.handling !== 'forward') {
+      if (spec.name === 'SELECT') return this.#refuse('ERR Understudy does not change the database between WATCH and EXEC', false)
+      return session.dispatchUnpinned(view, spec)
+    }
+    const { plan } = session.path
+    planCommand(session.path.routes, spec, view, plan)
+    const store = session.path.primaryOf(plan.route)
+    if (store !== this.#store || this.#dedicated === null || plan.refusal !== null) return session.forward(view, spec)
+    if (session.isHeld(plan.route)) return session.waitFor('switch')
+    session.send(this.#dedicated, view, spec, session.order.assign())
+    return true
+  }
+
+  #queueCommand(view: CommandView, spec: CommandSpec | null): boolean {
+    const session = this.#session
+    const { path } = session
+    if (spec !== null && spec.handling !== 'forward' && spec.handling !== 'blocking' && spec.name !== 'UNWATCH') {
+      return this.#refuse(`ERR Understudy does not support ${spec.name} inside MULTI`, true)
+    }
+    const { plan } = path
+    planCommand(path.routes, spec, view, plan)
+    if (this.#shared === null && session.isHeld(plan.route)) return session.waitFor('switch')
+    if (plan.refusal !== null) return this.#refuse(plan.refusal, true)
+    const keyed = plan.keyed && plan.positions.count > 0
+    const serverWide = spec?.write && !keyed ? refuseServerWide(path, spec) : null
+    if (serverWide !== null) return this.#refuse(serverWide, true)
+    const refusal = this.#bind(keyed ? plan.route : (this.#route ?? plan.route))
+    if (refusal !== null) return this.#refuse(refusal, true)
+    const frame = frameOf(view)
+    const bytes = plan.renames ? renameForPrimary(path.routes, view, plan) : frame
+    const queued = { spec, route: plan.route, database: session.database, bytes: frame, renamed: plan.renames }
+    if (spec?.write) {
+      for (let i = 0; i < plan.positions.count; i++) {
+        const arg = plan.positions.index[i]!
+        this.#hashes.push(hashBytes(view.buf, view.start[arg]!, view.end[arg]!))
+      }
+    }
+    const pipeline = this.#connection()
+    this.#queue.push(queued)
+    this.#push(pipeline, session, bytes, session.order.assign())
+    return true
+  }
+
+  #exec(): boolean {
+    const session = this.#session
+    const { path } = session
+    if (this.#shared === null) {
+      if (this.#route !== null && session.isHeld(this.#route)) return session.waitFor('switch')
+      if (this.#aborted) return this.#leaveWithError('EXECABORT Transaction discarded because of previous errors.')
+      if (this.#broken) return this.#leave(session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY)
+      if (this.#queue.length === 0 && !this.#watching) return this.#leave(FRAME.EMPTY_ARRAY)
+    }
+    const route = this.#route ?? path.routes.fallback
+    this.#route = route
+    const pipeline = this.#connection()
+    path.mirror.enterAll(this.#hashes, pipeline.lane)
+    session.writesOwed++
+    this.#push(pipeline, this, EXEC, session.order.assign())
+    // What comes next may go to another connection, and must not overtake this.
+    if (this.#shared === null) session.waiting = 'pin'
+    else session.pin = null
+    return true
+  }
+
+  // --- EXEC's reply
+
+  settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
+    const session = this.#session
+    const { path } = session
+    this.#counted(slot, buf[start] === MINUS ? 'error' : 'ok')
+    session.writesOwed--
+    const contested = path.mirror.leaveAll(this.#hashes)
+    const offsets = buf[start] === ASTERISK ? elementOffsets(buf, start, end) : null
+    if (offsets !== null && offsets.length === this.#queue.length + 1) this.#mirror(buf, offsets, contested)
+    if (!slot.timedOut) {
+      const mapped = offsets === null ? null : this.#mapped(buf, offsets)
+      if (mapped === null) session.reply(slot.seq, buf, start, end)
+      else session.reply(slot.seq, mapped, 0, mapped.length)
+    }
+    this.#done()
+  }
+
+  lost(slot: InFlight, loss: Loss): void {
+    const session = this.#session
+    const { mirror } = session.path
+    this.#counted(slot, 'lost')
+    session.writesOwed--
+    mirror.leaveAll(this.#hashes)
+    if (loss.mayHaveRun) this.#markWrites('primary-lost')
+    if (!slot.timedOut) session.replyError(slot.seq, loss.text)
+    this.#done()
+  }
+
+  timedOut(slot: InFlight): void {
+    this.#session.timedOut(slot)
+  }
+
+  #mirror(buf: Buffer, offsets: Int32Array, contested: boolean): void {
+    const { mirror } = this.#session.path
+    if (contested) {
+      this.#markWrites('overlap')
+      return
+    }
+    mirror.asOneUnit(() => {
+      for (const [i, { spec, route, database, bytes }] of this.#queue.entries()) {
+        const from = offsets[i]!
+        if (!spec?.write || buf[from] === MINUS) continue
+        mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, from, offsets[i + 1]!, null)
+      }
+    }, null)
+  }
+
+  #markWrites(reason: 'overlap' | 'primary-lost'): void {
+    const { mirror } = this.#session.path
+    for (const { spec, database, bytes } of this.#queue) {
+      if (!spec?.write) continue
+      for (const ref of mirror.keysIn(spec, database, bytes, 0, bytes.length)) mirror.mark(ref, reason)
+    }
+  }
+
+  /** EXEC's reply with the application's key names in it; null: as it came. */
+  #mapped(buf: Buffer, offsets: Int32Array): Buffer | null {
+    let changed = false
+    const parts: Buffer[] = [Buffer.from(`*${offsets.length - 1}\r\n`)]
+    for (let i = 0; i + 1 < offsets.length; i++) {
+      const queued = this.#queue[i]
+      const from = offsets[i]!
+      const to = offsets[i + 1]!
+      const mapped =
+        queued?.spec && queued.renamed && repliesWithKeys(queued.spec) && buf[from] !== MINUS
+          ? mapReplyOf(this.#session.path, queued.spec, queued.bytes, buf, from, to, this.#session.protocol)
+          : null
+      if (mapped !== null) changed = true
+      parts.push(mapped ?? buf.subarray(from, to))
+    }
+    return changed ? Buffer.concat(parts) : null
+  }
+
+  // --- the connection
+
+  /** Ties the transaction to the primary of its first key; refused when another key's is elsewhere. */
+  #bind(route: Route): string | null {
+    const store = this.#session.path.primaryOf(route)
+    if (this.#store !== null && this.#store !== store) {
+      return `CROSSROUTE The transaction began on store '${this.#store.name}'; keys of route '${route.name}' are on store '${store.name}'`
+    }
+    this.#store = store
+    this.#route ??= route
+    return null
+  }
+
+  /** The connection, with MULTI (and after a move, all that was queued) on it. */
+  #connection(): Pipeline {
+    if (this.#shared !== null) return this.#shared
+    const session = this.#session
+    const { path } = session
+    let pipeline = this.#dedicated
+    if (pipeline === null) {
+      pipeline = this.#store!.borrow(session.database, session.protocol)
+      this.#database = session.database
+      this.#dedicated = pipeline
+      pipeline.onClosed = () => this.#lostConnection()
+      this.#multiSent = false
+    }
+    if (this.#inMulti && !this.#multiSent) {
+      this.#multiSent = true
+      const swallow = new Swallow()
+      pipeline.push(swallow, MULTI, 0, MULTI.length)
+      for (const { spec, bytes, renamed } of this.#queue) {
+        parser.parse(bytes, 0, bytes.length)
+        planCommand(path.routes, spec, parser, path.plan)
+        const frame = renamed || path.plan.renames ? renameForPrimary(path.routes, parser, path.plan) : bytes
+        pipeline.push(swallow, frame, 0, frame.length)
+      }
+    }
+    return pipeline
+  }
+
+  #lostConnection(): void {
+    this.#dedicated = null
+    if (this.#inMulti) this.#aborted = true
+    if (this.#watching) this.#broken = true
+  }
+
+  moved(changed: ReadonlySet<string>): void {
+    if (this.#shared !== null || this.#route === null || !changed.has(this.#route.name)) return
+    const { routes, stores } = this.#session.path
+    this.#route = routes.byName(this.#route.name) ?? null
+    const old = this.#dedicated
+    const oldStore = this.#store
+    this.#dedicated = null
+    this.#store = this.#route === null ? null : stores[this.#route.primary.store]!
+    // Nobody has watched there; and what was watched here may change unseen from now on.
+    if (this.#watching) this.#broken = true
+    if (old !== null) oldStore!.discard(old)
+  }
+
+  abandon(): void {
+    if (this.#gone || this.#shared !== null) return
+    // An EXEC under way is still mirrored when its reply comes.
+    if (this.#session.waiting === 'pin') return
+    this.#gone = true
+    if (this.#dedicated !== null) this.#store!.discard(this.#dedicated)
+    this.#dedicated = null
+  }
+
+  /** Ends it without EXEC: the connection is cleaned by DISCARD and UNWATCH, and given back. */
+  #leave(answer: Buffer): boolean {
+    const session = this.#session
+    if (this.#shared !== null) return this.#refuse('ERR a transaction that ends in EXEC cannot be discarded', false)
+    if (session.order.owed > 0) return session.waitFor('replies')
+    const pipeline = this.#dedicated
+    if (pipeline !== null) {
+      // Nothing waits on it; its cleaning replies are nobody's, and a connection that dies meanwhile is dropped by the pool.
+      this.#dedicated = null
+      pipeline.onClosed = null
+      const store = this.#store!
+      const clean = this.#multiSent ? DISCARD : UNWATCH
+      const database = this.#database
+      pipeline.push(new Swallow(() => store.release(pipeline, database)), clean, 0, clean.length)
+    }
+    this.#gone = true
+    session.pin = null
+    session.answer(answer)
+    return true
+  }
+
+  #leaveWithError(text: string): boolean {
+    return this.#leave(Buffer.from(`-${text}\r\n`))
+  }
+
+  #refuse(text: string, aborts: boolean): boolean {
+    if (aborts) this.#aborted = true
+    this.#session.answerError(text)
+    return true
+  }
+
+  /** EXEC has been answered: the connection is clean. */
+  #done(): void {
+    const session = this.#session
+    if (this.#shared !== null) return
+    this.#gone = true
+    const pipeline = this.#dedicated
+    this.#dedicated = null
+    if (pipeline !== null) {
+      pipeline.onClosed = null
+      const store = this.#store!
+      const database = this.#database
+      // After the reply that is being settled has left the ring.
+      queueMicrotask(() => store.release(pipeline, database))
+    }
+    if (session.pin === this) session.pin = null
+    session.proceed()
+  }
+
+  #push(pipeline: Pipeline, owner: ReplyOwner, bytes: Buffer, seq: number): void {
+    const route = this.#route ?? this.#session.path.routes.fallback
+    const slot = pipeline.push(owner, bytes, 0, bytes.length)
+    slot.seq = seq
+    slot.route = route
+    slot.database = this.#session.database
+    route.state.inFlight++
+  }
+
+  #counted(slot: InFlight, outcome: 'ok' | 'error' | 'lost'): void {
+    const { state } = slot.route as Route
+    state.inFlight--
+    if (outcome === 'ok') state.primaryOk++
+    else if (outcome === 'error') state.primaryError++
+    else state.primaryLost++
+    state.primaryTimes.record((this.#session.path.clock.nowMs - slot.queuedAtMs) / 1000)
+  }
+}
+
+const DISCARD = encodeCommand(['DISCARD'])
+const UNWATCH = encodeCommand(['UNWATCH'])
+const parser = new CommandParser()
+
+function frameOf(view: CommandView): Buffer {
+  return Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
+}

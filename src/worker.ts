@@ -1,0 +1,37 @@
+import { parentPort } from 'node:worker_threads'
+import type { Request } from './proxy/messages.ts'
+import { Runtime } from './proxy/runtime.ts'
+
+/** The data path's thread: carries requests to the runtime, and answers and notices back. See `thread.ts` for the other end. */
+const port = parentPort!
+let runtime: Runtime | null = null
+
+port.on('message', ({ id, request }: { id: number; request: Request }) => {
+  handle(request).then(
+    (result) => port.postMessage({ id, result }),
+    (error: unknown) => port.postMessage({ id, error: { message: error instanceof Error ? error.message : String(error), code: codeOf(error) } }),
+  )
+})
+
+async function handle(request: Request): Promise<unknown> {
+  switch (request.kind) {
+    case 'start':
+      runtime = new Runtime(request.config, request.endpoints, (notice) => port.postMessage({ notice }))
+      return runtime.start(request.config)
+    case 'apply':
+      return runtime!.apply(request)
+    case 'stats':
+      return runtime!.stats()
+    case 'endpoint':
+      return runtime!.setEndpoint(request.store, request.endpoint)
+    case 'clock':
+      return runtime!.setClockOffset(request.store, request.offsetMs)
+    case 'stop':
+      await runtime?.stop(request.graceMs)
+      return null
+  }
+}
+
+function codeOf(error: unknown): string | null {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : null
+}
