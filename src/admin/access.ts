@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
+import { isLoopback } from '../config/endpoint.ts'
 
 /**
  * Who may ask the admin server. Three dangers are met here:
@@ -15,12 +16,6 @@ export interface Refusal {
   readonly message: string
 }
 
-/** True for localhost, names under .localhost (RFC 6761), 127.0.0.0/8 and ::1 (with or without brackets). */
-export function isLoopback(host: string): boolean {
-  const name = host.toLowerCase().replace(/^\[(.*)\]$/, '$1')
-  return name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127\.\d+\.\d+\.\d+$/.test(name)
-}
-
 /**
  * Refuses what comes under a foreign name or from a foreign origin; null: fine.
  *
@@ -28,7 +23,7 @@ export function isLoopback(host: string): boolean {
  */
 export function refuseForeign(method: string, headers: IncomingHttpHeaders, boundHost: string): Refusal | null {
   const host = headers.host
-  if (host !== undefined && isLoopback(boundHost) && !isLoopback(host.replace(/:\d*$/, ''))) {
+  if (host !== undefined && isLoopback(boundHost) && !isLoopbackName(host.replace(/:\d*$/, ''))) {
     return { status: 403, message: 'the Host header must be a loopback name (127.0.0.1, localhost), as the address is' }
   }
   if (method === 'GET' || method === 'HEAD') return null
@@ -67,6 +62,11 @@ function givenToken(authorization = ''): Buffer | null {
 function sameBytes(a: Buffer, b: Buffer): boolean {
   const digest = (bytes: Buffer) => createHash('sha256').update(bytes).digest()
   return timingSafeEqual(digest(a), digest(b))
+}
+
+/** As a Host header has it: `[::1]`, and names under .localhost, which never leave the machine (RFC 6761). */
+function isLoopbackName(name: string): boolean {
+  return isLoopback(name.replace(/^\[(.*)\]$/, '$1')) || /\.localhost$/i.test(name)
 }
 
 function originHost(origin: string): string | null {

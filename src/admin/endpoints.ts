@@ -4,7 +4,7 @@ import { PHASES } from '../config/config.ts'
 import { type Control, MISMATCH_CLASSES } from './control.ts'
 
 /** What a handler is given: `query` and `body` have passed the endpoint's schema. */
-export interface EndpointRequest {
+interface EndpointRequest {
   readonly params: Readonly<Record<string, string>>
   readonly query: unknown
   readonly body: unknown
@@ -32,14 +32,14 @@ export interface Endpoint {
 
 const MAX_MISMATCHES = 1000
 
-export const PHASE_BODY = z.strictObject({
+const PHASE_BODY = z.strictObject({
   phase: z.enum(PHASES).describe('the phase that the route is to have'),
   dryRun: z.boolean().exactOptional().describe('say what would happen, change nothing'),
   force: z.boolean().exactOptional().describe('switch although gates are closed; needs `reason`'),
   reason: z.string().trim().min(1).max(500).exactOptional().describe('why it is forced; kept in the journal'),
 })
 
-export const MISMATCH_QUERY = z.strictObject({
+const MISMATCH_QUERY = z.strictObject({
   route: z.string().min(1).exactOptional().describe('only of this route'),
   class: z.enum(MISMATCH_CLASSES).exactOptional().describe('only of this class'),
   limit: z.coerce.number().int().min(1).max(MAX_MISMATCHES).default(100).describe('at most so many, the newest first'),

@@ -3,16 +3,6 @@ import { readEvents, type ServerEvent } from './server-events.ts'
 
 const READ_TIMEOUT_MS = 10_000
 
-/** What the admin API said no to, with the list that came with it. */
-export class AdminError extends UnderstudyError {
-  readonly problems: readonly unknown[]
-
-  constructor(code: ErrorCode, message: string, problems: readonly unknown[]) {
-    super(code, message)
-    this.problems = problems
-  }
-}
-
 /**
  * A running sidecar's admin API.
  *
@@ -101,10 +91,10 @@ export class AdminClient {
       )
     }
     const body: unknown = await response.json().catch(() => null)
-    const error = (body as { error?: { code?: unknown; message?: unknown; problems?: unknown } } | null)?.error
+    const error = (body as { error?: { code?: unknown; message?: unknown } } | null)?.error
     if (typeof error?.code !== 'string' || typeof error.message !== 'string') return this.#stranger(response.status)
     const code = Object.hasOwn(ERROR_CODES, error.code) ? (error.code as ErrorCode) : 'ADMIN_REFUSED'
-    return new AdminError(code, error.message, Array.isArray(error.problems) ? error.problems : [])
+    return new UnderstudyError(code, error.message)
   }
 
   #stranger(status: number): UnderstudyError {

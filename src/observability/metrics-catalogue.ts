@@ -3,7 +3,7 @@ import type { MetricsSnapshot, RouteMetrics } from './metrics-snapshot.ts'
 
 type Labels = Readonly<Record<string, string>>
 
-export interface NumberSample {
+interface NumberSample {
   readonly labels: Labels
   readonly value: number
 }

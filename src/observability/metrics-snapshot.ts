@@ -1,10 +1,10 @@
 import type { HistogramSnapshot } from './histogram.ts'
 
-export type Role = 'primary' | 'shadow'
-export type CommandOutcome = 'ok' | 'error' | 'timeout' | 'lost'
-export type MirrorOutcome = 'applied' | 'error' | 'copied' | 'dirty'
-export type CompareResult = 'match' | 'mismatch' | 'transient' | 'skipped'
-export type FallbackReason = 'miss' | 'error' | 'timeout'
+type Role = 'primary' | 'shadow'
+type CommandOutcome = 'ok' | 'error' | 'timeout' | 'lost'
+type MirrorOutcome = 'applied' | 'error' | 'copied' | 'dirty'
+type CompareResult = 'match' | 'mismatch' | 'transient' | 'skipped'
+type FallbackReason = 'miss' | 'error' | 'timeout'
 
 /**
  * Every number behind `/metrics` at one moment, as plain data: the data path counts in plain numbers and posts them when
