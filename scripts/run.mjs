@@ -1,0 +1,35 @@
+import { spawn } from 'node:child_process'
+
+/**
+ * Ctrl-C under npm arrives twice: from the terminal, and from npm, which passes its own on. The program must get one, for
+ * its second one means "at once". A person who means it twice needs longer than this.
+ */
+const SAME_SIGNAL_MS = 400
+
+/**
+ * Runs a program in this one's place: its output is ours, signals to us are passed on to it, and we end as it ends. It gets a
+ * process group of its own, so that the terminal's signals reach it through us alone, once.
+ */
+export function run(program, args, options = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'], detached: true, ...options })
+    const lastAt = new Map()
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+      process.on(signal, () => {
+        const now = performance.now()
+        if (now - (lastAt.get(signal) ?? Number.NEGATIVE_INFINITY) < SAME_SIGNAL_MS) return
+        lastAt.set(signal, now)
+        child.kill(signal)
+      })
+    }
+    child.once('error', reject)
+    child.once('exit', (code, signal) => {
+      if (signal !== null) {
+        process.removeAllListeners(signal)
+        process.kill(process.pid, signal)
+      }
+      process.exitCode = code ?? 1
+      resolve()
+    })
+  })
+}
