@@ -1,3 +1,4 @@
+import type { CompareClass } from './compare-class.ts'
 import type { EffectRule } from './effects.ts'
 
 /** What the proxy does with a command before it thinks about routes. */
@@ -8,7 +9,7 @@ export type Handling =
   | 'session'
   /** MULTI, EXEC, DISCARD, WATCH, UNWATCH. */
   | 'transaction'
-  /** May block the connection it is sent on (BLPOP, XREAD BLOCK, WAIT ...). */
+  /** May block the connection it is sent on (BLPOP, XREAD BLOCK, WAIT ...): `blocks` looks whether this one does. */
   | 'blocking'
   /** SUBSCRIBE family. */
   | 'subscribe'
@@ -19,12 +20,31 @@ export type Handling =
 
 /** Where keys begin and how they go on: Redis' own key specs (redis.io, "Command key specifications"). */
 export interface KeySpec {
-  readonly begin: { readonly type: 'index'; readonly index: number } | { readonly type: 'keyword'; readonly keyword: string; readonly startFrom: number } | { readonly type: 'unknown' }
+  readonly begin:
+    | { readonly type: 'index'; readonly index: number }
+    | { readonly type: 'keyword'; readonly keyword: string; readonly startFrom: number }
+    | { readonly type: 'unknown' }
   readonly find:
     | { readonly type: 'range'; readonly lastKey: number; readonly step: number; readonly limit: number }
     | { readonly type: 'keynum'; readonly keyNumIndex: number; readonly firstKey: number; readonly step: number }
     | { readonly type: 'unknown' }
 }
+
+/** Which way `findKeys` goes: by first/last/step, by key specs, or by the grammar of a command that its key specs do not describe. */
+export type KeyFinder = 'plain' | 'specs' | 'sort' | 'georadius' | 'migrate' | 'streams'
+
+/** Where the keys are in a command's reply. */
+export type ReplyKeys =
+  /** `[key, ...]`: BLPOP, LMPOP ... */
+  | 'first'
+  /** `[[key, entries] ...]`, in RESP3 a map: XREAD, XREADGROUP. */
+  | 'streams'
+  /** `[key ...]`: KEYS. */
+  | 'list'
+  /** `[cursor, [key ...]]`: SCAN. */
+  | 'scan'
+  /** `key`: RANDOMKEY. */
+  | 'single'
 
 /** One command (or one subcommand of a container) as the table knows it. Frozen; shared by every session of a thread. */
 export interface CommandSpec {
@@ -32,16 +52,25 @@ export interface CommandSpec {
   readonly name: string
   /** As Redis counts it, the name included; negative: at least so many. */
   readonly arity: number
+  /**
+   * Belongs on the primary, and its effect on the shadow: what the server flags as a write, and what the effects table mirrors although the
+   * server does not (scripts, PUBLISH, SCRIPT LOAD).
+   */
   readonly write: boolean
   readonly readonly: boolean
   readonly admin: boolean
   readonly handling: Handling
-  /** The usual case for speed: keys at firstKey, firstKey + keyStep, ... lastKey (negative: from the end); 0: none. Only meaningful when `keySpecs` is null. */
+  /** The usual case for speed: keys at firstKey, firstKey + keyStep, ... lastKey (negative: from the end); 0: none. Only meaningful when `keyFinder` is `plain`. */
   readonly firstKey: number
   readonly lastKey: number
   readonly keyStep: number
-  /** Set when the positions depend on other arguments (numkeys, STREAMS, STORE, BY/GET ...). */
+  /** Set when the positions depend on other arguments (numkeys, STREAMS, STORE ...). */
   readonly keySpecs: readonly KeySpec[] | null
+  readonly keyFinder: KeyFinder
+  /** null: its replies carry no keys. */
+  readonly replyKeys: ReplyKeys | null
+  /** How a read's two answers are compared; null for what is no read. */
+  readonly compare: CompareClass | null
   readonly subcommands: ReadonlyMap<string, CommandSpec> | null
   /** How its effect reaches the shadow; null: the table has no row (an unknown write is then counted and its keys state-copied). */
   readonly effect: EffectRule | null
