@@ -24,8 +24,8 @@ async function handle(request: Request): Promise<unknown> {
       return runtime!.stats()
     case 'endpoint':
       return runtime!.setEndpoint(request.store, request.endpoint)
-    case 'clock':
-      return runtime!.setClockOffset(request.store, request.offsetMs)
+    case 'facts':
+      return runtime!.setFacts(request.store, request.offsetMs, request.version)
     case 'stop':
       await runtime?.stop(request.graceMs)
       return null

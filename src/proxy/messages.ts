@@ -10,7 +10,7 @@ export type Request =
   | ({ readonly kind: 'apply' } & Change)
   | { readonly kind: 'stats' }
   | { readonly kind: 'endpoint'; readonly store: string; readonly endpoint: Endpoint }
-  | { readonly kind: 'clock'; readonly store: string; readonly offsetMs: number }
+  | { readonly kind: 'facts'; readonly store: string; readonly offsetMs: number; readonly version: string | null }
   | { readonly kind: 'stop'; readonly graceMs: number }
 
 /** A new configuration and how careful to be on the way to it. */

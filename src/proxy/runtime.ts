@@ -141,8 +141,10 @@ export class Runtime {
     this.#path.stores.find((store) => store.name === name)?.reconnect('its address has changed')
   }
 
-  setClockOffset(store: string, offsetMs: number): void {
+  /** What the health probe found out about a store. */
+  setFacts(store: string, offsetMs: number, version: string | null): void {
     this.#mirror.clockOffsetMs.set(store, offsetMs)
+    if (version !== null && this.#path.routes.fallback.primary.storeName === store) this.#path.serverVersion = version
   }
 
   stats(): Stats {

@@ -1,0 +1,69 @@
+import { Worker } from 'node:worker_threads'
+import { ERROR_CODES, type ErrorCode, UnderstudyError } from './base/errors.ts'
+import type { ApplyResult, Change, Notice, Request, Stats } from './proxy/messages.ts'
+import type { Config, Endpoint } from './config/config.ts'
+
+interface Answer {
+  readonly id: number
+  readonly result?: unknown
+  readonly error?: { readonly message: string; readonly code: string | null }
+}
+
+/** The main thread's end of the data path's thread: requests with answers, and notices. */
+export class DataPathThread {
+  readonly #worker: Worker
+  readonly #pending = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>()
+  #nextId = 1
+
+  /** `onDeath`: the thread ended without being asked to: a defect, the process cannot go on. */
+  constructor(onNotice: (notice: Notice) => void, onDeath: (error: Error) => void) {
+    const own = import.meta.url
+    this.#worker = new Worker(new URL(own.endsWith('.ts') ? './worker.ts' : './worker.js', own), { name: 'data-path' })
+    this.#worker.on('message', (message: Answer | { notice: Notice }) => {
+      if ('notice' in message) onNotice(message.notice)
+      else this.#answered(message)
+    })
+    this.#worker.on('error', (error: Error) => onDeath(error))
+  }
+
+  start(config: Config, endpoints: Readonly<Record<string, Endpoint>>): Promise<number[]> {
+    return this.#ask({ kind: 'start', config, endpoints }) as Promise<number[]>
+  }
+
+  apply(change: Change): Promise<ApplyResult> {
+    return this.#ask({ kind: 'apply', ...change }) as Promise<ApplyResult>
+  }
+
+  stats(): Promise<Stats> {
+    return this.#ask({ kind: 'stats' }) as Promise<Stats>
+  }
+
+  /** For what has no answer worth waiting for. */
+  tell(request: Request): void {
+    this.#ask(request).catch(() => {})
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    await this.#ask({ kind: 'stop', graceMs })
+    await this.#worker.terminate()
+  }
+
+  #ask(request: Request): Promise<unknown> {
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject })
+      this.#worker.postMessage({ id, request })
+    })
+  }
+
+  #answered({ id, result, error }: Answer): void {
+    const waiting = this.#pending.get(id)
+    this.#pending.delete(id)
+    if (error === undefined) waiting?.resolve(result)
+    else waiting?.reject(new UnderstudyError(isCode(error.code) ? error.code : 'INTERNAL', error.message))
+  }
+}
+
+function isCode(code: string | null): code is ErrorCode {
+  return code !== null && code in ERROR_CODES
+}
