@@ -1,4 +1,4 @@
-import { Redis, type RedisOptions } from 'ioredis'
+import { Redis } from 'ioredis'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
 import { tlsOptions } from './connect.ts'
 
@@ -74,7 +74,7 @@ export class HealthProbe {
     health.version = /^(?:redis_version|valkey_version):(\S+)/m.exec(info)?.[1] ?? null
     health.role = /^role:(\S+)/m.exec(info)?.[1] ?? null
     const before = Date.now()
-    const [seconds, micros] = await this.#redis.time()
+    const [seconds, micros] = (await this.#redis.time()) as unknown as [string, string]
     const after = Date.now()
     health.clockOffsetMs = Math.round(Number(seconds) * 1000 + Number(micros) / 1000 - (before + after) / 2)
     this.#onFacts(health)
@@ -82,7 +82,7 @@ export class HealthProbe {
 }
 
 /** Options of an ioredis client for a store: what is off the hot path goes through it. */
-export function clientOptions(store: StoreConfig, endpoint: Endpoint): RedisOptions {
+export function clientOptions(store: StoreConfig, endpoint: Endpoint) {
   return {
     ...(endpoint.kind === 'unix' ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port }),
     ...(store.username === null ? {} : { username: store.username }),

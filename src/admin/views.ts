@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto'
+import type { Config } from '../config/config.ts'
+import type { MetricsSnapshot, RouteMetrics } from '../observability/metrics-snapshot.ts'
+import type { Histogram } from '../observability/histogram.ts'
+import type { RouteStats, Stats } from '../proxy/messages.ts'
+import { rolesOf } from '../routing/route.ts'
+import type { Health } from '../upstream/health.ts'
+import type { RouteStatus, RouteView, Status, StoreStatus } from './control.ts'
+
+/** What the views are made of, at one moment. */
+export interface Facts {
+  readonly config: Config
+  readonly configHash: string
+  readonly stats: Stats
+  readonly health: ReadonlyMap<string, Health>
+  readonly version: string
+  readonly uptimeSeconds: number
+  readonly lastReload: Status['lastReload']
+  readonly mismatchTotals: (route: string) => { class: string; command: string; count: number }[]
+  readonly pauses: (route: string) => Histogram
+}
+
+/** `GET /api/v1/status`. */
+export function statusOf(facts: Facts): Status {
+  const { config, stats } = facts
+  return {
+    version: facts.version,
+    configHash: facts.configHash,
+    epoch: stats.generation,
+    uptimeSeconds: facts.uptimeSeconds,
+    lastReload: facts.lastReload,
+    stores: Object.fromEntries(Object.keys(config.stores).map((name) => [name, storeStatus(facts.health.get(name))])),
+    routes: Object.fromEntries(
+      config.routes.map((route) => {
+        const roles = rolesOf(route.phase)
+        const end = (which: 'source' | 'target') => (which === 'source' ? route.source.store : route.target!.store)
+        return [
+          route.name,
+          routeStatus(route.phase, end(roles.primary), roles.shadow === null ? null : end(roles.shadow), stats.routes[route.name]),
+        ]
+      }),
+    ),
+    clients: { connected: stats.clients },
+  }
+}
+
+export function routeViews(config: Config): RouteView[] {
+  return config.routes.map((route) => ({
+    name: route.name,
+    phase: route.phase,
+    keys: [...route.keys],
+    source: { store: route.source.store, keys: { ...route.source.keys } },
+    target: route.target === null ? null : { store: route.target.store, keys: { ...route.target.keys } },
+  }))
+}
+
+/** The numbers behind `/metrics`. */
+export function metricsOf(facts: Facts): MetricsSnapshot {
+  const { config, stats } = facts
+  return {
+    routes: Object.fromEntries(
+      config.routes.flatMap((route) => {
+        const of = stats.routes[route.name]
+        return of === undefined ? [] : [[route.name, routeMetrics(route.phase, of, facts, route.name)]]
+      }),
+    ),
+    stores: Object.fromEntries(Object.keys(config.stores).map((name) => [name, { up: facts.health.get(name)?.up ?? false }])),
+    clients: { connected: stats.clients },
+    config: { lastReloadSuccessful: facts.lastReload.successful, epoch: stats.generation },
+  }
+}
+
+/** Names what a configuration says without saying it: secrets go in only as part of the hash. */
+export function hashOfConfig(config: Config): string {
+  return createHash('sha256').update(JSON.stringify(config)).digest('hex').slice(0, 12)
+}
+
+function storeStatus(health: Health | undefined): StoreStatus {
+  return {
+    up: health?.up ?? false,
+    latencyMs: health?.latencyMs ?? null,
+    version: health?.version ?? null,
+    role: health?.role ?? null,
+    error: health?.error ?? null,
+    clockOffsetMs: health?.clockOffsetMs ?? null,
+  }
+}
+
+function routeStatus(phase: RouteStatus['phase'], primary: string, shadow: string | null, stats: RouteStats | undefined): RouteStatus {
+  const count = (name: keyof RouteStats['counters']): number => stats?.counters[name] ?? 0
+  return {
+    phase,
+    primary,
+    shadow,
+    mirror: {
+      lagMs: Math.round(stats?.lagMs ?? 0),
+      backlog: stats?.backlogCommands ?? 0,
+      backlogBytes: stats?.backlogBytes ?? 0,
+      mirrored: count('applied'),
+      dropped: count('dropped'),
+      dirtyKeys: stats?.dirtyKeys ?? 0,
+    },
+    compare: {
+      compared: count('compared'),
+      matched: count('matched'),
+      mismatched: count('mismatched'),
+      transient: count('transient'),
+      skipped: count('skipped'),
+    },
+  }
+}
+
+function routeMetrics(phase: string, stats: RouteStats, facts: Facts, name: string): RouteMetrics {
+  const { counters } = stats
+  return {
+    phase,
+    commands: {
+      primary: {
+        ok: counters.primaryOk,
+        error: counters.primaryError,
+        timeout: counters.primaryTimeout,
+        lost: counters.primaryLost,
+      },
+      shadow: { ok: counters.shadowOk, error: counters.shadowError, timeout: counters.shadowTimeout, lost: counters.shadowLost },
+    },
+    durations: { primary: stats.primaryTimes, shadow: stats.shadowTimes },
+    mirror: {
+      lagSeconds: stats.lagMs / 1000,
+      backlogBytes: stats.backlogBytes,
+      backlogCommands: stats.backlogCommands,
+      writes: { applied: counters.applied, error: counters.failed, copied: counters.copied, dirty: counters.dirtied },
+    },
+    dirtyKeys: stats.dirtyKeys,
+    compare: {
+      match: counters.matched,
+      mismatch: counters.mismatched,
+      transient: counters.transient,
+      skipped: counters.skipped,
+    },
+    mismatches: facts.mismatchTotals(name),
+    fallbackReads: { miss: counters.fallbackMiss, error: counters.fallbackError, timeout: counters.fallbackTimeout },
+    jobKeys: [],
+    cutoverPauses: facts.pauses(name).snapshot(),
+  }
+}

@@ -1,0 +1,105 @@
+import { readFileSync } from 'node:fs'
+import { type AdminServer, startAdminServer } from './admin/server.ts'
+import { UnderstudyError } from './base/errors.ts'
+import type { Config, Phase } from './config/config.ts'
+import { configFromUrls, loadConfig } from './config/load.ts'
+import { watchFile } from './config/watch.ts'
+import { ProcessLog } from './observability/log.ts'
+import { errorFields } from './observability/log-error.ts'
+import { Sidecar } from './sidecar.ts'
+
+export interface ServeOptions {
+  /** null: from the URLs. */
+  readonly configPath: string | null
+  readonly source?: string
+  readonly target?: string
+  readonly phase?: Phase
+}
+
+/** How long a graceful stop waits for commands under way and for the backlog. */
+const GRACE_MS = 10_000
+
+/**
+ * `understudy serve`: builds every part from the configuration, in order; runs until a signal; stops them in the opposite order. Resolves with the exit code. SIGTERM or SIGINT drains and
+ * exits 0; a second one exits at once; SIGHUP reloads.
+ *
+ * @throws UnderstudyError for whatever keeps it from starting, in one line
+ */
+export async function runServe(options: ServeOptions): Promise<number> {
+  const { env } = process
+  const { config } = options.configPath === null ? fromUrls(options) : await loadConfig(options.configPath, env)
+  const log = new ProcessLog({ level: config.log.level, format: config.log.format })
+  log.hide(secretsOf(config))
+  const { promise: death, reject: die } = Promise.withResolvers<never>()
+  const version = versionOfPackage()
+  const sidecar = new Sidecar({ configPath: options.configPath, config, version, log, env, onDeath: die })
+  let admin: AdminServer | null = null
+  try {
+    const ports = await sidecar.start()
+    if (config.admin !== null) {
+      const { host, port, token } = config.admin
+      admin = await startAdminServer({ control: sidecar, host, port, token, log })
+    }
+    greet(config, ports, admin)
+    log.info('understudy is running', { version })
+    const watcher =
+      options.configPath === null ? null : watchFile(options.configPath, () => void sidecar.reload().catch(() => {}))
+    const signal = await Promise.race([untilSignal(() => void sidecar.reload().catch(() => {})), death])
+    log.info('stopping: commands under way are answered, the backlog goes out', { signal })
+    watcher?.close()
+    await sidecar.stop(GRACE_MS)
+    await admin?.close()
+    log.info('stopped')
+    log.flush()
+    return 0
+  } catch (error) {
+    log.error('understudy cannot go on', errorFields(error))
+    log.flush()
+    await sidecar.stop(0).catch(() => {})
+    await admin?.close().catch(() => {})
+    throw error
+  }
+}
+
+function fromUrls(options: ServeOptions): { config: Config } {
+  if (options.source === undefined) throw new UnderstudyError('USAGE', 'give --config FILE or --source URL')
+  return configFromUrls({
+    source: options.source,
+    ...(options.target === undefined ? {} : { target: options.target }),
+    ...(options.phase === undefined ? {} : { phase: options.phase }),
+  })
+}
+
+/** The first lines: what a newcomer has to know. */
+function greet(config: Config, ports: readonly number[], admin: AdminServer | null): void {
+  const lines = config.listen.map(({ endpoint, url }, i) =>
+    endpoint.kind === 'unix' ? url : `redis://${endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host}:${ports[i]}`,
+  )
+  process.stdout.write(`Understudy: set REDIS_URL=${lines[0] ?? '-'}${lines.length > 1 ? ` (also ${lines.slice(1).join(', ')})` : ''}\n`)
+  process.stdout.write(`Understudy: admin and dashboard at ${admin?.url ?? '(off)'}\n`)
+}
+
+/** Resolves with the first SIGTERM or SIGINT; from then on another one ends the process at once. */
+function untilSignal(onHangUp: () => void): Promise<NodeJS.Signals> {
+  process.on('SIGHUP', onHangUp)
+  return new Promise((resolve) => {
+    const stop = (signal: NodeJS.Signals): void => {
+      process.on('SIGTERM', exitNow)
+      process.on('SIGINT', exitNow)
+      resolve(signal)
+    }
+    const exitNow = (): never => process.exit(1)
+    process.once('SIGTERM', stop)
+    process.once('SIGINT', stop)
+  })
+}
+
+function secretsOf(config: Config): string[] {
+  const secrets = Object.values(config.stores).map((store) => store.password)
+  return [...secrets, config.admin?.token ?? null].filter((secret) => secret !== null)
+}
+
+function versionOfPackage(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  return typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : '0.0.0'
+}

@@ -1,0 +1,126 @@
+import { findKeys, KeyPositions } from '../command/keys.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import { CommandTable } from '../command/table.ts'
+import type { Config } from '../config/config.ts'
+import { type CommandView, viewOf } from '../resp/command-view.ts'
+import { Plan, planCommand } from './plan.ts'
+import type { Route } from './route.ts'
+import { RouteTable } from './route-table.ts'
+
+/** What `understudy explain` shows of one command. Plain JSON. */
+export interface Explanation {
+  readonly command: string
+  /** False: neither the server nor the built-in table knows it. */
+  readonly known: boolean
+  readonly handling: string
+  readonly keys: readonly ExplainedKey[]
+  readonly mirrored: string
+  readonly compared: string
+  /** Why it is answered with an error; null: it is not. */
+  readonly refused: string | null
+  readonly notes: readonly string[]
+}
+
+export interface ExplainedKey {
+  readonly key: string
+  readonly route: string
+  readonly primary: { readonly store: string; readonly key: string }
+  readonly shadow: { readonly store: string; readonly key: string } | null
+}
+
+const HANDLING: Readonly<Record<CommandSpec['handling'], string>> = {
+  forward: 'goes down the shared connection of the primary',
+  session: 'is answered by Understudy itself',
+  transaction: 'down the shared connection when MULTI ... EXEC arrives whole; on a dedicated one otherwise',
+  blocking: 'tried on the shared connection; waits on a dedicated one when there is nothing to take',
+  subscribe: 'gets a dedicated connection',
+  takeover: 'gets a dedicated connection',
+  refuse: 'is refused',
+}
+
+/** The plan for one command under a configuration: the same decisions as the data path makes, none carried out. */
+export function explainCommand(config: Config, args: readonly string[]): Explanation {
+  const commands = CommandTable.builtin()
+  const table = new RouteTable(config, 0, Object.keys(config.stores), new Map())
+  const view = viewOf(args.map((arg) => Buffer.from(arg)))
+  const spec = commands.lookup(view) ?? null
+  const plan = new Plan()
+  planCommand(table, spec, view, plan)
+  const keys = spec === null ? [] : explainKeys(table, spec, view)
+  const { route } = plan
+  return {
+    command: spec?.name ?? (args[0] ?? '').toUpperCase(),
+    known: spec !== null,
+    handling: spec === null ? 'is passed on as it is: the server knows whether it exists' : HANDLING[spec.handling],
+    keys,
+    mirrored: mirrored(spec, route, keys),
+    compared: compared(spec, route, plan, keys),
+    refused:
+      plan.refusal ?? (spec?.handling === 'refuse' ? 'it would turn the shared connection into something else' : null),
+    notes: notes(spec, route, keys),
+  }
+}
+
+function explainKeys(table: RouteTable, spec: CommandSpec, view: CommandView): ExplainedKey[] {
+  const positions = new KeyPositions()
+  findKeys(spec, view, positions)
+  const keys: ExplainedKey[] = []
+  for (let i = 0; i < positions.count; i++) {
+    const arg = positions.index[i]!
+    const from = view.start[arg]!
+    const to = view.end[arg]!
+    const rule = table.find(view.buf, from, to)
+    const name = view.buf.toString('utf8', from, to)
+    const { primary, shadow } = rule.route
+    keys.push({
+      key: name,
+      route: rule.route.name,
+      primary: { store: primary.storeName, key: rule.primary?.apply(view.buf, from, to)?.toString('utf8') ?? name },
+      shadow:
+        shadow === null
+          ? null
+          : { store: shadow.storeName, key: rule.shadow?.apply(view.buf, from, to)?.toString('utf8') ?? name },
+    })
+  }
+  return keys
+}
+
+function mirrored(spec: CommandSpec | null, route: Route, keys: readonly ExplainedKey[]): string {
+  if (spec === null) return 'no: nothing is known of it'
+  if (!spec.write) return 'no: it does not write'
+  if (route.shadow === null && keys.every((key) => key.shadow === null)) return `no: route '${route.name}' is in ${route.phase}`
+  switch (spec.effect?.kind) {
+    case undefined:
+      return 'its effect is not known: the keys are copied to the shadow'
+    case 'never':
+      return 'no: it concerns the server it is sent to only'
+    case 'as-sent':
+      return 'as sent, after the primary has confirmed it'
+    case 'as-sent-if-changed':
+      return 'as sent, if the reply says that it changed something'
+    case 'compute':
+      return 'its effect, computed from the reply'
+  }
+}
+
+function compared(spec: CommandSpec | null, route: Route, plan: Plan, keys: readonly ExplainedKey[]): string {
+  if (spec === null || !spec.readonly) return 'no: it is not a read'
+  if (spec.compare === null || keys.length === 0) return 'no: it names no key to sample by'
+  if (spec.compare.kind === 'skipped') return `no: ${spec.compare.reason}`
+  if (route.sampleBelow === 0) return `no: route '${route.name}' compares nothing now`
+  const sampled = plan.keyHash < route.sampleBelow
+  const share = `${route.config.compare.sample * 100} % of keys are sampled, and this key is ${sampled ? '' : 'not '}among them`
+  return `${sampled ? `as ${spec.compare.kind}` : 'no'}: ${share}`
+}
+
+function notes(spec: CommandSpec | null, route: Route, keys: readonly ExplainedKey[]): string[] {
+  const list: string[] = []
+  if (keys.length === 0 && spec !== null && spec.handling === 'forward') {
+    list.push(`names no key: it goes to store '${route.primary.storeName}', the primary of route '${route.name}'`)
+  }
+  if (route.readsShadow && spec?.readonly) {
+    list.push(`read-target: store '${route.shadow!.storeName}' answers, and '${route.primary.storeName}' when it misses, errs or is slow`)
+  }
+  if (new Set(keys.map((key) => key.route)).size > 1) list.push('its keys belong to several routes')
+  return list
+}

@@ -1,0 +1,354 @@
+import { readFile, rename, stat, writeFile } from 'node:fs/promises'
+import type { Control, ControlEvent, Mismatch, MismatchQuery, PhaseRequest, PhaseResult, Readiness, ReloadResult, RouteView, Status } from './admin/control.ts'
+import { type Facts, hashOfConfig, metricsOf, routeViews, statusOf } from './admin/views.ts'
+import { UnderstudyError } from './base/errors.ts'
+import { MismatchLog } from './compare/mismatch-log.ts'
+import type { Config, Endpoint } from './config/config.ts'
+import { editPhase } from './config/edit.ts'
+import { loadConfig, parseConfig } from './config/load.ts'
+import { redactConfig } from './config/redact.ts'
+import { consequencesOf, type Transition, transitions } from './cutover/transition.ts'
+import { Histogram } from './observability/histogram.ts'
+import type { Log } from './observability/log.ts'
+import { Metrics } from './observability/metrics.ts'
+import { CUTOVER_PAUSE_BOUNDS } from './observability/metrics-catalogue.ts'
+import type { Notice, Stats } from './proxy/messages.ts'
+import { DataPathThread } from './thread.ts'
+import { type Health, HealthProbe } from './upstream/health.ts'
+import { ManagedServer } from './upstream/managed.ts'
+
+export interface SidecarOptions {
+  /** null: started from URLs; nothing to reload or edit. */
+  readonly configPath: string | null
+  readonly config: Config
+  readonly version: string
+  readonly log: Log
+  readonly env: NodeJS.ProcessEnv
+  /** The data path's thread died: the process has to end. */
+  readonly onDeath: (error: Error) => void
+}
+
+/** How long a switch waits, without holding anybody, for the stores to become equal before it asks for the hold. */
+const APPROACH_MS = 10_000
+/** A backlog that a hold can drain in a blink. */
+const SMALL_BACKLOG = 1_000
+
+/**
+ * The running product, seen from the main thread: the data path's thread, managed servers, health probes, and every change of configuration. One change at a time: they queue.
+ */
+export class Sidecar implements Control {
+  readonly #options: SidecarOptions
+  readonly #log: Log
+  readonly #thread: DataPathThread
+  readonly #managed = new Map<string, ManagedServer>()
+  readonly #endpoints = new Map<string, Endpoint>()
+  readonly #probes = new Map<string, HealthProbe>()
+  readonly #mismatches = new MismatchLog()
+  readonly #pauses = new Map<string, Histogram>()
+  readonly #listeners = new Set<(event: ControlEvent) => void>()
+  readonly #metrics: Metrics
+  readonly #startedMs = performance.now()
+  #config: Config
+  #generation = 0
+  #lastReload: Status['lastReload'] = { successful: true, at: new Date().toISOString(), error: null }
+  #changing: Promise<unknown> = Promise.resolve()
+
+  constructor(options: SidecarOptions) {
+    this.#options = options
+    this.#config = options.config
+    this.#log = options.log
+    this.#thread = new DataPathThread((notice) => this.#noticed(notice), options.onDeath)
+    this.#metrics = new Metrics(async () => metricsOf(await this.#facts()))
+  }
+
+  get config(): Config {
+    return this.#config
+  }
+
+  /** Resolves with the listeners' ports when clients can connect. */
+  async start(): Promise<number[]> {
+    await this.#provideStores(this.#config)
+    const ports = await this.#thread.start(this.#config, Object.fromEntries(this.#endpoints))
+    for (const name of Object.keys(this.#config.stores)) this.#probe(name, this.#config)
+    return ports
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    for (const probe of this.#probes.values()) probe.stop()
+    await this.#thread.stop(graceMs)
+    await Promise.all([...this.#managed.values()].map((server) => server.stop()))
+  }
+
+  // --- reading
+
+  async status(): Promise<Status> {
+    return statusOf(await this.#facts())
+  }
+
+  async routes(): Promise<RouteView[]> {
+    return routeViews(this.#config)
+  }
+
+  redactedConfig(): unknown {
+    return redactConfig(this.#config)
+  }
+
+  async mismatches(query: MismatchQuery): Promise<Mismatch[]> {
+    return this.#mismatches.list(query)
+  }
+
+  async ready(): Promise<Readiness> {
+    const stats = await this.#thread.stats()
+    const status = statusOf(this.#factsOf(stats))
+    const reasons: string[] = []
+    for (const [name, route] of Object.entries(status.routes)) {
+      if (stats.stores[route.primary]?.state !== 'up') reasons.push(`the primary of route '${name}', store '${route.primary}', is not connected`)
+    }
+    return { ready: reasons.length === 0, reasons }
+  }
+
+  subscribe(listener: (event: ControlEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  metrics(): Promise<{ contentType: string; body: string }> {
+    return this.#metrics.render()
+  }
+
+  // --- changing
+
+  reload(): Promise<ReloadResult> {
+    return this.#oneAtATime(async () => {
+      const { configPath, env } = this.#options
+      if (configPath === null) throw new UnderstudyError('USAGE', 'started from URLs: there is no configuration file to reload')
+      try {
+        const { config } = await loadConfig(configPath, env)
+        const changed = hashOfConfig(config) !== hashOfConfig(this.#config)
+        if (changed) await this.#apply(config, false)
+        this.#reloaded(true, null)
+        return { configHash: hashOfConfig(this.#config), epoch: this.#generation, changed }
+      } catch (error) {
+        this.#reloaded(false, error)
+        throw error
+      }
+    })
+  }
+
+  setPhase(name: string, request: PhaseRequest): Promise<PhaseResult> {
+    return this.#oneAtATime(async () => {
+      const { configPath, env } = this.#options
+      const route = this.#config.routes.find((other) => other.name === name)
+      if (route === undefined) throw new UnderstudyError('NOT_FOUND', `no route is called '${name}'`)
+      const text = configPath === null ? null : await readFile(configPath, 'utf8')
+      const edited = text === null ? null : editPhase(text, name, request.phase)
+      const next =
+        edited === null
+          ? { ...this.#config, routes: this.#config.routes.map((other) => (other === route ? { ...other, phase: request.phase } : other)) }
+          : parseConfig(edited, { path: configPath!, env }).config
+      if (next.routes.find((other) => other.name === name)?.phase !== request.phase) {
+        throw new UnderstudyError('ADMIN_REFUSED', `the phase of '${name}' is set by an environment variable; change it there`)
+      }
+      const closedGates = request.force ? [] : await this.#closedGates(next)
+      const result: PhaseResult = {
+        route: name,
+        from: route.phase,
+        to: request.phase,
+        dryRun: request.dryRun ?? false,
+        pauseMs: null,
+        consequences: consequencesOf(route, request.phase),
+        closedGates,
+      }
+      if (request.dryRun) return result
+      if (request.force) this.#log.warn('a phase change is forced', { route: name, from: route.phase, to: request.phase, reason: request.reason ?? null })
+      const pauseMs = await this.#apply(next, request.force ?? false)
+      if (edited !== null) await replaceFile(configPath!, edited)
+      this.#reloaded(true, null)
+      return { ...result, pauseMs }
+    })
+  }
+
+  /** Puts `next` in force or throws; gives the pause in ms. */
+  async #apply(next: Config, force: boolean): Promise<number> {
+    const steps = transitions(this.#config, next)
+    const holding = steps.filter((step) => step.holds)
+    const moving = force ? [] : holding.filter((step) => step.movesPrimary)
+    if (!force) {
+      const closed = await this.#approach(next, moving)
+      if (closed.length > 0) throw new UnderstudyError('GATE_CLOSED', closed.join('; '))
+    }
+    await this.#provideStores(next)
+    const result = await this.#thread.apply({
+      config: next,
+      endpoints: Object.fromEntries(this.#endpoints),
+      generation: this.#generation + 1,
+      hold: holding.map((step) => step.route),
+      needsEqual: moving.map((step) => step.route),
+      forget: steps.filter((step) => step.forgetsShadow).map((step) => step.route),
+      holdTimeoutMs: next.cutover.holdTimeoutMs,
+    })
+    if (!result.ok) throw new UnderstudyError('SWITCH_CALLED_OFF', `${result.reason}; the switch was called off and everything goes on as before`)
+    this.#generation++
+    this.#config = next
+    for (const step of holding) {
+      this.#pausesOf(step.route).record(result.pauseMs / 1000)
+      this.#log.info('phase in force', { route: step.route, from: step.from, to: step.to, pauseMs: Math.round(result.pauseMs * 10) / 10 })
+      this.#emit({
+        type: 'phase',
+        data: {
+          route: step.route,
+          from: step.from,
+          to: step.to,
+          dryRun: false,
+          pauseMs: result.pauseMs,
+          consequences: consequencesOf(next.routes.find((route) => route.name === step.route)!, step.to),
+          closedGates: [],
+        },
+      })
+    }
+    await this.#dropStores(next)
+    return result.pauseMs
+  }
+
+  /** Waits for the stores of routes whose authority moves to be nearly equal; gives the gates that stayed closed. */
+  async #approach(next: Config, moving: readonly Transition[]): Promise<string[]> {
+    if (moving.length === 0) return []
+    const deadline = performance.now() + APPROACH_MS
+    for (;;) {
+      const closed = await this.#closedGates(next)
+      const hopeless = moving.some((step) => step.unsafe !== null)
+      if (closed.length === 0 || hopeless || performance.now() > deadline) return closed
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+
+  async #closedGates(next: Config): Promise<string[]> {
+    const stats = await this.#thread.stats()
+    const gates: string[] = []
+    for (const step of transitions(this.#config, next)) {
+      if (!step.movesPrimary) continue
+      if (step.unsafe !== null) {
+        gates.push(`route '${step.route}': ${step.unsafe}`)
+        continue
+      }
+      const route = stats.routes[step.route]
+      const shadow = statusOf(this.#factsOf(stats)).routes[step.route]?.shadow
+      if (route === undefined || shadow == null) continue
+      if (!this.#probes.get(shadow)?.health.up) gates.push(`route '${step.route}': store '${shadow}' does not answer`)
+      if (route.needsVerify) gates.push(`route '${step.route}': had more dirty keys than can be remembered and needs a verify`)
+      if (route.dirtyKeys > 0) gates.push(`route '${step.route}': ${route.dirtyKeys} keys are not copied to '${shadow}' yet`)
+      if (route.backlogCommands > SMALL_BACKLOG) gates.push(`route '${step.route}': ${route.backlogCommands} writes still wait for '${shadow}'`)
+    }
+    return gates
+  }
+
+  // --- stores
+
+  async #provideStores(config: Config): Promise<void> {
+    for (const store of Object.values(config.stores)) {
+      if (store.kind !== 'managed') {
+        this.#endpoints.set(store.name, store.endpoints[0]!)
+        continue
+      }
+      if (this.#managed.has(store.name)) continue
+      const server = new ManagedServer({ name: store.name, dataDir: store.dataDir, log: this.#log })
+      this.#managed.set(store.name, server)
+      this.#endpoints.set(store.name, await server.start())
+    }
+  }
+
+  /** What no route and no store entry needs any more; and probes for what is new. */
+  async #dropStores(config: Config): Promise<void> {
+    for (const [name, server] of this.#managed) {
+      if (config.stores[name]?.kind === 'managed') continue
+      this.#managed.delete(name)
+      await server.stop()
+    }
+    for (const [name, probe] of this.#probes) {
+      probe.stop()
+      this.#probes.delete(name)
+    }
+    for (const name of Object.keys(config.stores)) this.#probe(name, config)
+  }
+
+  #probe(name: string, config: Config): void {
+    const store = config.stores[name]!
+    const probe = new HealthProbe(
+      store,
+      this.#endpoints.get(name)!,
+      (health) => this.#thread.tell({ kind: 'facts', store: name, offsetMs: health.clockOffsetMs ?? 0, version: health.version }),
+      (health) => {
+        if (health.up) this.#log.info('store answers', { store: name, version: health.version })
+        else this.#log.warn('store does not answer', { store: name, error: health.error })
+      },
+    )
+    this.#probes.set(name, probe)
+    void probe.start()
+  }
+
+  // --- bookkeeping
+
+  #noticed(notice: Notice): void {
+    switch (notice.kind) {
+      case 'log':
+        this.#log.write(notice.line)
+        return
+      case 'finding': {
+        const entry = this.#mismatches.add(notice.finding)
+        this.#log.warn('mismatch confirmed', { route: entry.route, command: entry.command, class: entry.class })
+        this.#emit({ type: 'mismatch', data: entry })
+      }
+    }
+  }
+
+  async #facts(): Promise<Facts> {
+    return this.#factsOf(await this.#thread.stats())
+  }
+
+  #factsOf(stats: Stats): Facts {
+    return {
+      config: this.#config,
+      configHash: hashOfConfig(this.#config),
+      stats,
+      health: new Map<string, Health>([...this.#probes].map(([name, probe]) => [name, probe.health])),
+      version: this.#options.version,
+      uptimeSeconds: Math.round((performance.now() - this.#startedMs) / 1000),
+      lastReload: this.#lastReload,
+      mismatchTotals: (route) => this.#mismatches.totals(route),
+      pauses: (route) => this.#pausesOf(route),
+    }
+  }
+
+  #pausesOf(route: string): Histogram {
+    let histogram = this.#pauses.get(route)
+    if (histogram === undefined) this.#pauses.set(route, (histogram = new Histogram(CUTOVER_PAUSE_BOUNDS)))
+    return histogram
+  }
+
+  #reloaded(successful: boolean, error: unknown): void {
+    const text = error === null ? null : error instanceof Error ? error.message : String(error)
+    this.#lastReload = { successful, at: new Date().toISOString(), error: text }
+    if (!successful) this.#log.error('the configuration was not reloaded; the last good one stays', { error: text })
+    this.#emit({ type: 'reload', data: { successful, error: text } })
+  }
+
+  #emit(event: ControlEvent): void {
+    for (const listener of this.#listeners) listener(event)
+  }
+
+  #oneAtATime<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.#changing.then(change, change)
+    this.#changing = result.catch(() => {})
+    return result
+  }
+}
+
+/** Writes beside and renames, so that nobody ever reads half a file; keeps the mode. A symlink's target is what is replaced. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  const { realpath } = await import('node:fs/promises')
+  const real = await realpath(path)
+  const { mode } = await stat(real)
+  const beside = `${real}.${process.pid}.tmp`
+  await writeFile(beside, text, { mode })
+  await rename(beside, real)
+}
