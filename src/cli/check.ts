@@ -12,20 +12,26 @@ export function addCheck(program: Command, terminal: Terminal, finish: (exitCode
     .argument('<file>', 'configuration file')
     .addOption(jsonOption())
     .action(async (file: string, { json }: JsonOption) => {
-      const problems = await problemsOf(file)
+      const { problems, warnings } = await findings(file)
       if (json) terminal.json(problems.map((problem) => ({ file, ...problem })))
       else for (const problem of problems) terminal.line(printable(formatProblem(file, problem)))
+      for (const warning of warnings) terminal.note(printable(`warning: ${formatProblem(file, warning)}`))
       finish(problems.length === 0 ? EXIT.done : EXIT.no)
     })
 }
 
-async function problemsOf(file: string): Promise<readonly Problem[]> {
+interface Findings {
+  readonly problems: readonly Problem[]
+  /** What is allowed and worth a word. */
+  readonly warnings: readonly Problem[]
+}
+
+async function findings(file: string): Promise<Findings> {
   const { loadConfig } = await import('../config/load.ts')
   try {
-    await loadConfig(file)
-    return []
+    return { problems: [], warnings: loadConfig(file, process.env).warnings }
   } catch (error) {
-    if (error instanceof ConfigError) return error.problems
+    if (error instanceof ConfigError) return { problems: error.problems, warnings: [] }
     throw error
   }
 }

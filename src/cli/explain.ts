@@ -1,27 +1,9 @@
 import type { Command } from 'commander'
+import type { Explanation } from '../routing/explain.ts'
 import { type JsonOption, jsonOption } from './admin-options.ts'
 import { DEFAULT_CONFIG_FILE } from './config-file.ts'
 import { EXIT } from './exit-code.ts'
 import { printable, type Terminal } from './terminal.ts'
-
-/** What `explainCommand` says of one command. */
-export interface Explanation {
-  readonly command: string
-  /** False: neither the server nor the built-in table knows it. */
-  readonly known: boolean
-  readonly handling: string
-  readonly keys: readonly {
-    readonly key: string
-    readonly route: string
-    readonly primary: { readonly store: string; readonly key: string }
-    readonly shadow: { readonly store: string; readonly key: string } | null
-  }[]
-  readonly mirrored: string
-  readonly compared: string
-  /** Why it is answered with an error; null: it is not. */
-  readonly refused: string | null
-  readonly notes: readonly string[]
-}
 
 interface ExplainOptions extends JsonOption {
   readonly config: string
@@ -39,7 +21,7 @@ export function addExplain(program: Command, terminal: Terminal, finish: (exitCo
     .action(async (args: string[], options: ExplainOptions) => {
       const { loadConfig } = await import('../config/load.ts')
       const { explainCommand } = await import('../routing/explain.ts')
-      const explanation: Explanation = explainCommand(await loadConfig(options.config), args)
+      const explanation = explainCommand(loadConfig(options.config, process.env).config, args)
       if (options.json) terminal.json(explanation)
       else for (const line of explanationLines(explanation)) terminal.line(line)
       finish(explanation.refused === null ? EXIT.done : EXIT.no)

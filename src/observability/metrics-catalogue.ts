@@ -104,7 +104,7 @@ export const METRICS: readonly MetricSpec[] = [
     kind: 'counter',
     help: 'Writes whose effect is in no table (of a module, or of a newer server): their keys are copied instead.',
     labels: { command: 'name of the command, upper case' },
-    samples: (snapshot) => snapshot.unknownWrites.map(({ command, count }) => ({ labels: { command }, value: count })),
+    samples: (snapshot) => byLabel('command', snapshot.unknownWrites),
   },
   {
     name: 'understudy_dirty_keys',

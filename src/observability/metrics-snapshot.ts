@@ -13,8 +13,8 @@ type FallbackReason = 'miss' | 'error' | 'timeout'
 export interface MetricsSnapshot {
   readonly routes: Readonly<Record<string, RouteMetrics>>
   readonly stores: Readonly<Record<string, { readonly up: boolean }>>
-  /** Writes whose effect is in no table, by command; `command` is a name of the command table, never what a client made up. */
-  readonly unknownWrites: readonly { readonly command: string; readonly count: number }[]
+  /** Writes whose effect is in no table, by command: a name of the command table, never what a client made up. */
+  readonly unknownWrites: Readonly<Record<string, number>>
   readonly clients: { readonly connected: number }
   readonly config: { readonly lastReloadSuccessful: boolean; readonly epoch: number }
 }

@@ -1,5 +1,10 @@
-import { describe, expect, test } from 'vitest'
-import { type Explanation, explanationLines } from '../../src/cli/explain.ts'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { explanationLines } from '../../src/cli/explain.ts'
+import type { Explanation } from '../../src/routing/explain.ts'
+import { runCli } from './run-cli.ts'
 
 const EXPLANATION: Explanation = {
   command: 'RENAME',
@@ -15,7 +20,69 @@ const EXPLANATION: Explanation = {
   notes: ['the route jobs is in phase shadow'],
 }
 
+const CONFIG = `
+stores:
+  old: { url: redis://127.0.0.1:6379 }
+routes:
+  - name: jobs
+    keys: ["job:{id}"]
+    source: { store: old }
+    target: { store: old, keys: { "job:{id}": "step:{id}" } }
+    phase: shadow
+  - name: rest
+    keys: ["*"]
+    source: { store: old }
+    phase: passthrough
+`
+
 describe('understudy explain', () => {
+  let folder: string
+  const file = () => join(folder, 'understudy.yaml')
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'understudy-explain-'))
+    writeFileSync(file(), CONFIG)
+  })
+  afterAll(() => rmSync(folder, { recursive: true }))
+
+  test('tells of a command on the command line, options of its own included', async () => {
+    const { code, stdout, stderr } = await runCli(['explain', '--config', file(), '--', 'SET', 'job:1', '--json'])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(/^command {4}SET\n/)
+    expect(stdout).toContain('key        job:1 -> route jobs\n  primary  old: job:1\n  shadow   old: step:1\n')
+  })
+
+  test('--json gives the same as data', async () => {
+    const { code, stdout } = await runCli(['explain', '--config', file(), '--json', '--', 'GET', 'job:1'])
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({
+      command: 'GET',
+      known: true,
+      keys: [
+        {
+          key: 'job:1',
+          route: 'jobs',
+          primary: { store: 'old', key: 'job:1' },
+          shadow: { store: 'old', key: 'step:1' },
+        },
+      ],
+      refused: null,
+    })
+  })
+
+  test('a command that is refused: exit code 1', async () => {
+    const { code, stdout } = await runCli(['explain', '--config', file(), '--', 'SYNC'])
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/^refused {4}/m)
+  })
+
+  test('a file that is missing: exit code 3; one that is invalid: exit code 1', async () => {
+    const missing = await runCli(['explain', '--config', join(folder, 'nothing.yaml'), '--', 'GET', 'a'])
+    expect(missing).toMatchObject({ code: 3, stderr: expect.stringMatching(/^understudy: [^\n]+\n$/) })
+    writeFileSync(join(folder, 'broken.yaml'), CONFIG.replace('phase: shadow', 'phase: shadwo'))
+    const broken = await runCli(['explain', '--config', join(folder, 'broken.yaml'), '--', 'GET', 'a'])
+    expect(broken).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('broken.yaml:9:') })
+  })
+
   test('shows route, keys on each store, mirroring and comparison, one fact a line', () => {
     expect(explanationLines(EXPLANATION)).toEqual([
       'command    RENAME',

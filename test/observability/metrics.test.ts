@@ -41,7 +41,7 @@ function snapshot(): MetricsSnapshot {
       },
     },
     stores: { old: { up: true }, new: { up: false } },
-    unknownWrites: [{ command: 'JSON.SET', count: 26 }],
+    unknownWrites: { 'JSON.SET': 26 },
     clients: { connected: 24 },
     config: { lastReloadSuccessful: false, epoch: 25 },
   }

@@ -1,0 +1,68 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runCli } from './run-cli.ts'
+
+const GOOD = `stores:
+  old: { url: redis://127.0.0.1:6379 }
+  new: { url: redis://127.0.0.1:6378 }
+routes:
+  - name: everything
+    keys: ["*"]
+    source: { store: old }
+    target: { store: new }
+    phase: mirror
+`
+
+let folder: string
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'understudy-check-'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+function written(name: string, text: string): string {
+  const file = join(folder, name)
+  writeFileSync(file, text)
+  return file
+}
+
+describe('understudy check', () => {
+  test('is silent when the file is fine', async () => {
+    expect(await runCli(['check', written('good.yaml', GOOD)])).toEqual({ code: 0, stdout: '', stderr: '' })
+  })
+
+  test('prints every problem with file, line and column, and exits 1', async () => {
+    const file = written('bad.yaml', GOOD.replace('store: new', 'store: nwe').replace('phase: mirror', 'phase: mirorr'))
+    const { code, stdout, stderr } = await runCli(['check', file])
+    expect({ code, stderr }).toEqual({ code: 1, stderr: '' })
+    const lines = stdout.trimEnd().split('\n')
+    expect(lines).toHaveLength(2)
+    expect(lines[0]!.startsWith(`${file}:8:22: `)).toBe(true)
+    expect(lines[1]!.startsWith(`${file}:9:12: `)).toBe(true)
+  })
+
+  test('--json gives the problems as data', async () => {
+    const file = written('bad.yaml', GOOD.replace('phase: mirror', 'phase: mirorr'))
+    const { code, stdout } = await runCli(['check', file, '--json'])
+    expect(code).toBe(1)
+    expect(JSON.parse(stdout)).toEqual([
+      { file, line: 9, column: 12, path: 'routes[0].phase', message: expect.any(String) },
+    ])
+    expect(JSON.parse((await runCli(['check', written('good.yaml', GOOD), '--json'])).stdout)).toEqual([])
+  })
+
+  test('a warning goes to standard error, and the file is still fine', async () => {
+    const file = written('spare.yaml', GOOD.replace('routes:', '  spare: { url: redis://127.0.0.1:6377 }\nroutes:'))
+    const { code, stdout, stderr } = await runCli(['check', file])
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
+    expect(stderr.startsWith(`warning: ${file}:4:`)).toBe(true)
+  })
+
+  test('a file that is not there is one line, exit code 3', async () => {
+    const { code, stdout, stderr } = await runCli(['check', join(folder, 'nothing.yaml')])
+    expect({ code, stdout }).toEqual({ code: 3, stdout: '' })
+    expect(stderr).toMatch(/^understudy: [^\n]+\n$/)
+  })
+})
