@@ -6,7 +6,9 @@
 export const PHASES = ['passthrough', 'mirror', 'shadow', 'read-target', 'switched', 'done'] as const
 export type Phase = (typeof PHASES)[number]
 
-export type Endpoint = { readonly kind: 'tcp'; readonly host: string; readonly port: number } | { readonly kind: 'unix'; readonly path: string }
+export type Endpoint =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string }
 
 /** PEM files by path; read where they are used, so that a renewed certificate is found. */
 export interface TlsConfig {

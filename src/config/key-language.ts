@@ -15,6 +15,7 @@ export type Segment =
 
 /** A shortest key that both languages contain, or null when there is none. */
 export function commonKey(a: readonly Segment[], b: readonly Segment[]): Buffer | null {
+  if (beginDifferently(a[0], b[0])) return null
   const alphabet = alphabetOf([...literalsOf(a), ...literalsOf(b)])
   const left = compile(a, alphabet)
   const right = compile(b, alphabet)
@@ -78,6 +79,13 @@ export function fitsCapture(buf: Buffer, start: number, end: number, until: Buff
     return false
   }
   return true
+}
+
+/** Decides most pairs of a large configuration without building anything. */
+function beginDifferently(a: Segment | undefined, b: Segment | undefined): boolean {
+  if (a?.kind !== 'literal' || b?.kind !== 'literal') return false
+  const length = Math.min(a.bytes.length, b.bytes.length)
+  return !a.bytes.subarray(0, length).equals(b.bytes.subarray(0, length))
 }
 
 const DEAD = -1

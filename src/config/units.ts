@@ -17,6 +17,7 @@ export function parseDuration(text: string): number {
 
 /** `1%` -> 0.01. From 0% to 100%. */
 export function parseShare(text: string): number {
+  if (text.trim() === '0') return 0
   const match = /^(\d+(?:\.\d+)?)\s*%$/.exec(text.trim())
   if (match === null) throw invalid(text, 'a percentage', '1% or 0.1%')
   const percent = Number(match[1])

@@ -1,0 +1,230 @@
+import {
+  type Alias,
+  type Document,
+  type ErrorCode,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+} from 'yaml'
+import { expandVariables } from './expand.ts'
+import { type ConfigPath, formatPath, type Problem } from './problems.ts'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** Anchors may repeat a part; beyond this many values a file is an attack or a mistake. */
+const MAX_VALUES = 100_000
+
+/**
+ * A YAML file as plain values, that knows where each of them stands. Variables are expanded in every text (also in the keys of a map)
+ * after YAML is parsed, so that no value of the environment can change the structure.
+ */
+export class ConfigDocument {
+  /** The whole file as plain objects, arrays, strings, numbers, booleans and nulls; null when it is not usable YAML. */
+  readonly value: unknown
+  readonly #env: Environment
+  readonly #text: string
+  readonly #document: Document
+  readonly #lines = new LineCounter()
+  readonly #problems: Problem[] = []
+  readonly #warnings: Problem[] = []
+  /** Offsets in the text by path. */
+  readonly #values = new Map<string, number>()
+  readonly #keys = new Map<string, number>()
+  /** Values that came out of the environment, and what stands in the file instead. */
+  readonly #expanded: { readonly value: string; readonly source: string }[] = []
+  /** Paths whose text refers to a variable. */
+  readonly #variable = new Set<string>()
+  /** Paths of texts, numbers and other values that contain nothing. */
+  readonly #leaves = new Set<string>()
+  /** Paths whose value could not be read: what else is wrong there follows from that. */
+  readonly #broken = new Set<string>()
+  #count = 0
+
+  constructor(text: string, env: Environment) {
+    this.#text = text
+    this.#env = env
+    const document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, stringKeys: true })
+    this.#document = document
+    for (const error of [...document.errors, ...document.warnings]) {
+      this.#addAt(this.#problems, error.pos[0], '', describeYamlError(error.code, error.message))
+    }
+    const structureIsSound = document.errors.every((error) => error.code === 'DUPLICATE_KEY')
+    if (document.contents === null && structureIsSound) {
+      this.#addAt(this.#problems, 0, '', 'the file is empty; it needs at least "stores" and "routes"')
+    }
+    const usable = document.contents !== null && structureIsSound
+    this.value = usable ? this.#read(document.contents as Node, [], new Set()) : null
+  }
+
+  /** In the order of the file, each once. */
+  get problems(): readonly Problem[] {
+    return inOrder(this.#problems)
+  }
+
+  get warnings(): readonly Problem[] {
+    return inOrder(this.#warnings)
+  }
+
+  /** Reports a problem with the value at `path` (or with its key); where there is none, at the closest thing around it. */
+  refuse(path: ConfigPath, message: string, at: 'value' | 'key' = 'value'): void {
+    for (let length = 0; length <= path.length; length++) {
+      if (this.#broken.has(JSON.stringify(path.slice(0, length)))) return
+    }
+    this.#addAt(this.#problems, this.#offsetOf(path, at), formatPath(path), this.#withoutEnvironment(message))
+  }
+
+  warn(path: ConfigPath, message: string): void {
+    this.#addAt(this.#warnings, this.#offsetOf(path, 'value'), formatPath(path), this.#withoutEnvironment(message))
+  }
+
+  /** Whether the text at `path` refers to a variable. */
+  isVariable(path: ConfigPath): boolean {
+    return this.#variable.has(JSON.stringify(path))
+  }
+
+  #read(node: Node | null, path: ConfigPath, within: ReadonlySet<Node>): unknown {
+    if (node === null) return null
+    const where = JSON.stringify(path)
+    if (!this.#values.has(where)) this.#values.set(where, node.range?.[0] ?? 0)
+    if (++this.#count > MAX_VALUES) {
+      if (this.#count === MAX_VALUES + 1)
+        this.refuse(path, `the file has more than ${MAX_VALUES} values; anchors repeat too much`)
+      return null
+    }
+    if (isAlias(node)) return this.#readAlias(node, path, within)
+    if (isScalar(node)) {
+      this.#leaves.add(where)
+      return typeof node.value === 'string' ? this.#expand(node, node.value, path) : node.value
+    }
+    const around = new Set(within).add(node)
+    if (isSeq(node)) return node.items.map((item, i) => this.#read(item as Node | null, [...path, i], around))
+    if (!isMap(node)) return null
+    const map: Record<string, unknown> = {}
+    for (const pair of node.items) this.#readPair(map, pair as Pair<Node, Node | null>, path, around)
+    return map
+  }
+
+  #readPair(
+    map: Record<string, unknown>,
+    pair: Pair<Node, Node | null>,
+    path: ConfigPath,
+    within: ReadonlySet<Node>,
+  ): void {
+    const written = isScalar(pair.key) ? String(pair.key.value) : ''
+    const key = this.#expand(pair.key, written, [...path, written])
+    const where = JSON.stringify([...path, key])
+    const offset = pair.key.range?.[0] ?? 0
+    if (key === '__proto__') {
+      this.#addAt(this.#problems, offset, formatPath(path), 'this name cannot be used; choose another')
+      return
+    }
+    // Two keys that are the same as written are reported by the parser.
+    const duplicate = Object.hasOwn(map, key)
+    if (duplicate && key !== written)
+      this.#addAt(this.#problems, offset, formatPath([...path, key]), 'this key stands here twice')
+    if (duplicate) return
+    this.#keys.set(where, offset)
+    // An empty value has its place behind the colon, often on the next line: its key is the better place to point to.
+    if (pair.value === null || (isScalar(pair.value) && pair.value.source === '')) this.#values.set(where, offset)
+    map[key] = this.#read(pair.value, [...path, key], within)
+  }
+
+  #readAlias(node: Alias, path: ConfigPath, within: ReadonlySet<Node>): unknown {
+    const target = node.resolve(this.#document)
+    if (target === undefined) {
+      this.refuse(path, 'no anchor of this name stands above; put quotes around a text that begins with "*"')
+      this.#broken.add(JSON.stringify(path))
+      return null
+    }
+    if (within.has(target)) {
+      this.refuse(path, 'the anchor contains itself')
+      this.#broken.add(JSON.stringify(path))
+      return null
+    }
+    return this.#read(target, path, within)
+  }
+
+  #expand(node: Node, text: string, path: ConfigPath): string {
+    if (!text.includes('${')) return text
+    const expansion = expandVariables(text, this.#env)
+    this.#variable.add(JSON.stringify(path))
+    if (expansion.fromEnvironment) this.#expanded.push({ value: expansion.text, source: text })
+    const start = node.range?.[0] ?? 0
+    if (expansion.problems.length > 0) this.#broken.add(JSON.stringify(path))
+    for (const { index, message } of expansion.problems) {
+      // Quotes and escapes move the reference; its own text finds it again.
+      const reference = text.slice(index, index + 2 + (/^[A-Za-z0-9_]*/.exec(text.slice(index + 2))?.[0].length ?? 0))
+      const found = this.#text.indexOf(reference, start)
+      this.#addAt(
+        this.#problems,
+        found >= 0 && found < (node.range?.[1] ?? 0) ? found : start,
+        formatPath(path),
+        message,
+      )
+    }
+    return expansion.text
+  }
+
+  /** A value of the environment may be a secret in the wrong place: messages show what stands in the file. */
+  #withoutEnvironment(message: string): string {
+    let safe = message
+    for (const { value, source } of this.#expanded) {
+      if (value !== '')
+        safe = safe
+          .replaceAll(JSON.stringify(value), () => JSON.stringify(source))
+          .replaceAll(`"${value}"`, () => `"${source}"`)
+    }
+    return safe
+  }
+
+  #offsetOf(path: ConfigPath, at: 'value' | 'key'): number {
+    const own = JSON.stringify(path)
+    const exact = at === 'key' ? (this.#keys.get(own) ?? this.#values.get(own)) : this.#values.get(own)
+    if (exact !== undefined) return exact
+    for (let length = path.length - 1; length > 0; length--) {
+      const around = JSON.stringify(path.slice(0, length))
+      const key = this.#leaves.has(around) ? undefined : this.#keys.get(around)
+      const offset = key ?? this.#values.get(around)
+      if (offset !== undefined) return offset
+    }
+    return this.#values.get('[]') ?? 0
+  }
+
+  #addAt(list: Problem[], offset: number, path: string, message: string): void {
+    const { line, col } = this.#lines.linePos(offset)
+    const problem = { line: Math.max(line, 1), column: Math.max(col, 1), path, message }
+    const known = list.some((other) => JSON.stringify(other) === JSON.stringify(problem))
+    if (!known) list.push(problem)
+  }
+}
+
+function inOrder(problems: readonly Problem[]): Problem[] {
+  return problems.toSorted((a, b) => a.line - b.line || a.column - b.column)
+}
+
+/** In words for someone who does not know the YAML specification; never with a part of the file, which may be a secret. */
+function describeYamlError(code: ErrorCode, message: string): string {
+  switch (code) {
+    case 'DUPLICATE_KEY':
+      return 'this key stands here twice; remove one'
+    case 'BAD_ALIAS':
+      return 'a text that begins with "*" needs quotes, as in "*"'
+    case 'BAD_SCALAR_START':
+      return 'a text that begins with this character needs quotes'
+    case 'TAG_RESOLVE_FAILED':
+      return 'a text that begins with "!" needs quotes; tags are not used here'
+    case 'NON_STRING_KEY':
+    case 'BLOCK_IN_FLOW':
+      return 'this is not a text; put quotes around a pattern with braces, as in "job:{rest}"'
+    case 'MULTIPLE_DOCS':
+      return 'a second document begins here ("---"); a configuration is one document'
+    default:
+      // What the parser found stands behind a colon.
+      return `this is not YAML: ${message.charAt(0).toLowerCase()}${message.slice(1).replace(/(?<! ): [\s\S]*$/, '')}`
+  }
+}

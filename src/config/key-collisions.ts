@@ -1,0 +1,150 @@
+import type { StoreConfig } from './config.ts'
+import type { ConfigDocument } from './document.ts'
+import { endpointIdentity } from './endpoint.ts'
+import { commonKey, type Segment } from './key-language.ts'
+import type { KeyPattern } from './pattern.ts'
+import { segmentsOf } from './pattern-overlap.ts'
+import type { ConfigPath } from './problems.ts'
+import type { KeyRename } from './rename.ts'
+import { type EndDraft, type RouteDraft, shown } from './resolve-routes.ts'
+
+/**
+ * Two of the application's keys must never become one key of a store, and a key's name at the source must not be its name at the target in
+ * the same store (Understudy would compare a store with itself and report green).
+ *
+ * Every pattern of every route occupies names at its source and at its target. Those that fall into one keyspace (server and database)
+ * are compared in pairs:
+ *
+ *  - The same pattern at both ends: no name may be in both.
+ *  - Different patterns: a shared name is harmless when both ends got it from the same key (a key takes one route only). That is so when
+ *    neither is renamed, or when both renames change keys in the same way (see `changeOf`).
+ *  - The pattern `*` under its own names is not compared: it stands for all other keys, and whoever renames into an
+ *    unused part of the keyspace knows that it is unused.
+ */
+export function refuseCollisions(
+  document: ConfigDocument,
+  drafts: readonly RouteDraft[],
+  stores: ReadonlyMap<string, StoreConfig>,
+): void {
+  const occupants = drafts.flatMap((route) => [
+    ...occupantsOf(route, route.source, 'source', stores),
+    ...occupantsOf(route, route.target, 'target', stores),
+  ])
+  const reported = new Set<string>()
+  occupants.forEach((later, i) => {
+    for (const earlier of occupants.slice(0, i)) {
+      if (earlier.keyspace !== later.keyspace) continue
+      const message = earlier.pattern === later.pattern ? selfCollision(earlier, later) : collision(earlier, later)
+      if (message === null) continue
+      // Point to a rename, since that is what has to change.
+      const culprit = later.rename === null && earlier.rename !== null ? earlier : later
+      const path = [...culprit.end.path, ...(culprit.rename === null ? [] : ['keys', culprit.pattern.text])]
+      const pair = `${JSON.stringify(path)} ${earlier.route.name} ${earlier.pattern.text} ${later.route.name} ${later.pattern.text}`
+      if (reported.has(pair)) continue
+      reported.add(pair)
+      document.refuse(path as ConfigPath, message)
+    }
+  })
+}
+
+/** The same text for two stores that are the same database of the same server. */
+export function keyspaceOf(store: StoreConfig): string {
+  if (store.kind === 'managed') return `managed ${store.name} ${store.database}`
+  return `${store.endpoints.map(endpointIdentity).toSorted().join(',')} ${store.sentinelName ?? ''} ${store.database}`
+}
+
+interface Occupant {
+  readonly route: RouteDraft
+  readonly end: EndDraft
+  readonly side: 'source' | 'target'
+  readonly store: string
+  readonly keyspace: string
+  readonly pattern: KeyPattern
+  readonly rename: KeyRename | null
+  readonly names: readonly Segment[]
+}
+
+function occupantsOf(
+  route: RouteDraft,
+  end: EndDraft | null,
+  side: 'source' | 'target',
+  stores: ReadonlyMap<string, StoreConfig>,
+): Occupant[] {
+  const store = end?.store === null || end === null ? undefined : stores.get(end.store)
+  if (end === null || store === undefined) return []
+  return route.patterns.map(({ pattern }) => {
+    const rename = end.renames.get(pattern.text) ?? null
+    const names = rename === null ? segmentsOf(pattern) : rename.image()
+    return { route, end, side, store: store.name, keyspace: keyspaceOf(store), pattern, rename, names }
+  })
+}
+
+function selfCollision(source: Occupant, target: Occupant): string | null {
+  const key = commonKey(source.names, target.names)
+  if (key === null) return null
+  const same = source.store === target.store ? 'the same store' : 'the same database of the same server'
+  if (source.rename === null && target.rename === null) {
+    return `source and target are ${same}, and "${target.pattern.text}" has the same names in both: they would be compared with themselves. Name another store, or give new names under "keys"`
+  }
+  const names = target.rename ?? source.rename
+  return `source and target are ${same}, and the names "${names!.to.text}" fall among the others: ${shown(key)}, for example, would be two keys of the application. Choose names that "${target.pattern.text}" does not match`
+}
+
+function collision(a: Occupant, b: Occupant): string | null {
+  if (isBareCatchAll(a) || isBareCatchAll(b) || changeOf(a) === changeOf(b)) return null
+  const key = commonKey(a.names, b.names)
+  if (key === null) return null
+  if (sameOrigin(a, b, key) || sameOrigin(b, a, key)) return null
+  const [renamed, other] = b.rename !== null ? [b, a] : [a, b]
+  const names =
+    other.rename === null ? `"${other.pattern.text}"` : `"${other.pattern.text}" (renamed to "${other.rename.to.text}")`
+  const where = other.route === renamed.route ? 'this route' : `route "${other.route.name}"`
+  return `the new names of "${renamed.pattern.text}" meet those of ${names} of ${where} in store "${renamed.store}": ${shown(key)}, for example, would be two keys of the application. Choose other names`
+}
+
+function isBareCatchAll({ pattern, rename }: Occupant): boolean {
+  return pattern.isCatchAll && rename === null
+}
+
+/** Whether `exact` is a single key and the one name that both can have comes from that key on both sides. */
+function sameOrigin(exact: Occupant, other: Occupant, name: Buffer): boolean {
+  if (exact.pattern.wildcards.length > 0) return false
+  const origin = other.rename === null ? name : other.rename.undo(name, 0, name.length)
+  return origin?.equals(exact.pattern.literalPrefix) === true
+}
+
+/**
+ * What a rename does to a key, where that is only to put another text at its beginning and another at its end; two renames with the
+ * same answer take the same key to the same name. Other renames are told apart by their patterns.
+ *
+ *     job:{id}:meta -> step:{id}:meta      "job" -> "step" in front
+ *     job:{rest}    -> step:{rest}         "job" -> "step" in front: the same
+ */
+function changeOf({ rename }: Occupant): string {
+  if (rename === null) return JSON.stringify(['', '', '', ''])
+  const { from, to } = rename
+  const sameMiddle =
+    from.wildcards.length > 0 &&
+    from.wildcards.length === to.wildcards.length &&
+    from.wildcards.every(({ name, until }, i) => {
+      const other = to.wildcards[i]!
+      return name === other.name && (until === null ? other.until === null : other.until?.equals(until) === true)
+    })
+  if (!sameMiddle) return JSON.stringify([from.text, to.text])
+  const [front, newFront] = [from.literalPrefix.toString('latin1'), to.literalPrefix.toString('latin1')]
+  const [back, newBack] = [from.literalSuffix.toString('latin1'), to.literalSuffix.toString('latin1')]
+  const keptInFront = commonLength([...front].reverse(), [...newFront].reverse())
+  const keptBehind = commonLength([...back], [...newBack])
+  return JSON.stringify([
+    front.slice(0, front.length - keptInFront),
+    newFront.slice(0, newFront.length - keptInFront),
+    back.slice(keptBehind),
+    newBack.slice(keptBehind),
+  ])
+}
+
+function commonLength(a: readonly string[], b: readonly string[]): number {
+  let length = 0
+  while (length < a.length && length < b.length && a[length] === b[length]) length++
+  return length
+}

@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { resolve as resolvePath } from 'node:path'
+import { UnderstudyError } from '../base/errors.ts'
+import type { Config } from './config.ts'
+import { ConfigDocument } from './document.ts'
+import { refuseCollisions } from './key-collisions.ts'
+import { ConfigError, type Problem } from './problems.ts'
+import { finishRoute, resolveRoutes } from './resolve-routes.ts'
+import { type ResolveContext, resolveAdmin, resolveListeners, resolveStores } from './resolve-servers.ts'
+import { ConfigFile } from './schema.ts'
+import { isRecord, kindOf, readFields } from './schema-issues.ts'
+import { name as storeName } from './schema-types.ts'
+import { reasonOf } from './secret.ts'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+export interface ParseOptions {
+  /** The name of the file in messages. */
+  readonly path: string
+  readonly env: Environment
+  /** Relative paths in the file start here. Default: the working directory. */
+  readonly cwd?: string
+}
+
+export interface LoadedConfig {
+  /** Frozen through and through. */
+  readonly config: Config
+  /** Changes exactly when the resolved content changes (variables, overrides and secrets included). 16 hex digits. */
+  readonly hash: string
+  readonly path: string
+  /** What is allowed and worth a word. */
+  readonly warnings: readonly Problem[]
+  /** Routes whose phase is decided by an environment variable: route -> variable. */
+  readonly phaseOverrides: Readonly<Record<string, string>>
+}
+
+/**
+ * Reads a configuration file. Throws UnderstudyError CONFIG_UNREADABLE when there is no such file or it cannot be read, ConfigError (code
+ * CONFIG_INVALID) with every problem otherwise.
+ */
+export function loadConfig(path: string, env: Environment): LoadedConfig {
+  return parseConfig(readConfigFile(path), { path, env })
+}
+
+/** The text of a configuration file. Throws UnderstudyError CONFIG_UNREADABLE. */
+export function readConfigFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    const message = `the configuration ${path} cannot be read: ${reasonOf(error)}; name a YAML file with --config`
+    throw new UnderstudyError('CONFIG_UNREADABLE', message, { cause: error })
+  }
+}
+
+/**
+ * Understands the text of a configuration file: YAML, variables, the schema, secrets, and what only the whole shows.
+ * Throws ConfigError (code CONFIG_INVALID) with every problem, each with its line and column.
+ */
+export function parseConfig(text: string, { path, env, cwd = process.cwd() }: ParseOptions): LoadedConfig {
+  const document = new ConfigDocument(text, env)
+  const parsed = document.value === null ? null : resolveConfig({ document, env, cwd }, document.value)
+  if (parsed === null || document.problems.length > 0) throw new ConfigError(path, document.problems)
+  const config = deepFreeze(parsed.build())
+  return { config, hash: hashOf(config), path, warnings: document.warnings, phaseOverrides: parsed.phaseOverrides }
+}
+
+interface Resolved {
+  /** Only when the document has no problems: until then parts may be missing. */
+  build(): Config
+  readonly phaseOverrides: Record<string, string>
+}
+
+function resolveConfig(context: ResolveContext, raw: unknown): Resolved | null {
+  const { document, env } = context
+  // These are read one by one, so that a problem in one entry hides nothing in the others.
+  const apart = ['listen', 'admin', 'stores', 'routes']
+  const fields = readFields(document, ConfigFile, raw, [], apart)
+  if (fields === null || !isRecord(raw)) return null
+
+  const listeners = resolveListeners(context, listAt(document, raw, 'listen', [{ url: 'redis://127.0.0.1:6380' }]))
+  const admin = resolveAdmin(context, raw.admin ?? { url: 'http://127.0.0.1:9380' }, listeners)
+  const rawStores = storesAt(document, raw)
+  const stores = resolveStores(context, rawStores, listeners)
+  const routes = resolveRoutes(document, env, listAt(document, raw, 'routes', null), Object.keys(rawStores))
+  refuseCollisions(document, routes, stores)
+
+  const used = new Set(routes.flatMap(({ source, target }) => [source?.store, target?.store]))
+  for (const name of stores.keys()) {
+    if (!used.has(name)) document.warn(['stores', name], 'no route uses this store')
+  }
+  const phaseOverrides: Record<string, string> = {}
+  for (const route of routes) if (route.phaseVariable !== null) phaseOverrides[route.name] = route.phaseVariable
+
+  const build = (): Config => {
+    const { stateDir, clients, cutover, log } = fields as Required<typeof fields>
+    return {
+      listen: listeners,
+      admin,
+      stateDir: resolvePath(context.cwd, stateDir),
+      stores: Object.fromEntries(stores),
+      routes: routes.map(finishRoute),
+      clients: { maxClients: clients.max, outputBufferBytes: clients.outputBuffer },
+      cutover: { holdTimeoutMs: cutover.holdTimeout },
+      log,
+    }
+  }
+  return { build, phaseOverrides }
+}
+
+function listAt(
+  document: ConfigDocument,
+  raw: Readonly<Record<string, unknown>>,
+  key: 'listen' | 'routes',
+  absent: unknown[] | null,
+): readonly unknown[] {
+  const value = raw[key]
+  if (value === undefined && absent !== null) return absent
+  if (value === undefined) document.refuse([key], 'is missing; every configuration needs it')
+  else if (!Array.isArray(value))
+    document.refuse([key], `must be a list, not ${kindOf(value)}; begin each entry with "- "`)
+  else if (value.length === 0) document.refuse([key], 'is empty; at least one entry is needed')
+  return Array.isArray(value) ? value : []
+}
+
+function storesAt(document: ConfigDocument, raw: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const value = raw['stores']
+  if (value === undefined) document.refuse(['stores'], 'is missing; every configuration needs it')
+  else if (!isRecord(value)) document.refuse(['stores'], `must be a map from names to stores, not ${kindOf(value)}`)
+  else if (Object.keys(value).length === 0) document.refuse(['stores'], 'is empty; at least one store is needed')
+  if (!isRecord(value)) return {}
+  for (const name of Object.keys(value)) {
+    const result = storeName.safeParse(name)
+    for (const issue of result.error?.issues ?? []) document.refuse(['stores', name], issue.message, 'key')
+  }
+  return value
+}
+
+function hashOf(config: Config): string {
+  const text = JSON.stringify(config, (key, value: unknown) => {
+    if ((key === 'password' || key === 'token') && typeof value === 'string') {
+      return createHash('sha256').update(value).digest('hex')
+    }
+    return value
+  })
+  return createHash('sha256').update(text).digest('hex').slice(0, 16)
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const inner of Object.values(value)) deepFreeze(inner)
+  }
+  return value
+}

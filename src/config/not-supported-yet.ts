@@ -1,0 +1,16 @@
+import type { StoreConfig } from './config.ts'
+
+/**
+ * What the file format has room for and this version cannot do. Refused with its line, so that nobody believes it works;
+ * an entry goes when the capability comes.
+ */
+const NOT_YET = 'is not supported yet; '
+
+export const STORE_KINDS_NOT_YET: Partial<Record<StoreConfig['kind'], string>> = {
+  sentinel: `redis+sentinel:// ${NOT_YET}write the address of the primary as redis://host:6379`,
+  cluster: `redis+cluster:// ${NOT_YET}a store is a single server (redis://, rediss://, unix://) or managed:`,
+}
+
+export const TLS_LISTENER_NOT_YET = `rediss:// for a listener ${NOT_YET}listen on redis:// on loopback, or on unix://`
+
+export const HTTPS_ADMIN_NOT_YET = `https:// for admin ${NOT_YET}write http:// and put a TLS proxy in front where it is needed`

@@ -1,0 +1,198 @@
+import { accessSync, constants } from 'node:fs'
+import { resolve } from 'node:path'
+import type { AdminConfig, ListenConfig, StoreConfig, TlsConfig } from './config.ts'
+import type { ConfigDocument } from './document.ts'
+import { isLoopback, listenersConflict, reachesListener } from './endpoint.ts'
+import { HTTPS_ADMIN_NOT_YET, STORE_KINDS_NOT_YET, TLS_LISTENER_NOT_YET } from './not-supported-yet.ts'
+import { type ConfigPath, messageOf } from './problems.ts'
+import { AdminFile, ListenerFile, StoreFile, type TlsFields } from './schema.ts'
+import { readFields } from './schema-issues.ts'
+import { reasonOf, resolveSecret, type SecretContext, type SecretSource } from './secret.ts'
+
+export interface ResolveContext extends SecretContext {
+  readonly document: ConfigDocument
+}
+
+/** Reports every problem; what it gives is complete only when there was none. */
+export function resolveListeners(context: ResolveContext, raw: readonly unknown[]): ListenConfig[] {
+  const { document } = context
+  const listeners: ListenConfig[] = []
+  raw.forEach((entry, i) => {
+    const path = ['listen', i]
+    const fields = readFields(document, ListenerFile, typeof entry === 'string' ? { url: entry } : entry, path)
+    if (fields?.url === undefined) return
+    const { url, endpoint, tls } = fields.url
+    const at = typeof entry === 'string' ? path : [...path, 'url']
+    if (tls) document.refuse(at, TLS_LISTENER_NOT_YET)
+    else if (fields.tls !== undefined) document.refuse([...path, 'tls'], 'only a rediss:// listener has TLS', 'key')
+    const other = listeners.find((listener) => listenersConflict(listener.endpoint, endpoint))
+    if (other !== undefined) document.refuse(at, `takes the same address as the listener ${other.url}; remove one`)
+    listeners.push({ url, endpoint, tls: null })
+  })
+  return listeners
+}
+
+/** null: no admin server. */
+export function resolveAdmin(
+  context: ResolveContext,
+  raw: unknown,
+  listeners: readonly ListenConfig[],
+): AdminConfig | null {
+  if (raw === 'off' || raw === false) return null
+  const { document } = context
+  const at = typeof raw === 'string' ? ['admin'] : ['admin', 'url']
+  const fields = readFields(document, AdminFile, typeof raw === 'string' ? { url: raw } : raw, ['admin'])
+  if (fields?.url === undefined) return null
+  const { url, endpoint, tls } = fields.url
+  if (endpoint.kind !== 'tcp') return null
+  if (tls) document.refuse(at, HTTPS_ADMIN_NOT_YET)
+  const other = listeners.find((listener) => listenersConflict(listener.endpoint, endpoint))
+  if (other !== undefined)
+    document.refuse(at, `takes the same address as the listener ${other.url}; choose another port`)
+  if (!isLoopback(endpoint.host) && fields.token === undefined) {
+    const message = `${endpoint.host} can be reached from other machines, so a token is required: add token: { env: UNDERSTUDY_ADMIN_TOKEN }`
+    document.refuse(at, message)
+  }
+  const token = fields.token === undefined ? null : readSecret(context, fields.token, ['admin', 'token'])
+  return { url, host: endpoint.host, port: endpoint.port, token }
+}
+
+/** Stores whose description is broken are missing in the result. */
+export function resolveStores(
+  context: ResolveContext,
+  raw: Readonly<Record<string, unknown>>,
+  listeners: readonly ListenConfig[],
+): Map<string, StoreConfig> {
+  const stores = new Map<string, StoreConfig>()
+  for (const [name, entry] of Object.entries(raw)) {
+    const store = resolveStore(context, name, entry, listeners)
+    if (store === null) continue
+    for (const other of stores.values()) {
+      if (store.dataDir !== null && store.dataDir === other.dataDir) {
+        context.document.refuse(
+          ['stores', name, 'dataDir'],
+          `is also the directory of the store ${other.name}; each needs its own`,
+        )
+      }
+    }
+    stores.set(name, store)
+  }
+  return stores
+}
+
+function resolveStore(
+  context: ResolveContext,
+  name: string,
+  raw: unknown,
+  listeners: readonly ListenConfig[],
+): StoreConfig | null {
+  const { document } = context
+  const path = ['stores', name]
+  const fields = readFields(document, StoreFile, typeof raw === 'string' ? { url: raw } : raw, path)
+  if (fields?.url === undefined) return null
+  const parsed = fields.url
+  const at = typeof raw === 'string' ? path : [...path, 'url']
+
+  const notYet = STORE_KINDS_NOT_YET[parsed.kind]
+  if (notYet !== undefined) document.refuse(at, notYet)
+  const own = listeners.find((listener) =>
+    parsed.endpoints.some((endpoint) => reachesListener(endpoint, listener.endpoint)),
+  )
+  if (own !== undefined) document.refuse(at, `is Understudy's own listener ${own.url}; name the server behind it`)
+  if (parsed.kind === 'managed') {
+    for (const key of ['username', 'password', 'tls'] as const) {
+      if (fields[key] !== undefined)
+        document.refuse([...path, key], 'a managed: store does not have this; remove it', 'key')
+    }
+  } else if (fields.dataDir !== undefined) {
+    document.refuse([...path, 'dataDir'], 'only a managed: store keeps its data here; remove it', 'key')
+  }
+  for (const key of ['username', 'password'] as const) {
+    if (parsed[key] !== null && fields[key] !== undefined) {
+      document.refuse(
+        [...path, key],
+        `stands here and in the URL; keep this one and take the ${key} out of the URL`,
+        'key',
+      )
+    }
+  }
+  if (parsed.database !== null && fields.database !== undefined && parsed.database !== fields.database) {
+    document.refuse(
+      [...path, 'database'],
+      `the URL says database ${parsed.database}, this says ${fields.database}; keep one`,
+    )
+  }
+  if (parsed.password !== null && !document.isVariable(at)) warnAboutLiteral(document, at)
+
+  const password =
+    fields.password === undefined ? parsed.password : readSecret(context, fields.password, [...path, 'password'])
+  return {
+    name,
+    url: parsed.url,
+    kind: parsed.kind,
+    endpoints: parsed.endpoints,
+    sentinelName: parsed.sentinelName,
+    tls: resolveTls(context, parsed.tls, fields.tls, [...path, 'tls']),
+    username: fields.username ?? parsed.username,
+    password,
+    database: fields.database ?? parsed.database ?? 0,
+    timeoutMs: fields.timeout ?? 0,
+    connectTimeoutMs: fields.connectTimeout ?? 0,
+    dataDir: fields.dataDir === undefined ? null : resolve(context.cwd, fields.dataDir),
+  }
+}
+
+function resolveTls(
+  context: ResolveContext,
+  wanted: boolean,
+  fields: TlsFields | undefined,
+  path: ConfigPath,
+): TlsConfig | null {
+  const { document } = context
+  if (!wanted) {
+    if (fields !== undefined)
+      document.refuse(path, 'only a rediss:// URL has TLS; write rediss:// or remove this', 'key')
+    return null
+  }
+  if ((fields?.cert === undefined) !== (fields?.key === undefined)) {
+    document.refuse(path, 'a certificate needs its key: give both "cert" and "key", or neither', 'key')
+  }
+  if (fields?.verify === false) {
+    document.warn(
+      [...path, 'verify'],
+      'any certificate is accepted, so anyone on the way can read and change the traffic',
+    )
+  }
+  const file = (key: 'ca' | 'cert' | 'key'): string | null => {
+    const name = fields?.[key]
+    if (name === undefined) return null
+    const absolute = resolve(context.cwd, name)
+    try {
+      accessSync(absolute, constants.R_OK)
+    } catch (error) {
+      document.refuse([...path, key], `the file ${name} cannot be read: ${reasonOf(error)}`)
+    }
+    return absolute
+  }
+  return {
+    caFile: file('ca'),
+    certFile: file('cert'),
+    keyFile: file('key'),
+    serverName: fields?.serverName ?? null,
+    verify: fields?.verify ?? true,
+  }
+}
+
+function readSecret(context: ResolveContext, source: SecretSource, path: ConfigPath): string | null {
+  if (typeof source === 'string' && !context.document.isVariable(path)) warnAboutLiteral(context.document, path)
+  try {
+    return resolveSecret(source, context)
+  } catch (error) {
+    context.document.refuse(path, messageOf(error))
+    return null
+  }
+}
+
+function warnAboutLiteral(document: ConfigDocument, path: ConfigPath): void {
+  document.warn(path, 'a secret stands in the file; better name { env: VARIABLE } or { file: PATH }')
+}

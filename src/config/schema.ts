@@ -1,0 +1,182 @@
+import { z } from 'zod'
+import { PHASES } from './config.ts'
+import { KeyPattern } from './pattern.ts'
+import { count, duration, flag, name, parsed, path, secret, share, size } from './schema-types.ts'
+import { parseAdminUrl, parseListenUrl, parseStoreUrl } from './store-url.ts'
+
+/**
+ * The configuration file: what may stand where, its default, and what it means. The reference (`docs/reference/configuration.md`), the
+ * JSON Schema for editors (`config/understudy.schema.json`) and the types come from here. What needs more than one value to judge is in
+ * `resolve-*.ts`.
+ */
+
+const TlsFile = z.strictObject({
+  ca: path.optional().describe('PEM file with the authorities to trust. Default: those of the system.'),
+  cert: path.optional().describe('PEM file with the certificate to show.'),
+  key: path.optional().describe('PEM file with the key of `cert`.'),
+  serverName: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Name that the store's certificate must carry. Default: the host of the URL."),
+  verify: flag.prefault(true).describe('`false` accepts any certificate.'),
+})
+
+export const StoreFile = z.strictObject({
+  url: parsed(parseStoreUrl).describe(
+    '`redis://host:6379/0`, `rediss://` (TLS), `unix:///path?db=0`, or `managed:` for a redis-server that Understudy starts itself. Never shown with its credentials.',
+  ),
+  username: z.string().min(1).optional().describe('ACL user. Default: the one in the URL, if any.'),
+  password: secret.optional().describe('`{ env: NAME }`, `{ file: PATH }`, or the password itself.'),
+  database: count(0)
+    .optional()
+    .describe("The database that a client's database 0 stands for. Default: the one in the URL, or 0."),
+  timeout: duration.prefault('5s').describe('A command without a reply for so long is answered with an error.'),
+  connectTimeout: duration.prefault('2s').describe('How long opening a connection may take.'),
+  tls: TlsFile.optional().describe('For `rediss://` only.'),
+  dataDir: path
+    .optional()
+    .describe('`managed:` only: where it keeps its data. Default: in memory, gone when Understudy stops.'),
+})
+
+export const ListenerFile = z.strictObject({
+  url: parsed(parseListenUrl).describe(
+    '`redis://127.0.0.1:6380` or `unix:///run/understudy.sock`. Port 0 takes any free port.',
+  ),
+  tls: TlsFile.optional().describe('For `rediss://` only.'),
+})
+
+export const AdminFile = z.strictObject({
+  url: parsed(parseAdminUrl).describe('`http://127.0.0.1:9380`. Beyond loopback a token is required.'),
+  token: secret.optional().describe('What callers must present as `Authorization: Bearer TOKEN`.'),
+})
+
+const pattern = parsed((text) => {
+  KeyPattern.parse(text)
+  return text
+})
+
+export const EndFile = z.strictObject({
+  store: name.describe('One of `stores`.'),
+  keys: z
+    .record(z.string(), pattern)
+    .prefault({})
+    .describe(
+      "The application's key pattern -> the pattern of its names here. What is not named keeps its name. Every capture is used exactly once.",
+    ),
+  channels: z
+    .record(z.string(), pattern)
+    .prefault({})
+    .describe(
+      "The application's channel -> its name here, with the patterns of keys. Only these channels are mirrored.",
+    ),
+})
+
+const MirrorFile = z.strictObject({
+  mode: z
+    .enum(['async', 'sync'])
+    .prefault('async')
+    .describe(
+      '`async`: the client never waits for the shadow. `sync`: its reply waits for the shadow, at most `timeout`.',
+    ),
+  backlog: size
+    .prefault('64mb')
+    .describe('What may wait for the shadow; beyond it, keys are marked dirty and copied later.'),
+  timeout: duration.prefault('100ms').describe('`sync` only: how long a reply waits.'),
+  onShadowError: z
+    .enum(['ignore', 'fail'])
+    .prefault('ignore')
+    .describe('`sync` only: whether the client learns that the shadow failed.'),
+})
+
+const CompareFile = z.strictObject({
+  sample: share
+    .prefault(0)
+    .describe('Share of keys whose reads are compared. 1% is a part of 5%: the same keys on every instance.'),
+  ttlTolerance: duration.prefault('2s').describe('Times to live that differ by less are equal.'),
+  ignore: z
+    .strictObject({
+      json: z
+        .array(z.string().regex(/^\$[.[]/, { error: 'a path into JSON begins with "$.", as in "$.updatedAt"' }))
+        .prefault([])
+        .describe('Paths that are left out of JSON values, as in `$.updatedAt`.'),
+    })
+    .prefault({})
+    .describe('What does not count as a difference.'),
+  always: z.array(pattern).prefault([]).describe('Key patterns that are compared whatever `sample` says.'),
+  never: z.array(pattern).prefault([]).describe('Key patterns that are never compared.'),
+  reveal: z
+    .enum(['masked', 'values'])
+    .prefault('masked')
+    .describe('Whether recorded mismatches show values, or only their type, length and hash.'),
+  repair: flag
+    .prefault(false)
+    .describe('`true`: a confirmed mismatch makes the key dirty, so that it is copied again.'),
+})
+
+export const RouteFile = z.strictObject({
+  name: name.describe('Appears in metrics, in `status`, and in `UNDERSTUDY_PHASE_<NAME>`.'),
+  keys: z
+    .array(pattern)
+    .min(1, { error: 'a route needs at least one pattern; write ["*"] for every key' })
+    .describe(
+      'Patterns of the keys that take this route. The most specific pattern of all routes wins, whatever the order.',
+    ),
+  source: z
+    .union([name, EndFile])
+    .describe('Where the data is at the start: `{ store: NAME, keys, channels }`, or just the name of a store.'),
+  target: z
+    .union([name, EndFile])
+    .optional()
+    .describe('Where the data shall go. Needed in every phase but `passthrough`.'),
+  phase: z.enum(PHASES).prefault('passthrough').describe('The one switch of a migration.'),
+  mirror: MirrorFile.prefault({}).describe('How writes reach the other store.'),
+  compare: CompareFile.prefault({}).describe('How reads are compared.'),
+  readTimeout: duration
+    .prefault('200ms')
+    .describe('`read-target`: how long the target may take before the source answers.'),
+})
+
+const ClientsFile = z.strictObject({
+  max: count(1).prefault(10_000).describe('Clients beyond it are refused, as Redis does.'),
+  outputBuffer: size.prefault('256mb').describe('A client that leaves so much unread is disconnected.'),
+})
+
+const CutoverFile = z.strictObject({
+  holdTimeout: duration.prefault('5s').describe('How long a switch may hold commands before it is called off.'),
+})
+
+const LogFile = z.strictObject({
+  level: z.enum(['debug', 'info', 'warn', 'error']).prefault('info').describe('The least important lines to write.'),
+  format: z.enum(['json', 'pretty']).prefault('json').describe('One JSON object a line, or lines for people.'),
+})
+
+export const ConfigFile = z.strictObject({
+  listen: z
+    .array(z.union([z.string(), ListenerFile]))
+    .min(1, { error: 'at least one listener is needed; leave the key away for redis://127.0.0.1:6380' })
+    .prefault([{ url: 'redis://127.0.0.1:6380' }])
+    .describe('Where applications connect: URLs, or `{ url, tls }`.'),
+  admin: z
+    .union([z.literal('off'), z.literal(false), z.string(), AdminFile])
+    .prefault({ url: 'http://127.0.0.1:9380' })
+    .describe('Metrics, status and dashboard: a URL, `{ url, token }`, or `off`.'),
+  stateDir: path
+    .prefault('./.understudy')
+    .describe('Dirty keys, job checkpoints, mismatches, the journal of switches.'),
+  stores: z.record(name, z.union([z.string(), StoreFile])).describe('The servers, by name: a URL, or what is below.'),
+  routes: z
+    .array(RouteFile)
+    .min(1, { error: 'at least one route is needed' })
+    .describe('Which keys go where. One route must have the pattern `*`.'),
+  clients: ClientsFile.prefault({}).describe('Limits on applications.'),
+  cutover: CutoverFile.prefault({}).describe('Switching who is primary.'),
+  log: LogFile.prefault({}).describe('Written to standard output.'),
+})
+
+export type StoreFields = z.output<typeof StoreFile>
+export type ListenerFields = z.output<typeof ListenerFile>
+export type AdminFields = z.output<typeof AdminFile>
+export type RouteFields = z.output<typeof RouteFile>
+export type EndFields = z.output<typeof EndFile>
+export type TlsFields = z.output<typeof TlsFile>
