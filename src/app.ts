@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { type AdminServer, startAdminServer } from './admin/server.ts'
 import { UnderstudyError } from './base/errors.ts'
+import { VERSION } from './base/version.ts'
 import type { Config, Phase } from './config/config.ts'
 import { configFromUrls, loadConfig } from './config/load.ts'
 import { watchFile } from './config/watch.ts'
@@ -31,8 +31,7 @@ export async function runServe(options: ServeOptions): Promise<number> {
   const log = new ProcessLog({ level: config.log.level, format: config.log.format })
   log.hide(secretsOf(config))
   const { promise: death, reject: die } = Promise.withResolvers<never>()
-  const version = versionOfPackage()
-  const sidecar = new Sidecar({ configPath: options.configPath, config, version, log, env, onDeath: die })
+  const sidecar = new Sidecar({ configPath: options.configPath, config, version: VERSION, log, env, onDeath: die })
   let admin: AdminServer | null = null
   try {
     const ports = await sidecar.start()
@@ -41,7 +40,7 @@ export async function runServe(options: ServeOptions): Promise<number> {
       admin = await startAdminServer({ control: sidecar, host, port, token, log })
     }
     greet(config, ports, admin)
-    log.info('understudy is running', { version })
+    log.info('understudy is running', { version: VERSION })
     const watcher =
       options.configPath === null ? null : watchFile(options.configPath, () => void sidecar.reload().catch(() => {}))
     const signal = await Promise.race([untilSignal(() => void sidecar.reload().catch(() => {})), death])
@@ -97,9 +96,4 @@ function untilSignal(onHangUp: () => void): Promise<NodeJS.Signals> {
 function secretsOf(config: Config): string[] {
   const secrets = Object.values(config.stores).map((store) => store.password)
   return [...secrets, config.admin?.token ?? null].filter((secret) => secret !== null)
-}
-
-function versionOfPackage(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
-  return typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : '0.0.0'
 }

@@ -67,6 +67,7 @@ export function metricsOf(facts: Facts): MetricsSnapshot {
     stores: Object.fromEntries(Object.keys(config.stores).map((name) => [name, { up: facts.health.get(name)?.up ?? false }])),
     clients: { connected: stats.clients },
     config: { lastReloadSuccessful: facts.lastReload.successful, epoch: stats.generation },
+    unknownWrites: stats.unknownWrites,
   }
 }
 

@@ -11,7 +11,7 @@ import type { KeyRule, Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason, DirtySet } from './dirty-set.ts'
-import type { OverlapTable } from './overlap.ts'
+import { addTickets, type OverlapTable } from './overlap.ts'
 
 /** Somebody waits for the shadow's acknowledgement of what a write caused (`mirror.mode: sync`). */
 export interface AckWaiter {
@@ -126,50 +126,57 @@ export class Mirror implements ReplyOwner {
     this.#markAll(command, 'primary-lost')
   }
 
-  /** Marks every key of the command in the overlap table; true when it is a write of at least one key. */
-  enter(view: CommandView, positions: KeyPositions, lane: number): void {
+  /** A write leaves on `lane`: takes a ticket for all its keys. `left` takes it back. */
+  enter(view: CommandView, positions: KeyPositions, lane: number): number {
+    let ticket = 0
     for (let i = 0; i < positions.count; i++) {
       const arg = positions.index[i]!
-      this.#overlap.enter(hashBytes(view.buf, view.start[arg]!, view.end[arg]!), lane)
+      ticket = addTickets(ticket, this.#overlap.enter(hashBytes(view.buf, view.start[arg]!, view.end[arg]!), lane))
     }
+    return ticket
   }
 
-  /** The opposite of `enter`; true: another connection wrote to one of the keys meanwhile. */
-  leave(view: CommandView, positions: KeyPositions): boolean {
-    let contested = false
-    for (let i = 0; i < positions.count; i++) {
-      const arg = positions.index[i]!
-      if (this.#overlap.leave(hashBytes(view.buf, view.start[arg]!, view.end[arg]!))) contested = true
-    }
-    return contested
+  /** The same for hashes that are known. */
+  enterAll(hashes: readonly number[], lane: number): number {
+    let ticket = 0
+    for (const hash of hashes) ticket = addTickets(ticket, this.#overlap.enter(hash, lane))
+    return ticket
   }
 
-  /** Marks the hashes of a transaction's keys; `leaveAll` is the opposite. */
-  enterAll(hashes: readonly number[], lane: number): void {
-    for (const hash of hashes) this.#overlap.enter(hash, lane)
+  enterOne(hash: number, lane: number): number {
+    return this.#overlap.enter(hash, lane)
   }
 
-  leaveAll(hashes: readonly number[]): boolean {
-    let contested = false
-    for (const hash of hashes) if (this.#overlap.leave(hash)) contested = true
-    return contested
-  }
-
-  /** The same for a command of one key whose hash is known (`InFlight.keyHash`). */
-  enterOne(hash: number, lane: number): void {
-    this.#overlap.enter(hash, lane)
-  }
-
-  /** The opposite for a command whose bytes are still in flight: its reply has come, or never will. */
-  left(command: InFlight): boolean {
-    if (command.keyHash !== 0) return this.#overlap.leave(command.keyHash)
+  /** The write's reply has come, or never will. True: another connection wrote to one of its keys meanwhile. */
+  left(command: InFlight, lane: number): boolean {
+    if (command.keyHash !== 0) return this.#overlap.leave(command.keyHash, lane) !== command.ticket
     const bytes = command.original ?? command.chunk!.buf
     const start = command.original === null ? command.start : 0
     const end = command.original === null ? command.end : command.original.length
     const view = this.#parse(bytes, start, end)
     if (command.spec === null) return false
     findKeys(command.spec, view, this.#positions)
-    return this.leave(view, this.#positions)
+    return this.leave(view, this.#positions, lane, command.ticket)
+  }
+
+  leave(view: CommandView, positions: KeyPositions, lane: number, ticket: number): boolean {
+    let now = 0
+    for (let i = 0; i < positions.count; i++) {
+      const arg = positions.index[i]!
+      now += this.#overlap.leave(hashBytes(view.buf, view.start[arg]!, view.end[arg]!), lane)
+    }
+    return now !== ticket
+  }
+
+  leaveAll(hashes: readonly number[], lane: number, ticket: number): boolean {
+    let now = 0
+    for (const hash of hashes) now += this.#overlap.leave(hash, lane)
+    return now !== ticket
+  }
+
+  /** The lane on which writes of this hash are in flight; 0: none. */
+  laneOf(hash: number): number {
+    return this.#overlap.laneOf(hash)
   }
 
   // --- the shadow's answers

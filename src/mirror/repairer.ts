@@ -1,6 +1,7 @@
 import { TokenBucket } from '../base/token-bucket.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyKey, DirtySet } from './dirty-set.ts'
+import type { OverlapTable } from './overlap.ts'
 import { StateCopy } from './state-copy.ts'
 
 /** Copies under way at once: enough to fill a round trip, few enough to stay out of the clients' way. */
@@ -16,12 +17,14 @@ const COPIES_PER_SECOND = 20_000
 export class Repairer {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
+  readonly #overlap: OverlapTable
   readonly #bucket: TokenBucket
   #running = 0
   /** A failing copy is logged once per cause until one succeeds again. */
   #lastError: string | null = null
 
-  constructor(context: DataPathContext, dirty: DirtySet) {
+  constructor(context: DataPathContext, dirty: DirtySet, overlap: OverlapTable) {
+    this.#overlap = overlap
     this.#context = context
     this.#dirty = dirty
     this.#bucket = new TokenBucket(COPIES_PER_SECOND, COPIES_PER_SECOND / 20)
@@ -57,7 +60,7 @@ export class Repairer {
 
   #copy(entry: DirtyKey): void {
     const route = this.#context.routes.byName(entry.route)!
-    const copy = new StateCopy(this.#context, this.#dirty, entry, route, (ok, error) => this.#ended(entry, ok, error))
+    const copy = new StateCopy(this.#context, this.#dirty, this.#overlap, entry, route, (ok, error) => this.#ended(entry, ok, error))
     if (copy.start()) this.#running++
   }
 
@@ -67,6 +70,10 @@ export class Repairer {
       this.#lastError = null
       // More keys may be waiting than one tick may start: go on at once.
       this.run(this.#context.clock.nowMs)
+      return
+    }
+    if (error === 'OVERLAP') {
+      entry.notBeforeMs = this.#context.clock.nowMs + 5
       return
     }
     entry.attempts++

@@ -1,3 +1,4 @@
+import { hashBytes } from '../base/hash.ts'
 import { COLON, DOLLAR, MINUS } from '../resp/bytes.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import { bulkOf } from '../resp/slices.ts'
@@ -6,6 +7,7 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyKey, DirtySet } from './dirty-set.ts'
+import type { OverlapTable } from './overlap.ts'
 
 /**
  * Puts a key's whole state on the shadow: the universal way out.
@@ -21,6 +23,7 @@ import type { DirtyKey, DirtySet } from './dirty-set.ts'
 export class StateCopy implements ReplyOwner {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
+  readonly #overlap: OverlapTable
   readonly #entry: DirtyKey
   readonly #onEnd: (ok: boolean, error: string | null) => void
   #route: Route
@@ -28,18 +31,24 @@ export class StateCopy implements ReplyOwner {
   #payload: Buffer | null = null
   #missing = false
   #error: string | null = null
+  readonly #hash: number
+  #lane = 0
+  #ticket = 0
   #stage: 'dump' | 'expiry' | 'restore' = 'dump'
   #ended = false
 
   constructor(
     context: DataPathContext,
     dirty: DirtySet,
+    overlap: OverlapTable,
     entry: DirtyKey,
     route: Route,
     onEnd: (ok: boolean, error: string | null) => void,
   ) {
     this.#context = context
     this.#dirty = dirty
+    this.#overlap = overlap
+    this.#hash = hashBytes(entry.key, 0, entry.key.length)
     this.#entry = entry
     this.#route = route
     this.#onEnd = onEnd
@@ -58,6 +67,8 @@ export class StateCopy implements ReplyOwner {
     const dump = encodeCommand(['DUMP', name])
     const expiry = encodeCommand([absolute ? 'PEXPIRETIME' : 'PTTL', name])
     this.#entry.copying = true
+    this.#lane = pipeline.lane
+    this.#ticket = this.#overlap.enter(this.#hash, this.#lane)
     this.#push(pipeline, dump)
     this.#push(pipeline, expiry)
     return true
@@ -75,6 +86,8 @@ export class StateCopy implements ReplyOwner {
         return
       case 'expiry':
         this.#stage = 'restore'
+        // A write on another connection meanwhile: whether this copy holds it is unknown, so it is read again.
+        if (this.#overlap.leave(this.#hash, this.#lane) !== this.#ticket) return this.#end(false, 'OVERLAP')
         if (buf[start] !== COLON) this.#error ??= buf.toString('latin1', start + 1, end - 2)
         if (this.#error !== null) this.#end(false, this.#error)
         else this.#restore(Number(buf.toString('latin1', start + 1, end - 2)))
@@ -91,6 +104,7 @@ export class StateCopy implements ReplyOwner {
 
   lost(slot: InFlight, loss: Loss): void {
     if (this.#stage === 'restore') this.#settleBacklog(slot)
+    else if (!this.#ended) this.#overlap.leave(this.#hash, this.#lane)
     this.#end(false, loss.text)
   }
 
@@ -140,10 +154,12 @@ export class StateCopy implements ReplyOwner {
     return slot
   }
 
-  /** The pipeline whose history the key's writes are in: the one with more traffic, where both protocols are in use. */
+  /** The pipeline whose history the key's writes are in: the one that has some in flight now, else the one with more traffic. */
   #primary(route: Route, database: number): Pipeline {
     const store = this.#context.stores[route.primary.store]!
-    return store.busiest(database)
+    const lane = this.#overlap.laneOf(this.#hash)
+    const writing = [store.shared(database, 2), store.shared(database, 3)].find((pipeline) => pipeline.lane === lane)
+    return writing ?? store.busiest(database)
   }
 
   #end(ok: boolean, error: string | null): void {

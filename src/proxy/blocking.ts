@@ -74,6 +74,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
   #store: Store | null = null
   #pipeline: Pipeline | null = null
   #lane = 0
+  #ticket = 0
   #queueError: Buffer | null = null
   /** Unblocked by a switch: a nil means "go on elsewhere". */
   #moving = false
@@ -295,7 +296,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.session.writesOwed++
     parser.parse(this.#frame, 0, this.#frame.length)
     planCommand(path.routes, this.#spec, parser, path.plan)
-    path.mirror.enter(parser, path.plan.positions, this.#lane)
+    this.#ticket = path.mirror.enter(parser, path.plan.positions, this.#lane)
   }
 
   #leaveOverlap(): boolean {
@@ -304,7 +305,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const { path } = this.session
     parser.parse(this.#frame, 0, this.#frame.length)
     planCommand(path.routes, this.#spec, parser, path.plan)
-    return path.mirror.leave(parser, path.plan.positions)
+    return path.mirror.leave(parser, path.plan.positions, this.#lane, this.#ticket)
   }
 
   #finish(frame: Buffer | null): void {

@@ -68,12 +68,13 @@ export class Runtime {
       },
       (route) => path.log({ level: 'error', msg: 'too many dirty keys to remember; the route needs a verify', fields: { route, limit: DIRTY_LIMIT } }),
     )
-    this.#mirror = new Mirror(path, this.#dirty, new OverlapTable())
+    const overlap = new OverlapTable()
+    this.#mirror = new Mirror(path, this.#dirty, overlap)
     this.#comparer = new Comparer(path, this.#dirty, (finding, route) => {
       notify({ kind: 'finding', finding })
       if (route.config.compare.repair) this.#mirror.mark(this.#mirror.refOf(finding.key, finding.database), 'mismatch')
     })
-    this.#repairer = new Repairer(path, this.#dirty)
+    this.#repairer = new Repairer(path, this.#dirty, overlap)
     path.mirror = this.#mirror
     path.dirty = this.#dirty
     path.comparer = this.#comparer

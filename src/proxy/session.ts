@@ -312,11 +312,12 @@ export class Session implements ReplyOwner {
       if ((route.shadow !== null || plan.others !== null) && spec.effect?.kind !== 'never') {
         slot.flags |= MIRRORED
         this.writesOwed++
-        if (plan.positions.count !== 1) path.mirror.enter(view, plan.positions, pipeline.lane)
-        else {
-          slot.keyHash = plan.keyHash
-          path.mirror.enterOne(plan.keyHash, pipeline.lane)
-        }
+        slot.lane = pipeline.lane
+        slot.keyHash = plan.positions.count === 1 ? plan.keyHash : 0
+        slot.ticket =
+          slot.keyHash === 0
+            ? path.mirror.enter(view, plan.positions, pipeline.lane)
+            : path.mirror.enterOne(plan.keyHash, pipeline.lane)
       }
     } else if (plan.keyHash < route.sampleBelow && spec.readonly && plan.positions.count > 0 && path.isComparable(spec)) {
       slot.flags |= SAMPLED
@@ -349,7 +350,7 @@ export class Session implements ReplyOwner {
     this.#leave(slot)
     if ((slot.flags & MIRRORED) !== 0) {
       this.writesOwed--
-      const contested = path.mirror.left(slot)
+      const contested = path.mirror.left(slot, slot.lane)
       if (route.config.mirror.mode === 'sync' && buf[start] !== MINUS && !slot.timedOut) {
         path.syncReplies.settled(this, slot, route, buf, start, end, contested)
         return
@@ -379,7 +380,7 @@ export class Session implements ReplyOwner {
     this.#leave(slot)
     if ((slot.flags & MIRRORED) !== 0) {
       this.writesOwed--
-      this.path.mirror.left(slot)
+      this.path.mirror.left(slot, slot.lane)
       if (loss.mayHaveRun) this.path.mirror.lostOnPrimary(slot)
     }
     if (!slot.timedOut) this.replyError(slot.seq, loss.text)

@@ -103,6 +103,8 @@ class Transaction implements Pin, ReplyOwner {
   #multiSent = false
   #queue: Queued[] = []
   #hashes: number[] = []
+  #lane = 0
+  #ticket = 0
   /** What was watched may have changed unseen: EXEC answers nil. */
   #broken = false
   /** A command was refused here: EXEC answers EXECABORT, as Redis does for one that it refused itself. */
@@ -226,7 +228,8 @@ class Transaction implements Pin, ReplyOwner {
     const route = this.#route ?? path.routes.fallback
     this.#route = route
     const pipeline = this.#connection()
-    path.mirror.enterAll(this.#hashes, pipeline.lane)
+    this.#lane = pipeline.lane
+    this.#ticket = path.mirror.enterAll(this.#hashes, pipeline.lane)
     session.writesOwed++
     this.#push(pipeline, this, EXEC, session.order.assign())
     // What comes next may go to another connection, and must not overtake this.
@@ -242,7 +245,7 @@ class Transaction implements Pin, ReplyOwner {
     const { path } = session
     this.#counted(slot, buf[start] === MINUS ? 'error' : 'ok')
     session.writesOwed--
-    const contested = path.mirror.leaveAll(this.#hashes)
+    const contested = path.mirror.leaveAll(this.#hashes, this.#lane, this.#ticket)
     const offsets = buf[start] === ASTERISK ? elementOffsets(buf, start, end) : null
     if (offsets !== null && offsets.length === this.#queue.length + 1) this.#mirror(buf, offsets, contested)
     if (!slot.timedOut) {
@@ -258,7 +261,7 @@ class Transaction implements Pin, ReplyOwner {
     const { mirror } = session.path
     this.#counted(slot, 'lost')
     session.writesOwed--
-    mirror.leaveAll(this.#hashes)
+    mirror.leaveAll(this.#hashes, this.#lane, this.#ticket)
     if (loss.mayHaveRun) this.#markWrites('primary-lost')
     if (!slot.timedOut) session.replyError(slot.seq, loss.text)
     this.#done()

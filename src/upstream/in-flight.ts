@@ -29,6 +29,9 @@ export class InFlight {
   /** The owner's marks. */
   flags = 0
   keyHash = 0
+  /** Of the overlap table, and the lane it was taken for. */
+  ticket = 0
+  lane = 0
   /** The client's database. */
   database = 0
   spec: CommandSpec | null = null
