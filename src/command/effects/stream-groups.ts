@@ -135,6 +135,7 @@ function xclaim(args: Args, reply: Reply, context: EffectContext): Effect {
   const asked = args.slice(5, i).map(fullId)
   let time: Buffer | number = context.nowMs
   let justid = false
+  let lastId: Buffer | null = null
   const kept: Buffer[] = []
   for (; i < args.length; i++) {
     const option = word(args[i])
@@ -142,14 +143,18 @@ function xclaim(args: Args, reply: Reply, context: EffectContext): Effect {
     else if (option === 'FORCE') kept.push(args[i]!)
     else if (option === 'TIME') time = args[++i]!
     else if (option === 'IDLE') time = context.nowMs - Number(args[++i])
-    else if (option === 'RETRYCOUNT' || option === 'LASTID') kept.push(args[i]!, args[++i]!)
-    else return copy(key!)
+    else if (option === 'RETRYCOUNT' || option === 'LASTID') {
+      kept.push(args[i]!, args[++i]!)
+      if (option === 'LASTID') lastId = args[i]!
+    } else return copy(key!)
   }
   const claimed = claimedIds(reply, justid)
   // The same id twice counts twice, and which of the two was claimed is not told.
   if (claimed === null || new Set(asked).size !== asked.length) return copy(key!)
   const list: Args[] = []
   if (claimed.length > 0) list.push(claim(key!, group!, consumer!, claimed, time, justid, kept))
+  // LASTID moves the group even when nothing is claimed: no entry has the id 0-0, so nothing is claimed on the shadow either.
+  else if (lastId !== null) list.push(command('XCLAIM', key!, group!, consumer!, 0, '0-0', 'JUSTID', 'LASTID', lastId))
   const taken = new Set(claimed.map((id) => id.toString('latin1')))
   const left = asked.filter((id) => !taken.has(id))
   if (left.length === 0) return list.length === 0 ? NOTHING : commands(...list)
