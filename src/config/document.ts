@@ -10,6 +10,7 @@ import {
   type Node,
   type Pair,
   parseDocument,
+  type YAMLError,
 } from 'yaml'
 import { expandVariables } from './expand.ts'
 import { type ConfigPath, formatPath, type Problem } from './problems.ts'
@@ -50,7 +51,7 @@ export class ConfigDocument {
     this.#env = env
     const document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, stringKeys: true })
     this.#document = document
-    for (const error of [...document.errors, ...document.warnings]) {
+    for (const error of [...untilLost(document.errors), ...document.warnings]) {
       this.#addAt(this.#problems, error.pos[0], '', describeYamlError(error.code, error.message))
     }
     const structureIsSound = document.errors.every((error) => error.code === 'DUPLICATE_KEY')
@@ -207,6 +208,12 @@ function inOrder(problems: readonly Problem[]): Problem[] {
   return problems.toSorted((a, b) => a.line - b.line || a.column - b.column)
 }
 
+/** The errors up to the first after which the parser no longer knows where it is: what it says from there on is noise. */
+function untilLost(errors: readonly YAMLError[]): readonly YAMLError[] {
+  const lost = errors.findIndex(({ code }) => code === 'UNEXPECTED_TOKEN')
+  return lost < 0 ? errors : errors.slice(0, lost + 1)
+}
+
 /** In words for someone who does not know the YAML specification; never with a part of the file, which may be a secret. */
 function describeYamlError(code: ErrorCode, message: string): string {
   switch (code) {
@@ -223,8 +230,11 @@ function describeYamlError(code: ErrorCode, message: string): string {
       return 'this is not a text; put quotes around a pattern with braces, as in "job:{rest}"'
     case 'MULTIPLE_DOCS':
       return 'a second document begins here ("---"); a configuration is one document'
-    default:
-      // What the parser found stands behind a colon.
-      return `this is not YAML: ${message.charAt(0).toLowerCase()}${message.slice(1).replace(/(?<! ): [\s\S]*$/, '')}`
+    case 'UNEXPECTED_TOKEN':
+      if (!message.includes('flow-map-start')) break
+      return 'a text with braces needs quotes here, as in "job:{rest}"; so does a variable'
   }
+  // What the parser found stands behind a colon.
+  const what = message.slice(1).replace(/(?<! ): [\s\S]*$/, '')
+  return `this is not YAML: ${message.charAt(0).toLowerCase()}${what}`
 }

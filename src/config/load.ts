@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve as resolvePath } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
-import type { Config } from './config.ts'
+import type { Config, Phase } from './config.ts'
 import { ConfigDocument } from './document.ts'
 import { refuseCollisions } from './key-collisions.ts'
 import { ConfigError, type Problem } from './problems.ts'
@@ -63,6 +63,57 @@ export function parseConfig(text: string, { path, env, cwd = process.cwd() }: Pa
   if (parsed === null || document.problems.length > 0) throw new ConfigError(path, document.problems)
   const config = deepFreeze(parsed.build())
   return { config, hash: hashOf(config), path, warnings: document.warnings, phaseOverrides: parsed.phaseOverrides }
+}
+
+export interface UrlOptions {
+  readonly source: string
+  readonly target?: string
+  /** Default: passthrough. */
+  readonly phase?: Phase
+  readonly listen?: string
+  readonly admin?: string
+  /** For `UNDERSTUDY_PHASE`. Variables in the URLs are not expanded: a shell has done that. Default: empty. */
+  readonly env?: Environment
+}
+
+/**
+ * The configuration of `serve --source URL --target URL --phase P`: one route `all` with the pattern `*`. Throws ConfigError (code
+ * CONFIG_INVALID) whose problems have the option as their path and no line.
+ */
+export function configFromUrls({ source, target, phase, listen, admin, env = {} }: UrlOptions): LoadedConfig {
+  const path = 'the command line'
+  const file = {
+    ...(listen === undefined ? {} : { listen: [listen] }),
+    ...(admin === undefined ? {} : { admin }),
+    stores: { source, ...(target === undefined ? {} : { target }) },
+    routes: [
+      { name: 'all', keys: ['*'], source: 'source', ...(target && { target: 'target' }), ...(phase && { phase }) },
+    ],
+  }
+  try {
+    const loaded = parseConfig(
+      JSON.stringify(file).replaceAll('${', () => '$${'),
+      { path, env },
+    )
+    return { ...loaded, warnings: [] }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    const problems = error.problems.map(({ path, message }) => ({ line: 0, column: 0, path: optionOf(path), message }))
+    throw new ConfigError(path, problems)
+  }
+}
+
+function optionOf(path: string): string {
+  const places: readonly [string, string][] = [
+    ['stores.source', '--source'],
+    ['stores.target', '--target'],
+    ['routes[0].source', '--source'],
+    ['routes[0].target', '--target'],
+    ['routes[0].phase', '--phase'],
+    ['listen', '--listen'],
+    ['admin', '--admin'],
+  ]
+  return places.find(([place]) => path.startsWith(place))?.[1] ?? path
 }
 
 interface Resolved {

@@ -36,6 +36,7 @@ const cases: Record<string, string> = {
   'wrong indentation': 'stores:\n  old: redis://a\n new: redis://b #! all mapping items must start at the same column',
   'an unquoted star': `${STORES}routes:\n- { name: rest, keys: [*], source: old } #! needs quotes`,
   'an unquoted pattern': `${STORES}${ROUTES}- name: x\n  keys: [job:{rest}] #! put quotes around a pattern\n  source: old`,
+  'an unquoted variable in braces': `${STORES}${ROUTES}clients: { max: \${MAX} } #! needs quotes here`,
   'a list of patterns that is a text': `${STORES}${ROUTES}- { name: x, keys: "job:*", source: old } #! must be a list, not a text`,
   'a key twice': `${STORES}${ROUTES}log: { level: info }\nlog: { level: warn } #! stands here twice`,
   'a key twice after expansion': `${STORES}${ROUTES}clients: { max: 1, max: 2 } #! stands here twice`,

@@ -1,0 +1,318 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references to variables in YAML look like template strings
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { configFromUrls, type LoadedConfig, loadConfig, parseConfig } from '../../src/config/load.ts'
+
+const cwd = mkdtempSync(join(tmpdir(), 'understudy-config-'))
+
+function load(text: string, env: Record<string, string> = {}): LoadedConfig {
+  return parseConfig(text, { path: 'test.yaml', env, cwd })
+}
+
+/** The file of the documentation: a key-schema migration in one server, and everything else to another server. */
+const CONTRACT = `
+listen:
+  - url: redis://127.0.0.1:6380
+admin:
+  url: http://127.0.0.1:9380
+  token: { env: UNDERSTUDY_ADMIN_TOKEN }
+stateDir: ./.understudy
+stores:
+  old: { url: redis://127.0.0.1:6379 }
+  new:
+    url: rediss://app@cache.example:6379/0
+    password: { env: NEW_REDIS_PASSWORD }
+routes:
+  - name: jobs
+    keys: ["job:{rest}", "jobs:{state}", "worker:{id}:jobs"]
+    source: { store: old }
+    target:
+      store: old
+      keys:
+        "job:{rest}": "step:{rest}"
+        "jobs:{state}": "steps:{state}"
+        "worker:{id}:jobs": "worker:{id}:steps"
+      channels: { "job_events": "step_events" }
+    phase: shadow
+    mirror:  { mode: async, backlog: 64mb }
+    compare: { sample: 1%, ttlTolerance: 2s, ignore: { json: ["$.updatedAt"] } }
+  - name: everything-else
+    keys: ["*"]
+    source: { store: old }
+    target: { store: new }
+    phase: mirror
+`
+const SECRETS = { UNDERSTUDY_ADMIN_TOKEN: 'token-1', NEW_REDIS_PASSWORD: 'password-1' }
+const STORES = 'stores: { old: redis://a, new: redis://b }\n'
+const REST = 'routes:\n- { name: rest, keys: ["*"], source: old, target: new }\n'
+const SMALL = STORES + REST
+
+describe('a configuration', () => {
+  it('as in the documentation is understood, without a word', () => {
+    const { config, warnings } = load(CONTRACT, SECRETS)
+    expect(warnings).toEqual([])
+    expect(config.admin).toEqual({ url: 'http://127.0.0.1:9380', host: '127.0.0.1', port: 9380, token: 'token-1' })
+    expect(config.stateDir).toBe(join(cwd, '.understudy'))
+    expect(config.stores['new']).toEqual({
+      name: 'new',
+      url: 'rediss://cache.example:6379/0',
+      kind: 'single',
+      endpoints: [{ kind: 'tcp', host: 'cache.example', port: 6379 }],
+      sentinelName: null,
+      tls: { caFile: null, certFile: null, keyFile: null, serverName: null, verify: true },
+      username: 'app',
+      password: 'password-1',
+      database: 0,
+      timeoutMs: 5000,
+      connectTimeoutMs: 2000,
+      dataDir: null,
+    })
+    expect(config.routes[0]).toEqual({
+      name: 'jobs',
+      keys: ['job:{rest}', 'jobs:{state}', 'worker:{id}:jobs'],
+      source: { store: 'old', keys: {}, channels: {} },
+      target: {
+        store: 'old',
+        keys: {
+          'job:{rest}': 'step:{rest}',
+          'jobs:{state}': 'steps:{state}',
+          'worker:{id}:jobs': 'worker:{id}:steps',
+        },
+        channels: { job_events: 'step_events' },
+      },
+      phase: 'shadow',
+      mirror: { mode: 'async', backlogBytes: 64 * 1024 * 1024, timeoutMs: 100, onShadowError: 'ignore' },
+      compare: {
+        sample: 0.01,
+        ttlToleranceMs: 2000,
+        ignoreJson: ['$.updatedAt'],
+        always: [],
+        never: [],
+        reveal: 'masked',
+        repair: false,
+      },
+      readTimeoutMs: 200,
+    })
+  })
+
+  it('has defaults for everything but stores and routes', () => {
+    const { config } = load(SMALL)
+    expect(config.listen.map(({ url }) => url)).toEqual(['redis://127.0.0.1:6380'])
+    expect(config.admin?.url).toBe('http://127.0.0.1:9380')
+    expect(config.clients).toEqual({ maxClients: 10_000, outputBufferBytes: 256 * 1024 * 1024 })
+    expect(config.cutover).toEqual({ holdTimeoutMs: 5000 })
+    expect(config.log).toEqual({ level: 'info', format: 'json' })
+    expect(config.routes[0]).toMatchObject({ phase: 'passthrough', compare: { sample: 0 } })
+  })
+
+  it('has short forms', () => {
+    const { config } = load(`listen: [unix:///a, redis://127.0.0.1:0]\nadmin: off\n${SMALL}`)
+    expect(config.listen.map(({ endpoint }) => endpoint.kind)).toEqual(['unix', 'tcp'])
+    expect(config.admin).toBeNull()
+    expect(config.routes[0]!.target).toEqual({ store: 'new', keys: {}, channels: {} })
+    expect(load(`admin: false\n${SMALL}`).config.admin).toBeNull()
+    expect(load(`admin: http://127.0.0.1:0\n${SMALL}`).config.admin?.port).toBe(0)
+  })
+
+  it('expands variables in values and in the keys of maps, and takes numbers and flags from them', () => {
+    const text = `stores:
+  old: "redis://\${HOST}:\${PORT:-7000}"
+  new: { url: redis://b, database: "\${DB}", timeout: "\${TIMEOUT:-1s}" }
+routes:
+- { name: rest, keys: ["*"], source: old, target: new, compare: { repair: "\${REPAIR}" } }
+- { name: "\${APP}", keys: ["\${APP}:{x}", "$\${{literal"], source: old, target: { store: new, keys: { "\${APP}:{x}": "new-\${APP}:{x}" } } }
+clients:
+  max: \${MAX:-50}
+`
+    // The pattern "${literal" would open a capture; doubled, the brace is literal.
+    const { config } = load(text, {
+      HOST: 'cache',
+      DB: '3',
+      REPAIR: 'true',
+      APP: 'shop',
+    })
+    expect(config.stores['old']!.endpoints).toEqual([{ kind: 'tcp', host: 'cache', port: 7000 }])
+    expect(config.stores['new']).toMatchObject({ database: 3, timeoutMs: 1000 })
+    expect(config.routes[0]!.compare.repair).toBe(true)
+    expect(config.routes[1]).toMatchObject({ name: 'shop', target: { keys: { 'shop:{x}': 'new-shop:{x}' } } })
+    expect(config.routes[1]!.keys[1]).toBe('${{literal')
+    expect(config.clients.maxClients).toBe(50)
+  })
+
+  it('cannot be changed in structure by a variable', () => {
+    const { config } = load(`stores: { old: { url: redis://a, password: "\${PW}" }, new: redis://b }\n${REST}`, {
+      PW: 'x }\nadmin: off # "\'',
+    })
+    expect(config.stores['old']!.password).toBe('x }\nadmin: off # "\'')
+    expect(config.admin).not.toBeNull()
+  })
+
+  it('reads secrets from files, without the newline at their end', () => {
+    writeFileSync(join(cwd, 'secret'), ' pass word \n')
+    const { config } = load(`stores: { old: { url: redis://a, password: { file: secret } }, new: redis://b }\n${REST}`)
+    expect(config.stores['old']!.password).toBe(' pass word ')
+  })
+
+  it('takes credentials from a URL when nothing else is said', () => {
+    const { config } = load(`stores: { old: "redis://app:p%20w@a/2", new: redis://b }\n${REST}`)
+    expect(config.stores['old']).toMatchObject({ url: 'redis://a/2', username: 'app', password: 'p w', database: 2 })
+  })
+
+  it('repeats parts by anchors', () => {
+    const { config } = load(`${STORES}routes:
+- { name: a, keys: ["a:*"], source: old, mirror: &m { backlog: 1mb } }
+- { name: rest, keys: ["*"], source: old, mirror: *m }
+`)
+    expect(config.routes.map(({ mirror }) => mirror.backlogBytes)).toEqual([1024 * 1024, 1024 * 1024])
+  })
+
+  it('is frozen through and through, and can be sent to a thread', () => {
+    const { config } = load(CONTRACT, SECRETS)
+    const check = (value: unknown): void => {
+      if (typeof value !== 'object' || value === null) return
+      expect(Object.isFrozen(value)).toBe(true)
+      for (const inner of Object.values(value)) check(inner)
+    }
+    check(config)
+    expect(structuredClone(config)).toEqual(config)
+  })
+
+  it('allows renames that change different patterns in the same way, and one server with two databases', () => {
+    const { config } = load(`stores: { old: redis://a, new: redis://b, other: redis://a/1 }
+routes:
+- { name: rest, keys: ["*"], source: old, target: other }
+- name: jobs
+  keys: ["job:{id}:meta", "job:{rest}", "job:1", "worker:{id}:jobs", "worker:1:jobs"]
+  source: old
+  target:
+    store: new
+    keys:
+      "job:{id}:meta": "step:{id}:meta"
+      "job:{rest}": "step:{rest}"
+      "job:1": "step:1"
+      "worker:{id}:jobs": "worker:{id}:steps"
+      "worker:1:jobs": "worker:1:steps"
+`)
+    expect(config.routes).toHaveLength(2)
+  })
+})
+
+describe('the hash of a configuration', () => {
+  it('changes with the content, also with a secret, and not with comments or order of keys in a text', () => {
+    const { hash } = load(CONTRACT, SECRETS)
+    expect(hash).toMatch(/^[0-9a-f]{16}$/)
+    expect(load(`# comment\n${CONTRACT}`, SECRETS).hash).toBe(hash)
+    expect(load(CONTRACT.replace('phase: mirror', 'phase: shadow'), SECRETS).hash).not.toBe(hash)
+    expect(load(CONTRACT, { ...SECRETS, NEW_REDIS_PASSWORD: 'password-2' }).hash).not.toBe(hash)
+  })
+})
+
+describe('phases from the environment', () => {
+  const text = `${CONTRACT}  - { name: plain, keys: ["plain:*"], source: old }\n`
+  const phases = (env: Record<string, string>) => {
+    const { config, phaseOverrides, warnings } = load(text, { ...SECRETS, ...env })
+    return {
+      phases: config.routes.map(({ phase }) => phase),
+      phaseOverrides,
+      warnings: warnings.map(({ message }) => message),
+    }
+  }
+
+  it('override the file for one route', () => {
+    expect(phases({ UNDERSTUDY_PHASE_EVERYTHING_ELSE: 'switched' })).toEqual({
+      phases: ['shadow', 'switched', 'passthrough'],
+      phaseOverrides: { 'everything-else': 'UNDERSTUDY_PHASE_EVERYTHING_ELSE' },
+      warnings: [],
+    })
+  })
+
+  it('override the file for every route that has a target, after the route’s own', () => {
+    expect(phases({ UNDERSTUDY_PHASE: 'done', UNDERSTUDY_PHASE_JOBS: 'mirror' })).toMatchObject({
+      phases: ['mirror', 'done', 'passthrough'],
+      phaseOverrides: { jobs: 'UNDERSTUDY_PHASE_JOBS', 'everything-else': 'UNDERSTUDY_PHASE' },
+    })
+  })
+
+  it('count as unset when empty, and are worth a warning when they belong to no route', () => {
+    expect(phases({ UNDERSTUDY_PHASE: '', UNDERSTUDY_PHASE_JOBS: '', UNDERSTUDY_PHASE_JOSB: 'done' })).toEqual({
+      phases: ['shadow', 'mirror', 'passthrough'],
+      phaseOverrides: {},
+      warnings: ['the environment variable UNDERSTUDY_PHASE_JOSB is set, and no route has this name'],
+    })
+  })
+})
+
+describe('a warning', () => {
+  it('has a line, and leaves the configuration usable', () => {
+    const { warnings } = load(`stores:
+  old: { url: redis://a, password: hunter2 }
+  new: { url: rediss://b, tls: { verify: false } }
+  more: redis://u:hunter2@c
+${REST}`)
+    expect(warnings.map(({ line, path }) => [line, path])).toEqual([
+      [2, 'stores.old.password'],
+      [3, 'stores.new.tls.verify'],
+      [4, 'stores.more'],
+      [4, 'stores.more'],
+    ])
+    for (const { message } of warnings) expect(message).not.toContain('hunter2')
+  })
+})
+
+describe('a configuration file', () => {
+  it('that is not there, or is a directory, is told so in one line', () => {
+    expect(() => loadConfig(join(cwd, 'nowhere.yaml'), {})).toThrow(
+      /nowhere\.yaml cannot be read: it does not exist; name/,
+    )
+    expect(() => loadConfig(cwd, {})).toThrow(/cannot be read: it is a directory/)
+  })
+
+  it('that does not hold text is refused and not taken apart', () => {
+    const path = join(cwd, 'binary.yaml')
+    writeFileSync(path, Buffer.from([0, 1, 2, 0xff, 0xfe, 10, 0x80]))
+    expect(() => loadConfig(path, {})).toThrow(/binary\.yaml has \d+ problem/)
+  })
+
+  it('that comes with Understudy is understood, without a word', () => {
+    const path = fileURLToPath(new URL('../../config/understudy.yaml', import.meta.url))
+    const { config, warnings } = loadConfig(path, {})
+    expect(warnings).toEqual([])
+    expect(config.listen.map(({ url }) => url)).toEqual(['redis://127.0.0.1:6380'])
+    expect(config.admin?.url).toBe('http://127.0.0.1:9380')
+    expect(Object.values(config.stores).map(({ kind }) => kind)).toEqual(['managed', 'managed'])
+    expect(config.routes.map(({ name }) => name)).toEqual(['jobs', 'everything-else'])
+    expect(readFileSync(path, 'utf8')).toContain('$schema=./understudy.schema.json')
+  })
+})
+
+describe('a configuration from URLs', () => {
+  it('has one route for every key', () => {
+    const { config } = configFromUrls({ source: 'redis://a', target: 'redis://:p${x}@b', phase: 'mirror' })
+    expect(config.routes).toMatchObject([
+      { name: 'all', keys: ['*'], source: { store: 'source' }, target: { store: 'target' }, phase: 'mirror' },
+    ])
+    expect(config.stores['target']!.password).toBe('p${x}')
+  })
+
+  it('needs no target, and takes other addresses', () => {
+    const { config } = configFromUrls({ source: 'redis://a', listen: 'redis://127.0.0.1:0', admin: 'off' })
+    expect(config.routes).toMatchObject([{ target: null, phase: 'passthrough' }])
+    expect(config.listen.map(({ url }) => url)).toEqual(['redis://127.0.0.1:0'])
+    expect(config.admin).toBeNull()
+  })
+
+  it.each([
+    [{ source: 'http://a' }, 'the command line: --source: "http://" is not a URL'],
+    [{ source: 'redis://a', target: 'redis://' }, '--target: the host is missing'],
+    [{ source: 'redis://a', target: 'redis://a' }, '--target: source and target are'],
+    [{ source: 'redis://a', phase: 'mirror' as const }, '--phase: the phase mirror needs a target'],
+    [{ source: 'redis://a', phase: 'mirorr' as 'mirror' }, '--phase: "mirorr" is not one of'],
+    [{ source: 'redis://a', listen: 'a' }, '--listen: this is not a URL'],
+    [{ source: 'redis://a', admin: 'http://0.0.0.0:1' }, '--admin: 0.0.0.0 can be reached'],
+  ])('%j is refused by the name of the option', (options, message) => {
+    expect(() => configFromUrls(options)).toThrow(message)
+  })
+})
