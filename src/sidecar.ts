@@ -1,4 +1,5 @@
-import { readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { readFile, realpath, rename, stat, writeFile } from 'node:fs/promises'
+import { isDeepStrictEqual } from 'node:util'
 import type { Control, ControlEvent, Mismatch, MismatchQuery, PhaseRequest, PhaseResult, Readiness, ReloadResult, RouteView, Status } from './admin/control.ts'
 import { type Facts, hashOfConfig, metricsOf, routeViews, statusOf } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
@@ -15,7 +16,7 @@ import { CUTOVER_PAUSE_BOUNDS } from './observability/metrics-catalogue.ts'
 import type { Notice, Stats } from './proxy/messages.ts'
 import { DataPathThread } from './thread.ts'
 import { type Health, HealthProbe } from './upstream/health.ts'
-import { ManagedServer } from './upstream/managed.ts'
+import { ManagedServer, type ManagedServerLog } from './upstream/managed.ts'
 
 export interface SidecarOptions {
   /** null: started from URLs; nothing to reload or edit. */
@@ -141,7 +142,7 @@ export class Sidecar implements Control {
       const route = this.#config.routes.find((other) => other.name === name)
       if (route === undefined) throw new UnderstudyError('NOT_FOUND', `no route is called '${name}'`)
       const text = configPath === null ? null : await readFile(configPath, 'utf8')
-      const edited = text === null ? null : editPhase(text, name, request.phase)
+      const edited = text === null ? null : editPhase(text, name, request.phase, env)
       const next =
         edited === null
           ? { ...this.#config, routes: this.#config.routes.map((other) => (other === route ? { ...other, phase: request.phase } : other)) }
@@ -251,9 +252,17 @@ export class Sidecar implements Control {
         continue
       }
       if (this.#managed.has(store.name)) continue
-      const server = new ManagedServer({ name: store.name, dataDir: store.dataDir, log: this.#log })
+      const server = new ManagedServer({ name: store.name, dataDir: store.dataDir, log: this.#managedLog(store.name) })
       this.#managed.set(store.name, server)
       this.#endpoints.set(store.name, await server.start())
+    }
+  }
+
+  #managedLog(store: string): ManagedServerLog {
+    return {
+      // The first lines of a start belong to the newcomer: where to connect.
+      info: (fields, msg) => this.#log.debug(msg, { store, ...fields }),
+      warn: (fields, msg) => this.#log.warn(msg, { store, ...fields }),
     }
   }
 
@@ -265,10 +274,11 @@ export class Sidecar implements Control {
       await server.stop()
     }
     for (const [name, probe] of this.#probes) {
+      if (isDeepStrictEqual(probe.store, config.stores[name])) continue
       probe.stop()
       this.#probes.delete(name)
     }
-    for (const name of Object.keys(config.stores)) this.#probe(name, config)
+    for (const name of Object.keys(config.stores)) if (!this.#probes.has(name)) this.#probe(name, config)
   }
 
   #probe(name: string, config: Config): void {
@@ -345,7 +355,6 @@ export class Sidecar implements Control {
 
 /** Writes beside and renames, so that nobody ever reads half a file; keeps the mode. A symlink's target is what is replaced. */
 async function replaceFile(path: string, text: string): Promise<void> {
-  const { realpath } = await import('node:fs/promises')
   const real = await realpath(path)
   const { mode } = await stat(real)
   const beside = `${real}.${process.pid}.tmp`

@@ -21,6 +21,7 @@ const FACTS_EVERY = 10
 /** Asks one store now and then how it is, on a connection of its own, apart from the data path. */
 export class HealthProbe {
   readonly health: Health = { up: false, latencyMs: null, version: null, role: null, clockOffsetMs: null, error: null }
+  readonly store: StoreConfig
   readonly #redis: Redis
   readonly #onFacts: (health: Health) => void
   readonly #onChange: (health: Health) => void
@@ -29,6 +30,7 @@ export class HealthProbe {
   #stopped = false
 
   constructor(store: StoreConfig, endpoint: Endpoint, onFacts: (health: Health) => void, onChange: (health: Health) => void) {
+    this.store = store
     this.#onFacts = onFacts
     this.#onChange = onChange
     this.#redis = new Redis(clientOptions(store, endpoint))
