@@ -27,13 +27,13 @@ export const flag = z
 
 /** A whole number of at least `minimum`. */
 export function count(minimum: number) {
-  const range = `a whole number of at least ${minimum}`
   return z
-    .union([z.int().min(minimum), z.string().regex(/^\d+$/, { error: `must be ${range}` })])
+    .union([z.int().min(minimum), z.string().meta({ pattern: orVariable('^\\d+$') })])
     .transform((value, context) => {
-      const number = Number(value)
-      if (!(number >= minimum && Number.isSafeInteger(number)))
-        context.addIssue({ code: 'custom', message: `must be ${range}` })
+      const number = /^\d+$/.test(String(value)) ? Number(value) : Number.NaN
+      if (!(number >= minimum && Number.isSafeInteger(number))) {
+        context.addIssue({ code: 'custom', message: `must be a whole number of at least ${minimum}` })
+      }
       return number
     })
 }
@@ -54,8 +54,13 @@ export const secret = z.union([
 /** A zero needs no unit; any other bare number is refused by `parse`, which says how to write it. */
 function amount(parse: (text: string) => number, title: string, pattern: string) {
   return z
-    .union([z.string().meta({ title, pattern }), z.number().meta({ const: 0 })])
+    .union([z.string().meta({ title, pattern: orVariable(pattern) }), z.number().meta({ const: 0 })])
     .transform((value, context) => attempt(() => parse(String(value)), context))
+}
+
+/** Editors see the file before variables are expanded. */
+function orVariable(pattern: string): string {
+  return `${pattern}|\\$\\{`
 }
 
 function attempt<T>(parse: () => T, context: z.RefinementCtx): T {
