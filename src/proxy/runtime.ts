@@ -223,9 +223,12 @@ export class Runtime {
     return Math.max(0, this.#clock.nowMs - oldest)
   }
 
+  /** Writes that a shadow which is there has not acknowledged yet; one that is down is not waited for. */
   #backlog(): number {
     let total = 0
-    for (const state of this.#states.values()) total += state.backlogCommands
+    for (const { shadow, state } of this.#path.routes.routes) {
+      if (shadow !== null && this.#path.stores[shadow.store]!.shadow(0).state === 'up') total += state.backlogCommands
+    }
     return total
   }
 

@@ -1,0 +1,160 @@
+import { mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { Status } from '../../src/admin/control.ts'
+import { eventually } from '../support/eventually.ts'
+import { freePort } from '../support/ports.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { startUnderstudy, type UnderstudyProcess } from '../support/understudy.ts'
+
+const running: { stop(): Promise<unknown> }[] = []
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await one.stop()
+})
+
+async function redis(): Promise<RedisServer> {
+  const server = await startRedis()
+  running.push(server)
+  return server
+}
+
+async function understudyWith(config: string | object, env: Record<string, string> = {}): Promise<UnderstudyProcess> {
+  const understudy = await startUnderstudy(config, { env })
+  running.push(understudy)
+  return understudy
+}
+
+const twoStores = (source: RedisServer, target: RedisServer, phase: string): string => `
+stores: { old: { url: "${source.url}" }, new: { url: "${target.url}" } }
+routes:
+  - { name: all, keys: ["*"], source: { store: old }, target: { store: new }, phase: ${phase} }
+`
+
+async function status(understudy: UnderstudyProcess): Promise<Status> {
+  return (await understudy.admin<Status>('/api/v1/status')).body
+}
+
+describe('reload', () => {
+  test('follows the file, keeps the client connected, and counts generations', async () => {
+    const understudy = await understudyWith(twoStores(await redis(), await redis(), 'passthrough'))
+    const app = understudy.client()
+    const id = await app.client('ID')
+    understudy.edit((text) => text.replace('phase: passthrough', 'phase: mirror'))
+    await eventually(async () => expect((await status(understudy)).routes['all']?.phase).toBe('mirror'))
+    expect(await app.client('ID')).toBe(id)
+    expect((await status(understudy)).epoch).toBe(1)
+  })
+
+  test('a broken file changes nothing and says so; the next good one is taken', async () => {
+    const understudy = await understudyWith(twoStores(await redis(), await redis(), 'mirror'))
+    const app = understudy.client()
+    understudy.edit((text) => text.replace('phase: mirror', 'phase: sideways'))
+    await eventually(async () => expect((await status(understudy)).lastReload.successful).toBe(false))
+    expect(await understudy.metrics()).toContain('understudy_config_last_reload_successful 0')
+    expect((await status(understudy)).routes['all']?.phase).toBe('mirror')
+    expect(await app.set('a', '1')).toBe('OK')
+    const refused = await understudy.admin<{ error: { code: string } }>('/api/v1/config/reload', { method: 'POST', body: '{}' })
+    expect([refused.status, refused.body.error.code]).toEqual([422, 'CONFIG_INVALID'])
+    understudy.edit((text) => text.replace('phase: sideways', 'phase: shadow'))
+    await eventually(async () => expect((await status(understudy)).routes['all']?.phase).toBe('shadow'))
+    expect(await understudy.metrics()).toContain('understudy_config_last_reload_successful 1')
+  })
+
+  test('SIGHUP reloads, also where the file was swapped as Kubernetes swaps a mounted directory', async () => {
+    const source = await redis()
+    const target = await redis()
+    const mount = mkdtempSync(join(tmpdir(), 'understudy-mount-'))
+    running.push({ stop: async () => rmSync(mount, { recursive: true, force: true }) })
+    const listen = `listen: [{ url: "redis://127.0.0.1:${await freePort()}" }]\n`
+    const admin = `admin: { url: "http://127.0.0.1:${await freePort()}" }\n`
+    const first = mkdtempSync(join(mount, '..one-'))
+    writeFileSync(join(first, 'understudy.yaml'), listen + admin + twoStores(source, target, 'mirror'))
+    symlinkSync(first, join(mount, '..data'))
+    symlinkSync(join('..data', 'understudy.yaml'), join(mount, 'understudy.yaml'))
+    const understudy = await understudyWith(listen + admin + twoStores(source, target, 'mirror'))
+    // The process of the support file serves its own copy: it is told to read the mounted one by a link in its place.
+    rmSync(understudy.configPath)
+    symlinkSync(join(mount, 'understudy.yaml'), understudy.configPath)
+    understudy.signal('SIGHUP')
+    await eventually(async () => expect((await status(understudy)).lastReload.successful).toBe(true))
+    const second = mkdtempSync(join(mount, '..two-'))
+    writeFileSync(join(second, 'understudy.yaml'), listen + admin + twoStores(source, target, 'shadow'))
+    symlinkSync(second, join(mount, '..data_tmp'))
+    renameSync(join(mount, '..data_tmp'), join(mount, '..data'))
+    await eventually(async () => expect((await status(understudy)).routes['all']?.phase).toBe('shadow'))
+  })
+
+  test('routes, stores and listeners change while a client stays connected', async () => {
+    const source = await redis()
+    const target = await redis()
+    const understudy = await understudyWith(twoStores(source, target, 'mirror'))
+    const app = understudy.client()
+    await app.set('a', '1')
+    const port = await freePort()
+    understudy.edit((text) =>
+      text
+        .replace(/listen:\n/, `listen:\n  - url: redis://127.0.0.1:${port}\n`)
+        .replace('routes:\n', `routes:\n  - { name: tmp, keys: ["tmp:{id}"], source: { store: new }, phase: passthrough }\n`),
+    )
+    await eventually(async () => expect(Object.keys((await status(understudy)).routes)).toEqual(['tmp', 'all']))
+    await app.set('tmp:1', 'x')
+    expect(await target.client().get('tmp:1')).toBe('x')
+    expect(await source.client().get('tmp:1')).toBeNull()
+    expect(await understudy.client({ port }).get('a')).toBe('1')
+  })
+
+  test('a switch whose target is down is refused with the reason; the old phase stays', async () => {
+    const target = await redis()
+    const understudy = await understudyWith(twoStores(await redis(), target, 'shadow'))
+    const app = understudy.client()
+    await app.set('a', '1')
+    await target.kill9()
+    await eventually(async () => expect((await status(understudy)).stores['new']?.up).toBe(false))
+    const path = '/api/v1/routes/all/phase'
+    const dry = await understudy.admin<{ closedGates: string[] }>(path, {
+      method: 'PUT',
+      body: JSON.stringify({ phase: 'switched', dryRun: true }),
+    })
+    expect(dry.body.closedGates.join()).toContain("store 'new' does not answer")
+    expect((await status(understudy)).routes['all']?.phase).toBe('shadow')
+    expect(await app.incr('b')).toBe(1)
+  })
+
+  test('a phase that skips the mirroring is refused: the target lacks the data', async () => {
+    const understudy = await understudyWith(twoStores(await redis(), await redis(), 'passthrough'))
+    const refused = await understudy.admin<{ error: { code: string; message: string } }>('/api/v1/routes/all/phase', {
+      method: 'PUT',
+      body: JSON.stringify({ phase: 'done' }),
+    })
+    expect([refused.status, refused.body.error.code]).toEqual([409, 'GATE_CLOSED'])
+    expect(refused.body.error.message).toContain('have not been mirrored')
+  })
+})
+
+describe('start and stop', () => {
+  test('the first lines say where to connect; SIGTERM drains and exits 0', async () => {
+    const target = await redis()
+    const understudy = await understudyWith(twoStores(await redis(), target, 'mirror'))
+    const [first, second] = understudy.stdout.split('\n')
+    expect(first).toContain(`REDIS_URL=redis://127.0.0.1:${understudy.port}`)
+    expect(second).toContain(understudy.adminUrl)
+    const app = understudy.client()
+    await Promise.all(Array.from({ length: 500 }, (_, i) => app.set(`k${i}`, 'v')))
+    understudy.signal('SIGTERM')
+    expect(await understudy.exited).toEqual({ code: 0, signal: null })
+    expect(await target.client().dbsize()).toBe(500)
+  })
+
+  test('a used port is one line and exit code 3', async () => {
+    const source = await redis()
+    const understudy = await startUnderstudy(
+      { listen: [{ url: source.url }], stores: { old: { url: 'redis://127.0.0.1:1' } }, routes: [{ name: 'all', keys: ['*'], source: { store: 'old' }, phase: 'passthrough' }] },
+      { until: 'nothing' },
+    )
+    running.push(understudy)
+    expect((await understudy.exited).code).toBe(3)
+    expect(understudy.stderr).toContain('the address is in use')
+    expect(understudy.stderr.trim().split('\n')).toHaveLength(1)
+  })
+})
