@@ -37,9 +37,13 @@ function packagesIn(lockFile) {
   }
 }
 
+/**
+ * Not `npm ci`: it refuses a lock file that lacks the optional packages of other platforms, which registries do not
+ * always have. This installs the locked versions, checks their hashes, and leaves the lock file as it is.
+ */
 function install(root) {
-  console.error('Installing npm packages (npm ci) ...')
-  const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']
+  console.error('Installing npm packages ...')
+  const args = ['install', '--no-save', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']
   const npm = process.env.npm_execpath
   const [program, prefix] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []]
   const { status, error, stdout, stderr } = spawnSync(program, [...prefix, ...args], { cwd: root, encoding: 'utf8' })
