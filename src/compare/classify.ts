@@ -3,7 +3,7 @@ import { ErrorReply } from '../resp/reply.ts'
 import { identity, isList, type Value } from './normalise.ts'
 
 /** From the shadow's side: `missing` is what it has not got, `extra` what only it has. */
-export type DifferenceClass = 'missing' | 'extra' | 'type' | 'value' | 'length' | 'order' | 'ttl' | 'error'
+type DifferenceClass = 'missing' | 'extra' | 'type' | 'value' | 'length' | 'order' | 'ttl' | 'error'
 
 export interface Difference {
   readonly class: DifferenceClass

@@ -1,5 +1,25 @@
 import { UnderstudyError } from '../base/errors.ts'
 import {
+  ASTERISK,
+  COLON,
+  COMMA,
+  CR,
+  DOLLAR,
+  EQUALS,
+  EXCLAMATION,
+  GREATER,
+  HASH,
+  LF,
+  MINUS,
+  OPEN_PAREN,
+  PERCENT,
+  PIPE,
+  PLUS,
+  TILDE,
+  UNDERSCORE,
+  ZERO,
+} from './bytes.ts'
+import {
   DoubleReply,
   ErrorReply,
   MapReply,
@@ -26,11 +46,6 @@ import {
  */
 export const MAX_DEPTH = 1024
 
-const CR = 0x0d
-const LF = 0x0a
-const MINUS = 0x2d
-const PLUS = 0x2b
-const ZERO = 0x30
 /** `_\r\n`: no reply is shorter. */
 const MIN_REPLY_BYTES = 3
 
@@ -68,7 +83,7 @@ export function decodeReply(buf: Buffer, start: number, end: number): Reply {
       level.remaining--
       if (level.remaining > 0) break
       levels.pop()
-      if (level.type === 0x7c /* | */) break
+      if (level.type === PIPE) break
       value = close(level)
     }
   }
@@ -80,52 +95,52 @@ const OPENED = new SimpleReply('')
 function decodeOne(cursor: Cursor, levels: Level[]): Reply {
   const type = typeByte(cursor)
   switch (type) {
-    case 0x2b: // +
+    case PLUS:
       return new SimpleReply(line(cursor))
-    case 0x2d: // -
+    case MINUS:
       return new ErrorReply(line(cursor))
-    case 0x3a: // :
+    case COLON:
       return integer(line(cursor))
-    case 0x24: {
+    case DOLLAR: {
       // $
       const bytes = bulk(cursor)
       return bytes === null ? null : Buffer.from(bytes)
     }
-    case 0x5f: // _
+    case UNDERSCORE:
       if (line(cursor) !== '') throw malformed('a null with content')
       return null
-    case 0x23: // #
+    case HASH:
       return boolean(line(cursor))
-    case 0x2c: // ,
+    case COMMA:
       return double(line(cursor))
-    case 0x28: {
+    case OPEN_PAREN: {
       // (
       const text = line(cursor)
       if (!/^[+-]?\d+$/.test(text)) throw malformed('a big number that is none')
       return BigInt(text[0] === '+' ? text.slice(1) : text)
     }
-    case 0x21: // !
+    case EXCLAMATION:
       return new ErrorReply(present(bulk(cursor)).toString('latin1'))
-    case 0x3d: {
+    case EQUALS: {
       // =
       const bytes = present(bulk(cursor))
-      if (bytes.length < 4 || bytes[3] !== 0x3a) throw malformed('a verbatim string without its format')
+      if (bytes.length < 4 || bytes[3] !== COLON) throw malformed('a verbatim string without its format')
       return new VerbatimReply(bytes.toString('latin1', 0, 3), Buffer.from(bytes.subarray(4)))
     }
-    case 0x2a: // *
-    case 0x7e: // ~
-    case 0x3e: // >
-    case 0x25: // %
-    case 0x7c: {
+    case ASTERISK:
+    case TILDE:
+    case GREATER:
+    case PERCENT:
+    case PIPE: {
       // |
       const count = length(cursor)
       if (count === -1) {
-        if (type !== 0x2a) throw malformed('an aggregate of negative size')
+        if (type !== ASTERISK) throw malformed('an aggregate of negative size')
         return null
       }
-      const items = type === 0x25 || type === 0x7c ? count * 2 : count
+      const items = type === PERCENT || type === PIPE ? count * 2 : count
       if (items * MIN_REPLY_BYTES > cursor.end - cursor.at) throw malformed('an aggregate larger than its frame')
-      if (items === 0) return type === 0x7c ? OPENED : close({ type, remaining: 0, items: [] })
+      if (items === 0) return type === PIPE ? OPENED : close({ type, remaining: 0, items: [] })
       if (levels.length === MAX_DEPTH) throw malformed(`replies nested deeper than ${MAX_DEPTH}`)
       levels.push({ type, remaining: items, items: [] })
       return OPENED
@@ -138,11 +153,11 @@ function decodeOne(cursor: Cursor, levels: Level[]): Reply {
 function close(level: Level): Reply {
   const { items } = level
   switch (level.type) {
-    case 0x7e:
+    case TILDE:
       return new SetReply(items)
-    case 0x3e:
+    case GREATER:
       return new PushReply(items)
-    case 0x25: {
+    case PERCENT: {
       const entries: [Reply, Reply][] = []
       for (let i = 0; i < items.length; i += 2) entries.push([items[i]!, items[i + 1]!])
       return new MapReply(entries)
@@ -159,8 +174,8 @@ function close(level: Level): Reply {
  */
 export function elementOffsets(buf: Buffer, start: number, end: number): Int32Array | null {
   const cursor: Cursor = { buf, at: start, end }
-  while (buf[cursor.at] === 0x7c && cursor.at < end) skipAttribute(cursor)
-  if (typeByte(cursor) !== 0x2a) return null
+  while (buf[cursor.at] === PIPE && cursor.at < end) skipAttribute(cursor)
+  if (typeByte(cursor) !== ASTERISK) return null
   const count = length(cursor)
   if (count === -1) return null
   if (count * MIN_REPLY_BYTES > end - cursor.at) throw malformed('an aggregate larger than its frame')
@@ -185,29 +200,29 @@ function skipAttribute(cursor: Cursor): void {
 function skip(cursor: Cursor, replies: number): void {
   for (let remaining = replies; remaining > 0; remaining--) {
     switch (typeByte(cursor)) {
-      case 0x24:
-      case 0x21:
-      case 0x3d:
+      case DOLLAR:
+      case EXCLAMATION:
+      case EQUALS:
         bulk(cursor)
         break
-      case 0x2a:
-      case 0x7e:
-      case 0x3e:
+      case ASTERISK:
+      case TILDE:
+      case GREATER:
         remaining += Math.max(0, length(cursor))
         break
-      case 0x25:
+      case PERCENT:
         remaining += 2 * Math.max(0, length(cursor))
         break
-      case 0x7c:
+      case PIPE:
         remaining += 2 * Math.max(0, length(cursor)) + 1
         break
-      case 0x2b:
-      case 0x2d:
-      case 0x3a:
-      case 0x5f:
-      case 0x23:
-      case 0x2c:
-      case 0x28:
+      case PLUS:
+      case MINUS:
+      case COLON:
+      case UNDERSCORE:
+      case HASH:
+      case COMMA:
+      case OPEN_PAREN:
         cursor.at = lineEnd(cursor) + 2
         break
       default:

@@ -1,3 +1,4 @@
+import { ASTERISK, CR, DOLLAR, LF, ZERO } from './bytes.ts'
 import {
   DoubleReply,
   ErrorReply,
@@ -29,12 +30,6 @@ export const FRAME = {
   NULL: Buffer.from('_\r\n'),
 } as const
 
-const CR = 0x0d
-const LF = 0x0a
-const DOLLAR = 0x24
-const STAR = 0x2a
-const ZERO = 0x30
-
 /**
  * A command as RESP multibulk: `*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`. Strings go out as UTF-8, numbers in decimal; buffers as they are.
  * One allocation, no parts to join.
@@ -46,7 +41,7 @@ export function encodeCommand(args: readonly (Buffer | string | number)[]): Buff
     size += headerSize(length) + length + 2
   }
   const out = Buffer.allocUnsafe(size)
-  let at = writeHeader(out, 0, STAR, args.length)
+  let at = writeHeader(out, 0, ASTERISK, args.length)
   for (const arg of args) {
     if (typeof arg === 'object') {
       at = writeHeader(out, at, DOLLAR, arg.length)
