@@ -185,7 +185,7 @@ clients:
 routes:
 - { name: rest, keys: ["*"], source: old, target: other }
 - name: jobs
-  keys: ["job:{id}:meta", "job:{rest}", "job:1", "worker:{id}:jobs", "worker:1:jobs"]
+  keys: ["job:{id}:meta", "job:1", "job:{rest}", "worker:1:jobs", "worker:{id}:jobs", "worker:2:jobs"]
   source: old
   target:
     store: new
@@ -195,6 +195,7 @@ routes:
       "job:1": "step:1"
       "worker:{id}:jobs": "worker:{id}:steps"
       "worker:1:jobs": "worker:1:steps"
+      "worker:2:jobs": "worker:2:steps"
 `)
     expect(config.routes).toHaveLength(2)
   })

@@ -10,6 +10,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type FileWatch, type WatchOptions, watchFile } from '../../src/config/watch.ts'
 import { eventually } from '../support/eventually.ts'
@@ -121,16 +122,28 @@ describe('watching a file', () => {
 
   it('says nothing when the file was written with the same content', async () => {
     const path = join(folder, 'u.yaml')
-    writeFileSync(path, 'old')
-    watchIt(path, { pollMs: 20 })
-    for (let i = 0; i < 5; i++) writeFileSync(path, 'old')
-    writeFileSync(join(folder, 'other'), 'x')
-    writeFileSync(path, 'new')
-    await eventually(() => expect(seen).toEqual(['new']))
-    // Back and forth between two looks is no change either; the next real one is the only one reported.
-    writeFileSync(path, 'new')
-    writeFileSync(path, 'last')
-    await eventually(() => expect(seen).toEqual(['new', 'last']))
+    writeFileSync(path, 'same')
+    watchIt(path, { pollMs: 10 })
+    writeFileSync(path, 'same')
+    // Another watch, to whom the content is news and which takes longer to settle, tells when enough was looked at.
+    const news: string[] = []
+    const other = watchFile(path, (text) => news.push(text), { known: 'other', settleMs: 300, pollMs: 10 })
+    await eventually(() => expect(news).toEqual(['same']))
+    other.close()
+    expect(seen).toEqual([])
+  })
+
+  it('waits until the file is still, and reports it as a whole', async () => {
+    const path = join(folder, 'u.yaml')
+    writeFileSync(path, '')
+    watchIt(path, { settleMs: 250, pollMs: 10_000 })
+    let written = ''
+    for (let i = 0; i < 40; i++) {
+      writeFileSync(path, (written += `line ${i}\n`))
+      await sleep(10)
+    }
+    await eventually(() => expect(seen.length).toBeGreaterThan(0))
+    expect(seen).toEqual([written])
   })
 
   it('reports a change that came between reading the file and watching it', async () => {

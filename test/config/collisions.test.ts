@@ -1,0 +1,91 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { Config, EndConfig } from '../../src/config/config.ts'
+import { parseConfig } from '../../src/config/load.ts'
+import { comparePatterns, KeyPattern } from '../../src/config/pattern.ts'
+import { ConfigError } from '../../src/config/problems.ts'
+import { KeyRename } from '../../src/config/rename.ts'
+import { allKeysUpTo, arbitraryPattern, arbitraryRearrangement } from './arbitrary-pattern.ts'
+
+const arbitraryRule = arbitraryPattern
+  .filter((pattern) => !pattern.isCatchAll)
+  .chain((from) =>
+    fc.tuple(
+      fc.constant(from.text),
+      fc.option(
+        arbitraryRearrangement(from).map(({ text }) => text),
+        { nil: null },
+      ),
+    ),
+  )
+
+/** null: the configuration is refused. */
+function tryLoad(rules: readonly (readonly [string, string | null])[], target: string): Config | null {
+  const file = {
+    stores: { old: 'redis://a', new: 'redis://b', other: 'redis://c' },
+    routes: [
+      { name: 'rest', keys: ['*'], source: 'other' },
+      ...rules.map(([from, to], i) => ({
+        name: `r${i}`,
+        keys: [from],
+        source: 'old',
+        target: { store: target, keys: to === null ? {} : { [from]: to } },
+      })),
+    ],
+  }
+  try {
+    return parseConfig(JSON.stringify(file), { path: 'test', env: {} }).config
+  } catch (error) {
+    if (error instanceof ConfigError) return null
+    throw error
+  }
+}
+
+/** Every name that some short key gets in some store, with the keys and ends that it stands for. */
+function occupants(config: Config): Map<string, Set<string>> {
+  const rules = config.routes
+    .flatMap(({ keys, source, target }) =>
+      keys.map((text) => {
+        const pattern = KeyPattern.parse(text)
+        return {
+          pattern,
+          ends: [placement(pattern, source, 'source'), ...(target ? [placement(pattern, target, 'target')] : [])],
+        }
+      }),
+    )
+    .toSorted((a, b) => comparePatterns(a.pattern, b.pattern))
+  const found = new Map<string, Set<string>>()
+  for (const key of allKeysUpTo(6)) {
+    const buf = Buffer.from(key)
+    const { ends } = rules.find((rule) => rule.pattern.matches(buf, 0, buf.length))!
+    for (const { store, side, rename } of ends) {
+      const at = `${store} ${rename === null ? key : rename.apply(buf, 0, buf.length)}`
+      found.set(at, (found.get(at) ?? new Set()).add(`${key} ${side}`))
+    }
+  }
+  return found
+}
+
+function placement(pattern: KeyPattern, end: EndConfig, side: string) {
+  const to = end.keys[pattern.text]
+  return { store: end.store, side, rename: to === undefined ? null : KeyRename.between(pattern, KeyPattern.parse(to)) }
+}
+
+describe('an accepted configuration', () => {
+  it.each(['old', 'new'])(
+    'never gives two keys one name, nor one key one name at both ends (target in "%s")',
+    (target) => {
+      let accepted = 0
+      fc.assert(
+        fc.property(fc.array(arbitraryRule, { minLength: 1, maxLength: 3 }), (rules) => {
+          const config = tryLoad(rules, target)
+          fc.pre(config !== null)
+          accepted++
+          for (const [name, keys] of occupants(config)) expect([...keys], name).toHaveLength(1)
+        }),
+        { numRuns: 60, maxSkipsPerRun: 1000 },
+      )
+      expect(accepted).toBeGreaterThan(50)
+    },
+  )
+})
