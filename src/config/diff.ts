@@ -19,13 +19,13 @@ export interface ConfigDiff {
   readonly log: boolean
 }
 
-export interface Changes {
+interface Changes {
   readonly added: readonly string[]
   readonly removed: readonly string[]
   readonly changed: readonly string[]
 }
 
-export interface RouteChange {
+interface RouteChange {
   readonly name: string
   /** null: the phase is the same. */
   readonly phase: { readonly from: Phase; readonly to: Phase } | null

@@ -44,7 +44,7 @@ export function loadConfig(path: string, env: Environment): LoadedConfig {
 }
 
 /** The text of a configuration file. Throws UnderstudyError CONFIG_UNREADABLE. */
-export function readConfigFile(path: string): string {
+function readConfigFile(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {

@@ -174,9 +174,4 @@ export const ConfigFile = z.strictObject({
   log: LogFile.prefault({}).describe('Written to standard output.'),
 })
 
-export type StoreFields = z.output<typeof StoreFile>
-export type ListenerFields = z.output<typeof ListenerFile>
-export type AdminFields = z.output<typeof AdminFile>
-export type RouteFields = z.output<typeof RouteFile>
-export type EndFields = z.output<typeof EndFile>
 export type TlsFields = z.output<typeof TlsFile>
