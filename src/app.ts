@@ -63,6 +63,7 @@ export async function runServe(options: ServeOptions): Promise<number> {
 function fromUrls(options: ServeOptions): { config: Config } {
   if (options.source === undefined) throw new UnderstudyError('USAGE', 'give --config FILE or --source URL')
   return configFromUrls({
+    env: process.env,
     source: options.source,
     ...(options.target === undefined ? {} : { target: options.target }),
     ...(options.phase === undefined ? {} : { phase: options.phase }),
