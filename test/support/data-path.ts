@@ -1,0 +1,141 @@
+import { once } from 'node:events'
+import { Redis } from 'ioredis'
+import type { ClientsConfig, Config, EndConfig, RouteConfig, StoreConfig } from '../../src/config/config.ts'
+import type { Notice } from '../../src/proxy/messages.ts'
+import { Runtime } from '../../src/proxy/runtime.ts'
+import { RawClient } from './raw-client.ts'
+import type { ClientOptions, RedisServer } from './redis.ts'
+
+/** A route in short: ends by store name; what is left out is the product's default. */
+export interface RouteOptions extends Partial<Omit<RouteConfig, 'source' | 'target'>> {
+  readonly source: string | (Partial<EndConfig> & { readonly store: string })
+  readonly target?: string | (Partial<EndConfig> & { readonly store: string })
+}
+
+export interface DataPathOptions {
+  /** A server, or a store of one's own; at least one. */
+  readonly stores: Readonly<Record<string, RedisServer | StoreOptions>>
+  /** Default: one route `all` in passthrough to the first store. */
+  readonly routes?: readonly RouteOptions[]
+  readonly clients?: Partial<ClientsConfig>
+  /** Settings of every store. */
+  readonly store?: Partial<StoreConfig>
+}
+
+export interface StoreOptions extends Partial<StoreConfig> {
+  readonly port: number
+}
+
+/** The data path in this very process, on a port of its own. */
+export interface DataPathUnderTest {
+  readonly port: number
+  readonly runtime: Runtime
+  readonly config: Config
+  /** What it said, oldest first. */
+  readonly notices: Notice[]
+  /** A new ioredis client; disconnected by `stop`. */
+  client(options?: ClientOptions): Redis
+  /** A new connection of bare bytes; closed by `stop`. */
+  raw(): Promise<RawClient>
+  stop(graceMs?: number): Promise<void>
+}
+
+export async function startDataPath(options: DataPathOptions): Promise<DataPathUnderTest> {
+  const config = configOf(options)
+  const notices: Notice[] = []
+  const runtime = new Runtime(config, {}, (notice) => notices.push(notice))
+  const [port] = (await runtime.start(config)) as [number]
+  const clients = new Set<Redis>()
+  const raws = new Set<RawClient>()
+  return {
+    port,
+    runtime,
+    config,
+    notices,
+    client(clientOptions = {}) {
+      const client = new Redis({ host: '127.0.0.1', port, ...clientOptions })
+      client.on('error', () => {})
+      clients.add(client)
+      client.once('end', () => clients.delete(client))
+      return client
+    },
+    async raw() {
+      const raw = await RawClient.open(port)
+      raws.add(raw)
+      void raw.closed.then(() => raws.delete(raw))
+      return raw
+    },
+    async stop(graceMs = 0) {
+      for (const client of clients) client.disconnect()
+      for (const raw of raws) raw.destroy()
+      await runtime.stop(graceMs)
+    },
+  }
+}
+
+/** Resolves when the client can be used; for a client that must not retry. */
+export async function ready(client: Redis): Promise<Redis> {
+  if (client.status !== 'ready') await once(client, 'ready')
+  return client
+}
+
+export function configOf({ stores, routes, clients, store }: DataPathOptions): Config {
+  const first = Object.keys(stores)[0]!
+  return {
+    listen: [{ url: 'redis://127.0.0.1:0', endpoint: { kind: 'tcp', host: '127.0.0.1', port: 0 }, tls: null }],
+    admin: null,
+    stateDir: '',
+    stores: Object.fromEntries(Object.entries(stores).map(([name, of]) => [name, storeOf(name, of, store ?? {})])),
+    routes: (routes ?? [{ name: 'all', source: first }]).map(routeOf),
+    clients: { maxClients: 10_000, outputBufferBytes: 256 * 1024 * 1024, ...clients },
+    cutover: { holdTimeoutMs: 5_000 },
+    log: { level: 'info', format: 'json' },
+  }
+}
+
+function storeOf(name: string, of: RedisServer | StoreOptions, shared: Partial<StoreConfig>): StoreConfig {
+  const { port, ...own } = 'kill9' in of ? { port: of.port } : of
+  return {
+    name,
+    url: `redis://127.0.0.1:${port}`,
+    kind: 'single',
+    endpoints: [{ kind: 'tcp', host: '127.0.0.1', port }],
+    sentinelName: null,
+    tls: null,
+    username: null,
+    password: null,
+    database: 0,
+    timeoutMs: 5_000,
+    connectTimeoutMs: 2_000,
+    dataDir: null,
+    ...shared,
+    ...own,
+  }
+}
+
+function routeOf({ source, target, mirror, compare, ...rest }: RouteOptions): RouteConfig {
+  return {
+    name: 'all',
+    keys: ['*'],
+    phase: 'passthrough',
+    readTimeoutMs: 50,
+    ...rest,
+    source: endOf(source),
+    target: target === undefined ? null : endOf(target),
+    mirror: { mode: 'async', backlogBytes: 64 * 1024 * 1024, timeoutMs: 100, onShadowError: 'ignore', ...mirror },
+    compare: {
+      sample: 0,
+      ttlToleranceMs: 2_000,
+      ignoreJson: [],
+      always: [],
+      never: [],
+      reveal: 'masked',
+      repair: false,
+      ...compare,
+    },
+  }
+}
+
+function endOf(end: string | (Partial<EndConfig> & { readonly store: string })): EndConfig {
+  return typeof end === 'string' ? { store: end, keys: {}, channels: {} } : { keys: {}, channels: {}, ...end }
+}
