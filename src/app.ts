@@ -73,9 +73,13 @@ function fromUrls(options: ServeOptions): { config: Config } {
 /** The first lines: what a newcomer has to know. */
 function greet(config: Config, ports: readonly number[], admin: AdminServer | null): void {
   const lines = config.listen.map(({ endpoint, url }, i) =>
-    endpoint.kind === 'unix' ? url : `redis://${endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host}:${ports[i]}`,
+    endpoint.kind === 'unix'
+      ? url
+      : `redis://${endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host}:${ports[i]}`,
   )
-  process.stdout.write(`Understudy: set REDIS_URL=${lines[0] ?? '-'}${lines.length > 1 ? ` (also ${lines.slice(1).join(', ')})` : ''}\n`)
+  process.stdout.write(
+    `Understudy: set REDIS_URL=${lines[0] ?? '-'}${lines.length > 1 ? ` (also ${lines.slice(1).join(', ')})` : ''}\n`,
+  )
   process.stdout.write(`Understudy: admin and dashboard at ${admin?.url ?? '(off)'}\n`)
 }
 

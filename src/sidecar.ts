@@ -1,6 +1,17 @@
 import { readFile, realpath, rename, stat, writeFile } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
-import type { Control, ControlEvent, Mismatch, MismatchQuery, PhaseRequest, PhaseResult, Readiness, ReloadResult, RouteView, Status } from './admin/control.ts'
+import type {
+  Control,
+  ControlEvent,
+  Mismatch,
+  MismatchQuery,
+  PhaseRequest,
+  PhaseResult,
+  Readiness,
+  ReloadResult,
+  RouteView,
+  Status,
+} from './admin/control.ts'
 import { type Facts, hashOfConfig, metricsOf, routeViews, statusOf } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
 import { MismatchLog } from './compare/mismatch-log.ts'
@@ -103,7 +114,8 @@ export class Sidecar implements Control {
     const status = statusOf(this.#factsOf(stats))
     const reasons: string[] = []
     for (const [name, route] of Object.entries(status.routes)) {
-      if (stats.stores[route.primary]?.state !== 'up') reasons.push(`the primary of route '${name}', store '${route.primary}', is not connected`)
+      if (stats.stores[route.primary]?.state !== 'up')
+        reasons.push(`the primary of route '${name}', store '${route.primary}', is not connected`)
     }
     return { ready: reasons.length === 0, reasons }
   }
@@ -122,7 +134,8 @@ export class Sidecar implements Control {
   reload(): Promise<ReloadResult> {
     return this.#oneAtATime(async () => {
       const { configPath, env } = this.#options
-      if (configPath === null) throw new UnderstudyError('USAGE', 'started from URLs: there is no configuration file to reload')
+      if (configPath === null)
+        throw new UnderstudyError('USAGE', 'started from URLs: there is no configuration file to reload')
       try {
         const { config } = await loadConfig(configPath, env)
         const changed = hashOfConfig(config) !== hashOfConfig(this.#config)
@@ -145,10 +158,18 @@ export class Sidecar implements Control {
       const edited = text === null ? null : editPhase(text, name, request.phase, env)
       const next =
         edited === null
-          ? { ...this.#config, routes: this.#config.routes.map((other) => (other === route ? { ...other, phase: request.phase } : other)) }
+          ? {
+              ...this.#config,
+              routes: this.#config.routes.map((other) =>
+                other === route ? { ...other, phase: request.phase } : other,
+              ),
+            }
           : parseConfig(edited, { path: configPath!, env }).config
       if (next.routes.find((other) => other.name === name)?.phase !== request.phase) {
-        throw new UnderstudyError('ADMIN_REFUSED', `the phase of '${name}' is set by an environment variable; change it there`)
+        throw new UnderstudyError(
+          'ADMIN_REFUSED',
+          `the phase of '${name}' is set by an environment variable; change it there`,
+        )
       }
       const closedGates = request.force ? [] : await this.#closedGates(next)
       const result: PhaseResult = {
@@ -161,7 +182,13 @@ export class Sidecar implements Control {
         closedGates,
       }
       if (request.dryRun) return result
-      if (request.force) this.#log.warn('a phase change is forced', { route: name, from: route.phase, to: request.phase, reason: request.reason ?? null })
+      if (request.force)
+        this.#log.warn('a phase change is forced', {
+          route: name,
+          from: route.phase,
+          to: request.phase,
+          reason: request.reason ?? null,
+        })
       const pauseMs = await this.#apply(next, request.force ?? false)
       if (edited !== null) await replaceFile(configPath!, edited)
       this.#reloaded(true, null)
@@ -188,12 +215,21 @@ export class Sidecar implements Control {
       forget: steps.filter((step) => step.forgetsShadow).map((step) => step.route),
       holdTimeoutMs: next.cutover.holdTimeoutMs,
     })
-    if (!result.ok) throw new UnderstudyError('SWITCH_CALLED_OFF', `${result.reason}; the switch was called off and everything goes on as before`)
+    if (!result.ok)
+      throw new UnderstudyError(
+        'SWITCH_CALLED_OFF',
+        `${result.reason}; the switch was called off and everything goes on as before`,
+      )
     this.#generation++
     this.#config = next
     for (const step of holding) {
       this.#pausesOf(step.route).record(result.pauseMs / 1000)
-      this.#log.info('phase in force', { route: step.route, from: step.from, to: step.to, pauseMs: Math.round(result.pauseMs * 10) / 10 })
+      this.#log.info('phase in force', {
+        route: step.route,
+        from: step.from,
+        to: step.to,
+        pauseMs: Math.round(result.pauseMs * 10) / 10,
+      })
       this.#emit({
         type: 'phase',
         data: {
@@ -236,9 +272,12 @@ export class Sidecar implements Control {
       const shadow = statusOf(this.#factsOf(stats)).routes[step.route]?.shadow
       if (route === undefined || shadow == null) continue
       if (!this.#probes.get(shadow)?.health.up) gates.push(`route '${step.route}': store '${shadow}' does not answer`)
-      if (route.needsVerify) gates.push(`route '${step.route}': had more dirty keys than can be remembered and needs a verify`)
-      if (route.dirtyKeys > 0) gates.push(`route '${step.route}': ${route.dirtyKeys} keys are not copied to '${shadow}' yet`)
-      if (route.backlogCommands > SMALL_BACKLOG) gates.push(`route '${step.route}': ${route.backlogCommands} writes still wait for '${shadow}'`)
+      if (route.needsVerify)
+        gates.push(`route '${step.route}': had more dirty keys than can be remembered and needs a verify`)
+      if (route.dirtyKeys > 0)
+        gates.push(`route '${step.route}': ${route.dirtyKeys} keys are not copied to '${shadow}' yet`)
+      if (route.backlogCommands > SMALL_BACKLOG)
+        gates.push(`route '${step.route}': ${route.backlogCommands} writes still wait for '${shadow}'`)
     }
     return gates
   }
@@ -286,7 +325,8 @@ export class Sidecar implements Control {
     const probe = new HealthProbe(
       store,
       this.#endpoints.get(name)!,
-      (health) => this.#thread.tell({ kind: 'facts', store: name, offsetMs: health.clockOffsetMs ?? 0, version: health.version }),
+      (health) =>
+        this.#thread.tell({ kind: 'facts', store: name, offsetMs: health.clockOffsetMs ?? 0, version: health.version }),
       (health) => {
         if (health.up) this.#log.info('store answers', { store: name, version: health.version })
         else this.#log.warn('store does not answer', { store: name, error: health.error })

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { ERROR_CODES, type ErrorCode, UnderstudyError } from './base/errors.ts'
-import type { ApplyResult, Change, Notice, Request, Stats } from './proxy/messages.ts'
 import type { Config, Endpoint } from './config/config.ts'
+import type { ApplyResult, Change, Notice, Request, Stats } from './proxy/messages.ts'
 
 interface Answer {
   readonly id: number

@@ -9,7 +9,11 @@ let runtime: Runtime | null = null
 port.on('message', ({ id, request }: { id: number; request: Request }) => {
   handle(request).then(
     (result) => port.postMessage({ id, result }),
-    (error: unknown) => port.postMessage({ id, error: { message: error instanceof Error ? error.message : String(error), code: codeOf(error) } }),
+    (error: unknown) =>
+      port.postMessage({
+        id,
+        error: { message: error instanceof Error ? error.message : String(error), code: codeOf(error) },
+      }),
   )
 })
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Config } from '../config/config.ts'
-import type { MetricsSnapshot, RouteMetrics } from '../observability/metrics-snapshot.ts'
 import type { Histogram } from '../observability/histogram.ts'
+import type { MetricsSnapshot, RouteMetrics } from '../observability/metrics-snapshot.ts'
 import type { RouteStats, Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Health } from '../upstream/health.ts'
@@ -36,7 +36,12 @@ export function statusOf(facts: Facts): Status {
         const end = (which: 'source' | 'target') => (which === 'source' ? route.source.store : route.target!.store)
         return [
           route.name,
-          routeStatus(route.phase, end(roles.primary), roles.shadow === null ? null : end(roles.shadow), stats.routes[route.name]),
+          routeStatus(
+            route.phase,
+            end(roles.primary),
+            roles.shadow === null ? null : end(roles.shadow),
+            stats.routes[route.name],
+          ),
         ]
       }),
     ),
@@ -64,7 +69,9 @@ export function metricsOf(facts: Facts): MetricsSnapshot {
         return of === undefined ? [] : [[route.name, routeMetrics(route.phase, of, facts, route.name)]]
       }),
     ),
-    stores: Object.fromEntries(Object.keys(config.stores).map((name) => [name, { up: facts.health.get(name)?.up ?? false }])),
+    stores: Object.fromEntries(
+      Object.keys(config.stores).map((name) => [name, { up: facts.health.get(name)?.up ?? false }]),
+    ),
     clients: { connected: stats.clients },
     config: { lastReloadSuccessful: facts.lastReload.successful, epoch: stats.generation },
     unknownWrites: stats.unknownWrites,
@@ -87,7 +94,12 @@ function storeStatus(health: Health | undefined): StoreStatus {
   }
 }
 
-function routeStatus(phase: RouteStatus['phase'], primary: string, shadow: string | null, stats: RouteStats | undefined): RouteStatus {
+function routeStatus(
+  phase: RouteStatus['phase'],
+  primary: string,
+  shadow: string | null,
+  stats: RouteStats | undefined,
+): RouteStatus {
   const count = (name: keyof RouteStats['counters']): number => stats?.counters[name] ?? 0
   return {
     phase,
@@ -122,7 +134,12 @@ function routeMetrics(phase: string, stats: RouteStats, facts: Facts, name: stri
         timeout: counters.primaryTimeout,
         lost: counters.primaryLost,
       },
-      shadow: { ok: counters.shadowOk, error: counters.shadowError, timeout: counters.shadowTimeout, lost: counters.shadowLost },
+      shadow: {
+        ok: counters.shadowOk,
+        error: counters.shadowError,
+        timeout: counters.shadowTimeout,
+        lost: counters.shadowLost,
+      },
     },
     durations: { primary: stats.primaryTimes, shadow: stats.shadowTimes },
     mirror: {

@@ -28,7 +28,9 @@ export class ByteAccumulator {
   }
 
   #grow(length: number): void {
-    const grown = Buffer.allocUnsafeSlow(Math.max(1024, length, Math.min(this.buf.length * 2, this.buf.length + MAX_STEP_BYTES)))
+    const grown = Buffer.allocUnsafeSlow(
+      Math.max(1024, length, Math.min(this.buf.length * 2, this.buf.length + MAX_STEP_BYTES)),
+    )
     this.buf.copy(grown, 0, 0, this.length)
     this.buf = grown
   }

@@ -22,7 +22,8 @@ export const ERROR_CODES = {
   SERVER_MISSING: 'A `managed:` store needs the redis-server program and it is not installed.',
   PROTOCOL: 'A peer sent bytes that are not RESP.',
   GATE_CLOSED: 'A phase change was refused; the reasons are listed.',
-  SWITCH_CALLED_OFF: 'A phase change was begun and called off before the point of no return; everything goes on as before.',
+  SWITCH_CALLED_OFF:
+    'A phase change was begun and called off before the point of no return; everything goes on as before.',
   ADMIN_UNREACHABLE: 'A running Understudy could not be reached by its admin address.',
   ADMIN_REFUSED: 'The admin API refused a request.',
   NOT_FOUND: 'A route, store or job of that name does not exist.',

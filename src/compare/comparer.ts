@@ -51,7 +51,17 @@ export class Comparer {
   }
 
   /** A sampled read's reply has come from the primary: `bytes[start .. end)` is the application's command. */
-  sampled(spec: CommandSpec, route: Route, database: number, bytes: Buffer, start: number, end: number, reply: Buffer, from: number, to: number): void {
+  sampled(
+    spec: CommandSpec,
+    route: Route,
+    database: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    reply: Buffer,
+    from: number,
+    to: number,
+  ): void {
     const size = end - start + to - from
     if (size > MAX_SAMPLE_BYTES || this.#keptBytes + size > MAX_KEPT_BYTES) {
       route.state.skipped++
@@ -71,7 +81,8 @@ export class Comparer {
     if (route.shadow === null || first === null) return this.skip(sample)
     const key = view.buf.subarray(view.start[first]!, view.end[first]!)
     const shadow = this.context.stores[route.shadow.store]!.shadow(sample.database)
-    if (shadow.state !== 'up' || shadow.full || this.dirty.has(route.name, sample.database, key)) return this.skip(sample)
+    if (shadow.state !== 'up' || shadow.full || this.dirty.has(route.name, sample.database, key))
+      return this.skip(sample)
     const bytes = this.#renamed(view, route)
     if (bytes === null) return this.skip(sample)
     this.#keptBytes += sample.bytes
@@ -137,7 +148,11 @@ export class Comparer {
     sample.route = route
     const primary = stores[route.primary.store]!.busiest(sample.database)
     if (primary.state !== 'up' || primary.full) return this.skip(sample)
-    const bytes = rewriteKeys(view, positions, (buf, from, to) => routes.find(buf, from, to).primary?.apply(buf, from, to) ?? null)
+    const bytes = rewriteKeys(
+      view,
+      positions,
+      (buf, from, to) => routes.find(buf, from, to).primary?.apply(buf, from, to) ?? null,
+    )
     sample.primary = null
     primary.push(sample, bytes, 0, bytes.length)
   }
@@ -146,10 +161,16 @@ export class Comparer {
     const primary = sample.primary!
     if (primary.length === end - start && primary.compare(buf, start, end) === 0) return null
     const { compare } = sample.route.config
-    return compareReplies(sample.spec, argsOf(this.#parse(sample.command)), decodeReply(primary, 0, primary.length), decodeReply(buf, start, end), {
-      ttlToleranceMs: compare.ttlToleranceMs,
-      ignoreJson: compare.ignoreJson,
-    })
+    return compareReplies(
+      sample.spec,
+      argsOf(this.#parse(sample.command)),
+      decodeReply(primary, 0, primary.length),
+      decodeReply(buf, start, end),
+      {
+        ttlToleranceMs: compare.ttlToleranceMs,
+        ignoreJson: compare.ignoreJson,
+      },
+    )
   }
 
   #report(sample: Sample, difference: Difference, buf: Buffer, start: number, end: number): void {
@@ -184,7 +205,11 @@ export class Comparer {
       const other = routes.find(view.buf, view.start[arg]!, view.end[arg]!).route
       if (other.shadow?.store !== route.shadow?.store) return null
     }
-    return rewriteKeys(view, this.#positions, (buf, from, to) => routes.find(buf, from, to).shadow?.apply(buf, from, to) ?? null)
+    return rewriteKeys(
+      view,
+      this.#positions,
+      (buf, from, to) => routes.find(buf, from, to).shadow?.apply(buf, from, to) ?? null,
+    )
   }
 
   #parse(bytes: Buffer): CommandView {

@@ -55,7 +55,11 @@ export class MismatchLog {
     return entry
   }
 
-  list(filter: { route?: string | undefined; class?: string | undefined; limit?: number | undefined }): MismatchEntry[] {
+  list(filter: {
+    route?: string | undefined
+    class?: string | undefined
+    limit?: number | undefined
+  }): MismatchEntry[] {
     const list: MismatchEntry[] = []
     const entries = [...this.#entries.values()]
     for (let i = entries.length - 1; i >= 0 && list.length < (filter.limit ?? 100); i--) {
@@ -76,7 +80,8 @@ export class MismatchLog {
 export function printableKey(key: Uint8Array): string {
   let text = ''
   for (const byte of key) {
-    text += byte >= 32 && byte < 127 && byte !== 92 ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`
+    text +=
+      byte >= 32 && byte < 127 && byte !== 92 ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`
   }
   return text
 }

@@ -38,7 +38,10 @@ function transition(old: Config, next: Config, before: RouteConfig, after: Route
     to: after.phase,
     holds: before.phase !== after.phase || where(old, before) !== where(next, after),
     movesPrimary,
-    forgetsShadow: fromShadow !== null && fromShadow !== toShadow && !(movesPrimary && fromShadow === toPrimary && toShadow === fromPrimary),
+    forgetsShadow:
+      fromShadow !== null &&
+      fromShadow !== toShadow &&
+      !(movesPrimary && fromShadow === toPrimary && toShadow === fromPrimary),
     unsafe:
       movesPrimary && fromShadow !== toPrimary
         ? `writes have not been mirrored to store '${JSON.parse(toPrimary!).store}' (the route is in ${before.phase}), so it lacks data: go through mirror and a backfill first`
@@ -54,7 +57,9 @@ function endOf(route: RouteConfig, which: 'source' | 'target' | null): string | 
 
 /** Everything that decides where the route's commands go. */
 function where(config: Config, route: RouteConfig): string {
-  const stores = [route.source.store, route.target?.store].map((name) => (name === undefined ? null : config.stores[name]))
+  const stores = [route.source.store, route.target?.store].map((name) =>
+    name === undefined ? null : config.stores[name],
+  )
   return JSON.stringify([route.keys, route.source, route.target, stores])
 }
 
@@ -66,7 +71,11 @@ export function consequencesOf(route: RouteConfig, phase: Phase): string[] {
     case 'passthrough':
       return [`Reads and writes go to ${source} only.`, 'Nothing is mirrored; the target falls behind from now on.']
     case 'mirror':
-      return [`Reads are answered by ${source}.`, `Writes go to ${source}, then to ${target}.`, 'Way back: edit the line back.']
+      return [
+        `Reads are answered by ${source}.`,
+        `Writes go to ${source}, then to ${target}.`,
+        'Way back: edit the line back.',
+      ]
     case 'shadow':
       return [
         `Reads are answered by ${source}; sampled ones are compared on ${target}.`,

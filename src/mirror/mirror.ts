@@ -66,7 +66,14 @@ export class Mirror implements ReplyOwner {
    * A mirrored write's reply has come: `command` holds its bytes, `reply[from .. to)` is the answer. Call `left` first for the overlap.
    * `contested`: another connection wrote to one of its keys meanwhile.
    */
-  settled(command: InFlight, reply: Buffer, from: number, to: number, contested: boolean, waiter: AckWaiter | null): void {
+  settled(
+    command: InFlight,
+    reply: Buffer,
+    from: number,
+    to: number,
+    contested: boolean,
+    waiter: AckWaiter | null,
+  ): void {
     if (reply[from] === MINUS) {
       // A script can fail half-way and leave what it had written by then; every other error means that nothing was written.
       if (command.spec?.effect?.kind === 'compute' && isScript(command.spec)) this.#markAll(command, 'unknown-effect')
@@ -183,7 +190,8 @@ export class Mirror implements ReplyOwner {
 
   settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
     const route = slot.route as Route
-    const failed = buf[start] === MINUS || (slot.extra instanceof Compound && slot.replies === 0 && hasError(buf, start, end))
+    const failed =
+      buf[start] === MINUS || (slot.extra instanceof Compound && slot.replies === 0 && hasError(buf, start, end))
     if (failed) {
       route.state.shadowError++
       this.#failed(slot, 'shadow-error')
@@ -288,7 +296,16 @@ export class Mirror implements ReplyOwner {
         this.#push(spec, renamed.route ?? route, database, bytes, start, end, null, waiter)
         return
       case 'renamed':
-        this.#push(spec, renamed.route, database, renamed.bytes, 0, renamed.bytes.length, Buffer.from(bytes.subarray(start, end)), waiter)
+        this.#push(
+          spec,
+          renamed.route,
+          database,
+          renamed.bytes,
+          0,
+          renamed.bytes.length,
+          Buffer.from(bytes.subarray(start, end)),
+          waiter,
+        )
         return
       case 'unmirrored':
         return
@@ -339,13 +356,26 @@ export class Mirror implements ReplyOwner {
     const { state, shadow, config } = route
     if (shadow === null) return
     if (this.#gathered !== null) {
-      const keys = this.keysIn(spec, database, original ?? bytes, original === null ? start : 0, original?.length ?? end)
+      const keys = this.keysIn(
+        spec,
+        database,
+        original ?? bytes,
+        original === null ? start : 0,
+        original?.length ?? end,
+      )
       this.#gathered.push({ route, database, bytes: Buffer.from(bytes.subarray(start, end)), keys })
       return
     }
     if (state.backlogBytes + end - start > config.mirror.backlogBytes) {
       state.dropped++
-      this.#markBytes(spec, database, original ?? bytes, original === null ? start : 0, original?.length ?? end, 'backlog-full')
+      this.#markBytes(
+        spec,
+        database,
+        original ?? bytes,
+        original === null ? start : 0,
+        original?.length ?? end,
+        'backlog-full',
+      )
       return
     }
     const slot = this.#context.stores[shadow.store]!.shadow(database).push(this, bytes, start, end)
@@ -384,12 +414,26 @@ export class Mirror implements ReplyOwner {
         frames.unshift(MULTI)
         frames.push(EXEC)
       }
-      this.pushCompound(first.route, first.database, Buffer.concat(frames), frames.length, items.flatMap((item) => item.keys), waiter)
+      this.pushCompound(
+        first.route,
+        first.database,
+        Buffer.concat(frames),
+        frames.length,
+        items.flatMap((item) => item.keys),
+        waiter,
+      )
     }
   }
 
   /** Queues bytes that are several commands (MULTI ... EXEC, a copy in pieces): one unit with `replies` replies, whose keys are dirty if any fails. */
-  pushCompound(route: Route, database: number, bytes: Buffer, replies: number, keys: readonly KeyRef[], waiter: AckWaiter | null): void {
+  pushCompound(
+    route: Route,
+    database: number,
+    bytes: Buffer,
+    replies: number,
+    keys: readonly KeyRef[],
+    waiter: AckWaiter | null,
+  ): void {
     const { state, shadow, config } = route
     if (shadow === null) return
     if (state.backlogBytes + bytes.length > config.mirror.backlogBytes) {
@@ -440,7 +484,14 @@ export class Mirror implements ReplyOwner {
     this.#markBytes(command.spec, command.database, bytes, start, end, reason)
   }
 
-  #markBytes(spec: CommandSpec | null, database: number, bytes: Buffer, start: number, end: number, reason: DirtyReason): void {
+  #markBytes(
+    spec: CommandSpec | null,
+    database: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    reason: DirtyReason,
+  ): void {
     for (const ref of this.keysIn(spec, database, bytes, start, end)) this.mark(ref, reason)
   }
 

@@ -60,7 +60,9 @@ export class Repairer {
 
   #copy(entry: DirtyKey): void {
     const route = this.#context.routes.byName(entry.route)!
-    const copy = new StateCopy(this.#context, this.#dirty, this.#overlap, entry, route, (ok, error) => this.#ended(entry, ok, error))
+    const copy = new StateCopy(this.#context, this.#dirty, this.#overlap, entry, route, (ok, error) =>
+      this.#ended(entry, ok, error),
+    )
     if (copy.start()) this.#running++
   }
 

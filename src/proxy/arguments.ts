@@ -20,3 +20,8 @@ export function integerArg(view: CommandView, i: number): number | null {
 export function bytesArg(view: CommandView, i: number): Buffer {
   return Buffer.from(view.buf.subarray(view.start[i]!, view.end[i]!))
 }
+
+/** Redis' rule for the names and versions that clients give themselves: printable, no spaces. */
+export function isClientName(name: string): boolean {
+  return /^[!-~]*$/.test(name)
+}

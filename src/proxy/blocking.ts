@@ -11,8 +11,8 @@ import type { Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
-import { arityFits } from './arity.ts'
 import { bytesArg, textArg } from './arguments.ts'
+import { arityFits } from './arity.ts'
 import { mapReplyOf } from './map-reply.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
@@ -56,7 +56,8 @@ export function startBlocking(session: Session, view: CommandView, spec: Command
 /** WAIT is about the connection's own past; `$` means "from now on", so there is nothing to take yet. */
 function waitsForNew(view: CommandView, spec: CommandSpec): boolean {
   if (spec.keyFinder !== 'streams') return false
-  for (let i = view.argc - 1; i > 0; i--) if (view.end[i]! - view.start[i]! === 1 && view.buf[view.start[i]!] === DOLLAR) return true
+  for (let i = view.argc - 1; i > 0; i--)
+    if (view.end[i]! - view.start[i]! === 1 && view.buf[view.start[i]!] === DOLLAR) return true
   return false
 }
 
@@ -158,7 +159,19 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#route.state.primaryOk++
     if (buf[from] !== MINUS && this.#mirrors()) {
       if (contested) this.#markKeys()
-      else path.mirror.apply(this.#spec, this.#route, this.session.database, this.#frame, 0, this.#frame.length, buf, from, to, null)
+      else
+        path.mirror.apply(
+          this.#spec,
+          this.#route,
+          this.session.database,
+          this.#frame,
+          0,
+          this.#frame.length,
+          buf,
+          from,
+          to,
+          null,
+        )
     }
     this.#finish(this.#mapped(buf, from, to))
   }
@@ -287,7 +300,8 @@ export class BlockedCommand implements Pin, ReplyOwner {
 
   #markKeys(): void {
     const { mirror } = this.session.path
-    for (const ref of mirror.keysIn(this.#spec, this.session.database, this.#frame, 0, this.#frame.length)) mirror.mark(ref, 'overlap')
+    for (const ref of mirror.keysIn(this.#spec, this.session.database, this.#frame, 0, this.#frame.length))
+      mirror.mark(ref, 'overlap')
   }
 
   #enter(): void {

@@ -2,9 +2,8 @@ import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeReply, FRAME } from '../resp/encode.ts'
 import { VerbatimReply } from '../resp/reply.ts'
-import { integerArg, textArg, wordArg } from './arguments.ts'
+import { integerArg, isClientName, textArg, wordArg } from './arguments.ts'
 import type { Session } from './session.ts'
-import { isClientName } from './session-commands.ts'
 
 /**
  * The CLIENT family, on Understudy's own table of clients: on the shared connection it would be about the proxy. What needs a server's connection of the client's
@@ -49,7 +48,9 @@ export function clientCommand(session: Session, view: CommandView, spec: Command
       session.answer(Buffer.from(':-1\r\n'))
       return true
     case 'CLIENT':
-      session.answerError(`ERR unknown subcommand '${view.argc > 1 ? textArg(view, 1).slice(0, 128) : ''}'. Try CLIENT HELP.`)
+      session.answerError(
+        `ERR unknown subcommand '${view.argc > 1 ? textArg(view, 1).slice(0, 128) : ''}'. Try CLIENT HELP.`,
+      )
       return true
     default:
       session.answerError(
@@ -100,7 +101,8 @@ function list(session: Session, view: CommandView): void {
         session.answerError(`ERR Unknown client type '${textArg(view, 3)}'`)
         return
       }
-      wanted = (other) => type === (other.pin === null ? 'normal' : other.pin.kind === 'subscriber' ? 'pubsub' : 'normal')
+      wanted = (other) =>
+        type === (other.pin === null ? 'normal' : other.pin.kind === 'subscriber' ? 'pubsub' : 'normal')
     } else {
       session.answerError('ERR syntax error')
       return

@@ -57,7 +57,8 @@ export class Fence {
     for (const state of this.#held) {
       if (state.inFlight > 0) return `${state.inFlight} commands of route '${state.name}' are still in flight`
       if (!needsEqual.has(state.name)) continue
-      if (state.backlogCommands > 0) return `${state.backlogCommands} writes of route '${state.name}' still wait for the shadow`
+      if (state.backlogCommands > 0)
+        return `${state.backlogCommands} writes of route '${state.name}' still wait for the shadow`
       const dirty = this.#path.dirty.count(state.name)
       if (dirty > 0) return `${dirty} dirty keys of route '${state.name}' are not copied yet`
     }

@@ -17,7 +17,9 @@ export class Listener {
   constructor(config: ListenConfig, path: DataPath) {
     this.config = config
     this.#path = path
-    this.#server = net.createServer({ noDelay: true, pauseOnConnect: true, allowHalfOpen: true }, (socket) => this.#accept(socket))
+    this.#server = net.createServer({ noDelay: true, pauseOnConnect: true, allowHalfOpen: true }, (socket) =>
+      this.#accept(socket),
+    )
   }
 
   /** Resolves with the port (0 for a unix socket). Rejects with LISTEN_FAILED. */
@@ -25,11 +27,16 @@ export class Listener {
     const { endpoint, url } = this.config
     return new Promise((resolve, reject) => {
       this.#server.once('error', (error: NodeJS.ErrnoException) => {
-        const hint = error.code === 'EADDRINUSE' ? 'the address is in use: stop what listens there, or change `listen` in the configuration' : error.message
+        const hint =
+          error.code === 'EADDRINUSE'
+            ? 'the address is in use: stop what listens there, or change `listen` in the configuration'
+            : error.message
         reject(new UnderstudyError('LISTEN_FAILED', `cannot listen on ${url}: ${hint}`, { cause: error }))
       })
       const listening = (): void => {
-        this.#server.on('error', (error) => this.#path.log({ level: 'error', msg: 'listener error', fields: { url, error: error.message } }))
+        this.#server.on('error', (error) =>
+          this.#path.log({ level: 'error', msg: 'listener error', fields: { url, error: error.message } }),
+        )
         const address = this.#server.address()
         resolve(typeof address === 'object' && address !== null ? address.port : 0)
       }

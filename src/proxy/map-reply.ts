@@ -11,7 +11,14 @@ const parser = new CommandParser()
 const positions = new KeyPositions()
 
 /** The reply with the keys of the command under the application's names; null: it has none, the bytes go out as they came. */
-export function mapReply(path: DataPath, slot: InFlight, buf: Buffer, start: number, end: number, protocol: 2 | 3): Buffer | null {
+export function mapReply(
+  path: DataPath,
+  slot: InFlight,
+  buf: Buffer,
+  start: number,
+  end: number,
+  protocol: 2 | 3,
+): Buffer | null {
   return mapReplyOf(path, slot.spec!, slot.original!, buf, start, end, protocol)
 }
 

@@ -1,5 +1,5 @@
-import type { Config, Endpoint } from '../config/config.ts'
 import type { Finding } from '../compare/finding.ts'
+import type { Config, Endpoint } from '../config/config.ts'
 import type { DirtyReason } from '../mirror/dirty-set.ts'
 import type { HistogramSnapshot } from '../observability/histogram.ts'
 import type { LogLine } from '../observability/log.ts'
@@ -27,7 +27,9 @@ export interface Change {
   readonly holdTimeoutMs: number
 }
 
-export type ApplyResult = { readonly ok: true; readonly pauseMs: number } | { readonly ok: false; readonly reason: string }
+export type ApplyResult =
+  | { readonly ok: true; readonly pauseMs: number }
+  | { readonly ok: false; readonly reason: string }
 
 /** What the data path's thread says unasked. */
 export type Notice =

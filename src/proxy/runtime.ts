@@ -18,7 +18,15 @@ import { Store } from '../upstream/store.ts'
 import { DataPath } from './data-path.ts'
 import { Fence } from './fence.ts'
 import { Listener } from './listener.ts'
-import { type ApplyResult, type Change, type DirtyChange, type Notice, ROUTE_COUNTERS, type RouteCounter, type Stats } from './messages.ts'
+import {
+  type ApplyResult,
+  type Change,
+  type DirtyChange,
+  type Notice,
+  ROUTE_COUNTERS,
+  type RouteCounter,
+  type Stats,
+} from './messages.ts'
 import { SyncReplies } from './sync-replies.ts'
 import { TargetReads } from './target-reads.ts'
 
@@ -64,9 +72,20 @@ export class Runtime {
     this.#dirty = new DirtySet(
       DIRTY_LIMIT,
       (entry, dirty) => {
-        this.#dirtyChanges.push({ route: entry.route, database: entry.database, key: entry.key, reason: entry.reason, dirty })
+        this.#dirtyChanges.push({
+          route: entry.route,
+          database: entry.database,
+          key: entry.key,
+          reason: entry.reason,
+          dirty,
+        })
       },
-      (route) => path.log({ level: 'error', msg: 'too many dirty keys to remember; the route needs a verify', fields: { route, limit: DIRTY_LIMIT } }),
+      (route) =>
+        path.log({
+          level: 'error',
+          msg: 'too many dirty keys to remember; the route needs a verify',
+          fields: { route, limit: DIRTY_LIMIT },
+        }),
     )
     const overlap = new OverlapTable()
     this.#mirror = new Mirror(path, this.#dirty, overlap)
@@ -162,7 +181,10 @@ export class Runtime {
             dirtyKeys: this.#dirty.count(name),
             needsVerify: this.#dirty.needsVerify(name),
             inFlight: state.inFlight,
-            counters: Object.fromEntries(ROUTE_COUNTERS.map((counter) => [counter, state[counter]])) as Record<RouteCounter, number>,
+            counters: Object.fromEntries(ROUTE_COUNTERS.map((counter) => [counter, state[counter]])) as Record<
+              RouteCounter,
+              number
+            >,
             primaryTimes: state.primaryTimes.snapshot(),
             shadowTimes: state.shadowTimes.snapshot(),
           },
@@ -266,7 +288,11 @@ export class Runtime {
     this.#path.log(
       state === 'up'
         ? { level: 'info', msg: 'store connected', fields: { store: store.name } }
-        : { level: 'warn', msg: 'store connection lost or refused; connecting again', fields: { store: store.name, reason: error } },
+        : {
+            level: 'warn',
+            msg: 'store connection lost or refused; connecting again',
+            fields: { store: store.name, reason: error },
+          },
     )
   }
 

@@ -5,8 +5,8 @@ import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand, encodeReply, FRAME } from '../resp/encode.ts'
 import { MapReply, type Reply } from '../resp/reply.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import { integerArg, isClientName, textArg, wordArg } from './arguments.ts'
 import { refuseByArity } from './arity.ts'
-import { integerArg, textArg, wordArg } from './arguments.ts'
 import { clientCommand } from './client-commands.ts'
 import type { Session } from './session.ts'
 
@@ -202,9 +202,4 @@ function sameText(given: string, wanted: string): boolean {
   const a = Buffer.from(given, 'latin1')
   const b = Buffer.from(wanted, 'latin1')
   return a.length === b.length && timingSafeEqual(a, b)
-}
-
-/** Redis' rule: printable, no spaces. */
-export function isClientName(name: string): boolean {
-  return /^[!-~]*$/.test(name)
 }

@@ -3,7 +3,7 @@ import { ByteAccumulator } from '../base/byte-accumulator.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
-import { COMPLETE, INVALID, type CommandParser } from '../resp/command-parser.ts'
+import { COMPLETE, type CommandParser, INVALID } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { errorFrame } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
@@ -14,14 +14,14 @@ import { refuseByArity } from './arity.ts'
 import { startBlocking } from './blocking.ts'
 import type { DataPath } from './data-path.ts'
 import { Downstream } from './downstream.ts'
-import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
 import { mapReply } from './map-reply.ts'
+import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
 import type { Pin } from './pin.ts'
+import { ReplyOrder } from './reply-order.ts'
 import { refuseServerWide } from './server-wide.ts'
 import { sessionCommand } from './session-commands.ts'
 import { startSubscribing } from './subscriber.ts'
 import { startTransaction } from './transaction.ts'
-import { ReplyOrder } from './reply-order.ts'
 
 /** Why a session does not look at its next command yet. */
 export type Wait =
@@ -255,7 +255,9 @@ export class Session implements ReplyOwner {
       case 'takeover':
         return refuseByArity(this, view, spec) || startSubscribing(this, view, spec)
       case 'refuse':
-        this.answerError(`ERR Understudy does not pass ${spec.name} on: it would turn the shared connection into something else`)
+        this.answerError(
+          `ERR Understudy does not pass ${spec.name} on: it would turn the shared connection into something else`,
+        )
         return true
     }
   }
@@ -271,14 +273,20 @@ export class Session implements ReplyOwner {
       this.answerError(plan.refusal)
       return true
     }
-    if (spec !== null && spec.write && plan.positions.count === 0) {
+    if (spec?.write && plan.positions.count === 0) {
       const refusal = refuseServerWide(path, spec)
       if (refusal !== null) {
         this.answerError(refusal)
         return true
       }
     }
-    if (route.readsShadow && spec !== null && spec.readonly && plan.keyed && plan.positions.count > 0 && this.writesOwed === 0) {
+    if (
+      route.readsShadow &&
+      spec?.readonly &&
+      plan.keyed &&
+      plan.positions.count > 0 &&
+      this.writesOwed === 0
+    ) {
       if (path.targetReads.read(this, view, spec, plan)) return true
     }
     const pipeline = path.primaryOf(route).shared(this.database, this.protocol)
@@ -319,7 +327,12 @@ export class Session implements ReplyOwner {
             ? path.mirror.enter(view, plan.positions, pipeline.lane)
             : path.mirror.enterOne(plan.keyHash, pipeline.lane)
       }
-    } else if (plan.keyHash < route.sampleBelow && spec.readonly && plan.positions.count > 0 && path.isComparable(spec)) {
+    } else if (
+      plan.keyHash < route.sampleBelow &&
+      spec.readonly &&
+      plan.positions.count > 0 &&
+      path.isComparable(spec)
+    ) {
       slot.flags |= SAMPLED
     }
     if (plan.renames) {
@@ -389,7 +402,10 @@ export class Session implements ReplyOwner {
   timedOut(slot: InFlight): void {
     const { state, primary } = slot.route as Route
     state.primaryTimeout++
-    this.replyError(slot.seq, `ERR Understudy: store '${primary.storeName}' did not answer in time; the command may have been executed`)
+    this.replyError(
+      slot.seq,
+      `ERR Understudy: store '${primary.storeName}' did not answer in time; the command may have been executed`,
+    )
   }
 
   /** The reply of command `seq`: a view. */

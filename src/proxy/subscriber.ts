@@ -6,8 +6,8 @@ import { PushReply } from '../resp/reply.ts'
 import type { Route } from '../routing/route.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
-import { arityFits, wrongArity } from './arity.ts'
 import { bytesArg } from './arguments.ts'
+import { arityFits, wrongArity } from './arity.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
 
@@ -39,7 +39,11 @@ class Subscriber implements Pin {
   #store: Store
   #pipeline: Pipeline
   /** What is subscribed to, by the name the client gave, for a move. */
-  readonly #names: Record<Kind, Map<string, Buffer>> = { subscribe: new Map(), psubscribe: new Map(), ssubscribe: new Map() }
+  readonly #names: Record<Kind, Map<string, Buffer>> = {
+    subscribe: new Map(),
+    psubscribe: new Map(),
+    ssubscribe: new Map(),
+  }
   /** Confirmations that are still to come; the client's next command waits for them where they decide what it means. */
   #owed = 0
 

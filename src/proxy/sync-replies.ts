@@ -1,6 +1,6 @@
+import type { AckWaiter } from '../mirror/mirror.ts'
 import { errorFrame } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
-import type { AckWaiter } from '../mirror/mirror.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { DataPath } from './data-path.ts'
 import type { Session } from './session.ts'
@@ -18,8 +18,23 @@ export class SyncReplies {
   }
 
   /** The primary's reply to a mirrored write of a `sync` route has come. */
-  settled(session: Session, slot: InFlight, route: Route, buf: Buffer, start: number, end: number, contested: boolean): void {
-    const reply = new SyncReply(session, slot.seq, route, Buffer.from(buf.subarray(start, end)), this.#path.clock.nowMs, this.#waiting)
+  settled(
+    session: Session,
+    slot: InFlight,
+    route: Route,
+    buf: Buffer,
+    start: number,
+    end: number,
+    contested: boolean,
+  ): void {
+    const reply = new SyncReply(
+      session,
+      slot.seq,
+      route,
+      Buffer.from(buf.subarray(start, end)),
+      this.#path.clock.nowMs,
+      this.#waiting,
+    )
     // Held by one until everything has been queued, so that an effect of several commands is acknowledged as a whole.
     reply.pending = 1
     this.#waiting.add(reply)
@@ -68,7 +83,9 @@ class SyncReply implements AckWaiter {
     const fails = this.failed && this.route.config.mirror.onShadowError === 'fail'
     if (!fails) this.#session.reply(this.#seq, this.#frame, 0, this.#frame.length)
     else {
-      const frame = errorFrame(`ERR Understudy: the write was executed on '${this.route.primary.storeName}' but ${what}`)
+      const frame = errorFrame(
+        `ERR Understudy: the write was executed on '${this.route.primary.storeName}' but ${what}`,
+      )
       this.#session.reply(this.#seq, frame, 0, frame.length)
     }
   }

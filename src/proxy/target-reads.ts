@@ -73,7 +73,11 @@ export class TargetReads {
       const other = routes.find(view.buf, view.start[arg]!, view.end[arg]!).route
       if (!other.readsShadow || other.shadow?.store !== route.shadow?.store) return null
     }
-    return rewriteKeys(view, this.#positions, (buf, from, to) => routes.find(buf, from, to).shadow?.apply(buf, from, to) ?? null)
+    return rewriteKeys(
+      view,
+      this.#positions,
+      (buf, from, to) => routes.find(buf, from, to).shadow?.apply(buf, from, to) ?? null,
+    )
   }
 }
 
@@ -173,7 +177,8 @@ class TargetRead implements ReplyOwner {
 
   #copyOver(): void {
     const { mirror } = this.#path
-    for (const ref of mirror.keysIn(this.#spec, this.#database, this.#frame, 0, this.#frame.length)) mirror.mark(ref, 'read-miss')
+    for (const ref of mirror.keysIn(this.#spec, this.#database, this.#frame, 0, this.#frame.length))
+      mirror.mark(ref, 'read-miss')
   }
 
   #answer(buf: Buffer, start: number, end: number): void {
@@ -209,7 +214,8 @@ function isMiss(buf: Buffer, start: number, end: number): boolean {
     case ASTERISK: {
       if (buf[start + 1] === MINUS || buf[start + 1] === ZERO) return true
       const offsets = elementOffsets(buf, start, end)!
-      for (let i = 0; i + 1 < offsets.length; i++) if (buf[offsets[i]!] === DOLLAR && buf[offsets[i]! + 1] === MINUS) return true
+      for (let i = 0; i + 1 < offsets.length; i++)
+        if (buf[offsets[i]!] === DOLLAR && buf[offsets[i]! + 1] === MINUS) return true
       return false
     }
     default:

@@ -68,7 +68,7 @@ function wholeTransaction(session: Session, from: number): Route | null {
     if (spec?.name === 'EXEC') return view.argc === 1 ? (route ?? path.routes.fallback) : null
     // An unknown command is the server's to refuse; whatever would change the connection is not for the shared one.
     if (spec !== null && spec.handling !== 'forward' && spec.handling !== 'blocking') return null
-    if (spec !== null && spec.write && refuseServerWide(path, spec) !== null) return null
+    if (spec?.write && refuseServerWide(path, spec) !== null) return null
     planCommand(path.routes, spec, view, path.plan)
     const { plan } = path
     if (plan.refusal !== null || session.isHeld(plan.route)) return null
@@ -174,7 +174,8 @@ class Transaction implements Pin, ReplyOwner {
   #whileWatching(view: CommandView, spec: CommandSpec | null): boolean {
     const session = this.#session
     if (spec !== null && spec.handling !== 'forward') {
-      if (spec.name === 'SELECT') return this.#refuse('ERR Understudy does not change the database between WATCH and EXEC', false)
+      if (spec.name === 'SELECT')
+        return this.#refuse('ERR Understudy does not change the database between WATCH and EXEC', false)
       return session.dispatchUnpinned(view, spec)
     }
     const { plan } = session.path

@@ -1,4 +1,15 @@
-import { ASTERISK, CR, DOLLAR, LF, MAX_ARGUMENTS, MAX_BULK_BYTES, MAX_INLINE_BYTES, MINUS, NINE, ZERO } from './bytes.ts'
+import {
+  ASTERISK,
+  CR,
+  DOLLAR,
+  LF,
+  MAX_ARGUMENTS,
+  MAX_BULK_BYTES,
+  MAX_INLINE_BYTES,
+  MINUS,
+  NINE,
+  ZERO,
+} from './bytes.ts'
 import type { CommandView } from './command-view.ts'
 import { splitInline } from './inline.ts'
 
@@ -57,7 +68,13 @@ export class CommandParser implements CommandView {
     let at = this.#at
     if (this.#wanted === -1) {
       if (buf[this.frameStart] !== ASTERISK) return this.#inline(buf, to)
-      const status = this.#header(buf, this.frameStart + 1, to, 'invalid multibulk length', 'too big mbulk count string')
+      const status = this.#header(
+        buf,
+        this.frameStart + 1,
+        to,
+        'invalid multibulk length',
+        'too big mbulk count string',
+      )
       if (status !== COMPLETE) return status
       at = this.#lineEnd
       if (this.#number > MAX_ARGUMENTS) return this.#fail('invalid multibulk length')

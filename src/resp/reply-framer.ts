@@ -146,5 +146,8 @@ function count(buf: Buffer, from: number, to: number, type: number): number {
 }
 
 function notResp(type: number): UnderstudyError {
-  return new UnderstudyError('PROTOCOL', `the store sent bytes that are not RESP (in a frame of type 0x${type.toString(16)})`)
+  return new UnderstudyError(
+    'PROTOCOL',
+    `the store sent bytes that are not RESP (in a frame of type 0x${type.toString(16)})`,
+  )
 }

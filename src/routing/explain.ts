@@ -88,7 +88,8 @@ function explainKeys(table: RouteTable, spec: CommandSpec, view: CommandView): E
 function mirrored(spec: CommandSpec | null, route: Route, keys: readonly ExplainedKey[]): string {
   if (spec === null) return 'no: nothing is known of it'
   if (!spec.write) return 'no: it does not write'
-  if (route.shadow === null && keys.every((key) => key.shadow === null)) return `no: route '${route.name}' is in ${route.phase}`
+  if (route.shadow === null && keys.every((key) => key.shadow === null))
+    return `no: route '${route.name}' is in ${route.phase}`
   switch (spec.effect?.kind) {
     case undefined:
       return 'its effect is not known: the keys are copied to the shadow'
@@ -119,7 +120,9 @@ function notes(spec: CommandSpec | null, route: Route, keys: readonly ExplainedK
     list.push(`names no key: it goes to store '${route.primary.storeName}', the primary of route '${route.name}'`)
   }
   if (route.readsShadow && spec?.readonly) {
-    list.push(`read-target: store '${route.shadow!.storeName}' answers, and '${route.primary.storeName}' when it misses, errs or is slow`)
+    list.push(
+      `read-target: store '${route.shadow!.storeName}' answers, and '${route.primary.storeName}' when it misses, errs or is slow`,
+    )
   }
   if (new Set(keys.map((key) => key.route)).size > 1) list.push('its keys belong to several routes')
   return list

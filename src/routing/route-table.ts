@@ -24,7 +24,12 @@ export class RouteTable {
    * @param stores names by index: stable over generations, because what is in flight remembers indexes
    * @param states what outlives a generation, by route name; missing ones are added
    */
-  constructor(config: Pick<Config, 'routes'>, generation: number, stores: readonly string[], states: Map<string, RouteState>) {
+  constructor(
+    config: Pick<Config, 'routes'>,
+    generation: number,
+    stores: readonly string[],
+    states: Map<string, RouteState>,
+  ) {
     this.generation = generation
     this.stores = stores
     this.routes = config.routes.map((route, index) => this.#route(route, index, states))
@@ -33,7 +38,9 @@ export class RouteTable {
     this.#fallbackRule = fallback ?? rules[0]!
     this.fallback = this.#fallbackRule.route
     this.trivial = rules.length === 1 && fallback !== undefined && !renames(fallback) ? fallback.route : null
-    this.#byFirstByte = Array.from({ length: 256 }, (_, byte) => rules.filter((rule) => canBeginWith(rule.pattern, byte)))
+    this.#byFirstByte = Array.from({ length: 256 }, (_, byte) =>
+      rules.filter((rule) => canBeginWith(rule.pattern, byte)),
+    )
   }
 
   /** The rule of the key `buf[start .. end)`. Every key has one: what no pattern matches is the fallback route's. */

@@ -27,7 +27,14 @@ export function connectTo(endpoint: Endpoint, store: StoreConfig, onBytes: OnByt
   }
   return endpoint.kind === 'unix'
     ? net.connect({ path: endpoint.path, onread })
-    : net.connect({ host: endpoint.host, port: endpoint.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS, onread })
+    : net.connect({
+        host: endpoint.host,
+        port: endpoint.port,
+        noDelay: true,
+        keepAlive: true,
+        keepAliveInitialDelay: KEEPALIVE_MS,
+        onread,
+      })
 }
 
 /** Options of `tls.connect` for a store, certificates read now: a renewed one is found at the next connection. */

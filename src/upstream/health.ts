@@ -29,7 +29,12 @@ export class HealthProbe {
   #probes = 0
   #stopped = false
 
-  constructor(store: StoreConfig, endpoint: Endpoint, onFacts: (health: Health) => void, onChange: (health: Health) => void) {
+  constructor(
+    store: StoreConfig,
+    endpoint: Endpoint,
+    onFacts: (health: Health) => void,
+    onChange: (health: Health) => void,
+  ) {
     this.store = store
     this.#onFacts = onFacts
     this.#onChange = onChange

@@ -227,7 +227,11 @@ export class Pipeline {
       slot.owner!.timedOut(slot)
     }
     const head = ring.peek()
-    if (this.state === 'up' && head !== undefined && nowMs - Math.max(head.queuedAtMs, this.#lastReplyMs) > HANG_FACTOR * timeoutMs) {
+    if (
+      this.state === 'up' &&
+      head !== undefined &&
+      nowMs - Math.max(head.queuedAtMs, this.#lastReplyMs) > HANG_FACTOR * timeoutMs
+    ) {
       this.reconnect(`no reply for ${HANG_FACTOR * timeoutMs} ms`)
     }
   }
@@ -247,7 +251,8 @@ export class Pipeline {
       else this.#disconnected(`${greeting.name} was refused: ${text}`)
       return
     }
-    if (greeting.name === 'id' && buf[start] === COLON) this.clientId = Number(buf.toString('latin1', start + 1, end - 2))
+    if (greeting.name === 'id' && buf[start] === COLON)
+      this.clientId = Number(buf.toString('latin1', start + 1, end - 2))
     if (this.#greetings.length === 0) this.#ready()
   }
 

@@ -127,7 +127,11 @@ describe('a migration as a newcomer would try it', () => {
     const fresh = target.client()
     for (const [counter, increments] of result.counters) {
       const there = counter.startsWith('job:') ? counter.replace('job:', 'step:') : counter
-      expect([counter, Number(await old.get(counter)), Number(await fresh.get(there))]).toEqual([counter, increments, increments])
+      expect([counter, Number(await old.get(counter)), Number(await fresh.get(there))]).toEqual([
+        counter,
+        increments,
+        increments,
+      ])
     }
     const metrics = await understudy.metrics()
     expect(metrics).toContain('understudy_cutover_pause_seconds_count{route="jobs"} 10')
@@ -150,8 +154,9 @@ function underLoad(understudy: UnderstudyProcess, clients: number) {
       const pipeline = app.pipeline()
       for (const name of names) pipeline.incr(name).get(name)
       // Of one route: while it is switched alone, the other one's primary is another store.
-      pipeline.multi().incr(names[0]!).incr(names[0]!).exec()
-      for (const [error] of (await pipeline.exec()) ?? []) if (error) errors.push(error.message)
+      const transaction = app.multi().incr(names[0]!).incr(names[0]!).exec()
+      const results = [...((await pipeline.exec()) ?? []), ...((await transaction) ?? [])]
+      for (const [error] of results) if (error) errors.push(error.message)
       for (const [i, name] of names.entries()) counters.set(name, (counters.get(name) ?? 0) + (i === 0 ? 3 : 1))
       reads += 2
       writes += 4

@@ -54,7 +54,10 @@ describe('reload', () => {
     expect(await understudy.metrics()).toContain('understudy_config_last_reload_successful 0')
     expect((await status(understudy)).routes['all']?.phase).toBe('mirror')
     expect(await app.set('a', '1')).toBe('OK')
-    const refused = await understudy.admin<{ error: { code: string } }>('/api/v1/config/reload', { method: 'POST', body: '{}' })
+    const refused = await understudy.admin<{ error: { code: string } }>('/api/v1/config/reload', {
+      method: 'POST',
+      body: '{}',
+    })
     expect([refused.status, refused.body.error.code]).toEqual([422, 'CONFIG_INVALID'])
     understudy.edit((text) => text.replace('phase: sideways', 'phase: shadow'))
     await eventually(async () => expect((await status(understudy)).routes['all']?.phase).toBe('shadow'))
@@ -95,7 +98,10 @@ describe('reload', () => {
     understudy.edit((text) =>
       text
         .replace(/listen:\n/, `listen:\n  - url: redis://127.0.0.1:${port}\n`)
-        .replace('routes:\n', `routes:\n  - { name: tmp, keys: ["tmp:{id}"], source: { store: new }, phase: passthrough }\n`),
+        .replace(
+          'routes:\n',
+          `routes:\n  - { name: tmp, keys: ["tmp:{id}"], source: { store: new }, phase: passthrough }\n`,
+        ),
     )
     await eventually(async () => expect(Object.keys((await status(understudy)).routes)).toEqual(['tmp', 'all']))
     await app.set('tmp:1', 'x')
@@ -149,7 +155,11 @@ describe('start and stop', () => {
   test('a used port is one line and exit code 3', async () => {
     const source = await redis()
     const understudy = await startUnderstudy(
-      { listen: [{ url: source.url }], stores: { old: { url: 'redis://127.0.0.1:1' } }, routes: [{ name: 'all', keys: ['*'], source: { store: 'old' }, phase: 'passthrough' }] },
+      {
+        listen: [{ url: source.url }],
+        stores: { old: { url: 'redis://127.0.0.1:1' } },
+        routes: [{ name: 'all', keys: ['*'], source: { store: 'old' }, phase: 'passthrough' }],
+      },
       { until: 'nothing' },
     )
     running.push(understudy)

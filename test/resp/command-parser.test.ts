@@ -22,7 +22,11 @@ function parseInPieces(bytes: Buffer, pieces: readonly number[]): { commands: st
       if (status === INVALID) return { commands, error: parser.error }
       if (status === NEED_MORE) break
       if (parser.argc > 0) {
-        commands.push(Array.from({ length: parser.argc }, (_, i) => parser.buf.toString('latin1', parser.start[i]!, parser.end[i]!)))
+        commands.push(
+          Array.from({ length: parser.argc }, (_, i) =>
+            parser.buf.toString('latin1', parser.start[i]!, parser.end[i]!),
+          ),
+        )
       }
       from = parser.next
     }
@@ -35,17 +39,30 @@ function parseInPieces(bytes: Buffer, pieces: readonly number[]): { commands: st
 describe('CommandParser', () => {
   test('finds the same commands however the bytes are cut', () => {
     fc.assert(
-      fc.property(fc.array(command, { minLength: 1, maxLength: 6 }), fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 60 }), (sent, pieces) => {
-        const bytes = Buffer.concat(sent.map((args) => encodeCommand(args)))
-        const expected = sent.map((args) => args.map((arg) => arg.toString('latin1')))
-        expect(parseInPieces(bytes, pieces).commands).toEqual(expected)
-      }),
+      fc.property(
+        fc.array(command, { minLength: 1, maxLength: 6 }),
+        fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 60 }),
+        (sent, pieces) => {
+          const bytes = Buffer.concat(sent.map((args) => encodeCommand(args)))
+          const expected = sent.map((args) => args.map((arg) => arg.toString('latin1')))
+          expect(parseInPieces(bytes, pieces).commands).toEqual(expected)
+        },
+      ),
     )
   })
 
   test('finds the same commands when cut at every single byte', () => {
-    const bytes = Buffer.concat([encodeCommand(['SET', 'a', 'x\r\ny']), Buffer.from('PING  "a b"\r\n'), Buffer.from('*0\r\n'), encodeCommand(['GET', ''])])
-    const expected = [['SET', 'a', 'x\r\ny'], ['PING', 'a b'], ['GET', '']]
+    const bytes = Buffer.concat([
+      encodeCommand(['SET', 'a', 'x\r\ny']),
+      Buffer.from('PING  "a b"\r\n'),
+      Buffer.from('*0\r\n'),
+      encodeCommand(['GET', '']),
+    ])
+    const expected = [
+      ['SET', 'a', 'x\r\ny'],
+      ['PING', 'a b'],
+      ['GET', ''],
+    ]
     for (let cut = 1; cut < bytes.length; cut++) expect(parseInPieces(bytes, [cut]).commands).toEqual(expected)
     expect(parseInPieces(bytes, Array(bytes.length).fill(1)).commands).toEqual(expected)
   })
@@ -54,7 +71,9 @@ describe('CommandParser', () => {
     const parser = new CommandParser()
     const bytes = Buffer.from(`set 'k 1' "v\\x41\\n"\r\nPING\n`)
     expect(parser.parse(bytes, 0, bytes.length)).toBe(COMPLETE)
-    expect(parser.buf.toString('latin1', parser.frameStart, parser.frameEnd)).toBe('*3\r\n$3\r\nset\r\n$3\r\nk 1\r\n$3\r\nvA\n\r\n')
+    expect(parser.buf.toString('latin1', parser.frameStart, parser.frameEnd)).toBe(
+      '*3\r\n$3\r\nset\r\n$3\r\nk 1\r\n$3\r\nvA\n\r\n',
+    )
     expect(parser.parse(bytes, parser.next, bytes.length)).toBe(COMPLETE)
     expect(parser.buf.toString('latin1', parser.frameStart, parser.frameEnd)).toBe('*1\r\n$4\r\nPING\r\n')
   })
@@ -82,7 +101,8 @@ describe('CommandParser', () => {
     const parser = new CommandParser()
     let status: number = NEED_MORE
     let steps = 0
-    for (let to = 1024; status === NEED_MORE; to += 1024, steps++) status = parser.parse(bytes, 0, Math.min(to, bytes.length))
+    for (let to = 1024; status === NEED_MORE; to += 1024, steps++)
+      status = parser.parse(bytes, 0, Math.min(to, bytes.length))
     expect(status).toBe(COMPLETE)
     expect(parser.argc).toBe(count)
     expect(steps).toBeGreaterThan(6000)

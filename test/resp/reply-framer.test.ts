@@ -23,7 +23,9 @@ const { reply3 } = fc.letrec<{ reply3: string }>((tie) => ({
     reply2,
     fc.constantFrom('_\r\n', '#t\r\n', ',1.5\r\n', '(12345678901234567890\r\n', '=7\r\ntxt:abc\r\n', '!5\r\nERR x\r\n'),
     fc.array(tie('reply3'), { maxLength: 4 }).map((items) => `~${items.length}\r\n${items.join('')}`),
-    fc.array(tie('reply3'), { maxLength: 4 }).map((items) => `%${items.length}\r\n${items.flatMap((item) => ['+k\r\n', item]).join('')}`),
+    fc
+      .array(tie('reply3'), { maxLength: 4 })
+      .map((items) => `%${items.length}\r\n${items.flatMap((item) => ['+k\r\n', item]).join('')}`),
     tie('reply3').map((item) => `|1\r\n+ttl\r\n:1\r\n${item}`),
   ),
 }))
@@ -55,15 +57,19 @@ function expectedEnds(frames: readonly string[]): number[] {
 describe('ReplyFramer', () => {
   test('cuts RESP2 where redis-parser does, however the bytes arrive', () => {
     fc.assert(
-      fc.property(fc.array(reply2, { minLength: 1, maxLength: 5 }), fc.array(fc.integer({ min: 1, max: 11 }), { maxLength: 80 }), (frames, pieces) => {
-        const bytes = Buffer.from(frames.join(''), 'latin1')
-        let seen = 0
-        const oracle = new RedisParser({ returnReply: () => seen++, returnError: () => seen++, returnBuffers: true })
-        oracle.execute(Buffer.from(bytes))
-        const found = ends(bytes, pieces)
-        expect(found).toEqual(expectedEnds(frames))
-        expect(seen).toBe(found.length)
-      }),
+      fc.property(
+        fc.array(reply2, { minLength: 1, maxLength: 5 }),
+        fc.array(fc.integer({ min: 1, max: 11 }), { maxLength: 80 }),
+        (frames, pieces) => {
+          const bytes = Buffer.from(frames.join(''), 'latin1')
+          let seen = 0
+          const oracle = new RedisParser({ returnReply: () => seen++, returnError: () => seen++, returnBuffers: true })
+          oracle.execute(Buffer.from(bytes))
+          const found = ends(bytes, pieces)
+          expect(found).toEqual(expectedEnds(frames))
+          expect(seen).toBe(found.length)
+        },
+      ),
     )
   })
 
@@ -76,8 +82,11 @@ describe('ReplyFramer', () => {
     )
   })
 
-  test.each(['?\r\n', '$x\r\n', '*-2\r\n', '%-1\r\n', '+a\rb\r\n', '$1x\r\na\r\n'])('refuses %j: the stream cannot be trusted', (text) => {
-    const bytes = Buffer.from(text)
-    expect(() => new ReplyFramer().frame(bytes, 0, bytes.length)).toThrow(UnderstudyError)
-  })
+  test.each(['?\r\n', '$x\r\n', '*-2\r\n', '%-1\r\n', '+a\rb\r\n', '$1x\r\na\r\n'])(
+    'refuses %j: the stream cannot be trusted',
+    (text) => {
+      const bytes = Buffer.from(text)
+      expect(() => new ReplyFramer().frame(bytes, 0, bytes.length)).toThrow(UnderstudyError)
+    },
+  )
 })
