@@ -171,6 +171,11 @@ export class Session implements ReplyOwner {
       }
       at = parser.next
       if (this.#ending) break
+      // Taken, and what comes behind it has to wait (EXEC and blocking commands on their own connection).
+      if (this.waiting !== null) {
+        if (at < to) this.#stash(buf, at, to)
+        break
+      }
     }
     this.#working = false
     if (this.#parser !== parser) this.path.giveParser(parser)
@@ -191,7 +196,7 @@ export class Session implements ReplyOwner {
       }
       if (parser.argc > 0 && !this.dispatch(parser)) break
       this.#pendingAt = parser.next
-      if (this.#ending) break
+      if (this.#ending || this.waiting !== null) break
     }
     this.#working = false
     if (parser.partial) {
