@@ -1,6 +1,8 @@
+import { unlink } from 'node:fs/promises'
 import net from 'node:net'
 import { UnderstudyError } from '../base/errors.ts'
 import type { ListenConfig } from '../config/config.ts'
+import { errorFields } from '../observability/log-error.ts'
 import { adoptSocket } from './accepted-socket.ts'
 import type { DataPath } from './data-path.ts'
 import { Session } from './session.ts'
@@ -23,8 +25,9 @@ export class Listener {
   }
 
   /** Resolves with the port (0 for a unix socket). Rejects with LISTEN_FAILED. */
-  open(): Promise<number> {
+  async open(): Promise<number> {
     const { endpoint, url } = this.config
+    if (endpoint.kind === 'unix') await removeLeftOver(endpoint.path)
     return new Promise((resolve, reject) => {
       this.#server.once('error', (error: NodeJS.ErrnoException) => {
         const hint =
@@ -60,9 +63,38 @@ export class Listener {
     }
     accepted.setKeepAlive(true, KEEPALIVE_MS)
     let session: Session | null = null
-    const socket = adoptSocket(accepted, (buf, length) => session?.receive(buf, length))
+    const socket = adoptSocket(accepted, (buf, length) => {
+      if (session !== null) received(session, buf, length)
+    })
     session = new Session(path, socket)
     path.sessions.add(session)
     socket.resume()
   }
+}
+
+/** A defect met by one client's bytes ends that client's connection, nobody else's. */
+function received(session: Session, buf: Buffer, length: number): void {
+  try {
+    session.receive(buf, length)
+  } catch (error) {
+    session.path.log({
+      level: 'error',
+      msg: 'a defect in Understudy; the client was disconnected',
+      fields: errorFields(error),
+    })
+    session.socket.destroy()
+  }
+}
+
+/** A socket file whose owner was killed stays behind, and would keep the next one from listening: it goes when nobody answers there. */
+async function removeLeftOver(path: string): Promise<void> {
+  const left = await new Promise<boolean>((resolve) => {
+    const probe = net.connect({ path })
+    probe.once('connect', () => {
+      probe.destroy()
+      resolve(false)
+    })
+    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'))
+  })
+  if (left) await unlink(path)
 }

@@ -300,8 +300,10 @@ export class Pipeline {
     try {
       this.#consume(buf, length)
     } catch (error) {
-      if (!(error instanceof UnderstudyError) || error.code !== 'PROTOCOL') throw error
-      this.#disconnected(error.message)
+      // Bytes that are not RESP, or a defect of ours: either way nobody knows any more which reply is whose. This connection ends, and what was in
+      // flight on it is lost and said to be; every other goes on.
+      const known = error instanceof UnderstudyError && error.code === 'PROTOCOL'
+      this.#disconnected(known ? error.message : `a defect in Understudy: ${defectOf(error)}`)
     }
   }
 
@@ -488,6 +490,12 @@ export class Pipeline {
 }
 
 let lanes = 0
+
+/** Where it happened, for a bug report; no message of a foreign error, which may quote data. */
+function defectOf(error: unknown): string {
+  const at = error instanceof Error ? (error.stack?.split('\n')[1]?.trim() ?? '') : ''
+  return `${error instanceof Error ? error.name : typeof error} ${at}`
+}
 
 /** A store that has sent nothing for this many timeouts, with commands waiting, is taken for hung: its connection is opened anew. */
 const HANG_FACTOR = 3
