@@ -75,8 +75,9 @@ export class Mirror implements ReplyOwner {
     waiter: AckWaiter | null,
   ): void {
     if (reply[from] === MINUS) {
-      // A script can fail half-way and leave what it had written by then; every other error means that nothing was written.
-      if (command.spec?.effect?.kind === 'compute' && isScript(command.spec)) this.#markAll(command, 'unknown-effect')
+      // A script can fail half-way and leave what it had written by then; most errors mean that nothing was written.
+      const rule = command.spec?.effect
+      if (rule?.kind === 'compute' && rule.writesBeforeError) this.#markAll(command, 'unknown-effect')
       else if (contested) this.#markAll(command, 'overlap')
       return
     }
@@ -120,6 +121,10 @@ export class Mirror implements ReplyOwner {
         this.#sendBytes(spec!, route, database, bytes, start, end, waiter)
         return
       case 'compute': {
+        if (rule.plainArgc !== undefined && argcOf(bytes, start) === rule.plainArgc) {
+          this.#sendBytes(spec!, route, database, bytes, start, end, waiter)
+          return
+        }
         const view = this.#parse(bytes, start, end)
         const context = this.#contextOf(route)
         const effect = rule.effect(argsOf(view), decodeReply(reply, from, to), context)
@@ -555,6 +560,8 @@ function changedNothing(reply: Buffer, from: number): boolean {
       return reply[from + 1] === MINUS || (reply[from + 1] === 48 && reply[from + 2] === 13)
     case 95: // _
       return true
+    case 35: // #f
+      return reply[from + 1] === 102
     default:
       return false
   }
@@ -569,8 +576,12 @@ function hasError(buf: Buffer, start: number, end: number): boolean {
   return false
 }
 
-function isScript(spec: CommandSpec): boolean {
-  return spec.name === 'EVAL' || spec.name === 'EVALSHA' || spec.name === 'FCALL'
+/** The count in a multibulk frame's header. */
+function argcOf(bytes: Buffer, start: number): number {
+  let at = start + 1
+  let argc = 0
+  while (bytes[at] !== 13) argc = argc * 10 + (bytes[at++]! - 48)
+  return argc
 }
 
 function argsOf(view: CommandView): Buffer[] {

@@ -11,60 +11,72 @@
  * reply comes. Keys that share a slot by collision cost a needless copy, never a wrong result.
  */
 export class OverlapTable {
-  readonly #lane: Int32Array
-  readonly #own: Uint32Array
-  readonly #other: Int32Array
-  readonly #foreign: Uint32Array
-  readonly #epoch: Uint32Array
+  /** Five fields a slot, side by side: one cache line a write. */
+  readonly #slots: Int32Array
   readonly #mask: number
 
-  constructor(slots = 1 << 16) {
-    this.#lane = new Int32Array(slots)
-    this.#own = new Uint32Array(slots)
-    this.#other = new Int32Array(slots)
-    this.#foreign = new Uint32Array(slots)
-    this.#epoch = new Uint32Array(slots)
+  /** `slots`: a power of two. Only writes in flight at the same moment on different connections can collide, so few are enough. */
+  constructor(slots = 1 << 12) {
+    this.#slots = new Int32Array(slots * STRIDE)
     this.#mask = slots - 1
   }
 
   /** A write of a key with this hash leaves on `lane`. Gives its ticket; the tickets of a command's keys are added up by `addTickets`. */
   enter(hash: number, lane: number): number {
-    const slot = hash & this.#mask
-    if (this.#own[slot] === 0) {
-      this.#lane[slot] = lane
-      this.#own[slot] = 1
-      return this.#epoch[slot]!
+    const slots = this.#slots
+    const at = (hash & this.#mask) * STRIDE
+    const own = slots[at + OWN]!
+    if (own === 0) {
+      slots[at + LANE] = lane
+      slots[at + OWN] = 1
+      return slots[at + EPOCH]!
     }
-    if (this.#lane[slot] === lane) {
-      this.#own[slot]!++
-      return this.#foreign[slot] === 0 ? this.#epoch[slot]! : -1
+    if (slots[at + LANE] === lane) {
+      slots[at + OWN] = own + 1
+      return slots[at + FOREIGN] === 0 ? slots[at + EPOCH]! : -1
     }
-    this.#other[slot] = this.#foreign[slot] === 0 || this.#other[slot] === lane ? lane : -1
-    this.#foreign[slot]!++
-    this.#epoch[slot]!++
+    const foreign = slots[at + FOREIGN]!
+    slots[at + OTHER] = foreign === 0 || slots[at + OTHER] === lane ? lane : -1
+    slots[at + FOREIGN] = foreign + 1
+    slots[at + EPOCH] = (slots[at + EPOCH]! + 1) & EPOCH_MASK
     return -1
   }
 
   /** Its reply has come, or never will. Gives the epoch now, to be held against the ticket. */
   leave(hash: number, lane: number): number {
-    const slot = hash & this.#mask
-    if (this.#foreign[slot]! > 0 && this.#lane[slot] !== lane) this.#foreign[slot]!--
-    else if (this.#own[slot]! > 0) this.#own[slot]!--
-    // The lane that stays becomes the slot's own, so that it is alone again. Several unknown ones stay foreign to each other until all have left.
-    if (this.#own[slot] === 0 && this.#foreign[slot]! > 0) {
-      this.#lane[slot] = this.#other[slot]!
-      this.#own[slot] = this.#foreign[slot]!
-      this.#foreign[slot] = 0
+    const slots = this.#slots
+    const at = (hash & this.#mask) * STRIDE
+    const foreign = slots[at + FOREIGN]!
+    if (foreign === 0) {
+      if (slots[at + OWN]! > 0) slots[at + OWN]!--
+      return slots[at + EPOCH]!
     }
-    return this.#epoch[slot]!
+    if (slots[at + LANE] !== lane) slots[at + FOREIGN] = foreign - 1
+    else slots[at + OWN]!--
+    // The lane that stays becomes the slot's own, so that it is alone again. Several unknown ones stay foreign to each other until all have left.
+    if (slots[at + OWN] === 0 && slots[at + FOREIGN]! > 0) {
+      slots[at + LANE] = slots[at + OTHER]!
+      slots[at + OWN] = slots[at + FOREIGN]!
+      slots[at + FOREIGN] = 0
+    }
+    return slots[at + EPOCH]!
   }
 
   /** The lane on which writes of this hash are in flight; 0: none. */
   laneOf(hash: number): number {
-    const slot = hash & this.#mask
-    return this.#own[slot] === 0 ? 0 : this.#lane[slot]!
+    const at = (hash & this.#mask) * STRIDE
+    return this.#slots[at + OWN] === 0 ? 0 : this.#slots[at + LANE]!
   }
 }
+
+const STRIDE = 8
+const LANE = 0
+const OWN = 1
+const OTHER = 2
+const FOREIGN = 3
+const EPOCH = 4
+/** Stays positive: a ticket of -1 is never an epoch. */
+const EPOCH_MASK = 0x3fffffff
 
 /** Joins the tickets of several keys: -1 if any met another lane, else their sum, which changes when any of the epochs does. */
 export function addTickets(one: number, other: number): number {

@@ -115,12 +115,12 @@ export class Pipeline {
    * Appends one command's bytes (copied) and gives its slot, with owner, bytes and time set; the caller fills in the rest at once. The
    * slot is the owner's until `settle` or `lost` returns.
    */
-  push(owner: ReplyOwner, buf: Uint8Array, from: number, to: number): InFlight {
+  push(owner: ReplyOwner, buf: Buffer, from: number, to: number): InFlight {
     const bytes = to - from
     let chunk = this.#current
     if (chunk === null || chunk.buf.length - chunk.used < bytes) chunk = this.#nextChunk(bytes)
     const start = chunk.used
-    chunk.buf.set(from === 0 && to === buf.length ? buf : buf.subarray(from, to), start)
+    buf.copy(chunk.buf, start, from, to)
     chunk.used = start + bytes
     chunk.live++
     this.pendingBytes += bytes
@@ -140,10 +140,10 @@ export class Pipeline {
   }
 
   /** Bytes that nobody waits for the replies of: relay mode only (SUBSCRIBE on a RESP2 subscriber's connection). */
-  pushRelayed(buf: Uint8Array, from: number, to: number): void {
+  pushRelayed(buf: Buffer, from: number, to: number): void {
     let chunk = this.#current
     if (chunk === null || chunk.buf.length - chunk.used < to - from) chunk = this.#nextChunk(to - from)
-    chunk.buf.set(buf.subarray(from, to), chunk.used)
+    buf.copy(chunk.buf, chunk.used, from, to)
     chunk.used += to - from
     this.#pushed += to - from
     if (!this.#queued) {
