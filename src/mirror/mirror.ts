@@ -383,7 +383,9 @@ export class Mirror implements ReplyOwner {
       )
       return
     }
-    const slot = this.#context.stores[shadow.store]!.shadow(database).push(this, bytes, start, end)
+    const pipeline = this.#context.stores[shadow.store]!.shadow(database)
+    const slot = pipeline.push(this, bytes, start, end)
+    if (waiter !== null) pipeline.hurry()
     slot.route = route
     slot.spec = spec
     slot.database = database
@@ -446,7 +448,9 @@ export class Mirror implements ReplyOwner {
       for (const ref of keys) this.mark(ref, 'backlog-full')
       return
     }
-    const slot = this.#context.stores[shadow.store]!.shadow(database).push(this, bytes, 0, bytes.length)
+    const pipeline = this.#context.stores[shadow.store]!.shadow(database)
+    const slot = pipeline.push(this, bytes, 0, bytes.length)
+    if (waiter !== null) pipeline.hurry()
     slot.route = route
     slot.database = database
     slot.replies = replies

@@ -52,6 +52,7 @@ export class TargetReads {
     const read = new TargetRead(path, session, spec, route, frame, session.order.assign(), this.#waiting)
     this.#waiting.add(read)
     const slot = pipeline.push(read, bytes, 0, bytes.length)
+    pipeline.hurry()
     slot.route = route
     route.state.inFlight++
     return true

@@ -24,6 +24,11 @@ export interface PipelineOptions {
    * (the mirror, whose backlog is bounded by its owner).
    */
   readonly whenDown: 'fail' | 'wait'
+  /**
+   * Writes are at least so many ms apart (0: one per turn of the event loop). The mirror's bytes can wait a moment for company, which saves system calls on both
+   * sides; who cannot wait calls `hurry`.
+   */
+  readonly batchMs: number
   /** A dedicated connection: asks for its CLIENT ID, and is not opened again after a loss. */
   readonly dedicated: boolean
   /** Bytes in flight beyond which `full` is true. */
@@ -59,6 +64,8 @@ export class Pipeline {
   onPush: ((buf: Buffer, start: number, end: number) => void) | null = null
   /** Every frame is a push: RESP2 subscribers and MONITOR, where replies have no commands. */
   relay = false
+  /** Dedicated connections: given up when a reply takes longer. 0: a command may block for ever. */
+  answersWithinMs = 0
   onDrain: (() => void) | null = null
   onClosed: ((text: string) => void) | null = null
 
@@ -67,6 +74,8 @@ export class Pipeline {
   #partial = new ByteAccumulator()
   #chunks: Chunk[] = []
   #current: Chunk | null = null
+  /** Bytes without a place in the ring. */
+  #relayed: Buffer[] = []
   #greetings: Greeting[] = []
   #queued = false
   /** Cumulative bytes pushed and written, to tell what of the ring has left. */
@@ -75,9 +84,13 @@ export class Pipeline {
   #backoff = new Backoff(50, 2_000)
   #retry: NodeJS.Timeout | null = null
   #connectDeadline: NodeJS.Timeout | null = null
-  #lastReplyMs = 0
+  #readyMs = 0
+  #lastReadMs = 0
   /** Commands at the head of the ring that have timed out already. */
   #timedOut = 0
+  #lastWriteMs = 0
+  #batchTimer: NodeJS.Timeout | null = null
+  #hurried = false
   /** The slot whose owner is being told of a reply right now: if that closes this connection, it must not be told of a loss as well. */
   #settling: InFlight | null = null
 
@@ -141,11 +154,7 @@ export class Pipeline {
 
   /** Bytes that nobody waits for the replies of: relay mode only (SUBSCRIBE on a RESP2 subscriber's connection). */
   pushRelayed(buf: Buffer, from: number, to: number): void {
-    let chunk = this.#current
-    if (chunk === null || chunk.buf.length - chunk.used < to - from) chunk = this.#nextChunk(to - from)
-    buf.copy(chunk.buf, chunk.used, from, to)
-    chunk.used += to - from
-    this.#pushed += to - from
+    this.#relayed.push(Buffer.from(buf.subarray(from, to)))
     if (!this.#queued) {
       this.#queued = true
       this.options.turn.add(this)
@@ -157,7 +166,7 @@ export class Pipeline {
     this.#queued = false
     switch (this.state) {
       case 'up':
-        this.#write()
+        if (!this.#waitsForCompany()) this.#write()
         break
       case 'idle':
         this.connect()
@@ -169,6 +178,23 @@ export class Pipeline {
       case 'connecting':
         break
     }
+  }
+
+  /** What has been pushed leaves with this turn of the event loop, `batchMs` or not: somebody waits for the reply. */
+  hurry(): void {
+    this.#hurried = true
+  }
+
+  #waitsForCompany(): boolean {
+    const { batchMs, clock } = this.options
+    if (batchMs === 0 || this.#hurried || this.#pushed - this.#written >= CHUNK_BYTES) return false
+    const waitMs = this.#lastWriteMs + batchMs - clock.nowMs
+    if (waitMs <= 0) return false
+    this.#batchTimer ??= setTimeout(() => {
+      this.#batchTimer = null
+      if (this.state === 'up') this.#write()
+    }, waitMs)
+    return true
   }
 
   connect(): void {
@@ -207,6 +233,7 @@ export class Pipeline {
     this.#drop()
     this.#setState('closed', reason)
     this.#loseAll(`ERR Understudy: ${reason}`, true)
+    this.onClosed?.(reason)
   }
 
   /** Drops the connection (a broken stream, a hang) and opens a new one. */
@@ -216,9 +243,15 @@ export class Pipeline {
 
   /** Now and then: answers what has waited longer than the store's timeout, and gives a connection up that says nothing at all. */
   tick(nowMs: number): void {
-    const { timeoutMs } = this.options.store
-    if (this.options.dedicated || timeoutMs === 0) return
     const { ring } = this
+    if (this.options.dedicated) {
+      const head = ring.peek()
+      if (this.answersWithinMs === 0 || head === undefined || nowMs - head.queuedAtMs < this.answersWithinMs) return
+      this.reconnect(`no reply for ${this.answersWithinMs} ms`)
+      return
+    }
+    const { timeoutMs } = this.options.store
+    if (timeoutMs === 0) return
     while (this.#timedOut < ring.length) {
       const slot = ring.at(this.#timedOut)
       if (nowMs - slot.queuedAtMs < timeoutMs) break
@@ -230,7 +263,7 @@ export class Pipeline {
     if (
       this.state === 'up' &&
       head !== undefined &&
-      nowMs - Math.max(head.queuedAtMs, this.#lastReplyMs) > HANG_FACTOR * timeoutMs
+      nowMs - Math.max(head.queuedAtMs, this.#lastReadMs) > HANG_FACTOR * timeoutMs
     ) {
       this.reconnect(`no reply for ${HANG_FACTOR * timeoutMs} ms`)
     }
@@ -244,8 +277,8 @@ export class Pipeline {
 
   #greeted(buf: Buffer, start: number, end: number): void {
     const greeting = this.#greetings.shift()!
-    if (buf[start] === MINUS && greeting.required) {
-      const text = buf.toString('latin1', start + 1, end - 2)
+    const text = buf[start] === MINUS ? buf.toString('latin1', start + 1, end - 2) : ''
+    if (buf[start] === MINUS && (greeting.required || TURNED_AWAY.test(text))) {
       // The server's own words reach the client: what it would have read from the store.
       if (greeting.name === 'select') this.#refused(text)
       else this.#disconnected(`${greeting.name} was refused: ${text}`)
@@ -259,8 +292,8 @@ export class Pipeline {
   #ready(): void {
     if (this.#connectDeadline !== null) clearTimeout(this.#connectDeadline)
     this.#connectDeadline = null
-    this.#backoff.reset()
-    this.#lastReplyMs = this.options.clock.nowMs
+    this.#readyMs = this.options.clock.nowMs
+    this.#lastReadMs = this.#readyMs
     this.#setState('up', null)
     this.#write()
   }
@@ -273,6 +306,8 @@ export class Pipeline {
   }
 
   #write(): void {
+    this.#hurried = false
+    this.#lastWriteMs = this.options.clock.nowMs
     const socket = this.#socket!
     const chunks = this.#chunks
     if (chunks.length > 1) socket.cork()
@@ -282,27 +317,21 @@ export class Pipeline {
       socket.write(chunk.buf.subarray(chunk.sent, chunk.used))
       chunk.sent = chunk.used
     }
-    if (chunks.length > 1) {
-      socket.uncork()
-      this.#dropSettledChunks()
-    }
+    if (chunks.length > 1) socket.uncork()
     this.#written = this.#pushed
-    const current = this.#current
-    // Only relayed bytes have no command that frees them.
-    if (current !== null && current.live === 0 && socket.writableLength === 0) {
-      current.used = 0
-      current.sent = 0
-    }
+    if (this.#relayed.length > 0) for (const bytes of this.#relayed.splice(0)) socket.write(bytes)
   }
 
   #receive(buf: Buffer, length: number): void {
     this.options.clock.refresh()
+    this.#lastReadMs = this.options.clock.nowMs
     try {
       this.#consume(buf, length)
     } catch (error) {
       // Bytes that are not RESP, or a defect of ours: either way nobody knows any more which reply is whose. This connection ends, and what was in
       // flight on it is lost and said to be; every other goes on.
       const known = error instanceof UnderstudyError && error.code === 'PROTOCOL'
+      this.#settling = null
       this.#disconnected(known ? error.message : `a defect in Understudy: ${defectOf(error)}`)
     }
   }
@@ -352,7 +381,6 @@ export class Pipeline {
     }
     const slot = this.ring.peek()
     if (slot === undefined) throw new UnderstudyError('PROTOCOL', 'the store sent a reply that no command waits for')
-    this.#lastReplyMs = this.options.clock.nowMs
     slot.replies--
     this.#settling = slot
     slot.owner!.settle(slot, buf, start, end)
@@ -368,7 +396,7 @@ export class Pipeline {
     if (slot.timedOut) this.#timedOut--
     this.ring.pop()
     if (--chunk.live === 0 && chunk.sent === chunk.used) {
-      if (chunk === this.#current) {
+      if (chunk === this.#current && chunk.buf.length === CHUNK_BYTES) {
         chunk.used = 0
         chunk.sent = 0
       } else this.#dropSettledChunks()
@@ -376,9 +404,18 @@ export class Pipeline {
     if (wasFull && !this.full) this.onDrain?.()
   }
 
+  /** One of the usual size stays for the next commands; a large one is not kept beyond its command. */
   #dropSettledChunks(): void {
     const chunks = this.#chunks
-    while (chunks.length > 1 && chunks[0]!.live === 0 && chunks[0]!.sent === chunks[0]!.used) giveChunk(chunks.shift()!)
+    while (chunks.length > 0) {
+      const head = chunks[0]!
+      if (head.live > 0 || head.sent !== head.used) return
+      if (head === this.#current) {
+        if (head.buf.length === CHUNK_BYTES) return
+        this.#current = null
+      }
+      giveChunk(chunks.shift()!)
+    }
   }
 
   #nextChunk(bytes: number): Chunk {
@@ -393,6 +430,8 @@ export class Pipeline {
   #disconnected(reason: string, socket: net.Socket | null = this.#socket): void {
     if (this.state === 'closed' || this.state === 'down' || socket !== this.#socket) return
     const wasUp = this.state === 'up'
+    // A store that lets us in and closes at once (too many clients, a proxy in front of nothing) is no reason to come back without a pause.
+    const proven = wasUp && (this.#lastReadMs > this.#readyMs || this.options.clock.nowMs - this.#readyMs > PROVEN_MS)
     this.#drop()
     if (this.options.dedicated) {
       this.#setState('closed', reason)
@@ -400,12 +439,13 @@ export class Pipeline {
       this.onClosed?.(reason)
       return
     }
+    if (proven) this.#backoff.reset()
     this.#setState('down', reason)
     this.#loseWritten()
     if (this.options.whenDown === 'fail') {
       this.#loseAll(this.#downText(), false)
       // Right after a loss one attempt is made at once, and commands wait for its outcome: a restarted store costs its clients nothing more.
-      if (wasUp) {
+      if (proven) {
         this.connect()
         return
       }
@@ -428,6 +468,7 @@ export class Pipeline {
     this.#framer.reset()
     this.#partial.clear()
     this.#greetings = []
+    this.#relayed = []
     this.clientId = 0
   }
 
@@ -436,7 +477,8 @@ export class Pipeline {
     for (;;) {
       const slot = this.ring.peek()
       if (slot === undefined || slot.position >= this.#written) break
-      if (slot !== this.#settling) slot.owner!.lost(slot, loss)
+      if (slot === this.#settling) this.#settling = null
+      else slot.owner!.lost(slot, loss)
       this.#release(slot)
     }
     this.onDrain?.()
@@ -451,7 +493,8 @@ export class Pipeline {
       const slot = this.ring.peek()
       if (slot === undefined) break
       const wasSent = slot.position < this.#written
-      if (slot !== this.#settling) slot.owner!.lost(slot, wasSent ? sent : unsent)
+      if (slot === this.#settling) this.#settling = null
+      else slot.owner!.lost(slot, wasSent ? sent : unsent)
       this.#unsend(slot)
       this.#release(slot)
     }
@@ -499,5 +542,11 @@ function defectOf(error: unknown): string {
 
 /** A store that has sent nothing for this many timeouts, with commands waiting, is taken for hung: its connection is opened anew. */
 const HANG_FACTOR = 3
+
+/** A connection that has lived for so long is no longer on trial, even if nothing was asked on it. */
+const PROVEN_MS = 1_000
+
+/** What a server says to a connection that it closes at once. */
+const TURNED_AWAY = /^(ERR max number of clients|DENIED)/
 
 export const PIPELINE_LIMIT_BYTES = 1024 * CHUNK_BYTES

@@ -24,9 +24,9 @@ export interface StoreOptions {
 export class Store {
   readonly options: StoreOptions
   readonly name: string
-  readonly #shared2: (Pipeline | undefined)[] = []
-  readonly #shared3: (Pipeline | undefined)[] = []
-  readonly #shadow: (Pipeline | undefined)[] = []
+  readonly #shared2 = new ByDatabase()
+  readonly #shared3 = new ByDatabase()
+  readonly #shadow = new ByDatabase()
   readonly #idle = new Map<string, Pipeline[]>()
   readonly #lent = new Set<Pipeline>()
   /** The state that was logged last. */
@@ -40,26 +40,26 @@ export class Store {
   /** The shared pipeline of a client's database and protocol, opened on first use. */
   shared(database: number, protocol: 2 | 3): Pipeline {
     const list = protocol === 2 ? this.#shared2 : this.#shared3
-    const found = list[database]
+    const found = list.get(database)
     if (found !== undefined && found.state !== 'closed') return found
     const made = this.#open(database, protocol, 'fail', false)
-    list[database] = made
+    list.set(database, made)
     return made
   }
 
   /** The mirror's pipeline to this store, for a client's database. */
   shadow(database: number): Pipeline {
-    const found = this.#shadow[database]
+    const found = this.#shadow.get(database)
     if (found !== undefined && found.state !== 'closed') return found
     const made = this.#open(database, 2, 'wait', false)
-    this.#shadow[database] = made
+    this.#shadow.set(database, made)
     return made
   }
 
   /** The shared pipeline of a database that carries more: the one to read in, when it must not be overtaken by writes. */
   busiest(database: number): Pipeline {
-    const resp2 = this.#shared2[database]
-    const resp3 = this.#shared3[database]
+    const resp2 = this.#shared2.get(database)
+    const resp3 = this.#shared3.get(database)
     if (resp3 !== undefined && resp3.state === 'up' && resp3.totalBytes > (resp2?.totalBytes ?? 0)) return resp3
     return this.shared(database, 2)
   }
@@ -70,6 +70,7 @@ export class Store {
     let pipeline = idle?.pop()
     while (pipeline !== undefined && pipeline.state !== 'up') pipeline = idle?.pop()
     pipeline ??= this.#open(database, protocol, 'fail', true)
+    pipeline.answersWithinMs = 0
     this.#lent.add(pipeline)
     return pipeline
   }
@@ -79,12 +80,12 @@ export class Store {
     this.#lent.delete(pipeline)
     const key = `${database}/${pipeline.options.identity.protocol}`
     const idle = this.#idle.get(key) ?? []
+    pipeline.onPush = null
+    pipeline.onClosed = null
     if (pipeline.state !== 'up' || !pipeline.quiet || idle.length >= MAX_IDLE) {
       pipeline.close('connection not needed any more')
       return
     }
-    pipeline.onPush = null
-    pipeline.onClosed = null
     idle.push(pipeline)
     this.#idle.set(key, idle)
   }
@@ -99,24 +100,25 @@ export class Store {
 
   /** Every open pipeline that is shared (clients' and the mirror's). */
   *sharedPipelines(): Generator<Pipeline> {
-    for (const list of [this.#shared2, this.#shared3, this.#shadow]) {
-      for (const pipeline of list) if (pipeline !== undefined) yield pipeline
-    }
+    yield* this.#shared2.all()
+    yield* this.#shared3.all()
+    yield* this.#shadow.all()
   }
 
   /** The mirror's pipelines with the client's database each serves. */
-  *shadowPipelines(): Generator<Pipeline> {
-    for (const pipeline of this.#shadow) if (pipeline !== undefined) yield pipeline
+  shadowPipelines(): Iterable<Pipeline> {
+    return this.#shadow.all()
   }
 
   /** As its connections see it: the clients' before the mirror's. */
   state(): { state: PipelineState; error: string | null } {
-    const pipeline = this.#shared2[0] ?? this.#shared3[0] ?? this.#shadow[0]
+    const pipeline = this.#shared2.get(0) ?? this.#shared3.get(0) ?? this.#shadow.get(0)
     return { state: pipeline?.state ?? 'idle', error: pipeline?.error ?? null }
   }
 
   tick(nowMs: number): void {
     for (const pipeline of this.sharedPipelines()) pipeline.tick(nowMs)
+    for (const pipeline of this.#lent) pipeline.tick(nowMs)
   }
 
   /** After a change of address: connections go to the new one. */
@@ -141,9 +143,17 @@ export class Store {
       turn,
       clock,
       whenDown,
+      batchMs: whenDown === 'wait' ? SHADOW_BATCH_MS : 0,
       dedicated,
       limitBytes: PIPELINE_LIMIT_BYTES,
-      onState: (changed, error) => onState(this, changed, error),
+      onState: (changed, error) => {
+        if (changed.state === 'closed') {
+          // Nobody gives back what is gone; and a database that the store does not have leaves nothing behind, however many clients ask for it.
+          if (dedicated) this.#lent.delete(changed)
+          else for (const list of [this.#shared2, this.#shared3, this.#shadow]) list.forget(database, changed)
+        }
+        onState(this, changed, error)
+      },
     })
     if (!dedicated) pipeline.onDrain = onDrain
     return pipeline
@@ -151,3 +161,32 @@ export class Store {
 }
 
 const MAX_IDLE = 16
+const SHADOW_BATCH_MS = 1
+
+/** Databases beyond these are few and rarely used. */
+const LOW = 16
+
+/** Pipelines by the client's database: an array for the usual ones, because every command looks its pipeline up. */
+class ByDatabase {
+  readonly #low: (Pipeline | undefined)[] = []
+  readonly #high = new Map<number, Pipeline>()
+
+  get(database: number): Pipeline | undefined {
+    return database < LOW ? this.#low[database] : this.#high.get(database)
+  }
+
+  set(database: number, pipeline: Pipeline): void {
+    if (database < LOW) this.#low[database] = pipeline
+    else this.#high.set(database, pipeline)
+  }
+
+  /** The low ones stay, closed, so that it can be said why. */
+  forget(database: number, pipeline: Pipeline): void {
+    if (this.#high.get(database) === pipeline) this.#high.delete(database)
+  }
+
+  *all(): Generator<Pipeline> {
+    for (const pipeline of this.#low) if (pipeline !== undefined) yield pipeline
+    yield* this.#high.values()
+  }
+}
