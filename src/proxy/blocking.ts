@@ -4,7 +4,6 @@ import type { CommandSpec } from '../command/spec.ts'
 import { ASTERISK, DOLLAR, MINUS, UNDERSCORE } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { elementOffsets } from '../resp/decode.ts'
 import { encodeCommand, errorFrame } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
@@ -13,6 +12,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { bytesArg, textArg } from './arguments.ts'
 import { arityFits } from './arity.ts'
+import { execElements } from './malformed.ts'
 import { mapReplyOf } from './map-reply.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
@@ -20,6 +20,10 @@ import { Swallow } from './swallow.ts'
 
 const MULTI = encodeCommand(['MULTI'])
 const EXEC = encodeCommand(['EXEC'])
+const PING = encodeCommand(['PING'])
+/** Sharded: seen by no pattern subscriber. */
+const TO_NOBODY = encodeCommand(['SPUBLISH', 'understudy:wait', ''])
+const UNBLOCK_AGAIN_MS = 5
 
 /**
  * Blocking commands (BLPOP, XREAD BLOCK, ...).
@@ -45,8 +49,9 @@ export function startBlocking(session: Session, view: CommandView, spec: Command
   const tries = plan.keyed && plan.positions.count > 0 && !waitsForNew(view, spec)
   if (!tries && session.order.owed > 0) return session.waitFor('replies')
   const frame = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
-  const command = new BlockedCommand(session, spec, frame, plan.route, session.order.assign())
-  session.pin = command
+  const others = plan.others?.map((state) => state.name) ?? []
+  const command = new BlockedCommand(session, spec, frame, plan.route, others, session.order.assign())
+  session.enter(command)
   session.waiting = 'pin'
   if (tries) command.attempt()
   else command.wait()
@@ -64,11 +69,14 @@ function waitsForNew(view: CommandView, spec: CommandSpec): boolean {
 export class BlockedCommand implements Pin, ReplyOwner {
   readonly kind = 'blocked'
   readonly flag = 'b'
+  outer: Pin | null = null
   readonly session: Session
   readonly #spec: CommandSpec
   /** The application's frame. */
   readonly #frame: Buffer
   #route: Route
+  /** Names of the routes that its other keys belong to. */
+  readonly #others: readonly string[]
   readonly #seq: number
   readonly #startedMs: number
   #stage: 'try' | 'wait' | 'idle' = 'idle'
@@ -77,21 +85,36 @@ export class BlockedCommand implements Pin, ReplyOwner {
   #lane = 0
   #ticket = 0
   #queueError: Buffer | null = null
-  /** Unblocked by a switch: a nil means "go on elsewhere". */
+  /** A switch is under way: a nil means "go on elsewhere", once `moved` says where. */
   #moving = false
+  /** CLIENT UNBLOCK was sent for a switch: a nil may be its doing. */
+  #recalled = false
   #abandoned = false
 
-  constructor(session: Session, spec: CommandSpec, frame: Buffer, route: Route, seq: number) {
+  constructor(
+    session: Session,
+    spec: CommandSpec,
+    frame: Buffer,
+    route: Route,
+    others: readonly string[],
+    seq: number,
+  ) {
     this.session = session
     this.#spec = spec
     this.#frame = frame
     this.#route = route
+    this.#others = others
     this.#seq = seq
     this.#startedMs = session.path.clock.nowMs
   }
 
   get route(): Route {
     return this.#route
+  }
+
+  /** One of its keys belongs to one of these routes. */
+  touches(routes: ReadonlySet<string>): boolean {
+    return routes.has(this.#route.name) || this.#others.some((name) => routes.has(name))
   }
 
   /** It waits at a store: a switch has to unblock it before the store is quiet. */
@@ -114,14 +137,31 @@ export class BlockedCommand implements Pin, ReplyOwner {
   wait(): void {
     const { session } = this
     const { path } = session
-    this.#store = path.primaryOf(this.#route)
     const frame = this.#withRemainingTime()
     if (frame === null) return this.#finish(nilOf(this.#spec, session.protocol))
+    const renamed = this.#renamed(frame)
+    if (path.plan.refusal !== null) return this.#finish(errorFrame(path.plan.refusal))
+    this.#store = path.primaryOf(this.#route)
     const pipeline = this.#store.borrow(session.database, session.protocol)
+    pipeline.answersWithinMs = this.#limitMs(frame, this.#store.options.config.timeoutMs)
     this.#pipeline = pipeline
     this.#stage = 'wait'
     path.blocked.add(this)
-    this.#push(pipeline, this.#renamed(frame))
+    if (this.#spec.name === 'WAIT' || this.#spec.name === 'WAITAOF') {
+      // They ask about what this very connection has written. A message to nobody makes that "all that was written before" (Redis 7.2 and later count writes only;
+      // before, any command does).
+      for (const bytes of [PING, TO_NOBODY]) pipeline.push(new Swallow(), bytes, 0, bytes.length)
+    }
+    this.#push(pipeline, renamed)
+  }
+
+  /** How long the reply may take: the command's own timeout and the store's. 0: for ever. */
+  #limitMs(frame: Buffer, timeoutMs: number): number {
+    parser.parse(frame, 0, frame.length)
+    const timeout = blockTimeout(this.#spec, parser)
+    if (timeout === null || timeoutMs === 0) return timeoutMs
+    const given = Number(textArg(parser, timeout.index))
+    return given > 0 ? given * (timeout.unit === 'seconds' ? 1000 : 1) + timeoutMs : 0
   }
 
   settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
@@ -140,9 +180,10 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const { path } = this.session
     this.#route.state.inFlight--
     const contested = this.#leaveOverlap()
-    const offsets = buf[start] === ASTERISK ? elementOffsets(buf, start, end) : null
+    const offsets = execElements(buf, start, end)
     if (offsets === null || offsets.length !== 2) {
       this.#route.state.primaryError++
+      if (buf[start] !== MINUS && this.#mirrors()) this.#markKeys()
       this.#finish(this.#queueError ?? Buffer.from(buf.subarray(start, end)))
       return
     }
@@ -150,9 +191,9 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const to = offsets[1]!
     if (isNil(buf, from)) {
       this.#stage = 'idle'
-      if (this.#abandoned) this.#finish(null)
+      if (this.#abandoned) this.#finish(nilOf(this.#spec, this.session.protocol))
       // A switch has begun meanwhile: it is `moved` that goes on.
-      else if (this.#route.state.held) path.blocked.add(this)
+      else if (this.#isHeld()) path.blocked.add(this)
       else this.wait()
       return
     }
@@ -184,7 +225,11 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#pipeline = null
     this.#stage = 'idle'
     queueMicrotask(() => store.release(pipeline, database))
-    if (isNil(buf, start) && this.#moving && !this.#abandoned) return // `moved` goes on
+    if (isNil(buf, start) && this.#recalled && !this.#abandoned) {
+      // `moved` goes on; or it was called off meanwhile.
+      if (!this.#moving) this.wait()
+      return
+    }
     path.blocked.delete(this)
     if (!isNil(buf, start) && buf[start] !== MINUS && this.#mirrors()) this.#markKeys()
     if (buf[start] === MINUS) this.#route.state.primaryError++
@@ -200,10 +245,12 @@ export class BlockedCommand implements Pin, ReplyOwner {
     } else if (this.#pipeline !== null) this.#store!.discard(this.#pipeline)
     this.#stage = 'idle'
     this.#pipeline = null
+    // Taken back before it reached the store: `moved` sends it on.
+    if (this.#moving && !loss.mayHaveRun && !this.#abandoned) return
     path.blocked.delete(this)
     this.#route.state.primaryLost++
     if (loss.mayHaveRun && this.#mirrors()) this.#markKeys()
-    this.#finish(errorFrame(loss.text))
+    this.#finish(this.#abandoned ? nilOf(this.#spec, this.session.protocol) : errorFrame(loss.text))
   }
 
   /** A try that takes long is followed to its end: the client asked to wait anyway. */
@@ -217,10 +264,10 @@ export class BlockedCommand implements Pin, ReplyOwner {
   abandon(): void {
     if (this.#abandoned) return
     this.#abandoned = true
-    if (this.#stage === 'wait') this.unblock()
+    if (this.#stage === 'wait') this.#unblock()
     else if (this.#stage === 'idle') {
       this.session.path.blocked.delete(this)
-      this.#finish(null)
+      this.#finish(nilOf(this.#spec, this.session.protocol))
     }
   }
 
@@ -228,7 +275,9 @@ export class BlockedCommand implements Pin, ReplyOwner {
   recall(): void {
     if (this.#moving) return
     this.#moving = true
-    if (this.#stage === 'wait') this.unblock()
+    if (this.#stage !== 'wait') return
+    this.#recalled = true
+    this.#unblock()
   }
 
   /** The switch is done, or called off: goes on at what is now the primary. */
@@ -236,20 +285,35 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#moving = false
     if (this.#stage !== 'idle' || this.#abandoned) return
     const { path } = this.session
-    path.blocked.delete(this)
+    if (!path.blocked.delete(this)) return
     this.#route = path.routes.byName(this.#route.name) ?? path.routes.fallback
     this.wait()
   }
 
-  unblock(): void {
-    const pipeline = this.#pipeline!
-    if (pipeline.clientId === 0) {
-      // Not even connected, or a server without CLIENT ID: the connection is closed instead, and the loss marks what it may have done.
+  /**
+   * Cancels the wait by CLIENT UNBLOCK, behind what clients have sent and before what they send from now on: an element that is pushed after this stays. The answer 0 says that
+   * nothing was cancelled: the take has happened and its reply is on the way, or the command has not reached the store yet. So it is asked again until there is a reply.
+   */
+  #unblock(): void {
+    const pipeline = this.#pipeline
+    if (this.#stage !== 'wait' || pipeline === null || !(this.#moving || this.#abandoned)) return
+    const { database, protocol } = this.session
+    const shared = this.#store!.shared(database, protocol)
+    if (pipeline.clientId === 0 || shared.state !== 'up') {
+      // Not even connected, a server without CLIENT ID, or nobody to send it: the connection is closed instead, and the loss marks what it may have done.
       pipeline.close('a blocked command was called back')
       return
     }
     const bytes = encodeCommand(['CLIENT', 'UNBLOCK', pipeline.clientId])
-    this.#store!.shared(0, 2).push(new Swallow(), bytes, 0, bytes.length)
+    const answered = (nothing: boolean): void => {
+      if (nothing && this.#pipeline === pipeline) setTimeout(() => this.#unblock(), UNBLOCK_AGAIN_MS).unref()
+    }
+    shared.push(new Swallow(answered), bytes, 0, bytes.length)
+  }
+
+  #isHeld(): boolean {
+    const { routes } = this.session.path
+    return this.#route.state.held || this.#others.some((name) => routes.byName(name)?.state.held)
   }
 
   #push(pipeline: Pipeline, bytes: Buffer): InFlight {
@@ -287,7 +351,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     if (!(given > 0)) return this.#frame
     const leftMs = given * (timeout.unit === 'seconds' ? 1000 : 1) - elapsedMs
     // 0 would mean "for ever".
-    if (leftMs < 1) return this.#moving ? null : this.#frame
+    if (leftMs < 1) return this.#recalled ? null : this.#frame
     const args: (Buffer | string)[] = []
     for (let i = 0; i < parser.argc; i++) args.push(bytesArg(parser, i))
     args[timeout.index] = timeout.unit === 'seconds' ? (leftMs / 1000).toFixed(3) : String(Math.ceil(leftMs))
@@ -322,11 +386,11 @@ export class BlockedCommand implements Pin, ReplyOwner {
     return path.mirror.leave(parser, path.plan.positions, this.#lane, this.#ticket)
   }
 
-  #finish(frame: Buffer | null): void {
+  #finish(frame: Buffer): void {
     const { session } = this
-    if (session.pin === this) session.pin = null
+    session.leave(this)
     if (session.closed) return
-    if (frame !== null) session.reply(this.#seq, frame, 0, frame.length)
+    session.reply(this.#seq, frame, 0, frame.length)
     session.proceed()
   }
 }

@@ -82,7 +82,8 @@ export class DataPath implements DataPathContext {
   }
 
   giveParser(parser: CommandParser): void {
-    if (!parser.partial && this.#parsers.length < 64) this.#parsers.push(parser)
+    // One that has grown with a huge command would hold on to that memory.
+    if (!parser.partial && this.#parsers.length < 64 && parser.start.length <= 4096) this.#parsers.push(parser)
   }
 
   primaryOf(route: Route): Store {

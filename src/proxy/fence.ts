@@ -28,7 +28,7 @@ export class Fence {
     this.heldSinceMs = performance.now()
     this.#held = this.#path.routes.routes.filter((route) => routes.has(route.name)).map((route) => route.state)
     for (const state of this.#held) state.held = true
-    this.#recalled = [...this.#path.blocked].filter((command) => routes.has(command.route.name))
+    this.#recalled = [...this.#path.blocked].filter((command) => command.touches(routes))
     for (const command of this.#recalled) command.recall()
   }
 
@@ -46,7 +46,9 @@ export class Fence {
     const changed = new Set(this.#held.map((state) => state.name))
     for (const state of this.#held) state.held = false
     this.#held = []
-    for (const session of this.#path.sessions) if (session.pin?.kind !== 'blocked') session.pin?.moved(changed)
+    for (const session of this.#path.sessions) {
+      for (let pin = session.pin; pin !== null; pin = pin.outer) if (pin.kind !== 'blocked') pin.moved(changed)
+    }
     for (const command of this.#recalled) command.moved()
     for (const command of [...this.#path.blocked]) if (!command.waitsAtStore) command.moved()
     this.#recalled = []

@@ -4,8 +4,10 @@ import type { CommandSpec } from '../command/spec.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeReply } from '../resp/encode.ts'
+import type { Reply } from '../resp/reply.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { DataPath } from './data-path.ts'
+import { isMalformed } from './malformed.ts'
 
 const parser = new CommandParser()
 const positions = new KeyPositions()
@@ -46,6 +48,13 @@ export function mapReplyOf(
     if (renamed != null) names.set(renamed.toString('latin1'), Buffer.from(command.subarray(from, to)))
   }
   if (names.size === 0) return null
-  const mapped = mapReplyKeys(spec, [], decodeReply(buf, start, end), (key) => names.get(key.toString('latin1')) ?? key)
+  let reply: Reply
+  try {
+    reply = decodeReply(buf, start, end)
+  } catch (error) {
+    if (isMalformed(error)) return null
+    throw error
+  }
+  const mapped = mapReplyKeys(spec, [], reply, (key) => names.get(key.toString('latin1')) ?? key)
   return mapped === null ? null : encodeReply(mapped, protocol)
 }

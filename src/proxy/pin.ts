@@ -2,8 +2,13 @@ import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { Route } from '../routing/route.ts'
 
-/** What takes a session's commands over while it needs a connection of its own. */
+/**
+ * What takes a session's commands over while it needs a connection of its own. Pins can lie within each other: a blocking command between WATCH and
+ * MULTI, a transaction of a RESP3 subscriber. The innermost is asked first.
+ */
 export interface Pin {
+  /** The pin around this one; set by `Session.enter`. */
+  outer: Pin | null
   readonly kind: 'transaction' | 'blocked' | 'subscriber'
   /** As CLIENT LIST shows it: x in a MULTI, b blocked, P subscriber, O monitor. */
   readonly flag: string

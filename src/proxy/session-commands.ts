@@ -21,8 +21,7 @@ export function sessionCommand(session: Session, view: CommandView, spec: Comman
     case 'SELECT':
       return select(session, view)
     case 'HELLO':
-      hello(session, view)
-      return true
+      return hello(session, view)
     case 'AUTH':
       auth(session, view)
       return true
@@ -33,7 +32,8 @@ export function sessionCommand(session: Session, view: CommandView, spec: Comman
       session.end()
       return true
     case 'RESET':
-      session.pin?.abandon()
+      if (session.order.owed > 0) return session.waitFor('replies')
+      session.abandonPins()
       session.pin = null
       session.database = 0
       session.protocol = 2
@@ -58,6 +58,12 @@ function select(session: Session, view: CommandView): boolean {
     session.answerError('ERR DB index is out of range')
     return true
   }
+  if (index === session.database) {
+    session.answer(FRAME.OK)
+    return true
+  }
+  // Another connection from here on: what MOVE, COPY or FLUSHALL do to that database must have happened first.
+  if (session.order.owed > 0) return session.waitFor('replies')
   const { path } = session
   const pipeline = path.primaryOf(path.routes.fallback).shared(index, session.protocol)
   if (pipeline.state === 'up') {
@@ -66,7 +72,6 @@ function select(session: Session, view: CommandView): boolean {
     return true
   }
   // Not known yet whether the store has it: the first command on its pipeline tells, and the client's next command waits for that.
-  if (session.order.owed > 0) return session.waitFor('replies')
   const bytes = encodeCommand(['SELECT', pipeline.options.identity.database])
   pipeline.push(new SelectProbe(session, index, session.order.assign()), bytes, 0, bytes.length)
   session.waiting = 'pin'
@@ -108,8 +113,8 @@ class SelectProbe implements ReplyOwner {
   }
 }
 
-/** `HELLO [protover [AUTH user password] [SETNAME name]]`. */
-function hello(session: Session, view: CommandView): void {
+/** `HELLO [protover [AUTH user password] [SETNAME name]]`. False: has to wait. */
+function hello(session: Session, view: CommandView): boolean {
   let protocol = session.protocol
   let name: string | null = null
   let credentials: readonly [string, string] | null = null
@@ -117,11 +122,11 @@ function hello(session: Session, view: CommandView): void {
     const version = integerArg(view, 1)
     if (version === null) {
       session.answerError('ERR Protocol version is not an integer or out of range')
-      return
+      return true
     }
     if (version !== 2 && version !== 3) {
       session.answerError('NOPROTO unsupported protocol version')
-      return
+      return true
     }
     protocol = version
     for (let i = 2; i < view.argc; i++) {
@@ -135,22 +140,31 @@ function hello(session: Session, view: CommandView): void {
         i += 1
       } else {
         session.answerError(`ERR Syntax error in HELLO option '${textArg(view, i)}'`)
-        return
+        return true
       }
     }
   }
   const refusal = credentials === null ? null : checkCredentials(session, credentials[0], credentials[1])
   if (refusal !== null) {
     session.answerError(refusal)
-    return
+    return true
   }
   if (name !== null && !isClientName(name)) {
     session.answerError('ERR Client names cannot contain spaces, newlines or special characters.')
-    return
+    return true
+  }
+  if (protocol !== session.protocol) {
+    // Another connection from here on, and the replies under way are in the old protocol.
+    if (session.order.owed > 0) return session.waitFor('replies')
+    if (session.pin !== null) {
+      session.answerError('ERR Understudy does not change the protocol while the client watches keys or is subscribed')
+      return true
+    }
   }
   if (name !== null) session.name = name
   session.protocol = protocol
   session.answer(encodeReply(greeting(session), protocol))
+  return true
 }
 
 function greeting(session: Session): Reply {
@@ -172,6 +186,10 @@ function auth(session: Session, view: CommandView): void {
     session.answerError('ERR syntax error')
     return
   }
+  if (view.argc === 2 && session.path.primaryOf(session.path.routes.fallback).options.config.password === null) {
+    session.answerError(NO_PASSWORD)
+    return
+  }
   const refusal = checkCredentials(session, user, password)
   if (refusal === null) session.answer(FRAME.OK)
   else session.answerError(refusal)
@@ -184,16 +202,15 @@ function auth(session: Session, view: CommandView): void {
 function checkCredentials(session: Session, user: string, password: string): string | null {
   const { path } = session
   const { config } = path.primaryOf(path.routes.fallback).options
-  if (config.password === null) {
-    return user === 'default'
-      ? 'ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?'
-      : WRONG_PASSWORD
-  }
+  // Redis' default user without a password takes any.
+  if (config.password === null) return user === 'default' ? null : WRONG_PASSWORD
   const rightUser = sameText(user, config.username ?? 'default')
   const rightPassword = sameText(password, Buffer.from(config.password).toString('latin1'))
   return rightUser && rightPassword ? null : WRONG_PASSWORD
 }
 
+const NO_PASSWORD =
+  'ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?'
 const WRONG_PASSWORD = 'WRONGPASS invalid username-password pair or user is disabled.'
 const MAX_DATABASE = 1_000_000
 

@@ -2,6 +2,7 @@ import type net from 'node:net'
 import { ByteAccumulator } from '../base/byte-accumulator.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import { errorFields } from '../observability/log-error.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { COMPLETE, type CommandParser, INVALID } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -14,6 +15,8 @@ import { refuseByArity } from './arity.ts'
 import { startBlocking } from './blocking.ts'
 import type { DataPath } from './data-path.ts'
 import { Downstream } from './downstream.ts'
+import { isHttp } from './http.ts'
+import { isMalformed } from './malformed.ts'
 import { mapReply } from './map-reply.ts'
 import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
 import type { Pin } from './pin.ts'
@@ -64,7 +67,7 @@ export class Session implements ReplyOwner {
   lastActiveMs: number
   /** CLIENT REPLY OFF | SKIP: replies are counted, not sent. */
   replyMode: 'on' | 'off' | 'skip' = 'on'
-  /** Who handles this session's commands instead of `dispatch`. */
+  /** Who handles this session's commands instead of `dispatchUnpinned`: the innermost of them. */
   pin: Pin | null = null
   waiting: Wait | null = null
   closed = false
@@ -76,6 +79,8 @@ export class Session implements ReplyOwner {
   /** Owned while a frame is not whole. */
   #parser: CommandParser | null = null
   #ending = false
+  /** The client has said its last word; what it said may still wait. */
+  #allSaid = false
   #readingStopped = false
   #working = false
   /** The bytes being looked at, for a look ahead; null between reads. */
@@ -97,8 +102,7 @@ export class Session implements ReplyOwner {
     }
     socket.on('drain', () => this.downstream.onRoom!())
     socket.on('error', () => socket.destroy())
-    // A client that has said its last word still gets the replies it is owed.
-    socket.on('end', () => this.end())
+    socket.on('end', () => this.#onEnd())
     socket.on('close', () => this.#onClose())
   }
 
@@ -125,13 +129,22 @@ export class Session implements ReplyOwner {
         if (!this.#ending) this.#stash(buf, at, length)
         return
       }
+      if (this.#pending.length > COMMAND_LIMIT_BYTES) {
+        this.path.log({
+          level: 'warn',
+          msg: 'a client sent a command that is too large and was disconnected',
+          fields: { limit: COMMAND_LIMIT_BYTES },
+        })
+        this.socket.destroy()
+        return
+      }
     }
     if (at < length) this.#consume(buf, at, length)
   }
 
   /** What made it wait may be over. */
   wake(): void {
-    if (this.closed || this.#working) return
+    if (this.#ending || this.#working) return
     if (this.waiting === 'replies' && this.order.owed > 0) return
     if (this.waiting === 'pin') return
     if (this.waiting !== null) this.proceed()
@@ -140,12 +153,14 @@ export class Session implements ReplyOwner {
   /** Goes on with what is pending. */
   proceed(): void {
     this.waiting = null
-    if (this.closed) return
+    if (this.#ending) return
     if (this.#pending.length > this.#pendingAt) this.#consumePending()
-    if (this.waiting === null && this.#readingStopped) {
+    if (this.waiting !== null) return
+    if (this.#readingStopped) {
       this.#readingStopped = false
       this.socket.resume()
     }
+    if (this.#allSaid) this.end()
   }
 
   #consume(buf: Buffer, from: number, to: number): void {
@@ -178,6 +193,7 @@ export class Session implements ReplyOwner {
       }
     }
     this.#working = false
+    this.input = null
     if (this.#parser !== parser) this.path.giveParser(parser)
   }
 
@@ -199,6 +215,7 @@ export class Session implements ReplyOwner {
       if (this.#ending || this.waiting !== null) break
     }
     this.#working = false
+    this.input = null
     if (parser.partial) {
       this.#parser = parser
       if (this.#pendingAt > 0) {
@@ -229,11 +246,14 @@ export class Session implements ReplyOwner {
   *ahead(from: number): Generator<CommandView> {
     const parser = this.path.takeParser()
     let at = from
-    while (parser.parse(this.input!, at, this.#inputEnd) === COMPLETE) {
-      at = parser.next
-      if (parser.argc > 0) yield parser
+    try {
+      while (parser.parse(this.input!, at, this.#inputEnd) === COMPLETE) {
+        at = parser.next
+        if (parser.argc > 0) yield parser
+      }
+    } finally {
+      this.path.giveParser(parser)
     }
-    if (!parser.partial) this.path.giveParser(parser)
   }
 
   // --- one command
@@ -241,13 +261,17 @@ export class Session implements ReplyOwner {
   /** False: it has to wait (`waiting` says for what) and is offered again. */
   dispatch(view: CommandView): boolean {
     const spec = this.path.commands.lookup(view) ?? null
-    if (this.pin !== null) return this.pin.dispatch(view, spec)
-    if (this.downstream.pendingBytes > SLOW_CLIENT_BYTES) return this.waitFor('room')
-    if (this.replyMode === 'skip' && this.order.owed > 0) return this.waitFor('replies')
-    return this.dispatchUnpinned(view, spec)
+    if (spec === null && isHttp(view)) {
+      this.path.log({ level: 'warn', msg: 'a client speaks HTTP and was disconnected', fields: {} })
+      this.end()
+      return true
+    }
+    return this.pin === null ? this.dispatchUnpinned(view, spec) : this.pin.dispatch(view, spec)
   }
 
   dispatchUnpinned(view: CommandView, spec: CommandSpec | null): boolean {
+    if (this.downstream.pendingBytes > SLOW_CLIENT_BYTES) return this.waitFor('room')
+    if (this.replyMode === 'skip' && this.order.owed > 0) return this.waitFor('replies')
     if (spec === null || spec.handling === 'forward') return this.forward(view, spec)
     switch (spec.handling) {
       case 'session':
@@ -285,13 +309,7 @@ export class Session implements ReplyOwner {
         return true
       }
     }
-    if (
-      route.readsShadow &&
-      spec?.readonly &&
-      plan.keyed &&
-      plan.positions.count > 0 &&
-      this.writesOwed === 0
-    ) {
+    if (route.readsShadow && spec?.readonly && plan.keyed && plan.positions.count > 0 && this.writesOwed === 0) {
       if (path.targetReads.read(this, view, spec, plan)) return true
     }
     const pipeline = path.primaryOf(route).shared(this.database, this.protocol)
@@ -365,37 +383,39 @@ export class Session implements ReplyOwner {
 
   #settleMarked(slot: InFlight, route: Route, buf: Buffer, start: number, end: number): void {
     const { path } = this
-    this.#leave(slot)
-    if ((slot.flags & MIRRORED) !== 0) {
-      this.writesOwed--
-      const contested = path.mirror.left(slot, slot.lane)
-      if (route.config.mirror.mode === 'sync' && buf[start] !== MINUS && !slot.timedOut) {
-        path.syncReplies.settled(this, slot, route, buf, start, end, contested)
-        return
+    let mapped: Buffer | null = null
+    this.#leaveOthers(slot)
+    try {
+      if ((slot.flags & MIRRORED) !== 0) {
+        this.writesOwed--
+        const contested = path.mirror.left(slot, slot.lane)
+        if (route.config.mirror.mode === 'sync' && buf[start] !== MINUS && !slot.timedOut) {
+          path.syncReplies.settled(this, slot, route, buf, start, end, contested)
+          return
+        }
+        path.mirror.settled(slot, buf, start, end, contested, null)
+      } else if ((slot.flags & SAMPLED) !== 0) {
+        const bytes = slot.original ?? slot.chunk!.buf
+        const from = slot.original === null ? slot.start : 0
+        const to = slot.original === null ? slot.end : slot.original.length
+        path.comparer.sampled(slot.spec!, route, slot.database, bytes, from, to, buf, start, end)
       }
-      path.mirror.settled(slot, buf, start, end, contested, null)
-    } else if ((slot.flags & SAMPLED) !== 0) {
-      const bytes = slot.original ?? slot.chunk!.buf
-      const from = slot.original === null ? slot.start : 0
-      const to = slot.original === null ? slot.end : slot.original.length
-      path.comparer.sampled(slot.spec!, route, slot.database, bytes, from, to, buf, start, end)
+      if ((slot.flags & MAP_KEYS) !== 0 && !slot.timedOut) mapped = mapReply(path, slot, buf, start, end, this.protocol)
+    } catch (error) {
+      // Its end was found, so the next reply begins where it should; but nobody can tell what this one did.
+      if (!isMalformed(error)) path.log({ level: 'error', msg: 'a defect in Understudy', fields: errorFields(error) })
+      if ((slot.flags & MIRRORED) !== 0) path.mirror.lostOnPrimary(slot)
     }
     if (slot.timedOut) return
-    if ((slot.flags & MAP_KEYS) !== 0) {
-      const mapped = mapReply(path, slot, buf, start, end, this.protocol)
-      if (mapped !== null) {
-        this.reply(slot.seq, mapped, 0, mapped.length)
-        return
-      }
-    }
-    this.reply(slot.seq, buf, start, end)
+    if (mapped === null) this.reply(slot.seq, buf, start, end)
+    else this.reply(slot.seq, mapped, 0, mapped.length)
   }
 
   lost(slot: InFlight, loss: Loss): void {
     const route = slot.route as Route
     route.state.inFlight--
     route.state.primaryLost++
-    this.#leave(slot)
+    this.#leaveOthers(slot)
     if ((slot.flags & MIRRORED) !== 0) {
       this.writesOwed--
       this.path.mirror.left(slot, slot.lane)
@@ -467,12 +487,40 @@ export class Session implements ReplyOwner {
     return false
   }
 
+  /** A pin takes over; the one before lies around it. */
+  enter(pin: Pin): void {
+    pin.outer = this.pin
+    this.pin = pin
+  }
+
+  /** The pin has done its work. The ones within it and around it stay. */
+  leave(pin: Pin): void {
+    if (this.pin === pin) {
+      this.pin = pin.outer
+      return
+    }
+    for (let inner = this.pin; inner !== null; inner = inner.outer) if (inner.outer === pin) inner.outer = pin.outer
+  }
+
+  abandonPins(): void {
+    for (let pin = this.pin; pin !== null; pin = pin.outer) pin.abandon()
+  }
+
   /** No more commands are taken; the connection ends when what is owed has been answered. */
   end(): void {
-    if (this.#ending || this.closed) return
+    if (this.#ending) return
     this.#ending = true
-    this.pin?.abandon()
+    this.abandonPins()
     if (this.order.owed === 0) this.downstream.endAfterWrite()
+  }
+
+  /**
+   * A client that has said its last word still gets the replies it is owed, those to commands that wait among them. One that is blocked is taken for
+   * gone, as by Redis: its command is cancelled.
+   */
+  #onEnd(): void {
+    this.#allSaid = true
+    if (this.waiting === null || this.pin?.kind === 'blocked') this.end()
   }
 
   #protocolError(text: string): void {
@@ -486,7 +534,7 @@ export class Session implements ReplyOwner {
     return plan.others?.some((state) => state.held) ?? false
   }
 
-  #leave(slot: InFlight): void {
+  #leaveOthers(slot: InFlight): void {
     if ((slot.flags & MIXED) === 0) return
     for (const state of slot.extra as { inFlight: number }[]) state.inFlight--
   }
@@ -495,7 +543,7 @@ export class Session implements ReplyOwner {
     if (this.closed) return
     this.closed = true
     this.#ending = true
-    this.pin?.abandon()
+    this.abandonPins()
     this.pin = null
     this.path.sessions.delete(this)
     this.#pending.clear()
@@ -503,6 +551,8 @@ export class Session implements ReplyOwner {
 }
 
 const EMPTY = Buffer.alloc(0)
+/** One command's bytes, beyond which the client is disconnected: Redis' `client-query-buffer-limit`. */
+const COMMAND_LIMIT_BYTES = 1024 * 1024 * 1024
 /** Bytes kept of a client that waits; beyond this it is not read. */
 const PENDING_LIMIT_BYTES = 1024 * 1024
 const COMPACT_BYTES = 256 * 1024

@@ -1,4 +1,5 @@
 import type { CommandSpec } from '../command/spec.ts'
+import { MINUS, PLUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
@@ -7,18 +8,32 @@ import type { Route } from '../routing/route.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { bytesArg } from './arguments.ts'
-import { arityFits, wrongArity } from './arity.ts'
+import { refuseByArity } from './arity.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
 
+const MONITOR = encodeCommand(['MONITOR'])
+
 type Kind = 'subscribe' | 'psubscribe' | 'ssubscribe'
 const KINDS: readonly Kind[] = ['subscribe', 'psubscribe', 'ssubscribe']
+
+/** A command on the subscriber's connection whose answers are still to come. */
+interface Owed {
+  /** Frames: one per channel. An error is one frame for all of them. */
+  frames: number
+  /** What it added to the names, to be taken back if it is refused. */
+  readonly kind: Kind | null
+  readonly added: readonly string[]
+}
 
 /**
  * SUBSCRIBE and its kin, and MONITOR: a dedicated connection whose frames go to the client as they come.
  *
  * RESP2: while subscribed only (P|S)(UN)SUBSCRIBE, PING, QUIT and RESET are allowed, as in Redis; after the last UNSUBSCRIBE the session is an ordinary one again.
  * RESP3: every other command goes its usual way meanwhile.
+ *
+ * What goes another way than this connection waits until the connection owes nothing: a client that subscribes and publishes in one breath gets its message, and
+ * its replies come in order.
  *
  * A switch opens the same subscriptions on the new primary before the old connection is closed.
  */
@@ -27,12 +42,13 @@ export function startSubscribing(session: Session, view: CommandView, spec: Comm
   const { fallback } = session.path.routes
   if (session.isHeld(fallback)) return session.waitFor('switch')
   const subscriber = new Subscriber(session, fallback, spec.handling === 'takeover')
-  session.pin = subscriber
+  session.enter(subscriber)
   return subscriber.dispatch(view, spec)
 }
 
 class Subscriber implements Pin {
   readonly kind = 'subscriber'
+  outer: Pin | null = null
   readonly #session: Session
   readonly #monitor: boolean
   #route: Route
@@ -44,8 +60,9 @@ class Subscriber implements Pin {
     psubscribe: new Map(),
     ssubscribe: new Map(),
   }
-  /** Confirmations that are still to come; the client's next command waits for them where they decide what it means. */
-  #owed = 0
+  readonly #owed: Owed[] = []
+  /** A switch came while answers were owed: it moves when they are there. */
+  #moveTo: ReadonlySet<string> | null = null
 
   constructor(session: Session, route: Route, monitor: boolean) {
     this.#session = session
@@ -66,25 +83,24 @@ class Subscriber implements Pin {
   dispatch(view: CommandView, spec: CommandSpec | null): boolean {
     const session = this.#session
     const name = spec?.name ?? ''
-    if (spec?.handling === 'subscribe' || spec?.handling === 'takeover') {
-      if (!arityFits(spec, view.argc)) {
-        session.answerError(wrongArity(spec))
-        return true
-      }
-      return this.#subscription(view, name)
-    }
-    if (name === 'QUIT' || name === 'RESET') {
-      this.abandon()
-      session.pin = null
-      return session.dispatchUnpinned(view, spec)
-    }
-    if (session.protocol === 3 && !this.#monitor) return session.dispatchUnpinned(view, spec)
-    if (name === 'PING' && !this.#monitor) {
-      this.#pipeline.pushRelayed(view.buf, view.frameStart, view.frameEnd)
+    const ownWay = spec?.handling === 'subscribe' || spec?.handling === 'takeover'
+    if (ownWay) return refuseByArity(session, view, spec) || this.#subscription(view, name)
+    const restricted = session.protocol === 2 || this.#monitor
+    if (name === 'PING' && restricted && !this.#monitor) {
+      this.#relayed(view, { frames: 1, kind: null, added: [] })
       return true
     }
+    if (this.#owed.length > 0) return session.waitFor('pin')
+    if (name === 'QUIT' || name === 'RESET') {
+      if (session.order.owed > 0) return session.waitFor('replies')
+      this.abandon()
+      session.leave(this)
+      return session.dispatch(view)
+    }
+    if (!restricted) return this.outer === null ? session.dispatchUnpinned(view, spec) : this.outer.dispatch(view, spec)
+    const said = name === '' ? 'this command' : name.toLowerCase().replace(' ', '|')
     session.answerError(
-      `ERR Can't execute '${(spec?.name ?? 'this command').toLowerCase()}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
+      `ERR Can't execute '${said}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
     )
     return true
   }
@@ -92,25 +108,36 @@ class Subscriber implements Pin {
   #subscription(view: CommandView, name: string): boolean {
     const session = this.#session
     if (session.isHeld(this.#route)) return session.waitFor('switch')
-    this.#pipeline.pushRelayed(view.buf, view.frameStart, view.frameEnd)
-    if (name === 'MONITOR') return true
-    const removes = name.includes('UNSUBSCRIBE')
-    const kind = name.toLowerCase().replace('un', '') as Kind
-    const names = this.#names[kind]
-    if (!removes) {
-      for (let i = 1; i < view.argc; i++) {
-        const channel = bytesArg(view, i)
-        names.set(channel.toString('latin1'), channel)
-      }
-      this.#owed += view.argc - 1
+    // Replies under way by another connection come first.
+    if (session.order.owed > 0) return session.waitFor('replies')
+    if (name === 'MONITOR') {
+      this.#relayed(view, { frames: 1, kind: null, added: [] })
       return true
     }
-    // Without names: one confirmation for each that there was, or one that says there was none.
-    this.#owed += view.argc === 1 ? Math.max(1, names.size) : view.argc - 1
-    if (view.argc === 1) names.clear()
-    for (let i = 1; i < view.argc; i++) names.delete(bytesArg(view, i).toString('latin1'))
-    session.waiting = 'pin'
+    const kind = name.toLowerCase().replace('un', '') as Kind
+    const names = this.#names[kind]
+    if (name.includes('UNSUBSCRIBE')) {
+      // Without names: one confirmation for each that there was, or one that says there was none.
+      const frames = view.argc === 1 ? Math.max(1, names.size) : view.argc - 1
+      if (view.argc === 1) names.clear()
+      for (let i = 1; i < view.argc; i++) names.delete(bytesArg(view, i).toString('latin1'))
+      this.#relayed(view, { frames, kind: null, added: [] })
+      return true
+    }
+    const added: string[] = []
+    for (let i = 1; i < view.argc; i++) {
+      const channel = bytesArg(view, i)
+      const text = channel.toString('latin1')
+      if (!names.has(text)) added.push(text)
+      names.set(text, channel)
+    }
+    this.#relayed(view, { frames: view.argc - 1, kind, added })
     return true
+  }
+
+  #relayed(view: CommandView, owed: Owed): void {
+    this.#owed.push(owed)
+    this.#pipeline.pushRelayed(view.buf, view.frameStart, view.frameEnd)
   }
 
   #open(): Pipeline {
@@ -125,19 +152,25 @@ class Subscriber implements Pin {
   }
 
   #relay(buf: Buffer, start: number, end: number): void {
-    const session = this.#session
-    session.push(buf, start, end)
-    if (this.#owed > 0 && isConfirmation(buf, start, end)) this.#confirmed()
+    this.#session.push(buf, start, end)
+    const owed = this.#owed[0]
+    if (owed === undefined || !isAnswer(buf, start, end)) return
+    if (buf[start] === MINUS) {
+      owed.frames = 0
+      for (const name of owed.added) this.#names[owed.kind!].delete(name)
+    } else owed.frames--
+    if (owed.frames > 0) return
+    this.#owed.shift()
+    if (this.#owed.length === 0) this.#answered()
   }
 
-  #confirmed(): void {
-    this.#owed--
-    if (this.#owed > 0) return
+  #answered(): void {
     const session = this.#session
     if (!this.#monitor && KINDS.every((kind) => this.#names[kind].size === 0)) {
       this.abandon()
-      session.pin = null
+      session.leave(this)
     }
+    if (this.#moveTo !== null) this.moved(this.#moveTo)
     if (session.waiting === 'pin') session.proceed()
   }
 
@@ -152,6 +185,8 @@ class Subscriber implements Pin {
 
   moved(changed: ReadonlySet<string>): void {
     if (!changed.has(this.#route.name)) return
+    this.#moveTo = this.#owed.length > 0 ? changed : null
+    if (this.#moveTo !== null) return
     const { routes } = this.#session.path
     const old = this.#pipeline
     const oldStore = this.#store
@@ -160,6 +195,10 @@ class Subscriber implements Pin {
     const next = this.#open()
     this.#pipeline = next
     let toConfirm = 0
+    if (this.#monitor) {
+      next.pushRelayed(MONITOR, 0, MONITOR.length)
+      toConfirm = 1
+    }
     for (const kind of KINDS) {
       const channels = [...this.#names[kind].values()]
       if (channels.length === 0) continue
@@ -175,16 +214,20 @@ class Subscriber implements Pin {
     if (toConfirm === 0) return closeOld()
     // The client knows nothing of this: confirmations stay here, messages pass.
     next.onPush = (buf, start, end) => {
-      if (!isConfirmation(buf, start, end)) live(buf, start, end)
+      if (!isAnswer(buf, start, end)) live(buf, start, end)
       else if (--toConfirm === 0) closeOld()
     }
   }
 }
 
-/** `[subscribe | unsubscribe | ..., channel, count]`, as an array (RESP2) or a push (RESP3). */
-function isConfirmation(buf: Buffer, start: number, end: number): boolean {
-  if (buf[start] === 45) return true
+/**
+ * `[subscribe | unsubscribe | ..., channel, count]`, as an array (RESP2) or a push (RESP3); `[pong, text]`, what a RESP2 subscriber's PING gets; MONITOR's OK; an error.
+ * Everything else is a message.
+ */
+function isAnswer(buf: Buffer, start: number, end: number): boolean {
+  if (buf[start] === MINUS) return true
+  if (buf[start] === PLUS) return end - start === 5
   const reply = decodeReply(buf, start, end)
   const items = reply instanceof PushReply ? reply.items : Array.isArray(reply) ? reply : []
-  return Buffer.isBuffer(items[0]) && /^[ps]?(un)?subscribe$/.test(items[0].toString('latin1'))
+  return Buffer.isBuffer(items[0]) && /^([ps]?(un)?subscribe|pong)$/.test(items[0].toString('latin1'))
 }

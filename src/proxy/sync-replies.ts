@@ -38,7 +38,13 @@ export class SyncReplies {
     // Held by one until everything has been queued, so that an effect of several commands is acknowledged as a whole.
     reply.pending = 1
     this.#waiting.add(reply)
-    this.#path.mirror.settled(slot, buf, start, end, contested, reply)
+    try {
+      this.#path.mirror.settled(slot, buf, start, end, contested, reply)
+    } catch (error) {
+      // The session answers.
+      this.#waiting.delete(reply)
+      throw error
+    }
     if (--reply.pending === 0) reply.acknowledged()
   }
 

@@ -1,16 +1,18 @@
 import { hashBytes } from '../base/hash.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
-import { ASTERISK, MINUS } from '../resp/bytes.ts'
+import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { elementOffsets } from '../resp/decode.ts'
 import { encodeCommand, FRAME } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
-import type { Route } from '../routing/route.ts'
+import type { Route, RouteState } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
+import { arityFits, refuseByArity, wrongArity } from './arity.ts'
+import { isHttp } from './http.ts'
+import { execElements, isMalformed } from './malformed.ts'
 import { mapReplyOf } from './map-reply.ts'
 import type { Pin } from './pin.ts'
 import { refuseServerWide } from './server-wide.ts'
@@ -44,18 +46,18 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
       if (route !== null) {
         const pipeline = session.path.primaryOf(route).shared(session.database, session.protocol)
         if (pipeline.full) return session.waitFor('room')
-        const whole = new Transaction(session, pipeline)
-        session.pin = whole
+        const whole = new Transaction(session, pipeline, route)
+        session.enter(whole)
         return whole.dispatch(view, spec)
       }
     }
   }
   // From here on commands go to another connection: the ones under way come first.
   if (session.order.owed > 0) return session.waitFor('replies')
-  const transaction = new Transaction(session, null)
-  session.pin = transaction
+  const transaction = new Transaction(session, null, null)
+  session.enter(transaction)
   const taken = transaction.dispatch(view, spec)
-  if (!taken) session.pin = null
+  if (!taken || transaction.idle) session.leave(transaction)
   return taken
 }
 
@@ -68,6 +70,7 @@ function wholeTransaction(session: Session, from: number): Route | null {
     if (spec?.name === 'EXEC') return view.argc === 1 ? (route ?? path.routes.fallback) : null
     // An unknown command is the server's to refuse; whatever would change the connection is not for the shared one.
     if (spec !== null && spec.handling !== 'forward' && spec.handling !== 'blocking') return null
+    if (spec === null && isHttp(view)) return null
     if (spec?.write && refuseServerWide(path, spec) !== null) return null
     planCommand(path.routes, spec, view, path.plan)
     const { plan } = path
@@ -91,6 +94,7 @@ interface Queued {
 
 class Transaction implements Pin, ReplyOwner {
   readonly kind = 'transaction'
+  outer: Pin | null = null
   readonly #session: Session
   /** The shared pipeline, for a transaction that arrived whole. */
   readonly #shared: Pipeline | null
@@ -102,6 +106,8 @@ class Transaction implements Pin, ReplyOwner {
   #inMulti = false
   #multiSent = false
   #queue: Queued[] = []
+  /** Of every route whose keys are watched or queued: EXEC is in flight for all of them. */
+  readonly #states = new Set<RouteState>()
   #hashes: number[] = []
   #lane = 0
   #ticket = 0
@@ -111,10 +117,18 @@ class Transaction implements Pin, ReplyOwner {
   #aborted = false
   #gone = false
 
-  constructor(session: Session, shared: Pipeline | null) {
+  /** `shared` with the route of its keys: a transaction that arrived whole. Else the first key decides. */
+  constructor(session: Session, shared: Pipeline | null, route: Route | null) {
     this.#session = session
     this.#shared = shared
+    this.#route = route
+    this.#store = route === null ? null : session.path.primaryOf(route)
     this.#database = session.database
+  }
+
+  /** Nothing has come of it: its first command was refused. */
+  get idle(): boolean {
+    return !this.#watching && !this.#inMulti
   }
 
   get route(): Route | null {
@@ -127,9 +141,9 @@ class Transaction implements Pin, ReplyOwner {
 
   dispatch(view: CommandView, spec: CommandSpec | null): boolean {
     const session = this.#session
-    switch (spec?.name) {
+    const name = spec === null || !arityFits(spec, view.argc) ? null : spec.name
+    switch (name) {
       case 'MULTI':
-        if (view.argc !== 1) break
         if (this.#inMulti) return this.#refuse('ERR MULTI calls can not be nested', false)
         this.#inMulti = true
         if (this.#shared !== null) this.#push(this.#shared, session, MULTI, session.order.assign())
@@ -137,7 +151,7 @@ class Transaction implements Pin, ReplyOwner {
         return true
       case 'WATCH':
         if (this.#inMulti) return this.#refuse('ERR WATCH inside MULTI is not allowed', false)
-        return this.#watch(view, spec)
+        return this.#watch(view, spec!)
       case 'UNWATCH':
         if (this.#inMulti) break
         return this.#leave(FRAME.OK)
@@ -149,9 +163,10 @@ class Transaction implements Pin, ReplyOwner {
         return this.#exec()
       case 'QUIT':
       case 'RESET':
+        if (session.order.owed > 0) return session.waitFor('replies')
         this.abandon()
-        session.pin = null
-        return session.dispatchUnpinned(view, spec)
+        session.leave(this)
+        return session.dispatch(view)
     }
     return this.#inMulti ? this.#queueCommand(view, spec) : this.#whileWatching(view, spec)
   }
@@ -166,6 +181,8 @@ class Transaction implements Pin, ReplyOwner {
     if (refusal !== null) return this.#refuse(refusal, false)
     const bytes = plan.renames ? renameForPrimary(session.path.routes, view, plan) : frameOf(view)
     this.#watching = true
+    this.#states.add(plan.route.state)
+    if (plan.others !== null) for (const state of plan.others) this.#states.add(state)
     this.#push(this.#connection(), session, bytes, session.order.assign())
     return true
   }
@@ -174,6 +191,7 @@ class Transaction implements Pin, ReplyOwner {
   #whileWatching(view: CommandView, spec: CommandSpec | null): boolean {
     const session = this.#session
     if (spec !== null && spec.handling !== 'forward') {
+      if (spec.handling === 'transaction') return refuseByArity(session, view, spec)
       if (spec.name === 'SELECT')
         return this.#refuse('ERR Understudy does not change the database between WATCH and EXEC', false)
       return session.dispatchUnpinned(view, spec)
@@ -181,9 +199,11 @@ class Transaction implements Pin, ReplyOwner {
     const { plan } = session.path
     planCommand(session.path.routes, spec, view, plan)
     const store = session.path.primaryOf(plan.route)
-    if (store !== this.#store || this.#dedicated === null || plan.refusal !== null) return session.forward(view, spec)
+    const pipeline = store === this.#store && plan.refusal === null ? this.#dedicated : null
+    const refused = spec?.write && refuseServerWide(session.path, spec) !== null
+    if (pipeline === null || refused) return session.forward(view, spec)
     if (session.isHeld(plan.route)) return session.waitFor('switch')
-    session.send(this.#dedicated, view, spec, session.order.assign())
+    session.send(pipeline, view, spec, session.order.assign())
     return true
   }
 
@@ -191,7 +211,10 @@ class Transaction implements Pin, ReplyOwner {
     const session = this.#session
     const { path } = session
     if (spec !== null && spec.handling !== 'forward' && spec.handling !== 'blocking' && spec.name !== 'UNWATCH') {
-      return this.#refuse(`ERR Understudy does not support ${spec.name} inside MULTI`, true)
+      const text = arityFits(spec, view.argc)
+        ? `ERR Understudy does not support ${spec.name} inside MULTI`
+        : wrongArity(spec)
+      return this.#refuse(text, true)
     }
     const { plan } = path
     planCommand(path.routes, spec, view, plan)
@@ -202,10 +225,12 @@ class Transaction implements Pin, ReplyOwner {
     if (serverWide !== null) return this.#refuse(serverWide, true)
     const refusal = this.#bind(keyed ? plan.route : (this.#route ?? plan.route))
     if (refusal !== null) return this.#refuse(refusal, true)
+    if (keyed) this.#states.add(plan.route.state)
+    if (plan.others !== null) for (const state of plan.others) this.#states.add(state)
     const frame = frameOf(view)
     const bytes = plan.renames ? renameForPrimary(path.routes, view, plan) : frame
     const queued = { spec, route: plan.route, database: session.database, bytes: frame, renamed: plan.renames }
-    if (spec?.write) {
+    if (spec?.write && keyed) {
       for (let i = 0; i < plan.positions.count; i++) {
         const arg = plan.positions.index[i]!
         this.#hashes.push(hashBytes(view.buf, view.start[arg]!, view.end[arg]!))
@@ -221,7 +246,8 @@ class Transaction implements Pin, ReplyOwner {
     const session = this.#session
     const { path } = session
     if (this.#shared === null) {
-      if (this.#route !== null && session.isHeld(this.#route)) return session.waitFor('switch')
+      if (this.#route?.state.held) return session.waitFor('switch')
+      for (const state of this.#states) if (state.held) return session.waitFor('switch')
       if (this.#aborted) return this.#leaveWithError('EXECABORT Transaction discarded because of previous errors.')
       if (this.#broken) return this.#leave(session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY)
       if (this.#queue.length === 0 && !this.#watching) return this.#leave(FRAME.EMPTY_ARRAY)
@@ -232,10 +258,12 @@ class Transaction implements Pin, ReplyOwner {
     this.#lane = pipeline.lane
     this.#ticket = path.mirror.enterAll(this.#hashes, pipeline.lane)
     session.writesOwed++
+    this.#states.delete(route.state)
+    for (const state of this.#states) state.inFlight++
     this.#push(pipeline, this, EXEC, session.order.assign())
     // What comes next may go to another connection, and must not overtake this.
     if (this.#shared === null) session.waiting = 'pin'
-    else session.pin = null
+    else session.leave(this)
     return true
   }
 
@@ -245,10 +273,10 @@ class Transaction implements Pin, ReplyOwner {
     const session = this.#session
     const { path } = session
     this.#counted(slot, buf[start] === MINUS ? 'error' : 'ok')
-    session.writesOwed--
     const contested = path.mirror.leaveAll(this.#hashes, this.#lane, this.#ticket)
-    const offsets = buf[start] === ASTERISK ? elementOffsets(buf, start, end) : null
+    const offsets = execElements(buf, start, end)
     if (offsets !== null && offsets.length === this.#queue.length + 1) this.#mirror(buf, offsets, contested)
+    else if (!didNothing(buf, start, end)) this.#markWrites('primary-lost')
     if (!slot.timedOut) {
       const mapped = offsets === null ? null : this.#mapped(buf, offsets)
       if (mapped === null) session.reply(slot.seq, buf, start, end)
@@ -261,7 +289,6 @@ class Transaction implements Pin, ReplyOwner {
     const session = this.#session
     const { mirror } = session.path
     this.#counted(slot, 'lost')
-    session.writesOwed--
     mirror.leaveAll(this.#hashes, this.#lane, this.#ticket)
     if (loss.mayHaveRun) this.#markWrites('primary-lost')
     if (!slot.timedOut) session.replyError(slot.seq, loss.text)
@@ -278,13 +305,18 @@ class Transaction implements Pin, ReplyOwner {
       this.#markWrites('overlap')
       return
     }
-    mirror.asOneUnit(() => {
-      for (const [i, { spec, route, database, bytes }] of this.#queue.entries()) {
-        const from = offsets[i]!
-        if (!spec?.write || buf[from] === MINUS) continue
-        mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, from, offsets[i + 1]!, null)
-      }
-    }, null)
+    try {
+      mirror.asOneUnit(() => {
+        for (const [i, { spec, route, database, bytes }] of this.#queue.entries()) {
+          const from = offsets[i]!
+          if (!spec?.write || buf[from] === MINUS) continue
+          mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, from, offsets[i + 1]!, null)
+        }
+      }, null)
+    } catch (error) {
+      if (!isMalformed(error)) throw error
+      this.#markWrites('primary-lost')
+    }
   }
 
   #markWrites(reason: 'overlap' | 'primary-lost'): void {
@@ -336,6 +368,7 @@ class Transaction implements Pin, ReplyOwner {
       pipeline = this.#store!.borrow(session.database, session.protocol)
       this.#database = session.database
       this.#dedicated = pipeline
+      pipeline.answersWithinMs = this.#store!.options.config.timeoutMs
       pipeline.onClosed = () => this.#lostConnection()
       this.#multiSent = false
     }
@@ -360,13 +393,21 @@ class Transaction implements Pin, ReplyOwner {
   }
 
   moved(changed: ReadonlySet<string>): void {
-    if (this.#shared !== null || this.#route === null || !changed.has(this.#route.name)) return
+    if (this.#shared !== null || this.#route === null) return
+    const names = [this.#route.name, ...[...this.#states].map((state) => state.name)]
+    if (!names.some((name) => changed.has(name))) return
     const { routes, stores } = this.#session.path
     this.#route = routes.byName(this.#route.name) ?? null
     const old = this.#dedicated
     const oldStore = this.#store
     this.#dedicated = null
     this.#store = this.#route === null ? null : stores[this.#route.primary.store]!
+    // Queued together, and now on different stores; or its route is no more.
+    if (
+      this.#queue.length > 0 &&
+      names.some((name) => routes.byName(name)?.primary.store !== this.#route?.primary.store)
+    )
+      this.#aborted = true
     // Nobody has watched there; and what was watched here may change unseen from now on.
     if (this.#watching) this.#broken = true
     if (old !== null) oldStore!.discard(old)
@@ -397,7 +438,7 @@ class Transaction implements Pin, ReplyOwner {
       pipeline.push(new Swallow(() => store.release(pipeline, database)), clean, 0, clean.length)
     }
     this.#gone = true
-    session.pin = null
+    session.leave(this)
     session.answer(answer)
     return true
   }
@@ -426,7 +467,7 @@ class Transaction implements Pin, ReplyOwner {
       // After the reply that is being settled has left the ring.
       queueMicrotask(() => store.release(pipeline, database))
     }
-    if (session.pin === this) session.pin = null
+    session.leave(this)
     session.proceed()
   }
 
@@ -441,6 +482,8 @@ class Transaction implements Pin, ReplyOwner {
 
   #counted(slot: InFlight, outcome: 'ok' | 'error' | 'lost'): void {
     const { state } = slot.route as Route
+    this.#session.writesOwed--
+    for (const other of this.#states) other.inFlight--
     state.inFlight--
     if (outcome === 'ok') state.primaryOk++
     else if (outcome === 'error') state.primaryError++
@@ -449,6 +492,12 @@ class Transaction implements Pin, ReplyOwner {
   }
 }
 
+/** EXEC's nil (a watched key had changed), and the error for a transaction that the server had given up before. Any other error leaves the question open. */
+function didNothing(buf: Buffer, start: number, end: number): boolean {
+  return buf[start] !== MINUS || buf.toString('latin1', start, Math.min(end, start + ABORTED.length)) === ABORTED
+}
+
+const ABORTED = '-EXECABORT'
 const DISCARD = encodeCommand(['DISCARD'])
 const UNWATCH = encodeCommand(['UNWATCH'])
 const parser = new CommandParser()
