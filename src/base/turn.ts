@@ -12,6 +12,7 @@ export class Turn {
   #ready: Flushable[] = []
   #spare: Flushable[] = []
   #scheduled = false
+  #reads = 0
   readonly #run = (): void => this.flush()
 
   /** The caller makes sure that it is in the list at most once (its own flag, cleared in `flush`). */
@@ -22,8 +23,17 @@ export class Turn {
     setImmediate(this.#run)
   }
 
+  /**
+   * A client's bytes have been taken in. After some of them what is ready leaves at once: otherwise a turn with many clients would keep the store idle until the last
+   * one has been read, and then wait for the store itself.
+   */
+  clientRead(): void {
+    if (++this.#reads >= READS_PER_FLUSH) this.flush()
+  }
+
   flush(): void {
     this.#scheduled = false
+    this.#reads = 0
     const ready = this.#ready
     this.#ready = this.#spare
     for (let i = 0; i < ready.length; i++) ready[i]!.flush()
@@ -31,3 +41,5 @@ export class Turn {
     this.#spare = ready
   }
 }
+
+const READS_PER_FLUSH = 8

@@ -76,6 +76,7 @@ export class Listener {
 function received(session: Session, buf: Buffer, length: number): void {
   try {
     session.receive(buf, length)
+    session.path.turn.clientRead()
   } catch (error) {
     session.path.log({
       level: 'error',
