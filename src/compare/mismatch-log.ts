@@ -77,7 +77,7 @@ export class MismatchLog {
 }
 
 /** Keys are bytes: printable ASCII as it is, everything else as \xHH, so that two keys never look the same. */
-export function printableKey(key: Uint8Array): string {
+function printableKey(key: Uint8Array): string {
   let text = ''
   for (const byte of key) {
     text +=

@@ -89,7 +89,7 @@ export class HealthProbe {
 }
 
 /** Options of an ioredis client for a store: what is off the hot path goes through it. */
-export function clientOptions(store: StoreConfig, endpoint: Endpoint) {
+function clientOptions(store: StoreConfig, endpoint: Endpoint) {
   return {
     ...(endpoint.kind === 'unix' ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port }),
     ...(store.username === null ? {} : { username: store.username }),
