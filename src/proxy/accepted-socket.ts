@@ -22,6 +22,7 @@ export function adoptSocket(accepted: net.Socket, onBytes: OnBytes): net.Socket 
   internals._handle = null
   const socket = new net.Socket({
     handle,
+    allowHalfOpen: true,
     onread: {
       buffer: READ_BUFFER,
       callback(length: number, buf: Uint8Array): boolean {

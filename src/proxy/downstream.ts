@@ -66,7 +66,7 @@ export class Downstream implements Flushable {
       } else giveBack(out)
     }
     if (this.onRoom !== null && this.socket.writableLength === 0) this.onRoom()
-    if (this.#closeWhenWritten && !this.socket.destroyed) this.socket.end()
+    if (this.#closeWhenWritten && !this.socket.destroyed) endWithin(this.socket, null)
   }
 
   /** Ends the connection after what has been written so far; its last bytes and the FIN leave together. */
@@ -91,3 +91,17 @@ export class Downstream implements Flushable {
 function giveBack(buffer: Buffer): void {
   if (buffer.length === BUFFER_BYTES && free.length < MAX_FREE) free.push(buffer)
 }
+
+/**
+ * Says the last word (if any) and gives the client a moment to read it and to close; then closes, for a client that never does would cost a place for ever. Closing at once
+ * would be a reset, and take what the client has not read yet with it, when it has sent more than was read.
+ */
+export function endWithin(socket: net.Socket, lastWord: Buffer | null): void {
+  const close = (): void => {
+    setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  }
+  if (lastWord === null) socket.end(close)
+  else socket.end(lastWord, close)
+}
+
+const LINGER_MS = 500

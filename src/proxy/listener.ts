@@ -5,6 +5,7 @@ import type { ListenConfig } from '../config/config.ts'
 import { errorFields } from '../observability/log-error.ts'
 import { adoptSocket } from './accepted-socket.ts'
 import type { DataPath } from './data-path.ts'
+import { endWithin } from './downstream.ts'
 import { Session } from './session.ts'
 
 const TOO_MANY = Buffer.from('-ERR max number of clients reached\r\n')
@@ -57,7 +58,7 @@ export class Listener {
     const path = this.#path
     if (path.sessions.size >= path.clients.maxClients || path.shuttingDown) {
       accepted.on('error', () => {})
-      accepted.end(TOO_MANY)
+      endWithin(accepted, TOO_MANY)
       accepted.resume()
       return
     }

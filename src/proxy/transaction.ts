@@ -168,6 +168,9 @@ class Transaction implements Pin, ReplyOwner {
         session.leave(this)
         return session.dispatch(view)
     }
+    // The one wrong command that ends the transaction at once.
+    if (spec?.name === 'EXEC' && this.#inMulti)
+      return this.#leaveWithError(`EXECABORT Transaction discarded because of: ${wrongArity(spec).slice(4)}`)
     return this.#inMulti ? this.#queueCommand(view, spec) : this.#whileWatching(view, spec)
   }
 

@@ -303,6 +303,7 @@ export class Pipeline {
     this.#drop()
     this.#setState('closed', text)
     this.#loseAll(text, false)
+    this.onClosed?.(text)
   }
 
   #write(): void {
