@@ -1,8 +1,10 @@
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import { findProgram } from '../../src/base/find-program.ts'
 import { spawnTethered } from '../../src/base/tethered-child.ts'
+import { eventually } from '../support/eventually.ts'
 
 describe('a tethered child', () => {
   test('is the program itself: its pid, its arguments, its output, its exit code', async () => {
@@ -16,6 +18,15 @@ describe('a tethered child', () => {
   test('does not hold the tether itself', async () => {
     const child = spawnTethered('sh', ['-c', 'true <&3 && echo open || echo closed'])
     expect(await text(child.stdout)).toBe('closed\n')
+  })
+
+  test('leaves no watch behind when it has ended, while its parent lives on', async () => {
+    for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+      const child = spawnTethered('sleep', ['60'])
+      await eventually(() => expect(livingInSession(child.pid!)).toBe(2))
+      child.kill(signal)
+      await eventually(() => expect(livingInSession(child.pid!)).toBe(0))
+    }
   })
 
   test('takes signals', async () => {
@@ -36,3 +47,11 @@ describe('findProgram', () => {
     expect(findProgram('/tmp')).toBeNull()
   })
 })
+
+/** Processes of a session that are not dead and merely waiting to be collected. The child leads a session of its own. */
+function livingInSession(session: number): number {
+  const lines = execFileSync('ps', ['-A', '-o', 'sess=,stat='], { encoding: 'utf8' }).split('\n')
+  return lines
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([id, stat]) => id === `${session}` && !stat!.startsWith('Z')).length
+}
