@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import { findProgram } from '../../src/base/find-program.ts'
@@ -50,8 +50,19 @@ describe('findProgram', () => {
 
 /** Processes of a session that are not dead and merely waiting to be collected. The child leads a session of its own. */
 function livingInSession(session: number): number {
-  const lines = execFileSync('ps', ['-A', '-o', 'sess=,stat='], { encoding: 'utf8' }).split('\n')
-  return lines
-    .map((line) => line.trim().split(/\s+/))
-    .filter(([id, stat]) => id === `${session}` && !stat!.startsWith('Z')).length
+  const stats = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(statOf)
+  return stats.filter((stat) => stat.session === session && stat.state !== 'Z').length
+}
+
+/** Of a process that has ended meanwhile: nothing. */
+function statOf(pid: string): { state?: string | undefined; session?: number } {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const [state, , , session] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return { state, session: Number(session) }
+  } catch {
+    return {}
+  }
 }
