@@ -4,7 +4,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import { ASTERISK, DOLLAR, MINUS, UNDERSCORE } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { encodeCommand, errorFrame } from '../resp/encode.ts'
+import { encodeCommand, errorFrame, FRAME } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
@@ -138,7 +138,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const { session } = this
     const { path } = session
     const frame = this.#withRemainingTime()
-    if (frame === null) return this.#finish(nilOf(this.#spec, session.protocol))
+    if (frame === null) return this.#finish(nilOf(session.protocol))
     const renamed = this.#renamed(frame)
     if (path.plan.refusal !== null) return this.#finish(errorFrame(path.plan.refusal))
     this.#store = path.primaryOf(this.#route)
@@ -191,7 +191,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const to = offsets[1]!
     if (isNil(buf, from)) {
       this.#stage = 'idle'
-      if (this.#abandoned) this.#finish(nilOf(this.#spec, this.session.protocol))
+      if (this.#abandoned) this.#finish(nilOf(this.session.protocol))
       // A switch has begun meanwhile: it is `moved` that goes on.
       else if (this.#isHeld()) path.blocked.add(this)
       else this.wait()
@@ -250,7 +250,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     path.blocked.delete(this)
     this.#route.state.primaryLost++
     if (loss.mayHaveRun && this.#mirrors()) this.#markKeys()
-    this.#finish(this.#abandoned ? nilOf(this.#spec, this.session.protocol) : errorFrame(loss.text))
+    this.#finish(this.#abandoned ? nilOf(this.session.protocol) : errorFrame(loss.text))
   }
 
   /** A try that takes long is followed to its end: the client asked to wait anyway. */
@@ -267,7 +267,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     if (this.#stage === 'wait') this.#unblock()
     else if (this.#stage === 'idle') {
       this.session.path.blocked.delete(this)
-      this.#finish(nilOf(this.#spec, this.session.protocol))
+      this.#finish(nilOf(this.session.protocol))
     }
   }
 
@@ -401,7 +401,7 @@ function isNil(buf: Buffer, at: number): boolean {
   return buf[at] === UNDERSCORE || ((buf[at] === ASTERISK || buf[at] === DOLLAR) && buf[at + 1] === MINUS)
 }
 
-function nilOf(spec: CommandSpec, protocol: 2 | 3): Buffer {
-  if (protocol === 3) return Buffer.from('_\r\n')
-  return Buffer.from(spec.name === 'BLMOVE' || spec.name === 'BRPOPLPUSH' ? '$-1\r\n' : '*-1\r\n')
+/** What Redis answers when the time is over, also to BLMOVE. */
+function nilOf(protocol: 2 | 3): Buffer {
+  return protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY
 }
