@@ -1,4 +1,5 @@
-import { readFile, realpath, rename, stat, writeFile } from 'node:fs/promises'
+import { access, constants, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type {
   Control,
@@ -182,6 +183,7 @@ export class Sidecar implements Control {
         closedGates,
       }
       if (request.dryRun) return result
+      if (configPath !== null) await mustBeWritable(configPath)
       if (request.force)
         this.#log.warn('a phase change is forced', {
           route: name,
@@ -221,6 +223,7 @@ export class Sidecar implements Control {
         `${result.reason}; the switch was called off and everything goes on as before`,
       )
     this.#generation++
+    this.#sayWhatNeedsRestart(next)
     this.#config = next
     for (const step of holding) {
       this.#pausesOf(step.route).record(result.pauseMs / 1000)
@@ -280,6 +283,16 @@ export class Sidecar implements Control {
         gates.push(`route '${step.route}': ${route.backlogCommands} writes still wait for '${shadow}'`)
     }
     return gates
+  }
+
+  #sayWhatNeedsRestart(next: Config): void {
+    const parts = (['admin', 'log', 'stateDir'] as const).filter(
+      (part) => !isDeepStrictEqual(this.#config[part], next[part]),
+    )
+    if (parts.length === 0) return
+    this.#log.warn('a part of the configuration that was changed takes effect at the next start only', {
+      reason: parts.join(', '),
+    })
   }
 
   // --- stores
@@ -390,6 +403,21 @@ export class Sidecar implements Control {
     const result = this.#changing.then(change, change)
     this.#changing = result.catch(() => {})
     return result
+  }
+}
+
+/** Asked before the switch: a phase that is in force and does not stand in the file would be gone with the next start. */
+async function mustBeWritable(path: string): Promise<void> {
+  const real = await realpath(path)
+  try {
+    await access(real, constants.W_OK)
+    await access(dirname(real), constants.W_OK)
+  } catch (cause) {
+    throw new UnderstudyError(
+      'ADMIN_REFUSED',
+      `the configuration file ${path} cannot be written; change the phase where the file comes from (a ConfigMap, a deployment), and Understudy follows`,
+      { cause },
+    )
   }
 }
 

@@ -4,7 +4,7 @@ import { CommandTable } from '../command/table.ts'
 import type { Config } from '../config/config.ts'
 import { type CommandView, viewOf } from '../resp/command-view.ts'
 import { Plan, planCommand } from './plan.ts'
-import type { Route } from './route.ts'
+import { isSampled, type Route } from './route.ts'
 import { RouteTable } from './route-table.ts'
 
 /** What `understudy explain` shows of one command. Plain JSON. */
@@ -54,7 +54,7 @@ export function explainCommand(config: Config, args: readonly string[]): Explana
     handling: spec === null ? 'is passed on as it is: the server knows whether it exists' : HANDLING[spec.handling],
     keys,
     mirrored: mirrored(spec, route, keys),
-    compared: compared(spec, route, plan, keys),
+    compared: compared(spec, route, plan, view),
     refused:
       plan.refusal ?? (spec?.handling === 'refuse' ? 'it would turn the shared connection into something else' : null),
     notes: notes(spec, route, keys),
@@ -104,12 +104,15 @@ function mirrored(spec: CommandSpec | null, route: Route, keys: readonly Explain
   }
 }
 
-function compared(spec: CommandSpec | null, route: Route, plan: Plan, keys: readonly ExplainedKey[]): string {
+function compared(spec: CommandSpec | null, route: Route, plan: Plan, view: CommandView): string {
   if (spec === null || !spec.readonly) return 'no: it is not a read'
-  if (spec.compare === null || keys.length === 0) return 'no: it names no key to sample by'
+  const first = plan.positions.index[0]
+  if (spec.compare === null || first === undefined || !plan.keyed || plan.positions.count === 0) {
+    return 'no: it names no key to sample by'
+  }
   if (spec.compare.kind === 'skipped') return `no: ${spec.compare.reason}`
-  if (route.sampleBelow === 0) return `no: route '${route.name}' compares nothing now`
-  const sampled = plan.keyHash < route.sampleBelow
+  if (!route.samples) return `no: route '${route.name}' compares nothing now`
+  const sampled = isSampled(route, plan.keyHash, view.buf, view.start[first]!, view.end[first]!)
   const share = `${route.config.compare.sample * 100} % of keys are sampled, and this key is ${sampled ? '' : 'not '}among them`
   return `${sampled ? `as ${spec.compare.kind}` : 'no'}: ${share}`
 }

@@ -59,6 +59,7 @@ export class RouteTable {
 
   #route(config: RouteConfig, index: number, states: Map<string, RouteState>): Route {
     const roles = rolesOf(config.phase)
+    const compares = comparesIn(config.phase)
     const end = (which: 'source' | 'target'): End => {
       const { store } = which === 'source' ? config.source : config.target!
       return { store: this.stores.indexOf(store), storeName: store }
@@ -72,7 +73,10 @@ export class RouteTable {
       primary: end(roles.primary),
       shadow: roles.shadow === null ? null : end(roles.shadow),
       readsShadow: config.phase === 'read-target',
-      sampleBelow: comparesIn(config.phase) ? Math.round(config.compare.sample * 2 ** 32) : 0,
+      samples: compares && (config.compare.sample > 0 || config.compare.always.length > 0),
+      sampleBelow: compares ? Math.round(config.compare.sample * 2 ** 32) : 0,
+      always: compares ? config.compare.always.map((text) => KeyPattern.parse(text)) : [],
+      never: compares ? config.compare.never.map((text) => KeyPattern.parse(text)) : [],
       config,
       state,
     }

@@ -23,8 +23,13 @@ export interface Route {
   readonly shadow: End | null
   /** `read-target`: reads are answered by the shadow, and by the primary when it cannot. */
   readonly readsShadow: boolean
+  /** False: no key at all is sampled. */
+  readonly samples: boolean
   /** A key is sampled when its hash is below this, 0 .. 2^32: so 1 % is inside 5 %. */
   readonly sampleBelow: number
+  /** Keys that are sampled whatever their hash says, and never; empty where nothing is compared. */
+  readonly always: readonly KeyPattern[]
+  readonly never: readonly KeyPattern[]
   readonly config: RouteConfig
   readonly state: RouteState
 }
@@ -102,4 +107,13 @@ export function rolesOf(phase: Phase): { primary: 'source' | 'target'; shadow: '
 /** Phases in which sampled reads are compared. */
 export function comparesIn(phase: Phase): boolean {
   return phase === 'shadow' || phase === 'read-target' || phase === 'switched'
+}
+
+/** Whether reads of the key `buf[start .. end)` are compared; `hash`: of the key, so that every sidecar and both directions look at the same keys. */
+export function isSampled(route: Route, hash: number, buf: Buffer, start: number, end: number): boolean {
+  const { always, never } = route
+  for (let i = 0; i < never.length; i++) if (never[i]!.matches(buf, start, end)) return false
+  if (hash < route.sampleBelow) return true
+  for (let i = 0; i < always.length; i++) if (always[i]!.matches(buf, start, end)) return true
+  return false
 }

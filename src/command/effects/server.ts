@@ -17,8 +17,9 @@ export const SERVER_EFFECTS: Readonly<Record<string, EffectRule>> = {
   'FUNCTION FLUSH': AS_SENT,
   'FUNCTION RESTORE': AS_SENT,
   'FUNCTION KILL': NEVER,
-  PUBLISH: AS_SENT,
-  SPUBLISH: AS_SENT,
+  // A message is for who listens now, and subscribers are connected to the primary; where both sides share a server they would hear it twice.
+  PUBLISH: NEVER,
+  SPUBLISH: NEVER,
   FLUSHDB: AS_SENT,
   FLUSHALL: AS_SENT,
   SWAPDB: AS_SENT,
