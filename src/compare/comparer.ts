@@ -1,3 +1,5 @@
+import { hashBytes } from '../base/hash.ts'
+import { TokenBucket } from '../base/token-bucket.ts'
 import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandParser } from '../resp/command-parser.ts'
@@ -7,6 +9,7 @@ import type { Reply } from '../resp/reply.ts'
 import type { Route } from '../routing/route.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { compareReplies, type Difference } from './diff.ts'
 import type { Finding } from './finding.ts'
@@ -14,13 +17,20 @@ import { maskReply, revealReply } from './mask.ts'
 
 export interface ComparerContext {
   readonly clock: { readonly nowMs: number }
-  routes: RouteTable
-  stores: readonly Store[]
+  readonly routes: RouteTable
+  readonly stores: readonly Store[]
 }
 
-/** What is known of keys that the comparer must not report: their difference is no news. */
-export interface KnownDifferences {
+/** What the mirror knows, as far as it matters here. */
+export interface MirrorView {
+  /** The key is known to differ, or to be about to be made equal: its difference is no news. */
   has(route: string, database: number, key: Buffer): boolean
+  /** A ticket for a read that leaves on `lane`, -1: writes of another lane are in flight. */
+  look(hash: number, lane: number): number
+  /** What the ticket still is when no write of another lane has come between. */
+  traffic(hash: number, lane: number): number
+  /** The primary's pipeline that the key's writes go down. */
+  primaryPipeline(route: Route, database: number, hash: number): Pipeline
 }
 
 /**
@@ -31,26 +41,43 @@ export interface KnownDifferences {
  *                              else: re-check, up to three times, spaced out; equal then: transient
  *                                                                           still different: confirmed ─▶ onFinding
  *
- * A re-check sends the same read through the primary's pipeline again, so it too is answered at one place of history. Samples may be dropped
- * (counted `skipped`): never a write, and never at a client's cost.
+ * A re-check sends the same read through the primary's pipeline again, so it too is answered at one place of history. A read that writes of another connection came across has
+ * no place in that history: it is dropped, or asked again. Samples may be dropped (counted `skipped`): never a write, and never at a client's cost.
  */
 export class Comparer {
   readonly context: ComparerContext
-  readonly dirty: KnownDifferences
+  readonly mirror: MirrorView
   readonly onFinding: (finding: Finding, route: Route) => void
   readonly #waiting: Sample[] = []
+  /** Commands that are being re-checked: the same difference seen again meanwhile is not followed up twice. */
+  readonly #rechecked = new Set<string>()
+  readonly #rechecks = new TokenBucket(RECHECKS_PER_SECOND, RECHECKS_PER_SECOND / 10)
   readonly #parser = new CommandParser()
   readonly #positions = new KeyPositions()
   /** Bytes of primary's replies kept for samples under way. */
   #keptBytes = 0
 
-  constructor(context: ComparerContext, dirty: KnownDifferences, onFinding: (finding: Finding, route: Route) => void) {
+  constructor(context: ComparerContext, mirror: MirrorView, onFinding: (finding: Finding, route: Route) => void) {
     this.context = context
-    this.dirty = dirty
+    this.mirror = mirror
     this.onFinding = onFinding
   }
 
-  /** A sampled read's reply has come from the primary: `bytes[start .. end)` is the application's command. */
+  /** A sampled read leaves for the primary on `lane`. Gives its ticket, for `sampled`. */
+  asked(view: CommandView, positions: KeyPositions, lane: number): number {
+    let ticket = 0
+    for (let i = 0; i < positions.count; i++) {
+      const one = this.mirror.look(hashOf(view, positions, i), lane)
+      if (one === -1) return -1
+      ticket += one
+    }
+    return ticket
+  }
+
+  /**
+   * A sampled read's reply has come from the primary: `bytes[start .. end)` is the application's command. `lane`, `ticket`: where it was asked and what `asked` gave; lane 0 where nobody
+   * looked, so that a write of another connection may show as a difference until it is re-checked.
+   */
   sampled(
     spec: CommandSpec,
     route: Route,
@@ -61,28 +88,30 @@ export class Comparer {
     reply: Buffer,
     from: number,
     to: number,
+    lane = 0,
+    ticket = 0,
   ): void {
     const size = end - start + to - from
-    if (size > MAX_SAMPLE_BYTES || this.#keptBytes + size > MAX_KEPT_BYTES) {
+    if (ticket === -1 || size > MAX_SAMPLE_BYTES || this.#keptBytes + size > MAX_KEPT_BYTES) {
       route.state.skipped++
       return
     }
     const sample = new Sample(this, spec, route, database, Buffer.from(bytes.subarray(start, end)))
     sample.primary = Buffer.from(reply.subarray(from, to))
+    sample.lane = lane
+    sample.ticket = ticket
     this.ask(sample)
   }
 
-  /** Queues the sample's read for the shadow. */
+  /** The primary has answered: queues the sample's read for the shadow. */
   ask(sample: Sample): void {
     const { route } = sample
     const view = this.#parse(sample.command)
     findKeys(sample.spec, view, this.#positions)
-    const first = this.#positions.count === 0 ? null : this.#positions.index[0]!
-    if (route.shadow === null || first === null) return this.skip(sample)
-    const key = view.buf.subarray(view.start[first]!, view.end[first]!)
+    if (route.shadow === null || this.#positions.count === 0) return this.skip(sample)
+    if (sample.lane !== 0 && this.#traffic(view, sample.lane) !== sample.ticket) return this.#askAgain(sample)
     const shadow = this.context.stores[route.shadow.store]!.shadow(sample.database)
-    if (shadow.state !== 'up' || shadow.full || this.dirty.has(route.name, sample.database, key))
-      return this.skip(sample)
+    if (shadow.state !== 'up' || shadow.full || this.#isKnown(sample)) return this.skip(sample)
     const bytes = this.#renamed(view, route)
     if (bytes === null) return this.skip(sample)
     this.#keptBytes += sample.bytes
@@ -98,21 +127,23 @@ export class Comparer {
     if (difference === null) {
       if (sample.attempt === 0) state.matched++
       else state.transient++
+      this.#end(sample)
       return
     }
+    // A write before it failed on the shadow: that is known by now, and being mended.
+    if (this.#isKnown(sample)) return this.skip(sample)
     if (sample.attempt < RECHECK_AFTER_MS.length) {
-      if (this.#waiting.length >= MAX_WAITING) return this.skip(sample)
-      sample.dueMs = this.context.clock.nowMs + RECHECK_AFTER_MS[sample.attempt]!
-      sample.attempt++
-      this.#waiting.push(sample)
+      this.#recheckLater(sample)
       return
     }
     state.mismatched++
     this.#report(sample, difference, buf, start, end)
+    this.#end(sample)
   }
 
   skip(sample: Sample): void {
     sample.route.state.skipped++
+    this.#end(sample)
   }
 
   lost(sample: Sample): void {
@@ -128,15 +159,27 @@ export class Comparer {
         i++
         continue
       }
+      if (!this.#rechecks.take(nowMs)) return
       this.#waiting[i] = this.#waiting[this.#waiting.length - 1]!
       this.#waiting.pop()
       this.#recheck(sample)
     }
   }
 
+  #recheckLater(sample: Sample): void {
+    if (sample.attempt === 0) {
+      const { name } = sample
+      if (this.#rechecked.has(name) || this.#waiting.length >= MAX_WAITING) return this.skip(sample)
+      this.#rechecked.add(name)
+    }
+    sample.dueMs = this.context.clock.nowMs + RECHECK_AFTER_MS[sample.attempt]!
+    sample.attempt++
+    this.#waiting.push(sample)
+  }
+
   /** Reads again on the primary; `ask` follows when it has answered. */
   #recheck(sample: Sample): void {
-    const { routes, stores } = this.context
+    const { routes } = this.context
     const view = this.#parse(sample.command)
     findKeys(sample.spec, view, this.#positions)
     const positions = this.#positions
@@ -144,9 +187,10 @@ export class Comparer {
     const arg = positions.index[0]!
     const { route } = routes.find(view.buf, view.start[arg]!, view.end[arg]!)
     // A switch or a reload came between: what was seen then says nothing about now.
-    if (route.primary.store !== sample.route.primary.store || route.sampleBelow === 0) return this.skip(sample)
+    if (route.primary.store !== sample.route.primary.store || route.phase !== sample.route.phase)
+      return this.skip(sample)
     sample.route = route
-    const primary = stores[route.primary.store]!.busiest(sample.database)
+    const primary = this.mirror.primaryPipeline(route, sample.database, hashOf(view, positions, 0))
     if (primary.state !== 'up' || primary.full) return this.skip(sample)
     const bytes = rewriteKeys(
       view,
@@ -154,7 +198,42 @@ export class Comparer {
       (buf, from, to) => routes.find(buf, from, to).primary?.apply(buf, from, to) ?? null,
     )
     sample.primary = null
+    sample.lane = primary.lane
+    sample.ticket = this.asked(view, positions, primary.lane)
     primary.push(sample, bytes, 0, bytes.length)
+  }
+
+  /** Writes of another connection came across the read: a re-check is tried again, a first look is not worth it. */
+  #askAgain(sample: Sample): void {
+    if (sample.attempt === 0 || ++sample.disturbances > MAX_DISTURBANCES) return this.skip(sample)
+    sample.dueMs = this.context.clock.nowMs
+    this.#waiting.push(sample)
+  }
+
+  #end(sample: Sample): void {
+    if (sample.attempt > 0) this.#rechecked.delete(sample.name)
+  }
+
+  /** For the keys in `#positions`. */
+  #traffic(view: CommandView, lane: number): number {
+    let now = 0
+    for (let i = 0; i < this.#positions.count; i++) now += this.mirror.traffic(hashOf(view, this.#positions, i), lane)
+    return now
+  }
+
+  /** Whether the mirror knows one of the keys to differ. */
+  #isKnown(sample: Sample): boolean {
+    const { routes } = this.context
+    const view = this.#parse(sample.command)
+    findKeys(sample.spec, view, this.#positions)
+    for (let i = 0; i < this.#positions.count; i++) {
+      const arg = this.#positions.index[i]!
+      const from = view.start[arg]!
+      const to = view.end[arg]!
+      const { route } = routes.find(view.buf, from, to)
+      if (this.mirror.has(route.name, sample.database, view.buf.subarray(from, to))) return true
+    }
+    return false
   }
 
   #difference(sample: Sample, buf: Buffer, start: number, end: number): Difference | null {
@@ -227,7 +306,12 @@ class Sample implements ReplyOwner {
   readonly command: Buffer
   /** The primary's answer; null while it is asked again. */
   primary: Buffer | null = null
+  /** Where and when the primary was asked. */
+  lane = 0
+  ticket = 0
   attempt = 0
+  /** How often writes came across a re-check. */
+  disturbances = 0
   dueMs = 0
 
   constructor(comparer: Comparer, spec: CommandSpec, route: Route, database: number, command: Buffer) {
@@ -236,6 +320,11 @@ class Sample implements ReplyOwner {
     this.route = route
     this.database = database
     this.command = command
+  }
+
+  /** The same for the same read of the same key. */
+  get name(): string {
+    return `${this.database} ${this.command.toString('latin1')}`
   }
 
   get bytes(): number {
@@ -257,6 +346,11 @@ class Sample implements ReplyOwner {
   timedOut(): void {}
 }
 
+function hashOf(view: CommandView, positions: KeyPositions, i: number): number {
+  const arg = positions.index[i]!
+  return hashBytes(view.buf, view.start[arg]!, view.end[arg]!)
+}
+
 function argsOf(view: CommandView): Buffer[] {
   const args: Buffer[] = []
   for (let i = 0; i < view.argc; i++) args.push(Buffer.from(view.buf.subarray(view.start[i]!, view.end[i]!)))
@@ -266,5 +360,8 @@ function argsOf(view: CommandView): Buffer[] {
 /** Spaced out, so that what is merely late has come by then. */
 const RECHECK_AFTER_MS = [50, 250, 1_000]
 const MAX_WAITING = 10_000
+/** Each costs the primary a read. */
+const RECHECKS_PER_SECOND = 1_000
+const MAX_DISTURBANCES = 20
 const MAX_SAMPLE_BYTES = 1024 * 1024
 const MAX_KEPT_BYTES = 64 * 1024 * 1024

@@ -1,9 +1,12 @@
 import type { Route } from '../routing/route.ts'
+import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 
 /** Why a key is known or feared to differ on the shadow. */
 export type DirtyReason =
   | 'shadow-down'
   | 'shadow-error'
+  /** The shadow's answer to a write was not the primary's. */
+  | 'shadow-differs'
   | 'backlog-full'
   | 'primary-lost'
   | 'overlap'
@@ -21,27 +24,44 @@ export interface DirtyKey {
   reason: DirtyReason
   /** Coarse clock, of the first mark. */
   readonly sinceMs: number
-  /** Counts marks: a copy clears the key only if none came after the copy was read. */
+  /** Counts marks: a copy clears the key only if none came after it had been begun. */
   version: number
-  /** A copy of it is under way. */
-  copying: boolean
+  /** Copies that failed. */
   attempts: number
   /** Coarse clock; not copied again before. */
   notBeforeMs: number
+  /** Replies that wait until it is clean (`mirror.mode: sync`). */
+  waiters: AckWaiter[] | null
+  /** Not in the set any more. */
+  gone: boolean
+}
+
+/** The dirty keys of one route, by database and name. */
+interface RouteKeys {
+  readonly all: Map<string, DirtyKey>
+  /** Those that may be copied now, oldest first: not under way, not postponed. */
+  readonly ready: Set<DirtyKey>
+  /** There have been more than can be remembered, or something happened to keys that nobody can name. */
+  needsVerify: boolean
 }
 
 /**
- * The keys whose shadow may differ from the primary. A key leaves only by a state copy that succeeded (invariant 4). Insertion order is age:
- * the repairer takes the oldest first. Bounded: beyond `limit` keys of a route the set only remembers that the route as a whole needs a
- * verify, loudly, instead of growing.
+ * The keys whose shadow may differ from the primary. A key leaves only by a state copy that succeeded (invariant 4).
+ *
+ *   mark ─▶ ready ──take──▶ being copied ─┬─ copied, not marked meanwhile ─▶ out
+ *             ▲                           ├─ copied, marked meanwhile ─────▶ ready
+ *             └──wake── postponed ◀───────┴─ failed
+ *
+ * Bounded: beyond `limit` keys of a route the set only remembers that the route as a whole needs a verify, loudly, instead of growing.
  */
 export class DirtySet {
-  readonly #keys = new Map<string, DirtyKey>()
-  readonly #count = new Map<string, number>()
-  readonly #overflowed = new Set<string>()
+  readonly #routes = new Map<string, RouteKeys>()
+  /** By delay: entries of one delay are due in the order in which they came. */
+  readonly #postponed = new Map<number, Set<DirtyKey>>()
   readonly #limit: number
   readonly onChange: ((entry: DirtyKey, dirty: boolean) => void) | null
   readonly onOverflow: ((route: string) => void) | null
+  #size = 0
 
   constructor(
     limit: number,
@@ -54,87 +74,157 @@ export class DirtySet {
   }
 
   get size(): number {
-    return this.#keys.size
+    return this.#size
   }
 
   /** Dirty keys of a route. */
   count(route: string): number {
-    return this.#count.get(route) ?? 0
+    return this.#routes.get(route)?.all.size ?? 0
   }
 
-  /** The route has had more dirty keys than the set can hold: only a verify of the whole route can tell what differs. */
+  /** Only a verify of the whole route can tell what differs. */
   needsVerify(route: string): boolean {
-    return this.#overflowed.has(route)
+    return this.#routes.get(route)?.needsVerify ?? false
   }
 
   has(route: string, database: number, key: Buffer): boolean {
-    return this.#keys.size > 0 && this.#keys.has(nameOf(route, database, key))
+    return this.#size > 0 && (this.#routes.get(route)?.all.has(nameOf(database, key)) ?? false)
   }
 
-  mark(route: Route, database: number, key: Buffer, reason: DirtyReason, nowMs: number): void {
-    const name = nameOf(route.name, database, key)
-    const known = this.#keys.get(name)
-    if (known !== undefined) {
-      known.version++
-      known.reason = reason
+  /** `waiter`: told when the key is clean. */
+  mark(
+    route: Route,
+    database: number,
+    key: Buffer,
+    reason: DirtyReason,
+    nowMs: number,
+    waiter: AckWaiter | null = null,
+  ): void {
+    const keys = this.#keysOf(route.name)
+    const name = nameOf(database, key)
+    let entry = keys.all.get(name)
+    if (entry !== undefined) {
+      entry.version++
+      entry.reason = reason
+    } else if (keys.all.size >= this.#limit) {
+      this.markRoute(route.name)
+      if (waiter !== null) waiter.failed = true
       return
-    }
-    const count = this.count(route.name)
-    if (count >= this.#limit) {
-      if (!this.#overflowed.has(route.name)) {
-        this.#overflowed.add(route.name)
-        this.onOverflow?.(route.name)
+    } else {
+      entry = {
+        route: route.name,
+        database,
+        key,
+        reason,
+        sinceMs: nowMs,
+        version: 1,
+        attempts: 0,
+        notBeforeMs: 0,
+        waiters: null,
+        gone: false,
       }
-      return
+      keys.all.set(name, entry)
+      keys.ready.add(entry)
+      this.#size++
+      route.state.dirtied++
+      this.onChange?.(entry, true)
     }
-    const entry: DirtyKey = {
-      route: route.name,
-      database,
-      key,
-      reason,
-      sinceMs: nowMs,
-      version: 1,
-      copying: false,
-      attempts: 0,
-      notBeforeMs: 0,
-    }
-    this.#keys.set(name, entry)
-    this.#count.set(route.name, count + 1)
-    route.state.dirtied++
-    this.onChange?.(entry, true)
+    if (waiter === null) return
+    waiter.pending++
+    entry.waiters ??= []
+    entry.waiters.push(waiter)
   }
 
-  /** A state copy that was read at `version` has been acknowledged by the shadow. True when the key is clean now. */
-  copied(entry: DirtyKey, version: number): boolean {
-    entry.copying = false
-    if (entry.version !== version) return false
-    this.#remove(entry)
-    return true
+  /** Something of the route may differ, and nobody can name the keys. */
+  markRoute(route: string): void {
+    const keys = this.#keysOf(route)
+    if (keys.needsVerify) return
+    keys.needsVerify = true
+    this.onOverflow?.(route)
   }
+
+  // --- for the one who copies
+
+  /** Routes that have dirty keys. */
+  *routes(): Generator<string> {
+    for (const [route, keys] of this.#routes) if (keys.all.size > 0) yield route
+  }
+
+  /** All of a route, oldest first. */
+  *keys(route: string): Generator<DirtyKey> {
+    yield* this.#routes.get(route)?.all.values() ?? []
+  }
+
+  /** Takes the oldest key that may be copied now; `copied` or `postpone` puts an end to it. */
+  take(route: string): DirtyKey | undefined {
+    const ready = this.#routes.get(route)?.ready
+    const entry = ready?.values().next().value
+    if (entry !== undefined) ready!.delete(entry)
+    return entry
+  }
+
+  /** A state copy that was begun at `version` has been acknowledged by the shadow. True when the key is clean now. */
+  copied(entry: DirtyKey, version: number): boolean {
+    if (entry.gone) return true
+    entry.attempts = 0
+    if (entry.version === version) this.#remove(entry, true)
+    else this.#routes.get(entry.route)!.ready.add(entry)
+    return entry.gone
+  }
+
+  /** It could not be copied: not again before `delayMs` have passed. */
+  postpone(entry: DirtyKey, nowMs: number, delayMs: number): void {
+    if (entry.gone) return
+    entry.notBeforeMs = nowMs + delayMs
+    let set = this.#postponed.get(delayMs)
+    if (set === undefined) this.#postponed.set(delayMs, (set = new Set()))
+    set.add(entry)
+  }
+
+  /** Makes those ready whose delay is over. */
+  wake(nowMs: number): void {
+    for (const set of this.#postponed.values()) {
+      for (const entry of set) {
+        if (entry.notBeforeMs > nowMs) break
+        set.delete(entry)
+        if (!entry.gone) this.#routes.get(entry.route)!.ready.add(entry)
+      }
+    }
+  }
+
+  // --- when routes change
 
   /** The route mirrors no more: its dirty keys mean nothing. */
   forget(route: string): void {
-    for (const entry of this.#keys.values()) if (entry.route === route) this.#remove(entry)
-    this.#overflowed.delete(route)
+    for (const entry of this.keys(route)) this.#remove(entry, false)
+    this.#routes.delete(route)
   }
 
   /** A complete backfill or verify has looked at every key of the route. */
   verified(route: string): void {
-    this.#overflowed.delete(route)
+    const keys = this.#routes.get(route)
+    if (keys !== undefined) keys.needsVerify = false
   }
 
-  /** Oldest first. */
-  values(): IterableIterator<DirtyKey> {
-    return this.#keys.values()
+  #keysOf(route: string): RouteKeys {
+    let keys = this.#routes.get(route)
+    if (keys === undefined) this.#routes.set(route, (keys = { all: new Map(), ready: new Set(), needsVerify: false }))
+    return keys
   }
 
-  #remove(entry: DirtyKey): void {
-    if (!this.#keys.delete(nameOf(entry.route, entry.database, entry.key))) return
-    this.#count.set(entry.route, this.count(entry.route) - 1)
+  #remove(entry: DirtyKey, ok: boolean): void {
+    const keys = this.#routes.get(entry.route)!
+    keys.all.delete(nameOf(entry.database, entry.key))
+    keys.ready.delete(entry)
+    entry.gone = true
+    this.#size--
     this.onChange?.(entry, false)
+    const { waiters } = entry
+    entry.waiters = null
+    for (const waiter of waiters ?? []) acknowledge(waiter, ok)
   }
 }
 
-function nameOf(route: string, database: number, key: Buffer): string {
-  return `${route}\0${database}\0${key.toString('latin1')}`
+function nameOf(database: number, key: Buffer): string {
+  return `${database} ${key.toString('latin1')}`
 }

@@ -1,22 +1,33 @@
 /**
  * Notices writes to one key that are on two connections ("lanes") at once: their order is unknown, because each connection has its own history. Such a
- * key is settled by a state copy.
+ * key is settled by a state copy. Also tells a read whether writes of other lanes came between its leaving and its reply.
  *
  *   slot = hash & mask
- *   lane[slot]   own[slot]       one lane, and how many of its writes are in flight
- *   other[slot]  foreign[slot]   a second lane (-1: several), and how many are in flight there
- *   epoch[slot]                  counts arrivals that met another lane
+ *   LANE  OWN       one lane, and how many of its writes are in flight
+ *   OTHER FOREIGN   a second lane (-1: several), and how many are in flight there
+ *   EPOCH           counts arrivals that met another lane
+ *   LAST  TURNS     the lane that wrote last, and how often that changed
+ *   WRITES          counts arrivals
  *
  * A write takes a ticket when it leaves for the store: the epoch then, or -1 when it meets another lane. It was alone in its lane if the epoch is still the same when its
- * reply comes. Keys that share a slot by collision cost a needless copy, never a wrong result.
+ * reply comes. A read (`look`, `undisturbed`) changes nothing, so reads never disturb writes, nor each other. Keys that share a slot by collision cost a needless copy, never a
+ * wrong result.
+ *
+ * While a command that touches every key (FLUSHALL) is under way (`beginSweep`), nobody is alone.
  */
 export class OverlapTable {
-  /** Five fields a slot, side by side: one cache line a write. */
+  /** Eight fields a slot, side by side: one cache line a write. */
   readonly #slots: Int32Array
   readonly #mask: number
+  /** Sweeps under way, and sweeps ever begun: part of every ticket. */
+  #sweeping = 0
+  #sweeps = 0
 
-  /** `slots`: a power of two. Only writes in flight at the same moment on different connections can collide, so few are enough. */
-  constructor(slots = 1 << 12) {
+  /**
+   * `slots`: a power of two. Only writes in flight at the same moment on different connections can collide, so few are enough: with 200 in flight on each of
+   * two lanes, about one in a hundred of them.
+   */
+  constructor(slots = 1 << 14) {
     this.#slots = new Int32Array(slots * STRIDE)
     this.#mask = slots - 1
   }
@@ -25,31 +36,32 @@ export class OverlapTable {
   enter(hash: number, lane: number): number {
     const slots = this.#slots
     const at = (hash & this.#mask) * STRIDE
+    slots[at + WRITES]!++
+    if (slots[at + LAST] !== lane) {
+      slots[at + LAST] = lane
+      slots[at + TURNS]!++
+    }
     const own = slots[at + OWN]!
-    if (own === 0) {
-      slots[at + LANE] = lane
-      slots[at + OWN] = 1
-      return slots[at + EPOCH]!
-    }
-    if (slots[at + LANE] === lane) {
-      slots[at + OWN] = own + 1
-      return slots[at + FOREIGN] === 0 ? slots[at + EPOCH]! : -1
-    }
     const foreign = slots[at + FOREIGN]!
-    slots[at + OTHER] = foreign === 0 || slots[at + OTHER] === lane ? lane : -1
-    slots[at + FOREIGN] = foreign + 1
-    slots[at + EPOCH] = (slots[at + EPOCH]! + 1) & EPOCH_MASK
-    return -1
+    if (own > 0 && slots[at + LANE] !== lane) {
+      slots[at + OTHER] = foreign === 0 || slots[at + OTHER] === lane ? lane : -1
+      slots[at + FOREIGN] = foreign + 1
+      slots[at + EPOCH] = (slots[at + EPOCH]! + 1) & EPOCH_MASK
+      return -1
+    }
+    slots[at + LANE] = lane
+    slots[at + OWN] = own + 1
+    return foreign === 0 && this.#sweeping === 0 ? slots[at + EPOCH]! + this.#sweeps : -1
   }
 
-  /** Its reply has come, or never will. Gives the epoch now, to be held against the ticket. */
+  /** Its reply has come, or never will. Gives what the ticket is if nobody came between. */
   leave(hash: number, lane: number): number {
     const slots = this.#slots
     const at = (hash & this.#mask) * STRIDE
     const foreign = slots[at + FOREIGN]!
     if (foreign === 0) {
       if (slots[at + OWN]! > 0) slots[at + OWN]!--
-      return slots[at + EPOCH]!
+      return slots[at + EPOCH]! + this.#sweeps
     }
     if (slots[at + LANE] !== lane) slots[at + FOREIGN] = foreign - 1
     else slots[at + OWN]!--
@@ -59,13 +71,42 @@ export class OverlapTable {
       slots[at + OWN] = slots[at + FOREIGN]!
       slots[at + FOREIGN] = 0
     }
-    return slots[at + EPOCH]!
+    return slots[at + EPOCH]! + this.#sweeps
   }
 
-  /** The lane on which writes of this hash are in flight; 0: none. */
+  /** The lane on which writes of this hash are in flight; 0: none; -1: several. */
   laneOf(hash: number): number {
     const at = (hash & this.#mask) * STRIDE
-    return this.#slots[at + OWN] === 0 ? 0 : this.#slots[at + LANE]!
+    if (this.#slots[at + OWN] === 0) return 0
+    return this.#slots[at + FOREIGN] === 0 ? this.#slots[at + LANE]! : -1
+  }
+
+  /** A read of a key with this hash leaves on `lane`. Gives its ticket, for `undisturbed`; those of several keys are added up by `addTickets`. */
+  look(hash: number, lane: number): number {
+    const inFlight = this.laneOf(hash)
+    return (inFlight === 0 || inFlight === lane) && this.#sweeping === 0 ? this.traffic(hash, lane) : -1
+  }
+
+  /**
+   * A number that changes with every write from a lane other than `lane`. A read whose ticket it still is when the reply comes was met by none: none was in
+   * flight when it left, none has left since.
+   */
+  traffic(hash: number, lane: number): number {
+    const slots = this.#slots
+    const at = (hash & this.#mask) * STRIDE
+    // Even when `lane` wrote last, odd otherwise: going from one to the other is a change too.
+    const count = slots[at + LAST] === lane ? slots[at + TURNS]! * 2 : slots[at + WRITES]! * 2 + 1
+    return (count + this.#sweeps * 2) & EPOCH_MASK
+  }
+
+  /** Every key of a store changes at once: what is in flight now, and what comes until `endSweep`, overlaps with it. */
+  beginSweep(): void {
+    this.#sweeping++
+    this.#sweeps++
+  }
+
+  endSweep(): void {
+    this.#sweeping--
   }
 }
 
@@ -75,6 +116,9 @@ const OWN = 1
 const OTHER = 2
 const FOREIGN = 3
 const EPOCH = 4
+const LAST = 5
+const TURNS = 6
+const WRITES = 7
 /** Stays positive: a ticket of -1 is never an epoch. */
 const EPOCH_MASK = 0x3fffffff
 

@@ -7,10 +7,13 @@ import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
 import { DirtySet } from '../mirror/dirty-set.ts'
 import { Mirror } from '../mirror/mirror.ts'
 import { OverlapTable } from '../mirror/overlap.ts'
+import { primaryPipeline } from '../mirror/primary-pipeline.ts'
 import { Repairer } from '../mirror/repairer.ts'
+import { ShadowQueue } from '../mirror/shadow-queue.ts'
+import { storeFacts } from '../mirror/store-facts.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
-import type { RouteState } from '../routing/route.ts'
+import type { Route, RouteState } from '../routing/route.ts'
 import { RouteTable } from '../routing/route-table.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
@@ -83,13 +86,20 @@ export class Runtime {
       (route) =>
         path.log({
           level: 'error',
-          msg: 'too many dirty keys to remember; the route needs a verify',
-          fields: { route, limit: DIRTY_LIMIT },
+          msg: 'more keys may differ than can be remembered or named; the route needs a verify',
+          fields: { route },
         }),
     )
     const overlap = new OverlapTable()
     this.#mirror = new Mirror(path, this.#dirty, overlap)
-    this.#comparer = new Comparer(path, this.#dirty, (finding, route) => {
+    const mirrorView = {
+      has: (route: string, database: number, key: Buffer) => this.#mirror.has(route, database, key),
+      look: (hash: number, lane: number) => overlap.look(hash, lane),
+      traffic: (hash: number, lane: number) => overlap.traffic(hash, lane),
+      primaryPipeline: (route: Route, database: number, hash: number) =>
+        primaryPipeline(path, overlap, route, database, hash),
+    }
+    this.#comparer = new Comparer(path, mirrorView, (finding, route) => {
       notify({ kind: 'finding', finding })
       if (route.config.compare.repair) this.#mirror.mark(this.#mirror.refOf(finding.key, finding.database), 'mismatch')
     })
@@ -163,7 +173,7 @@ export class Runtime {
 
   /** What the health probe found out about a store. */
   setFacts(store: string, offsetMs: number, version: string | null): void {
-    this.#mirror.clockOffsetMs.set(store, offsetMs)
+    this.#mirror.learn(store, storeFacts(offsetMs, version))
     if (version !== null && this.#path.routes.fallback.primary.storeName === store) this.#path.serverVersion = version
   }
 
@@ -237,7 +247,7 @@ export class Runtime {
       for (let i = 0; i < ring.length; i++) {
         const slot = ring.at(i)
         const slotRoute = slot.route as { name: string } | null
-        if (slot.owner !== this.#mirror || slotRoute?.name !== name) continue
+        if (!(slot.owner instanceof ShadowQueue) || slotRoute?.name !== name) continue
         oldest = Math.min(oldest, slot.queuedAtMs)
         break
       }

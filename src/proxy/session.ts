@@ -345,6 +345,7 @@ export class Session implements ReplyOwner {
         this.writesOwed++
         slot.lane = pipeline.lane
         slot.keyHash = plan.positions.count === 1 ? plan.keyHash : 0
+        if (plan.positions.count === 0) path.mirror.enterServerWide(spec)
         slot.ticket =
           slot.keyHash === 0
             ? path.mirror.enter(view, plan.positions, pipeline.lane)
@@ -357,6 +358,8 @@ export class Session implements ReplyOwner {
       path.isComparable(spec)
     ) {
       slot.flags |= SAMPLED
+      slot.lane = pipeline.lane
+      slot.ticket = path.comparer.asked(view, plan.positions, pipeline.lane)
     }
     if (plan.renames) {
       if (repliesWithKeys(spec)) slot.flags |= MAP_KEYS
@@ -383,14 +386,21 @@ export class Session implements ReplyOwner {
 
   #settleMarked(slot: InFlight, route: Route, buf: Buffer, start: number, end: number): void {
     const { path } = this
+    const mirrored = (slot.flags & MIRRORED) !== 0
     let mapped: Buffer | null = null
+    let contested = false
     this.#leaveOthers(slot)
+    if (mirrored) {
+      this.writesOwed--
+      contested = path.mirror.left(slot, slot.lane)
+    }
     try {
-      if ((slot.flags & MIRRORED) !== 0) {
-        this.writesOwed--
-        const contested = path.mirror.left(slot, slot.lane)
+      if ((slot.flags & MAP_KEYS) !== 0 && !slot.timedOut) mapped = mapReply(path, slot, buf, start, end, this.protocol)
+      if (mirrored) {
         if (route.config.mirror.mode === 'sync' && buf[start] !== MINUS && !slot.timedOut) {
-          path.syncReplies.settled(this, slot, route, buf, start, end, contested)
+          path.syncReplies.hold(this, slot.seq, route, mapped ?? Buffer.from(buf.subarray(start, end)), (waiter) =>
+            path.mirror.settled(slot, buf, start, end, contested, waiter),
+          )
           return
         }
         path.mirror.settled(slot, buf, start, end, contested, null)
@@ -398,13 +408,13 @@ export class Session implements ReplyOwner {
         const bytes = slot.original ?? slot.chunk!.buf
         const from = slot.original === null ? slot.start : 0
         const to = slot.original === null ? slot.end : slot.original.length
-        path.comparer.sampled(slot.spec!, route, slot.database, bytes, from, to, buf, start, end)
+        const { spec, database, lane, ticket } = slot
+        path.comparer.sampled(spec!, route, database, bytes, from, to, buf, start, end, lane, ticket)
       }
-      if ((slot.flags & MAP_KEYS) !== 0 && !slot.timedOut) mapped = mapReply(path, slot, buf, start, end, this.protocol)
     } catch (error) {
       // Its end was found, so the next reply begins where it should; but nobody can tell what this one did.
       if (!isMalformed(error)) path.log({ level: 'error', msg: 'a defect in Understudy', fields: errorFields(error) })
-      if ((slot.flags & MIRRORED) !== 0) path.mirror.lostOnPrimary(slot)
+      if (mirrored) path.mirror.lostOnPrimary(slot)
     }
     if (slot.timedOut) return
     if (mapped === null) this.reply(slot.seq, buf, start, end)

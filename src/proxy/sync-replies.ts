@@ -1,12 +1,11 @@
-import type { AckWaiter } from '../mirror/mirror.ts'
+import { type AckWaiter, acknowledge } from '../mirror/ack-waiter.ts'
 import { errorFrame } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
-import type { InFlight } from '../upstream/in-flight.ts'
 import type { DataPath } from './data-path.ts'
 import type { Session } from './session.ts'
 
 /**
- * `mirror.mode: sync`: the reply of a write waits until the shadow has acknowledged its effect, at most `mirror.timeout`; then it goes out anyway. With `onShadowError: fail`
+ * `mirror.mode: sync`: the reply of a write waits until the shadow has acknowledged its effect, or its keys have been copied, at most `mirror.timeout`; then it goes out anyway. With `onShadowError: fail`
  * the client learns of a shadow that failed or was late; the write itself stands on the primary, and the key is dirty.
  */
 export class SyncReplies {
@@ -17,35 +16,19 @@ export class SyncReplies {
     this.#path = path
   }
 
-  /** The primary's reply to a mirrored write of a `sync` route has come. */
-  settled(
-    session: Session,
-    slot: InFlight,
-    route: Route,
-    buf: Buffer,
-    start: number,
-    end: number,
-    contested: boolean,
-  ): void {
-    const reply = new SyncReply(
-      session,
-      slot.seq,
-      route,
-      Buffer.from(buf.subarray(start, end)),
-      this.#path.clock.nowMs,
-      this.#waiting,
-    )
+  /** The primary's reply `frame` to a write of a `sync` route waits for what `effects` queues. What `effects` throws leaves the reply to the caller. */
+  hold(session: Session, seq: number, route: Route, frame: Buffer, effects: (waiter: AckWaiter) => void): void {
+    const reply = new SyncReply(session, seq, route, frame, this.#path.clock.nowMs, this.#waiting)
     // Held by one until everything has been queued, so that an effect of several commands is acknowledged as a whole.
     reply.pending = 1
     this.#waiting.add(reply)
     try {
-      this.#path.mirror.settled(slot, buf, start, end, contested, reply)
+      effects(reply)
     } catch (error) {
-      // The session answers.
       this.#waiting.delete(reply)
       throw error
     }
-    if (--reply.pending === 0) reply.acknowledged()
+    acknowledge(reply, true)
   }
 
   tick(nowMs: number): void {

@@ -311,9 +311,8 @@ class Transaction implements Pin, ReplyOwner {
     try {
       mirror.asOneUnit(() => {
         for (const [i, { spec, route, database, bytes }] of this.#queue.entries()) {
-          const from = offsets[i]!
-          if (!spec?.write || buf[from] === MINUS) continue
-          mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, from, offsets[i + 1]!, null)
+          if (!spec?.write) continue
+          mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, offsets[i]!, offsets[i + 1]!, null)
         }
       }, null)
     } catch (error) {

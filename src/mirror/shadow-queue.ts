@@ -1,0 +1,291 @@
+import type { CommandSpec } from '../command/spec.ts'
+import { ASTERISK, COLON, CR, MINUS } from '../resp/bytes.ts'
+import { elementOffsets } from '../resp/decode.ts'
+import { encodeCommand } from '../resp/encode.ts'
+import type { Route } from '../routing/route.ts'
+import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import { type AckWaiter, acknowledge } from './ack-waiter.ts'
+import type { DataPathContext } from './context.ts'
+import type { DirtyReason, DirtySet } from './dirty-set.ts'
+import type { KeyRef, KeyRefs } from './key-refs.ts'
+
+/** Nothing is known of what the shadow should answer. */
+export const NO_ANSWER = -1
+
+/**
+ * The way of effects to the shadow: bounded in bytes, acknowledged one by one.
+ *
+ *   push ─▶ the shadow's pipeline ─┬─ the answer that the primary gave: acknowledged
+ *     │                            ├─ another number: the keys are dirty, for the shadow had something else
+ *     │                            └─ an error, or lost: the keys are dirty
+ *     └─ no room: the keys are dirty
+ *
+ * A command that reads one key and writes another (RENAME, SUNIONSTORE, LMOVE) brings over what the shadow has, so when one of its keys was dirty by then, all
+ * are.
+ */
+export class ShadowQueue implements ReplyOwner {
+  readonly #context: DataPathContext
+  readonly #dirty: DirtySet
+  readonly #refs: KeyRefs
+  /** While a transaction's effects are gathered: they leave as one unit. */
+  #gathered: Item[] | null = null
+
+  constructor(context: DataPathContext, dirty: DirtySet, refs: KeyRefs) {
+    this.#context = context
+    this.#dirty = dirty
+    this.#refs = refs
+  }
+
+  /**
+   * Queues one command, `bytes[start .. end)`, as the shadow understands it. `original`: the application's bytes, where those are others. `answer`: the primary's integer
+   * reply by `integerHash`, where the shadow's has to be the same, or NO_ANSWER.
+   */
+  push(
+    spec: CommandSpec,
+    route: Route,
+    database: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    original: Buffer | null,
+    answer: number,
+    waiter: AckWaiter | null,
+  ): void {
+    const { state, shadow, config } = route
+    if (shadow === null) return
+    if (this.#gathered !== null) {
+      this.#gathered.push({ spec, route, database, bytes: Buffer.from(bytes.subarray(start, end)), original, answer })
+      return
+    }
+    if (state.backlogBytes + end - start > config.mirror.backlogBytes) {
+      state.dropped++
+      this.#markOne(spec, database, original, bytes, start, end, 'backlog-full', waiter)
+      return
+    }
+    const pipeline = this.#context.stores[shadow.store]!.shadow(database)
+    const slot = pipeline.push(this, bytes, start, end)
+    slot.route = route
+    slot.spec = spec
+    slot.database = database
+    slot.original = original
+    slot.extra = waiter
+    slot.seq = answer
+    if (waiter !== null) {
+      waiter.pending++
+      pipeline.hurry()
+    }
+    state.backlogCommands++
+    state.backlogBytes += end - start
+  }
+
+  /**
+   * What `effects` pushes leaves as one MULTI ... EXEC per shadow, so that the shadow too shows all of a transaction or nothing of it.
+   */
+  asOneUnit(effects: () => void, waiter: AckWaiter | null): void {
+    const gathered: Item[] = []
+    this.#gathered = gathered
+    try {
+      effects()
+    } finally {
+      this.#gathered = null
+    }
+    const units = new Map<string, Item[]>()
+    for (const item of gathered) {
+      const name = `${item.route.shadow!.store}/${item.database}`
+      const items = units.get(name)
+      if (items === undefined) units.set(name, [item])
+      else items.push(item)
+    }
+    for (const items of units.values()) this.#pushUnit(items, waiter)
+  }
+
+  #pushUnit(items: readonly Item[], waiter: AckWaiter | null): void {
+    const [{ spec, route, database, bytes, original, answer }] = items as [Item]
+    if (items.length === 1) return this.push(spec, route, database, bytes, 0, bytes.length, original, answer, waiter)
+    const { state, shadow, config } = route
+    const unit = new Unit(items, waiter)
+    const frames = Buffer.concat([MULTI, ...items.map((item) => item.bytes), EXEC])
+    if (state.backlogBytes + frames.length > config.mirror.backlogBytes) {
+      state.dropped++
+      for (const item of items) this.#markItem(item, 'backlog-full', waiter)
+      return
+    }
+    const pipeline = this.#context.stores[shadow!.store]!.shadow(database)
+    const slot = pipeline.push(this, frames, 0, frames.length)
+    slot.route = route
+    slot.database = database
+    slot.replies = items.length + 2
+    slot.extra = unit
+    if (waiter !== null) {
+      waiter.pending++
+      pipeline.hurry()
+    }
+    state.backlogCommands++
+    state.backlogBytes += frames.length
+  }
+
+  // --- the shadow's answers
+
+  settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
+    const { state } = slot.route as Route
+    if (slot.extra instanceof Unit) {
+      this.#settleUnit(slot, slot.extra, buf, start, end)
+      return
+    }
+    if (buf[start] === MINUS) {
+      state.shadowError++
+      this.#markSlot(slot, 'shadow-error')
+      this.#finish(slot, false)
+      return
+    }
+    state.shadowOk++
+    const spec = slot.spec!
+    if (slot.seq !== NO_ANSWER && differs(spec, slot.seq, buf, start)) this.#markSlot(slot, 'shadow-differs')
+    else if (this.#dirty.size > 0 && hasSeveralKeys(spec)) {
+      const keys = this.#keysOf(slot)
+      if (this.#anyDirty(keys)) for (const ref of keys) this.mark(ref, 'shadow-differs', null)
+    }
+    this.#finish(slot, true)
+  }
+
+  #settleUnit(slot: InFlight, unit: Unit, buf: Buffer, start: number, end: number): void {
+    const { state } = slot.route as Route
+    const failed = buf[start] === MINUS || (slot.replies === 0 && hasError(buf, start, end))
+    if (failed) {
+      state.shadowError++
+      for (const item of unit.items) this.#markItem(item, 'shadow-error', null)
+    } else state.shadowOk++
+    if (slot.replies > 0) return
+    if (!failed) {
+      const offsets = elementOffsets(buf, start, end)!
+      for (const [i, item] of unit.items.entries()) {
+        const keys = this.#keysOfItem(item)
+        const another = item.answer !== NO_ANSWER && differs(item.spec, item.answer, buf, offsets[i]!)
+        if (another || (keys.length > 1 && this.#anyDirty(keys))) {
+          for (const ref of keys) this.mark(ref, 'shadow-differs', null)
+        }
+      }
+    }
+    this.#finish(slot, !failed)
+  }
+
+  lost(slot: InFlight, _loss: Loss): void {
+    ;(slot.route as Route).state.shadowLost++
+    if (slot.extra instanceof Unit) for (const item of slot.extra.items) this.#markItem(item, 'shadow-down', null)
+    else this.#markSlot(slot, 'shadow-down')
+    this.#finish(slot, false)
+  }
+
+  timedOut(slot: InFlight): void {
+    ;(slot.route as Route).state.shadowTimeout++
+  }
+
+  #finish(slot: InFlight, applied: boolean): void {
+    const { state } = slot.route as Route
+    state.backlogCommands--
+    state.backlogBytes -= slot.end - slot.start
+    state.shadowTimes.record((this.#context.clock.nowMs - slot.queuedAtMs) / 1000)
+    if (applied) state.applied++
+    else state.failed++
+    acknowledge(slot.extra instanceof Unit ? slot.extra.waiter : (slot.extra as AckWaiter | null), applied)
+  }
+
+  // --- dirty keys
+
+  /** `waiter`: told when the key is clean again. */
+  mark(ref: KeyRef, reason: DirtyReason, waiter: AckWaiter | null): void {
+    const { route } = ref.rule
+    if (route.shadow === null) return
+    this.#dirty.mark(route, ref.database, ref.key, reason, this.#context.clock.nowMs, waiter)
+  }
+
+  #anyDirty(keys: readonly KeyRef[]): boolean {
+    return keys.some((ref) => this.#dirty.has(ref.rule.route.name, ref.database, ref.key))
+  }
+
+  #markSlot(slot: InFlight, reason: DirtyReason): void {
+    for (const ref of this.#keysOf(slot)) this.mark(ref, reason, null)
+  }
+
+  #keysOf(slot: InFlight): KeyRef[] {
+    const { original, spec, database } = slot
+    return original === null
+      ? this.#refs.in(spec, database, slot.chunk!.buf, slot.start, slot.end)
+      : this.#refs.in(spec, database, original, 0, original.length)
+  }
+
+  #keysOfItem({ spec, database, original, bytes }: Item): KeyRef[] {
+    const frame = original ?? bytes
+    return this.#refs.in(spec, database, frame, 0, frame.length)
+  }
+
+  #markItem(item: Item, reason: DirtyReason, waiter: AckWaiter | null): void {
+    for (const ref of this.#keysOfItem(item)) this.mark(ref, reason, waiter)
+  }
+
+  #markOne(
+    spec: CommandSpec,
+    database: number,
+    original: Buffer | null,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    reason: DirtyReason,
+    waiter: AckWaiter | null,
+  ): void {
+    const refs =
+      original === null
+        ? this.#refs.in(spec, database, bytes, start, end)
+        : this.#refs.in(spec, database, original, 0, original.length)
+    for (const ref of refs) this.mark(ref, reason, waiter)
+  }
+}
+
+/** One command of a transaction on its way. */
+interface Item {
+  readonly spec: CommandSpec
+  readonly route: Route
+  readonly database: number
+  readonly bytes: Buffer
+  readonly original: Buffer | null
+  readonly answer: number
+}
+
+/** A transaction on its way: MULTI, the commands, EXEC. */
+class Unit {
+  readonly items: readonly Item[]
+  readonly waiter: AckWaiter | null
+  constructor(items: readonly Item[], waiter: AckWaiter | null) {
+    this.items = items
+    this.waiter = waiter
+  }
+}
+
+const MULTI = encodeCommand(['MULTI'])
+const EXEC = encodeCommand(['EXEC'])
+
+/** A hash of the integer reply at `from`, never negative: small enough for a slot's field, exact enough to notice another number. */
+export function integerHash(reply: Buffer, from: number): number {
+  let hash = 0
+  for (let at = from + 1; reply[at] !== CR; at++) hash = (Math.imul(hash, 31) + reply[at]!) & 0x3fffffff
+  return hash
+}
+
+/** Whether the shadow's answer says that it held something else than the primary. After these two it holds the same again, whatever it was: nothing. */
+function differs(spec: CommandSpec, answer: number, buf: Buffer, start: number): boolean {
+  if (buf[start] !== COLON || integerHash(buf, start) === answer) return false
+  return spec.name !== 'DEL' && spec.name !== 'UNLINK'
+}
+
+function hasSeveralKeys(spec: CommandSpec): boolean {
+  return spec.keyFinder !== 'plain' || spec.lastKey !== spec.firstKey
+}
+
+/** EXEC's reply holds the errors of its commands as elements; a nil instead of them cannot be, since nothing is watched. */
+function hasError(buf: Buffer, start: number, end: number): boolean {
+  if (buf[start] !== ASTERISK) return true
+  const offsets = elementOffsets(buf, start, end)
+  if (offsets === null) return true
+  for (let i = 0; i + 1 < offsets.length; i++) if (buf[offsets[i]!] === MINUS) return true
+  return false
+}

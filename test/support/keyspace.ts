@@ -1,0 +1,159 @@
+import type { Redis } from 'ioredis'
+import type { RedisServer } from './redis.ts'
+
+/** What one key holds, in a form that is the same for equal keys of any two servers. */
+interface KeyState {
+  readonly value: string
+  /** PEXPIRETIME: ms since the epoch; -1: never. */
+  readonly expiresAtMs: number
+}
+
+interface Drift {
+  readonly database: number
+  /** By the primary's name, or the shadow's where only that has it. */
+  readonly key: string
+  readonly primary: string
+  readonly shadow: string
+}
+
+export interface DriftOptions {
+  /** Databases that are looked at. Default: 0. */
+  readonly databases?: readonly number[]
+  /** The shadow's name of a key of the primary. */
+  readonly toShadow?: (key: string) => string
+  /** On one server both sides lie in one keyspace: whether a key is the primary's, or the shadow's. Default: every key is. */
+  readonly onPrimary?: (key: string) => boolean
+  readonly onShadow?: (key: string) => boolean
+  /** How far times of expiry may be apart: relative ones are set by two clocks readings. Default: exact. */
+  readonly ttlSlackMs?: number
+}
+
+/**
+ * Compares two keyspaces key by key and element by element, by means of its own: nothing of the product is used. Gives every difference.
+ */
+export async function driftBetween(
+  primary: RedisServer,
+  shadow: RedisServer,
+  options: DriftOptions = {},
+): Promise<Drift[]> {
+  const {
+    databases = [0],
+    toShadow = (key) => key,
+    onPrimary = () => true,
+    onShadow = () => true,
+    ttlSlackMs = 0,
+  } = options
+  const drift: Drift[] = []
+  for (const database of databases) {
+    const there = await keyspaceOf(primary, database, onPrimary)
+    const here = await keyspaceOf(shadow, database, onShadow)
+    for (const [key, state] of there) {
+      const name = toShadow(key)
+      const other = here.get(name)
+      here.delete(name)
+      if (other?.value !== state.value)
+        drift.push({ database, key, primary: state.value, shadow: other?.value ?? 'nothing' })
+      else if (!near(state.expiresAtMs, other.expiresAtMs, ttlSlackMs)) {
+        drift.push({ database, key, primary: `expires ${state.expiresAtMs}`, shadow: `expires ${other.expiresAtMs}` })
+      }
+    }
+    for (const [key, state] of here) drift.push({ database, key, primary: 'nothing', shadow: state.value })
+  }
+  return drift
+}
+
+function near(one: number, other: number, slackMs: number): boolean {
+  return one === other || (one >= 0 && other >= 0 && Math.abs(one - other) <= slackMs)
+}
+
+/** How many keys there are in these databases. */
+export async function countKeys(server: RedisServer, databases: readonly number[] = [0]): Promise<number> {
+  let total = 0
+  for (const database of databases) {
+    const redis = server.client({ db: database })
+    total += await redis.dbsize()
+    redis.disconnect()
+  }
+  return total
+}
+
+async function keyspaceOf(
+  server: RedisServer,
+  database: number,
+  wanted: (key: string) => boolean,
+): Promise<Map<string, KeyState>> {
+  const redis = server.client({ db: database })
+  try {
+    const keys = (await redis.keys('*')).filter(wanted)
+    const types = await ask<string>(
+      redis,
+      keys.map((key) => ['type', key]),
+    )
+    const times = await ask<number>(
+      redis,
+      keys.map((key) => ['pexpiretime', key]),
+    )
+    const values = await ask<unknown>(
+      redis,
+      keys.map((key, i) => readOf(key, types[i]!)),
+    )
+    const states = new Map<string, KeyState>()
+    for (const [i, key] of keys.entries()) {
+      // Expired between two questions.
+      if (types[i] === 'none' || times[i] === -2 || values[i] === null) continue
+      states.set(key, { value: `${types[i]} ${JSON.stringify(plain(types[i]!, values[i]))}`, expiresAtMs: times[i]! })
+    }
+    return states
+  } finally {
+    redis.disconnect()
+  }
+}
+
+async function ask<T>(redis: Redis, commands: (string | number)[][]): Promise<T[]> {
+  if (commands.length === 0) return []
+  const results = await redis.pipeline(commands).exec()
+  return results!.map(([error, value]) => {
+    if (error !== null) throw error
+    return value as T
+  })
+}
+
+function readOf(key: string, type: string): (string | number)[] {
+  switch (type) {
+    case 'list':
+      return ['lrange', key, 0, -1]
+    case 'set':
+      return ['smembers', key]
+    case 'zset':
+      return ['zrange', key, 0, -1, 'WITHSCORES']
+    case 'hash':
+      return ['hgetall', key]
+    case 'stream':
+      return ['xinfo', 'STREAM', key, 'FULL', 'COUNT', 0]
+    default:
+      return ['getBuffer', key]
+  }
+}
+
+function plain(type: string, value: unknown): unknown {
+  if (Buffer.isBuffer(value)) return value.toString('latin1')
+  if (type === 'set') return (value as string[]).sort()
+  if (type === 'hash') return Object.entries(value as object).sort()
+  return type === 'stream' ? streamState(value as unknown[]) : value
+}
+
+/** Without what no effect carries: consumers that own nothing, when they were seen, how many entries a group has read, memory layout. */
+function streamState(flat: readonly unknown[]): unknown {
+  const info = fields(flat)
+  const groups = (info.get('groups') as unknown[][]).map((group) => {
+    const g = fields(group)
+    const pending = (g.get('pending') as unknown[][]).map(([id, consumer, , count]) => [id, consumer, count])
+    return [g.get('name'), g.get('last-delivered-id'), pending]
+  })
+  const names = ['length', 'last-generated-id', 'max-deleted-entry-id', 'entries-added', 'entries']
+  return [...names.map((name) => [name, info.get(name)]), groups]
+}
+
+function fields(flat: readonly unknown[]): Map<string, unknown> {
+  return new Map(flat.flatMap((name, i) => (i % 2 === 0 ? [[String(name), flat[i + 1]] as const] : [])))
+}
