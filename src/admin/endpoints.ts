@@ -36,7 +36,7 @@ const PHASE_BODY = z.strictObject({
   phase: z.enum(PHASES).describe('the phase that the route is to have'),
   dryRun: z.boolean().exactOptional().describe('say what would happen, change nothing'),
   force: z.boolean().exactOptional().describe('switch although gates are closed; needs `reason`'),
-  reason: z.string().trim().min(1).max(500).exactOptional().describe('why it is forced; kept in the journal'),
+  reason: z.string().trim().min(1).max(500).exactOptional().describe('why it is forced; written to the log'),
 })
 
 const MISMATCH_QUERY = z.strictObject({

@@ -24,7 +24,7 @@ export function addPhase(program: Command, terminal: Terminal, finish: (exitCode
     .addArgument(new Argument('<phase>', 'the phase it is to have').choices(PHASES))
     .option('--dry-run', 'say what would happen, change nothing; exit code 1 when a gate is closed')
     .option('--force', 'switch although gates are closed; needs --reason')
-    .option('--reason <text>', 'why it is forced; kept in the journal')
+    .option('--reason <text>', 'why it is forced; written to the log')
     .addOption(jsonOption())
     .action(async (route: string, phase: Phase, options: PhaseOptions) => {
       const { dryRun, force, reason, json } = options

@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import type { EndConfig, Phase, RouteConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import { commonKey } from './key-language.ts'
+import { CHANNELS_NOT_YET } from './not-supported-yet.ts'
 import { comparePatterns, KeyPattern } from './pattern.ts'
 import { segmentsOf } from './pattern-overlap.ts'
 import { phaseFromVariable, phaseOverride, phaseVariable, strayOverrides } from './phase-override.ts'
@@ -213,6 +214,7 @@ function readChannels(
       document.refuse([...path, from], messageOf(error), 'key')
     }
   }
+  if (read.size > 0) document.warn(path, CHANNELS_NOT_YET)
   const renames = [...read.values()]
   renames.forEach((a, i) => {
     for (const b of renames.slice(0, i)) {

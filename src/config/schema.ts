@@ -68,7 +68,7 @@ export const EndFile = z.strictObject({
     .record(z.string(), pattern)
     .prefault({})
     .describe(
-      "The application's channel -> its name here, with the patterns of keys. Only these channels are mirrored.",
+      "The application's channel -> its name here, with the patterns of keys. No effect yet: messages keep their channel.",
     ),
 })
 
