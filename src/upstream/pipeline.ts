@@ -412,7 +412,8 @@ export class Pipeline {
       const head = chunks[0]!
       if (head.live > 0 || head.sent !== head.used) return
       if (head === this.#current) {
-        if (head.buf.length === CHUNK_BYTES) return
+        // `used` 0: just made, for a command that is about to be copied into it.
+        if (head.buf.length === CHUNK_BYTES || head.used === 0) return
         this.#current = null
       }
       giveChunk(chunks.shift()!)
