@@ -7,7 +7,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import { elementOffsets } from '../resp/decode.ts'
 import type { Plan } from '../routing/plan.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
-import type { Route } from '../routing/route.ts'
+import { isSampled, type Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { DataPath } from './data-path.ts'
 import type { Session } from './session.ts'
@@ -38,8 +38,6 @@ export class TargetReads {
     const { route } = plan
     const path = this.#path
     if (route.shadow === null || session.protocol !== 2 || repliesWithKeys(spec)) return false
-    // A sampled read goes to the source first: then both are asked at one place of history.
-    if (plan.keyHash < route.sampleBelow && path.isComparable(spec)) return false
     const pipeline = path.stores[route.shadow.store]!.shadow(session.database)
     if (pipeline.state === 'idle') pipeline.connect()
     if (pipeline.state !== 'up' || pipeline.full) {
@@ -49,7 +47,10 @@ export class TargetReads {
     const bytes = this.#renamed(view, spec, route)
     if (bytes === null) return false
     const frame = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
-    const read = new TargetRead(path, session, spec, route, frame, session.order.assign(), this.#waiting)
+    const first = plan.positions.index[0]!
+    const sampled =
+      path.isComparable(spec) && isSampled(route, plan.keyHash, view.buf, view.start[first]!, view.end[first]!)
+    const read = new TargetRead(path, session, spec, route, frame, session.order.assign(), this.#waiting, sampled)
     this.#waiting.add(read)
     const slot = pipeline.push(read, bytes, 0, bytes.length)
     pipeline.hurry()
@@ -94,6 +95,7 @@ class TargetRead implements ReplyOwner {
   readonly startedMs: number
   readonly #waiting: Set<TargetRead>
   readonly #database: number
+  readonly #sampled: boolean
   #stage: 'target' | 'source' | 'done' = 'target'
   #reason: FallbackReason = 'miss'
 
@@ -105,7 +107,9 @@ class TargetRead implements ReplyOwner {
     frame: Buffer,
     seq: number,
     waiting: Set<TargetRead>,
+    sampled: boolean,
   ) {
+    this.#sampled = sampled
     this.#path = path
     this.#session = session
     this.#spec = spec
@@ -139,7 +143,23 @@ class TargetRead implements ReplyOwner {
       this.#waiting.delete(this)
       state.inFlight--
       this.#answer(buf, start, end)
+      if (this.#sampled) this.#compare()
     }
+  }
+
+  /** The client has its answer. Now the source is asked, and after it the target again: so both answers are from one place of history. */
+  #compare(): void {
+    const path = this.#path
+    const source = path.primaryOf(this.route).shared(this.#database, 2)
+    if (source.state !== 'up' || source.full) {
+      this.route.state.skipped++
+      return
+    }
+    const bytes = this.#forSource()
+    const slot = source.push(new SourceProbe(path, this.#spec, this.route, this.#frame), bytes, 0, bytes.length)
+    slot.database = this.#database
+    slot.lane = source.lane
+    slot.ticket = path.comparer.asked(parser, path.plan.positions, source.lane)
   }
 
   lost(slot: InFlight, loss: Loss): void {
@@ -168,12 +188,17 @@ class TargetRead implements ReplyOwner {
     else if (reason === 'error') state.fallbackError++
     else state.fallbackTimeout++
     const path = this.#path
-    parser.parse(this.#frame, 0, this.#frame.length)
-    planCommand(path.routes, this.#spec, parser, path.plan)
-    const bytes = path.plan.renames ? renameForPrimary(path.routes, parser, path.plan) : this.#frame
+    const bytes = this.#forSource()
     const slot = path.primaryOf(this.route).shared(this.#database, 2).push(this, bytes, 0, bytes.length)
     slot.route = this.route
     slot.extra = SOURCE
+  }
+
+  #forSource(): Buffer {
+    const path = this.#path
+    parser.parse(this.#frame, 0, this.#frame.length)
+    planCommand(path.routes, this.#spec, parser, path.plan)
+    return path.plan.renames ? renameForPrimary(path.routes, parser, path.plan) : this.#frame
   }
 
   #copyOver(): void {
@@ -193,6 +218,44 @@ class TargetRead implements ReplyOwner {
     this.#stage = 'done'
     this.#session.replyError(this.#seq, text)
   }
+}
+
+/** Asks the source a sampled read that the target has answered, for the comparer. Nobody waits for it. */
+class SourceProbe implements ReplyOwner {
+  readonly #path: DataPath
+  readonly #spec: CommandSpec
+  readonly #route: Route
+  readonly #frame: Buffer
+
+  constructor(path: DataPath, spec: CommandSpec, route: Route, frame: Buffer) {
+    this.#path = path
+    this.#spec = spec
+    this.#route = route
+    this.#frame = frame
+  }
+
+  settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
+    const { comparer } = this.#path
+    comparer.sampled(
+      this.#spec,
+      this.#route,
+      slot.database,
+      this.#frame,
+      0,
+      this.#frame.length,
+      buf,
+      start,
+      end,
+      slot.lane,
+      slot.ticket,
+    )
+  }
+
+  lost(): void {
+    this.#route.state.skipped++
+  }
+
+  timedOut(): void {}
 }
 
 /** Marks the slot of the source's answer. */
