@@ -98,9 +98,15 @@ class Subscriber implements Pin {
       return session.dispatch(view)
     }
     if (!restricted) return this.outer === null ? session.dispatchUnpinned(view, spec) : this.outer.dispatch(view, spec)
-    const said = name === '' ? 'this command' : name.toLowerCase().replace(' ', '|')
+    if (spec === null) {
+      session.answerError(
+        'ERR unknown command; only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context',
+      )
+      return true
+    }
+    if (refuseByArity(session, view, spec)) return true
     session.answerError(
-      `ERR Can't execute '${said}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
+      `ERR Can't execute '${name.toLowerCase().replace(' ', '|')}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
     )
     return true
   }

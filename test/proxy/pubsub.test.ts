@@ -1,0 +1,266 @@
+import { Redis } from 'ioredis'
+import { createClient } from 'redis'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { encodeCommand } from '../../src/resp/encode.ts'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+
+let direct: RedisServer
+let store: RedisServer
+let path: DataPathUnderTest
+
+beforeAll(async () => {
+  ;[direct, store] = await Promise.all([startRedis(), startRedis()])
+  path = await startDataPath({ stores: { only: store } })
+})
+afterAll(async () => {
+  await path.stop()
+  await Promise.all([direct.stop(), store.stop()])
+})
+
+type Script = readonly (readonly (string | number)[])[]
+
+/** What is sent, and how many frames come back. */
+const SCRIPTS: Readonly<Record<string, { script: Script; frames: { 2: number; 3: number } }>> = {
+  'subscribe, and no more': {
+    script: [
+      ['SUBSCRIBE', 'a', 'b'],
+      ['UNSUBSCRIBE', 'a'],
+      ['UNSUBSCRIBE', 'b'],
+      ['GET', 'k'],
+    ],
+    frames: { 2: 5, 3: 5 },
+  },
+  'the same twice': {
+    script: [['SUBSCRIBE', 'a', 'a'], ['UNSUBSCRIBE'], ['GET', 'k']],
+    frames: { 2: 4, 3: 4 },
+  },
+  patterns: {
+    script: [['PSUBSCRIBE', 'a*', 'b?'], ['PUNSUBSCRIBE'], ['GET', 'k']],
+    frames: { 2: 5, 3: 5 },
+  },
+  'sharded channels': {
+    script: [
+      ['SSUBSCRIBE', 'a'],
+      ['SUNSUBSCRIBE', 'a'],
+      ['GET', 'k'],
+    ],
+    frames: { 2: 3, 3: 3 },
+  },
+  'unsubscribe from nothing': {
+    script: [['UNSUBSCRIBE'], ['PUNSUBSCRIBE'], ['SUNSUBSCRIBE', 'x'], ['GET', 'k']],
+    frames: { 2: 4, 3: 4 },
+  },
+  'what is allowed meanwhile': {
+    script: [
+      ['SUBSCRIBE', 'a'],
+      ['PING'],
+      ['PING', 'x'],
+      ['PSUBSCRIBE', 'b*'],
+      ['UNSUBSCRIBE'],
+      ['PUNSUBSCRIBE'],
+      ['PING'],
+    ],
+    frames: { 2: 7, 3: 7 },
+  },
+  'what is refused meanwhile': {
+    script: [
+      ['SUBSCRIBE', 'a'],
+      ['GET', 'k'],
+      ['CLIENT', 'GETNAME'],
+      ['CLIENT', 'ID', 'x'],
+      ['GET'],
+      ['SUBSCRIBE'],
+      ['UNSUBSCRIBE'],
+      ['PING'],
+    ],
+    frames: { 2: 8, 3: 8 },
+  },
+  'a message to itself': {
+    script: [
+      ['SUBSCRIBE', 'a'],
+      ['UNSUBSCRIBE', 'a'],
+      ['PUBLISH', 'a', 'x'],
+    ],
+    frames: { 2: 3, 3: 3 },
+  },
+  'reset while subscribed': { script: [['SUBSCRIBE', 'a'], ['RESET'], ['GET', 'k']], frames: { 2: 3, 3: 3 } },
+  'quit while subscribed': { script: [['SUBSCRIBE', 'a'], ['QUIT']], frames: { 2: 2, 3: 2 } },
+  'subscribe between WATCH and EXEC': {
+    script: [
+      ['WATCH', 'k'],
+      ['SUBSCRIBE', 'a'],
+      ['UNSUBSCRIBE', 'a'],
+      ['SET', 'k', 1],
+      ['MULTI'],
+      ['SET', 'k', 2],
+      ['EXEC'],
+    ],
+    frames: { 2: 7, 3: 7 },
+  },
+}
+
+describe.each([2, 3] as const)('subscribers over RESP%i', (protocol) => {
+  const open = async (port: number) => {
+    const client = await RawClient.open(port)
+    await client.ask('HELLO', protocol)
+    return client
+  }
+  const play = async (port: number, script: Script, frames: number, pieces: boolean) => {
+    const cleaner = await RawClient.open(port)
+    await cleaner.ask('FLUSHALL')
+    cleaner.destroy()
+    const client = await open(port)
+    if (pieces) for (const command of script) await client.sendApart(encodeCommand(command))
+    else client.send(Buffer.concat(script.map((command) => encodeCommand(command))))
+    const replies = await client.take(frames)
+    client.destroy()
+    return replies
+  }
+
+  test.each(Object.entries(SCRIPTS))('%s: the server answers the same', async (_name, { script, frames }) => {
+    const expected = await play(direct.port, script, frames[protocol], false)
+    expect(await play(path.port, script, frames[protocol], false)).toEqual(expected)
+    expect(await play(path.port, script, frames[protocol], true)).toEqual(expected)
+  })
+})
+
+test('everybody who is subscribed gets every message, in order', async () => {
+  const subscribers = await Promise.all(Array.from({ length: 10 }, () => path.raw()))
+  for (const subscriber of subscribers) await subscriber.ask('SUBSCRIBE', 'news')
+  const publisher = await path.raw()
+  for (let i = 0; i < 100; i++) publisher.command('PUBLISH', 'news', i)
+  expect(new Set(await publisher.take(100))).toEqual(new Set([':10\r\n']))
+  for (const subscriber of subscribers) {
+    const messages = await subscriber.take(100)
+    const expected = Array.from(
+      { length: 100 },
+      (_, i) => `*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$${`${i}`.length}\r\n${i}\r\n`,
+    )
+    expect(messages).toEqual(expected)
+    subscriber.destroy()
+  }
+})
+
+test('a message as large as can be, while others go on', async () => {
+  const [subscriber, publisher] = [await path.raw(), await path.raw()]
+  await subscriber.ask('SUBSCRIBE', 'large')
+  const message = Buffer.alloc(5_000_000, 'x')
+  expect(await publisher.ask('PUBLISH', 'large', message)).toBe(':1\r\n')
+  expect((await subscriber.next()).length).toBeGreaterThan(message.length)
+})
+
+test('a RESP3 subscriber does everything else meanwhile, and gets messages in between', async () => {
+  const client = await path.raw()
+  await client.ask('HELLO', 3)
+  expect(await client.ask('SUBSCRIBE', 'ch')).toBe('>3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n')
+  expect(await client.ask('SET', 'k', 1)).toBe('+OK\r\n')
+  client.send(Buffer.concat([encodeCommand(['MULTI']), encodeCommand(['INCR', 'k']), encodeCommand(['EXEC'])]))
+  expect(await client.take(3)).toEqual(['+OK\r\n', '+QUEUED\r\n', '*1\r\n:2\r\n'])
+  await client.ask('WATCH', 'k')
+  await client.ask('INCR', 'k')
+  await client.ask('MULTI')
+  await client.ask('INCR', 'k')
+  expect(await client.ask('EXEC')).toBe('_\r\n')
+  expect(await client.ask('BLPOP', 'none', '0.01')).toBe('_\r\n')
+  const publisher = await path.raw()
+  await publisher.ask('PUBLISH', 'ch', 'still there')
+  expect(await client.text()).toBe('>3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$11\r\nstill there\r\n')
+  expect(await client.ask('UNSUBSCRIBE')).toBe('>3\r\n$11\r\nunsubscribe\r\n$2\r\nch\r\n:0\r\n')
+})
+
+test('a RESP3 client that subscribes and publishes in one breath gets its message', async () => {
+  for (let i = 0; i < 50; i++) {
+    const client = await path.raw()
+    await client.ask('HELLO', 3)
+    client.send(Buffer.concat([encodeCommand(['SUBSCRIBE', 'self']), encodeCommand(['PUBLISH', 'self', 'x'])]))
+    const frames = await client.take(3)
+    expect(frames.filter((frame) => frame.includes('message'))).toHaveLength(1)
+    client.destroy()
+    const admin = await RawClient.open(store.port)
+    await eventually(async () => expect(await admin.ask('PUBSUB', 'NUMSUB', 'self')).toContain(':0\r\n'))
+    admin.destroy()
+  }
+})
+
+test('a subscriber that leaves leaves no connection behind', async () => {
+  const admin = await RawClient.open(store.port)
+  for (const protocol of [2, 3]) {
+    const client = await path.raw()
+    await client.ask('HELLO', protocol)
+    await client.ask('SUBSCRIBE', 'left')
+    expect(await admin.ask('PUBSUB', 'NUMSUB', 'left')).toContain(':1\r\n')
+    client.destroy()
+    await eventually(async () => expect(await admin.ask('PUBSUB', 'NUMSUB', 'left')).toContain(':0\r\n'))
+  }
+  admin.destroy()
+})
+
+test('MONITOR shows what others do, until the client resets or leaves', async () => {
+  const [monitor, worker] = [await path.raw(), await path.raw()]
+  expect(await monitor.ask('MONITOR')).toBe('+OK\r\n')
+  await worker.ask('SET', 'seen', 1)
+  for (;;) if ((await monitor.text()).includes('"SET" "seen" "1"')) break
+  monitor.command('RESET')
+  for (;;) if ((await monitor.text()) === '+RESET\r\n') break
+  expect(await monitor.ask('GET', 'seen')).toBe('$1\r\n1\r\n')
+})
+
+test('ioredis: subscribe, psubscribe, and plain commands once more after that', async () => {
+  const [sub, pub] = [path.client(), path.client()]
+  const got: string[] = []
+  sub.on('message', (channel, message) => got.push(`${channel}=${message}`))
+  sub.on('pmessage', (pattern, channel, message) => got.push(`${pattern}/${channel}=${message}`))
+  await sub.subscribe('one', 'two')
+  await sub.psubscribe('t*')
+  await pub.publish('one', '1')
+  await pub.publish('two', '2')
+  await eventually(() => expect(got).toEqual(['one=1', 'two=2', 't*/two=2']))
+  await sub.unsubscribe('one', 'two')
+  await sub.punsubscribe('t*')
+  expect(await sub.set('plain', 'again')).toBe('OK')
+  expect(sub).toBeInstanceOf(Redis)
+})
+
+test.each([2, 3] as const)('node-redis over RESP%i: subscribe, sSubscribe, unsubscribe', async (RESP) => {
+  const sub = createClient({ url: `redis://127.0.0.1:${path.port}`, RESP })
+  const pub = createClient({ url: `redis://127.0.0.1:${path.port}`, RESP })
+  await Promise.all([sub.connect(), pub.connect()])
+  try {
+    const got: string[] = []
+    await sub.subscribe('one', (message) => got.push(message))
+    await sub.sSubscribe('sharded', (message) => got.push(`s:${message}`))
+    await pub.publish('one', '1')
+    await pub.sPublish('sharded', '2')
+    await eventually(() => expect(got.sort()).toEqual(['1', 's:2']))
+    await sub.unsubscribe('one')
+    await sub.sUnsubscribe('sharded')
+    expect(`${await sub.ping()}`).toBe('PONG')
+    await sub.set('k', 'v')
+    expect(`${await sub.get('k')}`).toBe('v')
+  } finally {
+    sub.destroy()
+    pub.destroy()
+  }
+})
+
+test('subscribers are disconnected when their store goes, and can subscribe again when it is back', async () => {
+  const mortal = await startRedis()
+  const own = await startDataPath({ stores: { only: mortal } })
+  try {
+    const subscriber = await own.raw()
+    await subscriber.ask('SUBSCRIBE', 'a')
+    await mortal.kill9()
+    await subscriber.closed
+    await mortal.restart()
+    await eventually(async () => expect(await (await own.raw()).ask('PING')).toBe('+PONG\r\n'))
+    const again = await own.raw()
+    await again.ask('SUBSCRIBE', 'a')
+    expect(await (await own.raw()).ask('PUBLISH', 'a', 'x')).toBe(':1\r\n')
+  } finally {
+    await own.stop()
+    await mortal.stop()
+  }
+})
