@@ -11,6 +11,7 @@ import { isSampled, type Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { DataPath } from './data-path.ts'
 import type { Session } from './session.ts'
+import { asResp3, type ReadForm, readForm } from './target-read-form.ts'
 
 type FallbackReason = 'miss' | 'error' | 'timeout'
 
@@ -37,7 +38,9 @@ export class TargetReads {
   read(session: Session, view: CommandView, spec: CommandSpec, plan: Plan): boolean {
     const { route } = plan
     const path = this.#path
-    if (route.shadow === null || session.protocol !== 2 || repliesWithKeys(spec)) return false
+    if (route.shadow === null || repliesWithKeys(spec)) return false
+    const form = readForm(spec, view, session.protocol)
+    if (form === null) return false
     const pipeline = path.stores[route.shadow.store]!.shadow(session.database)
     if (pipeline.state === 'idle') pipeline.connect()
     if (pipeline.state !== 'up' || pipeline.full) {
@@ -50,7 +53,7 @@ export class TargetReads {
     const first = plan.positions.index[0]!
     const sampled =
       path.isComparable(spec) && isSampled(route, plan.keyHash, view.buf, view.start[first]!, view.end[first]!)
-    const read = new TargetRead(path, session, spec, route, frame, session.order.assign(), this.#waiting, sampled)
+    const read = new TargetRead(path, session, spec, route, frame, session.order.assign(), this.#waiting, sampled, form)
     this.#waiting.add(read)
     const slot = pipeline.push(read, bytes, 0, bytes.length)
     pipeline.hurry()
@@ -95,7 +98,9 @@ class TargetRead implements ReplyOwner {
   readonly startedMs: number
   readonly #waiting: Set<TargetRead>
   readonly #database: number
+  readonly #protocol: 2 | 3
   readonly #sampled: boolean
+  readonly #form: ReadForm
   #stage: 'target' | 'source' | 'done' = 'target'
   #reason: FallbackReason = 'miss'
 
@@ -108,7 +113,9 @@ class TargetRead implements ReplyOwner {
     seq: number,
     waiting: Set<TargetRead>,
     sampled: boolean,
+    form: ReadForm,
   ) {
+    this.#form = form
     this.#sampled = sampled
     this.#path = path
     this.#session = session
@@ -119,6 +126,7 @@ class TargetRead implements ReplyOwner {
     this.startedMs = path.clock.nowMs
     this.#waiting = waiting
     this.#database = session.database
+    this.#protocol = session.protocol
   }
 
   settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
@@ -142,7 +150,11 @@ class TargetRead implements ReplyOwner {
     else {
       this.#waiting.delete(this)
       state.inFlight--
-      this.#answer(buf, start, end)
+      if (this.#form === 'same') this.#answer(buf, start, end)
+      else {
+        const frame = asResp3(this.#form, buf, start, end)
+        this.#answer(frame, 0, frame.length)
+      }
       if (this.#sampled) this.#compare()
     }
   }
@@ -189,7 +201,7 @@ class TargetRead implements ReplyOwner {
     else state.fallbackTimeout++
     const path = this.#path
     const bytes = this.#forSource()
-    const slot = path.primaryOf(this.route).shared(this.#database, 2).push(this, bytes, 0, bytes.length)
+    const slot = path.primaryOf(this.route).shared(this.#database, this.#protocol).push(this, bytes, 0, bytes.length)
     slot.route = this.route
     slot.extra = SOURCE
   }
