@@ -8,7 +8,7 @@ import { COMPLETE, type CommandParser, INVALID } from '../resp/command-parser.ts
 import type { CommandView } from '../resp/command-view.ts'
 import { errorFrame } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
-import type { Route } from '../routing/route.ts'
+import { isSampled, type Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import { refuseByArity } from './arity.ts'
@@ -351,12 +351,7 @@ export class Session implements ReplyOwner {
             ? path.mirror.enter(view, plan.positions, pipeline.lane)
             : path.mirror.enterOne(plan.keyHash, pipeline.lane)
       }
-    } else if (
-      plan.keyHash < route.sampleBelow &&
-      spec.readonly &&
-      plan.positions.count > 0 &&
-      path.isComparable(spec)
-    ) {
+    } else if (route.samples && spec.readonly && this.#isSampled(view, spec)) {
       slot.flags |= SAMPLED
       slot.lane = pipeline.lane
       slot.ticket = path.comparer.asked(view, plan.positions, pipeline.lane)
@@ -366,6 +361,14 @@ export class Session implements ReplyOwner {
       if (slot.flags !== 0) slot.original = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
     }
     return slot
+  }
+
+  #isSampled(view: CommandView, spec: CommandSpec): boolean {
+    const { plan } = this.path
+    if (plan.positions.count === 0) return false
+    const first = plan.positions.index[0]!
+    const { route, keyHash } = plan
+    return isSampled(route, keyHash, view.buf, view.start[first]!, view.end[first]!) && this.path.isComparable(spec)
   }
 
   // --- replies
