@@ -6,7 +6,7 @@ import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand, errorFrame, FRAME } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
-import type { Route } from '../routing/route.ts'
+import type { Route, RouteState } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
@@ -49,8 +49,7 @@ export function startBlocking(session: Session, view: CommandView, spec: Command
   const tries = plan.keyed && plan.positions.count > 0 && !waitsForNew(view, spec)
   if (!tries && session.order.owed > 0) return session.waitFor('replies')
   const frame = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
-  const others = plan.others?.map((state) => state.name) ?? []
-  const command = new BlockedCommand(session, spec, frame, plan.route, others, session.order.assign())
+  const command = new BlockedCommand(session, spec, frame, plan.route, plan.others ?? [], session.order.assign())
   session.enter(command)
   session.waiting = 'pin'
   if (tries) command.attempt()
@@ -75,8 +74,8 @@ export class BlockedCommand implements Pin, ReplyOwner {
   /** The application's frame. */
   readonly #frame: Buffer
   #route: Route
-  /** Names of the routes that its other keys belong to. */
-  readonly #others: readonly string[]
+  /** The routes that its other keys belong to. */
+  readonly #others: readonly RouteState[]
   readonly #seq: number
   readonly #startedMs: number
   #stage: 'try' | 'wait' | 'idle' = 'idle'
@@ -96,7 +95,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     spec: CommandSpec,
     frame: Buffer,
     route: Route,
-    others: readonly string[],
+    others: readonly RouteState[],
     seq: number,
   ) {
     this.session = session
@@ -114,7 +113,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
 
   /** One of its keys belongs to one of these routes. */
   touches(routes: ReadonlySet<string>): boolean {
-    return routes.has(this.#route.name) || this.#others.some((name) => routes.has(name))
+    return routes.has(this.#route.name) || this.#others.some(({ name }) => routes.has(name))
   }
 
   /** It waits at a store: a switch has to unblock it before the store is quiet. */
@@ -130,7 +129,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#lane = pipeline.lane
     const slot = this.#push(pipeline, bytes)
     slot.replies = 3
-    this.#route.state.inFlight++
+    this.#countInFlight(1)
     this.#enter()
   }
 
@@ -178,7 +177,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
 
   #settleTry(buf: Buffer, start: number, end: number): void {
     const { path } = this.session
-    this.#route.state.inFlight--
+    this.#countInFlight(-1)
     const contested = this.#leaveOverlap()
     const offsets = execElements(buf, start, end)
     if (offsets === null || offsets.length !== 2) {
@@ -240,7 +239,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
   lost(_slot: InFlight, loss: Loss): void {
     const { path } = this.session
     if (this.#stage === 'try') {
-      this.#route.state.inFlight--
+      this.#countInFlight(-1)
       this.#leaveOverlap()
     } else if (this.#pipeline !== null) this.#store!.discard(this.#pipeline)
     this.#stage = 'idle'
@@ -312,8 +311,12 @@ export class BlockedCommand implements Pin, ReplyOwner {
   }
 
   #isHeld(): boolean {
-    const { routes } = this.session.path
-    return this.#route.state.held || this.#others.some((name) => routes.byName(name)?.state.held)
+    return this.#route.state.held || this.#others.some((state) => state.held)
+  }
+
+  #countInFlight(change: 1 | -1): void {
+    this.#route.state.inFlight += change
+    for (const state of this.#others) state.inFlight += change
   }
 
   #push(pipeline: Pipeline, bytes: Buffer): InFlight {
@@ -359,7 +362,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
   }
 
   #mirrors(): boolean {
-    return this.#spec.write && this.#route.shadow !== null
+    return this.#spec.write && (this.#route.shadow !== null || this.#others.length > 0)
   }
 
   #markKeys(): void {
