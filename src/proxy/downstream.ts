@@ -4,8 +4,12 @@ import type { Flushable, Turn } from '../base/turn.ts'
 const BUFFER_BYTES = 16 * 1024
 const LARGE_BYTES = 64 * 1024
 const MAX_FREE = 256
+/** What a burst of replies goes into: four times what a store can have said in one read. */
+const BURST_BYTES = 256 * 1024
+const MAX_FREE_BURST = 32
 /** Buffers that no client holds at the moment: an idle client costs none. */
 const free: Buffer[] = []
+const freeBurst: Buffer[] = []
 
 /**
  * The bytes on their way to one client. Everything that becomes ready in a turn of the event loop is copied once into a pooled buffer and leaves in one
@@ -80,7 +84,11 @@ export class Downstream implements Flushable {
 
   #grow(bytes: number): Buffer {
     const old = this.#out!
-    const grown = Buffer.allocUnsafeSlow(Math.max(old.length * 2, this.#length + bytes))
+    const needed = this.#length + bytes
+    const grown =
+      needed <= BURST_BYTES
+        ? (freeBurst.pop() ?? Buffer.allocUnsafeSlow(BURST_BYTES))
+        : Buffer.allocUnsafeSlow(Math.max(old.length * 2, needed))
     old.copy(grown, 0, 0, this.#length)
     giveBack(old)
     this.#out = grown
@@ -90,6 +98,7 @@ export class Downstream implements Flushable {
 
 function giveBack(buffer: Buffer): void {
   if (buffer.length === BUFFER_BYTES && free.length < MAX_FREE) free.push(buffer)
+  else if (buffer.length === BURST_BYTES && freeBurst.length < MAX_FREE_BURST) freeBurst.push(buffer)
 }
 
 /**
