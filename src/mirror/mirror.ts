@@ -202,13 +202,16 @@ export class Mirror {
 
   /** Marks every key of a command whose fate on the primary is unknown. */
   lostOnPrimary(command: InFlight): void {
-    const { spec, database } = command
     const { bytes, start, end } = applicationBytes(command)
+    this.lost(command.spec, command.route as Route, command.database, bytes, start, end)
+  }
+
+  /** The same for bytes that are not a pipeline's slot. */
+  lost(spec: CommandSpec | null, route: Route, database: number, bytes: Buffer, start: number, end: number): void {
     this.#markBytes(spec, database, bytes, start, end, 'primary-lost', null)
     if (!isServerWide(spec)) return
-    const { primary } = command.route as Route
-    for (const { name, primary: other, shadow } of this.#context.routes.routes) {
-      if (other.store === primary.store && shadow !== null) this.#dirty.markRoute(name)
+    for (const { name, primary, shadow } of this.#context.routes.routes) {
+      if (primary.store === route.primary.store && shadow !== null) this.#dirty.markRoute(name)
     }
   }
 

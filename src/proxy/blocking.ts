@@ -1,6 +1,7 @@
 import { blocks, blockTimeout } from '../command/blocking.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import type { AckWaiter } from '../mirror/ack-waiter.ts'
 import { ASTERISK, DOLLAR, MINUS, UNDERSCORE } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -197,23 +198,13 @@ export class BlockedCommand implements Pin, ReplyOwner {
       return
     }
     this.#route.state.primaryOk++
-    if (buf[from] !== MINUS && this.#mirrors()) {
-      if (contested) this.#markKeys()
-      else
-        path.mirror.apply(
-          this.#spec,
-          this.#route,
-          this.session.database,
-          this.#frame,
-          0,
-          this.#frame.length,
-          buf,
-          from,
-          to,
-          null,
-        )
-    }
-    this.#finish(this.#mapped(buf, from, to))
+    const frame = this.#frame
+    const { database } = this.session
+    this.#finish(this.#mapped(buf, from, to), (waiter) => {
+      if (buf[from] === MINUS || !this.#mirrors()) return
+      if (contested) this.#markKeys(waiter)
+      else path.mirror.apply(this.#spec, this.#route, database, frame, 0, frame.length, buf, from, to, waiter)
+    })
   }
 
   #settleWait(buf: Buffer, start: number, end: number): void {
@@ -230,10 +221,11 @@ export class BlockedCommand implements Pin, ReplyOwner {
       return
     }
     path.blocked.delete(this)
-    if (!isNil(buf, start) && buf[start] !== MINUS && this.#mirrors()) this.#markKeys()
     if (buf[start] === MINUS) this.#route.state.primaryError++
     else this.#route.state.primaryOk++
-    this.#finish(this.#mapped(buf, start, end))
+    this.#finish(this.#mapped(buf, start, end), (waiter) => {
+      if (!isNil(buf, start) && buf[start] !== MINUS && this.#mirrors()) this.#markKeys(waiter)
+    })
   }
 
   lost(_slot: InFlight, loss: Loss): void {
@@ -365,10 +357,10 @@ export class BlockedCommand implements Pin, ReplyOwner {
     return this.#spec.write && (this.#route.shadow !== null || this.#others.length > 0)
   }
 
-  #markKeys(): void {
+  #markKeys(waiter: AckWaiter | null = null): void {
     const { mirror } = this.session.path
     for (const ref of mirror.keysIn(this.#spec, this.session.database, this.#frame, 0, this.#frame.length))
-      mirror.mark(ref, 'overlap')
+      mirror.mark(ref, 'overlap', waiter)
   }
 
   #enter(): void {
@@ -389,16 +381,23 @@ export class BlockedCommand implements Pin, ReplyOwner {
     return path.mirror.leave(parser, path.plan.positions, this.#lane, this.#ticket)
   }
 
-  #finish(frame: Buffer): void {
+  #finish(frame: Buffer, mirror: (waiter: AckWaiter | null) => void = nothing): void {
     const { session } = this
     session.leave(this)
-    if (session.closed) return
-    session.reply(this.#seq, frame, 0, frame.length)
+    if (this.#route.config.mirror.mode === 'sync' && frame[0] !== MINUS && !session.closed) {
+      session.path.syncReplies.hold(session, this.#seq, this.#route, frame, mirror)
+    } else {
+      mirror(null)
+      if (session.closed) return
+      session.reply(this.#seq, frame, 0, frame.length)
+    }
     session.proceed()
   }
 }
 
 const parser = new CommandParser()
+
+function nothing(): void {}
 
 function isNil(buf: Buffer, at: number): boolean {
   return buf[at] === UNDERSCORE || ((buf[at] === ASTERISK || buf[at] === DOLLAR) && buf[at + 1] === MINUS)

@@ -1,24 +1,26 @@
 import type { CommandSpec } from '../command/spec.ts'
+import { isServerWide } from '../mirror/server-wide-effect.ts'
 import type { DataPath } from './data-path.ts'
 
 /**
- * Commands that write without naming keys touch every route that lives on the store. FLUSHALL, FLUSHDB and SWAPDB are refused where the same server also holds the
- * other side of a migration: they would destroy what is being built there (`3-semantics.md`: dangerous ones are refused with a reason). Null: may pass.
+ * FLUSHALL, FLUSHDB and SWAPDB change keys of every route that lives on the store. They pass where that is mirrored as a whole: every route with a key on the
+ * store mirrors to the very store that the command is mirrored to, and nothing else is there. Otherwise they would destroy what is being built, or one side would keep what the
+ * other loses, and they are refused (`3-semantics.md`: dangerous ones are refused with a reason). Null: may pass.
  */
 export function refuseServerWide(path: DataPath, spec: CommandSpec): string | null {
-  if (!DANGEROUS.has(spec.name)) return null
-  const store = path.routes.fallback.primary.store
-  for (const route of path.routes.routes) {
-    if (route.shadow === null) continue
-    if (route.shadow.store === route.primary.store && route.primary.store === store) {
-      return `ERR Understudy refuses ${spec.name}: route '${route.name}' has both its sides on store '${route.primary.storeName}'. Delete by key, or put the route in passthrough first`
-    }
-    const fallback = path.routes.fallback.shadow
-    if (fallback !== null && route.primary.store === fallback.store) {
-      return `ERR Understudy refuses ${spec.name}: it would be mirrored to store '${fallback.storeName}', which is the primary of route '${route.name}'`
-    }
+  if (!isServerWide(spec)) return null
+  const { fallback, routes } = path.routes
+  const store = fallback.primary.store
+  const mirror = fallback.shadow?.store ?? null
+  for (const { name, primary, shadow } of routes) {
+    if (shadow === null) {
+      // Only its primary counts, and that must not be what the command is mirrored to.
+      if (primary.store !== mirror) continue
+    } else if (primary.store === store && shadow.store === mirror && store !== mirror) continue
+    else if (![store, mirror].some((touched) => touched === primary.store || touched === shadow.store)) continue
+    const sides = shadow === null || shadow.storeName === primary.storeName ? [primary] : [primary, shadow]
+    const on = sides.map((side) => `'${side.storeName}'`).join(' and ')
+    return `ERR Understudy refuses ${spec.name}: of route '${name}' on ${on} it would leave the two sides different. Delete by key, or put the route in passthrough first`
   }
   return null
 }
-
-const DANGEROUS = new Set(['FLUSHALL', 'FLUSHDB', 'SWAPDB'])

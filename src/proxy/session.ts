@@ -73,6 +73,8 @@ export class Session implements ReplyOwner {
   closed = false
   /** Writes whose replies are owed: while there are any, a `read-target` read goes to the primary, so that a client reads its own writes. */
   writesOwed = 0
+  /** Reads under way to the target: one that misses goes to the source, where it must not meet what the client wrote after it. So writes wait for them. */
+  targetReadsOwed = 0
 
   #pending = new ByteAccumulator()
   #pendingAt = 0
@@ -266,6 +268,7 @@ export class Session implements ReplyOwner {
       this.end()
       return true
     }
+    if (this.targetReadsOwed > 0 && mayWrite(spec)) return this.waitFor('replies')
     return this.pin === null ? this.dispatchUnpinned(view, spec) : this.pin.dispatch(view, spec)
   }
 
@@ -561,6 +564,10 @@ export class Session implements ReplyOwner {
     this.path.sessions.delete(this)
     this.#pending.clear()
   }
+}
+
+function mayWrite(spec: CommandSpec | null): boolean {
+  return spec === null || spec.write || spec.handling === 'transaction' || spec.handling === 'blocking'
 }
 
 const EMPTY = Buffer.alloc(0)

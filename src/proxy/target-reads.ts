@@ -1,6 +1,7 @@
 import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import type { KeyRef } from '../mirror/key-refs.ts'
 import { ASTERISK, COLON, DOLLAR, MINUS, PERCENT, PLUS, TILDE, UNDERSCORE, ZERO } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -22,7 +23,7 @@ type FallbackReason = 'miss' | 'error' | 'timeout'
  *                                                └─ miss, error, deadline ─▶ source ─▶ client; a key that the source has is copied over
  *
  * The read stands in the mirror's own queue, so it sees every write that was acknowledged before it: a client reads its own writes (while writes of its own are
- * under way it is sent to the source, see `Session.forward`). The copy is a state copy: it never brings a deleted key back, nor overwrites a newer value.
+ * under way it is sent to the source, see `Session.forward`; so is a read of a key that the target is known not to have as it is). The copy is a state copy: it never brings a deleted key back, nor overwrites a newer value.
  */
 export class TargetReads {
   readonly #path: DataPath
@@ -39,6 +40,9 @@ export class TargetReads {
     const { route } = plan
     const path = this.#path
     if (route.shadow === null || repliesWithKeys(spec)) return false
+    // Of a command with several keys (SUNION, EXISTS) the answer does not tell whether the target lacks one; MGET's does.
+    if (plan.positions.count > 1 && spec.name !== 'MGET') return false
+    if (path.dirty.needsVerify(route.name) || !this.#isCurrent(view, plan, session.database)) return false
     const form = readForm(spec, view, session.protocol)
     if (form === null) return false
     const pipeline = path.stores[route.shadow.store]!.shadow(session.database)
@@ -55,6 +59,7 @@ export class TargetReads {
       path.isComparable(spec) && isSampled(route, plan.keyHash, view.buf, view.start[first]!, view.end[first]!)
     const read = new TargetRead(path, session, spec, route, frame, session.order.assign(), this.#waiting, sampled, form)
     this.#waiting.add(read)
+    session.targetReadsOwed++
     const slot = pipeline.push(read, bytes, 0, bytes.length)
     pipeline.hurry()
     slot.route = route
@@ -67,6 +72,18 @@ export class TargetReads {
       if (nowMs - read.startedMs < read.route.config.readTimeoutMs) return
       read.fallBack('timeout')
     }
+  }
+
+  /** Whether the target holds, or is about to hold before it reads this, what the source holds. */
+  #isCurrent(view: CommandView, plan: Plan, database: number): boolean {
+    const { mirror, routes } = this.#path
+    for (let i = 0; i < plan.positions.count; i++) {
+      const arg = plan.positions.index[i]!
+      const from = view.start[arg]!
+      const to = view.end[arg]!
+      if (mirror.has(routes.find(view.buf, from, to).route.name, database, view.buf.subarray(from, to))) return false
+    }
+    return true
   }
 
   #renamed(view: CommandView, spec: CommandSpec, route: Route): Buffer | null {
@@ -102,7 +119,8 @@ class TargetRead implements ReplyOwner {
   readonly #sampled: boolean
   readonly #form: ReadForm
   #stage: 'target' | 'source' | 'done' = 'target'
-  #reason: FallbackReason = 'miss'
+  /** What the target's answer lacked. */
+  #gaps = 0
 
   constructor(
     path: DataPath,
@@ -137,7 +155,7 @@ class TargetRead implements ReplyOwner {
       state.primaryTimes.record(seconds)
       if (buf[start] === MINUS) state.primaryError++
       else state.primaryOk++
-      if (this.#reason === 'miss' && !isMiss(buf, start, end)) this.#copyOver()
+      if (this.#gaps > 0 && gapsIn(buf, start, end) < this.#gaps) this.#copyOver()
       this.#answer(buf, start, end)
       return
     }
@@ -145,8 +163,10 @@ class TargetRead implements ReplyOwner {
     if (buf[start] === MINUS) state.shadowError++
     else state.shadowOk++
     if (this.#stage !== 'target') return // the deadline was faster
-    if (buf[start] === MINUS) this.fallBack('error')
-    else if (isMiss(buf, start, end)) this.fallBack('miss')
+    if (buf[start] === MINUS) return this.fallBack('error')
+    this.#gaps = gapsIn(buf, start, end)
+    if (this.#gaps > 0) this.fallBack('miss')
+    else if (this.#isStale()) this.fallBack('error')
     else {
       this.#waiting.delete(this)
       state.inFlight--
@@ -195,7 +215,6 @@ class TargetRead implements ReplyOwner {
     const { state } = this.route
     this.#waiting.delete(this)
     this.#stage = 'source'
-    this.#reason = reason
     if (reason === 'miss') state.fallbackMiss++
     else if (reason === 'error') state.fallbackError++
     else state.fallbackTimeout++
@@ -213,21 +232,31 @@ class TargetRead implements ReplyOwner {
     return path.plan.renames ? renameForPrimary(path.routes, parser, path.plan) : this.#frame
   }
 
+  /** An effect that was queued before the read has failed on the target meanwhile. */
+  #isStale(): boolean {
+    const { mirror, dirty } = this.#path
+    return dirty.size > 0 && this.#keys().some(({ rule, database, key }) => mirror.has(rule.route.name, database, key))
+  }
+
   #copyOver(): void {
-    const { mirror } = this.#path
-    for (const ref of mirror.keysIn(this.#spec, this.#database, this.#frame, 0, this.#frame.length))
-      mirror.mark(ref, 'read-miss')
+    for (const ref of this.#keys()) this.#path.mirror.mark(ref, 'read-miss')
+  }
+
+  #keys(): KeyRef[] {
+    return this.#path.mirror.keysIn(this.#spec, this.#database, this.#frame, 0, this.#frame.length)
   }
 
   #answer(buf: Buffer, start: number, end: number): void {
     if (this.#stage === 'done') return
     this.#stage = 'done'
+    this.#session.targetReadsOwed--
     this.#session.reply(this.#seq, buf, start, end)
   }
 
   #answerError(text: string): void {
     if (this.#stage === 'done') return
     this.#stage = 'done'
+    this.#session.targetReadsOwed--
     this.#session.replyError(this.#seq, text)
   }
 }
@@ -273,28 +302,36 @@ class SourceProbe implements ReplyOwner {
 /** Marks the slot of the source's answer. */
 const SOURCE = {}
 
-/** The reply that a key which does not exist gives: nil, 0, nothing, `none`, -2 (TTL); or an array with a nil in it (MGET, HMGET). */
-function isMiss(buf: Buffer, start: number, end: number): boolean {
+/**
+ * How much a reply lacks: 1 for what a key that does not exist gives (nil, 0, nothing, `none`, -2 of TTL), the number of nils of an array (MGET, HMGET), else
+ * 0.
+ */
+function gapsIn(buf: Buffer, start: number, end: number): number {
   switch (buf[start]) {
     case DOLLAR:
-      return buf[start + 1] === MINUS
+      return Number(buf[start + 1] === MINUS)
     case UNDERSCORE:
-      return true
+      return 1
     case COLON:
-      return (buf[start + 1] === ZERO && buf[start + 2] === 13) || (buf[start + 1] === MINUS && buf[start + 2] === 50)
+      return Number(
+        (buf[start + 1] === ZERO && buf[start + 2] === 13) || (buf[start + 1] === MINUS && buf[start + 2] === 50),
+      )
     case PLUS:
-      return end - start === 7 && buf.toString('latin1', start + 1, end - 2) === 'none'
+      return Number(end - start === 7 && buf.toString('latin1', start + 1, end - 2) === 'none')
     case PERCENT:
     case TILDE:
-      return buf[start + 1] === ZERO
+      return Number(buf[start + 1] === ZERO)
     case ASTERISK: {
-      if (buf[start + 1] === MINUS || buf[start + 1] === ZERO) return true
+      if (buf[start + 1] === MINUS || buf[start + 1] === ZERO) return 1
       const offsets = elementOffsets(buf, start, end)!
-      for (let i = 0; i + 1 < offsets.length; i++)
-        if (buf[offsets[i]!] === DOLLAR && buf[offsets[i]! + 1] === MINUS) return true
-      return false
+      let gaps = 0
+      for (let i = 0; i + 1 < offsets.length; i++) {
+        const at = offsets[i]!
+        if (buf[at] === UNDERSCORE || (buf[at] === DOLLAR && buf[at + 1] === MINUS)) gaps++
+      }
+      return gaps
     }
     default:
-      return false
+      return 0
   }
 }

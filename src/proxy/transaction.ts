@@ -1,6 +1,8 @@
 import { hashBytes } from '../base/hash.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import type { AckWaiter } from '../mirror/ack-waiter.ts'
+import { isServerWide } from '../mirror/server-wide-effect.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -109,6 +111,8 @@ class Transaction implements Pin, ReplyOwner {
   /** Of every route whose keys are watched or queued: EXEC is in flight for all of them. */
   readonly #states = new Set<RouteState>()
   #hashes: number[] = []
+  /** FLUSHALL and its like among what is queued. */
+  readonly #serverWide: CommandSpec[] = []
   #lane = 0
   #ticket = 0
   /** What was watched may have changed unseen: EXEC answers nil. */
@@ -238,7 +242,7 @@ class Transaction implements Pin, ReplyOwner {
         const arg = plan.positions.index[i]!
         this.#hashes.push(hashBytes(view.buf, view.start[arg]!, view.end[arg]!))
       }
-    }
+    } else if (spec !== null && isServerWide(spec)) this.#serverWide.push(spec)
     const pipeline = this.#connection()
     this.#queue.push(queued)
     this.#push(pipeline, session, bytes, session.order.assign())
@@ -260,6 +264,7 @@ class Transaction implements Pin, ReplyOwner {
     const pipeline = this.#connection()
     this.#lane = pipeline.lane
     this.#ticket = path.mirror.enterAll(this.#hashes, pipeline.lane)
+    for (const spec of this.#serverWide) path.mirror.enterServerWide(spec)
     session.writesOwed++
     this.#states.delete(route.state)
     for (const state of this.#states) state.inFlight++
@@ -276,24 +281,29 @@ class Transaction implements Pin, ReplyOwner {
     const session = this.#session
     const { path } = session
     this.#counted(slot, buf[start] === MINUS ? 'error' : 'ok')
-    const contested = path.mirror.leaveAll(this.#hashes, this.#lane, this.#ticket)
+    const contested = this.#leaveOverlap()
     const offsets = execElements(buf, start, end)
-    if (offsets !== null && offsets.length === this.#queue.length + 1) this.#mirror(buf, offsets, contested)
-    else if (!didNothing(buf, start, end)) this.#markWrites('primary-lost')
-    if (!slot.timedOut) {
-      const mapped = offsets === null ? null : this.#mapped(buf, offsets)
-      if (mapped === null) session.reply(slot.seq, buf, start, end)
-      else session.reply(slot.seq, mapped, 0, mapped.length)
+    const mirror = (waiter: AckWaiter | null): void => {
+      if (offsets !== null && offsets.length === this.#queue.length + 1) this.#mirror(buf, offsets, contested, waiter)
+      else if (!didNothing(buf, start, end)) this.#lose()
+    }
+    const mapped = offsets === null || slot.timedOut ? null : this.#mapped(buf, offsets)
+    const route = slot.route as Route
+    if (route.config.mirror.mode === 'sync' && offsets !== null && !slot.timedOut) {
+      path.syncReplies.hold(session, slot.seq, route, mapped ?? Buffer.from(buf.subarray(start, end)), mirror)
+    } else {
+      mirror(null)
+      if (mapped !== null) session.reply(slot.seq, mapped, 0, mapped.length)
+      else if (!slot.timedOut) session.reply(slot.seq, buf, start, end)
     }
     this.#done()
   }
 
   lost(slot: InFlight, loss: Loss): void {
     const session = this.#session
-    const { mirror } = session.path
     this.#counted(slot, 'lost')
-    mirror.leaveAll(this.#hashes, this.#lane, this.#ticket)
-    if (loss.mayHaveRun) this.#markWrites('primary-lost')
+    this.#leaveOverlap()
+    if (loss.mayHaveRun) this.#lose()
     if (!slot.timedOut) session.replyError(slot.seq, loss.text)
     this.#done()
   }
@@ -302,30 +312,37 @@ class Transaction implements Pin, ReplyOwner {
     this.#session.timedOut(slot)
   }
 
-  #mirror(buf: Buffer, offsets: Int32Array, contested: boolean): void {
+  #leaveOverlap(): boolean {
     const { mirror } = this.#session.path
-    if (contested) {
-      this.#markWrites('overlap')
-      return
-    }
+    for (const spec of this.#serverWide) mirror.leaveServerWide(spec)
+    return mirror.leaveAll(this.#hashes, this.#lane, this.#ticket)
+  }
+
+  #mirror(buf: Buffer, offsets: Int32Array, contested: boolean, waiter: AckWaiter | null): void {
+    const { mirror } = this.#session.path
+    // What was written before a FLUSHALL of the same transaction and what after it, only the store knows.
+    const copies = contested || this.#serverWide.length > 0
     try {
       mirror.asOneUnit(() => {
         for (const [i, { spec, route, database, bytes }] of this.#queue.entries()) {
           if (!spec?.write) continue
-          mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, offsets[i]!, offsets[i + 1]!, null)
+          if (!copies || isServerWide(spec)) {
+            mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, offsets[i]!, offsets[i + 1]!, waiter)
+          } else
+            for (const ref of mirror.keysIn(spec, database, bytes, 0, bytes.length)) mirror.mark(ref, 'overlap', waiter)
         }
-      }, null)
+      }, waiter)
     } catch (error) {
       if (!isMalformed(error)) throw error
-      this.#markWrites('primary-lost')
+      this.#lose()
     }
   }
 
-  #markWrites(reason: 'overlap' | 'primary-lost'): void {
+  /** Nobody knows what of it was executed. */
+  #lose(): void {
     const { mirror } = this.#session.path
-    for (const { spec, database, bytes } of this.#queue) {
-      if (!spec?.write) continue
-      for (const ref of mirror.keysIn(spec, database, bytes, 0, bytes.length)) mirror.mark(ref, reason)
+    for (const { spec, route, database, bytes } of this.#queue) {
+      if (spec?.write) mirror.lost(spec, route, database, bytes, 0, bytes.length)
     }
   }
 

@@ -1,0 +1,162 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
+import { driftBetween } from '../support/keyspace.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+import { Random, Writer } from '../support/write-load.ts'
+
+const running: { stop(): Promise<unknown> }[] = []
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await one.stop()
+})
+
+const DATABASES = [0, 1, 2]
+const MIRROR: RouteOptions[] = [{ source: 'old', target: 'new', phase: 'mirror' }]
+
+async function start(routes = MIRROR): Promise<{ old: RedisServer; fresh: RedisServer; path: DataPathUnderTest }> {
+  const [old, fresh] = await Promise.all([startRedis(), startRedis()])
+  const path = await startDataPath({ stores: { old, new: fresh }, routes })
+  running.push(old, fresh, path)
+  return { old, fresh, path }
+}
+
+describe('FLUSHALL, FLUSHDB and SWAPDB', () => {
+  test.each([1, 2, 3])(
+    'among writes of several clients to several databases leave the stores equal (seed %i)',
+    async (seed) => {
+      const { old, fresh, path } = await start()
+      const random = new Random(seed)
+      const sweeper = await path.raw()
+      let writing = true
+      const sweep = async (): Promise<void> => {
+        while (writing) {
+          const command = random.pick([
+            ['FLUSHALL'],
+            ['FLUSHDB', 'ASYNC'],
+            ['SELECT', random.below(3)],
+            ['SWAPDB', random.below(3), random.below(3)],
+            ['SET', 'swept', seed],
+          ])
+          expect(await sweeper.ask(...command)).toBe('+OK\r\n')
+          if (random.below(4) === 0) {
+            for (const args of [['MULTI'], ['SET', 'before', 1], ['FLUSHDB'], ['SET', 'after', 1], ['EXEC']]) {
+              await sweeper.ask(...args)
+            }
+          }
+        }
+      }
+      const writers = await Promise.all(
+        [2, 3, 2].map((protocol, i) =>
+          Writer.open(path.port, protocol as 2 | 3, { seed: seed * 10 + i, databases: DATABASES, prefixes: [''] }),
+        ),
+      )
+      const sweeping = sweep()
+      await Promise.all(writers.map((writer) => writer.run(100)))
+      writing = false
+      await sweeping
+      for (const writer of writers) writer.close()
+      expect(writers.flatMap((writer) => writer.ownErrors)).toEqual([])
+      await settled(path)
+      expect(await driftBetween(old, fresh, { databases: DATABASES, ttlSlackMs: 1_000 })).toEqual([])
+      expect(path.runtime.stats().routes['all']!.needsVerify).toBe(false)
+    },
+  )
+
+  test('a FLUSHALL that the shadow could not be told of is told when it is back', async () => {
+    const { old, fresh, path } = await start()
+    const app = path.client()
+    await app.mset('a', 1, 'b', 2)
+    await settled(path)
+    fresh.pause()
+    await app.flushall()
+    await app.set('c', 3)
+    fresh.resume()
+    // The connection dies behind the command, which may have been executed by then: it is sent again.
+    await fresh.client().call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await settled(path)
+    expect(await driftBetween(old, fresh)).toEqual([])
+    expect(await fresh.client().keys('*')).toEqual(['c'])
+  })
+
+  test('one whose reply was lost means a verify: nobody knows whether the shadow has too much', async () => {
+    const { old, path } = await start()
+    const app = path.client()
+    await app.set('a', 1)
+    old.pause()
+    const flushed = app.flushall().catch((error: Error) => error.message)
+    await expect.poll(() => path.runtime.stats().routes['all']!.inFlight).toBe(1)
+    await old.kill9()
+    expect(await flushed).toContain('may have been executed')
+    expect(path.runtime.stats().routes['all']!.needsVerify).toBe(true)
+  })
+})
+
+describe('is refused, with the route that is in the way', () => {
+  const refused: [string, RouteOptions[], string][] = [
+    [
+      'where both sides are on the store',
+      [
+        {
+          name: 'jobs',
+          keys: ['job:{id}'],
+          source: 'old',
+          target: { store: 'old', keys: { 'job:{id}': 'step:{id}' } },
+          phase: 'mirror',
+        },
+        { name: 'rest', source: 'old' },
+      ],
+      'jobs',
+    ],
+    [
+      'where a route on the store is mirrored and the rest is not',
+      [
+        { name: 'jobs', keys: ['job:{id}'], source: 'old', target: 'new', phase: 'mirror' },
+        { name: 'rest', source: 'old' },
+      ],
+      'jobs',
+    ],
+    [
+      'where the store is the shadow of a route',
+      [
+        { name: 'jobs', keys: ['job:{id}'], source: 'old', target: 'new', phase: 'switched' },
+        { name: 'rest', source: 'old' },
+      ],
+      'jobs',
+    ],
+    [
+      'where what it is mirrored to is the primary of another route',
+      [
+        { name: 'jobs', keys: ['job:{id}'], source: 'new' },
+        { name: 'rest', source: 'old', target: 'new', phase: 'mirror' },
+      ],
+      'jobs',
+    ],
+  ]
+  test.each(refused)('%s', async (_name, routes, route) => {
+    const { old, fresh, path } = await start(routes)
+    await Promise.all([old.client().set('a', 1), fresh.client().set('a', 1)])
+    const app = await path.raw()
+    expect(await app.ask('FLUSHALL')).toMatch(new RegExp(`^-ERR Understudy refuses FLUSHALL: .*'${route}'`))
+    expect(await app.ask('MULTI')).toBe('+OK\r\n')
+    expect(await app.ask('FLUSHDB')).toMatch(/^-ERR Understudy refuses FLUSHDB/)
+    expect(await app.ask('EXEC')).toMatch(/^-EXECABORT/)
+    expect([await old.client().exists('a'), await fresh.client().exists('a')]).toEqual([1, 1])
+  })
+
+  test('not where every route mirrors to the same store, or none does', async () => {
+    for (const phase of ['mirror', 'passthrough'] as const) {
+      const { path } = await start([
+        {
+          name: 'jobs',
+          keys: ['job:{id}'],
+          source: 'old',
+          target: { store: 'new', keys: { 'job:{id}': 'step:{id}' } },
+          phase,
+        },
+        { name: 'rest', source: 'old', target: 'new', phase },
+      ])
+      expect(await path.client().flushall()).toBe('OK')
+      await settled(path)
+    }
+  })
+})
