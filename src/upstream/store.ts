@@ -29,6 +29,7 @@ export class Store {
   readonly #shadow = new ByDatabase()
   readonly #idle = new Map<string, Pipeline[]>()
   readonly #lent = new Set<Pipeline>()
+  #backMs = Number.NEGATIVE_INFINITY
   /** The state that was logged last. */
   lastSaid: PipelineState | null = null
 
@@ -133,6 +134,17 @@ export class Store {
     for (const pipeline of this.#lent) pipeline.close(reason)
   }
 
+  /** Where one connection gets through, the others need not wait out their pauses. */
+  #isBack(through: Pipeline): void {
+    const { clock } = this.options
+    // At most so often: a store that lets in and closes at once must not have them wake each other for ever.
+    if (clock.nowMs - this.#backMs < BACK_MS) return
+    this.#backMs = clock.nowMs
+    for (const pipeline of this.sharedPipelines()) {
+      if (pipeline !== through && pipeline.state === 'down') pipeline.connect()
+    }
+  }
+
   #open(database: number, protocol: 2 | 3, whenDown: 'fail' | 'wait', dedicated: boolean): Pipeline {
     const { config, endpoint, turn, clock, onState, onDrain } = this.options
     const pipeline = new Pipeline({
@@ -152,6 +164,7 @@ export class Store {
           if (dedicated) this.#lent.delete(changed)
           else for (const list of [this.#shared2, this.#shared3, this.#shadow]) list.forget(database, changed)
         }
+        if (changed.state === 'up') this.#isBack(changed)
         onState(this, changed, error)
       },
     })
@@ -161,6 +174,7 @@ export class Store {
 }
 
 const MAX_IDLE = 16
+const BACK_MS = 200
 const SHADOW_BATCH_MS = 1
 
 /** Databases beyond these are few and rarely used. */

@@ -1,0 +1,72 @@
+import type { AddressInfo } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
+import { COMPLETE, CommandParser } from '../../src/resp/command-parser.ts'
+
+/**
+ * What the store does with a command: bytes are sent; `close` ends the connection; null: says nothing. `args` as text, the name in upper case.
+ */
+export type FakeAnswer = (args: readonly string[], socket: Socket) => Buffer | string | 'close' | null
+
+/** A store that answers as a test wants it, to commands in the order in which they come. The greeting is answered properly unless the test does. */
+export class FakeStore {
+  readonly port: number
+  /** Connections that were ever accepted. */
+  accepted = 0
+  readonly #server: Server
+  readonly #sockets: Set<Socket>
+
+  private constructor(server: Server, sockets: Set<Socket>) {
+    this.#server = server
+    this.#sockets = sockets
+    this.port = (server.address() as AddressInfo).port
+  }
+
+  /** `greets` false: also CLIENT SETNAME, CLIENT ID and COMMAND are the test's to answer. */
+  static start(answer: FakeAnswer, greets = true): Promise<FakeStore> {
+    const sockets = new Set<Socket>()
+    return new Promise((resolve) => {
+      let store: FakeStore
+      const server = createServer((socket) => {
+        store.accepted++
+        sockets.add(socket)
+        socket.on('error', () => {})
+        socket.on('close', () => sockets.delete(socket))
+        serve(socket, greets ? (args, of) => greeting(args) ?? answer(args, of) : answer)
+      })
+      server.listen(0, '127.0.0.1', () => {
+        store = new FakeStore(server, sockets)
+        resolve(store)
+      })
+    })
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy()
+    await new Promise((resolve) => this.#server.close(resolve))
+  }
+}
+
+function greeting(args: readonly string[]): string | null {
+  if (args[0] === 'CLIENT' && args[1] === 'SETNAME') return '+OK\r\n'
+  if (args[0] === 'CLIENT' && args[1] === 'ID') return ':7\r\n'
+  if (args[0] === 'COMMAND') return '-ERR unknown command\r\n'
+  return null
+}
+
+function serve(socket: Socket, answer: FakeAnswer): void {
+  const parser = new CommandParser()
+  let bytes: Buffer = Buffer.alloc(0)
+  socket.on('data', (chunk: Buffer) => {
+    bytes = Buffer.concat([bytes, chunk])
+    for (let at = 0; parser.parse(bytes, at, bytes.length) === COMPLETE; at = 0) {
+      const args = Array.from({ length: parser.argc }, (_, i) =>
+        bytes.toString('latin1', parser.start[i]!, parser.end[i]!),
+      )
+      bytes = bytes.subarray(parser.next)
+      const said = answer([args[0]!.toUpperCase(), ...args.slice(1)], socket)
+      if (said === 'close') socket.end()
+      else if (said !== null) socket.write(typeof said === 'string' ? Buffer.from(said, 'latin1') : said)
+    }
+    parser.rebase(0)
+  })
+}
