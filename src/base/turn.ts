@@ -42,4 +42,4 @@ export class Turn {
   }
 }
 
-const READS_PER_FLUSH = 8
+const READS_PER_FLUSH = 16
