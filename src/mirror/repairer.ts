@@ -2,14 +2,14 @@ import { TokenBucket } from '../base/token-bucket.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyKey, DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
-import { OVERLAP, StateCopy } from './state-copy.ts'
+import { AGAIN, StateCopy } from './state-copy.ts'
 
 /** Copies under way at once: enough to fill a round trip, few enough to stay out of the clients' way. */
 const MAX_CONCURRENT = 64
 const COPIES_PER_SECOND = 20_000
 /** Keys looked at per run that cannot be copied now. */
 const MAX_PASSED_OVER = 256
-const OVERLAP_DELAY_MS = 5
+const SOON_MS = 5
 /** Until connections are there. */
 const UNCONNECTED_DELAY_MS = 20
 const FIRST_DELAY_MS = 100
@@ -59,7 +59,7 @@ export class Repairer {
         this.#dirty.postpone(entry, nowMs, UNCONNECTED_DELAY_MS)
         passedOver++
       } else if (!this.#bucket.take(nowMs)) {
-        this.#dirty.postpone(entry, nowMs, OVERLAP_DELAY_MS)
+        this.#dirty.postpone(entry, nowMs, SOON_MS)
         return false
       } else this.#copy(entry, nowMs)
     }
@@ -93,8 +93,8 @@ export class Repairer {
       this.run(nowMs)
       return
     }
-    if (error === OVERLAP) {
-      this.#dirty.postpone(entry, nowMs, OVERLAP_DELAY_MS)
+    if (error === AGAIN) {
+      this.#dirty.postpone(entry, nowMs, SOON_MS)
       return
     }
     entry.attempts++

@@ -10,8 +10,8 @@ import type { DirtyKey, DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
 
-/** What a copy that another connection wrote into ends with: it is to be begun again at once. */
-export const OVERLAP = 'OVERLAP'
+/** What a copy ends with that another connection wrote into, or for which the backlog had no room: it is to be begun again soon. */
+export const AGAIN = 'AGAIN'
 
 /**
  * Puts a key's whole state on the shadow: the universal way out.
@@ -87,7 +87,7 @@ export class StateCopy implements ReplyOwner {
       case 'expiry':
         this.#stage = 'restore'
         // A write on another connection meanwhile: whether this copy holds it is unknown, so it is read again.
-        if (this.#overlap.traffic(this.#hash, this.#lane) !== this.#ticket) return this.#end(false, OVERLAP)
+        if (this.#overlap.traffic(this.#hash, this.#lane) !== this.#ticket) return this.#end(false, AGAIN)
         if (buf[start] !== COLON) this.#error ??= buf.toString('latin1', start + 1, end - 2)
         if (this.#error !== null) this.#end(false, this.#error)
         else this.#restore(Number(buf.toString('latin1', start + 1, end - 2)))
@@ -139,6 +139,11 @@ export class StateCopy implements ReplyOwner {
           ])
     this.#payload = null
     const { state } = route
+    // One that is larger than the whole backlog goes alone.
+    if (state.backlogBytes > 0 && state.backlogBytes + command.length > route.config.mirror.backlogBytes) {
+      this.#end(false, AGAIN)
+      return
+    }
     state.backlogCommands++
     state.backlogBytes += command.length
     this.#push(this.#context.stores[route.shadow.store]!.shadow(database), command)

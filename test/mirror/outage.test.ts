@@ -1,0 +1,231 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { countKeys, driftBetween } from '../support/keyspace.ts'
+import { type RedisServer, type RedisServerOptions, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+import { Consumer, Writer } from '../support/write-load.ts'
+
+const running: { stop(): Promise<unknown> }[] = []
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await one.stop()
+})
+
+const DURABLE: RedisServerOptions = { args: ['--appendonly', 'yes', '--appendfsync', 'always'] }
+const SLACK = { ttlSlackMs: 1_000 }
+const toShadow = (key: string): string => key.replace(/^job:/, 'step:')
+
+interface Setup {
+  readonly old: RedisServer
+  readonly fresh: RedisServer
+  readonly path: DataPathUnderTest
+}
+
+async function start(mirror: Partial<RouteOptions['mirror']> = {}, durable = false, timeoutMs = 5_000): Promise<Setup> {
+  const options = durable ? DURABLE : {}
+  const [old, fresh] = await Promise.all([startRedis(options), startRedis(options)])
+  const shared = { phase: 'shadow', mirror } as RouteOptions
+  const routes: RouteOptions[] = [
+    {
+      ...shared,
+      name: 'jobs',
+      keys: ['job:{id}'],
+      source: 'old',
+      target: { store: 'new', keys: { 'job:{id}': 'step:{id}' } },
+    },
+    { ...shared, name: 'rest', source: 'old', target: 'new' },
+  ]
+  const path = await startDataPath({ stores: { old, new: fresh }, routes, store: { timeoutMs } })
+  running.push(old, fresh, path)
+  return { old, fresh, path }
+}
+
+/** Writers and a consumer go on until `during` is over. */
+async function underLoad(
+  path: DataPathUnderTest,
+  seed: number,
+  during: () => Promise<void>,
+): Promise<{ commands: number; ownErrors: string[]; slowestMs: number }> {
+  const writers = await Promise.all(
+    [2, 3, 2].map((protocol, i) => Writer.open(path.port, protocol as 2 | 3, { seed: seed + i })),
+  )
+  const consumer = await Consumer.start(path.port, 2, seed)
+  let going = true
+  let slowestMs = 0
+  const done = Promise.all(
+    writers.map(async (writer) => {
+      while (going) {
+        const startedMs = performance.now()
+        await writer.round()
+        slowestMs = Math.max(slowestMs, performance.now() - startedMs)
+      }
+    }),
+  )
+  try {
+    await during()
+  } finally {
+    going = false
+    await done
+    await consumer.stop()
+    for (const writer of writers) writer.close()
+  }
+  return {
+    commands: writers.reduce((sum, writer) => sum + writer.commands, 0),
+    ownErrors: [...writers, consumer].flatMap((one) => one.ownErrors),
+    slowestMs,
+  }
+}
+
+function counters(path: DataPathUnderTest) {
+  const { jobs, rest } = path.runtime.stats().routes
+  return { dirty: jobs!.dirtyKeys + rest!.dirtyKeys, applied: jobs!.counters.applied + rest!.counters.applied }
+}
+
+/** As many writes again as there have been. */
+async function more(path: DataPathUnderTest, commands = 300): Promise<void> {
+  const primaryOk = (): number =>
+    Object.values(path.runtime.stats().routes).reduce((sum, r) => sum + r.counters.primaryOk, 0)
+  const before = primaryOk()
+  await eventually(() => expect(primaryOk()).toBeGreaterThan(before + commands))
+}
+
+describe('the shadow', () => {
+  test('dies and comes back, three times, with what it had and with nothing: no client notices, no key differs in the end', async () => {
+    const { old, fresh, path } = await start({}, true)
+    const { commands, ownErrors } = await underLoad(path, 100, async () => {
+      for (let i = 0; i < 3; i++) {
+        await more(path)
+        await fresh.kill9()
+        await more(path)
+        await fresh.restart()
+        await eventually(() => expect(path.runtime.stats().stores['new']!.state).toBe('up'))
+      }
+      await more(path)
+    })
+    expect(ownErrors).toEqual([])
+    await settled(path)
+    console.info(`shadow killed three times: ${commands} commands, ${await countKeys(old)} keys`)
+    expect(await driftBetween(old, fresh, { toShadow, ...SLACK })).toEqual([])
+  })
+
+  test('hangs: clients are as fast as ever; what it was sent is dirty when its connection is given up, and is copied', async () => {
+    const { old, fresh, path } = await start({}, false, 100)
+    const { ownErrors, slowestMs } = await underLoad(path, 200, async () => {
+      await more(path)
+      fresh.pause()
+      await eventually(() => expect(path.runtime.stats().stores['new']!.state).not.toBe('up'))
+      await more(path)
+      expect(counters(path).dirty).toBeGreaterThan(0)
+      fresh.resume()
+      await more(path)
+    })
+    expect(ownErrors).toEqual([])
+    // Nothing waits for the shadow, which was silent for three timeouts of 100 ms.
+    expect(slowestMs).toBeLessThan(250)
+    await settled(path)
+    expect(await driftBetween(old, fresh, { toShadow, ...SLACK })).toEqual([])
+  })
+
+  test('is away for longer than the backlog can hold: what does not fit is remembered, and copied when it is back', async () => {
+    const { old, fresh, path } = await start({ backlogBytes: 4_000 } as RouteOptions['mirror'])
+    const { ownErrors } = await underLoad(path, 300, async () => {
+      await more(path)
+      fresh.pause()
+      await more(path, 1_000)
+      for (const route of Object.values(path.runtime.stats().routes))
+        expect(route.backlogBytes).toBeLessThanOrEqual(4_000)
+      expect(Object.values(path.runtime.stats().routes).map((r) => r.counters.dropped > 0)).toEqual([true, true])
+      fresh.resume()
+    })
+    expect(ownErrors).toEqual([])
+    await settled(path)
+    expect(await driftBetween(old, fresh, { toShadow, ...SLACK })).toEqual([])
+  })
+
+  test('is out of memory: its errors reach no client, and it is made equal when there is room', async () => {
+    const { old, fresh, path } = await start()
+    const { ownErrors } = await underLoad(path, 400, async () => {
+      await more(path)
+      await fresh.client().config('SET', 'maxmemory', '1')
+      await more(path)
+      expect(counters(path).dirty).toBeGreaterThan(0)
+      await fresh.client().config('SET', 'maxmemory', '0')
+      await more(path)
+    })
+    expect(ownErrors).toEqual([])
+    await settled(path, 20_000)
+    expect(await driftBetween(old, fresh, { toShadow, ...SLACK })).toEqual([])
+  })
+
+  test('holds something of another type: found by the first write, and replaced', async () => {
+    const { old, fresh, path } = await start()
+    const there = fresh.client()
+    await there.set('list', 'planted')
+    await there.lpush('step:hash', 'planted')
+    const app = path.client()
+    await app.rpush('list', 'a')
+    await app.hset('job:hash', 'f', 'v')
+    await app.multi().sadd('set', 'a').rpush('list', 'b').exec()
+    await settled(path)
+    expect(await driftBetween(old, fresh, { toShadow })).toEqual([])
+  })
+
+  test('was never there: clients work, and it is filled by copies when it comes', async () => {
+    const { old, fresh, path } = await start()
+    await fresh.kill9()
+    const app = path.client()
+    await Promise.all(Array.from({ length: 100 }, (_, i) => app.set(`key:${i}`, i)))
+    await app.eval("redis.call('set', KEYS[1], 1)", 1, 'scripted')
+    await fresh.restart()
+    await settled(path)
+    expect(await driftBetween(old, fresh, { toShadow })).toEqual([])
+    expect(await countKeys(fresh)).toBe(101)
+  })
+})
+
+describe('the primary', () => {
+  test('is killed under load and comes back with its data: what was in flight is copied, no key differs in the end', async () => {
+    const { old, fresh, path } = await start({}, true)
+    const lost = await underLoad(path, 500, async () => {
+      for (let i = 0; i < 3; i++) {
+        await more(path)
+        await old.kill9()
+        await eventually(() => expect(path.runtime.stats().stores['old']!.state).not.toBe('up'))
+        await old.restart()
+        await eventually(() => expect(path.runtime.stats().stores['old']!.state).toBe('up'))
+      }
+      await more(path)
+    })
+    // Clients learn of it, in words.
+    expect(lost.ownErrors.length).toBeGreaterThan(0)
+    for (const error of lost.ownErrors) expect(error).toMatch(/executed/)
+    await settled(path)
+    console.info(
+      `primary killed three times: ${lost.commands} commands, ${lost.ownErrors.length} lost, ${await countKeys(old)} keys`,
+    )
+    expect(await driftBetween(old, fresh, { toShadow, ...SLACK })).toEqual([])
+  })
+
+  test('a write of which nobody knows whether it was executed makes its key dirty', async () => {
+    const { old, fresh, path } = await start({}, true)
+    const app = path.client()
+    await app.set('counter', 1)
+    await settled(path)
+    old.pause()
+    const answer = app.incr('counter').catch((error: Error) => error.message)
+    const whole = app
+      .multi()
+      .incr('counter')
+      .incr('job:counter')
+      .exec()
+      .catch((error: Error) => error.message)
+    await expect.poll(() => path.runtime.stats().routes['rest']!.inFlight).toBeGreaterThan(3)
+    await old.kill9()
+    expect(await answer).toContain('may have been executed')
+    expect(await whole).toContain('may have been executed')
+    expect(counters(path).dirty).toBe(2)
+    await old.restart()
+    await settled(path)
+    expect(await driftBetween(old, fresh, { toShadow })).toEqual([])
+  })
+})
