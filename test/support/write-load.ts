@@ -136,6 +136,44 @@ LRANGE $l 0 -1
   .split('\n')
   .map((line) => line.split(' '))
 
+/** Reads of every kind that can be compared. */
+const READS = `
+GET $s
+GET $c
+MGET $s $s $s
+STRLEN $s
+GETRANGE $s 0 3
+BITCOUNT $b
+EXISTS $k $k
+TYPE $k
+TTL $k
+PTTL $s
+PEXPIRETIME $s
+HGETALL $h
+HGET $h %f
+HMGET $h %f %f
+HLEN $h
+HKEYS $h
+LRANGE $l 0 -1
+LLEN $l
+LINDEX $l %n
+SMEMBERS $t
+SCARD $t
+SISMEMBER $t %f
+SINTER $t $t
+SUNION $t $t
+ZRANGE $z 0 -1 WITHSCORES
+ZSCORE $z %f
+ZCARD $z
+ZRANGEBYSCORE $z 0 %n
+XLEN $x
+XRANGE $x - +
+XREVRANGE $x + - COUNT 2
+`
+  .trim()
+  .split('\n')
+  .map((line) => line.split(' '))
+
 export interface LoadOptions {
   readonly seed: number
   /** Names of keys: `x:` is put before some. Default: no prefix, and `job:`. */
@@ -143,9 +181,11 @@ export interface LoadOptions {
   /** Keys of each type and prefix. */
   readonly keys?: number
   readonly databases?: readonly number[]
+  /** Default: writes. */
+  readonly kind?: 'writes' | 'reads'
 }
 
-/** One client that sends random writes: one by one, pipelined, in transactions of every form. */
+/** One client that sends random writes, one by one, pipelined, in transactions of every form; or random reads. */
 export class Writer {
   readonly #random: Random
   readonly #client: RawClient
@@ -158,7 +198,7 @@ export class Writer {
 
   private constructor(client: RawClient, options: LoadOptions) {
     this.#client = client
-    this.#options = { prefixes: ['', 'job:'], keys: 4, databases: [0], ...options }
+    this.#options = { prefixes: ['', 'job:'], keys: 4, databases: [0], kind: 'writes', ...options }
     this.#random = new Random(options.seed)
   }
 
@@ -178,6 +218,7 @@ export class Writer {
 
   async round(): Promise<void> {
     const random = this.#random
+    if (this.#options.kind === 'reads') return this.#send(this.#some(random.below(8) + 1))
     switch (random.below(10)) {
       case 0:
         return this.#whole(random.below(5) + 1)
@@ -196,7 +237,8 @@ export class Writer {
 
   command(): Args {
     const random = this.#random
-    return random.pick(TEMPLATES).map((part) => part.replace(/[$%][a-z]/g, (mark) => this.#fill(mark)))
+    const templates = this.#options.kind === 'reads' ? READS : TEMPLATES
+    return random.pick(templates).map((part) => part.replace(/[$%][a-z]/g, (mark) => this.#fill(mark)))
   }
 
   #some(count: number): Args[] {
