@@ -1,0 +1,59 @@
+import { describe, expect, test } from 'vitest'
+import { type Config, PHASES, type Phase } from '../../src/config/config.ts'
+import { parseConfig } from '../../src/config/load.ts'
+import { consequencesOf, type Transition, transitions } from '../../src/cutover/transition.ts'
+
+const config = (phase: Phase, more = ''): Config =>
+  parseConfig(
+    `
+listen: [{ url: "redis://127.0.0.1:6380" }]
+stores: { old: { url: "redis://127.0.0.1:7001" }, new: { url: "redis://127.0.0.1:7002" } }
+routes: [{ name: all, keys: ["*"], source: { store: old }, target: { store: new }, phase: ${phase} ${more} }]
+`,
+    { path: 'test.yaml', env: {} },
+  ).config
+
+const step = (from: Phase, to: Phase): Transition => transitions(config(from), config(to))[0]!
+
+const ON_TARGET: readonly Phase[] = ['switched', 'done']
+const MIRRORS: readonly Phase[] = ['mirror', 'shadow', 'read-target', 'switched']
+
+describe('a change of phase', () => {
+  const pairs = PHASES.flatMap((from) => PHASES.map((to) => [from, to] as const))
+
+  test.each(pairs)('%s -> %s holds commands exactly when something changes', (from, to) => {
+    expect(step(from, to).holds).toBe(from !== to)
+  })
+
+  test.each(pairs)('%s -> %s moves the authority exactly when the other store becomes primary', (from, to) => {
+    expect(step(from, to).movesPrimary).toBe(ON_TARGET.includes(from) !== ON_TARGET.includes(to))
+  })
+
+  test.each(pairs)('%s -> %s is unsafe exactly when the new primary has not been kept up', (from, to) => {
+    const { movesPrimary, unsafe } = step(from, to)
+    expect(unsafe !== null).toBe(movesPrimary && !MIRRORS.includes(from))
+  })
+
+  test.each(pairs)('%s -> %s forgets the shadow exactly when nothing is mirrored there any more', (from, to) => {
+    const gaveUp = MIRRORS.includes(from) && !MIRRORS.includes(to)
+    expect(step(from, to).forgetsShadow).toBe(gaveUp)
+  })
+
+  test('what only the comparer or the mirror cares about holds nobody', () => {
+    const [changed] = transitions(config('shadow'), config('shadow', ', compare: { sample: 5% }'))
+    expect(changed).toMatchObject({ holds: false, movesPrimary: false, forgetsShadow: false, unsafe: null })
+  })
+
+  test('another address of a store holds the commands of its routes', () => {
+    const moved = config('shadow')
+    const stores = { ...moved.stores, old: { ...moved.stores['old']!, url: 'redis://127.0.0.1:7003' } }
+    expect(transitions(config('shadow'), { ...moved, stores })[0]!.holds).toBe(true)
+  })
+
+  test.each(PHASES)('what %s means names both stores where both take part', (phase) => {
+    const text = consequencesOf(config(phase).routes[0]!, phase).join(' ')
+    expect(text).toContain(ON_TARGET.includes(phase) ? "'new' (target)" : "'old' (source)")
+    if (MIRRORS.includes(phase))
+      expect(text).toMatch(/'old' \(source\).*'new' \(target\)|'new' \(target\).*'old' \(source\)/)
+  })
+})
