@@ -1,0 +1,137 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
+import { driftBetween } from '../support/keyspace.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+
+let old: RedisServer
+let fresh: RedisServer
+let path: DataPathUnderTest
+beforeAll(async () => {
+  ;[old, fresh] = await Promise.all([startRedis(), startRedis()])
+})
+afterAll(() => Promise.all([old.stop(), fresh.stop()]))
+beforeEach(() => Promise.all([old.client().flushall(), fresh.client().flushall()]))
+afterEach(() => path.stop())
+
+async function start(mirror: object = {}, phase: 'mirror' | 'switched' = 'mirror'): Promise<void> {
+  const shared = { phase, mirror: { mode: 'sync', timeoutMs: 5_000, ...mirror } } as RouteOptions
+  path = await startDataPath({
+    stores: { old, new: fresh },
+    routes: [
+      {
+        ...shared,
+        name: 'jobs',
+        keys: ['job:{id}'],
+        source: 'old',
+        target: { store: 'new', keys: { 'job:{id}': 'step:{id}' } },
+      },
+      { ...shared, name: 'rest', source: 'old', target: 'new' },
+    ],
+  })
+}
+
+describe('mirror.mode: sync', () => {
+  test('a reply comes when the shadow has the write, whatever kind of write it is', async () => {
+    await start()
+    const app = path.client()
+    const there = fresh.client()
+    for (let i = 0; i < 30; i++) {
+      await app.set('job:s', i)
+      expect(await there.get('step:s')).toBe(String(i))
+      await app.set('timed', i, 'EX', 100)
+      expect(await there.get('timed')).toBe(String(i))
+      await app.eval("redis.call('set', KEYS[1], ARGV[1])", 1, 'scripted', i)
+      expect(await there.get('scripted')).toBe(String(i))
+      await app.multi().set('t1', i).eval("redis.call('set', KEYS[1], ARGV[1])", 1, 't2', i).exec()
+      expect(await there.mget('t1', 't2')).toEqual([String(i), String(i)])
+      await app.rpush('q', 'a', 'b')
+      await app.blpop('q', 1)
+      expect(await there.lrange('q', 0, -1)).toEqual(['b'])
+      await app.lpop('q')
+      expect(await there.exists('q')).toBe(0)
+    }
+  })
+
+  test('a take that had to wait is on the shadow when it is answered', async () => {
+    await start()
+    const waiting = path.client().blpop('job:q', 5)
+    await expect.poll(async () => (await old.client().info('clients')).match(/blocked_clients:(\d+)/)?.[1]).toBe('1')
+    await path.client().rpush('job:q', 'a', 'b')
+    expect(await waiting).toEqual(['job:q', 'a'])
+    expect(await fresh.client().lrange('step:q', 0, -1)).toEqual(['b'])
+  })
+
+  test('replies name keys as the application does', async () => {
+    await start({}, 'switched')
+    const app = path.client()
+    await app.rpush('job:q', 'a', 'b')
+    expect(await app.call('LMPOP', 1, 'job:q', 'LEFT')).toEqual(['job:q', ['a']])
+    expect(await app.multi().lmpop(1, 'job:q', 'LEFT').exec()).toEqual([[null, ['job:q', ['b']]]])
+  })
+
+  test('a pipeline keeps its order: errors, reads and writes', async () => {
+    await start()
+    const app = path.client()
+    const results = await app.pipeline().set('a', 1).get('a').lpush('a', 1).incr('a').get('a').exec()
+    expect(results!.map(([error, value]) => error?.message.split(' ')[0] ?? value)).toEqual([
+      'OK',
+      '1',
+      'WRONGTYPE',
+      2,
+      '2',
+    ])
+  })
+
+  test('beyond the deadline the reply goes out; the shadow gets the write when it can', async () => {
+    await start({ timeoutMs: 100 })
+    const app = path.client()
+    await app.set('k', 'v')
+    fresh.pause()
+    const startedMs = performance.now()
+    expect(await app.set('k', 'w')).toBe('OK')
+    const tookMs = performance.now() - startedMs
+    fresh.resume()
+    expect(tookMs).toBeGreaterThan(95)
+    expect(tookMs).toBeLessThan(1_000)
+    await settled(path)
+    expect(await fresh.client().get('k')).toBe('w')
+  })
+
+  test('onShadowError ignore: a shadow that is out of memory is no client’s affair', async () => {
+    await start({ timeoutMs: 100 })
+    const app = path.client()
+    await fresh.client().config('SET', 'maxmemory', '1')
+    try {
+      expect(await app.set('k', 'v')).toBe('OK')
+      expect(await app.eval("return redis.call('set', KEYS[1], 1)", 1, 'scripted')).toBe('OK')
+    } finally {
+      await fresh.client().config('SET', 'maxmemory', '0')
+    }
+    await settled(path)
+    expect(await driftBetween(old, fresh)).toEqual([])
+  })
+
+  test('onShadowError fail: the client learns that the write stands on one side only', async () => {
+    await start({ timeoutMs: 200, onShadowError: 'fail' })
+    const app = path.client()
+    expect(await app.set('k', 'v')).toBe('OK')
+    await fresh.client().config('SET', 'maxmemory', '1')
+    try {
+      await expect(app.set('k', 'w')).rejects.toThrow("executed on 'old' but failed on the shadow")
+      await expect(app.eval("return redis.call('set', KEYS[1], 1)", 1, 'scripted')).rejects.toThrow('shadow')
+      expect(await app.get('k')).toBe('w')
+    } finally {
+      await fresh.client().config('SET', 'maxmemory', '0')
+    }
+    await settled(path)
+    fresh.pause()
+    try {
+      await expect(app.set('k', 'x')).rejects.toThrow('not acknowledged by the shadow in time')
+    } finally {
+      fresh.resume()
+    }
+    await settled(path)
+    expect(await driftBetween(old, fresh)).toEqual([])
+  })
+})
