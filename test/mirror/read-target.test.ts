@@ -58,7 +58,7 @@ describe('reads', () => {
   test('that the target misses are answered by the source, and the key is copied over', async () => {
     await old.client().set('job:1', 'a', 'EX', 100)
     await old.client().rpush('list', 'x', 'y')
-    const app = path.client()
+    const app = path.client({ protocol: 2 })
     expect(await app.get('job:1')).toBe('a')
     expect(await app.lrange('list', 0, -1)).toEqual(['x', 'y'])
     await eventually(async () => expect((await fresh.client().keys('*')).sort()).toEqual(['list', 'step:1']))
@@ -91,7 +91,7 @@ describe('reads', () => {
   })
 
   test('a key that is deleted meanwhile does not come back', async () => {
-    const app = path.client()
+    const app = path.client({ protocol: 2 })
     await old.client().mset(Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`k${i}`, 'v'])))
     const deleter = path.client({ protocol: 3 })
     await Promise.all(Array.from({ length: 200 }, (_, i) => Promise.all([app.get(`k${i}`), deleter.del(`k${i}`)])))
@@ -103,13 +103,15 @@ describe('reads', () => {
 
 describe('a client reads its own writes', () => {
   test('in one pipeline, and never what it wrote only afterwards', async () => {
+    await path.client({ protocol: 2 }).set('the target', 'is connected')
+    await settled(path)
     const replies = await send(
       ['GET', 'k'],
       ['SET', 'k', 1],
       ['GET', 'k'],
       ['INCR', 'k'],
       ['GET', 'k'],
-      ['DEL', 'k'],
+      ['APPEND', 'k', 'x'],
       ['GET', 'k'],
       ['EXISTS', 'job:k'],
       ['MULTI'],
@@ -123,8 +125,8 @@ describe('a client reads its own writes', () => {
       '1',
       ':2',
       '2',
-      ':1',
-      '$-1',
+      ':2',
+      '2x',
       ':0',
       '+OK',
       '+QUEUED',
@@ -151,7 +153,7 @@ describe('a client reads its own writes', () => {
   })
 
   test('also when the write failed on the target', async () => {
-    const app = path.client()
+    const app = path.client({ protocol: 2 })
     await app.set('k', 'before')
     await settled(path)
     await fresh.client().config('SET', 'maxmemory', '1')
@@ -171,7 +173,7 @@ describe('a client reads its own writes', () => {
 
   test('also while others write the same keys and every value is read back by its writer', async () => {
     const writers = await Promise.all([1, 2].map((seed) => Writer.open(path.port, 2, { seed })))
-    const app = path.client()
+    const app = path.client({ protocol: 2 })
     const load = Promise.all(writers.map((writer) => writer.run(200)))
     for (let i = 0; i < 300; i++) {
       await app.set('mine', i)
@@ -189,7 +191,7 @@ describe('a client reads its own writes', () => {
 
 describe('a target in trouble', () => {
   test('that hangs costs each read its deadline at most, and nothing but that', async () => {
-    const app = path.client()
+    const app = path.client({ protocol: 2 })
     await app.set('k', 'v')
     await settled(path)
     fresh.pause()
@@ -210,7 +212,7 @@ describe('a target in trouble', () => {
   })
 
   test('that is down is not asked; what was written meanwhile is read from the source until it is copied', async () => {
-    const app = path.client()
+    const app = path.client({ protocol: 2 })
     await app.set('k', 'v')
     await settled(path)
     await fresh.kill9()
@@ -233,7 +235,7 @@ describe('a target in trouble', () => {
   })
 
   test('that answers an error is passed over', async () => {
-    const app = path.client()
+    const app = path.client({ protocol: 2 })
     await old.client().set('k', 'v')
     await fresh.client().rpush('k', 'of another type')
     expect(await app.get('k')).toBe('v')
