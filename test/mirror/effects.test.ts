@@ -59,15 +59,13 @@ describe('state copies', () => {
   test('a key that cannot be copied does not hold up those that come after it', async () => {
     await start()
     const app = path.client()
+    await fresh.client().set('gone', 'planted')
     // More than the repairer looks at in one go; their copies fail for want of memory, the others are deletions.
     await fresh.client().config('SET', 'maxmemory', '1')
     await Promise.all(Array.from({ length: 400 }, (_, i) => app.eval("redis.call('set', KEYS[1], 1)", 1, `stuck:${i}`)))
-    await fresh.client().config('SET', 'maxmemory', '0')
-    await fresh.client().set('gone', 'planted')
-    await fresh.client().config('SET', 'maxmemory', '1')
     await app.eval("redis.call('set', KEYS[1], 1); redis.call('del', KEYS[1])", 1, 'gone')
     await expect.poll(() => fresh.client().exists('gone'), { timeout: 5_000 }).toBe(0)
-    expect(path.runtime.stats().routes['all']!.dirtyKeys).toBeGreaterThan(300)
+    expect(path.runtime.stats().routes['all']!.dirtyKeys).toBe(400)
     await fresh.client().config('SET', 'maxmemory', '0')
     await settled(path, 20_000)
     expect(await driftBetween(old, fresh)).toEqual([])

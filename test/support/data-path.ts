@@ -73,12 +73,6 @@ export async function startDataPath(options: DataPathOptions): Promise<DataPathU
   }
 }
 
-/** Resolves when the client can be used; for a client that must not retry. */
-export async function ready(client: Redis): Promise<Redis> {
-  if (client.status !== 'ready') await once(client, 'ready')
-  return client
-}
-
 export function configOf({ stores, routes, clients, store }: DataPathOptions): Config {
   const first = Object.keys(stores)[0]!
   return {
