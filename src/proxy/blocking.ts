@@ -122,6 +122,15 @@ export class BlockedCommand implements Pin, ReplyOwner {
     return this.#stage === 'wait'
   }
 
+  /** The store that it waits at is not its route's primary any more. */
+  get waitsElsewhere(): boolean {
+    const { path } = this.session
+    return (
+      this.#stage === 'wait' &&
+      path.primaryOf(path.routes.byName(this.#route.name) ?? path.routes.fallback) !== this.#store
+    )
+  }
+
   attempt(): void {
     const { path, database, protocol } = this.session
     const pipeline = path.primaryOf(this.#route).shared(database, protocol)
@@ -274,10 +283,11 @@ export class BlockedCommand implements Pin, ReplyOwner {
   /** The switch is done, or called off: goes on at what is now the primary. */
   moved(): void {
     this.#moving = false
-    if (this.#stage !== 'idle' || this.#abandoned) return
     const { path } = this.session
-    if (!path.blocked.delete(this)) return
+    if (this.#stage === 'try' || this.#abandoned) return
     this.#route = path.routes.byName(this.#route.name) ?? path.routes.fallback
+    // Still waiting there: when the nil comes, it goes on.
+    if (this.#stage === 'wait' || !path.blocked.delete(this)) return
     this.wait()
   }
 
@@ -287,7 +297,9 @@ export class BlockedCommand implements Pin, ReplyOwner {
    */
   #unblock(): void {
     const pipeline = this.#pipeline
-    if (this.#stage !== 'wait' || pipeline === null || !(this.#moving || this.#abandoned)) return
+    if (this.#stage !== 'wait' || pipeline === null) return
+    // Called off meanwhile.
+    if (!this.#moving && !this.#abandoned && !this.waitsElsewhere) return
     const { database, protocol } = this.session
     const shared = this.#store!.shared(database, protocol)
     if (pipeline.clientId === 0 || shared.state !== 'up') {

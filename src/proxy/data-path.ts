@@ -14,6 +14,7 @@ import type { Route } from '../routing/route.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { Store } from '../upstream/store.ts'
 import type { BlockedCommand } from './blocking.ts'
+import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
 import type { SyncReplies } from './sync-replies.ts'
 import type { TargetReads } from './target-reads.ts'
@@ -39,6 +40,8 @@ export class DataPath implements DataPathContext {
   readonly sessions = new Set<Session>()
   /** Blocking commands that wait at a store. */
   readonly blocked = new Set<BlockedCommand>()
+  /** Subscribers whose new primary has not confirmed everything yet. */
+  readonly movingSubscribers = new Set<Pin>()
   readonly plan = new Plan()
   /** Text of the primary's version for HELLO; as known. */
   serverVersion = '7.0.0'

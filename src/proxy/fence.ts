@@ -1,6 +1,7 @@
 import type { RouteState } from '../routing/route.ts'
 import type { BlockedCommand } from './blocking.ts'
 import type { DataPath } from './data-path.ts'
+import type { Pin } from './pin.ts'
 
 export type FenceResult = { readonly ok: true } | { readonly ok: false; readonly reason: string }
 
@@ -9,6 +10,7 @@ export type FenceResult = { readonly ok: true } | { readonly ok: false; readonly
  *
  *   hold     new commands of the routes wait, each session at its place
  *   drain    replies of what is in flight arrive; blocked commands are called back; where the authority moves, the mirror's backlog empties and dirty keys are copied
+ *   move     subscribers are subscribed at the new primary before anybody can publish there
  *   release  they go on, under whatever table is then in force
  *
  * Between hold and release no write of the routes is in flight anywhere (invariant 6). A drain that takes too long is called off: `release` without a new table, and everything goes
@@ -42,17 +44,36 @@ export class Fence {
     }
   }
 
-  release(): void {
-    const changed = new Set(this.#held.map((state) => state.name))
-    for (const state of this.#held) state.held = false
-    this.#held = []
-    for (const session of this.#path.sessions) {
-      for (let pin = session.pin; pin !== null; pin = pin.outer) if (pin.kind !== 'blocked') pin.moved(changed)
+  /** A new table is in force. Resolves when all subscribers have arrived, or some take too long. */
+  async moveSubscribers(): Promise<void> {
+    if (this.#held.length === 0) return
+    this.#movePins('subscriber')
+    const deadline = performance.now() + MOVE_MS
+    while (this.#path.movingSubscribers.size > 0 && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
+  }
+
+  release(): void {
+    for (const state of this.#held) state.held = false
+    this.#movePins('subscriber')
+    this.#movePins('transaction')
+    this.#held = []
     for (const command of this.#recalled) command.moved()
-    for (const command of [...this.#path.blocked]) if (!command.waitsAtStore) command.moved()
+    for (const command of [...this.#path.blocked]) {
+      // Not held, and yet its store has been replaced (other settings in the configuration).
+      if (command.waitsElsewhere) command.recall()
+      if (!command.waitsAtStore || command.waitsElsewhere) command.moved()
+    }
     this.#recalled = []
     this.#path.resumeWaiting()
+  }
+
+  #movePins(kind: Pin['kind']): void {
+    const changed = new Set(this.#held.map((state) => state.name))
+    for (const session of this.#path.sessions) {
+      for (let pin = session.pin; pin !== null; pin = pin.outer) if (pin.kind === kind) pin.moved(changed)
+    }
   }
 
   #stillBusy(needsEqual: ReadonlySet<string>): string | null {
@@ -70,3 +91,4 @@ export class Fence {
 }
 
 const POLL_MS = 1
+const MOVE_MS = 250

@@ -16,7 +16,7 @@ export interface Pin {
   dispatch(view: CommandView, spec: CommandSpec | null): boolean
   /** The client is gone, or says no more: lets the connection go without losing what it did. */
   abandon(): void
-  /** A switch has changed the primary of routes: what is bound to the old one moves. */
+  /** A new table is in force: `changed` names routes with another primary or other names there. What is bound to what is no more moves. */
   moved(changed: ReadonlySet<string>): void
   /** The route it is bound to; null: none yet. */
   readonly route: Route | null

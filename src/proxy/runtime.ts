@@ -158,6 +158,7 @@ export class Runtime {
     path.stores = stores
     path.clients = change.config.clients
     for (const route of change.forget) this.#dirty.forget(route)
+    await fence.moveSubscribers()
     fence.release()
     const pauseMs = performance.now() - startedMs
     this.#closeRemoved(change.config, opened)
@@ -348,8 +349,7 @@ export class Runtime {
   #retire(store: Store): void {
     const deadline = performance.now() + store.options.config.timeoutMs
     const look = (): void => {
-      const quiet = [...store.sharedPipelines()].every((pipeline) => pipeline.quiet)
-      if (quiet || performance.now() > deadline) store.close('the store was changed by the configuration')
+      if (store.quiet || performance.now() > deadline) store.close('the store was changed by the configuration')
       else setTimeout(look, 20).unref()
     }
     look()

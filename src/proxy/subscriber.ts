@@ -12,6 +12,7 @@ import { refuseByArity } from './arity.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
 
+const PING = encodeCommand(['PING'])
 const MONITOR = encodeCommand(['MONITOR'])
 
 type Kind = 'subscribe' | 'psubscribe' | 'ssubscribe'
@@ -61,8 +62,10 @@ class Subscriber implements Pin {
     ssubscribe: new Map(),
   }
   readonly #owed: Owed[] = []
+  /** Connections to former primaries: they pass messages on until the one to the present one is ready, and drain then. */
+  readonly #former: { readonly store: Store; readonly pipeline: Pipeline }[] = []
   /** A switch came while answers were owed: it moves when they are there. */
-  #moveTo: ReadonlySet<string> | null = null
+  #moves = false
 
   constructor(session: Session, route: Route, monitor: boolean) {
     this.#session = session
@@ -176,7 +179,7 @@ class Subscriber implements Pin {
       this.abandon()
       session.leave(this)
     }
-    if (this.#moveTo !== null) this.moved(this.#moveTo)
+    if (this.#moves) this.moved()
     if (session.waiting === 'pin') session.proceed()
   }
 
@@ -186,18 +189,22 @@ class Subscriber implements Pin {
   }
 
   abandon(): void {
+    this.#session.path.movingSubscribers.delete(this)
+    for (const { store, pipeline } of this.#former.splice(0)) store.discard(pipeline)
     this.#store.discard(this.#pipeline)
   }
 
-  moved(changed: ReadonlySet<string>): void {
-    if (!changed.has(this.#route.name)) return
-    this.#moveTo = this.#owed.length > 0 ? changed : null
-    if (this.#moveTo !== null) return
-    const { routes } = this.#session.path
-    const old = this.#pipeline
-    const oldStore = this.#store
-    this.#route = routes.byName(this.#route.name) ?? routes.fallback
-    this.#store = this.#session.path.primaryOf(this.#route)
+  moved(): void {
+    const { path } = this.#session
+    const route = path.routes.fallback
+    if (path.primaryOf(route) === this.#store) return
+    this.#moves = this.#owed.length > 0
+    if (this.#moves) return
+    // Should it go before the new one is ready, the client need not know.
+    this.#pipeline.onClosed = null
+    this.#former.push({ store: this.#store, pipeline: this.#pipeline })
+    this.#route = route
+    this.#store = path.primaryOf(route)
     const next = this.#open()
     this.#pipeline = next
     let toConfirm = 0
@@ -213,18 +220,39 @@ class Subscriber implements Pin {
       toConfirm += channels.length
     }
     const live = next.onPush!
-    const closeOld = (): void => {
+    path.movingSubscribers.add(this)
+    const arrived = (): void => {
       next.onPush = live
-      oldStore.discard(old)
+      if (next !== this.#pipeline) return
+      path.movingSubscribers.delete(this)
+      for (const { store, pipeline } of this.#former.splice(0)) drain(store, pipeline, live)
     }
-    if (toConfirm === 0) return closeOld()
+    if (toConfirm === 0) return arrived()
     // The client knows nothing of this: confirmations stay here, messages pass.
     next.onPush = (buf, start, end) => {
       if (!isAnswer(buf, start, end)) live(buf, start, end)
-      else if (--toConfirm === 0) closeOld()
+      else if (--toConfirm === 0) arrived()
     }
   }
 }
+
+/** Closes a former connection when all that was said on it before has arrived: what the old primary sent must not be lost on the way. */
+function drain(store: Store, pipeline: Pipeline, live: (buf: Buffer, start: number, end: number) => void): void {
+  const discard = (): void => store.discard(pipeline)
+  pipeline.pushRelayed(PING, 0, PING.length)
+  pipeline.onPush = (buf, start, end) => {
+    if (isPong(buf, start, end)) discard()
+    else if (!isAnswer(buf, start, end)) live(buf, start, end)
+  }
+  setTimeout(discard, DRAIN_MS).unref()
+}
+
+/** `+PONG`, or `[pong, ""]` of a RESP2 subscriber. */
+function isPong(buf: Buffer, start: number, end: number): boolean {
+  return /^(\+PONG\r\n|\*2\r\n\$4\r\npong\r\n)/.test(buf.toString('latin1', start, Math.min(end, start + 16)))
+}
+
+const DRAIN_MS = 1_000
 
 /**
  * `[subscribe | unsubscribe | ..., channel, count]`, as an array (RESP2) or a push (RESP3); `[pong, text]`, what a RESP2 subscriber's PING gets; MONITOR's OK; an error.

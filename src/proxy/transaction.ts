@@ -412,10 +412,12 @@ class Transaction implements Pin, ReplyOwner {
   }
 
   moved(changed: ReadonlySet<string>): void {
-    if (this.#shared !== null || this.#route === null) return
+    // An EXEC under way is followed to its end where it is.
+    if (this.#shared !== null || this.#route === null || this.#session.waiting === 'pin') return
     const names = [this.#route.name, ...[...this.#states].map((state) => state.name)]
-    if (!names.some((name) => changed.has(name))) return
     const { routes, stores } = this.#session.path
+    const replaced = this.#store !== null && !stores.includes(this.#store)
+    if (!replaced && !names.some((name) => changed.has(name))) return
     this.#route = routes.byName(this.#route.name) ?? null
     const old = this.#dedicated
     const oldStore = this.#store

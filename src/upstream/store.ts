@@ -99,6 +99,13 @@ export class Store {
     pipeline.close('connection not needed any more')
   }
 
+  /** Nobody waits for anything here. */
+  get quiet(): boolean {
+    if (this.#lent.size > 0) return false
+    for (const pipeline of this.sharedPipelines()) if (!pipeline.quiet) return false
+    return true
+  }
+
   /** Every open pipeline that is shared (clients' and the mirror's). */
   *sharedPipelines(): Generator<Pipeline> {
     yield* this.#shared2.all()

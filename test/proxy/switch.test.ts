@@ -1,0 +1,179 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Phase } from '../../src/config/config.ts'
+import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+
+let source: RedisServer
+let target: RedisServer
+let path: DataPathUnderTest
+let atSource: RawClient
+let atTarget: RawClient
+let generation = 0
+
+const options = (phase: Phase, more: Partial<DataPathOptions> = {}): DataPathOptions => ({
+  stores: { source, target },
+  routes: [{ source: 'source', target: 'target', phase }],
+  ...more,
+})
+
+beforeEach(async () => {
+  ;[source, target] = await Promise.all([startRedis(), startRedis()])
+  path = await startDataPath(options('mirror'))
+  ;[atSource, atTarget] = await Promise.all([RawClient.open(source.port), RawClient.open(target.port)])
+})
+afterEach(async () => {
+  atSource.destroy()
+  atTarget.destroy()
+  await path.stop()
+  await Promise.all([source.stop(), target.stop()])
+})
+
+/** Puts a configuration in force as the sidecar does for a change of the authority. */
+const apply = async (next: DataPathOptions, hold: readonly string[] = ['all']): Promise<void> => {
+  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 5_000 }
+  const result = await path.runtime.apply({
+    ...change,
+    config: { ...configOf(next), listen: path.config.listen },
+    hold,
+  })
+  expect(result).toMatchObject({ ok: true })
+}
+const blockedAt = (store: RawClient, count: number): Promise<void> =>
+  eventually(async () => expect(await store.ask('INFO', 'clients')).toContain(`blocked_clients:${count}\r\n`))
+
+describe('a switch', () => {
+  test('takes blocked commands along', async () => {
+    const [taker, reader, giver] = [await path.raw(), await path.raw(), await path.raw()]
+    await giver.ask('XADD', 's', '1-1', 'f', 'v')
+    taker.command('BLPOP', 'l', 0)
+    reader.command('XREAD', 'BLOCK', 60_000, 'STREAMS', 's', '$')
+    await blockedAt(atSource, 2)
+    await apply(options('switched'))
+    await blockedAt(atTarget, 2)
+    await blockedAt(atSource, 0)
+    await giver.ask('RPUSH', 'l', 'x')
+    await giver.ask('XADD', 's', '2-2', 'f', 'w')
+    expect(await taker.text()).toBe('*2\r\n$1\r\nl\r\n$1\r\nx\r\n')
+    expect(await reader.text()).toContain('2-2')
+    expect(await atTarget.ask('EXISTS', 'l')).toBe(':0\r\n')
+    await eventually(async () => expect(await atSource.ask('EXISTS', 'l')).toBe(':0\r\n'))
+  })
+
+  test('leaves blocked commands their own timeout', async () => {
+    const taker = await path.raw()
+    const began = performance.now()
+    taker.command('BLPOP', 'l', '0.6')
+    await blockedAt(atSource, 1)
+    await apply(options('switched'))
+    await apply(options('mirror'))
+    expect(await taker.text()).toBe('*-1\r\n')
+    const took = performance.now() - began
+    expect(took).toBeGreaterThan(550)
+    expect(took).toBeLessThan(1_000)
+  })
+
+  test('takes along what is queued, and lets go what is watched', async () => {
+    const [queued, watching, both] = [await path.raw(), await path.raw(), await path.raw()]
+    await queued.ask('MULTI')
+    await queued.ask('INCR', 'n')
+    await watching.ask('WATCH', 'n')
+    await both.ask('WATCH', 'm')
+    await both.ask('MULTI')
+    await both.ask('INCR', 'm')
+    await apply(options('switched'))
+    expect(await queued.ask('INCR', 'n')).toBe('+QUEUED\r\n')
+    expect(await queued.ask('EXEC')).toBe('*2\r\n:1\r\n:2\r\n')
+    expect(await both.ask('EXEC')).toBe('*-1\r\n')
+    await watching.ask('MULTI')
+    await watching.ask('INCR', 'n')
+    expect(await watching.ask('EXEC')).toBe('*-1\r\n')
+    expect(await watching.ask('INCR', 'n')).toBe(':3\r\n')
+    expect(await atTarget.ask('MGET', 'n', 'm')).toBe('*2\r\n$1\r\n3\r\n$-1\r\n')
+    await eventually(async () => expect(await atSource.ask('MGET', 'n', 'm')).toBe('*2\r\n$1\r\n3\r\n$-1\r\n'))
+  })
+
+  test('takes subscribers and monitors along, and drops nobody', async () => {
+    const [subscriber, resp3, monitor, client] = [
+      await path.raw(),
+      await path.raw(),
+      await path.raw(),
+      await path.raw(),
+    ]
+    await subscriber.ask('SUBSCRIBE', 'ch')
+    subscriber.command('PSUBSCRIBE', 'p*')
+    await subscriber.text()
+    await resp3.ask('HELLO', 3)
+    await resp3.ask('SUBSCRIBE', 'ch')
+    await monitor.ask('MONITOR')
+    await apply(options('switched'))
+    await eventually(async () => expect(await atTarget.ask('PUBSUB', 'NUMSUB', 'ch')).toContain(':2\r\n'))
+    await eventually(async () => expect(await atSource.ask('PUBSUB', 'NUMSUB', 'ch')).toContain(':0\r\n'))
+    await client.ask('PUBLISH', 'ch', 'one')
+    await client.ask('PUBLISH', 'pq', 'two')
+    expect(await subscriber.take(2)).toEqual([
+      '*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$3\r\none\r\n',
+      '*4\r\n$8\r\npmessage\r\n$2\r\np*\r\n$2\r\npq\r\n$3\r\ntwo\r\n',
+    ])
+    expect(await resp3.text()).toBe('>3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$3\r\none\r\n')
+    for (;;) if ((await monitor.text()).includes('"PUBLISH" "ch" "one"')) break
+    subscriber.command('UNSUBSCRIBE')
+    subscriber.command('PUNSUBSCRIBE')
+    await subscriber.take(2)
+    expect(await subscriber.ask('PING')).toBe('+PONG\r\n')
+  })
+
+  test('back and forth under a queue: every element is taken once', async () => {
+    const takers = await Promise.all(Array.from({ length: 5 }, () => path.raw()))
+    const giver = await path.raw()
+    const taken: string[] = []
+    const working = takers.map(async (taker) => {
+      for (;;) {
+        const [, , , , value] = (await taker.ask('BLPOP', 'l', 0)).split('\r\n')
+        if (value === 'stop') return
+        taken.push(value!)
+      }
+    })
+    let given = 0
+    let stop = false
+    const giving = (async () => {
+      while (!stop) {
+        expect(await giver.ask('RPUSH', 'l', given)).toMatch(/^:/)
+        given++
+      }
+    })()
+    for (let i = 0; i < 6; i++) {
+      const before = given
+      await eventually(() => expect(given).toBeGreaterThan(before + 50))
+      await apply(options(i % 2 === 0 ? 'switched' : 'mirror'))
+    }
+    stop = true
+    await giving
+    for (const _ of takers) await giver.ask('RPUSH', 'l', 'stop')
+    await Promise.all(working)
+    expect(taken.sort()).toEqual(Array.from({ length: given }, (_, i) => `${i}`).sort())
+  })
+})
+
+test('new settings of a store: nobody is disconnected, and what waits goes on waiting', async () => {
+  const [taker, subscriber, queued, client] = [await path.raw(), await path.raw(), await path.raw(), await path.raw()]
+  taker.command('BLPOP', 'l', 0)
+  await blockedAt(atSource, 1)
+  await subscriber.ask('SUBSCRIBE', 'ch')
+  await queued.ask('MULTI')
+  await queued.ask('INCR', 'n')
+  // With the routes held, as the sidecar does it, and without.
+  for (const [timeoutMs, hold] of [
+    [1_000, ['all']],
+    [2_000, []],
+  ] as const) {
+    await apply(options('mirror', { store: { timeoutMs } }), hold)
+    await blockedAt(atSource, 1)
+  }
+  await eventually(async () => expect(await client.ask('PUBLISH', 'ch', 'x')).toBe(':1\r\n'))
+  expect(await subscriber.text()).toContain('message')
+  await client.ask('RPUSH', 'l', 'x')
+  expect(await taker.text()).toBe('*2\r\n$1\r\nl\r\n$1\r\nx\r\n')
+  expect(await queued.ask('EXEC')).toBe('*1\r\n:1\r\n')
+})
