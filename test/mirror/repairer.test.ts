@@ -1,0 +1,220 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { CommandTable } from '../../src/command/table.ts'
+import type { DataPathContext } from '../../src/mirror/context.ts'
+import { DirtySet } from '../../src/mirror/dirty-set.ts'
+import { OverlapTable } from '../../src/mirror/overlap.ts'
+import { Repairer } from '../../src/mirror/repairer.ts'
+import { decodeReply } from '../../src/resp/decode.ts'
+import type { RouteState } from '../../src/routing/route.ts'
+import { RouteTable } from '../../src/routing/route-table.ts'
+import { InFlight, type ReplyOwner } from '../../src/upstream/in-flight.ts'
+import { configOf, type RouteOptions } from '../support/data-path.ts'
+
+/** A pipeline that keeps what it is given, for the test to answer. */
+class FakePipeline {
+  readonly lane: number
+  state = 'up'
+  readonly options = { identity: { database: 0 } }
+  readonly sent: { owner: ReplyOwner; slot: InFlight; words: string[] }[] = []
+
+  constructor(lane: number) {
+    this.lane = lane
+  }
+
+  push(owner: ReplyOwner, bytes: Buffer): InFlight {
+    const slot = new InFlight()
+    slot.end = bytes.length
+    this.sent.push({ owner, slot, words: (decodeReply(bytes, 0, bytes.length) as Buffer[]).map(String) })
+    return slot
+  }
+
+  connect(): void {}
+
+  /** Answers the oldest command. */
+  answer(reply: string): void {
+    const { owner, slot } = this.sent.shift()!
+    const bytes = Buffer.from(reply)
+    owner.settle(slot, bytes, 0, bytes.length)
+  }
+}
+
+const ROUTES: RouteOptions[] = [
+  { name: 'a', keys: ['a:{id}'], source: 'old', target: 'new', phase: 'mirror' },
+  { name: 'rest', source: 'old', target: 'new', phase: 'mirror' },
+]
+
+let primary: FakePipeline
+let shadow: FakePipeline
+let clock: { nowMs: number }
+let dirty: DirtySet
+let context: DataPathContext
+let repairer: Repairer
+let logged: string[]
+
+function tableOf(routes: RouteOptions[], states = new Map<string, RouteState>()): RouteTable {
+  return new RouteTable(configOf({ stores: { old: { port: 1 }, new: { port: 2 } }, routes }), 1, ['old', 'new'], states)
+}
+
+beforeEach(() => {
+  primary = new FakePipeline(1)
+  shadow = new FakePipeline(2)
+  clock = { nowMs: 1_000 }
+  logged = []
+  const store = (pipeline: FakePipeline) => ({
+    shared: () => pipeline,
+    busiest: () => pipeline,
+    shadow: () => pipeline,
+  })
+  context = {
+    clock,
+    commands: CommandTable.builtin(),
+    routes: tableOf(ROUTES),
+    stores: [store(primary), store(shadow)],
+    log: (line: { msg: string }) => logged.push(line.msg),
+  } as unknown as DataPathContext
+  dirty = new DirtySet(100_000)
+  repairer = new Repairer(context, dirty, new OverlapTable())
+})
+
+function mark(name: string, route = 'rest'): void {
+  dirty.mark(context.routes.byName(route)!, 0, Buffer.from(name), 'overlap', clock.nowMs)
+}
+
+/** Lets `ms` pass and runs. */
+function after(ms: number): void {
+  clock.nowMs += ms
+  repairer.run(clock.nowMs)
+}
+
+/** The primary answers DUMP and PEXPIRETIME of the oldest copy. */
+function answerReads(): void {
+  primary.answer('$7\r\npayload\r\n')
+  primary.answer(':-1\r\n')
+}
+
+describe('a key', () => {
+  test('is read and restored, and is clean when the shadow has said so', () => {
+    mark('k')
+    after(0)
+    expect(primary.sent.map(({ words }) => words)).toEqual([
+      ['DUMP', 'k'],
+      ['PEXPIRETIME', 'k'],
+    ])
+    answerReads()
+    expect(shadow.sent.map(({ words }) => words)).toEqual([['RESTORE', 'k', '0', 'payload', 'REPLACE']])
+    expect(context.routes.byName('rest')!.state).toMatchObject({ backlogCommands: 1 })
+    expect(dirty.size).toBe(1)
+    shadow.answer('+OK\r\n')
+    expect(dirty.size).toBe(0)
+    expect(context.routes.byName('rest')!.state).toMatchObject({ backlogCommands: 0, backlogBytes: 0, copied: 1 })
+    expect(repairer.running).toBe(0)
+  })
+
+  test('that fails waits longer each time, up to ten seconds, and is never given up', () => {
+    mark('k')
+    const waits: number[] = []
+    let waited = 0
+    after(0)
+    while (waits.length < 10) {
+      if (primary.sent.length > 0) {
+        if (waited > 0) waits.push(waited)
+        waited = 0
+        answerReads()
+        shadow.answer('-OOM command not allowed\r\n')
+      }
+      after(20)
+      waited += 20
+    }
+    expect(waits).toEqual([200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000, 10_000])
+    expect(dirty.size).toBe(1)
+    // The same cause is said once.
+    expect(logged).toHaveLength(1)
+  })
+
+  test('into which another connection wrote is read again at once', () => {
+    const overlap = new OverlapTable()
+    repairer = new Repairer(context, dirty, overlap)
+    mark('k')
+    after(0)
+    primary.answer('$7\r\npayload\r\n')
+    const everyHash = Array.from({ length: 1 << 14 }, (_, hash) => hash)
+    for (const hash of everyHash) overlap.enter(hash, 99)
+    primary.answer(':-1\r\n')
+    expect(shadow.sent).toEqual([])
+    for (const hash of everyHash) overlap.leave(hash, 99)
+    after(5)
+    answerReads()
+    shadow.answer('+OK\r\n')
+    expect(dirty.size).toBe(0)
+    expect(logged).toEqual([])
+  })
+
+  test('whose primary changed while it was read is not written', () => {
+    mark('k')
+    after(0)
+    primary.answer('$7\r\npayload\r\n')
+    context.routes = tableOf(ROUTES.map((route) => ({ ...route, phase: 'switched' as const })))
+    primary.answer(':-1\r\n')
+    expect(primary.sent).toEqual([])
+    expect(shadow.sent).toEqual([])
+    expect(dirty.size).toBe(1)
+  })
+})
+
+describe('many keys', () => {
+  test('are copied 64 at a time, oldest first', () => {
+    for (let i = 0; i < 200; i++) mark(`k${i}`)
+    after(0)
+    expect(repairer.running).toBe(64)
+    expect(primary.sent[0]!.words).toEqual(['DUMP', 'k0'])
+    answerReads()
+    shadow.answer('+OK\r\n')
+    // The next begins as soon as one is done.
+    expect(repairer.running).toBe(64)
+    expect(primary.sent.at(-1)!.words).toEqual(['PEXPIRETIME', 'k64'])
+  })
+
+  test('that cannot be copied do not hold up one that can', () => {
+    for (let i = 0; i < 1_000; i++) mark(`stuck${i}`)
+    mark('free')
+    let copied = false
+    for (let round = 0; round < 200 && !copied; round++) {
+      after(20)
+      while (primary.sent.length > 0) {
+        const [, key] = primary.sent[0]!.words
+        answerReads()
+        shadow.answer(key === 'free' ? '+OK\r\n' : '-OOM\r\n')
+        copied ||= key === 'free'
+      }
+    }
+    expect(copied).toBe(true)
+    expect(dirty.size).toBe(1_000)
+  })
+
+  test('of a route whose shadow is down wait, those of another do not', () => {
+    const down = new FakePipeline(3)
+    down.state = 'down'
+    const stores = context.stores as unknown as { shadow: (database: number) => FakePipeline }[]
+    context.routes = tableOf([{ ...ROUTES[0]!, target: { store: 'old', keys: { 'a:{id}': 'b:{id}' } } }, ROUTES[1]!])
+    stores[0]!.shadow = () => down
+    for (let i = 0; i < 2_000; i++) mark(`a:${i}`, 'a')
+    mark('k')
+    after(0)
+    expect(primary.sent.map(({ words }) => words[1])).toEqual(['k', 'k'])
+    answerReads()
+    shadow.answer('+OK\r\n')
+    expect(dirty.count('rest')).toBe(0)
+    down.state = 'up'
+    after(20)
+    expect(primary.sent.length).toBeGreaterThan(0)
+  })
+
+  test('of a route that is gone belong to the routes that their names match now', () => {
+    for (let i = 0; i < 5; i++) mark(`a:${i}`, 'a')
+    context.routes = tableOf([ROUTES[1]!])
+    after(0)
+    expect([dirty.count('a'), dirty.count('rest')]).toEqual([0, 5])
+    after(0)
+    expect(repairer.running).toBe(5)
+  })
+})
