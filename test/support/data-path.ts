@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { Redis } from 'ioredis'
 import type { ClientsConfig, Config, EndConfig, RouteConfig, StoreConfig } from '../../src/config/config.ts'
 import type { Notice } from '../../src/proxy/messages.ts'
