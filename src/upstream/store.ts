@@ -65,7 +65,7 @@ export class Store {
     return this.shared(database, 2)
   }
 
-  /** A connection for one session alone: an idle one, or a new one that is connecting. Give it back by `release` or `discard`. */
+  /** A connection for one session alone: an idle one, or a new one that connects on its first command. Give it back by `release` or `discard`. */
   borrow(database: number, protocol: 2 | 3): Pipeline {
     const idle = this.#idle.get(`${database}/${protocol}`)
     let pipeline = idle?.pop()

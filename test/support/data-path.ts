@@ -1,12 +1,22 @@
 import { Redis } from 'ioredis'
-import type { ClientsConfig, Config, EndConfig, RouteConfig, StoreConfig } from '../../src/config/config.ts'
+import type {
+  ClientsConfig,
+  CompareConfig,
+  Config,
+  EndConfig,
+  MirrorConfig,
+  RouteConfig,
+  StoreConfig,
+} from '../../src/config/config.ts'
 import type { Notice } from '../../src/proxy/messages.ts'
 import { Runtime } from '../../src/proxy/runtime.ts'
 import { RawClient } from './raw-client.ts'
 import type { ClientOptions, RedisServer } from './redis.ts'
 
 /** A route in short: ends by store name; what is left out is the product's default. */
-export interface RouteOptions extends Partial<Omit<RouteConfig, 'source' | 'target'>> {
+export interface RouteOptions extends Partial<Omit<RouteConfig, 'source' | 'target' | 'mirror' | 'compare'>> {
+  readonly mirror?: Partial<MirrorConfig> | undefined
+  readonly compare?: Partial<CompareConfig> | undefined
   readonly source: string | (Partial<EndConfig> & { readonly store: string })
   readonly target?: string | (Partial<EndConfig> & { readonly store: string })
 }

@@ -40,6 +40,14 @@ export class FakeStore {
     })
   }
 
+  /** Ends every connection, new ones are taken: with a FIN, or with a reset. */
+  disconnect(reset = false): void {
+    for (const socket of this.#sockets) {
+      if (reset) socket.resetAndDestroy()
+      else socket.end()
+    }
+  }
+
   async stop(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy()
     await new Promise((resolve) => this.#server.close(resolve))

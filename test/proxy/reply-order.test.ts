@@ -1,0 +1,47 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { Downstream } from '../../src/proxy/downstream.ts'
+import { ReplyOrder } from '../../src/proxy/reply-order.ts'
+
+test('replies go out in the order of their commands, each once, in whatever order they come', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.string({ maxLength: 5 }), { maxLength: 40 }).chain((texts) =>
+        fc.tuple(
+          fc.constant(texts),
+          fc.shuffledSubarray(
+            texts.map((_, i) => i),
+            { minLength: texts.length },
+          ),
+        ),
+      ),
+      ([texts, arrival]) => {
+        let out = ''
+        const downstream = {
+          write(buf: Buffer, from: number, to: number): void {
+            out += buf.toString('utf8', from, to)
+          },
+        } as unknown as Downstream
+        const order = new ReplyOrder(downstream)
+        const numbers = texts.map(() => order.assign())
+        const scratch = Buffer.alloc(64)
+        for (const [come, i] of arrival.entries()) {
+          expect(order.owed).toBe(texts.length - delivered(arrival.slice(0, come)))
+          // The bytes are a view: the buffer is another's a moment later.
+          const length = scratch.write(texts[i]!, 3)
+          order.reply(numbers[i]!, scratch, 3, 3 + length)
+          scratch.fill(0)
+        }
+        expect(out).toBe(texts.join(''))
+        expect([order.owed, order.parkedBytes]).toEqual([0, 0])
+      },
+    ),
+  )
+})
+
+/** How many could go out: 0, 1, 2 ... without a gap. */
+function delivered(come: readonly number[]): number {
+  let next = 0
+  while (come.includes(next)) next++
+  return next
+}

@@ -1,0 +1,337 @@
+import type { Socket } from 'node:net'
+import fc from 'fast-check'
+import { afterEach, describe, expect, test } from 'vitest'
+import { CoarseClock } from '../../src/base/clock.ts'
+import { Turn } from '../../src/base/turn.ts'
+import { decodeReply } from '../../src/resp/decode.ts'
+import { encodeCommand } from '../../src/resp/encode.ts'
+import type { InFlight, Loss, ReplyOwner } from '../../src/upstream/in-flight.ts'
+import { Pipeline, type PipelineOptions } from '../../src/upstream/pipeline.ts'
+import { configOf } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { FakeStore } from '../support/fake-store.ts'
+
+const cleanUps: (() => unknown)[] = []
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp()
+})
+
+/** What became of one command. */
+class Command implements ReplyOwner {
+  readonly id: string
+  readonly bytes: Buffer
+  readonly events: string[] = []
+  reply: unknown
+  loss: Loss | null = null
+  onSettled: (() => void) | null = null
+
+  constructor(id: string, size = 0) {
+    this.id = id
+    this.bytes = encodeCommand(['ECHO', id, Buffer.alloc(size)])
+  }
+
+  settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
+    this.events.push('settled')
+    this.reply = `${decodeReply(buf, start, end)}`
+    this.onSettled?.()
+  }
+
+  lost(_slot: InFlight, loss: Loss): void {
+    this.events.push('lost')
+    this.loss = loss
+  }
+
+  timedOut(): void {
+    this.events.push('timed out')
+  }
+
+  get done(): boolean {
+    return this.events.includes('settled') || this.events.includes('lost')
+  }
+}
+
+/** A store that echoes, one reply at a time when it is told to (`hold`), and remembers what it has seen. */
+class EchoStore {
+  hold = false
+  readonly seen: string[] = []
+  readonly #held: { socket: Socket; reply: Buffer }[] = []
+  #store!: FakeStore
+
+  static async start(): Promise<EchoStore> {
+    const echo = new EchoStore()
+    echo.#store = await FakeStore.start((args, socket) => {
+      echo.seen.push(args[1]!)
+      const reply = Buffer.from(`$${args[1]!.length}\r\n${args[1]}\r\n`)
+      if (!echo.hold) return reply
+      echo.#held.push({ socket, reply })
+      return null
+    })
+    cleanUps.push(() => echo.#store.stop())
+    return echo
+  }
+
+  get port(): number {
+    return this.#store.port
+  }
+
+  get accepted(): number {
+    return this.#store.accepted
+  }
+
+  release(count: number): void {
+    for (const { socket, reply } of this.#held.splice(0, count)) socket.write(reply)
+  }
+
+  /** Ends every connection: at once, or in the middle of a reply. */
+  kill(how: 'reset' | 'end' | 'half' | 'garbage'): void {
+    const last = this.#held.at(-1)
+    if (how === 'half' && last !== undefined) last.socket.write(this.#held[0]!.reply.subarray(0, 3))
+    if (how === 'garbage' && last !== undefined) last.socket.write('garbage\r\n')
+    this.#held.length = 0
+    this.#store.disconnect(how === 'reset')
+  }
+}
+
+function pipelineTo(port: () => number | null, more: Partial<PipelineOptions> = {}, store: object = {}): Pipeline {
+  const clock = new CoarseClock()
+  const config = configOf({ stores: { only: { port: 1, ...store } } }).stores['only']!
+  const pipeline = new Pipeline({
+    store: config,
+    endpoint: () => (port() === null ? null : { kind: 'tcp', host: '127.0.0.1', port: port()! }),
+    identity: { database: 0, protocol: 2 },
+    turn: new Turn(),
+    clock,
+    whenDown: 'fail',
+    batchMs: 0,
+    dedicated: false,
+    limitBytes: 1024 * 1024,
+    ...more,
+  })
+  clock.start(5, (nowMs) => pipeline.tick(nowMs))
+  cleanUps.push(() => {
+    pipeline.close('the test is over')
+    clock.stop()
+  })
+  return pipeline
+}
+
+function push(pipeline: Pipeline, command: Command): Command {
+  pipeline.push(command, command.bytes, 0, command.bytes.length)
+  return command
+}
+
+describe('a pipeline', () => {
+  test('pairs replies with commands by their order, whatever their size', async () => {
+    const store = await EchoStore.start()
+    const pipeline = pipelineTo(() => store.port)
+    const sizes = [0, 1, 65_000, 70_000, 10, 200_000, 0, 64 * 1024, 1]
+    for (let round = 0; round < 20; round++) {
+      const commands = sizes.map((size, i) => push(pipeline, new Command(`${round}:${i}`, size)))
+      await eventually(() => expect(commands.every((command) => command.done)).toBe(true), { intervalMs: 1 })
+      expect(commands.map((command) => command.reply)).toEqual(commands.map((command) => command.id))
+    }
+    expect(pipeline.pendingBytes).toBe(0)
+    expect(pipeline.quiet).toBe(true)
+    expect(store.accepted).toBe(1)
+  })
+
+  test('is full beyond its limit, and says when there is room', async () => {
+    const store = await EchoStore.start()
+    store.hold = true
+    const pipeline = pipelineTo(() => store.port)
+    let drained = 0
+    pipeline.onDrain = () => drained++
+    for (let i = 0; i < 20; i++) push(pipeline, new Command(`${i}`, 100_000))
+    expect(pipeline.full).toBe(true)
+    await eventually(() => expect(store.seen).toHaveLength(20))
+    drained = 0
+    store.release(20)
+    await eventually(() => expect(pipeline.full).toBe(false))
+    expect(drained).toBeGreaterThan(0)
+  })
+
+  test('that fails when down says so before anything is sent, and goes on when the store is there', async () => {
+    let port: number | null = null
+    const pipeline = pipelineTo(() => port)
+    const early = push(pipeline, new Command('early'))
+    await eventually(() => expect(early.events).toEqual(['lost']))
+    expect(early.loss?.mayHaveRun).toBe(false)
+    const store = await EchoStore.start()
+    port = store.port
+    await eventually(() => expect(pipeline.state).toBe('up'))
+    const late = push(pipeline, new Command('late'))
+    await eventually(() => expect(late.reply).toBe('late'))
+    expect(store.seen).toEqual(['late'])
+  })
+
+  test('that waits when down sends what it could not send before, in order, and nothing twice', async () => {
+    let port: number | null = null
+    const pipeline = pipelineTo(() => port, { whenDown: 'wait' })
+    const early = Array.from({ length: 5 }, (_, i) => push(pipeline, new Command(`early ${i}`, i * 30_000)))
+    const store = await EchoStore.start()
+    port = store.port
+    await eventually(() => expect(early.map((command) => command.reply)).toEqual(early.map((command) => command.id)))
+    store.hold = true
+    const under = Array.from({ length: 5 }, (_, i) => push(pipeline, new Command(`under ${i}`)))
+    await eventually(() => expect(store.seen).toHaveLength(10))
+    store.release(2)
+    await eventually(() => expect(under[1]!.done).toBe(true))
+    store.kill('reset')
+    await eventually(() => expect(pipeline.state).toBe('down'))
+    const behind = Array.from({ length: 5 }, (_, i) => push(pipeline, new Command(`behind ${i}`)))
+    store.hold = false
+    await eventually(() => expect(behind.every((command) => command.done)).toBe(true))
+    expect(behind.map((command) => command.reply)).toEqual(behind.map((command) => command.id))
+    expect(under.map((command) => command.loss?.mayHaveRun ?? false)).toEqual([false, false, true, true, true])
+    expect(new Set(store.seen).size).toBe(store.seen.length)
+  })
+
+  test('keeps the place of a command that has timed out', async () => {
+    const store = await EchoStore.start()
+    store.hold = true
+    const pipeline = pipelineTo(() => store.port, {}, { timeoutMs: 40 })
+    const slow = push(pipeline, new Command('slow'))
+    await eventually(() => expect(slow.events).toEqual(['timed out']))
+    const next = push(pipeline, new Command('next'))
+    await eventually(() => expect(store.seen).toHaveLength(2))
+    store.release(2)
+    await eventually(() => expect(next.done).toBe(true))
+    expect([slow.reply, next.reply]).toEqual(['slow', 'next'])
+    expect(slow.events).toEqual(['timed out', 'settled'])
+  })
+
+  test('that is closed by what a reply leads to tells every owner exactly once', async () => {
+    const store = await EchoStore.start()
+    store.hold = true
+    const pipeline = pipelineTo(() => store.port)
+    // As many as the ring has places, so that what is pushed meanwhile takes the place of the one being told.
+    const commands = Array.from({ length: 16 }, (_, i) => push(pipeline, new Command(`${i}`)))
+    let again: Command | null = null
+    commands[0]!.onSettled = () => pipeline.reconnect('because')
+    const lost = commands[1]!.lost.bind(commands[1])
+    commands[1]!.lost = (slot, loss) => {
+      lost(slot, loss)
+      again = push(pipeline, new Command('again'))
+    }
+    await eventually(() => expect(store.seen).toHaveLength(16))
+    store.release(16)
+    await eventually(() => expect(again?.done).toBe(true))
+    expect(commands.map((command) => command.events)).toEqual([
+      ['settled'],
+      ...Array.from({ length: 15 }, () => ['lost']),
+    ])
+  })
+
+  test('whose owner fails on a reply tells it of a loss, and serves the others', async () => {
+    const store = await EchoStore.start()
+    const pipeline = pipelineTo(() => store.port)
+    const [bad, behind] = [new Command('bad'), new Command('behind')]
+    bad.onSettled = () => {
+      throw new Error('a defect')
+    }
+    push(pipeline, bad)
+    push(pipeline, behind)
+    await eventually(() => expect(behind.done).toBe(true))
+    expect(bad.events).toEqual(['settled', 'lost'])
+    const next = push(pipeline, new Command('next'))
+    await eventually(() => expect(next.done).toBe(true))
+    expect(pipeline.quiet).toBe(true)
+  })
+
+  test('gives up a dedicated connection whose reply takes too long, and only then', async () => {
+    const store = await EchoStore.start()
+    store.hold = true
+    let closed: string | null = null
+    const patient = pipelineTo(() => store.port, { dedicated: true })
+    const strict = pipelineTo(() => store.port, { dedicated: true })
+    strict.answersWithinMs = 50
+    strict.onClosed = (text) => (closed = text)
+    const [waits, lost] = [push(patient, new Command('waits')), push(strict, new Command('lost'))]
+    await eventually(() => expect(lost.events).toEqual(['lost']))
+    expect(lost.loss?.mayHaveRun).toBe(true)
+    expect(closed).toContain('50 ms')
+    expect(waits.events).toEqual([])
+    expect(strict.state).toBe('closed')
+  })
+})
+
+type Step =
+  | { readonly kind: 'push'; readonly sizes: readonly number[] }
+  | { readonly kind: 'release'; readonly count: number }
+  | { readonly kind: 'kill'; readonly how: 'reset' | 'end' | 'half' | 'garbage' }
+  | { readonly kind: 'hold'; readonly on: boolean }
+  | { readonly kind: 'turn' }
+  | { readonly kind: 'seen' }
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('push' as const),
+      sizes: fc.array(fc.constantFrom(0, 0, 10, 1_000, 70_000), { minLength: 1, maxLength: 20 }),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('release' as const), count: fc.nat(20) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('kill' as const),
+      how: fc.constantFrom('reset', 'end', 'half', 'garbage'),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('hold' as const), on: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.constant({ kind: 'turn' as const }) },
+  { weight: 2, arbitrary: fc.constant({ kind: 'seen' as const }) },
+)
+
+test.each(['fail', 'wait'] as const)(
+  'whatever happens (%s): each command is told once what became of it, and it is true',
+  async (whenDown) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+        const store = await EchoStore.start()
+        const pipeline = pipelineTo(() => store.port, { whenDown })
+        const commands: Command[] = []
+        const settled: string[] = []
+        for (const now of steps) {
+          switch (now.kind) {
+            case 'push':
+              for (const size of now.sizes) {
+                const command = new Command(`${commands.length}`, size)
+                command.onSettled = () => settled.push(command.id)
+                commands.push(push(pipeline, command))
+              }
+              break
+            case 'release':
+              store.release(now.count)
+              break
+            case 'kill':
+              store.kill(now.how)
+              break
+            case 'hold':
+              store.hold = now.on
+              break
+            case 'turn':
+              await new Promise((resolve) => setImmediate(resolve))
+              break
+            case 'seen':
+              await new Promise((resolve) => setTimeout(resolve, 2))
+          }
+        }
+        store.hold = false
+        store.release(Number.POSITIVE_INFINITY)
+        await eventually(() => expect(commands.every((command) => command.done)).toBe(true), { intervalMs: 1 })
+        for (const command of commands) {
+          expect(command.events).toHaveLength(1)
+          if (command.loss === null) expect(command.reply).toBe(command.id)
+          else if (!command.loss.mayHaveRun) expect(store.seen).not.toContain(command.id)
+        }
+        expect(new Set(store.seen).size).toBe(store.seen.length)
+        expect(settled).toEqual([...settled].sort((a, b) => Number(a) - Number(b)))
+        expect([pipeline.pendingBytes, pipeline.quiet]).toEqual([0, true])
+        pipeline.close('done')
+      }),
+      { numRuns: 60 },
+    )
+  },
+)

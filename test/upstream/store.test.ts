@@ -1,0 +1,143 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { CoarseClock } from '../../src/base/clock.ts'
+import { Turn } from '../../src/base/turn.ts'
+import { encodeCommand } from '../../src/resp/encode.ts'
+import type { Pipeline } from '../../src/upstream/pipeline.ts'
+import { Store } from '../../src/upstream/store.ts'
+import { configOf } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+
+let server: RedisServer
+let admin: RawClient
+let store: Store
+let clock: CoarseClock
+
+beforeAll(async () => {
+  server = await startRedis()
+})
+afterAll(() => server.stop())
+beforeEach(async () => {
+  admin = await RawClient.open(server.port)
+  clock = new CoarseClock()
+  const config = configOf({ stores: { only: server } }).stores['only']!
+  store = new Store({
+    config,
+    endpoint: () => config.endpoints[0]!,
+    turn: new Turn(),
+    clock,
+    onState: () => {},
+    onDrain: () => {},
+  })
+  clock.start(5, (nowMs) => store.tick(nowMs))
+})
+afterEach(async () => {
+  store.close('the test is over')
+  clock.stop()
+  await eventually(async () => expect(await connections()).toHaveLength(0))
+  admin.destroy()
+})
+
+/** The store's connections as the server sees them. */
+async function connections(): Promise<string[]> {
+  return (await admin.ask('CLIENT', 'LIST')).split('\n').filter((line) => line.includes(' name=understudy '))
+}
+
+function ask(pipeline: Pipeline, ...args: string[]): Promise<string> {
+  const bytes = encodeCommand(args)
+  return new Promise((resolve) => {
+    const owner = {
+      settle: (_slot: unknown, buf: Buffer, start: number, end: number) => resolve(buf.toString('latin1', start, end)),
+      lost: (_slot: unknown, loss: { text: string }) => resolve(`lost: ${loss.text}`),
+      timedOut: () => {},
+    }
+    pipeline.push(owner, bytes, 0, bytes.length)
+  })
+}
+const up = (pipeline: Pipeline): Promise<void> => {
+  pipeline.connect()
+  return eventually(() => expect(pipeline.state).toBe('up'))
+}
+
+test('one shared connection for each database and protocol', async () => {
+  for (const [database, protocol] of [
+    [0, 2],
+    [0, 3],
+    [5, 2],
+    [15, 3],
+  ] as const) {
+    expect(await ask(store.shared(database, protocol), 'PING')).toBe('+PONG\r\n')
+    expect(store.shared(database, protocol)).toBe(store.shared(database, protocol))
+  }
+  const list = await connections()
+  expect(list.map((line) => /db=(\d+) .*resp=(\d)/.exec(line)!.slice(1).join('/')).sort()).toEqual([
+    '0/2',
+    '0/3',
+    '15/3',
+    '5/2',
+  ])
+})
+
+test('a database that the server does not have leaves nothing behind, however often it is asked for', async () => {
+  for (const database of [16, 1_000, 999_999, 999_999]) {
+    expect(await ask(store.shared(database, 2), 'PING')).toBe('lost: ERR DB index is out of range')
+  }
+  expect([...store.sharedPipelines()]).toEqual([])
+  await eventually(async () => expect(await connections()).toHaveLength(0))
+})
+
+test('what is given back is lent again; what is not clean or not needed is closed', async () => {
+  const one = store.borrow(0, 2)
+  await up(one)
+  expect(one.clientId).toBeGreaterThan(0)
+  store.release(one, 0)
+  expect(store.borrow(0, 2)).toBe(one)
+  expect(store.borrow(0, 2)).not.toBe(one)
+  store.release(one, 0)
+  expect(store.borrow(3, 2)).not.toBe(one)
+  expect(store.borrow(0, 3)).not.toBe(one)
+
+  const busy = store.borrow(0, 2)
+  const reply = ask(busy, 'BLPOP', 'never', '0')
+  store.release(busy, 0)
+  expect(await reply).toMatch(/^lost/)
+
+  const many = Array.from({ length: 30 }, () => store.borrow(0, 2))
+  for (const pipeline of many) await up(pipeline)
+  for (const pipeline of many) store.release(pipeline, 0)
+  expect(many.filter((pipeline) => pipeline.state === 'up')).toHaveLength(16)
+})
+
+test('an idle connection that the server has closed is not lent', async () => {
+  const one = store.borrow(0, 2)
+  await up(one)
+  store.release(one, 0)
+  await admin.ask('CLIENT', 'KILL', 'ID', one.clientId)
+  await eventually(() => expect(one.state).toBe('closed'))
+  const next = store.borrow(0, 2)
+  expect(next).not.toBe(one)
+  expect(await ask(next, 'PING')).toBe('+PONG\r\n')
+})
+
+test('is quiet when nothing is lent and nobody waits', async () => {
+  expect(store.quiet).toBe(true)
+  const lent = store.borrow(0, 2)
+  expect(store.quiet).toBe(false)
+  await up(lent)
+  await admin.ask('CLIENT', 'KILL', 'ID', lent.clientId)
+  await eventually(() => expect(store.quiet).toBe(true))
+  const reply = ask(store.shared(0, 2), 'PING')
+  expect(store.quiet).toBe(false)
+  await reply
+  await eventually(() => expect(store.quiet).toBe(true))
+})
+
+test('after a loss every shared connection comes back', async () => {
+  const pipelines = [store.shared(0, 2), store.shared(0, 3), store.shared(4, 2), store.shadow(0)]
+  for (const pipeline of pipelines) await ask(pipeline, 'PING')
+  await admin.ask('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+  for (const pipeline of pipelines) {
+    await eventually(async () => expect(await ask(pipeline, 'PING')).toBe('+PONG\r\n'))
+  }
+})
