@@ -90,6 +90,8 @@ export class BlockedCommand implements Pin, ReplyOwner {
   /** CLIENT UNBLOCK was sent for a switch: a nil may be its doing. */
   #recalled = false
   #abandoned = false
+  /** What CLIENT UNBLOCK wants to be answered instead of nil. */
+  #cancelled: Buffer | null = null
 
   constructor(
     session: Session,
@@ -147,7 +149,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const { session } = this
     const { path } = session
     const frame = this.#withRemainingTime()
-    if (frame === null) return this.#finish(nilOf(session.protocol))
+    if (frame === null) return this.#finish(this.#nil())
     const renamed = this.#renamed(frame)
     if (path.plan.refusal !== null) return this.#finish(errorFrame(path.plan.refusal))
     this.#store = path.primaryOf(this.#route)
@@ -200,7 +202,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const to = offsets[1]!
     if (isNil(buf, from)) {
       this.#stage = 'idle'
-      if (this.#abandoned) this.#finish(nilOf(this.session.protocol))
+      if (this.#abandoned) this.#finish(this.#nil())
       // A switch has begun meanwhile: it is `moved` that goes on.
       else if (this.#isHeld()) path.blocked.add(this)
       else this.wait()
@@ -232,7 +234,8 @@ export class BlockedCommand implements Pin, ReplyOwner {
     path.blocked.delete(this)
     if (buf[start] === MINUS) this.#route.state.primaryError++
     else this.#route.state.primaryOk++
-    this.#finish(this.#mapped(buf, start, end), (waiter) => {
+    const cancelled = isNil(buf, start) ? this.#cancelled : null
+    this.#finish(cancelled ?? this.#mapped(buf, start, end), (waiter) => {
       if (!isNil(buf, start) && buf[start] !== MINUS && this.#mirrors()) this.#markKeys(waiter)
     })
   }
@@ -250,7 +253,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     path.blocked.delete(this)
     this.#route.state.primaryLost++
     if (loss.mayHaveRun && this.#mirrors()) this.#markKeys()
-    this.#finish(this.#abandoned ? nilOf(this.session.protocol) : errorFrame(loss.text))
+    this.#finish(this.#abandoned ? this.#nil() : errorFrame(loss.text))
   }
 
   /** A try that takes long is followed to its end: the client asked to wait anyway. */
@@ -267,8 +270,16 @@ export class BlockedCommand implements Pin, ReplyOwner {
     if (this.#stage === 'wait') this.#unblock()
     else if (this.#stage === 'idle') {
       this.session.path.blocked.delete(this)
-      this.#finish(nilOf(this.session.protocol))
+      this.#finish(this.#nil())
     }
+  }
+
+  /** CLIENT UNBLOCK by another client: the wait ends with `frame`, or with what it takes in this very moment. False: it does not wait at a store. */
+  cancel(frame: Buffer): boolean {
+    if (this.#stage === 'try' || this.#abandoned) return false
+    this.#cancelled = frame
+    this.abandon()
+    return true
   }
 
   /** A switch begins: takes the command back from the store. `moved` sends it on. */
@@ -312,6 +323,11 @@ export class BlockedCommand implements Pin, ReplyOwner {
       if (nothing && this.#pipeline === pipeline) setTimeout(() => this.#unblock(), UNBLOCK_AGAIN_MS).unref()
     }
     shared.push(new Swallow(answered), bytes, 0, bytes.length)
+  }
+
+  /** What Redis answers when the time is over, also to BLMOVE. */
+  #nil(): Buffer {
+    return this.#cancelled ?? (this.session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY)
   }
 
   #isHeld(): boolean {
@@ -413,9 +429,4 @@ function nothing(): void {}
 
 function isNil(buf: Buffer, at: number): boolean {
   return buf[at] === UNDERSCORE || ((buf[at] === ASTERISK || buf[at] === DOLLAR) && buf[at + 1] === MINUS)
-}
-
-/** What Redis answers when the time is over, also to BLMOVE. */
-function nilOf(protocol: 2 | 3): Buffer {
-  return protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY
 }

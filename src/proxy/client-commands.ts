@@ -1,8 +1,9 @@
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { encodeReply, FRAME } from '../resp/encode.ts'
+import { encodeReply, errorFrame, FRAME } from '../resp/encode.ts'
 import { VerbatimReply } from '../resp/reply.ts'
 import { integerArg, isClientName, textArg, wordArg } from './arguments.ts'
+import { BlockedCommand } from './blocking.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -44,6 +45,9 @@ export function clientCommand(session: Session, view: CommandView, spec: Command
       else session.answerError('ERR syntax error')
       return true
     }
+    case 'CLIENT UNBLOCK':
+      unblock(session, view)
+      return true
     case 'CLIENT GETREDIR':
       session.answer(Buffer.from(':-1\r\n'))
       return true
@@ -146,6 +150,22 @@ function kill(session: Session, view: CommandView): void {
   for (const victim of victims) terminate(session, victim)
 }
 
+/** `CLIENT UNBLOCK id [TIMEOUT | ERROR]`: about the ids that CLIENT ID gives, which are Understudy's. */
+function unblock(session: Session, view: CommandView): void {
+  const id = integerArg(view, 2)
+  const reason = view.argc > 3 ? wordArg(view, 3) : 'TIMEOUT'
+  if (view.argc > 4) return session.answerError('ERR syntax error')
+  if (reason !== 'TIMEOUT' && reason !== 'ERROR')
+    return session.answerError('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR')
+  if (id === null) return session.answerError('ERR value is not an integer or out of range')
+  const blocked = [...session.path.sessions].find((other) => other.id === id)
+  const nothing = reason === 'ERROR' ? UNBLOCKED : blocked === undefined ? FRAME.NIL_ARRAY : nilArray(blocked)
+  const pin = blocked?.pin
+  session.answer(pin instanceof BlockedCommand && pin.cancel(nothing) ? FRAME.ONE : FRAME.ZERO)
+}
+
+const UNBLOCKED = errorFrame('UNBLOCKED client unblocked via CLIENT UNBLOCK')
+
 /** A client that kills itself reads the answer first. */
 function terminate(session: Session, victim: Session): void {
   if (victim === session) session.end()
@@ -214,6 +234,10 @@ function addressOf(session: Session): string {
 
 function localAddressOf(session: Session): string {
   return session.local
+}
+
+function nilArray(session: Session): Buffer {
+  return session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY
 }
 
 function nil(session: Session): Buffer {

@@ -337,6 +337,10 @@ export class Runtime {
       stores[route.primary.store]!.shared(0, 2).connect()
       if (route.shadow !== null) stores[route.shadow.store]!.shadow(0).connect()
     }
+    // After a switch: it has been connected for long, and may know other commands than the one before.
+    const store = this.#path.primaryOf(routes.fallback)
+    const pipeline = store.shared(0, 2)
+    if (pipeline.state === 'up') this.#learnCommands(store, pipeline)
   }
 
   #closeRemoved(config: Config, opened: readonly Listener[]): void {

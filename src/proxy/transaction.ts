@@ -1,4 +1,5 @@
 import { hashBytes } from '../base/hash.ts'
+import { blocks } from '../command/blocking.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
@@ -108,6 +109,7 @@ class Transaction implements Pin, ReplyOwner {
   #inMulti = false
   #multiSent = false
   #queue: Queued[] = []
+  #queuedBytes = 0
   /** Of every route whose keys are watched or queued: EXEC is in flight for all of them. */
   readonly #states = new Set<RouteState>()
   #hashes: number[] = []
@@ -197,7 +199,11 @@ class Transaction implements Pin, ReplyOwner {
   /** Between WATCH and MULTI: reads of what is watched go down the same connection, everything else its usual way. */
   #whileWatching(view: CommandView, spec: CommandSpec | null): boolean {
     const session = this.#session
-    if (spec !== null && spec.handling !== 'forward') {
+    if (this.#dedicated?.full) return session.waitFor('room')
+    const plain = spec === null || spec.handling === 'forward' || (spec.handling === 'blocking' && !blocks(spec, view))
+    if (!plain) {
+      // By another connection: what is under way on this one comes first.
+      if (session.order.owed > 0) return session.waitFor('replies')
       if (spec.handling === 'transaction') return refuseByArity(session, view, spec)
       if (spec.name === 'SELECT')
         return this.#refuse('ERR Understudy does not change the database between WATCH and EXEC', false)
@@ -208,7 +214,8 @@ class Transaction implements Pin, ReplyOwner {
     const store = session.path.primaryOf(plan.route)
     const pipeline = store === this.#store && plan.refusal === null ? this.#dedicated : null
     const refused = spec?.write && refuseServerWide(session.path, spec) !== null
-    if (pipeline === null || refused) return session.forward(view, spec)
+    if (pipeline === null || refused)
+      return session.order.owed > 0 ? session.waitFor('replies') : session.forward(view, spec)
     if (session.isHeld(plan.route)) return session.waitFor('switch')
     session.send(pipeline, view, spec, session.order.assign())
     return true
@@ -223,6 +230,7 @@ class Transaction implements Pin, ReplyOwner {
         : wrongArity(spec)
       return this.#refuse(text, true)
     }
+    if (this.#dedicated?.full) return session.waitFor('room')
     const { plan } = path
     planCommand(path.routes, spec, view, plan)
     if (this.#shared === null && session.isHeld(plan.route)) return session.waitFor('switch')
@@ -234,6 +242,10 @@ class Transaction implements Pin, ReplyOwner {
     if (refusal !== null) return this.#refuse(refusal, true)
     if (keyed) this.#states.add(plan.route.state)
     if (plan.others !== null) for (const state of plan.others) this.#states.add(state)
+    this.#queuedBytes += view.frameEnd - view.frameStart
+    if (this.#queuedBytes > QUEUE_LIMIT_BYTES && this.#shared === null) {
+      return this.#refuse('ERR Understudy does not hold so much of one transaction; make it smaller', true)
+    }
     const frame = frameOf(view)
     const bytes = plan.renames ? renameForPrimary(path.routes, view, plan) : frame
     const queued = { spec, route: plan.route, database: session.database, bytes: frame, renamed: plan.renames }
@@ -518,6 +530,8 @@ function didNothing(buf: Buffer, start: number, end: number): boolean {
   return buf[start] !== MINUS || buf.toString('latin1', start, Math.min(end, start + ABORTED.length)) === ABORTED
 }
 
+/** Of the commands of one transaction, which are kept until EXEC's reply. */
+const QUEUE_LIMIT_BYTES = 512 * 1024 * 1024
 const ABORTED = '-EXECABORT'
 const DISCARD = encodeCommand(['DISCARD'])
 const UNWATCH = encodeCommand(['UNWATCH'])

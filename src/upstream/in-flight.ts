@@ -107,6 +107,15 @@ export class InFlightRing {
     this.#slots[this.#head++ & this.#mask]!.clear()
   }
 
+  /** Gives back what a burst has needed. Only when empty. */
+  shrink(): void {
+    if (this.#slots.length <= KEPT) return
+    this.#slots.length = KEPT
+    this.#mask = KEPT - 1
+    this.#head = 0
+    this.#tail = 0
+  }
+
   #grow(): void {
     const old = this.#slots
     const slots: InFlight[] = []
@@ -119,3 +128,6 @@ export class InFlightRing {
     this.#tail = length
   }
 }
+
+/** Slots that an empty ring keeps; a power of two. */
+const KEPT = 4096

@@ -31,7 +31,7 @@ export interface PipelineOptions {
   readonly batchMs: number
   /** A dedicated connection: asks for its CLIENT ID, and is not opened again after a loss. */
   readonly dedicated: boolean
-  /** Bytes in flight beyond which `full` is true. */
+  /** Bytes in flight beyond which `full` is true (a great number of small commands is as much). */
   readonly limitBytes: number
   readonly onState?: (pipeline: Pipeline, error: string | null) => void
 }
@@ -100,7 +100,7 @@ export class Pipeline {
 
   /** No more should be pushed until `onDrain`. */
   get full(): boolean {
-    return this.pendingBytes >= this.options.limitBytes
+    return this.pendingBytes >= this.options.limitBytes || this.ring.length >= MAX_IN_FLIGHT
   }
 
   /** Nobody waits for anything here. */
@@ -244,6 +244,7 @@ export class Pipeline {
   /** Now and then: answers what has waited longer than the store's timeout, and gives a connection up that says nothing at all. */
   tick(nowMs: number): void {
     const { ring } = this
+    if (ring.length === 0) ring.shrink()
     if (this.options.dedicated) {
       const head = ring.peek()
       if (this.answersWithinMs === 0 || head === undefined || nowMs - head.queuedAtMs < this.answersWithinMs) return
@@ -550,5 +551,8 @@ const PROVEN_MS = 1_000
 
 /** What a server says to a connection that it closes at once. */
 const TURNED_AWAY = /^(ERR max number of clients|DENIED)/
+
+/** Small commands cost more by their slot than by their bytes. */
+const MAX_IN_FLIGHT = 256 * 1024
 
 export const PIPELINE_LIMIT_BYTES = 1024 * CHUNK_BYTES

@@ -173,6 +173,40 @@ describe.each(['passthrough', 'mirror'] as const)('blocking commands in %s', (ph
     }
   })
 
+  test('end by CLIENT UNBLOCK, as if their time was over or with an error', async () => {
+    const [taker, other] = [await path.raw(), await path.raw()]
+    const id = (await taker.ask('CLIENT', 'ID')).slice(1).trim()
+    expect(await other.ask('CLIENT', 'UNBLOCK', id)).toBe(':0\r\n')
+    for (const [more, reply] of [
+      [[], '*-1\r\n'],
+      [['TIMEOUT'], '*-1\r\n'],
+      [['ERROR'], '-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n'],
+    ] as const) {
+      taker.command('BLPOP', 'l', 0)
+      await blocked(1)
+      expect(await other.ask('CLIENT', 'UNBLOCK', id, ...more)).toBe(':1\r\n')
+      expect(await taker.text()).toBe(reply)
+    }
+    for (const command of [
+      ['CLIENT', 'UNBLOCK', 'x'],
+      ['CLIENT', 'UNBLOCK', 999_999],
+      ['CLIENT', 'UNBLOCK', 1, 'PERHAPS'],
+    ]) {
+      expect([command, await other.ask(...command)]).toEqual([command, await admin.ask(...command)])
+    }
+  })
+
+  test('hold back megabytes, and lose none of them', async () => {
+    const [taker, giver] = [await path.raw(), await path.raw()]
+    taker.command('BLPOP', 'l', 0)
+    for (let i = 0; i < 50; i++) taker.command('ECHO', `${i}`.padEnd(100_000, '.'))
+    await blocked(1)
+    await giver.ask('RPUSH', 'l', 'x')
+    expect(await taker.text()).toBe(bulk('l', 'x'))
+    for (let i = 0; i < 50; i++) expect((await taker.text()).slice(9, 12)).toBe(`${i}`.padEnd(3, '.'))
+    expect(await taker.ask('PING')).toBe('+PONG\r\n')
+  })
+
   test('take nothing for a client that leaves in the very moment', async () => {
     const giver = await path.raw()
     const others = path.runtime.stats().clients

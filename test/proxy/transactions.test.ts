@@ -297,6 +297,31 @@ test('commands behind EXEC see what it did, also on the way through another conn
   expect((await client.take(6)).slice(3)).toEqual(['$3\r\nnew\r\n', '+OK\r\n', '$5\r\nnewer\r\n'])
 })
 
+test('commands between WATCH and MULTI keep their order, whichever connection they take', async () => {
+  for (let round = 0; round < 30; round++) {
+    const client = await path.raw()
+    const script: Script = [
+      ['WATCH', 'w'],
+      ['RPUSH', 'l', round],
+      ['BLPOP', 'l', 0],
+      ['XADD', 's', `${round + 1}-1`, 'f', 'v'],
+      ['XREAD', 'STREAMS', 's', `${round}-1`],
+      ['SET', 'k', round],
+      ['GET', 'k'],
+      ['MULTI'],
+      ['GET', 'k'],
+      ['EXEC'],
+    ]
+    client.send(Buffer.concat(script.map((command) => encodeCommand(command))))
+    const replies = await client.take(10)
+    const text = `$${`${round}`.length}\r\n${round}\r\n`
+    expect(replies[2]).toBe(`*2\r\n$1\r\nl\r\n${text}`)
+    expect(replies[4]).toContain(`${round + 1}-1`)
+    expect([replies[6], replies[9]]).toEqual([text, `*1\r\n${text}`])
+    client.destroy()
+  }
+})
+
 test('a transaction interleaves with no other client', async () => {
   const [one, other] = [await path.raw(), await path.raw()]
   await one.ask('SET', 'n', 0)
