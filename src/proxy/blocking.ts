@@ -1,4 +1,4 @@
-import { blocks, blockTimeout } from '../command/blocking.ts'
+import { blocks } from '../command/blocking.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
@@ -11,8 +11,8 @@ import type { Route, RouteState } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
-import { bytesArg, textArg } from './arguments.ts'
 import { arityFits } from './arity.ts'
+import { frameForTheRest, replyLimitMs } from './block-time.ts'
 import { execElements } from './malformed.ts'
 import { mapReplyOf } from './map-reply.ts'
 import type { Pin } from './pin.ts'
@@ -148,13 +148,15 @@ export class BlockedCommand implements Pin, ReplyOwner {
   wait(): void {
     const { session } = this
     const { path } = session
-    const frame = this.#withRemainingTime()
+    const rest = frameForTheRest(this.#spec, this.#frame, path.clock.nowMs - this.#startedMs)
+    // A try that took longer than the whole timeout still leaves the client its wait.
+    const frame = rest ?? (this.#recalled ? null : this.#frame)
     if (frame === null) return this.#finish(this.#nil())
     const renamed = this.#renamed(frame)
     if (path.plan.refusal !== null) return this.#finish(errorFrame(path.plan.refusal))
     this.#store = path.primaryOf(this.#route)
     const pipeline = this.#store.borrow(session.database, session.protocol)
-    pipeline.answersWithinMs = this.#limitMs(frame, this.#store.options.config.timeoutMs)
+    pipeline.answersWithinMs = replyLimitMs(this.#spec, frame, this.#store.options.config.timeoutMs)
     this.#pipeline = pipeline
     this.#stage = 'wait'
     path.blocked.add(this)
@@ -164,15 +166,6 @@ export class BlockedCommand implements Pin, ReplyOwner {
       for (const bytes of [PING, TO_NOBODY]) pipeline.push(new Swallow(), bytes, 0, bytes.length)
     }
     this.#push(pipeline, renamed)
-  }
-
-  /** How long the reply may take: the command's own timeout and the store's. 0: for ever. */
-  #limitMs(frame: Buffer, timeoutMs: number): number {
-    parser.parse(frame, 0, frame.length)
-    const timeout = blockTimeout(this.#spec, parser)
-    if (timeout === null || timeoutMs === 0) return timeoutMs
-    const given = Number(textArg(parser, timeout.index))
-    return given > 0 ? given * (timeout.unit === 'seconds' ? 1000 : 1) + timeoutMs : 0
   }
 
   settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
@@ -362,23 +355,6 @@ export class BlockedCommand implements Pin, ReplyOwner {
         ? mapReplyOf(path, this.#spec, this.#frame, buf, from, to, protocol)
         : null
     return mapped ?? Buffer.from(buf.subarray(from, to))
-  }
-
-  /** The frame with what is left of its timeout; null: nothing is left. */
-  #withRemainingTime(): Buffer | null {
-    parser.parse(this.#frame, 0, this.#frame.length)
-    const timeout = blockTimeout(this.#spec, parser)
-    const elapsedMs = this.session.path.clock.nowMs - this.#startedMs
-    if (timeout === null || elapsedMs < 1) return this.#frame
-    const given = Number(textArg(parser, timeout.index))
-    if (!(given > 0)) return this.#frame
-    const leftMs = given * (timeout.unit === 'seconds' ? 1000 : 1) - elapsedMs
-    // 0 would mean "for ever".
-    if (leftMs < 1) return this.#recalled ? null : this.#frame
-    const args: (Buffer | string)[] = []
-    for (let i = 0; i < parser.argc; i++) args.push(bytesArg(parser, i))
-    args[timeout.index] = timeout.unit === 'seconds' ? (leftMs / 1000).toFixed(3) : String(Math.ceil(leftMs))
-    return encodeCommand(args)
   }
 
   #mirrors(): boolean {

@@ -1,6 +1,5 @@
 import { hashBytes } from '../base/hash.ts'
 import { blocks } from '../command/blocking.ts'
-import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
 import { isServerWide } from '../mirror/server-wide-effect.ts'
@@ -14,13 +13,13 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { arityFits, refuseByArity, wrongArity } from './arity.ts'
-import { isHttp } from './http.ts'
+import { execDidNothing, mapExecReply, type Queued } from './exec-reply.ts'
 import { execElements, isMalformed } from './malformed.ts'
-import { mapReplyOf } from './map-reply.ts'
 import type { Pin } from './pin.ts'
 import { refuseServerWide } from './server-wide.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
+import { wholeTransaction } from './whole-transaction.ts'
 
 const MULTI = encodeCommand(['MULTI'])
 const EXEC = encodeCommand(['EXEC'])
@@ -62,37 +61,6 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
   const taken = transaction.dispatch(view, spec)
   if (!taken || transaction.idle) session.leave(transaction)
   return taken
-}
-
-/** The route of a transaction that has arrived to its EXEC and can go down the shared pipeline; null: it has to be pinned. */
-function wholeTransaction(session: Session, from: number): Route | null {
-  const { path } = session
-  let route: Route | null = null
-  for (const view of session.ahead(from)) {
-    const spec = path.commands.lookup(view) ?? null
-    if (spec?.name === 'EXEC') return view.argc === 1 ? (route ?? path.routes.fallback) : null
-    // An unknown command is the server's to refuse; whatever would change the connection is not for the shared one.
-    if (spec !== null && spec.handling !== 'forward' && spec.handling !== 'blocking') return null
-    if (spec === null && isHttp(view)) return null
-    if (spec?.write && refuseServerWide(path, spec) !== null) return null
-    planCommand(path.routes, spec, view, path.plan)
-    const { plan } = path
-    if (plan.refusal !== null || session.isHeld(plan.route)) return null
-    if (plan.keyed && plan.positions.count > 0) {
-      if (route !== null && route.primary.store !== plan.route.primary.store) return null
-      route ??= plan.route
-    }
-  }
-  return null
-}
-
-interface Queued {
-  readonly spec: CommandSpec | null
-  readonly route: Route
-  readonly database: number
-  /** The application's frame. */
-  readonly bytes: Buffer
-  readonly renamed: boolean
 }
 
 class Transaction implements Pin, ReplyOwner {
@@ -297,9 +265,10 @@ class Transaction implements Pin, ReplyOwner {
     const offsets = execElements(buf, start, end)
     const mirror = (waiter: AckWaiter | null): void => {
       if (offsets !== null && offsets.length === this.#queue.length + 1) this.#mirror(buf, offsets, contested, waiter)
-      else if (!didNothing(buf, start, end)) this.#lose()
+      else if (!execDidNothing(buf, start, end)) this.#lose()
     }
-    const mapped = offsets === null || slot.timedOut ? null : this.#mapped(buf, offsets)
+    const mapped =
+      offsets === null || slot.timedOut ? null : mapExecReply(path, this.#queue, buf, offsets, session.protocol)
     const route = slot.route as Route
     if (route.config.mirror.mode === 'sync' && offsets !== null && !slot.timedOut) {
       path.syncReplies.hold(session, slot.seq, route, mapped ?? Buffer.from(buf.subarray(start, end)), mirror)
@@ -356,24 +325,6 @@ class Transaction implements Pin, ReplyOwner {
     for (const { spec, route, database, bytes } of this.#queue) {
       if (spec?.write) mirror.lost(spec, route, database, bytes, 0, bytes.length)
     }
-  }
-
-  /** EXEC's reply with the application's key names in it; null: as it came. */
-  #mapped(buf: Buffer, offsets: Int32Array): Buffer | null {
-    let changed = false
-    const parts: Buffer[] = [Buffer.from(`*${offsets.length - 1}\r\n`)]
-    for (let i = 0; i + 1 < offsets.length; i++) {
-      const queued = this.#queue[i]
-      const from = offsets[i]!
-      const to = offsets[i + 1]!
-      const mapped =
-        queued?.spec && queued.renamed && repliesWithKeys(queued.spec) && buf[from] !== MINUS
-          ? mapReplyOf(this.#session.path, queued.spec, queued.bytes, buf, from, to, this.#session.protocol)
-          : null
-      if (mapped !== null) changed = true
-      parts.push(mapped ?? buf.subarray(from, to))
-    }
-    return changed ? Buffer.concat(parts) : null
   }
 
   // --- the connection
@@ -525,14 +476,8 @@ class Transaction implements Pin, ReplyOwner {
   }
 }
 
-/** EXEC's nil (a watched key had changed), and the error for a transaction that the server had given up before. Any other error leaves the question open. */
-function didNothing(buf: Buffer, start: number, end: number): boolean {
-  return buf[start] !== MINUS || buf.toString('latin1', start, Math.min(end, start + ABORTED.length)) === ABORTED
-}
-
 /** Of the commands of one transaction, which are kept until EXEC's reply. */
 const QUEUE_LIMIT_BYTES = 512 * 1024 * 1024
-const ABORTED = '-EXECABORT'
 const DISCARD = encodeCommand(['DISCARD'])
 const UNWATCH = encodeCommand(['UNWATCH'])
 const parser = new CommandParser()

@@ -364,6 +364,29 @@ describe('a store that talks nonsense', () => {
     }
   })
 
+  test.each(['-ERR odd', '*2\r\n+OK\r\n+OK', '*0', '+OK'])(
+    'an EXEC answered by %j: what it wrote is copied',
+    async (answer) => {
+      const store = await fake((args) =>
+        args[0] === 'EXEC' ? `${answer}\r\n` : args[0] === 'MULTI' ? '+OK\r\n' : '+QUEUED\r\n',
+      )
+      const target = await redis()
+      const path = await dataPath({
+        stores: { only: store, target },
+        routes: [{ source: 'only', target: 'target', phase: 'mirror' }],
+      })
+      const client = await path.raw()
+      client.send(packet(['MULTI'], ['SET', 'unsure', 'v'], ['EXEC']))
+      expect((await client.take(3)).at(-1)).toBe(`${answer}\r\n`)
+      const isDirty = () =>
+        path.notices.some(
+          (notice) =>
+            notice.kind === 'dirty' && notice.changes.some((c) => `${Buffer.from(c.key)}` === 'unsure' && c.dirty),
+        )
+      await eventually(() => expect(isDirty()).toBe(true))
+    },
+  )
+
   test('content that makes no sense where it has to be understood: passed on as it came, in its place', async () => {
     const store = await fake((args) => {
       if (args[0] === 'ECHO') return `$${args[1]!.length}\r\n${args[1]}\r\n`
