@@ -17,6 +17,7 @@ export const ERROR_CODES = {
   CONFIG_INVALID: 'The configuration file has at least one problem; every one is listed with its line and column.',
   CONFIG_UNREADABLE: 'The configuration file could not be read.',
   STATE_UNUSABLE: 'The state directory or a file in it cannot be used.',
+  STATE_CORRUPT: 'A file in the state directory is damaged.',
   LISTEN_FAILED: 'A listener could not be opened (address in use, no permission, certificate missing).',
   STORE_UNREACHABLE: 'A store could not be reached or refused the connection.',
   SERVER_MISSING: 'A `managed:` store needs the redis-server program and it is not installed.',
