@@ -1,5 +1,6 @@
 import { access, constants, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
 import { isDeepStrictEqual } from 'node:util'
 import type {
   Control,
@@ -16,7 +17,7 @@ import type {
 import { type Facts, hashOfConfig, metricsOf, routeViews, statusOf } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
 import { MismatchLog } from './compare/mismatch-log.ts'
-import type { Config, Endpoint } from './config/config.ts'
+import type { Config } from './config/config.ts'
 import { editPhase } from './config/edit.ts'
 import { loadConfig, parseConfig } from './config/load.ts'
 import { redactConfig } from './config/redact.ts'
@@ -26,9 +27,9 @@ import type { Log } from './observability/log.ts'
 import { Metrics } from './observability/metrics.ts'
 import { CUTOVER_PAUSE_BOUNDS } from './observability/metrics-catalogue.ts'
 import type { Notice, Stats } from './proxy/messages.ts'
+import { openStateDatabase } from './state/state-database.ts'
 import { DataPathThread } from './thread.ts'
-import { type Health, HealthProbe } from './upstream/health.ts'
-import { ManagedServer, type ManagedServerLog } from './upstream/managed.ts'
+import { ProvisionedStores } from './upstream/provision.ts'
 
 export interface SidecarOptions {
   /** null: started from URLs; nothing to reload or edit. */
@@ -53,9 +54,7 @@ export class Sidecar implements Control {
   readonly #options: SidecarOptions
   readonly #log: Log
   readonly #thread: DataPathThread
-  readonly #managed = new Map<string, ManagedServer>()
-  readonly #endpoints = new Map<string, Endpoint>()
-  readonly #probes = new Map<string, HealthProbe>()
+  readonly #stores: ProvisionedStores
   readonly #mismatches = new MismatchLog()
   readonly #pauses = new Map<string, Histogram>()
   readonly #listeners = new Set<(event: ControlEvent) => void>()
@@ -65,12 +64,17 @@ export class Sidecar implements Control {
   #generation = 0
   #lastReload: Status['lastReload'] = { successful: true, at: new Date().toISOString(), error: null }
   #changing: Promise<unknown> = Promise.resolve()
+  /** `state.db`; null until started. */
+  #state: DatabaseSync | null = null
 
   constructor(options: SidecarOptions) {
     this.#options = options
     this.#config = options.config
     this.#log = options.log
     this.#thread = new DataPathThread((notice) => this.#noticed(notice), options.onDeath)
+    this.#stores = new ProvisionedStores(options.log, (store, { clockOffsetMs, version }) =>
+      this.#thread.tell({ kind: 'facts', store, offsetMs: clockOffsetMs ?? 0, version }),
+    )
     this.#metrics = new Metrics(async () => metricsOf(await this.#facts()))
   }
 
@@ -80,16 +84,24 @@ export class Sidecar implements Control {
 
   /** Resolves with the listeners' ports when clients can connect. */
   async start(): Promise<number[]> {
-    await this.#provideStores(this.#config)
-    const ports = await this.#thread.start(this.#config, Object.fromEntries(this.#endpoints))
-    for (const name of Object.keys(this.#config.stores)) this.#probe(name, this.#config)
+    this.#state = openStateDatabase(this.#config.stateDir, (error, setAside) =>
+      this.#log.error('state.db is damaged; it was set aside and an empty one takes its place', {
+        error: error.message,
+        path: setAside,
+      }),
+    )
+    await this.#stores.provide(this.#config)
+    const ports = await this.#thread.start(this.#config, this.#stores.endpoints)
+    await this.#stores.settle(this.#config)
     return ports
   }
 
   async stop(graceMs: number): Promise<void> {
-    for (const probe of this.#probes.values()) probe.stop()
+    this.#stores.stopProbes()
     await this.#thread.stop(graceMs)
-    await Promise.all([...this.#managed.values()].map((server) => server.stop()))
+    await this.#stores.stopServers()
+    this.#state?.close()
+    this.#state = null
   }
 
   // --- reading
@@ -207,10 +219,10 @@ export class Sidecar implements Control {
       const closed = await this.#approach(next, moving)
       if (closed.length > 0) throw new UnderstudyError('GATE_CLOSED', closed.join('; '))
     }
-    await this.#provideStores(next)
+    await this.#stores.provide(next)
     const result = await this.#thread.apply({
       config: next,
-      endpoints: Object.fromEntries(this.#endpoints),
+      endpoints: this.#stores.endpoints,
       generation: this.#generation + 1,
       hold: holding.map((step) => step.route),
       needsEqual: moving.map((step) => step.route),
@@ -246,7 +258,7 @@ export class Sidecar implements Control {
         },
       })
     }
-    await this.#dropStores(next)
+    await this.#stores.settle(next)
     return result.pauseMs
   }
 
@@ -274,7 +286,7 @@ export class Sidecar implements Control {
       const route = stats.routes[step.route]
       const shadow = statusOf(this.#factsOf(stats)).routes[step.route]?.shadow
       if (route === undefined || shadow == null) continue
-      if (!this.#probes.get(shadow)?.health.up) gates.push(`route '${step.route}': store '${shadow}' does not answer`)
+      if (!this.#stores.health.get(shadow)?.up) gates.push(`route '${step.route}': store '${shadow}' does not answer`)
       if (route.needsVerify)
         gates.push(`route '${step.route}': had more dirty keys than can be remembered and needs a verify`)
       if (route.dirtyKeys > 0)
@@ -293,60 +305,6 @@ export class Sidecar implements Control {
     this.#log.warn('a part of the configuration that was changed takes effect at the next start only', {
       reason: parts.join(', '),
     })
-  }
-
-  // --- stores
-
-  async #provideStores(config: Config): Promise<void> {
-    for (const store of Object.values(config.stores)) {
-      if (store.kind !== 'managed') {
-        this.#endpoints.set(store.name, store.endpoints[0]!)
-        continue
-      }
-      if (this.#managed.has(store.name)) continue
-      const server = new ManagedServer({ name: store.name, dataDir: store.dataDir, log: this.#managedLog(store.name) })
-      this.#managed.set(store.name, server)
-      this.#endpoints.set(store.name, await server.start())
-    }
-  }
-
-  #managedLog(store: string): ManagedServerLog {
-    return {
-      // The first lines of a start belong to the newcomer: where to connect.
-      info: (fields, msg) => this.#log.debug(msg, { store, ...fields }),
-      warn: (fields, msg) => this.#log.warn(msg, { store, ...fields }),
-    }
-  }
-
-  /** What no route and no store entry needs any more; and probes for what is new. */
-  async #dropStores(config: Config): Promise<void> {
-    for (const [name, server] of this.#managed) {
-      if (config.stores[name]?.kind === 'managed') continue
-      this.#managed.delete(name)
-      await server.stop()
-    }
-    for (const [name, probe] of this.#probes) {
-      if (isDeepStrictEqual(probe.store, config.stores[name])) continue
-      probe.stop()
-      this.#probes.delete(name)
-    }
-    for (const name of Object.keys(config.stores)) if (!this.#probes.has(name)) this.#probe(name, config)
-  }
-
-  #probe(name: string, config: Config): void {
-    const store = config.stores[name]!
-    const probe = new HealthProbe(
-      store,
-      this.#endpoints.get(name)!,
-      (health) =>
-        this.#thread.tell({ kind: 'facts', store: name, offsetMs: health.clockOffsetMs ?? 0, version: health.version }),
-      (health) => {
-        if (health.up) this.#log.info('store answers', { store: name, version: health.version })
-        else this.#log.warn('store does not answer', { store: name, error: health.error })
-      },
-    )
-    this.#probes.set(name, probe)
-    void probe.start()
   }
 
   // --- bookkeeping
@@ -373,7 +331,7 @@ export class Sidecar implements Control {
       config: this.#config,
       configHash: hashOfConfig(this.#config),
       stats,
-      health: new Map<string, Health>([...this.#probes].map(([name, probe]) => [name, probe.health])),
+      health: this.#stores.health,
       version: this.#options.version,
       uptimeSeconds: Math.round((performance.now() - this.#startedMs) / 1000),
       lastReload: this.#lastReload,
