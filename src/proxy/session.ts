@@ -1,10 +1,7 @@
 import type net from 'node:net'
-import { ByteAccumulator } from '../base/byte-accumulator.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
-import { errorFields } from '../observability/log-error.ts'
 import { MINUS } from '../resp/bytes.ts'
-import { COMPLETE, type CommandParser, INVALID } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { errorFrame } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
@@ -13,11 +10,11 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import { refuseByArity } from './arity.ts'
 import { startBlocking } from './blocking.ts'
+import { ClientInput } from './client-input.ts'
 import type { DataPath } from './data-path.ts'
 import { Downstream } from './downstream.ts'
 import { isHttp } from './http.ts'
-import { isMalformed } from './malformed.ts'
-import { mapReply } from './map-reply.ts'
+import { leaveOthers, settleMarked } from './marked-replies.ts'
 import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
 import type { Pin } from './pin.ts'
 import { ReplyOrder } from './reply-order.ts'
@@ -76,24 +73,19 @@ export class Session implements ReplyOwner {
   /** Reads under way to the target: one that misses goes to the source, where it must not meet what the client wrote after it. So writes wait for them. */
   targetReadsOwed = 0
 
-  #pending = new ByteAccumulator()
-  #pendingAt = 0
-  /** Owned while a frame is not whole. */
-  #parser: CommandParser | null = null
-  #ending = false
+  /** No more commands are taken: the connection ends when what is owed has been answered. */
+  ending = false
+  /** The client's bytes, as far as they are no commands yet. */
+  readonly input: ClientInput
   /** The client has said its last word; what it said may still wait. */
   #allSaid = false
-  #readingStopped = false
-  #working = false
-  /** The bytes being looked at, for a look ahead; null between reads. */
-  input: Buffer | null = null
-  #inputEnd = 0
 
   constructor(path: DataPath, socket: net.Socket) {
     this.path = path
     this.socket = socket
     this.downstream = new Downstream(socket, path.turn)
     this.order = new ReplyOrder(this.downstream)
+    this.input = new ClientInput(this)
     this.id = path.nextClientId()
     this.connectedAtMs = path.clock.nowMs
     this.remote = `${socket.remoteAddress ?? 'unix'}:${socket.remotePort ?? 0}`
@@ -112,41 +104,15 @@ export class Session implements ReplyOwner {
 
   /** Bytes of the client: a view, valid during the call. */
   receive(buf: Buffer, length: number): void {
-    if (this.#ending) return
+    if (this.ending) return
     this.path.clock.refresh()
     this.lastActiveMs = this.path.clock.nowMs
-    let at = 0
-    if (this.waiting !== null) {
-      this.#stash(buf, 0, length)
-      return
-    }
-    while (at < length && this.#pending.length > this.#pendingAt) {
-      // A frame is under way: only what it is known to need is copied.
-      const missing = (this.#parser?.bytesNeeded ?? 0) - (this.#pending.length - this.#pendingAt)
-      const take = missing > 0 ? Math.min(missing, length - at) : length - at
-      this.#pending.append(buf, at, at + take)
-      at += take
-      this.#consumePending()
-      if (this.waiting !== null || this.#ending) {
-        if (!this.#ending) this.#stash(buf, at, length)
-        return
-      }
-      if (this.#pending.length > COMMAND_LIMIT_BYTES) {
-        this.path.log({
-          level: 'warn',
-          msg: 'a client sent a command that is too large and was disconnected',
-          fields: { limit: COMMAND_LIMIT_BYTES },
-        })
-        this.socket.destroy()
-        return
-      }
-    }
-    if (at < length) this.#consume(buf, at, length)
+    this.input.receive(buf, length)
   }
 
   /** What made it wait may be over. */
   wake(): void {
-    if (this.#ending || this.#working) return
+    if (this.ending || this.input.working) return
     if (this.waiting === 'replies' && this.order.owed > 0) return
     if (this.waiting === 'pin') return
     if (this.waiting !== null) this.proceed()
@@ -155,107 +121,9 @@ export class Session implements ReplyOwner {
   /** Goes on with what is pending. */
   proceed(): void {
     this.waiting = null
-    if (this.#ending) return
-    if (this.#pending.length > this.#pendingAt) this.#consumePending()
-    if (this.waiting !== null) return
-    if (this.#readingStopped) {
-      this.#readingStopped = false
-      this.socket.resume()
-    }
-    if (this.#allSaid) this.end()
-  }
-
-  #consume(buf: Buffer, from: number, to: number): void {
-    const parser = this.path.takeParser()
-    this.#working = true
-    this.input = buf
-    this.#inputEnd = to
-    let at = from
-    while (at < to) {
-      const status = parser.parse(buf, at, to)
-      if (status !== COMPLETE) {
-        if (status === INVALID) this.#protocolError(parser.error)
-        else {
-          this.#pending.append(buf, at, to)
-          parser.rebase(-at)
-          this.#parser = parser
-        }
-        break
-      }
-      if (parser.argc > 0 && !this.dispatch(parser)) {
-        this.#stash(buf, at, to)
-        break
-      }
-      at = parser.next
-      if (this.#ending) break
-      // Taken, and what comes behind it has to wait (EXEC and blocking commands on their own connection).
-      if (this.waiting !== null) {
-        if (at < to) this.#stash(buf, at, to)
-        break
-      }
-    }
-    this.#working = false
-    this.input = null
-    if (this.#parser !== parser) this.path.giveParser(parser)
-  }
-
-  #consumePending(): void {
-    if (this.#working) return
-    const parser = this.#parser ?? this.path.takeParser()
-    const pending = this.#pending
-    this.#working = true
-    this.input = pending.buf
-    this.#inputEnd = pending.length
-    while (this.#pendingAt < pending.length) {
-      const status = parser.parse(pending.buf, this.#pendingAt, pending.length)
-      if (status !== COMPLETE) {
-        if (status === INVALID) this.#protocolError(parser.error)
-        break
-      }
-      if (parser.argc > 0 && !this.dispatch(parser)) break
-      this.#pendingAt = parser.next
-      if (this.#ending || this.waiting !== null) break
-    }
-    this.#working = false
-    this.input = null
-    if (parser.partial) {
-      this.#parser = parser
-      if (this.#pendingAt > 0) {
-        parser.rebase(-this.#pendingAt)
-        pending.consume(this.#pendingAt)
-        this.#pendingAt = 0
-      }
-      return
-    }
-    this.#parser = null
-    this.path.giveParser(parser)
-    if (this.#pendingAt === pending.length || this.#pendingAt > COMPACT_BYTES) {
-      pending.consume(this.#pendingAt)
-      this.#pendingAt = 0
-    }
-  }
-
-  /** Keeps bytes for later; a client that sends on and on meanwhile is not read any more. */
-  #stash(buf: Buffer, from: number, to: number): void {
-    this.#pending.append(buf, from, to)
-    if (this.#pending.length - this.#pendingAt > PENDING_LIMIT_BYTES && !this.#readingStopped) {
-      this.#readingStopped = true
-      this.socket.pause()
-    }
-  }
-
-  /** The whole commands that have arrived behind `from`, one at a time: views, each valid until the next. */
-  *ahead(from: number): Generator<CommandView> {
-    const parser = this.path.takeParser()
-    let at = from
-    try {
-      while (parser.parse(this.input!, at, this.#inputEnd) === COMPLETE) {
-        at = parser.next
-        if (parser.argc > 0) yield parser
-      }
-    } finally {
-      this.path.giveParser(parser)
-    }
+    if (this.ending) return
+    this.input.proceed()
+    if (this.waiting === null && this.#allSaid) this.end()
   }
 
   // --- one command
@@ -387,51 +255,14 @@ export class Session implements ReplyOwner {
       if (!slot.timedOut) this.reply(slot.seq, buf, start, end)
       return
     }
-    this.#settleMarked(slot, route, buf, start, end)
-  }
-
-  #settleMarked(slot: InFlight, route: Route, buf: Buffer, start: number, end: number): void {
-    const { path } = this
-    const mirrored = (slot.flags & MIRRORED) !== 0
-    let mapped: Buffer | null = null
-    let contested = false
-    this.#leaveOthers(slot)
-    if (mirrored) {
-      this.writesOwed--
-      contested = path.mirror.left(slot, slot.lane)
-    }
-    try {
-      if ((slot.flags & MAP_KEYS) !== 0 && !slot.timedOut) mapped = mapReply(path, slot, buf, start, end, this.protocol)
-      if (mirrored) {
-        if (route.config.mirror.mode === 'sync' && buf[start] !== MINUS && !slot.timedOut) {
-          path.syncReplies.hold(this, slot.seq, route, mapped ?? Buffer.from(buf.subarray(start, end)), (waiter) =>
-            path.mirror.settled(slot, buf, start, end, contested, waiter),
-          )
-          return
-        }
-        path.mirror.settled(slot, buf, start, end, contested, null)
-      } else if ((slot.flags & SAMPLED) !== 0) {
-        const bytes = slot.original ?? slot.chunk!.buf
-        const from = slot.original === null ? slot.start : 0
-        const to = slot.original === null ? slot.end : slot.original.length
-        const { spec, database, lane, ticket } = slot
-        path.comparer.sampled(spec!, route, database, bytes, from, to, buf, start, end, lane, ticket)
-      }
-    } catch (error) {
-      // Its end was found, so the next reply begins where it should; but nobody can tell what this one did.
-      if (!isMalformed(error)) path.log({ level: 'error', msg: 'a defect in Understudy', fields: errorFields(error) })
-      if (mirrored) path.mirror.lostOnPrimary(slot)
-    }
-    if (slot.timedOut) return
-    if (mapped === null) this.reply(slot.seq, buf, start, end)
-    else this.reply(slot.seq, mapped, 0, mapped.length)
+    settleMarked(this, slot, route, buf, start, end)
   }
 
   lost(slot: InFlight, loss: Loss): void {
     const route = slot.route as Route
     route.state.inFlight--
     route.state.primaryLost++
-    this.#leaveOthers(slot)
+    leaveOthers(slot)
     if ((slot.flags & MIRRORED) !== 0) {
       this.writesOwed--
       this.path.mirror.left(slot, slot.lane)
@@ -492,7 +323,7 @@ export class Session implements ReplyOwner {
     this.#checkOutput()
     if (order.owed > 0) return
     if (this.replyMode === 'skip') this.replyMode = 'on'
-    if (this.#ending) downstream.endAfterWrite()
+    if (this.ending) downstream.endAfterWrite()
     else if (this.waiting === 'replies') this.wake()
   }
 
@@ -524,8 +355,8 @@ export class Session implements ReplyOwner {
 
   /** No more commands are taken; the connection ends when what is owed has been answered. */
   end(): void {
-    if (this.#ending) return
-    this.#ending = true
+    if (this.ending) return
+    this.ending = true
     this.abandonPins()
     if (this.order.owed === 0) this.downstream.endAfterWrite()
   }
@@ -539,7 +370,8 @@ export class Session implements ReplyOwner {
     if (this.waiting === null || this.pin?.kind === 'blocked') this.end()
   }
 
-  #protocolError(text: string): void {
+  /** Bytes that are no command: said in Redis' words, and then the connection ends. */
+  protocolError(text: string): void {
     this.answerError(`ERR ${text}`)
     this.end()
   }
@@ -550,19 +382,14 @@ export class Session implements ReplyOwner {
     return plan.others?.some((state) => state.held) ?? false
   }
 
-  #leaveOthers(slot: InFlight): void {
-    if ((slot.flags & MIXED) === 0) return
-    for (const state of slot.extra as { inFlight: number }[]) state.inFlight--
-  }
-
   #onClose(): void {
     if (this.closed) return
     this.closed = true
-    this.#ending = true
+    this.ending = true
     this.abandonPins()
     this.pin = null
     this.path.sessions.delete(this)
-    this.#pending.clear()
+    this.input.clear()
   }
 }
 
@@ -571,10 +398,5 @@ function mayWrite(spec: CommandSpec | null): boolean {
 }
 
 const EMPTY = Buffer.alloc(0)
-/** One command's bytes, beyond which the client is disconnected: Redis' `client-query-buffer-limit`. */
-const COMMAND_LIMIT_BYTES = 1024 * 1024 * 1024
-/** Bytes kept of a client that waits; beyond this it is not read. */
-const PENDING_LIMIT_BYTES = 1024 * 1024
-const COMPACT_BYTES = 256 * 1024
 /** Replies that a client has not taken yet: beyond this its next command waits. */
 const SLOW_CLIENT_BYTES = 1024 * 1024

@@ -44,7 +44,7 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
       session.answer(FRAME.OK)
       return true
     case 'MULTI': {
-      const route = view.buf === session.input ? wholeTransaction(session, view.frameEnd) : null
+      const route = view.buf === session.input.buf ? wholeTransaction(session, view.frameEnd) : null
       if (route !== null) {
         const pipeline = session.path.primaryOf(route).shared(session.database, session.protocol)
         if (pipeline.full) return session.waitFor('room')

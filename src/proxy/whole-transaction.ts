@@ -10,7 +10,7 @@ import type { Session } from './session.ts'
 export function wholeTransaction(session: Session, from: number): Route | null {
   const { path } = session
   let route: Route | null = null
-  for (const view of session.ahead(from)) {
+  for (const view of session.input.ahead(from)) {
     const spec = path.commands.lookup(view) ?? null
     if (spec?.name === 'EXEC') return view.argc === 1 ? (route ?? path.routes.fallback) : null
     // An unknown command is the server's to refuse; whatever would change the connection is not for the shared one.

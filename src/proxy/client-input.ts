@@ -1,0 +1,178 @@
+import { ByteAccumulator } from '../base/byte-accumulator.ts'
+import { COMPLETE, type CommandParser, INVALID } from '../resp/command-parser.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import type { Session } from './session.ts'
+
+/**
+ * The bytes of one client on their way to being commands.
+ *
+ *   bytes ─▶ parse ─▶ Session.dispatch
+ *               ▲        │ not whole, or it has to wait (`Session.waiting`)
+ *            pending ◀───┘
+ *
+ * Whole commands are taken where they lie in the socket's buffer; only what is not whole, or has to wait, is copied.
+ */
+export class ClientInput {
+  /** The bytes being looked at, for a look ahead; null between reads. */
+  buf: Buffer | null = null
+  /** Commands are being taken: who wakes the session meanwhile need not start again. */
+  working = false
+  readonly #session: Session
+  #end = 0
+  #pending = new ByteAccumulator()
+  #pendingAt = 0
+  /** Owned while a frame is not whole. */
+  #parser: CommandParser | null = null
+  #readingStopped = false
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  /** Bytes of the client: a view, valid during the call. */
+  receive(buf: Buffer, length: number): void {
+    const session = this.#session
+    let at = 0
+    if (session.waiting !== null) {
+      this.#stash(buf, 0, length)
+      return
+    }
+    while (at < length && this.#pending.length > this.#pendingAt) {
+      // A frame is under way: only what it is known to need is copied.
+      const missing = (this.#parser?.bytesNeeded ?? 0) - (this.#pending.length - this.#pendingAt)
+      const take = missing > 0 ? Math.min(missing, length - at) : length - at
+      this.#pending.append(buf, at, at + take)
+      at += take
+      this.#consumePending()
+      if (session.waiting !== null || session.ending) {
+        if (!session.ending) this.#stash(buf, at, length)
+        return
+      }
+      if (this.#pending.length > COMMAND_LIMIT_BYTES) {
+        session.path.log({
+          level: 'warn',
+          msg: 'a client sent a command that is too large and was disconnected',
+          fields: { limit: COMMAND_LIMIT_BYTES },
+        })
+        session.socket.destroy()
+        return
+      }
+    }
+    if (at < length) this.#consume(buf, at, length)
+  }
+
+  /** Goes on with what is pending, and reads again when there is room for more. */
+  proceed(): void {
+    const session = this.#session
+    if (this.#pending.length > this.#pendingAt) this.#consumePending()
+    if (session.waiting !== null || !this.#readingStopped) return
+    this.#readingStopped = false
+    session.socket.resume()
+  }
+
+  clear(): void {
+    this.#pending.clear()
+  }
+
+  /** The whole commands that have arrived behind `from`, one at a time: views, each valid until the next. */
+  *ahead(from: number): Generator<CommandView> {
+    const { path } = this.#session
+    const parser = path.takeParser()
+    let at = from
+    try {
+      while (parser.parse(this.buf!, at, this.#end) === COMPLETE) {
+        at = parser.next
+        if (parser.argc > 0) yield parser
+      }
+    } finally {
+      path.giveParser(parser)
+    }
+  }
+
+  #consume(buf: Buffer, from: number, to: number): void {
+    const session = this.#session
+    const parser = session.path.takeParser()
+    this.working = true
+    this.buf = buf
+    this.#end = to
+    let at = from
+    while (at < to) {
+      const status = parser.parse(buf, at, to)
+      if (status !== COMPLETE) {
+        if (status === INVALID) session.protocolError(parser.error)
+        else {
+          this.#pending.append(buf, at, to)
+          parser.rebase(-at)
+          this.#parser = parser
+        }
+        break
+      }
+      if (parser.argc > 0 && !session.dispatch(parser)) {
+        this.#stash(buf, at, to)
+        break
+      }
+      at = parser.next
+      if (session.ending) break
+      // Taken, and what comes behind it has to wait (EXEC and blocking commands on their own connection).
+      if (session.waiting !== null) {
+        if (at < to) this.#stash(buf, at, to)
+        break
+      }
+    }
+    this.working = false
+    this.buf = null
+    if (this.#parser !== parser) session.path.giveParser(parser)
+  }
+
+  #consumePending(): void {
+    if (this.working) return
+    const session = this.#session
+    const parser = this.#parser ?? session.path.takeParser()
+    const pending = this.#pending
+    this.working = true
+    this.buf = pending.buf
+    this.#end = pending.length
+    while (this.#pendingAt < pending.length) {
+      const status = parser.parse(pending.buf, this.#pendingAt, pending.length)
+      if (status !== COMPLETE) {
+        if (status === INVALID) session.protocolError(parser.error)
+        break
+      }
+      if (parser.argc > 0 && !session.dispatch(parser)) break
+      this.#pendingAt = parser.next
+      if (session.ending || session.waiting !== null) break
+    }
+    this.working = false
+    this.buf = null
+    if (parser.partial) {
+      this.#parser = parser
+      if (this.#pendingAt > 0) {
+        parser.rebase(-this.#pendingAt)
+        pending.consume(this.#pendingAt)
+        this.#pendingAt = 0
+      }
+      return
+    }
+    this.#parser = null
+    session.path.giveParser(parser)
+    if (this.#pendingAt === pending.length || this.#pendingAt > COMPACT_BYTES) {
+      pending.consume(this.#pendingAt)
+      this.#pendingAt = 0
+    }
+  }
+
+  /** Keeps bytes for later; a client that sends on and on meanwhile is not read any more. */
+  #stash(buf: Buffer, from: number, to: number): void {
+    this.#pending.append(buf, from, to)
+    if (this.#pending.length - this.#pendingAt > PENDING_LIMIT_BYTES && !this.#readingStopped) {
+      this.#readingStopped = true
+      this.#session.socket.pause()
+    }
+  }
+}
+
+/** One command's bytes, beyond which the client is disconnected: Redis' `client-query-buffer-limit`. */
+const COMMAND_LIMIT_BYTES = 1024 * 1024 * 1024
+/** Bytes kept of a client that waits; beyond this it is not read. */
+const PENDING_LIMIT_BYTES = 1024 * 1024
+const COMPACT_BYTES = 256 * 1024

@@ -1,0 +1,60 @@
+import { errorFields } from '../observability/log-error.ts'
+import { MINUS } from '../resp/bytes.ts'
+import type { Route } from '../routing/route.ts'
+import type { InFlight } from '../upstream/in-flight.ts'
+import { isMalformed } from './malformed.ts'
+import { mapReply } from './map-reply.ts'
+import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
+import type { Session } from './session.ts'
+
+/** The primary's reply to a command with marks (`marks.ts`): what they ask for, and then the client has it. */
+export function settleMarked(
+  session: Session,
+  slot: InFlight,
+  route: Route,
+  buf: Buffer,
+  start: number,
+  end: number,
+): void {
+  const { path } = session
+  const mirrored = (slot.flags & MIRRORED) !== 0
+  let mapped: Buffer | null = null
+  let contested = false
+  leaveOthers(slot)
+  if (mirrored) {
+    session.writesOwed--
+    contested = path.mirror.left(slot, slot.lane)
+  }
+  try {
+    if ((slot.flags & MAP_KEYS) !== 0 && !slot.timedOut)
+      mapped = mapReply(path, slot, buf, start, end, session.protocol)
+    if (mirrored) {
+      if (route.config.mirror.mode === 'sync' && buf[start] !== MINUS && !slot.timedOut) {
+        path.syncReplies.hold(session, slot.seq, route, mapped ?? Buffer.from(buf.subarray(start, end)), (waiter) =>
+          path.mirror.settled(slot, buf, start, end, contested, waiter),
+        )
+        return
+      }
+      path.mirror.settled(slot, buf, start, end, contested, null)
+    } else if ((slot.flags & SAMPLED) !== 0) {
+      const bytes = slot.original ?? slot.chunk!.buf
+      const from = slot.original === null ? slot.start : 0
+      const to = slot.original === null ? slot.end : slot.original.length
+      const { spec, database, lane, ticket } = slot
+      path.comparer.sampled(spec!, route, database, bytes, from, to, buf, start, end, lane, ticket)
+    }
+  } catch (error) {
+    // Its end was found, so the next reply begins where it should; but nobody can tell what this one did.
+    if (!isMalformed(error)) path.log({ level: 'error', msg: 'a defect in Understudy', fields: errorFields(error) })
+    if (mirrored) path.mirror.lostOnPrimary(slot)
+  }
+  if (slot.timedOut) return
+  if (mapped === null) session.reply(slot.seq, buf, start, end)
+  else session.reply(slot.seq, mapped, 0, mapped.length)
+}
+
+/** The command is no longer in flight for the other routes that its keys belong to. */
+export function leaveOthers(slot: InFlight): void {
+  if ((slot.flags & MIXED) === 0) return
+  for (const state of slot.extra as { inFlight: number }[]) state.inFlight--
+}
