@@ -5,6 +5,9 @@ import { isDeepStrictEqual } from 'node:util'
 import type {
   Control,
   ControlEvent,
+  JobKeyQuery,
+  JobQuery,
+  JobRequest,
   Mismatch,
   MismatchQuery,
   PhaseRequest,
@@ -22,6 +25,9 @@ import { editPhase } from './config/edit.ts'
 import { loadConfig, parseConfig } from './config/load.ts'
 import { redactConfig } from './config/redact.ts'
 import { consequencesOf, type Transition, transitions } from './cutover/transition.ts'
+import type { Job, JobAction, JobKey } from './jobs/job.ts'
+import { jobRunner } from './jobs/jobs.ts'
+import type { JobRunner } from './jobs/runner.ts'
 import { Histogram } from './observability/histogram.ts'
 import type { Log } from './observability/log.ts'
 import { Metrics } from './observability/metrics.ts'
@@ -66,6 +72,8 @@ export class Sidecar implements Control {
   #changing: Promise<unknown> = Promise.resolve()
   /** `state.db`; null until started. */
   #state: DatabaseSync | null = null
+  /** Null until started. */
+  #jobs: JobRunner | null = null
 
   constructor(options: SidecarOptions) {
     this.#options = options
@@ -93,10 +101,18 @@ export class Sidecar implements Control {
     await this.#stores.provide(this.#config)
     const ports = await this.#thread.start(this.#config, this.#stores.endpoints)
     await this.#stores.settle(this.#config)
+    this.#jobs = jobRunner({
+      state: this.#state,
+      config: () => this.#config,
+      onChange: (job) => this.#emit({ type: 'job', data: job }),
+      log: this.#log,
+    })
+    this.#jobs.goOn()
     return ports
   }
 
   async stop(graceMs: number): Promise<void> {
+    await this.#jobs?.stop()
     this.#stores.stopProbes()
     await this.#thread.stop(graceMs)
     await this.#stores.stopServers()
@@ -307,6 +323,28 @@ export class Sidecar implements Control {
     })
   }
 
+  // --- jobs
+
+  async startJob({ kind, route, options }: JobRequest): Promise<Job> {
+    return this.#jobs!.start(kind, route, options)
+  }
+
+  steerJob(id: number, action: JobAction): Promise<Job> {
+    return this.#jobs!.steer(id, action)
+  }
+
+  async jobs(query: JobQuery): Promise<Job[]> {
+    return this.#jobs!.list(query)
+  }
+
+  async job(id: number): Promise<Job> {
+    return this.#jobs!.get(id)
+  }
+
+  async jobKeys(id: number, { after, limit }: JobKeyQuery): Promise<JobKey[]> {
+    return this.#jobs!.keys(id, after, limit)
+  }
+
   // --- bookkeeping
 
   #noticed(notice: Notice): void {
@@ -337,6 +375,7 @@ export class Sidecar implements Control {
       lastReload: this.#lastReload,
       mismatchTotals: (route) => this.#mismatches.totals(route),
       pauses: (route) => this.#pausesOf(route),
+      jobKeys: (route) => this.#jobs?.totals(route) ?? [],
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Phase } from '../config/config.ts'
+import type { Job, JobAction, JobKey, JobKind, JobOptions, JobState } from '../jobs/job.ts'
 
 /** How two answers can differ. */
 export const MISMATCH_CLASSES = ['missing', 'extra', 'type', 'value', 'length', 'order', 'ttl', 'error'] as const
@@ -19,6 +20,16 @@ export interface Control {
   /** Edits the file (comments kept), reloads, and resolves when the phase is in force (or says what would happen, for a dry run). */
   setPhase(route: string, request: PhaseRequest): Promise<PhaseResult>
   mismatches(query: MismatchQuery): Promise<Mismatch[]>
+  /** Starts a job. Rejects with NOT_FOUND (no such route), JOB_REFUSED. */
+  startJob(request: JobRequest): Promise<Job>
+  /** Rejects with NOT_FOUND, JOB_REFUSED. Resolves when the job has paused, or has ended. */
+  steerJob(id: number, action: JobAction): Promise<Job>
+  /** The newest first. */
+  jobs(query: JobQuery): Promise<Job[]>
+  /** Rejects with NOT_FOUND. */
+  job(id: number): Promise<Job>
+  /** The keys that a job lists: those that failed or differ. Rejects with NOT_FOUND. */
+  jobKeys(id: number, query: JobKeyQuery): Promise<JobKey[]>
   /** True when the primary of every route answers. */
   ready(): Promise<Readiness>
   /** Calls back with each event until the returned function is called. */
@@ -122,6 +133,24 @@ export interface Mismatch {
   count: number
 }
 
+export interface JobRequest {
+  kind: JobKind
+  route: string
+  options: JobOptions
+}
+
+export interface JobQuery {
+  route?: string | undefined
+  state?: JobState | undefined
+  limit: number
+}
+
+export interface JobKeyQuery {
+  /** Only keys with a greater `seq`. */
+  after: number
+  limit: number
+}
+
 export interface Readiness {
   ready: boolean
   reasons: string[]
@@ -131,4 +160,5 @@ export type ControlEvent =
   | { type: 'status'; data: Status }
   | { type: 'mismatch'; data: Mismatch }
   | { type: 'phase'; data: PhaseResult }
+  | { type: 'job'; data: Job }
   | { type: 'reload'; data: { successful: boolean; error: string | null } }

@@ -1,34 +1,9 @@
 import { z } from 'zod'
 import { UnderstudyError } from '../base/errors.ts'
 import { PHASES } from '../config/config.ts'
-import { type Control, MISMATCH_CLASSES } from './control.ts'
-
-/** What a handler is given: `query` and `body` have passed the endpoint's schema. */
-interface EndpointRequest {
-  readonly params: Readonly<Record<string, string>>
-  readonly query: unknown
-  readonly body: unknown
-}
-
-export type Answer =
-  | { readonly kind: 'json'; readonly status?: number; readonly body: unknown }
-  | { readonly kind: 'text'; readonly contentType: string; readonly body: string }
-  | { readonly kind: 'page' }
-  | { readonly kind: 'events' }
-
-export interface Endpoint {
-  readonly method: 'GET' | 'POST' | 'PUT'
-  readonly path: string
-  /** True: needs no token. */
-  readonly open?: boolean
-  /** One sentence for the reference. */
-  readonly summary: string
-  /** What a success gives, for the reference. */
-  readonly gives: string
-  readonly query?: z.ZodObject
-  readonly body?: z.ZodObject
-  handle(control: Control, request: EndpointRequest): Promise<Answer>
-}
+import { MISMATCH_CLASSES } from './control.ts'
+import type { Endpoint } from './endpoint.ts'
+import { JOB_ENDPOINTS } from './job-endpoints.ts'
 
 const MAX_MISMATCHES = 1000
 
@@ -136,13 +111,14 @@ export const ENDPOINTS: readonly Endpoint[] = [
       body: await control.mismatches(query as z.infer<typeof MISMATCH_QUERY>),
     }),
   },
+  ...JOB_ENDPOINTS,
   {
     method: 'GET',
     path: '/api/v1/events',
     summary:
-      'Server-sent events: `status` at once and every second, `mismatch`, `phase` and `reload` as they happen, and `dropped` (`{count}`) to a listener that reads too slowly.',
+      'Server-sent events: `status` at once and every second, `mismatch`, `phase`, `job` and `reload` as they happen (`job`: at every change of its state, and while it runs), and `dropped` (`{count}`) to a listener that reads too slowly.',
     gives:
-      '`text/event-stream`; the data of `status`, `mismatch` and `phase` is what their endpoints give, that of `reload` is `{successful, error}`',
+      '`text/event-stream`; the data of `status`, `mismatch`, `phase` and `job` is what their endpoints give, that of `reload` is `{successful, error}`',
     handle: async () => ({ kind: 'events' }),
   },
 ]

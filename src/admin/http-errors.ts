@@ -12,6 +12,7 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   PROTOCOL: 502,
   GATE_CLOSED: 409,
   SWITCH_CALLED_OFF: 409,
+  JOB_REFUSED: 409,
   ADMIN_UNREACHABLE: 502,
   ADMIN_REFUSED: 403,
   NOT_FOUND: 404,

@@ -18,6 +18,7 @@ export interface Facts {
   readonly lastReload: Status['lastReload']
   readonly mismatchTotals: (route: string) => { class: string; command: string; count: number }[]
   readonly pauses: (route: string) => Histogram
+  readonly jobKeys: (route: string) => { job: string; outcome: string; count: number }[]
 }
 
 /** `GET /api/v1/status`. */
@@ -157,7 +158,7 @@ function routeMetrics(phase: string, stats: RouteStats, facts: Facts, name: stri
     },
     mismatches: facts.mismatchTotals(name),
     fallbackReads: { miss: counters.fallbackMiss, error: counters.fallbackError, timeout: counters.fallbackTimeout },
-    jobKeys: [],
+    jobKeys: facts.jobKeys(name),
     cutoverPauses: facts.pauses(name).snapshot(),
   }
 }

@@ -25,6 +25,7 @@ export const ERROR_CODES = {
   GATE_CLOSED: 'A phase change was refused; the reasons are listed.',
   SWITCH_CALLED_OFF:
     'A phase change was begun and called off before the point of no return; everything goes on as before.',
+  JOB_REFUSED: 'A job cannot be started or steered as things are; the message says why.',
   ADMIN_UNREACHABLE: 'A running Understudy could not be reached by its admin address.',
   ADMIN_REFUSED: 'The admin API refused a request.',
   NOT_FOUND: 'A route, store or job of that name does not exist.',

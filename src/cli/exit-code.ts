@@ -14,6 +14,7 @@ const NOT_FAILED: Partial<Readonly<Record<ErrorCode, number>>> = {
   CONFIG_INVALID: EXIT.no,
   GATE_CLOSED: EXIT.no,
   SWITCH_CALLED_OFF: EXIT.no,
+  JOB_REFUSED: EXIT.no,
   USAGE: EXIT.usage,
   NOT_FOUND: EXIT.usage,
 }

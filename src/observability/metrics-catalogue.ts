@@ -148,7 +148,11 @@ export const METRICS: readonly MetricSpec[] = [
     name: 'understudy_job_keys_total',
     kind: 'counter',
     help: 'Keys that a job has worked on.',
-    labels: { route: ROUTE, job: ['backfill', 'verify', 'repair', 'cleanup'], outcome: 'what became of the key' },
+    labels: {
+      route: ROUTE,
+      job: ['backfill', 'verify', 'repair', 'cleanup'],
+      outcome: ['copied', 'skipped', 'failed', 'different', 'repaired', 'deleted'],
+    },
     samples: (snapshot) =>
       perRoute(snapshot, (route) =>
         route.jobKeys.map(({ job, outcome, count }) => ({ labels: { job, outcome }, value: count })),

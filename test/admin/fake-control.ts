@@ -1,6 +1,9 @@
 import type {
   Control,
   ControlEvent,
+  JobKeyQuery,
+  JobQuery,
+  JobRequest,
   Mismatch,
   MismatchQuery,
   PhaseRequest,
@@ -8,6 +11,7 @@ import type {
   Status,
 } from '../../src/admin/control.ts'
 import { UnderstudyError } from '../../src/base/errors.ts'
+import type { Job, JobAction, JobKey } from '../../src/jobs/job.ts'
 
 /** The inside as the outside sees it, with answers that a test sets and a record of what was asked. */
 export class FakeControl implements Control {
@@ -18,6 +22,8 @@ export class FakeControl implements Control {
   failure: Error | null = null
   notReady: string[] = []
   closedGates: string[] = []
+  jobList: Job[] = [job()]
+  listedKeys: JobKey[] = [{ seq: 1, database: 0, key: 'job:1', class: 'value', detail: 'The values differ.' }]
   found: Mismatch[] = [mismatch({ id: 2, class: 'ttl' }), mismatch({ id: 1 })]
 
   async status(): Promise<Status> {
@@ -95,6 +101,37 @@ export class FakeControl implements Control {
     return this.found
   }
 
+  async startJob(request: JobRequest): Promise<Job> {
+    this.asked.push(request)
+    this.#fail()
+    return job({ kind: request.kind, route: request.route, options: request.options })
+  }
+
+  async steerJob(id: number, action: JobAction): Promise<Job> {
+    this.asked.push({ id, action })
+    this.#fail()
+    return job({ id, state: action === 'pause' ? 'paused' : action === 'resume' ? 'running' : 'cancelled' })
+  }
+
+  async jobs(query: JobQuery): Promise<Job[]> {
+    this.asked.push(query)
+    this.#fail()
+    return this.jobList
+  }
+
+  async job(id: number): Promise<Job> {
+    this.#fail()
+    const found = this.jobList.find((other) => other.id === id)
+    if (found === undefined) throw new UnderstudyError('NOT_FOUND', `there is no job ${id}`)
+    return found
+  }
+
+  async jobKeys(id: number, query: JobKeyQuery): Promise<JobKey[]> {
+    this.asked.push({ id, ...query })
+    this.#fail()
+    return this.listedKeys
+  }
+
   async ready() {
     return { ready: this.notReady.length === 0, reasons: this.notReady }
   }
@@ -131,6 +168,35 @@ export function mismatch(changes: Partial<Mismatch> = {}): Mismatch {
     primary: 'string, 3 bytes, a1b2',
     shadow: 'string, 4 bytes, c3d4',
     count: 1,
+    ...changes,
+  }
+}
+
+export function job(changes: Partial<Job> = {}): Job {
+  return {
+    id: 1,
+    kind: 'backfill',
+    route: 'jobs',
+    state: 'running',
+    createdAt: '2026-01-01T12:00:00.000Z',
+    startedAt: '2026-01-01T12:00:00.000Z',
+    finishedAt: null,
+    options: {},
+    progress: {
+      done: 250,
+      total: 1000,
+      rate: 50,
+      etaSeconds: 15,
+      copied: 240,
+      skipped: 8,
+      failed: 2,
+      different: 0,
+      repaired: 0,
+      deleted: 0,
+    },
+    throttle: null,
+    error: null,
+    report: null,
     ...changes,
   }
 }

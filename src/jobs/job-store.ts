@@ -1,0 +1,198 @@
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import { printableKey } from '../base/printable-key.ts'
+import { inTransaction } from '../state/database.ts'
+import type { Job, JobKey, JobKind, JobOptions, JobProgress, JobReport, JobState } from './job.ts'
+import { isOver, JOB_TRANSITIONS } from './job.ts'
+
+/** A key that a job lists, before it is numbered. */
+export interface ListedKey {
+  readonly database: number
+  /** The application's name of it. */
+  readonly key: Buffer
+  readonly class: string
+  readonly detail: string
+}
+
+/** Jobs that are over are kept, the latest so many of them. */
+const MAX_KEPT = 200
+/** Keys that one job lists; beyond, they are only counted. */
+export const MAX_LISTED = 1_000_000
+
+const NO_PROGRESS: JobProgress = {
+  done: 0,
+  total: null,
+  rate: 0,
+  etaSeconds: null,
+  copied: 0,
+  skipped: 0,
+  failed: 0,
+  different: 0,
+  repaired: 0,
+  deleted: 0,
+}
+
+/** Jobs in `state.db`: what there are, how far each has come, and the keys it lists. All of a step is in one commit, so a kill -9 leaves a job as it was at its last checkpoint. */
+export class JobStore {
+  readonly #database: DatabaseSync
+  readonly #insertKey: StatementSync
+  readonly #save: StatementSync
+
+  constructor(database: DatabaseSync) {
+    this.#database = database
+    this.#insertKey = database.prepare(
+      'INSERT INTO job_keys (job, seq, database, key, class, detail) VALUES (?, ?, ?, ?, ?, ?)',
+    )
+    this.#save = database.prepare('UPDATE jobs SET progress = ?, checkpoint = ? WHERE id = ?')
+  }
+
+  create(kind: JobKind, route: string, options: JobOptions, nowMs: number): Job {
+    const { lastInsertRowid } = this.#database
+      .prepare(`INSERT INTO jobs (kind, route, state, options, created_at, progress) VALUES (?, ?, 'queued', ?, ?, ?)`)
+      .run(kind, route, JSON.stringify(options), nowMs, JSON.stringify(NO_PROGRESS))
+    this.#forgetOld()
+    return this.get(Number(lastInsertRowid))!
+  }
+
+  get(id: number): Job | undefined {
+    const row = this.#database.prepare('SELECT * FROM jobs WHERE id = ?').get(id)
+    return row === undefined ? undefined : jobOf(row as unknown as JobRow)
+  }
+
+  /** The newest first. */
+  list(filter: { route?: string | undefined; states?: readonly JobState[] | undefined; limit: number }): Job[] {
+    const where: string[] = []
+    const values: SQLInputValue[] = []
+    if (filter.route !== undefined) {
+      where.push('route = ?')
+      values.push(filter.route)
+    }
+    if (filter.states !== undefined) {
+      where.push(`state IN (${filter.states.map(() => '?').join(', ')})`)
+      values.push(...filter.states)
+    }
+    const condition = where.length === 0 ? '' : `WHERE ${where.join(' AND ')}`
+    const rows = this.#database
+      .prepare(`SELECT * FROM jobs ${condition} ORDER BY id DESC LIMIT ?`)
+      .all(...values, filter.limit)
+    return (rows as unknown as JobRow[]).map(jobOf)
+  }
+
+  /** Enters a state; throws on a transition that is not in the table (a defect). */
+  enter(id: number, state: JobState, nowMs: number, result: { error?: string; report?: JobReport } = {}): Job {
+    const was = this.get(id)!
+    if (!JOB_TRANSITIONS[was.state].includes(state)) throw new Error(`job ${id}: ${was.state} -> ${state}`)
+    this.#database
+      .prepare(
+        `UPDATE jobs SET state = ?, started_at = CASE WHEN ? = 'running' THEN coalesce(started_at, ?) ELSE started_at END,
+           finished_at = ?, error = ?, report = coalesce(?, report) WHERE id = ?`,
+      )
+      .run(
+        state,
+        state,
+        nowMs,
+        isOver(state) ? nowMs : null,
+        result.error ?? null,
+        result.report === undefined ? null : JSON.stringify(result.report),
+        id,
+      )
+    return this.get(id)!
+  }
+
+  checkpoint(id: number): unknown {
+    const row = this.#database.prepare('SELECT checkpoint FROM jobs WHERE id = ?').get(id)
+    const text = row?.['checkpoint']
+    return typeof text === 'string' ? JSON.parse(text) : null
+  }
+
+  /** One step of a job: where it stands, what it has counted, and the keys it lists since the last one. `listed`: how many it had listed before. */
+  save(id: number, progress: JobProgress, checkpoint: unknown, keys: readonly ListedKey[], listed: number): void {
+    inTransaction(this.#database, () => {
+      this.#save.run(JSON.stringify(progress), JSON.stringify(checkpoint), id)
+      for (const [i, key] of keys.entries()) {
+        if (listed + i >= MAX_LISTED) break
+        this.#insertKey.run(id, listed + i + 1, key.database, key.key, key.class, key.detail)
+      }
+    })
+  }
+
+  countKeys(id: number): number {
+    const row = this.#database.prepare('SELECT max(seq) AS n FROM job_keys WHERE job = ?').get(id)
+    return Number(row?.['n'] ?? 0)
+  }
+
+  /** Of a job's keys those after number `after`, as JSON. */
+  keys(id: number, after: number, limit: number): JobKey[] {
+    return this.#keyRows(id, after, limit).map((row) => ({
+      seq: row.seq,
+      database: row.database,
+      key: printableKey(row.key),
+      class: row.class,
+      detail: row.detail,
+    }))
+  }
+
+  /** The same, for another job. */
+  listedKeys(id: number, after: number, limit: number): (ListedKey & { readonly seq: number })[] {
+    return this.#keyRows(id, after, limit).map((row) => ({ ...row, key: Buffer.from(row.key) }))
+  }
+
+  classes(id: number): Record<string, number> {
+    const rows = this.#database
+      .prepare('SELECT class, count(*) AS n FROM job_keys WHERE job = ? GROUP BY class ORDER BY class')
+      .all(id)
+    return Object.fromEntries(rows.map((row) => [String(row['class']), Number(row['n'])]))
+  }
+
+  #keyRows(id: number, after: number, limit: number): KeyRow[] {
+    return this.#database
+      .prepare('SELECT seq, database, key, class, detail FROM job_keys WHERE job = ? AND seq > ? ORDER BY seq LIMIT ?')
+      .all(id, after, limit) as unknown as KeyRow[]
+  }
+
+  #forgetOld(): void {
+    const over = `SELECT id FROM jobs WHERE state IN ('done', 'failed', 'cancelled') ORDER BY id DESC LIMIT -1 OFFSET ${MAX_KEPT}`
+    inTransaction(this.#database, () => {
+      this.#database.exec(`DELETE FROM job_keys WHERE job IN (${over}); DELETE FROM jobs WHERE id IN (${over})`)
+    })
+  }
+}
+
+interface KeyRow {
+  readonly seq: number
+  readonly database: number
+  readonly key: Uint8Array
+  readonly class: string
+  readonly detail: string
+}
+
+interface JobRow {
+  readonly id: number
+  readonly kind: string
+  readonly route: string
+  readonly state: string
+  readonly options: string
+  readonly created_at: number
+  readonly started_at: number | null
+  readonly finished_at: number | null
+  readonly progress: string
+  readonly error: string | null
+  readonly report: string | null
+}
+
+function jobOf(row: JobRow): Job {
+  const at = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString())
+  return {
+    id: row.id,
+    kind: row.kind as JobKind,
+    route: row.route,
+    state: row.state as JobState,
+    createdAt: at(row.created_at)!,
+    startedAt: at(row.started_at),
+    finishedAt: at(row.finished_at),
+    options: JSON.parse(row.options) as JobOptions,
+    progress: JSON.parse(row.progress) as JobProgress,
+    throttle: null,
+    error: row.error,
+    report: row.report === null ? null : (JSON.parse(row.report) as JobReport),
+  }
+}

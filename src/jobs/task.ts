@@ -1,0 +1,147 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Job, JobCount, JobProgress } from './job.ts'
+import { JOB_COUNTS } from './job.ts'
+import type { JobStore, ListedKey } from './job-store.ts'
+
+/** Why a job stops in the middle: asked to by somebody, or because the process ends (it goes on with the next start). */
+export type Interruption = 'pause' | 'cancel' | 'stop'
+
+export class Interrupted extends Error {
+  readonly why: Interruption
+
+  constructor(why: Interruption) {
+    super(why)
+    this.why = why
+  }
+}
+
+const SAMPLE_MS = 500
+/** Weight of the latest sample in the rate. */
+const WEIGHT = 0.3
+
+/**
+ * A job under way, as the one who does it sees it: what was asked, where it stands, and what it counts. `save` is the only place where it is stored and where it can be interrupted
+ * (a `wait` too), so that what is counted and what is done never differ after a kill -9 by more than one step, which is then done again.
+ */
+export class Task {
+  readonly job: Job
+  /** Where the last run stood; null: from the beginning. */
+  readonly checkpoint: unknown
+  readonly #store: JobStore
+  readonly #onProgress: (task: Task) => void
+  readonly #aborter = new AbortController()
+  readonly #counts: Record<JobCount, number>
+  readonly #counted: (count: JobCount, by: number) => void
+  #interruption: Interruption | null = null
+  #keys: ListedKey[] = []
+  #listed: number
+  /** Tokens of the rate limit, and when they were counted. */
+  #allowance = 0
+  #allowedMs = performance.now()
+  #sampledMs = performance.now()
+  #sampledDone: number
+  #rate = 0
+  done: number
+  total: number | null
+  throttle: string | null = null
+
+  constructor(
+    job: Job,
+    store: JobStore,
+    onProgress: (task: Task) => void,
+    counted: (count: JobCount, by: number) => void,
+  ) {
+    this.job = job
+    this.checkpoint = store.checkpoint(job.id)
+    this.#store = store
+    this.#onProgress = onProgress
+    this.#counted = counted
+    this.#counts = Object.fromEntries(JOB_COUNTS.map((count) => [count, job.progress[count]])) as Record<
+      JobCount,
+      number
+    >
+    this.done = job.progress.done
+    this.total = job.progress.total
+    this.#sampledDone = this.done
+    this.#listed = store.countKeys(job.id)
+  }
+
+  get progress(): JobProgress {
+    const { done, total } = this
+    const left = total === null ? null : Math.max(0, total - done)
+    return {
+      done,
+      total: total === null ? null : Math.max(total, done),
+      rate: Math.round(this.#rate),
+      etaSeconds: left === null || this.#rate === 0 ? null : Math.ceil(left / this.#rate),
+      ...this.#counts,
+    }
+  }
+
+  count(what: JobCount, by = 1): void {
+    this.#counts[what] += by
+    if (by > 0) this.#counted(what, by)
+  }
+
+  counted(what: JobCount): number {
+    return this.#counts[what]
+  }
+
+  /** Lists a key; it is stored with the next `save`. */
+  list(key: ListedKey): void {
+    this.#keys.push(key)
+  }
+
+  /** Stores where the job stands. Throws Interrupted when it is not to go on. */
+  save(checkpoint: unknown): void {
+    this.#measure()
+    const keys = this.#keys
+    this.#keys = []
+    this.#store.save(this.job.id, this.progress, checkpoint, keys, this.#listed)
+    this.#listed += keys.length
+    this.#onProgress(this)
+    this.#throwIfInterrupted()
+  }
+
+  interrupt(why: Interruption): void {
+    this.#interruption ??= why
+    this.#aborter.abort()
+  }
+
+  /** Rejects with Interrupted when the job is not to go on. */
+  async wait(ms: number): Promise<void> {
+    this.#throwIfInterrupted()
+    try {
+      await sleep(ms, undefined, { signal: this.#aborter.signal })
+    } catch {
+      this.#throwIfInterrupted()
+    }
+  }
+
+  /** Waits until the rate limit allows `keys` more, and says so. */
+  async pace(keys: number): Promise<void> {
+    const { rate } = this.job.options
+    if (rate === undefined) return
+    const now = performance.now()
+    // A tenth of a second may be made up for.
+    this.#allowance = Math.min(rate / 10, this.#allowance + ((now - this.#allowedMs) * rate) / 1000) - keys
+    this.#allowedMs = now
+    if (this.#allowance >= 0) return
+    this.throttle = `--rate: ${rate} keys/s`
+    await this.wait((-this.#allowance * 1000) / rate)
+  }
+
+  #measure(): void {
+    const now = performance.now()
+    const elapsedMs = now - this.#sampledMs
+    if (elapsedMs < SAMPLE_MS) return
+    const sample = ((this.done - this.#sampledDone) * 1000) / elapsedMs
+    this.#rate = this.#rate === 0 ? sample : this.#rate * (1 - WEIGHT) + sample * WEIGHT
+    this.#sampledMs = now
+    this.#sampledDone = this.done
+  }
+
+  #throwIfInterrupted(): void {
+    if (this.#interruption !== null) throw new Interrupted(this.#interruption)
+  }
+}
