@@ -44,6 +44,11 @@ const HANDLING: Readonly<Record<string, Handling>> = {
 
   MONITOR: 'takeover',
 
+  KEYS: 'keyspace',
+  SCAN: 'keyspace',
+  RANDOMKEY: 'keyspace',
+  DBSIZE: 'keyspace',
+
   SYNC: 'refuse',
   PSYNC: 'refuse',
   REPLCONF: 'refuse',

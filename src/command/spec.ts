@@ -11,6 +11,8 @@ export type Handling =
   | 'transaction'
   /** May block the connection it is sent on (BLPOP, XREAD BLOCK, WAIT ...): `blocks` looks whether this one does. */
   | 'blocking'
+  /** About all keys there are (KEYS, SCAN, RANDOMKEY, DBSIZE). */
+  | 'keyspace'
   /** SUBSCRIBE family. */
   | 'subscribe'
   /** Takes the connection over (MONITOR). */

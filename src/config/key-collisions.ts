@@ -1,7 +1,7 @@
 import type { StoreConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
-import { endpointIdentity } from './endpoint.ts'
 import { commonKey, type Segment } from './key-language.ts'
+import { keyspaceOf } from './keyspace.ts'
 import type { KeyPattern } from './pattern.ts'
 import { segmentsOf } from './pattern-overlap.ts'
 import type { ConfigPath } from './problems.ts'
@@ -45,12 +45,6 @@ export function refuseCollisions(
       document.refuse(path as ConfigPath, message)
     }
   })
-}
-
-/** The same text for two stores that are the same database of the same server. */
-function keyspaceOf(store: StoreConfig): string {
-  if (store.kind === 'managed') return `managed ${store.name} ${store.database}`
-  return `${store.endpoints.map(endpointIdentity).toSorted().join(',')} ${store.sentinelName ?? ''} ${store.database}`
 }
 
 interface Occupant {

@@ -14,6 +14,7 @@ import type { Route } from '../routing/route.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { Store } from '../upstream/store.ts'
 import type { BlockedCommand } from './blocking.ts'
+import { ScanTables } from './keyspace-commands.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
 import type { SyncReplies } from './sync-replies.ts'
@@ -43,6 +44,7 @@ export class DataPath implements DataPathContext {
   /** Subscribers whose new primary has not confirmed everything yet. */
   readonly movingSubscribers = new Set<Pin>()
   readonly plan = new Plan()
+  readonly scans = new ScanTables()
   /** Text of the primary's version for HELLO; as known. */
   serverVersion = '7.0.0'
   shuttingDown = false

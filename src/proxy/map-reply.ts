@@ -7,6 +7,7 @@ import { encodeReply } from '../resp/encode.ts'
 import type { Reply } from '../resp/reply.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { DataPath } from './data-path.ts'
+import { mapKeyspaceReply } from './keyspace-commands.ts'
 import { isMalformed } from './malformed.ts'
 
 const parser = new CommandParser()
@@ -38,6 +39,7 @@ export function mapReplyOf(
   protocol: 2 | 3,
 ): Buffer | null {
   parser.parse(command, 0, command.length)
+  if (spec.handling === 'keyspace') return mapAll(path, spec, buf, start, end, protocol)
   findKeys(spec, parser, positions)
   const names = new Map<string, Buffer>()
   for (let i = 0; i < positions.count; i++) {
@@ -48,13 +50,32 @@ export function mapReplyOf(
     if (renamed != null) names.set(renamed.toString('latin1'), Buffer.from(command.subarray(from, to)))
   }
   if (names.size === 0) return null
-  let reply: Reply
-  try {
-    reply = decodeReply(buf, start, end)
-  } catch (error) {
-    if (isMalformed(error)) return null
-    throw error
-  }
+  const reply = decoded(buf, start, end)
+  if (reply === undefined) return null
   const mapped = mapReplyKeys(spec, [], reply, (key) => names.get(key.toString('latin1')) ?? key)
   return mapped === null ? null : encodeReply(mapped, protocol)
+}
+
+/** KEYS or SCAN, which `parser` holds. */
+function mapAll(
+  path: DataPath,
+  spec: CommandSpec,
+  buf: Buffer,
+  start: number,
+  end: number,
+  protocol: 2 | 3,
+): Buffer | null {
+  const reply = decoded(buf, start, end)
+  const mapped = reply === undefined ? null : mapKeyspaceReply(path, spec, parser, reply)
+  return mapped === null ? null : encodeReply(mapped, protocol)
+}
+
+/** undefined: malformed. */
+function decoded(buf: Buffer, start: number, end: number): Reply | undefined {
+  try {
+    return decodeReply(buf, start, end)
+  } catch (error) {
+    if (isMalformed(error)) return undefined
+    throw error
+  }
 }

@@ -14,6 +14,7 @@ import { ClientInput } from './client-input.ts'
 import type { DataPath } from './data-path.ts'
 import { Downstream } from './downstream.ts'
 import { isHttp } from './http.ts'
+import { keyspaceCommand } from './keyspace-commands.ts'
 import { leaveOthers, settleMarked } from './marked-replies.ts'
 import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
 import type { Pin } from './pin.ts'
@@ -151,6 +152,8 @@ export class Session implements ReplyOwner {
         return refuseByArity(this, view, spec) || startTransaction(this, view, spec)
       case 'blocking':
         return startBlocking(this, view, spec)
+      case 'keyspace':
+        return refuseByArity(this, view, spec) || keyspaceCommand(this, view, spec)
       case 'subscribe':
       case 'takeover':
         return refuseByArity(this, view, spec) || startSubscribing(this, view, spec)

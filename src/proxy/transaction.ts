@@ -192,7 +192,7 @@ class Transaction implements Pin, ReplyOwner {
   #queueCommand(view: CommandView, spec: CommandSpec | null): boolean {
     const session = this.#session
     const { path } = session
-    if (spec !== null && spec.handling !== 'forward' && spec.handling !== 'blocking' && spec.name !== 'UNWATCH') {
+    if (spec !== null && !canBeQueued(spec)) {
       const text = arityFits(spec, view.argc)
         ? `ERR Understudy does not support ${spec.name} inside MULTI`
         : wrongArity(spec)
@@ -474,6 +474,11 @@ class Transaction implements Pin, ReplyOwner {
     else state.primaryLost++
     state.primaryTimes.record((this.#session.path.clock.nowMs - slot.queuedAtMs) / 1000)
   }
+}
+
+/** What may stand between MULTI and EXEC. */
+function canBeQueued({ handling, name }: CommandSpec): boolean {
+  return handling === 'forward' || handling === 'blocking' || handling === 'keyspace' || name === 'UNWATCH'
 }
 
 /** Of the commands of one transaction, which are kept until EXEC's reply. */

@@ -1,8 +1,11 @@
+import type { Handling } from '../command/spec.ts'
 import { planCommand } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
 import { isHttp } from './http.ts'
 import { refuseServerWide } from './server-wide.ts'
 import type { Session } from './session.ts'
+
+const PLAIN: ReadonlySet<Handling> = new Set(['forward', 'blocking', 'keyspace'])
 
 /**
  * Looks ahead, behind a MULTI: the route of a transaction that has arrived to its EXEC and can go down the shared pipeline; null: it has to be pinned.
@@ -14,7 +17,7 @@ export function wholeTransaction(session: Session, from: number): Route | null {
     const spec = path.commands.lookup(view) ?? null
     if (spec?.name === 'EXEC') return view.argc === 1 ? (route ?? path.routes.fallback) : null
     // An unknown command is the server's to refuse; whatever would change the connection is not for the shared one.
-    if (spec !== null && spec.handling !== 'forward' && spec.handling !== 'blocking') return null
+    if (spec !== null && !PLAIN.has(spec.handling)) return null
     if (spec === null && isHttp(view)) return null
     if (spec?.write && refuseServerWide(path, spec) !== null) return null
     planCommand(path.routes, spec, view, path.plan)

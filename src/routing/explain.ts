@@ -35,6 +35,7 @@ const HANDLING: Readonly<Record<CommandSpec['handling'], string>> = {
   blocking: 'tried on the shared connection; waits on a dedicated one when there is nothing to take',
   subscribe: 'gets a dedicated connection',
   takeover: 'gets a dedicated connection',
+  keyspace: 'asks every store that is a primary, and shows the application its own keys',
   refuse: 'is refused',
 }
 

@@ -2,6 +2,7 @@ import { hashBytes } from '../base/hash.ts'
 import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
+import { planKeyspace, rewriteKeyspaceCommand } from './keyspace-command.ts'
 import type { Route, RouteState } from './route.ts'
 import type { RouteTable } from './route-table.ts'
 
@@ -20,6 +21,8 @@ export class Plan {
   renames = false
   /** Other routes whose keys it touches (same primary); null: none. */
   others: RouteState[] | null = null
+  /** KEYS or SCAN, which is written anew for the store; null: any other. */
+  keyspace: CommandSpec | null = null
   /** Several primaries: cannot be sent as one command. Its text for the client, without `-`; null when it can. */
   refusal: string | null = null
 }
@@ -34,6 +37,11 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
   plan.renames = false
   plan.others = null
   plan.refusal = null
+  plan.keyspace = null
+  if (spec?.handling === 'keyspace') {
+    planKeyspace(table, spec, view, plan)
+    return
+  }
   const trivial = table.trivial
   if (trivial !== null) {
     plan.route = trivial
@@ -68,6 +76,7 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
 
 /** The command with its keys named as the primary knows them. Call when `plan.renames`. */
 export function renameForPrimary(table: RouteTable, view: CommandView, plan: Plan): Buffer {
+  if (plan.keyspace !== null) return rewriteKeyspaceCommand(table, plan.keyspace, view)
   return rewriteKeys(view, plan.positions, (buf, from, to) => {
     const rename = table.find(buf, from, to).primary
     return rename === null ? null : rename.apply(buf, from, to)

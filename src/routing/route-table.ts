@@ -1,7 +1,11 @@
+import { hashBytes } from '../base/hash.ts'
 import type { Config, EndConfig, RouteConfig } from '../config/config.ts'
+import { keyspaceOf } from '../config/keyspace.ts'
 import { comparePatterns, KeyPattern } from '../config/pattern.ts'
 import { KeyRename } from '../config/rename.ts'
+import { KeyspaceView, type Occupant } from './keyspace-view.ts'
 import { comparesIn, type End, type KeyRule, type Route, RouteState, rolesOf } from './route.ts'
+import { SCAN_VIEWS } from './scan-cursor.ts'
 
 /**
  * All routes of one configuration, ready to be asked per key. Immutable: a reload makes a new one (`generation` counts them).
@@ -17,6 +21,14 @@ export class RouteTable {
   readonly trivial: Route | null
   /** The route of commands without keys: the one of `*`. */
   readonly fallback: Route
+  /** Most specific first. */
+  readonly rules: readonly KeyRule[]
+  /** Stores that hold keys of the application, one for each keyspace: what a command about all keys has to ask. The fallback's is the first. */
+  readonly primaryStores: readonly number[]
+  /** What a SCAN's cursor carries, so that it goes on under this table (`scan-cursor.ts`); 0: nothing is translated, and no switch can change that. */
+  readonly scanView: number
+  readonly #keyspaces: readonly string[]
+  readonly #views = new Map<string, KeyspaceView>()
   readonly #fallbackRule: KeyRule
   readonly #byFirstByte: readonly (readonly KeyRule[])[]
 
@@ -25,7 +37,7 @@ export class RouteTable {
    * @param states what outlives a generation, by route name; missing ones are added
    */
   constructor(
-    config: Pick<Config, 'routes'>,
+    config: Pick<Config, 'routes' | 'stores'>,
     generation: number,
     stores: readonly string[],
     states: Map<string, RouteState>,
@@ -35,8 +47,17 @@ export class RouteTable {
     this.routes = config.routes.map((route, index) => this.#route(route, index, states))
     const rules = this.routes.flatMap((route) => rulesOf(route)).sort((a, b) => comparePatterns(a.pattern, b.pattern))
     const fallback = rules.find((rule) => rule.pattern.text === '*')
+    this.rules = rules
     this.#fallbackRule = fallback ?? rules[0]!
     this.fallback = this.#fallbackRule.route
+    this.#keyspaces = stores.map((name) => {
+      const store = config.stores[name]
+      return store === undefined ? `former ${name}` : keyspaceOf(store)
+    })
+    this.primaryStores = [this.fallback, ...this.routes]
+      .map(({ primary }) => primary.store)
+      .filter((store, i, all) => all.findIndex((other) => this.#keyspaces[other] === this.#keyspaces[store]) === i)
+    this.scanView = this.#scanView(config)
     this.trivial = rules.length === 1 && fallback !== undefined && !renames(fallback) ? fallback.route : null
     this.#byFirstByte = Array.from({ length: 256 }, (_, byte) =>
       rules.filter((rule) => canBeginWith(rule.pattern, byte)),
@@ -51,6 +72,56 @@ export class RouteTable {
       if (rules[i]!.pattern.matches(buf, start, end)) return rules[i]!
     }
     return this.#fallbackRule
+  }
+
+  /** Whether the rule's primary is the keyspace of that store. */
+  isOn(rule: KeyRule, store: number): boolean {
+    return this.#keyspaces[rule.route.primary.store] === this.#keyspaces[store]
+  }
+
+  /** What the application has to see of that store. */
+  viewOf(store: number): KeyspaceView {
+    const keyspace = this.#keyspaces[store]!
+    let view = this.#views.get(keyspace)
+    if (view === undefined) {
+      view = new KeyspaceView(
+        this.rules,
+        this.#occupantsOf(keyspace),
+        (rule) => this.isOn(rule, store),
+        (buf, start, end) => this.find(buf, start, end),
+      )
+      this.#views.set(keyspace, view)
+    }
+    return view
+  }
+
+  /** Names that routes give keys in that keyspace, at either end and in whatever phase: a copy stays hidden when its side is not in use. */
+  #occupantsOf(keyspace: string): Occupant[] {
+    return this.rules.flatMap((rule) => {
+      const { config, phase } = rule.route
+      const { primary } = rolesOf(phase)
+      return (['source', 'target'] as const).flatMap((which) => {
+        const end = config[which]
+        if (end === null || this.#keyspaces[this.stores.indexOf(end.store)] !== keyspace) return []
+        const rename = renameAt(end, rule.pattern)
+        return rename === null ? [] : [{ rule, rename, live: which === primary }]
+      })
+    })
+  }
+
+  #scanView({ routes }: Pick<Config, 'routes'>): number {
+    const plain = this.primaryStores.length === 1 && this.viewOf(this.fallback.primary.store).whole
+    if (plain && routes.every((route) => route.target === null)) return 0
+    const ends = this.routes.map(({ name, primary, config: { keys, source, target } }) => [
+      name,
+      keys,
+      primary.storeName,
+      this.#keyspaces[primary.store],
+      source,
+      target,
+    ])
+    const text = Buffer.from(JSON.stringify(ends))
+    return 1 + (hashBytes(text, 0, text.length) % SCAN_VIEWS)
   }
 
   byName(name: string): Route | undefined {
@@ -88,14 +159,19 @@ function rulesOf(route: Route): KeyRule[] {
   const roles = rolesOf(config.phase)
   const rename = (which: 'source' | 'target' | null, pattern: KeyPattern): KeyRename | null => {
     if (which === null) return null
-    const end: EndConfig | null = which === 'source' ? config.source : config.target
-    const to = end?.keys[pattern.text]
-    return to === undefined || to === pattern.text ? null : KeyRename.between(pattern, KeyPattern.parse(to))
+    const end = which === 'source' ? config.source : config.target
+    return end === null ? null : renameAt(end, pattern)
   }
   return config.keys.map((text) => {
     const pattern = KeyPattern.parse(text)
     return { route, pattern, primary: rename(roles.primary, pattern), shadow: rename(roles.shadow, pattern) }
   })
+}
+
+/** Null: the pattern's keys keep their names there. */
+function renameAt(end: EndConfig, pattern: KeyPattern): KeyRename | null {
+  const to = end.keys[pattern.text]
+  return to === undefined || to === pattern.text ? null : KeyRename.between(pattern, KeyPattern.parse(to))
 }
 
 function renames(rule: KeyRule): boolean {

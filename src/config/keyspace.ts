@@ -1,0 +1,8 @@
+import type { StoreConfig } from './config.ts'
+import { endpointIdentity } from './endpoint.ts'
+
+/** The same text for two stores that are the same database of the same server. */
+export function keyspaceOf(store: StoreConfig): string {
+  if (store.kind === 'managed') return `managed ${store.name} ${store.database}`
+  return `${store.endpoints.map(endpointIdentity).toSorted().join(',')} ${store.sentinelName ?? ''} ${store.database}`
+}

@@ -1,0 +1,312 @@
+import { mapReplyKeys } from '../command/reply-keys.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { decodeReply } from '../resp/decode.ts'
+import { encodeCommand, encodeReply, FRAME } from '../resp/encode.ts'
+import type { Reply } from '../resp/reply.ts'
+import {
+  applicationName,
+  globOf,
+  keysFrames,
+  readScan,
+  type ScanRequest,
+  scanFrame,
+} from '../routing/keyspace-command.ts'
+import { planCommand } from '../routing/plan.ts'
+import type { RouteTable } from '../routing/route-table.ts'
+import { formatCursor, SCAN_STORES } from '../routing/scan-cursor.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import type { DataPath } from './data-path.ts'
+import { Gather } from './gather.ts'
+import { isMalformed } from './malformed.ts'
+import type { Session } from './session.ts'
+
+/**
+ * KEYS, SCAN, RANDOMKEY and DBSIZE where a store holds more than the application's keys, or holds them under other names, or several stores hold them together:
+ *
+ *   KEYS       every store is asked for what may match; what comes back is named and filtered as the application sees it
+ *   SCAN       store after store; the cursor says where it is, and under which routes it began (`scan-cursor.ts`)
+ *   RANDOMKEY  asked again until the key is one of the application's
+ *   DBSIZE     the sum over the stores. It counts what is hidden
+ *
+ * False: has to wait.
+ */
+export function keyspaceCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  const { path } = session
+  const { routes } = path
+  const single = routes.primaryStores.length === 1
+  const whole = single && routes.viewOf(routes.fallback.primary.store).whole
+  if (routes.scanView === 0 || (single && spec.name === 'DBSIZE') || (whole && spec.name !== 'SCAN')) {
+    return session.forward(view, spec)
+  }
+  planCommand(routes, spec, view, path.plan)
+  if (session.isHeld(routes.fallback)) return session.waitFor('switch')
+  for (const store of routes.primaryStores) if (pipelineTo(session, store).full) return session.waitFor('room')
+  switch (spec.name) {
+    case 'KEYS':
+      keys(session, view, spec)
+      return true
+    case 'SCAN':
+      return scan(session, view, spec)
+    case 'RANDOMKEY':
+      new RandomKey(session).ask()
+      return true
+    default:
+      size(session)
+      return true
+  }
+}
+
+/** A reply to KEYS or SCAN of a transaction, under the application's names. */
+export function mapKeyspaceReply(path: DataPath, spec: CommandSpec, view: CommandView, reply: Reply): Reply | null {
+  const { routes } = path
+  const { store } = routes.fallback.primary
+  const mapped = mapReplyKeys(spec, [], reply, applicationName(routes, store, globOf(spec, view)))
+  if (spec.name !== 'SCAN' || !Array.isArray(mapped)) return mapped
+  path.scans.remember(routes)
+  return [Buffer.from(nextCursor(routes, 0, cursorOf(mapped[0]!)) ?? '0'), mapped[1]!]
+}
+
+/** Route tables that scans have begun under: a scan goes on under its own, whatever has been switched since. */
+export class ScanTables {
+  readonly #tables = new Map<number, RouteTable>()
+
+  remember(table: RouteTable): void {
+    this.#tables.delete(table.scanView)
+    this.#tables.set(table.scanView, table)
+    if (this.#tables.size > KEPT_TABLES) this.#tables.delete(this.#tables.keys().next().value!)
+  }
+
+  get(view: number): RouteTable | undefined {
+    return this.#tables.get(view)
+  }
+}
+
+const KEPT_TABLES = 32
+
+function keys(session: Session, view: CommandView, spec: CommandSpec): void {
+  const { routes } = session.path
+  const glob = globOf(spec, view)!
+  const questions = routes.primaryStores.flatMap((store) =>
+    keysFrames(routes, store, glob).map((bytes) => ({ store, pipeline: pipelineTo(session, store), bytes })),
+  )
+  const names = questions.map(({ store }) => applicationName(routes, store, glob))
+  const several = questions.length > routes.primaryStores.length
+  ask(session, questions, (frames) => {
+    const found: Reply[] = []
+    for (const [i, frame] of frames.entries()) {
+      const mapped = mapReplyKeys(spec, [], decodeReply(frame, 0, frame.length), names[i]!)
+      if (Array.isArray(mapped)) found.push(...mapped)
+    }
+    return several ? unique(found) : found
+  })
+}
+
+/** Several patterns for one store may match the same key. */
+function unique(found: readonly Reply[]): Reply[] {
+  return [...new Map(found.map((key) => [(key as Buffer).toString('latin1'), key])).values()]
+}
+
+function size(session: Session): void {
+  const { routes } = session.path
+  const bytes = encodeCommand(['DBSIZE'])
+  const questions = routes.primaryStores.map((store) => ({ pipeline: pipelineTo(session, store), bytes }))
+  ask(session, questions, (frames) =>
+    frames.reduce((sum, frame) => sum + Number(decodeReply(frame, 0, frame.length)), 0),
+  )
+}
+
+// --- SCAN
+
+function scan(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  const { path } = session
+  const request = readScan(view)
+  if (request === 'cursor') {
+    session.answerError('ERR invalid cursor')
+    return true
+  }
+  // Its grammar is wrong, and the server says how.
+  if (request === null) return session.forward(view, spec)
+  const { cursor } = request
+  const begins = cursor.view === 0 && cursor.cursor === 0n
+  const table = cursor.view === 0 ? path.routes : tableOf(path, cursor.view)
+  const store = table?.primaryStores[cursor.store]
+  if (table === undefined || store === undefined || (!begins && !isThere(path, table, store))) {
+    session.answerError(SCAN_OF_OLD)
+    return true
+  }
+  page(session, spec, request, table)
+  return true
+}
+
+function tableOf(path: DataPath, view: number): RouteTable | undefined {
+  return path.routes.scanView === view ? path.routes : path.scans.get(view)
+}
+
+/** The store has not gone out of the configuration since. */
+function isThere(path: DataPath, table: RouteTable, store: number): boolean {
+  const name = table.stores[store]!
+  return (
+    path.routes === table ||
+    path.routes.routes.some(({ config }) => [config.source, config.target].some((end) => end?.store === name))
+  )
+}
+
+function page(session: Session, spec: CommandSpec, request: ScanRequest, table: RouteTable): void {
+  const { cursor, glob } = request
+  const store = table.primaryStores[cursor.store]!
+  const bytes = scanFrame(table, store, request, cursor.cursor)
+  ask(session, [{ pipeline: pipelineTo(session, store), bytes }], ([frame]) => {
+    const reply = mapReplyKeys(spec, [], decodeReply(frame!, 0, frame!.length), applicationName(table, store, glob))
+    if (!Array.isArray(reply)) return reply
+    session.path.scans.remember(table)
+    const next = nextCursor(table, cursor.store, cursorOf(reply[0]!))
+    if (next === null) throw new ScanTooLarge()
+    return [Buffer.from(next), reply[1]!]
+  })
+}
+
+function cursorOf(reply: Reply): bigint {
+  return Buffer.isBuffer(reply) && /^\d+$/.test(reply.toString('latin1')) ? BigInt(reply.toString('latin1')) : 0n
+}
+
+/** Where a scan goes on after a page that ended with `cursor` at the `at`-th store. */
+function nextCursor(table: RouteTable, at: number, cursor: bigint): string | null {
+  if (cursor !== 0n) return formatCursor({ view: table.scanView, store: at, cursor })
+  const next = at + 1
+  if (next >= table.primaryStores.length) return '0'
+  return next < SCAN_STORES ? formatCursor({ view: table.scanView, store: next, cursor: 0n }) : null
+}
+
+class ScanTooLarge extends Error {}
+
+// --- RANDOMKEY
+
+/** Asks a store for several at once, and again; when the application's keys are so few among the others that none was met, the keyspace is walked to the first. */
+class RandomKey {
+  readonly #session: Session
+  readonly #table: RouteTable
+  readonly #seq: number
+  #rounds = 0
+
+  constructor(session: Session) {
+    this.#session = session
+    this.#table = session.path.routes
+    this.#seq = session.order.assign()
+  }
+
+  ask(): void {
+    const { primaryStores } = this.#table
+    const first = Math.floor(Math.random() * primaryStores.length)
+    const stores = [...primaryStores.slice(first), ...primaryStores.slice(0, first)]
+    const questions = stores.flatMap((store) =>
+      Array.from({ length: RANDOM_KEYS }, () => ({
+        store,
+        pipeline: pipelineTo(this.#session, store),
+        bytes: RANDOMKEY,
+      })),
+    )
+    this.#gather(questions, (frames) => {
+      for (const [i, frame] of frames.entries()) {
+        const reply = decodeReply(frame, 0, frame.length)
+        const key = Buffer.isBuffer(reply) ? this.#nameOf(questions[i]!.store, reply) : null
+        if (key !== null) return this.#answer(key)
+      }
+      if (frames.every((frame) => decodeReply(frame, 0, frame.length) === null)) this.#answer(null)
+      else if (++this.#rounds < RANDOM_ROUNDS) this.ask()
+      else this.#walk(0, '0')
+    })
+  }
+
+  #walk(at: number, cursor: string): void {
+    const store = this.#table.primaryStores[at]
+    if (store === undefined) return this.#answer(null)
+    const bytes = encodeCommand(['SCAN', cursor, 'COUNT', WALK_COUNT])
+    this.#gather([{ pipeline: pipelineTo(this.#session, store), bytes }], ([frame]) => {
+      const [next, keys] = decodeReply(frame!, 0, frame!.length) as [Buffer, Buffer[]]
+      const seen = keys.map((key) => this.#nameOf(store, key)).filter((key) => key !== null)
+      const text = next.toString('latin1')
+      if (seen.length > 0) this.#answer(seen[Math.floor(Math.random() * seen.length)]!)
+      else if (text === '0') this.#walk(at + 1, '0')
+      else this.#walk(at, text)
+    })
+  }
+
+  #nameOf(store: number, key: Buffer): Buffer | null {
+    return this.#table.viewOf(store).nameOf(key, 0, key.length)
+  }
+
+  #gather(questions: readonly Question[], done: (frames: readonly Buffer[]) => void): void {
+    gather(this.#session, questions, done, (text) => this.#session.replyError(this.#seq, text))
+  }
+
+  #answer(key: Buffer | null): void {
+    const frame = encodeReply(key, this.#session.protocol)
+    this.#session.reply(this.#seq, frame, 0, frame.length)
+  }
+}
+
+const RANDOMKEY = encodeCommand(['RANDOMKEY'])
+const RANDOM_KEYS = 16
+const RANDOM_ROUNDS = 4
+const WALK_COUNT = 1_000
+
+// --- asking
+
+interface Question {
+  readonly pipeline: Pipeline
+  readonly bytes: Buffer
+}
+
+function pipelineTo({ path, database, protocol }: Session, store: number): Pipeline {
+  return path.stores[store]!.shared(database, protocol)
+}
+
+/** Answers the command at hand with what `answer` makes of the replies. */
+function ask(session: Session, questions: readonly Question[], answer: (frames: readonly Buffer[]) => Reply): void {
+  const seq = session.order.assign()
+  const { protocol } = session
+  const reply = (frame: Buffer): void => session.reply(seq, frame, 0, frame.length)
+  if (questions.length === 0) return reply(FRAME.EMPTY_ARRAY)
+  const done = (frames: readonly Buffer[]): void => {
+    let frame: Buffer
+    try {
+      frame = encodeReply(answer(frames), protocol)
+    } catch (error) {
+      if (error instanceof ScanTooLarge) return session.replyError(seq, SCAN_CURSOR)
+      if (!isMalformed(error)) throw error
+      return session.replyError(seq, 'ERR Understudy: a store answered with something that is no reply to this command')
+    }
+    reply(frame)
+  }
+  gather(session, questions, done, (text) => session.replyError(seq, text))
+}
+
+/** Counted as in flight for every route: a switch waits for it, since it is answered under the names of now. */
+function gather(
+  session: Session,
+  questions: readonly Question[],
+  done: (frames: readonly Buffer[]) => void,
+  failed: (text: string) => void,
+): void {
+  const states = session.path.routes.routes.map((route) => route.state)
+  for (const state of states) state.inFlight++
+  const left = (): void => {
+    for (const state of states) state.inFlight--
+  }
+  new Gather(
+    (frames) => {
+      left()
+      done(frames)
+    },
+    (text) => {
+      left()
+      failed(text)
+    },
+  ).ask(questions)
+}
+
+const SCAN_OF_OLD =
+  'ERR Understudy: this SCAN began under a configuration that is not known any more, so it cannot go on where it was. Begin again with cursor 0'
+const SCAN_CURSOR =
+  'ERR Understudy: the cursor of the store has no room for what Understudy has to remember in it, so SCAN is not possible here'

@@ -1,0 +1,62 @@
+import type { KeyRename } from '../config/rename.ts'
+import type { KeyRule } from './route.ts'
+
+/** What one end of a route's pattern has in a keyspace under names of its own. */
+export interface Occupant {
+  readonly rule: KeyRule
+  readonly rename: KeyRename
+  /** The end is the route's primary: the names stand for keys of the application. Else they are the other side's copies. */
+  readonly live: boolean
+}
+
+/**
+ * The keyspace of one store (server and database) as the application has to see it:
+ *
+ *   name in the store            the application sees
+ *   step:1   job:{id} renamed    job:1, where this end is the primary; nothing, where it is the other side
+ *   job:1    renamed elsewhere   nothing: the application's job:1 is another key of this store, or of another store
+ *   user:1   under its own name  user:1, if its route's primary is here
+ *
+ * So every key of the application has one name in one store, and whatever else is there is hidden: the other side's copies, what a former phase has left, and on a
+ * shared server what belongs to a neighbour that another route is named for.
+ *
+ * Exact: a name is shown as k if and only if the route table sends a command for k to this very name.
+ */
+export class KeyspaceView {
+  /** Every key is seen, under its own name: replies can go out as they came. */
+  readonly whole: boolean
+  readonly #find: (buf: Buffer, start: number, end: number) => KeyRule
+  readonly #isHere: (rule: KeyRule) => boolean
+  readonly #occupants: readonly Occupant[]
+
+  /**
+   * @param rules of all routes
+   * @param occupants of this keyspace
+   * @param isHere whether the rule's primary is this keyspace
+   */
+  constructor(
+    rules: readonly KeyRule[],
+    occupants: readonly Occupant[],
+    isHere: (rule: KeyRule) => boolean,
+    find: (buf: Buffer, start: number, end: number) => KeyRule,
+  ) {
+    this.#occupants = occupants
+    this.#isHere = isHere
+    this.#find = find
+    this.whole = occupants.length === 0 && rules.every((rule) => isHere(rule) && rule.primary === null)
+  }
+
+  /** The application's name of the key that is called `buf[start .. end)` here; null: the application does not see it. */
+  nameOf(buf: Buffer, start: number, end: number): Buffer | null {
+    let hidden = false
+    for (const { rule, rename, live } of this.#occupants) {
+      const key = rename.undo(buf, start, end)
+      if (key === null || this.#find(key, 0, key.length) !== rule) continue
+      if (live) return key
+      hidden = true
+    }
+    if (hidden) return null
+    const rule = this.#find(buf, start, end)
+    return rule.primary === null && this.#isHere(rule) ? Buffer.from(buf.subarray(start, end)) : null
+  }
+}
