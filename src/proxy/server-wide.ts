@@ -12,6 +12,9 @@ export function refuseServerWide(path: DataPath, spec: CommandSpec): string | nu
   const { fallback, routes } = path.routes
   const store = fallback.primary.store
   const mirror = fallback.shadow?.store ?? null
+  if (fallback.phase === 'passthrough' && path.routes.find(NO_KEY, 0, 0).primary !== null) {
+    return `ERR Understudy refuses ${spec.name}: route '${fallback.name}' has a part of store '${fallback.primary.storeName}', and it would hit the neighbours. Delete by key`
+  }
   for (const { name, primary, shadow } of routes) {
     if (shadow === null) {
       // Only its primary counts, and that must not be what the command is mirrored to.
@@ -24,3 +27,5 @@ export function refuseServerWide(path: DataPath, spec: CommandSpec): string | nu
   }
   return null
 }
+
+const NO_KEY = Buffer.alloc(0)

@@ -23,7 +23,8 @@ export function storePatterns(glob: Glob, rules: readonly KeyRule[], isHere: (ru
     if (leftOver !== null && !rule.pattern.matches(leftOver, 0, leftOver.length)) continue
     if (!beginsWith(literalPrefix, prefix) && !beginsWith(prefix, literalPrefix)) continue
     if (isHere(rule)) patterns.push(leftOver === null ? patternOf(rule, glob) : namesOf(rule, leftOver))
-    if (leftOver !== null) break
+    // The only key that is asked for is this rule's.
+    if (leftOver !== null || (glob.literal && rule.pattern.matches(prefix, 0, prefix.length))) break
     // `job:{id}` and `job:*` take every key that begins so; the first not `job:` itself.
     const open = wildcards.length === 1 && literalSuffix.length === 0 && beginsWith(prefix, literalPrefix)
     if (!open) continue

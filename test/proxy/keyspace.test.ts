@@ -1,0 +1,208 @@
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Phase } from '../../src/config/config.ts'
+import { decodeReply } from '../../src/resp/decode.ts'
+import { Glob } from '../../src/routing/glob.ts'
+import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+
+let one: RedisServer
+let two: RedisServer
+let path: DataPathUnderTest
+let client: RawClient
+let generation = 0
+
+beforeEach(async () => {
+  ;[one, two] = await Promise.all([startRedis(), startRedis()])
+})
+afterEach(async () => {
+  await path?.stop()
+  await Promise.all([one.stop(), two.stop()])
+})
+
+const options = (phase: Phase, target: 'one' | 'two'): DataPathOptions => ({
+  stores: { one, two },
+  routes: [
+    {
+      name: 'jobs',
+      keys: ['job:{id}', 'worker:{id}:jobs'],
+      source: 'one',
+      target: { store: target, keys: { 'job:{id}': 'step:{id}', 'worker:{id}:jobs': 'worker:{id}:steps' } },
+      phase,
+    },
+    { name: 'rest', source: 'one' },
+  ],
+})
+const start = async (of: DataPathOptions): Promise<void> => {
+  path = await startDataPath(of)
+  client = await path.raw()
+}
+const apply = async (next: DataPathOptions): Promise<void> => {
+  const hold = ['jobs']
+  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 5_000, hold }
+  const config = { ...configOf(next), listen: path.config.listen }
+  expect(await path.runtime.apply({ ...change, config })).toMatchObject({ ok: true })
+}
+const ask = async (...args: (string | number)[]): Promise<unknown> => {
+  client.command(...args)
+  const frame = await client.next()
+  return decodeReply(frame, 0, frame.length)
+}
+const texts = (list: unknown): string[] => (list as Buffer[]).map((key) => key.toString('latin1')).sort()
+const keys = async (pattern = '*'): Promise<string[]> => texts(await ask('KEYS', pattern))
+
+/** A whole scan; `between` is called after so many pages. */
+async function scan(
+  args: (string | number)[] = [],
+  between: (page: number) => Promise<void> = async () => {},
+): Promise<string[]> {
+  const found: string[] = []
+  let cursor = '0'
+  for (let page = 0; page === 0 || cursor !== '0'; page++) {
+    const [next, list] = (await ask('SCAN', cursor, ...args)) as [Buffer, Buffer[]]
+    cursor = next.toString()
+    found.push(...list.map((key) => key.toString('latin1')))
+    await between(page)
+  }
+  return found.sort()
+}
+
+const OWN = ['job:1', 'job:2', 'other', 'worker:7:jobs']
+const fill = async (): Promise<void> => {
+  client.send(Buffer.from('MSET job:1 a job:2 b other c\r\nRPUSH worker:7:jobs 1\r\n'))
+  await client.take(2)
+  await settled(path)
+}
+
+describe.each(['one', 'two'] as const)(
+  'the application sees its own keys and no others (target on store %s)',
+  (target) => {
+    test.each(['mirror', 'read-target', 'switched', 'done'] as const)('in %s', async (phase) => {
+      await start(options('mirror', target))
+      await fill()
+      if (phase !== 'mirror') await apply(options(phase === 'read-target' ? phase : 'switched', target))
+      if (phase === 'done') await apply(options('done', target))
+      for (const protocol of [2, 3]) {
+        await client.ask('HELLO', protocol)
+        expect(await keys()).toEqual(OWN)
+        expect(await keys('job:*')).toEqual(['job:1', 'job:2'])
+        expect(await keys('*:[17]*')).toEqual(['job:1', 'worker:7:jobs'])
+        expect(await keys('step:*')).toEqual([])
+        expect(await scan()).toEqual(OWN)
+        expect(await scan(['COUNT', 1, 'MATCH', 'job:*'])).toEqual(['job:1', 'job:2'])
+        expect(await scan(['match', 'w*', 'TYPE', 'list'])).toEqual(['worker:7:jobs'])
+        expect(await scan(['TYPE', 'list'])).toEqual(['worker:7:jobs'])
+        const random = new Set<string>()
+        for (let i = 0; i < 100; i++) random.add(String(await ask('RANDOMKEY')))
+        expect([...random].sort()).toEqual(OWN)
+      }
+      if (target === 'two') expect(await ask('DBSIZE')).toBe(phase === 'mirror' || phase === 'read-target' ? 4 : 7)
+    })
+  },
+)
+
+test('in MULTI as outside of it', async () => {
+  for (const phase of ['mirror', 'switched'] as const) {
+    if (phase === 'mirror') {
+      await start(options('mirror', 'one'))
+      await fill()
+    } else await apply(options(phase, 'one'))
+    for (const way of ['in one packet', 'one by one']) {
+      const commands = ['MULTI', 'KEYS job:*', 'SCAN 0 COUNT 1000', 'EXEC']
+      if (way === 'in one packet') {
+        client.send(commands.map((command) => `${command}\r\n`).join(''))
+        await client.take(3)
+      } else for (const command of commands.slice(0, 3)) await client.ask(...command.split(' '))
+      if (way === 'one by one') client.command('EXEC')
+      const frame = await client.next()
+      const [listed, page] = decodeReply(frame, 0, frame.length) as unknown as [Buffer[], [Buffer, Buffer[]]]
+      expect(texts(listed)).toEqual(['job:1', 'job:2'])
+      expect(page[0].toString()).toBe('0')
+      expect(texts(page[1])).toEqual(OWN)
+    }
+    await client.ask('MULTI')
+    expect(await client.ask('RANDOMKEY')).toMatch(/^-ERR Understudy does not support RANDOMKEY inside MULTI/)
+    await client.ask('DISCARD')
+  }
+})
+
+test.each(['one', 'two'] as const)(
+  'a SCAN is complete and without duplicates while routes are switched there and back (target on store %s)',
+  async (target) => {
+    await start(options('mirror', target))
+    const expected: string[] = []
+    for (let i = 0; i < 300; i++) {
+      const key = i % 3 === 0 ? `other:${i}` : `job:${i}`
+      expected.push(key)
+      client.command('SET', key, i)
+    }
+    await client.take(300)
+    await settled(path)
+    let phase: Phase = 'mirror'
+    const found = await scan(['COUNT', 7], async (page) => {
+      if (page % 5 !== 4) return
+      phase = phase === 'mirror' ? 'switched' : 'mirror'
+      await apply(options(phase, target))
+    })
+    expect(found).toEqual(expected.sort())
+  },
+)
+
+test('cursors that are none of ours, and arguments that make no sense', async () => {
+  await start(options('mirror', 'one'))
+  await fill()
+  const direct = await RawClient.open(one.port)
+  for (const command of [
+    ['SCAN', 'x'],
+    ['SCAN'],
+    ['SCAN', 0, 'COUNT', 0],
+    ['SCAN', 0, 'MATCH'],
+    ['SCAN', 0, 'X', 1],
+    ['KEYS'],
+    ['RANDOMKEY', 1],
+    ['SCAN', 0, 'COUNT', 'x'],
+  ]) {
+    expect([command, await client.ask(...command)]).toEqual([command, await direct.ask(...command)])
+  }
+  direct.destroy()
+  expect(await client.ask('SCAN', String((5n << 52n) + 7n))).toMatch(
+    /^-ERR Understudy: this SCAN began under a configuration/,
+  )
+  expect(await client.ask('SCAN', String(2n ** 64n - 1n))).toBe('-ERR invalid cursor\r\n')
+})
+
+test('a prefix of its own on a shared server: nothing of the neighbours is seen or flushed', async () => {
+  await start({ stores: { one }, routes: [{ name: 'app', source: { store: 'one', keys: { '*': 'app1:*' } } }] })
+  const neighbour = await RawClient.open(one.port)
+  await neighbour.ask('MSET', 'app2:x', 'n', 'plain', 'n')
+  await client.ask('MSET', 'x', 1, 'y', 2)
+  expect(
+    texts(decodeReply(Buffer.from(await neighbour.ask('KEYS', '*')), 0, (await neighbour.ask('KEYS', '*')).length)),
+  ).toEqual(['app1:x', 'app1:y', 'app2:x', 'plain'])
+  expect(await keys()).toEqual(['x', 'y'])
+  expect(await keys('app*')).toEqual([])
+  expect(await scan(['COUNT', 1])).toEqual(['x', 'y'])
+  await client.ask('DEL', 'x', 'y')
+  expect(await client.ask('RANDOMKEY')).toBe('$-1\r\n')
+  for (const flush of ['FLUSHALL', 'FLUSHDB']) expect(await client.ask(flush)).toMatch(/^-ERR Understudy refuses/)
+  expect(await client.ask('SWAPDB', 0, 1)).toMatch(/^-ERR Understudy refuses/)
+  expect(await neighbour.ask('DBSIZE')).toBe(':2\r\n')
+  neighbour.destroy()
+})
+
+test('patterns match what Redis says they match', async () => {
+  await start({ stores: { one } })
+  const byte = fc.constantFrom('a', 'b', 'c', '-', ']', '[', '^', '\\', '*', '?')
+  const names = fc.sample(fc.string({ unit: byte, minLength: 1, maxLength: 4 }), { numRuns: 150, seed: 7 })
+  const patterns = fc.sample(fc.string({ unit: byte, minLength: 1, maxLength: 7 }), { numRuns: 1_500, seed: 8 })
+  await client.ask('MSET', ...names.flatMap((name) => [name, '1']))
+  for (const pattern of patterns) client.command('KEYS', pattern)
+  for (const pattern of patterns) {
+    const frame = await client.next()
+    const glob = new Glob(Buffer.from(pattern))
+    const matching = [...new Set(names)].filter((name) => glob.matches(Buffer.from(name))).sort()
+    expect([pattern, matching]).toEqual([pattern, texts(decodeReply(frame, 0, frame.length))])
+  }
+})

@@ -1,0 +1,195 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { Phase } from '../../src/config/config.ts'
+import { Glob } from '../../src/routing/glob.ts'
+import { storePatterns } from '../../src/routing/keyspace-patterns.ts'
+import { RouteTable } from '../../src/routing/route-table.ts'
+import { formatCursor, parseCursor } from '../../src/routing/scan-cursor.ts'
+import { allKeysUpTo } from '../config/arbitrary-pattern.ts'
+import { configOf, type RouteOptions } from '../support/data-path.ts'
+
+function tableOf(routes: RouteOptions[]): RouteTable {
+  const config = configOf({ stores: { one: { port: 1 }, two: { port: 2 }, alias: { port: 1 } }, routes })
+  return new RouteTable(config, 1, Object.keys(config.stores), new Map())
+}
+const seen = (table: RouteTable, name: string, store = 0): string | null => {
+  const bytes = Buffer.from(`<${name}>`)
+  return (
+    table
+      .viewOf(store)
+      .nameOf(bytes, 1, bytes.length - 1)
+      ?.toString() ?? null
+  )
+}
+const named = (table: RouteTable, key: string): { store: number; name: string } => {
+  const bytes = Buffer.from(key)
+  const rule = table.find(bytes, 0, bytes.length)
+  return { store: rule.route.primary.store, name: (rule.primary?.apply(bytes, 0, bytes.length) ?? bytes).toString() }
+}
+
+const jobs = (phase: Phase): RouteOptions => ({
+  name: 'jobs',
+  keys: ['job:{id}', 'worker:{id}:jobs', 'pending'],
+  source: 'one',
+  target: {
+    store: 'one',
+    keys: { 'job:{id}': 'step:{id}', 'worker:{id}:jobs': 'worker:{id}:steps', pending: 'waiting' },
+  },
+  phase,
+})
+const rest: RouteOptions = { name: 'rest', source: 'one' }
+
+describe('a keyspace as the application sees it', () => {
+  test.each(['passthrough', 'mirror', 'shadow', 'read-target'] as const)(
+    'on one server in %s: the target names are hidden',
+    (phase) => {
+      const table = tableOf([jobs(phase), rest])
+      expect(
+        ['job:1', 'step:1', 'worker:7:jobs', 'worker:7:steps', 'pending', 'waiting', 'user:1', 'step:'].map((name) =>
+          seen(table, name),
+        ),
+      ).toEqual(['job:1', null, 'worker:7:jobs', null, 'pending', null, 'user:1', 'step:'])
+    },
+  )
+
+  test.each(['switched', 'done'] as const)('on one server in %s: the source names are hidden', (phase) => {
+    const table = tableOf([jobs(phase), rest])
+    expect(
+      ['job:1', 'step:1', 'worker:7:jobs', 'worker:7:steps', 'pending', 'waiting', 'user:1'].map((name) =>
+        seen(table, name),
+      ),
+    ).toEqual([null, 'job:1', null, 'worker:7:jobs', null, 'pending', 'user:1'])
+  })
+
+  test('two names of one server are one keyspace', () => {
+    const table = tableOf([{ ...jobs('mirror'), target: { store: 'alias', keys: { 'job:{id}': 'step:{id}' } } }, rest])
+    expect(seen(table, 'step:1')).toBeNull()
+    expect(table.primaryStores).toEqual([0])
+  })
+
+  test('of two servers, each shows what it is the primary of', () => {
+    const table = tableOf([{ ...jobs('switched'), target: { store: 'two', keys: { 'job:{id}': 'step:{id}' } } }, rest])
+    expect(table.primaryStores).toEqual([0, 1])
+    expect([seen(table, 'job:1'), seen(table, 'user:1'), seen(table, 'worker:1:jobs')]).toEqual([null, 'user:1', null])
+    expect([seen(table, 'step:1', 1), seen(table, 'user:1', 1), seen(table, 'worker:1:jobs', 1)]).toEqual([
+      'job:1',
+      null,
+      'worker:1:jobs',
+    ])
+  })
+
+  test('a prefix of its own hides the neighbours', () => {
+    const table = tableOf([{ name: 'app', source: { store: 'one', keys: { '*': 'app1:*' } } }])
+    expect(['app1:x', 'app1:', 'x', 'app2:x'].map((name) => seen(table, name))).toEqual(['x', '', null, null])
+  })
+
+  test('nothing is to be translated where nothing is renamed and all is on one server', () => {
+    expect(tableOf([rest]).viewOf(0).whole).toBe(true)
+    expect(tableOf([rest]).scanView).toBe(0)
+    const migrating = tableOf([{ ...rest, target: 'two', phase: 'mirror' }])
+    expect(migrating.viewOf(0).whole).toBe(true)
+    // Another store may become the primary while a scan is under way.
+    expect(migrating.scanView).toBeGreaterThan(0)
+    expect(tableOf([{ ...rest, target: 'two', phase: 'switched' }]).scanView).not.toBe(migrating.scanView)
+  })
+
+  test('a name is seen as k exactly if commands for k go to this name', () => {
+    const keys = allKeysUpTo(6)
+    for (const phase of ['mirror', 'switched'] as const) {
+      for (const store of ['one', 'two']) {
+        const table = tableOf([
+          {
+            name: 'a',
+            keys: ['a{x}b', 'ab:{y}'],
+            source: 'one',
+            target: { store, keys: { 'a{x}b': '::{x}:', 'ab:{y}': 'b{y}b' } },
+            phase,
+          },
+          rest,
+        ])
+        for (const at of [0, 1]) {
+          for (const name of keys) {
+            const key = seen(table, name, at)
+            if (key !== null) expect([name, named(table, key)]).toEqual([name, { store: at, name }])
+          }
+        }
+        for (const key of keys) {
+          const { store: at, name } = named(table, key)
+          const other = seen(table, name, at)
+          // Whoever renames into a part of the keyspace that `*` has too hides what was there.
+          if (other !== key)
+            expect([key, table.find(Buffer.from(key), 0, key.length).route.name]).toEqual([key, 'rest'])
+        }
+      }
+    }
+  })
+})
+
+test('what a store is asked for gives every key that the application asks for', () => {
+  const tables = (['mirror', 'switched'] as const).flatMap((phase) => [
+    tableOf([
+      {
+        name: 'a',
+        keys: ['a{x}b', 'ab:{y}', 'a*', 'bb'],
+        source: 'one',
+        target: { store: 'one', keys: { 'a{x}b': 'c{x}:', 'ab:{y}': 'd{y}b', 'a*': 'e*', bb: 'f' } },
+        phase,
+      },
+      rest,
+    ]),
+    tableOf([
+      { name: 'a', keys: ['a:{x}'], source: 'one', target: { store: 'one', keys: { 'a:{x}': 'b:[{x}' } }, phase },
+      rest,
+    ]),
+  ])
+  const keys = allKeysUpTo(5)
+  fc.assert(
+    fc.property(
+      fc.string({ unit: fc.constantFrom('a', 'b', ':', '*', '?', '[', ']', '^', '-', '\\'), maxLength: 6 }),
+      (text) => {
+        const glob = new Glob(Buffer.from(text))
+        for (const table of tables) {
+          const globs = storePatterns(glob, table.rules, (rule) => table.isOn(rule, 0)).map(
+            (pattern) => new Glob(pattern),
+          )
+          for (const key of keys) {
+            if (!glob.matches(Buffer.from(key))) continue
+            const { name } = named(table, key)
+            expect([text, key, globs.some((one) => one.matches(Buffer.from(name)))]).toEqual([text, key, true])
+          }
+        }
+      },
+    ),
+    { numRuns: 60 },
+  )
+})
+
+test('narrow patterns stay narrow', () => {
+  const patterns = (glob: string, phase: Phase): string[] => {
+    const table = tableOf([jobs(phase), rest])
+    return storePatterns(new Glob(Buffer.from(glob)), table.rules, (rule) => table.isOn(rule, 0)).map(String)
+  }
+  expect(patterns('job:7*', 'switched')).toEqual(['step:7*'])
+  expect(patterns('job:*', 'switched')).toEqual(['step:*', 'job:'])
+  expect(patterns('job:*', 'shadow')).toEqual(['job:*'])
+  expect(patterns('user:*', 'switched')).toEqual(['user:*'])
+  expect(patterns('pending', 'switched')).toEqual(['waiting'])
+  expect(patterns('*', 'switched')).toEqual(['*'])
+})
+
+test('a cursor says where it belongs, and stays a number that every client can hold', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 0, max: 2047 }),
+      fc.integer({ min: 0, max: 15 }),
+      fc.bigInt({ min: 0n, max: 2n ** 48n - 1n }),
+      (view, store, cursor) => {
+        const text = formatCursor({ view, store, cursor })!
+        expect(BigInt(text)).toBeLessThan(2n ** 63n)
+        expect(parseCursor(text)).toEqual({ view, store, cursor })
+      },
+    ),
+  )
+  expect(formatCursor({ view: 1, store: 0, cursor: 2n ** 48n })).toBeNull()
+  for (const text of ['', '-1', 'x', '1.0', String(2n ** 63n)]) expect(parseCursor(text)).toBeNull()
+})
