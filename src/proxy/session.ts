@@ -21,6 +21,7 @@ import type { Pin } from './pin.ts'
 import { ReplyOrder } from './reply-order.ts'
 import { refuseServerWide } from './server-wide.ts'
 import { sessionCommand } from './session-commands.ts'
+import { PartReplies, splitOrRefuse } from './split.ts'
 import { startSubscribing } from './subscriber.ts'
 import { startTransaction } from './transaction.ts'
 
@@ -78,6 +79,8 @@ export class Session implements ReplyOwner {
   ending = false
   /** The client's bytes, as far as they are no commands yet. */
   readonly input: ClientInput
+  /** Of commands that were split over several stores. */
+  readonly parts = new PartReplies()
   /** The client has said its last word; what it said may still wait. */
   #allSaid = false
 
@@ -172,10 +175,7 @@ export class Session implements ReplyOwner {
     planCommand(path.routes, spec, view, plan)
     const { route } = plan
     if (this.isHeld(route)) return this.waitFor('switch')
-    if (plan.refusal !== null) {
-      this.answerError(plan.refusal)
-      return true
-    }
+    if (plan.refusal !== null) return splitOrRefuse(this, view, spec)
     if (spec?.write && plan.positions.count === 0) {
       const refusal = refuseServerWide(path, spec)
       if (refusal !== null) {
@@ -286,6 +286,7 @@ export class Session implements ReplyOwner {
   /** The reply of command `seq`: a view. */
   reply(seq: number, buf: Buffer, start: number, end: number): void {
     if (this.closed) return
+    if (seq < 0) return this.parts.reply(seq, buf, start, end)
     if (this.replyMode === 'on') this.order.reply(seq, buf, start, end)
     else this.order.reply(seq, EMPTY, 0, 0)
     this.#afterReply()

@@ -91,6 +91,7 @@ function hashOf(view: CommandView, arg: number): number {
 function crossRoute(one: Route, other: Route): string {
   return (
     `CROSSROUTE Keys in request belong to routes with different primaries: '${one.name}' on store '${one.primary.storeName}', ` +
-    `'${other.name}' on store '${other.primary.storeName}'. Send one command per route`
+    `'${other.name}' on store '${other.primary.storeName}'. Send it for the keys of one store at a time, or switch the routes together ` +
+    '(MGET, MSET, DEL, UNLINK, EXISTS and TOUCH are split, outside of MULTI)'
   )
 }

@@ -89,12 +89,73 @@ test('one store down: its keys are refused, the others’ go on, in order', asyn
 })
 
 describe('keys of several stores in one command', () => {
+  test('are split where each key is a matter of its own, and the replies are one', async () => {
+    for (const protocol of [2, 3]) {
+      await Promise.all([atOne.ask('FLUSHALL'), atTwo.ask('FLUSHALL')])
+      await client.ask('HELLO', protocol)
+      client.send(
+        packet(
+          ['MSET', 'far:1', 'f', 'job:1', 'j', 'k', 'v', 'far:2', 'g'],
+          ['MGET', 'k', 'far:2', 'none', 'far:none', 'job:1', 'far:1', 'k'],
+          ['EXISTS', 'far:1', 'job:1', 'k', 'none', 'k'],
+          ['TOUCH', 'far:1', 'none', 'k'],
+          ['RPUSH', 'far:l', 'x'],
+          ['MGET', 'k', 'far:l'],
+          ['UNLINK', 'job:1', 'far:1', 'none'],
+          ['DEL', 'far:2', 'far:l', 'k', 'k'],
+          ['MSET', 'k', 1, 'far:1'],
+          ['PING'],
+        ),
+      )
+      const nil = protocol === 3 ? '_\r\n' : '$-1\r\n'
+      expect(await client.take(10)).toEqual([
+        '+OK\r\n',
+        `*7\r\n${bulk('v')}${bulk('g')}${nil}${nil}${bulk('j')}${bulk('f')}${bulk('v')}`,
+        ':4\r\n',
+        ':2\r\n',
+        ':1\r\n',
+        `*2\r\n${bulk('v')}${nil}`,
+        ':2\r\n',
+        ':3\r\n',
+        "-ERR wrong number of arguments for 'mset' command\r\n",
+        '+PONG\r\n',
+      ])
+      expect([await keysAt(atOne), await keysAt(atTwo)]).toEqual([[], []])
+    }
+  })
+
+  test('are split in the order of the client’s other commands, however many there are', async () => {
+    const commands = Array.from({ length: 200 }, (_, i) => [
+      ['MSET', `k${i}`, i, `far:${i}`, -i, `job:${i}`, i],
+      ['MGET', `far:${i}`, `k${i}`, `job:${i}`],
+    ]).flat()
+    client.send(packet(...commands))
+    const replies = await client.take(400)
+    for (let i = 0; i < 200; i++)
+      expect(replies[2 * i + 1]).toBe(`*3\r\n${bulk(`${-i}`)}${bulk(`${i}`)}${bulk(`${i}`)}`)
+  })
+
+  test('one store down: the client gets its error, once everything has been answered', async () => {
+    await two.kill9()
+    try {
+      client.send(packet(['MGET', 'k', 'far:1'], ['MSET', 'k', 'v', 'far:1', 'v'], ['GET', 'k']))
+      const [mget, mset, get] = await client.take(3)
+      expect(mget).toMatch(/^-ERR Understudy: .*store 'two'/)
+      expect(mset).toMatch(/^-ERR Understudy: .*store 'two'/)
+      expect(get).toBe(bulk('v'))
+    } finally {
+      await two.restart()
+      atTwo.destroy()
+      atTwo = await RawClient.open(two.port)
+      await eventually(async () => expect(await client.ask('GET', 'far:1')).toBe('$-1\r\n'))
+    }
+  })
+
   test('are refused as a whole', async () => {
     await atTwo.ask('RPUSH', 'far:l', 'x')
     for (const command of [
-      ['MGET', 'job:1', 'far:1'],
-      ['MSET', 'k', 1, 'far:1', 2],
-      ['DEL', 'far:1', 'k'],
+      ['MSETNX', 'k', 1, 'far:1', 2],
+      ['SINTER', 'far:1', 'k'],
       ['RENAME', 'job:1', 'far:1'],
       ['SUNIONSTORE', 'k', 'job:1', 'far:1'],
       ['EVAL', 'return 1', 2, 'k', 'far:1'],
