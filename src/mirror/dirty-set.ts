@@ -1,48 +1,75 @@
+import { hashBytes } from '../base/hash.ts'
 import type { Route } from '../routing/route.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
+import {
+  ATTEMPTS,
+  BY_AGE,
+  BY_TURN,
+  DirtyTable,
+  GROUP_OF,
+  type IdList,
+  REASON,
+  STATE,
+  UNWRITTEN,
+  VERSION,
+} from './dirty-table.ts'
 
 /** Why a key is known or feared to differ on the shadow. */
-export type DirtyReason =
-  | 'shadow-down'
-  | 'shadow-error'
+export const DIRTY_REASONS = [
+  'shadow-down',
+  'shadow-error',
   /** The shadow's answer to a write was not the primary's. */
-  | 'shadow-differs'
-  | 'backlog-full'
-  | 'primary-lost'
-  | 'overlap'
-  | 'unknown-effect'
-  | 'state-copy'
-  | 'read-miss'
-  | 'mismatch'
-  | 'crash'
+  'shadow-differs',
+  'backlog-full',
+  'primary-lost',
+  'overlap',
+  'unknown-effect',
+  'state-copy',
+  'read-miss',
+  'mismatch',
+  /** It was being written when the process ended without being asked to. */
+  'crash',
+] as const
+export type DirtyReason = (typeof DIRTY_REASONS)[number]
 
+/** A dirty key as it was when it was asked for; that of `take` follows the set until `copied` or `postpone`. */
 export interface DirtyKey {
   readonly route: string
   readonly database: number
   /** The application's name of it. */
   readonly key: Buffer
-  reason: DirtyReason
+  readonly reason: DirtyReason
   /** Coarse clock, of the first mark. */
   readonly sinceMs: number
   /** Counts marks: a copy clears the key only if none came after it had been begun. */
   version: number
   /** Copies that failed. */
   attempts: number
-  /** Coarse clock; not copied again before. */
-  notBeforeMs: number
-  /** Replies that wait until it is clean (`mirror.mode: sync`). */
-  waiters: AckWaiter[] | null
   /** Not in the set any more. */
   gone: boolean
 }
 
-/** The dirty keys of one route, by database and name. */
-interface RouteKeys {
-  readonly all: Map<string, DirtyKey>
+/** A dirty key as it is written to disk. */
+export interface DirtyRow {
+  readonly route: string
+  readonly database: number
+  /** A view, valid until the set changes. */
+  readonly key: Uint8Array
+  readonly reason: DirtyReason
+  readonly sinceMs: number
+}
+
+/** The dirty keys of one database of one route. */
+interface Group {
+  readonly number: number
+  readonly route: string
+  readonly database: number
+  size: number
+  /** By index of DIRTY_REASONS. */
+  readonly reasons: Int32Array
+  readonly byAge: IdList
   /** Those that may be copied now, oldest first: not under way, not postponed. */
-  readonly ready: Set<DirtyKey>
-  /** There have been more than can be remembered, or something happened to keys that nobody can name. */
-  needsVerify: boolean
+  readonly ready: IdList
 }
 
 /**
@@ -52,43 +79,84 @@ interface RouteKeys {
  *             ▲                           ├─ copied, marked meanwhile ─────▶ ready
  *             └──wake── postponed ◀───────┴─ failed
  *
- * Bounded: beyond `limit` keys of a route the set only remembers that the route as a whole needs a verify, loudly, instead of growing.
+ * Bounded in keys (`limit`, of a route) and in memory: beyond, the set only remembers that the route as a whole needs a verify, loudly, instead of growing. What
+ * changes is told to `changes`, where somebody writes it down (`dirty-store.ts`); an id stands there once until it has been written.
  */
 export class DirtySet {
-  readonly #routes = new Map<string, RouteKeys>()
+  readonly #table = new DirtyTable()
+  readonly #groups: Group[] = []
+  readonly #byRoute = new Map<string, Group[]>()
+  readonly #needsVerify = new Set<string>()
+  readonly #taken = new Map<number, DirtyKey>()
+  readonly #waiters = new Map<number, AckWaiter[]>()
   /** By delay: entries of one delay are due in the order in which they came. */
-  readonly #postponed = new Map<number, Set<DirtyKey>>()
+  readonly #postponed = new Map<number, IdList>()
   readonly #limit: number
-  readonly onChange: ((entry: DirtyKey, dirty: boolean) => void) | null
-  readonly onOverflow: ((route: string) => void) | null
-  #size = 0
+  readonly #limitBytes: number
+  readonly #onOverflow: ((route: string) => void) | null
+  /** Somebody writes changes down, and is told of them here. Null: nobody does. */
+  changes: DirtyChanges | null = null
 
-  constructor(
-    limit: number,
-    onChange: ((entry: DirtyKey, dirty: boolean) => void) | null = null,
-    onOverflow: ((route: string) => void) | null = null,
-  ) {
+  /** `onOverflow`: a route needs a verify from now on. */
+  constructor(limit: number, onOverflow: ((route: string) => void) | null = null, limitBytes = LIMIT_BYTES) {
     this.#limit = limit
-    this.onChange = onChange
-    this.onOverflow = onOverflow
+    this.#limitBytes = limitBytes
+    this.#onOverflow = onOverflow
   }
 
   get size(): number {
-    return this.#size
+    return this.#table.size
+  }
+
+  /** Memory taken by keys, in bytes. */
+  get bytes(): number {
+    return this.#table.bytes
   }
 
   /** Dirty keys of a route. */
   count(route: string): number {
-    return this.#routes.get(route)?.all.size ?? 0
+    let count = 0
+    for (const { size } of this.#byRoute.get(route) ?? []) count += size
+    return count
+  }
+
+  /** Dirty keys of a route by reason; what is 0 is left out. */
+  reasons(route: string): Partial<Record<DirtyReason, number>> {
+    const counts: Partial<Record<DirtyReason, number>> = {}
+    for (const { reasons } of this.#byRoute.get(route) ?? []) {
+      for (const [i, count] of reasons.entries()) {
+        if (count > 0) counts[DIRTY_REASONS[i]!] = (counts[DIRTY_REASONS[i]!] ?? 0) + count
+      }
+    }
+    return counts
+  }
+
+  /** Coarse clock of the oldest mark of a route; null: none is dirty. */
+  oldestMs(route: string): number | null {
+    let oldest: number | null = null
+    for (const { byAge } of this.#byRoute.get(route) ?? []) {
+      if (byAge.first === -1) continue
+      const since = this.#table.sinceMs(byAge.first)
+      if (oldest === null || since < oldest) oldest = since
+    }
+    return oldest
   }
 
   /** Only a verify of the whole route can tell what differs. */
   needsVerify(route: string): boolean {
-    return this.#routes.get(route)?.needsVerify ?? false
+    return this.#needsVerify.has(route)
+  }
+
+  /** Routes that need a verify. */
+  routesToVerify(): Iterable<string> {
+    return this.#needsVerify
   }
 
   has(route: string, database: number, key: Buffer): boolean {
-    return this.#size > 0 && (this.#routes.get(route)?.all.has(nameOf(database, key)) ?? false)
+    if (this.#table.size === 0) return false
+    const group = this.#find(route, database)
+    if (group === undefined || group.size === 0) return false
+    return this.#table.find(group.number, hashOf(group, key), key, 0, key.length) !== -1
   }
 
   /** `waiter`: told when the key is clean. */
@@ -100,94 +168,117 @@ export class DirtySet {
     nowMs: number,
     waiter: AckWaiter | null = null,
   ): void {
-    const keys = this.#keysOf(route.name)
-    const name = nameOf(database, key)
-    let entry = keys.all.get(name)
-    if (entry !== undefined) {
-      entry.version++
-      entry.reason = reason
-    } else if (keys.all.size >= this.#limit) {
+    const table = this.#table
+    const group = this.#groupOf(route.name, database)
+    const hash = hashOf(group, key)
+    let id = table.find(group.number, hash, key, 0, key.length)
+    if (id !== -1) {
+      table.set(id, VERSION, table.get(id, VERSION) + 1)
+      this.#setReason(group, id, reason)
+      const taken = this.#taken.get(id)
+      if (taken !== undefined) taken.version++
+    } else if (this.count(route.name) >= this.#limit || table.bytes > this.#limitBytes) {
       this.markRoute(route.name)
       if (waiter !== null) waiter.failed = true
       return
     } else {
-      entry = {
-        route: route.name,
-        database,
-        key,
-        reason,
-        sinceMs: nowMs,
-        version: 1,
-        attempts: 0,
-        notBeforeMs: 0,
-        waiters: null,
-        gone: false,
-      }
-      keys.all.set(name, entry)
-      keys.ready.add(entry)
-      this.#size++
+      id = this.#add(group, hash, key, reason, nowMs)
+      this.#changed(id)
       route.state.dirtied++
-      this.onChange?.(entry, true)
     }
     if (waiter === null) return
     waiter.pending++
-    entry.waiters ??= []
-    entry.waiters.push(waiter)
+    const waiters = this.#waiters.get(id)
+    if (waiters === undefined) this.#waiters.set(id, [waiter])
+    else waiters.push(waiter)
   }
 
   /** Something of the route may differ, and nobody can name the keys. */
   markRoute(route: string): void {
-    const keys = this.#keysOf(route)
-    if (keys.needsVerify) return
-    keys.needsVerify = true
-    this.onOverflow?.(route)
+    if (this.#needsVerify.has(route)) return
+    this.#needsVerify.add(route)
+    this.changes?.routeChanged()
+    this.#onOverflow?.(route)
   }
 
   // --- for the one who copies
 
   /** Routes that have dirty keys. */
   *routes(): Generator<string> {
-    for (const [route, keys] of this.#routes) if (keys.all.size > 0) yield route
+    for (const [route, groups] of this.#byRoute) if (groups.some(({ size }) => size > 0)) yield route
   }
 
-  /** All of a route, oldest first. */
+  /** Databases in which a route has ever had dirty keys. */
+  databases(route: string): number[] {
+    return (this.#byRoute.get(route) ?? []).map(({ database }) => database)
+  }
+
+  /** Whether a key of the database may be copied now. */
+  isReady(route: string, database: number): boolean {
+    return (this.#find(route, database)?.ready.first ?? -1) !== -1
+  }
+
+  /** All of a route, oldest first within a database. One may be marked, copied or discarded meanwhile; another route's too. */
   *keys(route: string): Generator<DirtyKey> {
-    yield* this.#routes.get(route)?.all.values() ?? []
+    for (const group of this.#byRoute.get(route) ?? []) {
+      for (let id = group.byAge.first; id !== -1; ) {
+        const next = this.#table.following(BY_AGE, id)
+        yield this.#taken.get(id) ?? this.#handle(id)
+        id = next
+      }
+    }
   }
 
-  /** Takes the oldest key that may be copied now; `copied` or `postpone` puts an end to it. */
-  take(route: string): DirtyKey | undefined {
-    const ready = this.#routes.get(route)?.ready
-    const entry = ready?.values().next().value
-    if (entry !== undefined) ready!.delete(entry)
+  /** Takes the oldest key of a database that may be copied now; `copied` or `postpone` puts an end to it. No database: of the first that has one. */
+  take(route: string, database: number | null = null): DirtyKey | undefined {
+    const group = (this.#byRoute.get(route) ?? []).find(
+      (one) => one.ready.first !== -1 && (database === null || one.database === database),
+    )
+    if (group === undefined) return undefined
+    const id = group.ready.first
+    this.#table.unlink(group.ready, BY_TURN, id)
+    this.#table.set(id, STATE, TAKEN)
+    const entry = this.#handle(id)
+    this.#taken.set(id, entry)
     return entry
   }
 
   /** A state copy that was begun at `version` has been acknowledged by the shadow. True when the key is clean now. */
   copied(entry: DirtyKey, version: number): boolean {
-    if (entry.gone) return true
-    entry.attempts = 0
-    if (entry.version === version) this.#remove(entry, true)
-    else this.#routes.get(entry.route)!.ready.add(entry)
-    return entry.gone
+    const id = this.#endOf(entry)
+    if (id === -1) return true
+    const group = this.#groups[this.#table.get(id, GROUP_OF)]!
+    if (this.#table.get(id, VERSION) === version) {
+      entry.gone = true
+      this.#remove(group, id, true)
+      return true
+    }
+    this.#table.set(id, ATTEMPTS, 0)
+    this.#makeReady(group, id)
+    return false
   }
 
   /** It could not be copied: not again before `delayMs` have passed. */
   postpone(entry: DirtyKey, nowMs: number, delayMs: number): void {
-    if (entry.gone) return
-    entry.notBeforeMs = nowMs + delayMs
-    let set = this.#postponed.get(delayMs)
-    if (set === undefined) this.#postponed.set(delayMs, (set = new Set()))
-    set.add(entry)
+    const id = this.#endOf(entry)
+    if (id === -1) return
+    const table = this.#table
+    let list = this.#postponed.get(delayMs)
+    if (list === undefined) this.#postponed.set(delayMs, (list = { first: -1, last: -1 }))
+    table.append(list, BY_TURN, id)
+    table.set(id, STATE, POSTPONED + delayMs)
+    table.set(id, ATTEMPTS, entry.attempts)
+    table.setDueMs(id, nowMs + delayMs)
   }
 
   /** Makes those ready whose delay is over. */
   wake(nowMs: number): void {
-    for (const set of this.#postponed.values()) {
-      for (const entry of set) {
-        if (entry.notBeforeMs > nowMs) break
-        set.delete(entry)
-        if (!entry.gone) this.#routes.get(entry.route)!.ready.add(entry)
+    const table = this.#table
+    for (const list of this.#postponed.values()) {
+      while (list.first !== -1 && table.dueMs(list.first) <= nowMs) {
+        const id = list.first
+        table.unlink(list, BY_TURN, id)
+        this.#makeReady(this.#groups[table.get(id, GROUP_OF)]!, id)
       }
     }
   }
@@ -196,35 +287,195 @@ export class DirtySet {
 
   /** The route mirrors no more: its dirty keys mean nothing. */
   forget(route: string): void {
-    for (const entry of this.keys(route)) this.#remove(entry, false)
-    this.#routes.delete(route)
+    for (const group of this.#byRoute.get(route) ?? []) {
+      while (group.byAge.first !== -1) this.#remove(group, group.byAge.first, false)
+    }
+    if (this.#needsVerify.delete(route)) this.changes?.routeChanged()
+  }
+
+  /** The key belongs to another route now, where it has been marked. */
+  discard(entry: DirtyKey): void {
+    const group = this.#find(entry.route, entry.database)
+    const id = group === undefined ? -1 : this.#idOf(group, entry.key)
+    if (id !== -1) this.#remove(group!, id, false)
   }
 
   /** A complete backfill or verify has looked at every key of the route. */
   verified(route: string): void {
-    const keys = this.#routes.get(route)
-    if (keys !== undefined) keys.needsVerify = false
+    if (this.#needsVerify.delete(route)) this.changes?.routeChanged()
   }
 
-  #keysOf(route: string): RouteKeys {
-    let keys = this.#routes.get(route)
-    if (keys === undefined) this.#routes.set(route, (keys = { all: new Map(), ready: new Set(), needsVerify: false }))
-    return keys
+  // --- for the one who writes it down
+
+  /** A key that stood on disk. */
+  restore(route: string, database: number, key: Uint8Array, reason: DirtyReason, sinceMs: number): void {
+    const group = this.#groupOf(route, database)
+    if (this.#idOf(group, key) !== -1) return
+    this.#changed(this.#add(group, hashOf(group, key), key, reason, sinceMs))
   }
 
-  #remove(entry: DirtyKey, ok: boolean): void {
-    const keys = this.#routes.get(entry.route)!
-    keys.all.delete(nameOf(entry.database, entry.key))
-    keys.ready.delete(entry)
-    entry.gone = true
-    this.#size--
-    this.onChange?.(entry, false)
-    const { waiters } = entry
-    entry.waiters = null
-    for (const waiter of waiters ?? []) acknowledge(waiter, ok)
+  /** What is to stand on disk under the number `id`, which counts as written from now on; null: nothing. */
+  write(id: number): DirtyRow | null {
+    const table = this.#table
+    table.set(id, UNWRITTEN, 0)
+    if (table.get(id, STATE) === 0) return null
+    const { route, database } = this.#groups[table.get(id, GROUP_OF)]!
+    const reason = DIRTY_REASONS[table.get(id, REASON)]!
+    return { route, database, key: table.key(id), reason, sinceMs: table.sinceMs(id) }
+  }
+
+  /** Could not be written after all. */
+  unwritten(id: number): void {
+    this.#table.set(id, UNWRITTEN, 1)
+  }
+
+  /** Everything has been written: memory that is not needed any more can go. */
+  settle(): void {
+    if (this.#table.size === 0 && this.#table.bytes > 0) this.#table.clear()
+  }
+
+  // --- inside
+
+  #find(route: string, database: number): Group | undefined {
+    const groups = this.#byRoute.get(route)
+    if (groups === undefined) return undefined
+    for (let i = 0; i < groups.length; i++) if (groups[i]!.database === database) return groups[i]
+    return undefined
+  }
+
+  #groupOf(route: string, database: number): Group {
+    const found = this.#find(route, database)
+    if (found !== undefined) return found
+    const group: Group = {
+      number: this.#groups.length,
+      route,
+      database,
+      size: 0,
+      reasons: new Int32Array(DIRTY_REASONS.length),
+      byAge: { first: -1, last: -1 },
+      ready: { first: -1, last: -1 },
+    }
+    this.#groups.push(group)
+    const groups = this.#byRoute.get(route)
+    if (groups === undefined) this.#byRoute.set(route, [group])
+    else groups.push(group)
+    return group
+  }
+
+  #add(group: Group, hash: number, key: Uint8Array, reason: DirtyReason, sinceMs: number): number {
+    const table = this.#table
+    const id = table.add(group.number, hash, key, 0, key.length)
+    const number = NUMBER_OF.get(reason)!
+    table.set(id, REASON, number)
+    table.set(id, VERSION, 1)
+    table.setSinceMs(id, sinceMs)
+    table.append(group.byAge, BY_AGE, id)
+    this.#makeReady(group, id)
+    group.size++
+    group.reasons[number]!++
+    return id
+  }
+
+  #makeReady(group: Group, id: number): void {
+    this.#table.set(id, STATE, READY)
+    this.#table.append(group.ready, BY_TURN, id)
+  }
+
+  #setReason(group: Group, id: number, reason: DirtyReason): void {
+    const number = NUMBER_OF.get(reason)!
+    const before = this.#table.get(id, REASON)
+    if (before === number) return
+    group.reasons[before]!--
+    group.reasons[number]!++
+    this.#table.set(id, REASON, number)
+    const taken = this.#taken.get(id)
+    if (taken !== undefined) (taken as { reason: DirtyReason }).reason = reason
+  }
+
+  #remove(group: Group, id: number, ok: boolean): void {
+    const table = this.#table
+    const state = table.get(id, STATE)
+    if (state === READY) table.unlink(group.ready, BY_TURN, id)
+    else if (state >= POSTPONED) table.unlink(this.#postponed.get(state - POSTPONED)!, BY_TURN, id)
+    else {
+      const taken = this.#taken.get(id)
+      if (taken !== undefined) taken.gone = true
+      this.#taken.delete(id)
+    }
+    table.unlink(group.byAge, BY_AGE, id)
+    group.size--
+    group.reasons[table.get(id, REASON)]!--
+    this.#changed(id)
+    table.remove(id)
+    const waiters = this.#waiters.get(id)
+    if (waiters === undefined) {
+      if (this.changes === null) this.settle()
+      return
+    }
+    this.#waiters.delete(id)
+    for (const waiter of waiters) acknowledge(waiter, ok)
+  }
+
+  #changed(id: number): void {
+    if (this.changes === null || this.#table.get(id, UNWRITTEN) === 1) return
+    this.#table.set(id, UNWRITTEN, 1)
+    this.changes.keyChanged(id)
+  }
+
+  #handle(id: number): DirtyKey {
+    const table = this.#table
+    const { route, database } = this.#groups[table.get(id, GROUP_OF)]!
+    return {
+      route,
+      database,
+      key: Buffer.from(table.key(id)),
+      reason: DIRTY_REASONS[table.get(id, REASON)]!,
+      sinceMs: table.sinceMs(id),
+      version: table.get(id, VERSION),
+      attempts: table.get(id, ATTEMPTS),
+      gone: false,
+    }
+  }
+
+  /** Ends what `take` began: the number of the key, which is in no list now; -1 when it is not in the set any more. */
+  #endOf(entry: DirtyKey): number {
+    if (entry.gone) return -1
+    const group = this.#find(entry.route, entry.database)
+    const id = group === undefined ? -1 : this.#idOf(group, entry.key)
+    if (id === -1) {
+      entry.gone = true
+      return -1
+    }
+    const state = this.#table.get(id, STATE)
+    // It was not taken: somebody copies by `keys`.
+    if (state === READY) this.#table.unlink(group!.ready, BY_TURN, id)
+    else if (state >= POSTPONED) this.#table.unlink(this.#postponed.get(state - POSTPONED)!, BY_TURN, id)
+    this.#table.set(id, STATE, TAKEN)
+    this.#taken.delete(id)
+    return id
+  }
+
+  #idOf(group: Group, key: Uint8Array): number {
+    return this.#table.find(group.number, hashOf(group, key), key, 0, key.length)
   }
 }
 
-function nameOf(database: number, key: Buffer): string {
-  return `${database} ${key.toString('latin1')}`
+/** Told of what has to be written to disk. */
+export interface DirtyChanges {
+  keyChanged(id: number): void
+  routeChanged(): void
+}
+
+const TAKEN = 1
+const READY = 2
+/** And the delay in ms on top: which list of postponed ones it is in. */
+const POSTPONED = 3
+
+/** Of keys in memory: about two million short ones. */
+const LIMIT_BYTES = 224 * 1024 * 1024
+
+const NUMBER_OF = new Map<string, number>(DIRTY_REASONS.map((reason, i) => [reason, i]))
+
+function hashOf(group: Group, key: Uint8Array): number {
+  return (hashBytes(key, 0, key.length) ^ Math.imul(group.number, 0x9e3779b1)) >>> 0
 }

@@ -1,32 +1,49 @@
+import { CircuitBreaker } from '../base/circuit-breaker.ts'
 import { TokenBucket } from '../base/token-bucket.ts'
+import type { Route } from '../routing/route.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyKey, DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
 import { AGAIN, StateCopy } from './state-copy.ts'
 
-/** Copies under way at once: enough to fill a round trip, few enough to stay out of the clients' way. */
+/** Copies of a route under way at once: enough to fill a round trip, few enough to stay out of the clients' way. */
 const MAX_CONCURRENT = 64
 const COPIES_PER_SECOND = 20_000
-/** Keys looked at per run that cannot be copied now. */
-const MAX_PASSED_OVER = 256
 const SOON_MS = 5
-/** Until connections are there. */
+/** The primary was not there after all. */
 const UNCONNECTED_DELAY_MS = 20
 const FIRST_DELAY_MS = 100
 const MAX_DELAY_MS = 10_000
+/** Keys per run that change their route: the rest comes with the next. */
+const REHOMED_PER_RUN = 1_000
+
+/** A store as a whole does not take copies now, whatever the key: these need no hundred failures to be believed. */
+const STORE_WIDE = /^(OOM|READONLY|LOADING|MISCONF|NOAUTH|WRONGPASS|NOPERM|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|BUSY)$/
+const BREAKER = { threshold: 128, firstPauseMs: 1_000, maxPauseMs: 5_000, probes: 64 }
+const STORE_WIDE_WEIGHT = 16
+
+/** How the copying of a route goes. `paused`: its shadow or its primary is not connected. `tripped`: copies keep failing, a few are tried now and then. */
+export type RepairState = 'idle' | 'copying' | 'paused' | 'tripped'
+
+interface RouteWork {
+  readonly breaker: CircuitBreaker
+  running: number
+  paused: boolean
+  /** A failing copy is logged once per cause until one succeeds again. */
+  lastError: string | null
+}
 
 /**
- * Works the dirty set off by state copies, route by route, oldest first: `run` is called on the clock's tick and starts as many as rate and concurrency
- * allow. A route whose shadow or primary is down is passed over; a key that fails waits longer each time behind all the others, and is never given up.
+ * Works the dirty set off by state copies: `run` is called on the clock's tick and starts as many as rate and concurrency allow, from the route with the oldest key
+ * on, oldest first. A route whose shadow or primary is down is passed over; a key that fails waits longer each time behind all the others, and is
+ * never given up. Where copies keep failing the route's breaker opens, so that a store in trouble is asked a few times a second at most.
  */
 export class Repairer {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
   readonly #overlap: OverlapTable
   readonly #bucket: TokenBucket
-  #running = 0
-  /** A failing copy is logged once per cause until one succeeds again. */
-  #lastError: string | null = null
+  readonly #work = new Map<string, RouteWork>()
 
   constructor(context: DataPathContext, dirty: DirtySet, overlap: OverlapTable) {
     this.#overlap = overlap
@@ -35,60 +52,78 @@ export class Repairer {
     this.#bucket = new TokenBucket(COPIES_PER_SECOND, COPIES_PER_SECOND / 20)
   }
 
+  /** Copies under way. */
   get running(): number {
-    return this.#running
+    let running = 0
+    for (const work of this.#work.values()) running += work.running
+    return running
+  }
+
+  stateOf(route: string): RepairState {
+    const work = this.#work.get(route)
+    if (work === undefined || this.#dirty.count(route) === 0) return 'idle'
+    if (work.paused) return 'paused'
+    return work.breaker.state === 'closed' ? 'copying' : 'tripped'
   }
 
   run(nowMs: number): void {
     if (this.#dirty.size === 0) return
     this.#dirty.wake(nowMs)
-    for (const name of this.#dirty.routes()) {
-      if (this.#context.routes.byName(name) === undefined) this.#rehome(name, nowMs)
-      else if (!this.#work(name, nowMs)) return
+    const names = [...this.#dirty.routes()]
+    if (names.length > 1) names.sort((one, other) => this.#dirty.oldestMs(one)! - this.#dirty.oldestMs(other)!)
+    for (const name of names) {
+      const route = this.#context.routes.byName(name)
+      if (route === undefined) this.#rehome(name, nowMs)
+      else if (!this.#workOn(route, nowMs)) return
     }
   }
 
-  /** False: no more may be started now, of any route. */
-  #work(route: string, nowMs: number): boolean {
-    for (let passedOver = 0; passedOver < MAX_PASSED_OVER; ) {
-      if (this.#running >= MAX_CONCURRENT) return false
-      const entry = this.#dirty.take(route)
-      if (entry === undefined) return true
-      if (!this.#canCopy(entry)) {
-        // Another database's connections may be there.
-        this.#dirty.postpone(entry, nowMs, UNCONNECTED_DELAY_MS)
-        passedOver++
-      } else if (!this.#bucket.take(nowMs)) {
-        this.#dirty.postpone(entry, nowMs, SOON_MS)
-        return false
-      } else this.#copy(entry, nowMs)
+  /** False: the rate allows no more now, of any route. */
+  #workOn(route: Route, nowMs: number): boolean {
+    const work = this.#workOf(route.name)
+    work.paused = true
+    for (const database of this.#dirty.databases(route.name)) {
+      if (!this.#dirty.isReady(route.name, database)) {
+        if (work.running > 0) work.paused = false
+        continue
+      }
+      if (!this.#isConnected(route, database)) continue
+      work.paused = false
+      while (work.running < MAX_CONCURRENT && this.#dirty.isReady(route.name, database)) {
+        if (!work.breaker.allows(nowMs)) return true
+        if (!this.#bucket.take(nowMs)) return false
+        this.#copy(work, this.#dirty.take(route.name, database)!, nowMs)
+      }
     }
     return true
   }
 
-  #canCopy(entry: DirtyKey): boolean {
-    const route = this.#context.routes.byName(entry.route)
-    if (route === undefined || route.shadow === null) return false
-    const shadow = this.#context.stores[route.shadow.store]!.shadow(entry.database)
+  #isConnected(route: Route, database: number): boolean {
+    if (route.shadow === null) return false
+    const shadow = this.#context.stores[route.shadow.store]!.shadow(database)
     if (shadow.state === 'idle') shadow.connect()
-    const primary = this.#context.stores[route.primary.store]!.shared(entry.database, 2)
+    const primary = this.#context.stores[route.primary.store]!.shared(database, 2)
     if (primary.state === 'idle') primary.connect()
     return shadow.state === 'up' && primary.state === 'up'
   }
 
-  #copy(entry: DirtyKey, nowMs: number): void {
+  #copy(work: RouteWork, entry: DirtyKey, nowMs: number): void {
     const copy = new StateCopy(this.#context, this.#dirty, this.#overlap, entry, (ok, error) =>
-      this.#ended(entry, ok, error),
+      this.#ended(work, entry, ok, error),
     )
-    if (copy.start()) this.#running++
-    else this.#dirty.postpone(entry, nowMs, UNCONNECTED_DELAY_MS)
+    work.running++
+    if (copy.start()) return
+    work.running--
+    this.#dirty.postpone(entry, nowMs, UNCONNECTED_DELAY_MS)
   }
 
-  #ended(entry: DirtyKey, ok: boolean, error: string | null): void {
+  #ended(work: RouteWork, entry: DirtyKey, ok: boolean, error: string | null): void {
     const { nowMs } = this.#context.clock
-    this.#running--
+    work.running--
     if (ok) {
-      this.#lastError = null
+      work.lastError = null
+      if (work.breaker.succeeded())
+        this.#context.log({ level: 'info', msg: 'copies to the shadow succeed again', fields: { route: entry.route } })
       // More keys may be waiting than one tick may start: go on at once.
       this.run(nowMs)
       return
@@ -97,26 +132,65 @@ export class Repairer {
       this.#dirty.postpone(entry, nowMs, SOON_MS)
       return
     }
+    const route = this.#context.routes.byName(entry.route)
+    if (route === undefined || !this.#isConnected(route, entry.database)) {
+      // Lost with its connection: nothing is wrong with the key.
+      this.#dirty.postpone(entry, nowMs, UNCONNECTED_DELAY_MS)
+      return
+    }
     entry.attempts++
     const delayMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(entry.attempts, 10))
     this.#dirty.postpone(entry, nowMs, delayMs)
     // Error texts of stores may quote a key: only the code goes to the log.
     const cause = error?.split(' ', 1)[0] ?? 'unknown'
-    if (cause === this.#lastError) return
-    this.#lastError = cause
-    this.#context.log({
+    this.#failed(work, entry, cause, nowMs)
+  }
+
+  #failed(work: RouteWork, entry: DirtyKey, cause: string, nowMs: number): void {
+    const { log } = this.#context
+    const { route, attempts } = entry
+    const was = work.breaker.state
+    if (work.breaker.failed(nowMs, STORE_WIDE.test(cause) ? STORE_WIDE_WEIGHT : 1) && was === 'closed') {
+      log({
+        level: 'warn',
+        msg: 'copies to the shadow keep failing: they pause, and a few are tried now and then',
+        fields: { route, reason: cause, keys: this.#dirty.count(route), retryInMs: work.breaker.pauseMs },
+      })
+    }
+    if (cause === work.lastError) return
+    work.lastError = cause
+    log({
       level: 'warn',
       msg: 'a dirty key could not be copied to the shadow; it stays dirty and is tried again',
-      fields: { route: entry.route, reason: cause, attempt: entry.attempts },
+      fields: { route, reason: cause, attempt: attempts },
     })
+  }
+
+  #workOf(route: string): RouteWork {
+    let work = this.#work.get(route)
+    if (work === undefined) {
+      work = { breaker: new CircuitBreaker(BREAKER), running: 0, paused: false, lastError: null }
+      this.#work.set(route, work)
+    }
+    return work
   }
 
   /** The route is gone from the configuration: its keys are other routes' now. */
   #rehome(name: string, nowMs: number): void {
-    for (const { key, database, reason } of [...this.#dirty.keys(name)]) {
+    let moved = 0
+    for (const entry of this.#dirty.keys(name)) {
+      const { key, database, reason } = entry
       const { route } = this.#context.routes.find(key, 0, key.length)
       if (route.shadow !== null) this.#dirty.mark(route, database, key, reason, nowMs)
+      this.#dirty.discard(entry)
+      if (++moved === REHOMED_PER_RUN) return
+    }
+    // What could not be named there cannot be named here.
+    if (this.#dirty.needsVerify(name)) {
+      for (const { name: other, shadow } of this.#context.routes.routes)
+        if (shadow !== null) this.#dirty.markRoute(other)
     }
     this.#dirty.forget(name)
+    this.#work.delete(name)
   }
 }

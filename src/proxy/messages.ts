@@ -1,6 +1,5 @@
 import type { Finding } from '../compare/finding.ts'
 import type { Config, Endpoint } from '../config/config.ts'
-import type { DirtyReason } from '../mirror/dirty-set.ts'
 import type { HistogramSnapshot } from '../observability/histogram.ts'
 import type { LogLine } from '../observability/log.ts'
 
@@ -35,15 +34,6 @@ export type ApplyResult =
 export type Notice =
   | { readonly kind: 'log'; readonly line: LogLine }
   | { readonly kind: 'finding'; readonly finding: Finding }
-  | { readonly kind: 'dirty'; readonly changes: readonly DirtyChange[] }
-
-export interface DirtyChange {
-  readonly route: string
-  readonly database: number
-  readonly key: Uint8Array
-  readonly reason: DirtyReason
-  readonly dirty: boolean
-}
 
 export interface RouteStats {
   readonly lagMs: number

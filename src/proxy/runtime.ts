@@ -24,7 +24,6 @@ import { Listener } from './listener.ts'
 import {
   type ApplyResult,
   type Change,
-  type DirtyChange,
   type Notice,
   ROUTE_COUNTERS,
   type RouteCounter,
@@ -34,14 +33,13 @@ import { SyncReplies } from './sync-replies.ts'
 import { TargetReads } from './target-reads.ts'
 
 const TICK_MS = 20
-const DIRTY_LIMIT = 1_000_000
+const DIRTY_LIMIT = 4_000_000
 
 /**
  * The data path of one thread: builds its parts from a configuration, swaps them when it changes, and tells how it is doing. Knows nothing of threads: `worker.ts` carries its
  * requests and notices.
  */
 export class Runtime {
-  readonly #notify: (notice: Notice) => void
   readonly #clock = new CoarseClock()
   readonly #turn = new Turn()
   readonly #states = new Map<string, RouteState>()
@@ -55,11 +53,9 @@ export class Runtime {
   readonly #repairer: Repairer
   readonly #builtin = CommandTable.builtin()
   #listeners: Listener[] = []
-  #dirtyChanges: DirtyChange[] = []
   #commandsFrom: Pipeline | null = null
 
   constructor(config: Config, endpoints: Readonly<Record<string, Endpoint>>, notify: (notice: Notice) => void) {
-    this.#notify = notify
     for (const [name, endpoint] of Object.entries(endpoints)) this.#endpoints.set(name, endpoint)
     const path = new DataPath({
       clock: this.#clock,
@@ -72,23 +68,12 @@ export class Runtime {
       isComparable,
     })
     this.#path = path
-    this.#dirty = new DirtySet(
-      DIRTY_LIMIT,
-      (entry, dirty) => {
-        this.#dirtyChanges.push({
-          route: entry.route,
-          database: entry.database,
-          key: entry.key,
-          reason: entry.reason,
-          dirty,
-        })
-      },
-      (route) =>
-        path.log({
-          level: 'error',
-          msg: 'more keys may differ than can be remembered or named; the route needs a verify',
-          fields: { route },
-        }),
+    this.#dirty = new DirtySet(DIRTY_LIMIT, (route) =>
+      path.log({
+        level: 'error',
+        msg: 'more keys may differ than can be remembered or named; the route needs a verify',
+        fields: { route },
+      }),
     )
     const overlap = new OverlapTable()
     this.#mirror = new Mirror(path, this.#dirty, overlap)
@@ -220,22 +205,13 @@ export class Runtime {
     for (const session of [...path.sessions]) session.socket.destroy()
     this.#clock.stop()
     for (const store of path.stores) store.close('Understudy is stopping')
-    this.#flushDirtyChanges()
   }
 
   #tick(nowMs: number): void {
     const path = this.#path
     path.onTick(nowMs)
     this.#repairer.run(nowMs)
-    this.#flushDirtyChanges()
     for (const session of path.sessions) if (session.waiting === 'room') session.wake()
-  }
-
-  #flushDirtyChanges(): void {
-    if (this.#dirtyChanges.length === 0) return
-    const changes = this.#dirtyChanges
-    this.#dirtyChanges = []
-    this.#notify({ kind: 'dirty', changes })
   }
 
   /** Age of the oldest write of the route that its shadow has not acknowledged. */

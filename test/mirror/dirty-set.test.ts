@@ -1,5 +1,6 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type DirtyKey, DirtySet } from '../../src/mirror/dirty-set.ts'
+import { type DirtyKey, type DirtyReason, DirtySet } from '../../src/mirror/dirty-set.ts'
 import { type Route, RouteState } from '../../src/routing/route.ts'
 
 const one = { name: 'one', state: new RouteState('one') } as Route
@@ -33,17 +34,19 @@ describe('a mark', () => {
     expect(set.has('one', 0, Buffer.from('\u{fffd}'))).toBe(false)
   })
 
-  test('is told once, and its end once', () => {
-    const told: string[] = []
-    const set = new DirtySet(10, (entry, dirty) => told.push(`${entry.key} ${dirty}`))
+  test('has the age of the first and the reason of the last', () => {
+    const set = new DirtySet(10)
     set.mark(one, 0, key('k'), 'overlap', 1)
     set.mark(one, 0, key('k'), 'shadow-down', 2)
+    set.mark(one, 3, key('l'), 'crash', 7)
+    expect(set.reasons('one')).toEqual({ 'shadow-down': 1, crash: 1 })
+    expect([set.oldestMs('one'), set.oldestMs('other')]).toEqual([1, null])
     const entry = set.take('one')!
     expect(entry).toMatchObject({ reason: 'shadow-down', sinceMs: 1, version: 2 })
     set.copied(entry, 2)
     set.copied(entry, 2)
-    expect(told).toEqual(['k true', 'k false'])
-    expect(set.size).toBe(0)
+    expect([set.size, set.oldestMs('one')]).toEqual([1, 7])
+    expect(set.reasons('one')).toEqual({ crash: 1 })
   })
 })
 
@@ -57,7 +60,7 @@ describe('a copy', () => {
     expect(set.copied(entry, version)).toBe(false)
     expect(set.has('one', 0, key('k'))).toBe(true)
     const again = set.take('one')!
-    expect(again).toBe(entry)
+    expect(String(again.key)).toBe('k')
     expect(set.copied(again, again.version)).toBe(true)
     expect(set.has('one', 0, key('k'))).toBe(false)
   })
@@ -99,7 +102,7 @@ describe('a copy', () => {
 describe('bounds', () => {
   test('beyond the limit the route as a whole is remembered, loudly and once; other routes are not affected', () => {
     const overflowed: string[] = []
-    const set = new DirtySet(3, null, (route) => overflowed.push(route))
+    const set = new DirtySet(3, (route) => overflowed.push(route))
     for (let i = 0; i < 10; i++) set.mark(one, 0, key(i), 'overlap', 1)
     set.mark(other, 0, key(0), 'overlap', 1)
     expect([set.count('one'), set.count('other'), set.size]).toEqual([3, 1, 4])
@@ -164,5 +167,109 @@ describe('a reply that waits for a key', () => {
     expect(second).toMatchObject({ pending: 0, failed: true })
     set.forget('one')
     expect(first).toMatchObject({ told: 1, failed: true })
+  })
+})
+
+describe('whatever is done to it', () => {
+  /** Slow and plain: what the set has to say. */
+  class Model {
+    readonly keys = new Map<string, { marks: number; reason: DirtyReason }>()
+    mark(name: string, reason: DirtyReason): void {
+      const known = this.keys.get(name)
+      if (known === undefined) this.keys.set(name, { marks: 1, reason })
+      else {
+        known.marks++
+        known.reason = reason
+      }
+    }
+  }
+
+  const step = fc.record({
+    what: fc.constantFrom('mark', 'mark', 'mark', 'take', 'copied', 'copied', 'postpone', 'wake', 'discard', 'forget'),
+    key: fc.nat(40),
+    database: fc.nat(1),
+    reason: fc.constantFrom<DirtyReason>('overlap', 'crash', 'shadow-down'),
+    pick: fc.nat(),
+  })
+
+  test('it knows exactly the keys that were marked and not copied since, oldest first, and tells of every change', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
+        const set = new DirtySet(1_000)
+        const disk = new Map<number, string>()
+        const changed: number[] = []
+        set.changes = { keyChanged: (id) => changed.push(id), routeChanged: () => {} }
+        const model = new Model()
+        const taken: { entry: DirtyKey; version: number }[] = []
+        let now = 0
+        for (const { what, key: number, database, reason, pick } of steps) {
+          now++
+          const name = `${database} ${number}`
+          if (what === 'mark') {
+            set.mark(one, database, key(number), reason, now)
+            model.mark(name, reason)
+          } else if (what === 'take') {
+            const entry = set.take('one')
+            if (entry !== undefined) taken.push({ entry, version: entry.version })
+          } else if (what === 'copied' && taken.length > 0) {
+            const [{ entry, version }] = taken.splice(pick % taken.length, 1) as [(typeof taken)[0]]
+            const of = `${entry.database} ${entry.key}`
+            const clean = entry.gone || model.keys.get(of)?.marks === version
+            expect(set.copied(entry, version)).toBe(clean)
+            if (clean && set.has('one', entry.database, entry.key) === false) model.keys.delete(of)
+          } else if (what === 'postpone' && taken.length > 0) {
+            set.postpone(taken.splice(pick % taken.length, 1)[0]!.entry, now, [5, 20][pick % 2]!)
+          } else if (what === 'wake') set.wake(now)
+          else if (what === 'discard') {
+            const [entry] = [...set.keys('one')].filter((_, i) => i === pick % 7)
+            if (entry !== undefined) {
+              set.discard(entry)
+              model.keys.delete(`${entry.database} ${entry.key}`)
+            }
+          } else if (what === 'forget' && pick % 10 === 0) {
+            set.forget('one')
+            model.keys.clear()
+          }
+          for (const id of changed.splice(0)) {
+            const row = set.write(id)
+            if (row === null) disk.delete(id)
+            else disk.set(id, `${row.database} ${Buffer.from(row.key)}`)
+          }
+          expect([...disk.values()].sort()).toEqual([...model.keys.keys()].sort())
+          expect(set.count('one')).toBe(model.keys.size)
+        }
+        for (const database of [0, 1]) {
+          const names = [...set.keys('one')].filter((k) => k.database === database).map((k) => `${database} ${k.key}`)
+          expect(names).toEqual([...model.keys.keys()].filter((name) => name.startsWith(`${database} `)))
+        }
+        const reasons: Record<string, number> = {}
+        for (const { reason } of model.keys.values()) reasons[reason] = (reasons[reason] ?? 0) + 1
+        expect(set.reasons('one')).toEqual(reasons)
+        // Nothing is lost on the way: what is not being copied can be taken, each once.
+        set.wake(Number.MAX_SAFE_INTEGER)
+        const rest = takeAll(set, 'one').length
+        expect(rest + taken.filter(({ entry }) => !entry.gone).length).toBe(model.keys.size)
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  test('a hundred thousand keys are found again, each by its own bytes, and their memory goes with them', () => {
+    const set = new DirtySet(1_000_000)
+    for (let i = 0; i < 100_000; i++) set.mark(one, 0, key(`some:key:${i}`), 'overlap', i)
+    expect(set.size).toBe(100_000)
+    for (let i = 0; i < 100_000; i += 997) expect(set.has('one', 0, key(`some:key:${i}`))).toBe(true)
+    expect(set.has('one', 0, key('some:key:100000'))).toBe(false)
+    expect(set.bytes / set.size).toBeLessThan(130)
+    for (const entry of takeAll(set, 'one')) set.copied(entry, 1)
+    expect(set.bytes).toBe(0)
+  })
+
+  test('keys beyond the memory that it may use make the route need a verify', () => {
+    const overflowed: string[] = []
+    const set = new DirtySet(1_000_000, (route) => overflowed.push(route), 1_000_000)
+    for (let i = 0; i < 1_000; i++) set.mark(one, 0, Buffer.alloc(10_000, i), 'overlap', i)
+    expect(set.bytes).toBeLessThan(1_200_000)
+    expect(overflowed).toEqual(['one'])
   })
 })
