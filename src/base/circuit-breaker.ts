@@ -1,5 +1,5 @@
 export interface CircuitBreakerOptions {
-  /** Failures in a row, by their weight, after which it opens. */
+  /** Failures in a row after which it opens. */
   readonly threshold: number
   readonly firstPauseMs: number
   readonly maxPauseMs: number
@@ -59,10 +59,10 @@ export class CircuitBreaker {
   }
 
   /** True: it opens. Tries that were under way when it opened change nothing. */
-  failed(nowMs: number, weight = 1): boolean {
+  failed(nowMs: number): boolean {
     const { threshold, firstPauseMs, maxPauseMs } = this.#options
     if (this.#state === 'open') return false
-    this.#failures += weight
+    this.#failures++
     if (this.#state === 'closed' && this.#failures < threshold) return false
     this.#pauseMs = this.#pauseMs === 0 ? firstPauseMs : Math.min(maxPauseMs, this.#pauseMs * 2)
     this.#untilMs = nowMs + this.#pauseMs

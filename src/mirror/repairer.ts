@@ -17,10 +17,8 @@ const MAX_DELAY_MS = 10_000
 /** Keys per run that change their route: the rest comes with the next. */
 const REHOMED_PER_RUN = 1_000
 
-/** A store as a whole does not take copies now, whatever the key: these need no hundred failures to be believed. */
-const STORE_WIDE = /^(OOM|READONLY|LOADING|MISCONF|NOAUTH|WRONGPASS|NOPERM|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|BUSY)$/
-const BREAKER = { threshold: 128, firstPauseMs: 1_000, maxPauseMs: 5_000, probes: 64 }
-const STORE_WIDE_WEIGHT = 16
+/** Failures in a row of a route, over all its keys: so many can hardly be the fault of the keys. */
+const BREAKER = { threshold: 512, firstPauseMs: 500, maxPauseMs: 5_000, probes: 64 }
 
 /** How the copying of a route goes. `paused`: its shadow or its primary is not connected. `tripped`: copies keep failing, a few are tried now and then. */
 export type RepairState = 'idle' | 'copying' | 'paused' | 'tripped'
@@ -150,7 +148,7 @@ export class Repairer {
     const { log } = this.#context
     const { route, attempts } = entry
     const was = work.breaker.state
-    if (work.breaker.failed(nowMs, STORE_WIDE.test(cause) ? STORE_WIDE_WEIGHT : 1) && was === 'closed') {
+    if (work.breaker.failed(nowMs) && was === 'closed') {
       log({
         level: 'warn',
         msg: 'copies to the shadow keep failing: they pause, and a few are tried now and then',

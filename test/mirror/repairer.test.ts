@@ -191,6 +191,39 @@ describe('many keys', () => {
     expect(dirty.size).toBe(1_000)
   })
 
+  test('that all fail: after 512 copies pause, a few are tried now and then, and the first success goes on with all', () => {
+    for (let i = 0; i < 5_000; i++) mark(`k${i}`)
+    let copies = 0
+    const answerAll = (reply: string): void => {
+      while (primary.sent.length > 0) {
+        answerReads()
+        shadow.answer(reply)
+        copies++
+      }
+    }
+    for (let i = 0; i < 20; i++) {
+      after(20)
+      answerAll('-OOM full\r\n')
+    }
+    expect(copies).toBeLessThan(512 + 64)
+    expect(repairer.stateOf('rest')).toBe('tripped')
+    expect(logged.filter((line) => line.includes('keep failing'))).toHaveLength(1)
+    copies = 0
+    for (let i = 0; i < 500; i++) {
+      after(20)
+      answerAll('-OOM full\r\n')
+    }
+    // Ten seconds with pauses of half a second to five.
+    expect(copies).toBeGreaterThan(64)
+    expect(copies).toBeLessThan(5 * 64)
+    for (let i = 0; i < 1_000; i++) {
+      after(20)
+      answerAll('+OK\r\n')
+    }
+    expect([dirty.size, repairer.stateOf('rest')]).toEqual([0, 'idle'])
+    expect(logged.filter((line) => line.includes('succeed again'))).toHaveLength(1)
+  })
+
   test('of a route whose shadow is down wait, those of another do not', () => {
     const down = new FakePipeline(3)
     down.state = 'down'
