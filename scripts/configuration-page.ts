@@ -42,6 +42,8 @@ export function configurationPage(root: Schema): string {
     table(at('routes', '[]', 'compare')),
     '### `compare.ignore` of a route',
     table(at('routes', '[]', 'compare', 'ignore')),
+    '### `compare.acknowledge[]` of a route',
+    table(at('routes', '[]', 'compare', 'acknowledge', '[]')),
 
     '## Phases',
     PHASE_TABLE,

@@ -2,14 +2,14 @@ import { access, constants, readFile, realpath, rename, stat, writeFile } from '
 import { dirname } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { isDeepStrictEqual } from 'node:util'
+import { comparisonOf } from './admin/compare-views.ts'
 import type {
+  Comparison,
   Control,
   ControlEvent,
   JobKeyQuery,
   JobQuery,
   JobRequest,
-  Mismatch,
-  MismatchQuery,
   PhaseRequest,
   PhaseResult,
   Readiness,
@@ -17,9 +17,9 @@ import type {
   RouteView,
   Status,
 } from './admin/control.ts'
+import { MismatchControl } from './admin/mismatch-control.ts'
 import { type Facts, hashOfConfig, metricsOf, routeViews, statusOf } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
-import { MismatchLog } from './compare/mismatch-log.ts'
 import type { Config } from './config/config.ts'
 import { editPhase } from './config/edit.ts'
 import { loadConfig, parseConfig } from './config/load.ts'
@@ -61,7 +61,7 @@ export class Sidecar implements Control {
   readonly #log: Log
   readonly #thread: DataPathThread
   readonly #stores: ProvisionedStores
-  readonly #mismatches = new MismatchLog()
+  readonly mismatches: MismatchControl
   readonly #pauses = new Map<string, Histogram>()
   readonly #listeners = new Set<(event: ControlEvent) => void>()
   readonly #metrics: Metrics
@@ -83,6 +83,9 @@ export class Sidecar implements Control {
     this.#stores = new ProvisionedStores(options.log, (store, { clockOffsetMs, version }) =>
       this.#thread.tell({ kind: 'facts', store, offsetMs: clockOffsetMs ?? 0, version }),
     )
+    this.mismatches = new MismatchControl(options.config, options.log, (list) =>
+      this.#thread.tell({ kind: 'acknowledgements', list }),
+    )
     this.#metrics = new Metrics(async () => metricsOf(await this.#facts()))
   }
 
@@ -98,8 +101,10 @@ export class Sidecar implements Control {
         path: setAside,
       }),
     )
+    this.mismatches.open(this.#state)
     await this.#stores.provide(this.#config)
     const ports = await this.#thread.start(this.#config, this.#stores.endpoints)
+    this.mismatches.configure(this.#config)
     await this.#stores.settle(this.#config)
     this.#jobs = jobRunner({
       state: this.#state,
@@ -134,8 +139,8 @@ export class Sidecar implements Control {
     return redactConfig(this.#config)
   }
 
-  async mismatches(query: MismatchQuery): Promise<Mismatch[]> {
-    return this.#mismatches.list(query)
+  async comparison(): Promise<Comparison> {
+    return comparisonOf(this.#config, await this.#thread.stats())
   }
 
   async ready(): Promise<Readiness> {
@@ -253,6 +258,7 @@ export class Sidecar implements Control {
     this.#generation++
     this.#sayWhatNeedsRestart(next)
     this.#config = next
+    this.mismatches.configure(next)
     for (const step of holding) {
       this.#pausesOf(step.route).record(result.pauseMs / 1000)
       this.#log.info('phase in force', {
@@ -353,9 +359,10 @@ export class Sidecar implements Control {
         this.#log.write(notice.line)
         return
       case 'finding': {
-        const entry = this.#mismatches.add(notice.finding)
-        this.#log.warn('mismatch confirmed', { route: entry.route, command: entry.command, class: entry.class })
-        this.#emit({ type: 'mismatch', data: entry })
+        const { route, command, class: of, acknowledged } = notice.finding
+        if (!acknowledged) this.#log.warn('mismatch confirmed', { route, command, class: of })
+        const mismatch = this.mismatches.record(notice.finding)
+        if (mismatch !== null) this.#emit({ type: 'mismatch', data: mismatch })
       }
     }
   }
@@ -373,7 +380,7 @@ export class Sidecar implements Control {
       version: this.#options.version,
       uptimeSeconds: Math.round((performance.now() - this.#startedMs) / 1000),
       lastReload: this.#lastReload,
-      mismatchTotals: (route) => this.#mismatches.totals(route),
+      mismatchTotals: (route) => this.mismatches.totals(route),
       pauses: (route) => this.#pausesOf(route),
       jobKeys: (route) => this.#jobs?.totals(route) ?? [],
     }

@@ -30,6 +30,8 @@ async function handle(request: Request): Promise<unknown> {
       return runtime!.setEndpoint(request.store, request.endpoint)
     case 'facts':
       return runtime!.setFacts(request.store, request.offsetMs, request.version)
+    case 'acknowledgements':
+      return runtime!.setAcknowledgements(request.list)
     case 'stop':
       await runtime?.stop(request.graceMs)
       return null

@@ -1,9 +1,12 @@
-import type { Phase } from '../config/config.ts'
+import type { AcknowledgementView, Mismatch, MismatchFilter, MismatchKey } from '../compare/mismatch.ts'
+import type { WindowName } from '../compare/rate-window.ts'
+import type { SkipReason, Verdicts } from '../compare/tally.ts'
+import type { MismatchClass, Phase } from '../config/config.ts'
 import type { Job, JobAction, JobKey, JobKind, JobOptions, JobState } from '../jobs/job.ts'
+import type { HistogramSnapshot } from '../observability/histogram.ts'
 
-/** How two answers can differ. */
-export const MISMATCH_CLASSES = ['missing', 'extra', 'type', 'value', 'length', 'order', 'ttl', 'error'] as const
-export type MismatchClass = (typeof MISMATCH_CLASSES)[number]
+export type { AcknowledgementView, Mismatch, MismatchKey } from '../compare/mismatch.ts'
+export { MISMATCH_CLASSES, type MismatchClass } from '../config/config.ts'
 
 /**
  * What the admin server may ask of the running sidecar: the seam between the outside (HTTP, dashboard, CLI) and the inside.
@@ -19,7 +22,6 @@ export interface Control {
   reload(): Promise<ReloadResult>
   /** Edits the file (comments kept), reloads, and resolves when the phase is in force (or says what would happen, for a dry run). */
   setPhase(route: string, request: PhaseRequest): Promise<PhaseResult>
-  mismatches(query: MismatchQuery): Promise<Mismatch[]>
   /** Starts a job. Rejects with NOT_FOUND (no such route), JOB_REFUSED. */
   startJob(request: JobRequest): Promise<Job>
   /** Rejects with NOT_FOUND, JOB_REFUSED. Resolves when the job has paused, or has ended. */
@@ -30,12 +32,28 @@ export interface Control {
   job(id: number): Promise<Job>
   /** The keys that a job lists: those that failed or differ. Rejects with NOT_FOUND. */
   jobKeys(id: number, query: JobKeyQuery): Promise<JobKey[]>
+  /** What the comparer found. */
+  readonly mismatches: MismatchAccess
+  /** How the comparison goes, by route and command. */
+  comparison(): Promise<Comparison>
   /** True when the primary of every route answers. */
   ready(): Promise<Readiness>
   /** Calls back with each event until the returned function is called. */
   subscribe(listener: (event: ControlEvent) => void): () => void
   /** Prometheus text format. */
   metrics(): Promise<{ contentType: string; body: string }>
+}
+
+export interface MismatchAccess {
+  /** Confirmed differences by route, command, class, cause and key pattern, the latest first. */
+  list(query: MismatchFilter): Promise<Mismatch[]>
+  /** Every key of them, the latest first. */
+  keys(query: Pick<MismatchFilter, 'route' | 'class' | 'command'>): Promise<Iterable<MismatchKey>>
+  acknowledgements(): Promise<AcknowledgementView[]>
+  /** Rejects with NOT_FOUND for a mismatch or route that there is not. */
+  acknowledge(request: AcknowledgeRequest): Promise<AcknowledgementView>
+  /** Rejects with NOT_FOUND. */
+  revoke(id: number): Promise<void>
 }
 
 export interface StoreStatus {
@@ -62,7 +80,57 @@ export interface RouteStatus {
     dropped: number
     dirtyKeys: number
   }
-  compare: { compared: number; matched: number; mismatched: number; transient: number; skipped: number }
+  compare: {
+    compared: number
+    matched: number
+    mismatched: number
+    transient: number
+    skipped: number
+    /** Confirmed, known, and no part of a rate. */
+    acknowledged: number
+    /** Matched but for what the route ignores or decodes. */
+    ignored: number
+    /** Keys made dirty by `compare.repair`. */
+    repaired: number
+    rates: Record<WindowName, MismatchRate>
+    /** Of the same sampled reads; null: none yet. */
+    latencyMs: { primary: Latency | null; shadow: Latency | null }
+  }
+}
+
+/** `mismatched` of `compared`; `rate` is null when nothing was compared. */
+export interface MismatchRate {
+  compared: number
+  mismatched: number
+  rate: number | null
+}
+
+/** Upper bounds of the histogram's buckets that hold the percentiles. */
+export interface Latency {
+  count: number
+  mean: number
+  p50: number
+  p95: number
+  p99: number
+}
+
+/** `GET /api/v1/compare`. */
+export interface Comparison {
+  routes: Record<string, RouteComparisonView>
+}
+
+export interface RouteComparisonView {
+  phase: Phase
+  /** Share of keys, 0 .. 1. */
+  sample: number
+  rates: Record<WindowName, MismatchRate>
+  /** Commands that were compared, by name. */
+  commands: Record<string, Verdicts & { rates: Record<WindowName, MismatchRate> }>
+  /** Samples dropped, by reason. */
+  skipped: Record<SkipReason, number>
+  repaired: number
+  baseline: { compared: number; differed: number }
+  latency: { primary: HistogramSnapshot; shadow: HistogramSnapshot }
 }
 
 export interface Status {
@@ -110,27 +178,16 @@ export interface PhaseResult {
   closedGates: string[]
 }
 
-export interface MismatchQuery {
+/** What to acknowledge: a mismatch by its number, or whatever matches the fields. */
+export interface AcknowledgeRequest {
+  mismatch?: number
   route?: string
+  pattern?: string
+  command?: string
   class?: MismatchClass
-  limit?: number
-}
-
-export interface Mismatch {
-  id: number
-  /** ISO 8601. */
-  at: string
-  route: string
-  phase: Phase
-  command: string
-  key: string
-  class: MismatchClass
-  /** One sentence: what differs, without values. */
-  detail: string
-  /** Masked (`type, length, hash`) unless the route's compare.reveal is `values`. */
-  primary: string
-  shadow: string
-  count: number
+  /** ms since the epoch. */
+  until?: number
+  reason: string
 }
 
 export interface JobRequest {

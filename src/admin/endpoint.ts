@@ -15,7 +15,7 @@ export type Answer =
   | { readonly kind: 'events' }
 
 export interface Endpoint {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   readonly path: string
   /** True: needs no token. */
   readonly open?: boolean

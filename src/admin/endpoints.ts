@@ -1,23 +1,15 @@
 import { z } from 'zod'
 import { UnderstudyError } from '../base/errors.ts'
 import { PHASES } from '../config/config.ts'
-import { MISMATCH_CLASSES } from './control.ts'
 import type { Endpoint } from './endpoint.ts'
 import { JOB_ENDPOINTS } from './job-endpoints.ts'
-
-const MAX_MISMATCHES = 1000
+import { MISMATCH_ENDPOINTS } from './mismatch-endpoints.ts'
 
 const PHASE_BODY = z.strictObject({
   phase: z.enum(PHASES).describe('the phase that the route is to have'),
   dryRun: z.boolean().exactOptional().describe('say what would happen, change nothing'),
   force: z.boolean().exactOptional().describe('switch although gates are closed; needs `reason`'),
   reason: z.string().trim().min(1).max(500).exactOptional().describe('why it is forced; written to the log'),
-})
-
-const MISMATCH_QUERY = z.strictObject({
-  route: z.string().min(1).exactOptional().describe('only of this route'),
-  class: z.enum(MISMATCH_CLASSES).exactOptional().describe('only of this class'),
-  limit: z.coerce.number().int().min(1).max(MAX_MISMATCHES).default(100).describe('at most so many, the newest first'),
 })
 
 /** The whole HTTP API. The server serves this table, and `docs/reference/http.md` is made from it. */
@@ -62,7 +54,8 @@ export const ENDPOINTS: readonly Endpoint[] = [
     gives:
       '`{version, configHash, epoch, uptimeSeconds, lastReload: {successful, at, error}, stores: {NAME: {up, latencyMs, version, role, error, clockOffsetMs}}, ' +
       'routes: {NAME: {phase, primary, shadow, mirror: {lagMs, backlog, backlogBytes, mirrored, dropped, dirtyKeys}, ' +
-      'compare: {compared, matched, mismatched, transient, skipped}}}, clients: {connected}}`',
+      'compare: {compared, matched, mismatched, transient, skipped, acknowledged, ignored, repaired, rates: {"1m": {compared, mismatched, rate}, "10m", "1h"}, ' +
+      'latencyMs: {primary: {count, mean, p50, p95, p99} or null, shadow}}}}, clients: {connected}}`',
     handle: async (control) => ({ kind: 'json', body: await control.status() }),
   },
   {
@@ -100,18 +93,8 @@ export const ENDPOINTS: readonly Endpoint[] = [
       return { kind: 'json', body: await control.setPhase(params['name'] ?? '', request) }
     },
   },
-  {
-    method: 'GET',
-    path: '/api/v1/mismatches',
-    summary: 'Confirmed differences, the newest first; values are masked unless the route reveals them.',
-    gives: '`[{id, at, route, phase, command, key, class, detail, primary, shadow, count}]`',
-    query: MISMATCH_QUERY,
-    handle: async (control, { query }) => ({
-      kind: 'json',
-      body: await control.mismatches(query as z.infer<typeof MISMATCH_QUERY>),
-    }),
-  },
   ...JOB_ENDPOINTS,
+  ...MISMATCH_ENDPOINTS,
   {
     method: 'GET',
     path: '/api/v1/events',

@@ -5,6 +5,7 @@ import type { MetricsSnapshot, RouteMetrics } from '../observability/metrics-sna
 import type { RouteStats, Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Health } from '../upstream/health.ts'
+import { compareStatus } from './compare-views.ts'
 import type { RouteStatus, RouteView, Status, StoreStatus } from './control.ts'
 
 /** What the views are made of, at one moment. */
@@ -114,13 +115,7 @@ function routeStatus(
       dropped: count('dropped'),
       dirtyKeys: stats?.dirtyKeys ?? 0,
     },
-    compare: {
-      compared: count('compared'),
-      matched: count('matched'),
-      mismatched: count('mismatched'),
-      transient: count('transient'),
-      skipped: count('skipped'),
-    },
+    compare: compareStatus(stats),
   }
 }
 

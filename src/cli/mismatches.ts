@@ -41,14 +41,35 @@ export function addMismatches(program: Command, terminal: Terminal, finish: (exi
     })
 }
 
-const COLUMNS = ['time', 'route', 'class', 'command', 'key', 'count', 'detail', 'primary', 'shadow'].map((title) => ({
-  title,
-  right: title === 'count',
-}))
+const COLUMNS = [
+  'id',
+  'last seen',
+  'route',
+  'class',
+  'command',
+  'keys',
+  'count',
+  'example',
+  'detail',
+  'primary',
+  'shadow',
+  'note',
+].map((title) => ({ title, right: title === 'count' || title === 'id' }))
 
-function rowOf({ at, route, class: found, command, key, count, detail, primary, shadow }: Mismatch): string[] {
-  const time = at.replace('T', ' ').replace(/\.\d+Z$/, 'Z')
-  return [time, route, found, command, key, String(count), detail, primary, shadow].map(printable)
+function rowOf(found: Mismatch): string[] {
+  const { id, lastSeen, route, class: of, command, pattern, keys, count, key, detail, primary, shadow } = found
+  const time = lastSeen.replace('T', ' ').replace(/\.\d+Z$/, 'Z')
+  const shown = keys > 1 ? `${pattern} (${keys})` : pattern
+  return [String(id), time, route, of, command, shown, String(count), key, detail, primary, shadow, noteOf(found)].map(
+    printable,
+  )
+}
+
+function noteOf({ cause, acknowledged }: Mismatch): string {
+  const until = acknowledged === null || acknowledged.until === null ? '' : ` until ${acknowledged.until}`
+  return [cause ?? '', acknowledged === null ? '' : `known${until}: ${acknowledged.reason}`]
+    .filter((text) => text !== '')
+    .join(', ')
 }
 
 /**
@@ -65,7 +86,7 @@ async function follow(client: AdminClient, options: MismatchOptions, terminal: T
     printed.set(found.id, found.count)
     if (printed.size > MAX_REMEMBERED) printed.delete(printed.keys().next().value!)
     if (options.json) terminal.json(found, 0)
-    else terminal.line(rowOf(found).join('  '))
+    else terminal.line(rowOf(found).join('  ').trimEnd())
   }
   let wasConnected = false
   for (;;) {

@@ -6,14 +6,17 @@ import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
 import type { Reply } from '../resp/reply.ts'
-import type { Route } from '../routing/route.ts'
+import type { Route, RouteState } from '../routing/route.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
+import { type Acknowledgement, coveredBy } from './acknowledgement.ts'
 import { compareReplies, type Difference } from './diff.ts'
 import type { Finding } from './finding.ts'
+import { foldKey, printableKey } from './key-pattern.ts'
 import { maskReply, revealReply } from './mask.ts'
+import { RouteTally, type SkipReason, type Verdict } from './tally.ts'
 
 export interface ComparerContext {
   readonly clock: { readonly nowMs: number }
@@ -48,6 +51,8 @@ export class Comparer {
   readonly context: ComparerContext
   readonly mirror: MirrorView
   readonly onFinding: (finding: Finding, route: Route) => void
+  acknowledgements: readonly Acknowledgement[] = []
+  readonly #tallies = new Map<RouteState, RouteTally>()
   readonly #waiting: Sample[] = []
   /** Commands that are being re-checked: the same difference seen again meanwhile is not followed up twice. */
   readonly #rechecked = new Set<string>()
@@ -61,6 +66,19 @@ export class Comparer {
     this.context = context
     this.mirror = mirror
     this.onFinding = onFinding
+  }
+
+  /** The counts of a route, kept over reloads. */
+  tallyOf(state: RouteState): RouteTally {
+    let tally = this.#tallies.get(state)
+    if (tally === undefined) this.#tallies.set(state, (tally = new RouteTally()))
+    return tally
+  }
+
+  /** A sample of the route is dropped. */
+  dropped(state: RouteState, reason: SkipReason): void {
+    state.skipped++
+    this.tallyOf(state).skipped[reason]++
   }
 
   /** A sampled read leaves for the primary on `lane`. Gives its ticket, for `sampled`. */
@@ -92,10 +110,9 @@ export class Comparer {
     ticket = 0,
   ): void {
     const size = end - start + to - from
-    if (ticket === -1 || size > MAX_SAMPLE_BYTES || this.#keptBytes + size > MAX_KEPT_BYTES) {
-      route.state.skipped++
-      return
-    }
+    if (ticket === -1) return this.dropped(route.state, 'disturbed')
+    if (size > MAX_SAMPLE_BYTES) return this.dropped(route.state, 'large')
+    if (this.#keptBytes + size > MAX_KEPT_BYTES) return this.dropped(route.state, 'busy')
     const sample = new Sample(this, spec, route, database, Buffer.from(bytes.subarray(start, end)))
     sample.primary = Buffer.from(reply.subarray(from, to))
     sample.lane = lane
@@ -108,12 +125,14 @@ export class Comparer {
     const { route } = sample
     const view = this.#parse(sample.command)
     findKeys(sample.spec, view, this.#positions)
-    if (route.shadow === null || this.#positions.count === 0) return this.skip(sample)
+    if (route.shadow === null || this.#positions.count === 0) return this.skip(sample, 'moved')
     if (sample.lane !== 0 && this.#traffic(view, sample.lane) !== sample.ticket) return this.#askAgain(sample)
     const shadow = this.context.stores[route.shadow.store]!.shadow(sample.database)
-    if (shadow.state !== 'up' || shadow.full || this.#isKnown(sample)) return this.skip(sample)
+    if (shadow.state !== 'up') return this.skip(sample, 'shadow')
+    if (shadow.full) return this.skip(sample, 'busy')
+    if (this.#isKnown(sample)) return this.skip(sample, 'dirty')
     const bytes = this.#renamed(view, route)
-    if (bytes === null) return this.skip(sample)
+    if (bytes === null) return this.skip(sample, 'split')
     this.#keptBytes += sample.bytes
     shadow.push(sample, bytes, 0, bytes.length).route = route
   }
@@ -121,34 +140,39 @@ export class Comparer {
   /** The shadow has answered. */
   answered(sample: Sample, buf: Buffer, start: number, end: number): void {
     this.#keptBytes -= sample.bytes
-    const { state } = sample.route
     const difference = this.#difference(sample, buf, start, end)
-    if (sample.attempt === 0) state.compared++
     if (difference === null) {
-      if (sample.attempt === 0) state.matched++
-      else state.transient++
+      this.#count(sample, sample.attempt === 0 ? 'matched' : 'transient')
       this.#end(sample)
       return
     }
     // A write before it failed on the shadow: that is known by now, and being mended.
-    if (this.#isKnown(sample)) return this.skip(sample)
+    if (this.#isKnown(sample)) return this.skip(sample, 'dirty')
     if (sample.attempt < RECHECK_AFTER_MS.length) {
       this.#recheckLater(sample)
       return
     }
-    state.mismatched++
     this.#report(sample, difference, buf, start, end)
     this.#end(sample)
   }
 
-  skip(sample: Sample): void {
-    sample.route.state.skipped++
+  skip(sample: Sample, reason: SkipReason): void {
+    this.dropped(sample.route.state, reason)
     this.#end(sample)
+  }
+
+  #count({ route, spec }: Sample, verdict: Verdict): void {
+    const { state } = route
+    state.compared++
+    if (verdict === 'matched') state.matched++
+    else if (verdict === 'transient') state.transient++
+    else if (verdict === 'mismatched') state.mismatched++
+    this.tallyOf(state).count(spec.name, verdict, 1, this.context.clock.nowMs)
   }
 
   lost(sample: Sample): void {
     this.#keptBytes -= sample.bytes
-    this.skip(sample)
+    this.skip(sample, 'shadow')
   }
 
   /** Called on the clock's tick: sends the re-checks that are due. */
@@ -169,7 +193,7 @@ export class Comparer {
   #recheckLater(sample: Sample): void {
     if (sample.attempt === 0) {
       const { name } = sample
-      if (this.#rechecked.has(name) || this.#waiting.length >= MAX_WAITING) return this.skip(sample)
+      if (this.#rechecked.has(name) || this.#waiting.length >= MAX_WAITING) return this.skip(sample, 'busy')
       this.#rechecked.add(name)
     }
     sample.dueMs = this.context.clock.nowMs + RECHECK_AFTER_MS[sample.attempt]!
@@ -183,15 +207,15 @@ export class Comparer {
     const view = this.#parse(sample.command)
     findKeys(sample.spec, view, this.#positions)
     const positions = this.#positions
-    if (positions.count === 0) return this.skip(sample)
+    if (positions.count === 0) return this.skip(sample, 'moved')
     const arg = positions.index[0]!
     const { route } = routes.find(view.buf, view.start[arg]!, view.end[arg]!)
     // A switch or a reload came between: what was seen then says nothing about now.
     if (route.primary.store !== sample.route.primary.store || route.phase !== sample.route.phase)
-      return this.skip(sample)
+      return this.skip(sample, 'moved')
     sample.route = route
     const primary = this.mirror.primaryPipeline(route, sample.database, hashOf(view, positions, 0))
-    if (primary.state !== 'up' || primary.full) return this.skip(sample)
+    if (primary.state !== 'up' || primary.full) return this.skip(sample, 'shadow')
     const bytes = rewriteKeys(
       view,
       positions,
@@ -205,7 +229,7 @@ export class Comparer {
 
   /** Writes of another connection came across the read: a re-check is tried again, a first look is not worth it. */
   #askAgain(sample: Sample): void {
-    if (sample.attempt === 0 || ++sample.disturbances > MAX_DISTURBANCES) return this.skip(sample)
+    if (sample.attempt === 0 || ++sample.disturbances > MAX_DISTURBANCES) return this.skip(sample, 'disturbed')
     sample.dueMs = this.context.clock.nowMs
     this.#waiting.push(sample)
   }
@@ -257,6 +281,16 @@ export class Comparer {
     const view = this.#parse(sample.command)
     findKeys(sample.spec, view, this.#positions)
     const arg = this.#positions.index[0]!
+    const key = Buffer.from(view.buf.subarray(view.start[arg]!, view.end[arg]!))
+    const atMs = Date.now()
+    const known = {
+      route: route.name,
+      pattern: foldKey(printableKey(key)),
+      command: sample.spec.name,
+      class: difference.class,
+    }
+    const acknowledged = coveredBy(this.acknowledgements, known, atMs) !== undefined
+    this.#count(sample, acknowledged ? 'acknowledged' : 'mismatched')
     const show: (reply: Reply) => string = route.config.compare.reveal === 'values' ? revealReply : maskReply
     this.onFinding(
       {
@@ -264,12 +298,16 @@ export class Comparer {
         phase: route.phase,
         command: sample.spec.name,
         database: sample.database,
-        key: Buffer.from(view.buf.subarray(view.start[arg]!, view.end[arg]!)),
+        key,
         class: difference.class,
+        cause: null,
         detail: difference.detail,
+        paths: [],
+        count: 1,
+        acknowledged,
         primary: show(decodeReply(sample.primary!, 0, sample.primary!.length)),
         shadow: show(decodeReply(buf, start, end)),
-        atMs: Date.now(),
+        atMs,
       },
       route,
     )
@@ -339,7 +377,7 @@ class Sample implements ReplyOwner {
   }
 
   lost(_slot: InFlight, _loss: Loss): void {
-    if (this.primary === null) this.#comparer.skip(this)
+    if (this.primary === null) this.#comparer.skip(this, 'shadow')
     else this.#comparer.lost(this)
   }
 

@@ -1,4 +1,16 @@
-import type { Phase } from '../config/config.ts'
+import type { MismatchClass, Phase } from '../config/config.ts'
+
+/**
+ * What lies behind a difference, where something other than lost or wrong data is known to.
+ *
+ * | cause       | what it says                                                                                              |
+ * |-------------|-----------------------------------------------------------------------------------------------------------|
+ * | `eviction`  | the key lacks on a store that evicts keys (`maxmemory-policy`, `evicted_keys`): it may have thrown it out |
+ * | `same-data` | both stores hold the same in every key of the command: they answer it differently                         |
+ * | `baseline`  | the primary was compared with itself (`compare.baseline: true`): noise, not drift                         |
+ */
+export const MISMATCH_CAUSES = ['eviction', 'same-data', 'baseline'] as const
+export type MismatchCause = (typeof MISMATCH_CAUSES)[number]
 
 /** A difference that survived every re-check: what the data path reports to the main thread. Plain data. */
 export interface Finding {
@@ -6,13 +18,21 @@ export interface Finding {
   readonly phase: Phase
   readonly command: string
   readonly database: number
-  /** The first key, by the application's name. */
+  /** The key that differs, else the first one, by the application's name. */
   readonly key: Buffer
-  readonly class: 'missing' | 'extra' | 'type' | 'value' | 'length' | 'order' | 'ttl' | 'error'
+  readonly class: MismatchClass
+  readonly cause: MismatchCause | null
+  /** One sentence, without values. */
   readonly detail: string
+  /** JSON paths that differ, where the values are JSON; at most a few. */
+  readonly paths: readonly string[]
   /** Masked, unless the route reveals values. */
   readonly primary: string
   readonly shadow: string
+  /** Reads of clients that showed it: those that came while it was re-checked count. */
+  readonly count: number
+  /** Known, and to be ignored: see `Acknowledgement`. */
+  readonly acknowledged: boolean
   /** Wall clock, ms since the epoch. */
   readonly atMs: number
 }

@@ -6,6 +6,14 @@
 export const PHASES = ['passthrough', 'mirror', 'shadow', 'read-target', 'switched', 'done'] as const
 export type Phase = (typeof PHASES)[number]
 
+/** How two answers can differ; seen from the shadow: `missing` is what it has not got, `extra` what only it has. */
+export const MISMATCH_CLASSES = ['missing', 'extra', 'type', 'value', 'length', 'order', 'ttl', 'error'] as const
+export type MismatchClass = (typeof MISMATCH_CLASSES)[number]
+
+/** How values are read before they are compared, in this order: see `compare/decoders.ts`. */
+export const DECODERS = ['json', 'gzip', 'msgpack'] as const
+export type DecoderName = (typeof DECODERS)[number]
+
 export type Endpoint =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string }
@@ -82,6 +90,22 @@ export interface CompareConfig {
   readonly never: readonly string[]
   readonly reveal: 'masked' | 'values'
   readonly repair: boolean
+  /** Values that are compared as what they mean, not as bytes. */
+  readonly decode: readonly DecoderName[]
+  /** true: the primary is compared with itself, to see the noise of reads that are not deterministic; the shadow is not asked. */
+  readonly baseline: boolean
+  readonly acknowledge: readonly AcknowledgeConfig[]
+}
+
+/** Differences that are known and to be ignored. null: any. */
+export interface AcknowledgeConfig {
+  /** Of folded keys, as `understudy mismatches` shows it (`user:<n>`). */
+  readonly pattern: string | null
+  readonly command: string | null
+  readonly class: MismatchClass | null
+  /** ms since the epoch; null: for ever. */
+  readonly untilMs: number | null
+  readonly reason: string
 }
 
 export interface RouteConfig {

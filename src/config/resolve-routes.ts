@@ -92,6 +92,15 @@ export function finishRoute({ name, source, target, phase, fields }: RouteDraft)
       never: compare.never,
       reveal: compare.reveal,
       repair: compare.repair,
+      decode: compare.decode,
+      baseline: compare.baseline,
+      acknowledge: compare.acknowledge.map((known) => ({
+        pattern: known.pattern ?? null,
+        command: known.command ?? null,
+        class: known.class ?? null,
+        untilMs: known.until ?? null,
+        reason: known.reason,
+      })),
     },
     readTimeoutMs: readTimeout,
   }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { UnderstudyError } from '../base/errors.ts'
 import { messageOf } from './problems.ts'
 import { parseBytes, parseDuration, parseShare } from './units.ts'
 
@@ -17,6 +18,22 @@ export const size = amount(parseBytes, 'size, as in 64mb', '^\\d+(\\.\\d+)?\\s*[
 
 /** A time in milliseconds. */
 export const duration = amount(parseDuration, 'time, as in 250ms, 2s or 5m', '^\\d+(\\.\\d+)?\\s*(ms|s|m|h)$')
+
+/** A date or a point in time (ISO 8601), in ms since the epoch. A date is its end, in UTC. */
+export const instant = z
+  .string()
+  .meta({ pattern: orVariable('^\\d{4}-\\d{2}-\\d{2}(T.*)?$') })
+  .transform((text, context) =>
+    attempt(() => {
+      const ms = Date.parse(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T23:59:59.999Z` : text)
+      if (Number.isNaN(ms))
+        throw new UnderstudyError(
+          'CONFIG_INVALID',
+          'must be a date or a time, as in 2027-01-31 or 2027-01-31T08:00:00Z',
+        )
+      return ms
+    }, context),
+  )
 
 /** A share from 0 to 1. */
 export const share = amount(parseShare, 'percentage, as in 1%', '^\\d+(\\.\\d+)?\\s*%$')

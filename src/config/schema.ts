@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { PHASES } from './config.ts'
+import { DECODERS, MISMATCH_CLASSES, PHASES } from './config.ts'
 import { KeyPattern } from './pattern.ts'
-import { count, duration, flag, name, parsed, path, secret, share, size } from './schema-types.ts'
+import { count, duration, flag, instant, name, parsed, path, secret, share, size } from './schema-types.ts'
 import { parseAdminUrl, parseListenUrl, parseStoreUrl } from './store-url.ts'
 
 /**
@@ -89,6 +89,25 @@ const MirrorFile = z.strictObject({
     .describe('`sync` only: whether the client learns that the shadow failed.'),
 })
 
+const AcknowledgeFile = z.strictObject({
+  pattern: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'The key pattern as `understudy mismatches` shows it, as in `user:<n>`. Default: every key of the route.',
+    ),
+  command: z
+    .string()
+    .min(1)
+    .transform((text) => text.toUpperCase())
+    .optional()
+    .describe('Only differences of this command.'),
+  class: z.enum(MISMATCH_CLASSES).optional().describe('Only differences of this class.'),
+  until: instant.optional().describe('A date or a point in time, as in `2027-01-31`. Default: for ever.'),
+  reason: z.string().min(1).describe('Why it may be ignored; shown beside it.'),
+})
+
 const CompareFile = z.strictObject({
   sample: share
     .prefault(0)
@@ -112,6 +131,21 @@ const CompareFile = z.strictObject({
   repair: flag
     .prefault(false)
     .describe('`true`: a confirmed mismatch makes the key dirty, so that it is copied again.'),
+  decode: z
+    .array(z.enum(DECODERS))
+    .prefault([])
+    .describe(
+      'How values are read before they are compared: `json` (numbers as numbers, names in any order), `gzip` (what is inside), `msgpack`. `ignore.json` implies `json`.',
+    ),
+  baseline: flag
+    .prefault(false)
+    .describe(
+      '`true`: the primary is compared with itself instead of with the shadow, to see how much of a mismatch rate is noise.',
+    ),
+  acknowledge: z
+    .array(AcknowledgeFile)
+    .prefault([])
+    .describe('Differences that are known: recorded, and no part of a mismatch rate.'),
 })
 
 export const RouteFile = z.strictObject({

@@ -1,4 +1,6 @@
+import type { Acknowledgement } from '../compare/acknowledgement.ts'
 import type { Finding } from '../compare/finding.ts'
+import type { RouteComparison } from '../compare/tally.ts'
 import type { Config, Endpoint } from '../config/config.ts'
 import type { HistogramSnapshot } from '../observability/histogram.ts'
 import type { LogLine } from '../observability/log.ts'
@@ -10,6 +12,7 @@ export type Request =
   | { readonly kind: 'stats' }
   | { readonly kind: 'endpoint'; readonly store: string; readonly endpoint: Endpoint }
   | { readonly kind: 'facts'; readonly store: string; readonly offsetMs: number; readonly version: string | null }
+  | { readonly kind: 'acknowledgements'; readonly list: readonly Acknowledgement[] }
   | { readonly kind: 'stop'; readonly graceMs: number }
 
 /** A new configuration and how careful to be on the way to it. */
@@ -45,6 +48,7 @@ export interface RouteStats {
   readonly counters: Readonly<Record<RouteCounter, number>>
   readonly primaryTimes: HistogramSnapshot
   readonly shadowTimes: HistogramSnapshot
+  readonly compare: RouteComparison
 }
 
 export const ROUTE_COUNTERS = [

@@ -2,6 +2,7 @@ import { CoarseClock } from '../base/clock.ts'
 import { Turn } from '../base/turn.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandTable } from '../command/table.ts'
+import type { Acknowledgement } from '../compare/acknowledgement.ts'
 import { Comparer } from '../compare/comparer.ts'
 import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
 import { DirtySet } from '../mirror/dirty-set.ts'
@@ -86,7 +87,9 @@ export class Runtime {
     }
     this.#comparer = new Comparer(path, mirrorView, (finding, route) => {
       notify({ kind: 'finding', finding })
-      if (route.config.compare.repair) this.#mirror.mark(this.#mirror.refOf(finding.key, finding.database), 'mismatch')
+      if (!route.config.compare.repair || finding.cause === 'baseline' || finding.cause === 'same-data') return
+      this.#mirror.mark(this.#mirror.refOf(finding.key, finding.database), 'mismatch')
+      this.#comparer.tallyOf(route.state).repaired++
     })
     this.#repairer = new Repairer(path, this.#dirty, overlap)
     path.mirror = this.#mirror
@@ -163,6 +166,10 @@ export class Runtime {
     if (version !== null && this.#path.routes.fallback.primary.storeName === store) this.#path.serverVersion = version
   }
 
+  setAcknowledgements(list: readonly Acknowledgement[]): void {
+    this.#comparer.acknowledgements = list
+  }
+
   stats(): Stats {
     const path = this.#path
     return {
@@ -183,6 +190,7 @@ export class Runtime {
             >,
             primaryTimes: state.primaryTimes.snapshot(),
             shadowTimes: state.shadowTimes.snapshot(),
+            compare: this.#comparer.tallyOf(state).snapshot(this.#clock.nowMs),
           },
         ]),
       ),

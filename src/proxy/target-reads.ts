@@ -184,7 +184,7 @@ class TargetRead implements ReplyOwner {
     const path = this.#path
     const source = path.primaryOf(this.route).shared(this.#database, 2)
     if (source.state !== 'up' || source.full) {
-      this.route.state.skipped++
+      path.comparer.dropped(this.route.state, 'shadow')
       return
     }
     const bytes = this.#forSource()
@@ -293,7 +293,7 @@ class SourceProbe implements ReplyOwner {
   }
 
   lost(): void {
-    this.#route.state.skipped++
+    this.#path.comparer.dropped(this.#route.state, 'shadow')
   }
 
   timedOut(): void {}

@@ -24,4 +24,28 @@ export const STATE_MIGRATIONS: readonly string[] = [
      detail TEXT NOT NULL,
      PRIMARY KEY (job, seq)
    ) STRICT, WITHOUT ROWID`,
+  // Confirmed differences (`compare/mismatch-store.ts`). Times: ms since the epoch.
+  `
+  CREATE TABLE mismatches (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    route TEXT NOT NULL, command TEXT NOT NULL, class TEXT NOT NULL, cause TEXT NOT NULL, pattern TEXT NOT NULL,
+    first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, count INTEGER NOT NULL,
+    database INTEGER NOT NULL, key TEXT NOT NULL, phase TEXT NOT NULL, detail TEXT NOT NULL, paths TEXT NOT NULL,
+    "primary" TEXT NOT NULL, shadow TEXT NOT NULL,
+    UNIQUE (route, command, class, cause, pattern)
+  );
+  CREATE INDEX mismatches_by_time ON mismatches (last_seen);
+  CREATE TABLE mismatch_keys (
+    mismatch INTEGER NOT NULL REFERENCES mismatches (id) ON DELETE CASCADE,
+    database INTEGER NOT NULL, key TEXT NOT NULL,
+    first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, count INTEGER NOT NULL,
+    phase TEXT NOT NULL, detail TEXT NOT NULL, paths TEXT NOT NULL, "primary" TEXT NOT NULL, shadow TEXT NOT NULL,
+    UNIQUE (mismatch, database, key)
+  );
+  CREATE INDEX mismatch_keys_by_time ON mismatch_keys (last_seen);
+  CREATE TABLE acknowledgements (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    route TEXT NOT NULL, pattern TEXT, command TEXT, class TEXT, until_ms INTEGER, reason TEXT NOT NULL, created_ms INTEGER NOT NULL
+  );
+  `,
 ]

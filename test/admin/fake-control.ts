@@ -1,13 +1,16 @@
 import type {
+  AcknowledgementView,
+  Comparison,
   Control,
   ControlEvent,
   JobKeyQuery,
   JobQuery,
   JobRequest,
   Mismatch,
-  MismatchQuery,
+  MismatchAccess,
   PhaseRequest,
   PhaseResult,
+  RouteStatus,
   Status,
 } from '../../src/admin/control.ts'
 import { UnderstudyError } from '../../src/base/errors.ts'
@@ -24,6 +27,7 @@ export class FakeControl implements Control {
   closedGates: string[] = []
   jobList: Job[] = [job()]
   listedKeys: JobKey[] = [{ seq: 1, database: 0, key: 'job:1', class: 'value', detail: 'The values differ.' }]
+  known: AcknowledgementView[] = []
   found: Mismatch[] = [mismatch({ id: 2, class: 'ttl' }), mismatch({ id: 1 })]
 
   async status(): Promise<Status> {
@@ -45,14 +49,14 @@ export class FakeControl implements Control {
           primary: 'old',
           shadow: 'new',
           mirror: { lagMs: 12, backlog: 3, backlogBytes: 2048, mirrored: 100, dropped: 0, dirtyKeys: 4 },
-          compare: { compared: 200, matched: 190, mismatched: 5, transient: 3, skipped: 2 },
+          compare: compareStatus({ compared: 200, matched: 190, mismatched: 5, transient: 3, skipped: 2 }),
         },
         rest: {
           phase: 'passthrough',
           primary: 'old',
           shadow: null,
           mirror: { lagMs: 0, backlog: 0, backlogBytes: 0, mirrored: 0, dropped: 0, dirtyKeys: 0 },
-          compare: { compared: 0, matched: 0, mismatched: 0, transient: 0, skipped: 0 },
+          compare: compareStatus({}),
         },
       },
       clients: { connected: 11 },
@@ -95,10 +99,31 @@ export class FakeControl implements Control {
     }
   }
 
-  async mismatches(query: MismatchQuery): Promise<Mismatch[]> {
-    this.asked.push(query)
+  readonly mismatches: MismatchAccess = {
+    list: async (query) => {
+      this.asked.push(query)
+      this.#fail()
+      return this.found
+    },
+    keys: async (query) => {
+      this.asked.push(query)
+      return this.found.map(({ id: mismatch, keys, pattern, acknowledged, ...rest }) => ({ mismatch, ...rest }))
+    },
+    acknowledgements: async () => this.known,
+    acknowledge: async (request) => {
+      this.asked.push(request)
+      this.#fail()
+      return acknowledgement({ reason: request.reason })
+    },
+    revoke: async (id) => {
+      this.asked.push({ revoke: id })
+      this.#fail()
+    },
+  }
+
+  async comparison(): Promise<Comparison> {
     this.#fail()
-    return this.found
+    return { routes: {} }
   }
 
   async startJob(request: JobRequest): Promise<Job> {
@@ -155,19 +180,58 @@ export class FakeControl implements Control {
   }
 }
 
+const NO_RATE = { compared: 0, mismatched: 0, rate: null }
+
+function compareStatus(changes: Partial<RouteStatus['compare']>): RouteStatus['compare'] {
+  return {
+    compared: 0,
+    matched: 0,
+    mismatched: 0,
+    transient: 0,
+    skipped: 0,
+    acknowledged: 0,
+    ignored: 0,
+    repaired: 0,
+    rates: { '1m': NO_RATE, '10m': NO_RATE, '1h': NO_RATE },
+    latencyMs: { primary: null, shadow: null },
+    ...changes,
+  }
+}
+
 export function mismatch(changes: Partial<Mismatch> = {}): Mismatch {
   return {
     id: 1,
-    at: '2026-01-01T12:00:00.000Z',
     route: 'jobs',
-    phase: 'shadow',
     command: 'GET',
-    key: 'job:1',
     class: 'value',
+    cause: null,
+    pattern: 'job:<n>',
+    firstSeen: '2026-01-01T11:00:00.000Z',
+    lastSeen: '2026-01-01T12:00:00.000Z',
+    count: 1,
+    keys: 1,
+    database: 0,
+    key: 'job:1',
+    phase: 'shadow',
     detail: 'the values differ',
+    paths: [],
     primary: 'string, 3 bytes, a1b2',
     shadow: 'string, 4 bytes, c3d4',
-    count: 1,
+    acknowledged: null,
+    ...changes,
+  }
+}
+
+export function acknowledgement(changes: Partial<AcknowledgementView> = {}): AcknowledgementView {
+  return {
+    id: 1,
+    route: 'jobs',
+    pattern: 'job:<n>',
+    command: null,
+    class: null,
+    until: null,
+    reason: 'known',
+    createdAt: '2026-01-01T12:00:00.000Z',
     ...changes,
   }
 }

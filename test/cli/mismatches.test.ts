@@ -22,8 +22,8 @@ const reach = () => ({ UNDERSTUDY_ADMIN_URL: server.url })
 describe('understudy mismatches', () => {
   test('shows a table, and hands the filters on', async () => {
     server.control.found = [
-      mismatch({ id: 2, class: 'ttl', command: 'PTTL', count: 12 }),
-      mismatch({ key: 'job:\u001b[2J\n' }),
+      mismatch({ id: 2, class: 'ttl', command: 'PTTL', count: 12, keys: 3, cause: 'eviction' }),
+      mismatch({ key: 'job:\u001b[2J\n', acknowledged: { until: null, reason: 'cache' } }),
     ]
     const { code, stdout, stderr } = await runCli(
       ['mismatches', '--route', 'jobs', '--class', 'ttl', '--limit', '7'],
@@ -32,9 +32,9 @@ describe('understudy mismatches', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toBe(
       [
-        'TIME                  ROUTE  CLASS  COMMAND  KEY              COUNT  DETAIL             PRIMARY                SHADOW',
-        '2026-01-01 12:00:00Z  jobs   ttl    PTTL     job:1               12  the values differ  string, 3 bytes, a1b2  string, 4 bytes, c3d4',
-        '2026-01-01 12:00:00Z  jobs   value  GET      job:\\x1b[2J\\x0a      1  the values differ  string, 3 bytes, a1b2  string, 4 bytes, c3d4',
+        'ID  LAST SEEN             ROUTE  CLASS  COMMAND  KEYS         COUNT  EXAMPLE          DETAIL             PRIMARY                SHADOW                 NOTE',
+        ' 2  2026-01-01 12:00:00Z  jobs   ttl    PTTL     job:<n> (3)     12  job:1            the values differ  string, 3 bytes, a1b2  string, 4 bytes, c3d4  eviction',
+        ' 1  2026-01-01 12:00:00Z  jobs   value  GET      job:<n>          1  job:\\x1b[2J\\x0a  the values differ  string, 3 bytes, a1b2  string, 4 bytes, c3d4  known: cache',
         '',
       ].join('\n'),
     )
@@ -83,7 +83,7 @@ describe('understudy mismatches --follow', () => {
     server.control.emit({ type: 'mismatch', data: mismatch({ id: 5, class: 'ttl', key: 'job:5' }) })
     await eventually(() =>
       expect(running!.output.stdout).toBe(
-        '2026-01-01 12:00:00Z  jobs  ttl  GET  job:5  1  the values differ  string, 3 bytes, a1b2  string, 4 bytes, c3d4\n',
+        '5  2026-01-01 12:00:00Z  jobs  ttl  GET  job:<n>  1  job:5  the values differ  string, 3 bytes, a1b2  string, 4 bytes, c3d4\n',
       ),
     )
   })

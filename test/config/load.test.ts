@@ -95,6 +95,9 @@ describe('a configuration', () => {
         never: [],
         reveal: 'masked',
         repair: false,
+        decode: [],
+        baseline: false,
+        acknowledge: [],
       },
       readTimeoutMs: 200,
     })

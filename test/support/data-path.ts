@@ -134,6 +134,9 @@ function routeOf({ source, target, mirror, compare, ...rest }: RouteOptions): Ro
       never: [],
       reveal: 'masked',
       repair: false,
+      decode: [],
+      baseline: false,
+      acknowledge: [],
       ...compare,
     },
   }

@@ -1,0 +1,105 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { UnderstudyError } from '../base/errors.ts'
+import type { Acknowledgement } from '../compare/acknowledgement.ts'
+import type { Finding } from '../compare/finding.ts'
+import type { MismatchFilter, MismatchKey } from '../compare/mismatch.ts'
+import { acknowledgementView, type KnownAcknowledgement, MismatchStore } from '../compare/mismatch-store.ts'
+import type { Config } from '../config/config.ts'
+import type { Log } from '../observability/log.ts'
+import type { AcknowledgementView, AcknowledgeRequest, Mismatch, MismatchAccess } from './control.ts'
+
+/**
+ * The comparer's findings on the main thread: recorded, listed, acknowledged. The data path is told what is acknowledged, because what it counts as
+ * a mismatch is what the rates are made of.
+ */
+export class MismatchControl implements MismatchAccess {
+  readonly #log: Log
+  readonly #tell: (acknowledgements: readonly Acknowledgement[]) => void
+  #store: MismatchStore | null = null
+  #config: Config
+  #failed = false
+
+  constructor(config: Config, log: Log, tell: (acknowledgements: readonly Acknowledgement[]) => void) {
+    this.#config = config
+    this.#log = log
+    this.#tell = tell
+  }
+
+  get #opened(): MismatchStore {
+    if (this.#store === null) throw new UnderstudyError('INTERNAL', 'the state database is not open')
+    return this.#store
+  }
+
+  open(database: DatabaseSync): void {
+    this.#store = new MismatchStore(database)
+    this.#store.sweep(Date.now())
+  }
+
+  /** A configuration has come into force. */
+  configure(config: Config): void {
+    this.#config = config
+    this.#opened.configure(config.routes.flatMap(configuredAcknowledgements))
+    this.#tell(this.#opened.acknowledgements(Date.now()))
+  }
+
+  /** A finding of the data path, recorded; null when the database cannot take it (a full disk), which is said once. */
+  record(finding: Finding): Mismatch | null {
+    try {
+      const mismatch = this.#opened.add(finding)
+      this.#failed = false
+      return mismatch
+    } catch (error) {
+      if (!this.#failed)
+        this.#log.error('a mismatch could not be recorded in state.db; the counters go on', {
+          error: error instanceof Error ? error.message : String(error),
+        })
+      this.#failed = true
+      return null
+    }
+  }
+
+  /** Since the process started: what the metric shows. */
+  totals(route: string): ReturnType<MismatchStore['totals']> {
+    return this.#opened.totals(route)
+  }
+
+  async list(query: MismatchFilter): Promise<Mismatch[]> {
+    return this.#opened.list(query, Date.now())
+  }
+
+  async keys(query: MismatchFilter): Promise<Iterable<MismatchKey>> {
+    return this.#opened.keys(query)
+  }
+
+  async acknowledgements(): Promise<AcknowledgementView[]> {
+    return this.#opened.acknowledgements(Date.now()).map(acknowledgementView)
+  }
+
+  async acknowledge(request: AcknowledgeRequest): Promise<AcknowledgementView> {
+    const view = this.#opened.acknowledge(this.#wanted(request), request.reason, Date.now())
+    this.#tell(this.#opened.acknowledgements(Date.now()))
+    return view
+  }
+
+  async revoke(id: number): Promise<void> {
+    if (!this.#opened.revoke(id)) throw new UnderstudyError('NOT_FOUND', `there is no acknowledgement ${id}`)
+    this.#tell(this.#opened.acknowledgements(Date.now()))
+  }
+
+  #wanted({ mismatch, route, pattern, command, class: of, until }: AcknowledgeRequest): Acknowledgement {
+    const untilMs = until ?? null
+    if (mismatch !== undefined) {
+      const found = this.#opened.byId(mismatch, Date.now())
+      if (found === undefined) throw new UnderstudyError('NOT_FOUND', `there is no mismatch ${mismatch}`)
+      return { route: found.route, pattern: found.pattern, command: found.command, class: found.class, untilMs }
+    }
+    if (route === undefined) throw new UnderstudyError('USAGE', 'body: give mismatch, or route')
+    if (!this.#config.routes.some(({ name }) => name === route))
+      throw new UnderstudyError('NOT_FOUND', `no route is called '${route}'`)
+    return { route, pattern: pattern ?? null, command: command?.toUpperCase() ?? null, class: of ?? null, untilMs }
+  }
+}
+
+function configuredAcknowledgements({ name, compare }: Config['routes'][number]): KnownAcknowledgement[] {
+  return compare.acknowledge.map((known) => ({ ...known, id: null, route: name, createdMs: null }))
+}

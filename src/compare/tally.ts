@@ -1,0 +1,108 @@
+import { Histogram, type HistogramSnapshot } from '../observability/histogram.ts'
+import { COMMAND_DURATION_BOUNDS } from '../observability/metrics-catalogue.ts'
+import { RateWindow, type WindowCounts, type WindowName } from './rate-window.ts'
+
+/**
+ * Why a sample was dropped.
+ *
+ * | reason      | meaning                                                                                     |
+ * |-------------|---------------------------------------------------------------------------------------------|
+ * | `disturbed` | writes of another connection came across: the read has no one place in history              |
+ * | `dirty`     | the key is known to differ, or about to be copied: its difference is no news                |
+ * | `shadow`    | the shadow (for a re-check the primary) is not there, or the connection was lost            |
+ * | `busy`      | the comparer has enough to do: too much kept, asked or waiting                              |
+ * | `large`     | command and reply together are beyond the limit for one sample                              |
+ * | `split`     | its keys lie on several shadows, or it reads keys that it does not name (SORT BY)           |
+ * | `moved`     | a switch or a reload came between                                                           |
+ * | `script`    | a script that the shadow does not have, or whose answer differs over keys that are the same |
+ */
+export const SKIP_REASONS = ['disturbed', 'dirty', 'shadow', 'busy', 'large', 'split', 'moved', 'script'] as const
+export type SkipReason = (typeof SKIP_REASONS)[number]
+
+/** What became of samples. `compared` is the sum of `matched`, `transient`, `mismatched` and `acknowledged`. */
+export interface Verdicts {
+  compared: number
+  matched: number
+  /** Gone when looked at again. */
+  transient: number
+  /** Confirmed. */
+  mismatched: number
+  /** Confirmed, known, and to be ignored. */
+  acknowledged: number
+  /** Of the matched: different but for what the route ignores or decodes. */
+  ignored: number
+}
+
+export type Verdict = 'matched' | 'ignored' | 'transient' | 'mismatched' | 'acknowledged'
+
+export interface CommandComparison extends Verdicts {
+  readonly windows: Readonly<Record<WindowName, WindowCounts>>
+}
+
+export interface RouteComparison {
+  readonly windows: Readonly<Record<WindowName, WindowCounts>>
+  readonly commands: Readonly<Record<string, CommandComparison>>
+  readonly skipped: Readonly<Record<SkipReason, number>>
+  readonly acknowledged: number
+  readonly ignored: number
+  /** Keys made dirty by `compare.repair`. */
+  readonly repaired: number
+  /** `compare.baseline`: the primary asked twice. */
+  readonly baseline: { readonly compared: number; readonly differed: number }
+  /** Of the same sampled reads. */
+  readonly primaryTimes: HistogramSnapshot
+  readonly shadowTimes: HistogramSnapshot
+}
+
+class CommandTally {
+  readonly verdicts: Verdicts = { compared: 0, matched: 0, transient: 0, mismatched: 0, acknowledged: 0, ignored: 0 }
+  readonly window: RateWindow = new RateWindow()
+}
+
+/** The counts of one route, kept over reloads. */
+export class RouteTally {
+  readonly #commands = new Map<string, CommandTally>()
+  readonly #window = new RateWindow()
+  readonly skipped: Record<SkipReason, number> = Object.fromEntries(
+    SKIP_REASONS.map((reason) => [reason, 0]),
+  ) as Record<SkipReason, number>
+  readonly primaryTimes: Histogram = new Histogram(COMMAND_DURATION_BOUNDS)
+  readonly shadowTimes: Histogram = new Histogram(COMMAND_DURATION_BOUNDS)
+  repaired = 0
+  readonly baseline = { compared: 0, differed: 0 }
+
+  /** `count` samples of `command` (a name of the command table) have come to their end. */
+  count(command: string, verdict: Verdict, count: number, nowMs: number): void {
+    let tally = this.#commands.get(command)
+    if (tally === undefined) this.#commands.set(command, (tally = new CommandTally()))
+    const { verdicts } = tally
+    verdicts.compared += count
+    verdicts[verdict] += count
+    if (verdict === 'ignored') verdicts.matched += count
+    const mismatched = verdict === 'mismatched' ? count : 0
+    tally.window.record(nowMs, count, mismatched)
+    this.#window.record(nowMs, count, mismatched)
+  }
+
+  snapshot(nowMs: number): RouteComparison {
+    let acknowledged = 0
+    let ignored = 0
+    const commands: Record<string, CommandComparison> = {}
+    for (const [name, { verdicts, window }] of this.#commands) {
+      acknowledged += verdicts.acknowledged
+      ignored += verdicts.ignored
+      commands[name] = { ...verdicts, windows: window.sums(nowMs) }
+    }
+    return {
+      windows: this.#window.sums(nowMs),
+      commands,
+      skipped: { ...this.skipped },
+      acknowledged,
+      ignored,
+      repaired: this.repaired,
+      baseline: { ...this.baseline },
+      primaryTimes: this.primaryTimes.snapshot(),
+      shadowTimes: this.shadowTimes.snapshot(),
+    }
+  }
+}
