@@ -18,7 +18,7 @@ export type Endpoint =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string }
 
-/** PEM files by path; read where they are used, so that a renewed certificate is found. */
+/** TLS towards a store. PEM files by path; read where they are used, so that a renewed certificate is found. */
 export interface TlsConfig {
   readonly caFile: string | null
   readonly certFile: string | null
@@ -29,11 +29,28 @@ export interface TlsConfig {
   readonly verify: boolean
 }
 
+/** A certificate and its key: PEM files by path. */
+export interface CertificateFiles {
+  readonly certFile: string
+  readonly keyFile: string
+}
+
+/** TLS towards clients. The files are looked at again while the listener is open, so that renewed ones are taken up. */
+export interface ListenTlsConfig {
+  /** At least one. The first is shown to clients that name no server, or one that no certificate is for. */
+  readonly certificates: readonly CertificateFiles[]
+  /** Authorities whose client certificates are accepted; null: none are asked for. */
+  readonly caFile: string | null
+  readonly clientCertificates: 'none' | 'optional' | 'required'
+}
+
 export interface ListenConfig {
   /** As written, without credentials. */
   readonly url: string
   readonly endpoint: Endpoint
-  readonly tls: TlsConfig | null
+  readonly tls: ListenTlsConfig | null
+  /** `unix://` only: the mode of the socket file; null: what the process's umask leaves. */
+  readonly mode: number | null
 }
 
 export interface AdminConfig {

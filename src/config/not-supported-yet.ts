@@ -11,8 +11,6 @@ export const STORE_KINDS_NOT_YET: Partial<Record<StoreConfig['kind'], string>> =
   cluster: `redis+cluster:// ${NOT_YET}a store is a single server (redis://, rediss://, unix://) or managed:`,
 }
 
-export const TLS_LISTENER_NOT_YET = `rediss:// for a listener ${NOT_YET}listen on redis:// on loopback, or on unix://`
-
 export const HTTPS_ADMIN_NOT_YET = `https:// for admin ${NOT_YET}write http:// and put a TLS proxy in front where it is needed`
 
 /** A warning, not a refusal: a file that has it works in every other way. */

@@ -1,17 +1,14 @@
-import { accessSync, constants } from 'node:fs'
 import { resolve } from 'node:path'
-import type { AdminConfig, ListenConfig, StoreConfig, TlsConfig } from './config.ts'
+import type { AdminConfig, ListenConfig, StoreConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import { isLoopback, listenersConflict, reachesListener } from './endpoint.ts'
-import { HTTPS_ADMIN_NOT_YET, STORE_KINDS_NOT_YET, TLS_LISTENER_NOT_YET } from './not-supported-yet.ts'
+import { HTTPS_ADMIN_NOT_YET, STORE_KINDS_NOT_YET } from './not-supported-yet.ts'
 import { type ConfigPath, messageOf } from './problems.ts'
-import { AdminFile, ListenerFile, StoreFile, type TlsFields } from './schema.ts'
+import type { ResolveContext } from './resolve-context.ts'
+import { resolveListenTls, resolveStoreTls } from './resolve-tls.ts'
+import { AdminFile, ListenerFile, StoreFile } from './schema.ts'
 import { readFields } from './schema-issues.ts'
-import { reasonOf, resolveSecret, type SecretContext, type SecretSource } from './secret.ts'
-
-export interface ResolveContext extends SecretContext {
-  readonly document: ConfigDocument
-}
+import { resolveSecret, type SecretSource } from './secret.ts'
 
 /** Reports every problem; what it gives is complete only when there was none. */
 export function resolveListeners(context: ResolveContext, raw: readonly unknown[]): ListenConfig[] {
@@ -23,11 +20,18 @@ export function resolveListeners(context: ResolveContext, raw: readonly unknown[
     if (fields?.url === undefined) return
     const { url, endpoint, tls } = fields.url
     const at = typeof entry === 'string' ? path : [...path, 'url']
-    if (tls) document.refuse(at, TLS_LISTENER_NOT_YET)
-    else if (fields.tls !== undefined) document.refuse([...path, 'tls'], 'only a rediss:// listener has TLS', 'key')
+    if (tls && fields.tls === undefined) {
+      document.refuse(at, 'rediss:// needs a certificate: write { url: ..., tls: { cert: FILE, key: FILE } }')
+    } else if (!tls && fields.tls !== undefined) {
+      document.refuse([...path, 'tls'], 'only a rediss:// listener has TLS; write rediss:// or remove this', 'key')
+    }
+    if (fields.mode !== undefined && endpoint.kind !== 'unix') {
+      document.refuse([...path, 'mode'], 'only a unix:// listener has a file; remove it', 'key')
+    }
     const other = listeners.find((listener) => listenersConflict(listener.endpoint, endpoint))
     if (other !== undefined) document.refuse(at, `takes the same address as the listener ${other.url}; remove one`)
-    listeners.push({ url, endpoint, tls: null })
+    const secured = tls && fields.tls !== undefined ? resolveListenTls(context, fields.tls, [...path, 'tls']) : null
+    listeners.push({ url, endpoint, tls: secured, mode: fields.mode ?? null })
   })
   return listeners
 }
@@ -132,54 +136,13 @@ function resolveStore(
     kind: parsed.kind,
     endpoints: parsed.endpoints,
     sentinelName: parsed.sentinelName,
-    tls: resolveTls(context, parsed.tls, fields.tls, [...path, 'tls']),
+    tls: resolveStoreTls(context, parsed.tls, fields.tls, [...path, 'tls']),
     username: fields.username ?? parsed.username,
     password,
     database: fields.database ?? parsed.database ?? 0,
     timeoutMs: fields.timeout ?? 0,
     connectTimeoutMs: fields.connectTimeout ?? 0,
     dataDir: fields.dataDir === undefined ? null : resolve(context.cwd, fields.dataDir),
-  }
-}
-
-function resolveTls(
-  context: ResolveContext,
-  wanted: boolean,
-  fields: TlsFields | undefined,
-  path: ConfigPath,
-): TlsConfig | null {
-  const { document } = context
-  if (!wanted) {
-    if (fields !== undefined)
-      document.refuse(path, 'only a rediss:// URL has TLS; write rediss:// or remove this', 'key')
-    return null
-  }
-  if ((fields?.cert === undefined) !== (fields?.key === undefined)) {
-    document.refuse(path, 'a certificate needs its key: give both "cert" and "key", or neither', 'key')
-  }
-  if (fields?.verify === false) {
-    document.warn(
-      [...path, 'verify'],
-      'any certificate is accepted, so anyone on the way can read and change the traffic',
-    )
-  }
-  const file = (key: 'ca' | 'cert' | 'key'): string | null => {
-    const name = fields?.[key]
-    if (name === undefined) return null
-    const absolute = resolve(context.cwd, name)
-    try {
-      accessSync(absolute, constants.R_OK)
-    } catch (error) {
-      document.refuse([...path, key], `the file ${name} cannot be read: ${reasonOf(error)}`)
-    }
-    return absolute
-  }
-  return {
-    caFile: file('ca'),
-    certFile: file('cert'),
-    keyFile: file('key'),
-    serverName: fields?.serverName ?? null,
-    verify: fields?.verify ?? true,
   }
 }
 

@@ -55,6 +55,12 @@ export function count(minimum: number) {
     })
 }
 
+/** Permissions of a file, in octal. Quoted: YAML takes a bare 0770 for a number of its own. */
+export const fileMode = z
+  .string()
+  .regex(/^0?[0-7]{3}$/, { error: 'write the permissions in octal and in quotes, as in "0770"' })
+  .transform((text) => Number.parseInt(text, 8))
+
 /** Names appear in metrics, in URLs and in environment variables. */
 export const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, {
   error: 'a name has letters, digits, "_", "." and "-", begins with a letter or digit, and is at most 64 long',

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { DECODERS, MISMATCH_CLASSES, PHASES } from './config.ts'
 import { KeyPattern } from './pattern.ts'
-import { count, duration, flag, instant, name, parsed, path, secret, share, size } from './schema-types.ts'
+import { count, duration, fileMode, flag, instant, name, parsed, path, secret, share, size } from './schema-types.ts'
 import { parseAdminUrl, parseListenUrl, parseStoreUrl } from './store-url.ts'
 
 /**
@@ -39,11 +39,32 @@ export const StoreFile = z.strictObject({
     .describe('`managed:` only: where it keeps its data. Default: in memory, gone when Understudy stops.'),
 })
 
+const certificate = {
+  cert: path.describe('PEM file with the certificate to show, with those between it and its authority behind it.'),
+  key: path.describe('PEM file with the key of `cert`.'),
+}
+
+const ListenTlsFile = z.strictObject({
+  ...certificate,
+  more: z
+    .array(z.strictObject(certificate))
+    .prefault([])
+    .describe('Certificates for other names: a client that names a server (SNI) is shown the one that is for it.'),
+  ca: path.optional().describe('PEM file with the authorities whose client certificates are accepted.'),
+  clientCertificates: z
+    .enum(['none', 'optional', 'required'])
+    .optional()
+    .describe('Whether clients show a certificate. Default: `required` with `ca`, else `none`.'),
+})
+
 export const ListenerFile = z.strictObject({
   url: parsed(parseListenUrl).describe(
-    '`redis://127.0.0.1:6380` or `unix:///run/understudy.sock`. Port 0 takes any free port.',
+    '`redis://127.0.0.1:6380`, `rediss://` (TLS) or `unix:///run/understudy.sock`. Port 0 takes any free port.',
   ),
-  tls: TlsFile.optional().describe('For `rediss://` only.'),
+  tls: ListenTlsFile.optional().describe(
+    '`rediss://` only, and needed there. Renewed files are taken up within seconds, without a restart.',
+  ),
+  mode: fileMode.optional().describe('`unix://` only: who may connect, as in `"0770"`. Default: as the umask says.'),
 })
 
 export const AdminFile = z.strictObject({
@@ -209,3 +230,4 @@ export const ConfigFile = z.strictObject({
 })
 
 export type TlsFields = z.output<typeof TlsFile>
+export type ListenTlsFields = z.output<typeof ListenTlsFile>

@@ -1,4 +1,5 @@
 import net from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { READ_BUFFER } from '../base/read-buffer.ts'
 
 type OnBytes = (buf: Buffer, length: number) => void
@@ -18,7 +19,11 @@ interface SocketInternals {
 export function adoptSocket(accepted: net.Socket, onBytes: OnBytes): net.Socket {
   const internals = accepted as unknown as SocketInternals
   const handle = internals._handle
-  if (typeof handle !== 'object' || handle === null || !('useUserBuffer' in handle)) return plain(accepted, onBytes)
+  // A TLS socket decrypts in its stream: its handle is not where the bytes come from.
+  const encrypted = accepted instanceof TLSSocket
+  if (encrypted || typeof handle !== 'object' || handle === null || !('useUserBuffer' in handle)) {
+    return plain(accepted, onBytes)
+  }
   internals._handle = null
   const socket = new net.Socket({
     handle,

@@ -1,4 +1,5 @@
 import type net from 'node:net'
+import { TLSSocket } from 'node:tls'
 import type { Flushable, Turn } from '../base/turn.ts'
 
 const BUFFER_BYTES = 16 * 1024
@@ -18,6 +19,7 @@ const freeBurst: Buffer[] = []
 export class Downstream implements Flushable {
   readonly socket: net.Socket
   readonly #turn: Turn
+  readonly #encrypted: boolean
   #out: Buffer | null = null
   #length = 0
   #queued = false
@@ -27,6 +29,7 @@ export class Downstream implements Flushable {
 
   constructor(socket: net.Socket, turn: Turn) {
     this.socket = socket
+    this.#encrypted = socket instanceof TLSSocket
     this.#turn = turn
   }
 
@@ -64,9 +67,15 @@ export class Downstream implements Flushable {
       this.#out = null
       this.#length = 0
       if (length > 0 && !this.socket.destroyed) {
-        this.socket.write(length === out.length ? out : out.subarray(0, length))
-        // Taken by the kernel: nobody looks at the buffer any more.
-        if (this.socket.writableLength === 0) giveBack(out)
+        if (this.#encrypted) {
+          // TLS never takes bytes at once, so it gets a copy of the size that is needed.
+          this.socket.write(Buffer.from(out.subarray(0, length)))
+          giveBack(out)
+        } else {
+          this.socket.write(length === out.length ? out : out.subarray(0, length))
+          // Taken by the kernel: nobody looks at the buffer any more.
+          if (this.socket.writableLength === 0) giveBack(out)
+        }
       } else giveBack(out)
     }
     if (this.onRoom !== null && this.socket.writableLength === 0) this.onRoom()

@@ -1,4 +1,5 @@
-import { unlink } from 'node:fs/promises'
+import { chmodSync } from 'node:fs'
+import { lstat, unlink } from 'node:fs/promises'
 import net from 'node:net'
 import { UnderstudyError } from '../base/errors.ts'
 import type { ListenConfig } from '../config/config.ts'
@@ -6,6 +7,7 @@ import { errorFields } from '../observability/log-error.ts'
 import { adoptSocket } from './accepted-socket.ts'
 import type { DataPath } from './data-path.ts'
 import { endWithin } from './downstream.ts'
+import { SecureServer } from './secure-server.ts'
 import { Session } from './session.ts'
 
 const TOO_MANY = Buffer.from('-ERR max number of clients reached\r\n')
@@ -13,30 +15,31 @@ const KEEPALIVE_MS = 60_000
 
 /** Accepts clients on one address. */
 export class Listener {
-  readonly config: ListenConfig
   readonly #path: DataPath
   readonly #server: net.Server
+  #config: ListenConfig
+  #secure: SecureServer | null
 
+  /** Throws LISTEN_FAILED when a certificate cannot be used. */
   constructor(config: ListenConfig, path: DataPath) {
-    this.config = config
+    this.#config = config
     this.#path = path
+    this.#secure = this.#secureServer(config)
     this.#server = net.createServer({ noDelay: true, pauseOnConnect: true, allowHalfOpen: true }, (socket) =>
-      this.#accept(socket),
+      this.#arrived(socket),
     )
+  }
+
+  get config(): ListenConfig {
+    return this.#config
   }
 
   /** Resolves with the port (0 for a unix socket). Rejects with LISTEN_FAILED. */
   async open(): Promise<number> {
-    const { endpoint, url } = this.config
-    if (endpoint.kind === 'unix') await removeLeftOver(endpoint.path)
+    const { endpoint, url, mode } = this.#config
+    if (endpoint.kind === 'unix') await removeLeftOver(endpoint.path, url)
     return new Promise((resolve, reject) => {
-      this.#server.once('error', (error: NodeJS.ErrnoException) => {
-        const hint =
-          error.code === 'EADDRINUSE'
-            ? 'the address is in use: stop what listens there, or change `listen` in the configuration'
-            : error.message
-        reject(new UnderstudyError('LISTEN_FAILED', `cannot listen on ${url}: ${hint}`, { cause: error }))
-      })
+      this.#server.once('error', (error: NodeJS.ErrnoException) => reject(listenFailed(url, error)))
       const listening = (): void => {
         this.#server.on('error', (error) =>
           this.#path.log({ level: 'error', msg: 'listener error', fields: { url, error: error.message } }),
@@ -44,14 +47,66 @@ export class Listener {
         const address = this.#server.address()
         resolve(typeof address === 'object' && address !== null ? address.port : 0)
       }
-      if (endpoint.kind === 'unix') this.#server.listen({ path: endpoint.path }, listening)
-      else this.#server.listen({ host: endpoint.host, port: endpoint.port, backlog: 1024 }, listening)
+      if (endpoint.kind === 'tcp') {
+        this.#server.listen({ host: endpoint.host, port: endpoint.port, backlog: 1024 }, listening)
+        return
+      }
+      this.#server.listen({ path: endpoint.path, backlog: 1024 }, listening)
+      // At once, before anybody can have been accepted.
+      if (mode !== null && this.#server.listening) chmodSync(endpoint.path, mode)
     })
+  }
+
+  /**
+   * Other settings at the same address. Throws LISTEN_FAILED when a certificate cannot be used; what it gives puts them in force: clients that come from then on find them, those
+   * who are there stay as they are.
+   */
+  prepare(config: ListenConfig): () => void {
+    const secure = this.#secureServer(config)
+    return () => {
+      this.#secure?.close()
+      this.#secure = secure
+      const { endpoint, mode } = config
+      if (endpoint.kind === 'unix' && mode !== null && mode !== this.#config.mode) this.#changeMode(endpoint.path, mode)
+      this.#config = config
+    }
   }
 
   /** No new clients; the connected ones stay. */
   close(): void {
     this.#server.close()
+    this.#secure?.close()
+  }
+
+  #secureServer({ tls, url }: ListenConfig): SecureServer | null {
+    return tls === null ? null : new SecureServer(url, tls, this.#path.log, (socket) => this.#accept(socket))
+  }
+
+  #changeMode(file: string, mode: number): void {
+    try {
+      chmodSync(file, mode)
+    } catch (error) {
+      this.#path.log({
+        level: 'error',
+        msg: 'the mode of the socket file could not be changed',
+        fields: { file, error: (error as Error).message },
+      })
+    }
+  }
+
+  #arrived(socket: net.Socket): void {
+    const secure = this.#secure
+    if (secure === null) {
+      this.#accept(socket)
+      return
+    }
+    socket.on('error', () => socket.destroy())
+    if (this.#path.sessions.size + secure.handshakes >= this.#path.clients.maxClients + SPARE_HANDSHAKES) {
+      socket.destroy()
+      return
+    }
+    socket.setKeepAlive(true, KEEPALIVE_MS)
+    secure.admit(socket)
   }
 
   #accept(accepted: net.Socket): void {
@@ -88,8 +143,27 @@ function received(session: Session, buf: Buffer, length: number): void {
   }
 }
 
-/** A socket file whose owner was killed stays behind, and would keep the next one from listening: it goes when nobody answers there. */
-async function removeLeftOver(path: string): Promise<void> {
+function listenFailed(url: string, error: NodeJS.ErrnoException): UnderstudyError {
+  const hint =
+    error.code === 'EADDRINUSE'
+      ? 'the address is in use: stop what listens there, or change `listen` in the configuration'
+      : error.message
+  return new UnderstudyError('LISTEN_FAILED', `cannot listen on ${url}: ${hint}`, { cause: error })
+}
+
+/**
+ * A socket file whose owner was killed stays behind, and would keep the next one from listening: it goes when nobody answers there. Anything but a socket is not
+ * ours to remove.
+ */
+async function removeLeftOver(path: string, url: string): Promise<void> {
+  const found = await lstat(path).catch(() => null)
+  if (found === null) return
+  if (!found.isSocket()) {
+    throw new UnderstudyError(
+      'LISTEN_FAILED',
+      `cannot listen on ${url}: there is a file of that name that is not a socket; move it away, or change \`listen\` in the configuration`,
+    )
+  }
   const left = await new Promise<boolean>((resolve) => {
     const probe = net.connect({ path })
     probe.once('connect', () => {
@@ -100,3 +174,6 @@ async function removeLeftOver(path: string): Promise<void> {
   })
   if (left) await unlink(path)
 }
+
+/** Clients beyond the limit that may still finish their handshake, to be told in Redis' words that they are too many. */
+const SPARE_HANDSHAKES = 64

@@ -21,7 +21,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import { Store } from '../upstream/store.ts'
 import { DataPath } from './data-path.ts'
 import { Fence } from './fence.ts'
-import { Listener } from './listener.ts'
+import { Listeners, type PreparedListeners } from './listeners.ts'
 import {
   type ApplyResult,
   type Change,
@@ -53,7 +53,7 @@ export class Runtime {
   readonly #comparer: Comparer
   readonly #repairer: Repairer
   readonly #builtin = CommandTable.builtin()
-  #listeners: Listener[] = []
+  readonly #listeners: Listeners
   #commandsFrom: Pipeline | null = null
 
   constructor(config: Config, endpoints: Readonly<Record<string, Endpoint>>, notify: (notice: Notice) => void) {
@@ -69,6 +69,7 @@ export class Runtime {
       isComparable,
     })
     this.#path = path
+    this.#listeners = new Listeners(path)
     this.#dirty = new DirtySet(DIRTY_LIMIT, (route) =>
       path.log({
         level: 'error',
@@ -103,29 +104,17 @@ export class Runtime {
   async start(config: Config): Promise<number[]> {
     this.#clock.start(TICK_MS, (nowMs) => this.#tick(nowMs))
     this.#connectAll()
-    const ports: number[] = []
-    for (const listen of config.listen) {
-      const listener = new Listener(listen, this.#path)
-      ports.push(await listener.open())
-      this.#listeners.push(listener)
-    }
-    return ports
+    return this.#listeners.start(config.listen)
   }
 
   /** Puts a new configuration in force, or nothing of it. */
   async apply(change: Change): Promise<ApplyResult> {
     const path = this.#path
     for (const [name, endpoint] of Object.entries(change.endpoints)) this.#endpoints.set(name, endpoint)
-    const added = change.config.listen.filter((listen) => !this.#listeners.some((l) => l.config.url === listen.url))
-    const opened: Listener[] = []
+    let listeners: PreparedListeners
     try {
-      for (const listen of added) {
-        const listener = new Listener(listen, path)
-        await listener.open()
-        opened.push(listener)
-      }
+      listeners = await this.#listeners.prepare(change.config.listen)
     } catch (error) {
-      for (const listener of opened) listener.close()
       return { ok: false, reason: error instanceof Error ? error.message : String(error) }
     }
     const fence = new Fence(path)
@@ -136,7 +125,7 @@ export class Runtime {
       const drained = await fence.drain(new Set(change.needsEqual), change.holdTimeoutMs)
       if (!drained.ok) {
         fence.release()
-        for (const listener of opened) listener.close()
+        listeners.cancel()
         return drained
       }
     }
@@ -149,7 +138,7 @@ export class Runtime {
     await fence.moveSubscribers()
     fence.release()
     const pauseMs = performance.now() - startedMs
-    this.#closeRemoved(change.config, opened)
+    listeners.commit()
     for (const store of old) if (!stores.includes(store)) this.#retire(store)
     this.#connectAll()
     return { ok: true, pauseMs: held.size > 0 ? pauseMs : 0 }
@@ -204,7 +193,7 @@ export class Runtime {
   async stop(graceMs: number): Promise<void> {
     const path = this.#path
     path.shuttingDown = true
-    for (const listener of this.#listeners) listener.close()
+    this.#listeners.close()
     for (const session of [...path.sessions]) session.end()
     const deadline = performance.now() + graceMs
     while (performance.now() < deadline && (path.sessions.size > 0 || this.#backlog() > 0)) {
@@ -325,12 +314,6 @@ export class Runtime {
     const store = this.#path.primaryOf(routes.fallback)
     const pipeline = store.shared(0, 2)
     if (pipeline.state === 'up') this.#learnCommands(store, pipeline)
-  }
-
-  #closeRemoved(config: Config, opened: readonly Listener[]): void {
-    const wanted = new Set(config.listen.map((listen) => listen.url))
-    for (const listener of this.#listeners) if (!wanted.has(listener.config.url)) listener.close()
-    this.#listeners = [...this.#listeners.filter((listener) => wanted.has(listener.config.url)), ...opened]
   }
 
   /** Lets an old store's last replies arrive before its connections close. */

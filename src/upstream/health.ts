@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
 import { tlsOptions } from './connect.ts'
+import { connectReason } from './connect-error.ts'
 
 export interface Health {
   up: boolean
@@ -22,6 +23,7 @@ const FACTS_EVERY = 10
 export class HealthProbe {
   readonly health: Health = { up: false, latencyMs: null, version: null, role: null, clockOffsetMs: null, error: null }
   readonly store: StoreConfig
+  readonly #endpoint: Endpoint
   readonly #redis: Redis
   readonly #onFacts: (health: Health) => void
   readonly #onChange: (health: Health) => void
@@ -36,11 +38,12 @@ export class HealthProbe {
     onChange: (health: Health) => void,
   ) {
     this.store = store
+    this.#endpoint = endpoint
     this.#onFacts = onFacts
     this.#onChange = onChange
     this.#redis = new Redis(clientOptions(store, endpoint))
     this.#redis.on('error', (error: Error) => {
-      this.health.error = error.message
+      this.health.error = connectReason(error, store, this.health.up)
     })
   }
 
@@ -59,7 +62,10 @@ export class HealthProbe {
     const { health } = this
     const was = health.up
     try {
-      if (this.#redis.status === 'wait' || this.#redis.status === 'end') await this.#redis.connect()
+      if (this.#redis.status === 'wait' || this.#redis.status === 'end') {
+        this.#renewTls()
+        await this.#redis.connect()
+      }
       const before = performance.now()
       await this.#redis.ping()
       health.latencyMs = Math.round((performance.now() - before) * 1000) / 1000
@@ -73,6 +79,12 @@ export class HealthProbe {
     this.#probes++
     if (health.up !== was) this.#onChange(health)
     if (!this.#stopped) this.#timer = setTimeout(() => void this.#probe(), PROBE_EVERY_MS).unref()
+  }
+
+  /** The files as they are now: a certificate may have been renewed since the last connection. */
+  #renewTls(): void {
+    const { tls } = this.store
+    if (tls !== null) this.#redis.options.tls = tlsOptions(this.#endpoint, tls)
   }
 
   async #facts(): Promise<void> {
@@ -94,7 +106,6 @@ function clientOptions(store: StoreConfig, endpoint: Endpoint) {
     ...(endpoint.kind === 'unix' ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port }),
     ...(store.username === null ? {} : { username: store.username }),
     ...(store.password === null ? {} : { password: store.password }),
-    ...(store.tls === null ? {} : { tls: tlsOptions(endpoint, store.tls) }),
     db: store.database,
     lazyConnect: true,
     maxRetriesPerRequest: 0,

@@ -9,6 +9,7 @@ import { COLON, GREATER, MINUS } from '../resp/bytes.ts'
 import { ReplyFramer } from '../resp/reply-framer.ts'
 import { CHUNK_BYTES, type Chunk, giveChunk, takeChunk } from './chunk.ts'
 import { connectTo, readyEvent } from './connect.ts'
+import { connectReason, isTlsAlert, noConnectionReason } from './connect-error.ts'
 import { type Greeting, greetings, type Identity } from './handshake.ts'
 import { type InFlight, InFlightRing, type Loss, type ReplyOwner } from './in-flight.ts'
 
@@ -217,11 +218,11 @@ export class Pipeline {
     }
     this.#socket = socket
     this.#connectDeadline = setTimeout(
-      () => this.#disconnected(`no connection within ${store.connectTimeoutMs} ms`),
+      () => this.#disconnected(noConnectionReason(store, socket.connecting)),
       store.connectTimeoutMs,
     )
     socket.once(readyEvent(store), () => this.#greet())
-    socket.on('error', (error: Error) => this.#disconnected(error.message, socket))
+    socket.on('error', (error: Error) => this.#disconnected(connectReason(error, store, this.state === 'up'), socket))
     socket.on('end', () => this.#disconnected('closed by the store', socket))
     socket.on('close', () => this.#disconnected('connection closed', socket))
     socket.on('drain', () => this.onDrain?.())
@@ -334,7 +335,10 @@ export class Pipeline {
       // flight on it is lost and said to be; every other goes on.
       const known = error instanceof UnderstudyError && error.code === 'PROTOCOL'
       this.#settling = null
-      this.#disconnected(known ? error.message : `a defect in Understudy: ${defectOf(error)}`)
+      const wantsTls = known && this.#greetings.length > 0 && isTlsAlert(buf)
+      if (wantsTls)
+        this.#disconnected(`it speaks TLS on this port: write rediss:// in stores.${this.options.store.name}.url`)
+      else this.#disconnected(known ? error.message : `a defect in Understudy: ${defectOf(error)}`)
     }
   }
 

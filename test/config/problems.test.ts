@@ -2,6 +2,7 @@
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { generate } from 'selfsigned'
 import { describe, expect, it } from 'vitest'
 import { parseConfig } from '../../src/config/load.ts'
 import { ConfigError, type Problem } from '../../src/config/problems.ts'
@@ -9,6 +10,17 @@ import { ConfigError, type Problem } from '../../src/config/problems.ts'
 const env = { SET: 'value', EMPTY: '', PORT: '70000' }
 const cwd = mkdtempSync(join(tmpdir(), 'understudy-config-'))
 writeFileSync(join(cwd, 'empty'), '\n')
+for (const [certFile, keyFile] of [
+  ['cert.pem', 'key.pem'],
+  ['other-cert.pem', 'other.pem'],
+] as const) {
+  const { cert, private: key } = await generate([{ name: 'commonName', value: 'test' }], {
+    keyType: 'ec',
+    algorithm: 'sha256',
+  })
+  writeFileSync(join(cwd, certFile), cert)
+  writeFileSync(join(cwd, keyFile), key)
+}
 
 function problemsOf(text: string, variables: Record<string, string> = env): readonly Problem[] {
   try {
@@ -98,6 +110,21 @@ const cases: Record<string, string> = {
     ROUTES,
   ].join('\n'),
 
+  'listeners that cannot be opened as they are': [
+    'listen:',
+    '- rediss://127.0.0.1:1 #! rediss:// needs a certificate',
+    '- { url: redis://127.0.0.1:2, tls: { cert: empty, key: empty } } #! only a rediss:// listener has TLS',
+    '- { url: rediss://127.0.0.1:3, tls: { cert: missing.pem, key: empty } } #! missing.pem cannot be read',
+    '- { url: rediss://127.0.0.1:4, tls: { cert: empty, key: empty } } #! cannot be used',
+    '- { url: redis://127.0.0.1:5, mode: "0770" } #! only a unix:// listener has a file',
+    '- { url: unix:///a, mode: rw } #! in octal',
+    '- { url: rediss://127.0.0.1:6, tls: { cert: cert.pem, key: key.pem, clientCertificates: required } } #! in "ca"',
+    '- { url: rediss://127.0.0.1:7, tls: { cert: cert.pem, key: key.pem, ca: empty } } #! not a PEM file',
+    '- { url: rediss://127.0.0.1:8, tls: { cert: cert.pem, key: key.pem, ca: cert.pem, clientCertificates: none } } #! of no use',
+    '- { url: rediss://127.0.0.1:9, tls: { cert: cert.pem, key: other.pem } } #! the key belongs to another certificate',
+    `${STORES}${ROUTES}`,
+  ].join('\n'),
+
   'bad store URLs': [
     'stores:',
     '  old: cache:6379 #! is not a URL understood here',
@@ -118,7 +145,6 @@ const cases: Record<string, string> = {
   'a password in two places': `stores:\n  old: { url: "redis://u:p@a", username: u, password: { env: SET } } #! take the username out #! take the password out\n  new: redis://b\n${ROUTES}`,
   'a database in two places': `stores:\n  old: { url: redis://a/1, database: 2 } #! keep one\n  new: redis://b\n${ROUTES}`,
   'what is not supported yet': [
-    'listen: [rediss://127.0.0.1:1] #! not supported yet',
     'admin: https://127.0.0.1:2 #! not supported yet',
     'stores:',
     '  old: redis+sentinel://a,b/primary #! not supported yet',

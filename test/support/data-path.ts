@@ -4,6 +4,7 @@ import type {
   CompareConfig,
   Config,
   EndConfig,
+  ListenConfig,
   MirrorConfig,
   RouteConfig,
   StoreConfig,
@@ -27,6 +28,7 @@ export interface DataPathOptions {
   /** Default: one route `all` in passthrough to the first store. */
   readonly routes?: readonly RouteOptions[]
   readonly clients?: Partial<ClientsConfig>
+  readonly listen?: Partial<ListenConfig>
   /** Settings of every store. */
   readonly store?: Partial<StoreConfig>
 }
@@ -82,10 +84,10 @@ export async function startDataPath(options: DataPathOptions): Promise<DataPathU
   }
 }
 
-export function configOf({ stores, routes, clients, store }: DataPathOptions): Config {
+export function configOf({ stores, routes, clients, store, listen }: DataPathOptions): Config {
   const first = Object.keys(stores)[0]!
   return {
-    listen: [{ url: 'redis://127.0.0.1:0', endpoint: { kind: 'tcp', host: '127.0.0.1', port: 0 }, tls: null }],
+    listen: [{ ...LISTEN, ...listen }],
     admin: null,
     stateDir: '',
     stores: Object.fromEntries(Object.entries(stores).map(([name, of]) => [name, storeOf(name, of, store ?? {})])),
@@ -94,6 +96,13 @@ export function configOf({ stores, routes, clients, store }: DataPathOptions): C
     cutover: { holdTimeoutMs: 5_000 },
     log: { level: 'info', format: 'json' },
   }
+}
+
+const LISTEN: ListenConfig = {
+  url: 'redis://127.0.0.1:0',
+  endpoint: { kind: 'tcp', host: '127.0.0.1', port: 0 },
+  tls: null,
+  mode: null,
 }
 
 function storeOf(name: string, of: RedisServer | StoreOptions, shared: Partial<StoreConfig>): StoreConfig {

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { ReplyFramer } from '../../src/resp/reply-framer.ts'
 
@@ -31,8 +32,20 @@ export class RawClient {
 
   /** `allowHalfOpen`: the client's own end stays open until `destroy`. */
   static async open(port: number): Promise<RawClient> {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: false })
-    await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject))
+    return RawClient.over(connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: false }))
+  }
+
+  /** Rejects when TLS or the socket does not come about. */
+  static async openTls(port: number, options: ConnectionOptions): Promise<RawClient> {
+    return RawClient.over(connectTls({ port, host: '127.0.0.1', ...options }), 'secureConnect')
+  }
+
+  static async openUnix(path: string): Promise<RawClient> {
+    return RawClient.over(connect({ path }))
+  }
+
+  static async over(socket: Socket, ready: 'connect' | 'secureConnect' = 'connect'): Promise<RawClient> {
+    await new Promise((resolve, reject) => socket.once(ready, resolve).once('error', reject))
     return new RawClient(socket)
   }
 

@@ -1,0 +1,62 @@
+import type { StoreConfig } from '../config/config.ts'
+
+/** Why a connection to a store could not be opened or was lost (`wasUp`), and what to do where that is known. Names no secret. */
+export function connectReason(error: Error, store: StoreConfig, wasUp: boolean): string {
+  const code = (error as NodeJS.ErrnoException).code ?? ''
+  const at = `stores.${store.name}`
+  if (UNTRUSTED.has(code)) {
+    return `its certificate is of no authority that is trusted here (${code}): name the PEM file of its authority in ${at}.tls.ca`
+  }
+  switch (code) {
+    case 'ERR_TLS_CERT_ALTNAME_INVALID':
+      return `its certificate is for another name: connect by a name that is in it, or write that name to ${at}.tls.serverName (${altNames(error)})`
+    case 'CERT_HAS_EXPIRED':
+      return 'its certificate has expired: renew it on the store'
+    case 'CERT_NOT_YET_VALID':
+      return 'its certificate is not valid yet: look at the clocks'
+    case 'ERR_SSL_WRONG_VERSION_NUMBER':
+    case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
+      return `it does not speak TLS on this port: write redis:// in ${at}.url, or its TLS port`
+    case 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED':
+    case 'ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE':
+    case 'ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE':
+      return `it demands a certificate of its clients, or did not like ours (${code}): write ${at}.tls.cert and ${at}.tls.key`
+    case 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA':
+      return `it does not trust the authority of our certificate in ${at}.tls.cert: have one signed by an authority it trusts`
+    case 'ECONNRESET':
+      return wasUp || store.tls !== null
+        ? error.message
+        : `${error.message} before it said anything (if it speaks TLS on this port: write rediss:// in ${at}.url)`
+    case 'ECONNREFUSED':
+      return `${error.message}: nobody listens there`
+    case 'EACCES':
+      return `${error.message}: no permission for the socket file`
+    default:
+      return error.message
+  }
+}
+
+/** Why there is no connection after `connectTimeout`. `connecting`: not even the socket is open. */
+export function noConnectionReason(store: StoreConfig, connecting: boolean): string {
+  const text = `no connection within ${store.connectTimeoutMs} ms`
+  if (connecting || store.tls === null) return text
+  return `${text}: the port is open, and nobody speaks TLS there (a plain port: write redis:// in stores.${store.name}.url)`
+}
+
+/** A TLS server answers plain bytes with an alert: record type 21, version 3.x. */
+export function isTlsAlert(buf: Buffer): boolean {
+  return buf[0] === 0x15 && buf[1] === 0x03
+}
+
+const UNTRUSTED = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+])
+
+function altNames(error: Error): string {
+  const { cert } = error as { cert?: { subjectaltname?: string } }
+  return cert?.subjectaltname ?? 'it carries no names'
+}
