@@ -17,6 +17,7 @@ import type {
   RouteView,
   Status,
 } from './admin/control.ts'
+import { type History, type HistoryQuery, HistoryRecorder } from './admin/history.ts'
 import { MismatchControl } from './admin/mismatch-control.ts'
 import { type Facts, hashOfConfig, metricsOf, routeViews, statusOf } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
@@ -30,9 +31,11 @@ import { jobRunner } from './jobs/jobs.ts'
 import type { JobRunner } from './jobs/runner.ts'
 import { Histogram } from './observability/histogram.ts'
 import type { Log } from './observability/log.ts'
+import { errorFields } from './observability/log-error.ts'
 import { Metrics } from './observability/metrics.ts'
 import { CUTOVER_PAUSE_BOUNDS } from './observability/metrics-catalogue.ts'
 import type { Notice, Stats } from './proxy/messages.ts'
+import { HistoryStore } from './state/history-store.ts'
 import { openStateDatabase } from './state/state-database.ts'
 import { DataPathThread } from './thread.ts'
 import { ProvisionedStores } from './upstream/provision.ts'
@@ -74,6 +77,7 @@ export class Sidecar implements Control {
   #state: DatabaseSync | null = null
   /** Null until started. */
   #jobs: JobRunner | null = null
+  #history: HistoryRecorder | null = null
 
   constructor(options: SidecarOptions) {
     this.#options = options
@@ -113,11 +117,14 @@ export class Sidecar implements Control {
       log: this.#log,
     })
     this.#jobs.goOn()
+    this.#history = this.#keepHistory(this.#state)
     return ports
   }
 
   async stop(graceMs: number): Promise<void> {
     await this.#jobs?.stop()
+    this.#history?.stop()
+    this.#history = null
     this.#stores.stopProbes()
     await this.#thread.stop(graceMs)
     await this.#stores.stopServers()
@@ -141,6 +148,13 @@ export class Sidecar implements Control {
 
   async comparison(): Promise<Comparison> {
     return comparisonOf(this.#config, await this.#thread.stats())
+  }
+
+  async history(query: HistoryQuery): Promise<History> {
+    if (query.route !== undefined && !this.#config.routes.some(({ name }) => name === query.route))
+      throw new UnderstudyError('NOT_FOUND', `no route is called '${query.route}'`)
+    if (this.#history === null) throw new UnderstudyError('STATE_UNUSABLE', 'the history is kept while Understudy runs')
+    return this.#history.read(query)
   }
 
   async ready(): Promise<Readiness> {
@@ -217,8 +231,8 @@ export class Sidecar implements Control {
       }
       if (request.dryRun) return result
       if (configPath !== null) await mustBeWritable(configPath)
-      if (request.force)
-        this.#log.warn('a phase change is forced', {
+      if (request.force || request.reason !== undefined)
+        this.#log.warn(request.force ? 'a phase change is forced' : 'a phase change is asked for', {
           route: name,
           from: route.phase,
           to: request.phase,
@@ -261,6 +275,7 @@ export class Sidecar implements Control {
     this.mismatches.configure(next)
     for (const step of holding) {
       this.#pausesOf(step.route).record(result.pauseMs / 1000)
+      this.#history?.switched(step.route, step.from, step.to, result.pauseMs)
       this.#log.info('phase in force', {
         route: step.route,
         from: step.from,
@@ -280,6 +295,7 @@ export class Sidecar implements Control {
         },
       })
     }
+    this.#history?.routesAre(next.routes.map(({ name }) => name))
     await this.#stores.settle(next)
     return result.pauseMs
   }
@@ -365,6 +381,18 @@ export class Sidecar implements Control {
         if (mismatch !== null) this.#emit({ type: 'mismatch', data: mismatch })
       }
     }
+  }
+
+  #keepHistory(database: DatabaseSync): HistoryRecorder {
+    const history = new HistoryRecorder({
+      store: new HistoryStore(database),
+      readStats: () => this.#thread.stats(),
+      onSample: (data) => this.#emit({ type: 'sample', data }),
+      onError: (error) => this.#log.error('the history could not be written; it will have a gap', errorFields(error)),
+    })
+    history.routesAre(this.#config.routes.map(({ name }) => name))
+    history.start()
+    return history
   }
 
   async #facts(): Promise<Facts> {

@@ -40,12 +40,27 @@ export function refuseForeign(method: string, headers: IncomingHttpHeaders, boun
 
 /**
  * Refuses a request without the token; null: fine. `Authorization: Bearer TOKEN`, or Basic with the token as password
- * (any user name), so that a browser can ask for it and open the status page.
+ * (any user name), for what can only do that.
  */
 export function refuseWithoutToken(authorization: string | undefined, token: string): Refusal | null {
   const given = givenToken(authorization)
-  if (given !== null && sameBytes(given, Buffer.from(token))) return null
+  if (given !== null && isToken(given, token)) return null
   return { status: 401, message: 'a token is required: Authorization: Bearer TOKEN (the value of admin.token)' }
+}
+
+/**
+ * For requests that a cookie lets in: one that changes something must say that it comes from a script of the page. No form can send that header, and no other
+ * site's script without our leave, which is never given. Null: fine.
+ */
+export function refuseForgedPage(method: string, headers: IncomingHttpHeaders): Refusal | null {
+  if (method === 'GET' || method === 'HEAD' || headers['x-understudy-page'] === '1') return null
+  return { status: 403, message: 'with the cookie of a login, a change needs the header x-understudy-page: 1' }
+}
+
+/** Compares in a time that depends neither on the length nor on how much is right. */
+export function isToken(given: string | Uint8Array, token: string): boolean {
+  const digest = (value: string | Uint8Array) => createHash('sha256').update(value).digest()
+  return timingSafeEqual(digest(given), digest(token))
 }
 
 /** The token's bytes; Node gives a header's bytes as Latin-1. */
@@ -56,12 +71,6 @@ function givenToken(authorization = ''): Buffer | null {
   const pair = Buffer.from(credentials, 'base64')
   const colon = pair.indexOf(':')
   return colon < 0 ? null : pair.subarray(colon + 1)
-}
-
-/** Compares digests, in a time that depends neither on the length nor on how much is right. */
-function sameBytes(a: Buffer, b: Buffer): boolean {
-  const digest = (bytes: Buffer) => createHash('sha256').update(bytes).digest()
-  return timingSafeEqual(digest(a), digest(b))
 }
 
 /** As a Host header has it: `[::1]`, and names under .localhost, which never leave the machine (RFC 6761). */

@@ -4,6 +4,7 @@ import type { SkipReason, Verdicts } from '../compare/tally.ts'
 import type { MismatchClass, Phase } from '../config/config.ts'
 import type { Job, JobAction, JobKey, JobKind, JobOptions, JobState } from '../jobs/job.ts'
 import type { HistogramSnapshot } from '../observability/histogram.ts'
+import type { History, HistoryQuery, HistorySample } from './history.ts'
 
 export type { AcknowledgementView, Mismatch, MismatchKey } from '../compare/mismatch.ts'
 export { MISMATCH_CLASSES, type MismatchClass } from '../config/config.ts'
@@ -36,6 +37,8 @@ export interface Control {
   readonly mismatches: MismatchAccess
   /** How the comparison goes, by route and command. */
   comparison(): Promise<Comparison>
+  /** The main series of the last 24 hours, and the switches. Rejects with NOT_FOUND for a route that is not. */
+  history(query: HistoryQuery): Promise<History>
   /** True when the primary of every route answers. */
   ready(): Promise<Readiness>
   /** Calls back with each event until the returned function is called. */
@@ -215,6 +218,7 @@ export interface Readiness {
 
 export type ControlEvent =
   | { type: 'status'; data: Status }
+  | { type: 'sample'; data: HistorySample }
   | { type: 'mismatch'; data: Mismatch }
   | { type: 'phase'; data: PhaseResult }
   | { type: 'job'; data: Job }

@@ -11,7 +11,9 @@ interface EndpointRequest {
 export type Answer =
   | { readonly kind: 'json'; readonly status?: number; readonly body: unknown }
   | { readonly kind: 'text'; readonly contentType: string; readonly body: string }
-  | { readonly kind: 'page' }
+  | { readonly kind: 'page'; readonly name: string }
+  /** `token` null: log out. */
+  | { readonly kind: 'session'; readonly token: string | null }
   | { readonly kind: 'events' }
 
 export interface Endpoint {

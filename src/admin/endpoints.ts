@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { UnderstudyError } from '../base/errors.ts'
 import { PHASES } from '../config/config.ts'
+import { RESOLUTIONS } from '../state/history-store.ts'
 import type { Endpoint } from './endpoint.ts'
 import { JOB_ENDPOINTS } from './job-endpoints.ts'
 import { MISMATCH_ENDPOINTS } from './mismatch-endpoints.ts'
@@ -9,7 +10,25 @@ const PHASE_BODY = z.strictObject({
   phase: z.enum(PHASES).describe('the phase that the route is to have'),
   dryRun: z.boolean().exactOptional().describe('say what would happen, change nothing'),
   force: z.boolean().exactOptional().describe('switch although gates are closed; needs `reason`'),
-  reason: z.string().trim().min(1).max(500).exactOptional().describe('why it is forced; written to the log'),
+  reason: z.string().trim().min(1).max(500).exactOptional().describe('why; written to the log'),
+})
+
+const SESSION_BODY = z.strictObject({
+  token: z.string().min(1).max(1000).describe('the value of `admin.token`'),
+})
+
+const HISTORY_QUERY = z.strictObject({
+  route: z.string().min(1).exactOptional().describe('of this route; without it: of all together'),
+  range: z
+    .enum(RESOLUTIONS.map(({ range }) => range))
+    .default('10m')
+    .describe('10 minutes in steps of 2 s, 3 hours in steps of 30 s, or 24 hours in steps of 5 min'),
+  since: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .exactOptional()
+    .describe('only what is newer than this: ms since 1970, or what `range` reaches back to'),
 })
 
 /** The whole HTTP API. The server serves this table, and `docs/reference/http.md` is made from it. */
@@ -43,9 +62,39 @@ export const ENDPOINTS: readonly Endpoint[] = [
   {
     method: 'GET',
     path: '/',
-    summary: 'A status page for the browser.',
+    open: true,
+    summary: 'The dashboard. The page itself holds nothing: what it shows comes from the endpoints below.',
     gives: 'HTML',
-    handle: async () => ({ kind: 'page' }),
+    handle: async () => ({ kind: 'page', name: 'index.html' }),
+  },
+  {
+    method: 'GET',
+    path: '/assets/*',
+    open: true,
+    summary: "The dashboard's scripts and styles.",
+    gives: 'the file',
+    handle: async (_control, { params }) => ({ kind: 'page', name: params['*'] ?? '' }),
+  },
+  {
+    method: 'POST',
+    path: '/api/v1/session',
+    open: true,
+    summary:
+      'Logs a browser in: the token for a cookie that scripts cannot read and that no other site can send. With it, a request that changes something needs the header `x-understudy-page: 1`.',
+    gives: '`{"loggedIn": true}`',
+    body: SESSION_BODY,
+    handle: async (_control, { body }) => ({
+      kind: 'session',
+      token: (body as z.infer<typeof SESSION_BODY>).token,
+    }),
+  },
+  {
+    method: 'DELETE',
+    path: '/api/v1/session',
+    open: true,
+    summary: 'Logs a browser out: its cookie is removed.',
+    gives: '`{"loggedIn": false}`',
+    handle: async () => ({ kind: 'session', token: null }),
   },
   {
     method: 'GET',
@@ -97,11 +146,25 @@ export const ENDPOINTS: readonly Endpoint[] = [
   ...MISMATCH_ENDPOINTS,
   {
     method: 'GET',
+    path: '/api/v1/history',
+    summary: 'The main series of the last 24 hours, also of before a restart, and the switches, the newest first.',
+    gives:
+      '`{route, range, stepSeconds, at: [seconds since 1970], series: {NAME: [number or null]}, switches: [{at, route, from, to, pauseMs}]}`; ' +
+      'the series are `primaryRequests`, `shadowRequests`, `mirrored`, `compared`, `errors`, `timeouts` and `fallbacks` per second, `mismatchRate` (0 to 1), ' +
+      '`primaryP50Ms`, `primaryP99Ms`, `shadowP50Ms`, `shadowP99Ms`, and the highest `lagMs`, `backlog` and `dirtyKeys` of each step',
+    query: HISTORY_QUERY,
+    handle: async (control, { query }) => ({
+      kind: 'json',
+      body: await control.history(query as z.infer<typeof HISTORY_QUERY>),
+    }),
+  },
+  {
+    method: 'GET',
     path: '/api/v1/events',
     summary:
-      'Server-sent events: `status` at once and every second, `mismatch`, `phase`, `job` and `reload` as they happen (`job`: at every change of its state, and while it runs), and `dropped` (`{count}`) to a listener that reads too slowly.',
+      'Server-sent events: `status` at once and every second, `sample` (the newest point of the history) every two, `mismatch`, `phase`, `job` and `reload` as they happen (`job`: at every change of its state, and while it runs), and `dropped` (`{count}`) to a listener that reads too slowly.',
     gives:
-      '`text/event-stream`; the data of `status`, `mismatch`, `phase` and `job` is what their endpoints give, that of `reload` is `{successful, error}`',
+      '`text/event-stream`; the data of `status`, `mismatch`, `phase` and `job` is what their endpoints give, that of `reload` is `{successful, error}`, of `sample` `{at, stepSeconds, routes: {NAME: {SERIES: number or null}}}`',
     handle: async () => ({ kind: 'events' }),
   },
 ]

@@ -1,17 +1,17 @@
-import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
-import { type FastifyInstance, type FastifyReply, fastify } from 'fastify'
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { z } from 'zod'
 import { UnderstudyError } from '../base/errors.ts'
 import type { Log } from '../observability/log.ts'
 import { errorFields } from '../observability/log-error.ts'
-import { refuseForeign, refuseWithoutToken } from './access.ts'
+import { isToken, type Refusal, refuseForeign, refuseForgedPage, refuseWithoutToken } from './access.ts'
+import { Assets } from './assets.ts'
 import type { Control } from './control.ts'
-import type { Answer, Endpoint } from './endpoint.ts'
+import type { Endpoint } from './endpoint.ts'
 import { ENDPOINTS } from './endpoints.ts'
 import { EventStreams } from './event-streams.ts'
 import { type ErrorAnswer, errorAnswer, refusal } from './http-errors.ts'
+import { Sessions } from './sessions.ts'
 
 export interface AdminServerOptions {
   readonly control: Control
@@ -74,18 +74,22 @@ function buildServer({ control, host, token, log }: AdminServerOptions, events: 
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
   })
-  const page = statusPage()
+  const assets = new Assets()
+  const sessions = token === null ? null : new Sessions(token)
   const open = new Set(ENDPOINTS.filter((endpoint) => endpoint.open).map((endpoint) => endpoint.path))
 
   server.addHook('onRequest', async (request, reply) => {
     reply.headers(COMMON_HEADERS)
-    const refused =
-      refuseForeign(request.method, request.headers, host) ??
-      (token === null || open.has(request.routeOptions.url ?? '')
-        ? null
-        : refuseWithoutToken(request.headers.authorization, token))
+    const admit = (): Refusal | null => {
+      if (token === null || open.has(request.routeOptions.url ?? '')) return null
+      if (request.headers.authorization === undefined && sessions?.isLoggedIn(request.headers.cookie))
+        return refuseForgedPage(request.method, request.headers)
+      return refuseWithoutToken(request.headers.authorization, token)
+    }
+    const refused = refuseForeign(request.method, request.headers, host) ?? admit()
     if (refused === null) return
-    if (refused.status === 401) reply.header('www-authenticate', 'Bearer realm="understudy", Basic realm="understudy"')
+    // Not Basic, though it is taken: a browser would ask for it in a window of its own, over the page's own login.
+    if (refused.status === 401) reply.header('www-authenticate', 'Bearer realm="understudy"')
     return sendError(reply, refusal(refused.status, refused.message))
   })
   server.setErrorHandler((error, _request, reply) => {
@@ -112,29 +116,46 @@ function buildServer({ control, host, token, log }: AdminServerOptions, events: 
           query: checked(endpoint, 'query', request.query),
           body: checked(endpoint, 'body', request.body),
         })
-        return send(reply, answer, page, events)
+        switch (answer.kind) {
+          case 'json':
+            return reply.code(answer.status ?? 200).send(answer.body)
+          case 'text':
+            return reply.header('content-type', answer.contentType).send(answer.body)
+          case 'page':
+            return sendAsset(request, reply, assets, answer.name)
+          case 'session':
+            return sendSession(reply, sessions, answer.token, token)
+          case 'events':
+            reply.hijack()
+            events.open(reply.raw, COMMON_HEADERS)
+            return reply
+        }
       },
     })
   }
   return server
 }
 
-function send(reply: FastifyReply, answer: Answer, page: StatusPage, events: EventStreams): FastifyReply {
-  switch (answer.kind) {
-    case 'json':
-      return reply.code(answer.status ?? 200).send(answer.body)
-    case 'text':
-      return reply.header('content-type', answer.contentType).send(answer.body)
-    case 'page':
-      return reply
-        .header('content-type', 'text/html; charset=utf-8')
-        .header('content-security-policy', page.policy)
-        .send(page.html)
-    case 'events':
-      reply.hijack()
-      events.open(reply.raw, COMMON_HEADERS)
-      return reply
-  }
+/** Kept by the browser, asked for again each time: a new version is seen at once, an old one costs a few bytes. */
+function sendAsset(request: FastifyRequest, reply: FastifyReply, assets: Assets, name: string): FastifyReply {
+  const asset = assets.get(name)
+  if (asset === null) return sendError(reply, refusal(404, `there is no /assets/${name} here; the dashboard is at /`))
+  reply.headers({ 'cache-control': 'no-cache', etag: asset.etag, 'content-security-policy': assets.policy })
+  if (request.headers['if-none-match'] === asset.etag) return reply.code(304).send()
+  return reply.header('content-type', asset.contentType).send(asset.body)
+}
+
+function sendSession(
+  reply: FastifyReply,
+  sessions: Sessions | null,
+  given: string | null,
+  token: string | null,
+): FastifyReply {
+  if (sessions === null || token === null) return reply.send({ loggedIn: given !== null })
+  if (given === null) return reply.header('set-cookie', sessions.endingCookie()).send({ loggedIn: false })
+  if (!isToken(given, token))
+    return sendError(reply, refusal(401, 'this is not the token: it is the value of admin.token'))
+  return reply.header('set-cookie', sessions.cookie()).send({ loggedIn: true })
 }
 
 function sendError(reply: FastifyReply, { status, body }: ErrorAnswer): FastifyReply {
@@ -155,23 +176,7 @@ function describeIssue(part: string, issue: z.core.$ZodIssue): string {
 }
 
 function matchesPath(pattern: string, path: string): boolean {
-  return new RegExp(`^${pattern.replace(/:\w+/g, '[^/]+')}$`).test(path)
-}
-
-interface StatusPage {
-  readonly html: string
-  readonly policy: string
-}
-
-/** The page is one file without anything from elsewhere: its own script and style are allowed by their digests, nothing else is. */
-function statusPage(): StatusPage {
-  const html = readFileSync(new URL('../dashboard/status.html', import.meta.url), 'utf8')
-  const digest = (tag: string) => {
-    const content = new RegExp(`<${tag}>(.*)</${tag}>`, 's').exec(html)?.[1] ?? ''
-    return `'sha256-${createHash('sha256').update(content).digest('base64')}'`
-  }
-  const policy = `default-src 'none'; script-src ${digest('script')}; style-src ${digest('style')}; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
-  return { html, policy }
+  return new RegExp(`^${pattern.replace(/:\w+/g, '[^/]+').replace('*', '.+')}$`).test(path)
 }
 
 function httpUrl(host: string, port: number): string {

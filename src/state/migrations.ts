@@ -1,3 +1,5 @@
+import { HISTORY_TABLES } from './history-tables.ts'
+
 /** The tables of `state.db`, in steps (`openDatabase`). A capability appends its own; what has been released is never changed. */
 export const STATE_MIGRATIONS: readonly string[] = [
   // Jobs, and the keys that they list (see src/jobs/job-store.ts). Times are ms since the epoch.
@@ -48,4 +50,5 @@ export const STATE_MIGRATIONS: readonly string[] = [
     route TEXT NOT NULL, pattern TEXT, command TEXT, class TEXT, until_ms INTEGER, reason TEXT NOT NULL, created_ms INTEGER NOT NULL
   );
   `,
+  HISTORY_TABLES,
 ]

@@ -13,6 +13,7 @@ import type {
   RouteStatus,
   Status,
 } from '../../src/admin/control.ts'
+import type { History, HistoryQuery } from '../../src/admin/history.ts'
 import { UnderstudyError } from '../../src/base/errors.ts'
 import type { Job, JobAction, JobKey } from '../../src/jobs/job.ts'
 
@@ -155,6 +156,19 @@ export class FakeControl implements Control {
     this.asked.push({ id, ...query })
     this.#fail()
     return this.listedKeys
+  }
+
+  async history(query: HistoryQuery): Promise<History> {
+    this.asked.push(query)
+    this.#fail()
+    return {
+      route: query.route ?? '',
+      range: query.range,
+      stepSeconds: 2,
+      at: [1],
+      series: { lagMs: [12] },
+      switches: [],
+    }
   }
 
   async ready() {

@@ -34,17 +34,21 @@ describe('with a token set', () => {
       const response = await ask(path.replace(':name', 'jobs'), undefined, method)
       expect(response.status === 401).toBe(!open)
       if (!open) {
-        expect(response.headers.get('www-authenticate')).toMatch(/^Bearer /)
+        expect(response.headers.get('www-authenticate')).toBe('Bearer realm="understudy"')
         expect(await response.json()).toMatchObject({ error: { code: 'ADMIN_REFUSED' } })
       }
       expect(server.control.asked).toEqual([])
     },
   )
 
-  test('only /healthz and /readyz are open', () => {
-    expect(ENDPOINTS.filter((endpoint) => endpoint.open).map((endpoint) => endpoint.path)).toEqual([
-      '/healthz',
-      '/readyz',
+  test('open are only the probes, the page itself, which holds nothing, and the login', () => {
+    expect(ENDPOINTS.filter((endpoint) => endpoint.open).map(({ method, path }) => `${method} ${path}`)).toEqual([
+      'GET /healthz',
+      'GET /readyz',
+      'GET /',
+      'GET /assets/*',
+      'POST /api/v1/session',
+      'DELETE /api/v1/session',
     ])
   })
 

@@ -1,0 +1,168 @@
+import type { Stats } from '../proxy/messages.ts'
+import { type HistoryStore, type Point, RESOLUTIONS } from '../state/history-store.ts'
+import { SampleWindow } from './sample-window.ts'
+
+/** The name under which all routes together are kept. No route can have it: names are not empty. */
+export const ALL_ROUTES = ''
+
+/** Beyond so many routes only all together and the first ones are kept: rows and the page are bounded. */
+const MAX_ROUTES = 200
+
+export interface HistorySample {
+  /** ISO 8601: the end of the time that the numbers are of. */
+  at: string
+  stepSeconds: number
+  /** By route; '' is all of them together. */
+  routes: Record<string, Point>
+}
+
+export interface HistoryQuery {
+  route?: string
+  range: (typeof RESOLUTIONS)[number]['range']
+  /** ms since the epoch. */
+  since?: number
+}
+
+export interface History {
+  route: string
+  range: string
+  stepSeconds: number
+  /** Seconds since the epoch, ascending; a gap is a time when nothing ran. */
+  at: number[]
+  /** One list a series, each as long as `at`. */
+  series: Record<string, (number | null)[]>
+  /** Newest first; of this route, or of all. */
+  switches: { at: string; route: string; from: string; to: string; pauseMs: number }[]
+}
+
+export interface HistoryOptions {
+  readonly store: HistoryStore
+  readonly readStats: () => Promise<Stats>
+  readonly onSample: (sample: HistorySample) => void
+  /** Writing failed (a full disk): history has a gap, nothing else is touched. */
+  readonly onError: (error: unknown) => void
+  /** Wall clock, ms since the epoch. */
+  readonly now?: () => number
+}
+
+/**
+ * Keeps the main series of the last 24 hours in `state.db`, at falling resolution, and tells each finest sample as it is taken.
+ *
+ *     stats, every 2 s ──┬─▶ window of 2 s   ──▶ kept for 10 min, told to listeners
+ *                        ├─▶ window of 30 s  ──▶ kept for 3 h
+ *                        └─▶ window of 5 min ──▶ kept for 24 h
+ *
+ * Every window takes its own differences of the same counters, so that a rate or a percentile of five minutes is exactly that, and not an average of
+ * averages. A window ends at a multiple of its step on the wall clock; what is under way at the end of the process is written as it stands.
+ */
+export class HistoryRecorder {
+  readonly #options: HistoryOptions
+  readonly #now: () => number
+  readonly #windows = RESOLUTIONS.map((resolution) => ({ resolution, window: new SampleWindow(resolution.stepMs) }))
+  #timer: NodeJS.Timeout | null = null
+  #stopped = false
+  #failing = false
+
+  constructor(options: HistoryOptions) {
+    this.#options = options
+    this.#now = options.now ?? Date.now
+  }
+
+  start(): void {
+    void this.tick()
+    this.#schedule()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    for (const { resolution, window } of this.#windows) {
+      if (resolution !== RESOLUTIONS[0]) this.#keep(resolution, window.end(this.#now()))
+    }
+  }
+
+  /** Takes one sample. */
+  async tick(): Promise<void> {
+    let stats: Stats
+    try {
+      stats = limitRoutes(await this.#options.readStats())
+    } catch {
+      // The data path's thread is gone or ending: that is told elsewhere.
+      return
+    }
+    if (this.#stopped) return
+    for (const { resolution, window } of this.#windows) {
+      const closed = window.add(stats, this.#now())
+      if (closed === null) continue
+      this.#keep(resolution, closed)
+      if (resolution !== RESOLUTIONS[0]) continue
+      this.#options.onSample({
+        at: new Date(closed.atMs).toISOString(),
+        stepSeconds: resolution.stepMs / 1000,
+        routes: Object.fromEntries(closed.points),
+      })
+    }
+  }
+
+  switched(route: string, from: string, to: string, pauseMs: number): void {
+    this.#write(() => this.#options.store.appendSwitch({ atMs: this.#now(), route, from, to, pauseMs }))
+  }
+
+  /** Routes that the configuration no longer has are forgotten. */
+  routesAre(names: readonly string[]): void {
+    this.#write(() => this.#options.store.keepRoutes([ALL_ROUTES, ...names]))
+  }
+
+  read({ route = ALL_ROUTES, range, since = 0 }: HistoryQuery): History {
+    const resolution = RESOLUTIONS.find((other) => other.range === range) ?? RESOLUTIONS[0]
+    const sinceMs = Math.max(since, this.#now() - resolution.keepMs)
+    const rows = this.#options.store.read(resolution.stepMs, route, sinceMs)
+    const names = new Set(rows.flatMap(({ point }) => Object.keys(point)))
+    return {
+      route,
+      range,
+      stepSeconds: resolution.stepMs / 1000,
+      at: rows.map(({ atMs }) => atMs / 1000),
+      series: Object.fromEntries([...names].map((name) => [name, rows.map(({ point }) => point[name] ?? null)])),
+      switches: this.#options.store
+        .switches(sinceMs)
+        .filter((entry) => route === ALL_ROUTES || entry.route === route)
+        .map(({ atMs, ...rest }) => ({ at: new Date(atMs).toISOString(), ...rest })),
+    }
+  }
+
+  #keep(
+    resolution: (typeof RESOLUTIONS)[number],
+    closed: { atMs: number; points: ReadonlyMap<string, Point> } | null,
+  ): void {
+    if (closed !== null) this.#write(() => this.#options.store.append(resolution, closed.atMs, closed.points))
+  }
+
+  /** A disk that is full is told once, not every two seconds. */
+  #write(work: () => void): void {
+    try {
+      work()
+      this.#failing = false
+    } catch (error) {
+      if (!this.#failing) this.#options.onError(error)
+      this.#failing = true
+    }
+  }
+
+  #schedule(): void {
+    const { stepMs } = RESOLUTIONS[0]
+    this.#timer = setTimeout(
+      async () => {
+        await this.tick()
+        if (!this.#stopped) this.#schedule()
+      },
+      stepMs - (this.#now() % stepMs),
+    )
+    this.#timer.unref()
+  }
+}
+
+function limitRoutes(stats: Stats): Stats {
+  const routes = Object.entries(stats.routes)
+  return routes.length <= MAX_ROUTES ? stats : { ...stats, routes: Object.fromEntries(routes.slice(0, MAX_ROUTES)) }
+}

@@ -1,0 +1,39 @@
+import { html } from 'lit-html'
+import { ask } from './api.js'
+import { time } from './format.js'
+import { loadAll } from './loading.js'
+import { notify } from './state.js'
+
+/** @param {import('./state.js').State} state */
+export function configurationSection({ status, config }) {
+  const last = status?.lastReload
+  return html`<section id="configuration" aria-labelledby="configuration-title">
+    <div class="section-head">
+      <h2 id="configuration-title">Configuration</h2>
+      <button type="button" @click=${reload}>Reload the file</button>
+    </div>
+    <p class=${last?.successful === false ? 'bad' : 'quiet'}>
+      ${
+        last === undefined
+          ? ''
+          : last.successful
+            ? `In force since ${time(last.at)}: ${status?.configHash}, epoch ${status?.epoch}.`
+            : `The reload at ${time(last.at)} failed, the configuration before it is in force: ${last.error ?? ''}`
+      }
+    </p>
+    <details>
+      <summary>What is in force, secrets hidden</summary>
+      <pre tabindex="0" aria-label="Configuration in force">${config === null ? '' : JSON.stringify(config, null, 2)}</pre>
+    </details>
+  </section>`
+}
+
+async function reload() {
+  try {
+    const { changed, epoch } = await ask('/api/v1/config/reload', { method: 'POST' })
+    notify(changed ? `The file is in force now, epoch ${epoch}.` : 'The file says what is in force already.')
+    await loadAll()
+  } catch (error) {
+    notify(error instanceof Error ? error.message : String(error), 'bad')
+  }
+}

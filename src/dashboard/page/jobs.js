@@ -1,0 +1,103 @@
+import { html, nothing } from 'lit-html'
+import { repeat } from 'lit-html/directives/repeat.js'
+import { ask } from './api.js'
+import { count, duration, percent, rate, time } from './format.js'
+import { loadJobs } from './loading.js'
+import { notify } from './state.js'
+
+/** @typedef {import('./state.js').Job} Job */
+
+/** Shown apart, and not among the outcomes. */
+const NO_OUTCOMES = ['done', 'total', 'rate', 'etaSeconds']
+
+/** Which buttons a state has. @type {Record<string, ('pause' | 'resume' | 'cancel')[]>} */
+const ACTIONS = { queued: ['cancel'], running: ['pause', 'cancel'], paused: ['resume', 'cancel'], failed: ['resume'] }
+
+/** @param {import('./state.js').State} state */
+export function jobsSection({ jobs, routes }) {
+  if (jobs === null) return nothing
+  return html`<section id="jobs" aria-labelledby="jobs-title">
+    <h2 id="jobs-title">Jobs</h2>
+    ${
+      jobs.length === 0
+        ? html`<p class="quiet">None yet.</p>`
+        : html`<ul class="jobs">
+          ${repeat(jobs, ({ id }) => id, jobRow)}
+        </ul>`
+    }
+    <form class="start-job" @submit=${start}>
+      <label class="field">
+        <span>Job</span>
+        <select name="kind">
+          ${['backfill', 'verify', 'repair', 'cleanup'].map((kind) => html`<option>${kind}</option>`)}
+        </select>
+      </label>
+      <label class="field">
+        <span>of route</span>
+        <select name="route">
+          ${routes.map(({ name }) => html`<option>${name}</option>`)}
+        </select>
+      </label>
+      <label class="check"><input type="checkbox" name="dryRun" /> dry run</label>
+      <button type="submit">Start</button>
+    </form>
+  </section>`
+}
+
+/** @param {Job} job */
+function jobRow(job) {
+  const { id, kind, route, state, progress, throttle, error, startedAt, finishedAt } = job
+  const { done = 0, total = null } = progress
+  const share = total === null || total === 0 ? null : Math.min(1, (done ?? 0) / total)
+  const outcomes = Object.entries(progress).filter(([name, value]) => !NO_OUTCOMES.includes(name) && (value ?? 0) > 0)
+  const bar = state === 'done' ? 1 : share
+  return html`<li data-job=${id} data-state=${state}>
+    <div class="job-head">
+      <h3>${kind} of ${route} <span class="quiet">#${id}</span></h3>
+      <span class="pill ${state}">${state}</span>
+      ${(ACTIONS[state] ?? []).map(
+        (action) =>
+          html`<button type="button" @click=${() => steer(id, action)}>
+            ${action}<span class="visually-hidden"> the ${kind} of ${route}</span>
+          </button>`,
+      )}
+    </div>
+    <progress max="1" .value=${bar ?? 0} aria-label=${`Progress of the ${kind} of ${route}`}></progress>
+    <p class="quiet">
+      ${count(done)}${total === null ? '' : ` of ${count(total)}`} keys${share === null ? '' : ` (${percent(share)})`}
+      ${state === 'running' ? html`· ${rate(progress['rate'])} · ${progress['etaSeconds'] == null ? '' : `${duration(progress['etaSeconds'])} left`}` : nothing}
+      ${outcomes.map(([name, value]) => html`· ${name} ${count(value)} `)}
+      ${finishedAt === null ? html`· began ${time(startedAt)}` : html`· ended ${time(finishedAt)}`}
+    </p>
+    ${throttle === null || throttle === undefined ? nothing : html`<p class="warn">Held back: ${throttle}</p>`}
+    ${error === null ? nothing : html`<p class="bad">${error}</p>`}
+  </li>`
+}
+
+/** @param {number} id @param {string} action */
+async function steer(id, action) {
+  await tell(async () => {
+    await ask(`/api/v1/jobs/${id}`, { method: 'PATCH', body: { action } })
+    await loadJobs()
+  })
+}
+
+/** @param {SubmitEvent} event */
+async function start(event) {
+  event.preventDefault()
+  const form = new FormData(/** @type {HTMLFormElement} */ (event.target))
+  const body = { kind: form.get('kind'), route: form.get('route'), options: { dryRun: form.has('dryRun') } }
+  await tell(async () => {
+    await ask('/api/v1/jobs', { method: 'POST', body })
+    await loadJobs()
+  })
+}
+
+/** @param {() => Promise<void>} work */
+async function tell(work) {
+  try {
+    await work()
+  } catch (error) {
+    notify(error instanceof Error ? error.message : String(error), 'bad')
+  }
+}

@@ -1,0 +1,83 @@
+import { ApiError, ask, askIfThere } from './api.js'
+import { state, update } from './state.js'
+import { PHASES } from './types.js'
+
+/** Beyond so many routes the gates of a route are asked for when it is opened only. */
+const MAX_WATCHED_ROUTES = 12
+
+/** Everything that events do not bring.  @returns {Promise<void>} */
+export async function loadAll() {
+  const [status, routes, config] = await Promise.all([
+    ask('/api/v1/status'),
+    ask('/api/v1/routes'),
+    ask('/api/v1/config'),
+  ])
+  update({ status, routes, config })
+  await Promise.all([loadMismatches(), loadJobs(), loadHistory(), loadNextSteps()])
+}
+
+export async function loadConfig() {
+  const [routes, config] = await Promise.all([ask('/api/v1/routes'), ask('/api/v1/config')])
+  update({ routes, config })
+}
+
+export async function loadMismatches() {
+  update({ patterns: patternsOf(await ask('/api/v1/mismatches?limit=200')) })
+}
+
+export async function loadJobs() {
+  update({ jobs: await askIfThere('/api/v1/jobs?limit=20') })
+}
+
+export async function loadHistory() {
+  const query = new URLSearchParams({ range: state.chartRange })
+  if (state.chartRoute !== '') query.set('route', state.chartRoute)
+  try {
+    update({ history: await ask(`/api/v1/history?${query}`) })
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.code !== 'NOT_FOUND') throw error
+    // The route that was chosen is gone.
+    update({ chartRoute: '' })
+  }
+}
+
+/** What the next phase of every route would mean, and whether its gates are open. */
+export async function loadNextSteps() {
+  const routes = state.routes.slice(0, MAX_WATCHED_ROUTES)
+  await Promise.all(routes.map(({ name }) => loadNextStep(name)))
+}
+
+/** @param {string} route */
+export async function loadNextStep(route) {
+  const phase = state.status?.routes[route]?.phase
+  const to = phase === undefined ? undefined : PHASES[PHASES.indexOf(phase) + 1]
+  if (to === undefined) return
+  /** @type {import('./state.js').NextStep} */
+  let step
+  try {
+    const result = await ask(`/api/v1/routes/${encodeURIComponent(route)}/phase`, {
+      method: 'PUT',
+      body: { phase: to, dryRun: true },
+    })
+    step = { to, closedGates: result.closedGates ?? [], gates: result.gates ?? [], error: null }
+  } catch (error) {
+    step = { to, closedGates: [], gates: [], error: error instanceof Error ? error.message : String(error) }
+  }
+  update({ nextSteps: { ...state.nextSteps, [route]: step } })
+}
+
+/**
+ * @param {any[]} mismatches
+ * @returns {import('./state.js').MismatchPattern[]}
+ */
+function patternsOf(mismatches) {
+  return mismatches.map((mismatch) => ({
+    acknowledged: null,
+    paths: [],
+    pattern: mismatch.key,
+    firstSeen: mismatch.at,
+    lastSeen: mismatch.at,
+    ...mismatch,
+    identity: String(mismatch.id),
+  }))
+}

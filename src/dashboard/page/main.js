@@ -1,0 +1,157 @@
+import { html, nothing, render } from 'lit-html'
+import { ApiError, ask } from './api.js'
+import { addSample, chartsSection, drawCharts, redrawCharts } from './charts.js'
+import { configurationSection } from './configuration.js'
+import { count, duration } from './format.js'
+import { jobsSection } from './jobs.js'
+import { listen } from './live.js'
+import { loadAll, loadConfig, loadHistory, loadJobs, loadMismatches, loadNextSteps } from './loading.js'
+import { loginPage } from './login.js'
+import { mismatchesSection } from './mismatches.js'
+import { findProblems } from './problems.js'
+import { routesSection } from './routes.js'
+import { notify, onChange, state, update } from './state.js'
+import { storesSection } from './stores.js'
+import { currentTheme, nextTheme } from './theme.js'
+
+/** What is not told by events is asked for again at this pace, while somebody looks. */
+const REFRESH_MS = 5_000
+/** Mismatches come by the hundred when something is wrong: the list is read again once for all of them. */
+const GATHER_MS = 500
+
+const app = /** @type {HTMLElement} */ (document.querySelector('#app'))
+
+function draw() {
+  if (state.connection === 'login') {
+    render(
+      loginPage(() => void begin()),
+      app,
+    )
+    document.title = 'Understudy: log in'
+    return
+  }
+  render(page(), app)
+  drawCharts()
+}
+
+function page() {
+  const { status, notice, noticeTone } = state
+  const problems = findProblems(state)
+  document.title = titleOf(problems)
+  return html`<a class="skip" href="#routes">Skip to the routes</a>
+    ${header()}
+    <main>
+      ${notice === null ? nothing : html`<p class="notice ${noticeTone}" role="status">${notice}<button type="button" class="close" aria-label="Dismiss" @click=${() => update({ notice: null })}>×</button></p>`}
+      ${status === null ? html`<p class="quiet">Loading …</p>` : html`${verdict(problems)} ${routesSection(state)} ${chartsSection(state)} ${mismatchesSection(state)} ${jobsSection(state)} ${storesSection(state)} ${configurationSection(state)}`}
+    </main>`
+}
+
+/** @param {import('./problems.js').Problem[]} problems */
+function titleOf(problems) {
+  if (state.connection !== 'live') return 'Understudy (not connected)'
+  return problems.length === 0 ? 'Understudy' : `(${problems.length}) Understudy`
+}
+
+function header() {
+  const { status, connection, config } = state
+  const words = { connecting: 'connecting', live: 'live', lost: 'not connected: what is shown may be old', login: '' }
+  return html`<header>
+    <img src="/assets/icon.svg" alt="" width="32" height="32" />
+    <h1>Understudy</h1>
+    <span class="connection ${connection}" role="status">${words[connection]}</span>
+    <span class="facts quiet">
+      ${status === null ? nothing : html`${count(status.clients.connected)} clients · up ${duration(status.uptimeSeconds)} · version ${status.version}`}
+    </span>
+    <button type="button" @click=${switchTheme}>Theme: ${currentTheme()}</button>
+    ${config?.admin?.token ? html`<button type="button" @click=${logOut}>Log out</button>` : nothing}
+  </header>`
+}
+
+/** @param {import('./problems.js').Problem[]} problems */
+function verdict(problems) {
+  const tone = problems.length === 0 ? 'good' : (problems[0]?.level ?? 'warn')
+  const title = { good: 'Nothing is wrong', warn: 'Something needs a look', bad: 'Something is wrong' }[tone]
+  return html`<section class="verdict ${tone}" aria-labelledby="verdict-title">
+    <h2 id="verdict-title">${title}</h2>
+    ${
+      problems.length === 0
+        ? html`<p>Every store answers, nothing waits to be repaired, no read differs.</p>`
+        : html`<ul>
+          ${problems.map(({ level, text, href }) => html`<li class=${level}><a href=${href}>${text}</a></li>`)}
+        </ul>`
+    }
+  </section>`
+}
+
+function switchTheme() {
+  nextTheme()
+  update()
+  redrawCharts()
+}
+
+async function logOut() {
+  await ask('/api/v1/session', { method: 'DELETE' }).catch(() => {})
+  location.reload()
+}
+
+/** Loads everything and begins to listen; asks for the token when one is needed. */
+async function begin() {
+  if (await loaded()) {
+    listen({
+      on: EVENTS,
+      onState: (connection) => state.connection !== connection && update({ connection }),
+      beforeReconnect: loaded,
+    })
+  }
+}
+
+/** False: a login is needed, and asked for. */
+async function loaded() {
+  try {
+    await loadAll()
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) {
+      update({ connection: 'login' })
+      return false
+    }
+    update({ connection: 'lost' })
+  }
+  if (state.connection === 'login') update({ connection: 'connecting' })
+  return true
+}
+
+let gathering = false
+function mismatchSeen() {
+  if (gathering) return
+  gathering = true
+  setTimeout(() => {
+    gathering = false
+    void loadMismatches().catch(() => {})
+  }, GATHER_MS)
+}
+
+/** @type {Record<string, (data: any) => void>} */
+const EVENTS = {
+  status: (status) => update({ status }),
+  sample: (sample) => {
+    update({ sample })
+    addSample(sample)
+  },
+  mismatch: mismatchSeen,
+  dropped: mismatchSeen,
+  job: () => void loadJobs().catch(() => {}),
+  phase: () => void Promise.all([loadConfig(), loadNextSteps(), loadHistory()]).catch(() => {}),
+  reload: ({ successful, error }) => {
+    if (!successful) notify(`The reload failed: ${error ?? ''}`, 'bad')
+    void loadConfig().catch(() => {})
+  },
+}
+
+setInterval(() => {
+  if (document.hidden || state.connection !== 'live') return
+  void Promise.all([loadNextSteps(), loadJobs(), state.chartRange === '10m' ? null : loadHistory()]).catch(() => {})
+}, REFRESH_MS)
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redrawCharts)
+onChange(draw)
+draw()
+void begin()

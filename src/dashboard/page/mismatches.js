@@ -1,0 +1,114 @@
+import { html, nothing } from 'lit-html'
+import { live } from 'lit-html/directives/live.js'
+import { repeat } from 'lit-html/directives/repeat.js'
+import { ask } from './api.js'
+import { count, time } from './format.js'
+import { loadMismatches } from './loading.js'
+import { notify, update } from './state.js'
+
+/** @typedef {import('./state.js').MismatchPattern} MismatchPattern */
+
+/** What is typed into the reason of a group, by its identity; gone when it is acknowledged. @type {Map<string, string>} */
+const reasons = new Map()
+
+const UNTIL = { '1 hour': 3600, '1 day': 86_400, '1 week': 7 * 86_400 }
+
+/** @param {import('./state.js').State} state */
+export function mismatchesSection({ patterns, status }) {
+  const compared = Object.values(status?.routes ?? {}).reduce((sum, { compare }) => sum + compare.compared, 0)
+  return html`<section id="mismatches" aria-labelledby="mismatches-title">
+    <h2 id="mismatches-title">Mismatches</h2>
+    ${
+      patterns.length === 0
+        ? html`<p class="quiet">
+          ${compared === 0 ? 'Nothing has been compared yet: that begins with the phase shadow.' : `None in ${count(compared)} compared reads.`}
+        </p>`
+        : html`<ul class="patterns">
+          ${repeat(patterns, ({ identity }) => identity, patternRow)}
+        </ul>`
+    }
+  </section>`
+}
+
+/** @param {MismatchPattern} pattern */
+function patternRow(pattern) {
+  const { route, command, class: of, firstSeen, lastSeen, acknowledged } = pattern
+  return html`<li class=${acknowledged === null ? '' : 'acknowledged'}>
+    <details>
+      <summary>
+        <span class="class">${of}</span>
+        <code class="pattern">${pattern.pattern}</code>
+        <span class="quiet">${command} · ${route} · ${count(pattern.count)} × · last ${time(lastSeen)}</span>
+        ${acknowledged === null ? nothing : html`<span class="pill">acknowledged</span>`}
+      </summary>
+      <p>${pattern.detail}. First seen ${time(firstSeen)}, last with the key <code>${pattern.key}</code>.</p>
+      ${pattern.paths.length === 0 ? nothing : html`<p>JSON paths that differ: ${pattern.paths.map((path) => html`<code>${path}</code> `)}</p>`}
+      <div class="diff">
+        <div>
+          <h4>Primary</h4>
+          <pre tabindex="0" aria-label="Value of the primary">${marked(pattern.primary, pattern.shadow)}</pre>
+        </div>
+        <div>
+          <h4>Shadow</h4>
+          <pre tabindex="0" aria-label="Value of the shadow">${marked(pattern.shadow, pattern.primary)}</pre>
+        </div>
+      </div>
+      ${acknowledged === null ? acknowledgeForm(pattern) : html`<p class="quiet">Acknowledged${acknowledged.until === null ? '' : ` until ${time(acknowledged.until)}`}: ${acknowledged.reason}</p>`}
+    </details>
+  </li>`
+}
+
+/** `text` with what differs from `other` marked: what stands between the beginning and the end that both share.  @param {string} text @param {string} other */
+function marked(text, other) {
+  const shorter = Math.min(text.length, other.length)
+  let begin = 0
+  while (begin < shorter && text[begin] === other[begin]) begin++
+  let end = 0
+  while (end < shorter - begin && text[text.length - 1 - end] === other[other.length - 1 - end]) end++
+  const middle = text.slice(begin, text.length - end)
+  return html`${text.slice(0, begin)}${middle === '' ? nothing : html`<mark>${middle}</mark>`}${text.slice(text.length - end)}`
+}
+
+/** @param {MismatchPattern} pattern */
+function acknowledgeForm(pattern) {
+  const { identity } = pattern
+  return html`<form class="acknowledge" @submit=${(/** @type {SubmitEvent} */ event) => acknowledge(event, pattern)}>
+    <label class="field">
+      <span>Known because</span>
+      <input
+        name="reason"
+        required
+        maxlength="500"
+        autocomplete="off"
+        .value=${live(reasons.get(identity) ?? '')}
+        @input=${(/** @type {Event} */ event) => reasons.set(identity, /** @type {HTMLInputElement} */ (event.target).value)}
+      />
+    </label>
+    <label class="field">
+      <span>for</span>
+      <select name="until">
+        ${Object.entries(UNTIL).map(([label, seconds]) => html`<option value=${seconds}>${label}</option>`)}
+        <option value="">ever</option>
+      </select>
+    </label>
+    <button type="submit">Acknowledge</button>
+  </form>`
+}
+
+/** @param {SubmitEvent} event @param {MismatchPattern} pattern */
+async function acknowledge(event, { id, identity, pattern }) {
+  event.preventDefault()
+  const form = new FormData(/** @type {HTMLFormElement} */ (event.target))
+  const seconds = Number(form.get('until'))
+  const until = seconds > 0 ? { until: Date.now() + 1000 * seconds } : {}
+  try {
+    const reason = String(form.get('reason')).trim()
+    await ask('/api/v1/acknowledgements', { method: 'POST', body: { mismatch: id, reason, ...until } })
+    reasons.delete(identity)
+    notify(`Mismatches of ${pattern} are acknowledged: they count in no rate.`)
+    await loadMismatches()
+  } catch (error) {
+    notify(error instanceof Error ? error.message : String(error), 'bad')
+  }
+  update()
+}

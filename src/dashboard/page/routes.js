@@ -1,0 +1,92 @@
+import { html, nothing } from 'lit-html'
+import { repeat } from 'lit-html/directives/repeat.js'
+import { bytes, count, milliseconds, percent, rate } from './format.js'
+import { openPhaseDialog } from './phase-dialog.js'
+import { gateList, track } from './phase-track.js'
+import { PHASES } from './types.js'
+
+/** @param {import('./state.js').State} state */
+export function routesSection(state) {
+  const routes = Object.entries(state.status?.routes ?? {})
+  return html`<section id="routes" aria-labelledby="routes-title">
+    <h2 id="routes-title">Routes</h2>
+    <ul class="routes">
+      ${repeat(
+        routes,
+        ([name]) => name,
+        ([name, route]) => routeRow(name, route, state),
+      )}
+    </ul>
+  </section>`
+}
+
+/** @param {string} name @param {import('./types.js').RouteStatus} route @param {import('./state.js').State} state */
+function routeRow(name, route, state) {
+  const view = state.routes.find((other) => other.name === name)
+  const at = PHASES.indexOf(route.phase)
+  const [back, next] = [PHASES[at - 1], PHASES[at + 1]]
+  return html`<li class="route" data-route=${name}>
+    <div class="route-head">
+      <h3>${name}</h3>
+      <p class="ends">
+        <span class="role">primary</span> <strong>${route.primary}</strong>
+        ${route.shadow === null ? nothing : html`<span aria-hidden="true">→</span> <span class="role">shadow</span> <strong>${route.shadow}</strong>`}
+      </p>
+      <p class="keys">${(view?.keys ?? []).map((key) => html`<code>${key}</code> `)}</p>
+    </div>
+    ${track(name, route.phase)}
+    ${numbers(route, state.sample?.routes[name])}
+    <div class="steps">
+      ${
+        back === undefined
+          ? nothing
+          : html`<button type="button" class="back" @click=${() => openPhaseDialog(name, back)}>
+            <span aria-hidden="true">←</span> Back to ${back}<span class="visually-hidden">, route ${name}</span>
+          </button>`
+      }
+      ${
+        next === undefined
+          ? html`<span class="quiet">The migration of this route is over.</span>`
+          : html`<button type="button" class="next" @click=${() => openPhaseDialog(name, next)}>
+            Go on to ${next} <span aria-hidden="true">→</span><span class="visually-hidden">, route ${name}</span>
+          </button>`
+      }
+      ${gatesOf(state.nextSteps[name], next)}
+    </div>
+  </li>`
+}
+
+/** @param {import('./types.js').RouteStatus} route @param {Readonly<Record<string, number | null>> | undefined} now */
+function numbers({ mirror, compare, shadow }, now) {
+  const total = compare.matched + compare.mismatched
+  const share = total === 0 ? null : compare.mismatched / total
+  return html`<dl class="numbers">
+    ${number('requests', rate(now?.['primaryRequests']))}
+    ${number('mirrored', shadow === null ? '–' : rate(now?.['mirrored']))}
+    ${number('compared', rate(now?.['compared']))}
+    ${number('lag', shadow === null ? '–' : milliseconds(mirror.lagMs), mirror.lagMs > 5000 ? 'bad' : '')}
+    ${number('backlog', mirror.backlog === 0 ? '0' : `${count(mirror.backlog)}, ${bytes(mirror.backlogBytes)}`)}
+    ${number('dirty keys', count(mirror.dirtyKeys), mirror.dirtyKeys > 0 ? 'warn' : '')}
+    ${number('mismatches', share === null ? '–' : percent(share), share !== null && share > 0 ? 'bad' : share === 0 ? 'good' : '')}
+  </dl>`
+}
+
+/** @param {string} label @param {string} value @param {string} [tone] */
+function number(label, value, tone = '') {
+  return html`<div><dt>${label}</dt><dd class=${tone}>${value}</dd></div>`
+}
+
+/** @param {import('./state.js').NextStep | undefined} step @param {import('./types.js').Phase | undefined} next */
+function gatesOf(step, next) {
+  if (step === undefined || step.to !== next) return nothing
+  const closed = step.closedGates.length
+  if (step.error !== null) return html`<p class="gates bad"><span aria-hidden="true">✕</span> ${step.error}</p>`
+  if (closed === 0 && step.gates.length === 0)
+    return html`<p class="gates good"><span aria-hidden="true">✓</span> The gate to ${step.to} is open</p>`
+  return html`<details class="gates">
+    <summary class=${closed === 0 ? 'good' : 'bad'}>
+      ${closed === 0 ? html`<span aria-hidden="true">✓</span> Every gate to ${step.to} is open` : html`<span aria-hidden="true">✕</span> ${closed} ${closed === 1 ? 'gate' : 'gates'} to ${step.to} closed`}
+    </summary>
+    ${gateList(step)}
+  </details>`
+}

@@ -1,0 +1,104 @@
+/**
+ * @typedef {object} Job
+ * @property {number} id
+ * @property {string} kind
+ * @property {string} route
+ * @property {'queued' | 'running' | 'paused' | 'done' | 'failed' | 'cancelled'} state
+ * @property {string | null} startedAt
+ * @property {string | null} finishedAt
+ * @property {Record<string, unknown>} options
+ * @property {Record<string, number | null>} progress `done`, `total`, `rate`, `etaSeconds`, and a count for each outcome
+ * @property {string | null} throttle
+ * @property {string | null} error
+ */
+
+/**
+ * One line for what is probably one cause: mismatches of one route, command, class and key pattern, with the latest as the example.
+ *
+ * @typedef {object} MismatchPattern
+ * @property {string} identity
+ * @property {number} id
+ * @property {string} route
+ * @property {string} command
+ * @property {string} class
+ * @property {string} pattern
+ * @property {string} firstSeen
+ * @property {string} lastSeen
+ * @property {number} count
+ * @property {string} key
+ * @property {string} detail
+ * @property {string[]} paths
+ * @property {string} primary
+ * @property {string} shadow
+ * @property {{ until: string | null, reason: string } | null} acknowledged
+ */
+
+/**
+ * The next step of a route as a dry run tells it.
+ *
+ * @typedef {object} NextStep
+ * @property {import('./types.js').Phase} to
+ * @property {string[]} closedGates
+ * @property {{ name: string, open: boolean, reason: string }[]} gates
+ * @property {string | null} error
+ */
+
+/**
+ * @typedef {object} State
+ * @property {'connecting' | 'live' | 'lost' | 'login'} connection
+ * @property {import('./types.js').Status | null} status
+ * @property {import('./types.js').RouteView[]} routes
+ * @property {import('./types.js').HistorySample | null} sample the newest
+ * @property {MismatchPattern[]} patterns
+ * @property {Job[] | null} jobs null: this sidecar has none
+ * @property {Record<string, NextStep>} nextSteps by route
+ * @property {any} config redacted
+ * @property {string | null} notice what was just done, or could not be
+ * @property {'good' | 'bad'} noticeTone
+ * @property {string} chartRoute ''  all together
+ * @property {'10m' | '3h' | '24h'} chartRange
+ * @property {import('./types.js').History | null} history what the charts show
+ */
+
+/** @type {State} */
+export const state = {
+  connection: 'connecting',
+  status: null,
+  routes: [],
+  sample: null,
+  patterns: [],
+  jobs: null,
+  nextSteps: {},
+  config: null,
+  notice: null,
+  noticeTone: 'good',
+  chartRoute: '',
+  chartRange: '10m',
+  history: null,
+}
+
+/** @type {() => void} */
+let draw = () => {}
+let drawing = false
+
+/** @param {() => void} callback what draws the page */
+export function onChange(callback) {
+  draw = callback
+}
+
+/** Changes the state; the page is drawn once, before the next frame.  @param {Partial<State>} changes */
+export function update(changes = {}) {
+  Object.assign(state, changes)
+  if (drawing) return
+  drawing = true
+  // A hidden page gets no frames, and must not be stale when it is looked at again: a timer comes in any case.
+  setTimeout(() => {
+    drawing = false
+    draw()
+  }, 0)
+}
+
+/** @param {string} text @param {'good' | 'bad'} [tone] */
+export function notify(text, tone = 'good') {
+  update({ notice: text, noticeTone: tone })
+}

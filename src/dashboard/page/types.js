@@ -1,0 +1,15 @@
+/**
+ * The shapes that the page works with, all of them as `/api/v1` gives them.
+ *
+ * @typedef {import('../../config/config.ts').Phase} Phase
+ * @typedef {import('../../admin/control.ts').Status} Status
+ * @typedef {import('../../admin/control.ts').RouteStatus} RouteStatus
+ * @typedef {import('../../admin/control.ts').RouteView} RouteView
+ * @typedef {import('../../admin/control.ts').PhaseResult} PhaseResult
+ * @typedef {import('../../admin/control.ts').Mismatch} Mismatch
+ * @typedef {import('../../admin/history.ts').History} History
+ * @typedef {import('../../admin/history.ts').HistorySample} HistorySample
+ */
+
+/** @type {readonly Phase[]} */
+export const PHASES = ['passthrough', 'mirror', 'shadow', 'read-target', 'switched', 'done']
