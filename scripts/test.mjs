@@ -5,7 +5,7 @@ import { root, setUp } from './setup.mjs'
 import { orExplain } from './setup-error.mjs'
 
 await orExplain(async () => {
-  const node = setUp({ redisServer: true })
+  const node = setUp({ redisServer: true, chromium: true })
   // Set by .ci/run: where to write the results for a machine, beside the report for people.
   const results = process.env.UNDERSTUDY_TEST_RESULTS
   const reporters = results ? ['--reporter=default', '--reporter=json', `--outputFile.json=${results}`] : []

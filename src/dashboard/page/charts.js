@@ -109,9 +109,10 @@ function latest(chart, history) {
     const [last] = history.switches
     return last === undefined ? 'no switch in this time' : `${last.route} to ${last.to}: ${milliseconds(last.pauseMs)}`
   }
-  return chart.lines
-    .map(({ name, label }) => `${label} ${chart.format(history.series[name]?.at(-1) ?? null)}`)
-    .join(' · ')
+  return chart.lines.map(
+    ({ name, label, color, dash }) =>
+      html`<span class="line"><i class="${color.slice(2)} ${dash === undefined ? '' : 'dashed'}"></i>${label} ${chart.format(history.series[name]?.at(-1) ?? null)}</span> `,
+  )
 }
 
 /** @param {Event} event */
@@ -210,8 +211,7 @@ function pauses({ switches }) {
 
 /** @param {Chart} chart @param {HTMLElement} host @param {import('uplot').AlignedData} data */
 function create(chart, host, data) {
-  const style = getComputedStyle(document.documentElement)
-  const color = (/** @type {string} */ name) => style.getPropertyValue(name).trim()
+  const color = (/** @type {string} */ name) => resolved(host, name)
   const axis = { stroke: color('--quiet'), grid: { stroke: color('--line'), width: 1 }, ticks: { show: false } }
   const plot = new uPlot(
     {
@@ -224,7 +224,7 @@ function create(chart, host, data) {
         y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1] },
       },
       axes: [
-        { ...axis, size: 28, font: '11px system-ui' },
+        { ...axis, size: 28, font: '11px system-ui', values: (_plot, splits) => splits.map(clock) },
         {
           ...axis,
           size: 62,
@@ -251,6 +251,20 @@ function create(chart, host, data) {
   )
   new ResizeObserver(() => plot.setSize({ width: Math.max(host.clientWidth, 200), height: HEIGHT })).observe(host)
   return plot
+}
+
+/** A custom property as a colour that a canvas understands: light-dark() is for style sheets only.  @param {HTMLElement} host @param {string} name */
+function resolved(host, name) {
+  const probe = host.appendChild(document.createElement('i'))
+  probe.style.color = `var(${name})`
+  const { color } = getComputedStyle(probe)
+  probe.remove()
+  return color
+}
+
+/** @param {number} seconds */
+function clock(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })
 }
 
 /** The whole range, however much of it there is. @returns {[number, number]} */

@@ -8,6 +8,11 @@ export function count(value) {
   return value == null ? DASH : WHOLE.format(value)
 }
 
+/** `3 keys`, `1 key`.  @param {number} value @param {string} one @param {string} [many] */
+export function counted(value, one, many = `${one}s`) {
+  return `${count(value)} ${value === 1 ? one : many}`
+}
+
 /** Of things per second: 0, 0.4, 12.5, 1.2K.  @param {number | null | undefined} value */
 export function rate(value) {
   return value == null ? DASH : `${value < 1000 ? SHORT.format(value) : COMPACT.format(value)}/s`

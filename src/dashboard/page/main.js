@@ -2,7 +2,7 @@ import { html, nothing, render } from 'lit-html'
 import { ApiError, ask } from './api.js'
 import { addSample, chartsSection, drawCharts, redrawCharts } from './charts.js'
 import { configurationSection } from './configuration.js'
-import { count, duration } from './format.js'
+import { counted, duration } from './format.js'
 import { jobsSection } from './jobs.js'
 import { listen } from './live.js'
 import { loadAll, loadConfig, loadHistory, loadJobs, loadMismatches, loadNextSteps } from './loading.js'
@@ -60,7 +60,7 @@ function header() {
     <h1>Understudy</h1>
     <span class="connection ${connection}" role="status">${words[connection]}</span>
     <span class="facts quiet">
-      ${status === null ? nothing : html`${count(status.clients.connected)} clients · up ${duration(status.uptimeSeconds)} · version ${status.version}`}
+      ${status === null ? nothing : html`${counted(status.clients.connected, 'client')} · up ${duration(status.uptimeSeconds)} · version ${status.version}`}
     </span>
     <button type="button" @click=${switchTheme}>Theme: ${currentTheme()}</button>
     ${config?.admin?.token ? html`<button type="button" @click=${logOut}>Log out</button>` : nothing}

@@ -1,4 +1,4 @@
-import { count, duration, milliseconds, percent, rate } from './format.js'
+import { counted, duration, milliseconds, percent, rate } from './format.js'
 
 /**
  * @typedef {object} Problem
@@ -76,8 +76,8 @@ function routeProblems(name, { mirror, phase }, { sample }) {
   const say = (/** @type {Problem['level']} */ level, /** @type {string} */ text) =>
     found.push({ level, text: `${name}: ${text}`, href: '#routes' })
   if (mirror.lagMs > LAG_MS)
-    say('bad', `the shadow is ${duration(mirror.lagMs / 1000)} behind, ${count(mirror.backlog)} writes wait`)
-  if (mirror.dirtyKeys > 0) say('warn', `${count(mirror.dirtyKeys)} dirty keys wait to be copied`)
+    say('bad', `the shadow is ${duration(mirror.lagMs / 1000)} behind, ${counted(mirror.backlog, 'write')} to come`)
+  if (mirror.dirtyKeys > 0) say('warn', `${counted(mirror.dirtyKeys, 'dirty key')} to be copied`)
   if ((now?.timeouts ?? 0) > 0) say('bad', `${rate(now?.timeouts)} commands without a reply from the primary`)
   if (phase === 'read-target' && (now?.fallbacks ?? 0) > 0)
     say('warn', `${rate(now?.fallbacks)} reads fall back to the source`)
@@ -90,7 +90,7 @@ function mismatchProblems({ patterns }) {
   const open = patterns.filter(({ acknowledged }) => acknowledged === null)
   if (open.length === 0) return []
   const seen = open.reduce((sum, pattern) => sum + pattern.count, 0)
-  const text = `${count(seen)} mismatches in ${count(open.length)} ${open.length === 1 ? 'group' : 'groups'}, not acknowledged`
+  const text = `${counted(seen, 'mismatch', 'mismatches')} in ${counted(open.length, 'group')}, not acknowledged`
   return [{ level: 'warn', text, href: '#mismatches' }]
 }
 
