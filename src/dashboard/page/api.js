@@ -35,17 +35,3 @@ export async function ask(path, { method = 'GET', body } = {}) {
   const error = answer?.error
   throw new ApiError(response.status, error?.code ?? 'INTERNAL', error?.message ?? `status ${response.status}`)
 }
-
-/**
- * As `ask`, for what an older sidecar does not have: null instead of an error when there is no such path.
- *
- * @param {string} path
- */
-export async function askIfThere(path) {
-  try {
-    return await ask(path)
-  } catch (error) {
-    if (error instanceof ApiError && error.code === 'NOT_FOUND') return null
-    throw error
-  }
-}

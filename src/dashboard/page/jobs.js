@@ -5,17 +5,19 @@ import { count, duration, percent, rate, time } from './format.js'
 import { loadJobs } from './loading.js'
 import { notify } from './state.js'
 
-/** @typedef {import('./state.js').Job} Job */
+/** @typedef {import('./types.js').Job} Job */
 
 /** Shown apart, and not among the outcomes. */
 const NO_OUTCOMES = ['done', 'total', 'rate', 'etaSeconds']
+
+/** Not cleanup: what deletes keys is started where its backup is named, on the command line. */
+const STARTED_HERE = ['backfill', 'verify', 'repair']
 
 /** Which buttons a state has. @type {Record<string, ('pause' | 'resume' | 'cancel')[]>} */
 const ACTIONS = { queued: ['cancel'], running: ['pause', 'cancel'], paused: ['resume', 'cancel'], failed: ['resume'] }
 
 /** @param {import('./state.js').State} state */
 export function jobsSection({ jobs, routes }) {
-  if (jobs === null) return nothing
   return html`<section id="jobs" aria-labelledby="jobs-title">
     <h2 id="jobs-title">Jobs</h2>
     ${
@@ -29,7 +31,7 @@ export function jobsSection({ jobs, routes }) {
       <label class="field">
         <span>Job</span>
         <select name="kind">
-          ${['backfill', 'verify', 'repair', 'cleanup'].map((kind) => html`<option>${kind}</option>`)}
+          ${STARTED_HERE.map((kind) => html`<option>${kind}</option>`)}
         </select>
       </label>
       <label class="field">
@@ -46,7 +48,7 @@ export function jobsSection({ jobs, routes }) {
 
 /** @param {Job} job */
 function jobRow(job) {
-  const { id, kind, route, state, progress, throttle, error, startedAt, finishedAt } = job
+  const { id, kind, route, state, progress, throttle, error, startedAt, finishedAt, report } = job
   const { done = 0, total = null } = progress
   const share = total === null || total === 0 ? null : Math.min(1, (done ?? 0) / total)
   const outcomes = Object.entries(progress).filter(([name, value]) => !NO_OUTCOMES.includes(name) && (value ?? 0) > 0)
@@ -69,7 +71,8 @@ function jobRow(job) {
       ${outcomes.map(([name, value]) => html`· ${name} ${count(value)} `)}
       ${finishedAt === null ? html`· began ${time(startedAt)}` : html`· ended ${time(finishedAt)}`}
     </p>
-    ${throttle === null || throttle === undefined ? nothing : html`<p class="warn">Held back: ${throttle}</p>`}
+    ${throttle === null ? nothing : html`<p class="warn">Held back: ${throttle}</p>`}
+    ${report === null ? nothing : html`<p class=${report.clean ? 'good' : 'warn'}>${report.summary}</p>`}
     ${error === null ? nothing : html`<p class="bad">${error}</p>`}
   </li>`
 }
@@ -86,7 +89,7 @@ async function steer(id, action) {
 async function start(event) {
   event.preventDefault()
   const form = new FormData(/** @type {HTMLFormElement} */ (event.target))
-  const body = { kind: form.get('kind'), route: form.get('route'), options: { dryRun: form.has('dryRun') } }
+  const body = { kind: form.get('kind'), route: form.get('route'), options: form.has('dryRun') ? { dryRun: true } : {} }
   await tell(async () => {
     await ask('/api/v1/jobs', { method: 'POST', body })
     await loadJobs()

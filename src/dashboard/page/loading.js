@@ -1,4 +1,4 @@
-import { ApiError, ask, askIfThere } from './api.js'
+import { ApiError, ask } from './api.js'
 import { state, update } from './state.js'
 import { PHASES } from './types.js'
 
@@ -22,11 +22,11 @@ export async function loadConfig() {
 }
 
 export async function loadMismatches() {
-  update({ patterns: patternsOf(await ask('/api/v1/mismatches?limit=200')) })
+  update({ patterns: await ask('/api/v1/mismatches?limit=200') })
 }
 
 export async function loadJobs() {
-  update({ jobs: await askIfThere('/api/v1/jobs?limit=20') })
+  update({ jobs: await ask('/api/v1/jobs?limit=20') })
 }
 
 export async function loadHistory() {
@@ -64,20 +64,4 @@ export async function loadNextStep(route) {
     step = { to, closedGates: [], gates: [], error: error instanceof Error ? error.message : String(error) }
   }
   update({ nextSteps: { ...state.nextSteps, [route]: step } })
-}
-
-/**
- * @param {any[]} mismatches
- * @returns {import('./state.js').MismatchPattern[]}
- */
-function patternsOf(mismatches) {
-  return mismatches.map((mismatch) => ({
-    acknowledged: null,
-    paths: [],
-    pattern: mismatch.key,
-    firstSeen: mismatch.at,
-    lastSeen: mismatch.at,
-    ...mismatch,
-    identity: String(mismatch.id),
-  }))
 }

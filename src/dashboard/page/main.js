@@ -139,7 +139,7 @@ const EVENTS = {
   },
   mismatch: mismatchSeen,
   dropped: mismatchSeen,
-  job: () => void loadJobs().catch(() => {}),
+  job: (job) => update({ jobs: [job, ...state.jobs.filter(({ id }) => id !== job.id)].sort((a, b) => b.id - a.id) }),
   phase: () => void Promise.all([loadConfig(), loadNextSteps(), loadHistory()]).catch(() => {}),
   reload: ({ successful, error }) => {
     if (!successful) notify(`The reload failed: ${error ?? ''}`, 'bad')

@@ -2,13 +2,13 @@ import { html, nothing } from 'lit-html'
 import { live } from 'lit-html/directives/live.js'
 import { repeat } from 'lit-html/directives/repeat.js'
 import { ask } from './api.js'
-import { count, time } from './format.js'
+import { count, counted, time } from './format.js'
 import { loadMismatches } from './loading.js'
 import { notify, update } from './state.js'
 
-/** @typedef {import('./state.js').MismatchPattern} MismatchPattern */
+/** @typedef {import('./types.js').Mismatch} Mismatch */
 
-/** What is typed into the reason of a group, by its identity; gone when it is acknowledged. @type {Map<string, string>} */
+/** What is typed into the reason of a group, by its number; gone when it is acknowledged. @type {Map<number, string>} */
 const reasons = new Map()
 
 const UNTIL = { '1 hour': 3600, '1 day': 86_400, '1 week': 7 * 86_400 }
@@ -24,13 +24,13 @@ export function mismatchesSection({ patterns, status }) {
           ${compared === 0 ? 'Nothing has been compared yet: that begins with the phase shadow.' : `None in ${count(compared)} compared reads.`}
         </p>`
         : html`<ul class="patterns">
-          ${repeat(patterns, ({ identity }) => identity, patternRow)}
+          ${repeat(patterns, ({ id }) => id, patternRow)}
         </ul>`
     }
   </section>`
 }
 
-/** @param {MismatchPattern} pattern */
+/** @param {Mismatch} pattern */
 function patternRow(pattern) {
   const { route, command, class: of, firstSeen, lastSeen, acknowledged } = pattern
   return html`<li class=${acknowledged === null ? '' : 'acknowledged'}>
@@ -38,10 +38,10 @@ function patternRow(pattern) {
       <summary>
         <span class="class">${of}</span>
         <code class="pattern">${pattern.pattern}</code>
-        <span class="quiet">${command} · ${route} · ${count(pattern.count)} × · last ${time(lastSeen)}</span>
+        <span class="quiet">${command} · ${route} · ${count(pattern.count)} × on ${counted(pattern.keys, 'key')} · last ${time(lastSeen)}</span>
         ${acknowledged === null ? nothing : html`<span class="pill">acknowledged</span>`}
       </summary>
-      <p>${pattern.detail}. First seen ${time(firstSeen)}, last with the key <code>${pattern.key}</code>.</p>
+      <p>${pattern.detail}${pattern.cause === null ? '' : ` (${pattern.cause})`}. First seen ${time(firstSeen)}, last with the key <code>${pattern.key}</code>.</p>
       ${pattern.paths.length === 0 ? nothing : html`<p>JSON paths that differ: ${pattern.paths.map((path) => html`<code>${path}</code> `)}</p>`}
       <div class="diff">
         <div>
@@ -53,7 +53,7 @@ function patternRow(pattern) {
           <pre tabindex="0" aria-label="Value of the shadow">${marked(pattern.shadow, pattern.primary)}</pre>
         </div>
       </div>
-      ${acknowledged === null ? acknowledgeForm(pattern) : html`<p class="quiet">Acknowledged${acknowledged.until === null ? '' : ` until ${time(acknowledged.until)}`}: ${acknowledged.reason}</p>`}
+      ${acknowledged === null ? acknowledgeForm(pattern) : acknowledgedNote(pattern)}
     </details>
   </li>`
 }
@@ -69,9 +69,9 @@ function marked(text, other) {
   return html`${text.slice(0, begin)}${middle === '' ? nothing : html`<mark>${middle}</mark>`}${text.slice(text.length - end)}`
 }
 
-/** @param {MismatchPattern} pattern */
+/** @param {Mismatch} pattern */
 function acknowledgeForm(pattern) {
-  const { identity } = pattern
+  const { id } = pattern
   return html`<form class="acknowledge" @submit=${(/** @type {SubmitEvent} */ event) => acknowledge(event, pattern)}>
     <label class="field">
       <span>Known because</span>
@@ -80,8 +80,8 @@ function acknowledgeForm(pattern) {
         required
         maxlength="500"
         autocomplete="off"
-        .value=${live(reasons.get(identity) ?? '')}
-        @input=${(/** @type {Event} */ event) => reasons.set(identity, /** @type {HTMLInputElement} */ (event.target).value)}
+        .value=${live(reasons.get(id) ?? '')}
+        @input=${(/** @type {Event} */ event) => reasons.set(id, /** @type {HTMLInputElement} */ (event.target).value)}
       />
     </label>
     <label class="field">
@@ -95,20 +95,49 @@ function acknowledgeForm(pattern) {
   </form>`
 }
 
-/** @param {SubmitEvent} event @param {MismatchPattern} pattern */
-async function acknowledge(event, { id, identity, pattern }) {
+/** @param {SubmitEvent} event @param {Mismatch} pattern */
+async function acknowledge(event, { id, pattern }) {
   event.preventDefault()
   const form = new FormData(/** @type {HTMLFormElement} */ (event.target))
   const seconds = Number(form.get('until'))
-  const until = seconds > 0 ? { until: Date.now() + 1000 * seconds } : {}
+  const until = seconds > 0 ? { until: new Date(Date.now() + 1000 * seconds).toISOString() } : {}
   try {
     const reason = String(form.get('reason')).trim()
     await ask('/api/v1/acknowledgements', { method: 'POST', body: { mismatch: id, reason, ...until } })
-    reasons.delete(identity)
+    reasons.delete(id)
     notify(`Mismatches of ${pattern} are acknowledged: they count in no rate.`)
     await loadMismatches()
   } catch (error) {
     notify(error instanceof Error ? error.message : String(error), 'bad')
   }
   update()
+}
+
+/** @param {Mismatch} pattern */
+function acknowledgedNote(pattern) {
+  const { acknowledged } = pattern
+  return html`<p class="quiet">
+    Acknowledged${acknowledged?.until == null ? '' : ` until ${time(acknowledged.until)}`}: ${acknowledged?.reason}
+    <button type="button" @click=${() => takeBack(pattern)}>Take it back</button>
+  </p>`
+}
+
+/** Removes what covers the mismatch; what stands in the configuration file is taken out there.  @param {Mismatch} mismatch */
+async function takeBack(mismatch) {
+  try {
+    /** @type {import('../../admin/control.ts').AcknowledgementView[]} */
+    const all = await ask('/api/v1/acknowledgements')
+    const covers = all.filter((known) =>
+      /** @type {const} */ (['route', 'pattern', 'command', 'class']).every(
+        (field) => known[field] === null || known[field] === mismatch[field],
+      ),
+    )
+    for (const { id } of covers) {
+      if (id === null) notify('It stands in the configuration file: take it out there.', 'bad')
+      else await ask(`/api/v1/acknowledgements/${id}`, { method: 'DELETE' })
+    }
+    await loadMismatches()
+  } catch (error) {
+    notify(error instanceof Error ? error.message : String(error), 'bad')
+  }
 }

@@ -96,7 +96,7 @@ function mismatchProblems({ patterns }) {
 
 /** @param {import('./state.js').State} state @returns {Problem[]} */
 function jobProblems({ jobs }) {
-  return (jobs ?? [])
+  return jobs
     .filter(({ state }) => state === 'failed')
     .map(({ kind, route, error }) => ({
       level: 'bad',

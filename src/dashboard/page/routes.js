@@ -58,8 +58,7 @@ function routeRow(name, route, state) {
 
 /** @param {import('./types.js').RouteStatus} route @param {Readonly<Record<string, number | null>> | undefined} now */
 function numbers({ mirror, compare, shadow }, now) {
-  const total = compare.matched + compare.mismatched
-  const share = total === 0 ? null : compare.mismatched / total
+  const share = compare.rates['10m'].rate
   return html`<dl class="numbers">
     ${number('requests', rate(now?.['primaryRequests']))}
     ${number('mirrored', shadow === null ? '–' : rate(now?.['mirrored']))}
@@ -67,7 +66,7 @@ function numbers({ mirror, compare, shadow }, now) {
     ${number('lag', shadow === null ? '–' : milliseconds(mirror.lagMs), mirror.lagMs > 5000 ? 'bad' : '')}
     ${number('backlog', mirror.backlog === 0 ? '0' : `${count(mirror.backlog)}, ${bytes(mirror.backlogBytes)}`)}
     ${number('dirty keys', count(mirror.dirtyKeys), mirror.dirtyKeys > 0 ? 'warn' : '')}
-    ${number('mismatches', share === null ? '–' : percent(share), share !== null && share > 0 ? 'bad' : share === 0 ? 'good' : '')}
+    ${number('mismatches, 10 min', share === null ? '–' : percent(share), share !== null && share > 0 ? 'bad' : share === 0 ? 'good' : '')}
   </dl>`
 }
 

@@ -1,39 +1,4 @@
 /**
- * @typedef {object} Job
- * @property {number} id
- * @property {string} kind
- * @property {string} route
- * @property {'queued' | 'running' | 'paused' | 'done' | 'failed' | 'cancelled'} state
- * @property {string | null} startedAt
- * @property {string | null} finishedAt
- * @property {Record<string, unknown>} options
- * @property {Record<string, number | null>} progress `done`, `total`, `rate`, `etaSeconds`, and a count for each outcome
- * @property {string | null} throttle
- * @property {string | null} error
- */
-
-/**
- * One line for what is probably one cause: mismatches of one route, command, class and key pattern, with the latest as the example.
- *
- * @typedef {object} MismatchPattern
- * @property {string} identity
- * @property {number} id
- * @property {string} route
- * @property {string} command
- * @property {string} class
- * @property {string} pattern
- * @property {string} firstSeen
- * @property {string} lastSeen
- * @property {number} count
- * @property {string} key
- * @property {string} detail
- * @property {string[]} paths
- * @property {string} primary
- * @property {string} shadow
- * @property {{ until: string | null, reason: string } | null} acknowledged
- */
-
-/**
  * The next step of a route as a dry run tells it.
  *
  * @typedef {object} NextStep
@@ -49,8 +14,8 @@
  * @property {import('./types.js').Status | null} status
  * @property {import('./types.js').RouteView[]} routes
  * @property {import('./types.js').HistorySample | null} sample the newest
- * @property {MismatchPattern[]} patterns
- * @property {Job[] | null} jobs null: this sidecar has none
+ * @property {import('./types.js').Mismatch[]} patterns
+ * @property {import('./types.js').Job[]} jobs the newest first
  * @property {Record<string, NextStep>} nextSteps by route
  * @property {any} config redacted
  * @property {string | null} notice what was just done, or could not be
@@ -67,7 +32,7 @@ export const state = {
   routes: [],
   sample: null,
   patterns: [],
-  jobs: null,
+  jobs: [],
   nextSteps: {},
   config: null,
   notice: null,
