@@ -3,6 +3,7 @@ import type { CommandTable } from '../command/table.ts'
 import type { LogLine } from '../observability/log.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { Store } from '../upstream/store.ts'
+import type { CopyState } from './copy-state.ts'
 
 /**
  * What the parts of the data path share: the generation in force. The fields are replaced as a whole by a reload, so nobody keeps a
@@ -14,5 +15,6 @@ export interface DataPathContext {
   routes: RouteTable
   /** In the order of `routes.stores`. */
   stores: readonly Store[]
+  readonly copies: CopyState
   readonly log: (line: LogLine) => void
 }

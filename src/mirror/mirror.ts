@@ -19,7 +19,6 @@ import { type KeyRef, KeyRefs } from './key-refs.ts'
 import { addTickets, type OverlapTable } from './overlap.ts'
 import { isServerWide, ServerWideEffect } from './server-wide-effect.ts'
 import { integerHash, NO_ANSWER, ShadowQueue } from './shadow-queue.ts'
-import { type StoreFacts, UNKNOWN_STORE } from './store-facts.ts'
 
 /**
  * Brings the effects of writes to the shadow, in the order of the primary's replies.
@@ -42,7 +41,6 @@ export class Mirror {
   /** Parser for bytes that are whole and were parsed before. */
   readonly #parser = new CommandParser()
   readonly #positions = new KeyPositions()
-  readonly #facts = new Map<string, StoreFacts>()
   /** Writes whose effect the table does not know, by command name: said once each. */
   readonly unknownWrites = new Map<string, number>()
 
@@ -60,14 +58,13 @@ export class Mirror {
     })
   }
 
-  /** What is known of a store by its name: its clock, what it understands. */
-  learn(store: string, facts: StoreFacts): void {
-    this.#facts.set(store, facts)
-  }
-
   /** Whether the shadow does not hold what the primary holds of the key, as far as is known. */
   has(route: string, database: number, key: Buffer): boolean {
-    return this.#dirty.has(route, database, key) || this.#followUps.has(database, key)
+    return (
+      this.#dirty.has(route, database, key) ||
+      this.#followUps.has(database, key) ||
+      this.#context.copies.rebuildOf(database, key) !== undefined
+    )
   }
 
   // --- overlap
@@ -385,8 +382,9 @@ export class Mirror {
   }
 
   #contextOf(route: Route): EffectContext {
-    const primary = this.#facts.get(route.primary.storeName) ?? UNKNOWN_STORE
-    const shadow = route.shadow === null ? UNKNOWN_STORE : (this.#facts.get(route.shadow.storeName) ?? UNKNOWN_STORE)
+    const { copies } = this.#context
+    const primary = copies.factsOf(route.primary.storeName)
+    const shadow = copies.factsOf(route.shadow?.storeName ?? '')
     return {
       nowMs: Date.now() + primary.clockOffsetMs,
       shadowHasAbsoluteExpiry: shadow.hasAbsoluteExpiry,

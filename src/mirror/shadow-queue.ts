@@ -1,5 +1,6 @@
 import type { CommandSpec } from '../command/spec.ts'
 import { ASTERISK, COLON, CR, MINUS } from '../resp/bytes.ts'
+import { CommandParser } from '../resp/command-parser.ts'
 import { elementOffsets } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
@@ -53,6 +54,18 @@ export class ShadowQueue implements ReplyOwner {
   ): void {
     const { state, shadow, config } = route
     if (shadow === null) return
+    if (
+      this.#context.copies.rebuilding &&
+      this.#goesToRebuild(
+        spec,
+        database,
+        original ?? bytes,
+        original === null ? start : 0,
+        original?.length ?? end,
+        waiter,
+      )
+    )
+      return
     if (this.#gathered !== null) {
       this.#gathered.push({ spec, route, database, bytes: Buffer.from(bytes.subarray(start, end)), original, answer })
       return
@@ -122,6 +135,27 @@ export class ShadowQueue implements ReplyOwner {
     }
     state.backlogCommands++
     state.backlogBytes += frames.length
+  }
+
+  /** A write to a key that is being rebuilt is the rebuild's; one to several keys cannot be split, so they are copied after it. `bytes`: the application's. */
+  #goesToRebuild(
+    spec: CommandSpec,
+    database: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    waiter: AckWaiter | null,
+  ): boolean {
+    const { copies } = this.#context
+    const keys = this.#refs.in(spec, database, bytes, start, end)
+    const rebuilds = keys.map(({ key }) => copies.rebuildOf(database, key))
+    if (rebuilds.every((rebuild) => rebuild === undefined)) return false
+    if (keys.length === 1) rebuilds[0]!.effect(spec.name, argsIn(bytes, start, end), waiter)
+    else {
+      for (const rebuild of rebuilds) rebuild?.abandon()
+      for (const ref of keys) this.mark(ref, 'state-copy', waiter)
+    }
+    return true
   }
 
   // --- the shadow's answers
@@ -263,6 +297,13 @@ class Unit {
 
 const MULTI = encodeCommand(['MULTI'])
 const EXEC = encodeCommand(['EXEC'])
+
+function argsIn(bytes: Buffer, start: number, end: number): Buffer[] {
+  parser.parse(bytes, start, end)
+  return Array.from({ length: parser.argc }, (_, i) => Buffer.from(bytes.subarray(parser.start[i]!, parser.end[i]!)))
+}
+
+const parser = new CommandParser()
 
 /** A hash of the integer reply at `from`, never negative: small enough for a slot's field, exact enough to notice another number. */
 export function integerHash(reply: Buffer, from: number): number {

@@ -9,6 +9,8 @@ import type { DataPathContext } from './context.ts'
 import type { DirtyKey, DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
+import { Rebuild, TOO_BUSY } from './rebuild.ts'
+import { isBadPayload, isForeignPayload, isUnknownCommand } from './store-errors.ts'
 
 /** What a copy ends with that another connection wrote into, or for which the backlog had no room: it is to be begun again soon. */
 export const AGAIN = 'AGAIN'
@@ -16,11 +18,17 @@ export const AGAIN = 'AGAIN'
 /**
  * Puts a key's whole state on the shadow: the universal way out.
  *
+ *   measure ─┬─ small, two servers ─▶ DUMP, PEXPIRETIME ─▶ RESTORE (or DEL, if there is no key)
+ *            ├─ small, one server ──▶ COPY ── written to meanwhile ─▶ as between two servers
+ *            └─ big, or RESTORE refuses ─▶ Rebuild: by commands of its type, in pieces
+ *
  *   primary pipeline:  ... w1  DUMP key  PEXPIRETIME key  w2 ...
  *   shadow pipeline:   ... w1' RESTORE key (or DEL)       w2' ...
  *
  * The key is read in the same pipeline as everything else, and its state is queued for the shadow at the moment its reply arrives: writes before it
  * are inside the copy, writes after it follow it. No lock, and no race within the process (`3-semantics.md`, "State copy").
+ *
+ * COPY is executed behind the effects that are on their way, and copies what is there then: right if no write to the key was under way or came until its answer, which the overlap table tells.
  *
  * A mark that comes after `start` keeps the key dirty, even if it was for a write that the copy holds already: what a blocking command took has no place among the
  * replies of this pipeline, so its mark may come before DUMP's reply although DUMP was executed before it.
@@ -41,9 +49,11 @@ export class StateCopy implements ReplyOwner {
   #error: string | null = null
   #lane = 0
   #ticket = 0
-  #stage: 'dump' | 'expiry' | 'restore' = 'dump'
+  #stage: 'measure' | 'dump' | 'expiry' | 'restore' | 'copy' = 'dump'
+  #absolute = true
   #ended = false
 
+  /** `entry` need not be in the dirty set: whoever copies keys for another reason makes one up. */
   constructor(
     context: DataPathContext,
     dirty: DirtySet,
@@ -61,57 +71,155 @@ export class StateCopy implements ReplyOwner {
     this.#onEnd = onEnd
   }
 
-  /** Sends the reads. Returns false when the primary is not there. */
+  /** Sends the first read. Returns false when the primary is not there. */
   start(): boolean {
-    const { key, database } = this.#entry
+    const { key } = this.#entry
     const { route } = this.#rule
+    const { copies } = this.#context
     if (route.shadow === null) return false
-    const pipeline = primaryPipeline(this.#context, this.#overlap, route, database, this.#hash)
+    const pipeline = this.#primary()
     if (pipeline.state !== 'up') return false
-    const name = nameOnPrimary(this.#rule, key)
-    this.#lane = pipeline.lane
-    this.#ticket = this.#overlap.look(this.#hash, this.#lane)
-    this.#push(pipeline, encodeCommand(['DUMP', name]))
-    this.#push(pipeline, encodeCommand([this.#hasAbsoluteTimes() ? 'PEXPIRETIME' : 'PTTL', name]))
+    if (copies.isSmall(this.#hash) || this.#refuses(route.primary.storeName, 'MEMORY')) this.#choose(pipeline)
+    else {
+      this.#stage = 'measure'
+      this.#push(pipeline, encodeCommand(['MEMORY', 'USAGE', nameOnPrimary(this.#rule, key)]))
+    }
     return true
   }
 
+  #choose(pipeline: Pipeline): void {
+    const { primary, shadow } = this.#rule.route
+    if (this.#refuses(pairOf(this.#rule.route), 'RESTORE') || this.#refuses(primary.storeName, 'DUMP')) {
+      this.#rebuild(true)
+    } else if (primary.store === shadow!.store && !this.#refuses(primary.storeName, 'COPY')) this.#copy(pipeline)
+    else this.#dump(pipeline)
+  }
+
+  /** On one server: behind all effects, and only while nothing is written to the key. */
+  #copy(pipeline: Pipeline): void {
+    const ticket = this.#overlap.look(this.#hash, NOBODY)
+    if (ticket < 0) return this.#dump(pipeline)
+    this.#ticket = ticket
+    this.#stage = 'copy'
+    const { key } = this.#entry
+    this.#pushToShadow(
+      encodeCommand(['COPY', nameOnPrimary(this.#rule, key), nameOnShadow(this.#rule, key), 'REPLACE']),
+    )
+  }
+
+  #dump(pipeline: Pipeline): void {
+    const name = nameOnPrimary(this.#rule, this.#entry.key)
+    this.#stage = 'dump'
+    this.#error = null
+    this.#lane = pipeline.lane
+    this.#ticket = this.#overlap.look(this.#hash, this.#lane)
+    this.#absolute = !this.#refuses(this.#rule.route.primary.storeName, 'PEXPIRETIME')
+    this.#push(pipeline, encodeCommand(['DUMP', name]))
+    this.#push(pipeline, encodeCommand([this.#absolute ? 'PEXPIRETIME' : 'PTTL', name]))
+  }
+
+  /** The other ways, when one has turned out not to work. */
+  #goOn(way: (pipeline: Pipeline) => void): void {
+    const pipeline = this.#primary()
+    if (pipeline.state !== 'up') this.#end(false, AGAIN)
+    else way.call(this, pipeline)
+  }
+
+  #rebuild(whole: boolean): void {
+    const ended = (ok: boolean, error: string | null): void => {
+      if (error !== TOO_BUSY) this.#end(ok, error)
+      // It is written to all the time: in one piece, then. Where the payload is refused, that is what comes of it.
+      else if (!whole && !this.#refuses(pairOf(this.#rule.route), 'RESTORE')) this.#goOn(this.#dump)
+      else if (!whole) this.#rebuild(true)
+      else this.#end(false, AGAIN)
+    }
+    new Rebuild({
+      context: this.#context,
+      dirty: this.#dirty,
+      overlap: this.#overlap,
+      rule: this.#rule,
+      database: this.#entry.database,
+      key: this.#entry.key,
+      whole,
+      onEnd: ended,
+    }).start()
+  }
+
   settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
+    const failed = buf[start] === MINUS
     switch (this.#stage) {
+      case 'measure':
+        this.#measured(failed ? textOf(buf, start, end) : null, buf[start] === COLON ? numberOf(buf, start, end) : 0)
+        return
       case 'dump':
         if (buf[start] === DOLLAR && buf[start + 1] !== MINUS) this.#payload = bulkOf(buf, start)
-        else if (buf[start] === MINUS) this.#error = buf.toString('latin1', start + 1, end - 2)
+        else if (failed) this.#error = textOf(buf, start, end)
         else this.#missing = true
         this.#stage = 'expiry'
         return
       case 'expiry':
-        this.#stage = 'restore'
-        // A write on another connection meanwhile: whether this copy holds it is unknown, so it is read again.
-        if (this.#overlap.traffic(this.#hash, this.#lane) !== this.#ticket) return this.#end(false, AGAIN)
-        if (buf[start] !== COLON) this.#error ??= buf.toString('latin1', start + 1, end - 2)
-        if (this.#error !== null) this.#end(false, this.#error)
-        else this.#restore(Number(buf.toString('latin1', start + 1, end - 2)))
+        this.#dumped(failed ? textOf(buf, start, end) : null, buf[start] === COLON ? numberOf(buf, start, end) : -1)
+        return
+      case 'copy':
+        this.#settleBacklog(slot)
+        this.#copied(failed ? textOf(buf, start, end) : null, buf[start + 1] === ONE)
         return
       case 'restore':
         this.#settleBacklog(slot)
-        if (buf[start] === MINUS) this.#end(false, buf.toString('latin1', start + 1, end - 2))
-        else {
-          this.#rule.route.state.copied++
-          this.#end(true, null)
-        }
+        if (failed) this.#refusedRestore(textOf(buf, start, end))
+        else this.#done()
     }
   }
 
   lost(slot: InFlight, loss: Loss): void {
-    if (this.#stage === 'restore' && !this.#ended) this.#settleBacklog(slot)
+    if ((this.#stage === 'restore' || this.#stage === 'copy') && !this.#ended) this.#settleBacklog(slot)
     this.#end(false, loss.text)
   }
 
   /** A copy waits as long as its stores do: the pipeline gives a store up that says nothing. */
   timedOut(): void {}
 
+  #measured(error: string | null, bytes: number): void {
+    const { copies } = this.#context
+    if (error !== null && isUnknownCommand(error)) this.#refused(this.#rule.route.primary.storeName, 'MEMORY')
+    if (bytes > copies.limits.bigKeyBytes) this.#rebuild(false)
+    else {
+      if (bytes < copies.limits.bigKeyBytes / SMALL_SHARE) copies.wasSmall(this.#hash)
+      this.#goOn(this.#choose)
+    }
+  }
+
+  #dumped(error: string | null, expiry: number): void {
+    const { route } = this.#rule
+    if (error !== null && this.#absolute && isUnknownCommand(error)) {
+      this.#refused(route.primary.storeName, 'PEXPIRETIME')
+      this.#payload = null
+      return this.#goOn(this.#dump)
+    }
+    if (this.#error !== null && isUnknownCommand(this.#error)) {
+      this.#refused(route.primary.storeName, 'DUMP')
+      return this.#rebuild(true)
+    }
+    // A write on another connection meanwhile: whether this copy holds it is unknown, so it is read again.
+    if (this.#overlap.traffic(this.#hash, this.#lane) !== this.#ticket) return this.#end(false, AGAIN)
+    this.#error ??= error
+    if (this.#error !== null) this.#end(false, this.#error)
+    else this.#restore(expiry)
+  }
+
+  #copied(error: string | null, found: boolean): void {
+    const { primary } = this.#rule.route
+    if (error !== null && isUnknownCommand(error)) this.#refused(primary.storeName, 'COPY')
+    if (error !== null || this.#overlap.traffic(this.#hash, NOBODY) !== this.#ticket) this.#goOn(this.#dump)
+    else if (found) this.#done()
+    else {
+      this.#stage = 'restore'
+      this.#pushToShadow(encodeCommand(['DEL', nameOnShadow(this.#rule, this.#entry.key)]))
+    }
+  }
+
   #restore(expiry: number): void {
-    const { key, database } = this.#entry
+    const { key } = this.#entry
     const asked = this.#rule
     const rule = this.#context.routes.find(key, 0, key.length)
     const { route } = rule
@@ -124,7 +232,7 @@ export class StateCopy implements ReplyOwner {
       return
     }
     this.#rule = rule
-    const name = rule.shadow?.apply(key, 0, key.length) ?? key
+    const name = nameOnShadow(rule, key)
     // -2: it expired between the two reads.
     const command =
       this.#missing || expiry === -2
@@ -132,10 +240,10 @@ export class StateCopy implements ReplyOwner {
         : encodeCommand([
             'RESTORE',
             name,
-            String(Math.max(expiry, 0)),
+            String(Math.max(this.#expiresAtMs(expiry), 0)),
             this.#payload!,
             'REPLACE',
-            ...(this.#hasAbsoluteTimes() && expiry > 0 ? ['ABSTTL'] : []),
+            ...(expiry > 0 ? ['ABSTTL'] : []),
           ])
     this.#payload = null
     const { state } = route
@@ -144,9 +252,47 @@ export class StateCopy implements ReplyOwner {
       this.#end(false, AGAIN)
       return
     }
-    state.backlogCommands++
-    state.backlogBytes += command.length
-    this.#push(this.#context.stores[route.shadow.store]!.shadow(database), command)
+    this.#stage = 'restore'
+    this.#pushToShadow(command)
+  }
+
+  #expiresAtMs(expiry: number): number {
+    if (this.#absolute || expiry <= 0) return expiry
+    return Date.now() + this.#context.copies.factsOf(this.#rule.route.primary.storeName).clockOffsetMs + expiry
+  }
+
+  #refusedRestore(error: string): void {
+    const { route } = this.#rule
+    if (isForeignPayload(error) || isUnknownCommand(error)) {
+      if (this.#refused(pairOf(route), 'RESTORE')) {
+        this.#context.log({
+          level: 'info',
+          msg: 'the shadow does not take payloads of the primary; keys are copied by commands of their types',
+          fields: { route: route.name, store: route.shadow!.storeName },
+        })
+      }
+      this.#rebuild(true)
+    } else if (isBadPayload(error)) this.#rebuild(true)
+    else this.#end(false, error)
+  }
+
+  #primary(): Pipeline {
+    return primaryPipeline(this.#context, this.#overlap, this.#rule.route, this.#entry.database, this.#hash)
+  }
+
+  #refuses(store: string, what: string): boolean {
+    return this.#context.copies.refuses(store, what, this.#context.clock.nowMs)
+  }
+
+  #refused(store: string, what: string): boolean {
+    return this.#context.copies.refused(store, what, this.#context.clock.nowMs)
+  }
+
+  #pushToShadow(bytes: Buffer): void {
+    const { route } = this.#rule
+    route.state.backlogCommands++
+    route.state.backlogBytes += bytes.length
+    this.#push(this.#context.stores[route.shadow!.store]!.shadow(this.#entry.database), bytes)
   }
 
   #settleBacklog(slot: InFlight): void {
@@ -155,14 +301,15 @@ export class StateCopy implements ReplyOwner {
     state.backlogBytes -= slot.end - slot.start
   }
 
-  #hasAbsoluteTimes(): boolean {
-    return this.#context.commands.byName('PEXPIRETIME') !== undefined
-  }
-
   #push(pipeline: Pipeline, bytes: Buffer): void {
     const slot = pipeline.push(this, bytes, 0, bytes.length)
     slot.route = this.#rule.route
     slot.database = this.#entry.database
+  }
+
+  #done(): void {
+    this.#rule.route.state.copied++
+    this.#end(true, null)
   }
 
   #end(ok: boolean, error: string | null): void {
@@ -173,6 +320,28 @@ export class StateCopy implements ReplyOwner {
   }
 }
 
+/** No connection's lane: looked at for it, every write counts. */
+const NOBODY = -2
+const ONE = 0x31
+/** Keys below this part of what is big are not measured at every copy. */
+const SMALL_SHARE = 16
+
 function nameOnPrimary(rule: KeyRule, key: Buffer): Buffer {
   return rule.primary?.apply(key, 0, key.length) ?? key
+}
+
+function nameOnShadow(rule: KeyRule, key: Buffer): Buffer {
+  return rule.shadow?.apply(key, 0, key.length) ?? key
+}
+
+function pairOf({ primary, shadow }: Route): string {
+  return `${primary.storeName} ${shadow!.storeName}`
+}
+
+function textOf(buf: Buffer, start: number, end: number): string {
+  return buf.toString('latin1', start + 1, end - 2)
+}
+
+function numberOf(buf: Buffer, start: number, end: number): number {
+  return Number(buf.toString('latin1', start + 1, end - 2))
 }

@@ -4,12 +4,19 @@ export interface StoreFacts {
   readonly clockOffsetMs: number
   /** Redis 6.2 or newer: PXAT, EXAT are known. */
   readonly hasAbsoluteExpiry: boolean
+  /** Redis 7.0 or newer: streams count what was added to them, groups what they have read. */
+  readonly countsEntries: boolean
   /** Redis 8.0 or newer: HSETEX is known. */
   readonly hasHsetex: boolean
 }
 
 /** A store that nobody has asked yet is taken for one of this decade: what it then refuses is copied. */
-export const UNKNOWN_STORE: StoreFacts = { clockOffsetMs: 0, hasAbsoluteExpiry: true, hasHsetex: false }
+export const UNKNOWN_STORE: StoreFacts = {
+  clockOffsetMs: 0,
+  hasAbsoluteExpiry: true,
+  countsEntries: true,
+  hasHsetex: false,
+}
 
 /** `version`: `redis_version` of INFO; null: not known. Valkey says 7.2.4 there whatever its own version, and is taken at its word. */
 export function storeFacts(clockOffsetMs: number, version: string | null): StoreFacts {
@@ -19,6 +26,7 @@ export function storeFacts(clockOffsetMs: number, version: string | null): Store
   return {
     clockOffsetMs,
     hasAbsoluteExpiry: major > 6 || (major === 6 && minor >= 2),
+    countsEntries: major >= 7,
     hasHsetex: major >= 8,
   }
 }

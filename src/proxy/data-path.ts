@@ -5,6 +5,7 @@ import type { CommandTable } from '../command/table.ts'
 import type { Comparer } from '../compare/comparer.ts'
 import type { ClientsConfig } from '../config/config.ts'
 import type { DataPathContext } from '../mirror/context.ts'
+import { CopyState } from '../mirror/copy-state.ts'
 import type { DirtySet } from '../mirror/dirty-set.ts'
 import type { Mirror } from '../mirror/mirror.ts'
 import type { LogLine } from '../observability/log.ts'
@@ -37,6 +38,8 @@ export class DataPath implements DataPathContext {
   dirty!: DirtySet
   targetReads!: TargetReads
   syncReplies!: SyncReplies
+
+  readonly copies: CopyState = new CopyState()
 
   readonly sessions = new Set<Session>()
   /** Blocking commands that wait at a store. */

@@ -151,7 +151,7 @@ export class Runtime {
 
   /** What the health probe found out about a store. */
   setFacts(store: string, offsetMs: number, version: string | null): void {
-    this.#mirror.learn(store, storeFacts(offsetMs, version))
+    this.#path.copies.learn(store, storeFacts(offsetMs, version))
     if (version !== null && this.#path.routes.fallback.primary.storeName === store) this.#path.serverVersion = version
   }
 

@@ -1,0 +1,123 @@
+import type { Args } from '../command/effects.ts'
+import type { AckWaiter } from './ack-waiter.ts'
+import { type StoreFacts, UNKNOWN_STORE } from './store-facts.ts'
+
+/** Where the effects of writes to a key go while it is being rebuilt. */
+export interface RebuildTarget {
+  /** A write to this key alone. `args`: its effect under the application's name, the command's name (both words) in `name`. */
+  effect(name: string, args: Args, waiter: AckWaiter | null): void
+  /** A write to this key and others: they have been marked dirty, and are copied anew. */
+  abandon(): void
+}
+
+export interface CopyLimits {
+  /** Keys that take more memory on the primary (MEMORY USAGE) are copied in pieces, so that neither store nor this process is busy with one for long. Infinity: never asked. */
+  readonly bigKeyBytes: number
+  /** Of one piece, about. */
+  readonly pieceBytes: number
+}
+
+const LIMITS: CopyLimits = { bigKeyBytes: 4 * 1024 * 1024, pieceBytes: 256 * 1024 }
+
+/** What state copies know together: of the stores, of keys that are small, and which keys are being rebuilt piece by piece right now. */
+export class CopyState {
+  readonly limits: CopyLimits
+  readonly #facts = new Map<string, StoreFacts>()
+  readonly #refused = new Map<string, number>()
+  /** By key hash: the hash, and how often the key need not be measured again. */
+  readonly #smallHash = new Uint32Array(SMALL_SLOTS)
+  readonly #smallLeft = new Uint8Array(SMALL_SLOTS)
+  readonly #rebuilding = new Map<string, RebuildTarget>()
+  #reading = 0
+  readonly #waiting: (() => void)[] = []
+
+  constructor(limits: Partial<CopyLimits> = {}) {
+    this.limits = { ...LIMITS, ...limits }
+  }
+
+  // --- stores
+
+  /** What is known of a store by its name: its clock, what it understands. */
+  learn(store: string, facts: StoreFacts): void {
+    this.#facts.set(store, facts)
+  }
+
+  factsOf(store: string): StoreFacts {
+    return this.#facts.get(store) ?? UNKNOWN_STORE
+  }
+
+  /** Whether the store (or, for RESTORE, the pair of stores) has refused it lately. It is tried again now and then, for a server can be replaced by a newer one. */
+  refuses(store: string, what: string, nowMs: number): boolean {
+    if (this.#refused.size === 0) return false
+    const at = this.#refused.get(`${store} ${what}`)
+    return at !== undefined && nowMs - at < REFUSED_FOR_MS
+  }
+
+  /** True when that is news. */
+  refused(store: string, what: string, nowMs: number): boolean {
+    const name = `${store} ${what}`
+    const known = this.#refused.has(name)
+    this.#refused.set(name, nowMs)
+    return !known
+  }
+
+  // --- keys that are known to be small
+
+  /** Whether a key with this hash was small a moment ago. Keys do not become big within a few copies; one that does is copied in one piece once. */
+  isSmall(hash: number): boolean {
+    if (this.limits.bigKeyBytes === Number.POSITIVE_INFINITY) return true
+    const slot = hash & (SMALL_SLOTS - 1)
+    if (this.#smallHash[slot] !== hash || this.#smallLeft[slot] === 0) return false
+    this.#smallLeft[slot]!--
+    return true
+  }
+
+  wasSmall(hash: number): void {
+    const slot = hash & (SMALL_SLOTS - 1)
+    this.#smallHash[slot] = hash
+    this.#smallLeft[slot] = MEASURED_AGAIN_AFTER
+  }
+
+  // --- keys that are being rebuilt
+
+  get rebuilding(): boolean {
+    return this.#rebuilding.size > 0
+  }
+
+  rebuildOf(database: number, key: Buffer): RebuildTarget | undefined {
+    return this.#rebuilding.size === 0 ? undefined : this.#rebuilding.get(nameOf(database, key))
+  }
+
+  begin(database: number, key: Buffer, rebuild: RebuildTarget): void {
+    this.#rebuilding.set(nameOf(database, key), rebuild)
+  }
+
+  end(database: number, key: Buffer, rebuild: RebuildTarget): void {
+    const name = nameOf(database, key)
+    if (this.#rebuilding.get(name) === rebuild) this.#rebuilding.delete(name)
+  }
+
+  /** Few pieces are read at the same time, whatever the number of big keys: clients' replies come behind them. `leave` has to follow. */
+  enter(read: () => void): void {
+    if (this.#reading >= PIECES_AT_ONCE) this.#waiting.push(read)
+    else {
+      this.#reading++
+      read()
+    }
+  }
+
+  leave(): void {
+    const next = this.#waiting.shift()
+    if (next === undefined) this.#reading--
+    else next()
+  }
+}
+
+const SMALL_SLOTS = 1 << 14
+const MEASURED_AGAIN_AFTER = 16
+const REFUSED_FOR_MS = 60_000
+const PIECES_AT_ONCE = 2
+
+function nameOf(database: number, key: Buffer): string {
+  return `${database} ${key.toString('latin1')}`
+}
