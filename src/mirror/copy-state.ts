@@ -17,7 +17,7 @@ export interface CopyLimits {
   readonly pieceBytes: number
 }
 
-const LIMITS: CopyLimits = { bigKeyBytes: 4 * 1024 * 1024, pieceBytes: 256 * 1024 }
+const LIMITS: CopyLimits = { bigKeyBytes: 4 * 1024 * 1024, pieceBytes: 64 * 1024 }
 
 /** What state copies know together: of the stores, of keys that are small, and which keys are being rebuilt piece by piece right now. */
 export class CopyState {

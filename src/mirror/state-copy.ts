@@ -30,7 +30,7 @@ export const AGAIN = 'AGAIN'
  *
  * COPY is executed behind the effects that are on their way, and copies what is there then: right if no write to the key was under way or came until its answer, which the overlap table tells.
  *
- * A mark that comes after `start` keeps the key dirty, even if it was for a write that the copy holds already: what a blocking command took has no place among the
+ * A mark that comes after the first read has been sent keeps the key dirty, even if it was for a write that the copy holds already: what a blocking command took has no place among the
  * replies of this pipeline, so its mark may come before DUMP's reply although DUMP was executed before it.
  *
  * One object a copy; it ends in `onEnd(ok, error)`, once.
@@ -42,7 +42,8 @@ export class StateCopy implements ReplyOwner {
   readonly #entry: DirtyKey
   readonly #onEnd: (ok: boolean, error: string | null) => void
   readonly #hash: number
-  readonly #version: number
+  /** Marks up to the first read are for writes that the copy holds. */
+  #version: number
   #rule: KeyRule
   #payload: Buffer | null = null
   #missing = false
@@ -101,6 +102,7 @@ export class StateCopy implements ReplyOwner {
     if (ticket < 0) return this.#dump(pipeline)
     this.#ticket = ticket
     this.#stage = 'copy'
+    this.#version = this.#entry.version
     const { key } = this.#entry
     this.#pushToShadow(
       encodeCommand(['COPY', nameOnPrimary(this.#rule, key), nameOnShadow(this.#rule, key), 'REPLACE']),
@@ -110,6 +112,7 @@ export class StateCopy implements ReplyOwner {
   #dump(pipeline: Pipeline): void {
     const name = nameOnPrimary(this.#rule, this.#entry.key)
     this.#stage = 'dump'
+    this.#version = this.#entry.version
     this.#error = null
     this.#lane = pipeline.lane
     this.#ticket = this.#overlap.look(this.#hash, this.#lane)
@@ -126,6 +129,7 @@ export class StateCopy implements ReplyOwner {
   }
 
   #rebuild(whole: boolean): void {
+    this.#version = this.#entry.version
     const ended = (ok: boolean, error: string | null): void => {
       if (error !== TOO_BUSY) this.#end(ok, error)
       // It is written to all the time: in one piece, then. Where the payload is refused, that is what comes of it.

@@ -242,7 +242,7 @@ describe('many keys', () => {
     down.state = 'up'
     after(20)
     // One server: it copies by itself.
-    expect(down.sent[0]!.words.slice(0, 2)).toEqual(['COPY', 'a:0'])
+    expect(down.sent[0]!.words[0]).toBe('COPY')
   })
 
   test('of a route that is gone belong to the routes that their names match now', () => {

@@ -52,15 +52,27 @@ export async function driftBetween(
       const other = here.get(name)
       here.delete(name)
       if (other?.value !== state.value)
-        drift.push({ database, key, primary: state.value, shadow: other?.value ?? 'nothing' })
+        drift.push({ database, key, ...firstDifference(state.value, other?.value ?? 'nothing') })
       else if (!near(state.expiresAtMs, other.expiresAtMs, ttlSlackMs)) {
         drift.push({ database, key, primary: `expires ${state.expiresAtMs}`, shadow: `expires ${other.expiresAtMs}` })
       }
     }
-    for (const [key, state] of here) drift.push({ database, key, primary: 'nothing', shadow: state.value })
+    for (const [key, state] of here) drift.push({ database, key, ...firstDifference('nothing', state.value) })
   }
   return drift
 }
+
+/** Of large values the place where they part. */
+function firstDifference(primary: string, shadow: string): { primary: string; shadow: string } {
+  if (primary.length <= SHOWN && shadow.length <= SHOWN) return { primary, shadow }
+  let at = 0
+  while (at < primary.length && primary[at] === shadow[at]) at++
+  const around = (text: string): string =>
+    `${text.slice(0, 40)} (${text.length}) ...${text.slice(Math.max(0, at - 200), at + 200)}`
+  return { primary: around(primary), shadow: around(shadow) }
+}
+
+const SHOWN = 5_000
 
 function near(one: number, other: number, slackMs: number): boolean {
   return one === other || (one >= 0 && other >= 0 && Math.abs(one - other) <= slackMs)

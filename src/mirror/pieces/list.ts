@@ -4,8 +4,8 @@ import type { Args } from '../../command/effects.ts'
 import type { Reply } from '../../resp/reply.ts'
 import { grouped, KEY, LATER, type Pieces, RESTART, type Taken, type Verdict } from './pieces.ts'
 
-/** So many elements of a window are read again, for the case that some are taken from the list's head meanwhile. */
-const MARGIN = 1_000
+/** This part of a window is read again, for the case that elements are taken from the list's head meanwhile. */
+const MARGIN = 1 / 4
 
 /**
  * A list, window by window from its head.
@@ -30,7 +30,7 @@ export class ListPieces implements Pieces {
   }
 
   reads(size: number): readonly Args[] {
-    this.#from = Math.max(0, this.#copied - MARGIN)
+    this.#from = Math.max(0, this.#copied - Math.ceil(size * MARGIN))
     const last = Math.min(this.#copied + size - 1, Number.MAX_SAFE_INTEGER)
     return [command('LRANGE', this.#key, this.#from, last), command('LLEN', this.#key)]
   }
