@@ -112,7 +112,14 @@ export class Sidecar implements Control {
     await this.#stores.settle(this.#config)
     this.#jobs = jobRunner({
       state: this.#state,
-      config: () => this.#config,
+      environment: {
+        config: () => this.#config,
+        endpoint: (store) => this.#stores.endpoints[store] ?? null,
+        version: (store) => this.#stores.health.get(store)?.version ?? null,
+        dataPath: this.#thread,
+        mismatchedKeys: () => [],
+      },
+      onDone: async () => {},
       onChange: (job) => this.#emit({ type: 'job', data: job }),
       log: this.#log,
     })

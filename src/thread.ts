@@ -1,7 +1,9 @@
 import { Worker } from 'node:worker_threads'
 import { ERROR_CODES, type ErrorCode, UnderstudyError } from './base/errors.ts'
 import type { Config, Endpoint } from './config/config.ts'
-import type { ApplyResult, Change, Notice, Request, Stats } from './proxy/messages.ts'
+import type { KeyReads, PairOfReplies } from './mirror/aligned-reads.ts'
+import type { BatchResult } from './mirror/copy-batch.ts'
+import type { ApplyResult, Change, DirtyKeys, Notice, Request, Stats } from './proxy/messages.ts'
 
 interface Answer {
   readonly id: number
@@ -38,6 +40,23 @@ export class DataPathThread {
     return this.#ask({ kind: 'stats' }) as Promise<Stats>
   }
 
+  /** `keys`: packed application names; the memory is handed over. */
+  copy(database: number, keys: Uint8Array<ArrayBuffer>, window: number): Promise<BatchResult> {
+    return this.#ask({ kind: 'copy', database, keys, window }, [keys.buffer]) as Promise<BatchResult>
+  }
+
+  readPairs(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]> {
+    return this.#ask({ kind: 'read-pairs', database, list }) as Promise<PairOfReplies[]>
+  }
+
+  async verified(route: string): Promise<void> {
+    await this.#ask({ kind: 'verified', route })
+  }
+
+  dirtyKeys(route: string, limit: number): Promise<DirtyKeys[]> {
+    return this.#ask({ kind: 'dirty-keys', route, limit }) as Promise<DirtyKeys[]>
+  }
+
   /** For what has no answer worth waiting for. */
   tell(request: Request): void {
     this.#ask(request).catch(() => {})
@@ -48,11 +67,11 @@ export class DataPathThread {
     await this.#worker.terminate()
   }
 
-  #ask(request: Request): Promise<unknown> {
+  #ask(request: Request, transfer: readonly ArrayBuffer[] = []): Promise<unknown> {
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject })
-      this.#worker.postMessage({ id, request })
+      this.#worker.postMessage({ id, request }, transfer)
     })
   }
 

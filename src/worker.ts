@@ -32,6 +32,14 @@ async function handle(request: Request): Promise<unknown> {
       return runtime!.setFacts(request.store, request.offsetMs, request.version)
     case 'acknowledgements':
       return runtime!.setAcknowledgements(request.list)
+    case 'copy':
+      return runtime!.jobs.copy(request.database, request.keys, request.window)
+    case 'read-pairs':
+      return runtime!.jobs.readPairs(request.database, request.list)
+    case 'verified':
+      return runtime!.jobs.verified(request.route)
+    case 'dirty-keys':
+      return runtime!.jobs.dirtyKeys(request.route, request.limit)
     case 'stop':
       await runtime?.stop(request.graceMs)
       return null

@@ -1,32 +1,41 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { UnderstudyError } from '../base/errors.ts'
-import type { Config } from '../config/config.ts'
 import type { Log } from '../observability/log.ts'
-import type { Job, JobKind } from './job.ts'
+import { rolesOf } from '../routing/route.ts'
+import { backfill, notMirrored } from './backfill.ts'
+import type { JobEnvironment } from './environment.ts'
+import type { Job, JobKind, JobReport } from './job.ts'
 import { JobStore } from './job-store.ts'
 import { JobRunner, type JobWork } from './runner.ts'
 
 export interface JobsOptions {
   readonly state: DatabaseSync
-  readonly config: () => Config
+  readonly environment: JobEnvironment
   readonly onChange: (job: Job) => void
+  /** Called before a job that is done is shown as done. */
+  readonly onDone: (job: Job, report: JobReport) => Promise<void>
   readonly log: Log
 }
 
 /** The runner with every kind of job. */
-export function jobRunner(options: JobsOptions): JobRunner {
-  const { state, config, onChange, log } = options
-  const work: Record<JobKind, JobWork> = { backfill: none, verify: none, repair: none, cleanup: none }
+export function jobRunner({ state, environment, onChange, onDone, log }: JobsOptions): JobRunner {
+  const store = new JobStore(state)
+  const work: Record<JobKind, JobWork> = {
+    backfill: (task) => backfill(environment, task),
+    verify: none,
+    repair: none,
+    cleanup: none,
+  }
   return new JobRunner({
-    store: new JobStore(state),
+    store,
     work,
     mayStart: (kind, name) => {
-      const route = config().routes.find((other) => other.name === name)
+      const route = environment.config().routes.find((other) => other.name === name)
       if (route === undefined) throw new UnderstudyError('NOT_FOUND', `no route is called '${name}'`)
-      throw new UnderstudyError('JOB_REFUSED', `${kind} cannot be run yet`)
+      if (kind !== 'cleanup' && rolesOf(route.phase).shadow === null) throw notMirrored(name)
     },
     onChange,
-    onDone: () => {},
+    onDone,
     log,
   })
 }

@@ -6,8 +6,11 @@ import { isOver } from './job.ts'
 import type { JobStore } from './job-store.ts'
 import { Interrupted, Task } from './task.ts'
 
+/** What a job says when it is done; the keys it listed are counted by the runner. */
+export type WorkReport = Omit<JobReport, 'classes'>
+
 /** Does a job from its checkpoint on, and says what came out. Throws Interrupted as `task.save` does. */
-export type JobWork = (task: Task) => Promise<JobReport>
+export type JobWork = (task: Task) => Promise<WorkReport>
 
 export interface JobRunnerOptions {
   readonly store: JobStore
@@ -16,7 +19,7 @@ export interface JobRunnerOptions {
   readonly mayStart: (kind: JobKind, route: string, options: JobOptions) => void
   readonly onChange: (job: Job) => void
   /** Called before a job that is done is shown as done. */
-  readonly onDone: (job: Job, report: JobReport) => void
+  readonly onDone: (job: Job, report: JobReport) => Promise<void>
   readonly log: Log
 }
 
@@ -149,8 +152,9 @@ export class JobRunner {
     await new Promise((resolve) => setImmediate(resolve))
     let end: () => void = () => {}
     try {
-      const report = await this.#options.work[kind](task)
-      this.#options.onDone(task.job, report)
+      const done = await this.#options.work[kind](task)
+      const report = { ...done, classes: this.#store.classes(id) }
+      await this.#options.onDone(task.job, report)
       end = () => this.#enter(id, 'done', { report })
     } catch (error) {
       if (error instanceof Interrupted) {

@@ -2,6 +2,7 @@ import type { Acknowledgement } from '../compare/acknowledgement.ts'
 import type { Finding } from '../compare/finding.ts'
 import type { RouteComparison } from '../compare/tally.ts'
 import type { Config, Endpoint } from '../config/config.ts'
+import type { KeyReads } from '../mirror/aligned-reads.ts'
 import type { HistogramSnapshot } from '../observability/histogram.ts'
 import type { LogLine } from '../observability/log.ts'
 
@@ -13,7 +14,27 @@ export type Request =
   | { readonly kind: 'endpoint'; readonly store: string; readonly endpoint: Endpoint }
   | { readonly kind: 'facts'; readonly store: string; readonly offsetMs: number; readonly version: string | null }
   | { readonly kind: 'acknowledgements'; readonly list: readonly Acknowledgement[] }
+  /** State copies of keys (application names, packed; the memory is handed over), `window` at a time. Answer: `BatchResult`. */
+  | {
+      readonly kind: 'copy'
+      readonly database: number
+      readonly keys: Uint8Array<ArrayBuffer>
+      readonly window: number
+    }
+  /** The same reads of both stores at one place of history. Answer: `PairOfReplies[]`. */
+  | { readonly kind: 'read-pairs'; readonly database: number; readonly list: readonly KeyReads[] }
+  /** A verify that has looked at every key of the route found no difference. */
+  | { readonly kind: 'verified'; readonly route: string }
+  /** At most so many of a route's dirty keys. Answer: `DirtyKeys[]`. */
+  | { readonly kind: 'dirty-keys'; readonly route: string; readonly limit: number }
   | { readonly kind: 'stop'; readonly graceMs: number }
+
+/** Dirty keys of one database. */
+export interface DirtyKeys {
+  readonly database: number
+  /** Application names, packed. */
+  readonly keys: Uint8Array<ArrayBuffer>
+}
 
 /** A new configuration and how careful to be on the way to it. */
 export interface Change {

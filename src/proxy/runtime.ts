@@ -21,6 +21,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import { Store } from '../upstream/store.ts'
 import { DataPath } from './data-path.ts'
 import { Fence } from './fence.ts'
+import { JobRequests } from './job-requests.ts'
 import { Listeners, type PreparedListeners } from './listeners.ts'
 import {
   type ApplyResult,
@@ -52,6 +53,8 @@ export class Runtime {
   readonly #mirror: Mirror
   readonly #comparer: Comparer
   readonly #repairer: Repairer
+  /** What the main thread's jobs ask for. */
+  readonly jobs: JobRequests
   readonly #builtin = CommandTable.builtin()
   readonly #listeners: Listeners
   #commandsFrom: Pipeline | null = null
@@ -93,6 +96,7 @@ export class Runtime {
       this.#comparer.tallyOf(route.state).repaired++
     })
     this.#repairer = new Repairer(path, this.#dirty, overlap)
+    this.jobs = new JobRequests(path, this.#dirty, overlap, mirrorView.has)
     path.mirror = this.#mirror
     path.dirty = this.#dirty
     path.comparer = this.#comparer
@@ -208,6 +212,7 @@ export class Runtime {
     const path = this.#path
     path.onTick(nowMs)
     this.#repairer.run(nowMs)
+    this.jobs.run()
     for (const session of path.sessions) if (session.waiting === 'room') session.wake()
   }
 

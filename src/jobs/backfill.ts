@@ -1,0 +1,127 @@
+import { UnderstudyError } from '../base/errors.ts'
+import { copyKeys } from './copying.ts'
+import { type EndKeys, endsOf } from './end-keys.ts'
+import type { JobEnvironment } from './environment.ts'
+import { inOrder, type PageResult } from './in-order.ts'
+import type { ListedKey } from './job-store.ts'
+import { Pairs } from './pairs.ts'
+import { type KeysOfRoute, refuseMoved, routePages } from './route-pages.ts'
+import type { WorkReport } from './runner.ts'
+import { countKeys, type ScanPosition, scan } from './scan.ts'
+import { StoreConnections } from './store-connection.ts'
+import type { Task } from './task.ts'
+import { Throttle } from './throttle.ts'
+
+/** Pages under way: enough that the data path never waits for this thread. */
+const PAGES = 4
+
+/** `null`: every page has been copied. */
+interface Checkpoint {
+  readonly at: ScanPosition | null
+}
+
+/**
+ * Copies every key of the route from its primary to its shadow: SCAN there, and a state copy of each key in the pipeline of its writes. A live write is inside its key's copy or follows it, so the
+ * application may go on; a key that is written or deleted meanwhile is simply copied as it is then.
+ *
+ * What it cannot see: keys that only the shadow has (verify tells), and writes that do not pass through this process.
+ */
+export async function backfill(environment: JobEnvironment, task: Task): Promise<WorkReport> {
+  const config = environment.config()
+  const { route, options } = task.job
+  const { primary, shadow } = endsOf(config, route)
+  if (shadow === null) throw notMirrored(route)
+  const connections = new StoreConnections(config, environment.endpoint)
+  const throttle = new Throttle(environment, task, route)
+  const conflicts = new Conflicts(new Pairs(environment, task, connections, primary, shadow, true), shadow, task)
+  const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {
+    refuseMoved(environment, route, primary, shadow)
+    const found = await conflicts.among(database, keys)
+    const counts = { skipped: found.equal + found.listed.length, different: found.listed.length }
+    if (options.dryRun) return { counts: { ...counts, copied: found.wanted.length }, keys: found.listed }
+    const { copied, failed } = await copyKeys(environment, task, throttle, database, found.wanted)
+    return { counts: { ...counts, copied, failed: failed.length }, keys: [...found.listed, ...failed] }
+  }
+  try {
+    const begun = task.checkpoint as Checkpoint | null
+    if (begun === null) task.total = await countKeys(connections, config, primary.storeName)
+    if (begun === null || begun.at !== null) {
+      const pages = scan(task, connections, config, primary.storeName, begun?.at ?? null)
+      await inOrder(
+        task,
+        routePages(pages, primary, (at): Checkpoint => ({ at })),
+        PAGES,
+        work,
+      )
+    }
+    return report(task)
+  } finally {
+    connections.close()
+  }
+}
+
+/** What a route that mirrors nothing is told. */
+export function notMirrored(route: string): UnderstudyError {
+  return new UnderstudyError(
+    'JOB_REFUSED',
+    `route '${route}' mirrors nothing in its phase: what is copied now would fall behind with the next write. Bring it to mirror first (or, from done, to switched)`,
+  )
+}
+
+interface Found {
+  /** Keys to copy. */
+  readonly wanted: readonly Buffer[]
+  readonly equal: number
+  readonly listed: readonly ListedKey[]
+}
+
+/** Keys whose other side holds something else already, where that matters (`--on-conflict`). */
+class Conflicts {
+  readonly #pairs: Pairs
+  readonly #shadow: EndKeys
+  readonly #task: Task
+
+  constructor(pairs: Pairs, shadow: EndKeys, task: Task) {
+    this.#pairs = pairs
+    this.#shadow = shadow
+    this.#task = task
+  }
+
+  async among(database: number, keys: readonly Buffer[]): Promise<Found> {
+    const { onConflict = 'overwrite' } = this.#task.job.options
+    if (onConflict === 'overwrite') return { wanted: keys, equal: 0, listed: [] }
+    const absent = await this.#pairs.absent(this.#shadow, database, keys)
+    const missing = new Set(absent)
+    const present = keys.filter((key) => !missing.has(key))
+    const suspects = await this.#pairs.suspects(database, present)
+    const outcomes = await Promise.all(suspects.map((i) => this.#pairs.now(database, present[i]!)))
+    const listed = suspects.flatMap((i, n): ListedKey[] =>
+      outcomes[n]!.kind === 'equal' ? [] : [{ database, key: present[i]!, class: 'conflict', detail: CONFLICT }],
+    )
+    if (listed.length > 0 && onConflict === 'fail') {
+      throw new UnderstudyError(
+        'JOB_REFUSED',
+        `keys of route '${this.#task.job.route}' hold something else in store '${this.#shadow.storeName}' already: look with verify, or give --on-conflict overwrite or skip`,
+      )
+    }
+    return { wanted: absent, equal: present.length - listed.length, listed }
+  }
+}
+
+const CONFLICT = 'The other side holds something else; it was left as it is.'
+
+function report(task: Task): WorkReport {
+  const [copied, skipped, failed] = [task.counted('copied'), task.counted('skipped'), task.counted('failed')]
+  const conflicts = task.counted('different')
+  const dry = task.job.options.dryRun === true
+  const parts = [
+    `${copied} keys ${dry ? 'would be copied' : 'copied'}`,
+    ...(skipped > 0 ? [`${skipped} left as they are, ${conflicts} of them different`] : []),
+    ...(failed > 0 ? [`${failed} failed`] : []),
+  ]
+  return {
+    summary: `${parts.join(', ')}.`,
+    clean: !dry && failed === 0 && conflicts === 0,
+    notes: ['Keys that only the other side has were not looked at: verify does.'],
+  }
+}

@@ -1,0 +1,32 @@
+import type { Config, Endpoint } from '../config/config.ts'
+import type { KeyReads, PairOfReplies } from '../mirror/aligned-reads.ts'
+import type { BatchResult } from '../mirror/copy-batch.ts'
+import type { DirtyKeys, Stats } from '../proxy/messages.ts'
+
+/** What jobs ask of the rest of the product: it runs in another thread, or knows what only the main thread knows. */
+export interface JobEnvironment {
+  /** The configuration in force now. */
+  readonly config: () => Config
+  /** Where a store is now; null: not known. */
+  readonly endpoint: (store: string) => Endpoint | null
+  /** `redis_version` of a store; null: not known. */
+  readonly version: (store: string) => string | null
+  readonly dataPath: DataPathPort
+  /** Keys of a route that the comparer has found to differ. */
+  readonly mismatchedKeys: (route: string) => readonly NamedKey[]
+}
+
+/** The data path's thread, as jobs see it. */
+export interface DataPathPort {
+  copy(database: number, keys: Uint8Array<ArrayBuffer>, window: number): Promise<BatchResult>
+  readPairs(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]>
+  verified(route: string): Promise<void>
+  dirtyKeys(route: string, limit: number): Promise<DirtyKeys[]>
+  stats(): Promise<Stats>
+}
+
+/** A key by its application's name. */
+export interface NamedKey {
+  readonly database: number
+  readonly key: Buffer
+}

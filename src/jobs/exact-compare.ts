@@ -1,0 +1,306 @@
+import { CommandTable } from '../command/table.ts'
+import { compareReplies, type Difference } from '../compare/diff.ts'
+import type { KeyRead } from '../mirror/aligned-reads.ts'
+import { ErrorReply, type Reply, SimpleReply } from '../resp/reply.ts'
+import type { PairReader } from './pair-reader.ts'
+
+export type Verdict =
+  | { readonly kind: 'equal' }
+  | { readonly kind: 'different'; readonly difference: Difference }
+  /** It could not be compared now. */
+  | { readonly kind: 'unsettled'; readonly reason: string }
+
+export interface ExactOptions {
+  readonly ttlToleranceMs: number
+  readonly ignoreJson: readonly string[]
+  readonly absoluteTimes: boolean
+}
+
+/** Reads on the primary alone: the next members or fields of a key, for chunks. */
+export type MemberScan = (command: 'HSCAN' | 'SSCAN', database: number, key: Buffer, cursor: string) => Promise<Reply>
+
+/** What is read of a key in one go. */
+const CHUNK_BYTES = 256 * 1024
+const CHUNK_ELEMENTS = 1000
+
+const SIZES: Readonly<Record<string, string>> = {
+  string: 'STRLEN',
+  list: 'LLEN',
+  set: 'SCARD',
+  hash: 'HLEN',
+  zset: 'ZCARD',
+  stream: 'XLEN',
+}
+
+const EQUAL: Verdict = { kind: 'equal' }
+
+/** Of XINFO STREAM and XINFO GROUPS what is data, not memory layout. */
+const STREAM_FIELDS = ['length', 'last-generated-id', 'max-deleted-entry-id', 'entries-added', 'groups']
+const GROUP_FIELDS = ['name', 'last-delivered-id', 'pending']
+
+/**
+ * Compares one key of both sides exactly, element by element: type, length, contents and time of expiry, with the classes of the comparer. A large key is read in chunks, each of which is asked of both sides at one
+ * place of history (`PairReader`), so live writes make no difference.
+ */
+export class ExactCompare {
+  readonly #reader: PairReader
+  readonly #members: MemberScan
+  readonly #options: ExactOptions
+  readonly #commands = CommandTable.builtin()
+  /** What could not be looked at, in sentences. */
+  readonly blindSpots = new Set<string>()
+
+  constructor(reader: PairReader, members: MemberScan, options: ExactOptions) {
+    this.#reader = reader
+    this.#members = members
+    this.#options = options
+  }
+
+  async compare(database: number, key: Buffer): Promise<Verdict> {
+    try {
+      const difference = await this.#difference(database, key)
+      return difference === null ? EQUAL : { kind: 'different', difference }
+    } catch (error) {
+      if (error instanceof Unsettled) return { kind: 'unsettled', reason: error.message }
+      throw error
+    }
+  }
+
+  async #difference(database: number, key: Buffer): Promise<Difference | null> {
+    const expiry = this.#options.absoluteTimes ? 'PEXPIRETIME' : 'PTTL'
+    const of = await this.#read(database, key, [read('TYPE'), read(expiry), read('MEMORY', 'USAGE')])
+    const [there, here] = [typeOf(of.primary[0]), typeOf(of.shadow[0])]
+    const ttl = this.#diff(expiry, key, [], of.primary[1]!, of.shadow[1]!)
+    // Just expired on one side: the times say so, and forgive it.
+    if ((there === 'none') !== (here === 'none'))
+      return ttl === null ? null : this.#diff('TYPE', key, [], of.primary[0]!, of.shadow[0]!)
+    if (there === 'none') return null
+    if (there !== here) return { class: 'type', detail: `It is a ${there} on the primary and a ${here} on the shadow.` }
+    const bytes = typeof of.primary[2] === 'number' ? of.primary[2] : 0
+    return (await this.#contents(there, database, key, bytes)) ?? ttl
+  }
+
+  async #contents(type: string, database: number, key: Buffer, bytes: number): Promise<Difference | null> {
+    const sizeCommand = SIZES[type]
+    if (sizeCommand === undefined) return this.#payload(type, database, key)
+    const { primary, shadow } = await this.#read(database, key, [read(sizeCommand)])
+    const size = primary[0]
+    const length = this.#diff(sizeCommand, key, [], size!, shadow[0]!)
+    if (length !== null) return length
+    if (typeof size !== 'number') throw new Unsettled('its type changes all the time')
+    const whole = type === 'string' ? size <= CHUNK_BYTES : size <= CHUNK_ELEMENTS && bytes <= CHUNK_BYTES * 4
+    const per = Math.max(1, Math.min(CHUNK_ELEMENTS, Math.floor(CHUNK_BYTES / Math.max(1, bytes / Math.max(1, size)))))
+    switch (type) {
+      case 'string':
+        return whole ? this.#same(database, key, 'GET') : this.#ranges(database, key, 'GETRANGE', size, CHUNK_BYTES)
+      case 'list':
+        return this.#ranges(database, key, 'LRANGE', size, per)
+      case 'zset':
+        return this.#ranges(database, key, 'ZRANGE', size, per, 'WITHSCORES')
+      case 'set':
+        return whole ? this.#same(database, key, 'SMEMBERS') : this.#setMembers(database, key)
+      case 'hash':
+        return whole ? this.#hash(database, key) : this.#fields(database, key)
+      default:
+        return this.#stream(database, key, per)
+    }
+  }
+
+  /** One read, one comparison. */
+  async #same(
+    database: number,
+    key: Buffer,
+    command: string,
+    ...after: (string | Buffer)[]
+  ): Promise<Difference | null> {
+    const { primary, shadow } = await this.#read(database, key, [{ before: [command], after }])
+    return this.#diff(command, key, after, primary[0]!, shadow[0]!)
+  }
+
+  /** By index: elements of a list, ranks of a sorted set, bytes of a string. */
+  async #ranges(
+    database: number,
+    key: Buffer,
+    command: string,
+    size: number,
+    per: number,
+    ...options: string[]
+  ): Promise<Difference | null> {
+    for (let from = 0; from < size; from += per) {
+      const to = from + per - 1
+      const difference = await this.#same(database, key, command, String(from), String(to), ...options)
+      if (difference === null) continue
+      return size <= per ? difference : { ...difference, detail: `Of ${from} to ${to}: ${difference.detail}` }
+    }
+    return null
+  }
+
+  async #setMembers(database: number, key: Buffer): Promise<Difference | null> {
+    return this.#scanned('SSCAN', database, key, (members) => this.#same(database, key, 'SMISMEMBER', ...members))
+  }
+
+  async #fields(database: number, key: Buffer): Promise<Difference | null> {
+    return this.#scanned('HSCAN', database, key, async (pairs) => {
+      const fields = pairs.filter((_, i) => i % 2 === 0)
+      return (await this.#same(database, key, 'HMGET', ...fields)) ?? this.#fieldExpiries(database, key, fields)
+    })
+  }
+
+  async #scanned(
+    command: 'HSCAN' | 'SSCAN',
+    database: number,
+    key: Buffer,
+    compare: (items: Buffer[]) => Promise<Difference | null>,
+  ): Promise<Difference | null> {
+    let cursor = '0'
+    do {
+      const reply = await this.#members(command, database, key, cursor)
+      if (!Array.isArray(reply)) throw new Unsettled('its members cannot be listed')
+      const [next, items] = reply as unknown as [Buffer, Buffer[]]
+      const difference = items.length === 0 ? null : await compare(items)
+      if (difference !== null) return difference
+      cursor = next.toString('latin1')
+    } while (cursor !== '0')
+    return null
+  }
+
+  async #hash(database: number, key: Buffer): Promise<Difference | null> {
+    const { primary, shadow } = await this.#read(database, key, [read('HGETALL')])
+    const difference = this.#diff('HGETALL', key, [], primary[0]!, shadow[0]!)
+    const flat = primary[0]
+    if (difference !== null || !Array.isArray(flat) || flat.length === 0) return difference
+    return this.#fieldExpiries(database, key, flat.filter((_, i) => i % 2 === 0) as Buffer[])
+  }
+
+  /** Redis 7.4: fields may have times of their own. */
+  async #fieldExpiries(database: number, key: Buffer, fields: readonly Buffer[]): Promise<Difference | null> {
+    const after = ['FIELDS', String(fields.length), ...fields]
+    const { primary, shadow } = await this.#read(database, key, [{ before: ['HPEXPIRETIME'], after }])
+    const [there, here] = [primary[0]!, shadow[0]!]
+    if (there instanceof ErrorReply || here instanceof ErrorReply) {
+      if (!(there instanceof ErrorReply && here instanceof ErrorReply)) {
+        this.blindSpots.add('Times of expiry of hash fields were not compared: only one of the stores knows them.')
+      }
+      return null
+    }
+    return this.#diff('HPEXPIRETIME', key, after, there, here)
+  }
+
+  async #stream(database: number, key: Buffer, per: number): Promise<Difference | null> {
+    for (let start = '-'; ; ) {
+      const after = [start, '+', 'COUNT', String(per)]
+      const { primary, shadow } = await this.#read(database, key, [{ before: ['XRANGE'], after }])
+      const difference = this.#diff('XRANGE', key, after, primary[0]!, shadow[0]!)
+      if (difference !== null) return difference
+      const entries = primary[0] as readonly (readonly [Buffer])[]
+      if (!Array.isArray(entries) || entries.length < per) break
+      start = `(${entries.at(-1)![0].toString('latin1')}`
+    }
+    const { primary, shadow } = await this.#read(database, key, [read('XINFO', 'STREAM'), read('XINFO', 'GROUPS')])
+    if (!sameFields(primary[0]!, shadow[0]!, STREAM_FIELDS)) {
+      return {
+        class: 'value',
+        detail: 'The entries are the same; what the stream remembers (last ID, counts, groups) differs.',
+      }
+    }
+    const [there, here] = [groupsOf(primary[1]!), groupsOf(shadow[1]!)]
+    if (there.size !== here.size)
+      return { class: 'length', detail: `${there.size} groups on the primary, ${here.size} on the shadow.` }
+    for (const [name, group] of there) {
+      const other = here.get(name)
+      if (other === undefined || !sameFields(group, other, GROUP_FIELDS)) {
+        return { class: 'value', detail: 'A consumer group differs: its last delivered ID, or how much is pending.' }
+      }
+      const pending = await this.#pending(database, key, Buffer.from(name, 'latin1'))
+      if (pending !== null) return pending
+    }
+    return null
+  }
+
+  async #pending(database: number, key: Buffer, group: Buffer): Promise<Difference | null> {
+    for (let start = '-'; ; ) {
+      const after = [group, start, '+', String(CHUNK_ELEMENTS)]
+      const { primary, shadow } = await this.#read(database, key, [{ before: ['XPENDING'], after }])
+      const [there, here] = [pendingOf(primary[0]!), pendingOf(shadow[0]!)]
+      if (there.join() !== here.join())
+        return { class: 'value', detail: 'What is pending of a consumer group differs.' }
+      if (there.length < CHUNK_ELEMENTS) return null
+      start = `(${there.at(-1)!.split(' ', 1)[0]}`
+    }
+  }
+
+  /** A type that only its module can read: the payloads have to be the same. */
+  async #payload(type: string, database: number, key: Buffer): Promise<Difference | null> {
+    const { primary, shadow } = await this.#read(database, key, [read('DUMP')])
+    const [there, here] = [primary[0], shadow[0]]
+    this.blindSpots.add(
+      `Keys of type ${type} are compared by their payload, which can differ although they mean the same.`,
+    )
+    if (Buffer.isBuffer(there) && Buffer.isBuffer(here) && there.subarray(0, -10).equals(here.subarray(0, -10)))
+      return null
+    return { class: 'value', detail: 'The payloads differ.' }
+  }
+
+  async #read(
+    database: number,
+    key: Buffer,
+    reads: readonly KeyRead[],
+  ): Promise<{ primary: readonly Reply[]; shadow: readonly Reply[] }> {
+    const pair = await this.#reader.read(database, key, reads)
+    if (!pair.ok) throw new Unsettled(pair.reason)
+    return pair
+  }
+
+  #diff(
+    command: string,
+    key: Buffer,
+    after: readonly (string | Buffer)[],
+    there: Reply,
+    here: Reply,
+  ): Difference | null {
+    const spec = this.#commands.byName(command)!
+    const args = [command, key, ...after].map((arg) => (typeof arg === 'string' ? Buffer.from(arg) : arg))
+    return compareReplies(spec, args, there, here, this.#options)
+  }
+}
+
+class Unsettled extends Error {}
+
+function read(...before: string[]): KeyRead {
+  return { before, after: [] }
+}
+
+function typeOf(reply: Reply | undefined): string {
+  if (reply instanceof SimpleReply) return reply.text
+  throw new Unsettled(reply instanceof ErrorReply ? `a store answers TYPE with ${reply.code}` : 'TYPE has no answer')
+}
+
+/** Flat pairs of names and values, as XINFO gives them. */
+function fieldsOf(flat: Reply): Map<string, string> {
+  const map = new Map<string, string>()
+  if (!Array.isArray(flat)) return map
+  for (let i = 0; i + 1 < flat.length; i += 2) map.set(textOf(flat[i]!), textOf(flat[i + 1]!))
+  return map
+}
+
+/** Fields that both sides have. */
+function sameFields(one: Reply, other: Reply, names: readonly string[]): boolean {
+  const [there, here] = [fieldsOf(one), fieldsOf(other)]
+  return names.every((name) => !there.has(name) || !here.has(name) || there.get(name) === here.get(name))
+}
+
+function groupsOf(reply: Reply): Map<string, Reply> {
+  return new Map(Array.isArray(reply) ? reply.map((group: Reply) => [fieldsOf(group).get('name') ?? '', group]) : [])
+}
+
+/** ID, consumer and count of each; not how long ago. */
+function pendingOf(reply: Reply): string[] {
+  if (!Array.isArray(reply)) return []
+  return (reply as readonly (readonly Reply[])[]).map(
+    ([id, consumer, , count]) => `${textOf(id!)} ${textOf(consumer!)} ${textOf(count!)}`,
+  )
+}
+
+function textOf(reply: Reply): string {
+  return Buffer.isBuffer(reply) ? reply.toString('latin1') : String(reply)
+}

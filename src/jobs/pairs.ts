@@ -1,0 +1,154 @@
+import { Semaphore } from '../base/semaphore.ts'
+import type { Difference } from '../compare/diff.ts'
+import type { EndKeys } from './end-keys.ts'
+import type { JobEnvironment } from './environment.ts'
+import { ExactCompare, type Verdict } from './exact-compare.ts'
+import { framesOf, integerAt } from './frames.ts'
+import { AlignedReader, DirectReader } from './pair-reader.ts'
+import { quickCompare } from './quick-compare.ts'
+import { checked } from './scan.ts'
+import { type StoreConnection, type StoreConnections, StoreLost } from './store-connection.ts'
+import type { Task } from './task.ts'
+
+/** What differs must differ at each of these looks, so that what is merely late has come by then. */
+const RECHECK_AFTER_MS = [50, 250, 1_000]
+/** A key that cannot be compared now is tried again so often. */
+const MAX_UNSETTLED = 30
+const UNSETTLED_MS = 100
+const LOST_MS = 250
+/** Exact comparisons under way. */
+const MAX_EXACT = 256
+/** Pages that are being looked at quickly. */
+const MAX_QUICK = 3
+
+export type Outcome =
+  | { readonly kind: 'equal' }
+  | { readonly kind: 'different'; readonly difference: Difference }
+  | { readonly kind: 'failed'; readonly reason: string }
+
+/**
+ * Compares keys (application names) of a route's two sides: many of them quickly, and exactly those that the quick look cannot clear. Waits for a store that
+ * does not answer.
+ */
+export class Pairs {
+  readonly exact: ExactCompare
+  readonly #task: Task
+  readonly #connections: StoreConnections
+  readonly #primary: EndKeys
+  readonly #shadow: EndKeys
+  readonly #ttlToleranceMs: number
+  readonly #absoluteTimes: boolean
+  readonly #exactSlots = new Semaphore(MAX_EXACT)
+  readonly #quickSlots = new Semaphore(MAX_QUICK)
+
+  /** `live`: the mirror keeps both sides equal, and reads are aligned with it; else nobody writes to the other side. */
+  constructor(
+    environment: JobEnvironment,
+    task: Task,
+    connections: StoreConnections,
+    primary: EndKeys,
+    shadow: EndKeys,
+    live: boolean,
+  ) {
+    this.#task = task
+    this.#connections = connections
+    this.#primary = primary
+    this.#shadow = shadow
+    const { compare } = environment.config().routes.find((route) => route.name === task.job.route)!
+    this.#ttlToleranceMs = compare.ttlToleranceMs
+    this.#absoluteTimes = [primary, shadow].every(({ storeName }) => {
+      const version = environment.version(storeName)
+      return version === null || Number.parseInt(version, 10) >= 7
+    })
+    this.exact = new ExactCompare(
+      live ? new AlignedReader(environment.dataPath) : new DirectReader(connections, primary, shadow),
+      async (command, database, key, cursor) =>
+        checked(
+          primary.storeName,
+          await connections.to(primary.storeName, database).ask([command, primary.nameOf(key), cursor, 'COUNT', 500]),
+        ),
+      {
+        ttlToleranceMs: this.#ttlToleranceMs,
+        ignoreJson: compare.ignoreJson,
+        absoluteTimes: this.#absoluteTimes,
+      },
+    )
+  }
+
+  /** Indexes of keys that the quick look cannot clear. */
+  suspects(database: number, keys: readonly Buffer[]): Promise<number[]> {
+    if (keys.length === 0) return Promise.resolve([])
+    const [there, here] = [this.#names(this.#primary, keys), this.#names(this.#shadow, keys)]
+    return this.#quickSlots.run(() =>
+      this.reached(() =>
+        quickCompare(this.#to(this.#primary, database), this.#to(this.#shadow, database), there, here, {
+          ttlToleranceMs: this.#ttlToleranceMs,
+          absoluteTimes: this.#absoluteTimes,
+        }),
+      ),
+    )
+  }
+
+  /** Of keys of `end`, those that it does not have. */
+  async absent(end: EndKeys, database: number, keys: readonly Buffer[]): Promise<Buffer[]> {
+    if (keys.length === 0) return []
+    const names = this.#names(end, keys)
+    return this.#quickSlots.run(() =>
+      this.reached(async () => {
+        const absent: Buffer[] = []
+        await this.#to(end, database).batch(framesOf([['EXISTS']], names), names.length, (i, buf, start) => {
+          if (integerAt(buf, start) === 0) absent.push(keys[i]!)
+        })
+        return absent
+      }),
+    )
+  }
+
+  /** Looks exactly, several times if need be. */
+  confirmed(database: number, key: Buffer): Promise<Outcome> {
+    return this.#exactSlots.run(async () => {
+      let outcome = await this.#settled(database, key)
+      for (const delayMs of RECHECK_AFTER_MS) {
+        if (outcome.kind !== 'different') break
+        await this.#task.wait(delayMs)
+        outcome = await this.#settled(database, key)
+      }
+      return outcome
+    })
+  }
+
+  /** One exact look that counts. */
+  now(database: number, key: Buffer): Promise<Outcome> {
+    return this.#exactSlots.run(() => this.#settled(database, key))
+  }
+
+  /** Does it again while a store does not answer. */
+  async reached<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work()
+      } catch (error) {
+        if (!(error instanceof StoreLost)) throw error
+        this.#task.throttle = `store '${error.store}' does not answer`
+        await this.#task.wait(LOST_MS)
+      }
+    }
+  }
+
+  async #settled(database: number, key: Buffer): Promise<Outcome> {
+    for (let attempt = 0; ; attempt++) {
+      const verdict: Verdict = await this.reached(() => this.exact.compare(database, key))
+      if (verdict.kind !== 'unsettled') return verdict
+      if (attempt >= MAX_UNSETTLED) return { kind: 'failed', reason: verdict.reason }
+      await this.#task.wait(UNSETTLED_MS)
+    }
+  }
+
+  #names(end: EndKeys, keys: readonly Buffer[]): Buffer[] {
+    return keys.map((key) => end.nameOf(key))
+  }
+
+  #to(end: EndKeys, database: number): StoreConnection {
+    return this.#connections.to(end.storeName, database)
+  }
+}

@@ -1,0 +1,114 @@
+import { UnderstudyError } from '../base/errors.ts'
+import type { Config } from '../config/config.ts'
+import { ErrorReply, type Reply } from '../resp/reply.ts'
+import { type StoreConnections, StoreLost } from './store-connection.ts'
+import type { Task } from './task.ts'
+
+/** Where a scan stands: plain JSON, part of checkpoints. */
+export interface ScanPosition {
+  /** The server's run ID: a cursor means nothing to another one. */
+  readonly server: string
+  /** As clients count it. */
+  readonly database: number
+  readonly cursor: string
+}
+
+export interface Page {
+  readonly database: number
+  /** As the store calls them. SCAN may give one twice. */
+  readonly names: readonly Buffer[]
+  /** Where the next page begins; null: this was the last. */
+  readonly next: ScanPosition | null
+}
+
+/** Keys looked at by one SCAN: a fraction of a millisecond of the store's time. */
+const SCAN_COUNT = 1000
+const RETRY_MS = 250
+
+/**
+ * Every key of a store, in every database that clients can reach, page by page. A store that does not answer is waited for; one that comes back as another process (a restart, a failover) is scanned from the
+ * beginning, because cursors are a server's own. SCAN's promise holds for the whole: a key that is there from the beginning to the end is seen.
+ */
+export async function* scan(
+  task: Task,
+  connections: StoreConnections,
+  config: Config,
+  store: string,
+  from: ScanPosition | null,
+): AsyncGenerator<Page> {
+  let position = from
+  for (;;) {
+    try {
+      const { server, databases } = await look(connections, config, store)
+      if (position !== null && position.server !== server) {
+        position = null
+        // What has been scanned in vain counts in both.
+        task.total = (task.total ?? 0) + task.done
+      }
+      let at: ScanPosition | null = position ?? first(server, databases)
+      while (at !== null) {
+        const page: Page = await readPage(connections, store, at, databases)
+        at = page.next
+        yield page
+        position = at
+      }
+      return
+    } catch (error) {
+      if (!(error instanceof StoreLost)) throw error
+      task.throttle = `store '${store}' does not answer`
+      await task.wait(RETRY_MS)
+    }
+  }
+}
+
+/** Keys in every database of a store that clients can reach: what a scan is expected to give. */
+export async function countKeys(connections: StoreConnections, config: Config, store: string): Promise<number> {
+  const { databases } = await look(connections, config, store)
+  return [...databases.values()].reduce((sum, keys) => sum + keys, 0)
+}
+
+async function readPage(
+  connections: StoreConnections,
+  store: string,
+  at: ScanPosition,
+  databases: ReadonlyMap<number, number>,
+): Promise<Page> {
+  const reply = checked(
+    store,
+    await connections.to(store, at.database).ask(['SCAN', at.cursor, 'COUNT', SCAN_COUNT]),
+  ) as readonly [Buffer, readonly Buffer[]]
+  const cursor = reply[0].toString('latin1')
+  const later = [...databases.keys()].filter((database) => database > at.database).sort((a, b) => a - b)
+  const next =
+    cursor !== '0' ? { ...at, cursor } : later[0] === undefined ? null : { ...at, database: later[0], cursor: '0' }
+  return { database: at.database, names: reply[1], next }
+}
+
+function first(server: string, databases: ReadonlyMap<number, number>): ScanPosition {
+  return { server, database: Math.min(...databases.keys()), cursor: '0' }
+}
+
+/** Which process the store is now, and its databases as clients count them with their numbers of keys; database 0 is always among them. */
+async function look(
+  connections: StoreConnections,
+  config: Config,
+  store: string,
+): Promise<{ server: string; databases: ReadonlyMap<number, number> }> {
+  const connection = connections.to(store, 0)
+  const server = checked(store, await connection.ask(['INFO', 'server'])) as Buffer
+  const keyspace = checked(store, await connection.ask(['INFO', 'keyspace'])) as Buffer
+  const own = config.stores[store]!.database
+  const databases = new Map<number, number>([[0, 0]])
+  for (const [, database, keys] of keyspace.toString('latin1').matchAll(/^db(\d+):keys=(\d+)/gm)) {
+    // A client's database 0 is the one in the store's URL; the store's own 0 cannot be reached then.
+    if (Number(database) === own) databases.set(0, Number(keys))
+    else if (Number(database) !== 0) databases.set(Number(database), Number(keys))
+  }
+  return { server: /^run_id:(\S+)/m.exec(server.toString('latin1'))?.[1] ?? '', databases }
+}
+
+/** Throws STORE_UNREACHABLE for an error reply: a job cannot go on without it. */
+export function checked(store: string, reply: Reply): Reply {
+  if (!(reply instanceof ErrorReply)) return reply
+  throw new UnderstudyError('STORE_UNREACHABLE', `store '${store}' refuses what the job needs: ${reply.text}`)
+}

@@ -1,0 +1,125 @@
+import { CoarseClock } from '../base/clock.ts'
+import { Turn } from '../base/turn.ts'
+import type { Config, Endpoint } from '../config/config.ts'
+import { decodeReply } from '../resp/decode.ts'
+import { encodeCommand } from '../resp/encode.ts'
+import type { Reply } from '../resp/reply.ts'
+import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import { PIPELINE_LIMIT_BYTES, Pipeline } from '../upstream/pipeline.ts'
+
+/** A store could not be asked: whatever was asked is to be asked again. */
+export class StoreLost extends Error {
+  readonly store: string
+
+  constructor(store: string, text: string) {
+    super(text)
+    this.store = store
+  }
+}
+
+const TICK_MS = 100
+
+/** Connections of one job to stores, one per store and database, apart from the clients'. Closed with the job. */
+export class StoreConnections {
+  readonly #config: Config
+  readonly #endpoint: (store: string) => Endpoint | null
+  readonly #clock = new CoarseClock()
+  readonly #turn = new Turn()
+  readonly #open = new Map<string, StoreConnection>()
+
+  constructor(config: Config, endpoint: (store: string) => Endpoint | null) {
+    this.#config = config
+    this.#endpoint = endpoint
+    this.#clock.start(TICK_MS, (nowMs) => {
+      for (const connection of this.#open.values()) connection.tick(nowMs)
+    })
+  }
+
+  /** `database`: as clients count them. */
+  to(store: string, database: number): StoreConnection {
+    const name = `${database} ${store}`
+    let connection = this.#open.get(name)
+    if (connection === undefined || connection.closed) {
+      const config = this.#config.stores[store]!
+      connection = new StoreConnection(
+        store,
+        new Pipeline({
+          store: config,
+          endpoint: () => this.#endpoint(store),
+          identity: { database: database === 0 ? config.database : database, protocol: 2 },
+          turn: this.#turn,
+          clock: this.#clock,
+          whenDown: 'fail',
+          batchMs: 0,
+          dedicated: false,
+          limitBytes: PIPELINE_LIMIT_BYTES,
+        }),
+      )
+      this.#open.set(name, connection)
+    }
+    return connection
+  }
+
+  close(): void {
+    this.#clock.stop()
+    for (const connection of this.#open.values()) connection.close()
+    this.#open.clear()
+  }
+}
+
+/** Called for each reply of a batch: a view, valid during the call. */
+export type EachReply = (index: number, buf: Buffer, start: number, end: number) => void
+
+/** One pipelined connection. Whole batches are one slot of it: no promise, closure or object for each key. */
+export class StoreConnection {
+  readonly #store: string
+  readonly #pipeline: Pipeline
+
+  constructor(store: string, pipeline: Pipeline) {
+    this.#store = store
+    this.#pipeline = pipeline
+  }
+
+  get closed(): boolean {
+    return this.#pipeline.state === 'closed'
+  }
+
+  /** One command. An error reply is a value. Rejects with StoreLost. */
+  ask(args: readonly (Buffer | string | number)[]): Promise<Reply> {
+    const bytes = encodeCommand(args)
+    return new Promise((resolve, reject) => {
+      let reply: Reply = null
+      const each: EachReply = (_index, buf, start, end) => {
+        reply = decodeReply(buf, start, end)
+      }
+      this.#push(bytes, 1, each, () => resolve(reply), reject)
+    })
+  }
+
+  /** `frames`: `count` whole commands. Resolves when every reply has come; rejects with StoreLost. */
+  batch(frames: Buffer, count: number, each: EachReply): Promise<void> {
+    if (count === 0) return Promise.resolve()
+    return new Promise((resolve, reject) => this.#push(frames, count, each, resolve, reject))
+  }
+
+  tick(nowMs: number): void {
+    this.#pipeline.tick(nowMs)
+  }
+
+  close(): void {
+    this.#pipeline.close('the job is over')
+  }
+
+  #push(bytes: Buffer, count: number, each: EachReply, resolve: () => void, reject: (error: Error) => void): void {
+    let index = 0
+    const owner: ReplyOwner = {
+      settle: (_slot: InFlight, buf: Buffer, start: number, end: number) => {
+        each(index, buf, start, end)
+        if (++index === count) resolve()
+      },
+      lost: (_slot: InFlight, loss: Loss) => reject(new StoreLost(this.#store, loss.text)),
+      timedOut: () => {},
+    }
+    this.#pipeline.push(owner, bytes, 0, bytes.length).replies = count
+  }
+}

@@ -1,0 +1,191 @@
+import { hashBytes } from '../base/hash.ts'
+import { encodeCommand } from '../resp/encode.ts'
+import type { KeyRule } from '../routing/route.ts'
+import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import type { DataPathContext } from './context.ts'
+import type { OverlapTable } from './overlap.ts'
+import { primaryPipeline } from './primary-pipeline.ts'
+
+/** A read of one key: `[...before, key, ...after]`. */
+export interface KeyRead {
+  readonly before: readonly string[]
+  readonly after: readonly (string | Uint8Array)[]
+}
+
+export interface KeyReads {
+  /** The application's name. */
+  readonly key: Uint8Array
+  readonly reads: readonly KeyRead[]
+}
+
+/** The replies of both sides as they are on the wire; or why they could not be had at one place of history now. */
+export type PairOfReplies =
+  | { readonly ok: true; readonly primary: readonly Uint8Array[]; readonly shadow: readonly Uint8Array[] }
+  | { readonly ok: false; readonly reason: string }
+
+/** Reads under way at once. */
+const WINDOW = 64
+const MAX_DISTURBANCES = 100
+
+/**
+ * Asks both stores the same of a key at one place of the one history: the primary in the pipeline of its writes, the shadow behind every effect that came before the primary's reply. What differs then
+ * differs, under any load.
+ */
+export class AlignedReads {
+  readonly #context: DataPathContext
+  readonly #overlap: OverlapTable
+  /** The mirror knows of the key that it is about to be made equal. */
+  readonly #isKnown: (route: string, database: number, key: Buffer) => boolean
+  readonly #waiting: Reading[] = []
+  #again: Reading[] = []
+  #running = 0
+
+  constructor(
+    context: DataPathContext,
+    overlap: OverlapTable,
+    isKnown: (route: string, database: number, key: Buffer) => boolean,
+  ) {
+    this.#context = context
+    this.#overlap = overlap
+    this.#isKnown = isKnown
+  }
+
+  read(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]> {
+    const all = list.map(
+      ({ key, reads }) =>
+        new Promise<PairOfReplies>((resolve) => {
+          const bytes = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
+          this.#waiting.push(
+            new Reading(bytes, database, reads, (reading, result) => this.#ended(reading, result, resolve)),
+          )
+        }),
+    )
+    this.#next()
+    return Promise.all(all)
+  }
+
+  /** Called on the clock's tick: what was disturbed is read again. */
+  run(): void {
+    const again = this.#again
+    if (again.length === 0) return
+    this.#again = []
+    this.#waiting.unshift(...again)
+    this.#next()
+  }
+
+  #next(): void {
+    while (this.#running < WINDOW && this.#waiting.length > 0) {
+      this.#running++
+      this.#waiting.shift()!.start(this.#context, this.#overlap)
+    }
+  }
+
+  #ended(reading: Reading, result: PairOfReplies | null, resolve: (result: PairOfReplies) => void): void {
+    this.#running--
+    if (result === null && ++reading.disturbances <= MAX_DISTURBANCES) this.#again.push(reading)
+    else if (result?.ok && this.#isKnown(reading.rule!.route.name, reading.database, reading.key)) {
+      resolve({ ok: false, reason: 'it waits for a copy' })
+    } else resolve(result ?? { ok: false, reason: 'it is written all the time' })
+    this.#next()
+  }
+}
+
+class Reading implements ReplyOwner {
+  readonly key: Buffer
+  readonly database: number
+  readonly #reads: readonly KeyRead[]
+  readonly #onEnd: (reading: Reading, result: PairOfReplies | null) => void
+  readonly #hash: number
+  rule: KeyRule | null = null
+  disturbances = 0
+  #context!: DataPathContext
+  #overlap!: OverlapTable
+  #primary: Uint8Array[] = []
+  #shadow: Uint8Array[] = []
+  #asked: 'primary' | 'shadow' = 'primary'
+  #lane = 0
+  #ticket = 0
+  #ended = false
+
+  constructor(
+    key: Buffer,
+    database: number,
+    reads: readonly KeyRead[],
+    onEnd: (reading: Reading, result: PairOfReplies | null) => void,
+  ) {
+    this.key = key
+    this.database = database
+    this.#reads = reads
+    this.#onEnd = onEnd
+    this.#hash = hashBytes(key, 0, key.length)
+  }
+
+  start(context: DataPathContext, overlap: OverlapTable): void {
+    this.#context = context
+    this.#overlap = overlap
+    this.#primary = []
+    this.#shadow = []
+    this.#asked = 'primary'
+    this.#ended = false
+    const rule = context.routes.find(this.key, 0, this.key.length)
+    this.rule = rule
+    const { route } = rule
+    if (route.shadow === null) return this.#end({ ok: false, reason: 'the route is not mirrored any more' })
+    const primary = primaryPipeline(context, overlap, route, this.database, this.#hash)
+    const shadow = context.stores[route.shadow.store]!.shadow(this.database)
+    if (primary.state === 'idle') primary.connect()
+    if (shadow.state === 'idle') shadow.connect()
+    if (primary.state !== 'up' || shadow.state !== 'up') return this.#end({ ok: false, reason: 'a store is down' })
+    this.#lane = primary.lane
+    this.#ticket = overlap.look(this.#hash, this.#lane)
+    this.#push(primary, rule.primary?.apply(this.key, 0, this.key.length) ?? this.key)
+  }
+
+  settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
+    const replies = this.#asked === 'primary' ? this.#primary : this.#shadow
+    // Of its own memory: it is handed to another thread.
+    replies.push(new Uint8Array(buf.subarray(start, end)))
+    if (replies.length < this.#reads.length) return
+    if (this.#asked === 'primary') this.#askShadow()
+    else this.#end({ ok: true, primary: this.#primary, shadow: this.#shadow })
+  }
+
+  lost(_slot: InFlight, loss: Loss): void {
+    this.#end({ ok: false, reason: loss.text })
+  }
+
+  timedOut(): void {}
+
+  #askShadow(): void {
+    if (this.#overlap.traffic(this.#hash, this.#lane) !== this.#ticket) return this.#end(null)
+    const was = this.rule!.route
+    const rule = this.#context.routes.find(this.key, 0, this.key.length)
+    const { route } = rule
+    if (route.shadow === null || route.primary.store !== was.primary.store || route.phase !== was.phase) {
+      return this.#end({ ok: false, reason: 'the phase of the route has changed' })
+    }
+    const shadow = this.#context.stores[route.shadow.store]!.shadow(this.database)
+    if (shadow.state !== 'up') return this.#end({ ok: false, reason: 'a store is down' })
+    this.#asked = 'shadow'
+    this.#push(shadow, rule.shadow?.apply(this.key, 0, this.key.length) ?? this.key)
+    shadow.hurry()
+  }
+
+  #push(pipeline: Pipeline, name: Buffer): void {
+    for (const { before, after } of this.#reads) {
+      const bytes = encodeCommand([...before, name, ...after.map((arg) => (typeof arg === 'string' ? arg : view(arg)))])
+      pipeline.push(this, bytes, 0, bytes.length)
+    }
+  }
+
+  #end(result: PairOfReplies | null): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#onEnd(this, result)
+  }
+}
+
+function view(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}

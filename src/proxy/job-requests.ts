@@ -1,0 +1,58 @@
+import { packBytes, unpackBytes } from '../base/packed-bytes.ts'
+import { AlignedReads, type KeyReads, type PairOfReplies } from '../mirror/aligned-reads.ts'
+import type { DataPathContext } from '../mirror/context.ts'
+import { BatchCopier, type BatchResult } from '../mirror/copy-batch.ts'
+import type { DirtySet } from '../mirror/dirty-set.ts'
+import type { OverlapTable } from '../mirror/overlap.ts'
+import type { DirtyKeys } from './messages.ts'
+
+/** What jobs, which run in the main thread, have done by the data path: copies and reads that need a place in its history. */
+export class JobRequests {
+  readonly #dirty: DirtySet
+  readonly #copier: BatchCopier
+  readonly #pairs: AlignedReads
+
+  /** `isKnown`: the mirror knows that the shadow does not hold what the primary holds of the key. */
+  constructor(
+    context: DataPathContext,
+    dirty: DirtySet,
+    overlap: OverlapTable,
+    isKnown: (route: string, database: number, key: Buffer) => boolean,
+  ) {
+    this.#dirty = dirty
+    this.#copier = new BatchCopier(context, dirty, overlap)
+    this.#pairs = new AlignedReads(context, overlap, isKnown)
+  }
+
+  /** `keys`: packed application names. */
+  copy(database: number, keys: Uint8Array, window: number): Promise<BatchResult> {
+    return this.#copier.copy(database, unpackBytes(keys), window)
+  }
+
+  readPairs(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]> {
+    return this.#pairs.read(database, list)
+  }
+
+  async verified(route: string): Promise<void> {
+    this.#dirty.verified(route)
+  }
+
+  /** At most `limit` of a route's dirty keys. */
+  async dirtyKeys(route: string, limit: number): Promise<DirtyKeys[]> {
+    const byDatabase = new Map<number, Buffer[]>()
+    let count = 0
+    for (const { database, key } of this.#dirty.keys(route)) {
+      if (++count > limit) break
+      const keys = byDatabase.get(database)
+      if (keys === undefined) byDatabase.set(database, [key])
+      else keys.push(key)
+    }
+    return [...byDatabase].map(([database, keys]) => ({ database, keys: packBytes(keys) }))
+  }
+
+  /** Called on the clock's tick. */
+  run(): void {
+    this.#copier.run()
+    this.#pairs.run()
+  }
+}

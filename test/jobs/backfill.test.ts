@@ -1,0 +1,160 @@
+import { afterEach, expect, test } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { doJob, jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
+import { driftBetween } from '../support/keyspace.ts'
+import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'
+import type { RedisServer } from '../support/redis.ts'
+import { Writer } from '../support/write-load.ts'
+
+const running: Migration[] = []
+afterEach(async () => {
+  for (const one of running.splice(0)) await one.stop()
+})
+
+async function setUp(routes?: readonly object[], fill?: (source: RedisServer) => Promise<unknown>): Promise<Migration> {
+  const migration = await startMigration(routes, fill)
+  running.push(migration)
+  return migration
+}
+
+const ALL = [mirroredRoute()]
+
+test('every key of every type and database is copied, with its time of expiry', async () => {
+  const { source, target, understudy } = await setUp(ALL, async (server) => {
+    const redis = server.client()
+    await redis.mset('string', 'a', 'empty', '', 'binary', Buffer.from([0, 13, 10, 255]))
+    await redis.set('expires', 'a', 'EX', 1000)
+    await redis.rpush('list', ...Array.from({ length: 2000 }, (_, i) => i))
+    await redis.hset('hash', { a: 1, b: 2 })
+    await redis.sadd('set', 'a', 'b')
+    await redis.zadd('zset', 1, 'a', 2.5, 'b')
+    await redis.xadd('stream', '*', 'field', 'value')
+    await redis.xgroup('CREATE', 'stream', 'group', '0')
+    await server.client({ db: 3 }).set('third', 'c')
+  })
+  const job = await doJob(understudy, 'backfill', 'all')
+  expect(job.progress).toMatchObject({ done: 10, total: 10, copied: 10, failed: 0 })
+  expect(job.report).toMatchObject({ clean: true, summary: '10 keys copied.', classes: {} })
+  expect(await driftBetween(source, target, { databases: [0, 3] })).toEqual([])
+  expect(await understudy.metrics()).toContain(
+    'understudy_job_keys_total{route="all",job="backfill",outcome="copied"} 10',
+  )
+})
+
+test('only the keys of the route are copied, under their names there', async () => {
+  const routes = [
+    mirroredRoute({ name: 'jobs', keys: ['job:{id}'], target: { store: 'new', keys: { 'job:{id}': 'step:{id}' } } }),
+    { name: 'rest', keys: ['*'], source: { store: 'old' } },
+  ]
+  const { target, understudy } = await setUp(routes, async (server) => {
+    await server.client().mset('job:1', 'a', 'job:2', 'b', 'user:1', 'c')
+  })
+  await doJob(understudy, 'backfill', 'jobs')
+  expect((await target.client().keys('*')).sort()).toEqual(['step:1', 'step:2'])
+  await expect(startJob(understudy, 'backfill', 'rest')).rejects.toThrow(/mirrors nothing.*mirror first/)
+  await expect(startJob(understudy, 'backfill', 'none')).rejects.toThrow(/no route/)
+})
+
+test('on one server, a new key schema: the copies are not taken for keys', async () => {
+  const routes = [
+    mirroredRoute({ name: 'jobs', keys: ['job:{id}'], target: { store: 'old', keys: { 'job:{id}': 'step:{id}' } } }),
+    mirroredRoute({ name: 'rest' }),
+  ]
+  const { source, target, understudy } = await setUp(routes, async (server) => {
+    await server.client().mset('job:1', 'a', 'user:1', 'c')
+  })
+  await doJob(understudy, 'backfill', 'jobs')
+  await doJob(understudy, 'backfill', 'rest')
+  expect((await source.client().keys('*')).sort()).toEqual(['job:1', 'step:1', 'user:1'])
+  expect(await target.client().keys('*')).toEqual(['user:1'])
+})
+
+test('a source with names of its own is read under them', async () => {
+  const keys = ['job:{id}']
+  const source = { store: 'old', keys: { 'job:{id}': 'legacy:{id}:job' } }
+  const { target, understudy } = await setUp(
+    [mirroredRoute({ name: 'jobs', keys, source }), { name: 'rest', keys: ['*'], source: { store: 'old' } }],
+    (server) => server.client().mset('legacy:1:job', 'a', 'legacy:2', 'b'),
+  )
+  await doJob(understudy, 'backfill', 'jobs')
+  expect(await target.client().keys('*')).toEqual(['job:1'])
+})
+
+test('keys that hold something else are left, or stop it, when it is told so; a dry run writes nothing', async () => {
+  const { target, understudy } = await setUp(ALL, async (server) => {
+    await server.client().mset('same', 'a', 'other', 'a', 'absent', 'a')
+  })
+  const there = target.client()
+  await there.mset('same', 'a', 'other', 'b')
+  const stopped = await startJob(understudy, 'backfill', 'all', { onConflict: 'fail' })
+  expect(await over(understudy, stopped.id)).toMatchObject({
+    state: 'failed',
+    error: expect.stringContaining('hold something else'),
+  })
+  const dry = await doJob(understudy, 'backfill', 'all', { onConflict: 'skip', dryRun: true })
+  expect(dry).toMatchObject({ progress: { copied: 1, skipped: 2, different: 1 }, report: { clean: false } })
+  expect(await there.exists('absent')).toBe(0)
+  const skipped = await doJob(understudy, 'backfill', 'all', { onConflict: 'skip' })
+  expect(skipped).toMatchObject({ progress: { copied: 1, skipped: 2 }, report: { classes: { conflict: 1 } } })
+  expect(await keysOf(understudy, skipped.id)).toMatchObject([{ key: 'other', class: 'conflict' }])
+  expect(await there.mget('other', 'absent')).toEqual(['b', 'a'])
+  await doJob(understudy, 'backfill', 'all')
+  expect(await there.get('other')).toBe('a')
+})
+
+test('it pauses, goes on where it stood, and is cancelled', async () => {
+  const { target, understudy } = await setUp(ALL, (server) => fillStrings(server, 5000))
+  const { id } = await startJob(understudy, 'backfill', 'all', { rate: 10_000 })
+  await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(0))
+  expect((await steer(understudy, id, 'pause')).state).toBe('paused')
+  expect(await target.client().dbsize()).toBeLessThan(5000)
+  expect((await steer(understudy, id, 'resume')).state).toMatch(/queued|running/)
+  expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { copied: 5000 } })
+  expect(await target.client().dbsize()).toBe(5000)
+  const other = await startJob(understudy, 'backfill', 'all', { rate: 1000 })
+  const next = await startJob(understudy, 'backfill', 'all')
+  expect(next.state).toBe('queued')
+  expect((await steer(understudy, other.id, 'cancel')).state).toBe('cancelled')
+  await over(understudy, next.id)
+  const body = JSON.stringify({ action: 'pause' })
+  expect((await understudy.admin(`/api/v1/jobs/${other.id}`, { method: 'PATCH', body })).status).toBe(409)
+})
+
+test('a store that is away is waited for, and said to be', async () => {
+  const { target, understudy } = await setUp(ALL, (server) => fillStrings(server, 3000))
+  const { id } = await startJob(understudy, 'backfill', 'all', { rate: 5_000 })
+  await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(0))
+  await target.kill9()
+  await eventually(async () => expect((await jobOf(understudy, id)).throttle).toMatch(/'new' does not answer/))
+  await target.start()
+  expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { failed: 0 } })
+})
+
+test('under random writes, killed in the middle, it goes on after the restart, and both stores are the same', async () => {
+  const { source, target, understudy } = await setUp(ALL, (server) => fillStrings(server, 20_000))
+  const load = async (seed: number, goesOn: () => boolean): Promise<void> => {
+    const writer = await Writer.open(understudy.port, 2, { seed })
+    while (goesOn()) await writer.round()
+    writer.close()
+  }
+  let going = true
+  const first = [1, 2].map((seed) => load(seed, () => going))
+  const { id } = await startJob(understudy, 'backfill', 'all', { rate: 10_000 })
+  await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(5_000))
+  going = false
+  await Promise.all(first)
+  await mirrorSettled(understudy)
+  await understudy.kill9()
+  await understudy.restart()
+  const resumed = await jobOf(understudy, id)
+  expect(['queued', 'running']).toContain(resumed.state)
+  expect(resumed.progress.done).toBeGreaterThan(5_000)
+  going = true
+  const second = [3, 4].map((seed) => load(seed, () => going))
+  const done = await over(understudy, id)
+  going = false
+  await Promise.all(second)
+  expect(done).toMatchObject({ state: 'done', progress: { failed: 0 } })
+  await mirrorSettled(understudy)
+  expect(await driftBetween(source, target, { ttlSlackMs: 1_000 })).toEqual([])
+}, 40_000)
