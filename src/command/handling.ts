@@ -49,6 +49,9 @@ const HANDLING: Readonly<Record<string, Handling>> = {
   RANDOMKEY: 'keyspace',
   DBSIZE: 'keyspace',
 
+  PUBLISH: 'publish',
+  SPUBLISH: 'publish',
+
   SYNC: 'refuse',
   PSYNC: 'refuse',
   REPLCONF: 'refuse',

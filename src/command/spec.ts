@@ -13,6 +13,8 @@ export type Handling =
   | 'blocking'
   /** About all keys there are (KEYS, SCAN, RANDOMKEY, DBSIZE). */
   | 'keyspace'
+  /** PUBLISH and SPUBLISH: where they go is their channel's matter. */
+  | 'publish'
   /** SUBSCRIBE family. */
   | 'subscribe'
   /** Takes the connection over (MONITOR). */

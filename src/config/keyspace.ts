@@ -3,6 +3,11 @@ import { endpointIdentity } from './endpoint.ts'
 
 /** The same text for two stores that are the same database of the same server. */
 export function keyspaceOf(store: StoreConfig): string {
-  if (store.kind === 'managed') return `managed ${store.name} ${store.database}`
-  return `${store.endpoints.map(endpointIdentity).toSorted().join(',')} ${store.sentinelName ?? ''} ${store.database}`
+  return `${serverOf(store)} ${store.database}`
+}
+
+/** The same text for two stores that are the same server, whatever their databases. */
+export function serverOf(store: StoreConfig): string {
+  if (store.kind === 'managed') return `managed ${store.name}`
+  return `${store.endpoints.map(endpointIdentity).toSorted().join(',')} ${store.sentinelName ?? ''}`
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve as resolvePath } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
+import { refuseChannelCollisions } from './channel-collisions.ts'
 import type { Config, Phase } from './config.ts'
 import { ConfigDocument } from './document.ts'
 import { refuseCollisions } from './key-collisions.ts'
@@ -136,6 +137,7 @@ function resolveConfig(context: ResolveContext, raw: unknown): Resolved | null {
   const stores = resolveStores(context, rawStores, listeners)
   const routes = resolveRoutes(document, env, listAt(document, raw, 'routes', null), Object.keys(rawStores))
   refuseCollisions(document, routes, stores)
+  refuseChannelCollisions(document, routes, stores)
 
   const used = new Set(routes.flatMap(({ source, target }) => [source?.store, target?.store]))
   for (const name of stores.keys()) {

@@ -12,6 +12,3 @@ export const STORE_KINDS_NOT_YET: Partial<Record<StoreConfig['kind'], string>> =
 }
 
 export const HTTPS_ADMIN_NOT_YET = `https:// for admin ${NOT_YET}write http:// and put a TLS proxy in front where it is needed`
-
-/** A warning, not a refusal: a file that has it works in every other way. */
-export const CHANNELS_NOT_YET = `renaming channels ${NOT_YET}messages keep their channel and go to the primary of the route "*"`

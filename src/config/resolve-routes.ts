@@ -2,7 +2,6 @@ import type { z } from 'zod'
 import type { EndConfig, Phase, RouteConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import { commonKey } from './key-language.ts'
-import { CHANNELS_NOT_YET } from './not-supported-yet.ts'
 import { comparePatterns, KeyPattern } from './pattern.ts'
 import { segmentsOf } from './pattern-overlap.ts'
 import { phaseFromVariable, phaseOverride, phaseVariable, strayOverrides } from './phase-override.ts'
@@ -31,6 +30,7 @@ export interface EndDraft {
   readonly store: string | null
   /** By the text of the application's pattern. Without those that change nothing. */
   readonly renames: ReadonlyMap<string, KeyRename>
+  /** Those too that keep their names: to be named here makes a channel the route's. */
   readonly channels: ReadonlyMap<string, KeyRename>
 }
 
@@ -218,12 +218,11 @@ function readChannels(
   const read = new Map<string, KeyRename>()
   for (const [from, to] of channels) {
     try {
-      readRename(document, KeyPattern.parse(from), to, [...path, from], read)
+      readRename(document, KeyPattern.parse(from), to, [...path, from], read, true)
     } catch (error) {
       document.refuse([...path, from], messageOf(error), 'key')
     }
   }
-  if (read.size > 0) document.warn(path, CHANNELS_NOT_YET)
   const renames = [...read.values()]
   renames.forEach((a, i) => {
     for (const b of renames.slice(0, i)) {
@@ -244,10 +243,11 @@ function readRename(
   to: string,
   path: ConfigPath,
   read: Map<string, KeyRename>,
+  keepsNames = false,
 ): void {
   try {
     const rename = KeyRename.between(from, KeyPattern.parse(to))
-    if (from.text !== to) read.set(from.text, rename)
+    if (keepsNames || from.text !== to) read.set(from.text, rename)
   } catch (error) {
     document.refuse(path, messageOf(error))
   }

@@ -89,7 +89,7 @@ export const EndFile = z.strictObject({
     .record(z.string(), pattern)
     .prefault({})
     .describe(
-      "The application's channel -> its name here, with the patterns of keys. No effect yet: messages keep their channel.",
+      "The application's pub/sub channel -> its name here, with the patterns of keys. A channel that is named takes the route: while both ends are in use, messages are published at both.",
     ),
 })
 

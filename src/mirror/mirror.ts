@@ -9,6 +9,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import type { Reply } from '../resp/reply.ts'
+import { publishFrame } from '../routing/publish.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { AckWaiter } from './ack-waiter.ts'
@@ -298,6 +299,10 @@ export class Mirror {
     waiter: AckWaiter | null,
   ): void {
     const { routes } = this.#context
+    if (spec.handling === 'publish') {
+      this.#publish(spec, database, bytes, start, end, waiter)
+      return
+    }
     if (routes.trivial !== null && spec.firstKey > 0) {
       this.#queue.push(spec, routes.trivial, database, bytes, start, end, null, answer, waiter)
       return
@@ -324,7 +329,25 @@ export class Mirror {
     }
   }
 
-  /** Scripts, functions, messages; and what concerns whole databases. */
+  /** Who listens on the other side hears it under the name that the channel has there, behind the writes that came before it. */
+  #publish(
+    spec: CommandSpec,
+    database: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    waiter: AckWaiter | null,
+  ): void {
+    const { channels } = this.#context.routes
+    if (channels.rules.length === 0) return
+    const view = this.#parse(bytes, start, end)
+    const other = channels.atShadow(Buffer.from(view.buf.subarray(view.start[1]!, view.end[1]!)))
+    if (other === null) return
+    const frame = publishFrame(channels, view, other.name)
+    this.#queue.push(spec, other.route, database, frame, 0, frame.length, null, NO_ANSWER, waiter)
+  }
+
+  /** Scripts, functions; and what concerns whole databases. */
   #sendKeyless(spec: CommandSpec, route: Route, database: number, bytes: Buffer, waiter: AckWaiter | null): void {
     // One server has it already, and its subscribers have got the message.
     if (route.shadow === null || route.shadow.store === route.primary.store) return

@@ -155,6 +155,8 @@ export class Session implements ReplyOwner {
         return refuseByArity(this, view, spec) || startTransaction(this, view, spec)
       case 'blocking':
         return startBlocking(this, view, spec)
+      case 'publish':
+        return this.forward(view, spec)
       case 'keyspace':
         return refuseByArity(this, view, spec) || keyspaceCommand(this, view, spec)
       case 'subscribe':

@@ -1,48 +1,75 @@
 import type { CommandSpec } from '../command/spec.ts'
-import { MINUS, PLUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
-import { encodeCommand } from '../resp/encode.ts'
-import { PushReply } from '../resp/reply.ts'
+import { encodeReply } from '../resp/encode.ts'
+import { PushReply, type Reply } from '../resp/reply.ts'
+import { Glob } from '../routing/glob.ts'
 import type { Route } from '../routing/route.ts'
-import type { Pipeline } from '../upstream/pipeline.ts'
+import type { RouteTable } from '../routing/route-table.ts'
+import {
+  applicationMessage,
+  type DatabaseOf,
+  isPlain,
+  listeningsOf,
+  type SubscriptionKind,
+} from '../routing/subscriptions.ts'
 import type { Store } from '../upstream/store.ts'
 import { bytesArg } from './arguments.ts'
 import { refuseByArity } from './arity.ts'
+import type { DataPath } from './data-path.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
+import { itemsOf, SubscriptionLeg } from './subscription-leg.ts'
 
-const PING = encodeCommand(['PING'])
-const MONITOR = encodeCommand(['MONITOR'])
+const KINDS: readonly SubscriptionKind[] = ['subscribe', 'psubscribe', 'ssubscribe']
 
-type Kind = 'subscribe' | 'psubscribe' | 'ssubscribe'
-const KINDS: readonly Kind[] = ['subscribe', 'psubscribe', 'ssubscribe']
-
-/** A command on the subscriber's connection whose answers are still to come. */
-interface Owed {
-  /** Frames: one per channel. An error is one frame for all of them. */
-  frames: number
-  /** What it added to the names, to be taken back if it is refused. */
-  readonly kind: Kind | null
-  readonly added: readonly string[]
+/** What a client is subscribed to, by the name it gave. */
+interface Subscription {
+  readonly kind: SubscriptionKind
+  readonly name: Buffer
+  /** Of a pattern: what the store sends may be more. */
+  readonly glob: Glob | null
+  /** The client has been told: messages are for it from here on. */
+  announced: boolean
+  /** What it means is as this table says. */
+  table: RouteTable
+  at: readonly Place[]
 }
 
+interface Place {
+  readonly store: Store
+  readonly name: Buffer
+}
+
+/** A command of the client that stores have not answered yet. */
+interface Owed {
+  /** Confirmations to come. */
+  waiting: number
+  error: Buffer | null
+  readonly frames: Buffer[]
+  /** What it added, to be taken back if it is refused. */
+  readonly added: Subscription[]
+}
+
+type Leg = SubscriptionLeg<Subscription>
+
 /**
- * SUBSCRIBE and its kin, and MONITOR: a dedicated connection whose frames go to the client as they come.
+ * SUBSCRIBE and its kin, and MONITOR: connections of the client's own, one to each store that has something to say.
  *
  * RESP2: while subscribed only (P|S)(UN)SUBSCRIBE, PING, QUIT and RESET are allowed, as in Redis; after the last UNSUBSCRIBE the session is an ordinary one again.
  * RESP3: every other command goes its usual way meanwhile.
  *
- * What goes another way than this connection waits until the connection owes nothing: a client that subscribes and publishes in one breath gets its message, and
- * its replies come in order.
+ * Names are the application's; what they are called at the stores, and what of it the application must not see, `routing/subscriptions.ts` says. The client is told of
+ * a subscription when every store has confirmed it. What goes another way waits until then: a client that subscribes and publishes in one breath gets its message,
+ * and its replies come in order.
  *
- * A switch opens the same subscriptions on the new primary before the old connection is closed.
+ * A switch subscribes under the new names before it gives up the old ones. Until the new are confirmed the old table says what messages mean, and behind that
+ * nothing is published under the old names but copies.
  */
 export function startSubscribing(session: Session, view: CommandView, spec: CommandSpec): boolean {
   if (session.order.owed > 0) return session.waitFor('replies')
-  const { fallback } = session.path.routes
-  if (session.isHeld(fallback)) return session.waitFor('switch')
-  const subscriber = new Subscriber(session, fallback, spec.handling === 'takeover')
+  if (isAnyHeld(session.path)) return session.waitFor('switch')
+  const subscriber = new Subscriber(session, spec.handling === 'takeover')
   session.enter(subscriber)
   return subscriber.dispatch(view, spec)
 }
@@ -52,31 +79,32 @@ class Subscriber implements Pin {
   outer: Pin | null = null
   readonly #session: Session
   readonly #monitor: boolean
-  #route: Route
-  #store: Store
-  #pipeline: Pipeline
-  /** What is subscribed to, by the name the client gave, for a move. */
-  readonly #names: Record<Kind, Map<string, Buffer>> = {
+  readonly #databaseOf: DatabaseOf
+  readonly #subscriptions: Record<SubscriptionKind, Map<string, Subscription>> = {
     subscribe: new Map(),
     psubscribe: new Map(),
     ssubscribe: new Map(),
   }
+  readonly #legs = new Map<Store, Leg>()
+  /** Of these nothing is wanted any more once the new ones have confirmed: they may go. */
+  readonly #former = new Set<Leg>()
   readonly #owed: Owed[] = []
-  /** Connections to former primaries: they pass messages on until the one to the present one is ready, and drain then. */
-  readonly #former: { readonly store: Store; readonly pipeline: Pipeline }[] = []
+  #table: RouteTable
+  #plain: boolean
   /** A switch came while answers were owed: it moves when they are there. */
   #moves = false
+  #gone = false
 
-  constructor(session: Session, route: Route, monitor: boolean) {
+  constructor(session: Session, monitor: boolean) {
     this.#session = session
-    this.#route = route
     this.#monitor = monitor
-    this.#store = session.path.primaryOf(route)
-    this.#pipeline = this.#open()
+    this.#databaseOf = (store) => session.path.stores[store]!.options.config.database
+    this.#table = session.path.routes
+    this.#plain = isPlain(this.#table, this.#databaseOf)
   }
 
   get route(): Route {
-    return this.#route
+    return this.#table.fallback
   }
 
   get flag(): string {
@@ -89,11 +117,11 @@ class Subscriber implements Pin {
     const ownWay = spec?.handling === 'subscribe' || spec?.handling === 'takeover'
     if (ownWay) return refuseByArity(session, view, spec) || this.#subscription(view, name)
     const restricted = session.protocol === 2 || this.#monitor
+    if (this.#owed.length > 0) return session.waitFor('pin')
     if (name === 'PING' && restricted && !this.#monitor) {
-      this.#relayed(view, { frames: 1, kind: null, added: [] })
+      this.#ping(view)
       return true
     }
-    if (this.#owed.length > 0) return session.waitFor('pin')
     if (name === 'QUIT' || name === 'RESET') {
       if (session.order.owed > 0) return session.waitFor('replies')
       this.abandon()
@@ -114,154 +142,290 @@ class Subscriber implements Pin {
     return true
   }
 
+  #ping(view: CommandView): void {
+    if (view.argc > 2) this.#session.answerError("ERR wrong number of arguments for 'ping' command")
+    else this.#tell([PONG, view.argc === 2 ? bytesArg(view, 1) : EMPTY])
+  }
+
+  // --- subscribing
+
   #subscription(view: CommandView, name: string): boolean {
     const session = this.#session
-    if (session.isHeld(this.#route)) return session.waitFor('switch')
+    if (isAnyHeld(session.path)) return session.waitFor('switch')
     // Replies under way by another connection come first.
     if (session.order.owed > 0) return session.waitFor('replies')
-    if (name === 'MONITOR') {
-      this.#relayed(view, { frames: 1, kind: null, added: [] })
-      return true
-    }
-    const kind = name.toLowerCase().replace('un', '') as Kind
-    const names = this.#names[kind]
-    if (name.includes('UNSUBSCRIBE')) {
-      // Without names: one confirmation for each that there was, or one that says there was none.
-      const frames = view.argc === 1 ? Math.max(1, names.size) : view.argc - 1
-      if (view.argc === 1) names.clear()
-      for (let i = 1; i < view.argc; i++) names.delete(bytesArg(view, i).toString('latin1'))
-      this.#relayed(view, { frames, kind: null, added: [] })
-      return true
-    }
-    const added: string[] = []
-    for (let i = 1; i < view.argc; i++) {
-      const channel = bytesArg(view, i)
-      const text = channel.toString('latin1')
-      if (!names.has(text)) added.push(text)
-      names.set(text, channel)
-    }
-    this.#relayed(view, { frames: view.argc - 1, kind, added })
+    // Held by one until everything has been asked for, so that it is answered as a whole.
+    const owed: Owed = { waiting: 1, error: null, frames: [], added: [] }
+    this.#owed.push(owed)
+    if (name === 'MONITOR') this.#startMonitor(owed)
+    else if (name.includes('UNSUBSCRIBE'))
+      this.#unsubscribe(view, name.toLowerCase().replace('un', '') as SubscriptionKind, owed)
+    else this.#subscribe(view, name.toLowerCase() as SubscriptionKind, owed)
+    this.#confirmed(owed, null)
     return true
   }
 
-  #relayed(view: CommandView, owed: Owed): void {
-    this.#owed.push(owed)
-    this.#pipeline.pushRelayed(view.buf, view.frameStart, view.frameEnd)
+  #startMonitor(owed: Owed): void {
+    owed.frames.push(OK)
+    owed.waiting++
+    this.#legTo(this.#session.path.primaryOf(this.#table.fallback)).monitor((error) => this.#confirmed(owed, error))
   }
 
-  #open(): Pipeline {
-    const session = this.#session
-    const pipeline = this.#store.borrow(session.database, session.protocol)
-    pipeline.relay = true
-    pipeline.onPush = (buf, start, end) => {
-      this.#relay(buf, start, end)
+  #subscribe(view: CommandView, kind: SubscriptionKind, owed: Owed): void {
+    const names = this.#subscriptions[kind]
+    for (let i = 1; i < view.argc; i++) {
+      const name = bytesArg(view, i)
+      const text = name.toString('latin1')
+      if (!names.has(text)) {
+        const glob = kind === 'psubscribe' ? new Glob(name) : null
+        const at = this.#placesOf(kind, name)
+        const subscription: Subscription = { kind, name, glob, announced: false, table: this.#table, at }
+        names.set(text, subscription)
+        owed.added.push(subscription)
+        owed.waiting += at.length
+        for (const place of at) {
+          this.#legTo(place.store).listen(kind, place.name, subscription, (error) => this.#confirmed(owed, error))
+        }
+      }
+      owed.frames.push(this.#frame([Buffer.from(kind), name, this.#count(kind)]))
     }
-    pipeline.onClosed = () => this.#lost()
-    return pipeline
   }
 
-  #relay(buf: Buffer, start: number, end: number): void {
-    this.#session.push(buf, start, end)
-    const owed = this.#owed[0]
-    if (owed === undefined || !isAnswer(buf, start, end)) return
-    if (buf[start] === MINUS) {
-      owed.frames = 0
-      for (const name of owed.added) this.#names[owed.kind!].delete(name)
-    } else owed.frames--
-    if (owed.frames > 0) return
-    this.#owed.shift()
-    if (this.#owed.length === 0) this.#answered()
+  #unsubscribe(view: CommandView, kind: SubscriptionKind, owed: Owed): void {
+    const names = this.#subscriptions[kind]
+    const word = Buffer.from(kind.replace('subscribe', 'unsubscribe'))
+    const given: Buffer[] = []
+    for (let i = 1; i < view.argc; i++) given.push(bytesArg(view, i))
+    const all = view.argc === 1 ? [...names.values()].map(({ name }) => name) : given
+    for (const name of all) {
+      const text = name.toString('latin1')
+      const subscription = names.get(text)
+      if (names.delete(text)) {
+        for (const place of subscription!.at) {
+          owed.waiting++
+          this.#leave(subscription!, place, (error) => this.#confirmed(owed, error))
+        }
+      }
+      owed.frames.push(this.#frame([word, name, this.#count(kind)]))
+    }
+    if (all.length === 0) owed.frames.push(this.#frame([word, null, this.#count(kind)]))
+  }
+
+  /** Channels and patterns count together, sharded channels apart. */
+  #count(kind: SubscriptionKind): number {
+    const { subscribe, psubscribe, ssubscribe } = this.#subscriptions
+    return kind === 'ssubscribe' ? ssubscribe.size : subscribe.size + psubscribe.size
+  }
+
+  #confirmed(owed: Owed, error: Buffer | null): void {
+    owed.waiting--
+    owed.error ??= error
+    if (this.#gone) return
+    for (let head = this.#owed[0]; head?.waiting === 0; head = this.#owed[0]) {
+      this.#owed.shift()
+      if (head.error === null) {
+        for (const frame of head.frames) this.#session.push(frame, 0, frame.length)
+        for (const subscription of head.added) subscription.announced = true
+      } else this.#takeBack(head)
+      if (this.#owed.length === 0) this.#answered()
+    }
+  }
+
+  #takeBack({ added, error }: Owed): void {
+    for (const subscription of added) {
+      this.#subscriptions[subscription.kind].delete(subscription.name.toString('latin1'))
+      for (const place of subscription.at) this.#leave(subscription, place, () => {})
+    }
+    this.#session.push(error!, 0, error!.length)
   }
 
   #answered(): void {
     const session = this.#session
-    if (!this.#monitor && KINDS.every((kind) => this.#names[kind].size === 0)) {
+    if (!this.#monitor && KINDS.every((kind) => this.#subscriptions[kind].size === 0)) {
       this.abandon()
       session.leave(this)
-    }
-    if (this.#moves) this.moved()
+    } else if (this.#moves) this.moved()
     if (session.waiting === 'pin') session.proceed()
   }
 
+  // --- messages
+
+  #onMessage(leg: Leg, buf: Buffer, start: number, end: number): void {
+    if (this.#plain || this.#monitor) {
+      this.#session.push(buf, start, end)
+      return
+    }
+    const items = itemsOf(decodeReply(buf, start, end))
+    const [word, name] = items
+    if (!Buffer.isBuffer(word) || !Buffer.isBuffer(name)) return
+    const kind = `${word.toString('latin1').replace('message', '')}subscribe` as SubscriptionKind
+    const [channel, message] = items.slice(-2)
+    if (!Buffer.isBuffer(channel) || !Buffer.isBuffer(message)) return
+    for (const subscription of leg.listeners(kind, name) ?? []) {
+      const translated = this.#translated(leg, subscription, channel, message)
+      if (translated !== null) this.#tell([word, ...translated])
+    }
+  }
+
+  /** What a subscription's message says behind its kind; null: it is not for the client. */
+  #translated(leg: Leg, subscription: Subscription, channel: Buffer, message: Buffer): readonly Buffer[] | null {
+    const { path } = this.#session
+    const { kind, name, glob, announced, table } = subscription
+    if (!announced) return null
+    const index = path.stores.indexOf(leg.store)
+    if (kind === 'psubscribe') {
+      const seen = applicationMessage(table, index, channel, message, this.#databaseOf)
+      return seen !== null && glob?.matches(seen.channel) !== false ? [name, seen.channel, seen.message] : null
+    }
+    // It was asked for by its name, so only the message may be a key.
+    if (!KEY_EVENT.test(name.toString('latin1', 0, 16))) return [name, message]
+    const seen = applicationMessage(table, index, channel, message, this.#databaseOf)
+    return seen === null ? null : [name, seen.message]
+  }
+
+  #tell(items: readonly Reply[]): void {
+    const frame = this.#frame(items)
+    this.#session.push(frame, 0, frame.length)
+  }
+
+  #frame(items: readonly Reply[]): Buffer {
+    const { protocol } = this.#session
+    return encodeReply(protocol === 3 ? new PushReply(items) : items, protocol)
+  }
+
+  // --- connections
+
+  #placesOf(kind: SubscriptionKind, name: Buffer): Place[] {
+    const { path } = this.#session
+    return listeningsOf(this.#table, kind, name, this.#databaseOf).map(({ store, name: at }) => ({
+      store: path.stores[store]!,
+      name: at,
+    }))
+  }
+
+  #legTo(store: Store): Leg {
+    let leg = this.#legs.get(store)
+    if (leg === undefined) {
+      const { database, protocol } = this.#session
+      const opened: Leg = new SubscriptionLeg(
+        store,
+        database,
+        protocol,
+        (buf, start, end) => this.#onMessage(opened, buf, start, end),
+        () => this.#lost(opened),
+      )
+      leg = opened
+      this.#legs.set(store, leg)
+    }
+    this.#former.delete(leg)
+    return leg
+  }
+
+  #leave(subscription: Subscription, place: Place, confirmed: (error: Buffer | null) => void): void {
+    const leg = this.#legs.get(place.store)
+    if (leg === undefined) return confirmed(null)
+    leg.leave(subscription.kind, place.name, subscription, (error) => {
+      confirmed(error)
+      if (leg.idle && this.#legs.get(place.store) === leg) this.#close(leg)
+    })
+  }
+
+  #close(leg: Leg): void {
+    this.#legs.delete(leg.store)
+    this.#former.delete(leg)
+    leg.close()
+  }
+
   /** A subscriber whose store is gone would wait for ever: it is disconnected, as by the store itself, and subscribes anew. */
-  #lost(): void {
-    this.#session.socket.destroy()
+  #lost(leg: Leg): void {
+    if (!this.#former.has(leg)) this.#session.socket.destroy()
+    else this.#close(leg)
   }
 
   abandon(): void {
+    this.#gone = true
     this.#session.path.movingSubscribers.delete(this)
-    for (const { store, pipeline } of this.#former.splice(0)) store.discard(pipeline)
-    this.#store.discard(this.#pipeline)
+    for (const leg of [...this.#legs.values()]) this.#close(leg)
   }
+
+  // --- a switch
 
   moved(): void {
     const { path } = this.#session
-    const route = path.routes.fallback
-    if (path.primaryOf(route) === this.#store) return
+    const before = this.#table
+    const next = path.routes
+    if (before === next || this.#gone) return
     this.#moves = this.#owed.length > 0
     if (this.#moves) return
-    // Should it go before the new one is ready, the client need not know.
-    this.#pipeline.onClosed = null
-    this.#former.push({ store: this.#store, pipeline: this.#pipeline })
-    this.#route = route
-    this.#store = path.primaryOf(route)
-    const next = this.#open()
-    this.#pipeline = next
-    let toConfirm = 0
-    if (this.#monitor) {
-      next.pushRelayed(MONITOR, 0, MONITOR.length)
-      toConfirm = 1
-    }
-    for (const kind of KINDS) {
-      const channels = [...this.#names[kind].values()]
-      if (channels.length === 0) continue
-      const bytes = encodeCommand([kind.toUpperCase(), ...channels])
-      next.pushRelayed(bytes, 0, bytes.length)
-      toConfirm += channels.length
-    }
-    const live = next.onPush!
+    const wasPlain = this.#plain
+    this.#table = next
+    this.#plain = isPlain(next, this.#databaseOf)
+    if (this.#monitor) return this.#moveMonitor()
+    const all = KINDS.flatMap((kind) => [...this.#subscriptions[kind].values()])
+    const targets = all.map((subscription) => this.#placesOf(subscription.kind, subscription.name))
+    const stays = wasPlain && this.#plain && all.every(({ at }, i) => samePlaces(at, targets[i]!))
+    if (stays) return
+    this.#plain = false
+    // What messages mean may change under names that stay: so every name is subscribed to again, and its confirmation is where the new meaning begins.
     path.movingSubscribers.add(this)
+    const stores = new Set(targets.flat().map(({ store }) => store))
+    for (const [store, leg] of this.#legs) if (!stores.has(store)) this.#former.add(leg)
+    let moving = all.length
     const arrived = (): void => {
-      next.onPush = live
-      if (next !== this.#pipeline) return
+      if (this.#gone || this.#table !== next) return
+      this.#plain = isPlain(next, this.#databaseOf)
       path.movingSubscribers.delete(this)
-      for (const { store, pipeline } of this.#former.splice(0)) drain(store, pipeline, live)
     }
-    if (toConfirm === 0) return arrived()
-    // The client knows nothing of this: confirmations stay here, messages pass.
-    next.onPush = (buf, start, end) => {
-      if (!isAnswer(buf, start, end)) live(buf, start, end)
-      else if (--toConfirm === 0) arrived()
+    if (moving === 0) arrived()
+    for (const [i, subscription] of all.entries()) {
+      this.#move(subscription, targets[i]!, next, () => {
+        if (--moving === 0) arrived()
+      })
     }
+  }
+
+  #move(subscription: Subscription, to: readonly Place[], table: RouteTable, arrived: () => void): void {
+    const { kind } = subscription
+    let waiting = to.length
+    const confirmed = (error: Buffer | null): void => {
+      // What the new store refuses, the client has to learn of: it is disconnected, and told when it subscribes anew.
+      if (error !== null) this.#session.socket.destroy()
+      if (--waiting > 0 || this.#gone) return
+      const left = subscription.at.filter((old) => !to.some((place) => samePlaces([old], [place])))
+      subscription.at = to
+      subscription.table = table
+      for (const place of left) this.#leave(subscription, place, () => {})
+      arrived()
+    }
+    for (const place of to) this.#legTo(place.store).listen(kind, place.name, subscription, confirmed)
+  }
+
+  #moveMonitor(): void {
+    const { path } = this.#session
+    const store = path.primaryOf(this.#table.fallback)
+    if (this.#legs.has(store)) return
+    path.movingSubscribers.add(this)
+    for (const leg of this.#legs.values()) this.#former.add(leg)
+    this.#legTo(store).monitor(() => {
+      path.movingSubscribers.delete(this)
+      for (const leg of [...this.#former]) this.#close(leg)
+    })
   }
 }
 
-/** Closes a former connection when all that was said on it before has arrived: what the old primary sent must not be lost on the way. */
-function drain(store: Store, pipeline: Pipeline, live: (buf: Buffer, start: number, end: number) => void): void {
-  const discard = (): void => store.discard(pipeline)
-  pipeline.pushRelayed(PING, 0, PING.length)
-  pipeline.onPush = (buf, start, end) => {
-    if (isPong(buf, start, end)) discard()
-    else if (!isAnswer(buf, start, end)) live(buf, start, end)
-  }
-  setTimeout(discard, DRAIN_MS).unref()
+/** Whose channels are whose may be about to change. */
+function isAnyHeld({ routes }: DataPath): boolean {
+  return routes.routes.some(({ state }) => state.held)
 }
 
-/** `+PONG`, or `[pong, ""]` of a RESP2 subscriber. */
-function isPong(buf: Buffer, start: number, end: number): boolean {
-  return /^(\+PONG\r\n|\*2\r\n\$4\r\npong\r\n)/.test(buf.toString('latin1', start, Math.min(end, start + 16)))
+function samePlaces(one: readonly Place[], other: readonly Place[]): boolean {
+  return (
+    one.length === other.length &&
+    one.every(({ store, name }, i) => store === other[i]!.store && name.equals(other[i]!.name))
+  )
 }
 
-const DRAIN_MS = 1_000
-
-/**
- * `[subscribe | unsubscribe | ..., channel, count]`, as an array (RESP2) or a push (RESP3); `[pong, text]`, what a RESP2 subscriber's PING gets; MONITOR's OK; an error.
- * Everything else is a message.
- */
-function isAnswer(buf: Buffer, start: number, end: number): boolean {
-  if (buf[start] === MINUS) return true
-  if (buf[start] === PLUS) return end - start === 5
-  const reply = decodeReply(buf, start, end)
-  const items = reply instanceof PushReply ? reply.items : Array.isArray(reply) ? reply : []
-  return Buffer.isBuffer(items[0]) && /^([ps]?(un)?subscribe|pong)$/.test(items[0].toString('latin1'))
-}
+const OK = Buffer.from('+OK\r\n')
+const PONG = Buffer.from('pong')
+const EMPTY = Buffer.alloc(0)
+const KEY_EVENT = /^__keyevent@/

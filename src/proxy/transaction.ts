@@ -1,6 +1,6 @@
 import { hashBytes } from '../base/hash.ts'
 import { blocks } from '../command/blocking.ts'
-import type { CommandSpec } from '../command/spec.ts'
+import type { CommandSpec, Handling } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
 import { isServerWide } from '../mirror/server-wide-effect.ts'
 import { MINUS } from '../resp/bytes.ts'
@@ -206,9 +206,9 @@ class Transaction implements Pin, ReplyOwner {
     const keyed = plan.keyed && plan.positions.count > 0
     const serverWide = spec?.write && !keyed ? refuseServerWide(path, spec) : null
     if (serverWide !== null) return this.#refuse(serverWide, true)
-    const refusal = this.#bind(keyed ? plan.route : (this.#route ?? plan.route))
+    const refusal = this.#bind(keyed || plan.bound ? plan.route : (this.#route ?? plan.route))
     if (refusal !== null) return this.#refuse(refusal, true)
-    if (keyed) this.#states.add(plan.route.state)
+    if (keyed || plan.bound) this.#states.add(plan.route.state)
     if (plan.others !== null) for (const state of plan.others) this.#states.add(state)
     this.#queuedBytes += view.frameEnd - view.frameStart
     if (this.#queuedBytes > QUEUE_LIMIT_BYTES && this.#shared === null) {
@@ -476,9 +476,11 @@ class Transaction implements Pin, ReplyOwner {
   }
 }
 
+const QUEUED: ReadonlySet<Handling> = new Set(['forward', 'blocking', 'keyspace', 'publish'])
+
 /** What may stand between MULTI and EXEC. */
 function canBeQueued({ handling, name }: CommandSpec): boolean {
-  return handling === 'forward' || handling === 'blocking' || handling === 'keyspace' || name === 'UNWATCH'
+  return QUEUED.has(handling) || name === 'UNWATCH'
 }
 
 /** Of the commands of one transaction, which are kept until EXEC's reply. */

@@ -5,7 +5,7 @@ import { isHttp } from './http.ts'
 import { refuseServerWide } from './server-wide.ts'
 import type { Session } from './session.ts'
 
-const PLAIN: ReadonlySet<Handling> = new Set(['forward', 'blocking', 'keyspace'])
+const PLAIN: ReadonlySet<Handling> = new Set(['forward', 'blocking', 'keyspace', 'publish'])
 
 /**
  * Looks ahead, behind a MULTI: the route of a transaction that has arrived to its EXEC and can go down the shared pipeline; null: it has to be pinned.
@@ -23,7 +23,7 @@ export function wholeTransaction(session: Session, from: number): Route | null {
     planCommand(path.routes, spec, view, path.plan)
     const { plan } = path
     if (plan.refusal !== null || session.isHeld(plan.route)) return null
-    if (plan.keyed && plan.positions.count > 0) {
+    if (plan.bound || (plan.keyed && plan.positions.count > 0)) {
       if (route !== null && route.primary.store !== plan.route.primary.store) return null
       route ??= plan.route
     }

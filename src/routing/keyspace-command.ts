@@ -66,7 +66,6 @@ export function applicationName(table: RouteTable, store: number, glob: Glob | n
  * Plans one inside MULTI, where it is one command with one reply: at one store, in one go. Also says, for commands outside of MULTI, which routes they touch: all.
  */
 export function planKeyspace(table: RouteTable, spec: CommandSpec, view: CommandView, plan: Plan): void {
-  plan.route = table.fallback
   plan.positions.reset()
   if (table.routes.length > 1) {
     plan.others = table.routes.filter((route) => route !== table.fallback).map((route) => route.state)
@@ -91,7 +90,6 @@ export function planKeyspace(table: RouteTable, spec: CommandSpec, view: Command
       if (!begins && cursor.view !== table.scanView) plan.refusal = SCAN_IN_MULTI
     }
   }
-  plan.keyspace = plan.renames ? spec : null
 }
 
 /** The command as its one store gets it inside MULTI. Call when `plan.renames`. */

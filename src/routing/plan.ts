@@ -3,6 +3,7 @@ import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { planKeyspace, rewriteKeyspaceCommand } from './keyspace-command.ts'
+import { planPublish, publishFrame } from './publish.ts'
 import type { Route, RouteState } from './route.ts'
 import type { RouteTable } from './route-table.ts'
 
@@ -21,8 +22,10 @@ export class Plan {
   renames = false
   /** Other routes whose keys it touches (same primary); null: none. */
   others: RouteState[] | null = null
-  /** KEYS or SCAN, which is written anew for the store; null: any other. */
-  keyspace: CommandSpec | null = null
+  /** Has no keys, and yet belongs to its route: by its channel. */
+  bound = false
+  /** KEYS, SCAN or PUBLISH, which is written anew for the store; null: any other. */
+  special: CommandSpec | null = null
   /** Several primaries: cannot be sent as one command. Its text for the client, without `-`; null when it can. */
   refusal: string | null = null
 }
@@ -37,11 +40,9 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
   plan.renames = false
   plan.others = null
   plan.refusal = null
-  plan.keyspace = null
-  if (spec?.handling === 'keyspace') {
-    planKeyspace(table, spec, view, plan)
-    return
-  }
+  plan.bound = false
+  plan.special = null
+  if (spec !== null && spec.handling !== 'forward' && planSpecial(table, spec, view, plan)) return
   const trivial = table.trivial
   if (trivial !== null) {
     plan.route = trivial
@@ -76,11 +77,23 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
 
 /** The command with its keys named as the primary knows them. Call when `plan.renames`. */
 export function renameForPrimary(table: RouteTable, view: CommandView, plan: Plan): Buffer {
-  if (plan.keyspace !== null) return rewriteKeyspaceCommand(table, plan.keyspace, view)
+  if (plan.special?.handling === 'publish') return publishFrame(table.channels, view, 'primary')
+  if (plan.special !== null) return rewriteKeyspaceCommand(table, plan.special, view)
   return rewriteKeys(view, plan.positions, (buf, from, to) => {
     const rename = table.find(buf, from, to).primary
     return rename === null ? null : rename.apply(buf, from, to)
   })
+}
+
+/** What goes by other things than its keys. False: it goes by its keys. */
+function planSpecial(table: RouteTable, spec: CommandSpec, view: CommandView, plan: Plan): boolean {
+  if (spec.handling !== 'keyspace' && spec.handling !== 'publish') return false
+  plan.route = table.fallback
+  if (spec.handling === 'keyspace') planKeyspace(table, spec, view, plan)
+  else if (table.channels.rules.length > 0) planPublish(table.channels, view, plan)
+  else plan.positions.reset()
+  plan.special = plan.renames ? spec : null
+  return true
 }
 
 function hashOf(view: CommandView, arg: number): number {

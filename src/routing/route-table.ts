@@ -1,8 +1,9 @@
 import { hashBytes } from '../base/hash.ts'
 import type { Config, EndConfig, RouteConfig } from '../config/config.ts'
-import { keyspaceOf } from '../config/keyspace.ts'
+import { keyspaceOf, serverOf } from '../config/keyspace.ts'
 import { comparePatterns, KeyPattern } from '../config/pattern.ts'
 import { KeyRename } from '../config/rename.ts'
+import { ChannelTable } from './channel-table.ts'
 import { KeyspaceView, type Occupant } from './keyspace-view.ts'
 import { comparesIn, type End, type KeyRule, type Route, RouteState, rolesOf } from './route.ts'
 import { SCAN_VIEWS } from './scan-cursor.ts'
@@ -27,6 +28,7 @@ export class RouteTable {
   readonly primaryStores: readonly number[]
   /** What a SCAN's cursor carries, so that it goes on under this table (`scan-cursor.ts`); 0: nothing is translated, and no switch can change that. */
   readonly scanView: number
+  readonly channels: ChannelTable
   readonly #keyspaces: readonly string[]
   readonly #views = new Map<string, KeyspaceView>()
   readonly #fallbackRule: KeyRule
@@ -54,6 +56,11 @@ export class RouteTable {
       const store = config.stores[name]
       return store === undefined ? `former ${name}` : keyspaceOf(store)
     })
+    const servers = stores.map((name) => {
+      const store = config.stores[name]
+      return store === undefined ? `former ${name}` : serverOf(store)
+    })
+    this.channels = new ChannelTable(this.routes, this.fallback, stores, servers)
     this.primaryStores = [this.fallback, ...this.routes]
       .map(({ primary }) => primary.store)
       .filter((store, i, all) => all.findIndex((other) => this.#keyspaces[other] === this.#keyspaces[store]) === i)

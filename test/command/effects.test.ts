@@ -280,7 +280,7 @@ const rows: [group: string, cases: [line: string, reply: Reply, effect: string][
       ['EVAL_RO s 1 a', 1, 'none'],
       ['SCRIPT LOAD s', b('sha'), 'as-sent'],
       ['SCRIPT KILL', OK, 'none'],
-      ['PUBLISH ch m', 0, 'none'],
+      ['PUBLISH ch m', 0, 'as-sent'],
     ],
   ],
 ]

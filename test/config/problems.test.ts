@@ -185,6 +185,8 @@ const cases: Record<string, string> = {
   ].join('\n'),
   'a rename to what is not a pattern': `${STORES}${ROUTES}- { name: x, keys: ["a:{x}"], source: old, target: { store: new, keys: { "a:{x}": "b:{x" } } } #! never closes it`,
   'bad channels': `${STORES}${ROUTES}- { name: x, keys: [a], source: old, target: { store: new, channels: { "e{": f, "g:{x}": "h", i: same, j: same } } } #! opens a brace #! drops {x} #! becomes the same as "i"`,
+  'a channel of two routes': `${STORES}${ROUTES}- { name: x, keys: [a], source: old, target: { store: new, channels: { "e:{id}": "f:{id}" } } }\n- { name: y, keys: [b], source: old, target: { store: new, channels: { "e:{n}": "g:{n}" } } } #! "e:{n}" and "e:{id}" of route "x" match the same channels`,
+  'channels of two routes that become one': `${STORES}${ROUTES}- { name: x, keys: [a], source: old, target: { store: new, channels: { e: h } } }\n- { name: y, keys: [b], source: old, target: { store: new, channels: { f: h } } } #! the new names of "f" meet those of "e" of route "x"`,
 
   'a store compared with itself': `${STORES}routes:\n- { name: rest, keys: ["*"], source: old, target: old } #! compared with themselves`,
   'a store compared with itself under another name': `stores: { old: redis://127.0.0.1, new: "redis://localhost:6379/0" }\nroutes:\n- name: rest\n  keys: ["*"]\n  source: old\n  target: { store: new } #! the same database of the same server`,

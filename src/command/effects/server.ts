@@ -17,9 +17,9 @@ export const SERVER_EFFECTS: Readonly<Record<string, EffectRule>> = {
   'FUNCTION FLUSH': AS_SENT,
   'FUNCTION RESTORE': AS_SENT,
   'FUNCTION KILL': NEVER,
-  // A message is for who listens now, and subscribers are connected to the primary; where both sides share a server they would hear it twice.
-  PUBLISH: NEVER,
-  SPUBLISH: NEVER,
+  // Where its channel is one that a route names, and only there.
+  PUBLISH: AS_SENT,
+  SPUBLISH: AS_SENT,
   FLUSHDB: AS_SENT,
   FLUSHALL: AS_SENT,
   SWAPDB: AS_SENT,

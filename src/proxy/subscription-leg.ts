@@ -1,0 +1,130 @@
+import { MINUS, PLUS } from '../resp/bytes.ts'
+import { decodeReply } from '../resp/decode.ts'
+import { encodeCommand } from '../resp/encode.ts'
+import { PushReply, type Reply } from '../resp/reply.ts'
+import type { SubscriptionKind } from '../routing/subscriptions.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
+
+/** Told what became of a request: null, or the store's error frame. */
+export type Confirmed = (error: Buffer | null) => void
+
+/**
+ * A subscriber's connection to one store.
+ *
+ *   listen ─▶ SUBSCRIBE, once for all who want the name ─▶ confirmed: its messages are theirs from here on
+ *   leave  ─▶ UNSUBSCRIBE, when the last one goes       ─▶ confirmed: whatever was sent before it has arrived
+ *
+ * One command for each name, so that one frame answers it: a confirmation or an error.
+ */
+export class SubscriptionLeg<Listener> {
+  readonly store: Store
+  readonly #pipeline: Pipeline
+  readonly #expected: Confirmed[] = []
+  /** Who wants a name, and who is given its messages: behind by what is not confirmed yet. */
+  readonly #wanted = new Map<string, Set<Listener>>()
+  readonly #given = new Map<string, Set<Listener>>()
+
+  /**
+   * @param onMessage everything that is no answer: a view, valid during the call
+   * @param onLost the connection has gone, by itself
+   */
+  constructor(
+    store: Store,
+    database: number,
+    protocol: 2 | 3,
+    onMessage: (buf: Buffer, start: number, end: number) => void,
+    onLost: () => void,
+  ) {
+    this.store = store
+    const pipeline = store.borrow(database, protocol)
+    pipeline.relay = true
+    pipeline.onPush = (buf, start, end) => {
+      if (this.#expected.length > 0 && isAnswer(buf, start, end)) {
+        this.#expected.shift()!(buf[start] === MINUS ? Buffer.from(buf.subarray(start, end)) : null)
+      } else onMessage(buf, start, end)
+    }
+    pipeline.onClosed = onLost
+    this.#pipeline = pipeline
+  }
+
+  /** Nobody wants anything of it, and it owes nothing. */
+  get idle(): boolean {
+    return this.#wanted.size === 0 && this.#expected.length === 0
+  }
+
+  listen(kind: SubscriptionKind, name: Buffer, listener: Listener, confirmed: Confirmed): void {
+    const id = idOf(kind, name)
+    const wanted = this.#wanted.get(id)
+    const given = (error: Buffer | null): void => {
+      if (error === null) addTo(this.#given, id, listener)
+      else removeFrom(this.#wanted, id, listener)
+      confirmed(error)
+    }
+    addTo(this.#wanted, id, listener)
+    // Another one's is confirmed, or is about to be: this is answered behind it.
+    if (wanted !== undefined && wanted.size > 1 && this.#given.get(id) !== undefined) given(null)
+    else this.#ask([kind.toUpperCase(), name], given)
+  }
+
+  leave(kind: SubscriptionKind, name: Buffer, listener: Listener, confirmed: Confirmed): void {
+    const id = idOf(kind, name)
+    removeFrom(this.#wanted, id, listener)
+    const left = (error: Buffer | null): void => {
+      removeFrom(this.#given, id, listener)
+      confirmed(error)
+    }
+    if (this.#wanted.has(id)) left(null)
+    else this.#ask([`${kind === 'subscribe' ? '' : kind[0]!.toUpperCase()}UNSUBSCRIBE`, name], left)
+  }
+
+  /** Whose messages of that name are. */
+  listeners(kind: SubscriptionKind, name: Buffer): ReadonlySet<Listener> | undefined {
+    return this.#given.get(idOf(kind, name))
+  }
+
+  monitor(confirmed: Confirmed): void {
+    this.#ask(['MONITOR'], confirmed)
+  }
+
+  close(): void {
+    this.store.discard(this.#pipeline)
+  }
+
+  #ask(args: readonly (string | Buffer)[], confirmed: Confirmed): void {
+    this.#expected.push(confirmed)
+    const bytes = encodeCommand(args)
+    this.#pipeline.pushRelayed(bytes, 0, bytes.length)
+  }
+}
+
+function idOf(kind: SubscriptionKind, name: Buffer): string {
+  return `${kind} ${name.toString('latin1')}`
+}
+
+function addTo<T>(map: Map<string, Set<T>>, id: string, value: T): void {
+  const set = map.get(id)
+  if (set === undefined) map.set(id, new Set([value]))
+  else set.add(value)
+}
+
+function removeFrom<T>(map: Map<string, Set<T>>, id: string, value: T): void {
+  const set = map.get(id)
+  if (set?.delete(value) === true && set.size === 0) map.delete(id)
+}
+
+/**
+ * `[subscribe | unsubscribe | ..., channel, count]`, as an array (RESP2) or a push (RESP3); MONITOR's OK; an error. Everything else is a message.
+ */
+function isAnswer(buf: Buffer, start: number, end: number): boolean {
+  if (buf[start] === MINUS) return true
+  if (buf[start] === PLUS) return end - start === 5
+  const word = itemsOf(decodeReply(buf, start, end))[0]
+  return Buffer.isBuffer(word) && /^[ps]?(un)?subscribe$/.test(word.toString('latin1'))
+}
+
+/** The parts of a message. */
+export function itemsOf(reply: Reply): readonly Reply[] {
+  if (reply instanceof PushReply) return reply.items
+  return Array.isArray(reply) ? reply : []
+}

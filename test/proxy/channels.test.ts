@@ -1,0 +1,160 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Phase } from '../../src/config/config.ts'
+import { decodeReply } from '../../src/resp/decode.ts'
+import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+
+let one: RedisServer
+let two: RedisServer
+let path: DataPathUnderTest
+let generation: number
+
+beforeEach(async () => {
+  generation = 0
+  ;[one, two] = await Promise.all([startRedis(), startRedis()])
+})
+afterEach(async () => {
+  await path?.stop()
+  await Promise.all([one.stop(), two.stop()])
+})
+
+type Target = 'one' | 'two'
+const options = (phase: Phase, target: Target): DataPathOptions => ({
+  stores: { one, two },
+  routes: [
+    {
+      name: 'jobs',
+      keys: ['job:{id}'],
+      source: 'one',
+      target: {
+        store: target,
+        keys: { 'job:{id}': 'step:{id}' },
+        channels: { job_events: 'step_events', 'job:{id}:log': 'step:{id}:log' },
+      },
+      phase,
+    },
+    { name: 'rest', source: 'one' },
+  ],
+})
+const apply = async (next: DataPathOptions): Promise<void> => {
+  const hold = ['jobs']
+  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 5_000, hold }
+  const config = { ...configOf(next), listen: path.config.listen }
+  expect(await path.runtime.apply({ ...change, config })).toMatchObject({ ok: true })
+}
+const subscriber = async (port: number, ...args: string[]): Promise<RawClient> => {
+  const client = await RawClient.open(port)
+  await client.ask('CONFIG', 'SET', 'notify-keyspace-events', 'KEA')
+  client.command(...args)
+  await client.take(args.length - 1)
+  return client
+}
+/** What came so far: the last parts of messages, behind a marker that comes last. */
+const heard = async (client: RawClient, marker = 'end'): Promise<string[]> => {
+  const messages: string[] = []
+  for (;;) {
+    const frame = await client.next()
+    const parts = (decodeReply(frame, 0, frame.length) as Buffer[]).map(String)
+    if (parts.at(-1) === marker) return messages
+    messages.push(parts.slice(1).join(' '))
+  }
+}
+
+describe.each(['one', 'two'] as const)('channels under new names (target on store %s)', (target) => {
+  test('in every phase and over every switch, old and new consumers get each message exactly once', async () => {
+    path = await startDataPath(options('passthrough', target))
+    const app = await subscriber(path.port, 'SUBSCRIBE', 'job_events', 'job:7:log', 'plain')
+    const patterns = await subscriber(path.port, 'PSUBSCRIBE', '*_events', 'job:*')
+    const old = await subscriber(one.port, 'SUBSCRIBE', 'job_events')
+    const fresh = await subscriber((target === 'one' ? one : two).port, 'SUBSCRIBE', 'step_events', 'step:7:log')
+    const producer = await path.raw()
+    const sent: string[] = []
+    const mirrored: string[] = []
+    const kept: string[] = []
+    const phases: Phase[] = ['passthrough', 'mirror', 'shadow', 'read-target', 'switched', 'shadow', 'switched', 'done']
+    for (const [i, phase] of phases.entries()) {
+      if (i > 0) await apply(options(phase, target))
+      for (let n = 0; n < 20; n++) {
+        producer.command('PUBLISH', 'job_events', `${i}.${n}`)
+        sent.push(`job_events ${i}.${n}`)
+        if (phase !== 'passthrough') mirrored.push(`step_events ${i}.${n}`)
+        if (phase !== 'done') kept.push(`job_events ${i}.${n}`)
+      }
+      producer.send('MULTI\r\nPUBLISH job:7:log x\r\nPUBLISH plain y\r\nEXEC\r\n'.repeat(target === 'one' ? 1 : 0))
+      await producer.take(target === 'one' ? 24 : 20)
+      await settled(path)
+    }
+    producer.command('PUBLISH', 'plain', 'end')
+    expect((await heard(app)).filter((message) => message.startsWith('job_events'))).toEqual(sent)
+    const one_ = await RawClient.open(one.port)
+    const there = await RawClient.open((target === 'one' ? one : two).port)
+    await one_.ask('PUBLISH', 'job_events', 'end')
+    await there.ask('PUBLISH', 'step_events', 'end')
+    expect(await heard(old)).toEqual(kept)
+    expect((await heard(fresh)).filter((message) => message.startsWith('step_events'))).toEqual(mirrored)
+    const matched = await heard(patterns)
+    expect(matched.filter((message) => message.startsWith('*_events'))).toEqual(
+      sent.map((message) => `*_events ${message}`),
+    )
+    expect(matched.filter((message) => message.includes('step'))).toEqual([])
+    one_.destroy()
+    there.destroy()
+  })
+
+  test('notifications are about the application’s own keys, under their names', async () => {
+    path = await startDataPath(options('mirror', target))
+    for (const server of [one, two]) await server.client().config('SET', 'notify-keyspace-events', 'KEA')
+    const exact = await subscriber(path.port, 'SUBSCRIBE', '__keyspace@0__:job:1', '__keyevent@0__:set', 'job_events')
+    const patterns = await subscriber(path.port, 'PSUBSCRIBE', '__keyspace@0__:job:*', '__key*__:*', 'job_*')
+    const app = await path.raw()
+    for (const phase of ['mirror', 'switched', 'mirror'] as const) {
+      await apply(options(phase, target))
+      await app.ask('SET', 'job:1', 'x')
+      await app.ask('SET', 'other', 'x')
+      await settled(path)
+      // Behind what the stores have to say.
+      await app.ask('SET', 'job:end', 'x')
+      await settled(path)
+      await app.ask('PUBLISH', 'job_events', 'end')
+      const forExact = (await heard(exact)).sort()
+      expect([phase, forExact]).toEqual([
+        phase,
+        [
+          '__keyevent@0__:set job:1',
+          '__keyevent@0__:set job:end',
+          '__keyevent@0__:set other',
+          '__keyspace@0__:job:1 set',
+        ],
+      ])
+      const forPatterns = (await heard(patterns)).sort()
+      expect([phase, forPatterns]).toEqual([
+        phase,
+        [
+          '__key*__:* __keyevent@0__:set job:1',
+          '__key*__:* __keyevent@0__:set job:end',
+          '__key*__:* __keyevent@0__:set other',
+          '__key*__:* __keyspace@0__:job:1 set',
+          '__key*__:* __keyspace@0__:job:end set',
+          '__key*__:* __keyspace@0__:other set',
+          '__keyspace@0__:job:* __keyspace@0__:job:1 set',
+          '__keyspace@0__:job:* __keyspace@0__:job:end set',
+        ],
+      ])
+    }
+  })
+})
+
+test('a subscriber to what two stores have, and one that leaves, leave no connection behind', async () => {
+  path = await startDataPath(options('switched', 'two'))
+  const client = await subscriber(path.port, 'SUBSCRIBE', 'job_events', 'plain')
+  const [first, second] = [one.client(), two.client()]
+  expect(await first.pubsub('NUMSUB', 'plain', 'job_events')).toEqual(['plain', 1, 'job_events', 0])
+  expect(await second.pubsub('NUMSUB', 'step_events')).toEqual(['step_events', 1])
+  expect(await client.ask('UNSUBSCRIBE', 'job_events')).toBe('*3\r\n$11\r\nunsubscribe\r\n$10\r\njob_events\r\n:1\r\n')
+  await eventually(async () => expect(await second.pubsub('NUMSUB', 'step_events')).toEqual(['step_events', 0]))
+  client.destroy()
+  await eventually(async () => expect(await first.pubsub('NUMSUB', 'plain')).toEqual(['plain', 0]))
+})
