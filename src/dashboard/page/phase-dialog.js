@@ -17,6 +17,9 @@ import { PHASES } from './types.js'
  */
 let open = null
 
+/** Gates open and close while somebody thinks about it. */
+const ASK_AGAIN_MS = 2_000
+
 /** @param {string} route @param {Phase} to */
 export function openPhaseDialog(route, to) {
   const from = state.status?.routes[route]?.phase
@@ -25,6 +28,10 @@ export function openPhaseDialog(route, to) {
   draw()
   dialog().showModal()
   void askWhatWouldHappen()
+  const asking = setInterval(() => {
+    if (open === null) clearInterval(asking)
+    else if (!open.busy) void askWhatWouldHappen()
+  }, ASK_AGAIN_MS)
 }
 
 function dialog() {
@@ -42,7 +49,7 @@ async function askWhatWouldHappen() {
     const dryRun = await changePhase(asked, { dryRun: true })
     if (open === asked) open.dryRun = dryRun
   } catch (error) {
-    if (open === asked) open.error = textOf(error)
+    if (open === asked && asked.dryRun === null) open.error = textOf(error)
   }
   draw()
 }

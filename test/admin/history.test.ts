@@ -1,0 +1,203 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { HistoryRecorder, type HistorySample } from '../../src/admin/history.ts'
+import { Histogram } from '../../src/observability/histogram.ts'
+import { COMMAND_DURATION_BOUNDS } from '../../src/observability/metrics-catalogue.ts'
+import { ROUTE_COUNTERS, type RouteCounter, type RouteStats, type Stats } from '../../src/proxy/messages.ts'
+import { IN_MEMORY, openDatabase } from '../../src/state/database.ts'
+import { HistoryStore, RESOLUTIONS } from '../../src/state/history-store.ts'
+import { STATE_MIGRATIONS } from '../../src/state/migrations.ts'
+
+/** A data path whose numbers the test sets. */
+class FakeStats {
+  readonly counters = Object.fromEntries(ROUTE_COUNTERS.map((name) => [name, 0])) as Record<RouteCounter, number>
+  readonly primaryTimes = new Histogram(COMMAND_DURATION_BOUNDS)
+  readonly shadowTimes = new Histogram(COMMAND_DURATION_BOUNDS)
+  lagMs = 0
+  dirtyKeys = 0
+
+  read(): RouteStats {
+    return {
+      lagMs: this.lagMs,
+      backlogCommands: 0,
+      backlogBytes: 0,
+      dirtyKeys: this.dirtyKeys,
+      counters: { ...this.counters },
+      primaryTimes: this.primaryTimes.snapshot(),
+      shadowTimes: this.shadowTimes.snapshot(),
+    } as unknown as RouteStats
+  }
+}
+
+const START = 1_700_000_100_000 // a multiple of every step
+let now: number
+let database: ReturnType<typeof openDatabase>
+let routes: Record<string, FakeStats>
+let told: HistorySample[]
+let failures: unknown[]
+
+beforeEach(() => {
+  now = START
+  database = openDatabase(IN_MEMORY, STATE_MIGRATIONS)
+  routes = { jobs: new FakeStats(), rest: new FakeStats() }
+  told = []
+  failures = []
+})
+afterEach(() => {
+  if (database.isOpen) database.close()
+})
+
+function recorder(): HistoryRecorder {
+  return new HistoryRecorder({
+    store: new HistoryStore(database),
+    readStats: async () =>
+      ({
+        routes: Object.fromEntries(Object.entries(routes).map(([name, route]) => [name, route.read()])),
+      }) as unknown as Stats,
+    onSample: (sample) => told.push(sample),
+    onError: (error) => failures.push(error),
+    now: () => now,
+  })
+}
+
+/** Lets time pass in the recorder's steps; `each` is what happens in every one of them. */
+async function pass(history: HistoryRecorder, seconds: number, each: (step: number) => void = () => {}): Promise<void> {
+  for (let step = 0; step < seconds / 2; step++) {
+    each(step)
+    now += 2_000
+    await history.tick()
+  }
+}
+
+describe('the history', () => {
+  test('has rates of each step, the highest of what goes up and down, and percentiles of that step alone', async () => {
+    const history = recorder()
+    await history.tick()
+    routes['jobs']!.primaryTimes.record(5)
+    await pass(history, 2, () => {
+      routes['jobs']!.counters.primaryOk += 100
+    })
+    await pass(history, 2, () => {
+      routes['jobs']!.counters.primaryOk += 300
+      routes['jobs']!.counters.matched += 3
+      routes['jobs']!.counters.mismatched += 1
+      routes['jobs']!.lagMs = 12
+      for (let i = 0; i < 100; i++) routes['jobs']!.primaryTimes.record(0.0009)
+    })
+    const { at, series, stepSeconds } = history.read({ route: 'jobs', range: '10m' })
+    expect(stepSeconds).toBe(2)
+    expect(at).toEqual([START / 1000 + 2, START / 1000 + 4])
+    expect(series['primaryRequests']).toEqual([50, 150])
+    expect(series['mismatchRate']).toEqual([null, 0.25])
+    expect(series['lagMs']).toEqual([0, 12])
+    expect(series['primaryP99Ms']![0]).toBeGreaterThan(2500)
+    expect(series['primaryP99Ms']![1]).toBeLessThanOrEqual(1)
+    expect(told.map(({ routes: points }) => points['jobs']?.['primaryRequests'])).toEqual([50, 150])
+  })
+
+  test('has all routes together: counts added, the longest lag', async () => {
+    const history = recorder()
+    await history.tick()
+    await pass(history, 2, () => {
+      routes['jobs']!.counters.primaryOk += 10
+      routes['rest']!.counters.primaryOk += 30
+      routes['jobs']!.lagMs = 7
+      routes['rest']!.lagMs = 3
+    })
+    const { series } = history.read({ range: '10m' })
+    expect(series['primaryRequests']).toEqual([20])
+    expect(series['lagMs']).toEqual([7])
+  })
+
+  test('of five minutes is measured over five minutes, and keeps the short peak', async () => {
+    const history = recorder()
+    await history.tick()
+    await pass(history, 300, (step) => {
+      routes['jobs']!.counters.primaryOk += step === 10 ? 3000 : 0
+      routes['jobs']!.dirtyKeys = step === 10 ? 5 : 0
+    })
+    expect(history.read({ route: 'jobs', range: '24h' }).series).toMatchObject({
+      primaryRequests: [10],
+      dirtyKeys: [5],
+    })
+    expect(history.read({ route: 'jobs', range: '3h' }).at).toHaveLength(10)
+  })
+
+  test('stays bounded: every resolution holds what it promises and no more', async () => {
+    const history = recorder()
+    await history.tick()
+    await pass(history, 3600 * 4)
+    for (const { range, stepMs, keepMs } of RESOLUTIONS) {
+      const { at } = history.read({ range })
+      expect(at.length).toBeLessThanOrEqual(keepMs / stepMs + 1)
+      expect(now / 1000 - at[0]!).toBeLessThanOrEqual(keepMs / 1000)
+    }
+    expect(history.read({ range: '10m' }).at.length).toBeGreaterThanOrEqual(300)
+    const { rows } = database.prepare('SELECT count(*) AS rows FROM history').get() as { rows: number }
+    expect(rows).toBeLessThan(3 * (301 + 361 + 289))
+  })
+
+  test('outlives a restart, with the unfinished steps as far as they went and no jump of counters', async () => {
+    const before = recorder()
+    await before.tick()
+    await pass(before, 20, () => {
+      routes['jobs']!.counters.primaryOk += 20
+    })
+    before.stop()
+    now += 60_000
+    routes['jobs'] = new FakeStats()
+    const after = recorder()
+    await after.tick()
+    await pass(after, 2)
+    const { at, series } = after.read({ route: 'jobs', range: '10m' })
+    expect(at).toHaveLength(11)
+    expect(series['primaryRequests']!.at(0)).toBe(10)
+    expect(series['primaryRequests']!.at(-1)).toBe(0)
+    expect(after.read({ route: 'jobs', range: '24h' }).series['primaryRequests']).toEqual([10])
+  })
+
+  test('is of the routes that there are: one that is gone is forgotten', async () => {
+    const history = recorder()
+    await history.tick()
+    await pass(history, 4)
+    history.routesAre(['rest'])
+    expect(history.read({ route: 'jobs', range: '10m' }).at).toEqual([])
+    expect(history.read({ route: 'rest', range: '10m' }).at).toHaveLength(2)
+    expect(history.read({ range: '10m' }).at).toHaveLength(2)
+  })
+
+  test('knows the switches and how long they held commands', () => {
+    const history = recorder()
+    history.switched('jobs', 'read-target', 'switched', 4.2)
+    now += 1000
+    history.switched('rest', 'shadow', 'mirror', 0.3)
+    expect(history.read({ range: '10m' }).switches.map(({ route, pauseMs }) => [route, pauseMs])).toEqual([
+      ['rest', 0.3],
+      ['jobs', 4.2],
+    ])
+    expect(history.read({ route: 'jobs', range: '10m' }).switches).toHaveLength(1)
+    now += 25 * 3_600_000
+    history.switched('rest', 'mirror', 'shadow', 1)
+    expect(history.read({ range: '24h' }).switches).toHaveLength(1)
+  })
+
+  test('a clock that is set back neither stops it nor leaves points of the future', async () => {
+    const history = recorder()
+    await history.tick()
+    await pass(history, 20)
+    now -= 3_600_000
+    await history.tick()
+    await pass(history, 6)
+    const { at } = history.read({ range: '10m' })
+    expect(Math.max(...at) * 1000).toBeLessThanOrEqual(now)
+    expect(at).toHaveLength(3)
+  })
+
+  test('a database that cannot be written is told once, and costs nothing else', async () => {
+    const history = recorder()
+    await history.tick()
+    database.exec('DROP TABLE history')
+    await pass(history, 6)
+    expect(failures).toHaveLength(1)
+    expect(told).toHaveLength(3)
+  })
+})

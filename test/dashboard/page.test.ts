@@ -1,0 +1,137 @@
+import type { Browser, BrowserContextOptions } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { job } from '../admin/fake-control.ts'
+import { startTestServer, type TestServer } from '../admin/test-server.ts'
+import { openPage, startBrowser } from '../support/browser.ts'
+import { eventually } from '../support/eventually.ts'
+
+/** The page in front of an inside whose answers the test sets. */
+let browser: Browser
+const opened: { close: () => Promise<void> }[] = []
+
+beforeAll(async () => {
+  browser = await startBrowser()
+})
+afterAll(() => browser?.close())
+afterEach(async () => {
+  for (const { close } of opened.splice(0)) await close()
+})
+
+async function open(server: TestServer, options: BrowserContextOptions = {}) {
+  const tab = await openPage(browser, options)
+  opened.push(tab, server)
+  await tab.page.goto(server.url)
+  return tab
+}
+
+describe('jobs on the page', () => {
+  test("a job's bar moves, and it is paused and resumed", async () => {
+    const server = await startTestServer()
+    const running = job({ state: 'running', startedAt: '2026-01-01T12:00:00.000Z', finishedAt: null, report: null })
+    const at = (done: number) => ({ ...running, progress: { ...running.progress, done, total: 200, etaSeconds: 3 } })
+    server.control.jobList = [at(20)]
+    const { page } = await open(server)
+    const row = page.locator(`[data-job="${running.id}"]`)
+    const bar = () => row.locator('progress').evaluate((element) => (element as unknown as { value: number }).value)
+    await row.waitFor()
+    expect(await bar()).toBeCloseTo(0.1)
+    await eventually(() => expect(server.control.listeners.size).toBe(1))
+    server.control.emit({ type: 'job', data: at(150) })
+    await eventually(async () => expect(await bar()).toBeCloseTo(0.75))
+
+    server.control.jobList = [{ ...at(150), state: 'paused' }]
+    await row.getByRole('button', { name: 'pause' }).click()
+    await eventually(() => expect(server.control.asked).toContainEqual({ id: running.id, action: 'pause' }))
+    await row.getByRole('button', { name: 'resume' }).click()
+    await eventually(() => expect(server.control.asked).toContainEqual({ id: running.id, action: 'resume' }))
+  })
+
+  test('a job is started for a route, and never one that deletes', async () => {
+    const server = await startTestServer()
+    server.control.jobList = []
+    const { page } = await open(server)
+    const form = page.locator('.start-job')
+    await expect(form.locator('[name=kind] option').allTextContents()).resolves.toEqual([
+      'backfill',
+      'verify',
+      'repair',
+    ])
+    await form.locator('[name=kind]').selectOption('verify')
+    await form.getByRole('button', { name: 'Start' }).click()
+    await eventually(() =>
+      expect(server.control.asked).toContainEqual(
+        expect.objectContaining({ kind: 'verify', route: 'jobs', options: {} }),
+      ),
+    )
+  })
+})
+
+describe('with a token', () => {
+  const TOKEN = 'a-very-secret-token'
+
+  test('the page asks for it, keeps it from scripts and addresses, and forgets it at the logout', async () => {
+    const server = await startTestServer({ token: TOKEN })
+    const { page } = await open(server)
+    const addresses: string[] = []
+    page.on('request', (request) => addresses.push(request.url()))
+    const field = page.getByLabel('Token')
+    await field.fill('wrong')
+    await page.getByRole('button', { name: 'Log in' }).click()
+    await page.getByRole('alert').filter({ hasText: 'this is not the token' }).waitFor()
+    await field.fill(TOKEN)
+    await page.getByRole('button', { name: 'Log in' }).click()
+    await page.locator('.connection.live').waitFor()
+    expect(addresses.filter((url) => url.includes(TOKEN))).toEqual([])
+    const kept = 'document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)'
+    expect(await page.evaluate(kept)).toBe('{}{}')
+
+    await page.reload()
+    await page.locator('.connection.live').waitFor()
+    await page.getByRole('button', { name: 'Reload the file' }).click()
+    await eventually(() => expect(server.control.asked).toContain('reload'))
+    await page.getByRole('button', { name: 'Log out' }).click()
+    await field.waitFor()
+  })
+})
+
+describe('what the page shows of trouble', () => {
+  test('stores that are down, dirty keys and a failed reload stand at the top, the worst first', async () => {
+    const server = await startTestServer()
+    const { page } = await open(server)
+    const verdict = page.locator('.verdict')
+    await verdict.waitFor()
+    await expect(verdict.getByRole('heading').textContent()).resolves.toBe('Something needs a look')
+    const problems = await verdict.locator('li').allTextContents()
+    expect(problems.map((text) => text.trim())).toEqual(
+      expect.arrayContaining(['Store new (shadow) is down: connect refused', 'jobs: 4 dirty keys to be copied']),
+    )
+    await eventually(() => expect(server.control.listeners.size).toBe(1))
+    server.control.emit({ type: 'reload', data: { successful: false, error: 'line 3: unknown key' } })
+    await page.getByRole('status').filter({ hasText: 'line 3: unknown key' }).waitFor()
+  })
+
+  test('text of the inside is text: a key that looks like markup runs nothing', async () => {
+    const server = await startTestServer()
+    const evil = '<img src=x onerror="window.broken=1">'
+    server.control.found = [{ ...server.control.found[0]!, pattern: evil, key: evil, primary: evil, shadow: '<b>' }]
+    const { page, complaints } = await open(server)
+    const row = page.locator('.patterns li')
+    await row.locator('summary').click()
+    await expect(row.locator('.pattern').textContent()).resolves.toBe(evil)
+    await expect(row.locator('img, b').count()).resolves.toBe(0)
+    expect(await page.evaluate('window.broken')).toBeUndefined()
+    expect(complaints).toEqual([])
+  })
+
+  test('a connection that is lost is said, and comes back by itself', async () => {
+    const server = await startTestServer()
+    const { page } = await open(server)
+    await page.locator('.connection.live').waitFor()
+    const port = Number(new URL(server.url).port)
+    await server.close()
+    await page.locator('.connection.lost').waitFor()
+    const again = await startTestServer({ port })
+    opened.push(again)
+    await page.locator('.connection.live').waitFor({ timeout: 20_000 })
+  })
+})
