@@ -82,6 +82,14 @@ export interface RouteStatus {
     mirrored: number
     dropped: number
     dirtyKeys: number
+    /** Dirty keys by reason; what is 0 is left out. */
+    dirtyReasons: Record<string, number>
+    /** Age of the oldest dirty key; 0: none. */
+    oldestDirtyMs: number
+    /** Keys may differ that nobody can name: only a verify of the whole route can tell. */
+    needsVerify: boolean
+    /** How the copying of dirty keys goes. `paused`: a store is not connected. `tripped`: copies keep failing, a few are tried now and then. */
+    repair: 'idle' | 'copying' | 'paused' | 'tripped'
   }
   compare: {
     compared: number
@@ -145,6 +153,8 @@ export interface Status {
   stores: Record<string, StoreStatus>
   routes: Record<string, RouteStatus>
   clients: { connected: number }
+  /** Whether what is in doubt would be known after a crash now; and the size of the log that tells. */
+  durability: { intact: boolean; intentLogBytes: number }
 }
 
 export interface RouteView {

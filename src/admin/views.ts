@@ -48,6 +48,7 @@ export function statusOf(facts: Facts): Status {
       }),
     ),
     clients: { connected: stats.clients },
+    durability: { intact: stats.durable, intentLogBytes: stats.intentBytes },
   }
 }
 
@@ -75,6 +76,7 @@ export function metricsOf(facts: Facts): MetricsSnapshot {
       Object.keys(config.stores).map((name) => [name, { up: facts.health.get(name)?.up ?? false }]),
     ),
     clients: { connected: stats.clients },
+    durability: { intact: stats.durable, intentLogBytes: stats.intentBytes },
     config: { lastReloadSuccessful: facts.lastReload.successful, epoch: stats.generation },
     unknownWrites: stats.unknownWrites,
   }
@@ -114,6 +116,10 @@ function routeStatus(
       mirrored: count('applied'),
       dropped: count('dropped'),
       dirtyKeys: stats?.dirtyKeys ?? 0,
+      dirtyReasons: { ...stats?.dirtyReasons },
+      oldestDirtyMs: Math.round(stats?.oldestDirtyMs ?? 0),
+      needsVerify: stats?.needsVerify ?? false,
+      repair: stats?.repair ?? 'idle',
     },
     compare: compareStatus(stats),
   }
@@ -145,6 +151,10 @@ function routeMetrics(phase: string, stats: RouteStats, facts: Facts, name: stri
       writes: { applied: counters.applied, error: counters.failed, copied: counters.copied, dirty: counters.dirtied },
     },
     dirtyKeys: stats.dirtyKeys,
+    dirtyReasons: stats.dirtyReasons,
+    oldestDirtySeconds: stats.oldestDirtyMs / 1000,
+    needsVerify: stats.needsVerify,
+    repair: stats.repair,
     compare: {
       match: counters.matched,
       mismatch: counters.mismatched,

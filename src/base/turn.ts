@@ -9,6 +9,8 @@ export interface Flushable {
  * saving is what `benchmark/` shows as requests/s at 50 clients.
  */
 export class Turn {
+  /** Flushed before bytes leave for a store: the log of what is about to be written. */
+  ahead: Flushable | null = null
   #ready: Flushable[] = []
   #spare: Flushable[] = []
   #scheduled = false

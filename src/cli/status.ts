@@ -61,7 +61,37 @@ function statusLines(status: Status, terminal: Terminal): string[] {
       ],
       Object.entries(status.routes).map(([name, route]) => routeRow(name, route, terminal)),
     ),
+    ...doubts(status, terminal),
   ]
+}
+
+const REPAIR_WORDS: Readonly<Record<RouteStatus['mirror']['repair'], string>> = {
+  idle: 'waiting',
+  copying: 'being copied',
+  paused: 'copying waits for a store that is down',
+  tripped: 'copies keep failing',
+}
+
+/** What is not equal, or not known to be. */
+function doubts(status: Status, terminal: Terminal): string[] {
+  const lines: string[] = []
+  for (const [name, { mirror }] of Object.entries(status.routes)) {
+    const { dirtyKeys, dirtyReasons, oldestDirtyMs, needsVerify, repair } = mirror
+    if (dirtyKeys > 0) {
+      const reasons = Object.entries(dirtyReasons).map(([reason, count]) => `${count} ${reason}`)
+      const age = formatSeconds(oldestDirtyMs / 1000)
+      lines.push(
+        `${printable(name)}: dirty keys: ${printable(reasons.join(', '))}; the oldest for ${age}; ${REPAIR_WORDS[repair]}`,
+      )
+    }
+    if (needsVerify)
+      lines.push(terminal.style('red', `${printable(name)}: needs a verify: keys may differ that nobody can name`))
+  }
+  if (!status.durability.intact)
+    lines.push(
+      terminal.style('red', 'The state directory cannot be written: after a crash now, mirrored routes need a verify'),
+    )
+  return lines.length === 0 ? [] : ['', ...lines]
 }
 
 function storeRow(name: string, { up, latencyMs, version, role, error }: StoreStatus, terminal: Terminal): string[] {

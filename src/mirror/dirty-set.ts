@@ -324,6 +324,13 @@ export class DirtySet {
     return { route, database, key: table.key(id), reason, sinceMs: table.sinceMs(id) }
   }
 
+  /** All of it is to be written again. */
+  rewrite(): void {
+    for (const { byAge } of this.#groups) {
+      for (let id = byAge.first; id !== -1; id = this.#table.following(BY_AGE, id)) this.#changed(id)
+    }
+  }
+
   /** Could not be written after all. */
   unwritten(id: number): void {
     this.#table.set(id, UNWRITTEN, 1)

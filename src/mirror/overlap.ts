@@ -108,6 +108,11 @@ export class OverlapTable {
   endSweep(): void {
     this.#sweeping--
   }
+
+  /** A sweep is under way. */
+  get sweeping(): boolean {
+    return this.#sweeping > 0
+  }
 }
 
 const STRIDE = 8

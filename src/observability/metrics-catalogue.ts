@@ -44,6 +44,7 @@ export const CUTOVER_PAUSE_BOUNDS: readonly number[] = [
 ]
 
 const PHASE_VALUES = ['passthrough', 'mirror', 'shadow', 'read-target', 'switched', 'done']
+const REPAIR_STATES = ['idle', 'copying', 'paused', 'tripped']
 const ROUTE = "the route's name"
 
 /** Every metric of Understudy. What `/metrics` serves and what `docs/reference/metrics.md` says is made from this table. */
@@ -112,6 +113,51 @@ export const METRICS: readonly MetricSpec[] = [
     help: 'Keys known or feared to differ, waiting for repair.',
     labels: { route: ROUTE },
     samples: (snapshot) => perRoute(snapshot, (route) => single(route.dirtyKeys)),
+  },
+  {
+    name: 'understudy_dirty_keys_by_reason',
+    kind: 'gauge',
+    help: 'Dirty keys by the reason of their last mark; reasons without keys are left out.',
+    labels: { route: ROUTE, reason: 'why the key is dirty' },
+    samples: (snapshot) => perRoute(snapshot, (route) => byLabel('reason', route.dirtyReasons)),
+  },
+  {
+    name: 'understudy_dirty_oldest_seconds',
+    kind: 'gauge',
+    help: 'Age of the oldest dirty key; 0 when none is dirty.',
+    labels: { route: ROUTE },
+    samples: (snapshot) => perRoute(snapshot, (route) => single(route.oldestDirtySeconds)),
+  },
+  {
+    name: 'understudy_needs_verify',
+    kind: 'gauge',
+    help: '1 when keys may differ that nobody can name: only a verify of the route can tell.',
+    labels: { route: ROUTE },
+    samples: (snapshot) => perRoute(snapshot, (route) => single(route.needsVerify ? 1 : 0)),
+  },
+  {
+    name: 'understudy_repair_state',
+    kind: 'gauge',
+    help: 'How the copying of dirty keys goes: 1 for the state, 0 for the others. Paused: a store is not connected; tripped: copies keep failing.',
+    labels: { route: ROUTE, state: REPAIR_STATES },
+    samples: (snapshot) =>
+      perRoute(snapshot, (route) =>
+        REPAIR_STATES.map((state) => ({ labels: { state }, value: route.repair === state ? 1 : 0 })),
+      ),
+  },
+  {
+    name: 'understudy_durable',
+    kind: 'gauge',
+    help: '1 when keys in doubt would be known after a crash; 0: the state directory cannot be written.',
+    labels: {},
+    samples: (snapshot) => single(snapshot.durability.intact ? 1 : 0),
+  },
+  {
+    name: 'understudy_intent_log_bytes',
+    kind: 'gauge',
+    help: 'Size on disk of the log of keys that are being written.',
+    labels: {},
+    samples: (snapshot) => single(snapshot.durability.intentLogBytes),
   },
   {
     name: 'understudy_compare_total',

@@ -16,6 +16,7 @@ export interface MetricsSnapshot {
   /** Writes whose effect is in no table, by command: a name of the command table, never what a client made up. */
   readonly unknownWrites: Readonly<Record<string, number>>
   readonly clients: { readonly connected: number }
+  readonly durability: { readonly intact: boolean; readonly intentLogBytes: number }
   readonly config: { readonly lastReloadSuccessful: boolean; readonly epoch: number }
 }
 
@@ -33,6 +34,10 @@ export interface RouteMetrics {
     readonly writes: Readonly<Record<MirrorOutcome, number>>
   }
   readonly dirtyKeys: number
+  readonly dirtyReasons: Readonly<Record<string, number>>
+  readonly oldestDirtySeconds: number
+  readonly needsVerify: boolean
+  readonly repair: string
   readonly compare: Readonly<Record<CompareResult, number>>
   /** Confirmed ones; `command` is a name of the command table, never what a client made up. */
   readonly mismatches: readonly { readonly class: string; readonly command: string; readonly count: number }[]

@@ -139,6 +139,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const bytes = Buffer.concat([MULTI, this.#renamed(this.#frame), EXEC])
     this.#stage = 'try'
     this.#lane = pipeline.lane
+    this.noteIntent()
     const slot = this.#push(pipeline, bytes)
     slot.replies = 3
     this.#countInFlight(1)
@@ -157,8 +158,10 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#store = path.primaryOf(this.#route)
     const pipeline = this.#store.borrow(session.database, session.protocol)
     pipeline.answersWithinMs = replyLimitMs(this.#spec, frame, this.#store.options.config.timeoutMs)
+    pipeline.blocks = true
     this.#pipeline = pipeline
     this.#stage = 'wait'
+    this.noteIntent()
     path.blocked.add(this)
     if (this.#spec.name === 'WAIT' || this.#spec.name === 'WAITAOF') {
       // They ask about what this very connection has written. A message to nobody makes that "all that was written before" (Redis 7.2 and later count writes only;
@@ -166,6 +169,14 @@ export class BlockedCommand implements Pin, ReplyOwner {
       for (const bytes of [PING, TO_NOBODY]) pipeline.push(new Swallow(), bytes, 0, bytes.length)
     }
     this.#push(pipeline, renamed)
+  }
+
+  /** It may write its keys at any time from now on: to be told again of each new segment of the log, as long as it waits. */
+  noteIntent(): void {
+    const { path, database } = this.session
+    if (path.intents === null || !this.#mirrors()) return
+    for (const { key } of path.mirror.keysIn(this.#spec, database, this.#frame, 0, this.#frame.length))
+      path.intents.noteKey(database, key, 0, key.length)
   }
 
   settle(slot: InFlight, buf: Buffer, start: number, end: number): void {

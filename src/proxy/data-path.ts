@@ -7,6 +7,7 @@ import type { ClientsConfig } from '../config/config.ts'
 import type { DataPathContext } from '../mirror/context.ts'
 import { CopyState } from '../mirror/copy-state.ts'
 import type { DirtySet } from '../mirror/dirty-set.ts'
+import type { IntentLog } from '../mirror/intent-log.ts'
 import type { Mirror } from '../mirror/mirror.ts'
 import type { LogLine } from '../observability/log.ts'
 import { CommandParser } from '../resp/command-parser.ts'
@@ -36,6 +37,8 @@ export class DataPath implements DataPathContext {
   mirror!: Mirror
   comparer!: Comparer
   dirty!: DirtySet
+  /** Told of every write that is to be mirrored before it is pushed; null: nothing is noted. */
+  intents: IntentLog | null = null
   targetReads!: TargetReads
   syncReplies!: SyncReplies
 

@@ -3,6 +3,8 @@ import type { Finding } from '../compare/finding.ts'
 import type { RouteComparison } from '../compare/tally.ts'
 import type { Config, Endpoint } from '../config/config.ts'
 import type { KeyReads } from '../mirror/aligned-reads.ts'
+import type { DirtyReason } from '../mirror/dirty-set.ts'
+import type { RepairState } from '../mirror/repairer.ts'
 import type { HistogramSnapshot } from '../observability/histogram.ts'
 import type { LogLine } from '../observability/log.ts'
 
@@ -64,7 +66,11 @@ export interface RouteStats {
   readonly backlogCommands: number
   readonly backlogBytes: number
   readonly dirtyKeys: number
+  readonly dirtyReasons: Readonly<Partial<Record<DirtyReason, number>>>
+  /** Age of the oldest mark; 0: no key is dirty. */
+  readonly oldestDirtyMs: number
   readonly needsVerify: boolean
+  readonly repair: RepairState
   readonly inFlight: number
   readonly counters: Readonly<Record<RouteCounter, number>>
   readonly primaryTimes: HistogramSnapshot
@@ -102,6 +108,10 @@ export interface Stats {
   readonly routes: Readonly<Record<string, RouteStats>>
   readonly stores: Readonly<Record<string, { readonly state: string; readonly error: string | null }>>
   readonly clients: number
+  /** False: a crash now would leave keys in doubt that nobody knows of. */
+  readonly durable: boolean
+  /** Of the intent log on disk. */
+  readonly intentBytes: number
   /** Writes without a known effect, by command. */
   readonly unknownWrites: Readonly<Record<string, number>>
 }

@@ -6,6 +6,7 @@ import type { Acknowledgement } from '../compare/acknowledgement.ts'
 import { Comparer } from '../compare/comparer.ts'
 import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
 import { DirtySet } from '../mirror/dirty-set.ts'
+import { Durability } from '../mirror/durability.ts'
 import { Mirror } from '../mirror/mirror.ts'
 import { OverlapTable } from '../mirror/overlap.ts'
 import { primaryPipeline } from '../mirror/primary-pipeline.ts'
@@ -55,6 +56,11 @@ export class Runtime {
   readonly #repairer: Repairer
   /** What the main thread's jobs ask for. */
   readonly jobs: JobRequests
+  readonly #overlap = new OverlapTable()
+  /** Null: nothing is kept (`stateDir: ''`). */
+  #durability: Durability | null = null
+  /** Stores that the configuration has dropped, until what is in flight on them is done. */
+  readonly #retiring = new Set<Store>()
   readonly #builtin = CommandTable.builtin()
   readonly #listeners: Listeners
   #commandsFrom: Pipeline | null = null
@@ -80,7 +86,7 @@ export class Runtime {
         fields: { route },
       }),
     )
-    const overlap = new OverlapTable()
+    const overlap = this.#overlap
     this.#mirror = new Mirror(path, this.#dirty, overlap)
     const mirrorView = {
       has: (route: string, database: number, key: Buffer) => this.#mirror.has(route, database, key),
@@ -106,9 +112,28 @@ export class Runtime {
 
   /** Opens the listeners; resolves with their ports in the order of the configuration. */
   async start(config: Config): Promise<number[]> {
+    if (config.stateDir !== '') this.#openState(config)
     this.#clock.start(TICK_MS, (nowMs) => this.#tick(nowMs))
     this.#connectAll()
     return this.#listeners.start(config.listen)
+  }
+
+  /** Before the first client: what the last run left in doubt is dirty. */
+  #openState(config: Config): void {
+    const path = this.#path
+    this.#durability = new Durability({
+      stateDir: config.stateDir,
+      context: path,
+      dirty: this.#dirty,
+      stores: () => [...path.stores, ...this.#retiring],
+      sweeping: () => this.#overlap.sweeping,
+      noteBlocked: () => {
+        for (const command of path.blocked) command.noteIntent()
+      },
+      logged: true,
+    })
+    path.intents = this.#durability.log
+    this.#turn.ahead = this.#durability.log
   }
 
   /** Puts a new configuration in force, or nothing of it. */
@@ -175,7 +200,10 @@ export class Runtime {
             backlogCommands: state.backlogCommands,
             backlogBytes: state.backlogBytes,
             dirtyKeys: this.#dirty.count(name),
+            dirtyReasons: this.#dirty.reasons(name),
+            oldestDirtyMs: this.#clock.nowMs - (this.#dirty.oldestMs(name) ?? this.#clock.nowMs),
             needsVerify: this.#dirty.needsVerify(name),
+            repair: this.#repairer.stateOf(name),
             inFlight: state.inFlight,
             counters: Object.fromEntries(ROUTE_COUNTERS.map((counter) => [counter, state[counter]])) as Record<
               RouteCounter,
@@ -189,6 +217,8 @@ export class Runtime {
       ),
       stores: Object.fromEntries(path.stores.map((store) => [store.name, store.state()])),
       clients: path.sessions.size,
+      durable: this.#durability?.intact ?? false,
+      intentBytes: this.#durability?.log?.bytes ?? 0,
       unknownWrites: Object.fromEntries(this.#mirror.unknownWrites),
     }
   }
@@ -205,7 +235,10 @@ export class Runtime {
     }
     for (const session of [...path.sessions]) session.socket.destroy()
     this.#clock.stop()
-    for (const store of path.stores) store.close('Understudy is stopping')
+    for (const store of [...path.stores, ...this.#retiring]) store.close('Understudy is stopping')
+    path.intents = null
+    this.#turn.ahead = null
+    this.#durability?.stop()
   }
 
   #tick(nowMs: number): void {
@@ -213,6 +246,7 @@ export class Runtime {
     path.onTick(nowMs)
     this.#repairer.run(nowMs)
     this.jobs.run()
+    this.#durability?.tick(nowMs)
     for (const session of path.sessions) if (session.waiting === 'room') session.wake()
   }
 
@@ -324,9 +358,12 @@ export class Runtime {
   /** Lets an old store's last replies arrive before its connections close. */
   #retire(store: Store): void {
     const deadline = performance.now() + store.options.config.timeoutMs
+    this.#retiring.add(store)
     const look = (): void => {
-      if (store.quiet || performance.now() > deadline) store.close('the store was changed by the configuration')
-      else setTimeout(look, 20).unref()
+      if (store.quiet || performance.now() > deadline) {
+        store.close('the store was changed by the configuration')
+        this.#retiring.delete(store)
+      } else setTimeout(look, 20).unref()
     }
     look()
   }

@@ -1,6 +1,7 @@
 import type net from 'node:net'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import { isServerWide } from '../mirror/server-wide-effect.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { errorFrame } from '../resp/encode.ts'
@@ -221,7 +222,11 @@ export class Session implements ReplyOwner {
         this.writesOwed++
         slot.lane = pipeline.lane
         slot.keyHash = plan.positions.count === 1 ? plan.keyHash : 0
-        if (plan.positions.count === 0) path.mirror.enterServerWide(spec)
+        path.intents?.note(this.database, view, plan.positions)
+        if (plan.positions.count === 0 && isServerWide(spec)) {
+          path.intents?.noteEveryKey()
+          path.mirror.enterServerWide(spec)
+        }
         slot.ticket =
           slot.keyHash === 0
             ? path.mirror.enter(view, plan.positions, pipeline.lane)

@@ -2,6 +2,7 @@ import { hashBytes } from '../base/hash.ts'
 import { blocks } from '../command/blocking.ts'
 import type { CommandSpec, Handling } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
+import type { IntentLog } from '../mirror/intent-log.ts'
 import { isServerWide } from '../mirror/server-wide-effect.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
@@ -245,6 +246,7 @@ class Transaction implements Pin, ReplyOwner {
     this.#lane = pipeline.lane
     this.#ticket = path.mirror.enterAll(this.#hashes, pipeline.lane)
     for (const spec of this.#serverWide) path.mirror.enterServerWide(spec)
+    if (path.intents !== null) this.#note(path.intents)
     session.writesOwed++
     this.#states.delete(route.state)
     for (const state of this.#states) state.inFlight++
@@ -291,6 +293,18 @@ class Transaction implements Pin, ReplyOwner {
 
   timedOut(slot: InFlight): void {
     this.#session.timedOut(slot)
+  }
+
+  /** Before EXEC leaves: until then nothing is written. */
+  #note(intents: IntentLog): void {
+    const { mirror } = this.#session.path
+    for (const { spec, database, bytes } of this.#queue) {
+      if (!spec?.write) continue
+      if (isServerWide(spec)) intents.noteEveryKey()
+      for (const { rule, key } of mirror.keysIn(spec, database, bytes, 0, bytes.length)) {
+        if (rule.route.shadow !== null) intents.noteKey(database, key, 0, key.length)
+      }
+    }
   }
 
   #leaveOverlap(): boolean {

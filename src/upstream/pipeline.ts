@@ -67,6 +67,8 @@ export class Pipeline {
   relay = false
   /** Dedicated connections: given up when a reply takes longer. 0: a command may block for ever. */
   answersWithinMs = 0
+  /** Dedicated connections: what is in flight waits for something to happen, perhaps for ever. */
+  blocks = false
   onDrain: (() => void) | null = null
   onClosed: ((text: string) => void) | null = null
 
@@ -112,6 +114,11 @@ export class Pipeline {
   /** Bytes of all commands ever pushed. */
   get totalBytes(): number {
     return this.#pushed
+  }
+
+  /** Bytes of all commands that have been answered or lost: those pushed before a moment at which `totalBytes` was no more than this are done. */
+  get settledBytes(): number {
+    return this.#pushed - this.pendingBytes
   }
 
   /** Bytes handed to the socket that the kernel has not taken. */
@@ -311,6 +318,8 @@ export class Pipeline {
   #write(): void {
     this.#hurried = false
     this.#lastWriteMs = this.options.clock.nowMs
+    // What may be written has to be known before it may be written.
+    this.options.turn.ahead?.flush()
     const socket = this.#socket!
     const chunks = this.#chunks
     if (chunks.length > 1) socket.cork()

@@ -72,6 +72,7 @@ export class Store {
     while (pipeline !== undefined && pipeline.state !== 'up') pipeline = idle?.pop()
     pipeline ??= this.#open(database, protocol, 'fail', true)
     pipeline.answersWithinMs = 0
+    pipeline.blocks = false
     this.#lent.add(pipeline)
     return pipeline
   }
@@ -111,6 +112,13 @@ export class Store {
     yield* this.#shared2.all()
     yield* this.#shared3.all()
     yield* this.#shadow.all()
+  }
+
+  /** Every open pipeline that carries clients' commands, lent ones too. */
+  *clientPipelines(): Generator<Pipeline> {
+    yield* this.#shared2.all()
+    yield* this.#shared3.all()
+    yield* this.#lent
   }
 
   /** The mirror's pipelines with the client's database each serves. */

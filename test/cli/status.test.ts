@@ -33,6 +33,9 @@ new    down         -  -        -       connect refused
 ROUTE  PHASE        PRIMARY  SHADOW    LAG     BACKLOG  DIRTY  MIRRORED  COMPARED  MISMATCHES   RATE
 jobs   shadow       old      new     12 ms  3 (2.0 kb)      4       100       200           5  2.50%
 rest   passthrough  old      -        0 ms           0      0         0         0           0      -
+
+jobs: dirty keys: 1 overlap, 3 shadow-down; the oldest for 1m 1s; copying waits for a store that is down
+jobs: needs a verify: keys may differ that nobody can name
 `)
   })
 

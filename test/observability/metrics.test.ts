@@ -33,6 +33,10 @@ function snapshot(): MetricsSnapshot {
           writes: { applied: 10, error: 11, copied: 12, dirty: 13 },
         },
         dirtyKeys: 14,
+        dirtyReasons: { overlap: 14 },
+        oldestDirtySeconds: 27,
+        needsVerify: true,
+        repair: 'paused',
         compare: { match: 15, mismatch: 16, transient: 17, skipped: 18 },
         mismatches: [{ class: 'ttl', command: 'PTTL', count: 19 }],
         fallbackReads: { miss: 20, error: 21, timeout: 22 },
@@ -43,6 +47,7 @@ function snapshot(): MetricsSnapshot {
     stores: { old: { up: true }, new: { up: false } },
     unknownWrites: { 'JSON.SET': 26 },
     clients: { connected: 24 },
+    durability: { intact: true, intentLogBytes: 28 },
     config: { lastReloadSuccessful: false, epoch: 25 },
   }
 }

@@ -323,6 +323,11 @@ export class Consumer {
     return consumer
   }
 
+  /** Settles when it has stopped, or its connection has ended. */
+  get done(): Promise<void> {
+    return this.#done
+  }
+
   /** Its last command is answered before this resolves. */
   async stop(): Promise<void> {
     this.#going = false

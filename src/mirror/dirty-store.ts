@@ -1,0 +1,215 @@
+import { join } from 'node:path'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { UnderstudyError } from '../base/errors.ts'
+import { inTransaction, openDatabase } from '../state/database.ts'
+import { openOrSetAside, setAside } from '../state/set-aside.ts'
+import { DIRTY_REASONS, type DirtyChanges, type DirtyReason, type DirtySet } from './dirty-set.ts'
+
+const MIGRATIONS = [
+  `CREATE TABLE dirty_keys (id INTEGER PRIMARY KEY, route TEXT NOT NULL, database INTEGER NOT NULL, key BLOB NOT NULL,
+     reason TEXT NOT NULL, since_ms INTEGER NOT NULL);
+   CREATE TABLE routes_to_verify (route TEXT PRIMARY KEY) WITHOUT ROWID`,
+]
+
+/** What one commit holds at most: a few milliseconds of the data path's thread. */
+const ROWS_PER_COMMIT = 4_000
+const RETRY_MS = 1_000
+
+export interface DirtyStoreEvents {
+  /** The file was damaged: it lies under another name, and what was in it is not known any more. */
+  damaged(error: Error, setAside: string): void
+  /** Nothing can be written now (disk full). Told once until `recovered`. */
+  failed(error: Error): void
+  recovered(): void
+}
+
+/**
+ * The dirty set on disk: `dirty.db` in the state directory, the data path's own file. The set in memory is what counts while the process lives; here it is written down, some milliseconds
+ * behind (`flush`, on the clock's tick), so that it is known after the process has ended, however it did.
+ *
+ *   DirtySet ──keyChanged(id)──▶ queue of ids ──flush──▶ one commit: row of the id, or none
+ *
+ * A row has the number of the key's place in memory, so no row is ever looked for by its key. Nothing waits for the disk: a commit that fails leaves the
+ * queue as it was, and is tried again each second. Commits are not synced: they survive the end of the process, not that of the machine.
+ */
+export class DirtyStore implements DirtyChanges {
+  readonly #path: string
+  readonly #dirty: DirtySet
+  readonly #events: DirtyStoreEvents
+  #database: DatabaseSync
+  #put!: StatementSync
+  #remove!: StatementSync
+  #queue: number[] = []
+  #head = 0
+  #written = 0
+  #routesChanged = false
+  #failing = false
+  #retryMs = 0
+
+  /** Opens the file and fills `dirty` from it. Throws STATE_UNUSABLE as `openDatabase`. */
+  constructor(stateDir: string, dirty: DirtySet, events: DirtyStoreEvents) {
+    this.#path = join(stateDir, 'dirty.db')
+    this.#dirty = dirty
+    this.#events = events
+    this.#database = openOrSetAside(this.#path, MIGRATIONS, (error, name) => events.damaged(error, name))
+    this.#prepare()
+    dirty.changes = this
+    try {
+      this.#load()
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      this.#setAside(error as Error)
+      this.#reopen()
+    }
+  }
+
+  // --- told by the set
+
+  keyChanged(id: number): void {
+    this.#queue.push(id)
+  }
+
+  routeChanged(): void {
+    this.#routesChanged = true
+  }
+
+  // --- for those who wait until something stands on disk
+
+  /** Number of changes of keys so far. */
+  get made(): number {
+    return this.#written + this.#queue.length - this.#head
+  }
+
+  /** Whether the first `made` changes, and every route to verify, stand on disk. */
+  holds(made: number): boolean {
+    return this.#written >= made && !this.#routesChanged
+  }
+
+  get failing(): boolean {
+    return this.#failing
+  }
+
+  /** Writes what has changed, at most `limit` keys. */
+  flush(nowMs: number, limit = ROWS_PER_COMMIT): void {
+    const count = Math.min(limit, this.#queue.length - this.#head)
+    if ((count === 0 && !this.#routesChanged) || nowMs < this.#retryMs) return
+    try {
+      if (!this.#database.isOpen) this.#reopen()
+      inTransaction(this.#database, () => this.#writeRows(count))
+    } catch (error) {
+      for (let i = 0; i < count; i++) this.#dirty.unwritten(this.#queue[this.#head + i]!)
+      if (isDamage(error)) this.#setAside(error as Error)
+      this.#fail(error as Error, nowMs)
+      return
+    }
+    this.#written += count
+    this.#head += count
+    this.#routesChanged = false
+    if (this.#head === this.#queue.length) {
+      this.#queue = []
+      this.#head = 0
+      this.#dirty.settle()
+    }
+    if (!this.#failing) return
+    this.#failing = false
+    this.#events.recovered()
+  }
+
+  /** Everything that has changed, whatever it takes; true when it stands on disk. */
+  flushAll(nowMs: number): boolean {
+    this.#retryMs = 0
+    this.flush(nowMs, Number.POSITIVE_INFINITY)
+    return this.holds(this.made)
+  }
+
+  close(): void {
+    this.#dirty.changes = null
+    this.#database.close()
+  }
+
+  // --- inside
+
+  #prepare(): void {
+    // A checkpoint would wait for the disk in the middle of the clients' commands.
+    this.#database.exec('PRAGMA synchronous = OFF')
+    this.#put = this.#database.prepare('INSERT OR REPLACE INTO dirty_keys VALUES (?, ?, ?, ?, ?, ?)')
+    this.#remove = this.#database.prepare('DELETE FROM dirty_keys WHERE id = ?')
+  }
+
+  /** Rows get new numbers, oldest first, in one commit with the old ones' end. */
+  #load(): void {
+    const offsetMs = Date.now() - performance.now()
+    for (const { route } of this.#database.prepare('SELECT route FROM routes_to_verify').all() as { route: string }[]) {
+      this.#dirty.markRoute(route)
+    }
+    const rows = this.#database.prepare('SELECT * FROM dirty_keys ORDER BY since_ms, id').iterate()
+    for (const row of rows as Iterable<Row>) {
+      const reason = (DIRTY_REASONS as readonly string[]).includes(row.reason) ? (row.reason as DirtyReason) : 'crash'
+      this.#dirty.restore(row.route, row.database, row.key, reason, row.since_ms - offsetMs)
+    }
+    const count = this.#queue.length
+    if (count === 0) return
+    inTransaction(this.#database, () => {
+      this.#database.exec('DELETE FROM dirty_keys')
+      this.#writeRows(count)
+    })
+    this.#written = count
+    this.#queue = []
+    this.#routesChanged = false
+  }
+
+  #writeRows(count: number): void {
+    const offsetMs = Date.now() - performance.now()
+    if (this.#routesChanged) {
+      this.#database.exec('DELETE FROM routes_to_verify')
+      const put = this.#database.prepare('INSERT INTO routes_to_verify VALUES (?)')
+      for (const route of this.#dirty.routesToVerify()) put.run(route)
+    }
+    for (let i = 0; i < count; i++) {
+      const id = this.#queue[this.#head + i]!
+      const row = this.#dirty.write(id)
+      if (row === null) this.#remove.run(id)
+      else this.#put.run(id, row.route, row.database, row.key, row.reason, Math.round(row.sinceMs + offsetMs))
+    }
+  }
+
+  #fail(error: Error, nowMs: number): void {
+    this.#retryMs = nowMs + RETRY_MS
+    if (this.#failing) return
+    this.#failing = true
+    this.#events.failed(error)
+  }
+
+  #setAside(error: Error): void {
+    try {
+      this.#database.close()
+    } catch {
+      // It is damaged: nothing more is asked of it.
+    }
+    this.#events.damaged(error, setAside(this.#path))
+  }
+
+  /** A new file, for all that is known in memory. */
+  #reopen(): void {
+    this.#database = openDatabase(this.#path, MIGRATIONS)
+    this.#prepare()
+    this.#routesChanged = true
+    this.#dirty.rewrite()
+  }
+}
+
+interface Row {
+  readonly id: number
+  readonly route: string
+  readonly database: number
+  readonly key: Uint8Array
+  readonly reason: string
+  readonly since_ms: number
+}
+
+/** Of SQLite's codes: SQLITE_CORRUPT, SQLITE_NOTADB. */
+function isDamage(error: unknown): boolean {
+  if (error instanceof UnderstudyError) return error.code === 'STATE_CORRUPT'
+  const code = ((error as { errcode?: number }).errcode ?? 0) & 0xff
+  return code === 11 || code === 26
+}

@@ -1,0 +1,283 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { UnderstudyError } from '../base/errors.ts'
+import type { Store } from '../upstream/store.ts'
+import type { DataPathContext } from './context.ts'
+import type { DirtyReason, DirtySet } from './dirty-set.ts'
+import { DirtyStore } from './dirty-store.ts'
+import { IntentLog, SEGMENT_NAME } from './intent-log.ts'
+import { type IntentVisitor, SegmentReader } from './intent-segment.ts'
+import { IntentTracker } from './intent-tracker.ts'
+import { RunMarker } from './run-marker.ts'
+
+/** Beyond it segments that wait for a shadow which is down are turned into dirty keys. */
+const CONVERT_BYTES = 32 * 1024 * 1024
+/** Beyond it, whatever the cause, the log is given up and routes need a verify. */
+const LIMIT_BYTES = 256 * 1024 * 1024
+/** Of a tick, for turning segments into dirty keys. */
+const SLICE_MS = 4
+const RECORDS_AT_ONCE = 64
+
+export interface DurabilityParts {
+  readonly stateDir: string
+  readonly context: DataPathContext
+  readonly dirty: DirtySet
+  /** All that may have something in flight. */
+  readonly stores: () => Iterable<Store>
+  /** A command that changes every key is on its way to a shadow. */
+  readonly sweeping: () => boolean
+  /** Notes the keys of commands that wait at a store, perhaps for ever. */
+  readonly noteBlocked: (log: IntentLog) => void
+  /** False: nothing is noted, and after a crash every mirrored route needs a verify. */
+  readonly logged: boolean
+}
+
+/**
+ * What is known of unequal keys survives the process (invariants 4 and 5): the dirty set in `dirty.db`, the keys being written in the intent log.
+ *
+ *   command ─▶ noted ─▶ primary ─▶ reply ─┬─▶ effect ─▶ shadow acknowledges ─┬─▶ its segment is dropped
+ *                                         └─▶ dirty ─▶ committed ────────────┘
+ *
+ * After a crash everything in the segments is dirty, with reason `crash`, before a client can connect. What cannot be written down (a full disk), or not be read again,
+ * makes every mirrored route need a verify: said loudly, and clients are served on.
+ */
+export class Durability {
+  /** Null: switched off. */
+  readonly log: IntentLog | null
+  readonly #parts: DurabilityParts
+  readonly #store: DirtyStore
+  readonly #marker: RunMarker
+  readonly #tracker: IntentTracker
+  /** The marker is gone: what is in flight is not noted, or not all of it. */
+  #incomplete = false
+  #pass: { readonly upTo: number; readonly restores: boolean; made: number } | null = null
+  #conversion: { readonly number: number; readonly reader: SegmentReader; made: number } | null = null
+
+  /** Opens the files, and makes dirty what a crash has left in doubt. Throws STATE_UNUSABLE. */
+  constructor(parts: DurabilityParts) {
+    this.#parts = parts
+    const { stateDir, dirty } = parts
+    this.#store = new DirtyStore(stateDir, dirty, {
+      damaged: (error, setAside) =>
+        this.#verifyAll('the file of dirty keys is damaged and was set aside', error, setAside),
+      failed: (error) => this.#degrade('dirty keys cannot be written to the state directory', error),
+      recovered: () => this.#say('info', 'dirty keys are written to the state directory again'),
+    })
+    const dir = join(stateDir, 'intent')
+    this.#marker = new RunMarker(dir)
+    try {
+      const last = this.#recover(dir)
+      this.#marker.started(parts.logged)
+      this.log = parts.logged ? this.#newLog(dir, last + 1) : null
+    } catch (error) {
+      this.#store.close()
+      if (error instanceof UnderstudyError) throw error
+      throw new UnderstudyError('STATE_UNUSABLE', `${dir} cannot be used: ${messageOf(error)}`, { cause: error })
+    }
+    this.#tracker = new IntentTracker(parts.stores, parts.sweeping)
+  }
+
+  /** Whether what is in doubt would be known after a crash now. */
+  get intact(): boolean {
+    return !this.#incomplete
+  }
+
+  tick(nowMs: number): void {
+    this.log?.tick(nowMs)
+    this.#store.flush(nowMs)
+    this.#advance()
+  }
+
+  /** Nothing is in flight any more. */
+  stop(): void {
+    const kept = this.#store.flushAll(performance.now())
+    this.#store.close()
+    // What the segments hold is acknowledged or in the file. If it is not, they are for the next start to read.
+    if (!kept) return
+    this.log?.end()
+    try {
+      this.#marker.stopped()
+    } catch (error) {
+      this.#say('error', 'the end of this run could not be noted: the next one will ask for a verify', error)
+    }
+  }
+
+  // --- segments that are done
+
+  #advance(): void {
+    const { log } = this
+    const healthy = !this.#store.failing && !(log?.failing ?? false)
+    if (this.#pass === null) {
+      const closed = log?.closed.at(-1)
+      const restores = this.#incomplete && healthy
+      if (closed === undefined && !restores) return
+      // What stands in every segment has to be on disk before the one before is dropped.
+      log?.flush()
+      this.#pass = { upTo: closed?.number ?? -1, restores, made: -1 }
+      this.#tracker.begin()
+    }
+    const pass = this.#pass
+    if (pass.made === -1) {
+      if (!this.#tracker.advance()) return this.#relieve()
+      pass.made = this.#store.made
+    }
+    if (!this.#store.holds(pass.made)) return this.#bound()
+    log?.drop(pass.upTo)
+    this.#pass = null
+    this.#conversion = null
+    if (pass.restores && healthy) this.#restore()
+  }
+
+  /** A shadow that is down holds segments up: what they name is written to the dirty set instead, a little in every tick. */
+  #relieve(): void {
+    const { log } = this
+    if (log === null) return
+    this.#bound()
+    if (this.#conversion === null) {
+      const oldest = log.closed[0]
+      if (oldest === undefined || log.closedBytes < CONVERT_BYTES || !this.#tracker.waitsForShadows) return
+      if (oldest.number > this.#pass!.upTo) return
+      let bytes: Buffer
+      try {
+        bytes = log.read(oldest.number)
+      } catch (error) {
+        this.#verifyAll('a part of the intent log cannot be read', error)
+        log.drop(oldest.number)
+        return
+      }
+      this.#conversion = { number: oldest.number, reader: new SegmentReader(bytes), made: -1 }
+    }
+    const conversion = this.#conversion
+    if (conversion.made === -1) {
+      const visitor = this.#marking('shadow-down')
+      const untilMs = performance.now() + SLICE_MS
+      while (conversion.reader.read(visitor, RECORDS_AT_ONCE)) if (performance.now() > untilMs) return
+      if (conversion.reader.end !== 'whole') this.#verifyAll('a part of the intent log is damaged', null)
+      conversion.made = this.#store.made
+    }
+    if (!this.#store.holds(conversion.made)) return
+    log.drop(conversion.number)
+    this.#conversion = null
+  }
+
+  /** The log never takes more of the disk than this. */
+  #bound(): void {
+    const { log } = this
+    if (log === null || log.closedBytes < LIMIT_BYTES) return
+    this.#degrade('the intent log has become too large', null)
+    log.drop(Number.POSITIVE_INFINITY)
+    this.#conversion = null
+  }
+
+  // --- after a crash
+
+  /** Gives the number of the last segment there was. */
+  #recover(dir: string): number {
+    const { context, dirty } = this.#parts
+    const lastRun = this.#marker.lastRun()
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    for (const { name, shadow } of context.routes.routes) if (shadow === null) dirty.forget(name)
+    const known = dirty.size
+    const segments = readdirSync(dir)
+      .filter((name) => SEGMENT_NAME.test(name))
+      .sort()
+    if (segments.length > 0 || lastRun === 'crashed') {
+      this.#replay(dir, segments)
+      this.#say(
+        'warn',
+        'the last run ended without being stopped: what was being written is dirty and will be copied',
+        null,
+        {
+          keys: dirty.size - known,
+        },
+      )
+    }
+    if (lastRun === 'incomplete') this.#verifyAll('what the last run was writing is not known', null)
+    if (known > 0) this.#say('info', 'dirty keys of the last run will be copied', null, { keys: known })
+    // If it cannot be written the segments stay, for the next start.
+    if (this.#store.flushAll(performance.now())) for (const name of segments) rmSync(join(dir, name))
+    return Number.parseInt(segments.at(-1) ?? '0', 10)
+  }
+
+  #replay(dir: string, segments: readonly string[]): void {
+    const visitor = this.#marking('crash')
+    for (const [i, name] of segments.entries()) {
+      const reader = new SegmentReader(readFileSync(join(dir, name)))
+      while (reader.read(visitor, RECORDS_AT_ONCE));
+      // What the process was writing in its last moment had not left for the primary. Elsewhere nothing may be missing.
+      const isWhole = reader.end === 'whole' || (reader.end === 'torn' && i === segments.length - 1)
+      if (!isWhole) this.#verifyAll('a part of the intent log is damaged', null, name)
+    }
+  }
+
+  #marking(reason: DirtyReason): IntentVisitor {
+    const { context, dirty } = this.#parts
+    const nowMs = performance.now()
+    return {
+      key: (database, key) => {
+        const { route } = context.routes.find(key, 0, key.length)
+        if (route.shadow !== null) dirty.mark(route, database, key, reason, nowMs)
+      },
+      everyKey: () => this.#markRoutes(),
+    }
+  }
+
+  // --- when something cannot be written or read
+
+  #newLog(dir: string, firstNumber: number): IntentLog {
+    const log: IntentLog = new IntentLog(dir, firstNumber, {
+      failed: (error) => this.#degrade('the intent log cannot be written', error),
+      recovered: () => this.#say('info', 'the intent log is written again'),
+      segmentBegan: () => this.#parts.noteBlocked(log),
+    })
+    return log
+  }
+
+  /** From now on a crash would leave something in doubt that nobody knows of. */
+  #degrade(what: string, error: unknown): void {
+    this.#verifyAll(`${what}; clients are served, but a crash now would lose what is being mirrored`, error)
+    this.#incomplete = true
+    try {
+      this.#marker.broken()
+    } catch (cause) {
+      this.#say(
+        'error',
+        'the state directory can neither be written nor cleaned: after a crash nobody will know',
+        cause,
+      )
+    }
+  }
+
+  /** All is noted again, and what was not stands in the file as routes to verify. */
+  #restore(): void {
+    try {
+      this.#marker.started(this.#parts.logged)
+      this.#incomplete = false
+    } catch {
+      // Tried again with the next pass.
+    }
+  }
+
+  #verifyAll(what: string, error: unknown, file: string | null = null): void {
+    this.#say('error', `${what}; every mirrored route needs a verify`, error, { file })
+    this.#markRoutes()
+  }
+
+  #markRoutes(): void {
+    const { context, dirty } = this.#parts
+    for (const { name, shadow } of context.routes.routes) if (shadow !== null) dirty.markRoute(name)
+  }
+
+  #say(
+    level: 'info' | 'warn' | 'error',
+    msg: string,
+    error: unknown = null,
+    fields: { readonly keys?: number; readonly file?: string | null } = {},
+  ): void {
+    this.#parts.context.log({ level, msg, fields: { ...fields, error: error === null ? null : messageOf(error) } })
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,240 @@
+import { closeSync, ftruncateSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Flushable } from '../base/turn.ts'
+import type { KeyPositions } from '../command/keys.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { BLOCK_HEADER_BYTES, putVarint, RECORD_OVERHEAD_BYTES, sealBlock } from './intent-segment.ts'
+
+const BUFFER_BYTES = 64 * 1024
+const SEGMENT_BYTES = 4 * 1024 * 1024
+/** A segment lives at least so long; then it waits until all in it is done. */
+const SEGMENT_MS = 1_000
+const RETRY_MS = 1_000
+
+/** A segment that is complete, oldest first. */
+export interface ClosedSegment {
+  readonly number: number
+  readonly bytes: number
+}
+
+export interface IntentLogEvents {
+  /** Nothing can be written (disk full): what is noted from now on is lost if the process ends. Told once until `recovered`. */
+  failed(error: Error): void
+  recovered(): void
+  /** A new segment begins: what may be written at any time without leaving again (commands that block) is to be noted in it. */
+  segmentBegan(): void
+}
+
+/**
+ * Which keys may be written on the primary before the shadow or the dirty set knows: noted before the commands leave, read after a crash (invariant 5).
+ *
+ *   send ─▶ note: bytes into one buffer ─▶ flush, before the pipelines write ─▶ one write() ─▶ segment file
+ *
+ *   segments  [ closed | closed | open ]     a closed one is dropped when all in it is done (`intent-tracker.ts`)
+ *
+ * Nothing is synced: what a write() has taken survives the end of the process, not that of the machine. Noting costs a copy of the key, and nothing where nothing
+ * is mirrored.
+ */
+export class IntentLog implements Flushable {
+  readonly #dir: string
+  readonly #events: IntentLogEvents
+  readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  #used = BLOCK_HEADER_BYTES
+  #fd = -1
+  #number: number
+  #openedMs = 0
+  #bytes = 0
+  /** Something stands in the open segment that is not only there because a segment began. */
+  #worthClosing = false
+  #beginning = false
+  #closed: ClosedSegment[] = []
+  #closedBytes = 0
+  #failing = false
+  #retryMs = 0
+
+  /** `dir`: exists. `firstNumber`: beyond those of all segments there. */
+  constructor(dir: string, firstNumber: number, events: IntentLogEvents) {
+    this.#dir = dir
+    this.#number = firstNumber
+    this.#events = events
+  }
+
+  get failing(): boolean {
+    return this.#failing
+  }
+
+  /** Of all segments, in bytes. */
+  get bytes(): number {
+    return this.#closedBytes + this.#bytes
+  }
+
+  get closed(): readonly ClosedSegment[] {
+    return this.#closed
+  }
+
+  get closedBytes(): number {
+    return this.#closedBytes
+  }
+
+  /** The keys of a command that is about to be pushed. */
+  note(database: number, view: CommandView, positions: KeyPositions): void {
+    for (let i = 0; i < positions.count; i++) {
+      const arg = positions.index[i]!
+      this.noteKey(database, view.buf, view.start[arg]!, view.end[arg]!)
+    }
+  }
+
+  /** One key of a command that is about to be pushed. */
+  noteKey(database: number, buf: Buffer, start: number, end: number): void {
+    const length = end - start
+    if (this.#used + length + RECORD_OVERHEAD_BYTES > BUFFER_BYTES) {
+      this.flush()
+      if (length + RECORD_OVERHEAD_BYTES + BLOCK_HEADER_BYTES > BUFFER_BYTES)
+        return this.#writeLong(database, buf, start, end)
+    }
+    const to = this.#buffer
+    let at = this.#used
+    at = putVarint(to, at, database + 1)
+    at = putVarint(to, at, length)
+    // Below this a loop beats the call into native code.
+    if (length < 48) for (let i = start; i < end; i++) to[at++] = buf[i]!
+    else at += buf.copy(to, at, start, end)
+    this.#used = at
+  }
+
+  /** A command that changes every key is about to be pushed. */
+  noteEveryKey(): void {
+    if (this.#used === BUFFER_BYTES) this.flush()
+    this.#buffer[this.#used++] = 0
+  }
+
+  /** Before bytes leave for a store: what has been noted is with the kernel when this returns. */
+  flush(): void {
+    if (this.#used === BLOCK_HEADER_BYTES) return
+    const used = this.#used
+    this.#used = BLOCK_HEADER_BYTES
+    this.#write(this.#buffer, used)
+  }
+
+  /** Now and then: closes a segment that has lived long enough; tries again what has failed. */
+  tick(nowMs: number): void {
+    if (this.#failing && nowMs >= this.#retryMs) this.#retry(nowMs)
+    if (this.#worthClosing && nowMs - this.#openedMs >= SEGMENT_MS) this.#close()
+  }
+
+  /** The bytes of a closed segment. */
+  read(number: number): Buffer {
+    return readFileSync(this.#pathOf(number))
+  }
+
+  /** All that stands in the closed segments up to this one is done. */
+  drop(upTo: number): void {
+    while (this.#closed.length > 0 && this.#closed[0]!.number <= upTo) {
+      const { number, bytes } = this.#closed.shift()!
+      this.#closedBytes -= bytes
+      try {
+        rmSync(this.#pathOf(number))
+      } catch {
+        // It stays, and its keys are copied once more after a crash.
+      }
+    }
+  }
+
+  /** Everything that was ever noted is done: nothing is left. */
+  end(): void {
+    this.#used = BLOCK_HEADER_BYTES
+    this.#worthClosing = false
+    if (this.#fd !== -1) this.#close()
+    this.drop(Number.POSITIVE_INFINITY)
+  }
+
+  // --- inside
+
+  #pathOf(number: number): string {
+    return join(this.#dir, segmentName(number))
+  }
+
+  #writeLong(database: number, buf: Buffer, start: number, end: number): void {
+    const block = Buffer.allocUnsafe(BLOCK_HEADER_BYTES + RECORD_OVERHEAD_BYTES + end - start)
+    let at = putVarint(block, BLOCK_HEADER_BYTES, database + 1)
+    at = putVarint(block, at, end - start)
+    at += buf.copy(block, at, start, end)
+    this.#write(block, at)
+  }
+
+  #write(block: Buffer, end: number): void {
+    if (this.#failing) return
+    sealBlock(block, end)
+    try {
+      if (this.#fd === -1) this.#open()
+      const written = writeSync(this.#fd, block, 0, end)
+      if (written !== end) throw new Error(`only ${written} of ${end} bytes could be written`)
+    } catch (error) {
+      this.#fail(error as Error)
+      return
+    }
+    this.#bytes += end
+    if (!this.#beginning) this.#worthClosing = true
+    if (this.#bytes >= SEGMENT_BYTES && this.#worthClosing) this.#close()
+  }
+
+  #open(): void {
+    this.#fd = openSync(this.#pathOf(this.#number), 'ax', 0o600)
+    this.#openedMs = performance.now()
+    this.#bytes = 0
+  }
+
+  /** The open segment is complete; what has to stand in every one begins the next. */
+  #close(): void {
+    closeSync(this.#fd)
+    this.#closed.push({ number: this.#number, bytes: this.#bytes })
+    this.#closedBytes += this.#bytes
+    this.#fd = -1
+    this.#bytes = 0
+    this.#number++
+    if (!this.#worthClosing) return
+    this.#worthClosing = false
+    this.#beginning = true
+    this.#events.segmentBegan()
+    this.flush()
+    this.#beginning = false
+  }
+
+  #fail(error: Error): void {
+    this.#retryMs = performance.now() + RETRY_MS
+    if (this.#fd !== -1) {
+      this.#worthClosing = false
+      this.#close()
+    }
+    this.#failing = true
+    this.#events.failed(error)
+  }
+
+  /** Tries with as much as a turn may need, so that a disk that is all but full does not fail and recover by turns. */
+  #retry(nowMs: number): void {
+    this.#retryMs = nowMs + RETRY_MS
+    try {
+      this.#open()
+      if (writeSync(this.#fd, this.#buffer) !== BUFFER_BYTES) throw new Error('no room')
+      ftruncateSync(this.#fd, 0)
+    } catch {
+      if (this.#fd === -1) return
+      closeSync(this.#fd)
+      this.#fd = -1
+      rmSync(this.#pathOf(this.#number), { force: true })
+      return
+    }
+    this.#failing = false
+    this.#used = BLOCK_HEADER_BYTES
+    this.#events.segmentBegan()
+    this.flush()
+    if (!this.#failing) this.#events.recovered()
+  }
+}
+
+/** Their order is that of their names. */
+export const SEGMENT_NAME = /^\d{10}\.log$/
+
+function segmentName(number: number): string {
+  return `${String(number).padStart(10, '0')}.log`
+}
