@@ -68,6 +68,12 @@ const CONTRACT: Record<string, [kind: string, labels: string[]]> = {
   understudy_mirror_writes_total: ['counter', ['route', 'outcome']],
   understudy_mirror_unknown_writes_total: ['counter', ['command']],
   understudy_dirty_keys: ['gauge', ['route']],
+  understudy_dirty_keys_by_reason: ['gauge', ['route', 'reason']],
+  understudy_dirty_oldest_seconds: ['gauge', ['route']],
+  understudy_needs_verify: ['gauge', ['route']],
+  understudy_repair_state: ['gauge', ['route', 'state']],
+  understudy_durable: ['gauge', []],
+  understudy_intent_log_bytes: ['gauge', []],
   understudy_compare_total: ['counter', ['route', 'result']],
   understudy_mismatches_total: ['counter', ['route', 'class', 'command']],
   understudy_fallback_reads_total: ['counter', ['route', 'reason']],
@@ -111,6 +117,12 @@ describe('/metrics', () => {
     expect(value('understudy_mirror_writes_total', { route: ROUTE, outcome: 'copied' })).toBe(12)
     expect(value('understudy_mirror_unknown_writes_total', { command: 'JSON.SET' })).toBe(26)
     expect(value('understudy_dirty_keys', { route: ROUTE })).toBe(14)
+    expect(value('understudy_dirty_keys_by_reason', { route: ROUTE, reason: 'overlap' })).toBe(14)
+    expect(value('understudy_dirty_oldest_seconds', { route: ROUTE })).toBe(27)
+    expect(value('understudy_needs_verify', { route: ROUTE })).toBe(1)
+    expect(value('understudy_repair_state', { route: ROUTE, state: 'paused' })).toBe(1)
+    expect(value('understudy_durable', {})).toBe(1)
+    expect(value('understudy_intent_log_bytes', {})).toBe(28)
     expect(value('understudy_compare_total', { route: ROUTE, result: 'transient' })).toBe(17)
     expect(value('understudy_mismatches_total', { route: ROUTE, class: 'ttl', command: 'PTTL' })).toBe(19)
     expect(value('understudy_fallback_reads_total', { route: ROUTE, reason: 'error' })).toBe(21)
