@@ -9,10 +9,11 @@
  * | `scores`      | in the same order, numbers where the reply has scores, distances, coordinates        |
  * | `ttl`         | the same time, within the route's tolerance                                          |
  * | `approximate` | the same but for numbers that measure time passed (idle)                             |
+ * | `script`      | the same values in any order; a difference counts only where a declared key differs  |
  * | `skipped`     | never compared: `reason` says why                                                    |
  */
 export type CompareClass =
-  | { readonly kind: 'ordered' | 'unordered' | 'map' | 'scores' | 'approximate' }
+  | { readonly kind: 'ordered' | 'unordered' | 'map' | 'scores' | 'approximate' | 'script' }
   /** `unitMs`: of the number in the reply. `absolute`: it is a point in time, not a distance from now. */
   | { readonly kind: 'ttl'; readonly unitMs: 1 | 1000; readonly absolute: boolean }
   | { readonly kind: 'skipped'; readonly reason: string }
@@ -29,7 +30,7 @@ const APPROXIMATE: CompareClass = { kind: 'approximate' }
 const CURSOR = skipped('a cursor belongs to the store that gave it')
 const RANDOM = skipped('its answer is random')
 const SERVER_FACT = skipped('it tells of the server, not of the data')
-const SCRIPT = skipped('a script may answer anything, and need not be loaded on the shadow')
+const SCRIPT: CompareClass = { kind: 'script' }
 const VECTOR_GRAPH = skipped('it tells of a graph that each server builds at random')
 const WHOLE_KEYSPACE = skipped('it is about the whole keyspace, not about a key of a route')
 const UNKNOWN = skipped('how its answers compare is not known')

@@ -1,14 +1,14 @@
 import type { CommandSpec } from '../command/spec.ts'
+import type { MismatchClass } from '../config/config.ts'
 import { ErrorReply } from '../resp/reply.ts'
 import { identity, isList, type Value } from './normalise.ts'
 
-/** From the shadow's side: `missing` is what it has not got, `extra` what only it has. */
-type DifferenceClass = 'missing' | 'extra' | 'type' | 'value' | 'length' | 'order' | 'ttl' | 'error'
-
 export interface Difference {
-  readonly class: DifferenceClass
+  readonly class: MismatchClass
   /** One sentence, without values. */
   readonly detail: string
+  /** Where structured values differ. */
+  readonly paths?: readonly string[]
 }
 
 /** Answered with 0 where there is no key: what they count cannot be empty and exist. */
@@ -81,7 +81,7 @@ function numbers(spec: CommandSpec, primary: number, shadow: number): Difference
 }
 
 function lists(spec: CommandSpec, primary: readonly Value[], shadow: readonly Value[]): Difference {
-  const isUnordered = spec.compare?.kind === 'unordered' || spec.compare?.kind === 'map'
+  const isUnordered = spec.compare?.kind === 'unordered' || spec.compare?.kind === 'script'
   if (spec.compare?.kind === 'map') return fields(primary, shadow)
   if (primary.length !== shadow.length) {
     return { class: 'length', detail: `${primary.length} elements on the primary, ${shadow.length} on the shadow.` }

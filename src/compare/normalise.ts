@@ -1,6 +1,7 @@
-import type { CompareClass } from '../command/compare-class.ts'
+import { argumentIs } from '../command/argument.ts'
 import type { Args } from '../command/effects.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import type { CommandView } from '../resp/command-view.ts'
 import {
   DoubleReply,
   ErrorReply,
@@ -11,6 +12,7 @@ import {
   SimpleReply,
   VerbatimReply,
 } from '../resp/reply.ts'
+import type { ValueReader } from './structured-values.ts'
 
 /**
  * A reply in the form in which two of them are compared: the same for RESP2 and RESP3, and for two answers that mean the same.
@@ -20,12 +22,9 @@ import {
  */
 export type Value = null | Buffer | number | bigint | ErrorReply | readonly Value[]
 
-/** What is done with each text before anything is sorted (JSON paths that are ignored are taken out). */
-export type TextFilter = (text: Buffer) => Buffer
-
-/** The reply in the form described above, by the command's comparison class. */
-export function normalise(spec: CommandSpec, args: Args, reply: Reply, filter: TextFilter): Value {
-  const value = spec.replyKeys === 'streams' ? streamEntries(reply, filter) : plain(reply, filter)
+/** The reply in the form described above, by the command's comparison class. `reader`: each text is read by it before anything is sorted. */
+export function normalise(spec: CommandSpec, args: Args, reply: Reply, reader: ValueReader | null): Value {
+  const value = spec.replyKeys === 'streams' ? streamEntries(reply, reader) : plain(reply, reader)
   if (!isList(value)) return spec.compare?.kind === 'scores' ? asNumber(value) : value
   switch (spec.compare?.kind) {
     case 'unordered':
@@ -34,6 +33,8 @@ export function normalise(spec: CommandSpec, args: Args, reply: Reply, filter: T
       return sorted(pairsOf(value))
     case 'scores':
       return withScores(spec, args, value)
+    case 'script':
+      return sortedDeeply(value)
     case 'approximate':
       return withoutIdleTimes(value)
     default:
@@ -42,38 +43,51 @@ export function normalise(spec: CommandSpec, args: Args, reply: Reply, filter: T
   }
 }
 
-/** Whether two answers to this very call can be compared at all: some arguments make them arbitrary, or let time decide. */
-export function isComparable(compare: CompareClass | null, args: Args): boolean {
-  if (compare === null || compare.kind === 'skipped') return false
-  // GEOSEARCH COUNT n ANY takes the first ones met; XPENDING IDLE and XREAD BLOCK or `$` depend on when they are asked.
-  const [name] = args
-  if (compare.kind === 'scores') return !hasWord(args, 'ANY')
-  if (compare.kind === 'approximate') return !hasWord(args, 'IDLE')
-  return name?.toString('latin1').toUpperCase() !== 'XREAD' || !(hasWord(args, 'BLOCK') || hasWord(args, '$'))
+/**
+ * Whether the answer to this very call is arbitrary, depends on the moment, or on keys that the call does not name, so that two of them say nothing
+ * about each other: GEOSEARCH COUNT n ANY takes the first ones met; XPENDING IDLE, XREAD BLOCK and XREAD `$` depend on when they are asked.
+ */
+export function isArbitrary(spec: CommandSpec, view: CommandView): boolean {
+  switch (spec.name) {
+    case 'GEOSEARCH':
+    case 'GEORADIUS_RO':
+    case 'GEORADIUSBYMEMBER_RO':
+      return saysWord(view, 'ANY')
+    case 'XPENDING':
+      return saysWord(view, 'IDLE')
+    case 'XREAD':
+      return saysWord(view, 'BLOCK') || saysWord(view, '$')
+    default:
+      return false
+  }
+}
+
+function saysWord(view: CommandView, word: string): boolean {
+  for (let i = 2; i < view.argc; i++) if (argumentIs(view, i, word)) return true
+  return false
 }
 
 function hasWord(args: Args, word: string): boolean {
   return args.slice(2).some((arg) => arg.length === word.length && arg.toString('latin1').toUpperCase() === word)
 }
 
-function plain(reply: Reply, filter: TextFilter): Value {
+function plain(reply: Reply, reader: ValueReader | null): Value {
   if (reply === null || typeof reply === 'number' || reply instanceof ErrorReply) return reply
   if (typeof reply === 'bigint') return reply
   if (typeof reply === 'boolean') return reply ? 1 : 0
-  if (Buffer.isBuffer(reply)) return filter(reply)
+  if (Buffer.isBuffer(reply)) return reader === null ? reply : reader.canonical(reply)
   if (reply instanceof SimpleReply) return Buffer.from(reply.text, 'latin1')
-  if (reply instanceof VerbatimReply) return filter(reply.bytes)
+  if (reply instanceof VerbatimReply) return reader === null ? reply.bytes : reader.canonical(reply.bytes)
   if (reply instanceof DoubleReply) return reply.value
-  if (reply instanceof MapReply) return reply.entries.flat().map((item) => plain(item, filter))
+  if (reply instanceof MapReply) return reply.entries.flat().map((item) => plain(item, reader))
   const items = reply instanceof SetReply ? reply.members : reply instanceof PushReply ? reply.items : reply
-  return items.map((item) => plain(item, filter))
+  return items.map((item) => plain(item, reader))
 }
 
-/** XREAD: the streams' names are each store's own, so only what was read from each, in the order asked for, is compared. */
-function streamEntries(reply: Reply, filter: TextFilter): Value {
-  if (reply instanceof MapReply) return reply.entries.map(([, entries]) => plain(entries, filter))
-  const value = plain(reply, filter)
-  return isList(value) ? value.map((stream) => (isList(stream) ? (stream[1] ?? null) : stream)) : value
+/** XREAD: `[key, entries]`; RESP3 has a map. */
+function streamEntries(reply: Reply, reader: ValueReader | null): Value {
+  if (!(reply instanceof MapReply)) return plain(reply, reader)
+  return reply.entries.map(([key, entries]) => [plain(key, null), plain(entries, reader)])
 }
 
 function withScores(spec: CommandSpec, args: Args, value: readonly Value[]): Value {
@@ -127,6 +141,11 @@ function sorted(values: readonly Value[]): Value[] {
   const keyed = values.map((value) => ({ value, key: identity(value) }))
   keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
   return keyed.map(({ value }) => value)
+}
+
+/** Lists in lists, too: a script gives sets and hashes in the order in which they lie in memory. */
+function sortedDeeply(values: readonly Value[]): Value[] {
+  return sorted(values.map((value) => (isList(value) ? sortedDeeply(value) : value)))
 }
 
 /** A string that two values have in common exactly when they are the same. */

@@ -12,11 +12,22 @@ import { RateWindow, type WindowCounts, type WindowName } from './rate-window.ts
  * | `shadow`    | the shadow (for a re-check the primary) is not there, or the connection was lost            |
  * | `busy`      | the comparer has enough to do: too much kept, asked or waiting                              |
  * | `large`     | command and reply together are beyond the limit for one sample                              |
- * | `split`     | its keys lie on several shadows, or it reads keys that it does not name (SORT BY)           |
+ * | `split`     | its keys lie on several shadows                                                             |
+ * | `arbitrary` | the answer to such a call is arbitrary, or depends on the moment or on keys it does not name |
  * | `moved`     | a switch or a reload came between                                                           |
  * | `script`    | a script that the shadow does not have, or whose answer differs over keys that are the same |
  */
-export const SKIP_REASONS = ['disturbed', 'dirty', 'shadow', 'busy', 'large', 'split', 'moved', 'script'] as const
+export const SKIP_REASONS = [
+  'disturbed',
+  'dirty',
+  'shadow',
+  'busy',
+  'large',
+  'split',
+  'arbitrary',
+  'moved',
+  'script',
+] as const
 export type SkipReason = (typeof SKIP_REASONS)[number]
 
 /** What became of samples. `compared` is the sum of `matched`, `transient`, `mismatched` and `acknowledged`. */
@@ -47,6 +58,8 @@ export interface RouteComparison {
   readonly ignored: number
   /** Keys made dirty by `compare.repair`. */
   readonly repaired: number
+  /** Differences that are being looked at again. */
+  readonly rechecking: number
   /** `compare.baseline`: the primary asked twice. */
   readonly baseline: { readonly compared: number; readonly differed: number }
   /** Of the same sampled reads. */
@@ -69,6 +82,7 @@ export class RouteTally {
   readonly primaryTimes: Histogram = new Histogram(COMMAND_DURATION_BOUNDS)
   readonly shadowTimes: Histogram = new Histogram(COMMAND_DURATION_BOUNDS)
   repaired = 0
+  rechecking = 0
   readonly baseline = { compared: 0, differed: 0 }
 
   /** `count` samples of `command` (a name of the command table) have come to their end. */
@@ -100,6 +114,7 @@ export class RouteTally {
       acknowledged,
       ignored,
       repaired: this.repaired,
+      rechecking: this.rechecking,
       baseline: { ...this.baseline },
       primaryTimes: this.primaryTimes.snapshot(),
       shadowTimes: this.shadowTimes.snapshot(),

@@ -41,7 +41,8 @@ export function settleMarked(
       const from = slot.original === null ? slot.start : 0
       const to = slot.original === null ? slot.end : slot.original.length
       const { spec, database, lane, ticket } = slot
-      path.comparer.sampled(spec!, route, database, bytes, from, to, buf, start, end, lane, ticket)
+      const tookMs = path.clock.nowMs - slot.queuedAtMs
+      path.comparer.sampled(spec!, route, database, bytes, from, to, buf, start, end, lane, ticket, tookMs)
     }
   } catch (error) {
     // Its end was found, so the next reply begins where it should; but nobody can tell what this one did.

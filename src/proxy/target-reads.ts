@@ -184,7 +184,7 @@ class TargetRead implements ReplyOwner {
     const path = this.#path
     const source = path.primaryOf(this.route).shared(this.#database, 2)
     if (source.state !== 'up' || source.full) {
-      path.comparer.dropped(this.route.state, 'shadow')
+      path.comparer.count(this.route, 'shadow')
       return
     }
     const bytes = this.#forSource()
@@ -289,11 +289,12 @@ class SourceProbe implements ReplyOwner {
       end,
       slot.lane,
       slot.ticket,
+      this.#path.clock.nowMs - slot.queuedAtMs,
     )
   }
 
   lost(): void {
-    this.#path.comparer.dropped(this.#route.state, 'shadow')
+    this.#path.comparer.count(this.#route, 'shadow')
   }
 
   timedOut(): void {}

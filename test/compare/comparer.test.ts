@@ -186,7 +186,7 @@ describe('planted differences', () => {
         'XRANGE stream length',
         'PTTL job:ttl ttl',
         'TTL job:never expires ttl',
-        'MGET same missing',
+        'MGET half of two missing',
         'GET sentinel extra',
       ].sort(),
     )
