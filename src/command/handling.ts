@@ -8,6 +8,7 @@ const HANDLING: Readonly<Record<string, Handling>> = {
   SELECT: 'session',
   AUTH: 'session',
   HELLO: 'session',
+  'ACL WHOAMI': 'session',
   CLIENT: 'session',
   QUIT: 'session',
   RESET: 'session',

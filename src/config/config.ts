@@ -137,7 +137,16 @@ export interface RouteConfig {
   readonly readTimeoutMs: number
 }
 
+/**
+ * Who checks a client's AUTH: `store`: Understudy, against the credentials it has for the primary, and nobody has to log in; `users`: Understudy, against `users`, and everybody
+ * has to; `passthrough`: the store, whose connections then have the client's rights.
+ */
+export const CLIENT_AUTH = ['store', 'users', 'passthrough'] as const
+
 export interface ClientsConfig {
+  readonly auth: (typeof CLIENT_AUTH)[number]
+  /** SHA-256 of each password a user may log in with, in hex: the passwords themselves are kept nowhere. */
+  readonly users: Readonly<Record<string, readonly string[]>>
   readonly maxClients: number
   /** A client that does not read its replies is disconnected beyond this many bytes. */
   readonly outputBufferBytes: number

@@ -7,10 +7,11 @@ import type { Config, Phase } from './config.ts'
 import { ConfigDocument } from './document.ts'
 import { refuseCollisions } from './key-collisions.ts'
 import { ConfigError, type Problem } from './problems.ts'
+import { resolveClients } from './resolve-clients.ts'
 import type { ResolveContext } from './resolve-context.ts'
 import { finishRoute, resolveRoutes } from './resolve-routes.ts'
 import { resolveAdmin, resolveListeners, resolveStores } from './resolve-servers.ts'
-import { ConfigFile } from './schema.ts'
+import { type ClientsFields, ConfigFile } from './schema.ts'
 import { isRecord, kindOf, readFields } from './schema-issues.ts'
 import { name as storeName } from './schema-types.ts'
 import { reasonOf } from './secret.ts'
@@ -146,15 +147,21 @@ function resolveConfig(context: ResolveContext, raw: unknown): Resolved | null {
   const phaseOverrides: Record<string, string> = {}
   for (const route of routes) if (route.phaseVariable !== null) phaseOverrides[route.name] = route.phaseVariable
 
+  const readsTarget = routes.some(({ phase }) => phase === 'read-target')
+  const clients =
+    fields.clients === undefined
+      ? null
+      : resolveClients(context, fields.clients as ClientsFields, listeners, readsTarget)
+
   const build = (): Config => {
-    const { stateDir, clients, cutover, log } = fields as Required<typeof fields>
+    const { stateDir, cutover, log } = fields as Required<typeof fields>
     return {
       listen: listeners,
       admin,
       stateDir: resolvePath(context.cwd, stateDir),
       stores: Object.fromEntries(stores),
       routes: routes.map(finishRoute),
-      clients: { maxClients: clients.max, outputBufferBytes: clients.outputBuffer },
+      clients: clients!,
       cutover: { holdTimeoutMs: cutover.holdTimeout },
       log,
     }

@@ -10,8 +10,10 @@ export function redactConfig(config: Config): Config {
     name,
     { ...store, password: hide(store.password) },
   ])
+  const users = Object.entries(config.clients.users).map(([name, passwords]) => [name, passwords.map(() => HIDDEN)])
   return {
     ...config,
+    clients: { ...config.clients, users: Object.fromEntries(users) },
     admin: config.admin === null ? null : { ...config.admin, token: hide(config.admin.token) },
     stores: Object.fromEntries(stores),
   }

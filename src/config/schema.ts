@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { DECODERS, MISMATCH_CLASSES, PHASES } from './config.ts'
+import { CLIENT_AUTH, DECODERS, MISMATCH_CLASSES, PHASES } from './config.ts'
 import { KeyPattern } from './pattern.ts'
 import { count, duration, fileMode, flag, instant, name, parsed, path, secret, share, size } from './schema-types.ts'
 import { parseAdminUrl, parseListenUrl, parseStoreUrl } from './store-url.ts'
@@ -192,7 +192,21 @@ export const RouteFile = z.strictObject({
     .describe('`read-target`: how long the target may take before the source answers.'),
 })
 
+const userName = z.string().regex(/^[^\s\0]{1,128}$/, { error: 'the name of a user has no spaces, as in Redis' })
+
 const ClientsFile = z.strictObject({
+  auth: z
+    .enum(CLIENT_AUTH)
+    .optional()
+    .describe(
+      "Who checks a client's `AUTH`. `users`: Understudy, and nobody is served before. `passthrough`: the store, and the client's commands run there with its own rights. `store`: Understudy compares it with the credentials of the primary, and nobody has to log in. Default: `users` when there are any, else `store`.",
+    ),
+  users: z
+    .record(userName, z.union([secret, z.array(secret).min(1)]))
+    .optional()
+    .describe(
+      'Users and their passwords, `{ env: NAME }` or `{ file: PATH }`; a list while a password is changed. `AUTH` without a name is for the user `default`.',
+    ),
   max: count(1).prefault(10_000).describe('Clients beyond it are refused, as Redis does.'),
   outputBuffer: size.prefault('256mb').describe('A client that leaves so much unread is disconnected.'),
 })
@@ -229,5 +243,6 @@ export const ConfigFile = z.strictObject({
   log: LogFile.prefault({}).describe('Written to standard output.'),
 })
 
+export type ClientsFields = z.output<typeof ClientsFile>
 export type TlsFields = z.output<typeof TlsFile>
 export type ListenTlsFields = z.output<typeof ListenTlsFile>

@@ -20,8 +20,9 @@ export function primaryPipeline(
   if (lane <= 0 || lane === resp2.lane) return lane <= 0 ? store.busiest(database) : resp2
   for (const pipeline of store.sharedPipelines()) {
     // Another database's pipeline can have the lane when it has a key of that name, too.
-    if (pipeline.lane === lane && pipeline.options.identity.database === resp2.options.identity.database)
-      return pipeline
+    // A client's own user may not be allowed what the mirror needs to read.
+    const { database: its, user } = pipeline.options.identity
+    if (pipeline.lane === lane && user === null && its === resp2.options.identity.database) return pipeline
   }
   return store.busiest(database)
 }

@@ -134,8 +134,8 @@ export class BlockedCommand implements Pin, ReplyOwner {
   }
 
   attempt(): void {
-    const { path, database, protocol } = this.session
-    const pipeline = path.primaryOf(this.#route).shared(database, protocol)
+    const { path, database, protocol, user } = this.session
+    const pipeline = path.primaryOf(this.#route).shared(database, protocol, user)
     const bytes = Buffer.concat([MULTI, this.#renamed(this.#frame), EXEC])
     this.#stage = 'try'
     this.#lane = pipeline.lane
@@ -156,7 +156,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const renamed = this.#renamed(frame)
     if (path.plan.refusal !== null) return this.#finish(errorFrame(path.plan.refusal))
     this.#store = path.primaryOf(this.#route)
-    const pipeline = this.#store.borrow(session.database, session.protocol)
+    const pipeline = this.#store.borrow(session.database, session.protocol, session.user)
     pipeline.answersWithinMs = replyLimitMs(this.#spec, frame, this.#store.options.config.timeoutMs)
     pipeline.blocks = true
     this.#pipeline = pipeline

@@ -219,7 +219,7 @@ function describe(session: Session): string {
     ['tot-mem', 0],
     ['events', 'r'],
     ['cmd', 'client'],
-    ['user', 'default'],
+    ['user', session.userName],
     ['redir', -1],
     ['resp', session.protocol],
     ['lib-name', session.libName],

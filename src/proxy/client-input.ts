@@ -1,6 +1,7 @@
 import { ByteAccumulator } from '../base/byte-accumulator.ts'
 import { COMPLETE, type CommandParser, INVALID } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
+import { isLocked } from './login.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -104,6 +105,9 @@ export class ClientInput {
           this.#pending.append(buf, at, to)
           parser.rebase(-at)
           this.#parser = parser
+          if (isLocked(session) && parser.bytesNeeded > STRANGER_LIMIT_BYTES) {
+            session.protocolError('Protocol error: unauthenticated bulk length')
+          }
         }
         break
       }
@@ -145,6 +149,10 @@ export class ClientInput {
     this.working = false
     this.buf = null
     if (parser.partial) {
+      if (isLocked(session) && parser.bytesNeeded > STRANGER_LIMIT_BYTES) {
+        session.protocolError('Protocol error: unauthenticated bulk length')
+        return
+      }
       this.#parser = parser
       if (this.#pendingAt > 0) {
         parser.rebase(-this.#pendingAt)
@@ -173,6 +181,8 @@ export class ClientInput {
 
 /** One command's bytes, beyond which the client is disconnected: Redis' `client-query-buffer-limit`. */
 const COMMAND_LIMIT_BYTES = 1024 * 1024 * 1024
+/** The same of one that has not logged in. */
+const STRANGER_LIMIT_BYTES = 16 * 1024
 /** Bytes kept of a client that waits; beyond this it is not read. */
 const PENDING_LIMIT_BYTES = 1024 * 1024
 const COMPACT_BYTES = 256 * 1024

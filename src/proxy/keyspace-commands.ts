@@ -258,8 +258,8 @@ interface Question {
   readonly bytes: Buffer
 }
 
-function pipelineTo({ path, database, protocol }: Session, store: number): Pipeline {
-  return path.stores[store]!.shared(database, protocol)
+function pipelineTo({ path, database, protocol, user }: Session, store: number): Pipeline {
+  return path.stores[store]!.shared(database, protocol, user)
 }
 
 /** Answers the command at hand with what `answer` makes of the replies. */

@@ -9,7 +9,7 @@ import type { Route } from '../routing/route.ts'
 export interface Pin {
   /** The pin around this one; set by `Session.enter`. */
   outer: Pin | null
-  readonly kind: 'transaction' | 'blocked' | 'subscriber'
+  readonly kind: 'login' | 'transaction' | 'blocked' | 'subscriber'
   /** As CLIENT LIST shows it: x in a MULTI, b blocked, P subscriber, O monitor. */
   readonly flag: string
   /** As `Session.dispatch`: false when the command has to wait. */

@@ -301,7 +301,8 @@ export class Runtime {
   }
 
   #onState(store: Store, pipeline: Pipeline, error: string | null): void {
-    if (pipeline.options.dedicated) return
+    // What becomes of one user's login says nothing about the store.
+    if (pipeline.options.dedicated || pipeline.options.identity.user !== null) return
     const { state } = pipeline
     if (state === 'up' && pipeline.options.whenDown === 'fail') this.#learnCommands(store, pipeline)
     if (state !== 'up' && state !== 'down') return

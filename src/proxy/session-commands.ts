@@ -1,4 +1,3 @@
-import { timingSafeEqual } from 'node:crypto'
 import type { CommandSpec } from '../command/spec.ts'
 import { PLUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -8,6 +7,7 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import { integerArg, isClientName, textArg, wordArg } from './arguments.ts'
 import { refuseByArity } from './arity.ts'
 import { clientCommand } from './client-commands.ts'
+import { authCommand, beginLogin, greetWithoutLogin, isLocked, logIn, whoAmI } from './login.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -23,8 +23,13 @@ export function sessionCommand(session: Session, view: CommandView, spec: Comman
     case 'HELLO':
       return hello(session, view)
     case 'AUTH':
-      auth(session, view)
+      return authCommand(session, view)
+    case 'ACL': {
+      const name = whoAmI(session)
+      if (name === null) return session.forward(view, spec)
+      session.answer(encodeReply(Buffer.from(name, 'latin1'), session.protocol))
       return true
+    }
     case 'CLIENT':
       return clientCommand(session, view, spec)
     case 'QUIT':
@@ -39,6 +44,7 @@ export function sessionCommand(session: Session, view: CommandView, spec: Comman
       session.protocol = 2
       session.name = ''
       session.replyMode = 'on'
+      beginLogin(session)
       session.answer(FRAME.RESET)
       return true
     default:
@@ -65,7 +71,7 @@ function select(session: Session, view: CommandView): boolean {
   // Another connection from here on: what MOVE, COPY or FLUSHALL do to that database must have happened first.
   if (session.order.owed > 0) return session.waitFor('replies')
   const { path } = session
-  const pipeline = path.primaryOf(path.routes.fallback).shared(index, session.protocol)
+  const pipeline = path.primaryOf(path.routes.fallback).shared(index, session.protocol, session.user)
   if (pipeline.state === 'up') {
     session.database = index
     session.answer(FRAME.OK)
@@ -144,11 +150,6 @@ function hello(session: Session, view: CommandView): boolean {
       }
     }
   }
-  const refusal = credentials === null ? null : checkCredentials(session, credentials[0], credentials[1])
-  if (refusal !== null) {
-    session.answerError(refusal)
-    return true
-  }
   if (name !== null && !isClientName(name)) {
     session.answerError('ERR Client names cannot contain spaces, newlines or special characters.')
     return true
@@ -156,15 +157,18 @@ function hello(session: Session, view: CommandView): boolean {
   if (protocol !== session.protocol) {
     // Another connection from here on, and the replies under way are in the old protocol.
     if (session.order.owed > 0) return session.waitFor('replies')
-    if (session.pin !== null) {
+    if (session.pin !== null && !isLocked(session)) {
       session.answerError('ERR Understudy does not change the protocol while the client watches keys or is subscribed')
       return true
     }
   }
-  if (name !== null) session.name = name
-  session.protocol = protocol
-  session.answer(encodeReply(greeting(session), protocol))
-  return true
+  const greeted = (): Buffer => {
+    if (name !== null) session.name = name
+    session.protocol = protocol
+    return encodeReply(greeting(session), protocol)
+  }
+  if (credentials === null) return greetWithoutLogin(session, protocol, greeted)
+  return logIn(session, credentials[0], credentials[1], protocol, greeted)
 }
 
 function greeting(session: Session): Reply {
@@ -180,43 +184,4 @@ function greeting(session: Session): Reply {
   ])
 }
 
-function auth(session: Session, view: CommandView): void {
-  const [user, password] = view.argc === 2 ? ['default', textArg(view, 1)] : [textArg(view, 1), textArg(view, 2)]
-  if (view.argc > 3) {
-    session.answerError('ERR syntax error')
-    return
-  }
-  if (view.argc === 2 && session.path.primaryOf(session.path.routes.fallback).options.config.password === null) {
-    session.answerError(NO_PASSWORD)
-    return
-  }
-  const refusal = checkCredentials(session, user, password)
-  if (refusal === null) session.answer(FRAME.OK)
-  else session.answerError(refusal)
-}
-
-/**
- * The client's credentials are checked against those that the configuration has for the primary: an application that used to log in to its Redis goes on doing
- * so. Null: right.
- */
-function checkCredentials(session: Session, user: string, password: string): string | null {
-  const { path } = session
-  const { config } = path.primaryOf(path.routes.fallback).options
-  // Redis' default user without a password takes any.
-  if (config.password === null) return user === 'default' ? null : WRONG_PASSWORD
-  const rightUser = sameText(user, config.username ?? 'default')
-  const rightPassword = sameText(password, Buffer.from(config.password).toString('latin1'))
-  return rightUser && rightPassword ? null : WRONG_PASSWORD
-}
-
-const NO_PASSWORD =
-  'ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?'
-const WRONG_PASSWORD = 'WRONGPASS invalid username-password pair or user is disabled.'
 const MAX_DATABASE = 1_000_000
-
-/** Compares in a time that tells nothing about where they differ. */
-function sameText(given: string, wanted: string): boolean {
-  const a = Buffer.from(given, 'latin1')
-  const b = Buffer.from(wanted, 'latin1')
-  return a.length === b.length && timingSafeEqual(a, b)
-}

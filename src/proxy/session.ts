@@ -7,6 +7,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import { errorFrame } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
 import { isSampled, type Route } from '../routing/route.ts'
+import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import { refuseByArity } from './arity.ts'
@@ -16,6 +17,7 @@ import type { DataPath } from './data-path.ts'
 import { Downstream } from './downstream.ts'
 import { isHttp } from './http.ts'
 import { keyspaceCommand } from './keyspace-commands.ts'
+import { beginLogin } from './login.ts'
 import { leaveOthers, settleMarked } from './marked-replies.ts'
 import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
 import type { Pin } from './pin.ts'
@@ -60,6 +62,10 @@ export class Session implements ReplyOwner {
   readonly local: string
   database = 0
   protocol: 2 | 3 = 2
+  /** Whose rights its commands have at the stores; null: those of the configuration. */
+  user: StoreUser | null = null
+  /** Who it has logged in as. */
+  userName = 'default'
   name = ''
   libName = ''
   libVersion = ''
@@ -103,6 +109,7 @@ export class Session implements ReplyOwner {
     socket.on('error', () => socket.destroy())
     socket.on('end', () => this.#onEnd())
     socket.on('close', () => this.#onClose())
+    beginLogin(this)
   }
 
   // --- bytes in
@@ -186,10 +193,17 @@ export class Session implements ReplyOwner {
         return true
       }
     }
-    if (route.readsShadow && spec?.readonly && plan.keyed && plan.positions.count > 0 && this.writesOwed === 0) {
+    if (
+      route.readsShadow &&
+      spec?.readonly &&
+      plan.keyed &&
+      plan.positions.count > 0 &&
+      this.writesOwed === 0 &&
+      this.user === null
+    ) {
       if (path.targetReads.read(this, view, spec, plan)) return true
     }
-    const pipeline = path.primaryOf(route).shared(this.database, this.protocol)
+    const pipeline = path.primaryOf(route).shared(this.database, this.protocol, this.user)
     if (pipeline.full) return this.waitFor('room')
     this.send(pipeline, view, spec, this.order.assign())
     return true

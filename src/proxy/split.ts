@@ -52,15 +52,15 @@ export function splitOrRefuse(session: Session, view: CommandView, spec: Command
     part.places.push(i - 1)
     for (let arg = i; arg < i + step; arg++) part.args.push(bytesArg(view, arg))
   }
-  const { database, protocol } = session
+  const { database, protocol, user } = session
   const stores = [...parts.keys()].map((store) => path.stores[store]!)
-  if (stores.some((store) => store.shared(database, protocol).full)) return session.waitFor('room')
+  if (stores.some((store) => store.shared(database, protocol, user).full)) return session.waitFor('room')
   const whole = new Whole(session, merge, [...parts.values()], view.argc - 1)
   for (const [i, { args }] of [...parts.values()].entries()) {
     const bytes = encodeCommand(args)
     parser.parse(bytes, 0, bytes.length)
     planCommand(path.routes, spec, parser, path.plan)
-    session.send(stores[i]!.shared(database, protocol), parser, spec, session.parts.expect(whole, i))
+    session.send(stores[i]!.shared(database, protocol, user), parser, spec, session.parts.expect(whole, i))
   }
   return true
 }

@@ -306,11 +306,12 @@ class Subscriber implements Pin {
   #legTo(store: Store): Leg {
     let leg = this.#legs.get(store)
     if (leg === undefined) {
-      const { database, protocol } = this.#session
+      const { database, protocol, user } = this.#session
       const opened: Leg = new SubscriptionLeg(
         store,
         database,
         protocol,
+        user,
         (buf, start, end) => this.#onMessage(opened, buf, start, end),
         () => this.#lost(opened),
       )

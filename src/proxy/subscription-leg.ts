@@ -3,6 +3,7 @@ import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import { PushReply, type Reply } from '../resp/reply.ts'
 import type { SubscriptionKind } from '../routing/subscriptions.ts'
+import type { StoreUser } from '../upstream/handshake.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 
@@ -33,11 +34,12 @@ export class SubscriptionLeg<Listener> {
     store: Store,
     database: number,
     protocol: 2 | 3,
+    user: StoreUser | null,
     onMessage: (buf: Buffer, start: number, end: number) => void,
     onLost: () => void,
   ) {
     this.store = store
-    const pipeline = store.borrow(database, protocol)
+    const pipeline = store.borrow(database, protocol, user)
     pipeline.relay = true
     pipeline.onPush = (buf, start, end) => {
       if (this.#expected.length > 0 && isAnswer(buf, start, end)) {

@@ -47,7 +47,7 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
     case 'MULTI': {
       const route = view.buf === session.input.buf ? wholeTransaction(session, view.frameEnd) : null
       if (route !== null) {
-        const pipeline = session.path.primaryOf(route).shared(session.database, session.protocol)
+        const pipeline = session.path.primaryOf(route).shared(session.database, session.protocol, session.user)
         if (pipeline.full) return session.waitFor('room')
         const whole = new Transaction(session, pipeline, route)
         session.enter(whole)
@@ -361,7 +361,7 @@ class Transaction implements Pin, ReplyOwner {
     const { path } = session
     let pipeline = this.#dedicated
     if (pipeline === null) {
-      pipeline = this.#store!.borrow(session.database, session.protocol)
+      pipeline = this.#store!.borrow(session.database, session.protocol, session.user)
       this.#database = session.database
       this.#dedicated = pipeline
       pipeline.answersWithinMs = this.#store!.options.config.timeoutMs
@@ -494,8 +494,11 @@ const QUEUED: ReadonlySet<Handling> = new Set(['forward', 'blocking', 'keyspace'
 
 /** What may stand between MULTI and EXEC. */
 function canBeQueued({ handling, name }: CommandSpec): boolean {
-  return QUEUED.has(handling) || name === 'UNWATCH'
+  return QUEUED.has(handling) || OTHERS.has(name)
 }
+
+/** Answered here outside of a transaction. */
+const OTHERS = new Set(['UNWATCH', 'ACL WHOAMI'])
 
 /** Of the commands of one transaction, which are kept until EXEC's reply. */
 const QUEUE_LIMIT_BYTES = 512 * 1024 * 1024

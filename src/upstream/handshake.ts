@@ -1,11 +1,28 @@
 import type { StoreConfig } from '../config/config.ts'
 import { encodeCommand } from '../resp/encode.ts'
 
+/** Whose rights a connection has at its store. */
+export interface StoreUser {
+  /** Unlike for unlike credentials, so that a wrong password never finds a connection that a right one has opened. Secret. */
+  readonly key: string
+  /** Arguments of AUTH: a password, or a name and a password; null: nobody has logged in, what the store calls its default user. */
+  readonly login: readonly string[] | null
+}
+
+export const ANONYMOUS: StoreUser = { key: '', login: null }
+
 /** What makes one connection different from another of the same store: commands of unlike identities cannot share one. */
 export interface Identity {
   /** As the store counts it. */
   readonly database: number
   readonly protocol: 2 | 3
+  /** A client that logs in at the store itself; null: the credentials of the configuration. */
+  readonly user: StoreUser | null
+}
+
+function ownLogin({ username, password }: StoreConfig): readonly string[] | null {
+  if (password === null) return null
+  return username === null ? [password] : [username, password]
 }
 
 /** One command of a new connection's greeting. `required`: an error reply to it makes the connection useless. */
@@ -21,9 +38,11 @@ export interface Greeting {
  */
 export function greetings(store: StoreConfig, identity: Identity, wantsId: boolean): Greeting[] {
   const list: Greeting[] = []
-  if (store.password !== null) {
-    const auth = store.username === null ? ['AUTH', store.password] : ['AUTH', store.username, store.password]
-    list.push({ name: 'auth', bytes: encodeCommand(auth), required: true })
+  const login = identity.user === null ? ownLogin(store) : identity.user.login
+  if (login !== null) {
+    // One character a byte, as a client's came in; the configuration's own is text.
+    const args = login.map((arg) => Buffer.from(arg, identity.user === null ? 'utf8' : 'latin1'))
+    list.push({ name: 'auth', bytes: encodeCommand(['AUTH', ...args]), required: true })
   }
   if (identity.protocol === 3) list.push({ name: 'hello', bytes: encodeCommand(['HELLO', '3']), required: true })
   list.push({ name: 'setname', bytes: encodeCommand(['CLIENT', 'SETNAME', 'understudy']), required: false })

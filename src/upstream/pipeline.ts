@@ -289,7 +289,9 @@ export class Pipeline {
     const text = buf[start] === MINUS ? buf.toString('latin1', start + 1, end - 2) : ''
     if (buf[start] === MINUS && (greeting.required || TURNED_AWAY.test(text))) {
       // The server's own words reach the client: what it would have read from the store.
-      if (greeting.name === 'select') this.#refused(text)
+      // A client's own login that is refused is its answer; the configuration's may be mended on the store, so it is tried again.
+      const forGood = greeting.name === 'select' || NO_RESP3.test(text) || this.options.identity.user !== null
+      if (forGood) this.#refused(text)
       else this.#disconnected(`${greeting.name} was refused: ${text}`)
       return
     }
@@ -564,6 +566,9 @@ const PROVEN_MS = 1_000
 
 /** What a server says to a connection that it closes at once. */
 const TURNED_AWAY = /^(ERR max number of clients|DENIED)/
+
+/** Of a server older than 6.0, asked for RESP3. */
+const NO_RESP3 = /^(ERR unknown command|NOPROTO)/
 
 /** Small commands cost more by their slot than by their bytes. */
 const MAX_IN_FLIGHT = 256 * 1024

@@ -1,6 +1,7 @@
 import type { CoarseClock } from '../base/clock.ts'
 import type { Turn } from '../base/turn.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
+import type { StoreUser } from './handshake.ts'
 import { PIPELINE_LIMIT_BYTES, Pipeline, type PipelineState } from './pipeline.ts'
 
 export interface StoreOptions {
@@ -17,7 +18,7 @@ export interface StoreOptions {
 /**
  * A configured store as one thread sees it: every connection to it.
  *
- *   shared    one pipeline per (database, protocol): all ordinary commands of all clients
+ *   shared    one pipeline per (database, protocol): all ordinary commands of all clients. Clients that log in at the store themselves: one more per user
  *   shadow    one pipeline per database: effects, sampled reads, copies; they wait while the store is down
  *   dedicated lent to one session at a time: transactions that wait, blocking commands, subscribers
  */
@@ -26,6 +27,7 @@ export class Store {
   readonly name: string
   readonly #shared2 = new ByDatabase()
   readonly #shared3 = new ByDatabase()
+  readonly #users = new Map<string, UserPipelines>()
   readonly #shadow = new ByDatabase()
   readonly #idle = new Map<string, Pipeline[]>()
   readonly #lent = new Set<Pipeline>()
@@ -38,12 +40,25 @@ export class Store {
     this.name = options.config.name
   }
 
-  /** The shared pipeline of a client's database and protocol, opened on first use. */
-  shared(database: number, protocol: 2 | 3): Pipeline {
+  /** The shared pipeline of a client's database, protocol and user (null: the credentials of the configuration), opened on first use. */
+  shared(database: number, protocol: 2 | 3, user: StoreUser | null = null): Pipeline {
+    if (user !== null) return this.#sharedOf(user, database, protocol)
     const list = protocol === 2 ? this.#shared2 : this.#shared3
     const found = list.get(database)
     if (found !== undefined && found.state !== 'closed') return found
-    const made = this.#open(database, protocol, 'fail', false)
+    const made = this.#open(database, protocol, null, 'fail', false)
+    list.set(database, made)
+    return made
+  }
+
+  #sharedOf(user: StoreUser, database: number, protocol: 2 | 3): Pipeline {
+    let pipelines = this.#users.get(user.key)
+    if (pipelines === undefined) this.#users.set(user.key, (pipelines = new UserPipelines()))
+    pipelines.usedMs = this.options.clock.nowMs
+    const list = protocol === 2 ? pipelines.shared2 : pipelines.shared3
+    const found = list.get(database)
+    if (found !== undefined && found.state !== 'closed') return found
+    const made = this.#open(database, protocol, user, 'fail', false)
     list.set(database, made)
     return made
   }
@@ -52,7 +67,7 @@ export class Store {
   shadow(database: number): Pipeline {
     const found = this.#shadow.get(database)
     if (found !== undefined && found.state !== 'closed') return found
-    const made = this.#open(database, 2, 'wait', false)
+    const made = this.#open(database, 2, null, 'wait', false)
     this.#shadow.set(database, made)
     return made
   }
@@ -66,11 +81,11 @@ export class Store {
   }
 
   /** A connection for one session alone: an idle one, or a new one that connects on its first command. Give it back by `release` or `discard`. */
-  borrow(database: number, protocol: 2 | 3): Pipeline {
-    const idle = this.#idle.get(`${database}/${protocol}`)
+  borrow(database: number, protocol: 2 | 3, user: StoreUser | null = null): Pipeline {
+    const idle = this.#idle.get(idleKey(database, protocol, user))
     let pipeline = idle?.pop()
     while (pipeline !== undefined && pipeline.state !== 'up') pipeline = idle?.pop()
-    pipeline ??= this.#open(database, protocol, 'fail', true)
+    pipeline ??= this.#open(database, protocol, user, 'fail', true)
     pipeline.answersWithinMs = 0
     pipeline.blocks = false
     this.#lent.add(pipeline)
@@ -80,7 +95,8 @@ export class Store {
   /** Back into the pool. The caller knows that it is clean: no MULTI, WATCH, subscription or command under way. */
   release(pipeline: Pipeline, database: number): void {
     this.#lent.delete(pipeline)
-    const key = `${database}/${pipeline.options.identity.protocol}`
+    const { protocol, user } = pipeline.options.identity
+    const key = idleKey(database, protocol, user)
     const idle = this.#idle.get(key) ?? []
     pipeline.onPush = null
     pipeline.onClosed = null
@@ -112,6 +128,10 @@ export class Store {
     yield* this.#shared2.all()
     yield* this.#shared3.all()
     yield* this.#shadow.all()
+    for (const { shared2, shared3 } of this.#users.values()) {
+      yield* shared2.all()
+      yield* shared3.all()
+    }
   }
 
   /** Every open pipeline that carries clients' commands, lent ones too. */
@@ -135,6 +155,23 @@ export class Store {
   tick(nowMs: number): void {
     for (const pipeline of this.sharedPipelines()) pipeline.tick(nowMs)
     for (const pipeline of this.#lent) pipeline.tick(nowMs)
+    if (this.#users.size > 0) this.#forgetIdleUsers(nowMs)
+  }
+
+  /** The connections of a user nobody has used for a while; used again, they are opened again. */
+  #forgetIdleUsers(nowMs: number): void {
+    for (const [key, pipelines] of this.#users) {
+      if (nowMs - pipelines.usedMs < USER_IDLE_MS) continue
+      const open = [...pipelines.shared2.all(), ...pipelines.shared3.all()]
+      if (!open.every((pipeline) => pipeline.quiet)) continue
+      this.#users.delete(key)
+      for (const pipeline of open) pipeline.close('its user has not been here for a while')
+      for (const [name, idle] of this.#idle) {
+        if (!name.endsWith(` ${key}`)) continue
+        this.#idle.delete(name)
+        for (const pipeline of idle) pipeline.close('its user has not been here for a while')
+      }
+    }
   }
 
   /** After a change of address: connections go to the new one. */
@@ -160,13 +197,19 @@ export class Store {
     }
   }
 
-  #open(database: number, protocol: 2 | 3, whenDown: 'fail' | 'wait', dedicated: boolean): Pipeline {
+  #open(
+    database: number,
+    protocol: 2 | 3,
+    user: StoreUser | null,
+    whenDown: 'fail' | 'wait',
+    dedicated: boolean,
+  ): Pipeline {
     const { config, endpoint, turn, clock, onState, onDrain } = this.options
     const pipeline = new Pipeline({
       store: config,
       endpoint,
       // Database 0 of a client is the one in the store's URL; every other is itself.
-      identity: { database: database === 0 ? config.database : database, protocol },
+      identity: { database: database === 0 ? config.database : database, protocol, user },
       turn,
       clock,
       whenDown,
@@ -177,6 +220,7 @@ export class Store {
         if (changed.state === 'closed') {
           // Nobody gives back what is gone; and a database that the store does not have leaves nothing behind, however many clients ask for it.
           if (dedicated) this.#lent.delete(changed)
+          else if (user !== null) this.#users.get(user.key)?.forget(database, changed)
           else for (const list of [this.#shared2, this.#shared3, this.#shadow]) list.forget(database, changed)
         }
         if (changed.state === 'up') this.#isBack(changed)
@@ -188,7 +232,13 @@ export class Store {
   }
 }
 
+/** A client's own user comes last: its name may hold anything. */
+function idleKey(database: number, protocol: 2 | 3, user: StoreUser | null): string {
+  return user === null ? `${database}/${protocol}` : `${database}/${protocol} ${user.key}`
+}
+
 const MAX_IDLE = 16
+const USER_IDLE_MS = 60_000
 const BACK_MS = 200
 const SHADOW_BATCH_MS = 1
 
@@ -217,5 +267,17 @@ class ByDatabase {
   *all(): Generator<Pipeline> {
     for (const pipeline of this.#low) if (pipeline !== undefined) yield pipeline
     yield* this.#high.values()
+  }
+}
+
+/** The shared connections of one of the store's own users. */
+class UserPipelines {
+  readonly shared2 = new ByDatabase()
+  readonly shared3 = new ByDatabase()
+  usedMs = 0
+
+  forget(database: number, pipeline: Pipeline): void {
+    this.shared2.forget(database, pipeline)
+    this.shared3.forget(database, pipeline)
   }
 }

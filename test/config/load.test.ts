@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { configFromUrls, type LoadedConfig, loadConfig, parseConfig } from '../../src/config/load.ts'
+import { redactConfig } from '../../src/config/redact.ts'
 
 const cwd = mkdtempSync(join(tmpdir(), 'understudy-config-'))
 
@@ -105,7 +106,12 @@ describe('a configuration', () => {
     const { config } = load(SMALL)
     expect(config.listen.map(({ url }) => url)).toEqual(['redis://127.0.0.1:6380'])
     expect(config.admin?.url).toBe('http://127.0.0.1:9380')
-    expect(config.clients).toEqual({ maxClients: 10_000, outputBufferBytes: 256 * 1024 * 1024 })
+    expect(config.clients).toEqual({
+      auth: 'store',
+      users: {},
+      maxClients: 10_000,
+      outputBufferBytes: 256 * 1024 * 1024,
+    })
     expect(config.cutover).toEqual({ holdTimeoutMs: 5000 })
     expect(config.log).toEqual({ level: 'info', format: 'json' })
     expect(config.routes[0]).toMatchObject({ phase: 'passthrough', compare: { sample: 0 } })
@@ -246,6 +252,31 @@ describe('phases from the environment', () => {
       phaseOverrides: {},
       warnings: ['the environment variable UNDERSTUDY_PHASE_JOSB is set, and no route has this name'],
     })
+  })
+})
+
+describe('users', () => {
+  it('are kept as hashes of their passwords, and never shown', () => {
+    const { config, warnings } = load(
+      `stores: { old: redis://a, new: redis://b }
+clients: { users: { default: { env: A_SECRET }, app: [literal, { env: A_SECRET }] } }
+${REST}`,
+      { A_SECRET: 'word' },
+    )
+    expect(config.clients.auth).toBe('users')
+    expect(config.clients.users['app']).toEqual([
+      expect.stringMatching(/^[0-9a-f]{64}$/),
+      config.clients.users['default']![0],
+    ])
+    expect(JSON.stringify(config)).not.toContain('literal')
+    expect(redactConfig(config).clients.users).toEqual({ default: ['***'], app: ['***', '***'] })
+    expect(warnings).toMatchObject([{ path: 'clients.users.app[0]', message: expect.stringContaining('a secret') }])
+  })
+
+  it('are missed where strangers reach the listener', () => {
+    const text = `stores: { old: redis://a, new: redis://b }\n${REST}listen: ['redis://0.0.0.0:6380']\n`
+    expect(load(text).warnings.map(({ path }) => path)).toEqual(['listen[0]'])
+    expect(load(`${text}clients: { auth: passthrough }`).warnings).toEqual([])
   })
 })
 

@@ -125,6 +125,17 @@ const cases: Record<string, string> = {
     `${STORES}${ROUTES}`,
   ].join('\n'),
 
+  'users who could not log in': [
+    'clients:',
+    '  auth: passthrough',
+    '  users: #! remove one of the two',
+    '    app: { env: MISSING } #! MISSING is not set',
+    '    other: [{ env: SET }, { env: EMPTY }] #! EMPTY is empty',
+    `${STORES}${ROUTES}`,
+  ].join('\n'),
+  'a user with a space': `${STORES}${ROUTES}clients:\n  users:\n    "my user": { env: SET } #! has no spaces`,
+  'users without anybody': `${STORES}${ROUTES}clients: { auth: users } #! nobody could log in`,
+
   'bad store URLs': [
     'stores:',
     '  old: cache:6379 #! is not a URL understood here',

@@ -70,10 +70,11 @@ describe('the command line as the README shows it', () => {
   })
 })
 
-test('every decision is listed in docs/README.md, numbered without gaps', () => {
+test('every decision is listed in docs/README.md, each with a number of its own', () => {
   const decisions = all.map(({ path }) => path).filter((path) => path.startsWith('docs/decisions/'))
   const numbers = decisions.map((path) => Number(/(\d{4})-[a-z0-9-]+\.md$/.exec(path)?.[1]))
-  expect(numbers).toEqual(numbers.map((_, i) => i + 1))
+  expect(new Set(numbers).size).toBe(numbers.length)
+  expect(numbers).not.toContain(Number.NaN)
   expect(decisions.length).toBeGreaterThan(0)
   const listed = linksIn(page('docs/README.md')).map((link) => normalize(join('docs', link)))
   expect(decisions.filter((path) => !listed.includes(path))).toEqual([])

@@ -92,7 +92,7 @@ export function configOf({ stores, routes, clients, store, listen }: DataPathOpt
     stateDir: '',
     stores: Object.fromEntries(Object.entries(stores).map(([name, of]) => [name, storeOf(name, of, store ?? {})])),
     routes: (routes ?? [{ name: 'all', source: first }]).map(routeOf),
-    clients: { maxClients: 10_000, outputBufferBytes: 256 * 1024 * 1024, ...clients },
+    clients: { auth: 'store', users: {}, maxClients: 10_000, outputBufferBytes: 256 * 1024 * 1024, ...clients },
     cutover: { holdTimeoutMs: 5_000 },
     log: { level: 'info', format: 'json' },
   }

@@ -98,7 +98,7 @@ function pipelineTo(port: () => number | null, more: Partial<PipelineOptions> = 
   const pipeline = new Pipeline({
     store: config,
     endpoint: () => (port() === null ? null : { kind: 'tcp', host: '127.0.0.1', port: port()! }),
-    identity: { database: 0, protocol: 2 },
+    identity: { database: 0, protocol: 2, user: null },
     turn: new Turn(),
     clock,
     whenDown: 'fail',

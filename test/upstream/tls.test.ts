@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { StoreConfig, TlsConfig } from '../../src/config/config.ts'
 import { type Health, HealthProbe } from '../../src/upstream/health.ts'
@@ -50,7 +51,7 @@ describe('a rediss:// store', () => {
     const large = 'x'.repeat(2_000_000)
     await redis.set('large', large)
     expect(await redis.get('large')).toBe(large)
-    const taken = redis.duplicate().blpop('queue', 0)
+    const taken = path.client().blpop('queue', 0)
     await eventually(async () => expect(await redis.rpush('queue', 'a')).toBe(1))
     expect(await taken).toEqual(['queue', 'a'])
     const resp3 = await path.raw()
@@ -106,7 +107,6 @@ describe('a rediss:// store', () => {
     )
     await probe.start()
     expect(probe.health.up).toBe(false)
-    const { writeFileSync, readFileSync } = await import('node:fs')
     writeFileSync(mine.key, readFileSync(client.key))
     writeFileSync(mine.cert, readFileSync(client.cert))
     await eventually(async () => expect(await path.client().ping()).toBe('PONG'))

@@ -1,0 +1,247 @@
+import { createHash } from 'node:crypto'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { driftBetween } from '../support/keyspace.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+
+const WRONGPASS = '-WRONGPASS invalid username-password pair or user is disabled.\r\n'
+
+let redis: RedisServer
+let locked: RedisServer
+let shadow: RedisServer
+let path: DataPathUnderTest
+
+beforeAll(async () => {
+  redis = await startRedis()
+  shadow = await startRedis()
+  locked = await startRedis({ args: ['--requirepass', 'root'], password: 'root' })
+  for (const server of [redis, locked]) {
+    const admin = server.client()
+    await admin.call(
+      'ACL',
+      'SETUSER',
+      'reader',
+      'on',
+      '>r',
+      '~*',
+      '+@read',
+      '+ping',
+      '+acl|whoami',
+      '+select',
+      '+multi',
+      '+exec',
+    )
+    await admin.call('ACL', 'SETUSER', 'writer', 'on', '>w', '~w:*', '&w:*', '+@all')
+  }
+})
+
+afterAll(async () => {
+  await Promise.all([redis, locked, shadow].map((server) => server?.stop()))
+})
+
+afterEach(async () => {
+  await path?.stop()
+})
+
+describe('clients.users', () => {
+  const users = { default: [hash('secret')], app: [hash('old'), hash('new')] }
+
+  test('serves nobody who has not logged in, in the words of Redis', async () => {
+    path = await startDataPath({ stores: { redis }, clients: { auth: 'users', users } })
+    const strict = await startRedis({ args: ['--requirepass', 'secret'], password: 'secret' })
+    const [raw, direct] = [await path.raw(), await RawClient.open(strict.port)]
+    const commands = [
+      ['PING'],
+      ['GET', 'k'],
+      ['GET'],
+      ['MULTI'],
+      ['EXEC'],
+      ['SUBSCRIBE', 'c'],
+      ['BLPOP', 'k', '0'],
+      ['CLIENT', 'ID'],
+      ['ACL', 'WHOAMI'],
+      ['SELECT', '1'],
+      ['HELLO'],
+      ['HELLO', '3'],
+      ['HELLO', '4'],
+      ['AUTH'],
+      ['AUTH', 'wrong'],
+      ['AUTH', 'default', 'wrong'],
+      ['AUTH', 'nobody', 'secret'],
+      ['AUTH', 'a', 'b', 'c'],
+      ['HELLO', '3', 'AUTH', 'default', 'wrong'],
+      ['HELLO', '3', 'AUTH', 'default'],
+      ['RESET'],
+      ['AUTH', 'secret'],
+      ['ACL', 'WHOAMI'],
+      ['PING'],
+      ['RESET'],
+      ['PING'],
+      ['AUTH', 'default', 'secret'],
+      ['PING'],
+      ['QUIT'],
+    ]
+    for (const command of commands) {
+      expect([command, await raw.ask(...command)]).toEqual([command, await direct.ask(...command)])
+    }
+    await raw.closed
+    await strict.stop()
+  })
+
+  test('takes each password of a user, and tells who it is', async () => {
+    path = await startDataPath({ stores: { redis }, clients: { auth: 'users', users } })
+    for (const password of ['old', 'new']) {
+      const raw = await path.raw()
+      expect(await raw.ask('AUTH', 'app', password)).toBe('+OK\r\n')
+      expect(await raw.ask('ACL', 'WHOAMI')).toBe('$3\r\napp\r\n')
+      expect(await raw.ask('SET', 'k', password)).toBe('+OK\r\n')
+      expect(await raw.ask('AUTH', 'app', 'wrong')).toBe(WRONGPASS)
+      expect(await raw.ask('GET', 'k')).toBe(`$3\r\n${password}\r\n`)
+    }
+    expect(await path.client({ username: 'app', password: 'new' }).ping()).toBe('PONG')
+    const resp3 = await path.raw()
+    expect(await resp3.ask('HELLO', '3', 'AUTH', 'app', 'old', 'SETNAME', 'me')).toMatch(/^%7/)
+    expect(await resp3.ask('CLIENT', 'GETNAME')).toBe('$2\r\nme\r\n')
+    const raw = await path.raw()
+    expect(await raw.ask('AUTH', '__proto__', 'x')).toBe(WRONGPASS)
+  })
+
+  test('keeps little of what a stranger sends', async () => {
+    path = await startDataPath({ stores: { redis }, clients: { auth: 'users', users } })
+    const raw = await path.raw()
+    raw.send('*2\r\n$4\r\nECHO\r\n$100000000\r\nxxx')
+    expect(await raw.text()).toBe('-ERR Protocol error: unauthenticated bulk length\r\n')
+    await raw.closed
+  })
+})
+
+describe('clients.auth: passthrough', () => {
+  test('gives each client the rights of the user it logs in as, and its refusals in the words of the store', async () => {
+    path = await startDataPath({ stores: { redis }, clients: { auth: 'passthrough' } })
+    const [raw, direct] = [await path.raw(), await RawClient.open(redis.port)]
+    const commands = [
+      ['ACL', 'WHOAMI'],
+      ['SET', 'w:k', '1'],
+      ['AUTH', 'reader', 'wrong'],
+      ['ACL', 'WHOAMI'],
+      ['AUTH', 'nobody', 'x'],
+      ['AUTH', 'reader', 'r'],
+      ['ACL', 'WHOAMI'],
+      ['GET', 'w:k'],
+      ['SET', 'w:k', '2'],
+      ['SELECT', '3'],
+      ['GET', 'w:k'],
+      ['SELECT', '0'],
+      ['AUTH', 'writer', 'r'],
+      ['AUTH', 'writer', 'w'],
+      ['SET', 'w:k', '3'],
+      ['SET', 'other', '3'],
+      ['GET', 'other'],
+      ['BLPOP', 'other', '1'],
+      ['BLPOP', 'w:nothing', '0.01'],
+      ['PUBLISH', 'other', 'x'],
+      ['SUBSCRIBE', 'other'],
+      ['MULTI'],
+      ['SET', 'w:k', '4'],
+      ['SET', 'other', '4'],
+      ['EXEC'],
+      ['EVAL', "return redis.call('get', 'other')", '0'],
+      ['HELLO', '3', 'AUTH', 'reader', 'wrong'],
+      ['ACL', 'WHOAMI'],
+      ['RESET'],
+      ['ACL', 'WHOAMI'],
+    ]
+    for (const command of commands) {
+      expect([command, await raw.ask(...command)]).toEqual([command, await direct.ask(...command)])
+    }
+    expect(await raw.ask('HELLO', '3', 'AUTH', 'reader', 'r')).toMatch(/^%7/)
+    expect(await raw.ask('ACL', 'WHOAMI')).toBe('$6\r\nreader\r\n')
+    expect(await raw.ask('GET', 'nothing')).toBe('_\r\n')
+  })
+
+  test('leaves a stranger outside where the store demands a password', async () => {
+    path = await startDataPath({ stores: { locked: { port: locked.port } }, clients: { auth: 'passthrough' } })
+    const [raw, direct] = [await path.raw(), await RawClient.open(locked.port)]
+    const commands = [
+      ['PING'],
+      ['GET', 'k'],
+      ['SELECT', '1'],
+      ['BLPOP', 'k', '0'],
+      ['HELLO'],
+      ['HELLO', '3'],
+      ['AUTH', 'wrong'],
+      ['AUTH', 'root'],
+      ['PING'],
+      ['SELECT', '1'],
+      ['GET', 'k'],
+      ['RESET'],
+      ['GET', 'k'],
+    ]
+    for (const command of commands) {
+      expect([command, await raw.ask(...command)]).toEqual([command, await direct.ask(...command)])
+    }
+  })
+
+  test('never lets a wrong password ride on a connection that a right one has opened', async () => {
+    path = await startDataPath({ stores: { redis }, clients: { auth: 'passthrough' } })
+    const first = await path.raw()
+    expect(await first.ask('AUTH', 'reader', 'r')).toBe('+OK\r\n')
+    const second = await path.raw()
+    expect(await second.ask('AUTH', 'reader', 'x')).toBe(WRONGPASS)
+    expect(await second.ask('ACL', 'WHOAMI')).toBe('$7\r\ndefault\r\n')
+    // The password is changed at the store: who is in stays, as at Redis; the old word opens nothing any more.
+    const admin = redis.client()
+    await admin.call('ACL', 'SETUSER', 'reader', 'resetpass', '>changed')
+    expect(await second.ask('AUTH', 'reader', 'r')).toBe(WRONGPASS)
+    expect(await first.ask('GET', 'w:k')).not.toMatch(/^-/)
+    expect(await second.ask('AUTH', 'reader', 'changed')).toBe('+OK\r\n')
+    await admin.call('ACL', 'SETUSER', 'reader', 'resetpass', '>r')
+  })
+
+  test('mirrors with the credentials of the configuration, in the order of every user', async () => {
+    path = await startDataPath({
+      stores: { redis, shadow },
+      routes: [{ source: 'redis', target: 'shadow', phase: 'shadow', compare: { sample: 1 } }],
+      clients: { auth: 'passthrough' },
+    })
+    await redis.client().flushall()
+    const writers = [await path.raw(), await path.raw()]
+    for (const writer of writers) expect(await writer.ask('AUTH', 'writer', 'w')).toBe('+OK\r\n')
+    const nobody = await path.raw()
+    for (let i = 0; i < 300; i++) {
+      for (const client of [...writers, nobody]) client.command('APPEND', `w:${i % 7}`, `${i}`)
+      nobody.command('GET', `w:${i % 7}`)
+    }
+    await Promise.all([...writers.map((writer) => writer.take(300)), nobody.take(600)])
+    expect(await writers[0]!.ask('SET', 'forbidden', '1')).toMatch(/^-NOPERM/)
+    await settled(path)
+    expect(await driftBetween(redis, shadow)).toEqual([])
+    expect(path.runtime.stats().routes['all']!.counters.mismatched).toBe(0)
+  })
+
+  test('does not answer from the target with rights that the client does not have', async () => {
+    path = await startDataPath({
+      stores: { redis, shadow },
+      routes: [{ source: 'redis', target: 'shadow', phase: 'read-target' }],
+      clients: { auth: 'passthrough' },
+    })
+    await shadow.client().set('other', 'secret')
+    const raw = await path.raw()
+    expect(await raw.ask('AUTH', 'writer', 'w')).toBe('+OK\r\n')
+    expect(await raw.ask('GET', 'other')).toMatch(/^-NOPERM/)
+  })
+})
+
+test('a client that never logs in is served as before when the configuration names no users', async () => {
+  path = await startDataPath({ stores: { locked: { port: locked.port, password: 'root' } } })
+  const raw = await path.raw()
+  expect(await raw.ask('PING')).toBe('+PONG\r\n')
+  expect(await raw.ask('AUTH', 'wrong')).toBe(WRONGPASS)
+  expect(await raw.ask('AUTH', 'root')).toBe('+OK\r\n')
+})
+
+function hash(password: string): string {
+  return createHash('sha256').update(password).digest('hex')
+}
