@@ -46,7 +46,7 @@ export class StoreConnections {
         new Pipeline({
           store: config,
           endpoint: () => this.#endpoint(store),
-          identity: { database: database === 0 ? config.database : database, protocol: 2 },
+          identity: { database: database === 0 ? config.database : database, protocol: 2, user: null },
           turn: this.#turn,
           clock: this.#clock,
           whenDown: 'fail',
