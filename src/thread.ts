@@ -49,8 +49,12 @@ export class DataPathThread {
     return this.#ask({ kind: 'read-pairs', database, list }) as Promise<PairOfReplies[]>
   }
 
-  async verified(route: string): Promise<void> {
-    await this.#ask({ kind: 'verified', route })
+  verifyTicket(route: string): Promise<string> {
+    return this.#ask({ kind: 'verify-ticket', route }) as Promise<string>
+  }
+
+  async verified(route: string, ticket: string): Promise<void> {
+    await this.#ask({ kind: 'verified', route, ticket })
   }
 
   dirtyKeys(route: string, limit: number): Promise<DirtyKeys[]> {

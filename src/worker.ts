@@ -37,7 +37,9 @@ async function handle(request: Request): Promise<unknown> {
     case 'read-pairs':
       return runtime!.jobs.readPairs(request.database, request.list)
     case 'verified':
-      return runtime!.jobs.verified(request.route)
+      return runtime!.jobs.verified(request.route, request.ticket)
+    case 'verify-ticket':
+      return runtime!.jobs.verifyTicket(request.route)
     case 'dirty-keys':
       return runtime!.jobs.dirtyKeys(request.route, request.limit)
     case 'stop':

@@ -20,7 +20,10 @@ export interface JobEnvironment {
 export interface DataPathPort {
   copy(database: number, keys: Uint8Array<ArrayBuffer>, window: number): Promise<BatchResult>
   readPairs(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]>
-  verified(route: string): Promise<void>
+  /** Changes with everything that asks for a verify of the route. */
+  verifyTicket(route: string): Promise<string>
+  /** A verify that began at `ticket` found no difference. */
+  verified(route: string, ticket: string): Promise<void>
   dirtyKeys(route: string, limit: number): Promise<DirtyKeys[]>
   stats(): Promise<Stats>
 }

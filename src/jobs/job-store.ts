@@ -26,6 +26,7 @@ const NO_PROGRESS: JobProgress = {
   copied: 0,
   skipped: 0,
   failed: 0,
+  compared: 0,
   different: 0,
   repaired: 0,
   deleted: 0,
@@ -113,6 +114,10 @@ export class JobStore {
         this.#insertKey.run(id, listed + i + 1, key.database, key.key, key.class, key.detail)
       }
     })
+  }
+
+  forgetKeys(id: number): void {
+    this.#database.prepare('DELETE FROM job_keys WHERE job = ?').run(id)
   }
 
   countKeys(id: number): number {

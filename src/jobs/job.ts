@@ -60,6 +60,7 @@ export interface JobProgress {
   /** Of the route, and left as they are: equal, sampled out, in conflict, gone meanwhile. */
   readonly skipped: number
   readonly failed: number
+  readonly compared: number
   readonly different: number
   readonly repaired: number
   readonly deleted: number
@@ -67,7 +68,15 @@ export interface JobProgress {
 
 /** What a job counts. */
 export type JobCount = Exclude<keyof JobProgress, 'done' | 'total' | 'rate' | 'etaSeconds'>
-export const JOB_COUNTS: readonly JobCount[] = ['copied', 'skipped', 'failed', 'different', 'repaired', 'deleted']
+export const JOB_COUNTS: readonly JobCount[] = [
+  'copied',
+  'skipped',
+  'failed',
+  'compared',
+  'different',
+  'repaired',
+  'deleted',
+]
 
 export interface JobReport {
   /** One sentence. */

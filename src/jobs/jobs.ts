@@ -7,6 +7,7 @@ import type { JobEnvironment } from './environment.ts'
 import type { Job, JobKind, JobReport } from './job.ts'
 import { JobStore } from './job-store.ts'
 import { JobRunner, type JobWork } from './runner.ts'
+import { verify } from './verify.ts'
 
 export interface JobsOptions {
   readonly state: DatabaseSync
@@ -22,7 +23,7 @@ export function jobRunner({ state, environment, onChange, onDone, log }: JobsOpt
   const store = new JobStore(state)
   const work: Record<JobKind, JobWork> = {
     backfill: (task) => backfill(environment, task),
-    verify: none,
+    verify: (task) => verify(environment, task),
     repair: none,
     cleanup: none,
   }

@@ -78,6 +78,16 @@ export class Task {
     }
   }
 
+  /** What was done before does not count: the work begins anew. Keys that were listed are forgotten. */
+  startOver(): void {
+    for (const count of JOB_COUNTS) this.#counts[count] = 0
+    this.done = 0
+    this.#sampledDone = 0
+    this.#keys = []
+    this.#listed = 0
+    this.#store.forgetKeys(this.job.id)
+  }
+
   count(what: JobCount, by = 1): void {
     this.#counts[what] += by
     if (by > 0) this.#counted(what, by)

@@ -87,6 +87,7 @@ export class DirtySet {
   readonly #groups: Group[] = []
   readonly #byRoute = new Map<string, Group[]>()
   readonly #needsVerify = new Set<string>()
+  readonly #timesMarked = new Map<string, number>()
   readonly #taken = new Map<number, DirtyKey>()
   readonly #waiters = new Map<number, AckWaiter[]>()
   /** By delay: entries of one delay are due in the order in which they came. */
@@ -193,8 +194,14 @@ export class DirtySet {
     else waiters.push(waiter)
   }
 
+  /** How often `markRoute` was called: a verify that began before the last time has not looked for what happened then. */
+  timesMarked(route: string): number {
+    return this.#timesMarked.get(route) ?? 0
+  }
+
   /** Something of the route may differ, and nobody can name the keys. */
   markRoute(route: string): void {
+    this.#timesMarked.set(route, this.timesMarked(route) + 1)
     if (this.#needsVerify.has(route)) return
     this.#needsVerify.add(route)
     this.changes?.routeChanged()

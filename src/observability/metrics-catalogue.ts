@@ -197,7 +197,7 @@ export const METRICS: readonly MetricSpec[] = [
     labels: {
       route: ROUTE,
       job: ['backfill', 'verify', 'repair', 'cleanup'],
-      outcome: ['copied', 'skipped', 'failed', 'different', 'repaired', 'deleted'],
+      outcome: ['copied', 'skipped', 'failed', 'compared', 'different', 'repaired', 'deleted'],
     },
     samples: (snapshot) =>
       perRoute(snapshot, (route) =>

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { packBytes, unpackBytes } from '../base/packed-bytes.ts'
 import { AlignedReads, type KeyReads, type PairOfReplies } from '../mirror/aligned-reads.ts'
 import type { DataPathContext } from '../mirror/context.ts'
@@ -9,6 +10,8 @@ import type { DirtyKeys } from './messages.ts'
 /** What jobs, which run in the main thread, have done by the data path: copies and reads that need a place in its history. */
 export class JobRequests {
   readonly #dirty: DirtySet
+  /** Counts begin anew with every process. */
+  readonly #process = randomUUID()
   readonly #copier: BatchCopier
   readonly #pairs: AlignedReads
 
@@ -33,8 +36,14 @@ export class JobRequests {
     return this.#pairs.read(database, list)
   }
 
-  async verified(route: string): Promise<void> {
-    this.#dirty.verified(route)
+  /** '': none is asked for. */
+  async verifyTicket(route: string): Promise<string> {
+    return this.#dirty.needsVerify(route) ? `${this.#process} ${this.#dirty.timesMarked(route)}` : ''
+  }
+
+  /** What happened after the ticket was taken may be what nobody has looked at. */
+  async verified(route: string, ticket: string): Promise<void> {
+    if (ticket === (await this.verifyTicket(route))) this.#dirty.verified(route)
   }
 
   /** At most `limit` of a route's dirty keys. */

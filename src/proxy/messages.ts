@@ -25,8 +25,10 @@ export type Request =
     }
   /** The same reads of both stores at one place of history. Answer: `PairOfReplies[]`. */
   | { readonly kind: 'read-pairs'; readonly database: number; readonly list: readonly KeyReads[] }
-  /** A verify that has looked at every key of the route found no difference. */
-  | { readonly kind: 'verified'; readonly route: string }
+  /** Answer: a text that changes with everything that asks for a verify of the route. */
+  | { readonly kind: 'verify-ticket'; readonly route: string }
+  /** A verify that began at `ticket` has looked at every key of the route and found no difference. */
+  | { readonly kind: 'verified'; readonly route: string; readonly ticket: string }
   /** At most so many of a route's dirty keys. Answer: `DirtyKeys[]`. */
   | { readonly kind: 'dirty-keys'; readonly route: string; readonly limit: number }
   | { readonly kind: 'stop'; readonly graceMs: number }

@@ -291,6 +291,7 @@ export function job(changes: Partial<Job> = {}): Job {
       copied: 240,
       skipped: 8,
       failed: 2,
+      compared: 0,
       different: 0,
       repaired: 0,
       deleted: 0,

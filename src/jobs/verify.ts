@@ -1,0 +1,133 @@
+import { hashBytes } from '../base/hash.ts'
+import { notMirrored } from './backfill.ts'
+import { type EndKeys, endsOf } from './end-keys.ts'
+import type { JobEnvironment } from './environment.ts'
+import { inOrder, type PageResult } from './in-order.ts'
+import type { ListedKey } from './job-store.ts'
+import { type Outcome, Pairs } from './pairs.ts'
+import { type KeysOfRoute, refuseMoved, routePages } from './route-pages.ts'
+import type { WorkReport } from './runner.ts'
+import { countKeys, type ScanPosition, scan } from './scan.ts'
+import { StoreConnections } from './store-connection.ts'
+import type { Task } from './task.ts'
+import { Throttle } from './throttle.ts'
+
+/** Pages under way: those that are looked at quickly are few (`Pairs`), the others wait for their differences to be looked at again. */
+const PAGES = 64
+
+interface Checkpoint {
+  /** Keys of the primary on the shadow, then keys of the shadow on the primary. */
+  readonly pass: 'forward' | 'reverse'
+  /** null: the pass is over. */
+  readonly at: ScanPosition | null
+  /** What the dirty set said when it began. */
+  readonly ticket: string
+}
+
+/**
+ * Compares both sides of a route key by key: each key of the primary with the shadow's (payload and time of expiry first, element by element where these differ), then each key of the shadow that the primary
+ * lacks. What differs counts when it differs at one place of history, again and again (`Pairs.confirmed`): live writes make no false alarm.
+ */
+export async function verify(environment: JobEnvironment, task: Task): Promise<WorkReport> {
+  const config = environment.config()
+  const { route } = task.job
+  const { primary, shadow } = endsOf(config, route)
+  if (shadow === null) throw notMirrored(route)
+  const connections = new StoreConnections(config, environment.endpoint)
+  const throttle = new Throttle(environment, task, route)
+  const pairs = new Pairs(environment, task, connections, primary, shadow, true)
+  const isSampled = sampling(task.job.options.sample ?? 1)
+
+  const look = async (page: KeysOfRoute, suspectsOf: (keys: readonly Buffer[]) => Promise<readonly Buffer[]>) => {
+    refuseMoved(environment, route, primary, shadow)
+    const { database } = page
+    const keys = page.keys.filter(isSampled)
+    await throttle.admit(keys.length)
+    const suspects = await suspectsOf(keys)
+    const outcomes = await Promise.all(suspects.map((key) => pairs.confirmed(database, key)))
+    return {
+      skipped: page.keys.length - keys.length,
+      compared: keys.length,
+      keys: listed(database, suspects, outcomes),
+    }
+  }
+  const forward = async (page: KeysOfRoute): Promise<PageResult> => {
+    const { skipped, compared, keys } = await look(page, async (all) => {
+      const suspects = await pairs.suspects(page.database, all)
+      return suspects.map((i) => all[i]!)
+    })
+    return { counts: { skipped, compared, ...countsOf(keys) }, keys }
+  }
+  const reverse = async (page: KeysOfRoute): Promise<PageResult> => {
+    const { keys } = await look(page, (all) => pairs.absent(primary, page.database, all))
+    return { counts: countsOf(keys), keys }
+  }
+
+  try {
+    const ticket = await environment.dataPath.verifyTicket(route)
+    const begun = resumable(task.checkpoint as Checkpoint | null, ticket)
+    if (begun === null) {
+      task.startOver()
+      const sizes = [primary, shadow].map((end) => countKeys(connections, config, end.storeName))
+      task.total = (await pairs.reached(() => Promise.all(sizes))).reduce((sum, size) => sum + size, 0)
+    }
+    const pass = async (name: Checkpoint['pass'], end: EndKeys, work: (page: KeysOfRoute) => Promise<PageResult>) => {
+      const at = begun?.pass === name ? begun.at : null
+      const pages = scan(task, connections, config, end.storeName, at)
+      await inOrder(
+        task,
+        routePages(pages, end, (next): Checkpoint => ({ pass: name, at: next, ticket })),
+        PAGES,
+        work,
+      )
+    }
+    if (begun === null || (begun.pass === 'forward' && begun.at !== null)) await pass('forward', primary, forward)
+    if (begun?.pass !== 'reverse' || begun.at !== null) await pass('reverse', shadow, reverse)
+    const report = reportOf(task, pairs)
+    if (report.clean) await environment.dataPath.verified(route, ticket)
+    return report
+  } finally {
+    connections.close()
+  }
+}
+
+/** Something happened since that a verify has to look for: what was seen before says nothing. */
+function resumable(checkpoint: Checkpoint | null, ticket: string): Checkpoint | null {
+  return checkpoint?.ticket === ticket ? checkpoint : null
+}
+
+/** By the hash of the key, as the comparer samples: 1 % is inside 5 %, and both passes look at the same keys. */
+function sampling(share: number): (key: Buffer) => boolean {
+  const below = share * 2 ** 32
+  return (key) => share >= 1 || hashBytes(key, 0, key.length) < below
+}
+
+function listed(database: number, keys: readonly Buffer[], outcomes: readonly Outcome[]): ListedKey[] {
+  return outcomes.flatMap((outcome, i): ListedKey[] => {
+    const of = { database, key: keys[i]! }
+    if (outcome.kind === 'equal') return []
+    return outcome.kind === 'failed'
+      ? [{ ...of, class: 'failed', detail: `It could not be compared: ${outcome.reason}.` }]
+      : [{ ...of, class: outcome.difference.class, detail: outcome.difference.detail }]
+  })
+}
+
+function countsOf(keys: readonly ListedKey[]): { different: number; failed: number } {
+  const failed = keys.filter((key) => key.class === 'failed').length
+  return { different: keys.length - failed, failed }
+}
+
+function reportOf(task: Task, pairs: Pairs): WorkReport {
+  const { sample = 1 } = task.job.options
+  const [compared, different, failed] = [task.counted('compared'), task.counted('different'), task.counted('failed')]
+  const differ = different === 0 ? 'no difference' : `${different} ${different === 1 ? 'differs' : 'differ'}`
+  return {
+    summary: `${compared} keys compared, ${differ}${failed > 0 ? `, ${failed} could not be compared` : ''}.`,
+    clean: sample >= 1 && different === 0 && failed === 0,
+    notes: [
+      ...(sample < 1 ? [`Only ${sample * 100} % of the keys were looked at.`] : []),
+      'Not seen: what was written past this Understudy after a key was looked at, how often and when keys were last used, and when consumers were last seen.',
+      ...pairs.exact.blindSpots,
+    ],
+  }
+}

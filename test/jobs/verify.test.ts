@@ -1,0 +1,154 @@
+import { afterEach, expect, test } from 'vitest'
+import { doJob, keysOf } from '../support/jobs.ts'
+import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'
+import type { RedisServer } from '../support/redis.ts'
+import { Writer } from '../support/write-load.ts'
+
+const running: Migration[] = []
+afterEach(async () => {
+  for (const one of running.splice(0)) await one.stop()
+})
+
+async function setUp(routes?: readonly object[], fill?: (source: RedisServer) => Promise<unknown>): Promise<Migration> {
+  const migration = await startMigration(routes, fill)
+  running.push(migration)
+  return migration
+}
+
+/** Keys of every type, some too large to be looked at whole. */
+async function fillTypes(server: RedisServer): Promise<void> {
+  const redis = server.client()
+  const some = (count: number, text: string): string[] => Array.from({ length: count }, (_, i) => `${text}${i}`)
+  await redis.mset('string', 'a', 'other', 'b', 'gone', 'c', 'expiring', 'd', 'json', '{"a":1}')
+  await redis.pexpireat('expiring', Date.now() + 1_000_000)
+  await redis.set('long', Buffer.alloc(1_500_000, 'x'))
+  await redis.hset('hash', { a: 1, b: 2 })
+  await redis.zadd('zset', 1, 'a', 2.5, 'b')
+  await redis.xadd('stream', '1-1', 'field', 'value')
+  await redis.xgroup('CREATE', 'stream', 'group', '0')
+  for (let i = 0; i < 50; i++) {
+    await redis.rpush('long list', ...some(1000, `element ${i} `))
+    await redis.sadd('long set', ...some(1000, `member ${i} `))
+    await redis.hset(
+      'long hash',
+      ...some(1000, `field ${i} `).flatMap((field) => [field, 'some value that takes room']),
+    )
+    await redis.zadd('long zset', ...some(1000, `member ${i} `).flatMap((member, n) => [i * 1000 + n, member]))
+  }
+  for (let i = 0; i < 3000; i++) void redis.xadd('long stream', `${i + 1}-1`, 'field', `value ${i}`)
+  await redis.ping()
+}
+
+test('two equal sides show no difference, and every kind of planted difference is found, with its class', async () => {
+  const { target, understudy } = await setUp([mirroredRoute()], fillTypes)
+  await doJob(understudy, 'backfill', 'all')
+  const clean = await doJob(understudy, 'verify', 'all')
+  expect(await keysOf(understudy, clean.id)).toEqual([])
+  expect(clean).toMatchObject({
+    progress: { compared: 14, different: 0, failed: 0 },
+    report: { clean: true, summary: '14 keys compared, no difference.' },
+  })
+
+  const there = target.client()
+  await there.set('string', 'A')
+  await there.del('gone')
+  await there.set('new', 'e')
+  await there.pexpire('expiring', 5_000)
+  await there.del('hash')
+  await there.set('hash', 'no hash')
+  await there.lset('long list', 49_999, 'another')
+  await there.setrange('long', 1_499_999, 'y')
+  await there.srem('long set', 'member 7 7')
+  await there.sadd('long set', 'stranger')
+  await there.hset('long hash', 'field 7 7', 'another')
+  await there.zincrby('long zset', 0.5, 'member 7 7')
+  await there.zadd('zset', 3, 'c')
+  await there.xgroup('SETID', 'stream', 'group', '1-1')
+  await there.xadd('long stream', '3000-2', 'field', 'one more')
+  const job = await doJob(understudy, 'verify', 'all')
+  const found = await keysOf(understudy, job.id)
+  expect(Object.fromEntries(found.map((key) => [key.key, key.class]))).toEqual({
+    string: 'value',
+    gone: 'missing',
+    new: 'extra',
+    expiring: 'ttl',
+    hash: 'type',
+    'long list': 'value',
+    long: 'value',
+    'long set': 'value',
+    'long hash': 'value',
+    'long zset': 'value',
+    zset: 'length',
+    stream: 'value',
+    'long stream': 'length',
+  })
+  expect(found).toHaveLength(13)
+  expect(job.report).toMatchObject({ clean: false, classes: { missing: 1, extra: 1, ttl: 1, type: 1, length: 2 } })
+}, 40_000)
+
+test('renamed keys are found under the names of the application, also within one server', async () => {
+  const keys = ['job:{id}']
+  const renamed = { 'job:{id}': 'step:{id}' }
+  const { source, understudy } = await setUp(
+    [
+      mirroredRoute({ name: 'jobs', keys, target: { store: 'old', keys: renamed } }),
+      { name: 'rest', keys: ['*'], source: { store: 'old' } },
+    ],
+    (server) => server.client().mset('job:1', 'a', 'job:2', 'b', 'job:3', 'c', 'user:1', 'd'),
+  )
+  await doJob(understudy, 'backfill', 'jobs')
+  expect(await doJob(understudy, 'verify', 'jobs')).toMatchObject({ progress: { compared: 3, different: 0 } })
+  const redis = source.client()
+  await redis.set('step:1', 'x')
+  await redis.del('step:2')
+  await redis.set('step:4', 'd')
+  const job = await doJob(understudy, 'verify', 'jobs')
+  expect((await keysOf(understudy, job.id)).map((key) => [key.key, key.class]).sort()).toEqual([
+    ['job:1', 'value'],
+    ['job:2', 'missing'],
+    ['job:4', 'extra'],
+  ])
+})
+
+test('under random writes to the very keys, no false difference, and the planted ones are found', async () => {
+  const { target, understudy } = await setUp([mirroredRoute()], (server) => fillStrings(server, 2000))
+  await doJob(understudy, 'backfill', 'all')
+  let going = true
+  const load = [1, 2, 3].map(async (seed) => {
+    const writer = await Writer.open(understudy.port, seed === 3 ? 3 : 2, { seed })
+    while (going) await writer.round()
+    writer.close()
+  })
+  for (let round = 0; round < 3; round++) {
+    const job = await doJob(understudy, 'verify', 'all')
+    expect(await keysOf(understudy, job.id)).toEqual([])
+    expect(job.report).toMatchObject({ clean: true })
+  }
+  const there = target.client()
+  await there.set('key:77', 'planted')
+  await there.set('key:new', 'planted')
+  await there.del('key:99')
+  const job = await doJob(understudy, 'verify', 'all')
+  going = false
+  await Promise.all(load)
+  expect((await keysOf(understudy, job.id)).map((key) => [key.key, key.class]).sort()).toEqual([
+    ['key:77', 'value'],
+    ['key:99', 'missing'],
+    ['key:new', 'extra'],
+  ])
+  await mirrorSettled(understudy)
+}, 40_000)
+
+test('a sample looks at its share of the keys, says so, and proves nothing', async () => {
+  const { target, understudy } = await setUp([mirroredRoute()], (server) => fillStrings(server, 2000))
+  await doJob(understudy, 'backfill', 'all')
+  await target.client().flushall()
+  const job = await doJob(understudy, 'verify', 'all', { sample: 0.1 })
+  expect(job.report).toMatchObject({
+    clean: false,
+    notes: expect.arrayContaining(['Only 10 % of the keys were looked at.']),
+  })
+  expect(job.progress.different).toBe(job.progress.compared)
+  expect(job.progress.compared).toBeGreaterThan(140)
+  expect(job.progress.compared).toBeLessThan(260)
+})
