@@ -53,9 +53,10 @@ const HANDLING: Readonly<Record<string, Handling>> = {
   PUBLISH: 'publish',
   SPUBLISH: 'publish',
 
-  SYNC: 'refuse',
-  PSYNC: 'refuse',
-  REPLCONF: 'refuse',
+  SYNC: 'replica',
+  PSYNC: 'replica',
+  REPLCONF: 'replica',
+
   // The next EVAL on the connection would open a debugging session on it.
   'SCRIPT DEBUG': 'refuse',
   // Its fieldsets live on the connection, and a shared one would mix those of all clients.

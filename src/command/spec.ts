@@ -19,7 +19,9 @@ export type Handling =
   | 'subscribe'
   /** Takes the connection over (MONITOR). */
   | 'takeover'
-  /** Never passes (SYNC, PSYNC, REPLCONF ...): answered with an error that says why. */
+  /** Asks to be a replica (REPLCONF, PSYNC, SYNC): its connection becomes a pipe to the primary. */
+  | 'replica'
+  /** Never passes (SCRIPT DEBUG ...): answered with an error that says why. */
   | 'refuse'
 
 /** Where keys begin and how they go on: Redis' own key specs (redis.io, "Command key specifications"). */

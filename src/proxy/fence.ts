@@ -58,6 +58,7 @@ export class Fence {
     for (const state of this.#held) state.held = false
     this.#movePins('subscriber')
     this.#movePins('transaction')
+    this.#movePins('replica')
     this.#held = []
     for (const command of this.#recalled) command.moved()
     for (const command of [...this.#path.blocked]) {

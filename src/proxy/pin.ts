@@ -9,8 +9,8 @@ import type { Route } from '../routing/route.ts'
 export interface Pin {
   /** The pin around this one; set by `Session.enter`. */
   outer: Pin | null
-  readonly kind: 'login' | 'transaction' | 'blocked' | 'subscriber'
-  /** As CLIENT LIST shows it: x in a MULTI, b blocked, P subscriber, O monitor. */
+  readonly kind: 'login' | 'transaction' | 'blocked' | 'subscriber' | 'replica'
+  /** As CLIENT LIST shows it: x in a MULTI, b blocked, P subscriber, O monitor, S replica. */
   readonly flag: string
   /** As `Session.dispatch`: false when the command has to wait. */
   dispatch(view: CommandView, spec: CommandSpec | null): boolean

@@ -21,6 +21,7 @@ import { beginLogin } from './login.ts'
 import { leaveOthers, settleMarked } from './marked-replies.ts'
 import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
 import type { Pin } from './pin.ts'
+import { startReplicaStream } from './replica-stream.ts'
 import { ReplyOrder } from './reply-order.ts'
 import { refuseServerWide } from './server-wide.ts'
 import { sessionCommand } from './session-commands.ts'
@@ -170,6 +171,8 @@ export class Session implements ReplyOwner {
       case 'subscribe':
       case 'takeover':
         return refuseByArity(this, view, spec) || startSubscribing(this, view, spec)
+      case 'replica':
+        return refuseByArity(this, view, spec) || startReplicaStream(this, view, spec)
       case 'refuse':
         this.answerError(
           `ERR Understudy does not pass ${spec.name} on: it would turn the shared connection into something else`,

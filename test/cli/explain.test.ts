@@ -70,7 +70,7 @@ describe('understudy explain', () => {
   })
 
   test('a command that is refused: exit code 1', async () => {
-    const { code, stdout } = await runCli(['explain', '--config', file(), '--', 'SYNC'])
+    const { code, stdout } = await runCli(['explain', '--config', file(), '--', 'SCRIPT', 'DEBUG', 'YES'])
     expect(code).toBe(1)
     expect(stdout).toMatch(/^refused {4}/m)
   })
