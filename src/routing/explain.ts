@@ -37,7 +37,8 @@ const HANDLING: Readonly<Record<CommandSpec['handling'], string>> = {
   takeover: 'gets a dedicated connection',
   keyspace: 'asks every store that is a primary, and shows the application its own keys',
   publish: 'goes down the shared connection of the primary of its channel',
-  replica: 'gets a connection of its own as a pipe: a replica of the primary of the route *, under the names of that store',
+  replica:
+    'gets a connection of its own as a pipe: a replica of the primary of the route *, under the names of that store',
   refuse: 'is refused',
 }
 
