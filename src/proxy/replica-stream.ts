@@ -22,7 +22,7 @@ export function startReplicaStream(session: Session, view: CommandView, spec: Co
     return true
   }
   const stream = new ReplicaStream(session, fallback, (owner) => {
-    return new RawConnection(session.path.primaryOf(fallback).options.config, endpoint, owner)
+    return new RawConnection(session.path.primaryOf(fallback).options.config, endpoint, session.user, owner)
   })
   session.enter(stream)
   return stream.dispatch(view, spec)

@@ -3,7 +3,7 @@ import type { Endpoint, StoreConfig } from '../config/config.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { ReplyFramer } from '../resp/reply-framer.ts'
 import { connectTo, readyEvent } from './connect.ts'
-import { greetings } from './handshake.ts'
+import { greetings, type StoreUser } from './handshake.ts'
 
 export interface RawConnectionOwner {
   /** What the store says after the greeting, as it comes: a view, valid during the call. */
@@ -21,6 +21,7 @@ export interface RawConnectionOwner {
 export class RawConnection {
   readonly #owner: RawConnectionOwner
   readonly #store: StoreConfig
+  readonly #user: StoreUser | null
   #socket: net.Socket | null = null
   #owed = 0
   #ready = false
@@ -29,9 +30,10 @@ export class RawConnection {
   #greeting = Buffer.alloc(0)
   readonly #deadline: NodeJS.Timeout
 
-  constructor(store: StoreConfig, endpoint: Endpoint, owner: RawConnectionOwner) {
+  constructor(store: StoreConfig, endpoint: Endpoint, user: StoreUser | null, owner: RawConnectionOwner) {
     this.#owner = owner
     this.#store = store
+    this.#user = user
     this.#deadline = setTimeout(
       () => this.#end(`no connection within ${store.connectTimeoutMs} ms`),
       store.connectTimeoutMs,
@@ -76,7 +78,9 @@ export class RawConnection {
   }
 
   #greet(): void {
-    const words = greetings(this.#store, { database: 0, protocol: 2 }, false).filter((greeting) => greeting.required)
+    const words = greetings(this.#store, { database: 0, protocol: 2, user: this.#user }, false).filter(
+      (greeting) => greeting.required,
+    )
     this.#owed = words.length
     if (words.length === 0) this.#begin()
     else this.#socket!.write(Buffer.concat(words.map((greeting) => greeting.bytes)))
