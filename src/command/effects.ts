@@ -1,4 +1,5 @@
 import type { Reply } from '../resp/reply.ts'
+import type { ScriptFacts } from './script-analysis.ts'
 
 export type Args = readonly Buffer[]
 
@@ -11,6 +12,10 @@ export interface EffectContext {
   readonly shadowHasHsetex?: boolean
   /** True where whoever asks carries out `followUp`. Absent: rules that would need one give a state copy instead. */
   readonly canAsk?: boolean
+  /** What can be told of the script that EVAL, EVALSHA, FCALL runs; null: its source has not been seen. Absent: nobody keeps sources. */
+  readonly scriptFacts?: (args: Args) => ScriptFacts | null
+  /** True where every key has the same name on both sides and is mirrored, so that a script finds there what it finds here. */
+  readonly sameNames?: boolean
 }
 
 /** What is sent to the shadow for one successful write. Keys are the application's (renaming comes after). */
@@ -19,10 +24,24 @@ export type Effect =
   | { readonly kind: 'as-sent' }
   /** These, in this order; then `followUp`, if there is one. */
   | { readonly kind: 'commands'; readonly commands: readonly Args[]; readonly followUp?: FollowUp }
-  /** State copy of these keys. */
-  | { readonly kind: 'copy'; readonly keys: readonly Buffer[] }
-  /** Something happened that cannot be put on the shadow (`reason`): to be counted and logged. A state copy of `keys` mends what it can. */
-  | { readonly kind: 'unknown'; readonly reason: string; readonly keys: readonly Buffer[] }
+  /** State copy of these keys, and of those in another database. */
+  | {
+      readonly kind: 'copy'
+      readonly keys: readonly Buffer[]
+      readonly elsewhere?: { readonly database: number; readonly keys: readonly Buffer[] }
+    }
+  /** As sent: a script, whose whole answer has to be the primary's; then a state copy of `copies`. `doubt`: why something may differ all the same, to be counted and logged. */
+  | { readonly kind: 'replay'; readonly copies: readonly Buffer[]; readonly doubt: string | null }
+  /**
+   * Something happened that cannot be put on the shadow (`reason`): to be counted and logged. A state copy of `keys` mends what it can. `keysMissing`: other keys were written, too, and nobody can
+   * name them.
+   */
+  | {
+      readonly kind: 'unknown'
+      readonly reason: string
+      readonly keys: readonly Buffer[]
+      readonly keysMissing?: boolean
+    }
 
 /**
  * What the reply does not tell and the primary must be asked: `read` goes to the primary in the pipeline, as a state copy's

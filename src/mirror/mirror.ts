@@ -1,14 +1,13 @@
 import { hashBytes } from '../base/hash.ts'
 import type { Args, Effect, EffectContext } from '../command/effects.ts'
-import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
-import { mapReplyKeys } from '../command/reply-keys.ts'
+import { findKeys, KeyPositions } from '../command/keys.ts'
+import type { ScriptFacts } from '../command/script-analysis.ts'
 import type { CommandSpec } from '../command/spec.ts'
-import { ASTERISK, COLON, MINUS } from '../resp/bytes.ts'
+import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
-import type { Reply } from '../resp/reply.ts'
 import { publishFrame } from '../routing/publish.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
@@ -18,8 +17,13 @@ import type { DirtyReason, DirtySet } from './dirty-set.ts'
 import { FollowUps } from './follow-ups.ts'
 import { type KeyRef, KeyRefs } from './key-refs.ts'
 import { addTickets, type OverlapTable } from './overlap.ts'
+import { underApplicationNames } from './reply-names.ts'
+import { runsScript, ScriptEffects } from './script-effects.ts'
 import { isServerWide, ServerWideEffect } from './server-wide-effect.ts'
-import { integerHash, NO_ANSWER, ShadowQueue } from './shadow-queue.ts'
+import { answerOf, applicationBytes, argcOf, argsOf, changedNothing } from './settled-command.ts'
+import { shadowForm } from './shadow-form.ts'
+import { frameHash, NO_ANSWER, ShadowQueue } from './shadow-queue.ts'
+import { UnknownWrites } from './unknown-writes.ts'
 
 /**
  * Brings the effects of writes to the shadow, in the order of the primary's replies.
@@ -39,24 +43,31 @@ export class Mirror {
   readonly #refs: KeyRefs
   readonly #queue: ShadowQueue
   readonly #followUps: FollowUps
+  readonly #scripts: ScriptEffects
   /** Parser for bytes that are whole and were parsed before. */
   readonly #parser = new CommandParser()
   readonly #positions = new KeyPositions()
-  /** Writes whose effect the table does not know, by command name: said once each. */
-  readonly unknownWrites = new Map<string, number>()
+  readonly #unknown: UnknownWrites
 
   constructor(context: DataPathContext, dirty: DirtySet, overlap: OverlapTable) {
     this.#context = context
     this.#dirty = dirty
     this.#overlap = overlap
     this.#refs = new KeyRefs(context)
-    this.#queue = new ShadowQueue(context, dirty, this.#refs)
+    this.#scripts = new ScriptEffects(context)
+    this.#unknown = new UnknownWrites(context.log)
+    this.#queue = new ShadowQueue(context, dirty, this.#refs, () => this.#scripts.forgetLoaded())
     this.#followUps = new FollowUps(context, overlap, this.#refs, {
       perform: (effect, database, waiter) => this.#perform(null, effect, database, waiter),
       markDirty: (keys, waiter) => {
         for (const ref of keys) this.#queue.mark(ref, 'overlap', waiter)
       },
     })
+  }
+
+  /** Writes of which it is not known for certain what they have done, by command name. */
+  get unknownWrites(): ReadonlyMap<string, number> {
+    return this.#unknown.counts
   }
 
   /** Whether the shadow does not hold what the primary holds of the key, as far as is known. */
@@ -168,7 +179,7 @@ export class Mirror {
       return
     }
     if (rule === null) {
-      this.#countUnknown(spec)
+      this.#unknown.count(spec)
       this.#markBytes(spec, database, bytes, start, end, 'unknown-effect', waiter)
       return
     }
@@ -180,6 +191,7 @@ export class Mirror {
         this.#sendAsSent(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
         return
       case 'as-sent':
+        if (spec!.firstKey === 0) this.#scripts.note(spec!.name, argsOf(this.#parse(bytes, start, end)))
         this.#sendAsSent(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
         return
       case 'compute': {
@@ -189,11 +201,17 @@ export class Mirror {
         }
         const view = this.#parse(bytes, start, end)
         const args = argsOf(view)
-        const answer = this.#underApplicationNames(spec!, view, decodeReply(reply, from, to))
+        const answer = underApplicationNames(this.#context.routes, spec!, view, decodeReply(reply, from, to))
         const effect = rule.effect(args, answer, this.#contextOf(route))
+        if (runsScript(spec!)) this.#scripts.load(args, route, database)
         if (effect.kind === 'as-sent') {
           this.#sendAsSent(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
-        } else this.#perform(spec, effect, database, waiter)
+        } else if (effect.kind === 'replay') {
+          const { doubt, copies } = effect
+          this.#sendAsSent(spec!, route, database, bytes, start, end, frameHash(reply, from, to), waiter)
+          if (doubt !== null) this.#unknown.count(spec, doubt)
+          this.#markKeys(copies, database, 'state-copy', waiter)
+        } else this.#perform(spec, effect, database, waiter, route)
       }
     }
   }
@@ -252,20 +270,27 @@ export class Mirror {
 
   #perform(
     spec: CommandSpec | null,
-    effect: Exclude<Effect, { kind: 'as-sent' }> | Effect,
+    effect: Effect,
     database: number,
     waiter: AckWaiter | null,
+    route: Route | null = null,
   ): void {
     switch (effect.kind) {
       case 'none':
       case 'as-sent':
+      case 'replay':
         return
       case 'unknown':
-        this.#countUnknown(spec)
+        this.#unknown.count(spec, effect.reason)
         this.#markKeys(effect.keys, database, 'unknown-effect', waiter)
+        // Keys that nobody can name.
+        if (effect.keysMissing && route !== null && route.shadow !== null) this.#dirty.markRoute(route.name)
         return
       case 'copy':
         this.#markKeys(effect.keys, database, 'state-copy', waiter)
+        if (effect.elsewhere !== undefined) {
+          this.#markKeys(effect.elsewhere.keys, effect.elsewhere.database, 'state-copy', waiter)
+        }
         return
       case 'commands':
         for (const args of effect.commands) this.#sendComputed(args, database, waiter)
@@ -308,7 +333,7 @@ export class Mirror {
       return
     }
     const view = this.#parse(bytes, start, end)
-    const form = this.#shadowForm(spec, view)
+    const form = shadowForm(routes, spec, view)
     switch (form.kind) {
       case 'keyless':
         this.#sendKeyless(spec, route, database, Buffer.from(bytes.subarray(start, end)), waiter)
@@ -357,52 +382,7 @@ export class Mirror {
     } else this.#queue.push(spec, route, database, bytes, 0, bytes.length, null, NO_ANSWER, waiter)
   }
 
-  /** What a command has to look like on the shadow. */
-  #shadowForm(spec: CommandSpec, view: CommandView): ShadowForm {
-    const { routes } = this.#context
-    const positions = this.#positions
-    findKeys(spec, view, positions)
-    if (positions.count === 0) return KEYLESS
-    let first: Route | null = null
-    let renames = false
-    let mixed = false
-    let mirrored = 0
-    for (let i = 0; i < positions.count; i++) {
-      const arg = positions.index[i]!
-      const rule = routes.find(view.buf, view.start[arg]!, view.end[arg]!)
-      if (rule.shadow !== null) renames = true
-      if (rule.route.shadow !== null) mirrored++
-      if (first === null) first = rule.route
-      else if (rule.route.shadow?.store !== first.shadow?.store) mixed = true
-    }
-    if (mirrored === 0) return UNMIRRORED
-    if (mixed) return MIXED
-    if (!renames) return { kind: 'same', route: first! }
-    const bytes = rewriteKeys(view, positions, (buf, from, to) => {
-      const rename = routes.find(buf, from, to).shadow
-      return rename === null ? null : rename.apply(buf, from, to)
-    })
-    return { kind: 'renamed', route: first!, bytes }
-  }
-
-  // --- replies and facts
-
-  /** A reply that names keys (BLPOP, LMPOP, XREADGROUP) names the primary's. It can only name keys that the command named. */
-  #underApplicationNames(spec: CommandSpec, view: CommandView, reply: Reply): Reply {
-    const { routes } = this.#context
-    if (spec.replyKeys === null || routes.trivial !== null) return reply
-    findKeys(spec, view, this.#positions)
-    const names = new Map<string, Buffer>()
-    for (let i = 0; i < this.#positions.count; i++) {
-      const arg = this.#positions.index[i]!
-      const from = view.start[arg]!
-      const to = view.end[arg]!
-      const renamed = routes.find(view.buf, from, to).primary?.apply(view.buf, from, to)
-      if (renamed != null) names.set(renamed.toString('latin1'), Buffer.from(view.buf.subarray(from, to)))
-    }
-    if (names.size === 0) return reply
-    return mapReplyKeys(spec, [], reply, (key) => names.get(key.toString('latin1')) ?? key) ?? reply
-  }
+  // --- facts
 
   #contextOf(route: Route): EffectContext {
     const { copies } = this.#context
@@ -413,79 +393,15 @@ export class Mirror {
       shadowHasAbsoluteExpiry: shadow.hasAbsoluteExpiry,
       shadowHasHsetex: shadow.hasHsetex,
       canAsk: true,
+      scriptFacts: this.#scriptFacts,
+      sameNames: this.#context.routes.trivial !== null,
     }
   }
 
-  #countUnknown(spec: CommandSpec | null): void {
-    const name = spec?.name ?? 'unknown'
-    const seen = this.unknownWrites.get(name) ?? 0
-    this.unknownWrites.set(name, seen + 1)
-    if (seen > 0) return
-    this.#context.log({
-      level: 'warn',
-      msg: 'no effect is known for a write command; its keys are copied instead',
-      fields: { command: name },
-    })
-  }
+  readonly #scriptFacts = (args: Args): ScriptFacts | null => this.#scripts.factsOf(args)
 
   #parse(bytes: Buffer, start: number, end: number): CommandView {
     this.#parser.parse(bytes, start, end)
     return this.#parser
   }
-}
-
-type ShadowForm =
-  | { readonly kind: 'keyless' }
-  | { readonly kind: 'same'; readonly route: Route }
-  | { readonly kind: 'renamed'; readonly route: Route; readonly bytes: Buffer }
-  | { readonly kind: 'unmirrored' }
-  | { readonly kind: 'mixed' }
-
-const KEYLESS: ShadowForm = { kind: 'keyless' }
-const UNMIRRORED: ShadowForm = { kind: 'unmirrored' }
-const MIXED: ShadowForm = { kind: 'mixed' }
-
-/** The bytes as the application sent them: a view, valid as long as the slot. */
-function applicationBytes(command: InFlight): { bytes: Buffer; start: number; end: number } {
-  const { original } = command
-  if (original !== null) return { bytes: original, start: 0, end: original.length }
-  return { bytes: command.chunk!.buf, start: command.start, end: command.end }
-}
-
-/** `:0`, `#f`, a nil, or an empty array: the write found nothing to do. */
-function changedNothing(reply: Buffer, from: number): boolean {
-  switch (reply[from]) {
-    case COLON:
-      return reply[from + 1] === 48 && reply[from + 2] === 13
-    case 36: // $-1
-      return reply[from + 1] === MINUS
-    case 42: // *-1 *0
-      return reply[from + 1] === MINUS || (reply[from + 1] === 48 && reply[from + 2] === 13)
-    case 95: // _
-      return true
-    case 35: // #f
-      return reply[from + 1] === 102
-    default:
-      return false
-  }
-}
-
-/** What the shadow has to answer to the same command, where an integer tells. */
-function answerOf(reply: Buffer, from: number): number {
-  return reply[from] === COLON ? integerHash(reply, from) : NO_ANSWER
-}
-
-/** The count in a multibulk frame's header; 0 for an inline command. */
-function argcOf(bytes: Buffer, start: number): number {
-  if (bytes[start] !== ASTERISK) return 0
-  let at = start + 1
-  let argc = 0
-  while (bytes[at] !== 13) argc = argc * 10 + (bytes[at++]! - 48)
-  return argc
-}
-
-function argsOf(view: CommandView): Buffer[] {
-  const args: Buffer[] = []
-  for (let i = 0; i < view.argc; i++) args.push(Buffer.from(view.buf.subarray(view.start[i]!, view.end[i]!)))
-  return args
 }

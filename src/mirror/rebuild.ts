@@ -2,7 +2,7 @@ import { hashBytes } from '../base/hash.ts'
 import { command } from '../command/effects/building.ts'
 import type { Args } from '../command/effects.ts'
 import { MINUS } from '../resp/bytes.ts'
-import { decodeReply, elementOffsets } from '../resp/decode.ts'
+import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import { type Reply, SimpleReply } from '../resp/reply.ts'
 import type { KeyRule, Route } from '../routing/route.ts'
@@ -12,14 +12,11 @@ import type { DataPathContext } from './context.ts'
 import type { RebuildTarget } from './copy-state.ts'
 import type { DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
-import { HashPieces, SetPieces, SortedSetPieces } from './pieces/collections.ts'
-import { ListPieces } from './pieces/list.ts'
+import { piecesOf } from './pieces/by-type.ts'
 import { firstError, KEY, type Pieces, WHOLE } from './pieces/pieces.ts'
-import { StreamPieces } from './pieces/stream.ts'
-import { StringPieces } from './pieces/string.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
 import { stagingKeyFor } from './staging-key.ts'
-import { isUnknownCommand } from './store-errors.ts'
+import { errorIn, isUnknownCommand, textOf } from './store-errors.ts'
 
 /** What a rebuild ends with that could not keep up with the writes to its key. */
 export const TOO_BUSY = 'BUSY'
@@ -228,35 +225,15 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
   #typed(reply: Reply): void {
     const type = reply instanceof SimpleReply ? reply.text : ''
     if (type === 'none') return this.#finish([], null)
-    this.#pieces = this.#piecesOf(type)
-    if (this.#pieces === null) this.#end(false, `UNSUPPORTED keys of type ${type} cannot be copied by commands`)
-    else this.#read()
-  }
-
-  #piecesOf(type: string): Pieces | null {
     const { context, rule } = this.#options
     const { primary, shadow } = rule.route
-    const { copies, clock } = context
-    switch (type) {
-      case 'string':
-        return new StringPieces(this.#primaryName)
-      case 'list':
-        return new ListPieces(this.#primaryName)
-      case 'set':
-        return new SetPieces(this.#primaryName)
-      case 'zset':
-        return new SortedSetPieces(this.#primaryName)
-      case 'hash':
-        return new HashPieces(this.#primaryName, !copies.refuses(primary.storeName, 'HPEXPIRETIME', clock.nowMs))
-      case 'stream':
-        return new StreamPieces(
-          this.#primaryName,
-          () => this.#primaryNowMs(),
-          copies.factsOf(shadow!.storeName).countsEntries,
-        )
-      default:
-        return null
-    }
+    this.#pieces = piecesOf(type, this.#primaryName, {
+      fieldTimes: !context.copies.refuses(primary.storeName, 'HPEXPIRETIME', context.clock.nowMs),
+      countsEntries: context.copies.factsOf(shadow!.storeName).countsEntries,
+      nowMs: () => this.#primaryNowMs(),
+    })
+    if (this.#pieces === null) this.#end(false, `UNSUPPORTED keys of type ${type} cannot be copied by commands`)
+    else this.#read()
   }
 
   /** The next piece is to have about as many bytes as a piece should. */
@@ -417,19 +394,4 @@ const EXPIRY: ReadonlySet<string> = new Set(['PEXPIREAT', 'PERSIST', 'EXPIREAT',
 
 function encodeFor(args: Args, name: Buffer): Buffer {
   return encodeCommand(args.map((arg) => (arg === KEY ? name : arg)))
-}
-
-function textOf(buf: Buffer, start: number, end: number): string {
-  return buf.toString('latin1', start + 1, end - 2)
-}
-
-/** The error that a reply is, or the first one among EXEC's; null: none. */
-function errorIn(buf: Buffer, start: number, end: number): string | null {
-  if (buf[start] === MINUS) return textOf(buf, start, end)
-  const offsets = elementOffsets(buf, start, end)
-  if (offsets === null) return null
-  for (let i = 0; i + 1 < offsets.length; i++) {
-    if (buf[offsets[i]!] === MINUS) return textOf(buf, offsets[i]!, offsets[i + 1]!)
-  }
-  return null
 }

@@ -1,5 +1,6 @@
+import { hashBytes } from '../base/hash.ts'
 import type { CommandSpec } from '../command/spec.ts'
-import { ASTERISK, COLON, CR, MINUS } from '../resp/bytes.ts'
+import { ASTERISK, COLON, CR, DOLLAR, MINUS, UNDERSCORE } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { elementOffsets } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
@@ -9,6 +10,7 @@ import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason, DirtySet } from './dirty-set.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
+import { runsScript } from './script-effects.ts'
 
 /** Nothing is known of what the shadow should answer. */
 export const NO_ANSWER = -1
@@ -31,10 +33,14 @@ export class ShadowQueue implements ReplyOwner {
   /** While a transaction's effects are gathered: they leave as one unit. */
   #gathered: Item[] | null = null
 
-  constructor(context: DataPathContext, dirty: DirtySet, refs: KeyRefs) {
+  /** The shadow did not know a script, or has been away. */
+  readonly #onScriptsLost: () => void
+
+  constructor(context: DataPathContext, dirty: DirtySet, refs: KeyRefs, onScriptsLost: () => void) {
     this.#context = context
     this.#dirty = dirty
     this.#refs = refs
+    this.#onScriptsLost = onScriptsLost
   }
 
   /**
@@ -168,13 +174,14 @@ export class ShadowQueue implements ReplyOwner {
     }
     if (buf[start] === MINUS) {
       state.shadowError++
+      if (buf[start + 1] === 78) this.#onScriptsLost() // NOSCRIPT, and what else begins so
       this.#markSlot(slot, 'shadow-error')
       this.#finish(slot, false)
       return
     }
     state.shadowOk++
     const spec = slot.spec!
-    if (slot.seq !== NO_ANSWER && differs(spec, slot.seq, buf, start)) this.#markSlot(slot, 'shadow-differs')
+    if (slot.seq !== NO_ANSWER && differs(spec, slot.seq, buf, start, end)) this.#markSlot(slot, 'shadow-differs')
     else if (this.#dirty.size > 0 && hasSeveralKeys(spec)) {
       const keys = this.#keysOf(slot)
       if (this.#anyDirty(keys)) for (const ref of keys) this.mark(ref, 'shadow-differs', null)
@@ -186,6 +193,7 @@ export class ShadowQueue implements ReplyOwner {
     const { state } = slot.route as Route
     const failed = buf[start] === MINUS || (slot.replies === 0 && hasError(buf, start, end))
     if (failed) {
+      this.#onScriptsLost()
       state.shadowError++
       for (const item of unit.items) this.#markItem(item, 'shadow-error', null)
     } else state.shadowOk++
@@ -194,7 +202,7 @@ export class ShadowQueue implements ReplyOwner {
       const offsets = elementOffsets(buf, start, end)!
       for (const [i, item] of unit.items.entries()) {
         const keys = this.#keysOfItem(item)
-        const another = item.answer !== NO_ANSWER && differs(item.spec, item.answer, buf, offsets[i]!)
+        const another = item.answer !== NO_ANSWER && differs(item.spec, item.answer, buf, offsets[i]!, offsets[i + 1]!)
         if (another || (keys.length > 1 && this.#anyDirty(keys))) {
           for (const ref of keys) this.mark(ref, 'shadow-differs', null)
         }
@@ -205,6 +213,7 @@ export class ShadowQueue implements ReplyOwner {
 
   lost(slot: InFlight, _loss: Loss): void {
     ;(slot.route as Route).state.shadowLost++
+    this.#onScriptsLost()
     if (slot.extra instanceof Unit) for (const item of slot.extra.items) this.#markItem(item, 'shadow-down', null)
     else this.#markSlot(slot, 'shadow-down')
     this.#finish(slot, false)
@@ -312,8 +321,15 @@ export function integerHash(reply: Buffer, from: number): number {
   return hash
 }
 
+/** A hash of a whole reply, for what an integer does not tell. A nil is the same in both protocols. */
+export function frameHash(reply: Buffer, from: number, to: number): number {
+  if (reply[from] === UNDERSCORE || (reply[from] === DOLLAR && reply[from + 1] === MINUS)) return 0
+  return hashBytes(reply, from, to) & 0x3fffffff
+}
+
 /** Whether the shadow's answer says that it held something else than the primary. After these two it holds the same again, whatever it was: nothing. */
-function differs(spec: CommandSpec, answer: number, buf: Buffer, start: number): boolean {
+function differs(spec: CommandSpec, answer: number, buf: Buffer, start: number, end: number): boolean {
+  if (runsScript(spec)) return frameHash(buf, start, end) !== answer
   if (buf[start] !== COLON || integerHash(buf, start) === answer) return false
   return spec.name !== 'DEL' && spec.name !== 'UNLINK'
 }

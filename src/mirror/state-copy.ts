@@ -10,7 +10,7 @@ import type { DirtyKey, DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
 import { Rebuild, TOO_BUSY } from './rebuild.ts'
-import { isBadPayload, isForeignPayload, isUnknownCommand } from './store-errors.ts'
+import { isBadPayload, isForeignPayload, isUnknownCommand, textOf } from './store-errors.ts'
 
 /** What a copy ends with that another connection wrote into, or for which the backlog had no room: it is to be begun again soon. */
 export const AGAIN = 'AGAIN'
@@ -340,10 +340,6 @@ function nameOnShadow(rule: KeyRule, key: Buffer): Buffer {
 
 function pairOf({ primary, shadow }: Route): string {
   return `${primary.storeName} ${shadow!.storeName}`
-}
-
-function textOf(buf: Buffer, start: number, end: number): string {
-  return buf.toString('latin1', start + 1, end - 2)
 }
 
 function numberOf(buf: Buffer, start: number, end: number): number {

@@ -1,3 +1,6 @@
+import { MINUS } from '../resp/bytes.ts'
+import { elementOffsets } from '../resp/decode.ts'
+
 /** The store does not know the command, or does not let this user use it: no reason to ask again soon. `text`: an error without its `-`. */
 export function isUnknownCommand(text: string): boolean {
   return /^(ERR unknown (command|subcommand)|NOPERM )/i.test(text)
@@ -11,4 +14,20 @@ export function isForeignPayload(text: string): boolean {
 /** RESTORE's word for a payload that it could not read to its end: of this key. */
 export function isBadPayload(text: string): boolean {
   return text.startsWith('ERR Bad data format')
+}
+
+/** The text of an error reply, without its `-`. */
+export function textOf(buf: Buffer, start: number, end: number): string {
+  return buf.toString('latin1', start + 1, end - 2)
+}
+
+/** The error that a reply is, or the first one among EXEC's; null: none. */
+export function errorIn(buf: Buffer, start: number, end: number): string | null {
+  if (buf[start] === MINUS) return textOf(buf, start, end)
+  const offsets = elementOffsets(buf, start, end)
+  if (offsets === null) return null
+  for (let i = 0; i + 1 < offsets.length; i++) {
+    if (buf[offsets[i]!] === MINUS) return textOf(buf, offsets[i]!, offsets[i + 1]!)
+  }
+  return null
 }

@@ -1,4 +1,5 @@
 import { findKeys, KeyPositions } from '../command/keys.ts'
+import { analyseScript, type ScriptFacts } from '../command/script-analysis.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandTable } from '../command/table.ts'
 import type { Config } from '../config/config.ts'
@@ -57,7 +58,7 @@ export function explainCommand(config: Config, args: readonly string[]): Explana
     known: spec !== null,
     handling: spec === null ? 'is passed on as it is: the server knows whether it exists' : HANDLING[spec.handling],
     keys,
-    mirrored: mirrored(spec, route, keys),
+    mirrored: mirrored(spec, route, keys, args, commands, table.trivial !== null),
     compared: compared(spec, route, plan, view),
     refused:
       plan.refusal ?? (spec?.handling === 'refuse' ? 'it would turn the shared connection into something else' : null),
@@ -89,7 +90,14 @@ function explainKeys(table: RouteTable, spec: CommandSpec, view: CommandView): E
   return keys
 }
 
-function mirrored(spec: CommandSpec | null, route: Route, keys: readonly ExplainedKey[]): string {
+function mirrored(
+  spec: CommandSpec | null,
+  route: Route,
+  keys: readonly ExplainedKey[],
+  args: readonly string[],
+  commands: CommandTable,
+  sameNames: boolean,
+): string {
   if (spec === null) return 'no: nothing is known of it'
   if (!spec.write) return 'no: it does not write'
   if (route.shadow === null && keys.every((key) => key.shadow === null))
@@ -104,8 +112,23 @@ function mirrored(spec: CommandSpec | null, route: Route, keys: readonly Explain
     case 'as-sent-if-changed':
       return 'as sent, if the reply says that it changed something'
     case 'compute':
+      if (spec.name === 'EVAL') return script(analyseScript(args[1] ?? '', commands), sameNames)
+      if (spec.name === 'EVALSHA' || spec.name === 'FCALL') {
+        return 'as its source allows (`explain` an EVAL of it); where the source has not passed by, its keys are copied'
+      }
       return 'its effect, computed from the reply'
   }
+}
+
+/** The same distinctions as the effect of EVAL makes (`command/effects/server.ts`). */
+function script({ writes, varies, declaresKeys }: ScriptFacts, sameNames: boolean): string {
+  if (!writes) return 'no: the script only reads'
+  if (declaresKeys)
+    return varies === null ? 'run again: the script does the same anywhere' : `its keys are copied: ${varies}`
+  if (!sameNames)
+    return 'its keys are copied, and the route needs a verify: the script uses keys that it does not declare'
+  const again = 'run again, in doubt: the script uses keys that it does not declare'
+  return varies === null ? again : `${again}; those that it declares are copied, for ${varies}`
 }
 
 function compared(spec: CommandSpec | null, route: Route, plan: Plan, view: CommandView): string {

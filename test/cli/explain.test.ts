@@ -69,6 +69,16 @@ describe('understudy explain', () => {
     })
   })
 
+  test.each([
+    ["return redis.call('incr', KEYS[1])", 'run again: the script does the same anywhere'],
+    ["return redis.call('get', KEYS[1])", 'no: the script only reads'],
+    ["redis.call('expire', KEYS[1], 10)", 'its keys are copied: it sets a relative time (EXPIRE)'],
+    ["redis.call('set', 'x', 1)", 'its keys are copied, and the route needs a verify'],
+  ])('what becomes of the script %s: %s', async (source, expected) => {
+    const { stdout } = await runCli(['explain', '--config', file(), '--', 'EVAL', source, '1', 'job:1'])
+    expect(stdout).toContain(expected)
+  })
+
   test('a command that is refused: exit code 1', async () => {
     const { code, stdout } = await runCli(['explain', '--config', file(), '--', 'SCRIPT', 'DEBUG', 'YES'])
     expect(code).toBe(1)

@@ -43,7 +43,7 @@ describe('mirror.mode: sync', () => {
       expect(await there.get('timed')).toBe(String(i))
       await app.eval("redis.call('set', KEYS[1], ARGV[1])", 1, 'scripted', i)
       expect(await there.get('scripted')).toBe(String(i))
-      await app.multi().set('t1', i).eval("redis.call('set', KEYS[1], ARGV[1])", 1, 't2', i).exec()
+      await app.multi().set('t1', i).eval("redis.call('time') redis.call('set', KEYS[1], ARGV[1])", 1, 't2', i).exec()
       expect(await there.mget('t1', 't2')).toEqual([String(i), String(i)])
       await app.rpush('q', 'a', 'b')
       await app.blpop('q', 1)
@@ -119,7 +119,9 @@ describe('mirror.mode: sync', () => {
     await fresh.client().config('SET', 'maxmemory', '1')
     try {
       await expect(app.set('k', 'w')).rejects.toThrow("executed on 'old' but failed on the shadow")
-      await expect(app.eval("return redis.call('set', KEYS[1], 1)", 1, 'scripted')).rejects.toThrow('shadow')
+      await expect(app.eval("redis.call('time') return redis.call('set', KEYS[1], 1)", 1, 'scripted')).rejects.toThrow(
+        'shadow',
+      )
       expect(await app.get('k')).toBe('w')
     } finally {
       await fresh.client().config('SET', 'maxmemory', '0')

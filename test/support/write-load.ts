@@ -127,6 +127,8 @@ COPY $h $h REPLACE
 SORT $l ALPHA LIMIT 0 5 STORE $l
 EVAL redis.call('incr',KEYS[1])redis.call('append',KEYS[2],ARGV[1]) 2 $c $s %v
 EVAL redis.call('rpush',KEYS[1],ARGV[1])return{redis.call('llen',KEYS[1])} 1 $l %v
+EVAL redis.call('time')redis.call('incr',KEYS[1])redis.call('append',KEYS[2],ARGV[1]) 2 $c $s %v
+EVAL redis.call('set',KEYS[1],redis.call('time')[2]) 1 $s
 EVAL redis.call('set',KEYS[1],1)return{err='half-way'} 1 $s
 GET $s
 HGETALL $h

@@ -1,6 +1,6 @@
 import type { Reply } from '../../resp/reply.ts'
 import { type Args, AS_SENT, AS_SENT_IF_CHANGED, type Effect, type EffectContext, type EffectRule } from '../effects.ts'
-import { command, commands, copy, integer, NOTHING, SENT, word } from './building.ts'
+import { command, commands, copy, count, integer, NOTHING, SENT, word } from './building.ts'
 import { absolute } from './expiry.ts'
 import { isOne } from './reading.ts'
 
@@ -45,15 +45,17 @@ function expire(args: Args, reply: Reply, unitMs: number, origin: number): Effec
 function copyKey(args: Args, reply: Reply): Effect {
   if (!isOne(reply)) return NOTHING
   for (let i = 3; i < args.length; i++) {
-    if (word(args[i]) === 'DB') return { kind: 'unknown', reason: 'it copied a key into another database', keys: [] }
+    if (word(args[i]) === 'DB') {
+      return { kind: 'copy', keys: [], elsewhere: { database: count(args[i + 1]), keys: [args[2]!] } }
+    }
   }
   return commands(command('COPY', args[1]!, args[2]!, 'REPLACE'))
 }
 
-/** MOVE key db: gone from here, which a state copy brings over; the other database's key is out of reach. */
+/** MOVE key db. The other database's history is another connection's, so both keys are copied. */
 function move(args: Args, reply: Reply): Effect {
   if (!isOne(reply)) return NOTHING
-  return { kind: 'unknown', reason: 'it moved a key into another database', keys: [args[1]!] }
+  return { kind: 'copy', keys: [args[1]!], elsewhere: { database: count(args[2]), keys: [args[1]!] } }
 }
 
 /** RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n]: its ttl is relative without ABSTTL, and 0 means none. */

@@ -1,5 +1,6 @@
-import { type Args, AS_SENT, type Effect, type EffectRule, NEVER } from '../effects.ts'
-import { copy, count } from './building.ts'
+import type { Reply } from '../../resp/reply.ts'
+import { type Args, AS_SENT, type Effect, type EffectContext, type EffectRule, NEVER } from '../effects.ts'
+import { copy, count, NOTHING } from './building.ts'
 
 /**
  * Scripts, functions, messages, whole databases. Whether a FLUSH or SWAPDB may go to the shadow at all (the keyspaces may share a
@@ -28,9 +29,29 @@ export const SERVER_EFFECTS: Readonly<Record<string, EffectRule>> = {
   DEBUG: NEVER,
 }
 
-/** EVAL script numkeys key ... arg ... */
-function script(args: Args): Effect {
-  const keys = count(args[2])
-  if (keys <= 0) return { kind: 'unknown', reason: 'a script that declares no keys', keys: [] }
-  return copy(...args.slice(3, 3 + keys))
+/**
+ * EVAL script numkeys key ... arg ...
+ *
+ * | the source                          | the shadow gets                                            |
+ * |-------------------------------------|------------------------------------------------------------|
+ * | only reads                          | nothing                                                    |
+ * | does the same anywhere, to its KEYS | the same call                                              |
+ * | uses further keys, of the same name | the same call; if it need not do the same, its KEYS copied |
+ * | uses further keys under other names | its KEYS copied, and the route needs a verify              |
+ * | anything else, or not seen          | its KEYS copied                                            |
+ */
+function script(args: Args, _reply: Reply, context: EffectContext): Effect {
+  const numkeys = count(args[2])
+  const keys = numkeys <= 0 ? [] : args.slice(3, 3 + numkeys)
+  const facts = context.scriptFacts?.(args) ?? null
+  if (facts === null) return keys.length === 0 ? { ...UNDECLARED, keys } : copy(...keys)
+  if (!facts.writes) return NOTHING
+  if (facts.declaresKeys) {
+    if (keys.length === 0) return NOTHING
+    return facts.varies === null ? { kind: 'replay', copies: [], doubt: null } : copy(...keys)
+  }
+  if (!context.sameNames) return { ...UNDECLARED, keys, keysMissing: true }
+  return { kind: 'replay', copies: facts.varies === null ? [] : keys, doubt: UNDECLARED.reason }
 }
+
+const UNDECLARED = { kind: 'unknown', reason: 'a script that writes to keys which it does not declare' } as const

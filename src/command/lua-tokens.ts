@@ -1,0 +1,56 @@
+/** A word of a Lua script. Names and punctuation stand for themselves; a string is its content (escapes as written). */
+export interface LuaToken {
+  readonly kind: 'name' | 'string' | 'number' | 'mark'
+  readonly text: string
+}
+
+/**
+ * A Lua 5.1 script in words, without comments and the `#!` line. Null: it ends within a string or comment, or holds what no script can; the server then refuses it. Source of the
+ * grammar: the Lua 5.1 reference manual, section 2.1.
+ */
+export function luaTokens(source: string): LuaToken[] | null {
+  const tokens: LuaToken[] = []
+  let at = source.startsWith('#') ? lineEnd(source, 0) : 0
+  while (at < source.length) {
+    const rest = NEXT
+    rest.lastIndex = at
+    const found = rest.exec(source)
+    if (found === null) return null
+    at = rest.lastIndex
+    const [, space, comment, open, quoted, name, number, mark] = found
+    if (space !== undefined) continue
+    if (comment !== undefined) {
+      const long = longOpening(source, at)
+      at = long === null ? lineEnd(source, at) : longEnd(source, at, long)
+      if (at === -1) return null
+    } else if (open !== undefined) {
+      const end = longEnd(source, at - open.length, open)
+      if (end === -1) return null
+      tokens.push({ kind: 'string', text: source.slice(at, end - open.length) })
+      at = end
+    } else if (quoted !== undefined) tokens.push({ kind: 'string', text: quoted.slice(1, -1) })
+    else if (name !== undefined) tokens.push({ kind: 'name', text: name })
+    else if (number !== undefined) tokens.push({ kind: 'number', text: number })
+    else tokens.push({ kind: 'mark', text: mark! })
+  }
+  return tokens
+}
+
+const NEXT =
+  /(\s+)|(--)|(\[=*\[)|("(?:[^"\\\n]|\\[\s\S])*"|'(?:[^'\\\n]|\\[\s\S])*')|([A-Za-z_]\w*)|(0[xX][\da-fA-F]+|\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|(\.\.\.|\.\.|==|~=|<=|>=|[-+*/%^#<>=(){}[\];:,.])/y
+
+function lineEnd(source: string, from: number): number {
+  const end = source.indexOf('\n', from)
+  return end === -1 ? source.length : end
+}
+
+function longOpening(source: string, at: number): string | null {
+  return /^\[=*\[/.exec(source.slice(at, at + 64))?.[0] ?? null
+}
+
+/** Behind the bracket that closes the one at `from`; -1: there is none. */
+function longEnd(source: string, from: number, open: string): number {
+  const close = open.replaceAll('[', ']')
+  const end = source.indexOf(close, from + open.length)
+  return end === -1 ? -1 : end + close.length
+}

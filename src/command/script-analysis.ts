@@ -1,0 +1,298 @@
+import { type LuaToken, luaTokens } from './lua-tokens.ts'
+import type { CommandSpec } from './spec.ts'
+import type { CommandTable } from './table.ts'
+
+/** What can be told of a script by reading it. In doubt it is taken for the worse. */
+export interface ScriptFacts {
+  /** It calls something that may write. */
+  readonly writes: boolean
+  /** Why two servers with the same data need not do the same for it; null: they do. */
+  readonly varies: string | null
+  /** Every key that it uses is one of its KEYS. */
+  readonly declaresKeys: boolean
+}
+
+/**
+ * Reads a Lua script (EVAL) or a library of functions: whether it may be carried out again on the shadow.
+ *
+ *   redis.call('incr', KEYS[1])     a call by a literal name, of a command that does the same everywhere, on a declared key
+ *   local call = redis.call         may be called by another name
+ *   local key = KEYS[1]             and so may a key, when the name is given once
+ *   anything else with `redis`      not understood
+ */
+export function analyseScript(source: string, commands: CommandTable): ScriptFacts {
+  const tokens = luaTokens(source)
+  if (tokens === null) return UNREADABLE
+  return new Analysis(tokens, commands).facts()
+}
+
+const UNREADABLE: ScriptFacts = { writes: true, varies: 'it cannot be read', declaresKeys: false }
+
+class Analysis {
+  readonly #tokens: readonly LuaToken[]
+  readonly #commands: CommandTable
+  readonly #calls = new Set<string>()
+  readonly #keyNames: Set<string>
+  #writes = false
+  #varies: string | null = null
+  #declaresKeys = true
+
+  constructor(tokens: readonly LuaToken[], commands: CommandTable) {
+    this.#tokens = tokens
+    this.#commands = commands
+    this.#keyNames = this.#namedKeys()
+  }
+
+  facts(): ScriptFacts {
+    this.#findAliases()
+    for (let i = 0; i < this.#tokens.length; i++) this.#look(i)
+    return { writes: this.#writes, varies: this.#varies, declaresKeys: this.#declaresKeys }
+  }
+
+  #text(i: number): string {
+    const token = this.#tokens[i]
+    return token === undefined || token.kind === 'string' ? '' : token.text
+  }
+
+  #doubt(why: string): void {
+    this.#varies ??= why
+  }
+
+  #opaque(why: string): void {
+    this.#writes = true
+    this.#declaresKeys = false
+    this.#doubt(why)
+  }
+
+  /** `local call = redis.call` */
+  #findAliases(): void {
+    for (let i = 0; i < this.#tokens.length; i++) {
+      if (this.#text(i) !== 'local' || this.#text(i + 2) !== '=' || !API.has(this.#text(i + 3))) continue
+      if (this.#text(i + 4) === '.' && CALLS.has(this.#text(i + 5)) && this.#text(i + 6) !== '(')
+        this.#calls.add(this.#text(i + 1))
+    }
+  }
+
+  /** Names that are given to one of KEYS, once: `local a, b = KEYS[1], KEYS[2]`. */
+  #namedKeys(): Set<string> {
+    const names = new Set<string>()
+    const given = new Map<string, number>()
+    for (let i = 0; i < this.#tokens.length; i++) {
+      if (this.#text(i) === '=' && this.#tokens[i - 1]?.kind === 'name') {
+        const start = this.#listStart(i - 1)
+        for (let at = start; at < i; at += 2) given.set(this.#text(at), (given.get(this.#text(at)) ?? 0) + 1)
+        if (this.#text(start - 1) !== 'local') continue
+        for (let at = start, value = i + 1; at < i; at += 2, value += 5) {
+          if (!this.#isKeyAt(value)) break
+          names.add(this.#text(at))
+          if (this.#text(value + 4) !== ',') break
+        }
+      }
+      // A loop's variable or a parameter of the same name.
+      if (this.#text(i) === 'for' || this.#text(i) === 'function') {
+        for (let at = i + 1; at < this.#tokens.length && !LIST_ENDS.has(this.#text(at)); at++) {
+          if (this.#tokens[at]!.kind === 'name') given.set(this.#text(at), 2)
+        }
+      }
+    }
+    for (const name of names) if (given.get(name) !== 1) names.delete(name)
+    return names
+  }
+
+  /** Where a list of names `a, b, c` that ends at `end` begins. */
+  #listStart(end: number): number {
+    let at = end
+    while (this.#text(at - 1) === ',' && this.#tokens[at - 2]?.kind === 'name') at -= 2
+    return at
+  }
+
+  /** `KEYS[1]`: four words. */
+  #isKeyAt(i: number): boolean {
+    return KEYS.has(this.#text(i)) && this.#text(i + 1) === '[' && this.#text(i + 3) === ']'
+  }
+
+  #look(i: number): void {
+    const token = this.#tokens[i]!
+    if (token.kind !== 'name' || this.#text(i - 1) === '.') return
+    const name = token.text
+    if (API.has(name)) this.#lookAtApi(i)
+    else if (this.#calls.has(name)) {
+      if (this.#text(i + 1) === '(') this.#call(i + 1)
+      else if (this.#text(i - 1) !== 'local') this.#opaque(`it passes ${name} on`)
+    } else if (name === 'math' && this.#text(i + 2).startsWith('random')) this.#doubt('it uses random numbers')
+    else if (UNORDERED.has(name)) this.#doubt(`it walks a table in no order (${name})`)
+    else if (OPAQUE.has(name)) this.#opaque(`it uses ${name}`)
+    else if (name === 'KEYS' && this.#text(i + 1) === '=') this.#declaresKeys = false
+  }
+
+  #lookAtApi(i: number): void {
+    const member = this.#text(i + 1) === '.' ? this.#text(i + 2) : ''
+    if (CALLS.has(member)) {
+      if (this.#text(i + 3) === '(') this.#call(i + 3)
+      // Its other name was looked for.
+      else if (this.#text(i - 3) !== 'local') this.#opaque(`it passes ${this.#text(i)}.${member} on`)
+    } else if (!HARMLESS.has(member) && !member.startsWith('LOG_')) {
+      this.#opaque(`it uses ${this.#text(i)}.${member || '...'}`)
+    }
+  }
+
+  /** A call whose `(` is at `open`. */
+  #call(open: number): void {
+    const args = this.#arguments(open)
+    const first = args?.[0]
+    if (args === null || first === undefined || first.length !== 1 || first[0]!.kind !== 'string') {
+      this.#opaque('it calls a command by a computed name')
+      return
+    }
+    const name = first[0]!.text.toUpperCase()
+    const spec = this.#commands.byName(name)
+    if (spec === undefined) {
+      this.#opaque(`it calls ${name}`)
+      return
+    }
+    if (!spec.readonly && !MESSAGES.has(name)) this.#writes = true
+    if (ELSEWHERE.has(name)) this.#declaresKeys = false
+    const why = variesBy(name, args)
+    if (why !== null) this.#doubt(why)
+    if (!this.#onDeclaredKeys(spec, args)) this.#declaresKeys = false
+  }
+
+  /** The words of each argument; null: the bracket is not closed. */
+  #arguments(open: number): LuaToken[][] | null {
+    const args: LuaToken[][] = [[]]
+    let depth = 0
+    for (let i = open; i < this.#tokens.length; i++) {
+      const text = this.#text(i)
+      if (OPENING.has(text) && depth++ === 0) continue
+      if (CLOSING.has(text) && --depth === 0) return args
+      if (text === ',' && depth === 1) args.push([])
+      else args.at(-1)!.push(this.#tokens[i]!)
+    }
+    return null
+  }
+
+  #onDeclaredKeys(spec: CommandSpec, args: readonly LuaToken[][]): boolean {
+    if (spec.keyFinder !== 'plain') {
+      // Where its keys are depends on other arguments: all of them are keys, or written out.
+      return args.slice(1).every((arg) => this.#isDeclared(arg) || arg.every(({ kind }) => kind !== 'name'))
+    }
+    if (spec.firstKey === 0) return true
+    const last = spec.lastKey < 0 ? args.length + spec.lastKey : spec.lastKey
+    for (let i = spec.firstKey; i <= last; i += spec.keyStep) {
+      const arg = args[i]
+      if (arg !== undefined && !this.#isDeclared(arg)) return false
+    }
+    return true
+  }
+
+  /** `KEYS[...]`, a name for one of them, or `unpack(KEYS)`. */
+  #isDeclared(arg: readonly LuaToken[]): boolean {
+    const words = arg.map(({ kind, text }) => (kind === 'string' ? '' : text))
+    if (words.length === 1) return this.#keyNames.has(words[0]!)
+    if (words[0] === 'unpack' || (words[0] === 'table' && words[2] === 'unpack'))
+      return KEYS.has(words[words.indexOf('(') + 1]!)
+    return KEYS.has(words[0]!) && words[1] === '[' && words.indexOf(']') === words.length - 1
+  }
+}
+
+/** Why a command need not do the same on another server with the same data, at another time; null: it does. */
+function variesBy(name: string, args: readonly (readonly LuaToken[])[]): string | null {
+  if (VARYING.has(name)) return `it calls ${name}`
+  if (RELATIVE.has(name)) return `it sets a relative time (${name})`
+  if (name === 'SET' && args.length > 3 && !args.slice(3).every((arg) => isPlainSetOption(arg))) {
+    return 'it sets a relative time (SET)'
+  }
+  return null
+}
+
+function isPlainSetOption(arg: readonly LuaToken[]): boolean {
+  return arg.length === 1 && arg[0]!.kind === 'string' && /^(NX|XX|GET|KEEPTTL)$/i.test(arg[0]!.text)
+}
+
+/** The API's name in Redis and in Valkey. */
+const API: ReadonlySet<string> = new Set(['redis', 'server'])
+const CALLS: ReadonlySet<string> = new Set(['call', 'pcall'])
+/** `keys`: what functions call it in every example there is. */
+const KEYS: ReadonlySet<string> = new Set(['KEYS', 'keys'])
+const HARMLESS: ReadonlySet<string> = new Set([
+  'error_reply',
+  'status_reply',
+  'sha1hex',
+  'log',
+  'setresp',
+  'replicate_commands',
+  'register_function',
+])
+const UNORDERED: ReadonlySet<string> = new Set(['pairs', 'next'])
+const OPAQUE: ReadonlySet<string> = new Set([
+  'os',
+  'load',
+  'loadstring',
+  'loadfile',
+  'dofile',
+  'require',
+  'getfenv',
+  'setfenv',
+  '_G',
+  'setmetatable',
+  'rawset',
+  'debug',
+  'newproxy',
+])
+const LIST_ENDS: ReadonlySet<string> = new Set(['=', 'in', ')', 'do'])
+const OPENING: ReadonlySet<string> = new Set(['(', '[', '{'])
+const CLOSING: ReadonlySet<string> = new Set([')', ']', '}'])
+const RELATIVE: ReadonlySet<string> = new Set([
+  ...['EXPIRE', 'PEXPIRE', 'SETEX', 'PSETEX', 'GETEX', 'HEXPIRE', 'HPEXPIRE', 'HGETEX', 'HSETEX', 'MSETEX', 'INCREX'],
+])
+/** They change no key. */
+const MESSAGES: ReadonlySet<string> = new Set(['PUBLISH', 'SPUBLISH', 'PING', 'ECHO'])
+/** Of keys beyond those of this database that they name. */
+const ELSEWHERE: ReadonlySet<string> = new Set(['FLUSHALL', 'FLUSHDB', 'SWAPDB', 'SELECT', 'MOVE', 'COPY', 'MIGRATE'])
+/** By chance, by time, by an order that is each server's own, by what is each server's own, or by its floating point. */
+const VARYING: ReadonlySet<string> = new Set([
+  ...[
+    'TIME',
+    'RANDOMKEY',
+    'SRANDMEMBER',
+    'HRANDFIELD',
+    'ZRANDMEMBER',
+    'VRANDMEMBER',
+    'SPOP',
+    'TTL',
+    'PTTL',
+    'HTTL',
+    'HPTTL',
+  ],
+  ...['SCAN', 'SSCAN', 'HSCAN', 'ZSCAN', 'KEYS', 'SMEMBERS', 'SINTER', 'SUNION', 'SDIFF', 'HGETALL', 'HKEYS', 'HVALS'],
+  ...['SORT', 'SORT_RO', 'GEORADIUS', 'GEORADIUSBYMEMBER', 'GEOSEARCH', 'GEOSEARCHSTORE', 'GEODIST', 'VADD', 'VSIM'],
+  ...['INCRBYFLOAT', 'HINCRBYFLOAT', 'XADD', 'XTRIM', 'XREADGROUP', 'XCLAIM', 'XAUTOCLAIM', 'XPENDING', 'XINFO'],
+  ...[
+    'INFO',
+    'DBSIZE',
+    'LASTSAVE',
+    'OBJECT',
+    'MEMORY',
+    'DEBUG',
+    'CONFIG',
+    'CLIENT',
+    'ROLE',
+    'SLOWLOG',
+    'LATENCY',
+    'COMMAND',
+  ],
+  ...[
+    'DUMP',
+    'LOLWUT',
+    'PUBLISH',
+    'SPUBLISH',
+    'PUBSUB',
+    'ACL',
+    'SCRIPT',
+    'FUNCTION',
+    'WAIT',
+    'MODULE',
+    'CLUSTER',
+    'SELECT',
+  ],
+])

@@ -1,0 +1,90 @@
+import type { Args } from '../command/effects.ts'
+import type { ScriptFacts } from '../command/script-analysis.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import { encodeCommand } from '../resp/encode.ts'
+import type { Route } from '../routing/route.ts'
+import type { ReplyOwner } from '../upstream/in-flight.ts'
+import type { DataPathContext } from './context.ts'
+import { ScriptBook } from './script-book.ts'
+
+/**
+ * What the mirror knows of scripts and functions: it keeps every source that passes, and sees to it that the shadow has a script before it is called there, so that neither the mirror nor, after a
+ * switch, a client meets NOSCRIPT.
+ */
+export class ScriptEffects {
+  readonly #context: DataPathContext
+  readonly #book = new ScriptBook()
+
+  constructor(context: DataPathContext) {
+    this.#context = context
+  }
+
+  /** Of the command EVAL, EVALSHA or FCALL; null: its source has not been seen. */
+  factsOf(args: Args): ScriptFacts | null {
+    const named = args[1]!.toString('latin1')
+    switch (nameOf(args)) {
+      case 'EVAL':
+        return this.#book.learn(args[1]!, this.#context.commands).facts
+      case 'EVALSHA':
+        return this.#book.bySha(named)?.facts ?? null
+      default:
+        return this.#book.functionFacts(named) ?? null
+    }
+  }
+
+  /** Loads the script of the command on the shadow, ahead of what is queued next, if it is known and not loaded there. */
+  load(args: Args, route: Route, database: number): void {
+    const { shadow, primary } = route
+    if (shadow === null || shadow.store === primary.store || nameOf(args) === 'FCALL') return
+    const script =
+      nameOf(args) === 'EVAL'
+        ? this.#book.learn(args[1]!, this.#context.commands)
+        : this.#book.bySha(args[1]!.toString('latin1'))
+    if (script === undefined) return
+    const pipeline = this.#context.stores[shadow.store]!.shadow(database)
+    if (!this.#book.needsLoading(pipeline, script.sha)) return
+    const bytes = encodeCommand(['SCRIPT', 'LOAD', script.source])
+    pipeline.push(this.#loading, bytes, 0, bytes.length).route = route
+  }
+
+  /** A command about scripts or functions has succeeded on the primary. */
+  note(name: string, args: Args): void {
+    const { commands } = this.#context
+    switch (name) {
+      case 'SCRIPT LOAD':
+        this.#book.learn(args[2]!, commands)
+        return
+      case 'SCRIPT FLUSH':
+        this.#book.forgetLoaded()
+        return
+      case 'FUNCTION LOAD':
+        this.#book.learnLibrary(args.at(-1)!, commands)
+        return
+      case 'FUNCTION DELETE':
+      case 'FUNCTION FLUSH':
+      case 'FUNCTION RESTORE':
+        this.#book.forgetFunctions()
+    }
+  }
+
+  /** The shadow may have lost its scripts. */
+  forgetLoaded(): void {
+    this.#book.forgetLoaded()
+  }
+
+  /** What comes of the loading shows when the script is called. */
+  readonly #loading: ReplyOwner = {
+    settle: () => {},
+    lost: () => this.#book.forgetLoaded(),
+    timedOut: () => {},
+  }
+}
+
+function nameOf(args: Args): string {
+  return args[0]!.toString('latin1').toUpperCase()
+}
+
+/** EVAL, EVALSHA, FCALL: what it does is up to its source. */
+export function runsScript({ name }: CommandSpec): boolean {
+  return name === 'EVAL' || name === 'EVALSHA' || name === 'FCALL'
+}

@@ -1,0 +1,81 @@
+import { describe, expect, test } from 'vitest'
+import { luaTokens } from '../../src/command/lua-tokens.ts'
+import { analyseScript } from '../../src/command/script-analysis.ts'
+import { CommandTable } from '../../src/command/table.ts'
+
+const table = CommandTable.builtin()
+
+/** `reads`, `replay`, or why not; `undeclared` before it when further keys are used. */
+function said(source: string): string {
+  const { writes, varies, declaresKeys } = analyseScript(source, table)
+  return `${declaresKeys ? '' : 'undeclared: '}${writes ? (varies ?? 'replay') : 'reads'}`
+}
+
+describe('a script', () => {
+  test.each([
+    ["return redis.call('GET', KEYS[1])", 'reads'],
+    ['return 1', 'reads'],
+    ["return redis.call('incr', KEYS[1])", 'replay'],
+    ["redis.pcall('set', KEYS[1], ARGV[1]) redis.call('del', KEYS[2], KEYS[3])", 'replay'],
+    ['local call = redis.call call("lpush", KEYS[1], unpack(ARGV))', 'replay'],
+    ["return server.call('set', KEYS[1], 1)", 'replay'],
+    ["#!lua flags=no-writes\nreturn redis.call('get', KEYS[1])", 'reads'],
+    ["local key = KEYS[1]\nif redis.call('get', key) == ARGV[1] then return redis.call('del', key) end", 'replay'],
+    ["local a, b = KEYS[1], KEYS[2] redis.call('rename', a, b)", 'replay'],
+    ["for i = 1, #KEYS do redis.call('sadd', KEYS[i], ARGV[i]) end", 'replay'],
+    ["redis.call('del', unpack(KEYS))", 'replay'],
+    ["redis.call('zadd', KEYS[1], unpack(ARGV, 2))", 'replay'],
+    ["redis.call('set', KEYS[1], 'x', 'NX')", 'replay'],
+    ["-- redis.call('time')\nredis.call('set', KEYS[1], [[redis.call('time')]])", 'replay'],
+    ["--[==[ redis.call('time') ]==] redis.call('set', KEYS[1], 'it''s')", 'replay'],
+    ["redis.call('zunionstore', KEYS[1], 2, KEYS[2], KEYS[3])", 'replay'],
+    ["redis.log(redis.LOG_WARNING, 'x') return redis.status_reply('FINE')", 'reads'],
+  ])('%s: %s', (source, expected) => {
+    expect(said(source)).toBe(expected)
+  })
+
+  test.each([
+    ["redis.call('set', KEYS[1], redis.call('time')[1])", 'it calls TIME'],
+    ["redis.call('expire', KEYS[1], 10)", 'it sets a relative time (EXPIRE)'],
+    ["redis.call('set', KEYS[1], 1, 'ex', 10)", 'it sets a relative time (SET)'],
+    ["redis.call('set', KEYS[1], 1, ARGV[1], ARGV[2])", 'it sets a relative time (SET)'],
+    ["redis.call('set', KEYS[1], math.random())", 'it uses random numbers'],
+    ["redis.call('spop', KEYS[1])", 'it calls SPOP'],
+    [
+      "for k, v in pairs(cjson.decode(ARGV[1])) do redis.call('rpush', KEYS[1], k) end",
+      'it walks a table in no order (pairs)',
+    ],
+    ["redis.call('xadd', KEYS[1], '*', 'f', 'v')", 'it calls XADD'],
+    ["for _, m in ipairs(redis.call('smembers', KEYS[1])) do redis.call('rpush', KEYS[2], m) end", 'it calls SMEMBERS'],
+    ["redis.call('set', 'literal', 1)", 'undeclared: replay'],
+    ["redis.call('set', KEYS[1] .. ':x', 1)", 'undeclared: replay'],
+    ["redis.call('set', ARGV[1], 1)", 'undeclared: replay'],
+    ["local key = KEYS[1] key = key .. 'x' redis.call('set', key, 1)", 'undeclared: replay'],
+    ["local key = KEYS[1] local function f(key) redis.call('set', key, 1) end f('x')", 'undeclared: replay'],
+    ["KEYS = {'a'} redis.call('set', KEYS[1], 1)", 'undeclared: replay'],
+    ["redis.call('flushall')", 'undeclared: replay'],
+    ["redis.call('move', KEYS[1], 1)", 'undeclared: replay'],
+    ['redis.call(ARGV[1], KEYS[1])', 'undeclared: it calls a command by a computed name'],
+    ["local r = redis r.call('set', KEYS[1], 1)", 'undeclared: it uses redis....'],
+    ["local f = redis['call'] f('time')", 'undeclared: it uses redis....'],
+    ["pcall(redis.call, 'set', KEYS[1], 1)", 'undeclared: it passes redis.call on'],
+    ["local call = redis.call pcall(call, 'set', KEYS[1], 1)", 'undeclared: it passes call on'],
+    ['loadstring(ARGV[1])()', 'undeclared: it uses loadstring'],
+    ["redis.call('nobody.knows', KEYS[1])", 'undeclared: it calls NOBODY.KNOWS'],
+    ["redis.call('set', KEYS[1], 'unfinished", 'undeclared: it cannot be read'],
+  ])('%s is not simply done again: %s', (source, expected) => {
+    expect(said(source)).toBe(expected)
+  })
+
+  test('words: strings of every form, comments, numbers', () => {
+    expect(luaTokens('a="x\\"y"--c\n[=[l]]]=]0x1F 1e-3 ..')?.map(({ text }) => text)).toEqual([
+      'a',
+      '=',
+      'x\\"y',
+      'l]]',
+      '0x1F',
+      '1e-3',
+      '..',
+    ])
+  })
+})
