@@ -143,13 +143,21 @@ export interface RouteConfig {
  */
 export const CLIENT_AUTH = ['store', 'users', 'passthrough'] as const
 
+/** How much a client may leave unread, as Redis' `client-output-buffer-limit`. */
+export interface OutputLimit {
+  /** Disconnected at once beyond it. */
+  readonly hardBytes: number
+  /** Disconnected when it stays beyond it for `softMs`; 0: no soft limit. */
+  readonly softBytes: number
+  readonly softMs: number
+}
+
 export interface ClientsConfig {
   readonly auth: (typeof CLIENT_AUTH)[number]
   /** SHA-256 of each password a user may log in with, in hex: the passwords themselves are kept nowhere. */
   readonly users: Readonly<Record<string, readonly string[]>>
   readonly maxClients: number
-  /** A client that does not read its replies is disconnected beyond this many bytes. */
-  readonly outputBufferBytes: number
+  readonly outputBuffer: { readonly normal: OutputLimit; readonly pubsub: OutputLimit }
 }
 
 export interface CutoverConfig {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { ClientsConfig, ListenConfig } from './config.ts'
+import type { ClientsConfig, ListenConfig, OutputLimit } from './config.ts'
 import { isLoopback } from './endpoint.ts'
 import { type ConfigPath, messageOf } from './problems.ts'
 import type { ResolveContext } from './resolve-context.ts'
@@ -45,8 +45,24 @@ export function resolveClients(
       "reads of a route in read-target are answered by the source: Understudy's own rights on the target are not the client's",
     )
   }
-  return { auth, users, maxClients: fields.max, outputBufferBytes: fields.outputBuffer }
+  return { auth, users, maxClients: fields.max, outputBuffer: outputLimits(fields.outputBuffer) }
 }
+
+/** A size alone is the hard limit of ordinary clients, and of subscribers where theirs is higher. */
+function outputLimits(fields: ClientsFields['outputBuffer']): ClientsConfig['outputBuffer'] {
+  if (typeof fields === 'number') {
+    const normal = { hardBytes: fields, softBytes: 0, softMs: 0 }
+    return { normal, pubsub: { ...PUBSUB, hardBytes: Math.min(fields, PUBSUB.hardBytes) } }
+  }
+  return { normal: limitOf(fields), pubsub: limitOf(fields.pubsub) }
+}
+
+function limitOf({ hard, soft, softTime }: { hard: number; soft: number; softTime: number }): OutputLimit {
+  return { hardBytes: hard, softBytes: soft, softMs: softTime }
+}
+
+/** Redis' own. */
+const PUBSUB: OutputLimit = { hardBytes: 32 * 1024 * 1024, softBytes: 8 * 1024 * 1024, softMs: 60_000 }
 
 function isOpenToAll({ endpoint, tls }: ListenConfig): boolean {
   return endpoint.kind === 'tcp' && !isLoopback(endpoint.host) && tls?.clientCertificates !== 'required'

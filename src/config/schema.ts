@@ -194,6 +194,20 @@ export const RouteFile = z.strictObject({
 
 const userName = z.string().regex(/^[^\s\0]{1,128}$/, { error: 'the name of a user has no spaces, as in Redis' })
 
+const limits = (hard: string, soft: string | 0) => ({
+  hard: size.prefault(hard).describe('Beyond it a client is disconnected at once.'),
+  soft: size.prefault(soft).describe('Beyond it for `softTime`, too. 0: no such limit.'),
+  softTime: duration.prefault('60s').describe('How long a client may stay beyond `soft`.'),
+})
+
+const OutputFile = z.strictObject({
+  ...limits('256mb', 0),
+  pubsub: z
+    .strictObject(limits('32mb', '8mb'))
+    .prefault({})
+    .describe('The same for subscribers. Default: as Redis, `32mb`, and `8mb` for 60 s.'),
+})
+
 const ClientsFile = z.strictObject({
   auth: z
     .enum(CLIENT_AUTH)
@@ -208,7 +222,10 @@ const ClientsFile = z.strictObject({
       'Users and their passwords, `{ env: NAME }` or `{ file: PATH }`; a list while a password is changed. `AUTH` without a name is for the user `default`.',
     ),
   max: count(1).prefault(10_000).describe('Clients beyond it are refused, as Redis does.'),
-  outputBuffer: size.prefault('256mb').describe('A client that leaves so much unread is disconnected.'),
+  outputBuffer: z
+    .union([size, OutputFile])
+    .prefault('256mb')
+    .describe('What a client may leave unread before it is disconnected; subscribers have a limit of their own.'),
 })
 
 const CutoverFile = z.strictObject({

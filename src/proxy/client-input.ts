@@ -25,6 +25,8 @@ export class ClientInput {
   /** Owned while a frame is not whole. */
   #parser: CommandParser | null = null
   #readingStopped = false
+  /** Of what waits, as counted in `DataPath.stashedBytes`. */
+  #stashed = 0
 
   constructor(session: Session) {
     this.#session = session
@@ -65,6 +67,7 @@ export class ClientInput {
   /** Goes on with what is pending, and reads again when there is room for more. */
   proceed(): void {
     const session = this.#session
+    if (this.#stashed > 0) this.#unstash()
     if (this.#pending.length > this.#pendingAt) this.#consumePending()
     if (session.waiting !== null || !this.#readingStopped) return
     this.#readingStopped = false
@@ -72,6 +75,7 @@ export class ClientInput {
   }
 
   clear(): void {
+    this.#unstash()
     this.#pending.clear()
   }
 
@@ -172,10 +176,21 @@ export class ClientInput {
   /** Keeps bytes for later; a client that sends on and on meanwhile is not read any more. */
   #stash(buf: Buffer, from: number, to: number): void {
     this.#pending.append(buf, from, to)
-    if (this.#pending.length - this.#pendingAt > PENDING_LIMIT_BYTES && !this.#readingStopped) {
+    const { path, socket } = this.#session
+    const own = this.#pending.length - this.#pendingAt
+    path.stashedBytes += own - this.#stashed
+    this.#stashed = own
+    const tooMuch = own > PENDING_LIMIT_BYTES || (path.stashedBytes > STASH_LIMIT_BYTES && own > 0)
+    if (tooMuch && !this.#readingStopped) {
       this.#readingStopped = true
-      this.#session.socket.pause()
+      socket.pause()
     }
+  }
+
+  /** What waited goes on, or its client is gone: it does not count any more. */
+  #unstash(): void {
+    this.#session.path.stashedBytes -= this.#stashed
+    this.#stashed = 0
   }
 }
 
@@ -185,4 +200,6 @@ const COMMAND_LIMIT_BYTES = 1024 * 1024 * 1024
 const STRANGER_LIMIT_BYTES = 16 * 1024
 /** Bytes kept of a client that waits; beyond this it is not read. */
 const PENDING_LIMIT_BYTES = 1024 * 1024
+/** The same of all clients: beyond this, whoever has to wait is not read from the start. */
+const STASH_LIMIT_BYTES = 64 * 1024 * 1024
 const COMPACT_BYTES = 256 * 1024

@@ -17,6 +17,7 @@ import type { RouteTable } from '../routing/route-table.ts'
 import type { Store } from '../upstream/store.ts'
 import type { BlockedCommand } from './blocking.ts'
 import { ScanTables } from './keyspace-commands.ts'
+import { lookAfterSlowClients, lowestLimit } from './output-limit.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
 import type { SyncReplies } from './sync-replies.ts'
@@ -33,7 +34,11 @@ export class DataPath implements DataPathContext {
   commands: CommandTable
   routes: RouteTable
   stores: readonly Store[]
-  clients: ClientsConfig
+  #clients: ClientsConfig
+  /** Of `clients.outputBuffer`. */
+  lowestOutputLimit: number
+  /** Since when they have been beyond their soft limit. */
+  readonly slowClients = new Map<Session, number>()
   mirror!: Mirror
   comparer!: Comparer
   dirty!: DirtySet
@@ -50,6 +55,8 @@ export class DataPath implements DataPathContext {
   /** Subscribers whose new primary has not confirmed everything yet. */
   readonly movingSubscribers = new Set<Pin>()
   readonly plan = new Plan()
+  /** Kept of all clients whose commands have to wait. */
+  stashedBytes = 0
   readonly scans = new ScanTables()
   /** Text of the primary's version for HELLO; as known. */
   serverVersion = '7.0.0'
@@ -75,12 +82,22 @@ export class DataPath implements DataPathContext {
     this.commands = parts.commands
     this.routes = parts.routes
     this.stores = parts.stores
-    this.clients = parts.clients
+    this.#clients = parts.clients
+    this.lowestOutputLimit = lowestLimit(parts.clients.outputBuffer)
     this.isComparable = (spec) => {
       let known = this.#comparable.get(spec)
       if (known === undefined) this.#comparable.set(spec, (known = parts.isComparable(spec)))
       return known
     }
+  }
+
+  get clients(): ClientsConfig {
+    return this.#clients
+  }
+
+  set clients(clients: ClientsConfig) {
+    this.#clients = clients
+    this.lowestOutputLimit = lowestLimit(clients.outputBuffer)
   }
 
   nextClientId(): number {
@@ -111,5 +128,6 @@ export class DataPath implements DataPathContext {
     this.targetReads.tick(nowMs)
     this.syncReplies.tick(nowMs)
     this.comparer.run(nowMs)
+    if (this.slowClients.size > 0) lookAfterSlowClients(this)
   }
 }

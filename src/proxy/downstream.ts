@@ -44,11 +44,12 @@ export class Downstream implements Flushable {
     if (out === null) out = this.#out = free.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES)
     if (out.length - this.#length < bytes) {
       if (bytes >= LARGE_BYTES) {
-        this.flush()
+        this.#send()
         if (!this.socket.destroyed) this.socket.write(Buffer.from(buf.subarray(from, to)))
         return
       }
-      out = this.#grow(bytes)
+      if (this.#length + bytes > BURST_BYTES && this.socket.writableNeedDrain) this.#send()
+      out = this.#room(bytes)
     }
     if (bytes < 64) for (let i = from, at = this.#length; i < to; i++, at++) out[at] = buf[i]!
     else buf.copy(out, this.#length, from, to)
@@ -59,27 +60,43 @@ export class Downstream implements Flushable {
     }
   }
 
+  /**
+   * While the kernel takes nothing, small pieces are gathered: handed over one by one, each message of a few bytes would hold on to a buffer of its own until the client
+   * reads, and its limit in bytes would say nothing about memory.
+   */
   flush(): void {
     this.#queued = false
-    const out = this.#out
-    if (out !== null) {
-      const length = this.#length
-      this.#out = null
-      this.#length = 0
-      if (length > 0 && !this.socket.destroyed) {
-        if (this.#encrypted) {
-          // TLS never takes bytes at once, so it gets a copy of the size that is needed.
-          this.socket.write(Buffer.from(out.subarray(0, length)))
-          giveBack(out)
-        } else {
-          this.socket.write(length === out.length ? out : out.subarray(0, length))
-          // Taken by the kernel: nobody looks at the buffer any more.
-          if (this.socket.writableLength === 0) giveBack(out)
-        }
-      } else giveBack(out)
-    }
+    if (this.socket.writableNeedDrain && !this.#closeWhenWritten && !this.socket.destroyed) return
+    this.#send()
     if (this.onRoom !== null && this.socket.writableLength === 0) this.onRoom()
     if (this.#closeWhenWritten && !this.socket.destroyed) endWithin(this.socket, null)
+  }
+
+  /** The kernel has taken what there was: what was gathered meanwhile follows. */
+  drained(): void {
+    this.flush()
+    this.onRoom?.()
+  }
+
+  #send(): void {
+    const out = this.#out
+    if (out === null) return
+    const length = this.#length
+    this.#out = null
+    this.#length = 0
+    if (length === 0 || this.socket.destroyed) {
+      giveBack(out)
+      return
+    }
+    if (this.#encrypted) {
+      // TLS never takes bytes at once, so it gets a copy of the size that is needed.
+      this.socket.write(Buffer.from(out.subarray(0, length)))
+      giveBack(out)
+      return
+    }
+    this.socket.write(length === out.length ? out : out.subarray(0, length))
+    // Taken by the kernel: nobody looks at the buffer any more.
+    if (this.socket.writableLength === 0) giveBack(out)
   }
 
   /** Ends the connection after what has been written so far; its last bytes and the FIN leave together. */
@@ -91,8 +108,13 @@ export class Downstream implements Flushable {
     }
   }
 
-  #grow(bytes: number): Buffer {
-    const old = this.#out!
+  /** The buffer, with room for so many more bytes. */
+  #room(bytes: number): Buffer {
+    const old = this.#out
+    if (old === null) {
+      this.#out = freeBurst.pop() ?? Buffer.allocUnsafeSlow(BURST_BYTES)
+      return this.#out
+    }
     const needed = this.#length + bytes
     const grown =
       needed <= BURST_BYTES

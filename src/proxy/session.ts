@@ -20,6 +20,7 @@ import { keyspaceCommand } from './keyspace-commands.ts'
 import { beginLogin } from './login.ts'
 import { leaveOthers, settleMarked } from './marked-replies.ts'
 import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
+import { keepWithinLimit } from './output-limit.ts'
 import type { Pin } from './pin.ts'
 import { startReplicaStream } from './replica-stream.ts'
 import { ReplyOrder } from './reply-order.ts'
@@ -106,7 +107,7 @@ export class Session implements ReplyOwner {
     this.downstream.onRoom = () => {
       if (this.waiting === 'room') this.wake()
     }
-    socket.on('drain', () => this.downstream.onRoom!())
+    socket.on('drain', () => this.downstream.drained())
     socket.on('error', () => socket.destroy())
     socket.on('end', () => this.#onEnd())
     socket.on('close', () => this.#onClose())
@@ -337,13 +338,17 @@ export class Session implements ReplyOwner {
     this.answer(errorFrame(text))
   }
 
+  /** What has been said to it and it has not taken, or not yet been given (a reply before it is missing). */
+  get unreadBytes(): number {
+    return this.downstream.pendingBytes + this.order.parkedBytes
+  }
+
   /** A client that does not read is disconnected before its replies fill the memory (invariant 7). */
   #checkOutput(): void {
-    const { order, downstream, path } = this
-    const limit = path.clients.outputBufferBytes
-    if (downstream.pendingBytes + order.parkedBytes <= limit) return
-    path.log({ level: 'warn', msg: 'a client does not read its replies and was disconnected', fields: { limit } })
-    this.socket.destroy()
+    const { path } = this
+    if (this.unreadBytes > path.lowestOutputLimit || (path.slowClients.size > 0 && path.slowClients.has(this))) {
+      keepWithinLimit(this)
+    }
   }
 
   #afterReply(): void {
@@ -417,6 +422,7 @@ export class Session implements ReplyOwner {
     this.abandonPins()
     this.pin = null
     this.path.sessions.delete(this)
+    this.path.slowClients.delete(this)
     this.input.clear()
   }
 }

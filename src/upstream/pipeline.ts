@@ -224,15 +224,22 @@ export class Pipeline {
       return
     }
     this.#socket = socket
-    this.#connectDeadline = setTimeout(
-      () => this.#disconnected(noConnectionReason(store, socket.connecting)),
-      store.connectTimeoutMs,
-    )
+    this.#limitConnecting(socket)
     socket.once(readyEvent(store), () => this.#greet())
     socket.on('error', (error: Error) => this.#disconnected(connectReason(error, store, this.state === 'up'), socket))
     socket.on('end', () => this.#disconnected('closed by the store', socket))
     socket.on('close', () => this.#disconnected('connection closed', socket))
     socket.on('drain', () => this.onDrain?.())
+  }
+
+  /** A timer that comes late says that we were busy, not that the store was slow: its answer may be there already. Then it gets its time again. */
+  #limitConnecting(socket: net.Socket): void {
+    const { store } = this.options
+    const dueMs = performance.now() + store.connectTimeoutMs
+    this.#connectDeadline = setTimeout(() => {
+      if (performance.now() - dueMs > BUSY_MS) this.#limitConnecting(socket)
+      else this.#disconnected(noConnectionReason(store, socket.connecting))
+    }, store.connectTimeoutMs)
   }
 
   /** Closes for good; what is in flight is lost. */
@@ -560,6 +567,9 @@ function defectOf(error: unknown): string {
 
 /** A store that has sent nothing for this many timeouts, with commands waiting, is taken for hung: its connection is opened anew. */
 const HANG_FACTOR = 3
+
+/** A timer that is later than this was held up by other work. */
+const BUSY_MS = 200
 
 /** A connection that has lived for so long is no longer on trial, even if nothing was asked on it. */
 const PROVEN_MS = 1_000

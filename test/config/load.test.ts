@@ -110,7 +110,10 @@ describe('a configuration', () => {
       auth: 'store',
       users: {},
       maxClients: 10_000,
-      outputBufferBytes: 256 * 1024 * 1024,
+      outputBuffer: {
+        normal: { hardBytes: 256 * 1024 * 1024, softBytes: 0, softMs: 0 },
+        pubsub: { hardBytes: 32 * 1024 * 1024, softBytes: 8 * 1024 * 1024, softMs: 60_000 },
+      },
     })
     expect(config.cutover).toEqual({ holdTimeoutMs: 5000 })
     expect(config.log).toEqual({ level: 'info', format: 'json' })

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { ClientsConfig, OutputLimit } from '../../src/config/config.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -202,7 +203,7 @@ test('clients that send and vanish leave the others’ replies alone', async () 
 describe('a client that does not read', () => {
   test('is disconnected beyond the limit; until then its commands wait, and nobody else’s', async () => {
     const limit = 4 * 1024 * 1024
-    const strict = await startDataPath({ stores: { only: store }, clients: { outputBufferBytes: limit } })
+    const strict = await startDataPath({ stores: { only: store }, clients: outputLimits({ hardBytes: limit }) })
     try {
       await admin.ask('SET', 'large', 'x'.repeat(100_000))
       const [lazy, other] = [await strict.raw(), await strict.raw()]
@@ -230,7 +231,7 @@ describe('a client that does not read', () => {
   })
 
   test('is disconnected when messages pile up', async () => {
-    const strict = await startDataPath({ stores: { only: store }, clients: { outputBufferBytes: 1024 * 1024 } })
+    const strict = await startDataPath({ stores: { only: store }, clients: outputLimits({ hardBytes: 1024 * 1024 }) })
     try {
       const [lazy, publisher] = [await strict.raw(), await strict.raw()]
       await lazy.ask('SUBSCRIBE', 'news')
@@ -240,10 +241,59 @@ describe('a client that does not read', () => {
         intervalMs: 0,
       })
       const said = strict.notices.map((notice) => JSON.stringify(notice))
-      expect(said.some((line) => line.includes('does not read its replies'))).toBe(true)
+      expect(said.some((line) => line.includes('does not read what it is sent'))).toBe(true)
       lazy.destroy()
     } finally {
       await strict.stop()
     }
   })
+
+  test('may stay beyond the soft limit for the soft time only, also when nothing more is said to it', async () => {
+    const soft = { softBytes: 512 * 1024, softMs: 3_000 }
+    const strict = await startDataPath({ stores: { only: store }, clients: outputLimits(soft) })
+    try {
+      const [lazy, brief, publisher] = [await strict.raw(), await strict.raw(), await strict.raw()]
+      for (const client of [lazy, brief]) {
+        await client.ask('SUBSCRIBE', 'news')
+        client.socket.pause()
+      }
+      // More than the kernel takes for a client that does not read.
+      for (let i = 0; i < 120; i++) await publisher.ask('PUBLISH', 'news', 'x'.repeat(100_000))
+      expect(strict.runtime.stats().clients).toBe(3)
+      brief.socket.resume()
+      await brief.take(120)
+      await eventually(() => expect(strict.runtime.stats().clients).toBe(2))
+      expect(await brief.ask('PING')).toContain('pong')
+      await publisher.ask('PUBLISH', 'news', 'still there')
+      expect(await brief.text()).toContain('still there')
+    } finally {
+      await strict.stop()
+    }
+  })
+
+  test('costs about what its limit says, however small the messages are', async () => {
+    const limit = 4 * 1024 * 1024
+    const strict = await startDataPath({ stores: { only: store }, clients: outputLimits({ hardBytes: limit }) })
+    try {
+      const [lazy, publisher] = [await strict.raw(), await strict.raw()]
+      await lazy.ask('SUBSCRIBE', 'news')
+      lazy.socket.pause()
+      // Fills what the kernel takes.
+      for (let i = 0; i < 70; i++) await publisher.ask('PUBLISH', 'news', 'x'.repeat(100_000))
+      const before = process.memoryUsage().arrayBuffers
+      for (let i = 0; i < 1_000; i++) await publisher.ask('PUBLISH', 'news', `message ${i}`)
+      expect(strict.runtime.stats().clients).toBe(2)
+      expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(limit)
+      lazy.socket.resume()
+      const last = (await lazy.take(70 + 1_000)).at(-1)
+      expect(last).toContain('message 999')
+    } finally {
+      await strict.stop()
+    }
+  })
 })
+
+function outputLimits(limits: Partial<OutputLimit>): Partial<ClientsConfig> {
+  const whole = { hardBytes: 256 * 1024 * 1024, softBytes: 0, softMs: 0, ...limits }
+  return { outputBuffer: { normal: whole, pubsub: whole } }
+}

@@ -92,11 +92,19 @@ export function configOf({ stores, routes, clients, store, listen }: DataPathOpt
     stateDir: '',
     stores: Object.fromEntries(Object.entries(stores).map(([name, of]) => [name, storeOf(name, of, store ?? {})])),
     routes: (routes ?? [{ name: 'all', source: first }]).map(routeOf),
-    clients: { auth: 'store', users: {}, maxClients: 10_000, outputBufferBytes: 256 * 1024 * 1024, ...clients },
+    clients: {
+      auth: 'store',
+      users: {},
+      maxClients: 10_000,
+      outputBuffer: { normal: OUTPUT, pubsub: OUTPUT },
+      ...clients,
+    },
     cutover: { holdTimeoutMs: 5_000 },
     log: { level: 'info', format: 'json' },
   }
 }
+
+const OUTPUT = { hardBytes: 256 * 1024 * 1024, softBytes: 0, softMs: 0 }
 
 const LISTEN: ListenConfig = {
   url: 'redis://127.0.0.1:0',
