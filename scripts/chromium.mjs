@@ -2,7 +2,7 @@ import { SetupError } from './setup-error.mjs'
 import { aptInstall, ensureProgram } from './system-packages.mjs'
 
 /** Names that Chromium and what is built of it go by. `test/dashboard` looks for the same. */
-export const CHROMIUM_PROGRAMS = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome']
+const CHROMIUM_PROGRAMS = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome']
 
 const PACKAGE_MANAGERS = [
   { program: 'apt-get', asRoot: true, script: aptInstall('chromium'), byHand: 'apt-get install chromium' },

@@ -53,6 +53,8 @@ export interface SidecarOptions {
 
 /** How long a switch waits, without holding anybody, for the stores to become equal before it asks for the hold. */
 const APPROACH_MS = 10_000
+/** Enough to find the newest job of each kind. */
+const RECENT_JOBS = 50
 /** A backlog that a hold can drain in a blink. */
 const SMALL_BACKLOG = 1_000
 
@@ -417,6 +419,7 @@ export class Sidecar implements Control {
       lastReload: this.#lastReload,
       mismatchTotals: (route) => this.mismatches.totals(route),
       pauses: (route) => this.#pausesOf(route),
+      jobs: (route) => this.#jobs?.list({ route, limit: RECENT_JOBS }) ?? [],
       jobKeys: (route) => this.#jobs?.totals(route) ?? [],
     }
   }

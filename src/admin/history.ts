@@ -3,7 +3,7 @@ import { type HistoryStore, type Point, RESOLUTIONS } from '../state/history-sto
 import { SampleWindow } from './sample-window.ts'
 
 /** The name under which all routes together are kept. No route can have it: names are not empty. */
-export const ALL_ROUTES = ''
+const ALL_ROUTES = ''
 
 /** Beyond so many routes only all together and the first ones are kept: rows and the page are bounded. */
 const MAX_ROUTES = 200

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Config } from '../config/config.ts'
+import { JOB_KINDS, type Job } from '../jobs/job.ts'
 import type { Histogram } from '../observability/histogram.ts'
 import type { MetricsSnapshot, RouteMetrics } from '../observability/metrics-snapshot.ts'
 import type { RouteStats, Stats } from '../proxy/messages.ts'
@@ -19,6 +20,8 @@ export interface Facts {
   readonly lastReload: Status['lastReload']
   readonly mismatchTotals: (route: string) => { class: string; command: string; count: number }[]
   readonly pauses: (route: string) => Histogram
+  /** The newest first. */
+  readonly jobs: (route: string) => readonly Job[]
   readonly jobKeys: (route: string) => { job: string; outcome: string; count: number }[]
 }
 
@@ -163,7 +166,17 @@ function routeMetrics(phase: string, stats: RouteStats, facts: Facts, name: stri
     },
     mismatches: facts.mismatchTotals(name),
     fallbackReads: { miss: counters.fallbackMiss, error: counters.fallbackError, timeout: counters.fallbackTimeout },
+    jobs: newestOfEachKind(facts.jobs(name)),
     jobKeys: facts.jobKeys(name),
     cutoverPauses: facts.pauses(name).snapshot(),
   }
+}
+
+function newestOfEachKind(jobs: readonly Job[]): RouteMetrics['jobs'] {
+  return JOB_KINDS.flatMap((kind) => {
+    const newest = jobs.find((job) => job.kind === kind)
+    if (newest === undefined) return []
+    const { state, progress } = newest
+    return [{ job: kind, running: state === 'running', failed: state === 'failed', done: progress.done }]
+  })
 }

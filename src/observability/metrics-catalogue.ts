@@ -45,6 +45,7 @@ export const CUTOVER_PAUSE_BOUNDS: readonly number[] = [
 
 const PHASE_VALUES = ['passthrough', 'mirror', 'shadow', 'read-target', 'switched', 'done']
 const REPAIR_STATES = ['idle', 'copying', 'paused', 'tripped']
+const JOB_VALUES = ['backfill', 'verify', 'repair', 'cleanup']
 const ROUTE = "the route's name"
 
 /** Every metric of Understudy. What `/metrics` serves and what `docs/reference/metrics.md` says is made from this table. */
@@ -196,13 +197,39 @@ export const METRICS: readonly MetricSpec[] = [
     help: 'Keys that a job has worked on.',
     labels: {
       route: ROUTE,
-      job: ['backfill', 'verify', 'repair', 'cleanup'],
+      job: JOB_VALUES,
       outcome: ['copied', 'skipped', 'failed', 'compared', 'different', 'repaired', 'deleted'],
     },
     samples: (snapshot) =>
       perRoute(snapshot, (route) =>
         route.jobKeys.map(({ job, outcome, count }) => ({ labels: { job, outcome }, value: count })),
       ),
+  },
+  {
+    name: 'understudy_job_running',
+    kind: 'gauge',
+    help: '1 while the newest job of this kind runs (also while it is held back by lag or load), else 0.',
+    labels: { route: ROUTE, job: JOB_VALUES },
+    samples: (snapshot) =>
+      perRoute(snapshot, (route) =>
+        route.jobs.map(({ job, running }) => ({ labels: { job }, value: running ? 1 : 0 })),
+      ),
+  },
+  {
+    name: 'understudy_job_failed',
+    kind: 'gauge',
+    help: '1 when the newest job of this kind has failed, else 0.',
+    labels: { route: ROUTE, job: JOB_VALUES },
+    samples: (snapshot) =>
+      perRoute(snapshot, (route) => route.jobs.map(({ job, failed }) => ({ labels: { job }, value: failed ? 1 : 0 }))),
+  },
+  {
+    name: 'understudy_job_done_keys',
+    kind: 'gauge',
+    help: 'Keys that the newest job of this kind has looked at so far.',
+    labels: { route: ROUTE, job: JOB_VALUES },
+    samples: (snapshot) =>
+      perRoute(snapshot, (route) => route.jobs.map(({ job, done }) => ({ labels: { job }, value: done }))),
   },
   {
     name: 'understudy_phase',

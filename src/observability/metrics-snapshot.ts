@@ -42,6 +42,14 @@ export interface RouteMetrics {
   /** Confirmed ones; `command` is a name of the command table, never what a client made up. */
   readonly mismatches: readonly { readonly class: string; readonly command: string; readonly count: number }[]
   readonly fallbackReads: Readonly<Record<FallbackReason, number>>
+  /** Of each kind of job the newest. */
+  readonly jobs: readonly {
+    readonly job: string
+    readonly running: boolean
+    readonly failed: boolean
+    /** Keys that it has looked at so far. */
+    readonly done: number
+  }[]
   readonly jobKeys: readonly { readonly job: string; readonly outcome: string; readonly count: number }[]
   /** The bounds are CUTOVER_PAUSE_BOUNDS. */
   readonly cutoverPauses: HistogramSnapshot

@@ -40,6 +40,7 @@ function snapshot(): MetricsSnapshot {
         compare: { match: 15, mismatch: 16, transient: 17, skipped: 18 },
         mismatches: [{ class: 'ttl', command: 'PTTL', count: 19 }],
         fallbackReads: { miss: 20, error: 21, timeout: 22 },
+        jobs: [{ job: 'backfill', running: true, failed: false, done: 29 }],
         jobKeys: [{ job: 'backfill', outcome: 'copied', count: 23 }],
         cutoverPauses: histogramOf(CUTOVER_PAUSE_BOUNDS, [0.02]),
       },
@@ -77,6 +78,9 @@ const CONTRACT: Record<string, [kind: string, labels: string[]]> = {
   understudy_compare_total: ['counter', ['route', 'result']],
   understudy_mismatches_total: ['counter', ['route', 'class', 'command']],
   understudy_fallback_reads_total: ['counter', ['route', 'reason']],
+  understudy_job_running: ['gauge', ['route', 'job']],
+  understudy_job_failed: ['gauge', ['route', 'job']],
+  understudy_job_done_keys: ['gauge', ['route', 'job']],
   understudy_job_keys_total: ['counter', ['route', 'job', 'outcome']],
   understudy_phase: ['gauge', ['route', 'phase']],
   understudy_cutover_pause_seconds: ['histogram', ['route']],
@@ -126,6 +130,9 @@ describe('/metrics', () => {
     expect(value('understudy_compare_total', { route: ROUTE, result: 'transient' })).toBe(17)
     expect(value('understudy_mismatches_total', { route: ROUTE, class: 'ttl', command: 'PTTL' })).toBe(19)
     expect(value('understudy_fallback_reads_total', { route: ROUTE, reason: 'error' })).toBe(21)
+    expect(value('understudy_job_running', { route: ROUTE, job: 'backfill' })).toBe(1)
+    expect(value('understudy_job_failed', { route: ROUTE, job: 'backfill' })).toBe(0)
+    expect(value('understudy_job_done_keys', { route: ROUTE, job: 'backfill' })).toBe(29)
     expect(value('understudy_job_keys_total', { route: ROUTE, job: 'backfill', outcome: 'copied' })).toBe(23)
     expect(value('understudy_store_up', { store: 'old' })).toBe(1)
     expect(value('understudy_store_up', { store: 'new' })).toBe(0)

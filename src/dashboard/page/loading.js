@@ -48,7 +48,7 @@ export async function loadNextSteps() {
 }
 
 /** @param {string} route */
-export async function loadNextStep(route) {
+async function loadNextStep(route) {
   const phase = state.status?.routes[route]?.phase
   const to = phase === undefined ? undefined : PHASES[PHASES.indexOf(phase) + 1]
   if (to === undefined) return
