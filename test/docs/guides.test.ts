@@ -1,0 +1,21 @@
+import { describe, expect, test } from 'vitest'
+import { parseConfig } from '../../src/config/load.ts'
+import { pages } from './markdown.ts'
+
+const examples = pages()
+  .filter(({ path }) => path.startsWith('docs/guides/'))
+  .flatMap(({ path, text }) =>
+    [...text.matchAll(/^```yaml\n([\s\S]*?)^```/gm)].map(([, yaml]) => [path, yaml!] as const),
+  )
+
+describe('configurations in the guides', () => {
+  test('there are some', () => {
+    expect(examples.length).toBeGreaterThan(3)
+  })
+
+  test.each(examples)('%s is valid', (path, yaml) => {
+    // Secret files are mounted where it runs.
+    const here = yaml.replaceAll(/\{ file: [^}]+\}/g, '{ env: PASSWORD }')
+    expect(parseConfig(here, { path, env: { PASSWORD: 'x' } }).config.routes.length).toBeGreaterThan(0)
+  })
+})
