@@ -2,11 +2,13 @@ import { describe, expect, test } from 'vitest'
 import { parseConfig } from '../../src/config/load.ts'
 import { pages } from './markdown.ts'
 
+/** Whole configurations; parts of one are shown too. */
 const examples = pages()
   .filter(({ path }) => path.startsWith('docs/guides/'))
   .flatMap(({ path, text }) =>
-    [...text.matchAll(/^```yaml\n([\s\S]*?)^```/gm)].map(([, yaml]) => [path, yaml!] as const),
+    [...text.matchAll(/^```yaml\n([\s\S]*?)^```/gm)].map(([, yaml = '']) => [path, yaml] as const),
   )
+  .filter(([, yaml]) => yaml.includes('stores:'))
 
 describe('configurations in the guides', () => {
   test('there are some', () => {
