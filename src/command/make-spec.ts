@@ -2,7 +2,7 @@ import { compareClassOf } from './compare-class.ts'
 import { effectRuleOf } from './effect-table.ts'
 import { handlingOf } from './handling.ts'
 import { KEY_FINDERS } from './key-specs.ts'
-import { replyKeysOf } from './reply-keys.ts'
+import { quotesKeys, replyKeysOf } from './reply-keys.ts'
 import type { CommandSpec, KeyFinder, KeySpec } from './spec.ts'
 
 /** What a list of commands (a server's, or the built-in one) says of one of them. */
@@ -39,6 +39,7 @@ export function makeSpec(facts: CommandFacts): CommandSpec {
     keySpecs: facts.keySpecs,
     keyFinder,
     replyKeys: replyKeysOf(name),
+    quotesKeys: quotesKeys(name),
     compare: readonly ? compareClassOf(name) : null,
     subcommands:
       facts.subcommands === null

@@ -28,9 +28,20 @@ export function replyKeysOf(name: string): ReplyKeys | null {
   return REPLY_KEYS[name] ?? null
 }
 
-/** Whether the command's replies carry keys, so that they must be decoded where keys are renamed. */
+/**
+ * Commands whose errors quote a key: those on the groups of a stream, and scripts, which pass on whatever a command in them was answered. Source: the texts of t_stream.c.
+ */
+const QUOTING =
+  /^(XREADGROUP|XPENDING|XCLAIM|XAUTOCLAIM|XGROUP|XINFO|XNACK|EVAL|EVALSHA|EVAL_RO|EVALSHA_RO|FCALL|FCALL_RO)( |$)/
+
+/** By upper-case name. */
+export function quotesKeys(name: string): boolean {
+  return QUOTING.test(name)
+}
+
+/** Whether the command's replies carry keys, or its errors may, so that they must be looked at where keys are renamed. */
 export function repliesWithKeys(spec: CommandSpec): boolean {
-  return spec.replyKeys !== null
+  return spec.replyKeys !== null || spec.quotesKeys
 }
 
 /**

@@ -75,6 +75,8 @@ export interface CommandSpec {
   readonly keyFinder: KeyFinder
   /** null: its replies carry no keys. */
   readonly replyKeys: ReplyKeys | null
+  /** Its errors may quote a key (`No such key 'job:1' ...`). */
+  readonly quotesKeys: boolean
   /** How a read's two answers are compared; null for what is no read. */
   readonly compare: CompareClass | null
   readonly subcommands: ReadonlyMap<string, CommandSpec> | null

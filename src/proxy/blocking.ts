@@ -362,7 +362,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
   #mapped(buf: Buffer, from: number, to: number): Buffer {
     const { path, protocol } = this.session
     const mapped =
-      repliesWithKeys(this.#spec) && !isNil(buf, from) && buf[from] !== MINUS
+      repliesWithKeys(this.#spec) && !isNil(buf, from)
         ? mapReplyOf(path, this.#spec, this.#frame, buf, from, to, protocol)
         : null
     return mapped ?? Buffer.from(buf.subarray(from, to))

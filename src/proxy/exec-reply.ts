@@ -30,7 +30,7 @@ export function mapExecReply(
     const from = offsets[i]!
     const to = offsets[i + 1]!
     const mapped =
-      queued?.spec && queued.renamed && repliesWithKeys(queued.spec) && buf[from] !== MINUS
+      queued?.spec && queued.renamed && repliesWithKeys(queued.spec)
         ? mapReplyOf(path, queued.spec, queued.bytes, buf, from, to, protocol)
         : null
     if (mapped !== null) changed = true

@@ -1,6 +1,7 @@
 import { findKeys, KeyPositions } from '../command/keys.ts'
 import { mapReplyKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeReply } from '../resp/encode.ts'
@@ -39,6 +40,7 @@ export function mapReplyOf(
   protocol: 2 | 3,
 ): Buffer | null {
   parser.parse(command, 0, command.length)
+  if (buf[start] !== MINUS && spec.replyKeys === null) return null
   if (spec.handling === 'keyspace') return mapAll(path, spec, buf, start, end, protocol)
   findKeys(spec, parser, positions)
   const names = new Map<string, Buffer>()
@@ -50,10 +52,27 @@ export function mapReplyOf(
     if (renamed != null) names.set(renamed.toString('latin1'), Buffer.from(command.subarray(from, to)))
   }
   if (names.size === 0) return null
+  if (buf[start] === MINUS) return mapError(names, buf, start, end)
   const reply = decoded(buf, start, end)
   if (reply === undefined) return null
   const mapped = mapReplyKeys(spec, [], reply, (key) => names.get(key.toString('latin1')) ?? key)
   return mapped === null ? null : encodeReply(mapped, protocol)
+}
+
+/** An error with the names that it quotes given back: `'step:1'` becomes `'job:1'`. */
+function mapError(names: ReadonlyMap<string, Buffer>, buf: Buffer, start: number, end: number): Buffer | null {
+  const text = buf.toString('latin1', start, end)
+  let mapped = text
+  for (const [name, key] of names) {
+    // The first only: what follows may be a group or a consumer that is called alike.
+    mapped = mapped.replace(`'${inOneLine(name)}'`, () => `'${inOneLine(key.toString('latin1'))}'`)
+  }
+  return mapped === text ? null : Buffer.from(mapped, 'latin1')
+}
+
+/** As a server writes it into an error. */
+function inOneLine(text: string): string {
+  return text.replace(/[\r\n]/g, ' ')
 }
 
 /** KEYS or SCAN, which `parser` holds. */
