@@ -104,7 +104,7 @@ async function readUntilFound(path: DataPathUnderTest, planted: readonly Planted
       for (const [i, { plant, key }] of missing.entries()) await readers[i % 2]!.ask(...named(plant.read, key))
       expect(missing.map((one) => `${one.plant.kind}: ${expected(one)}`)).toEqual([])
     },
-    { timeoutMs: 20_000 },
+    { timeoutMs: 60_000 },
   )
 }
 
@@ -126,6 +126,11 @@ async function underLoad(path: DataPathUnderTest, options: Omit<LoadOptions, 'se
       }
     }
   }
+  const stop = (): void => {
+    going = false
+  }
+  // However the test ends.
+  running.push({ stop: async () => stop() })
   const work = [
     ...clients.map(async (client) => {
       while (going) await client.round()
@@ -134,7 +139,7 @@ async function underLoad(path: DataPathUnderTest, options: Omit<LoadOptions, 'se
   ]
   return {
     async stop(): Promise<number> {
-      going = false
+      stop()
       await Promise.all(work)
       for (const client of clients) client.close()
       expect(clients.flatMap((client) => client.ownErrors)).toEqual([])
@@ -151,7 +156,7 @@ const SETUPS: [name: string, setup: Setup][] = [
 ]
 
 describe('of differences planted under a random write load', () => {
-  test.each(SETUPS)('all are found and none is invented: %s', { timeout: 40_000 }, async (_name, setup) => {
+  test.each(SETUPS)('all are found and none is invented: %s', { timeout: 90_000 }, async (_name, setup) => {
     const ground = await prepare(setup)
     const planted = plantsFor()
     expect(planted.length).toBeGreaterThanOrEqual(60)
