@@ -139,6 +139,17 @@ export class AlignedReads {
     return ticket
   }
 
+  /** The same for the keys' hashes. */
+  ticketOf(hashes: readonly number[], lane: number): number {
+    let ticket = 0
+    for (const hash of hashes) {
+      const one = this.mirror.look(hash, lane)
+      if (one === -1) return -1
+      ticket += one
+    }
+    return ticket
+  }
+
   /** Asks the primary; `follow` comes when it has answered. */
   ask(read: AlignedRead): void {
     const { context, mirror } = this

@@ -59,9 +59,14 @@ export class Comparer implements ReadListener {
     return this.#reads.ticket(view, positions, lane)
   }
 
+  /** The same for the keys' hashes. */
+  askedFor(hashes: readonly number[], lane: number): number {
+    return this.#reads.ticketOf(hashes, lane)
+  }
+
   /**
    * A sampled read's reply has come from the primary: `bytes[start .. end)` is the application's command. `lane`, `ticket`: where it was asked and what `asked` gave. `primaryMs`: how
-   * long it took.
+   * long it took; -1: not to be compared.
    */
   sampled(
     spec: CommandSpec,
@@ -87,7 +92,7 @@ export class Comparer implements ReadListener {
     read.ticket = ticket
     // A second question to the primary would be compared with what was asked for by then: nothing is known of that.
     if (route.config.compare.baseline) return this.#reads.ask(read)
-    if (this.#timed.take(this.#context.clock.nowMs)) read.primaryMs = primaryMs
+    if (primaryMs >= 0 && this.#timed.take(this.#context.clock.nowMs)) read.primaryMs = primaryMs
     this.#reads.follow(read)
   }
 

@@ -6,7 +6,7 @@ import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { errorFrame } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
-import { isSampled, type Route } from '../routing/route.ts'
+import type { Route } from '../routing/route.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
@@ -24,6 +24,7 @@ import { keepWithinLimit } from './output-limit.ts'
 import type { Pin } from './pin.ts'
 import { startReplicaStream } from './replica-stream.ts'
 import { ReplyOrder } from './reply-order.ts'
+import { isSampledRead } from './sampled-reads.ts'
 import { refuseServerWide } from './server-wide.ts'
 import { sessionCommand } from './session-commands.ts'
 import { PartReplies, splitOrRefuse } from './split.ts'
@@ -250,7 +251,7 @@ export class Session implements ReplyOwner {
             ? path.mirror.enter(view, plan.positions, pipeline.lane)
             : path.mirror.enterOne(plan.keyHash, pipeline.lane)
       }
-    } else if (route.samples && spec.readonly && this.#isSampled(view, spec)) {
+    } else if (route.samples && isSampledRead(path, spec, view)) {
       slot.flags |= SAMPLED
       slot.lane = pipeline.lane
       slot.ticket = path.comparer.asked(view, plan.positions, pipeline.lane)
@@ -260,14 +261,6 @@ export class Session implements ReplyOwner {
       if (slot.flags !== 0) slot.original = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
     }
     return slot
-  }
-
-  #isSampled(view: CommandView, spec: CommandSpec): boolean {
-    const { plan } = this.path
-    if (plan.positions.count === 0) return false
-    const first = plan.positions.index[0]!
-    const { route, keyHash } = plan
-    return isSampled(route, keyHash, view.buf, view.start[first]!, view.end[first]!) && this.path.isComparable(spec)
   }
 
   // --- replies

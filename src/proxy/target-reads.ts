@@ -8,9 +8,10 @@ import type { CommandView } from '../resp/command-view.ts'
 import { elementOffsets } from '../resp/decode.ts'
 import type { Plan } from '../routing/plan.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
-import { isSampled, type Route } from '../routing/route.ts'
+import type { Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { DataPath } from './data-path.ts'
+import { isSampledRead } from './sampled-reads.ts'
 import type { Session } from './session.ts'
 import { asResp3, type ReadForm, readForm } from './target-read-form.ts'
 
@@ -54,9 +55,7 @@ export class TargetReads {
     const bytes = this.#renamed(view, spec, route)
     if (bytes === null) return false
     const frame = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
-    const first = plan.positions.index[0]!
-    const sampled =
-      path.isComparable(spec) && isSampled(route, plan.keyHash, view.buf, view.start[first]!, view.end[first]!)
+    const sampled = isSampledRead(path, spec, view)
     const read = new TargetRead(path, session, spec, route, frame, session.order.assign(), this.#waiting, sampled, form)
     this.#waiting.add(read)
     session.targetReadsOwed++

@@ -17,6 +17,7 @@ import { arityFits, refuseByArity, wrongArity } from './arity.ts'
 import { execDidNothing, mapExecReply, type Queued } from './exec-reply.ts'
 import { execElements, isMalformed } from './malformed.ts'
 import type { Pin } from './pin.ts'
+import { TransactionReads } from './sampled-reads.ts'
 import { refuseServerWide } from './server-wide.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
@@ -82,6 +83,7 @@ class Transaction implements Pin, ReplyOwner {
   /** Of every route whose keys are watched or queued: EXEC is in flight for all of them. */
   readonly #states = new Set<RouteState>()
   #hashes: number[] = []
+  readonly #reads = new TransactionReads()
   /** FLUSHALL and its like among what is queued. */
   readonly #serverWide: CommandSpec[] = []
   #lane = 0
@@ -224,6 +226,8 @@ class Transaction implements Pin, ReplyOwner {
         this.#hashes.push(hashBytes(view.buf, view.start[arg]!, view.end[arg]!))
       }
     } else if (spec !== null && isServerWide(spec)) this.#serverWide.push(spec)
+    // Before the connection: opening one may plan again.
+    this.#reads.queued(path, spec, view, this.#queue.length)
     const pipeline = this.#connection()
     this.#queue.push(queued)
     this.#push(pipeline, session, bytes, session.order.assign())
@@ -245,6 +249,7 @@ class Transaction implements Pin, ReplyOwner {
     const pipeline = this.#connection()
     this.#lane = pipeline.lane
     this.#ticket = path.mirror.enterAll(this.#hashes, pipeline.lane)
+    this.#reads.left(path, pipeline.lane)
     for (const spec of this.#serverWide) path.mirror.enterServerWide(spec)
     if (path.intents !== null) this.#note(path.intents)
     session.writesOwed++
@@ -279,6 +284,8 @@ class Transaction implements Pin, ReplyOwner {
       if (mapped !== null) session.reply(slot.seq, mapped, 0, mapped.length)
       else if (!slot.timedOut) session.reply(slot.seq, buf, start, end)
     }
+    if (offsets !== null && offsets.length === this.#queue.length + 1)
+      this.#reads.settled(path, this.#queue, buf, offsets, this.#lane)
     this.#done()
   }
 
