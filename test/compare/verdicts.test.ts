@@ -1,0 +1,393 @@
+import { describe, expect, test } from 'vitest'
+import type { Finding } from '../../src/compare/finding.ts'
+import { type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+
+/** How a test that runs beside others has its servers stopped. */
+type Finish = (stop: () => Promise<void>) => void
+
+async function start(finish: Finish, compare: RouteOptions['compare'] = {}) {
+  const [old, fresh] = await Promise.all([startRedis(), startRedis()])
+  const path = await startDataPath({
+    stores: { old, new: fresh },
+    routes: [
+      {
+        name: 'all',
+        keys: ['job:{id}', '*'],
+        phase: 'shadow',
+        source: 'old',
+        target: { store: 'new', keys: { 'job:{id}': 'step:{id}' } },
+        compare: { sample: 1, ...compare },
+      },
+    ],
+  })
+  finish(async () => {
+    await path.stop()
+    await old.stop()
+    await fresh.stop()
+  })
+  return { old, fresh, path, app: path.client(), there: fresh.client() }
+}
+
+function findings(path: DataPathUnderTest): Finding[] {
+  return path.notices.flatMap((notice) => (notice.kind === 'finding' ? [notice.finding] : []))
+}
+
+function stats(path: DataPathUnderTest) {
+  return path.runtime.stats().routes['all']!
+}
+
+async function allRechecked(path: DataPathUnderTest): Promise<void> {
+  await settled(path)
+  // A shadow's answer may be under way still: then the first look is not over.
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  await eventually(() => expect(stats(path).compare.rechecking).toBe(0), { timeoutMs: 10_000 })
+}
+
+async function clientCalls(server: RedisServer, command: string): Promise<number> {
+  const info = await server.client().info('commandstats')
+  return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(info)?.[1] ?? 0)
+}
+
+describe.concurrent('eviction on one side', () => {
+  test.concurrent('is told from a loss: a store whose policy takes such keys, and that has taken some', async ({
+    onTestFinished,
+  }) => {
+    const { fresh, path, app, there } = await start(onTestFinished)
+    await there.config('SET', 'maxmemory-policy', 'allkeys-lru')
+    await evictSomething(fresh)
+    await app.set('job:2', 'a')
+    await settled(path)
+    await there.del('step:2')
+    await app.get('job:2')
+    await allRechecked(path)
+    expect(findings(path)).toMatchObject([{ class: 'missing', cause: 'eviction' }])
+  })
+})
+
+async function evictSomething(server: RedisServer): Promise<void> {
+  const client = server.client()
+  await client.set('victim', 'x'.repeat(100_000))
+  const used = Number(/used_memory:(\d+)/.exec(await client.info('memory'))![1])
+  await client.config('SET', 'maxmemory', String(used - 50_000))
+  await eventually(async () => {
+    await client.set('another', 'x'.repeat(1_000)).catch(() => {})
+    expect(Number(/evicted_keys:(\d+)/.exec(await client.info('stats'))![1])).toBeGreaterThan(0)
+  })
+  await client.config('SET', 'maxmemory', '0')
+}
+
+describe.concurrent('keys that are about to expire', () => {
+  test.concurrent('are forgiven when one side has let them go within the tolerance before the other', async ({
+    onTestFinished,
+  }) => {
+    const { path, app, there } = await start(onTestFinished, { ttlToleranceMs: 5_000 })
+    await app.set('job:1', 'a', 'PX', 4_500)
+    await app.sadd('t1', 'x')
+    await app.sadd('t2', 'x')
+    await app.expire('t2', 4)
+    await settled(path)
+    await there.del('step:1')
+    await there.del('t2')
+    for (let i = 0; i < 5; i++) await app.get('job:1')
+    await app.sinter('t1', 't2')
+    await allRechecked(path)
+    expect(findings(path)).toEqual([])
+    expect(stats(path).counters).toMatchObject({ mismatched: 0, transient: 6, compared: 6 })
+  })
+
+  test.concurrent('are reported when the time that they had left is longer than that', async ({ onTestFinished }) => {
+    const { path, app, there } = await start(onTestFinished, { ttlToleranceMs: 1_000 })
+    await app.set('job:1', 'a', 'PX', 60_000)
+    await settled(path)
+    await there.del('step:1')
+    await app.get('job:1')
+    await allRechecked(path)
+    expect(findings(path)).toMatchObject([{ class: 'missing', cause: null }])
+  })
+})
+
+describe.concurrent('answers that differ over the same data', () => {
+  test.concurrent('are told apart: the stores, not the keys, are different', async ({ onTestFinished }) => {
+    const { path, app, there } = await start(onTestFinished)
+    await app.zadd('z', 1, 'a')
+    await settled(path)
+    // A store that answers in its own way: here, one whose command has been taken away.
+    await there.call('ACL', 'SETUSER', 'default', '-zscore')
+    await app.zscore('z', 'a')
+    await allRechecked(path)
+    expect(findings(path)).toMatchObject([{ class: 'error', cause: 'same-data', command: 'ZSCORE' }])
+  })
+})
+
+describe.concurrent('a big key', () => {
+  test.concurrent.for([
+    ['list', ['RPUSH'], (n: number) => [`e${n}`], ['LSET', 'big', '15000', 'other'], ['LINDEX', 'big', '15000']],
+    [
+      'hash',
+      ['HSET'],
+      (n: number) => [`f${n}`, `v${n}`],
+      ['HSET', 'big', 'f15000', 'other'],
+      ['HGET', 'big', 'f15000'],
+    ],
+    ['set', ['SADD'], (n: number) => [`m${n}`], ['SREM', 'big', 'm15000'], ['SISMEMBER', 'big', 'm15000']],
+    [
+      'sorted set',
+      ['ZADD'],
+      (n: number) => [`${n}`, `m${n}`],
+      ['ZADD', 'big', '1.5', 'm15000'],
+      ['ZSCORE', 'big', 'm15000'],
+    ],
+  ] as const)(
+    'of type %s is looked at in pieces, while it is written',
+    { timeout: 30_000 },
+    async ([_type, [add], item, tamper, read], { onTestFinished }) => {
+      const { fresh, path, app, there } = await start(onTestFinished)
+      for (let n = 0; n < 20_000; n += 1_000)
+        await app.call(add, 'big', ...Array.from({ length: 1_000 }, (_, i) => item(n + i)).flat())
+      await settled(path)
+      await there.call(...(tamper as readonly [string, ...string[]]))
+      await app.call(...(read as readonly [string, ...string[]]))
+      let going = true
+      const writing = (async () => {
+        for (let n = 60_000; going; n++) await app.call(add, 'big', ...item(n))
+      })()
+      await allRechecked(path)
+      going = false
+      await writing
+      expect(findings(path)).toMatchObject([{ command: read[0], cause: null }])
+      const slowest = await there.call('SLOWLOG', 'GET', '10')
+      // No question of the comparer is for the whole key: what is slow is the preparation.
+      expect(JSON.stringify(slowest)).not.toMatch(/HGETALL|SMEMBERS|"-1"/)
+      expect(await clientCalls(fresh, 'hgetall')).toBe(0)
+      expect(await clientCalls(fresh, 'smembers')).toBe(0)
+    },
+  )
+})
+
+describe.concurrent('read-only scripts', () => {
+  test.concurrent('are compared, whatever the order of their answer', async ({ onTestFinished }) => {
+    const { path, app } = await start(onTestFinished)
+    await app.sadd('job:1', ...Array.from({ length: 300 }, (_, i) => `m${i}`))
+    await settled(path)
+    await app.call('EVAL_RO', "return redis.call('smembers',KEYS[1])", 1, 'job:1')
+    await allRechecked(path)
+    expect(stats(path).counters).toMatchObject({ matched: 1, mismatched: 0 })
+  })
+
+  test.concurrent('show a difference of a declared key', async ({ onTestFinished }) => {
+    const { path, app, there } = await start(onTestFinished)
+    await app.hset('job:1', 'f', 'v')
+    await settled(path)
+    await there.hset('step:1', 'f', 'x')
+    await app.call('EVAL_RO', "return redis.call('hget',KEYS[1],'f')..'!'", 1, 'job:1')
+    await allRechecked(path)
+    expect(findings(path)).toMatchObject([{ command: 'EVAL_RO', class: 'value' }])
+    expect(String(findings(path)[0]!.key)).toBe('job:1')
+  })
+
+  test.concurrent('whose answer is the time, or random, are no alarm', async ({ onTestFinished }) => {
+    const { path, app } = await start(onTestFinished)
+    await app.set('job:1', 'a')
+    await settled(path)
+    await app.call('EVAL_RO', "return redis.call('time')[2]..KEYS[1]", 1, 'job:1')
+    await allRechecked(path)
+    expect(findings(path)).toEqual([])
+    expect(stats(path).compare.skipped).toMatchObject({ script: 1 })
+  })
+
+  test.concurrent('functions too; one that the shadow lacks says nothing', async ({ onTestFinished }) => {
+    const { path, app, old } = await start(onTestFinished)
+    const library =
+      "#!lua name=lib\nredis.register_function{function_name='f',callback=function(k) return redis.call('get',k[1]) end,flags={'no-writes'}}"
+    await app.set('job:1', 'a')
+    await old.client().call('FUNCTION', 'LOAD', library)
+    await settled(path)
+    await app.call('FCALL_RO', 'f', 1, 'job:1')
+    await allRechecked(path)
+    expect(stats(path).compare.skipped).toMatchObject({ script: 1 })
+    await app.call('FUNCTION', 'LOAD', 'REPLACE', library)
+    await settled(path)
+    await app.call('FCALL_RO', 'f', 1, 'job:1')
+    await allRechecked(path)
+    expect(stats(path).counters).toMatchObject({ matched: 1 })
+    expect(findings(path)).toEqual([])
+  })
+})
+
+describe.concurrent('keys in answers', () => {
+  test.concurrent('are compared by the names that the application knows', async ({ onTestFinished }) => {
+    const { path, app, there } = await start(onTestFinished)
+    await app.xadd('job:1', '1-1', 'f', 'v')
+    await app.xadd('job:2', '1-1', 'f', 'v')
+    await settled(path)
+    await app.call('XREAD', 'STREAMS', 'job:1', 'job:2', '0', '0')
+    await allRechecked(path)
+    expect(stats(path).counters).toMatchObject({ matched: 1 })
+    // Each side has entries of one stream alone, and they are the same: but not the same stream's.
+    await there.xtrim('step:1', 'MAXLEN', 0)
+    await app.xtrim('job:2', 'MAXLEN', 0)
+    await settled(path)
+    await there.xadd('step:2', '1-1', 'f', 'v').catch(() => {})
+    await there.del('step:2')
+    await there.xadd('step:2', '1-1', 'f', 'v')
+    await app.call('XREAD', 'STREAMS', 'job:1', 'job:2', '0', '0')
+    await allRechecked(path)
+    expect(findings(path)).toMatchObject([{ command: 'XREAD', class: 'value' }])
+  })
+})
+
+describe.concurrent('what is not compared', () => {
+  test.concurrent('is counted by its reason', async ({ onTestFinished }) => {
+    const { path, app } = await start(onTestFinished)
+    await app.xadd('x', '1-1', 'f', 'v')
+    await app.set('huge', 'x'.repeat(2_000_000))
+    await app.rpush('l', '1', '2')
+    await settled(path)
+    await app.call('XREAD', 'STREAMS', 'x', '$')
+    await app.call('SORT_RO', 'l', 'BY', 'weight:*')
+    await app.get('huge')
+    await settled(path)
+    await eventually(() => expect(stats(path).compare.skipped).toMatchObject({ arbitrary: 2, large: 1 }))
+    expect(stats(path).counters).toMatchObject({ compared: 0, skipped: 3 })
+  })
+})
+
+describe.concurrent('a difference', () => {
+  test.concurrent('counts for every read that shows it while it is looked at again', async ({ onTestFinished }) => {
+    const { path, app, there } = await start(onTestFinished)
+    await there.set('extra', 'a')
+    for (let i = 0; i < 100; i++) await app.get('extra')
+    await allRechecked(path)
+    expect(findings(path)).toMatchObject([{ count: 100 }])
+    expect(stats(path).counters).toMatchObject({ compared: 100, mismatched: 100 })
+    expect(stats(path).compare.windows['1m']).toEqual({ compared: 100, mismatched: 100 })
+    expect(stats(path).compare.commands['GET']).toMatchObject({ compared: 100, mismatched: 100 })
+  })
+
+  test.concurrent('that is acknowledged is told, and is no part of the rate', async ({ onTestFinished }) => {
+    const { path, app, there } = await start(onTestFinished)
+    path.runtime.setAcknowledgements([
+      { route: 'all', pattern: 'extra:<n>', command: null, class: null, untilMs: null },
+      { route: 'all', pattern: 'more:<n>', command: null, class: null, untilMs: Date.now() - 1 },
+    ])
+    await there.mset('extra:1', 'a', 'more:1', 'a')
+    await app.get('extra:1')
+    await app.get('more:1')
+    await allRechecked(path)
+    expect(
+      findings(path)
+        .map(({ key, acknowledged }) => [String(key), acknowledged])
+        .sort(),
+    ).toEqual([
+      ['extra:1', true],
+      ['more:1', false],
+    ])
+    expect(stats(path).compare.windows['1m']).toEqual({ compared: 2, mismatched: 1 })
+    expect(stats(path).counters).toMatchObject({ mismatched: 1 })
+    expect(stats(path).compare.acknowledged).toBe(1)
+  })
+
+  test.concurrent('is repaired where the route says so, at the key that differs, and counted', async ({
+    onTestFinished,
+  }) => {
+    const { path, app, there } = await start(onTestFinished, { repair: true })
+    await app.mset('job:1', 'a', 'job:2', 'a')
+    await settled(path)
+    await there.set('step:2', 'b')
+    await app.mget('job:1', 'job:2')
+    await allRechecked(path)
+    await settled(path)
+    expect(await there.get('step:2')).toBe('a')
+    expect(findings(path).map(({ key }) => String(key))).toEqual(['job:2'])
+    expect(stats(path).compare.repaired).toBe(1)
+  })
+})
+
+describe.concurrent('baseline', () => {
+  test.concurrent('asks the primary twice and the shadow never', async ({ onTestFinished }) => {
+    const { fresh, path, app, there } = await start(onTestFinished, { baseline: true })
+    await app.set('job:1', 'a')
+    await settled(path)
+    await there.set('step:1', 'b')
+    for (let i = 0; i < 10; i++) await app.get('job:1')
+    await app.call('EVAL_RO', "return redis.call('time')[2]", 1, 'job:1')
+    await eventually(() => expect(stats(path).compare.baseline).toEqual({ compared: 11, differed: 1 }))
+    expect(findings(path)).toMatchObject([{ command: 'EVAL_RO', cause: 'baseline' }])
+    expect(stats(path).counters).toMatchObject({ compared: 0, mismatched: 0 })
+    expect(await clientCalls(fresh, 'get')).toBe(0)
+  })
+
+  test.concurrent('is quiet under writes: what came between the two is not counted', async ({ onTestFinished }) => {
+    const { path } = await start(onTestFinished, { baseline: true })
+    const [writer, other, reader] = await Promise.all([path.raw(), path.raw(), path.raw()])
+    await other.ask('HELLO', 3)
+    for (let i = 0; i < 300; i++) {
+      writer.command('INCR', 'job:1')
+      other.command('INCR', 'job:1')
+      reader.command('GET', 'job:1')
+      if (i % 50 === 49) for (const client of [writer, other, reader]) await client.take(50)
+    }
+    await settled(path)
+    await eventually(() => {
+      const { baseline, skipped } = stats(path).compare
+      expect(baseline.compared + skipped.disturbed).toBe(300)
+    })
+    expect(stats(path).compare.baseline.differed).toBe(0)
+  })
+})
+
+describe.concurrent('the latency of both roles', () => {
+  test.concurrent('is of the same reads, so that a slower shadow is seen', async ({ onTestFinished }) => {
+    const { path, app, there } = await start(onTestFinished)
+    await app.set('job:1', 'a')
+    await settled(path)
+    for (let i = 0; i < 5; i++) {
+      // It wakes up on its own; what is asked of it meanwhile waits.
+      await there.call('CLIENT', 'PAUSE', '30', 'ALL')
+      await app.get('job:1')
+      await eventually(() => expect(stats(path).counters.compared).toBe(i + 1))
+    }
+    const { primaryTimes, shadowTimes } = stats(path).compare
+    const count = (counts: readonly number[]) => counts.reduce((sum, n) => sum + n, 0)
+    expect(count(primaryTimes.counts)).toBe(5)
+    expect(count(shadowTimes.counts)).toBe(5)
+    expect(shadowTimes.sum).toBeGreaterThan(primaryTimes.sum + 0.05)
+  })
+})
+
+describe.concurrent('sampling', () => {
+  test.concurrent('changes while it runs: share, always and never', async ({ onTestFinished }) => {
+    const { path, app, there } = await start(onTestFinished, { sample: 0 })
+    await there.mset('a', '1', 'vip:1', '1', 'never:1', '1')
+    const read = async (): Promise<string[]> => {
+      path.notices.splice(0)
+      await Promise.all([app.get('a'), app.get('vip:1'), app.get('never:1')])
+      await allRechecked(path)
+      return findings(path)
+        .map(({ key }) => String(key))
+        .sort()
+    }
+    const apply = (compare: RouteOptions['compare']): Promise<unknown> => {
+      const routes = path.config.routes.map((route) => ({ ...route, compare: { ...route.compare, ...compare } }))
+      return path.runtime.apply({
+        config: { ...path.config, routes },
+        endpoints: {},
+        generation: path.runtime.stats().generation + 1,
+        hold: [],
+        needsEqual: [],
+        forget: [],
+        holdTimeoutMs: 1_000,
+      })
+    }
+    expect(await read()).toEqual([])
+    await apply({ sample: 0, always: ['vip:{id}'] })
+    expect(await read()).toEqual(['vip:1'])
+    await apply({ sample: 1, always: ['vip:{id}'], never: ['never:{id}'] })
+    expect(await read()).toEqual(['a', 'vip:1'])
+    await apply({ sample: 0 })
+    expect(await read()).toEqual([])
+  })
+})
