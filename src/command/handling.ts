@@ -1,70 +1,136 @@
 import type { Handling } from './spec.ts'
 
+/** How a command that does not simply go down the shared pipeline is dealt with. */
+export interface HandlingRow {
+  readonly handling: Handling
+  /** For the reference: what exactly becomes of it. Of a refused one: why, as the client is told. */
+  readonly note: string
+}
+
+const OF_A_CLUSTER = 'answered as by a server that is no cluster node, which Understudy is to its clients'
+const TRANSACTION =
+  'whole transactions go down the shared connection in one piece; one that comes command by command, or watches, has a connection of its own until it ends'
+const BLOCKS =
+  'tried on the shared connection first, where it cannot block; when there is nothing to take it waits on a connection of its own'
+const SUBSCRIBES =
+  'messages come from the primary of the route `*`; a switch moves the subscriptions before it closes the old ones'
+const KEYSPACE = 'shows the application its own keys, under its own names, over all stores that hold some'
+const PUBLISHES = 'under the name that the channel’s route gives it; at both ends while both are in use'
+const REPLICATES = 'the connection becomes a pipe to the primary, as which it replicates'
+const BESIDE = 'sent beside the shared connection, on which it would wait for the very script it is to end'
+
 /**
- * Commands that do not simply go down the shared pipeline. A container's handling holds for its subcommands unless one has a row of
- * its own. Everything else, administration included, is `forward`.
+ * The one table of commands that do not simply go down the shared connection. A container's row holds for its subcommands unless one has a row of its own. Everything
+ * else, administration included, is `forward`. `docs/reference/commands.md` is made of it.
  */
-const HANDLING: Readonly<Record<string, Handling>> = {
-  SELECT: 'session',
-  AUTH: 'session',
-  HELLO: 'session',
-  'ACL WHOAMI': 'session',
-  CLIENT: 'session',
-  QUIT: 'session',
-  RESET: 'session',
-  READONLY: 'session',
-  READWRITE: 'session',
-  ASKING: 'session',
+export const HANDLING: Readonly<Record<string, HandlingRow>> = {
+  SELECT: session('changes the database of this client alone; the store is asked whether there is such a one'),
+  AUTH: session(
+    'as `clients.auth` says: checked against the store’s credentials or Understudy’s own users, or by the store',
+  ),
+  HELLO: session('protocol, name and credentials of this client; the greeting tells the version of the primary'),
+  'ACL WHOAMI': session('answered here where Understudy knows the user and the store does not; else forwarded'),
+  QUIT: session('`+OK` and the end of the connection leave together, behind every reply that is owed'),
+  RESET: session('forgets the transaction, subscriptions, tracking, database, protocol and name of this client'),
+  READONLY: session(OF_A_CLUSTER),
+  READWRITE: session(OF_A_CLUSTER),
+  ASKING: session(OF_A_CLUSTER),
 
-  MULTI: 'transaction',
-  EXEC: 'transaction',
-  DISCARD: 'transaction',
-  WATCH: 'transaction',
-  UNWATCH: 'transaction',
+  CLIENT: session(
+    'about the clients of Understudy: ids, addresses and names are those that it sees, never those of its own connections',
+  ),
+  'CLIENT HELP': forward('the text is that of the server'),
+  'CLIENT LIST': session(
+    'the clients of this listener’s process, in Redis’ own format; numbers that only a server has are 0',
+  ),
+  'CLIENT INFO': session('the line of CLIENT LIST about this client'),
+  'CLIENT KILL': session('by id, address, type and user, in both forms'),
+  'CLIENT NO-EVICT': session(
+    'noted; the shared connection is never evicted by Understudy, and the server may evict it all the same',
+  ),
+  'CLIENT NO-TOUCH': session('noted; reads on the shared connection go on touching keys'),
+  'CLIENT PAUSE': session(
+    'clients of Understudy wait, all of them or those that write; other clients of the store do not',
+  ),
+  'CLIENT UNBLOCK': session('a blocked client of Understudy, by the id that CLIENT ID gave'),
+  'CLIENT REPLY': session('replies are counted and left out'),
+  'CLIENT TRACKING': session(
+    'the client gets a connection of its own for as long as it tracks; REDIRECT takes the ids that CLIENT ID gives',
+  ),
+  'CLIENT CACHING': session('on the connection of the tracking client'),
+  'CLIENT TRACKINGINFO': session('of the tracking client’s connection, with the ids that CLIENT ID gives'),
+  'CLIENT GETREDIR': session('with the ids that CLIENT ID gives'),
 
-  BLPOP: 'blocking',
-  BRPOP: 'blocking',
-  BRPOPLPUSH: 'blocking',
-  BLMOVE: 'blocking',
-  BLMOVEM: 'blocking',
-  BLMPOP: 'blocking',
-  BZPOPMIN: 'blocking',
-  BZPOPMAX: 'blocking',
-  BZMPOP: 'blocking',
-  XREAD: 'blocking',
-  XREADGROUP: 'blocking',
-  WAIT: 'blocking',
-  WAITAOF: 'blocking',
+  MULTI: row('transaction', TRANSACTION),
+  EXEC: row('transaction', TRANSACTION),
+  DISCARD: row('transaction', TRANSACTION),
+  WATCH: row('transaction', TRANSACTION),
+  UNWATCH: row('transaction', TRANSACTION),
 
-  SUBSCRIBE: 'subscribe',
-  UNSUBSCRIBE: 'subscribe',
-  PSUBSCRIBE: 'subscribe',
-  PUNSUBSCRIBE: 'subscribe',
-  SSUBSCRIBE: 'subscribe',
-  SUNSUBSCRIBE: 'subscribe',
+  BLPOP: row('blocking', BLOCKS),
+  BRPOP: row('blocking', BLOCKS),
+  BRPOPLPUSH: row('blocking', BLOCKS),
+  BLMOVE: row('blocking', BLOCKS),
+  BLMOVEM: row('blocking', BLOCKS),
+  BLMPOP: row('blocking', BLOCKS),
+  BZPOPMIN: row('blocking', BLOCKS),
+  BZPOPMAX: row('blocking', BLOCKS),
+  BZMPOP: row('blocking', BLOCKS),
+  XREAD: row('blocking', `with BLOCK: ${BLOCKS}. Without: forwarded`),
+  XREADGROUP: row('blocking', `with BLOCK: ${BLOCKS}. Without: forwarded`),
+  WAIT: row('blocking', 'on a connection of its own, behind everything that Understudy has written to the store'),
+  WAITAOF: row('blocking', 'on a connection of its own, behind everything that Understudy has written to the store'),
 
-  MONITOR: 'takeover',
+  SUBSCRIBE: row('subscribe', SUBSCRIBES),
+  UNSUBSCRIBE: row('subscribe', SUBSCRIBES),
+  PSUBSCRIBE: row('subscribe', SUBSCRIBES),
+  PUNSUBSCRIBE: row('subscribe', SUBSCRIBES),
+  SSUBSCRIBE: row('subscribe', SUBSCRIBES),
+  SUNSUBSCRIBE: row('subscribe', SUBSCRIBES),
 
-  KEYS: 'keyspace',
-  SCAN: 'keyspace',
-  RANDOMKEY: 'keyspace',
-  DBSIZE: 'keyspace',
+  MONITOR: row(
+    'takeover',
+    'shows what the store executes: commands of all clients as Understudy sends them, its own among them',
+  ),
 
-  PUBLISH: 'publish',
-  SPUBLISH: 'publish',
+  KEYS: row('keyspace', KEYSPACE),
+  SCAN: row('keyspace', KEYSPACE),
+  RANDOMKEY: row('keyspace', KEYSPACE),
+  DBSIZE: row('keyspace', `${KEYSPACE}; counts what is hidden, too`),
 
-  SYNC: 'replica',
-  PSYNC: 'replica',
-  REPLCONF: 'replica',
+  PUBLISH: row('publish', PUBLISHES),
+  SPUBLISH: row('publish', PUBLISHES),
 
-  // The next EVAL on the connection would open a debugging session on it.
-  'SCRIPT DEBUG': 'refuse',
-  // Its fieldsets live on the connection, and a shared one would mix those of all clients.
-  HIMPORT: 'refuse',
+  'SCRIPT KILL': row('beside', BESIDE),
+  'FUNCTION KILL': row('beside', BESIDE),
+  SHUTDOWN: row('beside', `${BESIDE}; the client’s connection ends without an answer, as with the store`),
+
+  SYNC: row('replica', REPLICATES),
+  PSYNC: row('replica', REPLICATES),
+  REPLCONF: row('replica', REPLICATES),
+  'SCRIPT DEBUG': row('refuse', 'the next EVAL of anybody would open a debugging session: debug at the store itself'),
+  HIMPORT: row('refuse', 'its fieldsets live on the connection, and a shared one would mix those of all clients'),
 }
 
 /** `name` in upper case, a subcommand as `XGROUP CREATE`. */
 export function handlingOf(name: string): Handling {
+  return handlingRowOf(name)?.handling ?? 'forward'
+}
+
+/** Null: nothing special, it is forwarded. */
+export function handlingRowOf(name: string): HandlingRow | null {
   const space = name.indexOf(' ')
-  return HANDLING[name] ?? (space === -1 ? undefined : HANDLING[name.slice(0, space)]) ?? 'forward'
+  return HANDLING[name] ?? (space === -1 ? undefined : HANDLING[name.slice(0, space)]) ?? null
+}
+
+function row(handling: Handling, note: string): HandlingRow {
+  return { handling, note }
+}
+
+function session(note: string): HandlingRow {
+  return row('session', note)
+}
+
+function forward(note: string): HandlingRow {
+  return row('forward', note)
 }

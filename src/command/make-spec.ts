@@ -17,6 +17,8 @@ export interface CommandFacts {
   /** null: first/last/step say it all. */
   readonly keySpecs: readonly KeySpec[] | null
   readonly subcommands: readonly CommandFacts[] | null
+  /** A subcommand that the server would have listed. */
+  readonly absent?: boolean
 }
 
 /** Joins what a list says with what our own tables say of the name. */
@@ -33,6 +35,7 @@ export function makeSpec(facts: CommandFacts): CommandSpec {
     readonly,
     admin: flags.has('admin'),
     handling: handlingOf(name),
+    absent: facts.absent ?? false,
     firstKey: facts.firstKey,
     lastKey: facts.lastKey,
     keyStep: Math.max(1, facts.keyStep),

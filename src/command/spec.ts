@@ -19,6 +19,8 @@ export type Handling =
   | 'subscribe'
   /** Takes the connection over (MONITOR). */
   | 'takeover'
+  /** Sent on a connection beside the shared one, where it would wait for what it is to end (SCRIPT KILL, SHUTDOWN ...). */
+  | 'beside'
   /** Asks to be a replica (REPLCONF, PSYNC, SYNC): its connection becomes a pipe to the primary. */
   | 'replica'
   /** Never passes (SCRIPT DEBUG ...): answered with an error that says why. */
@@ -66,6 +68,8 @@ export interface CommandSpec {
   readonly readonly: boolean
   readonly admin: boolean
   readonly handling: Handling
+  /** A subcommand that the server, which lists its subcommands, does not have. */
+  readonly absent: boolean
   /** The usual case for speed: keys at firstKey, firstKey + keyStep, ... lastKey (negative: from the end); 0: none. Only meaningful when `keyFinder` is `plain`. */
   readonly firstKey: number
   readonly lastKey: number

@@ -72,12 +72,16 @@ function entryOf(spec: CommandSpec): Entry {
 
 function merged(told: CommandFacts, known: CommandFacts | undefined): CommandFacts {
   if (known === undefined) return told
-  const subcommands = new Map((known.subcommands ?? []).map((sub) => [sub.name, sub]))
+  const lists = told.subcommands !== null
+  const subcommands = new Map(
+    (known.subcommands ?? []).map((sub) => [sub.name, lists ? { ...sub, absent: true } : sub]),
+  )
   for (const sub of told.subcommands ?? []) subcommands.set(sub.name, merged(sub, subcommands.get(sub.name)))
   return {
     ...told,
     // No specs at all, or one that even the server cannot describe: ours, if we have them.
     keySpecs: KEY_FINDERS[told.name] === undefined && isDescribed(told) ? told.keySpecs : known.keySpecs,
+    absent: false,
     subcommands: subcommands.size === 0 ? null : [...subcommands.values()],
   }
 }

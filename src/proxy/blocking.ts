@@ -47,7 +47,8 @@ export function startBlocking(session: Session, view: CommandView, spec: Command
     session.answerError(plan.refusal)
     return true
   }
-  const tries = plan.keyed && plan.positions.count > 0 && !waitsForNew(view, spec)
+  // One with a connection of its own waits there, where the server sees it wait.
+  const tries = session.own === null && plan.keyed && plan.positions.count > 0 && !waitsForNew(view, spec)
   if (!tries && session.order.owed > 0) return session.waitFor('replies')
   const frame = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
   const command = new BlockedCommand(session, spec, frame, plan.route, plan.others ?? [], session.order.assign())
@@ -156,7 +157,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const renamed = this.#renamed(frame)
     if (path.plan.refusal !== null) return this.#finish(errorFrame(path.plan.refusal))
     this.#store = path.primaryOf(this.#route)
-    const pipeline = this.#store.borrow(session.database, session.protocol, session.user)
+    const pipeline = session.borrow(this.#store)
     pipeline.answersWithinMs = replyLimitMs(this.#spec, frame, this.#store.options.config.timeoutMs)
     pipeline.blocks = true
     this.#pipeline = pipeline
@@ -229,7 +230,8 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const { database } = this.session
     this.#pipeline = null
     this.#stage = 'idle'
-    queueMicrotask(() => store.release(pipeline, database))
+    const { session } = this
+    queueMicrotask(() => session.giveBack(store, pipeline, database, true))
     if (isNil(buf, start) && this.#recalled && !this.#abandoned) {
       // `moved` goes on; or it was called off meanwhile.
       if (!this.#moving) this.wait()
@@ -249,7 +251,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     if (this.#stage === 'try') {
       this.#countInFlight(-1)
       this.#leaveOverlap()
-    } else if (this.#pipeline !== null) this.#store!.discard(this.#pipeline)
+    } else if (this.#pipeline !== null) this.session.giveBack(this.#store!, this.#pipeline, 0, false)
     this.#stage = 'idle'
     this.#pipeline = null
     // Taken back before it reached the store: `moved` sends it on.

@@ -1,16 +1,20 @@
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeReply, errorFrame, FRAME } from '../resp/encode.ts'
-import { VerbatimReply } from '../resp/reply.ts'
 import { integerArg, isClientName, textArg, wordArg } from './arguments.ts'
 import { BlockedCommand } from './blocking.ts'
+import { clientInfo, killClients, listClients } from './client-list.ts'
 import type { Session } from './session.ts'
+import { trackingCommand } from './tracking.ts'
 
 /**
- * The CLIENT family, on Understudy's own table of clients: on the shared connection it would be about the proxy. What needs a server's connection of the client's
- * own is refused in words.
+ * The CLIENT family, on Understudy's own table of clients: on the shared connection it would be about the proxy. False: has to wait.
  */
 export function clientCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  if (spec.name === 'CLIENT' || spec.absent) {
+    session.answerError(unknownSubcommand(view))
+    return true
+  }
   switch (spec.name) {
     case 'CLIENT ID':
       session.answer(Buffer.from(`:${session.id}\r\n`))
@@ -25,43 +29,48 @@ export function clientCommand(session: Session, view: CommandView, spec: Command
       setInfo(session, wordArg(view, 2), textArg(view, 3))
       return true
     case 'CLIENT INFO':
-      session.answer(text(session, `${describe(session)}\n`))
+      clientInfo(session, view)
       return true
     case 'CLIENT LIST':
-      list(session, view)
+      listClients(session, view)
       return true
     case 'CLIENT KILL':
-      kill(session, view)
+      killClients(session, view)
       return true
     case 'CLIENT REPLY':
       // Which replies are wanted changes between two commands, so the ones before it are answered first.
-      if (session.order.owed > 0) return session.waitFor('replies')
+      if (session.order.owed > 0 && session.captured === null) return session.waitFor('replies')
       reply(session, wordArg(view, 2))
       return true
     case 'CLIENT NO-EVICT':
-    case 'CLIENT NO-TOUCH': {
-      const word = wordArg(view, 2)
-      if (word === 'ON' || word === 'OFF') session.answer(FRAME.OK)
-      else session.answerError('ERR syntax error')
+    case 'CLIENT NO-TOUCH':
+      setFlag(session, spec.name, wordArg(view, 2))
       return true
-    }
     case 'CLIENT UNBLOCK':
       unblock(session, view)
       return true
+    case 'CLIENT PAUSE':
+      pause(session, view)
+      return true
+    case 'CLIENT UNPAUSE':
+      session.path.unpause()
+      session.answer(FRAME.OK)
+      return true
+    case 'CLIENT TRACKING':
+    case 'CLIENT CACHING':
+    case 'CLIENT TRACKINGINFO':
     case 'CLIENT GETREDIR':
-      session.answer(Buffer.from(':-1\r\n'))
-      return true
-    case 'CLIENT':
-      session.answerError(
-        `ERR unknown subcommand '${view.argc > 1 ? textArg(view, 1).slice(0, 128) : ''}'. Try CLIENT HELP.`,
-      )
-      return true
+      return trackingCommand(session, view, spec)
     default:
-      session.answerError(
-        `ERR Understudy does not support ${spec.name} yet: it needs a connection of the client's own at the store`,
-      )
+      session.answerError(`ERR Understudy does not know what ${spec.name} asks of a client of its own`)
       return true
   }
+}
+
+/** As Redis says it of a container's subcommand. */
+export function unknownSubcommand(view: CommandView): string {
+  const container = textArg(view, 0).toUpperCase()
+  return `ERR unknown subcommand '${view.argc > 1 ? textArg(view, 1).slice(0, 128) : ''}'. Try ${container} HELP.`
 }
 
 function setName(session: Session, name: string): void {
@@ -70,6 +79,7 @@ function setName(session: Session, name: string): void {
     return
   }
   session.name = name
+  session.own?.named(name)
   session.answer(FRAME.OK)
 }
 
@@ -87,67 +97,11 @@ function setInfo(session: Session, attribute: string, value: string): void {
   session.answer(FRAME.OK)
 }
 
-function list(session: Session, view: CommandView): void {
-  let wanted: ((other: Session) => boolean) | null = () => true
-  if (view.argc > 2) {
-    const option = wordArg(view, 2)
-    if (option === 'ID' && view.argc > 3) {
-      const ids = new Set<number>()
-      for (let i = 3; i < view.argc; i++) ids.add(integerArg(view, i) ?? 0)
-      wanted = ids.has(0) ? null : (other) => ids.has(other.id)
-      if (wanted === null) {
-        session.answerError('ERR Invalid client ID')
-        return
-      }
-    } else if (option === 'TYPE' && view.argc === 4) {
-      const type = textArg(view, 3).toLowerCase()
-      if (!['normal', 'master', 'replica', 'slave', 'pubsub'].includes(type)) {
-        session.answerError(`ERR Unknown client type '${textArg(view, 3)}'`)
-        return
-      }
-      wanted = (other) =>
-        type === (other.pin === null ? 'normal' : other.pin.kind === 'subscriber' ? 'pubsub' : 'normal')
-    } else {
-      session.answerError('ERR syntax error')
-      return
-    }
-  }
-  let lines = ''
-  for (const other of session.path.sessions) if (wanted(other)) lines += `${describe(other)}\n`
-  session.answer(text(session, lines))
-}
-
-/** `CLIENT KILL addr` and `CLIENT KILL (ID id | ADDR addr | LADDR addr | SKIPME yes|no)...`. */
-function kill(session: Session, view: CommandView): void {
-  if (view.argc === 3) {
-    const victim = [...session.path.sessions].find((other) => addressOf(other) === textArg(view, 2))
-    if (victim === undefined) session.answerError('ERR No such client')
-    else {
-      session.answer(FRAME.OK)
-      terminate(session, victim)
-    }
-    return
-  }
-  const filters: ((other: Session) => boolean)[] = []
-  let skipMe = true
-  for (let i = 2; i < view.argc; i += 2) {
-    if (i + 1 >= view.argc) return session.answerError('ERR syntax error')
-    const value = textArg(view, i + 1)
-    const option = wordArg(view, i)
-    if (option === 'ID') {
-      const id = integerArg(view, i + 1)
-      if (id === null || id <= 0) return session.answerError('ERR client-id should be greater than 0')
-      filters.push((other) => other.id === id)
-    } else if (option === 'ADDR') filters.push((other) => addressOf(other) === value)
-    else if (option === 'LADDR') filters.push((other) => localAddressOf(other) === value)
-    else if (option === 'SKIPME' && /^(yes|no)$/i.test(value)) skipMe = value.toLowerCase() === 'yes'
-    else return session.answerError('ERR syntax error')
-  }
-  const victims = [...session.path.sessions].filter(
-    (other) => !(skipMe && other === session) && filters.every((fits) => fits(other)),
-  )
-  session.answer(Buffer.from(`:${victims.length}\r\n`))
-  for (const victim of victims) terminate(session, victim)
+function setFlag(session: Session, name: string, word: string): void {
+  if (word !== 'ON' && word !== 'OFF') return session.answerError('ERR syntax error')
+  if (name === 'CLIENT NO-EVICT') session.noEvict = word === 'ON'
+  else session.noTouch = word === 'ON'
+  session.answer(FRAME.OK)
 }
 
 /** `CLIENT UNBLOCK id [TIMEOUT | ERROR]`: about the ids that CLIENT ID gives, which are Understudy's. */
@@ -166,10 +120,16 @@ function unblock(session: Session, view: CommandView): void {
 
 const UNBLOCKED = errorFrame('UNBLOCKED client unblocked via CLIENT UNBLOCK')
 
-/** A client that kills itself reads the answer first. */
-function terminate(session: Session, victim: Session): void {
-  if (victim === session) session.end()
-  else victim.socket.destroy()
+/** `CLIENT PAUSE ms [WRITE | ALL]`. */
+function pause(session: Session, view: CommandView): void {
+  if (view.argc > 4) return session.answerError('ERR syntax error')
+  const mode = view.argc === 4 ? wordArg(view, 3) : 'ALL'
+  if (mode !== 'WRITE' && mode !== 'ALL') return session.answerError('ERR CLIENT PAUSE mode must be WRITE or ALL')
+  const ms = integerArg(view, 2)
+  if (ms === null) return session.answerError('ERR timeout is not an integer or out of range')
+  if (ms < 0) return session.answerError('ERR timeout is negative')
+  session.path.pauseClients(ms, mode === 'ALL')
+  session.answer(FRAME.OK)
 }
 
 function reply(session: Session, mode: string): void {
@@ -189,53 +149,6 @@ function reply(session: Session, mode: string): void {
   }
 }
 
-/** A line of CLIENT LIST in Redis' own format. What a proxy has no number for is 0. */
-function describe(session: Session): string {
-  const now = session.path.clock.nowMs
-  const seconds = (sinceMs: number): number => Math.max(0, Math.floor((now - sinceMs) / 1000))
-  const fields: [string, string | number][] = [
-    ['id', session.id],
-    ['addr', addressOf(session)],
-    ['laddr', localAddressOf(session)],
-    ['fd', 0],
-    ['name', session.name],
-    ['age', seconds(session.connectedAtMs)],
-    ['idle', seconds(session.lastActiveMs)],
-    ['flags', session.pin?.flag ?? 'N'],
-    ['db', session.database],
-    ['sub', 0],
-    ['psub', 0],
-    ['ssub', 0],
-    ['multi', -1],
-    ['qbuf', 0],
-    ['qbuf-free', 0],
-    ['argv-mem', 0],
-    ['multi-mem', 0],
-    ['rbs', 0],
-    ['rbp', 0],
-    ['obl', 0],
-    ['oll', 0],
-    ['omem', session.downstream.pendingBytes],
-    ['tot-mem', 0],
-    ['events', 'r'],
-    ['cmd', 'client'],
-    ['user', session.userName],
-    ['redir', -1],
-    ['resp', session.protocol],
-    ['lib-name', session.libName],
-    ['lib-ver', session.libVersion],
-  ]
-  return fields.map(([name, value]) => `${name}=${value}`).join(' ')
-}
-
-function addressOf(session: Session): string {
-  return session.remote
-}
-
-function localAddressOf(session: Session): string {
-  return session.local
-}
-
 function nilArray(session: Session): Buffer {
   return session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY
 }
@@ -246,8 +159,4 @@ function nil(session: Session): Buffer {
 
 function bulk(session: Session, value: string): Buffer {
   return encodeReply(Buffer.from(value, 'latin1'), session.protocol)
-}
-
-function text(session: Session, value: string): Buffer {
-  return encodeReply(new VerbatimReply('txt', Buffer.from(value, 'latin1')), session.protocol)
 }

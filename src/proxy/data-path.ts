@@ -16,6 +16,7 @@ import type { Route } from '../routing/route.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { Store } from '../upstream/store.ts'
 import type { BlockedCommand } from './blocking.ts'
+import { ClientPause } from './client-pause.ts'
 import { ScanTables } from './keyspace-commands.ts'
 import { lookAfterSlowClients, lowestLimit } from './output-limit.ts'
 import type { Pin } from './pin.ts'
@@ -61,6 +62,8 @@ export class DataPath implements DataPathContext {
   /** Text of the primary's version for HELLO; as known. */
   serverVersion = '7.0.0'
   shuttingDown = false
+  /** CLIENT PAUSE is in force. */
+  pause: ClientPause | null = null
   #parsers: CommandParser[] = []
   #nextClientId = 1
   readonly #comparable = new Map<CommandSpec, boolean>()
@@ -123,7 +126,20 @@ export class DataPath implements DataPathContext {
     for (const session of this.sessions) session.wake()
   }
 
+  pauseClients(ms: number, all: boolean): void {
+    const { nowMs } = this.clock
+    this.pause ??= new ClientPause()
+    this.pause.begin(nowMs + ms, all, nowMs)
+  }
+
+  unpause(): void {
+    if (this.pause === null) return
+    this.pause = null
+    this.resumeWaiting()
+  }
+
   onTick(nowMs: number): void {
+    if (this.pause?.isOver(nowMs)) this.unpause()
     for (const store of this.stores) store.tick(nowMs)
     this.targetReads.tick(nowMs)
     this.syncReplies.tick(nowMs)

@@ -59,6 +59,7 @@ export class Fence {
     this.#movePins('subscriber')
     this.#movePins('transaction')
     this.#movePins('replica')
+    for (const session of this.#path.sessions) session.own?.moved()
     this.#held = []
     for (const command of this.#recalled) command.moved()
     for (const command of [...this.#path.blocked]) {

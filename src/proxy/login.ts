@@ -78,7 +78,7 @@ function greet(session: Session, protocol: 2 | 3, greeting: () => Buffer): boole
     return true
   }
   const pipeline = path.primaryOf(path.routes.fallback).shared(database, protocol, user)
-  if (pipeline.state === 'up') session.answer(greeting())
+  if (pipeline.state === 'up' || session.captured !== null) session.answer(greeting())
   else ask(session, pipeline, ['PING'], (refusal) => (isOfOldServer(refusal) ? refusal! : greeting()))
   return true
 }
@@ -107,8 +107,10 @@ export function whoAmI(session: Session): string | null {
 /** Another connection from here on, so the replies under way come first; and what is bound to the old one would stay behind. */
 function logInAtStore(session: Session, name: string | null, password: string, greeting: () => Buffer): boolean {
   if (session.order.owed > 0) return session.waitFor('replies')
-  if (session.pin !== null) {
-    session.answerError('ERR Understudy does not change the user while the client watches keys or is subscribed')
+  if (session.pin !== null || session.own?.tracking) {
+    session.answerError(
+      'ERR Understudy does not change the user while the client watches or tracks keys or is subscribed',
+    )
     return true
   }
   const login = name === null ? [password] : [name, password]
@@ -119,6 +121,7 @@ function logInAtStore(session: Session, name: string | null, password: string, g
     if (refusal !== null) return refusal
     session.user = user
     session.userName = name ?? 'default'
+    session.own?.loggedIn()
     return greeting()
   })
   return true

@@ -20,4 +20,12 @@ export interface Pin {
   moved(changed: ReadonlySet<string>): void
   /** The route it is bound to; null: none yet. */
   readonly route: Route | null
+  /** HELLO has changed it: the pin's connection follows. Where it is missing, HELLO is refused. */
+  changeProtocol?(protocol: 2 | 3): void
+  /** Of a transaction: how many commands are queued; -1: not in MULTI. */
+  readonly queuedCommands?: number
+  /** Of a transaction: EXEC will write. */
+  readonly queuesWrites?: boolean
+  /** Of a subscriber. */
+  readonly subscriptions?: { readonly channels: number; readonly patterns: number; readonly shards: number }
 }

@@ -4,6 +4,7 @@ import type { Route } from '../routing/route.ts'
 import { RawConnection, type RawConnectionOwner } from '../upstream/raw-connection.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
+import { saysNothing } from './session-commands.ts'
 
 /**
  * A client that asks to be a replica (REPLCONF, PSYNC, SYNC: a real replica, or a tool that reads the stream) gets a connection of its own to the primary of the route
@@ -13,6 +14,7 @@ import type { Session } from './session.ts'
  * comes back and synchronises with the new one.
  */
 export function startReplicaStream(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  if (spec.name === 'REPLCONF' && saysNothing(view)) return session.forward(view, spec)
   if (session.order.owed > 0) return session.waitFor('replies')
   const { fallback } = session.path.routes
   if (session.isHeld(fallback)) return session.waitFor('switch')

@@ -48,6 +48,18 @@ export class ReplyOrder {
     if (this.#parked !== null && this.#parked.size > 0) this.#unpark(this.#parked)
   }
 
+  /** Bytes that answer no command, behind every reply that is there: one that has come early and waits for its turn keeps its place before them. */
+  append(buf: Buffer, from: number, to: number): void {
+    const parked = this.#parked
+    if (parked === null || parked.size === 0) {
+      this.#downstream.write(buf, from, to)
+      return
+    }
+    const last = Math.max(...parked.keys())
+    parked.set(last, Buffer.concat([parked.get(last)!, buf.subarray(from, to)]))
+    this.#parkedBytes += to - from
+  }
+
   #unpark(parked: Map<number, Buffer>): void {
     for (;;) {
       const bytes = parked.get(this.#next)

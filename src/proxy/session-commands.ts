@@ -1,13 +1,17 @@
+import { handlingRowOf } from '../command/handling.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { PLUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand, encodeReply, FRAME } from '../resp/encode.ts'
 import { MapReply, type Reply } from '../resp/reply.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
 import { integerArg, isClientName, textArg, wordArg } from './arguments.ts'
 import { refuseByArity } from './arity.ts'
 import { clientCommand } from './client-commands.ts'
 import { authCommand, beginLogin, greetWithoutLogin, isLocked, logIn, whoAmI } from './login.ts'
+import { databaseAt, OwnConnection } from './own-connection.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -38,14 +42,7 @@ export function sessionCommand(session: Session, view: CommandView, spec: Comman
       return true
     case 'RESET':
       if (session.order.owed > 0) return session.waitFor('replies')
-      session.abandonPins()
-      session.pin = null
-      session.database = 0
-      session.protocol = 2
-      session.name = ''
-      session.replyMode = 'on'
-      beginLogin(session)
-      session.answer(FRAME.RESET)
+      reset(session)
       return true
     default:
       // READONLY, READWRITE, ASKING: for cluster nodes, which Understudy is not.
@@ -53,6 +50,40 @@ export function sessionCommand(session: Session, view: CommandView, spec: Comman
       return true
   }
 }
+
+function reset(session: Session): void {
+  // Its transaction goes with it.
+  const { own } = session
+  session.own = null
+  session.abandonPins()
+  session.pin = null
+  own?.close()
+  session.database = 0
+  session.protocol = 2
+  session.name = ''
+  session.replyMode = 'on'
+  session.noEvict = false
+  session.noTouch = false
+  beginLogin(session)
+  if (own?.permanent) session.own = new OwnConnection(session, true)
+  session.answer(FRAME.RESET)
+}
+
+/** A command that never passes, with the reason. */
+export function refuseCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  // Only a session that is opened does harm; the server's words about anything else are the right ones.
+  if (spec.name === 'SCRIPT DEBUG' && !/^(YES|SYNC)$/.test(wordArg(view, 2))) return session.forward(view, spec)
+  session.answerError(`ERR Understudy does not pass ${spec.name} on: ${handlingRowOf(spec.name)!.note}`)
+  return true
+}
+
+/** No word of a REPLCONF is an option: the server says so, and nothing happens. */
+export function saysNothing(view: CommandView): boolean {
+  for (let i = 1; i < view.argc; i++) if (REPLCONF_OPTIONS.test(textArg(view, i))) return false
+  return true
+}
+
+const REPLCONF_OPTIONS = /^(listening-port|ip-address|capa|version|ack|getack|rdb-.*|set-.*|main-.*)$/i
 
 function select(session: Session, view: CommandView): boolean {
   const index = integerArg(view, 1)
@@ -71,6 +102,8 @@ function select(session: Session, view: CommandView): boolean {
   // Another connection from here on: what MOVE, COPY or FLUSHALL do to that database must have happened first.
   if (session.order.owed > 0) return session.waitFor('replies')
   const { path } = session
+  const { own } = session
+  if (own !== null) return selectOn(session, view, own.store, own.pipeline)
   const pipeline = path.primaryOf(path.routes.fallback).shared(index, session.protocol, session.user)
   if (pipeline.state === 'up') {
     session.database = index
@@ -79,6 +112,20 @@ function select(session: Session, view: CommandView): boolean {
   }
   // Not known yet whether the store has it: the first command on its pipeline tells, and the client's next command waits for that.
   const bytes = encodeCommand(['SELECT', pipeline.options.identity.database])
+  pipeline.push(new SelectProbe(session, index, session.order.assign()), bytes, 0, bytes.length)
+  session.waiting = 'pin'
+  return true
+}
+
+/** SELECT on a connection that is the client's own; it goes on with the answer. False: has to wait. */
+export function selectOn(session: Session, view: CommandView, store: Store, pipeline: Pipeline): boolean {
+  const index = integerArg(view, 1)
+  if (index === null) {
+    session.answerError('ERR value is not an integer or out of range')
+    return true
+  }
+  if (session.order.owed > 0) return session.waitFor('replies')
+  const bytes = encodeCommand(['SELECT', databaseAt(store, index)])
   pipeline.push(new SelectProbe(session, index, session.order.assign()), bytes, 0, bytes.length)
   session.waiting = 'pin'
   return true
@@ -156,14 +203,23 @@ function hello(session: Session, view: CommandView): boolean {
   }
   if (protocol !== session.protocol) {
     // Another connection from here on, and the replies under way are in the old protocol.
-    if (session.order.owed > 0) return session.waitFor('replies')
-    if (session.pin !== null && !isLocked(session)) {
+    if (session.order.owed > 0 && session.captured === null) return session.waitFor('replies')
+    for (let pin = session.pin; pin !== null; pin = pin.outer) {
+      if (session.captured !== null || isLocked(session)) break
+      if (pin.changeProtocol !== undefined) {
+        pin.changeProtocol(protocol)
+        continue
+      }
       session.answerError('ERR Understudy does not change the protocol while the client watches keys or is subscribed')
       return true
     }
   }
   const greeted = (): Buffer => {
-    if (name !== null) session.name = name
+    if (name !== null) {
+      session.name = name
+      session.own?.named(name)
+    }
+    if (protocol !== session.protocol) session.own?.tell(['HELLO', String(protocol)])
     session.protocol = protocol
     return encodeReply(greeting(session), protocol)
   }

@@ -10,7 +10,9 @@ import type { Route } from '../routing/route.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
 import { refuseByArity } from './arity.ts'
+import { sendBeside } from './beside.ts'
 import { startBlocking } from './blocking.ts'
 import { ClientInput } from './client-input.ts'
 import type { DataPath } from './data-path.ts'
@@ -21,12 +23,13 @@ import { beginLogin } from './login.ts'
 import { leaveOthers, settleMarked } from './marked-replies.ts'
 import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
 import { keepWithinLimit } from './output-limit.ts'
+import type { OwnConnection } from './own-connection.ts'
 import type { Pin } from './pin.ts'
 import { startReplicaStream } from './replica-stream.ts'
 import { ReplyOrder } from './reply-order.ts'
 import { isSampledRead } from './sampled-reads.ts'
 import { refuseServerWide } from './server-wide.ts'
-import { sessionCommand } from './session-commands.ts'
+import { refuseCommand, sessionCommand } from './session-commands.ts'
 import { PartReplies, splitOrRefuse } from './split.ts'
 import { startSubscribing } from './subscriber.ts'
 import { startTransaction } from './transaction.ts'
@@ -41,6 +44,8 @@ export type Wait =
   | 'room'
   /** A dedicated connection is busy with its last command. */
   | 'pin'
+  /** CLIENT PAUSE. */
+  | 'pause'
 
 /**
  * One client. Finds whole commands in its bytes, decides where each goes, and gives the replies back in order.
@@ -72,12 +77,19 @@ export class Session implements ReplyOwner {
   name = ''
   libName = ''
   libVersion = ''
-  lastCommand = ''
+  noEvict = false
+  noTouch = false
+  /** For CLIENT LIST. */
+  lastSpec: CommandSpec | null = null
   lastActiveMs: number
   /** CLIENT REPLY OFF | SKIP: replies are counted, not sent. */
   replyMode: 'on' | 'off' | 'skip' = 'on'
   /** Who handles this session's commands instead of `dispatchUnpinned`: the innermost of them. */
   pin: Pin | null = null
+  /** A connection of its own for its ordinary commands; null: they go down the shared ones. */
+  own: OwnConnection | null = null
+  /** Answers go here instead of out: a command that Understudy answers is executed as a part of EXEC. */
+  captured: Buffer[] | null = null
   waiting: Wait | null = null
   closed = false
   /** Writes whose replies are owed: while there are any, a `read-target` read goes to the primary, so that a client reads its own writes. */
@@ -151,6 +163,8 @@ export class Session implements ReplyOwner {
       this.end()
       return true
     }
+    this.lastSpec = spec
+    if (this.path.pause !== null && this.#isPaused(view, spec)) return this.waitFor('pause')
     if (this.targetReadsOwed > 0 && mayWrite(spec)) return this.waitFor('replies')
     return this.pin === null ? this.dispatchUnpinned(view, spec) : this.pin.dispatch(view, spec)
   }
@@ -175,11 +189,10 @@ export class Session implements ReplyOwner {
         return refuseByArity(this, view, spec) || startSubscribing(this, view, spec)
       case 'replica':
         return refuseByArity(this, view, spec) || startReplicaStream(this, view, spec)
+      case 'beside':
+        return refuseByArity(this, view, spec) || sendBeside(this, view, spec)
       case 'refuse':
-        this.answerError(
-          `ERR Understudy does not pass ${spec.name} on: it would turn the shared connection into something else`,
-        )
-        return true
+        return refuseByArity(this, view, spec) || refuseCommand(this, view, spec)
     }
   }
 
@@ -204,11 +217,13 @@ export class Session implements ReplyOwner {
       plan.keyed &&
       plan.positions.count > 0 &&
       this.writesOwed === 0 &&
-      this.user === null
+      this.user === null &&
+      this.own === null
     ) {
       if (path.targetReads.read(this, view, spec, plan)) return true
     }
-    const pipeline = path.primaryOf(route).shared(this.database, this.protocol, this.user)
+    const store = path.primaryOf(route)
+    const pipeline = this.own === null ? store.shared(this.database, this.protocol, this.user) : this.own.to(store)
     if (pipeline.full) return this.waitFor('room')
     this.send(pipeline, view, spec, this.order.assign())
     return true
@@ -317,6 +332,13 @@ export class Session implements ReplyOwner {
     this.#checkOutput()
   }
 
+  /** The same, behind every reply that has become ready. */
+  pushInOrder(buf: Buffer, start: number, end: number): void {
+    if (this.closed) return
+    this.order.append(buf, start, end)
+    this.#checkOutput()
+  }
+
   replyError(seq: number, text: string): void {
     const frame = errorFrame(text)
     this.reply(seq, frame, 0, frame.length)
@@ -324,7 +346,8 @@ export class Session implements ReplyOwner {
 
   /** Answers the command at hand. */
   answer(frame: Buffer): void {
-    this.reply(this.order.assign(), frame, 0, frame.length)
+    if (this.captured !== null) this.captured.push(Buffer.from(frame))
+    else this.reply(this.order.assign(), frame, 0, frame.length)
   }
 
   answerError(text: string): void {
@@ -358,6 +381,29 @@ export class Session implements ReplyOwner {
   waitFor(reason: Wait): false {
     this.waiting = reason
     return false
+  }
+
+  /** The connection for a transaction or a blocking command; `giveBack` it. */
+  borrow(store: Store): Pipeline {
+    if (this.own?.store === store) return this.own.pipeline
+    return store.borrow(this.database, this.protocol, this.user)
+  }
+
+  /** `clean`: no MULTI, WATCH or command under way; in `database`. */
+  giveBack(store: Store, pipeline: Pipeline, database: number, clean: boolean): void {
+    if (pipeline === this.own?.pipeline) {
+      if (clean) this.own.settled()
+      else this.end()
+    } else if (clean) store.release(pipeline, database)
+    else store.discard(pipeline)
+  }
+
+  /** Tracking has ended: back to the shared connections. */
+  leaveOwn(): void {
+    const { own } = this
+    if (own === null || own.permanent || own.tracking !== null) return
+    this.own = null
+    own.close()
   }
 
   /** A pin takes over; the one before lies around it. */
@@ -408,12 +454,20 @@ export class Session implements ReplyOwner {
     return plan.others?.some((state) => state.held) ?? false
   }
 
+  #isPaused(view: CommandView, spec: CommandSpec | null): boolean {
+    let writesQueued = false
+    for (let pin = this.pin; pin !== null; pin = pin.outer) if (pin.queuesWrites === true) writesQueued = true
+    return this.path.pause!.holds(view, spec, writesQueued)
+  }
+
   #onClose(): void {
     if (this.closed) return
     this.closed = true
     this.ending = true
     this.abandonPins()
     this.pin = null
+    this.own?.close()
+    this.own = null
     this.path.sessions.delete(this)
     this.path.slowClients.delete(this)
     this.input.clear()

@@ -15,7 +15,7 @@ import {
 } from '../routing/subscriptions.ts'
 import type { Store } from '../upstream/store.ts'
 import { bytesArg } from './arguments.ts'
-import { refuseByArity } from './arity.ts'
+import { arityFits, refuseByArity } from './arity.ts'
 import type { DataPath } from './data-path.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
@@ -115,10 +115,13 @@ class Subscriber implements Pin {
     const session = this.#session
     const name = spec?.name ?? ''
     const ownWay = spec?.handling === 'subscribe' || spec?.handling === 'takeover'
+    // What is wrong with it is said behind the answers that are owed.
+    if (ownWay && this.#owed.length > 0 && !arityFits(spec, view.argc)) return session.waitFor('pin')
     if (ownWay) return refuseByArity(session, view, spec) || this.#subscription(view, name)
-    const restricted = session.protocol === 2 || this.#monitor
+    // A client that monitors may go on with other commands, as at a server.
+    const restricted = session.protocol === 2 && !this.#monitor
     if (this.#owed.length > 0) return session.waitFor('pin')
-    if (name === 'PING' && restricted && !this.#monitor) {
+    if (name === 'PING' && restricted) {
       this.#ping(view)
       return true
     }

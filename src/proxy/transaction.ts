@@ -1,6 +1,6 @@
 import { hashBytes } from '../base/hash.ts'
 import { blocks } from '../command/blocking.ts'
-import type { CommandSpec, Handling } from '../command/spec.ts'
+import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
 import { isServerWide } from '../mirror/server-wide-effect.ts'
@@ -13,13 +13,18 @@ import type { Route, RouteState } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
+import { integerArg } from './arguments.ts'
 import { arityFits, refuseByArity, wrongArity } from './arity.ts'
+import { unknownSubcommand } from './client-commands.ts'
 import { execDidNothing, mapExecReply, type Queued } from './exec-reply.ts'
 import { execElements, isMalformed } from './malformed.ts'
+import { databasesOf, inMulti, PLACEHOLDER } from './own-answers.ts'
+import { databaseAt } from './own-connection.ts'
 import type { Pin } from './pin.ts'
 import { TransactionReads } from './sampled-reads.ts'
 import { refuseServerWide } from './server-wide.ts'
 import type { Session } from './session.ts'
+import { selectOn } from './session-commands.ts'
 import { Swallow } from './swallow.ts'
 import { wholeTransaction } from './whole-transaction.ts'
 
@@ -48,7 +53,8 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
     case 'MULTI': {
       const route = view.buf === session.input.buf ? wholeTransaction(session, view.frameEnd) : null
       if (route !== null) {
-        const pipeline = session.path.primaryOf(route).shared(session.database, session.protocol, session.user)
+        const store = session.path.primaryOf(route)
+        const pipeline = session.own?.to(store) ?? store.shared(session.database, session.protocol, session.user)
         if (pipeline.full) return session.waitFor('room')
         const whole = new Transaction(session, pipeline, route)
         session.enter(whole)
@@ -73,7 +79,8 @@ class Transaction implements Pin, ReplyOwner {
   readonly #shared: Pipeline | null
   #store: Store | null = null
   #dedicated: Pipeline | null = null
-  #database: number
+  /** The connection speaks another protocol than those of its kind. */
+  #unlike = false
   #route: Route | null = null
   #watching = false
   #inMulti = false
@@ -100,7 +107,6 @@ class Transaction implements Pin, ReplyOwner {
     this.#shared = shared
     this.#route = route
     this.#store = route === null ? null : session.path.primaryOf(route)
-    this.#database = session.database
   }
 
   /** Nothing has come of it: its first command was refused. */
@@ -110,6 +116,14 @@ class Transaction implements Pin, ReplyOwner {
 
   get route(): Route | null {
     return this.#route
+  }
+
+  get queuedCommands(): number {
+    return this.#inMulti ? this.#queue.length : -1
+  }
+
+  get queuesWrites(): boolean {
+    return this.#inMulti && this.#queue.some(({ spec }) => spec?.write === true)
   }
 
   get flag(): string {
@@ -141,7 +155,8 @@ class Transaction implements Pin, ReplyOwner {
       case 'QUIT':
       case 'RESET':
         if (session.order.owed > 0) return session.waitFor('replies')
-        this.abandon()
+        if (session.own === null) this.abandon()
+        this.#gone = true
         session.leave(this)
         return session.dispatch(view)
     }
@@ -176,8 +191,8 @@ class Transaction implements Pin, ReplyOwner {
       // By another connection: what is under way on this one comes first.
       if (session.order.owed > 0) return session.waitFor('replies')
       if (spec.handling === 'transaction') return refuseByArity(session, view, spec)
-      if (spec.name === 'SELECT')
-        return this.#refuse('ERR Understudy does not change the database between WATCH and EXEC', false)
+      if (spec.name === 'SELECT' && this.#dedicated !== null)
+        return refuseByArity(session, view, spec) || selectOn(session, view, this.#store!, this.#dedicated)
       return session.dispatchUnpinned(view, spec)
     }
     const { plan } = session.path
@@ -195,11 +210,12 @@ class Transaction implements Pin, ReplyOwner {
   #queueCommand(view: CommandView, spec: CommandSpec | null): boolean {
     const session = this.#session
     const { path } = session
-    if (spec !== null && !canBeQueued(spec)) {
-      const text = arityFits(spec, view.argc)
-        ? `ERR Understudy does not support ${spec.name} inside MULTI`
-        : wrongArity(spec)
-      return this.#refuse(text, true)
+    const answered = spec !== null && inMulti(session, view, spec) === 'answered' && spec.name !== 'SELECT'
+    if (spec !== null && inMulti(session, view, spec) !== 'passed') {
+      if (!arityFits(spec, view.argc)) return this.#refuse(wrongArity(spec), true)
+      if (spec.name === 'CLIENT' || spec.absent) return this.#refuse(unknownSubcommand(view), true)
+      if (inMulti(session, view, spec) === 'refused')
+        return this.#refuse(`ERR Understudy does not support ${spec.name} inside MULTI`, true)
     }
     if (this.#dedicated?.full) return session.waitFor('room')
     const { plan } = path
@@ -218,8 +234,16 @@ class Transaction implements Pin, ReplyOwner {
       return this.#refuse('ERR Understudy does not hold so much of one transaction; make it smaller', true)
     }
     const frame = frameOf(view)
-    const bytes = plan.renames ? renameForPrimary(path.routes, view, plan) : frame
-    const queued = { spec, route: plan.route, database: session.database, bytes: frame, renamed: plan.renames }
+    if (spec?.name === 'CLIENT TRACKING') this.#unlike = true
+    const bytes = answered ? PLACEHOLDER : this.#asSent(view, spec, frame)
+    const queued = {
+      spec,
+      route: plan.route,
+      database: session.database,
+      bytes: frame,
+      renamed: plan.renames,
+      answered,
+    }
     if (spec?.write && keyed) {
       for (let i = 0; i < plan.positions.count; i++) {
         const arg = plan.positions.index[i]!
@@ -232,6 +256,14 @@ class Transaction implements Pin, ReplyOwner {
     this.#queue.push(queued)
     this.#push(pipeline, session, bytes, session.order.assign())
     return true
+  }
+
+  /** The planned command as the store gets it. */
+  #asSent(view: CommandView, spec: CommandSpec | null, frame: Buffer): Buffer {
+    const { path } = this.#session
+    const index = spec?.name === 'SELECT' ? integerArg(view, 1) : null
+    if (index !== null) return encodeCommand(['SELECT', databaseAt(this.#store!, index)])
+    return path.plan.renames ? renameForPrimary(path.routes, view, path.plan) : frame
   }
 
   #exec(): boolean {
@@ -274,8 +306,9 @@ class Transaction implements Pin, ReplyOwner {
       if (offsets !== null && offsets.length === this.#queue.length + 1) this.#mirror(buf, offsets, contested, waiter)
       else if (!execDidNothing(buf, start, end)) this.#lose()
     }
-    const mapped =
-      offsets === null || slot.timedOut ? null : mapExecReply(path, this.#queue, buf, offsets, session.protocol)
+    const databases =
+      offsets?.length === this.#queue.length + 1 ? databasesOf(this.#queue, session.database, buf, offsets!) : null
+    const mapped = offsets === null || slot.timedOut ? null : mapExecReply(session, this.#queue, buf, offsets)
     const route = slot.route as Route
     if (route.config.mirror.mode === 'sync' && offsets !== null && !slot.timedOut) {
       path.syncReplies.hold(session, slot.seq, route, mapped ?? Buffer.from(buf.subarray(start, end)), mirror)
@@ -286,6 +319,7 @@ class Transaction implements Pin, ReplyOwner {
     }
     if (offsets !== null && offsets.length === this.#queue.length + 1)
       this.#reads.settled(path, this.#queue, buf, offsets, this.#lane)
+    session.database = databases?.at(-1) ?? session.database
     this.#done()
   }
 
@@ -314,6 +348,15 @@ class Transaction implements Pin, ReplyOwner {
     }
   }
 
+  /** HELLO between WATCH and MULTI. */
+  changeProtocol(protocol: 2 | 3): void {
+    const pipeline = this.#dedicated
+    if (pipeline === null || pipeline === this.#session.own?.pipeline) return
+    this.#unlike = true
+    const bytes = encodeCommand(['HELLO', protocol])
+    pipeline.push(new Swallow(), bytes, 0, bytes.length)
+  }
+
   #leaveOverlap(): boolean {
     const { mirror } = this.#session.path
     for (const spec of this.#serverWide) mirror.leaveServerWide(spec)
@@ -324,10 +367,12 @@ class Transaction implements Pin, ReplyOwner {
     const { mirror } = this.#session.path
     // What was written before a FLUSHALL of the same transaction and what after it, only the store knows.
     const copies = contested || this.#serverWide.length > 0
+    const databases = databasesOf(this.#queue, this.#session.database, buf, offsets)
     try {
       mirror.asOneUnit(() => {
-        for (const [i, { spec, route, database, bytes }] of this.#queue.entries()) {
+        for (const [i, { spec, route, database: begun, bytes }] of this.#queue.entries()) {
           if (!spec?.write) continue
+          const database = databases?.[i] ?? begun
           if (!copies || isServerWide(spec)) {
             mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, offsets[i]!, offsets[i + 1]!, waiter)
           } else
@@ -368,8 +413,7 @@ class Transaction implements Pin, ReplyOwner {
     const { path } = session
     let pipeline = this.#dedicated
     if (pipeline === null) {
-      pipeline = this.#store!.borrow(session.database, session.protocol, session.user)
-      this.#database = session.database
+      pipeline = session.borrow(this.#store!)
       this.#dedicated = pipeline
       pipeline.answersWithinMs = this.#store!.options.config.timeoutMs
       pipeline.onClosed = () => this.#lostConnection()
@@ -379,10 +423,10 @@ class Transaction implements Pin, ReplyOwner {
       this.#multiSent = true
       const swallow = new Swallow()
       pipeline.push(swallow, MULTI, 0, MULTI.length)
-      for (const { spec, bytes, renamed } of this.#queue) {
+      for (const { spec, bytes, answered } of this.#queue) {
         parser.parse(bytes, 0, bytes.length)
         planCommand(path.routes, spec, parser, path.plan)
-        const frame = renamed || path.plan.renames ? renameForPrimary(path.routes, parser, path.plan) : bytes
+        const frame = answered ? PLACEHOLDER : this.#asSent(parser, spec, bytes)
         pipeline.push(swallow, frame, 0, frame.length)
       }
     }
@@ -415,7 +459,7 @@ class Transaction implements Pin, ReplyOwner {
       this.#aborted = true
     // Nobody has watched there; and what was watched here may change unseen from now on.
     if (this.#watching) this.#broken = true
-    if (old !== null) oldStore!.discard(old)
+    if (old !== null && old !== this.#session.own?.pipeline) oldStore!.discard(old)
   }
 
   abandon(): void {
@@ -423,7 +467,7 @@ class Transaction implements Pin, ReplyOwner {
     // An EXEC under way is still mirrored when its reply comes.
     if (this.#session.waiting === 'pin') return
     this.#gone = true
-    if (this.#dedicated !== null) this.#store!.discard(this.#dedicated)
+    if (this.#dedicated !== null) this.#session.giveBack(this.#store!, this.#dedicated, 0, false)
     this.#dedicated = null
   }
 
@@ -439,8 +483,9 @@ class Transaction implements Pin, ReplyOwner {
       pipeline.onClosed = null
       const store = this.#store!
       const clean = this.#multiSent ? DISCARD : UNWATCH
-      const database = this.#database
-      pipeline.push(new Swallow(() => store.release(pipeline, database)), clean, 0, clean.length)
+      const { database } = session
+      const alike = !this.#unlike
+      pipeline.push(new Swallow(() => session.giveBack(store, pipeline, database, alike)), clean, 0, clean.length)
     }
     this.#gone = true
     session.leave(this)
@@ -468,9 +513,10 @@ class Transaction implements Pin, ReplyOwner {
     if (pipeline !== null) {
       pipeline.onClosed = null
       const store = this.#store!
-      const database = this.#database
+      const { database } = session
+      const alike = !this.#unlike
       // After the reply that is being settled has left the ring.
-      queueMicrotask(() => store.release(pipeline, database))
+      queueMicrotask(() => session.giveBack(store, pipeline, database, alike))
     }
     session.leave(this)
     session.proceed()
@@ -496,16 +542,6 @@ class Transaction implements Pin, ReplyOwner {
     state.primaryTimes.record((this.#session.path.clock.nowMs - slot.queuedAtMs) / 1000)
   }
 }
-
-const QUEUED: ReadonlySet<Handling> = new Set(['forward', 'blocking', 'keyspace', 'publish'])
-
-/** What may stand between MULTI and EXEC. */
-function canBeQueued({ handling, name }: CommandSpec): boolean {
-  return QUEUED.has(handling) || OTHERS.has(name)
-}
-
-/** Answered here outside of a transaction. */
-const OTHERS = new Set(['UNWATCH', 'ACL WHOAMI'])
 
 /** Of the commands of one transaction, which are kept until EXEC's reply. */
 const QUEUE_LIMIT_BYTES = 512 * 1024 * 1024

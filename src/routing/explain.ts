@@ -1,3 +1,4 @@
+import { handlingRowOf } from '../command/handling.ts'
 import { findKeys, KeyPositions } from '../command/keys.ts'
 import { analyseScript, type ScriptFacts } from '../command/script-analysis.ts'
 import type { CommandSpec } from '../command/spec.ts'
@@ -36,6 +37,7 @@ const HANDLING: Readonly<Record<CommandSpec['handling'], string>> = {
   blocking: 'tried on the shared connection; waits on a dedicated one when there is nothing to take',
   subscribe: 'gets a dedicated connection',
   takeover: 'gets a dedicated connection',
+  beside: 'is sent beside the shared connection',
   keyspace: 'asks every store that is a primary, and shows the application its own keys',
   publish: 'goes down the shared connection of the primary of its channel',
   replica:
@@ -60,8 +62,7 @@ export function explainCommand(config: Config, args: readonly string[]): Explana
     keys,
     mirrored: mirrored(spec, route, keys, args, commands, table.trivial !== null),
     compared: compared(spec, route, plan, view),
-    refused:
-      plan.refusal ?? (spec?.handling === 'refuse' ? 'it would turn the shared connection into something else' : null),
+    refused: plan.refusal ?? (spec?.handling === 'refuse' ? handlingRowOf(spec.name)!.note : null),
     notes: notes(spec, route, keys),
   }
 }

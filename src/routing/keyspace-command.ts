@@ -82,8 +82,10 @@ export function planKeyspace(table: RouteTable, spec: CommandSpec, view: Command
   } else if (spec.name === 'KEYS') plan.renames = !whole
   else if (spec.name === 'SCAN') {
     const request = readScan(view)
-    if (request === 'cursor') plan.refusal = 'ERR invalid cursor'
-    else if (request !== null) {
+    // One that is no number is the server's to refuse.
+    if (request === 'cursor') {
+      if (/^\d+$/.test(textOf(view, 1))) plan.refusal = 'ERR invalid cursor'
+    } else if (request !== null) {
       plan.renames = true
       const { cursor } = request
       const begins = cursor.view === 0 && cursor.cursor === 0n
@@ -108,6 +110,10 @@ export function globOf(spec: CommandSpec, view: CommandView): Glob | null {
   if (spec.name === 'KEYS') return new Glob(argumentsOf(view)[1]!)
   const request = spec.name === 'SCAN' ? readScan(view) : null
   return request === null || request === 'cursor' ? null : request.glob
+}
+
+function textOf(view: CommandView, i: number): string {
+  return i < view.argc ? view.buf.toString('latin1', view.start[i]!, view.end[i]!) : ''
 }
 
 function argumentsOf(view: CommandView): Buffer[] {

@@ -133,7 +133,8 @@ test('every command that would change a shared connection is kept off it', () =>
   for (const name of ['SYNC', 'PSYNC', 'REPLCONF']) expect(handling(name), name).toBe('replica')
   for (const name of ['SCRIPT DEBUG', 'HIMPORT SET']) expect(handling(name), name).toBe('refuse')
   expect(handling('MONITOR')).toBe('takeover')
-  for (const name of ['GET', 'FAILOVER', 'REPLICAOF', 'SHUTDOWN', 'SCRIPT LOAD'])
+  for (const name of ['SHUTDOWN', 'SCRIPT KILL', 'FUNCTION KILL']) expect(handling(name), name).toBe('beside')
+  for (const name of ['GET', 'FAILOVER', 'REPLICAOF', 'SCRIPT LOAD', 'CLIENT HELP'])
     expect(handling(name), name).toBe('forward')
 })
 

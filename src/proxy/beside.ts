@@ -1,0 +1,57 @@
+import type { CommandSpec } from '../command/spec.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
+import type { Session } from './session.ts'
+
+/**
+ * SCRIPT KILL, FUNCTION KILL, SHUTDOWN: a server that is busy with a script reads them only from other connections than the script's, which is the shared one. So each goes
+ * on a connection of its own. False: has to wait.
+ */
+export function sendBeside(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  if (session.order.owed > 0) return session.waitFor('replies')
+  const { path, database, protocol } = session
+  const store = path.primaryOf(path.routes.fallback)
+  const pipeline = store.borrow(database, protocol, session.user)
+  pipeline.answersWithinMs = store.options.config.timeoutMs
+  session.waiting = 'pin'
+  const owner = new Beside(session, spec, store, pipeline, database, session.order.assign())
+  pipeline.push(owner, view.buf, view.frameStart, view.frameEnd)
+  return true
+}
+
+class Beside implements ReplyOwner {
+  readonly #session: Session
+  readonly #spec: CommandSpec
+  readonly #store: Store
+  readonly #pipeline: Pipeline
+  readonly #database: number
+  readonly #seq: number
+
+  constructor(session: Session, spec: CommandSpec, store: Store, pipeline: Pipeline, database: number, seq: number) {
+    this.#session = session
+    this.#spec = spec
+    this.#store = store
+    this.#pipeline = pipeline
+    this.#database = database
+    this.#seq = seq
+  }
+
+  settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
+    const session = this.#session
+    session.reply(this.#seq, buf, start, end)
+    queueMicrotask(() => this.#store.release(this.#pipeline, this.#database))
+    session.proceed()
+  }
+
+  lost(_slot: InFlight, loss: Loss): void {
+    const session = this.#session
+    // A server that goes down as it was told to closes the connection without a word.
+    if (this.#spec.name === 'SHUTDOWN' && loss.mayHaveRun) session.socket.destroy()
+    else session.replyError(this.#seq, loss.text)
+    session.proceed()
+  }
+
+  timedOut(): void {}
+}

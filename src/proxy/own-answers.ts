@@ -1,0 +1,93 @@
+import type { CommandSpec } from '../command/spec.ts'
+import { PLUS } from '../resp/bytes.ts'
+import { CommandParser } from '../resp/command-parser.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { encodeCommand, errorFrame, FRAME } from '../resp/encode.ts'
+import { integerArg } from './arguments.ts'
+import type { Queued } from './exec-reply.ts'
+import { whoAmI } from './login.ts'
+import type { Session } from './session.ts'
+import { saysNothing, sessionCommand } from './session-commands.ts'
+
+/**
+ * Commands inside MULTI that Understudy answers itself: the server queues a PING in their place, and when EXEC's reply comes they are executed, and their answers take the
+ * places of its pongs.
+ */
+export const PLACEHOLDER: Buffer = encodeCommand(['PING'])
+
+/** What Redis itself refuses when EXEC comes to it. */
+const DENIED: Readonly<Record<string, string>> = {
+  MONITOR: "ERR MONITOR isn't allowed for DENY BLOCKING client",
+  SSUBSCRIBE: "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client",
+  'SCRIPT DEBUG': 'ERR SCRIPT DEBUG must be called outside a pipeline',
+}
+/** About the connection that the transaction has. */
+const ABOUT_TRACKING: ReadonlySet<string> = new Set(['CLIENT CACHING', 'CLIENT TRACKING', 'CLIENT TRACKINGINFO'])
+
+/** What becomes of a command between MULTI and EXEC: passed on, answered here when EXEC is, or refused at once. */
+export function inMulti(session: Session, view: CommandView, spec: CommandSpec): 'passed' | 'answered' | 'refused' {
+  switch (spec.handling) {
+    case 'forward':
+    case 'blocking':
+    case 'keyspace':
+    case 'publish':
+    case 'beside':
+      return 'passed'
+    case 'session':
+      if (spec.name === 'ACL WHOAMI' && whoAmI(session) === null) return 'passed'
+      return ABOUT_TRACKING.has(spec.name) ? 'passed' : 'answered'
+    case 'transaction':
+      return spec.name === 'UNWATCH' ? 'passed' : 'refused'
+    case 'subscribe':
+      return DENIED[spec.name] === undefined ? 'refused' : 'answered'
+    case 'takeover':
+      return 'answered'
+    case 'replica':
+      return spec.name === 'REPLCONF' && saysNothing(view) ? 'passed' : 'answered'
+    case 'refuse':
+      return 'answered'
+  }
+}
+
+const parser = new CommandParser()
+const NO_LOGIN = errorFrame(
+  'ERR Understudy does not log in inside MULTI where the store decides who may: send it before',
+)
+
+/** Executes a command of a transaction here; gives its answer. */
+export function answerInExec(session: Session, spec: CommandSpec, frame: Buffer): Buffer {
+  const denied = DENIED[spec.name]
+  if (denied !== undefined) return errorFrame(denied)
+  if (session.path.clients.auth === 'passthrough' && (spec.name === 'AUTH' || spec.name === 'HELLO')) return NO_LOGIN
+  if (spec.handling === 'refuse' || spec.handling === 'replica')
+    return errorFrame(`ERR Understudy does not pass ${spec.name} on`)
+  parser.parse(frame, 0, frame.length)
+  const answers: Buffer[] = []
+  session.captured = answers
+  try {
+    sessionCommand(session, parser, spec)
+  } finally {
+    session.captured = null
+  }
+  return answers.length === 0 ? FRAME.OK : Buffer.concat(answers)
+}
+
+/** The database that each command of a transaction was executed in, and behind them the one that the client is in then. Null: the same for all. */
+export function databasesOf(
+  queue: readonly Queued[],
+  before: number,
+  buf: Buffer,
+  offsets: Int32Array,
+): number[] | null {
+  if (!queue.some(({ spec }) => spec?.name === 'SELECT')) return null
+  let database = before
+  const databases: number[] = []
+  for (const [i, { spec, bytes }] of queue.entries()) {
+    databases.push(database)
+    if (spec?.name !== 'SELECT' || buf[offsets[i]!] !== PLUS) continue
+    parser.parse(bytes, 0, bytes.length)
+    database = integerArg(parser, 1) ?? database
+  }
+  databases.push(database)
+  return databases
+}

@@ -1,0 +1,125 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { CommandTable } from '../../src/command/table.ts'
+import { decodeReply } from '../../src/resp/decode.ts'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { driftBetween } from '../support/keyspace.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+import { comparable, exceptionOf } from './exceptions.ts'
+import { type Form, type Unit, unitsOf } from './forms.ts'
+import { type Answer, Peer, type Way } from './peer.ts'
+
+/** Three servers that are started alike: one is asked directly, two stand behind Understudy. */
+const ARGS = ['--enable-debug-command', 'yes']
+
+let direct: RedisServer
+let source: RedisServer
+let target: RedisServer
+let units: Unit[]
+
+beforeAll(async () => {
+  ;[direct, source, target] = await Promise.all([startRedis({ args: ARGS }), startRedis({ args: ARGS }), startRedis()])
+  units = unitsOf(...(await listedBy(direct)))
+})
+afterAll(async () => {
+  await Promise.all([direct.stop(), source.stop(), target.stop()])
+})
+
+/** Each way in both phases, and in both protocols. */
+const RUNS: Readonly<Record<'passthrough' | 'shadow', readonly (readonly [Way, 2 | 3])[]>> = {
+  passthrough: [
+    ['alone', 2],
+    ['packet', 3],
+    ['whole', 2],
+    ['pinned', 3],
+    ['watched', 2],
+  ],
+  shadow: [
+    ['alone', 3],
+    ['packet', 2],
+    ['whole', 3],
+    ['pinned', 2],
+    ['watched', 3],
+  ],
+}
+
+describe.each(['passthrough', 'shadow'] as const)('in %s', (phase) => {
+  let path: DataPathUnderTest
+  beforeAll(async () => {
+    path = await startDataPath({
+      stores: { source, target },
+      routes: [{ name: 'all', source: 'source', target: 'target', phase, compare: { sample: 1 } }],
+    })
+    // As the health probe finds out.
+    path.runtime.setFacts('source', 0, '7.0.15')
+    path.runtime.setFacts('target', 0, '7.0.15')
+    const client = await path.raw()
+    await client.ask('FLUSHALL')
+    client.destroy()
+  })
+  afterAll(async () => {
+    await path.stop()
+  })
+
+  test.each(RUNS[phase])(
+    'every command is answered byte for byte as by the server (%s, RESP%i)',
+    async (way, protocol) => {
+      const [there, here] = await Promise.all([Peer.open(direct.port, protocol), Peer.open(path.port, protocol)])
+      const differences: Difference[] = []
+      for (const unit of units) {
+        await Promise.all([there.prepare(), here.prepare()])
+        const [wanted, got] = await Promise.all([there.ask(unit.forms, way), here.ask(unit.forms, way)])
+        differences.push(...differencesIn(unit.forms, way, wanted, got))
+      }
+      there.close()
+      here.close()
+      expect(differences).toEqual([])
+    },
+    120_000,
+  )
+
+  test.runIf(phase === 'shadow')(
+    'what was written is on the target, and no comparison found a difference',
+    async () => {
+      await settled(path, 30_000)
+      expect(await driftBetween(source, target, { databases: [0, 1, 3] })).toEqual([])
+      expect(path.notices.filter(({ kind }) => kind === 'finding')).toEqual([])
+      expect(path.runtime.stats().routes['all']!.counters.compared).toBeGreaterThan(200)
+    },
+  )
+})
+
+interface Difference {
+  readonly form: string
+  readonly wanted: Answer
+  readonly got: Answer
+}
+
+function differencesIn(
+  forms: readonly Form[],
+  way: Way,
+  wanted: readonly Answer[],
+  got: readonly Answer[],
+): Difference[] {
+  return wanted.flatMap((answer, i) => {
+    const compare = exceptionOf(forms[i]!.text, way !== 'alone' && way !== 'packet')?.compare
+    const there = answer.map((frame) => comparable(frame, compare))
+    const here = got[i]!.map((frame) => comparable(frame, compare))
+    if (there.join('') === here.join('')) return []
+    return [{ form: forms[i]!.text, wanted: there, got: here }]
+  })
+}
+
+/** The table, and the names of what the server lists. */
+async function listedBy(server: RedisServer): Promise<[CommandTable, Set<string>]> {
+  const client = await RawClient.open(server.port)
+  client.command('COMMAND')
+  const frame = await client.next()
+  client.command('COMMAND', 'LIST')
+  const list = await client.next()
+  client.destroy()
+  const names = decodeReply(list, 0, list.length) as Buffer[]
+  const table = CommandTable.fromServer(decodeReply(frame, 0, frame.length), CommandTable.builtin())
+  return [table, new Set(names.map((name) => name.toString().toUpperCase().replace('|', ' ')).sort())]
+}
