@@ -123,7 +123,7 @@ function pointOf(before: Reading, now: Reading, peak: Peak, seconds: number): Po
     mismatchRate: compared === 0 ? null : grown('mismatched') / compared,
     errors: rate('primaryError'),
     timeouts: rate('primaryTimeout', 'primaryLost'),
-    fallbacks: rate('fallbackMiss', 'fallbackError', 'fallbackTimeout'),
+    fallbacks: rate('fallbackMiss', 'fallbackError', 'fallbackTimeout', 'fallbackOpen'),
     primaryP50Ms: percentile(before.primaryTimes, now.primaryTimes, 0.5),
     primaryP99Ms: percentile(before.primaryTimes, now.primaryTimes, 0.99),
     shadowP50Ms: percentile(before.shadowTimes, now.shadowTimes, 0.5),

@@ -165,7 +165,12 @@ function routeMetrics(phase: string, stats: RouteStats, facts: Facts, name: stri
       skipped: counters.skipped,
     },
     mismatches: facts.mismatchTotals(name),
-    fallbackReads: { miss: counters.fallbackMiss, error: counters.fallbackError, timeout: counters.fallbackTimeout },
+    fallbackReads: {
+      miss: counters.fallbackMiss,
+      error: counters.fallbackError,
+      timeout: counters.fallbackTimeout,
+      open: counters.fallbackOpen,
+    },
     jobs: newestOfEachKind(facts.jobs(name)),
     jobKeys: facts.jobKeys(name),
     cutoverPauses: facts.pauses(name).snapshot(),

@@ -187,8 +187,8 @@ export const METRICS: readonly MetricSpec[] = [
   {
     name: 'understudy_fallback_reads_total',
     kind: 'counter',
-    help: 'Reads of a route in read-target that the source answered, by the reason.',
-    labels: { route: ROUTE, reason: ['miss', 'error', 'timeout'] },
+    help: 'Reads of a route in read-target that the source answered, by the reason; open: the target was ill and not asked.',
+    labels: { route: ROUTE, reason: ['miss', 'error', 'timeout', 'open'] },
     samples: (snapshot) => perRoute(snapshot, (route) => byLabel('reason', route.fallbackReads)),
   },
   {

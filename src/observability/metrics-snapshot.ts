@@ -4,7 +4,7 @@ type Role = 'primary' | 'shadow'
 type CommandOutcome = 'ok' | 'error' | 'timeout' | 'lost'
 type MirrorOutcome = 'applied' | 'error' | 'copied' | 'dirty'
 type CompareResult = 'match' | 'mismatch' | 'transient' | 'skipped'
-type FallbackReason = 'miss' | 'error' | 'timeout'
+type FallbackReason = 'miss' | 'error' | 'timeout' | 'open'
 
 /**
  * Every number behind `/metrics` at one moment, as plain data: the data path counts in plain numbers and posts them when

@@ -102,6 +102,7 @@ export const ROUTE_COUNTERS = [
   'fallbackMiss',
   'fallbackError',
   'fallbackTimeout',
+  'fallbackOpen',
 ] as const
 export type RouteCounter = (typeof ROUTE_COUNTERS)[number]
 

@@ -1,16 +1,18 @@
+import { CircuitBreaker } from '../base/circuit-breaker.ts'
 import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { KeyRef } from '../mirror/key-refs.ts'
-import { ASTERISK, COLON, DOLLAR, MINUS, PERCENT, PLUS, TILDE, UNDERSCORE, ZERO } from '../resp/bytes.ts'
+import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { elementOffsets } from '../resp/decode.ts'
 import type { Plan } from '../routing/plan.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Store } from '../upstream/store.ts'
 import type { DataPath } from './data-path.ts'
+import { gapsIn, isIll, nilsIn } from './read-gaps.ts'
 import { isSampledRead } from './sampled-reads.ts'
 import type { Session } from './session.ts'
 import { asResp3, type ReadForm, readForm } from './target-read-form.ts'
@@ -23,6 +25,8 @@ type FallbackReason = 'miss' | 'error' | 'timeout'
  *   read ─▶ target's queue, behind every effect ─┬─ hit ─▶ client
  *                                                └─ miss, error, deadline ─▶ source ─▶ client; a key that the source has is copied over
  *
+ * A target that fails reads one after the other is not asked for a while (`base/circuit-breaker.ts`).
+ *
  * The read stands in the mirror's own queue, so it sees every write that was acknowledged before it: a client reads its own writes (while writes of its own are
  * under way it is sent to the source, see `Session.forward`; so is a read of a key that the target is known not to have as it is). The copy is a state copy: it never brings a deleted key back, nor overwrites a newer value.
  */
@@ -31,6 +35,7 @@ export class TargetReads {
   /** Under way, oldest first. */
   readonly #waiting = new Set<TargetRead>()
   readonly #positions = new KeyPositions()
+  readonly #breakers = new WeakMap<Store, CircuitBreaker>()
 
   constructor(path: DataPath) {
     this.#path = path
@@ -46,7 +51,8 @@ export class TargetReads {
     if (path.dirty.needsVerify(route.name) || !this.#isCurrent(view, plan, session.database)) return false
     const form = readForm(spec, view, session.protocol)
     if (form === null) return false
-    const pipeline = path.stores[route.shadow.store]!.shadow(session.database)
+    const store = path.stores[route.shadow.store]!
+    const pipeline = store.shadow(session.database)
     if (pipeline.state === 'idle') pipeline.connect()
     if (pipeline.state !== 'up' || pipeline.full) {
       route.state.fallbackError++
@@ -54,9 +60,25 @@ export class TargetReads {
     }
     const bytes = this.#renamed(view, spec, route)
     if (bytes === null) return false
+    const breaker = this.#breakerOf(store)
+    if (!breaker.allows(path.clock.nowMs)) {
+      route.state.fallbackOpen++
+      return false
+    }
     const frame = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
     const sampled = isSampledRead(path, spec, view)
-    const read = new TargetRead(path, session, spec, route, frame, session.order.assign(), this.#waiting, sampled, form)
+    const read = new TargetRead(
+      path,
+      session,
+      spec,
+      route,
+      frame,
+      session.order.assign(),
+      this.#waiting,
+      sampled,
+      form,
+      breaker,
+    )
     this.#waiting.add(read)
     session.targetReadsOwed++
     const slot = pipeline.push(read, bytes, 0, bytes.length)
@@ -64,6 +86,16 @@ export class TargetReads {
     slot.route = route
     route.state.inFlight++
     return true
+  }
+
+  /** Of a target that is ill, every read would cost its deadline: the source answers at once until single reads get through again. */
+  #breakerOf(store: Store): CircuitBreaker {
+    let breaker = this.#breakers.get(store)
+    if (breaker === undefined) {
+      breaker = new CircuitBreaker(BREAKER)
+      this.#breakers.set(store, breaker)
+    }
+    return breaker
   }
 
   tick(nowMs: number): void {
@@ -117,9 +149,12 @@ class TargetRead implements ReplyOwner {
   readonly #protocol: 2 | 3
   readonly #sampled: boolean
   readonly #form: ReadForm
+  readonly #breaker: CircuitBreaker
   #stage: 'target' | 'source' | 'done' = 'target'
   /** What the target's answer lacked. */
   #gaps = 0
+  /** Of an MGET: which of its keys. */
+  #missing: ReadonlySet<number> | null = null
 
   constructor(
     path: DataPath,
@@ -131,7 +166,9 @@ class TargetRead implements ReplyOwner {
     waiting: Set<TargetRead>,
     sampled: boolean,
     form: ReadForm,
+    breaker: CircuitBreaker,
   ) {
+    this.#breaker = breaker
     this.#form = form
     this.#sampled = sampled
     this.#path = path
@@ -154,7 +191,7 @@ class TargetRead implements ReplyOwner {
       state.primaryTimes.record(seconds)
       if (buf[start] === MINUS) state.primaryError++
       else state.primaryOk++
-      if (this.#gaps > 0 && gapsIn(buf, start, end) < this.#gaps) this.#copyOver()
+      if (this.#gaps > 0 && gapsIn(buf, start, end) < this.#gaps) this.#copyOver(buf, start, end)
       this.#answer(buf, start, end)
       return
     }
@@ -162,8 +199,12 @@ class TargetRead implements ReplyOwner {
     if (buf[start] === MINUS) state.shadowError++
     else state.shadowOk++
     if (this.#stage !== 'target') return // the deadline was faster
+    if (buf[start] === MINUS && isIll(buf, start, end)) {
+      this.#targetFailed()
+    } else this.#targetAnswered()
     if (buf[start] === MINUS) return this.fallBack('error')
     this.#gaps = gapsIn(buf, start, end)
+    if (this.#gaps > 0 && this.#spec.name === 'MGET') this.#missing = nilsIn(buf, start, end)
     if (this.#gaps > 0) this.fallBack('miss')
     else if (this.#isStale()) this.fallBack('error')
     else {
@@ -200,7 +241,9 @@ class TargetRead implements ReplyOwner {
       this.#answerError(loss.text)
     } else {
       this.route.state.shadowLost++
-      if (this.#stage === 'target') this.fallBack('error')
+      if (this.#stage !== 'target') return
+      this.#targetFailed()
+      this.fallBack('error')
     }
   }
 
@@ -216,12 +259,29 @@ class TargetRead implements ReplyOwner {
     this.#stage = 'source'
     if (reason === 'miss') state.fallbackMiss++
     else if (reason === 'error') state.fallbackError++
-    else state.fallbackTimeout++
+    else {
+      state.fallbackTimeout++
+      this.#targetFailed()
+    }
     const path = this.#path
     const bytes = this.#forSource()
     const slot = path.primaryOf(this.route).shared(this.#database, this.#protocol).push(this, bytes, 0, bytes.length)
     slot.route = this.route
     slot.extra = SOURCE
+  }
+
+  #targetAnswered(): void {
+    if (!this.#breaker.succeeded()) return
+    this.#path.log({ level: 'info', msg: 'the target answers reads again', fields: { route: this.route.name } })
+  }
+
+  #targetFailed(): void {
+    if (!this.#breaker.failed(this.#path.clock.nowMs) || this.#breaker.pauseMs > BREAKER.firstPauseMs) return
+    this.#path.log({
+      level: 'warn',
+      msg: 'the target fails reads one after the other; the source answers them for now',
+      fields: { route: this.route.name },
+    })
   }
 
   #forSource(): Buffer {
@@ -237,8 +297,13 @@ class TargetRead implements ReplyOwner {
     return dirty.size > 0 && this.#keys().some(({ rule, database, key }) => mirror.has(rule.route.name, database, key))
   }
 
-  #copyOver(): void {
-    for (const ref of this.#keys()) this.#path.mirror.mark(ref, 'read-miss')
+  /** What the source has, by its answer, and the target lacked. */
+  #copyOver(buf: Buffer, start: number, end: number): void {
+    const missing = this.#missing
+    const nowhere = missing === null ? null : nilsIn(buf, start, end)
+    for (const [i, ref] of this.#keys().entries()) {
+      if (missing === null || (missing.has(i) && !nowhere!.has(i))) this.#path.mirror.mark(ref, 'read-miss')
+    }
   }
 
   #keys(): KeyRef[] {
@@ -299,39 +364,7 @@ class SourceProbe implements ReplyOwner {
   timedOut(): void {}
 }
 
+const BREAKER = { threshold: 5, firstPauseMs: 250, maxPauseMs: 5_000, probes: 1 }
+
 /** Marks the slot of the source's answer. */
 const SOURCE = {}
-
-/**
- * How much a reply lacks: 1 for what a key that does not exist gives (nil, 0, nothing, `none`, -2 of TTL), the number of nils of an array (MGET, HMGET), else
- * 0.
- */
-function gapsIn(buf: Buffer, start: number, end: number): number {
-  switch (buf[start]) {
-    case DOLLAR:
-      return Number(buf[start + 1] === MINUS)
-    case UNDERSCORE:
-      return 1
-    case COLON:
-      return Number(
-        (buf[start + 1] === ZERO && buf[start + 2] === 13) || (buf[start + 1] === MINUS && buf[start + 2] === 50),
-      )
-    case PLUS:
-      return Number(end - start === 7 && buf.toString('latin1', start + 1, end - 2) === 'none')
-    case PERCENT:
-    case TILDE:
-      return Number(buf[start + 1] === ZERO)
-    case ASTERISK: {
-      if (buf[start + 1] === MINUS || buf[start + 1] === ZERO) return 1
-      const offsets = elementOffsets(buf, start, end)!
-      let gaps = 0
-      for (let i = 0; i + 1 < offsets.length; i++) {
-        const at = offsets[i]!
-        if (buf[at] === UNDERSCORE || (buf[at] === DOLLAR && buf[at + 1] === MINUS)) gaps++
-      }
-      return gaps
-    }
-    default:
-      return 0
-  }
-}

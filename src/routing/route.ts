@@ -82,6 +82,7 @@ export class RouteState {
   fallbackMiss = 0
   fallbackError = 0
   fallbackTimeout = 0
+  fallbackOpen = 0
 
   constructor(name: string) {
     this.name = name

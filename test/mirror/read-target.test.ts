@@ -80,6 +80,8 @@ describe('reads', () => {
     expect(await app.mget('a', 'b', 'nowhere')).toEqual(['1', '2', null])
     await eventually(async () => expect(await fresh.client().get('b')).toBe('2'))
     await settled(path)
+    // Only what was missing is copied: the target's own `a` stays as it is.
+    expect(counters().dirtied).toBe(1)
   })
 
   test.each([2, 3] as const)('of a key that nobody has copy nothing (RESP%i)', async (protocol) => {
@@ -209,6 +211,44 @@ describe('a target in trouble', () => {
       expect(await app.get('k')).toBe('w')
       expect(counters().fallbackTimeout).toBe(misses)
     })
+  })
+
+  test('that goes on hanging is not asked any more, until single reads get through again', async () => {
+    const app = path.client({ protocol: 2 })
+    await app.set('k', 'v')
+    await settled(path)
+    fresh.pause()
+    try {
+      await eventually(async () => {
+        expect(await app.get('k')).toBe('v')
+        expect(counters().fallbackOpen).toBeGreaterThan(0)
+      })
+      // Beside a probe now and then nobody waits for it.
+      const { fallbackTimeout } = counters()
+      const began = performance.now()
+      for (let i = 0; i < 200; i++) expect(await app.get('k')).toBe('v')
+      const probes = counters().fallbackTimeout - fallbackTimeout
+      expect(probes).toBeLessThanOrEqual(Math.ceil((performance.now() - began) / 250) + 1)
+      expect(path.notices).toContainEqual({
+        kind: 'log',
+        line: expect.objectContaining({ msg: expect.stringContaining('the source answers them for now') }),
+      })
+    } finally {
+      fresh.resume()
+    }
+    await eventually(async () => {
+      const { fallbackOpen, fallbackTimeout } = counters()
+      expect(await app.get('k')).toBe('v')
+      expect(counters()).toMatchObject({ fallbackOpen, fallbackTimeout })
+    })
+  })
+
+  test('what the target says of a key is not taken for illness', async () => {
+    const app = path.client({ protocol: 2 })
+    await app.rpush('list', 'x')
+    await settled(path)
+    for (let i = 0; i < 20; i++) await expect(app.get('list')).rejects.toThrow(/WRONGTYPE/)
+    expect(counters()).toMatchObject({ fallbackOpen: 0, fallbackError: 20 })
   })
 
   test('that is down is not asked; what was written meanwhile is read from the source until it is copied', async () => {

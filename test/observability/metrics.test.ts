@@ -39,7 +39,7 @@ function snapshot(): MetricsSnapshot {
         repair: 'paused',
         compare: { match: 15, mismatch: 16, transient: 17, skipped: 18 },
         mismatches: [{ class: 'ttl', command: 'PTTL', count: 19 }],
-        fallbackReads: { miss: 20, error: 21, timeout: 22 },
+        fallbackReads: { miss: 20, error: 21, timeout: 22, open: 23 },
         jobs: [{ job: 'backfill', running: true, failed: false, done: 29 }],
         jobKeys: [{ job: 'backfill', outcome: 'copied', count: 23 }],
         cutoverPauses: histogramOf(CUTOVER_PAUSE_BOUNDS, [0.02]),
