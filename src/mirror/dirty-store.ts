@@ -51,9 +51,10 @@ export class DirtyStore implements DirtyChanges {
     this.#path = join(stateDir, 'dirty.db')
     this.#dirty = dirty
     this.#events = events
+    // From the beginning: that the file was damaged is the first thing to be written into the new one.
+    dirty.changes = this
     this.#database = openOrSetAside(this.#path, MIGRATIONS, (error, name) => events.damaged(error, name))
     this.#prepare()
-    dirty.changes = this
     try {
       this.#load()
     } catch (error) {

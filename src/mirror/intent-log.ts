@@ -194,6 +194,10 @@ export class IntentLog implements Flushable {
     this.#number++
     if (!this.#worthClosing) return
     this.#worthClosing = false
+    this.#begin()
+  }
+
+  #begin(): void {
     this.#beginning = true
     this.#events.segmentBegan()
     this.flush()
@@ -226,8 +230,7 @@ export class IntentLog implements Flushable {
     }
     this.#failing = false
     this.#used = BLOCK_HEADER_BYTES
-    this.#events.segmentBegan()
-    this.flush()
+    this.#begin()
     if (!this.#failing) this.#events.recovered()
   }
 }

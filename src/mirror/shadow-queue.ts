@@ -76,12 +76,13 @@ export class ShadowQueue implements ReplyOwner {
       this.#gathered.push({ spec, route, database, bytes: Buffer.from(bytes.subarray(start, end)), original, answer })
       return
     }
-    if (state.backlogBytes + end - start > config.mirror.backlogBytes) {
+    const pipeline = this.#context.stores[shadow.store]!.shadow(database)
+    // `full`: of small commands so many wait that their places in the queue take more memory than their bytes.
+    if (state.backlogBytes + end - start > config.mirror.backlogBytes || pipeline.full) {
       state.dropped++
       this.#markOne(spec, database, original, bytes, start, end, 'backlog-full', waiter)
       return
     }
-    const pipeline = this.#context.stores[shadow.store]!.shadow(database)
     const slot = pipeline.push(this, bytes, start, end)
     slot.route = route
     slot.spec = spec
@@ -124,12 +125,12 @@ export class ShadowQueue implements ReplyOwner {
     const { state, shadow, config } = route
     const unit = new Unit(items, waiter)
     const frames = Buffer.concat([MULTI, ...items.map((item) => item.bytes), EXEC])
-    if (state.backlogBytes + frames.length > config.mirror.backlogBytes) {
+    const pipeline = this.#context.stores[shadow!.store]!.shadow(database)
+    if (state.backlogBytes + frames.length > config.mirror.backlogBytes || pipeline.full) {
       state.dropped++
       for (const item of items) this.#markItem(item, 'backlog-full', waiter)
       return
     }
-    const pipeline = this.#context.stores[shadow!.store]!.shadow(database)
     const slot = pipeline.push(this, frames, 0, frames.length)
     slot.route = route
     slot.database = database

@@ -239,6 +239,7 @@ export class Runtime {
     path.intents = null
     this.#turn.ahead = null
     this.#durability?.stop()
+    this.#durability = null
   }
 
   #tick(nowMs: number): void {

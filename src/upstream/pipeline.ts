@@ -94,6 +94,8 @@ export class Pipeline {
   #lastWriteMs = 0
   #batchTimer: NodeJS.Timeout | null = null
   #hurried = false
+  /** What was written on the connection before is being told that it is lost. */
+  #losing = false
   /** The slot whose owner is being told of a reply right now: if that closes this connection, it must not be told of a loss as well. */
   #settling: InFlight | null = null
 
@@ -206,7 +208,7 @@ export class Pipeline {
   }
 
   connect(): void {
-    if (this.state !== 'idle' && this.state !== 'down') return
+    if ((this.state !== 'idle' && this.state !== 'down') || this.#losing) return
     if (this.#retry !== null) clearTimeout(this.#retry)
     this.#retry = null
     const { store, endpoint } = this.options
@@ -246,6 +248,7 @@ export class Pipeline {
   close(reason: string): void {
     if (this.state === 'closed') return
     this.#drop()
+    this.#losing = false
     this.#setState('closed', reason)
     this.#loseAll(`ERR Understudy: ${reason}`, true)
     this.onClosed?.(reason)
@@ -466,16 +469,16 @@ export class Pipeline {
     }
     if (proven) this.#backoff.reset()
     this.#setState('down', reason)
-    this.#loseWritten()
-    if (this.options.whenDown === 'fail') {
-      this.#loseAll(this.#downText(), false)
-      // Right after a loss one attempt is made at once, and commands wait for its outcome: a restarted store costs its clients nothing more.
-      if (proven) {
-        this.connect()
-        return
-      }
+    if (this.options.whenDown === 'wait') {
+      this.#losing = true
+      this.#loseSome()
+      return
     }
-    this.#retry = setTimeout(() => this.connect(), this.#backoff.nextMs())
+    this.#loseWritten(Number.POSITIVE_INFINITY)
+    this.#loseAll(this.#downText(), false)
+    // Right after a loss one attempt is made at once, and commands wait for its outcome: a restarted store costs its clients nothing more.
+    if (proven) this.connect()
+    else this.#retry = setTimeout(() => this.connect(), this.#backoff.nextMs())
   }
 
   #drop(): void {
@@ -497,16 +500,34 @@ export class Pipeline {
     this.clientId = 0
   }
 
-  #loseWritten(): void {
+  /**
+   * A mirror's queue can be long, and each loss makes keys dirty: a slice at a time, so that no client waits meanwhile. There is no new connection before all are told.
+   */
+  #loseSome(): void {
+    if (!this.#losing) return
+    if (this.#loseWritten(LOST_AT_ONCE)) {
+      this.#losing = false
+      this.#retry = setTimeout(() => this.connect(), this.#backoff.nextMs())
+    } else setImmediate(() => this.#loseSome())
+  }
+
+  /** At most `limit` of what has been written; true: that was all. */
+  #loseWritten(limit: number): boolean {
     const loss: Loss = { mayHaveRun: true, text: this.#lostText() }
-    for (;;) {
+    let isAll = true
+    for (let i = 0; ; i++) {
       const slot = this.ring.peek()
       if (slot === undefined || slot.position >= this.#written) break
+      if (i >= limit) {
+        isAll = false
+        break
+      }
       if (slot === this.#settling) this.#settling = null
       else slot.owner!.lost(slot, loss)
       this.#release(slot)
     }
     this.onDrain?.()
+    return isAll
   }
 
   /** Everything in the ring is lost, what has been written as "may have run". */
@@ -573,6 +594,9 @@ const BUSY_MS = 200
 
 /** A connection that has lived for so long is no longer on trial, even if nothing was asked on it. */
 const PROVEN_MS = 1_000
+
+/** About two milliseconds of a mirror's losses. */
+const LOST_AT_ONCE = 1_000
 
 /** What a server says to a connection that it closes at once. */
 const TURNED_AWAY = /^(ERR max number of clients|DENIED)/

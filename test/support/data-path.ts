@@ -31,6 +31,8 @@ export interface DataPathOptions {
   readonly listen?: Partial<ListenConfig>
   /** Settings of every store. */
   readonly store?: Partial<StoreConfig>
+  /** Default: nothing is kept. */
+  readonly stateDir?: string
 }
 
 export interface StoreOptions extends Partial<StoreConfig> {
@@ -84,12 +86,12 @@ export async function startDataPath(options: DataPathOptions): Promise<DataPathU
   }
 }
 
-export function configOf({ stores, routes, clients, store, listen }: DataPathOptions): Config {
+export function configOf({ stores, routes, clients, store, listen, stateDir }: DataPathOptions): Config {
   const first = Object.keys(stores)[0]!
   return {
     listen: [{ ...LISTEN, ...listen }],
     admin: null,
-    stateDir: '',
+    stateDir: stateDir ?? '',
     stores: Object.fromEntries(Object.entries(stores).map(([name, of]) => [name, storeOf(name, of, store ?? {})])),
     routes: (routes ?? [{ name: 'all', source: first }]).map(routeOf),
     clients: {

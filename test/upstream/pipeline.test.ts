@@ -164,6 +164,26 @@ describe('a pipeline', () => {
     expect(store.seen).toEqual(['late'])
   })
 
+  test('of a mirror tells of many losses a slice at a time, and connects when all are told', async () => {
+    const store = await EchoStore.start()
+    store.hold = true
+    const pipeline = pipelineTo(() => store.port, { whenDown: 'wait', limitBytes: 1024 ** 3 })
+    const commands = Array.from({ length: 3_500 }, (_, i) => push(pipeline, new Command(`${i}`)))
+    await eventually(() => expect(store.seen).toHaveLength(3_500))
+    pipeline.reconnect('a test')
+    const told = () => commands.filter((command) => command.done).length
+    expect(told()).toBe(1_000)
+    // Somebody is in a hurry: not before the last one of the old connection knows.
+    pipeline.connect()
+    expect(pipeline.state).toBe('down')
+    const late = push(pipeline, new Command('late'))
+    await eventually(() => expect(told()).toBe(3_500))
+    store.hold = false
+    await eventually(() => expect(late.reply).toBe('late'))
+    expect(commands.every(({ events, loss }) => `${events}` === 'lost' && loss!.mayHaveRun)).toBe(true)
+    expect(store.accepted).toBe(2)
+  })
+
   test('that waits when down sends what it could not send before, in order, and nothing twice', async () => {
     let port: number | null = null
     const pipeline = pipelineTo(() => port, { whenDown: 'wait' })

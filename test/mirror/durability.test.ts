@@ -1,0 +1,332 @@
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { SegmentReader } from '../../src/mirror/intent-segment.ts'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { FakeStore } from '../support/fake-store.ts'
+import { driftBetween } from '../support/keyspace.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+import { Random } from '../support/write-load.ts'
+
+const running: { stop(): Promise<unknown> }[] = []
+let dir = ''
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'durability-'))
+})
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await one.stop()
+  rmSync(dir, { recursive: true })
+})
+
+const ROUTE = { name: 'all', source: 'old', target: 'new', phase: 'mirror' } as const
+
+async function start(stores: Parameters<typeof startDataPath>[0]['stores'], stateDir = join(dir, 'state')) {
+  const path = await startDataPath({ stores, routes: [ROUTE], stateDir, store: { timeoutMs: 200 } })
+  running.push(path)
+  return path
+}
+
+async function redises(): Promise<{ old: RedisServer; fresh: RedisServer }> {
+  const [old, fresh] = await Promise.all([startRedis(), startRedis()])
+  running.push(old, fresh)
+  return { old, fresh }
+}
+
+/** The directory as a crash in this very moment would leave it: nothing else runs in this thread meanwhile. */
+function crashCopy(): string {
+  const copy = mkdtempSync(join(dir, 'crash-'))
+  cpSync(join(dir, 'state'), copy, { recursive: true })
+  return copy
+}
+
+function segmentsOf(stateDir: string): string[] {
+  return readdirSync(join(stateDir, 'intent'))
+    .filter((name) => name.endsWith('.log'))
+    .sort()
+}
+
+function intentsOf(stateDir: string): Set<string> {
+  const keys = new Set<string>()
+  for (const name of segmentsOf(stateDir)) {
+    const reader = new SegmentReader(readFileSync(join(stateDir, 'intent', name)))
+    while (reader.read({ key: (_, key) => keys.add(key.toString()), everyKey: () => keys.add('every key') }, 1_000));
+    expect(reader.end).toBe('whole')
+  }
+  return keys
+}
+
+function dirtyOf(stateDir: string): Set<string> {
+  const database = new DatabaseSync(join(stateDir, 'dirty.db'))
+  const rows = database.prepare('SELECT key FROM dirty_keys').all() as { key: Uint8Array }[]
+  database.close()
+  return new Set(rows.map(({ key }) => Buffer.from(key).toString()))
+}
+
+function stateOf(path: DataPathUnderTest) {
+  const { dirtyKeys, dirtyReasons, needsVerify } = path.runtime.stats().routes['all']!
+  return { dirtyKeys, dirtyReasons, needsVerify }
+}
+
+function logged(path: DataPathUnderTest): string[] {
+  return path.notices.flatMap((notice) => (notice.kind === 'log' ? [notice.line.msg] : []))
+}
+
+describe('at any moment of a crash', () => {
+  test('every write that a client knows of is on the shadow, or known; and before the primary has it, it is known', async () => {
+    const random = new Random(Number(process.env['LOAD_SEED'] ?? 7))
+    const onPrimary = new Set<string>()
+    const onShadow = new Set<string>()
+    const acknowledged = new Set<string>()
+    let moments = 0
+    let doubts = 0
+    const check = (): void => {
+      const copy = crashCopy()
+      const known = new Set([...intentsOf(copy), ...dirtyOf(copy)])
+      const unknown = [...onPrimary].filter((key) => !onShadow.has(key) && !known.has(key))
+      expect({ moments, unknown }).toEqual({ moments, unknown: [] })
+      expect([...acknowledged].filter((key) => !onPrimary.has(key))).toEqual([])
+      rmSync(copy, { recursive: true })
+      moments++
+      doubts += [...onPrimary].filter((key) => !onShadow.has(key)).length
+    }
+    const failures: unknown[] = []
+    const primary = await FakeStore.start((args) => {
+      if (args[0] !== 'SET' && args[0] !== 'EXEC' && args[0] !== 'MULTI') return '-ERR not here\r\n'
+      if (args[0] === 'MULTI') return '+OK\r\n'
+      if (args[0] === 'EXEC') return '*1\r\n+OK\r\n'
+      onPrimary.add(args[1]!)
+      try {
+        if (random.below(60) === 0) check()
+      } catch (error) {
+        failures.push(error)
+      }
+      return args[1]!.startsWith('unit') ? '+QUEUED\r\n' : '+OK\r\n'
+    })
+    let mood: 'well' | 'silent' | 'errs' = 'well'
+    // A connection that has left out one answer gives no other.
+    const dumb = new Set<unknown>()
+    const shadow = await FakeStore.start((args, socket) => {
+      if (mood === 'silent') dumb.add(socket)
+      if (dumb.has(socket)) return null
+      if (args[0] !== 'SET') return args[0] === 'PING' ? '+PONG\r\n' : '-ERR not here\r\n'
+      if (mood === 'errs') return '-OOM no room\r\n'
+      onShadow.add(args[1]!)
+      return '+OK\r\n'
+    })
+    running.push(primary, shadow)
+    const path = await start({ old: { port: primary.port }, new: { port: shadow.port } })
+    const clients = await Promise.all(Array.from({ length: 4 }, () => path.raw()))
+    let number = 0
+    for (let round = 0; round < 60; round++) {
+      mood = random.pick(['well', 'well', 'silent', 'errs'])
+      if (random.below(6) === 0) shadow.disconnect(random.below(2) === 0)
+      await Promise.all(
+        clients.map(async (client) => {
+          const keys = Array.from({ length: 1 + random.below(20) }, () => `key:${number++}`)
+          const unit = `unit:${number++}`
+          for (const key of keys) client.command('SET', key, 'v')
+          for (const args of [['MULTI'], ['SET', unit, 'v'], ['EXEC']]) client.command(...args)
+          for (const key of [...keys, 'MULTI', 'QUEUED', unit]) {
+            expect(await client.text()).toMatch(/^[+*]/)
+            if (key.includes(':')) acknowledged.add(key)
+          }
+        }),
+      )
+      if (random.below(4) === 0) check()
+      // A second now and then, so that segments end and are dropped.
+      if (round % 12 === 11)
+        await eventually(() => expect(path.runtime.stats().intentBytes).toBeLessThan(1), { timeoutMs: 1_500 }).catch(
+          () => {},
+        )
+    }
+    check()
+    expect(failures).toEqual([])
+    expect(moments).toBeGreaterThan(40)
+    // It would prove nothing if nothing had ever been in doubt.
+    expect(doubts).toBeGreaterThan(1_000)
+  }, 30_000)
+})
+
+describe('the intent log', () => {
+  test('is empty when all is acknowledged, and after a stop', async () => {
+    const { old, fresh } = await redises()
+    const path = await start({ old, new: fresh })
+    const app = path.client()
+    await app.set('a', 1)
+    expect(segmentsOf(join(dir, 'state'))).toHaveLength(1)
+    await eventually(() => expect(segmentsOf(join(dir, 'state'))).toEqual([]))
+    await app.set('b', 1)
+    await path.stop(1_000)
+    expect(segmentsOf(join(dir, 'state'))).toEqual([])
+    const again = await start({ old, new: fresh })
+    expect(stateOf(again)).toEqual({ dirtyKeys: 0, dirtyReasons: {}, needsVerify: false })
+  })
+
+  test('keeps what a blocked command may take, as long as it waits', async () => {
+    const { old, fresh } = await redises()
+    const path = await start({ old, new: fresh })
+    const taker = path.client()
+    const taken = taker.blpop('queue', 0)
+    await eventually(() => expect(intentsOf(join(dir, 'state'))).toContain('queue'))
+    const app = path.client()
+    for (let i = 0; i < 3; i++) {
+      const [segment] = segmentsOf(join(dir, 'state'))
+      await app.set(`key:${i}`, i)
+      await eventually(() => expect(segmentsOf(join(dir, 'state'))).not.toContain(segment))
+      expect([...intentsOf(crashCopy())]).toEqual(['queue'])
+    }
+    await app.rpush('queue', 'job')
+    expect(await taken).toEqual(['queue', 'job'])
+    await settled(path)
+    await eventually(() => expect(segmentsOf(join(dir, 'state'))).toEqual([]))
+  })
+
+  test('names the keys of transactions, scripts and commands with several keys; and of a command without any, all', async () => {
+    const { old, fresh } = await redises()
+    const path = await start({ old, new: fresh })
+    const app = path.client()
+    await app.watch('w')
+    await app.multi({ pipeline: false })
+    await app.set('pinned', 1)
+    expect(intentsOf(crashCopy())).not.toContain('pinned')
+    await app.exec()
+    await app.multi().set('whole', 1).exec()
+    await app.eval("redis.call('set', KEYS[1], 1)", 1, 'scripted')
+    await app.mset('m1', 1, 'm2', 2)
+    const keys = ['pinned', 'whole', 'scripted', 'm1', 'm2']
+    expect([...intentsOf(crashCopy())].filter((key) => key !== 'every key').sort()).toEqual(keys.sort())
+    await app.flushall()
+    const crashed = crashCopy()
+    expect(intentsOf(crashed)).toContain('every key')
+    await path.stop(1_000)
+    const after = await start({ old, new: fresh }, crashed)
+    expect(stateOf(after).needsVerify).toBe(true)
+  })
+
+  test('costs nothing where nothing is mirrored', async () => {
+    const { old } = await redises()
+    const path = await startDataPath({ stores: { old }, stateDir: join(dir, 'state') })
+    running.push(path)
+    await path.client().set('a', 1)
+    expect(segmentsOf(join(dir, 'state'))).toEqual([])
+  })
+})
+
+describe('after a crash', () => {
+  async function crashed(): Promise<{ old: RedisServer; fresh: RedisServer; copy: string }> {
+    const { old, fresh } = await redises()
+    const path = await start({ old, new: fresh })
+    fresh.pause()
+    const app = path.client()
+    for (let i = 0; i < 20; i++) await app.set(`key:${i}`, i)
+    const copy = crashCopy()
+    // What the process had sent to the shadow is gone with it.
+    await fresh.restart()
+    await path.stop()
+    await fresh.client().flushall()
+    return { old, fresh, copy }
+  }
+
+  test('what was being written is dirty and is copied', async () => {
+    const { old, fresh, copy } = await crashed()
+    await fresh.kill9()
+    const path = await start({ old, new: fresh }, copy)
+    expect(stateOf(path)).toEqual({ dirtyKeys: 20, dirtyReasons: { crash: 20 }, needsVerify: false })
+    expect(segmentsOf(copy)).toEqual([])
+    expect(dirtyOf(copyOf(copy)).size).toBe(20)
+    await fresh.restart()
+    await settled(path)
+    expect(await driftBetween(old, fresh)).toEqual([])
+  })
+
+  function copyOf(stateDir: string): string {
+    const copy = mkdtempSync(join(dir, 'copy-'))
+    cpSync(stateDir, copy, { recursive: true })
+    return copy
+  }
+
+  test('a log whose last block is torn is read up to there; one that is damaged elsewhere asks for a verify, too', async () => {
+    const { old, fresh, copy } = await crashed()
+    const torn = copyOf(copy)
+    const [segment] = segmentsOf(copy) as [string]
+    const bytes = readFileSync(join(copy, 'intent', segment))
+    writeFileSync(join(torn, 'intent', segment), bytes.subarray(0, bytes.length - 3))
+    await fresh.kill9()
+    let path = await start({ old, new: fresh }, torn)
+    expect(stateOf(path)).toMatchObject({ dirtyKeys: 19, needsVerify: false })
+    await path.stop()
+    const changed = copyOf(copy)
+    bytes[20]! ^= 1
+    writeFileSync(join(changed, 'intent', segment), bytes)
+    path = await start({ old, new: fresh }, changed)
+    expect(stateOf(path).needsVerify).toBe(true)
+    expect(stateOf(path).dirtyKeys).toBeGreaterThan(10)
+    expect(logged(path).join()).toContain('the intent log is damaged')
+    await path.stop()
+    // Said once is known for good.
+    path = await start({ old, new: fresh }, changed)
+    expect(stateOf(path).needsVerify).toBe(true)
+    expect(logged(path).join()).not.toContain('damaged')
+  })
+
+  test('of which nothing was noted, or of the whole machine, every mirrored route needs a verify', async () => {
+    const { old, fresh, copy } = await crashed()
+    const unnoted = copyOf(copy)
+    rmSync(join(unnoted, 'intent', 'intact'))
+    expect(stateOf(await start({ old, new: fresh }, unnoted)).needsVerify).toBe(true)
+    const rebooted = copyOf(copy)
+    writeFileSync(join(rebooted, 'intent', 'intact'), 'running logged another-boot\n')
+    expect(stateOf(await start({ old, new: fresh }, rebooted)).needsVerify).toBe(true)
+  })
+})
+
+describe('dirty keys', () => {
+  test('are known after a stop: reason, age, order, and what needs a verify', async () => {
+    const { old, fresh } = await redises()
+    await fresh.kill9()
+    const path = await start({ old, new: fresh })
+    const app = path.client()
+    for (let i = 0; i < 300; i++) await app.eval("redis.call('set', KEYS[1], 1)", 1, `key:${i}`)
+    await eventually(() => expect(stateOf(path).dirtyKeys).toBe(300))
+    await path.stop()
+    const again = await start({ old, new: fresh })
+    expect(stateOf(again)).toMatchObject({ dirtyKeys: 300, needsVerify: false })
+    expect(again.runtime.stats().routes['all']!.oldestDirtyMs).toBeGreaterThan(0)
+    await fresh.restart()
+    await settled(again)
+    expect(await driftBetween(old, fresh)).toEqual([])
+    await eventually(() => expect(dirtyOf(crashCopy()).size).toBe(0))
+  })
+
+  test.each([
+    ['is no database', () => Buffer.alloc(20_000, 'x')],
+    [
+      'has a hole in the middle',
+      (bytes: Buffer) => Buffer.concat([bytes.subarray(0, 8_192), Buffer.alloc(bytes.length - 8_192)]),
+    ],
+  ])('whose file %s: it is set aside, and every mirrored route needs a verify', async (_, damage) => {
+    const { old, fresh } = await redises()
+    await fresh.kill9()
+    const path = await start({ old, new: fresh })
+    const app = path.client()
+    await Promise.all(
+      Array.from({ length: 2_000 }, (_, i) => app.eval("redis.call('set', KEYS[1], 1)", 1, `${'k'.repeat(60)}${i}`)),
+    )
+    await path.stop()
+    const file = join(dir, 'state', 'dirty.db')
+    writeFileSync(file, damage(readFileSync(file)))
+    const again = await start({ old, new: fresh })
+    expect(stateOf(again).needsVerify).toBe(true)
+    expect(logged(again).join()).toContain('the file of dirty keys is damaged')
+    expect(readdirSync(join(dir, 'state')).filter((name) => name.includes('damaged')).length).toBeGreaterThan(0)
+    await again.client().set('works', 1)
+    await again.stop()
+    const third = await start({ old, new: fresh })
+    expect(stateOf(third).needsVerify).toBe(true)
+    expect(stateOf(third).dirtyKeys).toBeGreaterThan(0)
+  })
+})
