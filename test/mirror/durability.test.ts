@@ -292,12 +292,20 @@ describe('after a crash', () => {
 })
 
 describe('dirty keys', () => {
+  /** No room for a backlog: every write makes its key dirty. */
+  async function startFull(stores: Parameters<typeof startDataPath>[0]['stores']) {
+    const routes = [{ ...ROUTE, mirror: { backlogBytes: 1 } }]
+    const path = await startDataPath({ stores, routes, stateDir: join(dir, 'state') })
+    running.push(path)
+    return path
+  }
+
   test('are known after a stop: reason, age, order, and what needs a verify', async () => {
     const { old, fresh } = await redises()
     await fresh.kill9()
-    const path = await start({ old, new: fresh })
+    const path = await startFull({ old, new: fresh })
     const app = path.client()
-    for (let i = 0; i < 300; i++) await app.eval("redis.call('set', KEYS[1], 1)", 1, `key:${i}`)
+    for (let i = 0; i < 300; i++) await app.set(`key:${i}`, i)
     await eventually(() => expect(stateOf(path).dirtyKeys).toBe(300))
     await path.stop()
     const again = await start({ old, new: fresh })
@@ -318,11 +326,9 @@ describe('dirty keys', () => {
   ])('whose file %s: it is set aside, and every mirrored route needs a verify', async (_, damage) => {
     const { old, fresh } = await redises()
     await fresh.kill9()
-    const path = await start({ old, new: fresh })
+    const path = await startFull({ old, new: fresh })
     const app = path.client()
-    await Promise.all(
-      Array.from({ length: 2_000 }, (_, i) => app.eval("redis.call('set', KEYS[1], 1)", 1, `${'k'.repeat(60)}${i}`)),
-    )
+    await Promise.all(Array.from({ length: 2_000 }, (_, i) => app.set(`${'k'.repeat(60)}${i}`, 1)))
     await path.stop()
     const file = join(dir, 'state', 'dirty.db')
     writeFileSync(file, damage(readFileSync(file)))
