@@ -62,7 +62,8 @@ class EchoStore {
     echo.#store = await FakeStore.start((args, socket) => {
       echo.seen.push(args[1]!)
       const reply = Buffer.from(`$${args[1]!.length}\r\n${args[1]}\r\n`)
-      if (!echo.hold) return reply
+      // A store answers in order: what is held holds up the rest of its connection.
+      if (!echo.hold && !echo.#held.some((one) => one.socket === socket)) return reply
       echo.#held.push({ socket, reply })
       return null
     })
