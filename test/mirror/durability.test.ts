@@ -27,7 +27,7 @@ const ROUTE = { name: 'all', source: 'old', target: 'new', phase: 'mirror' } as 
 async function start(
   stores: Parameters<typeof startDataPath>[0]['stores'],
   stateDir = join(dir, 'state'),
-  timeoutMs = 200,
+  timeoutMs = 5_000,
 ) {
   const path = await startDataPath({ stores, routes: [ROUTE], stateDir, store: { timeoutMs } })
   running.push(path)

@@ -60,8 +60,9 @@ class EchoStore {
   static async start(): Promise<EchoStore> {
     const echo = new EchoStore()
     echo.#store = await FakeStore.start((args, socket) => {
-      echo.seen.push(args[1]!)
-      const reply = Buffer.from(`$${args[1]!.length}\r\n${args[1]}\r\n`)
+      const [, word = ''] = args
+      echo.seen.push(word)
+      const reply = Buffer.from(`$${word.length}\r\n${word}\r\n`)
       // A store answers in order: what is held holds up the rest of its connection.
       if (!echo.hold && !echo.#held.some((one) => one.socket === socket)) return reply
       echo.#held.push({ socket, reply })
