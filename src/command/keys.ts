@@ -267,7 +267,7 @@ function starIn(view: CommandView, i: number): number {
 }
 
 /** Where a pattern's `->field` begins: behind the `*`, with something behind it (sort.c, `lookupKeyByPattern`). */
-function patternKeyEnd(view: CommandView, i: number): number {
+export function patternKeyEnd(view: CommandView, i: number): number {
   const { buf } = view
   const end = view.end[i]!
   for (let at = starIn(view, i) + 1; at + 2 < end; at++) if (buf[at] === 0x2d && buf[at + 1] === 0x3e) return at

@@ -6,6 +6,7 @@ import type { KeyPattern } from './pattern.ts'
 import { segmentsOf } from './pattern-overlap.ts'
 import type { ConfigPath } from './problems.ts'
 import type { KeyRename } from './rename.ts'
+import { changeOf } from './rename-change.ts'
 import { type EndDraft, type RouteDraft, shown } from './resolve-routes.ts'
 
 /**
@@ -85,7 +86,7 @@ function selfCollision(source: Occupant, target: Occupant): string | null {
 }
 
 function collision(a: Occupant, b: Occupant): string | null {
-  if (isBareCatchAll(a) || isBareCatchAll(b) || changeOf(a) === changeOf(b)) return null
+  if (isBareCatchAll(a) || isBareCatchAll(b) || changeOf(a.rename) === changeOf(b.rename)) return null
   const key = commonKey(a.names, b.names)
   if (key === null) return null
   if (sameOrigin(a, b, key) || sameOrigin(b, a, key)) return null
@@ -105,40 +106,4 @@ function sameOrigin(exact: Occupant, other: Occupant, name: Buffer): boolean {
   if (exact.pattern.wildcards.length > 0) return false
   const origin = other.rename === null ? name : other.rename.undo(name, 0, name.length)
   return origin?.equals(exact.pattern.literalPrefix) === true
-}
-
-/**
- * What a rename does to a key, where that is only to put another text at its beginning and another at its end; two renames with the
- * same answer take the same key to the same name. Other renames are told apart by their patterns.
- *
- *     job:{id}:meta -> step:{id}:meta      "job" -> "step" in front
- *     job:{rest}    -> step:{rest}         "job" -> "step" in front: the same
- */
-function changeOf({ rename }: Occupant): string {
-  if (rename === null) return JSON.stringify(['', '', '', ''])
-  const { from, to } = rename
-  const sameMiddle =
-    from.wildcards.length > 0 &&
-    from.wildcards.length === to.wildcards.length &&
-    from.wildcards.every(({ name, until }, i) => {
-      const other = to.wildcards[i]!
-      return name === other.name && (until === null ? other.until === null : other.until?.equals(until) === true)
-    })
-  if (!sameMiddle) return JSON.stringify([from.text, to.text])
-  const [front, newFront] = [from.literalPrefix.toString('latin1'), to.literalPrefix.toString('latin1')]
-  const [back, newBack] = [from.literalSuffix.toString('latin1'), to.literalSuffix.toString('latin1')]
-  const keptInFront = commonLength([...front].reverse(), [...newFront].reverse())
-  const keptBehind = commonLength([...back], [...newBack])
-  return JSON.stringify([
-    front.slice(0, front.length - keptInFront),
-    newFront.slice(0, newFront.length - keptInFront),
-    back.slice(keptBehind),
-    newBack.slice(keptBehind),
-  ])
-}
-
-function commonLength(a: readonly string[], b: readonly string[]): number {
-  let length = 0
-  while (length < a.length && length < b.length && a[length] === b[length]) length++
-  return length
 }

@@ -6,6 +6,7 @@ import { planKeyspace, rewriteKeyspaceCommand } from './keyspace-command.ts'
 import { planPublish, publishFrame } from './publish.ts'
 import type { Route, RouteState } from './route.ts'
 import type { RouteTable } from './route-table.ts'
+import { planPatterns, renamePattern } from './sort-patterns.ts'
 
 /**
  * Where one command goes: filled by `planCommand`, reused for every command of a thread so that planning allocates nothing. Valid until the next
@@ -73,16 +74,22 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
       if (!plan.others.includes(rule.route.state)) plan.others.push(rule.route.state)
     }
   }
+  if (positions.patternCount > 0) planPatterns(table, view, plan)
 }
 
 /** The command with its keys named as the primary knows them. Call when `plan.renames`. */
 export function renameForPrimary(table: RouteTable, view: CommandView, plan: Plan): Buffer {
   if (plan.special?.handling === 'publish') return publishFrame(table.channels, view, 'primary')
   if (plan.special !== null) return rewriteKeyspaceCommand(table, plan.special, view)
-  return rewriteKeys(view, plan.positions, (buf, from, to) => {
-    const rename = table.find(buf, from, to).primary
-    return rename === null ? null : rename.apply(buf, from, to)
-  })
+  return rewriteKeys(
+    view,
+    plan.positions,
+    (buf, from, to) => {
+      const rename = table.find(buf, from, to).primary
+      return rename === null ? null : rename.apply(buf, from, to)
+    },
+    (buf, from, to) => renamePattern(table, buf, from, to),
+  )
 }
 
 /** What goes by other things than its keys. False: it goes by its keys. */

@@ -308,6 +308,26 @@ describe.each([2, 3])('keys in replies have the application’s names over RESP%
   })
 })
 
+describe('patterns of SORT', () => {
+  test('are renamed where every key they stand for is renamed alike', async () => {
+    await client.ask('RPUSH', 'job:list', 1, 2, 3)
+    await client.ask('MSET', 'job:w_1', 30, 'job:w_2', 20, 'job:w_3', 10, 'job:1:x', 'one', 'w_1', 1)
+    expect(await client.ask('SORT', 'job:list', 'BY', 'job:w_*', 'GET', 'job:*:x')).toBe(
+      `*3\r\n$-1\r\n$-1\r\n${bulk('one')}`,
+    )
+    expect(await atOne.ask('GET', 'step:w_1')).toBe(bulk('30'))
+    expect(await client.ask('SORT', 'job:list', 'BY', 'w_*', 'DESC')).toMatch(/^\*3/)
+  })
+
+  test('are refused where the element decides, or where they are on another store', async () => {
+    await client.ask('RPUSH', 'job:list', 1)
+    expect(await client.ask('SORT', 'job:list', 'BY', '*')).toMatch(/^-ERR Understudy cannot rename a pattern of SORT/)
+    expect(await client.ask('SORT', 'job:list', 'BY', 'j*')).toMatch(/^-ERR Understudy cannot rename a pattern of SORT/)
+    expect(await client.ask('SORT', 'job:list', 'GET', 'far:*')).toMatch(CROSSROUTE)
+    expect(await client.ask('SORT', 'job:list', 'GET', '#')).toBe(`*1\r\n${bulk('1')}`)
+  })
+})
+
 test('databases and protocols of several stores at once', async () => {
   client.send(
     packet(
