@@ -1,0 +1,64 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+
+let store: RedisServer
+let path: DataPathUnderTest
+
+beforeAll(async () => {
+  store = await startRedis()
+  path = await startDataPath({ stores: { only: store } })
+})
+afterAll(async () => {
+  await path.stop()
+  await store.stop()
+})
+
+test('WRITE holds writes, and EXECs with a write, until UNPAUSE; reads go on', async () => {
+  const [one, writer, multi] = [await path.raw(), await path.raw(), await path.raw()]
+  for (const command of [['MULTI'], ['SET', 'in-multi', 'x']]) await multi.ask(...command)
+  expect(await one.ask('CLIENT', 'PAUSE', 60_000, 'WRITE')).toBe('+OK\r\n')
+  writer.command('SET', 'k', 'v')
+  multi.command('EXEC')
+  expect(await one.ask('GET', 'k')).toBe('$-1\r\n')
+  expect(await one.ask('GET', 'in-multi')).toBe('$-1\r\n')
+  expect(await one.ask('CLIENT', 'UNPAUSE')).toBe('+OK\r\n')
+  expect(await writer.text()).toBe('+OK\r\n')
+  expect(await multi.text()).toBe('*1\r\n+OK\r\n')
+})
+
+test('ALL holds everything until the time is over', async () => {
+  const [one, other] = [await path.raw(), await path.raw()]
+  const startedMs = performance.now()
+  expect(await one.ask('CLIENT', 'PAUSE', 200)).toBe('+OK\r\n')
+  expect(await other.ask('PING')).toBe('+PONG\r\n')
+  expect(performance.now() - startedMs).toBeGreaterThan(150)
+})
+
+test('a script that runs for ever is ended by SCRIPT KILL of another client, and the others go on', async () => {
+  const [busy, other] = [await path.raw(), await path.raw()]
+  const admin = store.client()
+  await admin.config('SET', 'busy-reply-threshold', '10')
+  busy.command('EVAL', 'while true do end', 0)
+  other.command('GET', 'k')
+  const killer = await path.raw()
+  for (;;) {
+    const reply = await killer.ask('SCRIPT', 'KILL')
+    if (reply === '+OK\r\n') break
+    expect(reply).toMatch(/^-(NOTBUSY|BUSY)/)
+  }
+  expect(await busy.text()).toMatch(/^-ERR.*Script killed by user/)
+  expect(await other.text()).toMatch(/^\$/)
+  admin.disconnect()
+})
+
+test('SHUTDOWN ends the store, and the client’s connection without an answer', async () => {
+  const own = await startRedis()
+  const through = await startDataPath({ stores: { only: own } })
+  const client = await through.raw()
+  client.command('SHUTDOWN', 'NOSAVE')
+  await client.closed
+  expect(client.unread).toBe(0)
+  await through.stop()
+  await own.stop()
+})
