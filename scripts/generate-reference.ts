@@ -1,5 +1,5 @@
 /**
- * Writes docs/reference/{metrics,http,cli,errors}.md from the tables that the product runs on:
+ * Writes docs/reference/{metrics,http,cli,errors,commands}.md from the tables that the product runs on:
  *
  *     node scripts/generate-reference.ts
  *
@@ -16,6 +16,9 @@ import { ERROR_CODES, type ErrorCode } from '../src/base/errors.ts'
 import { exitCodeOf } from '../src/cli/exit-code.ts'
 import { buildProgram } from '../src/cli/program.ts'
 import { Terminal } from '../src/cli/terminal.ts'
+import { HANDLING } from '../src/command/handling.ts'
+import type { Handling } from '../src/command/spec.ts'
+import { CommandTable } from '../src/command/table.ts'
 import { METRICS, type MetricSpec } from '../src/observability/metrics-catalogue.ts'
 
 const FOLDER = fileURLToPath(new URL('../docs/reference/', import.meta.url))
@@ -28,6 +31,7 @@ export function referenceFiles(): Record<string, string> {
     [`${FOLDER}http.md`]: httpPage(),
     [`${FOLDER}cli.md`]: cliPage(),
     [`${FOLDER}errors.md`]: errorsPage(),
+    [`${FOLDER}commands.md`]: commandsPage(),
   }
 }
 
@@ -168,6 +172,50 @@ function errorsPage(): string {
       ['code', 'meaning', 'HTTP status', 'exit code'],
       codes.map(([name, meaning]) => [code(name), meaning, String(HTTP_STATUS[name]), String(exitCodeOf(name))]),
     ),
+  )
+}
+
+/** What the reference says of each way to handle a command, in the order in which they are shown. */
+const HANDLINGS: Readonly<Record<Handling, string>> = {
+  session: 'Answered by Understudy',
+  transaction: 'Transactions',
+  blocking: 'Blocking commands',
+  subscribe: 'Subscriptions',
+  takeover: 'A connection taken over',
+  publish: 'Messages',
+  keyspace: 'The whole keyspace',
+  beside: 'Beside the shared connection',
+  replica: 'Replication',
+  refuse: 'Refused',
+  forward: 'Forwarded after all',
+}
+
+function commandsPage(): string {
+  /** Commands of which the same is said, in one row. */
+  const rows = (handling: Handling) => {
+    const names = new Map<string, string[]>()
+    for (const [name, row] of Object.entries(HANDLING)) {
+      if (row.handling === handling) names.set(row.note, [...(names.get(row.note) ?? []), name])
+    }
+    return [...names].map(([note, of]) => [of.map(code).join(', '), note])
+  }
+  const section = (handling: Handling, title: string) => [
+    `## ${title}`,
+    table(['command', 'what becomes of it'], rows(handling)),
+  ]
+  const special = new Set(Object.keys(HANDLING))
+  const forwarded = [...CommandTable.builtin().all()]
+    .filter(({ name, handling }) => handling === 'forward' && !special.has(name) && !name.includes(' '))
+    .map(({ name }) => name)
+    .sort()
+  return page(
+    'Commands',
+    'What becomes of each command. A command that is not named here, known or unknown to Understudy, is forwarded: it goes down the connection to the primary of its keys as it came, and the reply comes back byte for byte. A container’s row (`CLIENT`) holds for its subcommands unless one has a row of its own.',
+    'On a listener with `connections: dedicated`, “the shared connection” is the client’s own.',
+    ...Object.entries(HANDLINGS).flatMap(([handling, title]) => section(handling as Handling, title)),
+    '## Forwarded',
+    `Everything else, among it: ${forwarded.map(code).join(' ')}.`,
+    'Inside MULTI the commands that Understudy answers take their place in the reply to EXEC; SUBSCRIBE, PSUBSCRIBE and the commands that end subscriptions are refused there.',
   )
 }
 

@@ -40,9 +40,7 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
     'about the clients of Understudy: ids, addresses and names are those that it sees, never those of its own connections',
   ),
   'CLIENT HELP': forward('the text is that of the server'),
-  'CLIENT LIST': session(
-    'the clients of this listener’s process, in Redis’ own format; numbers that only a server has are 0',
-  ),
+  'CLIENT LIST': session('the clients of this process, in Redis’ own format; numbers that only a server has are 0'),
   'CLIENT INFO': session('the line of CLIENT LIST about this client'),
   'CLIENT KILL': session('by id, address, type and user, in both forms'),
   'CLIENT NO-EVICT': session(

@@ -49,6 +49,8 @@ export interface ListenConfig {
   readonly url: string
   readonly endpoint: Endpoint
   readonly tls: ListenTlsConfig | null
+  /** `dedicated`: every client has a connection to the store for itself. */
+  readonly connections: 'shared' | 'dedicated'
   /** `unix://` only: the mode of the socket file; null: what the process's umask leaves. */
   readonly mode: number | null
 }

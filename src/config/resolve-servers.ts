@@ -31,7 +31,13 @@ export function resolveListeners(context: ResolveContext, raw: readonly unknown[
     const other = listeners.find((listener) => listenersConflict(listener.endpoint, endpoint))
     if (other !== undefined) document.refuse(at, `takes the same address as the listener ${other.url}; remove one`)
     const secured = tls && fields.tls !== undefined ? resolveListenTls(context, fields.tls, [...path, 'tls']) : null
-    listeners.push({ url, endpoint, tls: secured, mode: fields.mode ?? null })
+    listeners.push({
+      url,
+      endpoint,
+      tls: secured,
+      connections: fields.connections ?? 'shared',
+      mode: fields.mode ?? null,
+    })
   })
   return listeners
 }

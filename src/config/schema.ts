@@ -64,6 +64,12 @@ export const ListenerFile = z.strictObject({
   tls: ListenTlsFile.optional().describe(
     '`rediss://` only, and needed there. Renewed files are taken up within seconds, without a restart.',
   ),
+  connections: z
+    .enum(['shared', 'dedicated'])
+    .prefault('shared')
+    .describe(
+      '`shared`: the commands of all clients go down one connection to the store. `dedicated`: each client has one of its own, so that the store sees every client (MONITOR, CLIENT LIST, ACL LOG there); slower.',
+    ),
   mode: fileMode.optional().describe('`unix://` only: who may connect, as in `"0770"`. Default: as the umask says.'),
 })
 

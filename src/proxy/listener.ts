@@ -7,6 +7,7 @@ import { errorFields } from '../observability/log-error.ts'
 import { adoptSocket } from './accepted-socket.ts'
 import type { DataPath } from './data-path.ts'
 import { endWithin } from './downstream.ts'
+import { OwnConnection } from './own-connection.ts'
 import { SecureServer } from './secure-server.ts'
 import { Session } from './session.ts'
 
@@ -123,6 +124,7 @@ export class Listener {
       if (session !== null) received(session, buf, length)
     })
     session = new Session(path, socket)
+    if (this.config.connections === 'dedicated') session.own = new OwnConnection(session, true)
     path.sessions.add(session)
     socket.resume()
   }

@@ -81,6 +81,8 @@ class Transaction implements Pin, ReplyOwner {
   #dedicated: Pipeline | null = null
   /** The connection speaks another protocol than those of its kind. */
   #unlike = false
+  /** CLIENT TRACKING is queued. */
+  #tracks = false
   #route: Route | null = null
   #watching = false
   #inMulti = false
@@ -234,7 +236,7 @@ class Transaction implements Pin, ReplyOwner {
       return this.#refuse('ERR Understudy does not hold so much of one transaction; make it smaller', true)
     }
     const frame = frameOf(view)
-    if (spec?.name === 'CLIENT TRACKING') this.#unlike = true
+    if (spec?.name === 'CLIENT TRACKING') this.#tracks = true
     const bytes = answered ? PLACEHOLDER : this.#asSent(view, spec, frame)
     const queued = {
       spec,
@@ -484,7 +486,7 @@ class Transaction implements Pin, ReplyOwner {
       const store = this.#store!
       const clean = this.#multiSent ? DISCARD : UNWATCH
       const { database } = session
-      const alike = !this.#unlike
+      const alike = this.#isAsBefore(pipeline)
       pipeline.push(new Swallow(() => session.giveBack(store, pipeline, database, alike)), clean, 0, clean.length)
     }
     this.#gone = true
@@ -495,6 +497,14 @@ class Transaction implements Pin, ReplyOwner {
 
   #leaveWithError(text: string): boolean {
     return this.#leave(Buffer.from(`-${text}\r\n`))
+  }
+
+  /** Nothing is left on the connection that it did not have: else it goes. */
+  #isAsBefore(pipeline: Pipeline): boolean {
+    const { own } = this.#session
+    if (own === null || pipeline !== own.pipeline) return !this.#unlike && !this.#tracks
+    if (this.#tracks && own.tracking === null) own.tell(['CLIENT', 'TRACKING', 'OFF'])
+    return true
   }
 
   #refuse(text: string, aborts: boolean): boolean {
@@ -514,7 +524,7 @@ class Transaction implements Pin, ReplyOwner {
       pipeline.onClosed = null
       const store = this.#store!
       const { database } = session
-      const alike = !this.#unlike
+      const alike = this.#isAsBefore(pipeline)
       // After the reply that is being settled has left the ring.
       queueMicrotask(() => session.giveBack(store, pipeline, database, alike))
     }

@@ -112,6 +112,7 @@ const LISTEN: ListenConfig = {
   url: 'redis://127.0.0.1:0',
   endpoint: { kind: 'tcp', host: '127.0.0.1', port: 0 },
   tls: null,
+  connections: 'shared',
   mode: null,
 }
 

@@ -1,0 +1,95 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { driftBetween } from '../support/keyspace.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+
+let source: RedisServer
+let target: RedisServer
+let path: DataPathUnderTest
+let admin: RawClient
+
+beforeAll(async () => {
+  ;[source, target] = await Promise.all([startRedis(), startRedis()])
+  path = await startDataPath({
+    stores: { source, target },
+    routes: [{ name: 'all', source: 'source', target: 'target', phase: 'shadow', compare: { sample: 1 } }],
+    listen: { connections: 'dedicated' },
+  })
+  admin = await RawClient.open(source.port)
+})
+afterAll(async () => {
+  admin.destroy()
+  await path.stop()
+  await Promise.all([source.stop(), target.stop()])
+})
+
+test('the store sees each client by its name, with what it does', async () => {
+  const [one, other] = [await path.raw(), await path.raw()]
+  await one.ask('CLIENT', 'SETNAME', 'one')
+  await other.ask('CLIENT', 'SETNAME', 'other')
+  await one.ask('SELECT', 5)
+  await other.ask('MULTI')
+  await other.ask('PING')
+  const list = await admin.ask('CLIENT', 'LIST')
+  expect(list).toMatch(/ name=one .* db=5 /)
+  expect(list).toMatch(/ name=other .* flags=x .* multi=1 /)
+  expect(await other.ask('EXEC')).toBe('*1\r\n+PONG\r\n')
+  one.command('BLPOP', 'nothing', 0)
+  await eventually(async () => expect(await admin.ask('CLIENT', 'LIST')).toMatch(/ name=one .* flags=b /))
+  one.destroy()
+  await eventually(async () => expect(await admin.ask('CLIENT', 'LIST')).not.toMatch(/ name=one /))
+})
+
+test('a client whose connection the store closes is disconnected, and nobody else', async () => {
+  const [victim, other] = [await path.raw(), await path.raw()]
+  await victim.ask('CLIENT', 'SETNAME', 'victim')
+  await other.ask('PING')
+  const id = /id=(\d+) .* name=victim /.exec(await admin.ask('CLIENT', 'LIST'))![1]!
+  await admin.ask('CLIENT', 'KILL', 'ID', id)
+  await victim.closed
+  expect(await other.ask('PING')).toBe('+PONG\r\n')
+})
+
+test('what many clients write to the same keys at once, in all ways, is on the target', async () => {
+  const clients = await Promise.all(Array.from({ length: 12 }, async () => path.raw()))
+  await Promise.all(
+    clients.map(async (client, i) => {
+      if (i % 2 === 0) await client.ask('HELLO', 3)
+      for (let round = 0; round < 60; round++) {
+        await client.ask('INCR', `n${round % 7}`)
+        await client.ask('RPUSH', 'list', `${i}-${round}`)
+        if (round % 3 === 0) await client.ask('BLPOP', 'list', 1)
+        if (round % 5 === 0) {
+          for (const command of [['WATCH', 'n1'], ['MULTI'], ['APPEND', 's', `${i}`], ['LPUSH', 'list', 'x'], ['EXEC']])
+            await client.ask(...command)
+        }
+        await client.ask('GET', `n${round % 7}`)
+      }
+    }),
+  )
+  await settled(path)
+  expect(await driftBetween(source, target)).toEqual([])
+  expect(path.notices.filter(({ kind }) => kind === 'finding')).toEqual([])
+})
+
+test('RESET gives a client a fresh connection; SELECT, HELLO and WATCH hold on its own', async () => {
+  const client = await path.raw()
+  await client.ask('SELECT', 3)
+  await client.ask('SET', 'k', 'three')
+  await client.ask('HELLO', 3)
+  expect(await client.ask('HGETALL', 'none')).toBe('%0\r\n')
+  await client.ask('WATCH', 'k')
+  const other = await path.raw()
+  await other.ask('SELECT', 3)
+  await other.ask('SET', 'k', 'changed')
+  await client.ask('MULTI')
+  await client.ask('SET', 'k', 'mine')
+  expect(await client.ask('EXEC')).toBe('_\r\n')
+  await client.ask('MULTI')
+  expect(await client.ask('RESET')).toBe('+RESET\r\n')
+  expect(await client.ask('GET', 'k')).toBe('$-1\r\n')
+  expect(await client.ask('EXEC')).toMatch(/^-ERR EXEC without MULTI/)
+})
