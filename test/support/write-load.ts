@@ -1,7 +1,9 @@
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { RawClient } from './raw-client.ts'
+import type { RedisServer } from './redis.ts'
+import { EVERYWHERE, READS, WRITES } from './write-templates.ts'
 
-type Args = readonly (string | number)[]
+type Args = readonly (Buffer | string | number)[]
 
 /** The same sequence for the same seed: mulberry32. */
 export class Random {
@@ -25,157 +27,6 @@ export class Random {
   }
 }
 
-/**
- * Write commands of every kind, as templates: `$s` a string's key, `$h` a hash's, `$l` a list's, `$t` a set's, `$z` a sorted set's, `$x` a stream's,
- * `$p` a HyperLogLog's, `$k` any key; `%v` a value, `%n` a small number, `%f` a field or member, `%i` an entry's id, `%g` a group's name,
- * `%a` a time to come, absolute in ms.
- */
-const TEMPLATES = `
-SET $s %v
-SET $s %v
-SET $s %v EX 1%n00
-SET $s %v PX 1%n0000
-SET $s %v PXAT %a
-SET $s %v NX
-SET $s %v XX
-SET $s %v KEEPTTL
-SET $s %v GET
-SETEX $s 1%n00 %v
-SETNX $s %v
-GETSET $s %v
-GETDEL $s
-GETEX $s PXAT %a
-GETEX $s PERSIST
-MSET $s %v $s %v $s %v
-MSETNX $s %v $s %v
-APPEND $s %v
-SETRANGE $s %n %v
-INCR $c
-DECRBY $c %n
-INCRBYFLOAT $c 0.5
-SETBIT $b %n 1
-BITFIELD $b SET u8 0 %n INCRBY u4 0 1
-BITOP OR $b $b $b
-PFADD $p %f %f %v
-PFMERGE $p $p $p
-HSET $h %f %v %f %v
-HSETNX $h %f %v
-HMSET $h %f %v
-HDEL $h %f %f
-HINCRBY $h n%n %n
-HINCRBYFLOAT $h n%n 1.25
-LPUSH $l %v %v
-RPUSH $l %v
-LPUSHX $l %v
-LINSERT $l BEFORE %f %v
-RPUSH $l %f
-LSET $l %n %v
-LREM $l 1 %f
-LTRIM $l 0 20
-LPOP $l
-RPOP $l %n
-LMOVE $l $l LEFT RIGHT
-RPOPLPUSH $l $l
-LMPOP 2 $l $l LEFT COUNT %n
-SADD $t %f %f %f
-SREM $t %f
-SPOP $t
-SPOP $t %n
-SMOVE $t $t %f
-SINTERSTORE $t $t $t
-SUNIONSTORE $t $t $t
-SDIFFSTORE $t $t $t
-ZADD $z %n %f %n %f
-ZADD $z NX CH %n %f
-ZADD $z GT INCR %n %f
-ZINCRBY $z 1.5 %f
-ZREM $z %f
-ZPOPMIN $z
-ZPOPMAX $z %n
-ZMPOP 2 $z $z MAX COUNT 2
-ZREMRANGEBYRANK $z 0 %n
-ZREMRANGEBYSCORE $z 0 %n
-ZRANGESTORE $z $z 0 5
-ZUNIONSTORE $z 2 $z $z WEIGHTS 2 1
-ZINTERSTORE $z 2 $z $z
-GEOADD $z 13.3 38.1 %f
-XADD $x * %f %v
-XADD $x * %f %v
-XADD $x MAXLEN ~ 20 * %f %v
-XADD $x MAXLEN 10 * %f %v
-XTRIM $x MAXLEN ~ 5
-XDEL $x %i
-XGROUP CREATE $x %g 0 MKSTREAM
-XGROUP CREATE $x %g $ MKSTREAM
-XREADGROUP GROUP %g c%n COUNT 2 STREAMS $x >
-XREADGROUP GROUP %g c%n COUNT 2 STREAMS $x 0
-XACK $x %g %i
-XCLAIM $x %g c%n 0 %i
-XAUTOCLAIM $x %g c%n 0 0 COUNT 2
-XGROUP DELCONSUMER $x %g c%n
-DEL $k
-UNLINK $k $k
-EXPIRE $k 1%n00
-PEXPIRE $k 1%n0000 NX
-PEXPIREAT $k %a
-PEXPIREAT $k %a GT
-EXPIRE $k -1
-PERSIST $k
-RENAME $s $s
-RENAMENX $l $l
-COPY $h $h REPLACE
-SORT $l ALPHA LIMIT 0 5 STORE $l
-EVAL redis.call('incr',KEYS[1])redis.call('append',KEYS[2],ARGV[1]) 2 $c $s %v
-EVAL redis.call('rpush',KEYS[1],ARGV[1])return{redis.call('llen',KEYS[1])} 1 $l %v
-EVAL redis.call('time')redis.call('incr',KEYS[1])redis.call('append',KEYS[2],ARGV[1]) 2 $c $s %v
-EVAL redis.call('set',KEYS[1],redis.call('time')[2]) 1 $s
-EVAL redis.call('set',KEYS[1],1)return{err='half-way'} 1 $s
-GET $s
-HGETALL $h
-LRANGE $l 0 -1
-`
-  .trim()
-  .split('\n')
-  .map((line) => line.split(' '))
-
-/** Reads of every kind that can be compared. */
-const READS = `
-GET $s
-GET $c
-MGET $s $s $s
-STRLEN $s
-GETRANGE $s 0 3
-BITCOUNT $b
-EXISTS $k $k
-TYPE $k
-TTL $k
-PTTL $s
-PEXPIRETIME $s
-HGETALL $h
-HGET $h %f
-HMGET $h %f %f
-HLEN $h
-HKEYS $h
-LRANGE $l 0 -1
-LLEN $l
-LINDEX $l %n
-SMEMBERS $t
-SCARD $t
-SISMEMBER $t %f
-SINTER $t $t
-SUNION $t $t
-ZRANGE $z 0 -1 WITHSCORES
-ZSCORE $z %f
-ZCARD $z
-ZRANGEBYSCORE $z 0 %n
-XLEN $x
-XRANGE $x - +
-XREVRANGE $x + - COUNT 2
-`
-  .trim()
-  .split('\n')
-  .map((line) => line.split(' '))
-
 export interface LoadOptions {
   readonly seed: number
   /** Names of keys: `x:` is put before some. Default: no prefix, and `job:`. */
@@ -185,7 +36,34 @@ export interface LoadOptions {
   readonly databases?: readonly number[]
   /** Default: writes. */
   readonly kind?: 'writes' | 'reads'
+  /** FLUSHALL and its like, now and then. Default: not. */
+  readonly everywhere?: boolean
+  /** For RESTORE and FUNCTION RESTORE. Default: what no server takes. */
+  readonly payloads?: Payloads
 }
+
+export interface Payloads {
+  readonly key: Buffer
+  readonly functions: Buffer
+}
+
+/** What a server of this version restores. Leaves nothing behind. */
+export async function payloadsOf(server: RedisServer): Promise<Payloads> {
+  const client = server.client()
+  await client.set('payload', 'restored')
+  await client.call('FUNCTION', 'LOAD', 'REPLACE', FUNCTIONS)
+  const key = (await client.dumpBuffer('payload')) as Buffer
+  const functions = (await client.callBuffer('FUNCTION', 'DUMP')) as Buffer
+  await client.del('payload')
+  await client.call('FUNCTION', 'FLUSH')
+  client.disconnect()
+  return { key, functions }
+}
+
+const FUNCTIONS = `#!lua name=model
+redis.register_function('add', function(keys, args) return redis.call('incrby', keys[1], args[1]) end)`
+
+const NO_PAYLOADS: Payloads = { key: Buffer.from('nothing'), functions: Buffer.from('nothing') }
 
 /** One client that sends random writes, one by one, pipelined, in transactions of every form; or random reads. */
 export class Writer {
@@ -197,10 +75,20 @@ export class Writer {
   readonly errors = new Map<string, number>()
   /** Texts of errors that Understudy made itself. */
   readonly ownErrors: string[] = []
+  /** Names of commands that were answered without an error, subcommands with a space. */
+  readonly succeeded = new Set<string>()
 
   private constructor(client: RawClient, options: LoadOptions) {
     this.#client = client
-    this.#options = { prefixes: ['', 'job:'], keys: 4, databases: [0], kind: 'writes', ...options }
+    this.#options = {
+      prefixes: ['', 'job:'],
+      keys: 4,
+      databases: [0],
+      kind: 'writes',
+      everywhere: false,
+      payloads: NO_PAYLOADS,
+      ...options,
+    }
     this.#random = new Random(options.seed)
   }
 
@@ -239,8 +127,15 @@ export class Writer {
 
   command(): Args {
     const random = this.#random
-    const templates = this.#options.kind === 'reads' ? READS : TEMPLATES
-    return random.pick(templates).map((part) => part.replace(/[$%][a-z]/g, (mark) => this.#fill(mark)))
+    const { kind, everywhere, payloads } = this.#options
+    let templates = kind === 'reads' ? READS : WRITES
+    if (everywhere && kind === 'writes' && random.below(300) === 0) templates = EVERYWHERE
+    return random.pick(templates).map((part) => {
+      if (part === '%PAYLOAD') return payloads.key
+      if (part === '%FUNCTIONS') return payloads.functions
+      if (part === '%LIBRARY') return FUNCTIONS
+      return part.replace(/[$%][a-z]/g, (mark) => this.#fill(mark))
+    })
   }
 
   #some(count: number): Args[] {
@@ -273,7 +168,7 @@ export class Writer {
 
   async #send(commands: readonly Args[]): Promise<void> {
     this.#client.send(Buffer.concat(commands.map((args) => encodeCommand(args))))
-    for (const reply of await this.#client.take(commands.length)) this.#note(reply)
+    for (const args of commands) this.#note(nameOf(args), await this.#client.text())
     this.commands += commands.length
   }
 
@@ -288,12 +183,21 @@ export class Writer {
     await this.#send([[this.#random.below(6) === 0 ? 'DISCARD' : 'EXEC']])
   }
 
-  #note(reply: string): void {
-    if (!reply.startsWith('-')) return
+  #note(name: string, reply: string): void {
+    if (!reply.startsWith('-')) {
+      if (!reply.startsWith('+QUEUED')) this.succeeded.add(name)
+      return
+    }
     const code = reply.slice(1).split(' ', 1)[0]!
     this.errors.set(code, (this.errors.get(code) ?? 0) + 1)
     if (reply.includes('Understudy') || code === 'CROSSROUTE') this.ownErrors.push(reply)
   }
+}
+
+/** Containers' subcommands have names of two words. */
+function nameOf(args: Args): string {
+  const name = String(args[0]).toUpperCase()
+  return name === 'XGROUP' || name === 'FUNCTION' ? `${name} ${String(args[1]).toUpperCase()}` : name
 }
 
 /** A client that takes elements from lists and sorted sets by blocking commands, until `stop`. */
@@ -305,6 +209,7 @@ export class Consumer {
   #done: Promise<void> = Promise.resolve()
   taken = 0
   readonly ownErrors: string[] = []
+  readonly succeeded = new Set<string>()
 
   private constructor(client: RawClient, seed: number, prefixes: readonly string[]) {
     this.#client = client
@@ -339,16 +244,20 @@ export class Consumer {
 
   async #run(): Promise<void> {
     while (this.#going) {
-      const reply = await this.#client.ask(...this.#take())
+      const args = this.#take()
+      const reply = await this.#client.ask(...args)
       if (reply.startsWith('-')) {
         if (reply.includes('Understudy')) this.ownErrors.push(reply)
-      } else if (!/^(?:_|\*-1|\$-1)/.test(reply)) this.taken++
+      } else {
+        this.succeeded.add(String(args[0]))
+        if (!/^(?:_|\*-1|\$-1)/.test(reply)) this.taken++
+      }
     }
   }
 
   #take(): Args {
     const key = (type: string): string => `${this.#random.pick(this.#prefixes)}${type}${this.#random.below(4)}`
-    switch (this.#random.below(5)) {
+    switch (this.#random.below(9)) {
       case 0:
         return ['BLPOP', key('l'), key('l'), 0.02]
       case 1:
@@ -357,6 +266,14 @@ export class Consumer {
         return ['BLMOVE', key('l'), key('l'), 'LEFT', 'RIGHT', 0.02]
       case 3:
         return ['BZPOPMIN', key('z'), 0.01]
+      case 4:
+        return ['BZPOPMAX', key('z'), key('z'), 0.01]
+      case 5:
+        return ['BRPOPLPUSH', key('l'), key('l'), 0.02]
+      case 6:
+        return ['BZMPOP', 0.01, 2, key('z'), key('z'), 'MAX', 'COUNT', 2]
+      case 7:
+        return ['XREADGROUP', 'GROUP', 'g0', 'blocked', 'COUNT', 1, 'BLOCK', 20, 'STREAMS', key('x'), '>']
       default:
         return ['BLMPOP', 0.02, 2, key('l'), key('l'), 'RIGHT', 'COUNT', 2]
     }
