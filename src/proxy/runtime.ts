@@ -11,6 +11,7 @@ import { Mirror } from '../mirror/mirror.ts'
 import { OverlapTable } from '../mirror/overlap.ts'
 import { primaryPipeline } from '../mirror/primary-pipeline.ts'
 import { Repairer } from '../mirror/repairer.ts'
+import { ShadowIdentity } from '../mirror/shadow-identity.ts'
 import { ShadowQueue } from '../mirror/shadow-queue.ts'
 import { storeFacts } from '../mirror/store-facts.ts'
 import { decodeReply } from '../resp/decode.ts'
@@ -54,6 +55,7 @@ export class Runtime {
   readonly #mirror: Mirror
   readonly #comparer: Comparer
   readonly #repairer: Repairer
+  readonly #shadows: ShadowIdentity
   /** What the main thread's jobs ask for. */
   readonly jobs: JobRequests
   readonly #overlap = new OverlapTable()
@@ -87,6 +89,7 @@ export class Runtime {
       }),
     )
     const overlap = this.#overlap
+    this.#shadows = new ShadowIdentity(path, this.#dirty)
     this.#mirror = new Mirror(path, this.#dirty, overlap)
     const mirrorView = {
       has: (route: string, database: number, key: Buffer) => this.#mirror.has(route, database, key),
@@ -305,7 +308,10 @@ export class Runtime {
     // What becomes of one user's login says nothing about the store.
     if (pipeline.options.dedicated || pipeline.options.identity.user !== null) return
     const { state } = pipeline
-    if (state === 'up' && pipeline.options.whenDown === 'fail') this.#learnCommands(store, pipeline)
+    if (state === 'up') {
+      if (pipeline.options.whenDown === 'fail') this.#learnCommands(store, pipeline)
+      else this.#shadows.connected(store.name, pipeline)
+    }
     if (state !== 'up' && state !== 'down') return
     const was = store.lastSaid
     store.lastSaid = state

@@ -105,6 +105,24 @@ describe('a hot key that must be copied again and again ends equal', () => {
     expect(await driftBetween(old, fresh, { ttlSlackMs: 1_000 })).toEqual([])
   })
 
+  test('moved and copied to another database while another connection writes to it', async () => {
+    const [one, other] = await Promise.all([client(2), client(3)])
+    await Promise.all([
+      pound(
+        one,
+        150,
+        2,
+        ['SET', 'm', 'a'],
+        ['MOVE', 'm', 1],
+        ['SET', 'c', 'a'],
+        ['COPY', 'c', 'd', 'DB', 2, 'REPLACE'],
+      ),
+      pound(other, 150, 2, ['APPEND', 'm', 'b'], ['APPEND', 'c', 'b'], ['DEL', 'd']),
+    ])
+    await settled(path)
+    expect(await driftBetween(old, fresh, { databases: [0, 1, 2] })).toEqual([])
+  })
+
   test('that expires all the time', async () => {
     const [one, other] = await Promise.all([client(2), client(3)])
     const script = "redis.call('set', KEYS[1], ARGV[1], 'px', 2) return redis.call('exists', KEYS[1])"
