@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts'
 import type { KeyspaceView } from '../routing/keyspace-view.ts'
 import { rolesOf } from '../routing/route.ts'
 import { RouteTable } from '../routing/route-table.ts'
+import { isStagingKey } from '../routing/staging-key.ts'
 
 export type EndName = 'source' | 'target'
 
@@ -41,6 +42,7 @@ export class EndKeys {
 
   /** The application's name of the key that is called `name` here; null: it is not the route's. */
   keyOf(name: Buffer): Buffer | null {
+    if (isStagingKey(name, 0, name.length)) return null
     if (this.#whole) return name
     const key = this.#view.nameOf(name, 0, name.length)
     if (key === null) return null

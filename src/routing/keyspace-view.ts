@@ -1,5 +1,6 @@
 import type { KeyRename } from '../config/rename.ts'
 import type { KeyRule } from './route.ts'
+import { isStagingKey } from './staging-key.ts'
 
 /** What one end of a route's pattern has in a keyspace under names of its own. */
 export interface Occupant {
@@ -16,6 +17,7 @@ export interface Occupant {
  *   step:1   job:{id} renamed    job:1, where this end is the primary; nothing, where it is the other side
  *   job:1    renamed elsewhere   nothing: the application's job:1 is another key of this store, or of another store
  *   user:1   under its own name  user:1, if its route's primary is here
+ *   understudy:copy:...          nothing: a copy that is being built
  *
  * So every key of the application has one name in one store, and whatever else is there is hidden: the other side's copies, what a former phase has left, and on a
  * shared server what belongs to a neighbour that another route is named for.
@@ -48,7 +50,7 @@ export class KeyspaceView {
 
   /** The application's name of the key that is called `buf[start .. end)` here; null: the application does not see it. */
   nameOf(buf: Buffer, start: number, end: number): Buffer | null {
-    let hidden = false
+    let hidden = isStagingKey(buf, start, end)
     for (const { rule, rename, live } of this.#occupants) {
       const key = rename.undo(buf, start, end)
       if (key === null || this.#find(key, 0, key.length) !== rule) continue

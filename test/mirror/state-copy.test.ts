@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
-import { isStagingKey } from '../../src/mirror/staging-key.ts'
+import { isStagingKey } from '../../src/routing/staging-key.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
@@ -40,7 +40,33 @@ async function twoStores(fresh: RedisServerOptions = {}, old: RedisServerOptions
   return { old: one, fresh: other, path }
 }
 
+/** A new key schema on one server. */
+async function oneStore(): Promise<{ store: RedisServer; path: DataPathUnderTest }> {
+  const store = await startRedis()
+  const path = await startDataPath({
+    stores: { only: store },
+    routes: [
+      {
+        name: 'jobs',
+        keys: ['job:{id}'],
+        source: 'only',
+        target: { store: 'only', keys: { 'job:{id}': 'step:{id}' } },
+        phase: 'mirror',
+      },
+      { name: 'rest', source: 'only' },
+    ],
+  })
+  running.push(store, path)
+  return { store, path }
+}
+
 const toShadow = (key: string): string => key.replace(/^job:/, 'step:')
+
+const ONE_STORE = {
+  onPrimary: (key: string) => key.startsWith('job:'),
+  onShadow: (key: string) => key.startsWith('step:'),
+  toShadow,
+}
 
 /** What nobody can tell the effect of, so that the key is copied. */
 const UNCLEAR = "if redis.call('time')[1] == '0' then redis.call('del', KEYS[1]) end"
@@ -132,32 +158,13 @@ describe('a copy brings over everything a key is', () => {
   })
 
   test('on one server, by COPY: values, times, and that there is nothing', async () => {
-    const store = await startRedis()
-    const path = await startDataPath({
-      stores: { only: store },
-      routes: [
-        {
-          name: 'jobs',
-          keys: ['job:{id}'],
-          source: 'only',
-          target: { store: 'only', keys: { 'job:{id}': 'step:{id}' } },
-          phase: 'mirror',
-        },
-        { name: 'rest', source: 'only' },
-      ],
-    })
-    running.push(store, path)
+    const { store, path } = await oneStore()
     const client = store.client()
     await client.rpush('job:list', 'a', 'b')
     await client.set('job:timed', 'v', 'PX', 500_000)
     await client.set('step:gone', 'left over')
     await copied(path, 'job:list', 'job:timed', 'job:gone')
-    const options = {
-      onPrimary: (key: string) => key.startsWith('job:'),
-      onShadow: (key: string) => key.startsWith('step:'),
-      toShadow,
-    }
-    expect(await driftBetween(store, store, options)).toEqual([])
+    expect(await driftBetween(store, store, ONE_STORE)).toEqual([])
     expect(await client.info('commandstats')).toMatch(/cmdstat_copy:calls=3/)
     expect(await client.info('commandstats')).not.toMatch(/cmdstat_dump/)
   })
@@ -239,6 +246,22 @@ describe('a key that is too big for one piece', () => {
     expect(await client.info('commandstats')).not.toMatch(/cmdstat_dump/)
     const left = (await fresh.client().keysBuffer('*')).filter((key) => isStagingKey(key, 0, key.length))
     expect(left).toEqual([])
+  })
+
+  test('on one server: the application never sees the copy that is being built', async () => {
+    const { store, path } = await oneStore()
+    await store.client().eval(FILL['hash']!, 1, 'job:big')
+    const app = path.client()
+    await unclear(path, 'job:big')
+    let seen = 0
+    while (path.runtime.stats().routes['jobs']!.dirtyKeys > 0) {
+      if ((await store.client().keys('understudy:*')).length > 0) seen++
+      expect(await app.keys('*')).toEqual(['job:big'])
+      expect((await app.scan(0, 'COUNT', 100))[1]).toEqual(['job:big'])
+    }
+    expect(seen).toBeGreaterThan(0)
+    await settled(path)
+    expect(await driftBetween(store, store, ONE_STORE)).toEqual([])
   })
 
   test('one that is changed as a whole all the time is copied in one piece', async () => {

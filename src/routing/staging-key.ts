@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 
-/** What the names begin with of keys that are being built, see `rebuild.ts`. Nobody else may use it. */
+/** What the names begin with of keys that are being built, see `mirror/rebuild.ts`. Nobody else may use it. */
 const STAGING = Buffer.from('understudy:copy:')
 
 /** Of this process: two that copy the same key must not meet. */
