@@ -79,6 +79,14 @@ const CASES: Record<string, { bad: object[]; good: object[] }> = {
     bad: [series('understudy_dirty_keys', at, '3x60')],
     good: [series('understudy_dirty_keys', at, '3x5 0 3x5 0 3x5 0 3x5 0 3x5 0 3x5 0 3x5 0 3x5 0 3x5 0 3x5 0')],
   },
+  UnderstudyNeedsVerify: {
+    bad: [series('understudy_needs_verify', at, '1x60')],
+    good: [series('understudy_needs_verify', at, '0x60')],
+  },
+  UnderstudyNotDurable: {
+    bad: [series('understudy_durable', { instance: 'pod-1' }, '0x60')],
+    good: [series('understudy_durable', { instance: 'pod-1' }, '1x60')],
+  },
   UnderstudyMismatchRate: {
     bad: compared('0+9990x60', '0+10x60'),
     good: compared('0+10000x60', '0x60'),
