@@ -132,8 +132,9 @@ export class Sidecar implements Control {
 
   async stop(graceMs: number): Promise<void> {
     await this.#jobs?.stop()
-    this.#history?.stop()
+    const history = this.#history
     this.#history = null
+    history?.stop()
     this.#stores.stopProbes()
     await this.#thread.stop(graceMs)
     await this.#stores.stopServers()

@@ -1,6 +1,8 @@
 import type { Stats } from '../proxy/messages.ts'
 import { type HistoryStore, type Point, RESOLUTIONS } from '../state/history-store.ts'
-import { SampleWindow } from './sample-window.ts'
+import { type ClosedStep, SampleWindow } from './sample-window.ts'
+
+type Resolution = (typeof RESOLUTIONS)[number]
 
 /** The name under which all routes together are kept. No route can have it: names are not empty. */
 const ALL_ROUTES = ''
@@ -18,7 +20,7 @@ export interface HistorySample {
 
 export interface HistoryQuery {
   route?: string
-  range: (typeof RESOLUTIONS)[number]['range']
+  range: Resolution['range']
   /** ms since the epoch. */
   since?: number
 }
@@ -77,7 +79,7 @@ export class HistoryRecorder {
     this.#stopped = true
     if (this.#timer !== null) clearTimeout(this.#timer)
     for (const { resolution, window } of this.#windows) {
-      if (resolution !== RESOLUTIONS[0]) this.#keep(resolution, window.end(this.#now()))
+      if (resolution !== RESOLUTIONS[0]) this.#write(() => this.#append(resolution, window.end(this.#now())))
     }
   }
 
@@ -94,7 +96,7 @@ export class HistoryRecorder {
     for (const { resolution, window } of this.#windows) {
       const closed = window.add(stats, this.#now())
       if (closed === null) continue
-      this.#keep(resolution, closed)
+      this.#write(() => this.#append(resolution, closed))
       if (resolution !== RESOLUTIONS[0]) continue
       this.#options.onSample({
         at: new Date(closed.atMs).toISOString(),
@@ -131,11 +133,8 @@ export class HistoryRecorder {
     }
   }
 
-  #keep(
-    resolution: (typeof RESOLUTIONS)[number],
-    closed: { atMs: number; points: ReadonlyMap<string, Point> } | null,
-  ): void {
-    if (closed !== null) this.#write(() => this.#options.store.append(resolution, closed.atMs, closed.points))
+  #append(resolution: Resolution, closed: ClosedStep | null): void {
+    if (closed !== null) this.#options.store.append(resolution, closed.atMs, closed.points)
   }
 
   /** A disk that is full is told once, not every two seconds. */

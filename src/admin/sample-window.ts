@@ -13,10 +13,12 @@ interface Reading {
   readonly dirtyKeys: number
 }
 
-interface Peak {
-  lagMs: number
-  backlog: number
-  dirtyKeys: number
+type Peak = { -readonly [Name in 'lagMs' | 'backlog' | 'dirtyKeys']: number }
+
+/** One point a route, of the step that ended at `atMs`. */
+export interface ClosedStep {
+  readonly atMs: number
+  readonly points: ReadonlyMap<string, Point>
 }
 
 /**
@@ -34,7 +36,7 @@ export class SampleWindow {
   }
 
   /** Gives the points of the step that this reading ends, if it ends one. */
-  add(stats: Stats, nowMs: number): { atMs: number; points: Map<string, Point> } | null {
+  add(stats: Stats, nowMs: number): ClosedStep | null {
     const readings = readingsOf(stats)
     this.#latest = readings
     for (const [route, reading] of readings) this.#raise(route, reading)
@@ -48,17 +50,17 @@ export class SampleWindow {
   }
 
   /** The points of a step that will not be finished; null when it has not begun or is too short to tell a rate. */
-  end(nowMs: number): { atMs: number; points: Map<string, Point> } | null {
+  end(nowMs: number): ClosedStep | null {
     return this.#base === null || nowMs - this.#base.atMs < 1000 ? null : this.#close(nowMs, nowMs)
   }
 
-  #close(atMs: number, nowMs: number): { atMs: number; points: Map<string, Point> } {
+  #close(atMs: number, nowMs: number): ClosedStep {
     const { readings, atMs: sinceMs } = this.#base!
     const seconds = (nowMs - sinceMs) / 1000
     const points = new Map<string, Point>()
     for (const [route, now] of this.#latest!) {
       const before = readings.get(route)
-      if (before !== undefined) points.set(route, pointOf(before, now, this.#peaks.get(route)!, seconds))
+      if (before !== undefined) points.set(route, pointOf(before, now, this.#peaks.get(route) ?? now, seconds))
     }
     return { atMs, points }
   }

@@ -155,6 +155,18 @@ describe('the history', () => {
     expect(after.read({ route: 'jobs', range: '24h' }).series['primaryRequests']).toEqual([10])
   })
 
+  test('is stopped at any moment, also between the end of a step and the next sample', async () => {
+    for (const extraMs of [0, 500, 1500, 1999]) {
+      now = START
+      const history = recorder()
+      await history.tick()
+      await pass(history, 30)
+      now += extraMs
+      history.stop()
+    }
+    expect(failures).toEqual([])
+  })
+
   test('is of the routes that there are: one that is gone is forgotten', async () => {
     const history = recorder()
     await history.tick()
