@@ -18,6 +18,7 @@ import type { Store } from '../upstream/store.ts'
 import type { BlockedCommand } from './blocking.ts'
 import { ClientPause } from './client-pause.ts'
 import { ScanTables } from './keyspace-commands.ts'
+import { LargeKeys } from './large-reply.ts'
 import { lookAfterSlowClients, lowestLimit } from './output-limit.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
@@ -55,6 +56,9 @@ export class DataPath implements DataPathContext {
   readonly blocked = new Set<BlockedCommand>()
   /** Subscribers whose new primary has not confirmed everything yet. */
   readonly movingSubscribers = new Set<Pin>()
+  /** Shared pipelines that are left because of a large reply, and not empty yet. */
+  sidesteps = 0
+  readonly largeKeys = new LargeKeys()
   readonly plan = new Plan()
   /** Kept of all clients whose commands have to wait. */
   stashedBytes = 0

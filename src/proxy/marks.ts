@@ -5,3 +5,5 @@ export const SAMPLED = 2
 export const MAP_KEYS = 4
 /** Keys of several routes: `extra` holds the states of the others. */
 export const MIXED = 8
+/** A dedicated connection answers it: what becomes of this one is nobody's. */
+export const HANDED_OVER = 16

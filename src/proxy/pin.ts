@@ -9,9 +9,11 @@ import type { Route } from '../routing/route.ts'
 export interface Pin {
   /** The pin around this one; set by `Session.enter`. */
   outer: Pin | null
-  readonly kind: 'login' | 'transaction' | 'blocked' | 'subscriber' | 'replica'
+  readonly kind: 'login' | 'transaction' | 'blocked' | 'subscriber' | 'large' | 'replica'
   /** As CLIENT LIST shows it: x in a MULTI, b blocked, P subscriber, O monitor, S replica. */
   readonly flag: string
+  /** The client has taken what was sent to it. */
+  onRoom?(): void
   /** As `Session.dispatch`: false when the command has to wait. */
   dispatch(view: CommandView, spec: CommandSpec | null): boolean
   /** The client is gone, or says no more: lets the connection go without losing what it did. */

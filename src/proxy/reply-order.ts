@@ -27,6 +27,11 @@ export class ReplyOrder {
     return this.#assigned - this.#next
   }
 
+  /** The number whose reply goes out next. */
+  get next(): number {
+    return this.#next
+  }
+
   get parkedBytes(): number {
     return this.#parkedBytes
   }

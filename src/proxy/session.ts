@@ -8,7 +8,7 @@ import { errorFrame } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
-import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { InFlight, Loss, ReplyOwner, ReplySink } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { refuseByArity } from './arity.ts'
@@ -19,9 +19,10 @@ import type { DataPath } from './data-path.ts'
 import { Downstream } from './downstream.ts'
 import { isHttp } from './http.ts'
 import { keyspaceCommand } from './keyspace-commands.ts'
+import { readLargeKey, takeLargeReply } from './large-reply.ts'
 import { beginLogin } from './login.ts'
 import { leaveOthers, settleMarked } from './marked-replies.ts'
-import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
+import { HANDED_OVER, MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
 import { keepWithinLimit } from './output-limit.ts'
 import type { OwnConnection } from './own-connection.ts'
 import type { Pin } from './pin.ts'
@@ -91,6 +92,12 @@ export class Session implements ReplyOwner {
   /** Answers go here instead of out: a command that Understudy answers is executed as a part of EXEC. */
   captured: Buffer[] | null = null
   waiting: Wait | null = null
+  /** A reply is going out in pieces: nothing may come between them. */
+  midReply = false
+  /** Its own connection, while that brings more than the client takes. */
+  pausedSource: Pipeline | null = null
+  readonly #heldPushes: Buffer[] = []
+  #heldPushBytes = 0
   closed = false
   /** Writes whose replies are owed: while there are any, a `read-target` read goes to the primary, so that a client reads its own writes. */
   writesOwed = 0
@@ -119,6 +126,9 @@ export class Session implements ReplyOwner {
     this.lastActiveMs = path.clock.nowMs
     this.downstream.onRoom = () => {
       if (this.waiting === 'room') this.wake()
+      else this.pin?.onRoom?.()
+      this.pausedSource?.resumeReading()
+      this.pausedSource = null
     }
     socket.on('drain', () => this.downstream.drained())
     socket.on('error', () => socket.destroy())
@@ -171,7 +181,7 @@ export class Session implements ReplyOwner {
 
   dispatchUnpinned(view: CommandView, spec: CommandSpec | null): boolean {
     if (this.downstream.pendingBytes > SLOW_CLIENT_BYTES) return this.waitFor('room')
-    if (this.replyMode === 'skip' && this.order.owed > 0) return this.waitFor('replies')
+    if (this.order.owed > 0 && (this.replyMode === 'skip' || this.path.sidesteps > 0)) return this.waitFor('replies')
     if (spec === null || spec.handling === 'forward') return this.forward(view, spec)
     switch (spec.handling) {
       case 'session':
@@ -221,6 +231,10 @@ export class Session implements ReplyOwner {
       this.own === null
     ) {
       if (path.targetReads.read(this, view, spec, plan)) return true
+    }
+    if (path.largeKeys.count > 0 && spec?.readonly && this.own === null) {
+      const taken = readLargeKey(this, view, spec)
+      if (taken !== null) return taken
     }
     const store = path.primaryOf(route)
     const pipeline = this.own === null ? store.shared(this.database, this.protocol, this.user) : this.own.to(store)
@@ -294,6 +308,10 @@ export class Session implements ReplyOwner {
     settleMarked(this, slot, route, buf, start, end)
   }
 
+  takesPieces(slot: InFlight, bytes: number): ReplySink | null {
+    return takeLargeReply(this, slot, bytes)
+  }
+
   lost(slot: InFlight, loss: Loss): void {
     const route = slot.route as Route
     route.state.inFlight--
@@ -304,12 +322,17 @@ export class Session implements ReplyOwner {
       this.path.mirror.left(slot, slot.lane)
       if (loss.mayHaveRun) this.path.mirror.lostOnPrimary(slot)
     }
-    if (!slot.timedOut) this.replyError(slot.seq, loss.text)
+    if (slot.timedOut || (slot.flags & HANDED_OVER) !== 0) return
+    // Half of the reply has gone out, and nothing can follow it.
+    if (this.midReply && slot.seq === this.order.next) this.socket.destroy()
+    else this.replyError(slot.seq, loss.text)
   }
 
   timedOut(slot: InFlight): void {
     const { state, primary } = slot.route as Route
     state.primaryTimeout++
+    // Its reply is under way.
+    if ((slot.flags & HANDED_OVER) !== 0 || (this.midReply && slot.seq === this.order.next)) return
     this.replyError(
       slot.seq,
       `ERR Understudy: store '${primary.storeName}' did not answer in time; the command may have been executed`,
@@ -328,6 +351,16 @@ export class Session implements ReplyOwner {
   /** Bytes that answer no command: messages of a subscription. */
   push(buf: Buffer, start: number, end: number): void {
     if (this.closed) return
+    if (this.midReply) {
+      this.#heldPushes.push(Buffer.from(buf.subarray(start, end)))
+      this.#heldPushBytes += end - start
+    } else this.downstream.write(buf, start, end)
+    this.#checkOutput()
+  }
+
+  /** A piece of the reply that is next: a view. Nothing else is said until `endReply`. */
+  passOn(buf: Buffer, start: number, end: number): void {
+    if (this.closed) return
     this.downstream.write(buf, start, end)
     this.#checkOutput()
   }
@@ -335,8 +368,17 @@ export class Session implements ReplyOwner {
   /** The same, behind every reply that has become ready. */
   pushInOrder(buf: Buffer, start: number, end: number): void {
     if (this.closed) return
+    if (this.midReply) return this.push(buf, start, end)
     this.order.append(buf, start, end)
     this.#checkOutput()
+  }
+
+  endReply(seq: number): void {
+    this.midReply = false
+    const held = this.#heldPushes.splice(0)
+    this.#heldPushBytes = 0
+    for (const push of held) this.push(push, 0, push.length)
+    this.reply(seq, EMPTY, 0, 0)
   }
 
   replyError(seq: number, text: string): void {
@@ -356,7 +398,7 @@ export class Session implements ReplyOwner {
 
   /** What has been said to it and it has not taken, or not yet been given (a reply before it is missing). */
   get unreadBytes(): number {
-    return this.downstream.pendingBytes + this.order.parkedBytes
+    return this.downstream.pendingBytes + this.order.parkedBytes + this.#heldPushBytes
   }
 
   /** A client that does not read is disconnected before its replies fill the memory (invariant 7). */

@@ -103,6 +103,11 @@ export class ReplyFramer {
     return this.#offset
   }
 
+  /** The first `bytes` of the reply under way have been passed on: what is given next begins behind them. */
+  passedOn(bytes: number): void {
+    this.#offset -= bytes
+  }
+
   /** Forgets a reply under way: for a new connection. */
   reset(): void {
     this.#offset = 0

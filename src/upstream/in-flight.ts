@@ -9,11 +9,24 @@ export interface Loss {
   readonly text: string
 }
 
+/** Takes a reply that is too large to be held, piece by piece. */
+export interface ReplySink {
+  /** A view, valid during the call. */
+  piece(buf: Buffer, start: number, end: number): void
+  /** That was all of it. Otherwise the owner is told `lost`. */
+  done(): void
+}
+
 /** Who is told what became of a command. Exactly one of the two is called last for each, whatever fails. */
 export interface ReplyOwner {
   /** One reply's bytes: a view, valid during the call. Called `replies` times for a command that was announced with several. */
   settle(command: InFlight, buf: Buffer, start: number, end: number): void
   lost(command: InFlight, loss: Loss): void
+  /**
+   * The reply is large (`LARGE_REPLY_BYTES`) and has not arrived whole: it needs at least `bytes`. Null: it is gathered, and then given to `settle`. Otherwise what has arrived and
+   * what comes goes to the sink, and `settle` is not called.
+   */
+  takesPieces?(command: InFlight, bytes: number): ReplySink | null
   /** No reply in time. The command keeps its place: `settle` or `lost` still follows. */
   timedOut(command: InFlight): void
 }

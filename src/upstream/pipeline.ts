@@ -11,7 +11,7 @@ import { CHUNK_BYTES, type Chunk, giveChunk, takeChunk } from './chunk.ts'
 import { connectTo, readyEvent } from './connect.ts'
 import { connectReason, isTlsAlert, noConnectionReason } from './connect-error.ts'
 import { type Greeting, greetings, type Identity } from './handshake.ts'
-import { type InFlight, InFlightRing, type Loss, type ReplyOwner } from './in-flight.ts'
+import { type InFlight, InFlightRing, type Loss, type ReplyOwner, type ReplySink } from './in-flight.ts'
 
 export interface PipelineOptions {
   readonly store: StoreConfig
@@ -80,6 +80,8 @@ export class Pipeline {
   /** Bytes without a place in the ring. */
   #relayed: Buffer[] = []
   #greetings: Greeting[] = []
+  /** Who is given the reply under way in pieces. */
+  #sink: ReplySink | null = null
   #queued = false
   /** Cumulative bytes pushed and written, to tell what of the ring has left. */
   #pushed = 0
@@ -126,6 +128,15 @@ export class Pipeline {
   /** Bytes handed to the socket that the kernel has not taken. */
   get writableLength(): number {
     return this.#socket?.writableLength ?? 0
+  }
+
+  /** A client that takes its replies slowly keeps its own connection from bringing more: dedicated ones only. */
+  pauseReading(): void {
+    this.#socket?.pause()
+  }
+
+  resumeReading(): void {
+    this.#socket?.resume()
   }
 
   /** Milliseconds the oldest command has waited; 0: none. */
@@ -317,6 +328,7 @@ export class Pipeline {
     this.#lastReadMs = this.#readyMs
     this.#setState('up', null)
     this.#write()
+    if (this.options.dedicated) this.onDrain?.()
   }
 
   /** The store will never serve this identity (database out of range): everybody is told in its words, and nothing is tried again. */
@@ -377,7 +389,11 @@ export class Pipeline {
       let from = 0
       while (from < partial.length) {
         const end = framer.frame(partial.buf, from, partial.length)
-        if (end === -1) break
+        if (end === -1) {
+          from += this.#passOn(partial.buf, from, partial.length)
+          if (this.#socket !== socket) return
+          break
+        }
         this.#frame(partial.buf, from, end)
         if (this.#socket !== socket) return
         from = end
@@ -387,7 +403,8 @@ export class Pipeline {
     while (at < length) {
       const end = framer.frame(buf, at, length)
       if (end === -1) {
-        partial.append(buf, at, length)
+        at += this.#passOn(buf, at, length)
+        if (this.#socket === socket) partial.append(buf, at, length)
         return
       }
       this.#frame(buf, at, end)
@@ -397,7 +414,39 @@ export class Pipeline {
     }
   }
 
+  /** Of a reply that is not whole: gives its owner what is there, if it is large and the owner wants it in pieces. Gives how many bytes are dealt with. */
+  #passOn(buf: Buffer, start: number, to: number): number {
+    const framer = this.#framer
+    if (this.#sink === null) {
+      if (framer.bytesNeeded < LARGE_REPLY_BYTES || this.relay || buf[start] === GREATER) return 0
+      const slot = this.#greetings.length > 0 ? undefined : this.ring.peek()
+      if (slot === undefined || slot.replies !== 1) return 0
+      this.#sink = slot.owner!.takesPieces?.(slot, framer.bytesNeeded) ?? null
+      if (this.#sink === null) return 0
+    }
+    const bytes = Math.min(framer.bytesNeeded, to - start)
+    framer.passedOn(bytes)
+    if (bytes > 0) this.#sink.piece(buf, start, start + bytes)
+    return bytes
+  }
+
+  #lastPiece(sink: ReplySink, buf: Buffer, start: number, end: number): void {
+    const slot = this.ring.peek()!
+    sink.piece(buf, start, end)
+    if (this.#sink !== sink) return
+    this.#sink = null
+    slot.replies = 0
+    this.#settling = slot
+    sink.done()
+    this.#settling = null
+    if (slot.chunk !== null) this.#release(slot)
+  }
+
   #frame(buf: Buffer, start: number, end: number): void {
+    if (this.#sink !== null) {
+      this.#lastPiece(this.#sink, buf, start, end)
+      return
+    }
     if (this.#greetings.length > 0) {
       this.#greeted(buf, start, end)
       return
@@ -494,6 +543,7 @@ export class Pipeline {
     this.#connectDeadline = null
     this.#retry = null
     this.#framer.reset()
+    this.#sink = null
     this.#partial.clear()
     this.#greetings = []
     this.#relayed = []
@@ -603,6 +653,9 @@ const TURNED_AWAY = /^(ERR max number of clients|DENIED)/
 
 /** Of a server older than 6.0, asked for RESP3. */
 const NO_RESP3 = /^(ERR unknown command|NOPROTO)/
+
+/** A reply of at least so many bytes may be passed on in pieces. */
+const LARGE_REPLY_BYTES = 1024 * 1024
 
 /** Small commands cost more by their slot than by their bytes. */
 const MAX_IN_FLIGHT = 256 * 1024

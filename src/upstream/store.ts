@@ -31,6 +31,7 @@ export class Store {
   readonly #shadow = new ByDatabase()
   readonly #idle = new Map<string, Pipeline[]>()
   readonly #lent = new Set<Pipeline>()
+  readonly #retiring = new Map<Pipeline, () => void>()
   #backMs = Number.NEGATIVE_INFINITY
   /** The state that was logged last. */
   lastSaid: PipelineState | null = null
@@ -49,6 +50,29 @@ export class Store {
     const made = this.#open(database, protocol, null, 'fail', false)
     list.set(database, made)
     return made
+  }
+
+  /**
+   * The shared pipeline is busy with one reply for long: what comes from now on goes down a new one, and the old one is closed when all that is in flight on it has been answered (`done`).
+   * Whoever has something in flight on it waits for that first, or its commands could overtake each other.
+   */
+  sidestep(database: number, protocol: 2 | 3, user: StoreUser | null, done: () => void): void {
+    const old = this.shared(database, protocol, user)
+    const lists = user === null ? { shared2: this.#shared2, shared3: this.#shared3 } : this.#users.get(user.key)!
+    const list = protocol === 2 ? lists.shared2 : lists.shared3
+    this.#retiring.set(old, done)
+    const made = this.#open(database, protocol, user, 'fail', false)
+    list.set(database, made)
+    made.connect()
+  }
+
+  #closeRetired(): void {
+    for (const [pipeline, done] of this.#retiring) {
+      if (!pipeline.quiet && pipeline.state === 'up') continue
+      this.#retiring.delete(pipeline)
+      pipeline.close('another connection has taken its place')
+      done()
+    }
   }
 
   #sharedOf(user: StoreUser, database: number, protocol: 2 | 3): Pipeline {
@@ -100,6 +124,7 @@ export class Store {
     const idle = this.#idle.get(key) ?? []
     pipeline.onPush = null
     pipeline.onClosed = null
+    pipeline.onDrain = null
     if (pipeline.state !== 'up' || !pipeline.quiet || idle.length >= MAX_IDLE) {
       pipeline.close('connection not needed any more')
       return
@@ -113,6 +138,7 @@ export class Store {
     this.#lent.delete(pipeline)
     pipeline.onPush = null
     pipeline.onClosed = null
+    pipeline.onDrain = null
     pipeline.close('connection not needed any more')
   }
 
@@ -128,6 +154,7 @@ export class Store {
     yield* this.#shared2.all()
     yield* this.#shared3.all()
     yield* this.#shadow.all()
+    yield* this.#retiring.keys()
     for (const { shared2, shared3 } of this.#users.values()) {
       yield* shared2.all()
       yield* shared3.all()
@@ -156,6 +183,7 @@ export class Store {
     for (const pipeline of this.sharedPipelines()) pipeline.tick(nowMs)
     for (const pipeline of this.#lent) pipeline.tick(nowMs)
     if (this.#users.size > 0) this.#forgetIdleUsers(nowMs)
+    if (this.#retiring.size > 0) this.#closeRetired()
   }
 
   /** The connections of a user nobody has used for a while; used again, they are opened again. */
