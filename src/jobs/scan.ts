@@ -1,6 +1,7 @@
 import { UnderstudyError } from '../base/errors.ts'
 import type { Config } from '../config/config.ts'
 import { ErrorReply, type Reply } from '../resp/reply.ts'
+import type { EndKeys } from './end-keys.ts'
 import { type StoreConnections, StoreLost } from './store-connection.ts'
 import type { Task } from './task.ts'
 
@@ -65,6 +66,24 @@ export async function* scan(
 export async function countKeys(connections: StoreConnections, config: Config, store: string): Promise<number> {
   const { databases } = await look(connections, config, store)
   return [...databases.values()].reduce((sum, keys) => sum + keys, 0)
+}
+
+/** Whether a store holds a key of that end. Rejects with StoreLost. */
+export async function hasKey(
+  connections: StoreConnections,
+  config: Config,
+  end: EndKeys,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { server, databases } = await look(connections, config, end.storeName)
+  let at: ScanPosition | null = first(server, databases)
+  while (at !== null) {
+    signal.throwIfAborted()
+    const page: Page = await readPage(connections, end.storeName, at, databases)
+    if (page.names.some((name) => end.keyOf(name) !== null)) return true
+    at = page.next
+  }
+  return false
 }
 
 async function readPage(

@@ -51,4 +51,20 @@ export const STATE_MIGRATIONS: readonly string[] = [
   );
   `,
   HISTORY_TABLES,
+  // What is known about the ends of routes (`cutover/completeness.ts`), and what was decided against advice (`cutover/journal.ts`).
+  `CREATE TABLE route_mirroring (
+     route TEXT PRIMARY KEY,
+     ends TEXT NOT NULL,
+     since INTEGER NOT NULL,
+     incomplete TEXT,
+     backfilled_at INTEGER,
+     verified_at INTEGER
+   ) STRICT;
+   CREATE TABLE journal (
+     id INTEGER PRIMARY KEY AUTOINCREMENT,
+     at INTEGER NOT NULL,
+     kind TEXT NOT NULL,
+     route TEXT NOT NULL,
+     detail TEXT NOT NULL
+   ) STRICT`,
 ]

@@ -1,0 +1,131 @@
+import type { DatabaseSync } from 'node:sqlite'
+import type { Config, RouteConfig } from '../config/config.ts'
+import { keyspaceOf } from '../config/keyspace.ts'
+import type { EndName } from '../jobs/end-keys.ts'
+import { rolesOf } from '../routing/route.ts'
+
+/** What is known about the two ends of a route that is mirrored. */
+export interface Mirroring {
+  /** When mirroring began, ms since the epoch. */
+  readonly sinceMs: number
+  /** The end that may lack what the other held before mirroring began; null: both hold everything. */
+  readonly incomplete: EndName | null
+  readonly backfilledMs: number | null
+  readonly verifiedMs: number | null
+}
+
+/** Whether an end of a route holds no key of it; null: cannot be known now. */
+export type EmptyProbe = (config: Config, route: string, end: EndName) => Promise<boolean | null>
+
+/**
+ * Whether the ends of a route hold everything. Mirroring carries writes over, not what was there before: a partial write (INCR, HSET, LPUSH) to a key that only the primary has leaves a part of it on the
+ * other side. So
+ *
+ *   mirroring begins (passthrough, done, or another target before) ─▶ the shadow's end is incomplete, unless the primary holds no key of the route at that moment or after it
+ *   a backfill without failures, a complete verify without differences ─▶ both are complete
+ *   a switch ─▶ nothing changes: what was complete is kept up
+ *   a cleanup ─▶ the end that was cleaned is incomplete
+ *   mirroring ends ─▶ nothing is known
+ *
+ * Kept in `state.db`.
+ */
+export class Completeness {
+  readonly #database: DatabaseSync
+  readonly #isEmpty: EmptyProbe
+
+  constructor(database: DatabaseSync, isEmpty: EmptyProbe) {
+    this.#database = database
+    this.#isEmpty = isEmpty
+  }
+
+  /** `config` is in force, or will be before any client's command. */
+  async inForce(config: Config, nowMs: number): Promise<void> {
+    const known = new Set(config.routes.map((route) => route.name))
+    for (const row of this.#database.prepare('SELECT route FROM route_mirroring').all()) {
+      if (!known.has(String(row['route']))) this.#forget(String(row['route']))
+    }
+    await Promise.all(config.routes.map((route) => this.#entered(config, route, nowMs)))
+  }
+
+  /** null: it is not mirrored. */
+  of(route: string): Mirroring | null {
+    const row = this.#database.prepare('SELECT * FROM route_mirroring WHERE route = ?').get(route) as Row | undefined
+    if (row === undefined) return null
+    return {
+      sinceMs: row.since,
+      incomplete: row.incomplete as EndName | null,
+      backfilledMs: row.backfilled_at,
+      verifiedMs: row.verified_at,
+    }
+  }
+
+  /** Why the authority, or reads, must not go to that end now; null: they may. */
+  async lacking(config: Config, route: RouteConfig, end: EndName): Promise<string | null> {
+    const mirroring = this.of(route.name)
+    const [here, there] = end === 'target' ? [route.target?.store, route.source.store] : [route.source.store, route.target?.store]
+    if (mirroring === null) {
+      const empty = await this.#isEmpty(config, route.name, rolesOf(route.phase).primary)
+      return empty === true ? null : `store '${here}' lacks what '${there}' holds: go through mirror and a backfill first`
+    }
+    if (mirroring.incomplete !== end) return null
+    const other: EndName = end === 'target' ? 'source' : 'target'
+    // It could not be asked when mirroring began; empty now means empty then, or only what has been mirrored since.
+    if (rolesOf(route.phase).primary === other && (await this.#isEmpty(config, route.name, other)) === true) {
+      this.#set(route.name, 'incomplete = NULL')
+      return null
+    }
+    return `store '${here}' may lack what '${there}' held before mirroring began (${new Date(mirroring.sinceMs).toISOString()}): run 'understudy backfill ${route.name}', or a verify that finds no difference`
+  }
+
+  /** A job that began at `startedMs` has brought everything over (`backfill`), or has found both ends equal (`verify`). */
+  completed(route: RouteConfig, by: 'backfill' | 'verify', startedMs: number, nowMs: number): void {
+    const mirroring = this.of(route.name)
+    if (mirroring === null || startedMs < mirroring.sinceMs) return
+    this.#set(route.name, by === 'backfill' ? 'backfilled_at = ?' : 'verified_at = ?', nowMs)
+    if (mirroring.incomplete === rolesOf(route.phase).shadow) this.#set(route.name, 'incomplete = NULL')
+  }
+
+  /** Keys have been deleted at that end. */
+  cleaned(route: string, end: EndName): void {
+    this.#set(route, 'incomplete = ?', end)
+  }
+
+  async #entered(config: Config, route: RouteConfig, nowMs: number): Promise<void> {
+    const { primary, shadow } = rolesOf(route.phase)
+    if (shadow === null) {
+      this.#forget(route.name)
+      return
+    }
+    const ends = identityOf(config, route)
+    const row = this.#database.prepare('SELECT ends FROM route_mirroring WHERE route = ?').get(route.name)
+    if (row?.['ends'] === ends) return
+    this.#database
+      .prepare('INSERT OR REPLACE INTO route_mirroring (route, ends, since, incomplete) VALUES (?, ?, ?, ?)')
+      .run(route.name, ends, nowMs, shadow)
+    if ((await this.#isEmpty(config, route.name, primary)) === true) this.#set(route.name, 'incomplete = NULL')
+  }
+
+  #forget(route: string): void {
+    this.#database.prepare('DELETE FROM route_mirroring WHERE route = ?').run(route)
+  }
+
+  #set(route: string, assignment: string, ...values: (string | number)[]): void {
+    this.#database.prepare(`UPDATE route_mirroring SET ${assignment} WHERE route = ?`).run(...values, route)
+  }
+}
+
+/** Which keys lie where: the same text as long as both ends are the same. */
+function identityOf(config: Config, route: RouteConfig): string {
+  const end = (which: EndName) => {
+    const of = route[which]
+    return of === null ? null : [keyspaceOf(config.stores[of.store]!), of.keys]
+  }
+  return JSON.stringify([route.keys, end('source'), end('target')])
+}
+
+interface Row {
+  readonly since: number
+  readonly incomplete: string | null
+  readonly backfilled_at: number | null
+  readonly verified_at: number | null
+}
