@@ -1,5 +1,4 @@
-import { access, constants, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { readFile } from 'node:fs/promises'
 import type { DatabaseSync } from 'node:sqlite'
 import { isDeepStrictEqual } from 'node:util'
 import { comparisonOf } from './admin/compare-views.ts'
@@ -7,9 +6,7 @@ import type {
   Comparison,
   Control,
   ControlEvent,
-  JobKeyQuery,
-  JobQuery,
-  JobRequest,
+  JobControl,
   PhaseRequest,
   PhaseResult,
   Readiness,
@@ -25,8 +22,13 @@ import type { Config } from './config/config.ts'
 import { editPhase } from './config/edit.ts'
 import { loadConfig, parseConfig } from './config/load.ts'
 import { redactConfig } from './config/redact.ts'
-import { consequencesOf, type Transition, transitions } from './cutover/transition.ts'
-import type { Job, JobAction, JobKey } from './jobs/job.ts'
+import { mustBeWritable, replaceFile } from './config/replace-file.ts'
+import { Completeness } from './cutover/completeness.ts'
+import { Gates } from './cutover/gates.ts'
+import { Journal } from './cutover/journal.ts'
+import { consequencesOf, transitions } from './cutover/transition.ts'
+import { isEmptyEnd } from './jobs/empty-probe.ts'
+import type { Job, JobReport } from './jobs/job.ts'
 import { jobRunner } from './jobs/jobs.ts'
 import type { JobRunner } from './jobs/runner.ts'
 import { Histogram } from './observability/histogram.ts'
@@ -51,12 +53,8 @@ export interface SidecarOptions {
   readonly onDeath: (error: Error) => void
 }
 
-/** How long a switch waits, without holding anybody, for the stores to become equal before it asks for the hold. */
-const APPROACH_MS = 10_000
 /** Enough to find the newest job of each kind. */
 const RECENT_JOBS = 50
-/** A backlog that a hold can drain in a blink. */
-const SMALL_BACKLOG = 1_000
 
 /**
  * The running product, seen from the main thread: the data path's thread, managed servers, health probes, and every change of configuration. One change at a time: they queue.
@@ -77,8 +75,11 @@ export class Sidecar implements Control {
   #changing: Promise<unknown> = Promise.resolve()
   /** `state.db`; null until started. */
   #state: DatabaseSync | null = null
-  /** Null until started. */
+  /** Null until started; what follows too. */
   #jobs: JobRunner | null = null
+  #completeness: Completeness | null = null
+  #gates: Gates | null = null
+  #journal: Journal | null = null
   #history: HistoryRecorder | null = null
 
   constructor(options: SidecarOptions) {
@@ -99,6 +100,11 @@ export class Sidecar implements Control {
     return this.#config
   }
 
+  get jobs(): JobControl {
+    if (this.#jobs === null) throw new UnderstudyError('STATE_UNUSABLE', 'jobs are run while Understudy runs')
+    return this.#jobs
+  }
+
   /** Resolves with the listeners' ports when clients can connect. */
   async start(): Promise<number[]> {
     this.#state = openStateDatabase(this.#config.stateDir, (error, setAside) =>
@@ -109,22 +115,12 @@ export class Sidecar implements Control {
     )
     this.mismatches.open(this.#state)
     await this.#stores.provide(this.#config)
+    this.#guard(this.#state)
+    await this.#completeness!.inForce(this.#config, Date.now())
     const ports = await this.#thread.start(this.#config, this.#stores.endpoints)
     this.mismatches.configure(this.#config)
     await this.#stores.settle(this.#config)
-    this.#jobs = jobRunner({
-      state: this.#state,
-      environment: {
-        config: () => this.#config,
-        endpoint: (store) => this.#stores.endpoints[store] ?? null,
-        version: (store) => this.#stores.health.get(store)?.version ?? null,
-        dataPath: this.#thread,
-        mismatchedKeys: () => [],
-      },
-      onDone: async () => {},
-      onChange: (job) => this.#emit({ type: 'job', data: job }),
-      log: this.#log,
-    })
+    this.#jobs = this.#runJobs(this.#state)
     this.#jobs.goOn()
     this.#history = this.#keepHistory(this.#state)
     return ports
@@ -229,7 +225,7 @@ export class Sidecar implements Control {
           `the phase of '${name}' is set by an environment variable; change it there`,
         )
       }
-      const closedGates = request.force ? [] : await this.#closedGates(next)
+      const closedGates = await this.#gates!.closed(this.#config, next)
       const result: PhaseResult = {
         route: name,
         from: route.phase,
@@ -237,7 +233,7 @@ export class Sidecar implements Control {
         dryRun: request.dryRun ?? false,
         pauseMs: null,
         consequences: consequencesOf(route, request.phase),
-        closedGates,
+        closedGates: request.force ? [] : closedGates,
       }
       if (request.dryRun) return result
       if (configPath !== null) await mustBeWritable(configPath)
@@ -249,6 +245,10 @@ export class Sidecar implements Control {
           reason: request.reason ?? null,
         })
       const pauseMs = await this.#apply(next, request.force ?? false)
+      if (request.force) {
+        const { from, to } = result
+        this.#journal!.forced(name, { from, to, reason: request.reason ?? '', closedGates }, Date.now())
+      }
       if (edited !== null) await replaceFile(configPath!, edited)
       this.#reloaded(true, null)
       return { ...result, pauseMs }
@@ -261,7 +261,7 @@ export class Sidecar implements Control {
     const holding = steps.filter((step) => step.holds)
     const moving = force ? [] : holding.filter((step) => step.movesPrimary)
     if (!force) {
-      const closed = await this.#approach(next, moving)
+      const closed = await this.#gates!.approach(this.#config, next)
       if (closed.length > 0) throw new UnderstudyError('GATE_CLOSED', closed.join('; '))
     }
     await this.#stores.provide(next)
@@ -306,43 +306,9 @@ export class Sidecar implements Control {
       })
     }
     this.#history?.routesAre(next.routes.map(({ name }) => name))
+    await this.#completeness!.inForce(next, Date.now())
     await this.#stores.settle(next)
     return result.pauseMs
-  }
-
-  /** Waits for the stores of routes whose authority moves to be nearly equal; gives the gates that stayed closed. */
-  async #approach(next: Config, moving: readonly Transition[]): Promise<string[]> {
-    if (moving.length === 0) return []
-    const deadline = performance.now() + APPROACH_MS
-    for (;;) {
-      const closed = await this.#closedGates(next)
-      const hopeless = moving.some((step) => step.unsafe !== null)
-      if (closed.length === 0 || hopeless || performance.now() > deadline) return closed
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-  }
-
-  async #closedGates(next: Config): Promise<string[]> {
-    const stats = await this.#thread.stats()
-    const gates: string[] = []
-    for (const step of transitions(this.#config, next)) {
-      if (!step.movesPrimary) continue
-      if (step.unsafe !== null) {
-        gates.push(`route '${step.route}': ${step.unsafe}`)
-        continue
-      }
-      const route = stats.routes[step.route]
-      const shadow = statusOf(this.#factsOf(stats)).routes[step.route]?.shadow
-      if (route === undefined || shadow == null) continue
-      if (!this.#stores.health.get(shadow)?.up) gates.push(`route '${step.route}': store '${shadow}' does not answer`)
-      if (route.needsVerify)
-        gates.push(`route '${step.route}': had more dirty keys than can be remembered and needs a verify`)
-      if (route.dirtyKeys > 0)
-        gates.push(`route '${step.route}': ${route.dirtyKeys} keys are not copied to '${shadow}' yet`)
-      if (route.backlogCommands > SMALL_BACKLOG)
-        gates.push(`route '${step.route}': ${route.backlogCommands} writes still wait for '${shadow}'`)
-    }
-    return gates
   }
 
   #sayWhatNeedsRestart(next: Config): void {
@@ -353,28 +319,6 @@ export class Sidecar implements Control {
     this.#log.warn('a part of the configuration that was changed takes effect at the next start only', {
       reason: parts.join(', '),
     })
-  }
-
-  // --- jobs
-
-  async startJob({ kind, route, options }: JobRequest): Promise<Job> {
-    return this.#jobs!.start(kind, route, options)
-  }
-
-  steerJob(id: number, action: JobAction): Promise<Job> {
-    return this.#jobs!.steer(id, action)
-  }
-
-  async jobs(query: JobQuery): Promise<Job[]> {
-    return this.#jobs!.list(query)
-  }
-
-  async job(id: number): Promise<Job> {
-    return this.#jobs!.get(id)
-  }
-
-  async jobKeys(id: number, { after, limit }: JobKeyQuery): Promise<JobKey[]> {
-    return this.#jobs!.keys(id, after, limit)
   }
 
   // --- bookkeeping
@@ -391,6 +335,42 @@ export class Sidecar implements Control {
         if (mismatch !== null) this.#emit({ type: 'mismatch', data: mismatch })
       }
     }
+  }
+
+  #guard(database: DatabaseSync): void {
+    const completeness = new Completeness(database, (config, route, end) =>
+      isEmptyEnd(config, (store) => this.#stores.endpoints[store] ?? null, route, end),
+    )
+    this.#completeness = completeness
+    this.#journal = new Journal(database)
+    this.#gates = new Gates({
+      stats: () => this.#thread.stats(),
+      isUp: (store) => this.#stores.health.get(store)?.up ?? false,
+      completeness,
+      isCleaning: (route) => this.#jobs?.isRunning('cleanup', route) ?? false,
+    })
+  }
+
+  #runJobs(database: DatabaseSync): JobRunner {
+    return jobRunner({
+      state: database,
+      environment: {
+        config: () => this.#config,
+        endpoint: (store) => this.#stores.endpoints[store] ?? null,
+        version: (store) => this.#stores.health.get(store)?.version ?? null,
+        dataPath: this.#thread,
+        mismatchedKeys: () => [],
+      },
+      onDone: async (job, report) => this.#jobDone(job, report),
+      onChange: (job) => this.#emit({ type: 'job', data: job }),
+      log: this.#log,
+    })
+  }
+
+  #jobDone({ kind, route: name, createdAt }: Job, report: JobReport): void {
+    const route = this.#config.routes.find((other) => other.name === name)
+    if (route === undefined || !report.clean || (kind !== 'backfill' && kind !== 'verify')) return
+    this.#completeness!.completed(route, kind, Date.parse(createdAt), Date.now())
   }
 
   #keepHistory(database: DatabaseSync): HistoryRecorder {
@@ -420,7 +400,7 @@ export class Sidecar implements Control {
       lastReload: this.#lastReload,
       mismatchTotals: (route) => this.mismatches.totals(route),
       pauses: (route) => this.#pausesOf(route),
-      jobs: (route) => this.#jobs?.list({ route, limit: RECENT_JOBS }) ?? [],
+      jobs: (route) => this.#jobs?.recent(route, RECENT_JOBS) ?? [],
       jobKeys: (route) => this.#jobs?.totals(route) ?? [],
     }
   }
@@ -447,28 +427,4 @@ export class Sidecar implements Control {
     this.#changing = result.catch(() => {})
     return result
   }
-}
-
-/** Asked before the switch: a phase that is in force and does not stand in the file would be gone with the next start. */
-async function mustBeWritable(path: string): Promise<void> {
-  const real = await realpath(path)
-  try {
-    await access(real, constants.W_OK)
-    await access(dirname(real), constants.W_OK)
-  } catch (cause) {
-    throw new UnderstudyError(
-      'ADMIN_REFUSED',
-      `the configuration file ${path} cannot be written; change the phase where the file comes from (a ConfigMap, a deployment), and Understudy follows`,
-      { cause },
-    )
-  }
-}
-
-/** Writes beside and renames, so that nobody ever reads half a file; keeps the mode. A symlink's target is what is replaced. */
-async function replaceFile(path: string, text: string): Promise<void> {
-  const real = await realpath(path)
-  const { mode } = await stat(real)
-  const beside = `${real}.${process.pid}.tmp`
-  await writeFile(beside, text, { mode })
-  await rename(beside, real)
 }

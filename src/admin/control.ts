@@ -2,7 +2,7 @@ import type { AcknowledgementView, Mismatch, MismatchFilter, MismatchKey } from 
 import type { WindowName } from '../compare/rate-window.ts'
 import type { SkipReason, Verdicts } from '../compare/tally.ts'
 import type { MismatchClass, Phase } from '../config/config.ts'
-import type { Job, JobAction, JobKey, JobKind, JobOptions, JobState } from '../jobs/job.ts'
+import type { Job, JobAction, JobKey, JobKeyQuery, JobQuery, JobRequest } from '../jobs/job.ts'
 import type { HistogramSnapshot } from '../observability/histogram.ts'
 import type { History, HistoryQuery, HistorySample } from './history.ts'
 
@@ -23,16 +23,7 @@ export interface Control {
   reload(): Promise<ReloadResult>
   /** Edits the file (comments kept), reloads, and resolves when the phase is in force (or says what would happen, for a dry run). */
   setPhase(route: string, request: PhaseRequest): Promise<PhaseResult>
-  /** Starts a job. Rejects with NOT_FOUND (no such route), JOB_REFUSED. */
-  startJob(request: JobRequest): Promise<Job>
-  /** Rejects with NOT_FOUND, JOB_REFUSED. Resolves when the job has paused, or has ended. */
-  steerJob(id: number, action: JobAction): Promise<Job>
-  /** The newest first. */
-  jobs(query: JobQuery): Promise<Job[]>
-  /** Rejects with NOT_FOUND. */
-  job(id: number): Promise<Job>
-  /** The keys that a job lists: those that failed or differ. Rejects with NOT_FOUND. */
-  jobKeys(id: number, query: JobKeyQuery): Promise<JobKey[]>
+  readonly jobs: JobControl
   /** What the comparer found. */
   readonly mismatches: MismatchAccess
   /** How the comparison goes, by route and command. */
@@ -203,22 +194,18 @@ export interface AcknowledgeRequest {
   reason: string
 }
 
-export interface JobRequest {
-  kind: JobKind
-  route: string
-  options: JobOptions
-}
-
-export interface JobQuery {
-  route?: string | undefined
-  state?: JobState | undefined
-  limit: number
-}
-
-export interface JobKeyQuery {
-  /** Only keys with a greater `seq`. */
-  after: number
-  limit: number
+/** Jobs: start, look at, steer. */
+export interface JobControl {
+  /** Rejects with NOT_FOUND (no such route), JOB_REFUSED. */
+  start(request: JobRequest): Promise<Job>
+  /** Rejects with NOT_FOUND, JOB_REFUSED. Resolves when the job has paused, or has ended. */
+  steer(id: number, action: JobAction): Promise<Job>
+  /** The newest first. */
+  list(query: JobQuery): Promise<Job[]>
+  /** Rejects with NOT_FOUND. */
+  get(id: number): Promise<Job>
+  /** The keys that a job lists: those that failed or differ. Rejects with NOT_FOUND. */
+  keys(id: number, query: JobKeyQuery): Promise<JobKey[]>
 }
 
 export interface Readiness {

@@ -67,7 +67,7 @@ export const JOB_ENDPOINTS: readonly Endpoint[] = [
       return {
         kind: 'json',
         status: 201,
-        body: await control.startJob({ kind, route, options: options as JobOptions }),
+        body: await control.jobs.start({ kind, route, options: options as JobOptions }),
       }
     },
   },
@@ -79,7 +79,7 @@ export const JOB_ENDPOINTS: readonly Endpoint[] = [
     query: JOB_QUERY,
     handle: async (control, { query }) => ({
       kind: 'json',
-      body: await control.jobs(query as z.infer<typeof JOB_QUERY>),
+      body: await control.jobs.list(query as z.infer<typeof JOB_QUERY>),
     }),
   },
   {
@@ -87,7 +87,7 @@ export const JOB_ENDPOINTS: readonly Endpoint[] = [
     path: '/api/v1/jobs/:id',
     summary: 'One job.',
     gives: 'what `POST /api/v1/jobs` gives',
-    handle: async (control, { params }) => ({ kind: 'json', body: await control.job(idOf(params)) }),
+    handle: async (control, { params }) => ({ kind: 'json', body: await control.jobs.get(idOf(params)) }),
   },
   {
     method: 'PATCH',
@@ -97,7 +97,7 @@ export const JOB_ENDPOINTS: readonly Endpoint[] = [
     body: JOB_ACTION,
     handle: async (control, { params, body }) => ({
       kind: 'json',
-      body: await control.steerJob(idOf(params), (body as z.infer<typeof JOB_ACTION>).action),
+      body: await control.jobs.steer(idOf(params), (body as z.infer<typeof JOB_ACTION>).action),
     }),
   },
   {
@@ -108,7 +108,7 @@ export const JOB_ENDPOINTS: readonly Endpoint[] = [
     query: KEY_QUERY,
     handle: async (control, { params, query }) => ({
       kind: 'json',
-      body: await control.jobKeys(idOf(params), query as z.infer<typeof KEY_QUERY>),
+      body: await control.jobs.keys(idOf(params), query as z.infer<typeof KEY_QUERY>),
     }),
   },
 ]

@@ -62,10 +62,13 @@ export class Completeness {
   /** Why the authority, or reads, must not go to that end now; null: they may. */
   async lacking(config: Config, route: RouteConfig, end: EndName): Promise<string | null> {
     const mirroring = this.of(route.name)
-    const [here, there] = end === 'target' ? [route.target?.store, route.source.store] : [route.source.store, route.target?.store]
+    const [here, there] =
+      end === 'target' ? [route.target?.store, route.source.store] : [route.source.store, route.target?.store]
     if (mirroring === null) {
       const empty = await this.#isEmpty(config, route.name, rolesOf(route.phase).primary)
-      return empty === true ? null : `store '${here}' lacks what '${there}' holds: go through mirror and a backfill first`
+      return empty === true
+        ? null
+        : `store '${here}' lacks what '${there}' holds: go through mirror and a backfill first`
     }
     if (mirroring.incomplete !== end) return null
     const other: EndName = end === 'target' ? 'source' : 'target'

@@ -62,8 +62,10 @@ export class Gates {
     if (step.unsafe !== null) return [gate(step.unsafe)]
     const route = old.routes.find((other) => other.name === step.route)!
     const gates: Gate[] = []
-    const lacking = await this.#sources.completeness.lacking(old, route, goesTo(step))
-    if (lacking !== null) gates.push(gate(lacking))
+    for (const end of reliedOn(step)) {
+      const lacking = await this.#sources.completeness.lacking(old, route, end)
+      if (lacking !== null) gates.push(gate(lacking))
+    }
     if (!step.movesPrimary) return gates
     if (this.#sources.isCleaning(step.route)) gates.push(gate('a cleanup is deleting keys: let it end, or cancel it'))
     return [...gates, ...this.#ofMirror(route, stats, gate)]
@@ -92,7 +94,8 @@ function readsMove(step: Transition): boolean {
   return step.to === 'read-target' && step.from !== 'read-target'
 }
 
-/** The end that is relied on after the step. */
-function goesTo(step: Transition): EndName {
-  return step.to === 'read-target' ? 'target' : rolesOf(step.to).primary
+/** Ends that are relied on after the step, and were not before. */
+function reliedOn(step: Transition): EndName[] {
+  const ends: EndName[] = step.movesPrimary ? [rolesOf(step.to).primary] : []
+  return readsMove(step) && rolesOf(step.from).primary === 'source' ? [...ends, 'target'] : ends
 }

@@ -49,6 +49,24 @@ export interface JobOptions {
   readonly backup?: string
 }
 
+export interface JobRequest {
+  readonly kind: JobKind
+  readonly route: string
+  readonly options: JobOptions
+}
+
+export interface JobQuery {
+  readonly route?: string | undefined
+  readonly state?: JobState | undefined
+  readonly limit: number
+}
+
+export interface JobKeyQuery {
+  /** Only keys with a greater `seq`. */
+  readonly after: number
+  readonly limit: number
+}
+
 export interface JobProgress {
   /** Keys that the stores' SCAN has given, of all routes, and how many are expected; null: not known yet. */
   readonly done: number

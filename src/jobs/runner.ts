@@ -1,7 +1,18 @@
 import { UnderstudyError } from '../base/errors.ts'
 import type { Log } from '../observability/log.ts'
 import { errorFields } from '../observability/log-error.ts'
-import type { Job, JobAction, JobKey, JobKind, JobOptions, JobReport, JobState } from './job.ts'
+import type {
+  Job,
+  JobAction,
+  JobKey,
+  JobKeyQuery,
+  JobKind,
+  JobOptions,
+  JobQuery,
+  JobReport,
+  JobRequest,
+  JobState,
+} from './job.ts'
 import { isOver } from './job.ts'
 import type { JobStore } from './job-store.ts'
 import { Interrupted, Task } from './task.ts'
@@ -63,7 +74,7 @@ export class JobRunner {
   }
 
   /** Throws JOB_REFUSED when it cannot be done as things are. */
-  start(kind: JobKind, route: string, options: JobOptions): Job {
+  async start({ kind, route, options }: JobRequest): Promise<Job> {
     this.#options.mayStart(kind, route, options)
     if (this.#store.list({ states: ['queued'], limit: MAX_QUEUED }).length >= MAX_QUEUED) {
       throw new UnderstudyError('JOB_REFUSED', `${MAX_QUEUED} jobs wait already: cancel some of them`)
@@ -71,12 +82,12 @@ export class JobRunner {
     const job = this.#store.create(kind, route, options, Date.now())
     this.#tell(job)
     this.#next()
-    return this.get(job.id)
+    return this.#get(job.id)
   }
 
   /** Throws NOT_FOUND, and JOB_REFUSED when the job's state does not allow it. */
   async steer(id: number, action: JobAction): Promise<Job> {
-    const job = this.get(id)
+    const job = this.#get(id)
     if (action === 'resume') {
       if (job.state !== 'paused' && job.state !== 'failed') throw cannot(action, job)
       this.#options.mayStart(job.kind, job.route, job.options)
@@ -89,25 +100,34 @@ export class JobRunner {
     } else if (job.state === 'queued' || (job.state === 'paused' && action === 'cancel')) {
       this.#enter(id, action === 'pause' ? 'paused' : 'cancelled')
     } else throw cannot(action, job)
-    return this.get(id)
+    return this.#get(id)
   }
 
   /** Throws NOT_FOUND. */
-  get(id: number): Job {
+  async get(id: number): Promise<Job> {
+    return this.#get(id)
+  }
+
+  #get(id: number): Job {
     const job = this.#store.get(id)
     if (job === undefined) throw new UnderstudyError('NOT_FOUND', `there is no job ${id}`)
     return this.#withTask(job)
   }
 
   /** The newest first. */
-  list(filter: { route?: string | undefined; state?: JobState | undefined; limit: number }): Job[] {
-    const states = filter.state === undefined ? undefined : [filter.state]
-    return this.#store.list({ ...filter, states }).map((job) => this.#withTask(job))
+  async list({ route, state, limit }: JobQuery): Promise<Job[]> {
+    const states = state === undefined ? undefined : [state]
+    return this.#store.list({ route, states, limit }).map((job) => this.#withTask(job))
+  }
+
+  /** Jobs of a route, the newest first. */
+  recent(route: string, limit: number): Job[] {
+    return this.#store.list({ route, limit }).map((job) => this.#withTask(job))
   }
 
   /** Keys that a job lists, after number `after`. Throws NOT_FOUND. */
-  keys(id: number, after: number, limit: number): JobKey[] {
-    this.get(id)
+  async keys(id: number, { after, limit }: JobKeyQuery): Promise<JobKey[]> {
+    this.#get(id)
     return this.#store.keys(id, after, limit)
   }
 
@@ -188,7 +208,7 @@ export class JobRunner {
     const now = performance.now()
     if (now - (this.#told.get(id) ?? 0) < TELL_EVERY_MS) return
     this.#told.set(id, now)
-    this.#tell(this.get(id))
+    this.#tell(this.#get(id))
   }
 
   #tell(job: Job): void {

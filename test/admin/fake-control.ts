@@ -3,9 +3,7 @@ import type {
   Comparison,
   Control,
   ControlEvent,
-  JobKeyQuery,
-  JobQuery,
-  JobRequest,
+  JobControl,
   Mismatch,
   MismatchAccess,
   PhaseRequest,
@@ -15,7 +13,7 @@ import type {
 } from '../../src/admin/control.ts'
 import type { History, HistoryQuery } from '../../src/admin/history.ts'
 import { UnderstudyError } from '../../src/base/errors.ts'
-import type { Job, JobAction, JobKey } from '../../src/jobs/job.ts'
+import type { Job, JobKey } from '../../src/jobs/job.ts'
 
 /** The inside as the outside sees it, with answers that a test sets and a record of what was asked. */
 export class FakeControl implements Control {
@@ -150,35 +148,33 @@ export class FakeControl implements Control {
     return { routes: {} }
   }
 
-  async startJob(request: JobRequest): Promise<Job> {
-    this.asked.push(request)
-    this.#fail()
-    return job({ kind: request.kind, route: request.route, options: request.options })
-  }
-
-  async steerJob(id: number, action: JobAction): Promise<Job> {
-    this.asked.push({ id, action })
-    this.#fail()
-    return job({ id, state: action === 'pause' ? 'paused' : action === 'resume' ? 'running' : 'cancelled' })
-  }
-
-  async jobs(query: JobQuery): Promise<Job[]> {
-    this.asked.push(query)
-    this.#fail()
-    return this.jobList
-  }
-
-  async job(id: number): Promise<Job> {
-    this.#fail()
-    const found = this.jobList.find((other) => other.id === id)
-    if (found === undefined) throw new UnderstudyError('NOT_FOUND', `there is no job ${id}`)
-    return found
-  }
-
-  async jobKeys(id: number, query: JobKeyQuery): Promise<JobKey[]> {
-    this.asked.push({ id, ...query })
-    this.#fail()
-    return this.listedKeys
+  readonly jobs: JobControl = {
+    start: async (request) => {
+      this.asked.push(request)
+      this.#fail()
+      return job(request)
+    },
+    steer: async (id, action) => {
+      this.asked.push({ id, action })
+      this.#fail()
+      return job({ id, state: action === 'pause' ? 'paused' : action === 'resume' ? 'running' : 'cancelled' })
+    },
+    list: async (query) => {
+      this.asked.push(query)
+      this.#fail()
+      return this.jobList
+    },
+    get: async (id) => {
+      this.#fail()
+      const found = this.jobList.find((other) => other.id === id)
+      if (found === undefined) throw new UnderstudyError('NOT_FOUND', `there is no job ${id}`)
+      return found
+    },
+    keys: async (id, query) => {
+      this.asked.push({ id, ...query })
+      this.#fail()
+      return this.listedKeys
+    },
   }
 
   async history(query: HistoryQuery): Promise<History> {

@@ -1,0 +1,27 @@
+import { access, constants, realpath, rename, stat, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { UnderstudyError } from '../base/errors.ts'
+
+/** Asked before the switch: a phase that is in force and does not stand in the file would be gone with the next start. */
+export async function mustBeWritable(path: string): Promise<void> {
+  const real = await realpath(path)
+  try {
+    await access(real, constants.W_OK)
+    await access(dirname(real), constants.W_OK)
+  } catch (cause) {
+    throw new UnderstudyError(
+      'ADMIN_REFUSED',
+      `the configuration file ${path} cannot be written; change the phase where the file comes from (a ConfigMap, a deployment), and Understudy follows`,
+      { cause },
+    )
+  }
+}
+
+/** Writes beside and renames, so that nobody ever reads half a file; keeps the mode. A symlink's target is what is replaced. */
+export async function replaceFile(path: string, text: string): Promise<void> {
+  const real = await realpath(path)
+  const { mode } = await stat(real)
+  const beside = `${real}.${process.pid}.tmp`
+  await writeFile(beside, text, { mode })
+  await rename(beside, real)
+}
