@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { UnderstudyError } from '../base/errors.ts'
+import { keyOfPrintable } from '../base/printable-key.ts'
 import type { Acknowledgement } from '../compare/acknowledgement.ts'
 import type { Finding } from '../compare/finding.ts'
 import type { MismatchFilter, MismatchKey } from '../compare/mismatch.ts'
@@ -69,6 +70,11 @@ export class MismatchControl implements MismatchAccess {
 
   async keys(query: MismatchFilter): Promise<Iterable<MismatchKey>> {
     return this.#opened.keys(query)
+  }
+
+  /** Keys of a route that were found to differ, by the application's names; those that are acknowledged too. */
+  keysOf(route: string): { database: number; key: Buffer }[] {
+    return [...this.#opened.keys({ route })].map(({ database, key }) => ({ database, key: keyOfPrintable(key) }))
   }
 
   async acknowledgements(): Promise<AcknowledgementView[]> {

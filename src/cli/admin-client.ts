@@ -34,14 +34,16 @@ export class AdminClient {
     return (await this.#json(path, { signal: AbortSignal.timeout(READ_TIMEOUT_MS) })) as T
   }
 
-  async put<T>(path: string, body: unknown, timeoutMs: number): Promise<T> {
-    const init = {
-      method: 'PUT',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(timeoutMs),
-    }
-    return (await this.#json(path, init)) as T
+  put<T>(path: string, body: unknown, timeoutMs: number): Promise<T> {
+    return this.#send('PUT', path, body, timeoutMs)
+  }
+
+  post<T>(path: string, body: unknown, timeoutMs: number): Promise<T> {
+    return this.#send('POST', path, body, timeoutMs)
+  }
+
+  patch<T>(path: string, body: unknown, timeoutMs: number): Promise<T> {
+    return this.#send('PATCH', path, body, timeoutMs)
   }
 
   /**
@@ -59,6 +61,16 @@ export class AdminClient {
       clearTimeout(timer)
       aborter.abort()
     }
+  }
+
+  async #send<T>(method: string, path: string, body: unknown, timeoutMs: number): Promise<T> {
+    const init = {
+      method,
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(timeoutMs),
+    }
+    return (await this.#json(path, init)) as T
   }
 
   async #json(path: string, init: RequestInit): Promise<unknown> {

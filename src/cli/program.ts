@@ -4,6 +4,7 @@ import { VERSION } from '../base/version.ts'
 import { addCheck } from './check.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
 import { addExplain } from './explain.ts'
+import { addJobCommands, addJobs } from './jobs.ts'
 import { addMismatches } from './mismatches.ts'
 import { addPhase } from './phase.ts'
 import { addServe } from './serve.ts'
@@ -37,6 +38,8 @@ export function buildProgram(terminal: Terminal, finish: (exitCode: number) => v
   addExplain(program, terminal, finish)
   addStatus(program, terminal, finish)
   addPhase(program, terminal, finish)
+  addJobCommands(program, terminal, finish)
+  addJobs(program, terminal, finish)
   addMismatches(program, terminal, finish)
   return program
 }

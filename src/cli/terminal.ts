@@ -29,6 +29,16 @@ export class Terminal {
     return styleText(style, text, { stream: this.#stdout })
   }
 
+  /** Standard error is a terminal: progress can be drawn there. */
+  get isInteractive(): boolean {
+    return this.#stderr.isTTY === true
+  }
+
+  /** Standard error itself, for who draws there. */
+  get notes(): NodeJS.WriteStream {
+    return this.#stderr
+  }
+
   raw(text: string): void {
     this.#stdout.write(text)
   }

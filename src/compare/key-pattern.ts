@@ -1,13 +1,3 @@
-/** Keys are bytes: printable ASCII as it is, everything else as \xHH, so that two keys never look the same. */
-export function printableKey(key: Uint8Array): string {
-  let text = ''
-  for (const byte of key) {
-    text +=
-      byte >= 32 && byte < 127 && byte !== 92 ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`
-  }
-  return text
-}
-
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi
 /** Hashes, object ids: long, and with both digits and letters, so that no word is taken for one. */
 const HEX = /(?<![0-9a-z])(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{16,}(?![0-9a-z])/gi

@@ -1,9 +1,10 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import { printableKey } from '../base/printable-key.ts'
 import type { MismatchClass, Phase } from '../config/config.ts'
 import { inTransaction } from '../state/database.ts'
 import { type Acknowledgement, coveredBy } from './acknowledgement.ts'
 import type { Finding, MismatchCause } from './finding.ts'
-import { foldKey, printableKey } from './key-pattern.ts'
+import { foldKey } from './key-pattern.ts'
 import type { AcknowledgementView, Mismatch, MismatchFilter, MismatchKey } from './mismatch.ts'
 
 /** An acknowledgement with what people want to know of it. */

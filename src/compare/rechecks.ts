@@ -1,3 +1,4 @@
+import { printableKey } from '../base/printable-key.ts'
 import { TokenBucket } from '../base/token-bucket.ts'
 import { decodeReply } from '../resp/decode.ts'
 import type { Route } from '../routing/route.ts'
@@ -8,7 +9,7 @@ import type { Difference } from './diff.ts'
 import { EvictionWatch } from './eviction.ts'
 import type { Finding, MismatchCause } from './finding.ts'
 import { KeyCheck, type KeyVerdict } from './key-check.ts'
-import { foldKey, printableKey } from './key-pattern.ts'
+import { foldKey } from './key-pattern.ts'
 import { maskReply, revealReply } from './mask.ts'
 import type { SkipReason } from './tally.ts'
 

@@ -12,6 +12,8 @@ export interface JobEnvironment {
   /** `redis_version` of a store; null: not known. */
   readonly version: (store: string) => string | null
   readonly dataPath: DataPathPort
+  /** The source of the route is incomplete from now on. */
+  readonly cleaning: (route: string) => void
   /** Keys of a route that the comparer has found to differ. */
   readonly mismatchedKeys: (route: string) => readonly NamedKey[]
 }

@@ -77,7 +77,10 @@ export class ExactCompare {
     if (there === 'none') return null
     if (there !== here) return { class: 'type', detail: `It is a ${there} on the primary and a ${here} on the shadow.` }
     const bytes = typeof of.primary[2] === 'number' ? of.primary[2] : 0
-    return (await this.#contents(there, database, key, bytes)) ?? ttl
+    const contents = await this.#contents(there, database, key, bytes)
+    // Only of a part of the key: the key is there.
+    if (contents?.class === 'missing' || contents?.class === 'extra') return { ...contents, class: 'value' }
+    return contents ?? ttl
   }
 
   async #contents(type: string, database: number, key: Buffer, bytes: number): Promise<Difference | null> {

@@ -3,9 +3,11 @@ import { UnderstudyError } from '../base/errors.ts'
 import type { Log } from '../observability/log.ts'
 import { rolesOf } from '../routing/route.ts'
 import { backfill, notMirrored } from './backfill.ts'
+import { cleanup, mayClean } from './cleanup.ts'
 import type { JobEnvironment } from './environment.ts'
 import type { Job, JobKind, JobReport } from './job.ts'
 import { JobStore } from './job-store.ts'
+import { repair } from './repair.ts'
 import { JobRunner, type JobWork } from './runner.ts'
 import { verify } from './verify.ts'
 
@@ -24,8 +26,8 @@ export function jobRunner({ state, environment, onChange, onDone, log }: JobsOpt
   const work: Record<JobKind, JobWork> = {
     backfill: (task) => backfill(environment, task),
     verify: (task) => verify(environment, task),
-    repair: none,
-    cleanup: none,
+    repair: (task) => repair(environment, store, task),
+    cleanup: (task) => cleanup(environment, task),
   }
   return new JobRunner({
     store,
@@ -33,14 +35,11 @@ export function jobRunner({ state, environment, onChange, onDone, log }: JobsOpt
     mayStart: (kind, name) => {
       const route = environment.config().routes.find((other) => other.name === name)
       if (route === undefined) throw new UnderstudyError('NOT_FOUND', `no route is called '${name}'`)
-      if (kind !== 'cleanup' && rolesOf(route.phase).shadow === null) throw notMirrored(name)
+      if (kind === 'cleanup') mayClean(environment.config(), name)
+      else if (rolesOf(route.phase).shadow === null) throw notMirrored(name)
     },
     onChange,
     onDone,
     log,
   })
-}
-
-async function none(): Promise<never> {
-  throw new UnderstudyError('JOB_REFUSED', 'it cannot be run yet')
 }

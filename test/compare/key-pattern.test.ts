@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { foldKey, printableKey } from '../../src/compare/key-pattern.ts'
+import { printableKey } from '../../src/base/printable-key.ts'
+import { foldKey } from '../../src/compare/key-pattern.ts'
 
 test.each([
   ['job:1', 'job:<n>'],

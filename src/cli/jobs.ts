@@ -1,0 +1,183 @@
+import { resolve } from 'node:path'
+import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
+import { UnderstudyError } from '../base/errors.ts'
+import type { Job, JobAction, JobKind, JobOptions, JobState } from '../jobs/job.ts'
+import { JOB_STATES, ON_CONFLICT, REPAIR_SOURCES } from '../jobs/job.ts'
+import { type AdminOptions, adminClient, type JsonOption, jsonOption, withAdminOptions } from './admin-options.ts'
+import { EXIT } from './exit-code.ts'
+import { allKeys, follow, keyLines, tell } from './job-follow.ts'
+import { tableLines } from './table.ts'
+import { printable, type Terminal } from './terminal.ts'
+
+/** Steering a running job waits until it has stopped. */
+const STEER_TIMEOUT_MS = 60_000
+const START_TIMEOUT_MS = 10_000
+
+interface StartOptions extends AdminOptions, JsonOption, Omit<JobOptions, 'from'> {
+  readonly detach?: boolean
+  readonly yes?: boolean
+  readonly from?: JobOptions['from']
+}
+
+/** `understudy backfill|verify|repair|cleanup`: each starts a job in the running sidecar and follows it. */
+export function addJobCommands(program: Command, terminal: Terminal, finish: (exitCode: number) => void): void {
+  const add = (kind: JobKind, description: string): Command =>
+    withAdminOptions(program.command(kind))
+      .description(`${description}; follows the job with a progress bar`)
+      .argument('<route>', 'name of the route')
+      .option('--rate <keys>', 'at most so many keys per second', positiveNumber)
+      .option('--detach', 'start it and leave; `understudy jobs` shows it')
+      .addOption(jsonOption())
+      .action(async (route: string, given: StartOptions) => {
+        const client = adminClient(given)
+        const body = { kind, route, options: jobOptions(kind, given) }
+        const job = await client.post<Job>('/api/v1/jobs', body, START_TIMEOUT_MS)
+        if (!given.detach) return finish(await follow(client, job, terminal, given))
+        if (given.json) terminal.json(job)
+        else terminal.line(`Job ${job.id} is ${job.state}: understudy jobs follow ${job.id}`)
+        finish(EXIT.done)
+      })
+
+  add('backfill', 'copy every key of a route from its primary to the other side, while the application goes on')
+    .addOption(
+      new Option('--on-conflict <what>', 'what becomes of a key whose other side holds something else')
+        .choices(ON_CONFLICT)
+        .default('overwrite'),
+    )
+    .option('--dry-run', 'count what would be copied, write nothing')
+  add('verify', 'compare both sides of a route, key by key, in both directions; exit code 1 when they differ').option(
+    '--sample <share>',
+    'look at a share of the keys only, e.g. 1%',
+    share,
+  )
+  add('repair', 'copy the keys that are known to differ, and look at each again')
+    .option('--from <sources>', `where the keys come from, of: ${REPAIR_SOURCES.join(', ')} (default: all)`, sources)
+    .option('--delete-extra', 'delete what only the other side has')
+    .option('--dry-run', 'say what would be done, write nothing')
+  add(
+    'cleanup',
+    'delete the keys of the side that is no longer read, where both sides are equal; a dry run without --yes',
+  )
+    .option('--backup <file>', 'write the keys to this new file first, on the machine that Understudy runs on')
+    .option('--yes', 'do it')
+}
+
+function jobOptions(kind: JobKind, given: StartOptions): JobOptions {
+  const { rate, dryRun, onConflict, sample, from, deleteExtra, backup, yes } = given
+  return {
+    ...(rate === undefined ? {} : { rate }),
+    ...(kind === 'cleanup' ? { dryRun: yes !== true } : dryRun ? { dryRun } : {}),
+    ...(onConflict === undefined || onConflict === 'overwrite' ? {} : { onConflict }),
+    ...(sample === undefined ? {} : { sample }),
+    ...(from === undefined ? {} : { from }),
+    ...(deleteExtra ? { deleteExtra } : {}),
+    ...(backup === undefined ? {} : { backup: resolve(backup) }),
+  }
+}
+
+const ACTIONS = ['pause', 'resume', 'cancel', 'follow', 'show', 'keys'] as const
+
+interface JobsOptions extends AdminOptions, JsonOption {
+  readonly route?: string
+  readonly state?: JobState
+  readonly jsonl?: boolean
+}
+
+/** `understudy jobs`: list, look at and steer them. */
+export function addJobs(program: Command, terminal: Terminal, finish: (exitCode: number) => void): void {
+  withAdminOptions(program.command('jobs'))
+    .description('list jobs, or look at and steer one')
+    .addArgument(
+      new Argument('[action]', 'pause, resume or cancel a job; follow it; show it; list the keys it found').choices(
+        ACTIONS,
+      ),
+    )
+    .argument('[id]', 'number of the job', positiveNumber)
+    .option('--route <name>', 'only of this route')
+    .addOption(new Option('--state <state>', 'only in this state').choices(JOB_STATES))
+    .option('--jsonl', '`keys`: one JSON object a line')
+    .addOption(jsonOption())
+    .action(async (action: (typeof ACTIONS)[number] | undefined, id: number | undefined, options: JobsOptions) => {
+      const client = adminClient(options)
+      if (action === undefined) {
+        const jobs = await client.get<Job[]>(listPath(options))
+        if (options.json) terminal.json(jobs)
+        else if (jobs.length === 0) terminal.line('No jobs.')
+        else for (const line of tableLines(COLUMNS, jobs.map(rowOf))) terminal.line(line)
+        return finish(EXIT.done)
+      }
+      if (id === undefined) throw new UnderstudyError('USAGE', `understudy jobs ${action} needs the number of a job`)
+      const path = `/api/v1/jobs/${id}`
+      switch (action) {
+        case 'follow':
+          return finish(await follow(client, await client.get<Job>(path), terminal, options))
+        case 'show':
+          await tell(client, await client.get<Job>(path), terminal, options)
+          return finish(EXIT.done)
+        case 'keys':
+          for await (const keys of allKeys(client, id)) {
+            if (options.json || options.jsonl) for (const key of keys) terminal.json(key, 0)
+            else for (const line of keyLines(keys)) terminal.line(line)
+          }
+          return finish(EXIT.done)
+        default: {
+          const job = await client.patch<Job>(path, { action: action satisfies JobAction }, STEER_TIMEOUT_MS)
+          if (options.json) terminal.json(job)
+          else terminal.line(printable(`${job.kind} ${job.route} (job ${job.id}): ${job.state}`))
+          finish(EXIT.done)
+        }
+      }
+    })
+}
+
+const COLUMNS = ['job', 'kind', 'route', 'state', 'done', 'of', 'rate', 'failed', 'different', 'started', 'result'].map(
+  (title) => ({
+    title,
+    right: ['job', 'done', 'of', 'rate', 'failed', 'different'].includes(title),
+  }),
+)
+
+function rowOf({ id, kind, route, state, progress, startedAt, throttle, error, report }: Job): string[] {
+  return [
+    String(id),
+    kind,
+    route,
+    state,
+    String(progress.done),
+    progress.total === null ? '?' : String(progress.total),
+    state === 'running' ? `${progress.rate}/s` : '',
+    String(progress.failed),
+    String(progress.different),
+    startedAt?.replace('T', ' ').replace(/\.\d+Z$/, 'Z') ?? '-',
+    error ?? report?.summary ?? throttle ?? '',
+  ].map(printable)
+}
+
+function listPath({ route, state }: JobsOptions): string {
+  const query = new URLSearchParams({
+    ...(route === undefined ? {} : { route }),
+    ...(state === undefined ? {} : { state }),
+  })
+  return `/api/v1/jobs?${query}`
+}
+
+function positiveNumber(text: string): number {
+  const value = Number(text.replaceAll(/[,_]/g, ''))
+  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('It must be a number above 0.')
+  return value
+}
+
+function share(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)%$/.exec(text)
+  const value = match === null ? Number.NaN : Number(match[1]) / 100
+  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError('It must be a percentage, such as 1%.')
+  return value
+}
+
+function sources(text: string): NonNullable<JobOptions['from']> {
+  const list = text.split(',')
+  const known: readonly string[] = REPAIR_SOURCES
+  if (list.some((one) => !known.includes(one)))
+    throw new InvalidArgumentError(`They are: ${REPAIR_SOURCES.join(', ')}.`)
+  return list as unknown as NonNullable<JobOptions['from']>
+}

@@ -1,0 +1,142 @@
+import { unpackBytes } from '../base/packed-bytes.ts'
+import { notMirrored } from './backfill.ts'
+import { copyKeys } from './copying.ts'
+import { endsOf } from './end-keys.ts'
+import type { JobEnvironment, NamedKey } from './environment.ts'
+import { inOrder, type PageResult, type Step } from './in-order.ts'
+import { REPAIR_SOURCES } from './job.ts'
+import type { JobStore, ListedKey } from './job-store.ts'
+import { Pairs } from './pairs.ts'
+import { type KeysOfRoute, refuseMoved } from './route-pages.ts'
+import type { WorkReport } from './runner.ts'
+import { StoreConnections } from './store-connection.ts'
+import type { Task } from './task.ts'
+import { Throttle } from './throttle.ts'
+
+const PAGE = 256
+const PAGES = 4
+/** Keys of one source that a job takes; the next one takes the rest. */
+const MAX_KEYS = 1_000_000
+
+/**
+ * Makes keys equal that are known or feared to differ: those that the last verify has listed, the dirty ones, those that the comparer has found. Each is compared, copied by the data path if it differs, and
+ * compared again. What only the shadow has is deleted only when it was asked for.
+ *
+ * Begins anew when it was interrupted: what has been repaired is equal by then.
+ */
+export async function repair(environment: JobEnvironment, store: JobStore, task: Task): Promise<WorkReport> {
+  const config = environment.config()
+  const { route, options } = task.job
+  const { primary, shadow } = endsOf(config, route)
+  if (shadow === null) throw notMirrored(route)
+  const connections = new StoreConnections(config, environment.endpoint)
+  const throttle = new Throttle(environment, task, route)
+  const pairs = new Pairs(environment, task, connections, primary, shadow, true)
+
+  const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {
+    refuseMoved(environment, route, primary, shadow)
+    await throttle.admit(keys.length)
+    const before = await Promise.all(keys.map((key) => pairs.now(database, key)))
+    const listed: ListedKey[] = []
+    const wanted: Buffer[] = []
+    let [equal, extra] = [0, 0]
+    for (const [i, outcome] of before.entries()) {
+      const key = keys[i]!
+      if (outcome.kind === 'equal') equal++
+      else if (outcome.kind === 'failed')
+        listed.push(failure(database, key, `It could not be compared: ${outcome.reason}.`))
+      else if (outcome.difference.class === 'extra' && !options.deleteExtra) {
+        listed.push({ database, key, class: 'extra', detail: EXTRA })
+      } else {
+        wanted.push(key)
+        if (outcome.difference.class === 'extra') extra++
+        if (options.dryRun) listed.push({ database, key, ...outcome.difference })
+      }
+    }
+    const different = keys.length - equal - listed.filter((one) => one.class === 'failed').length
+    const counts = { compared: keys.length, skipped: equal, different }
+    if (options.dryRun) return { counts, keys: listed }
+    const { failed } = await copyKeys(environment, task, throttle, database, wanted)
+    const lost = new Set(failed.map((one) => one.key))
+    const copied = wanted.filter((key) => !lost.has(key))
+    const after = await Promise.all(copied.map((key) => pairs.confirmed(database, key)))
+    const unequal = copied.filter((_, i) => after[i]!.kind !== 'equal')
+    for (const key of unequal) listed.push(failure(database, key, 'It was copied and still differs.'))
+    listed.push(...failed)
+    const repaired = copied.length - unequal.length
+    const deleted = Math.min(extra, repaired)
+    return {
+      counts: {
+        ...counts,
+        repaired: repaired - deleted,
+        deleted,
+        failed: listed.filter((one) => one.class === 'failed').length,
+      },
+      keys: listed,
+    }
+  }
+
+  try {
+    task.startOver()
+    const keys = await wantedKeys(environment, store, task)
+    task.total = keys.length
+    await inOrder(task, pagesOf(keys), PAGES, work)
+    return report(task)
+  } finally {
+    connections.close()
+  }
+}
+
+/** Each key once, by database. */
+async function wantedKeys(environment: JobEnvironment, store: JobStore, task: Task): Promise<NamedKey[]> {
+  const { route, options } = task.job
+  const from = options.from ?? REPAIR_SOURCES
+  const keys = new Map<string, NamedKey>()
+  const add = (key: NamedKey): void => {
+    keys.set(`${key.database} ${key.key.toString('latin1')}`, key)
+  }
+  if (from.includes('verify')) {
+    const last = store.list({ route, states: ['done'], limit: 100 }).find((job) => job.kind === 'verify')
+    if (last !== undefined) store.listedKeys(last.id, 0, MAX_KEYS).forEach(add)
+  }
+  if (from.includes('dirty')) {
+    for (const { database, keys: packed } of await environment.dataPath.dirtyKeys(route, MAX_KEYS)) {
+      for (const key of unpackBytes(packed)) add({ database, key })
+    }
+  }
+  if (from.includes('mismatches')) environment.mismatchedKeys(route).forEach(add)
+  return [...keys.values()].sort((one, other) => one.database - other.database)
+}
+
+async function* pagesOf(keys: readonly NamedKey[]): AsyncGenerator<Step<KeysOfRoute>> {
+  for (let at = 0; at < keys.length; ) {
+    const { database } = keys[at]!
+    const page: Buffer[] = []
+    while (at < keys.length && page.length < PAGE && keys[at]!.database === database) page.push(keys[at++]!.key)
+    yield { page: { database, keys: page }, scanned: page.length, checkpoint: {} }
+  }
+}
+
+const EXTRA = 'Only the other side has it; --delete-extra deletes it.'
+
+function failure(database: number, key: Buffer, detail: string): ListedKey {
+  return { database, key, class: 'failed', detail }
+}
+
+function report(task: Task): WorkReport {
+  const { dryRun = false } = task.job.options
+  const counted = (name: Parameters<Task['counted']>[0]): number => task.counted(name)
+  const [different, repaired, deleted, failed] = [
+    counted('different'),
+    counted('repaired'),
+    counted('deleted'),
+    counted('failed'),
+  ]
+  const left = different - repaired - deleted
+  const done = dryRun ? 'nothing written' : `${repaired} repaired, ${deleted} deleted, ${left} left as they are`
+  return {
+    summary: `${counted('compared')} keys looked at, ${different} differed: ${done}${failed > 0 ? `, ${failed} failed` : ''}.`,
+    clean: left === 0 && failed === 0,
+    notes: counted('compared') === 0 ? ['No key was known to differ: verify looks for those that do.'] : [],
+  }
+}

@@ -1,0 +1,93 @@
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { afterEach, expect, test } from 'vitest'
+import type { PhaseResult } from '../../src/admin/control.ts'
+import { doJob } from '../support/jobs.ts'
+import { type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
+import type { UnderstudyProcess } from '../support/understudy.ts'
+
+const running: Migration[] = []
+afterEach(async () => {
+  for (const one of running.splice(0)) await one.stop()
+})
+
+type Answer = PhaseResult & { error?: { code: string; message: string } }
+
+async function to(understudy: UnderstudyProcess, phase: string, more: object = {}): Promise<Answer> {
+  const init = { method: 'PUT', body: JSON.stringify({ phase, ...more }) }
+  return (await understudy.admin<Answer>('/api/v1/routes/all/phase', init)).body
+}
+
+const LACKS = /store 'new' may lack what 'old' held before mirroring began.*understudy backfill all/
+
+test('what was there before mirroring began keeps reads and authority from moving, until it has been brought over', async () => {
+  const migration = await startMigration([mirroredRoute()], (server) => server.client().mset('counter', '41', 'b', '2'))
+  running.push(migration)
+  const { understudy, target } = migration
+  // A part of what the source has is all that the target gets.
+  expect(await understudy.client().incr('counter')).toBe(42)
+  expect((await to(understudy, 'shadow')).error).toBeUndefined()
+  for (const phase of ['read-target', 'switched']) {
+    expect((await to(understudy, phase, { dryRun: true })).closedGates).toEqual([expect.stringMatching(LACKS)])
+    expect((await to(understudy, phase)).error).toMatchObject({
+      code: 'GATE_CLOSED',
+      message: expect.stringMatching(LACKS),
+    })
+  }
+  await understudy.restart()
+  expect((await to(understudy, 'read-target')).error).toMatchObject({ code: 'GATE_CLOSED' })
+  // A sample proves nothing.
+  await doJob(understudy, 'verify', 'all', { sample: 0.5 })
+  expect((await to(understudy, 'read-target')).error).toMatchObject({ code: 'GATE_CLOSED' })
+
+  await doJob(understudy, 'backfill', 'all')
+  await understudy.restart()
+  expect((await to(understudy, 'switched')).error).toBeUndefined()
+  expect(await target.client().get('counter')).toBe('42')
+  // The way back, and forth again.
+  expect((await to(understudy, 'mirror')).error).toBeUndefined()
+  expect((await to(understudy, 'switched')).error).toBeUndefined()
+  expect((await to(understudy, 'mirror')).error).toBeUndefined()
+  // Mirroring begins anew.
+  expect((await to(understudy, 'passthrough')).error).toBeUndefined()
+  expect((await to(understudy, 'mirror')).error).toBeUndefined()
+  expect((await to(understudy, 'read-target')).error).toMatchObject({ code: 'GATE_CLOSED' })
+  expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: true } })
+  expect((await to(understudy, 'read-target')).error).toBeUndefined()
+}, 40_000)
+
+test('a source without keys of the route needs no backfill, whatever else it holds', async () => {
+  const migration = await startMigration(
+    [mirroredRoute({ keys: ['job:{id}'] }), { name: 'rest', keys: ['*'], source: { store: 'old' } }],
+    (server) => server.client().mset('user:1', 'a', 'jobs', 'b'),
+  )
+  running.push(migration)
+  const { understudy } = migration
+  await understudy.client().set('job:1', 'a')
+  expect((await to(understudy, 'read-target')).error).toBeUndefined()
+  expect((await to(understudy, 'switched')).error).toBeUndefined()
+})
+
+test('a forced switch is written down with its reason and with what was in its way', async () => {
+  const migration = await startMigration([mirroredRoute()], (server) => server.client().set('a', '1'))
+  const { understudy } = migration
+  try {
+    expect((await to(understudy, 'switched', { force: true, reason: 'a cache' })).error).toBeUndefined()
+    // It lacks what it lacked.
+    expect((await to(understudy, 'mirror')).error).toBeUndefined()
+    expect((await to(understudy, 'switched')).error).toMatchObject({ code: 'GATE_CLOSED' })
+    await understudy.kill9()
+    const state = new DatabaseSync(join(understudy.stateDir, 'state.db'))
+    const [entry] = state.prepare('SELECT kind, route, detail FROM journal').all()
+    state.close()
+    expect(entry).toMatchObject({ kind: 'forced', route: 'all' })
+    expect(JSON.parse(String(entry!['detail']))).toEqual({
+      from: 'mirror',
+      to: 'switched',
+      reason: 'a cache',
+      closedGates: [expect.stringMatching(LACKS)],
+    })
+  } finally {
+    await migration.stop()
+  }
+})

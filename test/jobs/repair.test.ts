@@ -1,0 +1,72 @@
+import { afterEach, expect, test } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { doJob, keysOf } from '../support/jobs.ts'
+import { driftBetween } from '../support/keyspace.ts'
+import { fillStrings, type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
+
+const running: Migration[] = []
+afterEach(async () => {
+  for (const one of running.splice(0)) await one.stop()
+})
+
+test('planted differences of every kind are found by verify and mended by repair, extra keys only when it is told so', async () => {
+  const migration = await startMigration([mirroredRoute()], async (server) => {
+    await fillStrings(server, 500)
+    const redis = server.client()
+    for (let i = 0; i < 50; i++) {
+      await redis.rpush('long list', ...Array.from({ length: 1000 }, (_, n) => `element ${i * 1000 + n}`))
+    }
+    await redis.set('expiring', 'a', 'EX', 10_000)
+    await server.client({ db: 2 }).set('other', 'a')
+  })
+  running.push(migration)
+  const { source, target, understudy } = migration
+  await doJob(understudy, 'backfill', 'all')
+  const there = target.client()
+  await there.set('key:1', 'another')
+  await there.del('key:2')
+  await there.set('stranger', 'x')
+  await there.persist('expiring')
+  await there.lset('long list', 49_999, 'another')
+  await target.client({ db: 2 }).set('other', 'b')
+  const verified = await doJob(understudy, 'verify', 'all')
+  expect((await keysOf(understudy, verified.id)).map((key) => [key.database, key.key, key.class]).sort()).toEqual([
+    [0, 'expiring', 'ttl'],
+    [0, 'key:1', 'value'],
+    [0, 'key:2', 'missing'],
+    [0, 'long list', 'value'],
+    [0, 'stranger', 'extra'],
+    [2, 'other', 'value'],
+  ])
+
+  const dry = await doJob(understudy, 'repair', 'all', { dryRun: true, from: ['verify'] })
+  expect(dry).toMatchObject({ progress: { compared: 6, different: 6, repaired: 0, deleted: 0 } })
+  expect(await there.get('key:1')).toBe('another')
+
+  const first = await doJob(understudy, 'repair', 'all')
+  expect(first).toMatchObject({ progress: { repaired: 5, deleted: 0, failed: 0 }, report: { clean: false } })
+  expect(await keysOf(understudy, first.id)).toMatchObject([{ key: 'stranger', class: 'extra' }])
+  expect(await there.get('stranger')).toBe('x')
+
+  const second = await doJob(understudy, 'repair', 'all', { deleteExtra: true })
+  expect(second).toMatchObject({ progress: { skipped: 5, repaired: 0, deleted: 1 }, report: { clean: true } })
+  expect(await driftBetween(source, target, { databases: [0, 2] })).toEqual([])
+  expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: true } })
+}, 40_000)
+
+test('what the comparer has found is mended without a verify', async () => {
+  const migration = await startMigration([mirroredRoute({ phase: 'shadow', compare: { sample: '100%' } })])
+  running.push(migration)
+  const { target, understudy } = migration
+  const app = understudy.client()
+  await app.set('job:\u0001', 'a')
+  await eventually(async () => expect(await target.client().get('job:\u0001')).toBe('a'))
+  await target.client().set('job:\u0001', 'b')
+  await app.get('job:\u0001')
+  await eventually(async () =>
+    expect((await understudy.admin<unknown[]>('/api/v1/mismatches')).body).toMatchObject([{ class: 'value' }]),
+  )
+  const job = await doJob(understudy, 'repair', 'all', { from: ['mismatches'] })
+  expect(job).toMatchObject({ progress: { compared: 1, repaired: 1 }, report: { clean: true } })
+  expect(await target.client().get('job:\u0001')).toBe('a')
+})
