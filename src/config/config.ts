@@ -137,6 +137,8 @@ export interface RouteConfig {
   readonly compare: CompareConfig
   /** `read-target`: how long the target may take before the source answers. */
   readonly readTimeoutMs: number
+  /** What becomes of a script that uses keys which it does not declare, where keys are renamed or on several stores. */
+  readonly scripts: 'copy' | 'warn' | 'refuse'
 }
 
 /**

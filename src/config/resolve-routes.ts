@@ -71,7 +71,7 @@ export function resolveRoutes(
 
 /** The finished route; only for drafts of a document without problems. */
 export function finishRoute({ name, source, target, phase, fields }: RouteDraft): RouteConfig {
-  const { keys, mirror, compare, readTimeout } = fields as Required<RouteDraft['fields']>
+  const { keys, mirror, compare, readTimeout, scripts } = fields as Required<RouteDraft['fields']>
   return {
     name,
     keys,
@@ -103,6 +103,7 @@ export function finishRoute({ name, source, target, phase, fields }: RouteDraft)
       })),
     },
     readTimeoutMs: readTimeout,
+    scripts,
   }
 }
 

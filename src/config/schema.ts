@@ -196,6 +196,12 @@ export const RouteFile = z.strictObject({
   readTimeout: duration
     .prefault('200ms')
     .describe('`read-target`: how long the target may take before the source answers.'),
+  scripts: z
+    .enum(['copy', 'warn', 'refuse'])
+    .prefault('copy')
+    .describe(
+      'What becomes of a script that uses keys which it does not declare as `KEYS`, where keys have other names or are on several stores. `copy`: it passes, is reported, its `KEYS` are copied to the shadow, and the route needs a verify, because other keys may differ. `warn`: the same without the verify. `refuse`: it is answered with an error. Known by reading the script; functions are not read.',
+    ),
 })
 
 const userName = z.string().regex(/^[^\s\0]{1,128}$/, { error: 'the name of a user has no spaces, as in Redis' })

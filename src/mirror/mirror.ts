@@ -284,7 +284,8 @@ export class Mirror {
         this.#unknown.count(spec, effect.reason)
         this.#markKeys(effect.keys, database, 'unknown-effect', waiter)
         // Keys that nobody can name.
-        if (effect.keysMissing && route !== null && route.shadow !== null) this.#dirty.markRoute(route.name)
+        if (effect.keysMissing && route !== null && route.shadow !== null && route.config.scripts === 'copy')
+          this.#dirty.markRoute(route.name)
         return
       case 'copy':
         this.#markKeys(effect.keys, database, 'state-copy', waiter)

@@ -38,6 +38,7 @@ const FIELD_TYPES = {
   retryInMs: 'number',
   role: 'string',
   route: 'string',
+  sha: 'string',
   signal: 'string',
   status: 'number',
   store: 'string',

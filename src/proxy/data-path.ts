@@ -21,6 +21,7 @@ import { ScanTables } from './keyspace-commands.ts'
 import { LargeKeys } from './large-reply.ts'
 import { lookAfterSlowClients, lowestLimit } from './output-limit.ts'
 import type { Pin } from './pin.ts'
+import { ScriptDoubts } from './script-doubts.ts'
 import type { Session } from './session.ts'
 import type { SyncReplies } from './sync-replies.ts'
 import type { TargetReads } from './target-reads.ts'
@@ -63,6 +64,7 @@ export class DataPath implements DataPathContext {
   /** Kept of all clients whose commands have to wait. */
   stashedBytes = 0
   readonly scans = new ScanTables()
+  readonly doubts: ScriptDoubts
   /** Text of the primary's version for HELLO; as known. */
   serverVersion = '7.0.0'
   shuttingDown = false
@@ -86,6 +88,7 @@ export class DataPath implements DataPathContext {
     this.clock = parts.clock
     this.turn = parts.turn
     this.log = parts.log
+    this.doubts = new ScriptDoubts(parts.log)
     this.commands = parts.commands
     this.routes = parts.routes
     this.stores = parts.stores

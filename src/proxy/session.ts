@@ -214,6 +214,7 @@ export class Session implements ReplyOwner {
     const { route } = plan
     if (this.isHeld(route)) return this.waitFor('switch')
     if (plan.refusal !== null) return splitOrRefuse(this, view, spec)
+    if (plan.doubt !== null) path.doubts.report(plan.doubt, route)
     if (spec?.write && plan.positions.count === 0) {
       const refusal = refuseServerWide(path, spec)
       if (refusal !== null) {

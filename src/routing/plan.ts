@@ -3,6 +3,7 @@ import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { planKeyspace, rewriteKeyspaceCommand } from './keyspace-command.ts'
+import { planScript } from './plan-script.ts'
 import { planPublish, publishFrame } from './publish.ts'
 import type { Route, RouteState } from './route.ts'
 import type { RouteTable } from './route-table.ts'
@@ -27,6 +28,8 @@ export class Plan {
   bound = false
   /** KEYS, SCAN or PUBLISH, which is written anew for the store; null: any other. */
   special: CommandSpec | null = null
+  /** SHA-1 of a script that makes key names itself, which is to be reported; null: none. */
+  doubt: string | null = null
   /** Several primaries: cannot be sent as one command. Its text for the client, without `-`; null when it can. */
   refusal: string | null = null
 }
@@ -43,6 +46,7 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
   plan.refusal = null
   plan.bound = false
   plan.special = null
+  plan.doubt = null
   if (spec !== null && spec.handling !== 'forward' && planSpecial(table, spec, view, plan)) return
   const trivial = table.trivial
   if (trivial !== null) {
@@ -75,6 +79,7 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
     }
   }
   if (positions.patternCount > 0) planPatterns(table, view, plan)
+  if (table.guardsScripts) planScript(spec, view, plan)
 }
 
 /** The command with its keys named as the primary knows them. Call when `plan.renames`. */

@@ -99,6 +99,7 @@ describe('a configuration', () => {
         acknowledge: [],
       },
       readTimeoutMs: 200,
+      scripts: 'copy',
     })
   })
 

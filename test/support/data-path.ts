@@ -142,6 +142,7 @@ function routeOf({ source, target, mirror, compare, ...rest }: RouteOptions): Ro
     keys: ['*'],
     phase: 'passthrough',
     readTimeoutMs: 50,
+    scripts: 'copy',
     ...rest,
     source: endOf(source),
     target: target === undefined ? null : endOf(target),
