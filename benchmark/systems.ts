@@ -44,6 +44,8 @@ const SYSTEMS = {
   }),
   understudy: understudy({ phase: 'passthrough' }, NOTHING),
   'understudy-mirror': understudy({ phase: 'mirror' }, { SET: 1, GET: 0 }),
+  // What the log of keys being written costs: the same without it.
+  'understudy-mirror-unlogged': understudy({ phase: 'mirror' }, { SET: 1, GET: 0 }, { intentLog: false }),
   // Keys are sampled by their hash: with a limited number of keys the share of reads is only about one percent.
   'understudy-shadow-1': understudy({ phase: 'shadow', compare: { sample: '1%' } }, { SET: 1, GET: 0.001 }),
   'understudy-shadow-100': understudy({ phase: 'shadow', compare: { sample: '100%' } }, { SET: 1, GET: 1 }),
@@ -59,9 +61,10 @@ export async function startSystem(name: SystemName, stores: Stores): Promise<Sys
   return { name, ...(await SYSTEMS[name](stores)) }
 }
 
-function understudy(route: object, shadowed: System['shadowed']): Start {
+function understudy(route: object, shadowed: System['shadowed'], more: object = {}): Start {
   return async ({ primary, shadow }) => {
     const process = await startUnderstudy({
+      ...more,
       stores: { primary: { url: primary.url }, shadow: { url: shadow.url } },
       routes: [{ name: 'all', keys: ['*'], source: { store: 'primary' }, target: { store: 'shadow' }, ...route }],
     })

@@ -312,7 +312,7 @@ export class Sidecar implements Control {
   }
 
   #sayWhatNeedsRestart(next: Config): void {
-    const parts = (['admin', 'log', 'stateDir'] as const).filter(
+    const parts = (['admin', 'log', 'stateDir', 'intentLog'] as const).filter(
       (part) => !isDeepStrictEqual(this.#config[part], next[part]),
     )
     if (parts.length === 0) return

@@ -174,6 +174,8 @@ export interface Config {
   /** null: no admin server (`admin: off`). */
   readonly admin: AdminConfig | null
   readonly stateDir: string
+  /** The keys of writes on their way are noted in `stateDir`, so that they are known after a crash. */
+  readonly intentLog: boolean
   readonly stores: Readonly<Record<string, StoreConfig>>
   readonly routes: readonly RouteConfig[]
   readonly clients: ClientsConfig

@@ -154,11 +154,12 @@ function resolveConfig(context: ResolveContext, raw: unknown): Resolved | null {
       : resolveClients(context, fields.clients as ClientsFields, listeners, readsTarget)
 
   const build = (): Config => {
-    const { stateDir, cutover, log } = fields as Required<typeof fields>
+    const { stateDir, intentLog, cutover, log } = fields as Required<typeof fields>
     return {
       listen: listeners,
       admin,
       stateDir: resolvePath(context.cwd, stateDir),
+      intentLog,
       stores: Object.fromEntries(stores),
       routes: routes.map(finishRoute),
       clients: clients!,

@@ -261,7 +261,14 @@ export const ConfigFile = z.strictObject({
     .describe('Metrics, status and dashboard: a URL, `{ url, token }`, or `off`.'),
   stateDir: path
     .prefault('./.understudy')
-    .describe('Dirty keys, job checkpoints, mismatches, the journal of switches.'),
+    .describe(
+      'Dirty keys, the log of keys being written, job checkpoints, mismatches, the journal of switches. One instance, one directory.',
+    ),
+  intentLog: flag
+    .prefault(true)
+    .describe(
+      'Keys of mirrored writes are noted in `stateDir` before the primary gets them, so that a crash leaves none in doubt. `false`: after a crash every mirrored route needs a verify.',
+    ),
   stores: z.record(name, z.union([z.string(), StoreFile])).describe('The servers, by name: a URL, or what is below.'),
   routes: z
     .array(RouteFile)

@@ -133,7 +133,7 @@ export class Runtime {
       noteBlocked: () => {
         for (const command of path.blocked) command.noteIntent()
       },
-      logged: true,
+      logged: config.intentLog,
     })
     path.intents = this.#durability.log
     this.#turn.ahead = this.#durability.log

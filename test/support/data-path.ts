@@ -92,6 +92,7 @@ export function configOf({ stores, routes, clients, store, listen, stateDir }: D
     listen: [{ ...LISTEN, ...listen }],
     admin: null,
     stateDir: stateDir ?? '',
+    intentLog: true,
     stores: Object.fromEntries(Object.entries(stores).map(([name, of]) => [name, storeOf(name, of, store ?? {})])),
     routes: (routes ?? [{ name: 'all', source: first }]).map(routeOf),
     clients: {
