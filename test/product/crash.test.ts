@@ -1,10 +1,11 @@
+import { execFileSync } from 'node:child_process'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Status } from '../../src/admin/control.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { RawClient } from '../support/raw-client.ts'
-import { type RedisServer, startRedis } from '../support/redis.ts'
+import { type RedisServer, type RedisServerOptions, startRedis } from '../support/redis.ts'
 import { startUnderstudy, type UnderstudyProcess } from '../support/understudy.ts'
 import { Consumer, Writer } from '../support/write-load.ts'
 
@@ -21,8 +22,11 @@ interface Setup {
   readonly understudy: UnderstudyProcess
 }
 
+/** What it had survives its death. */
+const DURABLE: RedisServerOptions = { args: ['--appendonly', 'yes', '--appendfsync', 'no'] }
+
 async function setUp(phase: Side): Promise<Setup> {
-  const [old, fresh] = await Promise.all([startRedis(), startRedis()])
+  const [old, fresh] = await Promise.all([startRedis(DURABLE), startRedis(DURABLE)])
   running.push(old, fresh)
   const target = { store: 'new', keys: { 'job:{id}': 'step:{id}' } }
   const understudy = await startUnderstudy({
@@ -104,4 +108,93 @@ describe.each<Side>(['shadow', 'switched'])('kill -9 of the sidecar under full l
       expect(await drift(setup, phase)).toEqual([])
     }
   }, 60_000)
+})
+
+/** Until the primary has had so many more commands. */
+async function more(server: RedisServer, commands: number): Promise<void> {
+  const client = server.client()
+  const count = async (): Promise<number> =>
+    Number(/total_commands_processed:(\d+)/.exec(await client.info('stats'))![1])
+  const before = await count()
+  await eventually(async () => expect(await count()).toBeGreaterThan(before + commands))
+  client.disconnect()
+}
+
+describe('kill -9 of the sidecar while the shadow', () => {
+  test('is dead: what it lacks is known after the start, and copied when it is back', async () => {
+    const setup = await setUp('shadow')
+    const { old, fresh, understudy } = setup
+    const { ended } = await load(understudy, 1)
+    await more(old, 3_000)
+    await fresh.kill9()
+    await more(old, 3_000)
+    await understudy.kill9()
+    await ended()
+    await understudy.restart()
+    expect(await sum(understudy, 'dirtyKeys')).toBeGreaterThan(100)
+    await fresh.restart()
+    await settled(understudy)
+    expect(await drift(setup, 'shadow')).toEqual([])
+  }, 60_000)
+
+  test('hangs, and goes on with what the dead process had sent it: both stores become equal by themselves', async () => {
+    const setup = await setUp('shadow')
+    const { old, fresh, understudy } = setup
+    for (let round = 0; round < 3; round++) {
+      const { ended } = await load(understudy, 10 + round)
+      await more(old, 2_000)
+      fresh.pause()
+      await more(old, 10_000)
+      await understudy.kill9()
+      await ended()
+      await understudy.restart()
+      expect(await sum(understudy, 'dirtyKeys')).toBeGreaterThan(100)
+      fresh.resume()
+      await settled(understudy)
+      expect(await drift(setup, 'shadow')).toEqual([])
+    }
+  }, 60_000)
+})
+
+describe('a disk that is full', () => {
+  /** As a full disk does: no file grows beyond so many bytes. Of the soft limit, which can be raised again. */
+  const limitFiles = ({ pid }: UnderstudyProcess, bytes: string): void => {
+    execFileSync('prlimit', ['--pid', `${pid}`, `--fsize=${bytes}:`])
+  }
+
+  test('costs no client a command: routes need a verify, loudly; and the log goes on when there is room', async () => {
+    const { old, understudy } = await setUp('shadow')
+    const app = understudy.client()
+    await app.set('a', 1)
+    limitFiles(understudy, '0')
+    for (let i = 0; i < 50; i++) expect(await app.set(`key:${i}`, i)).toBe('OK')
+    await eventually(async () => {
+      for (const { mirror } of await routesOf(understudy)) expect(mirror.needsVerify).toBe(true)
+    })
+    const status = async () => (await understudy.admin<Status>('/api/v1/status')).body
+    expect((await status()).durability.intact).toBe(false)
+    expect(await understudy.metrics()).toContain('understudy_durable 0')
+    expect(understudy.stdout).toContain('the intent log cannot be written')
+    limitFiles(understudy, 'unlimited')
+    await eventually(async () => expect((await status()).durability.intact).toBe(true))
+    expect(understudy.stdout).toContain('the intent log is written again')
+    expect(await old.client().get('key:49')).toBe('49')
+    // It is not forgotten.
+    await understudy.kill9()
+    await understudy.restart()
+    for (const { mirror } of await routesOf(understudy)) expect(mirror.needsVerify).toBe(true)
+  }, 30_000)
+
+  test('is remembered by a crash in the middle of it', async () => {
+    const { understudy } = await setUp('shadow')
+    const app = understudy.client()
+    await app.set('a', 1)
+    await settled(understudy)
+    limitFiles(understudy, '0')
+    await app.set('b', 1)
+    await understudy.kill9()
+    await understudy.restart()
+    expect(understudy.stdout).toContain('what the last run was writing is not known')
+    for (const { mirror } of await routesOf(understudy)) expect(mirror.needsVerify).toBe(true)
+  }, 30_000)
 })
