@@ -1,4 +1,4 @@
-import { counted, duration, milliseconds, percent, rate } from './format.js'
+import { count, counted, duration, milliseconds, percent, rate } from './format.js'
 
 /**
  * @typedef {object} Problem
@@ -24,6 +24,7 @@ export function findProblems(state) {
   const problems = [
     ...storeProblems(status),
     ...reloadProblems(status),
+    ...durabilityProblems(status),
     ...Object.entries(status.routes).flatMap(([name, route]) => routeProblems(name, route, state)),
     ...mismatchProblems(state),
     ...jobProblems(state),
@@ -63,6 +64,18 @@ function reloadProblems({ lastReload }) {
   ]
 }
 
+/** @param {import('./types.js').Status} status @returns {Problem[]} */
+function durabilityProblems({ durability }) {
+  if (durability.intact) return []
+  return [
+    {
+      level: 'bad',
+      text: 'The state directory cannot be written: a crash now would leave keys in doubt unknown',
+      href: '#configuration',
+    },
+  ]
+}
+
 /**
  * @param {string} name
  * @param {import('./types.js').RouteStatus} route
@@ -73,11 +86,15 @@ function routeProblems(name, { mirror, phase }, { sample }) {
   const now = sample?.routes[name]
   /** @type {Problem[]} */
   const found = []
+  const because = Object.entries(mirror.dirtyReasons).map(([reason, keys]) => `${count(keys)} ${reason}`)
+  const reasons = because.length === 0 ? '' : ` (${because.join(', ')})`
   const say = (/** @type {Problem['level']} */ level, /** @type {string} */ text) =>
     found.push({ level, text: `${name}: ${text}`, href: '#routes' })
   if (mirror.lagMs > LAG_MS)
     say('bad', `the shadow is ${duration(mirror.lagMs / 1000)} behind, ${counted(mirror.backlog, 'write')} to come`)
-  if (mirror.dirtyKeys > 0) say('warn', `${counted(mirror.dirtyKeys, 'dirty key')} to be copied`)
+  if (mirror.needsVerify) say('bad', 'keys may differ that nobody can name: it needs a verify')
+  if (mirror.repair === 'tripped') say('bad', 'copying dirty keys keeps failing: the log says why')
+  if (mirror.dirtyKeys > 0) say('warn', `${counted(mirror.dirtyKeys, 'dirty key')} to be copied${reasons}`)
   if ((now?.timeouts ?? 0) > 0) say('bad', `${rate(now?.timeouts)} commands without a reply from the primary`)
   if (phase === 'read-target' && (now?.fallbacks ?? 0) > 0)
     say('warn', `${rate(now?.fallbacks)} reads fall back to the source`)
