@@ -24,7 +24,7 @@ import { loadConfig, parseConfig } from './config/load.ts'
 import { redactConfig } from './config/redact.ts'
 import { mustBeWritable, replaceFile } from './config/replace-file.ts'
 import { Completeness } from './cutover/completeness.ts'
-import { Gates } from './cutover/gates.ts'
+import { Gates, sentenceOf } from './cutover/gates.ts'
 import { Journal } from './cutover/journal.ts'
 import { consequencesOf, transitions } from './cutover/transition.ts'
 import { isEmptyEnd } from './jobs/empty-probe.ts'
@@ -225,7 +225,8 @@ export class Sidecar implements Control {
           `the phase of '${name}' is set by an environment variable; change it there`,
         )
       }
-      const closedGates = await this.#gates!.closed(this.#config, next)
+      const gates = await this.#gates!.all(this.#config, next)
+      const closedGates = gates.filter((gate) => !gate.open).map(sentenceOf)
       const result: PhaseResult = {
         route: name,
         from: route.phase,
@@ -234,6 +235,7 @@ export class Sidecar implements Control {
         pauseMs: null,
         consequences: consequencesOf(route, request.phase),
         closedGates: request.force ? [] : closedGates,
+        gates,
       }
       if (request.dryRun) return result
       if (configPath !== null) await mustBeWritable(configPath)
@@ -302,6 +304,7 @@ export class Sidecar implements Control {
           pauseMs: result.pauseMs,
           consequences: consequencesOf(next.routes.find((route) => route.name === step.route)!, step.to),
           closedGates: [],
+          gates: [],
         },
       })
     }

@@ -2,6 +2,7 @@ import type { AcknowledgementView, Mismatch, MismatchFilter, MismatchKey } from 
 import type { WindowName } from '../compare/rate-window.ts'
 import type { SkipReason, Verdicts } from '../compare/tally.ts'
 import type { MismatchClass, Phase } from '../config/config.ts'
+import type { GateView } from '../cutover/gates.ts'
 import type { Job, JobAction, JobKey, JobKeyQuery, JobQuery, JobRequest } from '../jobs/job.ts'
 import type { HistogramSnapshot } from '../observability/histogram.ts'
 import type { History, HistoryQuery, HistorySample } from './history.ts'
@@ -180,6 +181,8 @@ export interface PhaseResult {
   consequences: string[]
   /** Gates that are closed; empty when the way is free (or `force` was given). */
   closedGates: string[]
+  /** Every condition of this step, open or closed. */
+  gates: GateView[]
 }
 
 /** What to acknowledge: a mismatch by its number, or whatever matches the fields. */

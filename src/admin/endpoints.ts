@@ -132,7 +132,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
     method: 'PUT',
     path: '/api/v1/routes/:name/phase',
     summary: "Edits the route's `phase` in the configuration file (comments are kept) and answers when it is in force.",
-    gives: '`{route, from, to, dryRun, pauseMs, consequences, closedGates}`',
+    gives: '`{route, from, to, dryRun, pauseMs, consequences, closedGates: [text], gates: [{route, open, reason}]}`',
     body: PHASE_BODY,
     handle: async (control, { params, body }) => {
       const request = body as z.infer<typeof PHASE_BODY>

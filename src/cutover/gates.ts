@@ -14,8 +14,15 @@ export interface GateSources {
   readonly isCleaning: (route: string) => boolean
 }
 
-interface Gate {
-  readonly text: string
+/** One condition of a step, as it is now. */
+export interface GateView {
+  readonly route: string
+  readonly open: boolean
+  /** Why it is closed and what to do, or what is so. */
+  readonly reason: string
+}
+
+interface Gate extends GateView {
   /** It may open by itself in a moment. */
   readonly passing: boolean
 }
@@ -34,17 +41,17 @@ export class Gates {
     this.#sources = sources
   }
 
-  /** Those that are closed now on the way from one configuration to the next. */
-  async closed(old: Config, next: Config): Promise<string[]> {
-    return (await this.#look(old, next)).map((gate) => gate.text)
+  /** Every gate on the way from one configuration to the next, open or closed. */
+  async all(old: Config, next: Config): Promise<GateView[]> {
+    return (await this.#look(old, next)).map(({ route, open, reason }) => ({ route, open, reason }))
   }
 
   /** Waits for those that may open by themselves; gives what stayed closed. */
   async approach(old: Config, next: Config): Promise<string[]> {
     const deadline = performance.now() + APPROACH_MS
     for (;;) {
-      const gates = await this.#look(old, next)
-      if (gates.every((gate) => !gate.passing) || performance.now() > deadline) return gates.map((gate) => gate.text)
+      const closed = (await this.#look(old, next)).filter((gate) => !gate.open)
+      if (closed.every((gate) => !gate.passing) || performance.now() > deadline) return closed.map(sentenceOf)
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
     }
   }
@@ -58,35 +65,56 @@ export class Gates {
   }
 
   async #of(step: Transition, old: Config, stats: Stats): Promise<Gate[]> {
-    const gate = (text: string, passing = false): Gate => ({ text: `route '${step.route}': ${text}`, passing })
-    if (step.unsafe !== null) return [gate(step.unsafe)]
+    const gate: MakeGate = (closed, open, passing = false) => {
+      return { route: step.route, open: closed === null, reason: closed ?? open, passing }
+    }
+    if (step.unsafe !== null) return [gate(step.unsafe, '')]
     const route = old.routes.find((other) => other.name === step.route)!
     const gates: Gate[] = []
     for (const end of reliedOn(step)) {
       const lacking = await this.#sources.completeness.lacking(old, route, end)
-      if (lacking !== null) gates.push(gate(lacking))
+      gates.push(gate(lacking, `store '${route[end]?.store}' holds everything from before mirroring began`))
     }
     if (!step.movesPrimary) return gates
-    if (this.#sources.isCleaning(step.route)) gates.push(gate('a cleanup is deleting keys: let it end, or cancel it'))
+    const cleaning = this.#sources.isCleaning(step.route)
+    gates.push(
+      gate(cleaning ? 'a cleanup is deleting keys: let it end, or cancel it' : null, 'no cleanup is under way'),
+    )
     return [...gates, ...this.#ofMirror(route, stats, gate)]
   }
 
-  #ofMirror(route: RouteConfig, stats: Stats, gate: (text: string, passing?: boolean) => Gate): Gate[] {
+  #ofMirror(route: RouteConfig, stats: Stats, gate: MakeGate): Gate[] {
     const of = stats.routes[route.name]
     const { shadow: end } = rolesOf(route.phase)
     const shadow = end === null ? undefined : route[end]?.store
     if (of === undefined || shadow === undefined) return []
-    const gates: Gate[] = []
-    if (!this.#sources.isUp(shadow)) gates.push(gate(`store '${shadow}' does not answer`, true))
-    if (of.needsVerify) {
-      gates.push(gate(`keys that nobody can name may differ: run 'understudy verify ${route.name}'`))
-    }
-    if (of.dirtyKeys > 0) gates.push(gate(`${of.dirtyKeys} keys are not copied to '${shadow}' yet`, true))
-    if (of.backlogCommands > SMALL_BACKLOG) {
-      gates.push(gate(`${of.backlogCommands} writes still wait for '${shadow}'`, true))
-    }
-    return gates
+    const unless = (open: boolean, closed: string): string | null => (open ? null : closed)
+    return [
+      gate(unless(this.#sources.isUp(shadow), `store '${shadow}' does not answer`), `store '${shadow}' answers`, true),
+      gate(
+        unless(!of.needsVerify, `keys that nobody can name may differ: run 'understudy verify ${route.name}'`),
+        'every key in doubt is known by name',
+      ),
+      gate(
+        unless(of.dirtyKeys === 0, `${of.dirtyKeys} keys are not copied to '${shadow}' yet`),
+        `every key in doubt has been copied to '${shadow}'`,
+        true,
+      ),
+      gate(
+        unless(of.backlogCommands <= SMALL_BACKLOG, `${of.backlogCommands} writes still wait for '${shadow}'`),
+        `no more writes wait for '${shadow}' than a blink takes`,
+        true,
+      ),
+    ]
   }
+}
+
+/** `closed`: why it is, or null; `open`: what is so when it is open. */
+type MakeGate = (closed: string | null, open: string, passing?: boolean) => Gate
+
+/** A closed gate in the words of an error. */
+export function sentenceOf({ route, reason }: GateView): string {
+  return `route '${route}': ${reason}`
 }
 
 /** Reads are to be answered by the other end. */

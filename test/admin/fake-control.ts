@@ -118,6 +118,7 @@ export class FakeControl implements Control {
       pauseMs: dryRun ? null : 4.2,
       consequences: ['Reads are answered by new.', 'Writes go to new, then to old.'],
       closedGates: request.force ? [] : this.closedGates,
+      gates: this.closedGates.map((reason) => ({ route, open: false, reason })),
     }
   }
 

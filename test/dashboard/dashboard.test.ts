@@ -144,6 +144,31 @@ describe('the dashboard', () => {
     }
   })
 
+  test("a backfill that is started on the page moves its bar, is paused and resumed, and opens the route's gate", async () => {
+    const early = old.client()
+    const pipeline = early.pipeline()
+    for (let i = 0; i < 3000; i++) pipeline.set(`early:${i}`, 'there before')
+    await pipeline.exec()
+    const { page, complaints } = await dashboard()
+    const { body } = await understudy.admin<{ id: number }>('/api/v1/jobs', {
+      method: 'POST',
+      body: JSON.stringify({ kind: 'backfill', route: 'rest', options: { rate: 1000 } }),
+    })
+    const row = page.locator(`[data-job="${body.id}"]`)
+    const bar = () => row.locator('progress').evaluate((element) => (element as unknown as { value: number }).value)
+    await eventually(async () => expect(await bar()).toBeGreaterThan(0.02))
+    await row.getByRole('button', { name: 'pause' }).click()
+    await row.locator('.pill.paused').waitFor()
+    const before = await bar()
+    expect(before).toBeLessThan(1)
+    await row.getByRole('button', { name: 'resume' }).click()
+    await eventually(async () => expect(await bar()).toBeGreaterThan(before))
+    await row.locator('.pill.done').waitFor()
+    expect(await bar()).toBe(1)
+    await expect(next.client().get('early:2999')).resolves.toBe('there before')
+    expect(complaints).toEqual([])
+  })
+
   test('works by keyboard: the step of a route, the dialog, and out of it with focus where it was', async () => {
     const { page } = await dashboard()
     await page.keyboard.press('Tab')

@@ -100,10 +100,13 @@ describe('what the page shows of trouble', () => {
     const { page } = await open(server)
     const verdict = page.locator('.verdict')
     await verdict.waitFor()
-    await expect(verdict.getByRole('heading').textContent()).resolves.toBe('Something needs a look')
+    await expect(verdict.getByRole('heading').textContent()).resolves.toBe('Something is wrong')
     const problems = await verdict.locator('li').allTextContents()
     expect(problems.map((text) => text.trim())).toEqual(
-      expect.arrayContaining(['Store new (shadow) is down: connect refused', 'jobs: 4 dirty keys to be copied (1 overlap, 3 shadow-down)']),
+      expect.arrayContaining([
+        'Store new (shadow) is down: connect refused',
+        'jobs: 4 dirty keys to be copied (1 overlap, 3 shadow-down)',
+      ]),
     )
     await eventually(() => expect(server.control.listeners.size).toBe(1))
     server.control.emit({ type: 'reload', data: { successful: false, error: 'line 3: unknown key' } })

@@ -59,9 +59,9 @@ async function loadNextStep(route) {
       method: 'PUT',
       body: { phase: to, dryRun: true },
     })
-    step = { to, closedGates: result.closedGates ?? [], gates: result.gates ?? [], error: null }
+    step = { to, gates: result.gates, error: null }
   } catch (error) {
-    step = { to, closedGates: [], gates: [], error: error instanceof Error ? error.message : String(error) }
+    step = { to, gates: [], error: error instanceof Error ? error.message : String(error) }
   }
   update({ nextSteps: { ...state.nextSteps, [route]: step } })
 }

@@ -16,6 +16,8 @@ import { currentTheme, nextTheme } from './theme.js'
 
 /** What is not told by events is asked for again at this pace, while somebody looks. */
 const REFRESH_MS = 5_000
+/** Whether a gate is open can take a store's answer: asked less often. */
+const GATES_MS = 15_000
 /** Mismatches come by the hundred when something is wrong: the list is read again once for all of them. */
 const GATHER_MS = 500
 
@@ -139,7 +141,11 @@ const EVENTS = {
   },
   mismatch: mismatchSeen,
   dropped: mismatchSeen,
-  job: (job) => update({ jobs: [job, ...state.jobs.filter(({ id }) => id !== job.id)].sort((a, b) => b.id - a.id) }),
+  job: (job) => {
+    update({ jobs: [job, ...state.jobs.filter(({ id }) => id !== job.id)].sort((a, b) => b.id - a.id) })
+    // What it has brought over may have opened a gate.
+    if (job.finishedAt !== null) void loadNextSteps().catch(() => {})
+  },
   phase: () => void Promise.all([loadConfig(), loadNextSteps(), loadHistory()]).catch(() => {}),
   reload: ({ successful, error }) => {
     if (!successful) notify(`The reload failed: ${error ?? ''}`, 'bad')
@@ -149,8 +155,11 @@ const EVENTS = {
 
 setInterval(() => {
   if (document.hidden || state.connection !== 'live') return
-  void Promise.all([loadNextSteps(), loadJobs(), state.chartRange === '10m' ? null : loadHistory()]).catch(() => {})
+  void Promise.all([loadJobs(), state.chartRange === '10m' ? null : loadHistory()]).catch(() => {})
 }, REFRESH_MS)
+setInterval(() => {
+  if (!document.hidden && state.connection === 'live') void loadNextSteps().catch(() => {})
+}, GATES_MS)
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redrawCharts)
 onChange(draw)
 draw()

@@ -18,7 +18,7 @@ import { PHASES } from './types.js'
 let open = null
 
 /** Gates open and close while somebody thinks about it. */
-const ASK_AGAIN_MS = 2_000
+const ASK_AGAIN_MS = 4_000
 
 /** @param {string} route @param {Phase} to */
 export function openPhaseDialog(route, to) {
@@ -131,9 +131,9 @@ function content(change_) {
             </ul>
             <h3>Gates</h3>
             ${
-              closedGates.length === 0 && (dryRun.gates ?? []).length === 0
+              dryRun.gates.length === 0
                 ? html`<p class="good"><span aria-hidden="true">✓</span> Nothing stands in the way.</p>`
-                : gateList({ gates: dryRun.gates ?? [], closedGates })
+                : gateList(dryRun.gates)
             }`
       }
     </div>

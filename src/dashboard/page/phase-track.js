@@ -24,16 +24,14 @@ export function track(name, phase) {
   </ol>`
 }
 
-/** Each gate in words and colour: open or closed, and why.  @param {Pick<import('./state.js').NextStep, 'gates' | 'closedGates'>} step */
-export function gateList({ gates, closedGates }) {
-  const all = gates.length > 0 ? gates : closedGates.map((reason) => ({ name: '', open: false, reason }))
+/** Each gate in words and colour: open or closed, and why.  @param {import('./types.js').PhaseResult['gates']} gates */
+export function gateList(gates) {
   return html`<ul class="gate-list">
-    ${all.map(
-      ({ name, open, reason }) =>
+    ${gates.map(
+      ({ open, reason }) =>
         html`<li class=${open ? 'good' : 'bad'}>
           <span aria-hidden="true">${open ? '✓' : '✕'}</span>
-          <span class="visually-hidden">${open ? 'open:' : 'closed:'}</span>
-          ${name === '' ? nothing : html`<strong>${name}</strong> `}${reason}
+          <span class="visually-hidden">${open ? 'open:' : 'closed:'}</span> ${reason}
         </li>`,
     )}
   </ul>`

@@ -1,6 +1,6 @@
 import { html, nothing } from 'lit-html'
 import { repeat } from 'lit-html/directives/repeat.js'
-import { bytes, count, milliseconds, percent, rate } from './format.js'
+import { bytes, count, counted, milliseconds, percent, rate } from './format.js'
 import { openPhaseDialog } from './phase-dialog.js'
 import { gateList, track } from './phase-track.js'
 import { PHASES } from './types.js'
@@ -78,14 +78,15 @@ function number(label, value, tone = '') {
 /** @param {import('./state.js').NextStep | undefined} step @param {import('./types.js').Phase | undefined} next */
 function gatesOf(step, next) {
   if (step === undefined || step.to !== next) return nothing
-  const closed = step.closedGates.length
   if (step.error !== null) return html`<p class="gates bad"><span aria-hidden="true">✕</span> ${step.error}</p>`
-  if (closed === 0 && step.gates.length === 0)
-    return html`<p class="gates good"><span aria-hidden="true">✓</span> The gate to ${step.to} is open</p>`
+  if (step.gates.length === 0)
+    return html`<p class="gates good"><span aria-hidden="true">✓</span> The step to ${step.to} has no gate</p>`
+  const closed = step.gates.filter(({ open }) => !open).length
+  const words = `${counted(step.gates.length, 'gate')} to ${step.to}: ${closed === 0 ? 'all open' : `${count(closed)} closed`}`
   return html`<details class="gates">
     <summary class=${closed === 0 ? 'good' : 'bad'}>
-      ${closed === 0 ? html`<span aria-hidden="true">✓</span> Every gate to ${step.to} is open` : html`<span aria-hidden="true">✕</span> ${closed} ${closed === 1 ? 'gate' : 'gates'} to ${step.to} closed`}
+      <span aria-hidden="true">${closed === 0 ? '✓' : '✕'}</span> ${words}
     </summary>
-    ${gateList(step)}
+    ${gateList(step.gates)}
   </details>`
 }

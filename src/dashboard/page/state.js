@@ -3,8 +3,7 @@
  *
  * @typedef {object} NextStep
  * @property {import('./types.js').Phase} to
- * @property {string[]} closedGates
- * @property {{ name: string, open: boolean, reason: string }[]} gates
+ * @property {import('./types.js').PhaseResult['gates']} gates
  * @property {string | null} error
  */
 
