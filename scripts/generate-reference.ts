@@ -1,5 +1,5 @@
 /**
- * Writes docs/reference/{metrics,http,cli,errors,commands}.md from the tables that the product runs on:
+ * Writes docs/reference/{metrics,http,cli,errors,commands,writes}.md from the tables that the product runs on:
  *
  *     node scripts/generate-reference.ts
  *
@@ -16,6 +16,8 @@ import { ERROR_CODES, type ErrorCode } from '../src/base/errors.ts'
 import { exitCodeOf } from '../src/cli/exit-code.ts'
 import { buildProgram } from '../src/cli/program.ts'
 import { Terminal } from '../src/cli/terminal.ts'
+import { describedCommands, effectSummary } from '../src/command/effect-summaries.ts'
+import { effectRuleOf } from '../src/command/effect-table.ts'
 import { HANDLING } from '../src/command/handling.ts'
 import type { Handling } from '../src/command/spec.ts'
 import { CommandTable } from '../src/command/table.ts'
@@ -32,6 +34,7 @@ export function referenceFiles(): Record<string, string> {
     [`${FOLDER}cli.md`]: cliPage(),
     [`${FOLDER}errors.md`]: errorsPage(),
     [`${FOLDER}commands.md`]: commandsPage(),
+    [`${FOLDER}writes.md`]: writesPage(),
   }
 }
 
@@ -216,6 +219,20 @@ function commandsPage(): string {
     '## Forwarded',
     `Everything else, among it: ${forwarded.map(code).join(' ')}.`,
     'Inside MULTI the commands that Understudy answers take their place in the reply to EXEC; SUBSCRIBE, PSUBSCRIBE and the commands that end subscriptions are refused there.',
+  )
+}
+
+function writesPage(): string {
+  const writes = [...CommandTable.builtin().all()].filter(({ write, name }) => write && effectRuleOf(name) !== null)
+  const names = new Set([...writes.map(({ name }) => name), ...describedCommands()])
+  return page(
+    'Write commands',
+    'What the shadow gets for each write that has succeeded, under its own key names. An error changes nothing, except that of a script or of `MIGRATE`, which may have written before it failed: their keys are copied. `understudy explain` says it of one command under a configuration.',
+    table(
+      ['command', 'the shadow gets'],
+      [...names].sort().map((name) => [code(name), effectSummary(name)]),
+    ),
+    'Any other command that the primary flags as a write (modules): its keys are copied.',
   )
 }
 

@@ -1,3 +1,4 @@
+import { effectSummary } from '../command/effect-summaries.ts'
 import { handlingRowOf } from '../command/handling.ts'
 import { findKeys, KeyPositions } from '../command/keys.ts'
 import { analyseScript, type ScriptFacts } from '../command/script-analysis.ts'
@@ -103,22 +104,8 @@ function mirrored(
   if (!spec.write) return 'no: it does not write'
   if (route.shadow === null && keys.every((key) => key.shadow === null))
     return `no: route '${route.name}' is in ${route.phase}`
-  switch (spec.effect?.kind) {
-    case undefined:
-      return 'its effect is not known: the keys are copied to the shadow'
-    case 'never':
-      return 'no: it concerns the server it is sent to only'
-    case 'as-sent':
-      return 'as sent, after the primary has confirmed it'
-    case 'as-sent-if-changed':
-      return 'as sent, if the reply says that it changed something'
-    case 'compute':
-      if (spec.name === 'EVAL') return script(analyseScript(args[1] ?? '', commands), sameNames)
-      if (spec.name === 'EVALSHA' || spec.name === 'FCALL') {
-        return 'as its source allows (`explain` an EVAL of it); where the source has not passed by, its keys are copied'
-      }
-      return 'its effect, computed from the reply'
-  }
+  if (spec.name === 'EVAL') return script(analyseScript(args[1] ?? '', commands), sameNames)
+  return effectSummary(spec.name)
 }
 
 /** The same distinctions as the effect of EVAL makes (`command/effects/server.ts`). */

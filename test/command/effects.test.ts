@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describedCommands } from '../../src/command/effect-summaries.ts'
 import { effectRuleOf } from '../../src/command/effect-table.ts'
 import type { Effect, EffectContext } from '../../src/command/effects.ts'
 import { CommandTable } from '../../src/command/table.ts'
@@ -379,6 +380,13 @@ describe('no write is forgotten', () => {
     ...['XACKDEL', 'XDELEX', 'DELEX', 'DELIFEQ', 'MSETEX', 'VADD', 'VREM', 'VSETATTR'],
   ])('%s, younger than the server here, has a rule', (name) => {
     expect(effectRuleOf(name)).not.toBeNull()
+  })
+
+  test('every effect that is computed is described, and no other', () => {
+    const names = new Set([...table.all()].map(({ name }) => name))
+    for (const name of describedCommands()) names.add(name)
+    const computed = [...names].filter((name) => effectRuleOf(name)?.kind === 'compute')
+    expect(computed.sort()).toEqual(describedCommands().sort())
   })
 
   test('no command that only reads has one', () => {

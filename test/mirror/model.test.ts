@@ -139,8 +139,9 @@ describe('after random writes of every kind by several clients, RESP2 and RESP3,
         await totals.run(path, load, seed, null)
         const differs = (): Promise<unknown> => driftBetween(primary, shadow, { ...names, ...load, ...SLACK })
         expect(await differs()).toEqual([])
+        // Of a SWAPDB on its way to a shadow that goes away nobody can say whether it happened: the routes need a verify then.
         const outages = Outages.start(shadow, new Random(seed))
-        await totals.run(path, load, seed + 1_000_000, outages)
+        await totals.run(path, { ...load, everywhere: false }, seed + 1_000_000, outages)
         expect(await differs(), outages.happened.join('; ')).toEqual([])
       })
       totals.keys = await countKeys(primary, load.databases)
