@@ -1,5 +1,5 @@
 /**
- * Writes docs/reference/{metrics,http,cli,errors,commands,writes}.md from the tables that the product runs on:
+ * Writes docs/reference/{metrics,http,cli,errors,commands,writes,comparison}.md from the tables that the product runs on:
  *
  *     node scripts/generate-reference.ts
  *
@@ -22,6 +22,7 @@ import { HANDLING } from '../src/command/handling.ts'
 import type { Handling } from '../src/command/spec.ts'
 import { CommandTable } from '../src/command/table.ts'
 import { METRICS, type MetricSpec } from '../src/observability/metrics-catalogue.ts'
+import { comparisonPage } from './comparison-page.ts'
 
 const FOLDER = fileURLToPath(new URL('../docs/reference/', import.meta.url))
 const GENERATED = '<!-- Written by scripts/generate-reference.ts: change the tables in src/, not this file. -->'
@@ -35,6 +36,7 @@ export function referenceFiles(): Record<string, string> {
     [`${FOLDER}errors.md`]: errorsPage(),
     [`${FOLDER}commands.md`]: commandsPage(),
     [`${FOLDER}writes.md`]: writesPage(),
+    [`${FOLDER}comparison.md`]: page('Comparison', ...comparisonPage(table)),
   }
 }
 

@@ -162,7 +162,15 @@ function routeMetrics(phase: string, stats: RouteStats, facts: Facts, name: stri
       match: counters.matched,
       mismatch: counters.mismatched,
       transient: counters.transient,
+      acknowledged: stats.compare.acknowledged,
       skipped: counters.skipped,
+    },
+    comparison: {
+      skipped: stats.compare.skipped,
+      ignored: stats.compare.ignored,
+      repaired: stats.compare.repaired,
+      baseline: stats.compare.baseline,
+      durations: { primary: stats.compare.primaryTimes, shadow: stats.compare.shadowTimes },
     },
     mismatches: facts.mismatchTotals(name),
     fallbackReads: {

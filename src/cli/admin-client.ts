@@ -34,6 +34,17 @@ export class AdminClient {
     return (await this.#json(path, { signal: AbortSignal.timeout(READ_TIMEOUT_MS) })) as T
   }
 
+  /** An answer that is no JSON, as it is. */
+  async text(path: string): Promise<string> {
+    const response = await this.#fetch(path, { signal: AbortSignal.timeout(READ_TIMEOUT_MS) })
+    if (!response.ok) throw await this.#refused(response)
+    return response.text()
+  }
+
+  async delete<T>(path: string, timeoutMs: number): Promise<T> {
+    return (await this.#json(path, { method: 'DELETE', signal: AbortSignal.timeout(timeoutMs) })) as T
+  }
+
   put<T>(path: string, body: unknown, timeoutMs: number): Promise<T> {
     return this.#send('PUT', path, body, timeoutMs)
   }

@@ -4,6 +4,7 @@ import { MISMATCH_CLASSES, type Mismatch, type MismatchClass } from '../admin/co
 import { UnderstudyError } from '../base/errors.ts'
 import type { AdminClient } from './admin-client.ts'
 import { type AdminOptions, adminClient, type JsonOption, jsonOption, withAdminOptions } from './admin-options.ts'
+import { printRates } from './compare-rates.ts'
 import { EXIT } from './exit-code.ts'
 import { tableLines } from './table.ts'
 import { printable, type Terminal } from './terminal.ts'
@@ -17,8 +18,12 @@ const MAX_REMEMBERED = 10_000
 interface MismatchOptions extends AdminOptions, JsonOption {
   readonly route?: string
   readonly class?: MismatchClass
+  readonly command?: string
+  readonly new?: boolean
   readonly limit: number
   readonly follow?: boolean
+  readonly rates?: boolean
+  readonly export?: boolean
 }
 
 /** `understudy mismatches`: what the comparer found. */
@@ -27,11 +32,23 @@ export function addMismatches(program: Command, terminal: Terminal, finish: (exi
     .description("read the comparer's findings; values are masked unless the route reveals them")
     .option('--route <name>', 'only of this route')
     .addOption(new Option('--class <class>', 'only of this class').choices(MISMATCH_CLASSES))
+    .option('--command <name>', 'only of this command')
+    .option('--new', 'only those that are not acknowledged')
     .option('--limit <count>', 'at most so many, the newest', parseLimit, 100)
     .option('--follow', 'then print each one when it is found (with --json: one object a line)')
+    .option('--rates', 'how many of the compared reads differed, by route and command, over 1 m, 10 m and 1 h')
+    .option('--export', 'every key that showed a difference, one JSON object a line')
     .addOption(jsonOption())
     .action(async (options: MismatchOptions) => {
       const client = adminClient(options)
+      if (options.rates) {
+        await printRates(client, options, terminal)
+        return finish(EXIT.done)
+      }
+      if (options.export) {
+        terminal.raw(await client.text(`/api/v1/mismatches/export?${filterOf(options)}`))
+        return finish(EXIT.done)
+      }
       if (options.follow) return follow(client, options, terminal)
       const found = await client.get<Mismatch[]>(listPath(options))
       if (options.json) terminal.json(found)
@@ -112,15 +129,25 @@ async function follow(client: AdminClient, options: MismatchOptions, terminal: T
 function wanted(found: Mismatch, options: MismatchOptions): boolean {
   return (
     (options.route === undefined || found.route === options.route) &&
-    (options.class === undefined || found.class === options.class)
+    (options.class === undefined || found.class === options.class) &&
+    (options.command === undefined || found.command === options.command.toUpperCase()) &&
+    (!options.new || found.acknowledged === null)
   )
 }
 
-function listPath({ route, class: wantedClass, limit }: MismatchOptions): string {
-  const query = new URLSearchParams({ limit: String(limit) })
-  if (route !== undefined) query.set('route', route)
-  if (wantedClass !== undefined) query.set('class', wantedClass)
+function listPath(options: MismatchOptions): string {
+  const query = filterOf(options)
+  query.set('limit', String(options.limit))
+  if (options.new) query.set('acknowledged', 'false')
   return `/api/v1/mismatches?${query}`
+}
+
+function filterOf({ route, class: of, command }: MismatchOptions): URLSearchParams {
+  const query = new URLSearchParams()
+  if (route !== undefined) query.set('route', route)
+  if (of !== undefined) query.set('class', of)
+  if (command !== undefined) query.set('command', command)
+  return query
 }
 
 function parseLimit(text: string): number {

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { UnderstudyError } from '../base/errors.ts'
 import { VERSION } from '../base/version.ts'
+import { addAcknowledge } from './acknowledge.ts'
 import { addCheck } from './check.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
 import { addExplain } from './explain.ts'
@@ -41,6 +42,7 @@ export function buildProgram(terminal: Terminal, finish: (exitCode: number) => v
   addJobCommands(program, terminal, finish)
   addJobs(program, terminal, finish)
   addMismatches(program, terminal, finish)
+  addAcknowledge(program, terminal, finish)
   return program
 }
 

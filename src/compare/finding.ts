@@ -1,16 +1,13 @@
 import type { MismatchClass, Phase } from '../config/config.ts'
 
-/**
- * What lies behind a difference, where something other than lost or wrong data is known to.
- *
- * | cause       | what it says                                                                                              |
- * |-------------|-----------------------------------------------------------------------------------------------------------|
- * | `eviction`  | the key lacks on a store that evicts keys (`maxmemory-policy`, `evicted_keys`): it may have thrown it out |
- * | `same-data` | both stores hold the same in every key of the command: they answer it differently                         |
- * | `baseline`  | the primary was compared with itself (`compare.baseline: true`): noise, not drift                         |
- */
-export const MISMATCH_CAUSES = ['eviction', 'same-data', 'baseline'] as const
-export type MismatchCause = (typeof MISMATCH_CAUSES)[number]
+/** What lies behind a difference, where something other than lost or wrong data is known to. */
+export const CAUSE_MEANINGS = {
+  eviction:
+    'the key lacks on a store that evicts such keys (`maxmemory-policy`) and has evicted some: it may have thrown this one out',
+  'same-data': 'both stores hold the same in every key of the command, and answer it differently',
+  baseline: 'the primary was compared with itself (`compare.baseline`): noise, not drift',
+} as const
+export type MismatchCause = keyof typeof CAUSE_MEANINGS
 
 /** A difference that survived every re-check: what the data path reports to the main thread. Plain data. */
 export interface Finding {

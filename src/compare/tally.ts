@@ -2,33 +2,19 @@ import { Histogram, type HistogramSnapshot } from '../observability/histogram.ts
 import { COMMAND_DURATION_BOUNDS } from '../observability/metrics-catalogue.ts'
 import { RateWindow, type WindowCounts, type WindowName } from './rate-window.ts'
 
-/**
- * Why a sample was dropped.
- *
- * | reason      | meaning                                                                                     |
- * |-------------|---------------------------------------------------------------------------------------------|
- * | `disturbed` | writes of another connection came across: the read has no one place in history              |
- * | `dirty`     | the key is known to differ, or about to be copied: its difference is no news                |
- * | `shadow`    | the shadow (for a re-check the primary) is not there, or the connection was lost            |
- * | `busy`      | the comparer has enough to do: too much kept, asked or waiting                              |
- * | `large`     | command and reply together are beyond the limit for one sample                              |
- * | `split`     | its keys lie on several shadows                                                             |
- * | `arbitrary` | the answer to such a call is arbitrary, or depends on the moment or on keys it does not name |
- * | `moved`     | a switch or a reload came between                                                           |
- * | `script`    | a script that the shadow does not have, or whose answer differs over keys that are the same |
- */
-export const SKIP_REASONS = [
-  'disturbed',
-  'dirty',
-  'shadow',
-  'busy',
-  'large',
-  'split',
-  'arbitrary',
-  'moved',
-  'script',
-] as const
-export type SkipReason = (typeof SKIP_REASONS)[number]
+/** Why a sample was dropped. */
+export const SKIP_MEANINGS = {
+  disturbed: 'writes of another connection to its keys came across: the read has no one place in the history',
+  dirty: 'a key is known to differ, or about to be copied: its difference is no news',
+  shadow: 'the shadow (for a second look the primary) is not there, or its connection was lost',
+  busy: 'the comparer or the shadow has enough to do',
+  large: 'command and answer together are larger than 1 MB',
+  split: 'its keys lie on several shadows',
+  arbitrary: 'the answer to such a call is arbitrary, or depends on the moment or on keys that it does not name',
+  moved: 'a switch or a reload came between',
+  script: 'a script that the shadow does not have, or whose answers differ over keys that are the same',
+} as const
+export type SkipReason = keyof typeof SKIP_MEANINGS
 
 /** What became of samples. `compared` is the sum of `matched`, `transient`, `mismatched` and `acknowledged`. */
 export interface Verdicts {
@@ -77,7 +63,7 @@ export class RouteTally {
   readonly #commands = new Map<string, CommandTally>()
   readonly #window = new RateWindow()
   readonly skipped: Record<SkipReason, number> = Object.fromEntries(
-    SKIP_REASONS.map((reason) => [reason, 0]),
+    Object.keys(SKIP_MEANINGS).map((reason) => [reason, 0]),
   ) as Record<SkipReason, number>
   readonly primaryTimes: Histogram = new Histogram(COMMAND_DURATION_BOUNDS)
   readonly shadowTimes: Histogram = new Histogram(COMMAND_DURATION_BOUNDS)

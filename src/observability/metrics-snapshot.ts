@@ -3,7 +3,7 @@ import type { HistogramSnapshot } from './histogram.ts'
 type Role = 'primary' | 'shadow'
 type CommandOutcome = 'ok' | 'error' | 'timeout' | 'lost'
 type MirrorOutcome = 'applied' | 'error' | 'copied' | 'dirty'
-type CompareResult = 'match' | 'mismatch' | 'transient' | 'skipped'
+type CompareResult = 'match' | 'mismatch' | 'transient' | 'acknowledged' | 'skipped'
 type FallbackReason = 'miss' | 'error' | 'timeout' | 'open'
 
 /**
@@ -39,6 +39,14 @@ export interface RouteMetrics {
   readonly needsVerify: boolean
   readonly repair: string
   readonly compare: Readonly<Record<CompareResult, number>>
+  readonly comparison: {
+    readonly skipped: Readonly<Record<string, number>>
+    readonly ignored: number
+    readonly repaired: number
+    readonly baseline: { readonly compared: number; readonly differed: number }
+    /** Of the same reads; the bounds are COMMAND_DURATION_BOUNDS. */
+    readonly durations: Readonly<Record<Role, HistogramSnapshot>>
+  }
   /** Confirmed ones; `command` is a name of the command table, never what a client made up. */
   readonly mismatches: readonly { readonly class: string; readonly command: string; readonly count: number }[]
   readonly fallbackReads: Readonly<Record<FallbackReason, number>>

@@ -27,6 +27,7 @@ export class FakeControl implements Control {
   jobList: Job[] = [job()]
   listedKeys: JobKey[] = [{ seq: 1, database: 0, key: 'job:1', class: 'value', detail: 'The values differ.' }]
   known: AcknowledgementView[] = []
+  compared: Comparison = { routes: {} }
   found: Mismatch[] = [mismatch({ id: 2, class: 'ttl' }), mismatch({ id: 1 })]
 
   async status(): Promise<Status> {
@@ -146,7 +147,7 @@ export class FakeControl implements Control {
 
   async comparison(): Promise<Comparison> {
     this.#fail()
-    return { routes: {} }
+    return this.compared
   }
 
   readonly jobs: JobControl = {

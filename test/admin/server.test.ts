@@ -95,7 +95,51 @@ describe('what the admin server tells', () => {
   })
 })
 
+describe('acknowledgements', () => {
+  test('are made for a mismatch, or for what matches', async () => {
+    expect(await send('POST', '/api/v1/acknowledgements', { mismatch: 7, reason: 'known' })).toMatchObject({
+      status: 201,
+      body: { id: 1, reason: 'known' },
+    })
+    await send('POST', '/api/v1/acknowledgements', {
+      route: 'jobs',
+      class: 'ttl',
+      until: '2027-01-01T00:00:00Z',
+      reason: 'x',
+    })
+    expect(server.control.asked).toEqual([
+      { mismatch: 7, reason: 'known' },
+      { route: 'jobs', class: 'ttl', until: Date.parse('2027-01-01T00:00:00Z'), reason: 'x' },
+    ])
+    expect((await get('/api/v1/acknowledgements')).body).toEqual([])
+  })
+
+  test('are taken back by their number', async () => {
+    expect(await send('DELETE', '/api/v1/acknowledgements/3')).toMatchObject({ status: 200, body: { revoked: 3 } })
+    expect(server.control.asked).toEqual([{ revoke: 3 }])
+    expect((await send('DELETE', '/api/v1/acknowledgements/x')).status).toBe(404)
+  })
+
+  test.each([
+    [{ mismatch: 7 }, /reason/],
+    [{ mismatch: 7, reason: 'x', until: 'soon' }, /until/],
+    [{ mismatch: 7, reason: 'x', other: 1 }, /unknown field/],
+  ])('%j is refused', async (body, message) => {
+    const answer = await send('POST', '/api/v1/acknowledgements', body)
+    expect(answer.status).toBe(400)
+    expect(answer.body.error?.message).toMatch(message)
+  })
+})
+
 describe('mismatches', () => {
+  test('are exported key by key, one object a line', async () => {
+    const response = await fetch(`${server.url}/api/v1/mismatches/export?route=jobs`)
+    expect(response.headers.get('content-type')).toContain('application/x-ndjson')
+    const lines = (await response.text()).trimEnd().split('\n')
+    expect(lines.map((line) => JSON.parse(line).mismatch)).toEqual([2, 1])
+    expect(server.control.asked).toEqual([{ route: 'jobs' }])
+  })
+
   test('are asked for with route, class and limit; 100 if no limit is given', async () => {
     const { body } = await get('/api/v1/mismatches?route=jobs&class=ttl&limit=7')
     expect((body as unknown as Mismatch[]).map((found) => found.id)).toEqual([2, 1])

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { mismatch } from '../admin/fake-control.ts'
+import { acknowledgement, mismatch } from '../admin/fake-control.ts'
 import { startTestServer, type TestServer } from '../admin/test-server.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RunningCli, runCli, startCli } from './run-cli.ts'
@@ -55,6 +55,103 @@ describe('understudy mismatches', () => {
   ])('%s %s is wrong usage', async (...args) => {
     expect((await runCli(['mismatches', ...args], reach())).code).toBe(2)
   })
+})
+
+describe('understudy mismatches --rates and --export', () => {
+  const rates = (compared: number, mismatched: number) => {
+    const rate = { compared, mismatched, rate: mismatched / compared }
+    return { '1m': rate, '10m': rate, '1h': rate }
+  }
+  const counts = { compared: 200, matched: 190, transient: 2, mismatched: 1, acknowledged: 7, ignored: 3 }
+
+  test('show numerator and denominator, by route and command, and what was not compared', async () => {
+    server.control.compared = {
+      routes: {
+        jobs: {
+          phase: 'shadow',
+          sample: 0.01,
+          rates: rates(200, 1),
+          commands: { GET: { ...counts, rates: rates(200, 1) } },
+          skipped: {
+            disturbed: 4,
+            dirty: 0,
+            shadow: 0,
+            busy: 2,
+            large: 0,
+            split: 0,
+            arbitrary: 0,
+            moved: 0,
+            script: 0,
+          },
+          repaired: 5,
+          baseline: { compared: 100, differed: 1 },
+          latency: {
+            primary: { bounds: [], counts: [], sum: 0 },
+            shadow: { bounds: [], counts: [], sum: 0 },
+          },
+        },
+      },
+    }
+    const { code, stdout } = await runCli(['mismatches', '--rates', '--route', 'jobs'], reach())
+    expect(code).toBe(0)
+    expect(stdout).toBe(
+      [
+        'ROUTE  COMMAND    1 M          10 M           1 H         TRANSIENT  KNOWN  IGNORED',
+        'jobs            1/200  0.50%  1/200  0.50%  1/200  0.50%          2      7        3',
+        '       GET      1/200  0.50%  1/200  0.50%  1/200  0.50%          2      7        3',
+        'jobs: not compared: 4 disturbed, 2 busy',
+        'jobs: baseline: 1 of 100 reads (1.00%) differ from themselves',
+        'jobs: 5 keys repaired',
+        '',
+      ].join('\n'),
+    )
+    expect(JSON.parse((await runCli(['mismatches', '--rates', '--json'], reach())).stdout)).toEqual(
+      server.control.compared,
+    )
+  })
+
+  test('give every key, one object a line', async () => {
+    const { stdout } = await runCli(['mismatches', '--export', '--route', 'jobs', '--command', 'get'], reach())
+    expect(
+      stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line).mismatch),
+    ).toEqual([2, 1])
+    expect(server.control.asked).toEqual([{ route: 'jobs', command: 'GET' }])
+  })
+})
+
+describe('understudy acknowledge', () => {
+  test('marks a mismatch as known', async () => {
+    const { code, stdout } = await runCli(['acknowledge', '7', '--reason', 'a cache', '--until', '2027-01-31'], reach())
+    expect(code).toBe(0)
+    expect(stdout).toContain('a cache')
+    expect(server.control.asked).toEqual([
+      { mismatch: 7, reason: 'a cache', until: Date.parse('2027-01-31T23:59:59.999Z') },
+    ])
+  })
+
+  test('lists what is marked, and takes it back', async () => {
+    expect((await runCli(['acknowledge'], reach())).stdout).toBe('Nothing is acknowledged.\n')
+    server.control.known = [acknowledgement(), acknowledgement({ id: null, class: 'ttl', pattern: null })]
+    expect((await runCli(['acknowledge'], reach())).stdout).toBe(
+      [
+        'ID    ROUTE  PATTERN  COMMAND  CLASS  UNTIL  REASON',
+        '1     jobs   job:<n>  *        *      -      known',
+        'file  jobs   *        *        ttl    -      known',
+        '',
+      ].join('\n'),
+    )
+    expect((await runCli(['acknowledge', '--revoke', '1'], reach())).stdout).toBe('1 revoked\n')
+    expect(server.control.asked).toEqual([{ revoke: 1 }])
+  })
+
+  test.each([
+    [['acknowledge', '7']],
+    [['acknowledge', 'x', '--reason', 'y']],
+    [['acknowledge', '7', '--reason', 'y', '--until', 'soon']],
+  ])('%j is wrong usage', async (args) => expect((await runCli(args, reach())).code).toBe(2))
 })
 
 describe('understudy mismatches --follow', () => {

@@ -37,7 +37,17 @@ function snapshot(): MetricsSnapshot {
         oldestDirtySeconds: 27,
         needsVerify: true,
         repair: 'paused',
-        compare: { match: 15, mismatch: 16, transient: 17, skipped: 18 },
+        compare: { match: 15, mismatch: 16, transient: 17, acknowledged: 30, skipped: 18 },
+        comparison: {
+          skipped: { disturbed: 18 },
+          ignored: 31,
+          repaired: 32,
+          baseline: { compared: 40, differed: 7 },
+          durations: {
+            primary: histogramOf(COMMAND_DURATION_BOUNDS, [0.0002]),
+            shadow: histogramOf(COMMAND_DURATION_BOUNDS, [0.003]),
+          },
+        },
         mismatches: [{ class: 'ttl', command: 'PTTL', count: 19 }],
         fallbackReads: { miss: 20, error: 21, timeout: 22, open: 23 },
         jobs: [{ job: 'backfill', running: true, failed: false, done: 29 }],
@@ -76,6 +86,11 @@ const CONTRACT: Record<string, [kind: string, labels: string[]]> = {
   understudy_durable: ['gauge', []],
   understudy_intent_log_bytes: ['gauge', []],
   understudy_compare_total: ['counter', ['route', 'result']],
+  understudy_compare_skipped_total: ['counter', ['route', 'reason']],
+  understudy_compare_ignored_total: ['counter', ['route']],
+  understudy_compare_repaired_total: ['counter', ['route']],
+  understudy_compare_baseline_total: ['counter', ['route', 'result']],
+  understudy_compare_duration_seconds: ['histogram', ['route', 'role']],
   understudy_mismatches_total: ['counter', ['route', 'class', 'command']],
   understudy_fallback_reads_total: ['counter', ['route', 'reason']],
   understudy_job_running: ['gauge', ['route', 'job']],
@@ -128,6 +143,7 @@ describe('/metrics', () => {
     expect(value('understudy_durable', {})).toBe(1)
     expect(value('understudy_intent_log_bytes', {})).toBe(28)
     expect(value('understudy_compare_total', { route: ROUTE, result: 'transient' })).toBe(17)
+    expect(value('understudy_compare_baseline_total', { route: ROUTE, result: 'match' })).toBe(33)
     expect(value('understudy_mismatches_total', { route: ROUTE, class: 'ttl', command: 'PTTL' })).toBe(19)
     expect(value('understudy_fallback_reads_total', { route: ROUTE, reason: 'error' })).toBe(21)
     expect(value('understudy_job_running', { route: ROUTE, job: 'backfill' })).toBe(1)
