@@ -132,11 +132,12 @@ class Dropped implements ReplySink {
 
 /** Counts it as `Session.settle` does. A sample of this size is not compared. */
 function settled({ path }: Session, slot: InFlight): void {
-  const { state } = slot.route as Route
+  const route = slot.route as Route
+  const { state } = route
   state.inFlight--
   state.primaryOk++
   state.primaryTimes.record((path.clock.nowMs - slot.queuedAtMs) / 1000)
-  if ((slot.flags & SAMPLED) !== 0) state.skipped++
+  if ((slot.flags & SAMPLED) !== 0) path.comparer.count(route, 'large')
 }
 
 /** A read on a connection of its own, which brings no more than the client takes. */
