@@ -102,6 +102,11 @@ export class Mirror {
     return this.#overlap.enter(hash, lane)
   }
 
+  /** Of a write whose key is copied whatever happened meanwhile. */
+  leaveOne(hash: number, lane: number): void {
+    this.#overlap.leave(hash, lane)
+  }
+
   /** A write without keys leaves. `left` (or `leaveServerWide`) has to follow. */
   enterServerWide(spec: CommandSpec): void {
     if (isServerWide(spec)) this.#overlap.beginSweep()

@@ -1,6 +1,7 @@
 import { ByteAccumulator } from '../base/byte-accumulator.ts'
 import { COMPLETE, type CommandParser, INVALID } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
+import { type LargeWrite, startLargeWrite } from './large-write.ts'
 import { isLocked } from './login.ts'
 import type { Session } from './session.ts'
 
@@ -25,6 +26,8 @@ export class ClientInput {
   /** Owned while a frame is not whole. */
   #parser: CommandParser | null = null
   #readingStopped = false
+  /** Takes the rest of a frame that flows through. */
+  #tail: LargeWrite | null = null
   /** Of what waits, as counted in `DataPath.stashedBytes`. */
   #stashed = 0
 
@@ -36,8 +39,12 @@ export class ClientInput {
   receive(buf: Buffer, length: number): void {
     const session = this.#session
     let at = 0
+    if (this.#tail !== null) {
+      at = this.#tail.take(buf, 0, length)
+      if (at === length || session.ending) return
+    }
     if (session.waiting !== null) {
-      this.#stash(buf, 0, length)
+      this.#stash(buf, at, length)
       return
     }
     while (at < length && this.#pending.length > this.#pendingAt) {
@@ -163,6 +170,7 @@ export class ClientInput {
         pending.consume(this.#pendingAt)
         this.#pendingAt = 0
       }
+      if (parser.bytesNeeded > LARGE_WRITE_BYTES && session.waiting === null && !session.ending) this.#flowOn(parser)
       return
     }
     this.#parser = null
@@ -173,18 +181,50 @@ export class ClientInput {
     }
   }
 
+  /** A frame with a large value goes to its store while it comes in, if it can. */
+  #flowOn(parser: CommandParser): void {
+    const pending = this.#pending
+    const tail = startLargeWrite(this.#session, parser, pending.buf, pending.length)
+    if (tail === null) return
+    this.#tail = tail
+    this.#parser = null
+    pending.clear()
+    if (tail.mayFlow) this.flow()
+    else this.hold()
+  }
+
+  /** A frame is on its way to its store that has not arrived whole. */
+  get flows(): boolean {
+    return this.#tail !== null
+  }
+
+  /** The frame that flows through has ended. */
+  tailEnded(): void {
+    this.#tail = null
+  }
+
+  /** The client is not read until `flow`. */
+  hold(): void {
+    if (this.#readingStopped) return
+    this.#readingStopped = true
+    this.#session.socket.pause()
+  }
+
+  flow(): void {
+    if (!this.#readingStopped || this.#tail === null) return
+    this.#readingStopped = false
+    this.#session.socket.resume()
+  }
+
   /** Keeps bytes for later; a client that sends on and on meanwhile is not read any more. */
   #stash(buf: Buffer, from: number, to: number): void {
     this.#pending.append(buf, from, to)
-    const { path, socket } = this.#session
+    const { path } = this.#session
     const own = this.#pending.length - this.#pendingAt
     path.stashedBytes += own - this.#stashed
     this.#stashed = own
     const tooMuch = own > PENDING_LIMIT_BYTES || (path.stashedBytes > STASH_LIMIT_BYTES && own > 0)
-    if (tooMuch && !this.#readingStopped) {
-      this.#readingStopped = true
-      socket.pause()
-    }
+    if (tooMuch) this.hold()
   }
 
   /** What waited goes on, or its client is gone: it does not count any more. */
@@ -196,6 +236,8 @@ export class ClientInput {
 
 /** One command's bytes, beyond which the client is disconnected: Redis' `client-query-buffer-limit`. */
 const COMMAND_LIMIT_BYTES = 1024 * 1024 * 1024
+/** A frame that needs more is passed on while it comes in, where it can. */
+const LARGE_WRITE_BYTES = 1024 * 1024
 /** The same of one that has not logged in. */
 const STRANGER_LIMIT_BYTES = 16 * 1024
 /** Bytes kept of a client that waits; beyond this it is not read. */

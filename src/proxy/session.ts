@@ -481,6 +481,11 @@ export class Session implements ReplyOwner {
    * gone, as by Redis: its command is cancelled.
    */
   #onEnd(): void {
+    // Half a command, and the rest will never come.
+    if (this.input.flows) {
+      this.socket.destroy()
+      return
+    }
     this.#allSaid = true
     if (this.waiting === null || this.pin?.kind === 'blocked') this.end()
   }

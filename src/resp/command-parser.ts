@@ -117,6 +117,16 @@ export class CommandParser implements CommandView {
     return this.#at - this.frameStart + (this.#bulk === -1 ? 0 : this.#bulk + 2)
   }
 
+  /** Of a partial frame that stands at `to`: bytes of the bulk under way that have not arrived, its two last ones included; -1: no bulk is under way. */
+  bulkLeft(to: number): number {
+    return this.#bulk === -1 ? -1 : this.#at + this.#bulk + 2 - to
+  }
+
+  /** Of a partial frame: arguments behind the one under way. */
+  get argumentsBehind(): number {
+    return this.#wanted - this.argc - 1
+  }
+
   /** The caller moved the bytes of the partial frame by `delta`. */
   rebase(delta: number): void {
     this.frameStart += delta

@@ -97,6 +97,48 @@ describe('a value of 512 MB', () => {
   })
 })
 
+describe('a value of 512 MB on its way up', () => {
+  const head = Buffer.from(`*5\r\n$3\r\nSET\r\n$5\r\nheavy\r\n$${HUGE}\r\n`)
+  const end = Buffer.from('\r\n$2\r\nPX\r\n$7\r\n1000000\r\n')
+
+  test('reaches the store with bounded memory while others go on, and its reply keeps its place', async () => {
+    const before = Math.max(memory(), peak())
+    const writer = await RawClient.open(understudy.port)
+    const other = await RawClient.open(understudy.port)
+    writer.command('INCR', 'before')
+    writer.send(head)
+    const piece = Buffer.alloc(MB, 'v')
+    for (let i = 0; i < HUGE / MB; i++) {
+      if (!writer.socket.write(piece)) await new Promise((resolve) => writer.socket.once('drain', resolve))
+      if (i % 10 === 0) expect(await other.ask('ECHO', i)).toBe(`$${`${i}`.length}\r\n${i}\r\n`)
+    }
+    writer.send(end)
+    writer.command('STRLEN', 'heavy')
+    expect(await writer.take(3)).toEqual([':1\r\n', '+OK\r\n', `:${HUGE}\r\n`])
+    expect(await other.ask('GETRANGE', 'heavy', HUGE - 3, -1)).toBe('$3\r\nvvv\r\n')
+    expect(await redis.client().pttl('heavy')).toBeGreaterThan(900_000)
+    expect(peak() - before).toBeLessThan(100)
+    writer.destroy()
+    other.destroy()
+  })
+
+  test('is executed by nobody when its client goes half-way', async () => {
+    const admin = redis.client()
+    await admin.set('heavy', 'old')
+    const writer = await RawClient.open(understudy.port)
+    writer.send(head)
+    writer.send(Buffer.alloc(20 * MB, 'v'))
+    const sees = async (): Promise<number> => {
+      const list = (await admin.client('LIST')) as string
+      return Math.max(...[...list.matchAll(/qbuf=(\d+)/g)].map(([, bytes]) => Number(bytes)))
+    }
+    await eventually(async () => expect(await sees()).toBeGreaterThan(MB))
+    writer.destroy()
+    await eventually(async () => expect(await sees()).toBeLessThan(MB))
+    expect(await admin.get('heavy')).toBe('old')
+  })
+})
+
 /** Reads a reply of 512 MB without keeping it. */
 class Reader {
   readonly socket: Socket
