@@ -5,6 +5,8 @@ import { UnderstudyError } from '../base/errors.ts'
 import { refuseChannelCollisions } from './channel-collisions.ts'
 import type { Config, Phase } from './config.ts'
 import { ConfigDocument } from './document.ts'
+import { warnOfFlushes } from './flushes.ts'
+import { warnOfHashTags } from './hash-tags.ts'
 import { refuseCollisions } from './key-collisions.ts'
 import { ConfigError, type Problem } from './problems.ts'
 import { resolveClients } from './resolve-clients.ts'
@@ -139,6 +141,8 @@ function resolveConfig(context: ResolveContext, raw: unknown): Resolved | null {
   const routes = resolveRoutes(document, env, listAt(document, raw, 'routes', null), Object.keys(rawStores))
   refuseCollisions(document, routes, stores)
   refuseChannelCollisions(document, routes, stores)
+  warnOfHashTags(document, routes)
+  warnOfFlushes(document, routes)
 
   const used = new Set(routes.flatMap(({ source, target }) => [source?.store, target?.store]))
   for (const name of stores.keys()) {

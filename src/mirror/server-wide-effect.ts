@@ -9,12 +9,6 @@ import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
 
-/** Commands that change every key of a database or of all of them. */
-export function isServerWide(spec: CommandSpec | null): boolean {
-  return spec !== null && SERVER_WIDE.has(spec.name)
-}
-
-const SERVER_WIDE: ReadonlySet<string> = new Set(['FLUSHALL', 'FLUSHDB', 'SWAPDB'])
 const PING = encodeCommand(['PING'])
 
 /**

@@ -1,8 +1,8 @@
 import { hashBytes } from '../base/hash.ts'
 import type { CommandSpec } from '../command/spec.ts'
-import { isServerWide } from '../mirror/server-wide-effect.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { isSampled } from '../routing/route.ts'
+import { isServerWide } from '../routing/server-wide.ts'
 import type { DataPath } from './data-path.ts'
 import type { Queued } from './exec-reply.ts'
 

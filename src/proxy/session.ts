@@ -1,12 +1,12 @@
 import type net from 'node:net'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
-import { isServerWide } from '../mirror/server-wide-effect.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { errorFrame } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
+import { isServerWide, refuseServerWide } from '../routing/server-wide.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner, ReplySink } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
@@ -29,7 +29,6 @@ import type { Pin } from './pin.ts'
 import { startReplicaStream } from './replica-stream.ts'
 import { ReplyOrder } from './reply-order.ts'
 import { isSampledRead } from './sampled-reads.ts'
-import { refuseServerWide } from './server-wide.ts'
 import { refuseCommand, sessionCommand } from './session-commands.ts'
 import { PartReplies, splitOrRefuse } from './split.ts'
 import { startSubscribing } from './subscriber.ts'
@@ -216,7 +215,7 @@ export class Session implements ReplyOwner {
     if (plan.refusal !== null) return splitOrRefuse(this, view, spec)
     if (plan.doubt !== null) path.doubts.report(plan.doubt, route)
     if (spec?.write && plan.positions.count === 0) {
-      const refusal = refuseServerWide(path, spec)
+      const refusal = refuseServerWide(path.routes, spec)
       if (refusal !== null) {
         this.answerError(refusal)
         return true

@@ -5,6 +5,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import { elementOffsets } from '../resp/decode.ts'
 import { encodeCommand, errorFrame, FRAME } from '../resp/encode.ts'
 import { planCommand } from '../routing/plan.ts'
+import { type Merge, mergeOf } from '../routing/split-commands.ts'
 import { bytesArg } from './arguments.ts'
 import { wrongArity } from './arity.ts'
 import { isMalformed } from './malformed.ts'
@@ -19,22 +20,11 @@ import type { Session } from './session.ts'
  * It is not one moment any more: another client may see one part of an MSET before the other, and when a store fails the client gets its error although the other
  * parts may have been done. Every other command would need one store, and is refused as Redis Cluster refuses CROSSSLOT.
  */
-type Merge = 'values' | 'sum' | 'ok'
-
-const MERGES: Readonly<Record<string, Merge>> = {
-  MGET: 'values',
-  MSET: 'ok',
-  DEL: 'sum',
-  UNLINK: 'sum',
-  EXISTS: 'sum',
-  TOUCH: 'sum',
-}
-
 /** Call for a command whose plan is a refusal. False: has to wait. */
 export function splitOrRefuse(session: Session, view: CommandView, spec: CommandSpec | null): boolean {
   const { path } = session
-  const merge = spec === null ? undefined : MERGES[spec.name]
-  if (spec === null || merge === undefined) {
+  const merge = spec === null ? null : mergeOf(spec.name)
+  if (spec === null || merge === null) {
     session.answerError(path.plan.refusal!)
     return true
   }

@@ -3,13 +3,13 @@ import { blocks } from '../command/blocking.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
-import { isServerWide } from '../mirror/server-wide-effect.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand, FRAME } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
 import type { Route, RouteState } from '../routing/route.ts'
+import { isServerWide, refuseServerWide } from '../routing/server-wide.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
@@ -22,7 +22,6 @@ import { databasesOf, inMulti, PLACEHOLDER } from './own-answers.ts'
 import { databaseAt } from './own-connection.ts'
 import type { Pin } from './pin.ts'
 import { TransactionReads } from './sampled-reads.ts'
-import { refuseServerWide } from './server-wide.ts'
 import type { Session } from './session.ts'
 import { selectOn } from './session-commands.ts'
 import { Swallow } from './swallow.ts'
@@ -201,7 +200,7 @@ class Transaction implements Pin, ReplyOwner {
     planCommand(session.path.routes, spec, view, plan)
     const store = session.path.primaryOf(plan.route)
     const pipeline = store === this.#store && plan.refusal === null ? this.#dedicated : null
-    const refused = spec?.write && refuseServerWide(session.path, spec) !== null
+    const refused = spec?.write && refuseServerWide(session.path.routes, spec) !== null
     if (pipeline === null || refused)
       return session.order.owed > 0 ? session.waitFor('replies') : session.forward(view, spec)
     if (session.isHeld(plan.route)) return session.waitFor('switch')
@@ -226,7 +225,7 @@ class Transaction implements Pin, ReplyOwner {
     if (plan.refusal !== null) return this.#refuse(plan.refusal, true)
     if (plan.doubt !== null) path.doubts.report(plan.doubt, plan.route)
     const keyed = plan.keyed && plan.positions.count > 0
-    const serverWide = spec?.write && !keyed ? refuseServerWide(path, spec) : null
+    const serverWide = spec?.write && !keyed ? refuseServerWide(path.routes, spec) : null
     if (serverWide !== null) return this.#refuse(serverWide, true)
     const refusal = this.#bind(keyed || plan.bound ? plan.route : (this.#route ?? plan.route))
     if (refusal !== null) return this.#refuse(refusal, true)

@@ -1,8 +1,8 @@
 import type { Handling } from '../command/spec.ts'
 import { planCommand } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
+import { refuseServerWide } from '../routing/server-wide.ts'
 import { isHttp } from './http.ts'
-import { refuseServerWide } from './server-wide.ts'
 import type { Session } from './session.ts'
 
 const PLAIN: ReadonlySet<Handling> = new Set(['forward', 'blocking', 'keyspace', 'publish'])
@@ -19,7 +19,7 @@ export function wholeTransaction(session: Session, from: number): Route | null {
     // An unknown command is the server's to refuse; whatever would change the connection is not for the shared one.
     if (spec !== null && !PLAIN.has(spec.handling)) return null
     if (spec === null && isHttp(view)) return null
-    if (spec?.write && refuseServerWide(path, spec) !== null) return null
+    if (spec?.write && refuseServerWide(path.routes, spec) !== null) return null
     planCommand(path.routes, spec, view, path.plan)
     const { plan } = path
     if (plan.refusal !== null || session.isHeld(plan.route)) return null

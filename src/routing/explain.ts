@@ -6,6 +6,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import { CommandTable } from '../command/table.ts'
 import type { Config } from '../config/config.ts'
 import { type CommandView, viewOf } from '../resp/command-view.ts'
+import { notesOf, refusalOf } from './explain-notes.ts'
 import { Plan, planCommand } from './plan.ts'
 import { isSampled, type Route } from './route.ts'
 import { RouteTable } from './route-table.ts'
@@ -63,8 +64,8 @@ export function explainCommand(config: Config, args: readonly string[]): Explana
     keys,
     mirrored: mirrored(spec, route, keys, args, commands, table.trivial !== null),
     compared: compared(spec, route, plan, view),
-    refused: plan.refusal ?? (spec?.handling === 'refuse' ? handlingRowOf(spec.name)!.note : null),
-    notes: notes(spec, route, keys),
+    refused: refusalOf(table, spec, plan) ?? (spec?.handling === 'refuse' ? handlingRowOf(spec.name)!.note : null),
+    notes: notesOf(table, spec, view, plan, keys),
   }
 }
 
@@ -130,18 +131,4 @@ function compared(spec: CommandSpec | null, route: Route, plan: Plan, view: Comm
   const sampled = isSampled(route, plan.keyHash, view.buf, view.start[first]!, view.end[first]!)
   const share = `${route.config.compare.sample * 100} % of keys are sampled, and this key is ${sampled ? '' : 'not '}among them`
   return `${sampled ? `as ${spec.compare.kind}` : 'no'}: ${share}`
-}
-
-function notes(spec: CommandSpec | null, route: Route, keys: readonly ExplainedKey[]): string[] {
-  const list: string[] = []
-  if (keys.length === 0 && spec !== null && spec.handling === 'forward') {
-    list.push(`names no key: it goes to store '${route.primary.storeName}', the primary of route '${route.name}'`)
-  }
-  if (route.readsShadow && spec?.readonly) {
-    list.push(
-      `read-target: store '${route.shadow!.storeName}' answers, and '${route.primary.storeName}' when it misses, errs or is slow`,
-    )
-  }
-  if (new Set(keys.map((key) => key.route)).size > 1) list.push('its keys belong to several routes')
-  return list
 }

@@ -118,7 +118,11 @@ function patternsOf(table: RouteTable, name: Buffer, databaseOf: DatabaseOf): Li
 
 /** One pattern that matches whatever one of these does: what they begin with. */
 function together(patterns: readonly Buffer[]): Buffer {
-  const [first, ...others] = patterns
+  const globs = patterns.map((pattern) => new Glob(pattern))
+  const [first, ...others] = patterns.filter((_, i) => {
+    const { literal, prefix } = globs[i]!
+    return !(literal && globs.some((other) => !other.literal && other.matches(prefix)))
+  })
   if (others.every((pattern) => pattern.equals(first!))) return first!
   let common = new Glob(first!).prefix
   for (const other of others) {

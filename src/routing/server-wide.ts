@@ -1,19 +1,28 @@
 import type { CommandSpec } from '../command/spec.ts'
-import { isServerWide } from '../mirror/server-wide-effect.ts'
-import type { DataPath } from './data-path.ts'
+import type { RouteTable } from './route-table.ts'
+
+/** Commands that change every key of a database or of all of them. */
+export function isServerWide(spec: CommandSpec | null): boolean {
+  return spec !== null && SERVER_WIDE.has(spec.name)
+}
+
+const SERVER_WIDE: ReadonlySet<string> = new Set(['FLUSHALL', 'FLUSHDB', 'SWAPDB'])
 
 /**
  * FLUSHALL, FLUSHDB and SWAPDB change keys of every route that lives on the store. They pass where that is mirrored as a whole: every route with a key on the
- * store mirrors to the very store that the command is mirrored to, and nothing else is there. Otherwise they would destroy what is being built, or one side would keep what the
- * other loses, and they are refused (`3-semantics.md`: dangerous ones are refused with a reason). Null: may pass.
+ * store mirrors to the very store that the command is mirrored to, and nothing else is there. Otherwise they would destroy what is being built, or what a neighbour has
+ * on a server of which the route `*` has a part only, or one side would keep what the other loses; and they are refused (`3-semantics.md`: dangerous ones are refused
+ * with a reason). Null: may pass.
  */
-export function refuseServerWide(path: DataPath, spec: CommandSpec): string | null {
+export function refuseServerWide(table: RouteTable, spec: CommandSpec): string | null {
   if (!isServerWide(spec)) return null
-  const { fallback, routes } = path.routes
+  const { fallback, routes } = table
   const store = fallback.primary.store
   const mirror = fallback.shadow?.store ?? null
-  if (fallback.phase === 'passthrough' && path.routes.find(NO_KEY, 0, 0).primary !== null) {
-    return `ERR Understudy refuses ${spec.name}: route '${fallback.name}' has a part of store '${fallback.primary.storeName}', and it would hit the neighbours. Delete by key`
+  const rest = table.find(NO_KEY, 0, 0)
+  const part = rest.primary !== null ? fallback.primary : rest.shadow !== null ? fallback.shadow : null
+  if (part !== null) {
+    return `ERR Understudy refuses ${spec.name}: route '${fallback.name}' has only a part of store '${part.storeName}', and it would hit the neighbours. Delete by key`
   }
   for (const { name, primary, shadow } of routes) {
     if (shadow === null) {

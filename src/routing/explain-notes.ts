@@ -1,0 +1,98 @@
+import { repliesWithKeys } from '../command/reply-keys.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import type { ExplainedKey } from './explain.ts'
+import type { Plan } from './plan.ts'
+import type { Route } from './route.ts'
+import type { RouteTable } from './route-table.ts'
+import { isServerWide, refuseServerWide } from './server-wide.ts'
+import { mergeOf } from './split-commands.ts'
+import { listeningsOf, type SubscriptionKind } from './subscriptions.ts'
+
+/** Why the command is answered with an error, beside what its handling says; null: it is not. */
+export function refusalOf(table: RouteTable, spec: CommandSpec | null, plan: Plan): string | null {
+  if (spec === null) return plan.refusal
+  // What KEYS and its like cannot do inside MULTI they can do outside of it.
+  if (spec.handling === 'keyspace') return null
+  if (plan.refusal !== null && mergeOf(spec.name) !== null) return null
+  return plan.refusal ?? (isServerWide(spec) ? refuseServerWide(table, spec) : null)
+}
+
+/** What there is to know beside keys, mirroring and comparison; whole sentences. */
+export function notesOf(
+  table: RouteTable,
+  spec: CommandSpec | null,
+  view: CommandView,
+  plan: Plan,
+  keys: readonly ExplainedKey[],
+): string[] {
+  if (spec === null) return []
+  return [
+    ...placeNotes(spec, plan.route, keys),
+    ...splitNotes(spec, plan, keys),
+    ...keyspaceNotes(table, spec),
+    ...channelNotes(table, spec, view),
+    ...replyNotes(spec, keys),
+    ...(plan.doubt === null
+      ? []
+      : ['the script uses keys which it does not declare: they keep the names that it makes']),
+  ]
+}
+
+function placeNotes(spec: CommandSpec, route: Route, keys: readonly ExplainedKey[]): string[] {
+  const list: string[] = []
+  if (keys.length === 0 && spec.handling === 'forward') {
+    list.push(`names no key: it goes to store '${route.primary.storeName}', the primary of route '${route.name}'`)
+  }
+  if (route.readsShadow && spec.readonly && keys.length > 0) {
+    list.push(
+      `read-target: store '${route.shadow!.storeName}' answers, and '${route.primary.storeName}' when it misses, errs or is slow`,
+    )
+  }
+  if (new Set(keys.map((key) => key.route)).size > 1) list.push('its keys belong to several routes')
+  return list
+}
+
+function splitNotes(spec: CommandSpec, plan: Plan, keys: readonly ExplainedKey[]): string[] {
+  if (plan.refusal === null || mergeOf(spec.name) === null) return []
+  const stores = [...new Set(keys.map(({ primary }) => primary.store))]
+  return [`split over stores ${stores.join(' and ')}, and the replies merged; inside MULTI it is refused`]
+}
+
+function keyspaceNotes(table: RouteTable, spec: CommandSpec): string[] {
+  if (spec.handling !== 'keyspace') return []
+  return table.primaryStores.map((store) => {
+    const name = table.stores[store]
+    if (table.viewOf(store).whole)
+      return `asks store '${name}': every key there is the application's, under its own name`
+    return spec.name === 'DBSIZE'
+      ? `asks store '${name}': it counts what is hidden from the application, too`
+      : `asks store '${name}': keys get the application's names, and what is not its own is hidden`
+  })
+}
+
+function channelNotes(table: RouteTable, spec: CommandSpec, view: CommandView): string[] {
+  const text = (i: number): Buffer => Buffer.from(view.buf.subarray(view.start[i]!, view.end[i]!))
+  if (spec.handling === 'publish' && view.argc === 3) {
+    const { rule, name } = table.channels.atPrimary(text(1))
+    const shadow = table.channels.atShadow(text(1))
+    const also = shadow === null ? '' : `, then at store '${shadow.route.shadow!.storeName}' on ${shadow.name}`
+    return [`published at store '${rule.route.primary.storeName}' on ${name}${also}`]
+  }
+  if (spec.handling !== 'subscribe' || spec.name.includes('UNSUBSCRIBE')) return []
+  const notes: string[] = []
+  for (let i = 1; i < view.argc; i++) {
+    const at = listeningsOf(table, spec.name.toLowerCase() as SubscriptionKind, text(i), () => 0)
+    notes.push(
+      `${text(i)}: listens to ${at.map(({ store, name }) => `${name} at '${table.stores[store]}'`).join(', ')}`,
+    )
+  }
+  return notes
+}
+
+function replyNotes(spec: CommandSpec, keys: readonly ExplainedKey[]): string[] {
+  const renamed = keys.some(({ key, primary }) => key !== primary.key)
+  return renamed && repliesWithKeys(spec)
+    ? ["keys in its reply, and in its errors, get the application's names back"]
+    : []
+}

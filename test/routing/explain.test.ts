@@ -1,0 +1,35 @@
+import { expect, test } from 'vitest'
+import { explainCommand } from '../../src/routing/explain.ts'
+import { configOf } from '../support/data-path.ts'
+
+const config = configOf({
+  stores: { old: { port: 1 }, far: { port: 2 } },
+  routes: [
+    {
+      name: 'jobs',
+      keys: ['job:{id}'],
+      source: 'old',
+      target: { store: 'old', keys: { 'job:{id}': 'step:{id}' }, channels: { job_events: 'step_events' } },
+      phase: 'shadow',
+    },
+    { name: 'far', keys: ['far:{id}'], source: 'far' },
+    { name: 'app', keys: ['app:{id}'], source: { store: 'old', keys: { 'app:{id}': 'other:{id}' } } },
+    { name: 'rest', source: 'old' },
+  ],
+})
+
+test.each([
+  ['KEYS *', /asks store 'old': keys get the application's names, and what is not its own is hidden/],
+  ['DBSIZE', /asks store 'old': it counts what is hidden/],
+  ['PUBLISH job_events x', /published at store 'old' on job_events, then at store 'old' on step_events/],
+  ['SUBSCRIBE __keyspace@0__:far:1', /listens to __keyspace@0__:far:1 at 'far'/],
+  ['PSUBSCRIBE *_events', /listens to \* at 'old', __key\* at 'far'/],
+  ['MGET job:1 far:1', /split over stores old and far, and the replies merged/],
+  ['BLPOP app:1 0', /keys in its reply, and in its errors, get the application's names back/],
+  ['SUNION job:1 far:1', /^CROSSROUTE .*'jobs' on store 'old', 'far' on store 'far'/],
+  ['SORT job:1 BY app:*:x GET far:*', /^CROSSROUTE The keys that a pattern of SORT/],
+  ['FLUSHALL', /^ERR Understudy refuses FLUSHALL/],
+])('of %s: %s', (command, expected) => {
+  const { refused, notes } = explainCommand(config, command.split(' '))
+  expect(refused ?? notes.join('; ')).toMatch(expected)
+})
