@@ -225,7 +225,7 @@ const ClientsFile = z.strictObject({
     .enum(CLIENT_AUTH)
     .optional()
     .describe(
-      "Who checks a client's `AUTH`. `users`: Understudy, and nobody is served before. `passthrough`: the store, and the client's commands run there with its own rights. `store`: Understudy compares it with the credentials of the primary, and nobody has to log in. Default: `users` when there are any, else `store`.",
+      "Who checks a client's `AUTH`. `users`: Understudy, and nobody is served before. `passthrough`: the store, and the client's commands run there with its own rights. `store`: nobody has to log in; an `AUTH` with the credentials that the primary has here changes nothing, with any other it is `passthrough` for that client. Default: `users` when there are any, else `store`.",
     ),
   users: z
     .record(userName, z.union([secret, z.array(secret).min(1)]))

@@ -41,7 +41,10 @@ export function keyspaceCommand(session: Session, view: CommandView, spec: Comma
   }
   planCommand(routes, spec, view, path.plan)
   if (session.isHeld(routes.fallback)) return session.waitFor('switch')
-  for (const store of routes.primaryStores) if (pipelineTo(session, store).full) return session.waitFor('room')
+  for (const store of routes.primaryStores) {
+    const pipeline = pipelineTo(session, store)
+    if (pipeline.full) return session.noRoom(pipeline)
+  }
   switch (spec.name) {
     case 'KEYS':
       keys(session, view, spec)

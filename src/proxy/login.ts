@@ -15,7 +15,7 @@ import type { Session } from './session.ts'
 /**
  * Who a client is (`clients.auth`).
  *
- *   store         nobody has to log in; an AUTH is compared with the credentials that the configuration has for the primary
+ *   store         nobody has to log in; an AUTH with the credentials that the configuration has for the primary changes nothing, with any other it goes on as below
  *   users         AUTH is compared with `clients.users`; until then `LoginPin` answers NOAUTH to everything but AUTH, HELLO, QUIT and RESET
  *   passthrough   AUTH goes to the primary, on a connection of exactly these credentials; what the client sends from then on goes down that user's pipelines
  */
@@ -39,10 +39,6 @@ export function authCommand(session: Session, view: CommandView): boolean {
   }
   const name = view.argc === 2 ? null : textArg(view, 1)
   const password = textArg(view, view.argc - 1)
-  if (session.path.clients.auth === 'store' && name === null && !primaryHasPassword(session)) {
-    session.answerError(NO_PASSWORD)
-    return true
-  }
   return logIn(session, name, password, session.protocol, OK)
 }
 
@@ -61,6 +57,8 @@ export function logIn(
   if (auth === 'passthrough') return logInAtStore(session, name, password, greeting)
   const user = name ?? 'default'
   const right = auth === 'users' ? isUser(session, user, password) : isStoresOwn(session, user, password)
+  // Not the credentials of the configuration: the store may know others.
+  if (!right && auth === 'store') return logInAtStore(session, name, password, greeting)
   if (!right) {
     session.answerError(WRONG_PASSWORD)
     return true
@@ -207,10 +205,6 @@ class LoginPin implements Pin {
 
 const BEFORE_LOGIN = new Set(['AUTH', 'HELLO', 'QUIT', 'RESET'])
 
-function primaryHasPassword({ path }: Session): boolean {
-  return path.primaryOf(path.routes.fallback).options.config.password !== null
-}
-
 function isStoresOwn({ path }: Session, user: string, password: string): boolean {
   const { config } = path.primaryOf(path.routes.fallback).options
   // Redis' default user without a password takes any.
@@ -246,8 +240,6 @@ const FRAME_OK = Buffer.from('+OK\r\n')
 const NOAUTH = 'NOAUTH Authentication required.'
 const ABORTED = 'EXECABORT Transaction discarded because of'
 const NOBODYS = '0'.repeat(64)
-const NO_PASSWORD =
-  'ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?'
 const WRONG_PASSWORD = 'WRONGPASS invalid username-password pair or user is disabled.'
 const HELLO_NEEDS_AUTH =
   'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time'

@@ -238,7 +238,7 @@ export class Session implements ReplyOwner {
     }
     const store = path.primaryOf(route)
     const pipeline = this.own === null ? store.shared(this.database, this.protocol, this.user) : this.own.to(store)
-    if (pipeline.full) return this.waitFor('room')
+    if (pipeline.full) return this.noRoom(pipeline)
     this.send(pipeline, view, spec, this.order.assign())
     return true
   }
@@ -419,6 +419,13 @@ export class Session implements ReplyOwner {
   }
 
   // --- waiting and ending
+
+  /** A full pipeline is waited for; one whose store is busy with a script answers at once, as the store does. */
+  noRoom(pipeline: Pipeline): boolean {
+    if (pipeline.busy === null) return this.waitFor('room')
+    this.answerError(pipeline.busy)
+    return true
+  }
 
   waitFor(reason: Wait): false {
     this.waiting = reason

@@ -44,7 +44,8 @@ export function splitOrRefuse(session: Session, view: CommandView, spec: Command
   }
   const { database, protocol, user } = session
   const stores = [...parts.keys()].map((store) => path.stores[store]!)
-  if (stores.some((store) => store.shared(database, protocol, user).full)) return session.waitFor('room')
+  const full = stores.map((store) => store.shared(database, protocol, user)).find((pipeline) => pipeline.full)
+  if (full !== undefined) return session.noRoom(full)
   const whole = new Whole(session, merge, [...parts.values()], view.argc - 1)
   for (const [i, { args }] of [...parts.values()].entries()) {
     const bytes = encodeCommand(args)

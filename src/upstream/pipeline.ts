@@ -57,6 +57,8 @@ export class Pipeline {
   state: PipelineState = 'idle'
   /** Why it is down; null when up or never tried. */
   error: string | null = null
+  /** The store's own `-BUSY` text (without the dash) while it runs a script that came down this connection: nothing else is read from it. See `BusyWatch`. */
+  busy: string | null = null
   /** CLIENT ID on the store; 0: unknown. */
   clientId = 0
   /** Bytes of commands whose replies are owed. */
@@ -107,7 +109,7 @@ export class Pipeline {
 
   /** No more should be pushed until `onDrain`. */
   get full(): boolean {
-    return this.pendingBytes >= this.options.limitBytes || this.ring.length >= MAX_IN_FLIGHT
+    return this.pendingBytes >= this.options.limitBytes || this.ring.length >= MAX_IN_FLIGHT || this.busy !== null
   }
 
   /** Nobody waits for anything here. */
@@ -470,6 +472,7 @@ export class Pipeline {
     const wasFull = this.full
     this.pendingBytes -= slot.end - slot.start
     if (slot.timedOut) this.#timedOut--
+    this.busy = null
     this.ring.pop()
     if (--chunk.live === 0 && chunk.sent === chunk.used) {
       if (chunk === this.#current && chunk.buf.length === CHUNK_BYTES) {

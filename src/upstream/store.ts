@@ -1,6 +1,7 @@
 import type { CoarseClock } from '../base/clock.ts'
 import type { Turn } from '../base/turn.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
+import { BusyWatch } from './busy-watch.ts'
 import type { StoreUser } from './handshake.ts'
 import { PIPELINE_LIMIT_BYTES, Pipeline, type PipelineState } from './pipeline.ts'
 
@@ -32,6 +33,10 @@ export class Store {
   readonly #idle = new Map<string, Pipeline[]>()
   readonly #lent = new Set<Pipeline>()
   readonly #retiring = new Map<Pipeline, () => void>()
+  readonly #busyWatch = new BusyWatch(
+    () => this.borrow(0, 2),
+    (pipeline) => this.release(pipeline, 0),
+  )
   #backMs = Number.NEGATIVE_INFINITY
   /** The state that was logged last. */
   lastSaid: PipelineState | null = null
@@ -180,7 +185,10 @@ export class Store {
   }
 
   tick(nowMs: number): void {
-    for (const pipeline of this.sharedPipelines()) pipeline.tick(nowMs)
+    for (const pipeline of this.sharedPipelines()) {
+      pipeline.tick(nowMs)
+      if (pipeline.options.whenDown === 'fail') this.#busyWatch.look(pipeline, nowMs)
+    }
     for (const pipeline of this.#lent) pipeline.tick(nowMs)
     if (this.#users.size > 0) this.#forgetIdleUsers(nowMs)
     if (this.#retiring.size > 0) this.#closeRetired()

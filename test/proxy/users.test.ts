@@ -242,6 +242,18 @@ test('a client that never logs in is served as before when the configuration nam
   expect(await raw.ask('AUTH', 'root')).toBe('+OK\r\n')
 })
 
+test('without any setting, a client that names a user of the store becomes that user, and the others stay as they are', async () => {
+  path = await startDataPath({ stores: { redis } })
+  const [reader, other] = [await path.raw(), await path.raw()]
+  expect(await reader.ask('AUTH', 'reader', 'r')).toBe('+OK\r\n')
+  expect(await reader.ask('ACL', 'WHOAMI')).toBe('$6\r\nreader\r\n')
+  expect(await reader.ask('SET', 'w:k', 'v')).toMatch(/^-NOPERM/)
+  expect(await reader.ask('AUTH', 'reader', 'wrong')).toBe(WRONGPASS)
+  expect(await other.ask('ACL', 'WHOAMI')).toBe('$7\r\ndefault\r\n')
+  expect(await other.ask('AUTH', 'nobody')).toMatch(/^-ERR AUTH <password> called without any password configured/)
+  expect(await other.ask('SET', 'w:k', 'v')).toBe('+OK\r\n')
+})
+
 function hash(password: string): string {
   return createHash('sha256').update(password).digest('hex')
 }
