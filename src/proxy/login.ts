@@ -56,7 +56,7 @@ export function logIn(
   const { auth } = session.path.clients
   if (auth === 'passthrough') return logInAtStore(session, name, password, greeting)
   const user = name ?? 'default'
-  const right = auth === 'users' ? isUser(session, user, password) : isStoresOwn(session, user, password)
+  const right = auth === 'users' ? isUser(session, user, password) : isStoresOwn(session, name, password)
   // Not the credentials of the configuration: the store may know others.
   if (!right && auth === 'store') return logInAtStore(session, name, password, greeting)
   if (!right) {
@@ -205,11 +205,11 @@ class LoginPin implements Pin {
 
 const BEFORE_LOGIN = new Set(['AUTH', 'HELLO', 'QUIT', 'RESET'])
 
-function isStoresOwn({ path }: Session, user: string, password: string): boolean {
+function isStoresOwn({ path }: Session, name: string | null, password: string): boolean {
   const { config } = path.primaryOf(path.routes.fallback).options
-  // Redis' default user without a password takes any.
-  if (config.password === null) return user === 'default'
-  const rightUser = sameDigest(digestOf(user, 'latin1'), digestOf(config.username ?? 'default', 'utf8'))
+  // Redis' default user without a password takes any, as long as it is named.
+  if (config.password === null) return name === 'default'
+  const rightUser = sameDigest(digestOf(name ?? 'default', 'latin1'), digestOf(config.username ?? 'default', 'utf8'))
   const rightPassword = sameDigest(digestOf(password, 'latin1'), digestOf(config.password, 'utf8'))
   return rightUser && rightPassword
 }
