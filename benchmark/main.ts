@@ -7,6 +7,7 @@ import { startRedis } from '../test/support/redis.ts'
 import { CallCounter } from './call-counter.ts'
 import { type Case, COMMANDS, type Command, casesOf, groupOf } from './cases.ts'
 import { type IdleMemory, measureIdleMemory } from './idle-connections.ts'
+import { measureJobs } from './jobs.ts'
 import { runLoad } from './load.ts'
 import { cpuMicroseconds } from './process-usage.ts'
 import { renderMemory, renderThroughput, type Sample } from './report.ts'
@@ -23,6 +24,8 @@ interface Options {
   readonly size: readonly number[]
   readonly command: readonly Command[]
   readonly memory: boolean
+  readonly jobs: boolean
+  readonly keys: number
 }
 
 const program = new Program('npm run bench --')
@@ -35,8 +38,14 @@ const program = new Program('npm run bench --')
   .option('--size <list>', 'bytes of a value', numbers, [64, 4_096])
   .option('--command <list>', `of: ${COMMANDS.join(', ')}`, oneOf(COMMANDS), [...COMMANDS])
   .option('--no-memory', 'leave out the memory of idle connections')
+  .option('--jobs', 'measure backfill and verify instead', false)
+  .option('--keys <n>', '`--jobs`: so many keys', number, 1_000_000)
 
 const given = program.parse().opts<Options>()
+if (given.jobs) {
+  process.stdout.write(`${await measureJobs(given.keys)}\n`)
+  process.exit(0)
+}
 const options = given.quick ? { ...given, rounds: 2, clients: [50], size: [64] } : given
 const cases = casesOf({
   clients: options.clients,

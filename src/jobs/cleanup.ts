@@ -5,7 +5,7 @@ import { ErrorReply } from '../resp/reply.ts'
 import { type BackupKey, BackupWriter } from './backup-file.ts'
 import { EndKeys } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
-import { framesOf, integerAt } from './frames.ts'
+import { integerAt } from './frames.ts'
 import { inOrder, type PageResult } from './in-order.ts'
 import type { ListedKey } from './job-store.ts'
 import { Pairs } from './pairs.ts'
@@ -117,16 +117,14 @@ async function dump(
   const payloads: (Buffer | null)[] = []
   const left: number[] = []
   let error: ErrorReply | null = null
-  await connections
-    .to(end.storeName, database)
-    .batch(framesOf([['DUMP'], ['PTTL']], names), names.length * 2, (n, buf, start, stop) => {
-      if (n % 2 === 1) left.push(integerAt(buf, start) ?? -1)
-      else {
-        const reply = decodeReply(buf, start, stop)
-        if (reply instanceof ErrorReply) error = reply
-        payloads.push(Buffer.isBuffer(reply) ? reply : null)
-      }
-    })
+  await connections.to(end.storeName, database).forEach([['DUMP'], ['PTTL']], names, (n, buf, start, stop) => {
+    if (n % 2 === 1) left.push(integerAt(buf, start) ?? -1)
+    else {
+      const reply = decodeReply(buf, start, stop)
+      if (reply instanceof ErrorReply) error = reply
+      payloads.push(Buffer.isBuffer(reply) ? reply : null)
+    }
+  })
   if (error !== null) throw refused(end, error)
   const nowMs = Date.now()
   return payloads.flatMap((payload, i): BackupKey[] =>
@@ -143,12 +141,10 @@ async function unlink(
   names: readonly Buffer[],
 ): Promise<void> {
   let error: ErrorReply | null = null
-  await connections
-    .to(end.storeName, database)
-    .batch(framesOf([['UNLINK']], names), names.length, (_, buf, start, stop) => {
-      const reply = decodeReply(buf, start, stop)
-      if (reply instanceof ErrorReply) error = reply
-    })
+  await connections.to(end.storeName, database).forEach([['UNLINK']], names, (_, buf, start, stop) => {
+    const reply = decodeReply(buf, start, stop)
+    if (reply instanceof ErrorReply) error = reply
+  })
   if (error !== null) throw refused(end, error)
 }
 

@@ -1,29 +1,48 @@
 import { COLON, DOLLAR, MINUS } from '../resp/bytes.ts'
 import { encodeCommand } from '../resp/encode.ts'
 
-/** The same commands for many keys, in one piece of memory: `words` with the key behind each, key by key. */
-export function framesOf(commands: readonly (readonly string[])[], names: readonly Buffer[]): Buffer {
-  const heads = commands.map((words) => headOf(words))
-  let size = 0
-  for (const name of names) {
-    for (const head of heads) size += head.length + lengthLine(name.length).length + name.length + 2
-  }
-  const out = Buffer.allocUnsafe(size)
-  let at = 0
-  for (const name of names) {
-    const line = lengthLine(name.length)
-    for (const head of heads) {
-      out.set(head, at)
-      at += head.length
-      out.set(line, at)
-      at += line.length
-      out.set(name, at)
-      at += name.length
-      out[at++] = 13
-      out[at++] = 10
+/**
+ * Writes commands for many keys into memory that is used again and again: `words` with the key behind each, key by key.
+ */
+export class FrameWriter {
+  #buf = Buffer.allocUnsafeSlow(128 * 1024)
+
+  /** Hands each slice of about `sliceBytes` to `use`: a view, valid during the call. The same commands for every key. */
+  write(
+    commands: readonly (readonly string[])[],
+    names: readonly Buffer[],
+    sliceBytes: number,
+    use: (buf: Buffer, length: number, count: number) => void,
+  ): void {
+    const heads = commands.map((words) => headOf(words))
+    const headBytes = heads.reduce((sum, head) => sum + head.length, 0)
+    let at = 0
+    let count = 0
+    for (let i = 0; i < names.length; i++) {
+      const name = names[i]!
+      const line = lengthLine(name.length)
+      const size = headBytes + heads.length * (line.length + name.length + 2)
+      if (count > 0 && at + size > sliceBytes) {
+        use(this.#buf, at, count)
+        at = 0
+        count = 0
+      }
+      if (this.#buf.length < at + size) this.#buf = Buffer.concat([this.#buf.subarray(0, at)], at + 2 * size)
+      const out = this.#buf
+      for (const head of heads) {
+        out.set(head, at)
+        at += head.length
+        out.set(line, at)
+        at += line.length
+        out.set(name, at)
+        at += name.length
+        out[at++] = 13
+        out[at++] = 10
+      }
+      count += heads.length
     }
+    if (count > 0) use(this.#buf, at, count)
   }
-  return out
 }
 
 /** The integer reply at `start`; null: it is something else. */

@@ -3,7 +3,7 @@ import type { Difference } from '../compare/diff.ts'
 import type { EndKeys } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
 import { ExactCompare, type Verdict } from './exact-compare.ts'
-import { framesOf, integerAt } from './frames.ts'
+import { integerAt } from './frames.ts'
 import { AlignedReader, DirectReader } from './pair-reader.ts'
 import { quickCompare } from './quick-compare.ts'
 import { checked } from './scan.ts'
@@ -96,7 +96,7 @@ export class Pairs {
     return this.#quickSlots.run(() =>
       this.reached(async () => {
         const absent: Buffer[] = []
-        await this.#to(end, database).batch(framesOf([['EXISTS']], names), names.length, (i, buf, start) => {
+        await this.#to(end, database).forEach([['EXISTS']], names, (i, buf, start) => {
           if (integerAt(buf, start) === 0) absent.push(keys[i]!)
         })
         return absent

@@ -1,4 +1,4 @@
-import { bulkStart, framesOf, integerAt } from './frames.ts'
+import { bulkStart, integerAt } from './frames.ts'
 import type { StoreConnection } from './store-connection.ts'
 
 export interface QuickOptions {
@@ -58,7 +58,7 @@ export async function quickCompare(
 /** Bytes of memory that each key takes there, as far as the server says so. */
 async function memoryOf(store: StoreConnection, names: readonly Buffer[]): Promise<Float64Array> {
   const sizes = new Float64Array(names.length)
-  await store.batch(framesOf([['MEMORY', 'USAGE']], names), names.length, (i, buf, start) => {
+  await store.forEach([['MEMORY', 'USAGE']], names, (i, buf, start) => {
     sizes[i] = integerAt(buf, start) ?? 0
   })
   return sizes
@@ -75,25 +75,24 @@ async function compareGroup(
 ): Promise<void> {
   const commands = [['DUMP'], [options.absoluteTimes ? 'PEXPIRETIME' : 'PTTL']]
   const count = indexes.length
-  const there = new Payloads(count)
+  const there = payloads.pop() ?? new Payloads()
+  there.begin(count)
   const expiries = new Float64Array(count)
-  const frames = (names: readonly Buffer[]): Buffer =>
-    framesOf(
-      commands,
-      indexes.map((i) => names[i]!),
-    )
-  await primary.batch(frames(primaryNames), 2 * count, (n, buf, start, end) => {
+  const named = (names: readonly Buffer[]): readonly Buffer[] =>
+    count === names.length ? names : indexes.map((i) => names[i]!)
+  await primary.forEach(commands, named(primaryNames), (n, buf, start, end) => {
     if (n % 2 === 0) there.add(n >> 1, buf, start, end)
     else expiries[n >> 1] = integerAt(buf, start) ?? Number.NaN
   })
   const differs = new Uint8Array(count)
-  await shadow.batch(frames(shadowNames), 2 * count, (n, buf, start, end) => {
+  await shadow.forEach(commands, named(shadowNames), (n, buf, start, end) => {
     const at = n >> 1
     if (n % 2 === 0) {
       if (!there.equals(at, buf, start, end)) differs[at] = 1
     } else if (!near(expiries[at]!, integerAt(buf, start) ?? Number.NaN, options.ttlToleranceMs)) differs[at] = 1
   })
   for (let i = 0; i < count; i++) if (differs[i] === 1) suspects.push(indexes[i]!)
+  payloads.push(there)
 }
 
 function near(one: number, other: number, toleranceMs: number): boolean {
@@ -101,14 +100,19 @@ function near(one: number, other: number, toleranceMs: number): boolean {
   return one > 0 && other > 0 && Math.abs(one - other) <= toleranceMs
 }
 
+/** Those that no group uses now: as many as there were groups at once. */
+const payloads: Payloads[] = []
+
 /** The payloads of one group, one behind the other in one piece of memory. */
 class Payloads {
   #bytes = Buffer.allocUnsafe(64 * 1024)
   #used = 0
-  readonly #starts: Float64Array
-  readonly #ends: Float64Array
+  #starts = new Float64Array(0)
+  #ends = new Float64Array(0)
 
-  constructor(count: number) {
+  begin(count: number): void {
+    this.#used = 0
+    if (this.#starts.length >= count) return
     this.#starts = new Float64Array(count)
     this.#ends = new Float64Array(count)
   }

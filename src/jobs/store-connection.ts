@@ -4,8 +4,10 @@ import type { Config, Endpoint } from '../config/config.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import type { Reply } from '../resp/reply.ts'
+import { CHUNK_BYTES } from '../upstream/chunk.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import { PIPELINE_LIMIT_BYTES, Pipeline } from '../upstream/pipeline.ts'
+import { FrameWriter } from './frames.ts'
 
 /** A store could not be asked: whatever was asked is to be asked again. */
 export class StoreLost extends Error {
@@ -67,6 +69,8 @@ export class StoreConnections {
   }
 }
 
+const writer = new FrameWriter()
+
 /** Called for each reply of a batch: a view, valid during the call. */
 export type EachReply = (index: number, buf: Buffer, start: number, end: number) => void
 
@@ -92,14 +96,35 @@ export class StoreConnection {
       const each: EachReply = (_index, buf, start, end) => {
         reply = decodeReply(buf, start, end)
       }
-      this.#push(bytes, 1, each, () => resolve(reply), reject)
+      this.#push(bytes, bytes.length, 1, each, () => resolve(reply), reject)
     })
   }
 
-  /** `frames`: `count` whole commands. Resolves when every reply has come; rejects with StoreLost. */
-  batch(frames: Buffer, count: number, each: EachReply): Promise<void> {
-    if (count === 0) return Promise.resolve()
-    return new Promise((resolve, reject) => this.#push(frames, count, each, resolve, reject))
+  /** The same commands for each key, key by key. Resolves when every reply has come; rejects with StoreLost. */
+  forEach(commands: readonly (readonly string[])[], names: readonly Buffer[], each: EachReply): Promise<void> {
+    if (names.length === 0) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      const total = commands.length * names.length
+      let pushed = 0
+      let ended = 0
+      // In slices of the pipeline's own pieces of memory, so that no page needs memory of its own.
+      writer.write(commands, names, CHUNK_BYTES, (buf, length, count) => {
+        const from = pushed
+        pushed += count
+        const end = (): void => {
+          ended += count
+          if (ended === total) resolve()
+        }
+        this.#push(
+          buf,
+          length,
+          count,
+          (index, reply, start, stop) => each(from + index, reply, start, stop),
+          end,
+          reject,
+        )
+      })
+    })
   }
 
   tick(nowMs: number): void {
@@ -110,7 +135,14 @@ export class StoreConnection {
     this.#pipeline.close('the job is over')
   }
 
-  #push(bytes: Buffer, count: number, each: EachReply, resolve: () => void, reject: (error: Error) => void): void {
+  #push(
+    bytes: Buffer,
+    length: number,
+    count: number,
+    each: EachReply,
+    resolve: () => void,
+    reject: (error: Error) => void,
+  ): void {
     let index = 0
     const owner: ReplyOwner = {
       settle: (_slot: InFlight, buf: Buffer, start: number, end: number) => {
@@ -120,6 +152,6 @@ export class StoreConnection {
       lost: (_slot: InFlight, loss: Loss) => reject(new StoreLost(this.#store, loss.text)),
       timedOut: () => {},
     }
-    this.#pipeline.push(owner, bytes, 0, bytes.length).replies = count
+    this.#pipeline.push(owner, bytes, 0, length).replies = count
   }
 }

@@ -4,7 +4,7 @@ import type { JobEnvironment } from './environment.ts'
 import type { Task } from './task.ts'
 
 const LOOK_EVERY_MS = 100
-const MAX_WINDOW = 1024
+const MAX_WINDOW = 512
 const FIRST_WINDOW = 256
 const MIN_WINDOW = 16
 const STEP = 64

@@ -13,7 +13,7 @@ import type { Task } from './task.ts'
 import { Throttle } from './throttle.ts'
 
 /** Pages under way: those that are looked at quickly are few (`Pairs`), the others wait for their differences to be looked at again. */
-const PAGES = 64
+const PAGES = 32
 
 interface Checkpoint {
   /** Keys of the primary on the shadow, then keys of the shadow on the primary. */
