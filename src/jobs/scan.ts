@@ -24,6 +24,9 @@ export interface Page {
 
 /** Keys looked at by one SCAN: a fraction of a millisecond of the store's time. */
 const SCAN_COUNT = 1000
+const MIN_SCAN_COUNT = 10
+/** Pages a second of a job with a rate, so that it goes evenly. */
+const PAGES_PER_SECOND = 10
 const RETRY_MS = 250
 
 /**
@@ -38,6 +41,9 @@ export async function* scan(
   from: ScanPosition | null,
 ): AsyncGenerator<Page> {
   let position = from
+  const { rate } = task.job.options
+  const count =
+    rate === undefined ? SCAN_COUNT : Math.min(SCAN_COUNT, Math.max(MIN_SCAN_COUNT, Math.ceil(rate / PAGES_PER_SECOND)))
   for (;;) {
     try {
       const { server, databases } = await look(connections, config, store)
@@ -48,7 +54,7 @@ export async function* scan(
       }
       let at: ScanPosition | null = position ?? first(server, databases)
       while (at !== null) {
-        const page: Page = await readPage(connections, store, at, databases)
+        const page: Page = await readPage(connections, store, at, databases, count)
         at = page.next
         yield page
         position = at
@@ -79,7 +85,7 @@ export async function hasKey(
   let at: ScanPosition | null = first(server, databases)
   while (at !== null) {
     signal.throwIfAborted()
-    const page: Page = await readPage(connections, end.storeName, at, databases)
+    const page: Page = await readPage(connections, end.storeName, at, databases, SCAN_COUNT)
     if (page.names.some((name) => end.keyOf(name) !== null)) return true
     at = page.next
   }
@@ -91,10 +97,11 @@ async function readPage(
   store: string,
   at: ScanPosition,
   databases: ReadonlyMap<number, number>,
+  count: number,
 ): Promise<Page> {
   const reply = checked(
     store,
-    await connections.to(store, at.database).ask(['SCAN', at.cursor, 'COUNT', SCAN_COUNT]),
+    await connections.to(store, at.database).ask(['SCAN', at.cursor, 'COUNT', count]),
   ) as readonly [Buffer, readonly Buffer[]]
   const cursor = reply[0].toString('latin1')
   const later = [...databases.keys()].filter((database) => database > at.database).sort((a, b) => a - b)

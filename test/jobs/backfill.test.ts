@@ -104,7 +104,7 @@ test('keys that hold something else are left, or stop it, when it is told so; a 
 
 test('it pauses, goes on where it stood, and is cancelled', async () => {
   const { target, understudy } = await setUp(ALL, (server) => fillStrings(server, 5000))
-  const { id } = await startJob(understudy, 'backfill', 'all', { rate: 10_000 })
+  const { id } = await startJob(understudy, 'backfill', 'all', { rate: 3_000 })
   await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(0))
   expect((await steer(understudy, id, 'pause')).state).toBe('paused')
   expect(await target.client().dbsize()).toBeLessThan(5000)
