@@ -88,6 +88,8 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
   start(): void {
     const { context, database, key } = this.#options
     context.copies.begin(database, key, this)
+    // Until the end, also between two pieces: a switch must not take a shadow for equal that still has the old key.
+    this.#options.rule.route.state.backlogCommands++
     this.#read()
   }
 
@@ -133,7 +135,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     const { context, overlap, rule, database } = this.#options
     this.#restarting = false
     const pipeline = primaryPipeline(context, overlap, rule.route, database, this.#hash)
-    if (pipeline.state !== 'up') return this.#end(false, 'DOWN the primary is not connected')
+    if (pipeline.state !== 'up') return this.#end(false, TOO_BUSY)
     this.#lane = pipeline.lane
     this.#ticket = overlap.look(this.#hash, this.#lane)
     const name = this.#primaryName
@@ -337,6 +339,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     this.#leaveTurn()
     const { context, dirty, rule, database, key, onEnd } = this.#options
     context.copies.end(database, key, this)
+    rule.route.state.backlogCommands--
     if (!ok) {
       if (this.#staged) this.#push(encodeCommand(['UNLINK', this.#staging]), 1, EFFECT)
       if (this.#diverted) dirty.mark(rule.route, database, key, 'state-copy', context.clock.nowMs)

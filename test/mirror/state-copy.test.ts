@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
+import { packBytes } from '../../src/base/packed-bytes.ts'
 import { isStagingKey } from '../../src/routing/staging-key.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -262,6 +263,27 @@ describe('a key that is too big for one piece', () => {
     expect(seen).toBeGreaterThan(0)
     await settled(path)
     expect(await driftBetween(store, store, ONE_STORE)).toEqual([])
+  })
+
+  test('counts as backlog from the first piece to the last, so that no switch comes between', async () => {
+    const { old, path } = await twoStores()
+    await old.client().eval(FILL['set']!, 1, 'job:big')
+    await path.client().ping()
+    const backlog = (): number => path.runtime.stats().routes['jobs']!.backlogCommands
+    // As a backfill does it: the key is not dirty.
+    let done = false
+    const copying = path.runtime.jobs.copy(0, packBytes([Buffer.from('job:big')]), 1).finally(() => {
+      done = true
+    })
+    await expect.poll(backlog, { interval: 1 }).toBeGreaterThan(0)
+    const seen: number[] = []
+    while (!done) {
+      seen.push(backlog())
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect((await copying).outcomes).toEqual(new Uint8Array([0]))
+    expect(seen.slice(0, -2).filter((commands) => commands === 0)).toEqual([])
+    expect(backlog()).toBe(0)
   })
 
   test('one that is changed as a whole all the time is copied in one piece', async () => {
