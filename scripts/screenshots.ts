@@ -21,6 +21,8 @@ const SHAPES = [
   { name: 'dashboard-phone', options: { colorScheme: 'light', viewport: { width: 390, height: 844 }, isMobile: true } },
 ] as const
 
+// Children do not keep the process alive; what is awaited here does.
+const alive = setInterval(() => {}, 1000)
 const [old, target, browser] = await Promise.all([startRedis(), startRedis(), startBrowser()])
 const understudy = await startUnderstudy({
   stores: { old: { url: old.url }, new: { url: target.url } },
@@ -44,6 +46,7 @@ try {
   await change('everything-else', 'shadow')
   await new Promise((resolve) => setTimeout(resolve, LOAD_MS / 2))
   await change('everything-else', 'mirror')
+  await change('jobs', 'read-target')
   await new Promise((resolve) => setTimeout(resolve, LOAD_MS / 2))
   for (const { name, options } of SHAPES) {
     const { page, close } = await openPage(browser, options)
@@ -51,6 +54,11 @@ try {
     await page.locator('.connection.live').waitFor()
     await page.locator('[data-route=jobs] .gates').waitFor()
     await page.locator('[data-chart=requests] canvas').waitFor()
+    await page.locator('[data-route=jobs] dd', { hasText: '/s' }).first().waitFor()
+    await page
+      .locator('[data-route=jobs] .gates summary')
+      .click()
+      .catch(() => {})
     const path = `${FOLDER}${name}.png`
     await page.screenshot({ path })
     await close()
@@ -63,6 +71,7 @@ try {
   loading = false
   await browser.close()
   await Promise.all([understudy.stop(), old.stop(), target.stop()])
+  clearInterval(alive)
 }
 
 /** Jobs that are queued, done and counted: some hundred commands a second. */

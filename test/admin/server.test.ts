@@ -161,6 +161,19 @@ describe('mismatches', () => {
   })
 })
 
+describe('the history', () => {
+  test('is asked for with route, range and since; of all routes and ten minutes if nothing is said', async () => {
+    expect((await get('/api/v1/history')).body).toMatchObject({ route: '', range: '10m', at: [1] })
+    await get('/api/v1/history?route=jobs&range=24h&since=1700000000000')
+    expect(server.control.asked).toEqual([{ range: '10m' }, { route: 'jobs', range: '24h', since: 1_700_000_000_000 }])
+  })
+
+  test.each(['range=1h', 'since=-1', 'since=yesterday', 'route='])('%s is refused', async (query) => {
+    expect((await get(`/api/v1/history?${query}`)).status).toBe(400)
+    expect(server.control.asked).toEqual([])
+  })
+})
+
 describe('changing something', () => {
   test('PUT phase hands the request on and gives the result', async () => {
     const { status, body } = await send('PUT', '/api/v1/routes/jobs/phase', {

@@ -69,6 +69,9 @@ describe('the dashboard', () => {
     await expect(textOf(route(page, 'rest').locator('[aria-current=step]'))).resolves.toBe('mirror')
     await expect(textOf(route(page, 'jobs').locator('.ends'))).resolves.toMatch(/primary old.*shadow new/)
     await expect(page.locator('#stores tbody tr').count()).resolves.toBe(2)
+    const gates = route(page, 'jobs').locator('.gates')
+    await expect(textOf(gates.locator('summary'))).resolves.toContain('1 gate to read-target: all open')
+    await expect(textOf(gates.locator('.gate-list .good'))).resolves.toContain("store 'new' holds everything")
     const client = understudy.client()
     await eventually(async () => {
       await client.set('counter', '1')

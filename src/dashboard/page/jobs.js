@@ -59,7 +59,7 @@ function jobRow(job) {
       <span class="pill ${state}">${state}</span>
       ${(ACTIONS[state] ?? []).map(
         (action) =>
-          html`<button type="button" @click=${() => steer(id, action)}>
+          html`<button type="button" @click=${() => steer(job, action)}>
             ${action}<span class="visually-hidden"> the ${kind} of ${route}</span>
           </button>`,
       )}
@@ -77,8 +77,11 @@ function jobRow(job) {
   </li>`
 }
 
-/** @param {number} id @param {string} action */
-async function steer(id, action) {
+/** @param {Job} job @param {string} action */
+async function steer({ id, kind, route }, action) {
+  // The one that cannot be taken back.
+  if (action === 'cancel' && !confirm(`Cancel the ${kind} of ${route}? What it has done stays; it cannot be resumed.`))
+    return
   await tell(async () => {
     await ask(`/api/v1/jobs/${id}`, { method: 'PATCH', body: { action } })
     await loadJobs()

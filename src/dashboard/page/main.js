@@ -74,7 +74,7 @@ function verdict(problems) {
   const tone = problems.length === 0 ? 'good' : (problems[0]?.level ?? 'warn')
   const title = { good: 'Nothing is wrong', warn: 'Something needs a look', bad: 'Something is wrong' }[tone]
   return html`<section class="verdict ${tone}" aria-labelledby="verdict-title">
-    <h2 id="verdict-title">${title}</h2>
+    <h2 id="verdict-title" aria-live="polite">${title}</h2>
     ${
       problems.length === 0
         ? html`<p>Every store answers, nothing waits to be repaired, no read differs.</p>`
