@@ -15,8 +15,11 @@ import { runsScript } from './script-effects.ts'
 /** Nothing is known of what the shadow should answer. */
 export const NO_ANSWER = -1
 
+/** Commands of a database: small ones take more memory by their places in the queue, about 400 bytes each, than by their own. */
+const MAX_WAITING = 120_000
+
 /**
- * The way of effects to the shadow: bounded in bytes, acknowledged one by one.
+ * The way of effects to the shadow: bounded in bytes and number, acknowledged one by one.
  *
  *   push ─▶ the shadow's pipeline ─┬─ the answer that the primary gave: acknowledged
  *     │                            ├─ another number: the keys are dirty, for the shadow had something else
@@ -77,8 +80,7 @@ export class ShadowQueue implements ReplyOwner {
       return
     }
     const pipeline = this.#context.stores[shadow.store]!.shadow(database)
-    // `full`: of small commands so many wait that their places in the queue take more memory than their bytes.
-    if (state.backlogBytes + end - start > config.mirror.backlogBytes || pipeline.full) {
+    if (state.backlogBytes + end - start > config.mirror.backlogBytes || pipeline.ring.length >= MAX_WAITING) {
       state.dropped++
       this.#markOne(spec, database, original, bytes, start, end, 'backlog-full', waiter)
       return
@@ -126,7 +128,7 @@ export class ShadowQueue implements ReplyOwner {
     const unit = new Unit(items, waiter)
     const frames = Buffer.concat([MULTI, ...items.map((item) => item.bytes), EXEC])
     const pipeline = this.#context.stores[shadow!.store]!.shadow(database)
-    if (state.backlogBytes + frames.length > config.mirror.backlogBytes || pipeline.full) {
+    if (state.backlogBytes + frames.length > config.mirror.backlogBytes || pipeline.ring.length >= MAX_WAITING) {
       state.dropped++
       for (const item of items) this.#markItem(item, 'backlog-full', waiter)
       return

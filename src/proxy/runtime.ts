@@ -5,6 +5,7 @@ import { CommandTable } from '../command/table.ts'
 import type { Acknowledgement } from '../compare/acknowledgement.ts'
 import { Comparer } from '../compare/comparer.ts'
 import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
+import { DirtyReport } from '../mirror/dirty-report.ts'
 import { DirtySet } from '../mirror/dirty-set.ts'
 import { Durability } from '../mirror/durability.ts'
 import { Mirror } from '../mirror/mirror.ts'
@@ -55,6 +56,7 @@ export class Runtime {
   readonly #mirror: Mirror
   readonly #comparer: Comparer
   readonly #repairer: Repairer
+  readonly #report: DirtyReport
   readonly #shadows: ShadowIdentity
   /** What the main thread's jobs ask for. */
   readonly jobs: JobRequests
@@ -105,6 +107,7 @@ export class Runtime {
       this.#comparer.tallyOf(route.state).repaired++
     })
     this.#repairer = new Repairer(path, this.#dirty, overlap)
+    this.#report = new DirtyReport(path, this.#dirty)
     this.jobs = new JobRequests(path, this.#dirty, overlap, mirrorView.has)
     path.mirror = this.#mirror
     path.dirty = this.#dirty
@@ -251,6 +254,7 @@ export class Runtime {
     this.#repairer.run(nowMs)
     this.jobs.run()
     this.#durability?.tick(nowMs)
+    this.#report.run(nowMs)
     for (const session of path.sessions) if (session.waiting === 'room') session.wake()
   }
 
