@@ -50,8 +50,7 @@ async function sum(understudy: UnderstudyProcess, field: 'mirrored' | 'dirtyKeys
 
 async function settled(understudy: UnderstudyProcess): Promise<void> {
   await eventually(async () => {
-    for (const { mirror } of await routesOf(understudy))
-      expect(mirror).toMatchObject({ backlog: 0, dirtyKeys: 0 })
+    for (const { mirror } of await routesOf(understudy)) expect(mirror).toMatchObject({ backlog: 0, dirtyKeys: 0 })
   })
 }
 
