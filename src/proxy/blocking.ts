@@ -74,7 +74,6 @@ function waitsForNew(view: CommandView, spec: CommandSpec): boolean {
 
 export class BlockedCommand implements Pin, ReplyOwner {
   readonly kind = 'blocked'
-  readonly flag = 'b'
   outer: Pin | null = null
   readonly session: Session
   readonly #spec: CommandSpec
@@ -114,6 +113,15 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#others = others
     this.#seq = seq
     this.#startedMs = session.path.clock.nowMs
+  }
+
+  /** It is being tried: nobody knows yet whether it blocks. */
+  get undecided(): boolean {
+    return this.#stage === 'try'
+  }
+
+  get flag(): string {
+    return this.undecided ? 'N' : 'b'
   }
 
   get route(): Route {

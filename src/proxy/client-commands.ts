@@ -47,8 +47,7 @@ export function clientCommand(session: Session, view: CommandView, spec: Command
       setFlag(session, spec.name, wordArg(view, 2))
       return true
     case 'CLIENT UNBLOCK':
-      unblock(session, view)
-      return true
+      return unblock(session, view)
     case 'CLIENT PAUSE':
       pause(session, view)
       return true
@@ -104,18 +103,29 @@ function setFlag(session: Session, name: string, word: string): void {
   session.answer(FRAME.OK)
 }
 
-/** `CLIENT UNBLOCK id [TIMEOUT | ERROR]`: about the ids that CLIENT ID gives, which are Understudy's. */
-function unblock(session: Session, view: CommandView): void {
+/** `CLIENT UNBLOCK id [TIMEOUT | ERROR]`: about the ids that CLIENT ID gives, which are Understudy's. False: has to wait. */
+function unblock(session: Session, view: CommandView): boolean {
   const id = integerArg(view, 2)
   const reason = view.argc > 3 ? wordArg(view, 3) : 'TIMEOUT'
-  if (view.argc > 4) return session.answerError('ERR syntax error')
-  if (reason !== 'TIMEOUT' && reason !== 'ERROR')
-    return session.answerError('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR')
-  if (id === null) return session.answerError('ERR value is not an integer or out of range')
+  const wrong =
+    view.argc > 4
+      ? 'ERR syntax error'
+      : reason !== 'TIMEOUT' && reason !== 'ERROR'
+        ? 'ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR'
+        : id === null
+          ? 'ERR value is not an integer or out of range'
+          : null
+  if (wrong !== null) {
+    session.answerError(wrong)
+    return true
+  }
   const blocked = [...session.path.sessions].find((other) => other.id === id)
   const nothing = reason === 'ERROR' ? UNBLOCKED : blocked === undefined ? FRAME.NIL_ARRAY : nilArray(blocked)
   const pin = blocked?.pin
+  // Looked at again with the next tick: then it has taken something, or it waits.
+  if (pin instanceof BlockedCommand && pin.undecided && session.captured === null) return session.waitFor('room')
   session.answer(pin instanceof BlockedCommand && pin.cancel(nothing) ? FRAME.ONE : FRAME.ZERO)
+  return true
 }
 
 const UNBLOCKED = errorFrame('UNBLOCKED client unblocked via CLIENT UNBLOCK')

@@ -24,6 +24,8 @@ export interface Pin {
   readonly route: Route | null
   /** HELLO has changed it: the pin's connection follows. Where it is missing, HELLO is refused. */
   changeProtocol?(protocol: 2 | 3): void
+  /** Of a subscriber: confirmations are under way. */
+  readonly owesAnswers?: boolean
   /** Of a transaction: how many commands are queued; -1: not in MULTI. */
   readonly queuedCommands?: number
   /** Of a transaction: EXEC will write. */

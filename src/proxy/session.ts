@@ -111,6 +111,8 @@ export class Session implements ReplyOwner {
   readonly parts = new PartReplies()
   /** The client has said its last word; what it said may still wait. */
   #allSaid = false
+  /** What was wrong with its bytes, while something has to be said before. */
+  #mistake: string | null = null
 
   constructor(path: DataPath, socket: net.Socket) {
     this.path = path
@@ -158,6 +160,11 @@ export class Session implements ReplyOwner {
   proceed(): void {
     this.waiting = null
     if (this.ending) return
+    if (this.#mistake !== null) {
+      const text = this.#mistake
+      this.#mistake = null
+      return this.protocolError(text)
+    }
     this.input.proceed()
     if (this.waiting === null && this.#allSaid) this.end()
   }
@@ -414,8 +421,10 @@ export class Session implements ReplyOwner {
     this.#checkOutput()
     if (order.owed > 0) return
     if (this.replyMode === 'skip') this.replyMode = 'on'
-    if (this.ending) downstream.endAfterWrite()
-    else if (this.waiting === 'replies') this.wake()
+    if (this.ending) {
+      this.abandonPins()
+      downstream.endAfterWrite()
+    } else if (this.waiting === 'replies') this.wake()
   }
 
   // --- waiting and ending
@@ -498,8 +507,14 @@ export class Session implements ReplyOwner {
 
   /** Bytes that are no command: said in Redis' words, and then the connection ends. */
   protocolError(text: string): void {
+    // A subscriber's confirmations come first.
+    if (this.pin?.owesAnswers) {
+      this.#mistake = text
+      this.waiting = 'pin'
+      return
+    }
+    this.ending = true
     this.answerError(`ERR ${text}`)
-    this.end()
   }
 
   isHeld(route: Route): boolean {

@@ -111,6 +111,10 @@ class Subscriber implements Pin {
     return this.#monitor ? 'O' : 'P'
   }
 
+  get owesAnswers(): boolean {
+    return this.#owed.length > 0
+  }
+
   dispatch(view: CommandView, spec: CommandSpec | null): boolean {
     const session = this.#session
     const name = spec?.name ?? ''
@@ -132,12 +136,8 @@ class Subscriber implements Pin {
       return session.dispatch(view)
     }
     if (!restricted) return this.outer === null ? session.dispatchUnpinned(view, spec) : this.outer.dispatch(view, spec)
-    if (spec === null) {
-      session.answerError(
-        'ERR unknown command; only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context',
-      )
-      return true
-    }
+    // That it is unknown comes first at a server, too, in words of its own.
+    if (spec === null) return session.forward(view, null)
     if (refuseByArity(session, view, spec)) return true
     session.answerError(
       `ERR Can't execute '${name.toLowerCase().replace(' ', '|')}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,

@@ -21,5 +21,6 @@ export const NINE = 57 // 9
 
 /** Redis' own limits (networking.c, `proto-max-bulk-len`): beyond them a frame is a protocol error. */
 export const MAX_BULK_BYTES = 512 * 1024 * 1024
-export const MAX_ARGUMENTS = 1024 * 1024
+/** Redis 7 takes more (2,147,483,647), as long as they fit into the query buffer; this many need 128 MB to be found. */
+export const MAX_ARGUMENTS = 16 * 1024 * 1024
 export const MAX_INLINE_BYTES = 64 * 1024

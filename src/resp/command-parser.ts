@@ -131,11 +131,15 @@ export class CommandParser implements CommandView {
   rebase(delta: number): void {
     this.frameStart += delta
     this.#at += delta
+    if (this.#overlong !== -1) this.#overlong += delta
     for (let i = 0; i < this.argc; i++) {
       this.start[i]! += delta
       this.end[i]! += delta
     }
   }
+
+  /** Digits beyond what a number can have: where the search for their end goes on; -1: none. */
+  #overlong = -1
 
   // A header line's result: two plain fields, so that no object is made per line.
   #number = 0
@@ -145,6 +149,7 @@ export class CommandParser implements CommandView {
   #header(buf: Buffer, at: number, to: number, invalid: string, tooBig: string): ParseStatus {
     let i = at
     let negative = false
+    if (this.#overlong !== -1) return this.#skipDigits(buf, at, to, invalid, tooBig)
     if (i < to && buf[i] === MINUS) {
       negative = true
       i++
@@ -155,7 +160,10 @@ export class CommandParser implements CommandView {
       const c = buf[i]!
       if (c >= ZERO && c <= NINE) {
         n = n * 10 + (c - ZERO)
-        if (i - first > 18) return this.#fail(tooBig)
+        if (i - first > 18) {
+          this.#overlong = i
+          return this.#skipDigits(buf, at, to, invalid, tooBig)
+        }
         continue
       }
       if (c !== CR || i === first || (buf[first] === ZERO && (i - first > 1 || negative))) return this.#fail(invalid)
@@ -165,6 +173,13 @@ export class CommandParser implements CommandView {
       return COMPLETE
     }
     return NEED_MORE
+  }
+
+  /** Redis says that a number is invalid when its line has ended, and that it is too big when it does not. Each digit is looked at once. */
+  #skipDigits(buf: Buffer, at: number, to: number, invalid: string, tooBig: string): ParseStatus {
+    for (let i = this.#overlong; i < to; i++) if (buf[i]! < ZERO || buf[i]! > NINE) return this.#fail(invalid)
+    this.#overlong = to
+    return to - at > MAX_INLINE_BYTES ? this.#fail(tooBig) : NEED_MORE
   }
 
   #inline(buf: Buffer, to: number): ParseStatus {
@@ -220,6 +235,7 @@ export class CommandParser implements CommandView {
 
   #fail(text: string): ParseStatus {
     this.error = `Protocol error: ${text}`
+    this.#overlong = -1
     this.#fresh = true
     return INVALID
   }

@@ -54,7 +54,7 @@ export const NEVER_SENT: readonly { readonly form: RegExp; readonly reason: stri
   { form: /^(SHUTDOWN|SHUTDOWN (NOSAVE|SAVE|NOW|FORCE))$/i, reason: 'it ends the server' },
   { form: /^(SYNC|PSYNC .*)$/i, reason: 'the answer is a stream that is no RESP; see `replica-stream.test.ts`' },
   { form: /^PFSELFTEST$/i, reason: 'a test of the server itself, which takes it half a second' },
-  { form: /^MONITOR$/i, reason: 'from then on the server tells of every command of everybody; see `monitor.test.ts`' },
+  { form: /^MONITOR$/i, reason: 'from then on the server tells of every command of everybody; see `pubsub.test.ts`' },
   { form: /^DEBUG PROTOCOL push$/i, reason: 'a push that nobody has asked for is dropped on the shared connection' },
 ]
 

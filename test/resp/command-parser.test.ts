@@ -80,9 +80,10 @@ describe('CommandParser', () => {
 
   test.each([
     ['*x\r\n', 'Protocol error: invalid multibulk length'],
-    ['*1048577\r\n', 'Protocol error: invalid multibulk length'],
+    ['*16777217\r\n', 'Protocol error: invalid multibulk length'],
     ['*01\r\n', 'Protocol error: invalid multibulk length'],
-    [`*${'1'.repeat(30)}`, 'Protocol error: too big mbulk count string'],
+    [`*${'1'.repeat(30)}\r\n`, 'Protocol error: invalid multibulk length'],
+    [`*${'1'.repeat(70_000)}`, 'Protocol error: too big mbulk count string'],
     ['*1\r\n+PING\r\n', "Protocol error: expected '$', got '+'"],
     ['*1\r\n$-1\r\n', 'Protocol error: invalid bulk length'],
     ['*1\r\n$536870913\r\n', 'Protocol error: invalid bulk length'],
