@@ -1,8 +1,10 @@
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
-import { ASTERISK, MINUS, UNDERSCORE } from '../resp/bytes.ts'
+import { ASTERISK, MINUS, PLUS, UNDERSCORE } from '../resp/bytes.ts'
+import { CommandParser } from '../resp/command-parser.ts'
 import { errorFrame } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
+import { refuseInMulti } from './login.ts'
 import { mapReplyOf } from './map-reply.ts'
 import { answerInExec } from './own-answers.ts'
 import type { Session } from './session.ts'
@@ -33,25 +35,36 @@ export function mapExecReply(
     const queued = queue[i]
     const from = offsets[i]!
     const to = offsets[i + 1]!
-    const mapped = turnsTrackingOn(queued, buf, from)
-      ? NO_TRACKING
-      : queued?.answered
+    const denied = queued === undefined ? null : withdrawn(session, queued, buf, from)
+    const mapped =
+      denied ??
+      (queued?.answered
         ? answerInExec(session, queued.spec!, queued.bytes)
         : queued?.spec && queued.renamed && repliesWithKeys(queued.spec)
           ? mapReplyOf(path, queued.spec, queued.bytes, buf, from, to, protocol)
-          : null
+          : null)
     if (mapped !== null) changed = true
     parts.push(mapped ?? buf.subarray(from, to))
   }
   return changed ? Buffer.concat(parts) : null
 }
 
-/** The connection of a transaction is not the client's for long: tracking would end with it, and the client would not know. */
-function turnsTrackingOn(queued: Queued | undefined, buf: Buffer, at: number): boolean {
-  if (queued?.spec?.name !== 'CLIENT TRACKING' || buf[at] === MINUS) return false
-  return /\r\non\r\n/i.test(queued.bytes.toString('latin1', 0, 64))
+/**
+ * The connection of a transaction is not the client's for long. What the server has agreed to and what would end with it, without the client's knowledge, is answered with an
+ * error: tracking, another user. The connection is not used again.
+ */
+function withdrawn(session: Session, { spec, bytes }: Queued, buf: Buffer, at: number): Buffer | null {
+  if (buf[at] === MINUS) return null
+  if (spec?.name === 'CLIENT TRACKING') {
+    return /\r\non\r\n/i.test(bytes.toString('latin1', 0, 64)) ? NO_TRACKING : null
+  }
+  if (spec?.name !== 'AUTH' || buf[at] !== PLUS) return null
+  parser.parse(bytes, 0, bytes.length)
+  const refusal = refuseInMulti(session, parser)
+  return refusal === null ? null : errorFrame(refusal)
 }
 
+const parser = new CommandParser()
 const NO_TRACKING = errorFrame('ERR Understudy does not turn tracking on inside MULTI')
 
 /**

@@ -104,6 +104,10 @@ export function whoAmI(session: Session): string | null {
 
 /** Another connection from here on, so the replies under way come first; and what is bound to the old one would stay behind. */
 function logInAtStore(session: Session, name: string | null, password: string, greeting: () => Buffer): boolean {
+  if (session.captured !== null) {
+    session.answerError(NOT_IN_MULTI)
+    return true
+  }
   if (session.order.owed > 0) return session.waitFor('replies')
   if (session.pin !== null || session.own?.tracking) {
     session.answerError(
@@ -202,6 +206,15 @@ class LoginPin implements Pin {
 
   moved(): void {}
 }
+
+/** AUTH inside MULTI that the store has accepted on the transaction's connection: null when nothing has changed by it, else why it does not hold. */
+export function refuseInMulti(session: Session, view: CommandView): string | null {
+  const name = view.argc === 2 ? null : textArg(view, 1)
+  const own = session.path.clients.auth === 'store' && isStoresOwn(session, name, textArg(view, view.argc - 1))
+  return own ? null : NOT_IN_MULTI
+}
+
+const NOT_IN_MULTI = 'ERR Understudy does not change the user inside MULTI: send AUTH before'
 
 const BEFORE_LOGIN = new Set(['AUTH', 'HELLO', 'QUIT', 'RESET'])
 

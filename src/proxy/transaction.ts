@@ -237,6 +237,7 @@ class Transaction implements Pin, ReplyOwner {
     }
     const frame = frameOf(view)
     if (spec?.name === 'CLIENT TRACKING') this.#tracks = true
+    if (spec?.name === 'AUTH' && !answered) this.#unlike = true
     const bytes = answered ? PLACEHOLDER : this.#asSent(view, spec, frame)
     const queued = {
       spec,

@@ -47,6 +47,10 @@ export const EXCEPTIONS: readonly Exception[] = [
     'a subscription begun by EXEC would need the connection of the transaction',
     'SUBSCRIBE, PSUBSCRIBE, UNSUBSCRIBE, PUNSUBSCRIBE, SUNSUBSCRIBE',
   ).map((exception) => ({ ...exception, inMulti: true })),
+  ...each('ignored', 'the user cannot change within a transaction', 'HELLO 3 AUTH').map((exception) => ({
+    ...exception,
+    inMulti: true,
+  })),
 ]
 
 /** What is never sent, and why. */
