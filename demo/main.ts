@@ -12,6 +12,7 @@ const MUST_BE_ZERO: readonly (readonly [keyof StoryResult, string])[] = [
   ['eventsOff', 'events lost or doubled, for the application'],
   ['newEventsOff', 'events lost or doubled, for a consumer of the new channel'],
   ['foreignKeys', 'keys in SCAN and KEYS that are not the application’s'],
+  ['oldNamesLeft', 'keys under old names after the cleanup'],
   ['oldNamesWritten', 'writes under old names after done'],
   ['mismatches', 'mismatches confirmed by the comparer'],
   ['reconnects', 'connections dropped'],

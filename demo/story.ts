@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Status } from '../src/admin/control.ts'
 import type { Phase } from '../src/config/config.ts'
-import type { Job } from '../src/jobs/job.ts'
+import type { Job, JobKind, JobOptions } from '../src/jobs/job.ts'
 import { eventually } from '../test/support/eventually.ts'
 import { driftBetween } from '../test/support/keyspace.ts'
 import { type RedisServer, startRedis } from '../test/support/redis.ts'
@@ -63,6 +63,8 @@ export interface StoryResult {
   readonly foreignKeys: number
   /** Keys that differ between the old and the new names, before `done`. */
   readonly drift: number
+  /** Keys under the old names after the cleanup. */
+  readonly oldNamesLeft: number
   /** Writes under the old names after `done`. */
   readonly oldNamesWritten: number
   readonly mismatches: number
@@ -112,7 +114,7 @@ async function migrate(redis: RedisServer, understudy: UnderstudyProcess, option
     const pause = await enter(understudy, phase)
     // What is published while the phase changes is still of the one before, or already of this.
     if (phase === 'mirror') publishedBefore = workload.published.length
-    const copied = phase === 'mirror' ? await backfill(understudy) : null
+    const copied = phase === 'mirror' ? (await job(understudy, 'backfill', {})).progress.copied : null
     if (phase === 'done') break
     await eventually(
       () => {
@@ -124,6 +126,9 @@ async function migrate(redis: RedisServer, understudy: UnderstudyProcess, option
     const name = phase === 'shadow' && i > 2 ? 'shadow (rollback)' : phase
     print(line(name, await statusOf(understudy), workload, before, pause, copied))
   }
+  const { deleted } = (await job(understudy, 'cleanup', { dryRun: false })).progress
+  const oldNamesLeft = await oldNames(redis)
+  print(`${'cleanup'.padEnd(17)} ${deleted} keys under old names deleted`)
   const after = await afterDone(redis, understudy, options)
   const counts = [...workload.finished.values()]
   return {
@@ -137,6 +142,7 @@ async function migrate(redis: RedisServer, understudy: UnderstudyProcess, option
     newEventsOff,
     foreignKeys: foreign.length,
     drift,
+    oldNamesLeft,
     oldNamesWritten: after,
     mismatches: (await statusOf(understudy)).routes['jobs']!.compare.mismatched,
   }
@@ -164,13 +170,13 @@ async function pauses(understudy: UnderstudyProcess): Promise<{ count: number; s
   return { count: number('count'), sum: number('sum') }
 }
 
-async function backfill(understudy: UnderstudyProcess): Promise<number> {
+async function job(understudy: UnderstudyProcess, kind: JobKind, options: JobOptions): Promise<Job> {
   const started = await understudy.admin<Job>('/api/v1/jobs', {
     method: 'POST',
-    body: JSON.stringify({ kind: 'backfill', route: 'jobs' }),
+    body: JSON.stringify({ kind, route: 'jobs', options }),
   })
-  if (started.status !== 201) throw new Error(`backfill: ${JSON.stringify(started.body)}`)
-  const job = await eventually(
+  if (started.status !== 201) throw new Error(`${kind}: ${JSON.stringify(started.body)}`)
+  const ended = await eventually(
     async () => {
       const { body } = await understudy.admin<Job>(`/api/v1/jobs/${started.body.id}`)
       if (body.state !== 'done' && body.state !== 'failed') throw new Error('it is under way')
@@ -178,8 +184,19 @@ async function backfill(understudy: UnderstudyProcess): Promise<number> {
     },
     { timeoutMs: 30_000 },
   )
-  if (job.state !== 'done') throw new Error(`backfill: ${job.error}`)
-  return job.progress.copied
+  if (ended.state !== 'done') throw new Error(`${kind}: ${ended.error}`)
+  return ended
+}
+
+/** How many there are; those that are about to expire are waited for. */
+async function oldNames(redis: RedisServer): Promise<number> {
+  let left = -1
+  const client = redis.client()
+  await eventually(async () => {
+    left = (await client.keys('*')).filter((key) => toNew(key) !== key).length
+    if (left > 0) throw new Error(`${left} are left`)
+  }).catch(() => {})
+  return left
 }
 
 /** What the application sees and should not: the new names, or a key twice. */

@@ -391,11 +391,13 @@ class Subscriber implements Pin {
   #move(subscription: Subscription, to: readonly Place[], table: RouteTable, arrived: () => void): void {
     const { kind } = subscription
     let waiting = to.length
+    // What is asked for is to be given up too, should the next switch come before the answer.
+    subscription.at = [...subscription.at, ...to.filter((place) => !isAmong(place, subscription.at))]
     const confirmed = (error: Buffer | null): void => {
       // What the new store refuses, the client has to learn of: it is disconnected, and told when it subscribes anew.
       if (error !== null) this.#session.socket.destroy()
-      if (--waiting > 0 || this.#gone) return
-      const left = subscription.at.filter((old) => !to.some((place) => samePlaces([old], [place])))
+      if (--waiting > 0 || this.#gone || this.#table !== table) return
+      const left = subscription.at.filter((old) => !isAmong(old, to))
       subscription.at = to
       subscription.table = table
       for (const place of left) this.#leave(subscription, place, () => {})
@@ -420,6 +422,10 @@ class Subscriber implements Pin {
 /** Whose channels are whose may be about to change. */
 function isAnyHeld({ routes }: DataPath): boolean {
   return routes.routes.some(({ state }) => state.held)
+}
+
+function isAmong(place: Place, places: readonly Place[]): boolean {
+  return places.some((other) => samePlaces([place], [other]))
 }
 
 function samePlaces(one: readonly Place[], other: readonly Place[]): boolean {

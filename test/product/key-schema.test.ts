@@ -14,6 +14,7 @@ test('a key schema becomes another on one live Redis, there, back and there agai
     newEventsOff: 0,
     foreignKeys: 0,
     drift: 0,
+    oldNamesLeft: 0,
     oldNamesWritten: 0,
     mismatches: 0,
   })

@@ -147,6 +147,34 @@ describe.each(['one', 'two'] as const)('channels under new names (target on stor
   })
 })
 
+test('switches that come faster than subscribers can follow lose nothing and double nothing', async () => {
+  path = await startDataPath(options('mirror', 'one'))
+  const clients = await Promise.all(
+    Array.from({ length: 20 }, (_, i) =>
+      subscriber(path.port, i % 2 === 0 ? 'SUBSCRIBE' : 'PSUBSCRIBE', i % 2 === 0 ? 'job_events' : 'job_*'),
+    ),
+  )
+  const producer = await path.raw()
+  const sent: string[] = []
+  for (let i = 0; i < 11; i++) {
+    const switching = apply(options(i % 2 === 0 ? 'switched' : 'mirror', 'one'))
+    for (let n = 0; n < 20; n++) {
+      producer.command('PUBLISH', 'job_events', `${i}.${n}`)
+      sent.push(`${i}.${n}`)
+    }
+    await switching
+  }
+  await producer.take(sent.length)
+  await settled(path)
+  await producer.ask('PUBLISH', 'job_events', 'end')
+  for (const client of clients) {
+    expect((await heard(client)).map((message) => message.split(' ').at(-1))).toEqual(sent)
+    client.destroy()
+  }
+  const direct = one.client()
+  await eventually(async () => expect(await direct.pubsub('NUMSUB', 'job_events')).toEqual(['job_events', 0]))
+})
+
 test('a subscriber to what two stores have, and one that leaves, leave no connection behind', async () => {
   path = await startDataPath(options('switched', 'two'))
   const client = await subscriber(path.port, 'SUBSCRIBE', 'job_events', 'plain')
