@@ -161,6 +161,10 @@ export interface ClientsConfig {
   /** SHA-256 of each password a user may log in with, in hex: the passwords themselves are kept nowhere. */
   readonly users: Readonly<Record<string, readonly string[]>>
   readonly maxClients: number
+  /** Connections of their own that clients may have at a store at once: what blocks, WATCH, a MULTI that waits. */
+  readonly dedicatedConnections: number
+  /** Subscribers beyond them share one. */
+  readonly subscriberConnections: number
   readonly outputBuffer: { readonly normal: OutputLimit; readonly pubsub: OutputLimit }
 }
 

@@ -45,7 +45,14 @@ export function resolveClients(
       "reads of a route in read-target are answered by the source: Understudy's own rights on the target are not the client's",
     )
   }
-  return { auth, users, maxClients: fields.max, outputBuffer: outputLimits(fields.outputBuffer) }
+  return {
+    auth,
+    users,
+    maxClients: fields.max,
+    dedicatedConnections: fields.dedicatedConnections,
+    subscriberConnections: fields.subscriberConnections,
+    outputBuffer: outputLimits(fields.outputBuffer),
+  }
 }
 
 /** A size alone is the hard limit of ordinary clients, and of subscribers where theirs is higher. */

@@ -234,6 +234,16 @@ const ClientsFile = z.strictObject({
       'Users and their passwords, `{ env: NAME }` or `{ file: PATH }`; a list while a password is changed. `AUTH` without a name is for the user `default`.',
     ),
   max: count(1).prefault(10_000).describe('Clients beyond it are refused, as Redis does.'),
+  dedicatedConnections: count(1)
+    .prefault(4_000)
+    .describe(
+      'Connections of their own that clients may have at one store at once, for what blocks, `WATCH`, and a `MULTI` that waits. Beyond them a command that needs one is answered with an error.',
+    ),
+  subscriberConnections: count(0)
+    .prefault(1_000)
+    .describe(
+      'So many subscribers have a connection each to every store, so that `PUBLISH` counts them; further ones share one, which counts once.',
+    ),
   outputBuffer: z
     .union([size, OutputFile])
     .prefault('256mb')

@@ -170,6 +170,8 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const renamed = this.#renamed(frame)
     if (path.plan.refusal !== null) return this.#finish(errorFrame(path.plan.refusal))
     this.#store = path.primaryOf(this.#route)
+    const crowded = session.crowded(this.#store)
+    if (crowded !== null) return this.#finish(errorFrame(crowded))
     const pipeline = session.borrow(this.#store)
     pipeline.answersWithinMs = replyLimitMs(this.#spec, frame, this.#store.options.config.timeoutMs)
     pipeline.blocks = true

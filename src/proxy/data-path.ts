@@ -23,6 +23,7 @@ import { lookAfterSlowClients, lowestLimit } from './output-limit.ts'
 import type { Pin } from './pin.ts'
 import { ScriptDoubts } from './script-doubts.ts'
 import type { Session } from './session.ts'
+import { SharedSubscriptions } from './shared-subscriptions.ts'
 import type { SyncReplies } from './sync-replies.ts'
 import type { TargetReads } from './target-reads.ts'
 
@@ -60,6 +61,9 @@ export class DataPath implements DataPathContext {
   /** Shared pipelines that are left because of a large reply, and not empty yet. */
   sidesteps = 0
   readonly largeKeys = new LargeKeys()
+  /** Subscribers' connections of their own. */
+  subscriberConnections = 0
+  readonly sharedSubscriptions = new SharedSubscriptions()
   readonly plan = new Plan()
   /** Kept of all clients whose commands have to wait. */
   stashedBytes = 0

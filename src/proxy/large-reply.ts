@@ -55,7 +55,7 @@ export function readLargeKey(session: Session, view: CommandView, spec: CommandS
   const { plan } = path
   if (view.argc < 2 || (plan.renames && repliesWithKeys(spec))) return null
   const hash = hashBytes(view.buf, view.start[1]!, view.end[1]!)
-  if (!path.largeKeys.has(hash)) return null
+  if (!path.largeKeys.has(hash) || session.crowded(path.primaryOf(plan.route)) !== null) return null
   if (session.order.owed > 0) return session.waitFor('replies')
   const command = plan.renames
     ? renameForPrimary(path.routes, view, plan)

@@ -441,6 +441,13 @@ export class Session implements ReplyOwner {
     return false
   }
 
+  /** Null: it can have a connection of its own there. Otherwise the client's error. */
+  crowded(store: Store): string | null {
+    const limit = this.path.clients.dedicatedConnections
+    if (store.lent < limit || this.own?.store === store) return null
+    return `ERR Understudy: ${limit} connections of their own are in use at store '${store.name}' (clients.dedicatedConnections); the command was not executed`
+  }
+
   /** The connection for a transaction or a blocking command; `giveBack` it. */
   borrow(store: Store): Pipeline {
     if (this.own?.store === store) return this.own.pipeline

@@ -19,7 +19,7 @@ import { arityFits, refuseByArity } from './arity.ts'
 import type { DataPath } from './data-path.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
-import { itemsOf, SubscriptionLeg } from './subscription-leg.ts'
+import { type Leg as AnyLeg, itemsOf, SubscriptionLeg } from './subscription-leg.ts'
 
 const KINDS: readonly SubscriptionKind[] = ['subscribe', 'psubscribe', 'ssubscribe']
 
@@ -51,7 +51,7 @@ interface Owed {
   readonly added: Subscription[]
 }
 
-type Leg = SubscriptionLeg<Subscription>
+type Leg = AnyLeg<Subscription>
 
 /**
  * SUBSCRIBE and its kin, and MONITOR: connections of the client's own, one to each store that has something to say.
@@ -309,15 +309,14 @@ class Subscriber implements Pin {
   #legTo(store: Store): Leg {
     let leg = this.#legs.get(store)
     if (leg === undefined) {
-      const { database, protocol, user } = this.#session
-      const opened: Leg = new SubscriptionLeg(
-        store,
-        database,
-        protocol,
-        user,
-        (buf, start, end) => this.#onMessage(opened, buf, start, end),
-        () => this.#lost(opened),
-      )
+      const { database, protocol, user, path } = this.#session
+      const onMessage = (buf: Buffer, start: number, end: number): void => this.#onMessage(opened, buf, start, end)
+      const onLost = (): void => this.#lost(opened)
+      const shares = !this.#monitor && path.subscriberConnections >= path.clients.subscriberConnections
+      const opened: Leg = shares
+        ? path.sharedSubscriptions.leg(store, protocol, user, onMessage, onLost)
+        : new SubscriptionLeg(store, database, protocol, user, onMessage, onLost)
+      if (!shares) path.subscriberConnections++
       leg = opened
       this.#legs.set(store, leg)
     }
@@ -335,6 +334,7 @@ class Subscriber implements Pin {
   }
 
   #close(leg: Leg): void {
+    if (leg instanceof SubscriptionLeg) this.#session.path.subscriberConnections--
     this.#legs.delete(leg.store)
     this.#former.delete(leg)
     leg.close()

@@ -10,6 +10,19 @@ import type { Store } from '../upstream/store.ts'
 /** Told what became of a request: null, or the store's error frame. */
 export type Confirmed = (error: Buffer | null) => void
 
+/** What a subscriber has at one store: a connection of its own, or its part of a shared one. */
+export interface Leg<Listener> {
+  readonly store: Store
+  /** Nobody wants anything of it, and it owes nothing. */
+  readonly idle: boolean
+  listen(kind: SubscriptionKind, name: Buffer, listener: Listener, confirmed: Confirmed): void
+  leave(kind: SubscriptionKind, name: Buffer, listener: Listener, confirmed: Confirmed): void
+  /** Whose messages of that name are. */
+  listeners(kind: SubscriptionKind, name: Buffer): ReadonlySet<Listener> | undefined
+  monitor(confirmed: Confirmed): void
+  close(): void
+}
+
 /**
  * A subscriber's connection to one store.
  *
@@ -18,7 +31,7 @@ export type Confirmed = (error: Buffer | null) => void
  *
  * One command for each name, so that one frame answers it: a confirmation or an error.
  */
-export class SubscriptionLeg<Listener> {
+export class SubscriptionLeg<Listener> implements Leg<Listener> {
   readonly store: Store
   readonly #pipeline: Pipeline
   readonly #expected: Confirmed[] = []
@@ -50,7 +63,6 @@ export class SubscriptionLeg<Listener> {
     this.#pipeline = pipeline
   }
 
-  /** Nobody wants anything of it, and it owes nothing. */
   get idle(): boolean {
     return this.#wanted.size === 0 && this.#expected.length === 0
   }
@@ -80,7 +92,6 @@ export class SubscriptionLeg<Listener> {
     else this.#ask([`${kind === 'subscribe' ? '' : kind[0]!.toUpperCase()}UNSUBSCRIBE`, name], left)
   }
 
-  /** Whose messages of that name are. */
   listeners(kind: SubscriptionKind, name: Buffer): ReadonlySet<Listener> | undefined {
     return this.#given.get(idOf(kind, name))
   }

@@ -63,6 +63,12 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
   }
   // From here on commands go to another connection: the ones under way come first.
   if (session.order.owed > 0) return session.waitFor('replies')
+  const { path } = session
+  const crowded = session.crowded(path.primaryOf(path.routes.fallback))
+  if (crowded !== null) {
+    session.answerError(crowded)
+    return true
+  }
   const transaction = new Transaction(session, null, null)
   session.enter(transaction)
   const taken = transaction.dispatch(view, spec)

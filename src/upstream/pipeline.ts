@@ -7,7 +7,7 @@ import type { Turn } from '../base/turn.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
 import { COLON, GREATER, MINUS } from '../resp/bytes.ts'
 import { ReplyFramer } from '../resp/reply-framer.ts'
-import { CHUNK_BYTES, type Chunk, giveChunk, takeChunk } from './chunk.ts'
+import { CHUNK_BYTES, Chunk, giveChunk, takeChunk } from './chunk.ts'
 import { connectTo, readyEvent } from './connect.ts'
 import { connectReason, isTlsAlert, noConnectionReason } from './connect-error.ts'
 import { type Greeting, greetings, type Identity } from './handshake.ts'
@@ -499,7 +499,9 @@ export class Pipeline {
   }
 
   #nextChunk(bytes: number): Chunk {
-    const chunk = takeChunk(bytes)
+    // Thousands of them wait with one small command each.
+    const small = this.options.dedicated && bytes <= SMALL_CHUNK_BYTES
+    const chunk = small ? new Chunk(SMALL_CHUNK_BYTES) : takeChunk(bytes)
     const old = this.#current
     this.#chunks.push(chunk)
     this.#current = chunk
@@ -659,6 +661,9 @@ const NO_RESP3 = /^(ERR unknown command|NOPROTO)/
 
 /** A reply of at least so many bytes may be passed on in pieces. */
 const LARGE_REPLY_BYTES = 1024 * 1024
+
+/** What a dedicated connection begins with. */
+const SMALL_CHUNK_BYTES = 4 * 1024
 
 /** Small commands cost more by their slot than by their bytes. */
 const MAX_IN_FLIGHT = 256 * 1024

@@ -147,6 +147,11 @@ export class Store {
     pipeline.close('connection not needed any more')
   }
 
+  /** Connections that are lent to sessions. */
+  get lent(): number {
+    return this.#lent.size
+  }
+
   /** Nobody waits for anything here. */
   get quiet(): boolean {
     if (this.#lent.size > 0) return false

@@ -99,6 +99,8 @@ export function configOf({ stores, routes, clients, store, listen, stateDir }: D
       auth: 'store',
       users: {},
       maxClients: 10_000,
+      dedicatedConnections: 4_000,
+      subscriberConnections: 1_000,
       outputBuffer: { normal: OUTPUT, pubsub: OUTPUT },
       ...clients,
     },
