@@ -111,6 +111,8 @@ describe('a configuration', () => {
       auth: 'store',
       users: {},
       maxClients: 10_000,
+      dedicatedConnections: 4_000,
+      subscriberConnections: 1_000,
       outputBuffer: {
         normal: { hardBytes: 256 * 1024 * 1024, softBytes: 0, softMs: 0 },
         pubsub: { hardBytes: 32 * 1024 * 1024, softBytes: 8 * 1024 * 1024, softMs: 60_000 },
