@@ -1,6 +1,14 @@
 import { z } from 'zod'
 import { UnderstudyError } from '../base/errors.ts'
-import { JOB_ACTIONS, JOB_KINDS, JOB_STATES, type JobOptions, ON_CONFLICT, REPAIR_SOURCES } from '../jobs/job.ts'
+import {
+  FILE_FORMATS,
+  JOB_ACTIONS,
+  JOB_KINDS,
+  JOB_STATES,
+  type JobOptions,
+  ON_CONFLICT,
+  REPAIR_SOURCES,
+} from '../jobs/job.ts'
 import type { Endpoint } from './endpoint.ts'
 
 const MAX_JOBS = 1000
@@ -27,6 +35,16 @@ const JOB_OPTIONS = z.strictObject({
     .describe(
       '`cleanup`: absolute path of a new file on the machine that Understudy runs on, written before anything is deleted',
     ),
+  file: z
+    .string()
+    .min(1)
+    .exactOptional()
+    .describe('`restore`, `import`, `export`: absolute path on the machine that Understudy runs on'),
+  format: z.enum(FILE_FORMATS).exactOptional().describe('`import`, `export`: of the file (default `jsonl`)'),
+  namespace: z
+    .string()
+    .exactOptional()
+    .describe('`import`, `export` with `leveldb`: what stands before the keys there, with a colon'),
 })
 
 const JOB_BODY = z.strictObject({

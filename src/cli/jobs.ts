@@ -1,8 +1,9 @@
+import { open } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import { UnderstudyError } from '../base/errors.ts'
 import type { Job, JobAction, JobKind, JobOptions, JobState } from '../jobs/job.ts'
-import { JOB_STATES, ON_CONFLICT, REPAIR_SOURCES } from '../jobs/job.ts'
+import { FILE_FORMATS, JOB_STATES, ON_CONFLICT, REPAIR_SOURCES } from '../jobs/job.ts'
 import { type AdminOptions, adminClient, type JsonOption, jsonOption, withAdminOptions } from './admin-options.ts'
 import { EXIT } from './exit-code.ts'
 import { allKeys, follow, keyLines, tell } from './job-follow.ts'
@@ -29,13 +30,7 @@ export function addJobCommands(program: Command, terminal: Terminal, finish: (ex
       .option('--detach', 'start it and leave; `understudy jobs` shows it')
       .addOption(jsonOption())
       .action(async (route: string, given: StartOptions) => {
-        const client = adminClient(given)
-        const body = { kind, route, options: jobOptions(kind, given) }
-        const job = await client.post<Job>('/api/v1/jobs', body, START_TIMEOUT_MS)
-        if (!given.detach) return finish(await follow(client, job, terminal, given))
-        if (given.json) terminal.json(job)
-        else terminal.line(`Job ${job.id} is ${job.state}: understudy jobs follow ${job.id}`)
-        finish(EXIT.done)
+        finish(await start(kind, route, jobOptions(kind, given), given, terminal))
       })
 
   add('backfill', 'copy every key of a route from its primary to the other side, while the application goes on')
@@ -62,12 +57,79 @@ export function addJobCommands(program: Command, terminal: Terminal, finish: (ex
     .option('--yes', 'do it')
 }
 
+/** `understudy import|export|restore`: keys from and to files on the machine that Understudy runs on. */
+export function addFileJobs(program: Command, terminal: Terminal, finish: (exitCode: number) => void): void {
+  const run = async (kind: JobKind, route: string, file: string, given: StartOptions): Promise<void> => {
+    const options = { ...jobOptions(kind, given), file: resolve(file) }
+    finish(await start(kind, route, options, given, terminal))
+  }
+  const add = (kind: 'import' | 'export', description: string): Command =>
+    withAdminOptions(program.command(kind))
+      .description(description)
+      .argument('<route>', 'name of the route')
+      .argument('<path>', 'file, or directory of a LevelDB, on the machine that Understudy runs on')
+      .addOption(new Option('--format <format>', 'of the file').choices(FILE_FORMATS).default('jsonl'))
+      .option('--namespace <name>', 'with leveldb: what stands before the keys there, with a colon')
+      .option('--rate <keys>', 'at most so many keys per second', positiveNumber)
+      .option('--detach', 'start it and leave; `understudy jobs` shows it')
+      .addOption(jsonOption())
+      .action((route: string, path: string, given: StartOptions) => run(kind, route, path, given))
+  add('import', "write the keys of a file into a route's primary, and to the other side where it is mirrored")
+    .addOption(
+      new Option('--on-conflict <what>', 'what becomes of a key that is there').choices(ON_CONFLICT).default('skip'),
+    )
+    .option('--dry-run', 'count what would be imported, write nothing')
+  add('export', 'write every key of a route to a new file, as its primary holds it')
+  withAdminOptions(program.command('restore'))
+    .description("put the keys of a backup file of `cleanup` back into the route's source; keys that are there stay")
+    .argument('<file>', 'backup file, on the machine that Understudy runs on')
+    .option('--route <name>', 'name of the route (default: the one that stands in the file)')
+    .option('--rate <keys>', 'at most so many keys per second', positiveNumber)
+    .option('--detach', 'start it and leave; `understudy jobs` shows it')
+    .addOption(jsonOption())
+    .action(async (file: string, given: StartOptions & { readonly route?: string }) =>
+      run('restore', given.route ?? (await routeOfBackup(file)), file, given),
+    )
+}
+
+/** The route that stands in the first line of a backup file. */
+async function routeOfBackup(path: string): Promise<string> {
+  try {
+    const file = await open(path, 'r')
+    for await (const line of file.readLines()) {
+      const { route } = JSON.parse(line) as { route?: unknown }
+      if (typeof route === 'string') return route
+      break
+    }
+  } catch {
+    // The file may be on another machine, where only Understudy can read it.
+  }
+  throw new UnderstudyError('USAGE', `which route is ${path} of? It cannot be read here: give --route`)
+}
+
+async function start(
+  kind: JobKind,
+  route: string,
+  options: JobOptions,
+  given: StartOptions,
+  terminal: Terminal,
+): Promise<number> {
+  const client = adminClient(given)
+  const job = await client.post<Job>('/api/v1/jobs', { kind, route, options }, START_TIMEOUT_MS)
+  if (!given.detach) return follow(client, job, terminal, given)
+  if (given.json) terminal.json(job)
+  else terminal.line(`Job ${job.id} is ${job.state}: understudy jobs follow ${job.id}`)
+  return EXIT.done
+}
+
 function jobOptions(kind: JobKind, given: StartOptions): JobOptions {
-  const { rate, dryRun, onConflict, sample, from, deleteExtra, backup, yes } = given
+  const { rate, dryRun, onConflict, sample, from, deleteExtra, backup, yes, format, namespace } = given
   return {
     ...(rate === undefined ? {} : { rate }),
     ...(kind === 'cleanup' ? { dryRun: yes !== true } : dryRun ? { dryRun } : {}),
-    ...(onConflict === undefined || onConflict === 'overwrite' ? {} : { onConflict }),
+    ...(onConflict === undefined || (kind === 'backfill' && onConflict === 'overwrite') ? {} : { onConflict }),
+    ...(format === undefined ? {} : { format }),
+    ...(namespace === undefined ? {} : { namespace }),
     ...(sample === undefined ? {} : { sample }),
     ...(from === undefined ? {} : { from }),
     ...(deleteExtra ? { deleteExtra } : {}),

@@ -5,7 +5,7 @@ import { addAcknowledge } from './acknowledge.ts'
 import { addCheck } from './check.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
 import { addExplain } from './explain.ts'
-import { addJobCommands, addJobs } from './jobs.ts'
+import { addFileJobs, addJobCommands, addJobs } from './jobs.ts'
 import { addMismatches } from './mismatches.ts'
 import { addPhase } from './phase.ts'
 import { addServe } from './serve.ts'
@@ -40,6 +40,7 @@ export function buildProgram(terminal: Terminal, finish: (exitCode: number) => v
   addStatus(program, terminal, finish)
   addPhase(program, terminal, finish)
   addJobCommands(program, terminal, finish)
+  addFileJobs(program, terminal, finish)
   addJobs(program, terminal, finish)
   addMismatches(program, terminal, finish)
   addAcknowledge(program, terminal, finish)

@@ -49,6 +49,11 @@ export class EndKeys {
     return this.#table.find(key, 0, key.length).route.name === this.#route ? key : null
   }
 
+  /** Whether the application's `key` is one of the route's. */
+  owns(key: Buffer): boolean {
+    return this.#table.find(key, 0, key.length).route.name === this.#route
+  }
+
   /** What the application's `key`, one of the route's, is called here. */
   nameOf(key: Buffer): Buffer {
     if (this.#whole) return key

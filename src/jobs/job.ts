@@ -19,7 +19,7 @@ export interface Job {
   readonly report: JobReport | null
 }
 
-export const JOB_KINDS = ['backfill', 'verify', 'repair', 'cleanup'] as const
+export const JOB_KINDS = ['backfill', 'verify', 'repair', 'cleanup', 'restore', 'import', 'export'] as const
 export type JobKind = (typeof JOB_KINDS)[number]
 
 export const JOB_STATES = ['queued', 'running', 'paused', 'done', 'failed', 'cancelled'] as const
@@ -29,6 +29,7 @@ export const JOB_ACTIONS = ['pause', 'resume', 'cancel'] as const
 export type JobAction = (typeof JOB_ACTIONS)[number]
 
 export const ON_CONFLICT = ['overwrite', 'skip', 'fail'] as const
+export const FILE_FORMATS = ['jsonl', 'leveldb'] as const
 export const REPAIR_SOURCES = ['verify', 'dirty', 'mismatches'] as const
 
 /** What is left out has the default of its kind. */
@@ -37,7 +38,7 @@ export interface JobOptions {
   readonly rate?: number
   /** Everything but the writing. */
   readonly dryRun?: boolean
-  /** backfill: what becomes of a key whose other side holds something else. */
+  /** backfill, import: what becomes of a key whose other side, or the store, holds something else. */
   readonly onConflict?: (typeof ON_CONFLICT)[number]
   /** verify: share of the keys, 0..1, by the hash of the key. */
   readonly sample?: number
@@ -47,6 +48,12 @@ export interface JobOptions {
   readonly deleteExtra?: boolean
   /** cleanup: the file that the keys are written to before they are deleted, on the machine that Understudy runs on. */
   readonly backup?: string
+  /** restore, import, export: absolute path on the machine that Understudy runs on. */
+  readonly file?: string
+  /** import, export. */
+  readonly format?: (typeof FILE_FORMATS)[number]
+  /** import, export with LevelDB: what stands before the keys there, with a colon. */
+  readonly namespace?: string
 }
 
 export interface JobRequest {

@@ -1,3 +1,4 @@
+import { isAbsolute } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { UnderstudyError } from '../base/errors.ts'
 import type { Log } from '../observability/log.ts'
@@ -5,10 +6,12 @@ import { rolesOf } from '../routing/route.ts'
 import { backfill, notMirrored } from './backfill.ts'
 import { cleanup, mayClean } from './cleanup.ts'
 import type { JobEnvironment } from './environment.ts'
-import type { Job, JobKind, JobReport } from './job.ts'
+import type { Job, JobKind, JobOptions, JobReport } from './job.ts'
 import { JobStore } from './job-store.ts'
 import { repair } from './repair.ts'
+import { restore } from './restore.ts'
 import { JobRunner, type JobWork } from './runner.ts'
+import { exportKeys, importKeys } from './transfer.ts'
 import { verify } from './verify.ts'
 
 export interface JobsOptions {
@@ -28,18 +31,29 @@ export function jobRunner({ state, environment, onChange, onDone, log }: JobsOpt
     verify: (task) => verify(environment, task),
     repair: (task) => repair(environment, store, task),
     cleanup: (task) => cleanup(environment, task),
+    restore: (task) => restore(environment, task),
+    import: (task) => importKeys(environment, task),
+    export: (task) => exportKeys(environment, task),
   }
   return new JobRunner({
     store,
     work,
-    mayStart: (kind, name) => {
+    mayStart: (kind, name, options) => {
       const route = environment.config().routes.find((other) => other.name === name)
       if (route === undefined) throw new UnderstudyError('NOT_FOUND', `no route is called '${name}'`)
       if (kind === 'cleanup') mayClean(environment.config(), name)
+      else if (WITH_FILES.has(kind)) needsFile(kind, options)
       else if (rolesOf(route.phase).shadow === null) throw notMirrored(name)
     },
     onChange,
     onDone,
     log,
   })
+}
+
+const WITH_FILES: ReadonlySet<JobKind> = new Set(['restore', 'import', 'export'])
+
+function needsFile(kind: JobKind, { file }: JobOptions): void {
+  if (file !== undefined && isAbsolute(file)) return
+  throw new UnderstudyError('USAGE', `options.file: ${kind} needs the absolute path of a file`)
 }

@@ -1,0 +1,153 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ClassicLevel } from 'classic-level'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { runCli } from '../cli/run-cli.ts'
+import { doJob, keysOf, startJob } from '../support/jobs.ts'
+import { driftBetween } from '../support/keyspace.ts'
+import { type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
+
+let migration: Migration
+let directory = ''
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'understudy-files-'))
+  migration = await startMigration([mirroredRoute(), mirroredRoute({ name: 'locks', keys: ['lock:{id}'] })])
+})
+afterAll(async () => {
+  await migration.stop()
+  rmSync(directory, { recursive: true, force: true })
+})
+
+test('what is exported as JSONL and imported again is the same, on both sides', async () => {
+  const { source, target, understudy } = migration
+  const redis = source.client()
+  await redis.mset('text', 'a\n"b"', 'binary', Buffer.from([0, 255, 13]), 'lock:1', 'another route')
+  await redis.set('expiring', 'x', 'EX', 10_000)
+  await redis.rpush('list', 'a', 'b', 'a')
+  await redis.sadd('set', 'a', 'b')
+  await redis.hset('hash', { field: 'value', other: '' })
+  await redis.zadd('zset', '1.5', 'a', '-inf', 'b')
+  await source.client({ db: 2 }).set('other database', 'y')
+  await redis.xadd('stream', '*', 'a', 'b')
+  const file = join(directory, 'keys.jsonl')
+  const job = await doJob(understudy, 'export', 'all', { file })
+  expect(job).toMatchObject({ progress: { copied: 8, failed: 1 }, report: { clean: false } })
+  expect(await keysOf(understudy, job.id)).toMatchObject([{ key: 'stream', detail: expect.stringContaining('stream') }])
+  const before = readFileSync(file, 'utf8').trim().split('\n')
+  expect(before).toHaveLength(8)
+  expect(before.map((line) => JSON.parse(line) as object)).toContainEqual({
+    key: 'text',
+    type: 'string',
+    value: 'a\n"b"',
+    expiresAtMs: null,
+    database: 0,
+  })
+
+  await redis.flushall()
+  await target.client().flushall()
+  await redis.set('text', 'there')
+  const imported = await doJob(understudy, 'import', 'all', { file })
+  expect(imported).toMatchObject({ progress: { copied: 7, skipped: 1, failed: 0 }, report: { clean: true } })
+  expect(await redis.get('text')).toBe('there')
+  const again = await doJob(understudy, 'import', 'all', { file, onConflict: 'overwrite' })
+  expect(again).toMatchObject({ progress: { copied: 8, skipped: 0, failed: 0 } })
+  expect(await redis.get('text')).toBe('a\n"b"')
+  expect(await redis.getBuffer('binary')).toEqual(Buffer.from([0, 255, 13]))
+  expect(await redis.zrange('zset', 0, -1, 'WITHSCORES')).toEqual(['b', '-inf', 'a', '1.5'])
+  expect(await driftBetween(source, target, { databases: [0, 2] })).toEqual([])
+  await expect(startJob(understudy, 'export', 'all', { file: 'relative.jsonl' })).rejects.toThrow(/absolute path/)
+}, 30_000)
+
+test('lines that are no keys, and keys of other routes, are listed; the others are imported', async () => {
+  const { target, understudy } = migration
+  const file = join(directory, 'mixed.jsonl')
+  const lines = [
+    '{"key":"lock:7","value":"a"}',
+    'no json',
+    '{"key":"user:7","value":"a"}',
+    '{"key":"lock:8","type":"tree","value":"a"}',
+    `{"key":"lock:9","value":"a","expiresAtMs":${Date.now() - 1000}}`,
+  ]
+  writeFileSync(file, `${lines.join('\n')}\n`)
+  const job = await doJob(understudy, 'import', 'locks', { file })
+  expect(job.progress).toMatchObject({ done: 5, copied: 1, skipped: 1, failed: 3 })
+  expect((await keysOf(understudy, job.id)).map((key) => key.detail).sort()).toEqual([
+    'It was not imported: it belongs to another route.',
+    'line 2 is not a key as this format writes it.',
+    'line 4 is not a key as this format writes it.',
+  ])
+  expect(await target.client().get('lock:7')).toBe('a')
+}, 30_000)
+
+test('locks of a LevelDB come in with their times of expiry, and go out again', async () => {
+  const { source, understudy } = migration
+  const path = join(directory, 'locks.level')
+  const level = new ClassicLevel<string, string>(path)
+  const expires = Date.now() + 1_000_000
+  await level.put('locks:lock:a', JSON.stringify({ value: 'owner 1', expires }))
+  await level.put('locks:lock:b', JSON.stringify({ value: { owner: 2 } }))
+  await level.put('locks:lock:gone', JSON.stringify({ value: 'x', expires: 1 }))
+  await level.put('locks:lock:odd', 'no json')
+  await level.put('sessions:1', JSON.stringify({ value: 'of another namespace' }))
+  await level.close()
+  const job = await doJob(understudy, 'import', 'locks', { file: path, format: 'leveldb', namespace: 'locks' })
+  expect(job.progress).toMatchObject({ done: 4, copied: 2, skipped: 1, failed: 1 })
+  const redis = source.client()
+  expect(await redis.mget('lock:a', 'lock:b')).toEqual(['owner 1', '{"owner":2}'])
+  expect(Math.abs((await redis.pexpiretime('lock:a')) - expires)).toBeLessThan(1000)
+
+  const back = join(directory, 'back.level')
+  await doJob(understudy, 'export', 'locks', { file: back, format: 'leveldb', namespace: 'locks' })
+  const out = new ClassicLevel<string, string>(back)
+  const { value, expires: until } = JSON.parse((await out.get('locks:lock:a'))!) as { value: string; expires: number }
+  await out.close()
+  expect(value).toBe('owner 1')
+  expect(Math.abs(until - expires)).toBeLessThan(1000)
+}, 30_000)
+
+test('understudy: backfill, verify, jobs, cleanup with a backup, restore', async () => {
+  const { source, target, understudy } = migration
+  await source.client().flushall()
+  await target.client().flushall()
+  await source.client().mset('lock:1', 'a', 'lock:2', 'b')
+  const env = { UNDERSTUDY_ADMIN_URL: understudy.adminUrl }
+  const backfill = await runCli(['backfill', 'locks'], env)
+  expect(backfill).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/backfill locks \(job \d+\): done\n {2}2 keys copied\./),
+  })
+  await target.client().set('lock:1', 'x')
+  const verify = await runCli(['verify', 'locks'], env)
+  expect(verify.code).toBe(1)
+  expect(verify.stdout).toMatch(/1 differs[\s\S]*value +lock:1 +The values differ\./)
+  expect(await runCli(['repair', 'locks'], env)).toMatchObject({ code: 0 })
+  expect(await runCli(['verify', 'locks', '--sample', '100%', '--json'], env)).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('"clean": true'),
+  })
+  const listed = await runCli(['jobs', '--route', 'locks'], env)
+  expect(listed.stdout).toMatch(/verify +locks +done/)
+  const detached = await runCli(['verify', 'locks', '--detach'], env)
+  expect(detached.stdout).toMatch(/^Job \d+ is (queued|running|done)/)
+  expect(await runCli(['jobs', 'pause', '99999'], env)).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('no job'),
+  })
+  expect(await runCli(['verify', 'nothing'], env)).toMatchObject({ code: 2 })
+  expect(await runCli(['cleanup', 'locks', '--yes'], env)).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('in mirror'),
+  })
+
+  const init = { method: 'PUT', body: JSON.stringify({ phase: 'done' }) }
+  expect((await understudy.admin('/api/v1/routes/locks/phase', init)).status).toBe(200)
+  const backup = join(directory, 'locks.backup')
+  const cleaned = await runCli(['cleanup', 'locks', '--yes', '--backup', backup], env)
+  expect(cleaned).toMatchObject({ code: 0, stdout: expect.stringContaining('2 keys deleted') })
+  expect(await source.client().exists('lock:1', 'lock:2')).toBe(0)
+  const restored = await runCli(['restore', backup], env)
+  expect(restored).toMatchObject({ code: 0, stdout: expect.stringContaining('2 keys put back') })
+  expect(await source.client().mget('lock:1', 'lock:2')).toEqual(['a', 'b'])
+}, 60_000)
