@@ -95,7 +95,7 @@ export function keyLines(keys: readonly JobKey[]): string[] {
 }
 
 /** 0: all is well; 1: something failed or differs; 3: it could not be done. */
-export function exitCodeOfJob({ kind, state, progress, report }: Job): number {
+function exitCodeOfJob({ kind, state, progress, report }: Job): number {
   if (state === 'failed') return EXIT.failed
   if (state !== 'done') return EXIT.no
   if (progress.failed > 0) return EXIT.no

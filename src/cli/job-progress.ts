@@ -18,7 +18,7 @@ export function progressView(terminal: Terminal, nowMs: () => number = () => per
 }
 
 /** One line: how far, how fast, what came of it, and what holds it up. */
-export function progressLine(job: Job): string {
+function progressLine(job: Job): string {
   const { done, total, rate, etaSeconds } = job.progress
   const share = total === null || total === 0 ? '' : `${Math.floor((100 * done) / total)}%  `
   const eta = etaSeconds === null ? '' : `, ${formatSeconds(etaSeconds)} left`

@@ -16,7 +16,7 @@ export interface ListedKey {
 /** Jobs that are over are kept, the latest so many of them. */
 const MAX_KEPT = 200
 /** Keys that one job lists; beyond, they are only counted. */
-export const MAX_LISTED = 1_000_000
+const MAX_LISTED = 1_000_000
 
 const NO_PROGRESS: JobProgress = {
   done: 0,

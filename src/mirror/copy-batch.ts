@@ -6,7 +6,7 @@ import { AGAIN, StateCopy } from './state-copy.ts'
 /** What became of one key of a batch. */
 export const COPIED = 0
 /** Not now: a store is down, the backlog is full, writes of another connection came across. */
-export const NOT_NOW = 1
+const NOT_NOW = 1
 export const FAILED = 2
 
 export interface BatchResult {
