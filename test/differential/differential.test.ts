@@ -1,13 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { CommandTable } from '../../src/command/table.ts'
-import { decodeReply } from '../../src/resp/decode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { driftBetween } from '../support/keyspace.ts'
-import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
 import { comparable, exceptionOf } from './exceptions.ts'
 import { type Form, type Unit, unitsOf } from './forms.ts'
+import { listedBy } from './listed.ts'
 import { type Answer, Peer, type Way } from './peer.ts'
 
 /** Three servers that are started alike: one is asked directly, two stand behind Understudy. */
@@ -118,17 +116,4 @@ function differencesIn(
     if (there.join('') === here.join('')) return []
     return [{ form: forms[i]!.text, wanted: there, got: here }]
   })
-}
-
-/** The table, and the names of what the server lists. */
-async function listedBy(server: RedisServer): Promise<[CommandTable, Set<string>]> {
-  const client = await RawClient.open(server.port)
-  client.command('COMMAND')
-  const frame = await client.next()
-  client.command('COMMAND', 'LIST')
-  const list = await client.next()
-  client.destroy()
-  const names = decodeReply(list, 0, list.length) as Buffer[]
-  const table = CommandTable.fromServer(decodeReply(frame, 0, frame.length), CommandTable.builtin())
-  return [table, new Set(names.map((name) => name.toString().toUpperCase().replace('|', ' ')).sort())]
 }

@@ -32,16 +32,12 @@ export const EXCEPTIONS: readonly Exception[] = [
   ...each('unordered', HASH_ORDER, 'UNSUBSCRIBE, PUNSUBSCRIBE, SUNSUBSCRIBE, CONFIG GET MAXMEMORY*'),
   ...each('kind', RANDOM, 'RANDOMKEY, ACL GENPASS, LOLWUT, HRANDFIELD H, SRANDMEMBER SET, ZRANDMEMBER Z, SPOP SET'),
   ...each('kind', CLOCK, 'TIME, LASTSAVE, ACL LOG, SLOWLOG GET, SLOWLOG LEN, OBJECT IDLETIME, XINFO, XPENDING'),
-  ...each(
-    'kind',
-    CLOCK,
-    'TTL E, PTTL E, LATENCY LATEST, LATENCY HISTOGRAM, LATENCY RESET, XADD X *, XADD X 12-*, XADD S *',
-  ),
+  ...each('kind', CLOCK, 'TTL E, PTTL E, LATENCY LATEST, LATENCY HISTOGRAM, LATENCY RESET, XADD X *'),
   ...each('kind', CLIENTS, 'CLIENT ID, CLIENT INFO, CLIENT LIST'),
   ...each('kind', 'it holds the time at which a consumer was seen', 'DUMP X'),
   ...each('ignored', 'whether another one is under way', 'BGSAVE, BGREWRITEAOF'),
   ...each('numbers', CLIENTS, 'HELLO'),
-  ...each('kind', SERVER, 'INFO, MEMORY, DEBUG OBJECT, DEBUG JMAP, DEBUG HTSTATS, LATENCY DOCTOR, ROLE'),
+  ...each('kind', SERVER, 'INFO, MEMORY, DEBUG OBJECT, DEBUG JMAP, LATENCY DOCTOR, ROLE'),
   ...each(
     'ignored',
     'a subscription begun by EXEC would need the connection of the transaction',
