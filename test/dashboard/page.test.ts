@@ -69,7 +69,7 @@ describe('jobs on the page', () => {
 describe('with a token', () => {
   const TOKEN = 'a-very-secret-token'
 
-  test('the page asks for it, keeps it from scripts and addresses, and forgets it at the logout', async () => {
+  test('the page asks for it, keeps it from scripts and addresses, and asks again when the login has ended', async () => {
     const server = await startTestServer({ token: TOKEN })
     const { page } = await open(server)
     const addresses: string[] = []
@@ -90,6 +90,13 @@ describe('with a token', () => {
     await page.getByRole('button', { name: 'Reload the file' }).click()
     await eventually(() => expect(server.control.asked).toContain('reload'))
     await page.getByRole('button', { name: 'Log out' }).click()
+    await field.waitFor()
+
+    await field.fill(TOKEN)
+    await page.getByRole('button', { name: 'Log in' }).click()
+    await page.locator('.connection.live').waitFor()
+    await page.context().clearCookies()
+    await page.getByRole('button', { name: 'Reload the file' }).click()
     await field.waitFor()
   })
 })

@@ -10,14 +10,14 @@ export interface Page {
   readonly text: string
 }
 
-/** Every page that people read: those beside package.json, and those under docs/ and benchmark/. */
+/** Every page that people read: those beside package.json, and those under docs/, benchmark/ and deploy/. */
 export function pages(): Page[] {
   const folder = (name: string): string[] =>
     readdirSync(join(ROOT, name), { withFileTypes: true, recursive: true })
       .filter((entry) => entry.isFile() && entry.name.endsWith('.md'))
       .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)))
   const top = readdirSync(ROOT).filter((name) => name.endsWith('.md'))
-  return [...top, ...folder('docs'), ...folder('benchmark')]
+  return [...top, ...folder('docs'), ...folder('benchmark'), ...folder('deploy')]
     .sort()
     .map((path) => ({ path, text: readFileSync(join(ROOT, path), 'utf8') }))
 }

@@ -12,6 +12,13 @@ export class ApiError extends Error {
   }
 }
 
+let refused = () => {}
+
+/** Tells when a request was refused for want of a login.  @param {() => void} callback */
+export function onRefused(callback) {
+  refused = callback
+}
+
 /**
  * Asks the admin server; gives the JSON of its answer.
  *
@@ -32,6 +39,7 @@ export async function ask(path, { method = 'GET', body } = {}) {
   }
   const answer = await response.json().catch(() => null)
   if (response.ok) return answer
+  if (response.status === 401) refused()
   const error = answer?.error
   throw new ApiError(response.status, error?.code ?? 'INTERNAL', error?.message ?? `status ${response.status}`)
 }

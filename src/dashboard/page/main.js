@@ -1,5 +1,5 @@
 import { html, nothing, render } from 'lit-html'
-import { ApiError, ask } from './api.js'
+import { ApiError, ask, onRefused } from './api.js'
 import { addSample, chartsSection, drawCharts, redrawCharts } from './charts.js'
 import { configurationSection } from './configuration.js'
 import { counted, duration } from './format.js'
@@ -18,6 +18,7 @@ import { currentTheme, nextTheme } from './theme.js'
 const REFRESH_MS = 5_000
 /** Whether a gate is open can take a store's answer: asked less often. */
 const GATES_MS = 15_000
+const MAX_JOBS = 20
 /** Mismatches come by the hundred when something is wrong: the list is read again once for all of them. */
 const GATHER_MS = 500
 
@@ -142,7 +143,9 @@ const EVENTS = {
   mismatch: mismatchSeen,
   dropped: mismatchSeen,
   job: (job) => {
-    update({ jobs: [job, ...state.jobs.filter(({ id }) => id !== job.id)].sort((a, b) => b.id - a.id) })
+    update({
+      jobs: [job, ...state.jobs.filter(({ id }) => id !== job.id)].sort((a, b) => b.id - a.id).slice(0, MAX_JOBS),
+    })
     // What it has brought over may have opened a gate.
     if (job.finishedAt !== null) void loadNextSteps().catch(() => {})
   },
@@ -161,6 +164,10 @@ setInterval(() => {
   if (!document.hidden && state.connection === 'live') void loadNextSteps().catch(() => {})
 }, GATES_MS)
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redrawCharts)
+// The login has ended while the events still flow: the page begins anew, at the login.
+onRefused(() => {
+  if (state.connection === 'live') location.reload()
+})
 onChange(draw)
 draw()
 void begin()
