@@ -1,6 +1,11 @@
-import { readFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { stringify } from 'yaml'
 import { GRAFANA_DASHBOARD, grafanaDashboard } from '../../scripts/generate-grafana.ts'
+import { findProgram } from '../../src/base/find-program.ts'
 import { METRICS } from '../../src/observability/metrics-catalogue.ts'
 import { labelsNamed, metricsNamed } from './promql.ts'
 
@@ -16,6 +21,7 @@ interface Target {
 const text = readFileSync(GRAFANA_DASHBOARD, 'utf8')
 const dashboard = JSON.parse(text) as Dashboard
 const queries = dashboard.panels.flatMap(({ title, targets = [] }) => targets.map((target) => [title, target] as const))
+const promtool = findProgram('promtool')
 const LABELS = new Map(METRICS.map((metric) => [metric.name, Object.keys(metric.labels)]))
 
 test('the dashboard of Grafana is what scripts/generate-grafana.ts writes', () => {
@@ -31,6 +37,23 @@ describe('the dashboard of Grafana', () => {
     const labels = new Set(['instance', 'le', ...names.flatMap((name) => LABELS.get(name)!)])
     const shown = [...legendFormat.matchAll(/\{\{(\w+)\}\}/g)].map((match) => match[1]!)
     expect([...labelsNamed(expr), ...shown].filter((label) => !labels.has(label))).toEqual([])
+  })
+
+  test.skipIf(promtool === null)('asks in PromQL that promtool understands (Debian package prometheus)', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'understudy-grafana-'))
+    const expressions = [
+      ...queries.map(([, { expr }]) => expr),
+      ...dashboard.annotations.list.map(({ expr }) => expr),
+    ].map((expr) => expr.replaceAll('$__rate_interval', '1m').replaceAll(/\$\w+/g, '.*'))
+    try {
+      const file = join(directory, 'rules.yaml')
+      const rules = expressions.map((expr, i) => ({ record: `panel:${i}`, expr }))
+      writeFileSync(file, stringify({ groups: [{ name: 'panels', rules }] }))
+      const said = execFileSync(promtool!, ['check', 'rules', '--lint=none', file], { encoding: 'utf8' })
+      expect(said).toContain(`${expressions.length} rules found`)
+    } finally {
+      rmSync(directory, { recursive: true, force: true })
+    }
   })
 
   test('has no two panels on one place', () => {
