@@ -13,8 +13,9 @@ const TRANSACTION =
 const BLOCKS =
   'tried on the shared connection first, where it cannot block; when there is nothing to take it waits on a connection of its own'
 const SUBSCRIBES =
-  'messages come from the primary of the route `*`; a switch moves the subscriptions before it closes the old ones'
+  'messages come from the primary of the channel’s route, under the name that the application knows; a switch moves the subscriptions before it gives up the old ones'
 const KEYSPACE = 'shows the application its own keys, under its own names, over all stores that hold some'
+const LISTENERS = 'channels under the names of the application, over all stores that have some'
 const PUBLISHES = 'under the name that the channel’s route gives it; at both ends while both are in use'
 const REPLICATES = 'the connection becomes a pipe to the primary, as which it replicates'
 const BESIDE = 'sent beside the shared connection, on which it would wait for the very script it is to end'
@@ -95,6 +96,11 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   SCAN: row('keyspace', KEYSPACE),
   RANDOMKEY: row('keyspace', KEYSPACE),
   DBSIZE: row('keyspace', `${KEYSPACE}; counts what is hidden, too`),
+
+  'PUBSUB CHANNELS': row('keyspace', LISTENERS),
+  'PUBSUB NUMSUB': row('keyspace', LISTENERS),
+  'PUBSUB SHARDCHANNELS': row('keyspace', LISTENERS),
+  'PUBSUB SHARDNUMSUB': row('keyspace', LISTENERS),
 
   PUBLISH: row('publish', PUBLISHES),
   SPUBLISH: row('publish', PUBLISHES),

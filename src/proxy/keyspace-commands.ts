@@ -2,7 +2,7 @@ import { mapReplyKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
-import { encodeCommand, encodeReply, FRAME } from '../resp/encode.ts'
+import { encodeCommand, encodeReply } from '../resp/encode.ts'
 import type { Reply } from '../resp/reply.ts'
 import {
   applicationName,
@@ -15,10 +15,9 @@ import {
 import { planCommand } from '../routing/plan.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import { formatCursor, SCAN_STORES } from '../routing/scan-cursor.ts'
-import type { Pipeline } from '../upstream/pipeline.ts'
+import { ask, gather, NoAnswer, pipelineTo, type Question } from './ask-stores.ts'
 import type { DataPath } from './data-path.ts'
-import { Gather } from './gather.ts'
-import { isMalformed } from './malformed.ts'
+import { pubsubCommand } from './pubsub-commands.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -32,6 +31,7 @@ import type { Session } from './session.ts'
  * False: has to wait.
  */
 export function keyspaceCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  if (spec.name.startsWith('PUBSUB ')) return pubsubCommand(session, view, spec)
   const { path } = session
   const { routes } = path
   const single = routes.primaryStores.length === 1
@@ -164,7 +164,7 @@ function page(session: Session, spec: CommandSpec, request: ScanRequest, table: 
     if (!Array.isArray(reply)) return reply
     session.path.scans.remember(table)
     const next = nextCursor(table, cursor.store, cursorOf(reply[0]!))
-    if (next === null) throw new ScanTooLarge()
+    if (next === null) throw new NoAnswer(SCAN_CURSOR)
     return [Buffer.from(next), reply[1]!]
   })
 }
@@ -180,8 +180,6 @@ function nextCursor(table: RouteTable, at: number, cursor: bigint): string | nul
   if (next >= table.primaryStores.length) return '0'
   return next < SCAN_STORES ? formatCursor({ view: table.scanView, store: next, cursor: 0n }) : null
 }
-
-class ScanTooLarge extends Error {}
 
 // --- RANDOMKEY
 
@@ -253,61 +251,6 @@ const RANDOMKEY = encodeCommand(['RANDOMKEY'])
 const RANDOM_KEYS = 16
 const RANDOM_ROUNDS = 4
 const WALK_COUNT = 1_000
-
-// --- asking
-
-interface Question {
-  readonly pipeline: Pipeline
-  readonly bytes: Buffer
-}
-
-function pipelineTo({ path, database, protocol, user }: Session, store: number): Pipeline {
-  return path.stores[store]!.shared(database, protocol, user)
-}
-
-/** Answers the command at hand with what `answer` makes of the replies. */
-function ask(session: Session, questions: readonly Question[], answer: (frames: readonly Buffer[]) => Reply): void {
-  const seq = session.order.assign()
-  const { protocol } = session
-  const reply = (frame: Buffer): void => session.reply(seq, frame, 0, frame.length)
-  if (questions.length === 0) return reply(FRAME.EMPTY_ARRAY)
-  const done = (frames: readonly Buffer[]): void => {
-    let frame: Buffer
-    try {
-      frame = encodeReply(answer(frames), protocol)
-    } catch (error) {
-      if (error instanceof ScanTooLarge) return session.replyError(seq, SCAN_CURSOR)
-      if (!isMalformed(error)) throw error
-      return session.replyError(seq, 'ERR Understudy: a store answered with something that is no reply to this command')
-    }
-    reply(frame)
-  }
-  gather(session, questions, done, (text) => session.replyError(seq, text))
-}
-
-/** Counted as in flight for every route: a switch waits for it, since it is answered under the names of now. */
-function gather(
-  session: Session,
-  questions: readonly Question[],
-  done: (frames: readonly Buffer[]) => void,
-  failed: (text: string) => void,
-): void {
-  const states = session.path.routes.routes.map((route) => route.state)
-  for (const state of states) state.inFlight++
-  const left = (): void => {
-    for (const state of states) state.inFlight--
-  }
-  new Gather(
-    (frames) => {
-      left()
-      done(frames)
-    },
-    (text) => {
-      left()
-      failed(text)
-    },
-  ).ask(questions)
-}
 
 const SCAN_OF_OLD =
   'ERR Understudy: this SCAN began under a configuration that is not known any more, so it cannot go on where it was. Begin again with cursor 0'

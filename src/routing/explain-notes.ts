@@ -60,7 +60,7 @@ function splitNotes(spec: CommandSpec, plan: Plan, keys: readonly ExplainedKey[]
 }
 
 function keyspaceNotes(table: RouteTable, spec: CommandSpec): string[] {
-  if (spec.handling !== 'keyspace') return []
+  if (spec.handling !== 'keyspace' || spec.name.startsWith('PUBSUB ')) return []
   return table.primaryStores.map((store) => {
     const name = table.stores[store]
     if (table.viewOf(store).whole)

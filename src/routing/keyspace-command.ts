@@ -70,6 +70,10 @@ export function planKeyspace(table: RouteTable, spec: CommandSpec, view: Command
   if (table.routes.length > 1) {
     plan.others = table.routes.filter((route) => route !== table.fallback).map((route) => route.state)
   }
+  if (spec.name.startsWith('PUBSUB ')) {
+    if (table.channels.rules.length > 0) plan.refusal = PUBSUB_IN_MULTI
+    return
+  }
   if (table.scanView === 0) return
   if (table.primaryStores.length > 1) {
     plan.refusal = `CROSSROUTE ${spec.name} inside MULTI needs all keys on one store, and they are on ${table.primaryStores.map((store) => `'${table.stores[store]}'`).join(', ')}. Send it outside of MULTI`
@@ -122,5 +126,7 @@ function argumentsOf(view: CommandView): Buffer[] {
   return args
 }
 
+const PUBSUB_IN_MULTI =
+  'ERR Understudy does not support PUBSUB inside MULTI while channels have other names at the stores. Send it outside of MULTI'
 const SCAN_IN_MULTI =
   'ERR Understudy: this SCAN began before a switch and goes on where it began, which inside MULTI it cannot. Send it outside of MULTI'

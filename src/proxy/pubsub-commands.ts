@@ -1,0 +1,59 @@
+import type { CommandSpec } from '../command/spec.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { decodeReply } from '../resp/decode.ts'
+import { encodeCommand } from '../resp/encode.ts'
+import type { Reply } from '../resp/reply.ts'
+import { Glob } from '../routing/glob.ts'
+import { bytesArg } from './arguments.ts'
+import { ask, pipelineTo } from './ask-stores.ts'
+import type { Session } from './session.ts'
+
+/**
+ * PUBSUB CHANNELS and NUMSUB, and their like for shards, where channels have other names or several stores have some: every store is asked for its own, and the
+ * application is told its names.
+ */
+export function pubsubCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  const { routes } = session.path
+  if (routes.channels.rules.length === 0) return session.forward(view, spec)
+  if (spec.name.endsWith('NUMSUB')) countSubscribers(session, view, spec)
+  else listChannels(session, view, spec)
+  return true
+}
+
+function countSubscribers(session: Session, view: CommandView, spec: CommandSpec): void {
+  const { channels } = session.path.routes
+  const names: Buffer[] = []
+  for (let i = 2; i < view.argc; i++) names.push(bytesArg(view, i))
+  const questions = names.map((channel) => {
+    const { rule, name } = channels.atPrimary(channel)
+    const bytes = encodeCommand([...spec.name.split(' '), name])
+    return { pipeline: pipelineTo(session, rule.route.primary.store), bytes }
+  })
+  ask(session, questions, (frames) =>
+    frames.flatMap((frame, i): Reply[] => {
+      const reply = decodeReply(frame, 0, frame.length)
+      return [names[i]!, Array.isArray(reply) ? (reply[1] as Reply) : 0]
+    }),
+  )
+}
+
+function listChannels(session: Session, view: CommandView, spec: CommandSpec): void {
+  const { channels, fallback } = session.path.routes
+  const glob = view.argc > 2 ? new Glob(bytesArg(view, 2)) : null
+  const stores = [
+    ...new Set([fallback, ...channels.rules.map(({ route }) => route)].map(({ primary }) => primary.store)),
+  ]
+  const bytes = encodeCommand(spec.name.split(' '))
+  const questions = stores.map((store) => ({ pipeline: pipelineTo(session, store), bytes }))
+  ask(session, questions, (frames) => {
+    const seen = new Map<string, Buffer>()
+    for (const [i, frame] of frames.entries()) {
+      const view = channels.viewOf(stores[i]!)
+      for (const name of decodeReply(frame, 0, frame.length) as readonly Buffer[]) {
+        const channel = view.nameOf(name, 0, name.length)
+        if (channel !== null && glob?.matches(channel) !== false) seen.set(channel.toString('latin1'), channel)
+      }
+    }
+    return [...seen.values()]
+  })
+}
