@@ -48,6 +48,7 @@ const SYSTEMS = {
   'understudy-mirror-unlogged': understudy({ phase: 'mirror' }, { SET: 1, GET: 0 }, { intentLog: false }),
   // Keys are sampled by their hash: with a limited number of keys the share of reads is only about one percent.
   'understudy-shadow-1': understudy({ phase: 'shadow', compare: { sample: '1%' } }, { SET: 1, GET: 0.001 }),
+  'understudy-shadow-10': understudy({ phase: 'shadow', compare: { sample: '10%' } }, { SET: 1, GET: 0.05 }),
   'understudy-shadow-100': understudy({ phase: 'shadow', compare: { sample: '100%' } }, { SET: 1, GET: 1 }),
   nutcracker: (stores) => startProgram(stores, nutcracker),
   haproxy: (stores) => startProgram(stores, haproxy),

@@ -1,5 +1,6 @@
 import { CommandTable } from '../command/table.ts'
 import { compareReplies, type Difference } from '../compare/diff.ts'
+import type { DecoderName } from '../config/config.ts'
 import type { KeyRead } from '../mirror/aligned-reads.ts'
 import { ErrorReply, type Reply, SimpleReply } from '../resp/reply.ts'
 import type { PairReader } from './pair-reader.ts'
@@ -13,6 +14,7 @@ export type Verdict =
 export interface ExactOptions {
   readonly ttlToleranceMs: number
   readonly ignoreJson: readonly string[]
+  readonly decode?: readonly DecoderName[]
   readonly absoluteTimes: boolean
 }
 

@@ -70,6 +70,7 @@ export class Pairs {
       {
         ttlToleranceMs: this.#ttlToleranceMs,
         ignoreJson: compare.ignoreJson,
+        decode: compare.decode,
         absoluteTimes: this.#absoluteTimes,
       },
     )

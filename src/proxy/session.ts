@@ -1,4 +1,5 @@
 import type net from 'node:net'
+import { asRead } from '../command/read-only-script.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
@@ -251,9 +252,10 @@ export class Session implements ReplyOwner {
   }
 
   /** Puts the planned command (`path.plan`) on a pipeline, marked for the mirror and the comparer. */
-  send(pipeline: Pipeline, view: CommandView, spec: CommandSpec | null, seq: number): InFlight {
+  send(pipeline: Pipeline, view: CommandView, given: CommandSpec | null, seq: number): InFlight {
     const { path } = this
     const { plan } = path
+    const spec = given?.name === 'EVAL' ? asRead(path.commands, given, view) : given
     const { route } = plan
     let slot: InFlight
     if (plan.renames) {

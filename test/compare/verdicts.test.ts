@@ -198,6 +198,20 @@ describe.concurrent('read-only scripts', () => {
     expect(stats(path).compare.skipped).toMatchObject({ script: 1 })
   })
 
+  test.concurrent('EVAL with the flag no-writes is one of them, and copies nothing', async ({ onTestFinished }) => {
+    const { path, app, there } = await start(onTestFinished)
+    await app.set('job:1', 'a')
+    await settled(path)
+    await there.set('step:1', 'b')
+    await app.call('EVAL', "#!lua flags=no-writes\nreturn redis.call('get',KEYS[1])", 1, 'job:1')
+    await allRechecked(path)
+    expect(findings(path)).toMatchObject([{ command: 'EVAL_RO', class: 'value' }])
+    expect(stats(path).counters).toMatchObject({ dirtied: 0 })
+    await app.call('EVAL', "#!lua\nreturn redis.call('get',KEYS[1])", 1, 'job:1')
+    await settled(path)
+    expect(stats(path).counters.compared).toBe(1)
+  })
+
   test.concurrent('functions too; one that the shadow lacks says nothing', async ({ onTestFinished }) => {
     const { path, app, old } = await start(onTestFinished)
     const library =
@@ -355,6 +369,23 @@ describe.concurrent('the latency of both roles', () => {
     expect(count(primaryTimes.counts)).toBe(5)
     expect(count(shadowTimes.counts)).toBe(5)
     expect(shadowTimes.sum).toBeGreaterThan(primaryTimes.sum + 0.05)
+  })
+})
+
+describe.concurrent('a shadow that does not keep up', () => {
+  test.concurrent('costs samples, counted by their reason, and no client waits', async ({ onTestFinished }) => {
+    const { path, app, there } = await start(onTestFinished)
+    await app.set('job:1', 'a')
+    await settled(path)
+    await there.call('CLIENT', 'PAUSE', '60000', 'ALL')
+    const client = await path.raw()
+    for (let i = 0; i < 30; i++) {
+      for (let n = 0; n < 1_000; n++) client.command('GET', 'job:1')
+      for (const reply of await client.take(1_000)) if (reply !== '$1\r\na\r\n') throw new Error(reply)
+    }
+    const { skipped } = stats(path).compare
+    expect(skipped.busy).toBeGreaterThan(10_000)
+    expect(stats(path).counters).toMatchObject({ compared: 0, mismatched: 0 })
   })
 })
 

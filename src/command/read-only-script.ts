@@ -1,0 +1,21 @@
+import type { CommandView } from '../resp/command-view.ts'
+import { argumentIs } from './argument.ts'
+import type { CommandSpec } from './spec.ts'
+import type { CommandTable } from './table.ts'
+
+/** A script's first line, `#!lua flags=no-writes,allow-stale`, is read up to here. */
+const MAX_LINE = 200
+
+/**
+ * The spec by which an EVAL is treated: EVAL_RO's, when the script's first line says `no-writes`. The server holds it to that (redis.io, "Lua API
+ * reference", script flags); servers before 7.0 refuse such a line.
+ */
+export function asRead(commands: CommandTable, spec: CommandSpec, view: CommandView): CommandSpec {
+  if (!argumentIs(view, 0, 'EVAL') || view.argc < 2) return spec
+  const start = view.start[1]!
+  const { buf } = view
+  if (buf[start] !== 0x23 || buf[start + 1] !== 0x21) return spec
+  const line = buf.toString('latin1', start, Math.min(view.end[1]!, start + MAX_LINE)).split('\n', 1)[0]!
+  const flags = /\sflags=(\S*)/.exec(line)?.[1]?.split(',') ?? []
+  return flags.includes('no-writes') ? (commands.byName('EVAL_RO') ?? spec) : spec
+}
