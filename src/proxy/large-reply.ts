@@ -10,6 +10,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { HANDED_OVER, SAMPLED } from './marks.ts'
 import type { Pin } from './pin.ts'
+import { isSampledRead } from './sampled-reads.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -57,6 +58,7 @@ export function readLargeKey(session: Session, view: CommandView, spec: CommandS
   const hash = hashBytes(view.buf, view.start[1]!, view.end[1]!)
   if (!path.largeKeys.has(hash) || session.crowded(path.primaryOf(plan.route)) !== null) return null
   if (session.order.owed > 0) return session.waitFor('replies')
+  if (isSampledRead(path, spec, view)) path.comparer.count(plan.route, 'large')
   const command = plan.renames
     ? renameForPrimary(path.routes, view, plan)
     : Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
