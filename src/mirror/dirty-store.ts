@@ -9,6 +9,7 @@ const MIGRATIONS = [
   `CREATE TABLE dirty_keys (id INTEGER PRIMARY KEY, route TEXT NOT NULL, database INTEGER NOT NULL, key BLOB NOT NULL,
      reason TEXT NOT NULL, since_ms INTEGER NOT NULL);
    CREATE TABLE routes_to_verify (route TEXT PRIMARY KEY) WITHOUT ROWID`,
+  `CREATE TABLE primaries (route TEXT PRIMARY KEY, primary_end TEXT NOT NULL) WITHOUT ROWID`,
 ]
 
 /** What one commit holds at most: a few milliseconds of the data path's thread. */
@@ -43,6 +44,7 @@ export class DirtyStore implements DirtyChanges {
   #head = 0
   #written = 0
   #routesChanged = false
+  #primaries: ReadonlyMap<string, string> = new Map()
   #failing = false
   #retryMs = 0
 
@@ -88,6 +90,16 @@ export class DirtyStore implements DirtyChanges {
 
   get failing(): boolean {
     return this.#failing
+  }
+
+  /** Which end of each mirrored route was its primary when this was last told: the direction in which its dirty keys are to be copied. */
+  get primaries(): ReadonlyMap<string, string> {
+    return this.#primaries
+  }
+
+  setPrimaries(primaries: ReadonlyMap<string, string>): void {
+    this.#primaries = primaries
+    this.#routesChanged = true
   }
 
   /** Writes what has changed, at most `limit` keys. */
@@ -143,6 +155,11 @@ export class DirtyStore implements DirtyChanges {
     for (const { route } of this.#database.prepare('SELECT route FROM routes_to_verify').all() as { route: string }[]) {
       this.#dirty.markRoute(route)
     }
+    const primaries = this.#database.prepare('SELECT * FROM primaries').all() as {
+      route: string
+      primary_end: string
+    }[]
+    this.#primaries = new Map(primaries.map((row) => [row.route, row.primary_end]))
     const rows = this.#database.prepare('SELECT * FROM dirty_keys ORDER BY since_ms, id').iterate()
     for (const row of rows as Iterable<Row>) {
       const reason = (DIRTY_REASONS as readonly string[]).includes(row.reason) ? (row.reason as DirtyReason) : 'crash'
@@ -165,6 +182,9 @@ export class DirtyStore implements DirtyChanges {
       this.#database.exec('DELETE FROM routes_to_verify')
       const put = this.#database.prepare('INSERT INTO routes_to_verify VALUES (?)')
       for (const route of this.#dirty.routesToVerify()) put.run(route)
+      this.#database.exec('DELETE FROM primaries')
+      const putPrimary = this.#database.prepare('INSERT INTO primaries VALUES (?, ?)')
+      for (const [route, end] of this.#primaries) putPrimary.run(route, end)
     }
     for (let i = 0; i < count; i++) {
       const id = this.#queue[this.#head + i]!

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
+import { rolesOf } from '../routing/route.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason, DirtySet } from './dirty-set.ts'
@@ -80,6 +81,11 @@ export class Durability {
   /** Whether what is in doubt would be known after a crash now. */
   get intact(): boolean {
     return !this.#incomplete
+  }
+
+  /** Another table of routes is in force. */
+  routesChanged(): void {
+    this.#store.setPrimaries(new Map(primariesOf(this.#parts.context)))
   }
 
   tick(nowMs: number): void {
@@ -177,12 +183,15 @@ export class Durability {
     const lastRun = this.#marker.lastRun()
     mkdirSync(dir, { recursive: true, mode: 0o700 })
     for (const { name, shadow } of context.routes.routes) if (shadow === null) dirty.forget(name)
-    const known = dirty.size
     const segments = readdirSync(dir)
       .filter((name) => SEGMENT_NAME.test(name))
       .sort()
+    const turned = this.#turnedRoutes(segments.length > 0)
+    for (const name of turned) dirty.forget(name)
+    const known = dirty.size
     if (segments.length > 0 || lastRun === 'crashed') {
       this.#replay(dir, segments)
+      for (const name of turned) dirty.forget(name)
       this.#say(
         'warn',
         'the last run ended without being stopped: what was being written is dirty and will be copied',
@@ -193,10 +202,33 @@ export class Durability {
       )
     }
     if (lastRun === 'incomplete') this.#verifyAll('what the last run was writing is not known', null)
+    for (const name of turned) dirty.markRoute(name)
+    this.routesChanged()
     if (known > 0) this.#say('info', 'dirty keys of the last run will be copied', null, { keys: known })
     // If it cannot be written the segments stay, for the next start.
     if (this.#store.flushAll(performance.now())) for (const name of segments) rmSync(join(dir, name))
     return Number.parseInt(segments.at(-1) ?? '0', 10)
+  }
+
+  /**
+   * Routes whose primary was changed in the file while nothing ran, with keys that were not equal: copying these would put what the new primary has over what it lacks. Which side
+   * is right only people can tell.
+   */
+  #turnedRoutes(wasWriting: boolean): string[] {
+    const { context, dirty } = this.#parts
+    const turned = primariesOf(context).filter(
+      ([name, end]) => (this.#store.primaries.get(name) ?? end) !== end && (wasWriting || dirty.count(name) > 0),
+    )
+    for (const [route] of turned) {
+      const keys = dirty.count(route)
+      this.#say(
+        'error',
+        'the primary of a route was changed while Understudy did not run: keys that were not equal are not copied, for it is not known which side is right; verify the route',
+        null,
+        { route, keys },
+      )
+    }
+    return turned.map(([route]) => route)
   }
 
   #replay(dir: string, segments: readonly string[]): void {
@@ -272,10 +304,17 @@ export class Durability {
     level: 'info' | 'warn' | 'error',
     msg: string,
     error: unknown = null,
-    fields: { readonly keys?: number; readonly file?: string | null } = {},
+    fields: { readonly keys?: number; readonly file?: string | null; readonly route?: string } = {},
   ): void {
     this.#parts.context.log({ level, msg, fields: { ...fields, error: error === null ? null : messageOf(error) } })
   }
+}
+
+/** Mirrored routes by name, with the end that is the primary. */
+function primariesOf(context: DataPathContext): [string, string][] {
+  return context.routes.routes.flatMap(({ name, phase, primary, shadow }) =>
+    shadow === null ? [] : [[name, `${rolesOf(phase).primary} ${primary.storeName}`]],
+  )
 }
 
 function messageOf(error: unknown): string {

@@ -170,6 +170,7 @@ export class Runtime {
     path.stores = stores
     path.clients = change.config.clients
     for (const route of change.forget) this.#dirty.forget(route)
+    this.#durability?.routesChanged()
     await fence.moveSubscribers()
     fence.release()
     const pauseMs = performance.now() - startedMs

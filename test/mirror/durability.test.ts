@@ -280,6 +280,23 @@ describe('after a crash', () => {
     expect(logged(path).join()).not.toContain('damaged')
   })
 
+  test('with another primary than before nothing is copied: which side is right is not known', async () => {
+    const { old, fresh, copy } = await crashed()
+    await fresh.client().set('key:1', 'older')
+    const routes = [{ ...ROUTE, phase: 'switched' as const }]
+    const path = await startDataPath({ stores: { old, new: fresh }, routes, stateDir: copy })
+    running.push(path)
+    expect(stateOf(path)).toEqual({ dirtyKeys: 0, dirtyReasons: {}, needsVerify: true })
+    expect(logged(path).join()).toContain('it is not known which side is right')
+    await path.client().set('other', 1)
+    await settled(path)
+    expect(await old.client().get('key:1')).toBe('1')
+    // When nothing was in doubt a stop, an edit and a start are as good as a switch.
+    await path.runtime.stop(1_000)
+    const back = await start({ old, new: fresh }, copy)
+    expect(logged(back).join()).not.toContain('it is not known')
+  })
+
   test('of which nothing was noted, or of the whole machine, every mirrored route needs a verify', async () => {
     const { old, fresh, copy } = await crashed()
     const unnoted = copyOf(copy)
