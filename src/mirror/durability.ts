@@ -11,10 +11,8 @@ import { type IntentVisitor, SegmentReader } from './intent-segment.ts'
 import { IntentTracker } from './intent-tracker.ts'
 import { RunMarker } from './run-marker.ts'
 
-/** Beyond it segments that wait for a shadow which is down are turned into dirty keys. */
-const CONVERT_BYTES = 32 * 1024 * 1024
-/** Beyond it, whatever the cause, the log is given up and routes need a verify. */
-const LIMIT_BYTES = 256 * 1024 * 1024
+/** Segments are held up by a shadow that is down, or, beyond that, by whatever else. */
+const LIMITS = { convertBytes: 32 * 1024 * 1024, maxBytes: 256 * 1024 * 1024 }
 /** Of a tick, for turning segments into dirty keys. */
 const SLICE_MS = 4
 const RECORDS_AT_ONCE = 64
@@ -31,6 +29,8 @@ export interface DurabilityParts {
   readonly noteBlocked: (log: IntentLog) => void
   /** False: nothing is noted, and after a crash every mirrored route needs a verify. */
   readonly logged: boolean
+  /** Of the log's closed segments, in bytes: where they begin to be turned into dirty keys, and where the log is given up. */
+  readonly limits?: { readonly convertBytes: number; readonly maxBytes: number }
 }
 
 /**
@@ -46,6 +46,7 @@ export class Durability {
   /** Null: switched off. */
   readonly log: IntentLog | null
   readonly #parts: DurabilityParts
+  readonly #limits: typeof LIMITS
   readonly #store: DirtyStore
   readonly #marker: RunMarker
   readonly #tracker: IntentTracker
@@ -57,6 +58,7 @@ export class Durability {
   /** Opens the files, and makes dirty what a crash has left in doubt. Throws STATE_UNUSABLE. */
   constructor(parts: DurabilityParts) {
     this.#parts = parts
+    this.#limits = parts.limits ?? LIMITS
     const { stateDir, dirty } = parts
     this.#store = new DirtyStore(stateDir, dirty, {
       damaged: (error, setAside) =>
@@ -141,8 +143,12 @@ export class Durability {
     this.#bound()
     if (this.#conversion === null) {
       const oldest = log.closed[0]
-      if (oldest === undefined || log.closedBytes < CONVERT_BYTES || !this.#tracker.waitsForShadows) return
-      if (oldest.number > this.#pass!.upTo) return
+      if (oldest === undefined || log.closedBytes < this.#limits.convertBytes || !this.#tracker.waitsForShadows) return
+      if (oldest.number > this.#pass!.upTo) {
+        // All that this pass was for is dirty by now: the next one is for what has come since.
+        this.#pass = null
+        return
+      }
       let bytes: Buffer
       try {
         bytes = log.read(oldest.number)
@@ -169,7 +175,7 @@ export class Durability {
   /** The log never takes more of the disk than this. */
   #bound(): void {
     const { log } = this
-    if (log === null || log.closedBytes < LIMIT_BYTES) return
+    if (log === null || log.closedBytes < this.#limits.maxBytes) return
     this.#degrade('the intent log has become too large', null)
     log.drop(Number.POSITIVE_INFINITY)
     this.#conversion = null

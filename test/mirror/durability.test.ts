@@ -3,8 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { DataPathContext } from '../../src/mirror/context.ts'
+import { DirtySet } from '../../src/mirror/dirty-set.ts'
+import { Durability } from '../../src/mirror/durability.ts'
 import { SegmentReader } from '../../src/mirror/intent-segment.ts'
-import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { RouteTable } from '../../src/routing/route-table.ts'
+import type { Store } from '../../src/upstream/store.ts'
+import { configOf, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { FakeStore } from '../support/fake-store.ts'
 import { driftBetween } from '../support/keyspace.ts'
@@ -358,5 +363,71 @@ describe('dirty keys', () => {
     const third = await start({ old, new: fresh })
     expect(stateOf(third).needsVerify).toBe(true)
     expect(stateOf(third).dirtyKeys).toBeGreaterThan(0)
+  })
+})
+
+describe('a log that nothing passes out of', () => {
+  /** A data path of which only the queues are there, and those stand still. */
+  function stuck(where: 'primary' | 'shadow', limits: { convertBytes: number; maxBytes: number }) {
+    const config = configOf({ stores: { old: { port: 1 }, new: { port: 2 } }, routes: [ROUTE] })
+    const routes = new RouteTable(config, 1, ['old', 'new'], new Map())
+    const dirty = new DirtySet(1_000_000)
+    const lines: string[] = []
+    const pipeline = { quiet: false, blocks: false, state: 'down', totalBytes: 10, settledBytes: 0 }
+    const store = {
+      clientPipelines: () => (where === 'primary' ? [pipeline] : []),
+      shadowPipelines: () => (where === 'shadow' ? [pipeline] : []),
+    }
+    const durability = new Durability({
+      stateDir: join(dir, 'state'),
+      context: { routes, log: ({ msg }: { msg: string }) => lines.push(msg) } as unknown as DataPathContext,
+      dirty,
+      stores: () => [store] as unknown as Iterable<Store>,
+      sweeping: () => false,
+      noteBlocked: () => {},
+      logged: true,
+      limits,
+    })
+    running.push({ stop: async () => durability.stop() })
+    let now = performance.now()
+    const tick = (): void => durability.tick((now += 20))
+    const note = (from: number, to: number): void => {
+      for (let i = from; i < to; i++) {
+        const key = Buffer.from(`${'k'.repeat(90)}${i}`)
+        durability.log!.noteKey(0, key, 0, key.length)
+      }
+      durability.log!.flush()
+    }
+    return { durability, dirty, lines, tick, note, pipeline }
+  }
+
+  test('because the shadow is away: its keys become dirty instead, and it does not grow', () => {
+    const { durability, dirty, tick, note, lines } = stuck('shadow', { convertBytes: 6_000_000, maxBytes: 1e9 })
+    note(0, 50_000)
+    for (let i = 0; i < 50; i++) tick()
+    expect(dirty.size).toBe(0)
+    for (let part = 1; part < 8; part++) {
+      note(part * 50_000, (part + 1) * 50_000)
+      for (let i = 0; i < 60; i++) tick()
+    }
+    expect(durability.log!.closedBytes).toBeLessThan(12_000_000)
+    // What is not in the log any more is in the file.
+    const copy = crashCopy()
+    const known = new Set([...intentsOf(copy), ...dirtyOf(copy)])
+    for (let i = 0; i < 400_000; i += 371) expect(known).toContain(`${'k'.repeat(90)}${i}`)
+    expect(dirty.needsVerify('all')).toBe(false)
+    expect(lines).toEqual([])
+  })
+
+  test('for whatever reason: it is given up when it is too large, loudly, and begins anew when things move again', () => {
+    const { durability, dirty, tick, note, lines, pipeline } = stuck('primary', { convertBytes: 6e6, maxBytes: 8e6 })
+    note(0, 200_000)
+    for (let i = 0; i < 5; i++) tick()
+    expect(durability.log!.closedBytes).toBe(0)
+    expect([dirty.size, dirty.needsVerify('all'), durability.intact]).toEqual([0, true, false])
+    expect(lines.join()).toContain('the intent log has become too large')
+    pipeline.settledBytes = 10
+    for (let i = 0; i < 5; i++) tick()
+    expect(durability.intact).toBe(true)
   })
 })
