@@ -78,7 +78,7 @@ function httpPage(): string {
     'Everything the admin address (`admin.url`, by default `http://127.0.0.1:9380`) answers. All of it is JSON unless said otherwise.',
     '## Access',
     [
-      '- With `admin.token` set, everything except `/healthz` and `/readyz` needs `Authorization: Bearer TOKEN`; a browser may send Basic authentication with the token as password (any user name). Without it: status 401.',
+      '- With `admin.token` set, everything that does not say "Needs no token" needs `Authorization: Bearer TOKEN`, or Basic authentication with the token as password (any user name), or the cookie of a login (`POST /api/v1/session`; with it a change also needs the header `x-understudy-page: 1`). Without: status 401.',
       '- A request that changes something must not come from a web page of another origin (403), and its body must be `application/json` (415).',
       '- On a loopback address only requests for a loopback host name (`127.0.0.1`, `localhost`, `[::1]`) are answered (403).',
     ].join('\n'),

@@ -7,9 +7,6 @@ type Resolution = (typeof RESOLUTIONS)[number]
 /** The name under which all routes together are kept. No route can have it: names are not empty. */
 const ALL_ROUTES = ''
 
-/** Beyond so many routes only all together and the first ones are kept: rows and the page are bounded. */
-const MAX_ROUTES = 200
-
 export interface HistorySample {
   /** ISO 8601: the end of the time that the numbers are of. */
   at: string
@@ -71,7 +68,7 @@ export class HistoryRecorder {
   }
 
   start(): void {
-    void this.tick()
+    void this.#tell(this.tick())
     this.#schedule()
   }
 
@@ -87,7 +84,7 @@ export class HistoryRecorder {
   async tick(): Promise<void> {
     let stats: Stats
     try {
-      stats = limitRoutes(await this.#options.readStats())
+      stats = await this.#options.readStats()
     } catch {
       // The data path's thread is gone or ending: that is told elsewhere.
       return
@@ -148,20 +145,20 @@ export class HistoryRecorder {
     }
   }
 
+  /** A sample that fails is a gap, never the end of the process. */
+  #tell(work: Promise<void>): Promise<void> {
+    return work.catch((error) => this.#options.onError(error))
+  }
+
   #schedule(): void {
     const { stepMs } = RESOLUTIONS[0]
     this.#timer = setTimeout(
       async () => {
-        await this.tick()
+        await this.#tell(this.tick())
         if (!this.#stopped) this.#schedule()
       },
       stepMs - (this.#now() % stepMs),
     )
     this.#timer.unref()
   }
-}
-
-function limitRoutes(stats: Stats): Stats {
-  const routes = Object.entries(stats.routes)
-  return routes.length <= MAX_ROUTES ? stats : { ...stats, routes: Object.fromEntries(routes.slice(0, MAX_ROUTES)) }
 }

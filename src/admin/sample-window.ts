@@ -13,6 +13,9 @@ interface Reading {
   readonly dirtyKeys: number
 }
 
+/** Of more routes than these only all together are kept besides: rows and events are bounded. */
+const MAX_ROUTES = 200
+
 type Peak = { -readonly [Name in 'lagMs' | 'backlog' | 'dirtyKeys']: number }
 
 /** One point a route, of the step that ended at `atMs`. */
@@ -77,9 +80,9 @@ export class SampleWindow {
 }
 
 function readingsOf(stats: Stats): Map<string, Reading> {
-  const routes = Object.entries(stats.routes)
-  const readings = new Map<string, Reading>(routes.map(([name, route]) => [name, readingOf(route)]))
-  if (routes.length > 0) readings.set('', togetherOf([...readings.values()]))
+  const all = Object.entries(stats.routes).map(([name, route]) => [name, readingOf(route)] as const)
+  const readings = new Map<string, Reading>(all.slice(0, MAX_ROUTES))
+  if (all.length > 0) readings.set('', togetherOf(all.map(([, reading]) => reading)))
   return readings
 }
 

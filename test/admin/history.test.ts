@@ -167,6 +167,18 @@ describe('the history', () => {
     expect(failures).toEqual([])
   })
 
+  test('of very many routes is kept for the first ones, and for all together', async () => {
+    routes = Object.fromEntries(Array.from({ length: 250 }, (_, i) => [`route-${i}`, new FakeStats()]))
+    const history = recorder()
+    await history.tick()
+    await pass(history, 2, () => {
+      for (const route of Object.values(routes)) route.counters.primaryOk += 2
+    })
+    expect(history.read({ range: '10m' }).series['primaryRequests']).toEqual([250])
+    expect(history.read({ route: 'route-199', range: '10m' }).at).toHaveLength(1)
+    expect(history.read({ route: 'route-200', range: '10m' }).at).toEqual([])
+  })
+
   test('is of the routes that there are: one that is gone is forgotten', async () => {
     const history = recorder()
     await history.tick()
