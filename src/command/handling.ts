@@ -107,6 +107,7 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
 
   'SCRIPT KILL': row('beside', BESIDE),
   'FUNCTION KILL': row('beside', BESIDE),
+  'FUNCTION STATS': row('beside', BESIDE),
   SHUTDOWN: row('beside', `${BESIDE}; the client’s connection ends without an answer, as with the store`),
 
   SYNC: row('replica', REPLICATES),

@@ -82,6 +82,8 @@ export class Pipeline {
   /** Bytes without a place in the ring. */
   #relayed: Buffer[] = []
   #greetings: Greeting[] = []
+  /** The SELECT before the login was taken. */
+  #preselected = false
   /** Who is given the reply under way in pieces. */
   #sink: ReplySink | null = null
   #queued = false
@@ -310,7 +312,9 @@ export class Pipeline {
   #greeted(buf: Buffer, start: number, end: number): void {
     const greeting = this.#greetings.shift()!
     const text = buf[start] === MINUS ? buf.toString('latin1', start + 1, end - 2) : ''
-    if (buf[start] === MINUS && (greeting.required || TURNED_AWAY.test(text))) {
+    if (greeting.name === 'preselect') this.#preselected = text === ''
+    const selected = greeting.name === 'select' && this.#preselected
+    if (buf[start] === MINUS && !selected && (greeting.required || TURNED_AWAY.test(text))) {
       // The server's own words reach the client: what it would have read from the store.
       // A client's own login that is refused is its answer; the configuration's may be mended on the store, so it is tried again.
       const forGood = greeting.name === 'select' || NO_RESP3.test(text) || this.options.identity.user !== null

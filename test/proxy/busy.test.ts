@@ -43,6 +43,7 @@ test('a function in a transaction keeps others no longer either', async () => {
   expect(await other.ask('FUNCTION', 'LOAD', code)).toBe('$4\r\ntest\r\n')
   for (const command of [['MULTI'], ['FCALL', 'forever', '0'], ['EXEC']]) culprit.command(...command)
   await eventually(async () => expect(await told('GET', 'k')).toMatch(/^-BUSY/))
+  expect(await other.ask('FUNCTION', 'STATS')).toContain('forever')
   expect(await other.ask('FUNCTION', 'KILL')).toBe('+OK\r\n')
   await eventually(async () => expect(await other.ask('GET', 'k')).toBe('$-1\r\n'))
 })

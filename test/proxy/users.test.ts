@@ -254,6 +254,18 @@ test('without any setting, a client that names a user of the store becomes that 
   expect(await other.ask('SET', 'w:k', 'v')).toBe('+OK\r\n')
 })
 
+test('a user that may not SELECT stays in the database that its client was in', async () => {
+  path = await startDataPath({ stores: { redis } })
+  await redis.client().call('ACL', 'SETUSER', 'narrow', 'on', '>n', '~*', '+set', '+get', '+multi', '+exec', '+watch')
+  const raw = await path.raw()
+  expect(await raw.ask('SELECT', '3')).toBe('+OK\r\n')
+  expect(await raw.ask('AUTH', 'narrow', 'n')).toBe('+OK\r\n')
+  expect(await raw.ask('SET', 'here', '3')).toBe('+OK\r\n')
+  expect(await raw.ask('WATCH', 'here')).toBe('+OK\r\n')
+  expect(await raw.ask('SELECT', '4')).toMatch(/^-NOPERM/)
+  expect(await redis.client({ db: 3 }).get('here')).toBe('3')
+})
+
 function hash(password: string): string {
   return createHash('sha256').update(password).digest('hex')
 }
