@@ -10,6 +10,8 @@ import type { Queued } from './exec-reply.ts'
 export function isSampledRead(path: DataPath, spec: CommandSpec, view: CommandView): boolean {
   const { positions, route, keyHash } = path.plan
   if (!route.samples || !spec.readonly || positions.count === 0) return false
+  // What a pattern of SORT stands for may be called otherwise on the shadow, in more than one way.
+  if (positions.patternCount > 0 && path.routes.namesDiffer) return false
   const first = positions.index[0]!
   return isSampled(route, keyHash, view.buf, view.start[first]!, view.end[first]!) && path.isComparable(spec)
 }

@@ -47,7 +47,7 @@ export class TargetReads {
     const path = this.#path
     if (route.shadow === null || repliesWithKeys(spec)) return false
     // Of a command with several keys (SUNION, EXISTS) the answer does not tell whether the target lacks one; MGET's does.
-    if (plan.positions.count > 1 && spec.name !== 'MGET') return false
+    if ((plan.positions.count > 1 && spec.name !== 'MGET') || plan.positions.patternCount > 0) return false
     if (path.dirty.needsVerify(route.name) || !this.#isCurrent(view, plan, session.database)) return false
     const form = readForm(spec, view, session.protocol)
     if (form === null) return false

@@ -79,7 +79,7 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
     }
   }
   if (positions.patternCount > 0) planPatterns(table, view, plan)
-  if (table.guardsScripts) planScript(spec, view, plan)
+  if (table.namesDiffer) planScript(spec, view, plan)
 }
 
 /** The command with its keys named as the primary knows them. Call when `plan.renames`. */

@@ -29,8 +29,8 @@ export class RouteTable {
   /** What a SCAN's cursor carries, so that it goes on under this table (`scan-cursor.ts`); 0: nothing is translated, and no switch can change that. */
   readonly scanView: number
   readonly channels: ChannelTable
-  /** Keys have other names than the application's somewhere, or several primaries: a script that makes names itself goes wrong. */
-  readonly guardsScripts: boolean
+  /** Keys have other names than the application's somewhere, or several primaries: what makes names itself (scripts, patterns of SORT) goes wrong there. */
+  readonly namesDiffer: boolean
   readonly #keyspaces: readonly string[]
   readonly #views = new Map<string, KeyspaceView>()
   readonly #fallbackRule: KeyRule
@@ -66,7 +66,7 @@ export class RouteTable {
     this.primaryStores = [this.fallback, ...this.routes]
       .map(({ primary }) => primary.store)
       .filter((store, i, all) => all.findIndex((other) => this.#keyspaces[other] === this.#keyspaces[store]) === i)
-    this.guardsScripts = this.primaryStores.length > 1 || rules.some(renames)
+    this.namesDiffer = this.primaryStores.length > 1 || rules.some(renames)
     this.scanView = this.#scanView(config)
     this.trivial = rules.length === 1 && fallback !== undefined && !renames(fallback) ? fallback.route : null
     this.#byFirstByte = Array.from({ length: 256 }, (_, byte) =>

@@ -84,6 +84,13 @@ describe('reads', () => {
     expect(counters().dirtied).toBe(1)
   })
 
+  test('of keys that a pattern stands for are answered by the source: what the target lacks of them nobody would see', async () => {
+    await old.client().rpush('list', 1, 2)
+    await old.client().mset('w_1', 20, 'w_2', 10)
+    await fresh.client().rpush('list', 1, 2)
+    expect(await path.client().call('SORT_RO', 'list', 'BY', 'w_*')).toEqual(['2', '1'])
+  })
+
   test.each([2, 3] as const)('of a key that nobody has copy nothing (RESP%i)', async (protocol) => {
     const app = path.client({ protocol })
     expect(await app.get('nowhere')).toBeNull()

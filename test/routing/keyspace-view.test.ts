@@ -1,11 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Phase } from '../../src/config/config.ts'
+import { commonKey } from '../../src/config/key-language.ts'
+import type { KeyPattern } from '../../src/config/pattern.ts'
+import { segmentsOf } from '../../src/config/pattern-overlap.ts'
+import { KeyRename } from '../../src/config/rename.ts'
 import { Glob } from '../../src/routing/glob.ts'
 import { storePatterns } from '../../src/routing/keyspace-patterns.ts'
 import { RouteTable } from '../../src/routing/route-table.ts'
 import { formatCursor, parseCursor } from '../../src/routing/scan-cursor.ts'
-import { allKeysUpTo } from '../config/arbitrary-pattern.ts'
+import { allKeysUpTo, arbitraryPattern, arbitraryRearrangement } from '../config/arbitrary-pattern.ts'
 import { configOf, type RouteOptions } from '../support/data-path.ts'
 
 function tableOf(routes: RouteOptions[]): RouteTable {
@@ -124,6 +128,37 @@ describe('a keyspace as the application sees it', () => {
     }
   })
 })
+
+test('a name is seen as k only if commands for k go to it, whatever is renamed to what', () => {
+  const keys = allKeysUpTo(4)
+  const renames = arbitraryPattern
+    .chain((from) => fc.tuple(fc.constant(from), arbitraryRearrangement(from)))
+    .filter(([from, to]) => !from.isCatchAll && isAccepted(from, to))
+  fc.assert(
+    fc.property(renames, fc.constantFrom('mirror', 'switched'), ([from, to], phase) => {
+      const target = { store: 'one', keys: { [from.text]: to.text } }
+      const table = tableOf([{ name: 'a', keys: [from.text], source: 'one', target, phase: phase as Phase }, rest])
+      for (const name of keys) {
+        const key = seen(table, name)
+        if (key !== null) expect([name, named(table, key).name]).toEqual([name, name])
+      }
+      for (const key of keys) {
+        const { name } = named(table, key)
+        if (table.find(Buffer.from(key), 0, key.length).route.name === 'a') expect(seen(table, name)).toBe(key)
+      }
+    }),
+    { numRuns: 150 },
+  )
+})
+
+/** As `check` accepts it on one server. */
+function isAccepted(from: KeyPattern, to: KeyPattern): boolean {
+  try {
+    return commonKey(segmentsOf(from), KeyRename.between(from, to).image()) === null
+  } catch {
+    return false
+  }
+}
 
 test('what a store is asked for gives every key that the application asks for', () => {
   const tables = (['mirror', 'switched'] as const).flatMap((phase) => [
