@@ -24,6 +24,7 @@ import type { Pin } from './pin.ts'
 import { ScriptDoubts } from './script-doubts.ts'
 import type { Session } from './session.ts'
 import { SharedSubscriptions } from './shared-subscriptions.ts'
+import { StoreAdvice } from './store-advice.ts'
 import type { SyncReplies } from './sync-replies.ts'
 import type { TargetReads } from './target-reads.ts'
 
@@ -64,6 +65,7 @@ export class DataPath implements DataPathContext {
   /** Subscribers' connections of their own. */
   subscriberConnections = 0
   readonly sharedSubscriptions = new SharedSubscriptions()
+  readonly advice = new StoreAdvice(this)
   readonly plan = new Plan()
   /** Kept of all clients whose commands have to wait. */
   stashedBytes = 0

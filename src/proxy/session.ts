@@ -307,8 +307,10 @@ export class Session implements ReplyOwner {
     const route = slot.route as Route
     const { state } = route
     state.inFlight--
-    if (buf[start] === MINUS) state.primaryError++
-    else state.primaryOk++
+    if (buf[start] === MINUS) {
+      state.primaryError++
+      this.path.advice.look(route, buf, start, end)
+    } else state.primaryOk++
     state.primaryTimes.record((this.path.clock.nowMs - slot.queuedAtMs) / 1000)
     if (slot.flags === 0) {
       if (!slot.timedOut) this.reply(slot.seq, buf, start, end)
