@@ -15,9 +15,13 @@ export interface CopyLimits {
   readonly bigKeyBytes: number
   /** Of one piece, about. */
   readonly pieceBytes: number
+  /** Of the first piece: how large its elements are is not known yet. */
+  readonly firstElements: number
+  /** Of any. */
+  readonly fewestElements: number
 }
 
-const LIMITS: CopyLimits = { bigKeyBytes: 4 * 1024 * 1024, pieceBytes: 64 * 1024 }
+const LIMITS: CopyLimits = { bigKeyBytes: 4 * 1024 * 1024, pieceBytes: 64 * 1024, firstElements: 32, fewestElements: 8 }
 
 /** What state copies know together: of the stores, of keys that are small, and which keys are being rebuilt piece by piece right now. */
 export class CopyState {

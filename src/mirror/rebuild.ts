@@ -10,7 +10,7 @@ import { stagingKeyFor } from '../routing/staging-key.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import type { DataPathContext } from './context.ts'
-import type { RebuildTarget } from './copy-state.ts'
+import type { CopyLimits, RebuildTarget } from './copy-state.ts'
 import type { DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
 import { piecesOf } from './pieces/by-type.ts'
@@ -82,7 +82,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     this.#primaryName = rule.primary?.apply(key, 0, key.length) ?? key
     this.#shadowName = rule.shadow?.apply(key, 0, key.length) ?? key
     this.#staging = stagingKeyFor(this.#shadowName)
-    this.#size = whole ? WHOLE : FIRST_SIZE
+    this.#size = whole ? WHOLE : options.context.copies.limits.firstElements
   }
 
   start(): void {
@@ -202,7 +202,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     this.#expiresAtMs = expiry >= 0 && !this.#hasExpireTime() ? nowMs + expiry : expiry
     const taken = this.#pieces.take(this.#replies)
     if (taken === null) return this.#again()
-    this.#resize(context.copies.limits.pieceBytes)
+    this.#resize(context.copies.limits)
     this.#replies = []
     if (taken.done) this.#finish(taken.writes, this.#expiresAtMs)
     else if (taken.writes.length > 0) this.#write(taken.writes)
@@ -239,10 +239,10 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
   }
 
   /** The next piece is to have about as many bytes as a piece should. */
-  #resize(pieceBytes: number): void {
+  #resize({ pieceBytes, fewestElements }: CopyLimits): void {
     if (this.#whole) return
     const factor = pieceBytes / Math.max(1, this.#replyBytes)
-    this.#size = Math.max(MIN_SIZE, Math.floor(this.#size * Math.min(GROWTH, Math.max(1 / GROWTH, factor))))
+    this.#size = Math.max(fewestElements, Math.floor(this.#size * Math.min(GROWTH, Math.max(1 / GROWTH, factor))))
   }
 
   // --- writing
@@ -323,7 +323,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     this.#staged = false
     this.#pieces = null
     this.#expiresAtMs = -1
-    if (!this.#whole) this.#size = FIRST_SIZE
+    if (!this.#whole) this.#size = this.#options.context.copies.limits.firstElements
     this.#restarting = true
   }
 
@@ -378,9 +378,6 @@ const READ = 1
 const WRITE = 2
 const EFFECT = 3
 
-/** Elements of the first piece: how large they are is not known yet. */
-const FIRST_SIZE = 32
-const MIN_SIZE = 8
 /** From one piece to the next. */
 const GROWTH = 8
 const MAX_RESTARTS = 3

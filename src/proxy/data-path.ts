@@ -5,7 +5,7 @@ import type { CommandTable } from '../command/table.ts'
 import type { Comparer } from '../compare/comparer.ts'
 import type { ClientsConfig } from '../config/config.ts'
 import type { DataPathContext } from '../mirror/context.ts'
-import { CopyState } from '../mirror/copy-state.ts'
+import type { CopyState } from '../mirror/copy-state.ts'
 import type { DirtySet } from '../mirror/dirty-set.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
 import type { Mirror } from '../mirror/mirror.ts'
@@ -52,7 +52,7 @@ export class DataPath implements DataPathContext {
   targetReads!: TargetReads
   syncReplies!: SyncReplies
 
-  readonly copies: CopyState = new CopyState()
+  readonly copies: CopyState
 
   readonly sessions = new Set<Session>()
   /** Blocking commands that wait at a store. */
@@ -90,7 +90,9 @@ export class DataPath implements DataPathContext {
     stores: readonly Store[]
     clients: ClientsConfig
     isComparable: (spec: CommandSpec) => boolean
+    copies: CopyState
   }) {
+    this.copies = parts.copies
     this.clock = parts.clock
     this.turn = parts.turn
     this.log = parts.log

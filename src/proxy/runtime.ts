@@ -5,6 +5,7 @@ import { CommandTable } from '../command/table.ts'
 import type { Acknowledgement } from '../compare/acknowledgement.ts'
 import { Comparer } from '../compare/comparer.ts'
 import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
+import { type CopyLimits, CopyState } from '../mirror/copy-state.ts'
 import { DirtyReport } from '../mirror/dirty-report.ts'
 import { DirtySet } from '../mirror/dirty-set.ts'
 import { Durability } from '../mirror/durability.ts'
@@ -69,7 +70,13 @@ export class Runtime {
   readonly #listeners: Listeners
   #commandsFrom: Pipeline | null = null
 
-  constructor(config: Config, endpoints: Readonly<Record<string, Endpoint>>, notify: (notice: Notice) => void) {
+  /** `copyLimits`: for tests, which have no big keys. */
+  constructor(
+    config: Config,
+    endpoints: Readonly<Record<string, Endpoint>>,
+    notify: (notice: Notice) => void,
+    copyLimits: Partial<CopyLimits> = {},
+  ) {
     for (const [name, endpoint] of Object.entries(endpoints)) this.#endpoints.set(name, endpoint)
     const path = new DataPath({
       clock: this.#clock,
@@ -80,6 +87,7 @@ export class Runtime {
       stores: this.#stores(config, []),
       clients: config.clients,
       isComparable,
+      copies: new CopyState(copyLimits),
     })
     this.#path = path
     this.#listeners = new Listeners(path)

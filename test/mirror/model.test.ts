@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Phase } from '../../src/config/config.ts'
+import type { CopyLimits } from '../../src/mirror/copy-state.ts'
 import { type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
 import { countKeys, type DriftOptions, driftBetween } from '../support/keyspace.ts'
 import { Outages } from '../support/outages.ts'
@@ -47,14 +48,20 @@ class Totals {
   readonly names = new Set<string>()
   readonly happened: string[] = []
 
-  async run(path: DataPathUnderTest, load: Load, seed: number, outages: Outages | null): Promise<void> {
+  async run(
+    path: DataPathUnderTest,
+    load: Load,
+    seed: number,
+    outages: Outages | null,
+    rounds = ROUNDS,
+  ): Promise<void> {
     const writers = await Promise.all(
       [2, 3, 2, 3].map((protocol, i) => Writer.open(path.port, protocol as 2 | 3, { ...load, seed: seed * 100 + i })),
     )
     const consumers = await Promise.all(
       [2, 3].map((protocol, i) => Consumer.start(path.port, protocol as 2 | 3, seed * 100 + 50 + i, load.prefixes)),
     )
-    await Promise.all(writers.map((writer) => writer.run(ROUNDS)))
+    await Promise.all(writers.map((writer) => writer.run(rounds)))
     for (const consumer of consumers) await consumer.stop()
     for (const writer of writers) writer.close()
     await outages?.stop()
@@ -186,6 +193,44 @@ describe('after random writes of every kind by several clients, RESP2 and RESP3,
       })
       totals.keys = await countKeys(store, load.databases)
       totals.report(`one store, ${phase}`, path)
+    },
+    TIMEOUT_MS,
+  )
+
+  /** Small enough that keys of a few elements are read in several pieces; and no key in an encoding that a scan gives as a whole. */
+  const SMALL_PIECES: Partial<CopyLimits> = { bigKeyBytes: 0, pieceBytes: 120, firstElements: 1, fewestElements: 1 }
+  const SPREAD = [
+    ...['--hash-max-listpack-entries', '0', '--set-max-intset-entries', '0'],
+    ...['--zset-max-listpack-entries', '0', '--list-max-listpack-size', '1'],
+  ]
+
+  test.each<[string, Partial<CopyLimits>, string[], string[]]>([
+    ['in pieces', SMALL_PIECES, SPREAD, []],
+    ['by commands of their types', {}, [], ['--rename-command', 'RESTORE', '']],
+  ])(
+    'two stores, whose keys are copied %s',
+    async (what, copyLimits, args, shadowArgs) => {
+      const [old, fresh] = await Promise.all([
+        startRedis({ program: SOURCE, args }),
+        startRedis({ program: TARGET, args: [...args, ...shadowArgs] }),
+      ])
+      running.push(old, fresh)
+      const payloads = await payloadsOf(old)
+      const path = await startDataPath({
+        stores: { old, new: fresh },
+        routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
+        copyLimits,
+      })
+      running.push(path)
+      const load: Load = { databases: [0, 1], prefixes: [''], payloads, everywhere: true }
+      const totals = new Totals()
+      await again(async (seed) => {
+        await totals.run(path, load, seed, null, ROUNDS / 2)
+        expect(await driftBetween(old, fresh, { ...load, ...SLACK })).toEqual([])
+      })
+      totals.keys = await countKeys(old, load.databases)
+      totals.report(`copied ${what}`, path)
+      expect(await old.client().info('commandstats')).toMatch(/cmdstat_(hscan|getrange)/)
     },
     TIMEOUT_MS,
   )

@@ -113,6 +113,11 @@ async function fill(client: Redis): Promise<string[]> {
   await client.xack('stream', 'g', '3-1')
   // Pending and deleted: before the first entry, among them, and at the end.
   await client.xdel('stream', '1-1', '7-1', '20-1')
+  // Pending and trimmed: nothing was ever deleted.
+  for (let i = 1; i <= 5; i++) await client.xadd('trimmed', `${i}-1`, 'f', i)
+  await client.xgroup('CREATE', 'trimmed', 'g', 0)
+  await client.xreadgroup('GROUP', 'g', 'one', 'COUNT', 4, 'STREAMS', 'trimmed', '>')
+  await client.xtrim('trimmed', 'MAXLEN', 2)
   await client.xgroup('CREATE', 'drained', 'g', 0, 'MKSTREAM')
   await client.xadd('emptied', '5-5', 'f', 'v')
   await client.xtrim('emptied', 'MAXLEN', 0)

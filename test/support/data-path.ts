@@ -9,6 +9,7 @@ import type {
   RouteConfig,
   StoreConfig,
 } from '../../src/config/config.ts'
+import type { CopyLimits } from '../../src/mirror/copy-state.ts'
 import type { Notice } from '../../src/proxy/messages.ts'
 import { Runtime } from '../../src/proxy/runtime.ts'
 import { RawClient } from './raw-client.ts'
@@ -29,6 +30,7 @@ export interface DataPathOptions {
   readonly routes?: readonly RouteOptions[]
   readonly clients?: Partial<ClientsConfig>
   readonly listen?: Partial<ListenConfig>
+  readonly copyLimits?: Partial<CopyLimits>
   /** Settings of every store. */
   readonly store?: Partial<StoreConfig>
   /** Default: nothing is kept. */
@@ -56,7 +58,7 @@ export interface DataPathUnderTest {
 export async function startDataPath(options: DataPathOptions): Promise<DataPathUnderTest> {
   const config = configOf(options)
   const notices: Notice[] = []
-  const runtime = new Runtime(config, {}, (notice) => notices.push(notice))
+  const runtime = new Runtime(config, {}, (notice) => notices.push(notice), options.copyLimits)
   const [port] = (await runtime.start(config)) as [number]
   const clients = new Set<Redis>()
   const raws = new Set<RawClient>()

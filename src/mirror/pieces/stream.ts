@@ -187,11 +187,7 @@ export class StreamPieces implements Pieces {
     if (!this.#made && groups.length === 0) writes.push(command('XADD', KEY, 'MAXLEN', 0, '0-1', '', ''))
     writes.push(
       ...groups.flatMap((group, i) => this.#groupWrites(group, pending[i]!, consumers[i]!)),
-      ...grouped(
-        ['XDEL', KEY],
-        this.#surplus.map((id) => Buffer.from(id)),
-        1,
-      ),
+      ...this.#deletions(facts),
       command('XTRIM', KEY, 'MAXLEN', '=', facts.length),
       this.#setId(facts),
     )
@@ -212,6 +208,18 @@ export class StreamPieces implements Pieces {
       list.push(command('XCLAIM', KEY, name, consumer, 0, id, ...when, 'FORCE', 'JUSTID'))
     }
     return list
+  }
+
+  /**
+   * Where nothing was ever deleted, what is missing was trimmed, so the stand-ins are at the head and are trimmed too: XDEL would leave a greatest deleted id, which XSETID cannot take back to none.
+   */
+  #deletions({ maxDeleted }: Facts): Args[] {
+    if (maxDeleted?.toString('latin1') === '0-0') return []
+    return grouped(
+      ['XDEL', KEY],
+      this.#surplus.map((id) => Buffer.from(id)),
+      1,
+    )
   }
 
   #setId({ lastId, added, maxDeleted }: Facts): Args {
