@@ -188,12 +188,12 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     if (this.#restarting) return this.#read()
     const error = firstError(this.#replies)
     if (error !== null) return this.#refused(error.text)
-    if (this.#pieces === null) return this.#typed(this.#replies[0]!)
-    // A write on another connection meanwhile: whether this piece holds it is unknown, so it is read again.
+    // A write on another connection meanwhile: whether this piece holds it is unknown, so it is read again. Also that there is no key must be so at a known place.
     if (overlap.traffic(this.#hash, this.#lane) !== this.#ticket) {
       if (++this.#disturbed > MAX_DISTURBED) return this.#end(false, TOO_BUSY)
       return this.#read()
     }
+    if (this.#pieces === null) return this.#typed(this.#replies[0]!)
     const nowMs = this.#primaryNowMs()
     const expiry = Number(this.#replies.pop())
     if (expiry === -2) return this.#finish([], null)

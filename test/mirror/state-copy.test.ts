@@ -152,6 +152,18 @@ describe('a copy brings over everything a key is', () => {
     expect(await driftBetween(old, fresh, { toShadow })).toEqual([])
   })
 
+  test('by commands of its type, while databases are swapped under it', async () => {
+    const { old, fresh, path } = await twoStores(REFUSES_RESTORE)
+    const [here, there] = [path.client(), path.client({ db: 1 })]
+    for (let i = 0; i < 60; i++) {
+      await here.mset(`a:${i}`, i, `b:${i}`, i)
+      const copying = ['a', 'b'].map((name) => here.eval(UNCLEAR, 1, `${name}:${i}`))
+      await Promise.all([...copying, there.swapdb(0, 1), there.eval(UNCLEAR, 1, `a:${i}`)])
+    }
+    await settled(path)
+    expect(await driftBetween(old, fresh, { databases: [0, 1], toShadow })).toEqual([])
+  })
+
   test('where the primary gives no payloads, sizes or absolute times', async () => {
     const without = ['DUMP', 'MEMORY', 'PEXPIRETIME'].flatMap((name) => ['--rename-command', name, ''])
     const { old, fresh, path } = await twoStores({}, { args: without })
