@@ -1,5 +1,6 @@
 import type { Browser, BrowserContextOptions } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { UnderstudyError } from '../../src/base/errors.ts'
 import { job } from '../admin/fake-control.ts'
 import { startTestServer, type TestServer } from '../admin/test-server.ts'
 import { openPage, startBrowser } from '../support/browser.ts'
@@ -102,6 +103,30 @@ describe('with a token', () => {
 })
 
 describe('what the page shows of trouble', () => {
+  test('a change of phase that fails is told, in the dialog or, when that was closed meanwhile, on the page', async () => {
+    const server = await startTestServer()
+    const { page } = await open(server)
+    const begin = async () => {
+      await page.getByRole('button', { name: 'Back to mirror' }).click()
+      await page.getByRole('dialog').getByText('What it means').waitFor()
+    }
+    await begin()
+    server.control.failure = new UnderstudyError('SWITCH_CALLED_OFF', 'the drain took too long')
+    await page.getByRole('button', { name: 'Change to mirror' }).click()
+    await page.getByRole('alert').filter({ hasText: 'the drain took too long' }).waitFor()
+    await page.getByRole('button', { name: 'Cancel', exact: true }).click()
+
+    server.control.failure = null
+    await begin()
+    await page.route('**/phase', async (change) => {
+      await page.keyboard.press('Escape')
+      server.control.failure = new UnderstudyError('SWITCH_CALLED_OFF', 'called off at last')
+      await change.continue()
+    })
+    await page.getByRole('button', { name: 'Change to mirror' }).click()
+    await page.getByRole('status').filter({ hasText: 'jobs to mirror: called off at last' }).waitFor()
+  })
+
   test('stores that are down, dirty keys and a failed reload stand at the top, the worst first', async () => {
     const server = await startTestServer()
     const { page } = await open(server)

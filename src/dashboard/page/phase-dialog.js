@@ -73,6 +73,11 @@ async function change(event) {
     close()
     await loadAll()
   } catch (error) {
+    if (open !== asked) {
+      // The dialog was closed while the switch was under way: what became of it has to be said all the same.
+      notify(`${asked.route} to ${asked.to}: ${textOf(error)}`, 'bad')
+      return
+    }
     asked.error = textOf(error)
     asked.busy = false
     draw()
