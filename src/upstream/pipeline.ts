@@ -361,7 +361,7 @@ export class Pipeline {
     }
     if (chunks.length > 1) socket.uncork()
     this.#written = this.#pushed
-    if (this.#relayed.length > 0) for (const bytes of this.#relayed.splice(0)) socket.write(bytes)
+    if (this.#relayed.length > 0) socket.write(Buffer.concat(this.#relayed.splice(0)))
   }
 
   #receive(buf: Buffer, length: number): void {
