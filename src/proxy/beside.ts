@@ -11,12 +11,13 @@ import type { Session } from './session.ts'
  */
 export function sendBeside(session: Session, view: CommandView, spec: CommandSpec): boolean {
   if (session.order.owed > 0) return session.waitFor('replies')
-  const { path, database, protocol } = session
+  const { path, protocol } = session
   const store = path.primaryOf(path.routes.fallback)
-  const pipeline = store.borrow(database, protocol, session.user)
+  // Of no database: a server that is busy takes no SELECT.
+  const pipeline = store.borrow(0, protocol, session.user)
   pipeline.answersWithinMs = store.options.config.timeoutMs
   session.waiting = 'pin'
-  const owner = new Beside(session, spec, store, pipeline, database, session.order.assign())
+  const owner = new Beside(session, spec, store, pipeline, session.order.assign())
   pipeline.push(owner, view.buf, view.frameStart, view.frameEnd)
   return true
 }
@@ -26,22 +27,20 @@ class Beside implements ReplyOwner {
   readonly #spec: CommandSpec
   readonly #store: Store
   readonly #pipeline: Pipeline
-  readonly #database: number
   readonly #seq: number
 
-  constructor(session: Session, spec: CommandSpec, store: Store, pipeline: Pipeline, database: number, seq: number) {
+  constructor(session: Session, spec: CommandSpec, store: Store, pipeline: Pipeline, seq: number) {
     this.#session = session
     this.#spec = spec
     this.#store = store
     this.#pipeline = pipeline
-    this.#database = database
     this.#seq = seq
   }
 
   settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
     const session = this.#session
     session.reply(this.#seq, buf, start, end)
-    queueMicrotask(() => this.#store.release(this.#pipeline, this.#database))
+    queueMicrotask(() => this.#store.release(this.#pipeline, 0))
     session.proceed()
   }
 

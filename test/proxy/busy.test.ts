@@ -26,11 +26,13 @@ async function told(...command: string[]): Promise<string> {
 
 test('while a script runs on the shared connection others are told BUSY, as by the store, and SCRIPT KILL ends it', async () => {
   const [culprit, other] = [await path.raw(), await path.raw()]
+  const elsewhere = await path.raw()
+  expect(await elsewhere.ask('SELECT', '7')).toBe('+OK\r\n')
   culprit.command('EVAL', ENDLESS, '0')
   for (const command of [['PING'], ['SET', 'k', 'v'], ['BLPOP', 'l', '0'], ['MGET', 'a', 'b']]) {
     await eventually(async () => expect(await told(...command)).toMatch(/^-BUSY Redis is busy running a script/))
   }
-  expect(await other.ask('SCRIPT', 'KILL')).toBe('+OK\r\n')
+  expect(await elsewhere.ask('SCRIPT', 'KILL')).toBe('+OK\r\n')
   expect(await culprit.text()).toMatch(/^-.*[Ss]cript killed/)
   await eventually(async () => expect(await other.ask('PING')).toBe('+PONG\r\n'))
   // None of what was answered BUSY has been executed.
