@@ -19,6 +19,7 @@ import { ClientInput } from './client-input.ts'
 import type { DataPath } from './data-path.ts'
 import { Downstream } from './downstream.ts'
 import { isHttp } from './http.ts'
+import { infoCommand } from './info.ts'
 import { keyspaceCommand } from './keyspace-commands.ts'
 import { readLargeKey, takeLargeReply } from './large-reply.ts'
 import { beginLogin } from './login.ts'
@@ -206,6 +207,8 @@ export class Session implements ReplyOwner {
         return refuseByArity(this, view, spec) || startSubscribing(this, view, spec)
       case 'replica':
         return refuseByArity(this, view, spec) || startReplicaStream(this, view, spec)
+      case 'info':
+        return infoCommand(this, view, spec)
       case 'beside':
         return refuseByArity(this, view, spec) || sendBeside(this, view, spec)
       case 'refuse':

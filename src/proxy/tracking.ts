@@ -315,7 +315,7 @@ function keysIn(buf: Buffer, start: number, end: number): readonly Buffer[] | nu
 
 function clientOf(session: Session, id: number): Session | null {
   if (id === session.id) return session
-  for (const other of session.path.sessions) if (other.id === id) return other
+  for (const other of session.path.sessions) if (other.id === id && !other.ending) return other
   return null
 }
 

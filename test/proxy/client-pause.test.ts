@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
 let store: RedisServer
@@ -25,6 +26,18 @@ test('WRITE holds writes, and EXECs with a write, until UNPAUSE; reads go on', a
   expect(await one.ask('CLIENT', 'UNPAUSE')).toBe('+OK\r\n')
   expect(await writer.text()).toBe('+OK\r\n')
   expect(await multi.text()).toBe('*1\r\n+OK\r\n')
+})
+
+test('clients that are held count as blocked in INFO', async () => {
+  const [one, writer, reader] = [await path.raw(), await path.raw(), await path.raw()]
+  await reader.ask('HELLO', 3)
+  expect(await one.ask('CLIENT', 'PAUSE', 60_000, 'WRITE')).toBe('+OK\r\n')
+  writer.command('SET', 'held', 1)
+  await eventually(async () => expect(await one.ask('INFO', 'clients')).toContain('blocked_clients:1\r\n'))
+  expect(await reader.ask('INFO')).toContain('blocked_clients:1\r\n')
+  expect(await one.ask('CLIENT', 'UNPAUSE')).toBe('+OK\r\n')
+  expect(await writer.text()).toBe('+OK\r\n')
+  expect(await one.ask('INFO', 'clients')).toContain('blocked_clients:0\r\n')
 })
 
 test('ALL holds everything until the time is over', async () => {

@@ -130,6 +130,17 @@ describe('with REDIRECT', () => {
     },
   )
 
+  test('a client that has said QUIT breaks it at once, though its connection is not closed yet', async () => {
+    const [listener, reader, writer] = [await path.raw(), await path.raw(), await path.raw()]
+    await reader.ask('HELLO', 3)
+    const id = (await listener.ask('CLIENT', 'ID')).slice(1).trim()
+    expect(await reader.ask('CLIENT', 'TRACKING', 'ON', 'REDIRECT', id)).toBe(OK)
+    await reader.ask('GET', 'a')
+    expect(await listener.ask('QUIT')).toBe(OK)
+    await writer.ask('SET', 'a', 'x')
+    expect(await reader.text()).toBe(`>2\r\n${bulk('tracking-redir-broken')}:${id}\r\n`)
+  })
+
   test('a client that speaks RESP3 gets pushes; one that is gone breaks it, and a RESP3 reader is told', async () => {
     const [listener, reader, writer] = [await path.raw(), await path.raw(), await path.raw()]
     await listener.ask('HELLO', 3)
