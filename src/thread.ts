@@ -5,6 +5,8 @@ import type { KeyReads, PairOfReplies } from './mirror/aligned-reads.ts'
 import type { BatchResult } from './mirror/copy-batch.ts'
 import type { ApplyResult, Change, DirtyKeys, Notice, Request, Stats } from './proxy/messages.ts'
 
+const YOUNG_MB = 24
+
 interface Answer {
   readonly id: number
   readonly result?: unknown
@@ -20,7 +22,11 @@ export class DataPathThread {
   /** `onDeath`: the thread ended without being asked to: a defect, the process cannot go on. */
   constructor(onNotice: (notice: Notice) => void, onDeath: (error: Error) => void) {
     const own = import.meta.url
-    this.#worker = new Worker(new URL(own.endsWith('.ts') ? './worker.ts' : './worker.js', own), { name: 'data-path' })
+    this.#worker = new Worker(new URL(own.endsWith('.ts') ? './worker.ts' : './worker.js', own), {
+      name: 'data-path',
+      // Commands allocate next to nothing; copies do, and would grow this to three times as much before they are collected (decision 0047).
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+    })
     this.#worker.on('message', (message: Answer | { notice: Notice }) => {
       if ('notice' in message) onNotice(message.notice)
       else this.#answered(message)

@@ -132,26 +132,26 @@ test('a store that is away is waited for, and said to be', async () => {
 
 test('under random writes, killed in the middle, it goes on after the restart, and both stores are the same', async () => {
   const { source, target, understudy } = await setUp(ALL, (server) => fillStrings(server, 20_000))
-  const load = async (seed: number, goesOn: () => boolean): Promise<void> => {
+  let going = true
+  const load = async (seed: number): Promise<void> => {
     const writer = await Writer.open(understudy.port, 2, { seed })
-    while (goesOn()) await writer.round()
+    // Ends with the process, too.
+    while (going) await writer.round().catch(() => (going = false))
     writer.close()
   }
-  let going = true
-  const first = [1, 2].map((seed) => load(seed, () => going))
+  const first = [1, 2].map(load)
   const { id } = await startJob(understudy, 'backfill', 'all', { rate: 10_000 })
   await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(5_000))
-  going = false
-  await Promise.all(first)
-  await mirrorSettled(understudy)
   await understudy.kill9()
+  await Promise.all(first)
   await understudy.restart()
   const resumed = await jobOf(understudy, id)
   expect(['queued', 'running']).toContain(resumed.state)
   expect(resumed.progress.done).toBeGreaterThan(5_000)
   going = true
-  const second = [3, 4].map((seed) => load(seed, () => going))
+  const second = [3, 4].map(load)
   const done = await over(understudy, id)
+  expect(going).toBe(true)
   going = false
   await Promise.all(second)
   expect(done).toMatchObject({ state: 'done', progress: { failed: 0 } })
