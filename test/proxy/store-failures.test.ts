@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, test } from 'vitest'
 import { encodeCommand } from '../../src/resp/encode.ts'
@@ -222,7 +223,9 @@ describe('a store that does not answer', () => {
 
   test('a large reply that takes longer than the timeout is no hang', async () => {
     let slow = Promise.resolve()
+    const carriers = new Map<string, Socket>()
     const store = await fake((args, socket) => {
+      carriers.set(args[0]!, socket)
       if (args[0] === 'SLOW') {
         socket.write('$30\r\n')
         slow = (async () => {
@@ -240,7 +243,9 @@ describe('a store that does not answer', () => {
     expect(await client.ask('PING')).toBe('+PONG\r\n')
     expect(await client.ask('SLOW')).toMatch(IN_TIME)
     await eventually(async () => expect(await client.ask('PING')).toBe('+PONG\r\n'))
-    expect(store.accepted).toBe(1)
+    await client.ask('AFTER')
+    // Not opened anew (whoever looks beside it why it is slow has a connection of its own).
+    expect(carriers.get('AFTER')).toBe(carriers.get('SLOW'))
   })
 })
 
