@@ -99,6 +99,11 @@ export class OverlapTable {
     return (count + this.#sweeps * 2) & EPOCH_MASK
   }
 
+  /** How often every key of a store has changed at once. */
+  get sweeps(): number {
+    return this.#sweeps
+  }
+
   /** Every key of a store changes at once: what is in flight now, and what comes until `endSweep`, overlaps with it. */
   beginSweep(): void {
     this.#sweeping++

@@ -64,6 +64,8 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
   #lane = 0
   #ticket = 0
   #disturbed = 0
+  /** Of the overlap table, when it began. */
+  #sweeps = 0
   #restarts = 0
   #restarting = false
   #finishing = false
@@ -106,8 +108,9 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     const verdict = this.#pieces.effect(name, args)
     if (verdict.kind === 'restart') this.#restart()
     else if (verdict.kind === 'also') {
-      this.#staged = true
       for (const one of verdict.commands) this.#push(encodeFor(one, this.#staging), 1, EFFECT)
+      if (!this.#staged) this.#push(encodeFor(LEFT_BEHIND, this.#staging), 1, EFFECT)
+      this.#staged = true
     }
   }
 
@@ -134,6 +137,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     if (this.#failure !== null) return this.#end(false, this.#failure)
     const { context, overlap, rule, database } = this.#options
     this.#restarting = false
+    if (this.#pieces === null) this.#sweeps = overlap.sweeps
     const pipeline = primaryPipeline(context, overlap, rule.route, database, this.#hash)
     if (pipeline.state !== 'up') return this.#end(false, TOO_BUSY)
     this.#lane = pipeline.lane
@@ -186,6 +190,8 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     if (this.#failure !== null) return this.#end(false, this.#failure)
     if (!this.#sameStores()) return this.#end(false, 'MOVED the key has another primary now')
     if (this.#restarting) return this.#read()
+    // A flush or swap of databases takes the staging key along, and goes on with another key under this name.
+    if (overlap.sweeps !== this.#sweeps) return this.#again()
     const error = firstError(this.#replies)
     if (error !== null) return this.#refused(error.text)
     // A write on another connection meanwhile: whether this piece holds it is unknown, so it is read again. Also that there is no key must be so at a known place.
@@ -257,7 +263,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
       return
     }
     this.#staged = true
-    this.#pushUnit([...writes, command('PEXPIRE', KEY, LEFT_BEHIND_MS)], this.#staging)
+    this.#pushUnit([...writes, LEFT_BEHIND], this.#staging)
   }
 
   /** `expiresAtMs` null: there is no such key. */
@@ -383,8 +389,8 @@ const GROWTH = 8
 const MAX_RESTARTS = 3
 const MAX_DISTURBED = 200
 const NO_ROOM_MS = 5
-/** A staging key that nobody writes to any more. */
-const LEFT_BEHIND_MS = 600_000
+/** A staging key that nobody writes to any more expires. */
+const LEFT_BEHIND = command('PEXPIRE', KEY, 600_000)
 /** How far clocks may be apart. */
 const CLOCK_MS = 1_000
 

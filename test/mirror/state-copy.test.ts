@@ -344,6 +344,21 @@ describe('a key that is too big for one piece', () => {
     }
   })
 
+  test('while databases are swapped: what is copied is the key that has its name afterwards', async () => {
+    const { old, fresh, path } = await twoStores()
+    await old.client().eval(FILL['hash']!, 1, 'big')
+    await old.client({ db: 1 }).eval(FILL['hash']!.replace("'field number '", "'other field '"), 1, 'big')
+    const app = path.client()
+    await app.ping()
+    // As a backfill does it: the key is not dirty.
+    const copying = path.runtime.jobs.copy(0, packBytes([Buffer.from('big')]), 1)
+    await expect.poll(async () => (await fresh.client().keys('understudy:copy:*')).length, { interval: 1 }).toBe(1)
+    await app.swapdb(0, 1)
+    await copying
+    await settled(path)
+    expect(await driftBetween(old, fresh, { onShadow: (key) => key === 'big' })).toEqual([])
+  })
+
   test('whose copy is cut off leaves nothing behind that does not expire', async () => {
     const { old, fresh, path } = await twoStores({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
     await old.client().eval(FILL['hash']!, 1, 'big')

@@ -111,6 +111,7 @@ async function keyspaceOf(
     )
     const states = new Map<string, KeyState>()
     for (const [i, key] of keys.entries()) {
+      if (types[i] === 'hash') values[i] = [values[i], await fieldTimes(redis, key, values[i] as object)]
       // Expired between two questions.
       if (types[i] === 'none' || times[i] === -2 || values[i] === null) continue
       states.set(key, { value: `${types[i]} ${JSON.stringify(plain(types[i]!, values[i]))}`, expiresAtMs: times[i]! })
@@ -118,6 +119,17 @@ async function keyspaceOf(
     return states
   } finally {
     redis.disconnect()
+  }
+}
+
+/** PEXPIRETIME of each field, in their order; empty on a server that has no such thing. */
+async function fieldTimes(redis: Redis, key: string, fields: object): Promise<readonly number[]> {
+  const names = Object.keys(fields)
+  if (names.length === 0) return []
+  try {
+    return (await redis.call('HPEXPIRETIME', key, 'FIELDS', names.length, ...names)) as number[]
+  } catch {
+    return []
   }
 }
 
@@ -150,7 +162,13 @@ function readOf(key: string, type: string): (string | number)[] {
 function plain(type: string, value: unknown): unknown {
   if (Buffer.isBuffer(value)) return value.toString('latin1')
   if (type === 'set') return (value as string[]).sort()
-  if (type === 'hash') return Object.entries(value as object).sort()
+  if (type === 'hash') {
+    const [fields, times] = value as [object, readonly number[]]
+    // To ten seconds: relative times are set by two readings of clocks.
+    return Object.entries(fields)
+      .map(([name, text], i) => [name, text, ...((times[i] ?? -1) < 0 ? [] : [Math.round(times[i]! / 10_000)])])
+      .sort()
+  }
   // Older servers write the same number with more digits.
   if (type === 'zset') return (value as string[]).map((item, i) => (i % 2 === 1 ? Number(item) : item))
   return type === 'stream' ? streamState(value as unknown[]) : value

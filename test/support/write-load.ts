@@ -1,7 +1,7 @@
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { RawClient } from './raw-client.ts'
 import type { RedisServer } from './redis.ts'
-import { EVERYWHERE, READS, WRITES } from './write-templates.ts'
+import { EVERYWHERE, FIELD_TIMES, READS, WRITES } from './write-templates.ts'
 
 type Args = readonly (Buffer | string | number)[]
 
@@ -38,6 +38,8 @@ export interface LoadOptions {
   readonly kind?: 'writes' | 'reads'
   /** FLUSHALL and its like, now and then. Default: not. */
   readonly everywhere?: boolean
+  /** The servers know times of hash fields. Default: not. */
+  readonly fieldTimes?: boolean
   /** For RESTORE and FUNCTION RESTORE. Default: what no server takes. */
   readonly payloads?: Payloads
 }
@@ -86,6 +88,7 @@ export class Writer {
       databases: [0],
       kind: 'writes',
       everywhere: false,
+      fieldTimes: false,
       payloads: NO_PAYLOADS,
       ...options,
     }
@@ -127,8 +130,9 @@ export class Writer {
 
   command(): Args {
     const random = this.#random
-    const { kind, everywhere, payloads } = this.#options
+    const { kind, everywhere, fieldTimes, payloads } = this.#options
     let templates = kind === 'reads' ? READS : WRITES
+    if (fieldTimes && kind === 'writes' && random.below(15) === 0) templates = FIELD_TIMES
     if (everywhere && kind === 'writes' && random.below(300) === 0) templates = EVERYWHERE
     return random.pick(templates).map((part) => {
       if (part === '%PAYLOAD') return payloads.key

@@ -179,6 +179,22 @@ XRANGE $x - +
 XREVRANGE $x + - COUNT 2
 `)
 
+/** Of fields with a time of their own, from Redis 7.4 and Valkey 9.0 on. */
+export const FIELD_TIMES = templates(`
+HEXPIRE $h 1%n00 FIELDS 2 %f %f
+HPEXPIRE $h 1%n0000 NX FIELDS 1 %f
+HEXPIREAT $h 4000000000 FIELDS 1 %f
+HPEXPIREAT $h %a GT FIELDS 2 %f n%n
+HPEXPIREAT $h 5 FIELDS 1 %f
+HPERSIST $h FIELDS 1 %f
+HGETEX $h PXAT %a FIELDS 2 %f %f
+HGETEX $h PERSIST FIELDS 1 %f
+HSETEX $h EX 1%n00 FIELDS 1 %f %v
+HSETEX $h FNX PXAT %a FIELDS 1 %f %v
+HSETEX $h KEEPTTL FIELDS 1 %f %v
+HGETDEL $h FIELDS 1 %f
+`)
+
 /** Of whole databases, or of all functions. */
 export const EVERYWHERE = templates(`
 FLUSHALL
