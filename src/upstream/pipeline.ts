@@ -1,17 +1,16 @@
 import type net from 'node:net'
 import { Backoff } from '../base/backoff.ts'
-import { ByteAccumulator } from '../base/byte-accumulator.ts'
 import type { CoarseClock } from '../base/clock.ts'
 import { UnderstudyError } from '../base/errors.ts'
 import type { Turn } from '../base/turn.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
 import { COLON, GREATER, MINUS } from '../resp/bytes.ts'
-import { ReplyFramer } from '../resp/reply-framer.ts'
 import { CHUNK_BYTES, Chunk, giveChunk, takeChunk } from './chunk.ts'
 import { connectTo, readyEvent } from './connect.ts'
 import { connectReason, isTlsAlert, noConnectionReason } from './connect-error.ts'
 import { type Greeting, greetings, type Identity } from './handshake.ts'
 import { type InFlight, InFlightRing, type Loss, type ReplyOwner, type ReplySink } from './in-flight.ts'
+import { ReplyReader } from './reply-reader.ts'
 
 export interface PipelineOptions {
   readonly store: StoreConfig
@@ -75,8 +74,11 @@ export class Pipeline {
   onClosed: ((text: string) => void) | null = null
 
   #socket: net.Socket | null = null
-  #framer = new ReplyFramer()
-  #partial = new ByteAccumulator()
+  readonly #reader = new ReplyReader({
+    frame: (buf, start, end) => this.#frame(buf, start, end),
+    sinkFor: (type, bytes) => this.#sinkFor(type, bytes),
+    pieced: (sink) => this.#pieced(sink),
+  })
   #chunks: Chunk[] = []
   #current: Chunk | null = null
   /** Bytes without a place in the ring. */
@@ -84,8 +86,6 @@ export class Pipeline {
   #greetings: Greeting[] = []
   /** The SELECT before the login was taken. */
   #preselected = false
-  /** Who is given the reply under way in pieces. */
-  #sink: ReplySink | null = null
   #queued = false
   /** Cumulative bytes pushed and written, to tell what of the ring has left. */
   #pushed = 0
@@ -368,7 +368,7 @@ export class Pipeline {
     this.options.clock.refresh()
     this.#lastReadMs = this.options.clock.nowMs
     try {
-      this.#consume(buf, length)
+      this.#reader.read(buf, length)
     } catch (error) {
       // Bytes that are not RESP, or a defect of ours: either way nobody knows any more which reply is whose. This connection ends, and what was in
       // flight on it is lost and said to be; every other goes on.
@@ -381,66 +381,16 @@ export class Pipeline {
     }
   }
 
-  #consume(buf: Buffer, length: number): void {
-    const framer = this.#framer
-    const partial = this.#partial
-    const socket = this.#socket
-    let at = 0
-    while (partial.length > 0 && at < length) {
-      // Only what the reply is known to need is copied; the rest is framed where it lies.
-      const missing = framer.bytesNeeded - partial.length
-      const take = missing > 0 ? Math.min(missing, length - at) : length - at
-      partial.append(buf, at, at + take)
-      at += take
-      let from = 0
-      while (from < partial.length) {
-        const end = framer.frame(partial.buf, from, partial.length)
-        if (end === -1) {
-          from += this.#passOn(partial.buf, from, partial.length)
-          if (this.#socket !== socket) return
-          break
-        }
-        this.#frame(partial.buf, from, end)
-        if (this.#socket !== socket) return
-        from = end
-      }
-      partial.consume(from)
-    }
-    while (at < length) {
-      const end = framer.frame(buf, at, length)
-      if (end === -1) {
-        at += this.#passOn(buf, at, length)
-        if (this.#socket === socket) partial.append(buf, at, length)
-        return
-      }
-      this.#frame(buf, at, end)
-      // A reply's consequences can close this very connection; the rest of its bytes is then nobody's.
-      if (this.#socket !== socket) return
-      at = end
-    }
+  /** Who takes the reply of the command at the head in pieces. */
+  #sinkFor(type: number, bytes: number): ReplySink | null {
+    if (this.relay || type === GREATER || this.#greetings.length > 0) return null
+    const slot = this.ring.peek()
+    if (slot === undefined || slot.replies !== 1) return null
+    return slot.owner!.takesPieces?.(slot, bytes) ?? null
   }
 
-  /** Of a reply that is not whole: gives its owner what is there, if it is large and the owner wants it in pieces. Gives how many bytes are dealt with. */
-  #passOn(buf: Buffer, start: number, to: number): number {
-    const framer = this.#framer
-    if (this.#sink === null) {
-      if (framer.bytesNeeded < LARGE_REPLY_BYTES || this.relay || buf[start] === GREATER) return 0
-      const slot = this.#greetings.length > 0 ? undefined : this.ring.peek()
-      if (slot === undefined || slot.replies !== 1) return 0
-      this.#sink = slot.owner!.takesPieces?.(slot, framer.bytesNeeded) ?? null
-      if (this.#sink === null) return 0
-    }
-    const bytes = Math.min(framer.bytesNeeded, to - start)
-    framer.passedOn(bytes)
-    if (bytes > 0) this.#sink.piece(buf, start, start + bytes)
-    return bytes
-  }
-
-  #lastPiece(sink: ReplySink, buf: Buffer, start: number, end: number): void {
+  #pieced(sink: ReplySink): void {
     const slot = this.ring.peek()!
-    sink.piece(buf, start, end)
-    if (this.#sink !== sink) return
-    this.#sink = null
     slot.replies = 0
     this.#settling = slot
     sink.done()
@@ -449,10 +399,6 @@ export class Pipeline {
   }
 
   #frame(buf: Buffer, start: number, end: number): void {
-    if (this.#sink !== null) {
-      this.#lastPiece(this.#sink, buf, start, end)
-      return
-    }
     if (this.#greetings.length > 0) {
       this.#greeted(buf, start, end)
       return
@@ -551,9 +497,7 @@ export class Pipeline {
     if (this.#retry !== null) clearTimeout(this.#retry)
     this.#connectDeadline = null
     this.#retry = null
-    this.#framer.reset()
-    this.#sink = null
-    this.#partial.clear()
+    this.#reader.reset()
     this.#greetings = []
     this.#relayed = []
     this.clientId = 0
@@ -662,9 +606,6 @@ const TURNED_AWAY = /^(ERR max number of clients|DENIED)/
 
 /** Of a server older than 6.0, asked for RESP3. */
 const NO_RESP3 = /^(ERR unknown command|NOPROTO)/
-
-/** A reply of at least so many bytes may be passed on in pieces. */
-const LARGE_REPLY_BYTES = 1024 * 1024
 
 /** What a dedicated connection begins with. */
 const SMALL_CHUNK_BYTES = 4 * 1024
