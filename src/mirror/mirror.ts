@@ -160,7 +160,8 @@ export class Mirror {
   ): void {
     const { spec, database } = command
     const { bytes, start, end } = applicationBytes(command)
-    if (contested) this.#markBytes(spec, database, bytes, start, end, 'overlap', waiter)
+    // An error has written nothing that overlaps (and may name a database that there is not, in which no copy would ever end).
+    if (contested && reply[from] !== MINUS) this.#markBytes(spec, database, bytes, start, end, 'overlap', waiter)
     else this.apply(spec, command.route as Route, database, bytes, start, end, reply, from, to, waiter)
   }
 

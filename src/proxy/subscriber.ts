@@ -111,6 +111,11 @@ class Subscriber implements Pin {
     return this.#monitor ? 'O' : 'P'
   }
 
+  get subscriptions(): { readonly channels: number; readonly patterns: number; readonly shards: number } {
+    const { subscribe, psubscribe, ssubscribe } = this.#subscriptions
+    return { channels: subscribe.size, patterns: psubscribe.size, shards: ssubscribe.size }
+  }
+
   get owesAnswers(): boolean {
     return this.#owed.length > 0
   }

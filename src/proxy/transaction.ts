@@ -382,7 +382,7 @@ class Transaction implements Pin, ReplyOwner {
         for (const [i, { spec, route, database: begun, bytes }] of this.#queue.entries()) {
           if (!spec?.write) continue
           const database = databases?.[i] ?? begun
-          if (!copies || isServerWide(spec)) {
+          if (!copies || isServerWide(spec) || buf[offsets[i]!] === MINUS) {
             mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, offsets[i]!, offsets[i + 1]!, waiter)
           } else
             for (const ref of mirror.keysIn(spec, database, bytes, 0, bytes.length)) mirror.mark(ref, 'overlap', waiter)

@@ -36,6 +36,7 @@ export const EXCEPTIONS: readonly Exception[] = [
   ...each('kind', CLIENTS, 'CLIENT ID, CLIENT INFO, CLIENT LIST'),
   ...each('kind', 'it holds the time at which a consumer was seen', 'DUMP X'),
   ...each('ignored', 'whether another one is under way', 'BGSAVE, BGREWRITEAOF'),
+  ...each('ignored', 'whether replies are under way on the connection', 'SCRIPT DEBUG'),
   ...each('numbers', CLIENTS, 'HELLO'),
   ...each('kind', SERVER, 'INFO, MEMORY, DEBUG OBJECT, DEBUG JMAP, LATENCY DOCTOR, ROLE'),
   ...each(

@@ -216,6 +216,18 @@ describe('CLIENT', () => {
     expect(list).not.toContain('name=understudy')
   })
 
+  test('LIST tells of transactions, subscriptions and what was sent last', async () => {
+    const [one, multi, subscriber] = [await path.raw(), await path.raw(), await path.raw()]
+    for (const command of [['MULTI'], ['SET', 'k', 'v'], ['INCR', 'n']]) await multi.ask(...command)
+    subscriber.send(packet(['SUBSCRIBE', 'a', 'b'], ['PSUBSCRIBE', 'p*']))
+    await subscriber.take(3)
+    const list = await one.ask('CLIENT', 'LIST')
+    expect(list).toMatch(/flags=x db=0 sub=0 psub=0 ssub=0 multi=2 .* cmd=incr /)
+    expect(list).toMatch(/flags=P db=0 sub=2 psub=1 ssub=0 multi=-1 .* cmd=psubscribe /)
+    expect(await one.ask('CLIENT', 'LIST', 'TYPE', 'pubsub')).toMatch(/flags=P .*\n/)
+    expect(list).toMatch(/flags=N .* qbuf=26 .* cmd=client\|list user=default redir=-1 resp=2/)
+  })
+
   test('KILL ends another client, or itself after the answer', async () => {
     const [one, other, third] = [await path.raw(), await path.raw(), await path.raw()]
     const id = (await other.ask('CLIENT', 'ID')).slice(1).trim()
