@@ -315,6 +315,7 @@ function keysIn(buf: Buffer, start: number, end: number): readonly Buffer[] | nu
 
 function clientOf(session: Session, id: number): Session | null {
   if (id === session.id) return session
+  // One that has said QUIT is gone, though its connection may take a moment to close.
   for (const other of session.path.sessions) if (other.id === id && !other.ending) return other
   return null
 }

@@ -150,7 +150,7 @@ describe('with REDIRECT', () => {
     await reader.ask('GET', 'a')
     await writer.ask('SET', 'a', 'x')
     expect(await listener.text()).toBe(invalidation('a'))
-    listener.destroy()
+    expect(await listener.ask('QUIT')).toBe(OK)
     await reader.ask('GET', 'b')
     await writer.ask('SET', 'b', 'x')
     expect(await reader.text()).toBe(`>2\r\n${bulk('tracking-redir-broken')}:${id}\r\n`)
