@@ -1,4 +1,5 @@
 import type { CommandSpec } from '../command/spec.ts'
+import { ASTERISK, GREATER } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeReply } from '../resp/encode.ts'
@@ -115,6 +116,9 @@ class Subscriber implements Pin {
     const { subscribe, psubscribe, ssubscribe } = this.#subscriptions
     return { channels: subscribe.size, patterns: psubscribe.size, shards: ssubscribe.size }
   }
+
+  /** From RESP3 back to RESP2: the connections stay, their messages are told in the client's protocol. The other way Redis lets no subscriber go. */
+  changeProtocol(): void {}
 
   get owesAnswers(): boolean {
     return this.#owed.length > 0
@@ -260,7 +264,13 @@ class Subscriber implements Pin {
 
   #onMessage(leg: Leg, buf: Buffer, start: number, end: number): void {
     if (this.#plain || this.#monitor) {
-      this.#session.push(buf, start, end)
+      if (buf[start] !== GREATER || this.#session.protocol === 3) this.#session.push(buf, start, end)
+      else {
+        // HELLO 2 has come since it subscribed: a message is a push in the one protocol, and the same array in the other.
+        const message = Buffer.from(buf.subarray(start, end))
+        message[0] = ASTERISK
+        this.#session.push(message, 0, message.length)
+      }
       return
     }
     const items = itemsOf(decodeReply(buf, start, end))

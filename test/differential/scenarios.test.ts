@@ -205,6 +205,10 @@ const SCENARIOS: Readonly<Record<string, string>> = {
     a: MULTI
     a: INCR n
     a: EXEC
+    a: HELLO 2
+    b: PUBLISH ch two
+    a<
+    a: GET k
     a: UNSUBSCRIBE ch
     a: PING`,
   'HELLO changes the protocol, also while it watches': `
