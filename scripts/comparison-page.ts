@@ -37,7 +37,7 @@ export function comparisonPage(table: (head: string[], rows: string[][]) => stri
       ['kind', 'equal means', 'commands'],
       [...kinds].map(([kind, list]) => [`\`${kind}\``, KINDS[kind]!, names(list)]),
     ),
-    'Not compared although the command is: `GEOSEARCH ... ANY`, `XPENDING ... IDLE`, `XREAD` with `BLOCK` or `$`, `SORT_RO` with patterns (`arbitrary` below).',
+    'Not compared although the command is: `GEOSEARCH ... ANY`, `XPENDING ... IDLE`, `XREAD` with `BLOCK` or `$` (`arbitrary` below), and `SORT_RO` with patterns, which reads keys that it does not name.',
     '## Never compared',
     table(
       ['reason', 'commands'],

@@ -90,6 +90,7 @@ export class Comparer implements ReadListener {
     read.primary = Buffer.from(reply.subarray(from, to))
     read.lane = lane
     read.ticket = ticket
+    this.tallyOf(route.state).underWay++
     // A second question to the primary would be compared with what was asked for by then: nothing is known of that.
     if (route.config.compare.baseline) return this.#reads.ask(read)
     if (primaryMs >= 0 && this.#timed.take(this.#context.clock.nowMs)) read.primaryMs = primaryMs
@@ -105,6 +106,7 @@ export class Comparer implements ReadListener {
   // --- a first look
 
   answered(read: AlignedRead, buf: Buffer, start: number, end: number): void {
+    this.tallyOf(read.route.state).underWay--
     const outcome = this.compare(read, buf, start, end)
     if (outcome === null) return this.count(read.route, 'busy')
     if (read.route.config.compare.baseline) return this.#baseline(read, outcome, buf, start, end)
@@ -116,6 +118,7 @@ export class Comparer implements ReadListener {
   }
 
   dropped(read: AlignedRead, reason: SkipReason): void {
+    this.tallyOf(read.route.state).underWay--
     this.count(read.route, reason)
   }
 

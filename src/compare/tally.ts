@@ -46,6 +46,8 @@ export interface RouteComparison {
   readonly repaired: number
   /** Differences that are being looked at again. */
   readonly rechecking: number
+  /** Samples whose first answer from the shadow has not come. */
+  readonly underWay: number
   /** `compare.baseline`: the primary asked twice. */
   readonly baseline: { readonly compared: number; readonly differed: number }
   /** Of the same sampled reads. */
@@ -69,6 +71,7 @@ export class RouteTally {
   readonly shadowTimes: Histogram = new Histogram(COMMAND_DURATION_BOUNDS)
   repaired = 0
   rechecking = 0
+  underWay = 0
   readonly baseline = { compared: 0, differed: 0 }
 
   /** `count` samples of `command` (a name of the command table) have come to their end. */
@@ -101,6 +104,7 @@ export class RouteTally {
       ignored,
       repaired: this.repaired,
       rechecking: this.rechecking,
+      underWay: this.underWay,
       baseline: { ...this.baseline },
       primaryTimes: this.primaryTimes.snapshot(),
       shadowTimes: this.shadowTimes.snapshot(),

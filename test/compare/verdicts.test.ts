@@ -41,9 +41,13 @@ function stats(path: DataPathUnderTest) {
 
 async function allRechecked(path: DataPathUnderTest): Promise<void> {
   await settled(path)
-  // A shadow's answer may be under way still: then the first look is not over.
-  await new Promise((resolve) => setTimeout(resolve, 50))
-  await eventually(() => expect(stats(path).compare.rechecking).toBe(0), { timeoutMs: 10_000 })
+  await eventually(
+    () => {
+      const { underWay, rechecking } = stats(path).compare
+      expect({ underWay, rechecking }).toEqual({ underWay: 0, rechecking: 0 })
+    },
+    { timeoutMs: 20_000 },
+  )
 }
 
 async function clientCalls(server: RedisServer, command: string): Promise<number> {
@@ -258,14 +262,12 @@ describe.concurrent('what is not compared', () => {
     const { path, app } = await start(onTestFinished)
     await app.xadd('x', '1-1', 'f', 'v')
     await app.set('huge', 'x'.repeat(2_000_000))
-    await app.rpush('l', '1', '2')
     await settled(path)
     await app.call('XREAD', 'STREAMS', 'x', '$')
-    await app.call('SORT_RO', 'l', 'BY', 'weight:*')
     await app.get('huge')
     await settled(path)
-    await eventually(() => expect(stats(path).compare.skipped).toMatchObject({ arbitrary: 2, large: 1 }))
-    expect(stats(path).counters).toMatchObject({ compared: 0, skipped: 3 })
+    await eventually(() => expect(stats(path).compare.skipped).toMatchObject({ arbitrary: 1, large: 1 }))
+    expect(stats(path).counters).toMatchObject({ compared: 0, skipped: 2 })
   })
 })
 
@@ -358,17 +360,17 @@ describe.concurrent('the latency of both roles', () => {
     const { path, app, there } = await start(onTestFinished)
     await app.set('job:1', 'a')
     await settled(path)
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < 3; i++) {
       // It wakes up on its own; what is asked of it meanwhile waits.
-      await there.call('CLIENT', 'PAUSE', '30', 'ALL')
+      await there.call('CLIENT', 'PAUSE', '150', 'ALL')
       await app.get('job:1')
       await eventually(() => expect(stats(path).counters.compared).toBe(i + 1))
     }
     const { primaryTimes, shadowTimes } = stats(path).compare
     const count = (counts: readonly number[]) => counts.reduce((sum, n) => sum + n, 0)
-    expect(count(primaryTimes.counts)).toBe(5)
-    expect(count(shadowTimes.counts)).toBe(5)
-    expect(shadowTimes.sum).toBeGreaterThan(primaryTimes.sum + 0.05)
+    expect(count(primaryTimes.counts)).toBe(3)
+    expect(count(shadowTimes.counts)).toBe(3)
+    expect(shadowTimes.sum).toBeGreaterThan(0.3)
   })
 })
 
