@@ -55,7 +55,6 @@ describe('memory', () => {
     )
     // What is in flight (64 MB), what waits of all clients (64 MB), one read of each client, and what the heap needs.
     expect(memory() - before).toBeLessThan(300)
-    reads = true
     for (const client of clients) client.destroy()
   })
 
