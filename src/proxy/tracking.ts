@@ -3,7 +3,7 @@ import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand, encodeReply, errorFrame } from '../resp/encode.ts'
-import { MapReply, PushReply, type Reply } from '../resp/reply.ts'
+import { MapReply, PushReply, type Reply, SetReply } from '../resp/reply.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
@@ -185,18 +185,23 @@ export class Tracking {
     }
   }
 
-  /** CLIENT TRACKINGINFO's reply with the id that the client gave. */
+  /** CLIENT TRACKINGINFO's reply with the id that the client gave, and what only Understudy knows: that the client of that id is gone. */
   withOwnIds(frame: Buffer): Buffer {
     if (frame[0] === MINUS) return frame
-    const isRedirect = (name: Reply): boolean => Buffer.isBuffer(name) && name.toString() === 'redirect'
     const reply = decodeReply(frame, 0, frame.length)
+    const own = (name: Reply, value: Reply): Reply => {
+      const text = Buffer.isBuffer(name) ? name.toString() : ''
+      if (text === 'redirect') return this.redirect
+      return text === 'flags' && this.#broken ? withFlag(value, 'broken_redirect') : value
+    }
     if (reply instanceof MapReply) {
-      const entries = reply.entries.map(([k, v]): [Reply, Reply] => [k, isRedirect(k) ? this.redirect : v])
-      return encodeReply(new MapReply(entries), 3)
+      return encodeReply(new MapReply(reply.entries.map(([name, value]) => [name, own(name, value)] as const)), 3)
     }
     const items = reply as readonly Reply[]
-    const own = items.map((item, i) => (i % 2 === 1 && isRedirect(items[i - 1]!) ? this.redirect : item))
-    return encodeReply(own, this.#session.protocol)
+    return encodeReply(
+      items.map((item, i) => (i % 2 === 1 ? own(items[i - 1]!, item) : item)),
+      this.#session.protocol,
+    )
   }
 
   close(): void {
@@ -318,6 +323,11 @@ function clientOf(session: Session, id: number): Session | null {
   // One that has said QUIT is gone, though its connection may take a moment to close.
   for (const other of session.path.sessions) if (other.id === id && !other.ending) return other
   return null
+}
+
+function withFlag(flags: Reply, flag: string): Reply {
+  if (flags instanceof SetReply) return new SetReply([...flags.members, Buffer.from(flag)])
+  return Array.isArray(flags) ? [...(flags as Reply[]), Buffer.from(flag)] : flags
 }
 
 /** A RESP2 client takes messages only while it is subscribed to something. */

@@ -139,6 +139,7 @@ describe('with REDIRECT', () => {
     expect(await listener.ask('QUIT')).toBe(OK)
     await writer.ask('SET', 'a', 'x')
     expect(await reader.text()).toBe(`>2\r\n${bulk('tracking-redir-broken')}:${id}\r\n`)
+    expect(await reader.ask('CLIENT', 'TRACKINGINFO')).toContain(bulk('broken_redirect'))
   })
 
   test('a client that speaks RESP3 gets pushes; one that is gone breaks it, and a RESP3 reader is told', async () => {
