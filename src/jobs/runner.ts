@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { UnderstudyError } from '../base/errors.ts'
 import type { Log } from '../observability/log.ts'
 import { errorFields } from '../observability/log-error.ts'
@@ -35,6 +36,7 @@ export interface JobRunnerOptions {
 }
 
 const MAX_QUEUED = 100
+const STOP_MS = 2_000
 /** Progress is told at most so often. */
 const TELL_EVERY_MS = 500
 
@@ -53,6 +55,8 @@ export class JobRunner {
   readonly #totals = new Map<string, { route: string; job: string; outcome: string; count: number }>()
   readonly #told = new Map<number, number>()
   #stopping = false
+  /** The state database is closed, or about to be. */
+  #stopped = false
 
   constructor(options: JobRunnerOptions) {
     this.#options = options
@@ -70,7 +74,10 @@ export class JobRunner {
   async stop(): Promise<void> {
     this.#stopping = true
     for (const { task } of this.#running.values()) task.interrupt('stop')
-    await Promise.all([...this.#running.values()].map(({ ended }) => ended))
+    const ended = Promise.all([...this.#running.values()].map((one) => one.ended))
+    // One that waits for a store that hangs is left: it goes on from its checkpoint, too.
+    await Promise.race([ended, sleep(STOP_MS, undefined, { ref: false })])
+    this.#stopped = true
   }
 
   /** Throws JOB_REFUSED when it cannot be done as things are. */
@@ -187,6 +194,7 @@ export class JobRunner {
         end = () => this.#enter(id, 'failed', { error: text })
       }
     }
+    if (this.#stopped) return
     this.#running.delete(route)
     this.#told.delete(id)
     end()

@@ -158,3 +158,15 @@ test('under random writes, killed in the middle, it goes on after the restart, a
   await mirrorSettled(understudy)
   expect(await driftBetween(source, target, { ttlSlackMs: 1_000 })).toEqual([])
 }, 40_000)
+
+test('a stop does not wait for a job whose store hangs, and the job goes on with the next start', async () => {
+  const { source, understudy } = await setUp(ALL, (server) => fillStrings(server, 3000))
+  const { id } = await startJob(understudy, 'backfill', 'all', { rate: 2_000 })
+  await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(0))
+  source.pause()
+  understudy.signal('SIGTERM')
+  expect((await understudy.exited).code).toBe(0)
+  source.resume()
+  await understudy.restart()
+  expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { failed: 0 } })
+}, 40_000)
