@@ -406,7 +406,7 @@ describe('a log that nothing passes out of', () => {
     note(0, 50_000)
     for (let i = 0; i < 50; i++) tick()
     expect(dirty.size).toBe(0)
-    for (let part = 1; part < 8; part++) {
+    for (let part = 1; part < 5; part++) {
       note(part * 50_000, (part + 1) * 50_000)
       for (let i = 0; i < 60; i++) tick()
     }
@@ -414,7 +414,8 @@ describe('a log that nothing passes out of', () => {
     // What is not in the log any more is in the file.
     const copy = crashCopy()
     const known = new Set([...intentsOf(copy), ...dirtyOf(copy)])
-    for (let i = 0; i < 400_000; i += 371) expect(known.has(`${'k'.repeat(90)}${i}`)).toBe(true)
+    const unknown = Array.from({ length: 250_000 }, (_, i) => `${'k'.repeat(90)}${i}`).filter((key) => !known.has(key))
+    expect(unknown).toEqual([])
     expect(dirty.needsVerify('all')).toBe(false)
     expect(lines).toEqual([])
   })
