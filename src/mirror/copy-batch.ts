@@ -1,5 +1,6 @@
 import type { DataPathContext } from './context.ts'
-import type { DirtyKey, DirtySet } from './dirty-set.ts'
+import type { DirtyKey } from './dirty-key.ts'
+import type { DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
 import { AGAIN, StateCopy } from './state-copy.ts'
 

@@ -1,5 +1,6 @@
 import type { DataPathContext } from './context.ts'
-import type { DirtyReason, DirtySet } from './dirty-set.ts'
+import type { DirtyReason } from './dirty-key.ts'
+import type { DirtySet } from './dirty-set.ts'
 
 const EVERY_MS = 1_000
 

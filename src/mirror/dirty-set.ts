@@ -1,6 +1,7 @@
-import { hashBytes } from '../base/hash.ts'
 import type { Route } from '../routing/route.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
+import { type DirtyGroup, DirtyGroups, hashInGroup } from './dirty-groups.ts'
+import { DIRTY_REASONS, type DirtyChanges, type DirtyKey, type DirtyReason, type DirtyRow } from './dirty-key.ts'
 import {
   ATTEMPTS,
   BY_AGE,
@@ -14,64 +15,6 @@ import {
   VERSION,
 } from './dirty-table.ts'
 
-/** Why a key is known or feared to differ on the shadow. */
-export const DIRTY_REASONS = [
-  'shadow-down',
-  'shadow-error',
-  /** The shadow's answer to a write was not the primary's. */
-  'shadow-differs',
-  'backlog-full',
-  'primary-lost',
-  'overlap',
-  'unknown-effect',
-  'state-copy',
-  'read-miss',
-  'mismatch',
-  /** It was being written when the process ended without being asked to. */
-  'crash',
-] as const
-export type DirtyReason = (typeof DIRTY_REASONS)[number]
-
-/** A dirty key as it was when it was asked for; that of `take` follows the set until `copied` or `postpone`. */
-export interface DirtyKey {
-  readonly route: string
-  readonly database: number
-  /** The application's name of it. */
-  readonly key: Buffer
-  readonly reason: DirtyReason
-  /** Coarse clock, of the first mark. */
-  readonly sinceMs: number
-  /** Counts marks: a copy clears the key only if none came after it had been begun. */
-  version: number
-  /** Copies that failed. */
-  attempts: number
-  /** Not in the set any more. */
-  gone: boolean
-}
-
-/** A dirty key as it is written to disk. */
-export interface DirtyRow {
-  readonly route: string
-  readonly database: number
-  /** A view, valid until the set changes. */
-  readonly key: Uint8Array
-  readonly reason: DirtyReason
-  readonly sinceMs: number
-}
-
-/** The dirty keys of one database of one route. */
-interface Group {
-  readonly number: number
-  readonly route: string
-  readonly database: number
-  size: number
-  /** By index of DIRTY_REASONS. */
-  readonly reasons: Int32Array
-  readonly byAge: IdList
-  /** Those that may be copied now, oldest first: not under way, not postponed. */
-  readonly ready: IdList
-}
-
 /**
  * The keys whose shadow may differ from the primary. A key leaves only by a state copy that succeeded (invariant 4).
  *
@@ -84,8 +27,7 @@ interface Group {
  */
 export class DirtySet {
   readonly #table = new DirtyTable()
-  readonly #groups: Group[] = []
-  readonly #byRoute = new Map<string, Group[]>()
+  readonly #groups = new DirtyGroups(DIRTY_REASONS.length)
   readonly #needsVerify = new Set<string>()
   readonly #timesMarked = new Map<string, number>()
   readonly #taken = new Map<number, DirtyKey>()
@@ -116,15 +58,13 @@ export class DirtySet {
 
   /** Dirty keys of a route. */
   count(route: string): number {
-    let count = 0
-    for (const { size } of this.#byRoute.get(route) ?? []) count += size
-    return count
+    return this.#groups.count(route)
   }
 
   /** Dirty keys of a route by reason; what is 0 is left out. */
   reasons(route: string): Partial<Record<DirtyReason, number>> {
     const counts: Partial<Record<DirtyReason, number>> = {}
-    for (const { reasons } of this.#byRoute.get(route) ?? []) {
+    for (const { reasons } of this.#groups.ofRoute(route)) {
       for (const [i, count] of reasons.entries()) {
         if (count > 0) counts[DIRTY_REASONS[i]!] = (counts[DIRTY_REASONS[i]!] ?? 0) + count
       }
@@ -135,7 +75,7 @@ export class DirtySet {
   /** Coarse clock of the oldest mark of a route; null: none is dirty. */
   oldestMs(route: string): number | null {
     let oldest: number | null = null
-    for (const { byAge } of this.#byRoute.get(route) ?? []) {
+    for (const { byAge } of this.#groups.ofRoute(route)) {
       if (byAge.first === -1) continue
       const since = this.#table.sinceMs(byAge.first)
       if (oldest === null || since < oldest) oldest = since
@@ -155,9 +95,9 @@ export class DirtySet {
 
   has(route: string, database: number, key: Buffer): boolean {
     if (this.#table.size === 0) return false
-    const group = this.#find(route, database)
+    const group = this.#groups.find(route, database)
     if (group === undefined || group.size === 0) return false
-    return this.#table.find(group.number, hashOf(group, key), key, 0, key.length) !== -1
+    return this.#table.find(group.number, hashInGroup(group, key), key, 0, key.length) !== -1
   }
 
   /** `waiter`: told when the key is clean. */
@@ -170,8 +110,8 @@ export class DirtySet {
     waiter: AckWaiter | null = null,
   ): void {
     const table = this.#table
-    const group = this.#groupOf(route.name, database)
-    const hash = hashOf(group, key)
+    const group = this.#groups.of(route.name, database)
+    const hash = hashInGroup(group, key)
     let id = table.find(group.number, hash, key, 0, key.length)
     if (id !== -1) {
       table.set(id, VERSION, table.get(id, VERSION) + 1)
@@ -211,23 +151,23 @@ export class DirtySet {
   // --- for the one who copies
 
   /** Routes that have dirty keys. */
-  *routes(): Generator<string> {
-    for (const [route, groups] of this.#byRoute) if (groups.some(({ size }) => size > 0)) yield route
+  routes(): Iterable<string> {
+    return this.#groups.routes()
   }
 
   /** Databases in which a route has ever had dirty keys. */
   databases(route: string): number[] {
-    return (this.#byRoute.get(route) ?? []).map(({ database }) => database)
+    return this.#groups.ofRoute(route).map(({ database }) => database)
   }
 
   /** Whether a key of the database may be copied now. */
   isReady(route: string, database: number): boolean {
-    return (this.#find(route, database)?.ready.first ?? -1) !== -1
+    return (this.#groups.find(route, database)?.ready.first ?? -1) !== -1
   }
 
   /** All of a route, oldest first within a database. One may be marked, copied or discarded meanwhile; another route's too. */
   *keys(route: string): Generator<DirtyKey> {
-    for (const group of this.#byRoute.get(route) ?? []) {
+    for (const group of this.#groups.ofRoute(route)) {
       for (let id = group.byAge.first; id !== -1; ) {
         const next = this.#table.following(BY_AGE, id)
         yield this.#taken.get(id) ?? this.#handle(id)
@@ -238,9 +178,9 @@ export class DirtySet {
 
   /** Takes the oldest key of a database that may be copied now; `copied` or `postpone` puts an end to it. No database: of the first that has one. */
   take(route: string, database: number | null = null): DirtyKey | undefined {
-    const group = (this.#byRoute.get(route) ?? []).find(
-      (one) => one.ready.first !== -1 && (database === null || one.database === database),
-    )
+    const group = this.#groups
+      .ofRoute(route)
+      .find((one) => one.ready.first !== -1 && (database === null || one.database === database))
     if (group === undefined) return undefined
     const id = group.ready.first
     this.#table.unlink(group.ready, BY_TURN, id)
@@ -254,7 +194,7 @@ export class DirtySet {
   copied(entry: DirtyKey, version: number): boolean {
     const id = this.#endOf(entry)
     if (id === -1) return true
-    const group = this.#groups[this.#table.get(id, GROUP_OF)]!
+    const group = this.#groups.at(this.#table.get(id, GROUP_OF))
     if (this.#table.get(id, VERSION) === version) {
       entry.gone = true
       this.#remove(group, id, true)
@@ -285,7 +225,7 @@ export class DirtySet {
       while (list.first !== -1 && table.dueMs(list.first) <= nowMs) {
         const id = list.first
         table.unlink(list, BY_TURN, id)
-        this.#makeReady(this.#groups[table.get(id, GROUP_OF)]!, id)
+        this.#makeReady(this.#groups.at(table.get(id, GROUP_OF)), id)
       }
     }
   }
@@ -294,7 +234,7 @@ export class DirtySet {
 
   /** The route mirrors no more: its dirty keys mean nothing. */
   forget(route: string): void {
-    for (const group of this.#byRoute.get(route) ?? []) {
+    for (const group of this.#groups.ofRoute(route)) {
       while (group.byAge.first !== -1) this.#remove(group, group.byAge.first, false)
     }
     if (this.#needsVerify.delete(route)) this.changes?.routeChanged()
@@ -302,7 +242,7 @@ export class DirtySet {
 
   /** The key belongs to another route now, where it has been marked. */
   discard(entry: DirtyKey): void {
-    const group = this.#find(entry.route, entry.database)
+    const group = this.#groups.find(entry.route, entry.database)
     const id = group === undefined ? -1 : this.#idOf(group, entry.key)
     if (id !== -1) this.#remove(group!, id, false)
   }
@@ -316,9 +256,9 @@ export class DirtySet {
 
   /** A key that stood on disk. */
   restore(route: string, database: number, key: Uint8Array, reason: DirtyReason, sinceMs: number): void {
-    const group = this.#groupOf(route, database)
+    const group = this.#groups.of(route, database)
     if (this.#idOf(group, key) !== -1) return
-    this.#changed(this.#add(group, hashOf(group, key), key, reason, sinceMs))
+    this.#changed(this.#add(group, hashInGroup(group, key), key, reason, sinceMs))
   }
 
   /** What is to stand on disk under the number `id`, which counts as written from now on; null: nothing. */
@@ -326,14 +266,14 @@ export class DirtySet {
     const table = this.#table
     table.set(id, UNWRITTEN, 0)
     if (table.get(id, STATE) === 0) return null
-    const { route, database } = this.#groups[table.get(id, GROUP_OF)]!
+    const { route, database } = this.#groups.at(table.get(id, GROUP_OF))
     const reason = DIRTY_REASONS[table.get(id, REASON)]!
     return { route, database, key: table.key(id), reason, sinceMs: table.sinceMs(id) }
   }
 
   /** All of it is to be written again. */
   rewrite(): void {
-    for (const { byAge } of this.#groups) {
+    for (const { byAge } of this.#groups.all) {
       for (let id = byAge.first; id !== -1; id = this.#table.following(BY_AGE, id)) this.#changed(id)
     }
   }
@@ -350,33 +290,7 @@ export class DirtySet {
 
   // --- inside
 
-  #find(route: string, database: number): Group | undefined {
-    const groups = this.#byRoute.get(route)
-    if (groups === undefined) return undefined
-    for (let i = 0; i < groups.length; i++) if (groups[i]!.database === database) return groups[i]
-    return undefined
-  }
-
-  #groupOf(route: string, database: number): Group {
-    const found = this.#find(route, database)
-    if (found !== undefined) return found
-    const group: Group = {
-      number: this.#groups.length,
-      route,
-      database,
-      size: 0,
-      reasons: new Int32Array(DIRTY_REASONS.length),
-      byAge: { first: -1, last: -1 },
-      ready: { first: -1, last: -1 },
-    }
-    this.#groups.push(group)
-    const groups = this.#byRoute.get(route)
-    if (groups === undefined) this.#byRoute.set(route, [group])
-    else groups.push(group)
-    return group
-  }
-
-  #add(group: Group, hash: number, key: Uint8Array, reason: DirtyReason, sinceMs: number): number {
+  #add(group: DirtyGroup, hash: number, key: Uint8Array, reason: DirtyReason, sinceMs: number): number {
     const table = this.#table
     const id = table.add(group.number, hash, key, 0, key.length)
     const number = NUMBER_OF.get(reason)!
@@ -390,12 +304,12 @@ export class DirtySet {
     return id
   }
 
-  #makeReady(group: Group, id: number): void {
+  #makeReady(group: DirtyGroup, id: number): void {
     this.#table.set(id, STATE, READY)
     this.#table.append(group.ready, BY_TURN, id)
   }
 
-  #setReason(group: Group, id: number, reason: DirtyReason): void {
+  #setReason(group: DirtyGroup, id: number, reason: DirtyReason): void {
     const number = NUMBER_OF.get(reason)!
     const before = this.#table.get(id, REASON)
     if (before === number) return
@@ -406,7 +320,7 @@ export class DirtySet {
     if (taken !== undefined) (taken as { reason: DirtyReason }).reason = reason
   }
 
-  #remove(group: Group, id: number, ok: boolean): void {
+  #remove(group: DirtyGroup, id: number, ok: boolean): void {
     const table = this.#table
     const state = table.get(id, STATE)
     if (state === READY) table.unlink(group.ready, BY_TURN, id)
@@ -438,7 +352,7 @@ export class DirtySet {
 
   #handle(id: number): DirtyKey {
     const table = this.#table
-    const { route, database } = this.#groups[table.get(id, GROUP_OF)]!
+    const { route, database } = this.#groups.at(table.get(id, GROUP_OF))
     return {
       route,
       database,
@@ -454,7 +368,7 @@ export class DirtySet {
   /** Ends what `take` began: the number of the key, which is in no list now; -1 when it is not in the set any more. */
   #endOf(entry: DirtyKey): number {
     if (entry.gone) return -1
-    const group = this.#find(entry.route, entry.database)
+    const group = this.#groups.find(entry.route, entry.database)
     const id = group === undefined ? -1 : this.#idOf(group, entry.key)
     if (id === -1) {
       entry.gone = true
@@ -469,15 +383,9 @@ export class DirtySet {
     return id
   }
 
-  #idOf(group: Group, key: Uint8Array): number {
-    return this.#table.find(group.number, hashOf(group, key), key, 0, key.length)
+  #idOf(group: DirtyGroup, key: Uint8Array): number {
+    return this.#table.find(group.number, hashInGroup(group, key), key, 0, key.length)
   }
-}
-
-/** Told of what has to be written to disk. */
-export interface DirtyChanges {
-  keyChanged(id: number): void
-  routeChanged(): void
 }
 
 const TAKEN = 1
@@ -489,7 +397,3 @@ const POSTPONED = 3
 const LIMIT_BYTES = 224 * 1024 * 1024
 
 const NUMBER_OF = new Map<string, number>(DIRTY_REASONS.map((reason, i) => [reason, i]))
-
-function hashOf(group: Group, key: Uint8Array): number {
-  return (hashBytes(key, 0, key.length) ^ Math.imul(group.number, 0x9e3779b1)) >>> 0
-}

@@ -3,7 +3,8 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { UnderstudyError } from '../base/errors.ts'
 import { inTransaction, openDatabase } from '../state/database.ts'
 import { openOrSetAside, setAside } from '../state/set-aside.ts'
-import { DIRTY_REASONS, type DirtyChanges, type DirtyReason, type DirtySet } from './dirty-set.ts'
+import { DIRTY_REASONS, type DirtyChanges, type DirtyReason } from './dirty-key.ts'
+import type { DirtySet } from './dirty-set.ts'
 
 const MIGRATIONS = [
   `CREATE TABLE dirty_keys (id INTEGER PRIMARY KEY, route TEXT NOT NULL, database INTEGER NOT NULL, key BLOB NOT NULL,

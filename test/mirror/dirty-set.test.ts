@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type DirtyKey, type DirtyReason, DirtySet } from '../../src/mirror/dirty-set.ts'
+import type { DirtyKey, DirtyReason } from '../../src/mirror/dirty-key.ts'
+import { DirtySet } from '../../src/mirror/dirty-set.ts'
 import { type Route, RouteState } from '../../src/routing/route.ts'
 
 const one = { name: 'one', state: new RouteState('one') } as Route

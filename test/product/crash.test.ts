@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Status } from '../../src/admin/control.ts'
+import { findProgram } from '../../src/base/find-program.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
@@ -155,7 +156,7 @@ describe('kill -9 of the sidecar while the shadow', () => {
   }, 60_000)
 })
 
-describe('a disk that is full', () => {
+describe.skipIf(findProgram('prlimit') === null)('a disk that is full', () => {
   /** As a full disk does: no file grows beyond so many bytes. Of the soft limit, which can be raised again. */
   const limitFiles = ({ pid }: UnderstudyProcess, bytes: string): void => {
     execFileSync('prlimit', ['--pid', `${pid}`, `--fsize=${bytes}:`])
