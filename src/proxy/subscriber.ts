@@ -263,6 +263,7 @@ class Subscriber implements Pin {
   // --- messages
 
   #onMessage(leg: Leg, buf: Buffer, start: number, end: number): void {
+    if (this.#monitor && GREETING.test(buf.toString('latin1', start, Math.min(end, start + 120)))) return
     if (this.#plain || this.#monitor) {
       if (buf[start] !== GREATER || this.#session.protocol === 3) this.#session.push(buf, start, end)
       else {
@@ -454,3 +455,6 @@ const OK = Buffer.from('+OK\r\n')
 const PONG = Buffer.from('pong')
 const EMPTY = Buffer.alloc(0)
 const KEY_EVENT = /^__keyevent@/
+
+/** What Understudy says on a new connection of its own: no client of the application has sent it. */
+const GREETING = /^\+[\d.]+ \[[^\]]*\] "CLIENT" ("SETNAME" "understudy"|"ID")\r\n/

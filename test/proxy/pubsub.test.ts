@@ -198,6 +198,17 @@ test('a subscriber that leaves leaves no connection behind', async () => {
   admin.destroy()
 })
 
+test('MONITOR does not show how Understudy opens connections of its own', async () => {
+  const [monitor, worker] = [await path.raw(), await path.raw()]
+  expect(await monitor.ask('MONITOR')).toBe('+OK\r\n')
+  // A transaction that comes step by step has one, in a database where none waits in the pool.
+  for (const command of [['SELECT', 11], ['MULTI'], ['SET', 'seen', 1], ['EXEC']]) await worker.ask(...command)
+  const lines: string[] = []
+  while (!lines.at(-1)?.toLowerCase().includes('"exec"')) lines.push(await monitor.text())
+  expect(lines.join('')).toContain('"SET" "seen" "1"')
+  expect(lines.join('')).not.toMatch(/"CLIENT"/)
+})
+
 test('MONITOR shows what others do, until the client resets or leaves', async () => {
   const [monitor, worker] = [await path.raw(), await path.raw()]
   expect(await monitor.ask('MONITOR')).toBe('+OK\r\n')
