@@ -23,6 +23,9 @@ interface Setup {
   readonly understudy: UnderstudyProcess
 }
 
+/** `CRASH_DATABASES=0,1` for several. */
+const DATABASES = (process.env['CRASH_DATABASES'] ?? '0').split(',').map(Number)
+
 /** What it had survives its death. */
 const DURABLE: RedisServerOptions = { args: ['--appendonly', 'yes', '--appendfsync', 'no'] }
 
@@ -66,9 +69,7 @@ async function drift({ old, fresh }: Setup, phase: Side): Promise<unknown[]> {
 async function load(understudy: UnderstudyProcess, seed: number): Promise<{ ended(): Promise<unknown> }> {
   const { port } = understudy
   const writers = await Promise.all(
-    [2, 3, 2].map((protocol, i) =>
-      Writer.open(port, protocol as 2 | 3, { seed: seed + i, databases: i === 0 ? [0, 1] : [0] }),
-    ),
+    [2, 3, 2].map((protocol, i) => Writer.open(port, protocol as 2 | 3, { seed: seed + i, databases: DATABASES })),
   )
   const takers = await Promise.all([2, 3].map((protocol, i) => Consumer.start(port, protocol as 2 | 3, seed + 10 + i)))
   const flood = await RawClient.open(port)
