@@ -41,6 +41,7 @@ export function makeSpec(facts: CommandFacts): CommandSpec {
     keyStep: Math.max(1, facts.keyStep),
     keySpecs: facts.keySpecs,
     keyFinder,
+    crossesDatabases: name === 'MOVE' || name === 'COPY',
     replyKeys: replyKeysOf(name),
     quotesKeys: quotesKeys(name),
     compare: readonly ? compareClassOf(name) : null,

@@ -76,6 +76,8 @@ export interface CommandSpec {
   readonly firstKey: number
   readonly lastKey: number
   readonly keyStep: number
+  /** Its last key may (also) be written in another database, which its arguments name (MOVE, COPY ... DB): see `otherDatabase`. */
+  readonly crossesDatabases: boolean
   /** Set when the positions depend on other arguments (numkeys, STREAMS, STORE ...). */
   readonly keySpecs: readonly KeySpec[] | null
   readonly keyFinder: KeyFinder

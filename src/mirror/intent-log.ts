@@ -2,6 +2,8 @@ import { closeSync, ftruncateSync, openSync, readFileSync, rmSync, writeSync } f
 import { join } from 'node:path'
 import type { Flushable } from '../base/turn.ts'
 import type { KeyPositions } from '../command/keys.ts'
+import { otherDatabase } from '../command/other-database.ts'
+import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { BLOCK_HEADER_BYTES, putVarint, RECORD_OVERHEAD_BYTES, sealBlock } from './intent-segment.ts'
 
@@ -77,11 +79,15 @@ export class IntentLog implements Flushable {
   }
 
   /** The keys of a command that is about to be pushed. */
-  note(database: number, view: CommandView, positions: KeyPositions): void {
+  note(database: number, spec: CommandSpec, view: CommandView, positions: KeyPositions): void {
     for (let i = 0; i < positions.count; i++) {
       const arg = positions.index[i]!
       this.noteKey(database, view.buf, view.start[arg]!, view.end[arg]!)
     }
+    if (!spec.crossesDatabases || positions.count === 0) return
+    const other = otherDatabase(spec, view)
+    const last = positions.index[positions.count - 1]!
+    if (other !== -1) this.noteKey(other, view.buf, view.start[last]!, view.end[last]!)
   }
 
   /** One key of a command that is about to be pushed. */

@@ -1,8 +1,7 @@
-import { argumentCount, argumentIs } from '../command/argument.ts'
 import { findKeys, KeyPositions } from '../command/keys.ts'
+import { otherDatabase } from '../command/other-database.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandParser } from '../resp/command-parser.ts'
-import type { CommandView } from '../resp/command-view.ts'
 import type { KeyRule } from '../routing/route.ts'
 import type { DataPathContext } from './context.ts'
 
@@ -38,17 +37,9 @@ export class KeyRefs {
       const arg = this.#positions.index[i]!
       refs.push(this.of(Buffer.from(view.buf.subarray(view.start[arg]!, view.end[arg]!)), database))
     }
-    const elsewhere = databaseOf(spec, view)
+    const elsewhere = otherDatabase(spec, view)
     const key = refs.at(-1)?.key
     if (elsewhere !== -1 && key !== undefined) refs.push(this.of(key, elsewhere))
     return refs
   }
-}
-
-/** The other database of MOVE key db and COPY source destination DB db; -1: there is none. */
-function databaseOf(spec: CommandSpec, view: CommandView): number {
-  if (spec.name === 'MOVE' && view.argc === 3) return argumentCount(view, 2)
-  if (spec.name !== 'COPY') return -1
-  for (let i = 3; i + 1 < view.argc; i++) if (argumentIs(view, i, 'DB')) return argumentCount(view, i + 1)
-  return -1
 }

@@ -191,8 +191,8 @@ export class BlockedCommand implements Pin, ReplyOwner {
   noteIntent(): void {
     const { path, database } = this.session
     if (path.intents === null || !this.#mirrors()) return
-    for (const { key } of path.mirror.keysIn(this.#spec, database, this.#frame, 0, this.#frame.length))
-      path.intents.noteKey(database, key, 0, key.length)
+    for (const { database: at, key } of path.mirror.keysIn(this.#spec, database, this.#frame, 0, this.#frame.length))
+      path.intents.noteKey(at, key, 0, key.length)
   }
 
   settle(slot: InFlight, buf: Buffer, start: number, end: number): void {

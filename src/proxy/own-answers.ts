@@ -71,6 +71,18 @@ export function answerInExec(session: Session, spec: CommandSpec, frame: Buffer)
   return answers.length === 0 ? FRAME.OK : Buffer.concat(answers)
 }
 
+/** The databases that commands of a transaction may be executed in: the client's, and those that it selects on the way. */
+export function possibleDatabases(queue: readonly Queued[], before: number): number[] {
+  const databases = new Set([before])
+  for (const { spec, bytes } of queue) {
+    if (spec?.name !== 'SELECT') continue
+    parser.parse(bytes, 0, bytes.length)
+    const selected = integerArg(parser, 1)
+    if (selected !== null && selected >= 0) databases.add(selected)
+  }
+  return [...databases]
+}
+
 /** The database that each command of a transaction was executed in, and behind them the one that the client is in then. Null: the same for all. */
 export function databasesOf(
   queue: readonly Queued[],

@@ -282,7 +282,7 @@ export class Session implements ReplyOwner {
         this.writesOwed++
         slot.lane = pipeline.lane
         slot.keyHash = plan.positions.count === 1 ? plan.keyHash : 0
-        path.intents?.note(this.database, view, plan.positions)
+        path.intents?.note(this.database, spec, view, plan.positions)
         if (plan.positions.count === 0 && isServerWide(spec)) {
           path.intents?.noteEveryKey()
           path.mirror.enterServerWide(spec)

@@ -18,7 +18,7 @@ import { arityFits, refuseByArity, wrongArity } from './arity.ts'
 import { unknownSubcommand } from './client-commands.ts'
 import { execDidNothing, mapExecReply, type Queued } from './exec-reply.ts'
 import { execElements, isMalformed } from './malformed.ts'
-import { databasesOf, inMulti, PLACEHOLDER } from './own-answers.ts'
+import { databasesOf, inMulti, PLACEHOLDER, possibleDatabases } from './own-answers.ts'
 import { databaseAt } from './own-connection.ts'
 import type { Pin } from './pin.ts'
 import { TransactionReads } from './sampled-reads.ts'
@@ -348,11 +348,14 @@ class Transaction implements Pin, ReplyOwner {
   /** Before EXEC leaves: until then nothing is written. */
   #note(intents: IntentLog): void {
     const { mirror } = this.#session.path
-    for (const { spec, database, bytes } of this.#queue) {
+    const databases = possibleDatabases(this.#queue, this.#session.database)
+    for (const { spec, bytes } of this.#queue) {
       if (!spec?.write) continue
       if (isServerWide(spec)) intents.noteEveryKey()
-      for (const { rule, key } of mirror.keysIn(spec, database, bytes, 0, bytes.length)) {
-        if (rule.route.shadow !== null) intents.noteKey(database, key, 0, key.length)
+      for (const before of databases) {
+        for (const { rule, database, key } of mirror.keysIn(spec, before, bytes, 0, bytes.length)) {
+          if (rule.route.shadow !== null) intents.noteKey(database, key, 0, key.length)
+        }
       }
     }
   }
@@ -397,8 +400,10 @@ class Transaction implements Pin, ReplyOwner {
   /** Nobody knows what of it was executed. */
   #lose(): void {
     const { mirror } = this.#session.path
-    for (const { spec, route, database, bytes } of this.#queue) {
-      if (spec?.write) mirror.lost(spec, route, database, bytes, 0, bytes.length)
+    const databases = possibleDatabases(this.#queue, this.#session.database)
+    for (const { spec, route, bytes } of this.#queue) {
+      if (!spec?.write) continue
+      for (const database of databases) mirror.lost(spec, route, database, bytes, 0, bytes.length)
     }
   }
 

@@ -175,6 +175,11 @@ export class Store {
   *clientPipelines(): Generator<Pipeline> {
     yield* this.#shared2.all()
     yield* this.#shared3.all()
+    yield* this.#retiring.keys()
+    for (const { shared2, shared3 } of this.#users.values()) {
+      yield* shared2.all()
+      yield* shared3.all()
+    }
     yield* this.#lent
   }
 

@@ -68,6 +68,16 @@ function intentsOf(stateDir: string): Set<string> {
   return keys
 }
 
+/** Noted keys as `database:key`. */
+function placesOf(stateDir: string): Set<string> {
+  const places = new Set<string>()
+  for (const name of segmentsOf(stateDir)) {
+    const reader = new SegmentReader(readFileSync(join(stateDir, 'intent', name)))
+    while (reader.read({ key: (database, key) => places.add(`${database}:${key}`), everyKey: () => {} }, 1_000));
+  }
+  return places
+}
+
 function dirtyOf(stateDir: string): Set<string> {
   const database = new DatabaseSync(join(stateDir, 'dirty.db'))
   const rows = database.prepare('SELECT key FROM dirty_keys').all() as { key: Uint8Array }[]
@@ -85,6 +95,28 @@ function logged(path: DataPathUnderTest): string[] {
 }
 
 describe('at any moment of a crash', () => {
+  test('keys that a command writes in another database are known there', async () => {
+    const { old, fresh } = await redises()
+    const path = await start({ old, new: fresh })
+    const client = await path.raw()
+    for (const key of ['a', 'b', 'c', 'd']) await client.ask('SET', key, '1')
+    expect(await client.ask('MOVE', 'a', '1')).toBe(':1\r\n')
+    expect(await client.ask('COPY', 'b', 'b2', 'DB', '2')).toBe(':1\r\n')
+    for (const command of [
+      ['MULTI'],
+      ['MOVE', 'c', '3'],
+      ['SELECT', '4'],
+      ['SET', 'e', '1'],
+      ['COPY', 'e', 'e2', 'DB', '5'],
+    ])
+      await client.ask(...command)
+    expect(await client.ask('EXEC')).toBe('*4\r\n:1\r\n+OK\r\n+OK\r\n:1\r\n')
+    const known = placesOf(join(dir, 'state'))
+    for (const place of ['1:a', '2:b2', '3:c', '4:e', '5:e2']) expect([...known]).toContain(place)
+    await settled(path)
+    expect(await driftBetween(old, fresh, { databases: [0, 1, 2, 3, 4, 5] })).toEqual([])
+  })
+
   test('every write that a client knows of is on the shadow, or known; and before the primary has it, it is known', async () => {
     const random = new Random(Number(process.env['LOAD_SEED'] ?? 7))
     const onPrimary = new Set<string>()

@@ -23,8 +23,8 @@ interface Setup {
   readonly understudy: UnderstudyProcess
 }
 
-/** `CRASH_DATABASES=0,1` for several. */
-const DATABASES = (process.env['CRASH_DATABASES'] ?? '0').split(',').map(Number)
+/** `CRASH_DATABASES=0` for one alone. */
+const DATABASES = (process.env['CRASH_DATABASES'] ?? '0,1').split(',').map(Number)
 
 /** What it had survives its death. */
 const DURABLE: RedisServerOptions = { args: ['--appendonly', 'yes', '--appendfsync', 'no'] }
