@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Redis } from 'ioredis'
-import type { Job, JobKind } from '../src/jobs/job.ts'
+import type { Job } from '../src/jobs/job.ts'
 import { encodeCommand } from '../src/resp/encode.ts'
 import { over, startJob } from '../test/support/jobs.ts'
 import { type RedisServer, startRedis } from '../test/support/redis.ts'
@@ -10,6 +10,8 @@ import { cpuMicroseconds, residentBytes } from './process-usage.ts'
 
 const VALUE_BYTES = 80
 const PAGE = 1000
+/** A little more than what is promised beside clients (`--rate`); verify looks at each key from both sides. */
+const PACED_KEYS_PER_SECOND = { backfill: 62_000, verify: 165_000 } as const
 const REQUESTS_PER_SECOND = 5_000
 const CLIENTS = 10
 const TIMEOUT_MS = 600_000
@@ -41,7 +43,10 @@ export async function measureJobs(keys: number): Promise<string> {
       })
       try {
         if (loaded) rows.push(await nothing(understudy))
-        for (const kind of ['backfill', 'verify'] as const) rows.push(await job(kind, keys, understudy, loaded))
+        for (const kind of ['backfill', 'verify'] as const) {
+          rows.push(await job(kind, keys, understudy, loaded, null))
+          if (loaded) rows.push(await job(kind, keys, understudy, loaded, PACED_KEYS_PER_SECOND[kind]))
+        }
       } finally {
         await understudy.stop()
       }
@@ -77,7 +82,14 @@ async function nothing(understudy: UnderstudyProcess): Promise<Row> {
   return { what: 'no job', seconds: 5, keysPerSecond: 0, microsecondsPerKey: null, peakMb, clients: await load() }
 }
 
-async function job(kind: JobKind, keys: number, understudy: UnderstudyProcess, loaded: boolean): Promise<Row> {
+/** `rate`: keys per second at most; null: as fast as it goes. */
+async function job(
+  kind: 'backfill' | 'verify',
+  keys: number,
+  understudy: UnderstudyProcess,
+  loaded: boolean,
+  rate: number | null,
+): Promise<Row> {
   const load = loaded ? paced(understudy) : null
   const cpu = cpuMicroseconds(understudy.pid)
   let peak = 0
@@ -85,12 +97,16 @@ async function job(kind: JobKind, keys: number, understudy: UnderstudyProcess, l
     peak = Math.max(peak, residentBytes(understudy.pid))
   }, 50)
   const startedMs = performance.now()
-  const done: Job = await over(understudy, (await startJob(understudy, kind, 'all')).id, TIMEOUT_MS)
+  const done: Job = await over(
+    understudy,
+    (await startJob(understudy, kind, 'all', rate === null ? {} : { rate })).id,
+    TIMEOUT_MS,
+  )
   const seconds = (performance.now() - startedMs) / 1000
   clearInterval(watch)
   if (done.state !== 'done' || done.progress.failed > 0) throw new Error(`${kind}: ${JSON.stringify(done)}`)
   return {
-    what: `${kind}${loaded ? `, beside ${REQUESTS_PER_SECOND} requests/s` : ''}`,
+    what: `${kind}${rate === null ? '' : ` --rate ${rate}`}${loaded ? `, beside ${REQUESTS_PER_SECOND} requests/s` : ''}`,
     seconds,
     keysPerSecond: keys / seconds,
     microsecondsPerKey: (cpuMicroseconds(understudy.pid) - cpu) / keys,

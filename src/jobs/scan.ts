@@ -23,7 +23,7 @@ export interface Page {
 }
 
 /** Keys looked at by one SCAN: a fraction of a millisecond of the store's time. */
-const SCAN_COUNT = 1000
+const SCAN_COUNT = 400
 const MIN_SCAN_COUNT = 10
 /** Pages a second of a job with a rate, so that it goes evenly. */
 const PAGES_PER_SECOND = 10
