@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Finding } from '../../src/compare/finding.ts'
 import { type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
@@ -68,17 +69,20 @@ function plantsFor(): Planted[] {
 }
 
 /** Plants, and resolves when the shadow has been tampered with. */
-async function plantAll({ path, shadow, nameThere }: Ground, planted: readonly Planted[]): Promise<void> {
+async function plantAll(ground: Ground, planted: readonly Planted[]): Promise<void> {
+  const { path, shadow } = ground
   const app = path.client()
   for (const { plant, key } of planted) await run(app, plant.write, key)
   await settled(path)
   const there = shadow.client()
-  for (const { plant, key } of planted) {
-    const commands = plant.tamper.map((command) =>
-      command.map((part) => (part === 'K' ? nameThere(key) : part === 'L' ? nameThere(`${key}:other`) : part)),
-    )
-    await run(there, commands, key)
-  }
+  for (const one of planted) await tamper(ground, there, one)
+}
+
+async function tamper({ nameThere }: Ground, there: Redis, { plant, key }: Planted): Promise<void> {
+  const commands = plant.tamper.map((command) =>
+    command.map((part) => (part === 'K' ? nameThere(key) : part === 'L' ? nameThere(`${key}:other`) : part)),
+  )
+  await run(there, commands, key)
 }
 
 function found(path: DataPathUnderTest): string[] {
@@ -94,13 +98,18 @@ function expected({ plant, key }: Planted): string {
 }
 
 /** Reads what is planted by one of two clients, again and again until each has been found: a read may be dropped, for it must not slow anybody. */
-async function readUntilFound(path: DataPathUnderTest, planted: readonly Planted[]): Promise<void> {
+async function readUntilFound(ground: Ground, planted: readonly Planted[]): Promise<void> {
+  const { path, shadow } = ground
+  const there = shadow.client()
+  let rounds = 0
   const readers = [await path.raw(), await path.raw()]
   await readers[1]!.ask('HELLO', 3)
   await eventually(
     async () => {
       const seen = new Set(found(path))
       const missing = planted.filter((one) => !seen.has(expected(one)))
+      // A key that is written may have been taken for contested (two keys of one hash are enough), and then a state copy has mended what was planted.
+      if (++rounds % 100 === 0) for (const one of missing) if (one.live) await tamper(ground, there, one)
       for (const [i, { plant, key }] of missing.entries()) await readers[i % 2]!.ask(...named(plant.read, key))
       expect(missing.map((one) => `${one.plant.kind}: ${expected(one)}`)).toEqual([])
     },
@@ -163,7 +172,7 @@ describe('of differences planted under a random write load', () => {
     expect(new Set(planted.map(({ plant }) => plant.class)).size).toBeGreaterThanOrEqual(7)
     await plantAll(ground, planted)
     const load = await underLoad(ground.path, setup.load, planted)
-    await readUntilFound(ground.path, planted)
+    await readUntilFound(ground, planted)
     const commands = await load.stop()
     expect(commands).toBeGreaterThan(1_000)
     // What the load was the last to show is re-checked, too.
