@@ -34,6 +34,7 @@ const MAX_DELAY_MS = 5_000
 /** A child that ran this long was in order: when it dies, the next one comes without delay again. */
 const STEADY_MS = 10_000
 const KEPT_OUTPUT = 2_000
+const PORT_ATTEMPTS = 3
 
 /**
  * The redis-server behind a `managed:` store: a supervised child process on a loopback port.
@@ -72,9 +73,8 @@ export class ManagedServer {
   async start(): Promise<Endpoint> {
     this.#program = this.#findProgram()
     this.#dir = this.#makeDirectory()
-    this.#port = await freePort()
     try {
-      await this.#run()
+      await this.#runOnFreePort()
     } catch (error) {
       await this.stop()
       throw error
@@ -96,6 +96,18 @@ export class ManagedServer {
       clearTimeout(impatience)
     }
     if (this.#options.dataDir === null && this.#dir !== '') rmSync(this.#dir, { recursive: true, force: true })
+  }
+
+  /** A free port may be taken by somebody else before the child binds it: then another one is tried. */
+  async #runOnFreePort(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      this.#port = await freePort()
+      try {
+        return await this.#run()
+      } catch (error) {
+        if (attempt === PORT_ATTEMPTS || !this.#output.includes('Address already in use')) throw error
+      }
+    }
   }
 
   /** Starts a child; resolves when it answers. */

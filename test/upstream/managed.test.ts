@@ -54,6 +54,19 @@ describe('a managed redis-server', () => {
     expect(lines).toEqual([expect.stringContaining('info managed redis-server is up')])
   })
 
+  test('takes another port when somebody else was faster to bind the first', async () => {
+    const program = join(dir, 'beaten-once')
+    const said = 'Warning: Could not create server TCP listening socket 127.0.0.1:1: bind: Address already in use'
+    writeFileSync(
+      program,
+      `#!/bin/sh\nif mkdir '${dir}/beaten' 2>/dev/null; then echo '${said}'; exit 1; fi\nexec redis-server "$@"\n`,
+    )
+    chmodSync(program, 0o755)
+    const client = connect(await managed({ program }).start())
+    expect(await client.set('k', 'v')).toBe('OK')
+    expect(existsSync(join(dir, 'beaten'))).toBe(true)
+  })
+
   test('comes back on the same port when it dies', async () => {
     const server = managed()
     const client = connect(await server.start())
