@@ -13,6 +13,8 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { arityFits } from './arity.ts'
 import { frameForTheRest, replyLimitMs } from './block-time.ts'
+import { borrow, giveBack, noConnectionLeft } from './borrow.ts'
+import { forward } from './forward.ts'
 import { execElements } from './malformed.ts'
 import { mapReplyOf } from './map-reply.ts'
 import type { Pin } from './pin.ts'
@@ -38,7 +40,7 @@ const UNBLOCK_AGAIN_MS = 5
  * What a waiting command takes has no exact place among the shared pipeline's writes to the same key, so the key is settled by a state copy.
  */
 export function startBlocking(session: Session, view: CommandView, spec: CommandSpec): boolean {
-  if (!blocks(spec, view) || !arityFits(spec, view.argc)) return session.forward(view, spec)
+  if (!blocks(spec, view) || !arityFits(spec, view.argc)) return forward(session, view, spec)
   const { path } = session
   const { plan } = path
   planCommand(path.routes, spec, view, plan)
@@ -170,9 +172,9 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const renamed = this.#renamed(frame)
     if (path.plan.refusal !== null) return this.#finish(errorFrame(path.plan.refusal))
     this.#store = path.primaryOf(this.#route)
-    const crowded = session.crowded(this.#store)
+    const crowded = noConnectionLeft(session, this.#store)
     if (crowded !== null) return this.#finish(errorFrame(crowded))
-    const pipeline = session.borrow(this.#store)
+    const pipeline = borrow(session, this.#store)
     pipeline.answersWithinMs = replyLimitMs(this.#spec, frame, this.#store.options.config.timeoutMs)
     pipeline.blocks = true
     this.#pipeline = pipeline
@@ -246,7 +248,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#pipeline = null
     this.#stage = 'idle'
     const { session } = this
-    queueMicrotask(() => session.giveBack(store, pipeline, database, true))
+    queueMicrotask(() => giveBack(session, store, pipeline, database, true))
     if (isNil(buf, start) && this.#recalled && !this.#abandoned) {
       // `moved` goes on; or it was called off meanwhile.
       if (!this.#moving) this.wait()
@@ -266,7 +268,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     if (this.#stage === 'try') {
       this.#countInFlight(-1)
       this.#leaveOverlap()
-    } else if (this.#pipeline !== null) this.session.giveBack(this.#store!, this.#pipeline, 0, false)
+    } else if (this.#pipeline !== null) giveBack(this.session, this.#store!, this.#pipeline, 0, false)
     this.#stage = 'idle'
     this.#pipeline = null
     // Taken back before it reached the store: `moved` sends it on.

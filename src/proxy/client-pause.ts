@@ -1,6 +1,7 @@
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { arityFits } from './arity.ts'
+import type { Session } from './session.ts'
 
 /** `PFCOUNT` writes the count it has cached into the value; the others that a replica would see are writes in the table. */
 const WRITES_TOO: ReadonlySet<string> = new Set(['PFCOUNT'])
@@ -31,4 +32,11 @@ export class ClientPause {
     if (spec === null) return false
     return spec.write || WRITES_TOO.has(spec.name) || (spec.name === 'EXEC' && writesQueued)
   }
+}
+
+/** The command waits for the end of CLIENT PAUSE. Call while there is one (`DataPath.pause`). */
+export function isPaused(session: Session, view: CommandView, spec: CommandSpec | null): boolean {
+  let writesQueued = false
+  for (let pin = session.pin; pin !== null; pin = pin.outer) if (pin.queuesWrites === true) writesQueued = true
+  return session.path.pause!.holds(view, spec, writesQueued)
 }

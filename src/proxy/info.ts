@@ -4,6 +4,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import { planCommand } from '../routing/plan.ts'
 import type { RouteState } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import { forward } from './forward.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -13,7 +14,7 @@ import type { Session } from './session.ts'
 export function infoCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
   const { path } = session
   const held = path.pause === null ? 0 : [...path.sessions].filter((client) => client.waiting === 'pause').length
-  if (held === 0) return session.forward(view, spec)
+  if (held === 0) return forward(session, view, spec)
   planCommand(path.routes, spec, view, path.plan)
   const { route } = path.plan
   if (session.isHeld(route)) return session.waitFor('switch')

@@ -17,6 +17,7 @@ import type { RouteTable } from '../routing/route-table.ts'
 import { formatCursor, SCAN_STORES } from '../routing/scan-cursor.ts'
 import { ask, gather, NoAnswer, pipelineTo, type Question } from './ask-stores.ts'
 import type { DataPath } from './data-path.ts'
+import { forward } from './forward.ts'
 import { pubsubCommand } from './pubsub-commands.ts'
 import type { Session } from './session.ts'
 
@@ -37,7 +38,7 @@ export function keyspaceCommand(session: Session, view: CommandView, spec: Comma
   const single = routes.primaryStores.length === 1
   const whole = single && routes.viewOf(routes.fallback.primary.store).whole
   if (routes.scanView === 0 || (single && spec.name === 'DBSIZE') || (whole && spec.name !== 'SCAN')) {
-    return session.forward(view, spec)
+    return forward(session, view, spec)
   }
   planCommand(routes, spec, view, path.plan)
   if (session.isHeld(routes.fallback)) return session.waitFor('switch')
@@ -129,7 +130,7 @@ function scan(session: Session, view: CommandView, spec: CommandSpec): boolean {
     return true
   }
   // Its grammar is wrong, and the server says how.
-  if (request === null) return session.forward(view, spec)
+  if (request === null) return forward(session, view, spec)
   const { cursor } = request
   const begins = cursor.view === 0 && cursor.cursor === 0n
   const table = cursor.view === 0 ? path.routes : tableOf(path, cursor.view)

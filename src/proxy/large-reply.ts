@@ -8,6 +8,7 @@ import type { Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner, ReplySink } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
+import { noConnectionLeft } from './borrow.ts'
 import { HANDED_OVER, SAMPLED } from './marks.ts'
 import type { Pin } from './pin.ts'
 import { isSampledRead } from './sampled-reads.ts'
@@ -56,7 +57,7 @@ export function readLargeKey(session: Session, view: CommandView, spec: CommandS
   const { plan } = path
   if (view.argc < 2 || (plan.renames && repliesWithKeys(spec))) return null
   const hash = hashBytes(view.buf, view.start[1]!, view.end[1]!)
-  if (!path.largeKeys.has(hash) || session.crowded(path.primaryOf(plan.route)) !== null) return null
+  if (!path.largeKeys.has(hash) || noConnectionLeft(session, path.primaryOf(plan.route)) !== null) return null
   if (session.order.owed > 0) return session.waitFor('replies')
   if (isSampledRead(path, spec, view)) path.comparer.count(plan.route, 'large')
   const command = plan.renames
@@ -99,7 +100,7 @@ class PassedOn implements ReplySink {
     this.#session = session
     this.#slot = slot
     this.#own = own
-    session.midReply = true
+    session.order.beginPieces()
   }
 
   piece(buf: Buffer, start: number, end: number): void {
@@ -175,7 +176,7 @@ class LargeRead implements Pin, ReplyOwner, ReplySink {
   }
 
   takesPieces(): ReplySink {
-    this.#session.midReply = true
+    this.#session.order.beginPieces()
     return this
   }
 
@@ -212,7 +213,7 @@ class LargeRead implements Pin, ReplyOwner, ReplySink {
     this.#pipeline = null
     session.leave(this)
     // Half of it has gone out, and nothing can follow it.
-    if (session.midReply) session.socket.destroy()
+    if (session.order.midReply) session.socket.destroy()
     else session.replyError(this.#seq, loss.text)
     session.proceed()
   }

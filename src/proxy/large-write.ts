@@ -10,6 +10,7 @@ import type { KeyRule } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
+import { noConnectionLeft } from './borrow.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
 
@@ -43,7 +44,7 @@ export function startLargeWrite(
   if (spec === undefined || spec.handling !== 'forward' || !KEY_FIRST.has(spec.name)) return null
   const rule = path.routes.find(bytes, view.start[1]!, view.end[1]!)
   // It will be whole before it is looked at again.
-  if (rule.route.state.held || session.crowded(path.primaryOf(rule.route)) !== null) return null
+  if (rule.route.state.held || noConnectionLeft(session, path.primaryOf(rule.route)) !== null) return null
   if (session.order.owed > 0) {
     session.waitFor('replies')
     return null

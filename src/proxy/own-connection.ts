@@ -104,6 +104,14 @@ export class OwnConnection {
   }
 }
 
+/** Tracking has ended: back to the shared connections. */
+export function leaveOwn(session: Session): void {
+  const { own } = session
+  if (own === null || own.permanent || own.tracking !== null) return
+  session.own = null
+  own.close()
+}
+
 /** Lets the last replies arrive before the connection closes. */
 function retire(store: Store, pipeline: Pipeline): void {
   pipeline.onPush = null

@@ -6,6 +6,7 @@ import type { Reply } from '../resp/reply.ts'
 import { Glob } from '../routing/glob.ts'
 import { bytesArg } from './arguments.ts'
 import { ask, pipelineTo } from './ask-stores.ts'
+import { forward } from './forward.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -14,7 +15,7 @@ import type { Session } from './session.ts'
  */
 export function pubsubCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
   const { routes } = session.path
-  if (routes.channels.rules.length === 0) return session.forward(view, spec)
+  if (routes.channels.rules.length === 0) return forward(session, view, spec)
   if (spec.name.endsWith('NUMSUB')) countSubscribers(session, view, spec)
   else listChannels(session, view, spec)
   return true

@@ -2,6 +2,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { Route } from '../routing/route.ts'
 import { RawConnection, type RawConnectionOwner } from '../upstream/raw-connection.ts'
+import { forward } from './forward.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
 import { saysNothing } from './session-commands.ts'
@@ -14,7 +15,7 @@ import { saysNothing } from './session-commands.ts'
  * comes back and synchronises with the new one.
  */
 export function startReplicaStream(session: Session, view: CommandView, spec: CommandSpec): boolean {
-  if (spec.name === 'REPLCONF' && saysNothing(view)) return session.forward(view, spec)
+  if (spec.name === 'REPLCONF' && saysNothing(view)) return forward(session, view, spec)
   if (session.order.owed > 0) return session.waitFor('replies')
   const { fallback } = session.path.routes
   if (session.isHeld(fallback)) return session.waitFor('switch')

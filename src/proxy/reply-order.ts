@@ -17,6 +17,9 @@ export class ReplyOrder {
   #next = 0
   #parked: Map<number, Buffer> | null = null
   #parkedBytes = 0
+  /** A reply is going out in pieces: nothing may come between them. */
+  #midReply = false
+  readonly #heldPushes: Buffer[] = []
 
   constructor(downstream: Downstream) {
     this.#downstream = downstream
@@ -32,6 +35,12 @@ export class ReplyOrder {
     return this.#next
   }
 
+  /** A reply is going out in pieces (`beginPieces`), and its end is not there yet. */
+  get midReply(): boolean {
+    return this.#midReply
+  }
+
+  /** Bytes that wait for a reply, or the rest of one, that comes before them. */
   get parkedBytes(): number {
     return this.#parkedBytes
   }
@@ -53,16 +62,39 @@ export class ReplyOrder {
     if (this.#parked !== null && this.#parked.size > 0) this.#unpark(this.#parked)
   }
 
-  /** Bytes that answer no command, behind every reply that is there: one that has come early and waits for its turn keeps its place before them. */
+  /** Bytes that answer no command, as soon as possible: a view. */
+  push(buf: Buffer, from: number, to: number): void {
+    if (!this.#midReply) {
+      this.#downstream.write(buf, from, to)
+      return
+    }
+    this.#heldPushes.push(Buffer.from(buf.subarray(from, to)))
+    this.#parkedBytes += to - from
+  }
+
+  /** The same, behind every reply that is there: one that has come early and waits for its turn keeps its place before them. */
   append(buf: Buffer, from: number, to: number): void {
     const parked = this.#parked
-    if (parked === null || parked.size === 0) {
-      this.#downstream.write(buf, from, to)
+    if (this.#midReply || parked === null || parked.size === 0) {
+      this.push(buf, from, to)
       return
     }
     const last = Math.max(...parked.keys())
     parked.set(last, Buffer.concat([parked.get(last)!, buf.subarray(from, to)]))
     this.#parkedBytes += to - from
+  }
+
+  /** The reply that is next goes out in pieces, straight to `Downstream`. `endPieces` follows, and then its `reply`, which is empty. */
+  beginPieces(): void {
+    this.#midReply = true
+  }
+
+  endPieces(): void {
+    this.#midReply = false
+    for (const push of this.#heldPushes.splice(0)) {
+      this.#parkedBytes -= push.length
+      this.#downstream.write(push, 0, push.length)
+    }
   }
 
   #unpark(parked: Map<number, Buffer>): void {

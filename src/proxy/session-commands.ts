@@ -10,6 +10,7 @@ import type { Store } from '../upstream/store.ts'
 import { integerArg, isClientName, textArg, wordArg } from './arguments.ts'
 import { refuseByArity } from './arity.ts'
 import { clientCommand } from './client-commands.ts'
+import { forward } from './forward.ts'
 import { authCommand, beginLogin, greetWithoutLogin, isLocked, logIn, whoAmI } from './login.ts'
 import { databaseAt, OwnConnection } from './own-connection.ts'
 import type { Session } from './session.ts'
@@ -30,7 +31,7 @@ export function sessionCommand(session: Session, view: CommandView, spec: Comman
       return authCommand(session, view)
     case 'ACL': {
       const name = whoAmI(session)
-      if (name === null) return session.forward(view, spec)
+      if (name === null) return forward(session, view, spec)
       session.answer(encodeReply(Buffer.from(name, 'latin1'), session.protocol))
       return true
     }
@@ -72,7 +73,7 @@ function reset(session: Session): void {
 /** A command that never passes, with the reason. */
 export function refuseCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
   // Only a session that is opened does harm; the server's words about anything else are the right ones.
-  if (spec.name === 'SCRIPT DEBUG' && !/^(YES|SYNC)$/.test(wordArg(view, 2))) return session.forward(view, spec)
+  if (spec.name === 'SCRIPT DEBUG' && !/^(YES|SYNC)$/.test(wordArg(view, 2))) return forward(session, view, spec)
   session.answerError(`ERR Understudy does not pass ${spec.name} on: ${handlingRowOf(spec.name)!.note}`)
   return true
 }

@@ -1,53 +1,29 @@
 import type net from 'node:net'
-import { asRead } from '../command/read-only-script.ts'
-import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { errorFrame } from '../resp/encode.ts'
-import { planCommand, renameForPrimary } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
-import { isServerWide, refuseServerWide } from '../routing/server-wide.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner, ReplySink } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
-import type { Store } from '../upstream/store.ts'
-import { refuseByArity } from './arity.ts'
-import { sendBeside } from './beside.ts'
-import { startBlocking } from './blocking.ts'
 import { ClientInput } from './client-input.ts'
+import { isPaused } from './client-pause.ts'
 import type { DataPath } from './data-path.ts'
 import { Downstream } from './downstream.ts'
+import { forward } from './forward.ts'
+import { handleCommand } from './handle-command.ts'
 import { isHttp } from './http.ts'
-import { infoCommand } from './info.ts'
-import { keyspaceCommand } from './keyspace-commands.ts'
-import { readLargeKey, takeLargeReply } from './large-reply.ts'
+import { takeLargeReply } from './large-reply.ts'
 import { beginLogin } from './login.ts'
-import { leaveOthers, settleMarked } from './marked-replies.ts'
-import { HANDED_OVER, MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
+import { settleMarked } from './marked-replies.ts'
 import { keepWithinLimit } from './output-limit.ts'
 import type { OwnConnection } from './own-connection.ts'
 import type { Pin } from './pin.ts'
-import { startReplicaStream } from './replica-stream.ts'
 import { ReplyOrder } from './reply-order.ts'
-import { isSampledRead } from './sampled-reads.ts'
-import { refuseCommand, sessionCommand } from './session-commands.ts'
-import { PartReplies, splitOrRefuse } from './split.ts'
-import { startSubscribing } from './subscriber.ts'
-import { startTransaction } from './transaction.ts'
-
-/** Why a session does not look at its next command yet. */
-export type Wait =
-  /** Its commands under way must be answered first: the next one goes to another connection. */
-  | 'replies'
-  /** The route is held by a switch. */
-  | 'switch'
-  /** The pipeline is full, or the client does not read. */
-  | 'room'
-  /** A dedicated connection is busy with its last command. */
-  | 'pin'
-  /** CLIENT PAUSE. */
-  | 'pause'
+import { PartReplies } from './split.ts'
+import { commandLost, commandTimedOut } from './unanswered.ts'
+import type { Wait } from './wait.ts'
 
 /**
  * One client. Finds whole commands in its bytes, decides where each goes, and gives the replies back in order.
@@ -93,12 +69,8 @@ export class Session implements ReplyOwner {
   /** Answers go here instead of out: a command that Understudy answers is executed as a part of EXEC. */
   captured: Buffer[] | null = null
   waiting: Wait | null = null
-  /** A reply is going out in pieces: nothing may come between them. */
-  midReply = false
   /** Its own connection, while that brings more than the client takes. */
   pausedSource: Pipeline | null = null
-  readonly #heldPushes: Buffer[] = []
-  #heldPushBytes = 0
   closed = false
   /** Writes whose replies are owed: while there are any, a `read-target` read goes to the primary, so that a client reads its own writes. */
   writesOwed = 0
@@ -182,7 +154,7 @@ export class Session implements ReplyOwner {
       return true
     }
     this.lastSpec = spec
-    if (this.path.pause !== null && this.#isPaused(view, spec)) return this.waitFor('pause')
+    if (this.path.pause !== null && isPaused(this, view, spec)) return this.waitFor('pause')
     if (this.targetReadsOwed > 0 && mayWrite(spec)) return this.waitFor('replies')
     return this.pin === null ? this.dispatchUnpinned(view, spec) : this.pin.dispatch(view, spec)
   }
@@ -190,118 +162,8 @@ export class Session implements ReplyOwner {
   dispatchUnpinned(view: CommandView, spec: CommandSpec | null): boolean {
     if (this.downstream.pendingBytes > SLOW_CLIENT_BYTES) return this.waitFor('room')
     if (this.order.owed > 0 && (this.replyMode === 'skip' || this.path.sidesteps > 0)) return this.waitFor('replies')
-    if (spec === null || spec.handling === 'forward') return this.forward(view, spec)
-    switch (spec.handling) {
-      case 'session':
-        return sessionCommand(this, view, spec)
-      case 'transaction':
-        return refuseByArity(this, view, spec) || startTransaction(this, view, spec)
-      case 'blocking':
-        return startBlocking(this, view, spec)
-      case 'publish':
-        return this.forward(view, spec)
-      case 'keyspace':
-        return refuseByArity(this, view, spec) || keyspaceCommand(this, view, spec)
-      case 'subscribe':
-      case 'takeover':
-        return refuseByArity(this, view, spec) || startSubscribing(this, view, spec)
-      case 'replica':
-        return refuseByArity(this, view, spec) || startReplicaStream(this, view, spec)
-      case 'info':
-        return infoCommand(this, view, spec)
-      case 'beside':
-        return refuseByArity(this, view, spec) || sendBeside(this, view, spec)
-      case 'refuse':
-        return refuseByArity(this, view, spec) || refuseCommand(this, view, spec)
-    }
-  }
-
-  /** The ordinary way: down the shared pipeline of the route's primary. */
-  forward(view: CommandView, spec: CommandSpec | null): boolean {
-    const { path } = this
-    const { plan } = path
-    planCommand(path.routes, spec, view, plan)
-    const { route } = plan
-    if (this.isHeld(route)) return this.waitFor('switch')
-    if (plan.refusal !== null) return splitOrRefuse(this, view, spec)
-    if (plan.doubt !== null) path.doubts.report(plan.doubt, route)
-    if (spec?.write && plan.positions.count === 0) {
-      const refusal = refuseServerWide(path.routes, spec)
-      if (refusal !== null) {
-        this.answerError(refusal)
-        return true
-      }
-    }
-    if (
-      route.readsShadow &&
-      spec?.readonly &&
-      plan.keyed &&
-      plan.positions.count > 0 &&
-      this.writesOwed === 0 &&
-      this.user === null &&
-      this.own === null
-    ) {
-      if (path.targetReads.read(this, view, spec, plan)) return true
-    }
-    if (path.largeKeys.count > 0 && spec?.readonly && this.own === null) {
-      const taken = readLargeKey(this, view, spec)
-      if (taken !== null) return taken
-    }
-    const store = path.primaryOf(route)
-    const pipeline = this.own === null ? store.shared(this.database, this.protocol, this.user) : this.own.to(store)
-    if (pipeline.full) return this.noRoom(pipeline)
-    this.send(pipeline, view, spec, this.order.assign())
-    return true
-  }
-
-  /** Puts the planned command (`path.plan`) on a pipeline, marked for the mirror and the comparer. */
-  send(pipeline: Pipeline, view: CommandView, given: CommandSpec | null, seq: number): InFlight {
-    const { path } = this
-    const { plan } = path
-    const spec = given?.name === 'EVAL' ? asRead(path.commands, given, view) : given
-    const { route } = plan
-    let slot: InFlight
-    if (plan.renames) {
-      const renamed = renameForPrimary(path.routes, view, plan)
-      slot = pipeline.push(this, renamed, 0, renamed.length)
-    } else slot = pipeline.push(this, view.buf, view.frameStart, view.frameEnd)
-    slot.seq = seq
-    slot.spec = spec
-    slot.route = route
-    slot.database = this.database
-    route.state.inFlight++
-    if (plan.others !== null) {
-      slot.flags |= MIXED
-      slot.extra = plan.others
-      for (const state of plan.others) state.inFlight++
-    }
-    if (spec === null) return slot
-    if (spec.write) {
-      if ((route.shadow !== null || plan.others !== null) && spec.effect?.kind !== 'never') {
-        slot.flags |= MIRRORED
-        this.writesOwed++
-        slot.lane = pipeline.lane
-        slot.keyHash = plan.positions.count === 1 ? plan.keyHash : 0
-        path.intents?.note(this.database, spec, view, plan.positions)
-        if (plan.positions.count === 0 && isServerWide(spec)) {
-          path.intents?.noteEveryKey()
-          path.mirror.enterServerWide(spec)
-        }
-        slot.ticket =
-          slot.keyHash === 0
-            ? path.mirror.enter(view, plan.positions, pipeline.lane)
-            : path.mirror.enterOne(plan.keyHash, pipeline.lane)
-      }
-    } else if (route.samples && isSampledRead(path, spec, view)) {
-      slot.flags |= SAMPLED
-      slot.lane = pipeline.lane
-      slot.ticket = path.comparer.asked(view, plan.positions, pipeline.lane)
-    }
-    if (plan.renames) {
-      if (repliesWithKeys(spec)) slot.flags |= MAP_KEYS
-      if (slot.flags !== 0) slot.original = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
-    }
-    return slot
+    if (spec === null || spec.handling === 'forward') return forward(this, view, spec)
+    return handleCommand(this, view, spec)
   }
 
   // --- replies
@@ -327,30 +189,11 @@ export class Session implements ReplyOwner {
   }
 
   lost(slot: InFlight, loss: Loss): void {
-    const route = slot.route as Route
-    route.state.inFlight--
-    route.state.primaryLost++
-    leaveOthers(slot)
-    if ((slot.flags & MIRRORED) !== 0) {
-      this.writesOwed--
-      this.path.mirror.left(slot, slot.lane)
-      if (loss.mayHaveRun) this.path.mirror.lostOnPrimary(slot)
-    }
-    if (slot.timedOut || (slot.flags & HANDED_OVER) !== 0) return
-    // Half of the reply has gone out, and nothing can follow it.
-    if (this.midReply && slot.seq === this.order.next) this.socket.destroy()
-    else this.replyError(slot.seq, loss.text)
+    commandLost(this, slot, loss)
   }
 
   timedOut(slot: InFlight): void {
-    const { state, primary } = slot.route as Route
-    state.primaryTimeout++
-    // Its reply is under way.
-    if ((slot.flags & HANDED_OVER) !== 0 || (this.midReply && slot.seq === this.order.next)) return
-    this.replyError(
-      slot.seq,
-      `ERR Understudy: store '${primary.storeName}' did not answer in time; the command may have been executed`,
-    )
+    commandTimedOut(this, slot)
   }
 
   /** The reply of command `seq`: a view. */
@@ -362,36 +205,30 @@ export class Session implements ReplyOwner {
     this.#afterReply()
   }
 
-  /** Bytes that answer no command: messages of a subscription. */
+  /** Bytes that answer no command: messages of a subscription. A view. */
   push(buf: Buffer, start: number, end: number): void {
     if (this.closed) return
-    if (this.midReply) {
-      this.#heldPushes.push(Buffer.from(buf.subarray(start, end)))
-      this.#heldPushBytes += end - start
-    } else this.downstream.write(buf, start, end)
-    this.#checkOutput()
-  }
-
-  /** A piece of the reply that is next: a view. Nothing else is said until `endReply`. */
-  passOn(buf: Buffer, start: number, end: number): void {
-    if (this.closed) return
-    this.downstream.write(buf, start, end)
+    this.order.push(buf, start, end)
     this.#checkOutput()
   }
 
   /** The same, behind every reply that has become ready. */
   pushInOrder(buf: Buffer, start: number, end: number): void {
     if (this.closed) return
-    if (this.midReply) return this.push(buf, start, end)
     this.order.append(buf, start, end)
     this.#checkOutput()
   }
 
+  /** A piece of the reply that is next (`ReplyOrder.beginPieces`): a view. */
+  passOn(buf: Buffer, start: number, end: number): void {
+    if (this.closed) return
+    this.downstream.write(buf, start, end)
+    this.#checkOutput()
+  }
+
+  /** That was the last piece of it. */
   endReply(seq: number): void {
-    this.midReply = false
-    const held = this.#heldPushes.splice(0)
-    this.#heldPushBytes = 0
-    for (const push of held) this.push(push, 0, push.length)
+    this.order.endPieces()
     this.reply(seq, EMPTY, 0, 0)
   }
 
@@ -412,7 +249,7 @@ export class Session implements ReplyOwner {
 
   /** What has been said to it and it has not taken, or not yet been given (a reply before it is missing). */
   get unreadBytes(): number {
-    return this.downstream.pendingBytes + this.order.parkedBytes + this.#heldPushBytes
+    return this.downstream.pendingBytes + this.order.parkedBytes
   }
 
   /** A client that does not read is disconnected before its replies fill the memory (invariant 7). */
@@ -446,36 +283,6 @@ export class Session implements ReplyOwner {
   waitFor(reason: Wait): false {
     this.waiting = reason
     return false
-  }
-
-  /** Null: it can have a connection of its own there. Otherwise the client's error. */
-  crowded(store: Store): string | null {
-    const limit = this.path.clients.dedicatedConnections
-    if (store.lent < limit || this.own?.store === store) return null
-    return `ERR Understudy: ${limit} connections of their own are in use at store '${store.name}' (clients.dedicatedConnections); the command was not executed`
-  }
-
-  /** The connection for a transaction or a blocking command; `giveBack` it. */
-  borrow(store: Store): Pipeline {
-    if (this.own?.store === store) return this.own.pipeline
-    return store.borrow(this.database, this.protocol, this.user)
-  }
-
-  /** `clean`: no MULTI, WATCH or command under way; in `database`. */
-  giveBack(store: Store, pipeline: Pipeline, database: number, clean: boolean): void {
-    if (pipeline === this.own?.pipeline) {
-      if (clean) this.own.settled()
-      else this.end()
-    } else if (clean) store.release(pipeline, database)
-    else store.discard(pipeline)
-  }
-
-  /** Tracking has ended: back to the shared connections. */
-  leaveOwn(): void {
-    const { own } = this
-    if (own === null || own.permanent || own.tracking !== null) return
-    this.own = null
-    own.close()
   }
 
   /** A pin takes over; the one before lies around it. */
@@ -535,12 +342,6 @@ export class Session implements ReplyOwner {
     const { plan } = this.path
     if (route.state.held) return true
     return plan.others?.some((state) => state.held) ?? false
-  }
-
-  #isPaused(view: CommandView, spec: CommandSpec | null): boolean {
-    let writesQueued = false
-    for (let pin = this.pin; pin !== null; pin = pin.outer) if (pin.queuesWrites === true) writesQueued = true
-    return this.path.pause!.holds(view, spec, writesQueued)
   }
 
   #onClose(): void {

@@ -9,6 +9,7 @@ import { type Merge, mergeOf } from '../routing/split-commands.ts'
 import { bytesArg } from './arguments.ts'
 import { wrongArity } from './arity.ts'
 import { isMalformed } from './malformed.ts'
+import { sendPlanned } from './send-planned.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -51,7 +52,7 @@ export function splitOrRefuse(session: Session, view: CommandView, spec: Command
     const bytes = encodeCommand(args)
     parser.parse(bytes, 0, bytes.length)
     planCommand(path.routes, spec, parser, path.plan)
-    session.send(stores[i]!.shared(database, protocol, user), parser, spec, session.parts.expect(whole, i))
+    sendPlanned(session, stores[i]!.shared(database, protocol, user), parser, spec, session.parts.expect(whole, i))
   }
   return true
 }

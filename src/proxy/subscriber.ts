@@ -18,6 +18,7 @@ import type { Store } from '../upstream/store.ts'
 import { bytesArg } from './arguments.ts'
 import { arityFits, refuseByArity } from './arity.ts'
 import type { DataPath } from './data-path.ts'
+import { forward } from './forward.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
 import { type Leg as AnyLeg, itemsOf, SubscriptionLeg } from './subscription-leg.ts'
@@ -146,7 +147,7 @@ class Subscriber implements Pin {
     }
     if (!restricted) return this.outer === null ? session.dispatchUnpinned(view, spec) : this.outer.dispatch(view, spec)
     // That it is unknown comes first at a server, too, in words of its own.
-    if (spec === null) return session.forward(view, null)
+    if (spec === null) return forward(session, view, null)
     if (refuseByArity(session, view, spec)) return true
     session.answerError(
       `ERR Can't execute '${name.toLowerCase().replace(' ', '|')}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,

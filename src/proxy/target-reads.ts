@@ -28,7 +28,7 @@ type FallbackReason = 'miss' | 'error' | 'timeout'
  * A target that fails reads one after the other is not asked for a while (`base/circuit-breaker.ts`).
  *
  * The read stands in the mirror's own queue, so it sees every write that was acknowledged before it: a client reads its own writes (while writes of its own are
- * under way it is sent to the source, see `Session.forward`; so is a read of a key that the target is known not to have as it is). The copy is a state copy: it never brings a deleted key back, nor overwrites a newer value.
+ * under way it is sent to the source, see `forward.ts`; so is a read of a key that the target is known not to have as it is). The copy is a state copy: it never brings a deleted key back, nor overwrites a newer value.
  */
 export class TargetReads {
   readonly #path: DataPath

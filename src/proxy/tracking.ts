@@ -8,7 +8,8 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { bytesArg, integerArg, wordArg } from './arguments.ts'
-import { OwnConnection } from './own-connection.ts'
+import { forward } from './forward.ts'
+import { leaveOwn, OwnConnection } from './own-connection.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
 
@@ -46,7 +47,7 @@ export function trackingCommand(session: Session, view: CommandView, spec: Comma
       return true
   }
   // On any other connection these change nothing, and the server's words about it are the right ones.
-  return session.forward(view, spec)
+  return forward(session, view, spec)
 }
 
 /** `CLIENT TRACKING ON [REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]`. The server says what is wrong with it. */
@@ -81,7 +82,7 @@ function stop(session: Session, view: CommandView): boolean {
     if (reply[0] === MINUS) return reply
     own.tracking?.close()
     own.tracking = null
-    session.leaveOwn()
+    leaveOwn(session)
     return reply
   })
   return true
@@ -120,7 +121,7 @@ export class Tracking {
     const told = (reply: Buffer): Buffer => {
       if (reply[0] === MINUS) {
         this.#redirection?.close()
-        if (before === null) session.leaveOwn()
+        if (before === null) leaveOwn(session)
         return reply
       }
       if (before !== null && before !== this) before.close()
@@ -134,7 +135,7 @@ export class Tracking {
     this.#redirection = new Redirection(session, this.#own, this, (failure) => {
       if (failure !== null) {
         this.#redirection = null
-        if (before === null) session.leaveOwn()
+        if (before === null) leaveOwn(session)
         session.replyError(seq, failure)
         session.proceed()
       } else new Asked(session, seq, told).push(this.#frame())

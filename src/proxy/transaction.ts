@@ -15,13 +15,16 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { integerArg } from './arguments.ts'
 import { arityFits, refuseByArity, wrongArity } from './arity.ts'
+import { borrow, giveBack, noConnectionLeft } from './borrow.ts'
 import { unknownSubcommand } from './client-commands.ts'
 import { execDidNothing, mapExecReply, type Queued } from './exec-reply.ts'
+import { forward } from './forward.ts'
 import { execElements, isMalformed } from './malformed.ts'
 import { databasesOf, inMulti, PLACEHOLDER, possibleDatabases } from './own-answers.ts'
 import { databaseAt } from './own-connection.ts'
 import type { Pin } from './pin.ts'
 import { TransactionReads } from './sampled-reads.ts'
+import { sendPlanned } from './send-planned.ts'
 import type { Session } from './session.ts'
 import { selectOn } from './session-commands.ts'
 import { Swallow } from './swallow.ts'
@@ -64,7 +67,7 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
   // From here on commands go to another connection: the ones under way come first.
   if (session.order.owed > 0) return session.waitFor('replies')
   const { path } = session
-  const crowded = session.crowded(path.primaryOf(path.routes.fallback))
+  const crowded = noConnectionLeft(session, path.primaryOf(path.routes.fallback))
   if (crowded !== null) {
     session.answerError(crowded)
     return true
@@ -208,9 +211,9 @@ class Transaction implements Pin, ReplyOwner {
     const pipeline = store === this.#store && plan.refusal === null ? this.#dedicated : null
     const refused = spec?.write && refuseServerWide(session.path.routes, spec) !== null
     if (pipeline === null || refused)
-      return session.order.owed > 0 ? session.waitFor('replies') : session.forward(view, spec)
+      return session.order.owed > 0 ? session.waitFor('replies') : forward(session, view, spec)
     if (session.isHeld(plan.route)) return session.waitFor('switch')
-    session.send(pipeline, view, spec, session.order.assign())
+    sendPlanned(session, pipeline, view, spec, session.order.assign())
     return true
   }
 
@@ -427,7 +430,7 @@ class Transaction implements Pin, ReplyOwner {
     const { path } = session
     let pipeline = this.#dedicated
     if (pipeline === null) {
-      pipeline = session.borrow(this.#store!)
+      pipeline = borrow(session, this.#store!)
       this.#dedicated = pipeline
       pipeline.answersWithinMs = this.#store!.options.config.timeoutMs
       pipeline.onClosed = () => this.#lostConnection()
@@ -481,7 +484,7 @@ class Transaction implements Pin, ReplyOwner {
     // An EXEC under way is still mirrored when its reply comes.
     if (this.#session.waiting === 'pin') return
     this.#gone = true
-    if (this.#dedicated !== null) this.#session.giveBack(this.#store!, this.#dedicated, 0, false)
+    if (this.#dedicated !== null) giveBack(this.#session, this.#store!, this.#dedicated, 0, false)
     this.#dedicated = null
   }
 
@@ -499,7 +502,7 @@ class Transaction implements Pin, ReplyOwner {
       const clean = this.#multiSent ? DISCARD : UNWATCH
       const { database } = session
       const alike = this.#isAsBefore(pipeline)
-      pipeline.push(new Swallow(() => session.giveBack(store, pipeline, database, alike)), clean, 0, clean.length)
+      pipeline.push(new Swallow(() => giveBack(session, store, pipeline, database, alike)), clean, 0, clean.length)
     }
     this.#gone = true
     session.leave(this)
@@ -538,7 +541,7 @@ class Transaction implements Pin, ReplyOwner {
       const { database } = session
       const alike = this.#isAsBefore(pipeline)
       // After the reply that is being settled has left the ring.
-      queueMicrotask(() => session.giveBack(store, pipeline, database, alike))
+      queueMicrotask(() => giveBack(session, store, pipeline, database, alike))
     }
     session.leave(this)
     session.proceed()

@@ -39,6 +39,33 @@ test('replies go out in the order of their commands, each once, in whatever orde
   )
 })
 
+test('a push waits for the end of a reply that goes out in pieces, and counts as unread until then', () => {
+  let out = ''
+  const downstream = {
+    write(buf: Buffer, from: number, to: number): void {
+      out += buf.toString('utf8', from, to)
+    },
+  } as unknown as Downstream
+  const order = new ReplyOrder(downstream)
+  const say = (text: string, way: 'push' | 'append'): void => {
+    const bytes = Buffer.from(text)
+    order[way](bytes, 0, bytes.length)
+    bytes.fill(0)
+  }
+  const large = order.assign()
+  say('a', 'push')
+  order.beginPieces()
+  downstream.write(Buffer.from('<half'), 0, 5)
+  say('b', 'push')
+  say('c', 'append')
+  expect([out, order.midReply, order.parkedBytes]).toEqual(['a<half', true, 2])
+  downstream.write(Buffer.from('half>'), 0, 5)
+  order.endPieces()
+  order.reply(large, Buffer.alloc(0), 0, 0)
+  say('d', 'push')
+  expect([out, order.midReply, order.parkedBytes, order.owed]).toEqual(['a<halfhalf>bcd', false, 0, 0])
+})
+
 /** How many could go out: 0, 1, 2 ... without a gap. */
 function delivered(come: readonly number[]): number {
   let next = 0

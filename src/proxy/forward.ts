@@ -1,0 +1,47 @@
+import type { CommandSpec } from '../command/spec.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { planCommand } from '../routing/plan.ts'
+import { refuseServerWide } from '../routing/server-wide.ts'
+import { readLargeKey } from './large-reply.ts'
+import { sendPlanned } from './send-planned.ts'
+import type { Session } from './session.ts'
+import { splitOrRefuse } from './split.ts'
+
+/** The ordinary way of a command: down the shared pipeline of the primary of its keys' route. False: has to wait. */
+export function forward(session: Session, view: CommandView, spec: CommandSpec | null): boolean {
+  const { path } = session
+  const { plan } = path
+  planCommand(path.routes, spec, view, plan)
+  const { route } = plan
+  if (session.isHeld(route)) return session.waitFor('switch')
+  if (plan.refusal !== null) return splitOrRefuse(session, view, spec)
+  if (plan.doubt !== null) path.doubts.report(plan.doubt, route)
+  if (spec?.write && plan.positions.count === 0) {
+    const refusal = refuseServerWide(path.routes, spec)
+    if (refusal !== null) {
+      session.answerError(refusal)
+      return true
+    }
+  }
+  if (
+    route.readsShadow &&
+    spec?.readonly &&
+    plan.keyed &&
+    plan.positions.count > 0 &&
+    session.writesOwed === 0 &&
+    session.user === null &&
+    session.own === null
+  ) {
+    if (path.targetReads.read(session, view, spec, plan)) return true
+  }
+  if (path.largeKeys.count > 0 && spec?.readonly && session.own === null) {
+    const taken = readLargeKey(session, view, spec)
+    if (taken !== null) return taken
+  }
+  const store = path.primaryOf(route)
+  const pipeline =
+    session.own === null ? store.shared(session.database, session.protocol, session.user) : session.own.to(store)
+  if (pipeline.full) return session.noRoom(pipeline)
+  sendPlanned(session, pipeline, view, spec, session.order.assign())
+  return true
+}

@@ -1,0 +1,41 @@
+import type { CommandSpec } from '../command/spec.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { refuseByArity } from './arity.ts'
+import { sendBeside } from './beside.ts'
+import { startBlocking } from './blocking.ts'
+import { forward } from './forward.ts'
+import { infoCommand } from './info.ts'
+import { keyspaceCommand } from './keyspace-commands.ts'
+import { startReplicaStream } from './replica-stream.ts'
+import type { Session } from './session.ts'
+import { refuseCommand, sessionCommand } from './session-commands.ts'
+import { startSubscribing } from './subscriber.ts'
+import { startTransaction } from './transaction.ts'
+
+/** A command to the part that handles its kind (`command/handling.ts`). False: has to wait. */
+export function handleCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  switch (spec.handling) {
+    case 'session':
+      return sessionCommand(session, view, spec)
+    case 'transaction':
+      return refuseByArity(session, view, spec) || startTransaction(session, view, spec)
+    case 'blocking':
+      return startBlocking(session, view, spec)
+    case 'forward':
+    case 'publish':
+      return forward(session, view, spec)
+    case 'keyspace':
+      return refuseByArity(session, view, spec) || keyspaceCommand(session, view, spec)
+    case 'subscribe':
+    case 'takeover':
+      return refuseByArity(session, view, spec) || startSubscribing(session, view, spec)
+    case 'replica':
+      return refuseByArity(session, view, spec) || startReplicaStream(session, view, spec)
+    case 'info':
+      return infoCommand(session, view, spec)
+    case 'beside':
+      return refuseByArity(session, view, spec) || sendBeside(session, view, spec)
+    case 'refuse':
+      return refuseByArity(session, view, spec) || refuseCommand(session, view, spec)
+  }
+}

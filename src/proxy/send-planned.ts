@@ -1,0 +1,67 @@
+import { asRead } from '../command/read-only-script.ts'
+import { repliesWithKeys } from '../command/reply-keys.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { renameForPrimary } from '../routing/plan.ts'
+import { isServerWide } from '../routing/server-wide.ts'
+import type { InFlight } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
+import { isSampledRead } from './sampled-reads.ts'
+import type { Session } from './session.ts'
+
+/** Puts the planned command (`path.plan`) on a pipeline, marked (`marks.ts`) for the mirror and the comparer. `seq`: its place in the order of the client's replies. */
+export function sendPlanned(
+  session: Session,
+  pipeline: Pipeline,
+  view: CommandView,
+  given: CommandSpec | null,
+  seq: number,
+): InFlight {
+  const { path } = session
+  const { plan } = path
+  const spec = given?.name === 'EVAL' ? asRead(path.commands, given, view) : given
+  const { route } = plan
+  let slot: InFlight
+  if (plan.renames) {
+    const renamed = renameForPrimary(path.routes, view, plan)
+    slot = pipeline.push(session, renamed, 0, renamed.length)
+  } else slot = pipeline.push(session, view.buf, view.frameStart, view.frameEnd)
+  slot.seq = seq
+  slot.spec = spec
+  slot.route = route
+  slot.database = session.database
+  route.state.inFlight++
+  if (plan.others !== null) {
+    slot.flags |= MIXED
+    slot.extra = plan.others
+    for (const state of plan.others) state.inFlight++
+  }
+  if (spec === null) return slot
+  if (spec.write) {
+    if ((route.shadow !== null || plan.others !== null) && spec.effect?.kind !== 'never') {
+      slot.flags |= MIRRORED
+      session.writesOwed++
+      slot.lane = pipeline.lane
+      slot.keyHash = plan.positions.count === 1 ? plan.keyHash : 0
+      path.intents?.note(session.database, spec, view, plan.positions)
+      if (plan.positions.count === 0 && isServerWide(spec)) {
+        path.intents?.noteEveryKey()
+        path.mirror.enterServerWide(spec)
+      }
+      slot.ticket =
+        slot.keyHash === 0
+          ? path.mirror.enter(view, plan.positions, pipeline.lane)
+          : path.mirror.enterOne(plan.keyHash, pipeline.lane)
+    }
+  } else if (route.samples && isSampledRead(path, spec, view)) {
+    slot.flags |= SAMPLED
+    slot.lane = pipeline.lane
+    slot.ticket = path.comparer.asked(view, plan.positions, pipeline.lane)
+  }
+  if (plan.renames) {
+    if (repliesWithKeys(spec)) slot.flags |= MAP_KEYS
+    if (slot.flags !== 0) slot.original = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
+  }
+  return slot
+}

@@ -1,0 +1,38 @@
+import type { Route } from '../routing/route.ts'
+import type { InFlight, Loss } from '../upstream/in-flight.ts'
+import { leaveOthers } from './marked-replies.ts'
+import { HANDED_OVER, MIRRORED } from './marks.ts'
+import type { Session } from './session.ts'
+
+/** The connection to the primary was lost with the command on it, or before: the client is told, and what may have been written is settled by copies. */
+export function commandLost(session: Session, slot: InFlight, loss: Loss): void {
+  const route = slot.route as Route
+  route.state.inFlight--
+  route.state.primaryLost++
+  leaveOthers(slot)
+  if ((slot.flags & MIRRORED) !== 0) {
+    session.writesOwed--
+    session.path.mirror.left(slot, slot.lane)
+    if (loss.mayHaveRun) session.path.mirror.lostOnPrimary(slot)
+  }
+  if (slot.timedOut || (slot.flags & HANDED_OVER) !== 0) return
+  // Half of the reply has gone out, and nothing can follow it.
+  if (isGoingOut(session, slot)) session.socket.destroy()
+  else session.replyError(slot.seq, loss.text)
+}
+
+/** The primary has not answered in time: the client is told; the command keeps its place, for its late reply. */
+export function commandTimedOut(session: Session, slot: InFlight): void {
+  const { state, primary } = slot.route as Route
+  state.primaryTimeout++
+  if ((slot.flags & HANDED_OVER) !== 0 || isGoingOut(session, slot)) return
+  session.replyError(
+    slot.seq,
+    `ERR Understudy: store '${primary.storeName}' did not answer in time; the command may have been executed`,
+  )
+}
+
+/** Its reply goes to the client in pieces at the moment. */
+function isGoingOut({ order }: Session, slot: InFlight): boolean {
+  return order.midReply && slot.seq === order.next
+}

@@ -1,0 +1,12 @@
+/** Why a session does not look at its next command yet. */
+export type Wait =
+  /** Its commands under way must be answered first: the next one goes to another connection. */
+  | 'replies'
+  /** The route is held by a switch. */
+  | 'switch'
+  /** The pipeline is full, or the client does not read. */
+  | 'room'
+  /** A dedicated connection is busy with its last command. */
+  | 'pin'
+  /** CLIENT PAUSE. */
+  | 'pause'
