@@ -1,42 +1,15 @@
 import type net from 'node:net'
 import { Backoff } from '../base/backoff.ts'
-import type { CoarseClock } from '../base/clock.ts'
 import { UnderstudyError } from '../base/errors.ts'
-import type { Turn } from '../base/turn.ts'
-import type { Endpoint, StoreConfig } from '../config/config.ts'
-import { COLON, GREATER, MINUS } from '../resp/bytes.ts'
-import { CHUNK_BYTES, Chunk, giveChunk, takeChunk } from './chunk.ts'
-import { connectTo, readyEvent } from './connect.ts'
-import { connectReason, isTlsAlert, noConnectionReason } from './connect-error.ts'
-import { type Greeting, greetings, type Identity } from './handshake.ts'
+import { GREATER } from '../resp/bytes.ts'
+import { CHUNK_BYTES, Chunk, takeChunk } from './chunk.ts'
+import { ChunkList, unsend } from './chunk-list.ts'
+import { connectTo } from './connect.ts'
+import { connectReason, isTlsAlert } from './connect-error.ts'
+import { ConnectionAttempt } from './connection-attempt.ts'
 import { type InFlight, InFlightRing, type Loss, type ReplyOwner, type ReplySink } from './in-flight.ts'
+import type { PipelineOptions, PipelineState } from './pipeline-options.ts'
 import { ReplyReader } from './reply-reader.ts'
-
-export interface PipelineOptions {
-  readonly store: StoreConfig
-  /** Asked at every attempt: a managed server or a failover may have moved. Null: nowhere to connect to yet. */
-  readonly endpoint: () => Endpoint | null
-  readonly identity: Identity
-  readonly turn: Turn
-  readonly clock: CoarseClock
-  /**
-   * What commands do while there is no connection: `fail` at once with "not executed" (clients), or `wait` for the next connection
-   * (the mirror, whose backlog is bounded by its owner).
-   */
-  readonly whenDown: 'fail' | 'wait'
-  /**
-   * Writes are at least so many ms apart (0: one per turn of the event loop). The mirror's bytes can wait a moment for company, which saves system calls on both
-   * sides; who cannot wait calls `hurry`.
-   */
-  readonly batchMs: number
-  /** A dedicated connection: asks for its CLIENT ID, and is not opened again after a loss. */
-  readonly dedicated: boolean
-  /** Bytes in flight beyond which `full` is true (a great number of small commands is as much). */
-  readonly limitBytes: number
-  readonly onState?: (pipeline: Pipeline, error: string | null) => void
-}
-
-export type PipelineState = 'idle' | 'connecting' | 'up' | 'down' | 'closed'
 
 /**
  * One connection to a store with the FIFO of what is in flight on it.
@@ -79,20 +52,18 @@ export class Pipeline {
     sinkFor: (type, bytes) => this.#sinkFor(type, bytes),
     pieced: (sink) => this.#pieced(sink),
   })
-  #chunks: Chunk[] = []
+  readonly #chunks = new ChunkList()
   #current: Chunk | null = null
   /** Bytes without a place in the ring. */
   #relayed: Buffer[] = []
-  #greetings: Greeting[] = []
-  /** The SELECT before the login was taken. */
-  #preselected = false
+  /** The connection is being opened; null: it is up, or there is none. */
+  #attempt: ConnectionAttempt | null = null
   #queued = false
   /** Cumulative bytes pushed and written, to tell what of the ring has left. */
   #pushed = 0
   #written = 0
   #backoff = new Backoff(50, 2_000)
   #retry: NodeJS.Timeout | null = null
-  #connectDeadline: NodeJS.Timeout | null = null
   #readyMs = 0
   #lastReadMs = 0
   /** Commands at the head of the ring that have timed out already. */
@@ -226,7 +197,7 @@ export class Pipeline {
     if ((this.state !== 'idle' && this.state !== 'down') || this.#losing) return
     if (this.#retry !== null) clearTimeout(this.#retry)
     this.#retry = null
-    const { store, endpoint } = this.options
+    const { store, endpoint, identity, dedicated } = this.options
     const to = endpoint()
     this.#setState('connecting', null)
     if (to === null) {
@@ -241,22 +212,15 @@ export class Pipeline {
       return
     }
     this.#socket = socket
-    this.#limitConnecting(socket)
-    socket.once(readyEvent(store), () => this.#greet())
+    this.#attempt = new ConnectionAttempt(socket, store, identity, dedicated, {
+      ready: (clientId) => this.#ready(clientId),
+      refused: (text) => this.#refused(text),
+      failed: (reason) => this.#disconnected(reason),
+    })
     socket.on('error', (error: Error) => this.#disconnected(connectReason(error, store, this.state === 'up'), socket))
     socket.on('end', () => this.#disconnected('closed by the store', socket))
     socket.on('close', () => this.#disconnected('connection closed', socket))
     socket.on('drain', () => this.onDrain?.())
-  }
-
-  /** A timer that comes late says that we were busy, not that the store was slow: its answer may be there already. Then it gets its time again. */
-  #limitConnecting(socket: net.Socket): void {
-    const { store } = this.options
-    const dueMs = performance.now() + store.connectTimeoutMs
-    this.#connectDeadline = setTimeout(() => {
-      if (performance.now() - dueMs > BUSY_MS) this.#limitConnecting(socket)
-      else this.#disconnected(noConnectionReason(store, socket.connecting))
-    }, store.connectTimeoutMs)
   }
 
   /** Closes for good; what is in flight is lost. */
@@ -303,38 +267,19 @@ export class Pipeline {
     }
   }
 
-  #greet(): void {
-    this.#greetings = greetings(this.options.store, this.options.identity, this.options.dedicated)
-    this.#socket!.write(Buffer.concat(this.#greetings.map((g) => g.bytes)))
-    if (this.#greetings.length === 0) this.#ready()
-  }
-
-  #greeted(buf: Buffer, start: number, end: number): void {
-    const greeting = this.#greetings.shift()!
-    const text = buf[start] === MINUS ? buf.toString('latin1', start + 1, end - 2) : ''
-    if (greeting.name === 'preselect') this.#preselected = text === ''
-    const selected = greeting.name === 'select' && this.#preselected
-    if (buf[start] === MINUS && !selected && (greeting.required || TURNED_AWAY.test(text))) {
-      // The server's own words reach the client: what it would have read from the store.
-      // A client's own login that is refused is its answer; the configuration's may be mended on the store, so it is tried again.
-      const forGood = greeting.name === 'select' || NO_RESP3.test(text) || this.options.identity.user !== null
-      if (forGood) this.#refused(text)
-      else this.#disconnected(`${greeting.name} was refused: ${text}`)
-      return
-    }
-    if (greeting.name === 'id' && buf[start] === COLON)
-      this.clientId = Number(buf.toString('latin1', start + 1, end - 2))
-    if (this.#greetings.length === 0) this.#ready()
-  }
-
-  #ready(): void {
-    if (this.#connectDeadline !== null) clearTimeout(this.#connectDeadline)
-    this.#connectDeadline = null
+  #ready(clientId: number): void {
+    this.#endAttempt()
+    this.clientId = clientId
     this.#readyMs = this.options.clock.nowMs
     this.#lastReadMs = this.#readyMs
     this.#setState('up', null)
     this.#write()
     if (this.options.dedicated) this.onDrain?.()
+  }
+
+  #endAttempt(): void {
+    this.#attempt?.end()
+    this.#attempt = null
   }
 
   /** The store will never serve this identity (database out of range): everybody is told in its words, and nothing is tried again. */
@@ -351,15 +296,7 @@ export class Pipeline {
     // What may be written has to be known before it may be written.
     this.options.turn.ahead?.flush()
     const socket = this.#socket!
-    const chunks = this.#chunks
-    if (chunks.length > 1) socket.cork()
-    for (let i = 0; i < chunks.length; i++) {
-      const chunk = chunks[i]!
-      if (chunk.sent === chunk.used) continue
-      socket.write(chunk.buf.subarray(chunk.sent, chunk.used))
-      chunk.sent = chunk.used
-    }
-    if (chunks.length > 1) socket.uncork()
+    this.#chunks.writeTo(socket)
     this.#written = this.#pushed
     if (this.#relayed.length > 0) socket.write(Buffer.concat(this.#relayed.splice(0)))
   }
@@ -374,7 +311,7 @@ export class Pipeline {
       // flight on it is lost and said to be; every other goes on.
       const known = error instanceof UnderstudyError && error.code === 'PROTOCOL'
       this.#settling = null
-      const wantsTls = known && this.#greetings.length > 0 && isTlsAlert(buf)
+      const wantsTls = known && this.#attempt !== null && isTlsAlert(buf)
       if (wantsTls)
         this.#disconnected(`it speaks TLS on this port: write rediss:// in stores.${this.options.store.name}.url`)
       else this.#disconnected(known ? error.message : `a defect in Understudy: ${defectOf(error)}`)
@@ -383,7 +320,7 @@ export class Pipeline {
 
   /** Who takes the reply of the command at the head in pieces. */
   #sinkFor(type: number, bytes: number): ReplySink | null {
-    if (this.relay || type === GREATER || this.#greetings.length > 0) return null
+    if (this.relay || type === GREATER || this.#attempt !== null) return null
     const slot = this.ring.peek()
     if (slot === undefined || slot.replies !== 1) return null
     return slot.owner!.takesPieces?.(slot, bytes) ?? null
@@ -399,8 +336,8 @@ export class Pipeline {
   }
 
   #frame(buf: Buffer, start: number, end: number): void {
-    if (this.#greetings.length > 0) {
-      this.#greeted(buf, start, end)
+    if (this.#attempt !== null) {
+      this.#attempt.greeted(buf, start, end)
       return
     }
     if (this.relay || buf[start] === GREATER) {
@@ -428,35 +365,16 @@ export class Pipeline {
       if (chunk === this.#current && chunk.buf.length === CHUNK_BYTES) {
         chunk.used = 0
         chunk.sent = 0
-      } else this.#dropSettledChunks()
+      } else this.#current = this.#chunks.dropSettled(this.#current)
     }
     if (wasFull && !this.full) this.onDrain?.()
-  }
-
-  /** One of the usual size stays for the next commands; a large one is not kept beyond its command. */
-  #dropSettledChunks(): void {
-    const chunks = this.#chunks
-    while (chunks.length > 0) {
-      const head = chunks[0]!
-      if (head.live > 0 || head.sent !== head.used) return
-      if (head === this.#current) {
-        // `used` 0: just made, for a command that is about to be copied into it.
-        if (head.buf.length === CHUNK_BYTES || head.used === 0) return
-        this.#current = null
-      }
-      giveChunk(chunks.shift()!)
-    }
   }
 
   #nextChunk(bytes: number): Chunk {
     // Thousands of them wait with one small command each.
     const small = this.options.dedicated && bytes <= SMALL_CHUNK_BYTES
-    const chunk = small ? new Chunk(SMALL_CHUNK_BYTES) : takeChunk(bytes)
-    const old = this.#current
-    this.#chunks.push(chunk)
-    this.#current = chunk
-    if (old !== null && old.live === 0) this.#dropSettledChunks()
-    return chunk
+    this.#current = this.#chunks.next(this.#current, small ? new Chunk(SMALL_CHUNK_BYTES) : takeChunk(bytes))
+    return this.#current
   }
 
   #disconnected(reason: string, socket: net.Socket | null = this.#socket): void {
@@ -493,12 +411,10 @@ export class Pipeline {
       socket.on('error', () => {})
       socket.destroy()
     }
-    if (this.#connectDeadline !== null) clearTimeout(this.#connectDeadline)
+    this.#endAttempt()
     if (this.#retry !== null) clearTimeout(this.#retry)
-    this.#connectDeadline = null
     this.#retry = null
     this.#reader.reset()
-    this.#greetings = []
     this.#relayed = []
     this.clientId = 0
   }
@@ -544,22 +460,15 @@ export class Pipeline {
       const wasSent = slot.position < this.#written
       if (slot === this.#settling) this.#settling = null
       else slot.owner!.lost(slot, wasSent ? sent : unsent)
-      this.#unsend(slot)
+      if (slot.chunk !== null) unsend(slot.chunk, slot.end)
       this.#release(slot)
     }
     if (this.ring.length === 0) this.#resetBytes()
     this.onDrain?.()
   }
 
-  /** Bytes of a command that will never be written count as sent, so that its chunk is let go. */
-  #unsend(slot: InFlight): void {
-    const chunk = slot.chunk
-    if (chunk !== null && chunk.sent < slot.end) chunk.sent = slot.end
-  }
-
   #resetBytes(): void {
-    for (const chunk of this.#chunks) giveChunk(chunk)
-    this.#chunks = []
+    this.#chunks.clear()
     this.#current = null
     this.#written = this.#pushed
     this.#timedOut = 0
@@ -592,20 +501,11 @@ function defectOf(error: unknown): string {
 /** A store that has sent nothing for this many timeouts, with commands waiting, is taken for hung: its connection is opened anew. */
 const HANG_FACTOR = 3
 
-/** A timer that is later than this was held up by other work. */
-const BUSY_MS = 200
-
 /** A connection that has lived for so long is no longer on trial, even if nothing was asked on it. */
 const PROVEN_MS = 1_000
 
 /** About two milliseconds of a mirror's losses. */
 const LOST_AT_ONCE = 1_000
-
-/** What a server says to a connection that it closes at once. */
-const TURNED_AWAY = /^(ERR max number of clients|DENIED)/
-
-/** Of a server older than 6.0, asked for RESP3. */
-const NO_RESP3 = /^(ERR unknown command|NOPROTO)/
 
 /** What a dedicated connection begins with. */
 const SMALL_CHUNK_BYTES = 4 * 1024

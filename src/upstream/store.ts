@@ -3,7 +3,8 @@ import type { Turn } from '../base/turn.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
 import { BusyWatch } from './busy-watch.ts'
 import type { StoreUser } from './handshake.ts'
-import { PIPELINE_LIMIT_BYTES, Pipeline, type PipelineState } from './pipeline.ts'
+import { PIPELINE_LIMIT_BYTES, Pipeline } from './pipeline.ts'
+import type { PipelineState } from './pipeline-options.ts'
 
 export interface StoreOptions {
   readonly config: StoreConfig

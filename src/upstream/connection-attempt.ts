@@ -1,0 +1,97 @@
+import type net from 'node:net'
+import { UnderstudyError } from '../base/errors.ts'
+import type { StoreConfig } from '../config/config.ts'
+import { COLON, MINUS } from '../resp/bytes.ts'
+import { readyEvent } from './connect.ts'
+import { noConnectionReason } from './connect-error.ts'
+import { type Greeting, greetings, type Identity } from './handshake.ts'
+
+/** Who wants the connection. Exactly one of the three is called, unless the attempt is given up. */
+export interface AttemptOwner {
+  /** It can be used. `clientId`: CLIENT ID at the store; 0: not asked for, or unknown. */
+  ready(clientId: number): void
+  /** The store's own words: it will never serve this identity, so that nothing is to be tried again. */
+  refused(text: string): void
+  /** Why it did not come about this time. */
+  failed(reason: string): void
+}
+
+/**
+ * The beginning of a connection: from the open socket to the last reply of the greeting (`handshake.ts`), within `connectTimeout`.
+ *
+ *   connected ─▶ greeting, all of it at once ─▶ its replies, one by one (`greeted`) ─┬─▶ ready
+ *                                                                                    ├─▶ refused: a login, or a database, that will never be right
+ *                                                                                    └─▶ failed
+ */
+export class ConnectionAttempt {
+  readonly #socket: net.Socket
+  readonly #store: StoreConfig
+  readonly #identity: Identity
+  readonly #wantsId: boolean
+  readonly #owner: AttemptOwner
+  #greetings: Greeting[] = []
+  #clientId = 0
+  /** The SELECT before the login was taken. */
+  #preselected = false
+  #deadline: NodeJS.Timeout | null = null
+
+  constructor(socket: net.Socket, store: StoreConfig, identity: Identity, wantsId: boolean, owner: AttemptOwner) {
+    this.#socket = socket
+    this.#store = store
+    this.#identity = identity
+    this.#wantsId = wantsId
+    this.#owner = owner
+    this.#limitTime()
+    socket.once(readyEvent(store), () => this.#greet())
+  }
+
+  /** Something has come of it, or it is not wanted any more. */
+  end(): void {
+    if (this.#deadline !== null) clearTimeout(this.#deadline)
+    this.#deadline = null
+  }
+
+  /** The next reply of the greeting: a view. */
+  greeted(buf: Buffer, start: number, end: number): void {
+    const greeting = this.#greetings.shift()
+    if (greeting === undefined) throw new UnderstudyError('PROTOCOL', 'the store spoke before it was greeted')
+    const text = buf[start] === MINUS ? buf.toString('latin1', start + 1, end - 2) : ''
+    if (greeting.name === 'preselect') this.#preselected = text === ''
+    const selected = greeting.name === 'select' && this.#preselected
+    if (buf[start] === MINUS && !selected && (greeting.required || TURNED_AWAY.test(text))) {
+      // The server's own words reach the client: what it would have read from the store.
+      // A client's own login that is refused is its answer; the configuration's may be mended on the store, so it is tried again.
+      const forGood = greeting.name === 'select' || NO_RESP3.test(text) || this.#identity.user !== null
+      if (forGood) this.#owner.refused(text)
+      else this.#owner.failed(`${greeting.name} was refused: ${text}`)
+      return
+    }
+    if (greeting.name === 'id' && buf[start] === COLON)
+      this.#clientId = Number(buf.toString('latin1', start + 1, end - 2))
+    if (this.#greetings.length === 0) this.#owner.ready(this.#clientId)
+  }
+
+  #greet(): void {
+    this.#greetings = greetings(this.#store, this.#identity, this.#wantsId)
+    this.#socket.write(Buffer.concat(this.#greetings.map((greeting) => greeting.bytes)))
+  }
+
+  /** A timer that comes late says that we were busy, not that the store was slow: its answer may be there already. Then it gets its time again. */
+  #limitTime(): void {
+    const { connectTimeoutMs } = this.#store
+    const dueMs = performance.now() + connectTimeoutMs
+    this.#deadline = setTimeout(() => {
+      if (performance.now() - dueMs > BUSY_MS) this.#limitTime()
+      else this.#owner.failed(noConnectionReason(this.#store, this.#socket.connecting))
+    }, connectTimeoutMs)
+  }
+}
+
+/** A timer that is later than this was held up by other work. */
+const BUSY_MS = 200
+
+/** What a server says to a connection that it closes at once. */
+const TURNED_AWAY = /^(ERR max number of clients|DENIED)/
+
+/** Of a server older than 6.0, asked for RESP3. */
+const NO_RESP3 = /^(ERR unknown command|NOPROTO)/

@@ -1,0 +1,32 @@
+import type { CoarseClock } from '../base/clock.ts'
+import type { Turn } from '../base/turn.ts'
+import type { Endpoint, StoreConfig } from '../config/config.ts'
+import type { Identity } from './handshake.ts'
+import type { Pipeline } from './pipeline.ts'
+
+/** What makes a pipeline what it is; the same for all of its life. */
+export interface PipelineOptions {
+  readonly store: StoreConfig
+  /** Asked at every attempt: a managed server or a failover may have moved. Null: nowhere to connect to yet. */
+  readonly endpoint: () => Endpoint | null
+  readonly identity: Identity
+  readonly turn: Turn
+  readonly clock: CoarseClock
+  /**
+   * What commands do while there is no connection: `fail` at once with "not executed" (clients), or `wait` for the next connection
+   * (the mirror, whose backlog is bounded by its owner).
+   */
+  readonly whenDown: 'fail' | 'wait'
+  /**
+   * Writes are at least so many ms apart (0: one per turn of the event loop). The mirror's bytes can wait a moment for company, which saves system calls on both
+   * sides; who cannot wait calls `hurry`.
+   */
+  readonly batchMs: number
+  /** A dedicated connection: asks for its CLIENT ID, and is not opened again after a loss. */
+  readonly dedicated: boolean
+  /** Bytes in flight beyond which `full` is true (a great number of small commands is as much). */
+  readonly limitBytes: number
+  readonly onState?: (pipeline: Pipeline, error: string | null) => void
+}
+
+export type PipelineState = 'idle' | 'connecting' | 'up' | 'down' | 'closed'
