@@ -1,4 +1,5 @@
 import type { DataPathContext } from './context.ts'
+import { CopyWindow } from './copy-window.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
@@ -19,16 +20,24 @@ export interface BatchResult {
 
 /** A key that writes come across again and again is given back after so many attempts. */
 const MAX_DISTURBANCES = 100
+/** Of one turn of the event loop, for beginning copies: clients' commands are read between two turns. */
+const TURN_MS = 0.5
+/** Keys between two looks at the time. */
+const LOOK_AFTER = 8
 
 /**
- * Copies keys in batches, by state copies of `window` keys at a time: enough to fill the round trips, few enough to stay out of the clients' way. Whoever asks waits for a batch before
+ * Copies keys in batches, by state copies of a window of keys at a time (`CopyWindow`), and no more in one turn of the event loop than it has time for. Whoever asks waits for a batch before
  * the one after the next, so what waits here is bounded by that.
  */
 export class BatchCopier {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
   readonly #overlap: OverlapTable
+  readonly #window = new CopyWindow()
+  /** In the order in which they came. */
   readonly #batches = new Set<Batch>()
+  #running = 0
+  #scheduled = false
 
   constructor(context: DataPathContext, dirty: DirtySet, overlap: OverlapTable) {
     this.#context = context
@@ -36,23 +45,60 @@ export class BatchCopier {
     this.#overlap = overlap
   }
 
-  /** `keys`: the application's names; kept until the batch ends. */
+  /** `keys`: the application's names; kept until the batch ends. `window`: at most so many copies under way, of all batches. */
   copy(database: number, keys: readonly Buffer[], window: number): Promise<BatchResult> {
+    if (keys.length === 0) return Promise.resolve({ outcomes: new Uint8Array(0), reasons: [] })
     return new Promise((resolve) => {
-      const start = (key: Buffer, onEnd: (ok: boolean, error: string | null) => void): boolean =>
-        this.#start(database, key, onEnd)
-      const batch = new Batch(keys, window, start, (result) => {
+      const batch: Batch = new Batch(database, keys, window, (result) => {
         this.#batches.delete(batch)
         resolve(result)
       })
       this.#batches.add(batch)
-      batch.fill()
+      this.#schedule()
     })
   }
 
   /** Called on the clock's tick: what had to wait for a moment is tried again. */
   run(): void {
     for (const batch of this.#batches) batch.wake()
+    if (this.#batches.size > 0) this.#schedule()
+  }
+
+  /** After every socket that had bytes has been read. */
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => this.#fill())
+  }
+
+  #fill(): void {
+    this.#scheduled = false
+    let limit = this.#window.size
+    for (const batch of this.#batches) limit = Math.min(limit, batch.window)
+    const untilMs = performance.now() + TURN_MS
+    let begun = 0
+    for (const batch of this.#batches) {
+      for (; batch.waits; this.#begin(batch, batch.next())) {
+        if (this.#running >= limit) return this.#window.full()
+        if (++begun % LOOK_AFTER === 0 && performance.now() > untilMs) return this.#schedule()
+      }
+    }
+  }
+
+  #begin(batch: Batch, index: number): void {
+    this.#running++
+    const startedMs = performance.now()
+    const ended = (ok: boolean, error: string | null): void => {
+      this.#running--
+      const nowMs = performance.now()
+      if (ok) this.#window.took(nowMs - startedMs, nowMs)
+      this.#schedule()
+      batch.ended(index, ok, error)
+    }
+    if (!this.#start(batch.database, batch.keys[index]!, ended)) {
+      this.#running--
+      batch.finish(index, NOT_NOW, 'a store is down')
+    }
   }
 
   #start(database: number, key: Buffer, onEnd: (ok: boolean, error: string | null) => void): boolean {
@@ -88,77 +134,59 @@ function detached(route: string, database: number, key: Buffer, nowMs: number): 
   }
 }
 
+/** Keys that were handed in together, and what became of each. */
 class Batch {
-  readonly #keys: readonly Buffer[]
-  readonly #window: number
-  readonly #start: (key: Buffer, onEnd: (ok: boolean, error: string | null) => void) => boolean
+  readonly database: number
+  readonly keys: readonly Buffer[]
+  readonly window: number
   readonly #onEnd: (result: BatchResult) => void
   readonly #outcomes: Uint8Array<ArrayBuffer>
   readonly #reasons: [number, string][] = []
   #next = 0
-  #running = 0
-  #ended = 0
-  /** Indexes that are to be tried again, and how often each has been. */
+  #finished = 0
+  /** Indexes that wait for the next tick, those that are to be tried again now, and how often each has been. */
+  #disturbed: number[] = []
   #again: number[] = []
   readonly #attempts = new Map<number, number>()
-  #filling = false
 
-  constructor(
-    keys: readonly Buffer[],
-    window: number,
-    start: (key: Buffer, onEnd: (ok: boolean, error: string | null) => void) => boolean,
-    onEnd: (result: BatchResult) => void,
-  ) {
-    this.#keys = keys
-    this.#window = window
-    this.#start = start
+  constructor(database: number, keys: readonly Buffer[], window: number, onEnd: (result: BatchResult) => void) {
+    this.database = database
+    this.keys = keys
+    this.window = window
     this.#onEnd = onEnd
     this.#outcomes = new Uint8Array(keys.length)
   }
 
-  fill(): void {
-    // A copy can end while it is being started; the loop below sees to what that makes room for.
-    if (this.#filling) return
-    this.#filling = true
-    while (this.#running < this.#window && this.#next < this.#keys.length) this.#begin(this.#next++)
-    this.#filling = false
-    if (this.#ended === this.#keys.length) this.#onEnd({ outcomes: this.#outcomes, reasons: this.#reasons })
+  /** Keys are to be copied now. */
+  get waits(): boolean {
+    return this.#again.length > 0 || this.#next < this.keys.length
+  }
+
+  /** Index of the next of them. */
+  next(): number {
+    return this.#again.pop() ?? this.#next++
   }
 
   wake(): void {
-    const again = this.#again
-    if (again.length === 0) return
-    this.#again = []
-    this.#filling = true
-    for (const index of again) this.#begin(index)
-    this.#filling = false
-    this.fill()
+    if (this.#disturbed.length === 0) return
+    this.#again.push(...this.#disturbed)
+    this.#disturbed = []
   }
 
-  #begin(index: number): void {
-    this.#running++
-    if (!this.#start(this.#keys[index]!, (ok, error) => this.#copied(index, ok, error))) {
-      this.#running--
-      this.#finish(index, NOT_NOW, 'a store is down')
-    }
-  }
-
-  #copied(index: number, ok: boolean, error: string | null): void {
-    this.#running--
-    if (ok) this.#finish(index, COPIED, null)
+  ended(index: number, ok: boolean, error: string | null): void {
+    if (ok) this.finish(index, COPIED, null)
     else if (error === AGAIN) {
       const attempts = (this.#attempts.get(index) ?? 0) + 1
       this.#attempts.set(index, attempts)
-      if (attempts > MAX_DISTURBANCES) this.#finish(index, NOT_NOW, 'it is written all the time')
-      else this.#again.push(index)
-    } else this.#finish(index, isPassing(error) ? NOT_NOW : FAILED, error)
-    this.fill()
+      if (attempts > MAX_DISTURBANCES) this.finish(index, NOT_NOW, 'it is written all the time')
+      else this.#disturbed.push(index)
+    } else this.finish(index, isPassing(error) ? NOT_NOW : FAILED, error)
   }
 
-  #finish(index: number, outcome: number, reason: string | null): void {
-    this.#ended++
+  finish(index: number, outcome: number, reason: string | null): void {
     this.#outcomes[index] = outcome
     if (reason !== null) this.#reasons.push([index, reason])
+    if (++this.#finished === this.keys.length) this.#onEnd({ outcomes: this.#outcomes, reasons: this.#reasons })
   }
 }
 
