@@ -36,8 +36,8 @@ export async function runServe(options: ServeOptions): Promise<number> {
   try {
     const ports = await sidecar.start()
     if (config.admin !== null) {
-      const { host, port, token } = config.admin
-      admin = await startAdminServer({ control: sidecar, host, port, token, log })
+      const { host, port, token, tls } = config.admin
+      admin = await startAdminServer({ control: sidecar, host, port, token, tls, log })
     }
     greet(config, ports, admin)
     log.info('understudy is running', { version: VERSION })

@@ -1,7 +1,9 @@
+import type { Server as HttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { z } from 'zod'
 import { UnderstudyError } from '../base/errors.ts'
+import type { ListenTlsConfig } from '../config/config.ts'
 import type { Log } from '../observability/log.ts'
 import { errorFields } from '../observability/log-error.ts'
 import { isToken, type Refusal, refuseForeign, refuseForgedPage, refuseWithoutToken } from './access.ts'
@@ -11,6 +13,7 @@ import type { Endpoint } from './endpoint.ts'
 import { ENDPOINTS } from './endpoints.ts'
 import { EventStreams } from './event-streams.ts'
 import { type ErrorAnswer, errorAnswer, refusal } from './http-errors.ts'
+import { AdminCertificates } from './https.ts'
 import { Sessions } from './sessions.ts'
 
 export interface AdminServerOptions {
@@ -20,6 +23,8 @@ export interface AdminServerOptions {
   readonly port: number
   /** null: none is asked for. */
   readonly token: string | null
+  /** null: plain HTTP. */
+  readonly tls: ListenTlsConfig | null
   readonly log: Log
   /** How often listeners of `/api/v1/events` get the status. Default: every second. */
   readonly statusIntervalMs?: number
@@ -45,7 +50,7 @@ const COMMON_HEADERS = {
 /**
  * Opens the admin server.
  *
- * @throws UnderstudyError LISTEN_FAILED when the address cannot be had
+ * @throws UnderstudyError LISTEN_FAILED when the address cannot be had, or a certificate not be used
  */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
   const host = options.host.replace(/^\[(.*)\]$/, '$1')
@@ -55,11 +60,11 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
     await server.listen({ host, port: options.port })
   } catch (error) {
     await server.close()
-    throw listenFailed(host, options.port, error)
+    throw listenFailed(adminUrl(options, options.port), error)
   }
   const { port } = server.server.address() as AddressInfo
   return {
-    url: httpUrl(host, port),
+    url: adminUrl(options, port),
     close: async () => {
       events.close()
       await server.close()
@@ -67,15 +72,18 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
   }
 }
 
-function buildServer({ control, host, token, log }: AdminServerOptions, events: EventStreams): FastifyInstance {
+function buildServer({ control, host, token, tls, log }: AdminServerOptions, events: EventStreams): FastifyInstance {
+  const certificates = tls === null ? null : new AdminCertificates(tls, log)
   const server = fastify({
+    https: certificates?.options ?? null,
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
-  })
+  }) as FastifyInstance
+  certificates?.keepFresh(server.server as HttpsServer)
   const assets = new Assets()
-  const sessions = token === null ? null : new Sessions(token)
+  const sessions = token === null ? null : new Sessions(token, { secure: tls !== null })
   const open = new Set(ENDPOINTS.filter((endpoint) => endpoint.open).map((endpoint) => endpoint.path))
 
   server.addHook('onRequest', async (request, reply) => {
@@ -179,8 +187,9 @@ function matchesPath(pattern: string, path: string): boolean {
   return new RegExp(`^${pattern.replace(/:\w+/g, '[^/]+').replace('*', '.+')}$`).test(path)
 }
 
-function httpUrl(host: string, port: number): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+function adminUrl({ host, tls }: Pick<AdminServerOptions, 'host' | 'tls'>, port: number): string {
+  const name = host.replace(/^\[(.*)\]$/, '$1')
+  return `${tls === null ? 'http' : 'https'}://${name.includes(':') ? `[${name}]` : name}:${port}`
 }
 
 const LISTEN_REASONS: Readonly<Record<string, string>> = {
@@ -190,8 +199,8 @@ const LISTEN_REASONS: Readonly<Record<string, string>> = {
   ENOTFOUND: 'the host name is not known: change admin.url',
 }
 
-function listenFailed(host: string, port: number, cause: unknown): UnderstudyError {
+function listenFailed(url: string, cause: unknown): UnderstudyError {
   const code = (cause as NodeJS.ErrnoException).code ?? ''
   const reason = LISTEN_REASONS[code] ?? `${code}: change admin.url`
-  return new UnderstudyError('LISTEN_FAILED', `cannot listen for admin on ${httpUrl(host, port)}: ${reason}`, { cause })
+  return new UnderstudyError('LISTEN_FAILED', `cannot listen for admin on ${url}: ${reason}`, { cause })
 }

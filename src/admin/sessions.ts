@@ -1,5 +1,12 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 
+export interface SessionsOptions {
+  /** The page is served by https: the cookie is never to be sent without. Default: false. */
+  readonly secure?: boolean
+  /** ms since the epoch. */
+  readonly now?: () => number
+}
+
 /** A working day; then the token is asked for again. */
 const LIFETIME_S = 12 * 3600
 
@@ -15,12 +22,13 @@ const LIFETIME_S = 12 * 3600
 export class Sessions {
   readonly #token: string
   readonly #name: string
+  readonly #attributes: string
   readonly #now: () => number
 
-  /** @param now ms since the epoch */
-  constructor(token: string, now: () => number = Date.now) {
+  constructor(token: string, { secure = false, now = Date.now }: SessionsOptions = {}) {
     this.#token = token
     this.#name = `understudy-${this.#proof('name').slice(0, 8)}`
+    this.#attributes = `HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}`
     this.#now = now
   }
 
@@ -55,6 +63,6 @@ export class Sessions {
   }
 
   #cookie(value: string, maxAgeS: number): string {
-    return `${this.#name}=${value}; Path=/; Max-Age=${maxAgeS}; HttpOnly; SameSite=Strict`
+    return `${this.#name}=${value}; Path=/; Max-Age=${maxAgeS}; ${this.#attributes}`
   }
 }

@@ -129,6 +129,14 @@ export class AdminClient {
 
   #unreachable(cause: unknown): UnderstudyError {
     const why = isTimeout(cause) ? 'no answer in time' : reasonOf(cause)
+    if (UNTRUSTED.test(why)) {
+      const hint = 'NODE_EXTRA_CA_CERTS names a PEM file with its authority'
+      return new UnderstudyError(
+        'ADMIN_UNREACHABLE',
+        `${this.#base} shows a certificate that is not trusted here (${why}): ${hint}`,
+        { cause },
+      )
+    }
     return new UnderstudyError(
       'ADMIN_UNREACHABLE',
       `cannot reach Understudy at ${this.#base} (${why}): is it running there? --admin or UNDERSTUDY_ADMIN_URL says where`,
@@ -136,6 +144,9 @@ export class AdminClient {
     )
   }
 }
+
+/** What Node says of a certificate by an authority that it does not know. */
+const UNTRUSTED = /SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/
 
 function isTimeout(error: unknown): boolean {
   return error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError')

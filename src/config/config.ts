@@ -60,6 +60,8 @@ export interface AdminConfig {
   readonly host: string
   readonly port: number
   readonly token: string | null
+  /** null: `http://`. */
+  readonly tls: ListenTlsConfig | null
 }
 
 export interface StoreConfig {

@@ -10,5 +10,3 @@ export const STORE_KINDS_NOT_YET: Partial<Record<StoreConfig['kind'], string>> =
   sentinel: `redis+sentinel:// ${NOT_YET}write the address of the primary as redis://host:6379`,
   cluster: `redis+cluster:// ${NOT_YET}a store is a single server (redis://, rediss://, unix://) or managed:`,
 }
-
-export const HTTPS_ADMIN_NOT_YET = `https:// for admin ${NOT_YET}write http:// and put a TLS proxy in front where it is needed`

@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import type { AdminConfig, ListenConfig, StoreConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import { isLoopback, listenersConflict, reachesListener } from './endpoint.ts'
-import { HTTPS_ADMIN_NOT_YET, STORE_KINDS_NOT_YET } from './not-supported-yet.ts'
+import { STORE_KINDS_NOT_YET } from './not-supported-yet.ts'
 import { type ConfigPath, messageOf } from './problems.ts'
 import type { ResolveContext } from './resolve-context.ts'
 import { resolveListenTls, resolveStoreTls } from './resolve-tls.ts'
@@ -55,7 +55,11 @@ export function resolveAdmin(
   if (fields?.url === undefined) return null
   const { url, endpoint, tls } = fields.url
   if (endpoint.kind !== 'tcp') return null
-  if (tls) document.refuse(at, HTTPS_ADMIN_NOT_YET)
+  if (tls && fields.tls === undefined) {
+    document.refuse(at, 'https:// needs a certificate: write { url: ..., tls: { cert: FILE, key: FILE } }')
+  } else if (!tls && fields.tls !== undefined) {
+    document.refuse(['admin', 'tls'], 'only an https:// address has TLS; write https:// or remove this', 'key')
+  }
   const other = listeners.find((listener) => listenersConflict(listener.endpoint, endpoint))
   if (other !== undefined)
     document.refuse(at, `takes the same address as the listener ${other.url}; choose another port`)
@@ -64,7 +68,8 @@ export function resolveAdmin(
     document.refuse(at, message)
   }
   const token = fields.token === undefined ? null : readSecret(context, fields.token, ['admin', 'token'])
-  return { url, host: endpoint.host, port: endpoint.port, token }
+  const secured = tls && fields.tls !== undefined ? resolveListenTls(context, fields.tls, ['admin', 'tls']) : null
+  return { url, host: endpoint.host, port: endpoint.port, token, tls: secured }
 }
 
 /** Stores whose description is broken are missing in the result. */

@@ -57,6 +57,9 @@ const ListenTlsFile = z.strictObject({
     .describe('Whether clients show a certificate. Default: `required` with `ca`, else `none`.'),
 })
 
+/** Browsers and `understudy` show no certificates of their own here: the token says who they are. */
+const AdminTlsFile = ListenTlsFile.pick({ cert: true, key: true, more: true })
+
 export const ListenerFile = z.strictObject({
   url: parsed(parseListenUrl).describe(
     '`redis://127.0.0.1:6380`, `rediss://` (TLS) or `unix:///run/understudy.sock`. Port 0 takes any free port.',
@@ -74,8 +77,13 @@ export const ListenerFile = z.strictObject({
 })
 
 export const AdminFile = z.strictObject({
-  url: parsed(parseAdminUrl).describe('`http://127.0.0.1:9380`. Beyond loopback a token is required.'),
+  url: parsed(parseAdminUrl).describe(
+    '`http://127.0.0.1:9380`, or `https://` with `tls`. Beyond loopback a token is required.',
+  ),
   token: secret.optional().describe('What callers must present as `Authorization: Bearer TOKEN`.'),
+  tls: AdminTlsFile.optional().describe(
+    '`https://` only, and needed there. Renewed files are taken up within seconds, without a restart.',
+  ),
 })
 
 const pattern = parsed((text) => {
@@ -268,7 +276,7 @@ export const ConfigFile = z.strictObject({
   admin: z
     .union([z.literal('off'), z.literal(false), z.string(), AdminFile])
     .prefault({ url: 'http://127.0.0.1:9380' })
-    .describe('Metrics, status and dashboard: a URL, `{ url, token }`, or `off`.'),
+    .describe('Metrics, status and dashboard: a URL, `{ url, token, tls }`, or `off`.'),
   stateDir: path
     .prefault('./.understudy')
     .describe(

@@ -82,8 +82,8 @@ describe('the cookie', () => {
 
   test('holds for twelve hours, also after a restart, and not a second longer', () => {
     let now = 1_000_000_000
-    const cookie = pairOf(new Sessions(TOKEN, () => now))
-    const restarted = new Sessions(TOKEN, () => now)
+    const cookie = pairOf(new Sessions(TOKEN, { now: () => now }))
+    const restarted = new Sessions(TOKEN, { now: () => now })
     now += 12 * 3_600_000 - 1000
     expect(restarted.isLoggedIn(cookie)).toBe(true)
     now += 1000

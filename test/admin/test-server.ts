@@ -1,4 +1,5 @@
 import { type AdminServer, startAdminServer } from '../../src/admin/server.ts'
+import type { ListenTlsConfig } from '../../src/config/config.ts'
 import type { LogLine } from '../../src/observability/log.ts'
 import { RelayLog } from '../../src/observability/log.ts'
 import { FakeControl } from './fake-control.ts'
@@ -10,7 +11,7 @@ export interface TestServer extends AdminServer {
 
 /** A real admin server on a free port, in front of a fake inside. */
 export async function startTestServer(
-  options: { token?: string; host?: string; port?: number; statusIntervalMs?: number } = {},
+  options: { token?: string; host?: string; port?: number; statusIntervalMs?: number; tls?: ListenTlsConfig } = {},
 ): Promise<TestServer> {
   const control = new FakeControl()
   const logged: LogLine[] = []
@@ -19,6 +20,7 @@ export async function startTestServer(
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 0,
     token: options.token ?? null,
+    tls: options.tls ?? null,
     log: new RelayLog((line) => logged.push(line)),
     ...(options.statusIntervalMs === undefined ? {} : { statusIntervalMs: options.statusIntervalMs }),
   })

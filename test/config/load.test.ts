@@ -55,7 +55,13 @@ describe('a configuration', () => {
   it('as in the documentation is understood, without a word', () => {
     const { config, warnings } = load(CONTRACT, SECRETS)
     expect(warnings).toEqual([])
-    expect(config.admin).toEqual({ url: 'http://127.0.0.1:9380', host: '127.0.0.1', port: 9380, token: 'token-1' })
+    expect(config.admin).toEqual({
+      url: 'http://127.0.0.1:9380',
+      host: '127.0.0.1',
+      port: 9380,
+      token: 'token-1',
+      tls: null,
+    })
     expect(config.stateDir).toBe(join(cwd, '.understudy'))
     expect(config.stores['new']).toEqual({
       name: 'new',
