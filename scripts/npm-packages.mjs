@@ -49,5 +49,7 @@ function install(root) {
   const { status, error, stdout, stderr } = spawnSync(program, [...prefix, ...args], { cwd: root, encoding: 'utf8' })
   if (status === 0) return
   const said = error ? error.message : `${stdout}${stderr}`.trim()
-  throw new SetupError(`The npm packages could not be installed; is the registry reachable? \`npm ci\` said:\n${said}`)
+  throw new SetupError(
+    `The npm packages could not be installed; is the registry reachable? \`npm install\` said:\n${said}`,
+  )
 }

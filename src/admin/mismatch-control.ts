@@ -65,16 +65,21 @@ export class MismatchControl implements MismatchAccess {
   }
 
   async list(query: MismatchFilter): Promise<Mismatch[]> {
+    this.#refuseUnknown(query.route)
     return this.#opened.list(query, Date.now())
   }
 
   async keys(query: MismatchFilter): Promise<Iterable<MismatchKey>> {
-    return this.#opened.keys(query)
+    this.#refuseUnknown(query.route)
+    return this.#opened.keys(query, Date.now())
   }
 
   /** Keys of a route that were found to differ, by the application's names; those that are acknowledged too. */
   keysOf(route: string): { database: number; key: Buffer }[] {
-    return [...this.#opened.keys({ route })].map(({ database, key }) => ({ database, key: keyOfPrintable(key) }))
+    return [...this.#opened.keys({ route }, Date.now())].map(({ database, key }) => ({
+      database,
+      key: keyOfPrintable(key),
+    }))
   }
 
   async acknowledgements(): Promise<AcknowledgementView[]> {
@@ -92,18 +97,33 @@ export class MismatchControl implements MismatchAccess {
     this.#tell(this.#opened.acknowledgements(Date.now()))
   }
 
+  #isConfigured(route: string): boolean {
+    return this.#config.routes.some(({ name }) => name === route)
+  }
+
+  /** No findings because of a misspelt name would look like no findings. A route that was taken out may still have some. */
+  #refuseUnknown(route: string | undefined): void {
+    if (route === undefined || this.#isConfigured(route)) return
+    if (this.#opened.list({ route, limit: 1 }, Date.now()).length === 0) throw noSuchRoute(route)
+  }
+
   #wanted({ mismatch, route, pattern, command, class: of, until }: AcknowledgeRequest): Acknowledgement {
     const untilMs = until ?? null
+    if (untilMs !== null && untilMs <= Date.now())
+      throw new UnderstudyError('USAGE', `${new Date(untilMs).toISOString()} is past: give a time to come, or none`)
     if (mismatch !== undefined) {
       const found = this.#opened.byId(mismatch, Date.now())
       if (found === undefined) throw new UnderstudyError('NOT_FOUND', `there is no mismatch ${mismatch}`)
       return { route: found.route, pattern: found.pattern, command: found.command, class: found.class, untilMs }
     }
     if (route === undefined) throw new UnderstudyError('USAGE', 'body: give mismatch, or route')
-    if (!this.#config.routes.some(({ name }) => name === route))
-      throw new UnderstudyError('NOT_FOUND', `no route is called '${route}'`)
+    if (!this.#isConfigured(route)) throw noSuchRoute(route)
     return { route, pattern: pattern ?? null, command: command?.toUpperCase() ?? null, class: of ?? null, untilMs }
   }
+}
+
+function noSuchRoute(route: string): UnderstudyError {
+  return new UnderstudyError('NOT_FOUND', `no route is called '${route}'`)
 }
 
 function configuredAcknowledgements({ name, compare }: Config['routes'][number]): KnownAcknowledgement[] {

@@ -14,15 +14,15 @@ const FILTER = {
     .transform((text) => text.toUpperCase())
     .exactOptional()
     .describe('only of this command'),
-}
-
-const MISMATCH_QUERY = z.strictObject({
-  ...FILTER,
   acknowledged: z
     .enum(['true', 'false'])
     .transform((text) => text === 'true')
     .exactOptional()
     .describe('only those that are acknowledged, or that are not'),
+}
+
+const MISMATCH_QUERY = z.strictObject({
+  ...FILTER,
   limit: z.coerce.number().int().min(1).max(MAX_MISMATCHES).default(100).describe('at most so many, the latest first'),
 })
 

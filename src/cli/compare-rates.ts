@@ -1,4 +1,5 @@
 import type { Comparison, MismatchRate, RouteComparisonView } from '../admin/control.ts'
+import { UnderstudyError } from '../base/errors.ts'
 import type { AdminClient } from './admin-client.ts'
 import { formatShare } from './format.ts'
 import { tableLines } from './table.ts'
@@ -25,6 +26,8 @@ interface RatesOptions {
 export async function printRates(client: AdminClient, options: RatesOptions, terminal: Terminal): Promise<void> {
   const { routes } = await client.get<Comparison>('/api/v1/compare')
   const wanted = Object.entries(routes).filter(([name]) => options.route === undefined || name === options.route)
+  if (options.route !== undefined && wanted.length === 0)
+    throw new UnderstudyError('NOT_FOUND', `no route is called '${options.route}'`)
   if (options.json) return terminal.json({ routes: Object.fromEntries(wanted) })
   for (const line of tableLines(
     COLUMNS,

@@ -52,34 +52,40 @@ export function addMismatches(program: Command, terminal: Terminal, finish: (exi
       if (options.follow) return follow(client, options, terminal)
       const found = await client.get<Mismatch[]>(listPath(options))
       if (options.json) terminal.json(found)
-      else if (found.length === 0) terminal.line('No mismatches.')
-      else for (const line of tableLines(COLUMNS, found.map(rowOf))) terminal.line(line)
+      else if (found.length === 0) terminal.line(isFiltered(options) ? 'No mismatch fits.' : 'No mismatches.')
+      else for (const line of listLines(found)) terminal.line(line)
       finish(EXIT.done)
     })
 }
 
-const COLUMNS = [
-  'id',
-  'last seen',
-  'route',
-  'class',
-  'command',
-  'keys',
-  'count',
-  'example',
-  'detail',
-  'primary',
-  'shadow',
-  'note',
-].map((title) => ({ title, right: title === 'count' || title === 'id' }))
+const COLUMNS = ['id', 'last seen', 'route', 'class', 'command', 'keys', 'count', 'note'].map((title) => ({
+  title,
+  right: title === 'count' || title === 'id',
+}))
+const INDENT = '    '
 
-function rowOf(found: Mismatch): string[] {
-  const { id, lastSeen, route, class: of, command, pattern, keys, count, key, detail, primary, shadow } = found
-  const time = lastSeen.replace('T', ' ').replace(/\.\d+Z$/, 'Z')
-  const shown = keys > 1 ? `${pattern} (${keys})` : pattern
-  return [String(id), time, route, of, command, shown, String(count), key, detail, primary, shadow, noteOf(found)].map(
-    printable,
+/** A row for each; below it the latest key, what differs, and both answers, one under the other so that eyes can compare them. */
+function listLines(found: readonly Mismatch[]): string[] {
+  const [titles, ...rows] = tableLines(
+    COLUMNS,
+    found.map((one) => [...factsOf(one), noteOf(one)].map(printable)),
   )
+  return [titles!, ...rows.flatMap((row, i) => [row, ...exampleOf(found[i]!)])]
+}
+
+function exampleOf({ key, detail, primary, shadow }: Mismatch): string[] {
+  return [`${key}: ${detail}`, `primary  ${primary}`, `shadow   ${shadow}`].map((line) => INDENT + printable(line))
+}
+
+/** All of it on one line, for who follows. */
+function lineOf(found: Mismatch): string {
+  const { key, detail, primary, shadow } = found
+  return [...factsOf(found), key, detail, primary, shadow, noteOf(found)].map(printable).join('  ').trimEnd()
+}
+
+function factsOf({ id, lastSeen, route, class: of, command, pattern, keys, count }: Mismatch): string[] {
+  const time = lastSeen.replace('T', ' ').replace(/\.\d+Z$/, 'Z')
+  return [String(id), time, route, of, command, keys > 1 ? `${pattern} (${keys})` : pattern, String(count)]
 }
 
 function noteOf({ cause, acknowledged }: Mismatch): string {
@@ -103,7 +109,7 @@ async function follow(client: AdminClient, options: MismatchOptions, terminal: T
     printed.set(found.id, found.count)
     if (printed.size > MAX_REMEMBERED) printed.delete(printed.keys().next().value!)
     if (options.json) terminal.json(found, 0)
-    else terminal.line(rowOf(found).join('  ').trimEnd())
+    else terminal.line(lineOf(found))
   }
   let wasConnected = false
   for (;;) {
@@ -138,15 +144,20 @@ function wanted(found: Mismatch, options: MismatchOptions): boolean {
 function listPath(options: MismatchOptions): string {
   const query = filterOf(options)
   query.set('limit', String(options.limit))
-  if (options.new) query.set('acknowledged', 'false')
   return `/api/v1/mismatches?${query}`
 }
 
-function filterOf({ route, class: of, command }: MismatchOptions): URLSearchParams {
+function isFiltered(options: MismatchOptions): boolean {
+  return filterOf(options).size > 0
+}
+
+function filterOf(options: MismatchOptions): URLSearchParams {
+  const { route, class: of, command } = options
   const query = new URLSearchParams()
   if (route !== undefined) query.set('route', route)
   if (of !== undefined) query.set('class', of)
   if (command !== undefined) query.set('command', command)
+  if (options.new) query.set('acknowledged', 'false')
   return query
 }
 

@@ -85,10 +85,13 @@ export class MismatchStore {
   }
 
   /** Every key of every mismatch that the filter lets through, newest first. */
-  *keys(filter: Pick<MismatchFilter, 'route' | 'class' | 'command'>): Generator<MismatchKey> {
+  *keys(filter: Omit<MismatchFilter, 'limit'>, nowMs: number): Generator<MismatchKey> {
     const { where, values } = conditions(filter)
     const rows = this.#database.prepare(`${SELECT_KEYS}${where} ORDER BY k.last_seen DESC, k.rowid DESC`).all(...values)
-    for (const row of rows) yield keyView(row as unknown as KeyRow)
+    for (const row of rows as unknown as KeyRow[]) {
+      const isKnown = this.#covering(row, nowMs) !== undefined
+      if (filter.acknowledged === undefined || isKnown === filter.acknowledged) yield keyView(row)
+    }
   }
 
   /** Forgets every mismatch of a route. Gives how many there were. */
@@ -156,7 +159,7 @@ export class MismatchStore {
   #view(row: MismatchRow, nowMs: number): Mismatch {
     const { id, route, command, class: of, pattern, count, keys, database, key, phase, detail, primary, shadow } = row
     const cause = row.cause === '' ? null : row.cause
-    const known = coveredBy([...this.#configured, ...this.#made], { route, pattern, command, class: of }, nowMs)
+    const known = this.#covering(row, nowMs)
     return {
       id,
       route,
@@ -180,6 +183,13 @@ export class MismatchStore {
           ? null
           : { until: known.untilMs === null ? null : isoTime(known.untilMs), reason: known.reason },
     }
+  }
+
+  #covering(
+    mismatch: Pick<MismatchRow, 'route' | 'pattern' | 'command' | 'class'>,
+    nowMs: number,
+  ): KnownAcknowledgement | undefined {
+    return coveredBy([...this.#configured, ...this.#made], mismatch, nowMs)
   }
 
   #countTotal({ route, class: of, command, count }: Finding): void {
@@ -278,7 +288,7 @@ function conditions(filter: Pick<MismatchFilter, 'route' | 'class' | 'command'>)
 const SELECT_MISMATCH =
   'SELECT m.*, (SELECT count(*) FROM mismatch_keys k WHERE k.mismatch = m.id) AS keys FROM mismatches m'
 
-const SELECT_KEYS = `SELECT m.route, m.command, m.class, m.cause, k.* FROM mismatch_keys k JOIN mismatches m ON m.id = k.mismatch`
+const SELECT_KEYS = `SELECT m.route, m.command, m.class, m.cause, m.pattern, k.* FROM mismatch_keys k JOIN mismatches m ON m.id = k.mismatch`
 
 const UPSERT_MISMATCH = `
   INSERT INTO mismatches (route, command, class, cause, pattern, first_seen, last_seen, count, database, key, phase, detail, paths, "primary", shadow)

@@ -10,7 +10,8 @@ import { EvictionWatch } from './eviction.ts'
 import type { Finding, MismatchCause } from './finding.ts'
 import { KeyCheck, type KeyVerdict } from './key-check.ts'
 import { foldKey } from './key-pattern.ts'
-import { maskReply, revealReply } from './mask.ts'
+import { replyNames } from './reply-names.ts'
+import { shownAnswers } from './shown-answers.ts'
 import type { SkipReason } from './tally.ts'
 
 /**
@@ -164,7 +165,14 @@ export class Rechecks {
     count: number,
   ): boolean {
     const route: Route = read.route
-    const show = route.config.compare.reveal === 'values' ? revealReply : maskReply
+    const names = replyNames(this.#reads.context.routes, read.spec, this.#reads.keysIn(read))
+    const shown = shownAnswers(
+      read.spec,
+      this.#reads.argsOf(read),
+      names.ofPrimary(decodeReply(read.primary!, 0, read.primary!.length)),
+      names.ofShadow(decodeReply(shadow, 0, shadow.length)),
+      route.config.compare,
+    )
     const atMs = Date.now()
     const known = {
       route: route.name,
@@ -183,8 +191,7 @@ export class Rechecks {
       cause,
       detail: difference.detail,
       paths: difference.paths ?? [],
-      primary: show(decodeReply(read.primary!, 0, read.primary!.length)),
-      shadow: show(decodeReply(shadow, 0, shadow.length)),
+      ...shown,
       count,
       acknowledged,
       atMs,

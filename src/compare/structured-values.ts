@@ -32,7 +32,7 @@ export class ValueReader {
   canonical(bytes: Buffer): Buffer {
     const read = this.#read(bytes)
     if (Buffer.isBuffer(read)) return read
-    return Buffer.from(`\u0000structured ${JSON.stringify(read)}`)
+    return Buffer.from(`${STRUCTURED}${JSON.stringify(read)}`)
   }
 
   /** The value without the ignored paths, names in order; undefined: no decoder reads a structure in these bytes. */
@@ -69,6 +69,16 @@ export class ValueReader {
       return bytes
     }
   }
+}
+
+/** Before the JSON of a structure, so that it is equal to no text of an application. */
+const STRUCTURED = '\u0000structured '
+
+/** The JSON in what `canonical` gave for a structure; null: the bytes are not one. */
+export function structureIn(canonical: Buffer): string | null {
+  return canonical.toString('latin1', 0, STRUCTURED.length) === STRUCTURED
+    ? canonical.toString('utf8', STRUCTURED.length)
+    : null
 }
 
 const NONE: readonly DecoderName[] = []

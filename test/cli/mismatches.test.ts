@@ -32,9 +32,15 @@ describe('understudy mismatches', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toBe(
       [
-        'ID  LAST SEEN             ROUTE  CLASS  COMMAND  KEYS         COUNT  EXAMPLE          DETAIL             PRIMARY                SHADOW                 NOTE',
-        ' 2  2026-01-01 12:00:00Z  jobs   ttl    PTTL     job:<n> (3)     12  job:1            the values differ  string, 3 bytes, a1b2  string, 4 bytes, c3d4  eviction',
-        ' 1  2026-01-01 12:00:00Z  jobs   value  GET      job:<n>          1  job:\\x1b[2J\\x0a  the values differ  string, 3 bytes, a1b2  string, 4 bytes, c3d4  known: cache',
+        'ID  LAST SEEN             ROUTE  CLASS  COMMAND  KEYS         COUNT  NOTE',
+        ' 2  2026-01-01 12:00:00Z  jobs   ttl    PTTL     job:<n> (3)     12  eviction',
+        '    job:1: the values differ',
+        '    primary  string, 3 bytes, a1b2',
+        '    shadow   string, 4 bytes, c3d4',
+        ' 1  2026-01-01 12:00:00Z  jobs   value  GET      job:<n>          1  known: cache',
+        '    job:\\x1b[2J\\x0a: the values differ',
+        '    primary  string, 3 bytes, a1b2',
+        '    shadow   string, 4 bytes, c3d4',
         '',
       ].join('\n'),
     )
@@ -44,6 +50,7 @@ describe('understudy mismatches', () => {
   test('says so when there are none', async () => {
     server.control.found = []
     expect(await runCli(['mismatches'], reach())).toEqual({ code: 0, stdout: 'No mismatches.\n', stderr: '' })
+    expect((await runCli(['mismatches', '--new'], reach())).stdout).toBe('No mismatch fits.\n')
     expect(JSON.parse((await runCli(['mismatches', '--json'], reach())).stdout)).toEqual([])
   })
 
@@ -119,6 +126,14 @@ describe('understudy mismatches --rates and --export', () => {
         .map((line) => JSON.parse(line).mismatch),
     ).toEqual([2, 1])
     expect(server.control.asked).toEqual([{ route: 'jobs', command: 'GET' }])
+    await runCli(['mismatches', '--export', '--new'], reach())
+    expect(server.control.asked).toContainEqual({ acknowledged: false })
+  })
+
+  test('rates of a route that is not there are refused: nothing found would look like nothing wrong', async () => {
+    server.control.compared = { routes: {} }
+    const { code, stderr } = await runCli(['mismatches', '--rates', '--route', 'jbos'], reach())
+    expect({ code, stderr }).toEqual({ code: 2, stderr: "understudy: no route is called 'jbos'\n" })
   })
 })
 

@@ -90,16 +90,20 @@ describe('mismatches', () => {
     expect(keys({ class: 'ttl' })).toEqual(['c'])
     expect(keys({ command: 'GET' })).toEqual(['b', 'a'])
     expect(keys({ limit: 2 })).toEqual(['c', 'b'])
-    expect([...store.keys({ route: 'jobs' })].map(({ key }) => key)).toEqual(['c', 'a'])
+    expect([...store.keys({ route: 'jobs' }, NOW)].map(({ key }) => key)).toEqual(['c', 'a'])
   })
 
   test('are exported key by key', () => {
     const { id } = store.add(finding({ key: 'job:1' }))
     store.add(finding({ key: 'job:2', atMs: NOW + 1 }))
-    expect([...store.keys({})]).toMatchObject([
+    expect([...store.keys({}, NOW)]).toMatchObject([
       { mismatch: id, key: 'job:2', command: 'GET', route: 'jobs', count: 1 },
       { mismatch: id, key: 'job:1' },
     ])
+    store.acknowledge({ route: 'jobs', pattern: 'job:<n>', command: null, class: null, untilMs: null }, 'known', NOW)
+    store.add(finding({ key: 'new' }))
+    expect([...store.keys({ acknowledged: false }, NOW)].map(({ key }) => key)).toEqual(['new'])
+    expect([...store.keys({ acknowledged: true }, NOW)].map(({ key }) => key)).toEqual(['job:2', 'job:1'])
   })
 
   test('that are too old go, and so do their keys', () => {
@@ -107,7 +111,7 @@ describe('mismatches', () => {
     store.add(finding({ key: 'young' }))
     store.sweep(NOW)
     expect(store.list({}, NOW).map(({ key }) => key)).toEqual(['young'])
-    expect([...store.keys({})].map(({ key }) => key)).toEqual(['young'])
+    expect([...store.keys({}, NOW)].map(({ key }) => key)).toEqual(['young'])
   })
 
   test('are bounded in number: the oldest go', () => {
@@ -117,7 +121,7 @@ describe('mismatches', () => {
     const list = store.list({ limit: 10_000 }, NOW)
     expect(list).toHaveLength(2_000)
     expect(list[0]!.key).toBe(`k:${letters(2_149)}`)
-    expect([...store.keys({})]).toHaveLength(2_000)
+    expect([...store.keys({}, NOW)]).toHaveLength(2_000)
   })
 
   test('the metric counts what was confirmed and not acknowledged, since the start', () => {

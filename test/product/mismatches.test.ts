@@ -86,6 +86,14 @@ test('mismatches survive kill -9, are aggregated, acknowledged, exported, and to
   const { stdout: table } = await runCli(['mismatches'], reach)
   expect(table).toMatch(/job:<n> \(2\) .*known until/)
   expect(`${exported}${table}${understudy.stdout}`).not.toContain('secret')
+
+  // What would look like "nothing is wrong" and is not: a misspelt route, an acknowledgement that is over before it begins.
+  for (const args of [['--export'], ['--rates'], []]) {
+    const { code, stderr } = await runCli(['mismatches', '--route', 'al', ...args], reach)
+    expect({ code, stderr }).toEqual({ code: 2, stderr: "understudy: no route is called 'al'\n" })
+  }
+  const past = await runCli(['acknowledge', String(jobs.id), '--reason', 'late', '--until', '2020-01-31'], reach)
+  expect(past).toMatchObject({ code: 2, stderr: expect.stringContaining('is past') })
 }, 60_000)
 
 test('values are shown where the route reveals them; JSON differences name their paths', async () => {
@@ -110,7 +118,7 @@ test('values are shown where the route reveals them; JSON differences name their
   await app.get('order:2')
   await eventually(async () => expect(await found(understudy)).toHaveLength(1), { timeoutMs: 15_000 })
   expect(await found(understudy)).toMatchObject([
-    { key: 'order:2', paths: ['$.total'], shadow: '"{\\"at\\":2,\\"total\\":11}"' },
+    { key: 'order:2', paths: ['$.total'], primary: '{"total":10}', shadow: '{"total":11}' },
   ])
   const { compare } = (await understudy.admin<Status>('/api/v1/status')).body.routes['all']!
   expect(compare).toMatchObject({ matched: 1, ignored: 1, mismatched: 1 })
