@@ -122,6 +122,7 @@ function routeStatus(
       dirtyReasons: { ...stats?.dirtyReasons },
       oldestDirtyMs: Math.round(stats?.oldestDirtyMs ?? 0),
       needsVerify: stats?.needsVerify ?? false,
+      verifyCauses: [...(stats?.verifyCauses ?? [])],
       repair: stats?.repair ?? 'idle',
     },
     compare: compareStatus(stats),

@@ -76,7 +76,7 @@ const REPAIR_WORDS: Readonly<Record<RouteStatus['mirror']['repair'], string>> = 
 function doubts(status: Status, terminal: Terminal): string[] {
   const lines: string[] = []
   for (const [name, { mirror }] of Object.entries(status.routes)) {
-    const { dirtyKeys, dirtyReasons, oldestDirtyMs, needsVerify, repair } = mirror
+    const { dirtyKeys, dirtyReasons, oldestDirtyMs, needsVerify, verifyCauses, repair } = mirror
     if (dirtyKeys > 0) {
       const reasons = Object.entries(dirtyReasons).map(([reason, count]) => `${count} ${reason}`)
       const age = formatSeconds(oldestDirtyMs / 1000)
@@ -85,7 +85,12 @@ function doubts(status: Status, terminal: Terminal): string[] {
       )
     }
     if (needsVerify)
-      lines.push(terminal.style('red', `${printable(name)}: needs a verify: keys may differ that nobody can name`))
+      lines.push(
+        terminal.style(
+          'red',
+          `${printable(name)}: needs a verify (${printable(verifyCauses.join(', '))}): keys may differ that nobody can name`,
+        ),
+      )
   }
   if (!status.durability.intact)
     lines.push(

@@ -92,7 +92,10 @@ export class Gates {
     return [
       gate(unless(this.#sources.isUp(shadow), `store '${shadow}' does not answer`), `store '${shadow}' answers`, true),
       gate(
-        unless(!of.needsVerify, `keys that nobody can name may differ: run 'understudy verify ${route.name}'`),
+        unless(
+          !of.needsVerify,
+          `keys that nobody can name may differ (${of.verifyCauses.join(', ')}): run 'understudy verify ${route.name}'`,
+        ),
         'every key in doubt is known by name',
       ),
       gate(

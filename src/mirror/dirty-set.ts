@@ -14,6 +14,7 @@ import {
   UNWRITTEN,
   VERSION,
 } from './dirty-table.ts'
+import { type VerifyCause, VerifyMarks } from './verify-marks.ts'
 
 /**
  * The keys whose shadow may differ from the primary. A key leaves only by a state copy that succeeded (invariant 4).
@@ -28,23 +29,26 @@ import {
 export class DirtySet {
   readonly #table = new DirtyTable()
   readonly #groups = new DirtyGroups(DIRTY_REASONS.length)
-  readonly #needsVerify = new Set<string>()
-  readonly #timesMarked = new Map<string, number>()
   readonly #taken = new Map<number, DirtyKey>()
   readonly #waiters = new Map<number, AckWaiter[]>()
   /** By delay: entries of one delay are due in the order in which they came. */
   readonly #postponed = new Map<number, IdList>()
   readonly #limit: number
   readonly #limitBytes: number
-  readonly #onOverflow: ((route: string) => void) | null
+  /** Routes of which more may differ than these keys. */
+  readonly toVerify: VerifyMarks
   /** Somebody writes changes down, and is told of them here. Null: nobody does. */
   changes: DirtyChanges | null = null
 
-  /** `onOverflow`: a route needs a verify from now on. */
-  constructor(limit: number, onOverflow: ((route: string) => void) | null = null, limitBytes = LIMIT_BYTES) {
+  /** `onVerify`: a route needs a verify from now on, or for another cause as well. */
+  constructor(
+    limit: number,
+    onVerify: (route: string, cause: VerifyCause) => void = () => {},
+    limitBytes = LIMIT_BYTES,
+  ) {
     this.#limit = limit
     this.#limitBytes = limitBytes
-    this.#onOverflow = onOverflow
+    this.toVerify = new VerifyMarks(onVerify, () => this.changes?.routeChanged())
   }
 
   get size(): number {
@@ -85,12 +89,7 @@ export class DirtySet {
 
   /** Only a verify of the whole route can tell what differs. */
   needsVerify(route: string): boolean {
-    return this.#needsVerify.has(route)
-  }
-
-  /** Routes that need a verify. */
-  routesToVerify(): Iterable<string> {
-    return this.#needsVerify
+    return this.toVerify.has(route)
   }
 
   has(route: string, database: number, key: Buffer): boolean {
@@ -119,7 +118,7 @@ export class DirtySet {
       const taken = this.#taken.get(id)
       if (taken !== undefined) taken.version++
     } else if (this.count(route.name) >= this.#limit || table.bytes > this.#limitBytes) {
-      this.markRoute(route.name)
+      this.toVerify.mark(route.name, 'overflow')
       if (waiter !== null) waiter.failed = true
       return
     } else {
@@ -132,20 +131,6 @@ export class DirtySet {
     const waiters = this.#waiters.get(id)
     if (waiters === undefined) this.#waiters.set(id, [waiter])
     else waiters.push(waiter)
-  }
-
-  /** How often `markRoute` was called: a verify that began before the last time has not looked for what happened then. */
-  timesMarked(route: string): number {
-    return this.#timesMarked.get(route) ?? 0
-  }
-
-  /** Something of the route may differ, and nobody can name the keys. */
-  markRoute(route: string): void {
-    this.#timesMarked.set(route, this.timesMarked(route) + 1)
-    if (this.#needsVerify.has(route)) return
-    this.#needsVerify.add(route)
-    this.changes?.routeChanged()
-    this.#onOverflow?.(route)
   }
 
   // --- for the one who copies
@@ -237,7 +222,7 @@ export class DirtySet {
     for (const group of this.#groups.ofRoute(route)) {
       while (group.byAge.first !== -1) this.#remove(group, group.byAge.first, false)
     }
-    if (this.#needsVerify.delete(route)) this.changes?.routeChanged()
+    this.toVerify.clear(route)
   }
 
   /** The key belongs to another route now, where it has been marked. */
@@ -245,11 +230,6 @@ export class DirtySet {
     const group = this.#groups.find(entry.route, entry.database)
     const id = group === undefined ? -1 : this.#idOf(group, entry.key)
     if (id !== -1) this.#remove(group!, id, false)
-  }
-
-  /** A complete backfill or verify has looked at every key of the route. */
-  verified(route: string): void {
-    if (this.#needsVerify.delete(route)) this.changes?.routeChanged()
   }
 
   // --- for the one who writes it down

@@ -5,12 +5,18 @@ import { inTransaction, openDatabase } from '../state/database.ts'
 import { openOrSetAside, setAside } from '../state/set-aside.ts'
 import { DIRTY_REASONS, type DirtyChanges, type DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
+import { VERIFY_CAUSES } from './verify-marks.ts'
 
 const MIGRATIONS = [
   `CREATE TABLE dirty_keys (id INTEGER PRIMARY KEY, route TEXT NOT NULL, database INTEGER NOT NULL, key BLOB NOT NULL,
      reason TEXT NOT NULL, since_ms INTEGER NOT NULL);
    CREATE TABLE routes_to_verify (route TEXT PRIMARY KEY) WITHOUT ROWID`,
   `CREATE TABLE primaries (route TEXT PRIMARY KEY, primary_end TEXT NOT NULL) WITHOUT ROWID`,
+  // Why routes need a verify; and which process each store of a mirrored route was last (`store-identity.ts`).
+  `CREATE TABLE verify_causes (route TEXT NOT NULL, cause TEXT NOT NULL, PRIMARY KEY (route, cause)) WITHOUT ROWID;
+   INSERT INTO verify_causes SELECT route, 'state-lost' FROM routes_to_verify;
+   DROP TABLE routes_to_verify;
+   CREATE TABLE store_runs (store TEXT PRIMARY KEY, run_id TEXT NOT NULL) WITHOUT ROWID`,
 ]
 
 /** What one commit holds at most: a few milliseconds of the data path's thread. */
@@ -46,6 +52,7 @@ export class DirtyStore implements DirtyChanges {
   #written = 0
   #routesChanged = false
   #primaries: ReadonlyMap<string, string> = new Map()
+  #storeRuns: ReadonlyMap<string, string> = new Map()
   #failing = false
   #retryMs = 0
 
@@ -103,6 +110,16 @@ export class DirtyStore implements DirtyChanges {
     this.#routesChanged = true
   }
 
+  /** `run_id` of the stores of mirrored routes, as they were when this was last told. */
+  get storeRuns(): ReadonlyMap<string, string> {
+    return this.#storeRuns
+  }
+
+  setStoreRuns(storeRuns: ReadonlyMap<string, string>): void {
+    this.#storeRuns = storeRuns
+    this.#routesChanged = true
+  }
+
   /** Writes what has changed, at most `limit` keys. */
   flush(nowMs: number, limit = ROWS_PER_COMMIT): void {
     const count = Math.min(limit, this.#queue.length - this.#head)
@@ -153,9 +170,15 @@ export class DirtyStore implements DirtyChanges {
   /** Rows get new numbers, oldest first, in one commit with the old ones' end. */
   #load(): void {
     const offsetMs = Date.now() - performance.now()
-    for (const { route } of this.#database.prepare('SELECT route FROM routes_to_verify').all() as { route: string }[]) {
-      this.#dirty.markRoute(route)
+    for (const { route, cause } of this.#database.prepare('SELECT * FROM verify_causes').all() as {
+      route: string
+      cause: string
+    }[]) {
+      const known = VERIFY_CAUSES.find((one) => one === cause)
+      this.#dirty.toVerify.mark(route, known ?? 'state-lost')
     }
+    const runs = this.#database.prepare('SELECT * FROM store_runs').all() as { store: string; run_id: string }[]
+    this.#storeRuns = new Map(runs.map((row) => [row.store, row.run_id]))
     const primaries = this.#database.prepare('SELECT * FROM primaries').all() as {
       route: string
       primary_end: string
@@ -180,12 +203,9 @@ export class DirtyStore implements DirtyChanges {
   #writeRows(count: number): void {
     const offsetMs = Date.now() - performance.now()
     if (this.#routesChanged) {
-      this.#database.exec('DELETE FROM routes_to_verify')
-      const put = this.#database.prepare('INSERT INTO routes_to_verify VALUES (?)')
-      for (const route of this.#dirty.routesToVerify()) put.run(route)
-      this.#database.exec('DELETE FROM primaries')
-      const putPrimary = this.#database.prepare('INSERT INTO primaries VALUES (?, ?)')
-      for (const [route, end] of this.#primaries) putPrimary.run(route, end)
+      this.#replaceAll('verify_causes', this.#dirty.toVerify.all())
+      this.#replaceAll('primaries', this.#primaries)
+      this.#replaceAll('store_runs', this.#storeRuns)
     }
     for (let i = 0; i < count; i++) {
       const id = this.#queue[this.#head + i]!
@@ -193,6 +213,12 @@ export class DirtyStore implements DirtyChanges {
       if (row === null) this.#remove.run(id)
       else this.#put.run(id, row.route, row.database, row.key, row.reason, Math.round(row.sinceMs + offsetMs))
     }
+  }
+
+  #replaceAll(table: string, rows: Iterable<readonly [string, string]>): void {
+    this.#database.exec(`DELETE FROM ${table}`)
+    const put = this.#database.prepare(`INSERT INTO ${table} VALUES (?, ?)`)
+    for (const row of rows) put.run(...row)
   }
 
   #fail(error: Error, nowMs: number): void {

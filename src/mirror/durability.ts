@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
 import { rolesOf } from '../routing/route.ts'
@@ -11,6 +11,7 @@ import { IntentLog, SEGMENT_NAME } from './intent-log.ts'
 import { type IntentVisitor, SegmentReader } from './intent-segment.ts'
 import { IntentTracker } from './intent-tracker.ts'
 import { RunMarker } from './run-marker.ts'
+import type { VerifyCause } from './verify-marks.ts'
 
 /** Segments are held up by a shadow that is down, or, beyond that, by whatever else. */
 const LIMITS = { convertBytes: 32 * 1024 * 1024, maxBytes: 256 * 1024 * 1024 }
@@ -61,15 +62,18 @@ export class Durability {
     this.#parts = parts
     this.#limits = parts.limits ?? LIMITS
     const { stateDir, dirty } = parts
+    const dir = join(stateDir, 'intent')
+    // One without the other: somebody has removed a part of what was known.
+    const parted = existsSync(join(stateDir, 'dirty.db')) !== existsSync(dir)
     this.#store = new DirtyStore(stateDir, dirty, {
       damaged: (error, setAside) =>
         this.#verifyAll('the file of dirty keys is damaged and was set aside', error, setAside),
       failed: (error) => this.#degrade('dirty keys cannot be written to the state directory', error),
       recovered: () => this.#say('info', 'dirty keys are written to the state directory again'),
     })
-    const dir = join(stateDir, 'intent')
     this.#marker = new RunMarker(dir)
     try {
+      if (parted) this.#verifyAll('a part of the state directory is missing', null)
       const last = this.#recover(dir)
       this.#marker.started(parts.logged)
       this.log = parts.logged ? this.#newLog(dir, last + 1) : null
@@ -89,6 +93,15 @@ export class Durability {
   /** Another table of routes is in force. */
   routesChanged(): void {
     this.#store.setPrimaries(new Map(primariesOf(this.#parts.context)))
+  }
+
+  /** `run_id` of the stores of mirrored routes, as the last run knew them. */
+  get storeRuns(): ReadonlyMap<string, string> {
+    return this.#store.storeRuns
+  }
+
+  setStoreRuns(runs: ReadonlyMap<string, string>): void {
+    this.#store.setStoreRuns(runs)
   }
 
   tick(nowMs: number): void {
@@ -209,7 +222,7 @@ export class Durability {
       )
     }
     if (lastRun === 'incomplete') this.#verifyAll('what the last run was writing is not known', null)
-    for (const name of turned) dirty.markRoute(name)
+    for (const name of turned) dirty.toVerify.mark(name, 'turned')
     this.routesChanged()
     if (known > 0) this.#say('info', 'dirty keys of the last run will be copied', null, { keys: known })
     // If it cannot be written the segments stay, for the next start.
@@ -257,7 +270,7 @@ export class Durability {
         const { route } = context.routes.find(key, 0, key.length)
         if (route.shadow !== null) dirty.mark(route, database, key, reason, nowMs)
       },
-      everyKey: () => this.#markRoutes(),
+      everyKey: () => this.#markRoutes('server-wide'),
     }
   }
 
@@ -299,12 +312,12 @@ export class Durability {
 
   #verifyAll(what: string, error: unknown, file: string | null = null): void {
     this.#say('error', `${what}; every mirrored route needs a verify`, error, { file })
-    this.#markRoutes()
+    this.#markRoutes('state-lost')
   }
 
-  #markRoutes(): void {
+  #markRoutes(cause: VerifyCause): void {
     const { context, dirty } = this.#parts
-    for (const { name, shadow } of context.routes.routes) if (shadow !== null) dirty.markRoute(name)
+    for (const { name, shadow } of context.routes.routes) if (shadow !== null) dirty.toVerify.mark(name, cause)
   }
 
   #say(

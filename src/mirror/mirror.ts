@@ -235,7 +235,7 @@ export class Mirror {
     this.#markBytes(spec, database, bytes, start, end, 'primary-lost', null)
     if (!isServerWide(spec)) return
     for (const { name, primary, shadow } of this.#context.routes.routes) {
-      if (primary.store === route.primary.store && shadow !== null) this.#dirty.markRoute(name)
+      if (primary.store === route.primary.store && shadow !== null) this.#dirty.toVerify.mark(name, 'server-wide')
     }
   }
 
@@ -293,7 +293,7 @@ export class Mirror {
         this.#markKeys(effect.keys, database, 'unknown-effect', waiter)
         // Keys that nobody can name.
         if (effect.keysMissing && route !== null && route.shadow !== null && route.config.scripts === 'copy')
-          this.#dirty.markRoute(route.name)
+          this.#dirty.toVerify.mark(route.name, 'script')
         return
       case 'copy':
         this.#markKeys(effect.keys, database, 'state-copy', waiter)

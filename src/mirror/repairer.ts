@@ -187,7 +187,7 @@ export class Repairer {
     // What could not be named there cannot be named here.
     if (this.#dirty.needsVerify(name)) {
       for (const { name: other, shadow } of this.#context.routes.routes)
-        if (shadow !== null) this.#dirty.markRoute(other)
+        if (shadow !== null) this.#dirty.toVerify.mark(other, 'rerouted')
     }
     this.#dirty.forget(name)
     this.#work.delete(name)

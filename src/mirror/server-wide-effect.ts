@@ -95,7 +95,7 @@ export class ServerWideEffect {
       state.failed++
       for (const route of routes.routes) {
         if (route.primary.store === primary.store && route.shadow?.store === shadow!.store)
-          this.#dirty.markRoute(route.name)
+          this.#dirty.toVerify.mark(route.name, 'server-wide')
       }
     }
     // What was known to be dirty in one database is so in the other now.

@@ -179,6 +179,7 @@ export class ShadowQueue implements ReplyOwner {
     if (buf[start] === MINUS) {
       state.shadowError++
       if (buf[start + 1] === 78) this.#onScriptsLost() // NOSCRIPT, and what else begins so
+      if (isReadOnly(buf, start)) this.#replaced(slot.route as Route)
       this.#markSlot(slot, 'shadow-error')
       this.#finish(slot, false)
       return
@@ -198,6 +199,7 @@ export class ShadowQueue implements ReplyOwner {
     const failed = buf[start] === MINUS || (slot.replies === 0 && hasError(buf, start, end))
     if (failed) {
       this.#onScriptsLost()
+      if (isReadOnly(buf, start)) this.#replaced(slot.route as Route)
       state.shadowError++
       for (const item of unit.items) this.#markItem(item, 'shadow-error', null)
     } else state.shadowOk++
@@ -235,6 +237,12 @@ export class ShadowQueue implements ReplyOwner {
     if (applied) state.applied++
     else state.failed++
     acknowledge(slot.extra instanceof Unit ? slot.extra.waiter : (slot.extra as AckWaiter | null), applied)
+  }
+
+  /** It is another server's replica: what it had acknowledged gives way to what that one has. */
+  #replaced({ shadow }: Route): void {
+    for (const route of this.#context.routes.routes)
+      if (route.shadow?.store === shadow!.store) this.#dirty.toVerify.mark(route.name, 'shadow-replica')
   }
 
   // --- dirty keys
@@ -317,6 +325,11 @@ function argsIn(bytes: Buffer, start: number, end: number): Buffer[] {
 }
 
 const parser = new CommandParser()
+
+/** `-READONLY` */
+function isReadOnly(buf: Buffer, start: number): boolean {
+  return buf[start + 1] === 82 && buf[start + 5] === 79 && buf[start + 8] === 89
+}
 
 /** A hash of the integer reply at `from`, never negative: small enough for a slot's field, exact enough to notice another number. */
 export function integerHash(reply: Buffer, from: number): number {

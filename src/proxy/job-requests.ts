@@ -38,12 +38,12 @@ export class JobRequests {
 
   /** '': none is asked for. */
   async verifyTicket(route: string): Promise<string> {
-    return this.#dirty.needsVerify(route) ? `${this.#process} ${this.#dirty.timesMarked(route)}` : ''
+    return this.#dirty.needsVerify(route) ? `${this.#process} ${this.#dirty.toVerify.times(route)}` : ''
   }
 
   /** What happened after the ticket was taken may be what nobody has looked at. */
   async verified(route: string, ticket: string): Promise<void> {
-    if (ticket === (await this.verifyTicket(route))) this.#dirty.verified(route)
+    if (ticket === (await this.verifyTicket(route))) this.#dirty.toVerify.clear(route)
   }
 
   /** At most `limit` of a route's dirty keys. */

@@ -5,6 +5,7 @@ import type { Config, Endpoint } from '../config/config.ts'
 import type { KeyReads } from '../mirror/aligned-reads.ts'
 import type { DirtyReason } from '../mirror/dirty-key.ts'
 import type { RepairState } from '../mirror/repairer.ts'
+import type { VerifyCause } from '../mirror/verify-marks.ts'
 import type { HistogramSnapshot } from '../observability/histogram.ts'
 import type { LogLine } from '../observability/log.ts'
 
@@ -72,6 +73,7 @@ export interface RouteStats {
   /** Age of the oldest mark; 0: no key is dirty. */
   readonly oldestDirtyMs: number
   readonly needsVerify: boolean
+  readonly verifyCauses: readonly VerifyCause[]
   readonly repair: RepairState
   readonly inFlight: number
   readonly counters: Readonly<Record<RouteCounter, number>>

@@ -13,9 +13,9 @@ import { Mirror } from '../mirror/mirror.ts'
 import { OverlapTable } from '../mirror/overlap.ts'
 import { primaryPipeline } from '../mirror/primary-pipeline.ts'
 import { Repairer } from '../mirror/repairer.ts'
-import { ShadowIdentity } from '../mirror/shadow-identity.ts'
 import { ShadowQueue } from '../mirror/shadow-queue.ts'
 import { storeFacts } from '../mirror/store-facts.ts'
+import { StoreIdentity } from '../mirror/store-identity.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import type { Route, RouteState } from '../routing/route.ts'
@@ -58,7 +58,7 @@ export class Runtime {
   readonly #comparer: Comparer
   readonly #repairer: Repairer
   readonly #report: DirtyReport
-  readonly #shadows: ShadowIdentity
+  readonly #identity: StoreIdentity
   /** What the main thread's jobs ask for. */
   readonly jobs: JobRequests
   readonly #overlap = new OverlapTable()
@@ -91,15 +91,15 @@ export class Runtime {
     })
     this.#path = path
     this.#listeners = new Listeners(path)
-    this.#dirty = new DirtySet(DIRTY_LIMIT, (route) =>
+    this.#dirty = new DirtySet(DIRTY_LIMIT, (route, cause) =>
       path.log({
         level: 'error',
-        msg: 'more keys may differ than can be remembered or named; the route needs a verify',
-        fields: { route },
+        msg: 'keys may differ that nobody can name; the route needs a verify',
+        fields: { route, reason: cause },
       }),
     )
     const overlap = this.#overlap
-    this.#shadows = new ShadowIdentity(path, this.#dirty)
+    this.#identity = new StoreIdentity(path, this.#dirty, (runs) => this.#durability?.setStoreRuns(runs))
     this.#mirror = new Mirror(path, this.#dirty, overlap)
     const mirrorView = {
       has: (route: string, database: number, key: Buffer) => this.#mirror.has(route, database, key),
@@ -146,6 +146,8 @@ export class Runtime {
       },
       logged: config.intentLog,
     })
+    this.#identity.restore(this.#durability.storeRuns)
+    this.#identity.routesChanged()
     path.intents = this.#durability.log
     this.#turn.ahead = this.#durability.log
   }
@@ -179,6 +181,7 @@ export class Runtime {
     path.clients = change.config.clients
     for (const route of change.forget) this.#dirty.forget(route)
     this.#durability?.routesChanged()
+    this.#identity.routesChanged()
     await fence.moveSubscribers()
     fence.release()
     const pauseMs = performance.now() - startedMs
@@ -218,6 +221,7 @@ export class Runtime {
             dirtyReasons: this.#dirty.reasons(name),
             oldestDirtyMs: this.#clock.nowMs - (this.#dirty.oldestMs(name) ?? this.#clock.nowMs),
             needsVerify: this.#dirty.needsVerify(name),
+            verifyCauses: this.#dirty.toVerify.causes(name),
             repair: this.#repairer.stateOf(name),
             inFlight: state.inFlight,
             counters: Object.fromEntries(ROUTE_COUNTERS.map((counter) => [counter, state[counter]])) as Record<
@@ -323,7 +327,7 @@ export class Runtime {
     const { state } = pipeline
     if (state === 'up') {
       if (pipeline.options.whenDown === 'fail') this.#learnCommands(store, pipeline)
-      else this.#shadows.connected(store.name, pipeline)
+      this.#identity.connected(store.name, pipeline)
     }
     if (state !== 'up' && state !== 'down') return
     const was = store.lastSaid

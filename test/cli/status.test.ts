@@ -35,7 +35,7 @@ jobs   shadow       old      new     12 ms  3 (2.0 kb)      4       100       20
 rest   passthrough  old      -        0 ms           0      0         0         0           0      -
 
 jobs: dirty keys: 1 overlap, 3 shadow-down; the oldest for 1m 1s; copying waits for a store that is down
-jobs: needs a verify: keys may differ that nobody can name
+jobs: needs a verify (overflow): keys may differ that nobody can name
 `)
   })
 

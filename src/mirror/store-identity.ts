@@ -1,0 +1,162 @@
+import { encodeCommand } from '../resp/encode.ts'
+import type { Route } from '../routing/route.ts'
+import type { InFlight } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import type { DataPathContext } from './context.ts'
+import type { DirtySet } from './dirty-set.ts'
+
+const SERVER = encodeCommand(['INFO', 'server'])
+const KEYSPACE = encodeCommand(['INFO', 'keyspace'])
+
+/**
+ * Notices that a store of a mirrored route is not the server that it was: restarted, failed over, or another one under the same address; also while Understudy did not run, for the last
+ * `run_id` of each is kept in `dirty.db`.
+ *
+ *   a connection comes up ─▶ INFO server: run_id ─┬─ the same, or none known ─▶ nothing
+ *                                                 └─ another ─▶ holds neither end a key? ─┬─ yes ─▶ nothing: they are equal
+ *                                                                                         └─ no ──▶ the routes need a verify
+ *
+ * A shadow may have lost what it had acknowledged (all of it without persistence, the last second with the usual one, a replica's lag after a failover), a primary what the shadow has got; which keys
+ * these are nobody can tell (decision 0066). Until that is decided the routes count a write that is not done, so that no switch comes between.
+ */
+export class StoreIdentity {
+  readonly #context: DataPathContext
+  readonly #dirty: DirtySet
+  readonly #remember: (runs: ReadonlyMap<string, string>) => void
+  /** `run_id` by store name. */
+  #known = new Map<string, string>()
+  /** Stores that have changed, and about which it is not decided yet. */
+  readonly #deciding = new Set<string>()
+  /** Stores that do not tell; said once each. */
+  readonly #silent = new Set<string>()
+
+  /** `remember`: writes down what is known. */
+  constructor(context: DataPathContext, dirty: DirtySet, remember: (runs: ReadonlyMap<string, string>) => void) {
+    this.#context = context
+    this.#dirty = dirty
+    this.#remember = remember
+  }
+
+  /** What the last run knew. */
+  restore(runs: ReadonlyMap<string, string>): void {
+    this.#known = new Map(runs)
+  }
+
+  /** Another table of routes is in force: what the stores without a mirrored route are does not matter any more; the new ones are asked. */
+  routesChanged(): void {
+    const { routes, stores } = this.#context
+    const tracked = new Set(
+      routes.routes.flatMap(({ primary, shadow }) => (shadow === null ? [] : [primary.storeName, shadow.storeName])),
+    )
+    const gone = [...this.#known.keys()].filter((store) => !tracked.has(store))
+    for (const store of gone) this.#known.delete(store)
+    if (gone.length > 0) this.#remember(this.#known)
+    for (const store of stores) {
+      if (!tracked.has(store.name) || this.#known.has(store.name)) continue
+      const pipeline = [...store.sharedPipelines()].find(({ state }) => state === 'up')
+      if (pipeline !== undefined) this.connected(store.name, pipeline)
+    }
+  }
+
+  /** A connection to this store has come up. */
+  connected(store: string, pipeline: Pipeline): void {
+    if (this.#routesOf(store).length === 0) return
+    ask(pipeline, SERVER, (info) => {
+      if (info === null) return
+      const runId = /run_id:(\w+)/.exec(info)?.[1]
+      if (runId === undefined) this.#doesNotTell(store)
+      else this.#is(store, runId, pipeline)
+    })
+  }
+
+  #routesOf(store: string): Route[] {
+    return this.#context.routes.routes.filter(
+      ({ primary, shadow }) => shadow !== null && (primary.storeName === store || shadow.storeName === store),
+    )
+  }
+
+  #is(store: string, runId: string, pipeline: Pipeline): void {
+    const known = this.#known.get(store)
+    if (known === runId || this.#deciding.has(store)) return
+    if (known === undefined) return this.#learn(store, runId)
+    const routes = this.#routesOf(store)
+    this.#deciding.add(store)
+    for (const { state } of routes) state.backlogCommands++
+    const decided = (inDoubt: readonly Route[]): void => {
+      for (const { state } of routes) state.backlogCommands--
+      this.#deciding.delete(store)
+      this.#mark(store, inDoubt)
+      this.#learn(store, runId)
+    }
+    ask(pipeline, KEYSPACE, (info) => {
+      if (!isEmpty(info)) return decided(routes)
+      const inDoubt: Route[] = []
+      let open = routes.length
+      for (const route of routes) {
+        this.#askOther(store, route, (empty) => {
+          if (!empty) inDoubt.push(route)
+          if (--open === 0) decided(inDoubt)
+        })
+      }
+    })
+  }
+
+  /** Whether the route's other end holds no key. */
+  #askOther(store: string, { primary, shadow }: Route, answered: (empty: boolean) => void): void {
+    const { stores } = this.#context
+    if (primary.storeName === shadow!.storeName) return answered(true)
+    const other = primary.storeName === store ? stores[shadow!.store]!.shadow(0) : stores[primary.store]!.shared(0, 2)
+    ask(other, KEYSPACE, (info) => answered(isEmpty(info)))
+  }
+
+  #mark(store: string, routes: readonly Route[]): void {
+    const { log } = this.#context
+    const asShadow = routes.filter(({ shadow }) => shadow!.storeName === store)
+    const asPrimary = routes.filter(({ shadow }) => shadow!.storeName !== store)
+    for (const { name } of asShadow) this.#dirty.toVerify.mark(name, 'shadow-restarted')
+    for (const { name } of asPrimary) this.#dirty.toVerify.mark(name, 'primary-restarted')
+    if (asShadow.length > 0)
+      log({
+        level: 'warn',
+        msg: 'the shadow was restarted or replaced; what it had may be lost, so its routes need a verify',
+        fields: { store },
+      })
+    if (asPrimary.length > 0)
+      log({
+        level: 'warn',
+        msg: 'the primary was restarted or replaced; what it may have lost is still on the shadow, so its routes need a verify',
+        fields: { store },
+      })
+  }
+
+  #learn(store: string, runId: string): void {
+    this.#known.set(store, runId)
+    this.#remember(this.#known)
+  }
+
+  #doesNotTell(store: string): void {
+    if (this.#silent.has(store)) return
+    this.#silent.add(store)
+    this.#context.log({
+      level: 'warn',
+      msg: 'the store does not tell its run_id (INFO server): a restart that loses data will not be noticed',
+      fields: { store },
+    })
+  }
+}
+
+/** `answered`: the reply as text; null: there will be none. */
+function ask(pipeline: Pipeline, command: Buffer, answered: (reply: string | null) => void): void {
+  const owner = {
+    settle: (_slot: InFlight, buf: Buffer, start: number, end: number) => answered(buf.toString('latin1', start, end)),
+    lost: () => answered(null),
+    timedOut: () => {},
+  }
+  pipeline.push(owner, command, 0, command.length)
+  pipeline.hurry()
+}
+
+/** Of INFO keyspace: a line a database that holds keys. */
+function isEmpty(info: string | null): boolean {
+  return info?.includes('# Keyspace') === true && !/^db\d+:/m.test(info)
+}

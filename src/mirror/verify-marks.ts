@@ -1,0 +1,69 @@
+/** Why keys of a route may differ that nobody can name. */
+export const VERIFY_CAUSES = [
+  /** More dirty keys than are remembered. */
+  'overflow',
+  /** What was being written is not known: the state directory was full, damaged, removed, or the machine ended. */
+  'state-lost',
+  /** The shadow is not the server that it was: what it had acknowledged it may have lost. */
+  'shadow-restarted',
+  /** The shadow answered READONLY: as a replica it gets another server's data. */
+  'shadow-replica',
+  /** The primary is not the server that it was: what it has lost is still on the shadow. */
+  'primary-restarted',
+  /** Of a FLUSHALL, FLUSHDB or SWAPDB it is not known whether it happened. */
+  'server-wide',
+  /** A script has written to keys that it does not declare. */
+  'script',
+  /** The primary was changed in the configuration while nothing ran and keys were dirty. */
+  'turned',
+  /** Keys of a route that is gone, and needed one, are this route's now. */
+  'rerouted',
+] as const
+export type VerifyCause = (typeof VERIFY_CAUSES)[number]
+
+/** Routes that only a verify can tell about, and why. */
+export class VerifyMarks {
+  readonly #causes = new Map<string, Set<VerifyCause>>()
+  readonly #times = new Map<string, number>()
+  readonly #onNew: (route: string, cause: VerifyCause) => void
+  readonly #onChange: () => void
+
+  /** `onNew`: the route needs a verify from now on, or for another cause as well. `onChange`: something is to be written down. */
+  constructor(onNew: (route: string, cause: VerifyCause) => void, onChange: () => void) {
+    this.#onNew = onNew
+    this.#onChange = onChange
+  }
+
+  /** Something of the route may differ, and nobody can name the keys. */
+  mark(route: string, cause: VerifyCause): void {
+    this.#times.set(route, this.times(route) + 1)
+    let causes = this.#causes.get(route)
+    if (causes === undefined) this.#causes.set(route, (causes = new Set()))
+    if (causes.has(cause)) return
+    causes.add(cause)
+    this.#onChange()
+    this.#onNew(route, cause)
+  }
+
+  has(route: string): boolean {
+    return this.#causes.has(route)
+  }
+
+  causes(route: string): VerifyCause[] {
+    return [...(this.#causes.get(route) ?? [])]
+  }
+
+  /** How often the route was marked: a verify that began before the last time has not looked for what happened then. */
+  times(route: string): number {
+    return this.#times.get(route) ?? 0
+  }
+
+  /** A complete verify has looked at every key, or the route mirrors no more. */
+  clear(route: string): void {
+    if (this.#causes.delete(route)) this.#onChange()
+  }
+
+  *all(): Generator<readonly [route: string, cause: VerifyCause]> {
+    for (const [route, causes] of this.#causes) for (const cause of causes) yield [route, cause]
+  }
+}

@@ -1,0 +1,181 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { configOf, type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+
+const running: { stop(): Promise<unknown> }[] = []
+let dir = ''
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'identity-'))
+})
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await one.stop()
+  rmSync(dir, { recursive: true })
+})
+
+const ROUTE = { source: 'old', target: 'new', phase: 'mirror' } as const
+
+async function redises(): Promise<{ old: RedisServer; fresh: RedisServer }> {
+  const [old, fresh] = await Promise.all([startRedis(), startRedis()])
+  running.push(old, fresh)
+  return { old, fresh }
+}
+
+async function start(
+  stores: { old: RedisServer; fresh: RedisServer },
+  route: RouteOptions = ROUTE,
+): Promise<DataPathUnderTest> {
+  const path = await startDataPath({
+    stores: { old: stores.old, new: stores.fresh },
+    routes: [route],
+    stateDir: join(dir, 'state'),
+  })
+  running.push(path)
+  return path
+}
+
+const causesOf = (path: DataPathUnderTest) => path.runtime.stats().routes['all']!.verifyCauses
+
+/** Both connections of the mirror have been up, and what was asked of them is answered: a write has gone all the way. */
+async function looked(path: DataPathUnderTest): Promise<void> {
+  await eventually(() => {
+    const { stores } = path.runtime.stats()
+    expect([stores['old']!.state, stores['new']!.state]).toEqual(['up', 'up'])
+  })
+  await path.client().set('looked', 1)
+  await settled(path)
+}
+
+async function run(stores: { old: RedisServer; fresh: RedisServer }): Promise<void> {
+  const path = await start(stores)
+  await path.client().set('a', 1)
+  await looked(path)
+  expect(causesOf(path)).toEqual([])
+  await path.stop()
+}
+
+describe('between two runs', () => {
+  test('a shadow that was restarted, and may have lost what it had, needs a verify; and it stays so until there was one', async () => {
+    const stores = await redises()
+    await run(stores)
+    await stores.fresh.restart()
+    const path = await start(stores)
+    await looked(path)
+    expect(causesOf(path)).toEqual(['shadow-restarted'])
+    await path.stop()
+    const again = await start(stores)
+    await looked(again)
+    expect(causesOf(again)).toEqual(['shadow-restarted'])
+    expect(JSON.stringify(again.notices)).not.toContain('restarted or replaced')
+    await again.runtime.jobs.verified('all', await again.runtime.jobs.verifyTicket('all'))
+    await again.stop()
+    const third = await start(stores)
+    await looked(third)
+    expect(causesOf(third)).toEqual([])
+  })
+
+  test('a primary that was restarted needs one, too: the shadow may hold what it has lost', async () => {
+    const stores = await redises()
+    await run(stores)
+    await stores.old.restart()
+    const path = await start(stores)
+    await looked(path)
+    expect(causesOf(path)).toEqual(['primary-restarted'])
+    expect(JSON.stringify(path.notices)).toContain('what it may have lost is still on the shadow')
+  })
+
+  test('another server under the address of the shadow is noticed', async () => {
+    const stores = await redises()
+    await run(stores)
+    const other = await startRedis()
+    running.push(other)
+    const path = await start({ ...stores, fresh: other })
+    await looked(path)
+    expect(causesOf(path)).toEqual(['shadow-restarted'])
+  })
+
+  test('nothing is asked for where the stores are the same, or both were restarted and hold nothing', async () => {
+    const stores = await redises()
+    await run(stores)
+    await run(stores)
+    await stores.old.restart()
+    await stores.fresh.restart()
+    const path = await start(stores)
+    await looked(path)
+    expect(causesOf(path)).toEqual([])
+    expect(JSON.stringify(path.notices)).not.toContain('restarted or replaced')
+  })
+
+  test('what a store did while no route was mirrored to it does not matter', async () => {
+    const stores = await redises()
+    await run(stores)
+    const without = await start(stores, { ...ROUTE, phase: 'passthrough' })
+    await without.client().set('b', 1)
+    await without.stop()
+    await stores.fresh.restart()
+    const path = await start(stores)
+    await looked(path)
+    expect(causesOf(path)).toEqual([])
+  })
+
+  test.each(['dirty.db', 'intent'])('%s that was removed alone: every mirrored route needs a verify', async (part) => {
+    const stores = await redises()
+    await run(stores)
+    rmSync(join(dir, 'state', part), { recursive: true })
+    const path = await start(stores)
+    await looked(path)
+    expect(causesOf(path)).toEqual(['state-lost'])
+    expect(JSON.stringify(path.notices)).toContain('a part of the state directory is missing')
+  })
+})
+
+describe('while it runs', () => {
+  test('a primary that was restarted with keys still on the shadow needs a verify', async () => {
+    const stores = await redises()
+    const path = await start(stores)
+    await path.client().set('a', 1)
+    await looked(path)
+    await stores.old.restart()
+    await eventually(() => expect(causesOf(path)).toEqual(['primary-restarted']))
+  })
+
+  test('a store is asked when its route begins to be mirrored, although it is connected already', async () => {
+    const stores = await redises()
+    const path = await start(stores)
+    await looked(path)
+    const change = async (phase: 'mirror' | 'passthrough', generation: number): Promise<void> => {
+      const config = configOf({ stores: { old: stores.old, new: stores.fresh }, routes: [{ ...ROUTE, phase }] })
+      const none = { endpoints: {}, hold: [], needsEqual: [], forget: [], holdTimeoutMs: 1_000 }
+      await path.runtime.apply({ config: { ...config, listen: path.config.listen }, generation, ...none })
+    }
+    await change('passthrough', 1)
+    await change('mirror', 2)
+    await looked(path)
+    await stores.fresh.restart()
+    await eventually(() => expect(causesOf(path)).toEqual(['shadow-restarted']))
+  })
+
+  test('a shadow that has become the replica of another server needs one', async () => {
+    const stores = await redises()
+    const path = await start(stores)
+    await looked(path)
+    await stores.fresh.client().replicaof('127.0.0.1', stores.old.port)
+    await eventually(async () => {
+      await path.client().set('b', 1)
+      expect(causesOf(path)).toEqual(['shadow-replica'])
+    })
+  })
+
+  test('a store that does not tell who it is: that is said', async () => {
+    const stores = await redises()
+    await stores.fresh.client().call('ACL', 'SETUSER', 'default', '-info')
+    const path = await start(stores)
+    await looked(path)
+    await eventually(() => expect(JSON.stringify(path.notices)).toContain('does not tell its run_id'))
+    expect(causesOf(path)).toEqual([])
+  })
+})
