@@ -1,3 +1,4 @@
+import { UnderstudyError } from '../base/errors.ts'
 import type { StoreConfig } from '../config/config.ts'
 
 /** Why a connection to a store could not be opened or was lost (`wasUp`), and what to do where that is known. Names no secret. */
@@ -43,9 +44,34 @@ export function noConnectionReason(store: StoreConfig, connecting: boolean): str
   return `${text}: the port is open, and nobody speaks TLS there (a plain port: write redis:// in stores.${store.name}.url)`
 }
 
+/** Why the bytes of a store cannot be read on. `greeted`: these bytes were its answer to the greeting. */
+export function unreadableReason(error: unknown, store: StoreConfig, greeted: Buffer | null): string {
+  const known = error instanceof UnderstudyError && error.code === 'PROTOCOL'
+  if (!known) return `a defect in Understudy: ${defectOf(error)}`
+  if (greeted !== null && isTlsAlert(greeted))
+    return `it speaks TLS on this port: write rediss:// in stores.${store.name}.url`
+  return error.message
+}
+
+/** What a client reads whose command did not leave, for `reason` there is no connection. */
+export function downText(store: StoreConfig, reason: string | null): string {
+  return `ERR Understudy: store '${store.name}' is down (${reason ?? 'not connected'}); the command was not executed`
+}
+
+/** What a client reads whose command was on the connection when it went, for `reason`. */
+export function lostText(store: StoreConfig, reason: string | null): string {
+  return `ERR Understudy: the connection to store '${store.name}' was lost (${reason ?? 'closed'}); the command may have been executed`
+}
+
 /** A TLS server answers plain bytes with an alert: record type 21, version 3.x. */
-export function isTlsAlert(buf: Buffer): boolean {
+function isTlsAlert(buf: Buffer): boolean {
   return buf[0] === 0x15 && buf[1] === 0x03
+}
+
+/** Where it happened, for a bug report; no message of a foreign error, which may quote data. */
+function defectOf(error: unknown): string {
+  const at = error instanceof Error ? (error.stack?.split('\n')[1]?.trim() ?? '') : ''
+  return `${error instanceof Error ? error.name : typeof error} ${at}`
 }
 
 const UNTRUSTED = new Set([

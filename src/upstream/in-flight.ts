@@ -90,6 +90,8 @@ export class InFlightRing {
   #mask: number
   #head = 0
   #tail = 0
+  /** So many at the head have been told that they have timed out. */
+  #timedOut = 0
 
   constructor(size = 16) {
     this.#mask = size - 1
@@ -117,7 +119,20 @@ export class InFlightRing {
   }
 
   pop(): void {
-    this.#slots[this.#head++ & this.#mask]!.clear()
+    const slot = this.#slots[this.#head++ & this.#mask]!
+    if (slot.timedOut) this.#timedOut--
+    slot.clear()
+  }
+
+  /** Tells the owners of those that have waited for longer than `timeoutMs`, each once. They keep their places. */
+  tellTimedOut(nowMs: number, timeoutMs: number): void {
+    while (this.#timedOut < this.length) {
+      const slot = this.at(this.#timedOut)
+      if (nowMs - slot.queuedAtMs < timeoutMs) return
+      slot.timedOut = true
+      this.#timedOut++
+      slot.owner!.timedOut(slot)
+    }
   }
 
   /** Gives back what a burst has needed. Only when empty. */

@@ -1,15 +1,13 @@
-import type net from 'node:net'
-import { Backoff } from '../base/backoff.ts'
 import { UnderstudyError } from '../base/errors.ts'
 import { GREATER } from '../resp/bytes.ts'
 import { CHUNK_BYTES, Chunk, takeChunk } from './chunk.ts'
 import { ChunkList, unsend } from './chunk-list.ts'
-import { connectTo } from './connect.ts'
-import { connectReason, isTlsAlert } from './connect-error.ts'
-import { ConnectionAttempt } from './connection-attempt.ts'
+import { downText, lostText, unreadableReason } from './connect-error.ts'
+import { Connection } from './connection.ts'
 import { type InFlight, InFlightRing, type Loss, type ReplyOwner, type ReplySink } from './in-flight.ts'
 import type { PipelineOptions, PipelineState } from './pipeline-options.ts'
 import { ReplyReader } from './reply-reader.ts'
+import { WriteDelay } from './write-delay.ts'
 
 /**
  * One connection to a store with the FIFO of what is in flight on it.
@@ -46,7 +44,7 @@ export class Pipeline {
   onDrain: (() => void) | null = null
   onClosed: ((text: string) => void) | null = null
 
-  #socket: net.Socket | null = null
+  readonly #connection: Connection
   readonly #reader = new ReplyReader({
     frame: (buf, start, end) => this.#frame(buf, start, end),
     sinkFor: (type, bytes) => this.#sinkFor(type, bytes),
@@ -56,21 +54,12 @@ export class Pipeline {
   #current: Chunk | null = null
   /** Bytes without a place in the ring. */
   #relayed: Buffer[] = []
-  /** The connection is being opened; null: it is up, or there is none. */
-  #attempt: ConnectionAttempt | null = null
   #queued = false
+  /** Null: what has been pushed leaves with the turn of the event loop. */
+  readonly #delay: WriteDelay | null
   /** Cumulative bytes pushed and written, to tell what of the ring has left. */
   #pushed = 0
   #written = 0
-  #backoff = new Backoff(50, 2_000)
-  #retry: NodeJS.Timeout | null = null
-  #readyMs = 0
-  #lastReadMs = 0
-  /** Commands at the head of the ring that have timed out already. */
-  #timedOut = 0
-  #lastWriteMs = 0
-  #batchTimer: NodeJS.Timeout | null = null
-  #hurried = false
   /** What was written on the connection before is being told that it is lost. */
   #losing = false
   /** The slot whose owner is being told of a reply right now: if that closes this connection, it must not be told of a loss as well. */
@@ -78,6 +67,18 @@ export class Pipeline {
 
   constructor(options: PipelineOptions) {
     this.options = options
+    const { batchMs, clock } = options
+    this.#connection = new Connection(options, {
+      bytes: (buf, length) => this.#receive(buf, length),
+      drained: () => this.onDrain?.(),
+      ready: (clientId) => this.#ready(clientId),
+      refused: (text) => this.#refused(text),
+      failed: (reason) => this.#disconnected(reason),
+    })
+    const writeNow = (): void => {
+      if (this.state === 'up') this.#write()
+    }
+    this.#delay = batchMs === 0 ? null : new WriteDelay(batchMs, clock, writeNow)
   }
 
   /** No more should be pushed until `onDrain`. */
@@ -102,16 +103,16 @@ export class Pipeline {
 
   /** Bytes handed to the socket that the kernel has not taken. */
   get writableLength(): number {
-    return this.#socket?.writableLength ?? 0
+    return this.#connection.socket?.writableLength ?? 0
   }
 
   /** A client that takes its replies slowly keeps its own connection from bringing more: dedicated ones only. */
   pauseReading(): void {
-    this.#socket?.pause()
+    this.#connection.socket?.pause()
   }
 
   resumeReading(): void {
-    this.#socket?.resume()
+    this.#connection.socket?.resume()
   }
 
   /** Milliseconds the oldest command has waited; 0: none. */
@@ -162,14 +163,15 @@ export class Pipeline {
     this.#queued = false
     switch (this.state) {
       case 'up':
-        if (!this.#waitsForCompany()) this.#write()
+        if (this.#delay === null || !this.#delay.holds(this.#pushed - this.#written)) this.#write()
         break
       case 'idle':
         this.connect()
         break
       case 'down':
       case 'closed':
-        if (this.options.whenDown === 'fail' || this.state === 'closed') this.#loseAll(this.#downText(), false)
+        if (this.options.whenDown === 'fail' || this.state === 'closed')
+          this.#loseAll(downText(this.options.store, this.error), false)
         break
       case 'connecting':
         break
@@ -178,49 +180,14 @@ export class Pipeline {
 
   /** What has been pushed leaves with this turn of the event loop, `batchMs` or not: somebody waits for the reply. */
   hurry(): void {
-    this.#hurried = true
+    this.#delay?.hurry()
   }
 
-  #waitsForCompany(): boolean {
-    const { batchMs, clock } = this.options
-    if (batchMs === 0 || this.#hurried || this.#pushed - this.#written >= CHUNK_BYTES) return false
-    const waitMs = this.#lastWriteMs + batchMs - clock.nowMs
-    if (waitMs <= 0) return false
-    this.#batchTimer ??= setTimeout(() => {
-      this.#batchTimer = null
-      if (this.state === 'up') this.#write()
-    }, waitMs)
-    return true
-  }
-
+  /** Opens the connection, if there is none and nobody is still being told of the loss of the last one. */
   connect(): void {
     if ((this.state !== 'idle' && this.state !== 'down') || this.#losing) return
-    if (this.#retry !== null) clearTimeout(this.#retry)
-    this.#retry = null
-    const { store, endpoint, identity, dedicated } = this.options
-    const to = endpoint()
     this.#setState('connecting', null)
-    if (to === null) {
-      this.#disconnected('no address known yet')
-      return
-    }
-    let socket: net.Socket
-    try {
-      socket = connectTo(to, store, (buf, length) => this.#receive(buf, length))
-    } catch (cause) {
-      this.#disconnected(cause instanceof Error ? cause.message : String(cause))
-      return
-    }
-    this.#socket = socket
-    this.#attempt = new ConnectionAttempt(socket, store, identity, dedicated, {
-      ready: (clientId) => this.#ready(clientId),
-      refused: (text) => this.#refused(text),
-      failed: (reason) => this.#disconnected(reason),
-    })
-    socket.on('error', (error: Error) => this.#disconnected(connectReason(error, store, this.state === 'up'), socket))
-    socket.on('end', () => this.#disconnected('closed by the store', socket))
-    socket.on('close', () => this.#disconnected('connection closed', socket))
-    socket.on('drain', () => this.onDrain?.())
+    this.#connection.open()
   }
 
   /** Closes for good; what is in flight is lost. */
@@ -250,36 +217,22 @@ export class Pipeline {
     }
     const { timeoutMs } = this.options.store
     if (timeoutMs === 0) return
-    while (this.#timedOut < ring.length) {
-      const slot = ring.at(this.#timedOut)
-      if (nowMs - slot.queuedAtMs < timeoutMs) break
-      slot.timedOut = true
-      this.#timedOut++
-      slot.owner!.timedOut(slot)
-    }
+    ring.tellTimedOut(nowMs, timeoutMs)
     const head = ring.peek()
+    const hangMs = HANG_FACTOR * timeoutMs
     if (
       this.state === 'up' &&
       head !== undefined &&
-      nowMs - Math.max(head.queuedAtMs, this.#lastReadMs) > HANG_FACTOR * timeoutMs
-    ) {
-      this.reconnect(`no reply for ${HANG_FACTOR * timeoutMs} ms`)
-    }
+      nowMs - Math.max(head.queuedAtMs, this.#connection.lastReadMs) > hangMs
+    )
+      this.reconnect(`no reply for ${hangMs} ms`)
   }
 
   #ready(clientId: number): void {
-    this.#endAttempt()
     this.clientId = clientId
-    this.#readyMs = this.options.clock.nowMs
-    this.#lastReadMs = this.#readyMs
     this.#setState('up', null)
     this.#write()
     if (this.options.dedicated) this.onDrain?.()
-  }
-
-  #endAttempt(): void {
-    this.#attempt?.end()
-    this.#attempt = null
   }
 
   /** The store will never serve this identity (database out of range): everybody is told in its words, and nothing is tried again. */
@@ -291,11 +244,10 @@ export class Pipeline {
   }
 
   #write(): void {
-    this.#hurried = false
-    this.#lastWriteMs = this.options.clock.nowMs
+    this.#delay?.written()
     // What may be written has to be known before it may be written.
     this.options.turn.ahead?.flush()
-    const socket = this.#socket!
+    const socket = this.#connection.socket!
     this.#chunks.writeTo(socket)
     this.#written = this.#pushed
     if (this.#relayed.length > 0) socket.write(Buffer.concat(this.#relayed.splice(0)))
@@ -303,24 +255,20 @@ export class Pipeline {
 
   #receive(buf: Buffer, length: number): void {
     this.options.clock.refresh()
-    this.#lastReadMs = this.options.clock.nowMs
+    this.#connection.lastReadMs = this.options.clock.nowMs
     try {
       this.#reader.read(buf, length)
     } catch (error) {
       // Bytes that are not RESP, or a defect of ours: either way nobody knows any more which reply is whose. This connection ends, and what was in
       // flight on it is lost and said to be; every other goes on.
-      const known = error instanceof UnderstudyError && error.code === 'PROTOCOL'
       this.#settling = null
-      const wantsTls = known && this.#attempt !== null && isTlsAlert(buf)
-      if (wantsTls)
-        this.#disconnected(`it speaks TLS on this port: write rediss:// in stores.${this.options.store.name}.url`)
-      else this.#disconnected(known ? error.message : `a defect in Understudy: ${defectOf(error)}`)
+      this.#disconnected(unreadableReason(error, this.options.store, this.state === 'up' ? null : buf))
     }
   }
 
   /** Who takes the reply of the command at the head in pieces. */
   #sinkFor(type: number, bytes: number): ReplySink | null {
-    if (this.relay || type === GREATER || this.#attempt !== null) return null
+    if (this.relay || type === GREATER || this.state !== 'up') return null
     const slot = this.ring.peek()
     if (slot === undefined || slot.replies !== 1) return null
     return slot.owner!.takesPieces?.(slot, bytes) ?? null
@@ -336,8 +284,8 @@ export class Pipeline {
   }
 
   #frame(buf: Buffer, start: number, end: number): void {
-    if (this.#attempt !== null) {
-      this.#attempt.greeted(buf, start, end)
+    if (this.state !== 'up') {
+      this.#connection.greeted(buf, start, end)
       return
     }
     if (this.relay || buf[start] === GREATER) {
@@ -358,7 +306,6 @@ export class Pipeline {
     const chunk = slot.chunk!
     const wasFull = this.full
     this.pendingBytes -= slot.end - slot.start
-    if (slot.timedOut) this.#timedOut--
     this.busy = null
     this.ring.pop()
     if (--chunk.live === 0 && chunk.sent === chunk.used) {
@@ -377,19 +324,17 @@ export class Pipeline {
     return this.#current
   }
 
-  #disconnected(reason: string, socket: net.Socket | null = this.#socket): void {
-    if (this.state === 'closed' || this.state === 'down' || socket !== this.#socket) return
+  #disconnected(reason: string): void {
+    if (this.state === 'closed' || this.state === 'down') return
     const wasUp = this.state === 'up'
-    // A store that lets us in and closes at once (too many clients, a proxy in front of nothing) is no reason to come back without a pause.
-    const proven = wasUp && (this.#lastReadMs > this.#readyMs || this.options.clock.nowMs - this.#readyMs > PROVEN_MS)
+    const proven = wasUp && this.#connection.proven()
     this.#drop()
     if (this.options.dedicated) {
       this.#setState('closed', reason)
-      this.#loseAll(wasUp ? this.#lostText() : this.#downText(), wasUp)
+      this.#loseAll(wasUp ? lostText(this.options.store, this.error) : downText(this.options.store, this.error), wasUp)
       this.onClosed?.(reason)
       return
     }
-    if (proven) this.#backoff.reset()
     this.#setState('down', reason)
     if (this.options.whenDown === 'wait') {
       this.#losing = true
@@ -397,23 +342,14 @@ export class Pipeline {
       return
     }
     this.#loseWritten(Number.POSITIVE_INFINITY)
-    this.#loseAll(this.#downText(), false)
+    this.#loseAll(downText(this.options.store, this.error), false)
     // Right after a loss one attempt is made at once, and commands wait for its outcome: a restarted store costs its clients nothing more.
     if (proven) this.connect()
-    else this.#retry = setTimeout(() => this.connect(), this.#backoff.nextMs())
+    else this.#connection.openLater(() => this.connect())
   }
 
   #drop(): void {
-    const socket = this.#socket
-    this.#socket = null
-    if (socket !== null) {
-      socket.removeAllListeners()
-      socket.on('error', () => {})
-      socket.destroy()
-    }
-    this.#endAttempt()
-    if (this.#retry !== null) clearTimeout(this.#retry)
-    this.#retry = null
+    this.#connection.drop()
     this.#reader.reset()
     this.#relayed = []
     this.clientId = 0
@@ -424,54 +360,46 @@ export class Pipeline {
    */
   #loseSome(): void {
     if (!this.#losing) return
-    if (this.#loseWritten(LOST_AT_ONCE)) {
+    this.#loseWritten(LOST_AT_ONCE)
+    const head = this.ring.peek()
+    if (head === undefined || head.position >= this.#written) {
       this.#losing = false
-      this.#retry = setTimeout(() => this.connect(), this.#backoff.nextMs())
+      this.#connection.openLater(() => this.connect())
     } else setImmediate(() => this.#loseSome())
   }
 
-  /** At most `limit` of what has been written; true: that was all. */
-  #loseWritten(limit: number): boolean {
-    const loss: Loss = { mayHaveRun: true, text: this.#lostText() }
-    let isAll = true
-    for (let i = 0; ; i++) {
-      const slot = this.ring.peek()
-      if (slot === undefined || slot.position >= this.#written) break
-      if (i >= limit) {
-        isAll = false
-        break
-      }
-      if (slot === this.#settling) this.#settling = null
-      else slot.owner!.lost(slot, loss)
-      this.#release(slot)
-    }
+  /** At most `limit` commands that have been written are lost; the rest keeps its place. */
+  #loseWritten(limit: number): void {
+    this.#lose(limit, { mayHaveRun: true, text: lostText(this.options.store, this.error) }, null)
     this.onDrain?.()
-    return isAll
   }
 
   /** Everything in the ring is lost, what has been written as "may have run". */
   #loseAll(text: string, mayHaveRun: boolean): void {
-    const unsent: Loss = { mayHaveRun: false, text }
-    const sent: Loss = { mayHaveRun: true, text: mayHaveRun ? this.#lostText() : text }
-    let count = this.ring.length // an owner may push again while it is told
-    while (count-- > 0) {
+    const sent: Loss = { mayHaveRun: true, text: mayHaveRun ? lostText(this.options.store, this.error) : text }
+    this.#lose(Number.POSITIVE_INFINITY, sent, { mayHaveRun: false, text })
+    if (this.ring.length === 0) this.#resetBytes()
+    this.onDrain?.()
+  }
+
+  /** Ends at most `limit` commands from the head of the ring on without a reply. `unsent` null: only those that have been written. */
+  #lose(limit: number, sent: Loss, unsent: Loss | null): void {
+    // An owner may push again while it is told.
+    for (let count = Math.min(limit, this.ring.length); count > 0; count--) {
       const slot = this.ring.peek()
-      if (slot === undefined) break
-      const wasSent = slot.position < this.#written
+      const loss = slot !== undefined && slot.position < this.#written ? sent : unsent
+      if (slot === undefined || loss === null) return
       if (slot === this.#settling) this.#settling = null
-      else slot.owner!.lost(slot, wasSent ? sent : unsent)
+      else slot.owner!.lost(slot, loss)
       if (slot.chunk !== null) unsend(slot.chunk, slot.end)
       this.#release(slot)
     }
-    if (this.ring.length === 0) this.#resetBytes()
-    this.onDrain?.()
   }
 
   #resetBytes(): void {
     this.#chunks.clear()
     this.#current = null
     this.#written = this.#pushed
-    this.#timedOut = 0
     this.pendingBytes = 0
   }
 
@@ -480,29 +408,12 @@ export class Pipeline {
     this.error = error
     this.options.onState?.(this, error)
   }
-
-  #downText(): string {
-    return `ERR Understudy: store '${this.options.store.name}' is down (${this.error ?? 'not connected'}); the command was not executed`
-  }
-
-  #lostText(): string {
-    return `ERR Understudy: the connection to store '${this.options.store.name}' was lost (${this.error ?? 'closed'}); the command may have been executed`
-  }
 }
 
 let lanes = 0
 
-/** Where it happened, for a bug report; no message of a foreign error, which may quote data. */
-function defectOf(error: unknown): string {
-  const at = error instanceof Error ? (error.stack?.split('\n')[1]?.trim() ?? '') : ''
-  return `${error instanceof Error ? error.name : typeof error} ${at}`
-}
-
 /** A store that has sent nothing for this many timeouts, with commands waiting, is taken for hung: its connection is opened anew. */
 const HANG_FACTOR = 3
-
-/** A connection that has lived for so long is no longer on trial, even if nothing was asked on it. */
-const PROVEN_MS = 1_000
 
 /** About two milliseconds of a mirror's losses. */
 const LOST_AT_ONCE = 1_000

@@ -193,12 +193,16 @@ describe('a store that does not answer', () => {
     const store = await redis()
     const path = await dataPath({ stores: { only: store }, store: { timeoutMs: 100 } })
     const [some, forever] = [await path.raw(), await path.raw()]
-    some.command('BLPOP', 'l', '0.2')
+    const blocked = (count: number) =>
+      eventually(async () => {
+        const info = await (await path.raw()).ask('INFO', 'clients')
+        expect(info).toContain(`blocked_clients:${count}`)
+      })
     forever.command('BLPOP', 'm', 0)
-    await eventually(async () => {
-      const info = await (await path.raw()).ask('INFO', 'clients')
-      expect(info).toContain('blocked_clients:2')
-    })
+    await blocked(1)
+    // Long enough to be seen waiting, on a busy machine, too.
+    some.command('BLPOP', 'l', '2')
+    await blocked(2)
     store.pause()
     expect(await some.text()).toMatch(MAYBE_EXECUTED)
     store.resume()

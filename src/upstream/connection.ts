@@ -1,0 +1,110 @@
+import type net from 'node:net'
+import { Backoff } from '../base/backoff.ts'
+import { connectTo } from './connect.ts'
+import { connectReason } from './connect-error.ts'
+import { type AttemptOwner, ConnectionAttempt } from './connection-attempt.ts'
+import type { PipelineOptions } from './pipeline-options.ts'
+
+/** Who uses the connection. After `failed` or `refused` it is the owner's to `drop` it. */
+export interface ConnectionOwner extends AttemptOwner {
+  /** What the store says: a view, valid during the call. */
+  bytes(buf: Buffer, length: number): void
+  /** The kernel has taken what was written. */
+  drained(): void
+}
+
+/**
+ * One connection to a store, which can be opened again and again: address, socket, greeting (`ConnectionAttempt`), and the pauses between attempts. What is said on it is its owner's.
+ */
+export class Connection {
+  readonly #options: PipelineOptions
+  readonly #owner: ConnectionOwner
+  /** Null: there is none at the moment. */
+  socket: net.Socket | null = null
+  /** Coarse clock, set by the owner when the store has said something. */
+  lastReadMs = 0
+  /** Null: it is up, or there is none. */
+  #attempt: ConnectionAttempt | null = null
+  readonly #backoff = new Backoff(50, 2_000)
+  #retry: NodeJS.Timeout | null = null
+  #readyMs = 0
+
+  constructor(options: PipelineOptions, owner: ConnectionOwner) {
+    this.#options = options
+    this.#owner = owner
+  }
+
+  open(): void {
+    this.#cancelRetry()
+    const { store, endpoint, identity, dedicated } = this.#options
+    const owner = this.#owner
+    const to = endpoint()
+    if (to === null) return owner.failed('no address known yet')
+    let socket: net.Socket
+    try {
+      socket = connectTo(to, store, owner.bytes)
+    } catch (cause) {
+      return owner.failed(cause instanceof Error ? cause.message : String(cause))
+    }
+    this.socket = socket
+    this.#attempt = new ConnectionAttempt(socket, store, identity, dedicated, {
+      ready: (clientId) => {
+        this.#endAttempt()
+        this.#readyMs = this.#options.clock.nowMs
+        this.lastReadMs = this.#readyMs
+        owner.ready(clientId)
+      },
+      refused: owner.refused,
+      failed: owner.failed,
+    })
+    socket.on('error', (error: Error) => owner.failed(connectReason(error, store, this.#attempt === null)))
+    socket.on('end', () => owner.failed('closed by the store'))
+    socket.on('close', () => owner.failed('connection closed'))
+    socket.on('drain', owner.drained)
+  }
+
+  /** Opens it after a pause, which is longer each time until a connection has proven itself. */
+  openLater(open: () => void): void {
+    this.#retry = setTimeout(open, this.#backoff.nextMs())
+  }
+
+  /** A reply of the store before the owner was told `ready`: a view. */
+  greeted(buf: Buffer, start: number, end: number): void {
+    this.#attempt?.greeted(buf, start, end)
+  }
+
+  /**
+   * The connection that was up has served. A store that lets us in and closes at once (too many clients, a proxy in front of nothing) is no reason to come back without a pause.
+   */
+  proven(): boolean {
+    const proven = this.lastReadMs > this.#readyMs || this.#options.clock.nowMs - this.#readyMs > PROVEN_MS
+    if (proven) this.#backoff.reset()
+    return proven
+  }
+
+  /** Closes it at once; nobody is told, and nothing is opened later. */
+  drop(): void {
+    const { socket } = this
+    this.socket = null
+    if (socket !== null) {
+      socket.removeAllListeners()
+      socket.on('error', () => {})
+      socket.destroy()
+    }
+    this.#endAttempt()
+    this.#cancelRetry()
+  }
+
+  #endAttempt(): void {
+    this.#attempt?.end()
+    this.#attempt = null
+  }
+
+  #cancelRetry(): void {
+    if (this.#retry !== null) clearTimeout(this.#retry)
+    this.#retry = null
+  }
+}
+
+/** A connection that has lived for so long is no longer on trial, even if nothing was asked on it. */
+const PROVEN_MS = 1_000
