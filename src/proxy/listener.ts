@@ -130,7 +130,10 @@ export class Listener {
   }
 }
 
-/** A defect met by one client's bytes ends that client's connection, nobody else's. */
+/**
+ * A defect met by one client's bytes ends that client's connection, nobody else's. What it has begun is taken back at once: a transaction that went down the
+ * shared connection must not stay open for what comes next.
+ */
 function received(session: Session, buf: Buffer, length: number): void {
   try {
     session.receive(buf, length)
@@ -141,6 +144,7 @@ function received(session: Session, buf: Buffer, length: number): void {
       msg: 'a defect in Understudy; the client was disconnected',
       fields: errorFields(error),
     })
+    session.abandonPins()
     session.socket.destroy()
   }
 }

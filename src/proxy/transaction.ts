@@ -302,7 +302,10 @@ class Transaction implements Pin, ReplyOwner {
     this.#push(pipeline, this, EXEC, session.order.assign())
     // What comes next may go to another connection, and must not overtake this.
     if (this.#shared === null) session.waiting = 'pin'
-    else session.leave(this)
+    else {
+      this.#gone = true
+      session.leave(this)
+    }
     return true
   }
 
@@ -480,12 +483,19 @@ class Transaction implements Pin, ReplyOwner {
   }
 
   abandon(): void {
-    if (this.#gone || this.#shared !== null) return
+    if (this.#gone) return
+    if (this.#shared !== null) return this.#takeBack(this.#shared)
     // An EXEC under way is still mirrored when its reply comes.
     if (this.#session.waiting === 'pin') return
     this.#gone = true
     if (this.#dedicated !== null) giveBack(this.#session, this.#store!, this.#dedicated, 0, false)
     this.#dedicated = null
+  }
+
+  /** The shared connection is in MULTI, and EXEC will not come: others' commands must not be queued with these. */
+  #takeBack(shared: Pipeline): void {
+    this.#gone = true
+    if (this.#inMulti) shared.push(new Swallow(), DISCARD, 0, DISCARD.length)
   }
 
   /** Ends it without EXEC: the connection is cleaned by DISCARD and UNWATCH, and given back. */

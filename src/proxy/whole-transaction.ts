@@ -12,6 +12,8 @@ const PLAIN: ReadonlySet<Handling> = new Set(['forward', 'blocking', 'keyspace',
  */
 export function wholeTransaction(session: Session, from: number): Route | null {
   const { path } = session
+  // CLIENT PAUSE may hold one of its commands, with the shared connection in MULTI.
+  if (path.pause !== null) return null
   let route: Route | null = null
   for (const view of session.input.ahead(from)) {
     const spec = path.commands.lookup(view) ?? null

@@ -74,6 +74,8 @@ export function planKeyspace(table: RouteTable, spec: CommandSpec, view: Command
     if (table.channels.rules.length > 0) plan.refusal = PUBSUB_IN_MULTI
     return
   }
+  // Its number of arguments is wrong, which is the server's to say.
+  if (spec.arity >= 0 ? view.argc !== spec.arity : view.argc < -spec.arity) return
   if (table.scanView === 0) return
   if (table.primaryStores.length > 1) {
     plan.refusal = `CROSSROUTE ${spec.name} inside MULTI needs all keys on one store, and they are on ${table.primaryStores.map((store) => `'${table.stores[store]}'`).join(', ')}. Send it outside of MULTI`

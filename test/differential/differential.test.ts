@@ -3,10 +3,10 @@ import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
-import { comparable, exceptionOf } from './exceptions.ts'
-import { type Form, type Unit, unitsOf } from './forms.ts'
+import { type Difference, differencesIn } from './differences.ts'
+import { type Unit, unitsOf } from './forms.ts'
 import { listedBy } from './listed.ts'
-import { type Answer, Peer, type Way } from './peer.ts'
+import { Peer, type Way } from './peer.ts'
 
 /** Three servers that are started alike: one is asked directly, two stand behind Understudy. */
 const ARGS = ['--enable-debug-command', 'yes']
@@ -96,24 +96,3 @@ describe.each(['passthrough', 'shadow', 'dedicated'] as const)('%s', (setup) => 
     },
   )
 })
-
-interface Difference {
-  readonly form: string
-  readonly wanted: Answer
-  readonly got: Answer
-}
-
-function differencesIn(
-  forms: readonly Form[],
-  way: Way,
-  wanted: readonly Answer[],
-  got: readonly Answer[],
-): Difference[] {
-  return wanted.flatMap((answer, i) => {
-    const compare = exceptionOf(forms[i]!.text, way !== 'alone' && way !== 'packet')?.compare
-    const there = answer.map((frame) => comparable(frame, compare))
-    const here = got[i]!.map((frame) => comparable(frame, compare))
-    if (there.join('') === here.join('')) return []
-    return [{ form: forms[i]!.text, wanted: there, got: here }]
-  })
-}

@@ -29,21 +29,27 @@ export class Peer {
   readonly #port: number
   readonly #protocol: 2 | 3
   readonly #admin: RawClient
+  /** Where the store itself is emptied; null: what is asked does that. */
+  readonly #store: RawClient | null
   #client: RawClient | null = null
   #sentinels = 0
 
-  private constructor(port: number, protocol: 2 | 3, admin: RawClient) {
+  private constructor(port: number, protocol: 2 | 3, admin: RawClient, store: RawClient | null) {
     this.#port = port
     this.#protocol = protocol
     this.#admin = admin
+    this.#store = store
   }
 
-  static async open(port: number, protocol: 2 | 3): Promise<Peer> {
-    return new Peer(port, protocol, await RawClient.open(port))
+  /** `storePort`: of the store behind Understudy, where that refuses FLUSHALL. */
+  static async open(port: number, protocol: 2 | 3, storePort?: number): Promise<Peer> {
+    const store = storePort === undefined ? null : await RawClient.open(storePort)
+    return new Peer(port, protocol, await RawClient.open(port), store)
   }
 
   close(): void {
     this.#admin.destroy()
+    this.#store?.destroy()
     this.#client?.destroy()
   }
 
@@ -51,9 +57,9 @@ export class Peer {
   async prepare(): Promise<void> {
     this.#client?.destroy()
     this.#client = null
-    const commands = [['FLUSHALL'], ['SCRIPT', 'FLUSH'], ['FUNCTION', 'FLUSH'], ...DATASET]
-    this.#admin.send(Buffer.concat(commands.map((args) => encodeCommand(args))))
-    await this.#admin.take(commands.length)
+    const emptying = [['FLUSHALL'], ['SCRIPT', 'FLUSH'], ['FUNCTION', 'FLUSH']]
+    await all(this.#store ?? this.#admin, emptying)
+    await all(this.#admin, DATASET)
   }
 
   /** The answers to the forms, one list each; sent in one packet the answers of all are one list. */
@@ -119,6 +125,11 @@ export class Peer {
     if (this.#protocol === 3) await client.ask('HELLO', 3)
     return client
   }
+}
+
+async function all(client: RawClient, commands: readonly (readonly (string | Buffer)[])[]): Promise<void> {
+  client.send(Buffer.concat(commands.map((args) => encodeCommand(args))))
+  await client.take(commands.length)
 }
 
 async function silence(): Promise<string> {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -26,6 +27,17 @@ test('WRITE holds writes, and EXECs with a write, until UNPAUSE; reads go on', a
   expect(await one.ask('CLIENT', 'UNPAUSE')).toBe('+OK\r\n')
   expect(await writer.text()).toBe('+OK\r\n')
   expect(await multi.text()).toBe('*1\r\n+OK\r\n')
+})
+
+test('a transaction in one packet that is held lies in nobody’s way', async () => {
+  const [one, writer, other] = [await path.raw(), await path.raw(), await path.raw()]
+  expect(await one.ask('CLIENT', 'PAUSE', 60_000, 'WRITE')).toBe('+OK\r\n')
+  const commands = [['MULTI'], ['GET', 'k'], ['SET', 'held-in-multi', 'v'], ['EXEC']]
+  writer.send(Buffer.concat(commands.map((command) => encodeCommand(command))))
+  expect(await writer.take(2)).toEqual(['+OK\r\n', '+QUEUED\r\n'])
+  expect(await other.ask('GET', 'held-in-multi')).toBe('$-1\r\n')
+  expect(await one.ask('CLIENT', 'UNPAUSE')).toBe('+OK\r\n')
+  expect((await writer.take(2))[0]).toBe('+QUEUED\r\n')
 })
 
 test('clients that are held count as blocked in INFO', async () => {

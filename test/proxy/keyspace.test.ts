@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Phase } from '../../src/config/config.ts'
 import { decodeReply } from '../../src/resp/decode.ts'
+import { encodeCommand } from '../../src/resp/encode.ts'
 import { Glob } from '../../src/routing/glob.ts'
 import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { RawClient } from '../support/raw-client.ts'
@@ -125,6 +126,13 @@ test('in MULTI as outside of it', async () => {
     await client.ask('MULTI')
     expect(await client.ask('RANDOMKEY')).toMatch(/^-ERR Understudy does not support RANDOMKEY inside MULTI/)
     await client.ask('DISCARD')
+    for (const wrong of ['KEYS', 'KEYS job:* x', 'RANDOMKEY x', 'SCAN']) {
+      client.send(Buffer.concat(['MULTI', wrong, 'EXEC'].map((command) => encodeCommand(command.split(' ')))))
+      expect([wrong, await client.take(3)]).toEqual([
+        wrong,
+        ['+OK\r\n', expect.stringMatching(/^-ERR wrong number of arguments/), expect.stringMatching(/^-EXECABORT/)],
+      ])
+    }
   }
 })
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { CommandTable } from '../../src/command/table.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -339,4 +340,27 @@ test('a transaction interleaves with no other client', async () => {
   }
   stop = true
   await noise
+})
+
+test('a defect in the middle of a transaction ends its client, and the shared connection is not left in MULTI', async () => {
+  const [broken, other] = [await path.raw(), await path.raw()]
+  expect(await broken.ask('PING')).toBe('+PONG\r\n')
+  const { lookup } = CommandTable.prototype
+  let met = 0
+  CommandTable.prototype.lookup = function (view) {
+    const bad = view.argc === 2 && view.buf.toString('latin1', view.start[1], view.end[1]) === 'the-bad-one'
+    // Met first by looking ahead; the second time MULTI is on its way.
+    if (bad && ++met === 2) throw new Error('a defect')
+    return lookup.call(this, view)
+  }
+  try {
+    broken.send(Buffer.concat([['MULTI'], ['GET', 'the-bad-one'], ['EXEC']].map((c) => encodeCommand(c))))
+    await broken.closed
+    expect(await other.ask('GET', 'k')).toBe('$-1\r\n')
+    other.send(Buffer.concat([['MULTI'], ['GET', 'k'], ['EXEC']].map((c) => encodeCommand(c))))
+    expect(await other.take(3)).toEqual(['+OK\r\n', '+QUEUED\r\n', '*1\r\n$-1\r\n'])
+  } finally {
+    CommandTable.prototype.lookup = lookup
+  }
+  expect(met).toBe(2)
 })
