@@ -7,6 +7,7 @@ import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { DirtyStore } from './dirty-store.ts'
+import { doubtFunctions } from './function-sync.ts'
 import { IntentLog, SEGMENT_NAME } from './intent-log.ts'
 import { type IntentVisitor, SegmentReader } from './intent-segment.ts'
 import { IntentTracker } from './intent-tracker.ts'
@@ -271,6 +272,7 @@ export class Durability {
         if (route.shadow !== null) dirty.mark(route, database, key, reason, nowMs)
       },
       everyKey: () => this.#markRoutes('server-wide'),
+      functions: () => doubtFunctions(context, dirty, true),
     }
   }
 

@@ -5,7 +5,7 @@ import type { KeyPositions } from '../command/keys.ts'
 import { otherDatabase } from '../command/other-database.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { BLOCK_HEADER_BYTES, putVarint, RECORD_OVERHEAD_BYTES, sealBlock } from './intent-segment.ts'
+import { BLOCK_HEADER_BYTES, FUNCTIONS, putVarint, RECORD_OVERHEAD_BYTES, sealBlock } from './intent-segment.ts'
 
 const BUFFER_BYTES = 64 * 1024
 const SEGMENT_BYTES = 4 * 1024 * 1024
@@ -112,6 +112,12 @@ export class IntentLog implements Flushable {
   noteEveryKey(): void {
     if (this.#used === BUFFER_BYTES) this.flush()
     this.#buffer[this.#used++] = 0
+  }
+
+  /** A command that changes functions is about to be pushed. */
+  noteFunctions(): void {
+    if (this.#used + RECORD_OVERHEAD_BYTES > BUFFER_BYTES) this.flush()
+    this.#used = putVarint(this.#buffer, this.#used, FUNCTIONS)
   }
 
   /** Before bytes leave for a store: what has been noted is with the kernel when this returns. */

@@ -7,10 +7,14 @@ import { crc32 } from 'node:zlib'
  *   block    length u32 | crc32 of what follows u32 | record record ...      numbers little-endian; the length is that of the records
  *   record   database + 1 varint | length varint | key                        of a key
  *            0                                                                of a command that changes every key (FLUSHALL)
+ *            2^32 - 1                                                         of one that changes functions (FUNCTION LOAD)
  *
  * Varints have seven bits a byte, lowest first; all but the last have the eighth bit set.
  */
 export const BLOCK_HEADER_BYTES = 8
+
+/** In the place of a database that there is not. */
+export const FUNCTIONS = 0xffff_ffff
 
 /** Two varints of at most five bytes each. */
 export const RECORD_OVERHEAD_BYTES = 10
@@ -35,6 +39,7 @@ export interface IntentVisitor {
   /** `key`: a view, valid during the call. */
   key(database: number, key: Buffer): void
   everyKey(): void
+  functions(): void
 }
 
 /** How a segment ends. `torn`: within a block that was not written to its end; `damaged`: what was written is not there any more. */
@@ -103,6 +108,7 @@ export class SegmentReader {
   #show(visitor: IntentVisitor): void {
     const kind = this.#varint()
     if (kind === 0) return visitor.everyKey()
+    if (kind === FUNCTIONS) return visitor.functions()
     const length = this.#varint()
     const from = this.#record
     this.#record = from + length

@@ -17,6 +17,7 @@ import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { FollowUps } from './follow-ups.ts'
+import { doubtFunctionsOf } from './function-sync.ts'
 import { type KeyRef, KeyRefs } from './key-refs.ts'
 import { addTickets, type OverlapTable } from './overlap.ts'
 import { underApplicationNames } from './reply-names.ts'
@@ -233,6 +234,7 @@ export class Mirror {
   /** The same for bytes that are not a pipeline's slot. */
   lost(spec: CommandSpec | null, route: Route, database: number, bytes: Buffer, start: number, end: number): void {
     this.#markBytes(spec, database, bytes, start, end, 'primary-lost', null)
+    doubtFunctionsOf(this.#context, this.#dirty, spec)
     if (!isServerWide(spec)) return
     for (const { name, primary, shadow } of this.#context.routes.routes) {
       if (primary.store === route.primary.store && shadow !== null) this.#dirty.toVerify.mark(name, 'server-wide')

@@ -10,6 +10,7 @@ import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
+import { doubtFunctionsOf } from './function-sync.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
 import { runsScript } from './script-effects.ts'
 
@@ -259,6 +260,7 @@ export class ShadowQueue implements ReplyOwner {
   }
 
   #markSlot(slot: InFlight, reason: DirtyReason): void {
+    doubtFunctionsOf(this.#context, this.#dirty, slot.spec)
     for (const ref of this.#keysOf(slot)) this.mark(ref, reason, null)
   }
 
@@ -275,6 +277,7 @@ export class ShadowQueue implements ReplyOwner {
   }
 
   #markItem(item: Item, reason: DirtyReason, waiter: AckWaiter | null): void {
+    doubtFunctionsOf(this.#context, this.#dirty, item.spec)
     for (const ref of this.#keysOfItem(item)) this.mark(ref, reason, waiter)
   }
 
@@ -288,6 +291,7 @@ export class ShadowQueue implements ReplyOwner {
     reason: DirtyReason,
     waiter: AckWaiter | null,
   ): void {
+    doubtFunctionsOf(this.#context, this.#dirty, spec)
     const refs =
       original === null
         ? this.#refs.in(spec, database, bytes, start, end)

@@ -4,6 +4,7 @@ import type { InFlight } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
+import { doubtFunctions } from './function-sync.ts'
 
 const SERVER = encodeCommand(['INFO', 'server'])
 const KEYSPACE = encodeCommand(['INFO', 'keyspace'])
@@ -86,6 +87,8 @@ export class StoreIdentity {
       for (const { state } of routes) state.backlogCommands--
       this.#deciding.delete(store)
       this.#mark(store, inDoubt)
+      // Functions without persistence are gone, too.
+      if (this.#context.routes.fallback.shadow?.storeName === store) doubtFunctions(this.#context, this.#dirty, false)
       this.#learn(store, runId)
     }
     ask(pipeline, KEYSPACE, (info) => {

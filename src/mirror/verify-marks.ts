@@ -14,6 +14,10 @@ export const VERIFY_CAUSES = [
   'server-wide',
   /** A script has written to keys that it does not declare. */
   'script',
+  /** An effect on functions was lost: they are compared and brought over by themselves (`function-sync.ts`). */
+  'functions',
+  /** The shadow may also have functions that the primary has not. */
+  'functions-removed',
   /** The primary was changed in the configuration while nothing ran and keys were dirty. */
   'turned',
   /** Keys of a route that is gone, and needed one, are this route's now. */
@@ -58,7 +62,24 @@ export class VerifyMarks {
     return this.#times.get(route) ?? 0
   }
 
-  /** A complete verify has looked at every key, or the route mirrors no more. */
+  hasCause(route: string, cause: VerifyCause): boolean {
+    return this.#causes.get(route)?.has(cause) === true
+  }
+
+  /** One cause is settled. */
+  lift(route: string, cause: VerifyCause): void {
+    const causes = this.#causes.get(route)
+    if (causes?.delete(cause) !== true) return
+    if (causes.size === 0) this.#causes.delete(route)
+    this.#onChange()
+  }
+
+  /** A complete verify has looked at every key; but not at functions. */
+  verified(route: string): void {
+    for (const cause of this.causes(route)) if (!cause.startsWith('functions')) this.lift(route, cause)
+  }
+
+  /** The route mirrors no more. */
   clear(route: string): void {
     if (this.#causes.delete(route)) this.#onChange()
   }

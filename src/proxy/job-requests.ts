@@ -43,7 +43,7 @@ export class JobRequests {
 
   /** What happened after the ticket was taken may be what nobody has looked at. */
   async verified(route: string, ticket: string): Promise<void> {
-    if (ticket === (await this.verifyTicket(route))) this.#dirty.toVerify.clear(route)
+    if (ticket === (await this.verifyTicket(route))) this.#dirty.toVerify.verified(route)
   }
 
   /** At most `limit` of a route's dirty keys. */

@@ -6,9 +6,10 @@ import type { Acknowledgement } from '../compare/acknowledgement.ts'
 import { Comparer } from '../compare/comparer.ts'
 import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
 import { type CopyLimits, CopyState } from '../mirror/copy-state.ts'
-import { DirtyReport } from '../mirror/dirty-report.ts'
+import { DirtyReport, sayInDoubt } from '../mirror/dirty-report.ts'
 import { DirtySet } from '../mirror/dirty-set.ts'
 import { Durability } from '../mirror/durability.ts'
+import { FunctionSync } from '../mirror/function-sync.ts'
 import { Mirror } from '../mirror/mirror.ts'
 import { OverlapTable } from '../mirror/overlap.ts'
 import { primaryPipeline } from '../mirror/primary-pipeline.ts'
@@ -57,6 +58,7 @@ export class Runtime {
   readonly #mirror: Mirror
   readonly #comparer: Comparer
   readonly #repairer: Repairer
+  readonly #functions: FunctionSync
   readonly #report: DirtyReport
   readonly #identity: StoreIdentity
   /** What the main thread's jobs ask for. */
@@ -91,13 +93,7 @@ export class Runtime {
     })
     this.#path = path
     this.#listeners = new Listeners(path)
-    this.#dirty = new DirtySet(DIRTY_LIMIT, (route, cause) =>
-      path.log({
-        level: 'error',
-        msg: 'keys may differ that nobody can name; the route needs a verify',
-        fields: { route, reason: cause },
-      }),
-    )
+    this.#dirty = new DirtySet(DIRTY_LIMIT, (route, cause) => sayInDoubt(path, route, cause))
     const overlap = this.#overlap
     this.#identity = new StoreIdentity(path, this.#dirty, (runs) => this.#durability?.setStoreRuns(runs))
     this.#mirror = new Mirror(path, this.#dirty, overlap)
@@ -115,6 +111,7 @@ export class Runtime {
       this.#comparer.tallyOf(route.state).repaired++
     })
     this.#repairer = new Repairer(path, this.#dirty, overlap)
+    this.#functions = new FunctionSync(path, this.#dirty)
     this.#report = new DirtyReport(path, this.#dirty)
     this.jobs = new JobRequests(path, this.#dirty, overlap, mirrorView.has)
     path.mirror = this.#mirror
@@ -267,6 +264,7 @@ export class Runtime {
     this.#repairer.run(nowMs)
     this.jobs.run()
     this.#durability?.tick(nowMs)
+    this.#functions.run(nowMs)
     this.#report.run(nowMs)
     for (const session of path.sessions) if (session.waiting === 'room') session.wake()
   }

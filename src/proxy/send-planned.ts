@@ -1,6 +1,7 @@
 import { asRead } from '../command/read-only-script.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import { changesFunctions } from '../mirror/function-sync.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { renameForPrimary } from '../routing/plan.ts'
 import { isServerWide } from '../routing/server-wide.ts'
@@ -45,9 +46,11 @@ export function sendPlanned(
       slot.lane = pipeline.lane
       slot.keyHash = plan.positions.count === 1 ? plan.keyHash : 0
       path.intents?.note(session.database, spec, view, plan.positions)
-      if (plan.positions.count === 0 && isServerWide(spec)) {
-        path.intents?.noteEveryKey()
-        path.mirror.enterServerWide(spec)
+      if (plan.positions.count === 0) {
+        if (isServerWide(spec)) {
+          path.intents?.noteEveryKey()
+          path.mirror.enterServerWide(spec)
+        } else if (changesFunctions(spec)) path.intents?.noteFunctions()
       }
       slot.ticket =
         slot.keyHash === 0

@@ -2,6 +2,7 @@ import { hashBytes } from '../base/hash.ts'
 import { blocks } from '../command/blocking.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
+import { changesFunctions } from '../mirror/function-sync.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
@@ -358,6 +359,7 @@ class Transaction implements Pin, ReplyOwner {
     for (const { spec, bytes } of this.#queue) {
       if (!spec?.write) continue
       if (isServerWide(spec)) intents.noteEveryKey()
+      else if (changesFunctions(spec)) intents.noteFunctions()
       for (const before of databases) {
         for (const { rule, database, key } of mirror.keysIn(spec, before, bytes, 0, bytes.length)) {
           if (rule.route.shadow !== null) intents.noteKey(database, key, 0, key.length)

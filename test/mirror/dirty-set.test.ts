@@ -111,7 +111,7 @@ describe('bounds', () => {
     expect(overflowed).toEqual(['one'])
     for (const entry of takeAll(set, 'one')) set.copied(entry, entry.version)
     expect([set.count('one'), set.needsVerify('one')]).toEqual([0, true])
-    set.toVerify.clear('one')
+    set.toVerify.verified('one')
     expect(set.needsVerify('one')).toBe(false)
   })
 

@@ -62,7 +62,16 @@ function intentsOf(stateDir: string): Set<string> {
   const keys = new Set<string>()
   for (const name of segmentsOf(stateDir)) {
     const reader = new SegmentReader(readFileSync(join(stateDir, 'intent', name)))
-    while (reader.read({ key: (_, key) => keys.add(key.toString()), everyKey: () => keys.add('every key') }, 1_000));
+    while (
+      reader.read(
+        {
+          key: (_, key) => keys.add(key.toString()),
+          everyKey: () => keys.add('every key'),
+          functions: () => keys.add('functions'),
+        },
+        1_000,
+      )
+    );
     expect(reader.end).toBe('whole')
   }
   return keys
@@ -73,7 +82,12 @@ function placesOf(stateDir: string): Set<string> {
   const places = new Set<string>()
   for (const name of segmentsOf(stateDir)) {
     const reader = new SegmentReader(readFileSync(join(stateDir, 'intent', name)))
-    while (reader.read({ key: (database, key) => places.add(`${database}:${key}`), everyKey: () => {} }, 1_000));
+    while (
+      reader.read(
+        { key: (database, key) => places.add(`${database}:${key}`), everyKey: () => {}, functions: () => {} },
+        1_000,
+      )
+    );
   }
   return places
 }

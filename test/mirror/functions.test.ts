@@ -1,0 +1,141 @@
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+
+const running: { stop(): Promise<unknown> }[] = []
+let dir = ''
+let old: RedisServer
+let fresh: RedisServer
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'functions-'))
+  ;[old, fresh] = await Promise.all([startRedis(), startRedis()])
+  running.push(old, fresh)
+})
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await one.stop()
+  rmSync(dir, { recursive: true })
+})
+
+async function start(stateDir = join(dir, 'state')): Promise<DataPathUnderTest> {
+  const path = await startDataPath({
+    stores: { old, new: fresh },
+    routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
+    stateDir,
+  })
+  running.push(path)
+  return path
+}
+
+const library = (name: string, answer = 1): string =>
+  `#!lua name=${name}\nredis.register_function('of_${name}', function() return ${answer} end)`
+
+async function functionsOf(server: RedisServer): Promise<string[]> {
+  const list = (await server.client().call('FUNCTION', 'LIST', 'WITHCODE')) as unknown[][]
+  return list.map((library) => String(library.at(-1))).sort()
+}
+
+const causesOf = (path: DataPathUnderTest) => path.runtime.stats().routes['all']!.verifyCauses
+
+async function equal(path: DataPathUnderTest, expected: readonly string[]): Promise<void> {
+  await settled(path)
+  await eventually(() => expect(causesOf(path).filter((cause) => cause.startsWith('functions'))).toEqual([]))
+  expect(await functionsOf(fresh)).toEqual([...expected].sort())
+  expect(await functionsOf(old)).toEqual([...expected].sort())
+}
+
+/** The directory as a crash in this very moment would leave it. */
+function crashCopy(): string {
+  const copy = mkdtempSync(join(dir, 'crash-'))
+  cpSync(join(dir, 'state'), copy, { recursive: true })
+  return copy
+}
+
+describe('functions become equal again', () => {
+  test.each<[string, (app: ReturnType<DataPathUnderTest['client']>) => Promise<unknown>, string[]]>([
+    ['LOAD', (app) => app.call('FUNCTION', 'LOAD', library('late')), [library('kept'), library('late')]],
+    ['LOAD REPLACE', (app) => app.call('FUNCTION', 'LOAD', 'REPLACE', library('kept', 2)), [library('kept', 2)]],
+    ['DELETE', (app) => app.call('FUNCTION', 'DELETE', 'kept'), []],
+    ['FLUSH', (app) => app.call('FUNCTION', 'FLUSH'), []],
+    [
+      'LOAD in a transaction',
+      (app) => app.multi().call('FUNCTION', 'LOAD', library('late')).set('k', 1).exec(),
+      [library('kept'), library('late')],
+    ],
+  ])('after a crash with a %s on its way', async (_name, change, expected) => {
+    const path = await start()
+    const app = path.client()
+    await app.call('FUNCTION', 'LOAD', library('kept'))
+    await settled(path)
+    fresh.pause()
+    await change(app)
+    const crashed = crashCopy()
+    // What had been sent to the shadow ends with the process; it was not there yet.
+    await path.stop()
+    await fresh.kill9()
+    await fresh.restart()
+    await fresh.client().call('FUNCTION', 'LOAD', library('kept'))
+    await equal(await start(crashed), expected)
+  })
+
+  test('after a shadow that was lost with a change on its way, and had lost all the others', async () => {
+    const path = await start()
+    const app = path.client()
+    await app.call('FUNCTION', 'LOAD', library('one'))
+    await settled(path)
+    fresh.pause()
+    await app.call('FUNCTION', 'LOAD', library('two'))
+    await fresh.kill9()
+    await fresh.restart()
+    await equal(path, [library('one'), library('two')])
+  })
+
+  test('after an effect that the shadow refused, for it had another library of that name', async () => {
+    const path = await start()
+    await fresh.client().call('FUNCTION', 'LOAD', library('one', 7))
+    await path.client().call('FUNCTION', 'LOAD', library('one'))
+    await equal(path, [library('one')])
+  })
+
+  test('after a change whose outcome on the primary is not known', async () => {
+    const path = await start()
+    const app = path.client()
+    await app.set('k', 1)
+    await fresh.client().call('FUNCTION', 'LOAD', library('another'))
+    old.pause()
+    const loaded = app.call('FUNCTION', 'LOAD', library('one')).catch((error: Error) => error.message)
+    await eventually(() => expect(path.runtime.stats().routes['all']!.inFlight).toBe(1))
+    await old.kill9()
+    expect(await loaded).toContain('may have been executed')
+    await old.restart()
+    await equal(path, [])
+  })
+})
+
+test('a target that has functions of its own keeps them when it is restarted', async () => {
+  const path = await start()
+  await path.client().call('FUNCTION', 'LOAD', library('mirrored'))
+  await settled(path)
+  await fresh.restart()
+  await fresh.client().call('FUNCTION', 'LOAD', library('own'))
+  await eventually(async () => expect(await functionsOf(fresh)).toEqual([library('mirrored'), library('own')].sort()))
+  await eventually(() => expect(causesOf(path)).toEqual([]))
+  expect(await functionsOf(fresh)).toHaveLength(2)
+})
+
+test('what cannot be brought over is said, and keeps the gate of a switch closed, also after a verify', async () => {
+  const path = await start()
+  await path.client().set('k', 1)
+  await settled(path)
+  await fresh.client().call('ACL', 'SETUSER', 'default', '-function')
+  await path.client().call('FUNCTION', 'LOAD', library('one'))
+  await eventually(() => expect(JSON.stringify(path.notices)).toContain('functions cannot be brought to the shadow'))
+  await path.runtime.jobs.verified('all', await path.runtime.jobs.verifyTicket('all'))
+  expect(path.runtime.stats().routes['all']!.needsVerify).toBe(true)
+  await fresh.client().call('ACL', 'SETUSER', 'default', '+function')
+  await equal(path, [library('one')])
+})
