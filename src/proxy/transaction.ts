@@ -1,16 +1,13 @@
-import { hashBytes } from '../base/hash.ts'
 import { blocks } from '../command/blocking.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
-import { changesFunctions } from '../mirror/function-sync.ts'
-import type { IntentLog } from '../mirror/intent-log.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand, FRAME } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
-import type { Route, RouteState } from '../routing/route.ts'
-import { isServerWide, refuseServerWide } from '../routing/server-wide.ts'
+import type { Route } from '../routing/route.ts'
+import { refuseServerWide } from '../routing/server-wide.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
@@ -18,17 +15,16 @@ import { integerArg } from './arguments.ts'
 import { arityFits, refuseByArity, wrongArity } from './arity.ts'
 import { borrow, giveBack, noConnectionLeft } from './borrow.ts'
 import { unknownSubcommand } from './client-commands.ts'
-import { execDidNothing, mapExecReply, type Queued } from './exec-reply.ts'
+import { execDidNothing, mapExecReply } from './exec-reply.ts'
 import { forward } from './forward.ts'
-import { execElements, isMalformed } from './malformed.ts'
-import { databasesOf, inMulti, PLACEHOLDER, possibleDatabases } from './own-answers.ts'
+import { databasesOf, inMulti, PLACEHOLDER } from './own-answers.ts'
 import { databaseAt } from './own-connection.ts'
 import type { Pin } from './pin.ts'
-import { TransactionReads } from './sampled-reads.ts'
 import { sendPlanned } from './send-planned.ts'
 import type { Session } from './session.ts'
 import { selectOn } from './session-commands.ts'
 import { Swallow } from './swallow.ts'
+import { TransactionQueue } from './transaction-queue.ts'
 import { wholeTransaction } from './whole-transaction.ts'
 
 const MULTI = encodeCommand(['MULTI'])
@@ -96,16 +92,7 @@ class Transaction implements Pin, ReplyOwner {
   #watching = false
   #inMulti = false
   #multiSent = false
-  #queue: Queued[] = []
-  #queuedBytes = 0
-  /** Of every route whose keys are watched or queued: EXEC is in flight for all of them. */
-  readonly #states = new Set<RouteState>()
-  #hashes: number[] = []
-  readonly #reads = new TransactionReads()
-  /** FLUSHALL and its like among what is queued. */
-  readonly #serverWide: CommandSpec[] = []
-  #lane = 0
-  #ticket = 0
+  readonly #queue: TransactionQueue
   /** What was watched may have changed unseen: EXEC answers nil. */
   #broken = false
   /** A command was refused here: EXEC answers EXECABORT, as Redis does for one that it refused itself. */
@@ -115,6 +102,7 @@ class Transaction implements Pin, ReplyOwner {
   /** `shared` with the route of its keys: a transaction that arrived whole. Else the first key decides. */
   constructor(session: Session, shared: Pipeline | null, route: Route | null) {
     this.#session = session
+    this.#queue = new TransactionQueue(session)
     this.#shared = shared
     this.#route = route
     this.#store = route === null ? null : session.path.primaryOf(route)
@@ -130,11 +118,11 @@ class Transaction implements Pin, ReplyOwner {
   }
 
   get queuedCommands(): number {
-    return this.#inMulti ? this.#queue.length : -1
+    return this.#inMulti ? this.#queue.commands.length : -1
   }
 
   get queuesWrites(): boolean {
-    return this.#inMulti && this.#queue.some(({ spec }) => spec?.write === true)
+    return this.#inMulti && this.#queue.writes
   }
 
   get flag(): string {
@@ -187,8 +175,7 @@ class Transaction implements Pin, ReplyOwner {
     if (refusal !== null) return this.#refuse(refusal, false)
     const bytes = plan.renames ? renameForPrimary(session.path.routes, view, plan) : frameOf(view)
     this.#watching = true
-    this.#states.add(plan.route.state)
-    if (plan.others !== null) for (const state of plan.others) this.#states.add(state)
+    this.#queue.touches(plan, true)
     this.#push(this.#connection(), session, bytes, session.order.assign())
     return true
   }
@@ -239,34 +226,19 @@ class Transaction implements Pin, ReplyOwner {
     if (serverWide !== null) return this.#refuse(serverWide, true)
     const refusal = this.#bind(keyed || plan.bound ? plan.route : (this.#route ?? plan.route))
     if (refusal !== null) return this.#refuse(refusal, true)
-    if (keyed || plan.bound) this.#states.add(plan.route.state)
-    if (plan.others !== null) for (const state of plan.others) this.#states.add(state)
-    this.#queuedBytes += view.frameEnd - view.frameStart
-    if (this.#queuedBytes > QUEUE_LIMIT_BYTES && this.#shared === null) {
+    this.#queue.touches(plan, keyed || plan.bound)
+    this.#queue.bytes += view.frameEnd - view.frameStart
+    if (this.#queue.bytes > QUEUE_LIMIT_BYTES && this.#shared === null) {
       return this.#refuse('ERR Understudy does not hold so much of one transaction; make it smaller', true)
     }
     const frame = frameOf(view)
     if (spec?.name === 'CLIENT TRACKING') this.#tracks = true
     if (spec?.name === 'AUTH' && !answered) this.#unlike = true
     const bytes = answered ? PLACEHOLDER : this.#asSent(view, spec, frame)
-    const queued = {
-      spec,
-      route: plan.route,
-      database: session.database,
-      bytes: frame,
-      renamed: plan.renames,
-      answered,
-    }
-    if (spec?.write && keyed) {
-      for (let i = 0; i < plan.positions.count; i++) {
-        const arg = plan.positions.index[i]!
-        this.#hashes.push(hashBytes(view.buf, view.start[arg]!, view.end[arg]!))
-      }
-    } else if (spec !== null && isServerWide(spec)) this.#serverWide.push(spec)
     // Before the connection: opening one may plan again.
-    this.#reads.queued(path, spec, view, this.#queue.length)
+    const queued = this.#queue.planned(view, spec, frame, answered)
     const pipeline = this.#connection()
-    this.#queue.push(queued)
+    this.#queue.commands.push(queued)
     this.#push(pipeline, session, bytes, session.order.assign())
     return true
   }
@@ -284,22 +256,15 @@ class Transaction implements Pin, ReplyOwner {
     const { path } = session
     if (this.#shared === null) {
       if (this.#route?.state.held) return session.waitFor('switch')
-      for (const state of this.#states) if (state.held) return session.waitFor('switch')
+      for (const state of this.#queue.states) if (state.held) return session.waitFor('switch')
       if (this.#aborted) return this.#leaveWithError('EXECABORT Transaction discarded because of previous errors.')
       if (this.#broken) return this.#leave(session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY)
-      if (this.#queue.length === 0 && !this.#watching) return this.#leave(FRAME.EMPTY_ARRAY)
+      if (this.#queue.commands.length === 0 && !this.#watching) return this.#leave(FRAME.EMPTY_ARRAY)
     }
     const route = this.#route ?? path.routes.fallback
     this.#route = route
     const pipeline = this.#connection()
-    this.#lane = pipeline.lane
-    this.#ticket = path.mirror.enterAll(this.#hashes, pipeline.lane)
-    this.#reads.left(path, pipeline.lane)
-    for (const spec of this.#serverWide) path.mirror.enterServerWide(spec)
-    if (path.intents !== null) this.#note(path.intents)
-    session.writesOwed++
-    this.#states.delete(route.state)
-    for (const state of this.#states) state.inFlight++
+    this.#queue.leaves(route, pipeline.lane)
     this.#push(pipeline, this, EXEC, session.order.assign())
     // What comes next may go to another connection, and must not overtake this.
     if (this.#shared === null) session.waiting = 'pin'
@@ -314,27 +279,26 @@ class Transaction implements Pin, ReplyOwner {
 
   settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
     const session = this.#session
-    const { path } = session
+    const queue = this.#queue
     this.#counted(slot, buf[start] === MINUS ? 'error' : 'ok')
-    const contested = this.#leaveOverlap()
-    const offsets = execElements(buf, start, end)
+    const contested = queue.returned()
+    const offsets = queue.repliesIn(buf, start, end)
     const mirror = (waiter: AckWaiter | null): void => {
-      if (offsets !== null && offsets.length === this.#queue.length + 1) this.#mirror(buf, offsets, contested, waiter)
-      else if (!execDidNothing(buf, start, end)) this.#lose()
+      if (offsets !== null) queue.mirror(buf, offsets, contested, waiter)
+      else if (!execDidNothing(buf, start, end)) queue.lose()
     }
-    const databases =
-      offsets?.length === this.#queue.length + 1 ? databasesOf(this.#queue, session.database, buf, offsets!) : null
-    const mapped = offsets === null || slot.timedOut ? null : mapExecReply(session, this.#queue, buf, offsets)
+    const databases = offsets === null ? null : databasesOf(queue.commands, session.database, buf, offsets)
+    const mapped = offsets === null || slot.timedOut ? null : mapExecReply(session, queue.commands, buf, offsets)
     const route = slot.route as Route
     if (route.config.mirror.mode === 'sync' && offsets !== null && !slot.timedOut) {
-      path.syncReplies.hold(session, slot.seq, route, mapped ?? Buffer.from(buf.subarray(start, end)), mirror)
+      const reply = mapped ?? Buffer.from(buf.subarray(start, end))
+      session.path.syncReplies.hold(session, slot.seq, route, reply, mirror)
     } else {
       mirror(null)
       if (mapped !== null) session.reply(slot.seq, mapped, 0, mapped.length)
       else if (!slot.timedOut) session.reply(slot.seq, buf, start, end)
     }
-    if (offsets !== null && offsets.length === this.#queue.length + 1)
-      this.#reads.settled(path, this.#queue, buf, offsets, this.#lane)
+    if (offsets !== null) queue.compare(buf, offsets)
     session.database = databases?.at(-1) ?? session.database
     this.#done()
   }
@@ -342,30 +306,14 @@ class Transaction implements Pin, ReplyOwner {
   lost(slot: InFlight, loss: Loss): void {
     const session = this.#session
     this.#counted(slot, 'lost')
-    this.#leaveOverlap()
-    if (loss.mayHaveRun) this.#lose()
+    this.#queue.returned()
+    if (loss.mayHaveRun) this.#queue.lose()
     if (!slot.timedOut) session.replyError(slot.seq, loss.text)
     this.#done()
   }
 
   timedOut(slot: InFlight): void {
     this.#session.timedOut(slot)
-  }
-
-  /** Before EXEC leaves: until then nothing is written. */
-  #note(intents: IntentLog): void {
-    const { mirror } = this.#session.path
-    const databases = possibleDatabases(this.#queue, this.#session.database)
-    for (const { spec, bytes } of this.#queue) {
-      if (!spec?.write) continue
-      if (isServerWide(spec)) intents.noteEveryKey()
-      else if (changesFunctions(spec)) intents.noteFunctions()
-      for (const before of databases) {
-        for (const { rule, database, key } of mirror.keysIn(spec, before, bytes, 0, bytes.length)) {
-          if (rule.route.shadow !== null) intents.noteKey(database, key, 0, key.length)
-        }
-      }
-    }
   }
 
   /** HELLO between WATCH and MULTI. */
@@ -375,44 +323,6 @@ class Transaction implements Pin, ReplyOwner {
     this.#unlike = true
     const bytes = encodeCommand(['HELLO', protocol])
     pipeline.push(new Swallow(), bytes, 0, bytes.length)
-  }
-
-  #leaveOverlap(): boolean {
-    const { mirror } = this.#session.path
-    for (const spec of this.#serverWide) mirror.leaveServerWide(spec)
-    return mirror.leaveAll(this.#hashes, this.#lane, this.#ticket)
-  }
-
-  #mirror(buf: Buffer, offsets: Int32Array, contested: boolean, waiter: AckWaiter | null): void {
-    const { mirror } = this.#session.path
-    // What was written before a FLUSHALL of the same transaction and what after it, only the store knows.
-    const copies = contested || this.#serverWide.length > 0
-    const databases = databasesOf(this.#queue, this.#session.database, buf, offsets)
-    try {
-      mirror.asOneUnit(() => {
-        for (const [i, { spec, route, database: begun, bytes }] of this.#queue.entries()) {
-          if (!spec?.write) continue
-          const database = databases?.[i] ?? begun
-          if (!copies || isServerWide(spec) || buf[offsets[i]!] === MINUS) {
-            mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, offsets[i]!, offsets[i + 1]!, waiter)
-          } else
-            for (const ref of mirror.keysIn(spec, database, bytes, 0, bytes.length)) mirror.mark(ref, 'overlap', waiter)
-        }
-      }, waiter)
-    } catch (error) {
-      if (!isMalformed(error)) throw error
-      this.#lose()
-    }
-  }
-
-  /** Nobody knows what of it was executed. */
-  #lose(): void {
-    const { mirror } = this.#session.path
-    const databases = possibleDatabases(this.#queue, this.#session.database)
-    for (const { spec, route, bytes } of this.#queue) {
-      if (!spec?.write) continue
-      for (const database of databases) mirror.lost(spec, route, database, bytes, 0, bytes.length)
-    }
   }
 
   // --- the connection
@@ -445,7 +355,7 @@ class Transaction implements Pin, ReplyOwner {
       this.#multiSent = true
       const swallow = new Swallow()
       pipeline.push(swallow, MULTI, 0, MULTI.length)
-      for (const { spec, bytes, answered } of this.#queue) {
+      for (const { spec, bytes, answered } of this.#queue.commands) {
         parser.parse(bytes, 0, bytes.length)
         planCommand(path.routes, spec, parser, path.plan)
         const frame = answered ? PLACEHOLDER : this.#asSent(parser, spec, bytes)
@@ -464,7 +374,7 @@ class Transaction implements Pin, ReplyOwner {
   moved(changed: ReadonlySet<string>): void {
     // An EXEC under way is followed to its end where it is.
     if (this.#shared !== null || this.#route === null || this.#session.waiting === 'pin') return
-    const names = [this.#route.name, ...[...this.#states].map((state) => state.name)]
+    const names = [this.#route.name, ...[...this.#queue.states].map((state) => state.name)]
     const { routes, stores } = this.#session.path
     const replaced = this.#store !== null && !stores.includes(this.#store)
     if (!replaced && !names.some((name) => changed.has(name))) return
@@ -475,7 +385,7 @@ class Transaction implements Pin, ReplyOwner {
     this.#store = this.#route === null ? null : stores[this.#route.primary.store]!
     // Queued together, and now on different stores; or its route is no more.
     if (
-      this.#queue.length > 0 &&
+      this.#queue.commands.length > 0 &&
       names.some((name) => routes.byName(name)?.primary.store !== this.#route?.primary.store)
     )
       this.#aborted = true
@@ -570,8 +480,6 @@ class Transaction implements Pin, ReplyOwner {
 
   #counted(slot: InFlight, outcome: 'ok' | 'error' | 'lost'): void {
     const { state } = slot.route as Route
-    this.#session.writesOwed--
-    for (const other of this.#states) other.inFlight--
     state.inFlight--
     if (outcome === 'ok') state.primaryOk++
     else if (outcome === 'error') state.primaryError++

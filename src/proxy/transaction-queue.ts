@@ -1,0 +1,149 @@
+import { hashBytes } from '../base/hash.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import type { AckWaiter } from '../mirror/ack-waiter.ts'
+import { changesFunctions } from '../mirror/function-sync.ts'
+import type { IntentLog } from '../mirror/intent-log.ts'
+import { MINUS } from '../resp/bytes.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import type { Plan } from '../routing/plan.ts'
+import type { Route, RouteState } from '../routing/route.ts'
+import { isServerWide } from '../routing/server-wide.ts'
+import type { Queued } from './exec-reply.ts'
+import { execElements, isMalformed } from './malformed.ts'
+import { databasesOf, possibleDatabases } from './own-answers.ts'
+import { TransactionReads } from './sampled-reads.ts'
+import type { Session } from './session.ts'
+
+/**
+ * The commands between MULTI and EXEC, and what becomes of them beside the primary: overlap tickets, the intent log, their effects as one unit, their sampled reads.
+ *
+ *   planned, planned ... ─▶ leaves ──(EXEC is under way)──▶ returned ─┬─▶ mirror, compare   by EXEC's reply, command by command
+ *                                                                     └─▶ lose              nobody knows what of it was executed
+ */
+export class TransactionQueue {
+  readonly commands: Queued[] = []
+  /** Of all commands, those that were refused since included. */
+  bytes = 0
+  /** Of every route whose keys are watched or queued: EXEC is in flight for all of them. */
+  readonly states = new Set<RouteState>()
+  readonly #session: Session
+  /** Of the keys that are written. */
+  readonly #hashes: number[] = []
+  readonly #reads = new TransactionReads()
+  /** FLUSHALL and its like. */
+  readonly #serverWide: CommandSpec[] = []
+  #lane = 0
+  #ticket = 0
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  /** EXEC will write. */
+  get writes(): boolean {
+    return this.commands.some(({ spec }) => spec?.write === true)
+  }
+
+  /** The routes of a planned command are the transaction's. `own`: also the one that the plan names first, for it has keys there. */
+  touches(plan: Plan, own: boolean): void {
+    if (own) this.states.add(plan.route.state)
+    if (plan.others !== null) for (const state of plan.others) this.states.add(state)
+  }
+
+  /** What is kept of the planned command (`path.plan`), `frame` being the application's bytes: to be put behind `commands`. */
+  planned(view: CommandView, spec: CommandSpec | null, frame: Buffer, answered: boolean): Queued {
+    const { path, database } = this.#session
+    const { plan } = path
+    if (spec?.write && plan.keyed && plan.positions.count > 0) {
+      for (let i = 0; i < plan.positions.count; i++) {
+        const arg = plan.positions.index[i]!
+        this.#hashes.push(hashBytes(view.buf, view.start[arg]!, view.end[arg]!))
+      }
+    } else if (spec !== null && isServerWide(spec)) this.#serverWide.push(spec)
+    this.#reads.queued(path, spec, view, this.commands.length)
+    return { spec, route: plan.route, database, bytes: frame, renamed: plan.renames, answered }
+  }
+
+  /** EXEC is about to leave on `lane`, as a command of `route`. `returned` follows. */
+  leaves(route: Route, lane: number): void {
+    const session = this.#session
+    const { path } = session
+    this.#lane = lane
+    this.#ticket = path.mirror.enterAll(this.#hashes, lane)
+    this.#reads.left(path, lane)
+    for (const spec of this.#serverWide) path.mirror.enterServerWide(spec)
+    if (path.intents !== null) this.#note(path.intents)
+    session.writesOwed++
+    this.states.delete(route.state)
+    for (const state of this.states) state.inFlight++
+  }
+
+  /** EXEC has been answered, or never will be. True: another connection wrote to one of its keys meanwhile. */
+  returned(): boolean {
+    const { mirror } = this.#session.path
+    this.#session.writesOwed--
+    for (const state of this.states) state.inFlight--
+    for (const spec of this.#serverWide) mirror.leaveServerWide(spec)
+    return mirror.leaveAll(this.#hashes, this.#lane, this.#ticket)
+  }
+
+  /** Where the commands' replies lie in EXEC's, as `elementOffsets` says. Null: it is not the array of just these. */
+  repliesIn(buf: Buffer, start: number, end: number): Int32Array | null {
+    const offsets = execElements(buf, start, end)
+    return offsets?.length === this.commands.length + 1 ? offsets : null
+  }
+
+  /** Sends the effects to the shadow as one unit. `contested`: as `returned` said. */
+  mirror(buf: Buffer, offsets: Int32Array, contested: boolean, waiter: AckWaiter | null): void {
+    const { mirror } = this.#session.path
+    // What was written before a FLUSHALL of the same transaction and what after it, only the store knows.
+    const copies = contested || this.#serverWide.length > 0
+    const databases = databasesOf(this.commands, this.#session.database, buf, offsets)
+    try {
+      mirror.asOneUnit(() => {
+        for (const [i, { spec, route, database: begun, bytes }] of this.commands.entries()) {
+          if (!spec?.write) continue
+          const database = databases?.[i] ?? begun
+          if (!copies || isServerWide(spec) || buf[offsets[i]!] === MINUS) {
+            mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, offsets[i]!, offsets[i + 1]!, waiter)
+          } else
+            for (const ref of mirror.keysIn(spec, database, bytes, 0, bytes.length)) mirror.mark(ref, 'overlap', waiter)
+        }
+      }, waiter)
+    } catch (error) {
+      if (!isMalformed(error)) throw error
+      this.lose()
+    }
+  }
+
+  /** Asks the shadow for the sampled reads, behind the effects. */
+  compare(buf: Buffer, offsets: Int32Array): void {
+    this.#reads.settled(this.#session.path, this.commands, buf, offsets, this.#lane)
+  }
+
+  /** Nobody knows what of it was executed. */
+  lose(): void {
+    const { mirror } = this.#session.path
+    const databases = possibleDatabases(this.commands, this.#session.database)
+    for (const { spec, route, bytes } of this.commands) {
+      if (!spec?.write) continue
+      for (const database of databases) mirror.lost(spec, route, database, bytes, 0, bytes.length)
+    }
+  }
+
+  /** Before EXEC leaves: until then nothing is written. */
+  #note(intents: IntentLog): void {
+    const { mirror } = this.#session.path
+    const databases = possibleDatabases(this.commands, this.#session.database)
+    for (const { spec, bytes } of this.commands) {
+      if (!spec?.write) continue
+      if (isServerWide(spec)) intents.noteEveryKey()
+      else if (changesFunctions(spec)) intents.noteFunctions()
+      for (const before of databases) {
+        for (const { rule, database, key } of mirror.keysIn(spec, before, bytes, 0, bytes.length)) {
+          if (rule.route.shadow !== null) intents.noteKey(database, key, 0, key.length)
+        }
+      }
+    }
+  }
+}
