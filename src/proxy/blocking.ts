@@ -52,7 +52,7 @@ export function startBlocking(session: Session, view: CommandView, spec: Command
   // One with a connection of its own waits there, where the server sees it wait.
   const tries = session.own === null && plan.keyed && plan.positions.count > 0 && !waitsForNew(view, spec)
   if (!tries && session.order.owed > 0) return session.waitFor('replies')
-  const { busy } = path.primaryOf(plan.route).shared(session.database, session.protocol, session.user)
+  const busy = path.primaryOf(plan.route).shared(session.database, session.protocol, session.user).busyFor(session)
   if (tries && busy !== null) {
     session.answerError(busy)
     return true

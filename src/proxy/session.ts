@@ -22,7 +22,7 @@ import type { OwnConnection } from './own-connection.ts'
 import type { Pin } from './pin.ts'
 import { ReplyOrder } from './reply-order.ts'
 import { PartReplies } from './split.ts'
-import { commandLost, commandTimedOut } from './unanswered.ts'
+import { commandHeldUp, commandLost, commandTimedOut } from './unanswered.ts'
 import type { Wait } from './wait.ts'
 
 /**
@@ -196,6 +196,14 @@ export class Session implements ReplyOwner {
     commandTimedOut(this, slot)
   }
 
+  heldUp(slot: InFlight, text: string): void {
+    commandHeldUp(this, slot, text)
+  }
+
+  get client(): object {
+    return this
+  }
+
   /** The reply of command `seq`: a view. */
   reply(seq: number, buf: Buffer, start: number, end: number): void {
     if (this.closed) return
@@ -273,10 +281,11 @@ export class Session implements ReplyOwner {
 
   // --- waiting and ending
 
-  /** A full pipeline is waited for; one whose store is busy with a script answers at once, as the store does. */
+  /** A full pipeline is waited for; one whose store is busy with another client's script answers at once, as the store does. */
   noRoom(pipeline: Pipeline): boolean {
-    if (pipeline.busy === null) return this.waitFor('room')
-    this.answerError(pipeline.busy)
+    const busy = pipeline.busyFor(this)
+    if (busy === null) return this.waitFor('room')
+    this.answerError(busy)
     return true
   }
 

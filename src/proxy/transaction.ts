@@ -54,6 +54,8 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
       if (route !== null) {
         const store = session.path.primaryOf(route)
         const pipeline = session.own?.to(store) ?? store.shared(session.database, session.protocol, session.user)
+        // On a connection of its own a store that is busy with a script can answer each part itself.
+        if (pipeline.busyFor(session) !== null) break
         if (pipeline.full) return session.waitFor('room')
         const whole = new Transaction(session, pipeline, route)
         session.enter(whole)
@@ -111,6 +113,10 @@ class Transaction implements Pin, ReplyOwner {
   /** Nothing has come of it: its first command was refused. */
   get idle(): boolean {
     return !this.#watching && !this.#inMulti
+  }
+
+  get client(): object {
+    return this.#session
   }
 
   get route(): Route | null {

@@ -36,3 +36,10 @@ export function commandTimedOut(session: Session, slot: InFlight): void {
 function isGoingOut({ order }: Session, slot: InFlight): boolean {
   return order.midReply && slot.seq === order.next
 }
+
+/** The store is busy with another client's script. The command changes nothing, so the client need not wait until it is executed. */
+export function commandHeldUp(session: Session, slot: InFlight, text: string): void {
+  if (slot.timedOut || (slot.flags & HANDED_OVER) !== 0 || isGoingOut(session, slot)) return
+  slot.timedOut = true
+  session.replyError(slot.seq, text)
+}

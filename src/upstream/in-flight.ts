@@ -29,6 +29,13 @@ export interface ReplyOwner {
   takesPieces?(command: InFlight, bytes: number): ReplySink | null
   /** No reply in time. The command keeps its place: `settle` or `lost` still follows. */
   timedOut(command: InFlight): void
+  /**
+   * The store is busy with a script of another client that came down the same connection before; `text` are its words. The command keeps its place, as one that timed out: the
+   * owner may answer it now if it changes nothing.
+   */
+  heldUp?(command: InFlight, text: string): void
+  /** The client whose command it is; undefined: Understudy's own. */
+  readonly client?: object
 }
 
 /**
@@ -113,6 +120,18 @@ export class InFlightRing {
     return this.#tail === this.#head ? undefined : this.#slots[this.#head & this.#mask]
   }
 
+  /** Takes the newest `count` away, the oldest of them first. They are the caller's. */
+  takeNewest(count: number): InFlight[] {
+    const taken: InFlight[] = []
+    for (let i = this.#tail - count; i < this.#tail; i++) {
+      taken.push(this.#slots[i & this.#mask]!)
+      this.#slots[i & this.#mask] = new InFlight()
+    }
+    this.#tail -= count
+    this.#timedOut = Math.min(this.#timedOut, this.length)
+    return taken
+  }
+
   /** The one that is `offset` behind the oldest. */
   at(offset: number): InFlight {
     return this.#slots[(this.#head + offset) & this.#mask]!
@@ -120,7 +139,7 @@ export class InFlightRing {
 
   pop(): void {
     const slot = this.#slots[this.#head++ & this.#mask]!
-    if (slot.timedOut) this.#timedOut--
+    if (this.#timedOut > 0) this.#timedOut--
     slot.clear()
   }
 
@@ -129,8 +148,10 @@ export class InFlightRing {
     while (this.#timedOut < this.length) {
       const slot = this.at(this.#timedOut)
       if (nowMs - slot.queuedAtMs < timeoutMs) return
-      slot.timedOut = true
       this.#timedOut++
+      // Answered already: it was held up.
+      if (slot.timedOut) continue
+      slot.timedOut = true
       slot.owner!.timedOut(slot)
     }
   }

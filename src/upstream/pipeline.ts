@@ -27,8 +27,10 @@ export class Pipeline {
   state: PipelineState = 'idle'
   /** Why it is down; null when up or never tried. */
   error: string | null = null
-  /** The store's own `-BUSY` text (without the dash) while it runs a script that came down this connection: nothing else is read from it. See `BusyWatch`. */
-  busy: string | null = null
+  /** A script that is in flight takes its time: nothing more is written before the head is answered. See `BusyWatch`. */
+  #held = false
+  /** The store runs that script and refuses everything else. */
+  #busy: Busy | null = null
   /** CLIENT ID on the store; 0: unknown. */
   clientId = 0
   /** Bytes of commands whose replies are owed. */
@@ -83,7 +85,17 @@ export class Pipeline {
 
   /** No more should be pushed until `onDrain`. */
   get full(): boolean {
-    return this.pendingBytes >= this.options.limitBytes || this.ring.length >= MAX_IN_FLIGHT || this.busy !== null
+    return this.pendingBytes >= this.options.limitBytes || this.ring.length >= MAX_IN_FLIGHT || this.#busy !== null
+  }
+
+  /** What the store tells others than the client whose script it runs; null: it runs none, or perhaps this client's. */
+  busyFor(client: object): string | null {
+    return this.#busy === null || this.#busy.clients.has(client) ? null : this.#busy.text
+  }
+
+  /** Nothing more is written until the command at the head has been answered. */
+  hold(): void {
+    this.#held = true
   }
 
   /** Nobody waits for anything here. */
@@ -163,7 +175,7 @@ export class Pipeline {
     this.#queued = false
     switch (this.state) {
       case 'up':
-        if (this.#delay === null || !this.#delay.holds(this.#pushed - this.#written)) this.#write()
+        if (!this.#held && (this.#delay === null || !this.#delay.holds(this.#pushed - this.#written))) this.#write()
         break
       case 'idle':
         this.connect()
@@ -223,6 +235,7 @@ export class Pipeline {
     if (
       this.state === 'up' &&
       head !== undefined &&
+      this.#busy === null &&
       nowMs - Math.max(head.queuedAtMs, this.#connection.lastReadMs) > hangMs
     )
       this.reconnect(`no reply for ${hangMs} ms`)
@@ -306,7 +319,7 @@ export class Pipeline {
     const chunk = slot.chunk!
     const wasFull = this.full
     this.pendingBytes -= slot.end - slot.start
-    this.busy = null
+    if (this.#held) this.#unhold()
     this.ring.pop()
     if (--chunk.live === 0 && chunk.sent === chunk.used) {
       if (chunk === this.#current && chunk.buf.length === CHUNK_BYTES) {
@@ -315,6 +328,52 @@ export class Pipeline {
       } else this.#current = this.#chunks.dropSettled(this.#current)
     }
     if (wasFull && !this.full) this.onDrain?.()
+  }
+
+  #unhold(): void {
+    this.#held = false
+    this.#busy = null
+    if (this.#queued || this.#written === this.#pushed) return
+    this.#queued = true
+    this.options.turn.add(this)
+  }
+
+  /**
+   * The store is busy with a script on this connection. What waits to be written is answered in its words, as not executed, and so is what comes until the command at the head has been
+   * answered; those whose script it may be are not told: their commands stay.
+   */
+  setBusy(busy: Busy): void {
+    this.#busy = busy
+    const { text, clients } = busy
+    const unsent = this.#takeUnsent()
+    const isKept = ({ owner }: InFlight): boolean => owner!.client !== undefined && clients.has(owner!.client)
+    for (const slot of unsent) {
+      if (!isKept(slot)) continue
+      const again = this.push(slot.owner!, slot.chunk!.buf, slot.start, slot.end)
+      const { chunk, start, end, position } = again
+      Object.assign(again, slot, { chunk, start, end, position })
+    }
+    const loss: Loss = { mayHaveRun: false, text }
+    for (const slot of unsent) if (!isKept(slot)) slot.owner!.lost(slot, loss)
+  }
+
+  /** The newest of the ring, as far as they have not been written, each with its bytes in a chunk of its own. */
+  #takeUnsent(): InFlight[] {
+    const { ring } = this
+    let count = 0
+    while (count < ring.length && ring.at(ring.length - 1 - count).position >= this.#written) count++
+    const taken = ring.takeNewest(count)
+    for (const slot of taken) {
+      const chunk = slot.chunk!
+      chunk.live--
+      chunk.used = Math.min(chunk.used, slot.start)
+      slot.chunk = new Chunk(slot.end - slot.start)
+      chunk.buf.copy(slot.chunk.buf, 0, slot.start, slot.end)
+      this.pendingBytes -= slot.chunk.buf.length
+      slot.start = 0
+      slot.end = slot.chunk.buf.length
+    }
+    return taken
   }
 
   #nextChunk(bytes: number): Chunk {
@@ -408,6 +467,14 @@ export class Pipeline {
     this.error = error
     this.options.onState?.(this, error)
   }
+}
+
+/** A store that runs a script and nothing else. */
+export interface Busy {
+  /** Its `-BUSY` text, without the dash. */
+  readonly text: string
+  /** Whose script it may be (`ReplyOwner.client`). */
+  readonly clients: ReadonlySet<object>
 }
 
 let lanes = 0

@@ -1,7 +1,9 @@
 import { setTimeout } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
 let store: RedisServer
@@ -52,8 +54,52 @@ test('a function in a transaction keeps others no longer either', async () => {
 
 test('a slow script that ends by itself is only waited for by what was sent before', async () => {
   const [slow, other] = [await path.raw(), await path.raw()]
-  slow.command('EVAL', 'local n = 0; for i = 1, 15e7 do n = n + 1 end; return n', '0')
+  slow.command('EVAL', 'local n = 0; for i = 1, 5e7 do n = n + 1 end; return n', '0')
   await eventually(async () => expect(await told('PING')).toMatch(/^-BUSY/))
-  expect(await slow.text()).toBe(':150000000\r\n')
+  expect(await slow.text()).toBe(':50000000\r\n')
   expect(await other.ask('PING')).toBe('+PONG\r\n')
+})
+
+test('what was sent behind the script is told BUSY if it changes nothing; what its own client sends waits for its end', async () => {
+  const [culprit, other, writer] = [await path.raw(), await path.raw(), await path.raw()]
+  for (let round = 0; round < 3; round++) {
+    culprit.send(Buffer.concat([encodeCommand(['EVAL', ENDLESS, '0']), encodeCommand(['PING'])]))
+    await eventually(async () => expect(await other.ask('PING')).toMatch(/^-BUSY Redis is busy/))
+    culprit.command('ECHO', 'behind')
+    expect(await writer.ask('SET', 'k', 'v')).toMatch(/^-BUSY Redis is busy/)
+    culprit.command('ECHO', 'far behind')
+    expect(await other.ask('SCRIPT', 'KILL')).toBe('+OK\r\n')
+    expect(await culprit.text()).toMatch(/^-.*[Ss]cript killed/)
+    expect(await culprit.text()).toBe('+PONG\r\n')
+    expect(await culprit.text()).toBe('$6\r\nbehind\r\n')
+    expect(await culprit.text()).toBe('$10\r\nfar behind\r\n')
+    expect(await other.ask('EXISTS', 'k')).toBe(':0\r\n')
+  }
+})
+
+test('a script behind other commands of its packet is found, too', async () => {
+  const [culprit, other] = [await path.raw(), await path.raw()]
+  const code = `#!lua name=test\nredis.register_function('forever', function() while true do end end)`
+  const packet = [['FUNCTION', 'LOAD', code], ['FCALL', 'forever', '0'], ['PING']]
+  culprit.send(Buffer.concat(packet.map((command) => encodeCommand(command))))
+  await eventually(async () => expect(await other.ask('PING')).toMatch(/^-BUSY/))
+  expect(await other.ask('FUNCTION', 'KILL')).toBe('+OK\r\n')
+  expect(await culprit.text()).toBe('$4\r\ntest\r\n')
+  expect(await culprit.text()).toMatch(/^-.*[Ss]cript killed/)
+  expect(await culprit.text()).toBe('+PONG\r\n')
+})
+
+test('a transaction that comes in one piece while a script runs is told BUSY command by command, as by the store', async () => {
+  const [culprit, other, direct] = [await path.raw(), await path.raw(), await RawClient.open(store.port)]
+  culprit.command('EVAL', ENDLESS, '0')
+  await eventually(async () => expect(await other.ask('PING')).toMatch(/^-BUSY/))
+  const packet = [['MULTI'], ['SET', 'k', 'v'], ['EXEC']]
+  const answers = async (client: RawClient): Promise<string[]> => {
+    client.send(Buffer.concat(packet.map((command) => encodeCommand(command))))
+    return [await client.text(), await client.text(), await client.text()]
+  }
+  expect(await answers(other)).toEqual(await answers(direct))
+  expect(await other.ask('SCRIPT', 'KILL')).toBe('+OK\r\n')
+  await eventually(async () => expect(await other.ask('EXISTS', 'k')).toBe(':0\r\n'))
+  direct.destroy()
 })
