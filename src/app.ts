@@ -99,6 +99,9 @@ function untilSignal(onHangUp: () => void): Promise<NodeJS.Signals> {
 }
 
 function secretsOf(config: Config): string[] {
-  const secrets = Object.values(config.stores).map((store) => store.password)
+  const secrets = Object.values(config.stores).flatMap(({ password, sentinel }) => [
+    password,
+    sentinel?.password ?? null,
+  ])
   return [...secrets, config.admin?.token ?? null].filter((secret) => secret !== null)
 }

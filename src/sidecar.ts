@@ -87,9 +87,11 @@ export class Sidecar implements Control {
     this.#config = options.config
     this.#log = options.log
     this.#thread = new DataPathThread((notice) => this.#noticed(notice), options.onDeath)
-    this.#stores = new ProvisionedStores(options.log, (store, { clockOffsetMs, version }) =>
-      this.#thread.tell({ kind: 'facts', store, offsetMs: clockOffsetMs ?? 0, version }),
-    )
+    this.#stores = new ProvisionedStores(options.log, {
+      onFacts: (store, { clockOffsetMs, version }) =>
+        this.#thread.tell({ kind: 'facts', store, offsetMs: clockOffsetMs ?? 0, version }),
+      onPlace: (store, endpoint, failedOver) => this.#thread.tell({ kind: 'endpoint', store, endpoint, failedOver }),
+    })
     this.mismatches = new MismatchControl(options.config, options.log, (list) =>
       this.#thread.tell({ kind: 'acknowledgements', list }),
     )
@@ -168,8 +170,9 @@ export class Sidecar implements Control {
     const status = statusOf(this.#factsOf(stats))
     const reasons: string[] = []
     for (const [name, route] of Object.entries(status.routes)) {
-      if (stats.stores[route.primary]?.state !== 'up')
-        reasons.push(`the primary of route '${name}', store '${route.primary}', is not connected`)
+      if (stats.stores[route.primary]?.state === 'up') continue
+      const why = status.stores[route.primary]?.sentinel?.error
+      reasons.push(`the primary of route '${name}', store '${route.primary}', is not connected${why ? `: ${why}` : ''}`)
     }
     return { ready: reasons.length === 0, reasons }
   }
@@ -276,11 +279,14 @@ export class Sidecar implements Control {
       forget: steps.filter((step) => step.forgetsShadow).map((step) => step.route),
       holdTimeoutMs: next.cutover.holdTimeoutMs,
     })
-    if (!result.ok)
+    if (!result.ok) {
+      // Addresses of what is not in force after all.
+      await this.#stores.provide(this.#config)
       throw new UnderstudyError(
         'SWITCH_CALLED_OFF',
         `${result.reason}; the switch was called off and everything goes on as before`,
       )
+    }
     this.#generation++
     this.#sayWhatNeedsRestart(next)
     this.#config = next
@@ -330,6 +336,9 @@ export class Sidecar implements Control {
     switch (notice.kind) {
       case 'log':
         this.#log.write(notice.line)
+        return
+      case 'look-for':
+        this.#stores.lookFor(notice.store)
         return
       case 'finding': {
         const { route, command, class: of, acknowledged } = notice.finding
@@ -399,6 +408,7 @@ export class Sidecar implements Control {
       configHash: hashOfConfig(this.#config),
       stats,
       health: this.#stores.health,
+      sentinels: this.#stores.sentinels,
       version: this.#options.version,
       uptimeSeconds: Math.round((performance.now() - this.#startedMs) / 1000),
       lastReload: this.#lastReload,

@@ -27,7 +27,7 @@ async function handle(request: Request): Promise<unknown> {
     case 'stats':
       return runtime!.stats()
     case 'endpoint':
-      return runtime!.setEndpoint(request.store, request.endpoint)
+      return runtime!.setEndpoint(request.store, request.endpoint, request.failedOver)
     case 'facts':
       return runtime!.setFacts(request.store, request.offsetMs, request.version)
     case 'acknowledgements':

@@ -5,6 +5,7 @@ import type { MismatchClass, Phase } from '../config/config.ts'
 import type { GateView } from '../cutover/gates.ts'
 import type { Job, JobAction, JobKey, JobKeyQuery, JobQuery, JobRequest } from '../jobs/job.ts'
 import type { HistogramSnapshot } from '../observability/histogram.ts'
+import type { SentinelView } from '../upstream/sentinel-watch.ts'
 import type { History, HistoryQuery, HistorySample } from './history.ts'
 
 export type { AcknowledgementView, Mismatch, MismatchKey } from '../compare/mismatch.ts'
@@ -60,6 +61,8 @@ export interface StoreStatus {
   role: string | null
   error: string | null
   clockOffsetMs: number | null
+  /** How its primary is found; null: it is no store behind Sentinels. */
+  sentinel: SentinelView | null
 }
 
 export interface RouteStatus {
@@ -80,7 +83,7 @@ export interface RouteStatus {
     oldestDirtyMs: number
     /** Keys may differ that nobody can name: only a verify of the whole route can tell. */
     needsVerify: boolean
-    /** Why; empty when none is needed. `shadow-restarted`, `shadow-replica`, `primary-restarted`, `overflow`, `state-lost`, `server-wide`, `script`, `turned`, `rerouted`. */
+    /** Why; empty when none is needed. `shadow-restarted`, `shadow-replica`, `primary-restarted`, `failed-over`, `overflow`, `state-lost`, `server-wide`, `script`, `turned`, `rerouted`. */
     verifyCauses: string[]
     /** How the copying of dirty keys goes. `paused`: a store is not connected. `tripped`: copies keep failing, a few are tried now and then. */
     repair: 'idle' | 'copying' | 'paused' | 'tripped'

@@ -6,6 +6,7 @@ import type { MetricsSnapshot, RouteMetrics } from '../observability/metrics-sna
 import type { RouteStats, Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Health } from '../upstream/health.ts'
+import type { SentinelView } from '../upstream/sentinel-watch.ts'
 import { compareStatus } from './compare-views.ts'
 import type { RouteStatus, RouteView, Status, StoreStatus } from './control.ts'
 
@@ -15,6 +16,8 @@ export interface Facts {
   readonly configHash: string
   readonly stats: Stats
   readonly health: ReadonlyMap<string, Health>
+  /** Of stores behind Sentinels. */
+  readonly sentinels: ReadonlyMap<string, SentinelView>
   readonly version: string
   readonly uptimeSeconds: number
   readonly lastReload: Status['lastReload']
@@ -34,7 +37,9 @@ export function statusOf(facts: Facts): Status {
     epoch: stats.generation,
     uptimeSeconds: facts.uptimeSeconds,
     lastReload: facts.lastReload,
-    stores: Object.fromEntries(Object.keys(config.stores).map((name) => [name, storeStatus(facts.health.get(name))])),
+    stores: Object.fromEntries(
+      Object.keys(config.stores).map((name) => [name, storeStatus(facts.health.get(name), facts.sentinels.get(name))]),
+    ),
     routes: Object.fromEntries(
       config.routes.map((route) => {
         const roles = rolesOf(route.phase)
@@ -76,7 +81,11 @@ export function metricsOf(facts: Facts): MetricsSnapshot {
       }),
     ),
     stores: Object.fromEntries(
-      Object.keys(config.stores).map((name) => [name, { up: facts.health.get(name)?.up ?? false }]),
+      Object.keys(config.stores).map((name) => {
+        const sentinel = facts.sentinels.get(name)
+        const of = sentinel === undefined ? null : { answering: sentinel.answering, failovers: sentinel.failovers }
+        return [name, { up: facts.health.get(name)?.up ?? false, sentinel: of }]
+      }),
     ),
     clients: { connected: stats.clients },
     durability: { intact: stats.durable, intentLogBytes: stats.intentBytes },
@@ -90,14 +99,16 @@ export function hashOfConfig(config: Config): string {
   return createHash('sha256').update(JSON.stringify(config)).digest('hex').slice(0, 12)
 }
 
-function storeStatus(health: Health | undefined): StoreStatus {
+function storeStatus(health: Health | undefined, sentinel: SentinelView | undefined): StoreStatus {
   return {
     up: health?.up ?? false,
     latencyMs: health?.latencyMs ?? null,
     version: health?.version ?? null,
     role: health?.role ?? null,
-    error: health?.error ?? null,
+    // Where the primary is not known, that is why it does not answer.
+    error: sentinel?.error ?? health?.error ?? null,
     clockOffsetMs: health?.clockOffsetMs ?? null,
+    sentinel: sentinel ?? null,
   }
 }
 

@@ -44,6 +44,7 @@ function statusLines(status: Status, terminal: Terminal): string[] {
       ],
       Object.entries(status.stores).map(([name, store]) => storeRow(name, store, terminal)),
     ),
+    ...sentinelLines(status),
     '',
     ...tableLines(
       [
@@ -63,6 +64,19 @@ function statusLines(status: Status, terminal: Terminal): string[] {
     ),
     ...doubts(status, terminal),
   ]
+}
+
+/** Where the primaries of stores behind Sentinels are. */
+function sentinelLines({ stores }: Status): string[] {
+  const lines = Object.entries(stores).flatMap(([name, { sentinel }]) => {
+    if (sentinel === null) return []
+    const { primary, sentinels, answering, failovers, lastFailoverAt } = sentinel
+    const where = `${printable(name)}: '${printable(sentinel.name)}' of its Sentinels is at ${printable(primary ?? 'an unknown address')}`
+    const moved =
+      lastFailoverAt === null ? '' : `; failed over ${failovers} times, last at ${printable(lastFailoverAt)}`
+    return [`${where}; ${answering} of ${sentinels} Sentinels answer${moved}`]
+  })
+  return lines.length === 0 ? [] : ['', ...lines]
 }
 
 const REPAIR_WORDS: Readonly<Record<RouteStatus['mirror']['repair'], string>> = {

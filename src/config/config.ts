@@ -64,6 +64,13 @@ export interface AdminConfig {
   readonly tls: ListenTlsConfig | null
 }
 
+/** How the Sentinels themselves are asked; the store behind them has credentials and TLS of its own. */
+export interface SentinelAccess {
+  readonly username: string | null
+  readonly password: string | null
+  readonly tls: TlsConfig | null
+}
+
 export interface StoreConfig {
   readonly name: string
   /** As written, without credentials. */
@@ -71,8 +78,10 @@ export interface StoreConfig {
   readonly kind: 'single' | 'managed' | 'sentinel' | 'cluster'
   /** One for `single`, the seeds for `sentinel` and `cluster`, empty for `managed` (filled in when the child runs). */
   readonly endpoints: readonly Endpoint[]
-  /** The sentinel's name of the primary; null for other kinds. */
+  /** The Sentinels' name of the primary; null for other kinds. */
   readonly sentinelName: string | null
+  /** Null for other kinds. */
+  readonly sentinel: SentinelAccess | null
   readonly tls: TlsConfig | null
   readonly username: string | null
   readonly password: string | null

@@ -7,6 +7,5 @@ import type { StoreConfig } from './config.ts'
 const NOT_YET = 'is not supported yet; '
 
 export const STORE_KINDS_NOT_YET: Partial<Record<StoreConfig['kind'], string>> = {
-  sentinel: `redis+sentinel:// ${NOT_YET}write the address of the primary as redis://host:6379`,
-  cluster: `redis+cluster:// ${NOT_YET}a store is a single server (redis://, rediss://, unix://) or managed:`,
+  cluster: `redis+cluster:// ${NOT_YET}a store is a single server (redis://, rediss://, unix://), one behind Sentinels (redis+sentinel://), or managed:`,
 }

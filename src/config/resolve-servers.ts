@@ -1,12 +1,12 @@
 import { resolve } from 'node:path'
-import type { AdminConfig, ListenConfig, StoreConfig } from './config.ts'
+import type { AdminConfig, ListenConfig, SentinelAccess, StoreConfig, TlsConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import { isLoopback, listenersConflict, reachesListener } from './endpoint.ts'
 import { STORE_KINDS_NOT_YET } from './not-supported-yet.ts'
 import { type ConfigPath, messageOf } from './problems.ts'
 import type { ResolveContext } from './resolve-context.ts'
 import { resolveListenTls, resolveStoreTls } from './resolve-tls.ts'
-import { AdminFile, ListenerFile, StoreFile } from './schema.ts'
+import { AdminFile, ListenerFile, type SentinelFields, StoreFile } from './schema.ts'
 import { readFields } from './schema-issues.ts'
 import { resolveSecret, type SecretSource } from './secret.ts'
 
@@ -139,21 +139,48 @@ function resolveStore(
   }
   if (parsed.password !== null && !document.isVariable(at)) warnAboutLiteral(document, at)
 
+  if (parsed.kind !== 'sentinel' && fields.sentinel !== undefined) {
+    document.refuse([...path, 'sentinel'], 'only a redis+sentinel:// URL has Sentinels; remove it', 'key')
+  }
+
   const password =
     fields.password === undefined ? parsed.password : readSecret(context, fields.password, [...path, 'password'])
+  const tls = resolveStoreTls(context, parsed.tls, fields.tls, [...path, 'tls'])
   return {
     name,
     url: parsed.url,
     kind: parsed.kind,
     endpoints: parsed.endpoints,
     sentinelName: parsed.sentinelName,
-    tls: resolveStoreTls(context, parsed.tls, fields.tls, [...path, 'tls']),
+    sentinel: parsed.kind === 'sentinel' ? resolveSentinel(context, fields.sentinel, tls, [...path, 'sentinel']) : null,
+    tls,
     username: fields.username ?? parsed.username,
     password,
     database: fields.database ?? parsed.database ?? 0,
     timeoutMs: fields.timeout ?? 0,
     connectTimeoutMs: fields.connectTimeout ?? 0,
     dataDir: fields.dataDir === undefined ? null : resolve(context.cwd, fields.dataDir),
+  }
+}
+
+/** `storeTls`: what they have where nothing else is said. */
+function resolveSentinel(
+  context: ResolveContext,
+  fields: SentinelFields | undefined,
+  storeTls: TlsConfig | null,
+  path: ConfigPath,
+): SentinelAccess {
+  const { username = null, password, tls } = fields ?? {}
+  if (username !== null && password === undefined) {
+    context.document.refuse([...path, 'username'], 'a user has a password: write it beside it', 'key')
+  }
+  return {
+    username,
+    password: password === undefined ? null : readSecret(context, password, [...path, 'password']),
+    tls:
+      tls === undefined
+        ? storeTls
+        : resolveStoreTls(context, tls !== false, tls === false ? undefined : tls, [...path, 'tls']),
   }
 }
 

@@ -22,9 +22,22 @@ const TlsFile = z.strictObject({
   verify: flag.prefault(true).describe('`false` accepts any certificate.'),
 })
 
+const SentinelFile = z.strictObject({
+  username: z.string().min(1).optional().describe('ACL user at the Sentinels.'),
+  password: secret
+    .optional()
+    .describe(
+      '`{ env: NAME }`, `{ file: PATH }`, or the password itself. Default: none; that of the store is not tried.',
+    ),
+  tls: z
+    .union([z.literal(false), TlsFile])
+    .optional()
+    .describe('TLS towards the Sentinels, or `false` for none. Default: as towards the store.'),
+})
+
 export const StoreFile = z.strictObject({
   url: parsed(parseStoreUrl).describe(
-    '`redis://host:6379/0`, `rediss://` (TLS), `unix:///path?db=0`, or `managed:` for a redis-server that Understudy starts itself. Never shown with its credentials.',
+    "`redis://host:6379/0`, `rediss://` (TLS), `unix:///path?db=0`, `redis+sentinel://h1:26379,h2/name/0` (the primary that Sentinels call so; `rediss+sentinel://` with TLS), or `managed:` for a redis-server that Understudy starts itself. User and password in it are the store's. Never shown with its credentials.",
   ),
   username: z.string().min(1).optional().describe('ACL user. Default: the one in the URL, if any.'),
   password: secret.optional().describe('`{ env: NAME }`, `{ file: PATH }`, or the password itself.'),
@@ -33,7 +46,8 @@ export const StoreFile = z.strictObject({
     .describe("The database that a client's database 0 stands for. Default: the one in the URL, or 0."),
   timeout: duration.prefault('5s').describe('A command without a reply for so long is answered with an error.'),
   connectTimeout: duration.prefault('2s').describe('How long opening a connection may take.'),
-  tls: TlsFile.optional().describe('For `rediss://` only.'),
+  tls: TlsFile.optional().describe('For `rediss://` and `rediss+sentinel://` only.'),
+  sentinel: SentinelFile.optional().describe('For Sentinel URLs only: how the Sentinels themselves are asked.'),
   dataDir: path
     .optional()
     .describe('`managed:` only: where it keeps its data. Default: in memory, gone when Understudy stops.'),
@@ -297,6 +311,7 @@ export const ConfigFile = z.strictObject({
   log: LogFile.prefault({}).describe('Written to standard output.'),
 })
 
+export type SentinelFields = z.output<typeof SentinelFile>
 export type ClientsFields = z.output<typeof ClientsFile>
 export type TlsFields = z.output<typeof TlsFile>
 export type ListenTlsFields = z.output<typeof ListenTlsFile>

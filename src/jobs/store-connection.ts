@@ -47,7 +47,7 @@ export class StoreConnections {
         store,
         new Pipeline({
           store: config,
-          endpoint: () => this.#endpoint(store),
+          endpoint: () => this.#endpoint(store) ?? 'its address is not known yet',
           identity: { database: database === 0 ? config.database : database, protocol: 2, user: null },
           turn: this.#turn,
           clock: this.#clock,

@@ -17,4 +17,6 @@ export interface DataPathContext {
   stores: readonly Store[]
   readonly copies: CopyState
   readonly log: (line: LogLine) => void
+  /** The store has answered as a replica does: behind Sentinels it is somewhere else now. */
+  readonly lookFor: (store: string) => void
 }

@@ -242,6 +242,7 @@ export class ShadowQueue implements ReplyOwner {
 
   /** It is another server's replica: what it had acknowledged gives way to what that one has. */
   #replaced({ shadow }: Route): void {
+    this.#context.lookFor(shadow!.storeName)
     for (const route of this.#context.routes.routes)
       if (route.shadow?.store === shadow!.store) this.#dirty.toVerify.mark(route.name, 'shadow-replica')
   }

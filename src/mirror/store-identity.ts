@@ -70,6 +70,19 @@ export class StoreIdentity {
     })
   }
 
+  /** Its Sentinels name another primary, or the same one after a failover and back. Which server it is now is learnt anew; that it is another one is known already. */
+  failedOver(store: string): void {
+    this.#known.delete(store)
+    const routes = this.#routesOf(store)
+    for (const { name } of routes) this.#dirty.toVerify.mark(name, 'failed-over')
+    if (routes.length === 0) return
+    this.#context.log({
+      level: 'warn',
+      msg: 'the store has failed over; what it had acknowledged last may be lost, so its routes need a verify',
+      fields: { store },
+    })
+  }
+
   #routesOf(store: string): Route[] {
     return this.#context.routes.routes.filter(
       ({ primary, shadow }) => shadow !== null && (primary.storeName === store || shadow.storeName === store),

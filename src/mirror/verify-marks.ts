@@ -10,6 +10,8 @@ export const VERIFY_CAUSES = [
   'shadow-replica',
   /** The primary is not the server that it was: what it has lost is still on the shadow. */
   'primary-restarted',
+  /** The Sentinels of one of its stores have made another server the primary: a replica, which may not have had the last writes. */
+  'failed-over',
   /** Of a FLUSHALL, FLUSHDB or SWAPDB it is not known whether it happened. */
   'server-wide',
   /** A script has written to keys that it does not declare. */

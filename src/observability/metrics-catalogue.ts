@@ -1,5 +1,5 @@
 import type { HistogramSnapshot } from './histogram.ts'
-import type { MetricsSnapshot, RouteMetrics } from './metrics-snapshot.ts'
+import type { MetricsSnapshot, RouteMetrics, StoreMetrics } from './metrics-snapshot.ts'
 
 type Labels = Readonly<Record<string, string>>
 
@@ -303,6 +303,20 @@ export const METRICS: readonly MetricSpec[] = [
       Object.entries(snapshot.stores).map(([store, { up }]) => ({ labels: { store }, value: up ? 1 : 0 })),
   },
   {
+    name: 'understudy_store_failovers_total',
+    kind: 'counter',
+    help: 'How often the Sentinels of the store have named another primary.',
+    labels: { store: "the store's name" },
+    samples: (snapshot) => perSentinelStore(snapshot, ({ failovers }) => failovers),
+  },
+  {
+    name: 'understudy_store_sentinels_answering',
+    kind: 'gauge',
+    help: 'Sentinels of the store that answer; 0: a failover would not be noticed.',
+    labels: { store: "the store's name" },
+    samples: (snapshot) => perSentinelStore(snapshot, ({ answering }) => answering),
+  },
+  {
     name: 'understudy_clients_connected',
     kind: 'gauge',
     help: 'Connections of applications.',
@@ -332,6 +346,15 @@ function perRoute<Sample extends NumberSample | HistogramSample>(
 ): Sample[] {
   return Object.entries(snapshot.routes).flatMap(([name, route]) =>
     samples(route).map((sample) => ({ ...sample, labels: { route: name, ...sample.labels } })),
+  )
+}
+
+function perSentinelStore(
+  { stores }: MetricsSnapshot,
+  value: (of: NonNullable<StoreMetrics['sentinel']>) => number,
+): NumberSample[] {
+  return Object.entries(stores).flatMap(([store, { sentinel }]) =>
+    sentinel === null ? [] : [{ labels: { store }, value: value(sentinel) }],
   )
 }
 

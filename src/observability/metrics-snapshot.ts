@@ -12,12 +12,18 @@ type FallbackReason = 'miss' | 'error' | 'timeout' | 'open'
  */
 export interface MetricsSnapshot {
   readonly routes: Readonly<Record<string, RouteMetrics>>
-  readonly stores: Readonly<Record<string, { readonly up: boolean }>>
+  readonly stores: Readonly<Record<string, StoreMetrics>>
   /** Writes whose effect is in no table, by command: a name of the command table, never what a client made up. */
   readonly unknownWrites: Readonly<Record<string, number>>
   readonly clients: { readonly connected: number }
   readonly durability: { readonly intact: boolean; readonly intentLogBytes: number }
   readonly config: { readonly lastReloadSuccessful: boolean; readonly epoch: number }
+}
+
+export interface StoreMetrics {
+  readonly up: boolean
+  /** Null: it is no store behind Sentinels. */
+  readonly sentinel: { readonly answering: number; readonly failovers: number } | null
 }
 
 export interface RouteMetrics {

@@ -36,6 +36,7 @@ export class DataPath implements DataPathContext {
   readonly clock: CoarseClock
   readonly turn: Turn
   readonly log: (line: LogLine) => void
+  readonly lookFor: (store: string) => void
   commands: CommandTable
   routes: RouteTable
   stores: readonly Store[]
@@ -85,6 +86,7 @@ export class DataPath implements DataPathContext {
     clock: CoarseClock
     turn: Turn
     log: (line: LogLine) => void
+    lookFor: (store: string) => void
     commands: CommandTable
     routes: RouteTable
     stores: readonly Store[]
@@ -96,6 +98,7 @@ export class DataPath implements DataPathContext {
     this.clock = parts.clock
     this.turn = parts.turn
     this.log = parts.log
+    this.lookFor = parts.lookFor
     this.doubts = new ScriptDoubts(parts.log)
     this.commands = parts.commands
     this.routes = parts.routes

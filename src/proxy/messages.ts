@@ -14,7 +14,13 @@ export type Request =
   | { readonly kind: 'start'; readonly config: Config; readonly endpoints: Readonly<Record<string, Endpoint>> }
   | ({ readonly kind: 'apply' } & Change)
   | { readonly kind: 'stats' }
-  | { readonly kind: 'endpoint'; readonly store: string; readonly endpoint: Endpoint }
+  /** Where a store is now; a text: nowhere, and why. `failedOver`: another server is the primary of the store, and may lack what the one before had acknowledged. */
+  | {
+      readonly kind: 'endpoint'
+      readonly store: string
+      readonly endpoint: Endpoint | string
+      readonly failedOver: boolean
+    }
   | { readonly kind: 'facts'; readonly store: string; readonly offsetMs: number; readonly version: string | null }
   | { readonly kind: 'acknowledgements'; readonly list: readonly Acknowledgement[] }
   /** State copies of keys (application names, packed; the memory is handed over), `window` at a time. Answer: `BatchResult`. */
@@ -63,6 +69,8 @@ export type ApplyResult =
 export type Notice =
   | { readonly kind: 'log'; readonly line: LogLine }
   | { readonly kind: 'finding'; readonly finding: Finding }
+  /** A store behind Sentinels is gone, or answers as a replica: it may be somewhere else now. */
+  | { readonly kind: 'look-for'; readonly store: string }
 
 export interface RouteStats {
   readonly lagMs: number

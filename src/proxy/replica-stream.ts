@@ -20,8 +20,9 @@ export function startReplicaStream(session: Session, view: CommandView, spec: Co
   const { fallback } = session.path.routes
   if (session.isHeld(fallback)) return session.waitFor('switch')
   const endpoint = session.path.primaryOf(fallback).options.endpoint()
-  if (endpoint === null) {
-    session.answerError(`ERR Understudy: store '${fallback.primary.storeName}' has no address yet; try again`)
+  if (typeof endpoint === 'string') {
+    const store = fallback.primary.storeName
+    session.answerError(`ERR Understudy: store '${store}' is down (${endpoint}); the command was not executed`)
     return true
   }
   const stream = new ReplicaStream(session, fallback, (owner) => {

@@ -36,6 +36,7 @@ import {
   type RouteCounter,
   type Stats,
 } from './messages.ts'
+import { moveStore, StorePlaces } from './store-places.ts'
 import { SyncReplies } from './sync-replies.ts'
 import { TargetReads } from './target-reads.ts'
 
@@ -52,7 +53,7 @@ export class Runtime {
   readonly #states = new Map<string, RouteState>()
   /** Store names by index: grows, never shrinks, because what is in flight remembers indexes. */
   readonly #storeNames: string[] = []
-  readonly #endpoints = new Map<string, Endpoint>()
+  readonly #places: StorePlaces
   readonly #path: DataPath
   readonly #dirty: DirtySet
   readonly #mirror: Mirror
@@ -79,11 +80,13 @@ export class Runtime {
     notify: (notice: Notice) => void,
     copyLimits: Partial<CopyLimits> = {},
   ) {
-    for (const [name, endpoint] of Object.entries(endpoints)) this.#endpoints.set(name, endpoint)
+    const places = new StorePlaces(endpoints, (store) => notify({ kind: 'look-for', store }))
+    this.#places = places
     const path = new DataPath({
       clock: this.#clock,
       turn: this.#turn,
       log: (line) => notify({ kind: 'log', line }),
+      lookFor: (store) => places.lookFor(store),
       commands: this.#builtin,
       routes: this.#table(config, 0),
       stores: this.#stores(config, []),
@@ -152,7 +155,7 @@ export class Runtime {
   /** Puts a new configuration in force, or nothing of it. */
   async apply(change: Change): Promise<ApplyResult> {
     const path = this.#path
-    for (const [name, endpoint] of Object.entries(change.endpoints)) this.#endpoints.set(name, endpoint)
+    this.#places.learn(change.endpoints)
     let listeners: PreparedListeners
     try {
       listeners = await this.#listeners.prepare(change.config.listen)
@@ -188,9 +191,12 @@ export class Runtime {
     return { ok: true, pauseMs: held.size > 0 ? pauseMs : 0 }
   }
 
-  setEndpoint(name: string, endpoint: Endpoint): void {
-    this.#endpoints.set(name, endpoint)
-    this.#path.stores.find((store) => store.name === name)?.reconnect('its address has changed')
+  /** As `Request` 'endpoint' says. */
+  setEndpoint(name: string, endpoint: Endpoint | string, failedOver: boolean): void {
+    if (!this.#places.set(name, endpoint) && !failedOver) return
+    // Before a connection comes up there: its `run_id` says only what is known already.
+    if (failedOver) this.#identity.failedOver(name)
+    moveStore(this.#path, name)
   }
 
   /** What the health probe found out about a store. */
@@ -310,7 +316,7 @@ export class Runtime {
       if (known !== undefined && sameStore(known.options.config, present)) return known
       return new Store({
         config: present,
-        endpoint: () => this.#endpoints.get(name) ?? present.endpoints[0] ?? null,
+        endpoint: () => this.#places.of(present),
         turn: this.#turn,
         clock: this.#clock,
         onState: (store, pipeline, error) => this.#onState(store, pipeline, error),
@@ -328,6 +334,7 @@ export class Runtime {
       this.#identity.connected(store.name, pipeline)
     }
     if (state !== 'up' && state !== 'down') return
+    if (state === 'down' && store.options.config.kind === 'sentinel') this.#places.lookFor(store.name)
     const was = store.lastSaid
     store.lastSaid = state
     if (was === state) return

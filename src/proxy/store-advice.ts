@@ -7,7 +7,8 @@ const ADVICE: Readonly<Record<string, string>> = {
     'the store is a node of a cluster and has sent a client elsewhere; Understudy speaks to single servers: name one that holds every slot',
   ASK: 'the store is a node of a cluster that is moving slots; Understudy speaks to single servers',
   CLUSTERDOWN: 'the store is a node of a cluster that does not serve every slot; Understudy speaks to single servers',
-  READONLY: 'the store is a replica and refuses writes; name the address of the primary in its URL',
+  READONLY:
+    'the store is a replica and refuses writes; name the address of the primary in its URL (behind Sentinels it is looked for)',
   MASTERDOWN: 'the store is a replica that has lost its primary and serves nothing; name the address of the primary',
   LOADING: 'the store is loading its data and refuses commands until it has',
   OOM: 'the store has reached its maxmemory and refuses writes; give it more, or an eviction policy',
@@ -33,6 +34,7 @@ export class StoreAdvice {
     const advice = ADVICE[code]
     if (advice === undefined) return
     const store = route.primary.storeName
+    if (code === 'READONLY' || code === 'MASTERDOWN') this.#path.lookFor(store)
     const { nowMs } = this.#path.clock
     const saidMs = this.#saidMs.get(`${store} ${code}`)
     if (saidMs !== undefined && nowMs - saidMs < AGAIN_MS) return

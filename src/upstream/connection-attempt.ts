@@ -4,7 +4,7 @@ import type { StoreConfig } from '../config/config.ts'
 import { COLON, MINUS } from '../resp/bytes.ts'
 import { readyEvent } from './connect.ts'
 import { noConnectionReason } from './connect-error.ts'
-import { type Greeting, greetings, type Identity } from './handshake.ts'
+import { type Greeting, greetings, type Identity, isReplica } from './handshake.ts'
 
 /** Who wants the connection. Exactly one of the three is called, unless the attempt is given up. */
 export interface AttemptOwner {
@@ -58,6 +58,10 @@ export class ConnectionAttempt {
     const text = buf[start] === MINUS ? buf.toString('latin1', start + 1, end - 2) : ''
     if (greeting.name === 'preselect') this.#preselected = text === ''
     const selected = greeting.name === 'select' && this.#preselected
+    if (greeting.name === 'role' && isReplica(buf, start)) {
+      this.#owner.failed('it is a replica now, and the Sentinels have not named another primary yet')
+      return
+    }
     if (buf[start] === MINUS && !selected && (greeting.required || TURNED_AWAY.test(text))) {
       // The server's own words reach the client: what it would have read from the store.
       // A client's own login that is refused is its answer; the configuration's may be mended on the store, so it is tried again.

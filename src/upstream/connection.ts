@@ -39,7 +39,7 @@ export class Connection {
     const { store, endpoint, identity, dedicated } = this.#options
     const owner = this.#owner
     const to = endpoint()
-    if (to === null) return owner.failed('no address known yet')
+    if (typeof to === 'string') return owner.failed(to)
     let socket: net.Socket
     try {
       socket = connectTo(to, store, owner.bytes)

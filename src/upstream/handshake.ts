@@ -1,4 +1,5 @@
 import type { StoreConfig } from '../config/config.ts'
+import { ASTERISK } from '../resp/bytes.ts'
 import { encodeCommand } from '../resp/encode.ts'
 
 /** Whose rights a connection has at its store. */
@@ -27,7 +28,7 @@ function ownLogin({ username, password }: StoreConfig): readonly string[] | null
 
 /** One command of a new connection's greeting. `required`: an error reply to it makes the connection useless. */
 export interface Greeting {
-  readonly name: 'preselect' | 'auth' | 'hello' | 'select' | 'setname' | 'id'
+  readonly name: 'preselect' | 'auth' | 'hello' | 'select' | 'setname' | 'role' | 'id'
   readonly bytes: Buffer
   readonly required: boolean
 }
@@ -38,6 +39,9 @@ export interface Greeting {
  *
  * A client's own user need not have the right to SELECT: the client was in its database before it logged in. So that is tried before AUTH, too; where the store wants a login first, the
  * SELECT behind AUTH counts.
+ *
+ * A store behind Sentinels is asked for its role by every connection: an old primary that comes back as a replica, at the address where it was, gets no commands. A user that may not ask is let through: the
+ * address itself was verified before (`SentinelWatch`).
  */
 export function greetings(store: StoreConfig, identity: Identity, wantsId: boolean): Greeting[] {
   const list: Greeting[] = []
@@ -56,6 +60,12 @@ export function greetings(store: StoreConfig, identity: Identity, wantsId: boole
   if (identity.database !== 0) {
     list.push({ name: 'select', bytes: select, required: true })
   }
+  if (store.kind === 'sentinel') list.push({ name: 'role', bytes: encodeCommand(['ROLE']), required: false })
   if (wantsId) list.push({ name: 'id', bytes: encodeCommand(['CLIENT', 'ID']), required: false })
   return list
+}
+
+/** Whether a reply to ROLE says anything but `master`. An error says nothing. */
+export function isReplica(buf: Buffer, start: number): boolean {
+  return buf[start] === ASTERISK && !buf.toString('latin1', start, start + 20).includes('$6\r\nmaster')
 }

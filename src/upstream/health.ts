@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
+import { clientOptions } from './client-options.ts'
 import { tlsOptions } from './connect.ts'
 import { connectReason } from './connect-error.ts'
 
@@ -23,17 +24,20 @@ const FACTS_EVERY = 10
 export class HealthProbe {
   readonly health: Health = { up: false, latencyMs: null, version: null, role: null, clockOffsetMs: null, error: null }
   readonly store: StoreConfig
-  readonly #endpoint: Endpoint
-  readonly #redis: Redis
+  #endpoint: Endpoint | null
+  #redis: Redis | null
+  /** The connection whose server has told its version and role. */
+  #known: Redis | null = null
   readonly #onFacts: (health: Health) => void
   readonly #onChange: (health: Health) => void
   #timer: NodeJS.Timeout | null = null
   #probes = 0
   #stopped = false
 
+  /** `endpoint`: null: not known yet. */
   constructor(
     store: StoreConfig,
-    endpoint: Endpoint,
+    endpoint: Endpoint | null,
     onFacts: (health: Health) => void,
     onChange: (health: Health) => void,
   ) {
@@ -41,10 +45,7 @@ export class HealthProbe {
     this.#endpoint = endpoint
     this.#onFacts = onFacts
     this.#onChange = onChange
-    this.#redis = new Redis(clientOptions(store, endpoint))
-    this.#redis.on('error', (error: Error) => {
-      this.health.error = connectReason(error, store, this.health.up)
-    })
+    this.#redis = this.#client()
   }
 
   /** Resolves after the first probe, whatever it says. */
@@ -55,26 +56,53 @@ export class HealthProbe {
   stop(): void {
     this.#stopped = true
     if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#redis.disconnect()
+    this.#redis?.disconnect()
+  }
+
+  /** The store is somewhere else now: that server is asked everything anew. */
+  moveTo(endpoint: Endpoint): void {
+    this.#redis?.disconnect()
+    this.#endpoint = endpoint
+    this.#redis = this.#client()
+  }
+
+  #client(): Redis | null {
+    const { store } = this
+    if (this.#endpoint === null) return null
+    const redis = new Redis({
+      ...clientOptions(this.#endpoint, store, store),
+      db: store.database,
+      connectionName: 'understudy-health',
+    })
+    redis.on('error', (error: Error) => {
+      if (redis === this.#redis) this.health.error = connectReason(error, store, this.health.up)
+    })
+    return redis
   }
 
   async #probe(): Promise<void> {
     const { health } = this
     const was = health.up
+    const redis = this.#redis
     try {
-      if (this.#redis.status === 'wait' || this.#redis.status === 'end') {
-        this.#renewTls()
-        await this.#redis.connect()
+      if (redis === null) throw new Error('its address is not known yet')
+      if (redis.status === 'wait' || redis.status === 'end') {
+        this.#renewTls(redis)
+        await redis.connect()
       }
       const before = performance.now()
-      await this.#redis.ping()
+      await redis.ping()
       health.latencyMs = Math.round((performance.now() - before) * 1000) / 1000
       health.up = true
       health.error = null
-      if (!was || this.#probes % FACTS_EVERY === 0) await this.#facts()
+      if (!was || redis !== this.#known || this.#probes % FACTS_EVERY === 0) await this.#facts(redis)
+      this.#known = redis
     } catch (error) {
-      health.up = false
-      health.error ??= error instanceof Error ? error.message : String(error)
+      // One that was left in the middle says nothing about the store.
+      if (redis === this.#redis) {
+        health.up = false
+        health.error ??= error instanceof Error ? error.message : String(error)
+      }
     }
     this.#probes++
     if (health.up !== was) this.#onChange(health)
@@ -82,38 +110,20 @@ export class HealthProbe {
   }
 
   /** The files as they are now: a certificate may have been renewed since the last connection. */
-  #renewTls(): void {
+  #renewTls(redis: Redis): void {
     const { tls } = this.store
-    if (tls !== null) this.#redis.options.tls = tlsOptions(this.#endpoint, tls)
+    if (tls !== null) redis.options.tls = tlsOptions(this.#endpoint!, tls)
   }
 
-  async #facts(): Promise<void> {
+  async #facts(redis: Redis): Promise<void> {
     const { health } = this
-    const info = await this.#redis.info()
+    const info = await redis.info()
     health.version = /^(?:redis_version|valkey_version):(\S+)/m.exec(info)?.[1] ?? null
     health.role = /^role:(\S+)/m.exec(info)?.[1] ?? null
     const before = Date.now()
-    const [seconds, micros] = (await this.#redis.time()) as unknown as [string, string]
+    const [seconds, micros] = (await redis.time()) as unknown as [string, string]
     const after = Date.now()
     health.clockOffsetMs = Math.round(Number(seconds) * 1000 + Number(micros) / 1000 - (before + after) / 2)
     this.#onFacts(health)
-  }
-}
-
-/** Options of an ioredis client for a store: what is off the hot path goes through it. */
-function clientOptions(store: StoreConfig, endpoint: Endpoint) {
-  return {
-    ...(endpoint.kind === 'unix' ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port }),
-    ...(store.username === null ? {} : { username: store.username }),
-    ...(store.password === null ? {} : { password: store.password }),
-    db: store.database,
-    lazyConnect: true,
-    maxRetriesPerRequest: 0,
-    enableOfflineQueue: false,
-    enableReadyCheck: false,
-    connectTimeout: store.connectTimeoutMs,
-    commandTimeout: store.timeoutMs,
-    connectionName: 'understudy-health',
-    retryStrategy: () => null,
   }
 }

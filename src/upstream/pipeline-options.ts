@@ -7,8 +7,8 @@ import type { Pipeline } from './pipeline.ts'
 /** What makes a pipeline what it is; the same for all of its life. */
 export interface PipelineOptions {
   readonly store: StoreConfig
-  /** Asked at every attempt: a managed server or a failover may have moved. Null: nowhere to connect to yet. */
-  readonly endpoint: () => Endpoint | null
+  /** Asked at every attempt: a failover may have moved it. A text: there is nowhere to connect to, and why. */
+  readonly endpoint: () => Endpoint | string
   readonly identity: Identity
   readonly turn: Turn
   readonly clock: CoarseClock

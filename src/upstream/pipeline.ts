@@ -217,6 +217,15 @@ export class Pipeline {
     if (this.state === 'up' || this.state === 'connecting') this.#disconnected(reason)
   }
 
+  /** The store is somewhere else now: what was written is lost, what was not waits for the connection there. A dedicated one is closed, as when it is lost. */
+  move(reason: string): void {
+    if (this.state === 'connecting' && !this.options.dedicated) {
+      this.#drop()
+      this.#setState('down', reason)
+    } else this.reconnect(reason)
+    if (this.state === 'down') this.connect()
+  }
+
   /** Now and then: answers what has waited longer than the store's timeout, and gives a connection up that says nothing at all. */
   tick(nowMs: number): void {
     const { ring } = this

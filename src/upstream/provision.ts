@@ -1,26 +1,36 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Config, Endpoint } from '../config/config.ts'
+import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
 import type { Log } from '../observability/log.ts'
 import { type Health, HealthProbe } from './health.ts'
 import { ManagedServer, type ManagedServerLog } from './managed.ts'
+import { addressOf, type SentinelView, SentinelWatch } from './sentinel-watch.ts'
+
+export interface ProvisionListener {
+  /** Version and clock of a store have been read. */
+  readonly onFacts: (store: string, health: Health) => void
+  /** A store in force is somewhere else than it was; a text: it is not known where, and why. `failedOver`: the one before may have had what this one lacks. */
+  readonly onPlace: (store: string, place: Endpoint | string, failedOver: boolean) => void
+}
 
 /**
- * Where each configured store is and how it is doing: starts the `managed:` ones as child processes, keeps every store's address, and probes its health.
+ * Where each configured store is and how it is doing: starts the `managed:` ones as child processes, follows the primaries of those behind Sentinels, keeps every store's address, and probes its health.
  */
 export class ProvisionedStores {
   readonly #log: Log
-  readonly #onFacts: (store: string, health: Health) => void
+  readonly #listener: ProvisionListener
   readonly #managed = new Map<string, ManagedServer>()
+  readonly #watches = new Map<string, SentinelWatch>()
   readonly #endpoints = new Map<string, Endpoint>()
   readonly #probes = new Map<string, HealthProbe>()
+  /** Stores of the configuration in force. */
+  #inForce: Config['stores'] = {}
 
-  /** `onFacts`: version and clock of a store have been read. */
-  constructor(log: Log, onFacts: (store: string, health: Health) => void) {
+  constructor(log: Log, listener: ProvisionListener) {
     this.#log = log
-    this.#onFacts = onFacts
+    this.#listener = listener
   }
 
-  /** Addresses by store name. */
+  /** Addresses by store name; one that is not known is missing. */
   get endpoints(): Readonly<Record<string, Endpoint>> {
     return Object.fromEntries(this.#endpoints)
   }
@@ -30,26 +40,39 @@ export class ProvisionedStores {
     return new Map([...this.#probes].map(([name, probe]) => [name, probe.health]))
   }
 
-  /** Resolves when the address of every store of `config` is known, the managed ones among them running. Rejects as `ManagedServer.start`. */
+  /** Of the stores behind Sentinels, by name. */
+  get sentinels(): ReadonlyMap<string, SentinelView> {
+    return new Map([...this.#watches].map(([name, watch]) => [name, watch.view]))
+  }
+
+  /**
+   * Resolves when the address of every store of `config` is known, the managed ones among them running; what Sentinels do not say by then comes when they say it. Rejects as
+   * `ManagedServer.start`.
+   */
   async provide(config: Config): Promise<void> {
     for (const store of Object.values(config.stores)) {
-      if (store.kind !== 'managed') {
-        this.#endpoints.set(store.name, store.endpoints[0]!)
-        continue
-      }
-      if (this.#managed.has(store.name)) continue
-      const server = new ManagedServer({ name: store.name, dataDir: store.dataDir, log: this.#managedLog(store.name) })
-      this.#managed.set(store.name, server)
-      this.#endpoints.set(store.name, await server.start())
+      if (store.kind === 'managed') await this.#manage(store)
+      else if (store.kind === 'sentinel') await this.#watch(store)
+      else this.#endpoints.set(store.name, store.endpoints[0]!)
     }
   }
 
   /** `config` is in force: what it does not name any more is stopped, and what is new or has changed is probed. */
   async settle(config: Config): Promise<void> {
+    this.#inForce = config.stores
     for (const [name, server] of this.#managed) {
       if (config.stores[name]?.kind === 'managed') continue
       this.#managed.delete(name)
       await server.stop()
+    }
+    for (const [name, watch] of this.#watches) {
+      if (config.stores[name]?.kind === 'sentinel') {
+        // It may have moved, or become known, while the configuration was being put in force.
+        this.#listener.onPlace(name, watch.primary ?? this.#whyNowhere(watch), false)
+        continue
+      }
+      this.#watches.delete(name)
+      watch.stop()
     }
     for (const [name, probe] of this.#probes) {
       if (isDeepStrictEqual(probe.store, config.stores[name])) continue
@@ -59,19 +82,76 @@ export class ProvisionedStores {
     for (const name of Object.keys(config.stores)) if (!this.#probes.has(name)) this.#probe(name, config)
   }
 
+  /** A store is gone, or answers as a replica: its Sentinels are asked where it is now. */
+  lookFor(store: string): void {
+    this.#watches.get(store)?.ask()
+  }
+
   stopProbes(): void {
     for (const probe of this.#probes.values()) probe.stop()
+    for (const watch of this.#watches.values()) watch.stop()
   }
 
   async stopServers(): Promise<void> {
     await Promise.all([...this.#managed.values()].map((server) => server.stop()))
   }
 
+  async #manage({ name, dataDir }: StoreConfig): Promise<void> {
+    if (this.#managed.has(name)) return
+    const server = new ManagedServer({ name, dataDir, log: this.#managedLog(name) })
+    this.#managed.set(name, server)
+    this.#endpoints.set(name, await server.start())
+  }
+
+  async #watch(store: StoreConfig): Promise<void> {
+    const { name } = store
+    const known = this.#watches.get(name)
+    if (known !== undefined && isDeepStrictEqual(known.store, store)) return
+    known?.stop()
+    this.#endpoints.delete(name)
+    const watch: SentinelWatch = new SentinelWatch({
+      store,
+      onPrimary: (to, from) => this.#primaryIs(watch, to, from),
+      onChange: () => this.#watchChanged(watch),
+    })
+    this.#watches.set(name, watch)
+    await watch.start()
+  }
+
+  #primaryIs({ store }: SentinelWatch, to: Endpoint, from: Endpoint | null): void {
+    const { name } = store
+    this.#endpoints.set(name, to)
+    const fields = { store: name, endpoint: addressOf(to), from: from === null ? null : addressOf(from) }
+    if (from === null) this.#log.info('the Sentinels name the primary of the store', fields)
+    else this.#log.warn('the store has failed over: its Sentinels name another primary', fields)
+    if (!this.#isInForce(store)) return
+    this.#probes.get(name)?.moveTo(to)
+    this.#listener.onPlace(name, to, from !== null)
+  }
+
+  #watchChanged(watch: SentinelWatch): void {
+    const { error, answering, sentinels } = watch.view
+    const fields = { store: watch.store.name, count: answering, limit: sentinels }
+    if (error !== null) this.#log.warn('a store is not found by its Sentinels', { ...fields, error })
+    else if (answering < sentinels) this.#log.warn('not every Sentinel of the store answers', fields)
+    else this.#log.info('every Sentinel of the store answers', fields)
+    if (watch.primary === null && this.#isInForce(watch.store))
+      this.#listener.onPlace(watch.store.name, this.#whyNowhere(watch), false)
+  }
+
+  #isInForce(store: StoreConfig): boolean {
+    return isDeepStrictEqual(this.#inForce[store.name], store)
+  }
+
+  #whyNowhere(watch: SentinelWatch): string {
+    return watch.view.error ?? 'its Sentinels have not been heard yet'
+  }
+
   #probe(name: string, config: Config): void {
     const probe = new HealthProbe(
       config.stores[name]!,
-      this.#endpoints.get(name)!,
-      (health) => this.#onFacts(name, health),
+      this.#endpoints.get(name) ?? null,
+      (health) => this.#listener.onFacts(name, health),
       (health) => {
         if (health.up) this.#log.info('store answers', { store: name, version: health.version })
         else this.#log.warn('store does not answer', { store: name, error: health.error })

@@ -8,8 +8,8 @@ import type { PipelineState } from './pipeline-options.ts'
 
 export interface StoreOptions {
   readonly config: StoreConfig
-  /** Where it is now; null: not known yet (a managed server that is starting). */
-  readonly endpoint: () => Endpoint | null
+  /** Where it is now. A text: not known, and why. */
+  readonly endpoint: () => Endpoint | string
   readonly turn: Turn
   readonly clock: CoarseClock
   readonly onState: (store: Store, pipeline: Pipeline, error: string | null) => void
@@ -221,10 +221,11 @@ export class Store {
     }
   }
 
-  /** After a change of address: connections go to the new one. */
-  reconnect(reason: string): void {
-    for (const pipeline of this.sharedPipelines()) pipeline.reconnect(reason)
+  /** After a change of address: every connection goes to the new one, and what is lent ends, as when its connection is lost. */
+  move(reason: string): void {
     for (const idle of this.#idle.values()) for (const pipeline of idle.splice(0)) pipeline.close(reason)
+    for (const pipeline of this.sharedPipelines()) pipeline.move(reason)
+    for (const pipeline of [...this.#lent]) pipeline.move(reason)
   }
 
   close(reason: string): void {

@@ -40,8 +40,24 @@ export class FakeControl implements Control {
       uptimeSeconds: 90061,
       lastReload: { successful: true, at: '2026-01-01T00:00:00.000Z', error: null },
       stores: {
-        old: { up: true, latencyMs: 0.21, version: '7.0.15', role: 'master', error: null, clockOffsetMs: 0 },
-        new: { up: false, latencyMs: null, version: null, role: null, error: 'connect refused', clockOffsetMs: null },
+        old: {
+          up: true,
+          latencyMs: 0.21,
+          version: '7.0.15',
+          role: 'master',
+          error: null,
+          clockOffsetMs: 0,
+          sentinel: null,
+        },
+        new: {
+          up: false,
+          latencyMs: null,
+          version: null,
+          role: null,
+          error: 'connect refused',
+          clockOffsetMs: null,
+          sentinel: null,
+        },
       },
       routes: {
         jobs: {

@@ -52,6 +52,32 @@ const REST = 'routes:\n- { name: rest, keys: ["*"], source: old, target: new }\n
 const SMALL = STORES + REST
 
 describe('a configuration', () => {
+  it('names Sentinels, with a login and TLS of their own or as the store has them', () => {
+    const stores = `stores:
+  old: { url: "redis+sentinel://app@s1,s2:1/cache/3", password: { env: STORE }, sentinel: { username: asker, password: { env: SENTINELS }, tls: {} } }
+  new: { url: rediss+sentinel://s3/other, tls: { serverName: redis.example } }
+  plain: { url: rediss+sentinel://s4/other, sentinel: { tls: false } }
+`
+    const { config } = load(stores + REST, { STORE: 'one', SENTINELS: 'two' })
+    const tls = { caFile: null, certFile: null, keyFile: null, serverName: null, verify: true }
+    expect(config.stores['old']).toMatchObject({
+      kind: 'sentinel',
+      sentinelName: 'cache',
+      sentinel: { username: 'asker', password: 'two', tls },
+      tls: null,
+      username: 'app',
+      password: 'one',
+      database: 3,
+    })
+    const secured = { ...tls, serverName: 'redis.example' }
+    expect(config.stores['new']).toMatchObject({
+      tls: secured,
+      sentinel: { username: null, password: null, tls: secured },
+    })
+    expect(config.stores['plain']).toMatchObject({ tls, sentinel: { tls: null } })
+    expect(JSON.stringify(redactConfig(config))).not.toContain('two')
+  })
+
   it('as in the documentation is understood, without a word', () => {
     const { config, warnings } = load(CONTRACT, SECRETS)
     expect(warnings).toEqual([])
@@ -69,6 +95,7 @@ describe('a configuration', () => {
       kind: 'single',
       endpoints: [{ kind: 'tcp', host: 'cache.example', port: 6379 }],
       sentinelName: null,
+      sentinel: null,
       tls: { caFile: null, certFile: null, keyFile: null, serverName: null, verify: true },
       username: 'app',
       password: 'password-1',

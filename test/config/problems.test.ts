@@ -153,14 +153,20 @@ const cases: Record<string, string> = {
     ROUTES,
   ].join('\n'),
   'one data directory for two stores': `stores:\n  old: { url: "managed:", dataDir: x }\n  new: { url: "managed:", dataDir: ./x } #! the directory of the store old\n${ROUTES}`,
+  'Sentinel options': [
+    'stores:',
+    '  old: { url: redis://a, sentinel: {} } #! only a redis+sentinel:// URL',
+    '  new: { url: redis+sentinel://b/c, tls: {}, sentinel: { username: x, tls: { ca: nowhere } } } #! only a rediss:// #! a user has a password #! cannot be read',
+    ROUTES,
+  ].join('\n'),
   'a password in two places': `stores:\n  old: { url: "redis://u:p@a", username: u, password: { env: SET } } #! take the username out #! take the password out\n  new: redis://b\n${ROUTES}`,
   'a database in two places': `stores:\n  old: { url: redis://a/1, database: 2 } #! keep one\n  new: redis://b\n${ROUTES}`,
   'admin by https without a certificate': `admin: https://127.0.0.1:2 #! needs a certificate\nstores:\n  old: redis://a\n  new: redis://b\n${ROUTES}`,
   'admin by http with one': `admin: { url: "http://127.0.0.1:2", tls: { cert: nothing.crt, key: nothing.key } } #! only an https:// address has TLS\nstores:\n  old: redis://a\n  new: redis://b\n${ROUTES}`,
   'what is not supported yet': [
     'stores:',
-    '  old: redis+sentinel://a,b/primary #! not supported yet',
-    '  new: { url: "redis+cluster://a" } #! not supported yet',
+    '  old: redis+cluster://a #! not supported yet',
+    '  new: { url: "redis+cluster://b" } #! not supported yet',
     ROUTES,
   ].join('\n'),
 

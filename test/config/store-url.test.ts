@@ -17,6 +17,10 @@ describe('a store URL', () => {
       'redis+sentinel://h1,h2:1/primary/2',
       { kind: 'sentinel', endpoints: [tcp('h1', 26379), tcp('h2', 1)], sentinelName: 'primary', database: 2 },
     ],
+    [
+      'rediss+sentinel://app:p%40ss@h1/primary',
+      { kind: 'sentinel', tls: true, username: 'app', password: 'p@ss', url: 'rediss+sentinel://h1/primary' },
+    ],
     ['redis+cluster://h1,[::2]:7001', { kind: 'cluster', endpoints: [tcp('h1', 6379), tcp('::2', 7001)] }],
     ['managed:', { kind: 'managed', endpoints: [], url: 'managed:' }],
   ])('%s', (text, expected) => expect(parseStoreUrl(text)).toMatchObject(expected))

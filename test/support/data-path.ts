@@ -129,6 +129,7 @@ function storeOf(name: string, of: RedisServer | StoreOptions, shared: Partial<S
     kind: 'single',
     endpoints: [{ kind: 'tcp', host: '127.0.0.1', port }],
     sentinelName: null,
+    sentinel: null,
     tls: null,
     username: null,
     password: null,

@@ -100,7 +100,7 @@ function pipelineTo(port: () => number | null, more: Partial<PipelineOptions> = 
   const config = configOf({ stores: { only: { port: 1, ...store } } }).stores['only']!
   const pipeline = new Pipeline({
     store: config,
-    endpoint: () => (port() === null ? null : { kind: 'tcp', host: '127.0.0.1', port: port()! }),
+    endpoint: () => (port() === null ? 'no address known yet' : { kind: 'tcp', host: '127.0.0.1', port: port()! }),
     identity: { database: 0, protocol: 2, user: null },
     turn: new Turn(),
     clock,

@@ -36,7 +36,7 @@ export function findProblems(state) {
 function storeProblems({ stores, routes }) {
   const used = new Set(Object.values(routes).flatMap(({ primary, shadow }) => [primary, shadow]))
   const primaries = new Set(Object.values(routes).map(({ primary }) => primary))
-  return Object.entries(stores).flatMap(([name, { up, error, clockOffsetMs }]) => {
+  return Object.entries(stores).flatMap(([name, { up, error, clockOffsetMs, sentinel }]) => {
     /** @type {Problem[]} */
     const found = []
     if (!up) {
@@ -47,6 +47,10 @@ function storeProblems({ stores, routes }) {
         text: `Store ${name} (${role}) is down${why}`,
         href: '#stores',
       })
+    }
+    if (up && sentinel?.answering === 0) {
+      const text = `No Sentinel of store ${name} answers: a failover would not be noticed`
+      found.push({ level: 'warn', text, href: '#stores' })
     }
     if (Math.abs(clockOffsetMs ?? 0) > CLOCK_OFFSET_MS) {
       const text = `The clock of store ${name} is off by ${milliseconds(Math.abs(clockOffsetMs ?? 0))}: keys expire at another time there`

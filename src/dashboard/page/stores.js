@@ -1,5 +1,5 @@
 import { html } from 'lit-html'
-import { milliseconds } from './format.js'
+import { counted, milliseconds, time } from './format.js'
 
 /** @param {import('./state.js').State} state */
 export function storesSection({ status }) {
@@ -25,18 +25,27 @@ export function storesSection({ status }) {
         </thead>
         <tbody>
           ${Object.entries(status?.stores ?? {}).map(
-            ([name, { up, latencyMs, version, role, error }]) =>
+            ([name, { up, latencyMs, version, role, error, sentinel }]) =>
               html`<tr>
                 <th scope="row">${name}</th>
                 <td class=${up ? 'good' : 'bad'}>${up ? 'up' : `down${error === null ? '' : `: ${error}`}`}</td>
                 <td>${milliseconds(latencyMs)}</td>
                 <td>${version ?? '–'}</td>
                 <td>${role ?? '–'}</td>
-                <td>${rolesOf(name)}</td>
+                <td>${rolesOf(name)}${sentinel === null ? '' : foundBy(sentinel)}</td>
               </tr>`,
           )}
         </tbody>
       </table>
     </div>
   </section>`
+}
+
+/** @param {NonNullable<import('./types.js').Status['stores'][string]['sentinel']>} sentinel */
+function foundBy({ name, primary, sentinels, answering, failovers, lastFailoverAt }) {
+  const moved =
+    lastFailoverAt === null ? '' : `; ${counted(failovers, 'failover')}, the last at ${time(lastFailoverAt)}`
+  return html`<div class=${answering === 0 ? 'bad' : 'quiet'}>
+    “${name}” of ${answering} of ${sentinels} Sentinels, at ${primary ?? 'an unknown address'}${moved}
+  </div>`
 }
