@@ -240,14 +240,17 @@ const ROWS: readonly { readonly title: string; readonly panels: readonly Panel[]
         title: 'Keys that jobs have looked at',
         kind: 'timeseries',
         unit: 'short',
-        queries: [[`understudy_job_done_keys{${ROUTE}}`, '{{job}} of {{route}}']],
+        queries: [[`understudy_job_done_keys{${ROUTE}}`, '{{exported_job}} of {{route}}']],
       },
       {
         title: 'Keys of jobs by outcome',
         kind: 'timeseries',
         unit: 'ops',
         queries: [
-          [`sum by (route, job, outcome) (${rate('understudy_job_keys_total')})`, '{{job}} of {{route}}: {{outcome}}'],
+          [
+            `sum by (route, exported_job, outcome) (${rate('understudy_job_keys_total')})`,
+            '{{exported_job}} of {{route}}: {{outcome}}',
+          ],
         ],
       },
       {

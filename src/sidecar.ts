@@ -341,8 +341,6 @@ export class Sidecar implements Control {
         this.#stores.lookFor(notice.store)
         return
       case 'finding': {
-        const { route, command, class: of, acknowledged } = notice.finding
-        if (!acknowledged) this.#log.warn('mismatch confirmed', { route, command, class: of })
         const mismatch = this.mismatches.record(notice.finding)
         if (mismatch !== null) this.#emit({ type: 'mismatch', data: mismatch })
       }

@@ -19,6 +19,8 @@ export class MismatchControl implements MismatchAccess {
   #store: MismatchStore | null = null
   #config: Config
   #failed = false
+  /** Reads that differed since the last line about them, by route, command and class. */
+  readonly #said = new Map<string, { atMs: number; since: number }>()
 
   constructor(config: Config, log: Log, tell: (acknowledgements: readonly Acknowledgement[]) => void) {
     this.#config = config
@@ -45,6 +47,7 @@ export class MismatchControl implements MismatchAccess {
 
   /** A finding of the data path, recorded; null when the database cannot take it (a full disk), which is said once. */
   record(finding: Finding): Mismatch | null {
+    this.#say(finding)
     try {
       const mismatch = this.#opened.add(finding)
       this.#failed = false
@@ -57,6 +60,19 @@ export class MismatchControl implements MismatchAccess {
       this.#failed = true
       return null
     }
+  }
+
+  /** One line a minute for what is probably one cause: a store that has lost its data would fill the log otherwise. */
+  #say({ route, command, class: of, count, acknowledged, atMs }: Finding): void {
+    if (acknowledged) return
+    const name = `${route} ${command} ${of}`
+    let said = this.#said.get(name)
+    if (said === undefined) this.#said.set(name, (said = { atMs: Number.NEGATIVE_INFINITY, since: 0 }))
+    said.since += count
+    if (atMs - said.atMs < SAY_EVERY_MS) return
+    this.#log.warn('mismatch confirmed', { route, command, class: of, count: said.since })
+    said.atMs = atMs
+    said.since = 0
   }
 
   /** Since the process started: what the metric shows. */
@@ -121,6 +137,8 @@ export class MismatchControl implements MismatchAccess {
     return { route, pattern: pattern ?? null, command: command?.toUpperCase() ?? null, class: of ?? null, untilMs }
   }
 }
+
+const SAY_EVERY_MS = 60_000
 
 function noSuchRoute(route: string): UnderstudyError {
   return new UnderstudyError('NOT_FOUND', `no route is called '${route}'`)

@@ -75,20 +75,19 @@ export class Gates {
       const lacking = await this.#sources.completeness.lacking(old, route, end)
       gates.push(gate(lacking, `store '${route[end]?.store}' holds everything from before mirroring began`))
     }
-    if (!step.movesPrimary) return gates
+    if (!step.movesPrimary) return [...gates, ...this.#ofTarget(route, stats, gate)]
     const cleaning = this.#sources.isCleaning(step.route)
     gates.push(
       gate(cleaning ? 'a cleanup is deleting keys: let it end, or cancel it' : null, 'no cleanup is under way'),
     )
-    return [...gates, ...this.#ofMirror(route, stats, gate)]
+    return [...gates, ...this.#ofTarget(route, stats, gate), ...this.#ofMirror(route, stats, gate)]
   }
 
-  #ofMirror(route: RouteConfig, stats: Stats, gate: MakeGate): Gate[] {
+  /** Of the store that is to be relied on: without it the step would be one in name only. */
+  #ofTarget(route: RouteConfig, stats: Stats, gate: MakeGate): Gate[] {
     const of = stats.routes[route.name]
-    const { shadow: end } = rolesOf(route.phase)
-    const shadow = end === null ? undefined : route[end]?.store
+    const shadow = shadowOf(route)
     if (of === undefined || shadow === undefined) return []
-    const unless = (open: boolean, closed: string): string | null => (open ? null : closed)
     return [
       gate(unless(this.#sources.isUp(shadow), `store '${shadow}' does not answer`), `store '${shadow}' answers`, true),
       gate(
@@ -98,6 +97,14 @@ export class Gates {
         ),
         'every key in doubt is known by name',
       ),
+    ]
+  }
+
+  #ofMirror(route: RouteConfig, stats: Stats, gate: MakeGate): Gate[] {
+    const of = stats.routes[route.name]
+    const shadow = shadowOf(route)
+    if (of === undefined || shadow === undefined) return []
+    return [
       gate(
         unless(of.dirtyKeys === 0, `${of.dirtyKeys} keys are not copied to '${shadow}' yet`),
         `every key in doubt has been copied to '${shadow}'`,
@@ -114,6 +121,15 @@ export class Gates {
 
 /** `closed`: why it is, or null; `open`: what is so when it is open. */
 type MakeGate = (closed: string | null, open: string, passing?: boolean) => Gate
+
+function unless(open: boolean, closed: string): string | null {
+  return open ? null : closed
+}
+
+function shadowOf(route: RouteConfig): string | undefined {
+  const { shadow: end } = rolesOf(route.phase)
+  return end === null ? undefined : route[end]?.store
+}
 
 /** A closed gate in the words of an error. */
 export function sentenceOf({ route, reason }: GateView): string {

@@ -68,8 +68,10 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
     const begun = resumable(task.checkpoint as Checkpoint | null, ticket)
     if (begun === null) {
       task.startOver()
-      const sizes = [primary, shadow].map((end) => countKeys(connections, config, end.storeName))
-      task.total = (await pairs.reached(() => Promise.all(sizes))).reduce((sum, size) => sum + size, 0)
+      const sizes = await pairs.reached(() =>
+        Promise.all([primary, shadow].map((end) => countKeys(connections, config, end.storeName))),
+      )
+      task.total = sizes.reduce((sum, size) => sum + size, 0)
     }
     const pass = async (name: Checkpoint['pass'], end: EndKeys, work: (page: KeysOfRoute) => Promise<PageResult>) => {
       const at = begun?.pass === name ? begun.at : null

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, expect, test } from 'vitest'
 import type { PhaseResult } from '../../src/admin/control.ts'
+import { eventually } from '../support/eventually.ts'
 import { doJob } from '../support/jobs.ts'
 import { type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
 import type { UnderstudyProcess } from '../support/understudy.ts'
@@ -67,6 +68,22 @@ test('a source without keys of the route needs no backfill, whatever else it hol
   expect((await to(understudy, 'read-target')).error).toBeUndefined()
   expect((await to(understudy, 'switched')).error).toBeUndefined()
 })
+
+test('reads are not moved to a target that does not answer', async () => {
+  const migration = await startMigration([mirroredRoute({ phase: 'shadow' })])
+  running.push(migration)
+  const { understudy, target } = migration
+  await target.kill9()
+  await eventually(async () => {
+    const { closedGates } = await to(understudy, 'read-target', { dryRun: true })
+    expect(closedGates).toContainEqual(expect.stringContaining("store 'new' does not answer"))
+  })
+  await target.restart()
+  await eventually(async () => {
+    const { gates } = await to(understudy, 'read-target', { dryRun: true })
+    expect(gates).toContainEqual({ route: 'all', open: true, reason: "store 'new' answers" })
+  })
+}, 30_000)
 
 test('a forced switch is written down with its reason and with what was in its way', async () => {
   const migration = await startMigration([mirroredRoute()], (server) => server.client().set('a', '1'))

@@ -7,7 +7,7 @@ import { parse, stringify } from 'yaml'
 import { findProgram } from '../../src/base/find-program.ts'
 import { METRICS } from '../../src/observability/metrics-catalogue.ts'
 import { anchorsIn, pages, ROOT } from '../docs/markdown.ts'
-import { labelsNamed, metricsNamed } from './promql.ts'
+import { labelsNamed, metricsNamed, storedLabel } from './promql.ts'
 
 interface Rule {
   alert: string
@@ -107,8 +107,8 @@ const CASES: Record<string, { bad: object[]; good: object[] }> = {
   },
   UnderstudyJobStalled: { bad: running('500x60'), good: running('0+500x60') },
   UnderstudyJobFailed: {
-    bad: [series('understudy_job_failed', { ...at, job: 'verify' }, '1x60')],
-    good: [series('understudy_job_failed', { ...at, job: 'verify' }, '0x60')],
+    bad: [series('understudy_job_failed', { ...at, job: 'understudy', exported_job: 'verify' }, '1x60')],
+    good: [series('understudy_job_failed', { ...at, job: 'understudy', exported_job: 'verify' }, '0x60')],
   },
   UnderstudySwitchPause: { bad: pauses('0x50 0x10'), good: pauses('0x50 1x10') },
 }
@@ -132,8 +132,8 @@ function compared(match: string, mismatch: string): object[] {
 
 function running(done: string): object[] {
   return [
-    series('understudy_job_running', { ...at, job: 'backfill' }, '1x60'),
-    series('understudy_job_done_keys', { ...at, job: 'backfill' }, done),
+    series('understudy_job_running', { ...at, job: 'understudy', exported_job: 'backfill' }, '1x60'),
+    series('understudy_job_done_keys', { ...at, job: 'understudy', exported_job: 'backfill' }, done),
   ]
 }
 
@@ -147,10 +147,11 @@ function pauses(quick: string): object[] {
 
 describe.each(RULES.map((rule) => [rule.alert, rule] as const))('%s', (_alert, rule) => {
   test('names only metrics and labels that exist', () => {
-    const known = new Map(METRICS.map((metric) => [metric.name, Object.keys(metric.labels)]))
+    const known = new Map(METRICS.map((metric) => [metric.name, Object.keys(metric.labels).map(storedLabel)]))
     const names = metricsNamed(rule.expr).filter((name) => name !== 'up')
     expect(names.filter((name) => !known.has(name))).toEqual([])
-    const labels = new Set(['instance', 'job', 'le', ...names.flatMap((name) => known.get(name)!)])
+    const scraped = rule.expr.includes('up{') ? ['job'] : []
+    const labels = new Set(['instance', 'le', ...scraped, ...names.flatMap((name) => known.get(name)!)])
     expect(labelsNamed(rule.expr).filter((label) => !labels.has(label))).toEqual([])
     const shown = [
       ...Object.values(rule.annotations)

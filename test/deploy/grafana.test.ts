@@ -7,7 +7,7 @@ import { stringify } from 'yaml'
 import { GRAFANA_DASHBOARD, grafanaDashboard } from '../../scripts/generate-grafana.ts'
 import { findProgram } from '../../src/base/find-program.ts'
 import { METRICS } from '../../src/observability/metrics-catalogue.ts'
-import { labelsNamed, metricsNamed } from './promql.ts'
+import { labelsNamed, metricsNamed, storedLabel } from './promql.ts'
 
 interface Dashboard {
   panels: { title: string; type: string; gridPos: { x: number; y: number; w: number; h: number }; targets?: Target[] }[]
@@ -22,7 +22,7 @@ const text = readFileSync(GRAFANA_DASHBOARD, 'utf8')
 const dashboard = JSON.parse(text) as Dashboard
 const queries = dashboard.panels.flatMap(({ title, targets = [] }) => targets.map((target) => [title, target] as const))
 const promtool = findProgram('promtool')
-const LABELS = new Map(METRICS.map((metric) => [metric.name, Object.keys(metric.labels)]))
+const LABELS = new Map(METRICS.map((metric) => [metric.name, Object.keys(metric.labels).map(storedLabel)]))
 
 test('the dashboard of Grafana is what scripts/generate-grafana.ts writes', () => {
   expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(grafanaDashboard())))

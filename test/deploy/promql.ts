@@ -18,3 +18,8 @@ export function labelsNamed(expression: string): string[] {
   )
   return [...selected, ...grouped].filter((label) => label !== '')
 }
+
+/** A metric's label as Prometheus keeps it: the scrape's own `job` and `instance` come first, the metric's is set aside (`honor_labels: false`). */
+export function storedLabel(label: string): string {
+  return label === 'job' || label === 'instance' ? `exported_${label}` : label
+}

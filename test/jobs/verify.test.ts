@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
-import { doJob, keysOf } from '../support/jobs.ts'
+import { eventually } from '../support/eventually.ts'
+import { doJob, jobOf, keysOf, over, startJob } from '../support/jobs.ts'
 import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'
 import type { RedisServer } from '../support/redis.ts'
 import { Writer } from '../support/write-load.ts'
@@ -85,6 +86,16 @@ test('two equal sides show no difference, and every kind of planted difference i
   expect(found).toHaveLength(13)
   expect(job.report).toMatchObject({ clean: false, classes: { missing: 1, extra: 1, ttl: 1, type: 1, length: 2 } })
 }, 40_000)
+
+test('a verify that is started while a store is down goes on when it is back', async () => {
+  const { target, understudy } = await setUp(undefined, (source) => fillStrings(source, 10))
+  await doJob(understudy, 'backfill', 'all')
+  await target.kill9()
+  const { id } = await startJob(understudy, 'verify', 'all')
+  await eventually(async () => expect((await jobOf(understudy, id)).throttle).toBe("store 'new' does not answer"))
+  await target.restart()
+  expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { compared: 10 } })
+}, 60_000)
 
 test('renamed keys are found under the names of the application, also within one server', async () => {
   const keys = ['job:{id}']
