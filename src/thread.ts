@@ -75,6 +75,10 @@ export class DataPathThread {
   async stop(graceMs: number): Promise<void> {
     await this.#ask({ kind: 'stop', graceMs })
     await this.#worker.terminate()
+    // Nobody answers them any more: whoever waits must not wait for ever, and keep the process with what it holds open.
+    for (const { reject } of this.#pending.values())
+      reject(new UnderstudyError('INTERNAL', 'the data path has stopped'))
+    this.#pending.clear()
   }
 
   #ask(request: Request, transfer: readonly ArrayBuffer[] = []): Promise<unknown> {

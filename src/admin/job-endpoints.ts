@@ -20,7 +20,9 @@ const JOB_OPTIONS = z.strictObject({
   onConflict: z
     .enum(ON_CONFLICT)
     .exactOptional()
-    .describe('`backfill`: what becomes of a key whose other side holds something else (default `overwrite`)'),
+    .describe(
+      '`backfill`: what becomes of a key whose other side holds something else (default `overwrite`); `import`, `restore`: of a key that is there (default `skip`)',
+    ),
   sample: z.number().positive().max(1).exactOptional().describe('`verify`: share of the keys, by the hash of the key'),
   from: z
     .array(z.enum(REPAIR_SOURCES))

@@ -81,9 +81,13 @@ export function addFileJobs(program: Command, terminal: Terminal, finish: (exitC
     .option('--dry-run', 'count what would be imported, write nothing')
   add('export', 'write every key of a route to a new file, as its primary holds it')
   withAdminOptions(program.command('restore'))
-    .description("put the keys of a backup file of `cleanup` back into the route's source; keys that are there stay")
+    .description("put the keys of a backup file of `cleanup` back into the route's source")
     .argument('<file>', 'backup file, on the machine that Understudy runs on')
     .option('--route <name>', 'name of the route (default: the one that stands in the file)')
+    .addOption(
+      new Option('--on-conflict <what>', 'what becomes of a key that is there').choices(ON_CONFLICT).default('skip'),
+    )
+    .option('--dry-run', 'count what would be put back, write nothing')
     .option('--rate <keys>', 'at most so many keys per second', positiveNumber)
     .option('--detach', 'start it and leave; `understudy jobs` shows it')
     .addOption(jsonOption())

@@ -5,7 +5,7 @@ import type { JobEnvironment } from './environment.ts'
 import { inOrder, type PageResult } from './in-order.ts'
 import type { ListedKey } from './job-store.ts'
 import { Pairs } from './pairs.ts'
-import { type KeysOfRoute, refuseMoved, routePages } from './route-pages.ts'
+import { type KeysOfRoute, RouteWatch, routePages, sameRoles } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { countKeys, type ScanPosition, scan } from './scan.ts'
 import { StoreConnections } from './store-connection.ts'
@@ -31,11 +31,13 @@ export async function backfill(environment: JobEnvironment, task: Task): Promise
   const { route, options } = task.job
   const { primary, shadow } = endsOf(config, route)
   if (shadow === null) throw notMirrored(route)
-  const connections = new StoreConnections(config, environment.endpoint)
+  const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const throttle = new Throttle(environment, task, route)
-  const conflicts = new Conflicts(new Pairs(environment, task, connections, primary, shadow, true), shadow, task)
+  const watch = new RouteWatch(environment, route, sameRoles(environment, route))
+  const pairs = new Pairs(environment, task, connections, primary, shadow, true)
+  const conflicts = new Conflicts(pairs, shadow, task)
   const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {
-    refuseMoved(environment, route, primary, shadow)
+    watch.look()
     const found = await conflicts.among(database, keys)
     const counts = { skipped: found.equal + found.listed.length, different: found.listed.length }
     if (options.dryRun) return { counts: { ...counts, copied: found.wanted.length }, keys: found.listed }
@@ -44,7 +46,7 @@ export async function backfill(environment: JobEnvironment, task: Task): Promise
   }
   try {
     const begun = task.checkpoint as Checkpoint | null
-    if (begun === null) task.total = await countKeys(connections, config, primary.storeName)
+    if (begun === null) task.total = await pairs.reached(() => countKeys(connections, config, primary.storeName))
     if (begun === null || begun.at !== null) {
       const pages = scan(task, connections, config, primary.storeName, begun?.at ?? null)
       await inOrder(

@@ -1,19 +1,26 @@
 import { type FileHandle, open } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
+import { linesOf, wholeLinesLength } from './lines.ts'
 
 /**
  * A file of keys that can be put back: one JSON object a line.
  *
- *   {"format":"understudy-backup","version":1,"route":"jobs","store":"old"}
+ *   {"format":"understudy-backup","version":1,"route":"jobs","store":"old","job":"12 2026-11-21T10:00:00.000Z"}
  *   {"database":0,"key":"am9iOjE=","expiresAtMs":null,"payload":"AAVoZWxsbwsA..."}
+ *   {"database":0,"key":"am9iOjI=","expiresAtMs":null,"payload":"...","more":true}     a long payload: goes on in the next line
+ *   {"database":0,"key":"am9iOjI=","expiresAtMs":null,"payload":"..."}
+ *   {"database":0,"key":"am9iOjE=","expiresAtMs":null,"payload":"...","again":1}       a key that has been written before: the last one holds
  *
- * Names are the store's, names and payloads (as DUMP gives them) in base64. A key can stand in it twice: whoever was interrupted wrote it again.
+ * Names are the store's, names and payloads (as DUMP gives them) in base64.
  */
 interface Header {
   readonly format: 'understudy-backup'
   readonly version: 1
   readonly route: string
   readonly store: string
+  /** Whose file it is. */
+  readonly job: string
 }
 
 export interface BackupKey {
@@ -22,92 +29,212 @@ export interface BackupKey {
   /** ms since the epoch; null: never. */
   readonly expiresAtMs: number | null
   readonly payload: Buffer
+  /** How often it has been written before, as far as whoever wrote it knew. */
+  readonly again: number
 }
+
+export interface BackupRecord extends BackupKey {
+  /** Where the next one begins in the file. */
+  readonly end: number
+}
+
+/** Of one line. */
+const PAYLOAD_BYTES = 3 * 256 * 1024
 
 /** Writes such a file; what `append` has resolved for is on the disk. */
 export class BackupWriter {
   readonly #file: FileHandle
+  /** A key that this process did not write may have been written by the one before it. */
+  readonly isResumed: boolean
+  #appended: Promise<void> = Promise.resolve()
+  bytes: number
 
-  private constructor(file: FileHandle) {
+  private constructor(file: FileHandle, bytes: number, isResumed: boolean) {
     this.#file = file
+    this.bytes = bytes
+    this.isResumed = isResumed
   }
 
-  /** `goOn`: the file is there from an earlier run. Throws JOB_REFUSED when the file cannot be had, or is there and should not be. */
-  static async open(path: string, route: string, store: string, goOn: boolean): Promise<BackupWriter> {
+  /** Goes on with the file of the same job. Throws JOB_REFUSED when it cannot be had, or is another's. */
+  static async open(path: string, route: string, store: string, job: string): Promise<BackupWriter> {
     try {
-      const file = await open(path, goOn ? 'a' : 'ax', 0o600)
-      const writer = new BackupWriter(file)
-      const header: Header = { format: 'understudy-backup', version: 1, route, store }
-      if (!goOn) await writer.#write(`${JSON.stringify(header)}\n`)
+      const made = await open(path, 'ax', 0o600).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'EEXIST') return null
+        throw error
+      })
+      if (made === null) return await BackupWriter.#reopen(path, job)
+      const writer = new BackupWriter(made, 0, false)
+      const header: Header = { format: 'understudy-backup', version: 1, route, store, job }
+      await writer.#write(`${JSON.stringify(header)}\n`)
+      await syncDirectory(path)
       return writer
     } catch (cause) {
-      const { code } = cause as NodeJS.ErrnoException
-      const why = code === 'EEXIST' ? 'it exists already' : (cause as Error).message
-      throw new UnderstudyError('JOB_REFUSED', `the backup file ${path} cannot be written: ${why}`, { cause })
+      if (cause instanceof UnderstudyError) throw cause
+      throw refused(path, (cause as Error).message, cause)
     }
   }
 
-  async append(keys: readonly BackupKey[]): Promise<void> {
-    if (keys.length === 0) return
-    const lines = keys.map(({ database, name, expiresAtMs, payload }) =>
-      JSON.stringify({ database, key: name.toString('base64'), expiresAtMs, payload: payload.toString('base64') }),
-    )
-    await this.#write(`${lines.join('\n')}\n`)
+  static async #reopen(path: string, job: string): Promise<BackupWriter> {
+    const file = await open(path, 'r+')
+    const header = (await linesOf(file, 0, false).next()).value
+    const ours = header !== undefined && parsed(header.text)?.['job'] === job
+    if (!ours) {
+      await file.close()
+      throw refused(path, 'it exists already')
+    }
+    // What was being written when the process ended is of a key that is still there.
+    const bytes = await wholeLinesLength(file)
+    await file.truncate(bytes)
+    await file.close()
+    return new BackupWriter(await open(path, 'a'), bytes, true)
+  }
+
+  append(keys: readonly BackupKey[]): Promise<void> {
+    if (keys.length === 0) return Promise.resolve()
+    // One after the other: lines of two pages must not mix.
+    this.#appended = this.#appended.then(async () => {
+      for (const line of linesFor(keys)) await this.#append(line)
+      await this.#file.sync()
+    })
+    return this.#appended
   }
 
   async close(): Promise<void> {
+    await this.#appended.catch(() => {})
     await this.#file.close()
   }
 
   async #write(text: string): Promise<void> {
-    await this.#file.appendFile(text)
+    await this.#append(text)
     await this.#file.sync()
   }
-}
 
-/** The header of a backup file and then its keys, in pages. Throws JOB_REFUSED for what is not one; a line that is cut off at the end is passed over. */
-export async function* readBackup(path: string, pageKeys: number): AsyncGenerator<readonly BackupKey[]> {
-  const file = await open(path, 'r').catch((cause: Error) => {
-    throw new UnderstudyError('JOB_REFUSED', `the file ${path} cannot be read: ${cause.message}`, { cause })
-  })
-  let page: BackupKey[] = []
-  let line = 0
-  try {
-    for await (const text of file.readLines()) {
-      line++
-      const value = parsed(text)
-      if (line === 1) {
-        if (value?.['format'] !== 'understudy-backup' || value['version'] !== 1) {
-          throw new UnderstudyError('JOB_REFUSED', `the file ${path} is not a backup that cleanup has written`)
-        }
-        continue
-      }
-      if (value === null) continue
-      page.push(keyOf(value))
-      if (page.length < pageKeys) continue
-      yield page
-      page = []
-    }
-    if (page.length > 0) yield page
-  } finally {
-    await file.close().catch(() => {})
+  async #append(text: string): Promise<void> {
+    const bytes = Buffer.from(text, 'latin1')
+    await this.#file.appendFile(bytes)
+    this.bytes += bytes.length
   }
 }
 
-function parsed(text: string): Record<string, unknown> | null {
+/** Lines of about a megabyte together. */
+function* linesFor(keys: readonly BackupKey[]): Generator<string> {
+  let text = ''
+  for (const { database, name, expiresAtMs, payload, again } of keys) {
+    const of = { database, key: name.toString('base64'), expiresAtMs }
+    let from = 0
+    do {
+      const piece = payload.subarray(from, from + PAYLOAD_BYTES).toString('base64')
+      from += PAYLOAD_BYTES
+      const more = from < payload.length ? { more: true } : {}
+      text += `${JSON.stringify({ ...of, payload: piece, ...more, ...(again > 0 ? { again } : {}) })}\n`
+      if (text.length < PAYLOAD_BYTES) continue
+      yield text
+      text = ''
+    } while (from < payload.length)
+  }
+  if (text !== '') yield text
+}
+
+/** So that the file is there after the machine has failed, not only its bytes. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(dirname(path), 'r')
+  await directory.sync().finally(() => directory.close())
+}
+
+/** Reads such a file. */
+export class BackupReader {
+  readonly #file: FileHandle
+  readonly #path: string
+  /** Where the first key is. */
+  readonly start: number
+
+  private constructor(file: FileHandle, path: string, start: number) {
+    this.#file = file
+    this.#path = path
+    this.start = start
+  }
+
+  /** Throws JOB_REFUSED for a file that cannot be read, or is none. */
+  static async open(path: string): Promise<BackupReader> {
+    const file = await open(path, 'r').catch((cause: Error) => {
+      throw new UnderstudyError('JOB_REFUSED', `the file ${path} cannot be read: ${cause.message}`, { cause })
+    })
+    try {
+      const first = (await linesOf(file, 0, false).next()).value
+      const header = first === undefined ? null : parsed(first.text)
+      if (header?.['format'] !== 'understudy-backup' || header['version'] !== 1) {
+        throw new UnderstudyError('JOB_REFUSED', `the file ${path} is not a backup that cleanup has written`)
+      }
+      return new BackupReader(file, path, first!.end)
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+  }
+
+  /** Its keys from byte `from` on. A line that is cut off at the end is passed over. Throws JOB_REFUSED at what is damaged. */
+  async *keys(from: number = this.start): AsyncGenerator<BackupRecord> {
+    let pieces: Buffer[] = []
+    for await (const { text, end } of linesOf(this.#file, from, false)) {
+      const value = parsed(text)
+      if (value === null || typeof value['key'] !== 'string') throw damaged(this.#path, end)
+      pieces.push(Buffer.from(String(value['payload']), 'base64'))
+      if (value['more'] === true) continue
+      yield { ...keyOf(value, pieces), end }
+      pieces = []
+    }
+  }
+
+  /** How many there are, and of those that stand there more than once where the last one ends, by database and name. */
+  async survey(): Promise<{ readonly count: number; readonly lastEnds: ReadonlyMap<string, number> }> {
+    const lastEnds = new Map<string, number>()
+    let count = 0
+    for await (const { text, end } of linesOf(this.#file, this.start, false)) {
+      if (text?.includes('"more":true}') || text?.includes('"more":true,')) continue
+      count++
+      if (!text?.includes('"again":')) continue
+      const value = parsed(text)
+      if (value !== null) lastEnds.set(placeOf(keyOf(value, [])), end)
+    }
+    return { count, lastEnds }
+  }
+
+  close(): Promise<void> {
+    return this.#file.close()
+  }
+}
+
+/** What tells keys apart. */
+export function placeOf({ database, name }: Pick<BackupKey, 'database' | 'name'>): string {
+  return `${database} ${name.toString('latin1')}`
+}
+
+function parsed(text: string | null): Record<string, unknown> | null {
   try {
-    return JSON.parse(text) as Record<string, unknown>
+    return text === null ? null : (JSON.parse(text) as Record<string, unknown> | null)
   } catch {
     return null
   }
 }
 
-function keyOf(value: Record<string, unknown>): BackupKey {
-  const { database, key, expiresAtMs, payload } = value
+function keyOf(value: Record<string, unknown>, pieces: readonly Buffer[]): BackupKey {
+  const { database, key, expiresAtMs, again } = value
   return {
     database: Number(database),
     name: Buffer.from(String(key), 'base64'),
     expiresAtMs: expiresAtMs === null ? null : Number(expiresAtMs),
-    payload: Buffer.from(String(payload), 'base64'),
+    payload: pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces),
+    again: typeof again === 'number' ? again : 0,
   }
+}
+
+function refused(path: string, why: string, cause?: unknown): UnderstudyError {
+  return new UnderstudyError('JOB_REFUSED', `the backup file ${path} cannot be written: ${why}`, { cause })
+}
+
+function damaged(path: string, at: number): UnderstudyError {
+  return new UnderstudyError(
+    'JOB_REFUSED',
+    `the backup file ${path} is damaged: the line that ends at byte ${at} is no key; take the line out, and start again`,
+  )
 }

@@ -2,24 +2,35 @@ import { UnderstudyError } from '../base/errors.ts'
 import type { Config } from '../config/config.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { ErrorReply } from '../resp/reply.ts'
-import { type BackupKey, BackupWriter } from './backup-file.ts'
+import { type BackupKey, BackupReader, type BackupRecord, BackupWriter } from './backup-file.ts'
+import { type Dump, dump, inGroups } from './dumps.ts'
 import { EndKeys } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
-import { integerAt } from './frames.ts'
-import { inOrder, type PageResult } from './in-order.ts'
+import { inOrder, type PageResult, type Step } from './in-order.ts'
 import type { ListedKey } from './job-store.ts'
 import { Pairs } from './pairs.ts'
-import { type KeysOfRoute, routePages } from './route-pages.ts'
+import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
-import { countKeys, type ScanPosition, scan } from './scan.ts'
+import { checked, countKeys, type ScanPosition, scan } from './scan.ts'
 import { StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
 
 /** One after the other: what is deleted has been compared a moment before. */
 const PAGES = 2
+/** Of a backup file, what is looked at together. */
+const PAGE = 400
+const PAGE_BYTES = 8 * 1024 * 1024
+/** A key that has changed since it was written down is written down again, so often. */
+const MAX_AGAIN = 3
+/** A time of expiry is read as what is left, and jitters. */
+const SAME_TIME_MS = 1_000
 
 interface Checkpoint {
+  readonly pass: 'backup' | 'delete'
+  /** Of the scan; null: it is over. */
   readonly at: ScanPosition | null
+  /** Of the backup file, while keys are deleted that stand there: the byte behind the last one. */
+  readonly from: number
 }
 
 /** Throws JOB_REFUSED unless the source of the route is the side that nobody reads. */
@@ -33,126 +44,233 @@ export function mayClean(config: Config, name: string): void {
 }
 
 /**
- * Deletes the keys of the route's source, once the target has taken over: page by page, only those that are equal on both sides now, written to the backup file before. What differs stays and is listed.
- * A dry run unless it is told otherwise.
+ * Deletes the keys of the route's source, once the target has taken over, and only those that are equal on both sides now. What differs stays and is listed. A dry run unless it is told otherwise.
+ *
+ *   without a backup   SCAN ─▶ compare ─▶ UNLINK, page by page
+ *   with one           SCAN ─▶ compare ─▶ file, to the end; then  file ─▶ still as written down? ─▶ compare ─▶ UNLINK
+ *
+ * So the whole backup is on the disk before the first key is deleted, nothing is deleted that does not stand in it as it was, and a disk that is full costs no key. What has changed since it was
+ * written down is written down again, behind the others.
  */
 export async function cleanup(environment: JobEnvironment, task: Task): Promise<WorkReport> {
   const config = environment.config()
   const { route, options } = task.job
   mayClean(config, route)
   const dry = options.dryRun !== false
-  const [target, source] = [new EndKeys(config, route, 'target'), new EndKeys(config, route, 'source')]
   const live = config.routes.find((other) => other.name === route)!.phase === 'switched'
-  const connections = new StoreConnections(config, environment.endpoint)
-  const pairs = new Pairs(environment, task, connections, target, source, live)
+  const connections = new StoreConnections(config, environment.endpoint, task.signal)
+  const cleaner = new Cleaner(environment, task, connections, live)
+  const { source } = cleaner
   const begun = task.checkpoint as Checkpoint | null
+  const path = dry ? undefined : options.backup
   const backup =
-    dry || options.backup === undefined
+    path === undefined
       ? null
-      : await BackupWriter.open(options.backup, route, source.storeName, begun !== null)
+      : await BackupWriter.open(path, route, source.storeName, `${task.job.id} ${task.job.createdAt}`)
 
-  const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {
-    mayClean(environment.config(), route)
-    await task.pace(keys.length)
-    const suspects = await pairs.suspects(database, keys)
-    const outcomes = await Promise.all(suspects.map((i) => pairs.now(database, keys[i]!)))
-    const kept = new Map<number, ListedKey>()
-    for (const [n, outcome] of outcomes.entries()) {
-      const key = keys[suspects[n]!]!
-      if (outcome.kind === 'failed') {
-        kept.set(suspects[n]!, {
-          database,
-          key,
-          class: 'failed',
-          detail: `It could not be compared: ${outcome.reason}.`,
-        })
-      } else if (outcome.kind === 'different') kept.set(suspects[n]!, { database, key, ...outcome.difference })
-    }
-    const listed = [...kept.values()]
-    const failed = listed.filter((one) => one.class === 'failed').length
-    const equal = keys.filter((_, i) => !kept.has(i))
-    const names = equal.map((key) => source.nameOf(key))
-    if (!dry) {
-      if (backup !== null) await backup.append(await pairs.reached(() => dump(connections, source, database, names)))
-      await pairs.reached(() => unlink(connections, source, database, names))
-    }
-    return {
-      counts: {
-        compared: keys.length,
-        deleted: equal.length,
-        different: listed.length - failed,
-        failed,
-        skipped: listed.length,
-      },
-      keys: listed,
-    }
+  const scanned = async (pass: Checkpoint['pass'], work: (page: KeysOfRoute) => Promise<PageResult>): Promise<void> => {
+    if (begun === null) task.total = await cleaner.pairs.reached(() => countKeys(connections, config, source.storeName))
+    else if (begun.pass !== pass || begun.at === null) return
+    const pages = scan(task, connections, config, source.storeName, begun?.at ?? null)
+    await inOrder(
+      task,
+      routePages(pages, source, (at): Checkpoint => ({ pass, at, from: 0 })),
+      PAGES,
+      work,
+    )
   }
 
   try {
-    if (begun === null) task.total = await pairs.reached(() => countKeys(connections, config, source.storeName))
     if (!dry) environment.cleaning(route)
-    if (begun === null || begun.at !== null) {
-      const pages = scan(task, connections, config, source.storeName, begun?.at ?? null)
-      await inOrder(
-        task,
-        routePages(pages, source, (at): Checkpoint => ({ at })),
-        PAGES,
-        work,
-      )
+    if (backup === null) await scanned('delete', (page) => cleaner.clean(page, dry))
+    else {
+      await scanned('backup', (page) => cleaner.writeDown(page, backup))
+      await deleteWritten(task, cleaner, backup, path!, begun?.pass === 'delete' ? begun.from : null)
     }
-    return report(task, dry, live)
+    return report(task, dry, live, path)
   } finally {
     await backup?.close()
     connections.close()
   }
 }
 
-/** Names, payloads and times; what is gone meanwhile is left out. */
-async function dump(
-  connections: StoreConnections,
-  end: EndKeys,
-  database: number,
-  names: readonly Buffer[],
-): Promise<BackupKey[]> {
-  const payloads: (Buffer | null)[] = []
-  const left: number[] = []
-  let error: ErrorReply | null = null
-  await connections.to(end.storeName, database).forEach([['DUMP'], ['PTTL']], names, (n, buf, start, stop) => {
-    if (n % 2 === 1) left.push(integerAt(buf, start) ?? -1)
-    else {
-      const reply = decodeReply(buf, start, stop)
-      if (reply instanceof ErrorReply) error = reply
-      payloads.push(Buffer.isBuffer(reply) ? reply : null)
-    }
-  })
-  if (error !== null) throw refused(end, error)
-  const nowMs = Date.now()
-  return payloads.flatMap((payload, i): BackupKey[] =>
-    payload === null
-      ? []
-      : [{ database, name: names[i]!, payload, expiresAtMs: left[i]! < 0 ? null : nowMs + left[i]! }],
-  )
-}
-
-async function unlink(
-  connections: StoreConnections,
-  end: EndKeys,
-  database: number,
-  names: readonly Buffer[],
+/** Deletes what stands in the backup, from byte `from` on (null: all of it). What is written down again meanwhile stands at its end, and has its turn, too. */
+async function deleteWritten(
+  task: Task,
+  cleaner: Cleaner,
+  backup: BackupWriter,
+  path: string,
+  from: number | null,
 ): Promise<void> {
-  let error: ErrorReply | null = null
-  await connections.to(end.storeName, database).forEach([['UNLINK']], names, (_, buf, start, stop) => {
-    const reply = decodeReply(buf, start, stop)
-    if (reply instanceof ErrorReply) error = reply
+  const reader = await BackupReader.open(path)
+  try {
+    if (from === null) task.total = task.done + (await reader.survey()).count
+    for (let at = from ?? reader.start; at < backup.bytes; ) {
+      const until = backup.bytes
+      await inOrder(task, recordPages(reader, at, until), PAGES, (page) => cleaner.deleteWritten(page, backup))
+      at = until
+    }
+  } finally {
+    await reader.close()
+  }
+}
+
+async function* recordPages(
+  reader: BackupReader,
+  from: number,
+  until: number,
+): AsyncGenerator<Step<readonly BackupRecord[]>> {
+  let page: BackupRecord[] = []
+  let held = 0
+  const step = (): Step<readonly BackupRecord[]> => ({
+    page,
+    scanned: page.length,
+    checkpoint: { pass: 'delete', at: null, from: page.at(-1)!.end } satisfies Checkpoint,
   })
-  if (error !== null) throw refused(end, error)
+  for await (const record of reader.keys(from)) {
+    page.push(record)
+    held += record.payload.length
+    if (record.end >= until) break
+    if (page.length < PAGE && held < PAGE_BYTES) continue
+    yield step()
+    page = []
+    held = 0
+  }
+  if (page.length > 0) yield step()
 }
 
-function refused(end: EndKeys, reply: ErrorReply): UnderstudyError {
-  return new UnderstudyError('STORE_UNREACHABLE', `store '${end.storeName}' refuses what the job needs: ${reply.text}`)
+/** What is done to a page. */
+class Cleaner {
+  readonly pairs: Pairs
+  readonly source: EndKeys
+  readonly #task: Task
+  readonly #connections: StoreConnections
+  readonly #watch: RouteWatch
+
+  constructor(environment: JobEnvironment, task: Task, connections: StoreConnections, live: boolean) {
+    const config = environment.config()
+    const { route } = task.job
+    const target = new EndKeys(config, route, 'target')
+    this.source = new EndKeys(config, route, 'source')
+    this.pairs = new Pairs(environment, task, connections, target, this.source, live)
+    this.#task = task
+    this.#connections = connections
+    this.#watch = new RouteWatch(environment, route, (now) => mayClean(now, route))
+  }
+
+  async clean({ database, keys }: KeysOfRoute, dry: boolean): Promise<PageResult> {
+    this.#watch.look()
+    await this.#task.pace(keys.length)
+    const { equal, listed } = await this.#compare(database, keys)
+    if (!dry) await this.#unlink(database, this.#names(equal))
+    return result({ compared: keys.length, deleted: equal.length }, listed)
+  }
+
+  async writeDown({ database, keys }: KeysOfRoute, backup: BackupWriter): Promise<PageResult> {
+    this.#watch.look()
+    await this.#task.pace(keys.length)
+    const { equal, listed } = await this.#compare(database, keys)
+    const names = this.#names(equal)
+    // Whoever wrote before may have written it, too.
+    const again = backup.isResumed || this.#task.hasBegunAnew ? 1 : 0
+    for await (const [indexes, dumps] of this.#dumps(database, names)) {
+      await backup.append(
+        dumps.flatMap((of, n): BackupKey[] =>
+          of === null ? [] : [{ database, name: names[indexes[n]!]!, ...of, again }],
+        ),
+      )
+    }
+    return result({ compared: keys.length }, listed)
+  }
+
+  async deleteWritten(page: readonly BackupRecord[], backup: BackupWriter): Promise<PageResult> {
+    this.#watch.look()
+    await this.#task.pace(page.length)
+    let deleted = 0
+    const listed: ListedKey[] = []
+    for (const database of new Set(page.map((record) => record.database))) {
+      const records = page.filter((record) => record.database === database)
+      const same: Buffer[] = []
+      const changed: BackupKey[] = []
+      const names = records.map(({ name }) => name)
+      for await (const [indexes, dumps] of this.#dumps(database, names)) {
+        for (const [n, of] of dumps.entries()) {
+          const record = records[indexes[n]!]!
+          const key = this.source.keyOf(record.name)
+          // Gone, by its application or by a run of this job that was interrupted.
+          if (of === null || key === null) continue
+          if (isSame(of, record)) same.push(key)
+          else if (record.again < MAX_AGAIN)
+            changed.push({ database, name: record.name, ...of, again: record.again + 1 })
+          else listed.push({ database, key, class: 'failed', detail: 'It is written to all the time.' })
+        }
+      }
+      await backup.append(changed)
+      const { equal, listed: unequal } = await this.#compare(database, same)
+      await this.#unlink(database, this.#names(equal))
+      deleted += equal.length
+      listed.push(...unequal)
+    }
+    return result({ deleted }, listed)
+  }
+
+  async #compare(database: number, keys: readonly Buffer[]): Promise<{ equal: Buffer[]; listed: ListedKey[] }> {
+    const suspects = await this.pairs.suspects(database, keys)
+    const outcomes = await Promise.all(suspects.map((i) => this.pairs.now(database, keys[i]!)))
+    const kept = new Map<number, ListedKey>()
+    for (const [n, outcome] of outcomes.entries()) {
+      const i = suspects[n]!
+      const of = { database, key: keys[i]! }
+      if (outcome.kind === 'failed')
+        kept.set(i, { ...of, class: 'failed', detail: `It could not be compared: ${outcome.reason}.` })
+      else if (outcome.kind === 'different') kept.set(i, { ...of, ...outcome.difference })
+    }
+    return { equal: keys.filter((_, i) => !kept.has(i)), listed: [...kept.values()] }
+  }
+
+  /** By groups that are not too much to hold. */
+  async *#dumps(
+    database: number,
+    names: readonly Buffer[],
+  ): AsyncGenerator<readonly [indexes: readonly number[], dumps: readonly (Dump | null)[]]> {
+    const store = this.source.storeName
+    const connection = () => this.#connections.to(store, database)
+    for (const indexes of await this.pairs.reached(() => inGroups(connection(), names))) {
+      const some = indexes.map((i) => names[i]!)
+      yield [indexes, await this.pairs.reached(() => dump(store, connection(), some))]
+    }
+  }
+
+  async #unlink(database: number, names: readonly Buffer[]): Promise<void> {
+    const store = this.source.storeName
+    await this.pairs.reached(async () => {
+      let error: ErrorReply | null = null
+      await this.#connections.to(store, database).forEach([['UNLINK']], names, (_, buf, start, stop) => {
+        const reply = decodeReply(buf, start, stop)
+        if (reply instanceof ErrorReply) error = reply
+      })
+      if (error !== null) checked(store, error)
+    })
+  }
+
+  #names(keys: readonly Buffer[]): Buffer[] {
+    return keys.map((key) => this.source.nameOf(key))
+  }
 }
 
-function report(task: Task, dry: boolean, live: boolean): WorkReport {
+function isSame(one: Dump, other: Dump): boolean {
+  const [until, otherUntil] = [one.expiresAtMs, other.expiresAtMs]
+  const sameTime =
+    until === null || otherUntil === null ? until === otherUntil : Math.abs(until - otherUntil) <= SAME_TIME_MS
+  return sameTime && one.payload.equals(other.payload)
+}
+
+function result(counts: PageResult['counts'], keys: readonly ListedKey[]): PageResult {
+  const failed = keys.filter((one) => one.class === 'failed').length
+  return { counts: { ...counts, different: keys.length - failed, failed, skipped: keys.length }, keys }
+}
+
+function report(task: Task, dry: boolean, live: boolean, backup: string | undefined): WorkReport {
   const [deleted, different, failed] = [task.counted('deleted'), task.counted('different'), task.counted('failed')]
   const kept = different + failed
   return {
@@ -160,6 +278,7 @@ function report(task: Task, dry: boolean, live: boolean): WorkReport {
     clean: kept === 0,
     notes: [
       ...(dry ? ['A dry run: --yes does it.'] : []),
+      ...(backup === undefined ? [] : [`What was deleted is in ${backup}: understudy restore puts it back.`]),
       ...(live && !dry
         ? [
             'The route is in switched: writes are still mirrored to the source, which is incomplete from now on. Bring it to done.',

@@ -38,7 +38,7 @@ export interface JobOptions {
   readonly rate?: number
   /** Everything but the writing. */
   readonly dryRun?: boolean
-  /** backfill, import: what becomes of a key whose other side, or the store, holds something else. */
+  /** backfill: what becomes of a key whose other side holds something else; import, restore: of a key that is there. */
   readonly onConflict?: (typeof ON_CONFLICT)[number]
   /** verify: share of the keys, 0..1, by the hash of the key. */
   readonly sample?: number

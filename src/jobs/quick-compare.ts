@@ -1,4 +1,5 @@
 import { bulkStart, integerAt } from './frames.ts'
+import { memoryOf } from './key-sizes.ts'
 import type { StoreConnection } from './store-connection.ts'
 
 export interface QuickOptions {
@@ -53,15 +54,6 @@ export async function quickCompare(
     if (indexes.length > 0) await compareGroup(primary, shadow, primaryNames, shadowNames, indexes, options, suspects)
   }
   return suspects
-}
-
-/** Bytes of memory that each key takes there, as far as the server says so. */
-async function memoryOf(store: StoreConnection, names: readonly Buffer[]): Promise<Float64Array> {
-  const sizes = new Float64Array(names.length)
-  await store.forEach([['MEMORY', 'USAGE']], names, (i, buf, start) => {
-    sizes[i] = integerAt(buf, start) ?? 0
-  })
-  return sizes
 }
 
 async function compareGroup(

@@ -7,7 +7,7 @@ import { inOrder, type PageResult, type Step } from './in-order.ts'
 import { REPAIR_SOURCES } from './job.ts'
 import type { JobStore, ListedKey } from './job-store.ts'
 import { Pairs } from './pairs.ts'
-import { type KeysOfRoute, refuseMoved } from './route-pages.ts'
+import { type KeysOfRoute, RouteWatch, sameRoles } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
@@ -29,12 +29,13 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
   const { route, options } = task.job
   const { primary, shadow } = endsOf(config, route)
   if (shadow === null) throw notMirrored(route)
-  const connections = new StoreConnections(config, environment.endpoint)
+  const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const throttle = new Throttle(environment, task, route)
+  const watch = new RouteWatch(environment, route, sameRoles(environment, route))
   const pairs = new Pairs(environment, task, connections, primary, shadow, true)
 
   const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {
-    refuseMoved(environment, route, primary, shadow)
+    watch.look()
     await throttle.admit(keys.length)
     const before = await Promise.all(keys.map((key) => pairs.now(database, key)))
     const listed: ListedKey[] = []

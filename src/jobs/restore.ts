@@ -1,71 +1,138 @@
+import { UnderstudyError } from '../base/errors.ts'
+import { isBadPayload, isForeignPayload } from '../mirror/store-errors.ts'
 import { ErrorReply } from '../resp/reply.ts'
-import { type BackupKey, readBackup } from './backup-file.ts'
-import { EndKeys } from './end-keys.ts'
+import { BackupReader, type BackupRecord, placeOf } from './backup-file.ts'
+import { copyKeys } from './copying.ts'
+import { EndKeys, endsOf } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
 import { inOrder, type PageResult, type Step } from './in-order.ts'
+import type { JobOptions } from './job.ts'
 import type { ListedKey } from './job-store.ts'
+import { Pairs } from './pairs.ts'
+import { RouteWatch, sameRoles } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
-import { StoreConnections as Connections, type StoreConnections, StoreLost } from './store-connection.ts'
+import { type StoreConnection, StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
+import { Throttle } from './throttle.ts'
 
 const PAGE = 500
+const PAGE_BYTES = 8 * 1024 * 1024
 const PAGES = 2
-const RETRY_MS = 250
+
+/** Behind which byte of the file it stands. */
+interface Checkpoint {
+  readonly from: number
+}
 
 /**
- * Puts keys of a backup file (`cleanup --backup`) back into the route's source. A key that is there is left as it is; one whose time has come stays away.
- *
- * Begins anew when it was interrupted: what is there is left.
+ * Puts keys of a backup file (`cleanup --backup`) back into the route's source, and copies them to the other side where the source is the primary of a route that is mirrored. A key that is there is left as it is
+ * (unless `--on-conflict` says otherwise), one whose time has come stays away. Of a key that stands in the file more than once the last one holds.
  */
 export async function restore(environment: JobEnvironment, task: Task): Promise<WorkReport> {
   const config = environment.config()
   const { route, options } = task.job
   const source = new EndKeys(config, route, 'source')
-  const connections = new Connections(config, environment.endpoint)
-  task.startOver()
-  const work = async (keys: readonly BackupKey[]): Promise<PageResult> => {
-    await task.pace(keys.length)
-    for (;;) {
-      try {
-        return await putBack(connections, source, keys)
-      } catch (error) {
-        if (!(error instanceof StoreLost)) throw error
-        task.throttle = `store '${error.store}' does not answer`
-        await task.wait(RETRY_MS)
-      }
+  const { primary, shadow } = endsOf(config, route)
+  const isMirrored = primary.which === 'source' && shadow !== null
+  const watch = new RouteWatch(environment, route, sameRoles(environment, route))
+  const throttle = new Throttle(environment, task, route)
+  const reader = await BackupReader.open(options.file!)
+  const connections = new StoreConnections(config, environment.endpoint, task.signal)
+  const pairs = new Pairs(environment, task, connections, source, source, false)
+  const begun = task.checkpoint as Checkpoint | null
+
+  const work = async (records: readonly BackupRecord[]): Promise<PageResult> => {
+    watch.look()
+    await task.pace(records.length)
+    const failed: ListedKey[] = []
+    const there: Buffer[][] = []
+    let [copied, skipped] = [0, 0]
+    const put = async (record: BackupRecord): Promise<void> => {
+      const { database, name } = record
+      const key = source.keyOf(name)
+      const outcome =
+        key === null
+          ? 'it is no key of this route'
+          : await pairs.reached(() => putBack(connections.to(source.storeName, database), record, options))
+      if (outcome === 'copied') copied++
+      else if (outcome === 'gone' || outcome === 'there') skipped++
+      else failed.push({ database, key: key ?? name, class: 'failed', detail: `It was not put back: ${outcome}.` })
+      // Also one that was there: it may have been put back by a run that was interrupted.
+      if (key !== null && (outcome === 'copied' || outcome === 'there')) (there[database] ??= []).push(key)
     }
+    await Promise.all(records.map(put))
+    if (failed.some(({ detail }) => detail.includes(CONFLICT))) throw conflict(route, source.storeName)
+    if (isMirrored && !options.dryRun) {
+      for (const [database, keys] of Object.entries(there))
+        failed.push(...(await copyKeys(environment, task, throttle, Number(database), keys)).failed)
+    }
+    return { counts: { copied, skipped, failed: failed.length }, keys: failed }
   }
+
   try {
-    await inOrder(task, stepsOf(readBackup(options.file!, PAGE)), PAGES, work)
+    const { count, lastEnds } = await reader.survey()
+    if (begun === null) task.total = count
+    await inOrder(task, pagesOf(reader.keys(begun?.from ?? reader.start), lastEnds), PAGES, work)
     const [copied, skipped, failed] = [task.counted('copied'), task.counted('skipped'), task.counted('failed')]
     return {
-      summary: `${copied} keys put back, ${skipped} left as they are${failed > 0 ? `, ${failed} failed` : ''}.`,
+      summary: `${copied} keys ${options.dryRun ? 'would be put back' : 'put back'}, ${skipped} left as they are${failed > 0 ? `, ${failed} failed` : ''}.`,
       clean: failed === 0,
       notes: ['Left: keys that are there, and keys whose time of expiry has come.'],
     }
   } finally {
     connections.close()
+    await reader.close()
   }
 }
 
-async function* stepsOf(pages: AsyncIterable<readonly BackupKey[]>): AsyncGenerator<Step<readonly BackupKey[]>> {
-  for await (const page of pages) yield { page, scanned: page.length, checkpoint: {} }
+async function* pagesOf(
+  records: AsyncIterable<BackupRecord>,
+  lastEnds: ReadonlyMap<string, number>,
+): AsyncGenerator<Step<readonly BackupRecord[]>> {
+  let page: BackupRecord[] = []
+  let [scanned, held, from] = [0, 0, 0]
+  const step = (): Step<readonly BackupRecord[]> => ({ page, scanned, checkpoint: { from } satisfies Checkpoint })
+  for await (const record of records) {
+    scanned++
+    from = record.end
+    if ((lastEnds.get(placeOf(record)) ?? record.end) === record.end) page.push(record)
+    held += record.payload.length
+    if (scanned < PAGE && held < PAGE_BYTES) continue
+    yield step()
+    page = []
+    scanned = 0
+    held = 0
+  }
+  if (scanned > 0) yield step()
 }
 
-async function putBack(connections: StoreConnections, end: EndKeys, keys: readonly BackupKey[]): Promise<PageResult> {
-  const nowMs = Date.now()
-  const alive = keys.filter((key) => key.expiresAtMs === null || key.expiresAtMs > nowMs)
-  const failed: ListedKey[] = []
-  let copied = 0
-  await Promise.all(
-    alive.map(async ({ database, name, expiresAtMs, payload }) => {
-      const ttl = expiresAtMs === null ? 0 : Math.max(1, expiresAtMs - nowMs)
-      const reply = await connections.to(end.storeName, database).ask(['RESTORE', name, String(ttl), payload])
-      if (!(reply instanceof ErrorReply)) copied++
-      else if (reply.code !== 'BUSYKEY') {
-        failed.push({ database, key: name, class: 'failed', detail: `The store refuses it: ${reply.code}.` })
-      }
-    }),
+const CONFLICT = 'it is there already'
+
+/** `there`: it was, and was left; `gone`: its time has come; else a reason. Rejects with StoreLost. */
+async function putBack(
+  connection: StoreConnection,
+  { name, expiresAtMs, payload }: BackupRecord,
+  { onConflict = 'skip', dryRun }: JobOptions,
+): Promise<'copied' | 'there' | 'gone' | string> {
+  const left = expiresAtMs === null ? 0 : expiresAtMs - Date.now()
+  if (left < 0) return 'gone'
+  if (dryRun) {
+    const isThere = onConflict !== 'overwrite' && (await connection.ask(['EXISTS', name])) === 1
+    return !isThere ? 'copied' : onConflict === 'fail' ? CONFLICT : 'there'
+  }
+  const ttl = expiresAtMs === null ? 0 : Math.max(1, left)
+  const replace = onConflict === 'overwrite' ? ['REPLACE'] : []
+  const reply = await connection.ask(['RESTORE', name, String(ttl), payload, ...replace])
+  if (!(reply instanceof ErrorReply)) return 'copied'
+  if (reply.code === 'BUSYKEY') return onConflict === 'fail' ? CONFLICT : 'there'
+  if (isForeignPayload(reply.text)) return 'the store is older than the one that the backup is of, and cannot read it'
+  if (isBadPayload(reply.text)) return 'the store cannot read what the backup holds of it'
+  return `the store answers ${reply.code}`
+}
+
+function conflict(route: string, store: string): UnderstudyError {
+  return new UnderstudyError(
+    'JOB_REFUSED',
+    `keys of the backup are in store '${store}' already: give --on-conflict skip or overwrite (route '${route}')`,
   )
-  return { counts: { copied, skipped: keys.length - copied - failed.length, failed: failed.length }, keys: failed }
 }

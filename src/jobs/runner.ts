@@ -16,7 +16,7 @@ import type {
 } from './job.ts'
 import { isOver } from './job.ts'
 import type { JobStore } from './job-store.ts'
-import { Interrupted, Task } from './task.ts'
+import { Task } from './task.ts'
 
 /** What a job says when it is done; the keys it listed are counted by the runner. */
 export type WorkReport = Omit<JobReport, 'classes'>
@@ -180,12 +180,13 @@ export class JobRunner {
     let end: () => void = () => {}
     try {
       const done = await this.#options.work[kind](task)
-      const report = { ...done, classes: this.#store.classes(id) }
+      const report = { ...done, notes: [...done.notes, ...task.remarks], classes: this.#store.classes(id) }
       await this.#options.onDone(task.job, report)
       end = () => this.#enter(id, 'done', { report })
     } catch (error) {
-      if (error instanceof Interrupted) {
-        const { why } = error
+      // Its connections are closed then, so it can end in other words, too.
+      const why = task.interruption
+      if (why !== null) {
         if (why !== 'stop') end = () => this.#enter(id, why === 'pause' ? 'paused' : 'cancelled')
       } else {
         const known = error instanceof UnderstudyError

@@ -2,7 +2,7 @@ import { UnderstudyError } from '../base/errors.ts'
 import type { Config } from '../config/config.ts'
 import { ErrorReply, type Reply } from '../resp/reply.ts'
 import type { EndKeys } from './end-keys.ts'
-import { type StoreConnections, StoreLost } from './store-connection.ts'
+import { type StoreConnection, type StoreConnections, StoreLost } from './store-connection.ts'
 import type { Task } from './task.ts'
 
 /** Where a scan stands: plain JSON, part of checkpoints. */
@@ -49,8 +49,13 @@ export async function* scan(
       const { server, databases } = await look(connections, config, store)
       if (position !== null && position.server !== server) {
         position = null
+        task.hasBegunAnew = true
+        const keys = [...databases.values()].reduce((sum, size) => sum + size, 0)
+        task.remark(
+          `Store '${store}' was started again (or another took its place) while the job ran: it holds ${keys} keys since, and was listed from its beginning.`,
+        )
         // What has been scanned in vain counts in both.
-        task.total = (task.total ?? 0) + task.done
+        task.total = task.done + keys
       }
       let at: ScanPosition | null = position ?? first(server, databases)
       while (at !== null) {
@@ -99,15 +104,22 @@ async function readPage(
   databases: ReadonlyMap<number, number>,
   count: number,
 ): Promise<Page> {
-  const reply = checked(
-    store,
-    await connections.to(store, at.database).ask(['SCAN', at.cursor, 'COUNT', count]),
-  ) as readonly [Buffer, readonly Buffer[]]
-  const cursor = reply[0].toString('latin1')
+  const connection = connections.to(store, at.database)
+  let reply: Reply
+  do {
+    if (provenAt.get(connection) !== connection.generation) {
+      if ((await runIdOf(connection, store)) !== at.server) throw new StoreLost(store, 'it is another process now')
+      provenAt.set(connection, connection.generation)
+    }
+    reply = checked(store, await connection.ask(['SCAN', at.cursor, 'COUNT', count]))
+    // The connection was another one meanwhile: perhaps to another process, to which the cursor means something else.
+  } while (provenAt.get(connection) !== connection.generation)
+  const [cursorBytes, names] = reply as readonly [Buffer, readonly Buffer[]]
+  const cursor = cursorBytes.toString('latin1')
   const later = [...databases.keys()].filter((database) => database > at.database).sort((a, b) => a - b)
   const next =
     cursor !== '0' ? { ...at, cursor } : later[0] === undefined ? null : { ...at, database: later[0], cursor: '0' }
-  return { database: at.database, names: reply[1], next }
+  return { database: at.database, names, next }
 }
 
 function first(server: string, databases: ReadonlyMap<number, number>): ScanPosition {
@@ -121,7 +133,7 @@ async function look(
   store: string,
 ): Promise<{ server: string; databases: ReadonlyMap<number, number> }> {
   const connection = connections.to(store, 0)
-  const server = checked(store, await connection.ask(['INFO', 'server'])) as Buffer
+  const server = await runIdOf(connection, store)
   const keyspace = checked(store, await connection.ask(['INFO', 'keyspace'])) as Buffer
   const own = config.stores[store]!.database
   const databases = new Map<number, number>([[0, 0]])
@@ -130,7 +142,15 @@ async function look(
     if (Number(database) === own) databases.set(0, Number(keys))
     else if (Number(database) !== 0) databases.set(Number(database), Number(keys))
   }
-  return { server: /^run_id:(\S+)/m.exec(server.toString('latin1'))?.[1] ?? '', databases }
+  return { server, databases }
+}
+
+/** Which connection (its generation) leads to the process that has been asked who it is. */
+const provenAt = new WeakMap<StoreConnection, number>()
+
+async function runIdOf(connection: StoreConnection, store: string): Promise<string> {
+  const server = checked(store, await connection.ask(['INFO', 'server'])) as Buffer
+  return /^run_id:(\S+)/m.exec(server.toString('latin1'))?.[1] ?? ''
 }
 
 /** Throws STORE_UNREACHABLE for an error reply: a job cannot go on without it. */

@@ -28,17 +28,22 @@ export class StoreConnections {
   readonly #clock = new CoarseClock()
   readonly #turn = new Turn()
   readonly #open = new Map<string, StoreConnection>()
+  readonly #signal: AbortSignal | undefined
 
-  constructor(config: Config, endpoint: (store: string) => Endpoint | null) {
+  /** `signal`: aborted when nobody waits for answers any more: a job that is paused or cancelled does not wait for a store that hangs. */
+  constructor(config: Config, endpoint: (store: string) => Endpoint | null, signal?: AbortSignal) {
     this.#config = config
     this.#endpoint = endpoint
+    this.#signal = signal
+    signal?.addEventListener('abort', () => this.close(), { once: true })
     this.#clock.start(TICK_MS, (nowMs) => {
       for (const connection of this.#open.values()) connection.tick(nowMs)
     })
   }
 
-  /** `database`: as clients count them. */
+  /** `database`: as clients count them. Throws StoreLost when nobody waits for answers any more. */
   to(store: string, database: number): StoreConnection {
+    if (this.#signal?.aborted) throw new StoreLost(store, 'the job is over')
     const name = `${database} ${store}`
     let connection = this.#open.get(name)
     if (connection === undefined || connection.closed) {
@@ -82,6 +87,11 @@ export class StoreConnection {
   constructor(store: string, pipeline: Pipeline) {
     this.#store = store
     this.#pipeline = pipeline
+  }
+
+  /** Changes when the connection was lost and is another one now: perhaps to another process. */
+  get generation(): number {
+    return this.#pipeline.generation
   }
 
   get closed(): boolean {

@@ -41,6 +41,9 @@ export class Task {
   #sampledMs = performance.now()
   #sampledDone: number
   #rate = 0
+  /** A store came back as another process, and is listed from its beginning: keys are seen again. */
+  hasBegunAnew = false
+  readonly #remarks = new Set<string>()
   done: number
   total: number | null
   throttle: string | null = null
@@ -111,6 +114,25 @@ export class Task {
     this.#listed += keys.length
     this.#onProgress(this)
     this.#throwIfInterrupted()
+  }
+
+  /** Aborted when it is not to go on. */
+  get signal(): AbortSignal {
+    return this.#aborter.signal
+  }
+
+  /** Null: it is to go on. */
+  get interruption(): Interruption | null {
+    return this.#interruption
+  }
+
+  /** A sentence for the report, about what came in its way. */
+  remark(sentence: string): void {
+    this.#remarks.add(sentence)
+  }
+
+  get remarks(): readonly string[] {
+    return [...this.#remarks]
   }
 
   interrupt(why: Interruption): void {

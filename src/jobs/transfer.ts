@@ -35,7 +35,7 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
   const config = environment.config()
   const { route, options } = task.job
   const { primary, shadow } = endsOf(config, route)
-  const connections = new StoreConnections(config, environment.endpoint)
+  const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, primary, shadow ?? primary, shadow !== null)
   const throttle = new Throttle(environment, task, route)
   const { path, format, namespace } = fileOf(options)
@@ -124,7 +124,7 @@ export async function exportKeys(environment: JobEnvironment, task: Task): Promi
   const config = environment.config()
   const { route, options } = task.job
   const { primary } = endsOf(config, route)
-  const connections = new StoreConnections(config, environment.endpoint)
+  const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, primary, primary, false)
   const { path, format, namespace } = fileOf(options)
   const begun = task.checkpoint as { at: ScanPosition | null } | null

@@ -5,7 +5,7 @@ import type { JobEnvironment } from './environment.ts'
 import { inOrder, type PageResult } from './in-order.ts'
 import type { ListedKey } from './job-store.ts'
 import { type Outcome, Pairs } from './pairs.ts'
-import { type KeysOfRoute, refuseMoved, routePages } from './route-pages.ts'
+import { type KeysOfRoute, RouteWatch, routePages, sameRoles } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { countKeys, type ScanPosition, scan } from './scan.ts'
 import { StoreConnections } from './store-connection.ts'
@@ -33,13 +33,14 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
   const { route } = task.job
   const { primary, shadow } = endsOf(config, route)
   if (shadow === null) throw notMirrored(route)
-  const connections = new StoreConnections(config, environment.endpoint)
+  const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const throttle = new Throttle(environment, task, route)
+  const watch = new RouteWatch(environment, route, sameRoles(environment, route))
   const pairs = new Pairs(environment, task, connections, primary, shadow, true)
   const isSampled = sampling(task.job.options.sample ?? 1)
 
   const look = async (page: KeysOfRoute, suspectsOf: (keys: readonly Buffer[]) => Promise<readonly Buffer[]>) => {
-    refuseMoved(environment, route, primary, shadow)
+    watch.look()
     const { database } = page
     const keys = page.keys.filter(isSampled)
     await throttle.admit(keys.length)

@@ -31,6 +31,8 @@ export class Pipeline {
   #held = false
   /** The store runs that script and refuses everything else. */
   #busy: Busy | null = null
+  /** How many connections it has had that were ready. */
+  generation = 0
   /** CLIENT ID on the store; 0: unknown. */
   clientId = 0
   /** Bytes of commands whose replies are owed. */
@@ -252,6 +254,7 @@ export class Pipeline {
 
   #ready(clientId: number): void {
     this.clientId = clientId
+    this.generation++
     this.#setState('up', null)
     this.#write()
     if (this.options.dedicated) this.onDrain?.()

@@ -1,10 +1,13 @@
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { PhaseResult } from '../../src/admin/control.ts'
-import { doJob, keysOf, over, startJob } from '../support/jobs.ts'
-import { type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
+import { BackupReader, BackupWriter } from '../../src/jobs/backup-file.ts'
+import { eventually } from '../support/eventually.ts'
+import { doJob, jobOf, keysOf, over, startJob } from '../support/jobs.ts'
+import { driftBetween } from '../support/keyspace.ts'
+import { fillStrings, type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
 import type { UnderstudyProcess } from '../support/understudy.ts'
 
 const running: Migration[] = []
@@ -82,4 +85,85 @@ test('after a cleanup in switched the way back is closed until the source has be
   expect((await to(understudy, 'shadow', { dryRun: true })).closedGates).toEqual([])
   await to(understudy, 'shadow')
   expect(await source.client().get('a')).toBe('1')
+}, 40_000)
+
+test('killed twice in the middle, a cleanup has every key in its backup before it deletes the first, and restore puts all of them back', async () => {
+  const migration = await startMigration([mirroredRoute({ phase: 'done' })], (server) => fillStrings(server, 3000))
+  running.push(migration)
+  const { source, target, understudy } = migration
+  await fillStrings(target, 3000)
+  for (const server of [source, target]) {
+    await server.client().set('key:7', 'x'.repeat(2_000_000))
+    await server.client({ db: 3 }).hset('other database', { field: 'value' })
+  }
+  await source.client().set('key:8', 'another')
+  const backup = join(directory, 'backup')
+  const { id } = await startJob(understudy, 'cleanup', 'all', { dryRun: false, backup, rate: 6_000 })
+  for (const done of [0, 3_100]) {
+    await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(done))
+    if (done === 0) expect(await source.client().dbsize()).toBe(3000)
+    else expect(readFileSync(backup, 'utf8').split('\n').length).toBeGreaterThan(3000)
+    await understudy.kill9()
+    // What it was just writing.
+    appendFileSync(backup, '{"database":0,"key":"a2V5')
+    await understudy.restart()
+  }
+  expect(await over(understudy, id)).toMatchObject({ state: 'done', error: null, progress: { failed: 0 } })
+  expect((await keysOf(understudy, id)).map((key) => [key.key, key.class])).toEqual([['key:8', 'value']])
+  expect(await source.client().keys('*')).toEqual(['key:8'])
+  expect(await source.client({ db: 3 }).dbsize()).toBe(0)
+
+  const restored = await doJob(understudy, 'restore', 'all', { file: backup, rate: 1_000_000 })
+  expect(restored).toMatchObject({ progress: { copied: 3000, skipped: 0, failed: 0 } })
+  expect(await driftBetween(source, target, { databases: [0, 3] })).toMatchObject([{ key: 'key:8' }])
+}, 60_000)
+
+test('what has changed since it was written down is written down again; restored into another store, the last one holds, and conflicts go as it is told', async () => {
+  const migration = await startMigration()
+  running.push(migration)
+  const { source, target, understudy } = migration
+  const redis = source.client()
+  const path = join(directory, 'backup')
+  const payloadOf = async (value: string | Buffer): Promise<Buffer> => {
+    await redis.set('made', value)
+    return (await redis.dumpBuffer('made')) as Buffer
+  }
+  const key = (name: string, payload: Buffer, again = 0, expiresAtMs: number | null = null) => ({
+    database: 0,
+    name: Buffer.from(name),
+    payload,
+    expiresAtMs,
+    again,
+  })
+  const big = Buffer.from(Array.from({ length: 3_000_000 }, (_, i) => (i * i) % 251))
+  const writer = await BackupWriter.open(path, 'all', 'old', '1 x')
+  await writer.append([key('a', await payloadOf('first')), key('big', await payloadOf(big))])
+  await Promise.all([
+    writer.append([key('there', await payloadOf('from the file')), key('expired', await payloadOf('x'), 0, 1)]),
+    writer.append([key('a', await payloadOf('last'), 1), key('bad', Buffer.from('no payload'))]),
+  ])
+  await writer.close()
+  await expect(BackupWriter.open(path, 'all', 'old', '2 x')).rejects.toThrow(/exists already/)
+  const reader = await BackupReader.open(path)
+  expect((await reader.survey()).count).toBe(6)
+  await reader.close()
+
+  await redis.flushall()
+  await understudy.client().set('there', 'before')
+  const job = await doJob(understudy, 'restore', 'all', { file: path })
+  expect(job.progress).toMatchObject({ done: 6, total: 6, copied: 2, skipped: 2, failed: 1 })
+  expect(await keysOf(understudy, job.id)).toMatchObject([
+    { key: 'bad', detail: expect.stringContaining('not put back') },
+  ])
+  for (const server of [source, target]) {
+    expect(await server.client().mget('a', 'there', 'expired')).toEqual(['last', 'before', null])
+    expect(big.equals((await server.client().getBuffer('big'))!)).toBe(true)
+  }
+  const refused = await over(
+    understudy,
+    (await startJob(understudy, 'restore', 'all', { file: path, onConflict: 'fail' })).id,
+  )
+  expect(refused).toMatchObject({ state: 'failed', error: expect.stringContaining('already') })
+  await doJob(understudy, 'restore', 'all', { file: path, onConflict: 'overwrite' })
+  expect(await target.client().get('there')).toBe('from the file')
 }, 40_000)

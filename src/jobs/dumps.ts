@@ -1,0 +1,58 @@
+import { decodeReply } from '../resp/decode.ts'
+import { ErrorReply } from '../resp/reply.ts'
+import { integerAt } from './frames.ts'
+import { memoryOf } from './key-sizes.ts'
+import { checked } from './scan.ts'
+import type { StoreConnection } from './store-connection.ts'
+
+/** A key's whole state as its server writes it. */
+export interface Dump {
+  readonly payload: Buffer
+  /** ms since the epoch; null: never. */
+  readonly expiresAtMs: number | null
+}
+
+/** Keys whose payloads are held at once take about so many bytes there. */
+const MAX_HELD_BYTES = 8 * 1024 * 1024
+
+/** Indexes of keys in groups whose payloads are not too much to hold; a key larger than that is a group of its own. Rejects with StoreLost. */
+export async function inGroups(store: StoreConnection, names: readonly Buffer[]): Promise<number[][]> {
+  const sizes = await memoryOf(store, names)
+  const groups: number[][] = []
+  let group: number[] = []
+  let held = 0
+  for (const [i, size] of sizes.entries()) {
+    if (group.length > 0 && held + size > MAX_HELD_BYTES) {
+      groups.push(group)
+      group = []
+      held = 0
+    }
+    group.push(i)
+    held += size
+  }
+  if (group.length > 0) groups.push(group)
+  return groups
+}
+
+/** Of each name what it holds; null: it is not there. Rejects with StoreLost; throws STORE_UNREACHABLE when the store refuses to say. */
+export async function dump(
+  storeName: string,
+  store: StoreConnection,
+  names: readonly Buffer[],
+): Promise<(Dump | null)[]> {
+  const payloads: (Buffer | null)[] = []
+  const expiries: (number | null)[] = []
+  let error: ErrorReply | null = null
+  await store.forEach([['DUMP'], ['PTTL']], names, (n, buf, start, stop) => {
+    if (n % 2 === 1) {
+      const left = integerAt(buf, start) ?? -1
+      expiries.push(left < 0 ? null : Date.now() + left)
+      return
+    }
+    const reply = decodeReply(buf, start, stop)
+    if (reply instanceof ErrorReply) error ??= reply
+    payloads.push(Buffer.isBuffer(reply) ? reply : null)
+  })
+  if (error !== null) checked(storeName, error)
+  return payloads.map((payload, i) => (payload === null ? null : { payload, expiresAtMs: expiries[i]! }))
+}
