@@ -118,6 +118,7 @@ export class Sidecar implements Control {
     this.mismatches.open(this.#state)
     await this.#stores.provide(this.#config)
     this.#guard(this.#state)
+    await this.#completeness!.approaching(this.#config)
     await this.#completeness!.inForce(this.#config, Date.now())
     const ports = await this.#thread.start(this.#config, this.#stores.endpoints)
     this.mismatches.configure(this.#config)
@@ -256,7 +257,10 @@ export class Sidecar implements Control {
       }
       if (edited !== null) await replaceFile(configPath!, edited)
       this.#reloaded(true, null)
-      return { ...result, pauseMs }
+      // Those that were closed have opened while it waited for them.
+      return request.force
+        ? { ...result, pauseMs }
+        : { ...result, pauseMs, closedGates: [], gates: gates.filter(({ open }) => open) }
     })
   }
 
@@ -270,6 +274,7 @@ export class Sidecar implements Control {
       if (closed.length > 0) throw new UnderstudyError('GATE_CLOSED', closed.join('; '))
     }
     await this.#stores.provide(next)
+    await this.#completeness!.approaching(next)
     const result = await this.#thread.apply({
       config: next,
       endpoints: this.#stores.endpoints,

@@ -10,6 +10,8 @@ export interface Mirroring {
   readonly sinceMs: number
   /** The end that may lack what the other held before mirroring began; null: both hold everything. */
   readonly incomplete: EndName | null
+  /** The end that held keys of the route before mirroring towards it began: some may be of another time, and a backfill does not look at them. Null: none did. */
+  readonly held: EndName | null
   readonly backfilledMs: number | null
   readonly verifiedMs: number | null
 }
@@ -18,11 +20,13 @@ export interface Mirroring {
 export type EmptyProbe = (config: Config, route: string, end: EndName) => Promise<boolean | null>
 
 /**
- * Whether the ends of a route hold everything. Mirroring carries writes over, not what was there before: a partial write (INCR, HSET, LPUSH) to a key that only the primary has leaves a part of it on the
+ * Whether the ends of a route hold everything, and nothing else. Mirroring carries writes over, not what was there before: a partial write (INCR, HSET, LPUSH) to a key that only the primary has leaves a part of it on the
  * other side. So
  *
  *   mirroring begins (passthrough, done, or another target before) ─▶ the shadow's end is incomplete, unless the primary holds no key of the route at that moment or after it
- *   a backfill without failures, a complete verify without differences ─▶ both are complete
+ *                                                                       and holds too much, if it held keys of the route before: what a mirroring that was broken off has left, say
+ *   a backfill without failures ─▶ both are complete
+ *   a complete verify without differences ─▶ both are complete, and neither holds too much
  *   a switch ─▶ nothing changes: what was complete is kept up
  *   a cleanup ─▶ the end that was cleaned is incomplete
  *   mirroring ends ─▶ nothing is known
@@ -32,10 +36,25 @@ export type EmptyProbe = (config: Config, route: string, end: EndName) => Promis
 export class Completeness {
   readonly #database: DatabaseSync
   readonly #isEmpty: EmptyProbe
+  /** Routes whose shadow was not empty, as `approaching` has found. */
+  #held: ReadonlySet<string> = new Set()
 
   constructor(database: DatabaseSync, isEmpty: EmptyProbe) {
     this.#database = database
     this.#isEmpty = isEmpty
+  }
+
+  /** `config` is about to come in force: looks at the ends that it begins to mirror to, before the first write arrives there. */
+  async approaching(config: Config): Promise<void> {
+    const held = await Promise.all(
+      config.routes.map(async (route) => {
+        const { shadow } = rolesOf(route.phase)
+        if (shadow === null || this.#isKnown(config, route)) return []
+        // One that cannot be asked now counts as empty: most are, and a verify would be asked for in vain.
+        return (await this.#isEmpty(config, route.name, shadow)) === false ? [route.name] : []
+      }),
+    )
+    this.#held = new Set(held.flat())
   }
 
   /** `config` is in force, or will be before any client's command. */
@@ -54,6 +73,7 @@ export class Completeness {
     return {
       sinceMs: row.since,
       incomplete: row.incomplete as EndName | null,
+      held: row.held as EndName | null,
       backfilledMs: row.backfilled_at,
       verifiedMs: row.verified_at,
     }
@@ -70,12 +90,12 @@ export class Completeness {
         ? null
         : `store '${here}' lacks what '${there}' holds: go through mirror and a backfill first`
     }
-    if (mirroring.incomplete !== end) return null
+    if (mirroring.incomplete !== end) return mirroring.held === end ? tooMuch(route, here!, mirroring) : null
     const other: EndName = end === 'target' ? 'source' : 'target'
     // It could not be asked when mirroring began; empty now means empty then, or only what has been mirrored since.
     if (rolesOf(route.phase).primary === other && (await this.#isEmpty(config, route.name, other)) === true) {
       this.#set(route.name, 'incomplete = NULL')
-      return null
+      return mirroring.held === end ? tooMuch(route, here!, mirroring) : null
     }
     return `store '${here}' may lack what '${there}' held before mirroring began (${new Date(mirroring.sinceMs).toISOString()}): run 'understudy backfill ${route.name}', or a verify that finds no difference`
   }
@@ -85,6 +105,7 @@ export class Completeness {
     const mirroring = this.of(route.name)
     if (mirroring === null || startedMs < mirroring.sinceMs) return
     this.#set(route.name, by === 'backfill' ? 'backfilled_at = ?' : 'verified_at = ?', nowMs)
+    if (by === 'verify') this.#set(route.name, 'held = NULL')
     if (mirroring.incomplete === rolesOf(route.phase).shadow) this.#set(route.name, 'incomplete = NULL')
   }
 
@@ -99,13 +120,16 @@ export class Completeness {
       this.#forget(route.name)
       return
     }
-    const ends = identityOf(config, route)
-    const row = this.#database.prepare('SELECT ends FROM route_mirroring WHERE route = ?').get(route.name)
-    if (row?.['ends'] === ends) return
+    if (this.#isKnown(config, route)) return
     this.#database
-      .prepare('INSERT OR REPLACE INTO route_mirroring (route, ends, since, incomplete) VALUES (?, ?, ?, ?)')
-      .run(route.name, ends, nowMs, shadow)
+      .prepare('INSERT OR REPLACE INTO route_mirroring (route, ends, since, incomplete, held) VALUES (?, ?, ?, ?, ?)')
+      .run(route.name, identityOf(config, route), nowMs, shadow, this.#held.has(route.name) ? shadow : null)
     if ((await this.#isEmpty(config, route.name, primary)) === true) this.#set(route.name, 'incomplete = NULL')
+  }
+
+  #isKnown(config: Config, route: RouteConfig): boolean {
+    const row = this.#database.prepare('SELECT ends FROM route_mirroring WHERE route = ?').get(route.name)
+    return row?.['ends'] === identityOf(config, route)
   }
 
   #forget(route: string): void {
@@ -115,6 +139,10 @@ export class Completeness {
   #set(route: string, assignment: string, ...values: (string | number)[]): void {
     this.#database.prepare(`UPDATE route_mirroring SET ${assignment} WHERE route = ?`).run(...values, route)
   }
+}
+
+function tooMuch(route: RouteConfig, store: string, { sinceMs }: Mirroring): string {
+  return `store '${store}' held keys of this route before mirroring began (${new Date(sinceMs).toISOString()}), and some may be of another time: run 'understudy verify ${route.name}', and 'understudy repair ${route.name} --delete-extra' for what only '${store}' has, until it finds no difference`
 }
 
 /** Which keys lie where: the same text as long as both ends are the same. */
@@ -129,6 +157,7 @@ function identityOf(config: Config, route: RouteConfig): string {
 interface Row {
   readonly since: number
   readonly incomplete: string | null
+  readonly held: string | null
   readonly backfilled_at: number | null
   readonly verified_at: number | null
 }

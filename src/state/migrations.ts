@@ -67,4 +67,6 @@ export const STATE_MIGRATIONS: readonly string[] = [
      route TEXT NOT NULL,
      detail TEXT NOT NULL
    ) STRICT`,
+  // The end that held keys before mirroring towards it began.
+  'ALTER TABLE route_mirroring ADD COLUMN held TEXT',
 ]

@@ -108,3 +108,49 @@ test('a forced switch is written down with its reason and with what was in its w
     await migration.stop()
   }
 })
+
+test('what the target held before mirroring began keeps reads and authority from moving, until a verify has found nothing', async () => {
+  const migration = await startMigration([mirroredRoute()], (server) => server.client().mset('counter', '41', 'b', '2'))
+  running.push(migration)
+  const { understudy, source, target } = migration
+  expect((await to(understudy, 'shadow')).error).toBeUndefined()
+  await understudy.client().set('expires', 'soon')
+  await eventually(async () => expect(await target.client().get('expires')).toBe('soon'))
+  // Mirroring is broken off, and what happens meanwhile does not reach the target.
+  expect((await to(understudy, 'passthrough')).error).toBeUndefined()
+  await source.client().del('expires')
+  expect((await to(understudy, 'shadow')).error).toBeUndefined()
+  expect(await doJob(understudy, 'backfill', 'all')).toMatchObject({ report: { clean: true } })
+  for (const phase of ['read-target', 'switched']) {
+    expect((await to(understudy, phase)).error).toMatchObject({
+      code: 'GATE_CLOSED',
+      message: expect.stringMatching(/store 'new' held keys of this route before mirroring began.*--delete-extra/),
+    })
+  }
+  await understudy.restart()
+  expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: false } })
+  expect((await to(understudy, 'switched')).error).toMatchObject({ code: 'GATE_CLOSED' })
+  await doJob(understudy, 'repair', 'all', { deleteExtra: true })
+  expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: true } })
+  expect((await to(understudy, 'switched')).error).toBeUndefined()
+  expect(await understudy.client().get('expires')).toBeNull()
+}, 40_000)
+
+test('a switch that waited for a gate to open says nothing of gates', async () => {
+  const migration = await startMigration()
+  running.push(migration)
+  const { understudy, target } = migration
+  target.pause()
+  await eventually(
+    async () =>
+      expect((await to(understudy, 'switched', { dryRun: true })).closedGates).toEqual([
+        expect.stringContaining('does not answer'),
+      ]),
+    { timeoutMs: 20_000 },
+  )
+  const switching = to(understudy, 'switched')
+  target.resume()
+  const { error, closedGates, gates } = await switching
+  expect({ error, closedGates }).toEqual({ error: undefined, closedGates: [] })
+  expect(gates.every(({ open }) => open)).toBe(true)
+}, 40_000)
