@@ -83,7 +83,7 @@ export interface RouteStatus {
     oldestDirtyMs: number
     /** Keys may differ that nobody can name: only a verify of the whole route can tell. */
     needsVerify: boolean
-    /** Why; empty when none is needed. `shadow-restarted`, `shadow-replica`, `primary-restarted`, `failed-over`, `overflow`, `state-lost`, `server-wide`, `script`, `turned`, `rerouted`. */
+    /** Why; empty when none is needed. `shadow-restarted`, `shadow-replica`, `primary-restarted`, `failed-over`, `overflow`, `state-lost`, `server-wide`, `script`, `functions`, `functions-removed`, `turned`, `rerouted`. */
     verifyCauses: string[]
     /** How the copying of dirty keys goes. `paused`: a store is not connected. `tripped`: copies keep failing, a few are tried now and then. */
     repair: 'idle' | 'copying' | 'paused' | 'tripped'

@@ -1,3 +1,4 @@
+import { steadyNowMs } from '../base/clock.ts'
 import { hashBytes } from '../base/hash.ts'
 import type { Args, Effect, EffectContext } from '../command/effects.ts'
 import { findKeys, KeyPositions } from '../command/keys.ts'
@@ -51,6 +52,10 @@ export class Mirror {
   readonly #parser = new CommandParser()
   readonly #positions = new KeyPositions()
   readonly #unknown: UnknownWrites
+  /** Whether the effect at hand was computed by the time. */
+  readonly #timed = { used: false }
+  /** When the command at hand left, by the coarse clock. A time to live that is counted from the reply is wrong by what has passed since it was executed: after a long wait the key is copied as well. */
+  #sentMs = Number.POSITIVE_INFINITY
 
   constructor(context: DataPathContext, dirty: DirtySet, overlap: OverlapTable) {
     this.#context = context
@@ -164,7 +169,11 @@ export class Mirror {
     const { bytes, start, end } = applicationBytes(command)
     // An error has written nothing that overlaps (and may name a database that there is not, in which no copy would ever end).
     if (contested && reply[from] !== MINUS) this.#markBytes(spec, database, bytes, start, end, 'overlap', waiter)
-    else this.apply(spec, command.route as Route, database, bytes, start, end, reply, from, to, waiter)
+    else {
+      this.#sentMs = command.queuedAtMs
+      this.apply(spec, command.route as Route, database, bytes, start, end, reply, from, to, waiter)
+      this.#sentMs = Number.POSITIVE_INFINITY
+    }
   }
 
   /** The same for bytes that are not a pipeline's slot: a command of a transaction, with its part of EXEC's reply. */
@@ -212,6 +221,8 @@ export class Mirror {
         const args = argsOf(view)
         const answer = underApplicationNames(this.#context.routes, spec!, view, decodeReply(reply, from, to))
         const effect = rule.effect(args, answer, this.#contextOf(route))
+        if (this.#timed.used && performance.now() - this.#sentMs > LATE_MS)
+          this.#markBytes(spec, database, bytes, start, end, 'state-copy', waiter)
         if (runsScript(spec!)) this.#scripts.load(args, route, database)
         if (effect.kind === 'as-sent') {
           this.#sendAsSent(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
@@ -242,10 +253,13 @@ export class Mirror {
   }
 
   /**
-   * What `effects` sends leaves as one MULTI ... EXEC per shadow, so that the shadow too shows all of a transaction or nothing of it.
+   * What `effects` sends leaves as one MULTI ... EXEC per shadow, so that the shadow too shows all of a transaction or nothing of it. `sentMs`: when EXEC left, by the
+   * coarse clock.
    */
-  asOneUnit(effects: () => void, waiter: AckWaiter | null): void {
+  asOneUnit(effects: () => void, waiter: AckWaiter | null, sentMs: number): void {
+    this.#sentMs = sentMs
     this.#queue.asOneUnit(effects, waiter)
+    this.#sentMs = Number.POSITIVE_INFINITY
   }
 
   // --- dirty keys
@@ -399,8 +413,13 @@ export class Mirror {
     const { copies } = this.#context
     const primary = copies.factsOf(route.primary.storeName)
     const shadow = copies.factsOf(route.shadow?.storeName ?? '')
+    const timed = this.#timed
+    timed.used = false
     return {
-      nowMs: Date.now() + primary.clockOffsetMs,
+      get nowMs() {
+        timed.used = true
+        return Math.round(steadyNowMs()) + primary.clockOffsetMs
+      },
       shadowHasAbsoluteExpiry: shadow.hasAbsoluteExpiry,
       shadowHasHsetex: shadow.hasHsetex,
       canAsk: true,
@@ -416,3 +435,6 @@ export class Mirror {
     return this.#parser
   }
 }
+
+/** Times of expiry on the two sides are never further apart because of a slow answer. */
+const LATE_MS = 500

@@ -1,3 +1,4 @@
+import { steadyNowMs } from '../base/clock.ts'
 import { hashBytes } from '../base/hash.ts'
 import { command } from '../command/effects/building.ts'
 import type { Args } from '../command/effects.ts'
@@ -376,7 +377,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
 
   #primaryNowMs(): number {
     const { context, rule } = this.#options
-    return Date.now() + context.copies.factsOf(rule.route.primary.storeName).clockOffsetMs
+    return Math.round(steadyNowMs()) + context.copies.factsOf(rule.route.primary.storeName).clockOffsetMs
   }
 }
 

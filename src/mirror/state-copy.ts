@@ -1,3 +1,4 @@
+import { steadyNowMs } from '../base/clock.ts'
 import { hashBytes } from '../base/hash.ts'
 import { COLON, DOLLAR, MINUS } from '../resp/bytes.ts'
 import { encodeCommand } from '../resp/encode.ts'
@@ -263,7 +264,11 @@ export class StateCopy implements ReplyOwner {
 
   #expiresAtMs(expiry: number): number {
     if (this.#absolute || expiry <= 0) return expiry
-    return Date.now() + this.#context.copies.factsOf(this.#rule.route.primary.storeName).clockOffsetMs + expiry
+    return (
+      Math.round(steadyNowMs()) +
+      this.#context.copies.factsOf(this.#rule.route.primary.storeName).clockOffsetMs +
+      expiry
+    )
   }
 
   #refusedRestore(error: string): void {

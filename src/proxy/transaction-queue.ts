@@ -93,23 +93,28 @@ export class TransactionQueue {
     return offsets?.length === this.commands.length + 1 ? offsets : null
   }
 
-  /** Sends the effects to the shadow as one unit. `contested`: as `returned` said. */
-  mirror(buf: Buffer, offsets: Int32Array, contested: boolean, waiter: AckWaiter | null): void {
+  /** Sends the effects to the shadow as one unit. `contested`: as `returned` said; `sentMs`: when EXEC left, by the coarse clock. */
+  mirror(buf: Buffer, offsets: Int32Array, contested: boolean, waiter: AckWaiter | null, sentMs: number): void {
     const { mirror } = this.#session.path
     // What was written before a FLUSHALL of the same transaction and what after it, only the store knows.
     const copies = contested || this.#serverWide.length > 0
     const databases = databasesOf(this.commands, this.#session.database, buf, offsets)
     try {
-      mirror.asOneUnit(() => {
-        for (const [i, { spec, route, database: begun, bytes }] of this.commands.entries()) {
-          if (!spec?.write) continue
-          const database = databases?.[i] ?? begun
-          if (!copies || isServerWide(spec) || buf[offsets[i]!] === MINUS) {
-            mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, offsets[i]!, offsets[i + 1]!, waiter)
-          } else
-            for (const ref of mirror.keysIn(spec, database, bytes, 0, bytes.length)) mirror.mark(ref, 'overlap', waiter)
-        }
-      }, waiter)
+      mirror.asOneUnit(
+        () => {
+          for (const [i, { spec, route, database: begun, bytes }] of this.commands.entries()) {
+            if (!spec?.write) continue
+            const database = databases?.[i] ?? begun
+            if (!copies || isServerWide(spec) || buf[offsets[i]!] === MINUS) {
+              mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, offsets[i]!, offsets[i + 1]!, waiter)
+            } else
+              for (const ref of mirror.keysIn(spec, database, bytes, 0, bytes.length))
+                mirror.mark(ref, 'overlap', waiter)
+          }
+        },
+        waiter,
+        sentMs,
+      )
     } catch (error) {
       if (!isMalformed(error)) throw error
       this.lose()

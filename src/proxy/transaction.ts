@@ -290,7 +290,7 @@ class Transaction implements Pin, ReplyOwner {
     const contested = queue.returned()
     const offsets = queue.repliesIn(buf, start, end)
     const mirror = (waiter: AckWaiter | null): void => {
-      if (offsets !== null) queue.mirror(buf, offsets, contested, waiter)
+      if (offsets !== null) queue.mirror(buf, offsets, contested, waiter, slot.queuedAtMs)
       else if (!execDidNothing(buf, start, end)) queue.lose()
     }
     const databases = offsets === null ? null : databasesOf(queue.commands, session.database, buf, offsets)

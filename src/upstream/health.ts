@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis'
+import { steadyNowMs } from '../base/clock.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
 import { clientOptions } from './client-options.ts'
 import { tlsOptions } from './connect.ts'
@@ -11,14 +12,17 @@ export interface Health {
   version: string | null
   /** `master` or `slave`, as INFO says it. */
   role: string | null
-  /** The store's clock minus ours, ms, from TIME and half the round trip. */
+  /** The store's clock minus ours (`steadyNowMs`), ms, from TIME and half the round trip. */
   clockOffsetMs: number | null
   error: string | null
 }
 
 const PROBE_EVERY_MS = 1_000
-/** Version, role and clock are asked for once in so many probes. */
+/** Version and role are asked for once in so many probes. */
 const FACTS_EVERY = 10
+/** A round trip of TIME that is worth believing. */
+const PROMPT_MS = 50
+const CLOCK_GOOD_FOR_MS = 60_000
 
 /** Asks one store now and then how it is, on a connection of its own, apart from the data path. */
 export class HealthProbe {
@@ -33,6 +37,8 @@ export class HealthProbe {
   #timer: NodeJS.Timeout | null = null
   #probes = 0
   #stopped = false
+  /** When the store's clock was last believed. */
+  #clockMs = 0
 
   /** `endpoint`: null: not known yet. */
   constructor(
@@ -95,6 +101,7 @@ export class HealthProbe {
       health.latencyMs = Math.round((performance.now() - before) * 1000) / 1000
       health.up = true
       health.error = null
+      await this.#clock(redis)
       if (!was || redis !== this.#known || this.#probes % FACTS_EVERY === 0) await this.#facts(redis)
       this.#known = redis
     } catch (error) {
@@ -120,10 +127,22 @@ export class HealthProbe {
     const info = await redis.info()
     health.version = /^(?:redis_version|valkey_version):(\S+)/m.exec(info)?.[1] ?? null
     health.role = /^role:(\S+)/m.exec(info)?.[1] ?? null
-    const before = Date.now()
-    const [seconds, micros] = (await redis.time()) as unknown as [string, string]
-    const after = Date.now()
-    health.clockOffsetMs = Math.round(Number(seconds) * 1000 + Number(micros) / 1000 - (before + after) / 2)
     this.#onFacts(health)
+  }
+
+  /** Half the round trip is what it can be wrong by, so one that took long is not believed while there is a better one. */
+  async #clock(redis: Redis): Promise<void> {
+    const { health } = this
+    const before = steadyNowMs()
+    const [seconds, micros] = (await redis.time()) as unknown as [string, string]
+    const after = steadyNowMs()
+    const known = redis === this.#known && health.clockOffsetMs !== null
+    if (known && after - before > PROMPT_MS && after - this.#clockMs < CLOCK_GOOD_FOR_MS) return
+    const offsetMs = Math.round(Number(seconds) * 1000 + Number(micros) / 1000 - (before + after) / 2)
+    this.#clockMs = after
+    if (offsetMs === health.clockOffsetMs) return
+    health.clockOffsetMs = offsetMs
+    // The facts of a store that was not asked yet follow at once.
+    if (known) this.#onFacts(health)
   }
 }

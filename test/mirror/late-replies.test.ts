@@ -1,0 +1,38 @@
+import { afterEach, expect, test } from 'vitest'
+import { startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { driftBetween } from '../support/keyspace.ts'
+import { startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+
+const running: { stop(): Promise<unknown> }[] = []
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await one.stop()
+})
+
+/** Nothing in this process does anything meanwhile; the stores do. */
+function standStill(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
+
+test('times to live are the same on both sides, however late this process comes to read the reply', async () => {
+  const [old, fresh] = await Promise.all([startRedis(), startRedis()])
+  running.push(old, fresh)
+  const path = await startDataPath({
+    stores: { old, new: fresh },
+    routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
+  })
+  running.push(path)
+  const app = path.client()
+  await app.mset('a', 1, 'b', 1)
+  await settled(path)
+  const { state, done } = { state: () => path.runtime.stats().routes['all']!, done: [] as Promise<unknown>[] }
+  done.push(app.pexpire('a', 100_000), app.set('s', 1, 'EX', 100), app.multi().expire('b', 100).exec())
+  await eventually(() => expect(state().inFlight).toBeGreaterThan(0), { intervalMs: 0 })
+  // What was pushed leaves with this turn of the event loop.
+  await new Promise((resolve) => setImmediate(resolve))
+  standStill(900)
+  await Promise.all(done)
+  await settled(path)
+  expect(await driftBetween(old, fresh, { ttlSlackMs: 500 })).toEqual([])
+})
