@@ -11,8 +11,20 @@ export interface CopyResult {
 }
 
 const RETRY_MS = 100
+const REFUSED_MS = 1_000
 /** A key that cannot be copied now although both stores are there is given up after so many rounds. */
 const MAX_ROUNDS = 50
+
+/** What a store says of itself, not of a key: it may be mended, so it is waited for, as a store that is away is. */
+const REFUSALS: Readonly<Record<string, string>> = {
+  OOM: 'a store has no memory left for writes (OOM)',
+  READONLY: 'a store is a replica that takes no writes (READONLY)',
+  MISCONF: 'a store takes no writes because it cannot save (MISCONF)',
+  NOREPLICAS: 'a store takes no writes because replicas are missing (NOREPLICAS)',
+  LOADING: 'a store is loading its data (LOADING)',
+  MASTERDOWN: 'a store is a replica without its primary (MASTERDOWN)',
+  BUSY: 'a store runs a script (BUSY)',
+}
 
 /** Copies keys (application names) from the primary to the shadow by the data path. What only the moment forbids is tried again; what fails has its reason. */
 export async function copyKeys(
@@ -25,25 +37,26 @@ export async function copyKeys(
   const failed: ListedKey[] = []
   let copied = 0
   let left = keys
-  for (let round = 0; left.length > 0; round++) {
+  for (let rounds = 0; left.length > 0; ) {
     const window = await throttle.admit(left.length)
     const { outcomes, reasons } = await environment.dataPath.copy(database, packBytes(left), window)
     const why = new Map(reasons)
     const again: Buffer[] = []
+    let refusal: string | null = null
     for (let i = 0; i < left.length; i++) {
       const outcome = outcomes[i]
+      const reason = why.get(i)
+      const refused = outcome === FAILED ? undefined : REFUSALS[reason?.split(' ', 1)[0] ?? '']
+      refusal ??= refused ?? null
       if (outcome === COPIED) copied++
-      else if (outcome === FAILED || round >= MAX_ROUNDS) {
-        failed.push({
-          database,
-          key: left[i]!,
-          class: 'failed',
-          detail: `It could not be copied: ${shown(why.get(i))}.`,
-        })
+      else if (outcome === FAILED || (rounds >= MAX_ROUNDS && refused === undefined)) {
+        failed.push({ database, key: left[i]!, class: 'failed', detail: `It could not be copied: ${shown(reason)}.` })
       } else again.push(left[i]!)
     }
     left = again
-    if (left.length > 0) await task.wait(RETRY_MS)
+    throttle.refused(refusal)
+    if (refusal === null) rounds++
+    if (left.length > 0) await task.wait(refusal === null ? RETRY_MS : REFUSED_MS)
   }
   return { copied, failed }
 }

@@ -31,6 +31,7 @@ export class Throttle {
   #slowMs = SLOW_MS
   #looking: Promise<string | null> | null = null
   #stop: string | null = null
+  #refusal: string | null = null
 
   constructor(environment: JobEnvironment, task: Task, route: string) {
     this.#environment = environment
@@ -48,6 +49,12 @@ export class Throttle {
     }
     await this.#task.pace(keys)
     return this.#window
+  }
+
+  /** A store refuses every key for now, and why; null: not any more. Shown until then. */
+  refused(why: string | null): void {
+    this.#refusal = why
+    if (why !== null) this.#task.throttle = why
   }
 
   async #look(): Promise<void> {
@@ -77,7 +84,7 @@ export class Throttle {
       this.#task.throttle = `clients wait ${slowMs} ms for their store (p99)`
     } else {
       this.#window = Math.min(MAX_WINDOW, this.#window + STEP)
-      this.#task.throttle = null
+      this.#task.throttle = this.#refusal
     }
     return null
   }

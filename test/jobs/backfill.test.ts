@@ -1,4 +1,7 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
+import type { Job } from '../../src/jobs/job.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob, jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
 import { driftBetween } from '../support/keyspace.ts'
@@ -129,6 +132,41 @@ test('a store that is away is waited for, and said to be', async () => {
   await target.start()
   expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { failed: 0 } })
 })
+
+test('a target that is full, or takes no writes, is waited for, and said to be', async () => {
+  const { target, understudy } = await setUp(ALL, (server) => fillStrings(server, 500))
+  const redis = target.client()
+  await redis.config('SET', 'maxmemory', '1')
+  const { id } = await startJob(understudy, 'backfill', 'all')
+  await eventually(async () => expect((await jobOf(understudy, id)).throttle).toMatch(/no memory.*OOM/))
+  // Of a server that nobody has.
+  await redis.replicaof('127.0.0.1', 1)
+  await redis.config('SET', 'maxmemory', '0')
+  await eventually(async () => expect((await jobOf(understudy, id)).throttle).toMatch(/takes no writes.*READONLY/))
+  await redis.replicaof('NO', 'ONE')
+  expect(await over(understudy, id)).toMatchObject({
+    state: 'done',
+    throttle: null,
+    progress: { copied: 500, failed: 0 },
+  })
+}, 40_000)
+
+test('a source that was started again is listed from its beginning, and the report says what it holds since', async () => {
+  const { source, target, understudy } = await setUp(ALL, (server) => fillStrings(server, 200))
+  const startedAgain = async (): Promise<Job> => {
+    const { id } = await startJob(understudy, 'backfill', 'all', { rate: 200 })
+    await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(0))
+    expect(await steer(understudy, id, 'pause')).toMatchObject({ state: 'paused' })
+    await source.restart()
+    await steer(understudy, id, 'resume')
+    return over(understudy, id)
+  }
+  await source.client().save()
+  expect((await startedAgain()).report?.notes.join()).toMatch(/'old' was started again.*it holds 200 keys since/)
+  expect(await driftBetween(source, target)).toEqual([])
+  rmSync(join(source.dir, 'dump.rdb'))
+  expect((await startedAgain()).report?.notes.join()).toMatch(/it holds 0 keys since/)
+}, 60_000)
 
 test('under random writes, killed in the middle, it goes on after the restart, and both stores are the same', async () => {
   const { source, target, understudy } = await setUp(ALL, (server) => fillStrings(server, 20_000))
