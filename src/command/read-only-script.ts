@@ -12,10 +12,14 @@ const MAX_LINE = 200
  */
 export function asRead(commands: CommandTable, spec: CommandSpec, view: CommandView): CommandSpec {
   if (!argumentIs(view, 0, 'EVAL') || view.argc < 2) return spec
-  const start = view.start[1]!
-  const { buf } = view
-  if (buf[start] !== 0x23 || buf[start + 1] !== 0x21) return spec
-  const line = buf.toString('latin1', start, Math.min(view.end[1]!, start + MAX_LINE)).split('\n', 1)[0]!
+  return saysNoWrites(view, 1) ? (commands.byName('EVAL_RO') ?? spec) : spec
+}
+
+/** Whether the script in argument `i` declares that it writes nothing. */
+export function saysNoWrites({ buf, start: starts, end: ends }: CommandView, i: number): boolean {
+  const start = starts[i]!
+  if (buf[start] !== 0x23 || buf[start + 1] !== 0x21) return false
+  const line = buf.toString('latin1', start, Math.min(ends[i]!, start + MAX_LINE)).split('\n', 1)[0]!
   const flags = /\sflags=(\S*)/.exec(line)?.[1]?.split(',') ?? []
-  return flags.includes('no-writes') ? (commands.byName('EVAL_RO') ?? spec) : spec
+  return flags.includes('no-writes')
 }

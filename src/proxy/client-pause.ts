@@ -1,3 +1,4 @@
+import type { ReadOnlyScripts } from '../command/read-only-scripts.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { arityFits } from './arity.ts'
@@ -5,6 +6,9 @@ import type { Session } from './session.ts'
 
 /** `PFCOUNT` writes the count it has cached into the value; the others that a replica would see are writes in the table. */
 const WRITES_TOO: ReadonlySet<string> = new Set(['PFCOUNT'])
+
+/** Writes for the mirror; for the server they change no key. */
+const LOADS: ReadonlySet<string> = new Set(['SCRIPT LOAD', 'SCRIPT FLUSH'])
 
 /**
  * CLIENT PAUSE: the clients of Understudy wait, all of them or those that write (redis.io, "CLIENT PAUSE"). Other clients of the store do not, for the pause is not
@@ -25,12 +29,13 @@ export class ClientPause {
     return nowMs >= this.#untilMs
   }
 
-  /** `writesQueued`: the command is the EXEC of a transaction with a write in it. */
-  holds(view: CommandView, spec: CommandSpec | null, writesQueued: boolean): boolean {
+  /** `writesQueued`: the command is the EXEC of a transaction with a write in it. `scripts`: a call of one of them is a read. */
+  holds(view: CommandView, spec: CommandSpec | null, writesQueued: boolean, scripts: ReadOnlyScripts): boolean {
     if (spec !== null && !arityFits(spec, view.argc)) return false
     if (this.#all) return true
     if (spec === null) return false
-    return spec.write || WRITES_TOO.has(spec.name) || (spec.name === 'EXEC' && writesQueued)
+    if (spec.write) return !LOADS.has(spec.name) && !scripts.isCalled(spec, view)
+    return WRITES_TOO.has(spec.name) || (spec.name === 'EXEC' && writesQueued)
   }
 }
 
@@ -38,5 +43,6 @@ export class ClientPause {
 export function isPaused(session: Session, view: CommandView, spec: CommandSpec | null): boolean {
   let writesQueued = false
   for (let pin = session.pin; pin !== null; pin = pin.outer) if (pin.queuesWrites === true) writesQueued = true
-  return session.path.pause!.holds(view, spec, writesQueued)
+  const { pause, readOnlyScripts } = session.path
+  return pause!.holds(view, spec, writesQueued, readOnlyScripts)
 }

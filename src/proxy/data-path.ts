@@ -1,5 +1,6 @@
 import type { CoarseClock } from '../base/clock.ts'
 import type { Turn } from '../base/turn.ts'
+import { ReadOnlyScripts } from '../command/read-only-scripts.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandTable } from '../command/table.ts'
 import type { Comparer } from '../compare/comparer.ts'
@@ -77,6 +78,8 @@ export class DataPath implements DataPathContext {
   shuttingDown = false
   /** CLIENT PAUSE is in force. */
   pause: ClientPause | null = null
+  /** What CLIENT PAUSE WRITE does not hold. */
+  readonly readOnlyScripts = new ReadOnlyScripts()
   #parsers: CommandParser[] = []
   #nextClientId = 1
   readonly #comparable = new Map<CommandSpec, boolean>()

@@ -17,6 +17,7 @@ export function forward(session: Session, view: CommandView, spec: CommandSpec |
   if (plan.refusal !== null) return splitOrRefuse(session, view, spec)
   if (plan.doubt !== null) path.doubts.report(plan.doubt, route)
   if (spec?.write && plan.positions.count === 0) {
+    path.readOnlyScripts.note(spec, view)
     const refusal = refuseServerWide(path.routes, spec)
     if (refusal !== null) {
       session.answerError(refusal)

@@ -24,6 +24,8 @@ export class TransactionQueue {
   readonly commands: Queued[] = []
   /** Of all commands, those that were refused since included. */
   bytes = 0
+  /** EXEC will write. */
+  writes = false
   /** Of every route whose keys are watched or queued: EXEC is in flight for all of them. */
   readonly states = new Set<RouteState>()
   readonly #session: Session
@@ -37,11 +39,6 @@ export class TransactionQueue {
 
   constructor(session: Session) {
     this.#session = session
-  }
-
-  /** EXEC will write. */
-  get writes(): boolean {
-    return this.commands.some(({ spec }) => spec?.write === true)
   }
 
   /** The routes of a planned command are the transaction's. `own`: also the one that the plan names first, for it has keys there. */
@@ -60,6 +57,7 @@ export class TransactionQueue {
         this.#hashes.push(hashBytes(view.buf, view.start[arg]!, view.end[arg]!))
       }
     } else if (spec !== null && isServerWide(spec)) this.#serverWide.push(spec)
+    if (spec?.write && !path.readOnlyScripts.isCalled(spec, view)) this.writes = true
     this.#reads.queued(path, spec, view, this.commands.length)
     return { spec, route: plan.route, database, bytes: frame, renamed: plan.renames, answered }
   }

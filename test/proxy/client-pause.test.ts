@@ -29,6 +29,28 @@ test('WRITE holds writes, and EXECs with a write, until UNPAUSE; reads go on', a
   expect(await multi.text()).toBe('*1\r\n+OK\r\n')
 })
 
+test('WRITE holds no script that says it writes nothing, by whatever command it is called', async () => {
+  const [one, reader, multi, writer] = [await path.raw(), await path.raw(), await path.raw(), await path.raw()]
+  const code = [
+    '#!lua name=paused',
+    "redis.register_function{function_name='reads', callback=function() return 1 end, flags={'no-writes'}}",
+    "redis.register_function('writes', function() return 2 end)",
+  ]
+  expect(await one.ask('FUNCTION', 'LOAD', code.join('\n'))).toBe('$6\r\npaused\r\n')
+  expect(await one.ask('CLIENT', 'PAUSE', 60_000, 'WRITE')).toBe('+OK\r\n')
+  const script = '#!lua flags=no-writes\nreturn 1'
+  expect(await reader.ask('EVAL', script, 0)).toBe(':1\r\n')
+  const loaded = await reader.ask('SCRIPT', 'LOAD', '#!lua flags=no-writes\nreturn 3')
+  expect(await reader.ask('EVALSHA', loaded.split('\r\n')[1]!, 0)).toBe(':3\r\n')
+  expect(await reader.ask('FCALL', 'reads', 0)).toBe(':1\r\n')
+  for (const command of [['MULTI'], ['EVAL', script, 0], ['FCALL', 'reads', 0]]) await multi.ask(...command)
+  expect(await multi.ask('EXEC')).toBe('*2\r\n:1\r\n:1\r\n')
+  writer.command('FCALL', 'writes', 0)
+  await eventually(async () => expect(await one.ask('INFO', 'clients')).toContain('blocked_clients:1\r\n'))
+  expect(await one.ask('CLIENT', 'UNPAUSE')).toBe('+OK\r\n')
+  expect(await writer.text()).toBe(':2\r\n')
+})
+
 test('a transaction in one packet that is held lies in nobody’s way', async () => {
   const [one, writer, other] = [await path.raw(), await path.raw(), await path.raw()]
   expect(await one.ask('CLIENT', 'PAUSE', 60_000, 'WRITE')).toBe('+OK\r\n')

@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto'
+import type { CommandView } from '../resp/command-view.ts'
+import { saysNoWrites } from './read-only-script.ts'
+import type { CommandSpec } from './spec.ts'
+
+/**
+ * Which scripts and functions declare that they write nothing, of those whose source has been seen: the server counts a call of them as a read (redis.io, "Lua API reference", script flags). One that
+ * was loaded unseen is taken for one that writes.
+ */
+export class ReadOnlyScripts {
+  readonly #shas = new Set<string>()
+  readonly #functions = new Set<string>()
+
+  /** A command without keys that may load or delete scripts or functions. */
+  note(spec: CommandSpec, view: CommandView): void {
+    switch (spec.name) {
+      case 'SCRIPT LOAD':
+        if (view.argc === 3 && saysNoWrites(view, 2)) this.#learn(view, 2)
+        return
+      case 'FUNCTION LOAD':
+        this.#learnLibrary(view.buf.toString('latin1', view.start[view.argc - 1]!, view.end[view.argc - 1]!))
+        return
+      case 'FUNCTION DELETE':
+      case 'FUNCTION FLUSH':
+      case 'FUNCTION RESTORE':
+        this.#functions.clear()
+    }
+  }
+
+  /** The command calls a script that writes nothing. */
+  isCalled(spec: CommandSpec, view: CommandView): boolean {
+    if (view.argc < 2) return false
+    const named = (): string => view.buf.toString('latin1', view.start[1]!, view.end[1]!)
+    switch (spec.name) {
+      case 'EVAL':
+        if (!saysNoWrites(view, 1)) return false
+        this.#learn(view, 1)
+        return true
+      case 'EVALSHA':
+        return this.#shas.has(named().toLowerCase())
+      case 'FCALL':
+        return this.#functions.has(named())
+      default:
+        return false
+    }
+  }
+
+  #learn({ buf, start, end }: CommandView, i: number): void {
+    if (this.#shas.size >= MAX_KNOWN) this.#shas.clear()
+    this.#shas.add(createHash('sha1').update(buf.subarray(start[i]!, end[i]!)).digest('hex'))
+  }
+
+  /** `redis.register_function{function_name='f', callback=..., flags={'no-writes'}}`, once or several times. */
+  #learnLibrary(source: string): void {
+    if (this.#functions.size >= MAX_KNOWN) this.#functions.clear()
+    for (const call of source.split('register_function').slice(1)) {
+      const name =
+        /^\s*\{[\s\S]*?function_name\s*=\s*['"](\w+)['"]/.exec(call)?.[1] ?? /^\s*\(\s*['"](\w+)['"]/.exec(call)?.[1]
+      if (name === undefined) continue
+      const flags = /\bflags\s*=\s*\{([^}]*)\}/.exec(call)?.[1] ?? ''
+      if (/['"]no-writes['"]/.test(flags)) this.#functions.add(name)
+      else this.#functions.delete(name)
+    }
+  }
+}
+
+/** Forgotten all at once: a call is then taken for a write until the source is seen again. */
+const MAX_KNOWN = 5_000
