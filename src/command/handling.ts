@@ -108,7 +108,10 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   'SCRIPT KILL': row('beside', BESIDE),
   'FUNCTION KILL': row('beside', BESIDE),
   'FUNCTION STATS': row('beside', BESIDE),
-  INFO: row('info', 'the primary’s; clients that CLIENT PAUSE holds here count as blocked'),
+  INFO: row(
+    'info',
+    'the primary’s; `connected_clients` are those of Understudy, and those that CLIENT PAUSE holds here count as blocked',
+  ),
   SHUTDOWN: row('beside', `${BESIDE}; the client’s connection ends without an answer, as with the store`),
 
   SYNC: row('replica', REPLICATES),

@@ -74,6 +74,18 @@ test('clients that are held count as blocked in INFO', async () => {
   expect(await one.ask('INFO', 'clients')).toContain('blocked_clients:0\r\n')
 })
 
+test('INFO counts the clients of Understudy, not its connections to the store', async () => {
+  const clients = await Promise.all(Array.from({ length: 5 }, () => path.raw()))
+  const listed = async (): Promise<number> => (await clients[0]!.ask('CLIENT', 'LIST')).match(/^id=|\nid=/g)!.length
+  await eventually(async () =>
+    expect(await clients[0]!.ask('INFO')).toContain(`connected_clients:${await listed()}\r\n`),
+  )
+  clients[4]!.destroy()
+  await eventually(async () =>
+    expect(await clients[0]!.ask('INFO')).toContain(`connected_clients:${await listed()}\r\n`),
+  )
+})
+
 test('ALL holds everything until the time is over', async () => {
   const [one, other] = [await path.raw(), await path.raw()]
   const startedMs = performance.now()
