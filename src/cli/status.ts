@@ -117,7 +117,8 @@ function storeRow(name: string, { up, latencyMs, version, role, error }: StoreSt
   return [
     printable(name),
     up ? terminal.style('green', 'up') : terminal.style('red', 'down'),
-    latencyMs === null ? '-' : formatMs(latencyMs),
+    // The last answer's, when it is down.
+    !up || latencyMs === null ? '-' : formatMs(latencyMs),
     printable(version ?? '-'),
     printable(role ?? '-'),
     printable(error ?? ''),

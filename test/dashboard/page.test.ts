@@ -136,13 +136,37 @@ describe('what the page shows of trouble', () => {
     const problems = await verdict.locator('li').allTextContents()
     expect(problems.map((text) => text.trim())).toEqual(
       expect.arrayContaining([
-        'Store new (shadow) is down: connect refused',
-        'jobs: 4 dirty keys to be copied (1 overlap, 3 shadow-down)',
+        'Store new (shadow) is down: connect refused. 3 writes and 4 dirty keys wait for it, nothing is lost',
+        'jobs: keys may differ that nobody can name: it needs a verify (overflow)',
       ]),
+    )
+    await expect(verdict.locator('.application').textContent()).resolves.toBe(
+      'The application is served: every primary answers.',
     )
     await eventually(() => expect(server.control.listeners.size).toBe(1))
     server.control.emit({ type: 'reload', data: { successful: false, error: 'line 3: unknown key' } })
     await page.getByRole('status').filter({ hasText: 'line 3: unknown key' }).waitFor()
+  })
+
+  test('whether the application suffers is said first, and one cause of many routes is one line', async () => {
+    const server = await startTestServer()
+    const status = await server.control.status()
+    const { jobs } = status.routes
+    status.stores['old']!.up = false
+    status.stores['new']!.up = true
+    for (const name of ['a', 'b', 'c', 'd']) status.routes[name] = jobs!
+    server.control.status = async () => status
+    const { page } = await open(server)
+    const verdict = page.locator('.verdict')
+    await verdict.waitFor()
+    await expect(verdict.locator('.application').textContent()).resolves.toBe(
+      'The application suffers: the primary of every route does not answer.',
+    )
+    const problems = (await verdict.locator('li').allTextContents()).map((text) => text.trim())
+    expect(problems).toContain(
+      'jobs, a, b and 2 routes more: keys may differ that nobody can name: it needs a verify (overflow)',
+    )
+    expect(problems).toContain('jobs, a, b and 2 routes more: 4 dirty keys to be copied (1 overlap, 3 shadow-down)')
   })
 
   test('text of the inside is text: a key that looks like markup runs nothing', async () => {

@@ -1,5 +1,5 @@
 import { html } from 'lit-html'
-import { milliseconds, percent, rate } from './format.js'
+import { count, milliseconds, percent, rate } from './format.js'
 import { loadHistory } from './loading.js'
 import { state, update } from './state.js'
 
@@ -11,6 +11,7 @@ const uPlot = /** @type {any} */ (globalThis).uPlot
  * @property {string} id
  * @property {string} title
  * @property {(value: number | null) => string} format
+ * @property {boolean} [whole] of things that are counted: no line between 0 and 1
  * @property {{ name: string, label: string, color: string, dash?: number[] }[]} lines `color` is a custom property of the style sheet
  */
 
@@ -46,7 +47,8 @@ const CHARTS = [
   {
     id: 'waiting',
     title: 'Waiting for the shadow',
-    format: (value) => (value === null ? '–' : String(Math.round(value))),
+    format: count,
+    whole: true,
     lines: [
       { name: 'backlog', label: 'backlog', color: '--series-2' },
       { name: 'dirtyKeys', label: 'dirty keys', color: '--series-4' },
@@ -68,6 +70,8 @@ const CHARTS = [
 
 const RANGES = /** @type {const} */ ({ '10m': '10 minutes', '3h': '3 hours', '24h': '24 hours' })
 const HEIGHT = 160
+/** 1, 2, 5, 10, ... */
+const WHOLE_STEPS = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat()
 
 /** @param {import('./state.js').State} state */
 export function chartsSection({ chartRange, chartRoute, routes, history }) {
@@ -229,6 +233,7 @@ function create(chart, host, data) {
           ...axis,
           size: 62,
           font: '11px system-ui',
+          ...(chart.whole === true ? { incrs: WHOLE_STEPS } : {}),
           values: (_plot, splits) => splits.map((value) => chart.format(value)),
         },
       ],

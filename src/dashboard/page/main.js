@@ -2,13 +2,13 @@ import { html, nothing, render } from 'lit-html'
 import { ApiError, ask, onRefused } from './api.js'
 import { addSample, chartsSection, drawCharts, redrawCharts } from './charts.js'
 import { configurationSection } from './configuration.js'
-import { counted, duration } from './format.js'
+import { count, counted, duration } from './format.js'
 import { jobsSection } from './jobs.js'
 import { listen } from './live.js'
 import { loadAll, loadConfig, loadHistory, loadJobs, loadMismatches, loadNextSteps } from './loading.js'
 import { loginPage } from './login.js'
 import { mismatchesSection } from './mismatches.js'
-import { findProblems } from './problems.js'
+import { applicationState, findProblems } from './problems.js'
 import { routesSection } from './routes.js'
 import { notify, onChange, state, update } from './state.js'
 import { storesSection } from './stores.js'
@@ -19,6 +19,10 @@ const REFRESH_MS = 5_000
 /** Whether a gate is open can take a store's answer: asked less often. */
 const GATES_MS = 15_000
 const MAX_JOBS = 20
+/** Samples of two seconds each. */
+const RECENT = 15
+/** Problems shown at once: beyond, the first ones are to be mended first. */
+const MAX_PROBLEMS = 12
 /** Mismatches come by the hundred when something is wrong: the list is read again once for all of them. */
 const GATHER_MS = 500
 
@@ -73,17 +77,29 @@ function header() {
 /** @param {import('./problems.js').Problem[]} problems */
 function verdict(problems) {
   const tone = problems.length === 0 ? 'good' : (problems[0]?.level ?? 'warn')
+  const application = applicationState(state)
   const title = { good: 'Nothing is wrong', warn: 'Something needs a look', bad: 'Something is wrong' }[tone]
   return html`<section class="verdict ${tone}" aria-labelledby="verdict-title">
     <h2 id="verdict-title" aria-live="polite">${title}</h2>
     ${
       problems.length === 0
         ? html`<p>Every store answers, nothing waits to be repaired, no read differs.</p>`
-        : html`<ul>
-          ${problems.map(({ level, text, href }) => html`<li class=${level}><a href=${href}>${text}</a></li>`)}
+        : html`<p class="application ${application.level}">${application.text}</p>
+        <ul>
+          ${problems.slice(0, MAX_PROBLEMS).map(({ level, text, href }) => html`<li class=${level}><a href=${href}>${text}</a></li>`)}
+          ${problems.length > MAX_PROBLEMS ? html`<li>and ${count(problems.length - MAX_PROBLEMS)} more</li>` : nothing}
         </ul>`
     }
+    ${nobodyYet()}
   </section>`
+}
+
+/** Where applications connect, while none has. */
+function nobodyYet() {
+  const { status, config } = state
+  const url = config?.listen?.[0]?.url
+  if (status?.clients.connected !== 0 || url === undefined) return nothing
+  return html`<p>No client is connected. Applications connect with <code>REDIS_URL=${url}</code>.</p>`
 }
 
 function switchTheme() {
@@ -137,7 +153,7 @@ function mismatchSeen() {
 const EVENTS = {
   status: (status) => update({ status }),
   sample: (sample) => {
-    update({ sample })
+    update({ sample, recent: [...state.recent, sample].slice(-RECENT) })
     addSample(sample)
   },
   mismatch: mismatchSeen,

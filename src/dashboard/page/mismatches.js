@@ -13,15 +13,22 @@ const reasons = new Map()
 
 const UNTIL = { '1 hour': 3600, '1 day': 86_400, '1 week': 7 * 86_400 }
 
+/** Phases in which sampled reads are compared. @type {readonly import('./types.js').Phase[]} */
+const COMPARING = ['shadow', 'read-target', 'switched']
+
 /** @param {import('./state.js').State} state */
 export function mismatchesSection({ patterns, status }) {
-  const compared = Object.values(status?.routes ?? {}).reduce((sum, { compare }) => sum + compare.compared, 0)
+  const routes = Object.values(status?.routes ?? {})
+  const compared = routes.reduce((sum, { compare }) => sum + compare.compared, 0)
+  const none = routes.some(({ phase }) => COMPARING.includes(phase))
+    ? 'No read has been compared yet.'
+    : 'Nothing is compared yet: that begins with the phase shadow.'
   return html`<section id="mismatches" aria-labelledby="mismatches-title">
     <h2 id="mismatches-title">Mismatches</h2>
     ${
       patterns.length === 0
         ? html`<p class="quiet">
-          ${compared === 0 ? 'Nothing has been compared yet: that begins with the phase shadow.' : `None in ${count(compared)} compared reads.`}
+          ${compared === 0 ? none : `None in ${count(compared)} compared reads.`}
         </p>`
         : html`<ul class="patterns">
           ${repeat(patterns, ({ id }) => id, patternRow)}
@@ -41,7 +48,7 @@ function patternRow(pattern) {
         <span class="quiet">${command} · ${route} · ${count(pattern.count)} × on ${counted(pattern.keys, 'key')} · last ${time(lastSeen)}</span>
         ${acknowledged === null ? nothing : html`<span class="pill">acknowledged</span>`}
       </summary>
-      <p>${pattern.detail}${pattern.cause === null ? '' : ` (${pattern.cause})`}. First seen ${time(firstSeen)}, last with the key <code>${pattern.key}</code>.</p>
+      <p>${pattern.detail}${pattern.cause === null ? '' : ` (${pattern.cause})`} First seen ${time(firstSeen)}, last with the key <code>${pattern.key}</code>.</p>
       ${pattern.paths.length === 0 ? nothing : html`<p>JSON paths that differ: ${pattern.paths.map((path) => html`<code>${path}</code> `)}</p>`}
       <div class="diff">
         <div>

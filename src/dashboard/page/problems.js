@@ -1,4 +1,4 @@
-import { count, counted, duration, milliseconds, percent, rate } from './format.js'
+import { count, counted, duration, milliseconds, percent, rate, time } from './format.js'
 
 /**
  * @typedef {object} Problem
@@ -11,6 +11,25 @@ import { count, counted, duration, milliseconds, percent, rate } from './format.
 const LAG_MS = 5_000
 /** Clocks that differ move the expiry of keys by as much. */
 const CLOCK_OFFSET_MS = 1_000
+/** Routes that are named in one line. */
+const MAX_NAMED = 3
+
+/**
+ * Whether the application gets its answers: what has to be known first when somebody is woken. Trouble of a shadow does not reach it.
+ *
+ * @param {import('./state.js').State} state
+ * @returns {{ level: 'good' | 'bad', text: string }}
+ */
+export function applicationState({ status, recent }) {
+  const routes = Object.entries(status?.routes ?? {})
+  const suffering = routes.filter(
+    ([name, { primary }]) => status?.stores[primary]?.up === false || recently(recent, name, 'timeouts') > 0,
+  )
+  if (suffering.length === 0) return { level: 'good', text: 'The application is served: every primary answers.' }
+  const names = named(suffering.map(([name]) => name))
+  const which = suffering.length === routes.length ? 'every route' : names
+  return { level: 'bad', text: `The application suffers: the primary of ${which} does not answer.` }
+}
 
 /**
  * What is wrong, the worst first: the answer to "is it safe to go on".
@@ -25,7 +44,7 @@ export function findProblems(state) {
     ...storeProblems(status),
     ...reloadProblems(status),
     ...durabilityProblems(status),
-    ...Object.entries(status.routes).flatMap(([name, route]) => routeProblems(name, route, state)),
+    ...joined(Object.entries(status.routes).flatMap(([name, route]) => routeProblems(name, route, state))),
     ...mismatchProblems(state),
     ...jobProblems(state),
   ]
@@ -34,17 +53,18 @@ export function findProblems(state) {
 
 /** @param {import('./types.js').Status} status @returns {Problem[]} */
 function storeProblems({ stores, routes }) {
-  const used = new Set(Object.values(routes).flatMap(({ primary, shadow }) => [primary, shadow]))
-  const primaries = new Set(Object.values(routes).map(({ primary }) => primary))
   return Object.entries(stores).flatMap(([name, { up, error, clockOffsetMs, sentinel }]) => {
     /** @type {Problem[]} */
     const found = []
     if (!up) {
-      const role = primaries.has(name) ? 'primary' : used.has(name) ? 'shadow' : 'not in use'
       const why = error === null ? '' : `: ${error}`
+      const of = (/** @type {'primary' | 'shadow'} */ role) =>
+        Object.entries(routes).filter(([, route]) => route[role] === name)
+      const [primaries, shadows] = [of('primary'), of('shadow')]
+      const role = primaries.length > 0 ? 'primary' : shadows.length > 0 ? 'shadow' : 'not in use'
       found.push({
-        level: role === 'primary' ? 'bad' : 'warn',
-        text: `Store ${name} (${role}) is down${why}`,
+        level: role === 'not in use' ? 'warn' : 'bad',
+        text: `Store ${name} (${role}) is down${why}${waitingFor(shadows.map(([, route]) => route.mirror))}`,
         href: '#stores',
       })
     }
@@ -80,39 +100,86 @@ function durabilityProblems({ durability }) {
   ]
 }
 
+/** What a shadow that is down means, instead of a line for each route: it is one cause.  @param {import('./types.js').RouteStatus['mirror'][]} mirrors */
+function waitingFor(mirrors) {
+  const writes = mirrors.reduce((sum, { backlog }) => sum + backlog, 0)
+  const dirty = mirrors.reduce((sum, { dirtyKeys }) => sum + dirtyKeys, 0)
+  if (writes + dirty === 0) return ''
+  const waiting = [
+    ...(writes === 0 ? [] : [counted(writes, 'write')]),
+    ...(dirty === 0 ? [] : [counted(dirty, 'dirty key')]),
+  ]
+  return `. ${waiting.join(' and ')} wait for it, nothing is lost`
+}
+
 /**
  * @param {string} name
  * @param {import('./types.js').RouteStatus} route
  * @param {import('./state.js').State} state
- * @returns {Problem[]}
+ * @returns {(Problem & { route: string })[]}
  */
-function routeProblems(name, { mirror, phase }, { sample }) {
-  const now = sample?.routes[name]
-  /** @type {Problem[]} */
+function routeProblems(name, { mirror, phase, compare, shadow }, { status, recent }) {
+  /** @type {(Problem & { route: string })[]} */
   const found = []
   const because = Object.entries(mirror.dirtyReasons).map(([reason, keys]) => `${count(keys)} ${reason}`)
   const reasons = because.length === 0 ? '' : ` (${because.join(', ')})`
-  const say = (/** @type {Problem['level']} */ level, /** @type {string} */ text) =>
-    found.push({ level, text: `${name}: ${text}`, href: '#routes' })
-  if (mirror.lagMs > LAG_MS)
+  const say = (/** @type {Problem['level']} */ level, /** @type {string} */ text, href = '#routes') =>
+    found.push({ level, text, href, route: name })
+  const isShadowDown = shadow !== null && status?.stores[shadow]?.up === false
+  if (!isShadowDown && mirror.lagMs > LAG_MS)
     say('bad', `the shadow is ${duration(mirror.lagMs / 1000)} behind, ${counted(mirror.backlog, 'write')} to come`)
   if (mirror.needsVerify)
-    say('bad', `keys may differ that nobody can name: it needs a verify (${mirror.verifyCauses.join(', ')})`)
+    say('bad', `keys may differ that nobody can name: it needs a verify (${mirror.verifyCauses.join(', ')})`, '#jobs')
   if (mirror.repair === 'tripped') say('bad', 'copying dirty keys keeps failing: the log says why')
-  if (mirror.dirtyKeys > 0) say('warn', `${counted(mirror.dirtyKeys, 'dirty key')} to be copied${reasons}`)
-  if ((now?.timeouts ?? 0) > 0) say('bad', `${rate(now?.timeouts)} commands without a reply from the primary`)
-  if (phase === 'read-target' && (now?.fallbacks ?? 0) > 0)
-    say('warn', `${rate(now?.fallbacks)} reads fall back to the source`)
-  if ((now?.mismatchRate ?? 0) > 0) say('bad', `${percent(now?.mismatchRate)} of the compared reads differ now`)
+  if (!isShadowDown && mirror.dirtyKeys > 0)
+    say('warn', `${counted(mirror.dirtyKeys, 'dirty key')} to be copied${reasons}`)
+  const timeouts = recently(recent, name, 'timeouts')
+  if (timeouts > 0) say('bad', `${rate(timeouts)} commands without a reply from the primary`)
+  const fallbacks = recently(recent, name, 'fallbacks')
+  if (phase === 'read-target' && fallbacks > 0) say('warn', `${rate(fallbacks)} reads fall back to the source`)
+  const differing = compare.rates['1m'].rate ?? 0
+  if (differing > 0) say('bad', `${percent(differing)} of the compared reads differ, in the last minute`, '#mismatches')
   return found
+}
+
+/** Mean of a rate over the samples that are remembered: one sample of two seconds alone would make the page flicker. */
+function recently(
+  /** @type {import('./state.js').State['recent']} */ recent,
+  /** @type {string} */ route,
+  /** @type {string} */ series,
+) {
+  if (recent.length === 0) return 0
+  return recent.reduce((sum, { routes }) => sum + (routes[route]?.[series] ?? 0), 0) / recent.length
+}
+
+/** One line for what several routes have in common: 50 routes with one store have one cause.  @param {(Problem & { route: string })[]} problems @returns {Problem[]} */
+function joined(problems) {
+  /** @type {Map<string, { level: Problem['level'], text: string, href: string, routes: string[] }>} */
+  const byText = new Map()
+  for (const { level, text, href, route } of problems) {
+    const same = byText.get(text)
+    if (same === undefined) byText.set(text, { level, text, href, routes: [route] })
+    else same.routes.push(route)
+  }
+  return [...byText.values()].map(({ level, text, href, routes }) => ({
+    level,
+    text: `${named(routes)}: ${text}`,
+    href,
+  }))
+}
+
+/** @param {string[]} names */
+function named(names) {
+  if (names.length <= MAX_NAMED) return names.join(', ')
+  return `${names.slice(0, MAX_NAMED).join(', ')} and ${counted(names.length - MAX_NAMED, 'route')} more`
 }
 
 /** @param {import('./state.js').State} state @returns {Problem[]} */
 function mismatchProblems({ patterns }) {
   const open = patterns.filter(({ acknowledged }) => acknowledged === null)
-  if (open.length === 0) return []
-  const seen = open.reduce((sum, pattern) => sum + pattern.count, 0)
-  const text = `${counted(seen, 'mismatch', 'mismatches')} in ${counted(open.length, 'group')}, not acknowledged`
+  const [latest] = open
+  if (latest === undefined) return []
+  const text = `${counted(open.length, 'group')} of mismatches, not acknowledged; the latest seen ${time(latest.lastSeen)}`
   return [{ level: 'warn', text, href: '#mismatches' }]
 }
 

@@ -51,7 +51,7 @@ function routeRow(name, route, state) {
             Go on to ${next} <span aria-hidden="true">→</span><span class="visually-hidden">, route ${name}</span>
           </button>`
       }
-      ${gatesOf(state.nextSteps[name], next)}
+      ${gatesOf(state.nextSteps[name], next)} ${cautionOf(route, next)}
     </div>
   </li>`
 }
@@ -73,6 +73,13 @@ function numbers({ mirror, compare, shadow }, now) {
 /** @param {string} label @param {string} value @param {string} [tone] */
 function number(label, value, tone = '') {
   return html`<div><dt>${label}</dt><dd class=${tone}>${value}</dd></div>`
+}
+
+/** No gate stands on it, and yet: who goes on now should know.  @param {import('./types.js').RouteStatus} route @param {import('./types.js').Phase | undefined} next */
+function cautionOf({ compare }, next) {
+  const { rate: share, compared, mismatched } = compare.rates['10m']
+  if (next === undefined || share === null || share === 0) return nothing
+  return html`<p class="caution warn"><span aria-hidden="true">!</span> ${count(mismatched)} of ${count(compared)} compared reads differed in ten minutes: look at <a href="#mismatches">mismatches</a> first</p>`
 }
 
 /** @param {import('./state.js').NextStep | undefined} step @param {import('./types.js').Phase | undefined} next */

@@ -13,7 +13,8 @@
  * @property {import('./types.js').Status | null} status
  * @property {import('./types.js').RouteView[]} routes
  * @property {import('./types.js').HistorySample | null} sample the newest
- * @property {import('./types.js').Mismatch[]} patterns
+ * @property {import('./types.js').HistorySample[]} recent those of the last half minute, the oldest first
+ * @property {import('./types.js').Mismatch[]} patterns the latest first
  * @property {import('./types.js').Job[]} jobs the newest first
  * @property {Record<string, NextStep>} nextSteps by route
  * @property {any} config redacted
@@ -30,6 +31,7 @@ export const state = {
   status: null,
   routes: [],
   sample: null,
+  recent: [],
   patterns: [],
   jobs: [],
   nextSteps: {},

@@ -1,13 +1,20 @@
 import { html } from 'lit-html'
 import { counted, milliseconds, time } from './format.js'
 
+/** Routes that are named of a store. */
+const MAX_NAMED = 4
+
 /** @param {import('./state.js').State} state */
 export function storesSection({ status }) {
+  const routes = Object.entries(status?.routes ?? {})
   const rolesOf = (/** @type {string} */ store) => {
-    const roles = Object.entries(status?.routes ?? {}).flatMap(([route, { primary, shadow }]) =>
-      primary === store ? [`primary of ${route}`] : shadow === store ? [`shadow of ${route}`] : [],
-    )
-    return roles.length === 0 ? 'in no use' : roles.length > 4 ? `${roles.slice(0, 4).join(', ')} …` : roles.join(', ')
+    const roles = /** @type {const} */ (['primary', 'shadow']).flatMap((role) => {
+      const names = routes.filter(([, route]) => route[role] === store).map(([name]) => name)
+      if (names.length === 0) return []
+      const more = names.length > MAX_NAMED ? ` and ${counted(names.length - MAX_NAMED, 'route')} more` : ''
+      return [`${role} of ${names.slice(0, MAX_NAMED).join(', ')}${more}`]
+    })
+    return roles.length === 0 ? 'in no use' : roles.join('; ')
   }
   return html`<section id="stores" aria-labelledby="stores-title">
     <h2 id="stores-title">Stores</h2>
@@ -29,7 +36,7 @@ export function storesSection({ status }) {
               html`<tr>
                 <th scope="row">${name}</th>
                 <td class=${up ? 'good' : 'bad'}>${up ? 'up' : `down${error === null ? '' : `: ${error}`}`}</td>
-                <td>${milliseconds(latencyMs)}</td>
+                <td>${up ? milliseconds(latencyMs) : '–'}</td>
                 <td>${version ?? '–'}</td>
                 <td>${role ?? '–'}</td>
                 <td>${rolesOf(name)}${sentinel === null ? '' : foundBy(sentinel)}</td>
