@@ -259,7 +259,7 @@ const ClientsFile = z.strictObject({
   dedicatedConnections: count(1)
     .prefault(4_000)
     .describe(
-      'Connections of their own that clients may have at one store at once, for what blocks, `WATCH`, and a `MULTI` that waits. Beyond them a command that needs one is answered with an error.',
+      'Connections of their own that clients may have at one store at once, for what blocks, `WATCH`, and a `MULTI` that waits. Beyond them a command that needs one is answered with an error. Also the number of users of the store, as whom clients have logged in, that keep connections.',
     ),
   subscriberConnections: count(0)
     .prefault(1_000)

@@ -20,6 +20,7 @@ import type { BlockedCommand } from './blocking.ts'
 import { ClientPause } from './client-pause.ts'
 import { ScanTables } from './keyspace-commands.ts'
 import { LargeKeys } from './large-reply.ts'
+import { LoginQueue } from './login-queue.ts'
 import { lookAfterSlowClients, lowestLimit } from './output-limit.ts'
 import type { Pin } from './pin.ts'
 import { ScriptDoubts } from './script-doubts.ts'
@@ -66,6 +67,7 @@ export class DataPath implements DataPathContext {
   readonly largeKeys = new LargeKeys()
   /** Subscribers' connections of their own. */
   subscriberConnections = 0
+  readonly logins = new LoginQueue()
   readonly sharedSubscriptions = new SharedSubscriptions()
   readonly advice = new StoreAdvice(this)
   readonly plan = new Plan()
@@ -164,6 +166,7 @@ export class DataPath implements DataPathContext {
     for (const store of this.stores) store.tick(nowMs)
     this.targetReads.tick(nowMs)
     this.syncReplies.tick(nowMs)
+    this.logins.tick(nowMs)
     this.comparer.run(nowMs)
     if (this.slowClients.size > 0) lookAfterSlowClients(this)
   }

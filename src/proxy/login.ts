@@ -11,6 +11,7 @@ import { textArg } from './arguments.ts'
 import { refuseByArity } from './arity.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
+import { StoreLogin } from './store-login.ts'
 
 /**
  * Who a client is (`clients.auth`).
@@ -117,15 +118,14 @@ function logInAtStore(session: Session, name: string | null, password: string, g
   }
   const login = name === null ? [password] : [name, password]
   const user: StoreUser = { key: JSON.stringify(login), login }
-  // On its own pipeline: one that is up already has been opened with the same words, and the store says whether they still hold.
-  const command = ['AUTH', ...login.map((arg) => Buffer.from(arg, 'latin1'))]
-  ask(session, pipelineOf(session, user), command, (refusal) => {
-    if (refusal !== null) return refusal
+  const right = (): Buffer => {
     session.user = user
     session.userName = name ?? 'default'
     session.own?.loggedIn()
     return greeting()
-  })
+  }
+  session.waiting = 'pin'
+  new StoreLogin(session, user, right).begin()
   return true
 }
 

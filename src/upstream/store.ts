@@ -2,9 +2,11 @@ import type { CoarseClock } from '../base/clock.ts'
 import type { Turn } from '../base/turn.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
 import { BusyWatch } from './busy-watch.ts'
+import { ByDatabase } from './by-database.ts'
 import type { StoreUser } from './handshake.ts'
 import { PIPELINE_LIMIT_BYTES, Pipeline } from './pipeline.ts'
 import type { PipelineState } from './pipeline-options.ts'
+import { StoreUsers } from './store-users.ts'
 
 export interface StoreOptions {
   readonly config: StoreConfig
@@ -29,7 +31,7 @@ export class Store {
   readonly name: string
   readonly #shared2 = new ByDatabase()
   readonly #shared3 = new ByDatabase()
-  readonly #users = new Map<string, UserPipelines>()
+  readonly users: StoreUsers
   readonly #shadow = new ByDatabase()
   readonly #idle = new Map<string, Pipeline[]>()
   readonly #lent = new Set<Pipeline>()
@@ -45,11 +47,16 @@ export class Store {
   constructor(options: StoreOptions) {
     this.options = options
     this.name = options.config.name
+    this.users = new StoreUsers({
+      clock: options.clock,
+      open: (database, protocol, user) => this.#open(database, protocol, user, 'fail', false),
+      onGone: (user) => this.#closeIdleOf(user),
+    })
   }
 
   /** The shared pipeline of a client's database, protocol and user (null: the credentials of the configuration), opened on first use. */
   shared(database: number, protocol: 2 | 3, user: StoreUser | null = null): Pipeline {
-    if (user !== null) return this.#sharedOf(user, database, protocol)
+    if (user !== null) return this.users.shared(user, database, protocol)
     const list = protocol === 2 ? this.#shared2 : this.#shared3
     const found = list.get(database)
     if (found !== undefined && found.state !== 'closed') return found
@@ -64,11 +71,10 @@ export class Store {
    */
   sidestep(database: number, protocol: 2 | 3, user: StoreUser | null, done: () => void): void {
     const old = this.shared(database, protocol, user)
-    const lists = user === null ? { shared2: this.#shared2, shared3: this.#shared3 } : this.#users.get(user.key)!
-    const list = protocol === 2 ? lists.shared2 : lists.shared3
     this.#retiring.set(old, done)
     const made = this.#open(database, protocol, user, 'fail', false)
-    list.set(database, made)
+    if (user !== null) this.users.replace(user, database, protocol, made)
+    else (protocol === 2 ? this.#shared2 : this.#shared3).set(database, made)
     made.connect()
   }
 
@@ -79,18 +85,6 @@ export class Store {
       pipeline.close('another connection has taken its place')
       done()
     }
-  }
-
-  #sharedOf(user: StoreUser, database: number, protocol: 2 | 3): Pipeline {
-    let pipelines = this.#users.get(user.key)
-    if (pipelines === undefined) this.#users.set(user.key, (pipelines = new UserPipelines()))
-    pipelines.usedMs = this.options.clock.nowMs
-    const list = protocol === 2 ? pipelines.shared2 : pipelines.shared3
-    const found = list.get(database)
-    if (found !== undefined && found.state !== 'closed') return found
-    const made = this.#open(database, protocol, user, 'fail', false)
-    list.set(database, made)
-    return made
   }
 
   /** The mirror's pipeline to this store, for a client's database. */
@@ -166,10 +160,7 @@ export class Store {
     yield* this.#shared3.all()
     yield* this.#shadow.all()
     yield* this.#retiring.keys()
-    for (const { shared2, shared3 } of this.#users.values()) {
-      yield* shared2.all()
-      yield* shared3.all()
-    }
+    yield* this.users.pipelines()
   }
 
   /** Every open pipeline that carries clients' commands, lent ones too. */
@@ -177,10 +168,7 @@ export class Store {
     yield* this.#shared2.all()
     yield* this.#shared3.all()
     yield* this.#retiring.keys()
-    for (const { shared2, shared3 } of this.#users.values()) {
-      yield* shared2.all()
-      yield* shared3.all()
-    }
+    yield* this.users.pipelines()
     yield* this.#lent
   }
 
@@ -201,23 +189,15 @@ export class Store {
       if (pipeline.options.whenDown === 'fail') this.#busyWatch.look(pipeline, nowMs)
     }
     for (const pipeline of this.#lent) pipeline.tick(nowMs)
-    if (this.#users.size > 0) this.#forgetIdleUsers(nowMs)
+    if (this.users.size > 0) this.users.tick(nowMs)
     if (this.#retiring.size > 0) this.#closeRetired()
   }
 
-  /** The connections of a user nobody has used for a while; used again, they are opened again. */
-  #forgetIdleUsers(nowMs: number): void {
-    for (const [key, pipelines] of this.#users) {
-      if (nowMs - pipelines.usedMs < USER_IDLE_MS) continue
-      const open = [...pipelines.shared2.all(), ...pipelines.shared3.all()]
-      if (!open.every((pipeline) => pipeline.quiet)) continue
-      this.#users.delete(key)
-      for (const pipeline of open) pipeline.close('its user has not been here for a while')
-      for (const [name, idle] of this.#idle) {
-        if (!name.endsWith(` ${key}`)) continue
-        this.#idle.delete(name)
-        for (const pipeline of idle) pipeline.close('its user has not been here for a while')
-      }
+  #closeIdleOf(user: StoreUser): void {
+    for (const [name, idle] of this.#idle) {
+      if (!name.endsWith(` ${user.key}`)) continue
+      this.#idle.delete(name)
+      for (const pipeline of idle) pipeline.close('its user has not been here for a while')
     }
   }
 
@@ -268,7 +248,7 @@ export class Store {
         if (changed.state === 'closed') {
           // Nobody gives back what is gone; and a database that the store does not have leaves nothing behind, however many clients ask for it.
           if (dedicated) this.#lent.delete(changed)
-          else if (user !== null) this.#users.get(user.key)?.forget(database, changed)
+          else if (user !== null) this.users.forget(user, database, changed)
           else for (const list of [this.#shared2, this.#shared3, this.#shadow]) list.forget(database, changed)
         }
         if (changed.state === 'up') this.#isBack(changed)
@@ -286,46 +266,5 @@ function idleKey(database: number, protocol: 2 | 3, user: StoreUser | null): str
 }
 
 const MAX_IDLE = 16
-const USER_IDLE_MS = 60_000
 const BACK_MS = 200
 const SHADOW_BATCH_MS = 1
-
-/** Databases beyond these are few and rarely used. */
-const LOW = 16
-
-/** Pipelines by the client's database: an array for the usual ones, because every command looks its pipeline up. */
-class ByDatabase {
-  readonly #low: (Pipeline | undefined)[] = []
-  readonly #high = new Map<number, Pipeline>()
-
-  get(database: number): Pipeline | undefined {
-    return database < LOW ? this.#low[database] : this.#high.get(database)
-  }
-
-  set(database: number, pipeline: Pipeline): void {
-    if (database < LOW) this.#low[database] = pipeline
-    else this.#high.set(database, pipeline)
-  }
-
-  /** The low ones stay, closed, so that it can be said why. */
-  forget(database: number, pipeline: Pipeline): void {
-    if (this.#high.get(database) === pipeline) this.#high.delete(database)
-  }
-
-  *all(): Generator<Pipeline> {
-    for (const pipeline of this.#low) if (pipeline !== undefined) yield pipeline
-    yield* this.#high.values()
-  }
-}
-
-/** The shared connections of one of the store's own users. */
-class UserPipelines {
-  readonly shared2 = new ByDatabase()
-  readonly shared3 = new ByDatabase()
-  usedMs = 0
-
-  forget(database: number, pipeline: Pipeline): void {
-    this.shared2.forget(database, pipeline)
-    this.shared3.forget(database, pipeline)
-  }
-}

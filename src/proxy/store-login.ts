@@ -1,0 +1,108 @@
+import { MINUS } from '../resp/bytes.ts'
+import { encodeCommand, errorFrame } from '../resp/encode.ts'
+import type { StoreUser } from '../upstream/handshake.ts'
+import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Store } from '../upstream/store.ts'
+import type { WaitingLogin } from './login-queue.ts'
+import type { Session } from './session.ts'
+
+/**
+ * A client's AUTH with credentials that only the store can judge: sent to the primary of the route `*`, on the pipeline of exactly these credentials.
+ *
+ *   they have been accepted before, and their connection is up ─▶ asked there
+ *   else a connection has to be opened ─▶ LoginQueue ─▶ asked ─┬─ OK ─▶ the connection stays, as that user's
+ *                                                              └─ refused ─▶ nothing of it stays
+ *
+ * Nothing is remembered of credentials that were refused, and every log-in that opens a connection waits in the same queue: how long the answer takes does not tell a right name from a wrong one.
+ */
+export class StoreLogin implements ReplyOwner, WaitingLogin {
+  readonly sinceMs: number
+  readonly patienceMs: number
+  readonly #session: Session
+  readonly #user: StoreUser
+  /** Makes the client that user, and gives its answer. */
+  readonly #right: () => Buffer
+  readonly #seq: number
+  #store: Store
+  /** It holds a place of the queue. */
+  #queued = false
+  #answered = false
+
+  constructor(session: Session, user: StoreUser, right: () => Buffer) {
+    const { path } = session
+    this.#session = session
+    this.#user = user
+    this.#right = right
+    this.#seq = session.order.assign()
+    this.#store = path.primaryOf(path.routes.fallback)
+    this.sinceMs = path.clock.nowMs
+    this.patienceMs = this.#store.options.config.timeoutMs
+  }
+
+  get isGone(): boolean {
+    return this.#session.closed
+  }
+
+  begin(): void {
+    if (this.#store.users.isOpen(this.#user)) this.#ask()
+    else this.#session.path.logins.add(this)
+  }
+
+  start(): void {
+    const { path } = this.#session
+    this.#queued = true
+    // A switch may have come while it waited.
+    this.#store = path.primaryOf(path.routes.fallback)
+    const limit = path.clients.dedicatedConnections
+    if (this.#store.users.makeRoom(this.#user, limit)) this.#ask()
+    else {
+      this.#say(
+        errorFrame(
+          `ERR Understudy: ${limit} users are logged in at store '${this.#store.name}' (clients.dedicatedConnections); the user was not changed`,
+        ),
+      )
+      this.#ended()
+    }
+  }
+
+  late(): void {
+    this.#say(errorFrame('ERR Understudy: too many clients are logging in; the user was not changed; try again'))
+  }
+
+  settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
+    const refused = buf[start] === MINUS
+    if (!refused) this.#store.users.accepted(this.#user)
+    if (!this.#answered) this.#say(refused ? Buffer.from(buf.subarray(start, end)) : this.#right())
+    this.#ended()
+  }
+
+  lost(_slot: InFlight, loss: Loss): void {
+    this.#say(errorFrame(loss.text))
+    this.#ended()
+  }
+
+  timedOut(): void {
+    this.#say(errorFrame('ERR Understudy: the store did not answer in time; the user was not changed'))
+  }
+
+  #ask(): void {
+    const args = this.#user.login!.map((arg) => Buffer.from(arg, 'latin1'))
+    const bytes = encodeCommand(['AUTH', ...args])
+    this.#store.shared(0, 2, this.#user).push(this, bytes, 0, bytes.length)
+  }
+
+  /** After the reply has left the ring: what nobody waits for any more is closed, and the next one begins. */
+  #ended(): void {
+    queueMicrotask(() => {
+      this.#store.users.rejected(this.#user)
+      if (this.#queued) this.#session.path.logins.ended()
+    })
+  }
+
+  #say(frame: Buffer): void {
+    if (this.#answered) return
+    this.#answered = true
+    this.#session.reply(this.#seq, frame, 0, frame.length)
+    this.#session.proceed()
+  }
+}
