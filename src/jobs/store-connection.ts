@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { CoarseClock } from '../base/clock.ts'
 import { Turn } from '../base/turn.ts'
 import type { Config, Endpoint } from '../config/config.ts'
@@ -37,7 +38,7 @@ export class StoreConnections {
     this.#signal = signal
     signal?.addEventListener('abort', () => this.close(), { once: true })
     this.#clock.start(TICK_MS, (nowMs) => {
-      for (const connection of this.#open.values()) connection.tick(nowMs)
+      for (const connection of this.#open.values()) connection.tick(nowMs, endpoint(connection.store))
     })
   }
 
@@ -61,6 +62,7 @@ export class StoreConnections {
           dedicated: false,
           limitBytes: PIPELINE_LIMIT_BYTES,
         }),
+        this.#endpoint(store),
       )
       this.#open.set(name, connection)
     }
@@ -81,12 +83,15 @@ export type EachReply = (index: number, buf: Buffer, start: number, end: number)
 
 /** One pipelined connection. Whole batches are one slot of it: no promise, closure or object for each key. */
 export class StoreConnection {
-  readonly #store: string
+  readonly store: string
   readonly #pipeline: Pipeline
+  /** Where the store was when this was last looked at; null: not known. */
+  #place: Endpoint | null
 
-  constructor(store: string, pipeline: Pipeline) {
-    this.#store = store
+  constructor(store: string, pipeline: Pipeline, place: Endpoint | null) {
+    this.store = store
     this.#pipeline = pipeline
+    this.#place = place
   }
 
   /** Changes when the connection was lost and is another one now: perhaps to another process. */
@@ -137,7 +142,12 @@ export class StoreConnection {
     })
   }
 
-  tick(nowMs: number): void {
+  /** `place`: where the store is now. An old primary that lives on after a failover is left: what it says, and what is written there, is worth nothing. */
+  tick(nowMs: number, place: Endpoint | null): void {
+    if (place !== null && !isDeepStrictEqual(place, this.#place)) {
+      if (this.#place !== null) this.#pipeline.move('the store is at another address now')
+      this.#place = place
+    }
     this.#pipeline.tick(nowMs)
   }
 
@@ -159,7 +169,7 @@ export class StoreConnection {
         each(index, buf, start, end)
         if (++index === count) resolve()
       },
-      lost: (_slot: InFlight, loss: Loss) => reject(new StoreLost(this.#store, loss.text)),
+      lost: (_slot: InFlight, loss: Loss) => reject(new StoreLost(this.store, loss.text)),
       timedOut: () => {},
     }
     this.#pipeline.push(owner, bytes, 0, length).replies = count
