@@ -28,10 +28,13 @@ export class SentinelPeer {
   readonly #store: StoreConfig
   readonly #endpoint: Endpoint
   readonly #onHeard: () => void
-  readonly #asked: Redis
-  readonly #listening: Redis
+  /** Null: there is no connection. Each is a client of its own, so that what became of the last one does not matter. */
+  #asked: Redis | null = null
+  #listening: Redis | null = null
   #timer: NodeJS.Timeout | null = null
   #asking = false
+  /** To listen. */
+  #beginning = false
   #again = false
   #stopped = false
 
@@ -40,9 +43,6 @@ export class SentinelPeer {
     this.#store = store
     this.#endpoint = endpoint
     this.#onHeard = onHeard
-    this.#asked = this.#client()
-    this.#listening = this.#client()
-    this.#listening.on('message', () => this.ask())
   }
 
   /** Asks now, and from then on once a second. */
@@ -59,11 +59,12 @@ export class SentinelPeer {
   stop(): void {
     this.#stopped = true
     if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#asked.disconnect()
-    this.#listening.disconnect()
+    this.#asked?.disconnect()
+    this.#listening?.disconnect()
   }
 
-  #client(): Redis {
+  /** Rejects with the reason why there is none. */
+  async #connected(): Promise<Redis> {
     const limits = { timeoutMs: TIMEOUT_MS, connectTimeoutMs: Math.min(TIMEOUT_MS, this.#store.connectTimeoutMs) }
     const client = new Redis({
       ...clientOptions(this.#endpoint, this.#store.sentinel!, limits),
@@ -72,9 +73,24 @@ export class SentinelPeer {
       protocol: 2,
       disableClientInfo: true,
     })
+    let failure: Error | null = null
     client.on('error', (error: Error) => {
-      if (client === this.#asked) this.error = this.#reason(error)
+      failure = error
     })
+    client.on('close', () => {
+      if (this.#asked === client) this.#asked = null
+      if (this.#listening === client) this.#listening = null
+    })
+    const { tls } = this.#store.sentinel!
+    // The files as they are now: a certificate may have been renewed since the last connection.
+    if (tls !== null) client.options.tls = tlsOptions(this.#endpoint, tls)
+    try {
+      await client.connect()
+    } catch (error) {
+      client.disconnect()
+      throw failure ?? error
+    }
+    if (this.#stopped) client.disconnect()
     return client
   }
 
@@ -82,16 +98,17 @@ export class SentinelPeer {
     this.#asking = true
     this.#again = false
     try {
-      await this.#connect(this.#asked)
-      this.answer = await this.#question()
+      const client = (this.#asked ??= await this.#connected())
+      this.answer = await this.#question(client)
+      this.error = this.answer === null ? await this.#unknownName(client) : null
       this.up = true
-      this.error = this.answer === null ? await this.#unknownName() : null
     } catch (error) {
+      this.error = this.#reason(error as Error)
       this.up = false
       this.answer = null
-      this.error ??= this.#reason(error as Error)
       // One that hangs is connected to anew.
-      this.#asked.disconnect()
+      this.#asked?.disconnect()
+      this.#asked = null
     }
     this.#asking = false
     if (this.#stopped) return
@@ -109,22 +126,13 @@ export class SentinelPeer {
     }, ms).unref()
   }
 
-  async #connect(client: Redis): Promise<void> {
-    if (client.status !== 'wait' && client.status !== 'end') return
-    const { tls } = this.#store.sentinel!
-    // The files as they are now: a certificate may have been renewed since the last connection.
-    if (tls !== null) client.options.tls = tlsOptions(this.#endpoint, tls)
-    if (client === this.#asked) this.error = null
-    await client.connect()
-  }
-
   /** Null: it does not know the name. */
-  async #question(): Promise<SentinelAnswer | null> {
+  async #question(client: Redis): Promise<SentinelAnswer | null> {
     const name = this.#store.sentinelName!
     // Asked together, so that the address is not of one failover and the epoch of the next.
     const [address, state] = (await Promise.all([
-      this.#asked.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name),
-      this.#asked.call('SENTINEL', 'MASTER', name).catch(unlessLost),
+      client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name),
+      client.call('SENTINEL', 'MASTER', name).catch(unlessLost),
     ])) as [[string, string] | null, string[] | null]
     if (address === null) return null
     const [host, port] = address
@@ -133,24 +141,29 @@ export class SentinelPeer {
     return { endpoint: { kind: 'tcp', host, port: Number(port) }, epoch }
   }
 
-  async #unknownName(): Promise<string> {
-    const masters = (await this.#asked.call('SENTINEL', 'MASTERS')) as string[][]
+  async #unknownName(client: Redis): Promise<string> {
+    const masters = (await client.call('SENTINEL', 'MASTERS')) as string[][]
     const names = masters.map((state) => state[state.indexOf('name') + 1])
     const known = names.length === 0 ? 'it watches none' : `it watches ${names.join(', ')}`
     return `it knows no primary called '${this.#store.sentinelName}': ${known}`
   }
 
   async #listen(): Promise<void> {
+    if (this.#listening !== null || this.#beginning) return
+    this.#beginning = true
     try {
-      if (this.#listening.status !== 'wait' && this.#listening.status !== 'end') return
-      await this.#connect(this.#listening)
-      await this.#listening.subscribe(...EVENTS)
+      const client = await this.#connected()
+      this.#listening = client
+      client.on('message', () => this.ask())
+      await client.subscribe(...EVENTS)
       // What happened before it listened.
       this.ask()
     } catch {
       // It is asked once a second in any case; the next round tries again.
-      this.#listening.disconnect()
+      this.#listening?.disconnect()
+      this.#listening = null
     }
+    this.#beginning = false
   }
 
   #reason(error: Error): string {

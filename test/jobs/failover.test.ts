@@ -37,11 +37,11 @@ test('a backfill whose source fails over between two pages scans the new primary
     expect((await status()).stores['old']!.sentinel).toMatchObject({ primary: `127.0.0.1:${now.port}` }),
   )
   target.resume()
-  const job = await over(understudy, id, 60_000)
+  const job = await over(understudy, id, 90_000)
   expect(job).toMatchObject({ state: 'done', error: null, progress: { failed: 0 } })
   // What was scanned in vain counts, too.
   expect(job.progress.copied).toBeGreaterThan(KEYS)
   expect(await driftBetween(now, target)).toEqual([])
   await doJob(understudy, 'verify', 'all')
   expect((await status()).routes['all']!.mirror.needsVerify).toBe(false)
-}, 90_000)
+}, 180_000)

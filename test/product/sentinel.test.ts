@@ -94,7 +94,7 @@ async function followed(understudy: UnderstudyProcess, store: string, primary: R
         error: null,
         sentinel: { primary: `127.0.0.1:${primary.port}` },
       }),
-    { timeoutMs: 30_000 },
+    { timeoutMs: 60_000 },
   )
 }
 
@@ -155,10 +155,10 @@ test('a failover of the primary under load: no client is disconnected, all write
   await doJob(understudy, 'verify', 'all')
   expect((await statusOf(understudy)).routes['all']!.mirror.needsVerify).toBe(false)
   expect(await driftBetween(now, next)).toEqual([])
-}, 90_000)
+}, 150_000)
 
 test('a shadow that is killed: its replica takes over, what was on the way is copied, and the old one gets nothing when it comes back', async () => {
-  const [group, old] = await Promise.all([startGroup(1_000), startRedis()])
+  const [group, old] = await Promise.all([startGroup(2_000), startRedis()])
   started(old)
   const understudy = started(await startUnderstudy(config(old.url, group.url)))
   const counters = new Counters(understudy, 5)
@@ -185,7 +185,7 @@ test('a shadow that is killed: its replica takes over, what was on the way is co
   expect((await statusOf(understudy)).routes['all']!.mirror.needsVerify).toBe(false)
   expect(await driftBetween(old, now)).toEqual([])
   await eventually(async () => expect((await dead.client().role())[0]).toBe('slave'), { timeoutMs: 30_000 })
-}, 90_000)
+}, 150_000)
 
 test('without a Sentinel at the start it says so, and serves as soon as one answers', async () => {
   const group = await startGroup()
