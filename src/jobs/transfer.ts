@@ -1,21 +1,27 @@
 import { ErrorReply } from '../resp/reply.ts'
+import { stagingKeyFor } from '../routing/staging-key.ts'
 import { copyKeys } from './copying.ts'
+import { inGroups } from './dumps.ts'
 import { endsOf } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
 import { inOrder, type PageResult, type Step } from './in-order.ts'
 import type { JobOptions } from './job.ts'
 import type { ListedKey } from './job-store.ts'
 import { Pairs } from './pairs.ts'
-import { type FileFormat, type FileRecord, openWriter, readRecords } from './record-files.ts'
-import { type KeysOfRoute, routePages } from './route-pages.ts'
+import { type FileFormat, type FileRecord, openWriter, type RecordWriter, readRecords } from './record-files.ts'
+import { type KeysOfRoute, RouteWatch, routePages, sameRoles } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { countKeys, type ScanPosition, scan } from './scan.ts'
 import { type StoreConnection, StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
 import { Throttle } from './throttle.ts'
-import { type KeyRecord, readValue, sameValue, writesOf } from './values.ts'
+import { type KeyRecord, readPayload, readValue, sameValue, writesOf } from './values.ts'
 
 const PAGE = 200
+/** Of a file, what is written together. */
+const PAGE_BYTES = 8 * 1024 * 1024
+/** A key that is being written by pieces is gone after so long, if nobody finishes it. */
+const STAGING_MS = 600_000
 
 interface FileOf {
   readonly format: FileFormat
@@ -40,11 +46,15 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
   const throttle = new Throttle(environment, task, route)
   const { path, format, namespace } = fileOf(options)
   const begun = task.checkpoint as { place: string } | null
+  const watch = new RouteWatch(environment, route, sameRoles(environment, route))
+  const version = environment.version(primary.storeName)
+  const counts = version === null || Number.parseInt(version, 10) >= 7
 
   const work = async (page: readonly FileRecord[]): Promise<PageResult> => {
+    watch.look()
     await task.pace(page.length)
     const failed: ListedKey[] = []
-    const written: Buffer[][] = []
+    const there: Buffer[][] = []
     let [skipped, copied] = [0, 0]
     const put = async ({ record }: FileRecord): Promise<void> => {
       if (typeof record === 'string') {
@@ -54,17 +64,19 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
       const { database, key } = record
       const outcome = primary.owns(key)
         ? await pairs.reached(() =>
-            putRecord(connections.to(primary.storeName, database), primary.nameOf(key), record, options),
+            putRecord(connections.to(primary.storeName, database), primary.nameOf(key), record, options, counts),
           )
         : 'it belongs to another route'
-      if (outcome === 'written') (written[database] ??= []).push(key)
-      else if (outcome === 'skipped') skipped++
+      if (outcome === 'written') copied++
+      else if (outcome === 'there' || outcome === 'gone') skipped++
       else failed.push({ database, key, class: 'failed', detail: `It was not imported: ${outcome}.` })
+      // Also one that was there: it may have been written by a run that was interrupted.
+      if (outcome === 'written' || outcome === 'there') (there[database] ??= []).push(key)
     }
     await Promise.all(page.map(put))
-    for (const [database, keys] of Object.entries(written)) {
-      copied += keys.length
-      if (shadow !== null) failed.push(...(await copyKeys(environment, task, throttle, Number(database), keys)).failed)
+    if (shadow !== null && !options.dryRun) {
+      for (const [database, keys] of Object.entries(there))
+        failed.push(...(await copyKeys(environment, task, throttle, Number(database), keys)).failed)
     }
     return { counts: { copied, skipped, failed: failed.length }, keys: failed }
   }
@@ -81,6 +93,7 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
 
 async function* filePages(records: AsyncIterable<FileRecord>): AsyncGenerator<Step<readonly FileRecord[]>> {
   let page: FileRecord[] = []
+  let held = 0
   const step = (): Step<readonly FileRecord[]> => ({
     page,
     scanned: page.length,
@@ -88,35 +101,68 @@ async function* filePages(records: AsyncIterable<FileRecord>): AsyncGenerator<St
   })
   for await (const record of records) {
     page.push(record)
-    if (page.length < PAGE) continue
+    held += record.bytes
+    if (page.length < PAGE && held < PAGE_BYTES) continue
     yield step()
     page = []
+    held = 0
   }
   if (page.length > 0) yield step()
 }
 
-/** Writes one key, and reads it again. Gives what became of it, or why not. */
+/**
+ * Writes one key under a name of its own, renames it, and reads it again: so nobody sees half of it, and a key that its application makes meanwhile is not lost.
+ * `there`: it was, and was left; `gone`: its time has come; else a reason. Rejects with StoreLost.
+ */
 async function putRecord(
   connection: StoreConnection,
   name: Buffer,
   record: KeyRecord,
-  { dryRun, onConflict }: JobOptions,
-): Promise<'written' | 'skipped' | string> {
-  if (record.expiresAtMs !== null && record.expiresAtMs <= Date.now()) return 'skipped'
-  const there = (await connection.ask(['EXISTS', name])) === 1
-  if (there && onConflict !== 'overwrite') return onConflict === 'fail' ? 'it is there already' : 'skipped'
+  { dryRun, onConflict = 'skip' }: JobOptions,
+  counts: boolean,
+): Promise<'written' | 'there' | 'gone' | string> {
+  if (record.expiresAtMs !== null && record.expiresAtMs <= Date.now()) return 'gone'
+  const overwrites = onConflict === 'overwrite'
+  const conflict = onConflict === 'fail' ? 'it is there already' : 'there'
+  if (!overwrites && (await connection.ask(['EXISTS', name])) === 1) return conflict
   if (dryRun) return 'written'
+  const staging = stagingKeyFor(name)
+  const [first, ...rest] = writesOf(staging, record, counts)
   // Their replies come in order, and the last one tells that all have been executed.
   const replies = await Promise.all(
-    [['MULTI'], ...writesOf(name, record), ['EXEC']].map((command) => connection.ask(command)),
+    [
+      first!,
+      ...(rest.length > 1 ? [['PEXPIRE', staging, String(STAGING_MS)]] : []),
+      ...rest,
+      ...(rest.length > 1 && record.expiresAtMs === null ? [['PERSIST', staging]] : []),
+    ].map((command) => connection.ask(command)),
   )
-  const error = [...replies, ...(Array.isArray(replies.at(-1)) ? (replies.at(-1) as unknown[]) : [])].find(
-    (reply) => reply instanceof ErrorReply,
-  )
-  if (error !== undefined) return `the store answers ${(error as ErrorReply).code}`
-  const found = await readValue(connection, name)
-  if (found === null || typeof found === 'string') return 'it was written and is not there'
-  return sameValue(found.of, record.of) ? 'written' : 'it was written and reads differently'
+  const error = replies.find((reply) => reply instanceof ErrorReply)
+  if (error !== undefined) {
+    await connection.ask(['UNLINK', staging])
+    return `the store answers ${(error as ErrorReply).code}`
+  }
+  const renamed = await connection.ask([overwrites ? 'RENAME' : 'RENAMENX', staging, name])
+  if (renamed instanceof ErrorReply) return `the store answers ${renamed.code}`
+  if (renamed === 0) {
+    await connection.ask(['UNLINK', staging])
+    return conflict
+  }
+  const { of } = record
+  const found =
+    of.type === 'payload' ? { of: await readPayload(connection, name, of.of) } : await readValue(connection, name)
+  if (found === null || found === undefined) return 'it was written and is not there'
+  const value = typeof found === 'string' ? found : found.of
+  if (value === null || typeof value === 'string') return 'it was written and is not there'
+  return sameValue(value, of) ? 'written' : 'it was written and reads differently'
+}
+
+/** Where an export stands. */
+interface ExportCheckpoint {
+  /** `start`: nothing has been written; null: all has. */
+  readonly at: ScanPosition | 'start' | null
+  /** In the file. */
+  readonly place: string
 }
 
 /** Writes every key of the route to a new file, as its primary holds it. */
@@ -127,15 +173,20 @@ export async function exportKeys(environment: JobEnvironment, task: Task): Promi
   const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, primary, primary, false)
   const { path, format, namespace } = fileOf(options)
-  const begun = task.checkpoint as { at: ScanPosition | null } | null
-  const writer = await openWriter(format, path, namespace, begun !== null)
+  const begun = task.checkpoint as ExportCheckpoint | null
+  const watch = new RouteWatch(environment, route, sameRoles(environment, route))
+  const writer = await openWriter(format, path, namespace, begun?.place ?? null)
 
   const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {
+    watch.look()
     await task.pace(keys.length)
     const failed: ListedKey[] = []
-    const records: KeyRecord[] = []
-    for (let i = 0; i < keys.length; i += PAGE) {
-      const some = keys.slice(i, i + PAGE)
+    let [copied, left] = [0, keys.length]
+    const names = keys.map((key) => primary.nameOf(key))
+    const groups = await pairs.reached(() => inGroups(connections.to(primary.storeName, database), names))
+    for (const indexes of groups) {
+      const some = indexes.map((i) => keys[i]!)
+      const records: KeyRecord[] = []
       const read = (key: Buffer) =>
         pairs.reached(() => readValue(connections.to(primary.storeName, database), primary.nameOf(key)))
       for (const [n, found] of (await Promise.all(some.map(read))).entries()) {
@@ -144,32 +195,58 @@ export async function exportKeys(environment: JobEnvironment, task: Task): Promi
           failed.push({ database, key, class: 'failed', detail: `It was not exported: ${found}.` })
         else if (found !== null) records.push({ database, key, ...found })
       }
+      const reasons = await writer.append(records)
+      for (const [i, reason] of reasons) {
+        failed.push({ database, key: records[i]!.key, class: 'failed', detail: `It was not exported: ${reason}.` })
+      }
+      copied += records.length - reasons.size
     }
-    const reasons = await writer.append(records)
-    for (const [i, reason] of reasons) {
-      failed.push({ database, key: records[i]!.key, class: 'failed', detail: `It was not exported: ${reason}.` })
-    }
-    const copied = records.length - reasons.size
-    return { counts: { copied, skipped: keys.length - copied - failed.length, failed: failed.length }, keys: failed }
+    left -= copied + failed.length
+    return { counts: { copied, skipped: left, failed: failed.length }, keys: failed }
   }
 
   try {
     if (begun === null) task.total = await pairs.reached(() => countKeys(connections, config, primary.storeName))
-    if (begun === null || begun.at !== null) {
-      const pages = scan(task, connections, config, primary.storeName, begun?.at ?? null)
+    // From now on the file is this job's.
+    if (begun === null) task.save({ at: 'start', place: writer.place } satisfies ExportCheckpoint)
+    if (begun?.at !== null) {
+      const from = begun === null || begun.at === 'start' ? null : begun.at
+      const pages = scan(task, connections, config, primary.storeName, from)
       await inOrder(
         task,
-        routePages(pages, primary, (at) => ({ at })),
+        routePages(pages, primary, (at) => new Written(at, writer)),
         1,
         work,
       )
     }
     return report(task, 'exported', [
-      'The file holds each key as it was when its turn came; streams and types of modules are not written.',
+      'The file holds each key as it was when its turn came.',
+      ...(format === 'leveldb'
+        ? ['LevelDB holds strings that are UTF-8 text, of database 0; what it cannot hold is listed as failed.']
+        : []),
     ])
   } finally {
     await writer.close()
     connections.close()
+  }
+}
+
+/** The place in the file when the page has been written, which is when it is stored. One page at a time. */
+class Written implements ExportCheckpoint {
+  readonly at: ScanPosition | null
+  readonly #writer: RecordWriter
+
+  constructor(at: ScanPosition | null, writer: RecordWriter) {
+    this.at = at
+    this.#writer = writer
+  }
+
+  get place(): string {
+    return this.#writer.place
+  }
+
+  toJSON(): ExportCheckpoint {
+    return { at: this.at, place: this.place }
   }
 }
 

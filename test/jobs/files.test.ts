@@ -1,12 +1,14 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
+import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runCli } from '../cli/run-cli.ts'
-import { doJob, keysOf, startJob } from '../support/jobs.ts'
+import { eventually } from '../support/eventually.ts'
+import { doJob, jobOf, keysOf, over, startJob } from '../support/jobs.ts'
 import { driftBetween } from '../support/keyspace.ts'
-import { type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
+import { fillStrings, type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
 
 let migration: Migration
 let directory = ''
@@ -20,6 +22,26 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true })
 })
 
+/** All of a stream but when its entries were delivered. */
+async function streamOf(redis: Redis, key: string): Promise<unknown> {
+  const facts = (await redis.xinfo('STREAM', key)) as unknown[]
+  const groups = (await redis.xinfo('GROUPS', key)) as unknown[][]
+  return {
+    entries: await redis.xrangeBuffer(key, '-', '+'),
+    facts: ['last-generated-id', 'max-deleted-entry-id', 'entries-added'].map((name) => facts[facts.indexOf(name) + 1]),
+    groups: groups.map((group) => group.slice(0, 10)),
+    pending: await Promise.all(
+      groups.map(async (group) =>
+        ((await redis.xpending(key, String(group[1]), '-', '+', 100)) as unknown[][]).map(([id, who, , n]) => [
+          id,
+          who,
+          n,
+        ]),
+      ),
+    ),
+  }
+}
+
 test('what is exported as JSONL and imported again is the same, on both sides', async () => {
   const { source, target, understudy } = migration
   const redis = source.client()
@@ -30,13 +52,25 @@ test('what is exported as JSONL and imported again is the same, on both sides', 
   await redis.hset('hash', { field: 'value', other: '' })
   await redis.zadd('zset', '1.5', 'a', '-inf', 'b')
   await source.client({ db: 2 }).set('other database', 'y')
-  await redis.xadd('stream', '*', 'a', 'b')
+  // Entries that are gone and pending, two groups, one of them with nothing, and a stream without entries.
+  for (let i = 1; i <= 5; i++) await redis.xadd('stream', `1-${i}`, 'field', Buffer.from([i, 255]))
+  await redis.xgroup('CREATE', 'stream', 'group', '0')
+  await redis.xgroup('CREATE', 'stream', 'idle', '1-2')
+  await redis.xgroup('CREATECONSUMER', 'stream', 'group', 'waits')
+  await redis.xreadgroup('GROUP', 'group', 'busy', 'COUNT', 3, 'STREAMS', 'stream', '>')
+  await redis.xdel('stream', '1-2')
+  await redis.xadd('trimmed', '1-1', 'a', 'b')
+  await redis.xgroup('CREATE', 'trimmed', 'group', '0')
+  await redis.xreadgroup('GROUP', 'group', 'busy', 'STREAMS', 'trimmed', '>')
+  await redis.xtrim('trimmed', 'MAXLEN', 0)
+  await redis.xadd('no entries', 'MAXLEN', 0, '7-7', 'a', 'b')
   const file = join(directory, 'keys.jsonl')
   const job = await doJob(understudy, 'export', 'all', { file })
-  expect(job).toMatchObject({ progress: { copied: 8, failed: 1 }, report: { clean: false } })
-  expect(await keysOf(understudy, job.id)).toMatchObject([{ key: 'stream', detail: expect.stringContaining('stream') }])
+  expect(job).toMatchObject({ progress: { copied: 11, failed: 0 }, report: { clean: true } })
   const before = readFileSync(file, 'utf8').trim().split('\n')
-  expect(before).toHaveLength(8)
+  expect(before).toHaveLength(11)
+  const streams = new Map<string, unknown>()
+  for (const key of ['stream', 'trimmed', 'no entries']) streams.set(key, await streamOf(redis, key))
   expect(before.map((line) => JSON.parse(line) as object)).toContainEqual({
     key: 'text',
     type: 'string',
@@ -49,14 +83,16 @@ test('what is exported as JSONL and imported again is the same, on both sides', 
   await target.client().flushall()
   await redis.set('text', 'there')
   const imported = await doJob(understudy, 'import', 'all', { file })
-  expect(imported).toMatchObject({ progress: { copied: 7, skipped: 1, failed: 0 }, report: { clean: true } })
+  expect(imported).toMatchObject({ progress: { copied: 10, skipped: 1, failed: 0 }, report: { clean: true } })
   expect(await redis.get('text')).toBe('there')
   const again = await doJob(understudy, 'import', 'all', { file, onConflict: 'overwrite' })
-  expect(again).toMatchObject({ progress: { copied: 8, skipped: 0, failed: 0 } })
+  expect(again).toMatchObject({ progress: { copied: 11, skipped: 0, failed: 0 } })
   expect(await redis.get('text')).toBe('a\n"b"')
   expect(await redis.getBuffer('binary')).toEqual(Buffer.from([0, 255, 13]))
   expect(await redis.zrange('zset', '0', '-1', 'WITHSCORES')).toEqual(['b', '-inf', 'a', '1.5'])
   expect(await driftBetween(source, target, { databases: [0, 2] })).toEqual([])
+  // What it is on both sides is what it was before.
+  for (const key of ['stream', 'trimmed', 'no entries']) expect(await streamOf(redis, key)).toEqual(streams.get(key))
   await expect(startJob(understudy, 'export', 'all', { file: 'relative.jsonl' })).rejects.toThrow(/absolute path/)
 }, 30_000)
 
@@ -109,6 +145,65 @@ test('locks of a LevelDB come in with their times of expiry, and go out again', 
   expect(value).toBe('owner 1')
   expect(Math.abs(until - expires)).toBeLessThan(1000)
 }, 30_000)
+
+test('keys of 30,000 elements and of many megabytes go out by pieces and come in whole; types that nobody knows go by their payload', async () => {
+  const { source, target, understudy } = migration
+  const redis = source.client()
+  await redis.flushall()
+  await target.client().flushall()
+  const names = Array.from({ length: 30_000 }, (_, i) => `lock ${i}`)
+  await redis.rpush('lock:list', ...names)
+  await redis.sadd('lock:set', ...names)
+  await redis.hset('lock:hash', ...names.flatMap((name) => [name, name]))
+  await redis.zadd('lock:zset', ...names.flatMap((name, i) => [i, name]))
+  await redis.set('lock:text', 'x'.repeat(9 * 1024 * 1024))
+  for (let i = 1; i <= 5_000; i++) redis.xadd('lock:stream', `1-${i}`, 'a', 'b')
+  await redis.set('lock:payload', 'y')
+  const payload = ((await redis.dumpBuffer('lock:payload')) as Buffer).toString('base64')
+  const file = join(directory, 'large.jsonl')
+  expect(await doJob(understudy, 'export', 'locks', { file })).toMatchObject({ progress: { copied: 7, failed: 0 } })
+  appendFileSync(file, `${JSON.stringify({ key: 'lock:other', type: 'other', payload: { base64: payload } })}\n`)
+  appendFileSync(file, `${JSON.stringify({ key: 'lock:broken', type: 'other', payload: { base64: 'AAAA' } })}`)
+  const kept = await redis.keys('lock:*')
+  for (const key of kept) await redis.rename(key, `kept:${key}`)
+  const job = await doJob(understudy, 'import', 'locks', { file })
+  expect(job).toMatchObject({ progress: { copied: 8, failed: 1 } })
+  expect(await keysOf(understudy, job.id)).toMatchObject([
+    { key: 'lock:broken', detail: expect.stringMatching(/store answers ERR/) },
+  ])
+  expect(await redis.get('lock:other')).toBe('y')
+  expect(await redis.keys('understudy:*')).toEqual([])
+  const isKept = (key: string): boolean => key.startsWith('kept:')
+  const wasThere = {
+    onPrimary: isKept,
+    onShadow: (key: string) => kept.includes(key),
+    toShadow: (key: string) => key.slice(5),
+  }
+  for (const server of [source, target]) expect(await driftBetween(source, server, wasThere)).toEqual([])
+}, 60_000)
+
+test('an export that was killed goes on where it stood, and holds every key once', async () => {
+  const { source, understudy } = migration
+  await source.client().flushall()
+  await fillStrings(source, 2_000)
+  const file = join(directory, 'killed.jsonl')
+  const { id } = await startJob(understudy, 'export', 'all', { file, rate: 2_000 })
+  await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(0))
+  await understudy.kill9()
+  appendFileSync(file, '{"key":"key:1","type":"str')
+  await understudy.restart()
+  expect(await over(understudy, id)).toMatchObject({
+    state: 'done',
+    error: null,
+    progress: { copied: 2_000, failed: 0 },
+  })
+  const keys = readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { key: string }).key)
+  expect(new Set(keys).size).toBe(2_000)
+  expect(keys).toHaveLength(2_000)
+}, 40_000)
 
 test('understudy: backfill, verify, jobs, cleanup with a backup, restore', async () => {
   const { source, target, understudy } = migration

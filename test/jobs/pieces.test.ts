@@ -72,8 +72,7 @@ test('values of a set, a hash and a sorted set are the same in any order, those 
   const scores = { type: 'zset', value: [a, one, b, two] } as const
   expect(sameValue(scores, { type: 'zset', value: [b, Buffer.from('2'), a, one] })).toBe(true)
   expect(sameValue(scores, { type: 'hash', value: [a, one, b, two] })).toBe(false)
-  expect(writesOf(a, { of: scores, expiresAtMs: 5 })).toEqual([
-    ['DEL', a],
+  expect(writesOf(a, { of: scores, expiresAtMs: 5 }, true)).toEqual([
     ['ZADD', a, one, a, two, b],
     ['PEXPIREAT', a, '5'],
   ])
