@@ -169,6 +169,28 @@ describe('what the page shows of trouble', () => {
     expect(problems).toContain('jobs, a, b and 2 routes more: 4 dirty keys to be copied (1 overlap, 3 shadow-down)')
   })
 
+  test('many routes can be searched, and long names fit on a phone', async () => {
+    const server = await startTestServer()
+    const status = await server.control.status()
+    const { jobs } = status.routes
+    const long = 'a-route-with-a-long-name-that-came-from-a-service-catalogue-0003'
+    for (const name of ['b', 'c', 'd', 'e', 'f', 'g', 'h', long]) status.routes[name] = { ...jobs!, phase: 'mirror' }
+    server.control.status = async () => status
+    const known = await server.control.routes()
+    const more = Object.keys(status.routes).map((name) => ({ ...known[0]!, name, keys: [`${name}:*`] }))
+    server.control.routes = async () => more
+    const { page } = await open(server, { viewport: { width: 390, height: 844 } })
+    await page.locator(`[data-route="${long}"]`).waitFor()
+    const overflow = () => page.evaluate('document.documentElement.scrollWidth - innerWidth')
+    await expect(overflow()).resolves.toBe(0)
+    await page.getByRole('searchbox').fill('CATALOGUE')
+    await page.getByText('1 of 10').waitFor()
+    await expect(page.locator('[data-route]').count()).resolves.toBe(1)
+    await page.getByRole('searchbox').fill('shadow')
+    await page.locator('[data-route=jobs]').waitFor()
+    await expect(page.locator('[data-route]').count()).resolves.toBe(1)
+  })
+
   test('text of the inside is text: a key that looks like markup runs nothing', async () => {
     const server = await startTestServer()
     const evil = '<img src=x onerror="window.broken=1">'

@@ -1,8 +1,8 @@
 import { ApiError, ask } from './api.js'
-import { state, update } from './state.js'
+import { routesShown, state, update } from './state.js'
 import { PHASES } from './types.js'
 
-/** Beyond so many routes the gates of a route are asked for when it is opened only. */
+/** Gates are asked for the first of the shown routes only: the filter brings others among them. */
 const MAX_WATCHED_ROUTES = 12
 
 /** Everything that events do not bring.  @returns {Promise<void>} */
@@ -43,8 +43,9 @@ export async function loadHistory() {
 
 /** What the next phase of every route would mean, and whether its gates are open. */
 export async function loadNextSteps() {
-  const routes = state.routes.slice(0, MAX_WATCHED_ROUTES)
-  await Promise.all(routes.map(({ name }) => loadNextStep(name)))
+  const configured = new Set(state.routes.map(({ name }) => name))
+  const names = routesShown().filter((name) => configured.has(name))
+  await Promise.all(names.slice(0, MAX_WATCHED_ROUTES).map(loadNextStep))
 }
 
 /** @param {string} route */

@@ -69,9 +69,25 @@ function header() {
     <span class="facts quiet">
       ${status === null ? nothing : html`${counted(status.clients.connected, 'client')} · up ${duration(status.uptimeSeconds)} · version ${status.version}`}
     </span>
+    ${status === null ? nothing : sections()}
     <button type="button" @click=${switchTheme}>Theme: ${currentTheme()}</button>
     ${config?.admin?.token ? html`<button type="button" @click=${logOut}>Log out</button>` : nothing}
   </header>`
+}
+
+const SECTIONS = {
+  routes: 'Routes',
+  charts: 'Over time',
+  mismatches: 'Mismatches',
+  jobs: 'Jobs',
+  stores: 'Stores',
+  configuration: 'Configuration',
+}
+
+function sections() {
+  return html`<nav aria-label="Sections">
+    ${Object.entries(SECTIONS).map(([id, name]) => html`<a href=${`#${id}`}>${name}</a> `)}
+  </nav>`
 }
 
 /** @param {import('./problems.js').Problem[]} problems */

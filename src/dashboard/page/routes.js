@@ -1,23 +1,58 @@
 import { html, nothing } from 'lit-html'
 import { repeat } from 'lit-html/directives/repeat.js'
 import { bytes, count, counted, milliseconds, percent, rate } from './format.js'
+import { loadNextSteps } from './loading.js'
 import { openPhaseDialog } from './phase-dialog.js'
 import { gateList, track } from './phase-track.js'
+import { routesShown, update } from './state.js'
 import { PHASES } from './types.js'
+
+/** Beyond, they can be searched. */
+const MANY_ROUTES = 8
+/** Nothing typed for so long: what is shown now is what is wanted. */
+const TYPED_MS = 300
 
 /** @param {import('./state.js').State} state */
 export function routesSection(state) {
-  const routes = Object.entries(state.status?.routes ?? {})
+  const all = state.status?.routes ?? {}
+  const many = Object.keys(all).length > MANY_ROUTES
+  const shown = routesShown()
   return html`<section id="routes" aria-labelledby="routes-title">
-    <h2 id="routes-title">Routes</h2>
+    <div class="section-head">
+      <h2 id="routes-title">Routes</h2>
+      ${many ? filter(state.routeFilter, `${count(shown.length)} of ${count(Object.keys(all).length)}`) : nothing}
+    </div>
     <ul class="routes">
       ${repeat(
-        routes,
-        ([name]) => name,
-        ([name, route]) => routeRow(name, route, state),
+        shown,
+        (name) => name,
+        (name) => routeRow(name, /** @type {import('./types.js').RouteStatus} */ (all[name]), state),
       )}
     </ul>
   </section>`
+}
+
+/** @param {string} value @param {string} found */
+function filter(value, found) {
+  return html`<span class="quiet" role="status">${found}</span>
+    <label>
+      <span class="visually-hidden">Show routes with this in their name, keys or phase</span>
+      <input
+        type="search"
+        placeholder="name, key or phase"
+        .value=${value}
+        @input=${(/** @type {Event} */ event) => showRoutes(/** @type {HTMLInputElement} */ (event.target).value)}
+      />
+    </label>`
+}
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let typing
+/** @param {string} routeFilter */
+function showRoutes(routeFilter) {
+  update({ routeFilter })
+  clearTimeout(typing)
+  typing = setTimeout(() => void loadNextSteps().catch(() => {}), TYPED_MS)
 }
 
 /** @param {string} name @param {import('./types.js').RouteStatus} route @param {import('./state.js').State} state */

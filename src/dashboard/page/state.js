@@ -20,6 +20,7 @@
  * @property {any} config redacted
  * @property {string | null} notice what was just done, or could not be
  * @property {'good' | 'bad'} noticeTone
+ * @property {string} routeFilter what the names, keys or phases of the shown routes have in them
  * @property {string} chartRoute ''  all together
  * @property {'10m' | '3h' | '24h'} chartRange
  * @property {import('./types.js').History | null} history what the charts show
@@ -38,6 +39,7 @@ export const state = {
   config: null,
   notice: null,
   noticeTone: 'good',
+  routeFilter: '',
   chartRoute: '',
   chartRange: '10m',
   history: null,
@@ -62,6 +64,17 @@ export function update(changes = {}) {
     drawing = false
     draw()
   }, 0)
+}
+
+/** Names of the routes that the filter lets through. @returns {string[]} */
+export function routesShown() {
+  const wanted = state.routeFilter.trim().toLowerCase()
+  return Object.entries(state.status?.routes ?? {})
+    .filter(([name, { phase }]) => {
+      const keys = state.routes.find((route) => route.name === name)?.keys ?? []
+      return [name, phase, ...keys].some((text) => text.toLowerCase().includes(wanted))
+    })
+    .map(([name]) => name)
 }
 
 /** @param {string} text @param {'good' | 'bad'} [tone] */
