@@ -1,6 +1,8 @@
 import { type AdminServer, startAdminServer } from './admin/server.ts'
 import { UnderstudyError } from './base/errors.ts'
+import { stopInOrder } from './base/stop-steps.ts'
 import { VERSION } from './base/version.ts'
+import { EXIT } from './cli/exit-code.ts'
 import type { Config, Phase } from './config/config.ts'
 import { configFromUrls, loadConfig } from './config/load.ts'
 import { watchFile } from './config/watch.ts'
@@ -18,10 +20,11 @@ export interface ServeOptions {
 
 /** How long a graceful stop waits for commands under way and for the backlog. */
 const GRACE_MS = 10_000
+const LAST_WORDS_MS = 500
 
 /**
  * `understudy serve`: builds every part from the configuration, in order; runs until a signal; stops them in the opposite order. Resolves with the exit code. SIGTERM or SIGINT drains and
- * exits 0; a second one exits at once; SIGHUP reloads.
+ * exits 0, or 3 when a part did not stop as it should (the log says which); a second one exits at once with 1; SIGHUP reloads.
  *
  * @throws UnderstudyError for whatever keeps it from starting, in one line
  */
@@ -46,18 +49,28 @@ export async function runServe(options: ServeOptions): Promise<number> {
     const signal = await Promise.race([untilSignal(() => void sidecar.reload().catch(() => {})), death])
     log.info('stopping: commands under way are answered, the backlog goes out', { signal })
     watcher?.close()
-    await sidecar.stop(GRACE_MS)
-    await admin?.close()
+    const ended = await sidecar.stop(GRACE_MS)
+    const closed = await closeAdmin(admin, log)
     log.info('stopped')
     log.flush()
-    return 0
+    if (ended && closed) return EXIT.done
+    // What did not end must not keep the process.
+    setTimeout(() => process.exit(EXIT.failed), LAST_WORDS_MS).unref()
+    return EXIT.failed
   } catch (error) {
     log.error('understudy cannot go on', errorFields(error))
     log.flush()
-    await sidecar.stop(0).catch(() => {})
-    await admin?.close().catch(() => {})
+    await sidecar.stop(0)
+    await closeAdmin(admin, log)
+    log.flush()
     throw error
   }
+}
+
+function closeAdmin(admin: AdminServer | null, log: ProcessLog): Promise<boolean> {
+  return stopInOrder([{ part: 'admin', stop: () => admin?.close() }], GRACE_MS, (part, error) =>
+    log.error('a part did not stop as it should', { part, ...errorFields(error) }),
+  )
 }
 
 function fromUrls(options: ServeOptions): { config: Config } {

@@ -18,6 +18,7 @@ import { type History, type HistoryQuery, HistoryRecorder } from './admin/histor
 import { MismatchControl } from './admin/mismatch-control.ts'
 import { type Facts, hashOfConfig, metricsOf, routeViews, statusOf } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
+import { stopInOrder } from './base/stop-steps.ts'
 import type { Config } from './config/config.ts'
 import { editPhase } from './config/edit.ts'
 import { loadConfig, parseConfig } from './config/load.ts'
@@ -52,6 +53,9 @@ export interface SidecarOptions {
   /** The data path's thread died: the process has to end. */
   readonly onDeath: (error: Error) => void
 }
+
+/** A part that takes so much longer than it may is left when the process stops. */
+const STOP_LIMIT_MS = 5_000
 
 /** Enough to find the newest job of each kind. */
 const RECENT_JOBS = 50
@@ -129,16 +133,27 @@ export class Sidecar implements Control {
     return ports
   }
 
-  async stop(graceMs: number): Promise<void> {
-    await this.#jobs?.stop()
+  /**
+   * Ends every part, in the opposite order of their start, whatever becomes of the others. `graceMs`: how long commands under way and the backlog may take. False: something did not end as it
+   * should, and the log says what.
+   */
+  stop(graceMs: number): Promise<boolean> {
     const history = this.#history
+    const state = this.#state
     this.#history = null
-    history?.stop()
-    this.#stores.stopProbes()
-    await this.#thread.stop(graceMs)
-    await this.#stores.stopServers()
-    this.#state?.close()
     this.#state = null
+    return stopInOrder(
+      [
+        { part: 'jobs', stop: () => this.#jobs?.stop() },
+        { part: 'history', stop: () => history?.stop() },
+        { part: 'health probes', stop: () => this.#stores.stopProbes() },
+        { part: 'data path', stop: () => this.#thread.stop(graceMs) },
+        { part: 'managed servers', stop: () => this.#stores.stopServers() },
+        { part: 'state database', stop: () => state?.close() },
+      ],
+      graceMs + STOP_LIMIT_MS,
+      (part, error) => this.#log.error('a part did not stop as it should', { part, ...errorFields(error) }),
+    )
   }
 
   // --- reading

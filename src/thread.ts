@@ -18,6 +18,7 @@ export class DataPathThread {
   readonly #worker: Worker
   readonly #pending = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>()
   #nextId = 1
+  #ended = false
 
   /** `onDeath`: the thread ended without being asked to: a defect, the process cannot go on. */
   constructor(onNotice: (notice: Notice) => void, onDeath: (error: Error) => void) {
@@ -31,7 +32,11 @@ export class DataPathThread {
       if ('notice' in message) onNotice(message.notice)
       else this.#answered(message)
     })
-    this.#worker.on('error', (error: Error) => onDeath(error))
+    this.#worker.on('error', (error: Error) => {
+      this.#ended = true
+      this.#giveUp()
+      onDeath(error)
+    })
   }
 
   start(config: Config, endpoints: Readonly<Record<string, Endpoint>>): Promise<number[]> {
@@ -73,15 +78,25 @@ export class DataPathThread {
   }
 
   async stop(graceMs: number): Promise<void> {
-    await this.#ask({ kind: 'stop', graceMs })
-    await this.#worker.terminate()
-    // Nobody answers them any more: whoever waits must not wait for ever, and keep the process with what it holds open.
+    if (this.#ended) return
+    try {
+      await this.#ask({ kind: 'stop', graceMs })
+    } finally {
+      await this.#worker.terminate()
+      this.#ended = true
+      this.#giveUp()
+    }
+  }
+
+  /** Nobody answers them any more: whoever waits must not wait for ever, and keep the process with what it holds open. */
+  #giveUp(): void {
     for (const { reject } of this.#pending.values())
       reject(new UnderstudyError('INTERNAL', 'the data path has stopped'))
     this.#pending.clear()
   }
 
   #ask(request: Request, transfer: readonly ArrayBuffer[] = []): Promise<unknown> {
+    if (this.#ended) return Promise.reject(new UnderstudyError('INTERNAL', 'the data path has stopped'))
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject })

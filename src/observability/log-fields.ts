@@ -27,6 +27,7 @@ const FIELD_TYPES = {
   method: 'string',
   offsetMs: 'number',
   outcome: 'string',
+  part: 'string',
   path: 'string',
   pauseMs: 'number',
   phase: 'string',

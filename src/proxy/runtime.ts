@@ -255,13 +255,16 @@ export class Runtime {
     while (performance.now() < deadline && (path.sessions.size > 0 || this.#backlog() > 0)) {
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
-    for (const session of [...path.sessions]) session.socket.destroy()
-    this.#clock.stop()
-    for (const store of [...path.stores, ...this.#retiring]) store.close('Understudy is stopping')
-    path.intents = null
-    this.#turn.ahead = null
-    this.#durability?.stop()
-    this.#durability = null
+    try {
+      for (const session of [...path.sessions]) session.socket.destroy()
+      this.#clock.stop()
+      for (const store of [...path.stores, ...this.#retiring]) store.close('Understudy is stopping')
+    } finally {
+      path.intents = null
+      this.#turn.ahead = null
+      this.#durability?.stop()
+      this.#durability = null
+    }
   }
 
   #tick(nowMs: number): void {
