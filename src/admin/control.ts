@@ -85,6 +85,8 @@ export interface RouteStatus {
     needsVerify: boolean
     /** Why; empty when none is needed. `shadow-restarted`, `shadow-replica`, `primary-restarted`, `failed-over`, `overflow`, `state-lost`, `server-wide`, `script`, `functions`, `functions-removed`, `turned`, `rerouted`. */
     verifyCauses: string[]
+    /** SHA-1s of scripts, seen since the start, that use keys which they do not declare and may reach the route's under the wrong names. */
+    scriptsInDoubt: string[]
     /** How the copying of dirty keys goes. `paused`: a store is not connected. `tripped`: copies keep failing, a few are tried now and then. */
     repair: 'idle' | 'copying' | 'paused' | 'tripped'
   }

@@ -134,6 +134,7 @@ function routeStatus(
       oldestDirtyMs: Math.round(stats?.oldestDirtyMs ?? 0),
       needsVerify: stats?.needsVerify ?? false,
       verifyCauses: [...(stats?.verifyCauses ?? [])],
+      scriptsInDoubt: [...(stats?.scriptsInDoubt ?? [])],
       repair: stats?.repair ?? 'idle',
     },
     compare: compareStatus(stats),
@@ -169,6 +170,7 @@ function routeMetrics(phase: string, stats: RouteStats, facts: Facts, name: stri
     dirtyReasons: stats.dirtyReasons,
     oldestDirtySeconds: stats.oldestDirtyMs / 1000,
     needsVerify: stats.needsVerify,
+    scriptsInDoubt: stats.scriptsInDoubt.length,
     repair: stats.repair,
     compare: {
       match: counters.matched,

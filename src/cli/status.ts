@@ -90,7 +90,7 @@ const REPAIR_WORDS: Readonly<Record<RouteStatus['mirror']['repair'], string>> = 
 function doubts(status: Status, terminal: Terminal): string[] {
   const lines: string[] = []
   for (const [name, { mirror }] of Object.entries(status.routes)) {
-    const { dirtyKeys, dirtyReasons, oldestDirtyMs, needsVerify, verifyCauses, repair } = mirror
+    const { dirtyKeys, dirtyReasons, oldestDirtyMs, needsVerify, verifyCauses, scriptsInDoubt, repair } = mirror
     if (dirtyKeys > 0) {
       const reasons = Object.entries(dirtyReasons).map(([reason, count]) => `${count} ${reason}`)
       const age = formatSeconds(oldestDirtyMs / 1000)
@@ -103,6 +103,13 @@ function doubts(status: Status, terminal: Terminal): string[] {
         terminal.style(
           'red',
           `${printable(name)}: needs a verify (${printable(verifyCauses.join(', '))}): keys may differ that nobody can name`,
+        ),
+      )
+    if (scriptsInDoubt.length > 0)
+      lines.push(
+        terminal.style(
+          'red',
+          `${printable(name)}: ${scriptsInDoubt.length} scripts make names of keys themselves (SHA-1 ${printable(scriptsInDoubt[0]!)}${scriptsInDoubt.length > 1 ? ', ...' : ''}): under other names they reach the wrong keys`,
         ),
       )
   }

@@ -10,6 +10,8 @@ export interface ScriptFacts {
   readonly varies: string | null
   /** Every key that it uses is one of its KEYS. */
   readonly declaresKeys: boolean
+  /** It does more with the names of its KEYS than to hand them to commands as keys: they may be in its reply. */
+  readonly tellsNames: boolean
 }
 
 /**
@@ -26,13 +28,15 @@ export function analyseScript(source: string, commands: CommandTable): ScriptFac
   return new Analysis(tokens, commands).facts()
 }
 
-const UNREADABLE: ScriptFacts = { writes: true, varies: 'it cannot be read', declaresKeys: false }
+const UNREADABLE: ScriptFacts = { writes: true, varies: 'it cannot be read', declaresKeys: false, tellsNames: true }
 
 class Analysis {
   readonly #tokens: readonly LuaToken[]
   readonly #commands: CommandTable
   readonly #calls = new Set<string>()
   readonly #keyNames: Set<string>
+  /** Words that stand for a key where a command takes one, or are given another name. */
+  readonly #asKeys = new Set<LuaToken>()
   #writes = false
   #varies: string | null = null
   #declaresKeys = true
@@ -46,7 +50,18 @@ class Analysis {
   facts(): ScriptFacts {
     this.#findAliases()
     for (let i = 0; i < this.#tokens.length; i++) this.#look(i)
-    return { writes: this.#writes, varies: this.#varies, declaresKeys: this.#declaresKeys }
+    return {
+      writes: this.#writes,
+      varies: this.#varies,
+      declaresKeys: this.#declaresKeys,
+      tellsNames: this.#tokens.some((token, i) => this.#isTold(token, i)),
+    }
+  }
+
+  /** A name of a key that is used for something else than to reach it. `#KEYS` counts them. */
+  #isTold(token: LuaToken, i: number): boolean {
+    if (token.kind !== 'name' || this.#asKeys.has(token) || this.#text(i - 1) === '#') return false
+    return KEYS.has(token.text) ? this.#text(i - 1) !== '.' : this.#keyNames.has(token.text)
   }
 
   #text(i: number): string {
@@ -85,6 +100,7 @@ class Analysis {
         for (let at = start, value = i + 1; at < i; at += 2, value += 5) {
           if (!this.#isKeyAt(value)) break
           names.add(this.#text(at))
+          this.#asKeys.add(this.#tokens[at]!).add(this.#tokens[value]!)
           if (this.#text(value + 4) !== ',') break
         }
       }
@@ -174,14 +190,20 @@ class Analysis {
   #onDeclaredKeys(spec: CommandSpec, args: readonly LuaToken[][]): boolean {
     if (spec.keyFinder !== 'plain') {
       // Where its keys are depends on other arguments: all of them are keys, or written out.
-      return args.slice(1).every((arg) => this.#isDeclared(arg) || arg.every(({ kind }) => kind !== 'name'))
+      return args.slice(1).every((arg) => this.#takesKey(arg) || arg.every(({ kind }) => kind !== 'name'))
     }
     if (spec.firstKey === 0) return true
     const last = spec.lastKey < 0 ? args.length + spec.lastKey : spec.lastKey
     for (let i = spec.firstKey; i <= last; i += spec.keyStep) {
       const arg = args[i]
-      if (arg !== undefined && !this.#isDeclared(arg)) return false
+      if (arg !== undefined && !this.#takesKey(arg)) return false
     }
+    return true
+  }
+
+  #takesKey(arg: readonly LuaToken[]): boolean {
+    if (!this.#isDeclared(arg)) return false
+    for (const token of arg) this.#asKeys.add(token)
     return true
   }
 

@@ -137,6 +137,13 @@ export const METRICS: readonly MetricSpec[] = [
     samples: (snapshot) => perRoute(snapshot, (route) => single(route.needsVerify ? 1 : 0)),
   },
   {
+    name: 'understudy_scripts_in_doubt',
+    kind: 'gauge',
+    help: 'Scripts seen since the start that use keys which they do not declare, and may reach the route’s under the wrong names.',
+    labels: { route: ROUTE },
+    samples: (snapshot) => perRoute(snapshot, (route) => single(route.scriptsInDoubt)),
+  },
+  {
     name: 'understudy_repair_state',
     kind: 'gauge',
     help: 'How the copying of dirty keys goes: 1 for the state, 0 for the others. Paused: a store is not connected; tripped: copies keep failing.',

@@ -43,6 +43,7 @@ export interface RouteMetrics {
   readonly dirtyReasons: Readonly<Record<string, number>>
   readonly oldestDirtySeconds: number
   readonly needsVerify: boolean
+  readonly scriptsInDoubt: number
   readonly repair: string
   readonly compare: Readonly<Record<CompareResult, number>>
   readonly comparison: {

@@ -15,7 +15,11 @@ export function forward(session: Session, view: CommandView, spec: CommandSpec |
   const { route } = plan
   if (session.isHeld(route)) return session.waitFor('switch')
   if (plan.refusal !== null) return splitOrRefuse(session, view, spec)
-  if (plan.doubt !== null) path.doubts.report(plan.doubt, route)
+  if (plan.unread) {
+    session.answerError(NOSCRIPT)
+    return true
+  }
+  if (plan.doubt !== null) path.doubts.report(plan.doubt, route, plan.positions.count > 0)
   if (spec?.write && plan.positions.count === 0) {
     path.readOnlyScripts.note(spec, view)
     const refusal = refuseServerWide(path.routes, spec)
@@ -46,3 +50,6 @@ export function forward(session: Session, view: CommandView, spec: CommandSpec |
   sendPlanned(session, pipeline, view, spec, session.order.assign())
   return true
 }
+
+/** In the server's words: the client sends the source, as after a restart of the server, and it can be read. */
+const NOSCRIPT = 'NOSCRIPT No matching script. Please use EVAL.'

@@ -5,7 +5,8 @@ import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeReply } from '../resp/encode.ts'
-import type { Reply } from '../resp/reply.ts'
+import { MapReply, type Reply, SetReply } from '../resp/reply.ts'
+import { mayTellNames } from '../routing/plan-script.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { DataPath } from './data-path.ts'
 import { mapKeyspaceReply } from './keyspace-commands.ts'
@@ -40,7 +41,7 @@ export function mapReplyOf(
   protocol: 2 | 3,
 ): Buffer | null {
   parser.parse(command, 0, command.length)
-  if (buf[start] !== MINUS && spec.replyKeys === null) return null
+  if (buf[start] !== MINUS && spec.replyKeys === null && !mayTellNames(spec, parser)) return null
   if (spec.handling === 'keyspace') return mapAll(path, spec, buf, start, end, protocol)
   findKeys(spec, parser, positions)
   const names = new Map<string, Buffer>()
@@ -55,8 +56,29 @@ export function mapReplyOf(
   if (buf[start] === MINUS) return mapError(names, buf, start, end)
   const reply = decoded(buf, start, end)
   if (reply === undefined) return null
-  const mapped = mapReplyKeys(spec, [], reply, (key) => names.get(key.toString('latin1')) ?? key)
+  const mapped =
+    spec.replyKeys === null
+      ? withNames(reply, names)
+      : mapReplyKeys(spec, [], reply, (key) => names.get(key.toString('latin1')) ?? key)
   return mapped === null ? null : encodeReply(mapped, protocol)
+}
+
+/** A script's reply, wherever in it a name of its keys stands by itself; null: nowhere. */
+function withNames(reply: Reply, names: ReadonlyMap<string, Buffer>): Reply | null {
+  if (Buffer.isBuffer(reply)) return names.get(reply.toString('latin1')) ?? null
+  const all = (list: readonly Reply[]): Reply[] | null => {
+    const mapped = list.map((one) => withNames(one, names))
+    return mapped.every((one) => one === null) ? null : mapped.map((one, i) => one ?? list[i]!)
+  }
+  if (reply instanceof SetReply) {
+    const members = all(reply.members)
+    return members === null ? null : new SetReply(members)
+  }
+  if (reply instanceof MapReply) {
+    const flat = all(reply.entries.flat())
+    return flat === null ? null : new MapReply(reply.entries.map((_, i) => [flat[2 * i]!, flat[2 * i + 1]!] as const))
+  }
+  return Array.isArray(reply) ? all(reply as readonly Reply[]) : null
 }
 
 /** An error with the names that it quotes given back: `'step:1'` becomes `'job:1'`. */

@@ -82,6 +82,8 @@ export interface RouteStats {
   readonly oldestDirtyMs: number
   readonly needsVerify: boolean
   readonly verifyCauses: readonly VerifyCause[]
+  /** SHA-1s of scripts that make names of keys themselves and may reach the route's. */
+  readonly scriptsInDoubt: readonly string[]
   readonly repair: RepairState
   readonly inFlight: number
   readonly counters: Readonly<Record<RouteCounter, number>>

@@ -225,6 +225,7 @@ export class Runtime {
             oldestDirtyMs: this.#clock.nowMs - (this.#dirty.oldestMs(name) ?? this.#clock.nowMs),
             needsVerify: this.#dirty.needsVerify(name),
             verifyCauses: this.#dirty.toVerify.causes(name),
+            scriptsInDoubt: path.doubts.mayReach(name),
             repair: this.#repairer.stateOf(name),
             inFlight: state.inFlight,
             counters: Object.fromEntries(ROUTE_COUNTERS.map((counter) => [counter, state[counter]])) as Record<

@@ -226,7 +226,7 @@ class Transaction implements Pin, ReplyOwner {
     planCommand(path.routes, spec, view, plan)
     if (this.#shared === null && session.isHeld(plan.route)) return session.waitFor('switch')
     if (plan.refusal !== null) return this.#refuse(plan.refusal, true)
-    if (plan.doubt !== null) path.doubts.report(plan.doubt, plan.route)
+    if (plan.doubt !== null) path.doubts.report(plan.doubt, plan.route, plan.positions.count > 0)
     const keyed = plan.keyed && plan.positions.count > 0
     const serverWide = spec?.write && !keyed ? refuseServerWide(path.routes, spec) : null
     if (serverWide !== null) return this.#refuse(serverWide, true)

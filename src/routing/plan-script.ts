@@ -4,25 +4,48 @@ import type { CommandSpec } from '../command/spec.ts'
 import { CommandTable } from '../command/table.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { Plan } from './plan.ts'
+import type { RouteTable } from './route-table.ts'
 
 /**
  * Scripts that make key names themselves, where keys have other names than the application's or lie on several stores: such a script reaches the wrong keys. It is
  * known by reading it (`command/script-analysis.ts`), so what has not been seen (EVALSHA of a script that was loaded before) passes. Functions are not looked at.
  *
- * `scripts` of the route decides: `refuse`, or pass and be reported once (`warn`, `copy`).
+ * `scripts` of the route decides. `refuse`: never. `copy`: while the store that answers knows the route's keys (of a script without keys: any key) by the application's names, the script does on it what it is
+ * meant to do, and is reported once; under other names it would read and write the wrong keys, a neighbour's maybe, and is refused. `warn`: reported once.
  */
-export function planScript(spec: CommandSpec, view: CommandView, plan: Plan): void {
+export function planScript(table: RouteTable, spec: CommandSpec, view: CommandView, plan: Plan): void {
   const source = SOURCE_AT[spec.name]
   if (source === undefined || source >= view.argc) return
   const text = view.buf.toString('latin1', view.start[source]!, view.end[source]!)
   const script = spec.name.startsWith('EVALSHA') ? seen.get(text.toLowerCase()) : learn(text)
-  if (script === undefined || script.declaresKeys || spec.name === 'SCRIPT LOAD') return
   const { name, config } = plan.route
-  if (config.scripts !== 'refuse') plan.doubt = script.sha
+  const astray = plan.positions.count > 0 ? plan.renames : table.primaryRenames
+  if (script === undefined) {
+    const matters = config.scripts === 'refuse' || (config.scripts === 'copy' && astray)
+    plan.unread = matters && /^[0-9a-f]{40}$/i.test(text) && countsKeys(view, plan)
+    return
+  }
+  if (script.declaresKeys || spec.name === 'SCRIPT LOAD') return
+  if (config.scripts === 'warn' || (config.scripts === 'copy' && !astray)) plan.doubt = script.sha
   else
     plan.refusal ??=
       'ERR Understudy refuses this script: it uses keys which it does not declare as KEYS, and keys have other names at the store. ' +
-      `Declare them, or set "scripts" of route '${name}' to warn or copy`
+      `Declare them, or set "scripts" of route '${name}' to ${astray ? 'warn if they are none of those' : 'warn or copy'}`
+}
+
+/** Whether the reply of the script, function or script of unknown source that `view` calls may hold names of its keys. */
+export function mayTellNames(spec: CommandSpec, view: CommandView): boolean {
+  if (spec.name === 'FCALL' || spec.name === 'FCALL_RO') return true
+  const source = SOURCE_AT[spec.name]
+  if (source === undefined || spec.name === 'SCRIPT LOAD' || source >= view.argc) return false
+  const text = view.buf.toString('latin1', view.start[source]!, view.end[source]!)
+  const script = spec.name.startsWith('EVALSHA') ? seen.get(text.toLowerCase()) : learn(text)
+  return script?.tellsNames ?? true
+}
+
+/** The number of keys is right: otherwise the server has something else to say. */
+function countsKeys(view: CommandView, plan: Plan): boolean {
+  return plan.positions.count > 0 || view.buf.toString('latin1', view.start[2], view.end[2]) === '0'
 }
 
 const SOURCE_AT: Readonly<Record<string, number>> = {
@@ -36,6 +59,7 @@ const SOURCE_AT: Readonly<Record<string, number>> = {
 interface Seen {
   readonly sha: string
   readonly declaresKeys: boolean
+  readonly tellsNames: boolean
 }
 
 /** By SHA-1 and by source: the same objects. The oldest go first. */
@@ -49,7 +73,8 @@ function learn(source: string): Seen {
   const known = bySource.get(source)
   if (known !== undefined) return known
   const sha = createHash('sha1').update(source, 'latin1').digest('hex')
-  const script = { sha, declaresKeys: seen.get(sha)?.declaresKeys ?? analyseScript(source, commands).declaresKeys }
+  const { declaresKeys, tellsNames } = seen.get(sha) ?? analyseScript(source, commands)
+  const script = { sha, declaresKeys, tellsNames }
   seen.set(sha, script)
   if (seen.size > MAX_SCRIPTS) seen.delete(seen.keys().next().value!)
   if (source.length <= MAX_SOURCE_CHARACTERS) bySource.set(source, script)

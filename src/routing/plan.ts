@@ -30,6 +30,8 @@ export class Plan {
   special: CommandSpec | null = null
   /** SHA-1 of a script that makes key names itself, which is to be reported; null: none. */
   doubt: string | null = null
+  /** EVALSHA of a script that has not been read, where it matters which keys it uses. */
+  unread = false
   /** Several primaries: cannot be sent as one command. Its text for the client, without `-`; null when it can. */
   refusal: string | null = null
 }
@@ -47,6 +49,7 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
   plan.bound = false
   plan.special = null
   plan.doubt = null
+  plan.unread = false
   if (spec !== null && spec.handling !== 'forward' && planSpecial(table, spec, view, plan)) return
   const trivial = table.trivial
   if (trivial !== null) {
@@ -79,7 +82,7 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
     }
   }
   if (positions.patternCount > 0) planPatterns(table, view, plan)
-  if (table.namesDiffer) planScript(spec, view, plan)
+  if (table.namesDiffer) planScript(table, spec, view, plan)
 }
 
 /** The command with its keys named as the primary knows them. Call when `plan.renames`. */

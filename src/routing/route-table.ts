@@ -31,6 +31,8 @@ export class RouteTable {
   readonly channels: ChannelTable
   /** Keys have other names than the application's somewhere, or several primaries: what makes names itself (scripts, patterns of SORT) goes wrong there. */
   readonly namesDiffer: boolean
+  /** Some keys have other names than the application's at the store that answers now. */
+  readonly primaryRenames: boolean
   readonly #keyspaces: readonly string[]
   readonly #views = new Map<string, KeyspaceView>()
   readonly #fallbackRule: KeyRule
@@ -67,6 +69,7 @@ export class RouteTable {
       .map(({ primary }) => primary.store)
       .filter((store, i, all) => all.findIndex((other) => this.#keyspaces[other] === this.#keyspaces[store]) === i)
     this.namesDiffer = this.primaryStores.length > 1 || rules.some(renames)
+    this.primaryRenames = rules.some((rule) => rule.primary !== null)
     this.scanView = this.#scanView(config)
     this.trivial = rules.length === 1 && fallback !== undefined && !renames(fallback) ? fallback.route : null
     this.#byFirstByte = Array.from({ length: 256 }, (_, byte) =>

@@ -79,3 +79,21 @@ describe('a script', () => {
     ])
   })
 })
+
+test.each([
+  ["return redis.call('GET', KEYS[1])", false],
+  ["local key, other = KEYS[1], KEYS[2] return redis.call('RENAME', key, other) or #KEYS", false],
+  [
+    "for i = 1, #KEYS do redis.call('SADD', KEYS[i], ARGV[i]) end redis.call('ZUNIONSTORE', KEYS[1], 1, KEYS[2])",
+    false,
+  ],
+  ["redis.call('DEL', unpack(KEYS))", false],
+  ['return KEYS', true],
+  ["local key = KEYS[1] redis.call('GET', key) return key", true],
+  ["redis.call('SADD', KEYS[1], KEYS[2])", true],
+  ["return redis.call('GET', KEYS[1] .. ':x')", true],
+  ['for _, key in ipairs(KEYS) do redis.call("DEL", key) end', true],
+  ['return [[', true],
+])('%s: may tell names: %s', (source, expected) => {
+  expect(analyseScript(source, table).tellsNames).toBe(expected)
+})

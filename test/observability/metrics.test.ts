@@ -36,6 +36,7 @@ function snapshot(): MetricsSnapshot {
         dirtyReasons: { overlap: 14 },
         oldestDirtySeconds: 27,
         needsVerify: true,
+        scriptsInDoubt: 2,
         repair: 'paused',
         compare: { match: 15, mismatch: 16, transient: 17, acknowledged: 30, skipped: 18 },
         comparison: {
@@ -83,6 +84,7 @@ const CONTRACT: Record<string, [kind: string, labels: string[]]> = {
   understudy_dirty_oldest_seconds: ['gauge', ['route']],
   understudy_needs_verify: ['gauge', ['route']],
   understudy_repair_state: ['gauge', ['route', 'state']],
+  understudy_scripts_in_doubt: ['gauge', ['route']],
   understudy_durable: ['gauge', []],
   understudy_intent_log_bytes: ['gauge', []],
   understudy_compare_total: ['counter', ['route', 'result']],

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -15,7 +16,11 @@ afterEach(async () => {
   await store.stop()
 })
 
-const start = async (scripts: 'copy' | 'warn' | 'refuse', renamed = true): Promise<void> => {
+const start = async (
+  scripts: 'copy' | 'warn' | 'refuse',
+  renamed = true,
+  phase: 'mirror' | 'switched' = 'mirror',
+): Promise<void> => {
   path = await startDataPath({
     stores: { store },
     routes: [
@@ -25,7 +30,7 @@ const start = async (scripts: 'copy' | 'warn' | 'refuse', renamed = true): Promi
             keys: ['job:{id}'],
             source: 'store',
             target: { store: 'store', keys: { 'job:{id}': 'step:{id}' } },
-            phase: 'mirror',
+            phase,
             scripts,
           }
         : { name: 'jobs', keys: ['job:{id}'], source: 'store', scripts },
@@ -64,6 +69,48 @@ test.each(['copy', 'warn'] as const)('passed and reported once (%s)', async (scr
   // Which other keys it has written nobody knows.
   expect(needsVerify()).toBe(scripts === 'copy')
   expect(await client.ask('GET', 'job:7')).toBe('$1\r\nx\r\n')
+})
+
+test('where the store that answers has other names, such a script is refused, unless it is said to do no harm', async () => {
+  await start('copy', true, 'switched')
+  expect(await client.ask('EVAL', DECLARED, 1, 'job:1', 'v')).toBe('+OK\r\n')
+  // It declares a key that is renamed; it declares none; it declares one that keeps its name.
+  expect(await client.ask('EVAL', MADE_UP, 1, 'job:1', '1')).toMatch(REFUSED)
+  expect(await client.ask('EVAL', MADE_UP, 0, '1')).toMatch(REFUSED)
+  expect(await store.client().keys('*')).toEqual(expect.not.arrayContaining(['job:9']))
+  expect(await client.ask('EVAL', MADE_UP, 1, 'other', '9')).toBe('+OK\r\n')
+  await path.stop()
+  await start('warn', true, 'switched')
+  expect(await client.ask('EVAL', MADE_UP, 1, 'job:1', '1')).toBe('+OK\r\n')
+})
+
+test('a script of unknown source has to be sent before it is called by its SHA-1, where names differ', async () => {
+  // As no other test has sent them.
+  const [madeUp, declared] = [`${MADE_UP} -- unknown`, `${DECLARED} -- unknown`]
+  const sha = (await store.client().script('LOAD', madeUp)) as string
+  const harmless = (await store.client().script('LOAD', declared)) as string
+  await start('copy', true, 'switched')
+  for (const one of [sha, harmless])
+    expect(await client.ask('EVALSHA', one, 1, 'job:1', 'v')).toBe('-NOSCRIPT No matching script. Please use EVAL.\r\n')
+  expect(await client.ask('EVAL', madeUp, 1, 'job:1', 'v')).toMatch(REFUSED)
+  expect(await client.ask('EVALSHA', sha, 1, 'job:1', 'v')).toMatch(REFUSED)
+  expect(await client.ask('EVAL', declared, 1, 'job:1', 'v')).toBe('+OK\r\n')
+  expect(await client.ask('EVALSHA', harmless, 1, 'job:1', 'w')).toBe('+OK\r\n')
+  expect(await store.client().get('step:1')).toBe('w')
+})
+
+test('names of KEYS in a reply are the application’s; what only looks like one stays', async () => {
+  await start('copy', true, 'switched')
+  await client.ask('SET', 'job:data', 'step:1')
+  const echo = "return {KEYS[1], 'step:1', redis.call('GET', KEYS[2]), {KEYS[3], KEYS[1] .. '!'}}"
+  const said = '*4\r\n$5\r\njob:1\r\n$5\r\njob:1\r\n$5\r\njob:1\r\n*2\r\n$5\r\nother\r\n$7\r\nstep:1!\r\n'
+  expect(await client.ask('EVAL', echo, 3, 'job:1', 'job:data', 'other')).toBe(said)
+  client.send(
+    Buffer.concat([['MULTI'], ['EVAL', 'return KEYS[1]', '1', 'job:1'], ['EXEC']].map((c) => encodeCommand(c))),
+  )
+  expect((await client.take(3))[2]).toBe('*1\r\n$5\r\njob:1\r\n')
+  // A script that hands names to commands only cannot have told one: this is data.
+  expect(await client.ask('EVAL', "return redis.call('GET', KEYS[1])", 2, 'job:data', 'job:1')).toBe('$6\r\nstep:1\r\n')
 })
 
 test('passed without a word where every key has its own name', async () => {

@@ -130,6 +130,11 @@ function routeProblems(name, { mirror, phase, compare, shadow }, { status, recen
     say('bad', `the shadow is ${duration(mirror.lagMs / 1000)} behind, ${counted(mirror.backlog, 'write')} to come`)
   if (mirror.needsVerify)
     say('bad', `keys may differ that nobody can name: it needs a verify (${mirror.verifyCauses.join(', ')})`, '#jobs')
+  if (mirror.scriptsInDoubt.length > 0)
+    say(
+      'warn',
+      `${counted(mirror.scriptsInDoubt.length, 'script')} with names of keys of their own making: under other names they reach the wrong keys`,
+    )
   if (mirror.repair === 'tripped') say('bad', 'copying dirty keys keeps failing: the log says why')
   if (!isShadowDown && mirror.dirtyKeys > 0)
     say('warn', `${counted(mirror.dirtyKeys, 'dirty key')} to be copied${reasons}`)
