@@ -109,7 +109,7 @@ function doubts(status: Status, terminal: Terminal): string[] {
       lines.push(
         terminal.style(
           'red',
-          `${printable(name)}: ${scriptsInDoubt.length} scripts make names of keys themselves (SHA-1 ${printable(scriptsInDoubt[0]!)}${scriptsInDoubt.length > 1 ? ', ...' : ''}): under other names they reach the wrong keys`,
+          `${printable(name)}: scripts that make names of keys themselves: ${scriptsInDoubt.length} (SHA-1 ${printable(scriptsInDoubt[0]!)}${scriptsInDoubt.length > 1 ? ', ...' : ''}); under other names they reach the wrong keys`,
         ),
       )
   }
