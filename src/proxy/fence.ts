@@ -1,5 +1,5 @@
 import type { RouteState } from '../routing/route.ts'
-import type { BlockedCommand } from './blocking.ts'
+import type { BlockedCommand } from './blocked-command.ts'
 import type { DataPath } from './data-path.ts'
 import type { Pin } from './pin.ts'
 

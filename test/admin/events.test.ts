@@ -4,10 +4,11 @@ import { eventually } from '../support/eventually.ts'
 import { mismatch } from './fake-control.ts'
 import { startTestServer, type TestServer } from './test-server.ts'
 
+const STATUS_INTERVAL_MS = 20
 let server: TestServer
 
 beforeEach(async () => {
-  server = await startTestServer({ statusIntervalMs: 20 })
+  server = await startTestServer({ statusIntervalMs: STATUS_INTERVAL_MS })
 })
 afterEach(() => server.close())
 
@@ -64,7 +65,11 @@ describe('GET /api/v1/events', () => {
     for (const { stop } of listeners) stop()
     await eventually(() => expect(server.control.listeners.size).toBe(0))
     const reads = server.control.statusReads
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    // A timer like the server's, begun after it: had that one gone on, it would have come first each time.
+    let rounds = 0
+    const likeIt = setInterval(() => rounds++, STATUS_INTERVAL_MS)
+    await eventually(() => expect(rounds).toBeGreaterThan(3))
+    clearInterval(likeIt)
     expect(server.control.statusReads).toBe(reads)
   })
 
