@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { isDeepStrictEqual } from 'node:util'
 import { comparisonOf } from './admin/compare-views.ts'
@@ -123,6 +125,7 @@ export class Sidecar implements Control {
     await this.#stores.provide(this.#config)
     this.#guard(this.#state)
     await this.#completeness!.approaching(this.#config)
+    if (!existsSync(join(this.#config.stateDir, 'dirty.db'))) this.#completeness!.forgetAll()
     await this.#completeness!.inForce(this.#config, Date.now())
     const ports = await this.#thread.start(this.#config, this.#stores.endpoints)
     this.mismatches.configure(this.#config)

@@ -57,6 +57,11 @@ export class Completeness {
     this.#held = new Set(held.flat())
   }
 
+  /** What was being mirrored is not known any more (the dirty keys' file is gone): neither is what the ends hold. */
+  forgetAll(): void {
+    this.#database.exec('DELETE FROM route_mirroring')
+  }
+
   /** `config` is in force, or will be before any client's command. */
   async inForce(config: Config, nowMs: number): Promise<void> {
     const known = new Set(config.routes.map((route) => route.name))

@@ -294,6 +294,10 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
   }
 
   #pushUnit(list: readonly Args[], name: Buffer): void {
+    const { context, rule } = this.#options
+    const { maxBulkBytes } = context.stores[rule.route.shadow!.store]!
+    if (list.some((args) => args.some((arg) => arg.length > maxBulkBytes)))
+      return this.#end(false, 'TOOLONG a value is longer than the shadow takes (proto-max-bulk-len)')
     this.#push(Buffer.concat([MULTI, ...list.map((args) => encodeFor(args, name)), EXEC]), list.length + 2, WRITE)
   }
 

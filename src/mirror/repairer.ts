@@ -13,6 +13,7 @@ const COPIES_PER_SECOND = 20_000
 const SOON_MS = 5
 /** The primary was not there after all. */
 const UNCONNECTED_DELAY_MS = 20
+const MAX_LOST_DELAY_MS = 1_280
 const FIRST_DELAY_MS = 100
 const MAX_DELAY_MS = 10_000
 /** Keys per run that change their route: the rest comes with the next. */
@@ -133,8 +134,14 @@ export class Repairer {
     }
     const route = this.#context.routes.byName(entry.route)
     if (route === undefined || !this.#isConnected(route, entry.database)) {
-      // Lost with its connection: nothing is wrong with the key.
-      this.#dirty.postpone(entry, nowMs, UNCONNECTED_DELAY_MS)
+      // Lost with its connection: most likely nothing is wrong with the key.
+      // Where connections are lost again and again, it may be by this very copy: each time it waits longer.
+      entry.attempts++
+      this.#dirty.postpone(
+        entry,
+        nowMs,
+        Math.min(MAX_LOST_DELAY_MS, UNCONNECTED_DELAY_MS * 2 ** Math.min(entry.attempts - 1, 10)),
+      )
       return
     }
     entry.attempts++

@@ -6,6 +6,7 @@ import { elementOffsets } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Store } from '../upstream/store.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
@@ -13,6 +14,7 @@ import type { DirtySet } from './dirty-set.ts'
 import { doubtFunctionsOf } from './function-sync.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
 import { runsScript } from './script-effects.ts'
+import { isTooLong, LEAST_BULK_LIMIT, textOf } from './store-errors.ts'
 
 /** Nothing is known of what the shadow should answer. */
 export const NO_ANSWER = -1
@@ -65,6 +67,12 @@ export class ShadowQueue implements ReplyOwner {
   ): void {
     const { state, shadow, config } = route
     if (shadow === null) return
+    const store = this.#context.stores[shadow.store]!
+    if (end - start > store.maxBulkBytes) {
+      // The store would close the connection, and take along all that is on it. The copy goes by pieces.
+      this.#markOne(spec, database, original, bytes, start, end, 'shadow-error', waiter)
+      return
+    }
     if (
       this.#context.copies.rebuilding &&
       this.#goesToRebuild(
@@ -81,7 +89,7 @@ export class ShadowQueue implements ReplyOwner {
       this.#gathered.push({ spec, route, database, bytes: Buffer.from(bytes.subarray(start, end)), original, answer })
       return
     }
-    const pipeline = this.#context.stores[shadow.store]!.shadow(database)
+    const pipeline = store.shadow(database)
     if (state.backlogBytes + end - start > config.mirror.backlogBytes || pipeline.ring.length >= MAX_WAITING) {
       state.dropped++
       this.#markOne(spec, database, original, bytes, start, end, 'backlog-full', waiter)
@@ -181,6 +189,7 @@ export class ShadowQueue implements ReplyOwner {
       state.shadowError++
       if (buf[start + 1] === 78) this.#onScriptsLost() // NOSCRIPT, and what else begins so
       if (isReadOnly(buf, start)) this.#replaced(slot.route as Route)
+      if (isTooLong(textOf(buf, start, end))) this.#storeOf(slot).maxBulkBytes = LEAST_BULK_LIMIT
       this.#markSlot(slot, 'shadow-error')
       this.#finish(slot, false)
       return
@@ -238,6 +247,10 @@ export class ShadowQueue implements ReplyOwner {
     if (applied) state.applied++
     else state.failed++
     acknowledge(slot.extra instanceof Unit ? slot.extra.waiter : (slot.extra as AckWaiter | null), applied)
+  }
+
+  #storeOf(slot: InFlight): Store {
+    return this.#context.stores[(slot.route as Route).shadow!.store]!
   }
 
   /** It is another server's replica: what it had acknowledged gives way to what that one has. */

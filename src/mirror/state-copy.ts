@@ -6,13 +6,21 @@ import { bulkOf } from '../resp/slices.ts'
 import type { KeyRule, Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
 import { Rebuild, TOO_BUSY } from './rebuild.ts'
-import { isBadPayload, isForeignPayload, isUnknownCommand, textOf } from './store-errors.ts'
+import {
+  isBadPayload,
+  isForeignPayload,
+  isTooLong,
+  isUnknownCommand,
+  LEAST_BULK_LIMIT,
+  textOf,
+} from './store-errors.ts'
 
 /** What a copy ends with that another connection wrote into, or for which the backlog had no room: it is to be begun again soon. */
 export const AGAIN = 'AGAIN'
@@ -49,6 +57,8 @@ export class StateCopy implements ReplyOwner {
   #rule: KeyRule
   #payload: Buffer | null = null
   #missing = false
+  /** The shadow does not take so much in one piece. */
+  #isLong = false
   #error: string | null = null
   #lane = 0
   #ticket = 0
@@ -130,10 +140,13 @@ export class StateCopy implements ReplyOwner {
     else way.call(this, pipeline)
   }
 
-  #rebuild(whole: boolean): void {
+  #rebuild(wanted: boolean): void {
+    const whole = wanted && !this.#isLong
     this.#version = this.#entry.version
     const ended = (ok: boolean, error: string | null): void => {
       if (error !== TOO_BUSY) this.#end(ok, error)
+      // In one piece the shadow does not take it.
+      else if (this.#isLong) this.#end(false, AGAIN)
       // It is written to all the time: in one piece, then. Where the payload is refused, that is what comes of it.
       else if (!whole && !this.#refuses(pairOf(this.#rule.route), 'RESTORE')) this.#goOn(this.#dump)
       else if (!whole) this.#rebuild(true)
@@ -188,7 +201,8 @@ export class StateCopy implements ReplyOwner {
   #measured(error: string | null, bytes: number): void {
     const { copies } = this.#context
     if (error !== null && isUnknownCommand(error)) this.#refused(this.#rule.route.primary.storeName, 'MEMORY')
-    if (bytes > copies.limits.bigKeyBytes) this.#rebuild(false)
+    this.#isLong = bytes > this.#shadowStore().maxBulkBytes
+    if (this.#isLong || bytes > copies.limits.bigKeyBytes) this.#rebuild(false)
     else {
       if (bytes < copies.limits.bigKeyBytes / SMALL_SHARE) copies.wasSmall(this.#hash)
       this.#goOn(this.#choose)
@@ -251,7 +265,12 @@ export class StateCopy implements ReplyOwner {
             'REPLACE',
             ...(expiry > 0 ? ['ABSTTL'] : []),
           ])
+    const tooLong = (this.#payload?.length ?? 0) > this.#shadowStore().maxBulkBytes
     this.#payload = null
+    if (tooLong) {
+      this.#isLong = true
+      return this.#rebuild(false)
+    }
     const { state } = route
     // One that is larger than the whole backlog goes alone.
     if (state.backlogBytes > 0 && state.backlogBytes + command.length > route.config.mirror.backlogBytes) {
@@ -283,7 +302,14 @@ export class StateCopy implements ReplyOwner {
       }
       this.#rebuild(true)
     } else if (isBadPayload(error)) this.#rebuild(true)
-    else this.#end(false, error)
+    else if (isTooLong(error)) {
+      this.#shadowStore().maxBulkBytes = LEAST_BULK_LIMIT
+      this.#end(false, AGAIN)
+    } else this.#end(false, error)
+  }
+
+  #shadowStore(): Store {
+    return this.#context.stores[this.#rule.route.shadow!.store]!
   }
 
   #primary(): Pipeline {

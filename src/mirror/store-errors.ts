@@ -16,6 +16,14 @@ export function isBadPayload(text: string): boolean {
   return text.startsWith('ERR Bad data format')
 }
 
+/** A value was longer than the store's `proto-max-bulk-len`; it has closed the connection. */
+export function isTooLong(text: string): boolean {
+  return text.startsWith('ERR Protocol error: invalid bulk length')
+}
+
+/** What a store takes that does not say so: the least that Redis can be set to. */
+export const LEAST_BULK_LIMIT = 1024 * 1024
+
 /** The text of an error reply, without its `-`. */
 export function textOf(buf: Buffer, start: number, end: number): string {
   return buf.toString('latin1', start + 1, end - 2)

@@ -8,6 +8,8 @@ export const VERIFY_CAUSES = [
   'shadow-restarted',
   /** The shadow answered READONLY: as a replica it gets another server's data. */
   'shadow-replica',
+  /** The shadow throws keys out for want of memory. */
+  'shadow-evicts',
   /** The primary is not the server that it was: what it has lost is still on the shadow. */
   'primary-restarted',
   /** The Sentinels of one of its stores have made another server the primary: a replica, which may not have had the last writes. */

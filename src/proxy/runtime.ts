@@ -14,6 +14,7 @@ import { Mirror } from '../mirror/mirror.ts'
 import { OverlapTable } from '../mirror/overlap.ts'
 import { primaryPipeline } from '../mirror/primary-pipeline.ts'
 import { Repairer } from '../mirror/repairer.ts'
+import { ShadowLimits } from '../mirror/shadow-limits.ts'
 import { ShadowQueue } from '../mirror/shadow-queue.ts'
 import { storeFacts } from '../mirror/store-facts.ts'
 import { StoreIdentity } from '../mirror/store-identity.ts'
@@ -60,6 +61,7 @@ export class Runtime {
   readonly #comparer: Comparer
   readonly #repairer: Repairer
   readonly #functions: FunctionSync
+  readonly #limits: ShadowLimits
   readonly #report: DirtyReport
   readonly #identity: StoreIdentity
   /** What the main thread's jobs ask for. */
@@ -114,6 +116,7 @@ export class Runtime {
       this.#comparer.tallyOf(route.state).repaired++
     })
     this.#repairer = new Repairer(path, this.#dirty, overlap)
+    this.#limits = new ShadowLimits(path, this.#dirty)
     this.#functions = new FunctionSync(path, this.#dirty)
     this.#report = new DirtyReport(path, this.#dirty)
     this.jobs = new JobRequests(path, this.#dirty, overlap, mirrorView.has)
@@ -275,6 +278,7 @@ export class Runtime {
     this.jobs.run()
     this.#durability?.tick(nowMs)
     this.#functions.run(nowMs)
+    this.#limits.run(nowMs)
     this.#report.run(nowMs)
     for (const session of path.sessions) if (session.waiting === 'room') session.wake()
   }
@@ -335,8 +339,10 @@ export class Runtime {
     const { state } = pipeline
     if (state === 'up') {
       if (pipeline.options.whenDown === 'fail') this.#learnCommands(store, pipeline)
+      else this.#limits.connected(store, pipeline)
       this.#identity.connected(store.name, pipeline)
     }
+    if (state === 'closed' && pipeline.options.whenDown === 'wait') this.#limits.refused(store, error)
     if (state !== 'up' && state !== 'down') return
     if (state === 'down' && store.options.config.kind === 'sentinel') this.#places.lookFor(store.name)
     const was = store.lastSaid

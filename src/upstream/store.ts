@@ -33,6 +33,8 @@ export class Store {
   readonly #shared3 = new ByDatabase()
   readonly users: StoreUsers
   readonly #shadow = new ByDatabase()
+  /** Mirror's pipelines that the store has refused for good (it has fewer databases), and when: not opened again at once. */
+  readonly #refusedShadow = new Map<number, { readonly pipeline: Pipeline; readonly atMs: number }>()
   readonly #idle = new Map<string, Pipeline[]>()
   readonly #lent = new Set<Pipeline>()
   readonly #retiring = new Map<Pipeline, () => void>()
@@ -43,6 +45,8 @@ export class Store {
   #backMs = Number.NEGATIVE_INFINITY
   /** The state that was logged last. */
   lastSaid: PipelineState | null = null
+  /** A longer value makes the store close the connection. */
+  maxBulkBytes = Number.POSITIVE_INFINITY
 
   constructor(options: StoreOptions) {
     this.options = options
@@ -91,6 +95,8 @@ export class Store {
   shadow(database: number): Pipeline {
     const found = this.#shadow.get(database)
     if (found !== undefined && found.state !== 'closed') return found
+    const refused = this.#refusedShadow.get(database)
+    if (refused !== undefined && this.options.clock.nowMs - refused.atMs < REFUSED_MS) return refused.pipeline
     const made = this.#open(database, 2, null, 'wait', false)
     this.#shadow.set(database, made)
     return made
@@ -247,6 +253,7 @@ export class Store {
       onState: (changed, error) => {
         if (changed.state === 'closed') {
           // Nobody gives back what is gone; and a database that the store does not have leaves nothing behind, however many clients ask for it.
+          if (whenDown === 'wait') this.#refusedShadow.set(database, { pipeline: changed, atMs: clock.nowMs })
           if (dedicated) this.#lent.delete(changed)
           else if (user !== null) this.users.forget(user, database, changed)
           else for (const list of [this.#shared2, this.#shared3, this.#shadow]) list.forget(database, changed)
@@ -266,5 +273,6 @@ function idleKey(database: number, protocol: 2 | 3, user: StoreUser | null): str
 }
 
 const MAX_IDLE = 16
+const REFUSED_MS = 5_000
 const BACK_MS = 200
 const SHADOW_BATCH_MS = 1

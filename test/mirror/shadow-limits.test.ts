@@ -1,0 +1,127 @@
+import { randomBytes } from 'node:crypto'
+import { afterEach, describe, expect, test } from 'vitest'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { driftBetween } from '../support/keyspace.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+
+const running: { stop(): Promise<unknown> }[] = []
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await one.stop()
+})
+
+async function start(
+  shadowArgs: readonly string[],
+  primaryArgs: readonly string[] = [],
+): Promise<{ old: RedisServer; fresh: RedisServer; path: DataPathUnderTest }> {
+  const [old, fresh] = await Promise.all([startRedis({ args: primaryArgs }), startRedis({ args: shadowArgs })])
+  running.push(old, fresh)
+  const path = await startDataPath({
+    stores: { old, new: fresh },
+    routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
+  })
+  running.push(path)
+  await path.client().set('first', 1)
+  await settled(path)
+  return { old, fresh, path }
+}
+
+const statsOf = (path: DataPathUnderTest) => path.runtime.stats().routes['all']!
+const saidBy = (path: DataPathUnderTest) => JSON.stringify(path.notices)
+
+describe('a shadow with a smaller proto-max-bulk-len than the primary', () => {
+  test('gets what it takes, in pieces; what it cannot take stays dirty, and nothing else is lost for it', async () => {
+    const { old, fresh, path } = await start(['--proto-max-bulk-len', '1mb'])
+    const app = path.client()
+    await app.set('string', randomBytes(2_000_000))
+    await app.rpush('list', ...Array.from({ length: 60 }, () => randomBytes(50_000)))
+    await app.hset('hash', 'field', randomBytes(1_500_000))
+    await app.multi().set('other', 1).hset('unit', 'field', randomBytes(1_200_000)).exec()
+    for (let i = 0; i < 100; i++) await app.incr('counter')
+    await eventually(() => expect(statsOf(path).dirtyKeys).toBe(3), { timeoutMs: 20_000 })
+    await eventually(() => expect(saidBy(path)).toContain('TOOLONG'))
+    expect((await driftBetween(old, fresh)).map(({ key }) => key).sort()).toEqual(['hash', 'string', 'unit'])
+    expect(statsOf(path).counters.shadowLost).toBe(0)
+    await app.hset('hash', 'field', 'short')
+    await app.del('unit', 'string')
+    await settled(path)
+    expect(await driftBetween(old, fresh)).toEqual([])
+  }, 60_000)
+
+  test('and does not say so: what one such value has taken along is copied, and none is sent again', async () => {
+    const { old, fresh, path } = await start([])
+    // Set behind the back of the mirror, which has asked already.
+    await fresh.client().config('SET', 'proto-max-bulk-len', '1mb')
+    const app = path.client()
+    await app.rpush('list', ...Array.from({ length: 60 }, () => randomBytes(50_000)))
+    await app.hset('hash', 'field', randomBytes(1_500_000))
+    for (let i = 0; i < 100; i++) await app.set(`key:${i}`, i)
+    await eventually(() => expect(statsOf(path)).toMatchObject({ dirtyKeys: 1, backlogCommands: 0 }), {
+      timeoutMs: 20_000,
+    })
+    expect((await driftBetween(old, fresh)).map(({ key }) => key)).toEqual(['hash'])
+    await app.del('hash')
+    await settled(path)
+    expect(await driftBetween(old, fresh)).toEqual([])
+  }, 60_000)
+})
+
+test('a shadow without the database: its keys stay dirty, that is said once, and it is not asked all the time', async () => {
+  const { fresh, path } = await start([], ['--databases', '100'])
+  const app = path.client({ db: 50 })
+  await app.set('k', 1)
+  await eventually(() => expect(saidBy(path)).toContain('refuses a connection for good'))
+  const received = async (): Promise<number> =>
+    Number(/total_connections_received:(\d+)/.exec(await fresh.client().info('stats'))![1])
+  await eventually(() => expect(statsOf(path).dirtyKeys).toBe(1))
+  const before = await received()
+  for (let i = 0; i < 200; i++) await app.set('k', i)
+  // One of the test's own for each question.
+  expect((await received()) - before).toBeLessThan(10)
+  expect(saidBy(path).split('refuses a connection for good')).toHaveLength(2)
+  expect(statsOf(path)).toMatchObject({ dirtyKeys: 1, backlogCommands: 0 })
+})
+
+test('keys that the shadow does not let be written stay dirty until it does', async () => {
+  const { old, fresh, path } = await start([])
+  await fresh.client().call('ACL', 'SETUSER', 'default', 'resetkeys', '~ok:*')
+  const app = path.client()
+  await app.mset('ok:1', 1, 'ok:3', 1)
+  await app.set('no:1', 1)
+  await app.multi().set('ok:2', 1).set('no:2', 1).exec()
+  await eventually(() => expect(statsOf(path).dirtyKeys).toBe(2))
+  await eventually(() => expect(saidBy(path)).toContain('NOPERM'))
+  await fresh.client().call('ACL', 'SETUSER', 'default', 'allkeys')
+  await settled(path, 20_000)
+  expect(await driftBetween(old, fresh)).toEqual([])
+})
+
+describe('a shadow that evicts keys', () => {
+  const EVICTING = ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-random']
+
+  async function fill(path: DataPathUnderTest): Promise<void> {
+    const app = path.client()
+    for (let i = 0; i < 3_000; i += 100)
+      await app.mset(Object.fromEntries(Array.from({ length: 100 }, (_, j) => [`key:${i + j}`, 'v'.repeat(2_000)])))
+  }
+
+  test('needs a verify: it lacks what the primary has', async () => {
+    const { path } = await start(EVICTING)
+    // Its count is known.
+    await eventually(async () => {
+      await fill(path)
+      expect(statsOf(path).verifyCauses).toEqual(['shadow-evicts'])
+    })
+    expect(saidBy(path)).toContain('the shadow evicts keys for want of memory')
+  })
+
+  test('as the primary does: that is said', async () => {
+    const { path } = await start(EVICTING, EVICTING)
+    await eventually(async () => {
+      await fill(path)
+      expect(saidBy(path)).toContain('both stores evict keys')
+    })
+    expect(statsOf(path).verifyCauses).toEqual([])
+  })
+})
