@@ -394,6 +394,7 @@ export class Sidecar implements Control {
         dataPath: this.#thread,
         cleaning: (route) => this.#completeness!.cleaned(route, 'source'),
         mismatchedKeys: (route) => this.mismatches.keysOf(route),
+        mended: (route, database, keys, sinceMs) => this.mismatches.mended(route, database, keys, sinceMs),
       },
       onDone: async (job, report) => this.#jobDone(job, report),
       onChange: (job) => this.#emit({ type: 'job', data: job }),

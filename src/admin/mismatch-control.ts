@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { UnderstudyError } from '../base/errors.ts'
-import { keyOfPrintable } from '../base/printable-key.ts'
+import { keyOfPrintable, printableKey } from '../base/printable-key.ts'
 import type { Acknowledgement } from '../compare/acknowledgement.ts'
 import type { Finding } from '../compare/finding.ts'
 import type { MismatchFilter, MismatchKey } from '../compare/mismatch.ts'
@@ -96,6 +96,11 @@ export class MismatchControl implements MismatchAccess {
       database,
       key: keyOfPrintable(key),
     }))
+  }
+
+  /** Keys that are equal on both sides, by the application's names: what was found of them before `sinceMs` is over. */
+  mended(route: string, database: number, keys: readonly Buffer[], sinceMs: number): void {
+    this.#opened.mended(route, database, keys.map(printableKey), sinceMs)
   }
 
   async acknowledgements(): Promise<AcknowledgementView[]> {

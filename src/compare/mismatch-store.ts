@@ -94,9 +94,16 @@ export class MismatchStore {
     }
   }
 
-  /** Forgets every mismatch of a route. Gives how many there were. */
-  clear(route: string): number {
-    return Number(this.#statement('DELETE FROM mismatches WHERE route = ?').run(route).changes)
+  /**
+   * Forgets printable keys that are equal now, where they were seen to differ before `sinceMs` only; a mismatch of which no key is left goes with them.
+   * Not those whose cause lies not in the data: it is still there.
+   */
+  mended(route: string, database: number, keys: readonly string[], sinceMs: number): void {
+    inTransaction(this.#database, () => {
+      for (const key of keys) this.#statement(FORGET_KEY).run(database, key, sinceMs, route)
+      this.#statement(FORGET_EMPTY).run(route, sinceMs)
+      this.#statement(ANOTHER_EXAMPLE).run(route)
+    })
   }
 
   totals(route: string): { class: MismatchClass; command: string; count: number }[] {
@@ -304,6 +311,22 @@ const UPSERT_KEY = `
   ON CONFLICT (mismatch, database, key) DO UPDATE SET
     last_seen = excluded.last_seen, count = count + excluded.count, phase = excluded.phase,
     detail = excluded.detail, paths = excluded.paths, "primary" = excluded."primary", shadow = excluded.shadow`
+
+const FORGET_KEY = `
+  DELETE FROM mismatch_keys WHERE database = ? AND key = ? AND last_seen < ?
+    AND mismatch IN (SELECT id FROM mismatches WHERE route = ? AND cause NOT IN ('same-data', 'baseline'))`
+
+const FORGET_EMPTY = `
+  DELETE FROM mismatches WHERE route = ? AND last_seen < ?
+    AND NOT EXISTS (SELECT 1 FROM mismatch_keys k WHERE k.mismatch = mismatches.id)`
+
+const ANOTHER_EXAMPLE = `
+  UPDATE mismatches SET (database, key, phase, detail, paths, "primary", shadow) = (
+      SELECT k.database, k.key, k.phase, k.detail, k.paths, k."primary", k.shadow FROM mismatch_keys k
+      WHERE k.mismatch = mismatches.id ORDER BY k.last_seen DESC LIMIT 1)
+    WHERE route = ? AND EXISTS (SELECT 1 FROM mismatch_keys k WHERE k.mismatch = mismatches.id)
+      AND NOT EXISTS (SELECT 1 FROM mismatch_keys k
+        WHERE k.mismatch = mismatches.id AND k.database = mismatches.database AND k.key = mismatches.key)`
 
 const MAX_MISMATCHES = 2_000
 const MAX_KEYS = 10_000

@@ -16,6 +16,8 @@ export interface JobEnvironment {
   readonly cleaning: (route: string) => void
   /** Keys of a route that the comparer has found to differ. */
   readonly mismatchedKeys: (route: string) => readonly NamedKey[]
+  /** These keys are equal on both sides; `sinceMs` (ms since the epoch): what the comparer has found before is over. */
+  readonly mended: (route: string, database: number, keys: readonly Buffer[], sinceMs: number) => void
 }
 
 /** The data path's thread, as jobs see it. */

@@ -20,7 +20,7 @@ const MAX_KEYS = 1_000_000
 
 /**
  * Makes keys equal that are known or feared to differ: those that the last verify has listed, the dirty ones, those that the comparer has found. Each is compared, copied by the data path if it differs, and
- * compared again. What only the shadow has is deleted only when it was asked for.
+ * compared again; what is equal then leaves the list of mismatches. What only the shadow has is deleted only when it was asked for.
  *
  * Begins anew when it was interrupted: what has been repaired is equal by then.
  */
@@ -34,9 +34,13 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
   const watch = new RouteWatch(environment, route, sameRoles(environment, route))
   const pairs = new Pairs(environment, task, connections, primary, shadow, true)
 
+  /** What stands in the list of mismatches: a few of the keys at most. */
+  const found = new Set<string>()
+
   const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {
     watch.look()
     await throttle.admit(keys.length)
+    const sinceMs = Date.now()
     const before = await Promise.all(keys.map((key) => pairs.now(database, key)))
     const listed: ListedKey[] = []
     const wanted: Buffer[] = []
@@ -62,6 +66,12 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
     const copied = wanted.filter((key) => !lost.has(key))
     const after = await Promise.all(copied.map((key) => pairs.confirmed(database, key)))
     const unequal = copied.filter((_, i) => after[i]!.kind !== 'equal')
+    const equalNow = [
+      ...keys.filter((_, i) => before[i]!.kind === 'equal'),
+      ...copied.filter((_, i) => after[i]!.kind === 'equal'),
+    ]
+    const mended = equalNow.filter((key) => found.has(nameOf({ database, key })))
+    if (mended.length > 0) environment.mended(route, database, mended, sinceMs)
     for (const key of unequal) listed.push(failure(database, key, 'It was copied and still differs.'))
     listed.push(...failed)
     const repaired = copied.length - unequal.length
@@ -79,6 +89,7 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
 
   try {
     task.startOver()
+    for (const key of environment.mismatchedKeys(route)) found.add(nameOf(key))
     const keys = await wantedKeys(environment, store, task)
     task.total = keys.length
     await inOrder(task, pagesOf(keys), PAGES, work)
@@ -94,7 +105,7 @@ async function wantedKeys(environment: JobEnvironment, store: JobStore, task: Ta
   const from = options.from ?? REPAIR_SOURCES
   const keys = new Map<string, NamedKey>()
   const add = (key: NamedKey): void => {
-    keys.set(`${key.database} ${key.key.toString('latin1')}`, key)
+    keys.set(nameOf(key), key)
   }
   if (from.includes('verify')) {
     const last = store.list({ route, states: ['done'], limit: 100 }).find((job) => job.kind === 'verify')
@@ -107,6 +118,10 @@ async function wantedKeys(environment: JobEnvironment, store: JobStore, task: Ta
   }
   if (from.includes('mismatches')) environment.mismatchedKeys(route).forEach(add)
   return [...keys.values()].sort((one, other) => one.database - other.database)
+}
+
+function nameOf({ database, key }: NamedKey): string {
+  return `${database} ${key.toString('latin1')}`
 }
 
 async function* pagesOf(keys: readonly NamedKey[]): AsyncGenerator<Step<KeysOfRoute>> {

@@ -106,6 +106,31 @@ describe('mismatches', () => {
     expect([...store.keys({ acknowledged: true }, NOW)].map(({ key }) => key)).toEqual(['job:2', 'job:1'])
   })
 
+  test('go when their keys are equal again, unless they were seen since, or lie in no data', () => {
+    const open = () => store.list({}, NOW).map(({ key, cause, keys }) => [key, cause, keys])
+    store.add(finding({ key: 'job:1' }))
+    store.add(finding({ key: 'job:2', atMs: NOW + 1 }))
+    store.add(finding({ key: 'job:1', cause: 'same-data', atMs: NOW + 2 }))
+    store.add(finding({ key: 'job:1', database: 3, command: 'TYPE', atMs: NOW + 3 }))
+    store.add(finding({ key: 'job:1', route: 'rest', atMs: NOW + 4 }))
+    store.mended('jobs', 0, ['job:1'], NOW + 10)
+    expect(open()).toEqual([
+      ['job:1', null, 1],
+      ['job:1', null, 1],
+      ['job:1', 'same-data', 1],
+      ['job:2', null, 1],
+    ])
+    // The latest key is the example: another takes its place.
+    store.add(finding({ key: 'job:9', atMs: NOW + 5, detail: 'Other.' }))
+    store.mended('jobs', 0, ['job:9'], NOW + 10)
+    expect(store.list({}, NOW)).toContainEqual(expect.objectContaining({ key: 'job:2', detail: 'The values differ.' }))
+    store.add(finding({ key: 'job:2', atMs: NOW + 20 }))
+    store.mended('jobs', 0, ['job:2'], NOW + 10)
+    expect(open()).toContainEqual(['job:2', null, 1])
+    store.mended('jobs', 0, ['job:2'], NOW + 30)
+    expect(open()).not.toContainEqual(['job:2', null, 1])
+  })
+
   test('that are too old go, and so do their keys', () => {
     store.add(finding({ key: 'old', atMs: NOW - 31 * DAY }))
     store.add(finding({ key: 'young' }))

@@ -54,7 +54,7 @@ test('planted differences of every kind are found by verify and mended by repair
   expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: true } })
 }, 40_000)
 
-test('what the comparer has found is mended without a verify', async () => {
+test('what the comparer has found is mended without a verify, and leaves the list', async () => {
   const migration = await startMigration([mirroredRoute({ phase: 'shadow', compare: { sample: '100%' } })])
   running.push(migration)
   const { target, understudy } = migration
@@ -66,7 +66,10 @@ test('what the comparer has found is mended without a verify', async () => {
   await eventually(async () =>
     expect((await understudy.admin<unknown[]>('/api/v1/mismatches')).body).toMatchObject([{ class: 'value' }]),
   )
+  await doJob(understudy, 'repair', 'all', { dryRun: true })
+  expect((await understudy.admin<unknown[]>('/api/v1/mismatches')).body).toHaveLength(1)
   const job = await doJob(understudy, 'repair', 'all', { from: ['mismatches'] })
   expect(job).toMatchObject({ progress: { compared: 1, repaired: 1 }, report: { clean: true } })
+  expect((await understudy.admin<unknown[]>('/api/v1/mismatches')).body).toEqual([])
   expect(await target.client().get('job:\u0001')).toBe('a')
 })

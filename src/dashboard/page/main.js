@@ -178,8 +178,8 @@ const EVENTS = {
     update({
       jobs: [job, ...state.jobs.filter(({ id }) => id !== job.id)].sort((a, b) => b.id - a.id).slice(0, MAX_JOBS),
     })
-    // What it has brought over may have opened a gate.
-    if (job.finishedAt !== null) void loadNextSteps().catch(() => {})
+    // What it has brought over may have opened a gate, or mended what was found.
+    if (job.finishedAt !== null) void Promise.all([loadNextSteps(), loadMismatches()]).catch(() => {})
   },
   phase: () => void Promise.all([loadConfig(), loadNextSteps(), loadHistory()]).catch(() => {}),
   reload: ({ successful, error }) => {
