@@ -89,7 +89,7 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
 
   MONITOR: row(
     'takeover',
-    'shows what the store executes: commands of all clients as Understudy sends them, its own among them',
+    'shows what the store executes, with the address of Understudy’s connection, and what Understudy answers in its place; not what Understudy says for itself on a new connection',
   ),
 
   KEYS: row('keyspace', KEYSPACE),

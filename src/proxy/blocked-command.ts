@@ -19,7 +19,7 @@ import { Swallow } from './swallow.ts'
 
 const MULTI = encodeCommand(['MULTI'])
 const EXEC = encodeCommand(['EXEC'])
-const PING = encodeCommand(['PING'])
+const PING = encodeCommand(['Ping'])
 /** Sharded: seen by no pattern subscriber. */
 const TO_NOBODY = encodeCommand(['SPUBLISH', 'understudy:wait', ''])
 const UNBLOCK_AGAIN_MS = 5
@@ -294,7 +294,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
       pipeline.close('a blocked command was called back')
       return
     }
-    const bytes = encodeCommand(['CLIENT', 'UNBLOCK', pipeline.clientId])
+    const bytes = encodeCommand(['Client', 'UNBLOCK', pipeline.clientId])
     const answered = (nothing: boolean): void => {
       if (nothing && this.#pipeline === pipeline) setTimeout(() => this.#unblock(), UNBLOCK_AGAIN_MS).unref()
     }

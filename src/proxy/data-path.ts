@@ -80,6 +80,8 @@ export class DataPath implements DataPathContext {
   shuttingDown = false
   /** CLIENT PAUSE is in force. */
   pause: ClientPause | null = null
+  /** Clients that monitor. */
+  readonly monitors = new Set<Session>()
   /** What CLIENT PAUSE WRITE does not hold. */
   readonly readOnlyScripts = new ReadOnlyScripts()
   #parsers: CommandParser[] = []

@@ -6,6 +6,7 @@ import { startBlocking } from './blocking.ts'
 import { forward } from './forward.ts'
 import { infoCommand } from './info.ts'
 import { keyspaceCommand } from './keyspace-commands.ts'
+import { showToMonitors } from './monitor-feed.ts'
 import { startReplicaStream } from './replica-stream.ts'
 import type { Session } from './session.ts'
 import { refuseCommand, sessionCommand } from './session-commands.ts'
@@ -16,7 +17,7 @@ import { startTransaction } from './transaction.ts'
 export function handleCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
   switch (spec.handling) {
     case 'session':
-      return sessionCommand(session, view, spec)
+      return answerHere(session, view, spec)
     case 'transaction':
       return refuseByArity(session, view, spec) || startTransaction(session, view, spec)
     case 'blocking':
@@ -38,4 +39,10 @@ export function handleCommand(session: Session, view: CommandView, spec: Command
     case 'refuse':
       return refuseByArity(session, view, spec) || refuseCommand(session, view, spec)
   }
+}
+
+function answerHere(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  const isTaken = sessionCommand(session, view, spec)
+  if (isTaken && session.path.monitors.size > 0) showToMonitors(session, view, spec)
+  return isTaken
 }

@@ -78,7 +78,7 @@ function greet(session: Session, protocol: 2 | 3, greeting: () => Buffer): boole
   }
   const pipeline = path.primaryOf(path.routes.fallback).shared(database, protocol, user)
   if (pipeline.state === 'up' || session.captured !== null) session.answer(greeting())
-  else ask(session, pipeline, ['PING'], (refusal) => (isOfOldServer(refusal) ? refusal! : greeting()))
+  else ask(session, pipeline, ['Ping'], (refusal) => (isOfOldServer(refusal) ? refusal! : greeting()))
   return true
 }
 
@@ -92,7 +92,7 @@ export function greetWithoutLogin(session: Session, protocol: 2 | 3, greeting: (
   }
   if (session.user !== ANONYMOUS) return greet(session, protocol, greeting)
   if (session.order.owed > 0) return session.waitFor('replies')
-  ask(session, pipelineOf(session, ANONYMOUS), ['HELLO'], (refusal) =>
+  ask(session, pipelineOf(session, ANONYMOUS), ['Hello'], (refusal) =>
     refusal !== null && (protocol === 3 || !isOfOldServer(refusal)) ? refusal : greeting(),
   )
   return true

@@ -52,7 +52,7 @@ export class OwnConnection {
   }
 
   named(name: string): void {
-    this.tell(['CLIENT', 'SETNAME', name])
+    this.tell(['Client', 'SETNAME', name])
   }
 
   /** Says something on the connection whose answer nobody needs. */

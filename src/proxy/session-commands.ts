@@ -112,7 +112,7 @@ function select(session: Session, view: CommandView): boolean {
     return true
   }
   // Not known yet whether the store has it: the first command on its pipeline tells, and the client's next command waits for that.
-  const bytes = encodeCommand(['SELECT', pipeline.options.identity.database])
+  const bytes = encodeCommand(['Select', pipeline.options.identity.database])
   pipeline.push(new SelectProbe(session, index, session.order.assign()), bytes, 0, bytes.length)
   session.waiting = 'pin'
   return true
@@ -126,7 +126,7 @@ export function selectOn(session: Session, view: CommandView, store: Store, pipe
     return true
   }
   if (session.order.owed > 0) return session.waitFor('replies')
-  const bytes = encodeCommand(['SELECT', databaseAt(store, index)])
+  const bytes = encodeCommand(['Select', databaseAt(store, index)])
   pipeline.push(new SelectProbe(session, index, session.order.assign()), bytes, 0, bytes.length)
   session.waiting = 'pin'
   return true
@@ -220,7 +220,7 @@ function hello(session: Session, view: CommandView): boolean {
       session.name = name
       session.own?.named(name)
     }
-    if (protocol !== session.protocol) session.own?.tell(['HELLO', String(protocol)])
+    if (protocol !== session.protocol) session.own?.tell(['Hello', String(protocol)])
     session.protocol = protocol
     return encodeReply(greeting(session), protocol)
   }

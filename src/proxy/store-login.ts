@@ -87,7 +87,7 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
 
   #ask(): void {
     const args = this.#user.login!.map((arg) => Buffer.from(arg, 'latin1'))
-    const bytes = encodeCommand(['AUTH', ...args])
+    const bytes = encodeCommand(['Auth', ...args])
     this.#store.shared(0, 2, this.#user).push(this, bytes, 0, bytes.length)
   }
 

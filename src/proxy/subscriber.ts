@@ -19,6 +19,7 @@ import { bytesArg } from './arguments.ts'
 import { arityFits, refuseByArity } from './arity.ts'
 import type { DataPath } from './data-path.ts'
 import { forward } from './forward.ts'
+import { isOwnWord } from './monitor-feed.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
 import { type Leg as AnyLeg, itemsOf, SubscriptionLeg } from './subscription-leg.ts'
@@ -181,7 +182,10 @@ class Subscriber implements Pin {
   #startMonitor(owed: Owed): void {
     owed.frames.push(OK)
     owed.waiting++
-    this.#legTo(this.#session.path.primaryOf(this.#table.fallback)).monitor((error) => this.#confirmed(owed, error))
+    this.#legTo(this.#session.path.primaryOf(this.#table.fallback)).monitor((error) => {
+      if (error === null && !this.#gone) this.#session.path.monitors.add(this.#session)
+      this.#confirmed(owed, error)
+    })
   }
 
   #subscribe(view: CommandView, kind: SubscriptionKind, owed: Owed): void {
@@ -264,7 +268,7 @@ class Subscriber implements Pin {
   // --- messages
 
   #onMessage(leg: Leg, buf: Buffer, start: number, end: number): void {
-    if (this.#monitor && GREETING.test(buf.toString('latin1', start, Math.min(end, start + 120)))) return
+    if (this.#monitor && isOwnWord(buf, start, end)) return
     if (this.#plain || this.#monitor) {
       if (buf[start] !== GREATER || this.#session.protocol === 3) this.#session.push(buf, start, end)
       else {
@@ -366,6 +370,7 @@ class Subscriber implements Pin {
   abandon(): void {
     this.#gone = true
     this.#session.path.movingSubscribers.delete(this)
+    if (this.#monitor) this.#session.path.monitors.delete(this.#session)
     for (const leg of [...this.#legs.values()]) this.#close(leg)
   }
 
@@ -456,6 +461,3 @@ const OK = Buffer.from('+OK\r\n')
 const PONG = Buffer.from('pong')
 const EMPTY = Buffer.alloc(0)
 const KEY_EVENT = /^__keyevent@/
-
-/** What Understudy says on a new connection of its own: no client of the application has sent it. */
-const GREETING = /^\+[\d.]+ \[[^\]]*\] "CLIENT" ("SETNAME" "understudy"|"ID")\r\n/

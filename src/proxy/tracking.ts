@@ -13,7 +13,7 @@ import { leaveOwn, OwnConnection } from './own-connection.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
 
-const PING = encodeCommand(['PING'])
+const PING = encodeCommand(['Ping'])
 const CHANNEL = Buffer.from('__redis__:invalidate')
 /** An id that no client of a server has. */
 const NOBODY = String(Number.MAX_SAFE_INTEGER)
@@ -43,7 +43,7 @@ export function trackingCommand(session: Session, view: CommandView, spec: Comma
     case 'CLIENT TRACKINGINFO':
       if (tracking === null || tracking.redirect === 0) break
       if (session.order.owed > 0) return session.waitFor('replies')
-      request(session, encodeCommand(['CLIENT', 'TRACKINGINFO']), (frame) => tracking.withOwnIds(frame))
+      request(session, encodeCommand(['Client', 'TRACKINGINFO']), (frame) => tracking.withOwnIds(frame))
       return true
   }
   // On any other connection these change nothing, and the server's words about it are the right ones.

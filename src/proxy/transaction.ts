@@ -28,7 +28,6 @@ import { TransactionQueue } from './transaction-queue.ts'
 import { wholeTransaction } from './whole-transaction.ts'
 
 const MULTI = encodeCommand(['MULTI'])
-const EXEC = encodeCommand(['EXEC'])
 
 /**
  * MULTI, WATCH and what follows.
@@ -94,6 +93,8 @@ class Transaction implements Pin, ReplyOwner {
   #watching = false
   #inMulti = false
   #multiSent = false
+  /** As the client wrote it, which is how MONITOR shows it. */
+  #multi: Buffer = MULTI
   readonly #queue: TransactionQueue
   /** What was watched may have changed unseen: EXEC answers nil. */
   #broken = false
@@ -142,7 +143,8 @@ class Transaction implements Pin, ReplyOwner {
       case 'MULTI':
         if (this.#inMulti) return this.#refuse('ERR MULTI calls can not be nested', false)
         this.#inMulti = true
-        if (this.#shared !== null) this.#push(this.#shared, session, MULTI, session.order.assign())
+        this.#multi = frameOf(view)
+        if (this.#shared !== null) this.#push(this.#shared, session, this.#multi, session.order.assign())
         else session.answer(FRAME.OK)
         return true
       case 'WATCH':
@@ -156,7 +158,7 @@ class Transaction implements Pin, ReplyOwner {
         return this.#leave(FRAME.OK)
       case 'EXEC':
         if (!this.#inMulti) return this.#refuse('ERR EXEC without MULTI', false)
-        return this.#exec()
+        return this.#exec(frameOf(view))
       case 'QUIT':
       case 'RESET':
         if (session.order.owed > 0) return session.waitFor('replies')
@@ -257,7 +259,7 @@ class Transaction implements Pin, ReplyOwner {
     return path.plan.renames ? renameForPrimary(path.routes, view, path.plan) : frame
   }
 
-  #exec(): boolean {
+  #exec(frame: Buffer): boolean {
     const session = this.#session
     const { path } = session
     if (this.#shared === null) {
@@ -271,7 +273,7 @@ class Transaction implements Pin, ReplyOwner {
     this.#route = route
     const pipeline = this.#connection()
     this.#queue.leaves(route, pipeline.lane)
-    this.#push(pipeline, this, EXEC, session.order.assign())
+    this.#push(pipeline, this, frame, session.order.assign())
     // What comes next may go to another connection, and must not overtake this.
     if (this.#shared === null) session.waiting = 'pin'
     else {
@@ -327,7 +329,7 @@ class Transaction implements Pin, ReplyOwner {
     const pipeline = this.#dedicated
     if (pipeline === null || pipeline === this.#session.own?.pipeline) return
     this.#unlike = true
-    const bytes = encodeCommand(['HELLO', protocol])
+    const bytes = encodeCommand(['Hello', protocol])
     pipeline.push(new Swallow(), bytes, 0, bytes.length)
   }
 
@@ -360,7 +362,7 @@ class Transaction implements Pin, ReplyOwner {
     if (this.#inMulti && !this.#multiSent) {
       this.#multiSent = true
       const swallow = new Swallow()
-      pipeline.push(swallow, MULTI, 0, MULTI.length)
+      pipeline.push(swallow, this.#multi, 0, this.#multi.length)
       for (const { spec, bytes, answered } of this.#queue.commands) {
         parser.parse(bytes, 0, bytes.length)
         planCommand(path.routes, spec, parser, path.plan)
@@ -446,7 +448,7 @@ class Transaction implements Pin, ReplyOwner {
   #isAsBefore(pipeline: Pipeline): boolean {
     const { own } = this.#session
     if (own === null || pipeline !== own.pipeline) return !this.#unlike && !this.#tracks
-    if (this.#tracks && own.tracking === null) own.tell(['CLIENT', 'TRACKING', 'OFF'])
+    if (this.#tracks && own.tracking === null) own.tell(['Client', 'TRACKING', 'OFF'])
     return true
   }
 

@@ -4,9 +4,9 @@ import { encodeCommand } from '../resp/encode.ts'
 import type { InFlight, ReplyOwner } from './in-flight.ts'
 import type { Pipeline } from './pipeline.ts'
 
-const PING = encodeCommand(['PING'])
-/** A script that has not been answered for so long may be one that does not end. Each that does end after so long makes us twice as patient with its connection, up to `MOST_PATIENT_MS`. */
-const STALL_MS = 20
+const PING = encodeCommand(['Ping'])
+/** What has been the oldest command for so long (seen at two looks, 20 ms apart) may wait for a script that does not end. Each that does end after so long makes us twice as patient with its connection, up to `MOST_PATIENT_MS`. */
+const STALL_MS = 15
 const MOST_PATIENT_MS = 100
 const PROBE_EVERY_MS = 100
 /** More of them do not leave in one write, behind which a script would be. */
@@ -37,6 +37,7 @@ export class BusyWatch {
   readonly #borrow: () => Pipeline
   readonly #release: (pipeline: Pipeline) => void
   readonly #stalled = new Map<Pipeline, Stall>()
+  readonly #heads = new WeakMap<Pipeline, { position: number; sinceMs: number }>()
   readonly #patienceMs = new WeakMap<Pipeline, number>()
   #probing = false
   #lastProbeMs = Number.NEGATIVE_INFINITY
@@ -50,7 +51,8 @@ export class BusyWatch {
   look(pipeline: Pipeline, nowMs: number): void {
     const head = pipeline.state === 'up' ? pipeline.ring.peek() : undefined
     if (this.#stalled.size > 0) this.#forget(pipeline, head)
-    if (head === undefined || nowMs - head.queuedAtMs < (this.#patienceMs.get(pipeline) ?? STALL_MS)) return
+    if (head === undefined || this.#oldestForMs(pipeline, head, nowMs) < (this.#patienceMs.get(pipeline) ?? STALL_MS))
+      return
     if (!this.#stalled.has(pipeline)) {
       const scripts = scriptsIn(pipeline)
       if (scripts.count === 0) return
@@ -60,6 +62,17 @@ export class BusyWatch {
     if (this.#probing || nowMs - this.#lastProbeMs < PROBE_EVERY_MS) return
     this.#lastProbeMs = nowMs
     this.#probe()
+  }
+
+  /** How long the head has been the oldest command: what it waited for before, perhaps for a connection, is not the script's doing. */
+  #oldestForMs(pipeline: Pipeline, head: InFlight, nowMs: number): number {
+    let seen = this.#heads.get(pipeline)
+    if (seen === undefined) this.#heads.set(pipeline, (seen = { position: -1, sinceMs: 0 }))
+    if (seen.position !== head.position) {
+      seen.position = head.position
+      seen.sinceMs = nowMs
+    }
+    return nowMs - seen.sinceMs
   }
 
   #forget(pipeline: Pipeline, head: InFlight | undefined): void {

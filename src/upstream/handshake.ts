@@ -34,7 +34,7 @@ export interface Greeting {
 }
 
 /**
- * What is sent on a new connection before anything else. `HELLO 3` only where it is needed, so that servers older than 6.0 serve RESP2
+ * What is sent on a new connection before anything else, in a spelling that no client uses: MONITOR leaves it out. `HELLO 3` only where it is needed, so that servers older than 6.0 serve RESP2
  * clients; `CLIENT ID` is asked for on dedicated connections, so that a blocked one can be unblocked.
  *
  * A client's own user need not have the right to SELECT: the client was in its database before it logged in. So that is tried before AUTH, too; where the store wants a login first, the
@@ -46,22 +46,22 @@ export interface Greeting {
 export function greetings(store: StoreConfig, identity: Identity, wantsId: boolean): Greeting[] {
   const list: Greeting[] = []
   const login = identity.user === null ? ownLogin(store) : identity.user.login
-  const select = encodeCommand(['SELECT', String(identity.database)])
+  const select = encodeCommand(['Select', String(identity.database)])
   if (login !== null) {
     if (identity.user !== null && identity.database !== 0) {
       list.push({ name: 'preselect', bytes: select, required: false })
     }
     // One character a byte, as a client's came in; the configuration's own is text.
     const args = login.map((arg) => Buffer.from(arg, identity.user === null ? 'utf8' : 'latin1'))
-    list.push({ name: 'auth', bytes: encodeCommand(['AUTH', ...args]), required: true })
+    list.push({ name: 'auth', bytes: encodeCommand(['Auth', ...args]), required: true })
   }
-  if (identity.protocol === 3) list.push({ name: 'hello', bytes: encodeCommand(['HELLO', '3']), required: true })
-  list.push({ name: 'setname', bytes: encodeCommand(['CLIENT', 'SETNAME', 'understudy']), required: false })
+  if (identity.protocol === 3) list.push({ name: 'hello', bytes: encodeCommand(['Hello', '3']), required: true })
+  list.push({ name: 'setname', bytes: encodeCommand(['Client', 'SETNAME', 'understudy']), required: false })
   if (identity.database !== 0) {
     list.push({ name: 'select', bytes: select, required: true })
   }
   if (store.kind === 'sentinel') list.push({ name: 'role', bytes: encodeCommand(['ROLE']), required: false })
-  if (wantsId) list.push({ name: 'id', bytes: encodeCommand(['CLIENT', 'ID']), required: false })
+  if (wantsId) list.push({ name: 'id', bytes: encodeCommand(['Client', 'ID']), required: false })
   return list
 }
 

@@ -26,7 +26,7 @@ export class FakeStore {
     const sockets = new Set<Socket>()
     return new Promise((resolve) => {
       let store: FakeStore
-      const server = createServer((socket) => {
+      const server = createServer({ noDelay: true }, (socket) => {
         store.accepted++
         sockets.add(socket)
         socket.on('error', () => {})
@@ -71,7 +71,8 @@ function serve(socket: Socket, answer: FakeAnswer): void {
         bytes.toString('latin1', parser.start[i]!, parser.end[i]!),
       )
       bytes = bytes.subarray(parser.next)
-      const said = answer([args[0]!.toUpperCase(), ...args.slice(1)], socket)
+      // So spelt it is a question of Understudy's own.
+      const said = args[0] === 'Ping' ? '+PONG\r\n' : answer([args[0]!.toUpperCase(), ...args.slice(1)], socket)
       if (said === 'close') socket.end()
       else if (said !== null) socket.write(typeof said === 'string' ? Buffer.from(said, 'latin1') : said)
     }
