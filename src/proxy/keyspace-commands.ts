@@ -13,6 +13,7 @@ import {
   scanFrame,
 } from '../routing/keyspace-command.ts'
 import { planCommand } from '../routing/plan.ts'
+import { rolesOf } from '../routing/route.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import { formatCursor, SCAN_STORES } from '../routing/scan-cursor.ts'
 import { ask, gather, NoAnswer, pipelineTo, type Question } from './ask-stores.ts'
@@ -71,9 +72,13 @@ export function mapKeyspaceReply(path: DataPath, spec: CommandSpec, view: Comman
   return [Buffer.from(nextCursor(routes, 0, cursorOf(mapped[0]!)) ?? '0'), mapped[1]!]
 }
 
-/** Route tables that scans have begun under: a scan goes on under its own, whatever has been switched since. */
+/**
+ * Route tables that scans have begun under: a scan goes on under its own, whatever has been switched since. Those of a former process, or of another instance, are found again among the tables that are a switch
+ * away from the one in force.
+ */
 export class ScanTables {
   readonly #tables = new Map<number, RouteTable>()
+  #near: { readonly of: RouteTable; readonly tables: readonly RouteTable[] } | null = null
 
   remember(table: RouteTable): void {
     this.#tables.delete(table.scanView)
@@ -81,10 +86,29 @@ export class ScanTables {
     if (this.#tables.size > KEPT_TABLES) this.#tables.delete(this.#tables.keys().next().value!)
   }
 
-  get(view: number): RouteTable | undefined {
-    return this.#tables.get(view)
+  get(view: number, current: RouteTable): RouteTable | undefined {
+    if (current.scanView === view) return current
+    const known = this.#tables.get(view)
+    if (known !== undefined) return known
+    if (this.#near?.of !== current) this.#near = { of: current, tables: tablesNear(current) }
+    const found = this.#near.tables.filter(({ scanView }) => scanView === view)
+    return found.length === 1 ? found[0] : undefined
   }
 }
+
+/** One route switched or switched back; or all that are at one end. */
+function tablesNear(table: RouteTable): RouteTable[] {
+  const movable = table.routes.filter(({ config }) => config.target !== null).slice(0, MAX_TURNED)
+  const at = (end: 'source' | 'target'): string[] =>
+    movable.filter(({ phase }) => rolesOf(phase).primary === end).map(({ name }) => name)
+  const sets = [
+    ...movable.map(({ name }) => [name]),
+    ...[at('source'), at('target')].filter(({ length }) => length > 1),
+  ]
+  return sets.map((names) => table.turned(new Set(names)))
+}
+
+const MAX_TURNED = 16
 
 const KEPT_TABLES = 32
 
@@ -133,7 +157,7 @@ function scan(session: Session, view: CommandView, spec: CommandSpec): boolean {
   if (request === null) return forward(session, view, spec)
   const { cursor } = request
   const begins = cursor.view === 0 && cursor.cursor === 0n
-  const table = cursor.view === 0 ? path.routes : tableOf(path, cursor.view)
+  const table = cursor.view === 0 ? path.routes : path.scans.get(cursor.view, path.routes)
   const store = table?.primaryStores[cursor.store]
   if (table === undefined || store === undefined || (!begins && !isThere(path, table, store))) {
     session.answerError(SCAN_OF_OLD)
@@ -141,10 +165,6 @@ function scan(session: Session, view: CommandView, spec: CommandSpec): boolean {
   }
   page(session, spec, request, table)
   return true
-}
-
-function tableOf(path: DataPath, view: number): RouteTable | undefined {
-  return path.routes.scanView === view ? path.routes : path.scans.get(view)
 }
 
 /** The store has not gone out of the configuration since. */

@@ -36,6 +36,8 @@ export class RouteTable {
   readonly #keyspaces: readonly string[]
   readonly #views = new Map<string, KeyspaceView>()
   readonly #fallbackRule: KeyRule
+  readonly #config: Pick<Config, 'routes' | 'stores'>
+  readonly #states: Map<string, RouteState>
   readonly #byFirstByte: readonly (readonly KeyRule[])[]
 
   /**
@@ -50,6 +52,8 @@ export class RouteTable {
   ) {
     this.generation = generation
     this.stores = stores
+    this.#config = config
+    this.#states = states
     this.routes = config.routes.map((route, index) => this.#route(route, index, states))
     const rules = this.routes.flatMap((route) => rulesOf(route)).sort((a, b) => comparePatterns(a.pattern, b.pattern))
     const fallback = rules.find((rule) => rule.pattern.text === '*')
@@ -75,6 +79,15 @@ export class RouteTable {
     this.#byFirstByte = Array.from({ length: 256 }, (_, byte) =>
       rules.filter((rule) => canBeginWith(rule.pattern, byte)),
     )
+  }
+
+  /** The same routes with the authority of those at their other end: a table as it was before a switch of them, or will be after it. */
+  turned(names: ReadonlySet<string>): RouteTable {
+    const routes = this.#config.routes.map((route): RouteConfig => {
+      if (!names.has(route.name) || route.target === null) return route
+      return { ...route, phase: rolesOf(route.phase).primary === 'source' ? 'switched' : 'shadow' }
+    })
+    return new RouteTable({ ...this.#config, routes }, this.generation, this.stores, this.#states)
   }
 
   /** The rule of the key `buf[start .. end)`. Every key has one: what no pattern matches is the fallback route's. */

@@ -158,6 +158,22 @@ test.each(['one', 'two'] as const)(
   },
 )
 
+test('a SCAN outlives a restart before or after a switch', async () => {
+  await start(options('mirror', 'one'))
+  const expected = Array.from({ length: 60 }, (_, i) => (i % 3 === 0 ? `other:${i}` : `job:${i}`))
+  for (const key of expected) await client.ask('SET', key, 1)
+  await settled(path)
+  let phase: Phase = 'mirror'
+  const found = await scan(['COUNT', 7], async (page) => {
+    if (page % 2 === 0) await apply(options((phase = phase === 'mirror' ? 'switched' : 'mirror'), 'one'))
+    else {
+      await path.stop()
+      await start(options(phase, 'one'))
+    }
+  })
+  expect(found).toEqual(expected.sort())
+})
+
 test('cursors that are none of ours, and arguments that make no sense', async () => {
   await start(options('mirror', 'one'))
   await fill()
