@@ -235,7 +235,7 @@ class Cleaner {
   ): AsyncGenerator<readonly [indexes: readonly number[], dumps: readonly (Dump | null)[]]> {
     const store = this.source.storeName
     const connection = () => this.#connections.to(store, database)
-    for (const indexes of await this.pairs.reached(() => inGroups(connection(), names))) {
+    for (const { indexes } of await this.pairs.reached(() => inGroups(connection(), names))) {
       const some = indexes.map((i) => names[i]!)
       yield [indexes, await this.pairs.reached(() => dump(store, connection(), some))]
     }

@@ -15,22 +15,28 @@ export interface Dump {
 /** Keys whose payloads are held at once take about so many bytes there. */
 const MAX_HELD_BYTES = 8 * 1024 * 1024
 
-/** Indexes of keys in groups whose payloads are not too much to hold; a key larger than that is a group of its own. Rejects with StoreLost. */
-export async function inGroups(store: StoreConnection, names: readonly Buffer[]): Promise<number[][]> {
+export interface Group {
+  readonly indexes: readonly number[]
+  /** Of memory in the store. */
+  readonly bytes: number
+}
+
+/** Keys in groups that are not too much to hold; a key larger than that is a group of its own. Rejects with StoreLost. */
+export async function inGroups(store: StoreConnection, names: readonly Buffer[]): Promise<Group[]> {
   const sizes = await memoryOf(store, names)
-  const groups: number[][] = []
+  const groups: Group[] = []
   let group: number[] = []
   let held = 0
   for (const [i, size] of sizes.entries()) {
     if (group.length > 0 && held + size > MAX_HELD_BYTES) {
-      groups.push(group)
+      groups.push({ indexes: group, bytes: held })
       group = []
       held = 0
     }
     group.push(i)
     held += size
   }
-  if (group.length > 0) groups.push(group)
+  if (group.length > 0) groups.push({ indexes: group, bytes: held })
   return groups
 }
 

@@ -8,8 +8,8 @@ export interface Line {
 }
 
 const READ_BYTES = 1024 * 1024
-/** Texts of a JavaScript engine end before 512 MB. */
-const MAX_LINE_BYTES = 500 * 1024 * 1024
+/** More than is ever written: a longer one is passed over without being held. */
+const MAX_LINE_BYTES = 256 * 1024 * 1024
 const LINE_FEED = 10
 
 /** The lines of a file from byte `from` on, which is where one begins. A last line without its line feed is given too, when `torn` says so: the file of somebody else may end like that, ours was being written. */

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { open } from 'node:fs/promises'
 import type { ClassicLevel } from 'classic-level'
 import { UnderstudyError } from '../base/errors.ts'
@@ -246,8 +247,7 @@ function base64Of(bytes: Buffer): Text {
 
 /** UTF-8 where the bytes are that, else base64. */
 function textOf(bytes: Buffer): Text {
-  const text = bytes.toString('utf8')
-  return Buffer.from(text, 'utf8').equals(bytes) ? text : base64Of(bytes)
+  return isUtf8(bytes) ? bytes.toString('utf8') : base64Of(bytes)
 }
 
 /** Throws for what is neither a text, a number, nor base64. */

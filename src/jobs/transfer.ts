@@ -20,6 +20,10 @@ import { type KeyRecord, readPayload, readValue, sameValue, writesOf } from './v
 const PAGE = 200
 /** Of a file, what is written together. */
 const PAGE_BYTES = 8 * 1024 * 1024
+/** A larger one would be several times that in this process. */
+const MAX_KEY_BYTES = 128 * 1024 * 1024
+const TOO_LARGE =
+  'It was not exported: it takes more than 128 MB, which is too much for such a file; backfill copies it.'
 /** A key that is being written by pieces is gone after so long, if nobody finishes it. */
 const STAGING_MS = 600_000
 
@@ -184,8 +188,12 @@ export async function exportKeys(environment: JobEnvironment, task: Task): Promi
     let [copied, left] = [0, keys.length]
     const names = keys.map((key) => primary.nameOf(key))
     const groups = await pairs.reached(() => inGroups(connections.to(primary.storeName, database), names))
-    for (const indexes of groups) {
+    for (const { indexes, bytes } of groups) {
       const some = indexes.map((i) => keys[i]!)
+      if (bytes > MAX_KEY_BYTES && some.length === 1) {
+        failed.push({ database, key: some[0]!, class: 'failed', detail: TOO_LARGE })
+        continue
+      }
       const records: KeyRecord[] = []
       const read = (key: Buffer) =>
         pairs.reached(() => readValue(connections.to(primary.storeName, database), primary.nameOf(key)))
