@@ -46,7 +46,9 @@ describe.each([
   test('has a configuration that is valid, and reaches only stores that it names or that are elsewhere', () => {
     const config = checked(read(configuration))
     expect(config.routes.map((route) => route.phase)).toEqual([phase])
-    const hosts = Object.values(config.stores).map(({ url }) => new URL(url).hostname)
+    const hosts = Object.values(config.stores).flatMap(({ endpoints }) =>
+      endpoints.map((endpoint) => (endpoint.kind === 'tcp' ? endpoint.host : endpoint.path)),
+    )
     expect(hosts.filter((host) => !(host in compose.services) && !host.includes('.'))).toEqual([])
     expect(config.admin?.token).not.toBeNull()
   })
