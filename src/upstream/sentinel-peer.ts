@@ -7,7 +7,7 @@ import type { SentinelAnswer } from './sentinel-choice.ts'
 
 const ASK_EVERY_MS = 1_000
 /** Events come in heaps: one question answers them all. */
-const SOON_MS = 50
+const SOON_MS = 10
 /** A Sentinel that does not answer in this time is of no use now. */
 const TIMEOUT_MS = 2_000
 

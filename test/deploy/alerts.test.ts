@@ -43,6 +43,10 @@ const CASES: Record<string, { bad: object[]; good: object[] }> = {
     bad: [series('understudy_store_up', { instance: 'pod-1', store: 'new' }, '0x60')],
     good: [series('understudy_store_up', { instance: 'pod-1', store: 'new' }, '1x60')],
   },
+  UnderstudySentinelsSilent: {
+    bad: [series('understudy_store_sentinels_answering', { instance: 'pod-1', store: 'new' }, '0x60')],
+    good: [series('understudy_store_sentinels_answering', { instance: 'pod-1', store: 'new' }, '1x60')],
+  },
   UnderstudyTimeouts: {
     bad: [commands('primary', 'timeout', '0+1x60')],
     good: [commands('primary', 'timeout', '7x60'), commands('shadow', 'timeout', '0+1x60')],
