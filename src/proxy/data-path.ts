@@ -22,6 +22,7 @@ import { ScanTables } from './keyspace-commands.ts'
 import { LargeKeys } from './large-reply.ts'
 import { LoginQueue } from './login-queue.ts'
 import { lookAfterSlowClients, lowestLimit } from './output-limit.ts'
+import { PendingSubscriptions } from './pending-subscriptions.ts'
 import type { Pin } from './pin.ts'
 import { ScriptDoubts } from './script-doubts.ts'
 import type { Session } from './session.ts'
@@ -65,6 +66,7 @@ export class DataPath implements DataPathContext {
   /** Shared pipelines that are left because of a large reply, and not empty yet. */
   sidesteps = 0
   readonly largeKeys = new LargeKeys()
+  readonly pendingSubscriptions = new PendingSubscriptions()
   /** Subscribers' connections of their own. */
   subscriberConnections = 0
   readonly logins = new LoginQueue()

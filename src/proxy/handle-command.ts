@@ -22,8 +22,10 @@ export function handleCommand(session: Session, view: CommandView, spec: Command
       return refuseByArity(session, view, spec) || startTransaction(session, view, spec)
     case 'blocking':
       return startBlocking(session, view, spec)
-    case 'forward':
     case 'publish':
+      if (session.path.pendingSubscriptions.holdsBack(session)) return session.waitFor('pin')
+      return forward(session, view, spec)
+    case 'forward':
       return forward(session, view, spec)
     case 'keyspace':
       return refuseByArity(session, view, spec) || keyspaceCommand(session, view, spec)

@@ -14,7 +14,8 @@ import type { Session } from './session.ts'
  * application is told its names.
  */
 export function pubsubCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
-  const { routes } = session.path
+  const { routes, pendingSubscriptions } = session.path
+  if (pendingSubscriptions.holdsBack(session)) return session.waitFor('pin')
   if (routes.channels.rules.length === 0) return forward(session, view, spec)
   if (spec.name.endsWith('NUMSUB')) countSubscribers(session, view, spec)
   else listChannels(session, view, spec)

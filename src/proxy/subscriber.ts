@@ -46,6 +46,8 @@ interface Place {
 
 /** A command of the client that stores have not answered yet. */
 interface Owed {
+  /** Among those that PUBLISH waits for. */
+  readonly pendingId: number
   /** Confirmations to come. */
   waiting: number
   error: Buffer | null
@@ -169,7 +171,8 @@ class Subscriber implements Pin {
     // Replies under way by another connection come first.
     if (session.order.owed > 0) return session.waitFor('replies')
     // Held by one until everything has been asked for, so that it is answered as a whole.
-    const owed: Owed = { waiting: 1, error: null, frames: [], added: [] }
+    const pendingId = session.path.pendingSubscriptions.begin()
+    const owed: Owed = { pendingId, waiting: 1, error: null, frames: [], added: [] }
     this.#owed.push(owed)
     if (name === 'MONITOR') this.#startMonitor(owed)
     else if (name.includes('UNSUBSCRIBE'))
@@ -240,6 +243,7 @@ class Subscriber implements Pin {
     if (this.#gone) return
     for (let head = this.#owed[0]; head?.waiting === 0; head = this.#owed[0]) {
       this.#owed.shift()
+      this.#session.path.pendingSubscriptions.end(head.pendingId)
       if (head.error === null) {
         for (const frame of head.frames) this.#session.push(frame, 0, frame.length)
         for (const subscription of head.added) subscription.announced = true
@@ -369,6 +373,7 @@ class Subscriber implements Pin {
 
   abandon(): void {
     this.#gone = true
+    for (const { pendingId } of this.#owed.splice(0)) this.#session.path.pendingSubscriptions.end(pendingId)
     this.#session.path.movingSubscribers.delete(this)
     if (this.#monitor) this.#session.path.monitors.delete(this.#session)
     for (const leg of [...this.#legs.values()]) this.#close(leg)

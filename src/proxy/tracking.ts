@@ -39,6 +39,7 @@ export function trackingCommand(session: Session, view: CommandView, spec: Comma
     case 'CLIENT TRACKING':
       if (wordArg(view, 2) === 'ON') return start(session, view)
       if (tracking !== null && wordArg(view, 2) === 'OFF') return stop(session, view)
+      if (wordsOf(view).includes('REDIRECT')) return off(session, view)
       break
     case 'CLIENT TRACKINGINFO':
       if (tracking === null || tracking.redirect === 0) break
@@ -58,9 +59,8 @@ function start(session: Session, view: CommandView): boolean {
     session.answerError('ERR Understudy does not track keys while routes have different primaries')
     return true
   }
-  const args: Buffer[] = []
-  for (let i = 0; i < view.argc; i++) args.push(bytesArg(view, i))
-  const words = args.map((arg) => arg.toString('latin1').toUpperCase())
+  const args = argsOf(view)
+  const words = wordsOf(view)
   if (words.includes('PREFIX') && !routes.viewOf(routes.fallback.primary.store).whole) {
     session.answerError('ERR Understudy does not track by prefix while keys have other names at the store')
     return true
@@ -76,8 +76,7 @@ function start(session: Session, view: CommandView): boolean {
 
 function stop(session: Session, view: CommandView): boolean {
   if (session.order.owed > 0) return session.waitFor('replies')
-  const frame = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
-  request(session, frame, (reply) => {
+  request(session, encodeCommand(withoutRedirect(session, view)), (reply) => {
     const own = session.own!
     if (reply[0] === MINUS) return reply
     own.tracking?.close()
@@ -86,6 +85,42 @@ function stop(session: Session, view: CommandView): boolean {
     return reply
   })
   return true
+}
+
+/** `CLIENT TRACKING OFF REDIRECT id` of a client that does not track: nothing changes, but the server looks at every option. */
+function off(session: Session, view: CommandView): boolean {
+  if (session.order.owed > 0) return session.waitFor('replies')
+  const { path } = session
+  const pipeline =
+    session.own?.pipeline ??
+    path.primaryOf(path.routes.fallback).shared(session.database, session.protocol, session.user)
+  if (pipeline.full) return session.noRoom(pipeline)
+  session.waiting = 'pin'
+  new Asked(session, session.order.assign(), (reply) => reply).push(
+    encodeCommand(withoutRedirect(session, view)),
+    pipeline,
+  )
+  return true
+}
+
+/** Ids of clients are Understudy's: the server is asked without one that there is, and with one that it cannot have without one that there is not. */
+function withoutRedirect(session: Session, view: CommandView): Buffer[] {
+  const args = argsOf(view)
+  const at = wordsOf(view).indexOf('REDIRECT', 3)
+  if (at < 0 || at + 1 >= args.length) return args
+  const id = integerArg(view, at + 1)
+  if (id === null) return args
+  if (clientOf(session, id) === null) args[at + 1] = Buffer.from(NOBODY)
+  else args.splice(at, 2)
+  return args
+}
+
+function argsOf(view: CommandView): Buffer[] {
+  return Array.from({ length: view.argc }, (_, i) => bytesArg(view, i))
+}
+
+function wordsOf(view: CommandView): string[] {
+  return argsOf(view).map((arg) => arg.toString('latin1').toUpperCase())
 }
 
 /** One client's tracking, from the server's OK until it is turned off. */
@@ -285,8 +320,8 @@ class Asked implements ReplyOwner {
     this.#answer = answer
   }
 
-  push(frame: Buffer): void {
-    this.#session.own!.pipeline.push(this, frame, 0, frame.length)
+  push(frame: Buffer, pipeline: Pipeline = this.#session.own!.pipeline): void {
+    pipeline.push(this, frame, 0, frame.length)
   }
 
   settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {

@@ -6,7 +6,7 @@ export type Wait =
   | 'switch'
   /** The pipeline is full, or the client does not read. */
   | 'room'
-  /** A dedicated connection is busy with its last command. */
+  /** A dedicated connection is busy with its last command, or a subscription is not confirmed yet. */
   | 'pin'
   /** CLIENT PAUSE. */
   | 'pause'

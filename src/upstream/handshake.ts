@@ -40,6 +40,8 @@ export interface Greeting {
  * A client's own user need not have the right to SELECT: the client was in its database before it logged in. So that is tried before AUTH, too; where the store wants a login first, the
  * SELECT behind AUTH counts.
  *
+ * A connection that a client has logged in on has no name of Understudy's: the client's user may lack the right to CLIENT SETNAME, and the store's ACL LOG would tell of it.
+ *
  * A store behind Sentinels is asked for its role by every connection: an old primary that comes back as a replica, at the address where it was, gets no commands. A user that may not ask is let through: the
  * address itself was verified before (`SentinelWatch`).
  */
@@ -56,7 +58,9 @@ export function greetings(store: StoreConfig, identity: Identity, wantsId: boole
     list.push({ name: 'auth', bytes: encodeCommand(['Auth', ...args]), required: true })
   }
   if (identity.protocol === 3) list.push({ name: 'hello', bytes: encodeCommand(['Hello', '3']), required: true })
-  list.push({ name: 'setname', bytes: encodeCommand(['Client', 'SETNAME', 'understudy']), required: false })
+  if (identity.user === null || login === null) {
+    list.push({ name: 'setname', bytes: encodeCommand(['Client', 'SETNAME', 'understudy']), required: false })
+  }
   if (identity.database !== 0) {
     list.push({ name: 'select', bytes: select, required: true })
   }

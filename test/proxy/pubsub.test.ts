@@ -312,3 +312,36 @@ test('subscribers are disconnected when their store goes, and can subscribe agai
     await mortal.stop()
   }
 })
+
+test.each(['shared', 'dedicated'] as const)(
+  'who publishes after another has sent SUBSCRIBE reaches it, though the store has not confirmed (%s connections)',
+  async (connections) => {
+    const slow = await startRedis()
+    const apart = await startDataPath({ stores: { slow }, listen: { connections } })
+    const [subscriber, publisher, counter, looker] = [
+      await apart.raw(),
+      await apart.raw(),
+      await apart.raw(),
+      await apart.raw(),
+    ]
+    for (const client of [subscriber, publisher, counter]) await client.ask('PING')
+    const hasCome = (command: string): Promise<void> =>
+      eventually(async () => expect(await looker.ask('CLIENT', 'LIST')).toContain(` cmd=${command} `))
+    process.kill(slow.pid, 'SIGSTOP')
+    try {
+      await subscriber.send(encodeCommand(['SUBSCRIBE', 'news']))
+      await hasCome('subscribe')
+      await counter.send(encodeCommand(['PUBSUB', 'NUMSUB', 'news']))
+      await hasCome('pubsub|numsub')
+      await publisher.send(encodeCommand(['PUBLISH', 'news', 'first']))
+      await hasCome('publish')
+    } finally {
+      process.kill(slow.pid, 'SIGCONT')
+    }
+    expect(await publisher.take(1)).toEqual([':1\r\n'])
+    expect((await counter.take(1))[0]).toContain(':1\r\n')
+    expect((await subscriber.take(2))[1]).toContain('first')
+    await apart.stop()
+    await slow.stop()
+  },
+)

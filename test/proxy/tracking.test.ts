@@ -157,6 +157,24 @@ describe('with REDIRECT', () => {
     expect(await reader.text()).toBe(`>2\r\n${bulk('tracking-redir-broken')}:${id}\r\n`)
   })
 
+  test('OFF looks at the client, too: its own and others are known, tracking or not', async () => {
+    const [reader, other] = [await path.raw(), await path.raw()]
+    const own = (await reader.ask('CLIENT', 'ID')).slice(1).trim()
+    const its = (await other.ask('CLIENT', 'ID')).slice(1).trim()
+    for (const id of [own, its]) {
+      expect(await reader.ask('CLIENT', 'TRACKING', 'ON', 'REDIRECT', id)).toBe(OK)
+      expect(await reader.ask('CLIENT', 'TRACKING', 'OFF', 'REDIRECT', id)).toBe(OK)
+      expect(await reader.ask('CLIENT', 'GETREDIR')).toBe(':-1\r\n')
+      expect(await reader.ask('CLIENT', 'TRACKING', 'OFF', 'REDIRECT', id, 'NOLOOP')).toBe(OK)
+    }
+    const nobody = '-ERR The client ID you want redirect to does not exist\r\n'
+    expect(await reader.ask('CLIENT', 'TRACKING', 'OFF', 'REDIRECT', 99_999_999)).toBe(nobody)
+    expect(await reader.ask('CLIENT', 'TRACKING', 'OFF', 'REDIRECT', own, 'ODD')).toBe('-ERR syntax error\r\n')
+    expect(await reader.ask('CLIENT', 'TRACKING', 'ON')).toBe(OK)
+    expect(await reader.ask('CLIENT', 'TRACKING', 'OFF', 'REDIRECT', 99_999_999)).toBe(nobody)
+    expect(await reader.ask('CLIENT', 'GETREDIR')).toBe(':0\r\n')
+  })
+
   test('to a client that there is not is refused in the server’s words', async () => {
     const reader = await path.raw()
     expect(await reader.ask('CLIENT', 'TRACKING', 'ON', 'REDIRECT', 99_999_999)).toBe(

@@ -266,6 +266,20 @@ test('a user that may not SELECT stays in the database that its client was in', 
   expect(await redis.client({ db: 3 }).get('here')).toBe('3')
 })
 
+test('the store’s ACL LOG tells what a user has tried on the shared connection, and nothing of Understudy', async () => {
+  path = await startDataPath({ stores: { redis } })
+  const admin = redis.client()
+  await admin.call('ACL', 'SETUSER', 'logged', 'on', '>l', '~*', '+get')
+  await admin.call('ACL', 'LOG', 'RESET')
+  const raw = await path.raw()
+  expect(await raw.ask('AUTH', 'logged', 'l')).toBe('+OK\r\n')
+  expect(await raw.ask('GET', 'k')).toMatch(/^[$_]/)
+  expect(await raw.ask('SET', 'k', 'v')).toMatch(/^-NOPERM/)
+  expect(await raw.ask('SET', 'k', 'v')).toMatch(/^-NOPERM/)
+  const entries = (await admin.call('ACL', 'LOG')) as unknown[][]
+  expect(entries.map((entry) => [entry[7], entry[1]])).toEqual([['set', 2]])
+})
+
 function hash(password: string): string {
   return createHash('sha256').update(password).digest('hex')
 }
