@@ -11,6 +11,8 @@ import { notify, update } from './state.js'
 /** What is typed into the reason of a group, by its number; gone when it is acknowledged. @type {Map<number, string>} */
 const reasons = new Map()
 
+/** Not for ever: what is known today may be another difference next month. */
+const DEFAULT_UNTIL = '1 week'
 const UNTIL = { '1 hour': 3600, '1 day': 86_400, '1 week': 7 * 86_400 }
 
 /** Phases in which sampled reads are compared. @type {readonly import('./types.js').Phase[]} */
@@ -94,7 +96,7 @@ function acknowledgeForm(pattern) {
     <label class="field">
       <span>for</span>
       <select name="until">
-        ${Object.entries(UNTIL).map(([label, seconds]) => html`<option value=${seconds}>${label}</option>`)}
+        ${Object.entries(UNTIL).map(([label, seconds]) => html`<option value=${seconds} ?selected=${label === DEFAULT_UNTIL}>${label}</option>`)}
         <option value="">ever</option>
       </select>
     </label>
