@@ -1,0 +1,55 @@
+import type { CommandSpec } from '../command/spec.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { FRAME } from '../resp/encode.ts'
+import { noConnectionLeft } from './borrow.ts'
+import type { Session } from './session.ts'
+import { Transaction } from './transaction.ts'
+import { wholeTransaction } from './whole-transaction.ts'
+
+/**
+ * MULTI, WATCH and what follows.
+ *
+ *   whole   MULTI ... EXEC has arrived in one piece: it goes down the shared pipeline contiguously, no connection is needed, and its place in history is exact
+ *   pinned  WATCH, or a MULTI that waits for its QUEUEDs: a dedicated connection until EXEC, DISCARD or UNWATCH
+ *
+ * Either way the effects of a transaction are taken from EXEC's reply, command by command, and leave for the shadow as one unit.
+ */
+export function startTransaction(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  switch (spec.name) {
+    case 'EXEC':
+      session.answerError('ERR EXEC without MULTI')
+      return true
+    case 'DISCARD':
+      session.answerError('ERR DISCARD without MULTI')
+      return true
+    case 'UNWATCH':
+      session.answer(FRAME.OK)
+      return true
+    case 'MULTI': {
+      const route = view.buf === session.input.buf ? wholeTransaction(session, view.frameEnd) : null
+      if (route !== null) {
+        const store = session.path.primaryOf(route)
+        const pipeline = session.own?.to(store) ?? store.shared(session.database, session.protocol, session.user)
+        // On a connection of its own a store that is busy with a script can answer each part itself.
+        if (pipeline.busyFor(session) !== null) break
+        if (pipeline.full) return session.waitFor('room')
+        const whole = new Transaction(session, pipeline, route)
+        session.enter(whole)
+        return whole.dispatch(view, spec)
+      }
+    }
+  }
+  // From here on commands go to another connection: the ones under way come first.
+  if (session.order.owed > 0) return session.waitFor('replies')
+  const { path } = session
+  const crowded = noConnectionLeft(session, path.primaryOf(path.routes.fallback))
+  if (crowded !== null) {
+    session.answerError(crowded)
+    return true
+  }
+  const transaction = new Transaction(session, null, null)
+  session.enter(transaction)
+  const taken = transaction.dispatch(view, spec)
+  if (!taken || transaction.idle) session.leave(transaction)
+  return taken
+}

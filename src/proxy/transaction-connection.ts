@@ -1,0 +1,165 @@
+import type { CommandSpec } from '../command/spec.ts'
+import { CommandParser } from '../resp/command-parser.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { encodeCommand } from '../resp/encode.ts'
+import { planCommand, renameForPrimary } from '../routing/plan.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
+import { integerArg } from './arguments.ts'
+import { borrow, giveBack } from './borrow.ts'
+import type { Queued } from './exec-reply.ts'
+import { PLACEHOLDER } from './own-answers.ts'
+import { databaseAt } from './own-connection.ts'
+import type { Session } from './session.ts'
+import { Swallow } from './swallow.ts'
+
+const DISCARD = encodeCommand(['DISCARD'])
+const UNWATCH = encodeCommand(['UNWATCH'])
+
+/**
+ * The connection that a transaction goes down: the shared one, for one that arrived whole; else one that is borrowed with its first command, and given back clean.
+ *
+ *   open ─▶ (WATCH) MULTI, commands ─┬─ EXEC ──────────────▶ finished ─▶ back in the pool
+ *                                    ├─ DISCARD, UNWATCH ──▶ cleaned ──▶ back in the pool
+ *                                    └─ the client is gone ▶ dropped
+ */
+export class TransactionConnection {
+  /** For a transaction that arrived whole. */
+  readonly shared: Pipeline | null
+  /** Where it is, or will be; null: no key has said so yet. */
+  store: Store | null
+  readonly #session: Session
+  #dedicated: Pipeline | null = null
+  #multiSent = false
+  /** It speaks another protocol, or is another user, than those of its kind. */
+  #unlike = false
+  /** CLIENT TRACKING is queued. */
+  #tracks = false
+
+  constructor(session: Session, shared: Pipeline | null, store: Store | null) {
+    this.#session = session
+    this.shared = shared
+    this.store = store
+  }
+
+  /** The borrowed one; null: none yet, or none any more. */
+  get dedicated(): Pipeline | null {
+    return this.#dedicated
+  }
+
+  /**
+   * Gives the connection. `multi`: the MULTI that the transaction is in, as the client wrote it; it and `queue`, what has been queued, are what a new connection has to be told first.
+   * `onLost`: a borrowed one was lost.
+   */
+  open(multi: Buffer | null, queue: readonly Queued[], onLost: () => void): Pipeline {
+    if (this.shared !== null) return this.shared
+    const session = this.#session
+    const { path } = session
+    let pipeline = this.#dedicated
+    if (pipeline === null) {
+      pipeline = borrow(session, this.store!)
+      this.#dedicated = pipeline
+      pipeline.answersWithinMs = this.store!.options.config.timeoutMs
+      pipeline.onClosed = () => {
+        this.#dedicated = null
+        onLost()
+      }
+      this.#multiSent = false
+    }
+    if (multi !== null && !this.#multiSent) {
+      this.#multiSent = true
+      const swallow = new Swallow()
+      pipeline.push(swallow, multi, 0, multi.length)
+      for (const { spec, bytes, answered } of queue) {
+        parser.parse(bytes, 0, bytes.length)
+        planCommand(path.routes, spec, parser, path.plan)
+        const frame = answered ? PLACEHOLDER : this.asSent(parser, spec, bytes)
+        pipeline.push(swallow, frame, 0, frame.length)
+      }
+    }
+    return pipeline
+  }
+
+  /** The planned command (`path.plan`) as the store gets it, `frame` being the application's bytes. */
+  asSent(view: CommandView, spec: CommandSpec | null, frame: Buffer): Buffer {
+    const { path } = this.#session
+    const index = spec?.name === 'SELECT' ? integerArg(view, 1) : null
+    if (index !== null) return encodeCommand(['SELECT', databaseAt(this.store!, index)])
+    return path.plan.renames ? renameForPrimary(path.routes, view, path.plan) : frame
+  }
+
+  /** A command is about to be queued that may change the connection itself. */
+  noteQueued(spec: CommandSpec | null, answered: boolean): void {
+    if (spec?.name === 'CLIENT TRACKING') this.#tracks = true
+    if (spec?.name === 'AUTH' && !answered) this.#unlike = true
+  }
+
+  /** HELLO between WATCH and MULTI. */
+  changeProtocol(protocol: 2 | 3): void {
+    const pipeline = this.#dedicated
+    if (pipeline === null || pipeline === this.#session.own?.pipeline) return
+    this.#unlike = true
+    const bytes = encodeCommand(['Hello', protocol])
+    pipeline.push(new Swallow(), bytes, 0, bytes.length)
+  }
+
+  /** The transaction goes on elsewhere. */
+  moveTo(store: Store | null): void {
+    const { own } = this.#session
+    const old = this.#dedicated
+    const oldStore = this.store
+    this.#dedicated = null
+    this.store = store
+    if (old !== null && old !== own?.pipeline) oldStore!.discard(old)
+  }
+
+  /** Ended without EXEC: cleans it by DISCARD or UNWATCH, and gives it back. */
+  cleaned(): void {
+    // Nothing waits on it; its cleaning replies are nobody's, and a connection that dies meanwhile is dropped by the pool.
+    const clean = this.#multiSent ? DISCARD : UNWATCH
+    const pipeline = this.#dedicated
+    const back = this.#takeOut()
+    pipeline?.push(new Swallow(back), clean, 0, clean.length)
+  }
+
+  /** EXEC has been answered: it is clean. Given back after the reply that is being settled has left the ring. */
+  finished(): void {
+    queueMicrotask(this.#takeOut())
+  }
+
+  /** Nobody is there to clean it for. */
+  dropped(): void {
+    if (this.#dedicated !== null) giveBack(this.#session, this.store!, this.#dedicated, 0, false)
+    this.#dedicated = null
+  }
+
+  /** The shared connection is in MULTI, and EXEC will not come: others' commands must not be queued with these. */
+  takeBack(shared: Pipeline): void {
+    shared.push(new Swallow(), DISCARD, 0, DISCARD.length)
+  }
+
+  /** Takes leave of it; the function gives it back. */
+  #takeOut(): () => void {
+    const session = this.#session
+    const pipeline = this.#dedicated
+    if (pipeline === null) return nothing
+    const store = this.store!
+    const { database } = session
+    this.#dedicated = null
+    pipeline.onClosed = null
+    const alike = this.#isAsBefore(pipeline)
+    return () => giveBack(session, store, pipeline, database, alike)
+  }
+
+  /** Nothing is left on it that it did not have: else it goes. */
+  #isAsBefore(pipeline: Pipeline): boolean {
+    const { own } = this.#session
+    if (own === null || pipeline !== own.pipeline) return !this.#unlike && !this.#tracks
+    if (this.#tracks && own.tracking === null) own.tell(['Client', 'TRACKING', 'OFF'])
+    return true
+  }
+}
+
+const parser = new CommandParser()
+
+function nothing(): void {}
