@@ -190,7 +190,7 @@ const HANDLINGS: Readonly<Record<Handling, string>> = {
   publish: 'Messages',
   keyspace: 'The whole keyspace',
   beside: 'Beside the shared connection',
-  info: 'Down the shared connection, and one number put right',
+  mended: 'Down the shared connection, and put right where it is about clients',
   replica: 'Replication',
   refuse: 'Refused',
   forward: 'Forwarded after all',

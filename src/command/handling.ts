@@ -109,9 +109,15 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   'FUNCTION KILL': row('beside', BESIDE),
   'FUNCTION STATS': row('beside', BESIDE),
   INFO: row(
-    'info',
+    'mended',
     'the primary’s; `connected_clients` are those of Understudy, and those that CLIENT PAUSE holds here count as blocked',
   ),
+  'SLOWLOG GET': row(
+    'mended',
+    'the primary’s; of commands that took 10 ms or longer, address and name of the client that sent them',
+  ),
+  'LATENCY HISTOGRAM': row('mended', 'the primary’s, and the calls of what Understudy answers itself'),
+  'CONFIG RESETSTAT': row('mended', 'at the primary, and the calls of what Understudy answers itself'),
   SHUTDOWN: row('beside', `${BESIDE}; the client’s connection ends without an answer, as with the store`),
 
   SYNC: row('replica', REPLICATES),

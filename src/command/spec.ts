@@ -21,8 +21,8 @@ export type Handling =
   | 'takeover'
   /** Sent on a connection beside the shared one, where it would wait for what it is to end (SCRIPT KILL, SHUTDOWN ...). */
   | 'beside'
-  /** INFO: the primary's, and clients that are held here counted. */
-  | 'info'
+  /** INFO, SLOWLOG GET ...: the primary's answer, put right where it is about clients. */
+  | 'mended'
   /** Asks to be a replica (REPLCONF, PSYNC, SYNC): its connection becomes a pipe to the primary. */
   | 'replica'
   /** Never passes (SCRIPT DEBUG ...): answered with an error that says why. */

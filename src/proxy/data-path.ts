@@ -20,6 +20,7 @@ import type { BlockedCommand } from './blocked-command.ts'
 import { ClientPause } from './client-pause.ts'
 import { ScanTables } from './keyspace-commands.ts'
 import { LargeKeys } from './large-reply.ts'
+import { LocalCalls } from './local-calls.ts'
 import { LoginQueue } from './login-queue.ts'
 import { lookAfterSlowClients, lowestLimit } from './output-limit.ts'
 import { PendingSubscriptions } from './pending-subscriptions.ts'
@@ -27,6 +28,7 @@ import type { Pin } from './pin.ts'
 import { ScriptDoubts } from './script-doubts.ts'
 import type { Session } from './session.ts'
 import { SharedSubscriptions } from './shared-subscriptions.ts'
+import { SlowCommands } from './slow-commands.ts'
 import { StoreAdvice } from './store-advice.ts'
 import type { SyncReplies } from './sync-replies.ts'
 import type { TargetReads } from './target-reads.ts'
@@ -82,6 +84,8 @@ export class DataPath implements DataPathContext {
   shuttingDown = false
   /** CLIENT PAUSE is in force. */
   pause: ClientPause | null = null
+  readonly slowCommands = new SlowCommands()
+  readonly localCalls = new LocalCalls()
   /** Clients that monitor. */
   readonly monitors = new Set<Session>()
   /** What CLIENT PAUSE WRITE does not hold. */

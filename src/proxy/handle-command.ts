@@ -4,8 +4,8 @@ import { refuseByArity } from './arity.ts'
 import { sendBeside } from './beside.ts'
 import { startBlocking } from './blocking.ts'
 import { forward } from './forward.ts'
-import { infoCommand } from './info.ts'
 import { keyspaceCommand } from './keyspace-commands.ts'
+import { mendedCommand } from './mended-replies.ts'
 import { showToMonitors } from './monitor-feed.ts'
 import { startReplicaStream } from './replica-stream.ts'
 import type { Session } from './session.ts'
@@ -34,8 +34,8 @@ export function handleCommand(session: Session, view: CommandView, spec: Command
       return refuseByArity(session, view, spec) || startSubscribing(session, view, spec)
     case 'replica':
       return refuseByArity(session, view, spec) || startReplicaStream(session, view, spec)
-    case 'info':
-      return infoCommand(session, view, spec)
+    case 'mended':
+      return mendedCommand(session, view, spec)
     case 'beside':
       return refuseByArity(session, view, spec) || sendBeside(session, view, spec)
     case 'refuse':
@@ -45,6 +45,8 @@ export function handleCommand(session: Session, view: CommandView, spec: Command
 
 function answerHere(session: Session, view: CommandView, spec: CommandSpec): boolean {
   const isTaken = sessionCommand(session, view, spec)
-  if (isTaken && session.path.monitors.size > 0) showToMonitors(session, view, spec)
-  return isTaken
+  if (!isTaken) return false
+  session.path.localCalls.count(spec)
+  if (session.path.monitors.size > 0) showToMonitors(session, view, spec)
+  return true
 }

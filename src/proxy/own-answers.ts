@@ -32,7 +32,7 @@ export function inMulti(session: Session, view: CommandView, spec: CommandSpec):
     case 'keyspace':
     case 'publish':
     case 'beside':
-    case 'info':
+    case 'mended':
       return 'passed'
     case 'session':
       if (spec.name === 'ACL WHOAMI' && whoAmI(session) === null) return 'passed'

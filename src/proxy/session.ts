@@ -21,6 +21,7 @@ import { keepWithinLimit } from './output-limit.ts'
 import type { OwnConnection } from './own-connection.ts'
 import type { Pin } from './pin.ts'
 import { ReplyOrder } from './reply-order.ts'
+import { SLOW_MS } from './slow-commands.ts'
 import { PartReplies } from './split.ts'
 import { commandHeldUp, commandLost, commandTimedOut } from './unanswered.ts'
 import type { Wait } from './wait.ts'
@@ -176,7 +177,10 @@ export class Session implements ReplyOwner {
       state.primaryError++
       this.path.advice.look(route, buf, start, end)
     } else state.primaryOk++
-    state.primaryTimes.record((this.path.clock.nowMs - slot.queuedAtMs) / 1000)
+    const { nowMs } = this.path.clock
+    const tookMs = nowMs - slot.queuedAtMs
+    state.primaryTimes.record(tookMs / 1000)
+    if (tookMs >= SLOW_MS) this.path.slowCommands.note(this, slot, nowMs)
     if (slot.flags === 0) {
       if (!slot.timedOut) this.reply(slot.seq, buf, start, end)
       return

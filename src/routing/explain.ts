@@ -40,7 +40,7 @@ const HANDLING: Readonly<Record<CommandSpec['handling'], string>> = {
   subscribe: 'gets a dedicated connection',
   takeover: 'gets a dedicated connection',
   beside: 'is sent beside the shared connection',
-  info: 'goes down the shared connection of the primary',
+  mended: 'goes down the shared connection of the primary',
   keyspace: 'asks every store that is a primary, and shows the application its own keys',
   publish: 'goes down the shared connection of the primary of its channel',
   replica:

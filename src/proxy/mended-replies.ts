@@ -1,0 +1,112 @@
+import type { CommandSpec } from '../command/spec.ts'
+import { DOLLAR, EQUALS, MINUS } from '../resp/bytes.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { decodeReply } from '../resp/decode.ts'
+import { encodeReply } from '../resp/encode.ts'
+import type { Reply } from '../resp/reply.ts'
+import { planCommand } from '../routing/plan.ts'
+import type { RouteState } from '../routing/route.ts'
+import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { DataPath } from './data-path.ts'
+import { histogramsAsked } from './local-calls.ts'
+import { isMalformed } from './malformed.ts'
+import type { Session } from './session.ts'
+
+/**
+ * Answers of the primary that are put right, because it knows the connections of Understudy and not the clients behind them:
+ *
+ *   INFO                `connected_clients` are those that CLIENT LIST has here, and those that CLIENT PAUSE holds here count as blocked (`blocked_clients`)
+ *   SLOWLOG GET         a slow command's client is the one that sent it
+ *   LATENCY HISTOGRAM   what was answered here is added; CONFIG RESETSTAT forgets it
+ */
+export function mendedCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  const { path, own } = session
+  planCommand(path.routes, spec, view, path.plan)
+  const { route } = path.plan
+  if (session.isHeld(route)) return session.waitFor('switch')
+  const store = path.primaryOf(route)
+  const pipeline = own === null ? store.shared(session.database, session.protocol, session.user) : own.to(store)
+  if (pipeline.full) return session.noRoom(pipeline)
+  const mended = new Mended(session, session.order.assign(), route.state, mendingOf(session, view, spec))
+  pipeline.push(mended, view.buf, view.frameStart, view.frameEnd)
+  route.state.inFlight++
+  return true
+}
+
+/** What becomes of the reply, given as a view; it may give the same. */
+type Mending = (frame: Buffer) => Buffer
+
+function mendingOf(session: Session, view: CommandView, { name }: CommandSpec): Mending {
+  const { path, protocol } = session
+  const decoded = (mend: (reply: Reply) => Reply) => (frame: Buffer) => {
+    if (frame[0] === MINUS) return frame
+    try {
+      return encodeReply(mend(decodeReply(frame, 0, frame.length)), protocol)
+    } catch (error) {
+      if (!isMalformed(error)) throw error
+      return frame
+    }
+  }
+  switch (name) {
+    case 'SLOWLOG GET':
+      return decoded((reply) => path.slowCommands.named(reply))
+    case 'LATENCY HISTOGRAM': {
+      const asked = histogramsAsked(view)
+      return decoded((reply) => path.localCalls.added(reply, asked, protocol))
+    }
+    case 'CONFIG RESETSTAT':
+      return (frame) => {
+        if (frame[0] !== MINUS) path.localCalls.reset()
+        return frame
+      }
+    default:
+      return (frame) => withClients(frame, path)
+  }
+}
+
+class Mended implements ReplyOwner {
+  readonly #session: Session
+  readonly #seq: number
+  readonly #state: RouteState
+  readonly #mend: Mending
+  #answered = false
+
+  constructor(session: Session, seq: number, state: RouteState, mend: Mending) {
+    this.#session = session
+    this.#seq = seq
+    this.#state = state
+    this.#mend = mend
+  }
+
+  settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
+    this.#state.inFlight--
+    this.#say(this.#mend(buf.subarray(start, end)))
+  }
+
+  lost(_slot: InFlight, loss: Loss): void {
+    this.#state.inFlight--
+    this.#say(Buffer.from(`-${loss.text}\r\n`))
+  }
+
+  timedOut(): void {
+    this.#say(Buffer.from('-ERR Understudy: the store did not answer in time\r\n'))
+  }
+
+  #say(frame: Buffer): void {
+    if (this.#answered) return
+    this.#answered = true
+    this.#session.reply(this.#seq, frame, 0, frame.length)
+  }
+}
+
+/** A bulk or verbatim string with a new length; anything else as it is. */
+function withClients(frame: Buffer, { sessions, pause }: DataPath): Buffer {
+  if (frame[0] !== DOLLAR && frame[0] !== EQUALS) return frame
+  const from = frame.indexOf('\n') + 1
+  const held = pause === null ? 0 : [...sessions].filter((client) => client.waiting === 'pause').length
+  const text = frame
+    .toString('latin1', from, frame.length - 2)
+    .replace(/^connected_clients:\d+/m, `connected_clients:${sessions.size}`)
+    .replace(/^blocked_clients:(\d+)/m, (_, count) => `blocked_clients:${Number(count) + held}`)
+  return Buffer.from(`${String.fromCharCode(frame[0])}${text.length}\r\n${text}\r\n`, 'latin1')
+}

@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+
+let store: RedisServer
+let path: DataPathUnderTest
+
+beforeAll(async () => {
+  store = await startRedis({ args: ['--enable-debug-command', 'yes'] })
+  path = await startDataPath({ stores: { only: store } })
+})
+afterAll(async () => {
+  await path.stop()
+  await store.stop()
+})
+
+for (const protocol of [2, 3] as const) {
+  test(`SLOWLOG GET names the client that sent a slow command, RESP${protocol}`, async () => {
+    const [slow, other] = [await path.raw(), await path.raw()]
+    for (const client of [slow, other]) if (protocol === 3) await client.ask('HELLO', 3)
+    await slow.ask('CLIENT', 'SETNAME', `slow-${protocol}`)
+    await other.ask('CLIENT', 'SETNAME', 'other')
+    expect(await other.ask('SLOWLOG', 'RESET')).toBe('+OK\r\n')
+    expect(await slow.ask('DEBUG', 'SLEEP', `0.0${protocol}7`)).toBe('+OK\r\n')
+    const address = `127.0.0.1:${slow.socket.localPort}`
+    expect(await other.ask('SLOWLOG', 'GET')).toContain(
+      `$5\r\nDEBUG\r\n$5\r\nSLEEP\r\n$5\r\n0.0${protocol}7\r\n$${address.length}\r\n${address}\r\n$6\r\nslow-${protocol}\r\n`,
+    )
+  })
+}
+
+test('LATENCY HISTOGRAM counts what Understudy answers itself, until CONFIG RESETSTAT', async () => {
+  const client = await path.raw()
+  expect(await client.ask('CONFIG', 'RESETSTAT')).toBe('+OK\r\n')
+  await client.ask('CLIENT', 'ID')
+  await client.ask('CLIENT', 'ID')
+  await client.ask('CLIENT', 'LIST')
+  await client.ask('ECHO', 'x')
+  const entry = (name: string, calls: number): string =>
+    `$${name.length}\r\n${name}\r\n*4\r\n$5\r\ncalls\r\n:${calls}\r\n$14\r\nhistogram_usec\r\n*2\r\n:1\r\n:${calls}\r\n`
+  expect(await client.ask('LATENCY', 'HISTOGRAM', 'client')).toBe(
+    `*4\r\n${entry('client|id', 2)}${entry('client|list', 1)}`,
+  )
+  expect(await client.ask('LATENCY', 'HISTOGRAM', 'client|id')).toBe(`*2\r\n${entry('client|id', 2)}`)
+  const all = await client.ask('LATENCY', 'HISTOGRAM')
+  expect(all).toContain(entry('client|list', 1))
+  expect(all).toContain('$4\r\necho\r\n')
+  expect(await client.ask('LATENCY', 'HISTOGRAM', 'nosuch')).toBe('*0\r\n')
+  await client.ask('HELLO', 3)
+  expect(await client.ask('LATENCY', 'HISTOGRAM', 'client|id')).toMatch(/^%1\r\n\$9\r\nclient\|id\r\n%2\r\n/)
+  expect(await client.ask('CONFIG', 'RESETSTAT')).toBe('+OK\r\n')
+  expect(await client.ask('LATENCY', 'HISTOGRAM', 'client')).toBe('%0\r\n')
+})
