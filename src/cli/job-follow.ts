@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { UnderstudyError } from '../base/errors.ts'
 import type { Job, JobKey } from '../jobs/job.ts'
 import { isOver } from '../jobs/job.ts'
 import type { AdminClient } from './admin-client.ts'
@@ -8,6 +9,8 @@ import { tableLines } from './table.ts'
 import { printable, type Terminal } from './terminal.ts'
 
 const LOOK_EVERY_MS = 300
+/** A sidecar that does not answer for so long is given up. */
+const AWAY_MS = 30_000
 /** Listed keys that are printed; `understudy jobs keys` gives all. */
 const MAX_PRINTED = 50
 const PAGE = 10_000
@@ -34,7 +37,7 @@ export async function follow(
       if (isOver(job.state) || job.state === 'paused') break
       await sleep(LOOK_EVERY_MS, undefined, { signal: interrupt.signal }).catch(() => {})
       if (interrupt.signal.aborted) break
-      job = await client.get<Job>(`/api/v1/jobs/${job.id}`)
+      job = await looked(client, job, terminal)
     }
   } finally {
     view.end()
@@ -48,6 +51,21 @@ export async function follow(
   }
   await tell(client, job, terminal, options)
   return exitCodeOfJob(job)
+}
+
+/** The job as it is now. A sidecar that is started again goes on with it, so it is waited for, for a while. */
+async function looked(client: AdminClient, job: Job, terminal: Terminal): Promise<Job> {
+  const untilMs = performance.now() + AWAY_MS
+  for (let first = true; ; first = false) {
+    try {
+      return await client.get<Job>(`/api/v1/jobs/${job.id}`)
+    } catch (error) {
+      const isAway = error instanceof UnderstudyError && error.code === 'ADMIN_UNREACHABLE'
+      if (!isAway || performance.now() > untilMs) throw error
+      if (first) terminal.note(`Understudy does not answer; job ${job.id} goes on when it is back.`)
+      await sleep(LOOK_EVERY_MS)
+    }
+  }
 }
 
 /** What became of a job. */

@@ -7,6 +7,9 @@ import { printable, type Terminal } from './terminal.ts'
 /** Without a terminal, a line is written when so much time has passed since the last. */
 const LINE_EVERY_MS = 5_000
 
+/** Columns that a long bar leaves room in. */
+const WIDE = 120
+
 /** Shows how far a job has come, on standard error: as a bar on a terminal, else as lines now and then. */
 export interface ProgressView {
   show(job: Job): void
@@ -34,10 +37,11 @@ class BarView implements ProgressView {
     this.#bar = new SingleBar(
       {
         stream: terminal.notes,
-        format: '{name} {bar} {percentage}%  {done} of {all} keys, {rate}/s, {left} left{outcomes}{hindrance}',
+        // What matters most comes first: a narrow terminal cuts the line off.
+        format: '{name} {bar} {percentage}%  {rate}/s, {left} left{hindrance}; {done} of {all} keys{outcomes}',
         hideCursor: true,
         clearOnComplete: true,
-        barsize: 24,
+        barsize: (terminal.notes.columns ?? WIDE) >= WIDE ? 24 : 8,
         autopadding: true,
       },
       Presets.shades_classic,

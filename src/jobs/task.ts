@@ -6,7 +6,7 @@ import type { JobStore, ListedKey } from './job-store.ts'
 /** Why a job stops in the middle: asked to by somebody, or because the process ends (it goes on with the next start). */
 export type Interruption = 'pause' | 'cancel' | 'stop'
 
-export class Interrupted extends Error {
+class Interrupted extends Error {
   readonly why: Interruption
 
   constructor(why: Interruption) {

@@ -7,6 +7,7 @@ import type { JobEnvironment } from './environment.ts'
 import { inOrder, type PageResult, type Step } from './in-order.ts'
 import type { JobOptions } from './job.ts'
 import type { ListedKey } from './job-store.ts'
+import { countLines } from './lines.ts'
 import { Pairs } from './pairs.ts'
 import { type FileFormat, type FileRecord, openWriter, type RecordWriter, readRecords } from './record-files.ts'
 import { type KeysOfRoute, RouteWatch, routePages, sameRoles } from './route-pages.ts'
@@ -24,6 +25,8 @@ const PAGE_BYTES = 8 * 1024 * 1024
 const MAX_KEY_BYTES = 128 * 1024 * 1024
 const TOO_LARGE =
   'It was not exported: it takes more than 128 MB, which is too much for such a file; backfill copies it.'
+/** Commands that write one key, under way together. */
+const AT_ONCE = 1_000
 /** A key that is being written by pieces is gone after so long, if nobody finishes it. */
 const STAGING_MS = 600_000
 
@@ -86,6 +89,8 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
   }
 
   try {
+    // A file that cannot be read says so when it is.
+    if (begun === null && format === 'jsonl') task.total = await countLines(path).catch(() => null)
     await inOrder(task, filePages(readRecords(format, path, namespace, begun?.place ?? null)), 2, work)
     return report(task, options.dryRun ? 'would be imported' : 'imported and read again', [
       'Left: keys that were there already, and keys whose time of expiry has come.',
@@ -132,17 +137,17 @@ async function putRecord(
   if (dryRun) return 'written'
   const staging = stagingKeyFor(name)
   const [first, ...rest] = writesOf(staging, record, counts)
-  // Their replies come in order, and the last one tells that all have been executed.
-  const replies = await Promise.all(
-    [
-      first!,
-      ...(rest.length > 1 ? [['PEXPIRE', staging, String(STAGING_MS)]] : []),
-      ...rest,
-      ...(rest.length > 1 && record.expiresAtMs === null ? [['PERSIST', staging]] : []),
-    ].map((command) => connection.ask(command)),
-  )
-  const error = replies.find((reply) => reply instanceof ErrorReply)
-  if (error !== undefined) {
+  const commands = [
+    first!,
+    ...(rest.length > 1 ? [['PEXPIRE', staging, String(STAGING_MS)]] : []),
+    ...rest,
+    ...(rest.length > 1 && record.expiresAtMs === null ? [['PERSIST', staging]] : []),
+  ]
+  // A stream can have a million entries: some at a time, so that this thread has other things to do between them.
+  for (let i = 0; i < commands.length; i += AT_ONCE) {
+    const replies = await Promise.all(commands.slice(i, i + AT_ONCE).map((command) => connection.ask(command)))
+    const error = replies.find((reply) => reply instanceof ErrorReply)
+    if (error === undefined) continue
     await connection.ask(['UNLINK', staging])
     return `the store answers ${(error as ErrorReply).code}`
   }

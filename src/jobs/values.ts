@@ -1,6 +1,6 @@
 import { ErrorReply, type Reply, SimpleReply } from '../resp/reply.ts'
 import type { StoreConnection } from './store-connection.ts'
-import { canonicalStream, readStream, type StreamValue, streamWrites } from './stream-value.ts'
+import { readStream, type StreamValue, sameStream, streamWrites } from './stream-value.ts'
 
 /** What a key holds, in a form that files can keep: the same for equal keys. Texts are bytes. */
 export type KeyValue =
@@ -189,26 +189,34 @@ function contentsOf(name: Buffer, of: KeyValue, counts: boolean): (Buffer | stri
 
 /** Whether two are the same, whatever the order where there is none. */
 export function sameValue(one: KeyValue, other: KeyValue): boolean {
-  if (one.type === 'stream' && other.type === 'stream') {
-    const counts = [one, other].every(({ value }) => value.entriesAdded !== null && value.maxDeletedId !== null)
-    return canonicalStream(one.value, counts) === canonicalStream(other.value, counts)
-  }
+  if (one.type === 'stream' && other.type === 'stream') return sameStream(one.value, other.value)
   if (one.type === 'string' && other.type === 'string') return one.value.equals(other.value)
   if (one.type === 'payload' && other.type === 'payload')
     return one.value.subarray(0, -FOOTER_BYTES).equals(other.value.subarray(0, -FOOTER_BYTES))
-  return one.type === other.type && canonical(one as Elements) === canonical(other as Elements)
+  return one.type === other.type && sameElements(one as Elements, other as Elements)
 }
 
 type Elements = Extract<KeyValue, { value: readonly Buffer[] }>
 
-function canonical({ type, value }: Elements): string {
-  const texts = value.map((item) => item.toString('latin1'))
-  if (type === 'list') return JSON.stringify(texts)
-  if (type === 'set') return JSON.stringify(texts.sort())
-  const pairs = texts.flatMap((text, i) =>
-    i % 2 === 0 ? [[text, type === 'zset' ? scoreText(texts[i + 1]!) : texts[i + 1]]] : [],
-  )
-  return JSON.stringify(pairs.sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)))
+/** Without sorting: a key can have a million of them. */
+function sameElements(one: Elements, other: Elements): boolean {
+  const { type } = one
+  if (one.value.length !== other.value.length) return false
+  if (type === 'list') return one.value.every((item, i) => item.equals(other.value[i]!))
+  const rest = asMap(one)
+  return [...asMap(other)].every(([item, value]) => {
+    const own = rest.get(item)
+    return own !== undefined && (type === 'zset' ? scoreText(own) === scoreText(value) : own === value)
+  })
+}
+
+/** Members without values, fields with theirs, members with their scores. */
+function asMap({ type, value }: Elements): Map<string, string> {
+  const per = type === 'set' ? 1 : 2
+  const map = new Map<string, string>()
+  for (let i = 0; i < value.length; i += per)
+    map.set(value[i]!.toString('latin1'), per === 1 ? '' : value[i + 1]!.toString('latin1'))
+  return map
 }
 
 /** The same text for the same score, however it is spelled. */

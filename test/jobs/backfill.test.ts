@@ -149,7 +149,7 @@ test('a target that is full, or takes no writes, is waited for, and said to be',
     throttle: null,
     progress: { copied: 500, failed: 0 },
   })
-}, 40_000)
+}, 120_000)
 
 test('a source that was started again is listed from its beginning, and the report says what it holds since', async () => {
   const { source, target, understudy } = await setUp(ALL, (server) => fillStrings(server, 200))
@@ -166,7 +166,7 @@ test('a source that was started again is listed from its beginning, and the repo
   expect(await driftBetween(source, target)).toEqual([])
   rmSync(join(source.dir, 'dump.rdb'))
   expect((await startedAgain()).report?.notes.join()).toMatch(/it holds 0 keys since/)
-}, 60_000)
+}, 120_000)
 
 test('under random writes, killed in the middle, it goes on after the restart, and both stores are the same', async () => {
   const { source, target, understudy } = await setUp(ALL, (server) => fillStrings(server, 20_000))
@@ -195,7 +195,7 @@ test('under random writes, killed in the middle, it goes on after the restart, a
   expect(done).toMatchObject({ state: 'done', progress: { failed: 0 } })
   await mirrorSettled(understudy)
   expect(await driftBetween(source, target, { ttlSlackMs: 1_000 })).toEqual([])
-}, 40_000)
+}, 120_000)
 
 test('a stop does not wait for a job whose store hangs, and the job goes on with the next start', async () => {
   const { source, understudy } = await setUp(ALL, (server) => fillStrings(server, 3000))
@@ -207,4 +207,4 @@ test('a stop does not wait for a job whose store hangs, and the job goes on with
   source.resume()
   await understudy.restart()
   expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { failed: 0 } })
-}, 40_000)
+}, 120_000)

@@ -68,7 +68,7 @@ test('cleanup deletes what is equal, keeps what is not, writes it down before, a
     state: 'failed',
     error: expect.stringContaining('exists already'),
   })
-}, 40_000)
+}, 120_000)
 
 test('after a cleanup in switched the way back is closed until the source has been filled again', async () => {
   const migration = await startMigration([mirroredRoute({ phase: 'switched' })])
@@ -85,7 +85,7 @@ test('after a cleanup in switched the way back is closed until the source has be
   expect((await to(understudy, 'shadow', { dryRun: true })).closedGates).toEqual([])
   await to(understudy, 'shadow')
   expect(await source.client().get('a')).toBe('1')
-}, 40_000)
+}, 120_000)
 
 test('killed twice in the middle, a cleanup has every key in its backup before it deletes the first, and restore puts all of them back', async () => {
   const migration = await startMigration([mirroredRoute({ phase: 'done' })], (server) => fillStrings(server, 3000))
@@ -116,7 +116,7 @@ test('killed twice in the middle, a cleanup has every key in its backup before i
   const restored = await doJob(understudy, 'restore', 'all', { file: backup, rate: 1_000_000 })
   expect(restored).toMatchObject({ progress: { copied: 3000, skipped: 0, failed: 0 } })
   expect(await driftBetween(source, target, { databases: [0, 3] })).toMatchObject([{ key: 'key:8' }])
-}, 60_000)
+}, 120_000)
 
 test('what has changed since it was written down is written down again; restored into another store, the last one holds, and conflicts go as it is told', async () => {
   const migration = await startMigration()
@@ -166,4 +166,4 @@ test('what has changed since it was written down is written down again; restored
   expect(refused).toMatchObject({ state: 'failed', error: expect.stringContaining('already') })
   await doJob(understudy, 'restore', 'all', { file: path, onConflict: 'overwrite' })
   expect(await target.client().get('there')).toBe('from the file')
-}, 40_000)
+}, 120_000)
