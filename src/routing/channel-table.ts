@@ -26,6 +26,11 @@ export class ChannelTable {
     this.rules = routes.flatMap(rulesOf).sort((a, b) => comparePatterns(a.pattern, b.pattern))
   }
 
+  /** With the one for all other channels, which is the last. */
+  get allRules(): readonly KeyRule[] {
+    return [...this.rules, this.#rest]
+  }
+
   find(buf: Buffer, start: number, end: number): KeyRule {
     for (const rule of this.rules) if (rule.pattern.matches(buf, start, end)) return rule
     return this.#rest
@@ -57,7 +62,7 @@ export class ChannelTable {
     let view = this.#views.get(server)
     if (view === undefined) {
       view = new KeyspaceView(
-        [...this.rules, this.#rest],
+        this.allRules,
         this.#occupantsOf(server),
         (rule) => this.isOn(rule, store),
         (buf, start, end) => this.find(buf, start, end),

@@ -104,13 +104,12 @@ function patternsOf(table: RouteTable, name: Buffer, databaseOf: DatabaseOf): Li
       for (const pattern of patterns) want(store, Buffer.concat([head, pattern]))
     }
   } else {
-    want(table.fallback.primary.store, name)
     if (meet(glob.prefix, NOTIFICATIONS)) for (const store of table.primaryStores) want(store, ANY_NOTIFICATION)
-    for (const { pattern, primary, route } of table.channels.rules) {
-      if (!meet(glob.prefix, pattern.literalPrefix)) continue
-      const known = primary === null ? null : escapeGlob(primary.to.literalPrefix)
-      const open = known === null || primary!.to.wildcards.length === 0 ? known : Buffer.concat([known, STAR])
-      want(route.primary.store, open ?? name)
+    const rules = table.channels.allRules
+    const met = rules.filter(({ pattern }) => meet(glob.prefix, pattern.literalPrefix))
+    for (const store of new Set(met.map(({ route }) => route.primary.store))) {
+      for (const pattern of storePatterns(glob, rules, ({ route }) => route.primary.store === store))
+        want(store, pattern)
     }
   }
   return [...wanted].map(([store, patterns]) => ({ store, name: together(patterns) }))

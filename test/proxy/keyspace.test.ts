@@ -225,6 +225,52 @@ test('a prefix of its own on a shared server: nothing of the neighbours is seen 
   neighbour.destroy()
 })
 
+test('two applications with a prefix each hear nothing of one another: channels, notifications, invalidations, scripts, SORT', async () => {
+  const prefixed = (prefix: string): DataPathOptions => ({
+    stores: { one },
+    routes: [{ name: 'app', source: { store: 'one', keys: { '*': `${prefix}:*` }, channels: { '*': `${prefix}:*` } } }],
+  })
+  await start(prefixed('app1'))
+  const other = await startDataPath(prefixed('app2'))
+  try {
+    const neighbour = await other.raw()
+    await client.ask('CONFIG', 'SET', 'notify-keyspace-events', 'KEA')
+    const listener = await path.raw()
+    for (const [command, name] of [
+      ['SUBSCRIBE', 'news'],
+      ['PSUBSCRIBE', 'ne*'],
+      ['PSUBSCRIBE', '__keyspace@0__:*'],
+    ] as const)
+      await listener.ask(command, name)
+    const tracking = await path.raw()
+    await tracking.ask('HELLO', 3)
+    await tracking.ask('CLIENT', 'TRACKING', 'ON')
+    await tracking.ask('GET', 'x')
+    // All of it the other's, under names that both use.
+    await neighbour.ask('SET', 'x', 1)
+    await neighbour.ask('MSET', 'w_1', 1, 'w_2', 2)
+    expect(await neighbour.ask('PUBLISH', 'news', 'not for you')).toBe(':0\r\n')
+    await client.ask('RPUSH', 'l', 1, 2)
+    await client.ask('MSET', 'w_1', 2, 'w_2', 1)
+    expect(await ask('SORT', 'l', 'BY', 'w_*', 'GET', 'w_*')).toEqual([Buffer.from('1'), Buffer.from('2')])
+    expect(await client.ask('EVAL', "return redis.call('EXISTS', KEYS[1])", 1, 'x')).toBe(':0\r\n')
+    expect(await client.ask('EVAL', "return redis.call('GET', 'app2:x')", 0)).toMatch(/^-ERR Understudy refuses/)
+    expect(await ask('PUBSUB', 'NUMSUB', 'news')).toEqual([Buffer.from('news'), 1])
+    await client.ask('SET', 'x', 'mine')
+    expect(await client.ask('PUBLISH', 'news', 'for you')).toBe(':2\r\n')
+    // Everything that comes is of the application's own doing, and the first of it tells so.
+    expect(await tracking.text()).toBe('>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nx\r\n')
+    const heard: string[] = []
+    while (!heard.at(-1)?.includes('for you')) heard.push(await listener.text())
+    expect(
+      heard.filter((message) => message.includes('__keyspace@0__:')).map((message) => message.split('\r\n')[6]),
+    ).toEqual(['l', 'w_1', 'w_2', 'x'].map((key) => `__keyspace@0__:${key}`))
+    expect(heard.join('')).not.toContain('not for you')
+  } finally {
+    await other.stop()
+  }
+})
+
 test('patterns match what Redis says they match', async () => {
   await start({ stores: { one } })
   const byte = fc.constantFrom('a', 'b', 'c', '-', ']', '[', '^', '\\', '*', '?')
