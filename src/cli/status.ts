@@ -73,7 +73,9 @@ function sentinelLines({ stores }: Status): string[] {
     const { primary, sentinels, answering, failovers, lastFailoverAt } = sentinel
     const where = `${printable(name)}: '${printable(sentinel.name)}' of its Sentinels is at ${printable(primary ?? 'an unknown address')}`
     const moved =
-      lastFailoverAt === null ? '' : `; failed over ${failovers} times, last at ${printable(lastFailoverAt)}`
+      lastFailoverAt === null
+        ? ''
+        : `; failed over ${failovers === 1 ? 'once' : `${failovers} times`}, last at ${printable(lastFailoverAt)}`
     return [`${where}; ${answering} of ${sentinels} Sentinels answer${moved}`]
   })
   return lines.length === 0 ? [] : ['', ...lines]

@@ -56,7 +56,15 @@ export class FakeControl implements Control {
           role: null,
           error: 'connect refused',
           clockOffsetMs: null,
-          sentinel: null,
+          sentinel: {
+            name: 'mymaster',
+            primary: '10.0.0.7:6379',
+            sentinels: 3,
+            answering: 2,
+            failovers: 1,
+            lastFailoverAt: '2026-11-21T10:00:00.000Z',
+            error: null,
+          },
         },
       },
       routes: {

@@ -30,6 +30,8 @@ STORE  STATE  LATENCY  VERSION  ROLE
 old    up     0.21 ms  7.0.15   master
 new    down         -  -        -       connect refused
 
+new: 'mymaster' of its Sentinels is at 10.0.0.7:6379; 2 of 3 Sentinels answer; failed over once, last at 2026-11-21T10:00:00.000Z
+
 ROUTE  PHASE        PRIMARY  SHADOW    LAG     BACKLOG  DIRTY  MIRRORED  COMPARED  MISMATCHES   RATE
 jobs   shadow       old      new     12 ms  3 (2.0 kb)      4       100       200           5  2.50%
 rest   passthrough  old      -        0 ms           0      0         0         0           0      -
