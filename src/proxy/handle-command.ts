@@ -10,8 +10,8 @@ import { showToMonitors } from './monitor-feed.ts'
 import { startReplicaStream } from './replica-stream.ts'
 import type { Session } from './session.ts'
 import { refuseCommand, sessionCommand } from './session-commands.ts'
+import { startSubscribing } from './start-subscribing.ts'
 import { startTransaction } from './start-transaction.ts'
-import { startSubscribing } from './subscriber.ts'
 
 /** A command to the part that handles its kind (`command/handling.ts`). False: has to wait. */
 export function handleCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {

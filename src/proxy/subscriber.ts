@@ -7,42 +7,18 @@ import { PushReply, type Reply } from '../resp/reply.ts'
 import { Glob } from '../routing/glob.ts'
 import type { Route } from '../routing/route.ts'
 import type { RouteTable } from '../routing/route-table.ts'
-import {
-  applicationMessage,
-  type DatabaseOf,
-  isPlain,
-  listeningsOf,
-  type SubscriptionKind,
-} from '../routing/subscriptions.ts'
+import { type DatabaseOf, isPlain, listeningsOf, type SubscriptionKind } from '../routing/subscriptions.ts'
 import type { Store } from '../upstream/store.ts'
 import { bytesArg } from './arguments.ts'
 import { arityFits, refuseByArity } from './arity.ts'
-import type { DataPath } from './data-path.ts'
 import { forward } from './forward.ts'
 import { isOwnWord } from './monitor-feed.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
+import { isAmong, isAnyHeld, type Place, type Subscription, samePlaces, translatedFor } from './subscription.ts'
 import { type Leg as AnyLeg, itemsOf, SubscriptionLeg } from './subscription-leg.ts'
 
 const KINDS: readonly SubscriptionKind[] = ['subscribe', 'psubscribe', 'ssubscribe']
-
-/** What a client is subscribed to, by the name it gave. */
-interface Subscription {
-  readonly kind: SubscriptionKind
-  readonly name: Buffer
-  /** Of a pattern: what the store sends may be more. */
-  readonly glob: Glob | null
-  /** The client has been told: messages are for it from here on. */
-  announced: boolean
-  /** What it means is as this table says. */
-  table: RouteTable
-  at: readonly Place[]
-}
-
-interface Place {
-  readonly store: Store
-  readonly name: Buffer
-}
 
 /** A command of the client that stores have not answered yet. */
 interface Owed {
@@ -58,28 +34,8 @@ interface Owed {
 
 type Leg = AnyLeg<Subscription>
 
-/**
- * SUBSCRIBE and its kin, and MONITOR: connections of the client's own, one to each store that has something to say.
- *
- * RESP2: while subscribed only (P|S)(UN)SUBSCRIBE, PING, QUIT and RESET are allowed, as in Redis; after the last UNSUBSCRIBE the session is an ordinary one again.
- * RESP3: every other command goes its usual way meanwhile.
- *
- * Names are the application's; what they are called at the stores, and what of it the application must not see, `routing/subscriptions.ts` says. The client is told of
- * a subscription when every store has confirmed it. What goes another way waits until then: a client that subscribes and publishes in one breath gets its message,
- * and its replies come in order.
- *
- * A switch subscribes under the new names before it gives up the old ones. Until the new are confirmed the old table says what messages mean, and behind that
- * nothing is published under the old names but copies.
- */
-export function startSubscribing(session: Session, view: CommandView, spec: CommandSpec): boolean {
-  if (session.order.owed > 0) return session.waitFor('replies')
-  if (isAnyHeld(session.path)) return session.waitFor('switch')
-  const subscriber = new Subscriber(session, spec.handling === 'takeover')
-  session.enter(subscriber)
-  return subscriber.dispatch(view, spec)
-}
-
-class Subscriber implements Pin {
+/** One client's subscriptions, or its MONITOR, until the last has ended. See `startSubscribing`. */
+export class Subscriber implements Pin {
   readonly kind = 'subscriber'
   outer: Pin | null = null
   readonly #session: Session
@@ -167,7 +123,7 @@ class Subscriber implements Pin {
 
   #subscription(view: CommandView, name: string): boolean {
     const session = this.#session
-    if (isAnyHeld(session.path)) return session.waitFor('switch')
+    if (isAnyHeld(session.path.routes)) return session.waitFor('switch')
     // Replies under way by another connection come first.
     if (session.order.owed > 0) return session.waitFor('replies')
     // Held by one until everything has been asked for, so that it is answered as a whole.
@@ -289,26 +245,11 @@ class Subscriber implements Pin {
     const kind = `${word.toString('latin1').replace('message', '')}subscribe` as SubscriptionKind
     const [channel, message] = items.slice(-2)
     if (!Buffer.isBuffer(channel) || !Buffer.isBuffer(message)) return
+    const store = this.#session.path.stores.indexOf(leg.store)
     for (const subscription of leg.listeners(kind, name) ?? []) {
-      const translated = this.#translated(leg, subscription, channel, message)
+      const translated = translatedFor(subscription, store, channel, message, this.#databaseOf)
       if (translated !== null) this.#tell([word, ...translated])
     }
-  }
-
-  /** What a subscription's message says behind its kind; null: it is not for the client. */
-  #translated(leg: Leg, subscription: Subscription, channel: Buffer, message: Buffer): readonly Buffer[] | null {
-    const { path } = this.#session
-    const { kind, name, glob, announced, table } = subscription
-    if (!announced) return null
-    const index = path.stores.indexOf(leg.store)
-    if (kind === 'psubscribe') {
-      const seen = applicationMessage(table, index, channel, message, this.#databaseOf)
-      return seen !== null && glob?.matches(seen.channel) !== false ? [name, seen.channel, seen.message] : null
-    }
-    // It was asked for by its name, so only the message may be a key.
-    if (!KEY_EVENT.test(name.toString('latin1', 0, 16))) return [name, message]
-    const seen = applicationMessage(table, index, channel, message, this.#databaseOf)
-    return seen === null ? null : [name, seen.message]
   }
 
   #tell(items: readonly Reply[]): void {
@@ -446,23 +387,6 @@ class Subscriber implements Pin {
   }
 }
 
-/** Whose channels are whose may be about to change. */
-function isAnyHeld({ routes }: DataPath): boolean {
-  return routes.routes.some(({ state }) => state.held)
-}
-
-function isAmong(place: Place, places: readonly Place[]): boolean {
-  return places.some((other) => samePlaces([place], [other]))
-}
-
-function samePlaces(one: readonly Place[], other: readonly Place[]): boolean {
-  return (
-    one.length === other.length &&
-    one.every(({ store, name }, i) => store === other[i]!.store && name.equals(other[i]!.name))
-  )
-}
-
 const OK = Buffer.from('+OK\r\n')
 const PONG = Buffer.from('pong')
 const EMPTY = Buffer.alloc(0)
-const KEY_EVENT = /^__keyevent@/
