@@ -39,7 +39,7 @@ export class SlowCommands {
   named(reply: Reply): Reply {
     if (!Array.isArray(reply)) return reply
     const left = [...this.#newest]
-    return reply.map((entry: Reply) => {
+    return reply.filter(isOfClient).map((entry: Reply) => {
       if (!Array.isArray(entry) || entry.length < 6 || !Array.isArray(entry[3])) return entry
       const at = left.findIndex(({ bytes }) => isShownAs(bytes, entry[3] as readonly Reply[]))
       if (at === -1) return entry
@@ -47,6 +47,12 @@ export class SlowCommands {
       return [...entry.slice(0, 4), Buffer.from(address), Buffer.from(name), ...entry.slice(6)]
     })
   }
+}
+
+/** The probes of Understudy's main thread come by connections with names of their own. */
+function isOfClient(entry: Reply): boolean {
+  const name = Array.isArray(entry) ? (entry as readonly Reply[])[5] : null
+  return !Buffer.isBuffer(name) || !name.toString('latin1').startsWith('understudy-')
 }
 
 /** Redis shows 32 arguments and 128 bytes of each, and hides passwords. */

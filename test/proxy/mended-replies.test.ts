@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
 let store: RedisServer
@@ -28,6 +29,23 @@ for (const protocol of [2, 3] as const) {
     )
   })
 }
+
+test('SLOWLOG GET leaves out how Understudy looks after the store', async () => {
+  const [client, probe] = [await path.raw(), await RawClient.open(store.port)]
+  await probe.ask('CLIENT', 'SETNAME', 'understudy-health')
+  for (const command of [
+    ['CONFIG', 'SET', 'slowlog-log-slower-than', 0],
+    ['SLOWLOG', 'RESET'],
+  ])
+    expect(await client.ask(...command)).toBe('+OK\r\n')
+  await probe.ask('TIME')
+  await client.ask('ECHO', 'seen')
+  expect(await client.ask('CONFIG', 'SET', 'slowlog-log-slower-than', 10_000)).toBe('+OK\r\n')
+  const log = await client.ask('SLOWLOG', 'GET')
+  expect(log).toContain('ECHO')
+  expect(log).not.toContain('TIME')
+  probe.destroy()
+})
 
 test('LATENCY HISTOGRAM counts what Understudy answers itself, until CONFIG RESETSTAT', async () => {
   const client = await path.raw()
