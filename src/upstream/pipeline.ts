@@ -95,9 +95,10 @@ export class Pipeline {
     return this.#busy === null || this.#busy.clients.has(client) ? null : this.#busy.text
   }
 
-  /** Nothing more is written until the command at the head has been answered. */
+  /** Nothing more is written until the command at the head has been answered; unless that has not left itself, for then it would never be. */
   hold(): void {
-    this.#held = true
+    const head = this.ring.peek()
+    this.#held = head !== undefined && head.position < this.#written
   }
 
   /** Nobody waits for anything here. */

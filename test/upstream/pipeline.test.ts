@@ -124,6 +124,26 @@ function push(pipeline: Pipeline, command: Command): Command {
 }
 
 describe('a pipeline', () => {
+  test('is held only behind what has left: the command that its owner waits for leaves in any case', async () => {
+    const store = await EchoStore.start()
+    const pipeline = pipelineTo(() => store.port)
+    const first = push(pipeline, new Command('first'))
+    await eventually(() => expect(first.done).toBe(true))
+    const head = push(pipeline, new Command('head'))
+    pipeline.hold()
+    await eventually(() => expect(head.done).toBe(true), { timeoutMs: 2_000 })
+    store.hold = true
+    const script = push(pipeline, new Command('script'))
+    await eventually(() => expect(store.seen).toContain('script'))
+    pipeline.hold()
+    const behind = push(pipeline, new Command('behind'))
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+    expect(store.seen).not.toContain('behind')
+    store.hold = false
+    store.release(1)
+    await eventually(() => expect([script.done, behind.done]).toEqual([true, true]))
+  })
+
   test('pairs replies with commands by their order, whatever their size', async () => {
     const store = await EchoStore.start()
     const pipeline = pipelineTo(() => store.port)
