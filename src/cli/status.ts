@@ -26,7 +26,7 @@ function statusLines(status: Status, terminal: Terminal): string[] {
     : [
         terminal.style(
           'red',
-          `The last reload failed; the configuration before it is in force: ${printable(lastReload.error ?? '')}`,
+          `The last reload failed; the configuration before it is in force: ${linesOf(lastReload.error ?? '')}`,
         ),
       ]
   return [
@@ -153,4 +153,9 @@ function routeRow(
     alarm(compare.mismatched),
     formatShare(compare.mismatched, compare.compared),
   ]
+}
+
+/** The problems of a file stand one a line. */
+function linesOf(text: string): string {
+  return text.split('\n').map(printable).join('\n  ')
 }

@@ -21,6 +21,20 @@ beforeEach(() => {
 const reach = () => ({ UNDERSTUDY_ADMIN_URL: server.url, UNDERSTUDY_ADMIN_TOKEN: TOKEN })
 
 describe('understudy status', () => {
+  test('says what is wrong with a file that is not in force, one problem a line', async () => {
+    const failing = await startTestServer()
+    const status = await failing.control.status()
+    const lastReload = {
+      successful: false,
+      at: '2026-01-01T00:00:00.000Z',
+      error: 'a.yaml has 1 problem:\na.yaml:3:5: b\u001b',
+    }
+    failing.control.status = async () => ({ ...status, lastReload })
+    const { stdout } = await runCli(['status'], { UNDERSTUDY_ADMIN_URL: failing.url })
+    await failing.close()
+    expect(stdout).toContain('is in force: a.yaml has 1 problem:\n  a.yaml:3:5: b\\x1b\n')
+  })
+
   test('shows stores and routes as aligned tables', async () => {
     const { code, stdout, stderr } = await runCli(['status'], reach())
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })

@@ -181,7 +181,8 @@ function named(names) {
 
 /** @param {import('./state.js').State} state @returns {Problem[]} */
 function mismatchProblems({ patterns }) {
-  const open = patterns.filter(({ acknowledged }) => acknowledged === null)
+  // What `compare.baseline` shows is noise of the primary alone.
+  const open = patterns.filter(({ acknowledged, cause }) => acknowledged === null && cause !== 'baseline')
   const [latest] = open
   if (latest === undefined) return []
   const text = `${counted(open.length, 'group')} of mismatches, not acknowledged; the latest seen ${time(latest.lastSeen)}`
