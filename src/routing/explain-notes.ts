@@ -29,6 +29,7 @@ export function notesOf(
   if (spec === null) return []
   return [
     ...placeNotes(spec, plan.route, keys),
+    ...takenNotes(table, keys),
     ...splitNotes(spec, plan, keys),
     ...keyspaceNotes(table, spec),
     ...channelNotes(table, spec, view),
@@ -51,6 +52,18 @@ function placeNotes(spec: CommandSpec, route: Route, keys: readonly ExplainedKey
   }
   if (new Set(keys.map((key) => key.route)).size > 1) list.push('its keys belong to several routes')
   return list
+}
+
+/** A key under its own name, where a route gives that name to a key of its own. */
+function takenNotes(table: RouteTable, keys: readonly ExplainedKey[]): string[] {
+  return keys.flatMap(({ key, primary }) => {
+    const name = Buffer.from(key)
+    if (primary.key !== key || table.viewOf(table.stores.indexOf(primary.store)).nameOf(name, 0, name.length) !== null)
+      return []
+    return [
+      `${key} is a name that a route gives its keys on store '${primary.store}': this command reaches that key, KEYS and SCAN hide it, and what is written to it is not mirrored back`,
+    ]
+  })
 }
 
 function splitNotes(spec: CommandSpec, plan: Plan, keys: readonly ExplainedKey[]): string[] {

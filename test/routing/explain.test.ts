@@ -28,6 +28,10 @@ test.each([
   ['BLPOP app:1 0', /keys in its reply, and in its errors, get the application's names back/],
   ['SUNION job:1 far:1', /^CROSSROUTE .*'jobs' on store 'old', 'far' on store 'far'/],
   ['SORT job:1 BY app:*:x GET far:*', /^CROSSROUTE The keys that a pattern of SORT/],
+  ['SET step:1 x', /^step:1 is a name that a route gives its keys on store 'old'/],
+  ['SET job:1 x', /^$/],
+  ['EVAL return(redis.call("GET",ARGV[1])) 1 app:1 x', /^ERR Understudy refuses this script/],
+  ['EVAL return(redis.call("GET",ARGV[1])) 1 job:1 x', /^the script uses keys which it does not declare/],
   ['FLUSHALL', /^ERR Understudy refuses FLUSHALL/],
 ])('of %s: %s', (command, expected) => {
   const { refused, notes } = explainCommand(config, command.split(' '))
