@@ -22,7 +22,7 @@ export interface SentinelGroupOptions {
 }
 
 /** A redis-server that runs as a Sentinel. */
-class SentinelServer {
+export class SentinelServer {
   readonly port: number
   readonly #dir = mkdtempSync(join(tmpdir(), 'understudy-test-sentinel-'))
   readonly #password: string | undefined
