@@ -217,15 +217,17 @@ class Cleaner {
   async #compare(database: number, keys: readonly Buffer[]): Promise<{ equal: Buffer[]; listed: ListedKey[] }> {
     const suspects = await this.pairs.suspects(database, keys)
     const outcomes = await Promise.all(suspects.map((i) => this.pairs.now(database, keys[i]!)))
-    const kept = new Map<number, ListedKey>()
+    const kept = new Map<number, ListedKey | null>()
     for (const [n, outcome] of outcomes.entries()) {
       const i = suspects[n]!
       const of = { database, key: keys[i]! }
       if (outcome.kind === 'failed')
         kept.set(i, { ...of, class: 'failed', detail: `It could not be compared: ${outcome.reason}.` })
+      // Gone from the source meanwhile (SCAN gives some keys twice, and so does a backup that was interrupted): nothing is left to delete.
+      else if (outcome.kind === 'different' && outcome.difference.class === 'missing') kept.set(i, null)
       else if (outcome.kind === 'different') kept.set(i, { ...of, ...outcome.difference })
     }
-    return { equal: keys.filter((_, i) => !kept.has(i)), listed: [...kept.values()] }
+    return { equal: keys.filter((_, i) => !kept.has(i)), listed: [...kept.values()].filter((one) => one !== null) }
   }
 
   /** By groups that are not too much to hold. */
