@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { isDeepStrictEqual } from 'node:util'
@@ -18,12 +17,12 @@ import type {
 } from './admin/control.ts'
 import { type History, type HistoryQuery, HistoryRecorder } from './admin/history.ts'
 import { MismatchControl } from './admin/mismatch-control.ts'
-import { type Facts, hashOfConfig, metricsOf, routeViews, statusOf } from './admin/views.ts'
+import { type Facts, hashOfConfig, metricsOf, readinessOf, routeViews, statusOf } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
 import { stopInOrder } from './base/stop-steps.ts'
 import type { Config } from './config/config.ts'
-import { editPhase } from './config/edit.ts'
-import { loadConfig, parseConfig } from './config/load.ts'
+import { loadConfig } from './config/load.ts'
+import { phaseChange } from './config/phase-change.ts'
 import { redactConfig } from './config/redact.ts'
 import { mustBeWritable, replaceFile } from './config/replace-file.ts'
 import { Completeness } from './cutover/completeness.ts'
@@ -39,7 +38,7 @@ import type { Log } from './observability/log.ts'
 import { errorFields } from './observability/log-error.ts'
 import { Metrics } from './observability/metrics.ts'
 import { CUTOVER_PAUSE_BOUNDS } from './observability/metrics-catalogue.ts'
-import type { Notice, Stats } from './proxy/messages.ts'
+import type { Notice } from './proxy/messages.ts'
 import { HistoryStore } from './state/history-store.ts'
 import { openStateDatabase } from './state/state-database.ts'
 import { DataPathThread } from './thread.ts'
@@ -185,15 +184,7 @@ export class Sidecar implements Control {
   }
 
   async ready(): Promise<Readiness> {
-    const stats = await this.#thread.stats()
-    const status = statusOf(this.#factsOf(stats))
-    const reasons: string[] = []
-    for (const [name, route] of Object.entries(status.routes)) {
-      if (stats.stores[route.primary]?.state === 'up') continue
-      const why = status.stores[route.primary]?.sentinel?.error
-      reasons.push(`the primary of route '${name}', store '${route.primary}', is not connected${why ? `: ${why}` : ''}`)
-    }
-    return { ready: reasons.length === 0, reasons }
+    return readinessOf(await this.#facts())
   }
 
   subscribe(listener: (event: ControlEvent) => void): () => void {
@@ -228,25 +219,7 @@ export class Sidecar implements Control {
   setPhase(name: string, request: PhaseRequest): Promise<PhaseResult> {
     return this.#oneAtATime(async () => {
       const { configPath, env } = this.#options
-      const route = this.#config.routes.find((other) => other.name === name)
-      if (route === undefined) throw new UnderstudyError('NOT_FOUND', `no route is called '${name}'`)
-      const text = configPath === null ? null : await readFile(configPath, 'utf8')
-      const edited = text === null ? null : editPhase(text, name, request.phase, env)
-      const next =
-        edited === null
-          ? {
-              ...this.#config,
-              routes: this.#config.routes.map((other) =>
-                other === route ? { ...other, phase: request.phase } : other,
-              ),
-            }
-          : parseConfig(edited, { path: configPath!, env }).config
-      if (next.routes.find((other) => other.name === name)?.phase !== request.phase) {
-        throw new UnderstudyError(
-          'ADMIN_REFUSED',
-          `the phase of '${name}' is set by an environment variable; change it there`,
-        )
-      }
+      const { route, next, edited } = await phaseChange(this.#config, configPath, env, name, request.phase)
       const gates = await this.#gates!.all(this.#config, next)
       const closedGates = gates.filter((gate) => !gate.open).map(sentenceOf)
       const result: PhaseResult = {
@@ -421,10 +394,7 @@ export class Sidecar implements Control {
   }
 
   async #facts(): Promise<Facts> {
-    return this.#factsOf(await this.#thread.stats())
-  }
-
-  #factsOf(stats: Stats): Facts {
+    const stats = await this.#thread.stats()
     return {
       config: this.#config,
       configHash: hashOfConfig(this.#config),

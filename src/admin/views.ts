@@ -8,7 +8,7 @@ import { rolesOf } from '../routing/route.ts'
 import type { Health } from '../upstream/health.ts'
 import type { SentinelView } from '../upstream/sentinel-watch.ts'
 import { compareStatus } from './compare-views.ts'
-import type { RouteStatus, RouteView, Status, StoreStatus } from './control.ts'
+import type { Readiness, RouteStatus, RouteView, Status, StoreStatus } from './control.ts'
 
 /** What the views are made of, at one moment. */
 export interface Facts {
@@ -58,6 +58,18 @@ export function statusOf(facts: Facts): Status {
     clients: { connected: stats.clients },
     durability: { intact: stats.durable, intentLogBytes: stats.intentBytes },
   }
+}
+
+/** Ready: the primary of every route is connected. */
+export function readinessOf(facts: Facts): Readiness {
+  const status = statusOf(facts)
+  const reasons: string[] = []
+  for (const [name, route] of Object.entries(status.routes)) {
+    if (facts.stats.stores[route.primary]?.state === 'up') continue
+    const why = status.stores[route.primary]?.sentinel?.error
+    reasons.push(`the primary of route '${name}', store '${route.primary}', is not connected${why ? `: ${why}` : ''}`)
+  }
+  return { ready: reasons.length === 0, reasons }
 }
 
 export function routeViews(config: Config): RouteView[] {
