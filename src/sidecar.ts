@@ -124,7 +124,13 @@ export class Sidecar implements Control {
     await this.#stores.provide(this.#config)
     this.#guard(this.#state)
     await this.#completeness!.approaching(this.#config)
-    if (!existsSync(join(this.#config.stateDir, 'dirty.db'))) this.#completeness!.forgetAll()
+    if (!existsSync(join(this.#config.stateDir, 'dirty.db')) && this.#completeness!.forgetAll())
+      this.#log.error(
+        'what was known of unequal keys is gone from the state directory: no shadow is taken for complete',
+        {
+          path: this.#config.stateDir,
+        },
+      )
     await this.#completeness!.inForce(this.#config, Date.now())
     const ports = await this.#thread.start(this.#config, this.#stores.endpoints)
     this.mismatches.configure(this.#config)

@@ -57,9 +57,9 @@ export class Completeness {
     this.#held = new Set(held.flat())
   }
 
-  /** What was being mirrored is not known any more (the dirty keys' file is gone): neither is what the ends hold. */
-  forgetAll(): void {
-    this.#database.exec('DELETE FROM route_mirroring')
+  /** What was being mirrored is not known any more (the dirty keys' file is gone): neither is what the ends hold. False: nothing was. */
+  forgetAll(): boolean {
+    return this.#database.prepare('DELETE FROM route_mirroring').run().changes > 0
   }
 
   /** `config` is in force, or will be before any client's command. */

@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Status } from '../../src/admin/control.ts'
 import { findProgram } from '../../src/base/find-program.ts'
@@ -199,3 +201,24 @@ describe.skipIf(findProgram('prlimit') === null)('a disk that is full', () => {
     for (const { mirror } of await routesOf(understudy)) expect(mirror.needsVerify).toBe(true)
   }, 30_000)
 })
+
+test('a state directory that has lost what was known of keys, but not the rest, takes no shadow for complete', async () => {
+  const { understudy } = await setUp('shadow')
+  const gates = async (): Promise<string> => {
+    const { body } = await understudy.admin<{ closedGates: string[] }>('/api/v1/routes/jobs/phase', {
+      method: 'PUT',
+      body: JSON.stringify({ phase: 'switched', dryRun: true }),
+    })
+    return body.closedGates.join()
+  }
+  await understudy.client().mset('job:1', 1, 'other', 1)
+  await settled(understudy)
+  // Both were empty when mirroring began.
+  await eventually(async () => expect(await gates()).toBe(''))
+  await understudy.kill9()
+  for (const part of ['dirty.db', 'dirty.db-wal', 'intent'])
+    rmSync(join(understudy.stateDir, part), { recursive: true, force: true })
+  await understudy.restart()
+  expect(await gates()).toContain('may lack what')
+  expect(understudy.stdout).toContain('no shadow is taken for complete')
+}, 30_000)
