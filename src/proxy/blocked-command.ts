@@ -289,7 +289,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     if (!this.#moving && !this.#abandoned && !this.waitsElsewhere) return
     const { database, protocol } = this.session
     const shared = this.#store!.shared(database, protocol)
-    if (pipeline.clientId === 0 || shared.state !== 'up') {
+    if (pipeline.clientId === 0 || shared.state === 'down' || shared.state === 'closed') {
       // Not even connected, a server without CLIENT ID, or nobody to send it: the connection is closed instead, and the loss marks what it may have done.
       pipeline.close('a blocked command was called back')
       return

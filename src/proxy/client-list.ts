@@ -111,6 +111,7 @@ function typeOf(client: Session): string {
   for (let pin = client.pin; pin !== null; pin = pin.outer) {
     // As Redis counts it: MONITOR is a kind of replica, and listed with the normal ones all the same.
     if (pin.kind === 'subscriber' && pin.flag !== 'O') return 'pubsub'
+    if (pin.kind === 'replica') return 'replica'
   }
   return 'normal'
 }

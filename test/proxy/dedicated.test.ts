@@ -93,3 +93,17 @@ test('RESET gives a client a fresh connection; SELECT, HELLO and WATCH hold on i
   expect(await client.ask('GET', 'k')).toBe('$-1\r\n')
   expect(await client.ask('EXEC')).toMatch(/^-ERR EXEC without MULTI/)
 })
+
+test('a client that is unblocked goes on on its connection', async () => {
+  const idle = await startDataPath({ stores: { source }, listen: { connections: 'dedicated' } })
+  const [blocked, other] = [await idle.raw(), await idle.raw()]
+  const id = (await blocked.ask('CLIENT', 'ID')).slice(1).trim()
+  for (const answer of ['*-1\r\n', '*-1\r\n']) {
+    blocked.command('BLPOP', 'nothing-to-take', 0)
+    await eventually(async () => expect(await admin.ask('INFO', 'clients')).toContain('blocked_clients:1\r\n'))
+    expect(await other.ask('CLIENT', 'UNBLOCK', id)).toBe(':1\r\n')
+    expect(await blocked.text()).toBe(answer)
+  }
+  expect(await blocked.ask('ECHO', 'still here')).toBe('$10\r\nstill here\r\n')
+  await idle.stop()
+})

@@ -74,6 +74,18 @@ test('SYNC sends the file and then every write, byte by byte as the store does',
   await eventually(async () => expect(await source.client().info('replication')).toContain('connected_slaves:0'))
 })
 
+test('CLIENT KILL TYPE replica ends the stream of a replica, and no other connection', async () => {
+  const [socket, client] = [await open(), await path.raw()]
+  const closed = once(socket, 'close')
+  const began = once(socket, 'data')
+  socket.write('SYNC\r\n')
+  await began
+  socket.resume()
+  expect(await client.ask('CLIENT', 'KILL', 'TYPE', 'slave')).toBe(':1\r\n')
+  await closed
+  expect(await client.ask('PING')).toBe('+PONG\r\n')
+})
+
 test('a connection that has asked to be a replica takes no other commands: their writes would not be mirrored', async () => {
   const client = await path.raw()
   expect(await client.ask('REPLCONF', 'listening-port', '1')).toBe('+OK\r\n')
