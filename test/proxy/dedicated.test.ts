@@ -97,6 +97,8 @@ test('RESET gives a client a fresh connection; SELECT, HELLO and WATCH hold on i
 test('a client that is unblocked goes on on its connection', async () => {
   const idle = await startDataPath({ stores: { source }, listen: { connections: 'dedicated' } })
   const [blocked, other] = [await idle.raw(), await idle.raw()]
+  // Where no shared connection has been needed yet.
+  for (const client of [blocked, other]) expect(await client.ask('SELECT', 5)).toBe('+OK\r\n')
   const id = (await blocked.ask('CLIENT', 'ID')).slice(1).trim()
   for (const answer of ['*-1\r\n', '*-1\r\n']) {
     blocked.command('BLPOP', 'nothing-to-take', 0)
