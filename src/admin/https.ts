@@ -3,9 +3,7 @@ import type tls from 'node:tls'
 import { UnderstudyError } from '../base/errors.ts'
 import type { ListenTlsConfig } from '../config/config.ts'
 import type { Log } from '../observability/log.ts'
-import { certificateStamp, tlsServerOptions } from '../proxy/certificates.ts'
-
-const CHECK_EVERY_MS = 1_000
+import { CertificateWatch, tlsServerOptions } from '../proxy/certificates.ts'
 
 /**
  * The certificates of an `https://` admin address. The files are looked at when somebody connects, at most once a second; renewed ones count from the next
@@ -13,17 +11,16 @@ const CHECK_EVERY_MS = 1_000
  */
 export class AdminCertificates {
   readonly #config: ListenTlsConfig
+  readonly #watch: CertificateWatch
   readonly #log: Log
   #current: tls.TlsOptions
-  #stamp: string
-  #checkedMs = performance.now()
 
   /** @throws UnderstudyError LISTEN_FAILED when a certificate cannot be used */
   constructor(config: ListenTlsConfig, log: Log) {
     this.#config = config
     this.#log = log
     try {
-      this.#stamp = certificateStamp(config)
+      this.#watch = new CertificateWatch(config)
       this.#current = tlsServerOptions(config)
     } catch (cause) {
       const message = `cannot serve admin by https: its certificate cannot be used: ${textOf(cause)}`
@@ -43,17 +40,13 @@ export class AdminCertificates {
   }
 
   #refresh(server: Server): void {
-    const nowMs = performance.now()
-    if (nowMs - this.#checkedMs < CHECK_EVERY_MS) return
-    this.#checkedMs = nowMs
     try {
-      const stamp = certificateStamp(this.#config)
-      if (stamp === this.#stamp) return
-      const renewed = tlsServerOptions(this.#config)
-      server.setSecureContext(renewed)
-      this.#current = renewed
-      this.#stamp = stamp
-      this.#log.info('renewed certificates of admin are in use')
+      const renewed = this.#watch.refresh(() => {
+        const options = tlsServerOptions(this.#config)
+        server.setSecureContext(options)
+        this.#current = options
+      })
+      if (renewed) this.#log.info('renewed certificates of admin are in use')
     } catch (error) {
       const reason = textOf(error)
       this.#log.error('the renewed certificate of admin cannot be used; the one before stays', { reason })

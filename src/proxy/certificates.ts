@@ -13,7 +13,7 @@ interface NamedContext {
  * Changes with every one of the listener's files that is written or replaced, also behind a symlink: a size and a time do not, when a file is written twice in one tick of
  * the file system's clock, so the inode counts as well. Throws when one is missing.
  */
-export function certificateStamp({ certificates, caFile }: ListenTlsConfig): string {
+function certificateStamp({ certificates, caFile }: ListenTlsConfig): string {
   const files = certificates.flatMap(({ certFile, keyFile }) => [certFile, keyFile])
   if (caFile !== null) files.push(caFile)
   return files
@@ -23,6 +23,33 @@ export function certificateStamp({ certificates, caFile }: ListenTlsConfig): str
     })
     .join(' ')
 }
+
+/** Notices that a server's certificates were renewed. The files are looked at when somebody connects, at most once a second. */
+export class CertificateWatch {
+  readonly #config: ListenTlsConfig
+  #stamp: string
+  #checkedMs = performance.now()
+
+  /** Throws when a file is missing. */
+  constructor(config: ListenTlsConfig) {
+    this.#config = config
+    this.#stamp = certificateStamp(config)
+  }
+
+  /** True when the files were changed and `use` took them. Throws what the file system or `use` says; then they are tried again. */
+  refresh(use: () => void): boolean {
+    const nowMs = performance.now()
+    if (nowMs - this.#checkedMs < CHECK_EVERY_MS) return false
+    this.#checkedMs = nowMs
+    const stamp = certificateStamp(this.#config)
+    if (stamp === this.#stamp) return false
+    use()
+    this.#stamp = stamp
+    return true
+  }
+}
+
+const CHECK_EVERY_MS = 1_000
 
 /**
  * Options of a TLS server with the certificates that are in the listener's files now. A client that names a server (SNI) is shown the first certificate that is for

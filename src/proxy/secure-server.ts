@@ -3,7 +3,7 @@ import tls from 'node:tls'
 import { UnderstudyError } from '../base/errors.ts'
 import type { ListenTlsConfig } from '../config/config.ts'
 import type { LogLine } from '../observability/log.ts'
-import { certificateStamp, tlsServerOptions } from './certificates.ts'
+import { CertificateWatch, tlsServerOptions } from './certificates.ts'
 
 /**
  * The TLS side of a listener: takes accepted sockets, gives them back when their handshake is done.
@@ -20,8 +20,7 @@ export class SecureServer {
   readonly #log: (line: LogLine) => void
   readonly #onSecure: (socket: tls.TLSSocket) => void
   #server: tls.Server
-  #stamp: string
-  #checkedMs: number
+  readonly #watch: CertificateWatch
   #warnedMs = Number.NEGATIVE_INFINITY
   /** Handshakes that are not done: they count as clients, so that they cannot be without number. */
   readonly #greeting = new Set<net.Socket>()
@@ -38,7 +37,7 @@ export class SecureServer {
     this.#log = log
     this.#onSecure = onSecure
     try {
-      this.#stamp = certificateStamp(config)
+      this.#watch = new CertificateWatch(config)
       this.#server = this.#build()
     } catch (error) {
       throw new UnderstudyError(
@@ -49,7 +48,6 @@ export class SecureServer {
         },
       )
     }
-    this.#checkedMs = performance.now()
   }
 
   get handshakes(): number {
@@ -89,14 +87,11 @@ export class SecureServer {
   }
 
   #refresh(): void {
-    const nowMs = performance.now()
-    if (nowMs - this.#checkedMs < CHECK_EVERY_MS) return
-    this.#checkedMs = nowMs
     try {
-      const stamp = certificateStamp(this.#config)
-      if (stamp === this.#stamp) return
-      this.#server = this.#build()
-      this.#stamp = stamp
+      const renewed = this.#watch.refresh(() => {
+        this.#server = this.#build()
+      })
+      if (!renewed) return
       this.#log({ level: 'info', msg: 'renewed certificates are in use', fields: { url: this.#url } })
     } catch (error) {
       this.#log({
@@ -157,6 +152,5 @@ const REASONS: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: 'its certificate has expired',
 }
 
-const CHECK_EVERY_MS = 1_000
 const WARN_EVERY_MS = 10_000
 const HANDSHAKE_TIMEOUT_MS = 10_000
