@@ -47,6 +47,10 @@ export class RedisServer {
     return pid
   }
 
+  get isRunning(): boolean {
+    return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
   /** A new ioredis client; disconnected by `stop()`. */
   client(options: ClientOptions = {}): Redis {
     const { password } = this.#options
