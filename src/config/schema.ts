@@ -45,7 +45,11 @@ export const StoreFile = z.strictObject({
     .optional()
     .describe("The database that a client's database 0 stands for. Default: the one in the URL, or 0."),
   timeout: duration.prefault('5s').describe('A command without a reply for so long is answered with an error.'),
-  connectTimeout: duration.prefault('2s').describe('How long opening a connection may take.'),
+  connectTimeout: duration
+    .prefault('2s')
+    .describe(
+      'How long opening a connection may take; the store then has its `timeout` for the answer to the greeting, if that is longer.',
+    ),
   tls: TlsFile.optional().describe('For `rediss://` and `rediss+sentinel://` only.'),
   sentinel: SentinelFile.optional().describe('For Sentinel URLs only: how the Sentinels themselves are asked.'),
   dataDir: path

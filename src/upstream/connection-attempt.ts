@@ -17,7 +17,8 @@ export interface AttemptOwner {
 }
 
 /**
- * The beginning of a connection: from the open socket to the last reply of the greeting (`handshake.ts`), within `connectTimeout`.
+ * The beginning of a connection: to the open socket within `connectTimeout`; from there to the last reply of the greeting (`handshake.ts`) within the store's `timeout`, as any
+ * command: a server that runs something long takes connections, and lets those who have come wait.
  *
  *   connected ─▶ greeting, all of it at once ─▶ its replies, one by one (`greeted`) ─┬─▶ ready
  *                                                                                    ├─▶ refused: a login, or a database, that will never be right
@@ -41,7 +42,7 @@ export class ConnectionAttempt {
     this.#identity = identity
     this.#wantsId = wantsId
     this.#owner = owner
-    this.#limitTime()
+    this.#limitTime(store.connectTimeoutMs)
     socket.once(readyEvent(store), () => this.#greet())
   }
 
@@ -76,18 +77,20 @@ export class ConnectionAttempt {
   }
 
   #greet(): void {
+    this.end()
+    this.#limitTime(Math.max(this.#store.connectTimeoutMs, this.#store.timeoutMs))
     this.#greetings = greetings(this.#store, this.#identity, this.#wantsId)
     this.#socket.write(Buffer.concat(this.#greetings.map((greeting) => greeting.bytes)))
   }
 
   /** A timer that comes late says that we were busy, not that the store was slow: its answer may be there already. Then it gets its time again. */
-  #limitTime(): void {
-    const { connectTimeoutMs } = this.#store
-    const dueMs = performance.now() + connectTimeoutMs
+  #limitTime(limitMs: number): void {
+    const dueMs = performance.now() + limitMs
     this.#deadline = setTimeout(() => {
-      if (performance.now() - dueMs > BUSY_MS) this.#limitTime()
+      if (performance.now() - dueMs > BUSY_MS) this.#limitTime(limitMs)
+      else if (this.#greetings.length > 0) this.#owner.failed(`no answer to the greeting within ${limitMs} ms`)
       else this.#owner.failed(noConnectionReason(this.#store, this.#socket.connecting))
-    }, connectTimeoutMs)
+    }, limitMs)
   }
 }
 

@@ -1,3 +1,5 @@
+import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { CoarseClock } from '../../src/base/clock.ts'
 import { Turn } from '../../src/base/turn.ts'
@@ -6,6 +8,7 @@ import type { Pipeline } from '../../src/upstream/pipeline.ts'
 import { Store } from '../../src/upstream/store.ts'
 import { configOf } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { FakeStore } from '../support/fake-store.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
@@ -140,4 +143,27 @@ test('after a loss every shared connection comes back', async () => {
   for (const pipeline of pipelines) {
     await eventually(async () => expect(await ask(pipeline, 'PING')).toBe('+PONG\r\n'))
   }
+})
+
+test('a store that takes connections and answers late, as one that runs something long, has its timeout for the greeting', async () => {
+  const waiting: Socket[] = []
+  let stalled = true
+  const answerOf = (args: readonly string[]): string => (args[1] === 'ID' ? ':7\r\n' : '+OK\r\n')
+  const late = await FakeStore.start((args, socket) => {
+    if (!stalled) return answerOf(args)
+    waiting.push(socket)
+    return null
+  }, false)
+  const connectTimeoutMs = 20
+  const config = configOf({ stores: { late: { port: late.port, connectTimeoutMs, timeoutMs: 60_000 } } }).stores.late!
+  const slow = new Store({ ...store.options, config, endpoint: () => config.endpoints[0]! })
+  const answered = ask(slow.borrow(0, 2), 'PING')
+  await eventually(() => expect(waiting.length).toBeGreaterThanOrEqual(2))
+  await sleep(10 * connectTimeoutMs)
+  stalled = false
+  waiting[0]!.write('+OK\r\n:7\r\n')
+  expect(await answered).toBe('+OK\r\n')
+  expect(late.accepted).toBe(1)
+  slow.close('the test is over')
+  await late.stop()
 })
