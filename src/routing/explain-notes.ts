@@ -1,3 +1,4 @@
+import { slotOfKey } from '../command/key-slot.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -31,6 +32,7 @@ export function notesOf(
     ...placeNotes(spec, plan.route, keys),
     ...takenNotes(table, keys),
     ...splitNotes(spec, plan, keys),
+    ...slotNotes(keys),
     ...keyspaceNotes(table, spec),
     ...channelNotes(table, spec, view),
     ...replyNotes(spec, keys),
@@ -70,6 +72,15 @@ function splitNotes(spec: CommandSpec, plan: Plan, keys: readonly ExplainedKey[]
   if (plan.refusal === null || mergeOf(spec.name) === null) return []
   const stores = [...new Set(keys.map(({ primary }) => primary.store))]
   return [`split over stores ${stores.join(' and ')}, and the replies merged; inside MULTI it is refused`]
+}
+
+/** By the names of the side that may be a cluster one day: the target's, where the route has a shadow. */
+function slotNotes(keys: readonly ExplainedKey[]): string[] {
+  const slots = new Set(keys.map(({ primary, shadow }) => slotOfKey(Buffer.from((shadow ?? primary).key))))
+  if (slots.size < 2) return []
+  return [
+    `on a Redis Cluster its keys would lie in ${slots.size} slots, and it would be answered CROSSSLOT: only names with the same {hash tag} are sure to share a slot`,
+  ]
 }
 
 function keyspaceNotes(table: RouteTable, spec: CommandSpec): string[] {

@@ -32,6 +32,8 @@ test.each([
   ['SET job:1 x', /^$/],
   ['EVAL return(redis.call("GET",ARGV[1])) 1 app:1 x', /^ERR Understudy refuses this script/],
   ['EVAL return(redis.call("GET",ARGV[1])) 1 job:1 x', /^the script uses keys which it does not declare/],
+  ['SUNION job:1 job:2', /on a Redis Cluster its keys would lie in 2 slots/],
+  ['SUNION {cart:7}:a {cart:7}:b', /^$/],
   ['FLUSHALL', /^ERR Understudy refuses FLUSHALL/],
 ])('of %s: %s', (command, expected) => {
   const { refused, notes } = explainCommand(config, command.split(' '))
