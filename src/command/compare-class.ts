@@ -65,7 +65,6 @@ const CLASSES: Readonly<Record<string, CompareClass>> = {
   ...each(SCRIPT, 'EVAL_RO EVALSHA_RO FCALL_RO'),
   ...each(VECTOR_GRAPH, 'VLINKS VINFO VSIM VEMB'),
   ...each(SERVER_FACT, 'ARINFO'),
-  PFCOUNT: skipped('it may write the cached count into the value'),
   TOUCH: skipped('it changes what the server evicts next'),
   DUMP: skipped('its payload differs by server version and encoding'),
 }

@@ -19,6 +19,7 @@ const COMPUTED: Readonly<Record<string, string>> = {
   DELIFEQ: '`DEL`, if it was deleted',
   INCRBYFLOAT: '`SET` of the result with `KEEPTTL`',
   INCREX: COPIED,
+  PFCOUNT: 'as sent where it has one key, whose value keeps the count; nothing for several',
   PFDEBUG: COPIED,
   HSETNX: '`HSET`, if it was set',
   HINCRBYFLOAT: '`HSET` of the result',

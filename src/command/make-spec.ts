@@ -21,12 +21,15 @@ export interface CommandFacts {
   readonly absent?: boolean
 }
 
+/** Flagged as reads and replicated by the server as writes: `PFCOUNT` keeps the count that it has found in the value. */
+const WRITES_THOUGH_READONLY: ReadonlySet<string> = new Set(['PFCOUNT'])
+
 /** Joins what a list says with what our own tables say of the name. */
 export function makeSpec(facts: CommandFacts): CommandSpec {
   const { name, flags } = facts
   const effect = effectRuleOf(name)
   const flaggedWrite = flags.has('write')
-  const readonly = flags.has('readonly')
+  const readonly = flags.has('readonly') && !WRITES_THOUGH_READONLY.has(name)
   const keyFinder: KeyFinder = KEY_FINDERS[name] ?? (facts.keySpecs === null ? 'plain' : 'specs')
   return Object.freeze({
     name,

@@ -4,9 +4,6 @@ import type { CommandView } from '../resp/command-view.ts'
 import { arityFits } from './arity.ts'
 import type { Session } from './session.ts'
 
-/** `PFCOUNT` writes the count it has cached into the value; the others that a replica would see are writes in the table. */
-const WRITES_TOO: ReadonlySet<string> = new Set(['PFCOUNT'])
-
 /** Writes for the mirror; for the server they change no key. */
 const LOADS: ReadonlySet<string> = new Set(['SCRIPT LOAD', 'SCRIPT FLUSH'])
 
@@ -35,7 +32,7 @@ export class ClientPause {
     if (this.#all) return true
     if (spec === null) return false
     if (spec.write) return !LOADS.has(spec.name) && !scripts.isCalled(spec, view)
-    return WRITES_TOO.has(spec.name) || (spec.name === 'EXEC' && writesQueued)
+    return spec.name === 'EXEC' && writesQueued
   }
 }
 

@@ -68,7 +68,7 @@ SET $s $v|SET $s $v EX $e|SET $s $v PX $e|SET $s $v EXAT $at|SET $s $v PXAT $pat
 SET $s $v NX GET|SET $s $v XX GET|SET $s $v GET EX 500|SET $s $v XX KEEPTTL|SETEX $s $e $v|PSETEX $s $e $v|SETNX $s $v|GETSET $s $v
 GETDEL $s|GETEX $s|GETEX $s EX $e|GETEX $s PXAT $pat|GETEX $s EXAT $at|GETEX $s PERSIST|MSET $s $v $s $v|MSETNX $s $v $p $v
 APPEND $s $v|SETRANGE $s $n $v|INCR $s|DECR $s|INCRBY $s $n|DECRBY $s $n|INCRBYFLOAT $s $d|SETBIT $s $c 1|BITFIELD $s INCRBY u2 $c 3
-BITFIELD $s OVERFLOW FAIL INCRBY u2 0 3 GET u8 0|BITOP XOR $s $s $s|BITOP NOT $s $s|PFADD $p $v $m|PFMERGE $p $p
+BITFIELD $s OVERFLOW FAIL INCRBY u2 0 3 GET u8 0|BITOP XOR $s $s $s|BITOP NOT $s $s|PFADD $p $v $m|PFMERGE $p $p|PFCOUNT $p
 DEL $k $k|UNLINK $k|EXPIRE $k $e|PEXPIRE $k $e|EXPIREAT $k $at|PEXPIREAT $k $pat|EXPIRE $k $e $cond|PEXPIREAT $k $pat $cond|PERSIST $k
 RENAME $k $k|RENAMENX $k $k|COPY $k $k|COPY $k $k REPLACE|MOVE $k 1|SORT $l STORE $l|SORT $t ALPHA DESC LIMIT 0 2 STORE $l
 SORT $t BY nosort STORE $l|SORT $z BY s* GET # GET s* STORE $l|SORT $l

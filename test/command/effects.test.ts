@@ -112,6 +112,8 @@ const rows: [group: string, cases: [line: string, reply: Reply, effect: string][
       ['INCREX k BYINT 5', [5, 5], 'copy k'],
       ['PFADD k a', 0, 'none'],
       ['PFADD k a', 1, 'as-sent'],
+      ['PFCOUNT k', 1, 'as-sent'],
+      ['PFCOUNT k l', 1, 'none'],
       ['SETBIT k 1 1', 0, 'as-sent'],
     ],
   ],

@@ -38,6 +38,7 @@ BITFIELD $b SET u8 0 %n INCRBY u4 0 1
 BITOP OR $b $b $b
 PFADD $p %f %f %v
 PFMERGE $p $p $p
+PFCOUNT $p
 HSET $h %f %v %f %v
 HSETNX $h %f %v
 HMSET $h %f %v

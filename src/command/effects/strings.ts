@@ -41,6 +41,8 @@ export const STRING_EFFECTS: Readonly<Record<string, EffectRule>> = {
 
   PFADD: AS_SENT_IF_CHANGED,
   PFMERGE: AS_SENT,
+  // The count of one key is kept in its value; that of several nowhere.
+  PFCOUNT: { kind: 'compute', effect: (args) => (args.length === 2 ? SENT : NOTHING) },
   PFDEBUG: { kind: 'compute', effect: (args) => copy(args[2]!) },
 }
 
