@@ -1,5 +1,6 @@
 import net from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { finishCopies } from '../base/copy-run.ts'
 import { READ_BUFFER } from '../base/read-buffer.ts'
 
 type OnBytes = (buf: Buffer, length: number) => void
@@ -32,6 +33,7 @@ export function adoptSocket(accepted: net.Socket, onBytes: OnBytes): net.Socket 
       buffer: READ_BUFFER,
       callback(length: number, buf: Uint8Array): boolean {
         onBytes(buf as Buffer, length)
+        finishCopies()
         return true
       },
     },

@@ -1,5 +1,6 @@
 import type net from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { copyBytes, finishCopies } from '../base/copy-run.ts'
 import type { Flushable, Turn } from '../base/turn.ts'
 
 const BUFFER_BYTES = 16 * 1024
@@ -51,8 +52,7 @@ export class Downstream implements Flushable {
       if (this.#length + bytes > BURST_BYTES && this.socket.writableNeedDrain) this.#send()
       out = this.#room(bytes)
     }
-    if (bytes < 64) for (let i = from, at = this.#length; i < to; i++, at++) out[at] = buf[i]!
-    else buf.copy(out, this.#length, from, to)
+    copyBytes(buf, from, to, out, this.#length)
     this.#length += bytes
     if (!this.#queued) {
       this.#queued = true
@@ -81,6 +81,7 @@ export class Downstream implements Flushable {
   #send(): void {
     const out = this.#out
     if (out === null) return
+    finishCopies()
     const length = this.#length
     this.#out = null
     this.#length = 0
@@ -120,6 +121,7 @@ export class Downstream implements Flushable {
       needed <= BURST_BYTES
         ? (freeBurst.pop() ?? Buffer.allocUnsafeSlow(BURST_BYTES))
         : Buffer.allocUnsafeSlow(Math.max(old.length * 2, needed))
+    finishCopies()
     old.copy(grown, 0, 0, this.#length)
     giveBack(old)
     this.#out = grown

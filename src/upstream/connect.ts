@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import net from 'node:net'
 import tls from 'node:tls'
+import { finishCopies } from '../base/copy-run.ts'
 import { READ_BUFFER } from '../base/read-buffer.ts'
 import type { Endpoint, StoreConfig, TlsConfig } from '../config/config.ts'
 
@@ -22,6 +23,7 @@ export function connectTo(endpoint: Endpoint, store: StoreConfig, onBytes: OnByt
     buffer: READ_BUFFER,
     callback(length: number, buf: Uint8Array): boolean {
       onBytes(buf as Buffer, length)
+      finishCopies()
       return true
     },
   }

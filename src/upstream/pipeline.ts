@@ -1,3 +1,4 @@
+import { copyBytes, finishCopies } from '../base/copy-run.ts'
 import { UnderstudyError } from '../base/errors.ts'
 import { GREATER } from '../resp/bytes.ts'
 import { CHUNK_BYTES, Chunk, takeChunk } from './chunk.ts'
@@ -145,7 +146,7 @@ export class Pipeline {
     let chunk = this.#current
     if (chunk === null || chunk.buf.length - chunk.used < bytes) chunk = this.#nextChunk(bytes)
     const start = chunk.used
-    buf.copy(chunk.buf, start, from, to)
+    copyBytes(buf, from, to, chunk.buf, start)
     chunk.used = start + bytes
     chunk.live++
     this.pendingBytes += bytes
@@ -274,6 +275,7 @@ export class Pipeline {
     // What may be written has to be known before it may be written.
     this.options.turn.ahead?.flush()
     const socket = this.#connection.socket!
+    finishCopies()
     this.#chunks.writeTo(socket)
     this.#written = this.#pushed
     if (this.#relayed.length > 0) socket.write(Buffer.concat(this.#relayed.splice(0)))
@@ -372,6 +374,7 @@ export class Pipeline {
 
   /** The newest of the ring, as far as they have not been written, each with its bytes in a chunk of its own. */
   #takeUnsent(): InFlight[] {
+    finishCopies()
     const { ring } = this
     let count = 0
     while (count < ring.length && ring.at(ring.length - 1 - count).position >= this.#written) count++
@@ -456,6 +459,7 @@ export class Pipeline {
 
   /** Ends at most `limit` commands from the head of the ring on without a reply. `unsent` null: only those that have been written. */
   #lose(limit: number, sent: Loss, unsent: Loss | null): void {
+    finishCopies()
     // An owner may push again while it is told.
     for (let count = Math.min(limit, this.ring.length); count > 0; count--) {
       const slot = this.ring.peek()
