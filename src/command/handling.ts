@@ -99,6 +99,7 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
 
   'PUBSUB CHANNELS': row('keyspace', LISTENERS),
   'PUBSUB NUMSUB': row('keyspace', LISTENERS),
+  'PUBSUB NUMPAT': row('keyspace', 'patterns as the store counts them, behind the subscriptions that are under way'),
   'PUBSUB SHARDCHANNELS': row('keyspace', LISTENERS),
   'PUBSUB SHARDNUMSUB': row('keyspace', LISTENERS),
 

@@ -16,7 +16,7 @@ import type { Session } from './session.ts'
 export function pubsubCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
   const { routes, pendingSubscriptions } = session.path
   if (pendingSubscriptions.holdsBack(session)) return session.waitFor('pin')
-  if (routes.channels.rules.length === 0) return forward(session, view, spec)
+  if (routes.channels.rules.length === 0 || spec.name === 'PUBSUB NUMPAT') return forward(session, view, spec)
   if (spec.name.endsWith('NUMSUB')) countSubscribers(session, view, spec)
   else listChannels(session, view, spec)
   return true

@@ -71,7 +71,7 @@ export function planKeyspace(table: RouteTable, spec: CommandSpec, view: Command
     plan.others = table.routes.filter((route) => route !== table.fallback).map((route) => route.state)
   }
   if (spec.name.startsWith('PUBSUB ')) {
-    if (table.channels.rules.length > 0) plan.refusal = PUBSUB_IN_MULTI
+    if (table.channels.rules.length > 0 && spec.name !== 'PUBSUB NUMPAT') plan.refusal = PUBSUB_IN_MULTI
     return
   }
   // Its number of arguments is wrong, which is the server's to say.

@@ -318,19 +318,25 @@ test.each(['shared', 'dedicated'] as const)(
   async (connections) => {
     const slow = await startRedis()
     const apart = await startDataPath({ stores: { slow }, listen: { connections } })
-    const [subscriber, publisher, counter, looker] = [
+    const [subscriber, publisher, counter, looker, byPattern, patternCounter] = [
+      await apart.raw(),
+      await apart.raw(),
       await apart.raw(),
       await apart.raw(),
       await apart.raw(),
       await apart.raw(),
     ]
-    for (const client of [subscriber, publisher, counter]) await client.ask('PING')
+    for (const client of [subscriber, publisher, counter, byPattern, patternCounter]) await client.ask('PING')
     const hasCome = (command: string): Promise<void> =>
       eventually(async () => expect(await looker.ask('CLIENT', 'LIST')).toContain(` cmd=${command} `))
     process.kill(slow.pid, 'SIGSTOP')
     try {
       await subscriber.send(encodeCommand(['SUBSCRIBE', 'news']))
       await hasCome('subscribe')
+      await byPattern.send(encodeCommand(['PSUBSCRIBE', 'other*']))
+      await hasCome('psubscribe')
+      await patternCounter.send(encodeCommand(['PUBSUB', 'NUMPAT']))
+      await hasCome('pubsub|numpat')
       await counter.send(encodeCommand(['PUBSUB', 'NUMSUB', 'news']))
       await hasCome('pubsub|numsub')
       await publisher.send(encodeCommand(['PUBLISH', 'news', 'first']))
@@ -340,6 +346,7 @@ test.each(['shared', 'dedicated'] as const)(
     }
     expect(await publisher.take(1)).toEqual([':1\r\n'])
     expect((await counter.take(1))[0]).toContain(':1\r\n')
+    expect(await patternCounter.take(1)).toEqual([':1\r\n'])
     expect((await subscriber.take(2))[1]).toContain('first')
     await apart.stop()
     await slow.stop()
