@@ -20,12 +20,15 @@ export class OwnConnection {
   store: Store
   pipeline: Pipeline
   tracking: Tracking | null = null
+  /** Under which names and stores its reads are remembered by the server (`RouteTable.scanView`). */
+  #view: number
 
   constructor(session: Session, permanent: boolean) {
     this.#session = session
     this.permanent = permanent
     const { path } = session
     this.store = path.primaryOf(path.routes.fallback)
+    this.#view = path.routes.scanView
     this.pipeline = this.#open()
   }
 
@@ -61,11 +64,16 @@ export class OwnConnection {
     this.pipeline.push(new Swallow(), bytes, 0, bytes.length)
   }
 
-  /** A new table is in force: goes to the new primary, where nothing is tracked yet. */
+  /** A new table is in force: goes to the new primary, where nothing is tracked yet. Under new names nothing is, either, on the same server. */
   moved(): void {
     const { path } = this.#session
     const next = path.primaryOf(path.routes.fallback)
-    if (next === this.store) return
+    const seen = this.#view
+    this.#view = path.routes.scanView
+    if (next === this.store) {
+      if (seen !== this.#view) this.tracking?.again()
+      return
+    }
     retire(this.store, this.pipeline)
     this.store = next
     this.pipeline = this.#open()

@@ -242,3 +242,41 @@ test('writes of a tracking client are mirrored, and a switch makes it forget eve
     await own.stop()
   }
 })
+
+test('a switch to other names on the same server makes it forget everything, too, and what is read from then on is tracked', async () => {
+  const routes = (phase: 'shadow' | 'switched') => [
+    {
+      name: 'jobs',
+      keys: ['job:{id}'],
+      source: 'only',
+      target: { store: 'only', keys: { 'job:{id}': 'step:{id}' } },
+      phase,
+    },
+    { name: 'rest', source: 'only' },
+  ]
+  const own = await startDataPath({ stores: { only: store }, routes: routes('shadow') })
+  try {
+    const [reader, writer] = [await own.raw(), await own.raw()]
+    await reader.ask('HELLO', 3)
+    await reader.ask('CLIENT', 'TRACKING', 'ON')
+    await writer.ask('SET', 'job:1', 'x')
+    expect(await reader.ask('GET', 'job:1')).toBe(bulk('x'))
+    const config = configOf({ stores: { only: store }, routes: routes('switched') })
+    const result = await own.runtime.apply({
+      config: { ...own.config, routes: config.routes },
+      endpoints: {},
+      generation: 1,
+      hold: ['jobs'],
+      needsEqual: ['jobs'],
+      forget: [],
+      holdTimeoutMs: 5_000,
+    })
+    expect(result.ok).toBe(true)
+    expect(await reader.text()).toBe('>2\r\n$10\r\ninvalidate\r\n_\r\n')
+    expect(await reader.ask('GET', 'job:1')).toBe(bulk('x'))
+    await writer.ask('SET', 'job:1', 'y')
+    expect(await reader.text()).toBe(invalidation('job:1'))
+  } finally {
+    await own.stop()
+  }
+})
