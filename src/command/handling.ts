@@ -95,7 +95,10 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   KEYS: row('keyspace', KEYSPACE),
   SCAN: row('keyspace', KEYSPACE),
   RANDOMKEY: row('keyspace', KEYSPACE),
-  DBSIZE: row('keyspace', `${KEYSPACE}; counts what is hidden, too`),
+  DBSIZE: row(
+    'keyspace',
+    `${KEYSPACE}; counted by SCAN where a store holds more than these; inside MULTI the store’s own number`,
+  ),
 
   'PUBSUB CHANNELS': row('keyspace', LISTENERS),
   'PUBSUB NUMSUB': row('keyspace', LISTENERS),

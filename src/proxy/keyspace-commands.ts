@@ -19,6 +19,7 @@ import { formatCursor, SCAN_STORES } from '../routing/scan-cursor.ts'
 import { ask, gather, NoAnswer, pipelineTo, type Question } from './ask-stores.ts'
 import type { DataPath } from './data-path.ts'
 import { forward } from './forward.ts'
+import { countKeys } from './key-count.ts'
 import { pubsubCommand } from './pubsub-commands.ts'
 import type { Session } from './session.ts'
 
@@ -28,7 +29,7 @@ import type { Session } from './session.ts'
  *   KEYS       every store is asked for what may match; what comes back is named and filtered as the application sees it
  *   SCAN       store after store; the cursor says where it is, and under which routes it began (`scan-cursor.ts`)
  *   RANDOMKEY  asked again until the key is one of the application's
- *   DBSIZE     the sum over the stores. It counts what is hidden
+ *   DBSIZE     the sum over the stores; where one holds more than the application's keys, these are counted (`key-count.ts`)
  *
  * False: has to wait.
  */
@@ -36,11 +37,10 @@ export function keyspaceCommand(session: Session, view: CommandView, spec: Comma
   if (spec.name.startsWith('PUBSUB ')) return pubsubCommand(session, view, spec)
   const { path } = session
   const { routes } = path
-  const single = routes.primaryStores.length === 1
-  const whole = single && routes.viewOf(routes.fallback.primary.store).whole
-  if (routes.scanView === 0 || (single && spec.name === 'DBSIZE') || (whole && spec.name !== 'SCAN')) {
-    return forward(session, view, spec)
-  }
+  const whole = routes.primaryStores.length === 1 && routes.viewOf(routes.fallback.primary.store).whole
+  if (routes.scanView === 0 || (whole && spec.name !== 'SCAN')) return forward(session, view, spec)
+  // Asked on shared connections: what the client has under way on its own comes first.
+  if (session.own !== null && session.order.owed > 0) return session.waitFor('replies')
   planCommand(routes, spec, view, path.plan)
   if (session.isHeld(routes.fallback)) return session.waitFor('switch')
   for (const store of routes.primaryStores) {
@@ -57,7 +57,7 @@ export function keyspaceCommand(session: Session, view: CommandView, spec: Comma
       new RandomKey(session).ask()
       return true
     default:
-      size(session)
+      countKeys(session)
       return true
   }
 }
@@ -133,15 +133,6 @@ function keys(session: Session, view: CommandView, spec: CommandSpec): void {
 /** Several patterns for one store may match the same key. */
 function unique(found: readonly Reply[]): Reply[] {
   return [...new Map(found.map((key) => [(key as Buffer).toString('latin1'), key])).values()]
-}
-
-function size(session: Session): void {
-  const { routes } = session.path
-  const bytes = encodeCommand(['DBSIZE'])
-  const questions = routes.primaryStores.map((store) => ({ pipeline: pipelineTo(session, store), bytes }))
-  ask(session, questions, (frames) =>
-    frames.reduce((sum, frame) => sum + Number(decodeReply(frame, 0, frame.length)), 0),
-  )
 }
 
 // --- SCAN

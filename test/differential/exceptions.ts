@@ -62,7 +62,10 @@ export const NEVER_SENT: readonly { readonly form: RegExp; readonly reason: stri
 /** What is not compared where every key has another name at the store, and why. */
 const UNDER_OTHER_NAMES: readonly { readonly form: RegExp; readonly reason: string }[] = [
   { form: /^(FLUSHALL|FLUSHDB|SWAPDB)\b/i, reason: 'refused: they would hit what else is on the server' },
-  { form: /^DBSIZE\b/i, reason: 'it counts what is hidden from the application, too' },
+  {
+    form: /^DBSIZE\b/i,
+    reason: 'inside MULTI it counts what is hidden from the application, too; see `keyspace.test.ts`',
+  },
   { form: /^DEBUG (DIGEST$|SDSLEN)/i, reason: 'the server looks at the bytes of the names' },
   { form: /^RANDOMKEY\b/i, reason: 'refused inside MULTI; see `keyspace.test.ts`' },
   { form: /^CLIENT TRACKING .*PREFIX/i, reason: 'refused: a prefix of names is not one of other names' },
