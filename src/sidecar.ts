@@ -360,6 +360,7 @@ export class Sidecar implements Control {
       isUp: (store) => this.#stores.health.get(store)?.up ?? false,
       completeness,
       isCleaning: (route) => this.#jobs?.isRunning('cleanup', route) ?? false,
+      openMismatches: (route) => this.mismatches.unresolved(route),
     })
   }
 

@@ -103,6 +103,13 @@ export class MismatchControl implements MismatchAccess {
     this.#opened.mended(route, database, keys.map(printableKey), sinceMs)
   }
 
+  /** How many differences of a route are listed that nobody has mended or acknowledged. */
+  unresolved(route: string): number {
+    return this.#opened
+      .list({ route, acknowledged: false, limit: UNRESOLVED_LIMIT }, Date.now())
+      .filter(({ cause }) => cause !== 'baseline').length
+  }
+
   async acknowledgements(): Promise<AcknowledgementView[]> {
     return this.#opened.acknowledgements(Date.now()).map(acknowledgementView)
   }
@@ -144,6 +151,8 @@ export class MismatchControl implements MismatchAccess {
 }
 
 const SAY_EVERY_MS = 60_000
+/** As many as are kept. */
+const UNRESOLVED_LIMIT = 2_000
 
 function noSuchRoute(route: string): UnderstudyError {
   return new UnderstudyError('NOT_FOUND', `no route is called '${route}'`)

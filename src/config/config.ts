@@ -182,6 +182,10 @@ export interface ClientsConfig {
 export interface CutoverConfig {
   /** How long the commands of a route may be held by a switch before it is called off. */
   readonly holdTimeoutMs: number
+  /** Beyond this share of differing reads, 0 .. 1, neither reads nor writes move to the target. */
+  readonly maxMismatchRate: number
+  /** Compared reads that a judgement needs. */
+  readonly minCompared: number
 }
 
 export interface Config {

@@ -167,7 +167,11 @@ function resolveConfig(context: ResolveContext, raw: unknown): Resolved | null {
       stores: Object.fromEntries(stores),
       routes: routes.map(finishRoute),
       clients: clients!,
-      cutover: { holdTimeoutMs: cutover.holdTimeout },
+      cutover: {
+        holdTimeoutMs: cutover.holdTimeout,
+        maxMismatchRate: cutover.maxMismatchRate,
+        minCompared: cutover.minCompared,
+      },
       log,
     }
   }

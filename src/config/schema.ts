@@ -278,6 +278,16 @@ const ClientsFile = z.strictObject({
 
 const CutoverFile = z.strictObject({
   holdTimeout: duration.prefault('5s').describe('How long a switch may hold commands before it is called off.'),
+  maxMismatchRate: share
+    .prefault('0.01%')
+    .describe(
+      'Reads and writes do not move to the target while more of the reads that were compared in the last ten minutes than this have differed, unless every difference was mended or acknowledged. `100%`: never refused.',
+    ),
+  minCompared: count(0)
+    .prefault(0)
+    .describe(
+      'So many reads must have been compared in the last ten minutes before reads or writes move to the target.',
+    ),
 })
 
 const LogFile = z.strictObject({

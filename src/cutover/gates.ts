@@ -12,6 +12,8 @@ export interface GateSources {
   readonly completeness: Completeness
   /** A cleanup of the route is under way. */
   readonly isCleaning: (route: string) => boolean
+  /** Confirmed differences of the route that are listed, neither mended nor acknowledged. */
+  readonly openMismatches: (route: string) => number
 }
 
 /** One condition of a step, as it is now. */
@@ -60,11 +62,11 @@ export class Gates {
     const steps = transitions(old, next).filter((step) => step.movesPrimary || readsMove(step))
     if (steps.length === 0) return []
     const stats = await this.#sources.stats()
-    const gates = await Promise.all(steps.map((step) => this.#of(step, old, stats)))
+    const gates = await Promise.all(steps.map((step) => this.#of(step, old, next, stats)))
     return gates.flat()
   }
 
-  async #of(step: Transition, old: Config, stats: Stats): Promise<Gate[]> {
+  async #of(step: Transition, old: Config, next: Config, stats: Stats): Promise<Gate[]> {
     const gate: MakeGate = (closed, open, passing = false) => {
       return { route: step.route, open: closed === null, reason: closed ?? open, passing }
     }
@@ -75,6 +77,7 @@ export class Gates {
       const lacking = await this.#sources.completeness.lacking(old, route, end)
       gates.push(gate(lacking, `store '${route[end]?.store}' holds everything from before mirroring began`))
     }
+    if (movesToTarget(step)) gates.push(this.#ofComparison(route, next, stats, gate))
     if (!step.movesPrimary) return [...gates, ...this.#ofTarget(route, stats, gate)]
     const cleaning = this.#sources.isCleaning(step.route)
     gates.push(
@@ -83,6 +86,34 @@ export class Gates {
     const scripts = scriptsInDoubt(route, rolesOf(step.to).primary, stats)
     if (scripts !== undefined) gates.push(gate(scripts, 'no script has been seen that makes names of keys itself'))
     return [...gates, ...this.#ofTarget(route, stats, gate), ...this.#ofMirror(route, stats, gate)]
+  }
+
+  /**
+   * Not on the way back: that is what a target whose answers are wrong asks for. What differed and has been mended or acknowledged since is no reason to wait until it leaves the window.
+   */
+  #ofComparison(route: RouteConfig, { cutover }: Config, stats: Stats, gate: MakeGate): Gate {
+    const { compared, mismatched } = stats.routes[route.name]?.compare.windows['10m'] ?? { compared: 0, mismatched: 0 }
+    const said = `${mismatched} of ${compared} compared reads differed in ten minutes`
+    if (compared < cutover.minCompared)
+      return gate(
+        `${compared} reads were compared in ten minutes, and 'cutover.minCompared' asks for ${cutover.minCompared}: compare for longer, or more of them ('compare.sample')`,
+        '',
+      )
+    const open = this.#sources.openMismatches(route.name)
+    if (open === 0)
+      return gate(null, mismatched === 0 ? said : `${said}, and every one has been mended or acknowledged`)
+    if (compared === 0 && cutover.maxMismatchRate < 1)
+      return gate(
+        `${open === 1 ? '1 difference is' : `${open} differences are`} listed, and no read was compared in ten minutes: ${whatToDo(route)}`,
+        '',
+      )
+    return gate(
+      unless(
+        mismatched / Math.max(compared, 1) <= cutover.maxMismatchRate,
+        `${said}, and 'cutover.maxMismatchRate' is ${percent(cutover.maxMismatchRate)}: ${whatToDo(route)}`,
+      ),
+      `${said}: not more than ${percent(cutover.maxMismatchRate)}`,
+    )
   }
 
   /** Of the store that is to be relied on: without it the step would be one in name only. */
@@ -157,6 +188,19 @@ function scriptsInDoubt(route: RouteConfig, primary: EndName, stats: Stats): str
 /** Reads are to be answered by the other end. */
 function readsMove(step: Transition): boolean {
   return step.to === 'read-target' && step.from !== 'read-target'
+}
+
+/** Reads or writes are to be answered by the target, and are not yet. */
+function movesToTarget(step: Transition): boolean {
+  return readsMove(step) ? rolesOf(step.from).primary === 'source' : rolesOf(step.to).primary === 'target'
+}
+
+function whatToDo({ name }: RouteConfig): string {
+  return `see 'understudy mismatches --route ${name}', find the cause, then 'understudy repair ${name}', or acknowledge what is known and harmless`
+}
+
+function percent(share: number): string {
+  return `${Number((share * 100).toPrecision(6))}%`
 }
 
 /** Ends that are relied on after the step, and were not before. */

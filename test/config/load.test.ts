@@ -151,7 +151,7 @@ describe('a configuration', () => {
         pubsub: { hardBytes: 32 * 1024 * 1024, softBytes: 8 * 1024 * 1024, softMs: 60_000 },
       },
     })
-    expect(config.cutover).toEqual({ holdTimeoutMs: 5000 })
+    expect(config.cutover).toEqual({ holdTimeoutMs: 5000, maxMismatchRate: 0.0001, minCompared: 0 })
     expect(config.log).toEqual({ level: 'info', format: 'json' })
     expect(config.routes[0]).toMatchObject({ phase: 'passthrough', compare: { sample: 0 } })
   })

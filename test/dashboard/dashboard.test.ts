@@ -71,7 +71,7 @@ describe('the dashboard', () => {
     await expect(textOf(route(page, 'jobs').locator('.ends'))).resolves.toMatch(/primary old.*shadow new/)
     await expect(page.locator('#stores tbody tr').count()).resolves.toBe(2)
     const gates = route(page, 'jobs').locator('.gates')
-    await expect(textOf(gates.locator('summary'))).resolves.toContain('3 gates to read-target: all open')
+    await expect(textOf(gates.locator('summary'))).resolves.toContain('4 gates to read-target: all open')
     await expect(textOf(gates.locator('.gate-list .good').first())).resolves.toContain("store 'new' holds everything")
     const client = understudy.client()
     await eventually(async () => {

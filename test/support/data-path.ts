@@ -106,7 +106,7 @@ export function configOf({ stores, routes, clients, store, listen, stateDir }: D
       outputBuffer: { normal: OUTPUT, pubsub: OUTPUT },
       ...clients,
     },
-    cutover: { holdTimeoutMs: 5_000 },
+    cutover: { holdTimeoutMs: 5_000, maxMismatchRate: 0.0001, minCompared: 0 },
     log: { level: 'info', format: 'json' },
   }
 }

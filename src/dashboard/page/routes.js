@@ -86,7 +86,7 @@ function routeRow(name, route, state) {
             Go on to ${next} <span aria-hidden="true">→</span><span class="visually-hidden">, route ${name}</span>
           </button>`
       }
-      ${gatesOf(state.nextSteps[name], next)} ${cautionOf(route, next)}
+      ${gatesOf(state.nextSteps[name], next)} ${isClosed(state.nextSteps[name]) ? nothing : cautionOf(route, next)}
     </div>
   </li>`
 }
@@ -110,11 +110,16 @@ function number(label, value, tone = '') {
   return html`<div><dt>${label}</dt><dd class=${tone}>${value}</dd></div>`
 }
 
-/** No gate stands on it, and yet: who goes on now should know.  @param {import('./types.js').RouteStatus} route @param {import('./types.js').Phase | undefined} next */
+/** No gate is closed by it, and yet: who goes on now should know.  @param {import('./types.js').RouteStatus} route @param {import('./types.js').Phase | undefined} next */
 function cautionOf({ compare }, next) {
   const { rate: share, compared, mismatched } = compare.rates['10m']
   if (next === undefined || share === null || share === 0) return nothing
   return html`<p class="caution warn"><span aria-hidden="true">!</span> ${count(mismatched)} of ${count(compared)} compared reads differed in ten minutes: look at <a href="#mismatches">mismatches</a> first</p>`
+}
+
+/** A closed gate says more.  @param {import('./state.js').NextStep | undefined} step */
+function isClosed(step) {
+  return step?.gates.some(({ open }) => !open) ?? false
 }
 
 /** @param {import('./state.js').NextStep | undefined} step @param {import('./types.js').Phase | undefined} next */
