@@ -14,6 +14,7 @@ import type { Route } from '../routing/route.ts'
 import { isServerWide } from '../routing/server-wide.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { AckWaiter } from './ack-waiter.ts'
+import type { AwaitedKeys } from './awaited-keys.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
@@ -24,7 +25,7 @@ import { addTickets, type OverlapTable } from './overlap.ts'
 import { underApplicationNames } from './reply-names.ts'
 import { runsScript, ScriptEffects } from './script-effects.ts'
 import { ServerWideEffect } from './server-wide-effect.ts'
-import { answerOf, applicationBytes, argcOf, argsOf, changedNothing } from './settled-command.ts'
+import { answerOf, applicationBytes, argcOf, argsOf, changedNothing, mayWriteBeforeError } from './settled-command.ts'
 import { shadowForm } from './shadow-form.ts'
 import { frameHash, NO_ANSWER, ShadowQueue } from './shadow-queue.ts'
 import { UnknownWrites } from './unknown-writes.ts'
@@ -76,6 +77,11 @@ export class Mirror {
   /** Writes of which it is not known for certain what they have done, by command name. */
   get unknownWrites(): ReadonlyMap<string, number> {
     return this.#unknown.counts
+  }
+
+  /** Keys that blocking commands wait for. */
+  get awaited(): AwaitedKeys {
+    return this.#queue.awaited
   }
 
   /** Whether the shadow does not hold what the primary holds of the key, as far as is known. */
@@ -168,7 +174,8 @@ export class Mirror {
     const { spec, database } = command
     const { bytes, start, end } = applicationBytes(command)
     // An error has written nothing that overlaps (and may name a database that there is not, in which no copy would ever end).
-    if (contested && reply[from] !== MINUS) this.#markBytes(spec, database, bytes, start, end, 'overlap', waiter)
+    if (contested && (reply[from] !== MINUS || mayWriteBeforeError(spec)))
+      this.#markBytes(spec, database, bytes, start, end, 'overlap', waiter)
     else {
       this.#sentMs = command.queuedAtMs
       this.apply(spec, command.route as Route, database, bytes, start, end, reply, from, to, waiter)
@@ -191,9 +198,7 @@ export class Mirror {
   ): void {
     const rule = spec?.effect ?? null
     if (reply[from] === MINUS) {
-      // A script can fail half-way and leave what it had written by then; most errors mean that nothing was written.
-      const mayHaveWritten = rule === null || (rule.kind === 'compute' && rule.writesBeforeError === true)
-      if (mayHaveWritten) this.#markBytes(spec, database, bytes, start, end, 'unknown-effect', waiter)
+      if (mayWriteBeforeError(spec)) this.#markBytes(spec, database, bytes, start, end, 'unknown-effect', waiter)
       return
     }
     if (rule === null) {
@@ -403,7 +408,7 @@ export class Mirror {
     if (route.shadow === null || route.shadow.store === route.primary.store) return
     if (isServerWide(spec)) {
       const command = { spec, route, database, bytes }
-      new ServerWideEffect(this.#context, this.#dirty, this.#overlap, command, waiter).start()
+      new ServerWideEffect(this.#context, this.#dirty, this.#overlap, this.#queue.swapped, command, waiter).start()
     } else this.#queue.push(spec, route, database, bytes, 0, bytes.length, null, NO_ANSWER, waiter)
   }
 

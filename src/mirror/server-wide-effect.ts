@@ -8,6 +8,7 @@ import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
+import type { SwappedDatabases } from './swapped-databases.ts'
 
 const PING = encodeCommand(['PING'])
 
@@ -23,6 +24,7 @@ export class ServerWideEffect {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
   readonly #overlap: OverlapTable
+  readonly #swaps: SwappedDatabases
   readonly #spec: CommandSpec
   readonly #route: Route
   readonly #database: number
@@ -35,12 +37,14 @@ export class ServerWideEffect {
     context: DataPathContext,
     dirty: DirtySet,
     overlap: OverlapTable,
+    swaps: SwappedDatabases,
     command: { readonly spec: CommandSpec; readonly route: Route; readonly database: number; readonly bytes: Buffer },
     waiter: AckWaiter | null,
   ) {
     this.#context = context
     this.#dirty = dirty
     this.#overlap = overlap
+    this.#swaps = swaps
     this.#spec = command.spec
     this.#route = command.route
     this.#database = command.database
@@ -51,6 +55,7 @@ export class ServerWideEffect {
   start(): void {
     const store = this.#context.stores[this.#route.shadow!.store]!
     this.#overlap.beginSweep()
+    for (const [one, other] of this.#swapped()) this.#swaps.swap(one, other)
     this.#route.state.backlogCommands++
     if (this.#waiter !== null) this.#waiter.pending++
     store.shadow(this.#database)

@@ -1,3 +1,4 @@
+import type { CommandSpec } from '../command/spec.ts'
 import { ASTERISK, COLON, MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
@@ -26,6 +27,12 @@ export function changedNothing(reply: Buffer, from: number): boolean {
     default:
       return false
   }
+}
+
+/** A script can fail half-way and leave what it had written by then; most errors mean that nothing was written. */
+export function mayWriteBeforeError(spec: CommandSpec | null): boolean {
+  const rule = spec?.effect ?? null
+  return rule === null || (rule.kind === 'compute' && rule.writesBeforeError === true)
 }
 
 /** What the shadow has to answer to the same command, where an integer tells. */

@@ -8,6 +8,7 @@ import type { Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Store } from '../upstream/store.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
+import { AwaitedKeys } from './awaited-keys.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
@@ -15,6 +16,7 @@ import { doubtFunctionsOf } from './function-sync.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
 import { runsScript } from './script-effects.ts'
 import { isTooLong, LEAST_BULK_LIMIT, textOf } from './store-errors.ts'
+import { SwappedDatabases } from './swapped-databases.ts'
 
 /** Nothing is known of what the shadow should answer. */
 export const NO_ANSWER = -1
@@ -31,12 +33,14 @@ const MAX_WAITING = 120_000
  *     └─ no room: the keys are dirty
  *
  * A command that reads one key and writes another (RENAME, SUNIONSTORE, LMOVE) brings over what the shadow has, so when one of its keys was dirty by then, all
- * are.
+ * are; and when a blocking command waits for one of them, for what that takes may not be known yet.
  */
 export class ShadowQueue implements ReplyOwner {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
   readonly #refs: KeyRefs
+  readonly swapped = new SwappedDatabases()
+  readonly awaited = new AwaitedKeys()
   /** While a transaction's effects are gathered: they leave as one unit. */
   #gathered: Item[] | null = null
 
@@ -197,9 +201,9 @@ export class ShadowQueue implements ReplyOwner {
     state.shadowOk++
     const spec = slot.spec!
     if (slot.seq !== NO_ANSWER && differs(spec, slot.seq, buf, start, end)) this.#markSlot(slot, 'shadow-differs')
-    else if (this.#dirty.size > 0 && hasSeveralKeys(spec)) {
+    else if ((this.#dirty.size > 0 || this.awaited.size > 0) && hasSeveralKeys(spec)) {
       const keys = this.#keysOf(slot)
-      if (this.#anyDirty(keys)) for (const ref of keys) this.mark(ref, 'shadow-differs', null)
+      if (this.#anyInDoubt(spec, keys)) for (const ref of keys) this.mark(ref, 'shadow-differs', null)
     }
     this.#finish(slot, true)
   }
@@ -219,7 +223,7 @@ export class ShadowQueue implements ReplyOwner {
       for (const [i, item] of unit.items.entries()) {
         const keys = this.#keysOfItem(item)
         const another = item.answer !== NO_ANSWER && differs(item.spec, item.answer, buf, offsets[i]!, offsets[i + 1]!)
-        if (another || (keys.length > 1 && this.#anyDirty(keys))) {
+        if (another || (keys.length > 1 && this.#anyInDoubt(item.spec, keys))) {
           for (const ref of keys) this.mark(ref, 'shadow-differs', null)
         }
       }
@@ -266,11 +270,17 @@ export class ShadowQueue implements ReplyOwner {
   mark(ref: KeyRef, reason: DirtyReason, waiter: AckWaiter | null): void {
     const { route } = ref.rule
     if (route.shadow === null) return
-    this.#dirty.mark(route, ref.database, ref.key, reason, this.#context.clock.nowMs, waiter)
+    const { nowMs } = this.#context.clock
+    this.#dirty.mark(route, ref.database, ref.key, reason, nowMs, waiter)
+    if (reason !== 'overlap' && reason !== 'primary-lost') return
+    for (const database of this.swapped.others(ref.database))
+      this.#dirty.mark(route, database, ref.key, reason, nowMs, waiter)
   }
 
-  #anyDirty(keys: readonly KeyRef[]): boolean {
-    return keys.some((ref) => this.#dirty.has(ref.rule.route.name, ref.database, ref.key))
+  #anyInDoubt(spec: CommandSpec, keys: readonly KeyRef[]): boolean {
+    if (keys.some((ref) => this.#dirty.has(ref.rule.route.name, ref.database, ref.key))) return true
+    // Of a script the whole answer is compared; and queues are made of scripts that name keys on which consumers wait all the time.
+    return this.awaited.size > 0 && !runsScript(spec) && keys.some((ref) => this.awaited.has(ref))
   }
 
   #markSlot(slot: InFlight, reason: DirtyReason): void {

@@ -1,6 +1,7 @@
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
+import type { KeyRef } from '../mirror/key-refs.ts'
 import { ASTERISK, DOLLAR, MINUS, UNDERSCORE } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { encodeCommand, errorFrame, FRAME } from '../resp/encode.ts'
@@ -45,6 +46,8 @@ export class BlockedCommand implements Pin, ReplyOwner {
   #lane = 0
   #ticket = 0
   #queueError: Buffer | null = null
+  /** What it has taken is marked dirty, or it has taken nothing. */
+  #awaitsNoMore: () => void = nothing
   /** A switch is under way: a nil means "go on elsewhere", once `moved` says where. */
   #moving = false
   /** CLIENT UNBLOCK was sent for a switch: a nil may be its doing. */
@@ -134,6 +137,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#stage = 'wait'
     this.noteIntent()
     path.blocked.add(this)
+    if (this.#mirrors()) this.#awaitsNoMore = path.mirror.awaited.wait(this.#keys())
     if (this.#spec.name === 'WAIT' || this.#spec.name === 'WAITAOF') {
       // They ask about what this very connection has written. A message to nobody makes that "all that was written before" (Redis 7.2 and later count writes only;
       // before, any command does).
@@ -144,10 +148,9 @@ export class BlockedCommand implements Pin, ReplyOwner {
 
   /** It may write its keys at any time from now on: to be told again of each new segment of the log, as long as it waits. */
   noteIntent(): void {
-    const { path, database } = this.session
+    const { path } = this.session
     if (path.intents === null || !this.#mirrors()) return
-    for (const { database: at, key } of path.mirror.keysIn(this.#spec, database, this.#frame, 0, this.#frame.length))
-      path.intents.noteKey(at, key, 0, key.length)
+    for (const { database, key } of this.#keys()) path.intents.noteKey(database, key, 0, key.length)
   }
 
   settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
@@ -202,6 +205,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#stage = 'idle'
     const { session } = this
     queueMicrotask(() => giveBack(session, store, pipeline, database, true))
+    if (isNil(buf, start) || buf[start] === MINUS) this.#awaitsNoMore()
     if (isNil(buf, start) && this.#recalled && !this.#abandoned) {
       // `moved` goes on; or it was called off meanwhile.
       if (!this.#moving) this.wait()
@@ -213,6 +217,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const cancelled = isNil(buf, start) ? this.#cancelled : null
     this.#finish(cancelled ?? this.#mapped(buf, start, end), (waiter) => {
       if (!isNil(buf, start) && buf[start] !== MINUS && this.#mirrors()) this.#markKeys(waiter)
+      this.#awaitsNoMore()
     })
   }
 
@@ -225,10 +230,11 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#stage = 'idle'
     this.#pipeline = null
     // Taken back before it reached the store: `moved` sends it on.
-    if (this.#moving && !loss.mayHaveRun && !this.#abandoned) return
+    if (this.#moving && !loss.mayHaveRun && !this.#abandoned) return this.#awaitsNoMore()
     path.blocked.delete(this)
     this.#route.state.primaryLost++
     if (loss.mayHaveRun && this.#mirrors()) this.#markKeys()
+    this.#awaitsNoMore()
     this.#finish(this.#abandoned ? this.#nil() : errorFrame(loss.text))
   }
 
@@ -345,9 +351,12 @@ export class BlockedCommand implements Pin, ReplyOwner {
   }
 
   #markKeys(waiter: AckWaiter | null = null): void {
-    const { mirror } = this.session.path
-    for (const ref of mirror.keysIn(this.#spec, this.session.database, this.#frame, 0, this.#frame.length))
-      mirror.mark(ref, 'overlap', waiter)
+    for (const ref of this.#keys()) this.session.path.mirror.mark(ref, 'overlap', waiter)
+  }
+
+  #keys(): KeyRef[] {
+    const frame = this.#frame
+    return this.session.path.mirror.keysIn(this.#spec, this.session.database, frame, 0, frame.length)
   }
 
   #enter(): void {

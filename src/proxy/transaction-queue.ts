@@ -3,6 +3,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
 import { changesFunctions } from '../mirror/function-sync.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
+import { mayWriteBeforeError } from '../mirror/settled-command.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { Plan } from '../routing/plan.ts'
@@ -103,7 +104,8 @@ export class TransactionQueue {
           for (const [i, { spec, route, database: begun, bytes }] of this.commands.entries()) {
             if (!spec?.write) continue
             const database = databases?.[i] ?? begun
-            if (!copies || isServerWide(spec) || buf[offsets[i]!] === MINUS) {
+            const wroteNothing = buf[offsets[i]!] === MINUS && !mayWriteBeforeError(spec)
+            if (!copies || isServerWide(spec) || wroteNothing) {
               mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, offsets[i]!, offsets[i + 1]!, waiter)
             } else
               for (const ref of mirror.keysIn(spec, database, bytes, 0, bytes.length))

@@ -1,0 +1,103 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { type HeldReplies, holdReplies } from '../support/held-replies.ts'
+import { driftBetween } from '../support/keyspace.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+
+let old: RedisServer
+let fresh: RedisServer
+let way: HeldReplies
+let path: DataPathUnderTest
+beforeEach(async () => {
+  ;[old, fresh] = await Promise.all([startRedis(), startRedis()])
+  way = await holdReplies(old.port)
+  path = await startDataPath({
+    stores: { old: { port: way.port }, new: fresh },
+    routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
+  })
+})
+afterEach(async () => {
+  await path.stop()
+  await way.stop()
+  await Promise.all([old.stop(), fresh.stop()])
+})
+
+const inDatabase1 = (sent: string): boolean => /select\r\n\$1\r\n1\r\n/i.test(sent)
+/** The connection on which a blocking command waits, not the one where it was tried. */
+const waits = (sent: string): boolean => /BLPOP/.test(sent) && !/MULTI/.test(sent)
+
+/** A consumer waits for an element of the list in database 0. */
+async function consume(key: string): Promise<{ taken: Promise<string> }> {
+  const consumer = await path.raw()
+  const taken = consumer.ask('BLPOP', key, 0)
+  await eventually(async () => expect(await old.client().info('clients')).toContain('blocked_clients:1'))
+  way.hold(waits)
+  return { taken }
+}
+
+async function swapped(): Promise<void> {
+  await path.client().swapdb(0, 1)
+  // Until the shadow has done it, every write only makes its keys dirty.
+  await eventually(() => expect(path.runtime.stats().routes['all']).toMatchObject({ backlogCommands: 0 }))
+  expect(await fresh.client().info('commandstats')).toContain('cmdstat_swapdb:calls=1')
+}
+
+async function endsEqual(): Promise<void> {
+  way.release()
+  await settled(path)
+  expect(await driftBetween(old, fresh, { databases: [0, 1] })).toEqual([])
+}
+
+describe('replies of the primary that come on two connections in another order than it has executed', () => {
+  test('a write is settled in the database to which SWAPDB has taken its key before its reply came', async () => {
+    const app = path.client({ db: 1 })
+    await app.rpush('l', 'a')
+    await app.rpush('stays', 'a', 'b')
+    await settled(path)
+    way.hold(inDatabase1)
+    const popped = Promise.all([app.lpop('l'), app.rpop('stays')])
+    await eventually(async () => expect(await old.client({ db: 1 }).llen('stays')).toBe(1))
+    await swapped()
+    way.release()
+    expect(await popped).toEqual(['a', 'b'])
+    await endsEqual()
+  })
+
+  test('what a blocking command has taken is settled there, too', async () => {
+    const { taken } = await consume('queue')
+    await path.client().rpush('queue', 'a')
+    await swapped()
+    way.release()
+    expect(await taken).toContain('a')
+    await endsEqual()
+  })
+
+  test('a write that was lost with its connection is settled there, too', async () => {
+    const app = path.client({ db: 1, retryStrategy: () => null })
+    await app.rpush('l', 'a')
+    await settled(path)
+    way.hold(inDatabase1)
+    const popped = app.lpop('l').catch(String)
+    await eventually(async () => expect(await old.client({ db: 1 }).exists('l')).toBe(0))
+    await swapped()
+    const list = String(await old.client().call('CLIENT', 'LIST'))
+    const lost = list.split('\n').find((line) => / db=1 /.test(line) && /cmd=lpop/.test(line))
+    await old.client().call('CLIENT', 'KILL', 'ID', /id=(\d+)/.exec(lost!)![1]!)
+    expect(await popped).toContain('may have been executed')
+    await endsEqual()
+  })
+
+  test('an element that a consumer has taken is not moved on the shadow to another key', async () => {
+    const { taken } = await consume('queue')
+    const app = path.client()
+    await app.rpush('queue', 'a', 'b')
+    expect(await app.lmove('queue', 'done', 'LEFT', 'RIGHT')).toBe('b')
+    await eventually(() => expect(path.runtime.stats().routes['all']).toMatchObject({ backlogCommands: 0 }))
+    expect(await fresh.client().exists('done')).toBe(1)
+    way.release()
+    expect(await taken).toContain('a')
+    await endsEqual()
+  })
+})
