@@ -43,12 +43,14 @@ export function addPhase(program: Command, terminal: Terminal, finish: (exitCode
     })
 }
 
-function resultLines({ route, from, to, dryRun, pauseMs, consequences, closedGates }: PhaseResult): string[] {
+function resultLines({ route, from, to, dryRun, pauseMs, consequences, closedGates, gates }: PhaseResult): string[] {
   const pause = pauseMs === null ? '' : `, commands held for ${formatMs(pauseMs)}`
+  const open = dryRun ? gates.filter((gate) => gate.open).map((gate) => gate.reason) : []
   const head = from === to ? `${route} stays in ${to}` : `${route}: ${from} -> ${to}${pause}`
   return [
     `${head}${dryRun ? ' (dry run, nothing changed)' : ''}`,
     ...consequences.map((consequence) => `  ${consequence}`),
+    ...(open.length > 0 ? ['Open gates:', ...open.map((reason) => `  ${reason}`)] : []),
     ...(closedGates.length > 0 ? ['Closed gates:', ...closedGates.map((gate) => `  ${gate}`)] : []),
   ].map(printable)
 }

@@ -24,6 +24,7 @@ export class FakeControl implements Control {
   failure: Error | null = null
   notReady: string[] = []
   closedGates: string[] = []
+  openGates: string[] = []
   jobList: Job[] = [job()]
   listedKeys: JobKey[] = [{ seq: 1, database: 0, key: 'job:1', class: 'value', detail: 'The values differ.' }]
   known: AcknowledgementView[] = []
@@ -147,7 +148,10 @@ export class FakeControl implements Control {
       pauseMs: dryRun ? null : 4.2,
       consequences: ['Reads are answered by new.', 'Writes go to new, then to old.'],
       closedGates: request.force ? [] : this.closedGates,
-      gates: this.closedGates.map((reason) => ({ route, open: false, reason })),
+      gates: [
+        ...this.openGates.map((reason) => ({ route, open: true, reason })),
+        ...this.closedGates.map((reason) => ({ route, open: false, reason })),
+      ],
     }
   }
 

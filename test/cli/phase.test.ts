@@ -12,6 +12,7 @@ afterAll(() => server.close())
 beforeEach(() => {
   server.control.asked.length = 0
   server.control.closedGates = []
+  server.control.openGates = []
   server.control.failure = null
 })
 
@@ -40,6 +41,16 @@ describe('understudy phase', () => {
       { route: 'jobs', phase: 'switched', dryRun: true },
       { route: 'jobs', phase: 'switched', dryRun: true },
     ])
+  })
+
+  test('--dry-run shows what is open too, and a step that is made does not', async () => {
+    server.control.openGates = ["store 'new' answers"]
+    server.control.closedGates = ['4 dirty keys']
+    expect((await phase('jobs', 'switched', '--dry-run')).stdout).toMatch(
+      /Open gates:\n {2}store 'new' answers\nClosed gates:\n {2}4 dirty keys\n$/,
+    )
+    server.control.closedGates = []
+    expect((await phase('jobs', 'switched')).stdout).not.toContain('gates')
   })
 
   test('a closed gate: exit code 1 and the reasons', async () => {
