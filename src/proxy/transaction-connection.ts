@@ -1,8 +1,10 @@
 import type { CommandSpec } from '../command/spec.ts'
+import { PLUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
+import type { InFlight, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { integerArg } from './arguments.ts'
@@ -115,16 +117,17 @@ export class TransactionConnection {
 
   /** Ended without EXEC: cleans it by DISCARD or UNWATCH, and gives it back. */
   cleaned(): void {
-    // Nothing waits on it; its cleaning replies are nobody's, and a connection that dies meanwhile is dropped by the pool.
+    // Nothing waits on it, and a connection that dies meanwhile is dropped by the pool.
     const clean = this.#multiSent ? DISCARD : UNWATCH
     const pipeline = this.#dedicated
     const back = this.#takeOut()
-    pipeline?.push(new Swallow(back), clean, 0, clean.length)
+    pipeline?.push(new Cleaning(back), clean, 0, clean.length)
   }
 
-  /** EXEC has been answered: it is clean. Given back after the reply that is being settled has left the ring. */
-  finished(): void {
-    queueMicrotask(this.#takeOut())
+  /** EXEC has been answered. `clean`: in a way that says that the transaction is over. Given back after the reply that is being settled has left the ring. */
+  finished(clean: boolean): void {
+    const back = this.#takeOut()
+    queueMicrotask(() => back(clean))
   }
 
   /** Nobody is there to clean it for. */
@@ -139,7 +142,7 @@ export class TransactionConnection {
   }
 
   /** Takes leave of it; the function gives it back. */
-  #takeOut(): () => void {
+  #takeOut(): (clean: boolean) => void {
     const session = this.#session
     const pipeline = this.#dedicated
     if (pipeline === null) return nothing
@@ -148,7 +151,8 @@ export class TransactionConnection {
     this.#dedicated = null
     pipeline.onClosed = null
     const alike = this.#isAsBefore(pipeline)
-    return () => giveBack(session, store, pipeline, database, alike)
+    const isOwn = pipeline === session.own?.pipeline
+    return (clean) => giveBack(session, store, pipeline, database, alike && (clean || isOwn))
   }
 
   /** Nothing is left on it that it did not have: else it goes. */
@@ -158,6 +162,24 @@ export class TransactionConnection {
     if (this.#tracks && own.tracking === null) own.tell(['Client', 'TRACKING', 'OFF'])
     return true
   }
+}
+
+/** Owns a DISCARD or UNWATCH that nobody waits for: only its OK makes the connection clean. */
+class Cleaning implements ReplyOwner {
+  readonly #back: (clean: boolean) => void
+
+  constructor(back: (clean: boolean) => void) {
+    this.#back = back
+  }
+
+  settle(_slot: InFlight, buf: Buffer, start: number): void {
+    const clean = buf[start] === PLUS
+    queueMicrotask(() => this.#back(clean))
+  }
+
+  lost(): void {}
+
+  timedOut(): void {}
 }
 
 const parser = new CommandParser()

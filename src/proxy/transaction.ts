@@ -240,7 +240,7 @@ export class Transaction implements Pin, ReplyOwner {
     }
     if (offsets !== null) queue.compare(buf, offsets)
     session.database = databases?.at(-1) ?? session.database
-    this.#done()
+    this.#done(buf[start] !== MINUS || execDidNothing(buf, start, end))
   }
 
   lost(slot: InFlight, loss: Loss): void {
@@ -249,7 +249,7 @@ export class Transaction implements Pin, ReplyOwner {
     this.#queue.returned()
     if (loss.mayHaveRun) this.#queue.lose()
     if (!slot.timedOut) session.replyError(slot.seq, loss.text)
-    this.#done()
+    this.#done(false)
   }
 
   timedOut(slot: InFlight): void {
@@ -338,12 +338,12 @@ export class Transaction implements Pin, ReplyOwner {
     return true
   }
 
-  /** EXEC has been answered: the connection is clean. */
-  #done(): void {
+  /** EXEC has been answered, or never will be. `clean`: the store is done with the transaction. */
+  #done(clean: boolean): void {
     const session = this.#session
     if (this.#connection.shared !== null) return
     this.#gone = true
-    this.#connection.finished()
+    this.#connection.finished(clean)
     session.leave(this)
     session.proceed()
   }

@@ -4,6 +4,7 @@ import type { Endpoint, StoreConfig } from '../config/config.ts'
 import { BusyWatch } from './busy-watch.ts'
 import { ByDatabase } from './by-database.ts'
 import type { StoreUser } from './handshake.ts'
+import { IdleConnections } from './idle-connections.ts'
 import { PIPELINE_LIMIT_BYTES, Pipeline } from './pipeline.ts'
 import type { PipelineState } from './pipeline-options.ts'
 import { StoreUsers } from './store-users.ts'
@@ -35,7 +36,9 @@ export class Store {
   readonly #shadow = new ByDatabase()
   /** Mirror's pipelines that the store has refused for good (it has fewer databases), and when: not opened again at once. */
   readonly #refusedShadow = new Map<number, { readonly pipeline: Pipeline; readonly atMs: number }>()
-  readonly #idle = new Map<string, Pipeline[]>()
+  readonly #idle = new IdleConnections(({ database, protocol, user }) =>
+    this.#open(database, protocol, user, 'fail', true),
+  )
   readonly #lent = new Set<Pipeline>()
   readonly #retiring = new Map<Pipeline, () => void>()
   readonly #busyWatch = new BusyWatch(
@@ -54,7 +57,7 @@ export class Store {
     this.users = new StoreUsers({
       clock: options.clock,
       open: (database, protocol, user) => this.#open(database, protocol, user, 'fail', false),
-      onGone: (user) => this.#closeIdleOf(user),
+      onGone: (user) => this.#idle.closeOf(user, 'its user has not been here for a while'),
     })
   }
 
@@ -112,10 +115,7 @@ export class Store {
 
   /** A connection for one session alone: an idle one, or a new one that connects on its first command. Give it back by `release` or `discard`. */
   borrow(database: number, protocol: 2 | 3, user: StoreUser | null = null): Pipeline {
-    const idle = this.#idle.get(idleKey(database, protocol, user))
-    let pipeline = idle?.pop()
-    while (pipeline !== undefined && pipeline.state !== 'up') pipeline = idle?.pop()
-    pipeline ??= this.#open(database, protocol, user, 'fail', true)
+    const pipeline = this.#idle.take({ database, protocol, user }) ?? this.#open(database, protocol, user, 'fail', true)
     pipeline.answersWithinMs = 0
     pipeline.blocks = false
     this.#lent.add(pipeline)
@@ -126,17 +126,12 @@ export class Store {
   release(pipeline: Pipeline, database: number): void {
     this.#lent.delete(pipeline)
     const { protocol, user } = pipeline.options.identity
-    const key = idleKey(database, protocol, user)
-    const idle = this.#idle.get(key) ?? []
     pipeline.onPush = null
     pipeline.onClosed = null
     pipeline.onDrain = null
-    if (pipeline.state !== 'up' || !pipeline.quiet || idle.length >= MAX_IDLE) {
-      pipeline.close('connection not needed any more')
-      return
-    }
-    idle.push(pipeline)
-    this.#idle.set(key, idle)
+    const isUsable = pipeline.state === 'up' && pipeline.quiet
+    if (isUsable && this.#idle.give({ database, protocol, user }, pipeline, this.options.clock.nowMs)) return
+    pipeline.close('connection not needed any more')
   }
 
   /** Closes a dedicated connection whose state is not worth cleaning. */
@@ -195,28 +190,21 @@ export class Store {
       if (pipeline.options.whenDown === 'fail') this.#busyWatch.look(pipeline, nowMs)
     }
     for (const pipeline of this.#lent) pipeline.tick(nowMs)
+    this.#idle.tick(nowMs)
     if (this.users.size > 0) this.users.tick(nowMs)
     if (this.#retiring.size > 0) this.#closeRetired()
   }
 
-  #closeIdleOf(user: StoreUser): void {
-    for (const [name, idle] of this.#idle) {
-      if (!name.endsWith(` ${user.key}`)) continue
-      this.#idle.delete(name)
-      for (const pipeline of idle) pipeline.close('its user has not been here for a while')
-    }
-  }
-
   /** After a change of address: every connection goes to the new one, and what is lent ends, as when its connection is lost. */
   move(reason: string): void {
-    for (const idle of this.#idle.values()) for (const pipeline of idle.splice(0)) pipeline.close(reason)
+    this.#idle.closeAll(reason)
     for (const pipeline of this.sharedPipelines()) pipeline.move(reason)
     for (const pipeline of [...this.#lent]) pipeline.move(reason)
   }
 
   close(reason: string): void {
     for (const pipeline of this.sharedPipelines()) pipeline.close(reason)
-    for (const idle of this.#idle.values()) for (const pipeline of idle.splice(0)) pipeline.close(reason)
+    this.#idle.closeAll(reason)
     for (const pipeline of this.#lent) pipeline.close(reason)
   }
 
@@ -267,12 +255,6 @@ export class Store {
   }
 }
 
-/** A client's own user comes last: its name may hold anything. */
-function idleKey(database: number, protocol: 2 | 3, user: StoreUser | null): string {
-  return user === null ? `${database}/${protocol}` : `${database}/${protocol} ${user.key}`
-}
-
-const MAX_IDLE = 16
 const REFUSED_MS = 5_000
 const BACK_MS = 200
 const SHADOW_BATCH_MS = 1

