@@ -4,7 +4,7 @@ import { Glob } from '../routing/glob.ts'
 import { applicationName, scanFrame } from '../routing/keyspace-command.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
-import { gather, pipelineTo } from './ask-stores.ts'
+import { gather } from './ask-stores.ts'
 import { isMalformed } from './malformed.ts'
 import type { Session } from './session.ts'
 
@@ -16,12 +16,15 @@ import type { Session } from './session.ts'
  *
  * So one count runs at a time for clients of one shared connection, and each is answered by one that began after its command came: what it wrote before is
  * counted. Keys that are written or deleted meanwhile may be counted or not.
+ *
+ * A page is in flight for a switch as any command is; a whole count is not, for it may take longer than a switch may: between two pages it steps aside, and begins
+ * anew under the routes that are then in force.
  */
 export function countKeys(session: Session): void {
-  const { path } = session
-  const pipelines = new Map(path.routes.primaryStores.map((store) => [store, pipelineTo(session, store)]))
-  const lead = pipelines.values().next().value!
-  const asked: Asked = { session, seq: session.order.assign(), table: path.routes, pipelines }
+  const { path, database, protocol, user } = session
+  const pipelineOf = (store: number): Pipeline => path.stores[store]!.shared(database, protocol, user)
+  const lead = pipelineOf(path.routes.primaryStores[0]!)
+  const asked: Asked = { session, seq: session.order.assign(), pipelineOf }
   const waiting = counting.get(lead)
   if (waiting !== undefined) waiting.push(asked)
   else begin(lead, [asked])
@@ -30,9 +33,8 @@ export function countKeys(session: Session): void {
 interface Asked {
   readonly session: Session
   readonly seq: number
-  readonly table: RouteTable
-  /** By store. */
-  readonly pipelines: ReadonlyMap<number, Pipeline>
+  /** For the database and the user that the session had when it asked. */
+  readonly pipelineOf: (store: number) => Pipeline
 }
 
 /** Who waits for the next count, by the connection that the one under way goes down. */
@@ -44,12 +46,13 @@ function begin(lead: Pipeline, asked: readonly Asked[]): void {
     const next = counting.get(lead)!
     counting.delete(lead)
     if (next.length > 0) begin(lead, next)
-  }).page(0, 0n)
+  }).start()
 }
 
 class Count {
   readonly #asked: readonly Asked[]
   readonly #over: () => void
+  #table!: RouteTable
   #keys = 0
 
   constructor(asked: readonly Asked[], over: () => void) {
@@ -57,25 +60,37 @@ class Count {
     this.#over = over
   }
 
+  start(): void {
+    const { path } = this.#asked[0]!.session
+    if (path.routes.routes.some((route) => route.state.held)) {
+      setTimeout(() => this.start(), LOOK_AGAIN_MS).unref()
+      return
+    }
+    this.#table = path.routes
+    this.#keys = 0
+    this.#page(0, 0n)
+  }
+
   /** Asks the `at`-th store; `cursor` is that store's own. */
-  page(at: number, cursor: bigint): void {
-    // The last to come knows the table in force; all came before this count began.
-    const { session, table, pipelines } = this.#asked.at(-1)!
+  #page(at: number, cursor: bigint): void {
+    const { session, pipelineOf } = this.#asked[0]!
+    const table = this.#table
     const store = table.primaryStores[at]
     if (store === undefined) return this.#answer(`:${this.#keys}\r\n`)
     if (this.#asked.every((one) => one.session.closed)) return this.#over()
+    if (session.path.routes !== table || table.routes.some((route) => route.state.held)) return this.start()
     const bytes = scanFrame(table, store, REQUEST, cursor)
     gather(
       session,
-      [{ pipeline: pipelines.get(store)!, bytes }],
+      [{ pipeline: pipelineOf(store), bytes }],
       ([frame]) => {
         const reply = pageOf(frame!)
         if (reply === null)
           return this.#answer('-ERR Understudy: a store answered with something that is no reply to SCAN\r\n')
         const name = applicationName(table, store, null)
         for (const key of reply.keys) if (name(key) !== null) this.#keys++
-        if (reply.cursor === 0n) this.page(at + 1, 0n)
-        else this.page(at, reply.cursor)
+        if (reply.cursor === 0n) this.#page(at + 1, 0n)
+        else this.#page(at, reply.cursor)
       },
       (text) => this.#answer(`-${text}\r\n`),
     )
@@ -108,3 +123,4 @@ const REQUEST = {
   glob: new Glob(Buffer.from('*')),
   options: [Buffer.from('COUNT'), Buffer.from('500')],
 }
+const LOOK_AGAIN_MS = 5

@@ -5,6 +5,7 @@ import { decodeReply } from '../../src/resp/decode.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { Glob } from '../../src/routing/glob.ts'
 import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
@@ -218,6 +219,26 @@ test('DBSIZE counts the application’s keys over many pages, for several who as
   expect(await ask('DBSIZE')).toBe(3_003)
   await one.kill9()
   expect(await client.ask('DBSIZE')).toMatch(/^-/)
+})
+
+test('a switch does not wait for the end of a count, which begins anew behind it', async () => {
+  await start(options('mirror', 'one'))
+  const filling = one.client()
+  // As many as take longer to count than the switch below may take to drain.
+  await ask('SET', 'job:0', 'x')
+  for (let at = 0; at < 30; at++) {
+    await filling.mset(Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`other:${at}:${i}`, 'x'])))
+  }
+  await settled(path)
+  client.command('DBSIZE')
+  await eventually(async () => expect(await filling.info('commandstats')).toMatch(/cmdstat_scan:calls=\d\d/))
+  const stat = async (): Promise<number> =>
+    Number(/cmdstat_scan:calls=(\d+)/.exec(await filling.info('commandstats'))?.[1])
+  const scansPerCount = 600
+  await apply(options('switched', 'one'))
+  expect(await stat()).toBeLessThan(scansPerCount)
+  expect(await client.next().then((frame) => decodeReply(frame, 0, frame.length))).toBe(300_001)
+  expect(await stat()).toBeGreaterThan(scansPerCount)
 })
 
 test('a prefix of its own on a shared server: nothing of the neighbours is seen or flushed', async () => {
