@@ -325,6 +325,7 @@ export class Runtime {
       return new Store({
         config: present,
         endpoint: () => this.#places.of(present),
+        commands: () => this.#path.commands,
         turn: this.#turn,
         clock: this.#clock,
         onState: (store, pipeline, error) => this.#onState(store, pipeline, error),

@@ -1,13 +1,13 @@
 import { slotOfKey } from '../command/key-slot.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import { mergeOf } from '../command/split-commands.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { ExplainedKey } from './explain.ts'
 import type { Plan } from './plan.ts'
 import type { Route } from './route.ts'
 import type { RouteTable } from './route-table.ts'
 import { isServerWide, refuseServerWide } from './server-wide.ts'
-import { mergeOf } from './split-commands.ts'
 import { listeningsOf, type SubscriptionKind } from './subscriptions.ts'
 
 /** Why the command is answered with an error, beside what its handling says; null: it is not. */

@@ -1,5 +1,5 @@
-import type net from 'node:net'
 import { CHUNK_BYTES, type Chunk, giveChunk } from './chunk.ts'
+import type { Outlet } from './pipeline-connection.ts'
 
 /**
  * The chunks of one pipeline, in the order of their commands. The last one is the pipeline's `current`, which it holds itself: every command looks at it.
@@ -34,7 +34,7 @@ export class ChunkList {
   }
 
   /** Writes what has not been written. */
-  writeTo(socket: net.Socket): void {
+  writeTo(socket: Outlet): void {
     const chunks = this.#chunks
     if (chunks.length > 1) socket.cork()
     for (let i = 0; i < chunks.length; i++) {

@@ -3,6 +3,7 @@ import type { Turn } from '../base/turn.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
 import type { Identity } from './handshake.ts'
 import type { Pipeline } from './pipeline.ts'
+import type { ConnectionMaker } from './pipeline-connection.ts'
 
 /** What makes a pipeline what it is; the same for all of its life. */
 export interface PipelineOptions {
@@ -26,6 +27,8 @@ export interface PipelineOptions {
   readonly dedicated: boolean
   /** Bytes in flight beyond which `full` is true (a great number of small commands is as much). */
   readonly limitBytes: number
+  /** Undefined: a socket to `endpoint`. */
+  readonly connection?: ConnectionMaker | undefined
   readonly onState?: (pipeline: Pipeline, error: string | null) => void
 }
 

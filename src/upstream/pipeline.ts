@@ -6,6 +6,7 @@ import { ChunkList, unsend } from './chunk-list.ts'
 import { downText, lostText, unreadableReason } from './connect-error.ts'
 import { Connection } from './connection.ts'
 import { type InFlight, InFlightRing, type Loss, type ReplyOwner, type ReplySink } from './in-flight.ts'
+import type { PipelineConnection, PipelineConnectionOwner } from './pipeline-connection.ts'
 import type { PipelineOptions, PipelineState } from './pipeline-options.ts'
 import { ReplyReader } from './reply-reader.ts'
 import { WriteDelay } from './write-delay.ts'
@@ -49,7 +50,7 @@ export class Pipeline {
   onDrain: (() => void) | null = null
   onClosed: ((text: string) => void) | null = null
 
-  readonly #connection: Connection
+  readonly #connection: PipelineConnection
   readonly #reader = new ReplyReader({
     frame: (buf, start, end) => this.#frame(buf, start, end),
     sinkFor: (type, bytes) => this.#sinkFor(type, bytes),
@@ -73,13 +74,15 @@ export class Pipeline {
   constructor(options: PipelineOptions) {
     this.options = options
     const { batchMs, clock } = options
-    this.#connection = new Connection(options, {
+    const owner: PipelineConnectionOwner = {
+      lostHead: (loss) => this.#loseHead(loss),
       bytes: (buf, length) => this.#receive(buf, length),
       drained: () => this.onDrain?.(),
       ready: (clientId) => this.#ready(clientId),
       refused: (text) => this.#refused(text),
       failed: (reason) => this.#disconnected(reason),
-    })
+    }
+    this.#connection = options.connection?.(options, owner) ?? new Connection(options, owner)
     const writeNow = (): void => {
       if (this.state === 'up') this.#write()
     }
@@ -233,6 +236,7 @@ export class Pipeline {
   /** Now and then: answers what has waited longer than the store's timeout, and gives a connection up that says nothing at all. */
   tick(nowMs: number): void {
     const { ring } = this
+    this.#connection.tick?.(nowMs)
     if (ring.length === 0) ring.shrink()
     if (this.options.dedicated) {
       const head = ring.peek()
@@ -441,6 +445,13 @@ export class Pipeline {
       this.#losing = false
       this.#connection.openLater(() => this.connect())
     } else setImmediate(() => this.#loseSome())
+  }
+
+  /** As `PipelineConnectionOwner` says. */
+  #loseHead(loss: Loss): number {
+    const more = (this.ring.peek()?.replies ?? 1) - 1
+    this.#lose(1, loss, loss)
+    return more
   }
 
   /** At most `limit` commands that have been written are lost; the rest keeps its place. */

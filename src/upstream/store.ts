@@ -1,8 +1,10 @@
 import type { CoarseClock } from '../base/clock.ts'
 import type { Turn } from '../base/turn.ts'
+import type { CommandTable } from '../command/table.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
 import { BusyWatch } from './busy-watch.ts'
 import { ByDatabase } from './by-database.ts'
+import { Cluster } from './cluster/cluster.ts'
 import type { StoreUser } from './handshake.ts'
 import { IdleConnections } from './idle-connections.ts'
 import { PIPELINE_LIMIT_BYTES, Pipeline } from './pipeline.ts'
@@ -13,6 +15,8 @@ export interface StoreOptions {
   readonly config: StoreConfig
   /** Where it is now. A text: not known, and why. */
   readonly endpoint: () => Endpoint | string
+  /** The commands as they are known at the moment. */
+  readonly commands: () => CommandTable
   readonly turn: Turn
   readonly clock: CoarseClock
   readonly onState: (store: Store, pipeline: Pipeline, error: string | null) => void
@@ -33,6 +37,8 @@ export class Store {
   readonly #shared2 = new ByDatabase()
   readonly #shared3 = new ByDatabase()
   readonly users: StoreUsers
+  /** Null: one server. */
+  readonly cluster: Cluster | null
   readonly #shadow = new ByDatabase()
   /** Mirror's pipelines that the store has refused for good (it has fewer databases), and when: not opened again at once. */
   readonly #refusedShadow = new Map<number, { readonly pipeline: Pipeline; readonly atMs: number }>()
@@ -54,6 +60,7 @@ export class Store {
   constructor(options: StoreOptions) {
     this.options = options
     this.name = options.config.name
+    this.cluster = options.config.kind === 'cluster' ? new Cluster(options) : null
     this.users = new StoreUsers({
       clock: options.clock,
       open: (database, protocol, user) => this.#open(database, protocol, user, 'fail', false),
@@ -187,7 +194,7 @@ export class Store {
   tick(nowMs: number): void {
     for (const pipeline of this.sharedPipelines()) {
       pipeline.tick(nowMs)
-      if (pipeline.options.whenDown === 'fail') this.#busyWatch.look(pipeline, nowMs)
+      if (this.cluster === null && pipeline.options.whenDown === 'fail') this.#busyWatch.look(pipeline, nowMs)
     }
     for (const pipeline of this.#lent) pipeline.tick(nowMs)
     this.#idle.tick(nowMs)
@@ -203,6 +210,7 @@ export class Store {
   }
 
   close(reason: string): void {
+    this.cluster?.close()
     for (const pipeline of this.sharedPipelines()) pipeline.close(reason)
     this.#idle.closeAll(reason)
     for (const pipeline of this.#lent) pipeline.close(reason)
@@ -230,6 +238,7 @@ export class Store {
     const pipeline = new Pipeline({
       store: config,
       endpoint,
+      connection: this.cluster?.connection,
       // Database 0 of a client is the one in the store's URL; every other is itself.
       identity: { database: database === 0 ? config.database : database, protocol, user },
       turn,

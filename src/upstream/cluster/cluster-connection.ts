@@ -1,0 +1,254 @@
+import { ByteAccumulator } from '../../base/byte-accumulator.ts'
+import { findKeys, KeyPositions } from '../../command/keys.ts'
+import type { CommandSpec } from '../../command/spec.ts'
+import { mergeOf } from '../../command/split-commands.ts'
+import { COMPLETE, CommandParser, NEED_MORE } from '../../resp/command-parser.ts'
+import type { CommandView } from '../../resp/command-view.ts'
+import { encodeCommand, errorFrame } from '../../resp/encode.ts'
+import type { Outlet, PipelineConnection, PipelineConnectionOwner } from '../pipeline-connection.ts'
+import type { PipelineOptions } from '../pipeline-options.ts'
+import type { Cluster } from './cluster.ts'
+import { clusterScan } from './cluster-scan.ts'
+import { ClusterTransaction } from './cluster-transaction.ts'
+import { keylessWay } from './keyless.ts'
+import { infoOf, listOf, type Merging, mergeParts, orError, sumOf } from './merge.ts'
+import { NodeLinks } from './node-links.ts'
+import { type Place, ReplyPlaces } from './reply-places.ts'
+import { slotOf } from './topology.ts'
+
+const CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot"
+
+/**
+ * What a pipeline to a cluster writes to, instead of a socket: one server to the pipeline, several nodes behind it.
+ *
+ *   pipeline ══ bytes ══▶ parse ─▶ slot of the keys ─┬─▶ NodeLinks ─▶ node 1
+ *      ▲                                             ├─▶ split by slot, or to all ─▶ nodes, merged
+ *      │                                             └─▶ refused here: CROSSSLOT, or what concerns one server
+ *      └═════ replies, in the order of the commands ══ ReplyPlaces ◀─┘
+ *
+ * Failure: what a node did not answer is lost by itself (`lostHead`), as a single store's command is; the rest of the cluster goes on.
+ */
+export class ClusterConnection implements PipelineConnection {
+  readonly cluster: Cluster
+  readonly options: PipelineOptions
+  readonly #owner: PipelineConnectionOwner
+  socket: Outlet | null = null
+  lastReadMs = 0
+  readonly #places: ReplyPlaces
+  readonly #links: NodeLinks
+  readonly #transaction: ClusterTransaction
+  readonly #partial = new ByteAccumulator()
+  #parser = new CommandParser()
+  readonly #keys = new KeyPositions()
+  #unwatch: (() => void) | null = null
+  #retry: NodeJS.Timeout | null = null
+  #attempts = 0
+
+  constructor(cluster: Cluster, options: PipelineOptions, owner: PipelineConnectionOwner) {
+    this.cluster = cluster
+    this.options = options
+    this.#owner = owner
+    this.#places = new ReplyPlaces(owner)
+    this.#links = new NodeLinks(cluster, options, {
+      up: () => this.#ready(),
+      down: (reason) => {
+        if (this.socket === null) owner.failed(reason)
+      },
+      refused: (text) => owner.refused(text),
+      ended: (reason) => owner.failed(reason),
+    })
+    this.#transaction = new ClusterTransaction(this.#links, this.#places)
+  }
+
+  open(): void {
+    if (this.#retry !== null) clearTimeout(this.#retry)
+    this.#retry = null
+    if (this.options.identity.database !== 0) return this.#owner.refused('ERR SELECT is not allowed in cluster mode')
+    this.#unwatch ??= this.cluster.watch(() => this.#known())
+    if (this.cluster.topology !== null) this.#links.begin()
+  }
+
+  openLater(open: () => void): void {
+    this.#retry = setTimeout(open, Math.min(2_000, 50 * 2 ** this.#attempts++))
+  }
+
+  /** Nobody greets here: the nodes' own connections do. */
+  greeted(): void {}
+
+  proven(): boolean {
+    return false
+  }
+
+  drop(): void {
+    if (this.#retry !== null) clearTimeout(this.#retry)
+    this.#unwatch?.()
+    this.#unwatch = null
+    this.#retry = null
+    this.socket = null
+    this.#places.clear()
+    this.#partial.clear()
+    this.#transaction.reset()
+    this.#links.close()
+  }
+
+  tick(nowMs: number): void {
+    this.#links.tick(nowMs)
+  }
+
+  #known(): void {
+    if (this.cluster.topology === null) {
+      if (this.socket === null) this.#owner.failed(this.cluster.error)
+    } else this.#links.begin()
+  }
+
+  #ready(): void {
+    if (this.socket !== null) return
+    this.#attempts = 0
+    const links = this.#links
+    this.socket = {
+      get writableLength() {
+        return links.writableLength
+      },
+      write: (bytes) => this.#write(bytes),
+      cork: () => {},
+      uncork: () => {},
+      pause: () => links.pause(),
+      resume: () => links.resume(),
+    }
+    this.#owner.ready(0)
+  }
+
+  #write(bytes: Buffer): void {
+    const partial = this.#partial
+    if (partial.length === 0) {
+      const rest = this.#commands(bytes, bytes.length)
+      partial.append(bytes, rest, bytes.length)
+      return
+    }
+    partial.append(bytes, 0, bytes.length)
+    partial.consume(this.#commands(partial.buf, partial.length))
+  }
+
+  /** Handles every whole command in `buf[0 .. to)`; gives where the rest begins. */
+  #commands(buf: Buffer, to: number): number {
+    const parser = this.#parser
+    let at = 0
+    while (at < to && this.socket !== null) {
+      const status = parser.parse(buf, at, to)
+      if (status === NEED_MORE) {
+        this.#parser = new CommandParser()
+        return at
+      }
+      at = parser.next
+      if (status !== COMPLETE) {
+        this.#parser = new CommandParser()
+        this.#places.refuse('ERR Protocol error')
+        return to
+      }
+      if (parser.argc > 0) this.#command(parser)
+    }
+    return to
+  }
+
+  #command(view: CommandView): void {
+    const spec = this.cluster.options.commands().lookup(view)
+    if (spec === undefined) {
+      const name = view.buf.toString('latin1', view.start[0], view.end[0])
+      if (/^asking$/i.test(name)) return this.#places.refuse('ERR This instance has cluster support disabled')
+    }
+    const keys = this.#keys
+    if (spec === undefined) keys.reset()
+    else if (spec.name === 'SPUBLISH' && view.argc === 3) {
+      keys.reset()
+      keys.add(1)
+    } else findKeys(spec, view, keys)
+    const slot = this.#slotOfAll(view)
+    if (this.#transaction.takes(spec, view, slot)) return
+    if (slot >= 0) this.#links.send(slot, frameOf(view), 1, this.#places.add())
+    else if (slot === SEVERAL) this.#split(spec!, view)
+    else this.#keyless(spec, view)
+  }
+
+  /** `SEVERAL`, or `NONE`. */
+  #slotOfAll(view: CommandView): number {
+    const { count, index } = this.#keys
+    if (count === 0) return NONE
+    const slot = slotOf(view, index[0]!)
+    for (let i = 1; i < count; i++) if (slotOf(view, index[i]!) !== slot) return SEVERAL
+    return slot
+  }
+
+  /** What is said of each key by itself is sent slot by slot, as the client of a cluster would do it. */
+  #split(spec: CommandSpec, view: CommandView): void {
+    const merge = mergeOf(spec.name)
+    const step = merge === 'ok' ? 2 : 1
+    if (merge === null || (view.argc - 1) % step !== 0) return this.#places.refuse(CROSSSLOT)
+    const parts = new Map<number, { args: (string | Buffer)[]; places: number[] }>()
+    for (let i = 1; i < view.argc; i += step) {
+      const slot = slotOf(view, i)
+      let part = parts.get(slot)
+      if (part === undefined) parts.set(slot, (part = { args: [spec.name], places: [] }))
+      part.places.push((i - 1) / step)
+      for (let arg = i; arg < i + step; arg++) part.args.push(view.buf.subarray(view.start[arg], view.end[arg]))
+    }
+    const places = [...parts.values()].map((part) => part.places)
+    const place = this.#places.addWhole(parts.size, orError(mergeParts(merge, places)))
+    let number = 0
+    for (const [slot, { args }] of parts) this.#links.send(slot, encodeCommand(args), 1, place, number++)
+  }
+
+  #keyless(spec: CommandSpec | undefined, view: CommandView): void {
+    // A command that nobody knows is any node's to refuse.
+    const way = spec === undefined ? 'any' : keylessWay(spec.name)
+    if (spec?.handling === 'subscribe') return this.#subscribe(spec, view)
+    switch (way) {
+      case 'any':
+        return this.#links.sendAny(frameOf(view), 1, this.#places.add())
+      case 'ok':
+        return this.#toAll(view, (frames) => frames[0]!)
+      case 'sum':
+        return this.#toAll(view, sumOf)
+      case 'list':
+        return this.#toAll(view, listOf)
+      case 'info':
+        return this.#toAll(view, infoOf)
+      case 'scan':
+        return clusterScan(this.cluster, this.#links, this.#places, view)
+      case undefined:
+        this.#places.refuse(
+          `ERR Understudy: ${spec!.name} concerns one server, and the store '${this.options.store.name}' is a cluster: ask its nodes`,
+        )
+    }
+  }
+
+  #toAll(view: CommandView, merge: Merging): void {
+    const { masters } = this.cluster.topology!
+    const bytes = frameOf(view)
+    const place: Place = this.#places.addWhole(masters.length, orError(merge))
+    for (const [i, node] of masters.entries()) this.#links.sendTo(node, bytes, 1, place, i)
+  }
+
+  /** On a connection that is a subscriber's alone. The cluster carries every message to every node. */
+  #subscribe(spec: CommandSpec, view: CommandView): void {
+    let refusal: string | null = null
+    if (/^SS|^SUN/.test(spec.name)) refusal = 'ERR Understudy: sharded channels of a cluster are not supported yet'
+    for (let i = 1; i < view.argc; i++) {
+      if (!view.buf.toString('latin1', view.start[i], view.end[i]).startsWith('__key')) continue
+      refusal =
+        'ERR Understudy: each node of a cluster tells of its own keys alone: subscribe to keyspace notifications there'
+    }
+    if (refusal === null) {
+      this.#links.relay(frameOf(view), (buf, start, end) => this.#places.pass(buf, start, end))
+      return
+    }
+    const frame = errorFrame(refusal)
+    this.#places.pass(frame, 0, frame.length)
+  }
+}
+
+function frameOf(view: CommandView): Buffer {
+  return view.buf.subarray(view.frameStart, view.frameEnd)
+}
+
+const NONE = -1
+const SEVERAL = -2

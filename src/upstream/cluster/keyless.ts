@@ -1,0 +1,36 @@
+/**
+ * What becomes of a command without keys: it goes to
+ *
+ *   any     one node: they all say the same, or what one says is as good
+ *   ok      all masters: the first error, or the first node's answer
+ *   sum     all masters: the sum of their numbers
+ *   list    all masters: their lists, one behind the other
+ *   info    all masters: one INFO of the whole
+ *   scan    node after node; the cursor says which
+ *
+ * Everything else concerns one server, and a cluster has several: it is refused.
+ */
+export type Keyless = 'any' | 'ok' | 'sum' | 'list' | 'info' | 'scan'
+
+const TABLE: Readonly<Record<Keyless, readonly string[]>> = {
+  any: [
+    ...['PING', 'ECHO', 'TIME', 'PUBLISH', 'EVAL', 'EVALSHA', 'EVAL_RO', 'EVALSHA_RO', 'FCALL', 'FCALL_RO', 'LOLWUT'],
+    ...['COMMAND', 'COMMAND COUNT', 'COMMAND DOCS', 'COMMAND INFO', 'COMMAND LIST', 'COMMAND GETKEYS', 'CONFIG GET'],
+    ...['SCRIPT EXISTS', 'FUNCTION LIST', 'FUNCTION DUMP', 'ACL WHOAMI', 'ACL CAT', 'AUTH'],
+  ],
+  ok: [
+    ...['FLUSHALL', 'FLUSHDB', 'SCRIPT LOAD', 'SCRIPT FLUSH', 'CONFIG SET', 'CONFIG RESETSTAT'],
+    ...['FUNCTION LOAD', 'FUNCTION DELETE', 'FUNCTION FLUSH', 'FUNCTION RESTORE'],
+  ],
+  sum: ['DBSIZE'],
+  list: ['KEYS'],
+  info: ['INFO'],
+  scan: ['SCAN'],
+}
+
+const BY_NAME = new Map(Object.entries(TABLE).flatMap(([way, names]) => names.map((name) => [name, way as Keyless])))
+
+/** By upper-case name; undefined: refused. */
+export function keylessWay(name: string): Keyless | undefined {
+  return BY_NAME.get(name)
+}

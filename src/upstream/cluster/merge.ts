@@ -1,0 +1,63 @@
+import { createHash } from 'node:crypto'
+import type { Merge } from '../../command/split-commands.ts'
+import { MINUS } from '../../resp/bytes.ts'
+import { elementOffsets } from '../../resp/decode.ts'
+import { FRAME } from '../../resp/encode.ts'
+
+/** The answers of the nodes, in the order in which they were asked, as one. An error of one is the answer. */
+export type Merging = (frames: readonly Buffer[]) => Buffer
+
+export function orError(merge: Merging): Merging {
+  return (frames) => frames.find((frame) => frame[0] === MINUS) ?? merge(frames)
+}
+
+/** Of a command that was split by slot: `places` says where each key of each part stood, from 0. */
+export function mergeParts(merge: Merge, places: readonly (readonly number[])[]): Merging {
+  if (merge === 'ok') return () => FRAME.OK
+  if (merge === 'sum') return sumOf
+  return (frames) => {
+    const values: Buffer[] = []
+    for (const [i, frame] of frames.entries()) {
+      const offsets = elementOffsets(frame, 0, frame.length)!
+      for (const [j, place] of places[i]!.entries()) values[place] = frame.subarray(offsets[j]!, offsets[j + 1]!)
+    }
+    return Buffer.concat([Buffer.from(`*${values.length}\r\n`), ...values])
+  }
+}
+
+export function sumOf(frames: readonly Buffer[]): Buffer {
+  const sum = frames.reduce((all, frame) => all + Number(frame.toString('latin1', 1, frame.length - 2)), 0)
+  return Buffer.from(`:${sum}\r\n`)
+}
+
+export function listOf(frames: readonly Buffer[]): Buffer {
+  let count = 0
+  const bodies = frames.map((frame) => {
+    const body = frame.indexOf('\n') + 1
+    count += Number(frame.toString('latin1', 1, body - 2))
+    return frame.subarray(body)
+  })
+  return Buffer.concat([Buffer.from(`*${count}\r\n`), ...bodies])
+}
+
+/** Counts are summed, `run_id` is that of the whole: another one as soon as one node is. Everything else is the first node's. */
+export function infoOf(frames: readonly Buffer[]): Buffer {
+  const texts = frames.map((frame) => frame.toString('latin1', frame.indexOf('\n') + 1, frame.length - 2))
+  let text = texts[0]!
+  for (const name of SUMMED) {
+    const all = texts.map((one) => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(one)?.[1] ?? 0))
+    text = text.replace(new RegExp(`^${name}:\\d+`, 'm'), `${name}:${all.reduce((sum, one) => sum + one, 0)}`)
+  }
+  const ids = texts.flatMap((one) => /^run_id:(\w+)/m.exec(one)?.[1] ?? [])
+  const id = createHash('sha1').update(ids.sort().join(' ')).digest('hex')
+  text = text.replace(/^run_id:\w+/m, `run_id:${id}`)
+  const keys = texts.map((one) => /^db0:keys=(\d+),expires=(\d+)/m.exec(one)).filter((match) => match !== null)
+  if (keys.length > 0 && texts.some((one) => one.includes('# Keyspace'))) {
+    const total = (at: number): number => keys.reduce((sum, match) => sum + Number(match[at]), 0)
+    text = text.replace(/^db0:.*\r?\n/m, '')
+    text = text.replace('# Keyspace\r\n', `# Keyspace\r\ndb0:keys=${total(1)},expires=${total(2)},avg_ttl=0\r\n`)
+  }
+  return Buffer.from(`$${text.length}\r\n${text}\r\n`, 'latin1')
+}
+
+const SUMMED = ['evicted_keys', 'expired_keys', 'keyspace_hits', 'keyspace_misses', 'total_commands_processed']

@@ -1,0 +1,36 @@
+import type { ConnectionOwner } from './connection.ts'
+import type { Loss } from './in-flight.ts'
+import type { PipelineOptions } from './pipeline-options.ts'
+
+/** What a pipeline writes to: a socket, or what stands for several. */
+export interface Outlet {
+  readonly writableLength: number
+  /** The bytes stay as they are until their replies have come. */
+  write(bytes: Buffer): unknown
+  cork(): void
+  uncork(): void
+  pause(): unknown
+  resume(): unknown
+}
+
+/** A pipeline's way to its store: `Connection`, or for a cluster `ClusterConnection`. */
+export interface PipelineConnection {
+  /** Null: there is none at the moment. */
+  readonly socket: Outlet | null
+  /** Coarse clock, set by the owner when the store has said something. */
+  lastReadMs: number
+  open(): void
+  openLater(open: () => void): void
+  greeted(buf: Buffer, start: number, end: number): void
+  proven(): boolean
+  drop(): void
+  tick?(nowMs: number): void
+}
+
+export interface PipelineConnectionOwner extends ConnectionOwner {
+  /** The command whose reply is next will never get one, and the connection goes on. Gives how many more replies its owner waited for; they do not come either. */
+  lostHead(loss: Loss): number
+}
+
+/** Makes the connections of pipelines to one store. */
+export type ConnectionMaker = (options: PipelineOptions, owner: PipelineConnectionOwner) => PipelineConnection
