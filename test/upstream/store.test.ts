@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { CoarseClock } from '../../src/base/clock.ts'
 import { Turn } from '../../src/base/turn.ts'
+import { CommandTable } from '../../src/command/table.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import type { Pipeline } from '../../src/upstream/pipeline.ts'
 import { Store } from '../../src/upstream/store.ts'
@@ -28,6 +29,7 @@ beforeEach(async () => {
   store = new Store({
     config,
     endpoint: () => config.endpoints[0]!,
+    commands: () => CommandTable.builtin(),
     turn: new Turn(),
     clock,
     onState: () => {},

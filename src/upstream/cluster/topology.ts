@@ -2,7 +2,7 @@ import keySlot from 'cluster-key-slot'
 import type { CommandView } from '../../resp/command-view.ts'
 import type { Reply } from '../../resp/reply.ts'
 
-export const SLOTS = 16_384
+const SLOTS = 16_384
 
 /** One master as `CLUSTER SLOTS` names it. */
 export interface ClusterNode {

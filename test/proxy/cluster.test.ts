@@ -1,0 +1,193 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type RedisCluster, startCluster } from '../support/cluster.ts'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+
+let cluster: RedisCluster
+let single: RedisServer
+let path: DataPathUnderTest
+
+beforeAll(async () => {
+  ;[cluster, single] = await Promise.all([startCluster(), startRedis()])
+})
+afterAll(async () => {
+  await Promise.all([cluster.stop(), single.stop()])
+})
+afterEach(async () => {
+  await path.stop()
+  await cluster.flushAll()
+})
+
+function ofCluster() {
+  const endpoints = cluster.servers.map(({ port }) => ({ kind: 'tcp', host: '127.0.0.1', port }) as const)
+  return { port: cluster.servers[0]!.port, kind: 'cluster', endpoints } as const
+}
+
+const KEYS = Array.from({ length: 60 }, (_, i) => `key:${i}`)
+
+describe('a cluster as the primary', () => {
+  beforeEach(async () => {
+    path = await startDataPath({ stores: { cluster: ofCluster() } })
+  })
+
+  test('every command goes to the node of its keys, and pipelined replies keep their order', async () => {
+    const client = path.client()
+    const pipeline = client.pipeline()
+    for (const key of KEYS) pipeline.set(key, `value of ${key}`).get(key).incr(`${key}:n`)
+    const replies = await pipeline.exec()
+    expect(replies).toEqual(KEYS.flatMap((key) => [['OK'], [`value of ${key}`], [1]].map(([reply]) => [null, reply])))
+    const direct = cluster.client()
+    for (const key of KEYS) expect(await direct.get(key)).toBe(`value of ${key}`)
+  })
+
+  test('commands about each of their keys are split by slot', async () => {
+    const client = path.client()
+    expect(await client.mset(Object.fromEntries(KEYS.map((key) => [key, key])))).toBe('OK')
+    expect(await client.mget('missing', ...KEYS)).toEqual([null, ...KEYS])
+    expect(await client.exists(...KEYS)).toBe(KEYS.length)
+    expect(await client.del(...KEYS.slice(1))).toBe(KEYS.length - 1)
+    expect(await client.dbsize()).toBe(1)
+  })
+
+  test('other commands over several slots are refused in the words of Redis', async () => {
+    const client = path.client()
+    await expect(client.rename('key:1', 'key:2')).rejects.toThrow(
+      "CROSSSLOT Keys in request don't hash to the same slot",
+    )
+    await client.set('{tag}:1', 'x')
+    expect(await client.rename('{tag}:1', '{tag}:2')).toBe('OK')
+  })
+
+  test('SCAN and KEYS see every node', async () => {
+    const client = path.client()
+    await client.mset(Object.fromEntries(KEYS.map((key) => [key, key])))
+    const found = new Set<string>()
+    let cursor = '0'
+    do {
+      const [next, keys] = await client.scan(cursor, 'COUNT', 7)
+      cursor = next
+      for (const key of keys) found.add(key)
+    } while (cursor !== '0')
+    expect([...found].sort()).toEqual([...KEYS].sort())
+    expect((await client.keys('*')).sort()).toEqual([...KEYS].sort())
+    expect(await client.flushall()).toBe('OK')
+    expect(await cluster.countKeys()).toBe(0)
+  })
+
+  test('a transaction on one slot is executed whole, one over several slots not at all', async () => {
+    const client = path.client()
+    expect(await client.multi().set('{a}1', '1').incr('{a}1').get('{a}1').exec()).toEqual([
+      [null, 'OK'],
+      [null, 2],
+      [null, '2'],
+    ])
+    await expect(client.multi().set('key:1', '1').set('key:2', '2').exec()).rejects.toThrow('EXECABORT')
+    expect(await client.exists('key:1', 'key:2')).toBe(0)
+  })
+
+  test('scripts run at the node of their keys, whichever they were loaded at', async () => {
+    const client = path.client()
+    const sha = (await client.script('LOAD', "return redis.call('incr', KEYS[1])")) as string
+    for (const key of KEYS.slice(0, 9)) expect(await client.evalsha(sha, 1, key)).toBe(1)
+  })
+
+  test('a blocked command is answered by what comes to its node', async () => {
+    const waiting = path.client().blpop('queue', 20)
+    const client = path.client()
+    await eventually(async () => {
+      const infos = await Promise.all(cluster.servers.map(({ port }) => blockedAt(port)))
+      expect(infos).toContain('1')
+    })
+    await client.rpush('queue', 'job')
+    expect(await waiting).toEqual(['queue', 'job'])
+  })
+
+  test('a subscriber gets what is published at any node', async () => {
+    const subscriber = path.client()
+    const heard: string[] = []
+    subscriber.on('message', (_channel, message) => heard.push(message))
+    await subscriber.subscribe('news')
+    const direct = cluster.client()
+    await eventually(async () => {
+      await direct.publish('news', 'direct')
+      expect(heard).toContain('direct')
+    })
+    await path.client().publish('news', 'through')
+    await eventually(async () => expect(heard).toContain('through'))
+  })
+
+  test('what concerns one server, a database or WATCH is refused with a reason', async () => {
+    const client = path.client()
+    await expect(client.call('CONFIG', 'REWRITE')).rejects.toThrow('is a cluster: ask its nodes')
+    await expect(client.watch('key:1')).rejects.toThrow('WATCH is not supported with a cluster yet')
+    await expect(client.select(1)).rejects.toThrow('SELECT is not allowed in cluster mode')
+  })
+
+  test('a slot that moves under load loses and doubles nothing, and no client sees an error', async () => {
+    const client = path.client()
+    const keys = ['{moving}:1', '{moving}:2', 'key:1', 'key:2']
+    const slot = await cluster.slotOf(keys[0]!)
+    const counts = new Map(keys.map((key) => [key, 0]))
+    let moving = true
+    const load = (async () => {
+      while (moving) {
+        const pipeline = client.pipeline()
+        for (const key of [...keys, ...keys]) pipeline.incr(key)
+        for (const [i, [error, value]] of (await pipeline.exec())!.entries()) {
+          const key = keys[i % keys.length]!
+          expect(error).toBeNull()
+          counts.set(key, counts.get(key)! + 1)
+          expect(value).toBe(counts.get(key))
+        }
+      }
+    })()
+    await eventually(async () => expect(counts.get('key:1')).toBeGreaterThan(10))
+    const owner = await cluster.ownerOf(slot)
+    const others = (await cluster.masters()).filter((server) => server.port !== owner.port)
+    for (const to of [...others, owner]) await cluster.moveSlot(slot, to)
+    moving = false
+    await load
+    for (const key of keys) expect(await client.get(key)).toBe(String(counts.get(key)))
+  })
+})
+
+describe('a cluster as the shadow', () => {
+  beforeEach(async () => {
+    const all = { name: 'all', source: 'single', target: 'cluster', phase: 'mirror' } as const
+    path = await startDataPath({ stores: { single, cluster: ofCluster() }, routes: [all] })
+  })
+
+  test('writes arrive at the nodes of their keys, also those over several slots', async () => {
+    const client = path.client()
+    await client.flushall()
+    await client.mset(Object.fromEntries(KEYS.map((key) => [key, key])))
+    await client.rename('key:1', 'renamed')
+    await client.multi().set('one', '1').set('two', '2').rpush('three', 'a', 'b').exec()
+    await client.sadd('set:1', 'a', 'b')
+    await client.sadd('set:2', 'b', 'c')
+    await client.sunionstore('union', 'set:1', 'set:2')
+    await client.smove('set:1', 'set:2', 'a')
+    const direct = cluster.client()
+    await eventually(async () => {
+      const { all } = path.runtime.stats().routes
+      expect(all).toMatchObject({ dirtyKeys: 0, backlogCommands: 0 })
+      expect(await cluster.countKeys()).toBe(await client.dbsize())
+      expect(await direct.get('renamed')).toBe('key:1')
+      expect(await direct.exists('key:1')).toBe(0)
+      expect(await direct.get('two')).toBe('2')
+      expect(await direct.lrange('three', 0, -1)).toEqual(['a', 'b'])
+      expect((await direct.smembers('union')).sort()).toEqual(['a', 'b', 'c'])
+      expect((await direct.smembers('set:2')).sort()).toEqual(['a', 'b', 'c'])
+      expect(await direct.smembers('set:1')).toEqual(['b'])
+    })
+  })
+})
+
+async function blockedAt(port: number): Promise<string | undefined> {
+  const server = cluster.servers.find((one) => one.port === port)!
+  const client = server.client()
+  const info = await client.info('clients')
+  client.disconnect()
+  return /blocked_clients:(\d+)/.exec(info)?.[1]
+}
