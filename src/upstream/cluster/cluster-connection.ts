@@ -4,7 +4,7 @@ import type { CommandSpec } from '../../command/spec.ts'
 import { mergeOf } from '../../command/split-commands.ts'
 import { COMPLETE, CommandParser, NEED_MORE } from '../../resp/command-parser.ts'
 import type { CommandView } from '../../resp/command-view.ts'
-import { encodeCommand, errorFrame } from '../../resp/encode.ts'
+import { encodeCommand, errorFrame, FRAME } from '../../resp/encode.ts'
 import type { Outlet, PipelineConnection, PipelineConnectionOwner } from '../pipeline-connection.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
@@ -16,6 +16,7 @@ import { NodeLinks } from './node-links.ts'
 import { type Place, ReplyPlaces } from './reply-places.ts'
 import { slotOf } from './topology.ts'
 
+const NO_SELECT = 'ERR SELECT is not allowed in cluster mode'
 const CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot"
 
 /**
@@ -63,7 +64,7 @@ export class ClusterConnection implements PipelineConnection {
   open(): void {
     if (this.#retry !== null) clearTimeout(this.#retry)
     this.#retry = null
-    if (this.options.identity.database !== 0) return this.#owner.refused('ERR SELECT is not allowed in cluster mode')
+    if (this.options.identity.database !== 0) return this.#owner.refused(NO_SELECT)
     this.#unwatch ??= this.cluster.watch(() => this.#known())
     if (this.cluster.topology !== null) this.#links.begin()
   }
@@ -200,6 +201,10 @@ export class ClusterConnection implements PipelineConnection {
   #keyless(spec: CommandSpec | undefined, view: CommandView): void {
     // A command that nobody knows is any node's to refuse.
     const way = spec === undefined ? 'any' : keylessWay(spec.name)
+    if (spec?.name === 'SELECT') {
+      const isZero = view.argc === 2 && view.buf.toString('latin1', view.start[1], view.end[1]) === '0'
+      return isZero ? this.#places.answer(FRAME.OK) : this.#places.refuse(NO_SELECT)
+    }
     if (spec?.handling === 'subscribe') return this.#subscribe(spec, view)
     switch (way) {
       case 'any':
