@@ -12,6 +12,10 @@ export interface ScriptFacts {
   readonly declaresKeys: boolean
   /** It does more with the names of its KEYS than to hand them to commands as keys: they may be in its reply. */
   readonly tellsNames: boolean
+  /** It asks for keys that it does not name: KEYS, SCAN, RANDOMKEY, DBSIZE. */
+  readonly asksForAllKeys: boolean
+  /** Channels that it publishes to; null: one that it computes, or anything may happen. */
+  readonly publishesTo: readonly (string | null)[]
 }
 
 /**
@@ -28,7 +32,14 @@ export function analyseScript(source: string, commands: CommandTable): ScriptFac
   return new Analysis(tokens, commands).facts()
 }
 
-const UNREADABLE: ScriptFacts = { writes: true, varies: 'it cannot be read', declaresKeys: false, tellsNames: true }
+const UNREADABLE: ScriptFacts = {
+  writes: true,
+  varies: 'it cannot be read',
+  declaresKeys: false,
+  tellsNames: true,
+  asksForAllKeys: true,
+  publishesTo: [null],
+}
 
 class Analysis {
   readonly #tokens: readonly LuaToken[]
@@ -40,6 +51,8 @@ class Analysis {
   #writes = false
   #varies: string | null = null
   #declaresKeys = true
+  #asksForAllKeys = false
+  readonly #publishesTo = new Set<string | null>()
 
   constructor(tokens: readonly LuaToken[], commands: CommandTable) {
     this.#tokens = tokens
@@ -55,6 +68,8 @@ class Analysis {
       varies: this.#varies,
       declaresKeys: this.#declaresKeys,
       tellsNames: this.#tokens.some((token, i) => this.#isTold(token, i)),
+      asksForAllKeys: this.#asksForAllKeys,
+      publishesTo: [...this.#publishesTo],
     }
   }
 
@@ -168,6 +183,11 @@ class Analysis {
     }
     if (!spec.readonly && !MESSAGES.has(name)) this.#writes = true
     if (ELSEWHERE.has(name)) this.#declaresKeys = false
+    if (ABOUT_ALL_KEYS.has(name)) this.#asksForAllKeys = true
+    if (PUBLISHING.has(name)) {
+      const [channel, ...more] = args[1] ?? []
+      this.#publishesTo.add(channel?.kind === 'string' && more.length === 0 ? channel.text : null)
+    }
     const why = variesBy(name, args)
     if (why !== null) this.#doubt(why)
     if (!this.#onDeclaredKeys(spec, args)) this.#declaresKeys = false
@@ -269,6 +289,8 @@ const RELATIVE: ReadonlySet<string> = new Set([
 ])
 /** They change no key. */
 const MESSAGES: ReadonlySet<string> = new Set(['PUBLISH', 'SPUBLISH', 'PING', 'ECHO'])
+const PUBLISHING: ReadonlySet<string> = new Set(['PUBLISH', 'SPUBLISH'])
+const ABOUT_ALL_KEYS: ReadonlySet<string> = new Set(['KEYS', 'SCAN', 'RANDOMKEY', 'DBSIZE'])
 /** Of keys beyond those of this database that they name. */
 const ELSEWHERE: ReadonlySet<string> = new Set(['FLUSHALL', 'FLUSHDB', 'SWAPDB', 'SELECT', 'MOVE', 'COPY', 'MIGRATE'])
 /** By chance, by time, by an order that is each server's own, by what is each server's own, or by its floating point. */

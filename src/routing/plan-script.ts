@@ -25,12 +25,38 @@ export function planScript(table: RouteTable, spec: CommandSpec, view: CommandVi
     plan.unread = matters && /^[0-9a-f]{40}$/i.test(text) && countsKeys(view, plan)
     return
   }
-  if (script.declaresKeys || spec.name === 'SCRIPT LOAD') return
+  if (spec.name === 'SCRIPT LOAD') return
+  if (script.declaresKeys) return planNeighbours(table, script, plan)
   if (config.scripts === 'warn' || (config.scripts === 'copy' && !astray)) plan.doubt = script.sha
   else
     plan.refusal ??=
       'ERR Understudy refuses this script: it uses keys which it does not declare as KEYS, and keys have other names at the store. ' +
       `Declare them, or set "scripts" of route '${name}' to ${astray ? 'warn if they are none of those' : 'warn or copy'}`
+}
+
+/**
+ * A script whose keys are all declared may still see or reach what is not the application's: by KEYS, SCAN, RANDOMKEY or DBSIZE, where the store holds more than its keys, and by publishing
+ * to a channel that has another name. The same rules as above.
+ */
+function planNeighbours(table: RouteTable, script: Seen, plan: Plan): void {
+  const { name, config } = plan.route
+  const seesOthers = script.asksForAllKeys && !table.viewOf(plan.route.primary.store).whole
+  const rules = script.publishesTo.flatMap((channel) => {
+    if (channel === null) return table.channels.rules
+    const bytes = Buffer.from(channel, 'latin1')
+    return [table.channels.find(bytes, 0, bytes.length)]
+  })
+  const speaksAstray = rules.some((rule) => rule.primary !== null)
+  const speaksHalf = rules.some((rule) => rule.shadow !== null)
+  if (!seesOthers && !speaksAstray && !speaksHalf) return
+  const astray = speaksAstray || (seesOthers && table.primaryRenames)
+  if (config.scripts === 'warn' || (config.scripts === 'copy' && !astray)) plan.doubt = script.sha
+  else
+    plan.refusal ??=
+      (seesOthers
+        ? "ERR Understudy refuses this script: it asks by KEYS, SCAN, RANDOMKEY or DBSIZE for all keys, and not all of the store are the application's. Ask outside of the script"
+        : 'ERR Understudy refuses this script: it publishes to a channel that has another name at the store. Publish outside of the script') +
+      `, or set "scripts" of route '${name}' to ${astray ? 'warn' : 'warn or copy'}`
 }
 
 /** Whether the reply of the script, function or script of unknown source that `view` calls may hold names of its keys. */
@@ -60,6 +86,8 @@ interface Seen {
   readonly sha: string
   readonly declaresKeys: boolean
   readonly tellsNames: boolean
+  readonly asksForAllKeys: boolean
+  readonly publishesTo: readonly (string | null)[]
 }
 
 /** By SHA-1 and by source: the same objects. The oldest go first. */
@@ -70,11 +98,12 @@ const MAX_SOURCE_CHARACTERS = 64 * 1024
 const commands = CommandTable.builtin()
 
 function learn(source: string): Seen {
-  const known = bySource.get(source)
-  if (known !== undefined) return known
+  const learnt = bySource.get(source)
+  if (learnt !== undefined) return learnt
   const sha = createHash('sha1').update(source, 'latin1').digest('hex')
-  const { declaresKeys, tellsNames } = seen.get(sha) ?? analyseScript(source, commands)
-  const script = { sha, declaresKeys, tellsNames }
+  const known = seen.get(sha) ?? analyseScript(source, commands)
+  const { declaresKeys, tellsNames, asksForAllKeys, publishesTo } = known
+  const script = { sha, declaresKeys, tellsNames, asksForAllKeys, publishesTo }
   seen.set(sha, script)
   if (seen.size > MAX_SCRIPTS) seen.delete(seen.keys().next().value!)
   if (source.length <= MAX_SOURCE_CHARACTERS) bySource.set(source, script)

@@ -82,7 +82,7 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
     }
   }
   if (positions.patternCount > 0) planPatterns(table, view, plan)
-  if (table.namesDiffer) planScript(table, spec, view, plan)
+  if (table.namesDiffer || table.channels.rules.length > 0) planScript(table, spec, view, plan)
 }
 
 /** The command with its keys named as the primary knows them. Call when `plan.renames`. */
