@@ -46,6 +46,11 @@ export class FollowUps {
     this.#outcome = outcome
   }
 
+  /** Keys of which something is asked. */
+  get size(): number {
+    return this.#pending.size
+  }
+
   /** Whether the shadow's state of the key waits for an answer. */
   has(database: number, key: Buffer): boolean {
     return this.#pending.size > 0 && this.#pending.has(nameOf(database, key))

@@ -26,8 +26,9 @@ import { underApplicationNames } from './reply-names.ts'
 import { runsScript, ScriptEffects } from './script-effects.ts'
 import { ServerWideEffect } from './server-wide-effect.ts'
 import { answerOf, applicationBytes, argcOf, argsOf, changedNothing, mayWriteBeforeError } from './settled-command.ts'
+import { frameHash, NO_ANSWER } from './shadow-answers.ts'
 import { shadowForm } from './shadow-form.ts'
-import { frameHash, NO_ANSWER, ShadowQueue } from './shadow-queue.ts'
+import { ShadowQueue } from './shadow-queue.ts'
 import { UnknownWrites } from './unknown-writes.ts'
 
 /**
@@ -65,7 +66,13 @@ export class Mirror {
     this.#refs = new KeyRefs(context)
     this.#scripts = new ScriptEffects(context)
     this.#unknown = new UnknownWrites(context.log)
-    this.#queue = new ShadowQueue(context, dirty, this.#refs, () => this.#scripts.forgetLoaded())
+    this.#queue = new ShadowQueue(
+      context,
+      dirty,
+      this.#refs,
+      () => this.#scripts.forgetLoaded(),
+      (ref) => (ref === null ? this.#followUps.size > 0 : this.#followUps.has(ref.database, ref.key)),
+    )
     this.#followUps = new FollowUps(context, overlap, this.#refs, {
       perform: (effect, database, waiter) => this.#perform(null, effect, database, waiter),
       markDirty: (keys, waiter) => {

@@ -2,7 +2,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import { ASTERISK, COLON, MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
-import { integerHash, NO_ANSWER } from './shadow-queue.ts'
+import { integerHash, NO_ANSWER } from './shadow-answers.ts'
 
 /** The bytes as the application sent them: a view, valid as long as the slot. */
 export function applicationBytes(command: InFlight): { bytes: Buffer; start: number; end: number } {

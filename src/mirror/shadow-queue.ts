@@ -1,6 +1,5 @@
-import { hashBytes } from '../base/hash.ts'
 import type { CommandSpec } from '../command/spec.ts'
-import { ASTERISK, COLON, CR, DOLLAR, MINUS, UNDERSCORE } from '../resp/bytes.ts'
+import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { elementOffsets } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
@@ -15,11 +14,9 @@ import type { DirtySet } from './dirty-set.ts'
 import { doubtFunctionsOf } from './function-sync.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
 import { runsScript } from './script-effects.ts'
+import { differs, hasError, isReadOnly, NO_ANSWER } from './shadow-answers.ts'
 import { isTooLong, LEAST_BULK_LIMIT, textOf } from './store-errors.ts'
 import { SwappedDatabases } from './swapped-databases.ts'
-
-/** Nothing is known of what the shadow should answer. */
-export const NO_ANSWER = -1
 
 /** Commands of a database: small ones take more memory by their places in the queue, about 400 bytes each, than by their own. */
 const MAX_WAITING = 120_000
@@ -46,8 +43,18 @@ export class ShadowQueue implements ReplyOwner {
 
   /** The shadow did not know a script, or has been away. */
   readonly #onScriptsLost: () => void
+  /** What a write has left of a key is being asked for. */
+  readonly #isAsked: (key: KeyRef | null) => boolean
 
-  constructor(context: DataPathContext, dirty: DirtySet, refs: KeyRefs, onScriptsLost: () => void) {
+  /** `isAsked`: whether follow-ups of the key, or of any, are under way. */
+  constructor(
+    context: DataPathContext,
+    dirty: DirtySet,
+    refs: KeyRefs,
+    onScriptsLost: () => void,
+    isAsked: (key: KeyRef | null) => boolean,
+  ) {
+    this.#isAsked = isAsked
     this.#context = context
     this.#dirty = dirty
     this.#refs = refs
@@ -89,6 +96,7 @@ export class ShadowQueue implements ReplyOwner {
       )
     )
       return
+    if (hasSeveralKeys(spec) && this.#isAsked(null)) this.#markIfAsked(spec, database, original, bytes, start, end)
     if (this.#gathered !== null) {
       this.#gathered.push({ spec, route, database, bytes: Buffer.from(bytes.subarray(start, end)), original, answer })
       return
@@ -158,6 +166,19 @@ export class ShadowQueue implements ReplyOwner {
     }
     state.backlogCommands++
     state.backlogBytes += frames.length
+  }
+
+  /** The primary has executed it before it is asked what an earlier write has left of one of its keys: the other key is to have that, and not what the shadow holds now. */
+  #markIfAsked(
+    spec: CommandSpec,
+    database: number,
+    original: Buffer | null,
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    const refs = this.#refsIn(spec, database, original, bytes, start, end)
+    if (refs.some((ref) => this.#isAsked(ref))) for (const ref of refs) this.mark(ref, 'state-copy', null)
   }
 
   /** A write to a key that is being rebuilt is the rebuild's; one to several keys cannot be split, so they are copied after it. `bytes`: the application's. */
@@ -277,6 +298,19 @@ export class ShadowQueue implements ReplyOwner {
       this.#dirty.mark(route, database, ref.key, reason, nowMs, waiter)
   }
 
+  #refsIn(
+    spec: CommandSpec,
+    database: number,
+    original: Buffer | null,
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): KeyRef[] {
+    return original === null
+      ? this.#refs.in(spec, database, bytes, start, end)
+      : this.#refs.in(spec, database, original, 0, original.length)
+  }
+
   #anyInDoubt(spec: CommandSpec, keys: readonly KeyRef[]): boolean {
     if (keys.some((ref) => this.#dirty.has(ref.rule.route.name, ref.database, ref.key))) return true
     // Of a script the whole answer is compared; and queues are made of scripts that name keys on which consumers wait all the time.
@@ -316,10 +350,7 @@ export class ShadowQueue implements ReplyOwner {
     waiter: AckWaiter | null,
   ): void {
     doubtFunctionsOf(this.#context, this.#dirty, spec)
-    const refs =
-      original === null
-        ? this.#refs.in(spec, database, bytes, start, end)
-        : this.#refs.in(spec, database, original, 0, original.length)
+    const refs = this.#refsIn(spec, database, original, bytes, start, end)
     for (const ref of refs) this.mark(ref, reason, waiter)
   }
 }
@@ -354,40 +385,6 @@ function argsIn(bytes: Buffer, start: number, end: number): Buffer[] {
 
 const parser = new CommandParser()
 
-/** `-READONLY` */
-function isReadOnly(buf: Buffer, start: number): boolean {
-  return buf[start + 1] === 82 && buf[start + 5] === 79 && buf[start + 8] === 89
-}
-
-/** A hash of the integer reply at `from`, never negative: small enough for a slot's field, exact enough to notice another number. */
-export function integerHash(reply: Buffer, from: number): number {
-  let hash = 0
-  for (let at = from + 1; reply[at] !== CR; at++) hash = (Math.imul(hash, 31) + reply[at]!) & 0x3fffffff
-  return hash
-}
-
-/** A hash of a whole reply, for what an integer does not tell. A nil is the same in both protocols. */
-export function frameHash(reply: Buffer, from: number, to: number): number {
-  if (reply[from] === UNDERSCORE || (reply[from] === DOLLAR && reply[from + 1] === MINUS)) return 0
-  return hashBytes(reply, from, to) & 0x3fffffff
-}
-
-/** Whether the shadow's answer says that it held something else than the primary. After these two it holds the same again, whatever it was: nothing. */
-function differs(spec: CommandSpec, answer: number, buf: Buffer, start: number, end: number): boolean {
-  if (runsScript(spec)) return frameHash(buf, start, end) !== answer
-  if (buf[start] !== COLON || integerHash(buf, start) === answer) return false
-  return spec.name !== 'DEL' && spec.name !== 'UNLINK'
-}
-
 function hasSeveralKeys(spec: CommandSpec): boolean {
   return spec.keyFinder !== 'plain' || spec.lastKey !== spec.firstKey
-}
-
-/** EXEC's reply holds the errors of its commands as elements; a nil instead of them cannot be, since nothing is watched. */
-function hasError(buf: Buffer, start: number, end: number): boolean {
-  if (buf[start] !== ASTERISK) return true
-  const offsets = elementOffsets(buf, start, end)
-  if (offsets === null) return true
-  for (let i = 0; i + 1 < offsets.length; i++) if (buf[offsets[i]!] === MINUS) return true
-  return false
 }

@@ -50,6 +50,17 @@ async function endsEqual(): Promise<void> {
   expect(await driftBetween(old, fresh, { databases: [0, 1] })).toEqual([])
 }
 
+test('a stream that is renamed and copied before it is known how much of it was trimmed is so on both sides', async () => {
+  await old.client().config('SET', 'stream-node-max-entries', 3)
+  const app = path.client()
+  for (let i = 1; i <= 10; i++) await app.xadd('x', `${i}-1`, 'f', 'v')
+  const cut = app.pipeline().xadd('x', 'MAXLEN', '~', 4, '11-1', 'f', 'v').copy('x', 'another').rename('x', 'y')
+  await cut.xadd('y', '12-1', 'f', 'v').exec()
+  expect(await app.xlen('another')).toBeLessThan(11)
+  await settled(path)
+  expect(await driftBetween(old, fresh)).toEqual([])
+})
+
 describe('replies of the primary that come on two connections in another order than it has executed', () => {
   test('a write is settled in the database to which SWAPDB has taken its key before its reply came', async () => {
     const app = path.client({ db: 1 })
