@@ -1,3 +1,4 @@
+import type { CommandSpec } from '../command/spec.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -11,6 +12,10 @@ export class PendingSubscriptions {
   /** Clients that wait, each with the last subscription that it waits for. */
   readonly #waiting = new Map<Session, number>()
   #last = 0
+
+  get any(): boolean {
+    return this.#pending.size > 0
+  }
 
   /** Gives what `end` takes. */
   begin(): number {
@@ -47,4 +52,9 @@ export class PendingSubscriptions {
     const [oldest = Number.POSITIVE_INFINITY] = this.#pending
     return oldest
   }
+}
+
+/** The command's reply, or what becomes of it, depends on who has subscribed. */
+export function asksForSubscribers({ handling, name }: CommandSpec): boolean {
+  return handling === 'publish' || name.startsWith('PUBSUB ')
 }

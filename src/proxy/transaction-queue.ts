@@ -12,6 +12,7 @@ import { isServerWide } from '../routing/server-wide.ts'
 import type { Queued } from './exec-reply.ts'
 import { execElements, isMalformed } from './malformed.ts'
 import { databasesOf, possibleDatabases } from './own-answers.ts'
+import { asksForSubscribers } from './pending-subscriptions.ts'
 import { TransactionReads } from './sampled-reads.ts'
 import type { Session } from './session.ts'
 
@@ -27,6 +28,8 @@ export class TransactionQueue {
   bytes = 0
   /** EXEC will write. */
   writes = false
+  /** EXEC has to come behind the subscriptions that are under way. */
+  asksForSubscribers = false
   /** Of every route whose keys are watched or queued: EXEC is in flight for all of them. */
   readonly states = new Set<RouteState>()
   readonly #session: Session
@@ -59,6 +62,7 @@ export class TransactionQueue {
       }
     } else if (spec !== null && isServerWide(spec)) this.#serverWide.push(spec)
     if (spec?.write && !path.readOnlyScripts.isCalled(spec, view)) this.writes = true
+    if (spec !== null && asksForSubscribers(spec)) this.asksForSubscribers = true
     this.#reads.queued(path, spec, view, this.commands.length)
     return { spec, route: plan.route, database, bytes: frame, renamed: plan.renames, answered }
   }

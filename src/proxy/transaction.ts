@@ -42,6 +42,8 @@ export class Transaction implements Pin, ReplyOwner {
   /** A command was refused here: EXEC answers EXECABORT, as Redis does for one that it refused itself. */
   #aborted = false
   #gone = false
+  /** EXEC is under way, on a connection of its own. */
+  #executing = false
 
   /** `shared` with the route of its keys: a transaction that arrived whole. Else the first key decides. */
   constructor(session: Session, shared: Pipeline | null, route: Route | null) {
@@ -201,14 +203,22 @@ export class Transaction implements Pin, ReplyOwner {
       if (this.#broken) return this.#leave(session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY)
       if (this.#queue.commands.length === 0 && !this.#watching) return this.#leave(FRAME.EMPTY_ARRAY)
     }
+    if (
+      this.#connection.shared === null &&
+      this.#queue.asksForSubscribers &&
+      path.pendingSubscriptions.holdsBack(session)
+    )
+      return session.waitFor('pin')
     const route = this.#route ?? path.routes.fallback
     this.#route = route
     const pipeline = this.#open()
     this.#queue.leaves(route, pipeline.lane)
     this.#push(pipeline, this, frame, session.order.assign())
     // What comes next may go to another connection, and must not overtake this.
-    if (this.#connection.shared === null) session.waiting = 'pin'
-    else {
+    if (this.#connection.shared === null) {
+      this.#executing = true
+      session.waiting = 'pin'
+    } else {
       this.#gone = true
       session.leave(this)
     }
@@ -284,7 +294,7 @@ export class Transaction implements Pin, ReplyOwner {
 
   moved(changed: ReadonlySet<string>): void {
     // An EXEC under way is followed to its end where it is.
-    if (this.#connection.shared !== null || this.#route === null || this.#session.waiting === 'pin') return
+    if (this.#connection.shared !== null || this.#route === null || this.#executing) return
     const names = [this.#route.name, ...[...this.#queue.states].map((state) => state.name)]
     const { routes, stores } = this.#session.path
     const { store } = this.#connection
@@ -310,7 +320,7 @@ export class Transaction implements Pin, ReplyOwner {
       return
     }
     // An EXEC under way is still mirrored when its reply comes.
-    if (this.#session.waiting === 'pin') return
+    if (this.#executing) return
     this.#gone = true
     this.#connection.dropped()
   }

@@ -3,6 +3,7 @@ import { planCommand } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
 import { refuseServerWide } from '../routing/server-wide.ts'
 import { isHttp } from './http.ts'
+import { asksForSubscribers } from './pending-subscriptions.ts'
 import type { Session } from './session.ts'
 
 const PLAIN: ReadonlySet<Handling> = new Set(['forward', 'blocking', 'keyspace', 'publish'])
@@ -21,6 +22,8 @@ export function wholeTransaction(session: Session, from: number): Route | null {
     // An unknown command is the server's to refuse; whatever would change the connection is not for the shared one.
     if (spec !== null && !PLAIN.has(spec.handling)) return null
     if (spec === null && isHttp(view)) return null
+    // It waits for them, and nobody else is to wait with it.
+    if (spec !== null && path.pendingSubscriptions.any && asksForSubscribers(spec)) return null
     if (spec?.write && refuseServerWide(path.routes, spec) !== null) return null
     planCommand(path.routes, spec, view, path.plan)
     const { plan } = path

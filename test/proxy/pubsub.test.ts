@@ -352,3 +352,35 @@ test.each(['shared', 'dedicated'] as const)(
     await slow.stop()
   },
 )
+
+test.each(['in one packet', 'step by step'] as const)(
+  'a transaction that publishes (%s) reaches who has sent SUBSCRIBE before, though the store has not confirmed',
+  async (way) => {
+    const slow = await startRedis()
+    const apart = await startDataPath({ stores: { slow } })
+    const [subscriber, publisher, looker] = [await apart.raw(), await apart.raw(), await apart.raw()]
+    await subscriber.ask('PING')
+    const commands = [['MULTI'], ['PUBLISH', 'news', 'first'], ['PUBSUB', 'NUMSUB', 'news'], ['EXEC']]
+    if (way === 'step by step') for (const command of commands.slice(0, 3)) await publisher.ask(...command)
+    else await publisher.ask('PING')
+    const hasCome = (command: string): Promise<void> =>
+      eventually(async () => expect(await looker.ask('CLIENT', 'LIST')).toContain(` cmd=${command} `))
+    process.kill(slow.pid, 'SIGSTOP')
+    try {
+      subscriber.command('SUBSCRIBE', 'news')
+      await hasCome('subscribe')
+      if (way === 'step by step') publisher.command('EXEC')
+      else publisher.send(Buffer.concat(commands.map((command) => encodeCommand(command))))
+      await eventually(async () =>
+        expect(await looker.ask('CLIENT', 'LIST')).toMatch(/ cmd=(multi|publish|pubsub\|numsub|exec) /),
+      )
+    } finally {
+      process.kill(slow.pid, 'SIGCONT')
+    }
+    const replies = await publisher.take(way === 'step by step' ? 1 : 4)
+    expect(replies.at(-1)).toBe('*2\r\n:1\r\n*2\r\n$4\r\nnews\r\n:1\r\n')
+    expect((await subscriber.take(2))[1]).toContain('first')
+    await apart.stop()
+    await slow.stop()
+  },
+)
