@@ -232,7 +232,8 @@ export class BlockedCommand implements Pin, ReplyOwner {
     // Taken back before it reached the store: `moved` sends it on.
     if (this.#moving && !loss.mayHaveRun && !this.#abandoned) return this.#awaitsNoMore()
     path.blocked.delete(this)
-    this.#route.state.primaryLost++
+    if (loss.refused) this.#route.state.primaryError++
+    else this.#route.state.primaryLost++
     if (loss.mayHaveRun && this.#mirrors()) this.#markKeys()
     this.#awaitsNoMore()
     this.#finish(this.#abandoned ? this.#nil() : errorFrame(loss.text))

@@ -255,7 +255,7 @@ export class Transaction implements Pin, ReplyOwner {
 
   lost(slot: InFlight, loss: Loss): void {
     const session = this.#session
-    this.#counted(slot, 'lost')
+    this.#counted(slot, loss.refused ? 'error' : 'lost')
     this.#queue.returned()
     if (loss.mayHaveRun) this.#queue.lose()
     if (!slot.timedOut) session.replyError(slot.seq, loss.text)

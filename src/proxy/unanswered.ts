@@ -8,7 +8,8 @@ import type { Session } from './session.ts'
 export function commandLost(session: Session, slot: InFlight, loss: Loss): void {
   const route = slot.route as Route
   route.state.inFlight--
-  route.state.primaryLost++
+  if (loss.refused) route.state.primaryError++
+  else route.state.primaryLost++
   leaveOthers(slot)
   if ((slot.flags & MIRRORED) !== 0) {
     session.writesOwed--

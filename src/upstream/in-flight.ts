@@ -5,6 +5,8 @@ import type { Chunk } from './chunk.ts'
 export interface Loss {
   /** False: no byte of it left for the store, so it was certainly not executed. */
   readonly mayHaveRun: boolean
+  /** The store refuses it, and `text` are its words: an answer like any error. */
+  readonly refused?: boolean
   /** Text for the client, with its code, without the leading `-`. */
   readonly text: string
 }

@@ -372,7 +372,7 @@ export class Pipeline {
       const { chunk, start, end, position } = again
       Object.assign(again, slot, { chunk, start, end, position })
     }
-    const loss: Loss = { mayHaveRun: false, text }
+    const loss: Loss = { mayHaveRun: false, refused: true, text }
     for (const slot of unsent) if (!isKept(slot)) slot.owner!.lost(slot, loss)
   }
 

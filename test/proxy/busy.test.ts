@@ -103,3 +103,19 @@ test('a transaction that comes in one piece while a script runs is told BUSY com
   await eventually(async () => expect(await other.ask('EXISTS', 'k')).toBe(':0\r\n'))
   direct.destroy()
 })
+
+test('what was held back behind a script and is told BUSY counts as an error, and not as lost', async () => {
+  const [culprit, other] = [await path.raw(), await path.raw()]
+  const writers = await Promise.all(Array.from({ length: 100 }, () => path.raw()))
+  culprit.command('EVAL', ENDLESS, '0')
+  // One after the other, so that some come when nothing is written any more and nobody knows yet that the store is busy.
+  for (const writer of writers) {
+    writer.command('SET', 'k', 'v')
+    await setTimeout(1)
+  }
+  await eventually(async () => expect(await told('PING')).toMatch(/^-BUSY/))
+  expect(await other.ask('SCRIPT', 'KILL')).toBe('+OK\r\n')
+  const answers = await Promise.all(writers.map((writer) => writer.text()))
+  expect(answers.filter((answer) => !/^(\+OK|-BUSY)/.test(answer))).toEqual([])
+  expect(path.runtime.stats().routes.all!.counters.primaryLost).toBe(0)
+})
