@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Effect, EffectContext, FollowUp } from '../../src/command/effects.ts'
+import { findKeys, KeyPositions } from '../../src/command/keys.ts'
 import { CommandTable } from '../../src/command/table.ts'
 import { viewOf } from '../../src/resp/command-view.ts'
 import { ErrorReply, type Reply } from '../../src/resp/reply.ts'
@@ -161,6 +162,10 @@ class Replay {
   async run(step: Step): Promise<void> {
     if (step.args[0] === 'XADD') this.#added++
     const args = step.args.map((arg) => Buffer.from(arg.replace(/^#(?=-)/, String(this.#added))))
+    const several = keysOf(args).length > 1
+    // As in the mirror: what names a key of which something is still to be asked is followed by copies of all its keys.
+    const inQuestion =
+      several && this.#asked.some(({ keys }) => keysOf(args).some((one) => keys.some((key) => key.equals(one))))
     const [before, reply, after] = await Promise.all([
       timeMs(this.#primary),
       this.#primary.call(...args),
@@ -170,6 +175,7 @@ class Replay {
     const effect = effectOf(table.lookup(viewOf(args))!, args, reply, { nowMs: before, ...this.#options })
     this.log.push(args.join(' '))
     await this.#apply(effect, args)
+    if (inQuestion) for (const key of keysOf(args)) await copyState(this.#primary, key)
     if (step.settle) await this.settleOne()
   }
 
@@ -202,6 +208,13 @@ class Replay {
     this.log.push(`    -> ${args.join(' ')}`)
     if (reply instanceof ErrorReply) throw new Error(`the shadow refused ${args.join(' ')}: ${reply.text}`)
   }
+}
+
+function keysOf(args: readonly Buffer[]): Buffer[] {
+  const positions = new KeyPositions()
+  const view = viewOf([...args])
+  findKeys(table.lookup(view)!, view, positions)
+  return [...positions.index.subarray(0, positions.count)].map((i) => args[i]!)
 }
 
 async function copyState(primary: WireClient, key: Buffer): Promise<void> {
