@@ -2,7 +2,6 @@ import { resolve } from 'node:path'
 import type { AdminConfig, ListenConfig, SentinelAccess, StoreConfig, TlsConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import { isLoopback, listenersConflict, reachesListener } from './endpoint.ts'
-import { STORE_KINDS_NOT_YET } from './not-supported-yet.ts'
 import { type ConfigPath, messageOf } from './problems.ts'
 import type { ResolveContext } from './resolve-context.ts'
 import { resolveListenTls, resolveStoreTls } from './resolve-tls.ts'
@@ -108,8 +107,9 @@ function resolveStore(
   const parsed = fields.url
   const at = typeof raw === 'string' ? path : [...path, 'url']
 
-  const notYet = STORE_KINDS_NOT_YET[parsed.kind]
-  if (notYet !== undefined) document.refuse(at, notYet)
+  if (parsed.kind === 'cluster' && fields.database) {
+    document.refuse([...path, 'database'], 'a cluster has no databases; remove it', 'key')
+  }
   const own = listeners.find((listener) =>
     parsed.endpoints.some((endpoint) => reachesListener(endpoint, listener.endpoint)),
   )

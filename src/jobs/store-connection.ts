@@ -1,11 +1,13 @@
 import { isDeepStrictEqual } from 'node:util'
 import { CoarseClock } from '../base/clock.ts'
 import { Turn } from '../base/turn.ts'
-import type { Config, Endpoint } from '../config/config.ts'
+import { CommandTable } from '../command/table.ts'
+import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import type { Reply } from '../resp/reply.ts'
 import { CHUNK_BYTES } from '../upstream/chunk.ts'
+import { Cluster } from '../upstream/cluster/cluster.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import { PIPELINE_LIMIT_BYTES, Pipeline } from '../upstream/pipeline.ts'
 import { FrameWriter } from './frames.ts'
@@ -21,6 +23,7 @@ export class StoreLost extends Error {
 }
 
 const TICK_MS = 100
+const COMMANDS = CommandTable.builtin()
 
 /** Connections of one job to stores, one per store and database, apart from the clients'. Closed with the job. */
 export class StoreConnections {
@@ -29,6 +32,7 @@ export class StoreConnections {
   readonly #clock = new CoarseClock()
   readonly #turn = new Turn()
   readonly #open = new Map<string, StoreConnection>()
+  readonly #clusters = new Map<string, Cluster>()
   readonly #signal: AbortSignal | undefined
 
   /** `signal`: aborted when nobody waits for answers any more: a job that is paused or cancelled does not wait for a store that hangs. */
@@ -53,6 +57,7 @@ export class StoreConnections {
         store,
         new Pipeline({
           store: config,
+          connection: this.#clusterOf(config)?.connection,
           endpoint: () => this.#endpoint(store) ?? 'its address is not known yet',
           identity: { database: database === 0 ? config.database : database, protocol: 2, user: null },
           turn: this.#turn,
@@ -69,9 +74,22 @@ export class StoreConnections {
     return connection
   }
 
+  /** Null: it is one server. */
+  #clusterOf(config: StoreConfig): Cluster | null {
+    if (config.kind !== 'cluster') return null
+    let cluster = this.#clusters.get(config.name)
+    if (cluster === undefined) {
+      cluster = new Cluster({ config, turn: this.#turn, clock: this.#clock, commands: () => COMMANDS })
+      this.#clusters.set(config.name, cluster)
+    }
+    return cluster
+  }
+
   close(): void {
     this.#clock.stop()
     for (const connection of this.#open.values()) connection.close()
+    for (const cluster of this.#clusters.values()) cluster.close()
+    this.#clusters.clear()
     this.#open.clear()
   }
 }

@@ -108,12 +108,21 @@ export class HealthProbe {
       // One that was left in the middle says nothing about the store.
       if (redis === this.#redis) {
         health.up = false
+        this.#askAnotherNode()
         health.error ??= error instanceof Error ? error.message : String(error)
       }
     }
     this.#probes++
     if (health.up !== was) this.#onChange(health)
     if (!this.#stopped) this.#timer = setTimeout(() => void this.#probe(), PROBE_EVERY_MS).unref()
+  }
+
+  /** A cluster is there as long as one of the nodes that are named answers. */
+  #askAnotherNode(): void {
+    const { kind, endpoints } = this.store
+    if (kind !== 'cluster' || endpoints.length < 2) return
+    const at = endpoints.findIndex((endpoint) => endpoint === this.#endpoint)
+    this.moveTo(endpoints[(at + 1) % endpoints.length]!)
   }
 
   /** The files as they are now: a certificate may have been renewed since the last connection. */

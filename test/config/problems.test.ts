@@ -163,12 +163,7 @@ const cases: Record<string, string> = {
   'a database in two places': `stores:\n  old: { url: redis://a/1, database: 2 } #! keep one\n  new: redis://b\n${ROUTES}`,
   'admin by https without a certificate': `admin: https://127.0.0.1:2 #! needs a certificate\nstores:\n  old: redis://a\n  new: redis://b\n${ROUTES}`,
   'admin by http with one': `admin: { url: "http://127.0.0.1:2", tls: { cert: nothing.crt, key: nothing.key } } #! only an https:// address has TLS\nstores:\n  old: redis://a\n  new: redis://b\n${ROUTES}`,
-  'what is not supported yet': [
-    'stores:',
-    '  old: redis+cluster://a #! not supported yet',
-    '  new: { url: "redis+cluster://b" } #! not supported yet',
-    ROUTES,
-  ].join('\n'),
+  'a database of a cluster': `stores:\n  old: redis://a\n  new: { url: redis+cluster://b, database: 1 } #! a cluster has no databases\n${ROUTES}`,
 
   'two listeners on one address': `listen:\n- redis://127.0.0.1:7000\n- redis://0.0.0.0:7000 #! same address\n- unix:///a\n- url: unix:///a #! same address\n${STORES}${ROUTES}`,
   'admin on a listener': `listen: [redis://127.0.0.1:7000]\nadmin: http://localhost:7000 #! same address\n${STORES}${ROUTES}`,
