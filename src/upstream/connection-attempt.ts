@@ -4,7 +4,7 @@ import type { StoreConfig } from '../config/config.ts'
 import { COLON, MINUS } from '../resp/bytes.ts'
 import { readyEvent } from './connect.ts'
 import { noConnectionReason } from './connect-error.ts'
-import { type Greeting, greetings, type Identity, isReplica } from './handshake.ts'
+import { type Greeting, greetings, type Identity, idInHelloReply, isReplica } from './handshake.ts'
 
 /** Who wants the connection. Exactly one of the three is called, unless the attempt is given up. */
 export interface AttemptOwner {
@@ -73,6 +73,7 @@ export class ConnectionAttempt {
     }
     if (greeting.name === 'id' && buf[start] === COLON)
       this.#clientId = Number(buf.toString('latin1', start + 1, end - 2))
+    if (greeting.name === 'hello' && this.#wantsId) this.#clientId = idInHelloReply(buf, start, end)
     if (this.#greetings.length === 0) this.#owner.ready(this.#clientId)
   }
 

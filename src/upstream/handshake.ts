@@ -42,6 +42,8 @@ export interface Greeting {
  *
  * A connection that a client has logged in on has no name of Understudy's: the client's user may lack the right to CLIENT SETNAME, and the store's ACL LOG would tell of it.
  *
+ * Nor need it have the right to CLIENT ID; HELLO everybody may say, and its reply has the id. Who logs in by a password alone is the default user, perhaps of a server without HELLO.
+ *
  * A store behind Sentinels is asked for its role by every connection: an old primary that comes back as a replica, at the address where it was, gets no commands. A user that may not ask is let through: the
  * address itself was verified before (`SentinelWatch`).
  */
@@ -57,7 +59,9 @@ export function greetings(store: StoreConfig, identity: Identity, wantsId: boole
     const args = login.map((arg) => Buffer.from(arg, identity.user === null ? 'utf8' : 'latin1'))
     list.push({ name: 'auth', bytes: encodeCommand(['Auth', ...args]), required: true })
   }
+  const idInHello = wantsId && identity.user !== null && login?.length === 2
   if (identity.protocol === 3) list.push({ name: 'hello', bytes: encodeCommand(['Hello', '3']), required: true })
+  else if (idInHello) list.push({ name: 'hello', bytes: encodeCommand(['Hello', '2']), required: false })
   if (identity.user === null || login === null) {
     list.push({ name: 'setname', bytes: encodeCommand(['Client', 'SETNAME', 'understudy']), required: false })
   }
@@ -65,8 +69,13 @@ export function greetings(store: StoreConfig, identity: Identity, wantsId: boole
     list.push({ name: 'select', bytes: select, required: true })
   }
   if (store.kind === 'sentinel') list.push({ name: 'role', bytes: encodeCommand(['ROLE']), required: false })
-  if (wantsId) list.push({ name: 'id', bytes: encodeCommand(['Client', 'ID']), required: false })
+  if (wantsId && !idInHello) list.push({ name: 'id', bytes: encodeCommand(['Client', 'ID']), required: false })
   return list
+}
+
+/** The id in a reply to HELLO, of either protocol; 0: an error, or none is told. A view. */
+export function idInHelloReply(buf: Buffer, start: number, end: number): number {
+  return Number(/\$2\r\nid\r\n:(\d+)\r\n/.exec(buf.toString('latin1', start, end))?.[1] ?? 0)
 }
 
 /** Whether a reply to ROLE says anything but `master`. An error says nothing. */

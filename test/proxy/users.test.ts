@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -266,18 +267,40 @@ test('a user that may not SELECT stays in the database that its client was in', 
   expect(await redis.client({ db: 3 }).get('here')).toBe('3')
 })
 
-test('the store’s ACL LOG tells what a user has tried on the shared connection, and nothing of Understudy', async () => {
-  path = await startDataPath({ stores: { redis } })
-  const admin = redis.client()
-  await admin.call('ACL', 'SETUSER', 'logged', 'on', '>l', '~*', '+get')
-  await admin.call('ACL', 'LOG', 'RESET')
+test.each([
+  ['shared', '2'],
+  ['shared', '3'],
+  ['dedicated', '2'],
+  ['dedicated', '3'],
+] as const)(
+  'the store’s ACL LOG tells what a user has tried, and nothing of Understudy (%s connections, RESP%s)',
+  async (connections, protocol) => {
+    path = await startDataPath({ stores: { redis }, listen: { connections } })
+    const admin = redis.client()
+    await admin.call('ACL', 'SETUSER', 'logged', 'on', '>l', '~*', '+get')
+    await admin.call('ACL', 'LOG', 'RESET')
+    const raw = await path.raw()
+    expect(await raw.ask('HELLO', protocol, 'AUTH', 'logged', 'l')).toMatch(/^[*%]/)
+    expect(await raw.ask('GET', 'k')).toMatch(/^[$_]/)
+    expect(await raw.ask('SET', 'k', 'v')).toMatch(/^-NOPERM/)
+    expect(await raw.ask('SET', 'k', 'v')).toMatch(/^-NOPERM/)
+    const entries = (await admin.call('ACL', 'LOG')) as unknown[][]
+    expect(entries.map((entry) => [entry[7], entry[1]])).toEqual([['set', 2]])
+  },
+)
+
+test('a client that waits on a connection of its own is unblocked, although its user may not ask for its id', async () => {
+  path = await startDataPath({ stores: { redis }, listen: { connections: 'dedicated' } })
+  await redis.client().call('ACL', 'SETUSER', 'waiting', 'on', '>w', '~*', '+blpop')
   const raw = await path.raw()
-  expect(await raw.ask('AUTH', 'logged', 'l')).toBe('+OK\r\n')
-  expect(await raw.ask('GET', 'k')).toMatch(/^[$_]/)
-  expect(await raw.ask('SET', 'k', 'v')).toMatch(/^-NOPERM/)
-  expect(await raw.ask('SET', 'k', 'v')).toMatch(/^-NOPERM/)
-  const entries = (await admin.call('ACL', 'LOG')) as unknown[][]
-  expect(entries.map((entry) => [entry[7], entry[1]])).toEqual([['set', 2]])
+  const id = /:(\d+)/.exec(await raw.ask('CLIENT', 'ID'))![1]!
+  expect(await raw.ask('AUTH', 'waiting', 'w')).toBe('+OK\r\n')
+  expect(await raw.ask('BLPOP', 'nothing', '0.01')).toMatch(/^([*]-1|_)\r\n/)
+  const answer = raw.ask('BLPOP', 'nothing', '0')
+  const admin = await path.raw()
+  await eventually(async () => expect(await admin.ask('CLIENT', 'UNBLOCK', id)).toBe(':1\r\n'))
+  expect(await answer).toMatch(/^([*]-1|_)\r\n/)
+  expect(await raw.ask('BLPOP', 'nothing', '0.01')).toMatch(/^([*]-1|_)\r\n/)
 })
 
 function hash(password: string): string {
