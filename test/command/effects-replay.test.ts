@@ -140,6 +140,11 @@ const sequences = fc.oneof(
   ),
 )
 
+/** A step after which nothing is asked yet. */
+function unasked(line: string): Step {
+  return { args: line.split(' '), settle: false }
+}
+
 async function timeMs(client: WireClient): Promise<number> {
   const [seconds, micros] = (await client.call('TIME')) as Buffer[]
   return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
@@ -306,6 +311,10 @@ test('after any sequence of writes the shadow holds what the primary holds', asy
         }
       },
     ),
-    { numRuns: Number(process.env['REPLAY_RUNS'] ?? 80) },
+    {
+      numRuns: Number(process.env['REPLAY_RUNS'] ?? 80),
+      // Renamed before it is asked how much of it was trimmed: random sequences hardly ever come to that.
+      examples: [[[unasked('XTRIM x1 MAXLEN ~ 1'), unasked('RENAME x1 x2')], 0, true, true]],
+    },
   )
 })
