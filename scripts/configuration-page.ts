@@ -23,7 +23,7 @@ export function configurationPage(root: Schema): string {
     table(at('admin')),
     '### `stores.NAME`',
     table(at('stores', '[]')),
-    '`redis+cluster://` stores and `https://` for admin are part of the format and not supported yet: they are refused.',
+    'A cluster has no databases but 0.',
     '### `tls` of a listener',
     table(at('listen', '[]', 'tls')),
     '`more` is a list of `{ cert, key }`.',

@@ -3,10 +3,9 @@ import type { DataPath } from './data-path.ts'
 
 /** What an operator should know when a store answers clients in this way. The client gets the store's own words in any case. */
 const ADVICE: Readonly<Record<string, string>> = {
-  MOVED:
-    'the store is a node of a cluster and has sent a client elsewhere; Understudy speaks to single servers: name one that holds every slot',
-  ASK: 'the store is a node of a cluster that is moving slots; Understudy speaks to single servers',
-  CLUSTERDOWN: 'the store is a node of a cluster that does not serve every slot; Understudy speaks to single servers',
+  MOVED: 'the store is a node of a cluster and has sent a client elsewhere; write redis+cluster:// in its URL',
+  ASK: 'the store is a node of a cluster that is moving slots; write redis+cluster:// in its URL',
+  CLUSTERDOWN: 'the store is a node of a cluster that does not serve every slot; see CLUSTER INFO on its nodes',
   READONLY:
     'the store is a replica and refuses writes; name the address of the primary in its URL (behind Sentinels it is looked for)',
   MASTERDOWN: 'the store is a replica that has lost its primary and serves nothing; name the address of the primary',
