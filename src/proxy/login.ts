@@ -65,6 +65,11 @@ export function logIn(
     return true
   }
   if (isLocked(session)) session.leave(session.pin!)
+  if (session.user !== null) {
+    if (!mayChangeUser(session)) return session.waiting === null
+    session.user = null
+    session.own?.loggedIn()
+  }
   session.userName = user
   return greet(session, protocol, greeting)
 }
@@ -103,19 +108,20 @@ export function whoAmI(session: Session): string | null {
   return session.path.clients.auth === 'users' ? session.userName : null
 }
 
-/** Another connection from here on, so the replies under way come first; and what is bound to the old one would stay behind. */
-function logInAtStore(session: Session, name: string | null, password: string, greeting: () => Buffer): boolean {
-  if (session.captured !== null) {
-    session.answerError(NOT_IN_MULTI)
-    return true
-  }
-  if (session.order.owed > 0) return session.waitFor('replies')
-  if (session.pin !== null || session.own?.tracking) {
+/** Another connection from here on, so the replies under way come first; and what is bound to the old one would stay behind. False: answered, or has to wait. */
+function mayChangeUser(session: Session): boolean {
+  if (session.captured !== null) session.answerError(NOT_IN_MULTI)
+  else if (session.order.owed > 0) return session.waitFor('replies')
+  else if (session.pin !== null || session.own?.tracking) {
     session.answerError(
       'ERR Understudy does not change the user while the client watches or tracks keys or is subscribed',
     )
-    return true
-  }
+  } else return true
+  return false
+}
+
+function logInAtStore(session: Session, name: string | null, password: string, greeting: () => Buffer): boolean {
+  if (!mayChangeUser(session)) return session.waiting === null
   const login = name === null ? [password] : [name, password]
   const user: StoreUser = { key: JSON.stringify(login), login }
   const right = (): Buffer => {
@@ -211,7 +217,7 @@ class LoginPin implements Pin {
 export function refuseInMulti(session: Session, view: CommandView): string | null {
   const name = view.argc === 2 ? null : textArg(view, 1)
   const own = session.path.clients.auth === 'store' && isStoresOwn(session, name, textArg(view, view.argc - 1))
-  return own ? null : NOT_IN_MULTI
+  return own && session.user === null ? null : NOT_IN_MULTI
 }
 
 const NOT_IN_MULTI = 'ERR Understudy does not change the user inside MULTI: send AUTH before'

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
@@ -253,6 +254,28 @@ test('without any setting, a client that names a user of the store becomes that 
   expect(await other.ask('ACL', 'WHOAMI')).toBe('$7\r\ndefault\r\n')
   expect(await other.ask('AUTH', 'nobody')).toMatch(/^-ERR AUTH <password> called without any password configured/)
   expect(await other.ask('SET', 'w:k', 'v')).toBe('+OK\r\n')
+})
+
+test('a client that logs in as the default user again has its rights again, also on a connection of its own', async () => {
+  for (const connections of ['shared', 'dedicated'] as const) {
+    await path?.stop()
+    path = await startDataPath({ stores: { redis }, listen: { connections } })
+    const client = await path.raw()
+    expect(await client.ask('AUTH', 'reader', 'r')).toBe('+OK\r\n')
+    expect(await client.ask('SET', 'w:k', 'v')).toMatch(/^-NOPERM/)
+    // Behind a command whose reply is still owed.
+    client.send(
+      Buffer.concat(
+        [
+          ['GET', 'r:k'],
+          ['AUTH', 'default', ''],
+        ].map((args) => encodeCommand(args)),
+      ),
+    )
+    await client.take(2)
+    expect(await client.ask('ACL', 'WHOAMI')).toBe('$7\r\ndefault\r\n')
+    expect(await client.ask('SET', 'w:k', 'v')).toBe('+OK\r\n')
+  }
 })
 
 test('a user that may not SELECT stays in the database that its client was in', async () => {
