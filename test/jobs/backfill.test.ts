@@ -125,7 +125,8 @@ test('it pauses, goes on where it stood, and is cancelled', async () => {
 
 test('a store that is away is waited for, and said to be', async () => {
   const { target, understudy } = await setUp(ALL, (server) => fillStrings(server, 3000))
-  const { id } = await startJob(understudy, 'backfill', 'all', { rate: 5_000 })
+  // Slow enough to be under way still when the target goes, on a busy machine too.
+  const { id } = await startJob(understudy, 'backfill', 'all', { rate: 1_000 })
   await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(0))
   await target.kill9()
   await eventually(async () => expect((await jobOf(understudy, id)).throttle).toMatch(/'new' does not answer/))
