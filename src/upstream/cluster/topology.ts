@@ -1,4 +1,4 @@
-import keySlot from 'cluster-key-slot'
+import { slotOfKey } from '../../command/key-slot.ts'
 import type { CommandView } from '../../resp/command-view.ts'
 import type { Reply } from '../../resp/reply.ts'
 
@@ -21,7 +21,7 @@ export interface Topology {
 
 /** The slot of argument `index`, by its hash tag where it has one (redis.io, "Cluster specification"). */
 export function slotOf(view: CommandView, index: number): number {
-  return keySlot(view.buf.subarray(view.start[index]!, view.end[index]!))
+  return slotOfKey(view.buf.subarray(view.start[index]!, view.end[index]!))
 }
 
 /**
