@@ -24,6 +24,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
   LOADING: 'a store is loading its data (LOADING)',
   MASTERDOWN: 'a store is a replica without its primary (MASTERDOWN)',
   BUSY: 'a store runs a script (BUSY)',
+  CLUSTERDOWN: 'a cluster does not serve every slot (CLUSTERDOWN)',
 }
 
 /** Copies keys (application names) from the primary to the shadow by the data path. What only the moment forbids is tried again; what fails has its reason. */

@@ -190,9 +190,12 @@ class Batch {
   }
 }
 
-/** Errors that are about the moment, not about the key: the connection was lost, the server is loading, full or failing over. */
+/** Errors that are about the moment, not about the key: the connection was lost, the server is loading, full or failing over, a slot of its cluster is moving or unserved. */
 function isPassing(error: string | null): boolean {
   return (
-    error !== null && /^(ERR Understudy:|LOADING|BUSY |TRYAGAIN|OOM|MISCONF|READONLY|MASTERDOWN|NOREPLICAS)/.test(error)
+    error !== null &&
+    /^(ERR Understudy:|LOADING|BUSY |TRYAGAIN|CLUSTERDOWN|MOVED|ASK |OOM|MISCONF|READONLY|MASTERDOWN|NOREPLICAS)/.test(
+      error,
+    )
   )
 }

@@ -1,5 +1,6 @@
 import { steadyNowMs } from '../base/clock.ts'
 import { hashBytes } from '../base/hash.ts'
+import { slotOfKey } from '../command/key-slot.ts'
 import { COLON, DOLLAR, MINUS } from '../resp/bytes.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import { bulkOf } from '../resp/slices.ts'
@@ -29,7 +30,7 @@ export const AGAIN = 'AGAIN'
  * Puts a key's whole state on the shadow: the universal way out.
  *
  *   measure ─┬─ small, two servers ─▶ DUMP, PEXPIRETIME ─▶ RESTORE (or DEL, if there is no key)
- *            ├─ small, one server ──▶ COPY ── written to meanwhile ─▶ as between two servers
+ *            ├─ small, one server ──▶ COPY ── written to meanwhile ─▶ as between two servers (in a cluster: one slot)
  *            └─ big, or RESTORE refuses ─▶ Rebuild: by commands of its type, in pieces
  *
  *   primary pipeline:  ... w1  DUMP key  PEXPIRETIME key  w2 ...
@@ -104,8 +105,17 @@ export class StateCopy implements ReplyOwner {
     const { primary, shadow } = this.#rule.route
     if (this.#refuses(pairOf(this.#rule.route), 'RESTORE') || this.#refuses(primary.storeName, 'DUMP')) {
       this.#rebuild(true)
-    } else if (primary.store === shadow!.store && !this.#refuses(primary.storeName, 'COPY')) this.#copy(pipeline)
+    } else if (this.#isOneServer() && !this.#refuses(primary.storeName, 'COPY')) this.#copy(pipeline)
     else this.#dump(pipeline)
+  }
+
+  /** Nodes of a cluster are several: COPY needs both names in one slot. */
+  #isOneServer(): boolean {
+    const { primary, shadow } = this.#rule.route
+    if (primary.store !== shadow!.store) return false
+    if (this.#shadowStore().cluster === null) return true
+    const { key } = this.#entry
+    return slotOfKey(nameOnPrimary(this.#rule, key)) === slotOfKey(nameOnShadow(this.#rule, key))
   }
 
   /** On one server: behind all effects, and only while nothing is written to the key. */

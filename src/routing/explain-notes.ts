@@ -2,6 +2,7 @@ import { slotOfKey } from '../command/key-slot.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { mergeOf } from '../command/split-commands.ts'
+import type { Config } from '../config/config.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { ExplainedKey } from './explain.ts'
 import type { Plan } from './plan.ts'
@@ -21,6 +22,7 @@ export function refusalOf(table: RouteTable, spec: CommandSpec | null, plan: Pla
 
 /** What there is to know beside keys, mirroring and comparison; whole sentences. */
 export function notesOf(
+  config: Config,
   table: RouteTable,
   spec: CommandSpec | null,
   view: CommandView,
@@ -32,7 +34,7 @@ export function notesOf(
     ...placeNotes(spec, plan.route, keys),
     ...takenNotes(table, keys),
     ...splitNotes(spec, plan, keys),
-    ...slotNotes(keys),
+    ...slotNotes(config, table, spec, keys),
     ...keyspaceNotes(table, spec),
     ...channelNotes(table, spec, view),
     ...replyNotes(spec, keys),
@@ -74,13 +76,32 @@ function splitNotes(spec: CommandSpec, plan: Plan, keys: readonly ExplainedKey[]
   return [`split over stores ${stores.join(' and ')}, and the replies merged; inside MULTI it is refused`]
 }
 
-/** By the names of the side that may be a cluster one day: the target's, where the route has a shadow. */
-function slotNotes(keys: readonly ExplainedKey[]): string[] {
-  const slots = new Set(keys.map(({ primary, shadow }) => slotOfKey(Buffer.from((shadow ?? primary).key))))
-  if (slots.size < 2) return []
-  return [
-    `on a Redis Cluster its keys would lie in ${slots.size} slots, and it would be answered CROSSSLOT: only names with the same {hash tag} are sure to share a slot`,
-  ]
+/** Of each end that is a cluster: whether its keys share a slot under the names that they have there, also where the route does not use that end yet. */
+function slotNotes(config: Config, table: RouteTable, spec: CommandSpec, keys: readonly ExplainedKey[]): string[] {
+  if (keys.length < 2) return []
+  const later = table.turned(new Set(table.routes.map(({ name }) => name)))
+  return Object.values(config.stores).flatMap(({ name: store, kind }) => {
+    if (kind !== 'cluster') return []
+    const there = (of: RouteTable): Set<number> => slotsAt(of, store, keys)
+    const [now, then] = [there(table).size, there(later).size]
+    if (Math.max(now, then) < 2) return []
+    const slots = `on the cluster '${store}' its keys lie in ${Math.max(now, then)} slots`
+    if (mergeOf(spec.name) !== null)
+      return [`${slots}: Understudy sends it slot by slot, and merges the replies; inside MULTI it is refused`]
+    const when = now > 1 ? 'it is answered CROSSSLOT' : 'it is answered CROSSSLOT as soon as that is the primary'
+    return [`${slots}, and ${when}: only names with the same {hash tag} are sure to share a slot`]
+  })
+}
+
+/** Slots of the keys whose primary under the table is that store. */
+function slotsAt(table: RouteTable, store: string, keys: readonly ExplainedKey[]): Set<number> {
+  return new Set(
+    keys.flatMap(({ key }) => {
+      const name = Buffer.from(key)
+      const { route, primary } = table.find(name, 0, name.length)
+      return route.primary.storeName === store ? [slotOfKey(primary?.apply(name, 0, name.length) ?? name)] : []
+    }),
+  )
 }
 
 function keyspaceNotes(table: RouteTable, spec: CommandSpec): string[] {

@@ -66,7 +66,7 @@ export function explainCommand(config: Config, args: readonly string[]): Explana
     mirrored: mirrored(spec, route, keys, args, commands, table.trivial !== null),
     compared: compared(spec, route, plan, view),
     refused: refusalOf(table, spec, plan) ?? (spec?.handling === 'refuse' ? handlingRowOf(spec.name)!.note : null),
-    notes: notesOf(table, spec, view, plan, keys),
+    notes: notesOf(config, table, spec, view, plan, keys),
   }
 }
 
