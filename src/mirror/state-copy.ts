@@ -102,7 +102,7 @@ export class StateCopy implements ReplyOwner {
   }
 
   #choose(pipeline: Pipeline): void {
-    const { primary, shadow } = this.#rule.route
+    const { primary } = this.#rule.route
     if (this.#refuses(pairOf(this.#rule.route), 'RESTORE') || this.#refuses(primary.storeName, 'DUMP')) {
       this.#rebuild(true)
     } else if (this.#isOneServer() && !this.#refuses(primary.storeName, 'COPY')) this.#copy(pipeline)
