@@ -54,9 +54,9 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   'CLIENT UNBLOCK': session('a blocked client of Understudy, by the id that CLIENT ID gave'),
   'CLIENT REPLY': session('replies are counted and left out'),
   'CLIENT TRACKING': session(
-    'the client gets a connection of its own for as long as it tracks; REDIRECT takes the ids that CLIENT ID gives',
+    'the client gets a connection of its own to each primary for as long as it tracks; REDIRECT takes the ids that CLIENT ID gives',
   ),
-  'CLIENT CACHING': session('on the connection of the tracking client'),
+  'CLIENT CACHING': session('on the connection that the next command takes'),
   'CLIENT TRACKINGINFO': session('of the tracking client’s connection, with the ids that CLIENT ID gives'),
   'CLIENT GETREDIR': session('with the ids that CLIENT ID gives'),
 

@@ -40,7 +40,10 @@ export function keyspaceCommand(session: Session, view: CommandView, spec: Comma
   const whole = routes.primaryStores.length === 1 && routes.viewOf(routes.fallback.primary.store).whole
   if (routes.scanView === 0 || (whole && spec.name !== 'SCAN')) return forward(session, view, spec)
   // Asked on shared connections: what the client has under way on its own comes first.
-  if (session.own !== null && session.order.owed > 0) return session.waitFor('replies')
+  if (session.own !== null) {
+    if (session.order.owed > 0) return session.waitFor('replies')
+    session.own.carryCaching([])
+  }
   planCommand(routes, spec, view, path.plan)
   if (session.isHeld(routes.fallback)) return session.waitFor('switch')
   for (const store of routes.primaryStores) {

@@ -30,7 +30,7 @@ export function takeLargeReply(session: Session, slot: InFlight, bytes: number):
   if ((slot.flags & ~SAMPLED) !== 0 || slot.seq < 0) return null
   if (session.closed || slot.timedOut) return new Dropped(session, slot)
   if (slot.seq !== session.order.next || session.replyMode !== 'on') return null
-  if (session.own !== null) return new PassedOn(session, slot, session.own.to(path.primaryOf(slot.route as Route)))
+  if (session.own !== null) return new PassedOn(session, slot, session.own.at(path.primaryOf(slot.route as Route)))
   if (bytes > AGAIN_BYTES && slot.spec?.readonly && session.order.owed === 1 && session.waiting !== 'pin') {
     const chunk = slot.chunk!
     const command = Buffer.from(chunk.buf.subarray(slot.start, slot.end))

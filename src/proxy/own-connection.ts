@@ -1,17 +1,24 @@
 import { encodeCommand } from '../resp/encode.ts'
+import type { RouteTable } from '../routing/route-table.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
+import type { ClientTracking } from './client-tracking.ts'
+import { OrEnd } from './or-end.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
-import type { Tracking } from './tracking.ts'
+
+const PING = encodeCommand(['Ping'])
 
 /**
- * A connection to the primary that one client has for itself: as long as it tracks keys (`tracking.ts`), or always, on a listener with `connections: dedicated`. Its ordinary
+ * The connection to a primary that one client has for itself: as long as it tracks keys (`tracking.ts`), or always, on a listener with `connections: dedicated`. Its ordinary
  * commands, transactions and blocking commands go down this one instead of the shared one; what is written on both at once is settled by the overlap
  * table, as with any dedicated connection.
  *
- * Only the primary of the route `*` is meant: commands for another store go down that one's shared connection. When the connection is lost, so is the client's, as it would be
- * without Understudy.
+ *   main     to the primary of the route `*`
+ *   beside   while it tracks: one to every other primary, so that each of them remembers what the client reads there. A client that does not track
+ *            uses the shared connections to these
+ *
+ * When one of them is lost, so is the client's, as it would be without Understudy.
  */
 export class OwnConnection {
   readonly #session: Session
@@ -19,17 +26,20 @@ export class OwnConnection {
   readonly permanent: boolean
   store: Store
   pipeline: Pipeline
-  tracking: Tracking | null = null
-  /** Under which names and stores its reads are remembered by the server (`RouteTable.scanView`). */
-  #view: number
+  tracking: ClientTracking | null = null
+  readonly #beside = new Map<Store, Pipeline>()
+  /** Under which names and at which stores its reads are remembered by the servers. */
+  #table: RouteTable
+  /** CLIENT CACHING's word has been said on the main connection, and holds for the next command wherever that goes. */
+  #caching: string | null = null
 
   constructor(session: Session, permanent: boolean) {
     this.#session = session
     this.permanent = permanent
     const { path } = session
     this.store = path.primaryOf(path.routes.fallback)
-    this.#view = path.routes.scanView
-    this.pipeline = this.#open()
+    this.#table = path.routes
+    this.pipeline = this.#open(this.store)
   }
 
   /** As CLIENT LIST shows them. */
@@ -42,70 +52,148 @@ export class OwnConnection {
     return this.tracking?.redirect ?? -1
   }
 
-  /** The connection that the client's commands for this store take. */
-  to(store: Store): Pipeline {
-    if (store === this.store) return this.pipeline
-    const { database, protocol, user } = this.#session
-    return store.shared(database, protocol, user)
+  /** Its connections, the main one first. */
+  *all(): Generator<readonly [Store, Pipeline]> {
+    yield [this.store, this.pipeline]
+    yield* this.#beside
   }
 
-  /** A transaction or a blocking command has used it and is done. */
-  settled(): void {
-    this.#watch(this.pipeline)
+  isOne(pipeline: Pipeline): boolean {
+    for (const [, own] of this.all()) if (own === pipeline) return true
+    return false
+  }
+
+  /** Its connection to that store; null: it has none. */
+  at(store: Store): Pipeline | null {
+    return store === this.store ? this.pipeline : (this.#beside.get(store) ?? null)
+  }
+
+  /** The connection that the client's commands for this store take. */
+  to(store: Store): Pipeline {
+    const { database, protocol, user } = this.#session
+    if (this.#caching !== null) this.carryCaching([store])
+    return this.at(store) ?? store.shared(database, protocol, user)
+  }
+
+  /** The next command is about to go to these stores: what CLIENT CACHING said of it goes with it. */
+  carryCaching(stores: readonly Store[]): void {
+    const word = this.#caching
+    if (word === null) return
+    this.#caching = null
+    for (const store of stores) {
+      if (store !== this.store) this.#tellAt(this.#beside.get(store), encodeCommand(['Client', 'CACHING', word]))
+    }
+    // Or it would hold for the next command on the main one.
+    if (!stores.includes(this.store)) this.#tellAt(this.pipeline, PING)
+  }
+
+  /** CLIENT CACHING has been answered with OK on the main connection. */
+  willCache(word: string): void {
+    if (this.#beside.size > 0) this.#caching = word
+  }
+
+  /** Connections to the primaries that it has none to: before tracking is turned on at each of them. */
+  reachAll(): void {
+    const stores = this.#primaries()
+    for (const [store, pipeline] of [...this.#beside]) {
+      if (stores.includes(store) && store !== this.store) continue
+      this.#beside.delete(store)
+      retire(store, pipeline)
+    }
+    for (const store of stores) if (this.at(store) === null) this.#beside.set(store, this.#open(store))
+  }
+
+  /** Also those that are one server under two names: a route's commands go to the one that it names. */
+  #primaries(): Store[] {
+    const { path } = this.#session
+    return [...new Set(path.routes.routes.map((route) => path.primaryOf(route)))]
+  }
+
+  /** Tracking has ended. */
+  leaveOthers(): void {
+    this.#caching = null
+    for (const [store, pipeline] of this.#beside) store.discard(pipeline)
+    this.#beside.clear()
+  }
+
+  /** A transaction or a blocking command has used one of them and is done. */
+  settled(pipeline: Pipeline): void {
+    for (const [store, own] of this.all()) if (own === pipeline) this.#watch(store, pipeline)
   }
 
   named(name: string): void {
     this.tell(['Client', 'SETNAME', name])
   }
 
-  /** Says something on the connection whose answer nobody needs. */
+  /** Says something on each of them whose answer nobody needs. */
   tell(args: readonly string[]): void {
     const bytes = encodeCommand(args)
-    this.pipeline.push(new Swallow(), bytes, 0, bytes.length)
+    for (const [, pipeline] of this.all()) this.#tellAt(pipeline, bytes)
   }
 
-  /** A new table is in force: goes to the new primary, where nothing is tracked yet. Under new names nothing is, either, on the same server. */
+  /** A transaction has selected another database on the connection to that store: the others go there, too. */
+  follow(store: Store | null, database: number): void {
+    for (const [other, pipeline] of this.all()) {
+      if (other === store) continue
+      const bytes = encodeCommand(['Select', databaseAt(other, database)])
+      pipeline.push(new OrEnd(this.#session), bytes, 0, bytes.length)
+    }
+  }
+
+  /** A new table is in force: goes to the new primaries, where nothing is tracked yet. Under new names nothing is, either, on the same server. */
   moved(): void {
     const { path } = this.#session
     const next = path.primaryOf(path.routes.fallback)
-    const seen = this.#view
-    this.#view = path.routes.scanView
-    if (next === this.store) {
-      if (seen !== this.#view) this.tracking?.again()
-      return
+    const sameNames = this.#table.seesAs(path.routes)
+    this.#table = path.routes
+    if (next === this.store && sameNames && this.#reachesAll()) return
+    if (next !== this.store) {
+      retire(this.store, this.pipeline)
+      this.store = next
+      const beside = this.#beside.get(next)
+      this.#beside.delete(next)
+      this.pipeline = beside ?? this.#open(next)
     }
-    retire(this.store, this.pipeline)
-    this.store = next
-    this.pipeline = this.#open()
-    this.tracking?.again()
+    if (this.tracking === null) return
+    this.reachAll()
+    this.tracking.again()
   }
 
-  /** The client has become another user. */
+  /** The client has become another user. It does not track: that is refused. */
   loggedIn(): void {
     retire(this.store, this.pipeline)
-    this.pipeline = this.#open()
+    this.pipeline = this.#open(this.store)
   }
 
   close(): void {
     this.tracking?.close()
     this.tracking = null
+    this.leaveOthers()
     this.store.discard(this.pipeline)
   }
 
-  #open(): Pipeline {
+  /** A store may have been replaced by one of the same name. */
+  #reachesAll(): boolean {
+    return this.tracking === null || this.#primaries().every((store) => this.at(store) !== null)
+  }
+
+  #tellAt(pipeline: Pipeline | undefined, bytes: Buffer): void {
+    pipeline?.push(new Swallow(), bytes, 0, bytes.length)
+  }
+
+  #open(store: Store): Pipeline {
     const { database, protocol, user, name } = this.#session
-    const pipeline = this.store.borrow(database, protocol, user)
-    this.pipeline = pipeline
-    this.#watch(pipeline)
-    if (name !== '') this.named(name)
+    const pipeline = store.borrow(database, protocol, user)
+    this.#watch(store, pipeline)
+    if (name !== '') this.#tellAt(pipeline, encodeCommand(['Client', 'SETNAME', name]))
     return pipeline
   }
 
-  #watch(pipeline: Pipeline): void {
-    pipeline.answersWithinMs = this.store.options.config.timeoutMs
+  #watch(store: Store, pipeline: Pipeline): void {
+    pipeline.answersWithinMs = store.options.config.timeoutMs
     pipeline.onPush = (buf, start, end) => {
       if (this.tracking === null) this.#session.pushInOrder(buf, start, end)
-      else this.tracking.invalidated(buf, start, end)
+      else this.tracking.invalidated(store, buf, start, end)
     }
     pipeline.onClosed = () => this.#session.end()
     if (pipeline.state === 'closed') this.#session.end()
@@ -115,7 +203,9 @@ export class OwnConnection {
 /** Tracking has ended: back to the shared connections. */
 export function leaveOwn(session: Session): void {
   const { own } = session
-  if (own === null || own.permanent || own.tracking !== null) return
+  if (own === null || own.tracking !== null) return
+  own.leaveOthers()
+  if (own.permanent) return
   session.own = null
   own.close()
 }

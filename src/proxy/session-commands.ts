@@ -9,11 +9,13 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { integerArg, isClientName, textArg, wordArg } from './arguments.ts'
 import { refuseByArity } from './arity.ts'
+import { askOwn } from './ask-own.ts'
 import { clientCommand } from './client-commands.ts'
 import { forward } from './forward.ts'
 import { authCommand, beginLogin, greetWithoutLogin, isLocked, logIn, whoAmI } from './login.ts'
 import { databaseAt, OwnConnection } from './own-connection.ts'
 import type { Session } from './session.ts'
+import { Swallow } from './swallow.ts'
 
 /**
  * Commands about the connection itself. They never go down a shared connection, which they would change for everybody: Understudy answers them, in
@@ -104,7 +106,7 @@ function select(session: Session, view: CommandView): boolean {
   if (session.order.owed > 0) return session.waitFor('replies')
   const { path } = session
   const { own } = session
-  if (own !== null) return selectOn(session, view, own.store, own.pipeline)
+  if (own !== null) return selectOnOwn(session, own, index)
   const pipeline = path.primaryOf(path.routes.fallback).shared(index, session.protocol, session.user)
   if (pipeline.state === 'up') {
     session.database = index
@@ -129,6 +131,24 @@ export function selectOn(session: Session, view: CommandView, store: Store, pipe
   const bytes = encodeCommand(['Select', databaseAt(store, index)])
   pipeline.push(new SelectProbe(session, index, session.order.assign()), bytes, 0, bytes.length)
   session.waiting = 'pin'
+  return true
+}
+
+/** SELECT of a client with connections of its own: on all of them, or on none. */
+export function selectOnOwn(session: Session, own: OwnConnection, index: number): boolean {
+  if (session.order.owed > 0) return session.waitFor('replies')
+  own.carryCaching([])
+  const selects = (database: number) =>
+    [...own.all()].map(([store, pipeline]) => ({
+      pipeline,
+      bytes: encodeCommand(['Select', databaseAt(store, database)]),
+    }))
+  askOwn(session, selects(index), (reply) => {
+    if (reply[0] === PLUS) session.database = index
+    else
+      for (const { pipeline, bytes } of selects(session.database)) pipeline.push(new Swallow(), bytes, 0, bytes.length)
+    return reply
+  })
   return true
 }
 

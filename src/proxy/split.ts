@@ -43,16 +43,18 @@ export function splitOrRefuse(session: Session, view: CommandView, spec: Command
     part.places.push(i - 1)
     for (let arg = i; arg < i + step; arg++) part.args.push(bytesArg(view, arg))
   }
-  const { database, protocol, user } = session
+  const { database, protocol, user, own } = session
   const stores = [...parts.keys()].map((store) => path.stores[store]!)
-  const full = stores.map((store) => store.shared(database, protocol, user)).find((pipeline) => pipeline.full)
+  own?.carryCaching(stores)
+  const pipelines = stores.map((store) => own?.to(store) ?? store.shared(database, protocol, user))
+  const full = pipelines.find((pipeline) => pipeline.full)
   if (full !== undefined) return session.noRoom(full)
   const whole = new Whole(session, merge, [...parts.values()], view.argc - 1)
   for (const [i, { args }] of [...parts.values()].entries()) {
     const bytes = encodeCommand(args)
     parser.parse(bytes, 0, bytes.length)
     planCommand(path.routes, spec, parser, path.plan)
-    sendPlanned(session, stores[i]!.shared(database, protocol, user), parser, spec, session.parts.expect(whole, i))
+    sendPlanned(session, pipelines[i]!, parser, spec, session.parts.expect(whole, i))
   }
   return true
 }

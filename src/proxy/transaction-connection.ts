@@ -99,7 +99,7 @@ export class TransactionConnection {
   /** HELLO between WATCH and MULTI. */
   changeProtocol(protocol: 2 | 3): void {
     const pipeline = this.#dedicated
-    if (pipeline === null || pipeline === this.#session.own?.pipeline) return
+    if (pipeline === null || this.#session.own?.isOne(pipeline)) return
     this.#unlike = true
     const bytes = encodeCommand(['Hello', protocol])
     pipeline.push(new Swallow(), bytes, 0, bytes.length)
@@ -112,7 +112,7 @@ export class TransactionConnection {
     const oldStore = this.store
     this.#dedicated = null
     this.store = store
-    if (old !== null && old !== own?.pipeline) oldStore!.discard(old)
+    if (old !== null && !own?.isOne(old)) oldStore!.discard(old)
   }
 
   /** Ended without EXEC: cleans it by DISCARD or UNWATCH, and gives it back. */
@@ -151,14 +151,14 @@ export class TransactionConnection {
     this.#dedicated = null
     pipeline.onClosed = null
     const alike = this.#isAsBefore(pipeline)
-    const isOwn = pipeline === session.own?.pipeline
+    const isOwn = session.own?.isOne(pipeline) === true
     return (clean) => giveBack(session, store, pipeline, database, alike && (clean || isOwn))
   }
 
   /** Nothing is left on it that it did not have: else it goes. */
   #isAsBefore(pipeline: Pipeline): boolean {
     const { own } = this.#session
-    if (own === null || pipeline !== own.pipeline) return !this.#unlike && !this.#tracks
+    if (own === null || !own.isOne(pipeline)) return !this.#unlike && !this.#tracks
     if (this.#tracks && own.tracking === null) own.tell(['Client', 'TRACKING', 'OFF'])
     return true
   }

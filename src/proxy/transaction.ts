@@ -141,7 +141,7 @@ export class Transaction implements Pin, ReplyOwner {
       // By another connection: what is under way on this one comes first.
       if (session.order.owed > 0) return session.waitFor('replies')
       if (spec.handling === 'transaction') return refuseByArity(session, view, spec)
-      if (spec.name === 'SELECT' && dedicated !== null)
+      if (spec.name === 'SELECT' && dedicated !== null && !session.own?.isOne(dedicated))
         return refuseByArity(session, view, spec) || selectOn(session, view, store!, dedicated)
       return session.dispatchUnpinned(view, spec)
     }
@@ -249,7 +249,11 @@ export class Transaction implements Pin, ReplyOwner {
       else if (!slot.timedOut) session.reply(slot.seq, buf, start, end)
     }
     if (offsets !== null) queue.compare(buf, offsets)
-    session.database = databases?.at(-1) ?? session.database
+    const selected = databases?.at(-1) ?? session.database
+    if (selected !== session.database) {
+      session.database = selected
+      session.own?.follow(this.#connection.store, selected)
+    }
     this.#done(buf[start] !== MINUS || execDidNothing(buf, start, end))
   }
 

@@ -39,6 +39,8 @@ export class RouteTable {
   readonly #config: Pick<Config, 'routes' | 'stores'>
   readonly #states: Map<string, RouteState>
   readonly #byFirstByte: readonly (readonly KeyRule[])[]
+  /** Where every route's keys are, and under which names; '': nothing is translated, and no switch can change that. */
+  readonly #ends: string
 
   /**
    * @param stores names by index: stable over generations, because what is in flight remembers indexes
@@ -74,7 +76,8 @@ export class RouteTable {
       .filter((store, i, all) => all.findIndex((other) => this.#keyspaces[other] === this.#keyspaces[store]) === i)
     this.namesDiffer = this.primaryStores.length > 1 || rules.some(renames)
     this.primaryRenames = rules.some((rule) => rule.primary !== null)
-    this.scanView = this.#scanView(config)
+    this.#ends = this.#endsOf(config)
+    this.scanView = this.#scanView()
     this.trivial = rules.length === 1 && fallback !== undefined && !renames(fallback) ? fallback.route : null
     this.#byFirstByte = Array.from({ length: 256 }, (_, byte) =>
       rules.filter((rule) => canBeginWith(rule.pattern, byte)),
@@ -135,9 +138,14 @@ export class RouteTable {
     })
   }
 
-  #scanView({ routes }: Pick<Config, 'routes'>): number {
+  /** Every key is at the same store under the same name as in the other table. */
+  seesAs(other: RouteTable): boolean {
+    return this.#ends === other.#ends
+  }
+
+  #endsOf({ routes }: Pick<Config, 'routes'>): string {
     const plain = this.primaryStores.length === 1 && this.viewOf(this.fallback.primary.store).whole
-    if (plain && routes.every((route) => route.target === null)) return 0
+    if (plain && routes.every((route) => route.target === null)) return ''
     const ends = this.routes.map(({ name, phase, primary, config: { keys, source, target } }) => [
       name,
       keys,
@@ -146,7 +154,12 @@ export class RouteTable {
       source,
       target,
     ])
-    const text = Buffer.from(JSON.stringify(ends))
+    return JSON.stringify(ends)
+  }
+
+  #scanView(): number {
+    if (this.#ends === '') return 0
+    const text = Buffer.from(this.#ends)
     // The switch of one route always gives another number; beyond that it is a hash.
     const parity = this.routes.filter(({ phase }) => rolesOf(phase).primary === 'target').length % 2
     return 1 + 2 * (hashBytes(text, 0, text.length) % (SCAN_VIEWS >> 1)) + parity

@@ -9,6 +9,7 @@ import { Glob } from '../../src/routing/glob.ts'
 import { storePatterns } from '../../src/routing/keyspace-patterns.ts'
 import { RouteTable } from '../../src/routing/route-table.ts'
 import { formatCursor, parseCursor } from '../../src/routing/scan-cursor.ts'
+import { storePrefixes } from '../../src/routing/tracking-prefixes.ts'
 import { allKeysUpTo, arbitraryPattern, arbitraryRearrangement } from '../config/arbitrary-pattern.ts'
 import { configOf, type RouteOptions } from '../support/data-path.ts'
 
@@ -192,6 +193,15 @@ test('what a store is asked for gives every key that the application asks for', 
             const { name } = named(table, key)
             expect([text, key, globs.some((one) => one.matches(Buffer.from(name)))]).toEqual([text, key, true])
           }
+          const prefixes = storePrefixes(table, 0, [glob.text])
+          for (const key of keys.filter((one) => one.startsWith(text))) {
+            const { name } = named(table, key)
+            expect([text, key, prefixes.filter((one) => name.startsWith(one.toString())).length]).toEqual([
+              text,
+              key,
+              1,
+            ])
+          }
         }
       },
     ),
@@ -210,6 +220,14 @@ test('narrow patterns stay narrow', () => {
   expect(patterns('user:*', 'switched')).toEqual(['user:*'])
   expect(patterns('pending', 'switched')).toEqual(['waiting'])
   expect(patterns('*', 'switched')).toEqual(['*'])
+  const prefixes = (...of: string[]): string[] =>
+    storePrefixes(
+      tableOf([jobs('switched'), rest]),
+      0,
+      of.map((prefix) => Buffer.from(prefix)),
+    ).map(String)
+  expect(prefixes('job:7', 'user:')).toEqual(['user:', 'step:7'])
+  expect(prefixes('')).toEqual([''])
 })
 
 test('a cursor says where it belongs, and stays a number that every client can hold', () => {

@@ -1,0 +1,275 @@
+import { MINUS } from '../resp/bytes.ts'
+import { decodeReply } from '../resp/decode.ts'
+import { encodeCommand, encodeReply } from '../resp/encode.ts'
+import { MapReply, PushReply, type Reply, SetReply } from '../resp/reply.ts'
+import { overlapOf, storePrefixes } from '../routing/tracking-prefixes.ts'
+import type { Store } from '../upstream/store.ts'
+import { AskOwn, type OwnQuestion } from './ask-own.ts'
+import { leaveOwn, type OwnConnection } from './own-connection.ts'
+import type { Session } from './session.ts'
+import { Swallow } from './swallow.ts'
+import { Redirection } from './tracking-redirection.ts'
+import type { TrackingRequest } from './tracking-request.ts'
+
+const OFF = encodeCommand(['Client', 'TRACKING', 'OFF'])
+const CHANNEL = Buffer.from('__redis__:invalidate')
+const EVERY_KEY = Buffer.alloc(0)
+
+/**
+ * One client's tracking, from the servers' OK until it is turned off: at every primary there is, each on a connection of the client's own.
+ *
+ *   keys in invalidations   under the names that the application gave them; what it does not see there (copies, neighbours) it is not told of
+ *   PREFIX                  the server is asked for the prefixes that these keys have there, and what comes is filtered by the application's
+ */
+export class ClientTracking {
+  /** As CLIENT GETREDIR says it: 0: the client itself. */
+  readonly redirect: number
+  readonly #session: Session
+  readonly #own: OwnConnection
+  readonly #request: TrackingRequest
+  /** All since tracking was turned on, as the client gave them. */
+  #prefixes: readonly Buffer[]
+  readonly #redirections = new Map<Store, Redirection>()
+  #broken = false
+
+  constructor(session: Session, own: OwnConnection, request: TrackingRequest) {
+    this.#session = session
+    this.#own = own
+    this.#request = request
+    this.#prefixes = []
+    this.redirect = request.redirectsTo ?? 0
+  }
+
+  get flags(): string {
+    return `t${this.#broken ? 'R' : ''}${this.#request.broadcasts ? 'B' : ''}`
+  }
+
+  /** Asks the servers; the client goes on with their answer. */
+  begin(): void {
+    const session = this.#session
+    const before = this.#own.tracking
+    const given = this.#request.prefixes
+    const asGiven = before !== null && before.#request.broadcasts !== this.#request.broadcasts
+    const overlap = this.#translates() && !asGiven ? overlapOf(given, before === null ? [] : before.#prefixes) : null
+    if (overlap !== null) {
+      session.answerError(overlap)
+      if (before === null) leaveOwn(session)
+      return
+    }
+    const added = this.#request.broadcasts && given.length === 0 ? [EVERY_KEY] : given
+    this.#prefixes = sorted([...(before === null ? [] : before.#prefixes), ...added])
+    const seq = session.order.assign()
+    const { routes } = session.path
+    const told = (reply: Buffer): void => {
+      this.#told(reply, before)
+      // A switch has come between: what was asked is not where the keys are any more.
+      if (this.#own.tracking === this && !routes.seesAs(session.path.routes)) {
+        this.#own.reachAll()
+        this.again()
+      }
+      session.reply(seq, reply, 0, reply.length)
+      session.proceed()
+    }
+    session.waiting = 'pin'
+    this.#redirected((failure) => {
+      if (failure === null) return new AskOwn(session, told).push(this.#questions(before, asGiven))
+      this.close()
+      if (before === null) leaveOwn(session)
+      session.replyError(seq, failure)
+      session.proceed()
+    })
+  }
+
+  /**
+   * At other primaries or under other names, after a switch: nothing is known there of what the client has cached. It is told to forget everything when they all track: what changed before is
+   * forgotten with the rest, and of what changes from then on it is told. One that does not agree would leave a cache that nobody keeps right, so then the connection ends.
+   */
+  again(): void {
+    this.close()
+    this.#redirected((failure) => {
+      if (failure !== null) return this.#session.end()
+      const questions = [...this.#own.all()].map(([store, pipeline]) => {
+        // Prefixes of before would stay.
+        pipeline.push(new Swallow(), OFF, 0, OFF.length)
+        return { pipeline, bytes: this.#frame(store, this.#prefixesAt(store)) }
+      })
+      new AskOwn(this.#session, (reply) => {
+        if (reply[0] === MINUS) this.#session.end()
+        else this.#tell(null)
+      }).push(questions)
+    })
+  }
+
+  /** A push that has come down the client's connection to that store: a view. */
+  invalidated(store: Store, buf: Buffer, start: number, end: number): void {
+    const keys = keysIn(buf, start, end)
+    if (keys === undefined || keys === null || !this.#translates()) this.#session.pushInOrder(buf, start, end)
+    else this.#deliver(store, keys)
+  }
+
+  /** CLIENT TRACKINGINFO's reply with what the client gave, and what only Understudy knows: that the client that invalidations go to is gone. */
+  asGiven(frame: Buffer): Buffer {
+    if (frame[0] === MINUS) return frame
+    const reply = decodeReply(frame, 0, frame.length)
+    const own = (name: Reply, value: Reply): Reply => {
+      const text = Buffer.isBuffer(name) ? name.toString() : ''
+      if (text === 'redirect') return this.redirect
+      if (text === 'prefixes') return value instanceof SetReply ? new SetReply(this.#prefixes) : this.#prefixes
+      return text === 'flags' && this.#broken ? withFlag(value, 'broken_redirect') : value
+    }
+    if (reply instanceof MapReply) {
+      return encodeReply(new MapReply(reply.entries.map(([name, value]) => [name, own(name, value)] as const)), 3)
+    }
+    const items = reply as readonly Reply[]
+    return encodeReply(
+      items.map((item, i) => (i % 2 === 1 ? own(items[i - 1]!, item) : item)),
+      this.#session.protocol,
+    )
+  }
+
+  close(): void {
+    for (const redirection of this.#redirections.values()) redirection.close()
+    this.#redirections.clear()
+  }
+
+  #told(reply: Buffer, before: ClientTracking | null): void {
+    const session = this.#session
+    if (reply[0] === MINUS) {
+      this.close()
+      if (before === null) leaveOwn(session)
+      return
+    }
+    before?.close()
+    this.#own.tracking = this
+    // For a moment nothing was tracked.
+    if (before !== null && this.#translates()) this.#tell(null)
+  }
+
+  /** Connections that take the invalidations, where another client is to have them: what is asked names them, so they have to be there first. */
+  #redirected(ready: (failure: string | null) => void): void {
+    if (this.#request.redirectsTo === null) return ready(null)
+    const stores = [...this.#own.all()].map(([store]) => store)
+    let missing = stores.length
+    let over = false
+    for (const store of stores) {
+      const onPush = (buf: Buffer, start: number, end: number): void => {
+        const keys = keysIn(buf, start, end)
+        if (keys !== undefined) this.#deliver(store, keys)
+      }
+      const one = new Redirection(this.#session, store, onPush, (failure) => {
+        if (over || (failure === null && --missing > 0)) return
+        over = true
+        ready(failure)
+      })
+      this.#redirections.set(store, one)
+    }
+  }
+
+  /** `asGiven`: the server is going to refuse it, in its own words. */
+  #questions(before: ClientTracking | null, asGiven: boolean): OwnQuestion[] {
+    const translates = this.#translates() && !asGiven
+    return [...this.#own.all()].map(([store, pipeline]) => {
+      const renewed = translates && before !== null
+      if (renewed) pipeline.push(new Swallow(), OFF, 0, OFF.length)
+      const prefixes = translates && this.#request.broadcasts ? this.#prefixesAt(store) : this.#request.prefixes
+      return { pipeline, bytes: this.#frame(store, prefixes) }
+    })
+  }
+
+  #frame(store: Store, prefixes: readonly Buffer[]): Buffer {
+    const { words, redirectWords } = this.#request
+    const id = this.#redirections.get(store)?.clientId
+    const redirect = id === undefined ? redirectWords : ['REDIRECT', String(id)]
+    const given = prefixes.flatMap((prefix) => ['PREFIX', prefix])
+    return encodeCommand(['CLIENT', 'TRACKING', 'ON', ...redirect, ...words, ...given])
+  }
+
+  /** The prefixes that the tracked keys have there. Where none can be, those of the application: what they bring is filtered. */
+  #prefixesAt(store: Store): readonly Buffer[] {
+    const { path } = this.#session
+    const there = storePrefixes(path.routes, path.stores.indexOf(store), this.#prefixes)
+    return there.length > 0 ? there : this.#prefixes
+  }
+
+  #deliver(store: Store, keys: readonly Buffer[] | null): void {
+    const seen = keys === null || !this.#translates() ? keys : this.#namesOf(store, keys)
+    if (seen === null || seen.length > 0) this.#tell(seen)
+  }
+
+  /** An invalidation for the client that is to have it. Null: everything. */
+  #tell(keys: readonly Buffer[] | null): void {
+    const session = this.#session
+    const target = this.redirect === 0 ? session : clientOf(session, this.redirect)
+    if (target === null) return this.#breaks()
+    const list: Reply = keys === null ? null : [...keys]
+    if (target.protocol === 3) {
+      const push = encodeReply(new PushReply([Buffer.from('invalidate'), list]), 3)
+      target.pushInOrder(push, 0, push.length)
+    } else if (isSubscribed(target)) {
+      const nothing = Buffer.from('*-1\r\n')
+      const head = encodeReply([Buffer.from('message'), CHANNEL], 2).subarray(4)
+      const message = Buffer.concat([Buffer.from('*3\r\n'), head, list === null ? nothing : encodeReply(list, 2)])
+      target.push(message, 0, message.length)
+    }
+  }
+
+  /** The client that took the invalidations is gone: told once, as by the server. */
+  #breaks(): void {
+    if (this.#broken) return
+    this.#broken = true
+    if (this.#session.protocol !== 3) return
+    const push = encodeReply(new PushReply([Buffer.from('tracking-redir-broken'), this.redirect]), 3)
+    this.#session.pushInOrder(push, 0, push.length)
+  }
+
+  /** Some key has another name at its store than the application's, or stores have keys that it does not see. */
+  #translates(): boolean {
+    const { routes } = this.#session.path
+    return !routes.viewOf(routes.fallback.primary.store).whole
+  }
+
+  #namesOf(store: Store, keys: readonly Buffer[]): Buffer[] | null {
+    const { path } = this.#session
+    const index = path.stores.indexOf(store)
+    // Not one of the stores any more: nobody can say what it means.
+    if (index === -1) return null
+    const view = path.routes.viewOf(index)
+    const names = keys.flatMap((key) => view.nameOf(key, 0, key.length) ?? [])
+    if (!this.#request.broadcasts) return names
+    return names.filter((name) => this.#prefixes.some((prefix) => name.subarray(0, prefix.length).equals(prefix)))
+  }
+}
+
+/** The client of that id, as CLIENT ID gives them; null: there is none. */
+export function clientOf(session: Session, id: number): Session | null {
+  if (id === session.id) return session
+  // One that has said QUIT is gone, though its connection may take a moment to close.
+  for (const other of session.path.sessions) if (other.id === id && !other.ending) return other
+  return null
+}
+
+/** The keys of an `invalidate` push; null: all there are; undefined: it is another push. */
+function keysIn(buf: Buffer, start: number, end: number): readonly Buffer[] | null | undefined {
+  const reply = decodeReply(buf, start, end)
+  if (!(reply instanceof PushReply)) return undefined
+  const [kind, keys] = reply.items
+  if (!Buffer.isBuffer(kind) || kind.toString('latin1') !== 'invalidate') return undefined
+  return Array.isArray(keys) ? (keys as Buffer[]) : null
+}
+
+function withFlag(flags: Reply, flag: string): Reply {
+  if (flags instanceof SetReply) return new SetReply([...flags.members, Buffer.from(flag)])
+  return Array.isArray(flags) ? [...(flags as Reply[]), Buffer.from(flag)] : flags
+}
+
+/** A RESP2 client takes messages only while it is subscribed to something. */
+function isSubscribed(target: Session): boolean {
+  for (let pin = target.pin; pin !== null; pin = pin.outer) if (pin.kind === 'subscriber') return true
+  return false
+}
+
+/** As the server lists them: each once. */
+function sorted(prefixes: readonly Buffer[]): Buffer[] {
+  const list = [...prefixes].sort(Buffer.compare)
+  return list.filter((prefix, i) => i === 0 || !prefix.equals(list[i - 1]!))
+}
