@@ -23,7 +23,7 @@ import type { Pin } from './pin.ts'
 import { ReplyOrder } from './reply-order.ts'
 import { SLOW_MS } from './slow-commands.ts'
 import { PartReplies } from './split.ts'
-import { commandHeldUp, commandLost, commandTimedOut } from './unanswered.ts'
+import { commandDetached, commandHeldUp, commandLost, commandTimedOut } from './unanswered.ts'
 import type { Wait } from './wait.ts'
 
 /**
@@ -202,6 +202,10 @@ export class Session implements ReplyOwner {
 
   heldUp(slot: InFlight, text: string): void {
     commandHeldUp(this, slot, text)
+  }
+
+  detached(slot: InFlight): void {
+    commandDetached(this, slot)
   }
 
   get client(): object {

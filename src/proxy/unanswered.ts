@@ -1,3 +1,4 @@
+import { applicationBytes } from '../mirror/settled-command.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, Loss } from '../upstream/in-flight.ts'
 import { leaveOthers } from './marked-replies.ts'
@@ -44,3 +45,17 @@ export function commandHeldUp(session: Session, slot: InFlight, text: string): v
   slot.timedOut = true
   session.replyError(slot.seq, text)
 }
+
+/**
+ * A command over several nodes of a cluster, one of which is silent, keeps nobody else waiting: some of its keys may have been written now, others later, and what comes behind it is answered before.
+ * So its keys are copied now, and once more when it ends; what it reads is not compared.
+ */
+export function commandDetached({ path }: Session, slot: InFlight): void {
+  slot.ticket = NEVER_ALONE
+  if ((slot.flags & MIRRORED) === 0) return
+  const { bytes, start, end } = applicationBytes(slot)
+  for (const ref of path.mirror.keysIn(slot.spec, slot.database, bytes, start, end)) path.mirror.mark(ref, 'overlap')
+}
+
+/** A ticket of the overlap table that another connection's write has made void. */
+const NEVER_ALONE = -1

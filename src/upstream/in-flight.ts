@@ -36,6 +36,10 @@ export interface ReplyOwner {
    * owner may answer it now if it changes nothing.
    */
   heldUp?(command: InFlight, text: string): void
+  /**
+   * The command was split over nodes of a cluster, and what comes behind it is answered before it from now on: no one place of history is its. Without this it keeps the others waiting.
+   */
+  detached?(command: InFlight): void
   /** The client whose command it is; undefined: Understudy's own. */
   readonly client?: object
 }
@@ -132,6 +136,12 @@ export class InFlightRing {
     this.#tail -= count
     this.#timedOut = Math.min(this.#timedOut, this.length)
     return taken
+  }
+
+  /** Takes the oldest away: it is the caller's. */
+  takeOldest(): void {
+    this.#slots[this.#head++ & this.#mask] = new InFlight()
+    if (this.#timedOut > 0) this.#timedOut--
   }
 
   /** The one that is `offset` behind the oldest. */

@@ -1,11 +1,12 @@
 import type { ConnectionOwner } from './connection.ts'
+import type { Detached } from './detached.ts'
 import type { Loss } from './in-flight.ts'
 import type { PipelineOptions } from './pipeline-options.ts'
 
 /** What a pipeline writes to: a socket, or what stands for several. */
 export interface Outlet {
   readonly writableLength: number
-  /** The bytes stay as they are until their replies have come. */
+  /** The bytes stay as they are until their replies have come, or their command was detached. */
   write(bytes: Buffer): unknown
   cork(): void
   uncork(): void
@@ -30,6 +31,11 @@ export interface PipelineConnection {
 export interface PipelineConnectionOwner extends ConnectionOwner {
   /** The command whose reply is next will never get one, and the connection goes on. Gives how many more replies its owner waited for; they do not come either. */
   lostHead(loss: Loss): number
+  /**
+   * The command whose reply is next is answered late: from now on it is told apart, and what comes behind it is not kept waiting. Null: it has to stay where it is; `most`: so it is when it still owes
+   * more replies than that. `several`: it was split, and its parts are executed at different moments.
+   */
+  detachHead(most: number, several: boolean): Detached | null
 }
 
 /** Makes the connections of pipelines to one store. */

@@ -5,6 +5,7 @@ import { CHUNK_BYTES, Chunk, takeChunk } from './chunk.ts'
 import { ChunkList, unsend } from './chunk-list.ts'
 import { downText, lostText, unreadableReason } from './connect-error.ts'
 import { Connection } from './connection.ts'
+import { type Detached, DetachedCommands } from './detached.ts'
 import { type InFlight, InFlightRing, type Loss, type ReplyOwner, type ReplySink } from './in-flight.ts'
 import type { PipelineConnection, PipelineConnectionOwner } from './pipeline-connection.ts'
 import type { PipelineOptions, PipelineState } from './pipeline-options.ts'
@@ -57,6 +58,8 @@ export class Pipeline {
     pieced: (sink) => this.#pieced(sink),
   })
   readonly #chunks = new ChunkList()
+  /** Null: none was ever detached. */
+  #detached: DetachedCommands | null = null
   #current: Chunk | null = null
   /** Bytes without a place in the ring. */
   #relayed: Buffer[] = []
@@ -76,6 +79,7 @@ export class Pipeline {
     const { batchMs, clock } = options
     const owner: PipelineConnectionOwner = {
       lostHead: (loss) => this.#loseHead(loss),
+      detachHead: (most, several) => this.#detachHead(most, several),
       bytes: (buf, length) => this.#receive(buf, length),
       drained: () => this.onDrain?.(),
       ready: (clientId) => this.#ready(clientId),
@@ -107,7 +111,7 @@ export class Pipeline {
 
   /** Nobody waits for anything here. */
   get quiet(): boolean {
-    return this.ring.length === 0
+    return this.ring.length === 0 && (this.#detached === null || this.#detached.size === 0)
   }
 
   /** Bytes of all commands ever pushed. */
@@ -117,7 +121,7 @@ export class Pipeline {
 
   /** Bytes of all commands that have been answered or lost: those pushed before a moment at which `totalBytes` was no more than this are done. */
   get settledBytes(): number {
-    return this.#pushed - this.pendingBytes
+    return this.#detached?.oldestPosition ?? this.#pushed - this.pendingBytes
   }
 
   /** Bytes handed to the socket that the kernel has not taken. */
@@ -247,6 +251,7 @@ export class Pipeline {
     const { timeoutMs } = this.options.store
     if (timeoutMs === 0) return
     ring.tellTimedOut(nowMs, timeoutMs)
+    this.#detached?.tellTimedOut(nowMs, timeoutMs)
     const head = ring.peek()
     const hangMs = HANG_FACTOR * timeoutMs
     if (
@@ -340,13 +345,17 @@ export class Pipeline {
     this.pendingBytes -= slot.end - slot.start
     if (this.#held) this.#unhold()
     this.ring.pop()
+    this.#leaveChunk(chunk)
+    if (wasFull && !this.full) this.onDrain?.()
+  }
+
+  #leaveChunk(chunk: Chunk): void {
     if (--chunk.live === 0 && chunk.sent === chunk.used) {
       if (chunk === this.#current && chunk.buf.length === CHUNK_BYTES) {
         chunk.used = 0
         chunk.sent = 0
       } else this.#current = this.#chunks.dropSettled(this.#current)
     }
-    if (wasFull && !this.full) this.onDrain?.()
   }
 
   #unhold(): void {
@@ -454,6 +463,26 @@ export class Pipeline {
     return more
   }
 
+  /** As `PipelineConnectionOwner` says. What waits for a new connection has an order to keep, and so have those that are not told. */
+  #detachHead(most: number, several: boolean): Detached | null {
+    const slot = this.ring.peek()
+    if (slot === undefined || this.options.whenDown === 'wait') return null
+    if (slot.position >= this.#written || slot.replies > most || slot === this.#settling) return null
+    if (several && slot.owner!.detached === undefined) return null
+    const detached = (this.#detached ??= new DetachedCommands((bytes) => {
+      const wasFull = this.full
+      this.pendingBytes -= bytes
+      if (wasFull && !this.full) this.onDrain?.()
+    }))
+    if (detached.full) return null
+    const chunk = slot.chunk!
+    this.ring.takeOldest()
+    const taken = detached.add(slot)
+    this.#leaveChunk(chunk)
+    if (several) slot.owner!.detached!(slot)
+    return taken
+  }
+
   /** At most `limit` commands that have been written are lost; the rest keeps its place. */
   #loseWritten(limit: number): void {
     this.#lose(limit, { mayHaveRun: true, text: lostText(this.options.store, this.error) }, null)
@@ -471,6 +500,7 @@ export class Pipeline {
   /** Ends at most `limit` commands from the head of the ring on without a reply. `unsent` null: only those that have been written. */
   #lose(limit: number, sent: Loss, unsent: Loss | null): void {
     finishCopies()
+    if (limit === Number.POSITIVE_INFINITY) this.#detached?.loseAll(sent)
     // An owner may push again while it is told.
     for (let count = Math.min(limit, this.ring.length); count > 0; count--) {
       const slot = this.ring.peek()

@@ -1,4 +1,5 @@
 import { ByteAccumulator } from '../../base/byte-accumulator.ts'
+import { hashBytes } from '../../base/hash.ts'
 import { findKeys, KeyPositions } from '../../command/keys.ts'
 import type { CommandSpec } from '../../command/spec.ts'
 import { mergeOf } from '../../command/split-commands.ts'
@@ -14,6 +15,7 @@ import { keylessWay } from './keyless.ts'
 import { infoOf, listOf, type Merging, mergeParts, orError, sumOf } from './merge.ts'
 import { NodeLinks } from './node-links.ts'
 import { type Place, ReplyPlaces } from './reply-places.ts'
+import type { Footprint } from './slot-flow.ts'
 import { slotOf } from './topology.ts'
 
 const NO_SELECT = 'ERR SELECT is not allowed in cluster mode'
@@ -49,7 +51,7 @@ export class ClusterConnection implements PipelineConnection {
     this.cluster = cluster
     this.options = options
     this.#owner = owner
-    this.#places = new ReplyPlaces(owner)
+    this.#places = new ReplyPlaces(owner, options.clock)
     this.#links = new NodeLinks(cluster, options, {
       up: () => this.#ready(),
       down: (reason) => {
@@ -93,7 +95,10 @@ export class ClusterConnection implements PipelineConnection {
   }
 
   tick(nowMs: number): void {
+    // Each node's connection finds out by itself when it hangs.
+    this.lastReadMs = nowMs
     this.#links.tick(nowMs)
+    this.#places.tick()
   }
 
   #known(): void {
@@ -120,6 +125,12 @@ export class ClusterConnection implements PipelineConnection {
   }
 
   #write(bytes: Buffer): void {
+    this.#places.taking = true
+    this.#take(bytes)
+    this.#places.taking = false
+  }
+
+  #take(bytes: Buffer): void {
     const partial = this.#partial
     if (partial.length === 0) {
       const rest = this.#commands(bytes, bytes.length)
@@ -165,7 +176,7 @@ export class ClusterConnection implements PipelineConnection {
     } else findKeys(spec, view, keys)
     const slot = this.#slotOfAll(view)
     if (this.#transaction.takes(spec, view, slot)) return
-    if (slot >= 0) this.#links.send(slot, frameOf(view), 1, this.#places.add())
+    if (slot >= 0) this.#links.send(slot, this.#footprint(spec!, view), frameOf(view), 1, this.#places.add())
     else if (slot === SEVERAL) this.#split(spec!, view)
     else this.#keyless(spec, view)
   }
@@ -177,6 +188,13 @@ export class ClusterConnection implements PipelineConnection {
     const slot = slotOf(view, index[0]!)
     for (let i = 1; i < count; i++) if (slotOf(view, index[i]!) !== slot) return SEVERAL
     return slot
+  }
+
+  #footprint(spec: CommandSpec, view: CommandView): Footprint {
+    const { count, index } = this.#keys
+    const arg = index[0]!
+    const keyHash = count === 1 ? hashBytes(view.buf, view.start[arg]!, view.end[arg]!) : 0
+    return { keyHash, writes: !spec.readonly }
   }
 
   /** What is said of each key by itself is sent slot by slot, as the client of a cluster would do it. */
@@ -193,9 +211,10 @@ export class ClusterConnection implements PipelineConnection {
       for (let arg = i; arg < i + step; arg++) part.args.push(view.buf.subarray(view.start[arg], view.end[arg]))
     }
     const places = [...parts.values()].map((part) => part.places)
-    const place = this.#places.addWhole(parts.size, orError(mergeParts(merge, places)))
+    const place = this.#places.addWhole(parts.size, orError(mergeParts(merge, places)), !spec.readonly)
     let number = 0
-    for (const [slot, { args }] of parts) this.#links.send(slot, encodeCommand(args), 1, place, number++)
+    const footprint = { keyHash: 0, writes: !spec.readonly }
+    for (const [slot, { args }] of parts) this.#links.send(slot, footprint, encodeCommand(args), 1, place, number++)
   }
 
   #keyless(spec: CommandSpec | undefined, view: CommandView): void {

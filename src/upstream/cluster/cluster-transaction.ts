@@ -82,7 +82,7 @@ export class ClusterTransaction {
     if (commands === null) return this.#places.refuse('ERR EXEC without MULTI')
     if (refused) return this.#places.refuse('EXECABORT Transaction discarded because of previous errors.')
     const bytes = Buffer.concat([MULTI, ...commands, EXEC])
-    if (slot >= 0) this.#links.send(slot, bytes, commands.length + 2, this.#places.add())
+    if (slot >= 0) this.#links.send(slot, { keyHash: 0, writes: true }, bytes, commands.length + 2, this.#places.add())
     else this.#links.sendAny(bytes, commands.length + 2, this.#places.add())
   }
 }

@@ -1,9 +1,12 @@
 import { MINUS } from '../../resp/bytes.ts'
+import { errorFrame } from '../../resp/encode.ts'
 import type { InFlight, Loss, ReplyOwner } from '../in-flight.ts'
-import { Pipeline } from '../pipeline.ts'
+import type { Pipeline } from '../pipeline.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
+import { NodeLink } from './node-link.ts'
 import type { Place } from './reply-places.ts'
+import { type Footprint, Sent, SlotFlow } from './slot-flow.ts'
 import { type ClusterNode, type Redirect, readRedirect } from './topology.ts'
 
 type Address = Pick<ClusterNode, 'host' | 'port'>
@@ -25,17 +28,20 @@ export interface NodeLinksOwner {
  *   MOVED, ASK             the node has not executed the command: it is sent to the one that was named
  *   TRYAGAIN, CLUSTERDOWN  sent again every 50 ms, for as long as the store's `timeout`; then it is the answer
  *
- * What is sent again goes when nothing else of its slot is under way, in the order in which it was sent before; what comes for that slot meanwhile waits behind it. So commands of one slot
- * never overtake each other.
+ * What is sent again goes when nothing else of its slot is under way, in the order in which it was sent before; what comes for that slot meanwhile waits behind it. Where a node has executed a
+ * later command before it knew that (keys of one slot move one by one, and a slot can move away and back within one round trip), the earlier one is given up if their order makes a
+ * difference: `TRYAGAIN`, not executed. So commands on one key never overtake each other.
  */
 export class NodeLinks {
   readonly #cluster: Cluster
   readonly #options: PipelineOptions
   readonly #owner: NodeLinksOwner
-  readonly #pipelines = new Map<string, Pipeline>()
+  /** By address. */
+  readonly #links = new Map<string, NodeLink>()
   readonly #slots = new Map<number, SlotFlow>()
   #relaying: Pipeline | null = null
   #closed = false
+  #seq = 0
 
   constructor(cluster: Cluster, options: PipelineOptions, owner: NodeLinksOwner) {
     this.#cluster = cluster
@@ -45,46 +51,41 @@ export class NodeLinks {
 
   get writableLength(): number {
     let sum = 0
-    for (const pipeline of this.#pipelines.values()) sum += pipeline.writableLength
+    for (const { pipeline } of this.#links.values()) sum += pipeline.writableLength
     return sum
   }
 
-  /** Opens what is needed first; forgets nodes that are masters no more. */
+  /** Opens what is needed first. */
   begin(): void {
     this.#closed = false
     const { masters } = this.#cluster.topology!
     const { dedicated, identity } = this.#options
-    const current = new Set(masters.map(addressOf))
-    for (const [address, pipeline] of this.#pipelines) {
-      if (current.has(address) || !pipeline.quiet || pipeline === this.#relaying || dedicated) continue
-      this.#pipelines.delete(address)
-      pipeline.close('the node is no master of the cluster any more')
-    }
     if (dedicated && identity.user === null) queueMicrotask(() => this.#closed || this.#owner.up())
-    else for (const node of dedicated ? masters.slice(0, 1) : masters) this.#to(node).connect()
+    else for (const node of dedicated ? masters.slice(0, 1) : masters) this.#to(node).pipeline.connect()
   }
 
   /** A command, or several (`replies`, of which the last counts), for the node of a slot. The bytes are copied. */
-  send(slot: number, bytes: Buffer, replies: number, place: Place, part = 0): void {
-    const command = new Sent(slot, bytes, replies, place, part, this.#options.clock.nowMs)
+  send(slot: number, footprint: Footprint, bytes: Buffer, replies: number, place: Place, part = 0): void {
+    const { nowMs } = this.#options.clock
+    const command = new Sent(this.#seq++, slot, footprint, bytes, replies, place, part, nowMs)
     let flow = this.#slots.get(slot)
-    if (flow === undefined) this.#slots.set(slot, (flow = { underWay: 0, node: -1, again: [], waiting: [] }))
+    if (flow === undefined) this.#slots.set(slot, (flow = new SlotFlow()))
     const owner = this.#cluster.topology!.owners[slot]!
-    if (flow.again.length > 0 || flow.waiting.length > 0 || (flow.underWay > 0 && flow.node !== owner)) {
+    const isElsewhere = flow.underWay > 0 && (flow.redirected > 0 || flow.node !== owner)
+    if (flow.again.length > 0 || flow.waiting.length > 0 || isElsewhere) {
       command.keep()
+      place.owedBy(part, flow)
       flow.waiting.push(command)
     } else this.#push(flow, command)
   }
 
   /** For a node that does not matter. */
   sendAny(bytes: Buffer, replies: number, place: Place): void {
-    const { masters } = this.#cluster.topology!
-    const up = masters.find((node) => this.#pipelines.get(addressOf(node))?.state === 'up')
-    this.sendTo(up ?? masters[0]!, bytes, replies, place, 0)
+    this.sendTo(this.#anyNode(), bytes, replies, place, 0)
   }
 
   sendTo(node: Address, bytes: Buffer, replies: number, place: Place, part: number): void {
-    const command = new Sent(-1, bytes, replies, place, part, this.#options.clock.nowMs)
+    const command = new Sent(this.#seq++, -1, EVERYTHING, bytes, replies, place, part, this.#options.clock.nowMs)
     this.#pushTo(node, command, null)
   }
 
@@ -92,7 +93,7 @@ export class NodeLinks {
   relay(bytes: Buffer, onMessage: (buf: Buffer, start: number, end: number) => void): void {
     let pipeline = this.#relaying
     if (pipeline === null) {
-      pipeline = this.#to(this.#cluster.topology!.masters[0]!)
+      pipeline = this.#to(this.#anyNode()).pipeline
       pipeline.relay = true
       pipeline.onPush = onMessage
       this.#relaying = pipeline
@@ -101,25 +102,41 @@ export class NodeLinks {
   }
 
   pause(): void {
-    for (const pipeline of this.#pipelines.values()) pipeline.pauseReading()
+    for (const { pipeline } of this.#links.values()) pipeline.pauseReading()
   }
 
   resume(): void {
-    for (const pipeline of this.#pipelines.values()) pipeline.resumeReading()
+    for (const { pipeline } of this.#links.values()) pipeline.resumeReading()
   }
 
   tick(nowMs: number): void {
-    for (const pipeline of this.#pipelines.values()) pipeline.tick(nowMs)
+    const { topology } = this.#cluster
+    for (const [address, link] of this.#links) {
+      const { pipeline } = link
+      pipeline.tick(nowMs)
+      const isKnown = topology === null || topology.masters.some((node) => addressOf(node) === address)
+      if (pipeline === this.#relaying || !link.isOver(isKnown, nowMs)) continue
+      if (pipeline.quiet || !this.#options.dedicated) this.#links.delete(address)
+      pipeline.close('the node is no master of the cluster any more')
+    }
   }
 
   close(): void {
     this.#closed = true
     this.#relaying = null
-    for (const flow of this.#slots.values()) if (flow.timer !== undefined) clearTimeout(flow.timer)
+    for (const { timer } of this.#slots.values()) if (timer !== null) clearTimeout(timer)
     this.#slots.clear()
-    const pipelines = [...this.#pipelines.values()]
-    this.#pipelines.clear()
-    for (const pipeline of pipelines) pipeline.close('the connection to the cluster is closed')
+    const links = [...this.#links.values()]
+    this.#links.clear()
+    for (const { pipeline } of links) pipeline.close('the connection to the cluster is closed')
+  }
+
+  /** One that answers, if there is one. */
+  #anyNode(): Address {
+    const { masters } = this.#cluster.topology!
+    const links = masters.map((node) => this.#links.get(addressOf(node)))
+    const best = links.findIndex((link) => link?.pipeline.state === 'up' && !link.lags())
+    return masters[Math.max(0, best)]!
   }
 
   #push(flow: SlotFlow, command: Sent): void {
@@ -127,9 +144,8 @@ export class NodeLinks {
     const owner = owners[command.slot]!
     const to = command.redirect ?? masters[owner]
     if (to === undefined) {
-      const frame = Buffer.from('-CLUSTERDOWN Hash slot not served\r\n')
       this.#cluster.ask()
-      if (!this.#again(flow, command, null)) command.place.settle(command.part, frame, 0, frame.length)
+      if (!this.#again(flow, command, null, UNSERVED)) command.place.settle(command.part, UNSERVED, 0, UNSERVED.length)
       return
     }
     flow.node = owner
@@ -137,16 +153,20 @@ export class NodeLinks {
   }
 
   #pushTo(node: Address, command: Sent, flow: SlotFlow | null): void {
-    const pipeline = this.#to(node)
-    const { bytes } = command
-    const asking = command.redirect?.kind === 'ASK'
+    const link = this.#to(node)
+    const { bytes, place, part, redirect } = command
+    const asking = redirect?.kind === 'ASK'
     const whole = asking ? Buffer.concat([ASKING, bytes]) : bytes
     let owed = command.replies + (asking ? 1 : 0)
     let refusal: string | null = null
-    if (flow !== null) flow.underWay++
+    if (flow !== null) {
+      flow.underWay++
+      if (redirect !== null) flow.redirected++
+    }
     const ended = (): void => {
       if (flow === null) return
       flow.underWay--
+      if (redirect !== null) flow.redirected--
       this.#goOn(command.slot, flow)
     }
     const owner: ReplyOwner = {
@@ -158,67 +178,82 @@ export class NodeLinks {
         if (owed > 0) return
         if (refusal !== null && flow !== null) {
           command.bytes = Buffer.from(slot.chunk!.buf.subarray(slot.start + (asking ? ASKING.length : 0), slot.end))
-          const redirect = readRedirect(refusal, node.host)
           this.#cluster.ask()
-          if (this.#again(flow, command, redirect)) return ended()
+          const redirect = readRedirect(refusal, node.host)
+          if (this.#again(flow, command, redirect, buf.subarray(start, end))) return ended()
+          if (redirect === null) place.settle(part, buf, start, end)
+          else place.settle(part, DISAGREEMENT, 0, DISAGREEMENT.length)
+        } else {
+          if (flow !== null) this.#giveUp(flow.overtakenBy(command))
+          place.settle(part, buf, start, end)
         }
-        command.place.settle(command.part, buf, start, end)
         ended()
       },
       lost: (_slot: InFlight, loss: Loss) => {
         if (this.#closed) return
-        command.place.lost(loss)
+        place.lost(loss)
         ended()
       },
       timedOut: () => {},
     }
-    const slot = pipeline.push(owner, whole, 0, whole.length)
+    place.owedBy(part, link)
+    const slot = link.pipeline.push(owner, whole, 0, whole.length)
     slot.replies = owed
   }
 
-  /** False: it has been tried often enough, or must not be. */
-  #again(flow: SlotFlow, command: Sent, redirect: Redirect | null): boolean {
+  /** `refusal`: a view. False: it has been tried for long enough. */
+  #again(flow: SlotFlow, command: Sent, redirect: Redirect | null, refusal: Buffer): boolean {
     const { nowMs } = this.#options.clock
-    if (command.attempts++ > MOST_REDIRECTS) return false
-    if (redirect === null && nowMs - command.sinceMs > (this.#options.store.timeoutMs || PATIENCE_MS)) return false
-    if (redirect === null) command.attempts = 0
+    if (nowMs - command.sinceMs > (this.#options.store.timeoutMs || PATIENCE_MS)) return false
+    command.refusals++
     command.keep()
     command.redirect = redirect
+    command.refusal = redirect === null ? Buffer.from(refusal) : OVERTAKEN
+    command.place.owedBy(command.part, flow)
     flow.again.push(command)
     this.#goOn(command.slot, flow)
     return true
   }
 
+  /** They have not been executed, and their time is over. */
+  #giveUp(commands: readonly Sent[]): void {
+    for (const { place, part, refusal } of commands) place.settle(part, refusal!, 0, refusal!.length)
+  }
+
   /** When nothing of the slot is under way any more, what is to be sent again leaves, and what waited behind it. */
   #goOn(slot: number, flow: SlotFlow): void {
-    if (flow.underWay > 0 || flow.timer !== undefined || this.#closed) return
+    if (flow.underWay > 0 || flow.timer !== null || this.#closed) return
     if (flow.again.length === 0 && flow.waiting.length === 0) {
       this.#slots.delete(slot)
       return
     }
-    const delayMs = flow.again.some(({ redirect }) => redirect === null) ? AGAIN_MS : 0
-    flow.timer = setTimeout(() => {
-      delete flow.timer
-      const commands = [...flow.again.splice(0), ...flow.waiting.splice(0)]
-      const moved = commands.find(({ redirect }) => redirect?.kind === 'MOVED')?.redirect ?? null
-      for (const command of commands) {
-        // The others of the slot go where the first one was sent, until the topology says so, too.
-        if (command.redirect === null && moved !== null) command.redirect = moved
-        this.#push(flow, command)
-      }
-    }, delayMs)
+    const isPatient = flow.again.some(({ redirect, refusals }) => redirect === null || refusals > HASTY_REDIRECTS)
+    flow.timer = setTimeout(
+      () => {
+        flow.timer = null
+        const commands = flow.takeAll()
+        const moved = commands.find(({ redirect }) => redirect?.kind === 'MOVED')?.redirect ?? null
+        for (const command of commands) {
+          // The others of the slot go where the first one was sent, until the topology says so, too.
+          if (command.redirect === null && moved !== null) command.redirect = moved
+          this.#push(flow, command)
+        }
+        this.#goOn(slot, flow)
+      },
+      isPatient ? AGAIN_MS : 0,
+    )
   }
 
-  #to(node: Address): Pipeline {
+  #to(node: Address): NodeLink {
     const address = addressOf(node)
-    const known = this.#pipelines.get(address)
-    if (known !== undefined && known.state !== 'closed') return known
-    const pipeline = new Pipeline({
+    const known = this.#links.get(address)
+    if (known !== undefined && known.pipeline.state !== 'closed') return known
+    const link = new NodeLink({
       ...this.#cluster.node(node, this.#options),
       onState: (changed, error) => this.#stateOf(changed, error),
     })
-    this.#pipelines.set(address, pipeline)
-    return pipeline
+    this.#links.set(address, link)
+    return link
   }
 
   #stateOf(pipeline: Pipeline, error: string | null): void {
@@ -226,50 +261,13 @@ export class NodeLinks {
     if (pipeline.state === 'up') return this.#owner.up()
     if (pipeline.state === 'down') {
       this.#cluster.ask()
-      const all = [...this.#pipelines.values()]
-      if (all.every(({ state }) => state === 'down')) this.#owner.down(error ?? 'no node answers')
+      const all = [...this.#links.values()]
+      if (all.every((link) => link.pipeline.state === 'down')) this.#owner.down(error ?? 'no node answers')
       return
     }
-    if (pipeline.state !== 'closed' || ![...this.#pipelines.values()].includes(pipeline)) return
+    if (pipeline.state !== 'closed' || ![...this.#links.values()].some((link) => link.pipeline === pipeline)) return
     if (this.#options.identity.user !== null && error !== null) this.#owner.refused(error)
     else if (this.#options.dedicated) queueMicrotask(() => this.#closed || this.#owner.ended(error ?? 'closed'))
-  }
-}
-
-/** What is under way, and what waits, for one slot. */
-interface SlotFlow {
-  underWay: number
-  /** Place of the master that what is under way went to. */
-  node: number
-  readonly again: Sent[]
-  readonly waiting: Sent[]
-  timer?: NodeJS.Timeout
-}
-
-class Sent {
-  attempts = 0
-  redirect: Redirect | null = null
-  #kept = false
-  readonly slot: number
-  bytes: Buffer
-  readonly replies: number
-  readonly place: Place
-  readonly part: number
-  readonly sinceMs: number
-
-  constructor(slot: number, bytes: Buffer, replies: number, place: Place, part: number, sinceMs: number) {
-    this.slot = slot
-    this.bytes = bytes
-    this.replies = replies
-    this.place = place
-    this.part = part
-    this.sinceMs = sinceMs
-  }
-
-  /** It outlives the bytes that it was made of. */
-  keep(): void {
-    if (!this.#kept) this.bytes = Buffer.from(this.bytes)
-    this.#kept = true
   }
 }
 
@@ -279,6 +277,15 @@ function addressOf({ host, port }: Address): string {
 
 const ASKING = Buffer.from('*1\r\n$6\r\nASKING\r\n')
 const RETRIED = /^-(MOVED|ASK|TRYAGAIN|CLUSTERDOWN) /
-const MOST_REDIRECTS = 16
+const UNSERVED = errorFrame('CLUSTERDOWN Hash slot not served')
+const OVERTAKEN = errorFrame(
+  'TRYAGAIN Understudy: the slot of its keys is moving, and a command that came later was executed first; this one was not executed',
+)
+const EVERYTHING: Footprint = { keyHash: 0, writes: true }
+const DISAGREEMENT = errorFrame(
+  'CLUSTERDOWN Understudy: the nodes send each other the commands of the slot; not executed',
+)
+/** One after the other without a pause: more of them say that the nodes do not agree yet. */
+const HASTY_REDIRECTS = 4
 const AGAIN_MS = 50
 const PATIENCE_MS = 5_000

@@ -1,0 +1,30 @@
+import { Pipeline } from '../pipeline.ts'
+import type { PipelineOptions } from '../pipeline-options.ts'
+import type { Debtor } from './reply-places.ts'
+import { LAG_MS } from './slot-flow.ts'
+
+/** The connection of a pipeline to one node of its cluster. */
+export class NodeLink implements Debtor {
+  readonly pipeline: Pipeline
+  /** Since when the topology does not name the node; null: it does. */
+  #goneSinceMs: number | null = null
+
+  constructor(options: PipelineOptions) {
+    this.pipeline = new Pipeline(options)
+  }
+
+  lags(): boolean {
+    return this.pipeline.oldestAgeMs() > LAG_MS
+  }
+
+  /** `isKnown`: the topology names the node. True: it does not, and nothing that was asked there will be answered any more. */
+  isOver(isKnown: boolean, nowMs: number): boolean {
+    if (isKnown) this.#goneSinceMs = null
+    else this.#goneSinceMs ??= nowMs
+    if (this.#goneSinceMs === null) return false
+    return this.pipeline.quiet || nowMs - this.#goneSinceMs > GONE_MS
+  }
+}
+
+/** A node that is no master any more says so of every command, at once. One that is silent has gone. */
+const GONE_MS = 1_000

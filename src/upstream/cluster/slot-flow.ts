@@ -1,0 +1,101 @@
+import type { Debtor, Place } from './reply-places.ts'
+import type { Redirect } from './topology.ts'
+
+/** What tells commands of one slot apart that must not overtake each other. */
+export interface Footprint {
+  /** Of its key; 0: it has several, or nobody knows. */
+  readonly keyHash: number
+  readonly writes: boolean
+}
+
+/** One command on its way to a node, or several that stay together (a transaction), until it is answered or lost. */
+export class Sent {
+  /** In the order in which they came from the pipeline. */
+  readonly seq: number
+  /** -1: it goes to a node and not to a slot. */
+  readonly slot: number
+  readonly footprint: Footprint
+  /** Its replies, of which the last one counts. */
+  readonly replies: number
+  readonly place: Place
+  readonly part: number
+  readonly sinceMs: number
+  /** A view into the pipeline's bytes until `keep`. */
+  bytes: Buffer
+  /** How often a node has not executed it. */
+  refusals = 0
+  /** Where a node has sent it; null: to the owner of its slot. */
+  redirect: Redirect | null = null
+  /** What it is answered if it must not be sent again. */
+  refusal: Buffer | null = null
+  #kept = false
+
+  constructor(
+    seq: number,
+    slot: number,
+    footprint: Footprint,
+    bytes: Buffer,
+    replies: number,
+    place: Place,
+    part: number,
+    sinceMs: number,
+  ) {
+    this.seq = seq
+    this.slot = slot
+    this.footprint = footprint
+    this.bytes = bytes
+    this.replies = replies
+    this.place = place
+    this.part = part
+    this.sinceMs = sinceMs
+  }
+
+  /** It outlives the bytes that it was made of. */
+  keep(): void {
+    if (!this.#kept) this.bytes = Buffer.from(this.bytes)
+    this.#kept = true
+  }
+
+  /** Their order makes a difference. */
+  conflictsWith({ footprint }: Sent): boolean {
+    const { keyHash, writes } = this.footprint
+    if (!writes && !footprint.writes) return false
+    return keyHash === 0 || footprint.keyHash === 0 || keyHash === footprint.keyHash
+  }
+}
+
+/** What is under way and what waits of the commands of one slot. There is one as long as there is something. */
+export class SlotFlow implements Debtor {
+  /** Commands that a node has and has not answered. */
+  underWay = 0
+  /** Those among them that went where a node had pointed. */
+  redirected = 0
+  /** Place of the master that what is under way went to. */
+  node = -1
+  /** Not executed, and to be sent again when nothing is under way. */
+  readonly again: Sent[] = []
+  /** What came meanwhile, and goes behind that. */
+  readonly waiting: Sent[] = []
+  timer: NodeJS.Timeout | null = null
+
+  lags(nowMs: number): boolean {
+    const oldest = this.again[0] ?? this.waiting[0]
+    return oldest !== undefined && nowMs - oldest.sinceMs > LAG_MS
+  }
+
+  /** A command has been executed: those before it that were not, and whose order to it makes a difference, must not be executed any more. Takes them out. */
+  overtakenBy(executed: Sent): Sent[] {
+    if (this.again.length === 0) return []
+    const overtaken = this.again.filter((command) => command.seq < executed.seq && command.conflictsWith(executed))
+    for (const command of overtaken) this.again.splice(this.again.indexOf(command), 1)
+    return overtaken
+  }
+
+  /** Everything that is to be sent now, in order. */
+  takeAll(): Sent[] {
+    return [...this.again.splice(0), ...this.waiting.splice(0)].sort((one, other) => one.seq - other.seq)
+  }
+}
+
+/** A node that has owed an answer for so long keeps nobody else waiting. */
+export const LAG_MS = 30
