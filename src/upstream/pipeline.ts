@@ -79,6 +79,7 @@ export class Pipeline {
     const { batchMs, clock } = options
     const owner: PipelineConnectionOwner = {
       lostHead: (loss) => this.#loseHead(loss),
+      renewed: () => this.options.onState?.(this, null),
       detachHead: (most, several) => this.#detachHead(most, several),
       bytes: (buf, length) => this.#receive(buf, length),
       drained: () => this.onDrain?.(),

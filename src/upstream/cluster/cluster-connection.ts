@@ -9,10 +9,11 @@ import { encodeCommand, errorFrame, FRAME } from '../../resp/encode.ts'
 import type { Outlet, PipelineConnection, PipelineConnectionOwner } from '../pipeline-connection.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
+import { clusterInfo } from './cluster-info.ts'
 import { clusterScan } from './cluster-scan.ts'
 import { ClusterTransaction } from './cluster-transaction.ts'
 import { keylessWay } from './keyless.ts'
-import { infoOf, listOf, type Merging, mergeParts, orError, sumOf } from './merge.ts'
+import { listOf, type Merging, mergeParts, orError, sumOf } from './merge.ts'
 import { NodeLinks } from './node-links.ts'
 import { type Place, ReplyPlaces } from './reply-places.ts'
 import type { Footprint } from './slot-flow.ts'
@@ -54,6 +55,9 @@ export class ClusterConnection implements PipelineConnection {
     this.#places = new ReplyPlaces(owner, options.clock)
     this.#links = new NodeLinks(cluster, options, {
       up: () => this.#ready(),
+      renewed: () => {
+        if (this.socket !== null) owner.renewed()
+      },
       down: (reason) => {
         if (this.socket === null) owner.failed(reason)
       },
@@ -235,7 +239,7 @@ export class ClusterConnection implements PipelineConnection {
       case 'list':
         return this.#toAll(view, listOf)
       case 'info':
-        return this.#toAll(view, infoOf)
+        return clusterInfo(this.cluster, this.#links, this.#places, frameOf(view))
       case 'scan':
         return clusterScan(this.cluster, this.#links, this.#places, view)
       case undefined:

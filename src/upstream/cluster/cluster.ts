@@ -34,10 +34,14 @@ export class Cluster {
   error = 'no node of the cluster has been asked yet'
   /** Ids of all masters ever seen; a place in this list is what a SCAN cursor names. */
   readonly seen: string[] = []
+  /** What nodes have answered to INFO last, by node and question. */
+  readonly infos = new Map<string, Buffer>()
   readonly #watchers = new Set<() => void>()
   readonly #timer: NodeJS.Timeout
   #asking: Pipeline | null = null
   #candidate = 0
+  /** Who is to be asked next, before all others. */
+  #hint: Pick<ClusterNode, 'host' | 'port'> | null = null
   #soon: NodeJS.Timeout | null = null
   #closed = false
 
@@ -72,9 +76,10 @@ export class Cluster {
     return () => this.#watchers.delete(changed)
   }
 
-  /** Something says that the topology may be another one. */
-  ask(): void {
+  /** Something says that the topology may be another one; `of`: a node that surely knows. */
+  ask(of: Pick<ClusterNode, 'host' | 'port'> | null = null): void {
     if (this.#closed) return
+    this.#hint = of ?? this.#hint
     this.#soon ??= setTimeout(() => {
       this.#soon = null
       this.#ask()
@@ -92,8 +97,10 @@ export class Cluster {
     if (this.#asking !== null || this.#closed) return
     const { config, turn, clock } = this.options
     const seeds = config.endpoints.flatMap((seed) => (seed.kind === 'tcp' ? [seed] : []))
-    const candidates = [...(this.topology?.masters ?? []), ...seeds]
-    const candidate = candidates[this.#candidate % candidates.length]!
+    const { topology } = this
+    const candidates = [...(topology?.masters ?? []), ...seeds, ...(topology?.replicas ?? [])]
+    const candidate = this.#hint ?? candidates[this.#candidate % candidates.length]!
+    this.#hint = null
     const pipeline = new Pipeline(
       this.node(candidate, {
         store: config,
@@ -108,7 +115,9 @@ export class Cluster {
       }),
     )
     this.#asking = pipeline
-    const deadline = setTimeout(() => pipeline.close('no answer in time'), config.connectTimeoutMs + EVERY_MS).unref()
+    // While another can be asked nobody waits long for one that is silent.
+    const patienceMs = topology === null ? config.connectTimeoutMs + EVERY_MS : SILENT_MS
+    const deadline = setTimeout(() => pipeline.close('no answer in time'), patienceMs).unref()
     const done = (topology: Topology | null, error: string): void => {
       clearTimeout(deadline)
       this.#asking = null
@@ -144,4 +153,5 @@ export class Cluster {
 const CLUSTER_SLOTS = encodeCommand(['CLUSTER', 'SLOTS'])
 const EVERY_MS = 3_000
 const SOON_MS = 100
+const SILENT_MS = 1_000
 const CHUNK = 64 * 1024

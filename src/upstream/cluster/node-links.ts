@@ -14,6 +14,8 @@ type Address = Pick<ClusterNode, 'host' | 'port'>
 export interface NodeLinksOwner {
   /** A node can be spoken to. */
   up(): void
+  /** The same of one that could not be, or was not known, when the others could already. */
+  renewed(): void
   /** No node can. */
   down(reason: string): void
   /** A node's own words: it will never serve this identity. */
@@ -40,6 +42,9 @@ export class NodeLinks {
   readonly #links = new Map<string, NodeLink>()
   readonly #slots = new Map<number, SlotFlow>()
   #relaying: Pipeline | null = null
+  /** Connections of the beginning that have not come up yet. */
+  readonly #first = new Set<Pipeline>()
+  #begun = false
   #closed = false
   #seq = 0
 
@@ -61,7 +66,14 @@ export class NodeLinks {
     const { masters } = this.#cluster.topology!
     const { dedicated, identity } = this.#options
     if (dedicated && identity.user === null) queueMicrotask(() => this.#closed || this.#owner.up())
-    else for (const node of dedicated ? masters.slice(0, 1) : masters) this.#to(node).pipeline.connect()
+    else {
+      for (const node of dedicated ? masters.slice(0, 1) : masters) {
+        const { pipeline } = this.#to(node)
+        if (!this.#begun) this.#first.add(pipeline)
+        pipeline.connect()
+      }
+      this.#begun = true
+    }
   }
 
   /** A command, or several (`replies`, of which the last counts), for the node of a slot. The bytes are copied. */
@@ -123,6 +135,8 @@ export class NodeLinks {
 
   close(): void {
     this.#closed = true
+    this.#begun = false
+    this.#first.clear()
     this.#relaying = null
     for (const { timer } of this.#slots.values()) if (timer !== null) clearTimeout(timer)
     this.#slots.clear()
@@ -178,8 +192,8 @@ export class NodeLinks {
         if (owed > 0) return
         if (refusal !== null && flow !== null) {
           command.bytes = Buffer.from(slot.chunk!.buf.subarray(slot.start + (asking ? ASKING.length : 0), slot.end))
-          this.#cluster.ask()
           const redirect = readRedirect(refusal, node.host)
+          this.#cluster.ask(redirect?.kind === 'MOVED' ? redirect : null)
           if (this.#again(flow, command, redirect, buf.subarray(start, end))) return ended()
           if (redirect === null) place.settle(part, buf, start, end)
           else place.settle(part, DISAGREEMENT, 0, DISAGREEMENT.length)
@@ -258,7 +272,12 @@ export class NodeLinks {
 
   #stateOf(pipeline: Pipeline, error: string | null): void {
     if (this.#closed) return
-    if (pipeline.state === 'up') return this.#owner.up()
+    if (pipeline.state === 'up') {
+      this.#owner.up()
+      if (this.#begun && !this.#first.delete(pipeline)) this.#owner.renewed()
+      return
+    }
+    this.#first.delete(pipeline)
     if (pipeline.state === 'down') {
       this.#cluster.ask()
       const all = [...this.#links.values()]

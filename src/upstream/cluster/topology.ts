@@ -15,6 +15,8 @@ export interface ClusterNode {
 export interface Topology {
   /** The masters that serve slots, in the order of their first slots. */
   readonly masters: readonly ClusterNode[]
+  /** Their replicas: who can be asked when no master answers. */
+  readonly replicas: readonly ClusterNode[]
   /** Place in `masters` by slot; -1: nobody serves it. */
   readonly owners: Int16Array
 }
@@ -31,20 +33,30 @@ export function slotOf(view: CommandView, index: number): number {
 export function readTopology(reply: Reply, askedHost: string): Topology | null {
   if (!Array.isArray(reply)) return null
   const masters: ClusterNode[] = []
+  const replicas: ClusterNode[] = []
   const owners = new Int16Array(SLOTS).fill(-1)
   const ranges = [...reply].sort((one, other) => firstOf(one) - firstOf(other))
   for (const range of ranges) {
     if (!Array.isArray(range) || !Array.isArray(range[2])) return null
     const [first, last] = [Number(range[0]), Number(range[1])]
-    const [host, port, id] = range[2] as readonly Reply[]
     if (!(first >= 0 && last < SLOTS && first <= last)) return null
-    const name = Buffer.isBuffer(host) && host.length > 0 && host.toString() !== '?' ? host.toString() : askedHost
-    const node = { id: String(id), host: name, port: Number(port) }
+    const [node, ...others] = range.slice(2).map((entry) => readNode(entry, askedHost)) as [
+      ClusterNode,
+      ...ClusterNode[],
+    ]
+    for (const other of others) if (!replicas.some(({ id }) => id === other.id)) replicas.push(other)
     let at = masters.findIndex((other) => other.id === node.id)
     if (at === -1) at = masters.push(node) - 1
     owners.fill(at, first, last + 1)
   }
-  return { masters, owners }
+  return { masters, replicas, owners }
+}
+
+/** `[host, port, id, [metadata ...]]`, the last two since Redis 4 and 7. */
+function readNode(entry: Reply, askedHost: string): ClusterNode {
+  const [host, port, id] = Array.isArray(entry) ? (entry as readonly Reply[]) : []
+  const name = Buffer.isBuffer(host) && host.length > 0 && host.toString() !== '?' ? host.toString() : askedHost
+  return { id: String(id ?? `${name}:${port}`), host: name, port: Number(port) }
 }
 
 function firstOf(range: Reply): number {

@@ -1,0 +1,74 @@
+import type { Loss } from '../in-flight.ts'
+import type { Cluster } from './cluster.ts'
+import { infoOf, orError } from './merge.ts'
+import type { NodeLinks } from './node-links.ts'
+import type { Debtor, Place, ReplyPlaces } from './reply-places.ts'
+
+/**
+ * INFO of a whole cluster: that of every master, as one. Clients ask for it before they do anything else, so one node that is silent or down must not keep them out: what it said
+ * last stands in for it. Not for how many keys there are, which Understudy decides by.
+ */
+export function clusterInfo(cluster: Cluster, links: NodeLinks, places: ReplyPlaces, bytes: Buffer): void {
+  const { masters } = cluster.topology!
+  const asked = bytes.toString('latin1').toLowerCase()
+  const place = places.addWhole(masters.length, orError(infoOf))
+  for (const [i, node] of masters.entries()) {
+    const part = new InfoPart(place, i, cluster.infos, asked.includes('keyspace') ? null : `${node.id} ${asked}`)
+    links.sendTo(node, bytes, 1, part, 0)
+  }
+}
+
+/** One node's. */
+class InfoPart implements Place {
+  readonly #place: Place
+  readonly #part: number
+  readonly #last: Map<string, Buffer>
+  /** Of the last answer; null: only a new one will do. */
+  readonly #name: string | null
+  readonly #timer: NodeJS.Timeout
+  #isAnswered = false
+
+  constructor(place: Place, part: number, last: Map<string, Buffer>, name: string | null) {
+    this.#place = place
+    this.#part = part
+    this.#last = last
+    this.#name = name
+    this.#timer = setTimeout(() => this.#standIn(), PATIENCE_MS).unref()
+  }
+
+  owedBy(_part: number, debtor: Debtor): void {
+    this.#place.owedBy(this.#part, debtor)
+  }
+
+  settle(_part: number, buf: Buffer, start: number, end: number): void {
+    const frame = Buffer.from(buf.subarray(start, end))
+    if (this.#name !== null) {
+      if (this.#last.size >= MOST_KEPT) this.#last.clear()
+      this.#last.set(this.#name, frame)
+    }
+    this.#answer(frame)
+  }
+
+  lost(loss: Loss): void {
+    if (this.#isAnswered || this.#standIn()) return
+    this.#isAnswered = true
+    clearTimeout(this.#timer)
+    this.#place.lost(loss)
+  }
+
+  #standIn(): boolean {
+    const frame = this.#name === null ? undefined : this.#last.get(this.#name)
+    if (frame !== undefined) this.#answer(frame)
+    return frame !== undefined
+  }
+
+  #answer(frame: Buffer): void {
+    if (this.#isAnswered) return
+    this.#isAnswered = true
+    clearTimeout(this.#timer)
+    this.#place.settle(this.#part, frame, 0, frame.length)
+  }
+}
+
+const PATIENCE_MS = 100
+const MOST_KEPT = 1_000
