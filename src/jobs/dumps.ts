@@ -2,7 +2,7 @@ import { decodeReply } from '../resp/decode.ts'
 import { ErrorReply } from '../resp/reply.ts'
 import { integerAt } from './frames.ts'
 import { memoryOf } from './key-sizes.ts'
-import { checked } from './scan.ts'
+import { checked } from './scan-page.ts'
 import type { StoreConnection } from './store-connection.ts'
 
 /** A key's whole state as its server writes it. */

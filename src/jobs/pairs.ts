@@ -6,7 +6,7 @@ import { ExactCompare, type Verdict } from './exact-compare.ts'
 import { integerAt } from './frames.ts'
 import { AlignedReader, DirectReader } from './pair-reader.ts'
 import { quickCompare } from './quick-compare.ts'
-import { checked } from './scan.ts'
+import { checked } from './scan-page.ts'
 import { type StoreConnection, type StoreConnections, StoreLost } from './store-connection.ts'
 import type { Task } from './task.ts'
 

@@ -4,7 +4,7 @@ import { rolesOf } from '../routing/route.ts'
 import type { EndKeys } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
 import type { Step } from './in-order.ts'
-import type { Page } from './scan.ts'
+import type { Page } from './scan-position.ts'
 
 /** Keys of the route (application names) of one page of a scan. */
 export interface KeysOfRoute {

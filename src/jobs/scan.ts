@@ -1,26 +1,10 @@
-import { UnderstudyError } from '../base/errors.ts'
 import type { Config } from '../config/config.ts'
-import { ErrorReply, type Reply } from '../resp/reply.ts'
 import type { EndKeys } from './end-keys.ts'
-import { type StoreConnection, type StoreConnections, StoreLost } from './store-connection.ts'
+import { type ListingWatcher, scanCluster } from './scan-cluster.ts'
+import { checked, readPage, runIdOf } from './scan-page.ts'
+import type { Page, ScanPosition } from './scan-position.ts'
+import { type StoreConnections, StoreLost } from './store-connection.ts'
 import type { Task } from './task.ts'
-
-/** Where a scan stands: plain JSON, part of checkpoints. */
-export interface ScanPosition {
-  /** The server's run ID: a cursor means nothing to another one. */
-  readonly server: string
-  /** As clients count it. */
-  readonly database: number
-  readonly cursor: string
-}
-
-export interface Page {
-  readonly database: number
-  /** As the store calls them. SCAN may give one twice. */
-  readonly names: readonly Buffer[]
-  /** Where the next page begins; null: this was the last. */
-  readonly next: ScanPosition | null
-}
 
 /** Keys looked at by one SCAN: a fraction of a millisecond of the store's time. */
 const SCAN_COUNT = 400
@@ -44,6 +28,10 @@ export async function* scan(
   const { rate } = task.job.options
   const count =
     rate === undefined ? SCAN_COUNT : Math.min(SCAN_COUNT, Math.max(MIN_SCAN_COUNT, Math.ceil(rate / PAGES_PER_SECOND)))
+  if (isCluster(config, store)) {
+    yield* scanCluster(connections, store, count, from, watcherOf(task, store))
+    return
+  }
   for (;;) {
     try {
       const { server, databases } = await look(connections, config, store)
@@ -59,7 +47,7 @@ export async function* scan(
       }
       let at: ScanPosition | null = position ?? first(server, databases)
       while (at !== null) {
-        const page: Page = await readPage(connections, store, at, databases, count)
+        const page: Page = await pageOf(connections, store, at, databases, count)
         at = page.next
         yield page
         position = at
@@ -70,6 +58,24 @@ export async function* scan(
       task.throttle = `store '${store}' does not answer`
       await task.wait(RETRY_MS)
     }
+  }
+}
+
+function isCluster(config: Config, store: string): boolean {
+  return config.stores[store]!.kind === 'cluster'
+}
+
+function watcherOf(task: Task, store: string): ListingWatcher {
+  return {
+    async lost({ message }) {
+      task.throttle = `store '${store}' does not answer for every slot: ${message}`
+      await task.wait(RETRY_MS)
+    },
+    async again(nodes) {
+      task.hasBegunAnew = true
+      const keys = nodes === 1 ? 'the keys of 1 node were' : `the keys of ${nodes} nodes were`
+      task.remark(`Slots or masters of cluster '${store}' changed while the job ran: ${keys} listed once more.`)
+    },
   }
 }
 
@@ -86,36 +92,37 @@ export async function hasKey(
   end: EndKeys,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { server, databases } = await look(connections, config, end.storeName)
-  let at: ScanPosition | null = first(server, databases)
-  while (at !== null) {
+  for await (const { names } of everyPage(connections, config, end.storeName)) {
     signal.throwIfAborted()
-    const page: Page = await readPage(connections, end.storeName, at, databases, SCAN_COUNT)
-    if (page.names.some((name) => end.keyOf(name) !== null)) return true
-    at = page.next
+    if (names.some((name) => end.keyOf(name) !== null)) return true
   }
   return false
 }
 
-async function readPage(
+/** Without patience: rejects with StoreLost. */
+async function* everyPage(connections: StoreConnections, config: Config, store: string): AsyncGenerator<Page> {
+  if (isCluster(config, store)) {
+    const watcher = { lost: (error: StoreLost) => Promise.reject(error), again: () => Promise.resolve() }
+    yield* scanCluster(connections, store, SCAN_COUNT, null, watcher)
+    return
+  }
+  const { server, databases } = await look(connections, config, store)
+  let at: ScanPosition | null = first(server, databases)
+  while (at !== null) {
+    const page: Page = await pageOf(connections, store, at, databases, SCAN_COUNT)
+    yield page
+    at = page.next
+  }
+}
+
+async function pageOf(
   connections: StoreConnections,
   store: string,
   at: ScanPosition,
   databases: ReadonlyMap<number, number>,
   count: number,
 ): Promise<Page> {
-  const connection = connections.to(store, at.database)
-  let reply: Reply
-  do {
-    if (provenAt.get(connection) !== connection.generation) {
-      if ((await runIdOf(connection, store)) !== at.server) throw new StoreLost(store, 'it is another process now')
-      provenAt.set(connection, connection.generation)
-    }
-    reply = checked(store, await connection.ask(['SCAN', at.cursor, 'COUNT', count]))
-    // The connection was another one meanwhile: perhaps to another process, to which the cursor means something else.
-  } while (provenAt.get(connection) !== connection.generation)
-  const [cursorBytes, names] = reply as readonly [Buffer, readonly Buffer[]]
-  const cursor = cursorBytes.toString('latin1')
+  const { names, next: cursor } = await readPage(connections.to(store, at.database), store, at.server, at.cursor, count)
   const later = [...databases.keys()].filter((database) => database > at.database).sort((a, b) => a - b)
   const next =
     cursor !== '0' ? { ...at, cursor } : later[0] === undefined ? null : { ...at, database: later[0], cursor: '0' }
@@ -143,19 +150,4 @@ async function look(
     else if (Number(database) !== 0) databases.set(Number(database), Number(keys))
   }
   return { server, databases }
-}
-
-/** Which connection (its generation) leads to the process that has been asked who it is. */
-const provenAt = new WeakMap<StoreConnection, number>()
-
-async function runIdOf(connection: StoreConnection, store: string): Promise<string> {
-  const server = checked(store, await connection.ask(['INFO', 'server'])) as Buffer
-  return /^run_id:(\S+)/m.exec(server.toString('latin1'))?.[1] ?? ''
-}
-
-/** Throws STORE_UNREACHABLE for an error reply: a job cannot go on without it. StoreLost for one that passes: the store is loading its data, or is being made a replica. */
-export function checked(store: string, reply: Reply): Reply {
-  if (!(reply instanceof ErrorReply)) return reply
-  if (/^(LOADING|MASTERDOWN|READONLY) /.test(reply.text)) throw new StoreLost(store, reply.text)
-  throw new UnderstudyError('STORE_UNREACHABLE', `store '${store}' refuses what the job needs: ${reply.text}`)
 }

@@ -3,13 +3,16 @@ import { CoarseClock } from '../base/clock.ts'
 import { Turn } from '../base/turn.ts'
 import { CommandTable } from '../command/table.ts'
 import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
+import { MINUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import type { Reply } from '../resp/reply.ts'
 import { CHUNK_BYTES } from '../upstream/chunk.ts'
 import { Cluster } from '../upstream/cluster/cluster.ts'
+import type { ClusterNode } from '../upstream/cluster/topology.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import { PIPELINE_LIMIT_BYTES, Pipeline } from '../upstream/pipeline.ts'
+import type { PipelineOptions } from '../upstream/pipeline-options.ts'
 import { FrameWriter } from './frames.ts'
 
 /** A store could not be asked: whatever was asked is to be asked again. */
@@ -33,6 +36,8 @@ export class StoreConnections {
   readonly #turn = new Turn()
   readonly #open = new Map<string, StoreConnection>()
   readonly #clusters = new Map<string, Cluster>()
+  /** Who waits for the masters of a cluster. */
+  readonly #asking = new Set<() => void>()
   readonly #signal: AbortSignal | undefined
 
   /** `signal`: aborted when nobody waits for answers any more: a job that is paused or cancelled does not wait for a store that hangs. */
@@ -56,22 +61,67 @@ export class StoreConnections {
       connection = new StoreConnection(
         store,
         new Pipeline({
-          store: config,
+          ...this.#options(config, () => this.#endpoint(store) ?? 'its address is not known yet', database),
           connection: this.#clusterOf(config)?.connection,
-          endpoint: () => this.#endpoint(store) ?? 'its address is not known yet',
-          identity: { database: database === 0 ? config.database : database, protocol: 2, user: null },
-          turn: this.#turn,
-          clock: this.#clock,
-          whenDown: 'fail',
-          batchMs: 0,
-          dedicated: false,
-          limitBytes: PIPELINE_LIMIT_BYTES,
         }),
         this.#endpoint(store),
       )
       this.#open.set(name, connection)
     }
     return connection
+  }
+
+  /** One node of a cluster, by itself. Throws StoreLost when nobody waits for answers any more. */
+  toNode(store: string, { host, port }: Pick<ClusterNode, 'host' | 'port'>): StoreConnection {
+    if (this.#signal?.aborted) throw new StoreLost(store, 'the job is over')
+    const name = `${host}:${port} of ${store}`
+    let connection = this.#open.get(name)
+    if (connection === undefined || connection.closed) {
+      const config = this.#config.stores[store]!
+      const options = this.#options(config, () => config.endpoints[0]!, 0)
+      connection = new StoreConnection(
+        store,
+        new Pipeline(this.#clusterOf(config)!.node({ host, port }, options)),
+        null,
+      )
+      this.#open.set(name, connection)
+    }
+    return connection
+  }
+
+  /** The masters of a cluster that serve slots, as one of its nodes says. Rejects with StoreLost. */
+  mastersOf(store: string): Promise<readonly ClusterNode[]> {
+    const cluster = this.#clusterOf(this.#config.stores[store]!)!
+    if (cluster.topology !== null) return Promise.resolve(cluster.topology.masters)
+    return new Promise((resolve, reject) => {
+      const answered = (): void => {
+        unwatch()
+        this.#asking.delete(answered)
+        if (cluster.topology === null) reject(new StoreLost(store, cluster.error))
+        else resolve(cluster.topology.masters)
+      }
+      const unwatch = cluster.watch(answered)
+      this.#asking.add(answered)
+    })
+  }
+
+  /** They may be others now. */
+  askForMasters(store: string): void {
+    this.#clusterOf(this.#config.stores[store]!)?.ask()
+  }
+
+  #options(config: StoreConfig, endpoint: () => Endpoint | string, database: number): PipelineOptions {
+    return {
+      store: config,
+      endpoint,
+      identity: { database: database === 0 ? config.database : database, protocol: 2, user: null },
+      turn: this.#turn,
+      clock: this.#clock,
+      whenDown: 'fail',
+      batchMs: 0,
+      dedicated: false,
+      limitBytes: PIPELINE_LIMIT_BYTES,
+    }
   }
 
   /** Null: it is one server. */
@@ -89,6 +139,7 @@ export class StoreConnections {
     this.#clock.stop()
     for (const connection of this.#open.values()) connection.close()
     for (const cluster of this.#clusters.values()) cluster.close()
+    for (const answered of [...this.#asking]) answered()
     this.#clusters.clear()
     this.#open.clear()
   }
@@ -98,6 +149,9 @@ const writer = new FrameWriter()
 
 /** Called for each reply of a batch: a view, valid during the call. */
 export type EachReply = (index: number, buf: Buffer, start: number, end: number) => void
+
+/** What a store answers while it cannot say anything of a key: it is loading its data, or nobody serves the slot. */
+const PASSING = /^(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN) /
 
 /** One pipelined connection. Whole batches are one slot of it: no promise, closure or object for each key. */
 export class StoreConnection {
@@ -184,6 +238,8 @@ export class StoreConnection {
     let index = 0
     const owner: ReplyOwner = {
       settle: (_slot: InFlight, buf: Buffer, start: number, end: number) => {
+        const passing = buf[start] === MINUS && PASSING.test(buf.toString('latin1', start + 1, start + 14))
+        if (passing) reject(new StoreLost(this.store, buf.toString('latin1', start + 1, end - 2)))
         each(index, buf, start, end)
         if (++index === count) resolve()
       },

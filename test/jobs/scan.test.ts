@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { configFromUrls } from '../../src/config/load.ts'
-import { type Page, scan } from '../../src/jobs/scan.ts'
+import { scan } from '../../src/jobs/scan.ts'
+import type { Page } from '../../src/jobs/scan-position.ts'
 import { StoreConnections } from '../../src/jobs/store-connection.ts'
 import type { Task } from '../../src/jobs/task.ts'
 import { eventually } from '../support/eventually.ts'
