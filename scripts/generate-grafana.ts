@@ -28,6 +28,9 @@ const ROUTE = 'instance=~"$instance", route=~"$route"'
 const HEIGHT = 8
 
 const rate = (metric: string, labels = ''): string => `rate(${metric}{${ROUTE}${labels}}[$__rate_interval])`
+/** How much a counter has grown whose series begin with the first event: `increase` would not count that one. */
+const grown = (series: string): string =>
+  `clamp_min(${series} - (${series} offset $__rate_interval or ${series} * 0), 0)`
 const percentile = (share: number, role: string): string =>
   `histogram_quantile(${share}, sum by (le, route) (${rate('understudy_command_duration_seconds_bucket', `, role="${role}"`)}))`
 
@@ -66,7 +69,11 @@ const ROWS: readonly { readonly title: string; readonly panels: readonly Panel[]
         title: 'Mismatches, last hour',
         kind: 'stat',
         unit: 'short',
-        queries: [[`sum by (route) (increase(understudy_mismatches_total{${ROUTE}}[1h]))`, '{{route}}']],
+        // Not understudy_mismatches_total: its series begin with the first mismatch, so there would be no data instead of 0.
+        queries: [
+          [`sum by (route) (increase(understudy_compare_total{${ROUTE}, result="mismatch"}[1h]))`, '{{route}}'],
+        ],
+        about: 'Compared reads whose difference was confirmed.',
         thresholds: RED_ABOVE_0,
         width: 6,
       },
@@ -213,7 +220,7 @@ const ROWS: readonly { readonly title: string; readonly panels: readonly Panel[]
         unit: 'short',
         queries: [
           [
-            `sum by (route, class, command) (increase(understudy_mismatches_total{${ROUTE}}[$__rate_interval]))`,
+            `sum by (route, class, command) (${grown(`understudy_mismatches_total{${ROUTE}}`)})`,
             '{{route}} {{class}} {{command}}',
           ],
         ],

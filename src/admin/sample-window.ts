@@ -122,7 +122,8 @@ function pointOf(before: Reading, now: Reading, peak: Peak, seconds: number): Po
   const compared = grown('matched') + grown('mismatched')
   return {
     primaryRequests: rate('primaryOk', 'primaryError', 'primaryTimeout', 'primaryLost'),
-    shadowRequests: rate('shadowOk', 'shadowError', 'shadowTimeout', 'shadowLost'),
+    // Answered ones: what waits for a shadow that hangs is the backlog's, and is answered, or lost, once.
+    shadowRequests: rate('shadowOk', 'shadowError'),
     mirrored: rate('applied', 'copied'),
     compared: rate('compared'),
     mismatchRate: compared === 0 ? null : grown('mismatched') / compared,

@@ -257,20 +257,21 @@ export class ShadowQueue implements ReplyOwner {
     this.#onScriptsLost()
     if (slot.extra instanceof Unit) for (const item of slot.extra.items) this.#markItem(item, 'shadow-down', null)
     else this.#markSlot(slot, 'shadow-down')
-    this.#finish(slot, false)
+    this.#finish(slot, false, false)
   }
 
   timedOut(slot: InFlight): void {
     ;(slot.route as Route).state.shadowTimeout++
   }
 
-  #finish(slot: InFlight, applied: boolean): void {
+  /** `refused`: the shadow has said no; without an answer it has not, and its keys are dirty. */
+  #finish(slot: InFlight, applied: boolean, refused = !applied): void {
     const { state } = slot.route as Route
     state.backlogCommands--
     state.backlogBytes -= slot.end - slot.start
     state.shadowTimes.record((this.#context.clock.nowMs - slot.queuedAtMs) / 1000)
     if (applied) state.applied++
-    else state.failed++
+    if (refused) state.failed++
     acknowledge(slot.extra instanceof Unit ? slot.extra.waiter : (slot.extra as AckWaiter | null), applied)
   }
 

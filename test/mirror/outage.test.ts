@@ -158,6 +158,23 @@ describe('the shadow', () => {
     expect(await driftBetween(old, fresh, { toShadow, ...SLACK })).toEqual([])
   })
 
+  test('that gives no answer has refused nothing: its keys are dirty, and only what it says no to counts as refused', async () => {
+    const { fresh, path } = await start({}, false, 100)
+    const failed = (): number => path.runtime.stats().routes['rest']!.counters.failed
+    const client = await path.raw()
+    await client.ask('SET', 'answered', '1')
+    await settled(path)
+    fresh.pause()
+    expect(await client.ask('SET', 'silent', '1')).toBe('+OK\r\n')
+    await eventually(() => expect(counters(path).dirty).toBe(1))
+    expect(failed()).toBe(0)
+    fresh.resume()
+    await settled(path)
+    await fresh.client().config('SET', 'maxmemory', '1')
+    await client.ask('SET', 'refused', '1')
+    await eventually(() => expect(failed()).toBeGreaterThan(0))
+  })
+
   test('holds something of another type: found by the first write, and replaced', async () => {
     const { old, fresh, path } = await start()
     const there = fresh.client()
