@@ -1,7 +1,7 @@
 import type { Browser, BrowserContextOptions } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { UnderstudyError } from '../../src/base/errors.ts'
-import { job } from '../admin/fake-control.ts'
+import { job, mismatch } from '../admin/fake-control.ts'
 import { startTestServer, type TestServer } from '../admin/test-server.ts'
 import { openPage, startBrowser } from '../support/browser.ts'
 import { eventually } from '../support/eventually.ts'
@@ -167,6 +167,40 @@ describe('what the page shows of trouble', () => {
       'jobs, a, b and 2 routes more: keys may differ that nobody can name: it needs a verify (overflow)',
     )
     expect(problems).toContain('jobs, a, b and 2 routes more: 4 dirty keys to be copied (1 overlap, 3 shadow-down)')
+  })
+
+  test('a step that a gate closes is no invitation, and beside one without gates stands what speaks against it', async () => {
+    const server = await startTestServer()
+    server.control.closedGates = ['4 keys are dirty']
+    const { page } = await open(server)
+    const step = page.locator('[data-route=jobs]')
+    await step.locator('.gates summary', { hasText: '1 closed' }).waitFor()
+    await expect(step.getByRole('button', { name: 'Go on to read-target' }).getAttribute('class')).resolves.toBe('')
+    server.control.closedGates = []
+    await page.reload()
+    await step.locator('.gates', { hasText: 'has no gate' }).waitFor()
+    await expect(step.getByRole('button', { name: 'Go on to read-target' }).getAttribute('class')).resolves.toBe('next')
+    await expect(step.locator('.caution').textContent()).resolves.toBe(
+      '! the shadow new is down, the route needs a verify, 4 keys dirty: better wait until that is mended',
+    )
+  })
+
+  test('lists that are cut say so, and a job that failed and was done again is no trouble any more', async () => {
+    const server = await startTestServer()
+    server.control.found = Array.from({ length: 200 }, (_, id) => mismatch({ id, pattern: `job:<n>:${id}` }))
+    const failed = job({ id: 1, state: 'failed', error: 'the store went away' })
+    const more = ['rest', 'other'].map((route, i) => job({ id: 3 + i, route, state: 'failed', error: 'no' }))
+    server.control.jobList = [...more.reverse(), job({ id: 2 }), failed]
+    const { page } = await open(server)
+    await page.getByText('The latest 200; understudy mismatches lists all.').waitFor()
+    const verdict = page.locator('.verdict')
+    await verdict.getByText('and 1 more').click()
+    const problems = (await verdict.locator('li').allTextContents()).map((text) => text.trim())
+    expect(problems).toContainEqual(expect.stringMatching(/^at least 200 groups of mismatches/))
+    expect(problems.filter((text) => text.includes('failed')).toSorted()).toEqual([
+      'The backfill of other failed: no',
+      'The backfill of rest failed: no',
+    ])
   })
 
   test('many routes can be searched, and long names fit on a phone', async () => {

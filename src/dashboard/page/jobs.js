@@ -2,7 +2,7 @@ import { html, nothing } from 'lit-html'
 import { repeat } from 'lit-html/directives/repeat.js'
 import { ask } from './api.js'
 import { count, duration, percent, rate, time } from './format.js'
-import { loadJobs } from './loading.js'
+import { loadJobs, MAX_JOBS } from './loading.js'
 import { notify } from './state.js'
 
 /** @typedef {import('./types.js').Job} Job */
@@ -25,7 +25,8 @@ export function jobsSection({ jobs, routes }) {
         ? html`<p class="quiet">None yet.</p>`
         : html`<ul class="jobs">
           ${repeat(jobs, ({ id }) => id, jobRow)}
-        </ul>`
+        </ul>
+        ${jobs.length < MAX_JOBS ? nothing : html`<p class="quiet">The newest ${count(MAX_JOBS)}; <code>understudy jobs</code> lists all.</p>`}`
     }
     <form class="start-job" @submit=${start}>
       <label class="field">

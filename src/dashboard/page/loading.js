@@ -4,14 +4,16 @@ import { PHASES } from './types.js'
 
 /** Gates are asked for the first of the shown routes only: the filter brings others among them. */
 const MAX_WATCHED_ROUTES = 12
+/** Groups of mismatches on the page, the latest; the command line lists all. */
+export const MAX_PATTERNS = 200
+/** Jobs on the page, the newest. */
+export const MAX_JOBS = 20
 
 /** Everything that events do not bring.  @returns {Promise<void>} */
 export async function loadAll() {
-  const [status, routes, config] = await Promise.all([
-    ask('/api/v1/status'),
-    ask('/api/v1/routes'),
-    ask('/api/v1/config'),
-  ])
+  // Alone: it tells whether a login is needed, and one refusal is enough.
+  const status = await ask('/api/v1/status')
+  const [routes, config] = await Promise.all([ask('/api/v1/routes'), ask('/api/v1/config')])
   update({ status, routes, config })
   await Promise.all([loadMismatches(), loadJobs(), loadHistory(), loadNextSteps()])
 }
@@ -22,11 +24,11 @@ export async function loadConfig() {
 }
 
 export async function loadMismatches() {
-  update({ patterns: await ask('/api/v1/mismatches?limit=200') })
+  update({ patterns: await ask(`/api/v1/mismatches?limit=${MAX_PATTERNS}`) })
 }
 
 export async function loadJobs() {
-  update({ jobs: await ask('/api/v1/jobs?limit=20') })
+  update({ jobs: await ask(`/api/v1/jobs?limit=${MAX_JOBS}`) })
 }
 
 export async function loadHistory() {

@@ -5,7 +5,7 @@ import { configurationSection } from './configuration.js'
 import { count, counted, duration } from './format.js'
 import { jobsSection } from './jobs.js'
 import { listen } from './live.js'
-import { loadAll, loadConfig, loadHistory, loadJobs, loadMismatches, loadNextSteps } from './loading.js'
+import { loadAll, loadConfig, loadHistory, loadJobs, loadMismatches, loadNextSteps, MAX_JOBS } from './loading.js'
 import { loginPage } from './login.js'
 import { mismatchesSection } from './mismatches.js'
 import { applicationState, findProblems } from './problems.js'
@@ -18,11 +18,10 @@ import { currentTheme, nextTheme } from './theme.js'
 const REFRESH_MS = 5_000
 /** Whether a gate is open can take a store's answer: asked less often. */
 const GATES_MS = 15_000
-const MAX_JOBS = 20
 /** Samples of two seconds each. */
 const RECENT = 15
-/** Problems shown at once: beyond, the first ones are to be mended first. */
-const MAX_PROBLEMS = 12
+/** Problems shown at once, so that the routes stay in sight: the first ones are to be mended first. */
+const MAX_PROBLEMS = 5
 /** Mismatches come by the hundred when something is wrong: the list is read again once for all of them. */
 const GATHER_MS = 500
 
@@ -101,13 +100,22 @@ function verdict(problems) {
       problems.length === 0
         ? html`<p>Every store answers, nothing waits to be repaired, no read differs.</p>`
         : html`<p class="application ${application.level}">${application.text}</p>
-        <ul>
-          ${problems.slice(0, MAX_PROBLEMS).map(({ level, text, href }) => html`<li class=${level}><a href=${href}>${text}</a></li>`)}
-          ${problems.length > MAX_PROBLEMS ? html`<li>and ${count(problems.length - MAX_PROBLEMS)} more</li>` : nothing}
-        </ul>`
+        ${problemList(problems.slice(0, MAX_PROBLEMS))}
+        ${
+          problems.length > MAX_PROBLEMS
+            ? html`<details><summary>and ${count(problems.length - MAX_PROBLEMS)} more</summary>${problemList(problems.slice(MAX_PROBLEMS))}</details>`
+            : nothing
+        }`
     }
     ${nobodyYet()}
   </section>`
+}
+
+/** @param {import('./problems.js').Problem[]} problems */
+function problemList(problems) {
+  return html`<ul>
+    ${problems.map(({ level, text, href }) => html`<li class=${level}><a href=${href}>${text}</a></li>`)}
+  </ul>`
 }
 
 /** Where applications connect, while none has. */

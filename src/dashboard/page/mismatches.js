@@ -3,7 +3,7 @@ import { live } from 'lit-html/directives/live.js'
 import { repeat } from 'lit-html/directives/repeat.js'
 import { ask } from './api.js'
 import { count, counted, time } from './format.js'
-import { loadMismatches } from './loading.js'
+import { loadMismatches, MAX_PATTERNS } from './loading.js'
 import { notify, update } from './state.js'
 
 /** @typedef {import('./types.js').Mismatch} Mismatch */
@@ -34,7 +34,8 @@ export function mismatchesSection({ patterns, status }) {
         </p>`
         : html`<ul class="patterns">
           ${repeat(patterns, ({ id }) => id, patternRow)}
-        </ul>`
+        </ul>
+        ${patterns.length < MAX_PATTERNS ? nothing : html`<p class="quiet">The latest ${count(MAX_PATTERNS)}; <code>understudy mismatches</code> lists all.</p>`}`
     }
   </section>`
 }

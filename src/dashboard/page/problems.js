@@ -1,4 +1,5 @@
 import { count, counted, duration, milliseconds, percent, rate, time } from './format.js'
+import { MAX_PATTERNS } from './loading.js'
 
 /**
  * @typedef {object} Problem
@@ -8,7 +9,7 @@ import { count, counted, duration, milliseconds, percent, rate, time } from './f
  */
 
 /** A lag of seconds under load is the shadow working; beyond this it does not keep up. */
-const LAG_MS = 5_000
+export const LAG_MS = 5_000
 /** Clocks that differ move the expiry of keys by as much. */
 const CLOCK_OFFSET_MS = 1_000
 /** Routes that are named in one line. */
@@ -185,13 +186,16 @@ function mismatchProblems({ patterns }) {
   const open = patterns.filter(({ acknowledged, cause }) => acknowledged === null && cause !== 'baseline')
   const [latest] = open
   if (latest === undefined) return []
-  const text = `${counted(open.length, 'group')} of mismatches, not acknowledged; the latest seen ${time(latest.lastSeen)}`
+  const atLeast = patterns.length < MAX_PATTERNS ? '' : 'at least '
+  const text = `${atLeast}${counted(open.length, 'group')} of mismatches, not acknowledged; the latest seen ${time(latest.lastSeen)}`
   return [{ level: 'warn', text, href: '#mismatches' }]
 }
 
 /** @param {import('./state.js').State} state @returns {Problem[]} */
 function jobProblems({ jobs }) {
-  return jobs
+  // The newest first: one that failed and was done again is over.
+  const newest = new Map(jobs.toReversed().map((job) => [`${job.kind} ${job.route}`, job]))
+  return [...newest.values()]
     .filter(({ state }) => state === 'failed')
     .map(({ kind, route, error }) => ({
       level: 'bad',

@@ -4,6 +4,7 @@ import { bytes, count, counted, milliseconds, percent, rate } from './format.js'
 import { loadNextSteps } from './loading.js'
 import { openPhaseDialog } from './phase-dialog.js'
 import { gateList, track } from './phase-track.js'
+import { LAG_MS } from './problems.js'
 import { routesShown, update } from './state.js'
 import { PHASES } from './types.js'
 
@@ -60,6 +61,8 @@ function routeRow(name, route, state) {
   const view = state.routes.find((other) => other.name === name)
   const at = PHASES.indexOf(route.phase)
   const [back, next] = [PHASES[at - 1], PHASES[at + 1]]
+  const step = state.nextSteps[name]
+  const isClosed = step?.gates.some(({ open }) => !open) ?? false
   return html`<li class="route" data-route=${name}>
     <div class="route-head">
       <h3>${name}</h3>
@@ -82,11 +85,11 @@ function routeRow(name, route, state) {
       ${
         next === undefined
           ? html`<span class="quiet">The migration of this route is over.</span>`
-          : html`<button type="button" class="next" @click=${() => openPhaseDialog(name, next)}>
+          : html`<button type="button" class=${isClosed || step?.error ? '' : 'next'} @click=${() => openPhaseDialog(name, next)}>
             Go on to ${next} <span aria-hidden="true">→</span><span class="visually-hidden">, route ${name}</span>
           </button>`
       }
-      ${gatesOf(state.nextSteps[name], next)} ${isClosed(state.nextSteps[name]) ? nothing : cautionOf(route, next)}
+      ${gatesOf(step, next)} ${next === undefined || isClosed ? nothing : cautions(route, state)}
     </div>
   </li>`
 }
@@ -98,7 +101,7 @@ function numbers({ mirror, compare, shadow }, now) {
     ${number('requests', rate(now?.['primaryRequests']))}
     ${number('mirrored', shadow === null ? '–' : rate(now?.['mirrored']))}
     ${number('compared', rate(now?.['compared']))}
-    ${number('lag', shadow === null ? '–' : milliseconds(mirror.lagMs), mirror.lagMs > 5000 ? 'bad' : '')}
+    ${number('lag', shadow === null ? '–' : milliseconds(mirror.lagMs), mirror.lagMs > LAG_MS ? 'bad' : '')}
     ${number('backlog', mirror.backlog === 0 ? '0' : `${count(mirror.backlog)} (${bytes(mirror.backlogBytes)})`)}
     ${number('dirty keys', count(mirror.dirtyKeys), mirror.dirtyKeys > 0 ? 'warn' : '')}
     ${number('mismatches, 10 min', share === null ? '–' : percent(share), share !== null && share > 0 ? 'bad' : share === 0 ? 'good' : '')}
@@ -110,24 +113,29 @@ function number(label, value, tone = '') {
   return html`<div><dt>${label}</dt><dd class=${tone}>${value}</dd></div>`
 }
 
-/** No gate is closed by it, and yet: who goes on now should know.  @param {import('./types.js').RouteStatus} route @param {import('./types.js').Phase | undefined} next */
-function cautionOf({ compare }, next) {
+/** No gate is closed by these, and yet: who goes on now should know.  @param {import('./types.js').RouteStatus} route @param {import('./state.js').State} state */
+function cautions({ mirror, compare, shadow }, { status }) {
   const { rate: share, compared, mismatched } = compare.rates['10m']
-  if (next === undefined || share === null || share === 0) return nothing
-  return html`<p class="caution warn"><span aria-hidden="true">!</span> ${count(mismatched)} of ${count(compared)} compared reads differed in ten minutes: look at <a href="#mismatches">mismatches</a> first</p>`
+  const mends = [
+    ...(shadow !== null && status?.stores[shadow]?.up === false ? [`the shadow ${shadow} is down`] : []),
+    ...(mirror.lagMs > LAG_MS ? ['the shadow is behind'] : []),
+    ...(mirror.needsVerify ? ['the route needs a verify'] : []),
+    ...(mirror.dirtyKeys > 0 ? [`${counted(mirror.dirtyKeys, 'key')} dirty`] : []),
+  ]
+  return html`${mends.length === 0 ? nothing : caution(html`${mends.join(', ')}: better wait until that is mended`)}
+  ${share === null || share === 0 ? nothing : caution(html`${count(mismatched)} of ${count(compared)} compared reads differed in ten minutes: look at <a href="#mismatches">mismatches</a> first`)}`
 }
 
-/** A closed gate says more.  @param {import('./state.js').NextStep | undefined} step */
-function isClosed(step) {
-  return step?.gates.some(({ open }) => !open) ?? false
+/** @param {unknown} text */
+function caution(text) {
+  return html`<p class="caution warn"><span aria-hidden="true">!</span> ${text}</p>`
 }
 
 /** @param {import('./state.js').NextStep | undefined} step @param {import('./types.js').Phase | undefined} next */
 function gatesOf(step, next) {
   if (step === undefined || step.to !== next) return nothing
   if (step.error !== null) return html`<p class="gates bad"><span aria-hidden="true">✕</span> ${step.error}</p>`
-  if (step.gates.length === 0)
-    return html`<p class="gates good"><span aria-hidden="true">✓</span> The step to ${step.to} has no gate</p>`
+  if (step.gates.length === 0) return html`<p class="gates quiet">The step to ${step.to} has no gate</p>`
   const closed = step.gates.filter(({ open }) => !open).length
   const words = `${counted(step.gates.length, 'gate')} to ${step.to}: ${closed === 0 ? 'all open' : `${count(closed)} closed`}`
   return html`<details class="gates">
