@@ -7,6 +7,8 @@ export interface DirtyGroup {
   readonly route: string
   readonly database: number
   size: number
+  /** How many have been copied and were written again before the copy was there. */
+  hot: number
   /** How many of each reason, by the reason's number. */
   readonly reasons: Int32Array
   readonly byAge: IdList
@@ -52,6 +54,7 @@ export class DirtyGroups {
       route,
       database,
       size: 0,
+      hot: 0,
       reasons: new Int32Array(this.#reasons),
       byAge: { first: -1, last: -1 },
       ready: { first: -1, last: -1 },

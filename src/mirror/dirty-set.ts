@@ -8,6 +8,7 @@ import {
   BY_TURN,
   DirtyTable,
   GROUP_OF,
+  HOT,
   type IdList,
   REASON,
   STATE,
@@ -30,7 +31,7 @@ export class DirtySet {
   readonly #table = new DirtyTable()
   readonly #groups = new DirtyGroups(DIRTY_REASONS.length)
   readonly #taken = new Map<number, DirtyKey>()
-  readonly #waiters = new Map<number, AckWaiter[]>()
+  readonly #waiters = new Map<number, Waiting[]>()
   /** By delay: entries of one delay are due in the order in which they came. */
   readonly #postponed = new Map<number, IdList>()
   readonly #limit: number
@@ -63,6 +64,13 @@ export class DirtySet {
   /** Dirty keys of a route. */
   count(route: string): number {
     return this.#groups.count(route)
+  }
+
+  /** Of them, those that are written faster than they can be copied: what is on the shadow was copied since they became dirty, and lacks only what was written after that. */
+  hot(route: string): number {
+    let hot = 0
+    for (const group of this.#groups.ofRoute(route)) hot += group.hot
+    return hot
   }
 
   /** Dirty keys of a route by reason; what is 0 is left out. */
@@ -129,8 +137,9 @@ export class DirtySet {
     if (waiter === null) return
     waiter.pending++
     const waiters = this.#waiters.get(id)
-    if (waiters === undefined) this.#waiters.set(id, [waiter])
-    else waiters.push(waiter)
+    const waiting = { waiter, version: table.get(id, VERSION) }
+    if (waiters === undefined) this.#waiters.set(id, [waiting])
+    else waiters.push(waiting)
   }
 
   // --- for the one who copies
@@ -175,8 +184,11 @@ export class DirtySet {
     return entry
   }
 
-  /** A state copy that was begun at `version` has been acknowledged by the shadow. True when the key is clean now. */
-  copied(entry: DirtyKey, version: number): boolean {
+  /**
+   * A state copy that was begun at `version` has been acknowledged by the shadow. True when the key is clean now. `readMs`: when it was read as a whole, so that all marks up to `version` are
+   * settled, whatever came after; null: from several places of history, which is worth nothing when something came after.
+   */
+  copied(entry: DirtyKey, version: number, readMs: number | null = null): boolean {
     const id = this.#endOf(entry)
     if (id === -1) return true
     const group = this.#groups.at(this.#table.get(id, GROUP_OF))
@@ -186,8 +198,36 @@ export class DirtySet {
       return true
     }
     this.#table.set(id, ATTEMPTS, 0)
+    entry.attempts = 0
     this.#makeReady(group, id)
+    if (readMs !== null) this.#settleUpTo(group, id, version, readMs)
     return false
+  }
+
+  /** What came up to `version` is on the shadow: the rest is younger than `readMs`. */
+  #settleUpTo(group: DirtyGroup, id: number, version: number, readMs: number): void {
+    const table = this.#table
+    table.setSinceMs(id, readMs)
+    table.unlink(group.byAge, BY_AGE, id)
+    table.append(group.byAge, BY_AGE, id)
+    this.#setHot(group, id, 1)
+    const waiters = this.#waiters.get(id)
+    if (waiters === undefined) return
+    const settled = waiters.filter((one) => one.version <= version)
+    if (settled.length < waiters.length)
+      this.#waiters.set(
+        id,
+        waiters.filter((one) => one.version > version),
+      )
+    else this.#waiters.delete(id)
+    for (const { waiter } of settled) acknowledge(waiter, true)
+  }
+
+  /** Somebody waits for the key to be clean. */
+  isAwaited({ route, database, key }: DirtyKey): boolean {
+    if (this.#waiters.size === 0) return false
+    const group = this.#groups.find(route, database)
+    return group !== undefined && this.#waiters.has(this.#idOf(group, key))
   }
 
   /** It could not be copied: not again before `delayMs` have passed. */
@@ -200,6 +240,7 @@ export class DirtySet {
     table.append(list, BY_TURN, id)
     table.set(id, STATE, POSTPONED + delayMs)
     table.set(id, ATTEMPTS, entry.attempts)
+    if (entry.attempts > 0) this.#setHot(this.#groups.at(table.get(id, GROUP_OF)), id, 0)
     table.setDueMs(id, nowMs + delayMs)
   }
 
@@ -300,8 +341,14 @@ export class DirtySet {
     if (taken !== undefined) (taken as { reason: DirtyReason }).reason = reason
   }
 
+  #setHot(group: DirtyGroup, id: number, hot: 0 | 1): void {
+    group.hot += hot - this.#table.get(id, HOT)
+    this.#table.set(id, HOT, hot)
+  }
+
   #remove(group: DirtyGroup, id: number, ok: boolean): void {
     const table = this.#table
+    this.#setHot(group, id, 0)
     const state = table.get(id, STATE)
     if (state === READY) table.unlink(group.ready, BY_TURN, id)
     else if (state >= POSTPONED) table.unlink(this.#postponed.get(state - POSTPONED)!, BY_TURN, id)
@@ -321,7 +368,7 @@ export class DirtySet {
       return
     }
     this.#waiters.delete(id)
-    for (const waiter of waiters) acknowledge(waiter, ok)
+    for (const { waiter } of waiters) acknowledge(waiter, ok)
   }
 
   #changed(id: number): void {
@@ -366,6 +413,12 @@ export class DirtySet {
   #idOf(group: DirtyGroup, key: Uint8Array): number {
     return this.#table.find(group.number, hashInGroup(group, key), key, 0, key.length)
   }
+}
+
+/** One that is to be told when the marks up to `version` are settled. */
+interface Waiting {
+  readonly waiter: AckWaiter
+  readonly version: number
 }
 
 const TAKEN = 1

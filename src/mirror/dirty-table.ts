@@ -212,6 +212,7 @@ export const ATTEMPTS = 11
 export const VERSION = 12
 /** Stays with the number when the record goes: its change is still to be written. */
 export const UNWRITTEN = 13
+export const HOT = 14
 
 const PAGE_BITS = 10
 const PAGE = 1 << PAGE_BITS

@@ -33,6 +33,8 @@ export interface RebuildOptions {
   readonly key: Buffer
   /** Read in one piece: it is small, or there are too many writes for anything else. */
   readonly whole: boolean
+  /** All of it has been read, and is queued for the shadow. */
+  readonly onRead: () => void
   readonly onEnd: (ok: boolean, error: string | null) => void
 }
 
@@ -281,6 +283,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
       const lasting = expiry.length === 0 ? [command('PERSIST', KEY)] : expiry
       this.#pushUnit([...writes, ...lasting, gone, command('RENAME', KEY, this.#shadowName)], this.#staging)
     } else this.#pushUnit([gone, ...writes, ...expiry], this.#shadowName)
+    this.#options.onRead()
   }
 
   #written(): void {

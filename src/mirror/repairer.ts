@@ -4,6 +4,7 @@ import type { Route } from '../routing/route.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
+import { KeyHolds, TOO_LARGE } from './key-holds.ts'
 import type { OverlapTable } from './overlap.ts'
 import { AGAIN, StateCopy } from './state-copy.ts'
 
@@ -11,6 +12,9 @@ import { AGAIN, StateCopy } from './state-copy.ts'
 const MAX_CONCURRENT = 64
 const COPIES_PER_SECOND = 20_000
 const SOON_MS = 5
+/** A key that was written meanwhile is copied again after a rest of so many times as long as its copy took, at most this. */
+const PACE = 4
+const MAX_PACE_MS = 4_096
 /** The primary was not there after all. */
 const UNCONNECTED_DELAY_MS = 20
 const MAX_LOST_DELAY_MS = 1_280
@@ -43,9 +47,12 @@ export class Repairer {
   readonly #dirty: DirtySet
   readonly #overlap: OverlapTable
   readonly #bucket: TokenBucket
+  readonly #holds: KeyHolds
   readonly #work = new Map<string, RouteWork>()
 
-  constructor(context: DataPathContext, dirty: DirtySet, overlap: OverlapTable) {
+  /** `resume`: sessions that wait look again. */
+  constructor(context: DataPathContext, dirty: DirtySet, overlap: OverlapTable, resume: () => void) {
+    this.#holds = new KeyHolds(context, overlap, resume)
     this.#overlap = overlap
     this.#context = context
     this.#dirty = dirty
@@ -68,7 +75,9 @@ export class Repairer {
 
   run(nowMs: number): void {
     if (this.#dirty.size === 0) return
-    this.#dirty.wake(nowMs)
+    // While a switch holds everybody nothing rests.
+    const switching = this.#context.routes.routes.some(({ state }) => state.switching)
+    this.#dirty.wake(switching ? Number.POSITIVE_INFINITY : nowMs)
     const names = [...this.#dirty.routes()]
     if (names.length > 1) names.sort((one, other) => this.#dirty.oldestMs(one)! - this.#dirty.oldestMs(other)!)
     for (const name of names) {
@@ -108,30 +117,50 @@ export class Repairer {
   }
 
   #copy(work: RouteWork, entry: DirtyKey, nowMs: number): void {
-    const copy = new StateCopy(this.#context, this.#dirty, this.#overlap, entry, (ok, error) =>
-      this.#ended(work, entry, ok, error),
-    )
+    const hold = this.#holds.dueOf(entry, nowMs)
+    const startedMs = performance.now()
+    const ended = (ok: boolean, error: string | null): void => {
+      const tookMs = performance.now() - startedMs
+      work.running--
+      if (ok) this.#succeeded(work, entry, copy.inPieces, tookMs)
+      else this.#failed(work, entry, error, tookMs)
+    }
+    const copy = new StateCopy(this.#context, this.#dirty, this.#overlap, entry, ended, hold)
     work.running++
     if (copy.start()) return
     work.running--
     this.#dirty.postpone(entry, nowMs, UNCONNECTED_DELAY_MS)
   }
 
-  #ended(work: RouteWork, entry: DirtyKey, ok: boolean, error: string | null): void {
+  #succeeded(work: RouteWork, entry: DirtyKey, inPieces: boolean, tookMs: number): void {
     const { nowMs } = this.#context.clock
-    work.running--
-    if (ok) {
-      work.lastError = null
-      if (work.breaker.succeeded())
-        this.#context.log({ level: 'info', msg: 'copies to the shadow succeed again', fields: { route: entry.route } })
-      // More keys may be waiting than one tick may start: go on at once.
-      this.run(nowMs)
+    work.lastError = null
+    if (work.breaker.succeeded())
+      this.#context.log({ level: 'info', msg: 'copies to the shadow succeed again', fields: { route: entry.route } })
+    if (entry.gone || !inPieces) this.#holds.forget(entry, nowMs)
+    else this.#holds.inVain(entry, nowMs)
+    if (!entry.gone) this.#rest(entry, nowMs, tookMs)
+    // More keys may be waiting than one tick may start: go on at once.
+    this.run(nowMs)
+  }
+
+  /** It was written meanwhile: without a rest, copies of a key that is written all the time would follow each other. */
+  #rest(entry: DirtyKey, nowMs: number, tookMs: number): void {
+    if (this.#dirty.isAwaited(entry)) return this.#dirty.postpone(entry, nowMs, SOON_MS)
+    let restMs = SOON_MS
+    while (restMs < PACE * tookMs && restMs < MAX_PACE_MS) restMs *= 2
+    this.#dirty.postpone(entry, nowMs, restMs)
+  }
+
+  #failed(work: RouteWork, entry: DirtyKey, error: string | null, tookMs: number): void {
+    const { nowMs } = this.#context.clock
+    if (error === AGAIN || error === TOO_LARGE) {
+      if (error === AGAIN) this.#holds.inVain(entry, nowMs)
+      else this.#holds.tooLarge(entry)
+      this.#rest(entry, nowMs, tookMs)
       return
     }
-    if (error === AGAIN) {
-      this.#dirty.postpone(entry, nowMs, SOON_MS)
-      return
-    }
+    this.#holds.forget(entry, nowMs)
     const route = this.#context.routes.byName(entry.route)
     if (route === undefined || !this.#isConnected(route, entry.database)) {
       // Lost with its connection: most likely nothing is wrong with the key.
@@ -149,10 +178,10 @@ export class Repairer {
     this.#dirty.postpone(entry, nowMs, delayMs)
     // Error texts of stores may quote a key: only the code goes to the log.
     const cause = error?.split(' ', 1)[0] ?? 'unknown'
-    this.#failed(work, entry, cause, nowMs)
+    this.#count(work, entry, cause, nowMs)
   }
 
-  #failed(work: RouteWork, entry: DirtyKey, cause: string, nowMs: number): void {
+  #count(work: RouteWork, entry: DirtyKey, cause: string, nowMs: number): void {
     const { log } = this.#context
     const { route, attempts } = entry
     const was = work.breaker.state

@@ -11,6 +11,7 @@ import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
+import { type KeyHold, TOO_LARGE } from './key-holds.ts'
 import type { OverlapTable } from './overlap.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
 import { Rebuild, TOO_BUSY } from './rebuild.ts'
@@ -44,6 +45,8 @@ export const AGAIN = 'AGAIN'
  * A mark that comes after the first read has been sent keeps the key dirty, even if it was for a write that the copy holds already: what a blocking command took has no place among the
  * replies of this pipeline, so its mark may come before DUMP's reply although DUMP was executed before it.
  *
+ * A key that is written too fast for all of this is read while its writes are held (`KeyHolds`): measured first, then as a whole.
+ *
  * One object a copy; it ends in `onEnd(ok, error)`, once.
  */
 export class StateCopy implements ReplyOwner {
@@ -63,6 +66,9 @@ export class StateCopy implements ReplyOwner {
   #error: string | null = null
   #lane = 0
   #ticket = 0
+  readonly #hold: KeyHold | null
+  /** When it was read as a whole, at one place of history; null: in pieces, or not yet. */
+  #readMs: number | null = null
   #stage: 'measure' | 'dump' | 'expiry' | 'restore' | 'copy' = 'dump'
   #absolute = true
   #ended = false
@@ -74,7 +80,9 @@ export class StateCopy implements ReplyOwner {
     overlap: OverlapTable,
     entry: DirtyKey,
     onEnd: (ok: boolean, error: string | null) => void,
+    hold: KeyHold | null = null,
   ) {
+    this.#hold = hold
     this.#context = context
     this.#dirty = dirty
     this.#overlap = overlap
@@ -85,6 +93,11 @@ export class StateCopy implements ReplyOwner {
     this.#onEnd = onEnd
   }
 
+  /** It was put together from what was read at several places of history. */
+  get inPieces(): boolean {
+    return this.#readMs === null
+  }
+
   /** Sends the first read. Returns false when the primary is not there. */
   start(): boolean {
     const { key } = this.#entry
@@ -93,7 +106,7 @@ export class StateCopy implements ReplyOwner {
     if (route.shadow === null) return false
     const pipeline = this.#primary()
     if (pipeline.state !== 'up') return false
-    if (copies.isSmall(this.#hash) || this.#refuses(route.primary.storeName, 'MEMORY')) this.#choose(pipeline)
+    if (copies.isSmall(this.#hash) || this.#refuses(route.primary.storeName, 'MEMORY')) this.#measuredSmall(pipeline)
     else {
       this.#stage = 'measure'
       this.#push(pipeline, encodeCommand(['MEMORY', 'USAGE', nameOnPrimary(this.#rule, key)]))
@@ -101,11 +114,17 @@ export class StateCopy implements ReplyOwner {
     return true
   }
 
+  #measuredSmall(pipeline: Pipeline): void {
+    if (this.#hold === null) this.#choose(pipeline)
+    else this.#hold.begin(() => this.#goOn(this.#choose))
+  }
+
   #choose(pipeline: Pipeline): void {
     const { primary } = this.#rule.route
     if (this.#refuses(pairOf(this.#rule.route), 'RESTORE') || this.#refuses(primary.storeName, 'DUMP')) {
       this.#rebuild(true)
-    } else if (this.#isOneServer() && !this.#refuses(primary.storeName, 'COPY')) this.#copy(pipeline)
+    } else if (this.#hold === null && this.#isOneServer() && !this.#refuses(primary.storeName, 'COPY'))
+      this.#copy(pipeline)
     else this.#dump(pipeline)
   }
 
@@ -124,7 +143,7 @@ export class StateCopy implements ReplyOwner {
     if (ticket < 0) return this.#dump(pipeline)
     this.#ticket = ticket
     this.#stage = 'copy'
-    this.#version = this.#entry.version
+    this.#begins(true)
     const { key } = this.#entry
     this.#pushToShadow(
       encodeCommand(['COPY', nameOnPrimary(this.#rule, key), nameOnShadow(this.#rule, key), 'REPLACE']),
@@ -134,7 +153,7 @@ export class StateCopy implements ReplyOwner {
   #dump(pipeline: Pipeline): void {
     const name = nameOnPrimary(this.#rule, this.#entry.key)
     this.#stage = 'dump'
-    this.#version = this.#entry.version
+    this.#begins(true)
     this.#error = null
     this.#lane = pipeline.lane
     this.#ticket = this.#overlap.look(this.#hash, this.#lane)
@@ -152,7 +171,7 @@ export class StateCopy implements ReplyOwner {
 
   #rebuild(wanted: boolean): void {
     const whole = wanted && !this.#isLong
-    this.#version = this.#entry.version
+    this.#begins(whole)
     const ended = (ok: boolean, error: string | null): void => {
       if (error !== TOO_BUSY) this.#end(ok, error)
       // In one piece the shadow does not take it.
@@ -170,6 +189,7 @@ export class StateCopy implements ReplyOwner {
       database: this.#entry.database,
       key: this.#entry.key,
       whole,
+      onRead: () => this.#hold?.end(true),
       onEnd: ended,
     }).start()
   }
@@ -212,7 +232,10 @@ export class StateCopy implements ReplyOwner {
     const { copies } = this.#context
     if (error !== null && isUnknownCommand(error)) this.#refused(this.#rule.route.primary.storeName, 'MEMORY')
     this.#isLong = bytes > this.#shadowStore().maxBulkBytes
-    if (this.#isLong || bytes > copies.limits.bigKeyBytes) this.#rebuild(false)
+    if (this.#hold !== null) {
+      if (bytes > this.#hold.maxBytes) this.#end(false, TOO_LARGE)
+      else this.#goOn(this.#measuredSmall)
+    } else if (this.#isLong || bytes > copies.limits.bigKeyBytes) this.#rebuild(false)
     else {
       if (bytes < copies.limits.bigKeyBytes / SMALL_SHARE) copies.wasSmall(this.#hash)
       this.#goOn(this.#choose)
@@ -289,6 +312,13 @@ export class StateCopy implements ReplyOwner {
     }
     this.#stage = 'restore'
     this.#pushToShadow(command)
+    this.#hold?.end(true)
+  }
+
+  /** From here on marks are for writes that it may lack. */
+  #begins(whole: boolean): void {
+    this.#version = this.#entry.version
+    this.#readMs = whole ? this.#context.clock.nowMs : null
   }
 
   #expiresAtMs(expiry: number): number {
@@ -361,7 +391,8 @@ export class StateCopy implements ReplyOwner {
   #end(ok: boolean, error: string | null): void {
     if (this.#ended) return
     this.#ended = true
-    if (ok) this.#dirty.copied(this.#entry, this.#version)
+    this.#hold?.end(false)
+    if (ok) this.#dirty.copied(this.#entry, this.#version, this.#readMs)
     this.#onEnd(ok, error)
   }
 }

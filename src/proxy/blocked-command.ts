@@ -314,7 +314,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
   }
 
   #isHeld(): boolean {
-    return this.#route.state.held || this.#others.some((state) => state.held)
+    return this.#route.state.switching || this.#others.some((state) => state.switching)
   }
 
   #countInFlight(change: 1 | -1): void {

@@ -24,7 +24,7 @@ export function startBlocking(session: Session, view: CommandView, spec: Command
   const { path } = session
   const { plan } = path
   planCommand(path.routes, spec, view, plan)
-  if (session.isHeld(plan.route)) return session.waitFor('switch')
+  if (session.isHeld(view, spec)) return session.waitFor('hold')
   if (plan.refusal !== null) {
     session.answerError(plan.refusal)
     return true

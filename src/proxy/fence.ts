@@ -29,7 +29,7 @@ export class Fence {
   hold(routes: ReadonlySet<string>): void {
     this.heldSinceMs = performance.now()
     this.#held = this.#path.routes.routes.filter((route) => routes.has(route.name)).map((route) => route.state)
-    for (const state of this.#held) state.held = true
+    for (const state of this.#held) state.holdAll()
     this.#recalled = [...this.#path.blocked].filter((command) => command.touches(routes))
     for (const command of this.#recalled) command.recall()
   }
@@ -55,7 +55,7 @@ export class Fence {
   }
 
   release(): void {
-    for (const state of this.#held) state.held = false
+    for (const state of this.#held) state.releaseAll()
     this.#movePins('subscriber')
     this.#movePins('transaction')
     this.#movePins('replica')

@@ -13,7 +13,7 @@ export function forward(session: Session, view: CommandView, spec: CommandSpec |
   const { plan } = path
   planCommand(path.routes, spec, view, plan)
   const { route } = plan
-  if (session.isHeld(route)) return session.waitFor('switch')
+  if (session.isHeld(view, spec)) return session.waitFor('hold')
   if (plan.refusal !== null) return splitOrRefuse(session, view, spec)
   if (plan.unread) {
     session.answerError(NOSCRIPT)

@@ -62,7 +62,7 @@ class Count {
 
   start(): void {
     const { path } = this.#asked[0]!.session
-    if (path.routes.routes.some((route) => route.state.held)) {
+    if (path.routes.routes.some((route) => route.state.switching)) {
       setTimeout(() => this.start(), LOOK_AGAIN_MS).unref()
       return
     }
@@ -78,7 +78,7 @@ class Count {
     const store = table.primaryStores[at]
     if (store === undefined) return this.#answer(`:${this.#keys}\r\n`)
     if (this.#asked.every((one) => one.session.closed)) return this.#over()
-    if (session.path.routes !== table || table.routes.some((route) => route.state.held)) return this.start()
+    if (session.path.routes !== table || table.routes.some((route) => route.state.switching)) return this.start()
     const bytes = scanFrame(table, store, REQUEST, cursor)
     gather(
       session,

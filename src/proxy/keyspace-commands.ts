@@ -45,7 +45,7 @@ export function keyspaceCommand(session: Session, view: CommandView, spec: Comma
     session.own.carryCaching([])
   }
   planCommand(routes, spec, view, path.plan)
-  if (session.isHeld(routes.fallback)) return session.waitFor('switch')
+  if (routes.fallback.state.switching) return session.waitFor('hold')
   for (const store of routes.primaryStores) {
     const pipeline = pipelineTo(session, store)
     if (pipeline.full) return session.noRoom(pipeline)

@@ -44,7 +44,12 @@ export function startLargeWrite(
   if (spec === undefined || spec.handling !== 'forward' || !KEY_FIRST.has(spec.name)) return null
   const rule = path.routes.find(bytes, view.start[1]!, view.end[1]!)
   // It will be whole before it is looked at again.
-  if (rule.route.state.held || noConnectionLeft(session, path.primaryOf(rule.route)) !== null) return null
+  if (rule.route.state.switching || noConnectionLeft(session, path.primaryOf(rule.route)) !== null) return null
+  const { state } = rule.route
+  if (state.held && state.heldKeys.has(hashBytes(bytes, view.start[1]!, view.end[1]!))) {
+    session.waitFor('hold')
+    return null
+  }
   if (session.order.owed > 0) {
     session.waitFor('replies')
     return null

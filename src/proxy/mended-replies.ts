@@ -23,7 +23,7 @@ export function mendedCommand(session: Session, view: CommandView, spec: Command
   const { path, own } = session
   planCommand(path.routes, spec, view, path.plan)
   const { route } = path.plan
-  if (session.isHeld(route)) return session.waitFor('switch')
+  if (session.isHeld(view, spec)) return session.waitFor('hold')
   const store = path.primaryOf(route)
   const pipeline = own === null ? store.shared(session.database, session.protocol, session.user) : own.to(store)
   if (pipeline.full) return session.noRoom(pipeline)

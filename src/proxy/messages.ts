@@ -77,6 +77,8 @@ export interface RouteStats {
   readonly backlogCommands: number
   readonly backlogBytes: number
   readonly dirtyKeys: number
+  /** Of them, those that are written faster than they can be copied: the shadow is some milliseconds behind, and they are equal as soon as their writes are held. */
+  readonly hotKeys: number
   readonly dirtyReasons: Readonly<Partial<Record<DirtyReason, number>>>
   /** Age of the oldest mark; 0: no key is dirty. */
   readonly oldestDirtyMs: number
@@ -106,6 +108,9 @@ export const ROUTE_COUNTERS = [
   'copied',
   'dirtied',
   'dropped',
+  'keyHolds',
+  'keyHoldsInVain',
+  'keyHeldMs',
   'compared',
   'matched',
   'mismatched',

@@ -18,7 +18,7 @@ export function startReplicaStream(session: Session, view: CommandView, spec: Co
   if (spec.name === 'REPLCONF' && saysNothing(view)) return forward(session, view, spec)
   if (session.order.owed > 0) return session.waitFor('replies')
   const { fallback } = session.path.routes
-  if (session.isHeld(fallback)) return session.waitFor('switch')
+  if (fallback.state.switching) return session.waitFor('hold')
   const endpoint = session.path.primaryOf(fallback).options.endpoint()
   if (typeof endpoint === 'string') {
     const store = fallback.primary.storeName

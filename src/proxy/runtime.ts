@@ -115,7 +115,7 @@ export class Runtime {
       this.#mirror.mark(this.#mirror.refOf(finding.key, finding.database), 'mismatch')
       this.#comparer.tallyOf(route.state).repaired++
     })
-    this.#repairer = new Repairer(path, this.#dirty, overlap)
+    this.#repairer = new Repairer(path, this.#dirty, overlap, () => path.resumeWaiting())
     this.#limits = new ShadowLimits(path, this.#dirty)
     this.#functions = new FunctionSync(path, this.#dirty)
     this.#report = new DirtyReport(path, this.#dirty)
@@ -224,6 +224,7 @@ export class Runtime {
             backlogCommands: state.backlogCommands,
             backlogBytes: state.backlogBytes,
             dirtyKeys: this.#dirty.count(name),
+            hotKeys: this.#dirty.hot(name),
             dirtyReasons: this.#dirty.reasons(name),
             oldestDirtyMs: this.#clock.nowMs - (this.#dirty.oldestMs(name) ?? this.#clock.nowMs),
             needsVerify: this.#dirty.needsVerify(name),

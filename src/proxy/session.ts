@@ -13,6 +13,7 @@ import type { DataPath } from './data-path.ts'
 import { Downstream } from './downstream.ts'
 import { forward } from './forward.ts'
 import { handleCommand } from './handle-command.ts'
+import { isHeldBack } from './hold.ts'
 import { isHttp } from './http.ts'
 import { takeLargeReply } from './large-reply.ts'
 import { beginLogin } from './login.ts'
@@ -355,10 +356,11 @@ export class Session implements ReplyOwner {
     this.answerError(`ERR ${text}`)
   }
 
-  isHeld(route: Route): boolean {
+  /** The planned command (`path.plan`) has to wait: a switch holds one of its routes, or a copy one of the keys that it writes. */
+  isHeld(view: CommandView, spec: CommandSpec | null): boolean {
     const { plan } = this.path
-    if (route.state.held) return true
-    return plan.others?.some((state) => state.held) ?? false
+    if (!plan.route.state.held && plan.others === null) return false
+    return isHeldBack(plan, view, spec)
   }
 
   #onClose(): void {

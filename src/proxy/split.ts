@@ -1,3 +1,4 @@
+import { hashBytes } from '../base/hash.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { type Merge, mergeOf } from '../command/split-commands.ts'
 import { MINUS } from '../resp/bytes.ts'
@@ -8,6 +9,7 @@ import { encodeCommand, errorFrame, FRAME } from '../resp/encode.ts'
 import { planCommand } from '../routing/plan.ts'
 import { bytesArg } from './arguments.ts'
 import { wrongArity } from './arity.ts'
+import { areHeldBack } from './hold.ts'
 import { isMalformed } from './malformed.ts'
 import { sendPlanned } from './send-planned.ts'
 import type { Session } from './session.ts'
@@ -37,7 +39,8 @@ export function splitOrRefuse(session: Session, view: CommandView, spec: Command
   const parts = new Map<number, Part>()
   for (let i = 1; i < view.argc; i += step) {
     const { route } = path.routes.find(view.buf, view.start[i]!, view.end[i]!)
-    if (route.state.held) return session.waitFor('switch')
+    if (route.state.held && areHeldBack([route.state], spec.write ? [hashOf(view, i)] : []))
+      return session.waitFor('hold')
     let part = parts.get(route.primary.store)
     if (part === undefined) parts.set(route.primary.store, (part = { args: [spec.name], places: [] }))
     part.places.push(i - 1)
@@ -141,6 +144,10 @@ class Whole {
     }
     return Buffer.concat([Buffer.from(`*${this.#count}\r\n`), ...values])
   }
+}
+
+function hashOf({ buf, start, end }: CommandView, arg: number): number {
+  return hashBytes(buf, start[arg]!, end[arg]!)
 }
 
 const parser = new CommandParser()

@@ -19,7 +19,7 @@ import { isAnyHeld } from './subscription.ts'
  */
 export function startSubscribing(session: Session, view: CommandView, spec: CommandSpec): boolean {
   if (session.order.owed > 0) return session.waitFor('replies')
-  if (isAnyHeld(session.path.routes)) return session.waitFor('switch')
+  if (isAnyHeld(session.path.routes)) return session.waitFor('hold')
   const subscriber = new Subscriber(session, spec.handling === 'takeover')
   session.enter(subscriber)
   return subscriber.dispatch(view, spec)

@@ -123,7 +123,7 @@ export class Subscriber implements Pin {
 
   #subscription(view: CommandView, name: string): boolean {
     const session = this.#session
-    if (isAnyHeld(session.path.routes)) return session.waitFor('switch')
+    if (isAnyHeld(session.path.routes)) return session.waitFor('hold')
     // Replies under way by another connection come first.
     if (session.order.owed > 0) return session.waitFor('replies')
     // Held by one until everything has been asked for, so that it is answered as a whole.

@@ -55,7 +55,7 @@ export function samePlaces(one: readonly Place[], other: readonly Place[]): bool
 
 /** Whose channels are whose may be about to change. */
 export function isAnyHeld(routes: RouteTable): boolean {
-  return routes.routes.some(({ state }) => state.held)
+  return routes.routes.some(({ state }) => state.switching)
 }
 
 const KEY_EVENT = /^__keyevent@/

@@ -10,6 +10,7 @@ import type { Plan } from '../routing/plan.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import { isServerWide } from '../routing/server-wide.ts'
 import type { Queued } from './exec-reply.ts'
+import { areHeldBack } from './hold.ts'
 import { execElements, isMalformed } from './malformed.ts'
 import { databasesOf, possibleDatabases } from './own-answers.ts'
 import { asksForSubscribers } from './pending-subscriptions.ts'
@@ -43,6 +44,11 @@ export class TransactionQueue {
 
   constructor(session: Session) {
     this.#session = session
+  }
+
+  /** EXEC has to wait for a switch, or for the copy of a key that it writes. */
+  get isHeldBack(): boolean {
+    return areHeldBack(this.states, this.#hashes)
   }
 
   /** The routes of a planned command are the transaction's. `own`: also the one that the plan names first, for it has keys there. */

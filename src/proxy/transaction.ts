@@ -120,7 +120,7 @@ export class Transaction implements Pin, ReplyOwner {
     const session = this.#session
     const { plan } = session.path
     planCommand(session.path.routes, spec, view, plan)
-    if (session.isHeld(plan.route)) return session.waitFor('switch')
+    if (session.isHeld(view, spec)) return session.waitFor('hold')
     if (plan.refusal !== null) return this.#refuse(plan.refusal, false)
     const refusal = this.#bind(plan.route)
     if (refusal !== null) return this.#refuse(refusal, false)
@@ -151,7 +151,7 @@ export class Transaction implements Pin, ReplyOwner {
     const refused = spec?.write && refuseServerWide(session.path.routes, spec) !== null
     if (pipeline === null || refused)
       return session.order.owed > 0 ? session.waitFor('replies') : forward(session, view, spec)
-    if (session.isHeld(plan.route)) return session.waitFor('switch')
+    if (session.isHeld(view, spec)) return session.waitFor('hold')
     sendPlanned(session, pipeline, view, spec, session.order.assign())
     return true
   }
@@ -169,7 +169,7 @@ export class Transaction implements Pin, ReplyOwner {
     if (this.#connection.dedicated?.full) return session.waitFor('room')
     const { plan } = path
     planCommand(path.routes, spec, view, plan)
-    if (this.#connection.shared === null && session.isHeld(plan.route)) return session.waitFor('switch')
+    if (this.#connection.shared === null && session.isHeld(view, spec)) return session.waitFor('hold')
     if (plan.refusal !== null) return this.#refuse(plan.refusal, true)
     if (plan.doubt !== null) path.doubts.report(plan.doubt, plan.route, plan.positions.count > 0)
     const keyed = plan.keyed && plan.positions.count > 0
@@ -197,8 +197,7 @@ export class Transaction implements Pin, ReplyOwner {
     const session = this.#session
     const { path } = session
     if (this.#connection.shared === null) {
-      if (this.#route?.state.held) return session.waitFor('switch')
-      for (const state of this.#queue.states) if (state.held) return session.waitFor('switch')
+      if (this.#route?.state.switching || this.#queue.isHeldBack) return session.waitFor('hold')
       if (this.#aborted) return this.#leaveWithError('EXECABORT Transaction discarded because of previous errors.')
       if (this.#broken) return this.#leave(session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY)
       if (this.#queue.commands.length === 0 && !this.#watching) return this.#leave(FRAME.EMPTY_ARRAY)

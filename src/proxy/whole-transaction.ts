@@ -9,9 +9,10 @@ import type { Session } from './session.ts'
 const PLAIN: ReadonlySet<Handling> = new Set(['forward', 'blocking', 'keyspace', 'publish'])
 
 /**
- * Looks ahead, behind a MULTI: the route of a transaction that has arrived to its EXEC and can go down the shared pipeline; null: it has to be pinned.
+ * Looks ahead, behind a MULTI: the route of a transaction that has arrived to its EXEC and can go down the shared pipeline; null: it has to be pinned. 'held': it writes a key that is
+ * being copied, and had better wait than take a connection of its own.
  */
-export function wholeTransaction(session: Session, from: number): Route | null {
+export function wholeTransaction(session: Session, from: number): Route | 'held' | null {
   const { path } = session
   // CLIENT PAUSE may hold one of its commands, with the shared connection in MULTI.
   if (path.pause !== null) return null
@@ -27,7 +28,8 @@ export function wholeTransaction(session: Session, from: number): Route | null {
     if (spec?.write && refuseServerWide(path.routes, spec) !== null) return null
     planCommand(path.routes, spec, view, path.plan)
     const { plan } = path
-    if (plan.refusal !== null || session.isHeld(plan.route)) return null
+    if (plan.refusal !== null || plan.route.state.switching) return null
+    if (session.isHeld(view, spec)) return 'held'
     if (plan.bound || (plan.keyed && plan.positions.count > 0)) {
       if (route !== null && route.primary.store !== plan.route.primary.store) return null
       route ??= plan.route

@@ -47,8 +47,12 @@ export class RouteState {
   readonly name: string
   /** Commands sent to the primary whose replies are owed (those that block there are counted apart, see `proxy/blocking.ts`). */
   inFlight = 0
-  /** A switch is under way: new commands wait. */
+  /** New commands may have to wait: all of them (`switching`), or writes to `heldKeys`. One flag for both, so that the way of a command looks at one. */
   held = false
+  /** A switch is under way. */
+  switching = false
+  /** Hashes of keys that are being copied while nobody writes to them. */
+  readonly heldKeys = new Set<number>()
 
   // Commands by role and outcome.
   primaryOk = 0
@@ -71,6 +75,10 @@ export class RouteState {
   copied = 0
   dirtied = 0
   dropped = 0
+  /** Keys whose writes were held for a copy, how often the copy was not read in time, and for how long in all. */
+  keyHolds = 0
+  keyHoldsInVain = 0
+  keyHeldMs = 0
 
   // Compare.
   compared = 0
@@ -86,6 +94,26 @@ export class RouteState {
 
   constructor(name: string) {
     this.name = name
+  }
+
+  holdAll(): void {
+    this.switching = true
+    this.held = true
+  }
+
+  releaseAll(): void {
+    this.switching = false
+    this.held = this.heldKeys.size > 0
+  }
+
+  holdKey(hash: number): void {
+    this.heldKeys.add(hash)
+    this.held = true
+  }
+
+  releaseKey(hash: number): void {
+    this.heldKeys.delete(hash)
+    this.held = this.switching || this.heldKeys.size > 0
   }
 }
 

@@ -75,7 +75,7 @@ beforeEach(() => {
     log: (line: { msg: string }) => logged.push(line.msg),
   } as unknown as DataPathContext
   dirty = new DirtySet(100_000)
-  repairer = new Repairer(context, dirty, new OverlapTable())
+  repairer = new Repairer(context, dirty, new OverlapTable(), () => {})
 })
 
 function mark(name: string, route = 'rest'): void {
@@ -135,7 +135,7 @@ describe('a key', () => {
 
   test('into which another connection wrote is read again at once', () => {
     const overlap = new OverlapTable()
-    repairer = new Repairer(context, dirty, overlap)
+    repairer = new Repairer(context, dirty, overlap, () => {})
     mark('k')
     after(0)
     primary.answer('$7\r\npayload\r\n')
