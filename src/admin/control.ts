@@ -77,6 +77,8 @@ export interface RouteStatus {
     mirrored: number
     dropped: number
     dirtyKeys: number
+    /** Of them, those that are written faster than they can be copied: the shadow has them as they were a moment ago. */
+    hotKeys: number
     /** Dirty keys by reason; what is 0 is left out. */
     dirtyReasons: Record<string, number>
     /** Age of the oldest dirty key; 0: none. */

@@ -92,12 +92,13 @@ const REPAIR_WORDS: Readonly<Record<RouteStatus['mirror']['repair'], string>> = 
 function doubts(status: Status, terminal: Terminal): string[] {
   const lines: string[] = []
   for (const [name, { mirror }] of Object.entries(status.routes)) {
-    const { dirtyKeys, dirtyReasons, oldestDirtyMs, needsVerify, verifyCauses, scriptsInDoubt, repair } = mirror
+    const { dirtyKeys, hotKeys, dirtyReasons, oldestDirtyMs, needsVerify, verifyCauses, scriptsInDoubt, repair } =
+      mirror
     if (dirtyKeys > 0) {
       const reasons = Object.entries(dirtyReasons).map(([reason, count]) => `${count} ${reason}`)
       const age = formatSeconds(oldestDirtyMs / 1000)
       lines.push(
-        `${printable(name)}: dirty keys: ${printable(reasons.join(', '))}; the oldest for ${age}; ${REPAIR_WORDS[repair]}`,
+        `${printable(name)}: dirty keys: ${printable(reasons.join(', '))}${hotKeys > 0 ? `; ${hotKeys} written all the time and copied again and again` : ''}; the oldest for ${age}; ${REPAIR_WORDS[repair]}`,
       )
     }
     if (needsVerify)

@@ -19,9 +19,17 @@ export interface CopyLimits {
   readonly firstElements: number
   /** Of any. */
   readonly fewestElements: number
+  /** Copies of a key may come to nothing for so long before its writes are held for one (`KeyHolds`). */
+  readonly patienceMs: number
 }
 
-const LIMITS: CopyLimits = { bigKeyBytes: 4 * 1024 * 1024, pieceBytes: 64 * 1024, firstElements: 32, fewestElements: 8 }
+const LIMITS: CopyLimits = {
+  bigKeyBytes: 4 * 1024 * 1024,
+  pieceBytes: 64 * 1024,
+  firstElements: 32,
+  fewestElements: 8,
+  patienceMs: 2_000,
+}
 
 /** What state copies know together: of the stores, of keys that are small, and which keys are being rebuilt piece by piece right now. */
 export class CopyState {

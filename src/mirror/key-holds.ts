@@ -4,14 +4,12 @@ import type { DataPathContext } from './context.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { OverlapTable } from './overlap.ts'
 
-/** A key has its writes held when its copies have come to nothing so often, and for so long. */
+/** A key has its writes held when its copies have come to nothing so often, and for `CopyLimits.patienceMs`. */
 const TRIES = 8
-const PATIENCE_MS = 2_000
 /** The longest that writes to a key wait for one copy of it. */
 const HOLD_MS = 100
-/** From one hold of a key to the next at least, and so many times as long as the last one took: writers wait for a hundredth of the time at most. */
-const REST_MS = 2_000
-const REST_FACTOR = 100
+/** From one hold of a key to the next, in times of what the last one took: its writers wait for a hundredth of the time at most. */
+const REST = 100
 /** Keys that are larger (MEMORY USAGE) are not held: they cannot be read in that time. */
 const MAX_BYTES = 64 * 1024 * 1024
 /** Keys of which it is known that copies come to nothing. */
@@ -65,7 +63,8 @@ export class KeyHolds {
       return
     }
     if (this.#vain.size >= MAX_KNOWN) this.#prune(nowMs)
-    if (this.#vain.size < MAX_KNOWN) this.#vain.set(name, { tries: 1, notBeforeMs: nowMs + PATIENCE_MS, rests: false })
+    if (this.#vain.size < MAX_KNOWN)
+      this.#vain.set(name, { tries: 1, notBeforeMs: nowMs + this.#context.copies.limits.patienceMs, rests: false })
   }
 
   #prune(nowMs: number): void {
@@ -97,7 +96,7 @@ export class KeyHolds {
     return new KeyHold(state, hash, this.#overlap, (heldMs, read) => {
       vain.tries = 0
       vain.rests = true
-      vain.notBeforeMs = this.#context.clock.nowMs + Math.max(REST_MS, REST_FACTOR * heldMs)
+      vain.notBeforeMs = this.#context.clock.nowMs + Math.max(this.#context.copies.limits.patienceMs, REST * heldMs)
       state.keyHolds++
       if (!read) state.keyHoldsInVain++
       state.keyHeldMs += heldMs

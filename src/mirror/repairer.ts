@@ -118,9 +118,8 @@ export class Repairer {
 
   #copy(work: RouteWork, entry: DirtyKey, nowMs: number): void {
     const hold = this.#holds.dueOf(entry, nowMs)
-    const startedMs = performance.now()
     const ended = (ok: boolean, error: string | null): void => {
-      const tookMs = performance.now() - startedMs
+      const tookMs = this.#context.clock.nowMs - nowMs
       work.running--
       if (ok) this.#succeeded(work, entry, copy.inPieces, tookMs)
       else this.#failed(work, entry, error, tookMs)

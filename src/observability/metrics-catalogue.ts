@@ -123,6 +123,27 @@ export const METRICS: readonly MetricSpec[] = [
     samples: (snapshot) => perRoute(snapshot, (route) => byLabel('reason', route.dirtyReasons)),
   },
   {
+    name: 'understudy_dirty_keys_hot',
+    kind: 'gauge',
+    help: 'Dirty keys that are written faster than they can be copied: the shadow has them as they were a moment ago, and they close no gate.',
+    labels: { route: ROUTE },
+    samples: (snapshot) => perRoute(snapshot, (route) => single(route.hotKeys)),
+  },
+  {
+    name: 'understudy_key_holds_total',
+    kind: 'counter',
+    help: 'Times that the writes of one key were held so that it could be copied: it was read in time, or the hold was called off after 100 ms.',
+    labels: { route: ROUTE, outcome: ['read', 'called-off'] },
+    samples: (snapshot) => perRoute(snapshot, (route) => byLabel('outcome', route.keyHolds.outcomes)),
+  },
+  {
+    name: 'understudy_key_hold_seconds_total',
+    kind: 'counter',
+    help: 'How long the writes of single keys were held by these, in all.',
+    labels: { route: ROUTE },
+    samples: (snapshot) => perRoute(snapshot, (route) => single(route.keyHolds.seconds)),
+  },
+  {
     name: 'understudy_dirty_oldest_seconds',
     kind: 'gauge',
     help: 'Age of the oldest dirty key; 0 when none is dirty.',

@@ -40,6 +40,9 @@ export interface RouteMetrics {
     readonly writes: Readonly<Record<MirrorOutcome, number>>
   }
   readonly dirtyKeys: number
+  /** Of them: written faster than they can be copied. */
+  readonly hotKeys: number
+  readonly keyHolds: { readonly outcomes: Readonly<Record<'read' | 'called-off', number>>; readonly seconds: number }
   readonly dirtyReasons: Readonly<Record<string, number>>
   readonly oldestDirtySeconds: number
   readonly needsVerify: boolean

@@ -66,6 +66,40 @@ describe('a copy', () => {
     expect(set.has('one', 0, key('k'))).toBe(false)
   })
 
+  test('of the whole key settles what came before it, whatever came after', () => {
+    const set = new DirtySet(10)
+    const told: string[] = []
+    const waiter = (name: string) => ({ pending: 0, failed: false, acknowledged: () => told.push(name) })
+    set.mark(one, 0, key('k'), 'overlap', 1, waiter('before'))
+    set.mark(one, 0, key('l'), 'overlap', 3)
+    const entry = set.take('one')!
+    const { version } = entry
+    set.mark(one, 0, key('k'), 'overlap', 6, waiter('after'))
+    expect([set.hot('one'), set.isAwaited(entry)]).toEqual([0, true])
+    expect(set.copied(entry, version, 5)).toBe(false)
+    expect(told).toEqual(['before'])
+    expect([set.count('one'), set.hot('one'), set.oldestMs('one')]).toEqual([2, 1, 3])
+    set.copied(set.take('one')!, 1, 6)
+    expect(set.oldestMs('one')).toBe(5)
+    const again = set.take('one')!
+    again.attempts = 1
+    set.postpone(again, 7, 10)
+    expect(set.hot('one')).toBe(0)
+    set.wake(20)
+    set.copied(set.take('one')!, 2, 20)
+    expect(told).toEqual(['before', 'after'])
+    expect([set.count('one'), set.hot('one'), set.isAwaited(again)]).toEqual([0, 0, false])
+  })
+
+  test('that is put together from pieces settles nothing when something came meanwhile', () => {
+    const set = new DirtySet(10)
+    set.mark(one, 0, key('k'), 'overlap', 1)
+    const entry = set.take('one')!
+    set.mark(one, 0, key('k'), 'overlap', 6)
+    expect(set.copied(entry, 1, null)).toBe(false)
+    expect([set.hot('one'), set.oldestMs('one')]).toEqual([0, 1])
+  })
+
   test('that is under way is not begun twice', () => {
     const set = new DirtySet(10)
     set.mark(one, 0, key('k'), 'overlap', 1)

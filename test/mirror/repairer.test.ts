@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
+import { hashBytes } from '../../src/base/hash.ts'
 import { CommandTable } from '../../src/command/table.ts'
 import type { DataPathContext } from '../../src/mirror/context.ts'
 import { CopyState } from '../../src/mirror/copy-state.ts'
@@ -10,6 +11,7 @@ import type { RouteState } from '../../src/routing/route.ts'
 import { RouteTable } from '../../src/routing/route-table.ts'
 import { InFlight, type ReplyOwner } from '../../src/upstream/in-flight.ts'
 import { configOf, type RouteOptions } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
 
 /** A pipeline that keeps what it is given, for the test to answer. */
 class FakePipeline {
@@ -63,6 +65,7 @@ beforeEach(() => {
   logged = []
   const store = (pipeline: FakePipeline) => ({
     shared: () => pipeline,
+    sharedPipelines: () => [pipeline],
     busiest: () => pipeline,
     shadow: () => pipeline,
   })
@@ -149,6 +152,89 @@ describe('a key', () => {
     shadow.answer('+OK\r\n')
     expect(dirty.size).toBe(0)
     expect(logged).toEqual([])
+  })
+
+  describe('into which another connection writes each time', () => {
+    const hash = hashBytes(Buffer.from('k'), 0, 1)
+    let overlap: OverlapTable
+    let resumed: number
+    beforeEach(() => {
+      overlap = new OverlapTable()
+      resumed = 0
+      repairer = new Repairer(context, dirty, overlap, () => resumed++)
+      mark('k')
+    })
+    const state = (): RouteState => context.routes.byName('rest')!.state
+    const inVain = (times: number): void => {
+      for (let i = 0; i < times; i++) {
+        after(300)
+        primary.answer('$7\r\npayload\r\n')
+        overlap.enter(hash, 99)
+        overlap.leave(hash, 99)
+        primary.answer(':-1\r\n')
+      }
+    }
+
+    test('is read while new writes of it wait, as soon as those under way are answered', async () => {
+      inVain(7)
+      expect(state().held).toBe(false)
+      inVain(1)
+      overlap.enter(hash, 99)
+      after(300)
+      expect(state()).toMatchObject({ held: true, switching: false })
+      expect([...state().heldKeys]).toEqual([hash])
+      expect(primary.sent).toEqual([])
+      overlap.leave(hash, 99)
+      await eventually(() => expect(primary.sent).toHaveLength(2), { intervalMs: 1 })
+      expect(resumed).toBe(0)
+      answerReads()
+      expect(state()).toMatchObject({ held: false, keyHolds: 1, keyHoldsInVain: 0 })
+      expect(resumed).toBe(1)
+      // Behind the copy's place.
+      mark('k')
+      clock.nowMs += 10
+      shadow.answer('+OK\r\n')
+      expect([dirty.size, dirty.hot('rest'), dirty.oldestMs('rest')]).toEqual([1, 1, clock.nowMs - 10])
+      expect(logged).toHaveLength(1)
+    })
+
+    test('has its writes held for a tenth of a second at most, and then not for a while', async () => {
+      inVain(8)
+      overlap.enter(hash, 99)
+      after(300)
+      expect(state().held).toBe(true)
+      await eventually(() => expect(state()).toMatchObject({ held: false, keyHolds: 1, keyHoldsInVain: 1 }))
+      expect(resumed).toBe(1)
+      // What was asked for goes on without it.
+      await eventually(() => expect(primary.sent).toHaveLength(2))
+      answerReads()
+      overlap.leave(hash, 99)
+      inVain(8)
+      after(20)
+      expect(state().held).toBe(false)
+      expect(state().keyHeldMs).toBeGreaterThan(99)
+      answerReads()
+      shadow.answer('+OK\r\n')
+      expect(dirty.size).toBe(0)
+    })
+
+    test('is not held while there is no room for the copy, nor while a switch holds everything', () => {
+      state().backlogBytes = 60 * 1024 * 1024
+      inVain(9)
+      expect(state().heldKeys.size).toBe(0)
+      state().backlogBytes = 0
+      state().holdAll()
+      inVain(1)
+      expect(state().heldKeys.size).toBe(0)
+      state().releaseAll()
+      after(300)
+      expect(state().heldKeys.size).toBe(1)
+      state().holdAll()
+      answerReads()
+      expect(state()).toMatchObject({ held: true, switching: true })
+      state().releaseAll()
+      expect(state().held).toBe(false)
+    })
   })
 
   test('whose primary changed while it was read is not written', () => {

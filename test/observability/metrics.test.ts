@@ -33,6 +33,8 @@ function snapshot(): MetricsSnapshot {
           writes: { applied: 10, error: 11, copied: 12, dirty: 13 },
         },
         dirtyKeys: 14,
+        hotKeys: 3,
+        keyHolds: { outcomes: { read: 40, 'called-off': 41 }, seconds: 0.5 },
         dirtyReasons: { overlap: 14 },
         oldestDirtySeconds: 27,
         needsVerify: true,
@@ -81,6 +83,9 @@ const CONTRACT: Record<string, [kind: string, labels: string[]]> = {
   understudy_mirror_unknown_writes_total: ['counter', ['command']],
   understudy_dirty_keys: ['gauge', ['route']],
   understudy_dirty_keys_by_reason: ['gauge', ['route', 'reason']],
+  understudy_dirty_keys_hot: ['gauge', ['route']],
+  understudy_key_holds_total: ['counter', ['route', 'outcome']],
+  understudy_key_hold_seconds_total: ['counter', ['route']],
   understudy_dirty_oldest_seconds: ['gauge', ['route']],
   understudy_needs_verify: ['gauge', ['route']],
   understudy_repair_state: ['gauge', ['route', 'state']],
@@ -141,6 +146,9 @@ describe('/metrics', () => {
     expect(value('understudy_mirror_unknown_writes_total', { command: 'JSON.SET' })).toBe(26)
     expect(value('understudy_dirty_keys', { route: ROUTE })).toBe(14)
     expect(value('understudy_dirty_keys_by_reason', { route: ROUTE, reason: 'overlap' })).toBe(14)
+    expect(value('understudy_dirty_keys_hot', { route: ROUTE })).toBe(3)
+    expect(value('understudy_key_holds_total', { route: ROUTE, outcome: 'called-off' })).toBe(41)
+    expect(value('understudy_key_hold_seconds_total', { route: ROUTE })).toBe(0.5)
     expect(value('understudy_dirty_oldest_seconds', { route: ROUTE })).toBe(27)
     expect(value('understudy_needs_verify', { route: ROUTE })).toBe(1)
     expect(value('understudy_repair_state', { route: ROUTE, state: 'paused' })).toBe(1)
