@@ -61,7 +61,7 @@ export function trackingCommand(session: Session, view: CommandView, spec: Comma
 function start(session: Session, view: CommandView): boolean {
   if (session.order.owed > 0) return session.waitFor('replies')
   // Names and primaries are about to change.
-  if (session.path.routes.routes.some(({ state }) => state.held)) return session.waitFor('switch')
+  if (session.path.routes.routes.some(({ state }) => state.switching)) return session.waitFor('hold')
   session.own ??= new OwnConnection(session, false)
   session.own.reachAll()
   new ClientTracking(session, session.own, trackingRequest(session, view)).begin()
