@@ -65,6 +65,7 @@ beforeEach(() => {
   logged = []
   const store = (pipeline: FakePipeline) => ({
     shared: () => pipeline,
+    cluster: null,
     sharedPipelines: () => [pipeline],
     busiest: () => pipeline,
     shadow: () => pipeline,
