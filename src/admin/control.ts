@@ -5,6 +5,7 @@ import type { MismatchClass, Phase } from '../config/config.ts'
 import type { GateView } from '../cutover/gates.ts'
 import type { Job, JobAction, JobKey, JobKeyQuery, JobQuery, JobRequest } from '../jobs/job.ts'
 import type { HistogramSnapshot } from '../observability/histogram.ts'
+import type { ClusterView } from '../upstream/cluster-watch.ts'
 import type { SentinelView } from '../upstream/sentinel-watch.ts'
 import type { History, HistoryQuery, HistorySample } from './history.ts'
 
@@ -63,6 +64,8 @@ export interface StoreStatus {
   clockOffsetMs: number | null
   /** How its primary is found; null: it is no store behind Sentinels. */
   sentinel: SentinelView | null
+  /** Its nodes; null: it is no cluster, or none of its nodes has said what it is like. */
+  cluster: ClusterView | null
 }
 
 export interface RouteStatus {
@@ -223,6 +226,8 @@ export interface JobControl {
 export interface Readiness {
   ready: boolean
   reasons: string[]
+  /** Parts of primaries that cannot be reached: nodes of clusters. No reason to send clients elsewhere: another Understudy would not reach them either. */
+  degraded: string[]
 }
 
 export type ControlEvent =

@@ -45,8 +45,9 @@ export const ENDPOINTS: readonly Endpoint[] = [
     method: 'GET',
     path: '/readyz',
     open: true,
-    summary: 'The primary of every route answers; status 503 and the reasons when one does not.',
-    gives: '`{"ready": true, "reasons": []}`',
+    summary:
+      'The primary of every route answers; status 503 and the reasons when one does not. Of a cluster one node is enough: `degraded` names those that do not answer.',
+    gives: '`{"ready": true, "reasons": [], "degraded": []}`',
     handle: async (control) => {
       const readiness = await control.ready()
       return { kind: 'json', status: readiness.ready ? 200 : 503, body: readiness }

@@ -5,6 +5,7 @@ import type { Histogram } from '../observability/histogram.ts'
 import type { MetricsSnapshot, RouteMetrics } from '../observability/metrics-snapshot.ts'
 import type { RouteStats, Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
+import type { ClusterView } from '../upstream/cluster-watch.ts'
 import type { Health } from '../upstream/health.ts'
 import type { SentinelView } from '../upstream/sentinel-watch.ts'
 import { compareStatus } from './compare-views.ts'
@@ -18,6 +19,8 @@ export interface Facts {
   readonly health: ReadonlyMap<string, Health>
   /** Of stores behind Sentinels. */
   readonly sentinels: ReadonlyMap<string, SentinelView>
+  /** Of stores that are clusters. */
+  readonly clusters: ReadonlyMap<string, ClusterView>
   readonly version: string
   readonly uptimeSeconds: number
   readonly lastReload: Status['lastReload']
@@ -38,7 +41,10 @@ export function statusOf(facts: Facts): Status {
     uptimeSeconds: facts.uptimeSeconds,
     lastReload: facts.lastReload,
     stores: Object.fromEntries(
-      Object.keys(config.stores).map((name) => [name, storeStatus(facts.health.get(name), facts.sentinels.get(name))]),
+      Object.keys(config.stores).map((name) => [
+        name,
+        storeStatus(facts.health.get(name), facts.sentinels.get(name), facts.clusters.get(name)),
+      ]),
     ),
     routes: Object.fromEntries(
       config.routes.map((route) => {
@@ -69,7 +75,12 @@ export function readinessOf(facts: Facts): Readiness {
     const why = status.stores[route.primary]?.sentinel?.error
     reasons.push(`the primary of route '${name}', store '${route.primary}', is not connected${why ? `: ${why}` : ''}`)
   }
-  return { ready: reasons.length === 0, reasons }
+  const primaries = new Set(Object.values(status.routes).map(({ primary }) => primary))
+  const degraded = [...primaries].flatMap((store) => {
+    const error = status.stores[store]?.cluster?.error ?? null
+    return error === null ? [] : [`store '${store}': ${error}`]
+  })
+  return { ready: reasons.length === 0, reasons, degraded }
 }
 
 export function routeViews(config: Config): RouteView[] {
@@ -96,7 +107,8 @@ export function metricsOf(facts: Facts): MetricsSnapshot {
       Object.keys(config.stores).map((name) => {
         const sentinel = facts.sentinels.get(name)
         const of = sentinel === undefined ? null : { answering: sentinel.answering, failovers: sentinel.failovers }
-        return [name, { up: facts.health.get(name)?.up ?? false, sentinel: of }]
+        const nodes = facts.clusters.get(name)?.nodes ?? []
+        return [name, { up: facts.health.get(name)?.up ?? false, sentinel: of, nodes }]
       }),
     ),
     clients: { connected: stats.clients },
@@ -111,7 +123,11 @@ export function hashOfConfig(config: Config): string {
   return createHash('sha256').update(JSON.stringify(config)).digest('hex').slice(0, 12)
 }
 
-function storeStatus(health: Health | undefined, sentinel: SentinelView | undefined): StoreStatus {
+function storeStatus(
+  health: Health | undefined,
+  sentinel: SentinelView | undefined,
+  cluster: ClusterView | undefined,
+): StoreStatus {
   return {
     up: health?.up ?? false,
     latencyMs: health?.latencyMs ?? null,
@@ -121,6 +137,7 @@ function storeStatus(health: Health | undefined, sentinel: SentinelView | undefi
     error: sentinel?.error ?? health?.error ?? null,
     clockOffsetMs: health?.clockOffsetMs ?? null,
     sentinel: sentinel ?? null,
+    cluster: cluster ?? null,
   }
 }
 

@@ -45,6 +45,7 @@ function statusLines(status: Status, terminal: Terminal): string[] {
       Object.entries(status.stores).map(([name, store]) => storeRow(name, store, terminal)),
     ),
     ...sentinelLines(status),
+    ...clusterLines(status),
     '',
     ...tableLines(
       [
@@ -77,6 +78,26 @@ function sentinelLines({ stores }: Status): string[] {
         ? ''
         : `; failed over ${failovers === 1 ? 'once' : `${failovers} times`}, last at ${printable(lastFailoverAt)}`
     return [`${where}; ${answering} of ${sentinels} Sentinels answer${moved}`]
+  })
+  return lines.length === 0 ? [] : ['', ...lines]
+}
+
+/** The nodes of stores that are clusters: those that do not answer by name. */
+function clusterLines({ stores }: Status): string[] {
+  const lines = Object.entries(stores).flatMap(([name, { cluster }]) => {
+    if (cluster === null) return []
+    const { nodes, slotsCovered } = cluster
+    const masters = nodes.filter(({ role }) => role === 'master')
+    const replicas = nodes.length - masters.length
+    const versions = [...new Set(nodes.flatMap(({ version }) => version ?? []))].sort()
+    const of = `${masters.length} masters, ${replicas} replicas${versions.length > 1 ? `, versions ${versions.join(' and ')}` : ''}`
+    const down = nodes.filter(({ up }) => !up)
+    return [
+      `${printable(name)}: ${printable(of)}; ${slotsCovered} of 16384 slots served`,
+      ...down.map(({ address, role, error }) =>
+        printable(`  ${role} ${address} does not answer${error === null ? '' : `: ${error}`}`),
+      ),
+    ]
   })
   return lines.length === 0 ? [] : ['', ...lines]
 }

@@ -11,6 +11,8 @@ export interface JobEnvironment {
   readonly endpoint: (store: string) => Endpoint | null
   /** `redis_version` of a store; null: not known. */
   readonly version: (store: string) => string | null
+  /** Why not every slot of a cluster can be reached; null: each can, or it is one server. */
+  readonly ailment: (store: string) => string | null
   readonly dataPath: DataPathPort
   /** The source of the route is incomplete from now on. */
   readonly cleaning: (route: string) => void

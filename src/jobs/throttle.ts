@@ -75,6 +75,8 @@ export class Throttle {
     if (route === undefined || of === undefined) return null
     for (const store of [route.source.store, route.target?.store]) {
       if (store !== undefined && stats.stores[store]?.state !== 'up') return `store '${store}' does not answer`
+      const ailment = store === undefined ? null : this.#environment.ailment(store)
+      if (ailment !== null) return `store '${store}': ${ailment}`
     }
     if (of.lagMs > MAX_LAG_MS) return `the mirror is ${(of.lagMs / 1000).toFixed(1)} s behind`
     if (of.backlogBytes > route.mirror.backlogBytes * MAX_BACKLOG) return 'the backlog of the mirror is half full'

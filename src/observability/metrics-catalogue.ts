@@ -325,10 +325,20 @@ export const METRICS: readonly MetricSpec[] = [
   {
     name: 'understudy_store_up',
     kind: 'gauge',
-    help: '1 when the store answers the health probe, else 0.',
+    help: '1 when the store answers the health probe (a cluster: when every slot can be reached), else 0.',
     labels: { store: "the store's name" },
     samples: (snapshot) =>
       Object.entries(snapshot.stores).map(([store, { up }]) => ({ labels: { store }, value: up ? 1 : 0 })),
+  },
+  {
+    name: 'understudy_store_node_up',
+    kind: 'gauge',
+    help: '1 when the node of a cluster answers the health probe, else 0.',
+    labels: { store: "the store's name", node: '`host:port`', role: '`master`, `replica`' },
+    samples: (snapshot) =>
+      Object.entries(snapshot.stores).flatMap(([store, { nodes }]) =>
+        nodes.map(({ address, role, up }) => ({ labels: { store, node: address, role }, value: up ? 1 : 0 })),
+      ),
   },
   {
     name: 'understudy_store_failovers_total',

@@ -24,6 +24,8 @@ export interface StoreMetrics {
   readonly up: boolean
   /** Null: it is no store behind Sentinels. */
   readonly sentinel: { readonly answering: number; readonly failovers: number } | null
+  /** Of a cluster. */
+  readonly nodes: readonly { readonly address: string; readonly role: string; readonly up: boolean }[]
 }
 
 export interface RouteMetrics {

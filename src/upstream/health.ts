@@ -54,6 +54,11 @@ export class HealthProbe {
     this.#redis = this.#client()
   }
 
+  /** It has been probed, whatever came of it. */
+  get asked(): boolean {
+    return this.#probes > 0
+  }
+
   /** Resolves after the first probe, whatever it says. */
   async start(): Promise<void> {
     await this.#probe()

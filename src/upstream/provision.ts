@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
 import type { Log } from '../observability/log.ts'
+import { type ClusterView, ClusterWatch } from './cluster-watch.ts'
 import { type Health, HealthProbe } from './health.ts'
 import { ManagedServer, type ManagedServerLog } from './managed.ts'
 import { addressOf, type SentinelView, SentinelWatch } from './sentinel-watch.ts'
@@ -20,6 +21,7 @@ export class ProvisionedStores {
   readonly #listener: ProvisionListener
   readonly #managed = new Map<string, ManagedServer>()
   readonly #watches = new Map<string, SentinelWatch>()
+  readonly #clusters = new Map<string, ClusterWatch>()
   readonly #endpoints = new Map<string, Endpoint>()
   readonly #probes = new Map<string, HealthProbe>()
   /** Stores of the configuration in force. */
@@ -35,9 +37,19 @@ export class ProvisionedStores {
     return Object.fromEntries(this.#endpoints)
   }
 
-  /** By store name. */
+  /** By store name. A cluster is up when every slot can be reached. */
   get health(): ReadonlyMap<string, Health> {
-    return new Map([...this.#probes].map(([name, probe]) => [name, probe.health]))
+    return new Map(
+      [...this.#probes].map(([name, { health }]) => {
+        const error = this.#clusters.get(name)?.view?.error ?? null
+        return [name, error === null ? health : { ...health, up: false, error }]
+      }),
+    )
+  }
+
+  /** Of the stores that are clusters, by name; one of which nothing is known yet is missing. */
+  get clusters(): ReadonlyMap<string, ClusterView> {
+    return new Map([...this.#clusters].flatMap(([name, { view }]) => (view === null ? [] : [[name, view]])))
   }
 
   /** Of the stores behind Sentinels, by name. */
@@ -79,6 +91,13 @@ export class ProvisionedStores {
       probe.stop()
       this.#probes.delete(name)
     }
+    for (const [name, watch] of this.#clusters) {
+      if (isDeepStrictEqual(watch.store, config.stores[name])) continue
+      watch.stop()
+      this.#clusters.delete(name)
+    }
+    for (const store of Object.values(config.stores))
+      if (store.kind === 'cluster' && !this.#clusters.has(store.name)) this.#watchCluster(store)
     for (const name of Object.keys(config.stores)) if (!this.#probes.has(name)) this.#probe(name, config)
   }
 
@@ -90,6 +109,7 @@ export class ProvisionedStores {
   stopProbes(): void {
     for (const probe of this.#probes.values()) probe.stop()
     for (const watch of this.#watches.values()) watch.stop()
+    for (const watch of this.#clusters.values()) watch.stop()
   }
 
   async stopServers(): Promise<void> {
@@ -159,6 +179,19 @@ export class ProvisionedStores {
     )
     this.#probes.set(name, probe)
     void probe.start()
+  }
+
+  #watchCluster(store: StoreConfig): void {
+    const watch = new ClusterWatch({
+      store,
+      onNode: (endpoint, error) => {
+        const fields = { store: store.name, endpoint }
+        if (error === null) this.#log.debug('a node of the cluster answers', fields)
+        else this.#log.warn('a node of the cluster does not answer', { ...fields, error })
+      },
+    })
+    this.#clusters.set(store.name, watch)
+    void watch.start()
   }
 
   #managedLog(store: string): ManagedServerLog {

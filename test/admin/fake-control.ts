@@ -49,6 +49,7 @@ export class FakeControl implements Control {
           error: null,
           clockOffsetMs: 0,
           sentinel: null,
+          cluster: null,
         },
         new: {
           up: false,
@@ -66,6 +67,7 @@ export class FakeControl implements Control {
             lastFailoverAt: '2026-11-21T10:00:00.000Z',
             error: null,
           },
+          cluster: null,
         },
       },
       routes: {
@@ -227,7 +229,7 @@ export class FakeControl implements Control {
   }
 
   async ready() {
-    return { ready: this.notReady.length === 0, reasons: this.notReady }
+    return { ready: this.notReady.length === 0, reasons: this.notReady, degraded: [] }
   }
 
   subscribe(listener: (event: ControlEvent) => void): () => void {

@@ -58,7 +58,17 @@ function snapshot(): MetricsSnapshot {
         cutoverPauses: histogramOf(CUTOVER_PAUSE_BOUNDS, [0.02]),
       },
     },
-    stores: { old: { up: true, sentinel: { answering: 3, failovers: 1 } }, new: { up: false, sentinel: null } },
+    stores: {
+      old: { up: true, sentinel: { answering: 3, failovers: 1 }, nodes: [] },
+      new: {
+        up: false,
+        sentinel: null,
+        nodes: [
+          { address: '10.0.0.1:6379', role: 'master', up: true },
+          { address: '10.0.0.2:6379', role: 'replica', up: false },
+        ],
+      },
+    },
     unknownWrites: { 'JSON.SET': 26 },
     clients: { connected: 24 },
     durability: { intact: true, intentLogBytes: 28 },
@@ -107,6 +117,7 @@ const CONTRACT: Record<string, [kind: string, labels: string[]]> = {
   understudy_phase: ['gauge', ['route', 'phase']],
   understudy_cutover_pause_seconds: ['histogram', ['route']],
   understudy_store_up: ['gauge', ['store']],
+  understudy_store_node_up: ['gauge', ['store', 'node', 'role']],
   understudy_store_failovers_total: ['counter', ['store']],
   understudy_store_sentinels_answering: ['gauge', ['store']],
   understudy_clients_connected: ['gauge', []],
@@ -164,6 +175,8 @@ describe('/metrics', () => {
     expect(value('understudy_job_keys_total', { route: ROUTE, job: 'backfill', outcome: 'copied' })).toBe(23)
     expect(value('understudy_store_up', { store: 'old' })).toBe(1)
     expect(value('understudy_store_up', { store: 'new' })).toBe(0)
+    expect(value('understudy_store_node_up', { store: 'new', node: '10.0.0.1:6379', role: 'master' })).toBe(1)
+    expect(value('understudy_store_node_up', { store: 'new', node: '10.0.0.2:6379', role: 'replica' })).toBe(0)
     expect(value('understudy_clients_connected', {})).toBe(24)
     expect(value('understudy_config_last_reload_successful', {})).toBe(0)
     expect(value('understudy_config_epoch', {})).toBe(25)

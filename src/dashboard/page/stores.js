@@ -32,20 +32,32 @@ export function storesSection({ status }) {
         </thead>
         <tbody>
           ${Object.entries(status?.stores ?? {}).map(
-            ([name, { up, latencyMs, version, role, error, sentinel }]) =>
+            ([name, { up, latencyMs, version, role, error, sentinel, cluster }]) =>
               html`<tr>
                 <th scope="row">${name}</th>
                 <td class=${up ? 'good' : 'bad'}>${up ? 'up' : `down${error === null ? '' : `: ${error}`}`}</td>
                 <td>${up ? milliseconds(latencyMs) : '–'}</td>
                 <td>${version ?? '–'}</td>
                 <td>${role ?? '–'}</td>
-                <td>${rolesOf(name)}${sentinel === null ? '' : foundBy(sentinel)}</td>
+                <td>${rolesOf(name)}${sentinel === null ? '' : foundBy(sentinel)}${cluster === null ? '' : nodesOf(cluster)}</td>
               </tr>`,
           )}
         </tbody>
       </table>
     </div>
   </section>`
+}
+
+/** @param {NonNullable<import('./types.js').Status['stores'][string]['cluster']>} cluster */
+function nodesOf({ nodes, slotsCovered }) {
+  const masters = nodes.filter(({ role }) => role === 'master')
+  return html`<div class="quiet">
+      ${counted(masters.length, 'master')}, ${counted(nodes.length - masters.length, 'replica')}, ${slotsCovered} of
+      16384 slots
+    </div>
+    ${nodes
+      .filter(({ up }) => !up)
+      .map(({ address, role }) => html`<div class="bad">${role} ${address} does not answer</div>`)}`
 }
 
 /** @param {NonNullable<import('./types.js').Status['stores'][string]['sentinel']>} sentinel */

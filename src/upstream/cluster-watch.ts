@@ -1,0 +1,185 @@
+import { Redis } from 'ioredis'
+import type { Endpoint, StoreConfig } from '../config/config.ts'
+import { clientOptions } from './client-options.ts'
+import { tlsOptions } from './connect.ts'
+import { HealthProbe } from './health.ts'
+
+/** A cluster as its nodes say it is: part of `status`. */
+export interface ClusterView {
+  readonly nodes: readonly ClusterNodeView[]
+  /** Of 16384: those that a master serves, whether or not it answers. */
+  readonly slotsCovered: number
+  /** Why not every slot can be reached; null: each can. */
+  readonly error: string | null
+}
+
+export interface ClusterNodeView {
+  /** `host:port`. */
+  readonly address: string
+  readonly role: 'master' | 'replica'
+  /** That it serves; 0 of a replica. */
+  readonly slots: number
+  readonly up: boolean
+  readonly latencyMs: number | null
+  readonly version: string | null
+  readonly error: string | null
+}
+
+export interface ClusterWatchOptions {
+  readonly store: StoreConfig
+  /** A node answers, or does not any more. */
+  readonly onNode: (address: string, error: string | null) => void
+}
+
+const SLOTS = 16_384
+const ASK_EVERY_MS = 2_000
+
+/** What a node has said of the whole. */
+interface Layout {
+  /** Slots by the address of their master. */
+  readonly masters: ReadonlyMap<string, number>
+  readonly replicas: ReadonlySet<string>
+}
+
+/**
+ * How the nodes of one cluster are: which there are is asked every two seconds (`CLUSTER SLOTS` of a node that answers), and each of them is probed as a store is. Apart from the data path.
+ */
+export class ClusterWatch {
+  readonly store: StoreConfig
+  readonly #options: ClusterWatchOptions
+  readonly #probes = new Map<string, HealthProbe>()
+  #layout: Layout | null = null
+  #timer: NodeJS.Timeout | null = null
+  #candidate = 0
+  #stopped = false
+
+  constructor(options: ClusterWatchOptions) {
+    this.#options = options
+    this.store = options.store
+  }
+
+  /** Null: no node has said what the cluster is like. */
+  get view(): ClusterView | null {
+    const layout = this.#layout
+    if (layout === null) return null
+    const nodes = addressesIn(layout).map((address): ClusterNodeView => {
+      const { health, asked } = this.#probes.get(address)!
+      const slots = layout.masters.get(address)
+      const { latencyMs, version, error } = health
+      // One that was not asked yet is not known to be down.
+      const up = health.up || !asked
+      return {
+        address,
+        role: slots === undefined ? 'replica' : 'master',
+        slots: slots ?? 0,
+        up,
+        latencyMs,
+        version,
+        error,
+      }
+    })
+    const slotsCovered = [...layout.masters.values()].reduce((sum, slots) => sum + slots, 0)
+    return { nodes, slotsCovered, error: ailmentOf(nodes, slotsCovered) }
+  }
+
+  async start(): Promise<void> {
+    await this.#look()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    for (const probe of this.#probes.values()) probe.stop()
+  }
+
+  async #look(): Promise<void> {
+    const layout = await this.#ask()
+    if (this.#stopped) return
+    if (layout !== null) this.#know(layout)
+    this.#timer = setTimeout(() => void this.#look(), ASK_EVERY_MS).unref()
+  }
+
+  /** Masters first, then what the configuration names, one after the other until one answers. Null: this one did not. */
+  async #ask(): Promise<Layout | null> {
+    const known = [...(this.#layout?.masters.keys() ?? [])].map(endpointOf)
+    const candidates = [...known, ...this.store.endpoints]
+    const endpoint = candidates[this.#candidate % candidates.length]!
+    const { tls } = this.store
+    const redis = new Redis({
+      ...clientOptions(endpoint, this.store, this.store),
+      ...(tls === null ? {} : { tls: tlsOptions(endpoint, tls) }),
+      connectionName: 'understudy-health',
+    })
+    redis.on('error', () => {})
+    try {
+      await redis.connect()
+      const layout = readLayout(await redis.call('CLUSTER', 'SLOTS'), endpoint)
+      if (layout !== null) return layout
+    } catch {
+      // The next one is asked; that this one is down is what its probe says.
+    } finally {
+      redis.disconnect()
+    }
+    this.#candidate++
+    return null
+  }
+
+  #know(layout: Layout): void {
+    this.#layout = layout
+    const addresses = new Set(addressesIn(layout))
+    for (const [address, probe] of this.#probes) {
+      if (addresses.has(address)) continue
+      probe.stop()
+      this.#probes.delete(address)
+    }
+    for (const address of addresses) {
+      if (this.#probes.has(address)) continue
+      const endpoint = endpointOf(address)
+      const probe = new HealthProbe(
+        { ...this.store, kind: 'single', endpoints: [endpoint] },
+        endpoint,
+        () => {},
+        ({ up, error }) => this.#options.onNode(address, up ? null : (error ?? 'it does not answer')),
+      )
+      this.#probes.set(address, probe)
+      void probe.start()
+    }
+  }
+}
+
+function ailmentOf(nodes: readonly ClusterNodeView[], slotsCovered: number): string | null {
+  const masters = nodes.filter(({ role }) => role === 'master')
+  const down = masters.filter(({ up }) => !up)
+  if (down.length > 0) {
+    const slots = down.reduce((sum, node) => sum + node.slots, 0)
+    const those = `${down.map(({ address }) => address).join(', ')} (${slots} slots)`
+    return `${down.length} of ${masters.length} masters ${down.length === 1 ? 'does' : 'do'} not answer: ${those}`
+  }
+  return slotsCovered < SLOTS ? `${SLOTS - slotsCovered} slots are served by no node` : null
+}
+
+/** `[first, last, [host, port, id], replicas ...]` for each range, as Redis documents CLUSTER SLOTS; a host that is not said is the one that was asked. Null: it is no such answer. */
+function readLayout(reply: unknown, asked: Endpoint): Layout | null {
+  if (!Array.isArray(reply) || reply.length === 0 || asked.kind !== 'tcp') return null
+  const masters = new Map<string, number>()
+  const replicas = new Set<string>()
+  const ranges = [...(reply as readonly [number, number, ...[string | null, number][]][])]
+  for (const [first, last, ...nodes] of ranges.sort(([one], [other]) => one - other)) {
+    for (const [i, [host, port]] of nodes.entries()) {
+      const address = `${host === null || host === '' || host === '?' ? asked.host : host}:${port}`
+      if (i === 0) masters.set(address, (masters.get(address) ?? 0) + last - first + 1)
+      else replicas.add(address)
+    }
+  }
+  return { masters, replicas }
+}
+
+/** Masters by their first slots, then replicas. */
+function addressesIn({ masters, replicas }: Layout): string[] {
+  return [...masters.keys(), ...[...replicas].filter((address) => !masters.has(address))]
+}
+
+function endpointOf(address: string): Endpoint & { kind: 'tcp' } {
+  const colon = address.lastIndexOf(':')
+  return { kind: 'tcp', host: address.slice(0, colon), port: Number(address.slice(colon + 1)) }
+}

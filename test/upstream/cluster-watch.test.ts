@@ -1,0 +1,42 @@
+import { expect, test } from 'vitest'
+import { ClusterWatch } from '../../src/upstream/cluster-watch.ts'
+import { startCluster } from '../support/cluster.ts'
+import { configOf } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+
+test('every node of a cluster is known by its slots and its health; a master that is gone is named until it is back', async () => {
+  const cluster = await startCluster({ masters: 2, replicas: 1 })
+  const endpoints = cluster.servers.map(({ host, port }) => ({ kind: 'tcp', host, port }) as const)
+  const { stores } = configOf({ stores: { new: { port: 0, kind: 'cluster', endpoints } } })
+  const said: string[] = []
+  const watch = new ClusterWatch({
+    store: stores['new']!,
+    onNode: (address, error) => said.push(`${address} ${error === null ? 'up' : 'down'}`),
+  })
+  try {
+    // A replica that has received nothing yet is not named.
+    const client = cluster.client()
+    for (let i = 0; i < 20; i++) await client.set(`key:${i}`, i)
+    await watch.start()
+    await eventually(() => {
+      expect(watch.view).toMatchObject({ slotsCovered: 16_384, error: null })
+      expect(watch.view!.nodes.map(({ role, slots, up }) => ({ role, slots, up }))).toEqual([
+        { role: 'master', slots: 8192, up: true },
+        { role: 'master', slots: 8192, up: true },
+        { role: 'replica', slots: 0, up: true },
+        { role: 'replica', slots: 0, up: true },
+      ])
+      expect(watch.view!.nodes.every(({ version }) => version !== null)).toBe(true)
+    })
+    const [first] = cluster.servers
+    await first!.kill9()
+    const address = `${first!.host}:${first!.port}`
+    await eventually(() => expect(watch.view!.error).toBe(`1 of 2 masters does not answer: ${address} (8192 slots)`))
+    expect(said).toContain(`${address} down`)
+    await first!.start()
+    await eventually(() => expect(watch.view!.error).toBeNull())
+  } finally {
+    watch.stop()
+    await cluster.stop()
+  }
+}, 60_000)
