@@ -5,7 +5,7 @@ import type { JobEnvironment } from './environment.ts'
 import { inOrder, type PageResult } from './in-order.ts'
 import type { ListedKey } from './job-store.ts'
 import { Pairs } from './pairs.ts'
-import { type KeysOfRoute, RouteWatch, routePages, sameRoles } from './route-pages.ts'
+import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { countKeys, scan } from './scan.ts'
 import type { ScanPosition } from './scan-position.ts'
@@ -34,7 +34,7 @@ export async function backfill(environment: JobEnvironment, task: Task): Promise
   if (shadow === null) throw notMirrored(route)
   const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const throttle = new Throttle(environment, task, route)
-  const watch = new RouteWatch(environment, route, sameRoles(environment, route))
+  const watch = new RouteWatch(environment, task)
   const pairs = new Pairs(environment, task, connections, primary, shadow, true)
   const conflicts = new Conflicts(pairs, shadow, task)
   const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {

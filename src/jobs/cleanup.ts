@@ -157,7 +157,7 @@ class Cleaner {
     this.pairs = new Pairs(environment, task, connections, target, this.source, live)
     this.#task = task
     this.#connections = connections
-    this.#watch = new RouteWatch(environment, route, (now) => mayClean(now, route))
+    this.#watch = new RouteWatch(environment, task, (now) => mayClean(now, route))
   }
 
   async clean({ database, keys }: KeysOfRoute, dry: boolean): Promise<PageResult> {

@@ -99,6 +99,14 @@ export class JobStore {
     return this.get(id)!
   }
 
+  /** What the job began with: this, when it has not begun before. */
+  beganWith(id: number, shape: string): string {
+    const row = this.#database
+      .prepare('UPDATE jobs SET began_with = coalesce(began_with, ?) WHERE id = ? RETURNING began_with')
+      .get(shape, id)
+    return String(row?.['began_with'])
+  }
+
   checkpoint(id: number): unknown {
     const row = this.#database.prepare('SELECT checkpoint FROM jobs WHERE id = ?').get(id)
     const text = row?.['checkpoint']

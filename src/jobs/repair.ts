@@ -7,7 +7,7 @@ import { inOrder, type PageResult, type Step } from './in-order.ts'
 import { REPAIR_SOURCES } from './job.ts'
 import type { JobStore, ListedKey } from './job-store.ts'
 import { Pairs } from './pairs.ts'
-import { type KeysOfRoute, RouteWatch, sameRoles } from './route-pages.ts'
+import { type KeysOfRoute, RouteWatch } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
@@ -31,7 +31,7 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
   if (shadow === null) throw notMirrored(route)
   const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const throttle = new Throttle(environment, task, route)
-  const watch = new RouteWatch(environment, route, sameRoles(environment, route))
+  const watch = new RouteWatch(environment, task)
   const pairs = new Pairs(environment, task, connections, primary, shadow, true)
 
   /** What stands in the list of mismatches: a few of the keys at most. */

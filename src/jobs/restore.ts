@@ -9,7 +9,7 @@ import { inOrder, type PageResult, type Step } from './in-order.ts'
 import type { JobOptions } from './job.ts'
 import type { ListedKey } from './job-store.ts'
 import { Pairs } from './pairs.ts'
-import { RouteWatch, sameRoles } from './route-pages.ts'
+import { RouteWatch } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { type StoreConnection, StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
@@ -34,7 +34,7 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
   const source = new EndKeys(config, route, 'source')
   const { primary, shadow } = endsOf(config, route)
   const isMirrored = primary.which === 'source' && shadow !== null
-  const watch = new RouteWatch(environment, route, sameRoles(environment, route))
+  const watch = new RouteWatch(environment, task)
   const throttle = new Throttle(environment, task, route)
   const reader = await BackupReader.open(options.file!)
   const connections = new StoreConnections(config, environment.endpoint, task.signal)

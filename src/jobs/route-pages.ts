@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { UnderstudyError } from '../base/errors.ts'
 import type { Config } from '../config/config.ts'
 import { rolesOf } from '../routing/route.ts'
@@ -5,6 +6,7 @@ import type { EndKeys } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
 import type { Step } from './in-order.ts'
 import type { Page } from './scan-position.ts'
+import type { Task } from './task.ts'
 
 /** Keys of the route (application names) of one page of a scan. */
 export interface KeysOfRoute {
@@ -28,31 +30,43 @@ export async function* routePages(
   }
 }
 
-/** Notices that the route is not what it was when the job began: what has been done is not what was asked for. */
+/**
+ * Notices that the route is not what it was when the job began, also when it changed while the job was paused or nothing ran: what has been done is
+ * not what was asked for then, and the checkpoint stands in a list of other keys.
+ */
 export class RouteWatch {
   readonly #environment: JobEnvironment
   readonly #route: string
-  readonly #allows: (config: Config) => void
-  readonly #keys: string
+  readonly #allows: ((config: Config) => void) | null
+  readonly #began: string
   /** Looked at last. */
   #config: Config
 
-  /** `allows`: throws when the job may not go on in this configuration. */
-  constructor(environment: JobEnvironment, route: string, allows: (config: Config) => void) {
+  /** `allows`: throws when the job may not go on in this configuration; without it the route has to keep its roles. Throws JOB_REFUSED. */
+  constructor(environment: JobEnvironment, task: Task, allows: ((config: Config) => void) | null = null) {
     this.#environment = environment
-    this.#route = route
+    this.#route = task.job.route
     this.#allows = allows
     this.#config = environment.config()
-    this.#keys = keysAndStores(this.#config)
+    this.#began = this.#shape(this.#config)
+    if (!task.beganWith(this.#began)) throw changed(this.#route)
   }
 
   /** Throws JOB_REFUSED. */
   look(): void {
     const config = this.#environment.config()
     if (config === this.#config) return
-    if (config.routes.some(({ name }) => name === this.#route)) this.#allows(config)
-    if (keysAndStores(config) !== this.#keys) throw changed(this.#route, 'patterns, names or stores of the routes')
+    if (config.routes.some(({ name }) => name === this.#route)) this.#allows?.(config)
+    if (this.#shape(config) !== this.#began) throw changed(this.#route)
     this.#config = config
+  }
+
+  #shape(config: Config): string {
+    const roles = this.#allows === null ? rolesIn(config, this.#route) : ''
+    // A digest: addresses of stores may have credentials in them.
+    return createHash('sha256')
+      .update(`${keysAndStores(config)} ${roles}`)
+      .digest('base64url')
   }
 }
 
@@ -64,22 +78,14 @@ function keysAndStores({ routes, stores }: Config): string {
   ])
 }
 
-/** The route has the roles that it had. */
-export function sameRoles(environment: JobEnvironment, route: string): (config: Config) => void {
-  const roles = rolesIn(environment.config(), route)
-  return (config) => {
-    if (rolesIn(config, route) !== roles) throw changed(route, `the phase of route '${route}'`)
-  }
-}
-
 function rolesIn({ routes }: Config, name: string): string {
   const route = routes.find((other) => other.name === name)
   return route === undefined ? '' : JSON.stringify(rolesOf(route.phase))
 }
 
-function changed(route: string, what: string): UnderstudyError {
+function changed(route: string): UnderstudyError {
   return new UnderstudyError(
     'JOB_REFUSED',
-    `${what} changed while the job ran, so it would go on with other keys of route '${route}' than it began with: start it again`,
+    `the patterns, names, stores or roles of the routes have changed since the job began, so it would go on with other keys of route '${route}': start it again`,
   )
 }

@@ -81,6 +81,11 @@ export class Task {
     }
   }
 
+  /** False: it has begun before, with something else. */
+  beganWith(shape: string): boolean {
+    return this.#store.beganWith(this.job.id, shape) === shape
+  }
+
   /** What was done before does not count: the work begins anew. Keys that were listed are forgotten. */
   startOver(): void {
     for (const count of JOB_COUNTS) this.#counts[count] = 0

@@ -10,7 +10,7 @@ import type { ListedKey } from './job-store.ts'
 import { countLines } from './lines.ts'
 import { Pairs } from './pairs.ts'
 import { type FileFormat, type FileRecord, openWriter, type RecordWriter, readRecords } from './record-files.ts'
-import { type KeysOfRoute, RouteWatch, routePages, sameRoles } from './route-pages.ts'
+import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { countKeys, scan } from './scan.ts'
 import type { ScanPosition } from './scan-position.ts'
@@ -54,7 +54,7 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
   const throttle = new Throttle(environment, task, route)
   const { path, format, namespace } = fileOf(options)
   const begun = task.checkpoint as { place: string } | null
-  const watch = new RouteWatch(environment, route, sameRoles(environment, route))
+  const watch = new RouteWatch(environment, task)
   const version = environment.version(primary.storeName)
   const counts = version === null || Number.parseInt(version, 10) >= 7
 
@@ -184,7 +184,7 @@ export async function exportKeys(environment: JobEnvironment, task: Task): Promi
   const pairs = new Pairs(environment, task, connections, primary, primary, false)
   const { path, format, namespace } = fileOf(options)
   const begun = task.checkpoint as ExportCheckpoint | null
-  const watch = new RouteWatch(environment, route, sameRoles(environment, route))
+  const watch = new RouteWatch(environment, task)
   const writer = await openWriter(format, path, namespace, begun?.place ?? null)
 
   const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {

@@ -5,7 +5,7 @@ import type { JobEnvironment } from './environment.ts'
 import { inOrder, type PageResult } from './in-order.ts'
 import type { ListedKey } from './job-store.ts'
 import { type Outcome, Pairs } from './pairs.ts'
-import { type KeysOfRoute, RouteWatch, routePages, sameRoles } from './route-pages.ts'
+import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { countKeys, scan } from './scan.ts'
 import type { ScanPosition } from './scan-position.ts'
@@ -36,7 +36,7 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
   if (shadow === null) throw notMirrored(route)
   const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const throttle = new Throttle(environment, task, route)
-  const watch = new RouteWatch(environment, route, sameRoles(environment, route))
+  const watch = new RouteWatch(environment, task)
   const pairs = new Pairs(environment, task, connections, primary, shadow, true)
   const isSampled = sampling(task.job.options.sample ?? 1)
 

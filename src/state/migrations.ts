@@ -69,4 +69,6 @@ export const STATE_MIGRATIONS: readonly string[] = [
    ) STRICT`,
   // The end that held keys before mirroring towards it began.
   'ALTER TABLE route_mirroring ADD COLUMN held TEXT',
+  // A digest of the routes and stores that a job began with.
+  'ALTER TABLE jobs ADD COLUMN began_with TEXT',
 ]

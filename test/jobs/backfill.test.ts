@@ -123,6 +123,40 @@ test('it pauses, goes on where it stood, and is cancelled', async () => {
   expect((await understudy.admin(`/api/v1/jobs/${other.id}`, { method: 'PATCH', body })).status).toBe(409)
 })
 
+test('what has begun with other keys does not go on: also when they changed while it was paused, or nothing ran', async () => {
+  const routes = [mirroredRoute(), { name: 'apart', keys: ['apart:*'], source: { store: 'old' } }]
+  const { target, understudy } = await setUp(routes, async (server) => {
+    await fillStrings(server, 3000)
+    await server.client().set('apart:1', 'a')
+  })
+  const begun: number[] = []
+  for (const action of ['pause', 'kill'] as const) {
+    const { id } = await startJob(understudy, 'backfill', 'all', { rate: 200 })
+    begun.push(id)
+    await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(0))
+    if (action === 'pause') expect((await steer(understudy, id, 'pause')).state).toBe('paused')
+    else await understudy.kill9()
+    // A key that the job may have passed by is the route's from now on.
+    understudy.edit((text) =>
+      text.replace(action === 'pause' ? 'apart:*' : 'other:*', action === 'pause' ? 'other:*' : 'third:*'),
+    )
+    if (action === 'kill') await understudy.restart()
+    else {
+      const epoch = async () => (await understudy.admin<{ epoch: number }>('/api/v1/status')).body.epoch
+      await eventually(async () => expect(await epoch()).toBe(1))
+      await steer(understudy, id, 'resume')
+    }
+    expect(await over(understudy, id)).toMatchObject({
+      state: 'failed',
+      error: expect.stringMatching(/start it again$/),
+    })
+  }
+  await steer(understudy, begun[1]!, 'resume')
+  expect(await over(understudy, begun[1]!)).toMatchObject({ state: 'failed' })
+  await doJob(understudy, 'backfill', 'all')
+  expect(await target.client().get('apart:1')).toBe('a')
+}, 120_000)
+
 test('a store that is away is waited for, and said to be', async () => {
   const { target, understudy } = await setUp(ALL, (server) => fillStrings(server, 3000))
   // Slow enough to be under way still when the target goes, on a busy machine too.
