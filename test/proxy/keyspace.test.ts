@@ -64,7 +64,8 @@ async function scan(
   let cursor = '0'
   for (let page = 0; page === 0 || cursor !== '0'; page++) {
     const [next, list] = (await ask('SCAN', cursor, ...args)) as [Buffer, Buffer[]]
-    cursor = next.toString()
+    // As clients keep it that have doubles for all numbers.
+    cursor = String(Number(next.toString()))
     found.push(...list.map((key) => key.toString('latin1')))
     await between(page)
   }
@@ -192,7 +193,7 @@ test('cursors that are none of ours, and arguments that make no sense', async ()
     expect([command, await client.ask(...command)]).toEqual([command, await direct.ask(...command)])
   }
   direct.destroy()
-  expect(await client.ask('SCAN', String((5n << 52n) + 7n))).toMatch(
+  expect(await client.ask('SCAN', String((1n << 52n) + (7n << 15n) + (5n << 4n)))).toMatch(
     /^-ERR Understudy: this SCAN began under a configuration/,
   )
   expect(await client.ask('SCAN', String(2n ** 64n - 1n))).toBe('-ERR invalid cursor\r\n')

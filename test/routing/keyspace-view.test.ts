@@ -231,18 +231,32 @@ test('narrow patterns stay narrow', () => {
 })
 
 test('a cursor says where it belongs, and stays a number that every client can hold', () => {
+  const bits = (n: number) => fc.bigInt({ min: 0n, max: 2n ** BigInt(n) - 1n })
   fc.assert(
     fc.property(
-      fc.integer({ min: 0, max: 2047 }),
+      fc.integer({ min: 1, max: 2047 }),
       fc.integer({ min: 0, max: 15 }),
-      fc.bigInt({ min: 0n, max: 2n ** 48n - 1n }),
+      fc.oneof(bits(20), bits(37), bits(47)),
       (view, store, cursor) => {
         const text = formatCursor({ view, store, cursor })!
+        // A double, as node-redis 4 keeps it, comes back as the same digits.
+        if (cursor < 2n ** 37n) expect(String(Number(text))).toBe(text)
         expect(BigInt(text)).toBeLessThan(2n ** 63n)
         expect(parseCursor(text)).toEqual({ view, store, cursor })
       },
     ),
   )
-  expect(formatCursor({ view: 1, store: 0, cursor: 2n ** 48n })).toBeNull()
+  expect(formatCursor({ view: 1, store: 0, cursor: 2n ** 47n })).toBeNull()
   for (const text of ['', '-1', 'x', '1.0', String(2n ** 63n)]) expect(parseCursor(text)).toBeNull()
+})
+
+test('a cursor that a store gave when there was nothing to translate stays the store’s', () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(fc.bigInt({ min: 0n, max: 2n ** 52n - 1n }), fc.bigInt({ min: 2n ** 53n, max: 2n ** 62n - 1n })),
+      (cursor) => {
+        expect(parseCursor(String(cursor))).toEqual({ view: 0, store: 0, cursor })
+      },
+    ),
+  )
 })
