@@ -169,6 +169,7 @@ function flagsOf(client: Session): string {
   let flags = ''
   for (let pin = client.pin; pin !== null; pin = pin.outer) if (pin.flag !== 'N') flags = pin.flag + flags
   flags += client.own?.flags ?? ''
+  if (client.unixPath !== null) flags += 'U'
   if (client.noEvict) flags += 'e'
   if (client.noTouch) flags += 'T'
   return flags === '' ? 'N' : flags

@@ -123,7 +123,8 @@ export class Listener {
     const socket = adoptSocket(accepted, (buf, length) => {
       if (session !== null) received(session, buf, length)
     })
-    session = new Session(path, socket)
+    const { endpoint } = this.#config
+    session = new Session(path, socket, endpoint.kind === 'unix' ? endpoint.path : null)
     if (this.config.connections === 'dedicated') session.own = new OwnConnection(session, true)
     path.sessions.add(session)
     socket.resume()

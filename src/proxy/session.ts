@@ -7,6 +7,7 @@ import type { Route } from '../routing/route.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner, ReplySink } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
+import { clientAddress } from './client-address.ts'
 import { ClientInput } from './client-input.ts'
 import { isPaused } from './client-pause.ts'
 import type { DataPath } from './data-path.ts'
@@ -45,7 +46,9 @@ export class Session implements ReplyOwner {
   readonly order: ReplyOrder
   readonly id: number
   readonly connectedAtMs: number
-  /** `host:port`, as CLIENT LIST shows them. */
+  /** The listener's, when that is a unix socket. */
+  readonly unixPath: string | null
+  /** Where it comes from and where it came to, as CLIENT LIST shows them. */
   readonly remote: string
   readonly local: string
   database = 0
@@ -90,7 +93,7 @@ export class Session implements ReplyOwner {
   /** What was wrong with its bytes, while something has to be said before. */
   #mistake: string | null = null
 
-  constructor(path: DataPath, socket: net.Socket) {
+  constructor(path: DataPath, socket: net.Socket, unixPath: string | null) {
     this.path = path
     this.socket = socket
     this.downstream = new Downstream(socket, path.turn)
@@ -98,8 +101,10 @@ export class Session implements ReplyOwner {
     this.input = new ClientInput(this)
     this.id = path.nextClientId()
     this.connectedAtMs = path.clock.nowMs
-    this.remote = `${socket.remoteAddress ?? 'unix'}:${socket.remotePort ?? 0}`
-    this.local = `${socket.localAddress ?? 'unix'}:${socket.localPort ?? 0}`
+    this.unixPath = unixPath
+    this.remote =
+      unixPath === null ? clientAddress(socket.remoteAddress, socket.remotePort) : clientAddress(unixPath, 0)
+    this.local = unixPath === null ? clientAddress(socket.localAddress, socket.localPort) : this.remote
     this.lastActiveMs = path.clock.nowMs
     this.downstream.onRoom = () => {
       if (this.waiting === 'room') this.wake()

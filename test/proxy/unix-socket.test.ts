@@ -45,6 +45,16 @@ describe('unix sockets', () => {
     raw.destroy()
   })
 
+  test('are what CLIENT LIST names as the address, as Redis does', async () => {
+    path = await startDataPath({ stores: { redis }, listen: listenOn(socket) })
+    for (const file of [socket, join(dir, 'redis.sock')]) {
+      const raw = await RawClient.openUnix(file)
+      expect(await raw.ask('CLIENT', 'LIST')).toMatch(new RegExp(` addr=${file}:0 laddr=${file}:0 .* flags=U `))
+      expect(await raw.ask('CLIENT', 'KILL', 'ADDR', `${file}:0`, 'SKIPME', 'yes')).toBe(':0\r\n')
+      raw.destroy()
+    }
+  })
+
   test('have the mode that the configuration says, and a changed one at once', async () => {
     path = await startDataPath({ stores: { redis }, listen: listenOn(socket, 0o600) })
     expect(statSync(socket).mode & 0o777).toBe(0o600)
