@@ -123,7 +123,8 @@ function mayChangeUser(session: Session): boolean {
 function logInAtStore(session: Session, name: string | null, password: string, greeting: () => Buffer): boolean {
   if (!mayChangeUser(session)) return session.waiting === null
   const login = name === null ? [password] : [name, password]
-  const user: StoreUser = { key: JSON.stringify(login), login }
+  const { user: former } = session
+  const user: StoreUser = { key: JSON.stringify(login), login, before: former?.before ?? former?.login ?? null }
   const right = (): Buffer => {
     session.user = user
     session.userName = name ?? 'default'

@@ -8,9 +8,11 @@ export interface StoreUser {
   readonly key: string
   /** Arguments of AUTH: a password, or a name and a password; null: nobody has logged in, what the store calls its default user. */
   readonly login: readonly string[] | null
+  /** Arguments of AUTH of who the client was first: by that one's right it is in its database, where the configuration has no credentials. Secret. */
+  readonly before: readonly string[] | null
 }
 
-export const ANONYMOUS: StoreUser = { key: '', login: null }
+export const ANONYMOUS: StoreUser = { key: '', login: null, before: null }
 
 /** What makes one connection different from another of the same store: commands of unlike identities cannot share one. */
 export interface Identity {
@@ -28,7 +30,7 @@ function ownLogin({ username, password }: StoreConfig): readonly string[] | null
 
 /** One command of a new connection's greeting. `required`: an error reply to it makes the connection useless. */
 export interface Greeting {
-  readonly name: 'preselect' | 'auth' | 'hello' | 'select' | 'setname' | 'role' | 'id'
+  readonly name: 'prelogin' | 'preselect' | 'auth' | 'hello' | 'select' | 'setname' | 'role' | 'id'
   readonly bytes: Buffer
   readonly required: boolean
 }
@@ -37,8 +39,8 @@ export interface Greeting {
  * What is sent on a new connection before anything else, in a spelling that no client uses: MONITOR leaves it out. `HELLO 3` only where it is needed, so that servers older than 6.0 serve RESP2
  * clients; `CLIENT ID` is asked for on dedicated connections, so that a blocked one can be unblocked.
  *
- * A client's own user need not have the right to SELECT: the client was in its database before it logged in. So that is tried before AUTH, too; where the store wants a login first, the
- * SELECT behind AUTH counts.
+ * A client's own user need not have the right to SELECT: the client was in its database before it logged in. So that is tried before AUTH, too, with the credentials of
+ * the configuration or as who the client was first, where the store wants a login. If that fails, the SELECT behind AUTH counts.
  *
  * A connection that a client has logged in on has no name of Understudy's: the client's user may lack the right to CLIENT SETNAME, and the store's ACL LOG would tell of it.
  *
@@ -53,11 +55,12 @@ export function greetings(store: StoreConfig, identity: Identity, wantsId: boole
   const select = encodeCommand(['Select', String(identity.database)])
   if (login !== null) {
     if (identity.user !== null && identity.database !== 0) {
+      const own = ownLogin(store)
+      const first = own ?? identity.user.before
+      if (first !== null) list.push({ name: 'prelogin', bytes: auth(first, own === null), required: false })
       list.push({ name: 'preselect', bytes: select, required: false })
     }
-    // One character a byte, as a client's came in; the configuration's own is text.
-    const args = login.map((arg) => Buffer.from(arg, identity.user === null ? 'utf8' : 'latin1'))
-    list.push({ name: 'auth', bytes: encodeCommand(['Auth', ...args]), required: true })
+    list.push({ name: 'auth', bytes: auth(login, identity.user !== null), required: true })
   }
   const idInHello = wantsId && identity.user !== null && login?.length === 2
   if (identity.protocol === 3) list.push({ name: 'hello', bytes: encodeCommand(['Hello', '3']), required: true })
@@ -71,6 +74,11 @@ export function greetings(store: StoreConfig, identity: Identity, wantsId: boole
   if (store.kind === 'sentinel') list.push({ name: 'role', bytes: encodeCommand(['ROLE']), required: false })
   if (wantsId && !idInHello) list.push({ name: 'id', bytes: encodeCommand(['Client', 'ID']), required: false })
   return list
+}
+
+/** One character a byte, as a client's came in; the configuration's own is text. */
+function auth(login: readonly string[], ofClient: boolean): Buffer {
+  return encodeCommand(['Auth', ...login.map((arg) => Buffer.from(arg, ofClient ? 'latin1' : 'utf8'))])
 }
 
 /** The id in a reply to HELLO, of either protocol; 0: an error, or none is told. A view. */

@@ -290,6 +290,39 @@ test('a user that may not SELECT stays in the database that its client was in', 
   expect(await redis.client({ db: 3 }).get('here')).toBe('3')
 })
 
+test('a user that may not SELECT stays in its client’s database also where the default user has a password', async () => {
+  const admin = locked.client()
+  for (const name of ['narrow', 'other']) await admin.call('ACL', 'SETUSER', name, 'on', `>${name}`, '~*', '+set')
+  // Who knows the default user's password: the client, or the configuration.
+  for (const { password, auth, first } of [
+    { password: null, auth: 'passthrough', first: ['AUTH', 'root'] },
+    { password: 'root', auth: 'store', first: ['PING'] },
+  ] as const) {
+    for (const connections of ['shared', 'dedicated'] as const) {
+      await path?.stop()
+      path = await startDataPath({
+        stores: { redis: { port: locked.port, password } },
+        clients: { auth },
+        listen: { connections },
+      })
+      const raw = await path.raw()
+      expect(await raw.ask(...first)).toMatch(/^\+/)
+      expect(await raw.ask('SELECT', '3')).toBe('+OK\r\n')
+      for (const name of ['narrow', 'other']) {
+        expect(await raw.ask('AUTH', name, name)).toBe('+OK\r\n')
+        expect([auth, connections, name, await raw.ask('SET', name, auth + connections)]).toEqual([
+          auth,
+          connections,
+          name,
+          '+OK\r\n',
+        ])
+        expect(await raw.ask('GET', name)).toMatch(/^-NOPERM/)
+        expect(await locked.client({ db: 3 }).get(name)).toBe(auth + connections)
+      }
+    }
+  }
+})
+
 test.each([
   ['shared', '2'],
   ['shared', '3'],

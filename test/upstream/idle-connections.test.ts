@@ -43,7 +43,7 @@ test('nothing is opened before it was needed; then two of that kind are ready', 
   of.idle.tick(40)
   expect(of.opened).toHaveLength(2)
   expect(of.idle.take({ ...KIND, database: 1 })).toBeUndefined()
-  expect(of.idle.take({ ...KIND, user: { key: 'u', login: null } })).toBeUndefined()
+  expect(of.idle.take({ ...KIND, user: { key: 'u', login: null, before: null } })).toBeUndefined()
 })
 
 test('what a load needs again and again stays open; what it does not is closed after a while, and all of it at last', () => {
