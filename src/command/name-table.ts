@@ -5,6 +5,8 @@
  *   bytes ── FNV-1a over (byte | 0x20) ──▶ slots[hash & mask] ──▶ entry ── verify byte by byte ──▶ value
  *                                          │ taken by another name: next slot (linear probing, half of the slots stay empty)
  *
+ * Before that a smaller table is asked, by length and first letter, for the name that was found there last: those that clients use are few.
+ *
  * `byte | 0x20` folds a few bytes that are no letters; they only share a hash, the verification tells them apart.
  */
 export class NameTable<T> {
@@ -13,6 +15,8 @@ export class NameTable<T> {
   readonly #maxLength: number
   readonly #names: Uint8Array[] = []
   readonly #values: T[] = []
+  /** Index of the name found last, by length and first letter. */
+  readonly #recent: Int32Array = new Int32Array(RECENT).fill(-1)
 
   constructor(entries: Iterable<readonly [name: string, value: T]>) {
     let maxLength = 0
@@ -37,17 +41,28 @@ export class NameTable<T> {
   /** The value of the name `buf[start .. end)`, or undefined. Allocates nothing. */
   find(buf: Uint8Array, start: number, end: number): T | undefined {
     const length = end - start
-    if (length > this.#maxLength) return undefined
+    if (length === 0 || length > this.#maxLength) return undefined
+    const recentAt = ((buf[start]! & 31) << 3) | (length & 7)
+    const recent = this.#recent[recentAt]!
+    if (recent !== -1) {
+      const name = this.#names[recent]!
+      if (name.length === length && equal(name, buf, start)) return this.#values[recent]
+    }
     let slot = hash(buf, start, end) & this.#mask
     for (;;) {
       const i = this.#slots[slot]!
       if (i === -1) return undefined
       const name = this.#names[i]!
-      if (name.length === length && equal(name, buf, start)) return this.#values[i]
+      if (name.length === length && equal(name, buf, start)) {
+        this.#recent[recentAt] = i
+        return this.#values[i]
+      }
       slot = (slot + 1) & this.#mask
     }
   }
 }
+
+const RECENT = 256
 
 function hash(buf: Uint8Array, start: number, end: number): number {
   let h = 0x811c9dc5

@@ -43,6 +43,10 @@ export class ReplyFramer {
    * more bytes. Throws `PROTOCOL` for bytes that are not RESP: the stream can then not be trusted any more.
    */
   frame(buf: Buffer, start: number, to: number): number {
+    if (this.#offset === 0 && this.#pending === 1 && buf[start] === DOLLAR) {
+      const end = shortBulk(buf, start, to)
+      if (end !== -1) return end
+    }
     let at = start + this.#offset
     let pending = this.#pending
     while (pending > 0) {
@@ -131,6 +135,25 @@ export class ReplyFramer {
 }
 
 const MAX_LINE_BYTES = 64 * 1024
+
+/** The end of a bulk of up to 999 bytes that is there whole, which most replies are; -1: another one, or a wrong one. */
+function shortBulk(buf: Buffer, start: number, to: number): number {
+  if (to - start < LEAST_BULK_BYTES) return -1
+  let length = buf[start + 1]! - ZERO
+  if (length < 0 || length > 9) return -1
+  let at = start + 2
+  for (let c = buf[at]!; c !== CR; c = buf[at]!) {
+    // With a zero in front the line could be of any length.
+    if (length === 0 || length > 99 || c < ZERO || c > NINE) return -1
+    length = length * 10 + c - ZERO
+    at++
+  }
+  const end = at + length + 4
+  return end > to || buf[at + 1] !== LF ? -1 : end
+}
+
+/** `$0` and its two line ends. */
+const LEAST_BULK_BYTES = 6
 
 function count(buf: Buffer, from: number, to: number, type: number): number {
   let at = from

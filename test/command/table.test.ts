@@ -62,6 +62,25 @@ test('lookup finds exactly what byName finds, in any mixture of cases', () => {
   )
 })
 
+test('names of one length and first letter are told apart, in turn and again', () => {
+  const names = [
+    'SET',
+    'hget',
+    'HSET',
+    'HLEN',
+    'hset',
+    'HGET',
+    'HGETALL',
+    'SORT',
+    'hxyz',
+    'SADD',
+    'HDEL',
+    'SPOP',
+    'HSET',
+  ]
+  for (const name of [...names, ...names]) expect(lookup(builtin, name, 'k')).toBe(builtin.byName(name.toUpperCase()))
+})
+
 test('any bytes are looked up without harm', () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 20 }), { maxLength: 3 }), (args) => {

@@ -67,6 +67,32 @@ describe('CommandParser', () => {
     expect(parseInPieces(bytes, Array(bytes.length).fill(1)).commands).toEqual(expected)
   })
 
+  test.each([0, 1, 9, 10, 99, 100, 999, 1000, 10_000])(
+    'finds arguments of %i bytes, whole and cut anywhere',
+    (length) => {
+      const args = ['SET', 'k'.repeat(length), '\r\n$1*'.repeat(length).slice(0, length)]
+      const bytes = Buffer.concat([encodeCommand(args), encodeCommand(['GET', 'k'])])
+      const expected = [args, ['GET', 'k']]
+      expect(parseInPieces(bytes, []).commands).toEqual(expected)
+      const around = [1, 2, 3, 4, 5, 6, 14, 15, 16, 17, 18, 19, 20].flatMap((at) => [at, bytes.length - at])
+      for (const cut of around) expect(parseInPieces(bytes, [cut]).commands).toEqual(expected)
+    },
+  )
+
+  test('finds commands of nine, ten and seventeen arguments', () => {
+    const sent = [9, 10, 17].map((count) => Array.from({ length: count }, (_, i) => `a${i}`))
+    expect(parseInPieces(Buffer.concat(sent.map((args) => encodeCommand(args))), []).commands).toEqual(sent)
+  })
+
+  test('looks at nothing beyond the bytes that have come', () => {
+    const stale = Buffer.from('*1\r\n$4\r\nPING\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n')
+    for (let to = 1; to < 14; to++) expect(new CommandParser().parse(stale, 0, to)).toBe(NEED_MORE)
+    for (let to = 15; to < stale.length; to++) {
+      const parser = new CommandParser()
+      expect(parser.parse(stale, 14, to)).toBe(NEED_MORE)
+    }
+  })
+
   test('gives an inline command the form of a multibulk', () => {
     const parser = new CommandParser()
     const bytes = Buffer.from(`set 'k 1' "v\\x41\\n"\r\nPING\n`)
@@ -86,6 +112,10 @@ describe('CommandParser', () => {
     [`*${'1'.repeat(70_000)}`, 'Protocol error: too big mbulk count string'],
     ['*1\r\n+PING\r\n', "Protocol error: expected '$', got '+'"],
     ['*1\r\n$-1\r\n', 'Protocol error: invalid bulk length'],
+    ['*1\r\n$01\r\na\r\n', 'Protocol error: invalid bulk length'],
+    ['*1\r\n$1x\r\na\r\n', 'Protocol error: invalid bulk length'],
+    ['*1\r\n$\r\n\r\n\r\n', 'Protocol error: invalid bulk length'],
+    ['*2\r\n$1\r\na\r\n:1\r\n\r\n\r\n', "Protocol error: expected '$', got ':'"],
     ['*1\r\n$536870913\r\n', 'Protocol error: invalid bulk length'],
     ['set "a\r\n', 'Protocol error: unbalanced quotes in request'],
     ['a'.repeat(65_537), 'Protocol error: too big inline request'],

@@ -73,6 +73,21 @@ describe('ReplyFramer', () => {
     )
   })
 
+  test.each([0, 1, 9, 10, 99, 100, 999, 1000, 10_000])('cuts bulks of %i bytes wherever they are broken', (length) => {
+    const frame = `$${length}\r\n${'\r\n$-1:'.repeat(length).slice(0, length)}\r\n`
+    const bytes = Buffer.from(frame + frame)
+    const around = [1, 2, 3, 4, 5, 6, 7, 8].flatMap((at) => [at, Math.max(0, frame.length - at), frame.length + at])
+    for (const cut of [0, ...around]) expect(ends(bytes, [cut])).toEqual([frame.length, 2 * frame.length])
+  })
+
+  test.each(['$0000000000', '$1', '$12', '$123', '$00\r', '$'])(
+    'ends a search in %j, where the buffer ends',
+    (text) => {
+      const bytes = Buffer.from(`+OK\r\n${text}`)
+      expect(ends(bytes, [])).toEqual([5])
+    },
+  )
+
   test('cuts RESP3 at every byte', () => {
     fc.assert(
       fc.property(fc.array(reply3, { minLength: 1, maxLength: 4 }), (frames) => {
