@@ -1,13 +1,12 @@
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
-import { ASTERISK, MINUS, PLUS, UNDERSCORE } from '../resp/bytes.ts'
-import { CommandParser } from '../resp/command-parser.ts'
+import { ASTERISK, MINUS, UNDERSCORE } from '../resp/bytes.ts'
 import { errorFrame } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
-import { refuseInMulti } from './login.ts'
 import { mapReplyOf } from './map-reply.ts'
 import { answerInExec } from './own-answers.ts'
 import type { Session } from './session.ts'
+import type { TransactionSubscriptions } from './transaction-subscriptions.ts'
 
 /** A command of a transaction. */
 export interface Queued {
@@ -27,44 +26,46 @@ export function mapExecReply(
   queue: readonly Queued[],
   buf: Buffer,
   offsets: Int32Array,
+  subscriptions: TransactionSubscriptions | null,
 ): Buffer | null {
-  const { path, protocol } = session
   let changed = false
   const parts: Buffer[] = [Buffer.from(`*${offsets.length - 1}\r\n`)]
   for (let i = 0; i + 1 < offsets.length; i++) {
     const queued = queue[i]
     const from = offsets[i]!
     const to = offsets[i + 1]!
-    const denied = queued === undefined ? null : withdrawn(session, queued, buf, from)
-    const mapped =
-      denied ??
-      (queued?.answered
-        ? answerInExec(session, queued.spec!, queued.bytes)
-        : queued?.spec && queued.renamed && repliesWithKeys(queued.spec)
-          ? mapReplyOf(path, queued.spec, queued.bytes, buf, from, to, protocol)
-          : null)
+    const mapped = queued === undefined ? null : mapElement(session, queued, buf, from, to, subscriptions)
     if (mapped !== null) changed = true
     parts.push(mapped ?? buf.subarray(from, to))
   }
   return changed ? Buffer.concat(parts) : null
 }
 
-/**
- * The connection of a transaction is not the client's for long. What the server has agreed to and what would end with it, without the client's knowledge, is answered with an
- * error: tracking, another user. The connection is not used again.
- */
-function withdrawn(session: Session, { spec, bytes }: Queued, buf: Buffer, at: number): Buffer | null {
-  if (buf[at] === MINUS) return null
-  if (spec?.name === 'CLIENT TRACKING') {
-    return /\r\non\r\n/i.test(bytes.toString('latin1', 0, 64)) ? NO_TRACKING : null
-  }
-  if (spec?.name !== 'AUTH' || buf[at] !== PLUS) return null
-  parser.parse(bytes, 0, bytes.length)
-  const refusal = refuseInMulti(session, parser)
-  return refusal === null ? null : errorFrame(refusal)
+function mapElement(
+  session: Session,
+  queued: Queued,
+  buf: Buffer,
+  from: number,
+  to: number,
+  subscriptions: TransactionSubscriptions | null,
+): Buffer | null {
+  const { spec, bytes } = queued
+  const own = withdrawn(queued, buf, from) ?? subscriptions?.pong(queued) ?? null
+  if (own !== null) return own
+  if (queued.answered) return answerInExec(session, spec!, bytes, buf, from, subscriptions)
+  if (spec === null || !queued.renamed || !repliesWithKeys(spec)) return null
+  return mapReplyOf(session.path, spec, bytes, buf, from, to, session.protocol)
 }
 
-const parser = new CommandParser()
+/**
+ * The connection of a transaction is not the client's for long. Tracking, which the server has agreed to and which would end with it, without the client's knowledge, is answered with an
+ * error. The connection is not used again.
+ */
+function withdrawn({ spec, bytes }: Queued, buf: Buffer, at: number): Buffer | null {
+  if (buf[at] === MINUS || spec?.name !== 'CLIENT TRACKING') return null
+  return /\r\non\r\n/i.test(bytes.toString('latin1', 0, 64)) ? NO_TRACKING : null
+}
+
 const NO_TRACKING = errorFrame('ERR Understudy does not turn tracking on inside MULTI')
 
 /**

@@ -9,9 +9,10 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import { textArg } from './arguments.ts'
 import { refuseByArity } from './arity.ts'
+import { changeUser } from './change-user.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
-import { StoreLogin } from './store-login.ts'
+import { noRoomForUser, StoreLogin } from './store-login.ts'
 
 /**
  * Who a client is (`clients.auth`).
@@ -55,6 +56,7 @@ export function logIn(
   greeting: () => Buffer,
 ): boolean {
   const { auth } = session.path.clients
+  if (session.captured !== null && auth !== 'users') return accepted(session, name, password, greeting)
   if (auth === 'passthrough') return logInAtStore(session, name, password, greeting)
   const user = name ?? 'default'
   const right = auth === 'users' ? isUser(session, user, password) : isStoresOwn(session, name, password)
@@ -65,12 +67,8 @@ export function logIn(
     return true
   }
   if (isLocked(session)) session.leave(session.pin!)
-  if (session.user !== null) {
-    if (!mayChangeUser(session)) return session.waiting === null
-    session.user = null
-    session.own?.loggedIn()
-  }
-  session.userName = user
+  if (session.user !== null && session.order.owed > 0) return session.waitFor('replies')
+  become(session, null, user)
   return greet(session, protocol, greeting)
 }
 
@@ -95,7 +93,7 @@ export function greetWithoutLogin(session: Session, protocol: 2 | 3, greeting: (
     session.answerError(HELLO_NEEDS_AUTH)
     return true
   }
-  if (session.user !== ANONYMOUS) return greet(session, protocol, greeting)
+  if (session.user !== ANONYMOUS || session.captured !== null) return greet(session, protocol, greeting)
   if (session.order.owed > 0) return session.waitFor('replies')
   ask(session, pipelineOf(session, ANONYMOUS), ['Hello'], (refusal) =>
     refusal !== null && (protocol === 3 || !isOfOldServer(refusal)) ? refusal : greeting(),
@@ -108,27 +106,45 @@ export function whoAmI(session: Session): string | null {
   return session.path.clients.auth === 'users' ? session.userName : null
 }
 
-/** Another connection from here on, so the replies under way come first; and what is bound to the old one would stay behind. False: answered, or has to wait. */
-function mayChangeUser(session: Session): boolean {
-  if (session.captured !== null) session.answerError(NOT_IN_MULTI)
-  else if (session.order.owed > 0) return session.waitFor('replies')
-  else if (session.pin !== null || session.own?.tracking) {
-    session.answerError(
-      'ERR Understudy does not change the user while the client watches or tracks keys or is subscribed',
-    )
-  } else return true
-  return false
+/** The credentials are right. What is bound to a connection of its own stays there, and that becomes the user's; else other connections are used from here on. */
+function become(session: Session, user: StoreUser | null, name: string | null): void {
+  const { own } = session
+  const isAnother = user?.key !== session.user?.key
+  session.user = user
+  session.userName = name ?? 'default'
+  if (!isAnother) return
+  for (let { pin } = session; pin !== null; pin = pin.outer) pin.changeUser?.(user)
+  if (own === null) return
+  if (own.tracking === null && (session.pin === null || session.captured !== null)) own.loggedIn()
+  else for (const [store, pipeline] of own.all()) changeUser(store, pipeline, user)
+}
+
+/** The store has accepted the credentials, inside MULTI, and what comes behind it in the transaction was executed as that user's. */
+function accepted(session: Session, name: string | null, password: string, greeting: () => Buffer): boolean {
+  const { path } = session
+  const isOwn = path.clients.auth === 'store' && isStoresOwn(session, name, password)
+  const user = isOwn ? null : userOf(session, name, password)
+  const store = path.primaryOf(path.routes.fallback)
+  if (user !== null && !store.users.makeRoom(user, path.clients.dedicatedConnections)) {
+    session.answerError(noRoomForUser(store, path.clients.dedicatedConnections))
+    return true
+  }
+  become(session, user, name)
+  session.answer(greeting())
+  return true
+}
+
+function userOf({ user: former }: Session, name: string | null, password: string): StoreUser {
+  const login = name === null ? [password] : [name, password]
+  return { key: JSON.stringify(login), login, before: former?.before ?? former?.login ?? null }
 }
 
 function logInAtStore(session: Session, name: string | null, password: string, greeting: () => Buffer): boolean {
-  if (!mayChangeUser(session)) return session.waiting === null
-  const login = name === null ? [password] : [name, password]
-  const { user: former } = session
-  const user: StoreUser = { key: JSON.stringify(login), login, before: former?.before ?? former?.login ?? null }
+  // Another connection from here on: the replies under way come first.
+  if (session.order.owed > 0) return session.waitFor('replies')
+  const user = userOf(session, name, password)
   const right = (): Buffer => {
-    session.user = user
-    session.userName = name ?? 'default'
-    session.own?.loggedIn()
+    become(session, user, name)
     return greeting()
   }
   session.waiting = 'pin'
@@ -213,15 +229,6 @@ class LoginPin implements Pin {
 
   moved(): void {}
 }
-
-/** AUTH inside MULTI that the store has accepted on the transaction's connection: null when nothing has changed by it, else why it does not hold. */
-export function refuseInMulti(session: Session, view: CommandView): string | null {
-  const name = view.argc === 2 ? null : textArg(view, 1)
-  const own = session.path.clients.auth === 'store' && isStoresOwn(session, name, textArg(view, view.argc - 1))
-  return own && session.user === null ? null : NOT_IN_MULTI
-}
-
-const NOT_IN_MULTI = 'ERR Understudy does not change the user inside MULTI: send AUTH before'
 
 const BEFORE_LOGIN = new Set(['AUTH', 'HELLO', 'QUIT', 'RESET'])
 

@@ -1,19 +1,37 @@
 import type { CommandSpec } from '../command/spec.ts'
-import { PLUS } from '../resp/bytes.ts'
+import { MINUS, PLUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand, errorFrame, FRAME } from '../resp/encode.ts'
-import { integerArg } from './arguments.ts'
+import { integerArg, wordArg } from './arguments.ts'
 import type { Queued } from './exec-reply.ts'
 import { whoAmI } from './login.ts'
 import type { Session } from './session.ts'
 import { saysNothing, sessionCommand } from './session-commands.ts'
+import type { TransactionSubscriptions } from './transaction-subscriptions.ts'
 
 /**
- * Commands inside MULTI that Understudy answers itself: the server queues a PING in their place, and when EXEC's reply comes they are executed, and their answers take the
- * places of its pongs.
+ * Commands inside MULTI that Understudy answers itself: the server queues a placeholder in their place, and when EXEC's reply comes they are executed, and their answers take the
+ * places of its own.
  */
-export const PLACEHOLDER: Buffer = encodeCommand(['PING'])
+export function placeholderOf(session: Session, spec: CommandSpec, view: CommandView): Buffer {
+  if (!isServersToJudge(session, spec, view)) return PLACEHOLDER
+  return Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
+}
+
+/**
+ * HELLO and AUTH are queued as they are: for the commands behind them, and because the server knows who may log in. If it says no, that is the answer; else they are executed here as well.
+ * Where users are those of the configuration the server knows none of them.
+ */
+function isServersToJudge(session: Session, { name }: CommandSpec, view: CommandView): boolean {
+  if (name !== 'HELLO' && name !== 'AUTH') return false
+  if (session.path.clients.auth !== 'users') return true
+  if (name === 'AUTH') return false
+  for (let i = 2; i < view.argc; i++) if (wordArg(view, i) === 'AUTH') return false
+  return true
+}
+
+const PLACEHOLDER: Buffer = encodeCommand(['PING'])
 
 /** What Redis itself refuses when EXEC comes to it. */
 const DENIED: Readonly<Record<string, string>> = {
@@ -36,13 +54,10 @@ export function inMulti(session: Session, view: CommandView, spec: CommandSpec):
       return 'passed'
     case 'session':
       if (spec.name === 'ACL WHOAMI' && whoAmI(session) === null) return 'passed'
-      // Only the store knows whether it is right.
-      if (spec.name === 'AUTH' && session.path.clients.auth !== 'users') return 'passed'
       return ABOUT_TRACKING.has(spec.name) ? 'passed' : 'answered'
     case 'transaction':
       return spec.name === 'UNWATCH' ? 'passed' : 'refused'
     case 'subscribe':
-      return DENIED[spec.name] === undefined ? 'refused' : 'answered'
     case 'takeover':
       return 'answered'
     case 'replica':
@@ -54,13 +69,27 @@ export function inMulti(session: Session, view: CommandView, spec: CommandSpec):
 
 const parser = new CommandParser()
 
-/** Executes a command of a transaction here; gives its answer. */
-export function answerInExec(session: Session, spec: CommandSpec, frame: Buffer): Buffer {
+/** (P|S)SUBSCRIBE or (P|S)UNSUBSCRIBE inside MULTI, and the server does not say no to it. */
+export function changesSubscriptions(spec: CommandSpec): boolean {
+  return spec.handling === 'subscribe' && DENIED[spec.name] === undefined
+}
+
+/** Executes a command of a transaction here; gives its answer. Null: what the server has answered, at `at`, is the answer. */
+export function answerInExec(
+  session: Session,
+  spec: CommandSpec,
+  frame: Buffer,
+  buf: Buffer,
+  at: number,
+  subscriptions: TransactionSubscriptions | null,
+): Buffer | null {
   const denied = DENIED[spec.name]
   if (denied !== undefined) return errorFrame(denied)
+  if (spec.handling === 'subscribe') return subscriptions!.answer(spec, frame)
   if (spec.handling === 'refuse' || spec.handling === 'replica')
     return errorFrame(`ERR Understudy does not pass ${spec.name} on`)
   parser.parse(frame, 0, frame.length)
+  if (buf[at] === MINUS && isServersToJudge(session, spec, parser)) return null
   const answers: Buffer[] = []
   session.captured = answers
   try {

@@ -23,7 +23,7 @@ export class PendingSubscriptions {
     return this.#last
   }
 
-  /** Confirmed, refused, or its client has gone: exactly once. */
+  /** Confirmed, refused, or its client has gone: at least once. */
   end(id: number): void {
     this.#pending.delete(id)
     if (this.#waiting.size === 0) return

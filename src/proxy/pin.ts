@@ -1,6 +1,7 @@
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { Route } from '../routing/route.ts'
+import type { StoreUser } from '../upstream/handshake.ts'
 
 /**
  * What takes a session's commands over while it needs a connection of its own. Pins can lie within each other: a blocking command between WATCH and
@@ -24,6 +25,8 @@ export interface Pin {
   readonly route: Route | null
   /** HELLO has changed it: the pin's connection follows. Where it is missing, HELLO is refused. */
   changeProtocol?(protocol: 2 | 3): void
+  /** AUTH has made the client that user (null: of the configuration): so has the pin's connection to be, where commands go down it. */
+  changeUser?(user: StoreUser | null): void
   /** Of a subscriber: confirmations are under way. */
   readonly owesAnswers?: boolean
   /** Of a transaction: how many commands are queued; -1: not in MULTI. */

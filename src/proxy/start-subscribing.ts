@@ -20,7 +20,16 @@ import { isAnyHeld } from './subscription.ts'
 export function startSubscribing(session: Session, view: CommandView, spec: CommandSpec): boolean {
   if (session.order.owed > 0) return session.waitFor('replies')
   if (isAnyHeld(session.path.routes)) return session.waitFor('hold')
+  // From between WATCH and MULTI.
+  const already = subscriberOf(session)
+  if (already !== null) return already.dispatch(view, spec)
   const subscriber = new Subscriber(session, spec.handling === 'takeover')
   session.enter(subscriber)
   return subscriber.dispatch(view, spec)
+}
+
+/** Null: the client has not subscribed. */
+export function subscriberOf(session: Session): Subscriber | null {
+  for (let pin = session.pin; pin !== null; pin = pin.outer) if (pin instanceof Subscriber) return pin
+  return null
 }

@@ -56,11 +56,7 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
     const limit = path.clients.dedicatedConnections
     if (this.#store.users.makeRoom(this.#user, limit)) this.#ask()
     else {
-      this.#say(
-        errorFrame(
-          `ERR Understudy: ${limit} users are logged in at store '${this.#store.name}' (clients.dedicatedConnections); the user was not changed`,
-        ),
-      )
+      this.#say(errorFrame(noRoomForUser(this.#store, limit)))
       this.#ended()
     }
   }
@@ -105,4 +101,8 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
     this.#session.reply(this.#seq, frame, 0, frame.length)
     this.#session.proceed()
   }
+}
+
+export function noRoomForUser({ name }: Store, limit: number): string {
+  return `ERR Understudy: ${limit} users are logged in at store '${name}' (clients.dedicatedConnections); the user was not changed`
 }

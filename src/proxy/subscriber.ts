@@ -1,5 +1,5 @@
 import type { CommandSpec } from '../command/spec.ts'
-import { ASTERISK, GREATER } from '../resp/bytes.ts'
+import { ASTERISK, GREATER, PLUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeReply } from '../resp/encode.ts'
@@ -11,6 +11,7 @@ import { type DatabaseOf, isPlain, listeningsOf, type SubscriptionKind } from '.
 import type { Store } from '../upstream/store.ts'
 import { bytesArg } from './arguments.ts'
 import { arityFits, refuseByArity } from './arity.ts'
+import { EarlyMessages } from './early-messages.ts'
 import { forward } from './forward.ts'
 import { isOwnWord } from './monitor-feed.ts'
 import type { Pin } from './pin.ts'
@@ -30,6 +31,16 @@ interface Owed {
   readonly frames: Buffer[]
   /** What it added, to be taken back if it is refused. */
   readonly added: Subscription[]
+}
+
+/** Of a transaction: the stores have been asked, the client has not been told. */
+interface Ahead {
+  readonly owed: Owed
+  /** By kind and name. */
+  readonly subscriptions: Map<string, Subscription>
+  /** The store's words about those that it does not allow. */
+  readonly refused: Map<string, Buffer>
+  readonly messages: EarlyMessages<Leg>
 }
 
 type Leg = AnyLeg<Subscription>
@@ -54,6 +65,8 @@ export class Subscriber implements Pin {
   #plain: boolean
   /** A switch came while answers were owed: it moves when they are there. */
   #moves = false
+  /** What a transaction is about to subscribe to, while its EXEC is owed. */
+  #ahead: Ahead | null = null
   #gone = false
 
   constructor(session: Session, monitor: boolean) {
@@ -108,9 +121,8 @@ export class Subscriber implements Pin {
     // That it is unknown comes first at a server, too, in words of its own.
     if (spec === null) return forward(session, view, null)
     if (refuseByArity(session, view, spec)) return true
-    session.answerError(
-      `ERR Can't execute '${name.toLowerCase().replace(' ', '|')}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
-    )
+    const refusal = `Can't execute '${name.toLowerCase().replace(' ', '|')}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`
+    session.answerError(name === 'EXEC' ? `EXECABORT Transaction discarded because of: ${refusal}` : `ERR ${refusal}`)
     return true
   }
 
@@ -131,11 +143,15 @@ export class Subscriber implements Pin {
     const owed: Owed = { pendingId, waiting: 1, error: null, frames: [], added: [] }
     this.#owed.push(owed)
     if (name === 'MONITOR') this.#startMonitor(owed)
-    else if (name.includes('UNSUBSCRIBE'))
-      this.#unsubscribe(view, name.toLowerCase().replace('un', '') as SubscriptionKind, owed)
-    else this.#subscribe(view, name.toLowerCase() as SubscriptionKind, owed)
+    else this.#change(view, name, owed)
     this.#confirmed(owed, null)
     return true
+  }
+
+  #change(view: CommandView, name: string, owed: Owed): void {
+    const kind = name.toLowerCase().replace('un', '') as SubscriptionKind
+    if (name.includes('UNSUBSCRIBE')) this.#unsubscribe(view, kind, owed)
+    else this.#subscribe(view, kind, owed)
   }
 
   #startMonitor(owed: Owed): void {
@@ -153,18 +169,27 @@ export class Subscriber implements Pin {
       const name = bytesArg(view, i)
       const text = name.toString('latin1')
       if (!names.has(text)) {
-        const glob = kind === 'psubscribe' ? new Glob(name) : null
-        const at = this.#placesOf(kind, name)
-        const subscription: Subscription = { kind, name, glob, announced: false, table: this.#table, at }
+        const early = this.#takeEarly(kind, text)
+        if (Buffer.isBuffer(early)) {
+          owed.frames.push(early)
+          continue
+        }
+        const subscription = early ?? this.#begin(kind, name, owed, (error) => this.#confirmed(owed, error))
         names.set(text, subscription)
         owed.added.push(subscription)
-        owed.waiting += at.length
-        for (const place of at) {
-          this.#legTo(place.store).listen(kind, place.name, subscription, (error) => this.#confirmed(owed, error))
-        }
       }
       owed.frames.push(this.#frame([Buffer.from(kind), name, this.#count(kind)]))
     }
+  }
+
+  /** Asks the stores; each says what it thinks of it. */
+  #begin(kind: SubscriptionKind, name: Buffer, owed: Owed, confirmed: (error: Buffer | null) => void): Subscription {
+    const glob = kind === 'psubscribe' ? new Glob(name) : null
+    const at = this.#placesOf(kind, name)
+    const subscription: Subscription = { kind, name, glob, announced: false, table: this.#table, at }
+    owed.waiting += at.length
+    for (const place of at) this.#legTo(place.store).listen(kind, place.name, subscription, confirmed)
+    return subscription
   }
 
   #unsubscribe(view: CommandView, kind: SubscriptionKind, owed: Owed): void {
@@ -204,6 +229,7 @@ export class Subscriber implements Pin {
         for (const frame of head.frames) this.#session.push(frame, 0, frame.length)
         for (const subscription of head.added) subscription.announced = true
       } else this.#takeBack(head)
+      if (this.#ahead?.owed === head) this.#goOn(this.#ahead.messages)
       if (this.#owed.length === 0) this.#answered()
     }
   }
@@ -225,16 +251,90 @@ export class Subscriber implements Pin {
     if (session.waiting === 'pin') session.proceed()
   }
 
+  // --- inside MULTI
+
+  /**
+   * Asks the stores for what a transaction is about to subscribe to: with EXEC's answer the client is a subscriber, and no message that is published behind the
+   * transaction may be missed. `ready` is told once. Until `executed` every message waits.
+   */
+  prepare(wanted: readonly { readonly kind: SubscriptionKind; readonly name: Buffer }[], ready: () => void): void {
+    const { pendingSubscriptions } = this.#session.path
+    const pendingId = pendingSubscriptions.begin()
+    const owed: Owed = { pendingId, waiting: 1, error: null, frames: [], added: [] }
+    const ahead: Ahead = { owed, subscriptions: new Map(), refused: new Map(), messages: new EarlyMessages() }
+    this.#owed.push(owed)
+    this.#ahead = ahead
+    let asked = 1
+    const answered = (): void => {
+      if (--asked > 0 || this.#gone) return
+      pendingSubscriptions.end(pendingId)
+      ready()
+    }
+    for (const { kind, name } of wanted) {
+      const id = idOf(kind, name.toString('latin1'))
+      if (this.#subscriptions[kind].has(name.toString('latin1')) || ahead.subscriptions.has(id)) continue
+      const subscription = this.#begin(kind, name, owed, (error) => {
+        owed.waiting--
+        if (error !== null) ahead.refused.set(id, error)
+        answered()
+      })
+      asked += subscription.at.length
+      ahead.subscriptions.set(id, subscription)
+    }
+    answered()
+  }
+
+  /** EXEC has come to a command of the transaction: gives its answers. */
+  execute(view: CommandView, name: string): Buffer {
+    const { owed } = this.#ahead!
+    this.#change(view, name, owed)
+    return Buffer.concat(owed.frames.splice(0))
+  }
+
+  /** The client has EXEC's answer. What was prepared and not executed is given up. */
+  executed(): void {
+    const { owed, subscriptions } = this.#ahead!
+    for (const subscription of subscriptions.values()) {
+      for (const place of subscription.at) this.#leave(subscription, place, () => {})
+    }
+    this.#confirmed(owed, null)
+  }
+
+  /** Every store has confirmed what the transaction has ended: from here on what they send is for the client. */
+  #goOn(messages: EarlyMessages<Leg>): void {
+    this.#ahead = null
+    for (const { leg, bytes, kind, name } of messages.taken()) {
+      if (!this.#plain || this.#subscriptions[kind].has(name)) this.#onMessage(leg, bytes, 0, bytes.length)
+    }
+  }
+
+  /** Asked for ahead of EXEC, once; or why the store does not allow it. */
+  #takeEarly(kind: SubscriptionKind, name: string): Subscription | Buffer | null {
+    const id = idOf(kind, name)
+    const early = this.#ahead?.subscriptions.get(id)
+    if (early === undefined) return null
+    const refused = this.#ahead!.refused.get(id)
+    if (refused !== undefined) return refused
+    this.#ahead!.subscriptions.delete(id)
+    return early
+  }
+
   // --- messages
 
   #onMessage(leg: Leg, buf: Buffer, start: number, end: number): void {
     if (this.#monitor && isOwnWord(buf, start, end)) return
+    if (this.#ahead !== null && buf[start] !== PLUS) {
+      if (!this.#ahead.messages.keep(leg, buf, start, end)) this.#session.socket.destroy()
+      return
+    }
     if (this.#plain || this.#monitor) {
-      if (buf[start] !== GREATER || this.#session.protocol === 3) this.#session.push(buf, start, end)
+      const { protocol } = this.#session
+      const isOther = buf[start] === (protocol === 3 ? ASTERISK : GREATER)
+      if (!isOther) this.#session.push(buf, start, end)
       else {
-        // HELLO 2 has come since it subscribed: a message is a push in the one protocol, and the same array in the other.
+        // HELLO has come since it subscribed: a message is a push in the one protocol, and the same array in the other.
         const message = Buffer.from(buf.subarray(start, end))
-        message[0] = ASTERISK
+        message[0] = protocol === 3 ? GREATER : ASTERISK
         this.#session.push(message, 0, message.length)
       }
       return
@@ -385,6 +485,10 @@ export class Subscriber implements Pin {
       for (const leg of [...this.#former]) this.#close(leg)
     })
   }
+}
+
+function idOf(kind: SubscriptionKind, name: string): string {
+  return `${kind} ${name}`
 }
 
 const OK = Buffer.from('+OK\r\n')

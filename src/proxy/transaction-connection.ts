@@ -4,13 +4,15 @@ import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
+import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { integerArg } from './arguments.ts'
 import { borrow, giveBack } from './borrow.ts'
+import { changeUser } from './change-user.ts'
 import type { Queued } from './exec-reply.ts'
-import { PLACEHOLDER } from './own-answers.ts'
+import { placeholderOf } from './own-answers.ts'
 import { databaseAt } from './own-connection.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
@@ -75,7 +77,7 @@ export class TransactionConnection {
       for (const { spec, bytes, answered } of queue) {
         parser.parse(bytes, 0, bytes.length)
         planCommand(path.routes, spec, parser, path.plan)
-        const frame = answered ? PLACEHOLDER : this.asSent(parser, spec, bytes)
+        const frame = answered ? placeholderOf(session, spec!, parser) : this.asSent(parser, spec, bytes)
         pipeline.push(swallow, frame, 0, frame.length)
       }
     }
@@ -91,9 +93,9 @@ export class TransactionConnection {
   }
 
   /** A command is about to be queued that may change the connection itself. */
-  noteQueued(spec: CommandSpec | null, answered: boolean): void {
+  noteQueued(spec: CommandSpec | null): void {
     if (spec?.name === 'CLIENT TRACKING') this.#tracks = true
-    if (spec?.name === 'AUTH' && !answered) this.#unlike = true
+    if (spec?.name === 'HELLO' || spec?.name === 'AUTH') this.#unlike = true
   }
 
   /** HELLO between WATCH and MULTI. */
@@ -103,6 +105,14 @@ export class TransactionConnection {
     this.#unlike = true
     const bytes = encodeCommand(['Hello', protocol])
     pipeline.push(new Swallow(), bytes, 0, bytes.length)
+  }
+
+  /** AUTH between WATCH and MULTI. */
+  changeUser(user: StoreUser | null): void {
+    const pipeline = this.#dedicated
+    if (pipeline === null || this.#session.own?.isOne(pipeline)) return
+    this.#unlike = true
+    changeUser(this.store!, pipeline, user)
   }
 
   /** The transaction goes on elsewhere. */

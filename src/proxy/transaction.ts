@@ -7,19 +7,21 @@ import { encodeCommand, FRAME } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
 import { refuseServerWide } from '../routing/server-wide.ts'
+import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import { arityFits, refuseByArity, wrongArity } from './arity.ts'
 import { unknownSubcommand } from './client-commands.ts'
 import { execDidNothing, mapExecReply } from './exec-reply.ts'
 import { forward } from './forward.ts'
-import { databasesOf, inMulti, PLACEHOLDER } from './own-answers.ts'
+import { changesSubscriptions, databasesOf, inMulti, placeholderOf } from './own-answers.ts'
 import type { Pin } from './pin.ts'
 import { sendPlanned } from './send-planned.ts'
 import type { Session } from './session.ts'
 import { selectOn } from './session-commands.ts'
 import { TransactionConnection } from './transaction-connection.ts'
 import { TransactionQueue } from './transaction-queue.ts'
+import { TransactionSubscriptions } from './transaction-subscriptions.ts'
 
 const MULTI = encodeCommand(['MULTI'])
 
@@ -37,6 +39,7 @@ export class Transaction implements Pin, ReplyOwner {
   /** As the client wrote it, which is how MONITOR shows it. */
   #multi: Buffer = MULTI
   readonly #queue: TransactionQueue
+  #subscriptions: TransactionSubscriptions | null = null
   /** What was watched may have changed unseen: EXEC answers nil. */
   #broken = false
   /** A command was refused here: EXEC answers EXECABORT, as Redis does for one that it refused itself. */
@@ -183,10 +186,14 @@ export class Transaction implements Pin, ReplyOwner {
       return this.#refuse('ERR Understudy does not hold so much of one transaction; make it smaller', true)
     }
     const frame = frameOf(view)
-    this.#connection.noteQueued(spec, answered)
-    const bytes = answered ? PLACEHOLDER : this.#connection.asSent(view, spec, frame)
+    this.#connection.noteQueued(spec)
+    const bytes = answered ? placeholderOf(session, spec, view) : this.#connection.asSent(view, spec, frame)
     // Before the connection: opening one may plan again.
     const queued = this.#queue.planned(view, spec, frame, answered)
+    if (spec !== null && changesSubscriptions(spec)) {
+      this.#subscriptions ??= new TransactionSubscriptions(session)
+      this.#subscriptions.queued(view, spec)
+    }
     const pipeline = this.#open()
     this.#queue.commands.push(queued)
     this.#push(pipeline, session, bytes, session.order.assign())
@@ -208,6 +215,7 @@ export class Transaction implements Pin, ReplyOwner {
       path.pendingSubscriptions.holdsBack(session)
     )
       return session.waitFor('pin')
+    if (this.#subscriptions !== null && !this.#subscriptions.areReady()) return false
     const route = this.#route ?? path.routes.fallback
     this.#route = route
     const pipeline = this.#open()
@@ -237,7 +245,10 @@ export class Transaction implements Pin, ReplyOwner {
       else if (!execDidNothing(buf, start, end)) queue.lose()
     }
     const databases = offsets === null ? null : databasesOf(queue.commands, session.database, buf, offsets)
-    const mapped = offsets === null || slot.timedOut ? null : mapExecReply(session, queue.commands, buf, offsets)
+    const mapped =
+      offsets === null || slot.timedOut
+        ? null
+        : mapExecReply(session, queue.commands, buf, offsets, this.#subscriptions)
     const route = slot.route as Route
     if (route.config.mirror.mode === 'sync' && offsets !== null && !slot.timedOut) {
       const reply = mapped ?? Buffer.from(buf.subarray(start, end))
@@ -271,6 +282,10 @@ export class Transaction implements Pin, ReplyOwner {
 
   changeProtocol(protocol: 2 | 3): void {
     this.#connection.changeProtocol(protocol)
+  }
+
+  changeUser(user: StoreUser | null): void {
+    this.#connection.changeUser(user)
   }
 
   // --- the connection
@@ -322,6 +337,7 @@ export class Transaction implements Pin, ReplyOwner {
       if (this.#inMulti) this.#connection.takeBack(this.#connection.shared)
       return
     }
+    this.#subscriptions?.abandon()
     // An EXEC under way is still mirrored when its reply comes.
     if (this.#executing) return
     this.#gone = true
@@ -338,6 +354,7 @@ export class Transaction implements Pin, ReplyOwner {
     this.#gone = true
     session.leave(this)
     session.answer(answer)
+    this.#subscriptions?.end()
     return true
   }
 
@@ -358,6 +375,7 @@ export class Transaction implements Pin, ReplyOwner {
     this.#gone = true
     this.#connection.finished(clean)
     session.leave(this)
+    this.#subscriptions?.end()
     session.proceed()
   }
 

@@ -28,6 +28,11 @@ function ownLogin({ username, password }: StoreConfig): readonly string[] | null
   return username === null ? [password] : [username, password]
 }
 
+/** AUTH that makes an open connection that user's; null: the one of the configuration. Where that has no password the default user takes any. */
+export function authCommandOf(store: StoreConfig, user: StoreUser | null): Buffer {
+  return user === null ? auth(ownLogin(store) ?? ['default', ''], false) : auth(user.login!, true)
+}
+
 /** One command of a new connection's greeting. `required`: an error reply to it makes the connection useless. */
 export interface Greeting {
   readonly name: 'prelogin' | 'preselect' | 'auth' | 'hello' | 'select' | 'setname' | 'role' | 'id'

@@ -39,15 +39,6 @@ export const EXCEPTIONS: readonly Exception[] = [
   ...each('ignored', 'whether replies are under way on the connection', 'SCRIPT DEBUG'),
   ...each('numbers', CLIENTS, 'HELLO'),
   ...each('kind', SERVER, 'INFO, MEMORY, DEBUG OBJECT, DEBUG JMAP, LATENCY DOCTOR, ROLE'),
-  ...each(
-    'ignored',
-    'a subscription begun by EXEC would need the connection of the transaction',
-    'SUBSCRIBE, PSUBSCRIBE, UNSUBSCRIBE, PUNSUBSCRIBE, SUNSUBSCRIBE',
-  ).map((exception) => ({ ...exception, inMulti: true })),
-  ...each('ignored', 'the user cannot change within a transaction', 'HELLO 3 AUTH').map((exception) => ({
-    ...exception,
-    inMulti: true,
-  })),
 ]
 
 /** What is never sent, and why. */

@@ -194,6 +194,100 @@ const SCENARIOS: Readonly<Record<string, string>> = {
     a: RESET
     a: GET k
     b: PUBLISH ch three`,
+  'a transaction that subscribes, and ends subscriptions': `
+    a: MULTI
+    a: GET k
+    a: SUBSCRIBE one two
+    a: PING
+    a: UNSUBSCRIBE one
+    a: PSUBSCRIBE p*
+    a: SSUBSCRIBE s
+    a: SUNSUBSCRIBE
+    a: EXEC
+    a<
+    a: GET k
+    b: PUBLISH one x
+    b: PUBLISH two y
+    a<
+    b: PUBLISH p1 z
+    a<
+    a: UNSUBSCRIBE two
+    a: PUNSUBSCRIBE
+    a: MULTI
+    a: UNSUBSCRIBE
+    a: SUBSCRIBE
+    a: EXEC
+    a: MULTI
+    a: UNSUBSCRIBE
+    a: PUNSUBSCRIBE x
+    a: EXEC
+    a: GET k`,
+  'a transaction of a RESP3 subscriber': `
+    a: HELLO 3
+    a: SUBSCRIBE one
+    a: MULTI
+    a: SUBSCRIBE one two
+    a: UNSUBSCRIBE one
+    a: EXEC
+    a<
+    a: GET k
+    b: PUBLISH one x
+    b: PUBLISH two y
+    a<
+    a: MULTI
+    a: UNSUBSCRIBE
+    a: EXEC
+    b: PUBLISH two z
+    a: PING`,
+  'what a transaction would subscribe to, when nothing comes of it': `
+    a: WATCH k
+    b: SET k changed
+    a: MULTI
+    a: SUBSCRIBE ch
+    a: EXEC
+    b: PUBLISH ch x
+    a: GET k
+    a: MULTI
+    a: SUBSCRIBE ch
+    a: DISCARD
+    b: PUBLISH ch x
+    a: MULTI
+    a: SUBSCRIBE ch
+    a: NOSUCH
+    a: EXEC
+    b: PUBLISH ch x
+    a: GET k`,
+  'SUBSCRIBE between WATCH and MULTI, by a subscriber': `
+    a: HELLO 3
+    a: SUBSCRIBE one
+    a: WATCH k
+    a: SUBSCRIBE two
+    a: MULTI
+    a: SET k v
+    a: EXEC
+    b: PUBLISH one x
+    a<
+    a: UNSUBSCRIBE two
+    b: PUBLISH two y
+    a: GET k`,
+  'HELLO inside MULTI holds for what is behind it': `
+    a: HSET h f v
+    a: MULTI
+    a: HGETALL h
+    a: GET none
+    a: HELLO 3 SETNAME me
+    a: HGETALL h
+    a: GET none
+    a: HELLO 2 NONSENSE
+    a: HGETALL h
+    a: EXEC
+    a: HGETALL h
+    a: CLIENT GETNAME
+    a: MULTI
+    a: HELLO 2
+    a: HGETALL h
+    a: DISCARD
+    a: HGETALL h`,
   'a RESP3 subscriber may say everything': `
     a: HELLO 3
     a: SUBSCRIBE ch

@@ -154,6 +154,11 @@ test('switches that come faster than subscribers can follow lose nothing and dou
       subscriber(path.port, i % 2 === 0 ? 'SUBSCRIBE' : 'PSUBSCRIBE', i % 2 === 0 ? 'job_events' : 'job_*'),
     ),
   )
+  for (let i = 0; i < 4; i++) {
+    const client = await path.raw()
+    for (const command of [['MULTI'], ['SUBSCRIBE', 'job_events'], ['EXEC']]) await client.ask(...command)
+    clients.push(client)
+  }
   const producer = await path.raw()
   const sent: string[] = []
   for (let i = 0; i < 11; i++) {

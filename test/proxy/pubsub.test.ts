@@ -185,6 +185,46 @@ test('a RESP3 client that subscribes and publishes in one breath gets its messag
   }
 })
 
+test('a client that reads and subscribes in one transaction misses nothing that is published behind it', async () => {
+  const publisher = await RawClient.open(path.port)
+  let publishing = true
+  const published = (async () => {
+    let last = 0
+    while (publishing) {
+      publisher.send(
+        Buffer.concat([
+          encodeCommand(['MULTI']),
+          encodeCommand(['INCR', 'told']),
+          encodeCommand(['PUBLISH', 'tells', String(last + 1)]),
+          encodeCommand(['EXEC']),
+        ]),
+      )
+      for (let i = 0; i < 4; i++) await publisher.next()
+      last++
+    }
+    return last
+  })()
+  const readers = await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      const reader = await RawClient.open(path.port)
+      for (const command of [['MULTI'], ['GET', 'told'], ['SUBSCRIBE', 'tells']]) await reader.ask(...command)
+      const read = Number((await reader.ask('EXEC')).split('\r\n')[2] ?? 0)
+      return { reader, read }
+    }),
+  )
+  await eventually(() => expect(readers.every(({ reader }) => reader.unread > 3)).toBe(true))
+  publishing = false
+  const last = await published
+  for (const { reader, read } of readers) {
+    const messages: number[] = []
+    while (messages.at(-1) !== last) messages.push(Number((await reader.text()).split('\r\n').at(-2)))
+    const behind = messages.filter((message) => message > read)
+    expect(behind).toEqual(Array.from({ length: last - read }, (_, i) => read + 1 + i))
+  }
+  for (const { reader } of readers) reader.destroy()
+  publisher.destroy()
+})
+
 test('a subscriber that leaves leaves no connection behind', async () => {
   const admin = await RawClient.open(store.port)
   for (const protocol of [2, 3]) {

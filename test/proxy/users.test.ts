@@ -278,6 +278,93 @@ test('a client that logs in as the default user again has its rights again, also
   }
 })
 
+describe.each(['shared', 'dedicated'] as const)(
+  'logging in meanwhile, as at a server (%s connections)',
+  (connections) => {
+    const scripts: Readonly<Record<string, readonly string[]>> = {
+      'inside MULTI, for what is behind it and from then on': [
+        'MULTI',
+        'SET w:k v',
+        'AUTH reader r',
+        'GET w:k',
+        'ACL WHOAMI',
+        'EXEC',
+        'ACL WHOAMI',
+        'SET w:k x',
+        'MULTI',
+        'AUTH reader wrong',
+        'AUTH reader r more',
+        'PING',
+        'EXEC',
+        'ACL WHOAMI',
+        'AUTH default any',
+        'SET w:k y',
+      ],
+      'by HELLO inside MULTI': [
+        'MULTI',
+        'HELLO 3 AUTH writer wrong SETNAME no',
+        'HGETALL w:none',
+        'HELLO 3 AUTH writer w SETNAME me',
+        'HGETALL w:none',
+        'EXEC',
+        'ACL WHOAMI',
+        'GET other',
+        'HGETALL w:none',
+        'CLIENT GETNAME',
+      ],
+      'not, when the transaction is given up': [
+        'MULTI',
+        'AUTH reader r',
+        'DISCARD',
+        'ACL WHOAMI',
+        'MULTI',
+        'AUTH reader r',
+        'NOSUCH',
+        'EXEC',
+        'ACL WHOAMI',
+      ],
+      'between WATCH and MULTI': [
+        'WATCH w:k',
+        'AUTH writer w',
+        'GET w:k',
+        'MULTI',
+        'SET w:k new',
+        'ACL WHOAMI',
+        'EXEC',
+        'GET other',
+        'GET w:k',
+      ],
+      'while subscribed': [
+        'HELLO 3',
+        'SUBSCRIBE w:ch',
+        'AUTH writer w',
+        'ACL WHOAMI',
+        'GET other',
+        'UNSUBSCRIBE',
+        'GET other',
+      ],
+      'while it tracks keys': [
+        'HELLO 3',
+        'CLIENT TRACKING ON',
+        'AUTH writer w',
+        'GET w:k',
+        'GET other',
+        'SET w:k z',
+        'PING',
+      ],
+    }
+
+    test.each(Object.entries(scripts))('%s', async (_name, script) => {
+      path = await startDataPath({ stores: { redis }, listen: { connections } })
+      path.runtime.setFacts('redis', 0, '7.0.15')
+      await redis.client().set('w:k', 'old')
+      const here = await said(await path.raw(), script)
+      await redis.client().set('w:k', 'old')
+      expect(here).toEqual(await said(await RawClient.open(redis.port), script))
+    })
+  },
+)
+
 test('a user that may not SELECT stays in the database that its client was in', async () => {
   path = await startDataPath({ stores: { redis } })
   await redis.client().call('ACL', 'SETUSER', 'narrow', 'on', '>n', '~*', '+set', '+get', '+multi', '+exec', '+watch')
@@ -361,4 +448,13 @@ test('a client that waits on a connection of its own is unblocked, although its 
 
 function hash(password: string): string {
   return createHash('sha256').update(password).digest('hex')
+}
+
+/** What a client reads, a frame a command, without the ids of clients. */
+async function said(client: RawClient, script: readonly string[]): Promise<string[]> {
+  const frames: string[] = []
+  for (const command of script)
+    frames.push(`${command} => ${(await client.ask(...command.split(' '))).replace(/(id\r\n):\d+/, '$1:N')}`)
+  client.destroy()
+  return frames
 }

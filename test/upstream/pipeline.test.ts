@@ -283,10 +283,12 @@ describe('a pipeline', () => {
 
   test('gives up a dedicated connection whose reply takes too long, and only then', async () => {
     const store = await EchoStore.start()
-    store.hold = true
     let closed: string | null = null
     const patient = pipelineTo(() => store.port, { dedicated: true })
     const strict = pipelineTo(() => store.port, { dedicated: true })
+    const first = [push(patient, new Command('first')), push(strict, new Command('first'))]
+    await eventually(() => expect(first.every(({ done }) => done)).toBe(true))
+    store.hold = true
     strict.answersWithinMs = 50
     strict.onClosed = (text) => (closed = text)
     const [waits, lost] = [push(patient, new Command('waits')), push(strict, new Command('lost'))]
