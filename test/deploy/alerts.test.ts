@@ -80,8 +80,13 @@ const CASES: Record<string, { bad: object[]; good: object[] }> = {
     good: [series('understudy_dirty_keys', at, '9000-100x60')],
   },
   UnderstudyDirtyKeysStay: {
-    bad: [series('understudy_dirty_keys', at, '3x60')],
-    good: [series('understudy_dirty_keys', at, '3x5 0 3x5 0 3x5 0 3x5 0 3x5 0 3x5 0 3x5 0 3x5 0 3x5 0 3x5 0')],
+    bad: [series('understudy_dirty_keys', at, '3x60'), series('understudy_dirty_oldest_seconds', at, '0+60x60')],
+    good: [
+      series('understudy_dirty_keys', at, '3x5 0 3x5 0 3x5 0 3x5 0 3x5 0 3x5 0 3x5 0 3x5 0 3x5 0 3x5 0'),
+      // Written all the time, and copied again and again.
+      series('understudy_dirty_keys', { ...at, route: 'queues' }, '3x60'),
+      series('understudy_dirty_oldest_seconds', { ...at, route: 'queues' }, '2x60'),
+    ],
   },
   UnderstudyNeedsVerify: {
     bad: [series('understudy_needs_verify', at, '1x60')],
