@@ -14,6 +14,10 @@ export interface ScriptFacts {
   readonly tellsNames: boolean
   /** It asks for keys that it does not name: KEYS, SCAN, RANDOMKEY, DBSIZE. */
   readonly asksForAllKeys: boolean
+  /**
+   * What it does to other keys may depend on what is in a list, a sorted set or a stream, which clients may wait on: it does more with them than to change one and not to look at the answer.
+   */
+  readonly looksIntoQueues: boolean
   /** Channels that it publishes to; null: one that it computes, or anything may happen. */
   readonly publishesTo: readonly (string | null)[]
 }
@@ -38,6 +42,7 @@ const UNREADABLE: ScriptFacts = {
   declaresKeys: false,
   tellsNames: true,
   asksForAllKeys: true,
+  looksIntoQueues: true,
   publishesTo: [null],
 }
 
@@ -52,6 +57,7 @@ class Analysis {
   #varies: string | null = null
   #declaresKeys = true
   #asksForAllKeys = false
+  #looksIntoQueues = false
   readonly #publishesTo = new Set<string | null>()
 
   constructor(tokens: readonly LuaToken[], commands: CommandTable) {
@@ -69,6 +75,7 @@ class Analysis {
       declaresKeys: this.#declaresKeys,
       tellsNames: this.#tokens.some((token, i) => this.#isTold(token, i)),
       asksForAllKeys: this.#asksForAllKeys,
+      looksIntoQueues: this.#looksIntoQueues,
       publishesTo: [...this.#publishesTo],
     }
   }
@@ -91,6 +98,7 @@ class Analysis {
   #opaque(why: string): void {
     this.#writes = true
     this.#declaresKeys = false
+    this.#looksIntoQueues = true
     this.#doubt(why)
   }
 
@@ -148,7 +156,7 @@ class Analysis {
     const name = token.text
     if (API.has(name)) this.#lookAtApi(i)
     else if (this.#calls.has(name)) {
-      if (this.#text(i + 1) === '(') this.#call(i + 1)
+      if (this.#text(i + 1) === '(') this.#call(i, i + 1)
       else if (this.#text(i - 1) !== 'local') this.#opaque(`it passes ${name} on`)
     } else if (name === 'math' && this.#text(i + 2).startsWith('random')) this.#doubt('it uses random numbers')
     else if (UNORDERED.has(name)) this.#doubt(`it walks a table in no order (${name})`)
@@ -159,7 +167,7 @@ class Analysis {
   #lookAtApi(i: number): void {
     const member = this.#text(i + 1) === '.' ? this.#text(i + 2) : ''
     if (CALLS.has(member)) {
-      if (this.#text(i + 3) === '(') this.#call(i + 3)
+      if (this.#text(i + 3) === '(') this.#call(i, i + 3)
       // Its other name was looked for.
       else if (this.#text(i - 3) !== 'local') this.#opaque(`it passes ${this.#text(i)}.${member} on`)
     } else if (!HARMLESS.has(member) && !member.startsWith('LOG_')) {
@@ -167,8 +175,8 @@ class Analysis {
     }
   }
 
-  /** A call whose `(` is at `open`. */
-  #call(open: number): void {
+  /** A call from `start` on whose `(` is at `open`. */
+  #call(start: number, open: number): void {
     const args = this.#arguments(open)
     const first = args?.[0]
     if (args === null || first === undefined || first.length !== 1 || first[0]!.kind !== 'string') {
@@ -183,6 +191,7 @@ class Analysis {
     }
     if (!spec.readonly && !MESSAGES.has(name)) this.#writes = true
     if (ELSEWHERE.has(name)) this.#declaresKeys = false
+    if (!NO_QUEUE.test(name) && (this.#isUsed(start) || hasSeveralKeys(spec))) this.#looksIntoQueues = true
     if (ABOUT_ALL_KEYS.has(name)) this.#asksForAllKeys = true
     if (PUBLISHING.has(name)) {
       const [channel, ...more] = args[1] ?? []
@@ -191,6 +200,14 @@ class Analysis {
     const why = variesBy(name, args)
     if (why !== null) this.#doubt(why)
     if (!this.#onDeclaredKeys(spec, args)) this.#declaresKeys = false
+  }
+
+  /** Something is done with the value of what begins at `start`: it is no statement. A string before it may be a part of one. */
+  #isUsed(start: number): boolean {
+    const before = this.#tokens[start - 1]
+    if (before === undefined) return false
+    if (before.kind === 'mark') return !ENDS.has(before.text)
+    return before.kind === 'name' && VALUE_FOLLOWS.has(before.text)
   }
 
   /** The words of each argument; null: the bracket is not closed. */
@@ -235,6 +252,11 @@ class Analysis {
       return KEYS.has(words[words.indexOf('(') + 1]!)
     return KEYS.has(words[0]!) && words[1] === '[' && words.indexOf(']') === words.length - 1
   }
+}
+
+/** It may bring what is in one key to another. */
+function hasSeveralKeys({ name, keyFinder, firstKey, lastKey }: CommandSpec): boolean {
+  return name !== 'DEL' && name !== 'UNLINK' && (keyFinder !== 'plain' || lastKey !== firstKey)
 }
 
 /** Why a command need not do the same on another server with the same data, at another time; null: it does. */
@@ -284,6 +306,15 @@ const OPAQUE: ReadonlySet<string> = new Set([
 const LIST_ENDS: ReadonlySet<string> = new Set(['=', 'in', ')', 'do'])
 const OPENING: ReadonlySet<string> = new Set(['(', '[', '{'])
 const CLOSING: ReadonlySet<string> = new Set([')', ']', '}'])
+/** Behind these a statement may begin. */
+const ENDS: ReadonlySet<string> = new Set([')', ']', '}', ';'])
+/** What follows these is a value. */
+const VALUE_FOLLOWS: ReadonlySet<string> = new Set([
+  ...['return', 'and', 'or', 'not', 'if', 'elseif', 'while', 'until', 'in'],
+])
+/** Commands that know strings, hashes or sets only: of anything else they say that it is of the wrong type, on both sides. */
+const NO_QUEUE =
+  /^(?:H|GET|SET|INCR|DECR|APPEND|STRLEN|SUBSTR|MGET|MSET|BIT|PF|PUBLISH|SPUBLISH|S(?:ADD|REM|CARD|ISMEMBER|MISMEMBER|MEMBERS|POP|RANDMEMBER|MOVE|INTER|UNION|DIFF|SCAN))/
 const RELATIVE: ReadonlySet<string> = new Set([
   ...['EXPIRE', 'PEXPIRE', 'SETEX', 'PSETEX', 'GETEX', 'HEXPIRE', 'HPEXPIRE', 'HGETEX', 'HSETEX', 'MSETEX', 'INCREX'],
 ])

@@ -66,12 +66,8 @@ export class Mirror {
     this.#refs = new KeyRefs(context)
     this.#scripts = new ScriptEffects(context)
     this.#unknown = new UnknownWrites(context.log)
-    this.#queue = new ShadowQueue(
-      context,
-      dirty,
-      this.#refs,
-      () => this.#scripts.forgetLoaded(),
-      (ref) => (ref === null ? this.#followUps.size > 0 : this.#followUps.has(ref.database, ref.key)),
+    this.#queue = new ShadowQueue(context, dirty, this.#refs, this.#scripts, (ref) =>
+      ref === null ? this.#followUps.size > 0 : this.#followUps.has(ref.database, ref.key),
     )
     this.#followUps = new FollowUps(context, overlap, this.#refs, {
       perform: (effect, database, waiter) => this.#perform(null, effect, database, waiter),

@@ -32,6 +32,11 @@ export class ScriptEffects {
     }
   }
 
+  /** What the script does to other keys may depend on what it finds where clients wait. */
+  looksIntoQueues(args: Args): boolean {
+    return this.factsOf(args)?.looksIntoQueues ?? true
+  }
+
   /** Loads the script of the command on the shadow, ahead of what is queued next, if it is known and not loaded there. */
   load(args: Args, route: Route, database: number): void {
     const { shadow, primary } = route

@@ -13,7 +13,8 @@ import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { doubtFunctionsOf } from './function-sync.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
-import { runsScript } from './script-effects.ts'
+import { runsScript, type ScriptEffects } from './script-effects.ts'
+import { applicationBytes } from './settled-command.ts'
 import { differs, hasError, isReadOnly, NO_ANSWER } from './shadow-answers.ts'
 import { isTooLong, LEAST_BULK_LIMIT, textOf } from './store-errors.ts'
 import { SwappedDatabases } from './swapped-databases.ts'
@@ -41,24 +42,22 @@ export class ShadowQueue implements ReplyOwner {
   /** While a transaction's effects are gathered: they leave as one unit. */
   #gathered: Item[] | null = null
 
-  /** The shadow did not know a script, or has been away. */
-  readonly #onScriptsLost: () => void
-  /** What a write has left of a key is being asked for. */
+  readonly #scripts: ScriptEffects
   readonly #isAsked: (key: KeyRef | null) => boolean
 
-  /** `isAsked`: whether follow-ups of the key, or of any, are under way. */
+  /** `isAsked`: whether the primary is being asked what a write has left of the key; null: of any. */
   constructor(
     context: DataPathContext,
     dirty: DirtySet,
     refs: KeyRefs,
-    onScriptsLost: () => void,
+    scripts: ScriptEffects,
     isAsked: (key: KeyRef | null) => boolean,
   ) {
     this.#isAsked = isAsked
     this.#context = context
     this.#dirty = dirty
     this.#refs = refs
-    this.#onScriptsLost = onScriptsLost
+    this.#scripts = scripts
   }
 
   /**
@@ -79,24 +78,17 @@ export class ShadowQueue implements ReplyOwner {
     const { state, shadow, config } = route
     if (shadow === null) return
     const store = this.#context.stores[shadow.store]!
+    // As the application wrote it.
+    const frame = original ?? bytes
+    const from = original === null ? start : 0
+    const to = original === null ? end : original.length
     if (end - start > store.maxBulkBytes) {
       // The store would close the connection, and take along all that is on it. The copy goes by pieces.
-      this.#markOne(spec, database, original, bytes, start, end, 'shadow-error', waiter)
+      this.#markAll(spec, database, frame, from, to, 'shadow-error', waiter)
       return
     }
-    if (
-      this.#context.copies.rebuilding &&
-      this.#goesToRebuild(
-        spec,
-        database,
-        original ?? bytes,
-        original === null ? start : 0,
-        original?.length ?? end,
-        waiter,
-      )
-    )
-      return
-    if (hasSeveralKeys(spec) && this.#isAsked(null)) this.#markIfAsked(spec, database, original, bytes, start, end)
+    if (this.#context.copies.rebuilding && this.#goesToRebuild(spec, database, frame, from, to, waiter)) return
+    if (hasSeveralKeys(spec) && this.#isAsked(null)) this.#markIfAsked(spec, database, frame, from, to)
     if (this.#gathered !== null) {
       this.#gathered.push({ spec, route, database, bytes: Buffer.from(bytes.subarray(start, end)), original, answer })
       return
@@ -104,7 +96,7 @@ export class ShadowQueue implements ReplyOwner {
     const pipeline = store.shadow(database)
     if (state.backlogBytes + end - start > config.mirror.backlogBytes || pipeline.ring.length >= MAX_WAITING) {
       state.dropped++
-      this.#markOne(spec, database, original, bytes, start, end, 'backlog-full', waiter)
+      this.#markAll(spec, database, frame, from, to, 'backlog-full', waiter)
       return
     }
     const slot = pipeline.push(this, bytes, start, end)
@@ -169,15 +161,8 @@ export class ShadowQueue implements ReplyOwner {
   }
 
   /** The primary has executed it before it is asked what an earlier write has left of one of its keys: the other key is to have that, and not what the shadow holds now. */
-  #markIfAsked(
-    spec: CommandSpec,
-    database: number,
-    original: Buffer | null,
-    bytes: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    const refs = this.#refsIn(spec, database, original, bytes, start, end)
+  #markIfAsked(spec: CommandSpec, database: number, bytes: Buffer, start: number, end: number): void {
+    const refs = this.#refs.in(spec, database, bytes, start, end)
     if (refs.some((ref) => this.#isAsked(ref))) for (const ref of refs) this.mark(ref, 'state-copy', null)
   }
 
@@ -212,7 +197,7 @@ export class ShadowQueue implements ReplyOwner {
     }
     if (buf[start] === MINUS) {
       state.shadowError++
-      if (buf[start + 1] === 78) this.#onScriptsLost() // NOSCRIPT, and what else begins so
+      if (buf[start + 1] === 78) this.#scripts.forgetLoaded() // NOSCRIPT, and what else begins so
       if (isReadOnly(buf, start)) this.#replaced(slot.route as Route)
       if (isTooLong(textOf(buf, start, end))) this.#storeOf(slot).maxBulkBytes = LEAST_BULK_LIMIT
       this.#markSlot(slot, 'shadow-error')
@@ -223,8 +208,9 @@ export class ShadowQueue implements ReplyOwner {
     const spec = slot.spec!
     if (slot.seq !== NO_ANSWER && differs(spec, slot.seq, buf, start, end)) this.#markSlot(slot, 'shadow-differs')
     else if ((this.#dirty.size > 0 || this.awaited.size > 0) && hasSeveralKeys(spec)) {
-      const keys = this.#keysOf(slot)
-      if (this.#anyInDoubt(spec, keys)) for (const ref of keys) this.mark(ref, 'shadow-differs', null)
+      const { bytes, start: from, end: to } = applicationBytes(slot)
+      const keys = this.#refs.in(spec, slot.database, bytes, from, to)
+      if (this.#anyInDoubt(spec, keys, bytes, from, to)) for (const ref of keys) this.mark(ref, 'shadow-differs', null)
     }
     this.#finish(slot, true)
   }
@@ -233,7 +219,7 @@ export class ShadowQueue implements ReplyOwner {
     const { state } = slot.route as Route
     const failed = buf[start] === MINUS || (slot.replies === 0 && hasError(buf, start, end))
     if (failed) {
-      this.#onScriptsLost()
+      this.#scripts.forgetLoaded()
       if (isReadOnly(buf, start)) this.#replaced(slot.route as Route)
       state.shadowError++
       for (const item of unit.items) this.#markItem(item, 'shadow-error', null)
@@ -242,9 +228,10 @@ export class ShadowQueue implements ReplyOwner {
     if (!failed) {
       const offsets = elementOffsets(buf, start, end)!
       for (const [i, item] of unit.items.entries()) {
-        const keys = this.#keysOfItem(item)
+        const frame = item.original ?? item.bytes
+        const keys = this.#refs.in(item.spec, item.database, frame, 0, frame.length)
         const another = item.answer !== NO_ANSWER && differs(item.spec, item.answer, buf, offsets[i]!, offsets[i + 1]!)
-        if (another || (keys.length > 1 && this.#anyInDoubt(item.spec, keys))) {
+        if (another || this.#anyInDoubt(item.spec, keys, frame, 0, frame.length)) {
           for (const ref of keys) this.mark(ref, 'shadow-differs', null)
         }
       }
@@ -254,7 +241,7 @@ export class ShadowQueue implements ReplyOwner {
 
   lost(slot: InFlight, _loss: Loss): void {
     ;(slot.route as Route).state.shadowLost++
-    this.#onScriptsLost()
+    this.#scripts.forgetLoaded()
     if (slot.extra instanceof Unit) for (const item of slot.extra.items) this.#markItem(item, 'shadow-down', null)
     else this.#markSlot(slot, 'shadow-down')
     this.#finish(slot, false, false)
@@ -299,51 +286,29 @@ export class ShadowQueue implements ReplyOwner {
       this.#dirty.mark(route, database, ref.key, reason, nowMs, waiter)
   }
 
-  #refsIn(
-    spec: CommandSpec,
-    database: number,
-    original: Buffer | null,
-    bytes: Buffer,
-    start: number,
-    end: number,
-  ): KeyRef[] {
-    return original === null
-      ? this.#refs.in(spec, database, bytes, start, end)
-      : this.#refs.in(spec, database, original, 0, original.length)
-  }
-
-  #anyInDoubt(spec: CommandSpec, keys: readonly KeyRef[]): boolean {
+  /** What the command has done to one of its keys may come from another that the shadow does not have as the primary had it. `bytes`: the application's. */
+  #anyInDoubt(spec: CommandSpec, keys: readonly KeyRef[], bytes: Buffer, start: number, end: number): boolean {
+    if (keys.length < 2) return false
     if (keys.some((ref) => this.#dirty.has(ref.rule.route.name, ref.database, ref.key))) return true
-    // Of a script the whole answer is compared; and queues are made of scripts that name keys on which consumers wait all the time.
-    return this.awaited.size > 0 && !runsScript(spec) && keys.some((ref) => this.awaited.has(ref))
+    if (this.awaited.size === 0 || !keys.some((ref) => this.awaited.has(ref))) return false
+    // Queues are made of scripts that name keys on which consumers wait in every call, and most only add to them.
+    return !runsScript(spec) || this.#scripts.looksIntoQueues(argsIn(bytes, start, end))
   }
 
   #markSlot(slot: InFlight, reason: DirtyReason): void {
-    doubtFunctionsOf(this.#context, this.#dirty, slot.spec)
-    for (const ref of this.#keysOf(slot)) this.mark(ref, reason, null)
+    const { bytes, start, end } = applicationBytes(slot)
+    this.#markAll(slot.spec, slot.database, bytes, start, end, reason, null)
   }
 
-  #keysOf(slot: InFlight): KeyRef[] {
-    const { original, spec, database } = slot
-    return original === null
-      ? this.#refs.in(spec, database, slot.chunk!.buf, slot.start, slot.end)
-      : this.#refs.in(spec, database, original, 0, original.length)
-  }
-
-  #keysOfItem({ spec, database, original, bytes }: Item): KeyRef[] {
+  #markItem({ spec, database, original, bytes }: Item, reason: DirtyReason, waiter: AckWaiter | null): void {
     const frame = original ?? bytes
-    return this.#refs.in(spec, database, frame, 0, frame.length)
+    this.#markAll(spec, database, frame, 0, frame.length, reason, waiter)
   }
 
-  #markItem(item: Item, reason: DirtyReason, waiter: AckWaiter | null): void {
-    doubtFunctionsOf(this.#context, this.#dirty, item.spec)
-    for (const ref of this.#keysOfItem(item)) this.mark(ref, reason, waiter)
-  }
-
-  #markOne(
-    spec: CommandSpec,
+  /** Marks every key of a command, and what it may have done to functions. `bytes`: the application's. */
+  #markAll(
+    spec: CommandSpec | null,
     database: number,
-    original: Buffer | null,
     bytes: Buffer,
     start: number,
     end: number,
@@ -351,8 +316,7 @@ export class ShadowQueue implements ReplyOwner {
     waiter: AckWaiter | null,
   ): void {
     doubtFunctionsOf(this.#context, this.#dirty, spec)
-    const refs = this.#refsIn(spec, database, original, bytes, start, end)
-    for (const ref of refs) this.mark(ref, reason, waiter)
+    for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.mark(ref, reason, waiter)
   }
 }
 

@@ -67,6 +67,33 @@ describe('a script', () => {
     expect(said(source)).toBe(expected)
   })
 
+  test.each([
+    ["redis.call('rpush', KEYS[1], ARGV[1]) redis.call('hset', KEYS[2], 'a', 1) return 1"],
+    ["local n = redis.call('incr', KEYS[2]) redis.call('zadd', KEYS[1], n, ARGV[1]) return redis.status_reply('OK')"],
+    [
+      "if redis.call('hget', KEYS[2], 'paused') then redis.call('lpush', KEYS[1], 1) else redis.call('del', KEYS[1], KEYS[3]) end",
+    ],
+    ["local call = redis.call\nfor i = 1, 3 do call('lpush', KEYS[1], i); call('expireat', KEYS[1], ARGV[1]) end"],
+    ["local x = ARGV[1] redis.call('ltrim', KEYS[1], 0, 9)"],
+  ])('only adds to queues, or changes one by itself: %s', (source) => {
+    expect(analyseScript(source, table).looksIntoQueues).toBe(false)
+  })
+
+  test.each([
+    ["return redis.call('rpush', KEYS[1], ARGV[1])"],
+    ["redis.call('set', KEYS[2], redis.call('llen', KEYS[1]))"],
+    ["redis.call('lmove', KEYS[1], KEYS[2], 'LEFT', 'RIGHT') return 1"],
+    ["redis.call('zunionstore', KEYS[3], 2, KEYS[1], KEYS[2]) return 1"],
+    ["local n = 1 + redis.call('zcard', KEYS[1]) redis.call('set', KEYS[2], n)"],
+    ["if not redis.call('lpop', KEYS[1]) then redis.call('set', KEYS[2], 1) end"],
+    ["local call = redis.call local job = call('rpop', KEYS[1]) call('set', KEYS[2], job)"],
+    ['redis.call(ARGV[1], KEYS[1], KEYS[2])'],
+    ["local ok = redis.pcall('exists', KEYS[1]) redis.call('set', KEYS[2], ok)"],
+    ['this is no script "'],
+  ])('may look into queues: %s', (source) => {
+    expect(analyseScript(source, table).looksIntoQueues).toBe(true)
+  })
+
   test('words: strings of every form, comments, numbers', () => {
     expect(luaTokens('a="x\\"y"--c\n[=[l]]]=]0x1F 1e-3 ..')?.map(({ text }) => text)).toEqual([
       'a',

@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -105,10 +106,50 @@ describe('replies of the primary that come on two connections in another order t
     const app = path.client()
     await app.rpush('queue', 'a', 'b')
     expect(await app.lmove('queue', 'done', 'LEFT', 'RIGHT')).toBe('b')
+    await movedOnShadow()
+    way.release()
+    expect(await taken).toContain('a')
+    await endsEqual()
+  })
+
+  describe('an element that a consumer has taken is not moved by a script either,', () => {
+    const MOVES = "redis.call('lmove', KEYS[1], KEYS[2], 'LEFT', 'RIGHT') return 1"
+    const LIBRARY = `#!lua name=queues\nredis.register_function('move', function(keys) redis.call('lmove', keys[1], keys[2], 'LEFT', 'RIGHT') return 1 end)`
+    const ways: Record<string, (app: Redis) => Promise<unknown>> = {
+      EVAL: (app) => app.eval(MOVES, 2, 'queue', 'done'),
+      EVALSHA: async (app) => app.evalsha((await app.script('LOAD', MOVES)) as string, 2, 'queue', 'done'),
+      FCALL: async (app) => {
+        await app.call('FUNCTION', 'LOAD', 'REPLACE', LIBRARY)
+        return app.call('FCALL', 'move', 2, 'queue', 'done')
+      },
+      'a transaction': async (app) =>
+        (await app.multi().set('other', 1).eval(MOVES, 2, 'queue', 'done').exec())?.[1]?.[1],
+    }
+    test.each(Object.entries(ways))('run by %s', async (_, move) => {
+      const { taken } = await consume('queue')
+      const app = path.client()
+      await app.rpush('queue', 'a', 'b')
+      expect(await move(app)).toBe(1)
+      await movedOnShadow()
+      way.release()
+      expect(await taken).toContain('a')
+      await endsEqual()
+    })
+  })
+
+  test('a script that only adds to a key on which consumers wait is run again, and its other keys are not copied', async () => {
+    const { taken } = await consume('queue')
+    const script = "redis.call('hset', KEYS[2], 'job', ARGV[1]) redis.call('rpush', KEYS[1], ARGV[1])"
+    for (const job of ['a', 'b']) await path.client().eval(script, 2, 'queue', 'jobs', job)
     await eventually(() => expect(path.runtime.stats().routes['all']).toMatchObject({ backlogCommands: 0 }))
-    expect(await fresh.client().exists('done')).toBe(1)
+    expect(path.runtime.stats().routes['all']!.counters.dirtied).toBe(0)
     way.release()
     expect(await taken).toContain('a')
     await endsEqual()
   })
 })
+
+async function movedOnShadow(): Promise<void> {
+  await eventually(() => expect(path.runtime.stats().routes['all']).toMatchObject({ backlogCommands: 0 }))
+  expect(await fresh.client().exists('done')).toBe(1)
+}
