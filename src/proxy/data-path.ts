@@ -74,10 +74,10 @@ export class DataPath implements DataPathContext {
   readonly logins = new LoginQueue()
   readonly sharedSubscriptions = new SharedSubscriptions()
   readonly advice = new StoreAdvice(this)
-  readonly plan = new Plan()
   /** Kept of all clients whose commands have to wait. */
   stashedBytes = 0
   readonly scans = new ScanTables()
+  readonly plan = new Plan(this.scans)
   readonly doubts: ScriptDoubts
   /** Text of the primary's version for HELLO; as known. */
   serverVersion = '7.0.0'

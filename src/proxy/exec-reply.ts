@@ -53,7 +53,8 @@ function mapElement(
   const own = withdrawn(queued, buf, from) ?? subscriptions?.pong(queued) ?? null
   if (own !== null) return own
   if (queued.answered) return answerInExec(session, spec!, bytes, buf, from, subscriptions)
-  if (spec === null || !queued.renamed || !repliesWithKeys(spec)) return null
+  if (spec === null || !queued.renamed) return null
+  if (!repliesWithKeys(spec) && spec.handling !== 'keyspace') return null
   return mapReplyOf(session.path, spec, bytes, buf, from, to, session.protocol)
 }
 

@@ -15,7 +15,7 @@ import type { Session } from './session.ts'
  *   DBSIZE ────── while it runs: waits for the next one, which answers all who wait
  *
  * So one count runs at a time for clients of one shared connection, and each is answered by one that began after its command came: what it wrote before is
- * counted. Keys that are written or deleted meanwhile may be counted or not.
+ * counted. Keys that are written or deleted meanwhile may be counted or not; none is counted twice while they are no more than `MAX_REMEMBERED`.
  *
  * A page is in flight for a switch as any command is; a whole count is not, for it may take longer than a switch may: between two pages it steps aside, and begins
  * anew under the routes that are then in force.
@@ -54,6 +54,8 @@ class Count {
   readonly #over: () => void
   #table!: RouteTable
   #keys = 0
+  /** The names that were counted: a server that makes its hash table smaller meanwhile shows some twice. Null: too many to remember. */
+  #counted: Set<string> | null = null
 
   constructor(asked: readonly Asked[], over: () => void) {
     this.#asked = asked
@@ -68,6 +70,7 @@ class Count {
     }
     this.#table = path.routes
     this.#keys = 0
+    this.#counted = new Set()
     this.#page(0, 0n)
   }
 
@@ -88,12 +91,25 @@ class Count {
         if (reply === null)
           return this.#answer('-ERR Understudy: a store answered with something that is no reply to SCAN\r\n')
         const name = applicationName(table, store, null)
-        for (const key of reply.keys) if (name(key) !== null) this.#keys++
+        for (const key of reply.keys) {
+          const seen = name(key)
+          if (seen !== null) this.#count(seen)
+        }
         if (reply.cursor === 0n) this.#page(at + 1, 0n)
         else this.#page(at, reply.cursor)
       },
       (text) => this.#answer(`-${text}\r\n`),
     )
+  }
+
+  #count(key: Buffer): void {
+    if (this.#counted !== null) {
+      const text = key.toString('latin1')
+      if (this.#counted.has(text)) return
+      this.#counted.add(text)
+      if (this.#counted.size >= MAX_REMEMBERED) this.#counted = null
+    }
+    this.#keys++
   }
 
   #answer(text: string): void {
@@ -124,3 +140,5 @@ const REQUEST = {
   options: [Buffer.from('COUNT'), Buffer.from('500')],
 }
 const LOOK_AGAIN_MS = 5
+/** Keys of a count that are told apart. */
+const MAX_REMEMBERED = 100_000

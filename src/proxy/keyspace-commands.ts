@@ -11,6 +11,7 @@ import {
   readScan,
   type ScanRequest,
   scanFrame,
+  scanTable,
 } from '../routing/keyspace-command.ts'
 import { planCommand } from '../routing/plan.ts'
 import { rolesOf } from '../routing/route.ts'
@@ -65,14 +66,30 @@ export function keyspaceCommand(session: Session, view: CommandView, spec: Comma
   }
 }
 
-/** A reply to KEYS or SCAN of a transaction, under the application's names. */
-export function mapKeyspaceReply(path: DataPath, spec: CommandSpec, view: CommandView, reply: Reply): Reply | null {
+/** A reply to a command of a transaction (`rewriteKeyspaceCommand`), under the application's names; undefined: it goes out as it came. */
+export function mapKeyspaceReply(
+  path: DataPath,
+  spec: CommandSpec,
+  view: CommandView,
+  reply: Reply,
+): Reply | undefined {
   const { routes } = path
   const { store } = routes.fallback.primary
-  const mapped = mapReplyKeys(spec, [], reply, applicationName(routes, store, globOf(spec, view)))
-  if (spec.name !== 'SCAN' || !Array.isArray(mapped)) return mapped
-  path.scans.remember(routes)
-  return [Buffer.from(nextCursor(routes, 0, cursorOf(mapped[0]!)) ?? '0'), mapped[1]!]
+  const request = spec.name === 'SCAN' ? readScan(view) : null
+  const isScan = request !== null && request !== 'cursor'
+  const table = isScan ? (scanTable(routes, request, path.scans) ?? routes) : routes
+  const nameOf = applicationName(table, store, globOf(spec, view))
+  if (spec.name === 'DBSIZE' || spec.name === 'RANDOMKEY') {
+    if (!Array.isArray(reply)) return undefined
+    const names = (reply as Buffer[]).map(nameOf).filter((name) => name !== null)
+    if (spec.name === 'DBSIZE') return names.length
+    return names[Math.floor(Math.random() * names.length)] ?? null
+  }
+  const mapped = mapReplyKeys(spec, [], reply, nameOf) ?? undefined
+  if (!isScan || !Array.isArray(mapped)) return mapped
+  path.scans.remember(table)
+  const next = nextCursor(table, request.cursor.store, cursorOf(mapped[0]!))
+  return [Buffer.from(next ?? '0'), mapped[1]!]
 }
 
 /**

@@ -41,8 +41,8 @@ export function mapReplyOf(
   protocol: 2 | 3,
 ): Buffer | null {
   parser.parse(command, 0, command.length)
-  if (buf[start] !== MINUS && spec.replyKeys === null && !mayTellNames(spec, parser)) return null
   if (spec.handling === 'keyspace') return mapAll(path, spec, buf, start, end, protocol)
+  if (buf[start] !== MINUS && spec.replyKeys === null && !mayTellNames(spec, parser)) return null
   findKeys(spec, parser, positions)
   const names = new Map<string, Buffer>()
   for (let i = 0; i < positions.count; i++) {
@@ -97,7 +97,7 @@ function inOneLine(text: string): string {
   return text.replace(/[\r\n]/g, ' ')
 }
 
-/** KEYS or SCAN, which `parser` holds. */
+/** A command about all keys, which `parser` holds. */
 function mapAll(
   path: DataPath,
   spec: CommandSpec,
@@ -107,8 +107,8 @@ function mapAll(
   protocol: 2 | 3,
 ): Buffer | null {
   const reply = decoded(buf, start, end)
-  const mapped = reply === undefined ? null : mapKeyspaceReply(path, spec, parser, reply)
-  return mapped === null ? null : encodeReply(mapped, protocol)
+  const mapped = reply === undefined ? undefined : mapKeyspaceReply(path, spec, parser, reply)
+  return mapped === undefined ? null : encodeReply(mapped, protocol)
 }
 
 /** undefined: malformed. */

@@ -3,7 +3,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import { Glob } from './glob.ts'
 import { commonPattern, storePatterns } from './keyspace-patterns.ts'
-import type { Plan } from './plan.ts'
+import type { FormerTables, Plan } from './plan.ts'
 import type { RouteTable } from './route-table.ts'
 import { parseCursor, type ScanCursor } from './scan-cursor.ts'
 
@@ -82,33 +82,41 @@ export function planKeyspace(table: RouteTable, spec: CommandSpec, view: Command
     return
   }
   const { whole } = table.viewOf(table.fallback.primary.store)
-  if (spec.name === 'RANDOMKEY' && !whole) {
-    plan.refusal =
-      'ERR Understudy does not support RANDOMKEY inside MULTI while the store holds keys that the application does not see. Send it outside of MULTI'
-  } else if (spec.name === 'KEYS') plan.renames = !whole
-  else if (spec.name === 'SCAN') {
+  if (spec.name !== 'SCAN') plan.renames = !whole
+  else {
     const request = readScan(view)
     // One that is no number is the server's to refuse.
     if (request === 'cursor') {
       if (/^\d+$/.test(textOf(view, 1))) plan.refusal = 'ERR invalid cursor'
     } else if (request !== null) {
       plan.renames = true
-      const { cursor } = request
-      const begins = cursor.view === 0 && cursor.cursor === 0n
-      if (!begins && cursor.view !== table.scanView) plan.refusal = SCAN_IN_MULTI
+      if (scanTable(table, request, plan.formerTables) === null) plan.refusal = SCAN_IN_MULTI
     }
   }
 }
 
-/** The command as its one store gets it inside MULTI. Call when `plan.renames`. */
-export function rewriteKeyspaceCommand(table: RouteTable, spec: CommandSpec, view: CommandView): Buffer {
+/** The table that a SCAN inside MULTI goes on under: that of its beginning; null: not known any more, or its keys are at another store. */
+export function scanTable(table: RouteTable, { cursor }: ScanRequest, former: FormerTables | null): RouteTable | null {
+  const begins = cursor.view === 0 && cursor.cursor === 0n
+  const found = begins || cursor.view === table.scanView ? table : former?.get(cursor.view, table)
+  const store = found?.primaryStores[cursor.store]
+  return found !== undefined && store === table.fallback.primary.store ? found : null
+}
+
+/**
+ * The command as its one store gets it inside MULTI. Call when `plan.renames`. DBSIZE and RANDOMKEY are answered from a list of the names that may be the application's, which a script gives as far as
+ * that is bounded: the server's own answers speak of all names there are.
+ */
+export function rewriteKeyspaceCommand(table: RouteTable, spec: CommandSpec, view: CommandView, plan: Plan): Buffer {
   const { store } = table.fallback.primary
   if (spec.name === 'SCAN') {
     const request = readScan(view) as ScanRequest
-    return scanFrame(table, store, request, request.cursor.cursor)
+    const under = scanTable(table, request, plan.formerTables) ?? table
+    return scanFrame(under, store, request, request.cursor.cursor)
   }
-  const glob = new Glob(argumentsOf(view)[1]!)
-  return encodeCommand(['KEYS', commonPattern(storePatterns(glob, table.rules, (rule) => table.isOn(rule, store)))])
+  const glob = globOf(spec, view) ?? EVERY_NAME
+  const pattern = commonPattern(storePatterns(glob, table.rules, (rule) => table.isOn(rule, store)))
+  return encodeCommand(spec.name === 'KEYS' ? ['KEYS', pattern] : ['EVAL', LIST_OF_NAMES, 0, pattern])
 }
 
 /** The pattern of a KEYS or SCAN; null: none. */
@@ -128,7 +136,16 @@ function argumentsOf(view: CommandView): Buffer[] {
   return args
 }
 
+const EVERY_NAME = new Glob(Buffer.from('*'))
+/** Names in the database, and those of them that are listed: beyond that a transaction would hold up everybody. */
+const [MAX_NAMES, MAX_LISTED] = [1_000_000, 100_000]
+const LIST_OF_NAMES = `local tooMany = 'ERR Understudy does not look through more than ${MAX_NAMES} names, or ${MAX_LISTED} of the application, inside MULTI. Send it outside of MULTI'
+if redis.call('DBSIZE') > ${MAX_NAMES} then return redis.error_reply(tooMany) end
+local names = redis.call('KEYS', ARGV[1])
+if #names > ${MAX_LISTED} then return redis.error_reply(tooMany) end
+return names`
+
 const PUBSUB_IN_MULTI =
   'ERR Understudy does not support PUBSUB inside MULTI while channels have other names at the stores. Send it outside of MULTI'
 const SCAN_IN_MULTI =
-  'ERR Understudy: this SCAN began before a switch and goes on where it began, which inside MULTI it cannot. Send it outside of MULTI'
+  'ERR Understudy: this SCAN goes on where it began, which is not where the keys of a transaction are now. Send it outside of MULTI'

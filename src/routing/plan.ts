@@ -32,8 +32,19 @@ export class Plan {
   doubt: string | null = null
   /** EVALSHA of a script that has not been read, where it matters which keys it uses. */
   unread = false
+  /** Tables that a SCAN may have begun under; null: none but the one in force. */
+  readonly formerTables: FormerTables | null
   /** Several primaries: cannot be sent as one command. Its text for the client, without `-`; null when it can. */
   refusal: string | null = null
+
+  constructor(formerTables: FormerTables | null = null) {
+    this.formerTables = formerTables
+  }
+}
+
+/** Route tables by their `scanView`. */
+export interface FormerTables {
+  get(view: number, current: RouteTable): RouteTable | undefined
 }
 
 /**
@@ -88,7 +99,7 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
 /** The command with its keys named as the primary knows them. Call when `plan.renames`. */
 export function renameForPrimary(table: RouteTable, view: CommandView, plan: Plan): Buffer {
   if (plan.special?.handling === 'publish') return publishFrame(table.channels, view, 'primary')
-  if (plan.special !== null) return rewriteKeyspaceCommand(table, plan.special, view)
+  if (plan.special !== null) return rewriteKeyspaceCommand(table, plan.special, view, plan)
   return rewriteKeys(
     view,
     plan.positions,

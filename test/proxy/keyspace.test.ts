@@ -17,7 +17,7 @@ let client: RawClient
 let generation = 0
 
 beforeEach(async () => {
-  ;[one, two] = await Promise.all([startRedis(), startRedis()])
+  ;[one, two] = await Promise.all([startRedis({ args: ['--enable-debug-command', 'yes'] }), startRedis()])
 })
 afterEach(async () => {
   await path?.stop()
@@ -113,22 +113,26 @@ test('in MULTI as outside of it', async () => {
       await fill()
     } else await apply(options(phase, 'one'))
     for (const way of ['in one packet', 'one by one']) {
-      const commands = ['MULTI', 'KEYS job:*', 'SCAN 0 COUNT 1000', 'EXEC']
+      const commands = ['MULTI', 'KEYS job:*', 'SCAN 0 COUNT 1000', 'DBSIZE', 'RANDOMKEY', 'EXEC']
       if (way === 'in one packet') {
         client.send(commands.map((command) => `${command}\r\n`).join(''))
-        await client.take(3)
-      } else for (const command of commands.slice(0, 3)) await client.ask(...command.split(' '))
+        await client.take(5)
+      } else for (const command of commands.slice(0, 5)) await client.ask(...command.split(' '))
       if (way === 'one by one') client.command('EXEC')
       const frame = await client.next()
-      const [listed, page] = decodeReply(frame, 0, frame.length) as unknown as [Buffer[], [Buffer, Buffer[]]]
+      const [listed, page, size, random] = decodeReply(frame, 0, frame.length) as unknown as [
+        Buffer[],
+        [Buffer, Buffer[]],
+        number,
+        Buffer,
+      ]
+      expect(size).toBe(OWN.length)
+      expect(OWN).toContain(random.toString())
       expect(texts(listed)).toEqual(['job:1', 'job:2'])
       expect(page[0].toString()).toBe('0')
       expect(texts(page[1])).toEqual(OWN)
     }
-    await client.ask('MULTI')
-    expect(await client.ask('RANDOMKEY')).toMatch(/^-ERR Understudy does not support RANDOMKEY inside MULTI/)
-    await client.ask('DISCARD')
-    for (const wrong of ['KEYS', 'KEYS job:* x', 'RANDOMKEY x', 'SCAN']) {
+    for (const wrong of ['KEYS', 'KEYS job:* x', 'RANDOMKEY x', 'DBSIZE x', 'SCAN']) {
       client.send(Buffer.concat(['MULTI', wrong, 'EXEC'].map((command) => encodeCommand(command.split(' ')))))
       expect([wrong, await client.take(3)]).toEqual([
         wrong,
@@ -159,6 +163,46 @@ test.each(['one', 'two'] as const)(
     expect(found).toEqual(expected.sort())
   },
 )
+
+test('a SCAN goes on inside MULTI, too, over switches of names on one server', async () => {
+  await start(options('mirror', 'one'))
+  const expected = Array.from({ length: 200 }, (_, i) => (i % 3 === 0 ? `other:${i}` : `job:${i}`))
+  for (const key of expected) client.command('SET', key, 1)
+  await client.take(expected.length)
+  await settled(path)
+  let phase: Phase = 'mirror'
+  const found: string[] = []
+  let cursor = '0'
+  for (let page = 0; page === 0 || cursor !== '0'; page++) {
+    // By turns in a transaction that arrives whole, one that is typed, and outside.
+    const commands = [['MULTI'], ['SCAN', cursor, 'COUNT', 7], ['EXEC']]
+    if (page % 3 === 0) client.send(Buffer.concat(commands.map((command) => encodeCommand(command))))
+    else for (const command of page % 3 === 1 ? commands : []) client.command(...command)
+    if (page % 3 < 2) await client.take(2)
+    else client.command('SCAN', cursor, 'COUNT', 7)
+    const frame = await client.next()
+    const reply = decodeReply(frame, 0, frame.length) as unknown[]
+    const [next, list] = (page % 3 < 2 ? reply[0] : reply) as [Buffer, Buffer[]]
+    cursor = next.toString()
+    found.push(...list.map(String))
+    if (page % 5 === 4) await apply(options((phase = phase === 'mirror' ? 'switched' : 'mirror'), 'one'))
+  }
+  expect(found.sort()).toEqual(expected.sort())
+})
+
+test('inside MULTI so many names are looked through and no more; an empty database has no random key', async () => {
+  await start(options('mirror', 'one'))
+  for (const command of [['MULTI'], ['DBSIZE'], ['RANDOMKEY'], ['EXEC']]) client.command(...command)
+  expect((await client.take(4)).at(-1)).toBe('*2\r\n:0\r\n$-1\r\n')
+  const filling = one.client()
+  await filling.mset(Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`step:left-over-${i}`, 'x'])))
+  await filling.call('DEBUG', 'POPULATE', 99_001, 'other')
+  for (const command of [['MULTI'], ['DBSIZE'], ['SET', 'done', 1], ['EXEC']]) client.command(...command)
+  expect((await client.take(4)).at(-1)).toMatch(
+    /^\*2\r\n-ERR Understudy does not look through more than .*\r\n\+OK\r\n$/,
+  )
+  expect(await ask('DBSIZE')).toBe(99_002)
+})
 
 test('a SCAN outlives a restart before or after a switch', async () => {
   await start(options('mirror', 'one'))
