@@ -97,7 +97,7 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   RANDOMKEY: row('keyspace', KEYSPACE),
   DBSIZE: row(
     'keyspace',
-    `${KEYSPACE}; counted by SCAN where a store holds more than these; inside MULTI the store’s own number`,
+    `${KEYSPACE}; counted by SCAN where a store holds more than these; inside MULTI from a list of names, which is bounded`,
   ),
 
   'PUBSUB CHANNELS': row('keyspace', LISTENERS),

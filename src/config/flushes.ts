@@ -3,7 +3,7 @@ import type { RouteDraft } from './resolve-routes.ts'
 
 /**
  * An application that has only a part of a server, because the route `*` has names of its own there, must not flush the whole of it: its FLUSHALL, FLUSHDB and
- * SWAPDB would hit the neighbours. They are refused (`routing/server-wide.ts`), and who sets this up is told.
+ * SWAPDB would hit the neighbours. Instead its own keys are deleted (`proxy/flush-namespace.ts`), SWAPDB is refused (`routing/server-wide.ts`), and who sets this up is told.
  */
 export function warnOfFlushes(document: ConfigDocument, drafts: readonly RouteDraft[]): void {
   for (const { patterns, source, target } of drafts) {
@@ -12,7 +12,7 @@ export function warnOfFlushes(document: ConfigDocument, drafts: readonly RouteDr
       if (rename === undefined || !patterns.some(({ pattern }) => pattern.isCatchAll)) continue
       document.warn(
         [...end!.path, 'keys', '*'],
-        `gives the application a part of store "${end!.store}": FLUSHALL, FLUSHDB and SWAPDB, which would hit what else is there, are refused while this end is in use`,
+        `gives the application a part of store "${end!.store}": FLUSHALL and FLUSHDB, which would hit what else is there, delete its own keys one by one while this end is in use, and SWAPDB is refused`,
       )
     }
   }

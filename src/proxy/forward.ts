@@ -2,6 +2,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { planCommand } from '../routing/plan.ts'
 import { refuseServerWide } from '../routing/server-wide.ts'
+import { flushNamespace } from './flush-namespace.ts'
 import { readLargeKey } from './large-reply.ts'
 import { sendPlanned } from './send-planned.ts'
 import type { Session } from './session.ts'
@@ -22,6 +23,8 @@ export function forward(session: Session, view: CommandView, spec: CommandSpec |
   if (plan.doubt !== null) path.doubts.report(plan.doubt, route, plan.positions.count > 0)
   if (spec?.write && plan.positions.count === 0) {
     path.readOnlyScripts.note(spec, view)
+    const flushing = flushNamespace(session, view, spec)
+    if (flushing !== null) return flushing
     const refusal = refuseServerWide(path.routes, spec)
     if (refusal !== null) {
       session.answerError(refusal)

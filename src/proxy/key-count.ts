@@ -1,11 +1,8 @@
-import { decodeReply } from '../resp/decode.ts'
-import type { Reply } from '../resp/reply.ts'
-import { Glob } from '../routing/glob.ts'
 import { applicationName, scanFrame } from '../routing/keyspace-command.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import { gather } from './ask-stores.ts'
-import { isMalformed } from './malformed.ts'
+import { EVERY_KEY, LOOK_AGAIN_MS, pageOf } from './scan-page.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -15,7 +12,7 @@ import type { Session } from './session.ts'
  *   DBSIZE ────── while it runs: waits for the next one, which answers all who wait
  *
  * So one count runs at a time for clients of one shared connection, and each is answered by one that began after its command came: what it wrote before is
- * counted. Keys that are written or deleted meanwhile may be counted or not; none is counted twice while they are no more than `MAX_REMEMBERED`.
+ * counted, and what it sends behind it waits. Keys that are written or deleted meanwhile may be counted or not; none is counted twice while they are no more than `MAX_REMEMBERED`.
  *
  * A page is in flight for a switch as any command is; a whole count is not, for it may take longer than a switch may: between two pages it steps aside, and begins
  * anew under the routes that are then in force.
@@ -25,6 +22,8 @@ export function countKeys(session: Session): void {
   const pipelineOf = (store: number): Pipeline => path.stores[store]!.shared(database, protocol, user)
   const lead = pipelineOf(path.routes.primaryStores[0]!)
   const asked: Asked = { session, seq: session.order.assign(), pipelineOf }
+  // What it writes behind this is not to be counted.
+  session.waiting = 'pin'
   const waiting = counting.get(lead)
   if (waiting !== undefined) waiting.push(asked)
   else begin(lead, [asked])
@@ -82,7 +81,7 @@ class Count {
     if (store === undefined) return this.#answer(`:${this.#keys}\r\n`)
     if (this.#asked.every((one) => one.session.closed)) return this.#over()
     if (session.path.routes !== table || table.routes.some((route) => route.state.switching)) return this.start()
-    const bytes = scanFrame(table, store, REQUEST, cursor)
+    const bytes = scanFrame(table, store, EVERY_KEY, cursor)
     gather(
       session,
       [{ pipeline: pipelineOf(store), bytes }],
@@ -114,31 +113,13 @@ class Count {
 
   #answer(text: string): void {
     const frame = Buffer.from(text, 'latin1')
-    for (const { session, seq } of this.#asked) session.reply(seq, frame, 0, frame.length)
     this.#over()
+    for (const { session, seq } of this.#asked) {
+      session.reply(seq, frame, 0, frame.length)
+      if (!session.closed) session.proceed()
+    }
   }
 }
 
-function pageOf(frame: Buffer): { readonly cursor: bigint; readonly keys: readonly Buffer[] } | null {
-  let reply: Reply
-  try {
-    reply = decodeReply(frame, 0, frame.length)
-  } catch (error) {
-    if (!isMalformed(error)) throw error
-    return null
-  }
-  if (!Array.isArray(reply)) return null
-  const [cursor, keys] = reply as readonly Reply[]
-  const text = Buffer.isBuffer(cursor) ? cursor.toString('latin1') : ''
-  if (!/^\d{1,20}$/.test(text) || !Array.isArray(keys) || !keys.every((key) => Buffer.isBuffer(key))) return null
-  return { cursor: BigInt(text), keys: keys as readonly Buffer[] }
-}
-
-const REQUEST = {
-  cursor: { view: 0, store: 0, cursor: 0n },
-  glob: new Glob(Buffer.from('*')),
-  options: [Buffer.from('COUNT'), Buffer.from('500')],
-}
-const LOOK_AGAIN_MS = 5
 /** Keys of a count that are told apart. */
 const MAX_REMEMBERED = 100_000

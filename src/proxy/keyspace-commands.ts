@@ -2,7 +2,7 @@ import { mapReplyKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
-import { encodeCommand, encodeReply } from '../resp/encode.ts'
+import { encodeCommand, encodeReply, errorFrame } from '../resp/encode.ts'
 import type { Reply } from '../resp/reply.ts'
 import {
   applicationName,
@@ -226,6 +226,8 @@ class RandomKey {
     this.#session = session
     this.#table = session.path.routes
     this.#seq = session.order.assign()
+    // It may be asked for several times, and what the client writes behind it must not be seen.
+    session.waiting = 'pin'
   }
 
   ask(): void {
@@ -270,12 +272,17 @@ class RandomKey {
   }
 
   #gather(questions: readonly Question[], done: (frames: readonly Buffer[]) => void): void {
-    gather(this.#session, questions, done, (text) => this.#session.replyError(this.#seq, text))
+    gather(this.#session, questions, done, (text) => this.#reply(errorFrame(text)))
   }
 
   #answer(key: Buffer | null): void {
-    const frame = encodeReply(key, this.#session.protocol)
-    this.#session.reply(this.#seq, frame, 0, frame.length)
+    this.#reply(encodeReply(key, this.#session.protocol))
+  }
+
+  #reply(frame: Buffer): void {
+    const session = this.#session
+    session.reply(this.#seq, frame, 0, frame.length)
+    if (!session.closed) session.proceed()
   }
 }
 

@@ -66,10 +66,10 @@ export function splitOrRefuse(session: Session, view: CommandView, spec: Command
  * Replies that are a part of a reply: the session's numbers for them are negative, so that they need no place in the order of its replies.
  */
 export class PartReplies {
-  readonly #expected = new Map<number, { readonly whole: Whole; readonly part: number }>()
+  readonly #expected = new Map<number, { readonly whole: TakesParts; readonly part: number }>()
   #last = 0
 
-  expect(whole: Whole, part: number): number {
+  expect(whole: TakesParts, part: number): number {
     this.#expected.set(--this.#last, { whole, part })
     return this.#last
   }
@@ -81,6 +81,11 @@ export class PartReplies {
     this.#expected.delete(seq)
     expected.whole.settle(expected.part, Buffer.from(buf.subarray(start, end)))
   }
+}
+
+/** Takes replies that are not the client's, by the number of the part: copies. */
+interface TakesParts {
+  settle(part: number, frame: Buffer): void
 }
 
 interface Part {

@@ -8,7 +8,7 @@ import type { ExplainedKey } from './explain.ts'
 import type { Plan } from './plan.ts'
 import type { Route } from './route.ts'
 import type { RouteTable } from './route-table.ts'
-import { isServerWide, refuseServerWide } from './server-wide.ts'
+import { flushesOwnKeys, isServerWide, refuseServerWide } from './server-wide.ts'
 import { listeningsOf, type SubscriptionKind } from './subscriptions.ts'
 
 /** Why the command is answered with an error, beside what its handling says; null: it is not. */
@@ -17,6 +17,7 @@ export function refusalOf(table: RouteTable, spec: CommandSpec | null, plan: Pla
   // What KEYS and its like cannot do inside MULTI they can do outside of it.
   if (spec.handling === 'keyspace') return null
   if (plan.refusal !== null && mergeOf(spec.name) !== null) return null
+  if (flushesOwnKeys(table, spec)) return plan.refusal
   return plan.refusal ?? (isServerWide(spec) ? refuseServerWide(table, spec) : null)
 }
 
@@ -105,13 +106,18 @@ function slotsAt(table: RouteTable, store: string, keys: readonly ExplainedKey[]
 }
 
 function keyspaceNotes(table: RouteTable, spec: CommandSpec): string[] {
+  if (flushesOwnKeys(table, spec)) {
+    return [
+      'the application has a part of the store: its own keys are deleted one by one, which is not one moment; inside MULTI it is refused',
+    ]
+  }
   if (spec.handling !== 'keyspace' || spec.name.startsWith('PUBSUB ')) return []
   return table.primaryStores.map((store) => {
     const name = table.stores[store]
     if (table.viewOf(store).whole)
       return `asks store '${name}': every key there is the application's, under its own name`
     return spec.name === 'DBSIZE'
-      ? `asks store '${name}': it counts what is hidden from the application, too`
+      ? `asks store '${name}': the application’s own keys are counted, by SCAN`
       : `asks store '${name}': keys get the application's names, and what is not its own is hidden`
   })
 }

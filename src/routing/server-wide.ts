@@ -1,4 +1,5 @@
 import type { CommandSpec } from '../command/spec.ts'
+import type { End } from './route.ts'
 import type { RouteTable } from './route-table.ts'
 
 /** Commands that change every key of a database or of all of them. */
@@ -19,10 +20,13 @@ export function refuseServerWide(table: RouteTable, spec: CommandSpec): string |
   const { fallback, routes } = table
   const store = fallback.primary.store
   const mirror = fallback.shadow?.store ?? null
-  const rest = table.find(NO_KEY, 0, 0)
-  const part = rest.primary !== null ? fallback.primary : rest.shadow !== null ? fallback.shadow : null
+  const part = partOf(table)
   if (part !== null) {
-    return `ERR Understudy refuses ${spec.name}: route '${fallback.name}' has only a part of store '${part.storeName}', and it would hit the neighbours. Delete by key`
+    const instead =
+      spec.name === 'SWAPDB'
+        ? 'Rename by key'
+        : 'Send it outside of MULTI, where the keys of the application are deleted one by one'
+    return `ERR Understudy refuses ${spec.name}: route '${fallback.name}' has only a part of store '${part.storeName}', and it would hit the neighbours. ${instead}`
   }
   for (const { name, primary, shadow } of routes) {
     if (shadow === null) {
@@ -35,6 +39,19 @@ export function refuseServerWide(table: RouteTable, spec: CommandSpec): string |
     return `ERR Understudy refuses ${spec.name}: of route '${name}' on ${on} it would leave the two sides different. Delete by key, or put the route in passthrough first`
   }
   return null
+}
+
+/**
+ * FLUSHALL or FLUSHDB of an application that has keys under names of its own at its store, or will: the rest of that store is somebody else's, so its own keys are deleted one by one
+ * (`proxy/flush-namespace.ts`). Not inside MULTI.
+ */
+export function flushesOwnKeys(table: RouteTable, spec: CommandSpec): boolean {
+  return (spec.name === 'FLUSHALL' || spec.name === 'FLUSHDB') && partOf(table) !== null
+}
+
+function partOf(table: RouteTable): End | null {
+  const rest = table.find(NO_KEY, 0, 0)
+  return rest.primary !== null ? table.fallback.primary : rest.shadow !== null ? table.fallback.shadow : null
 }
 
 const NO_KEY = Buffer.alloc(0)

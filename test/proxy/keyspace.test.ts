@@ -309,10 +309,65 @@ test('a prefix of its own on a shared server: nothing of the neighbours is seen 
   expect(space).toContain('__keyspace@0__:z\r\n$3\r\nset')
   expect(event).toContain('__keyevent@0__:set\r\n$1\r\nz')
   await client.ask('DEL', 'z')
-  for (const flush of ['FLUSHALL', 'FLUSHDB']) expect(await client.ask(flush)).toMatch(/^-ERR Understudy refuses/)
   expect(await client.ask('SWAPDB', 0, 1)).toMatch(/^-ERR Understudy refuses/)
   expect(await neighbour.ask('DBSIZE')).toBe(':2\r\n')
   neighbour.destroy()
+})
+
+test('FLUSHDB and FLUSHALL of a namespace delete what is the application’s own, in one database or in all, and what comes behind them finds them done', async () => {
+  await start({ stores: { one }, routes: [{ name: 'app', source: { store: 'one', keys: { '*': 'app1:*' } } }] })
+  const neighbour = one.client()
+  const others = Object.fromEntries(Array.from({ length: 700 }, (_, i) => [`app2:${i}`, 'n']))
+  for (const database of [0, 5]) {
+    await neighbour.select(database)
+    await neighbour.mset(others)
+    await client.ask('SELECT', database)
+    await client.ask('MSET', ...Array.from({ length: 1_200 }, (_, i) => [`key:${i}`, 'x']).flat())
+  }
+  // In database 5.
+  for (const command of [['FLUSHDB'], ['DBSIZE'], ['SET', 'kept', 1], ['SELECT', 0], ['DBSIZE']])
+    client.command(...command)
+  expect(await client.take(5)).toEqual(['+OK\r\n', ':0\r\n', '+OK\r\n', '+OK\r\n', ':1200\r\n'])
+  for (const command of [['FLUSHALL', 'sync'], ['DBSIZE'], ['SELECT', 5], ['DBSIZE']]) client.command(...command)
+  expect(await client.take(4)).toEqual(['+OK\r\n', ':0\r\n', '+OK\r\n', ':0\r\n'])
+  for (const wrong of [['NOW'], ['SYNC', 'ASYNC']])
+    expect(await client.ask('FLUSHDB', ...wrong)).toBe('-ERR syntax error\r\n')
+  await client.ask('MULTI')
+  expect(await client.ask('FLUSHALL')).toMatch(/^-ERR Understudy refuses FLUSHALL: .* outside of MULTI/)
+  await client.ask('DISCARD')
+  for (const database of [0, 5]) {
+    await neighbour.select(database)
+    expect(await neighbour.dbsize()).toBe(700)
+  }
+  await one.kill9()
+  expect(await client.ask('FLUSHALL')).toMatch(/^-/)
+})
+
+test('FLUSHALL of a namespace that is on the way to another server is mirrored key by key, and goes over a switch', async () => {
+  const moving = (phase: Phase): DataPathOptions => ({
+    stores: { one, two },
+    routes: [
+      {
+        name: 'jobs',
+        source: { store: 'one', keys: { '*': 'app1:*' } },
+        target: { store: 'two', keys: { '*': 'app:*' } },
+        phase,
+      },
+    ],
+  })
+  await start(moving('mirror'))
+  await two.client().set('neighbour', 'n')
+  await client.ask('MSET', ...Array.from({ length: 20_000 }, (_, i) => [`key:${i}`, 'x']).flat())
+  await settled(path)
+  client.command('FLUSHALL')
+  client.command('DBSIZE')
+  const deleted = async (): Promise<number> =>
+    Number(/cmdstat_unlink:calls=(\d+)/.exec(await one.client().info('commandstats'))?.[1] ?? 0)
+  await eventually(async () => expect(await deleted()).toBeGreaterThan(0))
+  await apply(moving('switched'))
+  expect(await client.take(2)).toEqual(['+OK\r\n', ':0\r\n'])
+  await settled(path)
+  expect([await one.client().dbsize(), await two.client().dbsize()]).toEqual([0, 1])
 })
 
 test('two applications with a prefix each hear nothing of one another: channels, notifications, invalidations, scripts, SORT', async () => {

@@ -20,7 +20,7 @@ const config = configOf({
 
 test.each([
   ['KEYS *', /asks store 'old': keys get the application's names, and what is not its own is hidden/],
-  ['DBSIZE', /asks store 'old': it counts what is hidden/],
+  ['DBSIZE', /asks store 'old': the application’s own keys are counted/],
   ['PUBLISH job_events x', /published at store 'old' on job_events, then at store 'old' on step_events/],
   ['SUBSCRIBE __keyspace@0__:far:1', /listens to __keyspace@0__:far:1 at 'far'/],
   ['PSUBSCRIBE *_events', /listens to \* at 'old', __key\* at 'far'/],
