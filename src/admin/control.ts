@@ -5,6 +5,7 @@ import type { MismatchClass, Phase } from '../config/config.ts'
 import type { GateView } from '../cutover/gates.ts'
 import type { Job, JobAction, JobKey, JobKeyQuery, JobQuery, JobRequest } from '../jobs/job.ts'
 import type { HistogramSnapshot } from '../observability/histogram.ts'
+import type { CrossSlotCount } from '../proxy/messages.ts'
 import type { ClusterView } from '../upstream/cluster-watch.ts'
 import type { SentinelView } from '../upstream/sentinel-watch.ts'
 import type { History, HistoryQuery, HistorySample } from './history.ts'
@@ -72,6 +73,8 @@ export interface RouteStatus {
   phase: Phase
   primary: string
   shadow: string | null
+  /** Commands, since the start, whose keys lie in several slots of the cluster at the route's other end: it would answer them CROSSSLOT. */
+  crossSlots: CrossSlotCount[]
   mirror: {
     /** Age of the oldest write not yet acknowledged by the shadow. */
     lagMs: number

@@ -152,6 +152,7 @@ function routeStatus(
     phase,
     primary,
     shadow,
+    crossSlots: [...(stats?.crossSlots ?? [])],
     mirror: {
       lagMs: Math.round(stats?.lagMs ?? 0),
       backlog: stats?.backlogCommands ?? 0,
@@ -206,6 +207,7 @@ function routeMetrics(phase: string, stats: RouteStats, facts: Facts, name: stri
     oldestDirtySeconds: stats.oldestDirtyMs / 1000,
     needsVerify: stats.needsVerify,
     scriptsInDoubt: stats.scriptsInDoubt.length,
+    crossSlots: stats.crossSlots,
     repair: stats.repair,
     compare: {
       match: counters.matched,

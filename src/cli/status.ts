@@ -112,7 +112,7 @@ const REPAIR_WORDS: Readonly<Record<RouteStatus['mirror']['repair'], string>> = 
 /** What is not equal, or not known to be. */
 function doubts(status: Status, terminal: Terminal): string[] {
   const lines: string[] = []
-  for (const [name, { mirror }] of Object.entries(status.routes)) {
+  for (const [name, { mirror, crossSlots }] of Object.entries(status.routes)) {
     const { dirtyKeys, hotKeys, dirtyReasons, oldestDirtyMs, needsVerify, verifyCauses, scriptsInDoubt, repair } =
       mirror
     if (dirtyKeys > 0) {
@@ -129,6 +129,11 @@ function doubts(status: Status, terminal: Terminal): string[] {
           `${printable(name)}: needs a verify (${printable(verifyCauses.join(', '))}): keys may differ that nobody can name`,
         ),
       )
+    if (crossSlots.length > 0) {
+      const counts = crossSlots.map(({ command, count }) => `${command} ${count}`).join(', ')
+      const text = `keys in several slots of the cluster at the other end, which would answer CROSSSLOT: ${counts}`
+      lines.push(terminal.style('red', printable(`${name}: ${text}`)))
+    }
     if (scriptsInDoubt.length > 0)
       lines.push(
         terminal.style(

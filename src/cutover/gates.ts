@@ -3,6 +3,7 @@ import type { EndName } from '../jobs/end-keys.ts'
 import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Completeness } from './completeness.ts'
+import { crossSlotVerdict } from './cross-slot-gate.ts'
 import { type Transition, transitions } from './transition.ts'
 
 export interface GateSources {
@@ -80,6 +81,8 @@ export class Gates {
       gates.push(gate(lacking, `store '${route[end]?.store}' holds everything from before mirroring began`))
     }
     if (movesToTarget(step)) gates.push(this.#ofComparison(route, next, stats, gate))
+    const slots = movesToTarget(step) && step.movesPrimary ? crossSlotVerdict(next, route, stats) : null
+    if (slots !== null) gates.push(gate(slots.closed, slots.open))
     if (!step.movesPrimary) return [...gates, ...this.#ofTarget(route, stats, gate)]
     const cleaning = this.#sources.isCleaning(step.route)
     gates.push(

@@ -158,6 +158,16 @@ export const METRICS: readonly MetricSpec[] = [
     samples: (snapshot) => perRoute(snapshot, (route) => single(route.needsVerify ? 1 : 0)),
   },
   {
+    name: 'understudy_cross_slot_commands_total',
+    kind: 'counter',
+    help: "Commands whose keys lie in several slots of the cluster that is the route's other end, which would answer them CROSSSLOT.",
+    labels: { route: ROUTE, command: "the command's name; `MULTI`: a transaction" },
+    samples: (snapshot) =>
+      perRoute(snapshot, ({ crossSlots }) =>
+        crossSlots.map(({ command, count }) => ({ labels: { command }, value: count })),
+      ),
+  },
+  {
     name: 'understudy_scripts_in_doubt',
     kind: 'gauge',
     help: 'Scripts seen since the start that use keys which they do not declare, and may reach the route’s under the wrong names.',

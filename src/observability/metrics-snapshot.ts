@@ -49,6 +49,7 @@ export interface RouteMetrics {
   readonly oldestDirtySeconds: number
   readonly needsVerify: boolean
   readonly scriptsInDoubt: number
+  readonly crossSlots: readonly { readonly command: string; readonly count: number }[]
   readonly repair: string
   readonly compare: Readonly<Record<CompareResult, number>>
   readonly comparison: {

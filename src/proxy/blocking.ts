@@ -29,6 +29,7 @@ export function startBlocking(session: Session, view: CommandView, spec: Command
     session.answerError(plan.refusal)
     return true
   }
+  if (path.routes.awaitsCluster) path.crossSlots.look(path.routes, spec, view, path.clock.nowMs)
   // One with a connection of its own waits there, where the server sees it wait.
   const tries = session.own === null && plan.keyed && plan.positions.count > 0 && !waitsForNew(view, spec)
   if (!tries && session.order.owed > 0) return session.waitFor('replies')

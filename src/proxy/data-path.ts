@@ -18,6 +18,7 @@ import type { RouteTable } from '../routing/route-table.ts'
 import type { Store } from '../upstream/store.ts'
 import type { BlockedCommand } from './blocked-command.ts'
 import { ClientPause } from './client-pause.ts'
+import { CrossSlots } from './cross-slots.ts'
 import { ScanTables } from './keyspace-commands.ts'
 import { LargeKeys } from './large-reply.ts'
 import { LocalCalls } from './local-calls.ts'
@@ -79,6 +80,7 @@ export class DataPath implements DataPathContext {
   readonly scans = new ScanTables()
   readonly plan = new Plan(this.scans)
   readonly doubts: ScriptDoubts
+  readonly crossSlots: CrossSlots
   /** Text of the primary's version for HELLO; as known. */
   serverVersion = '7.0.0'
   shuttingDown = false
@@ -113,6 +115,7 @@ export class DataPath implements DataPathContext {
     this.log = parts.log
     this.lookFor = parts.lookFor
     this.doubts = new ScriptDoubts(parts.log)
+    this.crossSlots = new CrossSlots(parts.log)
     this.commands = parts.commands
     this.routes = parts.routes
     this.stores = parts.stores

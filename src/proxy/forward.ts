@@ -16,6 +16,7 @@ export function forward(session: Session, view: CommandView, spec: CommandSpec |
   const { route } = plan
   if (session.isHeld(view, spec)) return session.waitFor('hold')
   if (plan.refusal !== null) return splitOrRefuse(session, view, spec)
+  if (path.routes.awaitsCluster && spec !== null) path.crossSlots.look(path.routes, spec, view, path.clock.nowMs)
   if (plan.unread) {
     session.answerError(NOSCRIPT)
     return true

@@ -72,6 +72,15 @@ export type Notice =
   /** A store behind Sentinels is gone, or answers as a replica: it may be somewhere else now. */
   | { readonly kind: 'look-for'; readonly store: string }
 
+/** How often a command came whose keys lie in several slots of the cluster at the other end. */
+export interface CrossSlotCount {
+  /** `MULTI`: transactions of which that is so. */
+  readonly command: string
+  readonly count: number
+  /** How long ago the last one came. */
+  readonly lastAgoMs: number
+}
+
 export interface RouteStats {
   readonly lagMs: number
   readonly backlogCommands: number
@@ -86,6 +95,8 @@ export interface RouteStats {
   readonly verifyCauses: readonly VerifyCause[]
   /** SHA-1s of scripts that make names of keys themselves and may reach the route's. */
   readonly scriptsInDoubt: readonly string[]
+  /** Commands, since the start, that the cluster at the other end would answer CROSSSLOT. */
+  readonly crossSlots: readonly CrossSlotCount[]
   readonly repair: RepairState
   readonly inFlight: number
   readonly counters: Readonly<Record<RouteCounter, number>>

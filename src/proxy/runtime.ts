@@ -230,6 +230,11 @@ export class Runtime {
             needsVerify: this.#dirty.needsVerify(name),
             verifyCauses: this.#dirty.toVerify.causes(name),
             scriptsInDoubt: path.doubts.mayReach(name),
+            crossSlots: [...state.crossSlots].map(([command, { count, lastMs }]) => ({
+              command,
+              count,
+              lastAgoMs: this.#clock.nowMs - lastMs,
+            })),
             repair: this.#repairer.stateOf(name),
             inFlight: state.inFlight,
             counters: Object.fromEntries(ROUTE_COUNTERS.map((counter) => [counter, state[counter]])) as Record<

@@ -9,6 +9,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import type { Plan } from '../routing/plan.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import { isServerWide } from '../routing/server-wide.ts'
+import type { TransactionSlots } from './cross-slots.ts'
 import type { Queued } from './exec-reply.ts'
 import { areHeldBack } from './hold.ts'
 import { execElements, isMalformed } from './malformed.ts'
@@ -39,6 +40,8 @@ export class TransactionQueue {
   readonly #reads = new TransactionReads()
   /** FLUSHALL and its like. */
   readonly #serverWide: CommandSpec[] = []
+  /** Of its keys, where a cluster is to take over. */
+  #slots: TransactionSlots = new Map()
   #lane = 0
   #ticket = 0
 
@@ -61,6 +64,8 @@ export class TransactionQueue {
   planned(view: CommandView, spec: CommandSpec | null, frame: Buffer, answered: boolean): Queued {
     const { path, database } = this.#session
     const { plan } = path
+    if (path.routes.awaitsCluster && spec !== null)
+      this.#slots = path.crossSlots.inTransaction(this.#slots, path.routes, spec, view, path.clock.nowMs)
     if (spec?.write && plan.keyed && plan.positions.count > 0) {
       for (let i = 0; i < plan.positions.count; i++) {
         const arg = plan.positions.index[i]!

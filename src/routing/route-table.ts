@@ -33,6 +33,10 @@ export class RouteTable {
   readonly namesDiffer: boolean
   /** Some keys have other names than the application's at the store that answers now. */
   readonly primaryRenames: boolean
+  /** Of `stores`, those that are clusters. */
+  readonly clusters: ReadonlySet<number>
+  /** A cluster is the end of a route that does not answer now. */
+  readonly awaitsCluster: boolean
   readonly #keyspaces: readonly string[]
   readonly #views = new Map<string, KeyspaceView>()
   readonly #fallbackRule: KeyRule
@@ -62,6 +66,11 @@ export class RouteTable {
     this.rules = rules
     this.#fallbackRule = fallback ?? rules[0]!
     this.fallback = this.#fallbackRule.route
+    this.clusters = new Set(stores.flatMap((name, i) => (config.stores[name]?.kind === 'cluster' ? [i] : [])))
+    this.awaitsCluster = config.routes.some(({ phase, source, target }) => {
+      const other = rolesOf(phase).primary === 'source' ? target : source
+      return target !== null && config.stores[other!.store]?.kind === 'cluster'
+    })
     this.#keyspaces = stores.map((name) => {
       const store = config.stores[name]
       return store === undefined ? `former ${name}` : keyspaceOf(store)

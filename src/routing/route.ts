@@ -87,6 +87,9 @@ export class RouteState {
   transient = 0
   skipped = 0
 
+  /** Commands that the cluster at the other end would answer CROSSSLOT, by name: how many, and when the last one came (the coarse clock's ms). */
+  readonly crossSlots: Map<string, { readonly count: number; readonly lastMs: number }> = new Map()
+
   fallbackMiss = 0
   fallbackError = 0
   fallbackTimeout = 0

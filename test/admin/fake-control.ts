@@ -75,6 +75,7 @@ export class FakeControl implements Control {
           phase: 'shadow',
           primary: 'old',
           shadow: 'new',
+          crossSlots: [],
           mirror: {
             lagMs: 12,
             backlog: 3,
@@ -96,6 +97,7 @@ export class FakeControl implements Control {
           phase: 'passthrough',
           primary: 'old',
           shadow: null,
+          crossSlots: [],
           mirror: {
             lagMs: 0,
             backlog: 0,

@@ -39,6 +39,7 @@ function snapshot(): MetricsSnapshot {
         oldestDirtySeconds: 27,
         needsVerify: true,
         scriptsInDoubt: 2,
+        crossSlots: [{ command: 'SUNION', count: 31 }],
         repair: 'paused',
         compare: { match: 15, mismatch: 16, transient: 17, acknowledged: 30, skipped: 18 },
         comparison: {
@@ -99,6 +100,7 @@ const CONTRACT: Record<string, [kind: string, labels: string[]]> = {
   understudy_dirty_oldest_seconds: ['gauge', ['route']],
   understudy_needs_verify: ['gauge', ['route']],
   understudy_repair_state: ['gauge', ['route', 'state']],
+  understudy_cross_slot_commands_total: ['counter', ['route', 'command']],
   understudy_scripts_in_doubt: ['gauge', ['route']],
   understudy_durable: ['gauge', []],
   understudy_intent_log_bytes: ['gauge', []],
@@ -175,6 +177,7 @@ describe('/metrics', () => {
     expect(value('understudy_job_keys_total', { route: ROUTE, job: 'backfill', outcome: 'copied' })).toBe(23)
     expect(value('understudy_store_up', { store: 'old' })).toBe(1)
     expect(value('understudy_store_up', { store: 'new' })).toBe(0)
+    expect(value('understudy_cross_slot_commands_total', { route: ROUTE, command: 'SUNION' })).toBe(31)
     expect(value('understudy_store_node_up', { store: 'new', node: '10.0.0.1:6379', role: 'master' })).toBe(1)
     expect(value('understudy_store_node_up', { store: 'new', node: '10.0.0.2:6379', role: 'replica' })).toBe(0)
     expect(value('understudy_clients_connected', {})).toBe(24)

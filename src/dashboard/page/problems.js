@@ -119,7 +119,7 @@ function waitingFor(mirrors) {
  * @param {import('./state.js').State} state
  * @returns {(Problem & { route: string })[]}
  */
-function routeProblems(name, { mirror, phase, compare, shadow }, { status, recent }) {
+function routeProblems(name, { mirror, phase, compare, shadow, crossSlots }, { status, recent }) {
   /** @type {(Problem & { route: string })[]} */
   const found = []
   const because = Object.entries(mirror.dirtyReasons).map(([reason, keys]) => `${count(keys)} ${reason}`)
@@ -131,6 +131,11 @@ function routeProblems(name, { mirror, phase, compare, shadow }, { status, recen
     say('bad', `the shadow is ${duration(mirror.lagMs / 1000)} behind, ${counted(mirror.backlog, 'write')} to come`)
   if (mirror.needsVerify)
     say('bad', `keys may differ that nobody can name: it needs a verify (${mirror.verifyCauses.join(', ')})`, '#jobs')
+  if (crossSlots.length > 0)
+    say(
+      'warn',
+      `commands with keys in several slots of the cluster at the other end, which would answer CROSSSLOT: ${crossSlots.map((of) => `${of.command} ${count(of.count)}`).join(', ')}`,
+    )
   if (mirror.scriptsInDoubt.length > 0)
     say(
       'warn',
