@@ -37,7 +37,7 @@ export function clientInfo(session: Session, view: CommandView): void {
   session.answer(text(session, `${describe(session, session, view)}\n`))
 }
 
-/** `CLIENT KILL addr` and `CLIENT KILL (ID id | TYPE type | ADDR addr | LADDR addr | USER name | SKIPME yes|no)...`. */
+/** `CLIENT KILL addr` and `CLIENT KILL (ID id | TYPE type | ADDR addr | LADDR addr | USER name | MAXAGE seconds | SKIPME yes|no)...`; MAXAGE since 7.4. */
 export function killClients(session: Session, view: CommandView): void {
   const { sessions } = session.path
   if (view.argc === 3) {
@@ -56,6 +56,14 @@ export function killClients(session: Session, view: CommandView): void {
         const id = integerArg(view, i + 1)
         if (id === null || id <= 0) return session.answerError('ERR client-id should be greater than 0')
         filters.push((client) => client.id === id)
+        break
+      }
+      case 'MAXAGE': {
+        if (versionOf(session.path) < 7.4) return session.answerError('ERR syntax error')
+        const seconds = integerArg(view, i + 1)
+        if (seconds === null) return session.answerError('ERR maxage is not an integer or out of range')
+        if (seconds <= 0) return session.answerError('ERR maxage should be greater than 0')
+        filters.push((client) => secondsSince(client, client.connectedAtMs) >= seconds)
         break
       }
       case 'TYPE': {
@@ -119,12 +127,12 @@ function typeOf(client: Session): string {
 /** A line of CLIENT LIST in Redis' own format. What a proxy has no number for is 0. */
 function describe(client: Session, asking: Session, view: CommandView): string {
   const { path } = client
-  const now = path.clock.nowMs
-  const seconds = (sinceMs: number): number => Math.max(0, Math.floor((now - sinceMs) / 1000))
   let multi = -1
+  let watch = 0
   let counts = { channels: 0, patterns: 0, shards: 0 }
   for (let pin = client.pin; pin !== null; pin = pin.outer) {
     if (pin.queuedCommands !== undefined) multi = pin.queuedCommands
+    if (pin.watchedKeys !== undefined) watch = pin.watchedKeys
     if (pin.subscriptions !== undefined) counts = pin.subscriptions
   }
   const version = versionOf(path)
@@ -134,20 +142,17 @@ function describe(client: Session, asking: Session, view: CommandView): string {
     ['laddr', client.local],
     ['fd', 0],
     ['name', client.name],
-    ['age', seconds(client.connectedAtMs)],
-    ['idle', seconds(client.lastActiveMs)],
+    ['age', secondsSince(client, client.connectedAtMs)],
+    ['idle', secondsSince(client, client.lastActiveMs)],
     ['flags', flagsOf(client)],
     ['db', client.database],
     ['sub', counts.channels],
     ['psub', counts.patterns],
   ]
   if (version >= 7.0) fields.push(['ssub', counts.shards])
-  fields.push(
-    ['multi', multi],
-    ['qbuf', client === asking ? view.frameEnd - view.frameStart : 0],
-    ['qbuf-free', 0],
-    ['argv-mem', 0],
-  )
+  fields.push(['multi', multi])
+  if (version >= 7.4) fields.push(['watch', watch])
+  fields.push(['qbuf', client === asking ? view.frameEnd - view.frameStart : 0], ['qbuf-free', 0], ['argv-mem', 0])
   if (version >= 7.0) fields.push(['multi-mem', 0], ['rbs', 0], ['rbp', 0])
   fields.push(
     ['obl', 0],
@@ -161,7 +166,12 @@ function describe(client: Session, asking: Session, view: CommandView): string {
   )
   if (version >= 7.0) fields.push(['resp', client.protocol])
   if (version >= 7.2) fields.push(['lib-name', client.libName], ['lib-ver', client.libVersion])
+  if (version >= 8) fields.push(['io-thread', 0])
   return fields.map(([name, value]) => `${name}=${value}`).join(' ')
+}
+
+function secondsSince({ path }: Session, sinceMs: number): number {
+  return Math.max(0, Math.floor((path.clock.nowMs - sinceMs) / 1000))
 }
 
 /** As Redis puts them together; `N` for none. */

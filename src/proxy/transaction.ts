@@ -35,6 +35,8 @@ export class Transaction implements Pin, ReplyOwner {
   readonly #connection: TransactionConnection
   #route: Route | null = null
   #watching = false
+  /** Keys under WATCH, as CLIENT LIST counts them; a key that is named twice counts twice here. */
+  #watched = 0
   #inMulti = false
   /** As the client wrote it, which is how MONITOR shows it. */
   #multi: Buffer = MULTI
@@ -71,6 +73,10 @@ export class Transaction implements Pin, ReplyOwner {
 
   get queuedCommands(): number {
     return this.#inMulti ? this.#queue.commands.length : -1
+  }
+
+  get watchedKeys(): number {
+    return this.#watched
   }
 
   get queuesWrites(): boolean {
@@ -129,6 +135,7 @@ export class Transaction implements Pin, ReplyOwner {
     if (refusal !== null) return this.#refuse(refusal, false)
     const bytes = plan.renames ? renameForPrimary(session.path.routes, view, plan) : frameOf(view)
     this.#watching = true
+    this.#watched += view.argc - 1
     this.#queue.touches(plan, true)
     this.#push(this.#open(), session, bytes, session.order.assign())
     return true

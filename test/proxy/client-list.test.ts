@@ -1,0 +1,66 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+
+let redis: RedisServer
+let path: DataPathUnderTest
+
+beforeAll(async () => {
+  redis = await startRedis()
+})
+
+afterAll(async () => {
+  await redis?.stop()
+})
+
+afterEach(async () => {
+  await path?.stop()
+})
+
+// From catClientInfoString in networking.c of each version.
+const BEGIN = 'id addr laddr fd name age idle flags db sub psub'
+const END = 'obl oll omem tot-mem events cmd user redir'
+const FIELDS = {
+  '6.2.14': `${BEGIN} multi qbuf qbuf-free argv-mem ${END}`,
+  '7.0.15': `${BEGIN} ssub multi qbuf qbuf-free argv-mem multi-mem rbs rbp ${END} resp`,
+  '7.2.4': `${BEGIN} ssub multi qbuf qbuf-free argv-mem multi-mem rbs rbp ${END} resp lib-name lib-ver`,
+  '7.4.1': `${BEGIN} ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs rbp ${END} resp lib-name lib-ver`,
+  '8.0.6': `${BEGIN} ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs rbp ${END} resp lib-name lib-ver io-thread`,
+}
+
+test.each(Object.entries(FIELDS))(
+  'CLIENT LIST has the fields of a store of version %s, in its order',
+  async (version, fields) => {
+    path = await startDataPath({ stores: { redis } })
+    path.runtime.setFacts('redis', 0, version)
+    const raw = await path.raw()
+    const line = (await raw.ask('CLIENT', 'LIST')).split('\r\n')[1]!
+    expect([...line.matchAll(/([a-z-]+)=/g)].map(([, name]) => name).join(' ')).toBe(fields)
+  },
+)
+
+test('CLIENT LIST counts the keys that a client watches', async () => {
+  path = await startDataPath({ stores: { redis } })
+  path.runtime.setFacts('redis', 0, '7.4.1')
+  const raw = await path.raw()
+  expect(await raw.ask('WATCH', 'a', 'b')).toBe('+OK\r\n')
+  expect(await raw.ask('WATCH', 'c')).toBe('+OK\r\n')
+  expect(await raw.ask('CLIENT', 'INFO')).toContain(' watch=3 ')
+  expect(await raw.ask('UNWATCH')).toBe('+OK\r\n')
+  expect(await raw.ask('CLIENT', 'INFO')).toContain(' watch=0 ')
+})
+
+test('CLIENT KILL MAXAGE ends clients of that age, before a store that knows it', async () => {
+  path = await startDataPath({ stores: { redis } })
+  const [raw, other] = [await path.raw(), await path.raw()]
+  expect(await other.ask('PING')).toBe('+PONG\r\n')
+  path.runtime.setFacts('redis', 0, '7.2.4')
+  expect(await raw.ask('CLIENT', 'KILL', 'MAXAGE', '1')).toBe('-ERR syntax error\r\n')
+  path.runtime.setFacts('redis', 0, '7.4.1')
+  expect(await raw.ask('CLIENT', 'KILL', 'MAXAGE', 'x')).toBe('-ERR maxage is not an integer or out of range\r\n')
+  expect(await raw.ask('CLIENT', 'KILL', 'MAXAGE', '0')).toBe('-ERR maxage should be greater than 0\r\n')
+  expect(await raw.ask('CLIENT', 'KILL', 'MAXAGE', '100000')).toBe(':0\r\n')
+  await eventually(async () => expect(await raw.ask('CLIENT', 'KILL', 'MAXAGE', '1')).toBe(':1\r\n'))
+  await other.closed
+})
