@@ -1,9 +1,12 @@
 import { MINUS } from '../resp/bytes.ts'
 import { elementOffsets } from '../resp/decode.ts'
 
-/** The store does not know the command, or does not let this user use it: no reason to ask again soon. `text`: an error without its `-`. */
+/**
+ * The store does not know the command, or does not let this user use it: no reason to ask again soon. Not so where a single key is what the user may
+ * not touch, which is `NOPERM ... access ...`. `text`: an error without its `-`.
+ */
 export function isUnknownCommand(text: string): boolean {
-  return /^(ERR unknown (command|subcommand)|NOPERM )/i.test(text)
+  return /^(ERR unknown (command|subcommand)|NOPERM (?!.* access ))/i.test(text)
 }
 
 /** RESTORE's word for a payload of a version that it does not read: of every key of that store. */

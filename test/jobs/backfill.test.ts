@@ -157,6 +157,20 @@ test('what has begun with other keys does not go on: also when they changed whil
   expect(await target.client().get('apart:1')).toBe('a')
 }, 120_000)
 
+test("a key that the store's user may not touch is listed in the store's words, and costs the other keys nothing", async () => {
+  const { target, understudy } = await setUp(ALL, async (server) => {
+    await fillStrings(server, 20)
+    await server.client().set('forbidden', 'a')
+    await server.client().acl('SETUSER', 'default', 'resetkeys', '~key:*')
+  })
+  const job = await doJob(understudy, 'backfill', 'all')
+  expect(job).toMatchObject({ progress: { copied: 20, failed: 1 } })
+  expect(await keysOf(understudy, job.id)).toMatchObject([
+    { key: 'forbidden', detail: expect.stringMatching(/NOPERM/) },
+  ])
+  expect(await target.client().dbsize()).toBe(20)
+})
+
 test('a store that is away is waited for, and said to be', async () => {
   const { target, understudy } = await setUp(ALL, (server) => fillStrings(server, 3000))
   // Slow enough to be under way still when the target goes, on a busy machine too.
