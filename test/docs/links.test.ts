@@ -3,6 +3,7 @@ import { dirname, join, normalize } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { buildProgram } from '../../src/cli/program.ts'
 import { Terminal } from '../../src/cli/terminal.ts'
+import { METRICS } from '../../src/observability/metrics-catalogue.ts'
 import { anchorsIn, codeIn, linksIn, type Page, pages, ROOT } from './markdown.ts'
 
 const all = pages()
@@ -44,30 +45,54 @@ describe.each(all.map((one) => [one.path, one] as const))('%s', (path, one) => {
   })
 })
 
-describe('the command line as the README shows it', () => {
+describe('the command line as the pages show it', () => {
   const program = buildProgram(new Terminal(process.stdout, process.stderr), () => {})
   const options = new Map(program.commands.map((command) => [command.name(), command.options.map(({ long }) => long)]))
-  const lines = codeIn(page('README.md'))
+  const known = new Set([...options.values()].flat())
 
   test('every subcommand exists and has the options that are shown with it', () => {
-    const used = lines.flatMap((line) => {
-      const match = /(?:understudy|npm start --) ?(.*?)(?: -- .*)?(?: {2,}#.*)?$/.exec(line)
-      if (match === null || !/^(?:npx )?understudy |^npm start -- /.test(line)) return []
-      const words = match[1]!.split(' ')
-      const name = line.startsWith('npm start') ? 'serve' : words[0]!
-      return [{ line, name, flags: words.filter((word) => word.startsWith('--')) }]
-    })
-    expect(used.length).toBeGreaterThan(10)
-    const wrong = used.filter(({ name, flags }) => !flags.every((flag) => options.get(name)?.includes(flag)))
-    expect(wrong).toEqual([])
+    const used = all.flatMap(({ path, text }) =>
+      // Decisions and changes tell of what was, too.
+      path === 'CHANGELOG.md' || path.startsWith('docs/decisions/')
+        ? []
+        : codeIn({ path, text }).flatMap((line) => {
+            const match = /^(?:npx understudy|understudy|npm start --) (.*?)(?: -- .*)?(?: {2,}#.*)?$/.exec(line)
+            // `understudy backfill|verify ROUTE` is two commands; `understudy --admin URL` names none.
+            const words = (match?.[1] ?? '-').split(' ')
+            const names = line.startsWith('npm start') ? ['serve'] : words[0]!.split('|')
+            const flags = words.map((word) => /^--\w[\w-]*/.exec(word)?.[0] ?? '').filter((flag) => flag !== '')
+            return names.filter((name) => /^[a-z]/.test(name)).map((name) => ({ path, line, name, flags }))
+          }),
+    )
+    expect(used.length).toBeGreaterThan(60)
+    const isRight = (name: string, flags: string[]): boolean =>
+      options.has(name) && flags.every((flag) => options.get(name)!.includes(flag))
+    expect(used.filter(({ name, flags }) => !isRight(name, flags))).toEqual([])
   })
 
-  test('every option named anywhere in it belongs to some subcommand', () => {
-    const known = new Set([...options.values()].flat())
-    const ofRedis = /redis-server|redis-cli/
-    const named = lines.filter((line) => !ofRedis.test(line)).flatMap((line) => line.match(/(?<!\S)--\w[\w-]*/g) ?? [])
-    expect(named.filter((flag) => !known.has(flag))).toEqual([])
+  test('every option named anywhere in the README and in the guides belongs to some subcommand', () => {
+    const foreign = /redis-server|redis-cli|docker|podman|kubectl|openssl|npm (?!start)/
+    const named = all
+      .filter(({ path }) => path === 'README.md' || path === 'docs/runbook.md' || path.startsWith('docs/guides/'))
+      .flatMap((one) => codeIn(one).map((line) => ({ path: one.path, line })))
+      .filter(({ line }) => !foreign.test(line))
+      .flatMap(({ path, line }) => (line.match(/(?<!\S)--\w[\w-]*/g) ?? []).map((flag) => ({ path, line, flag })))
+    expect(named.length).toBeGreaterThan(20)
+    // redis-cli's, named on their own.
+    const others = ['--bigkeys', '--memkeys']
+    expect(named.filter(({ flag }) => !known.has(flag) && !others.includes(flag))).toEqual([])
   })
+})
+
+test('every metric that the pages name exists', () => {
+  const names = METRICS.flatMap(({ name, kind }) =>
+    kind === 'histogram' ? [name, `${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
+  )
+  const named = all
+    .filter(({ path }) => path !== 'CHANGELOG.md' && !path.startsWith('docs/decisions/'))
+    .flatMap((one) => codeIn(one).flatMap((line) => line.match(/\bunderstudy_[a-z_]+/g) ?? []))
+  expect(named.length).toBeGreaterThan(30)
+  expect(named.filter((name) => !names.includes(name))).toEqual([])
 })
 
 test('every decision is listed in docs/README.md, each with a number of its own', () => {
