@@ -50,7 +50,7 @@ ROUTE  PHASE        PRIMARY  SHADOW    LAG     BACKLOG  DIRTY  MIRRORED  COMPARE
 jobs   shadow       old      new     12 ms  3 (2.0 kb)      4       100       200           5  2.50%
 rest   passthrough  old      -        0 ms           0      0         0         0           0      -
 
-jobs: dirty keys: 1 overlap, 3 shadow-down; the oldest for 1m 1s; copying waits for a store that is down
+jobs: dirty keys: 1 overlap, 3 shadow-down; 1 written all the time and copied again and again; the oldest for 1m 1s; copying waits for a store that is down
 jobs: needs a verify (overflow): keys may differ that nobody can name
 jobs: scripts that make names of keys themselves: 1 (SHA-1 c9de48fe8f60d116de68a05101deb9f683108802); under other names they reach the wrong keys
 `)
