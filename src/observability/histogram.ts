@@ -35,14 +35,14 @@ export class Histogram {
     this.counts = new Float64Array(bounds.length + 1)
   }
 
-  /** Counts one observation. What is no duration (negative, NaN) is not counted: it would spoil `sum` for good. */
-  record(seconds: number): void {
+  /** Counts one observation, or `times` of the same. What is no duration (negative, NaN) is not counted: it would spoil `sum` for good. */
+  record(seconds: number, times = 1): void {
     if (!(seconds >= 0)) return
     const bounds = this.bounds
     let bucket = 0
     while (bucket < bounds.length && seconds > bounds[bucket]!) bucket++
-    this.counts[bucket]!++
-    this.sum += seconds
+    this.counts[bucket]! += times
+    this.sum += seconds * times
   }
 
   /** Adds what another histogram of the same bounds has counted. */

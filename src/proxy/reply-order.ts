@@ -62,6 +62,14 @@ export class ReplyOrder {
     if (this.#parked !== null && this.#parked.size > 0) this.#unpark(this.#parked)
   }
 
+  /** The replies of `count` commands from `seq` on, one behind the other: a view. False: it is not their turn, and nothing was done. */
+  replyRun(seq: number, count: number, buf: Buffer, from: number, to: number): boolean {
+    if (seq !== this.#next || this.#midReply || (this.#parked !== null && this.#parked.size > 0)) return false
+    this.#downstream.write(buf, from, to)
+    this.#next += count
+    return true
+  }
+
   /** Bytes that answer no command, as soon as possible: a view. */
   push(buf: Buffer, from: number, to: number): void {
     if (!this.#midReply) {

@@ -1,12 +1,15 @@
 import type net from 'node:net'
+import { READ_BUFFER } from '../base/read-buffer.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { errorFrame } from '../resp/encode.ts'
+import { ReplyFramer } from '../resp/reply-framer.ts'
 import type { Route } from '../routing/route.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner, ReplySink } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
+import { LATE_MS, type ReplyRun } from '../upstream/reply-run.ts'
 import { clientAddress } from './client-address.ts'
 import { ClientInput } from './client-input.ts'
 import { isPaused } from './client-pause.ts'
@@ -23,7 +26,6 @@ import { keepWithinLimit } from './output-limit.ts'
 import type { OwnConnection } from './own-connection.ts'
 import type { Pin } from './pin.ts'
 import { ReplyOrder } from './reply-order.ts'
-import { SLOW_MS } from './slow-commands.ts'
 import { PartReplies } from './split.ts'
 import { commandDetached, commandHeldUp, commandLost, commandTimedOut } from './unanswered.ts'
 import type { Wait } from './wait.ts'
@@ -186,12 +188,29 @@ export class Session implements ReplyOwner {
     const { nowMs } = this.path.clock
     const tookMs = nowMs - slot.queuedAtMs
     state.primaryTimes.record(tookMs / 1000)
-    if (tookMs >= SLOW_MS) this.path.slowCommands.note(this, slot, nowMs)
+    if (tookMs >= LATE_MS) this.path.slowCommands.note(this, slot, nowMs)
     if (slot.flags === 0) {
       if (!slot.timedOut) this.reply(slot.seq, buf, start, end)
       return
     }
     settleMarked(this, slot, route, buf, start, end)
+  }
+
+  settleRun({ route, seq, count, start, end, queuedAtMs }: ReplyRun): void {
+    const { state } = route as Route
+    state.inFlight -= count
+    state.primaryOk += count
+    state.primaryTimes.record((this.path.clock.nowMs - queuedAtMs) / 1000, count)
+    if (this.closed) return
+    if (this.replyMode === 'on' && this.order.replyRun(seq, count, READ_BUFFER, start, end)) {
+      this.#afterReply()
+      return
+    }
+    for (let i = 0, at = start; i < count; i++) {
+      const next = framer.frame(READ_BUFFER, at, end)
+      this.reply(seq + i, READ_BUFFER, at, next)
+      at = next
+    }
   }
 
   takesPieces(slot: InFlight, bytes: number): ReplySink | null {
@@ -387,5 +406,6 @@ function mayWrite(spec: CommandSpec | null): boolean {
 }
 
 const EMPTY = Buffer.alloc(0)
+const framer = new ReplyFramer()
 /** Replies that a client has not taken yet: beyond this its next command waits. */
 const SLOW_CLIENT_BYTES = 1024 * 1024

@@ -1,6 +1,7 @@
 import { CommandParser } from '../resp/command-parser.ts'
 import type { Reply } from '../resp/reply.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
+import { LATE_MS } from '../upstream/reply-run.ts'
 import type { Session } from './session.ts'
 
 interface SlowCommand {
@@ -19,9 +20,9 @@ export class SlowCommands {
   readonly #newest: SlowCommand[] = []
   #lastMs = Number.NEGATIVE_INFINITY
 
-  /** A reply came `SLOW_MS` or later. */
+  /** A reply came `LATE_MS` or later. */
   note(session: Session, slot: InFlight, nowMs: number): void {
-    const isFirst = nowMs - this.#lastMs >= SLOW_MS
+    const isFirst = nowMs - this.#lastMs >= LATE_MS
     this.#lastMs = nowMs
     if (!isFirst || slot.chunk === null) return
     const [buf, start, end] =
@@ -67,8 +68,6 @@ function isShownAs(bytes: Buffer, shown: readonly Reply[]): boolean {
 }
 
 const parser = new CommandParser()
-/** As `slowlog-log-slower-than` by default. */
-export const SLOW_MS = 10
 const MAX_KEPT = 128
 const MAX_BYTES = 8 * 1024
 const MAX_SHOWN = 32

@@ -1,5 +1,6 @@
 import type { CommandSpec } from '../command/spec.ts'
 import type { Chunk } from './chunk.ts'
+import type { ReplyRun } from './reply-run.ts'
 
 /** Why a command will never get a reply from its store. */
 export interface Loss {
@@ -24,6 +25,8 @@ export interface ReplyOwner {
   /** One reply's bytes: a view, valid during the call. Called `replies` times for a command that was announced with several. */
   settle(command: InFlight, buf: Buffer, start: number, end: number): void
   lost(command: InFlight, loss: Loss): void
+  /** In place of a `settle` for each, where it is defined: as `ReplyRun` says. */
+  settleRun?(run: ReplyRun): void
   /**
    * The reply is large (`LARGE_REPLY_BYTES`) and has not arrived whole: it needs at least `bytes`. Null: it is gathered, and then given to `settle`. Otherwise what has arrived and
    * what comes goes to the sink, and `settle` is not called.
@@ -52,7 +55,7 @@ export class InFlight {
   owner: ReplyOwner | null = null
   /** The owner's number of it (a session's reply order). */
   seq = 0
-  /** The owner's marks. */
+  /** The owner's marks; 0: nothing has to be done when the reply comes but to pass it on. */
   flags = 0
   keyHash = 0
   /** Of the overlap table, and the lane it was taken for. */

@@ -10,6 +10,7 @@ import { type InFlight, InFlightRing, type Loss, type ReplyOwner, type ReplySink
 import type { PipelineConnection, PipelineConnectionOwner } from './pipeline-connection.ts'
 import type { PipelineOptions, PipelineState } from './pipeline-options.ts'
 import { ReplyReader } from './reply-reader.ts'
+import { ReplyRun } from './reply-run.ts'
 import { WriteDelay } from './write-delay.ts'
 
 /**
@@ -57,6 +58,7 @@ export class Pipeline {
     sinkFor: (type, bytes) => this.#sinkFor(type, bytes),
     pieced: (sink) => this.#pieced(sink),
   })
+  readonly #run = new ReplyRun()
   readonly #chunks = new ChunkList()
   /** Null: none was ever detached. */
   #detached: DetachedCommands | null = null
@@ -295,7 +297,11 @@ export class Pipeline {
     this.options.clock.refresh()
     this.#connection.lastReadMs = this.options.clock.nowMs
     try {
-      this.#reader.read(buf, length)
+      try {
+        this.#reader.read(buf, length)
+      } finally {
+        this.#run.tell()
+      }
     } catch (error) {
       // Bytes that are not RESP, or a defect of ours: either way nobody knows any more which reply is whose. This connection ends, and what was in
       // flight on it is lost and said to be; every other goes on.
@@ -306,6 +312,7 @@ export class Pipeline {
 
   /** Who takes the reply of the command at the head in pieces. */
   #sinkFor(type: number, bytes: number): ReplySink | null {
+    this.#run.tell()
     if (this.relay || type === GREATER || this.state !== 'up') return null
     const slot = this.ring.peek()
     if (slot === undefined || slot.replies !== 1) return null
@@ -327,11 +334,22 @@ export class Pipeline {
       return
     }
     if (this.relay || buf[start] === GREATER) {
+      this.#run.tell()
       this.onPush?.(buf, start, end)
       return
     }
     const slot = this.ring.peek()
     if (slot === undefined) throw new UnderstudyError('PROTOCOL', 'the store sent a reply that no command waits for')
+    const run = this.#run
+    const { full } = this
+    if (run.owner !== null) {
+      if (!full && run.extend(slot, buf, start, end)) return this.#release(slot)
+      run.tell()
+      // That may have ended this connection.
+      if (this.state !== 'up') return
+    }
+    // Who is told of room comes after those whose replies made it: no run then.
+    if (!full && run.begin(slot, this.options.clock.nowMs, buf, start, end)) return this.#release(slot)
     slot.replies--
     this.#settling = slot
     slot.owner!.settle(slot, buf, start, end)

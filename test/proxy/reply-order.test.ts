@@ -72,3 +72,33 @@ function delivered(come: readonly number[]): number {
   while (come.includes(next)) next++
   return next
 }
+
+test('replies of several commands go out as one when it is their turn, and not otherwise', () => {
+  let out = ''
+  const downstream = {
+    write(buf: Buffer, from: number, to: number): void {
+      out += buf.toString('utf8', from, to)
+    },
+  } as unknown as Downstream
+  const order = new ReplyOrder(downstream)
+  const [first, second, third, fourth] = Array.from({ length: 4 }, () => order.assign()) as [
+    number,
+    number,
+    number,
+    number,
+  ]
+  const bytes = Buffer.from('abcd')
+  expect(order.replyRun(second, 2, bytes, 1, 3)).toBe(false)
+  order.reply(third, bytes, 2, 3)
+  // The third has come already: what comes before it has to let it out.
+  expect(order.replyRun(first, 2, bytes, 0, 2)).toBe(false)
+  order.reply(first, bytes, 0, 1)
+  order.reply(second, bytes, 1, 2)
+  expect(out).toBe('abc')
+  order.beginPieces()
+  expect(order.replyRun(fourth, 1, bytes, 3, 4)).toBe(false)
+  order.endPieces()
+  const fifth = order.assign()
+  expect(order.replyRun(fourth, 2, Buffer.from('dede'), 0, 2)).toBe(true)
+  expect([fifth, out, order.owed]).toEqual([4, 'abcde', 0])
+})
