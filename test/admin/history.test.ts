@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { HistoryRecorder, type HistorySample } from '../../src/admin/history.ts'
 import { Histogram } from '../../src/observability/histogram.ts'
@@ -59,11 +62,16 @@ function recorder(): HistoryRecorder {
   })
 }
 
-/** Lets time pass in the recorder's steps; `each` is what happens in every one of them. */
-async function pass(history: HistoryRecorder, seconds: number, each: (step: number) => void = () => {}): Promise<void> {
-  for (let step = 0; step < seconds / 2; step++) {
+/** Lets time pass in the recorder's steps, or longer ones; `each` is what happens in every one of them. */
+async function pass(
+  history: HistoryRecorder,
+  seconds: number,
+  each: (step: number) => void = () => {},
+  everySeconds = 2,
+): Promise<void> {
+  for (let step = 0; step < seconds / everySeconds; step++) {
     each(step)
-    now += 2_000
+    now += everySeconds * 1000
     await history.tick()
   }
 }
@@ -122,18 +130,54 @@ describe('the history', () => {
     expect(history.read({ route: 'jobs', range: '3h' }).at).toHaveLength(10)
   })
 
-  test('stays bounded: every resolution holds what it promises and no more', async () => {
-    const history = recorder()
-    await history.tick()
-    await pass(history, 3600 * 4)
-    for (const { range, stepMs, keepMs } of RESOLUTIONS) {
-      const { at } = history.read({ range })
-      expect(at.length).toBeLessThanOrEqual(keepMs / stepMs + 1)
-      expect(now / 1000 - at[0]!).toBeLessThanOrEqual(keepMs / 1000)
+  test('of two days with a restart in every hour is a whole day at falling resolution, in a file that has stopped growing', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'understudy-history-'))
+    const path = join(directory, 'state.db')
+    /** One life of the process: it is told to stop, or dies, and is gone for some seconds. */
+    const live = async (seconds: number, everySeconds: number, dies: boolean): Promise<void> => {
+      database = openDatabase(path, STATE_MIGRATIONS)
+      routes = { jobs: new FakeStats(), rest: new FakeStats() }
+      const history = recorder()
+      await history.tick()
+      await pass(
+        history,
+        seconds,
+        () => {
+          routes['jobs']!.counters.primaryOk += 10 * everySeconds
+        },
+        everySeconds,
+      )
+      if (!dies) history.stop()
+      database.close()
+      now += 4_000
     }
-    expect(history.read({ range: '10m' }).at.length).toBeGreaterThanOrEqual(300)
-    const { rows } = database.prepare('SELECT count(*) AS rows FROM history').get() as { rows: number }
-    expect(rows).toBeLessThan(3 * (301 + 361 + 289))
+    const day = async (): Promise<number> => {
+      for (let hour = 0; hour < 20; hour++) await live(3600, 150, hour % 3 === 0)
+      for (let hour = 20; hour < 24; hour++) await live(3600, 30, hour % 3 === 0)
+      await live(700, 2, false)
+      return statSync(path).size
+    }
+    try {
+      const firstDay = await day()
+      const secondDay = await day()
+      expect(secondDay).toBeLessThan(1.1 * firstDay)
+      database = openDatabase(path, STATE_MIGRATIONS)
+      const { rows } = database.prepare('SELECT count(*) AS rows FROM history').get() as { rows: number }
+      expect(rows).toBeLessThan(3 * RESOLUTIONS.reduce((sum, { keepMs, stepMs }) => sum + keepMs / stepMs + 50, 0))
+      const history = recorder()
+      for (const { range, stepMs, keepMs } of RESOLUTIONS) {
+        const { at, series } = history.read({ route: 'jobs', range })
+        // Restarts cut steps in two; a death costs the one that was under way.
+        expect(at.length / (keepMs / stepMs)).toBeGreaterThan(0.9)
+        expect(at.length / (keepMs / stepMs)).toBeLessThan(1.2)
+        expect(now / 1000 - at[0]!).toBeLessThanOrEqual(keepMs / 1000)
+        expect(now / 1000 - at[0]!).toBeGreaterThan(keepMs / 1000 - (2 * stepMs) / 1000 - 10)
+        expect(new Set(series['primaryRequests'])).toEqual(new Set([10]))
+      }
+    } finally {
+      if (database.isOpen) database.close()
+      rmSync(directory, { recursive: true, force: true })
+    }
   })
 
   test('outlives a restart, with the unfinished steps as far as they went and no jump of counters', async () => {
