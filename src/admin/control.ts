@@ -95,6 +95,8 @@ export interface RouteStatus {
     verifyCauses: string[]
     /** SHA-1s of scripts, seen since the start, that use keys which they do not declare and may reach the route's under the wrong names. */
     scriptsInDoubt: string[]
+    /** Databases with dirty keys that can never be copied, for the shadow is a cluster: it has database 0 alone. */
+    strandedDatabases: number[]
     /** How the copying of dirty keys goes. `paused`: a store is not connected. `tripped`: copies keep failing, a few are tried now and then. */
     repair: 'idle' | 'copying' | 'paused' | 'tripped'
   }

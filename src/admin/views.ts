@@ -166,6 +166,7 @@ function routeStatus(
       needsVerify: stats?.needsVerify ?? false,
       verifyCauses: [...(stats?.verifyCauses ?? [])],
       scriptsInDoubt: [...(stats?.scriptsInDoubt ?? [])],
+      strandedDatabases: [...(stats?.strandedDatabases ?? [])],
       repair: stats?.repair ?? 'idle',
     },
     compare: compareStatus(stats),

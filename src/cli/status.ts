@@ -122,6 +122,11 @@ function doubts(status: Status, terminal: Terminal): string[] {
         `${printable(name)}: dirty keys: ${printable(reasons.join(', '))}${hotKeys > 0 ? `; ${hotKeys} written all the time and copied again and again` : ''}; the oldest for ${age}; ${REPAIR_WORDS[repair]}`,
       )
     }
+    const { strandedDatabases } = mirror
+    if (strandedDatabases.length > 0) {
+      const text = `keys of database ${strandedDatabases.join(', ')} cannot be copied: the shadow is a cluster, which has database 0 alone`
+      lines.push(terminal.style('red', printable(`${name}: ${text}`)))
+    }
     if (needsVerify)
       lines.push(
         terminal.style(

@@ -143,7 +143,16 @@ export class Gates {
     const shadow = shadowOf(route)
     if (of === undefined || shadow === undefined) return []
     const missing = of.dirtyKeys - of.hotKeys
+    const { strandedDatabases: stranded } = of
     return [
+      ...(stranded.length === 0
+        ? []
+        : [
+            gate(
+              `keys of database ${stranded.join(', ')} cannot be copied: '${shadow}' is a cluster, which has database 0 alone. Move them to database 0 under names of their own, or delete them`,
+              '',
+            ),
+          ]),
       gate(
         unless(missing === 0 && of.hotKeys <= MANY_HOT, `${of.dirtyKeys} keys are not copied to '${shadow}' yet`),
         `every key in doubt has been copied to '${shadow}'${of.hotKeys === 0 ? '' : `, and ${of.hotKeys} that are written all the time will be as soon as writes are held`}`,

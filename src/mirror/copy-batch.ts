@@ -95,7 +95,10 @@ export class BatchCopier {
       this.#schedule()
       batch.ended(index, ok, error)
     }
-    if (!this.#start(batch.database, batch.keys[index]!, ended)) {
+    if (isBeyondCluster(this.#context, batch.database, batch.keys[index]!)) {
+      this.#running--
+      batch.finish(index, FAILED, 'a cluster has database 0 alone')
+    } else if (!this.#start(batch.database, batch.keys[index]!, ended)) {
       this.#running--
       batch.finish(index, NOT_NOW, 'a store is down')
     }
@@ -118,6 +121,13 @@ export class BatchCopier {
       onEnd,
     ).start()
   }
+}
+
+/** Whether the key is in a database that its shadow cannot have. */
+function isBeyondCluster({ routes, stores }: DataPathContext, database: number, key: Buffer): boolean {
+  if (database === 0) return false
+  const { shadow } = routes.find(key, 0, key.length).route
+  return shadow !== null && stores[shadow.store]!.cluster !== null
 }
 
 /** An entry as the dirty set has them, of a key that is not in it. */

@@ -95,6 +95,8 @@ export interface RouteStats {
   readonly verifyCauses: readonly VerifyCause[]
   /** SHA-1s of scripts that make names of keys themselves and may reach the route's. */
   readonly scriptsInDoubt: readonly string[]
+  /** Databases with dirty keys that can never be copied: the shadow is a cluster, which has database 0 alone. */
+  readonly strandedDatabases: readonly number[]
   /** Commands, since the start, that the cluster at the other end would answer CROSSSLOT. */
   readonly crossSlots: readonly CrossSlotCount[]
   readonly repair: RepairState

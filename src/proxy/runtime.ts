@@ -217,7 +217,7 @@ export class Runtime {
     return {
       generation: path.routes.generation,
       routes: Object.fromEntries(
-        path.routes.routes.map(({ name, state }) => [
+        path.routes.routes.map(({ name, state, shadow }) => [
           name,
           {
             lagMs: this.#lagMs(name),
@@ -230,6 +230,10 @@ export class Runtime {
             needsVerify: this.#dirty.needsVerify(name),
             verifyCauses: this.#dirty.toVerify.causes(name),
             scriptsInDoubt: path.doubts.mayReach(name),
+            strandedDatabases:
+              shadow !== null && path.routes.clusters.has(shadow.store)
+                ? this.#dirty.databases(name).filter((database) => database !== 0)
+                : [],
             crossSlots: [...state.crossSlots].map(([command, { count, lastMs }]) => ({
               command,
               count,

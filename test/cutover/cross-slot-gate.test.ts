@@ -22,7 +22,9 @@ const MINUTE_MS = 60_000
 async function gateOf(from: Phase, to: Phase, agoMs: number | null, target = 'redis+cluster://127.0.0.1:2') {
   const crossSlots = agoMs === null ? [] : [{ command: 'SUNION', count: 12, lastAgoMs: agoMs }]
   const compare = { windows: { '10m': { compared: 0, mismatched: 0 } } }
-  const stats = { routes: { all: { compare, needsVerify: false, verifyCauses: [], crossSlots } } }
+  const stats = {
+    routes: { all: { compare, needsVerify: false, verifyCauses: [], strandedDatabases: [], crossSlots } },
+  }
   const gates = new Gates({
     stats: async () => stats as unknown as Stats,
     isUp: () => true,

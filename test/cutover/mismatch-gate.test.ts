@@ -44,7 +44,12 @@ async function gateOf(from: Phase, to: Phase, seen: Seen): Promise<string | null
   const { compared, mismatched, open, cutover = '' } = seen
   const stats = {
     routes: {
-      all: { compare: { windows: { '10m': { compared, mismatched } } }, needsVerify: false, verifyCauses: [] },
+      all: {
+        compare: { windows: { '10m': { compared, mismatched } } },
+        needsVerify: false,
+        verifyCauses: [],
+        strandedDatabases: [],
+      },
     },
   } as unknown as Stats
   const gates = new Gates({

@@ -1,4 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { packBytes } from '../../src/base/packed-bytes.ts'
+import { FAILED } from '../../src/mirror/copy-batch.ts'
 import { type RedisCluster, startCluster } from '../support/cluster.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -181,6 +183,18 @@ describe('a cluster as the shadow', () => {
       expect((await direct.smembers('set:2')).sort()).toEqual(['a', 'b', 'c'])
       expect(await direct.smembers('set:1')).toEqual(['b'])
     })
+  })
+
+  test('keys of another database than 0 are told: they can never be copied, and a job says so at once', async () => {
+    const client = path.client({ db: 3 })
+    await client.set('elsewhere', '1')
+    await eventually(() =>
+      expect(path.runtime.stats().routes['all']).toMatchObject({ dirtyKeys: 1, strandedDatabases: [3] }),
+    )
+    const { outcomes, reasons } = await path.runtime.jobs.copy(3, packBytes([Buffer.from('elsewhere')]), 1)
+    expect([...outcomes]).toEqual([FAILED])
+    expect(reasons).toEqual([[0, 'a cluster has database 0 alone']])
+    await client.del('elsewhere')
   })
 })
 

@@ -131,6 +131,11 @@ function routeProblems(name, { mirror, phase, compare, shadow, crossSlots }, { s
     say('bad', `the shadow is ${duration(mirror.lagMs / 1000)} behind, ${counted(mirror.backlog, 'write')} to come`)
   if (mirror.needsVerify)
     say('bad', `keys may differ that nobody can name: it needs a verify (${mirror.verifyCauses.join(', ')})`, '#jobs')
+  if (mirror.strandedDatabases.length > 0)
+    say(
+      'bad',
+      `keys of database ${mirror.strandedDatabases.join(', ')} cannot be copied: the shadow is a cluster, which has database 0 alone`,
+    )
   if (crossSlots.length > 0)
     say(
       'warn',
