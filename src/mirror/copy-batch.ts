@@ -3,7 +3,7 @@ import { CopyWindow } from './copy-window.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
-import { AGAIN, StateCopy } from './state-copy.ts'
+import { AGAIN, isStranded, StateCopy } from './state-copy.ts'
 
 /** What became of one key of a batch. */
 export const COPIED = 0
@@ -95,13 +95,20 @@ export class BatchCopier {
       this.#schedule()
       batch.ended(index, ok, error)
     }
-    if (isBeyondCluster(this.#context, batch.database, batch.keys[index]!)) {
+    if (this.#isStranded(batch.database, batch.keys[index]!)) {
       this.#running--
       batch.finish(index, FAILED, 'a cluster has database 0 alone')
     } else if (!this.#start(batch.database, batch.keys[index]!, ended)) {
       this.#running--
       batch.finish(index, NOT_NOW, 'a store is down')
     }
+  }
+
+  #isStranded(database: number, key: Buffer): boolean {
+    if (database === 0) return false
+    const { routes, stores } = this.#context
+    const { shadow } = routes.find(key, 0, key.length).route
+    return shadow !== null && isStranded(stores[shadow.store]!, database)
   }
 
   #start(database: number, key: Buffer, onEnd: (ok: boolean, error: string | null) => void): boolean {
@@ -121,13 +128,6 @@ export class BatchCopier {
       onEnd,
     ).start()
   }
-}
-
-/** Whether the key is in a database that its shadow cannot have. */
-function isBeyondCluster({ routes, stores }: DataPathContext, database: number, key: Buffer): boolean {
-  if (database === 0) return false
-  const { shadow } = routes.find(key, 0, key.length).route
-  return shadow !== null && stores[shadow.store]!.cluster !== null
 }
 
 /** An entry as the dirty set has them, of a key that is not in it. */

@@ -154,6 +154,14 @@ export class DirtySet {
     return this.#groups.ofRoute(route).map(({ database }) => database)
   }
 
+  /** Databases in which a route has dirty keys now. */
+  dirtyDatabases(route: string): number[] {
+    return this.#groups
+      .ofRoute(route)
+      .filter(({ size }) => size > 0)
+      .map(({ database }) => database)
+  }
+
   /** Whether a key of the database may be copied now. */
   isReady(route: string, database: number): boolean {
     return (this.#groups.find(route, database)?.ready.first ?? -1) !== -1

@@ -6,7 +6,7 @@ import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { KeyHolds, TOO_LARGE } from './key-holds.ts'
 import type { OverlapTable } from './overlap.ts'
-import { AGAIN, StateCopy } from './state-copy.ts'
+import { AGAIN, isStranded, STRANDED, StateCopy } from './state-copy.ts'
 
 /** Copies of a route under way at once: enough to fill a round trip, few enough to stay out of the clients' way. */
 const MAX_CONCURRENT = 64
@@ -109,11 +109,12 @@ export class Repairer {
 
   #isConnected(route: Route, database: number): boolean {
     if (route.shadow === null) return false
-    const shadow = this.#context.stores[route.shadow.store]!.shadow(database)
-    if (shadow.state === 'idle') shadow.connect()
+    const store = this.#context.stores[route.shadow.store]!
+    const shadow = isStranded(store, database) ? null : store.shadow(database)
+    if (shadow?.state === 'idle') shadow.connect()
     const primary = this.#context.stores[route.primary.store]!.shared(database, 2)
     if (primary.state === 'idle') primary.connect()
-    return shadow.state === 'up' && primary.state === 'up'
+    return (shadow === null || shadow.state === 'up') && primary.state === 'up'
   }
 
   #copy(work: RouteWork, entry: DirtyKey, nowMs: number): void {
@@ -160,6 +161,10 @@ export class Repairer {
       return
     }
     this.#holds.forget(entry, nowMs)
+    if (error === STRANDED) {
+      this.#dirty.postpone(entry, nowMs, MAX_DELAY_MS)
+      return
+    }
     const route = this.#context.routes.byName(entry.route)
     if (route === undefined || !this.#isConnected(route, entry.database)) {
       // Lost with its connection: most likely nothing is wrong with the key.

@@ -27,6 +27,14 @@ import {
 /** What a copy ends with that another connection wrote into, or for which the backlog had no room: it is to be begun again soon. */
 export const AGAIN = 'AGAIN'
 
+/** What the copy of a key ends with that is in a database which its shadow, a cluster, does not have: it can be copied when it is gone. */
+export const STRANDED = 'STRANDED a cluster has database 0 alone'
+
+/** Whether the shadow cannot have keys of that database, of a client's numbers. */
+export function isStranded(shadow: Store, database: number): boolean {
+  return database !== 0 && shadow.cluster !== null
+}
+
 /**
  * Puts a key's whole state on the shadow: the universal way out.
  *
@@ -69,7 +77,7 @@ export class StateCopy implements ReplyOwner {
   readonly #hold: KeyHold | null
   /** When it was read as a whole, at one place of history; null: in pieces, or not yet. */
   #readMs: number | null = null
-  #stage: 'measure' | 'dump' | 'expiry' | 'restore' | 'copy' = 'dump'
+  #stage: 'exists' | 'measure' | 'dump' | 'expiry' | 'restore' | 'copy' = 'dump'
   #absolute = true
   #ended = false
 
@@ -106,7 +114,11 @@ export class StateCopy implements ReplyOwner {
     if (route.shadow === null) return false
     const pipeline = this.#primary()
     if (pipeline.state !== 'up') return false
-    if (copies.isSmall(this.#hash) || this.#refuses(route.primary.storeName, 'MEMORY')) this.#measuredSmall(pipeline)
+    if (isStranded(this.#shadowStore(), this.#entry.database)) {
+      this.#stage = 'exists'
+      this.#push(pipeline, encodeCommand(['EXISTS', nameOnPrimary(this.#rule, key)]))
+    } else if (copies.isSmall(this.#hash) || this.#refuses(route.primary.storeName, 'MEMORY'))
+      this.#measuredSmall(pipeline)
     else {
       this.#stage = 'measure'
       this.#push(pipeline, encodeCommand(['MEMORY', 'USAGE', nameOnPrimary(this.#rule, key)]))
@@ -197,6 +209,9 @@ export class StateCopy implements ReplyOwner {
   settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
     const failed = buf[start] === MINUS
     switch (this.#stage) {
+      case 'exists':
+        this.#end(buf[start] === COLON && buf[start + 1] === ZERO, STRANDED)
+        return
       case 'measure':
         this.#measured(failed ? textOf(buf, start, end) : null, buf[start] === COLON ? numberOf(buf, start, end) : 0)
         return
@@ -400,6 +415,7 @@ export class StateCopy implements ReplyOwner {
 /** No connection's lane: looked at for it, every write counts. */
 const NOBODY = -2
 const ONE = 0x31
+const ZERO = 0x30
 /** Keys below this part of what is big are not measured at every copy. */
 const SMALL_SHARE = 16
 

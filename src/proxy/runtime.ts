@@ -232,7 +232,7 @@ export class Runtime {
             scriptsInDoubt: path.doubts.mayReach(name),
             strandedDatabases:
               shadow !== null && path.routes.clusters.has(shadow.store)
-                ? this.#dirty.databases(name).filter((database) => database !== 0)
+                ? this.#dirty.dirtyDatabases(name).filter((database) => database !== 0)
                 : [],
             crossSlots: [...state.crossSlots].map(([command, { count, lastMs }]) => ({
               command,

@@ -185,7 +185,7 @@ describe('a cluster as the shadow', () => {
     })
   })
 
-  test('keys of another database than 0 are told: they can never be copied, and a job says so at once', async () => {
+  test('keys of another database than 0 are told, until they are gone: they can never be copied, and a job says so at once', async () => {
     const client = path.client({ db: 3 })
     await client.set('elsewhere', '1')
     await eventually(() =>
@@ -195,6 +195,10 @@ describe('a cluster as the shadow', () => {
     expect([...outcomes]).toEqual([FAILED])
     expect(reasons).toEqual([[0, 'a cluster has database 0 alone']])
     await client.del('elsewhere')
+    await eventually(
+      () => expect(path.runtime.stats().routes['all']).toMatchObject({ dirtyKeys: 0, strandedDatabases: [] }),
+      { timeoutMs: 30_000 },
+    )
   })
 })
 
