@@ -245,23 +245,27 @@ export class Pipeline {
     const { ring } = this
     this.#connection.tick?.(nowMs)
     if (ring.length === 0) ring.shrink()
+    const awakeMs = nowMs - this.options.clock.awakeSinceMs
     if (this.options.dedicated) {
       const head = ring.peek()
-      if (this.answersWithinMs === 0 || head === undefined || nowMs - head.queuedAtMs < this.answersWithinMs) return
+      if (this.answersWithinMs === 0 || head === undefined) return
+      if (Math.min(awakeMs, nowMs - head.queuedAtMs) < this.answersWithinMs) return
       this.reconnect(`no reply for ${this.answersWithinMs} ms`)
       return
     }
     const { timeoutMs } = this.options.store
     if (timeoutMs === 0) return
-    ring.tellTimedOut(nowMs, timeoutMs)
-    this.#detached?.tellTimedOut(nowMs, timeoutMs)
+    if (awakeMs >= timeoutMs) {
+      ring.tellTimedOut(nowMs, timeoutMs)
+      this.#detached?.tellTimedOut(nowMs, timeoutMs)
+    }
     const head = ring.peek()
     const hangMs = HANG_FACTOR * timeoutMs
     if (
       this.state === 'up' &&
       head !== undefined &&
       this.#busy === null &&
-      nowMs - Math.max(head.queuedAtMs, this.#connection.lastReadMs) > hangMs
+      Math.min(awakeMs, nowMs - Math.max(head.queuedAtMs, this.#connection.lastReadMs)) > hangMs
     )
       this.reconnect(`no reply for ${hangMs} ms`)
   }

@@ -36,3 +36,39 @@ test('times to live are the same on both sides, however late this process comes 
   await settled(path)
   expect(await driftBetween(old, fresh, { ttlSlackMs: 500 })).toEqual([])
 })
+
+test('a store is not taken for silent because this process stood still for longer than the store may take', async () => {
+  const [old, fresh] = await Promise.all([startRedis(), startRedis()])
+  running.push(old, fresh)
+  const path = await startDataPath({
+    stores: { old, new: fresh },
+    routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
+    store: { timeoutMs: 250 },
+  })
+  running.push(path)
+  const state = () => path.runtime.stats().routes['all']!
+  const [app, pinned] = [path.client(), path.client()]
+  await Promise.all([app.set('a', 1), pinned.watch('x'), pinned.get('x')])
+  await settled(path)
+  const answers = Promise.all([
+    app.incr('a'),
+    app.pipeline().incr('a').get('a').exec(),
+    pinned.multi().incr('b').exec(),
+  ])
+  await eventually(() => expect(state().inFlight).toBeGreaterThan(2), { intervalMs: 0 })
+  await new Promise((resolve) => setImmediate(resolve))
+  // Three times as long, and the connections would be given up.
+  standStill(1_000)
+  expect(await answers).toEqual([
+    2,
+    [
+      [null, 3],
+      [null, '3'],
+    ],
+    [[null, 1]],
+  ])
+  await settled(path)
+  expect(state().counters).toMatchObject({ primaryTimeout: 0, primaryLost: 0, shadowTimeout: 0, shadowLost: 0 })
+  expect(path.notices.filter((notice) => notice.kind === 'log' && notice.line.level === 'warn')).toEqual([])
+  expect(await driftBetween(old, fresh)).toEqual([])
+})
