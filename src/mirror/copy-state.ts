@@ -21,6 +21,8 @@ export interface CopyLimits {
   readonly fewestElements: number
   /** Copies of a key may come to nothing for so long before its writes are held for one (`KeyHolds`). */
   readonly patienceMs: number
+  /** The longest that writes to a key wait for one copy of it. */
+  readonly holdMs: number
 }
 
 const LIMITS: CopyLimits = {
@@ -29,6 +31,7 @@ const LIMITS: CopyLimits = {
   firstElements: 32,
   fewestElements: 8,
   patienceMs: 2_000,
+  holdMs: 100,
 }
 
 /** What state copies know together: of the stores, of keys that are small, and which keys are being rebuilt piece by piece right now. */

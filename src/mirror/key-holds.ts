@@ -6,8 +6,6 @@ import type { OverlapTable } from './overlap.ts'
 
 /** A key has its writes held when its copies have come to nothing so often, and for `CopyLimits.patienceMs`. */
 const TRIES = 8
-/** The longest that writes to a key wait for one copy of it. */
-const HOLD_MS = 100
 /** From one hold of a key to the next, in times of what the last one took: its writers wait for a hundredth of the time at most. */
 const REST = 100
 /** Keys that are larger (MEMORY USAGE) are not held: they cannot be read in that time. */
@@ -38,7 +36,7 @@ interface Vain {
  *
  *   copied in vain, again and again ─▶ due ─▶ its new writes wait at their sessions ─▶ those in flight are answered ─▶ it is read ─▶ the writes go on, behind the copy
  *
- * For HOLD_MS at most: a hold that takes longer is called off, and tried again after a rest. Reads of the key, and all other keys, go on as ever.
+ * For `CopyLimits.holdMs` at most: a hold that takes longer is called off, and tried again after a rest. Reads of the key, and all other keys, go on as ever.
  */
 export class KeyHolds {
   readonly #context: DataPathContext
@@ -93,7 +91,7 @@ export class KeyHolds {
     // A switch holds it already; and where there is no room for the copy, waiting for it is of no use.
     if (state.switching || state.heldKeys.has(hash) || state.backlogBytes > route.config.mirror.backlogBytes / 2)
       return null
-    return new KeyHold(state, hash, this.#overlap, (heldMs, read) => {
+    return new KeyHold(state, hash, this.#overlap, this.#context.copies.limits.holdMs, (heldMs, read) => {
       vain.tries = 0
       vain.rests = true
       vain.notBeforeMs = this.#context.clock.nowMs + Math.max(this.#context.copies.limits.patienceMs, REST * heldMs)
@@ -121,18 +119,26 @@ export class KeyHolds {
   }
 }
 
-/** Nobody writes to one key from `begin` to `end`, or until HOLD_MS have passed. */
+/** Nobody writes to one key from `begin` to `end`, or until its time is over. */
 export class KeyHold {
   /** Of its key, at most. */
   readonly maxBytes = MAX_BYTES
   readonly #state: RouteState
   readonly #hash: number
   readonly #overlap: OverlapTable
+  readonly #limitMs: number
   readonly #onEnd: (heldMs: number, read: boolean) => void
   #sinceMs = 0
   #deadline: NodeJS.Timeout | null = null
 
-  constructor(state: RouteState, hash: number, overlap: OverlapTable, onEnd: (heldMs: number, read: boolean) => void) {
+  constructor(
+    state: RouteState,
+    hash: number,
+    overlap: OverlapTable,
+    limitMs: number,
+    onEnd: (heldMs: number, read: boolean) => void,
+  ) {
+    this.#limitMs = limitMs
     this.#state = state
     this.#hash = hash
     this.#overlap = overlap
@@ -143,7 +149,7 @@ export class KeyHold {
   begin(quiet: () => void): void {
     this.#sinceMs = performance.now()
     this.#state.holdKey(this.#hash)
-    this.#deadline = setTimeout(() => this.end(false), HOLD_MS)
+    this.#deadline = setTimeout(() => this.end(false), this.#limitMs)
     const look = (): void => {
       if (this.#deadline === null || this.#overlap.laneOf(this.#hash) === 0) quiet()
       else setTimeout(look, POLL_MS)
