@@ -67,7 +67,8 @@ function occupantsOf(
 ): Occupant[] {
   const store = end?.store === null || end === null ? undefined : stores.get(end.store)
   if (end === null || store === undefined) return []
-  return route.patterns.map(({ pattern }) => {
+  return route.patterns.flatMap(({ pattern }) => {
+    if (end.unreadable.has(pattern.text)) return []
     const rename = end.renames.get(pattern.text) ?? null
     const names = rename === null ? segmentsOf(pattern) : rename.image()
     return { route, end, side, store: store.name, keyspace: keyspaceOf(store), pattern, rename, names }

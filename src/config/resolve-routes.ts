@@ -30,6 +30,8 @@ export interface EndDraft {
   readonly store: string | null
   /** By the text of the application's pattern. Without those that change nothing. */
   readonly renames: ReadonlyMap<string, KeyRename>
+  /** Patterns whose new names could not be read: what they will be is not known. */
+  readonly unreadable: ReadonlySet<string>
   /** Those too that keep their names: to be named here makes a channel the route's. */
   readonly channels: ReadonlyMap<string, KeyRename>
 }
@@ -160,7 +162,13 @@ function readEnd(
 ): EndDraft | null {
   if (raw === undefined) return null
   if (typeof raw === 'string') {
-    return { path, store: readStore(document, raw, path, stores), renames: new Map(), channels: new Map() }
+    return {
+      path,
+      store: readStore(document, raw, path, stores),
+      renames: new Map(),
+      unreadable: NONE,
+      channels: new Map(),
+    }
   }
   if (!isRecord(raw)) {
     document.refuse(path, `must be the name of a store or a map with "store", not ${kindOf(raw)}`)
@@ -170,10 +178,12 @@ function readEnd(
   return {
     path,
     store: fields?.store === undefined ? null : readStore(document, fields.store, [...path, 'store'], stores),
-    renames: readRenames(document, textsIn(raw['keys']), [...path, 'keys'], known),
+    ...readRenames(document, textsIn(raw['keys']), [...path, 'keys'], known),
     channels: readChannels(document, textsIn(raw['channels']), [...path, 'channels']),
   }
 }
+
+const NONE: ReadonlySet<string> = new Set()
 
 /** The entries that are texts; the others are reported by the schema. */
 function textsIn(raw: unknown): [string, string][] {
@@ -193,8 +203,9 @@ function readRenames(
   renames: readonly [string, string][],
   path: ConfigPath,
   { patterns, complete }: KnownPatterns,
-): Map<string, KeyRename> {
+): Pick<EndDraft, 'renames' | 'unreadable'> {
   const read = new Map<string, KeyRename>()
+  const unreadable = new Set<string>()
   for (const [from, to] of renames) {
     const pattern = patterns.find(({ text }) => text === from)
     if (pattern === undefined) {
@@ -206,9 +217,9 @@ function readRenames(
       document.refuse([...path, from], `is not one of the route's "keys", as they are written there${close}`, 'key')
       continue
     }
-    readRename(document, pattern, to, [...path, from], read)
+    if (!readRename(document, pattern, to, [...path, from], read)) unreadable.add(from)
   }
-  return read
+  return { renames: read, unreadable }
 }
 
 function readChannels(
@@ -245,12 +256,14 @@ function readRename(
   path: ConfigPath,
   read: Map<string, KeyRename>,
   keepsNames = false,
-): void {
+): boolean {
   try {
     const rename = KeyRename.between(from, KeyPattern.parse(to))
     if (keepsNames || from.text !== to) read.set(from.text, rename)
+    return true
   } catch (error) {
     document.refuse(path, messageOf(error))
+    return false
   }
 }
 

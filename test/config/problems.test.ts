@@ -197,6 +197,7 @@ const cases: Record<string, string> = {
     '      "d:*": "e:{d}" #! uses {d}',
   ].join('\n'),
   'a rename to what is not a pattern': `${STORES}${ROUTES}- { name: x, keys: ["a:{x}"], source: old, target: { store: new, keys: { "a:{x}": "b:{x" } } } #! never closes it`,
+  'a rename on one server that cannot be undone': `${STORES}${ROUTES}- { name: x, keys: ["c:{x}"], source: old, target: { store: old, keys: { "c:{x}": "d" } } } #! drops {x}`,
   'bad channels': `${STORES}${ROUTES}- { name: x, keys: [a], source: old, target: { store: new, channels: { "e{": f, "g:{x}": "h", i: same, j: same } } } #! opens a brace #! drops {x} #! becomes the same as "i"`,
   'a channel of two routes': `${STORES}${ROUTES}- { name: x, keys: [a], source: old, target: { store: new, channels: { "e:{id}": "f:{id}" } } }\n- { name: y, keys: [b], source: old, target: { store: new, channels: { "e:{n}": "g:{n}" } } } #! "e:{n}" and "e:{id}" of route "x" match the same channels`,
   'channels of two routes that become one': `${STORES}${ROUTES}- { name: x, keys: [a], source: old, target: { store: new, channels: { e: h } } }\n- { name: y, keys: [b], source: old, target: { store: new, channels: { f: h } } } #! the new names of "f" meet those of "e" of route "x"`,
