@@ -14,6 +14,8 @@ import type { TrackingRequest } from './tracking-request.ts'
 const OFF = encodeCommand(['Client', 'TRACKING', 'OFF'])
 const CHANNEL = Buffer.from('__redis__:invalidate')
 const EVERY_KEY = Buffer.alloc(0)
+/** Pushes that are kept while a server is asked. */
+const MAX_EARLY = 1_000
 
 /**
  * One client's tracking, from the servers' OK until it is turned off: at every primary there is, each on a connection of the client's own.
@@ -31,6 +33,8 @@ export class ClientTracking {
   #prefixes: readonly Buffer[]
   readonly #redirections = new Map<Store, Redirection>()
   #broken = false
+  /** What came together with the servers' OK, and goes out behind it. Null: everything has changed. */
+  #early: { readonly store: Store; readonly push: Buffer }[] | null = []
 
   constructor(session: Session, own: OwnConnection, request: TrackingRequest) {
     this.#session = session
@@ -68,14 +72,18 @@ export class ClientTracking {
         this.again()
       }
       session.reply(seq, reply, 0, reply.length)
+      this.#tellEarly(reply[0] === MINUS ? before : this)
       session.proceed()
     }
     session.waiting = 'pin'
+    this.#own.asked = this
     this.#redirected((failure) => {
       if (failure === null) return new AskOwn(session, told).push(this.#questions(before, asGiven))
+      this.#own.asked = null
       this.close()
       if (before === null) leaveOwn(session)
       session.replyError(seq, failure)
+      this.#tellEarly(before)
       session.proceed()
     })
   }
@@ -102,6 +110,11 @@ export class ClientTracking {
 
   /** A push that has come down the client's connection to that store: a view. */
   invalidated(store: Store, buf: Buffer, start: number, end: number): void {
+    if (this.#own.asked === this) {
+      if (this.#early === null || this.#early.length === MAX_EARLY) this.#early = null
+      else this.#early.push({ store, push: Buffer.from(buf.subarray(start, end)) })
+      return
+    }
     const keys = keysIn(buf, start, end)
     if (keys === undefined || keys === null || !this.#translates()) this.#session.pushInOrder(buf, start, end)
     else this.#deliver(store, keys)
@@ -134,6 +147,7 @@ export class ClientTracking {
 
   #told(reply: Buffer, before: ClientTracking | null): void {
     const session = this.#session
+    this.#own.asked = null
     if (reply[0] === MINUS) {
       this.close()
       if (before === null) leaveOwn(session)
@@ -143,6 +157,15 @@ export class ClientTracking {
     this.#own.tracking = this
     // For a moment nothing was tracked.
     if (before !== null && this.#translates()) this.#tell(null)
+  }
+
+  /** Under what is in force now; null: the client tracks nothing. */
+  #tellEarly(now: ClientTracking | null): void {
+    const early = this.#early
+    this.#early = []
+    if (now === null) return
+    if (early === null) now.#tell(null)
+    else for (const { store, push } of early) now.invalidated(store, push, 0, push.length)
   }
 
   /** Connections that take the invalidations, where another client is to have them: what is asked names them, so they have to be there first. */

@@ -27,6 +27,8 @@ export class OwnConnection {
   store: Store
   pipeline: Pipeline
   tracking: ClientTracking | null = null
+  /** What the servers are being asked for: it takes their pushes from the first on. */
+  asked: ClientTracking | null = null
   readonly #beside = new Map<Store, Pipeline>()
   /** Under which names and at which stores its reads are remembered by the servers. */
   #table: RouteTable
@@ -168,6 +170,7 @@ export class OwnConnection {
   close(): void {
     this.tracking?.close()
     this.tracking = null
+    this.asked = null
     this.leaveOthers()
     this.store.discard(this.pipeline)
   }
@@ -192,8 +195,9 @@ export class OwnConnection {
   #watch(store: Store, pipeline: Pipeline): void {
     pipeline.answersWithinMs = store.options.config.timeoutMs
     pipeline.onPush = (buf, start, end) => {
-      if (this.tracking === null) this.#session.pushInOrder(buf, start, end)
-      else this.tracking.invalidated(store, buf, start, end)
+      const tracking = this.asked ?? this.tracking
+      if (tracking === null) this.#session.pushInOrder(buf, start, end)
+      else tracking.invalidated(store, buf, start, end)
     }
     pipeline.onClosed = () => this.#session.end()
     if (pipeline.state === 'closed') this.#session.end()

@@ -135,7 +135,7 @@ export function selectOn(session: Session, view: CommandView, store: Store, pipe
 }
 
 /** SELECT of a client with connections of its own: on all of them, or on none. */
-export function selectOnOwn(session: Session, own: OwnConnection, index: number): boolean {
+function selectOnOwn(session: Session, own: OwnConnection, index: number): boolean {
   if (session.order.owed > 0) return session.waitFor('replies')
   own.carryCaching([])
   const selects = (database: number) =>

@@ -13,7 +13,7 @@ let path: DataPathUnderTest
 let generation = 0
 
 beforeAll(async () => {
-  ;[one, two] = await Promise.all([startRedis(), startRedis()])
+  ;[one, two] = await Promise.all([startRedis({ args: ['--enable-debug-command', 'yes'] }), startRedis()])
 })
 afterAll(async () => {
   await Promise.all([one.stop(), two.stop()])
@@ -291,6 +291,32 @@ describe('PREFIX while keys have other names', () => {
     await writer.ask('SET', 'job:1', 2)
     expect(await client.text()).toBe(invalidation('job:1'))
     direct.destroy()
+  })
+
+  test('what the server tells together with its answer has the application’s names, too', async () => {
+    path = await startDataPath({
+      stores: { one },
+      routes: [{ name: 'app', source: { store: 'one', keys: { '*': 'app1:*' } } }],
+      listen: { connections: 'dedicated' },
+    })
+    const [client, writer, admin] = [await path.raw(), await path.raw(), one.client()]
+    await client.ask('HELLO', 3)
+    await writer.ask('PING')
+    await admin.ping()
+    for (let i = 0; i < 5; i++) {
+      // Both wait at the server, which then answers and tells in one go.
+      const slept = admin.call('DEBUG', 'SLEEP', '0.05')
+      client.command('CLIENT', 'TRACKING', 'ON', 'BCAST')
+      for (let j = 0; j < 10; j++) writer.command('SET', `key:${j}`, i)
+      await slept
+      await writer.take(10)
+      await writer.ask('SET', 'last', i)
+      for (let text = ''; !text.includes('last'); ) {
+        text = await client.text()
+        expect(text).not.toContain('app1:')
+      }
+      expect(await client.ask('CLIENT', 'TRACKING', 'OFF')).toBe(OK)
+    }
   })
 
   test('in a namespace only what is the application’s own', async () => {
