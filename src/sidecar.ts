@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { isDeepStrictEqual } from 'node:util'
 import { comparisonOf } from './admin/compare-views.ts'
 import type {
   Comparison,
@@ -15,8 +14,9 @@ import type {
   RouteView,
   Status,
 } from './admin/control.ts'
-import { type History, type HistoryQuery, HistoryRecorder } from './admin/history.ts'
+import { type History, type HistoryQuery, type HistoryRecorder, keepHistory } from './admin/history.ts'
 import { MismatchControl } from './admin/mismatch-control.ts'
+import { SwitchRecord } from './admin/switch-record.ts'
 import { type Facts, hashOfConfig, metricsOf, readinessOf, routeViews, statusOf } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
 import { stopInOrder } from './base/stop-steps.ts'
@@ -25,6 +25,7 @@ import { loadConfig } from './config/load.ts'
 import { phaseChange } from './config/phase-change.ts'
 import { redactConfig } from './config/redact.ts'
 import { mustBeWritable, replaceFile } from './config/replace-file.ts'
+import { partsThatNeedRestart } from './config/restart-parts.ts'
 import { Completeness } from './cutover/completeness.ts'
 import { Gates, sentenceOf } from './cutover/gates.ts'
 import { Journal } from './cutover/journal.ts'
@@ -33,13 +34,10 @@ import { isEmptyEnd } from './jobs/empty-probe.ts'
 import type { Job, JobReport } from './jobs/job.ts'
 import { jobRunner } from './jobs/jobs.ts'
 import type { JobRunner } from './jobs/runner.ts'
-import { Histogram } from './observability/histogram.ts'
 import type { Log } from './observability/log.ts'
 import { errorFields } from './observability/log-error.ts'
 import { Metrics } from './observability/metrics.ts'
-import { CUTOVER_PAUSE_BOUNDS } from './observability/metrics-catalogue.ts'
 import type { Notice } from './proxy/messages.ts'
-import { HistoryStore } from './state/history-store.ts'
 import { openStateDatabase } from './state/state-database.ts'
 import { DataPathThread } from './thread.ts'
 import { ProvisionedStores } from './upstream/provision.ts'
@@ -70,7 +68,7 @@ export class Sidecar implements Control {
   readonly #thread: DataPathThread
   readonly #stores: ProvisionedStores
   readonly mismatches: MismatchControl
-  readonly #pauses = new Map<string, Histogram>()
+  readonly #switches: SwitchRecord
   readonly #listeners = new Set<(event: ControlEvent) => void>()
   readonly #metrics: Metrics
   readonly #startedMs = performance.now()
@@ -100,6 +98,11 @@ export class Sidecar implements Control {
     this.mismatches = new MismatchControl(options.config, options.log, (list) =>
       this.#thread.tell({ kind: 'acknowledgements', list }),
     )
+    this.#switches = new SwitchRecord({
+      log: options.log,
+      emit: (event) => this.#emit(event),
+      history: () => this.#history,
+    })
     this.#metrics = new Metrics(async () => metricsOf(await this.#facts()))
   }
 
@@ -137,7 +140,13 @@ export class Sidecar implements Control {
     await this.#stores.settle(this.#config)
     this.#jobs = this.#runJobs(this.#state)
     this.#jobs.goOn()
-    this.#history = this.#keepHistory(this.#state)
+    this.#history = keepHistory({
+      database: this.#state,
+      routes: this.#config.routes.map(({ name }) => name),
+      readStats: () => this.#thread.stats(),
+      onSample: (data) => this.#emit({ type: 'sample', data }),
+      log: this.#log,
+    })
     return ports
   }
 
@@ -290,46 +299,18 @@ export class Sidecar implements Control {
       )
     }
     this.#generation++
-    this.#sayWhatNeedsRestart(next)
+    const needRestart = partsThatNeedRestart(this.#config, next)
+    if (needRestart.length > 0)
+      this.#log.warn('a part of the configuration that was changed takes effect at the next start only', {
+        reason: needRestart.join(', '),
+      })
     this.#config = next
     this.mismatches.configure(next)
-    for (const step of holding) {
-      this.#pausesOf(step.route).record(result.pauseMs / 1000)
-      this.#history?.switched(step.route, step.from, step.to, result.pauseMs)
-      this.#log.info('phase in force', {
-        route: step.route,
-        from: step.from,
-        to: step.to,
-        pauseMs: Math.round(result.pauseMs * 10) / 10,
-      })
-      this.#emit({
-        type: 'phase',
-        data: {
-          route: step.route,
-          from: step.from,
-          to: step.to,
-          dryRun: false,
-          pauseMs: result.pauseMs,
-          consequences: consequencesOf(next.routes.find((route) => route.name === step.route)!, step.to),
-          closedGates: [],
-          gates: [],
-        },
-      })
-    }
+    for (const step of holding) this.#switches.inForce(step, next, result.pauseMs)
     this.#history?.routesAre(next.routes.map(({ name }) => name))
     await this.#completeness!.inForce(next, Date.now())
     await this.#stores.settle(next)
     return result.pauseMs
-  }
-
-  #sayWhatNeedsRestart(next: Config): void {
-    const parts = (['admin', 'log', 'stateDir', 'intentLog'] as const).filter(
-      (part) => !isDeepStrictEqual(this.#config[part], next[part]),
-    )
-    if (parts.length === 0) return
-    this.#log.warn('a part of the configuration that was changed takes effect at the next start only', {
-      reason: parts.join(', '),
-    })
   }
 
   // --- bookkeeping
@@ -389,18 +370,6 @@ export class Sidecar implements Control {
     this.#completeness!.completed(route, kind, Date.parse(createdAt), Date.now())
   }
 
-  #keepHistory(database: DatabaseSync): HistoryRecorder {
-    const history = new HistoryRecorder({
-      store: new HistoryStore(database),
-      readStats: () => this.#thread.stats(),
-      onSample: (data) => this.#emit({ type: 'sample', data }),
-      onError: (error) => this.#log.error('the history could not be written; it will have a gap', errorFields(error)),
-    })
-    history.routesAre(this.#config.routes.map(({ name }) => name))
-    history.start()
-    return history
-  }
-
   async #facts(): Promise<Facts> {
     const stats = await this.#thread.stats()
     return {
@@ -414,16 +383,10 @@ export class Sidecar implements Control {
       uptimeSeconds: Math.round((performance.now() - this.#startedMs) / 1000),
       lastReload: this.#lastReload,
       mismatchTotals: (route) => this.mismatches.totals(route),
-      pauses: (route) => this.#pausesOf(route),
+      pauses: (route) => this.#switches.pausesOf(route),
       jobs: (route) => this.#jobs?.recent(route, RECENT_JOBS) ?? [],
       jobKeys: (route) => this.#jobs?.totals(route) ?? [],
     }
-  }
-
-  #pausesOf(route: string): Histogram {
-    let histogram = this.#pauses.get(route)
-    if (histogram === undefined) this.#pauses.set(route, (histogram = new Histogram(CUTOVER_PAUSE_BOUNDS)))
-    return histogram
   }
 
   #reloaded(successful: boolean, error: unknown): void {

@@ -1,5 +1,8 @@
+import type { DatabaseSync } from 'node:sqlite'
+import type { Log } from '../observability/log.ts'
+import { errorFields } from '../observability/log-error.ts'
 import type { Stats } from '../proxy/messages.ts'
-import { type HistoryStore, type Point, RESOLUTIONS } from '../state/history-store.ts'
+import { HistoryStore, type Point, RESOLUTIONS } from '../state/history-store.ts'
 import { type ClosedStep, SampleWindow } from './sample-window.ts'
 
 type Resolution = (typeof RESOLUTIONS)[number]
@@ -161,4 +164,25 @@ export class HistoryRecorder {
     )
     this.#timer.unref()
   }
+}
+
+/** Begins to keep the history of these routes. */
+export function keepHistory({
+  database,
+  routes,
+  log,
+  ...options
+}: Pick<HistoryOptions, 'readStats' | 'onSample'> & {
+  readonly database: DatabaseSync
+  readonly routes: readonly string[]
+  readonly log: Log
+}): HistoryRecorder {
+  const history = new HistoryRecorder({
+    ...options,
+    store: new HistoryStore(database),
+    onError: (error) => log.error('the history could not be written; it will have a gap', errorFields(error)),
+  })
+  history.routesAre(routes)
+  history.start()
+  return history
 }
