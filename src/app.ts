@@ -1,5 +1,6 @@
 import { type AdminServer, startAdminServer } from './admin/server.ts'
 import { UnderstudyError } from './base/errors.ts'
+import { openFilesLimit } from './base/open-files.ts'
 import { stopInOrder } from './base/stop-steps.ts'
 import { VERSION } from './base/version.ts'
 import { EXIT } from './cli/exit-code.ts'
@@ -44,6 +45,7 @@ export async function runServe(options: ServeOptions): Promise<number> {
     }
     greet(config, ports, admin)
     log.info('understudy is running', { version: VERSION })
+    sayWhenFilesAreFew(config, log)
     const watcher =
       options.configPath === null ? null : watchFile(options.configPath, () => void sidecar.reload().catch(() => {}))
     const signal = await Promise.race([untilSignal(() => void sidecar.reload().catch(() => {})), death])
@@ -118,3 +120,17 @@ function secretsOf(config: Config): string[] {
   ])
   return [...secrets, config.admin?.token ?? null].filter((secret) => secret !== null)
 }
+
+/** Each client is a file, and so is each connection to a store: a client that comes when there are no more is disconnected without a word. */
+function sayWhenFilesAreFew({ clients }: Config, log: ProcessLog): void {
+  const limit = openFilesLimit()
+  const wanted = clients.maxClients + clients.dedicatedConnections + OTHER_FILES
+  if (limit === null || limit >= wanted) return
+  log.warn(
+    'fewer files may be open than clients.max and clients.dedicatedConnections need: raise the limit (ulimit -n, LimitNOFILE of systemd), or lower these',
+    { limit, count: wanted },
+  )
+}
+
+/** Shared connections, databases of stateDir, logs, idle connections. */
+const OTHER_FILES = 500
