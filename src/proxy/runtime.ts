@@ -22,6 +22,7 @@ import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import { RouteTable } from '../routing/route-table.ts'
+import { askVersion } from '../upstream/ask-version.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import { Store } from '../upstream/store.ts'
@@ -370,11 +371,14 @@ export class Runtime {
     )
   }
 
-  /** The primary knows best which commands there are: asked once per connection of the fallback route's primary. */
+  /** The primary knows best which commands there are, and of which version it is: asked once per connection of the fallback route's primary. */
   #learnCommands(store: Store, pipeline: Pipeline): void {
     const path = this.#path
     if (store !== path.primaryOf(path.routes.fallback) || this.#commandsFrom === pipeline) return
     this.#commandsFrom = pipeline
+    askVersion(pipeline, (version) => {
+      path.serverVersion = version
+    })
     const bytes = encodeCommand(['COMMAND'])
     pipeline.push(
       {

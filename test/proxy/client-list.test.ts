@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import type { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
 let redis: RedisServer
@@ -16,6 +17,26 @@ afterAll(async () => {
 
 afterEach(async () => {
   await path?.stop()
+})
+
+/** Before a store of that version. */
+async function startBefore(version: string): Promise<RawClient> {
+  path = await startDataPath({ stores: { redis } })
+  const raw = await path.raw()
+  await versionIsKnown(raw)
+  path.runtime.setFacts('redis', 0, version)
+  return raw
+}
+
+/** The first connection to the store asks for it. */
+async function versionIsKnown(raw: RawClient): Promise<void> {
+  const version = /redis_version:(\S+)/.exec(await redis.client().info('server'))![1]!
+  await eventually(async () => expect(await raw.ask('HELLO', '2')).toContain(`\r\n${version}\r\n`))
+}
+
+test('the version that HELLO tells is the store’s, from its first connection on', async () => {
+  path = await startDataPath({ stores: { redis } })
+  await versionIsKnown(await path.raw())
 })
 
 // From catClientInfoString in networking.c of each version.
@@ -41,9 +62,7 @@ test.each(Object.entries(FIELDS))(
 )
 
 test('CLIENT LIST counts the keys that a client watches', async () => {
-  path = await startDataPath({ stores: { redis } })
-  path.runtime.setFacts('redis', 0, '7.4.1')
-  const raw = await path.raw()
+  const raw = await startBefore('7.4.1')
   expect(await raw.ask('WATCH', 'a', 'b')).toBe('+OK\r\n')
   expect(await raw.ask('WATCH', 'c')).toBe('+OK\r\n')
   expect(await raw.ask('CLIENT', 'INFO')).toContain(' watch=3 ')
@@ -52,10 +71,9 @@ test('CLIENT LIST counts the keys that a client watches', async () => {
 })
 
 test('CLIENT KILL MAXAGE ends clients of that age, before a store that knows it', async () => {
-  path = await startDataPath({ stores: { redis } })
-  const [raw, other] = [await path.raw(), await path.raw()]
+  const raw = await startBefore('7.2.4')
+  const other = await path.raw()
   expect(await other.ask('PING')).toBe('+PONG\r\n')
-  path.runtime.setFacts('redis', 0, '7.2.4')
   expect(await raw.ask('CLIENT', 'KILL', 'MAXAGE', '1')).toBe('-ERR syntax error\r\n')
   path.runtime.setFacts('redis', 0, '7.4.1')
   expect(await raw.ask('CLIENT', 'KILL', 'MAXAGE', 'x')).toBe('-ERR maxage is not an integer or out of range\r\n')
