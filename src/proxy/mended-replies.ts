@@ -17,6 +17,7 @@ import type { Session } from './session.ts'
  *
  *   INFO                `connected_clients` are those that CLIENT LIST has here, and those that CLIENT PAUSE holds here count as blocked (`blocked_clients`)
  *   SLOWLOG GET         a slow command's client is the one that sent it
+ *   ACL LOG             a log-in that was refused has the name of the command that clients send, not Understudy's own spelling
  *   LATENCY HISTOGRAM   what was answered here is added; CONFIG RESETSTAT forgets it
  */
 export function mendedCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
@@ -50,6 +51,8 @@ function mendingOf(session: Session, view: CommandView, { name }: CommandSpec): 
   switch (name) {
     case 'SLOWLOG GET':
       return decoded((reply) => path.slowCommands.named(reply))
+    case 'ACL LOG':
+      return (frame) => Buffer.from(frame.toString('latin1').replaceAll(OWN_LOGIN, CLIENTS_LOGIN), 'latin1')
     case 'LATENCY HISTOGRAM': {
       const asked = histogramsAsked(view)
       return decoded((reply) => path.localCalls.added(reply, asked, protocol))
@@ -63,6 +66,10 @@ function mendingOf(session: Session, view: CommandView, { name }: CommandSpec): 
       return (frame) => withClients(frame, path)
   }
 }
+
+/** In an entry about a log-in; of either protocol, and equally long. */
+const OWN_LOGIN = '\r\nauth\r\n$7\r\ncontext\r\n$8\r\ntoplevel\r\n$6\r\nobject\r\n$4\r\nAuth\r\n'
+const CLIENTS_LOGIN = OWN_LOGIN.replace('Auth', 'AUTH')
 
 class Mended implements ReplyOwner {
   readonly #session: Session

@@ -365,6 +365,22 @@ describe.each(['shared', 'dedicated'] as const)(
   },
 )
 
+test.each(['shared', 'dedicated'] as const)(
+  'the store’s ACL LOG has a wrong password once, under the name that clients give the command (%s)',
+  async (connections) => {
+    path = await startDataPath({ stores: { redis }, listen: { connections } })
+    await redis.client().call('ACL', 'LOG', 'RESET')
+    const raw = await path.raw()
+    expect(await raw.ask('AUTH', 'reader', 'wrong')).toBe(WRONGPASS)
+    for (const version of ['2', '3']) {
+      await raw.ask('HELLO', version)
+      const log = await raw.ask('ACL', 'LOG')
+      expect(log).toMatch(/^\*1\r\n/)
+      expect(log).toContain('\r\nauth\r\n$7\r\ncontext\r\n$8\r\ntoplevel\r\n$6\r\nobject\r\n$4\r\nAUTH\r\n')
+    }
+  },
+)
+
 test('a user that may not SELECT stays in the database that its client was in', async () => {
   path = await startDataPath({ stores: { redis } })
   await redis.client().call('ACL', 'SETUSER', 'narrow', 'on', '>n', '~*', '+set', '+get', '+multi', '+exec', '+watch')
