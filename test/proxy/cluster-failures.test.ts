@@ -10,6 +10,7 @@ let single: RedisServer
 let path: DataPathUnderTest
 /** Keys by the master that has them, in the order of `masters`. */
 let masters: RedisServer[]
+const loads: Counting[] = []
 let keysOf: Map<RedisServer, string[]>
 
 beforeAll(async () => {
@@ -24,6 +25,7 @@ beforeEach(async () => {
   for (let i = 0; i < 60; i++) keysOf.get(await cluster.ownerOf(await cluster.slotOf(`key:${i}`)))!.push(`key:${i}`)
 })
 afterEach(async () => {
+  for (const load of loads.splice(0)) await load.stop()
   await path?.stop()
   await cluster.ready()
   await cluster.flushAll()
@@ -33,6 +35,53 @@ afterEach(async () => {
 function ofCluster() {
   const endpoints = cluster.servers.map(({ port }) => ({ kind: 'tcp', host: '127.0.0.1', port }) as const)
   return { port: cluster.servers[0]!.port, kind: 'cluster', endpoints } as const
+}
+
+/** A client that increments keys, pipelined, until `stop`; and what it was told. */
+class Counting {
+  readonly ok = new Map<string, number>()
+  readonly maybe = new Map<string, number>()
+  /** Errors of other kinds, by their texts. */
+  readonly errors = new Set<string>()
+  readonly #keys: readonly string[]
+  #going = true
+  readonly #done: Promise<void>
+
+  constructor(keys: readonly string[]) {
+    this.#keys = keys
+    this.#done = this.#run()
+    loads.push(this)
+  }
+
+  async stop(): Promise<void> {
+    this.#going = false
+    await this.#done
+  }
+
+  /** Resolves when every one of the keys has been incremented again. */
+  async goesOn(keys: readonly string[] = this.#keys): Promise<void> {
+    const before = new Map(this.ok)
+    await eventually(
+      () => {
+        for (const key of keys) expect(this.ok.get(key) ?? 0).toBeGreaterThan(before.get(key) ?? 0)
+      },
+      { timeoutMs: 20_000 },
+    )
+  }
+
+  async #run(): Promise<void> {
+    const client = path.client({ maxRetriesPerRequest: null })
+    while (this.#going) {
+      const pipeline = client.pipeline()
+      for (const key of [...this.#keys, ...this.#keys]) pipeline.incr(key)
+      for (const [i, [error]] of (await pipeline.exec())!.entries()) {
+        const key = this.#keys[i % this.#keys.length]!
+        if (error === null) this.ok.set(key, (this.ok.get(key) ?? 0) + 1)
+        else if (error.message.includes('may have been executed')) this.maybe.set(key, (this.maybe.get(key) ?? 0) + 1)
+        else if (!error.message.includes('not executed')) this.errors.add(error.message)
+      }
+    }
+  }
 }
 
 /** What both sides hold of the keys, as text, to be compared. */
@@ -105,5 +154,127 @@ describe('a cluster as the primary', () => {
     await both
     await settled(path)
     expect(await valuesOf([slow!, quick!])).toEqual({ cluster: ['first', 'second'], single: ['first', 'second'] })
+  })
+
+  test('a failover that was asked for loses and doubles nothing, and no client sees an error', async () => {
+    const [master] = masters as [RedisServer]
+    const keys = masters.flatMap((one) => keysOf.get(one)!.slice(0, 2))
+    const load = new Counting(keys)
+    await load.goesOn()
+    await cluster.failover(master)
+    await load.goesOn()
+    await load.stop()
+    await settled(path)
+    expect({ maybe: [...load.maybe], errors: [...load.errors] }).toEqual({ maybe: [], errors: [] })
+    const expected = keys.map((key) => String(load.ok.get(key)))
+    expect(await valuesOf(keys)).toEqual({ cluster: expected, single: expected })
+  })
+
+  test('a master that dies costs what it had in flight; its replica goes on, and so do all others meanwhile', async () => {
+    const [master, ...others] = masters as [RedisServer, ...RedisServer[]]
+    const its = keysOf.get(master)!.slice(0, 2)
+    const theirs = others.flatMap((one) => keysOf.get(one)!.slice(0, 2))
+    const load = new Counting([...its, ...theirs])
+    await load.goesOn()
+    await cluster.crash(master)
+    await load.goesOn()
+    await master.restart()
+    await load.goesOn()
+    await load.stop()
+    expect([...load.errors]).toEqual([])
+    const values = await valuesOf([...theirs, ...its])
+    expect(values.cluster.slice(0, theirs.length)).toEqual(theirs.map((key) => String(load.ok.get(key))))
+    for (const [i, key] of its.entries()) {
+      // What the replica had not got is lost, as Redis has it.
+      expect(Number(values.cluster[theirs.length + i])).toBeLessThanOrEqual(
+        load.ok.get(key)! + (load.maybe.get(key) ?? 0),
+      )
+    }
+    for (const key of theirs) expect(load.maybe.get(key)).toBeUndefined()
+    expect(path.runtime.stats().routes['all']).toMatchObject({ verifyCauses: ['primary-restarted'] })
+  })
+
+  test('a slot that nobody serves is answered CLUSTERDOWN in time, and keeps nobody else waiting', async () => {
+    const [master, other] = masters as [RedisServer, RedisServer]
+    const [lost] = keysOf.get(master)!
+    const [quick] = keysOf.get(other)!
+    const slot = await cluster.slotOf(lost!)
+    await path.stop()
+    path = await startDataPath({ stores: { cluster: ofCluster() }, store: { timeoutMs: 2_000 } })
+    await master.client().config('SET', 'cluster-require-full-coverage', 'no')
+    await master.client().call('CLUSTER', 'DELSLOTS', slot)
+    const client = path.client()
+    try {
+      const waiting = Promise.allSettled([client.incr(lost!), client.incr(lost!)])
+      let answered = false
+      void waiting.then(() => (answered = true))
+      const another = path.client()
+      for (let i = 0; i < 20; i++) await another.incr(quick!)
+      expect(answered).toBe(false)
+      for (const result of await waiting) {
+        expect(result).toMatchObject({ reason: { message: expect.stringContaining('CLUSTERDOWN') } })
+      }
+    } finally {
+      await master.client().call('CLUSTER', 'ADDSLOTS', slot)
+    }
+    await eventually(async () => expect(await client.incr(lost!)).toBe(1))
+    expect(await client.mget(lost!, quick!)).toEqual(['1', '20'])
+  })
+})
+
+describe('a cluster as the shadow', () => {
+  beforeEach(async () => {
+    const all = { name: 'all', source: 'single', target: 'cluster', phase: 'mirror' } as const
+    path = await startDataPath({ stores: { single, cluster: ofCluster() }, routes: [all] })
+  })
+
+  test('a failover that was asked for leaves both sides equal', async () => {
+    const [master] = masters as [RedisServer]
+    const keys = masters.flatMap((one) => keysOf.get(one)!.slice(0, 2))
+    const load = new Counting(keys)
+    await load.goesOn()
+    await cluster.failover(master)
+    await load.goesOn()
+    await load.stop()
+    await settled(path)
+    const expected = keys.map((key) => String(load.ok.get(key)))
+    expect(await valuesOf(keys)).toEqual({ cluster: expected, single: expected })
+  })
+
+  test('a master that dies costs no client anything: what was in flight is copied, and a verify is asked for', async () => {
+    const [master] = masters as [RedisServer]
+    const keys = masters.flatMap((one) => keysOf.get(one)!.slice(0, 2))
+    const load = new Counting(keys)
+    await load.goesOn()
+    await cluster.crash(master)
+    await load.goesOn()
+    await load.stop()
+    await settled(path)
+    await master.restart()
+    expect({ maybe: [...load.maybe], errors: [...load.errors] }).toEqual({ maybe: [], errors: [] })
+    await eventually(() =>
+      expect(path.runtime.stats().routes['all']).toMatchObject({ verifyCauses: ['shadow-restarted'] }),
+    )
+    // Every key was written after the failover, so none is the old replica's.
+    const values = await valuesOf(keys)
+    expect(values.cluster).toEqual(values.single)
+  })
+
+  test('a node that hangs delays no client; when it goes on, both sides are equal', async () => {
+    const [hung] = masters as [RedisServer]
+    const keys = masters.flatMap((one) => keysOf.get(one)!.slice(0, 2))
+    const load = new Counting(keys)
+    await load.goesOn()
+    hung.pause()
+    try {
+      await load.goesOn()
+      await load.goesOn()
+    } finally {
+      hung.resume()
+    }
+    await load.stop()
+    await settled(path)
+    const expected = keys.map((key) => String(load.ok.get(key)))
+    expect(await valuesOf(keys)).toEqual({ cluster: expected, single: expected })
   })
 })

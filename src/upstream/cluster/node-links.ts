@@ -28,7 +28,7 @@ export interface NodeLinksOwner {
  * One pipeline's connections to the nodes of a cluster, and the order of what is sent to a slot:
  *
  *   MOVED, ASK             the node has not executed the command: it is sent to the one that was named
- *   TRYAGAIN, CLUSTERDOWN  sent again every 50 ms, for as long as the store's `timeout`; then it is the answer
+ *   TRYAGAIN, CLUSTERDOWN  sent again every 50 ms, for half the store's `timeout`; then it is the answer
  *
  * What is sent again goes when nothing else of its slot is under way, in the order in which it was sent before; what comes for that slot meanwhile waits behind it. Where a node has executed a
  * later command before it knew that (keys of one slot move one by one, and a slot can move away and back within one round trip), the earlier one is given up if their order makes a
@@ -218,7 +218,7 @@ export class NodeLinks {
   /** `refusal`: a view. False: it has been tried for long enough. */
   #again(flow: SlotFlow, command: Sent, redirect: Redirect | null, refusal: Buffer): boolean {
     const { nowMs } = this.#options.clock
-    if (nowMs - command.sinceMs > (this.#options.store.timeoutMs || PATIENCE_MS)) return false
+    if (nowMs - command.sinceMs > (this.#options.store.timeoutMs / 2 || PATIENCE_MS)) return false
     command.refusals++
     command.keep()
     command.redirect = redirect
