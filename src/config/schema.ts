@@ -37,7 +37,7 @@ const SentinelFile = z.strictObject({
 
 export const StoreFile = z.strictObject({
   url: parsed(parseStoreUrl).describe(
-    "`redis://host:6379/0`, `rediss://` (TLS), `unix:///path?db=0`, `redis+sentinel://h1:26379,h2/name/0` (the primary that Sentinels call so; `rediss+sentinel://` with TLS), or `managed:` for a redis-server that Understudy starts itself. User and password in it are the store's. Never shown with its credentials.",
+    "`redis://host:6379/0`, `rediss://` (TLS), `unix:///path?db=0`, `redis+sentinel://h1:26379,h2/name/0` (the primary that Sentinels call so; `rediss+sentinel://` with TLS), `redis+cluster://h1:6379,h2` (some nodes of a Redis Cluster; `rediss+cluster://` with TLS), or `managed:` for a redis-server that Understudy starts itself. User and password in it are the store's. Never shown with its credentials.",
   ),
   username: z.string().min(1).optional().describe('ACL user. Default: the one in the URL, if any.'),
   password: secret.optional().describe('`{ env: NAME }`, `{ file: PATH }`, or the password itself.'),
@@ -50,7 +50,7 @@ export const StoreFile = z.strictObject({
     .describe(
       'How long opening a connection may take; the store then has its `timeout` for the answer to the greeting, if that is longer.',
     ),
-  tls: TlsFile.optional().describe('For `rediss://` and `rediss+sentinel://` only.'),
+  tls: TlsFile.optional().describe('For `rediss://`, `rediss+sentinel://` and `rediss+cluster://` only. Of a cluster it is for every node.'),
   sentinel: SentinelFile.optional().describe('For Sentinel URLs only: how the Sentinels themselves are asked.'),
   dataDir: path
     .optional()

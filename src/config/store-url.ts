@@ -23,16 +23,16 @@ export interface ListenUrl {
   readonly endpoint: Endpoint
 }
 
-const STORE_SCHEMES = ['redis', 'rediss', 'unix', 'redis+sentinel', 'rediss+sentinel', 'redis+cluster', 'managed']
+const STORE_SCHEMES = ['redis', 'rediss', 'unix', 'redis+sentinel', 'rediss+sentinel', 'redis+cluster', 'rediss+cluster', 'managed']
 
 /**
  *     redis://[user[:password]@]host[:6379][/database]      rediss:// the same with TLS
  *     unix:///path/to/socket[?db=database]
  *     redis+sentinel://[user[:password]@]h1[:26379],h2/name[/database]     rediss+sentinel:// the same with TLS
- *     redis+cluster://[user[:password]@]h1[:6379],h2
+ *     redis+cluster://[user[:password]@]h1[:6379],h2                       rediss+cluster:// the same with TLS
  *     managed:                                              a redis-server that Understudy starts and supervises
  *
- * User and password are the store's, also where Sentinels are named, and percent-decoded. Throws UnderstudyError CONFIG_INVALID; the message never shows the credentials.
+ * User and password are the store's (of a cluster: of every node), also where Sentinels are named, and percent-decoded. Throws UnderstudyError CONFIG_INVALID; the message never shows the credentials.
  */
 export function parseStoreUrl(text: string): StoreUrl {
   if (text === 'managed:') {
@@ -45,7 +45,7 @@ export function parseStoreUrl(text: string): StoreUrl {
 
   const { username, password, hosts, path } = splitAuthority(rest)
   const segments = path === '' ? [] : path.slice(1).split('/')
-  const kind = scheme.endsWith('+sentinel') ? 'sentinel' : scheme === 'redis+cluster' ? 'cluster' : 'single'
+  const kind = scheme.endsWith('+sentinel') ? 'sentinel' : scheme.endsWith('+cluster') ? 'cluster' : 'single'
   const sentinelName = kind === 'sentinel' ? (segments.shift() ?? '') : null
   if (sentinelName === '') throw invalid('the name of the primary is missing; write redis+sentinel://host1,host2/name')
   if (kind === 'single' && hosts.includes(',')) {

@@ -1,4 +1,5 @@
 import { Cluster, type Redis } from 'ioredis'
+import type { TestCertificate } from './certificates.ts'
 import { eventually } from './eventually.ts'
 import { freePort } from './ports.ts'
 import { type RedisServer, startRedis } from './redis.ts'
@@ -15,6 +16,8 @@ export interface ClusterOptions {
   /** Further arguments of each server. */
   readonly args?: readonly string[]
   readonly password?: string
+  /** The nodes speak TLS to each other and to whoever calls their `tlsPort`; to this class' own clients they do not. */
+  readonly tls?: TestCertificate & { readonly caFile: string }
   /** How long a node may be silent before the others take it for dead. */
   readonly nodeTimeoutMs?: number
 }
@@ -23,6 +26,8 @@ interface Node {
   readonly server: RedisServer
   readonly client: Redis
   readonly id: string
+  /** 0: none. */
+  readonly tlsPort: number
 }
 
 /** A real cluster of redis-servers on free ports of 127.0.0.1. */
@@ -39,6 +44,11 @@ export class RedisCluster {
   /** Every server of it, the first masters first. */
   get servers(): readonly RedisServer[] {
     return this.#nodes.map(({ server }) => server)
+  }
+
+  /** Where they speak TLS, in the same order. */
+  get tlsPorts(): readonly number[] {
+    return this.#nodes.map(({ tlsPort }) => tlsPort)
   }
 
   /** `redis+cluster://...`, as in a configuration, with every node. */
@@ -113,7 +123,7 @@ export class RedisCluster {
     const migrate = async (limit: number): Promise<number> => {
       const keys = (await from.client.callBuffer('CLUSTER', 'GETKEYSINSLOT', slot, limit)) as Buffer[]
       if (keys.length > 0)
-        await from.client.call('MIGRATE', to.host, to.port, '', 0, 20_000, 'REPLACE', ...login, 'KEYS', ...keys)
+        await from.client.call('MIGRATE', to.host, target.tlsPort || to.port, '', 0, 20_000, 'REPLACE', ...login, 'KEYS', ...keys)
       return keys.length
     }
     return {
@@ -240,13 +250,19 @@ function parseNodes(text: string): NodeLine[] {
 
 /** Starts a cluster whose slots are dealt evenly and in order: the first master has the lowest. */
 export async function startCluster(options: ClusterOptions = {}): Promise<RedisCluster> {
-  const { masters = 3, replicas = 0, args = [], password, nodeTimeoutMs = NODE_TIMEOUT_MS } = options
+  const { masters = 3, replicas = 0, args = [], password, tls, nodeTimeoutMs = NODE_TIMEOUT_MS } = options
   const secured = password === undefined ? [] : ['--requirepass', password, '--masterauth', password]
+  const certificates =
+    tls === undefined ? [] : ['--tls-cert-file', tls.cert, '--tls-key-file', tls.key, '--tls-ca-cert-file', tls.caFile]
   const servers: RedisServer[] = []
+  const tlsPorts: number[] = []
   const started = await Promise.allSettled(
     Array.from({ length: masters * (1 + replicas) }, async (_, i) => {
+      tlsPorts[i] = tls === undefined ? 0 : await freePort()
       servers[i] = await startRedis({
         args: [
+          ...(tls === undefined ? [] : ['--tls-port', String(tlsPorts[i]), '--tls-cluster', 'yes']),
+          ...(tls === undefined ? [] : ['--tls-replication', 'yes', '--tls-auth-clients', 'no', ...certificates]),
           ...['--cluster-enabled', 'yes', '--cluster-port', String(await freePort())],
           ...['--cluster-node-timeout', String(nodeTimeoutMs), '--repl-diskless-sync-delay', '0'],
           ...secured,
@@ -262,7 +278,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<RedisC
     const nodes = await Promise.all(
       running.map(async (server): Promise<Node> => {
         const client = server.client({ maxRetriesPerRequest: null })
-        return { server, client, id: String(await client.call('CLUSTER', 'MYID')) }
+        const id = String(await client.call('CLUSTER', 'MYID'))
+        return { server, client, id, tlsPort: tlsPorts[servers.indexOf(server)]! }
       }),
     )
     await introduce(nodes, masters)
@@ -284,9 +301,9 @@ async function introduce(nodes: readonly Node[], masters: number): Promise<void>
     const [from, until] = [i, i + 1].map((n) => Math.floor((n * SLOTS) / masters))
     await client.call('CLUSTER', 'ADDSLOTSRANGE', from!, until! - 1)
   }
-  for (const { server, client } of nodes.slice(1)) {
+  for (const { server, client, tlsPort } of nodes.slice(1)) {
     const [, busPort] = (await client.config('GET', 'cluster-port')) as [string, string]
-    await first!.client.call('CLUSTER', 'MEET', server.host, server.port, busPort)
+    await first!.client.call('CLUSTER', 'MEET', server.host, tlsPort || server.port, busPort)
   }
 }
 

@@ -1,0 +1,131 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import type { TlsConfig } from '../../src/config/config.ts'
+import { TestAuthority } from '../support/certificates.ts'
+import { type RedisCluster, startCluster } from '../support/cluster.ts'
+import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+
+/** Two nodes that speak TLS, want a password, and know a user who may read alone. */
+let cluster: RedisCluster
+let authority: TestAuthority
+let path: DataPathUnderTest
+
+beforeAll(async () => {
+  authority = await TestAuthority.create()
+  const tls = { ...(await authority.issue('node')), caFile: authority.caFile }
+  cluster = await startCluster({ masters: 2, password: 'sesame', tls })
+  for (const server of cluster.servers) {
+    await server.client().call('ACL', 'SETUSER', 'reader', 'on', '>open', '~*', '+@read', '+@connection', '+info')
+  }
+}, 60_000)
+afterAll(async () => {
+  await cluster?.stop()
+  authority?.remove()
+})
+afterEach(async () => {
+  await path?.stop()
+  for (const server of cluster.servers) await server.client().config('SET', 'cluster-preferred-endpoint-type', 'ip')
+  await cluster.flushAll()
+})
+
+const KEYS = Array.from({ length: 20 }, (_, i) => `key:${i}`)
+
+/** By TLS, through one of the nodes: the others are found by what it says. */
+async function start(options: Partial<DataPathOptions> = {}): Promise<DataPathUnderTest> {
+  const tls: TlsConfig = {
+    caFile: authority.caFile,
+    certFile: null,
+    keyFile: null,
+    serverName: null,
+    verify: true,
+  }
+  const [port] = cluster.tlsPorts as [number]
+  const endpoints = [{ kind: 'tcp', host: '127.0.0.1', port } as const]
+  const store = { port, kind: 'cluster', endpoints, password: 'sesame', tls } as const
+  return startDataPath({ stores: { cluster: store }, ...options })
+}
+
+async function works(client = path.client()): Promise<void> {
+  for (const key of KEYS) expect(await client.set(key, key)).toBe('OK')
+  expect(await client.mget(...KEYS)).toEqual(KEYS)
+}
+
+async function announce(type: string): Promise<void> {
+  for (const server of cluster.servers) {
+    await server.client().config('SET', 'cluster-announce-hostname', 'localhost')
+    await server.client().config('SET', 'cluster-preferred-endpoint-type', type)
+  }
+  const says = type === 'hostname' ? 'localhost' : null
+  await eventually(async () => {
+    for (const server of cluster.servers) {
+      const ranges = (await server.client().call('CLUSTER', 'SLOTS')) as [number, number, [string | null]][]
+      expect(ranges.map(([, , [host]]) => host)).toEqual([says, says])
+    }
+  })
+}
+
+test('every node is reached over TLS, with the password of the store', async () => {
+  path = await start()
+  await works()
+  const sizes = await Promise.all(cluster.servers.map((server) => server.client().dbsize()))
+  for (const size of sizes) expect(size).toBeGreaterThan(0)
+})
+
+test('nodes may name themselves by host names, also in redirections', async () => {
+  await announce('hostname')
+  path = await start()
+  await works()
+  await movesAside()
+})
+
+test('nodes that name no host are found where the one is that was asked', async () => {
+  await announce('unknown-endpoint')
+  path = await start()
+  await works()
+  await movesAside()
+})
+
+/** A slot moves: its commands are sent on to where the node says. */
+async function movesAside(): Promise<void> {
+  const slot = await cluster.slotOf('key:1')
+  const from = await cluster.ownerOf(slot)
+  const to = cluster.servers.find((server) => server !== from)!
+  const client = path.client()
+  const move = await cluster.beginMove(slot, to)
+  expect(await client.set('{key:1}new', 'x')).toBe('OK')
+  await move.finish()
+  expect(await client.get('key:1')).toBe('key:1')
+  expect(await to.client().get('{key:1}new')).toBe('x')
+  await cluster.moveSlot(slot, from)
+  expect(await client.get('key:1')).toBe('key:1')
+}
+
+test('a client of RESP3 is answered in its shapes, also where several nodes answer', async () => {
+  path = await start()
+  await works()
+  const client = await path.raw()
+  expect(await client.ask('HELLO', 3)).toMatch(/^%/)
+  await client.ask('HSET', 'h', 'f', 'v')
+  expect(await client.ask('HGETALL', 'h')).toBe('%1\r\n$1\r\nf\r\n$1\r\nv\r\n')
+  expect(await client.ask('MGET', 'key:1', 'missing', 'key:2')).toBe('*3\r\n$5\r\nkey:1\r\n_\r\n$5\r\nkey:2\r\n')
+  expect(await client.ask('KEYS', 'key:*')).toMatch(/^\*20\r\n/)
+  expect(await client.ask('DBSIZE')).toBe(':21\r\n')
+  expect(await client.ask('INFO', 'server')).toMatch(/^[$=]\d+\r\n/)
+  await client.ask('MULTI')
+  expect(await client.ask('HGETALL', 'h')).toBe('+QUEUED\r\n')
+  expect(await client.ask('EXEC')).toBe('*1\r\n%1\r\n$1\r\nf\r\n$1\r\nv\r\n')
+  client.command('SUBSCRIBE', 'news')
+  expect(await client.text()).toBe('>3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n')
+  expect(await client.ask('GET', 'key:1')).toBe('$5\r\nkey:1\r\n')
+})
+
+test('clients that log in at the store have the rights of their users at every node', async () => {
+  path = await start({ clients: { auth: 'passthrough' } })
+  await works(path.client({ password: 'sesame' }))
+  const reader = path.client({ username: 'reader', password: 'open' })
+  expect(await reader.mget(...KEYS)).toEqual(KEYS)
+  for (const key of KEYS.slice(0, 4)) await expect(reader.set(key, 'x')).rejects.toThrow('NOPERM')
+  const stranger = await path.raw()
+  expect(await stranger.ask('AUTH', 'reader', 'wrong')).toMatch(/^-WRONGPASS/)
+  expect(await stranger.ask('GET', 'key:1')).toMatch(/^-NOAUTH/)
+})
