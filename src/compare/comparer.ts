@@ -1,6 +1,7 @@
 import { TokenBucket } from '../base/token-bucket.ts'
 import type { KeyPositions } from '../command/keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
 import type { Route, RouteState } from '../routing/route.ts'
@@ -83,6 +84,9 @@ export class Comparer implements ReadListener {
     primaryMs: number,
   ): void {
     if (ticket === -1) return this.count(route, 'disturbed')
+    // A cluster cannot answer it at all, and that says nothing about the keys.
+    if (reply[from] === MINUS && reply.toString('latin1', from, from + CROSSSLOT.length) === CROSSSLOT)
+      return this.count(route, 'split')
     const size = end - start + to - from
     if (size > MAX_SAMPLE_BYTES) return this.count(route, 'large')
     if (!this.#reads.hasRoomFor(size)) return this.count(route, 'busy')
@@ -174,6 +178,7 @@ export class Comparer implements ReadListener {
 }
 
 const SAME: Outcome = { difference: null, ignored: false, notThere: false }
+const CROSSSLOT = '-CROSSSLOT '
 const MAX_SAMPLE_BYTES = 1024 * 1024
 /** 100 MB a second, of answers that are not equal byte by byte. */
 const DECODE_BYTES_PER_TICK = 2 * 1024 * 1024

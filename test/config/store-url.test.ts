@@ -21,6 +21,7 @@ describe('a store URL', () => {
       'rediss+sentinel://app:p%40ss@h1/primary',
       { kind: 'sentinel', tls: true, username: 'app', password: 'p@ss', url: 'rediss+sentinel://h1/primary' },
     ],
+    ['rediss+cluster://app:p%40ss@h1', { kind: 'cluster', tls: true, password: 'p@ss', url: 'rediss+cluster://h1' }],
     ['redis+cluster://h1,[::2]:7001', { kind: 'cluster', endpoints: [tcp('h1', 6379), tcp('::2', 7001)] }],
     ['managed:', { kind: 'managed', endpoints: [], url: 'managed:' }],
   ])('%s', (text, expected) => expect(parseStoreUrl(text)).toMatchObject(expected))

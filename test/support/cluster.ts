@@ -123,7 +123,18 @@ export class RedisCluster {
     const migrate = async (limit: number): Promise<number> => {
       const keys = (await from.client.callBuffer('CLUSTER', 'GETKEYSINSLOT', slot, limit)) as Buffer[]
       if (keys.length > 0)
-        await from.client.call('MIGRATE', to.host, target.tlsPort || to.port, '', 0, 20_000, 'REPLACE', ...login, 'KEYS', ...keys)
+        await from.client.call(
+          'MIGRATE',
+          to.host,
+          target.tlsPort || to.port,
+          '',
+          0,
+          20_000,
+          'REPLACE',
+          ...login,
+          'KEYS',
+          ...keys,
+        )
       return keys.length
     }
     return {
@@ -145,8 +156,7 @@ export class RedisCluster {
 
   /** A failover that an operator asks for, without loss; gives the new master when every node names it. */
   async failover(master: RedisServer): Promise<RedisServer> {
-    const [replica] = await this.replicasOf(master)
-    if (replica === undefined) throw new Error(`the master on port ${master.port} has no replica`)
+    const replica = await this.#replicaInStep(master)
     await eventually(
       async () => {
         await this.#of(replica).client.call('CLUSTER', 'FAILOVER')
@@ -159,8 +169,7 @@ export class RedisCluster {
 
   /** The master dies, and its replica takes its place: what the replica had not received is lost, as it is in life. */
   async crash(master: RedisServer): Promise<RedisServer> {
-    const [replica] = await this.replicasOf(master)
-    if (replica === undefined) throw new Error(`the master on port ${master.port} has no replica`)
+    const replica = await this.#replicaInStep(master)
     await master.kill9()
     await this.#of(replica).client.call('CLUSTER', 'FAILOVER', 'TAKEOVER')
     await eventually(() => this.#agree(replica, master), { timeoutMs: 30_000 })
@@ -186,6 +195,20 @@ export class RedisCluster {
         }
       },
       { timeoutMs: 30_000, intervalMs: 20 },
+    )
+  }
+
+  /** One that has what its master has; a node that was the master a moment ago takes a while. */
+  #replicaInStep(master: RedisServer): Promise<RedisServer> {
+    return eventually(
+      async () => {
+        for (const replica of await this.replicasOf(master)) {
+          const info = await this.#of(replica).client.info('replication')
+          if (info.includes('master_link_status:up')) return replica
+        }
+        throw new Error(`the master on port ${master.port} has no replica in step`)
+      },
+      { timeoutMs: 20_000 },
     )
   }
 

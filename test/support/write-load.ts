@@ -34,6 +34,8 @@ export interface LoadOptions {
   /** Keys of each type and prefix. */
   readonly keys?: number
   readonly databases?: readonly number[]
+  /** The other side has no second one: nothing is moved or copied there. Default: false. */
+  readonly oneDatabase?: boolean
   /** Default: writes. */
   readonly kind?: 'writes' | 'reads'
   /** FLUSHALL and its like, now and then. Default: not. */
@@ -65,6 +67,8 @@ export async function payloadsOf(server: RedisServer): Promise<Payloads> {
 const FUNCTIONS = `#!lua name=model
 redis.register_function('add', function(keys, args) return redis.call('incrby', keys[1], args[1]) end)`
 
+const WRITES_WITHIN = WRITES.filter((parts) => parts[0] !== 'MOVE' && !parts.includes('DB'))
+
 const NO_PAYLOADS: Payloads = { key: Buffer.from('nothing'), functions: Buffer.from('nothing') }
 
 /** One client that sends random writes, one by one, pipelined, in transactions of every form; or random reads. */
@@ -86,6 +90,7 @@ export class Writer {
       prefixes: ['', 'job:'],
       keys: 4,
       databases: [0],
+      oneDatabase: false,
       kind: 'writes',
       everywhere: false,
       fieldTimes: false,
@@ -130,8 +135,8 @@ export class Writer {
 
   command(): Args {
     const random = this.#random
-    const { kind, everywhere, fieldTimes, payloads } = this.#options
-    let templates = kind === 'reads' ? READS : WRITES
+    const { kind, everywhere, fieldTimes, payloads, oneDatabase } = this.#options
+    let templates = kind === 'reads' ? READS : oneDatabase ? WRITES_WITHIN : WRITES
     if (fieldTimes && kind === 'writes' && random.below(15) === 0) templates = FIELD_TIMES
     if (everywhere && kind === 'writes' && random.below(300) === 0) templates = EVERYWHERE
     return random.pick(templates).map((part) => {
