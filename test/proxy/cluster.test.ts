@@ -5,6 +5,7 @@ import { type RedisCluster, startCluster } from '../support/cluster.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
 
 let cluster: RedisCluster
 let single: RedisServer
@@ -59,6 +60,18 @@ describe('a cluster as the primary', () => {
     )
     await client.set('{tag}:1', 'x')
     expect(await client.rename('{tag}:1', '{tag}:2')).toBe('OK')
+  })
+
+  test('keys with odd braces have the slots that the nodes say', async () => {
+    const client = path.client()
+    const odd = ['{}a}', '{}', '{a', 'a}', '{a}{b}', '{{a}}', 'x{a}y', '{a{b}', '}{a}', '{}{a}']
+    for (const key of odd) await client.set(key, key)
+    expect(await client.mget(...odd)).toEqual(odd)
+    for (const key of odd) {
+      const direct = (await cluster.ownerOf(await cluster.slotOf(key))).client()
+      expect(await direct.get(key)).toBe(key)
+      direct.disconnect()
+    }
   })
 
   test('SCAN and KEYS see every node', async () => {
@@ -151,6 +164,82 @@ describe('a cluster as the primary', () => {
     moving = false
     await load
     for (const key of keys) expect(await client.get(key)).toBe(String(counts.get(key)))
+  })
+})
+
+describe('keys of a slot that is on its way', () => {
+  beforeEach(async () => {
+    const all = { name: 'all', source: 'cluster', target: 'single', phase: 'mirror' } as const
+    path = await startDataPath({ stores: { cluster: ofCluster(), single }, routes: [all] })
+  })
+  afterEach(async () => {
+    await single.client().flushall()
+  })
+
+  /** Some keys of the slot `{m}` are at its new owner already, `gone`, and the others are not, `left`. */
+  async function halfWay() {
+    const client = path.client()
+    const keys = [1, 2, 3, 4].map((n) => `{m}:${n}`)
+    for (const key of keys) await client.set(key, '0')
+    const slot = await cluster.slotOf('{m}:1')
+    const from = await cluster.ownerOf(slot)
+    const to = (await cluster.masters()).find((server) => server !== from)!
+    const move = await cluster.beginMove(slot, to)
+    await move.migrate(2)
+    const left = (await from.client().call('CLUSTER', 'GETKEYSINSLOT', slot, 10)) as string[]
+    const gone = keys.filter((key) => !left.includes(key))
+    expect([left.length, gone.length]).toEqual([2, 2])
+    return { client, keys, gone, left, move }
+  }
+
+  async function equal(keys: string[], values: string[]): Promise<void> {
+    await settled(path)
+    expect(await cluster.client().mget(...keys)).toEqual(values)
+    expect(await single.client().mget(...keys)).toEqual(values)
+  }
+
+  test('are found where they are, by single commands and by transactions', async () => {
+    const { client, gone, left, move } = await halfWay()
+    const found = await client.pipeline().incr(left[0]!).incr(gone[0]!).incr(left[0]!).incr(gone[0]!).exec()
+    expect(found).toEqual([1, 1, 2, 2].map((n) => [null, n]))
+    for (const key of [gone[1]!, left[1]!, '{m}:new']) {
+      expect(await client.multi().incr(key).get(key).exec()).toEqual([
+        [null, 1],
+        [null, '1'],
+      ])
+    }
+    await move.finish()
+    await equal([left[0]!, left[1]!, gone[0]!, gone[1]!, '{m}:new'], ['2', '1', '2', '1', '1'])
+  })
+
+  test('that lie apart are waited for by commands that need both', async () => {
+    const { client, keys, gone, left, move } = await halfWay()
+    const both = Promise.all([
+      client.mset(left[0]!, 'a', gone[0]!, 'a'),
+      path.client().multi().set(left[1]!, 'b').set(gone[1]!, 'b').exec(),
+    ])
+    let answered = false
+    void both.then(() => (answered = true))
+    for (let i = 0; i < 20; i++) await path.client().set('elsewhere', i)
+    expect(answered).toBe(false)
+    await move.finish()
+    await both
+    await equal([left[0]!, gone[0]!, left[1]!, gone[1]!], ['a', 'a', 'b', 'b'])
+    expect(keys.length).toBe(4)
+  })
+
+  test('are not written by a command that a later one has overtaken', async () => {
+    const { client, gone, left, move } = await halfWay()
+    const first = client.mset(left[0]!, 'first', gone[0]!, 'first')
+    const failed = expect(first).rejects.toThrow('TRYAGAIN')
+    const other = path.client()
+    await eventually(async () => {
+      await other.set(left[0]!, 'second')
+      expect(await other.get(left[0]!)).toBe('second')
+    })
+    await move.finish()
+    await failed
+    await equal([left[0]!, gone[0]!], ['second', '0'])
   })
 })
 
