@@ -50,7 +50,9 @@ export const StoreFile = z.strictObject({
     .describe(
       'How long opening a connection may take; the store then has its `timeout` for the answer to the greeting, if that is longer.',
     ),
-  tls: TlsFile.optional().describe('For `rediss://`, `rediss+sentinel://` and `rediss+cluster://` only. Of a cluster it is for every node.'),
+  tls: TlsFile.optional().describe(
+    'For `rediss://`, `rediss+sentinel://` and `rediss+cluster://` only. Of a cluster it is for every node.',
+  ),
   sentinel: SentinelFile.optional().describe('For Sentinel URLs only: how the Sentinels themselves are asked.'),
   dataDir: path
     .optional()

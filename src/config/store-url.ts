@@ -23,7 +23,16 @@ export interface ListenUrl {
   readonly endpoint: Endpoint
 }
 
-const STORE_SCHEMES = ['redis', 'rediss', 'unix', 'redis+sentinel', 'rediss+sentinel', 'redis+cluster', 'rediss+cluster', 'managed']
+const STORE_SCHEMES = [
+  'redis',
+  'rediss',
+  'unix',
+  'redis+sentinel',
+  'rediss+sentinel',
+  'redis+cluster',
+  'rediss+cluster',
+  'managed',
+]
 
 /**
  *     redis://[user[:password]@]host[:6379][/database]      rediss:// the same with TLS
