@@ -86,6 +86,7 @@ describe('a cluster as the primary', () => {
     } while (cursor !== '0')
     expect([...found].sort()).toEqual([...KEYS].sort())
     expect((await client.keys('*')).sort()).toEqual([...KEYS].sort())
+    expect(KEYS).toContain(await client.randomkey())
     expect(await client.flushall()).toBe('OK')
     expect(await cluster.countKeys()).toBe(0)
   })
@@ -132,10 +133,9 @@ describe('a cluster as the primary', () => {
     await eventually(async () => expect(heard).toContain('through'))
   })
 
-  test('what concerns one server, a database or WATCH is refused with a reason', async () => {
+  test('what concerns one server, or a database, is refused with a reason', async () => {
     const client = path.client()
     await expect(client.call('CONFIG', 'REWRITE')).rejects.toThrow('is a cluster: ask its nodes')
-    await expect(client.watch('key:1')).rejects.toThrow('WATCH is not supported with a cluster yet')
     await expect(client.select(1)).rejects.toThrow('SELECT is not allowed in cluster mode')
   })
 
@@ -164,6 +164,81 @@ describe('a cluster as the primary', () => {
     moving = false
     await load
     for (const key of keys) expect(await client.get(key)).toBe(String(counts.get(key)))
+  })
+})
+
+describe('WATCH at a cluster', () => {
+  beforeEach(async () => {
+    path = await startDataPath({ stores: { cluster: ofCluster() } })
+  })
+
+  test('keeps a transaction from being executed when a key has changed, and not otherwise', async () => {
+    const [client, other] = [path.client(), path.client()]
+    await client.set('{w}1', '1')
+    await client.watch('{w}1')
+    expect(await client.get('{w}1')).toBe('1')
+    expect(await client.multi().set('{w}1', '2').get('{w}2').exec()).toEqual([
+      [null, 'OK'],
+      [null, null],
+    ])
+    await client.watch('{w}1', '{w}2')
+    await other.set('{w}2', 'changed')
+    expect(await client.multi().set('{w}1', '3').exec()).toBeNull()
+    // Nothing is watched any more, by EXEC, UNWATCH or DISCARD.
+    await client.watch('{w}1')
+    await client.unwatch()
+    await other.set('{w}1', '4')
+    expect(await client.multi().incr('{w}1').exec()).toEqual([[null, 5]])
+    expect(await cluster.client().mget('{w}1', '{w}2')).toEqual(['5', 'changed'])
+  })
+
+  test('is of one slot, as the transaction is', async () => {
+    const client = await path.raw()
+    expect(await client.ask('WATCH', 'key:1', 'key:2')).toMatch(/^-CROSSSLOT/)
+    expect(await client.ask('WATCH', 'key:1')).toBe('+OK\r\n')
+    expect(await client.ask('WATCH', 'key:2')).toMatch(/^-CROSSSLOT/)
+    expect(await client.ask('MULTI')).toBe('+OK\r\n')
+    expect(await client.ask('SET', 'key:2', 'x')).toMatch(/^-CROSSSLOT/)
+    expect(await client.ask('EXEC')).toMatch(/^-EXECABORT/)
+    expect(await client.ask('GET', 'key:2')).toBe('$-1\r\n')
+  })
+
+  test('answers nil when the slot has moved meanwhile, and a second try goes through', async () => {
+    const client = await path.raw()
+    await client.ask('SET', '{w}1', '1')
+    expect(await client.ask('WATCH', '{w}1')).toBe('+OK\r\n')
+    const slot = await cluster.slotOf('{w}1')
+    const owner = await cluster.ownerOf(slot)
+    const to = (await cluster.masters()).find((server) => server !== owner)!
+    await cluster.moveSlot(slot, to)
+    await to.client().set('{w}1', 'changed')
+    expect(await client.ask('MULTI')).toBe('+OK\r\n')
+    expect(await client.ask('SET', '{w}1', '2')).toBe('+QUEUED\r\n')
+    expect(await client.ask('EXEC')).toBe('*-1\r\n')
+    expect(await client.ask('WATCH', '{w}1')).toBe('+OK\r\n')
+    client.command('MULTI')
+    client.command('APPEND', '{w}1', '!')
+    client.command('EXEC')
+    expect(await client.take(3)).toEqual(['+OK\r\n', '+QUEUED\r\n', '*1\r\n:8\r\n'])
+    await cluster.moveSlot(slot, owner)
+  })
+
+  test('counts up under contention without losing a step', async () => {
+    const clients = await Promise.all([1, 2, 3, 4].map(() => path.client()))
+    await Promise.all(
+      clients.map(async (client) => {
+        for (let done = 0; done < 10; ) {
+          await client.watch('{w}n')
+          const value = Number(await client.get('{w}n'))
+          const result = await client
+            .multi()
+            .set('{w}n', value + 1)
+            .exec()
+          if (result !== null) done++
+        }
+      }),
+    )
+    expect(await path.client().get('{w}n')).toBe('40')
   })
 })
 

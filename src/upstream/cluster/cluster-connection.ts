@@ -13,7 +13,7 @@ import { clusterInfo } from './cluster-info.ts'
 import { clusterScan } from './cluster-scan.ts'
 import { ClusterTransaction } from './cluster-transaction.ts'
 import { keylessWay } from './keyless.ts'
-import { listOf, type Merging, mergeParts, orError, sumOf } from './merge.ts'
+import { listOf, type Merging, mergeParts, orError, someOf, sumOf } from './merge.ts'
 import { NodeLinks } from './node-links.ts'
 import { type Place, ReplyPlaces } from './reply-places.ts'
 import type { Footprint } from './slot-flow.ts'
@@ -233,11 +233,13 @@ export class ClusterConnection implements PipelineConnection {
       case 'any':
         return this.#links.sendAny(frameOf(view), 1, this.#places.add())
       case 'ok':
-        return this.#toAll(view, (frames) => frames[0]!)
+        return this.#toAll(frameOf(view), (frames) => frames[0]!)
       case 'sum':
-        return this.#toAll(view, sumOf)
+        return this.#toAll(frameOf(view), sumOf)
       case 'list':
-        return this.#toAll(view, listOf)
+        return this.#toAll(frameOf(view), listOf)
+      case 'some':
+        return this.#toAll(frameOf(view), someOf)
       case 'info':
         return clusterInfo(this.cluster, this.#links, this.#places, frameOf(view))
       case 'scan':
@@ -249,9 +251,8 @@ export class ClusterConnection implements PipelineConnection {
     }
   }
 
-  #toAll(view: CommandView, merge: Merging): void {
+  #toAll(bytes: Buffer, merge: Merging): void {
     const { masters } = this.cluster.topology!
-    const bytes = frameOf(view)
     const place: Place = this.#places.addWhole(masters.length, orError(merge))
     for (const [i, node] of masters.entries()) this.#links.sendTo(node, bytes, 1, place, i)
   }

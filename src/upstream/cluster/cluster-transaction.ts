@@ -7,13 +7,15 @@ import type { ReplyPlaces } from './reply-places.ts'
 
 /**
  * MULTI ... EXEC on one slot of a cluster. Its commands are kept until EXEC and then go to the node of their slot in one piece, so that they can be sent once more, whole, when the slot has moved.
- * A command of another slot is refused, and EXEC with it, as a node does it.
+ * A command of another slot is refused, and EXEC with it, as a node does it. Keys that are watched lie in the same slot; WATCH goes to its node at once, over the connection that the transaction will take.
  */
 export class ClusterTransaction {
   readonly #links: NodeLinks
   readonly #places: ReplyPlaces
   #commands: Buffer[] | null = null
   #slot = -1
+  /** Of the keys under WATCH; -1: there are none. */
+  #watchedSlot = -1
   #refused = false
 
   constructor(links: NodeLinks, places: ReplyPlaces) {
@@ -22,9 +24,20 @@ export class ClusterTransaction {
   }
 
   reset(): void {
+    this.#leave()
+    this.#watchedSlot = -1
+  }
+
+  #leave(): void {
     this.#commands = null
     this.#slot = -1
     this.#refused = false
+  }
+
+  #unwatch(): void {
+    if (this.#watchedSlot < 0) return
+    this.#watchedSlot = -1
+    this.#links.unwatch()
   }
 
   /** True: the command is a part of a transaction and has been dealt with. `slot`: of its keys; -1: it has none, -2: of several slots. */
@@ -32,9 +45,11 @@ export class ClusterTransaction {
     const commands = this.#commands
     switch (spec?.name) {
       case 'WATCH':
-        this.#places.refuse('ERR Understudy: WATCH is not supported with a cluster yet')
+        this.#watch(view, slot)
         return true
       case 'UNWATCH':
+        if (commands !== null) return this.#queue(commands, spec, view, slot)
+        this.#unwatch()
         this.#places.answer(FRAME.OK)
         return true
       case 'MULTI':
@@ -45,47 +60,63 @@ export class ClusterTransaction {
       case 'DISCARD':
         if (commands === null) this.#places.refuse('ERR DISCARD without MULTI')
         else this.#places.answer(FRAME.OK)
-        this.reset()
+        this.#leave()
+        this.#unwatch()
         return true
       case 'EXEC':
         this.#exec(commands)
         return true
       default:
         if (commands === null) return false
-        this.#queue(commands, spec, view, slot)
-        return true
+        return this.#queue(commands, spec, view, slot)
     }
   }
 
-  #queue(commands: Buffer[], spec: CommandSpec | undefined, view: CommandView, slot: number): void {
+  /** Keys of one slot are watched at its node, whose transaction it has to be. */
+  #watch(view: CommandView, slot: number): void {
+    if (slot < 0 || (this.#watchedSlot >= 0 && slot !== this.#watchedSlot)) return this.#places.refuse(CROSSSLOT)
+    this.#watchedSlot = slot
+    this.#links.watch(slot, view.buf.subarray(view.frameStart, view.frameEnd), this.#places.add())
+  }
+
+  #queue(commands: Buffer[], spec: CommandSpec | undefined, view: CommandView, slot: number): true {
     const { name } = spec ?? { name: '' }
-    if (slot === -2 || (slot >= 0 && this.#slot >= 0 && slot !== this.#slot)) {
-      return this.#refuse("CROSSSLOT Keys in request don't hash to the same slot")
-    }
-    if (slot === -1 && spec !== undefined && keylessWay(name) !== 'any') {
+    const bound = this.#watchedSlot >= 0 ? this.#watchedSlot : this.#slot
+    if (slot === -2 || (slot >= 0 && bound >= 0 && slot !== bound)) return this.#refuse(CROSSSLOT)
+    if (slot === -1 && spec !== undefined && name !== 'UNWATCH' && keylessWay(name) !== 'any') {
       return this.#refuse(`ERR Understudy: ${name} concerns a whole cluster, and a transaction is on one of its nodes`)
     }
     if (slot >= 0) this.#slot = slot
     commands.push(Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd)))
     this.#places.answer(FRAME.QUEUED)
+    return true
   }
 
-  #refuse(text: string): void {
+  #refuse(text: string): true {
     this.#refused = true
     this.#places.answer(errorFrame(text))
+    return true
   }
 
   #exec(commands: Buffer[] | null): void {
     const slot = this.#slot
     const refused = this.#refused
-    this.reset()
+    const watched = this.#watchedSlot
+    this.#leave()
     if (commands === null) return this.#places.refuse('ERR EXEC without MULTI')
-    if (refused) return this.#places.refuse('EXECABORT Transaction discarded because of previous errors.')
+    if (refused) {
+      this.#unwatch()
+      return this.#places.refuse('EXECABORT Transaction discarded because of previous errors.')
+    }
+    this.#watchedSlot = -1
     const bytes = Buffer.concat([MULTI, ...commands, EXEC])
-    if (slot >= 0) this.#links.send(slot, { keyHash: 0, writes: true }, bytes, commands.length + 2, this.#places.add())
-    else this.#links.sendAny(bytes, commands.length + 2, this.#places.add())
+    const replies = commands.length + 2
+    if (watched >= 0) this.#links.sendWatched(watched, bytes, replies, this.#places.add())
+    else if (slot >= 0) this.#links.send(slot, { keyHash: 0, writes: true }, bytes, replies, this.#places.add())
+    else this.#links.sendAny(bytes, replies, this.#places.add())
   }
 }
 
 const MULTI = encodeCommand(['MULTI'])
 const EXEC = encodeCommand(['EXEC'])
+const CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot"

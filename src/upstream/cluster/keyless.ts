@@ -7,10 +7,11 @@
  *   list    all masters: their lists, one behind the other
  *   info    all masters: one INFO of the whole
  *   scan    node after node; the cursor says which
+ *   some    all masters: the answer of one of those that have one, whichever
  *
  * Everything else concerns one server, and a cluster has several: it is refused.
  */
-export type Keyless = 'any' | 'ok' | 'sum' | 'list' | 'info' | 'scan'
+export type Keyless = 'any' | 'ok' | 'sum' | 'list' | 'info' | 'scan' | 'some'
 
 const TABLE: Readonly<Record<Keyless, readonly string[]>> = {
   any: [
@@ -26,6 +27,7 @@ const TABLE: Readonly<Record<Keyless, readonly string[]>> = {
   list: ['KEYS'],
   info: ['INFO'],
   scan: ['SCAN'],
+  some: ['RANDOMKEY'],
 }
 
 const BY_NAME = new Map(Object.entries(TABLE).flatMap(([way, names]) => names.map((name) => [name, way as Keyless])))

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Merge } from '../../command/split-commands.ts'
-import { MINUS } from '../../resp/bytes.ts'
+import { MINUS, UNDERSCORE } from '../../resp/bytes.ts'
 import { elementOffsets } from '../../resp/decode.ts'
 import { FRAME } from '../../resp/encode.ts'
 
@@ -28,6 +28,12 @@ export function mergeParts(merge: Merge, places: readonly (readonly number[])[])
 export function sumOf(frames: readonly Buffer[]): Buffer {
   const sum = frames.reduce((all, frame) => all + Number(frame.toString('latin1', 1, frame.length - 2)), 0)
   return Buffer.from(`:${sum}\r\n`)
+}
+
+/** One that is not nil, if there is one. */
+export function someOf(frames: readonly Buffer[]): Buffer {
+  const some = frames.filter((frame) => frame[0] !== UNDERSCORE && frame.toString('latin1', 0, 3) !== '$-1')
+  return some[Math.floor(Math.random() * some.length)] ?? frames[0]!
 }
 
 export function listOf(frames: readonly Buffer[]): Buffer {

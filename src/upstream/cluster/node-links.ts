@@ -1,5 +1,5 @@
 import { MINUS } from '../../resp/bytes.ts'
-import { errorFrame } from '../../resp/encode.ts'
+import { encodeCommand, errorFrame, FRAME } from '../../resp/encode.ts'
 import type { InFlight, Loss, ReplyOwner } from '../in-flight.ts'
 import type { Pipeline } from '../pipeline.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
@@ -8,6 +8,7 @@ import { NodeLink } from './node-link.ts'
 import type { Place } from './reply-places.ts'
 import { type Footprint, Sent, SlotFlow } from './slot-flow.ts'
 import { type ClusterNode, type Redirect, readRedirect } from './topology.ts'
+import { WatchedNode } from './watched-node.ts'
 
 type Address = Pick<ClusterNode, 'host' | 'port'>
 
@@ -42,6 +43,7 @@ export class NodeLinks {
   readonly #links = new Map<string, NodeLink>()
   readonly #slots = new Map<number, SlotFlow>()
   #relaying: Pipeline | null = null
+  readonly #watched = new WatchedNode()
   /** Connections of the beginning that have not come up yet. */
   readonly #first = new Set<Pipeline>()
   #begun = false
@@ -79,7 +81,28 @@ export class NodeLinks {
   /** A command, or several (`replies`, of which the last counts), for the node of a slot. The bytes are copied. */
   send(slot: number, footprint: Footprint, bytes: Buffer, replies: number, place: Place, part = 0): void {
     const { nowMs } = this.#options.clock
-    const command = new Sent(this.#seq++, slot, footprint, bytes, replies, place, part, nowMs)
+    this.#enter(new Sent(this.#seq++, slot, footprint, bytes, replies, place, part, nowMs))
+  }
+
+  /** WATCH: where it is executed, its transaction has to be executed, too. Dedicated connections only. */
+  watch(slot: number, bytes: Buffer, place: Place): void {
+    this.#enter(new Sent(this.#seq++, slot, EVERYTHING, bytes, 1, place, 0, this.#options.clock.nowMs, 'watches'))
+  }
+
+  /** The transaction of what is watched: answered nil where it cannot be known whether that has changed. */
+  sendWatched(slot: number, bytes: Buffer, replies: number, place: Place): void {
+    this.#enter(new Sent(this.#seq++, slot, EVERYTHING, bytes, replies, place, 0, this.#options.clock.nowMs, 'needs'))
+  }
+
+  /** Nothing is watched any more, at no node. */
+  unwatch(): void {
+    for (const pipeline of this.#watched.clear()) {
+      if (pipeline.state !== 'closed') pipeline.push(NOBODY, UNWATCH, 0, UNWATCH.length)
+    }
+  }
+
+  #enter(command: Sent): void {
+    const { slot, place, part } = command
     let flow = this.#slots.get(slot)
     if (flow === undefined) this.#slots.set(slot, (flow = new SlotFlow()))
     const owner = this.#cluster.topology!.owners[slot]!
@@ -138,6 +161,7 @@ export class NodeLinks {
     this.#begun = false
     this.#first.clear()
     this.#relaying = null
+    this.#watched.clear()
     for (const { timer } of this.#slots.values()) if (timer !== null) clearTimeout(timer)
     this.#slots.clear()
     const links = [...this.#links.values()]
@@ -157,6 +181,12 @@ export class NodeLinks {
     const { masters, owners } = this.#cluster.topology!
     const owner = owners[command.slot]!
     const to = command.redirect ?? masters[owner]
+    if (command.role === 'needs' && this.#watched.isAny) {
+      command.redirect = this.#watched.place
+      if (command.redirect === null) return this.#notExecuted(command)
+      flow.node = owner
+      return this.#pushTo(command.redirect, command, flow)
+    }
     if (to === undefined) {
       this.#cluster.ask()
       if (!this.#again(flow, command, null, UNSERVED)) command.place.settle(command.part, UNSERVED, 0, UNSERVED.length)
@@ -183,6 +213,15 @@ export class NodeLinks {
       if (redirect !== null) flow.redirected--
       this.#goOn(command.slot, flow)
     }
+    const { role } = command
+    const watched = this.#watched
+    if (role === 'watches')
+      watched.sent(link.pipeline, {
+        kind: redirect?.kind ?? 'MOVED',
+        slot: command.slot,
+        host: node.host,
+        port: node.port,
+      })
     const owner: ReplyOwner = {
       settle: (slot: InFlight, buf: Buffer, start: number, end: number) => {
         owed--
@@ -190,7 +229,13 @@ export class NodeLinks {
           refusal ??= buf.toString('latin1', start, end)
         }
         if (owed > 0) return
-        if (refusal !== null && flow !== null) {
+        if (role === 'watches' && buf[start] === MINUS) watched.refused(link.pipeline)
+        if (role === 'needs') {
+          // Executed or given up, the node watches nothing any more.
+          watched.clear()
+          if (refusal === null) place.settle(part, buf, start, end)
+          else this.#notExecuted(command)
+        } else if (refusal !== null && flow !== null) {
           command.bytes = Buffer.from(slot.chunk!.buf.subarray(slot.start + (asking ? ASKING.length : 0), slot.end))
           const redirect = readRedirect(refusal, node.host)
           this.#cluster.ask(redirect?.kind === 'MOVED' ? redirect : null)
@@ -213,6 +258,13 @@ export class NodeLinks {
     place.owedBy(part, link)
     const slot = link.pipeline.push(owner, whole, 0, whole.length)
     slot.replies = owed
+  }
+
+  /** What was watched may have changed where nobody has seen it. */
+  #notExecuted({ place, part }: Sent): void {
+    this.unwatch()
+    const frame = this.#options.identity.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY
+    place.settle(part, frame, 0, frame.length)
   }
 
   /** `refusal`: a view. False: it has been tried for long enough. */
@@ -245,13 +297,7 @@ export class NodeLinks {
     flow.timer = setTimeout(
       () => {
         flow.timer = null
-        const commands = flow.takeAll()
-        const moved = commands.find(({ redirect }) => redirect?.kind === 'MOVED')?.redirect ?? null
-        for (const command of commands) {
-          // The others of the slot go where the first one was sent, until the topology says so, too.
-          if (command.redirect === null && moved !== null) command.redirect = moved
-          this.#push(flow, command)
-        }
+        for (const command of flow.take()) this.#push(flow, command)
         this.#goOn(slot, flow)
       },
       isPatient ? AGAIN_MS : 0,
@@ -294,6 +340,8 @@ function addressOf({ host, port }: Address): string {
   return `${host}:${port}`
 }
 
+const UNWATCH = encodeCommand(['UNWATCH'])
+const NOBODY: ReplyOwner = { settle: () => {}, lost: () => {}, timedOut: () => {} }
 const ASKING = Buffer.from('*1\r\n$6\r\nASKING\r\n')
 const RETRIED = /^-(MOVED|ASK|TRYAGAIN|CLUSTERDOWN) /
 const UNSERVED = errorFrame('CLUSTERDOWN Hash slot not served')

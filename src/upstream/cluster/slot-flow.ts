@@ -8,6 +8,11 @@ export interface Footprint {
   readonly writes: boolean
 }
 
+/**
+ * What a command has to do with WATCH on a connection of its own: it is one; or it is the transaction that needs what is watched, and is executed there and nowhere else.
+ */
+export type WatchRole = 'none' | 'watches' | 'needs'
+
 /** One command on its way to a node, or several that stay together (a transaction), until it is answered or lost. */
 export class Sent {
   /** In the order in which they came from the pipeline. */
@@ -20,6 +25,7 @@ export class Sent {
   readonly place: Place
   readonly part: number
   readonly sinceMs: number
+  readonly role: WatchRole
   /** A view into the pipeline's bytes until `keep`. */
   bytes: Buffer
   /** How often a node has not executed it. */
@@ -39,6 +45,7 @@ export class Sent {
     place: Place,
     part: number,
     sinceMs: number,
+    role: WatchRole = 'none',
   ) {
     this.seq = seq
     this.slot = slot
@@ -48,6 +55,7 @@ export class Sent {
     this.place = place
     this.part = part
     this.sinceMs = sinceMs
+    this.role = role
   }
 
   /** It outlives the bytes that it was made of. */
@@ -91,10 +99,35 @@ export class SlotFlow implements Debtor {
     return overtaken
   }
 
-  /** Everything that is to be sent now, in order. */
-  takeAll(): Sent[] {
-    return [...this.again.splice(0), ...this.waiting.splice(0)].sort((one, other) => one.seq - other.seq)
+  /**
+   * What is to be sent now, in order. Commands that go to different nodes are executed in any order: one whose order to those before it makes a difference, and what comes behind it, waits for them.
+   */
+  take(): Sent[] {
+    const all = [...this.again.splice(0), ...this.waiting.splice(0)].sort((one, other) => one.seq - other.seq)
+    const moved = all.find(({ redirect }) => redirect?.kind === 'MOVED')?.redirect ?? null
+    // The others of the slot go where the first one was sent, until the topology says so, too.
+    if (moved !== null) for (const command of all) command.redirect ??= moved
+    const everywhere = new Set<string>()
+    const ofSeveralKeys = new Set<string>()
+    const byKey = new Map<number, string>()
+    const goesAlong = ({ footprint: { keyHash }, redirect }: Sent): boolean => {
+      const to = redirect === null ? '' : `${redirect.kind} ${redirect.host} ${redirect.port}`
+      if (keyHash === 0 ? !isOnly(to, everywhere) : !isOnly(to, ofSeveralKeys)) return false
+      if ((byKey.get(keyHash) ?? to) !== to) return false
+      everywhere.add(to)
+      if (keyHash === 0) ofSeveralKeys.add(to)
+      else byKey.set(keyHash, to)
+      return true
+    }
+    const stops = all.findIndex((command) => !goesAlong(command))
+    if (stops !== -1) this.waiting.push(...all.splice(stops))
+    return all
   }
+}
+
+/** There is nothing else in the set. */
+function isOnly(name: string, names: ReadonlySet<string>): boolean {
+  return names.size === 0 || (names.size === 1 && names.has(name))
 }
 
 /** A node that has owed an answer for so long keeps nobody else waiting. */
