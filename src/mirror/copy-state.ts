@@ -87,7 +87,9 @@ export class CopyState {
     return true
   }
 
-  wasSmall(hash: number): void {
+  /** The key takes so much on the primary. */
+  measured(hash: number, bytes: number): void {
+    if (bytes >= this.limits.bigKeyBytes / SMALL_SHARE) return
     const slot = hash & (SMALL_SLOTS - 1)
     this.#smallHash[slot] = hash
     this.#smallLeft[slot] = MEASURED_AGAIN_AFTER
@@ -130,6 +132,8 @@ export class CopyState {
 
 const SMALL_SLOTS = 1 << 14
 const MEASURED_AGAIN_AFTER = 16
+/** Keys below this part of what is big are not measured at every copy. */
+const SMALL_SHARE = 16
 const REFUSED_FOR_MS = 60_000
 const PIECES_AT_ONCE = 2
 

@@ -1,5 +1,5 @@
 import type { Route } from '../routing/route.ts'
-import { type AckWaiter, acknowledge } from './ack-waiter.ts'
+import type { AckWaiter } from './ack-waiter.ts'
 import { type DirtyGroup, DirtyGroups, hashInGroup } from './dirty-groups.ts'
 import { DIRTY_REASONS, type DirtyChanges, type DirtyKey, type DirtyReason, type DirtyRow } from './dirty-key.ts'
 import {
@@ -9,12 +9,13 @@ import {
   DirtyTable,
   GROUP_OF,
   HOT,
-  type IdList,
   REASON,
   STATE,
   UNWRITTEN,
   VERSION,
 } from './dirty-table.ts'
+import { DirtyWaiters } from './dirty-waiters.ts'
+import { PostponedKeys } from './postponed-keys.ts'
 import { type VerifyCause, VerifyMarks } from './verify-marks.ts'
 
 /**
@@ -31,9 +32,8 @@ export class DirtySet {
   readonly #table = new DirtyTable()
   readonly #groups = new DirtyGroups(DIRTY_REASONS.length)
   readonly #taken = new Map<number, DirtyKey>()
-  readonly #waiters = new Map<number, Waiting[]>()
-  /** By delay: entries of one delay are due in the order in which they came. */
-  readonly #postponed = new Map<number, IdList>()
+  readonly #waiters = new DirtyWaiters()
+  readonly #postponed = new PostponedKeys(this.#table)
   readonly #limit: number
   readonly #limitBytes: number
   /** Routes of which more may differ than these keys. */
@@ -68,9 +68,7 @@ export class DirtySet {
 
   /** Of them, those that are written faster than they can be copied: what is on the shadow was copied since they became dirty, and lacks only what was written after that. */
   hot(route: string): number {
-    let hot = 0
-    for (const group of this.#groups.ofRoute(route)) hot += group.hot
-    return hot
+    return this.#groups.ofRoute(route).reduce((sum, { hot }) => sum + hot, 0)
   }
 
   /** Dirty keys of a route by reason; what is 0 is left out. */
@@ -134,12 +132,7 @@ export class DirtySet {
       this.#changed(id)
       route.state.dirtied++
     }
-    if (waiter === null) return
-    waiter.pending++
-    const waiters = this.#waiters.get(id)
-    const waiting = { waiter, version: table.get(id, VERSION) }
-    if (waiters === undefined) this.#waiters.set(id, [waiting])
-    else waiters.push(waiting)
+    if (waiter !== null) this.#waiters.add(id, table.get(id, VERSION), waiter)
   }
 
   // --- for the one who copies
@@ -214,26 +207,15 @@ export class DirtySet {
 
   /** What came up to `version` is on the shadow: the rest is younger than `readMs`. */
   #settleUpTo(group: DirtyGroup, id: number, version: number, readMs: number): void {
-    const table = this.#table
-    table.setSinceMs(id, readMs)
-    table.unlink(group.byAge, BY_AGE, id)
-    table.append(group.byAge, BY_AGE, id)
+    this.#table.setSinceMs(id, readMs)
+    this.#table.unlink(group.byAge, BY_AGE, id)
+    this.#table.append(group.byAge, BY_AGE, id)
     this.#setHot(group, id, 1)
-    const waiters = this.#waiters.get(id)
-    if (waiters === undefined) return
-    const settled = waiters.filter((one) => one.version <= version)
-    if (settled.length < waiters.length)
-      this.#waiters.set(
-        id,
-        waiters.filter((one) => one.version > version),
-      )
-    else this.#waiters.delete(id)
-    for (const { waiter } of settled) acknowledge(waiter, true)
+    this.#waiters.settle(id, version)
   }
 
   /** Somebody waits for the key to be clean. */
   isAwaited({ route, database, key }: DirtyKey): boolean {
-    if (this.#waiters.size === 0) return false
     const group = this.#groups.find(route, database)
     return group !== undefined && this.#waiters.has(this.#idOf(group, key))
   }
@@ -243,25 +225,15 @@ export class DirtySet {
     const id = this.#endOf(entry)
     if (id === -1) return
     const table = this.#table
-    let list = this.#postponed.get(delayMs)
-    if (list === undefined) this.#postponed.set(delayMs, (list = { first: -1, last: -1 }))
-    table.append(list, BY_TURN, id)
+    this.#postponed.add(id, nowMs, delayMs)
     table.set(id, STATE, POSTPONED + delayMs)
     table.set(id, ATTEMPTS, entry.attempts)
     if (entry.attempts > 0) this.#setHot(this.#groups.at(table.get(id, GROUP_OF)), id, 0)
-    table.setDueMs(id, nowMs + delayMs)
   }
 
   /** Makes those ready whose delay is over. */
   wake(nowMs: number): void {
-    const table = this.#table
-    for (const list of this.#postponed.values()) {
-      while (list.first !== -1 && table.dueMs(list.first) <= nowMs) {
-        const id = list.first
-        table.unlink(list, BY_TURN, id)
-        this.#makeReady(this.#groups.at(table.get(id, GROUP_OF)), id)
-      }
-    }
+    this.#postponed.wake(nowMs, (id) => this.#makeReady(this.#groups.at(this.#table.get(id, GROUP_OF)), id))
   }
 
   // --- when routes change
@@ -359,7 +331,7 @@ export class DirtySet {
     this.#setHot(group, id, 0)
     const state = table.get(id, STATE)
     if (state === READY) table.unlink(group.ready, BY_TURN, id)
-    else if (state >= POSTPONED) table.unlink(this.#postponed.get(state - POSTPONED)!, BY_TURN, id)
+    else if (state >= POSTPONED) this.#postponed.remove(id, state - POSTPONED)
     else {
       const taken = this.#taken.get(id)
       if (taken !== undefined) taken.gone = true
@@ -370,13 +342,8 @@ export class DirtySet {
     group.reasons[table.get(id, REASON)]!--
     this.#changed(id)
     table.remove(id)
-    const waiters = this.#waiters.get(id)
-    if (waiters === undefined) {
-      if (this.changes === null) this.settle()
-      return
-    }
-    this.#waiters.delete(id)
-    for (const { waiter } of waiters) acknowledge(waiter, ok)
+    if (this.changes === null) this.settle()
+    this.#waiters.end(id, ok)
   }
 
   #changed(id: number): void {
@@ -412,7 +379,7 @@ export class DirtySet {
     const state = this.#table.get(id, STATE)
     // It was not taken: somebody copies by `keys`.
     if (state === READY) this.#table.unlink(group!.ready, BY_TURN, id)
-    else if (state >= POSTPONED) this.#table.unlink(this.#postponed.get(state - POSTPONED)!, BY_TURN, id)
+    else if (state >= POSTPONED) this.#postponed.remove(id, state - POSTPONED)
     this.#table.set(id, STATE, TAKEN)
     this.#taken.delete(id)
     return id
@@ -423,12 +390,6 @@ export class DirtySet {
   }
 }
 
-/** One that is to be told when the marks up to `version` are settled. */
-interface Waiting {
-  readonly waiter: AckWaiter
-  readonly version: number
-}
-
 const TAKEN = 1
 const READY = 2
 /** And the delay in ms on top: which list of postponed ones it is in. */
@@ -436,5 +397,4 @@ const POSTPONED = 3
 
 /** Of keys in memory: about two million short ones. */
 const LIMIT_BYTES = 224 * 1024 * 1024
-
 const NUMBER_OF = new Map<string, number>(DIRTY_REASONS.map((reason, i) => [reason, i]))

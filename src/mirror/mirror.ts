@@ -1,7 +1,5 @@
 import { steadyNowMs } from '../base/clock.ts'
-import { hashBytes } from '../base/hash.ts'
 import type { Args, Effect, EffectContext } from '../command/effects.ts'
-import { findKeys, KeyPositions } from '../command/keys.ts'
 import type { ScriptFacts } from '../command/script-analysis.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
@@ -21,7 +19,7 @@ import type { DirtySet } from './dirty-set.ts'
 import { FollowUps } from './follow-ups.ts'
 import { doubtFunctionsOf } from './function-sync.ts'
 import { type KeyRef, KeyRefs } from './key-refs.ts'
-import { addTickets, type OverlapTable } from './overlap.ts'
+import type { OverlapTable } from './overlap.ts'
 import { underApplicationNames } from './reply-names.ts'
 import { runsScript, ScriptEffects } from './script-effects.ts'
 import { ServerWideEffect } from './server-wide-effect.ts'
@@ -52,7 +50,6 @@ export class Mirror {
   readonly #scripts: ScriptEffects
   /** Parser for bytes that are whole and were parsed before. */
   readonly #parser = new CommandParser()
-  readonly #positions = new KeyPositions()
   readonly #unknown: UnknownWrites
   /** Whether the effect at hand was computed by the time. */
   readonly #timed = { used: false }
@@ -96,74 +93,10 @@ export class Mirror {
     )
   }
 
-  // --- overlap
-
-  /** A write leaves on `lane`: takes a ticket for all its keys. `left` takes it back. */
-  enter(view: CommandView, positions: KeyPositions, lane: number): number {
-    let ticket = 0
-    for (let i = 0; i < positions.count; i++) {
-      const arg = positions.index[i]!
-      ticket = addTickets(ticket, this.#overlap.enter(hashBytes(view.buf, view.start[arg]!, view.end[arg]!), lane))
-    }
-    return ticket
-  }
-
-  /** The same for hashes that are known. */
-  enterAll(hashes: readonly number[], lane: number): number {
-    let ticket = 0
-    for (const hash of hashes) ticket = addTickets(ticket, this.#overlap.enter(hash, lane))
-    return ticket
-  }
-
-  enterOne(hash: number, lane: number): number {
-    return this.#overlap.enter(hash, lane)
-  }
-
-  /** Of a write whose key is copied whatever happened meanwhile. */
-  leaveOne(hash: number, lane: number): void {
-    this.#overlap.leave(hash, lane)
-  }
-
-  /** A write without keys leaves. `left` (or `leaveServerWide`) has to follow. */
-  enterServerWide(spec: CommandSpec): void {
-    if (isServerWide(spec)) this.#overlap.beginSweep()
-  }
-
-  leaveServerWide(spec: CommandSpec): void {
-    if (isServerWide(spec)) this.#overlap.endSweep()
-  }
-
-  /** The write's reply has come, or never will. True: another connection wrote to one of its keys meanwhile. */
-  left(command: InFlight, lane: number): boolean {
-    if (command.keyHash !== 0) return this.#overlap.leave(command.keyHash, lane) !== command.ticket
-    const { spec } = command
-    if (spec === null) return false
-    const { bytes, start, end } = applicationBytes(command)
-    const view = this.#parse(bytes, start, end)
-    findKeys(spec, view, this.#positions)
-    if (this.#positions.count === 0) this.leaveServerWide(spec)
-    return this.leave(view, this.#positions, lane, command.ticket)
-  }
-
-  leave(view: CommandView, positions: KeyPositions, lane: number, ticket: number): boolean {
-    let now = 0
-    for (let i = 0; i < positions.count; i++) {
-      const arg = positions.index[i]!
-      now += this.#overlap.leave(hashBytes(view.buf, view.start[arg]!, view.end[arg]!), lane)
-    }
-    return now !== ticket
-  }
-
-  leaveAll(hashes: readonly number[], lane: number, ticket: number): boolean {
-    let now = 0
-    for (const hash of hashes) now += this.#overlap.leave(hash, lane)
-    return now !== ticket
-  }
-
   // --- the primary's replies
 
   /**
-   * A mirrored write's reply has come: `command` holds its bytes, `reply[from .. to)` is the answer. Call `left` first for the overlap.
+   * A mirrored write's reply has come: `command` holds its bytes, `reply[from .. to)` is the answer. Its ticket has been taken back (`WriteTickets`).
    * `contested`: another connection wrote to one of its keys meanwhile.
    */
   settled(

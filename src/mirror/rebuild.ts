@@ -6,17 +6,19 @@ import { MINUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import { type Reply, SimpleReply } from '../resp/reply.ts'
-import type { KeyRule, Route } from '../routing/route.ts'
+import type { KeyRule } from '../routing/route.ts'
 import { stagingKeyFor } from '../routing/staging-key.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import type { DataPathContext } from './context.ts'
+import { isStillAt, nameOnPrimary, nameOnShadow } from './copied-key.ts'
 import type { CopyLimits, RebuildTarget } from './copy-state.ts'
 import type { DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
 import { piecesOf } from './pieces/by-type.ts'
-import { firstError, KEY, type Pieces, WHOLE } from './pieces/pieces.ts'
+import { encodeFor, firstError, KEY, type Pieces, WHOLE } from './pieces/pieces.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
+import { joinBacklog, leftBacklog } from './shadow-backlog.ts'
 import { errorIn, isUnknownCommand, textOf } from './store-errors.ts'
 
 /** What a rebuild ends with that could not keep up with the writes to its key. */
@@ -84,8 +86,8 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     const { key, rule, whole } = options
     this.#options = options
     this.#hash = hashBytes(key, 0, key.length)
-    this.#primaryName = rule.primary?.apply(key, 0, key.length) ?? key
-    this.#shadowName = rule.shadow?.apply(key, 0, key.length) ?? key
+    this.#primaryName = nameOnPrimary(rule, key)
+    this.#shadowName = nameOnShadow(rule, key)
     this.#staging = stagingKeyFor(this.#shadowName)
     this.#size = whole ? WHOLE : options.context.copies.limits.firstElements
   }
@@ -172,14 +174,14 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
       if (buf[start] === MINUS) this.#failure ??= textOf(buf, start, end)
       return
     }
-    this.#settleBacklog(slot)
+    leftBacklog(slot)
     const error = errorIn(buf, start, end)
     if (error !== null) this.#failure ??= error
     if (slot.flags === WRITE) this.#written()
   }
 
   lost(slot: InFlight, loss: Loss): void {
-    if (slot.flags !== READ) this.#settleBacklog(slot)
+    if (slot.flags !== READ) leftBacklog(slot)
     if (!this.#ended) this.#end(false, loss.text)
   }
 
@@ -312,14 +314,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     slot.database = database
     slot.replies = replies
     slot.flags = flags
-    route.state.backlogCommands++
-    route.state.backlogBytes += bytes.length
-  }
-
-  #settleBacklog(slot: InFlight): void {
-    const { state } = slot.route as Route
-    state.backlogCommands--
-    state.backlogBytes -= slot.end - slot.start
+    joinBacklog(route, bytes.length)
   }
 
   // --- from the beginning, and the end
@@ -367,13 +362,10 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
   #sameStores(): boolean {
     const { context, rule, key } = this.#options
     const now = context.routes.find(key, 0, key.length)
-    const same = (one: KeyRule['primary'], other: Buffer): boolean =>
-      (one?.apply(key, 0, key.length) ?? key).equals(other)
     return (
-      now.route.primary.store === rule.route.primary.store &&
-      now.route.shadow?.store === rule.route.shadow?.store &&
-      same(now.primary, this.#primaryName) &&
-      same(now.shadow, this.#shadowName)
+      isStillAt(rule, now, key) &&
+      now.route.shadow!.store === rule.route.shadow!.store &&
+      nameOnShadow(now, key).equals(this.#shadowName)
     )
   }
 
@@ -405,7 +397,3 @@ const CLOCK_MS = 1_000
 const MULTI = encodeCommand(['MULTI'])
 const EXEC = encodeCommand(['EXEC'])
 const EXPIRY: ReadonlySet<string> = new Set(['PEXPIREAT', 'PERSIST', 'EXPIREAT', 'EXPIRE', 'PEXPIRE'])
-
-function encodeFor(args: Args, name: Buffer): Buffer {
-  return encodeCommand(args.map((arg) => (arg === KEY ? name : arg)))
-}

@@ -1,20 +1,21 @@
 import { steadyNowMs } from '../base/clock.ts'
 import { hashBytes } from '../base/hash.ts'
-import { slotOfKey } from '../command/key-slot.ts'
 import { COLON, DOLLAR, MINUS } from '../resp/bytes.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import { bulkOf } from '../resp/slices.ts'
-import type { KeyRule, Route } from '../routing/route.ts'
+import type { KeyRule } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
+import { isOnOneServer, isStillAt, nameOnPrimary, nameOnShadow, pairOf, restoreCommand } from './copied-key.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { type KeyHold, TOO_LARGE } from './key-holds.ts'
 import type { OverlapTable } from './overlap.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
 import { Rebuild, TOO_BUSY } from './rebuild.ts'
+import { joinBacklog, leftBacklog } from './shadow-backlog.ts'
 import {
   isBadPayload,
   isForeignPayload,
@@ -135,18 +136,13 @@ export class StateCopy implements ReplyOwner {
     const { primary } = this.#rule.route
     if (this.#refuses(pairOf(this.#rule.route), 'RESTORE') || this.#refuses(primary.storeName, 'DUMP')) {
       this.#rebuild(true)
-    } else if (this.#hold === null && this.#isOneServer() && !this.#refuses(primary.storeName, 'COPY'))
+    } else if (
+      this.#hold === null &&
+      isOnOneServer(this.#rule, this.#entry.key, this.#shadowStore().cluster !== null) &&
+      !this.#refuses(primary.storeName, 'COPY')
+    )
       this.#copy(pipeline)
     else this.#dump(pipeline)
-  }
-
-  /** Nodes of a cluster are several: COPY needs both names in one slot. */
-  #isOneServer(): boolean {
-    const { primary, shadow } = this.#rule.route
-    if (primary.store !== shadow!.store) return false
-    if (this.#shadowStore().cluster === null) return true
-    const { key } = this.#entry
-    return slotOfKey(nameOnPrimary(this.#rule, key)) === slotOfKey(nameOnShadow(this.#rule, key))
   }
 
   /** On one server: behind all effects, and only while nothing is written to the key. */
@@ -225,18 +221,18 @@ export class StateCopy implements ReplyOwner {
         this.#dumped(failed ? textOf(buf, start, end) : null, buf[start] === COLON ? numberOf(buf, start, end) : -1)
         return
       case 'copy':
-        this.#settleBacklog(slot)
+        leftBacklog(slot)
         this.#copied(failed ? textOf(buf, start, end) : null, buf[start + 1] === ONE)
         return
       case 'restore':
-        this.#settleBacklog(slot)
+        leftBacklog(slot)
         if (failed) this.#refusedRestore(textOf(buf, start, end))
         else this.#done()
     }
   }
 
   lost(slot: InFlight, loss: Loss): void {
-    if ((this.#stage === 'restore' || this.#stage === 'copy') && !this.#ended) this.#settleBacklog(slot)
+    if ((this.#stage === 'restore' || this.#stage === 'copy') && !this.#ended) leftBacklog(slot)
     this.#end(false, loss.text)
   }
 
@@ -252,7 +248,7 @@ export class StateCopy implements ReplyOwner {
       else this.#goOn(this.#measuredSmall)
     } else if (this.#isLong || bytes > copies.limits.bigKeyBytes) this.#rebuild(false)
     else {
-      if (bytes < copies.limits.bigKeyBytes / SMALL_SHARE) copies.wasSmall(this.#hash)
+      copies.measured(this.#hash, bytes)
       this.#goOn(this.#choose)
     }
   }
@@ -291,11 +287,7 @@ export class StateCopy implements ReplyOwner {
     const asked = this.#rule
     const rule = this.#context.routes.find(key, 0, key.length)
     const { route } = rule
-    if (
-      route.shadow === null ||
-      route.primary.store !== asked.route.primary.store ||
-      !nameOnPrimary(rule, key).equals(nameOnPrimary(asked, key))
-    ) {
+    if (!isStillAt(asked, rule, key)) {
       this.#end(false, 'MOVED the key has another primary now')
       return
     }
@@ -305,14 +297,7 @@ export class StateCopy implements ReplyOwner {
     const command =
       this.#missing || expiry === -2
         ? encodeCommand(['DEL', name])
-        : encodeCommand([
-            'RESTORE',
-            name,
-            String(Math.max(this.#expiresAtMs(expiry), 0)),
-            this.#payload!,
-            'REPLACE',
-            ...(expiry > 0 ? ['ABSTTL'] : []),
-          ])
+        : restoreCommand(name, this.#payload!, this.#expiresAtMs(expiry))
     const tooLong = (this.#payload?.length ?? 0) > this.#shadowStore().maxBulkBytes
     this.#payload = null
     if (tooLong) {
@@ -381,15 +366,8 @@ export class StateCopy implements ReplyOwner {
 
   #pushToShadow(bytes: Buffer): void {
     const { route } = this.#rule
-    route.state.backlogCommands++
-    route.state.backlogBytes += bytes.length
+    joinBacklog(route, bytes.length)
     this.#push(this.#context.stores[route.shadow!.store]!.shadow(this.#entry.database), bytes)
-  }
-
-  #settleBacklog(slot: InFlight): void {
-    const { state } = slot.route as Route
-    state.backlogCommands--
-    state.backlogBytes -= slot.end - slot.start
   }
 
   #push(pipeline: Pipeline, bytes: Buffer): void {
@@ -416,20 +394,6 @@ export class StateCopy implements ReplyOwner {
 const NOBODY = -2
 const ONE = 0x31
 const ZERO = 0x30
-/** Keys below this part of what is big are not measured at every copy. */
-const SMALL_SHARE = 16
-
-function nameOnPrimary(rule: KeyRule, key: Buffer): Buffer {
-  return rule.primary?.apply(key, 0, key.length) ?? key
-}
-
-function nameOnShadow(rule: KeyRule, key: Buffer): Buffer {
-  return rule.shadow?.apply(key, 0, key.length) ?? key
-}
-
-function pairOf({ primary, shadow }: Route): string {
-  return `${primary.storeName} ${shadow!.storeName}`
-}
 
 function numberOf(buf: Buffer, start: number, end: number): number {
   return Number(buf.toString('latin1', start + 1, end - 2))

@@ -366,7 +366,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.session.writesOwed++
     parser.parse(this.#frame, 0, this.#frame.length)
     planCommand(path.routes, this.#spec, parser, path.plan)
-    this.#ticket = path.mirror.enter(parser, path.plan.positions, this.#lane)
+    this.#ticket = path.tickets.enter(parser, path.plan.positions, this.#lane)
   }
 
   #leaveOverlap(): boolean {
@@ -375,7 +375,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const { path } = this.session
     parser.parse(this.#frame, 0, this.#frame.length)
     planCommand(path.routes, this.#spec, parser, path.plan)
-    return path.mirror.leave(parser, path.plan.positions, this.#lane, this.#ticket)
+    return path.tickets.leave(parser, path.plan.positions, this.#lane, this.#ticket)
   }
 
   #finish(frame: Buffer, mirror: (waiter: AckWaiter | null) => void = nothing): void {

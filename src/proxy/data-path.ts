@@ -10,6 +10,7 @@ import type { CopyState } from '../mirror/copy-state.ts'
 import type { DirtySet } from '../mirror/dirty-set.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
 import type { Mirror } from '../mirror/mirror.ts'
+import type { WriteTickets } from '../mirror/write-tickets.ts'
 import type { LogLine } from '../observability/log.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { Plan } from '../routing/plan.ts'
@@ -52,6 +53,7 @@ export class DataPath implements DataPathContext {
   /** Since when they have been beyond their soft limit. */
   readonly slowClients = new Map<Session, number>()
   mirror!: Mirror
+  tickets!: WriteTickets
   comparer!: Comparer
   dirty!: DirtySet
   /** Told of every write that is to be mirrored before it is pushed; null: nothing is noted. */

@@ -99,7 +99,7 @@ export class LargeWrite implements Pin, ReplyOwner {
     rule.route.state.inFlight++
     this.#lane = pipeline.lane
     if (this.#mirrored) {
-      path.mirror.enterOne(this.#hash, pipeline.lane)
+      path.tickets.enterOne(this.#hash, pipeline.lane)
       session.writesOwed++
       path.intents?.noteKey(this.#database, this.#key, 0, this.#key.length)
     }
@@ -202,7 +202,7 @@ export class LargeWrite implements Pin, ReplyOwner {
     this.#rule.route.state.inFlight--
     if (!this.#mirrored) return
     session.writesOwed--
-    session.path.mirror.leaveOne(this.#hash, this.#lane)
+    session.path.tickets.leaveOne(this.#hash, this.#lane)
   }
 
   #mark(waiter: AckWaiter | null): void {

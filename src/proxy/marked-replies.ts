@@ -23,7 +23,7 @@ export function settleMarked(
   leaveOthers(slot)
   if (mirrored) {
     session.writesOwed--
-    contested = path.mirror.left(slot, slot.lane)
+    contested = path.tickets.left(slot, slot.lane)
   }
   try {
     if ((slot.flags & MAP_KEYS) !== 0 && !slot.timedOut)

@@ -18,6 +18,7 @@ import { ShadowLimits } from '../mirror/shadow-limits.ts'
 import { ShadowQueue } from '../mirror/shadow-queue.ts'
 import { storeFacts } from '../mirror/store-facts.ts'
 import { StoreIdentity } from '../mirror/store-identity.ts'
+import { WriteTickets } from '../mirror/write-tickets.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import type { Route, RouteState } from '../routing/route.ts'
@@ -122,6 +123,7 @@ export class Runtime {
     this.#report = new DirtyReport(path, this.#dirty)
     this.jobs = new JobRequests(path, this.#dirty, overlap, mirrorView.has)
     path.mirror = this.#mirror
+    path.tickets = new WriteTickets(overlap)
     path.dirty = this.#dirty
     path.comparer = this.#comparer
     path.targetReads = new TargetReads(path)

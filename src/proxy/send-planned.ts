@@ -49,13 +49,13 @@ export function sendPlanned(
       if (plan.positions.count === 0) {
         if (isServerWide(spec)) {
           path.intents?.noteEveryKey()
-          path.mirror.enterServerWide(spec)
+          path.tickets.enterServerWide(spec)
         } else if (changesFunctions(spec)) path.intents?.noteFunctions()
       }
       slot.ticket =
         slot.keyHash === 0
-          ? path.mirror.enter(view, plan.positions, pipeline.lane)
-          : path.mirror.enterOne(plan.keyHash, pipeline.lane)
+          ? path.tickets.enter(view, plan.positions, pipeline.lane)
+          : path.tickets.enterOne(plan.keyHash, pipeline.lane)
     }
   } else if (route.samples && isSampledRead(path, spec, view)) {
     slot.flags |= SAMPLED

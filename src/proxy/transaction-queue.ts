@@ -83,9 +83,9 @@ export class TransactionQueue {
     const session = this.#session
     const { path } = session
     this.#lane = lane
-    this.#ticket = path.mirror.enterAll(this.#hashes, lane)
+    this.#ticket = path.tickets.enterAll(this.#hashes, lane)
     this.#reads.left(path, lane)
-    for (const spec of this.#serverWide) path.mirror.enterServerWide(spec)
+    for (const spec of this.#serverWide) path.tickets.enterServerWide(spec)
     if (path.intents !== null) this.#note(path.intents)
     session.writesOwed++
     this.states.delete(route.state)
@@ -94,11 +94,11 @@ export class TransactionQueue {
 
   /** EXEC has been answered, or never will be. True: another connection wrote to one of its keys meanwhile. */
   returned(): boolean {
-    const { mirror } = this.#session.path
+    const { tickets } = this.#session.path
     this.#session.writesOwed--
     for (const state of this.states) state.inFlight--
-    for (const spec of this.#serverWide) mirror.leaveServerWide(spec)
-    return mirror.leaveAll(this.#hashes, this.#lane, this.#ticket)
+    for (const spec of this.#serverWide) tickets.leaveServerWide(spec)
+    return tickets.leaveAll(this.#hashes, this.#lane, this.#ticket)
   }
 
   /** Where the commands' replies lie in EXEC's, as `elementOffsets` says. Null: it is not the array of just these. */

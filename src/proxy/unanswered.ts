@@ -14,7 +14,7 @@ export function commandLost(session: Session, slot: InFlight, loss: Loss): void 
   leaveOthers(slot)
   if ((slot.flags & MIRRORED) !== 0) {
     session.writesOwed--
-    session.path.mirror.left(slot, slot.lane)
+    session.path.tickets.left(slot, slot.lane)
     if (loss.mayHaveRun) session.path.mirror.lostOnPrimary(slot)
   }
   if (slot.timedOut || (slot.flags & HANDED_OVER) !== 0) return

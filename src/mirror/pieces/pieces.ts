@@ -1,4 +1,5 @@
 import type { Args } from '../../command/effects.ts'
+import { encodeCommand } from '../../resp/encode.ts'
 import { ErrorReply, type Reply } from '../../resp/reply.ts'
 
 /** Stands for the name of the key that is written, which only whoever sends the commands knows. Told by identity. */
@@ -74,3 +75,8 @@ export function grouped(head: readonly (Buffer | string)[], items: readonly Buff
 /** Of one command: more would keep the shadow busy for too long at a time. */
 const MAX_ARGS = 2_000
 const MAX_BYTES = 256 * 1024
+
+/** The command with `name` wherever it says KEY. */
+export function encodeFor(args: Args, name: Buffer): Buffer {
+  return encodeCommand(args.map((arg) => (arg === KEY ? name : arg)))
+}

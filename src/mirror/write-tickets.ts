@@ -1,0 +1,86 @@
+import { hashBytes } from '../base/hash.ts'
+import { findKeys, KeyPositions } from '../command/keys.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import { CommandParser } from '../resp/command-parser.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { isServerWide } from '../routing/server-wide.ts'
+import type { InFlight } from '../upstream/in-flight.ts'
+import { addTickets, type OverlapTable } from './overlap.ts'
+import { applicationBytes } from './settled-command.ts'
+
+/**
+ * Tickets of mirrored writes for all of their keys (`OverlapTable`): taken when a write leaves on a connection's lane, taken back when its reply has come, or never will. By then they tell whether
+ * another connection wrote to one of the keys meanwhile.
+ */
+export class WriteTickets {
+  readonly #overlap: OverlapTable
+  /** Parser for bytes that are whole and were parsed before. */
+  readonly #parser = new CommandParser()
+  readonly #positions = new KeyPositions()
+
+  constructor(overlap: OverlapTable) {
+    this.#overlap = overlap
+  }
+
+  /** Of the planned command's keys. `left` or `leave` takes it back. */
+  enter(view: CommandView, positions: KeyPositions, lane: number): number {
+    let ticket = 0
+    for (let i = 0; i < positions.count; i++) {
+      const arg = positions.index[i]!
+      ticket = addTickets(ticket, this.#overlap.enter(hashBytes(view.buf, view.start[arg]!, view.end[arg]!), lane))
+    }
+    return ticket
+  }
+
+  /** The same for hashes that are known. */
+  enterAll(hashes: readonly number[], lane: number): number {
+    let ticket = 0
+    for (const hash of hashes) ticket = addTickets(ticket, this.#overlap.enter(hash, lane))
+    return ticket
+  }
+
+  enterOne(hash: number, lane: number): number {
+    return this.#overlap.enter(hash, lane)
+  }
+
+  /** A write without keys leaves. `left` (or `leaveServerWide`) has to follow. */
+  enterServerWide(spec: CommandSpec): void {
+    if (isServerWide(spec)) this.#overlap.beginSweep()
+  }
+
+  /** True: another connection wrote to one of its keys meanwhile. */
+  left(command: InFlight, lane: number): boolean {
+    if (command.keyHash !== 0) return this.#overlap.leave(command.keyHash, lane) !== command.ticket
+    const { spec } = command
+    if (spec === null) return false
+    const { bytes, start, end } = applicationBytes(command)
+    this.#parser.parse(bytes, start, end)
+    findKeys(spec, this.#parser, this.#positions)
+    if (this.#positions.count === 0) this.leaveServerWide(spec)
+    return this.leave(this.#parser, this.#positions, lane, command.ticket)
+  }
+
+  leave(view: CommandView, positions: KeyPositions, lane: number, ticket: number): boolean {
+    let now = 0
+    for (let i = 0; i < positions.count; i++) {
+      const arg = positions.index[i]!
+      now += this.#overlap.leave(hashBytes(view.buf, view.start[arg]!, view.end[arg]!), lane)
+    }
+    return now !== ticket
+  }
+
+  leaveAll(hashes: readonly number[], lane: number, ticket: number): boolean {
+    let now = 0
+    for (const hash of hashes) now += this.#overlap.leave(hash, lane)
+    return now !== ticket
+  }
+
+  /** Of a write whose key is copied whatever happened meanwhile. */
+  leaveOne(hash: number, lane: number): void {
+    this.#overlap.leave(hash, lane)
+  }
+
+  leaveServerWide(spec: CommandSpec): void {
+    if (isServerWide(spec)) this.#overlap.endSweep()
+  }
+}
