@@ -104,6 +104,7 @@ export class ClientInput {
   #consume(buf: Buffer, from: number, to: number): void {
     const session = this.#session
     const parser = session.path.takeParser()
+    session.path.repeat.forget()
     this.working = true
     this.buf = buf
     this.#end = to
@@ -144,6 +145,7 @@ export class ClientInput {
     const session = this.#session
     const parser = this.#parser ?? session.path.takeParser()
     const pending = this.#pending
+    session.path.repeat.forget()
     this.working = true
     this.buf = pending.buf
     this.#end = pending.length

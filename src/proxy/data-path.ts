@@ -27,6 +27,7 @@ import { LoginQueue } from './login-queue.ts'
 import { lookAfterSlowClients, lowestLimit } from './output-limit.ts'
 import { PendingSubscriptions } from './pending-subscriptions.ts'
 import type { Pin } from './pin.ts'
+import { Repeat } from './repeat.ts'
 import { ScriptDoubts } from './script-doubts.ts'
 import type { Session } from './session.ts'
 import { SharedSubscriptions } from './shared-subscriptions.ts'
@@ -81,6 +82,7 @@ export class DataPath implements DataPathContext {
   stashedBytes = 0
   readonly scans = new ScanTables()
   readonly plan = new Plan(this.scans)
+  readonly repeat = new Repeat()
   readonly doubts: ScriptDoubts
   readonly crossSlots: CrossSlots
   /** Text of the primary's version for HELLO; as known. */

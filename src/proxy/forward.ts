@@ -51,7 +51,8 @@ export function forward(session: Session, view: CommandView, spec: CommandSpec |
   const pipeline =
     session.own === null ? store.shared(session.database, session.protocol, session.user) : session.own.to(store)
   if (pipeline.full) return session.noRoom(pipeline)
-  sendPlanned(session, pipeline, view, spec, session.order.assign())
+  const slot = sendPlanned(session, pipeline, view, spec, session.order.assign())
+  path.repeat.remember(session, spec, pipeline, slot)
   return true
 }
 

@@ -157,6 +157,9 @@ export class Session implements ReplyOwner {
   /** False: it has to wait (`waiting` says for what) and is offered again. */
   dispatch(view: CommandView): boolean {
     const spec = this.path.commands.lookup(view) ?? null
+    const { repeat } = this.path
+    if (repeat.send(this, spec, view)) return true
+    repeat.forget()
     if (spec === null && isHttp(view)) {
       this.path.log({ level: 'warn', msg: 'a client speaks HTTP and was disconnected', fields: {} })
       this.end()
