@@ -42,7 +42,7 @@ async function start(options: Partial<DataPathOptions> = {}): Promise<DataPathUn
   const [port] = cluster.tlsPorts as [number]
   const endpoints = [{ kind: 'tcp', host: '127.0.0.1', port } as const]
   const store = { port, kind: 'cluster', endpoints, password: 'sesame', tls } as const
-  return startDataPath({ stores: { cluster: store }, ...options })
+  return startDataPath({ stores: { cluster: store }, store: { timeoutMs: 30_000 }, ...options })
 }
 
 async function works(client = path.client()): Promise<void> {

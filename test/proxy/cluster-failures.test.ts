@@ -97,7 +97,9 @@ async function valuesOf(keys: readonly string[]): Promise<{ cluster: unknown[]; 
 describe('a cluster as the primary', () => {
   beforeEach(async () => {
     const all = { name: 'all', source: 'cluster', target: 'single', phase: 'mirror' } as const
-    path = await startDataPath({ stores: { cluster: ofCluster(), single }, routes: [all] })
+    // Longer than any pause here lasts, also on a busy machine.
+    const store = { timeoutMs: 25_000 }
+    path = await startDataPath({ stores: { cluster: ofCluster(), single }, routes: [all], store })
   })
 
   test('a node that hangs keeps those waiting who ask it, and nobody else', async () => {
@@ -259,16 +261,16 @@ describe('a cluster with a gap', () => {
     const [lost] = keysOf.get(master)!
     const [quick] = keysOf.get(other)!
     const slot = await cluster.slotOf(lost!)
-    path = await startDataPath({ stores: { cluster: ofCluster() }, store: { timeoutMs: 2_000 } })
+    path = await startDataPath({ stores: { cluster: ofCluster() }, store: { timeoutMs: 4_000 } })
+    const [client, another] = [path.client(), path.client()]
+    await Promise.all([client.ping(), another.ping()])
     await master.client().config('SET', 'cluster-require-full-coverage', 'no')
     await master.client().call('CLUSTER', 'DELSLOTS', slot)
-    const client = path.client()
     try {
       const waiting = Promise.allSettled([client.incr(lost!), client.incr(lost!)])
       let answered = false
       void waiting.then(() => (answered = true))
-      const another = path.client()
-      for (let i = 0; i < 20; i++) await another.incr(quick!)
+      expect(await another.incr(quick!)).toBe(1)
       expect(answered).toBe(false)
       for (const result of await waiting) {
         expect(result).toMatchObject({ reason: { message: expect.stringContaining('CLUSTERDOWN') } })
@@ -277,6 +279,6 @@ describe('a cluster with a gap', () => {
       await master.client().call('CLUSTER', 'ADDSLOTS', slot)
     }
     await eventually(async () => expect(await client.incr(lost!)).toBe(1))
-    expect(await client.mget(lost!, quick!)).toEqual(['1', '20'])
+    expect(await client.mget(lost!, quick!)).toEqual(['1', '1'])
   })
 })

@@ -27,11 +27,14 @@ function ofCluster() {
   return { port: cluster.servers[0]!.port, kind: 'cluster', endpoints } as const
 }
 
+/** Nothing here is about what becomes of a command that takes too long, also on a machine that is busy with other things. */
+const PATIENT = { store: { timeoutMs: 30_000 } } as const
+
 const KEYS = Array.from({ length: 60 }, (_, i) => `key:${i}`)
 
 describe('a cluster as the primary', () => {
   beforeEach(async () => {
-    path = await startDataPath({ stores: { cluster: ofCluster() } })
+    path = await startDataPath({ stores: { cluster: ofCluster() }, ...PATIENT })
   })
 
   test('every command goes to the node of its keys, and pipelined replies keep their order', async () => {
@@ -169,7 +172,7 @@ describe('a cluster as the primary', () => {
 
 describe('WATCH at a cluster', () => {
   beforeEach(async () => {
-    path = await startDataPath({ stores: { cluster: ofCluster() } })
+    path = await startDataPath({ stores: { cluster: ofCluster() }, ...PATIENT })
   })
 
   test('keeps a transaction from being executed when a key has changed, and not otherwise', async () => {
@@ -245,7 +248,7 @@ describe('WATCH at a cluster', () => {
 describe('keys of a slot that is on its way', () => {
   beforeEach(async () => {
     const all = { name: 'all', source: 'cluster', target: 'single', phase: 'mirror' } as const
-    path = await startDataPath({ stores: { cluster: ofCluster(), single }, routes: [all] })
+    path = await startDataPath({ stores: { cluster: ofCluster(), single }, routes: [all], ...PATIENT })
   })
   afterEach(async () => {
     await single.client().flushall()
@@ -295,7 +298,8 @@ describe('keys of a slot that is on its way', () => {
     ])
     let answered = false
     void both.then(() => (answered = true))
-    for (let i = 0; i < 20; i++) await path.client().set('elsewhere', i)
+    const other = path.client()
+    for (let i = 0; i < 20; i++) await other.set('elsewhere', i)
     expect(answered).toBe(false)
     await move.finish()
     await both
