@@ -59,7 +59,7 @@ export interface StoreStatus {
   /** Round trip of the last PING; null: none yet. */
   latencyMs: number | null
   version: string | null
-  /** `master`, `slave` as the server says it; null: unknown. */
+  /** `master`, `slave` as the server says it; `cluster`; null: unknown. */
   role: string | null
   error: string | null
   clockOffsetMs: number | null

@@ -57,6 +57,8 @@ export function statusOf(facts: Facts): Status {
             end(roles.primary),
             roles.shadow === null ? null : end(roles.shadow),
             stats.routes[route.name],
+            route.target !== null &&
+              config.stores[end(roles.primary === 'source' ? 'target' : 'source')]?.kind === 'cluster',
           ),
         ]
       }),
@@ -132,7 +134,7 @@ function storeStatus(
     up: health?.up ?? false,
     latencyMs: health?.latencyMs ?? null,
     version: health?.version ?? null,
-    role: health?.role ?? null,
+    role: cluster === undefined ? (health?.role ?? null) : 'cluster',
     // Where the primary is not known, that is why it does not answer.
     error: sentinel?.error ?? health?.error ?? null,
     clockOffsetMs: health?.clockOffsetMs ?? null,
@@ -146,13 +148,15 @@ function routeStatus(
   primary: string,
   shadow: string | null,
   stats: RouteStats | undefined,
+  awaitsCluster: boolean,
 ): RouteStatus {
   const count = (name: keyof RouteStats['counters']): number => stats?.counters[name] ?? 0
   return {
     phase,
     primary,
     shadow,
-    crossSlots: [...(stats?.crossSlots ?? [])],
+    // What was counted before a switch to the cluster is over.
+    crossSlots: awaitsCluster ? [...(stats?.crossSlots ?? [])] : [],
     mirror: {
       lagMs: Math.round(stats?.lagMs ?? 0),
       backlog: stats?.backlogCommands ?? 0,
