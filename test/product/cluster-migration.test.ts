@@ -89,6 +89,9 @@ test('under counters without a pause one server moves to a cluster through every
     const replaced = await cluster.failover(first!)
     await eventually(() => expect(counting.total).toBeGreaterThan(before + 400), { timeoutMs: 60_000 })
     // What a replica had not received is lost: a verify has to say that it was nothing.
+    await eventually(async () => expect((await statusOf(understudy)).routes['all']!.mirror.needsVerify).toBe(true), {
+      timeoutMs: 60_000,
+    })
     expect((await doJob(understudy, 'verify', 'all')).report).toMatchObject({ clean: true })
     await setPhase(understudy, 'shadow')
     const back = counting.total
