@@ -79,14 +79,14 @@ function routeRow(name, route, state) {
         back === undefined
           ? nothing
           : html`<button type="button" class="back" @click=${() => openPhaseDialog(name, back)}>
-            <span aria-hidden="true">←</span> Back to ${back}<span class="visually-hidden">, route ${name}</span>
+            <span aria-hidden="true">←</span> Back to ${back}<span class="visually-hidden"> (route ${name})</span>
           </button>`
       }
       ${
         next === undefined
           ? html`<span class="quiet">The migration of this route is over.</span>`
           : html`<button type="button" class=${isClosed || step?.error ? '' : 'next'} @click=${() => openPhaseDialog(name, next)}>
-            Go on to ${next} <span aria-hidden="true">→</span><span class="visually-hidden">, route ${name}</span>
+            Go on to ${next} <span aria-hidden="true">→</span><span class="visually-hidden"> (route ${name})</span>
           </button>`
       }
       ${gatesOf(step, next)} ${next === undefined || isClosed ? nothing : cautions(route, state)}
