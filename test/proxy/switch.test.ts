@@ -71,7 +71,7 @@ describe('a switch', () => {
     expect(await taker.text()).toBe('*-1\r\n')
     const took = performance.now() - began
     expect(took).toBeGreaterThan(550)
-    expect(took).toBeLessThan(1_000)
+    expect(took).toBeLessThan(5_000)
   })
 
   test('takes along what is queued, and lets go what is watched', async () => {
