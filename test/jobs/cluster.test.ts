@@ -131,7 +131,10 @@ test('while a master of the target is gone a backfill waits, says so, and copies
   const [first] = to.servers
   await first!.kill9()
   const { id } = await startJob(understudy, 'backfill', 'all')
-  await eventually(async () => expect((await jobOf(understudy, id)).throttle).toMatch(/1 of 2 masters does not answer/))
+  await eventually(
+    async () => expect((await jobOf(understudy, id)).throttle).toMatch(/1 of 2 masters does not answer/),
+    { timeoutMs: 30_000 },
+  )
   await first!.start()
   expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { failed: 0 } })
   expect(await to.countKeys()).toBe(KEYS)

@@ -4,6 +4,8 @@ import { startCluster } from '../support/cluster.ts'
 import { configOf } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 
+const PATIENCE = { timeoutMs: 30_000 }
+
 test('every node of a cluster is known by its slots and its health; a master that is gone is named until it is back', async () => {
   const cluster = await startCluster({ masters: 2, replicas: 1 })
   const endpoints = cluster.servers.map(({ host, port }) => ({ kind: 'tcp', host, port }) as const)
@@ -27,16 +29,19 @@ test('every node of a cluster is known by its slots and its health; a master tha
         { role: 'replica', slots: 0, up: true },
       ])
       expect(watch.view!.nodes.every(({ version }) => version !== null)).toBe(true)
-    })
+    }, PATIENCE)
     const [first] = cluster.servers
     await first!.kill9()
     const address = `${first!.host}:${first!.port}`
-    await eventually(() => expect(watch.view!.error).toBe(`1 of 2 masters does not answer: ${address} (8192 slots)`))
+    await eventually(
+      () => expect(watch.view!.error).toBe(`1 of 2 masters does not answer: ${address} (8192 slots)`),
+      PATIENCE,
+    )
     expect(said).toContain(`${address} down`)
     await first!.start()
-    await eventually(() => expect(watch.view!.error).toBeNull())
+    await eventually(() => expect(watch.view!.error).toBeNull(), PATIENCE)
   } finally {
     watch.stop()
     await cluster.stop()
   }
-}, 60_000)
+}, 120_000)
