@@ -11,7 +11,7 @@ const OF_A_CLUSTER = 'answered as by a server that is no cluster node, which Und
 const TRANSACTION =
   'whole transactions go down the shared connection in one piece; one that comes command by command, or watches, has a connection of its own until it ends'
 const BLOCKS =
-  'tried on the shared connection first, where it cannot block; when there is nothing to take it waits on a connection of its own'
+  'on a connection of its own; where a key is taken from and written to all the time, tried on the shared connection first, where it cannot block'
 const SUBSCRIBES =
   'messages come from the primary of the channel’s route, under the name that the application knows; a switch moves the subscriptions before it gives up the old ones'
 const KEYSPACE = 'shows the application its own keys, under its own names, over all stores that hold some'

@@ -39,6 +39,11 @@ export class WriteTickets {
     return ticket
   }
 
+  /** A number that stays the same for as long as no other lane writes to a key with this hash; -1: one does. */
+  look(hash: number, lane: number): number {
+    return this.#overlap.look(hash, lane)
+  }
+
   enterOne(hash: number, lane: number): number {
     return this.#overlap.enter(hash, lane)
   }

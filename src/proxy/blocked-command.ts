@@ -24,6 +24,8 @@ const PING = encodeCommand(['Ping'])
 /** Sharded: seen by no pattern subscriber. */
 const TO_NOBODY = encodeCommand(['SPUBLISH', 'understudy:wait', ''])
 const UNBLOCK_AGAIN_MS = 5
+/** An answer within this time was not waited for, as far as can be told. */
+const AT_ONCE_MS = 100
 
 /**
  * One blocking command of a client, from its first try to its answer. See `startBlocking` for its stages.
@@ -40,6 +42,10 @@ export class BlockedCommand implements Pin, ReplyOwner {
   readonly #others: readonly RouteState[]
   readonly #seq: number
   readonly #startedMs: number
+  /** Since when it waits at the store. Coarse clock. */
+  #waitingMs = 0
+  /** Of its first key; 0: it has none that is mirrored, or says nothing about it. */
+  readonly #hash: number
   #stage: 'try' | 'wait' | 'idle' = 'idle'
   #store: Store | null = null
   #pipeline: Pipeline | null = null
@@ -63,6 +69,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     route: Route,
     others: readonly RouteState[],
     seq: number,
+    hash: number,
   ) {
     this.session = session
     this.#spec = spec
@@ -70,6 +77,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#route = route
     this.#others = others
     this.#seq = seq
+    this.#hash = hash
     this.#startedMs = session.path.clock.nowMs
   }
 
@@ -135,6 +143,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     pipeline.blocks = true
     this.#pipeline = pipeline
     this.#stage = 'wait'
+    this.#waitingMs = path.clock.nowMs
     this.noteIntent()
     path.blocked.add(this)
     if (this.#mirrors()) this.#awaitsNoMore = path.mirror.awaited.wait(this.#keys())
@@ -143,6 +152,8 @@ export class BlockedCommand implements Pin, ReplyOwner {
       // before, any command does).
       for (const bytes of [PING, TO_NOBODY]) pipeline.push(new Swallow(), bytes, 0, bytes.length)
     }
+    this.#lane = pipeline.lane
+    this.#ticket = path.tickets.look(this.#hash, this.#lane)
     this.#push(pipeline, renamed)
   }
 
@@ -180,6 +191,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const to = offsets[1]!
     if (isNil(buf, from)) {
       this.#stage = 'idle'
+      path.busyQueues.tried(this.#hash, false, path.clock.nowMs)
       if (this.#abandoned) this.#finish(this.#nil())
       // A switch has begun meanwhile: it is `moved` that goes on.
       else if (this.#isHeld()) path.blocked.add(this)
@@ -187,6 +199,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
       return
     }
     this.#route.state.primaryOk++
+    path.busyQueues.tried(this.#hash, true, path.clock.nowMs)
     const frame = this.#frame
     const { database } = this.session
     this.#finish(this.#mapped(buf, from, to), (waiter) => {
@@ -215,10 +228,21 @@ export class BlockedCommand implements Pin, ReplyOwner {
     if (buf[start] === MINUS) this.#route.state.primaryError++
     else this.#route.state.primaryOk++
     const cancelled = isNil(buf, start) ? this.#cancelled : null
+    const took = !isNil(buf, start) && buf[start] !== MINUS && this.#mirrors()
+    this.#noteTake(took)
     this.#finish(cancelled ?? this.#mapped(buf, start, end), (waiter) => {
-      if (!isNil(buf, start) && buf[start] !== MINUS && this.#mirrors()) this.#markKeys(waiter)
+      if (took) this.#markKeys(waiter)
       this.#awaitsNoMore()
     })
+  }
+
+  /** What was there at once need not have been waited for: whether the next ones are tried first. */
+  #noteTake(took: boolean): void {
+    const { clock, tickets, busyQueues } = this.session.path
+    if (this.#hash === 0) return
+    if (!took || clock.nowMs - this.#waitingMs >= AT_ONCE_MS) return busyQueues.waited(this.#hash)
+    const alone = this.#ticket >= 0 && tickets.look(this.#hash, this.#lane) === this.#ticket
+    busyQueues.tookAtOnce(this.#hash, alone, clock.nowMs)
   }
 
   lost(_slot: InFlight, loss: Loss): void {

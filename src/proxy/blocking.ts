@@ -1,23 +1,26 @@
+import { hashBytes } from '../base/hash.ts'
+import { argumentIs } from '../command/argument.ts'
 import { blocks } from '../command/blocking.ts'
 import type { CommandSpec } from '../command/spec.ts'
-import { DOLLAR } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { planCommand } from '../routing/plan.ts'
+import type { Route } from '../routing/route.ts'
 import { arityFits } from './arity.ts'
 import { BlockedCommand } from './blocked-command.ts'
+import { noConnectionLeft } from './borrow.ts'
 import { forward } from './forward.ts'
 import type { Session } from './session.ts'
 
 /**
  * Blocking commands (BLPOP, XREAD BLOCK, ...).
  *
- *   try    MULTI, the command, EXEC on the shared pipeline: inside MULTI nothing blocks, so when there is something to take it is taken there and then, at an exact
- *          place of history, and no connection is needed
- *   wait   nothing there: the command goes to a dedicated connection and waits
+ *   wait   on a dedicated connection, where the server sees it wait from the moment at which it was sent
+ *   try    what is taken has been there for a while (`BusyQueues`), or no connection is left: MULTI, the command, EXEC on the shared pipeline first. Inside MULTI nothing blocks, so
+ *          when there is something to take it is taken there and then, at an exact place of history. If there is nothing: wait
  *   move   a switch changes the primary: CLIENT UNBLOCK; a take that won the race is delivered and mirrored, else the command is sent to the new primary with
  *          the time that is left
  *
- * What a waiting command takes has no exact place among the shared pipeline's writes to the same key, so the key is settled by a state copy.
+ * What is taken on the dedicated connection has no exact place among the shared pipeline's writes to the same keys, so these are settled by a state copy.
  */
 export function startBlocking(session: Session, view: CommandView, spec: CommandSpec): boolean {
   if (!blocks(spec, view) || !arityFits(spec, view.argc)) return forward(session, view, spec)
@@ -30,8 +33,12 @@ export function startBlocking(session: Session, view: CommandView, spec: Command
     return true
   }
   if (path.routes.awaitsCluster) path.crossSlots.look(path.routes, spec, view, path.clock.nowMs)
-  // One with a connection of its own waits there, where the server sees it wait.
-  const tries = session.own === null && plan.keyed && plan.positions.count > 0 && !waitsForNew(view, spec)
+  const { positions } = plan
+  const first = plan.keyed && positions.count > 0 ? positions.index[0]! : -1
+  const hash = first === -1 ? 0 : hashBytes(view.buf, view.start[first]!, view.end[first]!)
+  const mayTry = first !== -1 && spec.write && session.own === null
+  const again = readsAgain(view, spec)
+  const tries = mayTry && (again || triesFirst(session, plan.route, hash))
   if (!tries && session.order.owed > 0) return session.waitFor('replies')
   const busy = path.primaryOf(plan.route).shared(session.database, session.protocol, session.user).busyFor(session)
   if (tries && busy !== null) {
@@ -39,7 +46,15 @@ export function startBlocking(session: Session, view: CommandView, spec: Command
     return true
   }
   const frame = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
-  const command = new BlockedCommand(session, spec, frame, plan.route, plan.others ?? [], session.order.assign())
+  const command = new BlockedCommand(
+    session,
+    spec,
+    frame,
+    plan.route,
+    plan.others ?? [],
+    session.order.assign(),
+    again ? 0 : hash,
+  )
   session.enter(command)
   session.waiting = 'pin'
   if (tries) command.attempt()
@@ -47,10 +62,13 @@ export function startBlocking(session: Session, view: CommandView, spec: Command
   return true
 }
 
-/** WAIT is about the connection's own past; `$` means "from now on", so there is nothing to take yet. */
-function waitsForNew(view: CommandView, spec: CommandSpec): boolean {
-  if (spec.keyFinder !== 'streams') return false
-  for (let i = view.argc - 1; i > 0; i--)
-    if (view.end[i]! - view.start[i]! === 1 && view.buf[view.start[i]!] === DOLLAR) return true
-  return false
+function triesFirst(session: Session, route: Route, hash: number): boolean {
+  const { path } = session
+  return path.busyQueues.isBusy(hash, path.clock.nowMs) || noConnectionLeft(session, path.primaryOf(route)) !== null
+}
+
+/** XREADGROUP of what is pending with the consumer: it never waits, BLOCK or not. */
+function readsAgain(view: CommandView, spec: CommandSpec): boolean {
+  const last = view.argc - 1
+  return spec.keyFinder === 'streams' && !argumentIs(view, last, '>')
 }

@@ -18,6 +18,7 @@ import type { Route } from '../routing/route.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { Store } from '../upstream/store.ts'
 import type { BlockedCommand } from './blocked-command.ts'
+import { BusyQueues } from './busy-queues.ts'
 import { ClientPause } from './client-pause.ts'
 import { CrossSlots } from './cross-slots.ts'
 import { ScanTables } from './keyspace-commands.ts'
@@ -67,6 +68,7 @@ export class DataPath implements DataPathContext {
   readonly sessions = new Set<Session>()
   /** Blocking commands that wait at a store. */
   readonly blocked = new Set<BlockedCommand>()
+  readonly busyQueues = new BusyQueues()
   /** Subscribers whose new primary has not confirmed everything yet. */
   readonly movingSubscribers = new Set<Pin>()
   /** Shared pipelines that are left because of a large reply, and not empty yet. */

