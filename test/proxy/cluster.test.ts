@@ -370,6 +370,46 @@ describe('a cluster as the shadow', () => {
   })
 })
 
+describe.each([
+  ['single', 'cluster'],
+  ['cluster', 'single'],
+] as const)('a migration from %s to %s', (source, target) => {
+  const start = async (phase: 'read-target' | 'switched' | 'done') => {
+    const stores = { single, cluster: ofCluster() }
+    path = await startDataPath({ stores, routes: [{ name: 'all', source, target, phase }], ...PATIENT })
+    return path.client()
+  }
+  const sides = () => (source === 'single' ? [single.client(), cluster.client()] : [cluster.client(), single.client()])
+  afterEach(async () => {
+    await single.client().flushall()
+  })
+
+  test('reads at the target what is there, and copies over what is not', async () => {
+    const [old, fresh] = sides()
+    await old!.set('only:old', 'a')
+    const client = await start('read-target')
+    expect(await client.get('only:old')).toBe('a')
+    await eventually(async () => expect(await fresh!.get('only:old')).toBe('a'))
+    await client.mset('key:1', '1', 'key:2', '2')
+    await settled(path)
+    expect(await client.mget('key:1', 'key:2', 'only:old', 'missing')).toEqual(['1', '2', 'a', null])
+    expect([await fresh!.get('key:2'), await old!.get('key:2')]).toEqual(['2', '2'])
+  })
+
+  test('writes to both sides while it can go back, and to the target alone when it is done', async () => {
+    const [old, fresh] = sides()
+    let client = await start('switched')
+    await client.mset('key:1', '1', 'key:2', '2')
+    await client.multi().incr('{t}n').rpush('{t}l', 'a').exec()
+    await settled(path)
+    expect([await old!.get('key:1'), await old!.get('{t}n'), await fresh!.get('key:2')]).toEqual(['1', '1', '2'])
+    await path.stop()
+    client = await start('done')
+    expect(await client.incr('key:1')).toBe(2)
+    expect([await old!.get('key:1'), await fresh!.get('key:1')]).toEqual(['1', '2'])
+  })
+})
+
 async function blockedAt(port: number): Promise<string | undefined> {
   const server = cluster.servers.find((one) => one.port === port)!
   const client = server.client()
