@@ -274,7 +274,7 @@ describe.each(['passthrough', 'mirror'] as const)('blocking commands in %s', (ph
   })
 })
 
-test('what is taken from a backlog is mirrored as it was taken, and the stores are equal however takes and writes meet', async () => {
+test('what is taken from a backlog is mirrored, and the stores are equal however takes and writes meet', async () => {
   await other.client().flushall()
   const path = await startDataPath({
     stores: { one: store, two: other },
@@ -286,8 +286,6 @@ test('what is taken from a backlog is mirrored as it was taken, and the stores a
     await giver.ask('RPUSH', 'l', ...values)
     for (const value of values) expect(await taker.ask('BLMOVE', 'l', 'm', 'LEFT', 'RIGHT', 0)).toContain(value)
     await settled(path)
-    // The first two tell that there is a backlog. On a machine that stands still for a moment another may look as if it had been waited for.
-    expect(path.runtime.stats().routes['all']!.counters.dirtied).toBeLessThan(values.length / 2)
     expect(await driftBetween(store, other)).toEqual([])
     // Everybody at once.
     const takers = await Promise.all(Array.from({ length: 4 }, () => path.raw()))
