@@ -1,6 +1,9 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { isDeepStrictEqual } from 'node:util'
 import type { Config, RouteConfig } from '../config/config.ts'
 import { keyspaceOf } from '../config/keyspace.ts'
+import { comparePatterns, KeyPattern } from '../config/pattern.ts'
+import { overlap } from '../config/pattern-overlap.ts'
 import type { EndName } from '../jobs/end-keys.ts'
 import { rolesOf } from '../routing/route.ts'
 
@@ -30,6 +33,7 @@ export type EmptyProbe = (config: Config, route: string, end: EndName) => Promis
  *   a switch ─▶ nothing changes: what was complete is kept up
  *   a cleanup ─▶ the end that was cleaned is incomplete
  *   mirroring ends ─▶ nothing is known
+ *   a more specific route that kept keys from this one is gone ─▶ those keys are this route's now, so mirroring of it begins
  *
  * Kept in `state.db`.
  */
@@ -125,16 +129,31 @@ export class Completeness {
       this.#forget(route.name)
       return
     }
-    if (this.#isKnown(config, route)) return
+    if (this.#isKnown(config, route)) {
+      this.#set(route.name, 'ends = ?', JSON.stringify(identityOf(config, route)))
+      return
+    }
     this.#database
       .prepare('INSERT OR REPLACE INTO route_mirroring (route, ends, since, incomplete, held) VALUES (?, ?, ?, ?, ?)')
-      .run(route.name, identityOf(config, route), nowMs, shadow, this.#held.has(route.name) ? shadow : null)
+      .run(
+        route.name,
+        JSON.stringify(identityOf(config, route)),
+        nowMs,
+        shadow,
+        this.#held.has(route.name) ? shadow : null,
+      )
     if ((await this.#isEmpty(config, route.name, primary)) === true) this.#set(route.name, 'incomplete = NULL')
   }
 
   #isKnown(config: Config, route: RouteConfig): boolean {
     const row = this.#database.prepare('SELECT ends FROM route_mirroring WHERE route = ?').get(route.name)
-    return row?.['ends'] === identityOf(config, route)
+    if (row === undefined) return false
+    const [keys, source, target, apart = []] = JSON.parse(String(row['ends'])) as Identity
+    const now = identityOf(config, route)
+    // Fewer keys than before are known as well.
+    return (
+      isDeepStrictEqual([keys, source, target], now.slice(0, 3)) && apart.every((pattern) => now[3]!.includes(pattern))
+    )
   }
 
   #forget(route: string): void {
@@ -150,13 +169,29 @@ function tooMuch(route: RouteConfig, store: string, { sinceMs }: Mirroring): str
   return `store '${store}' held keys of this route before mirroring began (${new Date(sinceMs).toISOString()}), and some may be of another time: run 'understudy verify ${route.name}', and 'understudy repair ${route.name} --delete-extra' for what only '${store}' has, until it finds no difference`
 }
 
-/** Which keys lie where: the same text as long as both ends are the same. */
-function identityOf(config: Config, route: RouteConfig): string {
+/** Patterns of the route, where its two ends are, and the patterns of other routes that take keys from it (rows of older versions do not have these). */
+type Identity = [keys: string[], source: unknown, target: unknown, apart?: string[]]
+
+/** Which keys lie where: the same as long as both ends are the same, and so is what other routes leave to this one. */
+function identityOf(config: Config, route: RouteConfig): Identity {
   const end = (which: EndName) => {
     const of = route[which]
     return of === null ? null : [keyspaceOf(config.stores[of.store]!), of.keys]
   }
-  return JSON.stringify([route.keys, end('source'), end('target')])
+  return [[...route.keys], end('source'), end('target'), patternsBefore(config, route)]
+}
+
+/** Patterns of other routes that win keys which a pattern of this one matches, too. */
+function patternsBefore(config: Config, route: RouteConfig): string[] {
+  const own = route.keys.map((text) => KeyPattern.parse(text))
+  return config.routes
+    .filter((other) => other.name !== route.name)
+    .flatMap((other) => other.keys)
+    .filter((text) => {
+      const pattern = KeyPattern.parse(text)
+      return own.some((mine) => comparePatterns(pattern, mine) < 0 && overlap(pattern, mine))
+    })
+    .sort()
 }
 
 interface Row {

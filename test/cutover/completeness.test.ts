@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, expect, test } from 'vitest'
-import type { PhaseResult } from '../../src/admin/control.ts'
+import type { PhaseResult, Status } from '../../src/admin/control.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob } from '../support/jobs.ts'
 import { type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
@@ -68,6 +68,42 @@ test('a source without keys of the route needs no backfill, whatever else it hol
   expect((await to(understudy, 'read-target')).error).toBeUndefined()
   expect((await to(understudy, 'switched')).error).toBeUndefined()
 })
+
+test('keys that a route gets when a more specific one goes lack at the target until they have been brought over', async () => {
+  const job = { name: 'job', keys: ['job:{id}'], source: { store: 'old' } }
+  const user = { name: 'user', keys: ['user:{id}'], source: { store: 'old' } }
+  const migration = await startMigration([mirroredRoute(), job, user])
+  running.push(migration)
+  const { understudy, source, target } = migration
+  const routesAre = async (routes: readonly object[]) => {
+    understudy.edit((text) =>
+      text.replace(/^routes:[\s\S]*?(?=^\S|$(?![\s\S]))/m, `routes: ${JSON.stringify(routes)}\n`),
+    )
+    await eventually(async () => {
+      const { body } = await understudy.admin<Status>('/api/v1/status')
+      expect(Object.keys(body.routes)).toHaveLength(routes.length)
+    })
+  }
+  await understudy.client().mset('other', 'a', 'user:1', 'b')
+  await understudy.client().set('job:1', 'c')
+  expect((await to(understudy, 'read-target', { dryRun: true })).closedGates).toEqual([])
+  // Another route takes more from it: what is left to it is still known.
+  await routesAre([mirroredRoute(), { ...job, keys: ['job:{id}', 'session:{id}'] }, user])
+  expect((await to(understudy, 'read-target', { dryRun: true })).closedGates).toEqual([])
+
+  await routesAre([mirroredRoute(), user])
+  expect(await target.client().exists('job:1')).toBe(0)
+  expect((await to(understudy, 'switched')).error).toMatchObject({
+    code: 'GATE_CLOSED',
+    message: expect.stringMatching(LACKS),
+  })
+  await understudy.restart()
+  expect((await to(understudy, 'switched')).error).toMatchObject({ code: 'GATE_CLOSED' })
+  await doJob(understudy, 'backfill', 'all')
+  expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: true } })
+  expect((await to(understudy, 'switched')).error).toBeUndefined()
+  expect(await understudy.client().get('job:1')).toBe(await source.client().get('job:1'))
+}, 40_000)
 
 test('reads are not moved to a target that does not answer', async () => {
   const migration = await startMigration([mirroredRoute({ phase: 'shadow' })])
