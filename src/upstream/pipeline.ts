@@ -1,23 +1,23 @@
-import { copyBytes, finishCopies } from '../base/copy-run.ts'
-import { UnderstudyError } from '../base/errors.ts'
-import { GREATER } from '../resp/bytes.ts'
-import { CHUNK_BYTES, Chunk, takeChunk } from './chunk.ts'
-import { ChunkList, unsend } from './chunk-list.ts'
+import { CHUNK_BYTES } from './chunk.ts'
 import { downText, lostText, unreadableReason } from './connect-error.ts'
 import { Connection } from './connection.ts'
-import { type Detached, DetachedCommands } from './detached.ts'
-import { type InFlight, InFlightRing, type Loss, type ReplyOwner, type ReplySink } from './in-flight.ts'
+import type { Detached } from './detached.ts'
+import type { InFlight, InFlightRing, Loss, ReplyOwner } from './in-flight.ts'
+import { Losses } from './losses.ts'
 import type { PipelineConnection, PipelineConnectionOwner } from './pipeline-connection.ts'
 import type { PipelineOptions, PipelineState } from './pipeline-options.ts'
-import { ReplyReader } from './reply-reader.ts'
-import { ReplyRun } from './reply-run.ts'
+import { type Busy, refuseUnsent } from './refuse-unsent.ts'
+import { ReplyPairing } from './reply-pairing.ts'
+import { SendQueue } from './send-queue.ts'
 import { WriteDelay } from './write-delay.ts'
 
 /**
- * One connection to a store with the FIFO of what is in flight on it.
+ * One connection to a store with the FIFO of what is in flight on it: its state, and when something is written.
  *
- *   push ─▶ chunk bytes ──(one write per turn of the event loop)──▶ socket ─▶ store
- *     └───▶ InFlightRing ◀── head ── settle ◀── framer ◀── bytes ◀── socket ◀── store
+ *   push ─▶ SendQueue ── chunks ──(one write per turn of the event loop)──▶ socket ─▶ store
+ *              └─ ring ◀── head ── settle ◀── ReplyPairing ◀── bytes ◀── socket ◀── store
+ *                  ▲
+ *               Losses: what gets no reply
  *
  * Failure: when the connection is lost or its bytes cannot be trusted, everything that was written is answered `lost` with
  * `mayHaveRun: true`, in order; nothing is sent twice. What was not written yet is lost as "not executed" (`fail`) or keeps its place
@@ -27,7 +27,7 @@ export class Pipeline {
   readonly options: PipelineOptions
   /** Tells connections apart in the overlap table. */
   readonly lane: number = ++lanes
-  readonly ring: InFlightRing = new InFlightRing()
+  readonly ring: InFlightRing
   state: PipelineState = 'idle'
   /** Why it is down; null when up or never tried. */
   error: string | null = null
@@ -39,8 +39,6 @@ export class Pipeline {
   generation = 0
   /** CLIENT ID on the store; 0: unknown. */
   clientId = 0
-  /** Bytes of commands whose replies are owed. */
-  pendingBytes = 0
   /** For pushes (RESP3) and, in `relay` mode, for every frame: a view, valid during the call. */
   onPush: ((buf: Buffer, start: number, end: number) => void) | null = null
   /** Every frame is a push: RESP2 subscribers and MONITOR, where replies have no commands. */
@@ -53,34 +51,28 @@ export class Pipeline {
   onClosed: ((text: string) => void) | null = null
 
   readonly #connection: PipelineConnection
-  readonly #reader = new ReplyReader({
-    frame: (buf, start, end) => this.#frame(buf, start, end),
-    sinkFor: (type, bytes) => this.#sinkFor(type, bytes),
-    pieced: (sink) => this.#pieced(sink),
-  })
-  readonly #run = new ReplyRun()
-  readonly #chunks = new ChunkList()
-  /** Null: none was ever detached. */
-  #detached: DetachedCommands | null = null
-  #current: Chunk | null = null
   /** Bytes without a place in the ring. */
   #relayed: Buffer[] = []
   #queued = false
   /** Null: what has been pushed leaves with the turn of the event loop. */
   readonly #delay: WriteDelay | null
-  /** Cumulative bytes pushed and written, to tell what of the ring has left. */
-  #pushed = 0
-  #written = 0
-  /** What was written on the connection before is being told that it is lost. */
-  #losing = false
-  /** The slot whose owner is being told of a reply right now: if that closes this connection, it must not be told of a loss as well. */
-  #settling: InFlight | null = null
+  readonly #queue: SendQueue
+  readonly #losses: Losses
+  readonly #pairing: ReplyPairing
 
   constructor(options: PipelineOptions) {
     this.options = options
-    const { batchMs, clock } = options
+    const { batchMs, clock, dedicated } = options
+    this.#queue = new SendQueue(clock, dedicated, (bytes) => this.#detachedEnded(bytes))
+    this.ring = this.#queue.ring
+    const release = (slot: InFlight): void => this.#release(slot)
+    this.#losses = new Losses(this.#queue, release)
+    this.#pairing = new ReplyPairing(this, this.#losses, {
+      greeted: (buf, start, end) => this.#connection.greeted(buf, start, end),
+      release,
+    })
     const owner: PipelineConnectionOwner = {
-      lostHead: (loss) => this.#loseHead(loss),
+      lostHead: (loss) => this.#losses.head(loss),
       renewed: () => this.options.onState?.(this, null),
       detachHead: (most, several) => this.#detachHead(most, several),
       bytes: (buf, length) => this.#receive(buf, length),
@@ -96,9 +88,16 @@ export class Pipeline {
     this.#delay = batchMs === 0 ? null : new WriteDelay(batchMs, clock, writeNow)
   }
 
+  /** Bytes of commands whose replies are owed. */
+  get pendingBytes(): number {
+    return this.#queue.pendingBytes
+  }
+
   /** No more should be pushed until `onDrain`. */
   get full(): boolean {
-    return this.pendingBytes >= this.options.limitBytes || this.ring.length >= MAX_IN_FLIGHT || this.#busy !== null
+    return (
+      this.#queue.pendingBytes >= this.options.limitBytes || this.ring.length >= MAX_IN_FLIGHT || this.#busy !== null
+    )
   }
 
   /** What the store tells others than the client whose script it runs; null: it runs none, or perhaps this client's. */
@@ -109,22 +108,22 @@ export class Pipeline {
   /** Nothing more is written until the command at the head has been answered; unless that has not left itself, for then it would never be. */
   hold(): void {
     const head = this.ring.peek()
-    this.#held = head !== undefined && head.position < this.#written
+    this.#held = head !== undefined && head.position < this.#queue.written
   }
 
   /** Nobody waits for anything here. */
   get quiet(): boolean {
-    return this.ring.length === 0 && (this.#detached === null || this.#detached.size === 0)
+    return this.#queue.quiet
   }
 
   /** Bytes of all commands ever pushed. */
   get totalBytes(): number {
-    return this.#pushed
+    return this.#queue.pushed
   }
 
   /** Bytes of all commands that have been answered or lost: those pushed before a moment at which `totalBytes` was no more than this are done. */
   get settledBytes(): number {
-    return this.#detached?.oldestPosition ?? this.#pushed - this.pendingBytes
+    return this.#queue.settledBytes
   }
 
   /** Bytes handed to the socket that the kernel has not taken. */
@@ -152,22 +151,7 @@ export class Pipeline {
    * slot is the owner's until `settle` or `lost` returns.
    */
   push(owner: ReplyOwner, buf: Buffer, from: number, to: number): InFlight {
-    const bytes = to - from
-    let chunk = this.#current
-    if (chunk === null || chunk.buf.length - chunk.used < bytes) chunk = this.#nextChunk(bytes)
-    const start = chunk.used
-    copyBytes(buf, from, to, chunk.buf, start)
-    chunk.used = start + bytes
-    chunk.live++
-    this.pendingBytes += bytes
-    const slot = this.ring.push()
-    slot.owner = owner
-    slot.chunk = chunk
-    slot.start = start
-    slot.end = start + bytes
-    slot.queuedAtMs = this.options.clock.nowMs
-    slot.position = this.#pushed
-    this.#pushed += bytes
+    const slot = this.#queue.append(owner, buf, from, to)
     if (!this.#queued) {
       this.#queued = true
       this.options.turn.add(this)
@@ -189,7 +173,8 @@ export class Pipeline {
     this.#queued = false
     switch (this.state) {
       case 'up':
-        if (!this.#held && (this.#delay === null || !this.#delay.holds(this.#pushed - this.#written))) this.#write()
+        if (!this.#held && (this.#delay === null || !this.#delay.holds(this.#queue.pushed - this.#queue.written)))
+          this.#write()
         break
       case 'idle':
         this.connect()
@@ -211,7 +196,7 @@ export class Pipeline {
 
   /** Opens the connection, if there is none and nobody is still being told of the loss of the last one. */
   connect(): void {
-    if ((this.state !== 'idle' && this.state !== 'down') || this.#losing) return
+    if ((this.state !== 'idle' && this.state !== 'down') || this.#losses.unfinished) return
     this.#setState('connecting', null)
     this.#connection.open()
   }
@@ -220,7 +205,7 @@ export class Pipeline {
   close(reason: string): void {
     if (this.state === 'closed') return
     this.#drop()
-    this.#losing = false
+    this.#losses.stopSlices()
     this.#setState('closed', reason)
     this.#loseAll(`ERR Understudy: ${reason}`, true)
     this.onClosed?.(reason)
@@ -255,10 +240,7 @@ export class Pipeline {
     }
     const { timeoutMs } = this.options.store
     if (timeoutMs === 0) return
-    if (awakeMs >= timeoutMs) {
-      ring.tellTimedOut(nowMs, timeoutMs)
-      this.#detached?.tellTimedOut(nowMs, timeoutMs)
-    }
+    if (awakeMs >= timeoutMs) this.#queue.tellTimedOut(nowMs, timeoutMs)
     const head = ring.peek()
     const hangMs = HANG_FACTOR * timeoutMs
     if (
@@ -291,9 +273,7 @@ export class Pipeline {
     // What may be written has to be known before it may be written.
     this.options.turn.ahead?.flush()
     const socket = this.#connection.socket!
-    finishCopies()
-    this.#chunks.writeTo(socket)
-    this.#written = this.#pushed
+    this.#queue.writeTo(socket)
     if (this.#relayed.length > 0) socket.write(Buffer.concat(this.#relayed.splice(0)))
   }
 
@@ -301,90 +281,33 @@ export class Pipeline {
     this.options.clock.refresh()
     this.#connection.lastReadMs = this.options.clock.nowMs
     try {
-      try {
-        this.#reader.read(buf, length)
-      } finally {
-        this.#run.tell()
-      }
+      this.#pairing.read(buf, length)
     } catch (error) {
       // Bytes that are not RESP, or a defect of ours: either way nobody knows any more which reply is whose. This connection ends, and what was in
       // flight on it is lost and said to be; every other goes on.
-      this.#settling = null
+      this.#losses.settling = null
       this.#disconnected(unreadableReason(error, this.options.store, this.state === 'up' ? null : buf))
     }
   }
 
-  /** Who takes the reply of the command at the head in pieces. */
-  #sinkFor(type: number, bytes: number): ReplySink | null {
-    this.#run.tell()
-    if (this.relay || type === GREATER || this.state !== 'up') return null
-    const slot = this.ring.peek()
-    if (slot === undefined || slot.replies !== 1) return null
-    return slot.owner!.takesPieces?.(slot, bytes) ?? null
-  }
-
-  #pieced(sink: ReplySink): void {
-    const slot = this.ring.peek()!
-    slot.replies = 0
-    this.#settling = slot
-    sink.done()
-    this.#settling = null
-    if (slot.chunk !== null) this.#release(slot)
-  }
-
-  #frame(buf: Buffer, start: number, end: number): void {
-    if (this.state !== 'up') {
-      this.#connection.greeted(buf, start, end)
-      return
-    }
-    if (this.relay || buf[start] === GREATER) {
-      this.#run.tell()
-      this.onPush?.(buf, start, end)
-      return
-    }
-    const slot = this.ring.peek()
-    if (slot === undefined) throw new UnderstudyError('PROTOCOL', 'the store sent a reply that no command waits for')
-    const run = this.#run
-    const { full } = this
-    if (run.owner !== null) {
-      if (!full && run.extend(slot, buf, start, end)) return this.#release(slot)
-      run.tell()
-      // That may have ended this connection.
-      if (this.state !== 'up') return
-    }
-    // Who is told of room comes after those whose replies made it: no run then.
-    if (!full && run.begin(slot, this.options.clock.nowMs, buf, start, end)) return this.#release(slot)
-    slot.replies--
-    this.#settling = slot
-    slot.owner!.settle(slot, buf, start, end)
-    this.#settling = null
-    if (slot.replies === 0 && slot.chunk !== null) this.#release(slot)
-  }
-
   /** The head of the ring is done: its bytes and its slot are free. */
   #release(slot: InFlight): void {
-    const chunk = slot.chunk!
     const wasFull = this.full
-    this.pendingBytes -= slot.end - slot.start
     if (this.#held) this.#unhold()
-    this.ring.pop()
-    this.#leaveChunk(chunk)
+    this.#queue.release(slot)
     if (wasFull && !this.full) this.onDrain?.()
   }
 
-  #leaveChunk(chunk: Chunk): void {
-    if (--chunk.live === 0 && chunk.sent === chunk.used) {
-      if (chunk === this.#current && chunk.buf.length === CHUNK_BYTES) {
-        chunk.used = 0
-        chunk.sent = 0
-      } else this.#current = this.#chunks.dropSettled(this.#current)
-    }
+  #detachedEnded(bytes: number): void {
+    const wasFull = this.full
+    this.#queue.pendingBytes -= bytes
+    if (wasFull && !this.full) this.onDrain?.()
   }
 
   #unhold(): void {
     this.#held = false
     this.#busy = null
-    if (this.#queued || this.#written === this.#pushed) return
+    if (this.#queued || this.#queue.written === this.#queue.pushed) return
     this.#queued = true
     this.options.turn.add(this)
   }
@@ -395,44 +318,7 @@ export class Pipeline {
    */
   setBusy(busy: Busy): void {
     this.#busy = busy
-    const { text, clients } = busy
-    const unsent = this.#takeUnsent()
-    const isKept = ({ owner }: InFlight): boolean => owner!.client !== undefined && clients.has(owner!.client)
-    for (const slot of unsent) {
-      if (!isKept(slot)) continue
-      const again = this.push(slot.owner!, slot.chunk!.buf, slot.start, slot.end)
-      const { chunk, start, end, position } = again
-      Object.assign(again, slot, { chunk, start, end, position })
-    }
-    const loss: Loss = { mayHaveRun: false, refused: true, text }
-    for (const slot of unsent) if (!isKept(slot)) slot.owner!.lost(slot, loss)
-  }
-
-  /** The newest of the ring, as far as they have not been written, each with its bytes in a chunk of its own. */
-  #takeUnsent(): InFlight[] {
-    finishCopies()
-    const { ring } = this
-    let count = 0
-    while (count < ring.length && ring.at(ring.length - 1 - count).position >= this.#written) count++
-    const taken = ring.takeNewest(count)
-    for (const slot of taken) {
-      const chunk = slot.chunk!
-      chunk.live--
-      chunk.used = Math.min(chunk.used, slot.start)
-      slot.chunk = new Chunk(slot.end - slot.start)
-      chunk.buf.copy(slot.chunk.buf, 0, slot.start, slot.end)
-      this.pendingBytes -= slot.chunk.buf.length
-      slot.start = 0
-      slot.end = slot.chunk.buf.length
-    }
-    return taken
-  }
-
-  #nextChunk(bytes: number): Chunk {
-    // Thousands of them wait with one small command each.
-    const small = this.options.dedicated && bytes <= SMALL_CHUNK_BYTES
-    this.#current = this.#chunks.next(this.#current, small ? new Chunk(SMALL_CHUNK_BYTES) : takeChunk(bytes))
-    return this.#current
+    refuseUnsent(this.#queue, busy, (owner, buf, from, to) => this.push(owner, buf, from, to))
   }
 
   #disconnected(reason: string): void {
@@ -448,11 +334,13 @@ export class Pipeline {
     }
     this.#setState('down', reason)
     if (this.options.whenDown === 'wait') {
-      this.#losing = true
-      this.#loseSome()
+      // There is no new connection before all are told.
+      const room = (): void => this.onDrain?.()
+      this.#losses.writtenInSlices(this.#lostWritten(), room, () => this.#connection.openLater(() => this.connect()))
       return
     }
-    this.#loseWritten(Number.POSITIVE_INFINITY)
+    this.#losses.written(this.#lostWritten())
+    this.onDrain?.()
     this.#loseAll(downText(this.options.store, this.error), false)
     // Right after a loss one attempt is made at once, and commands wait for its outcome: a restarted store costs its clients nothing more.
     if (proven) this.connect()
@@ -461,86 +349,31 @@ export class Pipeline {
 
   #drop(): void {
     this.#connection.drop()
-    this.#reader.reset()
+    this.#pairing.reset()
     this.#relayed = []
     this.clientId = 0
-  }
-
-  /**
-   * A mirror's queue can be long, and each loss makes keys dirty: a slice at a time, so that no client waits meanwhile. There is no new connection before all are told.
-   */
-  #loseSome(): void {
-    if (!this.#losing) return
-    this.#loseWritten(LOST_AT_ONCE)
-    const head = this.ring.peek()
-    if (head === undefined || head.position >= this.#written) {
-      this.#losing = false
-      this.#connection.openLater(() => this.connect())
-    } else setImmediate(() => this.#loseSome())
-  }
-
-  /** As `PipelineConnectionOwner` says. */
-  #loseHead(loss: Loss): number {
-    const more = (this.ring.peek()?.replies ?? 1) - 1
-    this.#lose(1, loss, loss)
-    return more
   }
 
   /** As `PipelineConnectionOwner` says. What waits for a new connection has an order to keep, and so have those that are not told. */
   #detachHead(most: number, several: boolean): Detached | null {
     const slot = this.ring.peek()
     if (slot === undefined || this.options.whenDown === 'wait') return null
-    if (slot.position >= this.#written || slot.replies > most || slot === this.#settling) return null
+    if (slot.position >= this.#queue.written || slot.replies > most || slot === this.#losses.settling) return null
     if (several && slot.owner!.detached === undefined) return null
-    const detached = (this.#detached ??= new DetachedCommands((bytes) => {
-      const wasFull = this.full
-      this.pendingBytes -= bytes
-      if (wasFull && !this.full) this.onDrain?.()
-    }))
-    if (detached.full) return null
-    const chunk = slot.chunk!
-    this.ring.takeOldest()
-    const taken = detached.add(slot)
-    this.#leaveChunk(chunk)
-    if (several) slot.owner!.detached!(slot)
+    const taken = this.#queue.detach(slot)
+    if (several && taken !== null) slot.owner!.detached!(slot)
     return taken
   }
 
-  /** At most `limit` commands that have been written are lost; the rest keeps its place. */
-  #loseWritten(limit: number): void {
-    this.#lose(limit, { mayHaveRun: true, text: lostText(this.options.store, this.error) }, null)
-    this.onDrain?.()
+  /** What those are told that were written on the connection that is lost. */
+  #lostWritten(): Loss {
+    return { mayHaveRun: true, text: lostText(this.options.store, this.error) }
   }
 
-  /** Everything in the ring is lost, what has been written as "may have run". */
+  /** Everything in flight is lost, what has been written as "may have run". */
   #loseAll(text: string, mayHaveRun: boolean): void {
-    const sent: Loss = { mayHaveRun: true, text: mayHaveRun ? lostText(this.options.store, this.error) : text }
-    this.#lose(Number.POSITIVE_INFINITY, sent, { mayHaveRun: false, text })
-    if (this.ring.length === 0) this.#resetBytes()
+    this.#losses.all(mayHaveRun ? this.#lostWritten() : { mayHaveRun: true, text }, { mayHaveRun: false, text })
     this.onDrain?.()
-  }
-
-  /** Ends at most `limit` commands from the head of the ring on without a reply. `unsent` null: only those that have been written. */
-  #lose(limit: number, sent: Loss, unsent: Loss | null): void {
-    finishCopies()
-    if (limit === Number.POSITIVE_INFINITY) this.#detached?.loseAll(sent)
-    // An owner may push again while it is told.
-    for (let count = Math.min(limit, this.ring.length); count > 0; count--) {
-      const slot = this.ring.peek()
-      const loss = slot !== undefined && slot.position < this.#written ? sent : unsent
-      if (slot === undefined || loss === null) return
-      if (slot === this.#settling) this.#settling = null
-      else slot.owner!.lost(slot, loss)
-      if (slot.chunk !== null) unsend(slot.chunk, slot.end)
-      this.#release(slot)
-    }
-  }
-
-  #resetBytes(): void {
-    this.#chunks.clear()
-    this.#current = null
-    this.#written = this.#pushed
-    this.pendingBytes = 0
   }
 
   #setState(state: PipelineState, error: string | null): void {
@@ -550,24 +383,10 @@ export class Pipeline {
   }
 }
 
-/** A store that runs a script and nothing else. */
-export interface Busy {
-  /** Its `-BUSY` text, without the dash. */
-  readonly text: string
-  /** Whose script it may be (`ReplyOwner.client`). */
-  readonly clients: ReadonlySet<object>
-}
-
 let lanes = 0
 
 /** A store that has sent nothing for this many timeouts, with commands waiting, is taken for hung: its connection is opened anew. */
 const HANG_FACTOR = 3
-
-/** About two milliseconds of a mirror's losses. */
-const LOST_AT_ONCE = 1_000
-
-/** What a dedicated connection begins with. */
-const SMALL_CHUNK_BYTES = 4 * 1024
 
 /** Small commands cost more by their slot than by their bytes. */
 const MAX_IN_FLIGHT = 256 * 1024

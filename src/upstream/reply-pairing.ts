@@ -1,0 +1,100 @@
+import { UnderstudyError } from '../base/errors.ts'
+import { GREATER } from '../resp/bytes.ts'
+import type { InFlight, ReplySink } from './in-flight.ts'
+import type { Losses } from './losses.ts'
+import type { Pipeline } from './pipeline.ts'
+import { ReplyReader, type ReplyTaker } from './reply-reader.ts'
+import { ReplyRun } from './reply-run.ts'
+
+/** What a pipeline does for the pairing of its replies. */
+export interface PairingOwner {
+  /** A frame of the handshake. */
+  greeted(buf: Buffer, start: number, end: number): void
+  /** The head of the ring has been answered. */
+  release(slot: InFlight): void
+}
+
+/**
+ * Pairs what comes from a store with what a pipeline has in flight: a reply is always that of the command at the head of the ring.
+ *
+ *   bytes ─▶ reader ─▶ frame ─┬─▶ not up yet: the handshake's
+ *                             ├─▶ a push, or relay mode: `onPush`
+ *                             └─▶ the head's owner: in a run of its replies, alone, or in pieces
+ */
+export class ReplyPairing implements ReplyTaker {
+  readonly #pipeline: Pipeline
+  readonly #losses: Losses
+  readonly #owner: PairingOwner
+  readonly #reader = new ReplyReader(this)
+  readonly #run = new ReplyRun()
+
+  constructor(pipeline: Pipeline, losses: Losses, owner: PairingOwner) {
+    this.#pipeline = pipeline
+    this.#losses = losses
+    this.#owner = owner
+  }
+
+  /** A view, valid during the call. Throws PROTOCOL for bytes that are not RESP, or that are nobody's; whose reply is next is not known then. */
+  read(buf: Buffer, length: number): void {
+    try {
+      this.#reader.read(buf, length)
+    } finally {
+      this.#run.tell()
+    }
+  }
+
+  /** For a new connection. */
+  reset(): void {
+    this.#reader.reset()
+  }
+
+  /** Who takes the reply of the command at the head in pieces. */
+  sinkFor(type: number, bytes: number): ReplySink | null {
+    this.#run.tell()
+    const pipeline = this.#pipeline
+    if (pipeline.relay || type === GREATER || pipeline.state !== 'up') return null
+    const slot = pipeline.ring.peek()
+    if (slot === undefined || slot.replies !== 1) return null
+    return slot.owner!.takesPieces?.(slot, bytes) ?? null
+  }
+
+  pieced(sink: ReplySink): void {
+    const slot = this.#pipeline.ring.peek()!
+    slot.replies = 0
+    this.#losses.settling = slot
+    sink.done()
+    this.#losses.settling = null
+    if (slot.chunk !== null) this.#owner.release(slot)
+  }
+
+  frame(buf: Buffer, start: number, end: number): void {
+    const pipeline = this.#pipeline
+    if (pipeline.state !== 'up') {
+      this.#owner.greeted(buf, start, end)
+      return
+    }
+    if (pipeline.relay || buf[start] === GREATER) {
+      this.#run.tell()
+      pipeline.onPush?.(buf, start, end)
+      return
+    }
+    const slot = pipeline.ring.peek()
+    if (slot === undefined) throw new UnderstudyError('PROTOCOL', 'the store sent a reply that no command waits for')
+    const run = this.#run
+    const { full } = pipeline
+    if (run.owner !== null) {
+      if (!full && run.extend(slot, buf, start, end)) return this.#owner.release(slot)
+      run.tell()
+      // That may have ended this connection.
+      if (pipeline.state !== 'up') return
+    }
+    // Who is told of room comes after those whose replies made it: no run then.
+    if (!full && run.begin(slot, pipeline.options.clock.nowMs, buf, start, end)) return this.#owner.release(slot)
+    slot.replies--
+    const losses = this.#losses
+    losses.settling = slot
+    slot.owner!.settle(slot, buf, start, end)
+    losses.settling = null
+    if (slot.replies === 0 && slot.chunk !== null) this.#owner.release(slot)
+  }
+}

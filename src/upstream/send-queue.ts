@@ -1,0 +1,152 @@
+import type { CoarseClock } from '../base/clock.ts'
+import { copyBytes, finishCopies } from '../base/copy-run.ts'
+import { CHUNK_BYTES, Chunk, takeChunk } from './chunk.ts'
+import { ChunkList } from './chunk-list.ts'
+import { type Detached, DetachedCommands } from './detached.ts'
+import { type InFlight, InFlightRing, type ReplyOwner } from './in-flight.ts'
+import type { Outlet } from './pipeline-connection.ts'
+
+/**
+ * The commands of one pipeline from push to their replies: their places in the ring, and their bytes, which lie in chunks and leave together.
+ *
+ *   ring    [ a b c d ][ e f ]      append ─▶ at the end       release ◀─ at the head
+ *   bytes   [ written ][ not  ]
+ *                      ^written ^pushed       `pendingBytes`: those of a to f, and of what is detached
+ */
+export class SendQueue {
+  readonly ring: InFlightRing = new InFlightRing()
+  /** Bytes of commands whose replies are owed. */
+  pendingBytes = 0
+  /** Cumulative bytes appended and written, to tell what of the ring has left. */
+  pushed = 0
+  written = 0
+  readonly #clock: CoarseClock
+  readonly #isDedicated: boolean
+  readonly #detachedEnded: (bytes: number) => void
+  readonly #chunks = new ChunkList()
+  #current: Chunk | null = null
+  /** Null: none was ever detached. */
+  #detached: DetachedCommands | null = null
+
+  /** `detachedEnded`: one of the detached, of so many bytes, has been answered or lost. They still count as pending. */
+  constructor(clock: CoarseClock, isDedicated: boolean, detachedEnded: (bytes: number) => void) {
+    this.#clock = clock
+    this.#isDedicated = isDedicated
+    this.#detachedEnded = detachedEnded
+  }
+
+  /** Nobody waits for anything here. */
+  get quiet(): boolean {
+    return this.ring.length === 0 && (this.#detached === null || this.#detached.size === 0)
+  }
+
+  /** All of the cumulative bytes before this have been answered or lost. */
+  get settledBytes(): number {
+    return this.#detached?.oldestPosition ?? this.pushed - this.pendingBytes
+  }
+
+  /** Appends one command's bytes (copied) and gives its slot, with owner, bytes and time set. */
+  append(owner: ReplyOwner, buf: Buffer, from: number, to: number): InFlight {
+    const bytes = to - from
+    let chunk = this.#current
+    if (chunk === null || chunk.buf.length - chunk.used < bytes) chunk = this.#nextChunk(bytes)
+    const start = chunk.used
+    copyBytes(buf, from, to, chunk.buf, start)
+    chunk.used = start + bytes
+    chunk.live++
+    this.pendingBytes += bytes
+    const slot = this.ring.push()
+    slot.owner = owner
+    slot.chunk = chunk
+    slot.start = start
+    slot.end = start + bytes
+    slot.queuedAtMs = this.#clock.nowMs
+    slot.position = this.pushed
+    this.pushed += bytes
+    return slot
+  }
+
+  /** Writes what has not been written. */
+  writeTo(socket: Outlet): void {
+    finishCopies()
+    this.#chunks.writeTo(socket)
+    this.written = this.pushed
+  }
+
+  /** The head of the ring is done: its bytes and its slot are free. */
+  release(slot: InFlight): void {
+    const chunk = slot.chunk!
+    this.pendingBytes -= slot.end - slot.start
+    this.ring.pop()
+    this.#leaveChunk(chunk)
+  }
+
+  /** Takes the head, `slot`, out of the ring: its replies come apart from those of the others. Null: as many as may be are detached already. */
+  detach(slot: InFlight): Detached | null {
+    const detached = (this.#detached ??= new DetachedCommands(this.#detachedEnded))
+    if (detached.full) return null
+    const chunk = slot.chunk!
+    this.ring.takeOldest()
+    const taken = detached.add(slot)
+    this.#leaveChunk(chunk)
+    return taken
+  }
+
+  /** Those that are detached: null when none ever was. */
+  get detached(): DetachedCommands | null {
+    return this.#detached
+  }
+
+  /** Takes the newest of the ring away, as far as they have not been written, the oldest of them first; each with its bytes in a chunk of its own. */
+  takeUnsent(): InFlight[] {
+    finishCopies()
+    const { ring } = this
+    let count = 0
+    while (count < ring.length && ring.at(ring.length - 1 - count).position >= this.written) count++
+    const taken = ring.takeNewest(count)
+    for (const slot of taken) {
+      const chunk = slot.chunk!
+      chunk.live--
+      chunk.used = Math.min(chunk.used, slot.start)
+      slot.chunk = new Chunk(slot.end - slot.start)
+      chunk.buf.copy(slot.chunk.buf, 0, slot.start, slot.end)
+      this.pendingBytes -= slot.chunk.buf.length
+      slot.start = 0
+      slot.end = slot.chunk.buf.length
+    }
+    return taken
+  }
+
+  /** Tells the owners of those that have waited for longer than `timeoutMs`, each once. They keep their places. */
+  tellTimedOut(nowMs: number, timeoutMs: number): void {
+    this.ring.tellTimedOut(nowMs, timeoutMs)
+    this.#detached?.tellTimedOut(nowMs, timeoutMs)
+  }
+
+  /** Nothing is in the ring: all chunks go. */
+  reset(): void {
+    this.#chunks.clear()
+    this.#current = null
+    this.written = this.pushed
+    this.pendingBytes = 0
+  }
+
+  #leaveChunk(chunk: Chunk): void {
+    if (--chunk.live === 0 && chunk.sent === chunk.used) {
+      if (chunk === this.#current && chunk.buf.length === CHUNK_BYTES) {
+        chunk.used = 0
+        chunk.sent = 0
+      } else this.#current = this.#chunks.dropSettled(this.#current)
+    }
+  }
+
+  #nextChunk(bytes: number): Chunk {
+    // Thousands of dedicated ones wait with one small command each.
+    const small = this.#isDedicated && bytes <= SMALL_CHUNK_BYTES
+    this.#current = this.#chunks.next(this.#current, small ? new Chunk(SMALL_CHUNK_BYTES) : takeChunk(bytes))
+    return this.#current
+  }
+}
+
+/** What a dedicated connection begins with. */
+const SMALL_CHUNK_BYTES = 4 * 1024
