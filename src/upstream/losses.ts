@@ -73,7 +73,7 @@ export class Losses {
   #lose(limit: number, sent: Loss, unsent: Loss | null): void {
     finishCopies()
     const queue = this.#queue
-    if (limit === Number.POSITIVE_INFINITY) queue.detached?.loseAll(sent)
+    if (limit === Number.POSITIVE_INFINITY) queue.loseDetached(sent)
     // An owner may push again while it is told.
     for (let count = Math.min(limit, queue.ring.length); count > 0; count--) {
       const slot = queue.ring.peek()

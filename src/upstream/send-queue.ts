@@ -3,7 +3,7 @@ import { copyBytes, finishCopies } from '../base/copy-run.ts'
 import { CHUNK_BYTES, Chunk, takeChunk } from './chunk.ts'
 import { ChunkList } from './chunk-list.ts'
 import { type Detached, DetachedCommands } from './detached.ts'
-import { type InFlight, InFlightRing, type ReplyOwner } from './in-flight.ts'
+import { type InFlight, InFlightRing, type Loss, type ReplyOwner } from './in-flight.ts'
 import type { Outlet } from './pipeline-connection.ts'
 
 /**
@@ -92,9 +92,9 @@ export class SendQueue {
     return taken
   }
 
-  /** Those that are detached: null when none ever was. */
-  get detached(): DetachedCommands | null {
-    return this.#detached
+  /** All that are detached are lost. */
+  loseDetached(loss: Loss): void {
+    this.#detached?.loseAll(loss)
   }
 
   /** Takes the newest of the ring away, as far as they have not been written, the oldest of them first; each with its bytes in a chunk of its own. */
