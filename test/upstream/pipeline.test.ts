@@ -232,9 +232,11 @@ describe('a pipeline', () => {
   test('keeps the place of a command that has timed out', async () => {
     const store = await EchoStore.start()
     store.hold = true
-    const pipeline = pipelineTo(() => store.port, {}, { timeoutMs: 40 })
+    const pipeline = pipelineTo(() => store.port, {}, { timeoutMs: 60_000 })
     const slow = push(pipeline, new Command('slow'))
-    await eventually(() => expect(slow.events).toEqual(['timed out']))
+    await eventually(() => expect(store.seen).toHaveLength(1))
+    pipeline.tick(pipeline.options.clock.nowMs + 60_000)
+    expect(slow.events).toEqual(['timed out'])
     const next = push(pipeline, new Command('next'))
     await eventually(() => expect(store.seen).toHaveLength(2))
     store.release(2)
