@@ -1,23 +1,23 @@
 import type { CommandSpec } from '../command/spec.ts'
-import { ASTERISK, GREATER, PLUS } from '../resp/bytes.ts'
+import { PLUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { decodeReply } from '../resp/decode.ts'
 import { encodeReply } from '../resp/encode.ts'
 import { PushReply, type Reply } from '../resp/reply.ts'
 import { Glob } from '../routing/glob.ts'
 import type { Route } from '../routing/route.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import { type DatabaseOf, isPlain, listeningsOf, type SubscriptionKind } from '../routing/subscriptions.ts'
-import type { Store } from '../upstream/store.ts'
 import { bytesArg } from './arguments.ts'
 import { arityFits, refuseByArity } from './arity.ts'
-import { EarlyMessages } from './early-messages.ts'
+import { EarlySubscriptions } from './early-subscriptions.ts'
 import { forward } from './forward.ts'
 import { isOwnWord } from './monitor-feed.ts'
+import { type MoveOwner, moveSubscription } from './move-subscription.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
-import { isAmong, isAnyHeld, type Place, type Subscription, samePlaces, translatedFor } from './subscription.ts'
-import { type Leg as AnyLeg, itemsOf, SubscriptionLeg } from './subscription-leg.ts'
+import { type Leg, SubscriberLegs } from './subscriber-legs.ts'
+import { isAnyHeld, type Place, type Subscription, samePlaces } from './subscription.ts'
+import { inProtocol, translatedMessages } from './subscription-messages.ts'
 
 const KINDS: readonly SubscriptionKind[] = ['subscribe', 'psubscribe', 'ssubscribe']
 
@@ -33,18 +33,6 @@ interface Owed {
   readonly added: Subscription[]
 }
 
-/** Of a transaction: the stores have been asked, the client has not been told. */
-interface Ahead {
-  readonly owed: Owed
-  /** By kind and name. */
-  readonly subscriptions: Map<string, Subscription>
-  /** The store's words about those that it does not allow. */
-  readonly refused: Map<string, Buffer>
-  readonly messages: EarlyMessages<Leg>
-}
-
-type Leg = AnyLeg<Subscription>
-
 /** One client's subscriptions, or its MONITOR, until the last has ended. See `startSubscribing`. */
 export class Subscriber implements Pin {
   readonly kind = 'subscriber'
@@ -57,21 +45,20 @@ export class Subscriber implements Pin {
     psubscribe: new Map(),
     ssubscribe: new Map(),
   }
-  readonly #legs = new Map<Store, Leg>()
-  /** Of these nothing is wanted any more once the new ones have confirmed: they may go. */
-  readonly #former = new Set<Leg>()
+  readonly #legs: SubscriberLegs
   readonly #owed: Owed[] = []
   #table: RouteTable
   #plain: boolean
   /** A switch came while answers were owed: it moves when they are there. */
   #moves = false
   /** What a transaction is about to subscribe to, while its EXEC is owed. */
-  #ahead: Ahead | null = null
+  #ahead: { readonly owed: Owed; readonly early: EarlySubscriptions } | null = null
   #gone = false
 
   constructor(session: Session, monitor: boolean) {
     this.#session = session
     this.#monitor = monitor
+    this.#legs = new SubscriberLegs(session, !monitor, (leg, buf, start, end) => this.#onMessage(leg, buf, start, end))
     this.#databaseOf = (store) => session.path.stores[store]!.options.config.database
     this.#table = session.path.routes
     this.#plain = isPlain(this.#table, this.#databaseOf)
@@ -157,7 +144,7 @@ export class Subscriber implements Pin {
   #startMonitor(owed: Owed): void {
     owed.frames.push(OK)
     owed.waiting++
-    this.#legTo(this.#session.path.primaryOf(this.#table.fallback)).monitor((error) => {
+    this.#legs.to(this.#session.path.primaryOf(this.#table.fallback)).monitor((error) => {
       if (error === null && !this.#gone) this.#session.path.monitors.add(this.#session)
       this.#confirmed(owed, error)
     })
@@ -169,7 +156,7 @@ export class Subscriber implements Pin {
       const name = bytesArg(view, i)
       const text = name.toString('latin1')
       if (!names.has(text)) {
-        const early = this.#takeEarly(kind, text)
+        const early = this.#ahead?.early.take(kind, text) ?? null
         if (Buffer.isBuffer(early)) {
           owed.frames.push(early)
           continue
@@ -188,7 +175,7 @@ export class Subscriber implements Pin {
     const at = this.#placesOf(kind, name)
     const subscription: Subscription = { kind, name, glob, announced: false, table: this.#table, at }
     owed.waiting += at.length
-    for (const place of at) this.#legTo(place.store).listen(kind, place.name, subscription, confirmed)
+    for (const place of at) this.#legs.to(place.store).listen(kind, place.name, subscription, confirmed)
     return subscription
   }
 
@@ -204,7 +191,7 @@ export class Subscriber implements Pin {
       if (names.delete(text)) {
         for (const place of subscription!.at) {
           owed.waiting++
-          this.#leave(subscription!, place, (error) => this.#confirmed(owed, error))
+          this.#legs.leave(subscription!, place, (error) => this.#confirmed(owed, error))
         }
       }
       owed.frames.push(this.#frame([word, name, this.#count(kind)]))
@@ -229,7 +216,7 @@ export class Subscriber implements Pin {
         for (const frame of head.frames) this.#session.push(frame, 0, frame.length)
         for (const subscription of head.added) subscription.announced = true
       } else this.#takeBack(head)
-      if (this.#ahead?.owed === head) this.#goOn(this.#ahead.messages)
+      if (this.#ahead?.owed === head) this.#goOn(this.#ahead.early)
       if (this.#owed.length === 0) this.#answered()
     }
   }
@@ -237,7 +224,7 @@ export class Subscriber implements Pin {
   #takeBack({ added, error }: Owed): void {
     for (const subscription of added) {
       this.#subscriptions[subscription.kind].delete(subscription.name.toString('latin1'))
-      for (const place of subscription.at) this.#leave(subscription, place, () => {})
+      for (const place of subscription.at) this.#legs.leave(subscription, place, () => {})
     }
     this.#session.push(error!, 0, error!.length)
   }
@@ -261,9 +248,9 @@ export class Subscriber implements Pin {
     const { pendingSubscriptions } = this.#session.path
     const pendingId = pendingSubscriptions.begin()
     const owed: Owed = { pendingId, waiting: 1, error: null, frames: [], added: [] }
-    const ahead: Ahead = { owed, subscriptions: new Map(), refused: new Map(), messages: new EarlyMessages() }
+    const early = new EarlySubscriptions()
     this.#owed.push(owed)
-    this.#ahead = ahead
+    this.#ahead = { owed, early }
     let asked = 1
     const answered = (): void => {
       if (--asked > 0 || this.#gone) return
@@ -271,15 +258,15 @@ export class Subscriber implements Pin {
       ready()
     }
     for (const { kind, name } of wanted) {
-      const id = idOf(kind, name.toString('latin1'))
-      if (this.#subscriptions[kind].has(name.toString('latin1')) || ahead.subscriptions.has(id)) continue
+      const text = name.toString('latin1')
+      if (this.#subscriptions[kind].has(text) || early.has(kind, text)) continue
       const subscription = this.#begin(kind, name, owed, (error) => {
         owed.waiting--
-        if (error !== null) ahead.refused.set(id, error)
+        if (error !== null) early.refuse(kind, text, error)
         answered()
       })
       asked += subscription.at.length
-      ahead.subscriptions.set(id, subscription)
+      early.add(subscription)
     }
     answered()
   }
@@ -293,30 +280,19 @@ export class Subscriber implements Pin {
 
   /** The client has EXEC's answer. What was prepared and not executed is given up. */
   executed(): void {
-    const { owed, subscriptions } = this.#ahead!
-    for (const subscription of subscriptions.values()) {
-      for (const place of subscription.at) this.#leave(subscription, place, () => {})
+    const { owed, early } = this.#ahead!
+    for (const subscription of early.left()) {
+      for (const place of subscription.at) this.#legs.leave(subscription, place, () => {})
     }
     this.#confirmed(owed, null)
   }
 
   /** Every store has confirmed what the transaction has ended: from here on what they send is for the client. */
-  #goOn(messages: EarlyMessages<Leg>): void {
+  #goOn(early: EarlySubscriptions): void {
     this.#ahead = null
-    for (const { leg, bytes, kind, name } of messages.taken()) {
+    for (const { leg, bytes, kind, name } of early.messages.taken()) {
       if (!this.#plain || this.#subscriptions[kind].has(name)) this.#onMessage(leg, bytes, 0, bytes.length)
     }
-  }
-
-  /** Asked for ahead of EXEC, once; or why the store does not allow it. */
-  #takeEarly(kind: SubscriptionKind, name: string): Subscription | Buffer | null {
-    const id = idOf(kind, name)
-    const early = this.#ahead?.subscriptions.get(id)
-    if (early === undefined) return null
-    const refused = this.#ahead!.refused.get(id)
-    if (refused !== undefined) return refused
-    this.#ahead!.subscriptions.delete(id)
-    return early
   }
 
   // --- messages
@@ -324,32 +300,17 @@ export class Subscriber implements Pin {
   #onMessage(leg: Leg, buf: Buffer, start: number, end: number): void {
     if (this.#monitor && isOwnWord(buf, start, end)) return
     if (this.#ahead !== null && buf[start] !== PLUS) {
-      if (!this.#ahead.messages.keep(leg, buf, start, end)) this.#session.socket.destroy()
+      if (!this.#ahead.early.messages.keep(leg, buf, start, end)) this.#session.socket.destroy()
       return
     }
     if (this.#plain || this.#monitor) {
-      const { protocol } = this.#session
-      const isOther = buf[start] === (protocol === 3 ? ASTERISK : GREATER)
-      if (!isOther) this.#session.push(buf, start, end)
-      else {
-        // HELLO has come since it subscribed: a message is a push in the one protocol, and the same array in the other.
-        const message = Buffer.from(buf.subarray(start, end))
-        message[0] = protocol === 3 ? GREATER : ASTERISK
-        this.#session.push(message, 0, message.length)
-      }
+      const message = inProtocol(this.#session.protocol, buf, start, end)
+      if (message === null) this.#session.push(buf, start, end)
+      else this.#session.push(message, 0, message.length)
       return
     }
-    const items = itemsOf(decodeReply(buf, start, end))
-    const [word, name] = items
-    if (!Buffer.isBuffer(word) || !Buffer.isBuffer(name)) return
-    const kind = `${word.toString('latin1').replace('message', '')}subscribe` as SubscriptionKind
-    const [channel, message] = items.slice(-2)
-    if (!Buffer.isBuffer(channel) || !Buffer.isBuffer(message)) return
     const store = this.#session.path.stores.indexOf(leg.store)
-    for (const subscription of leg.listeners(kind, name) ?? []) {
-      const translated = translatedFor(subscription, store, channel, message, this.#databaseOf)
-      if (translated !== null) this.#tell([word, ...translated])
-    }
+    for (const items of translatedMessages(leg, store, buf, start, end, this.#databaseOf)) this.#tell(items)
   }
 
   #tell(items: readonly Reply[]): void {
@@ -362,8 +323,6 @@ export class Subscriber implements Pin {
     return encodeReply(protocol === 3 ? new PushReply(items) : items, protocol)
   }
 
-  // --- connections
-
   #placesOf(kind: SubscriptionKind, name: Buffer): Place[] {
     const { path } = this.#session
     return listeningsOf(this.#table, kind, name, this.#databaseOf).map(({ store, name: at }) => ({
@@ -372,52 +331,12 @@ export class Subscriber implements Pin {
     }))
   }
 
-  #legTo(store: Store): Leg {
-    let leg = this.#legs.get(store)
-    if (leg === undefined) {
-      const { database, protocol, user, path } = this.#session
-      const onMessage = (buf: Buffer, start: number, end: number): void => this.#onMessage(opened, buf, start, end)
-      const onLost = (): void => this.#lost(opened)
-      const shares = !this.#monitor && path.subscriberConnections >= path.clients.subscriberConnections
-      const opened: Leg = shares
-        ? path.sharedSubscriptions.leg(store, protocol, user, onMessage, onLost)
-        : new SubscriptionLeg(store, database, protocol, user, onMessage, onLost)
-      if (!shares) path.subscriberConnections++
-      leg = opened
-      this.#legs.set(store, leg)
-    }
-    this.#former.delete(leg)
-    return leg
-  }
-
-  #leave(subscription: Subscription, place: Place, confirmed: (error: Buffer | null) => void): void {
-    const leg = this.#legs.get(place.store)
-    if (leg === undefined) return confirmed(null)
-    leg.leave(subscription.kind, place.name, subscription, (error) => {
-      confirmed(error)
-      if (leg.idle && this.#legs.get(place.store) === leg) this.#close(leg)
-    })
-  }
-
-  #close(leg: Leg): void {
-    if (leg instanceof SubscriptionLeg) this.#session.path.subscriberConnections--
-    this.#legs.delete(leg.store)
-    this.#former.delete(leg)
-    leg.close()
-  }
-
-  /** A subscriber whose store is gone would wait for ever: it is disconnected, as by the store itself, and subscribes anew. */
-  #lost(leg: Leg): void {
-    if (!this.#former.has(leg)) this.#session.socket.destroy()
-    else this.#close(leg)
-  }
-
   abandon(): void {
     this.#gone = true
     for (const { pendingId } of this.#owed.splice(0)) this.#session.path.pendingSubscriptions.end(pendingId)
     this.#session.path.movingSubscribers.delete(this)
     if (this.#monitor) this.#session.path.monitors.delete(this.#session)
-    for (const leg of [...this.#legs.values()]) this.#close(leg)
+    this.#legs.closeAll()
   }
 
   // --- a switch
@@ -440,38 +359,23 @@ export class Subscriber implements Pin {
     this.#plain = false
     // What messages mean may change under names that stay: so every name is subscribed to again, and its confirmation is where the new meaning begins.
     path.movingSubscribers.add(this)
-    const stores = new Set(targets.flat().map(({ store }) => store))
-    for (const [store, leg] of this.#legs) if (!stores.has(store)) this.#former.add(leg)
+    this.#legs.keepOnly(new Set(targets.flat().map(({ store }) => store)))
     let moving = all.length
+    const isCurrent = (): boolean => !this.#gone && this.#table === next
     const arrived = (): void => {
-      if (this.#gone || this.#table !== next) return
+      if (!isCurrent()) return
       this.#plain = isPlain(next, this.#databaseOf)
       path.movingSubscribers.delete(this)
     }
     if (moving === 0) arrived()
-    for (const [i, subscription] of all.entries()) {
-      this.#move(subscription, targets[i]!, next, () => {
+    const owner: MoveOwner = {
+      isCurrent,
+      refused: () => this.#session.socket.destroy(),
+      arrived: () => {
         if (--moving === 0) arrived()
-      })
+      },
     }
-  }
-
-  #move(subscription: Subscription, to: readonly Place[], table: RouteTable, arrived: () => void): void {
-    const { kind } = subscription
-    let waiting = to.length
-    // What is asked for is to be given up too, should the next switch come before the answer.
-    subscription.at = [...subscription.at, ...to.filter((place) => !isAmong(place, subscription.at))]
-    const confirmed = (error: Buffer | null): void => {
-      // What the new store refuses, the client has to learn of: it is disconnected, and told when it subscribes anew.
-      if (error !== null) this.#session.socket.destroy()
-      if (--waiting > 0 || this.#gone || this.#table !== table) return
-      const left = subscription.at.filter((old) => !isAmong(old, to))
-      subscription.at = to
-      subscription.table = table
-      for (const place of left) this.#leave(subscription, place, () => {})
-      arrived()
-    }
-    for (const place of to) this.#legTo(place.store).listen(kind, place.name, subscription, confirmed)
+    for (const [i, subscription] of all.entries()) moveSubscription(this.#legs, subscription, targets[i]!, next, owner)
   }
 
   #moveMonitor(): void {
@@ -479,16 +383,12 @@ export class Subscriber implements Pin {
     const store = path.primaryOf(this.#table.fallback)
     if (this.#legs.has(store)) return
     path.movingSubscribers.add(this)
-    for (const leg of this.#legs.values()) this.#former.add(leg)
-    this.#legTo(store).monitor(() => {
+    this.#legs.keepOnly(new Set([store]))
+    this.#legs.to(store).monitor(() => {
       path.movingSubscribers.delete(this)
-      for (const leg of [...this.#former]) this.#close(leg)
+      this.#legs.closeFormer()
     })
   }
-}
-
-function idOf(kind: SubscriptionKind, name: string): string {
-  return `${kind} ${name}`
 }
 
 const OK = Buffer.from('+OK\r\n')

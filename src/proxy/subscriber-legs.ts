@@ -1,0 +1,89 @@
+import type { Store } from '../upstream/store.ts'
+import type { Session } from './session.ts'
+import type { Place, Subscription } from './subscription.ts'
+import { type Leg as AnyLeg, type Confirmed, SubscriptionLeg } from './subscription-leg.ts'
+
+export type Leg = AnyLeg<Subscription>
+
+/**
+ * What one subscriber has at its stores: a leg at each, opened when it is needed and closed when nothing is wanted of it any more. A leg is a connection of its own as long as
+ * `clients.subscriberConnections` allows; the next ones share.
+ */
+export class SubscriberLegs {
+  readonly #session: Session
+  readonly #mayShare: boolean
+  readonly #onMessage: (leg: Leg, buf: Buffer, start: number, end: number) => void
+  readonly #legs = new Map<Store, Leg>()
+  /** Of these nothing is wanted any more once the new ones have confirmed: they may go. */
+  readonly #former = new Set<Leg>()
+
+  /** `onMessage`: a view, valid during the call. */
+  constructor(
+    session: Session,
+    mayShare: boolean,
+    onMessage: (leg: Leg, buf: Buffer, start: number, end: number) => void,
+  ) {
+    this.#session = session
+    this.#mayShare = mayShare
+    this.#onMessage = onMessage
+  }
+
+  has(store: Store): boolean {
+    return this.#legs.has(store)
+  }
+
+  /** The one at `store`, which is wanted from now on. */
+  to(store: Store): Leg {
+    const leg = this.#legs.get(store) ?? this.#open(store)
+    this.#former.delete(leg)
+    return leg
+  }
+
+  leave(subscription: Subscription, place: Place, confirmed: Confirmed): void {
+    const leg = this.#legs.get(place.store)
+    if (leg === undefined) return confirmed(null)
+    leg.leave(subscription.kind, place.name, subscription, (error) => {
+      confirmed(error)
+      if (leg.idle && this.#legs.get(place.store) === leg) this.#close(leg)
+    })
+  }
+
+  /** A switch: those elsewhere than at `stores` may go by themselves. */
+  keepOnly(stores: ReadonlySet<Store>): void {
+    for (const [store, leg] of this.#legs) if (!stores.has(store)) this.#former.add(leg)
+  }
+
+  closeFormer(): void {
+    for (const leg of [...this.#former]) this.#close(leg)
+  }
+
+  closeAll(): void {
+    for (const leg of [...this.#legs.values()]) this.#close(leg)
+  }
+
+  #open(store: Store): Leg {
+    const { database, protocol, user, path } = this.#session
+    const onMessage = (buf: Buffer, start: number, end: number): void => this.#onMessage(opened, buf, start, end)
+    const onLost = (): void => this.#lost(opened)
+    const shares = this.#mayShare && path.subscriberConnections >= path.clients.subscriberConnections
+    const opened: Leg = shares
+      ? path.sharedSubscriptions.leg(store, protocol, user, onMessage, onLost)
+      : new SubscriptionLeg(store, database, protocol, user, onMessage, onLost)
+    if (!shares) path.subscriberConnections++
+    this.#legs.set(store, opened)
+    return opened
+  }
+
+  #close(leg: Leg): void {
+    if (leg instanceof SubscriptionLeg) this.#session.path.subscriberConnections--
+    this.#legs.delete(leg.store)
+    this.#former.delete(leg)
+    leg.close()
+  }
+
+  /** A subscriber whose store is gone would wait for ever: it is disconnected, as by the store itself, and subscribes anew. */
+  #lost(leg: Leg): void {
+    if (!this.#former.has(leg)) this.#session.socket.destroy()
+    else this.#close(leg)
+  }
+}
