@@ -4,7 +4,7 @@ import type { ScriptFacts } from '../command/script-analysis.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
-import type { CommandView } from '../resp/command-view.ts'
+import { argsOf, type CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import { publishFrame } from '../routing/publish.ts'
@@ -23,7 +23,7 @@ import type { OverlapTable } from './overlap.ts'
 import { underApplicationNames } from './reply-names.ts'
 import { runsScript, ScriptEffects } from './script-effects.ts'
 import { ServerWideEffect } from './server-wide-effect.ts'
-import { answerOf, applicationBytes, argcOf, argsOf, changedNothing, mayWriteBeforeError } from './settled-command.ts'
+import { answerOf, applicationBytes, argcOf, changedNothing, mayWriteBeforeError } from './settled-command.ts'
 import { frameHash, NO_ANSWER } from './shadow-answers.ts'
 import { shadowForm } from './shadow-form.ts'
 import { ShadowQueue } from './shadow-queue.ts'
@@ -55,6 +55,8 @@ export class Mirror {
   readonly #timed = { used: false }
   /** When the command at hand left, by the coarse clock. A time to live that is counted from the reply is wrong by what has passed since it was executed: after a long wait the key is copied as well. */
   #sentMs = Number.POSITIVE_INFINITY
+  /** The command at hand met others' writes to its keys: the shadow need not give the same answer. */
+  #outOfOrder = false
 
   constructor(context: DataPathContext, dirty: DirtySet, overlap: OverlapTable) {
     this.#context = context
@@ -111,7 +113,7 @@ export class Mirror {
     const { bytes, start, end } = applicationBytes(command)
     // An error has written nothing that overlaps (and may name a database that there is not, in which no copy would ever end).
     if (contested && (reply[from] !== MINUS || mayWriteBeforeError(spec)))
-      this.#markBytes(spec, database, bytes, start, end, 'overlap', waiter)
+      this.contested(spec, command.route as Route, database, bytes, start, end, reply, from, to, waiter)
     else {
       this.#sentMs = command.queuedAtMs
       this.apply(spec, command.route as Route, database, bytes, start, end, reply, from, to, waiter)
@@ -119,7 +121,31 @@ export class Mirror {
     }
   }
 
-  /** The same for bytes that are not a pipeline's slot: a command of a transaction, with its part of EXEC's reply. */
+  /**
+   * A write whose place among those of other connections to its keys is not known: they are copied. What a script does to keys that it does not declare has no other way to the
+   * shadow than the script itself.
+   */
+  contested(
+    spec: CommandSpec | null,
+    route: Route,
+    database: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    reply: Buffer,
+    from: number,
+    to: number,
+    waiter: AckWaiter | null,
+  ): void {
+    if (reply[from] !== MINUS && this.#scripts.writesOtherKeys(spec, bytes, start, end)) {
+      this.#outOfOrder = true
+      this.apply(spec, route, database, bytes, start, end, reply, from, to, waiter)
+      this.#outOfOrder = false
+    }
+    this.#markBytes(spec, database, bytes, start, end, 'overlap', waiter)
+  }
+
+  /** As `settled`, for bytes that are not a pipeline's slot: a command of a transaction, with its part of EXEC's reply. */
   apply(
     spec: CommandSpec | null,
     route: Route,
@@ -169,7 +195,8 @@ export class Mirror {
           this.#sendAsSent(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
         } else if (effect.kind === 'replay') {
           const { doubt, copies } = effect
-          this.#sendAsSent(spec!, route, database, bytes, start, end, frameHash(reply, from, to), waiter)
+          const expected = this.#outOfOrder ? NO_ANSWER : frameHash(reply, from, to)
+          this.#sendAsSent(spec!, route, database, bytes, start, end, expected, waiter)
           if (doubt !== null) this.#unknown.count(spec, doubt)
           this.#markKeys(copies, database, 'state-copy', waiter)
         } else this.#perform(spec, effect, database, waiter, route)
@@ -186,6 +213,7 @@ export class Mirror {
   /** The same for bytes that are not a pipeline's slot. */
   lost(spec: CommandSpec | null, route: Route, database: number, bytes: Buffer, start: number, end: number): void {
     this.#markBytes(spec, database, bytes, start, end, 'primary-lost', null)
+    this.#queue.doubtScript(spec, bytes, start, end)
     doubtFunctionsOf(this.#context, this.#dirty, spec)
     if (!isServerWide(spec)) return
     for (const { name, primary, shadow } of this.#context.routes.routes) {

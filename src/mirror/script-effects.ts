@@ -1,6 +1,8 @@
 import type { Args } from '../command/effects.ts'
 import type { ScriptFacts } from '../command/script-analysis.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import { CommandParser } from '../resp/command-parser.ts'
+import { argsOf } from '../resp/command-view.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
 import type { ReplyOwner } from '../upstream/in-flight.ts'
@@ -14,6 +16,7 @@ import { ScriptBook } from './script-book.ts'
 export class ScriptEffects {
   readonly #context: DataPathContext
   readonly #book = new ScriptBook()
+  readonly #parser = new CommandParser()
 
   constructor(context: DataPathContext) {
     this.#context = context
@@ -33,8 +36,15 @@ export class ScriptEffects {
   }
 
   /** What the script does to other keys may depend on what it finds where clients wait. */
-  looksIntoQueues(args: Args): boolean {
-    return this.factsOf(args)?.looksIntoQueues ?? true
+  looksIntoQueues(bytes: Buffer, start: number, end: number): boolean {
+    return this.factsOf(this.#argsIn(bytes, start, end))?.looksIntoQueues ?? true
+  }
+
+  /** The command runs a script that is known to write to keys which it does not declare. */
+  writesOtherKeys(spec: CommandSpec | null, bytes: Buffer, start: number, end: number): boolean {
+    if (spec === null || !runsScript(spec)) return false
+    const facts = this.factsOf(this.#argsIn(bytes, start, end))
+    return facts?.writes === true && !facts.declaresKeys
   }
 
   /** Loads the script of the command on the shadow, ahead of what is queued next, if it is known and not loaded there. */
@@ -75,6 +85,11 @@ export class ScriptEffects {
   /** The shadow may have lost its scripts. */
   forgetLoaded(): void {
     this.#book.forgetLoaded()
+  }
+
+  #argsIn(bytes: Buffer, start: number, end: number): Args {
+    this.#parser.parse(bytes, start, end)
+    return argsOf(this.#parser)
   }
 
   /** What comes of the loading shows when the script is called. */

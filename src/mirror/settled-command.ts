@@ -1,6 +1,5 @@
 import type { CommandSpec } from '../command/spec.ts'
 import { ASTERISK, COLON, MINUS } from '../resp/bytes.ts'
-import type { CommandView } from '../resp/command-view.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import { integerHash, NO_ANSWER } from './shadow-answers.ts'
 
@@ -47,10 +46,4 @@ export function argcOf(bytes: Buffer, start: number): number {
   let argc = 0
   while (bytes[at] !== 13) argc = argc * 10 + (bytes[at++]! - 48)
   return argc
-}
-
-export function argsOf(view: CommandView): Buffer[] {
-  const args: Buffer[] = []
-  for (let i = 0; i < view.argc; i++) args.push(Buffer.from(view.buf.subarray(view.start[i]!, view.end[i]!)))
-  return args
 }

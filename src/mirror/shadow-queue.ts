@@ -1,6 +1,7 @@
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
+import { argsOf } from '../resp/command-view.ts'
 import { elementOffsets } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
@@ -179,6 +180,7 @@ export class ShadowQueue implements ReplyOwner {
     const keys = this.#refs.in(spec, database, bytes, start, end)
     const rebuilds = keys.map(({ key }) => copies.rebuildOf(database, key))
     if (rebuilds.every((rebuild) => rebuild === undefined)) return false
+    this.doubtScript(spec, bytes, start, end)
     if (keys.length === 1) rebuilds[0]!.effect(spec.name, argsIn(bytes, start, end), waiter)
     else {
       for (const rebuild of rebuilds) rebuild?.abandon()
@@ -286,13 +288,20 @@ export class ShadowQueue implements ReplyOwner {
       this.#dirty.mark(route, database, ref.key, reason, nowMs, waiter)
   }
 
+  /** The shadow may not have what a script has done to keys that it does not declare: nobody can name them, and they may be any route's. Nothing, if it is no such script. */
+  doubtScript(spec: CommandSpec | null, bytes: Buffer, start: number, end: number): void {
+    if (!this.#scripts.writesOtherKeys(spec, bytes, start, end)) return
+    for (const { name, shadow } of this.#context.routes.routes)
+      if (shadow !== null) this.#dirty.toVerify.mark(name, 'script')
+  }
+
   /** What the command has done to one of its keys may come from another that the shadow does not have as the primary had it. `bytes`: the application's. */
   #anyInDoubt(spec: CommandSpec, keys: readonly KeyRef[], bytes: Buffer, start: number, end: number): boolean {
     if (keys.length < 2) return false
     if (keys.some((ref) => this.#dirty.has(ref.rule.route.name, ref.database, ref.key))) return true
     if (this.awaited.size === 0 || !keys.some((ref) => this.awaited.has(ref))) return false
     // Queues are made of scripts that name keys on which consumers wait in every call, and most only add to them.
-    return !runsScript(spec) || this.#scripts.looksIntoQueues(argsIn(bytes, start, end))
+    return !runsScript(spec) || this.#scripts.looksIntoQueues(bytes, start, end)
   }
 
   #markSlot(slot: InFlight, reason: DirtyReason): void {
@@ -316,6 +325,8 @@ export class ShadowQueue implements ReplyOwner {
     waiter: AckWaiter | null,
   ): void {
     doubtFunctionsOf(this.#context, this.#dirty, spec)
+    // Another answer is no wonder while keys that the script reads are dirty; that such a script is in doubt has been counted and said when it was sent.
+    if (reason !== 'shadow-differs') this.doubtScript(spec, bytes, start, end)
     for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.mark(ref, reason, waiter)
   }
 }
@@ -345,7 +356,7 @@ const EXEC = encodeCommand(['EXEC'])
 
 function argsIn(bytes: Buffer, start: number, end: number): Buffer[] {
   parser.parse(bytes, start, end)
-  return Array.from({ length: parser.argc }, (_, i) => Buffer.from(bytes.subarray(parser.start[i]!, parser.end[i]!)))
+  return argsOf(parser)
 }
 
 const parser = new CommandParser()

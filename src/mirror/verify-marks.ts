@@ -16,7 +16,7 @@ export const VERIFY_CAUSES = [
   'failed-over',
   /** Of a FLUSHALL, FLUSHDB or SWAPDB it is not known whether it happened. */
   'server-wide',
-  /** A script has written to keys that it does not declare. */
+  /** A script has written to keys that it does not declare, or may have, and the shadow may lack that. */
   'script',
   /** An effect on functions was lost: they are compared and brought over by themselves (`function-sync.ts`). */
   'functions',

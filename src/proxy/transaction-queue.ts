@@ -120,11 +120,10 @@ export class TransactionQueue {
             if (!spec?.write) continue
             const database = databases?.[i] ?? begun
             const wroteNothing = buf[offsets[i]!] === MINUS && !mayWriteBeforeError(spec)
+            const [from, to] = [offsets[i]!, offsets[i + 1]!]
             if (!copies || isServerWide(spec) || wroteNothing) {
-              mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, offsets[i]!, offsets[i + 1]!, waiter)
-            } else
-              for (const ref of mirror.keysIn(spec, database, bytes, 0, bytes.length))
-                mirror.mark(ref, 'overlap', waiter)
+              mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, from, to, waiter)
+            } else mirror.contested(spec, route, database, bytes, 0, bytes.length, buf, from, to, waiter)
           }
         },
         waiter,

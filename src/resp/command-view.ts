@@ -29,3 +29,10 @@ export function viewOf(args: readonly Uint8Array[]): CommandView {
   }
   return { buf, argc: args.length, start, end, frameStart: 0, frameEnd: at }
 }
+
+/** Copies of the command's arguments, its name among them. */
+export function argsOf(view: CommandView): Buffer[] {
+  const args: Buffer[] = []
+  for (let i = 0; i < view.argc; i++) args.push(Buffer.from(view.buf.subarray(view.start[i]!, view.end[i]!)))
+  return args
+}

@@ -153,3 +153,47 @@ async function movedOnShadow(): Promise<void> {
   await eventually(() => expect(path.runtime.stats().routes['all']).toMatchObject({ backlogCommands: 0 }))
   expect(await fresh.client().exists('done')).toBe(1)
 }
+
+describe('a script that writes to keys which it does not declare', () => {
+  const SOURCE = "redis.call('hincrby', KEYS[1] .. ':detail', ARGV[1], 1) return redis.call('rpush', KEYS[1], ARGV[1])"
+  const shared = (sent: string): boolean => /sharing/.test(sent)
+
+  test.each(['by itself', 'in a transaction'])(
+    '%s does so on the shadow, too, where another connection writes to its keys meanwhile',
+    async (where) => {
+      const [app, other] = [path.client(), path.client()]
+      await app.set('sharing', 1)
+      await other.watch('x')
+      await settled(path)
+      way.hold(shared)
+      const copied = () => path.runtime.stats().routes['all']!.counters.copied
+      const before = copied()
+      const [script, write] = where === 'by itself' ? [app, other] : [other, app]
+      const run = (on: Redis, ...args: (string | number)[]) =>
+        on === app
+          ? on.call(...(args as [string]))
+          : on
+              .multi()
+              .call(...(args as [string]))
+              .exec()
+      const first = run(write, 'RPUSH', 'l', 'b')
+      const second = run(script, 'EVAL', SOURCE, 1, 'l', 'a')
+      await eventually(async () => expect(await old.client().llen('l')).toBe(2))
+      way.release()
+      await Promise.all([first, second])
+      await endsEqual()
+      expect(copied()).toBeGreaterThan(before)
+      expect(await fresh.client().hgetall('l:detail')).toEqual({ a: '1' })
+      expect(path.runtime.stats().routes['all']).toMatchObject({ needsVerify: false })
+    },
+  )
+
+  test('leaves the route in need of a verify where it did not reach the shadow', async () => {
+    const app = path.client()
+    await fresh.client().config('SET', 'maxmemory', 1)
+    await app.eval(SOURCE, 1, 'l', 'a')
+    await eventually(() =>
+      expect(path.runtime.stats().routes['all']).toMatchObject({ needsVerify: true, verifyCauses: ['script'] }),
+    )
+  })
+})
