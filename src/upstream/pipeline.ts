@@ -65,12 +65,9 @@ export class Pipeline {
     const { batchMs, clock, dedicated } = options
     this.#queue = new SendQueue(clock, dedicated, (bytes) => this.#detachedEnded(bytes))
     this.ring = this.#queue.ring
-    const release = (slot: InFlight): void => this.#release(slot)
-    this.#losses = new Losses(this.#queue, release)
-    this.#pairing = new ReplyPairing(this, this.#losses, {
-      greeted: (buf, start, end) => this.#connection.greeted(buf, start, end),
-      release,
-    })
+    this.#losses = new Losses(this.#queue, (slot) => this.release(slot))
+    const greeted = (buf: Buffer, start: number, end: number): void => this.#connection.greeted(buf, start, end)
+    this.#pairing = new ReplyPairing(this, this.#losses, greeted)
     const owner: PipelineConnectionOwner = {
       lostHead: (loss) => this.#losses.head(loss),
       renewed: () => this.options.onState?.(this, null),
@@ -290,8 +287,8 @@ export class Pipeline {
     }
   }
 
-  /** The head of the ring is done: its bytes and its slot are free. */
-  #release(slot: InFlight): void {
+  /** For `ReplyPairing` and `Losses`: the head of the ring is done, its bytes and its slot are free. */
+  release(slot: InFlight): void {
     const wasFull = this.full
     if (this.#held) this.#unhold()
     this.#queue.release(slot)

@@ -1,18 +1,10 @@
 import { UnderstudyError } from '../base/errors.ts'
 import { GREATER } from '../resp/bytes.ts'
-import type { InFlight, ReplySink } from './in-flight.ts'
+import type { ReplySink } from './in-flight.ts'
 import type { Losses } from './losses.ts'
 import type { Pipeline } from './pipeline.ts'
 import { ReplyReader, type ReplyTaker } from './reply-reader.ts'
 import { ReplyRun } from './reply-run.ts'
-
-/** What a pipeline does for the pairing of its replies. */
-export interface PairingOwner {
-  /** A frame of the handshake. */
-  greeted(buf: Buffer, start: number, end: number): void
-  /** The head of the ring has been answered. */
-  release(slot: InFlight): void
-}
 
 /**
  * Pairs what comes from a store with what a pipeline has in flight: a reply is always that of the command at the head of the ring.
@@ -24,14 +16,15 @@ export interface PairingOwner {
 export class ReplyPairing implements ReplyTaker {
   readonly #pipeline: Pipeline
   readonly #losses: Losses
-  readonly #owner: PairingOwner
+  readonly #greeted: (buf: Buffer, start: number, end: number) => void
   readonly #reader = new ReplyReader(this)
   readonly #run = new ReplyRun()
 
-  constructor(pipeline: Pipeline, losses: Losses, owner: PairingOwner) {
+  /** `greeted`: takes a frame of the handshake. */
+  constructor(pipeline: Pipeline, losses: Losses, greeted: (buf: Buffer, start: number, end: number) => void) {
     this.#pipeline = pipeline
     this.#losses = losses
-    this.#owner = owner
+    this.#greeted = greeted
   }
 
   /** A view, valid during the call. Throws PROTOCOL for bytes that are not RESP, or that are nobody's; whose reply is next is not known then. */
@@ -64,13 +57,13 @@ export class ReplyPairing implements ReplyTaker {
     this.#losses.settling = slot
     sink.done()
     this.#losses.settling = null
-    if (slot.chunk !== null) this.#owner.release(slot)
+    if (slot.chunk !== null) this.#pipeline.release(slot)
   }
 
   frame(buf: Buffer, start: number, end: number): void {
     const pipeline = this.#pipeline
     if (pipeline.state !== 'up') {
-      this.#owner.greeted(buf, start, end)
+      this.#greeted(buf, start, end)
       return
     }
     if (pipeline.relay || buf[start] === GREATER) {
@@ -83,18 +76,18 @@ export class ReplyPairing implements ReplyTaker {
     const run = this.#run
     const { full } = pipeline
     if (run.owner !== null) {
-      if (!full && run.extend(slot, buf, start, end)) return this.#owner.release(slot)
+      if (!full && run.extend(slot, buf, start, end)) return pipeline.release(slot)
       run.tell()
       // That may have ended this connection.
       if (pipeline.state !== 'up') return
     }
     // Who is told of room comes after those whose replies made it: no run then.
-    if (!full && run.begin(slot, pipeline.options.clock.nowMs, buf, start, end)) return this.#owner.release(slot)
+    if (!full && run.begin(slot, pipeline.options.clock.nowMs, buf, start, end)) return pipeline.release(slot)
     slot.replies--
     const losses = this.#losses
     losses.settling = slot
     slot.owner!.settle(slot, buf, start, end)
     losses.settling = null
-    if (slot.replies === 0 && slot.chunk !== null) this.#owner.release(slot)
+    if (slot.replies === 0 && slot.chunk !== null) pipeline.release(slot)
   }
 }
