@@ -9,7 +9,7 @@ const TRIES = 8
 /** From one hold of a key to the next, in times of what the last one took: its writers wait for a hundredth of the time at most. */
 const REST = 100
 /** Keys that are larger (MEMORY USAGE) are not held: they cannot be read in that time. */
-const MAX_BYTES = 64 * 1024 * 1024
+const MAX_BYTES = 16 * 1024 * 1024
 /** Keys of which it is known that copies come to nothing. */
 const MAX_KNOWN = 10_000
 const POLL_MS = 1

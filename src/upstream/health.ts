@@ -126,7 +126,7 @@ export class HealthProbe {
   #askAnotherNode(): void {
     const { kind, endpoints } = this.store
     if (kind !== 'cluster' || endpoints.length < 2) return
-    const at = endpoints.findIndex((endpoint) => endpoint === this.#endpoint)
+    const at = this.#endpoint === null ? -1 : endpoints.indexOf(this.#endpoint)
     this.moveTo(endpoints[(at + 1) % endpoints.length]!)
   }
 

@@ -261,7 +261,8 @@ describe('a key that is too big for one piece', () => {
     await settled(path)
     expect(written).toBeGreaterThan(20)
     expect(await driftBetween(old, fresh, { toShadow })).toEqual([])
-    expect(await client.info('commandstats')).not.toMatch(/cmdstat_dump/)
+    // A later copy may find it small: what MEMORY USAGE says comes from samples.
+    expect(await client.info('commandstats')).toMatch(/cmdstat_(getrange|lrange|sscan|hscan|zscan|xrange):calls=\d{2,}/)
     const left = (await fresh.client().keysBuffer('*')).filter((key) => isStagingKey(key, 0, key.length))
     expect(left).toEqual([])
   })
