@@ -36,7 +36,7 @@ export class StreamPieces implements Pieces {
   readonly #countsEntries: boolean
   #phase: 'names' | 'pending' | 'entries' | 'end' = 'names'
   #groups: Buffer[] = []
-  /** Ids that are pending, ascending, from `#next` on not met yet. */
+  /** Ids that are pending, or were deleted before they were read, ascending; from `#next` on not met yet. */
   #pendingIds: string[] = []
   #next = 0
   #last = '0-0'
@@ -98,7 +98,7 @@ export class StreamPieces implements Pieces {
   effect(name: string, args: Args): Verdict {
     switch (name) {
       case 'XDEL':
-        this.#surplus.push(...args.slice(2).map((id) => id.toString('latin1')))
+        for (const arg of args.slice(2)) this.#deleted(wholeId(arg.toString('latin1')))
         return LATER
       case 'XADD':
       case 'XTRIM':
@@ -115,6 +115,20 @@ export class StreamPieces implements Pieces {
       default:
         return this.#made ? RESTART : LATER
     }
+  }
+
+  /** One that is not read yet may have been delivered before, and be pending at the end. */
+  #deleted(id: string): void {
+    this.#surplus.push(id)
+    if (compareIds(id, this.#last) <= 0) return
+    const ids = this.#pendingIds
+    let [from, to] = [this.#next, ids.length]
+    while (from < to) {
+      const middle = (from + to) >> 1
+      if (compareIds(ids[middle]!, id) < 0) from = middle + 1
+      else to = middle
+    }
+    if (ids[from] !== id) ids.splice(from, 0, id)
   }
 
   #takeNames(reply: Reply): Taken | null {
@@ -293,6 +307,11 @@ function numberOf(reply: Reply | undefined): number | null {
 function following(id: string): string {
   const [ms, seq] = id.split('-')
   return id === '0-0' ? '-' : `${ms}-${BigInt(seq!) + 1n}`
+}
+
+/** `5` stands for `5-0`. */
+function wholeId(id: string): string {
+  return id.includes('-') ? id : `${id}-0`
 }
 
 function compareIds(one: string, other: string): number {
