@@ -45,6 +45,8 @@ export class StreamPieces implements Pieces {
   #surplus: string[] = []
   /** Something has been added to the copy. */
   #made = false
+  /** From the last entry of one round to the first of the next, ascending: what was trimmed there before it could be read may have been delivered, and cannot be added any more. */
+  readonly #gaps: (readonly [after: string, before: string])[] = []
 
   /** `nowMs`: the primary's clock. */
   constructor(key: Buffer, nowMs: () => number, countsEntries: boolean) {
@@ -120,7 +122,11 @@ export class StreamPieces implements Pieces {
   /** One that is not read yet may have been delivered before, and be pending at the end. */
   #deleted(id: string): void {
     this.#surplus.push(id)
-    if (compareIds(id, this.#last) <= 0) return
+    if (compareIds(id, this.#last) > 0) this.#meet(id)
+  }
+
+  /** An id that gets a stand-in where the entries have none, behind the last that was read. */
+  #meet(id: string): void {
     const ids = this.#pendingIds
     let [from, to] = [this.#next, ids.length]
     while (from < to) {
@@ -129,6 +135,19 @@ export class StreamPieces implements Pieces {
       else to = middle
     }
     if (ids[from] !== id) ids.splice(from, 0, id)
+  }
+
+  /** It was delivered and trimmed before it could be read. */
+  #isInGap(id: string): boolean {
+    let [from, to] = [0, this.#gaps.length]
+    while (from < to) {
+      const middle = (from + to) >> 1
+      const [after, before] = this.#gaps[middle]!
+      if (compareIds(id, after) <= 0) to = middle
+      else if (compareIds(id, before) < 0) return true
+      else from = middle + 1
+    }
+    return false
   }
 
   #takeNames(reply: Reply): Taken | null {
@@ -154,10 +173,12 @@ export class StreamPieces implements Pieces {
   /** XADDs of these entries, and of stand-ins before and among them for pending ids that have none. */
   #entries(reply: Reply): Args[] {
     const list: Args[] = []
+    const before = this.#last
     for (const entry of elements(reply) ?? []) {
       const [id, fields] = elements(entry) ?? []
       if (!Buffer.isBuffer(id)) continue
       const text = id.toString('latin1')
+      if (this.#last === before) this.#gaps.push([before, text])
       list.push(...this.#standIns(text))
       if (this.#pendingIds[this.#next] === text) this.#next++
       list.push([Buffer.from('XADD'), KEY, id, ...((elements(fields) ?? []) as Buffer[])])
@@ -195,6 +216,12 @@ export class StreamPieces implements Pieces {
     const entries = this.#entries(range!)
     if ((elements(range) ?? []).length >= this.#asked) return { writes: entries, done: false }
     const pending = groups.map((_group, i) => pendingOf(replies[3 + i]!))
+    const met = new Set(this.#pendingIds)
+    for (const { id } of pending.flat()) {
+      if (met.has(id)) continue
+      if (this.#isInGap(id)) return null
+      if (compareIds(id, this.#last) > 0) this.#meet(id)
+    }
     const consumers = groups.map((_group, i) => consumersOf(replies[3 + groups.length + i]!))
     const writes = [...entries, ...this.#standIns(null)]
     // What has no entry and no group still is a key.
