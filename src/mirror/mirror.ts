@@ -139,10 +139,19 @@ export class Mirror {
   ): void {
     if (reply[from] !== MINUS && this.#scripts.writesOtherKeys(spec, bytes, start, end)) {
       this.#outOfOrder = true
-      this.apply(spec, route, database, bytes, start, end, reply, from, to, waiter)
-      this.#outOfOrder = false
+      try {
+        this.apply(spec, route, database, bytes, start, end, reply, from, to, waiter)
+      } finally {
+        this.#outOfOrder = false
+      }
     }
     this.#markBytes(spec, database, bytes, start, end, 'overlap', waiter)
+  }
+
+  /** A write of a transaction that also changed every key at once: only its keys' states can tell what is left of it. */
+  besideServerWide(spec: CommandSpec, database: number, bytes: Buffer, waiter: AckWaiter | null): void {
+    this.#markBytes(spec, database, bytes, 0, bytes.length, 'overlap', waiter)
+    this.#queue.doubtScript(spec, bytes, 0, bytes.length)
   }
 
   /** As `settled`, for bytes that are not a pipeline's slot: a command of a transaction, with its part of EXEC's reply. */

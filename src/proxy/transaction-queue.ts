@@ -111,7 +111,7 @@ export class TransactionQueue {
   mirror(buf: Buffer, offsets: Int32Array, contested: boolean, waiter: AckWaiter | null, sentMs: number): void {
     const { mirror } = this.#session.path
     // What was written before a FLUSHALL of the same transaction and what after it, only the store knows.
-    const copies = contested || this.#serverWide.length > 0
+    const besideServerWide = this.#serverWide.length > 0
     const databases = databasesOf(this.commands, this.#session.database, buf, offsets)
     try {
       mirror.asOneUnit(
@@ -121,9 +121,10 @@ export class TransactionQueue {
             const database = databases?.[i] ?? begun
             const wroteNothing = buf[offsets[i]!] === MINUS && !mayWriteBeforeError(spec)
             const [from, to] = [offsets[i]!, offsets[i + 1]!]
-            if (!copies || isServerWide(spec) || wroteNothing) {
+            if ((!contested && !besideServerWide) || isServerWide(spec) || wroteNothing) {
               mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, from, to, waiter)
-            } else mirror.contested(spec, route, database, bytes, 0, bytes.length, buf, from, to, waiter)
+            } else if (besideServerWide) mirror.besideServerWide(spec, database, bytes, waiter)
+            else mirror.contested(spec, route, database, bytes, 0, bytes.length, buf, from, to, waiter)
           }
         },
         waiter,

@@ -196,4 +196,12 @@ describe('a script that writes to keys which it does not declare', () => {
       expect(path.runtime.stats().routes['all']).toMatchObject({ needsVerify: true, verifyCauses: ['script'] }),
     )
   })
+
+  test('leaves the route in need of a verify in a transaction that also empties the database', async () => {
+    const app = path.client()
+    await app.multi().eval(SOURCE, 1, 'l', 'a').flushdb().exec()
+    await settled(path)
+    expect(path.runtime.stats().routes['all']).toMatchObject({ needsVerify: true, verifyCauses: ['script'] })
+    expect(await driftBetween(old, fresh)).toEqual([])
+  })
 })
