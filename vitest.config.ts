@@ -11,7 +11,7 @@ export default defineConfig({
     hookTimeout: 30_000,
     teardownTimeout: 10_000,
     passWithNoTests: false,
-    // Real processes on a machine that others use, too: a test that fails gets one more try there, and .ci/run names it.
-    retry: process.env.CI === 'true' ? 1 : 0,
+    // Real processes on a machine that others use, too: a test that fails gets two more tries there, and .ci/run names it.
+    retry: process.env.CI === 'true' ? 2 : 0,
   },
 })

@@ -1,7 +1,7 @@
 // test-summary.mjs RESULTS TEST_STATUS CHECK_STATUS: the last line of .ci/run and its exit code.
 import { readFileSync } from 'node:fs'
 
-/** A machine may stall once; more tests than this that needed their second try are a defect of the product or of the tests. */
+/** A machine may stall once; more tests than this that needed another try are a defect of the product or of the tests. */
 const MAX_REPEATED = 5
 
 const [file, testStatus, checkStatus] = process.argv.slice(2)
@@ -9,9 +9,9 @@ const { passed, failed, repeated } = count(file)
 if (testStatus !== '0' && failed === 0) console.log(`npm test ended with ${testStatus}`)
 if (checkStatus !== '0') console.log(`npm run check ended with ${checkStatus}`)
 for (const { fullName, failureMessages } of repeated) {
-  console.log(`passed at the second try only: ${fullName}\n    first: ${failureMessages[0].split('\n', 1)[0]}`)
+  console.log(`passed at another try only: ${fullName}\n    first: ${failureMessages[0].split('\n', 1)[0]}`)
 }
-if (repeated.length > MAX_REPEATED) console.log(`${repeated.length} tests needed a second try: too many`)
+if (repeated.length > MAX_REPEATED) console.log(`${repeated.length} tests needed another try: too many`)
 console.log(`${passed} passed, ${failed} failed`)
 const whole = testStatus === '0' && checkStatus === '0' && repeated.length <= MAX_REPEATED
 process.exitCode = passed > 0 && failed === 0 && whole ? 0 : 1

@@ -1,8 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { startDataPath } from '../support/data-path.ts'
-import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
-import { startRedis } from '../support/redis.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
 
 const running: { stop(): Promise<unknown> }[] = []
@@ -13,6 +12,28 @@ afterEach(async () => {
 /** Nothing in this process does anything meanwhile; the stores do. */
 function standStill(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
+
+/**
+ * Sends what `send` sends while `store` is frozen, so that it is surely in flight, lets the store go on, and stands still:
+ * the replies lie there when this process goes on.
+ */
+async function standStillOver<T>(store: RedisServer, ms: number, send: () => T, isInFlight: () => boolean): Promise<T> {
+  store.pause()
+  try {
+    const sent = send()
+    const deadline = performance.now() + 10_000
+    while (!isInFlight()) {
+      if (performance.now() > deadline) throw new Error('nothing came to be in flight')
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    // What was pushed leaves with this turn of the event loop.
+    await new Promise((resolve) => setImmediate(resolve))
+    return sent
+  } finally {
+    store.resume()
+    standStill(ms)
+  }
 }
 
 test('times to live are the same on both sides, however late this process comes to read the reply', async () => {
@@ -26,12 +47,12 @@ test('times to live are the same on both sides, however late this process comes 
   const app = path.client()
   await app.mset('a', 1, 'b', 1)
   await settled(path)
-  const { state, done } = { state: () => path.runtime.stats().routes['all']!, done: [] as Promise<unknown>[] }
-  done.push(app.pexpire('a', 100_000), app.set('s', 1, 'EX', 100), app.multi().expire('b', 100).exec())
-  await eventually(() => expect(state().inFlight).toBeGreaterThan(0), { intervalMs: 0 })
-  // What was pushed leaves with this turn of the event loop.
-  await new Promise((resolve) => setImmediate(resolve))
-  standStill(900)
+  const done = await standStillOver(
+    old,
+    900,
+    () => [app.pexpire('a', 100_000), app.set('s', 1, 'EX', 100), app.multi().expire('b', 100).exec()],
+    () => path.runtime.stats().routes['all']!.inFlight > 1,
+  )
   await Promise.all(done)
   await settled(path)
   expect(await driftBetween(old, fresh, { ttlSlackMs: 500 })).toEqual([])
@@ -43,23 +64,21 @@ test('a store is not taken for silent because this process stood still for longe
   const path = await startDataPath({
     stores: { old, new: fresh },
     routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
-    store: { timeoutMs: 250 },
+    store: { timeoutMs: 500 },
   })
   running.push(path)
   const state = () => path.runtime.stats().routes['all']!
   const [app, pinned] = [path.client(), path.client()]
   await Promise.all([app.set('a', 1), pinned.watch('x'), pinned.get('x')])
   await settled(path)
-  const answers = Promise.all([
-    app.incr('a'),
-    app.pipeline().incr('a').get('a').exec(),
-    pinned.multi().incr('b').exec(),
-  ])
-  await eventually(() => expect(state().inFlight).toBeGreaterThan(2), { intervalMs: 0 })
-  await new Promise((resolve) => setImmediate(resolve))
-  // Three times as long, and the connections would be given up.
-  standStill(1_000)
-  expect(await answers).toEqual([
+  // Three times as long as the store may take, and the connections would be given up.
+  const answers = await standStillOver(
+    old,
+    2_000,
+    () => [app.incr('a'), app.pipeline().incr('a').get('a').exec(), pinned.multi().incr('b').exec()],
+    () => state().inFlight > 2,
+  )
+  expect(await Promise.all(answers)).toEqual([
     2,
     [
       [null, 3],

@@ -252,7 +252,7 @@ describe('the primary', () => {
       .incr('job:counter')
       .exec()
       .catch((error: Error) => error.message)
-    await expect.poll(() => path.runtime.stats().routes['rest']!.inFlight).toBeGreaterThan(3)
+    await eventually(() => expect(path.runtime.stats().routes['rest']!.inFlight).toBeGreaterThan(3))
     await old.kill9()
     expect(await answer).toContain('may have been executed')
     expect(await whole).toContain('may have been executed')
