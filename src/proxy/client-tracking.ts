@@ -5,6 +5,7 @@ import { MapReply, PushReply, type Reply, SetReply } from '../resp/reply.ts'
 import { overlapOf, storePrefixes } from '../routing/tracking-prefixes.ts'
 import type { Store } from '../upstream/store.ts'
 import { AskOwn, type OwnQuestion } from './ask-own.ts'
+import { OrEnd } from './or-end.ts'
 import { leaveOwn, type OwnConnection } from './own-connection.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
@@ -60,8 +61,7 @@ export class ClientTracking {
       if (before === null) leaveOwn(session)
       return
     }
-    const added = this.#request.broadcasts && given.length === 0 ? [EVERY_KEY] : given
-    this.#prefixes = sorted([...(before === null ? [] : before.#prefixes), ...added])
+    this.#addPrefixes(before)
     const seq = session.order.assign()
     const { routes } = session.path
     const told = (reply: Buffer): void => {
@@ -87,6 +87,39 @@ export class ClientTracking {
       session.proceed()
     })
   }
+
+  // --- inside MULTI
+
+  /** Queued behind `before`, the tracking that is or will be in force; null: none. `ready` is told when `frameAt` can be asked for, or with the error for its place in EXEC's answer. */
+  prepare(before: ClientTracking | null, ready: (failure: string | null) => void): void {
+    if (this.#translates() && this.#request.broadcasts) {
+      const overlap = overlapOf(this.#request.prefixes, [])
+      if (overlap !== null) return ready(overlap)
+      // It takes two questions to a server, with an end of tracking between them.
+      if (before !== null) return ready('ERR Understudy does not add a PREFIX inside MULTI while keys have other names')
+    }
+    this.#addPrefixes(before)
+    this.#redirected(ready)
+  }
+
+  /** What the transaction queues at that store. */
+  frameAt(store: Store): Buffer {
+    const translates = this.#translates() && this.#request.broadcasts
+    return this.#frame(store, translates ? this.#prefixesAt(store) : this.#request.prefixes)
+  }
+
+  /** EXEC has turned it on at that store: so it is everywhere. */
+  executed(at: Store): void {
+    this.#own.tracking?.close()
+    this.#own.tracking = this
+    for (const [store, pipeline] of this.#own.all()) {
+      if (store === at) continue
+      const bytes = this.frameAt(store)
+      pipeline.push(new OrEnd(this.#session), bytes, 0, bytes.length)
+    }
+  }
+
+  // --- a switch
 
   /**
    * At other primaries or under other names, after a switch: nothing is known there of what the client has cached. It is told to forget everything when they all track: what changed before is
@@ -143,6 +176,12 @@ export class ClientTracking {
   close(): void {
     for (const redirection of this.#redirections.values()) redirection.close()
     this.#redirections.clear()
+  }
+
+  #addPrefixes(before: ClientTracking | null): void {
+    const given = this.#request.prefixes
+    const added = this.#request.broadcasts && given.length === 0 ? [EVERY_KEY] : given
+    this.#prefixes = sorted([...(before === null ? [] : before.#prefixes), ...added])
   }
 
   #told(reply: Buffer, before: ClientTracking | null): void {

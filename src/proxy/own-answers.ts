@@ -31,7 +31,7 @@ function isServersToJudge(session: Session, { name }: CommandSpec, view: Command
   return true
 }
 
-const PLACEHOLDER: Buffer = encodeCommand(['PING'])
+export const PLACEHOLDER: Buffer = encodeCommand(['PING'])
 
 /** What Redis itself refuses when EXEC comes to it. */
 const DENIED: Readonly<Record<string, string>> = {

@@ -41,7 +41,7 @@ export class OwnConnection {
     const { path } = session
     this.store = path.primaryOf(path.routes.fallback)
     this.#table = path.routes
-    this.pipeline = this.#open(this.store)
+    this.pipeline = this.#take(this.store)
   }
 
   /** As CLIENT LIST shows them. */
@@ -102,7 +102,7 @@ export class OwnConnection {
       this.#beside.delete(store)
       retire(store, pipeline)
     }
-    for (const store of stores) if (this.at(store) === null) this.#beside.set(store, this.#open(store))
+    for (const store of stores) if (this.at(store) === null) this.#beside.set(store, this.#take(store))
   }
 
   /** Also those that are one server under two names: a route's commands go to the one that it names. */
@@ -182,6 +182,17 @@ export class OwnConnection {
 
   #tellAt(pipeline: Pipeline | undefined, bytes: Buffer): void {
     pipeline?.push(new Swallow(), bytes, 0, bytes.length)
+  }
+
+  /** A transaction that is under way reads on the connection that it has: that one has to be the client's, then. */
+  #take(store: Store): Pipeline {
+    for (let pin = this.#session.pin; pin !== null; pin = pin.outer) {
+      const [at, pipeline] = pin.borrowed ?? []
+      if (at !== store || pipeline === undefined) continue
+      this.#watch(store, pipeline)
+      return pipeline
+    }
+    return this.#open(store)
   }
 
   #open(store: Store): Pipeline {

@@ -2,6 +2,8 @@ import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { Route } from '../routing/route.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
 
 /**
  * What takes a session's commands over while it needs a connection of its own. Pins can lie within each other: a blocking command between WATCH and
@@ -27,6 +29,8 @@ export interface Pin {
   changeProtocol?(protocol: 2 | 3): void
   /** AUTH has made the client that user (null: of the configuration): so has the pin's connection to be, where commands go down it. */
   changeUser?(user: StoreUser | null): void
+  /** Of a transaction: the connection that it has borrowed, and where. Null: none, or the shared one. */
+  readonly borrowed?: readonly [Store, Pipeline] | null
   /** Of a subscriber: confirmations are under way. */
   readonly owesAnswers?: boolean
   /** Of a transaction: how many commands are queued; -1: not in MULTI. */

@@ -37,8 +37,6 @@ export class TransactionConnection {
   #multiSent = false
   /** It speaks another protocol, or is another user, than those of its kind. */
   #unlike = false
-  /** CLIENT TRACKING is queued. */
-  #tracks = false
 
   constructor(session: Session, shared: Pipeline | null, store: Store | null) {
     this.#session = session
@@ -94,7 +92,6 @@ export class TransactionConnection {
 
   /** A command is about to be queued that may change the connection itself. */
   noteQueued(spec: CommandSpec | null): void {
-    if (spec?.name === 'CLIENT TRACKING') this.#tracks = true
     if (spec?.name === 'HELLO' || spec?.name === 'AUTH') this.#unlike = true
   }
 
@@ -160,17 +157,14 @@ export class TransactionConnection {
     const { database } = session
     this.#dedicated = null
     pipeline.onClosed = null
-    const alike = this.#isAsBefore(pipeline)
-    const isOwn = session.own?.isOne(pipeline) === true
-    return (clean) => giveBack(session, store, pipeline, database, alike && (clean || isOwn))
-  }
-
-  /** Nothing is left on it that it did not have: else it goes. */
-  #isAsBefore(pipeline: Pipeline): boolean {
-    const { own } = this.#session
-    if (own === null || !own.isOne(pipeline)) return !this.#unlike && !this.#tracks
-    if (this.#tracks && own.tracking === null) own.tell(['Client', 'TRACKING', 'OFF'])
-    return true
+    const { own } = session
+    // Unless it has been closed with the client's others meanwhile.
+    if (own?.isOne(pipeline))
+      return () => {
+        if (session.own === own) giveBack(session, store, pipeline, database, true)
+      }
+    const unlike = this.#unlike
+    return (clean) => giveBack(session, store, pipeline, database, clean && !unlike)
   }
 }
 

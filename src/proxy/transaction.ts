@@ -10,11 +10,12 @@ import { refuseServerWide } from '../routing/server-wide.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
 import { arityFits, refuseByArity, wrongArity } from './arity.ts'
 import { unknownSubcommand } from './client-commands.ts'
 import { execDidNothing, mapExecReply } from './exec-reply.ts'
 import { forward } from './forward.ts'
-import { changesSubscriptions, databasesOf, inMulti, placeholderOf } from './own-answers.ts'
+import { changesSubscriptions, databasesOf, inMulti, PLACEHOLDER, placeholderOf } from './own-answers.ts'
 import type { Pin } from './pin.ts'
 import { sendPlanned } from './send-planned.ts'
 import type { Session } from './session.ts'
@@ -22,6 +23,7 @@ import { selectOn } from './session-commands.ts'
 import { TransactionConnection } from './transaction-connection.ts'
 import { TransactionQueue } from './transaction-queue.ts'
 import { TransactionSubscriptions } from './transaction-subscriptions.ts'
+import { isAboutTracking, TransactionTracking } from './transaction-tracking.ts'
 
 const MULTI = encodeCommand(['MULTI'])
 
@@ -42,6 +44,7 @@ export class Transaction implements Pin, ReplyOwner {
   #multi: Buffer = MULTI
   readonly #queue: TransactionQueue
   #subscriptions: TransactionSubscriptions | null = null
+  #tracking: TransactionTracking | null = null
   /** What was watched may have changed unseen: EXEC answers nil. */
   #broken = false
   /** A command was refused here: EXEC answers EXECABORT, as Redis does for one that it refused itself. */
@@ -69,6 +72,11 @@ export class Transaction implements Pin, ReplyOwner {
 
   get route(): Route | null {
     return this.#route
+  }
+
+  get borrowed(): readonly [Store, Pipeline] | null {
+    const { store, dedicated } = this.#connection
+    return store === null || dedicated === null ? null : [store, dedicated]
   }
 
   get queuedCommands(): number {
@@ -114,6 +122,7 @@ export class Transaction implements Pin, ReplyOwner {
       case 'QUIT':
       case 'RESET':
         if (session.order.owed > 0) return session.waitFor('replies')
+        this.#tracking?.end()
         if (session.own === null) this.abandon()
         this.#gone = true
         session.leave(this)
@@ -187,6 +196,13 @@ export class Transaction implements Pin, ReplyOwner {
     if (serverWide !== null) return this.#refuse(serverWide, true)
     const refusal = this.#bind(keyed || plan.bound ? plan.route : (this.#route ?? plan.route))
     if (refusal !== null) return this.#refuse(refusal, true)
+    if (spec !== null && isAboutTracking(spec)) {
+      this.#tracking ??= new TransactionTracking(session)
+      this.#open()
+      if (spec.name === 'CLIENT TRACKING' && !this.#tracking.isReady(view)) return false
+      // Opening it may have planned something else.
+      planCommand(path.routes, spec, view, plan)
+    }
     this.#queue.touches(plan, keyed || plan.bound)
     this.#queue.bytes += view.frameEnd - view.frameStart
     if (this.#queue.bytes > QUEUE_LIMIT_BYTES && this.#connection.shared === null) {
@@ -194,7 +210,7 @@ export class Transaction implements Pin, ReplyOwner {
     }
     const frame = frameOf(view)
     this.#connection.noteQueued(spec)
-    const bytes = answered ? placeholderOf(session, spec, view) : this.#connection.asSent(view, spec, frame)
+    const bytes = answered ? placeholderOf(session, spec, view) : this.#asSent(view, spec, frame)
     // Before the connection: opening one may plan again.
     const queued = this.#queue.planned(view, spec, frame, answered)
     if (spec !== null && changesSubscriptions(spec)) {
@@ -205,6 +221,12 @@ export class Transaction implements Pin, ReplyOwner {
     this.#queue.commands.push(queued)
     this.#push(pipeline, session, bytes, session.order.assign())
     return true
+  }
+
+  #asSent(view: CommandView, spec: CommandSpec | null, frame: Buffer): Buffer {
+    const { store } = this.#connection
+    if (spec?.name === 'CLIENT TRACKING') return this.#tracking!.queued(view, store!) ?? PLACEHOLDER
+    return this.#connection.asSent(view, spec, frame)
   }
 
   #exec(frame: Buffer): boolean {
@@ -255,7 +277,11 @@ export class Transaction implements Pin, ReplyOwner {
     const mapped =
       offsets === null || slot.timedOut
         ? null
-        : mapExecReply(session, queue.commands, buf, offsets, this.#subscriptions)
+        : mapExecReply(session, queue.commands, buf, offsets, {
+            store: this.#connection.store!,
+            subscriptions: this.#subscriptions,
+            tracking: this.#tracking,
+          })
     const route = slot.route as Route
     if (route.config.mirror.mode === 'sync' && offsets !== null && !slot.timedOut) {
       const reply = mapped ?? Buffer.from(buf.subarray(start, end))
@@ -332,6 +358,8 @@ export class Transaction implements Pin, ReplyOwner {
       names.some((name) => routes.byName(name)?.primary.store !== this.#route?.primary.store)
     )
       this.#aborted = true
+    // What was prepared for it is at the stores of before.
+    if (this.#tracking !== null) this.#aborted = true
     // Nobody has watched there; and what was watched here may change unseen from now on.
     if (this.#watching) this.#broken = true
     this.#connection.moveTo(this.#route === null ? null : stores[this.#route.primary.store]!)
@@ -345,6 +373,7 @@ export class Transaction implements Pin, ReplyOwner {
       return
     }
     this.#subscriptions?.abandon()
+    if (!this.#executing) this.#tracking?.end()
     // An EXEC under way is still mirrored when its reply comes.
     if (this.#executing) return
     this.#gone = true
@@ -361,6 +390,7 @@ export class Transaction implements Pin, ReplyOwner {
     this.#gone = true
     session.leave(this)
     session.answer(answer)
+    this.#tracking?.end()
     this.#subscriptions?.end()
     return true
   }
@@ -382,6 +412,7 @@ export class Transaction implements Pin, ReplyOwner {
     this.#gone = true
     this.#connection.finished(clean)
     session.leave(this)
+    this.#tracking?.end()
     this.#subscriptions?.end()
     session.proceed()
   }
