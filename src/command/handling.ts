@@ -44,10 +44,8 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   'CLIENT LIST': session('the clients of this process, in Redis’ own format; numbers that only a server has are 0'),
   'CLIENT INFO': session('the line of CLIENT LIST about this client'),
   'CLIENT KILL': session('by id, address, type and user, in both forms'),
-  'CLIENT NO-EVICT': session(
-    'noted; the shared connection is never evicted by Understudy, and the server may evict it all the same',
-  ),
-  'CLIENT NO-TOUCH': session('noted; reads on the shared connection go on touching keys'),
+  'CLIENT NO-EVICT': session('ON: the client gets a connection of its own to each primary, and the server is told'),
+  'CLIENT NO-TOUCH': session('ON: the client gets a connection of its own to each primary, and the server is told'),
   'CLIENT PAUSE': session(
     'clients of Understudy wait, all of them or those that write; other clients of the store do not',
   ),

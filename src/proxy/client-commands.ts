@@ -4,6 +4,7 @@ import { encodeReply, errorFrame, FRAME } from '../resp/encode.ts'
 import { integerArg, isClientName, textArg, wordArg } from './arguments.ts'
 import { BlockedCommand } from './blocked-command.ts'
 import { clientInfo, killClients, listClients } from './client-list.ts'
+import { setFlag } from './own-flags.ts'
 import type { Session } from './session.ts'
 import { trackingCommand } from './tracking.ts'
 
@@ -44,8 +45,7 @@ export function clientCommand(session: Session, view: CommandView, spec: Command
       return true
     case 'CLIENT NO-EVICT':
     case 'CLIENT NO-TOUCH':
-      setFlag(session, spec.name, wordArg(view, 2))
-      return true
+      return setFlag(session, spec.name, wordArg(view, 2))
     case 'CLIENT UNBLOCK':
       return unblock(session, view)
     case 'CLIENT PAUSE':
@@ -93,13 +93,6 @@ function setInfo(session: Session, attribute: string, value: string): void {
   }
   if (attribute === 'LIB-NAME') session.libName = value
   else session.libVersion = value
-  session.answer(FRAME.OK)
-}
-
-function setFlag(session: Session, name: string, word: string): void {
-  if (word !== 'ON' && word !== 'OFF') return session.answerError('ERR syntax error')
-  if (name === 'CLIENT NO-EVICT') session.noEvict = word === 'ON'
-  else session.noTouch = word === 'ON'
   session.answer(FRAME.OK)
 }
 

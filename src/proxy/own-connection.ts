@@ -10,12 +10,12 @@ import { Swallow } from './swallow.ts'
 const PING = encodeCommand(['Ping'])
 
 /**
- * The connection to a primary that one client has for itself: as long as it tracks keys (`tracking.ts`), or always, on a listener with `connections: dedicated`. Its ordinary
+ * The connection to a primary that one client has for itself: as long as it tracks keys (`tracking.ts`) or a flag is set (`own-flags.ts`), or always, on a listener with `connections: dedicated`. Its ordinary
  * commands, transactions and blocking commands go down this one instead of the shared one; what is written on both at once is settled by the overlap
  * table, as with any dedicated connection.
  *
  *   main     to the primary of the route `*`
- *   beside   while it tracks: one to every other primary, so that each of them remembers what the client reads there. A client that does not track
+ *   beside   while it tracks or has a flag: one to every other primary, so that each of them knows. Any other client
  *            uses the shared connections to these
  *
  * When one of them is lost, so is the client's, as it would be without Understudy.
@@ -156,15 +156,17 @@ export class OwnConnection {
       this.#beside.delete(next)
       this.pipeline = beside ?? this.#open(next)
     }
-    if (this.tracking === null) return
+    if (!this.#needsAll()) return
     this.reachAll()
-    this.tracking.again()
+    this.tracking?.again()
   }
 
-  /** The client has become another user. It does not track: that is refused. */
+  /** The client has become another user. It does not track. */
   loggedIn(): void {
     retire(this.store, this.pipeline)
     this.pipeline = this.#open(this.store)
+    this.leaveOthers()
+    if (this.#needsAll()) this.reachAll()
   }
 
   close(): void {
@@ -177,7 +179,12 @@ export class OwnConnection {
 
   /** A store may have been replaced by one of the same name. */
   #reachesAll(): boolean {
-    return this.tracking === null || this.#primaries().every((store) => this.at(store) !== null)
+    return !this.#needsAll() || this.#primaries().every((store) => this.at(store) !== null)
+  }
+
+  /** What has been said on it has to hold wherever the client reads. */
+  #needsAll(): boolean {
+    return this.tracking !== null || isFlagged(this.#session)
   }
 
   #tellAt(pipeline: Pipeline | undefined, bytes: Buffer): void {
@@ -196,9 +203,11 @@ export class OwnConnection {
   }
 
   #open(store: Store): Pipeline {
-    const { database, protocol, user, name } = this.#session
+    const { database, protocol, user, name, noEvict, noTouch } = this.#session
     const pipeline = store.borrow(database, protocol, user)
     this.#watch(store, pipeline)
+    if (noEvict) this.#tellAt(pipeline, encodeCommand(['Client', 'NO-EVICT', 'ON']))
+    if (noTouch) this.#tellAt(pipeline, encodeCommand(['Client', 'NO-TOUCH', 'ON']))
     if (name !== '') this.#tellAt(pipeline, encodeCommand(['Client', 'SETNAME', name]))
     return pipeline
   }
@@ -215,14 +224,19 @@ export class OwnConnection {
   }
 }
 
-/** Tracking has ended: back to the shared connections. */
-export function leaveOwn(session: Session): void {
+/** CLIENT NO-EVICT or NO-TOUCH holds for it. */
+function isFlagged({ noEvict, noTouch }: Session): boolean {
+  return noEvict || noTouch
+}
+
+/** Back to the shared connections, if nothing keeps it on its own any more. */
+export function leaveOwn(session: Session, closing = (close: () => void) => close()): void {
   const { own } = session
-  if (own === null || own.tracking !== null) return
+  if (own === null || own.tracking !== null || isFlagged(session)) return
   own.leaveOthers()
   if (own.permanent) return
   session.own = null
-  own.close()
+  closing(() => own.close())
 }
 
 /** Lets the last replies arrive before the connection closes. */

@@ -98,7 +98,9 @@ function select(session: Session, view: CommandView): boolean {
     session.answerError('ERR DB index is out of range')
     return true
   }
-  if (index === session.database) {
+  // A user of the store may have no right to it: that is for the store to say.
+  const known = session.user === null
+  if (index === session.database && known) {
     session.answer(FRAME.OK)
     return true
   }
@@ -108,7 +110,7 @@ function select(session: Session, view: CommandView): boolean {
   const { own } = session
   if (own !== null) return selectOnOwn(session, own, index)
   const pipeline = path.primaryOf(path.routes.fallback).shared(index, session.protocol, session.user)
-  if (pipeline.state === 'up') {
+  if (pipeline.state === 'up' && known) {
     session.database = index
     session.answer(FRAME.OK)
     return true

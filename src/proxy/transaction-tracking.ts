@@ -7,7 +7,7 @@ import type { Store } from '../upstream/store.ts'
 import { wordArg } from './arguments.ts'
 import { ClientTracking } from './client-tracking.ts'
 import type { Queued } from './exec-reply.ts'
-import { OwnConnection } from './own-connection.ts'
+import { leaveOwn, OwnConnection } from './own-connection.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
 import { offFrameWords, trackingRequest } from './tracking-request.ts'
@@ -94,13 +94,8 @@ export class TransactionTracking {
       if (tracking instanceof ClientTracking) tracking.close()
     if (this.#preparing?.outcome !== undefined) this.#preparing.tracking.close()
     this.#preparing = null
-    const { own } = session
-    if (own === null || own.tracking !== null) return
-    own.leaveOthers()
-    if (own.permanent) return
-    session.own = null
     // A reply may be being settled on it.
-    queueMicrotask(() => own.close())
+    leaveOwn(session, queueMicrotask)
   }
 
   #turnOn(store: Store, agreed: boolean): Buffer | null {

@@ -1,0 +1,62 @@
+import { PLUS } from '../resp/bytes.ts'
+import { encodeCommand, FRAME } from '../resp/encode.ts'
+import { askOwn } from './ask-own.ts'
+import { leaveOwn, OwnConnection } from './own-connection.ts'
+import type { Session } from './session.ts'
+
+/**
+ * `CLIENT NO-EVICT | NO-TOUCH ON | OFF`: the store is told, on a connection that the client has for itself from then on, for on the shared one it would be said for everybody. False: has to wait.
+ *
+ * A cluster is not told: its connection is many.
+ */
+export function setFlag(session: Session, name: string, word: string): boolean {
+  const { path, captured } = session
+  if (word !== 'ON' && word !== 'OFF') {
+    session.answerError('ERR syntax error')
+    return true
+  }
+  const on = word === 'ON'
+  const note = (): void => {
+    if (name === 'CLIENT NO-EVICT') session.noEvict = on
+    else session.noTouch = on
+  }
+  const primary = path.primaryOf(path.routes.fallback)
+  if (primary.cluster !== null) {
+    note()
+    session.answer(FRAME.OK)
+    return true
+  }
+  const command = ['Client', name.slice('CLIENT '.length), word]
+  if (captured !== null) {
+    // EXEC has been answered: what comes behind it is what this is about.
+    note()
+    if (on) {
+      session.own ??= new OwnConnection(session, false)
+      session.own.reachAll()
+    }
+    session.own?.tell(command)
+    leaveOwn(session, queueMicrotask)
+    session.answer(FRAME.OK)
+    return true
+  }
+  if (session.order.owed > 0) return session.waitFor('replies')
+  if (on) {
+    session.own ??= new OwnConnection(session, false)
+    session.own.reachAll()
+  }
+  const bytes = encodeCommand(command)
+  const pipelines =
+    session.own === null
+      ? [primary.shared(session.database, session.protocol, session.user)]
+      : [...session.own.all()].map(([, pipeline]) => pipeline)
+  askOwn(
+    session,
+    pipelines.map((pipeline) => ({ pipeline, bytes })),
+    (reply) => {
+      if (reply[0] === PLUS) note()
+      leaveOwn(session)
+      return reply
+    },
+  )
+  return true
+}
