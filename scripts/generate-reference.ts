@@ -109,7 +109,7 @@ function fieldTable(part: string, schema: z.ZodObject): string {
       ? 'required'
       : field.default === undefined
         ? ''
-        : `default ${field.default}`
+        : `default ${typeof field.default === 'object' ? code(JSON.stringify(field.default)) : field.default}`
     return [code(name), type, presence, field.description ?? '']
   })
   return table([part, 'type', '', 'meaning'], rows)

@@ -28,7 +28,14 @@ export function buildProgram(terminal: Terminal, finish: (exitCode: number) => v
     .configureOutput({
       writeOut: (text) => terminal.raw(text),
       writeErr: (text) => terminal.rawNote(text),
-      outputError: (text, write) => write(text.replace(/^error: /, 'understudy: ')),
+      // What Commander suggests stands on a line of its own.
+      outputError: (text, write) =>
+        write(
+          `${text
+            .replace(/^error: /, 'understudy: ')
+            .trimEnd()
+            .replaceAll('\n', ' ')}\n`,
+        ),
     })
     .addHelpText(
       'after',

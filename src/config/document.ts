@@ -55,10 +55,12 @@ export class ConfigDocument {
       this.#addAt(this.#problems, error.pos[0], '', describeYamlError(error.code, error.message))
     }
     const structureIsSound = document.errors.every((error) => error.code === 'DUPLICATE_KEY')
-    if (document.contents === null && structureIsSound) {
+    // `---` alone, `null` and `~` are a document that holds nothing.
+    const empty = document.contents === null || (isScalar(document.contents) && document.contents.value === null)
+    if (empty && structureIsSound) {
       this.#addAt(this.#problems, 0, '', 'the file is empty; it needs at least "stores" and "routes"')
     }
-    const usable = document.contents !== null && structureIsSound
+    const usable = !empty && structureIsSound
     this.value = usable ? this.#read(document.contents as Node, [], new Set()) : null
   }
 

@@ -1,5 +1,6 @@
+import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { resolve as resolvePath } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
 import { refuseChannelCollisions } from './channel-collisions.ts'
@@ -50,24 +51,47 @@ export function loadConfig(path: string, env: Environment): LoadedConfig {
 
 /** The text of a configuration file. Throws UnderstudyError CONFIG_UNREADABLE. */
 function readConfigFile(path: string): string {
+  const unreadable = (reason: string, cause?: unknown): UnderstudyError =>
+    new UnderstudyError(
+      'CONFIG_UNREADABLE',
+      `the configuration ${path} cannot be read: ${reason}; name a YAML file with --config`,
+      { cause },
+    )
+  let bytes: Buffer
   try {
-    return readFileSync(path, 'utf8')
+    const { size } = statSync(path)
+    if (size > MAX_FILE_BYTES) throw unreadable(`it has ${Math.round(size / 2 ** 20)} MB, and 4 are the most`)
+    bytes = readFileSync(path)
   } catch (error) {
-    const message = `the configuration ${path} cannot be read: ${reasonOf(error)}; name a YAML file with --config`
-    throw new UnderstudyError('CONFIG_UNREADABLE', message, { cause: error })
+    throw error instanceof UnderstudyError ? error : unreadable(reasonOf(error), error)
   }
+  // Patterns stand for their bytes: one that were decoded as something else would match other keys than its author's.
+  if (!isUtf8(bytes)) throw unreadable('it is not UTF-8 text; save it as UTF-8')
+  return bytes.toString('utf8')
 }
+
+/** Some thousands of routes have room in it. What is larger is not meant, and would keep the process busy for long. */
+const MAX_FILE_BYTES = 4 * 2 ** 20
 
 /**
  * Understands the text of a configuration file: YAML, variables, the schema, secrets, and what only the whole shows.
  * Throws ConfigError (code CONFIG_INVALID) with every problem, each with its line and column.
  */
-export function parseConfig(text: string, { path, env, cwd = process.cwd() }: ParseOptions): LoadedConfig {
+export function parseConfig(text: string, { path, env, cwd = workingDirectory() }: ParseOptions): LoadedConfig {
   const document = new ConfigDocument(text, env)
   const parsed = document.value === null ? null : resolveConfig({ document, env, cwd }, document.value)
   if (parsed === null || document.problems.length > 0) throw new ConfigError(path, document.problems)
   const config = deepFreeze(parsed.build())
   return { config, hash: hashOf(config), path, warnings: document.warnings, phaseOverrides: parsed.phaseOverrides }
+}
+
+function workingDirectory(): string {
+  try {
+    return process.cwd()
+  } catch (cause) {
+    const message = 'the working directory is gone, and relative paths begin there: start in one that exists'
+    throw new UnderstudyError('CONFIG_UNREADABLE', message, { cause })
+  }
 }
 
 export interface UrlOptions {

@@ -41,6 +41,8 @@ export function reasonOf(error: unknown): string {
   if (code === 'ENOENT') return 'it does not exist'
   if (code === 'EACCES' || code === 'EPERM') return 'permission denied'
   if (code === 'EISDIR') return 'it is a directory'
+  if (code === 'ENOTDIR') return 'a part of its path is not a directory'
+  if (code === 'ELOOP') return 'symbolic links lead in a circle'
   return code ?? (error instanceof Error ? error.message : String(error))
 }
 

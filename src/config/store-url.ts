@@ -158,8 +158,13 @@ function decode(text: string): string {
 function socketPath(rest: string): string {
   if (!rest.startsWith('/') || rest === '/')
     throw invalid('a unix:// URL has three slashes and a path, as in unix:///run/redis.sock')
+  if (Buffer.byteLength(rest) > MAX_SOCKET_PATH_BYTES)
+    throw invalid(`the path of a socket has at most ${MAX_SOCKET_PATH_BYTES} bytes; choose a shorter one`)
   return rest
 }
+
+/** sun_path of unix(7) without its final zero: 107 on Linux, 103 on the BSDs and macOS. */
+const MAX_SOCKET_PATH_BYTES = process.platform === 'linux' ? 107 : 103
 
 function parseDatabase(text: string): number {
   if (!/^\d{1,6}$/.test(text)) throw invalid('the database is not a number; write it like redis://host:6379/0')

@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
+import { makeDirectory } from '../base/make-directory.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
@@ -202,7 +203,7 @@ export class Durability {
   #recover(dir: string): number {
     const { context, dirty } = this.#parts
     const lastRun = this.#marker.lastRun()
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    makeDirectory(dir)
     for (const { name, shadow } of context.routes.routes) if (shadow === null) dirty.forget(name)
     const segments = readdirSync(dir)
       .filter((name) => SEGMENT_NAME.test(name))

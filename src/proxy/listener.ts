@@ -1,6 +1,7 @@
 import { chmodSync } from 'node:fs'
-import { lstat, unlink } from 'node:fs/promises'
+import { lstat, stat, unlink } from 'node:fs/promises'
 import net from 'node:net'
+import { dirname } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
 import type { ListenConfig } from '../config/config.ts'
 import { errorFields } from '../observability/log-error.ts'
@@ -38,7 +39,7 @@ export class Listener {
   /** Resolves with the port (0 for a unix socket). Rejects with LISTEN_FAILED. */
   async open(): Promise<number> {
     const { endpoint, url, mode } = this.#config
-    if (endpoint.kind === 'unix') await removeLeftOver(endpoint.path, url)
+    if (endpoint.kind === 'unix') await makeRoom(endpoint.path, url)
     return new Promise((resolve, reject) => {
       this.#server.once('error', (error: NodeJS.ErrnoException) => reject(listenFailed(url, error)))
       const listening = (): void => {
@@ -151,26 +152,33 @@ function received(session: Session, buf: Buffer, length: number): void {
 }
 
 function listenFailed(url: string, error: NodeJS.ErrnoException): UnderstudyError {
-  const hint =
-    error.code === 'EADDRINUSE'
-      ? 'the address is in use: stop what listens there, or change `listen` in the configuration'
-      : error.message
-  return new UnderstudyError('LISTEN_FAILED', `cannot listen on ${url}: ${hint}`, { cause: error })
+  const reason = REASONS[error.code ?? ''] ?? error.message
+  return new UnderstudyError('LISTEN_FAILED', `cannot listen on ${url}: ${reason}, or change \`listen\``, {
+    cause: error,
+  })
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'the address is in use: stop what listens there',
+  EACCES: 'permission denied: choose a port above 1023, or a directory that Understudy may write to',
+  EADDRNOTAVAIL: 'this machine has no such address: give it one',
+  ENOTFOUND: 'the host name is not known: write an address',
 }
 
 /**
  * A socket file whose owner was killed stays behind, and would keep the next one from listening: it goes when nobody answers there. Anything but a socket is not
- * ours to remove.
+ * ours to remove, and of a directory that is missing the system only says that there is no permission.
  */
-async function removeLeftOver(path: string, url: string): Promise<void> {
+async function makeRoom(path: string, url: string): Promise<void> {
+  const refuse = (reason: string): UnderstudyError =>
+    new UnderstudyError('LISTEN_FAILED', `cannot listen on ${url}: ${reason}, or change \`listen\``)
   const found = await lstat(path).catch(() => null)
-  if (found === null) return
-  if (!found.isSocket()) {
-    throw new UnderstudyError(
-      'LISTEN_FAILED',
-      `cannot listen on ${url}: there is a file of that name that is not a socket; move it away, or change \`listen\` in the configuration`,
-    )
+  if (found === null) {
+    const above = await stat(dirname(path)).catch(() => null)
+    if (above === null) throw refuse(`there is no directory ${dirname(path)}: make it`)
+    return
   }
+  if (!found.isSocket()) throw refuse('there is a file of that name that is not a socket: move it away')
   const left = await new Promise<boolean>((resolve) => {
     const probe = net.connect({ path })
     probe.once('connect', () => {

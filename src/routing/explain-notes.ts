@@ -32,6 +32,7 @@ export function notesOf(
 ): string[] {
   if (spec === null) return []
   return [
+    ...arityNotes(spec, view),
     ...placeNotes(spec, plan.route, keys),
     ...takenNotes(table, keys),
     ...splitNotes(spec, plan, keys),
@@ -43,6 +44,13 @@ export function notesOf(
       ? []
       : ['the script uses keys which it does not declare: they keep the names that it makes']),
   ]
+}
+
+/** As Redis counts: with the command's name; a negative arity is the least. */
+function arityNotes({ arity }: CommandSpec, { argc }: CommandView): string[] {
+  if (arity >= 0 ? argc === arity : argc >= -arity) return []
+  const wanted = arity >= 0 ? `${arity - 1}` : `at least ${-arity - 1}`
+  return [`has ${argc - 1} arguments and takes ${wanted}: it is answered with an error`]
 }
 
 function placeNotes(spec: CommandSpec, route: Route, keys: readonly ExplainedKey[]): string[] {

@@ -36,7 +36,8 @@ const HANDLING: Readonly<Record<CommandSpec['handling'], string>> = {
   forward: 'goes down the shared connection of the primary',
   session: 'is answered by Understudy itself',
   transaction: 'down the shared connection when MULTI ... EXEC arrives whole; on a dedicated one otherwise',
-  blocking: 'tried on the shared connection; waits on a dedicated one when there is nothing to take',
+  blocking:
+    'waits at the primary on a dedicated connection; where much is waiting to be taken, the shared one is tried first',
   subscribe: 'gets a dedicated connection',
   takeover: 'gets a dedicated connection',
   beside: 'is sent beside the shared connection',

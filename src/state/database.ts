@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { UnderstudyError } from '../base/errors.ts'
+import { makeDirectory } from '../base/make-directory.ts'
 
 /** For tests and routes that keep nothing: lives as long as its handle. */
 export const IN_MEMORY = ':memory:'
@@ -24,7 +24,7 @@ export const IN_MEMORY = ':memory:'
 export function openDatabase(path: string, migrations: readonly string[]): DatabaseSync {
   let database: DatabaseSync | null = null
   try {
-    if (path !== IN_MEMORY && !existsSync(dirname(path))) mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    if (path !== IN_MEMORY) makeDirectory(dirname(path))
     database = new DatabaseSync(path, { timeout: LOCK_WAIT_MS })
     database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
     // The lock is taken by the first write, not by the pragma.
@@ -78,9 +78,11 @@ function unusable(path: string, error: unknown): UnderstudyError {
     case SQLITE_NOTADB:
       return new UnderstudyError('STATE_CORRUPT', `${path} is damaged: ${message}`, { cause: error })
     default:
-      return new UnderstudyError('STATE_UNUSABLE', `${path} cannot be used: ${message ?? String(error)}`, {
-        cause: error,
-      })
+      return new UnderstudyError(
+        'STATE_UNUSABLE',
+        `${path} cannot be used: ${message ?? String(error)}; stateDir must be a directory that Understudy may write to, with room on its disk`,
+        { cause: error },
+      )
   }
 }
 

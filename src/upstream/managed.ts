@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -7,6 +7,7 @@ import { Redis } from 'ioredis'
 import { Backoff } from '../base/backoff.ts'
 import { UnderstudyError } from '../base/errors.ts'
 import { findProgram } from '../base/find-program.ts'
+import { makeDirectory } from '../base/make-directory.ts'
 import { spawnTethered, type TetheredChild } from '../base/tethered-child.ts'
 import type { Endpoint } from '../config/config.ts'
 
@@ -189,7 +190,7 @@ export class ManagedServer {
     const { name, dataDir } = this.#options
     if (dataDir === null) return mkdtempSync(join(tmpdir(), 'understudy-managed-'))
     try {
-      mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+      makeDirectory(dataDir)
       return resolve(dataDir)
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)

@@ -79,6 +79,14 @@ describe('understudy explain', () => {
     expect(stdout).toContain(expected)
   })
 
+  test('a command with an argument too many says so', async () => {
+    const { code, stdout } = await runCli(['explain', '--config', file(), 'GET', 'job:1', '--json'])
+    expect(code).toBe(0)
+    expect(stdout).toContain('note       has 2 arguments and takes 1: it is answered with an error\n')
+    const fine = await runCli(['explain', '--config', file(), '--', 'MSET', 'job:1', '1', 'job:2', '2'])
+    expect(fine.stdout).not.toContain('is answered with an error')
+  })
+
   test('a command that is refused: exit code 1', async () => {
     const { code, stdout } = await runCli(['explain', '--config', file(), '--', 'SCRIPT', 'DEBUG', 'YES'])
     expect(code).toBe(1)

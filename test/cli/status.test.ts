@@ -126,7 +126,7 @@ describe('reaching the sidecar', () => {
 describe('wrong usage', () => {
   test.each([
     [[], /^Usage: understudy/],
-    [['sttaus'], /^understudy: unknown command 'sttaus'\n\(Did you mean status\?\)\n$/],
+    [['sttaus'], /^understudy: unknown command 'sttaus' \(Did you mean status\?\)\n$/],
     [['status', '--jsno'], /^understudy: unknown option '--jsno'/],
     [['status', 'jobs'], /^understudy: too many arguments/],
     [['status', '--admin', '127.0.0.1:9380'], /^understudy: the admin address must look like http:/],

@@ -347,7 +347,22 @@ describe('a configuration file', () => {
   it('that does not hold text is refused and not taken apart', () => {
     const path = join(cwd, 'binary.yaml')
     writeFileSync(path, Buffer.from([0, 1, 2, 0xff, 0xfe, 10, 0x80]))
-    expect(() => loadConfig(path, {})).toThrow(/binary\.yaml has \d+ problem/)
+    expect(() => loadConfig(path, {})).toThrow(/binary\.yaml cannot be read: it is not UTF-8/)
+  })
+
+  it('in another encoding is refused: its patterns would match other keys than they say', () => {
+    const path = join(cwd, 'latin1.yaml')
+    const text = 'stores: { old: redis://a }\nroutes: [{ name: r, keys: ["caf\u00e9:{id}", "*"], source: old }]\n'
+    writeFileSync(path, text, 'latin1')
+    expect(() => loadConfig(path, {})).toThrow(/it is not UTF-8 text; save it as UTF-8/)
+    writeFileSync(path, text)
+    expect(loadConfig(path, {}).config.routes).toHaveLength(1)
+  })
+
+  it('that is far too long is refused before it is read', () => {
+    const path = join(cwd, 'long.yaml')
+    writeFileSync(path, `# ${'x'.repeat(5 * 2 ** 20)}\n`)
+    expect(() => loadConfig(path, {})).toThrow(/it has 5 MB, and 4 are the most/)
   })
 
   it('that comes with Understudy is understood, without a word', () => {

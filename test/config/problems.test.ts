@@ -42,6 +42,8 @@ const ROUTES = `routes:\n${REST}`
 
 const cases: Record<string, string> = {
   'an empty file': '#! the file is empty\n',
+  'a document that holds nothing': '--- #! the file is empty\n',
+  'a document that is null': 'null #! the file is empty\n',
   'a file that is not a map': 'just text #! must be a map',
   'a list': '- a #! must be a map',
   'a broken quote': `${STORES}${ROUTES}stateDir: "x" y" #! unexpected scalar at node end`,

@@ -42,6 +42,7 @@ describe('a store URL', () => {
     ['redis+cluster://a/1', 'a cluster has no databases'],
     ['unix://run/redis.sock', 'three slashes'],
     ['unix:///run/redis.sock?x=1', 'at most ?db=0'],
+    [`unix:///run/${'x'.repeat(120)}.sock`, 'bytes; choose a shorter one'],
     ['redis://u:%zz@cache', '%25'],
   ])('%s is refused: %s', (text, why) => expect(() => parseStoreUrl(text)).toThrow(why))
 

@@ -86,6 +86,13 @@ describe('unix sockets', () => {
     expect(readFileSync(file, 'utf8')).toBe('data')
   })
 
+  test('in a directory that is missing are refused, and it is named', async () => {
+    const listen = listenOn(join(dir, 'missing', 'socket'))
+    await expect(startDataPath({ stores: { redis }, listen })).rejects.toThrow(
+      `there is no directory ${join(dir, 'missing')}: make it`,
+    )
+  })
+
   test('are gone when Understudy has stopped', async () => {
     path = await startDataPath({ stores: { redis }, listen: listenOn(socket) })
     await path.stop()
