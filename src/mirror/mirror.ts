@@ -19,10 +19,10 @@ import type { DirtySet } from './dirty-set.ts'
 import { FollowUps } from './follow-ups.ts'
 import { doubtFunctionsOf } from './function-sync.ts'
 import { type KeyRef, KeyRefs } from './key-refs.ts'
-import type { OverlapTable } from './overlap.ts'
+import { NOBODY, type OverlapTable } from './overlap.ts'
 import { underApplicationNames } from './reply-names.ts'
 import { runsScript, ScriptEffects } from './script-effects.ts'
-import { ServerWideEffect } from './server-wide-effect.ts'
+import { ServerWideEffects } from './server-wide-effect.ts'
 import { answerOf, applicationBytes, argcOf, changedNothing, mayWriteBeforeError } from './settled-command.ts'
 import { frameHash, NO_ANSWER } from './shadow-answers.ts'
 import { shadowForm } from './shadow-form.ts'
@@ -43,10 +43,10 @@ import { UnknownWrites } from './unknown-writes.ts'
 export class Mirror {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
-  readonly #overlap: OverlapTable
   readonly #refs: KeyRefs
   readonly #queue: ShadowQueue
   readonly #followUps: FollowUps
+  readonly #serverWide: ServerWideEffects
   readonly #scripts: ScriptEffects
   /** Parser for bytes that are whole and were parsed before. */
   readonly #parser = new CommandParser()
@@ -55,19 +55,21 @@ export class Mirror {
   readonly #timed = { used: false }
   /** When the command at hand left, by the coarse clock. A time to live that is counted from the reply is wrong by what has passed since it was executed: after a long wait the key is copied as well. */
   #sentMs = Number.POSITIVE_INFINITY
+  /** On which connection the command at hand was answered; NOBODY: within a transaction. */
+  #lane = NOBODY
   /** The command at hand met others' writes to its keys: the shadow need not give the same answer. */
   #outOfOrder = false
 
   constructor(context: DataPathContext, dirty: DirtySet, overlap: OverlapTable) {
     this.#context = context
     this.#dirty = dirty
-    this.#overlap = overlap
     this.#refs = new KeyRefs(context)
     this.#scripts = new ScriptEffects(context)
     this.#unknown = new UnknownWrites(context.log)
     this.#queue = new ShadowQueue(context, dirty, this.#refs, this.#scripts, (ref) =>
       ref === null ? this.#followUps.size > 0 : this.#followUps.has(ref.database, ref.key),
     )
+    this.#serverWide = new ServerWideEffects(context, dirty, overlap, this.#queue.swapped)
     this.#followUps = new FollowUps(context, overlap, this.#refs, {
       perform: (effect, database, waiter) => this.#perform(null, effect, database, waiter),
       markDirty: (keys, waiter) => {
@@ -116,8 +118,10 @@ export class Mirror {
       this.contested(spec, command.route as Route, database, bytes, start, end, reply, from, to, waiter)
     else {
       this.#sentMs = command.queuedAtMs
+      this.#lane = command.lane
       this.apply(spec, command.route as Route, database, bytes, start, end, reply, from, to, waiter)
       this.#sentMs = Number.POSITIVE_INFINITY
+      this.#lane = NOBODY
     }
   }
 
@@ -380,8 +384,7 @@ export class Mirror {
     // One server has it already, and its subscribers have got the message.
     if (route.shadow === null || route.shadow.store === route.primary.store) return
     if (isServerWide(spec)) {
-      const command = { spec, route, database, bytes }
-      new ServerWideEffect(this.#context, this.#dirty, this.#overlap, this.#queue.swapped, command, waiter).start()
+      this.#serverWide.apply({ spec, route, database, bytes, lane: this.#lane }, waiter)
     } else this.#queue.push(spec, route, database, bytes, 0, bytes.length, null, NO_ANSWER, waiter)
   }
 

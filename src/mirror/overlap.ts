@@ -13,15 +13,19 @@
  * reply comes. A read (`look`, `undisturbed`) changes nothing, so reads never disturb writes, nor each other. Keys that share a slot by collision cost a needless copy, never a
  * wrong result.
  *
- * While a command that touches every key (FLUSHALL) is under way (`beginSweep`), nobody is alone.
+ * While a command that touches every key (FLUSHALL) is under way (`beginSweep`), nobody is alone but those on its own lane, whose order with it is known.
  */
 export class OverlapTable {
   /** Eight fields a slot, side by side: one cache line a write. */
   readonly #slots: Int32Array
   readonly #mask: number
-  /** Sweeps under way, and sweeps ever begun: part of every ticket. */
+  /** Sweeps under way, and the lane that they are all on (else NOBODY). */
   #sweeping = 0
+  #sweepingLane = NOBODY
+  /** Sweeps ever begun, the lane of the latest, and how many had begun before those that it has made since another lane's: part of every ticket. */
   #sweeps = 0
+  #sweptBy = NOBODY
+  #sweepsBefore = 0
 
   /**
    * `slots`: a power of two. Only writes in flight at the same moment on different connections can collide, so few are enough: with 200 in flight on each of
@@ -51,7 +55,7 @@ export class OverlapTable {
     }
     slots[at + LANE] = lane
     slots[at + OWN] = own + 1
-    return foreign === 0 && this.#sweeping === 0 ? slots[at + EPOCH]! + this.#sweeps : -1
+    return foreign === 0 && this.#isUnswept(lane) ? slots[at + EPOCH]! + this.#sweepsOfOthers(lane) : -1
   }
 
   /** Its reply has come, or never will. Gives what the ticket is if nobody came between. */
@@ -61,7 +65,7 @@ export class OverlapTable {
     const foreign = slots[at + FOREIGN]!
     if (foreign === 0) {
       if (slots[at + OWN]! > 0) slots[at + OWN]!--
-      return slots[at + EPOCH]! + this.#sweeps
+      return slots[at + EPOCH]! + this.#sweepsOfOthers(lane)
     }
     if (slots[at + LANE] !== lane) slots[at + FOREIGN] = foreign - 1
     else slots[at + OWN]!--
@@ -71,7 +75,7 @@ export class OverlapTable {
       slots[at + OWN] = slots[at + FOREIGN]!
       slots[at + FOREIGN] = 0
     }
-    return slots[at + EPOCH]! + this.#sweeps
+    return slots[at + EPOCH]! + this.#sweepsOfOthers(lane)
   }
 
   /** The lane on which writes of this hash are in flight; 0: none; -1: several. */
@@ -84,7 +88,7 @@ export class OverlapTable {
   /** A read of a key with this hash leaves on `lane`. Gives its ticket, for `undisturbed`; those of several keys are added up by `addTickets`. */
   look(hash: number, lane: number): number {
     const inFlight = this.laneOf(hash)
-    return (inFlight === 0 || inFlight === lane) && this.#sweeping === 0 ? this.traffic(hash, lane) : -1
+    return (inFlight === 0 || inFlight === lane) && this.#isUnswept(lane) ? this.traffic(hash, lane) : -1
   }
 
   /**
@@ -96,7 +100,7 @@ export class OverlapTable {
     const at = (hash & this.#mask) * STRIDE
     // Even when `lane` wrote last, odd otherwise: going from one to the other is a change too.
     const count = slots[at + LAST] === lane ? slots[at + TURNS]! * 2 : slots[at + WRITES]! * 2 + 1
-    return (count + this.#sweeps * 2) & EPOCH_MASK
+    return (count + this.#sweepsOfOthers(lane) * 2) & EPOCH_MASK
   }
 
   /** How often every key of a store has changed at once. */
@@ -104,14 +108,33 @@ export class OverlapTable {
     return this.#sweeps
   }
 
-  /** Every key of a store changes at once: what is in flight now, and what comes until `endSweep`, overlaps with it. */
-  beginSweep(): void {
+  /**
+   * Every key of a store changes at once: what is in flight now, and what comes until `endSweep`, overlaps with it. `lane`: the connection on which it is done, whose writes are before it or
+   * behind it for certain; NOBODY: there is none.
+   */
+  beginSweep(lane: number): void {
+    if (this.#sweeping === 0) this.#sweepingLane = lane
+    else if (this.#sweepingLane !== lane) this.#sweepingLane = NOBODY
+    if (this.#sweptBy !== lane) {
+      this.#sweptBy = lane
+      this.#sweepsBefore = this.#sweeps
+    }
     this.#sweeping++
     this.#sweeps++
   }
 
   endSweep(): void {
     this.#sweeping--
+  }
+
+  /** No sweep is under way but on this lane. */
+  #isUnswept(lane: number): boolean {
+    return this.#sweeping === 0 || (this.#sweepingLane === lane && lane !== NOBODY)
+  }
+
+  /** Grows with every sweep of another lane, and only then. */
+  #sweepsOfOthers(lane: number): number {
+    return this.#sweptBy === lane && lane !== NOBODY ? this.#sweepsBefore : this.#sweeps
   }
 
   /** A sweep is under way. */
@@ -129,6 +152,8 @@ const EPOCH = 4
 const LAST = 5
 const TURNS = 6
 const WRITES = 7
+/** No connection's lane: looked at for it, every write counts. */
+export const NOBODY = -2
 /** Stays positive: a ticket of -1 is never an epoch. */
 const EPOCH_MASK = 0x3fffffff
 

@@ -4,61 +4,147 @@ import { CommandParser } from '../resp/command-parser.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Store } from '../upstream/store.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
-import type { OverlapTable } from './overlap.ts'
+import { NOBODY, type OverlapTable } from './overlap.ts'
 import type { SwappedDatabases } from './swapped-databases.ts'
 
 const PING = encodeCommand(['PING'])
 
-/**
- * FLUSHALL, FLUSHDB or SWAPDB on its way to the shadow. It must neither overtake nor be overtaken by a write of another database, whose effects go down another connection:
- *
- *   PING down every connection of the mirror ─▶ all answered: what came before is done ─▶ the command ─▶ answered
- *   └── meanwhile every write only makes its keys dirty, and no copy goes out (`OverlapTable.beginSweep`) ──┘
- *
- * A flush whose answer was lost is sent again: nothing else has happened there. Of a swap nobody could say whether it happened.
- */
-export class ServerWideEffect {
+/** As the client sent it. `lane`: of the primary's connection on which it was answered; NOBODY: within a transaction. */
+interface ServerWideCommand {
+  readonly spec: CommandSpec
+  readonly route: Route
+  readonly database: number
+  readonly bytes: Buffer
+  readonly lane: number
+}
+
+/** FLUSHALL, FLUSHDB and SWAPDB on their way to the shadow, in the order in which the primary has answered them. */
+export class ServerWideEffects {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
   readonly #overlap: OverlapTable
   readonly #swaps: SwappedDatabases
-  readonly #spec: CommandSpec
-  readonly #route: Route
-  readonly #database: number
-  readonly #bytes: Buffer
+  /** Those that go step by step, the first of them under way. */
+  readonly steps: ServerWideEffect[] = []
+
+  constructor(context: DataPathContext, dirty: DirtySet, overlap: OverlapTable, swaps: SwappedDatabases) {
+    this.#context = context
+    this.#dirty = dirty
+    this.#overlap = overlap
+    this.#swaps = swaps
+  }
+
+  /** `waiter`: told when the shadow has it. */
+  apply(command: ServerWideCommand, waiter: AckWaiter | null): void {
+    new ServerWideEffect(this.#context, this.#dirty, this.#overlap, this.#swaps, this.steps, command, waiter).start()
+  }
+}
+
+/**
+ * One of them. It must neither overtake nor be overtaken by a write of another database, whose effects go down another connection:
+ *
+ *   FLUSHDB changes what goes down one connection of the mirror: there it has its place among the effects
+ *   FLUSHALL the same, while nothing is under way on the others; until it is answered, writes of other connections only make their keys dirty
+ *   else     PING down every connection of the mirror ─▶ all answered: what came before is done ─▶ the command ─▶ answered
+ *            └── meanwhile every write only makes its keys dirty, and no copy goes out (`OverlapTable.beginSweep`) ──┘
+ *
+ * A flush whose answer was lost is sent again: nothing else has happened there, unless writes have been queued behind it meanwhile. Of a swap nobody could say whether it happened.
+ */
+class ServerWideEffect {
+  readonly #context: DataPathContext
+  readonly #dirty: DirtySet
+  readonly #overlap: OverlapTable
+  readonly #swaps: SwappedDatabases
+  readonly #steps: ServerWideEffect[]
+  readonly #command: ServerWideCommand
   readonly #waiter: AckWaiter | null
   /** Connections that have not answered the PING. */
   #behind = 0
+  /** It has begun a sweep. */
+  #sweeps = false
 
   constructor(
     context: DataPathContext,
     dirty: DirtySet,
     overlap: OverlapTable,
     swaps: SwappedDatabases,
-    command: { readonly spec: CommandSpec; readonly route: Route; readonly database: number; readonly bytes: Buffer },
+    steps: ServerWideEffect[],
+    command: ServerWideCommand,
     waiter: AckWaiter | null,
   ) {
     this.#context = context
     this.#dirty = dirty
     this.#overlap = overlap
     this.#swaps = swaps
-    this.#spec = command.spec
-    this.#route = command.route
-    this.#database = command.database
-    this.#bytes = command.bytes
+    this.#steps = steps
+    this.#command = command
     this.#waiter = waiter
   }
 
   start(): void {
-    const store = this.#context.stores[this.#route.shadow!.store]!
-    this.#overlap.beginSweep()
-    for (const [one, other] of this.#swapped()) this.#swaps.swap(one, other)
-    this.#route.state.backlogCommands++
+    this.#command.route.state.backlogCommands++
     if (this.#waiter !== null) this.#waiter.pending++
-    store.shadow(this.#database)
+    if (this.#steps.length === 0 && this.#hasItsPlace()) this.#sendInOrder()
+    else {
+      this.#beginSweep(NOBODY)
+      for (const [one, other] of this.#swapped()) this.#swaps.swap(one, other)
+      this.#steps.push(this)
+      if (this.#steps.length === 1) this.waitForOthers()
+    }
+  }
+
+  /** Nothing on another connection of the mirror can come between. */
+  #hasItsPlace(): boolean {
+    const { spec } = this.#command
+    const store = this.#store
+    const own = store.shadow(this.#command.database)
+    if (spec.name === 'SWAPDB' || store.cluster !== null || own.state !== 'up') return false
+    if (spec.name === 'FLUSHDB') return true
+    for (const pipeline of store.shadowPipelines()) if (pipeline !== own && !pipeline.quiet) return false
+    return true
+  }
+
+  #sendInOrder(): void {
+    const { spec, route, bytes, database } = this.#command
+    const pipeline = this.#store.shadow(database)
+    if (spec.name !== 'FLUSHDB') this.#beginSweep(this.#sharedLane())
+    const owner: ReplyOwner = {
+      settle: (_slot: InFlight, buf: Buffer, start: number) => this.#end(buf[start] !== MINUS),
+      lost: () => {
+        // Sent again, it would take away what stands behind it by now.
+        if (pipeline.state === 'closed' || pipeline.hasUnsent || this.#steps.length > 0) return this.#end(false)
+        if (this.#sweeps) this.#overlap.endSweep()
+        this.#beginSweep(NOBODY)
+        this.#steps.push(this)
+        this.#send()
+      },
+      timedOut: () => {},
+    }
+    pipeline.push(owner, bytes, 0, bytes.length).route = route
+    if (this.#sweeps || this.#waiter !== null) pipeline.hurry()
+  }
+
+  /** Writes of a shared pipeline are of one database: their effects follow on the connection that this goes down. */
+  #sharedLane(): number {
+    const { route, lane } = this.#command
+    for (const pipeline of this.#context.stores[route.primary.store]!.sharedPipelines())
+      if (pipeline.lane === lane) return lane
+    return NOBODY
+  }
+
+  #beginSweep(lane: number): void {
+    this.#sweeps = true
+    this.#overlap.beginSweep(lane)
+  }
+
+  /** Its turn has come. */
+  waitForOthers(): void {
+    const store = this.#store
+    store.shadow(this.#command.database)
     const passed = (): void => {
       if (--this.#behind === 0) this.#send()
     }
@@ -68,32 +154,36 @@ export class ServerWideEffect {
     for (const pipeline of store.shadowPipelines()) {
       if (pipeline.state === 'closed') continue
       this.#behind++
-      pipeline.push(barrier, PING, 0, PING.length).route = this.#route
+      pipeline.push(barrier, PING, 0, PING.length).route = this.#command.route
       pipeline.hurry()
     }
     passed()
   }
 
+  get #store(): Store {
+    return this.#context.stores[this.#command.route.shadow!.store]!
+  }
+
   #send(): void {
-    const { shadow } = this.#route
-    const pipeline = this.#context.stores[shadow!.store]!.shadow(this.#database)
+    const { spec, route, bytes, database } = this.#command
+    const pipeline = this.#store.shadow(database)
     if (pipeline.state === 'closed') return this.#end(false)
     const owner: ReplyOwner = {
       settle: (_slot: InFlight, buf: Buffer, start: number) => this.#end(buf[start] !== MINUS),
       lost: (_slot, loss) => {
-        if (pipeline.state === 'closed' || (loss.mayHaveRun && this.#spec.name === 'SWAPDB')) this.#end(false)
+        if (pipeline.state === 'closed' || (loss.mayHaveRun && spec.name === 'SWAPDB')) this.#end(false)
         else this.#send()
       },
       timedOut: () => {},
     }
-    pipeline.push(owner, this.#bytes, 0, this.#bytes.length).route = this.#route
+    pipeline.push(owner, bytes, 0, bytes.length).route = route
     pipeline.hurry()
   }
 
   #end(ok: boolean): void {
-    const { state, primary, shadow } = this.#route
+    const { state, primary, shadow } = this.#command.route
     const { routes, clock } = this.#context
-    this.#overlap.endSweep()
+    if (this.#sweeps) this.#overlap.endSweep()
     state.backlogCommands--
     if (ok) state.applied++
     else {
@@ -115,13 +205,17 @@ export class ServerWideEffect {
       }
     }
     acknowledge(this.#waiter, ok)
+    if (this.#steps[0] !== this) return
+    this.#steps.shift()
+    this.#steps[0]?.waitForOthers()
   }
 
   #swapped(): [number, number][] {
-    if (this.#spec.name !== 'SWAPDB') return []
+    const { spec, bytes } = this.#command
+    if (spec.name !== 'SWAPDB') return []
     const parser = new CommandParser()
-    parser.parse(this.#bytes, 0, this.#bytes.length)
-    const [one, other] = [1, 2].map((i) => Number(this.#bytes.toString('latin1', parser.start[i], parser.end[i])))
+    parser.parse(bytes, 0, bytes.length)
+    const [one, other] = [1, 2].map((i) => Number(bytes.toString('latin1', parser.start[i], parser.end[i])))
     return [[one!, other!]]
   }
 }

@@ -12,7 +12,7 @@ import { isOnOneServer, isStillAt, nameOnPrimary, nameOnShadow, pairOf, restoreC
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { type KeyHold, TOO_LARGE } from './key-holds.ts'
-import type { OverlapTable } from './overlap.ts'
+import { NOBODY, type OverlapTable } from './overlap.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
 import { Rebuild, TOO_BUSY } from './rebuild.ts'
 import { joinBacklog, leftBacklog } from './shadow-backlog.ts'
@@ -390,8 +390,6 @@ export class StateCopy implements ReplyOwner {
   }
 }
 
-/** No connection's lane: looked at for it, every write counts. */
-const NOBODY = -2
 const ONE = 0x31
 const ZERO = 0x30
 

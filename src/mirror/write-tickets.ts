@@ -5,7 +5,7 @@ import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { isServerWide } from '../routing/server-wide.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
-import { addTickets, type OverlapTable } from './overlap.ts'
+import { addTickets, NOBODY, type OverlapTable } from './overlap.ts'
 import { applicationBytes } from './settled-command.ts'
 
 /**
@@ -48,9 +48,9 @@ export class WriteTickets {
     return this.#overlap.enter(hash, lane)
   }
 
-  /** A write without keys leaves. `left` (or `leaveServerWide`) has to follow. */
-  enterServerWide(spec: CommandSpec): void {
-    if (isServerWide(spec)) this.#overlap.beginSweep()
+  /** A write without keys leaves. `left` (or `leaveServerWide`) has to follow. `lane`: of the shared pipeline that it leaves on, all of whose writes are of one database; else NOBODY. */
+  enterServerWide(spec: CommandSpec, lane: number): void {
+    if (isServerWide(spec)) this.#overlap.beginSweep(spec.name === 'SWAPDB' ? NOBODY : lane)
   }
 
   /** True: another connection wrote to one of its keys meanwhile. */

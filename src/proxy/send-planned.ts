@@ -2,11 +2,13 @@ import { asRead } from '../command/read-only-script.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { changesFunctions } from '../mirror/function-sync.ts'
+import { NOBODY } from '../mirror/overlap.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { renameForPrimary } from '../routing/plan.ts'
 import { isServerWide } from '../routing/server-wide.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
 import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
 import { isSampledRead } from './sampled-reads.ts'
 import type { Session } from './session.ts'
@@ -49,7 +51,7 @@ export function sendPlanned(
       if (plan.positions.count === 0) {
         if (isServerWide(spec)) {
           path.intents?.noteEveryKey()
-          path.tickets.enterServerWide(spec)
+          path.tickets.enterServerWide(spec, laneOf(path.primaryOf(route), pipeline))
         } else if (changesFunctions(spec)) path.intents?.noteFunctions()
       }
       slot.ticket =
@@ -67,4 +69,11 @@ export function sendPlanned(
     if (slot.flags !== 0) slot.original = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
   }
   return slot
+}
+
+/** The pipeline's lane, where all of its writes are of one database and before or behind each other at every node. */
+function laneOf(store: Store, pipeline: Pipeline): number {
+  if (store.cluster !== null) return NOBODY
+  for (const shared of store.sharedPipelines()) if (shared === pipeline) return pipeline.lane
+  return NOBODY
 }

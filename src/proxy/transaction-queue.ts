@@ -3,6 +3,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
 import { changesFunctions } from '../mirror/function-sync.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
+import { NOBODY } from '../mirror/overlap.ts'
 import { mayWriteBeforeError } from '../mirror/settled-command.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -85,7 +86,7 @@ export class TransactionQueue {
     this.#lane = lane
     this.#ticket = path.tickets.enterAll(this.#hashes, lane)
     this.#reads.left(path, lane)
-    for (const spec of this.#serverWide) path.tickets.enterServerWide(spec)
+    for (const spec of this.#serverWide) path.tickets.enterServerWide(spec, NOBODY)
     if (path.intents !== null) this.#note(path.intents)
     session.writesOwed++
     this.states.delete(route.state)

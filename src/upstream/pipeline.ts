@@ -113,6 +113,11 @@ export class Pipeline {
     return this.#queue.quiet
   }
 
+  /** Commands are queued that have not left. */
+  get hasUnsent(): boolean {
+    return this.#queue.written < this.#queue.pushed
+  }
+
   /** Bytes of all commands ever pushed. */
   get totalBytes(): number {
     return this.#queue.pushed

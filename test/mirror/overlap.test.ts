@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { addTickets, OverlapTable } from '../../src/mirror/overlap.ts'
+import { addTickets, NOBODY, OverlapTable } from '../../src/mirror/overlap.ts'
 
 /** One write or read by its moments: it leaves at `from`, its reply comes at `to`. No two things happen at one moment. */
 interface Trip {
@@ -159,7 +159,7 @@ test('while every key of a store changes, nobody is alone', () => {
   const table = new OverlapTable(16)
   const before = table.enter(1, 5)
   const looked = table.look(2, 5)
-  table.beginSweep()
+  table.beginSweep(NOBODY)
   expect(table.leave(1, 5)).not.toBe(before)
   expect(table.traffic(2, 5)).not.toBe(looked)
   expect(table.enter(1, 5)).toBe(-1)
@@ -168,4 +168,53 @@ test('while every key of a store changes, nobody is alone', () => {
   table.endSweep()
   const after = table.enter(1, 5)
   expect(table.leave(1, 5)).toBe(after)
+})
+
+describe('a sweep on one lane', () => {
+  test('leaves that lane alone, and nobody else', () => {
+    const table = new OverlapTable(16)
+    const [own, other] = [table.enter(1, 5), table.enter(2, 6)]
+    const [ownLook, otherLook] = [table.look(3, 5), table.look(3, 6)]
+    table.beginSweep(5)
+    expect(table.leave(1, 5)).toBe(own)
+    expect(table.leave(2, 6)).not.toBe(other)
+    expect(table.traffic(3, 5)).toBe(ownLook)
+    expect(table.traffic(3, 6)).not.toBe(otherLook)
+    expect(table.look(3, 5)).toBe(ownLook)
+    expect(table.look(3, 6)).toBe(-1)
+    expect(table.enter(1, 5)).toBe(own)
+    expect(table.enter(2, 6)).toBe(-1)
+    table.beginSweep(6)
+    expect(table.leave(1, 5)).not.toBe(own)
+    expect(table.enter(1, 5)).toBe(-1)
+  })
+
+  test('is never missed by the tickets of another, in whatever order they are', () => {
+    const moment = fc.record({ lane: fc.integer({ min: 1, max: 3 }), sweeps: fc.boolean(), ends: fc.nat(3) })
+    fc.assert(
+      fc.property(fc.array(moment, { maxLength: 40 }), (moments) => {
+        const table = new OverlapTable(16)
+        const looks: { lane: number; at: number; ticket: number }[] = []
+        const sweeps: { lane: number; from: number; to: number }[] = []
+        for (const [at, { lane, sweeps: begins, ends }] of moments.entries()) {
+          if (begins) {
+            table.beginSweep(lane)
+            sweeps.push({ lane, from: at, to: Number.POSITIVE_INFINITY })
+          } else looks.push({ lane, at, ticket: table.look(lane, lane) })
+          const open = sweeps.filter(({ to }) => to === Number.POSITIVE_INFINITY)
+          if (ends === 0 && open.length > 0) {
+            open[0]!.to = at
+            table.endSweep()
+          }
+          for (const look of looks) {
+            const met = sweeps.some(
+              (sweep) =>
+                sweep.lane !== look.lane && sweep.to >= look.at && (sweep.from > look.at || sweep.to > look.at),
+            )
+            if (met) expect(look.ticket === -1 || look.ticket !== table.traffic(look.lane, look.lane)).toBe(true)
+          }
+        }
+      }),
+    )
+  })
 })

@@ -62,6 +62,32 @@ describe('FLUSHALL, FLUSHDB and SWAPDB', () => {
     },
   )
 
+  test.each(['FLUSHDB', 'FLUSHALL'])(
+    '%s has its place among the writes of its connection: none of them is copied',
+    async (flush) => {
+      const { old, fresh, path } = await start()
+      const app = path.client()
+      const elsewhere = await path.raw()
+      for (const args of [
+        ['SELECT', 1],
+        ['SET', 'other', 1],
+      ])
+        expect(await elsewhere.ask(...args)).toBe('+OK\r\n')
+      await settled(path)
+      for (let round = 0; round < 20; round++) {
+        const all = app.pipeline().set('a', round)
+        all.call(flush)
+        all.set('b', round).incr('n')
+        expect((await all.exec())!.map(([error]) => error)).toEqual([null, null, null, null])
+        await app.rpush('l', round)
+      }
+      await settled(path)
+      expect(path.runtime.stats().routes['all']!.counters.copied).toBe(0)
+      expect(await driftBetween(old, fresh, { databases: DATABASES })).toEqual([])
+      expect(await fresh.client().keys('*')).toHaveLength(3)
+    },
+  )
+
   test('a FLUSHALL that the shadow did not get before it died is sent again when it is back', async () => {
     const fresh = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
     const old = await startRedis()
