@@ -1,4 +1,5 @@
 import { type LuaToken, luaTokens } from './lua-tokens.ts'
+import { repliesWithKeys } from './reply-keys.ts'
 import type { CommandSpec } from './spec.ts'
 import type { CommandTable } from './table.ts'
 
@@ -10,7 +11,7 @@ export interface ScriptFacts {
   readonly varies: string | null
   /** Every key that it uses is one of its KEYS. */
   readonly declaresKeys: boolean
-  /** It does more with the names of its KEYS than to hand them to commands as keys: they may be in its reply. */
+  /** It does more with the names of its KEYS than to hand them to commands as keys, or what it calls answers with names: they may be in its reply. */
   readonly tellsNames: boolean
   /** It asks for keys that it does not name: KEYS, SCAN, RANDOMKEY, DBSIZE. */
   readonly asksForAllKeys: boolean
@@ -56,6 +57,7 @@ class Analysis {
   #writes = false
   #varies: string | null = null
   #declaresKeys = true
+  #tellsNames = false
   #asksForAllKeys = false
   #looksIntoQueues = false
   readonly #publishesTo = new Set<string | null>()
@@ -73,7 +75,7 @@ class Analysis {
       writes: this.#writes,
       varies: this.#varies,
       declaresKeys: this.#declaresKeys,
-      tellsNames: this.#tokens.some((token, i) => this.#isTold(token, i)),
+      tellsNames: this.#tellsNames || this.#tokens.some((token, i) => this.#isTold(token, i)),
       asksForAllKeys: this.#asksForAllKeys,
       looksIntoQueues: this.#looksIntoQueues,
       publishesTo: [...this.#publishesTo],
@@ -191,6 +193,7 @@ class Analysis {
     }
     if (!spec.readonly && !MESSAGES.has(name)) this.#writes = true
     if (ELSEWHERE.has(name)) this.#declaresKeys = false
+    if (repliesWithKeys(spec)) this.#tellsNames = true
     if (!NO_QUEUE.test(name) && (this.#isUsed(start) || hasSeveralKeys(spec))) this.#looksIntoQueues = true
     if (ABOUT_ALL_KEYS.has(name)) this.#asksForAllKeys = true
     if (PUBLISHING.has(name)) {

@@ -5,7 +5,7 @@ import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeReply } from '../resp/encode.ts'
-import { MapReply, type Reply, SetReply } from '../resp/reply.ts'
+import { ErrorReply, MapReply, type Reply, SetReply } from '../resp/reply.ts'
 import { mayTellNames } from '../routing/plan-script.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { DataPath } from './data-path.ts'
@@ -63,9 +63,13 @@ export function mapReplyOf(
   return mapped === null ? null : encodeReply(mapped, protocol)
 }
 
-/** A script's reply, wherever in it a name of its keys stands by itself; null: nowhere. */
+/** A script's reply, wherever in it a name of its keys stands by itself, or is quoted by an error; null: nowhere. */
 function withNames(reply: Reply, names: ReadonlyMap<string, Buffer>): Reply | null {
   if (Buffer.isBuffer(reply)) return names.get(reply.toString('latin1')) ?? null
+  if (reply instanceof ErrorReply) {
+    const text = withQuotedNames(reply.text, names)
+    return text === reply.text ? null : new ErrorReply(text)
+  }
   const all = (list: readonly Reply[]): Reply[] | null => {
     const mapped = list.map((one) => withNames(one, names))
     return mapped.every((one) => one === null) ? null : mapped.map((one, i) => one ?? list[i]!)
@@ -84,17 +88,22 @@ function withNames(reply: Reply, names: ReadonlyMap<string, Buffer>): Reply | nu
 /** An error with the names that it quotes given back: `'step:1'` becomes `'job:1'`. */
 function mapError(names: ReadonlyMap<string, Buffer>, buf: Buffer, start: number, end: number): Buffer | null {
   const text = buf.toString('latin1', start, end)
+  const mapped = withQuotedNames(text, names)
+  return mapped === text ? null : Buffer.from(mapped, 'latin1')
+}
+
+function withQuotedNames(text: string, names: ReadonlyMap<string, Buffer>): string {
   let mapped = text
   for (const [name, key] of names) {
     // The first only: what follows may be a group or a consumer that is called alike.
     mapped = mapped.replace(`'${inOneLine(name)}'`, () => `'${inOneLine(key.toString('latin1'))}'`)
   }
-  return mapped === text ? null : Buffer.from(mapped, 'latin1')
+  return mapped
 }
 
-/** As a server writes it into an error. */
+/** As a server writes it into an error: to the first NUL, which ends a string in C. */
 function inOneLine(text: string): string {
-  return text.replace(/[\r\n]/g, ' ')
+  return text.replace(/\0.*/s, '').replace(/[\r\n]/g, ' ')
 }
 
 /** A command about all keys, which `parser` holds. */

@@ -116,6 +116,8 @@ test.each([
   ],
   ["redis.call('DEL', unpack(KEYS))", false],
   ['return KEYS', true],
+  ["return redis.call('XREAD', 'STREAMS', KEYS[1], 0)", true],
+  ["return {redis.pcall('XPENDING', KEYS[1], 'group')}", true],
   ["local key = KEYS[1] redis.call('GET', key) return key", true],
   ["redis.call('SADD', KEYS[1], KEYS[2])", true],
   ["return redis.call('GET', KEYS[1] .. ':x')", true],

@@ -41,7 +41,7 @@ XINFO STREAM job:x|XINFO STREAM job:x FULL|XINFO STREAM job:none|XINFO GROUPS jo
 XGROUP SETID job:x g 0|XGROUP SETID job:x none 0|XGROUP SETID job:none g 0|XGROUP DELCONSUMER job:x g c|XGROUP DELCONSUMER job:x none c|XGROUP DESTROY job:x g|XGROUP DESTROY job:x none
 XSETID job:x 3-1|XSETID job:none 1-1|XDEL job:x 1-1|XTRIM job:x MAXLEN 0|XADD job:x 1-1 f v|XADD job:x3 NOMKSTREAM 1-1 f v
 EVAL return{redis.call('GET',KEYS[1]),redis.call('INCR',KEYS[2])} 2 job:a job:i|EVAL return{KEYS[1]==ARGV[1]} 1 job:a job:b|EVAL_RO return{redis.call('GET',KEYS[1])} 1 job:a
-EVAL return{redis.call('XGROUP','SETID',KEYS[1],'none','0')} 1 job:x|EVAL return{redis.pcall('LPUSH',KEYS[1],'x')} 1 job:a|EVAL return{redis.call('LPUSH',KEYS[1],'x')} 1 job:a
+EVAL return{redis.call('XGROUP','SETID',KEYS[1],'none','0')} 1 job:x|EVAL return{redis.pcall('LPUSH',KEYS[1],'x')} 1 job:a|EVAL return{redis.pcall('XPENDING',KEYS[1],'none')} 1 job:x|EVAL return{redis.call('XREAD','STREAMS',KEYS[1],'0')} 1 job:x|XPENDING job:nul\u0000x none|EVAL return{redis.call('LPUSH',KEYS[1],'x')} 1 job:a
 EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 job:a|EVALSHA_RO ffffffffffffffffffffffffffffffffffffffff 1 job:a|SCRIPT LOAD return{redis.call('GET',KEYS[1])}
 SCRIPT EXISTS a42059b356c875f0717db19a51f6aaca9ae659ea|FCALL none 1 job:a|FCALL_RO none 1 job:a|SCRIPT HELP|FUNCTION HELP|FUNCTION LIST|SCRIPT FLUSH
 KEYS job:geo2|KEYS *:w_2|KEYS step:*|SCAN 0 COUNT 100000 MATCH job:z5 TYPE zset|SCAN 0 COUNT 100000 MATCH step:*|COMMAND GETKEYS MSET job:a 1 job:b 2|COMMAND GETKEYSANDFLAGS SET job:a 1|COMMAND COUNT
