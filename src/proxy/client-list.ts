@@ -59,7 +59,7 @@ export function killClients(session: Session, view: CommandView): void {
         break
       }
       case 'MAXAGE': {
-        if (versionOf(session.path) < 7.4) return session.answerError('ERR syntax error')
+        if (session.path.versionNumber < 7.4) return session.answerError('ERR syntax error')
         const seconds = integerArg(view, i + 1)
         if (seconds === null) return session.answerError('ERR maxage is not an integer or out of range')
         if (seconds <= 0) return session.answerError('ERR maxage should be greater than 0')
@@ -135,7 +135,7 @@ function describe(client: Session, asking: Session, view: CommandView): string {
     if (pin.watchedKeys !== undefined) watch = pin.watchedKeys
     if (pin.subscriptions !== undefined) counts = pin.subscriptions
   }
-  const version = versionOf(path)
+  const version = path.versionNumber
   const fields: [string, string | number][] = [
     ['id', client.id],
     ['addr', client.remote],
@@ -183,11 +183,6 @@ function flagsOf(client: Session): string {
   if (client.noEvict) flags += 'e'
   if (client.noTouch) flags += 'T'
   return flags === '' ? 'N' : flags
-}
-
-/** Major and minor, as a number that can be compared: 7.2. */
-function versionOf(path: DataPath): number {
-  return Number.parseFloat(path.serverVersion)
 }
 
 function text(session: Session, value: string): Buffer {

@@ -89,6 +89,11 @@ export class DataPath implements DataPathContext {
   readonly crossSlots: CrossSlots
   /** Text of the primary's version for HELLO; as known. */
   serverVersion = '7.0.0'
+
+  /** Major and minor, as a number that can be compared: 7.2. */
+  get versionNumber(): number {
+    return Number.parseFloat(this.serverVersion)
+  }
   shuttingDown = false
   /** CLIENT PAUSE is in force. */
   pause: ClientPause | null = null

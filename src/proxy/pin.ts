@@ -4,6 +4,7 @@ import type { Route } from '../routing/route.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
+import type { OwnMessages } from './own-messages.ts'
 
 /**
  * What takes a session's commands over while it needs a connection of its own. Pins can lie within each other: a blocking command between WATCH and
@@ -39,6 +40,8 @@ export interface Pin {
   readonly watchedKeys?: number
   /** Of a transaction: EXEC will write. */
   readonly queuesWrites?: boolean
+  /** Of a subscriber; null: of one that gets no messages. */
+  readonly ownMessages?: OwnMessages | null
   /** Of a subscriber. */
   readonly subscriptions?: { readonly channels: number; readonly patterns: number; readonly shards: number }
 }

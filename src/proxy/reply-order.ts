@@ -20,6 +20,8 @@ export class ReplyOrder {
   /** A reply is going out in pieces: nothing may come between them. */
   #midReply = false
   readonly #heldPushes: Buffer[] = []
+  /** From this number on replies are parked until `letGo`. */
+  #heldFrom = Number.POSITIVE_INFINITY
 
   constructor(downstream: Downstream) {
     this.#downstream = downstream
@@ -45,13 +47,27 @@ export class ReplyOrder {
     return this.#parkedBytes
   }
 
+  get parkedReplies(): number {
+    return this.#parked?.size ?? 0
+  }
+
+  /** Replies to what comes from here on wait for `letGo`. */
+  hold(): void {
+    this.#heldFrom = this.#assigned
+  }
+
+  letGo(): void {
+    this.#heldFrom = Number.POSITIVE_INFINITY
+    if (this.#parked !== null) this.#unpark(this.#parked)
+  }
+
   assign(): number {
     return this.#assigned++
   }
 
   /** The reply of command `seq`: a view. */
   reply(seq: number, buf: Buffer, from: number, to: number): void {
-    if (seq !== this.#next) {
+    if (seq !== this.#next || seq >= this.#heldFrom) {
       this.#parked ??= new Map()
       this.#parked.set(seq, Buffer.from(buf.subarray(from, to)))
       this.#parkedBytes += to - from
@@ -64,7 +80,13 @@ export class ReplyOrder {
 
   /** The replies of `count` commands from `seq` on, one behind the other: a view. False: it is not their turn, and nothing was done. */
   replyRun(seq: number, count: number, buf: Buffer, from: number, to: number): boolean {
-    if (seq !== this.#next || this.#midReply || (this.#parked !== null && this.#parked.size > 0)) return false
+    if (
+      seq !== this.#next ||
+      this.#midReply ||
+      seq + count > this.#heldFrom ||
+      (this.#parked !== null && this.#parked.size > 0)
+    )
+      return false
     this.#downstream.write(buf, from, to)
     this.#next += count
     return true
@@ -107,7 +129,7 @@ export class ReplyOrder {
 
   #unpark(parked: Map<number, Buffer>): void {
     for (;;) {
-      const bytes = parked.get(this.#next)
+      const bytes = this.#next < this.#heldFrom ? parked.get(this.#next) : undefined
       if (bytes === undefined) return
       parked.delete(this.#next)
       this.#parkedBytes -= bytes.length

@@ -24,6 +24,7 @@ import { beginLogin } from './login.ts'
 import { settleMarked } from './marked-replies.ts'
 import { keepWithinLimit } from './output-limit.ts'
 import type { OwnConnection } from './own-connection.ts'
+import type { OwnMessages } from './own-messages.ts'
 import type { Pin } from './pin.ts'
 import { ReplyOrder } from './reply-order.ts'
 import { PartReplies } from './split.ts'
@@ -76,6 +77,8 @@ export class Session implements ReplyOwner {
   /** Answers go here instead of out: a command that Understudy answers is executed as a part of EXEC. */
   captured: Buffer[] | null = null
   waiting: Wait | null = null
+  /** Its replies are kept for what it publishes to itself. */
+  ownMessages: OwnMessages | null = null
   /** Its own connection, while that brings more than the client takes. */
   pausedSource: Pipeline | null = null
   closed = false
@@ -168,7 +171,8 @@ export class Session implements ReplyOwner {
     this.lastSpec = spec
     if (this.path.pause !== null && isPaused(this, view, spec)) return this.waitFor('pause')
     if (this.targetReadsOwed > 0 && mayWrite(spec)) return this.waitFor('replies')
-    return this.pin === null ? this.dispatchUnpinned(view, spec) : this.pin.dispatch(view, spec)
+    if (this.pin === null) return this.dispatchUnpinned(view, spec)
+    return this.ownMessages === null ? this.pin.dispatch(view, spec) : this.waitFor('pin')
   }
 
   dispatchUnpinned(view: CommandView, spec: CommandSpec | null): boolean {
@@ -276,6 +280,14 @@ export class Session implements ReplyOwner {
     this.reply(seq, EMPTY, 0, 0)
   }
 
+  /** Replies that were kept (`ReplyOrder.hold`) go out. */
+  letGo(): void {
+    if (this.closed) return
+    const { owed } = this.order
+    this.order.letGo()
+    if (owed > 0) this.#afterReply()
+  }
+
   replyError(seq: number, text: string): void {
     const frame = errorFrame(text)
     this.reply(seq, frame, 0, frame.length)
@@ -307,7 +319,10 @@ export class Session implements ReplyOwner {
   #afterReply(): void {
     const { order, downstream } = this
     this.#checkOutput()
-    if (order.owed > 0) return
+    if (order.owed > 0) {
+      this.ownMessages?.look()
+      return
+    }
     if (this.replyMode === 'skip') this.replyMode = 'on'
     if (this.ending) {
       this.abandonPins()

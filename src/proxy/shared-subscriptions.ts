@@ -146,6 +146,10 @@ class SharedLeg<Listener> implements Leg<Listener> {
     confirmed(Buffer.from('-ERR Understudy: MONITOR needs a connection of its own\r\n'))
   }
 
+  ping(answered: Confirmed): void {
+    this.#hub.leg.ping(answered)
+  }
+
   close(): void {
     for (const { kind, name } of this.#names.values()) this.#hub.leg.leave(kind, name, this, () => {})
     this.#names.clear()

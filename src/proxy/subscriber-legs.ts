@@ -17,6 +17,8 @@ export class SubscriberLegs {
   /** Of these nothing is wanted any more once the new ones have confirmed: they may go. */
   readonly #former = new Set<Leg>()
 
+  #settling: { readonly asked: Set<Leg>; readonly answered: () => void } | null = null
+
   /** `onMessage`: a view, valid during the call. */
   constructor(
     session: Session,
@@ -53,6 +55,23 @@ export class SubscriberLegs {
     for (const [store, leg] of this.#legs) if (!stores.has(store)) this.#former.add(leg)
   }
 
+  /** Told when all that the stores have sent before is here, by those legs that stay so long. One question at a time. */
+  settled(answered: () => void): void {
+    const asked = new Set(this.#legs.values())
+    this.#settling = { asked, answered }
+    for (const leg of asked) leg.ping(() => this.#answered(leg))
+    this.#answered(null)
+  }
+
+  #answered(leg: Leg | null): void {
+    const settling = this.#settling
+    if (settling === null) return
+    if (leg !== null) settling.asked.delete(leg)
+    if (settling.asked.size > 0) return
+    this.#settling = null
+    settling.answered()
+  }
+
   closeFormer(): void {
     for (const leg of [...this.#former]) this.#close(leg)
   }
@@ -79,6 +98,7 @@ export class SubscriberLegs {
     this.#legs.delete(leg.store)
     this.#former.delete(leg)
     leg.close()
+    this.#answered(leg)
   }
 
   /** A subscriber whose store is gone would wait for ever: it is disconnected, as by the store itself, and subscribes anew. */

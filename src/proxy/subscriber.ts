@@ -13,6 +13,7 @@ import { EarlySubscriptions } from './early-subscriptions.ts'
 import { forward } from './forward.ts'
 import { isOwnWord } from './monitor-feed.ts'
 import { type MoveOwner, moveSubscription } from './move-subscription.ts'
+import { OwnMessages, sendPublishing } from './own-messages.ts'
 import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
 import { type Leg, SubscriberLegs } from './subscriber-legs.ts'
@@ -46,6 +47,7 @@ export class Subscriber implements Pin {
     ssubscribe: new Map(),
   }
   readonly #legs: SubscriberLegs
+  readonly #own: OwnMessages
   readonly #owed: Owed[] = []
   #table: RouteTable
   #plain: boolean
@@ -59,6 +61,7 @@ export class Subscriber implements Pin {
     this.#session = session
     this.#monitor = monitor
     this.#legs = new SubscriberLegs(session, !monitor, (leg, buf, start, end) => this.#onMessage(leg, buf, start, end))
+    this.#own = new OwnMessages(session, this.#legs, (leg, buf, start, end) => this.#onMessage(leg, buf, start, end))
     this.#databaseOf = (store) => session.path.stores[store]!.options.config.database
     this.#table = session.path.routes
     this.#plain = isPlain(this.#table, this.#databaseOf)
@@ -81,7 +84,11 @@ export class Subscriber implements Pin {
   changeProtocol(): void {}
 
   get owesAnswers(): boolean {
-    return this.#owed.length > 0
+    return this.#owed.length > 0 || this.#session.ownMessages !== null
+  }
+
+  get ownMessages(): OwnMessages | null {
+    return this.#monitor ? null : this.#own
   }
 
   dispatch(view: CommandView, spec: CommandSpec | null): boolean {
@@ -104,7 +111,10 @@ export class Subscriber implements Pin {
       session.leave(this)
       return session.dispatch(view)
     }
-    if (!restricted) return this.outer === null ? session.dispatchUnpinned(view, spec) : this.outer.dispatch(view, spec)
+    if (!restricted)
+      return sendPublishing(session, spec, () =>
+        this.outer === null ? session.dispatchUnpinned(view, spec) : this.outer.dispatch(view, spec),
+      )
     // That it is unknown comes first at a server, too, in words of its own.
     if (spec === null) return forward(session, view, null)
     if (refuseByArity(session, view, spec)) return true
@@ -303,6 +313,7 @@ export class Subscriber implements Pin {
       if (!this.#ahead.early.messages.keep(leg, buf, start, end)) this.#session.socket.destroy()
       return
     }
+    if (this.#own.keep(leg, buf, start, end)) return
     if (this.#plain || this.#monitor) {
       const message = inProtocol(this.#session.protocol, buf, start, end)
       if (message === null) this.#session.push(buf, start, end)
@@ -336,6 +347,7 @@ export class Subscriber implements Pin {
     for (const { pendingId } of this.#owed.splice(0)) this.#session.path.pendingSubscriptions.end(pendingId)
     this.#session.path.movingSubscribers.delete(this)
     if (this.#monitor) this.#session.path.monitors.delete(this.#session)
+    this.#own.cancel()
     this.#legs.closeAll()
   }
 

@@ -20,6 +20,8 @@ export interface Leg<Listener> {
   /** Whose messages of that name are. */
   listeners(kind: SubscriptionKind, name: Buffer): ReadonlySet<Listener> | undefined
   monitor(confirmed: Confirmed): void
+  /** Told when everything that the store has sent before is here. Over RESP3. */
+  ping(answered: Confirmed): void
   close(): void
 }
 
@@ -100,6 +102,10 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
     this.#ask(['MONITOR'], confirmed)
   }
 
+  ping(answered: Confirmed): void {
+    this.#ask(['Ping'], answered)
+  }
+
   close(): void {
     this.store.discard(this.#pipeline)
   }
@@ -127,11 +133,12 @@ function removeFrom<T>(map: Map<string, Set<T>>, id: string, value: T): void {
 }
 
 /**
- * `[subscribe | unsubscribe | ..., channel, count]`, as an array (RESP2) or a push (RESP3); MONITOR's OK; an error. Everything else is a message.
+ * `[subscribe | unsubscribe | ..., channel, count]`, as an array (RESP2) or a push (RESP3); MONITOR's OK; PING's PONG (RESP3); an error. Everything else is a message.
  */
 function isAnswer(buf: Buffer, start: number, end: number): boolean {
   if (buf[start] === MINUS) return true
-  if (buf[start] === PLUS) return end - start === 5
+  // OK or PONG; what MONITOR shows is longer.
+  if (buf[start] === PLUS) return end - start <= 7
   const word = itemsOf(decodeReply(buf, start, end))[0]
   return Buffer.isBuffer(word) && /^[ps]?(un)?subscribe$/.test(word.toString('latin1'))
 }

@@ -15,6 +15,7 @@ import type { Queued } from './exec-reply.ts'
 import { areHeldBack } from './hold.ts'
 import { execElements, isMalformed } from './malformed.ts'
 import { databasesOf, possibleDatabases } from './own-answers.ts'
+import { mayPublish } from './own-messages.ts'
 import { asksForSubscribers } from './pending-subscriptions.ts'
 import { TransactionReads } from './sampled-reads.ts'
 import type { Session } from './session.ts'
@@ -31,6 +32,8 @@ export class TransactionQueue {
   bytes = 0
   /** EXEC will write. */
   writes = false
+  /** EXEC may publish to its own client. */
+  publishes = false
   /** EXEC has to come behind the subscriptions that are under way. */
   asksForSubscribers = false
   /** Of every route whose keys are watched or queued: EXEC is in flight for all of them. */
@@ -74,6 +77,7 @@ export class TransactionQueue {
       }
     } else if (spec !== null && isServerWide(spec)) this.#serverWide.push(spec)
     if (spec?.write && !path.readOnlyScripts.isCalled(spec, view)) this.writes = true
+    if (spec !== null && mayPublish(spec)) this.publishes = true
     if (spec !== null && asksForSubscribers(spec)) this.asksForSubscribers = true
     this.#reads.queued(path, spec, view, this.commands.length)
     return { spec, route: plan.route, database, bytes: frame, renamed: plan.renames, answered }

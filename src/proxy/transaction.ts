@@ -16,6 +16,7 @@ import { unknownSubcommand } from './client-commands.ts'
 import { execDidNothing, mapExecReply } from './exec-reply.ts'
 import { forward } from './forward.ts'
 import { changesSubscriptions, databasesOf, inMulti, PLACEHOLDER, placeholderOf } from './own-answers.ts'
+import { ownMessagesOf, sendPublishing } from './own-messages.ts'
 import type { Pin } from './pin.ts'
 import { sendPlanned } from './send-planned.ts'
 import type { Session } from './session.ts'
@@ -131,7 +132,8 @@ export class Transaction implements Pin, ReplyOwner {
     // The one wrong command that ends the transaction at once.
     if (spec?.name === 'EXEC' && this.#inMulti)
       return this.#leaveWithError(`EXECABORT Transaction discarded because of: ${wrongArity(spec).slice(4)}`)
-    return this.#inMulti ? this.#queueCommand(view, spec) : this.#whileWatching(view, spec)
+    if (this.#inMulti) return this.#queueCommand(view, spec)
+    return sendPublishing(session, spec, () => this.#whileWatching(view, spec))
   }
 
   #watch(view: CommandView, spec: CommandSpec): boolean {
@@ -249,6 +251,7 @@ export class Transaction implements Pin, ReplyOwner {
     this.#route = route
     const pipeline = this.#open()
     this.#queue.leaves(route, pipeline.lane)
+    if (this.#queue.publishes && this.#subscriptions === null) ownMessagesOf(session)?.begin()
     this.#push(pipeline, this, frame, session.order.assign())
     // What comes next may go to another connection, and must not overtake this.
     if (this.#connection.shared === null) {

@@ -1,0 +1,123 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { encodeCommand } from '../../src/resp/encode.ts'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+
+/** What a RESP3 client publishes to channels that it has subscribed to itself. */
+let direct: RedisServer
+let store: RedisServer
+
+beforeAll(async () => {
+  ;[direct, store] = await Promise.all([startRedis(), startRedis()])
+})
+afterAll(async () => {
+  await Promise.all([direct.stop(), store.stop()])
+})
+
+type Command = readonly (string | number)[]
+const SCRIPT = "redis.call('PUBLISH', KEYS[1], 'one'); redis.call('PUBLISH', KEYS[1], 'two'); return 'done'"
+const COMMANDS: readonly Command[] = [
+  ['SUBSCRIBE', 'a'],
+  ['PSUBSCRIBE', 'a*'],
+  ['PUBLISH', 'a', 1],
+  ['PUBLISH', 'ab', 2],
+  ['GET', 'k'],
+  ['EVAL', SCRIPT, 1, 'a'],
+  ['PUBLISH', 'nobody', 3],
+  ['EVAL', SCRIPT],
+  ['PUBLISH', 'a'],
+  ['SSUBSCRIBE', 's'],
+  ['SPUBLISH', 's', 4],
+  ['WATCH', 'k'],
+  ['PUBLISH', 'a', 5],
+  ['UNWATCH'],
+  ['UNSUBSCRIBE'],
+  ['PUBLISH', 'a', 6],
+  ['PUNSUBSCRIBE'],
+  ['SUNSUBSCRIBE'],
+  ['PUBLISH', 'a', 7],
+  ['PING', 'end'],
+]
+const END = '$3\r\nend\r\n'
+
+/** In one packet, or each command when the one before it has gone out. */
+async function said(client: RawClient, apart: boolean, commands = COMMANDS): Promise<string[]> {
+  await client.ask('HELLO', 3)
+  if (apart) for (const command of commands) await client.sendApart(encodeCommand(command))
+  else client.send(Buffer.concat(commands.map((command) => encodeCommand(command))))
+  const frames: string[] = []
+  for (let frame = ''; frame !== END; frames.push(frame)) frame = await client.text()
+  client.destroy()
+  return frames
+}
+
+const LISTEN = [
+  ['shared', {}, {}],
+  ['dedicated', { listen: { connections: 'dedicated' } }, {}],
+  ['subscribers that share a connection', {}, { clients: { subscriberConnections: 0 } }],
+] as const
+
+describe.each(LISTEN)('%s', (name, listen, clients) => {
+  let path: DataPathUnderTest
+  beforeAll(async () => {
+    path = await startDataPath({ stores: { only: store }, ...listen, ...clients })
+  })
+  afterAll(() => path.stop())
+
+  test.each([true, false])('come where a server puts them (each command apart: %s)', async (apart) => {
+    const expected = await said(await RawClient.open(direct.port), apart)
+    expect(expected.filter((frame) => frame.includes('message\r\n'))).toHaveLength(11)
+    for (let i = 0; i < 5; i++) {
+      const frames = await said(await path.raw(), apart)
+      // To a store that has one subscriber for all of them.
+      const counted = name.startsWith('subscribers') ? frames.filter((_, at) => !expected[at]!.startsWith(':')) : frames
+      expect(counted).toEqual(counted === frames ? expected : expected.filter((frame) => !frame.startsWith(':')))
+    }
+  })
+
+  test('come behind the reply since Redis 7.2, behind all of a script or a transaction', async () => {
+    path.runtime.setFacts('only', 0, '7.2.4')
+    const message = (text: string) => `>3\r\n$7\r\nmessage\r\n$1\r\na\r\n$${text.length}\r\n${text}\r\n`
+    const commands: readonly Command[] = [
+      ['SUBSCRIBE', 'a'],
+      ['PUBLISH', 'a', 1],
+      ['EVAL', SCRIPT, 1, 'a'],
+      ['MULTI'],
+      ['PUBLISH', 'a', 3],
+      ['PING', 'x'],
+      ['PUBLISH', 'a', 4],
+      ['EXEC'],
+      ['PING', 'end'],
+    ]
+    for (const apart of [true, false, true, false, true, false]) {
+      expect((await said(await path.raw(), apart, commands)).slice(1)).toEqual([
+        ':1\r\n',
+        message('1'),
+        '$4\r\ndone\r\n',
+        message('one'),
+        message('two'),
+        '+OK\r\n',
+        '+QUEUED\r\n',
+        '+QUEUED\r\n',
+        '+QUEUED\r\n',
+        '*3\r\n:1\r\n$1\r\nx\r\n:1\r\n',
+        message('3'),
+        message('4'),
+        END,
+      ])
+    }
+    path.runtime.setFacts('only', 0, '7.0.15')
+  })
+
+  test('a client that says no more, and one that goes, leave nothing behind', async () => {
+    const client = await path.raw()
+    await client.ask('HELLO', 3)
+    await client.ask('SUBSCRIBE', 'a')
+    client.command('PUBLISH', 'a', 1)
+    await client.end()
+    await client.closed
+    const other = await path.raw()
+    expect(await other.ask('PUBSUB', 'NUMSUB', 'a')).toMatch(/:[01]\r\n/)
+  })
+})
