@@ -5,7 +5,7 @@ import { stopInOrder } from './base/stop-steps.ts'
 import { VERSION } from './base/version.ts'
 import { EXIT } from './cli/exit-code.ts'
 import type { Config, Phase } from './config/config.ts'
-import { configFromUrls, loadConfig } from './config/load.ts'
+import { configFromUrls, type LoadedConfig, loadConfig } from './config/load.ts'
 import { watchFile } from './config/watch.ts'
 import { ProcessLog } from './observability/log.ts'
 import { errorFields } from './observability/log-error.ts'
@@ -31,11 +31,14 @@ const LAST_WORDS_MS = 500
  */
 export async function runServe(options: ServeOptions): Promise<number> {
   const { env } = process
-  const { config } = options.configPath === null ? fromUrls(options) : await loadConfig(options.configPath, env)
+  const reloads = new Reloads()
+  const { configPath } = options
+  const { config, text } = configPath === null ? fromUrls(options) : loadConfig(configPath, env)
+  const watcher = configPath === null ? null : watchFile(configPath, () => reloads.ask(), { known: text })
   const log = new ProcessLog({ level: config.log.level, format: config.log.format })
   log.hide(secretsOf(config))
   const { promise: death, reject: die } = Promise.withResolvers<never>()
-  const sidecar = new Sidecar({ configPath: options.configPath, config, version: VERSION, log, env, onDeath: die })
+  const sidecar = new Sidecar({ configPath, config, version: VERSION, log, env, onDeath: die })
   let admin: AdminServer | null = null
   try {
     const ports = await sidecar.start()
@@ -46,10 +49,10 @@ export async function runServe(options: ServeOptions): Promise<number> {
     greet(config, ports, admin)
     log.info('understudy is running', { version: VERSION })
     sayWhenFilesAreFew(config, log)
-    const watcher =
-      options.configPath === null ? null : watchFile(options.configPath, () => void sidecar.reload().catch(() => {}))
-    const signal = await Promise.race([untilSignal(() => void sidecar.reload().catch(() => {})), death])
+    reloads.begin(() => void sidecar.reload().catch(() => {}))
+    const signal = await Promise.race([untilSignal(), death])
     log.info('stopping: commands under way are answered, the backlog goes out', { signal })
+    reloads.end()
     watcher?.close()
     const ended = await sidecar.stop(GRACE_MS)
     const closed = await closeAdmin(admin, log)
@@ -62,6 +65,7 @@ export async function runServe(options: ServeOptions): Promise<number> {
   } catch (error) {
     log.error('understudy cannot go on', errorFields(error))
     log.flush()
+    watcher?.close()
     await sidecar.stop(0)
     await closeAdmin(admin, log)
     log.flush()
@@ -75,7 +79,7 @@ function closeAdmin(admin: AdminServer | null, log: ProcessLog): Promise<boolean
   )
 }
 
-function fromUrls(options: ServeOptions): { config: Config } {
+function fromUrls(options: ServeOptions): LoadedConfig {
   if (options.source === undefined) throw new UnderstudyError('USAGE', 'give --config FILE or --source URL')
   return configFromUrls({
     env: process.env,
@@ -98,9 +102,32 @@ function greet(config: Config, ports: readonly number[], admin: AdminServer | nu
   process.stdout.write(`Understudy: admin and dashboard at ${admin?.url ?? '(off)'}\n`)
 }
 
+/** Who asks for a reload, by SIGHUP or by a change of the file, while everything is still being started is heard as soon as it runs. */
+class Reloads {
+  #reload: (() => void) | null = null
+  #asked = false
+
+  constructor() {
+    process.on('SIGHUP', () => this.ask())
+  }
+
+  ask(): void {
+    this.#asked = true
+    this.#reload?.()
+  }
+
+  begin(reload: () => void): void {
+    this.#reload = reload
+    if (this.#asked) reload()
+  }
+
+  end(): void {
+    this.#reload = null
+  }
+}
+
 /** Resolves with the first SIGTERM or SIGINT; from then on another one ends the process at once. */
-function untilSignal(onHangUp: () => void): Promise<NodeJS.Signals> {
-  process.on('SIGHUP', onHangUp)
+function untilSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     const stop = (signal: NodeJS.Signals): void => {
       process.on('SIGTERM', exitNow)

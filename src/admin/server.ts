@@ -1,5 +1,6 @@
+import { STATUS_CODES } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { z } from 'zod'
 import { UnderstudyError } from '../base/errors.ts'
@@ -41,6 +42,9 @@ const MAX_BODY_BYTES = 64 * 1024
 /** A request must have arrived whole in this time; what it starts may take longer. */
 const REQUEST_TIMEOUT_MS = 10_000
 
+/** Beyond these a connection is closed at once: each takes a file, of which the clients of the data path need theirs. */
+const MAX_CONNECTIONS = 1_000
+
 const COMMON_HEADERS = {
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
@@ -80,8 +84,12 @@ function buildServer({ control, host, token, tls, log }: AdminServerOptions, eve
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
+    // A path that cannot be decoded comes to no route and no hook.
+    frameworkErrors: (error, _request, reply) => sendError(reply.headers(COMMON_HEADERS), errorAnswer(error)),
+    clientErrorHandler: answerBadBytes,
   }) as FastifyInstance
   certificates?.keepFresh(server.server as HttpsServer)
+  server.server.maxConnections = MAX_CONNECTIONS
   const assets = new Assets()
   const sessions = token === null ? null : new Sessions(token, { secure: tls !== null })
   const open = new Set(ENDPOINTS.filter((endpoint) => endpoint.open).map((endpoint) => endpoint.path))
@@ -142,6 +150,26 @@ function buildServer({ control, host, token, tls, log }: AdminServerOptions, eve
     })
   }
   return server
+}
+
+/** What is no HTTP, or has no end, is answered in the form of every other error, and the connection is closed. */
+function answerBadBytes(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const [status, reason] = BAD_BYTES[error.code ?? ''] ?? [400, 'this is no HTTP request']
+  const body = JSON.stringify(refusal(status, reason).body)
+  const headers = { ...COMMON_HEADERS, connection: 'close', 'content-type': 'application/json; charset=utf-8' }
+  const lines = Object.entries({ ...headers, 'content-length': String(body.length) }).map(
+    ([name, value]) => `${name}: ${value}\r\n`,
+  )
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`)
+}
+
+const BAD_BYTES: Readonly<Record<string, readonly [status: number, reason: string]>> = {
+  HPE_HEADER_OVERFLOW: [431, 'the headers are too long'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'the request did not arrive whole in time'],
 }
 
 /** Kept by the browser, asked for again each time: a new version is seen at once, an old one costs a few bytes. */

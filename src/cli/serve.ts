@@ -26,6 +26,8 @@ export function addServe(program: Command, finish: (exitCode: number) => void): 
     )
     .action(async (options: ServeOptions) => {
       const run = runOptions(options)
+      // Nobody listening, it would end the process. What comes before the file is read asks for nothing more than that.
+      process.on('SIGHUP', () => {})
       const { runServe } = await import('../app.ts')
       finish(await runServe(run))
     })

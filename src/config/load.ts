@@ -35,6 +35,8 @@ export interface LoadedConfig {
   /** Changes exactly when the resolved content changes (variables, overrides and secrets included). 16 hex digits. */
   readonly hash: string
   readonly path: string
+  /** What it was read from. */
+  readonly text: string
   /** What is allowed and worth a word. */
   readonly warnings: readonly Problem[]
   /** Routes whose phase is decided by an environment variable: route -> variable. */
@@ -82,7 +84,14 @@ export function parseConfig(text: string, { path, env, cwd = workingDirectory() 
   const parsed = document.value === null ? null : resolveConfig({ document, env, cwd }, document.value)
   if (parsed === null || document.problems.length > 0) throw new ConfigError(path, document.problems)
   const config = deepFreeze(parsed.build())
-  return { config, hash: hashOf(config), path, warnings: document.warnings, phaseOverrides: parsed.phaseOverrides }
+  return {
+    config,
+    hash: hashOf(config),
+    path,
+    text,
+    warnings: document.warnings,
+    phaseOverrides: parsed.phaseOverrides,
+  }
 }
 
 function workingDirectory(): string {

@@ -1,4 +1,6 @@
 import { request } from 'node:http'
+import { createConnection } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Mismatch } from '../../src/admin/control.ts'
 import { type ErrorBody, HTTP_STATUS } from '../../src/admin/http-errors.ts'
@@ -269,6 +271,21 @@ describe('errors', () => {
     expect(response.status).toBe(405)
     expect(response.headers['allow']).toBe('PUT')
     expect(JSON.parse(response.body).error.message).toBe('/api/v1/routes/jobs/phase takes PUT, not DELETE')
+  })
+})
+
+describe('what is no request', () => {
+  test.each([
+    ['a path that cannot be decoded', 'GET /% HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n', 400, 'USAGE'],
+    ['bytes that are not HTTP', '*1\r\n$4\r\nPING\r\n', 400, 'USAGE'],
+    ['headers without an end', `GET / HTTP/1.1\r\nx: ${'a'.repeat(20_000)}\r\n\r\n`, 431, 'ADMIN_REFUSED'],
+  ])('%s is answered as every error is', async (_what, bytes, status, code) => {
+    const socket = createConnection(Number(new URL(server.url).port), '127.0.0.1')
+    socket.end(bytes)
+    const [head = '', body = ''] = (await text(socket)).split('\r\n\r\n')
+    expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+    expect(head).toContain('x-content-type-options: nosniff')
+    expect((JSON.parse(body) as Body).error?.code).toBe(code)
   })
 })
 

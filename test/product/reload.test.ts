@@ -1,8 +1,10 @@
-import { mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Status } from '../../src/admin/control.ts'
+import { findProgram } from '../../src/base/find-program.ts'
+import type { Config } from '../../src/config/config.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/ports.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -45,6 +47,33 @@ describe('reload', () => {
     expect(await app.client('ID')).toBe(id)
     expect((await status(understudy)).epoch).toBe(1)
   })
+
+  test.each(['SIGHUP', 'a changed file'])(
+    '%s while it still starts ends nothing, and is followed once it runs',
+    async (how) => {
+      // A store of its own, whose server does not begin before the test says so.
+      const dir = mkdtempSync(join(tmpdir(), 'understudy-slow-server-'))
+      running.push({ stop: async () => rmSync(dir, { recursive: true, force: true }) })
+      const held = `#!/bin/sh\ntouch ${dir}/asked\nuntil [ -e ${dir}/go ]; do sleep 0.02; done\nexec ${findProgram('redis-server')} "$@"\n`
+      writeFileSync(join(dir, 'redis-server'), held, { mode: 0o755 })
+      const understudy = await startUnderstudy(
+        { stores: { own: 'managed:' }, routes: [{ name: 'all', keys: ['*'], source: 'own' }], log: { level: 'info' } },
+        { env: { PATH: `${dir}:${process.env['PATH']}` }, until: 'nothing' },
+      )
+      running.push(understudy)
+      await eventually(() => expect(existsSync(join(dir, 'asked'))).toBe(true), { timeoutMs: 30_000 })
+      if (how === 'SIGHUP') understudy.signal('SIGHUP')
+      else understudy.edit((text) => `${text}cutover: { holdTimeout: 3s }\n`)
+      writeFileSync(join(dir, 'go'), '')
+      await eventually(
+        async () => {
+          const { body } = await understudy.admin<Config>('/api/v1/config')
+          expect(body.cutover.holdTimeoutMs).toBe(how === 'SIGHUP' ? 5_000 : 3_000)
+        },
+        { timeoutMs: 30_000 },
+      )
+    },
+  )
 
   test('a broken file changes nothing and says so; the next good one is taken', async () => {
     const understudy = await understudyWith(twoStores(await redis(), await redis(), 'mirror'))
