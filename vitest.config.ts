@@ -7,8 +7,10 @@ export default defineConfig({
     environment: 'node',
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // Far beyond what a test needs on a machine that does other things, too: it may only stand in for ever.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    expect: { poll: { timeout: 20_000, interval: 10 } },
     teardownTimeout: 10_000,
     passWithNoTests: false,
     // Real processes on a machine that others use, too: a test that fails gets two more tries there, and .ci/run names it.

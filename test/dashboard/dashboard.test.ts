@@ -3,6 +3,7 @@ import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-c
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { openPage, startBrowser } from '../support/browser.ts'
 import { eventually } from '../support/eventually.ts'
+import { over, startJob, steer } from '../support/jobs.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { startUnderstudy, type UnderstudyProcess } from '../support/understudy.ts'
 
@@ -66,13 +67,23 @@ async function plantMismatch(): Promise<void> {
 describe('the dashboard', () => {
   test('shows every route at its phase with both its stores, and is told of changes without a reload', async () => {
     const { page, complaints } = await dashboard()
-    await expect(textOf(route(page, 'jobs').locator('[aria-current=step]'))).resolves.toBe('shadow')
-    await expect(textOf(route(page, 'rest').locator('[aria-current=step]'))).resolves.toBe('mirror')
-    await expect(textOf(route(page, 'jobs').locator('.ends'))).resolves.toMatch(/primary old.*shadow new/)
-    await expect(page.locator('#stores tbody tr').count()).resolves.toBe(2)
+    await eventually(async () =>
+      expect(await textOf(route(page, 'jobs').locator('[aria-current=step]'))).toBe('shadow'),
+    )
+    await eventually(async () =>
+      expect(await textOf(route(page, 'rest').locator('[aria-current=step]'))).toBe('mirror'),
+    )
+    await eventually(async () =>
+      expect(await textOf(route(page, 'jobs').locator('.ends'))).toMatch(/primary old.*shadow new/),
+    )
+    await eventually(async () => expect(await page.locator('#stores tbody tr').count()).toBe(2))
     const gates = route(page, 'jobs').locator('.gates')
-    await expect(textOf(gates.locator('summary'))).resolves.toContain('4 gates to read-target: all open')
-    await expect(textOf(gates.locator('.gate-list .good').first())).resolves.toContain("store 'new' holds everything")
+    await eventually(async () =>
+      expect(await textOf(gates.locator('summary'))).toContain('4 gates to read-target: all open'),
+    )
+    await eventually(async () =>
+      expect(await textOf(gates.locator('.gate-list .good').first())).toContain("store 'new' holds everything"),
+    )
     const client = understudy.client()
     await eventually(async () => {
       await client.set('counter', '1')
@@ -87,13 +98,15 @@ describe('the dashboard', () => {
     await plantMismatch()
     const pattern = page.locator('.patterns li', { hasText: 'job:<n>' })
     await pattern.waitFor()
-    await expect(textOf(page.locator('.verdict'))).resolves.toContain('not acknowledged')
+    await eventually(async () => expect(await textOf(page.locator('.verdict'))).toContain('not acknowledged'))
     await pattern.locator('summary').click()
-    await expect(pattern.locator('.diff pre').allInnerTexts()).resolves.toEqual([
-      expect.stringContaining('queued'),
-      expect.stringContaining('quartered'),
-    ])
-    await expect(pattern.locator('.diff mark').count()).resolves.toBeGreaterThan(0)
+    await eventually(async () =>
+      expect(await pattern.locator('.diff pre').allInnerTexts()).toEqual([
+        expect.stringContaining('queued'),
+        expect.stringContaining('quartered'),
+      ]),
+    )
+    await eventually(async () => expect(await pattern.locator('.diff mark').count()).toBeGreaterThan(0))
 
     await pattern.getByLabel('Known because').fill('a test wrote there')
     await pattern.getByRole('button', { name: 'Acknowledge' }).click()
@@ -113,12 +126,14 @@ describe('the dashboard', () => {
     const dialog = page.getByRole('dialog', { name: 'Move rest on to shadow' })
     await dialog.getByText('sampled ones are compared').waitFor()
     const change = dialog.getByRole('button', { name: 'Change to shadow' })
-    await expect(change.isDisabled()).resolves.toBe(true)
+    await eventually(async () => expect(await change.isDisabled()).toBe(true))
     expect(readFileSync(understudy.configPath, 'utf8').match(/phase: shadow/g)).toHaveLength(1)
     await dialog.getByLabel('Reason').fill('everything is copied')
     await change.click()
     await route(page, 'rest').locator('[aria-current=step]', { hasText: 'shadow' }).waitFor()
-    await expect(page.getByRole('status').filter({ hasText: 'rest is in shadow now' }).count()).resolves.toBe(1)
+    await eventually(async () =>
+      expect(await page.getByRole('status').filter({ hasText: 'rest is in shadow now' }).count()).toBe(1),
+    )
     expect(readFileSync(understudy.configPath, 'utf8').match(/phase: shadow/g)).toHaveLength(2)
     expect(understudy.stdout + understudy.stderr).toContain('everything is copied')
 
@@ -136,12 +151,14 @@ describe('the dashboard', () => {
     await dialog.locator('.gate-list .bad', { hasText: 'writes have not been mirrored' }).waitFor()
     await dialog.getByLabel('Reason').fill('because')
     const change = dialog.getByRole('button', { name: 'Change to switched' })
-    await expect(change.isDisabled()).resolves.toBe(true)
+    await eventually(async () => expect(await change.isDisabled()).toBe(true))
     await dialog.getByLabel(/although gates are closed/).check()
-    await expect(change.isDisabled()).resolves.toBe(false)
+    await eventually(async () => expect(await change.isDisabled()).toBe(false))
     await dialog.getByRole('button', { name: 'Cancel' }).click()
     await dialog.waitFor({ state: 'hidden' })
-    await expect(textOf(route(page, 'alone').locator('[aria-current=step]'))).resolves.toBe('passthrough')
+    await eventually(async () =>
+      expect(await textOf(route(page, 'alone').locator('[aria-current=step]'))).toBe('passthrough'),
+    )
     expect(complaints).toEqual([])
   })
 
@@ -151,21 +168,25 @@ describe('the dashboard', () => {
     for (let i = 0; i < 3000; i++) pipeline.set(`early:${i}`, 'there before')
     await pipeline.exec()
     const { page, complaints } = await dashboard()
-    const { body } = await understudy.admin<{ id: number }>('/api/v1/jobs', {
-      method: 'POST',
-      body: JSON.stringify({ kind: 'backfill', route: 'rest', options: { rate: 1000 } }),
-    })
-    const row = page.locator(`[data-job="${body.id}"]`)
-    const bar = () => row.locator('progress').evaluate((element) => (element as unknown as { value: number }).value)
-    await eventually(async () => expect(await bar()).toBeGreaterThan(0.02), { timeoutMs: 30_000 })
-    await row.getByRole('button', { name: 'pause' }).click()
-    await row.locator('.pill.paused').waitFor()
-    const before = await bar()
+    // So slow that it is far from done however long a click takes.
+    const slow = await startJob(understudy, 'backfill', 'rest', { rate: 100 })
+    const row = (id: number) => page.locator(`[data-job="${id}"]`)
+    const bar = (id: number) =>
+      row(id)
+        .locator('progress')
+        .evaluate((element) => (element as unknown as { value: number }).value)
+    await eventually(async () => expect(await bar(slow.id)).toBeGreaterThan(0.02), { timeoutMs: 30_000 })
+    await row(slow.id).getByRole('button', { name: 'pause' }).click()
+    await row(slow.id).locator('.pill.paused').waitFor()
+    const before = await bar(slow.id)
     expect(before).toBeLessThan(1)
-    await row.getByRole('button', { name: 'resume' }).click()
-    await eventually(async () => expect(await bar()).toBeGreaterThan(before), { timeoutMs: 30_000 })
-    await row.locator('.pill.done').waitFor()
-    expect(await bar()).toBe(1)
+    await row(slow.id).getByRole('button', { name: 'resume' }).click()
+    await eventually(async () => expect(await bar(slow.id)).toBeGreaterThan(before), { timeoutMs: 30_000 })
+    await steer(understudy, slow.id, 'cancel')
+    await over(understudy, slow.id)
+    const whole = await startJob(understudy, 'backfill', 'rest')
+    await row(whole.id).locator('.pill.done').waitFor()
+    await eventually(async () => expect(await bar(whole.id)).toBe(1))
     await expect(next.client().get('early:2999')).resolves.toBe('there before')
     expect(complaints).toEqual([])
   }, 90_000)
@@ -173,14 +194,18 @@ describe('the dashboard', () => {
   test('works by keyboard: the step of a route, the dialog, and out of it with focus where it was', async () => {
     const { page } = await dashboard()
     await page.keyboard.press('Tab')
-    await expect(page.evaluate('document.activeElement.textContent')).resolves.toBe('Skip to the routes')
+    await eventually(async () =>
+      expect(await page.evaluate('document.activeElement.textContent')).toBe('Skip to the routes'),
+    )
     const go = route(page, 'rest').getByRole('button', { name: 'Go on to shadow' })
     await go.focus()
     await page.keyboard.press('Enter')
     await page.getByRole('dialog').waitFor()
     await page.keyboard.press('Escape')
     await page.getByRole('dialog').waitFor({ state: 'hidden' })
-    await expect(page.evaluate('document.activeElement.textContent.trim()')).resolves.toMatch(/^Go on to shadow/)
+    await eventually(async () =>
+      expect(await page.evaluate('document.activeElement.textContent.trim()')).toMatch(/^Go on to shadow/),
+    )
   })
 
   test('what happened before a restart is still drawn after it, and the page comes back by itself', async () => {
@@ -194,7 +219,7 @@ describe('the dashboard', () => {
     await understudy.restart()
     expect(await points()).toContain(before)
     await page.locator('.connection.live').waitFor()
-    await expect(page.locator('[data-chart=requests] canvas').count()).resolves.toBe(1)
+    await eventually(async () => expect(await page.locator('[data-chart=requests] canvas').count()).toBe(1))
   })
 })
 

@@ -1,4 +1,4 @@
-import type { Browser, BrowserContextOptions } from 'playwright-core'
+import type { Browser, BrowserContextOptions, Locator } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { UnderstudyError } from '../../src/base/errors.ts'
 import { job, mismatch } from '../admin/fake-control.ts'
@@ -25,6 +25,11 @@ async function open(server: TestServer, options: BrowserContextOptions = {}) {
   return tab
 }
 
+/** What the page says now. Waited for: it draws what it has, and asks for the rest. */
+async function problemsOf(verdict: Locator): Promise<string[]> {
+  return (await verdict.locator('li').allTextContents()).map((text) => text.trim())
+}
+
 describe('jobs on the page', () => {
   test("a job's bar moves, and it is paused and resumed", async () => {
     const server = await startTestServer()
@@ -35,7 +40,7 @@ describe('jobs on the page', () => {
     const row = page.locator(`[data-job="${running.id}"]`)
     const bar = () => row.locator('progress').evaluate((element) => (element as unknown as { value: number }).value)
     await row.waitFor()
-    expect(await bar()).toBeCloseTo(0.1)
+    await eventually(async () => expect(await bar()).toBeCloseTo(0.1))
     await eventually(() => expect(server.control.listeners.size).toBe(1))
     server.control.emit({ type: 'job', data: at(150) })
     await eventually(async () => expect(await bar()).toBeCloseTo(0.75))
@@ -52,11 +57,9 @@ describe('jobs on the page', () => {
     server.control.jobList = []
     const { page } = await open(server)
     const form = page.locator('.start-job')
-    await expect(form.locator('[name=kind] option').allTextContents()).resolves.toEqual([
-      'backfill',
-      'verify',
-      'repair',
-    ])
+    await eventually(async () =>
+      expect(await form.locator('[name=kind] option').allTextContents()).toEqual(['backfill', 'verify', 'repair']),
+    )
     await form.locator('[name=kind]').selectOption('verify')
     await form.getByRole('button', { name: 'Start' }).click()
     await eventually(() =>
@@ -132,16 +135,19 @@ describe('what the page shows of trouble', () => {
     const { page } = await open(server)
     const verdict = page.locator('.verdict')
     await verdict.waitFor()
-    await expect(verdict.getByRole('heading').textContent()).resolves.toBe('Something is wrong')
-    const problems = await verdict.locator('li').allTextContents()
-    expect(problems.map((text) => text.trim())).toEqual(
-      expect.arrayContaining([
-        'Store new (shadow) is down: connect refused. 3 writes and 4 dirty keys wait for it, nothing is lost',
-        'jobs: keys may differ that nobody can name: it needs a verify (overflow)',
-      ]),
+    await eventually(async () => expect(await verdict.getByRole('heading').textContent()).toBe('Something is wrong'))
+    await eventually(async () =>
+      expect(await problemsOf(verdict)).toEqual(
+        expect.arrayContaining([
+          'Store new (shadow) is down: connect refused. 3 writes and 4 dirty keys wait for it, nothing is lost',
+          'jobs: keys may differ that nobody can name: it needs a verify (overflow)',
+        ]),
+      ),
     )
-    await expect(verdict.locator('.application').textContent()).resolves.toBe(
-      'The application is served: every primary answers.',
+    await eventually(async () =>
+      expect(await verdict.locator('.application').textContent()).toBe(
+        'The application is served: every primary answers.',
+      ),
     )
     await eventually(() => expect(server.control.listeners.size).toBe(1))
     server.control.emit({ type: 'reload', data: { successful: false, error: 'line 3: unknown key' } })
@@ -159,14 +165,19 @@ describe('what the page shows of trouble', () => {
     const { page } = await open(server)
     const verdict = page.locator('.verdict')
     await verdict.waitFor()
-    await expect(verdict.locator('.application').textContent()).resolves.toBe(
-      'The application suffers: the primary of every route does not answer.',
+    await eventually(async () =>
+      expect(await verdict.locator('.application').textContent()).toBe(
+        'The application suffers: the primary of every route does not answer.',
+      ),
     )
-    const problems = (await verdict.locator('li').allTextContents()).map((text) => text.trim())
-    expect(problems).toContain(
-      'jobs, a, b and 2 routes more: keys may differ that nobody can name: it needs a verify (overflow)',
+    await eventually(async () =>
+      expect(await problemsOf(verdict)).toEqual(
+        expect.arrayContaining([
+          'jobs, a, b and 2 routes more: keys may differ that nobody can name: it needs a verify (overflow)',
+          'jobs, a, b and 2 routes more: 4 dirty keys to be copied (1 overlap, 3 shadow-down)',
+        ]),
+      ),
     )
-    expect(problems).toContain('jobs, a, b and 2 routes more: 4 dirty keys to be copied (1 overlap, 3 shadow-down)')
   })
 
   test('a step that a gate closes is no invitation, and beside one without gates stands what speaks against it', async () => {
@@ -175,13 +186,19 @@ describe('what the page shows of trouble', () => {
     const { page } = await open(server)
     const step = page.locator('[data-route=jobs]')
     await step.locator('.gates summary', { hasText: '1 closed' }).waitFor()
-    await expect(step.getByRole('button', { name: 'Go on to read-target' }).getAttribute('class')).resolves.toBe('')
+    await eventually(async () =>
+      expect(await step.getByRole('button', { name: 'Go on to read-target' }).getAttribute('class')).toBe(''),
+    )
     server.control.closedGates = []
     await page.reload()
     await step.locator('.gates', { hasText: 'has no gate' }).waitFor()
-    await expect(step.getByRole('button', { name: 'Go on to read-target' }).getAttribute('class')).resolves.toBe('next')
-    await expect(step.locator('.caution').textContent()).resolves.toBe(
-      '! the shadow new is down, the route needs a verify, 4 keys dirty: better wait until that is mended',
+    await eventually(async () =>
+      expect(await step.getByRole('button', { name: 'Go on to read-target' }).getAttribute('class')).toBe('next'),
+    )
+    await eventually(async () =>
+      expect(await step.locator('.caution').textContent()).toBe(
+        '! the shadow new is down, the route needs a verify, 4 keys dirty: better wait until that is mended',
+      ),
     )
   })
 
@@ -195,12 +212,14 @@ describe('what the page shows of trouble', () => {
     await page.getByText('The latest 200; understudy mismatches lists all.').waitFor()
     const verdict = page.locator('.verdict')
     await verdict.getByText('and 1 more').click()
-    const problems = (await verdict.locator('li').allTextContents()).map((text) => text.trim())
-    expect(problems).toContainEqual(expect.stringMatching(/^at least 200 groups of mismatches/))
-    expect(problems.filter((text) => text.includes('failed')).toSorted()).toEqual([
-      'The backfill of other failed: no',
-      'The backfill of rest failed: no',
-    ])
+    await eventually(async () => {
+      const problems = await problemsOf(verdict)
+      expect(problems).toContainEqual(expect.stringMatching(/^at least 200 groups of mismatches/))
+      expect(problems.filter((text) => text.includes('failed')).toSorted()).toEqual([
+        'The backfill of other failed: no',
+        'The backfill of rest failed: no',
+      ])
+    })
   })
 
   test('many routes can be searched, and long names fit on a phone', async () => {
@@ -216,13 +235,13 @@ describe('what the page shows of trouble', () => {
     const { page } = await open(server, { viewport: { width: 390, height: 844 } })
     await page.locator(`[data-route="${long}"]`).waitFor()
     const overflow = () => page.evaluate('document.documentElement.scrollWidth - innerWidth')
-    await expect(overflow()).resolves.toBe(0)
+    await eventually(async () => expect(await overflow()).toBe(0))
     await page.getByRole('searchbox').fill('CATALOGUE')
     await page.getByText('1 of 10').waitFor()
-    await expect(page.locator('[data-route]').count()).resolves.toBe(1)
+    await eventually(async () => expect(await page.locator('[data-route]').count()).toBe(1))
     await page.getByRole('searchbox').fill('shadow')
     await page.locator('[data-route=jobs]').waitFor()
-    await expect(page.locator('[data-route]').count()).resolves.toBe(1)
+    await eventually(async () => expect(await page.locator('[data-route]').count()).toBe(1))
   })
 
   test('text of the inside is text: a key that looks like markup runs nothing', async () => {
@@ -232,8 +251,8 @@ describe('what the page shows of trouble', () => {
     const { page, complaints } = await open(server)
     const row = page.locator('.patterns li')
     await row.locator('summary').click()
-    await expect(row.locator('.pattern').textContent()).resolves.toBe(evil)
-    await expect(row.locator('img, b').count()).resolves.toBe(0)
+    await eventually(async () => expect(await row.locator('.pattern').textContent()).toBe(evil))
+    await eventually(async () => expect(await row.locator('img, b').count()).toBe(0))
     expect(await page.evaluate('window.broken')).toBeUndefined()
     expect(complaints).toEqual([])
   })
@@ -247,6 +266,6 @@ describe('what the page shows of trouble', () => {
     await page.locator('.connection.lost').waitFor()
     const again = await startTestServer({ port })
     opened.push(again)
-    await page.locator('.connection.live').waitFor({ timeout: 20_000 })
+    await page.locator('.connection.live').waitFor()
   })
 })

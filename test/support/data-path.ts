@@ -134,8 +134,9 @@ function storeOf(name: string, of: RedisServer | StoreOptions, shared: Partial<S
     username: null,
     password: null,
     database: 0,
-    timeoutMs: 5_000,
-    connectTimeoutMs: 2_000,
+    // The product's own would do. A test that is about time sets its own, and for any other a store that a busy machine keeps waiting is not silent.
+    timeoutMs: 20_000,
+    connectTimeoutMs: 10_000,
     dataDir: null,
     ...shared,
     ...own,

@@ -3,7 +3,7 @@ import type { DataPathUnderTest } from './data-path.ts'
 import { eventually } from './eventually.ts'
 
 /** Everything written has been acknowledged by the shadow, and no key is dirty. */
-export async function settled(path: DataPathUnderTest, timeoutMs = 15_000): Promise<void> {
+export async function settled(path: DataPathUnderTest, timeoutMs = 30_000): Promise<void> {
   await eventually(
     () => {
       for (const [name, route] of Object.entries(path.runtime.stats().routes)) {

@@ -154,7 +154,7 @@ export class UnderstudyProcess {
         }
         await accepts(this.port)
       },
-      { timeoutMs: 20_000 },
+      { timeoutMs: 50_000 },
     )
     try {
       await Promise.race([up, died])
