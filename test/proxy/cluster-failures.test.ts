@@ -193,7 +193,9 @@ describe('a cluster as the primary', () => {
       )
     }
     for (const key of theirs) expect(load.maybe.get(key)).toBeUndefined()
-    expect(path.runtime.stats().routes['all']).toMatchObject({ verifyCauses: ['primary-restarted'] })
+    await eventually(() =>
+      expect(path.runtime.stats().routes['all']).toMatchObject({ verifyCauses: ['primary-restarted'] }),
+    )
   })
 })
 

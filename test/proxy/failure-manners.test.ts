@@ -30,7 +30,7 @@ function advice(path: DataPathUnderTest): string[] {
 
 describe('what a store says when it cannot serve reaches the client as it is', () => {
   test('READONLY of a replica, and MASTERDOWN when it has lost its primary; what is not written is not mirrored', async () => {
-    const primary = await redis()
+    const primary = await redis({ args: ['--repl-diskless-sync-delay', '0'] })
     const replica = await redis({
       args: ['--replicaof', '127.0.0.1', String(primary.port), '--replica-serve-stale-data', 'no'],
     })
@@ -141,8 +141,10 @@ describe('a connection that is dead without a word', () => {
     const raw = await path.raw()
     raw.command('BLPOP', 'queue', 0)
     // The shared connection and the one that blocks; and this end of the client's.
-    await eventually(() => expect(probed().filter(({ to }) => to === store.port).length).toBeGreaterThan(1))
-    expect(probed().filter(({ from, to }) => from === path.port && to === raw.socket.localPort).length).toBe(1)
+    await eventually(() => {
+      expect(probed().filter(({ to }) => to === store.port).length).toBeGreaterThan(1)
+      expect(probed().filter(({ from, to }) => from === path.port && to === raw.socket.localPort).length).toBe(1)
+    })
   })
 })
 

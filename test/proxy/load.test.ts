@@ -1,9 +1,8 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { bytesInBuffers } from '../support/memory.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
@@ -27,12 +26,6 @@ const open = async (): Promise<RawClient> => {
   const client = await path.raw()
   clients.push(client)
   return client
-}
-/** Bytes of buffers in use, after a collection. */
-function memory(): number {
-  setFlagsFromString('--expose_gc')
-  ;(runInNewContext('gc') as () => void)()
-  return process.memoryUsage().arrayBuffers
 }
 const bulk = (value: string) => `$${value.length}\r\n${value}\r\n`
 
@@ -104,7 +97,7 @@ describe('sizes', () => {
 
   test('what a large value needed is given back, though its client and the connection stay', async () => {
     const client = await open()
-    const before = memory()
+    const before = bytesInBuffers()
     await (async () => {
       expect(await client.ask('SET', 'large', Buffer.alloc(50 * KB * KB))).toBe('+OK\r\n')
       client.command('GET', 'large')
@@ -112,7 +105,7 @@ describe('sizes', () => {
     })()
     expect(await client.ask('PING')).toBe('+PONG\r\n')
     // Collected when the engine gets to it.
-    await eventually(() => expect(memory() - before).toBeLessThan(10 * KB * KB))
+    await eventually(() => expect(bytesInBuffers() - before).toBeLessThan(10 * KB * KB))
   })
 
   test('a command of a million elements, and its reply', async () => {

@@ -6,6 +6,7 @@ import type { ListenTlsConfig } from '../../src/config/config.ts'
 import { TestAuthority, type TestCertificate } from '../support/certificates.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { freePort } from '../support/ports.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
@@ -143,9 +144,8 @@ describe('a rediss:// listener', () => {
   })
 
   test('turns to TLS and back at the same address without losing a client', async () => {
-    path = await startDataPath({ stores: { redis } })
-    const { port } = path
-    const listening = { ...path.config.listen[0]!, endpoint: { kind: 'tcp', host: '127.0.0.1', port } as const }
+    const port = await freePort()
+    const listening = { url: `redis://127.0.0.1:${port}`, endpoint: { kind: 'tcp', host: '127.0.0.1', port } as const }
     const change = {
       endpoints: {},
       hold: [],
@@ -153,10 +153,12 @@ describe('a rediss:// listener', () => {
       forget: [],
       holdTimeoutMs: 1_000,
     }
-    await path.stop()
     path = await startDataPath({ stores: { redis }, listen: listening })
     const plain = await path.raw()
-    const secured = { ...path.config, listen: [{ ...listening, url: `rediss://127.0.0.1:${port}`, tls: tlsOf({}) }] }
+    const secured = {
+      ...path.config,
+      listen: [{ ...path.config.listen[0]!, url: `rediss://127.0.0.1:${port}`, tls: tlsOf({}) }],
+    }
     expect(await path.runtime.apply({ ...change, config: secured, generation: 1 })).toMatchObject({ ok: true })
     expect(await firstReply({ ca: readFileSync(authority.caFile) })).toBe('+PONG\r\n')
     expect(await plain.ask('PING')).toBe('+PONG\r\n')
