@@ -8,9 +8,9 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     // Far beyond what a test needs on a machine that does other things, too: it may only stand in for ever.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-    expect: { poll: { timeout: 20_000, interval: 10 } },
+    testTimeout: 90_000,
+    hookTimeout: 90_000,
+    expect: { poll: { timeout: 30_000, interval: 10 } },
     teardownTimeout: 10_000,
     passWithNoTests: false,
     // Real processes on a machine that others use, too: a test that fails gets two more tries there, and .ci/run names it.

@@ -25,10 +25,10 @@ describe.each(PHASES)('in %s', (phase) => {
         clients.map(async (client) => {
           const locks = new Redlock([client], { retryCount: 200, retryDelay: 5 })
           for (let round = 0; round < 5; round++) {
-            let lock = await locks.lock('lock:resource', 2_000)
+            let lock = await locks.lock('lock:resource', 60_000)
             most = Math.max(most, ++holders)
             await client.incr('counted')
-            lock = await lock.extend(2_000)
+            lock = await lock.extend(60_000)
             holders--
             await lock.unlock()
           }

@@ -71,11 +71,11 @@ test('a change of prefix goes as far as shadow, and the switch is refused with t
     /queues: scripts that make names of keys themselves: \d/,
   )
   await work(understudy, queue, 5)
-}, 60_000)
+}, 180_000)
 
 test('under a prefix for all its keys it is told that this cannot be', async () => {
   const understudy = await start(
     '{ name: queues, keys: ["bull:*"], source: { store: redis, keys: { "bull:*": "app1:bull:*" } } }',
   )
   await expect(queueOf(understudy).add('plain', {})).rejects.toThrow('ERR Understudy refuses this script')
-}, 60_000)
+}, 180_000)

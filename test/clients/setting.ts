@@ -3,6 +3,7 @@ import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
+import { shadowUp } from '../support/shadow-up.ts'
 
 export const PHASES = ['passthrough', 'shadow'] as const
 
@@ -24,6 +25,7 @@ export async function startSetting(phase: (typeof PHASES)[number]): Promise<Sett
   })
   // As the health probe finds out.
   for (const store of ['source', 'target']) path.runtime.setFacts(store, 0, '7.0.15')
+  await shadowUp(path, [0, 2, 3])
   return {
     host: '127.0.0.1',
     port: path.port,

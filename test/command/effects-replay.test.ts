@@ -317,4 +317,4 @@ test('after any sequence of writes the shadow holds what the primary holds', asy
       examples: [[[unasked('XTRIM x1 MAXLEN ~ 1'), unasked('RENAME x1 x2')], 0, true, true]],
     },
   )
-}, 120_000)
+}, 240_000)

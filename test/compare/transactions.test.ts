@@ -3,6 +3,7 @@ import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
+import { shadowUp } from '../support/shadow-up.ts'
 
 const running: { stop(): Promise<unknown> }[] = []
 afterEach(async () => {
@@ -20,6 +21,7 @@ async function start() {
     ],
   })
   running.push(old, fresh, path)
+  await shadowUp(path)
   return { fresh, path }
 }
 
@@ -83,7 +85,7 @@ describe.each([2, 3] as const)('reads inside a transaction, RESP%i', (protocol) 
     for (const command of [['MULTI'], ['SET', 'x', '1'], ['LRANGE', 'job:list', '0', '-1'], ['EXEC']])
       client.command(...command)
     await client.take(4)
-    await eventually(() => expect(shown(path)).toEqual(['LRANGE job:list length']), { timeoutMs: 10_000 })
+    await eventually(() => expect(shown(path)).toEqual(['LRANGE job:list length']))
   })
 })
 

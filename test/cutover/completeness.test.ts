@@ -55,7 +55,7 @@ test('what was there before mirroring began keeps reads and authority from movin
   expect((await to(understudy, 'read-target')).error).toMatchObject({ code: 'GATE_CLOSED' })
   expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: true } })
   expect((await to(understudy, 'read-target')).error).toBeUndefined()
-}, 40_000)
+})
 
 test('a source without keys of the route needs no backfill, whatever else it holds', async () => {
   const migration = await startMigration(
@@ -103,7 +103,7 @@ test('keys that a route gets when a more specific one goes lack at the target un
   expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: true } })
   expect((await to(understudy, 'switched')).error).toBeUndefined()
   expect(await understudy.client().get('job:1')).toBe(await source.client().get('job:1'))
-}, 40_000)
+})
 
 test('reads are not moved to a target that does not answer', async () => {
   const migration = await startMigration([mirroredRoute({ phase: 'shadow' })])
@@ -119,7 +119,7 @@ test('reads are not moved to a target that does not answer', async () => {
     const { gates } = await to(understudy, 'read-target', { dryRun: true })
     expect(gates).toContainEqual({ route: 'all', open: true, reason: "store 'new' answers" })
   })
-}, 30_000)
+})
 
 test('a forced switch is written down with its reason and with what was in its way', async () => {
   const migration = await startMigration([mirroredRoute()], (server) => server.client().set('a', '1'))
@@ -170,23 +170,21 @@ test('what the target held before mirroring began keeps reads and authority from
   expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: true } })
   expect((await to(understudy, 'switched')).error).toBeUndefined()
   expect(await understudy.client().get('expires')).toBeNull()
-}, 40_000)
+})
 
 test('a switch that waited for a gate to open says nothing of gates', async () => {
   const migration = await startMigration()
   running.push(migration)
   const { understudy, target } = migration
   target.pause()
-  await eventually(
-    async () =>
-      expect((await to(understudy, 'switched', { dryRun: true })).closedGates).toEqual([
-        expect.stringContaining('does not answer'),
-      ]),
-    { timeoutMs: 20_000 },
+  await eventually(async () =>
+    expect((await to(understudy, 'switched', { dryRun: true })).closedGates).toEqual([
+      expect.stringContaining('does not answer'),
+    ]),
   )
   const switching = to(understudy, 'switched')
   target.resume()
   const { error, closedGates, gates } = await switching
   expect({ error, closedGates }).toEqual({ error: undefined, closedGates: [] })
   expect(gates.every(({ open }) => open)).toBe(true)
-}, 40_000)
+})

@@ -189,7 +189,7 @@ describe('the dashboard', () => {
     await eventually(async () => expect(await bar(whole.id)).toBe(1))
     await expect(next.client().get('early:2999')).resolves.toBe('there before')
     expect(complaints).toEqual([])
-  }, 90_000)
+  }, 180_000)
 
   test('works by keyboard: the step of a route, the dialog, and out of it with focus where it was', async () => {
     const { page } = await dashboard()

@@ -100,4 +100,4 @@ test('the servers and Sentinels of the production example, by their own command 
   await end(replica, 'SIGKILL')
   replica = start('new-replica')
   expect((await replicaClient.role())[0]).toBe('master')
-}, 150_000)
+}, 300_000)

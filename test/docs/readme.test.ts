@@ -49,7 +49,7 @@ test('every shell block of the README is marked', () => {
   expect(BLOCKS).toHaveLength(TEXT.match(/^```sh$/gm)!.length)
 })
 
-test('the five-minute migration does what the README says', { timeout: 120_000 }, async () => {
+test('the five-minute migration does what the README says', { timeout: 240_000 }, async () => {
   for (const { mark, text } of BLOCKS) {
     if (mark === 'serves') await serve(substituted(text).trim())
     if (mark !== 'runs') continue

@@ -106,15 +106,15 @@ test('keys that hold something else are left, or stop it, when it is told so; a 
 })
 
 test('it pauses, goes on where it stood, and is cancelled', async () => {
-  const { target, understudy } = await setUp(ALL, (server) => fillStrings(server, 5000))
-  const { id } = await startJob(understudy, 'backfill', 'all', { rate: 3_000 })
+  const { target, understudy } = await setUp(ALL, (server) => fillStrings(server, 1500))
+  const { id } = await startJob(understudy, 'backfill', 'all', { rate: 400 })
   await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(0))
   expect((await steer(understudy, id, 'pause')).state).toBe('paused')
-  expect(await target.client().dbsize()).toBeLessThan(5000)
+  expect(await target.client().dbsize()).toBeLessThan(1500)
   expect((await steer(understudy, id, 'resume')).state).toMatch(/queued|running/)
-  expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { copied: 5000 } })
-  expect(await target.client().dbsize()).toBe(5000)
-  const other = await startJob(understudy, 'backfill', 'all', { rate: 1000 })
+  expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { copied: 1500 } })
+  expect(await target.client().dbsize()).toBe(1500)
+  const other = await startJob(understudy, 'backfill', 'all', { rate: 100 })
   const next = await startJob(understudy, 'backfill', 'all')
   expect(next.state).toBe('queued')
   expect((await steer(understudy, other.id, 'cancel')).state).toBe('cancelled')
@@ -155,7 +155,7 @@ test('what has begun with other keys does not go on: also when they changed whil
   expect(await over(understudy, begun[1]!)).toMatchObject({ state: 'failed' })
   await doJob(understudy, 'backfill', 'all')
   expect(await target.client().get('apart:1')).toBe('a')
-}, 120_000)
+}, 240_000)
 
 test("a key that the store's user may not touch is listed in the store's words, and costs the other keys nothing", async () => {
   const { target, understudy } = await setUp(ALL, async (server) => {
@@ -172,9 +172,9 @@ test("a key that the store's user may not touch is listed in the store's words, 
 })
 
 test('a store that is away is waited for, and said to be', async () => {
-  const { target, understudy } = await setUp(ALL, (server) => fillStrings(server, 3000))
+  const { target, understudy } = await setUp(ALL, (server) => fillStrings(server, 2000))
   // Slow enough to be under way still when the target goes, on a busy machine too.
-  const { id } = await startJob(understudy, 'backfill', 'all', { rate: 1_000 })
+  const { id } = await startJob(understudy, 'backfill', 'all', { rate: 500 })
   await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(0))
   await target.kill9()
   await eventually(async () => expect((await jobOf(understudy, id)).throttle).toMatch(/'new' does not answer/))
@@ -198,12 +198,12 @@ test('a target that is full, or takes no writes, is waited for, and said to be',
     throttle: null,
     progress: { copied: 500, failed: 0 },
   })
-}, 120_000)
+}, 240_000)
 
 test('a source that was started again is listed from its beginning, and the report says what it holds since', async () => {
   const { source, target, understudy } = await setUp(ALL, (server) => fillStrings(server, 200))
   const startedAgain = async (): Promise<Job> => {
-    const { id } = await startJob(understudy, 'backfill', 'all', { rate: 200 })
+    const { id } = await startJob(understudy, 'backfill', 'all', { rate: 80 })
     await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(0))
     expect(await steer(understudy, id, 'pause')).toMatchObject({ state: 'paused' })
     await source.restart()
@@ -215,10 +215,10 @@ test('a source that was started again is listed from its beginning, and the repo
   expect(await driftBetween(source, target)).toEqual([])
   rmSync(join(source.dir, 'dump.rdb'))
   expect((await startedAgain()).report?.notes.join()).toMatch(/it holds 0 keys since/)
-}, 120_000)
+}, 240_000)
 
 test('under random writes, killed in the middle, it goes on after the restart, and both stores are the same', async () => {
-  const { source, target, understudy } = await setUp(ALL, (server) => fillStrings(server, 20_000))
+  const { source, target, understudy } = await setUp(ALL, (server) => fillStrings(server, 12_000))
   let going = true
   const load = async (seed: number): Promise<void> => {
     const writer = await Writer.open(understudy.port, 2, { seed })
@@ -227,14 +227,14 @@ test('under random writes, killed in the middle, it goes on after the restart, a
     writer.close()
   }
   const first = [1, 2].map(load)
-  const { id } = await startJob(understudy, 'backfill', 'all', { rate: 10_000 })
-  await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(5_000))
+  const { id } = await startJob(understudy, 'backfill', 'all', { rate: 3_000 })
+  await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(2_000))
   await understudy.kill9()
   await Promise.all(first)
   await understudy.restart()
   const resumed = await jobOf(understudy, id)
   expect(['queued', 'running']).toContain(resumed.state)
-  expect(resumed.progress.done).toBeGreaterThan(5_000)
+  expect(resumed.progress.done).toBeGreaterThan(2_000)
   going = true
   const second = [3, 4].map(load)
   const done = await over(understudy, id)
@@ -244,7 +244,7 @@ test('under random writes, killed in the middle, it goes on after the restart, a
   expect(done).toMatchObject({ state: 'done', progress: { failed: 0 } })
   await mirrorSettled(understudy)
   expect(await driftBetween(source, target, { ttlSlackMs: 1_000 })).toEqual([])
-}, 120_000)
+}, 240_000)
 
 test('a stop does not wait for a job whose store hangs, and the job goes on with the next start', async () => {
   const { source, understudy } = await setUp(ALL, (server) => fillStrings(server, 3000))
@@ -256,4 +256,4 @@ test('a stop does not wait for a job whose store hangs, and the job goes on with
   source.resume()
   await understudy.restart()
   expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { failed: 0 } })
-}, 120_000)
+}, 240_000)

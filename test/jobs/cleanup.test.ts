@@ -68,7 +68,7 @@ test('cleanup deletes what is equal, keeps what is not, writes it down before, a
     state: 'failed',
     error: expect.stringContaining('exists already'),
   })
-}, 120_000)
+}, 240_000)
 
 test('after a cleanup in switched the way back is closed until the source has been filled again', async () => {
   const migration = await startMigration([mirroredRoute({ phase: 'switched' })])
@@ -85,24 +85,24 @@ test('after a cleanup in switched the way back is closed until the source has be
   expect((await to(understudy, 'shadow', { dryRun: true })).closedGates).toEqual([])
   await to(understudy, 'shadow')
   expect(await source.client().get('a')).toBe('1')
-}, 120_000)
+}, 240_000)
 
 test('killed twice in the middle, a cleanup has every key in its backup before it deletes the first, and restore puts all of them back', async () => {
-  const migration = await startMigration([mirroredRoute({ phase: 'done' })], (server) => fillStrings(server, 3000))
+  const migration = await startMigration([mirroredRoute({ phase: 'done' })], (server) => fillStrings(server, 1500))
   running.push(migration)
   const { source, target, understudy } = migration
-  await fillStrings(target, 3000)
+  await fillStrings(target, 1500)
   for (const server of [source, target]) {
     await server.client().set('key:7', 'x'.repeat(2_000_000))
     await server.client({ db: 3 }).hset('other database', { field: 'value' })
   }
   await source.client().set('key:8', 'another')
   const backup = join(directory, 'backup')
-  const { id } = await startJob(understudy, 'cleanup', 'all', { dryRun: false, backup, rate: 6_000 })
-  for (const done of [0, 3_100]) {
+  const { id } = await startJob(understudy, 'cleanup', 'all', { dryRun: false, backup, rate: 700 })
+  for (const done of [0, 1_600]) {
     await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(done))
-    if (done === 0) expect(await source.client().dbsize()).toBe(3000)
-    else expect(readFileSync(backup, 'utf8').split('\n').length).toBeGreaterThan(3000)
+    if (done === 0) expect(await source.client().dbsize()).toBe(1500)
+    else expect(readFileSync(backup, 'utf8').split('\n').length).toBeGreaterThan(1500)
     await understudy.kill9()
     // What it was just writing.
     appendFileSync(backup, '{"database":0,"key":"a2V5')
@@ -114,9 +114,9 @@ test('killed twice in the middle, a cleanup has every key in its backup before i
   expect(await source.client({ db: 3 }).dbsize()).toBe(0)
 
   const restored = await doJob(understudy, 'restore', 'all', { file: backup, rate: 1_000_000 })
-  expect(restored).toMatchObject({ progress: { copied: 3000, skipped: 0, failed: 0 } })
+  expect(restored).toMatchObject({ progress: { copied: 1500, skipped: 0, failed: 0 } })
   expect(await driftBetween(source, target, { databases: [0, 3] })).toMatchObject([{ key: 'key:8' }])
-}, 120_000)
+}, 240_000)
 
 test('what has changed since it was written down is written down again; restored into another store, the last one holds, and conflicts go as it is told', async () => {
   const migration = await startMigration()
@@ -166,4 +166,4 @@ test('what has changed since it was written down is written down again; restored
   expect(refused).toMatchObject({ state: 'failed', error: expect.stringContaining('already') })
   await doJob(understudy, 'restore', 'all', { file: path, onConflict: 'overwrite' })
   expect(await target.client().get('there')).toBe('from the file')
-}, 120_000)
+}, 240_000)

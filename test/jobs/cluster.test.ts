@@ -31,7 +31,7 @@ async function setPhase(understudy: UnderstudyProcess, route: string, phase: str
 }
 
 test('from cluster to cluster: copied across a kill, compared, mended, exported, cleaned up with a backup, put back', {
-  timeout: 180_000,
+  timeout: 300_000,
 }, async () => {
   const [from, to] = await Promise.all([startCluster({ masters: 2 }), startCluster({ masters: 2 })])
   running.push(from, to)
@@ -83,7 +83,7 @@ test('from cluster to cluster: copied across a kill, compared, mended, exported,
 })
 
 test('other names on the same cluster, in other slots: copied, mirrored, verified, switched', {
-  timeout: 120_000,
+  timeout: 240_000,
 }, async () => {
   const cluster = await startCluster({ masters: 2 })
   running.push(cluster)
@@ -117,7 +117,7 @@ test('other names on the same cluster, in other slots: copied, mirrored, verifie
 })
 
 test('while a master of the target is gone a backfill waits, says so, and copies every key when it is back', {
-  timeout: 120_000,
+  timeout: 240_000,
 }, async () => {
   const [source, to] = await Promise.all([startRedis(), startCluster({ masters: 2, args: ['--appendonly', 'yes'] })])
   running.push(source, to)

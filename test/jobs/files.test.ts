@@ -94,7 +94,7 @@ test('what is exported as JSONL and imported again is the same, on both sides', 
   // What it is on both sides is what it was before.
   for (const key of ['stream', 'trimmed', 'no entries']) expect(await streamOf(redis, key)).toEqual(streams.get(key))
   await expect(startJob(understudy, 'export', 'all', { file: 'relative.jsonl' })).rejects.toThrow(/absolute path/)
-}, 120_000)
+}, 240_000)
 
 test('lines that are no keys, and keys of other routes, are listed; the others are imported', async () => {
   const { target, understudy } = migration
@@ -115,7 +115,7 @@ test('lines that are no keys, and keys of other routes, are listed; the others a
     'line 4 is not a key as this format writes it.',
   ])
   expect(await target.client().get('lock:7')).toBe('a')
-}, 120_000)
+}, 240_000)
 
 test('locks of a LevelDB come in with their times of expiry, and go out again', async () => {
   const { source, understudy } = migration
@@ -144,7 +144,7 @@ test('locks of a LevelDB come in with their times of expiry, and go out again', 
   await out.close()
   expect(value).toBe('owner 1')
   expect(Math.abs(until - expires)).toBeLessThan(1000)
-}, 120_000)
+}, 240_000)
 
 test('keys of 30,000 elements and of many megabytes go out by pieces and come in whole; types that nobody knows go by their payload', async () => {
   const { source, target, understudy } = migration
@@ -180,14 +180,14 @@ test('keys of 30,000 elements and of many megabytes go out by pieces and come in
     toShadow: (key: string) => key.slice(5),
   }
   for (const server of [source, target]) expect(await driftBetween(source, server, wasThere)).toEqual([])
-}, 120_000)
+}, 240_000)
 
 test('an export that was killed goes on where it stood, and holds every key once', async () => {
   const { source, understudy } = migration
   await source.client().flushall()
-  await fillStrings(source, 2_000)
+  await fillStrings(source, 1_500)
   const file = join(directory, 'killed.jsonl')
-  const { id } = await startJob(understudy, 'export', 'all', { file, rate: 2_000 })
+  const { id } = await startJob(understudy, 'export', 'all', { file, rate: 500 })
   await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(0))
   await understudy.kill9()
   appendFileSync(file, '{"key":"key:1","type":"str')
@@ -195,15 +195,15 @@ test('an export that was killed goes on where it stood, and holds every key once
   expect(await over(understudy, id)).toMatchObject({
     state: 'done',
     error: null,
-    progress: { copied: 2_000, failed: 0 },
+    progress: { copied: 1_500, failed: 0 },
   })
   const keys = readFileSync(file, 'utf8')
     .trim()
     .split('\n')
     .map((line) => (JSON.parse(line) as { key: string }).key)
-  expect(new Set(keys).size).toBe(2_000)
-  expect(keys).toHaveLength(2_000)
-}, 120_000)
+  expect(new Set(keys).size).toBe(1_500)
+  expect(keys).toHaveLength(1_500)
+}, 240_000)
 
 test('understudy: backfill, verify, jobs, cleanup with a backup, restore', async () => {
   const { source, target, understudy } = migration
@@ -248,4 +248,4 @@ test('understudy: backfill, verify, jobs, cleanup with a backup, restore', async
   const restored = await runCli(['restore', backup], env)
   expect(restored).toMatchObject({ code: 0, stdout: expect.stringContaining('2 keys put back') })
   expect(await source.client().mget('lock:1', 'lock:2')).toEqual(['a', 'b'])
-}, 120_000)
+}, 240_000)

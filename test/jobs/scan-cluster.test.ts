@@ -13,7 +13,7 @@ let connections: StoreConnections
 
 beforeAll(async () => {
   cluster = await startCluster({ masters: 2, replicas: 1 })
-}, 60_000)
+}, 180_000)
 afterAll(() => cluster.stop())
 beforeEach(async () => {
   const client = cluster.client()
@@ -126,7 +126,7 @@ test('a master that is replaced while it is listed loses no key', async () => {
   await cluster.failover(await masterOf(listing.node!))
   await listing.rest()
   expect(listing.seen.size).toBe(KEYS)
-}, 120_000)
+}, 240_000)
 
 test('another process goes on where it stood, and begins a node anew that was started again meanwhile', async () => {
   const listing = await atTheLastNode()
@@ -147,4 +147,4 @@ test('another process goes on where it stood, and begins a node anew that was st
   await other.rest()
   expect(there.size).toBeGreaterThan(0)
   expect([...there].filter((key) => !other.seen.has(key))).toEqual([])
-}, 60_000)
+}, 180_000)

@@ -177,6 +177,7 @@ describe('a key', () => {
     }
 
     test('is read while new writes of it wait, as soon as those under way are answered', async () => {
+      Object.assign(context, { copies: new CopyState({ bigKeyBytes: Number.POSITIVE_INFINITY, holdMs: 60_000 }) })
       inVain(7)
       expect(state().held).toBe(false)
       inVain(1)

@@ -61,6 +61,7 @@ describe('a script that does the same everywhere', () => {
     const source = "return redis.call('incr', KEYS[1])"
     const sha = (await app.script('LOAD', source)) as string
     await app.evalsha(sha, 1, 'count')
+    await settled(path)
     await fresh.client().script('FLUSH')
     await app.evalsha(sha, 1, 'count')
     await settled(path)

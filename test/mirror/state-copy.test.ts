@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
 import { packBytes } from '../../src/base/packed-bytes.ts'
+import type { CopyLimits } from '../../src/mirror/copy-state.ts'
 import { isStagingKey } from '../../src/routing/staging-key.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -22,7 +23,11 @@ interface Setup {
   readonly path: DataPathUnderTest
 }
 
-async function twoStores(fresh: RedisServerOptions = {}, old: RedisServerOptions = {}): Promise<Setup> {
+async function twoStores(
+  fresh: RedisServerOptions = {},
+  old: RedisServerOptions = {},
+  copyLimits: Partial<CopyLimits> = {},
+): Promise<Setup> {
   const [one, other] = await Promise.all([startRedis(old), startRedis(fresh)])
   const path = await startDataPath({
     stores: { old: one, new: other },
@@ -36,6 +41,7 @@ async function twoStores(fresh: RedisServerOptions = {}, old: RedisServerOptions
       },
       { name: 'rest', source: 'old', target: 'new', phase: 'mirror' },
     ],
+    copyLimits,
   })
   running.push(one, other, path)
   return { old: one, fresh: other, path }
@@ -71,6 +77,14 @@ const ONE_STORE = {
 
 /** What nobody can tell the effect of, so that the key is copied. */
 const UNCLEAR = "if redis.call('time')[1] == '0' then redis.call('del', KEYS[1]) end"
+
+/** So many that a copy in the middle of them is seen on any machine. */
+const MANY_PIECES: Partial<CopyLimits> = { pieceBytes: 16 * 1024 }
+
+/** One key is being copied in pieces. */
+async function underWay(there: Redis): Promise<void> {
+  await eventually(async () => expect(await there.keys('understudy:copy:*')).toHaveLength(1), { intervalMs: 0 })
+}
 
 async function unclear(path: DataPathUnderTest, ...keys: string[]): Promise<void> {
   const app = path.client()
@@ -323,8 +337,8 @@ describe('a key that is too big for one piece', () => {
   })
 
   test('that is deleted, replaced, renamed or flushed meanwhile ends as it is on the primary', async () => {
-    const { old, fresh, path } = await twoStores()
-    const client = old.client()
+    const { old, fresh, path } = await twoStores({}, {}, MANY_PIECES)
+    const [client, there] = [old.client(), fresh.client()]
     const app = path.client()
     const writes: ((key: string) => Promise<unknown>)[] = [
       (key) => app.del(key),
@@ -338,7 +352,7 @@ describe('a key that is too big for one piece', () => {
       const key = `big:${i}`
       await client.eval(FILL['zset']!, 1, key)
       await unclear(path, key)
-      await expect.poll(async () => (await fresh.client().keys('understudy:copy:*')).length, { interval: 1 }).toBe(1)
+      await underWay(there)
       await write(key)
       await settled(path)
       expect(await driftBetween(old, fresh, { toShadow })).toEqual([])
@@ -346,14 +360,14 @@ describe('a key that is too big for one piece', () => {
   })
 
   test('while databases are swapped: what is copied is the key that has its name afterwards', async () => {
-    const { old, fresh, path } = await twoStores()
+    const { old, fresh, path } = await twoStores({}, {}, MANY_PIECES)
     await old.client().eval(FILL['hash']!, 1, 'big')
     await old.client({ db: 1 }).eval(FILL['hash']!.replace("'field number '", "'other field '"), 1, 'big')
     const app = path.client()
     await app.ping()
     // As a backfill does it: the key is not dirty.
     const copying = path.runtime.jobs.copy(0, packBytes([Buffer.from('big')]), 1)
-    await expect.poll(async () => (await fresh.client().keys('understudy:copy:*')).length, { interval: 1 }).toBe(1)
+    await underWay(fresh.client())
     await app.swapdb(0, 1)
     await copying
     await settled(path)
@@ -361,11 +375,16 @@ describe('a key that is too big for one piece', () => {
   })
 
   test('whose copy is cut off leaves nothing behind that does not expire', async () => {
-    const { old, fresh, path } = await twoStores({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
+    const { old, fresh, path } = await twoStores(
+      { args: ['--appendonly', 'yes', '--appendfsync', 'always'] },
+      {},
+      MANY_PIECES,
+    )
     await old.client().eval(FILL['hash']!, 1, 'big')
     const there = fresh.client()
+    await there.ping()
     const copying = copied(path, 'big').catch(() => {})
-    await expect.poll(async () => (await there.keys('understudy:copy:*')).length).toBe(1)
+    await underWay(there)
     await fresh.kill9()
     await fresh.restart()
     await copying

@@ -15,7 +15,7 @@ beforeEach(() => Promise.all([old.client().flushall(), fresh.client().flushall()
 afterEach(() => path.stop())
 
 async function start(mirror: object = {}, phase: 'mirror' | 'switched' = 'mirror'): Promise<void> {
-  const shared = { phase, mirror: { mode: 'sync', timeoutMs: 5_000, ...mirror } } as RouteOptions
+  const shared = { phase, mirror: { mode: 'sync', timeoutMs: 20_000, ...mirror } } as RouteOptions
   path = await startDataPath({
     stores: { old, new: fresh },
     routes: [
@@ -55,7 +55,7 @@ describe('mirror.mode: sync', () => {
 
   test('a take that had to wait is on the shadow when it is answered', async () => {
     await start()
-    const waiting = path.client().blpop('job:q', 5)
+    const waiting = path.client().blpop('job:q', 0)
     await expect.poll(async () => (await old.client().info('clients')).match(/blocked_clients:(\d+)/)?.[1]).toBe('1')
     await path.client().rpush('job:q', 'a', 'b')
     expect(await waiting).toEqual(['job:q', 'a'])
@@ -93,7 +93,7 @@ describe('mirror.mode: sync', () => {
     const tookMs = performance.now() - startedMs
     fresh.resume()
     expect(tookMs).toBeGreaterThan(95)
-    expect(tookMs).toBeLessThan(1_000)
+    expect(tookMs).toBeLessThan(15_000)
     await settled(path)
     expect(await fresh.client().get('k')).toBe('w')
   })
@@ -113,8 +113,8 @@ describe('mirror.mode: sync', () => {
   })
 
   test('onShadowError fail: the client learns that the write stands on one side only', async () => {
-    await start({ timeoutMs: 200, onShadowError: 'fail' })
-    const app = path.client()
+    await start({ timeoutMs: 2_000, onShadowError: 'fail' })
+    let app = path.client()
     expect(await app.set('k', 'v')).toBe('OK')
     await fresh.client().config('SET', 'maxmemory', '1')
     try {
@@ -127,6 +127,9 @@ describe('mirror.mode: sync', () => {
       await fresh.client().config('SET', 'maxmemory', '0')
     }
     await settled(path)
+    await path.stop()
+    await start({ timeoutMs: 200, onShadowError: 'fail' })
+    app = path.client()
     fresh.pause()
     try {
       await expect(app.set('k', 'x')).rejects.toThrow('not acknowledged by the shadow in time')

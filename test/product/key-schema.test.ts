@@ -22,4 +22,4 @@ test('a key schema becomes another on one live Redis, there, back and there agai
   expect(lines.map((line) => line.split(' ')[0])).toEqual(
     expect.arrayContaining(['passthrough', 'mirror', 'shadow', 'read-target', 'switched', 'done']),
   )
-}, 120_000)
+}, 240_000)

@@ -2,6 +2,7 @@ import { afterEach, expect, test } from 'vitest'
 import type { AcknowledgementView, Comparison, Mismatch, MismatchKey, Status } from '../../src/admin/control.ts'
 import { runCli } from '../cli/run-cli.ts'
 import { eventually } from '../support/eventually.ts'
+import { mirrorSettled } from '../support/migration.ts'
 import { startRedis } from '../support/redis.ts'
 import { startUnderstudy, type UnderstudyProcess } from '../support/understudy.ts'
 
@@ -27,6 +28,9 @@ routes:
     compare: ${compare}
 `)
   running.push(understudy)
+  // The shadow is connected: a read that comes before is not compared.
+  await understudy.client().set('first', 1)
+  await mirrorSettled(understudy)
   return { understudy, there: target.client() }
 }
 
@@ -41,9 +45,7 @@ test('mismatches survive kill -9, are aggregated, acknowledged, exported, and to
   await there.mset('job:1', 'secret', 'job:2', 'secret', 'noise:1', 'secret')
   const app = understudy.client()
   for (const key of ['job:1', 'job:2', 'noise:1']) await app.get(key)
-  await eventually(async () => expect((await found(understudy)).map(({ keys }) => keys).sort()).toEqual([1, 2]), {
-    timeoutMs: 15_000,
-  })
+  await eventually(async () => expect((await found(understudy)).map(({ keys }) => keys).sort()).toEqual([1, 2]))
   const jobs = (await found(understudy, '?acknowledged=false'))[0]!
   expect(jobs).toMatchObject({ pattern: 'job:<n>', count: 2, class: 'extra', command: 'GET', acknowledged: null })
   expect((await found(understudy, '?acknowledged=true'))[0]).toMatchObject({
@@ -68,13 +70,10 @@ test('mismatches survive kill -9, are aggregated, acknowledged, exported, and to
   expect(await found(understudy, '?acknowledged=false')).toEqual([])
   const again = understudy.client()
   await again.get('job:1')
-  await eventually(
-    async () => {
-      const { routes } = (await understudy.admin<Comparison>('/api/v1/compare')).body
-      expect(routes['all']!.commands['GET']).toMatchObject({ compared: 1, acknowledged: 1, mismatched: 0 })
-    },
-    { timeoutMs: 15_000 },
-  )
+  await eventually(async () => {
+    const { routes } = (await understudy.admin<Comparison>('/api/v1/compare')).body
+    expect(routes['all']!.commands['GET']).toMatchObject({ compared: 1, acknowledged: 1, mismatched: 0 })
+  })
 
   const reach = { UNDERSTUDY_ADMIN_URL: understudy.adminUrl }
   const { stdout: exported } = await runCli(['mismatches', '--export'], reach)
@@ -94,7 +93,7 @@ test('mismatches survive kill -9, are aggregated, acknowledged, exported, and to
   }
   const past = await runCli(['acknowledge', String(jobs.id), '--reason', 'late', '--until', '2020-01-31'], reach)
   expect(past).toMatchObject({ code: 2, stderr: expect.stringContaining('is past') })
-}, 60_000)
+}, 180_000)
 
 test('values are shown where the route reveals them; JSON differences name their paths', async () => {
   const { understudy, there } = await start(
@@ -116,7 +115,7 @@ test('values are shown where the route reveals them; JSON differences name their
   await there.set('order:2', '{"at":2,"total":11}')
   await app.get('order:1')
   await app.get('order:2')
-  await eventually(async () => expect(await found(understudy)).toHaveLength(1), { timeoutMs: 15_000 })
+  await eventually(async () => expect(await found(understudy)).toHaveLength(1))
   expect(await found(understudy)).toMatchObject([
     { key: 'order:2', paths: ['$.total'], primary: '{"total":10}', shadow: '{"total":11}' },
   ])
@@ -124,4 +123,4 @@ test('values are shown where the route reveals them; JSON differences name their
   expect(compare).toMatchObject({ matched: 1, ignored: 1, mismatched: 1 })
   await eventually(() => expect(told.join('')).toMatch(/event: mismatch\ndata: .*"order:2"/))
   events.abort()
-}, 60_000)
+}, 180_000)

@@ -171,6 +171,7 @@ describe('start and stop', () => {
   test('the first lines say where to connect; SIGTERM drains and exits 0', async () => {
     const target = await redis()
     const understudy = await understudyWith(twoStores(await redis(), target, 'mirror'))
+    await eventually(() => expect(understudy.stdout.split('\n').length).toBeGreaterThan(2))
     const [first, second] = understudy.stdout.split('\n')
     expect(first).toContain(`REDIS_URL=redis://127.0.0.1:${understudy.port}`)
     expect(second).toContain(understudy.adminUrl)

@@ -41,7 +41,7 @@ const options = (phase: Phase, target: Target): DataPathOptions => ({
 })
 const apply = async (next: DataPathOptions): Promise<void> => {
   const hold = ['jobs']
-  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 5_000, hold }
+  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 30_000, hold }
   const config = { ...configOf(next), listen: path.config.listen }
   expect(await path.runtime.apply({ ...change, config })).toMatchObject({ ok: true })
 }

@@ -17,7 +17,7 @@ beforeAll(async () => {
   for (const server of cluster.servers) {
     await server.client().call('ACL', 'SETUSER', 'reader', 'on', '>open', '~*', '+@read', '+@connection', '+info')
   }
-}, 60_000)
+}, 180_000)
 afterAll(async () => {
   await cluster?.stop()
   authority?.remove()

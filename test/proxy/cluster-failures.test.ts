@@ -15,7 +15,7 @@ let keysOf: Map<RedisServer, string[]>
 
 beforeAll(async () => {
   ;[cluster, single] = await Promise.all([startCluster({ replicas: 1 }), startRedis()])
-}, 60_000)
+}, 180_000)
 afterAll(async () => {
   await Promise.all([cluster?.stop(), single?.stop()])
 })

@@ -43,7 +43,7 @@ const start = async (of: DataPathOptions): Promise<void> => {
 }
 const apply = async (next: DataPathOptions): Promise<void> => {
   const hold = ['jobs']
-  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 5_000, hold }
+  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 30_000, hold }
   const config = { ...configOf(next), listen: path.config.listen }
   expect(await path.runtime.apply({ ...change, config })).toMatchObject({ ok: true })
 }

@@ -54,7 +54,7 @@ test('a redis-server becomes a replica through Understudy, and follows the new p
   await settled(path)
   const config = { ...configOf(options('switched')), listen: path.config.listen }
   const change = { config, endpoints: {}, generation: 1, hold: ['all'], needsEqual: ['all'], forget: [] }
-  expect(await path.runtime.apply({ ...change, holdTimeoutMs: 5_000 })).toMatchObject({ ok: true })
+  expect(await path.runtime.apply({ ...change, holdTimeoutMs: 30_000 })).toMatchObject({ ok: true })
   await app.set('after', 2)
   await eventually(async () => expect(await replica.client().get('after')).toBe('2'), { timeoutMs: 20_000 })
   expect(await target.client().info('replication')).toContain('connected_slaves:1')

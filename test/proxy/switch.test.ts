@@ -32,7 +32,7 @@ afterEach(async () => {
 
 /** Puts a configuration in force as the sidecar does for a change of the authority. */
 const apply = async (next: DataPathOptions, hold: readonly string[] = ['all']): Promise<void> => {
-  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 5_000 }
+  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 30_000 }
   const result = await path.runtime.apply({
     ...change,
     config: { ...configOf(next), listen: path.config.listen },

@@ -50,7 +50,7 @@ async function start(phase: Phase, target: Target, listen: DataPathOptions['list
 
 async function apply(phase: Phase, target: Target): Promise<void> {
   const hold = ['jobs']
-  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 5_000, hold }
+  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 30_000, hold }
   const config = { ...configOf(options(phase, target)), listen: path.config.listen }
   expect(await path.runtime.apply({ ...change, config })).toMatchObject({ ok: true })
 }

@@ -230,7 +230,7 @@ test('writes of a tracking client are mirrored, and a switch makes it forget eve
       hold: ['all'],
       needsEqual: ['all'],
       forget: [],
-      holdTimeoutMs: 5_000,
+      holdTimeoutMs: 30_000,
     })
     expect(result.ok).toBe(true)
     expect(await reader.text()).toBe('>2\r\n$10\r\ninvalidate\r\n_\r\n')
@@ -268,7 +268,7 @@ test('a switch to other names on the same server makes it forget everything, too
       hold: ['jobs'],
       needsEqual: ['jobs'],
       forget: [],
-      holdTimeoutMs: 5_000,
+      holdTimeoutMs: 30_000,
     })
     expect(result.ok).toBe(true)
     expect(await reader.text()).toBe('>2\r\n$10\r\ninvalidate\r\n_\r\n')

@@ -40,7 +40,7 @@ test('a migration that fails leaves the tables as they were', () => {
   database.close()
 })
 
-test('a second process is told that the state directory is in use', { timeout: 10_000 }, () => {
+test('a second process is told that the state directory is in use', () => {
   const path = join(dir, 'state.db')
   const first = openDatabase(path, ONE)
   expect(() => openDatabase(path, ONE)).toThrow(

@@ -148,7 +148,7 @@ function routeOf({ source, target, mirror, compare, ...rest }: RouteOptions): Ro
     name: 'all',
     keys: ['*'],
     phase: 'passthrough',
-    readTimeoutMs: 50,
+    readTimeoutMs: 20_000,
     scripts: 'copy',
     ...rest,
     source: endOf(source),

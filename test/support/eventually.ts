@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface EventuallyOptions {
-  /** How long to go on trying. Default 20 s: far beyond what a loaded machine needs, far below a test's time limit. */
+  /** How long to go on trying. Default 30 s: far beyond what a loaded machine needs, far below a test's time limit. */
   readonly timeoutMs?: number
   /** Pause between two tries. */
   readonly intervalMs?: number
@@ -14,7 +14,7 @@ export interface EventuallyOptions {
  *     await eventually(async () => expect(await shadow.get('k')).toBe('v'))
  */
 export async function eventually<T>(condition: () => T | Promise<T>, options: EventuallyOptions = {}): Promise<T> {
-  const { timeoutMs = 20_000, intervalMs = 10 } = options
+  const { timeoutMs = 30_000, intervalMs = 10 } = options
   const deadline = performance.now() + timeoutMs
   for (;;) {
     try {

@@ -28,7 +28,7 @@ export async function steer(understudy: UnderstudyProcess, id: number, action: s
 }
 
 /** Resolves when the job is over, one way or the other. */
-export async function over(understudy: UnderstudyProcess, id: number, timeoutMs = 60_000): Promise<Job> {
+export async function over(understudy: UnderstudyProcess, id: number, timeoutMs = 80_000): Promise<Job> {
   return eventually(
     async () => {
       const job = await jobOf(understudy, id)

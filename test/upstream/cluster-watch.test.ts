@@ -44,4 +44,4 @@ test('every node of a cluster is known by its slots and its health; a master tha
     watch.stop()
     await cluster.stop()
   }
-}, 120_000)
+}, 240_000)

@@ -67,4 +67,4 @@ test('Sentinels and the store are reached over TLS, each with its own settings',
   const refused = (await watch(stranger, trusting)).view.error
   expect(refused).toContain(`the Sentinels name 127.0.0.1:${port} as the primary, and it cannot be reached`)
   expect(refused).toContain('stores.only.tls.ca')
-}, 60_000)
+}, 180_000)

@@ -11,7 +11,7 @@ const watches: SentinelWatch[] = []
 
 beforeAll(async () => {
   group = await startSentinelGroup({ password: 'of-the-store', sentinelPassword: 'of-the-sentinels' })
-}, 60_000)
+}, 180_000)
 afterAll(() => group?.stop())
 afterEach(() => {
   for (const watch of watches.splice(0)) watch.stop()
