@@ -10,6 +10,7 @@ import type {
   PhaseRequest,
   PhaseResult,
   Readiness,
+  ReloadRequest,
   ReloadResult,
   RouteView,
   Status,
@@ -21,15 +22,11 @@ import { type Facts, hashOfConfig, metricsOf, readinessOf, routeViews, statusOf 
 import { UnderstudyError } from './base/errors.ts'
 import { stopInOrder } from './base/stop-steps.ts'
 import type { Config } from './config/config.ts'
-import { loadConfig } from './config/load.ts'
-import { phaseChange } from './config/phase-change.ts'
 import { redactConfig } from './config/redact.ts'
-import { mustBeWritable, replaceFile } from './config/replace-file.ts'
-import { partsThatNeedRestart } from './config/restart-parts.ts'
+import { ConfigurationChanges } from './configuration-changes.ts'
 import { Completeness } from './cutover/completeness.ts'
-import { Gates, sentenceOf } from './cutover/gates.ts'
+import { Gates } from './cutover/gates.ts'
 import { Journal } from './cutover/journal.ts'
-import { consequencesOf, transitions } from './cutover/transition.ts'
 import { isEmptyEnd } from './jobs/empty-probe.ts'
 import type { Job, JobReport } from './jobs/job.ts'
 import { jobRunner } from './jobs/jobs.ts'
@@ -60,7 +57,7 @@ const STOP_LIMIT_MS = 5_000
 const RECENT_JOBS = 50
 
 /**
- * The running product, seen from the main thread: the data path's thread, managed servers, health probes, and every change of configuration. One change at a time: they queue.
+ * The running product, seen from the main thread: the data path's thread, managed servers, health probes, and every change of configuration.
  */
 export class Sidecar implements Control {
   readonly #options: SidecarOptions
@@ -72,22 +69,16 @@ export class Sidecar implements Control {
   readonly #listeners = new Set<(event: ControlEvent) => void>()
   readonly #metrics: Metrics
   readonly #startedMs = performance.now()
-  #config: Config
-  #generation = 0
-  #lastReload: Status['lastReload'] = { successful: true, at: new Date().toISOString(), error: null }
-  #changing: Promise<unknown> = Promise.resolve()
+  readonly #changes: ConfigurationChanges
   /** `state.db`; null until started. */
   #state: DatabaseSync | null = null
   /** Null until started; what follows too. */
   #jobs: JobRunner | null = null
   #completeness: Completeness | null = null
-  #gates: Gates | null = null
-  #journal: Journal | null = null
   #history: HistoryRecorder | null = null
 
   constructor(options: SidecarOptions) {
     this.#options = options
-    this.#config = options.config
     this.#log = options.log
     this.#thread = new DataPathThread((notice) => this.#noticed(notice), options.onDeath)
     this.#stores = new ProvisionedStores(options.log, {
@@ -103,11 +94,22 @@ export class Sidecar implements Control {
       emit: (event) => this.#emit(event),
       history: () => this.#history,
     })
+    this.#changes = new ConfigurationChanges({
+      ...options,
+      thread: this.#thread,
+      stores: this.#stores,
+      switches: this.#switches,
+      onEntered: (config) => {
+        this.mismatches.configure(config)
+        this.#history?.routesAre(config.routes.map(({ name }) => name))
+      },
+      onReloaded: (successful, error) => this.#emit({ type: 'reload', data: { successful, error } }),
+    })
     this.#metrics = new Metrics(async () => metricsOf(await this.#facts()))
   }
 
   get config(): Config {
-    return this.#config
+    return this.#changes.config
   }
 
   get jobs(): JobControl {
@@ -117,32 +119,32 @@ export class Sidecar implements Control {
 
   /** Resolves with the listeners' ports when clients can connect. */
   async start(): Promise<number[]> {
-    this.#state = openStateDatabase(this.#config.stateDir, (error, setAside) =>
+    this.#state = openStateDatabase(this.config.stateDir, (error, setAside) =>
       this.#log.error('state.db is damaged; it was set aside and an empty one takes its place', {
         error: error.message,
         path: setAside,
       }),
     )
     this.mismatches.open(this.#state)
-    await this.#stores.provide(this.#config)
+    await this.#stores.provide(this.config)
     this.#guard(this.#state)
-    await this.#completeness!.approaching(this.#config)
-    if (!existsSync(join(this.#config.stateDir, 'dirty.db')) && this.#completeness!.forgetAll())
+    await this.#completeness!.approaching(this.config)
+    if (!existsSync(join(this.config.stateDir, 'dirty.db')) && this.#completeness!.forgetAll())
       this.#log.error(
         'what was known of unequal keys is gone from the state directory: no shadow is taken for complete',
         {
-          path: this.#config.stateDir,
+          path: this.config.stateDir,
         },
       )
-    await this.#completeness!.inForce(this.#config, Date.now())
-    const ports = await this.#thread.start(this.#config, this.#stores.endpoints)
-    this.mismatches.configure(this.#config)
-    await this.#stores.settle(this.#config)
+    await this.#completeness!.inForce(this.config, Date.now())
+    const ports = await this.#thread.start(this.config, this.#stores.endpoints)
+    this.mismatches.configure(this.config)
+    await this.#stores.settle(this.config)
     this.#jobs = this.#runJobs(this.#state)
     this.#jobs.goOn()
     this.#history = keepHistory({
       database: this.#state,
-      routes: this.#config.routes.map(({ name }) => name),
+      routes: this.config.routes.map(({ name }) => name),
       readStats: () => this.#thread.stats(),
       onSample: (data) => this.#emit({ type: 'sample', data }),
       log: this.#log,
@@ -180,19 +182,19 @@ export class Sidecar implements Control {
   }
 
   async routes(): Promise<RouteView[]> {
-    return routeViews(this.#config)
+    return routeViews(this.config)
   }
 
   redactedConfig(): unknown {
-    return redactConfig(this.#config)
+    return redactConfig(this.config)
   }
 
   async comparison(): Promise<Comparison> {
-    return comparisonOf(this.#config, await this.#thread.stats())
+    return comparisonOf(this.config, await this.#thread.stats())
   }
 
   async history(query: HistoryQuery): Promise<History> {
-    if (query.route !== undefined && !this.#config.routes.some(({ name }) => name === query.route))
+    if (query.route !== undefined && !this.config.routes.some(({ name }) => name === query.route))
       throw new UnderstudyError('NOT_FOUND', `no route is called '${query.route}'`)
     if (this.#history === null) throw new UnderstudyError('STATE_UNUSABLE', 'the history is kept while Understudy runs')
     return this.#history.read(query)
@@ -213,104 +215,12 @@ export class Sidecar implements Control {
 
   // --- changing
 
-  reload(): Promise<ReloadResult> {
-    return this.#oneAtATime(async () => {
-      const { configPath, env } = this.#options
-      if (configPath === null)
-        throw new UnderstudyError('USAGE', 'started from URLs: there is no configuration file to reload')
-      try {
-        const { config } = await loadConfig(configPath, env)
-        const changed = hashOfConfig(config) !== hashOfConfig(this.#config)
-        if (changed) await this.#apply(config, false)
-        this.#reloaded(true, null)
-        return { configHash: hashOfConfig(this.#config), epoch: this.#generation, changed }
-      } catch (error) {
-        this.#reloaded(false, error)
-        throw error
-      }
-    })
+  reload(request?: ReloadRequest): Promise<ReloadResult> {
+    return this.#changes.reload(request)
   }
 
   setPhase(name: string, request: PhaseRequest): Promise<PhaseResult> {
-    return this.#oneAtATime(async () => {
-      const { configPath, env } = this.#options
-      const { route, next, edited } = await phaseChange(this.#config, configPath, env, name, request.phase)
-      const gates = await this.#gates!.all(this.#config, next)
-      const closedGates = gates.filter((gate) => !gate.open).map(sentenceOf)
-      const result: PhaseResult = {
-        route: name,
-        from: route.phase,
-        to: request.phase,
-        dryRun: request.dryRun ?? false,
-        pauseMs: null,
-        consequences: consequencesOf(route, request.phase),
-        closedGates: request.force ? [] : closedGates,
-        gates,
-      }
-      if (request.dryRun) return result
-      if (configPath !== null) await mustBeWritable(configPath)
-      if (request.force || request.reason !== undefined)
-        this.#log.warn(request.force ? 'a phase change is forced' : 'a phase change is asked for', {
-          route: name,
-          from: route.phase,
-          to: request.phase,
-          reason: request.reason ?? null,
-        })
-      const pauseMs = await this.#apply(next, request.force ?? false)
-      if (request.force) {
-        const { from, to } = result
-        this.#journal!.forced(name, { from, to, reason: request.reason ?? '', closedGates }, Date.now())
-      }
-      if (edited !== null) await replaceFile(configPath!, edited)
-      this.#reloaded(true, null)
-      // Those that were closed have opened while it waited for them.
-      return request.force
-        ? { ...result, pauseMs }
-        : { ...result, pauseMs, closedGates: [], gates: gates.filter(({ open }) => open) }
-    })
-  }
-
-  /** Puts `next` in force or throws; gives the pause in ms. */
-  async #apply(next: Config, force: boolean): Promise<number> {
-    const steps = transitions(this.#config, next)
-    const holding = steps.filter((step) => step.holds)
-    const moving = force ? [] : holding.filter((step) => step.movesPrimary)
-    if (!force) {
-      const closed = await this.#gates!.approach(this.#config, next)
-      if (closed.length > 0) throw new UnderstudyError('GATE_CLOSED', closed.join('; '))
-    }
-    await this.#stores.provide(next)
-    await this.#completeness!.approaching(next)
-    const result = await this.#thread.apply({
-      config: next,
-      endpoints: this.#stores.endpoints,
-      generation: this.#generation + 1,
-      hold: holding.map((step) => step.route),
-      needsEqual: moving.map((step) => step.route),
-      forget: steps.filter((step) => step.forgetsShadow).map((step) => step.route),
-      holdTimeoutMs: next.cutover.holdTimeoutMs,
-    })
-    if (!result.ok) {
-      // Addresses of what is not in force after all.
-      await this.#stores.provide(this.#config)
-      throw new UnderstudyError(
-        'SWITCH_CALLED_OFF',
-        `${result.reason}; the switch was called off and everything goes on as before`,
-      )
-    }
-    this.#generation++
-    const needRestart = partsThatNeedRestart(this.#config, next)
-    if (needRestart.length > 0)
-      this.#log.warn('a part of the configuration that was changed takes effect at the next start only', {
-        reason: needRestart.join(', '),
-      })
-    this.#config = next
-    this.mismatches.configure(next)
-    for (const step of holding) this.#switches.inForce(step, next, result.pauseMs)
-    this.#history?.routesAre(next.routes.map(({ name }) => name))
-    await this.#completeness!.inForce(next, Date.now())
-    await this.#stores.settle(next)
-    return result.pauseMs
+    return this.#changes.setPhase(name, request)
   }
 
   // --- bookkeeping
@@ -335,21 +245,21 @@ export class Sidecar implements Control {
       isEmptyEnd(config, (store) => this.#stores.endpoints[store] ?? null, route, end),
     )
     this.#completeness = completeness
-    this.#journal = new Journal(database)
-    this.#gates = new Gates({
+    const gates = new Gates({
       stats: () => this.#thread.stats(),
       isUp: (store) => this.#stores.health.get(store)?.up ?? false,
       completeness,
       isCleaning: (route) => this.#jobs?.isRunning('cleanup', route) ?? false,
       openMismatches: (route) => this.mismatches.unresolved(route),
     })
+    this.#changes.guardedBy({ completeness, gates, journal: new Journal(database) })
   }
 
   #runJobs(database: DatabaseSync): JobRunner {
     return jobRunner({
       state: database,
       environment: {
-        config: () => this.#config,
+        config: () => this.config,
         endpoint: (store) => this.#stores.endpoints[store] ?? null,
         version: (store) => this.#stores.health.get(store)?.version ?? null,
         ailment: (store) => this.#stores.clusters.get(store)?.error ?? null,
@@ -365,7 +275,7 @@ export class Sidecar implements Control {
   }
 
   #jobDone({ kind, route: name, createdAt }: Job, report: JobReport): void {
-    const route = this.#config.routes.find((other) => other.name === name)
+    const route = this.config.routes.find((other) => other.name === name)
     if (route === undefined || !report.clean || (kind !== 'backfill' && kind !== 'verify')) return
     this.#completeness!.completed(route, kind, Date.parse(createdAt), Date.now())
   }
@@ -373,15 +283,15 @@ export class Sidecar implements Control {
   async #facts(): Promise<Facts> {
     const stats = await this.#thread.stats()
     return {
-      config: this.#config,
-      configHash: hashOfConfig(this.#config),
+      config: this.config,
+      configHash: hashOfConfig(this.config),
       stats,
       health: this.#stores.health,
       clusters: this.#stores.clusters,
       sentinels: this.#stores.sentinels,
       version: this.#options.version,
       uptimeSeconds: Math.round((performance.now() - this.#startedMs) / 1000),
-      lastReload: this.#lastReload,
+      lastReload: this.#changes.lastReload,
       mismatchTotals: (route) => this.mismatches.totals(route),
       pauses: (route) => this.#switches.pausesOf(route),
       jobs: (route) => this.#jobs?.recent(route, RECENT_JOBS) ?? [],
@@ -389,20 +299,7 @@ export class Sidecar implements Control {
     }
   }
 
-  #reloaded(successful: boolean, error: unknown): void {
-    const text = error === null ? null : error instanceof Error ? error.message : String(error)
-    this.#lastReload = { successful, at: new Date().toISOString(), error: text }
-    if (!successful) this.#log.error('the configuration was not reloaded; the last good one stays', { error: text })
-    this.#emit({ type: 'reload', data: { successful, error: text } })
-  }
-
   #emit(event: ControlEvent): void {
     for (const listener of this.#listeners) listener(event)
-  }
-
-  #oneAtATime<T>(change: () => Promise<T>): Promise<T> {
-    const result = this.#changing.then(change, change)
-    this.#changing = result.catch(() => {})
-    return result
   }
 }

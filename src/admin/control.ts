@@ -23,8 +23,8 @@ export interface Control {
   routes(): Promise<RouteView[]>
   /** The configuration in force, secrets replaced by `***`. */
   redactedConfig(): unknown
-  /** Reads the file again; all or nothing. Resolves when it is in force. Rejects with UnderstudyError CONFIG_INVALID, GATE_CLOSED, SWITCH_CALLED_OFF. */
-  reload(): Promise<ReloadResult>
+  /** Reads the file again; all or nothing. Resolves when it is in force (or says what would happen, for a dry run). Rejects with UnderstudyError CONFIG_INVALID, GATE_CLOSED, SWITCH_CALLED_OFF. */
+  reload(request?: ReloadRequest): Promise<ReloadResult>
   /** Edits the file (comments kept), reloads, and resolves when the phase is in force (or says what would happen, for a dry run). */
   setPhase(route: string, request: PhaseRequest): Promise<PhaseResult>
   readonly jobs: JobControl
@@ -174,10 +174,26 @@ export interface RouteView {
   target: { store: string; keys: Record<string, string> } | null
 }
 
+export interface ReloadRequest {
+  dryRun?: boolean
+  force?: boolean
+  reason?: string
+}
+
 export interface ReloadResult {
   configHash: string
   epoch: number
+  /** The file is not what is in force (was not, when it has been reloaded). */
   changed: boolean
+  dryRun: boolean
+  /** How long commands were held; null: nothing was put in force. */
+  pauseMs: number | null
+  /** Which keys go to another route or get another primary, in sentences. */
+  moves: string[]
+  /** Gates that are closed; empty when the way is free (or `force` was given). */
+  closedGates: string[]
+  /** Every condition of the moves, open or closed. */
+  gates: GateView[]
 }
 
 export interface PhaseRequest {

@@ -13,6 +13,15 @@ const PHASE_BODY = z.strictObject({
   reason: z.string().trim().min(1).max(500).exactOptional().describe('why; written to the log'),
 })
 
+const RELOAD_BODY = z.strictObject({
+  force: z.boolean().exactOptional().describe('reload although gates are closed; needs `reason`'),
+  reason: z.string().trim().min(1).max(500).exactOptional().describe('why; written to the log'),
+})
+
+function mustGiveReason({ force, reason }: { readonly force?: boolean; readonly reason?: string }): void {
+  if (force === true && reason === undefined) throw new UnderstudyError('USAGE', 'body: force needs a reason')
+}
+
 const SESSION_BODY = z.strictObject({
   token: z.string().min(1).max(1000).describe('the value of `admin.token`'),
 })
@@ -123,11 +132,25 @@ export const ENDPOINTS: readonly Endpoint[] = [
     handle: async (control) => ({ kind: 'json', body: control.redactedConfig() }),
   },
   {
+    method: 'GET',
+    path: '/api/v1/config/changes',
+    summary: 'What a reload of the configuration file would do, with every gate on the way; nothing is changed.',
+    gives: 'as `POST /api/v1/config/reload`',
+    handle: async (control) => ({ kind: 'json', body: await control.reload({ dryRun: true }) }),
+  },
+  {
     method: 'POST',
     path: '/api/v1/config/reload',
-    summary: 'Reads the configuration file again, all or nothing, and answers when it is in force.',
-    gives: '`{configHash, epoch, changed}`',
-    handle: async (control) => ({ kind: 'json', body: await control.reload() }),
+    summary:
+      'Reads the configuration file again, all or nothing, and answers when it is in force. A file that moves keys to another primary meets the gates of a switch. The body may be left out.',
+    gives:
+      '`{configHash, epoch, changed, dryRun, pauseMs, moves: [text], closedGates: [text], gates: [{route, open, reason}]}`',
+    body: RELOAD_BODY,
+    handle: async (control, { body }) => {
+      const request = body as z.infer<typeof RELOAD_BODY>
+      mustGiveReason(request)
+      return { kind: 'json', body: await control.reload(request) }
+    },
   },
   {
     method: 'PUT',
@@ -137,9 +160,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
     body: PHASE_BODY,
     handle: async (control, { params, body }) => {
       const request = body as z.infer<typeof PHASE_BODY>
-      if (request.force === true && request.reason === undefined) {
-        throw new UnderstudyError('USAGE', 'body: force needs a reason')
-      }
+      mustGiveReason(request)
       return { kind: 'json', body: await control.setPhase(params['name'] ?? '', request) }
     },
   },

@@ -38,4 +38,12 @@ export class SwitchRecord {
     const facts = { dryRun: false, pauseMs, consequences, closedGates: [], gates: [] }
     emit({ type: 'phase', data: { route, from, to, ...facts } })
   }
+
+  /** Keys that went to another route. `sentence`: what became of them. */
+  keysMoved({ route, before, holds, movesPrimary }: Transition, sentence: string, pauseMs: number): void {
+    if (holds) this.pausesOf(route).record(pauseMs / 1000)
+    const fields = { route, from: before, to: route, reason: sentence, pauseMs: Math.round(pauseMs * 10) / 10 }
+    if (movesPrimary) this.#options.log.warn('keys have another primary', fields)
+    else this.#options.log.info('keys have gone to another route', fields)
+  }
 }

@@ -10,14 +10,51 @@ export function addCheck(program: Command, terminal: Terminal, finish: (exitCode
     .command('check')
     .description('check a configuration file: every problem with its line and column; silent when it is fine')
     .argument('<file>', 'configuration file')
+    .option(
+      '--since <file>',
+      'the file as it was: also say which keys a reload would move; exit code 1 when it must not',
+    )
     .addOption(jsonOption())
-    .action(async (file: string, { json }: JsonOption) => {
+    .action(async (file: string, { json, since }: CheckOptions) => {
       const { problems, warnings } = await findings(file)
-      if (json) terminal.json(problems.map((problem) => ({ file, ...problem })))
-      else for (const problem of problems) terminal.line(printable(formatProblem(file, problem)))
+      const moves = since === undefined || problems.length > 0 ? NO_MOVES : await movesBetween(since, file)
+      if (json) {
+        const unsafe = moves.unsafe.map((message) => ({ file, message }))
+        terminal.json([...problems.map((problem) => ({ file, ...problem })), ...unsafe])
+      } else {
+        for (const problem of problems) terminal.line(printable(formatProblem(file, problem)))
+        for (const reason of moves.unsafe) terminal.line(printable(`${file}: ${reason}`))
+      }
       for (const warning of warnings) terminal.note(printable(`warning: ${formatProblem(file, warning)}`))
-      finish(problems.length === 0 ? EXIT.done : EXIT.no)
+      for (const move of moves.said) terminal.note(printable(`reload: ${move}`))
+      finish(problems.length === 0 && moves.unsafe.length === 0 ? EXIT.done : EXIT.no)
     })
+}
+
+interface CheckOptions extends JsonOption {
+  readonly since?: string
+}
+
+interface Moves {
+  readonly said: readonly string[]
+  /** What the sidecar would refuse. */
+  readonly unsafe: readonly string[]
+}
+
+const NO_MOVES: Moves = { said: [], unsafe: [] }
+
+/** Without asking any store: whether a step is ready (its gates) only the running sidecar knows, and whether two addresses are one server. */
+async function movesBetween(since: string, file: string): Promise<Moves> {
+  const { loadConfig } = await import('../config/load.ts')
+  const { movesIn } = await import('../cutover/move-sentences.ts')
+  const { sameKeyspaces } = await import('../cutover/same-keyspaces.ts')
+  const { transitions } = await import('../cutover/transition.ts')
+  const [old, next] = [loadConfig(since, process.env).config, loadConfig(file, process.env).config]
+  const steps = transitions(old, next, await sameKeyspaces(old, next, async () => null))
+  return {
+    said: movesIn(steps, old, next),
+    unsafe: steps.flatMap(({ route, unsafe }) => (unsafe === null ? [] : [`route '${route}': ${unsafe}`])),
+  }
 }
 
 interface Findings {

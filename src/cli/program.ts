@@ -8,6 +8,7 @@ import { addExplain } from './explain.ts'
 import { addFileJobs, addJobCommands, addJobs } from './jobs.ts'
 import { addMismatches } from './mismatches.ts'
 import { addPhase } from './phase.ts'
+import { addReload } from './reload.ts'
 import { addServe } from './serve.ts'
 import { addStatus } from './status.ts'
 import { printable, type Terminal } from './terminal.ts'
@@ -46,6 +47,7 @@ export function buildProgram(terminal: Terminal, finish: (exitCode: number) => v
   addExplain(program, terminal, finish)
   addStatus(program, terminal, finish)
   addPhase(program, terminal, finish)
+  addReload(program, terminal, finish)
   addJobCommands(program, terminal, finish)
   addFileJobs(program, terminal, finish)
   addJobs(program, terminal, finish)

@@ -39,6 +39,58 @@ export function commonKey(a: readonly Segment[], b: readonly Segment[]): Buffer 
   return null
 }
 
+/** How many states of `commonKeyOutside` are looked at before it gives up. */
+const OUTSIDE_LIMIT = 20_000
+
+/**
+ * A shortest key that both languages contain and none of `except` does; null when there is none. Where that is too much to find out (languages that no configuration has), a key that both
+ * contain, whatever else does.
+ */
+export function commonKeyOutside(
+  a: readonly Segment[],
+  b: readonly Segment[],
+  except: readonly (readonly Segment[])[],
+): Buffer | null {
+  const shared = commonKey(a, b)
+  if (shared === null) return null
+  const outside = except.filter((other) => commonKey(a, other) !== null && commonKey(b, other) !== null)
+  if (outside.length === 0) return shared
+  const languages = [a, b, ...outside]
+  const alphabet = alphabetOf(languages.flatMap(literalsOf))
+  const automata = languages.map((language) => compile(language, alphabet))
+  const queue: SetStep[] = []
+  const seen = new Set<string>()
+  const visit = (sets: number[][], from: SetStep | null, byte: number): void => {
+    if (sets[0]!.length === 0 || sets[1]!.length === 0) return
+    const id = sets.join(' ')
+    if (seen.has(id)) return
+    seen.add(id)
+    queue.push({ sets, from, byte })
+  }
+  visit(
+    automata.map((automaton) => automaton.closure(0)),
+    null,
+    -1,
+  )
+  // By index: `shift` of a long queue copies it.
+  for (let i = 0; i < queue.length; i++) {
+    const step = queue[i]!
+    const accepts = step.sets.map((states, which) => states.includes(automata[which]!.accept))
+    if (accepts[0]! && accepts[1]! && !accepts.slice(2).includes(true)) return spell(step)
+    if (queue.length > OUTSIDE_LIMIT) return shared
+    for (const byte of alphabet) {
+      const next = step.sets.map((states, which) => nextOf(automata[which]!, states, byte))
+      visit(next, step, byte)
+    }
+  }
+  return null
+}
+
+/** All states that a set of states may be in after one more byte, in their order. */
+function nextOf(automaton: Automaton, states: readonly number[], byte: number): number[] {
+  return [...new Set(states.flatMap((state) => automaton.next(state, byte)))].sort((one, other) => one - other)
+}
+
 /**
  * A shortest value that a capture followed by `inner` can take and one followed by `outer` cannot; null when there is none, so
  * that every value of the first fits the second. `null` as a literal means: the last capture, which takes any value.
@@ -141,16 +193,24 @@ class CaptureValues {
   }
 }
 
-interface Step {
-  readonly left: number
-  readonly right: number
-  readonly from: Step | null
+interface Path {
+  readonly from: Path | null
   readonly byte: number
 }
 
-function spell(step: Step): Buffer {
+interface Step extends Path {
+  readonly left: number
+  readonly right: number
+}
+
+/** The states of several automata, each a set. */
+interface SetStep extends Path {
+  readonly sets: readonly number[][]
+}
+
+function spell(step: Path): Buffer {
   const bytes: number[] = []
-  for (let at: Step | null = step; at !== null; at = at.from) if (at.byte >= 0) bytes.push(at.byte)
+  for (let at: Path | null = step; at !== null; at = at.from) if (at.byte >= 0) bytes.push(at.byte)
   return Buffer.from(bytes.reverse())
 }
 

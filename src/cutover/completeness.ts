@@ -6,6 +6,7 @@ import { comparePatterns, KeyPattern } from '../config/pattern.ts'
 import { overlap } from '../config/pattern-overlap.ts'
 import type { EndName } from '../jobs/end-keys.ts'
 import { rolesOf } from '../routing/route.ts'
+import type { KeyRegion } from './key-regions.ts'
 
 /** What is known about the two ends of a route that is mirrored. */
 export interface Mirroring {
@@ -33,7 +34,9 @@ export type EmptyProbe = (config: Config, route: string, end: EndName) => Promis
  *   a switch ─▶ nothing changes: what was complete is kept up
  *   a cleanup ─▶ the end that was cleaned is incomplete
  *   mirroring ends ─▶ nothing is known
- *   a more specific route that kept keys from this one is gone ─▶ those keys are this route's now, so mirroring of it begins
+ *   keys come from another route ─▶ what is known of them there goes with them, if it mirrored them between the same places; else mirroring of them begins
+ *
+ * A route is as complete as the least complete of its keys.
  *
  * Kept in `state.db`.
  */
@@ -48,12 +51,16 @@ export class Completeness {
     this.#isEmpty = isEmpty
   }
 
-  /** `config` is about to come in force: looks at the ends that it begins to mirror to, before the first write arrives there. */
-  async approaching(config: Config): Promise<void> {
+  /**
+   * `config` is about to come in force: looks at the ends that it begins to mirror to, before the first write arrives there. `regions`: where the keys come from; null: nothing is in force yet, and what the last run
+   * knew is compared.
+   */
+  async approaching(config: Config, regions: readonly KeyRegion[] | null = null): Promise<void> {
     const held = await Promise.all(
       config.routes.map(async (route) => {
         const { shadow } = rolesOf(route.phase)
-        if (shadow === null || this.#isKnown(config, route)) return []
+        const isKnown = regions === null ? this.#isKnown(config, route) : this.#inherited(route, regions) !== null
+        if (shadow === null || isKnown) return []
         // One that cannot be asked now counts as empty: most are, and a verify would be asked for in vain.
         return (await this.#isEmpty(config, route.name, shadow)) === false ? [route.name] : []
       }),
@@ -66,13 +73,23 @@ export class Completeness {
     return this.#database.prepare('DELETE FROM route_mirroring').run().changes > 0
   }
 
-  /** `config` is in force, or will be before any client's command. */
-  async inForce(config: Config, nowMs: number): Promise<void> {
+  /** `config` is in force, or will be before any client's command. `regions`: as for `approaching`. */
+  async inForce(config: Config, nowMs: number, regions: readonly KeyRegion[] | null = null): Promise<void> {
+    // Before the first of the rows that it is made of is replaced.
+    const inherited = config.routes.map((route) => (regions === null ? null : this.#inherited(route, regions)))
     const known = new Set(config.routes.map((route) => route.name))
     for (const row of this.#database.prepare('SELECT route FROM route_mirroring').all()) {
       if (!known.has(String(row['route']))) this.#forget(String(row['route']))
     }
-    await Promise.all(config.routes.map((route) => this.#entered(config, route, nowMs)))
+    await Promise.all(
+      config.routes.map((route, i) => {
+        const from = inherited[i]!
+        if (rolesOf(route.phase).shadow === null) return this.#forget(route.name)
+        if (from !== null) return this.#write(config, route, from)
+        if (regions === null && this.#isKnown(config, route)) return this.#identify(config, route)
+        return this.#began(config, route, nowMs)
+      }),
+    )
   }
 
   /** null: it is not mirrored. */
@@ -123,26 +140,37 @@ export class Completeness {
     this.#set(route, 'incomplete = ?', end)
   }
 
-  async #entered(config: Config, route: RouteConfig, nowMs: number): Promise<void> {
+  async #began(config: Config, route: RouteConfig, nowMs: number): Promise<void> {
     const { primary, shadow } = rolesOf(route.phase)
-    if (shadow === null) {
-      this.#forget(route.name)
-      return
-    }
-    if (this.#isKnown(config, route)) {
-      this.#set(route.name, 'ends = ?', JSON.stringify(identityOf(config, route)))
-      return
-    }
-    this.#database
-      .prepare('INSERT OR REPLACE INTO route_mirroring (route, ends, since, incomplete, held) VALUES (?, ?, ?, ?, ?)')
-      .run(
-        route.name,
-        JSON.stringify(identityOf(config, route)),
-        nowMs,
-        shadow,
-        this.#held.has(route.name) ? shadow : null,
-      )
+    const held = this.#held.has(route.name) ? shadow : null
+    this.#write(config, route, { sinceMs: nowMs, incomplete: shadow, held, backfilledMs: null, verifiedMs: null })
     if ((await this.#isEmpty(config, route.name, primary)) === true) this.#set(route.name, 'incomplete = NULL')
+  }
+
+  #write(config: Config, route: RouteConfig, mirroring: Mirroring): void {
+    const { sinceMs, incomplete, held, backfilledMs, verifiedMs } = mirroring
+    this.#database
+      .prepare(
+        'INSERT OR REPLACE INTO route_mirroring (route, ends, since, incomplete, held, backfilled_at, verified_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
+      )
+      .run(route.name, identityText(config, route), sinceMs, incomplete, held, backfilledMs, verifiedMs)
+  }
+
+  #identify(config: Config, route: RouteConfig): void {
+    this.#set(route.name, 'ends = ?', identityText(config, route))
+  }
+
+  /** What is known of all keys of a route from the routes that had them; null: some were not mirrored, or between other places. */
+  #inherited(route: RouteConfig, regions: readonly KeyRegion[]): Mirroring | null {
+    const parts = regions
+      .filter(({ after }) => after.name === route.name)
+      .map((region) => {
+        const known = this.of(region.before.name)
+        return known === null || !joinsSamePlaces(region) ? null : inWordsOf(region, known)
+      })
+    const known = parts.filter((part) => part !== null)
+    if (known.length === 0 || known.length < parts.length) return null
+    return known.reduce((one, other) => leastOf(one, other, rolesOf(route.phase).shadow))
   }
 
   #isKnown(config: Config, route: RouteConfig): boolean {
@@ -192,6 +220,42 @@ function patternsBefore(config: Config, route: RouteConfig): string[] {
       return own.some((mine) => comparePatterns(pattern, mine) < 0 && overlap(pattern, mine))
     })
     .sort()
+}
+
+function identityText(config: Config, route: RouteConfig): string {
+  return JSON.stringify(identityOf(config, route))
+}
+
+/** The two places between which the keys are mirrored are what they were, maybe with their roles changed. */
+function joinsSamePlaces({ from, to }: KeyRegion): boolean {
+  if (from.shadow === null || to.shadow === null) return false
+  return (
+    (from.primary === to.primary && from.shadow === to.shadow) ||
+    (from.primary === to.shadow && from.shadow === to.primary)
+  )
+}
+
+/** An end of the route before is the one of the route after at the same place. */
+function inWordsOf({ before, after, from, to }: KeyRegion, known: Mirroring): Mirroring {
+  const translated = (end: EndName | null): EndName | null => {
+    if (end === null) return null
+    const place = end === rolesOf(before.phase).primary ? from.primary : from.shadow
+    return place === to.primary ? rolesOf(after.phase).primary : rolesOf(after.phase).shadow
+  }
+  return { ...known, incomplete: translated(known.incomplete), held: translated(known.held) }
+}
+
+/** Where one part lacks at one end and one at the other, the end that does not answer is told. */
+function leastOf(one: Mirroring, other: Mirroring, shadow: EndName | null): Mirroring {
+  const join = (a: EndName | null, b: EndName | null) => (a === null || b === null || a === b ? (a ?? b) : shadow)
+  const earlier = (a: number | null, b: number | null) => (a === null || b === null ? null : Math.min(a, b))
+  return {
+    sinceMs: Math.max(one.sinceMs, other.sinceMs),
+    incomplete: join(one.incomplete, other.incomplete),
+    held: join(one.held, other.held),
+    backfilledMs: earlier(one.backfilledMs, other.backfilledMs),
+    verifiedMs: earlier(one.verifiedMs, other.verifiedMs),
+  }
 }
 
 interface Row {

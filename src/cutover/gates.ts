@@ -4,6 +4,7 @@ import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Completeness } from './completeness.ts'
 import { crossSlotVerdict } from './cross-slot-gate.ts'
+import type { SameKeyspaces } from './key-regions.ts'
 import { type Transition, transitions } from './transition.ts'
 
 export interface GateSources {
@@ -47,22 +48,22 @@ export class Gates {
   }
 
   /** Every gate on the way from one configuration to the next, open or closed. */
-  async all(old: Config, next: Config): Promise<GateView[]> {
-    return (await this.#look(old, next)).map(({ route, open, reason }) => ({ route, open, reason }))
+  async all(old: Config, next: Config, same?: SameKeyspaces): Promise<GateView[]> {
+    return (await this.#look(old, next, same)).map(({ route, open, reason }) => ({ route, open, reason }))
   }
 
   /** Waits for those that may open by themselves; gives what stayed closed. */
-  async approach(old: Config, next: Config): Promise<string[]> {
+  async approach(old: Config, next: Config, same?: SameKeyspaces): Promise<string[]> {
     const deadline = performance.now() + APPROACH_MS
     for (;;) {
-      const closed = (await this.#look(old, next)).filter((gate) => !gate.open)
+      const closed = (await this.#look(old, next, same)).filter((gate) => !gate.open)
       if (closed.every((gate) => !gate.passing) || performance.now() > deadline) return closed.map(sentenceOf)
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
     }
   }
 
-  async #look(old: Config, next: Config): Promise<Gate[]> {
-    const steps = transitions(old, next).filter((step) => step.movesPrimary || readsMove(step))
+  async #look(old: Config, next: Config, same?: SameKeyspaces): Promise<Gate[]> {
+    const steps = transitions(old, next, same).filter(isGated)
     if (steps.length === 0) return []
     const stats = await this.#sources.stats()
     const gates = await Promise.all(steps.map((step) => this.#of(step, old, next, stats)))
@@ -70,11 +71,12 @@ export class Gates {
   }
 
   async #of(step: Transition, old: Config, next: Config, stats: Stats): Promise<Gate[]> {
+    const whose = step.keys.length === 0 ? '' : `keys "${step.keys.join('", "')}" of route '${step.before}': `
     const gate: MakeGate = (closed, open, passing = false) => {
-      return { route: step.route, open: closed === null, reason: closed ?? open, passing }
+      return { route: step.route, open: closed === null, reason: `${whose}${closed ?? open}`, passing }
     }
-    if (step.unsafe !== null) return [gate(step.unsafe, '')]
-    const route = old.routes.find((other) => other.name === step.route)!
+    if (step.unsafe !== null) return [{ ...gate(step.unsafe, ''), reason: step.unsafe }]
+    const route = old.routes.find((other) => other.name === step.before)!
     const gates: Gate[] = []
     for (const end of reliedOn(step)) {
       const lacking = await this.#sources.completeness.lacking(old, route, end)
@@ -84,11 +86,11 @@ export class Gates {
     const slots = movesToTarget(step) && step.movesPrimary ? crossSlotVerdict(next, route, stats) : null
     if (slots !== null) gates.push(gate(slots.closed, slots.open))
     if (!step.movesPrimary) return [...gates, ...this.#ofTarget(route, stats, gate)]
-    const cleaning = this.#sources.isCleaning(step.route)
+    const cleaning = this.#sources.isCleaning(step.before) || this.#sources.isCleaning(step.route)
     gates.push(
       gate(cleaning ? 'a cleanup is deleting keys: let it end, or cancel it' : null, 'no cleanup is under way'),
     )
-    const scripts = scriptsInDoubt(route, rolesOf(step.to).primary, stats)
+    const scripts = scriptsInDoubt(route, rolesOf(step.from).shadow!, stats)
     if (scripts !== undefined) gates.push(gate(scripts, 'no script has been seen that makes names of keys itself'))
     return [...gates, ...this.#ofTarget(route, stats, gate), ...this.#ofMirror(route, stats, gate)]
   }
@@ -200,14 +202,14 @@ function scriptsInDoubt(route: RouteConfig, primary: EndName, stats: Stats): str
   )
 }
 
-/** Reads are to be answered by the other end. */
-function readsMove(step: Transition): boolean {
-  return step.to === 'read-target' && step.from !== 'read-target'
+/** Steps that rely on a store more than before. */
+export function isGated({ movesPrimary, movesReads, unsafe }: Transition): boolean {
+  return movesPrimary || movesReads || unsafe !== null
 }
 
 /** Reads or writes are to be answered by the target, and are not yet. */
-function movesToTarget(step: Transition): boolean {
-  return readsMove(step) ? rolesOf(step.from).primary === 'source' : rolesOf(step.to).primary === 'target'
+function movesToTarget({ movesPrimary, movesReads, from }: Transition): boolean {
+  return movesReads ? rolesOf(from).primary === 'source' : movesPrimary && rolesOf(from).shadow === 'target'
 }
 
 function whatToDo({ name }: RouteConfig): string {
@@ -218,8 +220,9 @@ function percent(share: number): string {
   return `${Number((share * 100).toPrecision(6))}%`
 }
 
-/** Ends that are relied on after the step, and were not before. */
-function reliedOn(step: Transition): EndName[] {
-  const ends: EndName[] = step.movesPrimary ? [rolesOf(step.to).primary] : []
-  return readsMove(step) && rolesOf(step.from).primary === 'source' ? [...ends, 'target'] : ends
+/** Ends, of the route before, that are relied on after the step, and were not before. */
+function reliedOn({ movesPrimary, movesReads, from }: Transition): EndName[] {
+  const { primary, shadow } = rolesOf(from)
+  const ends: EndName[] = movesPrimary && shadow !== null ? [shadow] : []
+  return movesReads && primary === 'source' ? [...ends, 'target'] : ends
 }

@@ -1,66 +1,140 @@
 import type { Config, Phase, RouteConfig } from '../config/config.ts'
 import { rolesOf } from '../routing/route.ts'
+import { type KeyRegion, keyRegions, type SameKeyspaces } from './key-regions.ts'
 
-/** What a new configuration means for one route. */
+/** What a new configuration means for the keys of one route, or for those that go from one route to another. */
 export interface Transition {
+  /** The route that has the keys then. */
   readonly route: string
+  /** The route that has them now: the same, unless patterns change. */
+  readonly before: string
+  /** Patterns of keys that go to another route; empty: they stay. */
+  readonly keys: readonly string[]
   readonly from: Phase
   readonly to: Phase
   /** Commands are held while the table is swapped: something about where they go changes. */
   readonly holds: boolean
   /** The authority moves to the store that was the shadow: both have to be equal first. */
   readonly movesPrimary: boolean
+  /** Reads are to be answered by the store that was the shadow, and are not yet. */
+  readonly movesReads: boolean
   /** The shadow is given up: what is known of it (dirty keys) means nothing any more. */
   readonly forgetsShadow: boolean
   /** Set when the step cannot be made safely: the new primary has not been kept up. */
   readonly unsafe: string | null
 }
 
-/** Compares two configurations route by route; a route that is new or gone has no transition. */
-export function transitions(old: Config, next: Config): Transition[] {
-  const list: Transition[] = []
-  for (const route of next.routes) {
-    const before = old.routes.find((other) => other.name === route.name)
-    if (before !== undefined) list.push(transition(old, next, before, route))
-  }
-  return list
+const NONE: SameKeyspaces = new Map()
+
+/**
+ * Compares two configurations: one transition a route that is in both, and one for each pair of routes of which the second takes keys from the first. `same`: keyspaces that are known to be the same under another
+ * address.
+ */
+export function transitions(old: Config, next: Config, same: SameKeyspaces = NONE): Transition[] {
+  const regions = keyRegions(old, next, same)
+  const between = (before: RouteConfig, after: RouteConfig) =>
+    regions.filter((region) => region.before === before && region.after === after)
+  return next.routes.flatMap((after) => {
+    const own = old.routes.find(({ name }) => name === after.name)
+    const others = old.routes.filter((before) => before !== own)
+    return [
+      ...(own === undefined ? [] : [staying(old, next, own, after, between(own, after))]),
+      ...others.flatMap((before) => {
+        const taken = between(before, after)
+        return taken.length === 0 ? [] : [changingRoute(before, after, taken)]
+      }),
+    ]
+  })
 }
 
-function transition(old: Config, next: Config, before: RouteConfig, after: RouteConfig): Transition {
-  const fromPrimary = endOf(before, rolesOf(before.phase).primary)
-  const toPrimary = endOf(after, rolesOf(after.phase).primary)
-  const fromShadow = endOf(before, rolesOf(before.phase).shadow)
-  const toShadow = endOf(after, rolesOf(after.phase).shadow)
-  const movesPrimary = fromPrimary !== toPrimary
+function staying(
+  old: Config,
+  next: Config,
+  before: RouteConfig,
+  after: RouteConfig,
+  regions: readonly KeyRegion[],
+): Transition {
+  const rerouted = before.phase !== after.phase || where(old, before) !== where(next, after)
+  return {
+    ...stepOf(before, after, regions),
+    keys: [],
+    holds: rerouted || regions.some(isMoved),
+    movesReads: readsShadow(after) && !readsShadow(before),
+  }
+}
+
+function changingRoute(before: RouteConfig, after: RouteConfig, regions: readonly KeyRegion[]): Transition {
+  const step = stepOf(before, after, regions)
+  const patterns = regions.map(({ pattern }) => pattern)
+  const readsElsewhere = ({ from, to }: KeyRegion) => to.shadow !== from.shadow && to.shadow !== from.primary
+  const untested =
+    step.unsafe === null && readsShadow(after) && regions.some(readsElsewhere)
+      ? `reads of keys "${patterns.join('", "')}" would be answered by store '${storeOf(after, 'shadow')}', to which nothing of route '${before.name}' has been mirrored: go through mirror and a backfill first`
+      : null
+  return {
+    ...step,
+    keys: [...new Set(patterns)],
+    holds: regions.some(isMoved) || readsShadow(before) !== readsShadow(after),
+    movesReads: readsShadow(after) && regions.some(({ from, to }) => !readsShadow(before) && to.shadow === from.shadow),
+    // What is dirty goes with its keys.
+    forgetsShadow: false,
+    unsafe: step.unsafe ?? untested,
+  }
+}
+
+function stepOf(
+  before: RouteConfig,
+  after: RouteConfig,
+  regions: readonly KeyRegion[],
+): Omit<Transition, 'keys' | 'holds' | 'movesReads'> {
+  const moved = regions.filter(({ from, to }) => from.primary !== to.primary)
+  const unsafe = moved.filter(({ from, to }) => from.shadow !== to.primary)
   return {
     route: after.name,
+    before: before.name,
     from: before.phase,
     to: after.phase,
-    holds: before.phase !== after.phase || where(old, before) !== where(next, after),
-    movesPrimary,
-    forgetsShadow:
-      fromShadow !== null &&
-      fromShadow !== toShadow &&
-      !(movesPrimary && fromShadow === toPrimary && toShadow === fromPrimary),
-    unsafe:
-      movesPrimary && fromShadow !== toPrimary
-        ? `writes have not been mirrored to store '${JSON.parse(toPrimary!).store}' (the route is in ${before.phase}), so it lacks data: go through mirror and a backfill first`
-        : null,
+    movesPrimary: moved.length > 0,
+    forgetsShadow: regions.length > 0 && regions.every(forgetsShadow),
+    unsafe: unsafe.length === 0 ? null : whyUnsafe(before, after, unsafe),
   }
 }
 
-/** One end as a comparable text: the store and the names on it. */
-function endOf(route: RouteConfig, which: 'source' | 'target' | null): string | null {
-  const end = which === null ? null : which === 'source' ? route.source : route.target
-  return end === null ? null : JSON.stringify({ store: end.store, keys: end.keys })
+function forgetsShadow({ from, to }: KeyRegion): boolean {
+  if (from.shadow === null || from.shadow === to.shadow) return false
+  return from.primary === to.primary || from.shadow !== to.primary || from.primary !== to.shadow
 }
 
-/** Everything that decides where the route's commands go. */
-function where(config: Config, route: RouteConfig): string {
-  const stores = [route.source.store, route.target?.store].map((name) =>
-    name === undefined ? null : config.stores[name],
-  )
-  return JSON.stringify([route.keys, route.source, route.target, stores])
+function isMoved({ from, to }: KeyRegion): boolean {
+  return from.primary !== to.primary || from.shadow !== to.shadow
+}
+
+function whyUnsafe(before: RouteConfig, after: RouteConfig, regions: readonly KeyRegion[]): string {
+  const [from, to] = [storeOf(before, 'primary'), storeOf(after, 'primary')]
+  const safely = 'go through mirror and a backfill first'
+  if (before.name !== after.name) {
+    const keys = `keys "${[...new Set(regions.map(({ pattern }) => pattern))].join('", "')}"`
+    const where = from === to ? `to other names on store '${to}'` : `from store '${from}' to '${to}'`
+    return `${keys} of route '${before.name}' would move ${where}, where they have not been mirrored, so it lacks data: ${safely}, or force it where it may lack them`
+  }
+  if (from === to && before.phase === after.phase)
+    return `its primary, store '${to}', would be another server or have other names of keys, to which nothing has been mirrored: make it the target of a route and ${safely}, or force it where it holds the same data (a server that has moved)`
+  return `writes have not been mirrored to store '${to}' (the route is in ${before.phase}), so it lacks data: ${safely}`
+}
+
+function storeOf(route: RouteConfig, role: 'primary' | 'shadow'): string | undefined {
+  const end = rolesOf(route.phase)[role]
+  return end === null ? undefined : route[end]?.store
+}
+
+function readsShadow({ phase }: RouteConfig): boolean {
+  return phase === 'read-target'
+}
+
+/** How the route's stores are reached, and which channels it has there. */
+function where(config: Config, { source, target }: RouteConfig): string {
+  const stores = [source.store, target?.store].map((name) => (name === undefined ? null : config.stores[name]))
+  return JSON.stringify([source.store, source.channels, target?.store, target?.channels, stores])
 }
 
 /** What a phase means, in sentences. */

@@ -9,12 +9,16 @@ import {
   DirtyTable,
   GROUP_OF,
   HOT,
+  POSTPONED,
+  READY,
   REASON,
   STATE,
+  TAKEN,
   UNWRITTEN,
   VERSION,
 } from './dirty-table.ts'
 import { DirtyWaiters } from './dirty-waiters.ts'
+import { DirtyWalk } from './dirty-walk.ts'
 import { PostponedKeys } from './postponed-keys.ts'
 import { type VerifyCause, VerifyMarks } from './verify-marks.ts'
 
@@ -34,6 +38,7 @@ export class DirtySet {
   readonly #taken = new Map<number, DirtyKey>()
   readonly #waiters = new DirtyWaiters()
   readonly #postponed = new PostponedKeys(this.#table)
+  readonly walk: DirtyWalk = new DirtyWalk(this.#table, this.#groups, (id) => this.#taken.get(id) ?? this.#handle(id))
   readonly #limit: number
   readonly #limitBytes: number
   /** Routes of which more may differ than these keys. */
@@ -185,10 +190,8 @@ export class DirtySet {
     return entry
   }
 
-  /**
-   * A state copy that was begun at `version` has been acknowledged by the shadow. True when the key is clean now. `readMs`: when it was read as a whole, so that all marks up to `version` are
-   * settled, whatever came after; null: from several places of history, which is worth nothing when something came after.
-   */
+  /** A state copy that was begun at `version` has been acknowledged by the shadow. True when the key is clean now. `readMs`: when it was read as a whole, so that all marks up to `version` are
+   * settled, whatever came after; null: from several places of history, which is worth nothing when something came after. */
   copied(entry: DirtyKey, version: number, readMs: number | null = null): boolean {
     const id = this.#endOf(entry)
     if (id === -1) return true
@@ -208,6 +211,7 @@ export class DirtySet {
   /** What came up to `version` is on the shadow: the rest is younger than `readMs`. */
   #settleUpTo(group: DirtyGroup, id: number, version: number, readMs: number): void {
     this.#table.setSinceMs(id, readMs)
+    this.walk.leaves(group, id)
     this.#table.unlink(group.byAge, BY_AGE, id)
     this.#table.append(group.byAge, BY_AGE, id)
     this.#setHot(group, id, 1)
@@ -337,6 +341,7 @@ export class DirtySet {
       if (taken !== undefined) taken.gone = true
       this.#taken.delete(id)
     }
+    this.walk.leaves(group, id)
     table.unlink(group.byAge, BY_AGE, id)
     group.size--
     group.reasons[table.get(id, REASON)]!--
@@ -389,11 +394,6 @@ export class DirtySet {
     return this.#table.find(group.number, hashInGroup(group, key), key, 0, key.length)
   }
 }
-
-const TAKEN = 1
-const READY = 2
-/** And the delay in ms on top: which list of postponed ones it is in. */
-const POSTPONED = 3
 
 /** Of keys in memory: about two million short ones. */
 const LIMIT_BYTES = 224 * 1024 * 1024

@@ -214,6 +214,12 @@ export const VERSION = 12
 export const UNWRITTEN = 13
 export const HOT = 14
 
+/** What `STATE` says. */
+export const TAKEN = 1
+export const READY = 2
+/** And the delay in ms on top: which list of postponed ones it is in. */
+export const POSTPONED = 3
+
 const PAGE_BITS = 10
 const PAGE = 1 << PAGE_BITS
 const PAGE_MASK = PAGE - 1

@@ -49,6 +49,8 @@ export interface DurabilityParts {
 export class Durability {
   /** Null: switched off. */
   readonly log: IntentLog | null
+  /** Stores that were the primaries of the last run's mirrored routes, by route. */
+  readonly formerPrimaries: ReadonlyMap<string, string>
   readonly #parts: DurabilityParts
   readonly #limits: typeof LIMITS
   readonly #store: DirtyStore
@@ -74,6 +76,7 @@ export class Durability {
       recovered: () => this.#say('info', 'dirty keys are written to the state directory again'),
     })
     this.#marker = new RunMarker(dir)
+    this.formerPrimaries = new Map([...this.#store.primaries].map(([name, end]) => [name, end.replace(/^\w+ /, '')]))
     try {
       if (parted) this.#verifyAll('a part of the state directory is missing', null)
       const last = this.#recover(dir)

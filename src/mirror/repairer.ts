@@ -20,8 +20,6 @@ const UNCONNECTED_DELAY_MS = 20
 const MAX_LOST_DELAY_MS = 1_280
 const FIRST_DELAY_MS = 100
 const MAX_DELAY_MS = 10_000
-/** Keys per run that change their route: the rest comes with the next. */
-const REHOMED_PER_RUN = 1_000
 
 /** Failures in a row of a route, over all its keys: so many can hardly be the fault of the keys. */
 const BREAKER = { threshold: 512, firstPauseMs: 500, maxPauseMs: 5_000, probes: 64 }
@@ -82,7 +80,8 @@ export class Repairer {
     if (names.length > 1) names.sort((one, other) => this.#dirty.oldestMs(one)! - this.#dirty.oldestMs(other)!)
     for (const name of names) {
       const route = this.#context.routes.byName(name)
-      if (route === undefined) this.#rehome(name, nowMs)
+      // Gone: its keys are on their way to other routes (`Rehoming`).
+      if (route === undefined) this.#work.delete(name)
       else if (!this.#workOn(route, nowMs)) return
     }
   }
@@ -212,24 +211,5 @@ export class Repairer {
       this.#work.set(route, work)
     }
     return work
-  }
-
-  /** The route is gone from the configuration: its keys are other routes' now. */
-  #rehome(name: string, nowMs: number): void {
-    let moved = 0
-    for (const entry of this.#dirty.keys(name)) {
-      const { key, database, reason } = entry
-      const { route } = this.#context.routes.find(key, 0, key.length)
-      if (route.shadow !== null) this.#dirty.mark(route, database, key, reason, nowMs)
-      this.#dirty.discard(entry)
-      if (++moved === REHOMED_PER_RUN) return
-    }
-    // What could not be named there cannot be named here.
-    if (this.#dirty.needsVerify(name)) {
-      for (const { name: other, shadow } of this.#context.routes.routes)
-        if (shadow !== null) this.#dirty.toVerify.mark(other, 'rerouted')
-    }
-    this.#dirty.forget(name)
-    this.#work.delete(name)
   }
 }

@@ -39,7 +39,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
   readonly #frame: Buffer
   #route: Route
   /** The routes that its other keys belong to. */
-  readonly #others: readonly RouteState[]
+  #others: readonly RouteState[]
   readonly #seq: number
   readonly #startedMs: number
   /** Since when it waits at the store. Coarse clock. */
@@ -104,13 +104,9 @@ export class BlockedCommand implements Pin, ReplyOwner {
     return this.#stage === 'wait'
   }
 
-  /** The store that it waits at is not its route's primary any more. */
+  /** The store that it waits at is not its keys' primary any more. */
   get waitsElsewhere(): boolean {
-    const { path } = this.session
-    return (
-      this.#stage === 'wait' &&
-      path.primaryOf(path.routes.byName(this.#route.name) ?? path.routes.fallback) !== this.#store
-    )
+    return this.#stage === 'wait' && this.session.path.primaryOf(this.#routeNow()) !== this.#store
   }
 
   attempt(): void {
@@ -133,6 +129,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     // A try that took longer than the whole timeout still leaves the client its wait.
     const frame = rest ?? (this.#recalled ? null : this.#frame)
     if (frame === null) return this.#finish(this.#nil())
+    this.reroute()
     const renamed = this.#renamed(frame)
     if (path.plan.refusal !== null) return this.#finish(errorFrame(path.plan.refusal))
     this.#store = path.primaryOf(this.#route)
@@ -298,12 +295,19 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#unblock()
   }
 
+  /** Its keys may belong to other routes now. Not while it is being tried: those that it counts with are told when that is over. */
+  reroute(): void {
+    if (this.#stage === 'try') return
+    this.#route = this.#routeNow()
+    this.#others = this.session.path.plan.others ?? []
+  }
+
   /** The switch is done, or called off: goes on at what is now the primary. */
   moved(): void {
     this.#moving = false
     const { path } = this.session
     if (this.#stage === 'try' || this.#abandoned) return
-    this.#route = path.routes.byName(this.#route.name) ?? path.routes.fallback
+    this.reroute()
     // Still waiting there: when the nil comes, it goes on.
     if (this.#stage === 'wait' || !path.blocked.delete(this)) return
     this.wait()
@@ -339,6 +343,12 @@ export class BlockedCommand implements Pin, ReplyOwner {
 
   #isHeld(): boolean {
     return this.#route.state.switching || this.#others.some((state) => state.switching)
+  }
+
+  /** The route of its keys in the table in force: they may have gone to another one. `path.plan` says the rest. */
+  #routeNow(): Route {
+    this.#renamed(this.#frame)
+    return this.session.path.plan.route
   }
 
   #countInFlight(change: 1 | -1): void {

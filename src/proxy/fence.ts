@@ -19,6 +19,12 @@ export type FenceResult = { readonly ok: true } | { readonly ok: false; readonly
 export class Fence {
   readonly #path: DataPath
   #held: RouteState[] = []
+  /** Names of the routes, of either table, that are to be held. */
+  #named: ReadonlySet<string> = new Set()
+  /** Of them, once a new table is in force. */
+  #changed: ReadonlySet<string> = new Set()
+  /** Names of routes that have given keys to others, or got some. */
+  #rerouted: ReadonlySet<string> = new Set()
   #recalled: BlockedCommand[] = []
   heldSinceMs = 0
 
@@ -28,8 +34,8 @@ export class Fence {
 
   hold(routes: ReadonlySet<string>): void {
     this.heldSinceMs = performance.now()
-    this.#held = this.#path.routes.routes.filter((route) => routes.has(route.name)).map((route) => route.state)
-    for (const state of this.#held) state.holdAll()
+    this.#named = routes
+    this.#holdNamed()
     this.#recalled = [...this.#path.blocked].filter((command) => command.touches(routes))
     for (const command of this.#recalled) command.recall()
   }
@@ -44,7 +50,16 @@ export class Fence {
     }
   }
 
-  /** A new table is in force. Resolves when all subscribers have arrived, or some take too long. */
+  /**
+   * A new table is in force. Routes that have come with it are held as the others until their subscribers have arrived. `rerouted`: names of routes that have given keys to others, or got some.
+   */
+  entered(rerouted: readonly string[]): void {
+    this.#holdNamed()
+    this.#changed = this.#named
+    this.#rerouted = new Set(rerouted)
+  }
+
+  /** To be called after `entered`. Resolves when all subscribers have arrived, or some take too long. */
   async moveSubscribers(): Promise<void> {
     if (this.#held.length === 0) return
     this.#movePins('subscriber')
@@ -59,10 +74,15 @@ export class Fence {
     this.#movePins('subscriber')
     this.#movePins('transaction')
     this.#movePins('replica')
+    if (this.#rerouted.size > 0) {
+      for (const session of this.#path.sessions)
+        for (let pin = session.pin; pin !== null; pin = pin.outer) pin.rerouted?.(this.#rerouted)
+    }
     for (const session of this.#path.sessions) session.own?.moved()
     this.#held = []
     for (const command of this.#recalled) command.moved()
     for (const command of [...this.#path.blocked]) {
+      if (!this.#recalled.includes(command) && command.touches(this.#rerouted)) command.reroute()
       // Not held, and yet its store has been replaced (other settings in the configuration).
       if (command.waitsElsewhere) command.recall()
       if (!command.waitsAtStore || command.waitsElsewhere) command.moved()
@@ -72,9 +92,17 @@ export class Fence {
   }
 
   #movePins(kind: Pin['kind']): void {
-    const changed = new Set(this.#held.map((state) => state.name))
+    if (this.#changed.size === 0) return
     for (const session of this.#path.sessions) {
-      for (let pin = session.pin; pin !== null; pin = pin.outer) if (pin.kind === kind) pin.moved(changed)
+      for (let pin = session.pin; pin !== null; pin = pin.outer) if (pin.kind === kind) pin.moved(this.#changed)
+    }
+  }
+
+  #holdNamed(): void {
+    for (const { name, state } of this.#path.routes.routes) {
+      if (!this.#named.has(name) || this.#held.includes(state)) continue
+      state.holdAll()
+      this.#held.push(state)
     }
   }
 

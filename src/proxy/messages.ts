@@ -52,8 +52,10 @@ export interface Change {
   readonly config: Config
   readonly endpoints: Readonly<Record<string, Endpoint>>
   readonly generation: number
-  /** Routes whose commands are held and drained while the table is swapped. */
+  /** Routes, of either table, whose commands are held and drained while the table is swapped. */
   readonly hold: readonly string[]
+  /** Routes of which the second gets keys of the first, whether that holds anybody or not; left out: there are none. */
+  readonly rerouted?: readonly (readonly [from: string, to: string])[]
   /** Of these, the ones whose stores must be equal first: the authority moves. */
   readonly needsEqual: readonly string[]
   /** Routes whose target holds nothing that is kept up any more: their dirty keys are forgotten. */

@@ -24,6 +24,8 @@ export interface Pin {
   abandon(): void
   /** A new table is in force: `changed` names routes with another primary or other names there. What is bound to what is no more moves. */
   moved(changed: ReadonlySet<string>): void
+  /** A new table is in force, in which keys have gone between these routes and stayed where they were. */
+  rerouted?(routes: ReadonlySet<string>): void
   /** The route it is bound to; null: none yet. */
   readonly route: Route | null
   /** HELLO has changed it: the pin's connection follows. Where it is missing, HELLO is refused. */

@@ -13,6 +13,7 @@ import { FunctionSync } from '../mirror/function-sync.ts'
 import { Mirror } from '../mirror/mirror.ts'
 import { OverlapTable } from '../mirror/overlap.ts'
 import { primaryPipeline } from '../mirror/primary-pipeline.ts'
+import { Rehoming } from '../mirror/rehoming.ts'
 import { Repairer } from '../mirror/repairer.ts'
 import { ShadowLimits } from '../mirror/shadow-limits.ts'
 import { ShadowQueue } from '../mirror/shadow-queue.ts'
@@ -62,6 +63,7 @@ export class Runtime {
   readonly #mirror: Mirror
   readonly #comparer: Comparer
   readonly #repairer: Repairer
+  readonly #rehoming: Rehoming
   readonly #functions: FunctionSync
   readonly #limits: ShadowLimits
   readonly #report: DirtyReport
@@ -118,6 +120,7 @@ export class Runtime {
       this.#comparer.tallyOf(route.state).repaired++
     })
     this.#repairer = new Repairer(path, this.#dirty, overlap, () => path.resumeWaiting())
+    this.#rehoming = new Rehoming(path, this.#dirty)
     this.#limits = new ShadowLimits(path, this.#dirty)
     this.#functions = new FunctionSync(path, this.#dirty)
     this.#report = new DirtyReport(path, this.#dirty)
@@ -152,6 +155,7 @@ export class Runtime {
       },
       logged: config.intentLog,
     })
+    this.#rehoming.recover(this.#durability.formerPrimaries)
     this.#identity.restore(this.#durability.storeRuns)
     this.#identity.routesChanged()
     path.intents = this.#durability.log
@@ -161,7 +165,6 @@ export class Runtime {
   /** Puts a new configuration in force, or nothing of it. */
   async apply(change: Change): Promise<ApplyResult> {
     const path = this.#path
-    this.#places.learn(change.endpoints)
     let listeners: PreparedListeners
     try {
       listeners = await this.#listeners.prepare(change.config.listen)
@@ -180,12 +183,18 @@ export class Runtime {
         return drained
       }
     }
+    const rerouted = change.rerouted ?? []
     const old = path.stores
     const stores = this.#stores(change.config, old)
+    for (const store of old) if (!stores.includes(store)) this.#places.leave(store.options.config)
+    // Not before: what is called off must not find its stores elsewhere when it connects again.
+    this.#places.learn(change.endpoints)
     path.routes = this.#table(change.config, change.generation)
     path.stores = stores
     path.clients = change.config.clients
+    fence.entered(rerouted.flat())
     for (const route of change.forget) this.#dirty.forget(route)
+    this.#rehoming.begin(rerouted)
     this.#durability?.routesChanged()
     this.#identity.routesChanged()
     await fence.moveSubscribers()
@@ -287,6 +296,7 @@ export class Runtime {
   #tick(nowMs: number): void {
     const path = this.#path
     path.onTick(nowMs)
+    this.#rehoming.run()
     this.#repairer.run(nowMs)
     this.jobs.run()
     this.#durability?.tick(nowMs)

@@ -5,6 +5,8 @@ import type { DataPath } from './data-path.ts'
 /** Where the stores are, as the main thread knows it, and the question where one has gone. */
 export class StorePlaces {
   readonly #places = new Map<string, Endpoint | string>()
+  /** Of stores that the configuration has replaced: until what is in flight on them is done they stay where they were. */
+  readonly #former = new WeakMap<StoreConfig, Endpoint | string>()
   readonly #lookFor: (store: string) => void
   readonly #askedMs = new Map<string, number>()
 
@@ -20,9 +22,14 @@ export class StorePlaces {
 
   /** A text: nowhere, and why. */
   of(store: StoreConfig): Endpoint | string {
-    const known = this.#places.get(store.name)
+    const known = this.#former.get(store) ?? this.#places.get(store.name)
     if (known !== undefined) return known
     return (store.kind === 'single' ? store.endpoints[0] : undefined) ?? 'its address is not known yet'
+  }
+
+  /** Another store takes its name. */
+  leave(store: StoreConfig): void {
+    this.#former.set(store, this.of(store))
   }
 
   /** True: that is another place than before. */

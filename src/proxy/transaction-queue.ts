@@ -6,8 +6,9 @@ import type { IntentLog } from '../mirror/intent-log.ts'
 import { NOBODY } from '../mirror/overlap.ts'
 import { mayWriteBeforeError } from '../mirror/settled-command.ts'
 import { MINUS } from '../resp/bytes.ts'
+import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import type { Plan } from '../routing/plan.ts'
+import { type Plan, planCommand } from '../routing/plan.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import { isServerWide } from '../routing/server-wide.ts'
 import type { TransactionSlots } from './cross-slots.ts'
@@ -62,6 +63,25 @@ export class TransactionQueue {
   touches(plan: Plan, own: boolean): void {
     if (own) this.states.add(plan.route.state)
     if (plan.others !== null) for (const state of plan.others) this.states.add(state)
+  }
+
+  /** Another table is in force: plans what is queued anew, and gives the routes of its keys; null: they cannot be in one command any more. What is only watched is forgotten. */
+  replan(): ReadonlySet<Route> | null {
+    const { path } = this.#session
+    const { plan } = path
+    const routes = new Set<Route>()
+    let refused = false
+    this.states.clear()
+    for (const [i, queued] of this.commands.entries()) {
+      parser.parse(queued.bytes, 0, queued.bytes.length)
+      planCommand(path.routes, queued.spec, parser, plan)
+      if (plan.refusal !== null) refused = true
+      const own = (plan.keyed && plan.positions.count > 0) || plan.bound
+      if (own) routes.add(plan.route)
+      this.touches(plan, own)
+      this.commands[i] = { ...queued, route: plan.route, renamed: plan.renames }
+    }
+    return refused ? null : routes
   }
 
   /** What is kept of the planned command (`path.plan`), `frame` being the application's bytes: to be put behind `commands`. */
@@ -172,3 +192,5 @@ export class TransactionQueue {
     }
   }
 }
+
+const parser = new CommandParser()

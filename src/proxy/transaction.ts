@@ -349,23 +349,34 @@ export class Transaction implements Pin, ReplyOwner {
   moved(changed: ReadonlySet<string>): void {
     // An EXEC under way is followed to its end where it is.
     if (this.#connection.shared !== null || this.#route === null || this.#executing) return
-    const names = [this.#route.name, ...[...this.#queue.states].map((state) => state.name)]
     const { routes, stores } = this.#session.path
     const { store } = this.#connection
     const replaced = store !== null && !stores.includes(store)
-    if (!replaced && !names.some((name) => changed.has(name))) return
-    this.#route = routes.byName(this.#route.name) ?? null
-    // Queued together, and now on different stores; or its route is no more.
-    if (
-      this.#queue.commands.length > 0 &&
-      names.some((name) => routes.byName(name)?.primary.store !== this.#route?.primary.store)
-    )
-      this.#aborted = true
+    if (!replaced && !this.#names().some((name) => changed.has(name))) return
     // What was prepared for it is at the stores of before.
     if (this.#tracking !== null) this.#aborted = true
     // Nobody has watched there; and what was watched here may change unseen from now on.
     if (this.#watching) this.#broken = true
-    this.#connection.moveTo(this.#route === null ? null : stores[this.#route.primary.store]!)
+    const next = this.#queue.replan()
+    const places = new Set([...(next ?? [])].map(({ primary }) => primary.store))
+    // Queued together, and now on different stores.
+    if (next === null || places.size > 1) this.#aborted = true
+    const [route = this.#queue.commands.length > 0 ? routes.fallback : null] = next ?? []
+    this.#route = route
+    this.#connection.moveTo(route === null ? null : stores[route.primary.store]!)
+  }
+
+  /** What is queued stays where it is. The routes of what is watched are not known any more, so that a later switch of them would pass it over: as if it had been written. */
+  rerouted(routes: ReadonlySet<string>): void {
+    if (this.#connection.shared !== null || this.#route === null || this.#executing) return
+    if (!this.#names().some((name) => routes.has(name))) return
+    if (this.#watching) this.#broken = true
+    const [route = this.#session.path.routes.fallback] = this.#queue.replan() ?? []
+    this.#route = route
+  }
+
+  #names(): string[] {
+    return [...(this.#route === null ? [] : [this.#route.name]), ...[...this.#queue.states].map(({ name }) => name)]
   }
 
   abandon(): void {

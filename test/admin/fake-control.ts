@@ -8,6 +8,8 @@ import type {
   MismatchAccess,
   PhaseRequest,
   PhaseResult,
+  ReloadRequest,
+  ReloadResult,
   RouteStatus,
   Status,
 } from '../../src/admin/control.ts'
@@ -134,10 +136,12 @@ export class FakeControl implements Control {
     return { admin: { token: '***' } }
   }
 
-  async reload() {
-    this.asked.push('reload')
+  async reload(request: ReloadRequest = {}): Promise<ReloadResult> {
+    this.asked.push(Object.keys(request).length === 0 ? 'reload' : { reload: request })
     this.#fail()
-    return { configHash: 'c0ffee', epoch: 8, changed: true }
+    const { dryRun = false } = request
+    const moves = ["route 'all': their primary stays store 'old'; nothing is mirrored"]
+    return { configHash: 'c0ffee', epoch: 8, changed: true, dryRun, pauseMs: 1, moves, closedGates: [], gates: [] }
   }
 
   async setPhase(route: string, request: PhaseRequest): Promise<PhaseResult> {

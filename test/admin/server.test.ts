@@ -227,7 +227,7 @@ describe('changing something', () => {
   test('POST reload needs no body', async () => {
     expect(await send('POST', '/api/v1/config/reload')).toEqual({
       status: 200,
-      body: { configHash: 'c0ffee', epoch: 8, changed: true },
+      body: expect.objectContaining({ configHash: 'c0ffee', epoch: 8, changed: true, dryRun: false }),
     })
   })
 })
@@ -243,6 +243,14 @@ describe('errors', () => {
       })
     },
   )
+
+  test('POST reload may be tried, and forced with a reason', async () => {
+    const answer = await send('GET', '/api/v1/config/changes')
+    expect(answer.body).toMatchObject({ dryRun: true, moves: [expect.stringContaining("route 'all'")] })
+    await send('POST', '/api/v1/config/reload', { force: true, reason: 'a cache' })
+    expect(server.control.asked).toEqual([{ reload: { dryRun: true } }, { reload: { force: true, reason: 'a cache' } }])
+    expect((await send('POST', '/api/v1/config/reload', { force: true })).status).toBe(400)
+  })
 
   test('the problems of an invalid configuration are listed', async () => {
     const problems = [{ line: 3, column: 5, message: 'unknown key' }]

@@ -65,4 +65,24 @@ describe('understudy check', () => {
     expect({ code, stdout }).toEqual({ code: 3, stdout: '' })
     expect(stderr).toMatch(/^understudy: [^\n]+\n$/)
   })
+
+  test('--since says which keys a reload would move, and refuses what nothing has prepared', async () => {
+    const before = written('before.yaml', GOOD)
+    const job = (source: string, phase: string) =>
+      `routes:\n  - { name: jobs, keys: ["job:{id}"], source: { store: ${source} }, target: { store: new }, phase: ${phase} }\n`
+    const switched = written('switched.yaml', GOOD.replace('routes:\n', job('old', 'switched')))
+    const moved = await runCli(['check', switched, '--since', before])
+    expect({ code: moved.code, stdout: moved.stdout }).toEqual({ code: 0, stdout: '' })
+    expect(moved.stderr).toContain(
+      `reload: keys "job:{id}" go from route 'everything' to 'jobs': their primary moves from store 'old' to 'new', their shadow until now; writes are mirrored to 'old'`,
+    )
+    const third = GOOD.replace('routes:\n', job('third', 'passthrough')).replace(
+      'stores:\n',
+      'stores:\n  third: { url: redis://127.0.0.1:6377 }\n',
+    )
+    const unsafe = await runCli(['check', written('third.yaml', third), '--since', before])
+    expect(unsafe.code).toBe(1)
+    expect(unsafe.stdout).toContain("route 'jobs': keys \"job:{id}\" of route 'everything' would move")
+    expect((await runCli(['check', before, '--since', before])).stderr).toBe('')
+  })
 })

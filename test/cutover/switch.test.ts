@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Config, Phase } from '../../src/config/config.ts'
-import { transitions } from '../../src/cutover/transition.ts'
 import type { ApplyResult } from '../../src/proxy/messages.ts'
+import { changeBetween } from '../support/change.ts'
 import { type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
@@ -44,16 +44,7 @@ async function setUp(routes: (old: string, fresh: string) => RouteOptions[], one
           route.target !== null && (named === undefined || named.includes(route.name)) ? { ...route, phase } : route,
         ),
       }
-      const steps = transitions(config, next)
-      const result = await path.runtime.apply({
-        config: next,
-        endpoints: {},
-        generation: ++generation,
-        hold: steps.filter((step) => step.holds).map((step) => step.route),
-        needsEqual: steps.filter((step) => step.movesPrimary).map((step) => step.route),
-        forget: steps.filter((step) => step.forgetsShadow).map((step) => step.route),
-        holdTimeoutMs,
-      })
+      const result = await path.runtime.apply({ ...changeBetween(config, next, ++generation), holdTimeoutMs })
       if (result.ok) config = next
       return result
     },

@@ -332,13 +332,4 @@ describe('many keys', () => {
     // One server: it copies by itself.
     expect(down.sent[0]!.words[0]).toBe('COPY')
   })
-
-  test('of a route that is gone belong to the routes that their names match now', () => {
-    for (let i = 0; i < 5; i++) mark(`a:${i}`, 'a')
-    context.routes = tableOf([ROUTES[1]!])
-    after(0)
-    expect([dirty.count('a'), dirty.count('rest')]).toEqual([0, 5])
-    after(0)
-    expect(repairer.running).toBe(5)
-  })
 })

@@ -1,0 +1,248 @@
+import type { PhaseRequest, PhaseResult, ReloadRequest, ReloadResult, Status } from './admin/control.ts'
+import type { SwitchRecord } from './admin/switch-record.ts'
+import { hashOfConfig } from './admin/views.ts'
+import { UnderstudyError } from './base/errors.ts'
+import type { Config } from './config/config.ts'
+import { loadConfig } from './config/load.ts'
+import { phaseChange } from './config/phase-change.ts'
+import { mustBeWritable, replaceFile } from './config/replace-file.ts'
+import { partsThatNeedRestart } from './config/restart-parts.ts'
+import type { Completeness } from './cutover/completeness.ts'
+import { type Gates, type GateView, isGated, sentenceOf } from './cutover/gates.ts'
+import type { Journal } from './cutover/journal.ts'
+import { keyRegions, type SameKeyspaces } from './cutover/key-regions.ts'
+import { movesIn } from './cutover/move-sentences.ts'
+import { sameKeyspaces } from './cutover/same-keyspaces.ts'
+import { consequencesOf, type Transition, transitions } from './cutover/transition.ts'
+import type { Log } from './observability/log.ts'
+import type { DataPathThread } from './thread.ts'
+import type { ProvisionedStores } from './upstream/provision.ts'
+
+export interface ChangesOptions {
+  /** null: started from URLs; nothing to reload or edit. */
+  readonly configPath: string | null
+  readonly config: Config
+  readonly env: NodeJS.ProcessEnv
+  readonly log: Log
+  readonly thread: DataPathThread
+  readonly stores: ProvisionedStores
+  readonly switches: SwitchRecord
+  /** Another configuration is in force. */
+  readonly onEntered: (config: Config) => void
+  readonly onReloaded: (successful: boolean, error: string | null) => void
+}
+
+/** What decides whether a change may be made, and remembers that it was: there once the state is open. */
+export interface ChangeGuards {
+  readonly completeness: Completeness
+  readonly gates: Gates
+  readonly journal: Journal
+}
+
+/** A change that was looked at, and not made yet. */
+interface Prospect {
+  readonly next: Config
+  readonly same: SameKeyspaces
+  readonly steps: readonly Transition[]
+  readonly gates: readonly GateView[]
+}
+
+/**
+ * The configuration in force, and every change of it: by its file, or of one route's phase. One change at a time: they queue.
+ *
+ *   look     what becomes of every key, and which gates there are on the way
+ *   approach waits, holding nobody, for gates that may open by themselves
+ *   apply    the data path holds what is concerned, drains, swaps; or calls it off
+ *   settle   what is remembered of the routes follows
+ */
+export class ConfigurationChanges {
+  readonly #options: ChangesOptions
+  #guards: ChangeGuards | null = null
+  #config: Config
+  #generation = 0
+  #lastReload: Status['lastReload'] = { successful: true, at: new Date().toISOString(), error: null }
+  #changing: Promise<unknown> = Promise.resolve()
+
+  constructor(options: ChangesOptions) {
+    this.#options = options
+    this.#config = options.config
+  }
+
+  /** The one in force. */
+  get config(): Config {
+    return this.#config
+  }
+
+  get lastReload(): Status['lastReload'] {
+    return this.#lastReload
+  }
+
+  /** To be called before the first change. */
+  guardedBy(guards: ChangeGuards): void {
+    this.#guards = guards
+  }
+
+  /** As `Control.reload`. */
+  reload({ dryRun = false, force = false, reason }: ReloadRequest = {}): Promise<ReloadResult> {
+    return this.#oneAtATime(async () => {
+      const { configPath, env } = this.#options
+      if (configPath === null)
+        throw new UnderstudyError('USAGE', 'started from URLs: there is no configuration file to reload')
+      try {
+        const old = this.#config
+        const { config: next } = await loadConfig(configPath, env)
+        const changed = hashOfConfig(next) !== hashOfConfig(old)
+        const prospect = await this.#look(next)
+        const closedGates = closedIn(prospect)
+        const moves = movesIn(prospect.steps, old, next)
+        let pauseMs: number | null = null
+        if (changed && !dryRun) {
+          pauseMs = await this.#apply(prospect, force)
+          if (force) this.#journal(prospect.steps.filter(isGated), closedGates, reason ?? '')
+        }
+        if (!dryRun) this.#reloaded(true, null)
+        return {
+          configHash: hashOfConfig(dryRun ? next : this.#config),
+          epoch: this.#generation,
+          changed,
+          dryRun,
+          pauseMs,
+          moves,
+          // Those that were closed have opened while it waited for them.
+          closedGates: dryRun && !force ? closedGates : [],
+          gates: prospect.gates.filter(({ open }) => dryRun || force || open),
+        }
+      } catch (error) {
+        if (!dryRun) this.#reloaded(false, error)
+        throw error
+      }
+    })
+  }
+
+  /** As `Control.setPhase`. */
+  setPhase(name: string, request: PhaseRequest): Promise<PhaseResult> {
+    return this.#oneAtATime(async () => {
+      const { configPath, env, log } = this.#options
+      const { route, next, edited } = await phaseChange(this.#config, configPath, env, name, request.phase)
+      const prospect = await this.#look(next)
+      const closedGates = closedIn(prospect)
+      const { gates } = prospect
+      const result: PhaseResult = {
+        route: name,
+        from: route.phase,
+        to: request.phase,
+        dryRun: request.dryRun ?? false,
+        pauseMs: null,
+        consequences: consequencesOf(route, request.phase),
+        closedGates: request.force ? [] : closedGates,
+        gates: [...gates],
+      }
+      if (request.dryRun) return result
+      if (configPath !== null) await mustBeWritable(configPath)
+      if (request.force || request.reason !== undefined)
+        log.warn(request.force ? 'a phase change is forced' : 'a phase change is asked for', {
+          route: name,
+          from: route.phase,
+          to: request.phase,
+          reason: request.reason ?? null,
+        })
+      const pauseMs = await this.#apply(prospect, request.force ?? false)
+      if (request.force) {
+        const { from, to } = result
+        const forced = { from, to, reason: request.reason ?? '', closedGates }
+        this.#guards!.journal.forced(name, forced, Date.now())
+      }
+      if (edited !== null) await replaceFile(configPath!, edited)
+      this.#reloaded(true, null)
+      // Those that were closed have opened while it waited for them.
+      return request.force
+        ? { ...result, pauseMs }
+        : { ...result, pauseMs, closedGates: [], gates: gates.filter(({ open }) => open) }
+    })
+  }
+
+  async #look(next: Config): Promise<Prospect> {
+    const same = await sameKeyspaces(this.#config, next)
+    const steps = transitions(this.#config, next, same)
+    return { next, same, steps, gates: await this.#guards!.gates.all(this.#config, next, same) }
+  }
+
+  /** Puts it in force or throws; gives the pause in ms. */
+  async #apply({ next, same, steps }: Prospect, force: boolean): Promise<number> {
+    const { thread, stores, log } = this.#options
+    const { completeness, gates } = this.#guards!
+    const old = this.#config
+    const holding = steps.filter((step) => step.holds)
+    const moving = force ? [] : holding.filter((step) => step.movesPrimary)
+    if (!force) {
+      const closed = await gates.approach(old, next, same)
+      if (closed.length > 0) throw new UnderstudyError('GATE_CLOSED', closed.join('; '))
+    }
+    const regions = keyRegions(old, next, same)
+    await stores.provide(next)
+    await completeness.approaching(next, regions)
+    const result = await thread.apply({
+      config: next,
+      endpoints: stores.endpoints,
+      generation: this.#generation + 1,
+      hold: [...new Set(holding.flatMap(({ before, route }) => [before, route]))],
+      rerouted: steps.flatMap(({ keys, before, route }) => (keys.length === 0 ? [] : [[before, route] as const])),
+      needsEqual: moving.map(({ before }) => before),
+      forget: steps.filter((step) => step.forgetsShadow).map((step) => step.route),
+      holdTimeoutMs: next.cutover.holdTimeoutMs,
+    })
+    if (!result.ok) {
+      // Addresses of what is not in force after all.
+      await stores.provide(old)
+      throw new UnderstudyError(
+        'SWITCH_CALLED_OFF',
+        `${result.reason}; the switch was called off and everything goes on as before`,
+      )
+    }
+    this.#generation++
+    const needRestart = partsThatNeedRestart(old, next)
+    if (needRestart.length > 0)
+      log.warn('a part of the configuration that was changed takes effect at the next start only', {
+        reason: needRestart.join(', '),
+      })
+    this.#config = next
+    this.#options.onEntered(next)
+    this.#record(steps, old, next, result.pauseMs)
+    await completeness.inForce(next, Date.now(), regions)
+    await stores.settle(next)
+    return result.pauseMs
+  }
+
+  #record(steps: readonly Transition[], old: Config, next: Config, pauseMs: number): void {
+    const { switches } = this.#options
+    for (const step of steps) {
+      if (step.keys.length > 0) switches.keysMoved(step, movesIn([step], old, next)[0]!, pauseMs)
+      else if (step.holds) switches.inForce(step, next, pauseMs)
+    }
+  }
+
+  #journal(steps: readonly Transition[], closedGates: readonly string[], reason: string): void {
+    for (const { route, from, to } of steps) {
+      this.#options.log.warn('a reload that moves keys is forced', { route, from, to, reason })
+      this.#guards!.journal.forced(route, { from, to, reason, closedGates }, Date.now())
+    }
+  }
+
+  #reloaded(successful: boolean, error: unknown): void {
+    const text = error === null ? null : error instanceof Error ? error.message : String(error)
+    this.#lastReload = { successful, at: new Date().toISOString(), error: text }
+    if (!successful)
+      this.#options.log.error('the configuration was not reloaded; the last good one stays', { error: text })
+    this.#options.onReloaded(successful, text)
+  }
+
+  #oneAtATime<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.#changing.then(change, change)
+    this.#changing = result.catch(() => {})
+    return result
+  }
+}
+
+function closedIn({ gates }: Prospect): string[] {
+  return gates.filter((gate) => !gate.open).map(sentenceOf)
+}

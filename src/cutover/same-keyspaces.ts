@@ -1,0 +1,66 @@
+import { Redis } from 'ioredis'
+import type { Config, StoreConfig } from '../config/config.ts'
+import { endpointIdentity } from '../config/endpoint.ts'
+import { keyspaceOf } from '../config/keyspace.ts'
+import { clientOptions } from '../upstream/client-options.ts'
+import { tlsOptions } from '../upstream/connect.ts'
+import type { SameKeyspaces } from './key-regions.ts'
+
+/** A reload must not wait longer for a store to say who it is. */
+const MAX_MS = 2_000
+
+/** The `run_id` of the server that a store of kind `single` is; null: it does not say. */
+export type AskRunId = (store: StoreConfig) => Promise<string | null>
+
+/**
+ * Stores that have another address in `next` and are the same server all the same: Sentinels or nodes were added to the list, it has another name, or is reached by its socket. Told by what the two lists have in
+ * common, and by `run_id`. What cannot be told is another server.
+ */
+export async function sameKeyspaces(old: Config, next: Config, ask: AskRunId = askRunId): Promise<SameKeyspaces> {
+  const same = new Map<string, string>()
+  await Promise.all(
+    Object.values(next.stores).map(async (store) => {
+      const before = old.stores[store.name]
+      if (before === undefined || keyspaceOf(before) === keyspaceOf(store)) return
+      if (await isSame(before, store, ask)) same.set(keyspaceOf(store), keyspaceOf(before))
+    }),
+  )
+  return same
+}
+
+async function isSame(before: StoreConfig, store: StoreConfig, ask: AskRunId): Promise<boolean> {
+  if (before.kind !== store.kind || before.database !== store.database) return false
+  if (store.kind === 'sentinel') return before.sentinelName === store.sentinelName && shareEndpoint(before, store)
+  if (store.kind === 'cluster') return shareEndpoint(before, store)
+  if (store.kind !== 'single') return false
+  const [one, other] = await Promise.all([ask(before), ask(store)])
+  return one !== null && one === other
+}
+
+function shareEndpoint(one: StoreConfig, other: StoreConfig): boolean {
+  const known = new Set(one.endpoints.map(endpointIdentity))
+  return other.endpoints.some((endpoint) => known.has(endpointIdentity(endpoint)))
+}
+
+async function askRunId(store: StoreConfig): Promise<string | null> {
+  const endpoint = store.endpoints[0]!
+  const redis = new Redis({
+    ...clientOptions(endpoint, store, store),
+    ...(store.tls === null ? {} : { tls: tlsOptions(endpoint, store.tls) }),
+    connectionName: 'understudy-reload',
+  })
+  redis.on('error', () => {})
+  let timer: NodeJS.Timeout | undefined
+  try {
+    const tooLate = new Promise<null>((resolve) => {
+      timer = setTimeout(() => resolve(null), MAX_MS)
+    })
+    const info = await Promise.race([redis.connect().then(() => redis.info('server')), tooLate])
+    return /run_id:(\w+)/.exec(info ?? '')?.[1] ?? null
+  } catch {
+    return null
+  } finally {
+    clearTimeout(timer)
+    redis.disconnect()
+  }
+}

@@ -1,0 +1,86 @@
+import type { RouteState } from '../routing/route.ts'
+import type { DataPathContext } from './context.ts'
+import type { DirtyKey } from './dirty-key.ts'
+import type { DirtySet } from './dirty-set.ts'
+
+/** Of a tick. */
+const SLICE_MS = 4
+
+interface Move {
+  readonly from: string
+  /** Routes that get keys of it: each counts a write that is not done as long as it is not known which of them are dirty, so that no switch comes between. */
+  readonly to: readonly RouteState[]
+  /** The store that was the primary of keys which nobody has looked after since; null: no matter. */
+  readonly primary: string | null
+}
+
+/**
+ * Dirty keys follow their keys when these go to another route: its gates count them, and its shadow is where they are copied to. A little in every tick, for there may be millions.
+ *
+ * What a route needs a verify for, the routes that get its keys need one for as well: what could not be named there cannot be named here.
+ */
+export class Rehoming {
+  readonly #context: DataPathContext
+  readonly #dirty: DirtySet
+  readonly #moves: Move[] = []
+
+  constructor(context: DataPathContext, dirty: DirtySet) {
+    this.#context = context
+    this.#dirty = dirty
+  }
+
+  /** A new table is in force, in which the second route of each pair has keys that were the first one's. */
+  begin(rerouted: readonly (readonly [from: string, to: string])[]): void {
+    for (const from of new Set(rerouted.map(([name]) => name))) {
+      const names = rerouted.flatMap(([name, to]) => (name === from ? [to] : []))
+      this.#begin(from, names, null)
+    }
+  }
+
+  /** The process has begun: routes that the last run had dirty keys of, and that are gone. `primaries`: stores that were theirs, by route. */
+  recover(primaries: ReadonlyMap<string, string>): void {
+    const { routes } = this.#context.routes
+    const everyone = routes.map(({ name }) => name)
+    const marked = [...this.#dirty.toVerify.all()].map(([name]) => name)
+    for (const name of new Set([...this.#dirty.routes(), ...marked]))
+      if (!everyone.includes(name)) this.#begin(name, everyone, primaries.get(name) ?? null)
+  }
+
+  /** Called on the clock's tick. */
+  run(): void {
+    const move = this.#moves[0]
+    if (move === undefined) return
+    const untilMs = performance.now() + SLICE_MS
+    do {
+      const entry = this.#dirty.walk.next(move.from)
+      if (entry === null) return this.#ended(move)
+      this.#look(entry, move)
+    } while (performance.now() < untilMs)
+  }
+
+  #begin(from: string, to: readonly string[], primary: string | null): void {
+    const gaining = this.#context.routes.routes.filter(({ name, shadow }) => shadow !== null && to.includes(name))
+    if (this.#dirty.needsVerify(from)) for (const { name } of gaining) this.#dirty.toVerify.mark(name, 'rerouted')
+    const states = gaining.map(({ state }) => state)
+    for (const state of states) state.backlogCommands++
+    this.#dirty.walk.begin(from)
+    this.#moves.push({ from, to: states, primary })
+    this.run()
+  }
+
+  #look(entry: DirtyKey, { from, primary }: Move): void {
+    const { route } = this.#context.routes.find(entry.key, 0, entry.key.length)
+    if (route.name === from) return
+    // Copying would put what the new primary has over what it lacks (`Durability`, of a route that was turned).
+    if (primary !== null && primary !== route.primary.storeName) this.#dirty.toVerify.mark(route.name, 'turned')
+    else if (route.shadow !== null)
+      this.#dirty.mark(route, entry.database, entry.key, entry.reason, this.#context.clock.nowMs)
+    this.#dirty.discard(entry)
+  }
+
+  #ended({ from, to }: Move): void {
+    this.#moves.shift()
+    for (const state of to) state.backlogCommands--
+    if (this.#context.routes.byName(from) === undefined) this.#dirty.forget(from)
+  }
+}
