@@ -27,6 +27,7 @@ import { answerOf, applicationBytes, argcOf, changedNothing, mayWriteBeforeError
 import { frameHash, NO_ANSWER } from './shadow-answers.ts'
 import { shadowForm } from './shadow-form.ts'
 import { ShadowQueue } from './shadow-queue.ts'
+import { ShadowRuns } from './shadow-runs.ts'
 import { UnknownWrites } from './unknown-writes.ts'
 
 /**
@@ -45,6 +46,8 @@ export class Mirror {
   readonly #dirty: DirtySet
   readonly #refs: KeyRefs
   readonly #queue: ShadowQueue
+  /** Writes that go to the shadow together. */
+  readonly runs: ShadowRuns
   readonly #followUps: FollowUps
   readonly #serverWide: ServerWideEffects
   readonly #scripts: ScriptEffects
@@ -70,6 +73,7 @@ export class Mirror {
       ref === null ? this.#followUps.size > 0 : this.#followUps.has(ref.database, ref.key),
     )
     this.#serverWide = new ServerWideEffects(context, dirty, overlap, this.#queue.swapped)
+    this.runs = new ShadowRuns(context, this.#queue)
     this.#followUps = new FollowUps(context, overlap, this.#refs, {
       perform: (effect, database, waiter) => this.#perform(null, effect, database, waiter),
       markDirty: (keys, waiter) => {

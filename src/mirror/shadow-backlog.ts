@@ -1,6 +1,9 @@
 import type { Route } from '../routing/route.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 
+/** Places in the queue of a database: small commands take more memory by their places, about 400 bytes each, than by their own. Writes that go together have one place. */
+export const MAX_WAITING = 120_000
+
 /** A command of a copy is about to wait for the shadow: counted like a write. `leftBacklog` has to follow. */
 export function joinBacklog({ state }: Route, bytes: number): void {
   state.backlogCommands++

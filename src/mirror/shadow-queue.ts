@@ -6,7 +6,6 @@ import { elementOffsets } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
-import type { Store } from '../upstream/store.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import { AwaitedKeys } from './awaited-keys.ts'
 import type { DataPathContext } from './context.ts'
@@ -17,11 +16,9 @@ import type { KeyRef, KeyRefs } from './key-refs.ts'
 import { runsScript, type ScriptEffects } from './script-effects.ts'
 import { applicationBytes } from './settled-command.ts'
 import { differs, hasError, isReadOnly, NO_ANSWER } from './shadow-answers.ts'
+import { MAX_WAITING } from './shadow-backlog.ts'
 import { isTooLong, LEAST_BULK_LIMIT, textOf } from './store-errors.ts'
 import { SwappedDatabases } from './swapped-databases.ts'
-
-/** Commands of a database: small ones take more memory by their places in the queue, about 400 bytes each, than by their own. */
-const MAX_WAITING = 120_000
 
 /**
  * The way of effects to the shadow: bounded in bytes and number, acknowledged one by one.
@@ -85,7 +82,7 @@ export class ShadowQueue implements ReplyOwner {
     const to = original === null ? end : original.length
     if (end - start > store.maxBulkBytes) {
       // The store would close the connection, and take along all that is on it. The copy goes by pieces.
-      this.#markAll(spec, database, frame, from, to, 'shadow-error', waiter)
+      this.markAll(spec, database, frame, from, to, 'shadow-error', waiter)
       return
     }
     if (this.#context.copies.rebuilding && this.#goesToRebuild(spec, database, frame, from, to, waiter)) return
@@ -97,7 +94,7 @@ export class ShadowQueue implements ReplyOwner {
     const pipeline = store.shadow(database)
     if (state.backlogBytes + end - start > config.mirror.backlogBytes || pipeline.ring.length >= MAX_WAITING) {
       state.dropped++
-      this.#markAll(spec, database, frame, from, to, 'backlog-full', waiter)
+      this.markAll(spec, database, frame, from, to, 'backlog-full', waiter)
       return
     }
     const slot = pipeline.push(this, bytes, start, end)
@@ -198,10 +195,7 @@ export class ShadowQueue implements ReplyOwner {
       return
     }
     if (buf[start] === MINUS) {
-      state.shadowError++
-      if (buf[start + 1] === 78) this.#scripts.forgetLoaded() // NOSCRIPT, and what else begins so
-      if (isReadOnly(buf, start)) this.#replaced(slot.route as Route)
-      if (isTooLong(textOf(buf, start, end))) this.#storeOf(slot).maxBulkBytes = LEAST_BULK_LIMIT
+      this.refused(slot, buf, start, end)
       this.#markSlot(slot, 'shadow-error')
       this.#finish(slot, false)
       return
@@ -215,6 +209,20 @@ export class ShadowQueue implements ReplyOwner {
       if (this.#anyInDoubt(spec, keys, bytes, from, to)) for (const ref of keys) this.mark(ref, 'shadow-differs', null)
     }
     this.#finish(slot, true)
+  }
+
+  /** The shadow has answered with an error, which may tell more than that the command's keys are dirty. */
+  refused(slot: InFlight, buf: Buffer, start: number, end: number): void {
+    const route = slot.route as Route
+    route.state.shadowError++
+    if (buf[start + 1] === 78) this.#scripts.forgetLoaded() // NOSCRIPT, and what else begins so
+    if (isReadOnly(buf, start)) this.#replaced(route)
+    if (isTooLong(textOf(buf, start, end))) this.#context.stores[route.shadow!.store]!.maxBulkBytes = LEAST_BULK_LIMIT
+  }
+
+  /** The connection was lost: it may be another process that answers next. */
+  scriptsMayBeGone(): void {
+    this.#scripts.forgetLoaded()
   }
 
   #settleUnit(slot: InFlight, unit: Unit, buf: Buffer, start: number, end: number): void {
@@ -243,7 +251,7 @@ export class ShadowQueue implements ReplyOwner {
 
   lost(slot: InFlight, _loss: Loss): void {
     ;(slot.route as Route).state.shadowLost++
-    this.#scripts.forgetLoaded()
+    this.scriptsMayBeGone()
     if (slot.extra instanceof Unit) for (const item of slot.extra.items) this.#markItem(item, 'shadow-down', null)
     else this.#markSlot(slot, 'shadow-down')
     this.#finish(slot, false, false)
@@ -262,10 +270,6 @@ export class ShadowQueue implements ReplyOwner {
     if (applied) state.applied++
     if (refused) state.failed++
     acknowledge(slot.extra instanceof Unit ? slot.extra.waiter : (slot.extra as AckWaiter | null), applied)
-  }
-
-  #storeOf(slot: InFlight): Store {
-    return this.#context.stores[(slot.route as Route).shadow!.store]!
   }
 
   /** It is another server's replica: what it had acknowledged gives way to what that one has. */
@@ -306,16 +310,16 @@ export class ShadowQueue implements ReplyOwner {
 
   #markSlot(slot: InFlight, reason: DirtyReason): void {
     const { bytes, start, end } = applicationBytes(slot)
-    this.#markAll(slot.spec, slot.database, bytes, start, end, reason, null)
+    this.markAll(slot.spec, slot.database, bytes, start, end, reason, null)
   }
 
   #markItem({ spec, database, original, bytes }: Item, reason: DirtyReason, waiter: AckWaiter | null): void {
     const frame = original ?? bytes
-    this.#markAll(spec, database, frame, 0, frame.length, reason, waiter)
+    this.markAll(spec, database, frame, 0, frame.length, reason, waiter)
   }
 
   /** Marks every key of a command, and what it may have done to functions. `bytes`: the application's. */
-  #markAll(
+  markAll(
     spec: CommandSpec | null,
     database: number,
     bytes: Buffer,

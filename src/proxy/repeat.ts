@@ -1,8 +1,12 @@
+import { hashBytes } from '../base/hash.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import { goesAsSent } from '../mirror/shadow-runs.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import type { InFlight } from '../upstream/in-flight.ts'
+import type { Route } from '../routing/route.ts'
+import { type InFlight, TOGETHER } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPath } from './data-path.ts'
+import { MIRRORED } from './marks.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -18,8 +22,9 @@ export class Repeat {
   #session: Session | null = null
   #spec: CommandSpec | null = null
   #pipeline: Pipeline | null = null
-  #route: unknown = null
-  #state: { inFlight: number } | null = null
+  #route: Route | null = null
+  /** It is mirrored: its key is noted, and its ticket taken. */
+  #mirrored = false
 
   /** A read begins, or something happens that is no repetition. */
   forget(): void {
@@ -28,28 +33,48 @@ export class Repeat {
 
   /** The planned command (`path.plan`) has been sent: the next one goes the same way, if that does not depend on its keys, and if nothing has to be done about it but to pass its reply on. */
   remember(session: Session, spec: CommandSpec | null, pipeline: Pipeline, slot: InFlight): void {
-    if (spec === null || slot.flags !== 0 || isPeculiar(session) || !goesOneWay(session.path, spec)) return
-    const { route } = session.path.plan
+    const { flags } = slot
+    if (spec === null || (flags !== 0 && (flags & TOGETHER) === 0)) return
+    if (isPeculiar(session) || !goesOneWay(session.path, spec, flags !== 0)) return
     this.#session = session
     this.#spec = spec
     this.#pipeline = pipeline
-    this.#route = route
-    this.#state = route.state
+    this.#route = session.path.plan.route
+    this.#mirrored = flags !== 0
   }
 
   /** Sends a repetition. False: it is none, or has to wait; nothing was done. */
   send(session: Session, spec: CommandSpec | null, view: CommandView): boolean {
     if (this.#session !== session || this.#spec !== spec) return false
     const pipeline = this.#pipeline!
-    if (pipeline.full) return false
+    const route = this.#route!
+    if (pipeline.full || route.state.held) return false
+    if (this.#mirrored && !goesAsSent(spec!, view.argc)) return false
     const slot = pipeline.push(session, view.buf, view.frameStart, view.frameEnd)
     slot.seq = session.order.assign()
     slot.spec = spec
-    slot.route = this.#route
+    slot.route = route
     slot.database = session.database
-    this.#state!.inFlight++
+    route.state.inFlight++
+    if (this.#mirrored) {
+      session.writesOwed++
+      markWrite(session, slot, view, pipeline.lane)
+    }
     return true
   }
+}
+
+/** What `sendPlanned` does about a mirrored write of one key. */
+function markWrite({ path, database }: Session, slot: InFlight, view: CommandView, lane: number): void {
+  const { buf, start, end } = view
+  const { firstKey } = slot.spec!
+  const from = start[firstKey]!
+  const to = end[firstKey]!
+  slot.flags = MIRRORED | TOGETHER
+  slot.lane = lane
+  slot.keyHash = hashBytes(buf, from, to)
+  slot.ticket = path.tickets.enterOne(slot.keyHash, lane)
+  path.intents?.noteKey(database, buf, from, to)
 }
 
 /** Somebody wants to look at each of its commands, or its next one has to wait for the reply to this one. */
@@ -57,10 +82,10 @@ function isPeculiar({ pin, own, replyMode, path }: Session): boolean {
   return pin !== null || own !== null || replyMode === 'skip' || path.pause !== null || path.sidesteps > 0
 }
 
-/** Whatever its keys are, its plan is the same: one route, no other names, nothing mirrored, compared, or asked elsewhere. */
-function goesOneWay({ routes, largeKeys }: DataPath, spec: CommandSpec): boolean {
+/** Whatever its keys are, its plan is the same: one route, no other names, nothing compared, or asked elsewhere; `mirrored` as the one before. */
+function goesOneWay({ routes, largeKeys }: DataPath, spec: CommandSpec, mirrored: boolean): boolean {
   const { trivial } = routes
   if (trivial === null || routes.awaitsCluster || largeKeys.count > 0) return false
   if (spec.handling !== 'forward' || spec.keyFinder !== 'plain' || spec.firstKey === 0) return false
-  return trivial.shadow === null || (spec.readonly && !trivial.samples && !trivial.readsShadow)
+  return mirrored || trivial.shadow === null || (spec.readonly && !trivial.samples && !trivial.readsShadow)
 }

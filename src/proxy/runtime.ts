@@ -17,6 +17,7 @@ import { Rehoming } from '../mirror/rehoming.ts'
 import { Repairer } from '../mirror/repairer.ts'
 import { ShadowLimits } from '../mirror/shadow-limits.ts'
 import { ShadowQueue } from '../mirror/shadow-queue.ts'
+import { ShadowRuns } from '../mirror/shadow-runs.ts'
 import { storeFacts } from '../mirror/store-facts.ts'
 import { StoreIdentity } from '../mirror/store-identity.ts'
 import { WriteTickets } from '../mirror/write-tickets.ts'
@@ -316,7 +317,8 @@ export class Runtime {
       for (let i = 0; i < ring.length; i++) {
         const slot = ring.at(i)
         const slotRoute = slot.route as { name: string } | null
-        if (!(slot.owner instanceof ShadowQueue) || slotRoute?.name !== name) continue
+        const isWrite = slot.owner instanceof ShadowQueue || slot.owner instanceof ShadowRuns
+        if (!isWrite || slotRoute?.name !== name) continue
         oldest = Math.min(oldest, slot.queuedAtMs)
         break
       }

@@ -3,12 +3,14 @@ import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { changesFunctions } from '../mirror/function-sync.ts'
 import { NOBODY } from '../mirror/overlap.ts'
+import { goesAsSent } from '../mirror/shadow-runs.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { renameForPrimary } from '../routing/plan.ts'
 import { isServerWide } from '../routing/server-wide.ts'
-import type { InFlight } from '../upstream/in-flight.ts'
+import { type InFlight, TOGETHER } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
+import type { DataPath } from './data-path.ts'
 import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
 import { isSampledRead } from './sampled-reads.ts'
 import type { Session } from './session.ts'
@@ -58,6 +60,7 @@ export function sendPlanned(
         slot.keyHash === 0
           ? path.tickets.enter(view, plan.positions, pipeline.lane)
           : path.tickets.enterOne(plan.keyHash, pipeline.lane)
+      if (isPlainWrite(path, slot, view)) slot.flags |= TOGETHER
     }
   } else if (route.samples && isSampledRead(path, spec, view)) {
     slot.flags |= SAMPLED
@@ -76,4 +79,10 @@ function laneOf(store: Store, pipeline: Pipeline): number {
   if (store.cluster !== null) return NOBODY
   for (const shared of store.sharedPipelines()) if (shared === pipeline) return pipeline.lane
   return NOBODY
+}
+
+/** Whether the write's reply can be told together with those of its neighbours (`settleWrites`). */
+function isPlainWrite({ routes, plan }: DataPath, { spec, keyHash, flags }: InFlight, view: CommandView): boolean {
+  if (routes.trivial === null || keyHash === 0 || flags !== MIRRORED || plan.renames) return false
+  return plan.route.config.mirror.mode === 'async' && goesAsSent(spec!, view.argc)
 }

@@ -7,7 +7,7 @@ import { errorFrame } from '../resp/encode.ts'
 import { ReplyFramer } from '../resp/reply-framer.ts'
 import type { Route } from '../routing/route.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
-import type { InFlight, Loss, ReplyOwner, ReplySink } from '../upstream/in-flight.ts'
+import type { InFlight, InFlightRing, Loss, ReplyOwner, ReplySink } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import { LATE_MS, type ReplyRun } from '../upstream/reply-run.ts'
 import { clientAddress } from './client-address.ts'
@@ -30,6 +30,7 @@ import { ReplyOrder } from './reply-order.ts'
 import { PartReplies } from './split.ts'
 import { commandDetached, commandHeldUp, commandLost, commandTimedOut } from './unanswered.ts'
 import type { Wait } from './wait.ts'
+import { settleWrites } from './write-replies.ts'
 
 /**
  * One client. Finds whole commands in its bytes, decides where each goes, and gives the replies back in order.
@@ -201,6 +202,10 @@ export class Session implements ReplyOwner {
       return
     }
     settleMarked(this, slot, route, buf, start, end)
+  }
+
+  settleTogether(run: ReplyRun, ring: InFlightRing): void {
+    settleWrites(this, run, ring)
   }
 
   settleRun({ route, seq, count, start, end, queuedAtMs }: ReplyRun): void {

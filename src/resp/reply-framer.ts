@@ -43,9 +43,11 @@ export class ReplyFramer {
    * more bytes. Throws `PROTOCOL` for bytes that are not RESP: the stream can then not be trusted any more.
    */
   frame(buf: Buffer, start: number, to: number): number {
-    if (this.#offset === 0 && this.#pending === 1 && buf[start] === DOLLAR) {
-      const end = shortBulk(buf, start, to)
-      if (end !== -1) return end
+    if (this.#offset === 0 && this.#pending === 1) {
+      if (buf[start] === DOLLAR) {
+        const end = shortBulk(buf, start, to)
+        if (end !== -1) return end
+      } else if (isOk(buf, start, to)) return start + OK_BYTES
     }
     let at = start + this.#offset
     let pending = this.#pending
@@ -135,6 +137,20 @@ export class ReplyFramer {
 }
 
 const MAX_LINE_BYTES = 64 * 1024
+
+/** `+OK`, which nearly every write is answered. */
+function isOk(buf: Buffer, start: number, to: number): boolean {
+  return (
+    to - start >= OK_BYTES &&
+    buf[start] === PLUS &&
+    buf[start + 1] === 79 &&
+    buf[start + 2] === 75 &&
+    buf[start + 3] === CR &&
+    buf[start + 4] === LF
+  )
+}
+
+const OK_BYTES = 5
 
 /** The end of a bulk of up to 999 bytes that is there whole, which most replies are; -1: another one, or a wrong one. */
 function shortBulk(buf: Buffer, start: number, to: number): number {

@@ -27,6 +27,8 @@ export interface ReplyOwner {
   lost(command: InFlight, loss: Loss): void
   /** In place of a `settle` for each, where it is defined: as `ReplyRun` says. */
   settleRun?(run: ReplyRun): void
+  /** Before `settleRun`, of a run of commands marked `TOGETHER`: `ring` begins with their slots, which are free after this. */
+  settleTogether?(run: ReplyRun, ring: InFlightRing): void
   /**
    * The reply is large (`LARGE_REPLY_BYTES`) and has not arrived whole: it needs at least `bytes`. Null: it is gathered, and then given to `settle`. Otherwise what has arrived and
    * what comes goes to the sink, and `settle` is not called.
@@ -46,6 +48,9 @@ export interface ReplyOwner {
   /** The client whose command it is; undefined: Understudy's own. */
   readonly client?: object
 }
+
+/** The one mark in `InFlight.flags` that a pipeline knows: a reply that can be told in a run may be, although other marks ask for more than to pass it on. */
+export const TOGETHER = 256
 
 /**
  * One command on its way: a slot of the ring, reused for ever, so that a command allocates nothing. `route` and `extra` belong to the

@@ -69,16 +69,18 @@ export class Losses {
     slice()
   }
 
-  /** Ends at most `limit` commands. `unsent` null: only those that have been written. */
+  /** Ends commands of at most `limit` replies. `unsent` null: only those that have been written. */
   #lose(limit: number, sent: Loss, unsent: Loss | null): void {
     finishCopies()
     const queue = this.#queue
     if (limit === Number.POSITIVE_INFINITY) queue.loseDetached(sent)
+    let left = limit
     // An owner may push again while it is told.
-    for (let count = Math.min(limit, queue.ring.length); count > 0; count--) {
+    for (let count = queue.ring.length; count > 0 && left > 0; count--) {
       const slot = queue.ring.peek()
       const loss = slot !== undefined && slot.position < queue.written ? sent : unsent
       if (slot === undefined || loss === null) return
+      left -= slot.replies
       if (slot === this.settling) this.settling = null
       else slot.owner!.lost(slot, loss)
       if (slot.chunk !== null) unsend(slot.chunk, slot.end)

@@ -1,6 +1,6 @@
 import { UnderstudyError } from '../base/errors.ts'
 import { GREATER } from '../resp/bytes.ts'
-import type { ReplySink } from './in-flight.ts'
+import type { InFlight, ReplySink } from './in-flight.ts'
 import type { Losses } from './losses.ts'
 import type { Pipeline } from './pipeline.ts'
 import { ReplyReader, type ReplyTaker } from './reply-reader.ts'
@@ -32,7 +32,7 @@ export class ReplyPairing implements ReplyTaker {
     try {
       this.#reader.read(buf, length)
     } finally {
-      this.#run.tell()
+      this.#tell()
     }
   }
 
@@ -43,7 +43,7 @@ export class ReplyPairing implements ReplyTaker {
 
   /** Who takes the reply of the command at the head in pieces. */
   sinkFor(type: number, bytes: number): ReplySink | null {
-    this.#run.tell()
+    this.#tell()
     const pipeline = this.#pipeline
     if (pipeline.relay || type === GREATER || pipeline.state !== 'up') return null
     const slot = pipeline.ring.peek()
@@ -67,27 +67,47 @@ export class ReplyPairing implements ReplyTaker {
       return
     }
     if (pipeline.relay || buf[start] === GREATER) {
-      this.#run.tell()
+      this.#tell()
       pipeline.onPush?.(buf, start, end)
       return
     }
-    const slot = pipeline.ring.peek()
-    if (slot === undefined) throw new UnderstudyError('PROTOCOL', 'the store sent a reply that no command waits for')
+    const { ring, full } = pipeline
     const run = this.#run
-    const { full } = pipeline
+    const slot = run.kept === 0 ? ring.peek() : run.kept < ring.length ? ring.at(run.kept) : undefined
+    if (slot === undefined) throw new UnderstudyError('PROTOCOL', 'the store sent a reply that no command waits for')
     if (run.owner !== null) {
-      if (!full && run.extend(slot, buf, start, end)) return pipeline.release(slot)
-      run.tell()
+      if (!full && run.extend(slot, buf, start, end)) return this.#gathered(slot)
+      this.#tell()
       // That may have ended this connection.
       if (pipeline.state !== 'up') return
     }
     // Who is told of room comes after those whose replies made it: no run then.
-    if (!full && run.begin(slot, pipeline.options.clock.nowMs, buf, start, end)) return pipeline.release(slot)
+    if (!full && run.begin(slot, pipeline.options.clock.nowMs, buf, start, end)) return this.#gathered(slot)
     slot.replies--
     const losses = this.#losses
     losses.settling = slot
     slot.owner!.settle(slot, buf, start, end)
     losses.settling = null
     if (slot.replies === 0 && slot.chunk !== null) pipeline.release(slot)
+  }
+
+  /** The reply to `slot` is in the run. */
+  #gathered(slot: InFlight): void {
+    if (slot.flags === 0) this.#pipeline.release(slot)
+  }
+
+  /** The run, if there is one, has come to its end. */
+  #tell(): void {
+    const run = this.#run
+    const { owner, kept } = run
+    if (kept > 0) {
+      const pipeline = this.#pipeline
+      // Should that fail, it is as if these replies had not come.
+      run.owner = null
+      owner!.settleTogether!(run, pipeline.ring)
+      run.owner = owner
+      for (let i = 0; i < kept; i++) pipeline.release(pipeline.ring.peek()!)
+    }
+    run.tell()
   }
 }

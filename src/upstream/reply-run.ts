@@ -1,6 +1,6 @@
 import { READ_BUFFER } from '../base/read-buffer.ts'
 import { MINUS } from '../resp/bytes.ts'
-import type { InFlight, ReplyOwner } from './in-flight.ts'
+import { type InFlight, type ReplyOwner, TOGETHER } from './in-flight.ts'
 
 /**
  * Replies that lie one behind the other in one read, to commands that one owner gave one behind the other: told by one call instead of one each. Sixteen commands of a client that went out together come
@@ -10,7 +10,7 @@ import type { InFlight, ReplyOwner } from './in-flight.ts'
  *                      ^start                        ^end
  *
  * Only replies that need nothing but to be passed on: no errors, no marks, none that came late. Their places in the ring are free already when the run is told; so it is told before anything else is,
- * and at the latest when the read has been looked at.
+ * and at the latest when the read has been looked at. Replies to commands marked `TOGETHER` make runs, too: their places are free when their owner has looked at them (`settleTogether`).
  */
 export class ReplyRun {
   /** Null: there is none. */
@@ -21,6 +21,10 @@ export class ReplyRun {
   /** The owner's number of the first one. */
   seq = 0
   count = 0
+  /** The marks of all of them. */
+  flags = 0
+  /** The length of each reply; 0: they are of several lengths. */
+  step = 0
   /** Of `READ_BUFFER`: valid during the call. */
   start = 0
   end = 0
@@ -31,7 +35,7 @@ export class ReplyRun {
       slot.owner !== this.owner ||
       start !== this.end ||
       slot.seq !== this.seq + this.count ||
-      slot.flags !== 0 ||
+      slot.flags !== this.flags ||
       slot.replies !== 1 ||
       slot.route !== this.route ||
       slot.queuedAtMs !== this.queuedAtMs ||
@@ -40,6 +44,7 @@ export class ReplyRun {
       buf !== READ_BUFFER
     )
       return false
+    if (end - start !== this.step) this.step = 0
     this.end = end
     this.count++
     return true
@@ -48,7 +53,7 @@ export class ReplyRun {
   /** Takes the reply to `slot` as the first one, if it can be one. The run before has been told. */
   begin(slot: InFlight, nowMs: number, buf: Buffer, start: number, end: number): boolean {
     if (
-      slot.flags !== 0 ||
+      (slot.flags !== 0 && (slot.flags & TOGETHER) === 0) ||
       slot.replies !== 1 ||
       slot.seq < 0 ||
       slot.timedOut ||
@@ -63,9 +68,16 @@ export class ReplyRun {
     this.queuedAtMs = slot.queuedAtMs
     this.seq = slot.seq
     this.count = 1
+    this.flags = slot.flags
+    this.step = end - start
     this.start = start
     this.end = end
     return true
+  }
+
+  /** How many places at the head of the ring are still those of the run. */
+  get kept(): number {
+    return this.owner !== null && this.flags !== 0 ? this.count : 0
   }
 
   /** Tells the owner, if there is a run. */

@@ -5,7 +5,7 @@ import { CoarseClock } from '../../src/base/clock.ts'
 import { Turn } from '../../src/base/turn.ts'
 import { decodeReply } from '../../src/resp/decode.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
-import type { InFlight, Loss, ReplyOwner } from '../../src/upstream/in-flight.ts'
+import { type InFlight, type Loss, type ReplyOwner, TOGETHER } from '../../src/upstream/in-flight.ts'
 import { Pipeline } from '../../src/upstream/pipeline.ts'
 import type { PipelineOptions } from '../../src/upstream/pipeline-options.ts'
 import { configOf } from '../support/data-path.ts'
@@ -156,6 +156,57 @@ describe('a pipeline', () => {
     expect(pipeline.pendingBytes).toBe(0)
     expect(pipeline.quiet).toBe(true)
     expect(store.accepted).toBe(1)
+  })
+
+  test('shows the owner of a run the places of its commands, with their bytes, before they are free', async () => {
+    const store = await EchoStore.start()
+    const pipeline = pipelineTo(() => store.port)
+    const told: string[] = []
+    const seen: string[] = []
+    let runs = 0
+    const text = (slot: InFlight): string => slot.chunk!.buf.toString('latin1', slot.start, slot.end)
+    const owner: ReplyOwner = {
+      // Whatever is late is told alone.
+      settle: (slot) => {
+        seen.push(text(slot))
+        told.push(`${slot.seq}`)
+      },
+      settleTogether: ({ seq, count }, ring) => {
+        for (let i = 0; i < count; i++) {
+          expect(ring.at(i).seq).toBe(seq + i)
+          seen.push(text(ring.at(i)))
+        }
+        expect(told).toHaveLength(seq)
+        // Who pushes meanwhile comes behind.
+        if (count > 1) pipeline.push(other, other.bytes, 0, other.bytes.length)
+        runs++
+      },
+      settleRun: ({ seq, count }) => {
+        for (let i = 0; i < count; i++) told.push(`${seq + i}`)
+        if (count > 1) expect(pipeline.ring.length).toBeGreaterThan(0)
+      },
+      lost: (_slot, { text: why }) => expect.fail(why),
+      timedOut: () => {},
+    }
+    const other = new Command('other')
+    const sent: Buffer[] = []
+    // Until some have come together: on a busy machine they may be late again and again.
+    for (let round = 0; round < 200 && runs < 5; round++) {
+      for (let i = 0; i < 30; i++) {
+        const bytes = encodeCommand(['ECHO', `${sent.length}`])
+        const slot = pipeline.push(owner, bytes, 0, bytes.length)
+        slot.seq = sent.length
+        slot.flags = TOGETHER | 1
+        sent.push(bytes)
+      }
+      await eventually(() => expect(told).toHaveLength(sent.length), { intervalMs: 1 })
+    }
+    expect(runs).toBeGreaterThan(0)
+    expect(told).toEqual(sent.map((_, i) => `${i}`))
+    expect(seen).toEqual(sent.map((bytes) => bytes.toString('latin1')))
+    await eventually(() => expect(pipeline.quiet).toBe(true))
+    expect(pipeline.pendingBytes).toBe(0)
+    expect(new Set(other.events)).toEqual(new Set(['settled']))
   })
 
   test('is full beyond its limit, and says when there is room', async () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { READ_BUFFER } from '../../src/base/read-buffer.ts'
-import { InFlight, type ReplyOwner } from '../../src/upstream/in-flight.ts'
+import { InFlight, type ReplyOwner, TOGETHER } from '../../src/upstream/in-flight.ts'
 import { LATE_MS, ReplyRun } from '../../src/upstream/reply-run.ts'
 
 /** Says of a run which commands it answers, and with what. */
@@ -50,6 +50,27 @@ test.each<[string, (owner: ReplyOwner) => InFlight]>([
   expect(run.begin(slotOf(owner, 0), 0, READ_BUFFER, 0, 4)).toBe(true)
   expect(run.extend(slot(owner), READ_BUFFER, 4, 8)).toBe(false)
   expect(run.extend(slotOf(owner, 1), READ_BUFFER, 4, 8)).toBe(true)
+})
+
+test('commands that ask for the same, and may be told together, make a run that keeps their places', () => {
+  const told: string[] = []
+  const owner = teller(told)
+  const run = new ReplyRun()
+  const flags = TOGETHER | 1
+  at('+a\r\n+b\r\n+cc\r\n+d\r\n')
+  expect(run.kept).toBe(0)
+  expect(run.begin(slotOf(owner, 5, { flags }), 0, READ_BUFFER, 0, 4)).toBe(true)
+  expect(run.extend(slotOf(owner, 6), READ_BUFFER, 4, 8)).toBe(false)
+  expect(run.extend(slotOf(owner, 6, { flags: TOGETHER | 2 }), READ_BUFFER, 4, 8)).toBe(false)
+  expect(run.extend(slotOf(owner, 6, { flags }), READ_BUFFER, 4, 8)).toBe(true)
+  expect([run.kept, run.step]).toEqual([2, 4])
+  expect(run.extend(slotOf(owner, 7, { flags }), READ_BUFFER, 8, 13)).toBe(true)
+  expect([run.kept, run.step]).toEqual([3, 0])
+  run.tell()
+  expect(told).toEqual(['5+3 +a\r\n+b\r\n+cc\r\n'])
+  expect(run.kept).toBe(0)
+  expect(run.begin(slotOf(owner, 8), 0, READ_BUFFER, 13, 17)).toBe(true)
+  expect(run.kept).toBe(0)
 })
 
 test('a run does not go on with an error, behind a gap, or in other bytes', () => {

@@ -1,0 +1,192 @@
+import type { CommandSpec } from '../command/spec.ts'
+import { COLON, MINUS } from '../resp/bytes.ts'
+import { COMPLETE, CommandParser } from '../resp/command-parser.ts'
+import type { Route } from '../routing/route.ts'
+import type { Chunk } from '../upstream/chunk.ts'
+import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import type { DataPathContext } from './context.ts'
+import type { DirtyReason } from './dirty-key.ts'
+import { answerOf, changedNothing } from './settled-command.ts'
+import { integerHash, NO_ANSWER } from './shadow-answers.ts'
+import { MAX_WAITING } from './shadow-backlog.ts'
+import type { ShadowQueue } from './shadow-queue.ts'
+
+/** Of one run. More would make one loss, or one copy of bytes, a long piece of work. */
+const MAX_COMMANDS = 64
+const MAX_BYTES = 16 * 1024
+
+/**
+ * Writes of one client whose replies have come together (`settleTogether`) go to the shadow together, where each is the very command that the primary got: their bytes lie one behind the other in the
+ * primary's chunk, so they are one copy, one place in the shadow's ring, one entry in the books.
+ *
+ *   primary's chunk   [ ... | SET a | SET b | INCR c | ... ]
+ *                           ^#start                  ^#end        take, take, take ─▶ send
+ *   shadow's ring     [ ... | three replies | ... ]
+ *
+ * Each keeps its own fate: of an error, another number than the primary's, or a loss, its place among the replies tells the command, which is then found in the bytes. Everything out of the ordinary
+ * (other names, a rebuild, no room, more than one key, somebody who waits) goes one by one through the `ShadowQueue`, at its place.
+ */
+export class ShadowRuns implements ReplyOwner {
+  readonly #context: DataPathContext
+  readonly #queue: ShadowQueue
+  readonly #parser = new CommandParser()
+
+  // What has been taken and not been sent.
+  #count = 0
+  #chunk: Chunk | null = null
+  #start = 0
+  #end = 0
+  #database = 0
+  #route: Route | null = null
+  #pipeline: Pipeline | null = null
+  /** A longer command would make the shadow close the connection. */
+  #maxBytes = 0
+  /** Of those taken; null: none of them is an integer. */
+  #answers: number[] | null = null
+
+  constructor(context: DataPathContext, queue: ShadowQueue) {
+    this.#context = context
+    this.#queue = queue
+  }
+
+  /**
+   * Takes a write that goes to the shadow as it is (`goesAsSent`), if it can go in a run. `reply[at ..]` is the primary's answer, no error; no other connection has written to its key meanwhile. False:
+   * it has to go by itself, behind a `send`.
+   */
+  take(slot: InFlight, reply: Buffer, at: number): boolean {
+    if (slot.spec!.effect!.kind === 'as-sent-if-changed' && changedNothing(reply, at)) return true
+    const { start, end } = slot
+    if (!this.#goesOn(slot)) {
+      this.send()
+      if (!this.#begin(slot)) return false
+    }
+    if (end - start > this.#maxBytes) return false
+    const answer = answerOf(reply, at)
+    if (answer !== NO_ANSWER && this.#answers === null) this.#answers = new Array(this.#count).fill(NO_ANSWER)
+    this.#answers?.push(answer)
+    this.#count++
+    this.#end = end
+    return true
+  }
+
+  /** What has been taken goes to the shadow. */
+  send(): void {
+    const count = this.#count
+    if (count === 0) return
+    const route = this.#route!
+    const bytes = this.#end - this.#start
+    const slot = this.#pipeline!.push(this, this.#chunk!.buf, this.#start, this.#end)
+    slot.route = route
+    slot.database = this.#database
+    slot.seq = count
+    slot.replies = count
+    slot.extra = this.#answers
+    route.state.backlogCommands += count
+    route.state.backlogBytes += bytes
+    this.#count = 0
+    this.#chunk = null
+    this.#route = null
+    this.#pipeline = null
+    this.#answers = null
+  }
+
+  /** It lies behind the last one taken. */
+  #goesOn({ chunk, start, end, database }: InFlight): boolean {
+    return (
+      this.#count > 0 &&
+      this.#count < MAX_COMMANDS &&
+      chunk === this.#chunk &&
+      start === this.#end &&
+      database === this.#database &&
+      end - this.#start <= MAX_BYTES
+    )
+  }
+
+  /** Whether a run can begin with it, as things are now. */
+  #begin({ chunk, start, end, database }: InFlight): boolean {
+    const { routes, copies, stores } = this.#context
+    const route = routes.trivial
+    if (route === null || route.shadow === null || copies.rebuilding) return false
+    const store = stores[route.shadow.store]!
+    const pipeline = store.shadow(database)
+    const { backlogBytes } = route.state
+    if (end - start > MAX_BYTES || backlogBytes + MAX_BYTES > route.config.mirror.backlogBytes) return false
+    if (store.cluster !== null || pipeline.ring.length >= MAX_WAITING) return false
+    this.#route = route
+    this.#pipeline = pipeline
+    this.#maxBytes = store.maxBulkBytes
+    this.#database = database
+    this.#chunk = chunk
+    this.#start = start
+    this.#end = start
+    return true
+  }
+
+  // --- the shadow's answers: `slot.seq` is how many they are, `slot.replies` how many are missing
+
+  settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
+    const { state } = slot.route as Route
+    const index = slot.seq - slot.replies - 1
+    if (buf[start] === MINUS) {
+      this.#queue.refused(slot, buf, start, end)
+      this.#mark(slot, index, index + 1, 'shadow-error')
+      state.failed++
+    } else {
+      state.shadowOk++
+      state.applied++
+      if (slot.extra !== null) {
+        const answer = (slot.extra as number[])[index]!
+        if (answer !== NO_ANSWER && buf[start] === COLON && integerHash(buf, start) !== answer)
+          this.#mark(slot, index, index + 1, 'shadow-differs')
+      }
+    }
+    state.backlogCommands--
+    if (slot.replies === 0) this.#leave(slot, slot.seq)
+  }
+
+  lost(slot: InFlight, _loss: Loss): void {
+    const { state } = slot.route as Route
+    const { seq, replies } = slot
+    state.shadowLost += replies
+    state.backlogCommands -= replies
+    this.#queue.scriptsMayBeGone()
+    this.#mark(slot, seq - replies, seq, 'shadow-down')
+    this.#leave(slot, seq)
+  }
+
+  timedOut(slot: InFlight): void {
+    ;(slot.route as Route).state.shadowTimeout += slot.replies
+  }
+
+  #leave(slot: InFlight, count: number): void {
+    const { state } = slot.route as Route
+    state.backlogBytes -= slot.end - slot.start
+    state.shadowTimes.record((this.#context.clock.nowMs - slot.queuedAtMs) / 1000, count)
+  }
+
+  /** Marks the keys of the commands `from` up to `to` of a run. */
+  #mark(slot: InFlight, from: number, to: number, reason: DirtyReason): void {
+    const { commands } = this.#context
+    const { buf } = slot.chunk!
+    const parser = this.#parser
+    for (let i = 0, at = slot.start; i < to; i++) {
+      if (parser.parse(buf, at, slot.end) !== COMPLETE) return
+      const { next } = parser
+      if (i >= from) this.#queue.markAll(commands.lookup(parser) ?? null, slot.database, buf, at, next, reason, null)
+      at = next
+    }
+  }
+}
+
+/** Whether a write of `argc` arguments goes to the shadow as it is when it has changed something, and names one key and nothing else that could make more of it. */
+export function goesAsSent(spec: CommandSpec, argc: number): boolean {
+  const rule = spec.effect
+  if (rule === null || rule.kind === 'never' || (rule.kind === 'compute' && rule.plainArgc !== argc)) return false
+  return spec.handling === 'forward' && !spec.crossesDatabases && hasOneKey(spec) && argc > spec.firstKey
+}
+
+/** However many arguments it has. */
+function hasOneKey(spec: CommandSpec): boolean {
+  return spec.keyFinder === 'plain' && spec.firstKey > 0 && spec.lastKey === spec.firstKey
+}
