@@ -87,7 +87,7 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
 
   MONITOR: row(
     'takeover',
-    'shows what the store executes, with the address of Understudy’s connection, and what Understudy answers in its place; not what Understudy says for itself on a new connection',
+    'shows what the store executes, with the address of Understudy’s connection, and what Understudy answers in its place; not what Understudy asks for itself',
   ),
 
   KEYS: row('keyspace', KEYSPACE),
@@ -116,8 +116,9 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   ),
   'SLOWLOG GET': row(
     'mended',
-    'the primary’s; of commands that took 10 ms or longer, address and name of the client that sent them',
+    'the primary’s, without what Understudy asks for itself; of commands that took 10 ms or longer, address and name of the client that sent them',
   ),
+  'SLOWLOG LEN': row('mended', 'the primary’s, without what Understudy asks for itself'),
   'ACL LOG': row('mended', 'the primary’s; a refused log-in stands there as `AUTH`, however it was sent'),
   'LATENCY HISTOGRAM': row('mended', 'the primary’s, and the calls of what Understudy answers itself'),
   'CONFIG RESETSTAT': row('mended', 'at the primary, and the calls of what Understudy answers itself'),

@@ -1,5 +1,5 @@
 import { MINUS } from '../resp/bytes.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import { bulkOf } from '../resp/slices.ts'
 import type { Route } from '../routing/route.ts'
 import type { ReplyOwner } from '../upstream/in-flight.ts'
@@ -70,5 +70,5 @@ function read(info: string): Eviction {
   }
 }
 
-const INFO = encodeCommand(['INFO'])
+const INFO = encodeOwn(['INFO'])
 const KEPT_MS = 5_000

@@ -1,5 +1,5 @@
 import { decodeReply } from '../resp/decode.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import { ErrorReply, type Reply, SetReply, SimpleReply } from '../resp/reply.ts'
 import type { Route } from '../routing/route.ts'
 import { AlignedRead, type AlignedReads, type ReadListener } from './aligned-reads.ts'
@@ -87,7 +87,7 @@ export class KeyCheck implements ReadListener {
     const spec = this.#reads.context.commands.byName(String(step[0]))
     if (spec === undefined || ++this.#steps > MAX_STEPS) return this.#end('unknown', null)
     this.#next = next
-    const command = encodeCommand(step)
+    const command = encodeOwn(step)
     this.#reads.ask(new AlignedRead(this.#reads, this, spec, this.#route, this.#database, command, primaryOnly))
   }
 

@@ -1,5 +1,5 @@
 import { COLON, DOLLAR, MINUS } from '../resp/bytes.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 
 /**
  * Writes commands for many keys into memory that is used again and again: `words` with the key behind each, key by key.
@@ -66,7 +66,7 @@ export function bulkStart(buf: Buffer, start: number): number {
 
 /** Everything of the command up to the key's length. */
 function headOf(words: readonly string[]): Buffer {
-  const whole = encodeCommand([...words, ''])
+  const whole = encodeOwn([...words, ''])
   return Buffer.from(whole.subarray(0, whole.length - '$0\r\n\r\n'.length))
 }
 

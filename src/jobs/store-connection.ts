@@ -5,7 +5,7 @@ import { CommandTable } from '../command/table.ts'
 import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import type { Reply } from '../resp/reply.ts'
 import { CHUNK_BYTES } from '../upstream/chunk.ts'
 import { Cluster } from '../upstream/cluster/cluster.ts'
@@ -177,7 +177,7 @@ export class StoreConnection {
 
   /** One command. An error reply is a value. Rejects with StoreLost. */
   ask(args: readonly (Buffer | string | number)[]): Promise<Reply> {
-    const bytes = encodeCommand(args)
+    const bytes = encodeOwn(args)
     return new Promise((resolve, reject) => {
       let reply: Reply = null
       const each: EachReply = (_index, buf, start, end) => {

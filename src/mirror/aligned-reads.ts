@@ -1,5 +1,5 @@
 import { hashBytes } from '../base/hash.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import type { KeyRule } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
@@ -174,7 +174,7 @@ class Reading implements ReplyOwner {
 
   #push(pipeline: Pipeline, name: Buffer): void {
     for (const { before, after } of this.#reads) {
-      const bytes = encodeCommand([...before, name, ...after.map((arg) => (typeof arg === 'string' ? arg : view(arg)))])
+      const bytes = encodeOwn([...before, name, ...after.map((arg) => (typeof arg === 'string' ? arg : view(arg)))])
       pipeline.push(this, bytes, 0, bytes.length)
     }
   }

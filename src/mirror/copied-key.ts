@@ -1,5 +1,5 @@
 import { slotOfKey } from '../command/key-slot.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import type { KeyRule, Route } from '../routing/route.ts'
 
 /** A key that is copied, by what the table says of it (`rule`): its names at the ends. */
@@ -35,5 +35,5 @@ export function pairOf({ primary, shadow }: Route): string {
 /** Puts what DUMP gave under a name. `expiresAtMs`: not above 0: never. */
 export function restoreCommand(name: Buffer, payload: Buffer, expiresAtMs: number): Buffer {
   const absolute = expiresAtMs > 0 ? ['ABSTTL'] : []
-  return encodeCommand(['RESTORE', name, String(Math.max(expiresAtMs, 0)), payload, 'REPLACE', ...absolute])
+  return encodeOwn(['RESTORE', name, String(Math.max(expiresAtMs, 0)), payload, 'REPLACE', ...absolute])
 }

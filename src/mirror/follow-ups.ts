@@ -4,7 +4,7 @@ import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { decodeReply } from '../resp/decode.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, ReplyOwner } from '../upstream/in-flight.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
@@ -95,7 +95,7 @@ export class FollowUps {
   /** The read with the primary's names. */
   #onPrimary({ read }: FollowUp): Buffer {
     const { commands, routes } = this.#context
-    const bytes = encodeCommand(read)
+    const bytes = encodeOwn(read)
     if (routes.trivial !== null) return bytes
     this.#parser.parse(bytes, 0, bytes.length)
     const spec = commands.lookup(this.#parser)

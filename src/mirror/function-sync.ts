@@ -4,7 +4,7 @@ import type { Args } from '../command/effects.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import type { Reply } from '../resp/reply.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
@@ -158,7 +158,7 @@ function librariesOf(reply: Reply): Libraries {
 
 /** `answered`: the decoded reply, or an error's text. */
 function ask(pipeline: Pipeline, args: Args, answered: (reply: Reply | string) => void): void {
-  const bytes = encodeCommand(args)
+  const bytes = encodeOwn(args)
   const owner = {
     settle: (_slot: InFlight, buf: Buffer, start: number, end: number) =>
       answered(buf[start] === MINUS ? textOf(buf, start, end) : decodeReply(buf, start, end)),

@@ -5,6 +5,7 @@ import type { Args } from '../command/effects.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import { type Reply, SimpleReply } from '../resp/reply.ts'
 import type { KeyRule } from '../routing/route.ts'
 import { stagingKeyFor } from '../routing/staging-key.ts'
@@ -154,7 +155,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     this.#replyBytes = 0
     this.#owed = reads.length
     for (const args of reads) {
-      const bytes = encodeCommand(args)
+      const bytes = encodeOwn(args)
       const slot = pipeline.push(this, bytes, 0, bytes.length)
       slot.route = rule.route
       slot.database = database
@@ -226,7 +227,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     if (isUnknownCommand(text)) {
       // An older server: asked again without.
       const asked = this.#hasExpireTime() ? 'PEXPIRETIME' : 'HPEXPIRETIME'
-      const which = text.includes('HPEXPIRETIME') || text.includes('hpexpiretime') ? 'HPEXPIRETIME' : asked
+      const which = text.toUpperCase().includes('HPEXPIRETIME') ? 'HPEXPIRETIME' : asked
       context.copies.refused(storeName, which, context.clock.nowMs)
       return this.#again()
     }

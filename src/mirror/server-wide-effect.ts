@@ -1,7 +1,7 @@
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Store } from '../upstream/store.ts'
@@ -11,7 +11,7 @@ import type { DirtySet } from './dirty-set.ts'
 import { NOBODY, type OverlapTable } from './overlap.ts'
 import type { SwappedDatabases } from './swapped-databases.ts'
 
-const PING = encodeCommand(['PING'])
+const PING = encodeOwn(['PING'])
 
 /** As the client sent it. `lane`: of the primary's connection on which it was answered; NOBODY: within a transaction. */
 interface ServerWideCommand {

@@ -1,6 +1,6 @@
 import { MINUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
@@ -8,8 +8,8 @@ import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
 
-const BULK_LIMIT = encodeCommand(['CONFIG', 'GET', 'proto-max-bulk-len'])
-const STATS = encodeCommand(['INFO', 'stats'])
+const BULK_LIMIT = encodeOwn(['CONFIG', 'GET', 'proto-max-bulk-len'])
+const STATS = encodeOwn(['INFO', 'stats'])
 const LOOK_EVERY_MS = 2_000
 
 /**

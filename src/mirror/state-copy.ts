@@ -1,7 +1,7 @@
 import { steadyNowMs } from '../base/clock.ts'
 import { hashBytes } from '../base/hash.ts'
 import { COLON, DOLLAR, MINUS } from '../resp/bytes.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import { bulkOf } from '../resp/slices.ts'
 import type { KeyRule } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
@@ -117,12 +117,12 @@ export class StateCopy implements ReplyOwner {
     if (pipeline.state !== 'up') return false
     if (isStranded(this.#shadowStore(), this.#entry.database)) {
       this.#stage = 'exists'
-      this.#push(pipeline, encodeCommand(['EXISTS', nameOnPrimary(this.#rule, key)]))
+      this.#push(pipeline, encodeOwn(['EXISTS', nameOnPrimary(this.#rule, key)]))
     } else if (copies.isSmall(this.#hash) || this.#refuses(route.primary.storeName, 'MEMORY'))
       this.#measuredSmall(pipeline)
     else {
       this.#stage = 'measure'
-      this.#push(pipeline, encodeCommand(['MEMORY', 'USAGE', nameOnPrimary(this.#rule, key)]))
+      this.#push(pipeline, encodeOwn(['MEMORY', 'USAGE', nameOnPrimary(this.#rule, key)]))
     }
     return true
   }
@@ -153,9 +153,7 @@ export class StateCopy implements ReplyOwner {
     this.#stage = 'copy'
     this.#begins(true)
     const { key } = this.#entry
-    this.#pushToShadow(
-      encodeCommand(['COPY', nameOnPrimary(this.#rule, key), nameOnShadow(this.#rule, key), 'REPLACE']),
-    )
+    this.#pushToShadow(encodeOwn(['COPY', nameOnPrimary(this.#rule, key), nameOnShadow(this.#rule, key), 'REPLACE']))
   }
 
   #dump(pipeline: Pipeline): void {
@@ -166,8 +164,8 @@ export class StateCopy implements ReplyOwner {
     this.#lane = pipeline.lane
     this.#ticket = this.#overlap.look(this.#hash, this.#lane)
     this.#absolute = !this.#refuses(this.#rule.route.primary.storeName, 'PEXPIRETIME')
-    this.#push(pipeline, encodeCommand(['DUMP', name]))
-    this.#push(pipeline, encodeCommand([this.#absolute ? 'PEXPIRETIME' : 'PTTL', name]))
+    this.#push(pipeline, encodeOwn(['DUMP', name]))
+    this.#push(pipeline, encodeOwn([this.#absolute ? 'PEXPIRETIME' : 'PTTL', name]))
   }
 
   /** The other ways, when one has turned out not to work. */
@@ -278,7 +276,7 @@ export class StateCopy implements ReplyOwner {
     else if (found) this.#done()
     else {
       this.#stage = 'restore'
-      this.#pushToShadow(encodeCommand(['DEL', nameOnShadow(this.#rule, this.#entry.key)]))
+      this.#pushToShadow(encodeOwn(['DEL', nameOnShadow(this.#rule, this.#entry.key)]))
     }
   }
 
@@ -296,7 +294,7 @@ export class StateCopy implements ReplyOwner {
     // -2: it expired between the two reads.
     const command =
       this.#missing || expiry === -2
-        ? encodeCommand(['DEL', name])
+        ? encodeOwn(['DEL', name])
         : restoreCommand(name, this.#payload!, this.#expiresAtMs(expiry))
     const tooLong = (this.#payload?.length ?? 0) > this.#shadowStore().maxBulkBytes
     this.#payload = null

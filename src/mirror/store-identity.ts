@@ -1,4 +1,4 @@
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
@@ -6,8 +6,8 @@ import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { doubtFunctions } from './function-sync.ts'
 
-const SERVER = encodeCommand(['INFO', 'server'])
-const KEYSPACE = encodeCommand(['INFO', 'keyspace'])
+const SERVER = encodeOwn(['INFO', 'server'])
+const KEYSPACE = encodeOwn(['INFO', 'keyspace'])
 
 /**
  * Notices that a store of a mirrored route is not the server that it was: restarted, failed over, or another one under the same address; also while Understudy did not run, for the last

@@ -4,7 +4,8 @@ import type { AckWaiter } from '../mirror/ack-waiter.ts'
 import type { KeyRef } from '../mirror/key-refs.ts'
 import { ASTERISK, DOLLAR, MINUS, UNDERSCORE } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
-import { encodeCommand, errorFrame, FRAME } from '../resp/encode.ts'
+import { errorFrame, FRAME } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
@@ -18,11 +19,11 @@ import type { Pin } from './pin.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
 
-const MULTI = encodeCommand(['MULTI'])
-const EXEC = encodeCommand(['EXEC'])
-const PING = encodeCommand(['Ping'])
+const MULTI = encodeOwn(['MULTI'])
+const EXEC = encodeOwn(['EXEC'])
+const PING = encodeOwn(['PING'])
 /** Sharded: seen by no pattern subscriber. */
-const TO_NOBODY = encodeCommand(['SPUBLISH', 'understudy:wait', ''])
+const TO_NOBODY = encodeOwn(['SPUBLISH', 'understudy:wait', ''])
 const UNBLOCK_AGAIN_MS = 5
 /** An answer within this time was not waited for, as far as can be told. */
 const AT_ONCE_MS = 100
@@ -329,7 +330,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
       pipeline.close('a blocked command was called back')
       return
     }
-    const bytes = encodeCommand(['Client', 'UNBLOCK', pipeline.clientId])
+    const bytes = encodeOwn(['CLIENT', 'UNBLOCK', pipeline.clientId])
     const answered = (nothing: boolean): void => {
       if (nothing && this.#pipeline === pipeline) setTimeout(() => this.#unblock(), UNBLOCK_AGAIN_MS).unref()
     }

@@ -1,6 +1,7 @@
 import { MINUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand, encodeReply } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import { MapReply, PushReply, type Reply, SetReply } from '../resp/reply.ts'
 import { overlapOf, storePrefixes } from '../routing/tracking-prefixes.ts'
 import type { Store } from '../upstream/store.ts'
@@ -12,7 +13,7 @@ import { Swallow } from './swallow.ts'
 import { Redirection } from './tracking-redirection.ts'
 import type { TrackingRequest } from './tracking-request.ts'
 
-const OFF = encodeCommand(['Client', 'TRACKING', 'OFF'])
+const OFF = encodeOwn(['CLIENT', 'TRACKING', 'OFF'])
 const CHANNEL = Buffer.from('__redis__:invalidate')
 const EVERY_KEY = Buffer.alloc(0)
 /** Pushes that are kept while a server is asked. */

@@ -3,6 +3,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand, encodeReply, errorFrame } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import type { Reply } from '../resp/reply.ts'
 import {
   applicationName,
@@ -256,7 +257,7 @@ class RandomKey {
   #walk(at: number, cursor: string): void {
     const store = this.#table.primaryStores[at]
     if (store === undefined) return this.#answer(null)
-    const bytes = encodeCommand(['SCAN', cursor, 'COUNT', WALK_COUNT])
+    const bytes = encodeOwn(['SCAN', cursor, 'COUNT', WALK_COUNT])
     this.#gather([{ pipeline: pipelineTo(this.#session, store), bytes }], ([frame]) => {
       const [next, keys] = decodeReply(frame!, 0, frame!.length) as [Buffer, Buffer[]]
       const seen = keys.map((key) => this.#nameOf(store, key)).filter((key) => key !== null)

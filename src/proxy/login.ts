@@ -3,6 +3,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand } from '../resp/encode.ts'
+import { ownWord } from '../resp/own-words.ts'
 import type { Route } from '../routing/route.ts'
 import { ANONYMOUS, type StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
@@ -81,7 +82,7 @@ function greet(session: Session, protocol: 2 | 3, greeting: () => Buffer): boole
   }
   const pipeline = path.primaryOf(path.routes.fallback).shared(database, protocol, user)
   if (pipeline.state === 'up' || session.captured !== null) session.answer(greeting())
-  else ask(session, pipeline, ['Ping'], (refusal) => (isOfOldServer(refusal) ? refusal! : greeting()))
+  else ask(session, pipeline, [ownWord('PING')], (refusal) => (isOfOldServer(refusal) ? refusal! : greeting()))
   return true
 }
 
@@ -95,7 +96,7 @@ export function greetWithoutLogin(session: Session, protocol: 2 | 3, greeting: (
   }
   if (session.user !== ANONYMOUS || session.captured !== null) return greet(session, protocol, greeting)
   if (session.order.owed > 0) return session.waitFor('replies')
-  ask(session, pipelineOf(session, ANONYMOUS), ['Hello'], (refusal) =>
+  ask(session, pipelineOf(session, ANONYMOUS), [ownWord('HELLO')], (refusal) =>
     refusal !== null && (protocol === 3 || !isOfOldServer(refusal)) ? refusal : greeting(),
   )
   return true

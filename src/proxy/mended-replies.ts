@@ -2,7 +2,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import { DOLLAR, EQUALS, MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
-import { encodeReply } from '../resp/encode.ts'
+import { encodeCommand, encodeReply } from '../resp/encode.ts'
 import type { Reply } from '../resp/reply.ts'
 import { planCommand } from '../routing/plan.ts'
 import type { RouteState } from '../routing/route.ts'
@@ -16,7 +16,7 @@ import type { Session } from './session.ts'
  * Answers of the primary that are put right, because it knows the connections of Understudy and not the clients behind them:
  *
  *   INFO                `connected_clients` are those that CLIENT LIST has here, and those that CLIENT PAUSE holds here count as blocked (`blocked_clients`)
- *   SLOWLOG GET         a slow command's client is the one that sent it
+ *   SLOWLOG GET, LEN    a slow command's client is the one that sent it; what Understudy asks for itself is left out
  *   ACL LOG             a log-in that was refused has the name of the command that clients send, not Understudy's own spelling
  *   LATENCY HISTOGRAM   what was answered here is added; CONFIG RESETSTAT forgets it
  */
@@ -29,7 +29,12 @@ export function mendedCommand(session: Session, view: CommandView, spec: Command
   const pipeline = own === null ? store.shared(session.database, session.protocol, session.user) : own.to(store)
   if (pipeline.full) return session.noRoom(pipeline)
   const mended = new Mended(session, session.order.assign(), route.state, mendingOf(session, view, spec))
-  pipeline.push(mended, view.buf, view.frameStart, view.frameEnd)
+  const entries = slowEntriesAsked(view, spec)
+  if (entries === null) pipeline.push(mended, view.buf, view.frameStart, view.frameEnd)
+  else {
+    const bytes = encodeCommand(['SLOWLOG', 'GET', entries < 0 ? -1 : 2 * entries + MORE_ENTRIES])
+    pipeline.push(mended, bytes, 0, bytes.length)
+  }
   route.state.inFlight++
   return true
 }
@@ -49,8 +54,15 @@ function mendingOf(session: Session, view: CommandView, { name }: CommandSpec): 
     }
   }
   switch (name) {
-    case 'SLOWLOG GET':
-      return decoded((reply) => path.slowCommands.named(reply))
+    case 'SLOWLOG GET': {
+      const asked = slowEntriesAsked(view, { name })
+      return decoded((reply) => {
+        const entries = path.slowCommands.named(reply)
+        return asked === null || asked < 0 || !Array.isArray(entries) ? entries : entries.slice(0, asked)
+      })
+    }
+    case 'SLOWLOG LEN':
+      return decoded((reply) => path.slowCommands.counted(reply))
     case 'ACL LOG':
       return (frame) => Buffer.from(frame.toString('latin1').replaceAll(OWN_LOGIN, CLIENTS_LOGIN), 'latin1')
     case 'LATENCY HISTOGRAM': {
@@ -67,9 +79,19 @@ function mendingOf(session: Session, view: CommandView, { name }: CommandSpec): 
   }
 }
 
+/** Entries of the slow log that a client asks for, -1: all; null: it asks in a way that the store is to judge. Some more are asked for, since Understudy's own are among them. */
+function slowEntriesAsked(view: CommandView, { name }: Pick<CommandSpec, 'name'>): number | null {
+  if (name === 'SLOWLOG LEN') return view.argc === 2 ? -1 : null
+  if (name !== 'SLOWLOG GET' || view.argc > 3) return null
+  const text = view.argc === 2 ? '10' : view.buf.toString('latin1', view.start[2]!, view.end[2]!)
+  return /^(-1|\d{1,7})$/.test(text) ? Number(text) : null
+}
+
+const MORE_ENTRIES = 64
+
 /** In an entry about a log-in; of either protocol, and equally long. */
-const OWN_LOGIN = '\r\nauth\r\n$7\r\ncontext\r\n$8\r\ntoplevel\r\n$6\r\nobject\r\n$4\r\nAuth\r\n'
-const CLIENTS_LOGIN = OWN_LOGIN.replace('Auth', 'AUTH')
+const OWN_LOGIN = '\r\nauth\r\n$7\r\ncontext\r\n$8\r\ntoplevel\r\n$6\r\nobject\r\n$4\r\naUTH\r\n'
+const CLIENTS_LOGIN = OWN_LOGIN.replace('aUTH', 'AUTH')
 
 class Mended implements ReplyOwner {
   readonly #session: Session

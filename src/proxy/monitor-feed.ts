@@ -5,7 +5,7 @@ import type { Session } from './session.ts'
 /**
  * MONITOR shows what the store executes. Two things are put right, so that it shows what clients have sent:
  *
- *   what Understudy says for itself on its connections (`handshake.ts` and others write it as no client does: `Select`) is left out
+ *   what Understudy says for itself (`resp/own-words.ts`) is left out
  *   what Understudy answers in the store's place (SELECT, AUTH, HELLO, CLIENT ID ...) is put in
  */
 export function isOwnWord(buf: Buffer, start: number, end: number): boolean {
@@ -44,7 +44,7 @@ function quoted(buf: Buffer, start: number, end: number): string {
 
 /** Where the command's first word is in a line. */
 const LOOKED_AT = 160
-const OWN_WORD = /^\+[\d.]+ \[[^\]]*\] "(Select|Auth|Hello|Client|Ping)"/
+const OWN_WORD = /^\+[\d.]+ \[[^\]]*\] "[a-z][A-Z]+"/
 /** The store shows them (they are sent on), or no server does. */
 const UNSEEN: ReadonlySet<string> = new Set(['ACL WHOAMI', 'CLIENT HELP', 'CLIENT TRACKING', 'CLIENT CACHING', 'QUIT'])
 const SPECIAL = /[\x00-\x1f\x7f-\xff"\\]/g

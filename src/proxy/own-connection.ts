@@ -1,4 +1,5 @@
 import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn, ownWord } from '../resp/own-words.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
@@ -7,7 +8,7 @@ import { OrEnd } from './or-end.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
 
-const PING = encodeCommand(['Ping'])
+const PING = encodeOwn(['PING'])
 
 /**
  * The connection to a primary that one client has for itself: as long as it tracks keys (`tracking.ts`) or a flag is set (`own-flags.ts`), or always, on a listener with `connections: dedicated`. Its ordinary
@@ -83,7 +84,7 @@ export class OwnConnection {
     if (word === null) return
     this.#caching = null
     for (const store of stores) {
-      if (store !== this.store) this.#tellAt(this.#beside.get(store), encodeCommand(['Client', 'CACHING', word]))
+      if (store !== this.store) this.#tellAt(this.#beside.get(store), encodeOwn(['CLIENT', 'CACHING', word]))
     }
     // Or it would hold for the next command on the main one.
     if (!stores.includes(this.store)) this.#tellAt(this.pipeline, PING)
@@ -124,7 +125,7 @@ export class OwnConnection {
   }
 
   named(name: string): void {
-    this.tell(['Client', 'SETNAME', name])
+    this.tell([ownWord('CLIENT'), 'SETNAME', name])
   }
 
   /** Says something on each of them whose answer nobody needs. */
@@ -137,7 +138,7 @@ export class OwnConnection {
   follow(store: Store | null, database: number): void {
     for (const [other, pipeline] of this.all()) {
       if (other === store) continue
-      const bytes = encodeCommand(['Select', databaseAt(other, database)])
+      const bytes = encodeOwn(['SELECT', databaseAt(other, database)])
       pipeline.push(new OrEnd(this.#session), bytes, 0, bytes.length)
     }
   }
@@ -206,9 +207,9 @@ export class OwnConnection {
     const { database, protocol, user, name, noEvict, noTouch } = this.#session
     const pipeline = store.borrow(database, protocol, user)
     this.#watch(store, pipeline)
-    if (noEvict) this.#tellAt(pipeline, encodeCommand(['Client', 'NO-EVICT', 'ON']))
-    if (noTouch) this.#tellAt(pipeline, encodeCommand(['Client', 'NO-TOUCH', 'ON']))
-    if (name !== '') this.#tellAt(pipeline, encodeCommand(['Client', 'SETNAME', name]))
+    if (noEvict) this.#tellAt(pipeline, encodeOwn(['CLIENT', 'NO-EVICT', 'ON']))
+    if (noTouch) this.#tellAt(pipeline, encodeOwn(['CLIENT', 'NO-TOUCH', 'ON']))
+    if (name !== '') this.#tellAt(pipeline, encodeOwn(['CLIENT', 'SETNAME', name]))
     return pipeline
   }
 

@@ -1,5 +1,6 @@
 import { PLUS } from '../resp/bytes.ts'
 import { encodeCommand, FRAME } from '../resp/encode.ts'
+import { ownWord } from '../resp/own-words.ts'
 import { askOwn } from './ask-own.ts'
 import { leaveOwn, OwnConnection } from './own-connection.ts'
 import type { Session } from './session.ts'
@@ -26,7 +27,7 @@ export function setFlag(session: Session, name: string, word: string): boolean {
     session.answer(FRAME.OK)
     return true
   }
-  const command = ['Client', name.slice('CLIENT '.length), word]
+  const command = [ownWord('CLIENT'), name.slice('CLIENT '.length), word]
   if (captured !== null) {
     // EXEC has been answered: what comes behind it is what this is about.
     note()

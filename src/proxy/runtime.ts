@@ -22,7 +22,7 @@ import { storeFacts } from '../mirror/store-facts.ts'
 import { StoreIdentity } from '../mirror/store-identity.ts'
 import { WriteTickets } from '../mirror/write-tickets.ts'
 import { decodeReply } from '../resp/decode.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import { RouteTable } from '../routing/route-table.ts'
 import { askVersion } from '../upstream/ask-version.ts'
@@ -393,7 +393,7 @@ export class Runtime {
     askVersion(pipeline, (version) => {
       path.serverVersion = version
     })
-    const bytes = encodeCommand(['COMMAND'])
+    const bytes = encodeOwn(['COMMAND'])
     pipeline.push(
       {
         settle: (_slot: InFlight, buf: Buffer, start: number, end: number) => {

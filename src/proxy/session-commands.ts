@@ -2,7 +2,8 @@ import { handlingRowOf } from '../command/handling.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { PLUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { encodeCommand, encodeReply, FRAME } from '../resp/encode.ts'
+import { encodeReply, FRAME } from '../resp/encode.ts'
+import { encodeOwn, ownWord } from '../resp/own-words.ts'
 import { MapReply, type Reply } from '../resp/reply.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
@@ -116,7 +117,7 @@ function select(session: Session, view: CommandView): boolean {
     return true
   }
   // Not known yet whether the store has it: the first command on its pipeline tells, and the client's next command waits for that.
-  const bytes = encodeCommand(['Select', pipeline.options.identity.database])
+  const bytes = encodeOwn(['SELECT', pipeline.options.identity.database])
   pipeline.push(new SelectProbe(session, index, session.order.assign()), bytes, 0, bytes.length)
   session.waiting = 'pin'
   return true
@@ -130,7 +131,7 @@ export function selectOn(session: Session, view: CommandView, store: Store, pipe
     return true
   }
   if (session.order.owed > 0) return session.waitFor('replies')
-  const bytes = encodeCommand(['Select', databaseAt(store, index)])
+  const bytes = encodeOwn(['SELECT', databaseAt(store, index)])
   pipeline.push(new SelectProbe(session, index, session.order.assign()), bytes, 0, bytes.length)
   session.waiting = 'pin'
   return true
@@ -143,7 +144,7 @@ function selectOnOwn(session: Session, own: OwnConnection, index: number): boole
   const selects = (database: number) =>
     [...own.all()].map(([store, pipeline]) => ({
       pipeline,
-      bytes: encodeCommand(['Select', databaseAt(store, database)]),
+      bytes: encodeOwn(['SELECT', databaseAt(store, database)]),
     }))
   askOwn(session, selects(index), (reply) => {
     if (reply[0] === PLUS) session.database = index
@@ -242,7 +243,7 @@ function hello(session: Session, view: CommandView): boolean {
       session.name = name
       session.own?.named(name)
     }
-    if (protocol !== session.protocol) session.own?.tell(['Hello', String(protocol)])
+    if (protocol !== session.protocol) session.own?.tell([ownWord('HELLO'), String(protocol)])
     session.protocol = protocol
     return encodeReply(greeting(session), protocol)
   }

@@ -1,4 +1,5 @@
 import { CommandParser } from '../resp/command-parser.ts'
+import { isOwnWord } from '../resp/own-words.ts'
 import type { Reply } from '../resp/reply.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import { LATE_MS } from '../upstream/reply-run.ts'
@@ -36,7 +37,12 @@ export class SlowCommands {
     if (this.#newest.length > MAX_KEPT) this.#newest.pop()
   }
 
-  /** The reply to SLOWLOG GET with the clients in it, as far as they are known. Entries: `[id, time, us, [argument ...], address, name]`. */
+  /** How many entries the reply to SLOWLOG GET has without Understudy's own. */
+  counted(reply: Reply): Reply {
+    return Array.isArray(reply) ? reply.filter(isOfClient).length : reply
+  }
+
+  /** The reply to SLOWLOG GET with the clients in it, as far as they are known, and without Understudy's own. Entries: `[id, time, us, [argument ...], address, name]`. */
   named(reply: Reply): Reply {
     if (!Array.isArray(reply)) return reply
     const left = [...this.#newest]
@@ -50,10 +56,13 @@ export class SlowCommands {
   }
 }
 
-/** The probes of Understudy's main thread come by connections with names of their own. */
+/** The probes of Understudy's main thread come by connections with names of their own; what else it asks for itself is told by its spelling. */
 function isOfClient(entry: Reply): boolean {
-  const name = Array.isArray(entry) ? (entry as readonly Reply[])[5] : null
-  return !Buffer.isBuffer(name) || !name.toString('latin1').startsWith('understudy-')
+  if (!Array.isArray(entry)) return true
+  const [, , , args, , name] = entry as readonly Reply[]
+  if (Buffer.isBuffer(name) && name.toString('latin1').startsWith('understudy-')) return false
+  const [word] = Array.isArray(args) ? (args as readonly Reply[]) : []
+  return !Buffer.isBuffer(word) || !isOwnWord(word.toString('latin1'))
 }
 
 /** Redis shows 32 arguments and 128 bytes of each, and hides passwords. */

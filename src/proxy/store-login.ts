@@ -1,5 +1,6 @@
 import { MINUS } from '../resp/bytes.ts'
-import { encodeCommand, errorFrame } from '../resp/encode.ts'
+import { errorFrame } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Store } from '../upstream/store.ts'
@@ -67,7 +68,10 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
 
   settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
     const refused = buf[start] === MINUS
-    if (!refused) this.#store.users.accepted(this.#user)
+    if (!refused) {
+      this.#store.users.accepted(this.#user)
+      this.#reachDatabase()
+    }
     if (!this.#answered) this.#say(refused ? Buffer.from(buf.subarray(start, end)) : this.#right())
     this.#ended()
   }
@@ -83,8 +87,16 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
 
   #ask(): void {
     const args = this.#user.login!.map((arg) => Buffer.from(arg, 'latin1'))
-    const bytes = encodeCommand(['Auth', ...args])
+    const bytes = encodeOwn(['AUTH', ...args])
     this.#store.shared(0, 2, this.#user).push(this, bytes, 0, bytes.length)
+  }
+
+  /** The client is in its database already, by the right of who it was before: the user's own connection there had better be opened while that one may. */
+  #reachDatabase(): void {
+    const { database, protocol, own, closed } = this.#session
+    if (database === 0 || own !== null || closed) return
+    const pipeline = this.#store.shared(database, protocol, this.#user)
+    if (pipeline.state === 'idle') pipeline.connect()
   }
 
   /** After the reply has left the ring: what nobody waits for any more is closed, and the next one begins. */

@@ -1,10 +1,10 @@
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import type { Session } from './session.ts'
 
-const PING = encodeCommand(['Ping'])
+const PING = encodeOwn(['PING'])
 
 /** The connection that takes one store's invalidations of one client for another. It speaks RESP3, in which the server pushes them without a subscription. */
 export class Redirection {

@@ -2,6 +2,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import { MINUS, PLUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import { wordArg } from './arguments.ts'
 import { askOwn } from './ask-own.ts'
 import { ClientTracking } from './client-tracking.ts'
@@ -37,7 +38,7 @@ export function trackingCommand(session: Session, view: CommandView, spec: Comma
     case 'CLIENT TRACKINGINFO': {
       if (tracking === null) break
       if (session.order.owed > 0) return session.waitFor('replies')
-      const bytes = encodeCommand(['Client', 'TRACKINGINFO'])
+      const bytes = encodeOwn(['CLIENT', 'TRACKINGINFO'])
       askOwn(session, [{ pipeline: own!.pipeline, bytes }], (frame) => tracking.asGiven(frame))
       return true
     }

@@ -3,6 +3,7 @@ import { PLUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, ReplyOwner } from '../upstream/in-flight.ts'
@@ -100,7 +101,7 @@ export class TransactionConnection {
     const pipeline = this.#dedicated
     if (pipeline === null || this.#session.own?.isOne(pipeline)) return
     this.#unlike = true
-    const bytes = encodeCommand(['Hello', protocol])
+    const bytes = encodeOwn(['HELLO', protocol])
     pipeline.push(new Swallow(), bytes, 0, bytes.length)
   }
 

@@ -3,6 +3,7 @@ import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand, errorFrame } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import type { Store } from '../upstream/store.ts'
 import { wordArg } from './arguments.ts'
 import { ClientTracking } from './client-tracking.ts'
@@ -18,7 +19,7 @@ interface Preparing {
   outcome: string | null | undefined
 }
 
-const OFF = encodeCommand(['Client', 'TRACKING', 'OFF'])
+const OFF = encodeOwn(['CLIENT', 'TRACKING', 'OFF'])
 
 /**
  * CLIENT TRACKING ON and OFF inside MULTI. The server executes them with EXEC, so what the transaction reads behind them is remembered for its connection: from the moment that one is

@@ -1,8 +1,8 @@
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import type { InFlight } from './in-flight.ts'
 import type { Pipeline } from './pipeline.ts'
 
-const INFO_SERVER = encodeCommand(['INFO', 'server'])
+const INFO_SERVER = encodeOwn(['INFO', 'server'])
 
 /** `known`: told the version of the server at the other end, as INFO has it. Never, when it does not tell. */
 export function askVersion(pipeline: Pipeline, known: (version: string) => void): void {

@@ -1,10 +1,10 @@
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import type { InFlight, ReplyOwner } from './in-flight.ts'
 import type { Pipeline } from './pipeline.ts'
 
-const PING = encodeCommand(['Ping'])
+const PING = encodeOwn(['PING'])
 /** What has been the oldest command for so long (seen at two looks, 20 ms apart) may wait for a script that does not end. Each that does end after so long makes us twice as patient with its connection, up to `MOST_PATIENT_MS`. */
 const STALL_MS = 15
 const MOST_PATIENT_MS = 100

@@ -1,6 +1,6 @@
 import type { StoreConfig } from '../config/config.ts'
 import { ASTERISK } from '../resp/bytes.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 
 /** Whose rights a connection has at its store. */
 export interface StoreUser {
@@ -57,7 +57,7 @@ export interface Greeting {
 export function greetings(store: StoreConfig, identity: Identity, wantsId: boolean): Greeting[] {
   const list: Greeting[] = []
   const login = identity.user === null ? ownLogin(store) : identity.user.login
-  const select = encodeCommand(['Select', String(identity.database)])
+  const select = encodeOwn(['SELECT', String(identity.database)])
   if (login !== null) {
     if (identity.user !== null && identity.database !== 0) {
       const own = ownLogin(store)
@@ -68,22 +68,22 @@ export function greetings(store: StoreConfig, identity: Identity, wantsId: boole
     list.push({ name: 'auth', bytes: auth(login, identity.user !== null), required: true })
   }
   const idInHello = wantsId && identity.user !== null && login?.length === 2
-  if (identity.protocol === 3) list.push({ name: 'hello', bytes: encodeCommand(['Hello', '3']), required: true })
-  else if (idInHello) list.push({ name: 'hello', bytes: encodeCommand(['Hello', '2']), required: false })
+  if (identity.protocol === 3) list.push({ name: 'hello', bytes: encodeOwn(['HELLO', '3']), required: true })
+  else if (idInHello) list.push({ name: 'hello', bytes: encodeOwn(['HELLO', '2']), required: false })
   if (identity.user === null || login === null) {
-    list.push({ name: 'setname', bytes: encodeCommand(['Client', 'SETNAME', 'understudy']), required: false })
+    list.push({ name: 'setname', bytes: encodeOwn(['CLIENT', 'SETNAME', 'understudy']), required: false })
   }
   if (identity.database !== 0) {
     list.push({ name: 'select', bytes: select, required: true })
   }
-  if (store.kind === 'sentinel') list.push({ name: 'role', bytes: encodeCommand(['ROLE']), required: false })
-  if (wantsId && !idInHello) list.push({ name: 'id', bytes: encodeCommand(['Client', 'ID']), required: false })
+  if (store.kind === 'sentinel') list.push({ name: 'role', bytes: encodeOwn(['ROLE']), required: false })
+  if (wantsId && !idInHello) list.push({ name: 'id', bytes: encodeOwn(['CLIENT', 'ID']), required: false })
   return list
 }
 
 /** One character a byte, as a client's came in; the configuration's own is text. */
 function auth(login: readonly string[], ofClient: boolean): Buffer {
-  return encodeCommand(['Auth', ...login.map((arg) => Buffer.from(arg, ofClient ? 'latin1' : 'utf8'))])
+  return encodeOwn(['AUTH', ...login.map((arg) => Buffer.from(arg, ofClient ? 'latin1' : 'utf8'))])
 }
 
 /** The id in a reply to HELLO, of either protocol; 0: an error, or none is told. A view. */

@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis'
 import { steadyNowMs } from '../base/clock.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
+import { ownWord } from '../resp/own-words.ts'
 import { clientOptions } from './client-options.ts'
 import { tlsOptions } from './connect.ts'
 import { connectReason } from './connect-error.ts'
@@ -102,7 +103,7 @@ export class HealthProbe {
         await redis.connect()
       }
       const before = performance.now()
-      await redis.ping()
+      await redis.call(ownWord('PING'))
       health.latencyMs = Math.round((performance.now() - before) * 1000) / 1000
       health.up = true
       health.error = null
@@ -138,7 +139,7 @@ export class HealthProbe {
 
   async #facts(redis: Redis): Promise<void> {
     const { health } = this
-    const info = await redis.info()
+    const info = String(await redis.call(ownWord('INFO')))
     health.version = /^(?:redis_version|valkey_version):(\S+)/m.exec(info)?.[1] ?? null
     health.role = /^role:(\S+)/m.exec(info)?.[1] ?? null
     this.#onFacts(health)
@@ -148,7 +149,7 @@ export class HealthProbe {
   async #clock(redis: Redis): Promise<void> {
     const { health } = this
     const before = steadyNowMs()
-    const [seconds, micros] = (await redis.time()) as unknown as [string, string]
+    const [seconds, micros] = (await redis.call(ownWord('TIME'))) as [string, string]
     const after = steadyNowMs()
     const known = redis === this.#known && health.clockOffsetMs !== null
     if (known && after - before > PROMPT_MS && after - this.#clockMs < CLOCK_GOOD_FOR_MS) return

@@ -147,6 +147,7 @@ const rows: [group: string, cases: [line: string, reply: Reply, effect: string][
       ['SORT k BY w_* STORE d', 2, 'copy d'],
       ['SORT k BY nosort GET # STORE d', 2, 'as-sent'],
       ['MIGRATE h 1 k 0 100', OK, 'copy k'],
+      ['MIGRATE h 1 k 0 100', new SimpleReply('NOKEY'), 'none'],
       ['MIGRATE h 1  0 100 COPY KEYS a b', OK, 'copy a b'],
       ['MIGRATE h 1 k 0 100', new ErrorReply('IOERR timeout'), 'copy k'],
       ['FLUSHALL', OK, 'as-sent'],

@@ -393,6 +393,25 @@ test('a user that may not SELECT stays in the database that its client was in', 
   expect(await redis.client({ db: 3 }).get('here')).toBe('3')
 })
 
+test('a user that may not SELECT stays in its database also when nobody could open one there any more', async () => {
+  path = await startDataPath({ stores: { redis } })
+  const admin = redis.client()
+  await admin.call('ACL', 'SETUSER', 'narrow', 'on', '>n', '~*', '+get')
+  const raw = await path.raw()
+  expect(await raw.ask('SELECT', '3')).toBe('+OK\r\n')
+  const other = await path.raw()
+  expect(await other.ask('SELECT', '3')).toBe('+OK\r\n')
+  expect(await other.ask('AUTH', 'narrow', 'n')).toBe('+OK\r\n')
+  await eventually(async () => expect(await admin.client('LIST')).toMatch(/ db=3 .*user=narrow/))
+  await admin.call('ACL', 'SETUSER', 'default', 'off')
+  try {
+    expect(await raw.ask('AUTH', 'narrow', 'n')).toBe('+OK\r\n')
+    expect(await raw.ask('GET', 'nothing')).toBe('$-1\r\n')
+  } finally {
+    await admin.call('ACL', 'SETUSER', 'default', 'on')
+  }
+})
+
 test('a user that may not SELECT stays in its client’s database also where the default user has a password', async () => {
   const admin = locked.client()
   for (const name of ['narrow', 'other']) await admin.call('ACL', 'SETUSER', name, 'on', `>${name}`, '~*', '+set')

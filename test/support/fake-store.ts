@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import { createServer, type Server, type Socket } from 'node:net'
 import { COMPLETE, CommandParser } from '../../src/resp/command-parser.ts'
+import { ownWord } from '../../src/resp/own-words.ts'
 
 /**
  * What the store does with a command: bytes are sent; `close` ends the connection; null: says nothing. `args` as text, the name in upper case.
@@ -72,7 +73,8 @@ function serve(socket: Socket, answer: FakeAnswer): void {
       )
       bytes = bytes.subarray(parser.next)
       // So spelt it is a question of Understudy's own.
-      const said = args[0] === 'Ping' ? '+PONG\r\n' : answer([args[0]!.toUpperCase(), ...args.slice(1)], socket)
+      const said =
+        args[0] === ownWord('PING') ? '+PONG\r\n' : answer([args[0]!.toUpperCase(), ...args.slice(1)], socket)
       if (said === 'close') socket.end()
       else if (said !== null) socket.write(typeof said === 'string' ? Buffer.from(said, 'latin1') : said)
     }

@@ -1,4 +1,4 @@
-import type { Reply } from '../../resp/reply.ts'
+import { type Reply, SimpleReply } from '../../resp/reply.ts'
 import { type Args, AS_SENT, AS_SENT_IF_CHANGED, type Effect, type EffectContext, type EffectRule } from '../effects.ts'
 import { command, commands, copy, count, integer, NOTHING, SENT, word } from './building.ts'
 import { absolute } from './expiry.ts'
@@ -69,8 +69,9 @@ function restore(args: Args, _reply: Reply, context: EffectContext): Effect {
   return commands(command('RESTORE', key!, at, payload!, 'REPLACE', 'ABSTTL', ...hints))
 }
 
-/** What MIGRATE took away, and on an error how much of it, only the keyspace knows. */
-function migrate(args: Args): Effect {
+/** What MIGRATE took away, and on an error how much of it, only the keyspace knows. `NOKEY`: there was none. */
+function migrate(args: Args, reply: Reply): Effect {
+  if (reply instanceof SimpleReply && reply.text === 'NOKEY') return NOTHING
   if (args[3]!.length > 0) return copy(args[3]!)
   for (let i = 6; i < args.length; i++) {
     const option = word(args[i])

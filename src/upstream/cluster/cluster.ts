@@ -4,7 +4,7 @@ import type { CommandTable } from '../../command/table.ts'
 import type { Endpoint, StoreConfig } from '../../config/config.ts'
 import { MINUS } from '../../resp/bytes.ts'
 import { decodeReply } from '../../resp/decode.ts'
-import { encodeCommand } from '../../resp/encode.ts'
+import { encodeOwn } from '../../resp/own-words.ts'
 import type { InFlight } from '../in-flight.ts'
 import { Pipeline } from '../pipeline.ts'
 import type { ConnectionMaker } from '../pipeline-connection.ts'
@@ -150,7 +150,7 @@ export class Cluster {
   }
 }
 
-const CLUSTER_SLOTS = encodeCommand(['CLUSTER', 'SLOTS'])
+const CLUSTER_SLOTS = encodeOwn(['CLUSTER', 'SLOTS'])
 const EVERY_MS = 3_000
 const SOON_MS = 100
 const SILENT_MS = 1_000
