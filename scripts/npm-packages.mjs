@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { pause, pausesBetweenTries } from './machine.mjs'
 import { findNode, NODE_MAJOR } from './node-runtime.mjs'
 import { SetupError } from './setup-error.mjs'
 
@@ -46,7 +47,14 @@ function install(root) {
   const args = ['install', '--no-save', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']
   const npm = process.env.npm_execpath
   const [program, prefix] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []]
-  const { status, error, stdout, stderr } = spawnSync(program, [...prefix, ...args], { cwd: root, encoding: 'utf8' })
+  const npmInstall = () => spawnSync(program, [...prefix, ...args], { cwd: root, encoding: 'utf8' })
+  let result = npmInstall()
+  for (const seconds of pausesBetweenTries()) {
+    if (result.status === 0) return
+    pause(seconds)
+    result = npmInstall()
+  }
+  const { status, error, stdout, stderr } = result
   if (status === 0) return
   const said = error ? error.message : `${stdout}${stderr}`.trim()
   throw new SetupError(

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { pausesBetweenTries } from './machine.mjs'
 import { SetupError } from './setup-error.mjs'
 
 /**
@@ -38,12 +39,21 @@ export function ensureProgram({ name, programs, managers, otherwise }) {
   )
 }
 
-/** Installs a Debian package, with fresh lists only where the old ones do not do. @param {string} name */
+/**
+ * Installs a Debian package, with fresh lists only where the old ones do not do. Another apt on the machine is waited for.
+ *
+ * @param {string} name
+ */
 export function aptInstall(name) {
   return `
   export DEBIAN_FRONTEND=noninteractive
-  apt-get install -y -q --no-install-recommends ${name} ||
-    { apt-get update -q && apt-get install -y -q --no-install-recommends ${name}; } || exit 1`
+  apt() { apt-get -q -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 "$@"; }
+  package() { apt install -y --no-install-recommends ${name}; }
+  for pause in ${[0, ...pausesBetweenTries()].join(' ')} end; do
+    [ "$pause" != end ] || exit 1
+    sleep "$pause"
+    package || { apt update && package; } && break
+  done`
 }
 
 /** What to put before a command so that it runs as root without a question; null when that is not possible. */

@@ -83,13 +83,13 @@ describe.each(['passthrough', 'shadow', 'dedicated'] as const)('%s', (setup) => 
       here.close()
       expect(differences).toEqual([])
     },
-    120_000,
+    240_000,
   )
 
   test.runIf(phase === 'shadow')(
     'what was written is on the target, and no comparison found a difference',
     async () => {
-      await settled(path, 20_000)
+      await settled(path)
       expect(await driftBetween(source, target, { databases: [0, 1, 3] })).toEqual([])
       expect(path.notices.filter(({ kind }) => kind === 'finding')).toEqual([])
       expect(path.runtime.stats().routes['all']!.counters.compared).toBeGreaterThan(10)

@@ -18,7 +18,7 @@ export type Answer = readonly string[]
 export type Way = 'alone' | 'packet' | 'whole' | 'pinned' | 'watched'
 
 /** Far longer than any form takes: only so that a missing answer is a difference and not the end of the test. */
-const SILENCE_MS = 10_000
+const SILENCE_MS = 30_000
 
 const MULTI = encodeCommand(['MULTI'])
 const EXEC = encodeCommand(['EXEC'])

@@ -85,11 +85,11 @@ describe.each(SETUPS)('%s', (setup, route, runs) => {
       expect(differences).toEqual([])
       expect(harmed).toEqual([])
     },
-    120_000,
+    240_000,
   )
 
   test.runIf(setup === 'switched')('both names hold the same, and no comparison found a difference', async () => {
-    await settled(path, 20_000)
+    await settled(path)
     const names = {
       onPrimary: (key: string) => key.startsWith('new:'),
       onShadow: (key: string) => key.startsWith('old:'),

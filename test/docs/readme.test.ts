@@ -121,7 +121,7 @@ async function serve(command: string): Promise<void> {
     })
   }
   await eventually(() => expect(said).toContain(`set REDIS_URL=redis://127.0.0.1:${ports['6380']}`), {
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
   })
 }
 

@@ -11,7 +11,9 @@ export async function startBrowser(): Promise<Browser> {
       "Chromium is needed to test the dashboard and is not in PATH: run `apt-get install chromium` (or your system's package) and try again.",
     )
   // Containers have no user namespaces for the sandbox; what is shown is our own page from loopback.
-  return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] })
+  const launch = () => chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] })
+  // It happens that it does not come up on a busy machine.
+  return launch().catch(launch)
 }
 
 /** A page of its own (cookies, storage) and everything that it complained about. */

@@ -271,8 +271,12 @@ function parseNodes(text: string): NodeLine[] {
     })
 }
 
-/** Starts a cluster whose slots are dealt evenly and in order: the first master has the lowest. */
-export async function startCluster(options: ClusterOptions = {}): Promise<RedisCluster> {
+/** Starts a cluster whose slots are dealt evenly and in order: the first master has the lowest. One that does not come about, for its nodes do not find each other on a busy machine, is started anew. */
+export function startCluster(options: ClusterOptions = {}): Promise<RedisCluster> {
+  return start(options).catch(() => start(options))
+}
+
+async function start(options: ClusterOptions): Promise<RedisCluster> {
   const { masters = 3, replicas = 0, args = [], password, tls, nodeTimeoutMs = NODE_TIMEOUT_MS } = options
   const secured = password === undefined ? [] : ['--requirepass', password, '--masterauth', password]
   const certificates =

@@ -8,7 +8,8 @@ const LOWEST = 10_000
 const HIGHEST = 32_000
 /** What is claimed longer than this belongs to a run that ended. */
 const CLAIM_MS = 30 * 60_000
-const CLAIMS = join(tmpdir(), 'understudy-test-ports')
+/** Of this user: what another one has claimed cannot be taken over. */
+const CLAIMS = join(tmpdir(), `understudy-test-ports-${process.getuid?.() ?? 'user'}`)
 
 /**
  * A random TCP port of 127.0.0.1 that nobody listens on and that no other caller, of this process or of another test
@@ -28,7 +29,9 @@ function claim(file: string): boolean {
   try {
     closeSync(openSync(file, 'wx'))
     return true
-  } catch {
+  } catch (error) {
+    // A disk that is full keeps nobody from having a port.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return true
     try {
       if (Date.now() - statSync(file).mtimeMs > CLAIM_MS) unlinkSync(file)
     } catch {

@@ -131,16 +131,18 @@ export class RedisServer {
   }
 }
 
-/** Starts a redis-server in memory only on a free port of 127.0.0.1. */
+/** Starts a redis-server in memory only on a free port of 127.0.0.1; on another one, where somebody was faster to take the first. */
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
-  const server = new RedisServer(options.port ?? (await freePort()), options)
-  try {
-    await server.start()
-  } catch (error) {
-    await server.stop()
-    throw error
+  for (let triesLeft = options.port === undefined ? 3 : 1; ; ) {
+    const server = new RedisServer(options.port ?? (await freePort()), options)
+    try {
+      await server.start()
+      return server
+    } catch (error) {
+      await server.stop()
+      if (--triesLeft === 0 || !/already in use/i.test(String(error))) throw error
+    }
   }
-  return server
 }
 
 /** ioredis reports every failed attempt to reconnect as an event; a test sees the failure where it awaits a command. */

@@ -160,7 +160,12 @@ export class SentinelGroup {
   }
 }
 
-export async function startSentinelGroup(options: SentinelGroupOptions = {}): Promise<SentinelGroup> {
+/** One that does not come about, for its parts do not find each other on a busy machine, is started anew. */
+export function startSentinelGroup(options: SentinelGroupOptions = {}): Promise<SentinelGroup> {
+  return start(options).catch(() => start(options))
+}
+
+async function start(options: SentinelGroupOptions): Promise<SentinelGroup> {
   const { password, sentinelPassword, args = [], sentinels: count = 3, downAfterMs = 120_000 } = options
   const secured = password === undefined ? [] : ['--requirepass', password, '--masterauth', password]
   // A replica that is asked to synchronise does so at once, not after the five seconds in which others could join.

@@ -131,7 +131,7 @@ describe('a pipeline', () => {
     await eventually(() => expect(first.done).toBe(true))
     const head = push(pipeline, new Command('head'))
     pipeline.hold()
-    await eventually(() => expect(head.done).toBe(true), { timeoutMs: 2_000 })
+    await eventually(() => expect(head.done).toBe(true))
     store.hold = true
     const script = push(pipeline, new Command('script'))
     await eventually(() => expect(store.seen).toContain('script'))

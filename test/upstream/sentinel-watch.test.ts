@@ -64,7 +64,7 @@ describe('a primary is found', () => {
     const { watch } = watching({ endpoints: [dead, group.sentinels[1]!.port, unused].map(address) })
     await watch.start()
     expect(watch.primary).toEqual(address((await group.primary()).port))
-    expect(watch.view).toMatchObject({ sentinels: 3, answering: 1, error: null })
+    await eventually(() => expect(watch.view).toMatchObject({ sentinels: 3, answering: 1, error: null }))
   })
 })
 
@@ -82,7 +82,7 @@ describe('it is said why there is no primary, where', () => {
   test('the name is unknown to them', async () => {
     const { watch } = watching({ sentinelName: 'another' })
     await watch.start()
-    expect(watch.view).toMatchObject({ primary: null, answering: 3 })
+    await eventually(() => expect(watch.view).toMatchObject({ primary: null, answering: 3 }))
     expect(watch.view.error).toContain(`it knows no primary called 'another': it watches ${PRIMARY_NAME}`)
   })
 
