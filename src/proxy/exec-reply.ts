@@ -3,6 +3,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import { ASTERISK, MINUS, UNDERSCORE } from '../resp/bytes.ts'
 import type { Route } from '../routing/route.ts'
 import type { Store } from '../upstream/store.ts'
+import { countedReply } from './counted-reply.ts'
 import { mapReplyOf } from './map-reply.ts'
 import { answerInExec } from './own-answers.ts'
 import type { Session } from './session.ts'
@@ -63,6 +64,8 @@ function mapElement(
     beside.tracking?.replyTo(queued, beside.store, buf, from, to) ?? beside.subscriptions?.pong(queued) ?? null
   if (own !== null) return own
   if (queued.answered) return answerInExec(session, spec!, bytes, buf, from, beside.subscriptions)
+  if (spec?.handling === 'publish' && session.path.sharedSubscriptions.any)
+    return countedReply(session.path, spec, bytes, 0, bytes.length, buf, from)
   if (spec === null || !queued.renamed) return null
   if (!repliesWithKeys(spec) && spec.handling !== 'keyspace') return null
   return mapReplyOf(session.path, spec, bytes, buf, from, to, session.protocol)

@@ -2,9 +2,10 @@ import { errorFields } from '../observability/log-error.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
+import { countedReply } from './counted-reply.ts'
 import { isMalformed } from './malformed.ts'
 import { mapReply } from './map-reply.ts'
-import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
+import { COUNTED, MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
 import type { Session } from './session.ts'
 
 /** The primary's reply to a command with marks (`marks.ts`): what they ask for, and then the client has it. */
@@ -28,6 +29,13 @@ export function settleMarked(
   try {
     if ((slot.flags & MAP_KEYS) !== 0 && !slot.timedOut)
       mapped = mapReply(path, slot, buf, start, end, session.protocol)
+    else if ((slot.flags & COUNTED) !== 0) {
+      const { spec, original, chunk } = slot
+      mapped =
+        original === null
+          ? countedReply(path, spec!, chunk!.buf, slot.start, slot.end, buf, start)
+          : countedReply(path, spec!, original, 0, original.length, buf, start)
+    }
     if (mirrored) {
       if (route.config.mirror.mode === 'sync' && buf[start] !== MINUS && !slot.timedOut) {
         path.syncReplies.hold(session, slot.seq, route, mapped ?? Buffer.from(buf.subarray(start, end)), (waiter) =>

@@ -7,3 +7,5 @@ export const MAP_KEYS = 4
 export const MIXED = 8
 /** A dedicated connection answers it: what becomes of this one is nobody's. */
 export const HANDED_OVER = 16
+/** PUBLISH while subscribers share a connection: its count is not the store's. */
+export const COUNTED = 32

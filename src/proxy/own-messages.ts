@@ -64,6 +64,17 @@ export class OwnMessages {
   look(): void {
     const { order } = this.#session
     if (this.#asked || order.owed > order.parkedReplies) return
+    this.#ask()
+  }
+
+  /** An EXEC that subscribes and publishes has been answered: what comes next waits for its messages. */
+  catchUp(): void {
+    this.#busy = true
+    this.#session.ownMessages = this
+    this.#ask()
+  }
+
+  #ask(): void {
     this.#asked = true
     this.#legs.settled(() => {
       if (!this.#busy) return

@@ -16,14 +16,18 @@ import type { Session } from './session.ts'
 export function pubsubCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
   const { routes, pendingSubscriptions } = session.path
   if (pendingSubscriptions.holdsBack(session)) return session.waitFor('pin')
-  if (routes.channels.rules.length === 0 || spec.name === 'PUBSUB NUMPAT') return forward(session, view, spec)
-  if (spec.name.endsWith('NUMSUB')) countSubscribers(session, view, spec)
+  const counts = spec.name.endsWith('NUMSUB')
+  const asIs = routes.channels.rules.length === 0 && !(counts && session.path.sharedSubscriptions.any)
+  if (asIs || spec.name === 'PUBSUB NUMPAT') return forward(session, view, spec)
+  if (counts) countSubscribers(session, view, spec)
   else listChannels(session, view, spec)
   return true
 }
 
 function countSubscribers(session: Session, view: CommandView, spec: CommandSpec): void {
-  const { channels } = session.path.routes
+  const { path } = session
+  const { channels } = path.routes
+  const kind = spec.name === 'PUBSUB NUMSUB' ? 'subscribe' : 'ssubscribe'
   const names: Buffer[] = []
   for (let i = 2; i < view.argc; i++) names.push(bytesArg(view, i))
   const questions = names.map((channel) => {
@@ -34,7 +38,9 @@ function countSubscribers(session: Session, view: CommandView, spec: CommandSpec
   ask(session, questions, (frames) =>
     frames.flatMap((frame, i): Reply[] => {
       const reply = decodeReply(frame, 0, frame.length)
-      return [names[i]!, Array.isArray(reply) ? (reply[1] as Reply) : 0]
+      const { rule, name } = channels.atPrimary(names[i]!)
+      const more = path.sharedSubscriptions.uncounted(path.stores[rule.route.primary.store]!, kind, name)
+      return [names[i]!, (Array.isArray(reply) ? Number(reply[1]) : 0) + more]
     }),
   )
 }

@@ -11,7 +11,7 @@ import { type InFlight, TOGETHER } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPath } from './data-path.ts'
-import { MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
+import { COUNTED, MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
 import { isSampledRead } from './sampled-reads.ts'
 import type { Session } from './session.ts'
 
@@ -67,6 +67,7 @@ export function sendPlanned(
     slot.lane = pipeline.lane
     slot.ticket = path.comparer.asked(view, plan.positions, pipeline.lane)
   }
+  if (path.sharedSubscriptions.any && spec.handling === 'publish') slot.flags |= COUNTED
   if (plan.renames) {
     if (repliesWithKeys(spec)) slot.flags |= MAP_KEYS
     if (slot.flags !== 0) slot.original = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))

@@ -1,4 +1,5 @@
 import { decodeReply } from '../resp/decode.ts'
+import { Glob } from '../routing/glob.ts'
 import type { SubscriptionKind } from '../routing/subscriptions.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { Store } from '../upstream/store.ts'
@@ -10,10 +11,31 @@ import { type Confirmed, itemsOf, type Leg, SubscriptionLeg } from './subscripti
  *   store ─▶ one frame ─▶ who wants that name ─┬─▶ subscriber
  *                                              └─▶ subscriber ...
  *
- * For those who are too many to have a connection each (`clients.subscriberConnections`). To the store they are one subscriber: PUBLISH counts them as one.
+ * For those who are too many to have a connection each (`clients.subscriberConnections`). To the store they are one subscriber, and PUBLISH counts them as one: those that it does not count are
+ * `uncounted`.
  */
 export class SharedSubscriptions {
   readonly #hubs = new Map<Store, Map<string, Hub>>()
+
+  get any(): boolean {
+    return this.#hubs.size > 0
+  }
+
+  /** Subscribers of a channel, or of a shard's, which the store does not count. */
+  uncounted(store: Store, kind: 'subscribe' | 'ssubscribe', channel: Buffer): number {
+    return this.#sum(store, (hub) => hub.uncounted(kind, channel))
+  }
+
+  /** Those who get by patterns what is published to the channel. */
+  uncountedByPattern(store: Store, channel: Buffer): number {
+    return this.#sum(store, (hub) => hub.uncountedByPattern(channel))
+  }
+
+  #sum(store: Store, count: (hub: Hub) => number): number {
+    let sum = 0
+    for (const hub of this.#hubs.get(store)?.values() ?? []) sum += count(hub)
+    return sum
+  }
 
   leg<Listener>(
     store: Store,
@@ -42,6 +64,7 @@ export class SharedSubscriptions {
 class Hub {
   readonly leg: SubscriptionLeg<SharedLeg<unknown>>
   readonly members = new Set<SharedLeg<unknown>>()
+  readonly #patterns = new Map<string, { readonly name: Buffer; readonly glob: Glob; wanted: number }>()
   readonly #onEmpty: () => void
 
   constructor(store: Store, protocol: 2 | 3, user: StoreUser | null, onEmpty: () => void) {
@@ -57,6 +80,29 @@ class Hub {
         for (const member of [...this.members]) member.onLost()
       },
     )
+  }
+
+  uncounted(kind: SubscriptionKind, name: Buffer): number {
+    const listeners = this.leg.listeners(kind, name)
+    return listeners === undefined ? 0 : Math.max(0, listeners.size - 1)
+  }
+
+  uncountedByPattern(channel: Buffer): number {
+    let sum = 0
+    for (const { name, glob } of this.#patterns.values()) {
+      if (glob.matches(channel)) sum += this.uncounted('psubscribe', name)
+    }
+    return sum
+  }
+
+  /** A member begins, or ends, to want a name. */
+  wants(kind: SubscriptionKind, name: Buffer, more: 1 | -1): void {
+    if (kind !== 'psubscribe') return
+    const text = name.toString('latin1')
+    const pattern = this.#patterns.get(text) ?? { name, glob: new Glob(name), wanted: 0 }
+    pattern.wanted += more
+    if (pattern.wanted > 0) this.#patterns.set(text, pattern)
+    else this.#patterns.delete(text)
   }
 
   left(member: SharedLeg<unknown>): void {
@@ -107,7 +153,11 @@ class SharedLeg<Listener> implements Leg<Listener> {
   listen(kind: SubscriptionKind, name: Buffer, listener: Listener, confirmed: Confirmed): void {
     const id = `${kind} ${name.toString('latin1')}`
     let entry = this.#names.get(id)
-    if (entry === undefined) this.#names.set(id, (entry = { kind, name, wanted: new Set() }))
+    if (entry === undefined) {
+      entry = { kind, name, wanted: new Set() }
+      this.#names.set(id, entry)
+      this.#hub.wants(kind, name, 1)
+    }
     entry.wanted.add(listener)
     this.#owed++
     this.#hub.leg.listen(kind, name, this, (error) => {
@@ -151,13 +201,18 @@ class SharedLeg<Listener> implements Leg<Listener> {
   }
 
   close(): void {
-    for (const { kind, name } of this.#names.values()) this.#hub.leg.leave(kind, name, this, () => {})
+    for (const { kind, name } of this.#names.values()) {
+      this.#hub.wants(kind, name, -1)
+      this.#hub.leg.leave(kind, name, this, () => {})
+    }
     this.#names.clear()
     this.#hub.left(this)
   }
 
   #forget(id: string, listener: Listener): void {
     const entry = this.#names.get(id)
-    if (entry?.wanted.delete(listener) === true && entry.wanted.size === 0) this.#names.delete(id)
+    if (entry?.wanted.delete(listener) !== true || entry.wanted.size > 0) return
+    this.#names.delete(id)
+    this.#hub.wants(entry.kind, entry.name, -1)
   }
 }

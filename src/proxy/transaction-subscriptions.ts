@@ -66,13 +66,14 @@ export class TransactionSubscriptions {
       : encodeReply([Buffer.from('pong'), parser.argc === 2 ? bytesArg(parser, 1) : EMPTY], 2)
   }
 
-  /** The client has EXEC's answer, whatever it was. */
-  end(): void {
+  /** The client has EXEC's answer, whatever it was. `published`: perhaps messages to itself as well. */
+  end(published = false): void {
     const { pin } = this.#session
     const subscriber = this.#subscriber
     if (subscriber === null || this.#state === 'over') return
     this.#state = 'over'
     if (pin !== subscriber && subscriberOf(this.#session) === null) this.#session.enter(subscriber)
+    if (published && this.#session.protocol === 3) subscriber.ownMessages?.catchUp()
     subscriber.executed()
   }
 

@@ -427,7 +427,7 @@ export class Transaction implements Pin, ReplyOwner {
     this.#connection.finished(clean)
     session.leave(this)
     this.#tracking?.end()
-    this.#subscriptions?.end()
+    this.#subscriptions?.end(this.#queue.publishes)
     session.proceed()
   }
 
