@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { UnderstudyError } from '../base/errors.ts'
@@ -24,7 +25,11 @@ export const IN_MEMORY = ':memory:'
 export function openDatabase(path: string, migrations: readonly string[]): DatabaseSync {
   let database: DatabaseSync | null = null
   try {
-    if (path !== IN_MEMORY) makeDirectory(dirname(path))
+    if (path !== IN_MEMORY) {
+      makeDirectory(dirname(path))
+      // SQLite would let everybody read it, where the directory was made by somebody else; its other files have the rights of this one.
+      closeSync(openSync(path, 'a', 0o600))
+    }
     database = new DatabaseSync(path, { timeout: LOCK_WAIT_MS })
     database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
     // The lock is taken by the first write, not by the pragma.

@@ -19,6 +19,11 @@ test('makes the folder, for the owner only, and keeps what was committed', () =>
   first.exec('INSERT INTO a VALUES (1)')
   first.close()
   expect(statSync(join(dir, 'deep')).mode & 0o077).toBe(0)
+  for (const name of ['state.db', 'state.db-wal']) {
+    const keeper = openDatabase(path, ONE)
+    expect(statSync(join(dir, 'deep', name)).mode & 0o077).toBe(0)
+    keeper.close()
+  }
   const second = openDatabase(path, TWO)
   expect(second.prepare('SELECT * FROM a').all()).toEqual([{ x: 1, y: null }])
   second.close()
