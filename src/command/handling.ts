@@ -95,7 +95,7 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   RANDOMKEY: row('keyspace', KEYSPACE),
   DBSIZE: row(
     'keyspace',
-    `${KEYSPACE}; counted by SCAN where a store holds more than these; inside MULTI from a list of names, which is bounded`,
+    `${KEYSPACE}; counted by SCAN where a store holds more than these; inside MULTI by a script, which is bounded`,
   ),
 
   'PUBSUB CHANNELS': row('keyspace', LISTENERS),

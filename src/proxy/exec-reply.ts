@@ -1,7 +1,9 @@
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { ASTERISK, MINUS, UNDERSCORE } from '../resp/bytes.ts'
+import { FRAME } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
+import { isServerWide } from '../routing/server-wide.ts'
 import type { Store } from '../upstream/store.ts'
 import { countedReply } from './counted-reply.ts'
 import { mapReplyOf } from './map-reply.ts'
@@ -67,6 +69,8 @@ function mapElement(
   if (spec?.handling === 'publish' && session.path.sharedSubscriptions.any)
     return countedReply(session.path, spec, bytes, 0, bytes.length, buf, from)
   if (spec === null || !queued.renamed) return null
+  // The keys of a namespace, which the script lists that deleted them.
+  if (isServerWide(spec)) return buf[from] === ASTERISK ? FRAME.OK : null
   if (!repliesWithKeys(spec) && spec.handling !== 'keyspace') return null
   return mapReplyOf(session.path, spec, bytes, buf, from, to, session.protocol)
 }

@@ -16,6 +16,7 @@ import type { Queued } from './exec-reply.ts'
 import { areHeldBack } from './hold.ts'
 import { execElements, isMalformed } from './malformed.ts'
 import { databasesOf, possibleDatabases } from './own-answers.ts'
+import { mirrorOwnFlush } from './own-flush-effect.ts'
 import { mayPublish } from './own-messages.ts'
 import { asksForSubscribers } from './pending-subscriptions.ts'
 import { TransactionReads } from './sampled-reads.ts'
@@ -136,17 +137,18 @@ export class TransactionQueue {
   mirror(buf: Buffer, offsets: Int32Array, contested: boolean, waiter: AckWaiter | null, sentMs: number): void {
     const { mirror } = this.#session.path
     // What was written before a FLUSHALL of the same transaction and what after it, only the store knows.
-    const besideServerWide = this.#serverWide.length > 0
+    const besideServerWide = this.commands.some(({ spec, renamed }) => spec !== null && isServerWide(spec) && !renamed)
     const databases = databasesOf(this.commands, this.#session.database, buf, offsets)
     try {
       mirror.asOneUnit(
         () => {
-          for (const [i, { spec, route, database: begun, bytes }] of this.commands.entries()) {
+          for (const [i, { spec, route, database: begun, bytes, renamed }] of this.commands.entries()) {
             if (!spec?.write) continue
             const database = databases?.[i] ?? begun
             const wroteNothing = buf[offsets[i]!] === MINUS && !mayWriteBeforeError(spec)
             const [from, to] = [offsets[i]!, offsets[i + 1]!]
-            if ((!contested && !besideServerWide) || isServerWide(spec) || wroteNothing) {
+            if (renamed && isServerWide(spec)) mirrorOwnFlush(this.#session.path, database, buf, from, to, waiter)
+            else if ((!contested && !besideServerWide) || isServerWide(spec) || wroteNothing) {
               mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, from, to, waiter)
             } else if (besideServerWide) mirror.besideServerWide(spec, database, bytes, waiter)
             else mirror.contested(spec, route, database, bytes, 0, bytes.length, buf, from, to, waiter)

@@ -6,7 +6,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand, FRAME } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
-import { refuseServerWide } from '../routing/server-wide.ts'
+import { isServerWide, refuseServerWide } from '../routing/server-wide.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
@@ -169,8 +169,8 @@ export class Transaction implements Pin, ReplyOwner {
     const { plan } = session.path
     planCommand(session.path.routes, spec, view, plan)
     const pipeline = session.path.primaryOf(plan.route) === store && plan.refusal === null ? dedicated : null
-    const refused = spec?.write && refuseServerWide(session.path.routes, spec) !== null
-    if (pipeline === null || refused)
+    const everyKey = spec?.write && isServerWide(spec)
+    if (pipeline === null || everyKey)
       return session.order.owed > 0 ? session.waitFor('replies') : forward(session, view, spec)
     if (session.isHeld(view, spec)) return session.waitFor('hold')
     sendPlanned(session, pipeline, view, spec, session.order.assign())

@@ -1,7 +1,8 @@
 import type { EndConfig } from '../config/config.ts'
 import { comparePatterns, KeyPattern } from '../config/pattern.ts'
 import { KeyRename } from '../config/rename.ts'
-import { KeyspaceView, type Occupant } from './keyspace-view.ts'
+import { KeyspaceView } from './keyspace-view.ts'
+import type { Occupant } from './occupant.ts'
 import { type KeyRule, type Route, rolesOf } from './route.ts'
 
 /**

@@ -116,7 +116,7 @@ function slotsAt(table: RouteTable, store: string, keys: readonly ExplainedKey[]
 function keyspaceNotes(table: RouteTable, spec: CommandSpec): string[] {
   if (flushesOwnKeys(table, spec)) {
     return [
-      'the application has a part of the store: its own keys are deleted one by one, which is not one moment; inside MULTI it is refused',
+      'the application has a part of the store: its own keys are deleted one by one, which is not one moment; inside MULTI by a script, up to 100,000',
     ]
   }
   if (spec.handling !== 'keyspace' || spec.name.startsWith('PUBSUB ')) return []

@@ -3,6 +3,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import { Glob } from './glob.ts'
 import { commonPattern, storePatterns } from './keyspace-patterns.ts'
+import { ownKeysInMulti } from './own-keys-in-multi.ts'
 import type { FormerTables, Plan } from './plan.ts'
 import type { RouteTable } from './route-table.ts'
 import { parseCursor, type ScanCursor } from './scan-cursor.ts'
@@ -103,10 +104,7 @@ export function scanTable(table: RouteTable, { cursor }: ScanRequest, former: Fo
   return found !== undefined && store === table.fallback.primary.store ? found : null
 }
 
-/**
- * The command as its one store gets it inside MULTI. Call when `plan.renames`. DBSIZE and RANDOMKEY are answered from a list of the names that may be the application's, which a script gives as far as
- * that is bounded: the server's own answers speak of all names there are.
- */
+/** The command as its one store gets it inside MULTI. Call when `plan.renames`. */
 export function rewriteKeyspaceCommand(table: RouteTable, spec: CommandSpec, view: CommandView, plan: Plan): Buffer {
   const { store } = table.fallback.primary
   if (spec.name === 'SCAN') {
@@ -114,9 +112,9 @@ export function rewriteKeyspaceCommand(table: RouteTable, spec: CommandSpec, vie
     const under = scanTable(table, request, plan.formerTables) ?? table
     return scanFrame(under, store, request, request.cursor.cursor)
   }
-  const glob = globOf(spec, view) ?? EVERY_NAME
-  const pattern = commonPattern(storePatterns(glob, table.rules, (rule) => table.isOn(rule, store)))
-  return encodeCommand(spec.name === 'KEYS' ? ['KEYS', pattern] : ['EVAL', LIST_OF_NAMES, 0, pattern])
+  if (spec.name !== 'KEYS') return ownKeysInMulti(table, spec, view)
+  const glob = globOf(spec, view)!
+  return encodeCommand(['KEYS', commonPattern(storePatterns(glob, table.rules, (rule) => table.isOn(rule, store)))])
 }
 
 /** The pattern of a KEYS or SCAN; null: none. */
@@ -135,15 +133,6 @@ function argumentsOf(view: CommandView): Buffer[] {
   for (let i = 0; i < view.argc; i++) args.push(Buffer.from(view.buf.subarray(view.start[i]!, view.end[i]!)))
   return args
 }
-
-const EVERY_NAME = new Glob(Buffer.from('*'))
-/** Names in the database, and those of them that are listed: beyond that a transaction would hold up everybody. */
-const [MAX_NAMES, MAX_LISTED] = [1_000_000, 100_000]
-const LIST_OF_NAMES = `local tooMany = 'ERR Understudy does not look through more than ${MAX_NAMES} names, or ${MAX_LISTED} of the application, inside MULTI. Send it outside of MULTI'
-if redis.call('DBSIZE') > ${MAX_NAMES} then return redis.error_reply(tooMany) end
-local names = redis.call('KEYS', ARGV[1])
-if #names > ${MAX_LISTED} then return redis.error_reply(tooMany) end
-return names`
 
 const PUBSUB_IN_MULTI =
   'ERR Understudy does not support PUBSUB inside MULTI while channels have other names at the stores. Send it outside of MULTI'

@@ -1,14 +1,7 @@
-import type { KeyRename } from '../config/rename.ts'
+import type { Occupant } from './occupant.ts'
+import { ownNamesScript } from './own-names-script.ts'
 import type { KeyRule } from './route.ts'
 import { isStagingKey } from './staging-key.ts'
-
-/** What one end of a route's pattern has in a keyspace under names of its own. */
-export interface Occupant {
-  readonly rule: KeyRule
-  readonly rename: KeyRename
-  /** The end is the route's primary: the names stand for keys of the application. Else they are the other side's copies. */
-  readonly live: boolean
-}
 
 /**
  * The keyspace of one store (server and database) as the application has to see it:
@@ -27,9 +20,11 @@ export interface Occupant {
 export class KeyspaceView {
   /** Every key is seen, under its own name: replies can go out as they came. */
   readonly whole: boolean
+  readonly #rules: readonly KeyRule[]
   readonly #find: (buf: Buffer, start: number, end: number) => KeyRule
   readonly #isHere: (rule: KeyRule) => boolean
   readonly #occupants: readonly Occupant[]
+  #script: string | null = null
 
   /**
    * @param rules of all routes
@@ -42,10 +37,17 @@ export class KeyspaceView {
     isHere: (rule: KeyRule) => boolean,
     find: (buf: Buffer, start: number, end: number) => KeyRule,
   ) {
+    this.#rules = rules
     this.#occupants = occupants
     this.#isHere = isHere
     this.#find = find
     this.whole = occupants.length === 0 && rules.every((rule) => isHere(rule) && rule.primary === null)
+  }
+
+  /** Lua source of `local function isOwn(name)`: whether the application sees the key that is called `name` here. */
+  get script(): string {
+    this.#script ??= ownNamesScript(this.#rules, this.#occupants, this.#isHere)
+    return this.#script
   }
 
   /** The application's name of the key that is called `buf[start .. end)` here; null: the application does not see it. */

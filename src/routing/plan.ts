@@ -7,6 +7,7 @@ import { planScript } from './plan-script.ts'
 import { planPublish, publishFrame } from './publish.ts'
 import type { Route, RouteState } from './route.ts'
 import type { RouteTable } from './route-table.ts'
+import { flushesOwnKeys } from './server-wide.ts'
 import { planPatterns, renamePattern } from './sort-patterns.ts'
 
 /**
@@ -26,7 +27,7 @@ export class Plan {
   others: RouteState[] | null = null
   /** Has no keys, and yet belongs to its route: by its channel. */
   bound = false
-  /** KEYS, SCAN or PUBLISH, which is written anew for the store; null: any other. */
+  /** KEYS and its like, PUBLISH or a FLUSHDB of a namespace, which is written anew for the store; null: any other. */
   special: CommandSpec | null = null
   /** SHA-1 of a script that makes key names itself, which is to be reported; null: none. */
   doubt: string | null = null
@@ -94,6 +95,7 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
   }
   if (positions.patternCount > 0) planPatterns(table, view, plan)
   if (table.namesDiffer || table.channels.rules.length > 0) planScript(table, spec, view, plan)
+  if (positions.count === 0 && flushesOwnKeys(table, spec)) planOwnFlush(table, spec, plan)
 }
 
 /** The command with its keys named as the primary knows them. Call when `plan.renames`. */
@@ -109,6 +111,13 @@ export function renameForPrimary(table: RouteTable, view: CommandView, plan: Pla
     },
     (buf, from, to) => renamePattern(table, buf, from, to),
   )
+}
+
+/** As it is sent inside MULTI. It touches the keys of every route. */
+function planOwnFlush(table: RouteTable, spec: CommandSpec, plan: Plan): void {
+  plan.renames = true
+  plan.special = spec
+  plan.others = table.routes.filter((route) => route !== table.fallback).map((route) => route.state)
 }
 
 /** What goes by other things than its keys. False: it goes by its keys. */

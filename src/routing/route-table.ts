@@ -4,7 +4,8 @@ import { keyspaceOf, serverOf } from '../config/keyspace.ts'
 import { comparePatterns, KeyPattern } from '../config/pattern.ts'
 import { KeyRename } from '../config/rename.ts'
 import { ChannelTable } from './channel-table.ts'
-import { KeyspaceView, type Occupant } from './keyspace-view.ts'
+import { KeyspaceView } from './keyspace-view.ts'
+import type { Occupant } from './occupant.ts'
 import { comparesIn, type End, type KeyRule, type Route, RouteState, rolesOf } from './route.ts'
 import { SCAN_VIEWS } from './scan-cursor.ts'
 
@@ -110,6 +111,11 @@ export class RouteTable {
       if (rules[i]!.pattern.matches(buf, start, end)) return rules[i]!
     }
     return this.#fallbackRule
+  }
+
+  /** The store's database that clients know as 0. */
+  databaseOf(store: number): number {
+    return this.#config.stores[this.stores[store]!]?.database ?? 0
   }
 
   /** Whether the rule's primary is the keyspace of that store. */

@@ -22,11 +22,9 @@ export function refuseServerWide(table: RouteTable, spec: CommandSpec): string |
   const mirror = fallback.shadow?.store ?? null
   const part = partOf(table)
   if (part !== null) {
-    const instead =
-      spec.name === 'SWAPDB'
-        ? 'Rename by key'
-        : 'Send it outside of MULTI, where the keys of the application are deleted one by one'
-    return `ERR Understudy refuses ${spec.name}: route '${fallback.name}' has only a part of store '${part.storeName}', and it would hit the neighbours. ${instead}`
+    if (spec.name === 'SWAPDB')
+      return `ERR Understudy refuses SWAPDB: route '${fallback.name}' has only a part of store '${part.storeName}', and it would hit the neighbours. Rename by key`
+    return refuseOwnFlush(table, spec)
   }
   for (const { name, primary, shadow } of routes) {
     if (shadow === null) {
@@ -41,9 +39,20 @@ export function refuseServerWide(table: RouteTable, spec: CommandSpec): string |
   return null
 }
 
+/** Inside MULTI, where it is one script of one store. */
+function refuseOwnFlush(table: RouteTable, spec: CommandSpec): string | null {
+  const { primaryStores, stores, clusters } = table
+  const outside = 'Send it outside of MULTI, where the keys of the application are deleted one by one'
+  if (primaryStores.length > 1)
+    return `CROSSROUTE ${spec.name} inside MULTI needs all keys on one store, and they are on ${primaryStores.map((store) => `'${stores[store]}'`).join(', ')}. ${outside}`
+  return clusters.has(primaryStores[0]!)
+    ? `ERR Understudy refuses ${spec.name} inside MULTI: store '${stores[primaryStores[0]!]}' is a cluster, whose nodes hold the keys of the application together. ${outside}`
+    : null
+}
+
 /**
- * FLUSHALL or FLUSHDB of an application that has keys under names of its own at its store, or will: the rest of that store is somebody else's, so its own keys are deleted one by one
- * (`proxy/flush-namespace.ts`). Not inside MULTI.
+ * FLUSHALL or FLUSHDB of an application that has keys under names of its own at its store, or will: the rest of that store is somebody else's, so its own keys are deleted, one by one
+ * (`proxy/flush-namespace.ts`), or inside MULTI by a script (`own-keys-in-multi.ts`).
  */
 export function flushesOwnKeys(table: RouteTable, spec: CommandSpec): boolean {
   return (spec.name === 'FLUSHALL' || spec.name === 'FLUSHDB') && partOf(table) !== null

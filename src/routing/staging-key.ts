@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 
 /** What the names begin with of keys that are being built, see `mirror/rebuild.ts`. Nobody else may use it. */
-const STAGING = Buffer.from('understudy:copy:')
+export const STAGING = Buffer.from('understudy:copy:')
 
 /** Of this process: two that copy the same key must not meet. */
 const INSTANCE = randomBytes(4).toString('hex')

@@ -50,20 +50,15 @@ export const NEVER_SENT: readonly { readonly form: RegExp; readonly reason: stri
   { form: /^DEBUG PROTOCOL push$/i, reason: 'a push that nobody has asked for is dropped on the shared connection' },
 ]
 
-/** What is not compared where every key has another name at the store, and why. `inMulti`: only there. */
-const UNDER_OTHER_NAMES: readonly { readonly form: RegExp; readonly reason: string; readonly inMulti?: true }[] = [
+/** What is not compared where every key has another name at the store, and why. */
+const UNDER_OTHER_NAMES: readonly { readonly form: RegExp; readonly reason: string }[] = [
   { form: /^SWAPDB\b/i, reason: 'refused: it would hit what else is on the server' },
-  {
-    form: /^(FLUSHALL|FLUSHDB)\b/i,
-    reason: 'refused: deleting the keys of the application is many commands',
-    inMulti: true,
-  },
   { form: /^DEBUG (DIGEST$|SDSLEN)/i, reason: 'the server looks at the bytes of the names' },
   { form: /^EVAL return redis\.call\('(INCR|NONSENSE)'/, reason: 'refused: scripts that make names, or may' },
 ]
 
-export function differsUnderOtherNames(text: string, inMulti: boolean): boolean {
-  return UNDER_OTHER_NAMES.some((row) => row.form.test(text) && (inMulti || row.inMulti !== true))
+export function differsUnderOtherNames(text: string): boolean {
+  return UNDER_OTHER_NAMES.some(({ form }) => form.test(text))
 }
 
 export function exceptionOf(text: string, inMulti: boolean): Exception | undefined {

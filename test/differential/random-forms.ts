@@ -157,6 +157,7 @@ RESTORE $s 0 %D
 ~KEYS %P
 ~KEYS %P
 DBSIZE
+FLUSHDB
 ?RANDOMKEY
 EVAL return{redis.call('type',KEYS[1]),redis.call('exists',KEYS[2])} 2 $k $k
 EVAL redis.call('rpush',KEYS[1],ARGV[1])return{redis.call('llen',KEYS[1]),KEYS[2]} 2 $l $k %v

@@ -5,6 +5,7 @@ import { CommandParser } from '../../src/resp/command-parser.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { Plan, planCommand } from '../../src/routing/plan.ts'
 import { RouteTable } from '../../src/routing/route-table.ts'
+import { refuseServerWide } from '../../src/routing/server-wide.ts'
 import { configOf, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -135,7 +136,7 @@ class Play {
       const spec = commands.lookup(parser) ?? null
       const refused = this.#tables.some((table) => {
         planCommand(table, spec, parser, plan)
-        return plan.refusal !== null
+        return plan.refusal !== null || (spec?.write && refuseServerWide(table, spec) !== null)
       })
       if (!refused) return form
     }

@@ -71,7 +71,7 @@ describe.each(SETUPS)('%s', (setup, route, runs) => {
       ])
       const differences: Difference[] = []
       const harmed: string[] = []
-      for (const unit of units.map((unit) => comparedUnder(unit, way))) {
+      for (const unit of units.map(comparedUnder)) {
         await Promise.all([there.prepare(), here.prepare()])
         // Under the names that the application gives keys of its own, of other types.
         if (setup === 'namespace') await neighbour.ask('MSET', ...NEIGHBOURS.flatMap((key) => [key, 'not yours']))
@@ -106,9 +106,8 @@ describe.each(SETUPS)('%s', (setup, route, runs) => {
   })
 })
 
-function comparedUnder({ name, forms }: Unit, way: Way): Unit {
-  const inMulti = way !== 'alone' && way !== 'packet'
-  return { name, forms: forms.filter(({ text }) => !differsUnderOtherNames(text, inMulti)) }
+function comparedUnder({ name, forms }: Unit): Unit {
+  return { name, forms: forms.filter(({ text }) => !differsUnderOtherNames(text)) }
 }
 
 const NEIGHBOURS = ['l', 'h', 'z', 'x', 'nosuchkey', 'app2:s', 'app1', 'new']

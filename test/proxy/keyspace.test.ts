@@ -197,9 +197,9 @@ test('inside MULTI so many names are looked through and no more; an empty databa
   const filling = one.client()
   await filling.mset(Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`step:left-over-${i}`, 'x'])))
   await filling.call('DEBUG', 'POPULATE', 99_001, 'other')
-  for (const command of [['MULTI'], ['DBSIZE'], ['SET', 'done', 1], ['EXEC']]) client.command(...command)
-  expect((await client.take(4)).at(-1)).toMatch(
-    /^\*2\r\n-ERR Understudy does not look through more than .*\r\n\+OK\r\n$/,
+  for (const command of [['MULTI'], ['RANDOMKEY'], ['DBSIZE'], ['SET', 'done', 1], ['EXEC']]) client.command(...command)
+  expect((await client.take(5)).at(-1)).toMatch(
+    /^\*3\r\n(-ERR Understudy does not look through more than .*\r\n){2}\+OK\r\n$/,
   )
   expect(await ask('DBSIZE')).toBe(99_002)
 })
@@ -332,15 +332,98 @@ test('FLUSHDB and FLUSHALL of a namespace delete what is the application’s own
   expect(await client.take(4)).toEqual(['+OK\r\n', ':0\r\n', '+OK\r\n', ':0\r\n'])
   for (const wrong of [['NOW'], ['SYNC', 'ASYNC']])
     expect(await client.ask('FLUSHDB', ...wrong)).toBe('-ERR syntax error\r\n')
-  await client.ask('MULTI')
-  expect(await client.ask('FLUSHALL')).toMatch(/^-ERR Understudy refuses FLUSHALL: .* outside of MULTI/)
-  await client.ask('DISCARD')
   for (const database of [0, 5]) {
     await neighbour.select(database)
     expect(await neighbour.dbsize()).toBe(700)
   }
   await one.kill9()
   expect(await client.ask('FLUSHALL')).toMatch(/^-/)
+})
+
+test('FLUSHDB and FLUSHALL of a namespace inside MULTI delete what is its own at their place in the transaction', async () => {
+  const keys = { '*': 'app1:*', 'job:{id}': 'step:{id}:of-app1' }
+  await start({ stores: { one }, routes: [{ name: 'app', keys: ['*', 'job:{id}'], source: { store: 'one', keys } }] })
+  const neighbour = one.client()
+  const fill = async (): Promise<void> => {
+    for (const database of [0, 5]) {
+      await neighbour.select(database)
+      await neighbour.mset('app2:x', 1, 'x', 1, 'app1:job:7', 'of nobody', 'step:7', 1)
+      await client.ask('SELECT', database)
+      await client.ask('MSET', ...Array.from({ length: 2_500 }, (_, i) => [`key:${i}`, 'x', `job:${i}`, 'x']).flat())
+    }
+  }
+  await fill()
+  // The client is in database 5.
+  const whole = [['MULTI'], ['DBSIZE'], ['FLUSHDB'], ['SET', 'kept', 1], ['DBSIZE'], ['EXEC']]
+  client.send(Buffer.concat(whole.map((args) => encodeCommand(args))))
+  expect((await client.take(6)).at(-1)).toBe('*4\r\n:5000\r\n+OK\r\n+OK\r\n:1\r\n')
+  await client.ask('SELECT', 0)
+  expect(await client.ask('DBSIZE')).toBe(':5000\r\n')
+  await client.ask('WATCH', 'key:1')
+  const stepwise = [['MULTI'], ['SELECT', 5], ['FLUSHALL', 'sync'], ['DBSIZE'], ['FLUSHALL', 'NOW'], ['EXEC']]
+  for (const command of stepwise) client.command(...command)
+  expect((await client.take(6)).at(-1)).toBe('*4\r\n+OK\r\n+OK\r\n:0\r\n-ERR syntax error\r\n')
+  for (const database of [0, 5]) {
+    await neighbour.select(database)
+    expect((await neighbour.keys('*')).sort()).toEqual(['app1:job:7', 'app2:x', 'step:7', 'x'])
+  }
+  await client.ask('SET', 'a', 1)
+  await client.ask('WATCH', 'a')
+  expect([await client.ask('FLUSHDB'), await client.ask('DBSIZE'), await client.ask('UNWATCH')]).toEqual([
+    '+OK\r\n',
+    ':0\r\n',
+    '+OK\r\n',
+  ])
+})
+
+test.each(['mirror', 'switched'] as const)(
+  'a FLUSHALL of a namespace inside MULTI is mirrored where it stands (%s)',
+  async (phase) => {
+    await start({
+      stores: { one, two },
+      routes: [
+        {
+          name: 'jobs',
+          source: { store: 'one', keys: { '*': 'app1:*' } },
+          target: { store: 'two', keys: { '*': 'app:*' } },
+          phase,
+        },
+      ],
+    })
+    const neighbours = [one.client(), two.client()] as const
+    for (const neighbour of neighbours) await neighbour.set('neighbour', 'n')
+    await client.ask('MSET', ...Array.from({ length: 1_200 }, (_, i) => [`key:${i}`, 'x']).flat())
+    await settled(path)
+    const commands = [['MULTI'], ['SET', 'key:1', 'new'], ['FLUSHALL'], ['RPUSH', 'key:2', 'kept'], ['EXEC']]
+    client.send(Buffer.concat(commands.map((args) => encodeCommand(args))))
+    expect((await client.take(5)).at(-1)).toBe('*3\r\n+OK\r\n+OK\r\n:1\r\n')
+    await settled(path)
+    for (const [i, name] of ['app1:key:2', 'app:key:2'].entries()) {
+      expect((await neighbours[i]!.keys('*')).sort()).toEqual([name, 'neighbour'])
+      expect(await neighbours[i]!.lrange(name, 0, -1)).toEqual(['kept'])
+    }
+    expect(path.runtime.stats().routes['jobs']!.verifyCauses).toEqual([])
+  },
+)
+
+test('inside MULTI a FLUSHDB of a namespace deletes so many keys and no more; over several stores it is refused', async () => {
+  const source = { store: 'one', keys: { '*': 'app1:*' } }
+  await start({ stores: { one, two }, routes: [{ name: 'app', source }] })
+  await one.client().eval("for i=1,100001 do redis.call('SET','app1:'..i,'x') end", 0)
+  for (const command of [['MULTI'], ['FLUSHDB'], ['DBSIZE'], ['EXEC']]) client.command(...command)
+  expect((await client.take(4)).at(-1)).toMatch(
+    /^\*2\r\n-ERR Understudy .*100000 keys .*outside of MULTI\r\n:100001\r\n$/,
+  )
+  await apply({
+    stores: { one, two },
+    routes: [
+      { name: 'app', source },
+      { name: 'jobs', keys: ['job:{id}'], source: { store: 'two', keys: { 'job:{id}': 'step:{id}' } } },
+    ],
+  })
+  await client.ask('MULTI')
+  expect(await client.ask('FLUSHDB')).toMatch(/^-CROSSROUTE FLUSHDB .* outside of MULTI/)
+  expect(await client.ask('EXEC')).toMatch(/^-EXECABORT/)
 })
 
 test('FLUSHALL of a namespace that is on the way to another server is mirrored key by key, and goes over a switch', async () => {
