@@ -46,6 +46,10 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   'CLIENT KILL': session('by id, address, type and user, in both forms'),
   'CLIENT NO-EVICT': session('ON: the client gets a connection of its own to each primary, and the server is told'),
   'CLIENT NO-TOUCH': session('ON: the client gets a connection of its own to each primary, and the server is told'),
+  'CLIENT IMPORT-SOURCE': session(
+    'of Valkey; ON: the client gets a connection of its own to each primary, and the server is told',
+  ),
+  'CLIENT CAPA': session('of Valkey; noted, for CLIENT LIST: Understudy redirects nobody'),
   'CLIENT PAUSE': session(
     'clients of Understudy wait, all of them or those that write; other clients of the store do not',
   ),

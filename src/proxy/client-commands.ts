@@ -45,7 +45,12 @@ export function clientCommand(session: Session, view: CommandView, spec: Command
       return true
     case 'CLIENT NO-EVICT':
     case 'CLIENT NO-TOUCH':
+    case 'CLIENT IMPORT-SOURCE':
       return setFlag(session, spec.name, wordArg(view, 2))
+    case 'CLIENT CAPA':
+      for (let i = 2; i < view.argc; i++) if (wordArg(view, i) === 'REDIRECT') session.followsRedirects = true
+      session.answer(FRAME.OK)
+      return true
     case 'CLIENT UNBLOCK':
       return unblock(session, view)
     case 'CLIENT PAUSE':

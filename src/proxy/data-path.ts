@@ -30,6 +30,7 @@ import { PendingSubscriptions } from './pending-subscriptions.ts'
 import type { Pin } from './pin.ts'
 import { Repeat } from './repeat.ts'
 import { ScriptDoubts } from './script-doubts.ts'
+import { ServerIdentity } from './server-identity.ts'
 import type { Session } from './session.ts'
 import { SharedSubscriptions } from './shared-subscriptions.ts'
 import { SlowCommands } from './slow-commands.ts'
@@ -87,13 +88,7 @@ export class DataPath implements DataPathContext {
   readonly repeat = new Repeat()
   readonly doubts: ScriptDoubts
   readonly crossSlots: CrossSlots
-  /** Text of the primary's version for HELLO; as known. */
-  serverVersion = '7.0.0'
-
-  /** Major and minor, as a number that can be compared: 7.2. */
-  get versionNumber(): number {
-    return Number.parseFloat(this.serverVersion)
-  }
+  readonly server = new ServerIdentity()
   shuttingDown = false
   /** CLIENT PAUSE is in force. */
   pause: ClientPause | null = null

@@ -225,9 +225,9 @@ export class OwnConnection {
   }
 }
 
-/** CLIENT NO-EVICT or NO-TOUCH holds for it. */
-function isFlagged({ noEvict, noTouch }: Session): boolean {
-  return noEvict || noTouch
+/** CLIENT NO-EVICT, NO-TOUCH or IMPORT-SOURCE holds for it. */
+function isFlagged({ noEvict, noTouch, importSource }: Session): boolean {
+  return noEvict || noTouch || importSource
 }
 
 /** Back to the shared connections, if nothing keeps it on its own any more. */

@@ -6,20 +6,23 @@ import { leaveOwn, OwnConnection } from './own-connection.ts'
 import type { Session } from './session.ts'
 
 /**
- * `CLIENT NO-EVICT | NO-TOUCH ON | OFF`: the store is told, on a connection that the client has for itself from then on, for on the shared one it would be said for everybody. False: has to wait.
+ * `CLIENT NO-EVICT | NO-TOUCH | IMPORT-SOURCE ON | OFF`: the store is told, on a connection that the client has for itself from then on, for on the shared one it would be said for everybody. False: has to wait.
  *
  * A cluster is not told: its connection is many.
  */
 export function setFlag(session: Session, name: string, word: string): boolean {
   const { path, captured } = session
-  if (word !== 'ON' && word !== 'OFF') {
+  // Whether a Valkey imports at all comes first.
+  const judged = name === 'CLIENT IMPORT-SOURCE'
+  if (word !== 'ON' && word !== 'OFF' && !judged) {
     session.answerError('ERR syntax error')
     return true
   }
   const on = word === 'ON'
   const note = (): void => {
     if (name === 'CLIENT NO-EVICT') session.noEvict = on
-    else session.noTouch = on
+    else if (name === 'CLIENT NO-TOUCH') session.noTouch = on
+    else session.importSource = on
   }
   const primary = path.primaryOf(path.routes.fallback)
   if (primary.cluster !== null) {

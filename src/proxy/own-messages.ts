@@ -42,7 +42,7 @@ export class OwnMessages {
     const session = this.#session
     this.#busy = true
     this.#asked = false
-    if (session.path.versionNumber >= DEFERRED_SINCE) this.#held = []
+    if (session.path.server.redis >= DEFERRED_SINCE) this.#held = []
     session.order.hold()
     session.ownMessages = this
   }

@@ -32,6 +32,11 @@ export class ReplyOrder {
     return this.#assigned - this.#next
   }
 
+  /** Commands that were taken since the client came. */
+  get taken(): number {
+    return this.#assigned
+  }
+
   /** The number whose reply goes out next. */
   get next(): number {
     return this.#next

@@ -25,7 +25,6 @@ import { decodeReply } from '../resp/decode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import { RouteTable } from '../routing/route-table.ts'
-import { askVersion } from '../upstream/ask-version.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import { Store } from '../upstream/store.ts'
@@ -218,7 +217,8 @@ export class Runtime {
   /** What the health probe found out about a store. */
   setFacts(store: string, offsetMs: number, version: string | null): void {
     this.#path.copies.learn(store, storeFacts(offsetMs, version))
-    if (version !== null && this.#path.routes.fallback.primary.storeName === store) this.#path.serverVersion = version
+    if (version !== null && this.#path.routes.fallback.primary.storeName === store)
+      this.#path.server.redisVersion = version
   }
 
   setAcknowledgements(list: readonly Acknowledgement[]): void {
@@ -390,9 +390,7 @@ export class Runtime {
     const path = this.#path
     if (store !== path.primaryOf(path.routes.fallback) || this.#commandsFrom === pipeline) return
     this.#commandsFrom = pipeline
-    askVersion(pipeline, (version) => {
-      path.serverVersion = version
-    })
+    path.server.learn(pipeline)
     const bytes = encodeOwn(['COMMAND'])
     pipeline.push(
       {

@@ -4,7 +4,6 @@ import { PLUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeReply, FRAME } from '../resp/encode.ts'
 import { encodeOwn, ownWord } from '../resp/own-words.ts'
-import { MapReply, type Reply } from '../resp/reply.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
@@ -68,6 +67,7 @@ function reset(session: Session): void {
   session.replyMode = 'on'
   session.noEvict = false
   session.noTouch = false
+  session.importSource = false
   beginLogin(session)
   if (own?.permanent) session.own = new OwnConnection(session, true)
   session.answer(FRAME.RESET)
@@ -245,23 +245,10 @@ function hello(session: Session, view: CommandView): boolean {
     }
     if (protocol !== session.protocol) session.own?.tell([ownWord('HELLO'), String(protocol)])
     session.protocol = protocol
-    return encodeReply(greeting(session), protocol)
+    return encodeReply(session.path.server.greeting(protocol, session.id), protocol)
   }
   if (credentials === null) return greetWithoutLogin(session, protocol, greeted)
   return logIn(session, credentials[0], credentials[1], protocol, greeted)
-}
-
-function greeting(session: Session): Reply {
-  const text = (value: string): Buffer => Buffer.from(value)
-  return new MapReply([
-    [text('server'), text('redis')],
-    [text('version'), text(session.path.serverVersion)],
-    [text('proto'), session.protocol],
-    [text('id'), session.id],
-    [text('mode'), text('standalone')],
-    [text('role'), text('master')],
-    [text('modules'), []],
-  ])
 }
 
 const MAX_DATABASE = 1_000_000

@@ -66,6 +66,9 @@ export class Session implements ReplyOwner {
   libVersion = ''
   noEvict = false
   noTouch = false
+  importSource = false
+  /** CLIENT CAPA redirect, of Valkey. */
+  followsRedirects = false
   /** For CLIENT LIST. */
   lastSpec: CommandSpec | null = null
   lastActiveMs: number

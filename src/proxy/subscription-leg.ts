@@ -1,6 +1,7 @@
 import { MINUS, PLUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
+import { ownWord } from '../resp/own-words.ts'
 import { PushReply, type Reply } from '../resp/reply.ts'
 import type { SubscriptionKind } from '../routing/subscriptions.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
@@ -103,7 +104,7 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
   }
 
   ping(answered: Confirmed): void {
-    this.#ask(['Ping'], answered)
+    this.#ask([ownWord('PING')], answered)
   }
 
   close(): void {

@@ -101,7 +101,7 @@ export class Transaction implements Pin, ReplyOwner {
     const name = spec === null || !arityFits(spec, view.argc) ? null : spec.name
     switch (name) {
       case 'MULTI':
-        if (this.#inMulti) return this.#refuse('ERR MULTI calls can not be nested', false)
+        if (this.#inMulti) return this.#refuseNested('MULTI', 'ERR MULTI calls can not be nested')
         this.#inMulti = true
         this.#multi = frameOf(view)
         if (this.#connection.shared !== null)
@@ -109,7 +109,7 @@ export class Transaction implements Pin, ReplyOwner {
         else session.answer(FRAME.OK)
         return true
       case 'WATCH':
-        if (this.#inMulti) return this.#refuse('ERR WATCH inside MULTI is not allowed', false)
+        if (this.#inMulti) return this.#refuseNested('WATCH', 'ERR WATCH inside MULTI is not allowed')
         return this.#watch(view, spec!)
       case 'UNWATCH':
         if (this.#inMulti) break
@@ -134,6 +134,14 @@ export class Transaction implements Pin, ReplyOwner {
       return this.#leaveWithError(`EXECABORT Transaction discarded because of: ${wrongArity(spec).slice(4)}`)
     if (this.#inMulti) return this.#queueCommand(view, spec)
     return sendPublishing(session, spec, () => this.#whileWatching(view, spec))
+  }
+
+  /** Redis goes on; Valkey gives the transaction up. */
+  #refuseNested(name: string, redisWords: string): boolean {
+    const { valkey } = this.#session.path.server
+    if (valkey < 8) return this.#refuse(redisWords, false)
+    const command = valkey < 9 ? 'Command' : `Command '${name.toLowerCase()}'`
+    return this.#refuse(`ERR ${command} not allowed inside a transaction`, true)
   }
 
   #watch(view: CommandView, spec: CommandSpec): boolean {

@@ -1,0 +1,123 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { FakeStore } from '../support/fake-store.ts'
+import type { RawClient } from '../support/raw-client.ts'
+
+/** Before a store that says of itself that it is Valkey 9: what Understudy answers itself is Valkey's, too. */
+let store: FakeStore
+let path: DataPathUnderTest
+
+const bulk = (text: string) => `$${text.length}\r\n${text}\r\n`
+const INFO = '# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n'
+const LUA = `*1\r\n*4\r\n${bulk('name')}${bulk('lua')}${bulk('ver')}:1\r\n`
+const hello = (id: number): string =>
+  `*14\r\n${bulk('server')}${bulk('valkey')}${bulk('version')}${bulk('9.1.2')}${bulk('proto')}:2\r\n${bulk('id')}:${id}\r\n` +
+  `${bulk('mode')}${bulk('standalone')}${bulk('role')}${bulk('master')}${bulk('modules')}${LUA}`
+/** As the greetings and questions of Understudy need it, so that the table of commands has what only Valkey has. */
+const SUBCOMMANDS = [
+  'client|capa',
+  'client|import-source',
+  'client|list',
+  'client|kill',
+  'client|info',
+  'client|id',
+  'client|setname',
+].map((name) => `*10\r\n${bulk(name)}:-2\r\n*0\r\n:0\r\n:0\r\n:0\r\n*0\r\n*0\r\n*0\r\n*0\r\n`)
+const COMMANDS = `*1\r\n*10\r\n${bulk('client')}:-2\r\n*0\r\n:0\r\n:0\r\n:0\r\n*0\r\n*0\r\n*0\r\n*${SUBCOMMANDS.length}\r\n${SUBCOMMANDS.join('')}`
+
+beforeAll(async () => {
+  store = await FakeStore.start(([name, word]) => {
+    if (name === 'INFO') return bulk(INFO)
+    if (name === 'HELLO') return hello(4711)
+    if (name === 'COMMAND') return COMMANDS
+    if (name === 'CLIENT' && word === 'IMPORT-SOURCE') return '-ERR Server is not in import mode\r\n'
+    return '+OK\r\n'
+  }, false)
+  path = await startDataPath({ stores: { only: { port: store.port } } })
+  const client = await path.raw()
+  await eventually(async () => expect(await client.ask('HELLO')).toContain('valkey'))
+  await eventually(async () => expect(await client.ask('CLIENT', 'CAPA', 'x')).toBe('+OK\r\n'))
+  client.destroy()
+})
+afterAll(async () => {
+  await path.stop()
+  await store.stop()
+})
+
+async function idOf(client: RawClient): Promise<number> {
+  return Number((await client.ask('CLIENT', 'ID')).slice(1))
+}
+
+test('HELLO tells what the server tells, but for the client’s id and protocol; modules are maps over RESP3', async () => {
+  const client = await path.raw()
+  expect(await client.ask('HELLO')).toBe(hello(await idOf(client)))
+  expect(await client.ask('HELLO', 3)).toContain(`${bulk('modules')}*1\r\n%2\r\n${bulk('name')}${bulk('lua')}`)
+})
+
+test('CLIENT LIST has Valkey’s fields, with what the client has sent and got', async () => {
+  const client = await path.raw()
+  await client.ask('CLIENT', 'CAPA', 'redirect')
+  const line = await client.ask('CLIENT', 'INFO')
+  expect([...line.matchAll(/([a-z-]+)=/g)].map(([, name]) => name).join(' ')).toBe(
+    'id addr laddr fd name age idle flags capa db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver tot-net-in tot-net-out tot-cmds',
+  )
+  expect(line).toContain(' capa=r ')
+  expect(line).toMatch(/tot-net-in=[1-9]\d* tot-net-out=[1-9]\d* tot-cmds=[1-9]/)
+})
+
+// What Valkey 9.1.2 says to it.
+const WORDS: readonly (readonly [string, string])[] = [
+  ['LIST NAME x', '$0\r\n\r\n'],
+  ['LIST ID 99998 99999 SKIPME YES', '$0\r\n\r\n'],
+  ['LIST ID x', '-ERR syntax error\r\n'],
+  ['LIST ID -1', '-ERR client-id should be greater than 0\r\n'],
+  ['LIST NOT-ID 5 ID 0', '-ERR client-id should be greater than 0\r\n'],
+  ['LIST USER nobody', "-ERR No such user 'nobody'\r\n"],
+  ['LIST TYPE PRIMARY', '$0\r\n\r\n'],
+  ['LIST MAXAGE 0', '-ERR maxage should be greater than 0\r\n'],
+  ['LIST IDLE x', '-ERR idle is not an integer or out of range\r\n'],
+  ['LIST DB x', '-ERR DB is not an integer or out of range\r\n'],
+  ['LIST NOT-DB x', '-ERR NOT-DB is not an integer or out of range\r\n'],
+  ['LIST CAPA z', '-ERR Unknown capa found in the provided filter: z\r\n'],
+  ['LIST FLAGS q', '-ERR Unknown flags found in the provided filter: q\r\n'],
+  ['LIST NOT-FLAGS q', '-ERR Unknown flags found in the NOT-FLAGS filter: q\r\n'],
+  ['LIST IP 127.0.0.2', '$0\r\n\r\n'],
+  ['LIST NAME', '-ERR syntax error\r\n'],
+  ['KILL NAME nobody', ':0\r\n'],
+  ['KILL ID 99998 99999', ':0\r\n'],
+  ['KILL IDLE 1000 LIB-NAME x LIB-VER y', ':0\r\n'],
+  ['KILL NOT-TYPE NORMAL NOT-ADDR 127.0.0.1:1', ':0\r\n'],
+  ['IMPORT-SOURCE ON', '-ERR Server is not in import mode\r\n'],
+]
+
+test.each(WORDS)('CLIENT %s is answered as by Valkey', async (words, expected) => {
+  const client = await path.raw()
+  expect(await client.ask('CLIENT', ...words.split(' '))).toBe(expected)
+})
+
+test('CLIENT LIST and KILL choose by name, database, address and what they are not', async () => {
+  const [one, two] = [await path.raw(), await path.raw()]
+  const ids = [await idOf(one), await idOf(two)]
+  const listed = async (...words: (string | number)[]): Promise<number[]> =>
+    [...(await one.ask('CLIENT', 'LIST', ...words)).matchAll(/(?<!\S)id=(\d+)/g)].map(([, id]) => Number(id))
+  await one.ask('CLIENT', 'SETNAME', 'one')
+  expect(await listed('NAME', 'one')).toEqual([ids[0]])
+  expect(await listed('ID', ...ids, 'NOT-NAME', 'one')).toEqual([ids[1]])
+  expect(await listed('ID', ...ids, 'SKIPME', 'yes')).toEqual([ids[1]])
+  expect(await listed('ID', ...ids, 'DB', 0, 'IP', '127.0.0.1', 'NOT-FLAGS', 'P')).toEqual(ids)
+  expect(await listed('ID', ...ids, 'NOT-ID', ids[0]!)).toEqual([ids[1]])
+  expect(await one.ask('CLIENT', 'KILL', 'ID', ...ids)).toBe(':1\r\n')
+  await two.closed
+})
+
+test('MULTI and WATCH inside MULTI end the transaction', async () => {
+  const client = await path.raw()
+  for (const inside of [['MULTI'], ['WATCH', 'a']]) {
+    await client.ask('MULTI')
+    expect(await client.ask(...inside)).toBe(
+      `-ERR Command '${inside[0]!.toLowerCase()}' not allowed inside a transaction\r\n`,
+    )
+    expect(await client.ask('EXEC')).toBe('-EXECABORT Transaction discarded because of previous errors.\r\n')
+  }
+})
