@@ -1,13 +1,11 @@
 import { steadyNowMs } from '../base/clock.ts'
-import type { Args, Effect, EffectContext } from '../command/effects.ts'
+import type { Args, EffectContext } from '../command/effects.ts'
 import type { ScriptFacts } from '../command/script-analysis.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { argsOf, type CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
-import { encodeCommand } from '../resp/encode.ts'
-import { publishFrame } from '../routing/publish.ts'
 import type { Route } from '../routing/route.ts'
 import { isServerWide } from '../routing/server-wide.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
@@ -16,16 +14,14 @@ import type { AwaitedKeys } from './awaited-keys.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
-import { FollowUps } from './follow-ups.ts'
+import { EffectSender } from './effect-sender.ts'
 import { doubtFunctionsOf } from './function-sync.ts'
 import { type KeyRef, KeyRefs } from './key-refs.ts'
 import { NOBODY, type OverlapTable } from './overlap.ts'
 import { underApplicationNames } from './reply-names.ts'
 import { runsScript, ScriptEffects } from './script-effects.ts'
-import { ServerWideEffects } from './server-wide-effect.ts'
 import { answerOf, applicationBytes, argcOf, changedNothing, mayWriteBeforeError } from './settled-command.ts'
 import { frameHash, NO_ANSWER } from './shadow-answers.ts'
-import { shadowForm } from './shadow-form.ts'
 import { ShadowQueue } from './shadow-queue.ts'
 import { ShadowRuns } from './shadow-runs.ts'
 import { UnknownWrites } from './unknown-writes.ts'
@@ -48,8 +44,7 @@ export class Mirror {
   readonly #queue: ShadowQueue
   /** Writes that go to the shadow together. */
   readonly runs: ShadowRuns
-  readonly #followUps: FollowUps
-  readonly #serverWide: ServerWideEffects
+  readonly #sender: EffectSender
   readonly #scripts: ScriptEffects
   /** Parser for bytes that are whole and were parsed before. */
   readonly #parser = new CommandParser()
@@ -58,8 +53,6 @@ export class Mirror {
   readonly #timed = { used: false }
   /** When the command at hand left, by the coarse clock. A time to live that is counted from the reply is wrong by what has passed since it was executed: after a long wait the key is copied as well. */
   #sentMs = Number.POSITIVE_INFINITY
-  /** On which connection the command at hand was answered; NOBODY: within a transaction. */
-  #lane = NOBODY
   /** The command at hand met others' writes to its keys: the shadow need not give the same answer. */
   #outOfOrder = false
 
@@ -70,16 +63,11 @@ export class Mirror {
     this.#scripts = new ScriptEffects(context)
     this.#unknown = new UnknownWrites(context.log)
     this.#queue = new ShadowQueue(context, dirty, this.#refs, this.#scripts, (ref) =>
-      ref === null ? this.#followUps.size > 0 : this.#followUps.has(ref.database, ref.key),
+      ref === null ? this.#sender.asks : this.#sender.asksFor(ref.database, ref.key),
     )
-    this.#serverWide = new ServerWideEffects(context, dirty, overlap, this.#queue.swapped)
     this.runs = new ShadowRuns(context, this.#queue)
-    this.#followUps = new FollowUps(context, overlap, this.#refs, {
-      perform: (effect, database, waiter) => this.#perform(null, effect, database, waiter),
-      markDirty: (keys, waiter) => {
-        for (const ref of keys) this.#queue.mark(ref, 'overlap', waiter)
-      },
-    })
+    const parts = { refs: this.#refs, queue: this.#queue, unknown: this.#unknown }
+    this.#sender = new EffectSender(context, dirty, overlap, parts)
   }
 
   /** Writes of which it is not known for certain what they have done, by command name. */
@@ -96,7 +84,7 @@ export class Mirror {
   has(route: string, database: number, key: Buffer): boolean {
     return (
       this.#dirty.has(route, database, key) ||
-      this.#followUps.has(database, key) ||
+      this.#sender.asksFor(database, key) ||
       this.#context.copies.rebuildOf(database, key) !== undefined
     )
   }
@@ -122,10 +110,10 @@ export class Mirror {
       this.contested(spec, command.route as Route, database, bytes, start, end, reply, from, to, waiter)
     else {
       this.#sentMs = command.queuedAtMs
-      this.#lane = command.lane
+      this.#sender.lane = command.lane
       this.apply(spec, command.route as Route, database, bytes, start, end, reply, from, to, waiter)
       this.#sentMs = Number.POSITIVE_INFINITY
-      this.#lane = NOBODY
+      this.#sender.lane = NOBODY
     }
   }
 
@@ -190,15 +178,15 @@ export class Mirror {
         return
       case 'as-sent-if-changed':
         if (changedNothing(reply, from)) return
-        this.#sendAsSent(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
+        this.#sender.send(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
         return
       case 'as-sent':
         if (spec!.firstKey === 0) this.#scripts.note(spec!.name, argsOf(this.#parse(bytes, start, end)))
-        this.#sendAsSent(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
+        this.#sender.send(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
         return
       case 'compute': {
         if (rule.plainArgc !== undefined && argcOf(bytes, start) === rule.plainArgc) {
-          this.#sendAsSent(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
+          this.#sender.send(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
           return
         }
         const view = this.#parse(bytes, start, end)
@@ -209,14 +197,14 @@ export class Mirror {
           this.#markBytes(spec, database, bytes, start, end, 'state-copy', waiter)
         if (runsScript(spec!)) this.#scripts.load(args, route, database)
         if (effect.kind === 'as-sent') {
-          this.#sendAsSent(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
+          this.#sender.send(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
         } else if (effect.kind === 'replay') {
           const { doubt, copies } = effect
           const expected = this.#outOfOrder ? NO_ANSWER : frameHash(reply, from, to)
-          this.#sendAsSent(spec!, route, database, bytes, start, end, expected, waiter)
+          this.#sender.send(spec!, route, database, bytes, start, end, expected, waiter)
           if (doubt !== null) this.#unknown.count(spec, doubt)
-          this.#markKeys(copies, database, 'state-copy', waiter)
-        } else this.#perform(spec, effect, database, waiter, route)
+          this.#sender.markKeys(copies, database, 'state-copy', waiter)
+        } else this.#sender.perform(spec, effect, database, waiter, route)
       }
     }
   }
@@ -274,122 +262,6 @@ export class Mirror {
     waiter: AckWaiter | null,
   ): void {
     for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.#queue.mark(ref, reason, waiter)
-  }
-
-  // --- towards the shadow
-
-  #perform(
-    spec: CommandSpec | null,
-    effect: Effect,
-    database: number,
-    waiter: AckWaiter | null,
-    route: Route | null = null,
-  ): void {
-    switch (effect.kind) {
-      case 'none':
-      case 'as-sent':
-      case 'replay':
-        return
-      case 'unknown':
-        this.#unknown.count(spec, effect.reason)
-        this.#markKeys(effect.keys, database, 'unknown-effect', waiter)
-        // Keys that nobody can name.
-        if (effect.keysMissing && route !== null && route.shadow !== null && route.config.scripts === 'copy')
-          this.#dirty.toVerify.mark(route.name, 'script')
-        return
-      case 'copy':
-        this.#markKeys(effect.keys, database, 'state-copy', waiter)
-        if (effect.elsewhere !== undefined) {
-          this.#markKeys(effect.elsewhere.keys, effect.elsewhere.database, 'state-copy', waiter)
-        }
-        return
-      case 'commands':
-        for (const args of effect.commands) this.#sendComputed(args, database, waiter)
-        if (effect.followUp !== undefined) this.#followUps.ask(effect.followUp, database, waiter)
-    }
-  }
-
-  #markKeys(keys: readonly Buffer[], database: number, reason: DirtyReason, waiter: AckWaiter | null): void {
-    for (const key of keys) this.#queue.mark(this.#refs.of(key, database), reason, waiter)
-  }
-
-  #sendComputed(args: Args, database: number, waiter: AckWaiter | null): void {
-    const bytes = encodeCommand(args)
-    const { commands, routes } = this.#context
-    const spec = commands.lookup(this.#parse(bytes, 0, bytes.length))
-    // The table knows every command that an effect is made of: it is built on our own list.
-    if (spec !== undefined) {
-      this.#sendAsSent(spec, routes.fallback, database, bytes, 0, bytes.length, NO_ANSWER, waiter)
-    }
-  }
-
-  /** Queues one command for the shadow of its keys' route, renamed for it. */
-  #sendAsSent(
-    spec: CommandSpec,
-    route: Route,
-    database: number,
-    bytes: Buffer,
-    start: number,
-    end: number,
-    answer: number,
-    waiter: AckWaiter | null,
-  ): void {
-    const { routes } = this.#context
-    if (spec.handling === 'publish') {
-      this.#publish(spec, database, bytes, start, end, waiter)
-      return
-    }
-    if (routes.trivial !== null && spec.firstKey > 0) {
-      this.#queue.push(spec, routes.trivial, database, bytes, start, end, null, answer, waiter)
-      return
-    }
-    const view = this.#parse(bytes, start, end)
-    const form = shadowForm(routes, spec, view)
-    switch (form.kind) {
-      case 'keyless':
-        this.#sendKeyless(spec, route, database, Buffer.from(bytes.subarray(start, end)), waiter)
-        return
-      case 'same':
-        this.#queue.push(spec, form.route, database, bytes, start, end, null, answer, waiter)
-        return
-      case 'renamed': {
-        const original = Buffer.from(bytes.subarray(start, end))
-        this.#queue.push(spec, form.route, database, form.bytes, 0, form.bytes.length, original, answer, waiter)
-        return
-      }
-      case 'unmirrored':
-        return
-      case 'mixed':
-        // Several routes with several shadows: no one command can do it, so each mirrored key gets its state by copy.
-        this.#markBytes(spec, database, bytes, start, end, 'state-copy', waiter)
-    }
-  }
-
-  /** Who listens on the other side hears it under the name that the channel has there, behind the writes that came before it. */
-  #publish(
-    spec: CommandSpec,
-    database: number,
-    bytes: Buffer,
-    start: number,
-    end: number,
-    waiter: AckWaiter | null,
-  ): void {
-    const { channels } = this.#context.routes
-    if (channels.rules.length === 0) return
-    const view = this.#parse(bytes, start, end)
-    const other = channels.atShadow(Buffer.from(view.buf.subarray(view.start[1]!, view.end[1]!)))
-    if (other === null) return
-    const frame = publishFrame(channels, view, other.name)
-    this.#queue.push(spec, other.route, database, frame, 0, frame.length, null, NO_ANSWER, waiter)
-  }
-
-  /** Scripts, functions; and what concerns whole databases. */
-  #sendKeyless(spec: CommandSpec, route: Route, database: number, bytes: Buffer, waiter: AckWaiter | null): void {
-    // One server has it already, and its subscribers have got the message.
-    if (route.shadow === null || route.shadow.store === route.primary.store) return
-    if (isServerWide(spec)) {
-      this.#serverWide.apply({ spec, route, database, bytes, lane: this.#lane }, waiter)
-    } else this.#queue.push(spec, route, database, bytes, 0, bytes.length, null, NO_ANSWER, waiter)
   }
 
   // --- facts
