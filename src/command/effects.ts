@@ -14,6 +14,8 @@ export interface EffectContext {
   readonly canAsk?: boolean
   /** What can be told of the script that EVAL, EVALSHA, FCALL runs; null: its source has not been seen. Absent: nobody keeps sources. */
   readonly scriptFacts?: (args: Args) => ScriptFacts | null
+  /** True where the primary tells which keys the script writes, so that those are copied which it does not declare, too. */
+  readonly told?: boolean
   /** True where every key has the same name on both sides and is mirrored, so that a script finds there what it finds here. */
   readonly sameNames?: boolean
 }

@@ -19,6 +19,8 @@ export interface ScriptFacts {
    * What it does to other keys may depend on what is in a list, a sorted set or a stream, which clients may wait on: it does more with them than to change one and not to look at the answer.
    */
   readonly looksIntoQueues: boolean
+  /** What it writes a server does not tell in full to clients that track keys: consumer groups and times of hash fields are left out. */
+  readonly untold: boolean
   /** Channels that it publishes to; null: one that it computes, or anything may happen. */
   readonly publishesTo: readonly (string | null)[]
 }
@@ -34,7 +36,7 @@ export interface ScriptFacts {
 export function analyseScript(source: string, commands: CommandTable): ScriptFacts {
   const tokens = luaTokens(source)
   if (tokens === null) return UNREADABLE
-  return new Analysis(tokens, commands).facts()
+  return { ...new Analysis(tokens, commands).facts(), untold: UNTOLD.test(source) }
 }
 
 const UNREADABLE: ScriptFacts = {
@@ -44,6 +46,7 @@ const UNREADABLE: ScriptFacts = {
   tellsNames: true,
   asksForAllKeys: true,
   looksIntoQueues: true,
+  untold: true,
   publishesTo: [null],
 }
 
@@ -68,7 +71,7 @@ class Analysis {
     this.#keyNames = this.#namedKeys()
   }
 
-  facts(): ScriptFacts {
+  facts(): Omit<ScriptFacts, 'untold'> {
     this.#findAliases()
     for (let i = 0; i < this.#tokens.length; i++) this.#look(i)
     return {
@@ -202,7 +205,7 @@ class Analysis {
     }
     const why = variesBy(name, args)
     if (why !== null) this.#doubt(why)
-    if (!this.#onDeclaredKeys(spec, args)) this.#declaresKeys = false
+    if (!this.#onDeclaredKeys(subcommandOf(spec, args), args)) this.#declaresKeys = false
   }
 
   /** Something is done with the value of what begins at `start`: it is no statement. A string before it may be a part of one. */
@@ -228,7 +231,7 @@ class Analysis {
   }
 
   #onDeclaredKeys(spec: CommandSpec, args: readonly LuaToken[][]): boolean {
-    if (spec.keyFinder !== 'plain') {
+    if (spec.keyFinder !== 'plain' || spec.subcommands !== null) {
       // Where its keys are depends on other arguments: all of them are keys, or written out.
       return args.slice(1).every((arg) => this.#takesKey(arg) || arg.every(({ kind }) => kind !== 'name'))
     }
@@ -255,6 +258,12 @@ class Analysis {
       return KEYS.has(words[words.indexOf('(') + 1]!)
     return KEYS.has(words[0]!) && words[1] === '[' && words.indexOf(']') === words.length - 1
   }
+}
+
+/** XGROUP CREATE of XGROUP, where the second word is written out. */
+function subcommandOf(spec: CommandSpec, [, second]: readonly (readonly LuaToken[])[]): CommandSpec {
+  const literal = second?.length === 1 && second[0]!.kind === 'string' ? second[0]!.text.toUpperCase() : ''
+  return spec.subcommands?.get(literal) ?? spec
 }
 
 /** It may bring what is in one key to another. */
@@ -318,6 +327,8 @@ const VALUE_FOLLOWS: ReadonlySet<string> = new Set([
 /** Commands that know strings, hashes or sets only: of anything else they say that it is of the wrong type, on both sides. */
 const NO_QUEUE =
   /^(?:H|GET|SET|INCR|DECR|APPEND|STRLEN|SUBSTR|MGET|MSET|BIT|PF|PUBLISH|SPUBLISH|S(?:ADD|REM|CARD|ISMEMBER|MISMEMBER|MEMBERS|POP|RANDMEMBER|MOVE|INTER|UNION|DIFF|SCAN))/
+/** Tried on Redis 7.0 and 8.0 and Valkey 9.1 with every write command: these change a key without a word to those that track it. Wherever the name stands, it may be called. */
+const UNTOLD = /xgroup|xreadgroup|xclaim|xautoclaim|xack|xnack|xsetid|xcfgset|pfdebug|hp?expire|h[gs]etex|hpersist/i
 const RELATIVE: ReadonlySet<string> = new Set([
   ...['EXPIRE', 'PEXPIRE', 'SETEX', 'PSETEX', 'GETEX', 'HEXPIRE', 'HPEXPIRE', 'HGETEX', 'HSETEX', 'MSETEX', 'INCREX'],
 ])

@@ -39,6 +39,9 @@ const SMALL_BACKLOG = 1_000
 /** Keys that are copied all the time because they are written all the time: while writes are held, so many take a blink. */
 const MANY_HOT = 1_000
 
+/** Keys whose writes are settled by copies (what scripts write, queues on which consumers wait) are dirty for so long at most. */
+const FRESH_MS = 1_000
+
 /** What has to be so before a route's authority moves, or its reads do. Each closed gate is a sentence. */
 export class Gates {
   readonly #sources: GateSources
@@ -145,6 +148,7 @@ export class Gates {
     const shadow = shadowOf(route)
     if (of === undefined || shadow === undefined) return []
     const missing = of.dirtyKeys - of.hotKeys
+    const underWay = of.oldestDirtyMs <= FRESH_MS && of.dirtyKeys === of.dirtyReasons['state-copy']
     const { strandedDatabases: stranded } = of
     return [
       ...(stranded.length === 0
@@ -156,8 +160,11 @@ export class Gates {
             ),
           ]),
       gate(
-        unless(missing === 0 && of.hotKeys <= MANY_HOT, `${of.dirtyKeys} keys are not copied to '${shadow}' yet`),
-        `every key in doubt has been copied to '${shadow}'${of.hotKeys === 0 ? '' : `, and ${of.hotKeys} that are written all the time will be as soon as writes are held`}`,
+        unless(
+          (missing === 0 || underWay) && of.dirtyKeys <= MANY_HOT,
+          `${of.dirtyKeys} keys are not copied to '${shadow}' yet`,
+        ),
+        `every key in doubt has been copied to '${shadow}'${of.dirtyKeys === 0 ? '' : `, and ${of.dirtyKeys} that are written all the time will be as soon as writes are held`}`,
         true,
       ),
       gate(

@@ -277,6 +277,7 @@ export class Durability {
       },
       everyKey: () => this.#markRoutes('server-wide'),
       functions: () => doubtFunctions(context, dirty, true),
+      unnamedKeys: () => this.#markRoutes('script'),
     }
   }
 

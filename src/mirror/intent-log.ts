@@ -5,7 +5,14 @@ import type { KeyPositions } from '../command/keys.ts'
 import { otherDatabase } from '../command/other-database.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { BLOCK_HEADER_BYTES, FUNCTIONS, putVarint, RECORD_OVERHEAD_BYTES, sealBlock } from './intent-segment.ts'
+import {
+  BLOCK_HEADER_BYTES,
+  FUNCTIONS,
+  putVarint,
+  RECORD_OVERHEAD_BYTES,
+  sealBlock,
+  UNNAMED_KEYS,
+} from './intent-segment.ts'
 
 const BUFFER_BYTES = 64 * 1024
 const SEGMENT_BYTES = 4 * 1024 * 1024
@@ -116,8 +123,12 @@ export class IntentLog implements Flushable {
 
   /** A command that changes functions is about to be pushed. */
   noteFunctions(): void {
-    if (this.#used + RECORD_OVERHEAD_BYTES > BUFFER_BYTES) this.flush()
-    this.#used = putVarint(this.#buffer, this.#used, FUNCTIONS)
+    this.#noteKind(FUNCTIONS)
+  }
+
+  /** A script that may write to keys which it does not declare is about to be pushed. */
+  noteUnnamedKeys(): void {
+    this.#noteKind(UNNAMED_KEYS)
   }
 
   /** Before bytes leave for a store: what has been noted is with the kernel when this returns. */
@@ -161,6 +172,11 @@ export class IntentLog implements Flushable {
   }
 
   // --- inside
+
+  #noteKind(kind: number): void {
+    if (this.#used + RECORD_OVERHEAD_BYTES > BUFFER_BYTES) this.flush()
+    this.#used = putVarint(this.#buffer, this.#used, kind)
+  }
 
   #pathOf(number: number): string {
     return join(this.#dir, segmentName(number))

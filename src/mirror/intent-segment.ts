@@ -8,6 +8,7 @@ import { crc32 } from 'node:zlib'
  *   record   database + 1 varint | length varint | key                        of a key
  *            0                                                                of a command that changes every key (FLUSHALL)
  *            2^32 - 1                                                         of one that changes functions (FUNCTION LOAD)
+ *            2^32 - 2                                                         of a script that may write to keys which nobody can name
  *
  * Varints have seven bits a byte, lowest first; all but the last have the eighth bit set.
  */
@@ -15,6 +16,7 @@ export const BLOCK_HEADER_BYTES = 8
 
 /** In the place of a database that there is not. */
 export const FUNCTIONS = 0xffff_ffff
+export const UNNAMED_KEYS = 0xffff_fffe
 
 /** Two varints of at most five bytes each. */
 export const RECORD_OVERHEAD_BYTES = 10
@@ -40,6 +42,7 @@ export interface IntentVisitor {
   key(database: number, key: Buffer): void
   everyKey(): void
   functions(): void
+  unnamedKeys(): void
 }
 
 /** How a segment ends. `torn`: within a block that was not written to its end; `damaged`: what was written is not there any more. */
@@ -109,6 +112,7 @@ export class SegmentReader {
     const kind = this.#varint()
     if (kind === 0) return visitor.everyKey()
     if (kind === FUNCTIONS) return visitor.functions()
+    if (kind === UNNAMED_KEYS) return visitor.unnamedKeys()
     const length = this.#varint()
     const from = this.#record
     this.#record = from + length

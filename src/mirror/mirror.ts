@@ -24,6 +24,7 @@ import { answerOf, applicationBytes, argcOf, changedNothing, mayWriteBeforeError
 import { frameHash, NO_ANSWER } from './shadow-answers.ts'
 import { ShadowQueue } from './shadow-queue.ts'
 import { ShadowRuns } from './shadow-runs.ts'
+import { UndeclaredKeys } from './undeclared-keys.ts'
 import { UnknownWrites } from './unknown-writes.ts'
 
 /**
@@ -46,6 +47,8 @@ export class Mirror {
   readonly runs: ShadowRuns
   readonly #sender: EffectSender
   readonly #scripts: ScriptEffects
+  /** Of scripts. */
+  readonly undeclared: UndeclaredKeys
   /** Parser for bytes that are whole and were parsed before. */
   readonly #parser = new CommandParser()
   readonly #unknown: UnknownWrites
@@ -61,6 +64,7 @@ export class Mirror {
     this.#dirty = dirty
     this.#refs = new KeyRefs(context)
     this.#scripts = new ScriptEffects(context)
+    this.undeclared = new UndeclaredKeys(context, dirty, this.#scripts)
     this.#unknown = new UnknownWrites(context.log)
     this.#queue = new ShadowQueue(context, dirty, this.#refs, this.#scripts, (ref) =>
       ref === null ? this.#sender.asks : this.#sender.asksFor(ref.database, ref.key),
@@ -202,7 +206,10 @@ export class Mirror {
           const { doubt, copies } = effect
           const expected = this.#outOfOrder ? NO_ANSWER : frameHash(reply, from, to)
           this.#sender.send(spec!, route, database, bytes, start, end, expected, waiter)
-          if (doubt !== null) this.#unknown.count(spec, doubt)
+          if (doubt !== null) {
+            this.#unknown.count(spec, doubt)
+            this.#queue.doubtScript(spec, bytes, start, end)
+          }
           this.#sender.markKeys(copies, database, 'state-copy', waiter)
         } else this.#sender.perform(spec, effect, database, waiter, route)
       }
@@ -271,11 +278,15 @@ export class Mirror {
     const primary = copies.factsOf(route.primary.storeName)
     const shadow = copies.factsOf(route.shadow?.storeName ?? '')
     const timed = this.#timed
+    const { undeclared } = this
     timed.used = false
     return {
       get nowMs() {
         timed.used = true
         return Math.round(steadyNowMs()) + primary.clockOffsetMs
+      },
+      get told() {
+        return undeclared.areTold(route)
       },
       shadowHasAbsoluteExpiry: shadow.hasAbsoluteExpiry,
       shadowHasHsetex: shadow.hasHsetex,

@@ -19,7 +19,7 @@ export class ScriptBook {
   #loaded = new WeakMap<Pipeline, Set<string>>()
   #bytes = 0
 
-  /** The script of this source, read when it is seen for the first time. */
+  /** The script of this source (a view), read when it is seen for the first time. */
   learn(source: Buffer, commands: CommandTable): KnownScript {
     const text = source.toString('latin1')
     const known = this.#bySource.get(text)
@@ -29,7 +29,7 @@ export class ScriptBook {
       return known
     }
     const sha = createHash('sha1').update(source).digest('hex')
-    const script = { sha, source, facts: analyseScript(text, commands) }
+    const script = { sha, source: Buffer.from(source), facts: analyseScript(text, commands) }
     this.#bySource.set(text, script)
     this.#bySha.set(sha, script)
     this.#bytes += source.length

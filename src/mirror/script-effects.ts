@@ -2,7 +2,7 @@ import type { Args } from '../command/effects.ts'
 import type { ScriptFacts } from '../command/script-analysis.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandParser } from '../resp/command-parser.ts'
-import { argsOf } from '../resp/command-view.ts'
+import { argsOf, type CommandView } from '../resp/command-view.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
 import type { ReplyOwner } from '../upstream/in-flight.ts'
@@ -20,6 +20,14 @@ export class ScriptEffects {
 
   constructor(context: DataPathContext) {
     this.#context = context
+  }
+
+  /** The same of a command where it lies in a buffer. */
+  factsIn(spec: CommandSpec, { buf, start, end }: CommandView): ScriptFacts | null {
+    const named = buf.subarray(start[1]!, end[1]!)
+    if (spec.name === 'EVAL') return this.#book.learn(named, this.#context.commands).facts
+    const name = named.toString('latin1')
+    return (spec.name === 'EVALSHA' ? this.#book.bySha(name)?.facts : this.#book.functionFacts(name)) ?? null
   }
 
   /** Of the command EVAL, EVALSHA or FCALL; null: its source has not been seen. */

@@ -19,6 +19,7 @@ import { differs, hasError, isReadOnly, NO_ANSWER } from './shadow-answers.ts'
 import { MAX_WAITING } from './shadow-backlog.ts'
 import { isTooLong, LEAST_BULK_LIMIT, textOf } from './store-errors.ts'
 import { SwappedDatabases } from './swapped-databases.ts'
+import { doubtUndeclaredKeys } from './undeclared-keys.ts'
 
 /**
  * The way of effects to the shadow: bounded in bytes and number, acknowledged one by one.
@@ -295,8 +296,7 @@ export class ShadowQueue implements ReplyOwner {
   /** The shadow may not have what a script has done to keys that it does not declare: nobody can name them, and they may be any route's. Nothing, if it is no such script. */
   doubtScript(spec: CommandSpec | null, bytes: Buffer, start: number, end: number): void {
     if (!this.#scripts.writesOtherKeys(spec, bytes, start, end)) return
-    for (const { name, shadow } of this.#context.routes.routes)
-      if (shadow !== null) this.#dirty.toVerify.mark(name, 'script')
+    doubtUndeclaredKeys(this.#context, this.#dirty)
   }
 
   /** What the command has done to one of its keys may come from another that the shadow does not have as the primary had it. `bytes`: the application's. */
@@ -329,8 +329,7 @@ export class ShadowQueue implements ReplyOwner {
     waiter: AckWaiter | null,
   ): void {
     doubtFunctionsOf(this.#context, this.#dirty, spec)
-    // Another answer is no wonder while keys that the script reads are dirty; that such a script is in doubt has been counted and said when it was sent.
-    if (reason !== 'shadow-differs') this.doubtScript(spec, bytes, start, end)
+    this.doubtScript(spec, bytes, start, end)
     for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.mark(ref, reason, waiter)
   }
 }

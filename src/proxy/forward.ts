@@ -47,6 +47,7 @@ export function forward(session: Session, view: CommandView, spec: CommandSpec |
     const taken = readLargeKey(session, view, spec)
     if (taken !== null) return taken
   }
+  if (spec?.write && path.mirror.undeclared.keepWaiting(spec, view, route)) return session.waitFor('room')
   const store = path.primaryOf(route)
   const pipeline =
     session.own === null ? store.shared(session.database, session.protocol, session.user) : session.own.to(store)

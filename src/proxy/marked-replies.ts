@@ -5,7 +5,7 @@ import type { InFlight } from '../upstream/in-flight.ts'
 import { countedReply } from './counted-reply.ts'
 import { isMalformed } from './malformed.ts'
 import { mapReply } from './map-reply.ts'
-import { COUNTED, MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
+import { COUNTED, MAP_KEYS, MIRRORED, MIXED, SAMPLED, UNDECLARED } from './marks.ts'
 import type { Session } from './session.ts'
 
 /** The primary's reply to a command with marks (`marks.ts`): what they ask for, and then the client has it. */
@@ -25,6 +25,7 @@ export function settleMarked(
   if (mirrored) {
     session.writesOwed--
     contested = path.tickets.left(slot, slot.lane)
+    if ((slot.flags & UNDECLARED) !== 0) path.mirror.undeclared.ended(route, !isNoScript(buf, start))
   }
   try {
     if ((slot.flags & MAP_KEYS) !== 0 && !slot.timedOut)
@@ -60,6 +61,11 @@ export function settleMarked(
   if (slot.timedOut) return
   if (mapped === null) session.reply(slot.seq, buf, start, end)
   else session.reply(slot.seq, mapped, 0, mapped.length)
+}
+
+/** `-NOSCRIPT` */
+function isNoScript(buf: Buffer, start: number): boolean {
+  return buf[start] === MINUS && buf.toString('latin1', start + 1, start + 9) === 'NOSCRIPT'
 }
 
 /** The command is no longer in flight for the other routes that its keys belong to. */

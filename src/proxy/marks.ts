@@ -9,3 +9,5 @@ export const MIXED = 8
 export const HANDED_OVER = 16
 /** PUBLISH while subscribers share a connection: its count is not the store's. */
 export const COUNTED = 32
+/** It runs a script that may write to keys which it does not declare (`Mirror.undeclared`). */
+export const UNDECLARED = 64

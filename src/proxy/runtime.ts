@@ -302,6 +302,7 @@ export class Runtime {
     this.jobs.run()
     this.#durability?.tick(nowMs)
     this.#functions.run(nowMs)
+    this.#mirror.undeclared.tick(nowMs)
     this.#limits.run(nowMs)
     this.#report.run(nowMs)
     for (const session of path.sessions) if (session.waiting === 'room') session.wake()

@@ -11,7 +11,7 @@ import { type InFlight, TOGETHER } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPath } from './data-path.ts'
-import { COUNTED, MAP_KEYS, MIRRORED, MIXED, SAMPLED } from './marks.ts'
+import { COUNTED, MAP_KEYS, MIRRORED, MIXED, SAMPLED, UNDECLARED } from './marks.ts'
 import { isSampledRead } from './sampled-reads.ts'
 import type { Session } from './session.ts'
 
@@ -50,6 +50,11 @@ export function sendPlanned(
       slot.lane = pipeline.lane
       slot.keyHash = plan.positions.count === 1 ? plan.keyHash : 0
       path.intents?.note(session.database, spec, view, plan.positions)
+      if (path.mirror.undeclared.areWrittenBy(spec, view)) {
+        slot.flags |= UNDECLARED
+        path.mirror.undeclared.leave(route, [session.database])
+        path.intents?.noteUnnamedKeys()
+      }
       if (plan.positions.count === 0) {
         if (isServerWide(spec)) {
           path.intents?.noteEveryKey()

@@ -27,7 +27,7 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
       return true
     case 'MULTI': {
       const route = view.buf === session.input.buf ? wholeTransaction(session, view.frameEnd) : null
-      if (route === 'held') return session.waitFor('hold')
+      if (typeof route === 'string') return session.waitFor(route)
       if (route !== null) {
         const store = session.path.primaryOf(route)
         const pipeline = session.own?.to(store) ?? store.shared(session.database, session.protocol, session.user)

@@ -46,6 +46,8 @@ export class TransactionQueue {
   readonly #reads = new TransactionReads()
   /** FLUSHALL and its like. */
   readonly #serverWide: CommandSpec[] = []
+  /** Routes of scripts that may write to keys which they do not declare. */
+  readonly #undeclared: Route[] = []
   /** Of its keys, where a cluster is to take over. */
   #slots: TransactionSlots = new Map()
   #lane = 0
@@ -58,6 +60,12 @@ export class TransactionQueue {
   /** EXEC has to wait for a switch, or for the copy of a key that it writes. */
   get isHeldBack(): boolean {
     return areHeldBack(this.states, this.#hashes)
+  }
+
+  /** EXEC has to wait for a moment: the primary is being asked to tell what its scripts write. */
+  get isToBeTold(): boolean {
+    const { undeclared } = this.#session.path.mirror
+    return this.#undeclared.some((route) => !undeclared.isReady(route))
   }
 
   /** The routes of a planned command are the transaction's. `own`: also the one that the plan names first, for it has keys there. */
@@ -97,6 +105,8 @@ export class TransactionQueue {
         this.#hashes.push(hashBytes(view.buf, view.start[arg]!, view.end[arg]!))
       }
     } else if (spec !== null && isServerWide(spec)) this.#serverWide.push(spec)
+    if (spec?.write && plan.route.shadow !== null && path.mirror.undeclared.areWrittenBy(spec, view))
+      this.#undeclared.push(plan.route)
     if (spec?.write && !path.readOnlyScripts.isCalled(spec, view)) this.writes = true
     if (spec !== null && mayPublish(spec)) this.publishes = true
     if (spec !== null && asksForSubscribers(spec)) this.asksForSubscribers = true
@@ -113,6 +123,7 @@ export class TransactionQueue {
     this.#reads.left(path, lane)
     for (const spec of this.#serverWide) path.tickets.enterServerWide(spec, NOBODY)
     if (path.intents !== null) this.#note(path.intents)
+    if (this.#undeclared.length > 0) this.#leaveUndeclared()
     session.writesOwed++
     this.states.delete(route.state)
     for (const state of this.states) state.inFlight++
@@ -120,8 +131,9 @@ export class TransactionQueue {
 
   /** EXEC has been answered, or never will be. True: another connection wrote to one of its keys meanwhile. */
   returned(): boolean {
-    const { tickets } = this.#session.path
+    const { tickets, mirror } = this.#session.path
     this.#session.writesOwed--
+    for (const script of this.#undeclared) mirror.undeclared.ended(script, true)
     for (const state of this.states) state.inFlight--
     for (const spec of this.#serverWide) tickets.leaveServerWide(spec)
     return tickets.leaveAll(this.#hashes, this.#lane, this.#ticket)
@@ -176,6 +188,13 @@ export class TransactionQueue {
       if (!spec?.write) continue
       for (const database of databases) mirror.lost(spec, route, database, bytes, 0, bytes.length)
     }
+  }
+
+  #leaveUndeclared(): void {
+    const { path, database } = this.#session
+    const databases = possibleDatabases(this.commands, database)
+    for (const script of this.#undeclared) path.mirror.undeclared.leave(script, databases)
+    path.intents?.noteUnnamedKeys()
   }
 
   /** Before EXEC leaves: until then nothing is written. */

@@ -247,6 +247,7 @@ export class Transaction implements Pin, ReplyOwner {
       if (this.#aborted) return this.#leaveWithError('EXECABORT Transaction discarded because of previous errors.')
       if (this.#broken) return this.#leave(session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY)
       if (this.#queue.commands.length === 0 && !this.#watching) return this.#leave(FRAME.EMPTY_ARRAY)
+      if (this.#queue.isToBeTold) return session.waitFor('room')
     }
     if (
       this.#connection.shared === null &&

@@ -5,14 +5,15 @@ import { refuseServerWide } from '../routing/server-wide.ts'
 import { isHttp } from './http.ts'
 import { asksForSubscribers } from './pending-subscriptions.ts'
 import type { Session } from './session.ts'
+import type { Wait } from './wait.ts'
 
 const PLAIN: ReadonlySet<Handling> = new Set(['forward', 'blocking', 'keyspace', 'publish'])
 
 /**
- * Looks ahead, behind a MULTI: the route of a transaction that has arrived to its EXEC and can go down the shared pipeline; null: it has to be pinned. 'held': it writes a key that is
- * being copied, and had better wait than take a connection of its own.
+ * Looks ahead, behind a MULTI: the route of a transaction that has arrived to its EXEC and can go down the shared pipeline; null: it has to be pinned. Or what it had better wait for than take a connection of its own: a key that it
+ * writes is being copied, or the primary is asked to tell what its scripts write.
  */
-export function wholeTransaction(session: Session, from: number): Route | 'held' | null {
+export function wholeTransaction(session: Session, from: number): Route | Wait | null {
   const { path } = session
   // CLIENT PAUSE may hold one of its commands, with the shared connection in MULTI.
   if (path.pause !== null) return null
@@ -29,7 +30,8 @@ export function wholeTransaction(session: Session, from: number): Route | 'held'
     planCommand(path.routes, spec, view, path.plan)
     const { plan } = path
     if (plan.refusal !== null || plan.route.state.switching) return null
-    if (session.isHeld(view, spec)) return 'held'
+    if (session.isHeld(view, spec)) return 'hold'
+    if (spec?.write && path.mirror.undeclared.keepWaiting(spec, view, plan.route)) return 'room'
     if (plan.bound || (plan.keyed && plan.positions.count > 0)) {
       if (route !== null && route.primary.store !== plan.route.primary.store) return null
       route ??= plan.route

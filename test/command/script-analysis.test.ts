@@ -29,6 +29,9 @@ describe('a script', () => {
     ["-- redis.call('time')\nredis.call('set', KEYS[1], [[redis.call('time')]])", 'replay'],
     ["--[==[ redis.call('time') ]==] redis.call('set', KEYS[1], 'it''s')", 'replay'],
     ["redis.call('zunionstore', KEYS[1], 2, KEYS[2], KEYS[3])", 'replay'],
+    ["redis.call('xgroup', 'create', KEYS[1], 'g', '$')", 'replay'],
+    ["redis.call('xgroup', 'create', KEYS[1] .. ':x', 'g', '$')", 'undeclared: replay'],
+    ["redis.call('xgroup', ARGV[1], KEYS[1], 'g', '$')", 'undeclared: replay'],
     ["redis.log(redis.LOG_WARNING, 'x') return redis.status_reply('FINE')", 'reads'],
   ])('%s: %s', (source, expected) => {
     expect(said(source)).toBe(expected)

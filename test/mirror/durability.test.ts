@@ -68,6 +68,7 @@ function intentsOf(stateDir: string): Set<string> {
           key: (_, key) => keys.add(key.toString()),
           everyKey: () => keys.add('every key'),
           functions: () => keys.add('functions'),
+          unnamedKeys: () => keys.add('unnamed'),
         },
         1_000,
       )
@@ -84,7 +85,12 @@ function placesOf(stateDir: string): Set<string> {
     const reader = new SegmentReader(readFileSync(join(stateDir, 'intent', name)))
     while (
       reader.read(
-        { key: (database, key) => places.add(`${database}:${key}`), everyKey: () => {}, functions: () => {} },
+        {
+          key: (database, key) => places.add(`${database}:${key}`),
+          everyKey: () => {},
+          functions: () => {},
+          unnamedKeys: () => {},
+        },
         1_000,
       )
     );

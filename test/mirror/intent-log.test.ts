@@ -45,6 +45,7 @@ function keysIn(bytes: Buffer): { keys: string[]; end: string } {
     key: (database: number, key: Buffer) => keys.push(`${database} ${key.toString('latin1')}`),
     everyKey: () => keys.push('every key'),
     functions: () => keys.push('functions'),
+    unnamedKeys: () => keys.push('unnamed'),
   }
   while (reader.read(visitor, 3));
   return { keys, end: reader.end }

@@ -39,6 +39,8 @@ interface Load {
   readonly payloads: Payloads
   readonly everywhere: boolean
   readonly fieldTimes: boolean
+  /** Not where the primary has other names than the application. */
+  readonly undeclared: boolean
 }
 
 /** Whether all of them know times of hash fields. */
@@ -152,6 +154,7 @@ describe('after random writes of every kind by several clients, RESP2 and RESP3,
         payloads,
         everywhere: true,
         fieldTimes: await knowFieldTimes(old, fresh),
+        undeclared: phase === 'shadow',
       }
       const totals = new Totals()
       const names: DriftOptions =
@@ -200,6 +203,7 @@ describe('after random writes of every kind by several clients, RESP2 and RESP3,
         payloads,
         everywhere: false,
         fieldTimes: await knowFieldTimes(store),
+        undeclared: phase === 'shadow',
       }
       const totals = new Totals()
       const [from, to] = phase === 'shadow' ? ['job:', 'step:'] : ['step:', 'job:']
@@ -251,6 +255,7 @@ describe('after random writes of every kind by several clients, RESP2 and RESP3,
         payloads,
         everywhere: true,
         fieldTimes: await knowFieldTimes(old, fresh),
+        undeclared: true,
       }
       const totals = new Totals()
       await again(async (seed) => {

@@ -188,15 +188,6 @@ describe('a script that writes to keys which it does not declare', () => {
     },
   )
 
-  test('leaves the route in need of a verify where it did not reach the shadow', async () => {
-    const app = path.client()
-    await fresh.client().config('SET', 'maxmemory', 1)
-    await app.eval(SOURCE, 1, 'l', 'a')
-    await eventually(() =>
-      expect(path.runtime.stats().routes['all']).toMatchObject({ needsVerify: true, verifyCauses: ['script'] }),
-    )
-  })
-
   test('leaves the route in need of a verify in a transaction that also empties the database', async () => {
     const app = path.client()
     await app.multi().eval(SOURCE, 1, 'l', 'a').flushdb().exec()

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
@@ -18,7 +19,10 @@ afterEach(async () => {
   await Promise.all([old, fresh].map((server) => server.client().call('FUNCTION', 'FLUSH')))
 })
 
+let named: (key: string) => string = toShadow
+
 async function start(renamed: boolean): Promise<void> {
+  named = renamed ? toShadow : (key) => key
   const rest = { name: 'rest', source: 'old', target: 'new', phase: 'mirror' } as const
   const jobs = {
     name: 'jobs',
@@ -38,6 +42,14 @@ function counters() {
     errors: routes.reduce((sum, { counters: { shadowError } }) => sum + shadowError, 0),
     needsVerify: routes.some(({ needsVerify }) => needsVerify),
   }
+}
+
+/** What a script has written to keys that it does not declare is told a moment after its reply. */
+async function equal(): Promise<void> {
+  await eventually(async () => {
+    await settled(path)
+    expect(await driftBetween(old, fresh, { databases: [0, 1], toShadow: named })).toEqual([])
+  })
 }
 
 describe('a script that does the same everywhere', () => {
@@ -104,26 +116,96 @@ describe('any other script', () => {
     expect(await driftBetween(old, fresh, { toShadow })).toEqual([])
   })
 
-  test('that uses keys which it does not declare is run again where keys have the same names, and said to be in doubt', async () => {
+  test.each([
+    ['under the same names', false],
+    ['under other names', true],
+  ])(
+    'that writes to keys which it does not declare has those copied, which the primary tells: %s',
+    async (_, renamed) => {
+      await start(renamed)
+      const app = path.client()
+      const source =
+        "redis.call('set', KEYS[1] .. ':at', redis.call('time')[2]) return redis.call('incr', KEYS[1] .. ':n')"
+      await app.eval(source, 1, 'job:a')
+      const sha = (await app.script('LOAD', source)) as string
+      await app.evalsha(sha, 1, 'job:b')
+      await app.multi().select(1).evalsha(sha, 1, 'job:c').exec()
+      await app.select(0)
+      // Nobody has seen the source of this one.
+      const unseen = (await old
+        .client()
+        .script('LOAD', "return redis.call('rpush', KEYS[1] .. ':list', 'a')")) as string
+      await app.evalsha(unseen, 1, 'job:d')
+      expect(await old.client().exists('job:a:at', 'job:b:n', 'job:d:list')).toBe(3)
+      await equal()
+      expect(counters()).toMatchObject({ errors: 0, needsVerify: false })
+    },
+  )
+
+  test('of that kind costs no verify when the shadow could take nothing meanwhile', async () => {
     await start(false)
     const app = path.client()
-    await app.eval(
-      "redis.call('set', KEYS[1] .. ':detail', ARGV[1]) redis.call('xadd', KEYS[1], '*', 'f', 'v')",
-      1,
-      'job',
-      'x',
-    )
-    await settled(path)
-    expect(await driftBetween(old, fresh)).toEqual([])
-    expect(JSON.stringify(path.notices)).toContain('which it does not declare')
+    await fresh.client().config('SET', 'maxmemory', '1')
+    for (let i = 0; i < 20; i++) await app.eval("return redis.call('incr', KEYS[1] .. ':n')", 1, `job:${i}`)
+    await eventually(() => expect(path.runtime.stats().routes['rest']!.dirtyReasons['state-copy']).toBeGreaterThan(20))
+    await fresh.client().config('SET', 'maxmemory', '0')
+    await equal()
+    expect(counters().needsVerify).toBe(false)
   })
 
-  test('that does so where keys have other names leaves the route in need of a verify', async () => {
-    await start(true)
-    await path.client().eval("redis.call('set', KEYS[1] .. ':detail', 1) redis.call('set', KEYS[1], 1)", 1, 'job:a')
+  test.each([
+    ['is run again where keys have the same names', false],
+    ['has its declared keys copied where they have others', true],
+  ])('of that kind %s, and asks for a verify, where the primary does not tell', async (_, renamed) => {
+    await old.client().call('ACL', 'SETUSER', 'default', '-client|tracking')
+    try {
+      await start(renamed)
+      await path.client().eval("redis.call('set', KEYS[1] .. ':detail', 1) redis.call('set', KEYS[1], 1)", 1, 'job:a')
+      await settled(path)
+      expect(counters().needsVerify).toBe(true)
+      expect(path.runtime.stats().routes['rest']!.verifyCauses).toEqual(['script'])
+      expect(await fresh.client().get(renamed ? 'step:a' : 'job:a')).toBe('1')
+      if (!renamed) expect(await fresh.client().get('job:a:detail')).toBe('1')
+      expect(JSON.stringify(path.notices)).toContain('does not tell which keys are written')
+    } finally {
+      await old.client().call('ACL', 'SETUSER', 'default', '+client|tracking')
+    }
+  })
+
+  test('of that kind asks for a verify where it changes what no server tells: consumer groups, times of fields', async () => {
+    await start(false)
+    const source = "return redis.call('xgroup', 'create', KEYS[1] .. ':stream', 'g', '0', 'mkstream')"
+    await path.client().eval(source, 1, 'job:a')
+    await eventually(() => expect(counters().needsVerify).toBe(true))
     await settled(path)
-    expect(counters().needsVerify).toBe(true)
-    expect(await fresh.client().get('step:a')).toBe('1')
+    expect(await driftBetween(old, fresh)).toEqual([])
+  })
+
+  test('of that kind that runs while the primary stops telling asks for a verify; the next one is told again', async () => {
+    await start(false)
+    const app = path.client()
+    const source = "return redis.call('incr', KEYS[1] .. ':n')"
+    await app.eval(source, 1, 'job:a')
+    await equal()
+    const operator = old.client()
+    const listing = (): Promise<string> => operator.client('LIST') as Promise<string>
+    const tracking = async (): Promise<string[]> =>
+      [...(await listing()).matchAll(/^id=(\d+) .* flags=\S*B/gm)].map(([, id]) => id!)
+    const [id] = await tracking()
+    const { inFlight } = path.runtime.stats().routes['rest']!
+    old.pause()
+    const killed = operator.client('KILL', 'ID', Number(id))
+    const ran = app.eval(source, 1, 'job:b')
+    await eventually(() => expect(path.runtime.stats().routes['rest']!.inFlight).toBe(inFlight + 1))
+    old.resume()
+    await Promise.all([killed, ran])
+    await eventually(() => expect(path.runtime.stats().routes['rest']!.verifyCauses).toEqual(['script']))
+    await eventually(async () => {
+      await app.eval(source, 1, 'job:c')
+      expect(await tracking()).toHaveLength(1)
+    })
+    await app.eval(source, 1, 'job:d')
+    await eventually(async () => expect(await fresh.client().get('job:d:n')).toBe('1'))
   })
 })
 

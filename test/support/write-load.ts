@@ -1,7 +1,7 @@
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { RawClient } from './raw-client.ts'
 import type { RedisServer } from './redis.ts'
-import { EVERYWHERE, FIELD_TIMES, READS, WRITES } from './write-templates.ts'
+import { EVERYWHERE, FIELD_TIMES, READS, UNDECLARED, WRITES } from './write-templates.ts'
 
 type Args = readonly (Buffer | string | number)[]
 
@@ -42,6 +42,8 @@ export interface LoadOptions {
   readonly everywhere?: boolean
   /** The servers know times of hash fields. Default: not. */
   readonly fieldTimes?: boolean
+  /** Scripts that write to keys which they do not declare. Default: not. */
+  readonly undeclared?: boolean
   /** For RESTORE and FUNCTION RESTORE. Default: what no server takes. */
   readonly payloads?: Payloads
 }
@@ -94,6 +96,7 @@ export class Writer {
       kind: 'writes',
       everywhere: false,
       fieldTimes: false,
+      undeclared: false,
       payloads: NO_PAYLOADS,
       ...options,
     }
@@ -135,9 +138,10 @@ export class Writer {
 
   command(): Args {
     const random = this.#random
-    const { kind, everywhere, fieldTimes, payloads, oneDatabase } = this.#options
+    const { kind, everywhere, fieldTimes, payloads, oneDatabase, undeclared } = this.#options
     let templates = kind === 'reads' ? READS : oneDatabase ? WRITES_WITHIN : WRITES
     if (fieldTimes && kind === 'writes' && random.below(15) === 0) templates = FIELD_TIMES
+    if (undeclared && kind === 'writes' && random.below(20) === 0) templates = UNDECLARED
     if (everywhere && kind === 'writes' && random.below(300) === 0) templates = EVERYWHERE
     return random.pick(templates).map((part) => {
       if (part === '%PAYLOAD') return payloads.key

@@ -196,6 +196,14 @@ HSETEX $h KEEPTTL FIELDS 1 %f %v
 HGETDEL $h FIELDS 1 %f
 `)
 
+/** Scripts that write to keys which they do not declare: they need these to have the application's names at the primary. */
+export const UNDECLARED = templates(`
+EVAL redis.call('append',KEYS[1]..'d',ARGV[1])return(redis.call('incr',ARGV[2])) 1 $s %v $c
+EVAL redis.call('set',KEYS[1]..'t',redis.call('time')[2])return(redis.call('lpop',ARGV[1])) 1 $s $l
+EVAL redis.call('rpush',ARGV[1],redis.call('get',KEYS[1])or'none') 1 $s $l
+EVAL return(redis.call('del',ARGV[1])) 1 $s $k
+`)
+
 /** Of whole databases, or of all functions. */
 export const EVERYWHERE = templates(`
 FLUSHALL

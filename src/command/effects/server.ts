@@ -36,20 +36,25 @@ export const SERVER_EFFECTS: Readonly<Record<string, EffectRule>> = {
  * |-------------------------------------|------------------------------------------------------------|
  * | only reads                          | nothing                                                    |
  * | does the same anywhere, to its KEYS | the same call                                              |
- * | uses further keys, of the same name | the same call; if it need not do the same, its KEYS copied |
- * | uses further keys under other names | its KEYS copied, and the route needs a verify              |
- * | anything else, or not seen          | its KEYS copied                                            |
+ * | varies                              | its KEYS copied                                            |
+ * | uses further keys, or was not seen, | its KEYS copied; the others are copied when the primary    |
+ * | and the primary tells which         | tells of them (`mirror/told-keys.ts`)                      |
+ * | the same, and it does not tell:     | the route needs a verify, and                              |
+ * |     names are the same              | the same call; if it need not do the same, its KEYS copied |
+ * |     names are others, or not seen   | its KEYS copied                                            |
  */
 function script(args: Args, _reply: Reply, context: EffectContext): Effect {
   const numkeys = count(args[2])
   const keys = numkeys <= 0 ? [] : args.slice(3, 3 + numkeys)
   const facts = context.scriptFacts?.(args) ?? null
+  if (facts === null && context.told === true) return copy(...keys)
   if (facts === null) return keys.length === 0 ? { ...UNDECLARED, keys } : copy(...keys)
   if (!facts.writes) return NOTHING
   if (facts.declaresKeys) {
     if (keys.length === 0) return NOTHING
     return facts.varies === null ? { kind: 'replay', copies: [], doubt: null } : copy(...keys)
   }
+  if (context.told === true && !facts.untold) return copy(...keys)
   if (!context.sameNames) return { ...UNDECLARED, keys, keysMissing: true }
   return { kind: 'replay', copies: facts.varies === null ? [] : keys, doubt: UNDECLARED.reason }
 }

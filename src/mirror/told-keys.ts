@@ -1,0 +1,245 @@
+import { DOLLAR, LF, MINUS } from '../resp/bytes.ts'
+import { elementOffsets } from '../resp/decode.ts'
+import { encodeOwn } from '../resp/own-words.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
+import type { DataPathContext } from './context.ts'
+import { textOf } from './store-errors.ts'
+
+/** A store that does not tell is asked again after so long. */
+const REFUSED_MS = 60_000
+/** One that cannot be reached. */
+const RETRY_MS = 500
+/** No such script leaves for so long at most while the connection is being opened. */
+const PATIENCE_MS = 500
+/** Without such scripts the connection is closed: the primary has work with it at every write. */
+const UNUSED_MS = 60_000
+
+export interface ToldKeysOutcome {
+  /** The store's name of a key that was written while such a script ran, in each database that one ran in. */
+  written(store: Store, database: number, name: Buffer): void
+  /** Such a script ran, and what it wrote was not told, or not all of it. */
+  missed(): void
+}
+
+/**
+ * Names the keys that scripts write without declaring them: the primary itself tells which keys are written (`CLIENT TRACKING ON BCAST`), on a connection that is open for as long as such scripts are
+ * used.
+ *
+ *   primary's pipelines   script ─────────▶ reply                                 leaves, ended
+ *   this connection              a  b  c         PING PING ─▶ d  pong pong
+ *                         └── everything told from here to the last pong ──┘      is to be copied
+ *
+ * What other clients write meanwhile is told too, and copied for nothing. A key is told after it was written, so a copy that begins then has what the script has left.
+ */
+export class ToldKeys {
+  readonly #context: DataPathContext
+  readonly #outcome: ToldKeysOutcome
+  readonly #ears = new Map<Store, Ear>()
+
+  constructor(context: DataPathContext, outcome: ToldKeysOutcome) {
+    this.#context = context
+    this.#outcome = outcome
+  }
+
+  /** Whether such a script may leave for the store: what it writes will be told, or there is no use in waiting for that. */
+  ready(store: Store): boolean {
+    return this.#earOf(store).ready(this.#context.clock.nowMs)
+  }
+
+  /** Such a script is about to be pushed. `ended` follows. */
+  leaves(store: Store, databases: readonly number[]): void {
+    this.#earOf(store).leaves(databases, this.#context.clock.nowMs)
+  }
+
+  /** It has been answered, or lost. `mayHaveRun`: it was not refused as a whole. */
+  ended(store: Store, mayHaveRun: boolean): void {
+    this.#ears.get(store)?.ended(mayHaveRun)
+  }
+
+  /** What such scripts write there at the moment is told in full. */
+  covers(store: Store): boolean {
+    return this.#ears.get(store)?.covers === true
+  }
+
+  tick(nowMs: number): void {
+    for (const [store, ear] of this.#ears) {
+      if (!ear.isUnused(nowMs)) continue
+      ear.close()
+      this.#ears.delete(store)
+    }
+  }
+
+  #earOf(store: Store): Ear {
+    let ear = this.#ears.get(store)
+    if (ear === undefined) this.#ears.set(store, (ear = new Ear(store, this.#context, this.#outcome)))
+    return ear
+  }
+}
+
+/** The connection to one store. */
+class Ear {
+  readonly #store: Store
+  readonly #context: DataPathContext
+  readonly #outcome: ToldKeysOutcome
+  #pipeline: Pipeline | null = null
+  #listens = false
+  /** Not opened again before. */
+  #notBeforeMs = 0
+  #openedMs = 0
+  #usedMs = 0
+  /** Scripts under way. */
+  #running = 0
+  /** What one of them wrote, or one that ended since the last fence, was not told. */
+  #gap = false
+  /** PINGs that are to be answered until all is told that scripts wrote which have ended. */
+  #fences = 0
+  #fenceAgain = false
+  readonly #databases = new Set<number>()
+
+  constructor(store: Store, context: DataPathContext, outcome: ToldKeysOutcome) {
+    this.#store = store
+    this.#context = context
+    this.#outcome = outcome
+  }
+
+  get covers(): boolean {
+    return this.#listens && !this.#gap
+  }
+
+  isUnused(nowMs: number): boolean {
+    return this.#running === 0 && this.#fences === 0 && nowMs - this.#usedMs > UNUSED_MS
+  }
+
+  ready(nowMs: number): boolean {
+    this.#usedMs = nowMs
+    // Not one server: each node would have to be listened to.
+    if (this.#listens || this.#store.cluster !== null) return true
+    if (this.#pipeline === null && nowMs >= this.#notBeforeMs) this.#open(nowMs)
+    return this.#pipeline === null || nowMs - this.#openedMs > PATIENCE_MS
+  }
+
+  leaves(databases: readonly number[], nowMs: number): void {
+    // Opened here for the one that comes after: in a transaction nobody has waited.
+    this.ready(nowMs)
+    if (!this.#listens) this.#gap = true
+    this.#running++
+    for (const database of databases) this.#databases.add(database)
+  }
+
+  ended(mayHaveRun: boolean): void {
+    this.#running--
+    if (this.#gap && mayHaveRun) this.#outcome.missed()
+    if (this.#listens) this.#fence()
+    else if (this.#running === 0) this.#gap = false
+  }
+
+  close(): void {
+    if (this.#pipeline === null) return
+    this.#pipeline.onClosed = null
+    this.#store.discard(this.#pipeline)
+    this.#pipeline = null
+    this.#listens = false
+  }
+
+  #open(nowMs: number): void {
+    this.#openedMs = nowMs
+    const pipeline = this.#store.borrow(0, 3)
+    this.#pipeline = pipeline
+    pipeline.answersWithinMs = this.#store.options.config.timeoutMs
+    pipeline.onPush = (buf, start, end) => this.#told(buf, start, end)
+    pipeline.onClosed = () => this.#closed(pipeline, RETRY_MS)
+    this.#ask(TRACK, (error) => {
+      if (this.#pipeline !== pipeline) return
+      if (error !== null) {
+        this.#closed(pipeline, REFUSED_MS)
+        this.#store.discard(pipeline)
+        this.#context.log({
+          level: 'warn',
+          msg: 'a store does not tell which keys are written (CLIENT TRACKING); scripts that write to keys which they do not declare make their routes need a verify',
+          fields: { store: this.#store.name, reason: error },
+        })
+      } else {
+        this.#listens = true
+        this.#context.log({
+          level: 'info',
+          msg: 'scripts write to keys which they do not declare: the store is asked to tell which keys are written, and they are copied',
+          fields: { store: this.#store.name },
+        })
+      }
+    })
+    if (pipeline.state === 'closed') this.#closed(pipeline, RETRY_MS)
+  }
+
+  #closed(pipeline: Pipeline, retryMs: number): void {
+    if (this.#pipeline !== pipeline) return
+    pipeline.onClosed = null
+    this.#pipeline = null
+    this.#listens = false
+    this.#notBeforeMs = this.#context.clock.nowMs + retryMs
+    // What those wrote that have ended may not have been told yet.
+    if (this.#fences > 0) this.#outcome.missed()
+    this.#fences = 0
+    this.#fenceAgain = false
+    this.#gap = this.#running > 0
+  }
+
+  /**
+   * The store tells of a round of its event loop what was written in it at the round's end. The second question is certainly asked in a later round than the first, and that not before the
+   * script's.
+   */
+  #fence(): void {
+    if (this.#fences > 0) {
+      this.#fenceAgain = true
+      return
+    }
+    this.#fences = 2
+    this.#ping()
+  }
+
+  #ping(): void {
+    this.#ask(PING, () => {
+      if (--this.#fences > 0) return this.#ping()
+      if (this.#fenceAgain) {
+        this.#fenceAgain = false
+        this.#fence()
+      } else if (this.#running === 0) {
+        this.#gap = false
+        this.#databases.clear()
+      }
+    })
+  }
+
+  /** `answered`: with the text of an error, or null. Not called when the connection is lost. */
+  #ask(command: Buffer, answered: (error: string | null) => void): void {
+    this.#pipeline?.push(
+      {
+        settle: (_slot, buf, start, end) => answered(buf[start] === MINUS ? textOf(buf, start, end) : null),
+        lost: () => {},
+        timedOut: () => {},
+      },
+      command,
+      0,
+      command.length,
+    )
+  }
+
+  /** `>2 $10 invalidate *n $len name ...`, or a nil in place of the names when all keys are gone. */
+  #told(buf: Buffer, start: number, end: number): void {
+    if (this.#running === 0 && this.#fences === 0) return
+    const from = start + HEADER.length
+    if (buf.compare(HEADER, 0, HEADER.length, start, from) !== 0) return
+    const names = elementOffsets(buf, from, end)
+    // A FLUSHALL, which is mirrored as one; unless the script has done it.
+    if (names === null) return this.#outcome.missed()
+    for (let i = 0; i + 1 < names.length; i++) {
+      if (buf[names[i]!] !== DOLLAR) continue
+      const name = buf.subarray(buf.indexOf(LF, names[i]!) + 1, names[i + 1]! - 2)
+      for (const database of this.#databases) this.#outcome.written(this.#store, database, name)
+    }
+  }
+}
+
+const HEADER = Buffer.from('>2\r\n$10\r\ninvalidate\r\n')
+const TRACK = encodeOwn(['CLIENT', 'TRACKING', 'ON', 'BCAST'])
+const PING = encodeOwn(['PING'])

@@ -1,0 +1,83 @@
+import type { CommandSpec } from '../command/spec.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import type { Route } from '../routing/route.ts'
+import type { Store } from '../upstream/store.ts'
+import type { DataPathContext } from './context.ts'
+import type { DirtySet } from './dirty-set.ts'
+import { runsScript, type ScriptEffects } from './script-effects.ts'
+import { ToldKeys } from './told-keys.ts'
+
+/**
+ * Keys that scripts write without declaring them. Where the primary tells which they are (`ToldKeys`), they are copied. Where it does not, nobody can name them: routes need a verify.
+ */
+export class UndeclaredKeys {
+  readonly #context: DataPathContext
+  readonly #dirty: DirtySet
+  readonly #scripts: ScriptEffects
+  readonly #told: ToldKeys
+
+  constructor(context: DataPathContext, dirty: DirtySet, scripts: ScriptEffects) {
+    this.#context = context
+    this.#dirty = dirty
+    this.#scripts = scripts
+    this.#told = new ToldKeys(context, {
+      written: (store, database, name) => this.#written(store, database, name),
+      missed: () => doubtUndeclaredKeys(context, dirty),
+    })
+  }
+
+  /** The command runs a script that writes to keys which it does not declare, or one whose source has not been seen. */
+  areWrittenBy(spec: CommandSpec, view: CommandView): boolean {
+    if (!runsScript(spec) || view.argc < 2) return false
+    const facts = this.#scripts.factsIn(spec, view)
+    return facts === null || (facts.writes && !facts.declaresKeys)
+  }
+
+  /** The command runs such a script of a mirrored route, and has to wait for a moment: the primary is being asked to tell what it writes. */
+  keepWaiting(spec: CommandSpec, view: CommandView, route: Route): boolean {
+    return route.shadow !== null && this.areWrittenBy(spec, view) && !this.isReady(route)
+  }
+
+  /** Such a script of the route need not wait. */
+  isReady(route: Route): boolean {
+    return this.#told.ready(this.#primaryOf(route))
+  }
+
+  /** Such a script is about to be pushed, for one of these databases. `ended` follows. */
+  leave(route: Route, databases: readonly number[]): void {
+    this.#told.leaves(this.#primaryOf(route), databases)
+  }
+
+  /** It has been answered, or lost. `mayHaveRun`: it was not refused as a whole. */
+  ended(route: Route, mayHaveRun: boolean): void {
+    this.#told.ended(this.#primaryOf(route), mayHaveRun)
+  }
+
+  /** What such scripts of the route write at the moment is told in full. Holds for one that has ended until the event loop turns. */
+  areTold(route: Route): boolean {
+    return this.#told.covers(this.#primaryOf(route))
+  }
+
+  tick(nowMs: number): void {
+    this.#told.tick(nowMs)
+  }
+
+  #primaryOf({ primary }: Route): Store {
+    return this.#context.stores[primary.store]!
+  }
+
+  #written(store: Store, database: number, name: Buffer): void {
+    const { routes, stores, clock } = this.#context
+    const index = stores.indexOf(store)
+    const key = index === -1 ? null : routes.viewOf(index).nameOf(name, 0, name.length)
+    if (key === null) return
+    const { route } = routes.find(key, 0, key.length)
+    if (route.shadow !== null) this.#dirty.mark(route, database, key, 'state-copy', clock.nowMs)
+  }
+}
+
+/** The shadow may not have what a script has done to keys that it does not declare: nobody can name them, and they may be any route's, unless that says of its scripts that they are to be trusted. */
+export function doubtUndeclaredKeys({ routes }: DataPathContext, { toVerify }: DirtySet): void {
+  for (const { name, shadow, config } of routes.routes)
+    if (shadow !== null && config.scripts !== 'warn') toVerify.mark(name, 'script')
+}
