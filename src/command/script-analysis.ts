@@ -19,7 +19,7 @@ export interface ScriptFacts {
    * What it does to other keys may depend on what is in a list, a sorted set or a stream, which clients may wait on: it does more with them than to change one and not to look at the answer.
    */
   readonly looksIntoQueues: boolean
-  /** What it writes a server does not tell in full to clients that track keys: consumer groups and times of hash fields are left out. */
+  /** What it writes a server does not tell in full to clients that track keys: consumer groups and times of hash fields are left out, and what database a key is in. */
   readonly untold: boolean
   /** Channels that it publishes to; null: one that it computes, or anything may happen. */
   readonly publishesTo: readonly (string | null)[]
@@ -36,7 +36,8 @@ export interface ScriptFacts {
 export function analyseScript(source: string, commands: CommandTable): ScriptFacts {
   const tokens = luaTokens(source)
   if (tokens === null) return UNREADABLE
-  return { ...new Analysis(tokens, commands).facts(), untold: UNTOLD.test(source) }
+  const facts = new Analysis(tokens, commands).facts()
+  return UNTOLD.test(source) ? { ...facts, untold: true } : facts
 }
 
 const UNREADABLE: ScriptFacts = {
@@ -63,6 +64,7 @@ class Analysis {
   #tellsNames = false
   #asksForAllKeys = false
   #looksIntoQueues = false
+  #untold = false
   readonly #publishesTo = new Set<string | null>()
 
   constructor(tokens: readonly LuaToken[], commands: CommandTable) {
@@ -71,7 +73,7 @@ class Analysis {
     this.#keyNames = this.#namedKeys()
   }
 
-  facts(): Omit<ScriptFacts, 'untold'> {
+  facts(): ScriptFacts {
     this.#findAliases()
     for (let i = 0; i < this.#tokens.length; i++) this.#look(i)
     return {
@@ -81,6 +83,7 @@ class Analysis {
       tellsNames: this.#tellsNames || this.#tokens.some((token, i) => this.#isTold(token, i)),
       asksForAllKeys: this.#asksForAllKeys,
       looksIntoQueues: this.#looksIntoQueues,
+      untold: this.#untold,
       publishesTo: [...this.#publishesTo],
     }
   }
@@ -195,7 +198,10 @@ class Analysis {
       return
     }
     if (!spec.readonly && !MESSAGES.has(name)) this.#writes = true
-    if (ELSEWHERE.has(name)) this.#declaresKeys = false
+    if (ELSEWHERE.has(name)) {
+      this.#declaresKeys = false
+      this.#untold = true
+    }
     if (repliesWithKeys(spec)) this.#tellsNames = true
     if (!NO_QUEUE.test(name) && (this.#isUsed(start) || hasSeveralKeys(spec))) this.#looksIntoQueues = true
     if (ABOUT_ALL_KEYS.has(name)) this.#asksForAllKeys = true
