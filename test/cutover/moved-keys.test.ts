@@ -138,7 +138,7 @@ describe('keys that a reload moves to another primary', () => {
       for (const [key, count] of counting.counts)
         expect([key, Number(await server.client().get(key))]).toEqual([key, count])
     expect(await driftBetween(old, fresh)).toEqual([])
-  }, 60_000)
+  }, 180_000)
 
   test('a route that only gets another name, or one of its own for keys that stay, holds nobody and breaks nothing off', async () => {
     const { path, reroute } = await setUp([rest])
@@ -154,7 +154,7 @@ describe('keys that a reload moves to another primary', () => {
     expect(counting.errors).toEqual([])
     await settled(path)
     expect(await driftBetween(old, fresh)).toEqual([])
-  }, 60_000)
+  }, 180_000)
 
   test('what waits or is queued for keys goes with them, also after its route has got another name', async () => {
     const { path, reroute } = await setUp([rest])
@@ -211,4 +211,4 @@ test('a reload that is called off leaves the stores where they are', async () =>
   await settled(path)
   expect(await fresh.client().get('k')).toBe('3')
   expect(await elsewhere.client().dbsize()).toBe(0)
-}, 30_000)
+})

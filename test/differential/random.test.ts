@@ -49,7 +49,7 @@ test.each(SCHEMA_KINDS)(
       }
     }
   },
-  SECONDS * 1_000 + 60_000,
+  SECONDS * 1_000 + 180_000,
 )
 
 async function play(kind: SchemaKind, seed: number): Promise<void> {
@@ -145,7 +145,7 @@ class Play {
   async #goTo(phase: Phase): Promise<void> {
     const names = this.#schema.routes(phase).flatMap((route) => (route.target === undefined ? [] : [route.name!]))
     const side = (which: Phase): boolean => which === 'switched'
-    if (side(phase) !== side(this.#phase)) await settled(this.#path, 20_000)
+    if (side(phase) !== side(this.#phase)) await settled(this.#path)
     const result = await this.#path.runtime.apply({
       config: {
         ...configOf({ stores: { one, two }, routes: this.#schema.routes(phase) }),
@@ -156,7 +156,7 @@ class Play {
       hold: side(phase) === side(this.#phase) ? [] : names,
       needsEqual: side(phase) === side(this.#phase) ? [] : names,
       forget: [],
-      holdTimeoutMs: 10_000,
+      holdTimeoutMs: 30_000,
     })
     expect(result).toMatchObject({ ok: true })
     this.#phase = phase
@@ -237,7 +237,7 @@ class Play {
   async #bothNamesHoldTheSame(): Promise<void> {
     const { kind } = this.#schema
     if (kind === 'namespace') return
-    await settled(this.#path, 20_000)
+    await settled(this.#path)
     expect(this.#path.notices.filter(({ kind: what }) => what === 'finding')).toEqual([])
     const table = tableOf(this.#schema, this.#phase)
     const clients = await Promise.all([direct, one, two].map(({ port }) => RawClient.open(port)))

@@ -64,7 +64,7 @@ test('a reload that moves keys meets the gates of a switch, says so before, and 
   expect((await reroute(migration, [jobs(), mirroredRoute({ phase: 'shadow' })])).error).toBeUndefined()
   expect(await understudy.client().incr('job:1')).toBe(45)
   await eventually(() => expect(understudy.stderr + understudy.stdout).toContain('keys have another primary'))
-}, 60_000)
+}, 180_000)
 
 test('a store that becomes another server under its name is refused as primary, unless it is forced; as shadow it is incomplete', async () => {
   const migration = await started([mirroredRoute({ phase: 'shadow' })])
@@ -113,4 +113,4 @@ test('a store that becomes another server under its name is refused as primary, 
   edit(other.url, target.url)
   expect((await reload({ force: true, reason: 'it was the copy of the day before' })).error).toBeUndefined()
   await eventually(async () => expect(await app.get('k')).toBe(await target.client().get('k')))
-}, 60_000)
+}, 180_000)

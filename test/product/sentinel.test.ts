@@ -147,7 +147,9 @@ test('a failover of the primary under load: no client is disconnected, all write
   const metrics = await understudy.metrics()
   expect(metrics).toContain('understudy_store_failovers_total{store="old"} 1')
   expect(metrics).toContain('understudy_store_sentinels_answering{store="old"} 3')
-  expect(understudy.stdout).toContain('the store has failed over: its Sentinels name another primary')
+  await eventually(() =>
+    expect(understudy.stdout).toContain('the store has failed over: its Sentinels name another primary'),
+  )
   // The way out that the runbook names.
   await settled(understudy)
   await doJob(understudy, 'verify', 'all')

@@ -14,6 +14,6 @@ export function changeBetween(old: Config, next: Config, generation: number): Ch
     rerouted: steps.flatMap(({ keys, before, route }) => (keys.length === 0 ? [] : [[before, route] as const])),
     needsEqual: holding.filter((step) => step.movesPrimary).map(({ before }) => before),
     forget: steps.filter((step) => step.forgetsShadow).map(({ route }) => route),
-    holdTimeoutMs: 5_000,
+    holdTimeoutMs: 30_000,
   }
 }
