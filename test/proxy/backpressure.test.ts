@@ -63,7 +63,7 @@ describe('memory', () => {
     store = redis
     await redis.client().set('large', 'x'.repeat(2 * MB))
     understudy = await startUnderstudy({
-      stores: { only: redis.url },
+      stores: { only: { url: redis.url, timeout: '60s' } },
       routes: [{ name: 'all', keys: ['*'], source: 'only' }],
       clients: { outputBuffer: '16mb' },
     })
