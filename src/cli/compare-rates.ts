@@ -1,7 +1,8 @@
-import type { Comparison, MismatchRate, RouteComparisonView } from '../admin/control.ts'
+import type { MismatchRate, RouteComparisonView } from '../admin/control.ts'
 import { UnderstudyError } from '../base/errors.ts'
 import type { AdminClient } from './admin-client.ts'
 import { formatShare } from './format.ts'
+import { comparisonOf } from './older-answers.ts'
 import { tableLines } from './table.ts'
 import { printable, type Terminal } from './terminal.ts'
 
@@ -24,7 +25,7 @@ interface RatesOptions {
 
 /** `understudy mismatches --rates`: numerator, denominator and share, by route and command; then what was dropped. */
 export async function printRates(client: AdminClient, options: RatesOptions, terminal: Terminal): Promise<void> {
-  const { routes } = await client.get<Comparison>('/api/v1/compare')
+  const { routes } = comparisonOf(await client.get<unknown>('/api/v1/compare'))
   const wanted = Object.entries(routes).filter(([name]) => options.route === undefined || name === options.route)
   if (options.route !== undefined && wanted.length === 0)
     throw new UnderstudyError('NOT_FOUND', `no route is called '${options.route}'`)

@@ -5,6 +5,7 @@ import { isOver } from '../jobs/job.ts'
 import type { AdminClient } from './admin-client.ts'
 import { EXIT } from './exit-code.ts'
 import { progressView } from './job-progress.ts'
+import { jobKeyOf, jobOf, listOf } from './older-answers.ts'
 import { tableLines } from './table.ts'
 import { printable, type Terminal } from './terminal.ts'
 
@@ -58,7 +59,7 @@ async function looked(client: AdminClient, job: Job, terminal: Terminal): Promis
   const untilMs = performance.now() + AWAY_MS
   for (let first = true; ; first = false) {
     try {
-      return await client.get<Job>(`/api/v1/jobs/${job.id}`)
+      return jobOf(await client.get<unknown>(`/api/v1/jobs/${job.id}`))
     } catch (error) {
       const isAway = error instanceof UnderstudyError && error.code === 'ADMIN_UNREACHABLE'
       if (!isAway || performance.now() > untilMs) throw error
@@ -81,7 +82,7 @@ export async function tell(client: AdminClient, job: Job, terminal: Terminal, op
   for (const note of job.report.notes) terminal.line(printable(`  Note: ${note}`))
   const listed = Object.values(job.report.classes).reduce((sum, n) => sum + n, 0)
   if (listed === 0) return
-  const keys = await client.get<JobKey[]>(`/api/v1/jobs/${job.id}/keys?limit=${MAX_PRINTED}`)
+  const keys = listOf(await client.get<unknown>(`/api/v1/jobs/${job.id}/keys?limit=${MAX_PRINTED}`), jobKeyOf)
   for (const line of keyLines(keys)) terminal.line(line)
   if (listed > keys.length) {
     terminal.line(`... and ${listed - keys.length} more: understudy jobs keys ${job.id}`)
@@ -91,7 +92,7 @@ export async function tell(client: AdminClient, job: Job, terminal: Terminal, op
 /** Every key that a job lists, page by page. */
 export async function* allKeys(client: AdminClient, id: number): AsyncGenerator<JobKey[]> {
   for (let after = 0; ; ) {
-    const keys = await client.get<JobKey[]>(`/api/v1/jobs/${id}/keys?after=${after}&limit=${PAGE}`)
+    const keys = listOf(await client.get<unknown>(`/api/v1/jobs/${id}/keys?after=${after}&limit=${PAGE}`), jobKeyOf)
     if (keys.length === 0) return
     yield keys
     after = keys.at(-1)!.seq

@@ -7,6 +7,7 @@ import { FILE_FORMATS, JOB_STATES, ON_CONFLICT, REPAIR_SOURCES } from '../jobs/j
 import { type AdminOptions, adminClient, type JsonOption, jsonOption, withAdminOptions } from './admin-options.ts'
 import { EXIT } from './exit-code.ts'
 import { allKeys, follow, keyLines, tell } from './job-follow.ts'
+import { jobOf, listOf } from './older-answers.ts'
 import { tableLines } from './table.ts'
 import { printable, type Terminal } from './terminal.ts'
 
@@ -119,7 +120,7 @@ async function start(
   terminal: Terminal,
 ): Promise<number> {
   const client = adminClient(given)
-  const job = await client.post<Job>('/api/v1/jobs', { kind, route, options }, START_TIMEOUT_MS)
+  const job = jobOf(await client.post<unknown>('/api/v1/jobs', { kind, route, options }, START_TIMEOUT_MS))
   if (!given.detach) return follow(client, job, terminal, given)
   if (given.json) terminal.json(job)
   else terminal.line(`Job ${job.id} is ${job.state}: understudy jobs follow ${job.id}`)
@@ -166,8 +167,9 @@ export function addJobs(program: Command, terminal: Terminal, finish: (exitCode:
     .action(async (action: (typeof ACTIONS)[number] | undefined, id: number | undefined, options: JobsOptions) => {
       const client = adminClient(options)
       if (action === undefined) {
-        const jobs = await client.get<Job[]>(listPath(options))
-        if (options.json) terminal.json(jobs)
+        const answer = await client.get<unknown>(listPath(options))
+        const jobs = listOf(answer, jobOf)
+        if (options.json) terminal.json(answer)
         else if (jobs.length === 0) terminal.line('No jobs.')
         else for (const line of tableLines(COLUMNS, jobs.map(rowOf))) terminal.line(line)
         return finish(EXIT.done)
@@ -176,9 +178,9 @@ export function addJobs(program: Command, terminal: Terminal, finish: (exitCode:
       const path = `/api/v1/jobs/${id}`
       switch (action) {
         case 'follow':
-          return finish(await follow(client, await client.get<Job>(path), terminal, options))
+          return finish(await follow(client, jobOf(await client.get<unknown>(path)), terminal, options))
         case 'show':
-          await tell(client, await client.get<Job>(path), terminal, options)
+          await tell(client, jobOf(await client.get<unknown>(path)), terminal, options)
           return finish(EXIT.done)
         case 'keys':
           for await (const keys of allKeys(client, id)) {
@@ -187,7 +189,7 @@ export function addJobs(program: Command, terminal: Terminal, finish: (exitCode:
           }
           return finish(EXIT.done)
         default: {
-          const job = await client.patch<Job>(path, { action: action satisfies JobAction }, STEER_TIMEOUT_MS)
+          const job = jobOf(await client.patch<unknown>(path, { action: action satisfies JobAction }, STEER_TIMEOUT_MS))
           if (options.json) terminal.json(job)
           else terminal.line(printable(`${job.kind} ${job.route} (job ${job.id}): ${job.state}`))
           finish(EXIT.done)

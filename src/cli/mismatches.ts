@@ -6,6 +6,7 @@ import type { AdminClient } from './admin-client.ts'
 import { type AdminOptions, adminClient, type JsonOption, jsonOption, withAdminOptions } from './admin-options.ts'
 import { printRates } from './compare-rates.ts'
 import { EXIT } from './exit-code.ts'
+import { listOf, mismatchOf } from './older-answers.ts'
 import { tableLines } from './table.ts'
 import { printable, type Terminal } from './terminal.ts'
 
@@ -50,8 +51,9 @@ export function addMismatches(program: Command, terminal: Terminal, finish: (exi
         return finish(EXIT.done)
       }
       if (options.follow) return follow(client, options, terminal)
-      const found = await client.get<Mismatch[]>(listPath(options))
-      if (options.json) terminal.json(found)
+      const answer = await client.get<unknown>(listPath(options))
+      const found = listOf(answer, mismatchOf)
+      if (options.json) terminal.json(answer)
       else if (found.length === 0) terminal.line(isFiltered(options) ? 'No mismatch fits.' : 'No mismatches.')
       else for (const line of listLines(found)) terminal.line(line)
       finish(EXIT.done)
@@ -116,11 +118,13 @@ async function follow(client: AdminClient, options: MismatchOptions, terminal: T
     let connected = false
     try {
       await client.listen(SILENCE_MS, async (events) => {
-        const before = await client.get<Mismatch[]>(listPath(options))
+        const before = listOf(await client.get<unknown>(listPath(options)), mismatchOf)
         wasConnected = connected = true
         for (const found of before.reverse()) print(found)
         for await (const { event, data } of events) {
-          if (event === 'mismatch' && wanted(data as Mismatch, options)) print(data as Mismatch)
+          if (event !== 'mismatch') continue
+          const found = mismatchOf(data)
+          if (wanted(found, options)) print(found)
         }
       })
     } catch (error) {

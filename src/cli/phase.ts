@@ -5,6 +5,7 @@ import { PHASES, type Phase } from '../config/config.ts'
 import { type AdminOptions, adminClient, type JsonOption, jsonOption, withAdminOptions } from './admin-options.ts'
 import { EXIT } from './exit-code.ts'
 import { formatMs } from './format.ts'
+import { phaseResultOf } from './older-answers.ts'
 import { printable, type Terminal } from './terminal.ts'
 
 /** A switch waits for the backlog; the sidecar calls it off long before this. */
@@ -36,8 +37,9 @@ export function addPhase(program: Command, terminal: Terminal, finish: (exitCode
         ...(reason === undefined ? {} : { reason }),
       }
       const path = `/api/v1/routes/${encodeURIComponent(route)}/phase`
-      const result = await adminClient(options).put<PhaseResult>(path, request, SWITCH_TIMEOUT_MS)
-      if (json) terminal.json(result)
+      const answer = await adminClient(options).put<unknown>(path, request, SWITCH_TIMEOUT_MS)
+      const result = phaseResultOf(answer)
+      if (json) terminal.json(answer)
       else for (const line of resultLines(result)) terminal.line(line)
       finish(result.closedGates.length > 0 ? EXIT.no : EXIT.done)
     })

@@ -4,6 +4,7 @@ import { UnderstudyError } from '../base/errors.ts'
 import { type AdminOptions, adminClient, type JsonOption, jsonOption, withAdminOptions } from './admin-options.ts'
 import { EXIT } from './exit-code.ts'
 import { formatMs } from './format.ts'
+import { reloadResultOf } from './older-answers.ts'
 import { printable, type Terminal } from './terminal.ts'
 
 /** A reload that moves keys waits for the backlog; the sidecar calls it off long before this. */
@@ -29,12 +30,13 @@ export function addReload(program: Command, terminal: Terminal, finish: (exitCod
       const request: ReloadRequest = { ...(force ? { force } : {}), ...(reason === undefined ? {} : { reason }) }
       const admin = adminClient(options)
       // Not by a field of the request: an older sidecar would not know it, and reload.
-      const result = dryRun
-        ? await admin.get<ReloadResult>('/api/v1/config/changes')
-        : await admin.post<ReloadResult>('/api/v1/config/reload', request, RELOAD_TIMEOUT_MS)
-      if (json) terminal.json(result)
+      const answer = dryRun
+        ? await admin.get<unknown>('/api/v1/config/changes')
+        : await admin.post<unknown>('/api/v1/config/reload', request, RELOAD_TIMEOUT_MS)
+      const result = reloadResultOf(answer)
+      if (json) terminal.json(answer)
       else for (const line of resultLines(result, dryRun === true)) terminal.line(line)
-      finish((result.closedGates ?? []).length > 0 ? EXIT.no : EXIT.done)
+      finish(result.closedGates.length > 0 ? EXIT.no : EXIT.done)
     })
 }
 
@@ -45,12 +47,11 @@ function resultLines({ changed, epoch, pauseMs, moves, closedGates, gates }: Rel
     : changed
       ? `Reloaded (epoch ${epoch})${pause}`
       : 'The file is what is in force already'
-  const open = dryRun ? (gates ?? []).filter((gate) => gate.open) : []
-  const closed = closedGates ?? []
+  const open = dryRun ? gates.filter((gate) => gate.open) : []
   return [
     head,
-    ...(moves ?? []).map((move) => `  ${move}`),
+    ...moves.map((move) => `  ${move}`),
     ...(open.length > 0 ? ['Open gates:', ...open.map(({ route, reason }) => `  ${route}: ${reason}`)] : []),
-    ...(closed.length > 0 ? ['Closed gates:', ...closed.map((gate) => `  ${gate}`)] : []),
+    ...(closedGates.length > 0 ? ['Closed gates:', ...closedGates.map((gate) => `  ${gate}`)] : []),
   ].map(printable)
 }

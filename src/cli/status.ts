@@ -3,6 +3,7 @@ import type { RouteStatus, Status, StoreStatus } from '../admin/control.ts'
 import { type AdminOptions, adminClient, type JsonOption, jsonOption, withAdminOptions } from './admin-options.ts'
 import { EXIT } from './exit-code.ts'
 import { formatBytes, formatMs, formatSeconds, formatShare } from './format.ts'
+import { statusOf } from './older-answers.ts'
 import { tableLines } from './table.ts'
 import { printable, type Terminal } from './terminal.ts'
 
@@ -12,9 +13,9 @@ export function addStatus(program: Command, terminal: Terminal, finish: (exitCod
     .description('show stores, routes, phases, lag, backlog, dirty keys and mismatch rates')
     .addOption(jsonOption())
     .action(async (options: AdminOptions & JsonOption) => {
-      const status = await adminClient(options).get<Status>('/api/v1/status')
-      if (options.json) terminal.json(status)
-      else for (const line of statusLines(status, terminal)) terminal.line(line)
+      const answer = await adminClient(options).get<unknown>('/api/v1/status')
+      if (options.json) terminal.json(answer)
+      else for (const line of statusLines(statusOf(answer), terminal)) terminal.line(line)
       finish(EXIT.done)
     })
 }
@@ -119,7 +120,7 @@ function doubts(status: Status, terminal: Terminal): string[] {
       const reasons = Object.entries(dirtyReasons).map(([reason, count]) => `${count} ${reason}`)
       const age = formatSeconds(oldestDirtyMs / 1000)
       lines.push(
-        `${printable(name)}: dirty keys: ${printable(reasons.join(', '))}${hotKeys > 0 ? `; ${hotKeys} written all the time and copied again and again` : ''}; the oldest for ${age}; ${REPAIR_WORDS[repair]}`,
+        `${printable(name)}: dirty keys: ${printable(reasons.join(', '))}${hotKeys > 0 ? `; ${hotKeys} written all the time and copied again and again` : ''}; the oldest for ${age}; ${REPAIR_WORDS[repair] ?? printable(repair)}`,
       )
     }
     const { strandedDatabases } = mirror

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
 import type { Browser, BrowserContextOptions, Locator } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { Status } from '../../src/admin/control.ts'
 import { UnderstudyError } from '../../src/base/errors.ts'
 import { job, mismatch } from '../admin/fake-control.ts'
 import { startTestServer, type TestServer } from '../admin/test-server.ts'
@@ -152,6 +154,26 @@ describe('what the page shows of trouble', () => {
     await eventually(() => expect(server.control.listeners.size).toBe(1))
     server.control.emit({ type: 'reload', data: { successful: false, error: 'line 3: unknown key' } })
     await page.getByRole('status').filter({ hasText: 'line 3: unknown key' }).waitFor()
+  })
+
+  test('a sidecar of an earlier version is shown, and its own page is asked for when it takes over', async () => {
+    const server = await startTestServer()
+    const answers = new URL('../cli/older-answers.json', import.meta.url)
+    const older = JSON.parse(readFileSync(answers, 'utf8'))['/api/v1/status'] as Status
+    server.control.status = async () => older
+    const { page } = await open(server)
+    const errors: string[] = []
+    page.on('pageerror', (error) => errors.push(error.message))
+    await page.locator('#stores tbody tr').nth(1).waitFor()
+    await page.locator('[data-route="all"]').waitFor()
+    await eventually(() => expect(server.control.listeners.size).toBe(1))
+    const loaded = page.waitForEvent('load')
+    const later = { ...older, version: '0.2.0' }
+    server.control.status = async () => later
+    server.control.emit({ type: 'status', data: later })
+    await loaded
+    await page.getByText('version 0.2.0').waitFor()
+    expect(errors).toEqual([])
   })
 
   test('whether the application suffers is said first, and one cause of many routes is one line', async () => {

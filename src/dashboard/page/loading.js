@@ -14,8 +14,14 @@ export async function loadAll() {
   // Alone: it tells whether a login is needed, and one refusal is enough.
   const status = await ask('/api/v1/status')
   const [routes, config] = await Promise.all([ask('/api/v1/routes'), ask('/api/v1/config')])
+  reloadForAnother(status)
   update({ status, routes, config })
   await Promise.all([loadMismatches(), loadJobs(), loadHistory(), loadNextSteps()])
+}
+
+/** Another version runs now: its page knows what it says, this one may not.  @param {import('./types.js').Status} status */
+export function reloadForAnother({ version }) {
+  if (state.status !== null && state.status.version !== version) location.reload()
 }
 
 export async function loadConfig() {

@@ -5,7 +5,16 @@ import { configurationSection } from './configuration.js'
 import { count, counted, duration } from './format.js'
 import { jobsSection } from './jobs.js'
 import { listen } from './live.js'
-import { loadAll, loadConfig, loadHistory, loadJobs, loadMismatches, loadNextSteps, MAX_JOBS } from './loading.js'
+import {
+  loadAll,
+  loadConfig,
+  loadHistory,
+  loadJobs,
+  loadMismatches,
+  loadNextSteps,
+  MAX_JOBS,
+  reloadForAnother,
+} from './loading.js'
 import { loginPage } from './login.js'
 import { mismatchesSection } from './mismatches.js'
 import { applicationState, findProblems } from './problems.js'
@@ -175,7 +184,10 @@ function mismatchSeen() {
 
 /** @type {Record<string, (data: any) => void>} */
 const EVENTS = {
-  status: (status) => update({ status }),
+  status: (status) => {
+    reloadForAnother(status)
+    update({ status })
+  },
   sample: (sample) => {
     update({ sample, recent: [...state.recent, sample].slice(-RECENT) })
     addSample(sample)

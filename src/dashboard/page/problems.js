@@ -91,7 +91,7 @@ function reloadProblems({ lastReload }) {
 
 /** @param {import('./types.js').Status} status @returns {Problem[]} */
 function durabilityProblems({ durability }) {
-  if (durability.intact) return []
+  if (durability?.intact !== false) return []
   return [
     {
       level: 'bad',
@@ -122,7 +122,7 @@ function waitingFor(mirrors) {
 function routeProblems(name, { mirror, phase, compare, shadow, crossSlots }, { status, recent }) {
   /** @type {(Problem & { route: string })[]} */
   const found = []
-  const because = Object.entries(mirror.dirtyReasons).map(([reason, keys]) => `${count(keys)} ${reason}`)
+  const because = Object.entries(mirror.dirtyReasons ?? {}).map(([reason, keys]) => `${count(keys)} ${reason}`)
   const reasons = because.length === 0 ? '' : ` (${because.join(', ')})`
   const say = (/** @type {Problem['level']} */ level, /** @type {string} */ text, href = '#routes') =>
     found.push({ level, text, href, route: name })
@@ -130,18 +130,22 @@ function routeProblems(name, { mirror, phase, compare, shadow, crossSlots }, { s
   if (!isShadowDown && mirror.lagMs > LAG_MS)
     say('bad', `the shadow is ${duration(mirror.lagMs / 1000)} behind, ${counted(mirror.backlog, 'write')} to come`)
   if (mirror.needsVerify)
-    say('bad', `keys may differ that nobody can name: it needs a verify (${mirror.verifyCauses.join(', ')})`, '#jobs')
-  if (mirror.strandedDatabases.length > 0)
+    say(
+      'bad',
+      `keys may differ that nobody can name: it needs a verify (${(mirror.verifyCauses ?? []).join(', ')})`,
+      '#jobs',
+    )
+  if (mirror.strandedDatabases?.length > 0)
     say(
       'bad',
       `keys of database ${mirror.strandedDatabases.join(', ')} cannot be copied: the shadow is a cluster, which has database 0 alone`,
     )
-  if (crossSlots.length > 0)
+  if (crossSlots?.length > 0)
     say(
       'warn',
       `commands with keys in several slots of the cluster at the other end, which would answer CROSSSLOT: ${crossSlots.map((of) => `${of.command} ${count(of.count)}`).join(', ')}`,
     )
-  if (mirror.scriptsInDoubt.length > 0)
+  if (mirror.scriptsInDoubt?.length > 0)
     say(
       'warn',
       `${counted(mirror.scriptsInDoubt.length, 'script')} with names of keys of their own making: under other names they reach the wrong keys`,

@@ -39,7 +39,7 @@ export function storesSection({ status }) {
                 <td>${up ? milliseconds(latencyMs) : '–'}</td>
                 <td>${version ?? '–'}</td>
                 <td>${role ?? '–'}</td>
-                <td>${rolesOf(name)}${sentinel === null ? '' : foundBy(sentinel)}${cluster === null ? '' : nodesOf(cluster)}</td>
+                <td>${rolesOf(name)}${sentinel ? foundBy(sentinel) : ''}${cluster ? nodesOf(cluster) : ''}</td>
               </tr>`,
           )}
         </tbody>
