@@ -1,12 +1,12 @@
 import type { StoreConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
-import { commonKey, type Segment } from './key-language.ts'
+import { commonKey, commonKeyOutside, type Segment } from './key-language.ts'
 import { keyspaceOf } from './keyspace.ts'
-import type { KeyPattern } from './pattern.ts'
+import { comparePatterns, type KeyPattern } from './pattern.ts'
 import { segmentsOf } from './pattern-overlap.ts'
 import type { ConfigPath } from './problems.ts'
 import type { KeyRename } from './rename.ts'
-import { changeOf } from './rename-change.ts'
+import { changedSegments, changeOf } from './rename-change.ts'
 import { type EndDraft, type RouteDraft, shown } from './resolve-routes.ts'
 
 /**
@@ -31,11 +31,13 @@ export function refuseCollisions(
     ...occupantsOf(route, route.source, 'source', stores),
     ...occupantsOf(route, route.target, 'target', stores),
   ])
+  const patterns = drafts.flatMap((route) => route.patterns.map(({ pattern }) => pattern))
   const reported = new Set<string>()
   occupants.forEach((later, i) => {
     for (const earlier of occupants.slice(0, i)) {
       if (earlier.keyspace !== later.keyspace) continue
-      const message = earlier.pattern === later.pattern ? selfCollision(earlier, later) : collision(earlier, later)
+      const message =
+        earlier.pattern === later.pattern ? selfCollision(earlier, later) : collision(earlier, later, patterns)
       if (message === null) continue
       // Point to a rename, since that is what has to change.
       const culprit = later.rename === null && earlier.rename !== null ? earlier : later
@@ -86,16 +88,33 @@ function selfCollision(source: Occupant, target: Occupant): string | null {
   return `source and target are ${same}, and the names "${names!.to.text}" fall among the others: ${shown(key)}, for example, would be two keys of the application. Choose names that "${target.pattern.text}" does not match`
 }
 
-function collision(a: Occupant, b: Occupant): string | null {
+function collision(a: Occupant, b: Occupant, patterns: readonly KeyPattern[]): string | null {
   if (isBareCatchAll(a) || isBareCatchAll(b) || changeOf(a.rename) === changeOf(b.rename)) return null
-  const key = commonKey(a.names, b.names)
+  const key = commonKeyOutside(a.names, b.names, [...namesNeverGiven(a, patterns), ...namesNeverGiven(b, patterns)])
   if (key === null) return null
   if (sameOrigin(a, b, key) || sameOrigin(b, a, key)) return null
   const [renamed, other] = b.rename !== null ? [b, a] : [a, b]
   const names =
     other.rename === null ? `"${other.pattern.text}"` : `"${other.pattern.text}" (renamed to "${other.rename.to.text}")`
   const where = other.route === renamed.route ? 'this route' : `route "${other.route.name}"`
-  return `the new names of "${renamed.pattern.text}" meet those of ${names} of ${where} in store "${renamed.store}": ${shown(key)}, for example, would be two keys of the application. Choose other names`
+  const [one, two] = [renamed, other].map(({ rename }) => shown(rename?.undo(key, 0, key.length) ?? key))
+  return (
+    `the new names of "${renamed.pattern.text}" meet those of ${names} of ${where} in store "${renamed.store}": ${shown(key)}, for example, would be two keys of the application, ${one} and ${two}. ` +
+    `Choose other names; or, if it has no keys like ${two}, name them by a more specific pattern in a route without target`
+  )
+}
+
+/**
+ * What the rename would make of keys that more specific patterns take: no key of this pattern has such a name. Only where a rename changes nothing but the beginning and the end, which can be said of another pattern's keys, too.
+ *
+ *     cart:{user} -> basket:{user}    cart:{user}:lines is another route's    basket:{user}:lines
+ */
+function namesNeverGiven({ pattern, rename }: Occupant, patterns: readonly KeyPattern[]): Segment[][] {
+  return patterns.flatMap((other) => {
+    if (comparePatterns(other, pattern) >= 0) return []
+    const changed = rename === null ? segmentsOf(other) : changedSegments(rename, other)
+    return changed === null ? [] : [changed]
+  })
 }
 
 function isBareCatchAll({ pattern, rename }: Occupant): boolean {

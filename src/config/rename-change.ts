@@ -1,3 +1,6 @@
+import type { Segment } from './key-language.ts'
+import type { KeyPattern } from './pattern.ts'
+import { segmentsOf } from './pattern-overlap.ts'
 import type { KeyRename } from './rename.ts'
 
 /**
@@ -9,7 +12,36 @@ import type { KeyRename } from './rename.ts'
  */
 export function changeOf(rename: KeyRename | null): string {
   if (rename === null) return JSON.stringify(['', '', '', ''])
-  const { from, to } = rename
+  return JSON.stringify(endsChanged(rename) ?? [rename.from.text, rename.to.text])
+}
+
+/**
+ * The names that the rename would give to the keys of another pattern, as far as its own pattern matches them; null: it changes more than the beginning and the end, or the other pattern does not tell how its
+ * keys begin and end.
+ */
+export function changedSegments(rename: KeyRename, other: KeyPattern): Segment[] | null {
+  if (other.wildcards.length === 0) {
+    const key = other.literalPrefix
+    const name = rename.apply(key, 0, key.length)
+    return name === null ? null : [{ kind: 'literal', bytes: name }]
+  }
+  const change = endsChanged(rename)
+  if (change === null) return null
+  const [front, newFront, back, newBack] = change.map((text) => Buffer.from(text, 'latin1')) as Ends
+  const { literalPrefix: prefix, literalSuffix: suffix } = other
+  if (!prefix.subarray(0, front.length).equals(front)) return null
+  if (suffix.length < back.length || !suffix.subarray(suffix.length - back.length).equals(back)) return null
+  return [
+    { kind: 'literal', bytes: Buffer.concat([newFront, prefix.subarray(front.length)]) },
+    ...segmentsOf(other).slice(1, -1),
+    { kind: 'literal', bytes: Buffer.concat([suffix.subarray(0, suffix.length - back.length), newBack]) },
+  ]
+}
+
+type Ends = [front: Buffer, newFront: Buffer, back: Buffer, newBack: Buffer]
+
+/** What it takes off in front and puts there, and the same behind; null: it changes more. */
+function endsChanged({ from, to }: KeyRename): [string, string, string, string] | null {
   const sameMiddle =
     from.wildcards.length > 0 &&
     from.wildcards.length === to.wildcards.length &&
@@ -17,17 +49,17 @@ export function changeOf(rename: KeyRename | null): string {
       const other = to.wildcards[i]!
       return name === other.name && (until === null ? other.until === null : other.until?.equals(until) === true)
     })
-  if (!sameMiddle) return JSON.stringify([from.text, to.text])
+  if (!sameMiddle) return null
   const [front, newFront] = [from.literalPrefix.toString('latin1'), to.literalPrefix.toString('latin1')]
   const [back, newBack] = [from.literalSuffix.toString('latin1'), to.literalSuffix.toString('latin1')]
   const keptInFront = commonLength([...front].reverse(), [...newFront].reverse())
   const keptBehind = commonLength([...back], [...newBack])
-  return JSON.stringify([
+  return [
     front.slice(0, front.length - keptInFront),
     newFront.slice(0, newFront.length - keptInFront),
     back.slice(keptBehind),
     newBack.slice(keptBehind),
-  ])
+  ]
 }
 
 function commonLength(a: readonly string[], b: readonly string[]): number {

@@ -89,3 +89,33 @@ describe('an accepted configuration', () => {
     },
   )
 })
+
+describe('a key and a part of it that is renamed in another way', () => {
+  const rules = [
+    ['cart:{user}', 'basket:{user}'],
+    ['cart:{user}:items', 'basket:{user}:lines'],
+  ] as const
+  const load = (...more: object[]): Config => {
+    const keys = Object.fromEntries(rules)
+    const file = {
+      stores: { redis: 'redis://a' },
+      routes: [
+        { name: 'shop', keys: Object.keys(keys), source: 'redis', target: { store: 'redis', keys } },
+        { name: 'rest', keys: ['*'], source: 'redis' },
+        ...more,
+      ],
+    }
+    return parseConfig(JSON.stringify(file), { path: 'test', env: {} }).config
+  }
+
+  it('is refused where keys of the application could meet, and both are named', () => {
+    expect(() => load()).toThrow(/would be two keys of the application, "cart:x:items" and "cart:x:lines"/)
+    const elsewhere = { name: 'other', keys: ['cart:{user}:l'], source: 'redis' }
+    expect(() => load(elsewhere)).toThrow(/"cart:x:items" and "cart:x:lines"/)
+  })
+
+  it('is accepted where another route says that there are no such keys, or has them', () => {
+    expect(load({ name: 'none', keys: ['cart:{user}:lines'], source: 'redis' }).routes).toHaveLength(3)
+    expect(load({ name: 'none', keys: ['cart:{user}:l{more}'], source: 'redis' }).routes).toHaveLength(3)
+  })
+})
