@@ -21,7 +21,8 @@ import { effectRuleOf } from '../src/command/effect-table.ts'
 import { HANDLING } from '../src/command/handling.ts'
 import type { Handling } from '../src/command/spec.ts'
 import { CommandTable } from '../src/command/table.ts'
-import { METRICS, type MetricSpec } from '../src/observability/metrics-catalogue.ts'
+import type { MetricSpec } from '../src/observability/metric-spec.ts'
+import { METRICS } from '../src/observability/metrics-catalogue.ts'
 import { comparisonPage } from './comparison-page.ts'
 
 const FOLDER = fileURLToPath(new URL('../docs/reference/', import.meta.url))

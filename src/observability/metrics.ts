@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client'
-import type { HistogramSample, MetricSpec } from './metrics-catalogue.ts'
+import type { HistogramSample, MetricSpec } from './metric-spec.ts'
 import { METRICS } from './metrics-catalogue.ts'
 import type { MetricsSnapshot } from './metrics-snapshot.ts'
 
