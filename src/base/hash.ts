@@ -4,11 +4,20 @@
  * lopsided sample follows from one.
  */
 export function hashBytes(buf: Uint8Array, start: number, end: number): number {
-  let h = 0x811c9dc5
-  for (let i = start; i < end; i++) {
-    h ^= buf[i]!
-    h = Math.imul(h, 0x01000193)
-  }
+  let h = HASH_START
+  for (let i = start; i < end; i++) h = addByte(h, buf[i]!)
+  return finishHash(h)
+}
+
+/** The same by hand, for who looks at the bytes anyway: begins with this, adds each, and is finished. */
+export const HASH_START = 0x811c9dc5
+
+export function addByte(h: number, byte: number): number {
+  return Math.imul(h ^ byte, 0x01000193)
+}
+
+export function finishHash(hash: number): number {
+  let h = hash
   h ^= h >>> 16
   h = Math.imul(h, 0x85ebca6b)
   h ^= h >>> 13

@@ -190,7 +190,8 @@ export class AlignedReads {
     if (route.config.compare.baseline) return
     const shadow = this.context.stores[route.shadow.store]!.shadow(read.database)
     if (shadow.state !== 'up') return this.#drop(read, 'shadow')
-    if (shadow.full || shadow.ring.length > MAX_QUEUED) return this.#drop(read, 'busy')
+    const waiting = Math.max(shadow.ring.length, route.state.backlogCommands)
+    if (shadow.full || waiting > MAX_QUEUED) return this.#drop(read, 'busy')
     if (this.isKnown(read)) return this.#drop(read, 'dirty')
     const bytes = this.#forShadow(view, route)
     if (bytes === null) return this.#drop(read, 'split')

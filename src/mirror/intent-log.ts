@@ -1,5 +1,6 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { addByte, finishHash, HASH_START, hashBytes } from '../base/hash.ts'
 import type { Flushable } from '../base/turn.ts'
 import type { KeyPositions } from '../command/keys.ts'
 import { otherDatabase } from '../command/other-database.ts'
@@ -113,6 +114,28 @@ export class IntentLog implements Flushable {
     if (length < 48) for (let i = start; i < end; i++) to[at++] = buf[i]!
     else at += buf.copy(to, at, start, end)
     this.#used = at
+  }
+
+  /** As `noteKey`; gives the key's hash (`hashBytes`), which costs next to nothing in the same loop. */
+  noteHashed(database: number, buf: Buffer, start: number, end: number): number {
+    const length = end - start
+    // Varints of one byte each; all others are rare.
+    if (length > 0x7f || database >= 0x7f || this.#used + length + 2 > BUFFER_BYTES) {
+      this.noteKey(database, buf, start, end)
+      return hashBytes(buf, start, end)
+    }
+    const to = this.#buffer
+    let at = this.#used
+    to[at++] = database + 1
+    to[at++] = length
+    let hash = HASH_START
+    for (let i = start; i < end; i++) {
+      const byte = buf[i]!
+      to[at++] = byte
+      hash = addByte(hash, byte)
+    }
+    this.#used = at
+    return finishHash(hash)
   }
 
   /** A command that changes every key is about to be pushed. */

@@ -145,6 +145,15 @@ export class ShadowRuns implements ReplyOwner {
     if (slot.replies === 0) this.#leave(slot, slot.seq)
   }
 
+  /** Status replies tell no number. */
+  settleSame(slot: InFlight, count: number): void {
+    const { state } = slot.route as Route
+    state.shadowOk += count
+    state.applied += count
+    state.backlogCommands -= count
+    if (slot.replies === 0) this.#leave(slot, slot.seq)
+  }
+
   lost(slot: InFlight, _loss: Loss): void {
     const { state } = slot.route as Route
     const { seq, replies } = slot

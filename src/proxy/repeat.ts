@@ -72,9 +72,8 @@ function markWrite({ path, database }: Session, slot: InFlight, view: CommandVie
   const to = end[firstKey]!
   slot.flags = MIRRORED | TOGETHER
   slot.lane = lane
-  slot.keyHash = hashBytes(buf, from, to)
+  slot.keyHash = path.intents === null ? hashBytes(buf, from, to) : path.intents.noteHashed(database, buf, from, to)
   slot.ticket = path.tickets.enterOne(slot.keyHash, lane)
-  path.intents?.noteKey(database, buf, from, to)
 }
 
 /** Somebody wants to look at each of its commands, or its next one has to wait for the reply to this one. */

@@ -207,6 +207,10 @@ export class Session implements ReplyOwner {
     settleMarked(this, slot, route, buf, start, end)
   }
 
+  late(slot: InFlight): void {
+    this.path.slowCommands.note(this, slot, this.path.clock.nowMs)
+  }
+
   settleTogether(run: ReplyRun, ring: InFlightRing): void {
     settleWrites(this, run, ring)
   }

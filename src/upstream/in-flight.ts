@@ -25,8 +25,12 @@ export interface ReplyOwner {
   /** One reply's bytes: a view, valid during the call. Called `replies` times for a command that was announced with several. */
   settle(command: InFlight, buf: Buffer, start: number, end: number): void
   lost(command: InFlight, loss: Loss): void
+  /** In place of a `settle` for each, of `count` status replies to a command that was announced with several: they are the same, and no errors. */
+  settleSame?(command: InFlight, count: number): void
   /** In place of a `settle` for each, where it is defined: as `ReplyRun` says. */
   settleRun?(run: ReplyRun): void
+  /** The reply has come `LATE_MS` or later, and is the first of a run: called while the run begins. */
+  late?(command: InFlight): void
   /** Before `settleRun`, of a run of commands marked `TOGETHER`: `ring` begins with their slots, which are free after this. */
   settleTogether?(run: ReplyRun, ring: InFlightRing): void
   /**

@@ -1,5 +1,5 @@
 import { UnderstudyError } from '../base/errors.ts'
-import { GREATER } from '../resp/bytes.ts'
+import { GREATER, PLUS } from '../resp/bytes.ts'
 import type { InFlight, ReplySink } from './in-flight.ts'
 import type { Losses } from './losses.ts'
 import type { Pipeline } from './pipeline.ts'
@@ -60,40 +60,49 @@ export class ReplyPairing implements ReplyTaker {
     if (slot.chunk !== null) this.#pipeline.release(slot)
   }
 
-  frame(buf: Buffer, start: number, end: number): void {
+  frame(buf: Buffer, start: number, end: number, to: number): number {
     const pipeline = this.#pipeline
     if (pipeline.state !== 'up') {
       this.#greeted(buf, start, end)
-      return
+      return end
     }
     if (pipeline.relay || buf[start] === GREATER) {
       this.#tell()
       pipeline.onPush?.(buf, start, end)
-      return
+      return end
     }
     const { ring, full } = pipeline
     const run = this.#run
     const slot = run.kept === 0 ? ring.peek() : run.kept < ring.length ? ring.at(run.kept) : undefined
     if (slot === undefined) throw new UnderstudyError('PROTOCOL', 'the store sent a reply that no command waits for')
     if (run.owner !== null) {
-      if (!full && run.extend(slot, buf, start, end)) return this.#gathered(slot)
+      if (!full && run.extend(slot, buf, start, end)) return this.#gathered(slot, end)
       this.#tell()
       // That may have ended this connection.
-      if (pipeline.state !== 'up') return
+      if (pipeline.state !== 'up') return end
     }
     // Who is told of room comes after those whose replies made it: no run then.
-    if (!full && run.begin(slot, pipeline.options.clock.nowMs, buf, start, end)) return this.#gathered(slot)
-    slot.replies--
+    if (!full && run.begin(slot, pipeline.options.clock.nowMs, buf, start, end)) return this.#gathered(slot, end)
+    const owner = slot.owner!
     const losses = this.#losses
     losses.settling = slot
-    slot.owner!.settle(slot, buf, start, end)
+    slot.replies--
+    let next = end
+    if (slot.replies > 0 && buf[start] === PLUS && owner.settleSame !== undefined) {
+      const more = sameBehind(buf, start, end, to, slot.replies)
+      slot.replies -= more
+      next += more * (end - start)
+      owner.settleSame(slot, more + 1)
+    } else owner.settle(slot, buf, start, end)
     losses.settling = null
     if (slot.replies === 0 && slot.chunk !== null) pipeline.release(slot)
+    return next
   }
 
   /** The reply to `slot` is in the run. */
-  #gathered(slot: InFlight): void {
+  #gathered(slot: InFlight, end: number): number {
     if (slot.flags === 0) this.#pipeline.release(slot)
+    return end
   }
 
   /** The run, if there is one, has come to its end. */
@@ -110,4 +119,15 @@ export class ReplyPairing implements ReplyTaker {
     }
     run.tell()
   }
+}
+
+/** How many of the replies behind `buf[start .. end)` are the very same, `most` at most. */
+function sameBehind(buf: Buffer, start: number, end: number, to: number, most: number): number {
+  const length = end - start
+  let same = 0
+  for (let at = end; same < most && at + length <= to; at += length) {
+    for (let i = 0; i < length; i++) if (buf[at + i] !== buf[start + i]) return same
+    same++
+  }
+  return same
 }

@@ -4,8 +4,8 @@ import type { ReplySink } from './in-flight.ts'
 
 /** Who is told what the store's bytes are. Either call may end the connection; the reader is then reset, and the rest of the bytes is nobody's. */
 export interface ReplyTaker {
-  /** One whole frame: a view, valid during the call. */
-  frame(buf: Buffer, start: number, end: number): void
+  /** One whole frame: a view, valid during the call. Others may lie behind it, up to `to`: gives the end of what was taken. */
+  frame(buf: Buffer, start: number, end: number, to: number): number
   /** A frame of `type` (its first byte) that needs at least `bytes` and is not whole. Null: it is gathered. */
   sinkFor(type: number, bytes: number): ReplySink | null
   /** The sink has had its last piece. */
@@ -54,7 +54,7 @@ export class ReplyReader {
           if (this.#epoch !== epoch) return
           break
         }
-        this.#whole(partial.buf, from, end)
+        this.#whole(partial.buf, from, end, end)
         if (this.#epoch !== epoch) return
         from = end
       }
@@ -67,9 +67,8 @@ export class ReplyReader {
         if (this.#epoch === epoch) partial.append(buf, at, length)
         return
       }
-      this.#whole(buf, at, end)
+      at = this.#whole(buf, at, end, length)
       if (this.#epoch !== epoch) return
-      at = end
     }
   }
 
@@ -81,16 +80,14 @@ export class ReplyReader {
     this.#sink = null
   }
 
-  #whole(buf: Buffer, start: number, end: number): void {
+  #whole(buf: Buffer, start: number, end: number, to: number): number {
     const sink = this.#sink
-    if (sink === null) {
-      this.#taker.frame(buf, start, end)
-      return
-    }
+    if (sink === null) return this.#taker.frame(buf, start, end, to)
     sink.piece(buf, start, end)
-    if (this.#sink !== sink) return
+    if (this.#sink !== sink) return end
     this.#sink = null
     this.#taker.pieced(sink)
+    return end
   }
 
   /** Of a reply that is not whole: gives what is there to who takes it in pieces. Gives how many bytes are dealt with. */

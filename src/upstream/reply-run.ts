@@ -9,7 +9,7 @@ import { type InFlight, type ReplyOwner, TOGETHER } from './in-flight.ts'
  *   READ_BUFFER  [ ... | reply 7 | reply 8 | reply 9 | ... ]      seq 7, count 3
  *                      ^start                        ^end
  *
- * Only replies that need nothing but to be passed on: no errors, no marks, none that came late. Their places in the ring are free already when the run is told; so it is told before anything else is,
+ * Only replies that need nothing but to be passed on: no errors, no marks, none that has timed out. Their places in the ring are free already when the run is told; so it is told before anything else is,
  * and at the latest when the read has been looked at. Replies to commands marked `TOGETHER` make runs, too: their places are free when their owner has looked at them (`settleTogether`).
  */
 export class ReplyRun {
@@ -57,7 +57,6 @@ export class ReplyRun {
       slot.replies !== 1 ||
       slot.seq < 0 ||
       slot.timedOut ||
-      nowMs - slot.queuedAtMs >= LATE_MS ||
       buf !== READ_BUFFER ||
       buf[start] === MINUS ||
       slot.owner!.settleRun === undefined
@@ -72,6 +71,7 @@ export class ReplyRun {
     this.step = end - start
     this.start = start
     this.end = end
+    if (nowMs - slot.queuedAtMs >= LATE_MS) slot.owner!.late?.(slot)
     return true
   }
 
@@ -90,5 +90,5 @@ export class ReplyRun {
   }
 }
 
-/** A reply that took so long is told alone: its owner may want to know which command it was. As `slowlog-log-slower-than` by default. */
+/** Of a reply that took so long the owner may want to know which command it was: of a run, of the first one, behind which the others have waited. As `slowlog-log-slower-than` by default. */
 export const LATE_MS = 10

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { hashBytes } from '../../src/base/hash.ts'
 import { IntentLog } from '../../src/mirror/intent-log.ts'
 import { SegmentReader } from '../../src/mirror/intent-segment.ts'
 
@@ -210,4 +211,22 @@ test('a directory that cannot be written is said once; when it can be, the log g
   note('d')
   log.flush()
   expect(keysOnDisk()).toEqual(['0 waits', '0 d'])
+})
+
+test('a key that is noted and hashed at once is as noted, and has its hash', () => {
+  const keys: [string, number][] = [
+    ...['', 'k', 'key:000000000017', '\xff\x80\r\n', 'x'.repeat(127), 'x'.repeat(128), 'x'.repeat(70_000)].map(
+      (key): [string, number] => [key, 0],
+    ),
+    ['k', 126],
+    ['k', 127],
+    ['k', 16_000],
+  ]
+  for (let i = 0; i < 800; i++) keys.push([`fill:${'x'.repeat(i % 200)}`, i])
+  for (const [key, database] of keys) {
+    const bytes = Buffer.from(`<${key}>`, 'latin1')
+    expect(log.noteHashed(database, bytes, 1, bytes.length - 1)).toBe(hashBytes(bytes, 1, bytes.length - 1))
+  }
+  log.flush()
+  expect(keysOnDisk()).toEqual(keys.map(([key, database]) => `${database} ${key}`))
 })

@@ -166,7 +166,7 @@ describe('a pipeline', () => {
     let runs = 0
     const text = (slot: InFlight): string => slot.chunk!.buf.toString('latin1', slot.start, slot.end)
     const owner: ReplyOwner = {
-      // Whatever is late is told alone.
+      // What does not come in one read is told alone.
       settle: (slot) => {
         seen.push(text(slot))
         told.push(`${slot.seq}`)
@@ -190,7 +190,7 @@ describe('a pipeline', () => {
     }
     const other = new Command('other')
     const sent: Buffer[] = []
-    // Until some have come together: on a busy machine they may be late again and again.
+    // Until some have come together, in one read.
     for (let round = 0; round < 200 && runs < 5; round++) {
       for (let i = 0; i < 30; i++) {
         const bytes = encodeCommand(['ECHO', `${sent.length}`])

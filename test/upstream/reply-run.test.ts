@@ -83,6 +83,20 @@ test('a run does not go on with an error, behind a gap, or in other bytes', () =
   expect(run.extend(slotOf(owner, 1), Buffer.from(READ_BUFFER.subarray(0, 12)), 4, 8)).toBe(false)
 })
 
+test('the first of a run that came late is shown to its owner', () => {
+  const late: number[] = []
+  const owner: ReplyOwner = { ...teller([]), late: ({ seq }) => late.push(seq) }
+  const run = new ReplyRun()
+  at('+a\r\n+b\r\n')
+  run.begin(slotOf(owner, 3), LATE_MS - 1, READ_BUFFER, 0, 4)
+  run.tell()
+  expect(late).toEqual([])
+  run.begin(slotOf(owner, 4), LATE_MS, READ_BUFFER, 0, 4)
+  run.extend(slotOf(owner, 5), READ_BUFFER, 4, 8)
+  run.tell()
+  expect(late).toEqual([4])
+})
+
 test('what needs more than to be passed on begins no run', () => {
   const owner = teller([])
   const run = new ReplyRun()
@@ -94,7 +108,6 @@ test('what needs more than to be passed on begins no run', () => {
   // A part of a command that was split over stores.
   expect(begins(slotOf(owner, -1))).toBe(false)
   expect(begins(slotOf({ settle: () => {}, lost: () => {}, timedOut: () => {} }, 0))).toBe(false)
-  expect(begins(slotOf(owner, 0), LATE_MS)).toBe(false)
   expect(begins(slotOf(owner, 0), 0, Buffer.from('+a\r\n'))).toBe(false)
   at('-a\r\n')
   expect(begins(slotOf(owner, 0))).toBe(false)
