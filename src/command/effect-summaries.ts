@@ -21,6 +21,7 @@ const COMPUTED: Readonly<Record<string, string>> = {
   INCREX: COPIED,
   PFCOUNT: 'as sent where it has one key, whose value keeps the count; nothing for several',
   PFDEBUG: COPIED,
+  'CLUSTER FLUSHSLOT': 'nothing: the route needs a verify',
   HSETNX: '`HSET`, if it was set',
   HINCRBYFLOAT: '`HSET` of the result',
   HEXPIRE: '`HPEXPIREAT` of the fields that it took effect on; `HDEL` of those it deleted',
@@ -77,7 +78,7 @@ const COMPUTED: Readonly<Record<string, string>> = {
   SORT: 'nothing without `STORE`; as sent, or with `BY` or `GET` of other keys its destination is copied',
   'BLESS SET': COPIED,
   'BLESS CLEAR': COPIED,
-  EVAL: 'run again where its source does the same anywhere, else the keys that it declares are copied',
+  EVAL: 'run again where its source does the same anywhere, else the keys that it declares are copied; others that it writes the primary names, and they are copied',
   EVALSHA: 'as `EVAL`; where the source has not passed by, the keys that it declares are copied',
   FCALL: 'as `EVAL`; where the library has not passed by, the keys that it declares are copied',
 }

@@ -13,6 +13,7 @@ import type { DirtySet } from './dirty-set.ts'
 import { FollowUps } from './follow-ups.ts'
 import type { KeyRefs } from './key-refs.ts'
 import { NOBODY, type OverlapTable } from './overlap.ts'
+import { runsScript } from './script-effects.ts'
 import { ServerWideEffects } from './server-wide-effect.ts'
 import { NO_ANSWER } from './shadow-answers.ts'
 import { shadowForm } from './shadow-form.ts'
@@ -84,8 +85,10 @@ export class EffectSender {
         this.#unknown.count(spec, effect.reason)
         this.markKeys(effect.keys, database, 'unknown-effect', waiter)
         // Keys that nobody can name.
-        if (effect.keysMissing && route !== null && route.shadow !== null && route.config.scripts === 'copy')
-          this.#dirty.toVerify.mark(route.name, 'script')
+        if (effect.keysMissing && route !== null && route.shadow !== null) {
+          if (spec === null || !runsScript(spec)) this.#dirty.toVerify.mark(route.name, 'server-wide')
+          else if (route.config.scripts === 'copy') this.#dirty.toVerify.mark(route.name, 'script')
+        }
         return
       case 'copy':
         this.markKeys(effect.keys, database, 'state-copy', waiter)

@@ -180,7 +180,7 @@ XRANGE $x - +
 XREVRANGE $x + - COUNT 2
 `)
 
-/** Of fields with a time of their own, from Redis 7.4 and Valkey 9.0 on. */
+/** Of fields with a time of their own, from Redis 7.4 and Valkey 9.0 on; and what came later, which servers without it refuse. */
 export const FIELD_TIMES = templates(`
 HEXPIRE $h 1%n00 FIELDS 2 %f %f
 HPEXPIRE $h 1%n0000 NX FIELDS 1 %f
@@ -194,6 +194,14 @@ HSETEX $h EX 1%n00 FIELDS 1 %f %v
 HSETEX $h FNX PXAT %a FIELDS 1 %f %v
 HSETEX $h KEEPTTL FIELDS 1 %f %v
 HGETDEL $h FIELDS 1 %f
+SET $s %v IFEQ %v
+SET $s v1
+DELIFEQ $s v1
+DELEX $s IFEQ v1
+MSETEX 2 $s %v $s %v PX 1%n0000
+MSETEX 1 $s %v
+XDELEX $x KEEPREF IDS 1 %i
+XACKDEL $x %g IDS 1 %i
 `)
 
 /** Scripts that write to keys which they do not declare: they need these to have the application's names at the primary. */

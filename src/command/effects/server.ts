@@ -26,6 +26,11 @@ export const SERVER_EFFECTS: Readonly<Record<string, EffectRule>> = {
   SWAPDB: AS_SENT,
   // Slots are the primary's own affair.
   TRIMSLOTS: NEVER,
+  // Deletes what others have written: nobody lists the keys.
+  'CLUSTER FLUSHSLOT': {
+    kind: 'compute',
+    effect: () => ({ kind: 'unknown', reason: 'it deletes all keys of a slot', keys: [], keysMissing: true }),
+  },
   DEBUG: NEVER,
 }
 
