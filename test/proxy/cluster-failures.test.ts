@@ -284,3 +284,92 @@ describe('a cluster with a gap', () => {
     expect(await client.mget(lost!, quick!)).toEqual(['1', '1'])
   })
 })
+
+describe('a write over several nodes, of which one refuses it and the others have done it', () => {
+  /** One key of each node. */
+  const spread = (): string[] => masters.map((master) => keysOf.get(master)![0]!)
+  const refuse = async (yes: boolean): Promise<void> => {
+    await masters[1]!.client().config('SET', 'maxmemory', yes ? '1' : '0')
+  }
+  const atCluster = async (key: string): Promise<string | null> => cluster.client().get(key)
+  const counters = () => path.runtime.stats().routes['all']!
+
+  test('has its keys copied, where the cluster is the primary', async () => {
+    path = await startDataPath({
+      stores: { many: ofCluster(), one: single },
+      routes: [{ name: 'all', source: 'many', target: 'one', phase: 'mirror' }],
+    })
+    const app = path.client()
+    const keys = spread()
+    await app.mset(...keys.flatMap((key) => [key, 'before']))
+    await settled(path)
+    await refuse(true)
+    try {
+      await expect(app.mset(...keys.flatMap((key) => [key, 'after']))).rejects.toThrow(/^OOM/)
+      await settled(path)
+      expect(await Promise.all(keys.map(atCluster))).toEqual(['after', 'before', 'after'])
+      expect(await single.client().mget(...keys)).toEqual(['after', 'before', 'after'])
+      expect(counters()).toMatchObject({ needsVerify: false })
+      expect(counters().counters.copied).toBeGreaterThanOrEqual(keys.length)
+    } finally {
+      await refuse(false)
+    }
+  })
+
+  test('has its keys copied until the node takes them, where the cluster is the shadow', async () => {
+    path = await startDataPath({
+      stores: { many: ofCluster(), one: single },
+      routes: [{ name: 'all', source: 'one', target: 'many', phase: 'mirror' }],
+    })
+    const app = path.client()
+    const keys = spread()
+    await app.mset(...keys.flatMap((key) => [key, 'before']))
+    await settled(path)
+    await refuse(true)
+    try {
+      await app.mset(...keys.flatMap((key) => [key, 'after']))
+      await eventually(async () => expect(await atCluster(keys[2]!)).toBe('after'))
+      await eventually(() => expect(counters().dirtyKeys).toBeGreaterThan(0))
+      expect(await atCluster(keys[1]!)).toBe('before')
+    } finally {
+      await refuse(false)
+    }
+    await settled(path)
+    expect(await Promise.all(keys.map(atCluster))).toEqual(['after', 'after', 'after'])
+    expect(counters()).toMatchObject({ needsVerify: false })
+  })
+
+  test('has its keys copied also where the answer of another node is lost', async () => {
+    path = await startDataPath({
+      stores: { many: ofCluster(), one: single },
+      routes: [{ name: 'all', source: 'many', target: 'one', phase: 'mirror' }],
+    })
+    const app = path.client()
+    const keys = spread()
+    await app.mset(...keys.flatMap((key) => [key, 'before']))
+    await settled(path)
+    await refuse(true)
+    const operator = masters[2]!.client()
+    await operator.ping()
+    try {
+      masters[2]!.pause()
+      // Whatever it does first when it goes on, the answer does not arrive or the write is not done.
+      const killed = operator.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+      const told = app.mset(...keys.flatMap((key) => [key, 'after'])).then(
+        () => 'OK',
+        (error: Error) => error.message,
+      )
+      await eventually(async () => expect(await masters[0]!.client().get(keys[0]!)).toBe('after'))
+      masters[2]!.resume()
+      await killed
+      expect(await told).not.toBe('OK')
+      await settled(path)
+      expect(await single.client().mget(...keys)).toEqual(await Promise.all(keys.map(atCluster)))
+      expect(counters()).toMatchObject({ needsVerify: false })
+      expect(counters().counters.copied).toBeGreaterThanOrEqual(keys.length)
+    } finally {
+      masters[2]!.resume()
+      await refuse(false)
+    }
+  })
+})
