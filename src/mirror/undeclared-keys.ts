@@ -26,16 +26,19 @@ export class UndeclaredKeys {
     })
   }
 
-  /** The command runs a script that writes to keys which it does not declare, or one whose source has not been seen. */
-  areWrittenBy(spec: CommandSpec, view: CommandView): boolean {
-    if (!runsScript(spec) || view.argc < 2) return false
+  /**
+   * The command, of the route, runs a script that writes to keys which it does not declare, or one whose source has not been seen, where some keys are mirrored: those may be another route's than the
+   * keys that it declares.
+   */
+  areWrittenBy(spec: CommandSpec, view: CommandView, route: Route): boolean {
+    if (!runsScript(spec) || view.argc < 2 || !this.#mirrorsAny(route)) return false
     const facts = this.#scripts.factsIn(spec, view)
     return facts === null || (facts.writes && !facts.declaresKeys)
   }
 
-  /** The command runs such a script of a mirrored route, and has to wait for a moment: the primary is being asked to tell what it writes. */
+  /** The command runs such a script, and has to wait for a moment: the primary is being asked to tell what it writes. */
   keepWaiting(spec: CommandSpec, view: CommandView, route: Route): boolean {
-    return route.shadow !== null && this.areWrittenBy(spec, view) && !this.isReady(route)
+    return this.areWrittenBy(spec, view, route) && !this.isReady(route)
   }
 
   /** Such a script of the route need not wait. */
@@ -60,6 +63,10 @@ export class UndeclaredKeys {
 
   tick(nowMs: number): void {
     this.#told.tick(nowMs)
+  }
+
+  #mirrorsAny({ primary }: Route): boolean {
+    return this.#context.routes.routes.some((other) => other.shadow !== null && other.primary.store === primary.store)
   }
 
   #primaryOf({ primary }: Route): Store {

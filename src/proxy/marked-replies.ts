@@ -25,8 +25,8 @@ export function settleMarked(
   if (mirrored) {
     session.writesOwed--
     contested = path.tickets.left(slot, slot.lane)
-    if ((slot.flags & UNDECLARED) !== 0) path.mirror.undeclared.ended(route, !isNoScript(buf, start))
   }
+  if ((slot.flags & UNDECLARED) !== 0) path.mirror.undeclared.ended(route, !isNoScript(buf, start))
   try {
     if ((slot.flags & MAP_KEYS) !== 0 && !slot.timedOut)
       mapped = mapReply(path, slot, buf, start, end, session.protocol)

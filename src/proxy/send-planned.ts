@@ -44,17 +44,17 @@ export function sendPlanned(
   }
   if (spec === null) return slot
   if (spec.write) {
+    if (path.mirror.undeclared.areWrittenBy(spec, view, route)) {
+      slot.flags |= UNDECLARED
+      path.mirror.undeclared.leave(route, [session.database])
+      path.intents?.noteUnnamedKeys()
+    }
     if ((route.shadow !== null || plan.others !== null) && spec.effect?.kind !== 'never') {
       slot.flags |= MIRRORED
       session.writesOwed++
       slot.lane = pipeline.lane
       slot.keyHash = plan.positions.count === 1 ? plan.keyHash : 0
       path.intents?.note(session.database, spec, view, plan.positions)
-      if (path.mirror.undeclared.areWrittenBy(spec, view)) {
-        slot.flags |= UNDECLARED
-        path.mirror.undeclared.leave(route, [session.database])
-        path.intents?.noteUnnamedKeys()
-      }
       if (plan.positions.count === 0) {
         if (isServerWide(spec)) {
           path.intents?.noteEveryKey()

@@ -105,8 +105,7 @@ export class TransactionQueue {
         this.#hashes.push(hashBytes(view.buf, view.start[arg]!, view.end[arg]!))
       }
     } else if (spec !== null && isServerWide(spec)) this.#serverWide.push(spec)
-    if (spec?.write && plan.route.shadow !== null && path.mirror.undeclared.areWrittenBy(spec, view))
-      this.#undeclared.push(plan.route)
+    if (spec?.write && path.mirror.undeclared.areWrittenBy(spec, view, plan.route)) this.#undeclared.push(plan.route)
     if (spec?.write && !path.readOnlyScripts.isCalled(spec, view)) this.writes = true
     if (spec !== null && mayPublish(spec)) this.publishes = true
     if (spec !== null && asksForSubscribers(spec)) this.asksForSubscribers = true

@@ -12,10 +12,10 @@ export function commandLost(session: Session, slot: InFlight, loss: Loss): void 
   if (loss.refused) route.state.primaryError++
   else route.state.primaryLost++
   leaveOthers(slot)
+  if ((slot.flags & UNDECLARED) !== 0) session.path.mirror.undeclared.ended(route, loss.mayHaveRun)
   if ((slot.flags & MIRRORED) !== 0) {
     session.writesOwed--
     session.path.tickets.left(slot, slot.lane)
-    if ((slot.flags & UNDECLARED) !== 0) session.path.mirror.undeclared.ended(route, loss.mayHaveRun)
     if (loss.mayHaveRun) session.path.mirror.lostOnPrimary(slot)
   }
   if (slot.timedOut || (slot.flags & HANDED_OVER) !== 0) return

@@ -142,6 +142,25 @@ describe('any other script', () => {
     },
   )
 
+  test('of that kind has them copied also where only they are mirrored, not what it declares', async () => {
+    const renamed = { store: 'old', keys: { 'job:{id}': 'step:{id}' } }
+    path = await startDataPath({
+      stores: { old },
+      routes: [
+        { name: 'jobs', keys: ['job:{id}'], source: 'old', target: renamed, phase: 'mirror' },
+        { name: 'rest', source: 'old' },
+      ],
+    })
+    const app = path.client()
+    const source = "redis.call('incr', KEYS[1]) return redis.call('incr', ARGV[1])"
+    await app.eval(source, 1, 'declared', 'job:a')
+    await eventually(async () => expect(await old.client().get('step:a')).toBe('1'))
+    await app.multi().eval(source, 1, 'declared', 'job:a').exec()
+    await eventually(async () => expect(await old.client().get('step:a')).toBe('2'))
+    expect(await old.client().exists('step:declared')).toBe(0)
+    expect(counters().needsVerify).toBe(false)
+  })
+
   test('of that kind costs no verify when the shadow could take nothing meanwhile', async () => {
     await start(false)
     const app = path.client()
