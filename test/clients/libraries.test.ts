@@ -23,7 +23,7 @@ describe.each(PHASES)('in %s', (phase) => {
     try {
       await Promise.all(
         clients.map(async (client) => {
-          const locks = new Redlock([client], { retryCount: 200, retryDelay: 5 })
+          const locks = new Redlock([client], { retryCount: 10_000, retryDelay: 5 })
           for (let round = 0; round < 5; round++) {
             let lock = await locks.lock('lock:resource', 60_000)
             most = Math.max(most, ++holders)
