@@ -27,7 +27,8 @@ class FakePipeline {
   push(owner: ReplyOwner, bytes: Buffer): InFlight {
     const slot = new InFlight()
     slot.end = bytes.length
-    this.sent.push({ owner, slot, words: (decodeReply(bytes, 0, bytes.length) as Buffer[]).map(String) })
+    const [name, ...args] = (decodeReply(bytes, 0, bytes.length) as Buffer[]).map(String) as [string, ...string[]]
+    this.sent.push({ owner, slot, words: [name.toUpperCase(), ...args] })
     return slot
   }
 
