@@ -61,7 +61,7 @@ export function keyRegions(old: Config, next: Config, same: SameKeyspaces): KeyR
 }
 
 /** Keyspaces are texts of `keyspaceOf`; `same`: what they were called before. */
-export function keyspaceIn(config: Config, store: string, same: SameKeyspaces): string {
+function keyspaceIn(config: Config, store: string, same: SameKeyspaces): string {
   const text = keyspaceOf(config.stores[store]!)
   return same.get(text) ?? text
 }

@@ -226,6 +226,17 @@ describe('WATCH at a cluster', () => {
     await cluster.moveSlot(slot, owner)
   })
 
+  test('a client that changes its protocol before the transaction gets the replies of the new one', async () => {
+    const client = await path.raw()
+    await client.ask('HSET', '{w}h', 'f', 'v')
+    expect(await client.ask('WATCH', '{w}h')).toBe('+OK\r\n')
+    expect(await client.ask('HELLO', 3)).toMatch(/^%/)
+    expect(await client.ask('MULTI')).toBe('+OK\r\n')
+    expect(await client.ask('HGETALL', '{w}h')).toBe('+QUEUED\r\n')
+    expect(await client.ask('EXEC')).toBe('*1\r\n%1\r\n$1\r\nf\r\n$1\r\nv\r\n')
+    expect(await client.ask('HGETALL', '{w}h')).toBe('%1\r\n$1\r\nf\r\n$1\r\nv\r\n')
+  })
+
   test('counts up under contention without losing a step', async () => {
     const clients = await Promise.all([1, 2, 3, 4].map(() => path.client()))
     await Promise.all(

@@ -21,7 +21,7 @@ const TABLE: Readonly<Record<Keyless, readonly string[]>> = {
   ],
   ok: [
     ...['FLUSHALL', 'FLUSHDB', 'SCRIPT LOAD', 'SCRIPT FLUSH', 'CONFIG SET', 'CONFIG RESETSTAT'],
-    ...['FUNCTION LOAD', 'FUNCTION DELETE', 'FUNCTION FLUSH', 'FUNCTION RESTORE'],
+    ...['FUNCTION LOAD', 'FUNCTION DELETE', 'FUNCTION FLUSH', 'FUNCTION RESTORE', 'HELLO'],
   ],
   sum: ['DBSIZE'],
   list: ['KEYS'],
