@@ -83,6 +83,40 @@ export class StoreIdentity {
     })
   }
 
+  /**
+   * Asks the stores of these routes once more, while their commands are held: a server that took another's place a moment ago (a node of a cluster, say, of which nobody has heard yet) is found before the authority moves.
+   * Resolves with why it must not move; null: they are who they were.
+   */
+  async changedMeanwhile(names: ReadonlySet<string>, withinMs: number): Promise<string | null> {
+    const { routes, stores } = this.#context
+    const asked = new Map<string, Pipeline>()
+    for (const { name, primary, shadow } of routes.routes) {
+      if (!names.has(name) || shadow === null) continue
+      asked.set(primary.storeName, stores[primary.store]!.shared(0, 2))
+      if (shadow.store !== primary.store) asked.set(shadow.storeName, stores[shadow.store]!.shadow(0))
+    }
+    const reasons = await Promise.all(
+      [...asked].map(([store, pipeline]) => (this.#known.has(store) ? this.#look(store, pipeline, withinMs) : null)),
+    )
+    return reasons.find((reason) => reason !== null) ?? null
+  }
+
+  #look(store: string, pipeline: Pipeline, withinMs: number): Promise<string | null> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(`store '${store}' does not say which server it is`), withinMs)
+      ask(pipeline, SERVER, (info) => {
+        clearTimeout(timer)
+        const runId = /run_id:(\w+)/.exec(info ?? '')?.[1]
+        if (info === null) resolve(`store '${store}' does not say which server it is`)
+        else if (runId === undefined || runId === this.#known.get(store)) resolve(null)
+        else {
+          this.#is(store, runId, pipeline)
+          resolve(`store '${store}' is another server than it was, or was started again a moment ago`)
+        }
+      })
+    })
+  }
+
   #routesOf(store: string): Route[] {
     return this.#context.routes.routes.filter(
       ({ primary, shadow }) => shadow !== null && (primary.storeName === store || shadow.storeName === store),

@@ -176,11 +176,11 @@ export class Runtime {
     const startedMs = performance.now()
     if (held.size > 0) {
       fence.hold(held)
-      const drained = await fence.drain(new Set(change.needsEqual), change.holdTimeoutMs)
-      if (!drained.ok) {
+      const reason = await this.#quiet(fence, new Set(change.needsEqual), change.holdTimeoutMs)
+      if (reason !== null) {
         fence.release()
         listeners.cancel()
-        return drained
+        return { ok: false, reason }
       }
     }
     const rerouted = change.rerouted ?? []
@@ -204,6 +204,12 @@ export class Runtime {
     for (const store of old) if (!stores.includes(store)) this.#retire(store)
     this.#connectAll()
     return { ok: true, pauseMs: held.size > 0 ? pauseMs : 0 }
+  }
+
+  /** Waits for what is in flight; where the authority is to move, for both stores to be equal, and the servers that they were. Gives why it must not be; null: all is quiet. */
+  async #quiet(fence: Fence, needsEqual: ReadonlySet<string>, withinMs: number): Promise<string | null> {
+    const drained = await fence.drain(needsEqual, withinMs)
+    return drained.ok ? this.#identity.changedMeanwhile(needsEqual, withinMs) : drained.reason
   }
 
   /** As `Request` 'endpoint' says. */

@@ -2,6 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { DataPathContext } from '../../src/mirror/context.ts'
+import { DirtySet } from '../../src/mirror/dirty-set.ts'
+import { StoreIdentity } from '../../src/mirror/store-identity.ts'
+import { RouteTable } from '../../src/routing/route-table.ts'
+import { InFlight, type ReplyOwner } from '../../src/upstream/in-flight.ts'
 import { configOf, type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -180,4 +185,31 @@ describe('while it runs', () => {
     await eventually(() => expect(JSON.stringify(path.notices)).toContain('does not tell its run_id'))
     expect(causesOf(path)).toEqual([])
   })
+})
+
+test('before the authority moves both servers are asked who they are: one that has changed unnoticed calls it off, and its routes need a verify', async () => {
+  const says = { old: 'aa', new: 'bb' }
+  const pipelineOf = (store: 'old' | 'new') => ({
+    hurry() {},
+    push(owner: ReplyOwner, bytes: Buffer) {
+      const text = bytes.toString().includes('keyspace') ? '# Keyspace\r\ndb0:keys=1' : `run_id:${says[store]}`
+      const reply = Buffer.from(`$${text.length}\r\n${text}\r\n`)
+      if (says[store] !== '') setImmediate(() => owner.settle(new InFlight(), reply, 0, reply.length))
+    },
+  })
+  const storeOf = (store: 'old' | 'new') => ({ shared: () => pipelineOf(store), shadow: () => pipelineOf(store) })
+  const config = configOf({ stores: { old: { port: 1 }, new: { port: 2 } }, routes: [ROUTE] })
+  const routes = new RouteTable(config, 1, ['old', 'new'], new Map())
+  const context = { routes, stores: [storeOf('old'), storeOf('new')], log: () => {} } as unknown as DataPathContext
+  const dirty = new DirtySet(100)
+  const identity = new StoreIdentity(context, dirty, () => {})
+  identity.restore(new Map(Object.entries(says)))
+  const asked = (withinMs = 10_000) => identity.changedMeanwhile(new Set(['all']), withinMs)
+  expect(await asked()).toBeNull()
+  says.new = 'cc'
+  expect(await asked()).toMatch(/store 'new' is another server/)
+  await eventually(() => expect(dirty.toVerify.causes('all')).toContain('shadow-restarted'))
+  expect(await asked()).toBeNull()
+  says.old = ''
+  expect(await asked(10)).toMatch(/store 'old' does not say/)
 })
