@@ -28,16 +28,13 @@ export class RawConnection {
   /** Until it is ready; short, for its owner sends a handful of words before it hears anything. */
   #early: Buffer[] = []
   #greeting = Buffer.alloc(0)
-  readonly #deadline: NodeJS.Timeout
+  #deadline: NodeJS.Timeout
 
   constructor(store: StoreConfig, endpoint: Endpoint, user: StoreUser | null, owner: RawConnectionOwner) {
     this.#owner = owner
     this.#store = store
     this.#user = user
-    this.#deadline = setTimeout(
-      () => this.#end(`no connection within ${store.connectTimeoutMs} ms`),
-      store.connectTimeoutMs,
-    )
+    this.#deadline = this.#limitTime(store.connectTimeoutMs)
     const socket = connectTo(endpoint, store, (buf, length) => this.#receive(buf, length))
     this.#socket = socket
     socket.once(readyEvent(store), () => this.#greet())
@@ -77,7 +74,14 @@ export class RawConnection {
     socket.destroy()
   }
 
+  #limitTime(ms: number): NodeJS.Timeout {
+    return setTimeout(() => this.#end(`no connection within ${ms} ms`), ms)
+  }
+
   #greet(): void {
+    // It is there, and may be busy: as long as for any other answer.
+    clearTimeout(this.#deadline)
+    this.#deadline = this.#limitTime(Math.max(this.#store.connectTimeoutMs, this.#store.timeoutMs))
     const words = greetings(this.#store, { database: 0, protocol: 2, user: this.#user }, false).filter(
       (greeting) => greeting.required,
     )
