@@ -1,7 +1,6 @@
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
-import type { KeyRef } from '../mirror/key-refs.ts'
 import { ASTERISK, DOLLAR, MINUS, UNDERSCORE } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { errorFrame, FRAME } from '../resp/encode.ts'
@@ -12,6 +11,7 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { frameForTheRest, replyLimitMs } from './block-time.ts'
+import { BlockedKeys } from './blocked-keys.ts'
 import { borrow, giveBack, noConnectionLeft } from './borrow.ts'
 import { execElements } from './malformed.ts'
 import { mapReplyOf } from './map-reply.ts'
@@ -25,8 +25,6 @@ const PING = encodeOwn(['PING'])
 /** Sharded: seen by no pattern subscriber. */
 const TO_NOBODY = encodeOwn(['SPUBLISH', 'understudy:wait', ''])
 const UNBLOCK_AGAIN_MS = 5
-/** An answer within this time was not waited for, as far as can be told. */
-const AT_ONCE_MS = 100
 
 /**
  * One blocking command of a client, from its first try to its answer. See `startBlocking` for its stages.
@@ -41,20 +39,13 @@ export class BlockedCommand implements Pin, ReplyOwner {
   #route: Route
   /** The routes that its other keys belong to. */
   #others: readonly RouteState[]
+  readonly #keys: BlockedKeys
   readonly #seq: number
   readonly #startedMs: number
-  /** Since when it waits at the store. Coarse clock. */
-  #waitingMs = 0
-  /** Of its first key; 0: it has none that is mirrored, or says nothing about it. */
-  readonly #hash: number
   #stage: 'try' | 'wait' | 'idle' = 'idle'
   #store: Store | null = null
   #pipeline: Pipeline | null = null
-  #lane = 0
-  #ticket = 0
   #queueError: Buffer | null = null
-  /** What it has taken is marked dirty, or it has taken nothing. */
-  #awaitsNoMore: () => void = nothing
   /** A switch is under way: a nil means "go on elsewhere", once `moved` says where. */
   #moving = false
   /** CLIENT UNBLOCK was sent for a switch: a nil may be its doing. */
@@ -78,7 +69,8 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#route = route
     this.#others = others
     this.#seq = seq
-    this.#hash = hash
+    this.#keys = new BlockedKeys(session, spec, frame, hash)
+    this.#keys.isMirrored = this.#mirrors()
     this.#startedMs = session.path.clock.nowMs
   }
 
@@ -115,12 +107,11 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const pipeline = path.primaryOf(this.#route).shared(database, protocol, user)
     const bytes = Buffer.concat([MULTI, this.#renamed(this.#frame), EXEC])
     this.#stage = 'try'
-    this.#lane = pipeline.lane
     this.noteIntent()
     const slot = this.#push(pipeline, bytes)
     slot.replies = 3
     this.#countInFlight(1)
-    this.#enter()
+    this.#keys.tries(pipeline.lane)
   }
 
   wait(): void {
@@ -141,25 +132,19 @@ export class BlockedCommand implements Pin, ReplyOwner {
     pipeline.blocks = true
     this.#pipeline = pipeline
     this.#stage = 'wait'
-    this.#waitingMs = path.clock.nowMs
-    this.noteIntent()
     path.blocked.add(this)
-    if (this.#mirrors()) this.#awaitsNoMore = path.mirror.awaited.wait(this.#keys())
+    this.#keys.waits(pipeline.lane)
     if (this.#spec.name === 'WAIT' || this.#spec.name === 'WAITAOF') {
       // They ask about what this very connection has written. A message to nobody makes that "all that was written before" (Redis 7.2 and later count writes only;
       // before, any command does).
       for (const bytes of [PING, TO_NOBODY]) pipeline.push(new Swallow(), bytes, 0, bytes.length)
     }
-    this.#lane = pipeline.lane
-    this.#ticket = path.tickets.look(this.#hash, this.#lane)
     this.#push(pipeline, renamed)
   }
 
   /** It may write its keys at any time from now on: to be told again of each new segment of the log, as long as it waits. */
   noteIntent(): void {
-    const { path } = this.session
-    if (path.intents === null || !this.#mirrors()) return
-    for (const { database, key } of this.#keys()) path.intents.noteKey(database, key, 0, key.length)
+    this.#keys.noteIntent()
   }
 
   settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
@@ -177,11 +162,11 @@ export class BlockedCommand implements Pin, ReplyOwner {
   #settleTry(buf: Buffer, start: number, end: number): void {
     const { path } = this.session
     this.#countInFlight(-1)
-    const contested = this.#leaveOverlap()
+    const contested = this.#keys.tried()
     const offsets = execElements(buf, start, end)
     if (offsets === null || offsets.length !== 2) {
       this.#route.state.primaryError++
-      if (buf[start] !== MINUS && this.#mirrors()) this.#markKeys()
+      if (buf[start] !== MINUS && this.#mirrors()) this.#keys.mark()
       this.#finish(this.#queueError ?? Buffer.from(buf.subarray(start, end)))
       return
     }
@@ -189,7 +174,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const to = offsets[1]!
     if (isNil(buf, from)) {
       this.#stage = 'idle'
-      path.busyQueues.tried(this.#hash, false, path.clock.nowMs)
+      this.#keys.noteTry(false)
       if (this.#abandoned) this.#finish(this.#nil())
       // A switch has begun meanwhile: it is `moved` that goes on.
       else if (this.#isHeld()) path.blocked.add(this)
@@ -197,12 +182,12 @@ export class BlockedCommand implements Pin, ReplyOwner {
       return
     }
     this.#route.state.primaryOk++
-    path.busyQueues.tried(this.#hash, true, path.clock.nowMs)
+    this.#keys.noteTry(true)
     const frame = this.#frame
     const { database } = this.session
     this.#finish(this.#mapped(buf, from, to), (waiter) => {
       if (buf[from] === MINUS || !this.#mirrors()) return
-      if (contested) this.#markKeys(waiter)
+      if (contested) this.#keys.mark(waiter)
       else path.mirror.apply(this.#spec, this.#route, database, frame, 0, frame.length, buf, from, to, waiter)
     })
   }
@@ -216,7 +201,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#stage = 'idle'
     const { session } = this
     queueMicrotask(() => giveBack(session, store, pipeline, database, true))
-    if (isNil(buf, start) || buf[start] === MINUS) this.#awaitsNoMore()
+    if (isNil(buf, start) || buf[start] === MINUS) this.#keys.awaitNoMore()
     if (isNil(buf, start) && this.#recalled && !this.#abandoned) {
       // `moved` goes on; or it was called off meanwhile.
       if (!this.#moving) this.wait()
@@ -227,37 +212,28 @@ export class BlockedCommand implements Pin, ReplyOwner {
     else this.#route.state.primaryOk++
     const cancelled = isNil(buf, start) ? this.#cancelled : null
     const took = !isNil(buf, start) && buf[start] !== MINUS && this.#mirrors()
-    this.#noteTake(took)
+    this.#keys.noteWait(took)
     this.#finish(cancelled ?? this.#mapped(buf, start, end), (waiter) => {
-      if (took) this.#markKeys(waiter)
-      this.#awaitsNoMore()
+      if (took) this.#keys.mark(waiter)
+      this.#keys.awaitNoMore()
     })
-  }
-
-  /** What was there at once need not have been waited for: whether the next ones are tried first. */
-  #noteTake(took: boolean): void {
-    const { clock, tickets, busyQueues } = this.session.path
-    if (this.#hash === 0) return
-    if (!took || clock.nowMs - this.#waitingMs >= AT_ONCE_MS) return busyQueues.waited(this.#hash)
-    const alone = this.#ticket >= 0 && tickets.look(this.#hash, this.#lane) === this.#ticket
-    busyQueues.tookAtOnce(this.#hash, alone, clock.nowMs)
   }
 
   lost(_slot: InFlight, loss: Loss): void {
     const { path } = this.session
     if (this.#stage === 'try') {
       this.#countInFlight(-1)
-      this.#leaveOverlap()
+      this.#keys.tried()
     } else if (this.#pipeline !== null) giveBack(this.session, this.#store!, this.#pipeline, 0, false)
     this.#stage = 'idle'
     this.#pipeline = null
     // Taken back before it reached the store: `moved` sends it on.
-    if (this.#moving && !loss.mayHaveRun && !this.#abandoned) return this.#awaitsNoMore()
+    if (this.#moving && !loss.mayHaveRun && !this.#abandoned) return this.#keys.awaitNoMore()
     path.blocked.delete(this)
     if (loss.refused) this.#route.state.primaryError++
     else this.#route.state.primaryLost++
-    if (loss.mayHaveRun && this.#mirrors()) this.#markKeys()
-    this.#awaitsNoMore()
+    if (loss.mayHaveRun && this.#mirrors()) this.#keys.mark()
+    this.#keys.awaitNoMore()
     this.#finish(this.#abandoned ? this.#nil() : errorFrame(loss.text))
   }
 
@@ -301,6 +277,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     if (this.#stage === 'try') return
     this.#route = this.#routeNow()
     this.#others = this.session.path.plan.others ?? []
+    this.#keys.isMirrored = this.#mirrors()
   }
 
   /** The switch is done, or called off: goes on at what is now the primary. */
@@ -384,33 +361,6 @@ export class BlockedCommand implements Pin, ReplyOwner {
 
   #mirrors(): boolean {
     return this.#spec.write && (this.#route.shadow !== null || this.#others.length > 0)
-  }
-
-  #markKeys(waiter: AckWaiter | null = null): void {
-    for (const ref of this.#keys()) this.session.path.mirror.mark(ref, 'overlap', waiter)
-  }
-
-  #keys(): KeyRef[] {
-    const frame = this.#frame
-    return this.session.path.mirror.keysIn(this.#spec, this.session.database, frame, 0, frame.length)
-  }
-
-  #enter(): void {
-    const { path } = this.session
-    if (!this.#mirrors()) return
-    this.session.writesOwed++
-    parser.parse(this.#frame, 0, this.#frame.length)
-    planCommand(path.routes, this.#spec, parser, path.plan)
-    this.#ticket = path.tickets.enter(parser, path.plan.positions, this.#lane)
-  }
-
-  #leaveOverlap(): boolean {
-    if (!this.#mirrors()) return false
-    this.session.writesOwed--
-    const { path } = this.session
-    parser.parse(this.#frame, 0, this.#frame.length)
-    planCommand(path.routes, this.#spec, parser, path.plan)
-    return path.tickets.leave(parser, path.plan.positions, this.#lane, this.#ticket)
   }
 
   #finish(frame: Buffer, mirror: (waiter: AckWaiter | null) => void = nothing): void {

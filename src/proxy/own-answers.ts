@@ -4,6 +4,8 @@ import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand, errorFrame, FRAME } from '../resp/encode.ts'
 import { integerArg, wordArg } from './arguments.ts'
+import { arityFits, wrongArity } from './arity.ts'
+import { unknownSubcommand } from './client-commands.ts'
 import type { Queued } from './exec-reply.ts'
 import { whoAmI } from './login.ts'
 import type { Session } from './session.ts'
@@ -65,6 +67,16 @@ export function inMulti(session: Session, view: CommandView, spec: CommandSpec):
     case 'refuse':
       return 'answered'
   }
+}
+
+/** Why a command is refused when it is to be queued, as a server refuses it or because it is not supported: its error. Null: it is not. */
+export function refusalInMulti(session: Session, view: CommandView, spec: CommandSpec | null): string | null {
+  if (spec === null) return null
+  const becomes = inMulti(session, view, spec)
+  if (becomes === 'passed') return null
+  if (!arityFits(spec, view.argc)) return wrongArity(spec)
+  if (spec.name === 'CLIENT' || spec.absent) return unknownSubcommand(view)
+  return becomes === 'refused' ? `ERR Understudy does not support ${spec.name} inside MULTI` : null
 }
 
 const parser = new CommandParser()

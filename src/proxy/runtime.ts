@@ -16,30 +16,20 @@ import { primaryPipeline } from '../mirror/primary-pipeline.ts'
 import { Rehoming } from '../mirror/rehoming.ts'
 import { Repairer } from '../mirror/repairer.ts'
 import { ShadowLimits } from '../mirror/shadow-limits.ts'
-import { ShadowQueue } from '../mirror/shadow-queue.ts'
-import { ShadowRuns } from '../mirror/shadow-runs.ts'
 import { storeFacts } from '../mirror/store-facts.ts'
 import { StoreIdentity } from '../mirror/store-identity.ts'
 import { WriteTickets } from '../mirror/write-tickets.ts'
-import { decodeReply } from '../resp/decode.ts'
-import { encodeOwn } from '../resp/own-words.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import { RouteTable } from '../routing/route-table.ts'
-import type { InFlight } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import { Store } from '../upstream/store.ts'
 import { DataPath } from './data-path.ts'
 import { Fence } from './fence.ts'
 import { JobRequests } from './job-requests.ts'
 import { Listeners, type PreparedListeners } from './listeners.ts'
-import {
-  type ApplyResult,
-  type Change,
-  type Notice,
-  ROUTE_COUNTERS,
-  type RouteCounter,
-  type Stats,
-} from './messages.ts'
+import type { ApplyResult, Change, Notice, Stats } from './messages.ts'
+import { statsOf } from './runtime-stats.ts'
+import { askCommands } from './server-identity.ts'
 import { moveStore, StorePlaces } from './store-places.ts'
 import { SyncReplies } from './sync-replies.ts'
 import { TargetReads } from './target-reads.ts'
@@ -77,7 +67,7 @@ export class Runtime {
   readonly #retiring = new Set<Store>()
   readonly #builtin = CommandTable.builtin()
   readonly #listeners: Listeners
-  #commandsFrom: Pipeline | null = null
+  #learntFrom: Pipeline | null = null
 
   /** `copyLimits`: for tests, which have no big keys. */
   constructor(
@@ -232,50 +222,14 @@ export class Runtime {
   }
 
   stats(): Stats {
-    const path = this.#path
-    return {
-      generation: path.routes.generation,
-      routes: Object.fromEntries(
-        path.routes.routes.map(({ name, state, shadow }) => [
-          name,
-          {
-            lagMs: this.#lagMs(name),
-            backlogCommands: state.backlogCommands,
-            backlogBytes: state.backlogBytes,
-            dirtyKeys: this.#dirty.count(name),
-            hotKeys: this.#dirty.hot(name),
-            dirtyReasons: this.#dirty.reasons(name),
-            oldestDirtyMs: this.#clock.nowMs - (this.#dirty.oldestMs(name) ?? this.#clock.nowMs),
-            needsVerify: this.#dirty.needsVerify(name),
-            verifyCauses: this.#dirty.toVerify.causes(name),
-            scriptsInDoubt: path.doubts.mayReach(name),
-            strandedDatabases:
-              shadow !== null && path.routes.clusters.has(shadow.store)
-                ? this.#dirty.dirtyDatabases(name).filter((database) => database !== 0)
-                : [],
-            crossSlots: [...state.crossSlots].map(([command, { count, lastMs }]) => ({
-              command,
-              count,
-              lastAgoMs: this.#clock.nowMs - lastMs,
-            })),
-            repair: this.#repairer.stateOf(name),
-            inFlight: state.inFlight,
-            counters: Object.fromEntries(ROUTE_COUNTERS.map((counter) => [counter, state[counter]])) as Record<
-              RouteCounter,
-              number
-            >,
-            primaryTimes: state.primaryTimes.snapshot(),
-            shadowTimes: state.shadowTimes.snapshot(),
-            compare: this.#comparer.tallyOf(state).snapshot(this.#clock.nowMs),
-          },
-        ]),
-      ),
-      stores: Object.fromEntries(path.stores.map((store) => [store.name, store.state()])),
-      clients: path.sessions.size,
-      durable: this.#durability?.intact ?? false,
-      intentBytes: this.#durability?.log?.bytes ?? 0,
-      unknownWrites: Object.fromEntries(this.#mirror.unknownWrites),
-    }
+    return statsOf({
+      path: this.#path,
+      dirty: this.#dirty,
+      mirror: this.#mirror,
+      comparer: this.#comparer,
+      repairer: this.#repairer,
+      durability: this.#durability,
+    })
   }
 
   /** No new clients; commands under way are answered, the backlog goes out, then every connection closes. At most `graceMs`. */
@@ -312,25 +266,6 @@ export class Runtime {
     this.#limits.run(nowMs)
     this.#report.run(nowMs)
     for (const session of path.sessions) if (session.waiting === 'room') session.wake()
-  }
-
-  /** Age of the oldest write of the route that its shadow has not acknowledged. */
-  #lagMs(name: string): number {
-    const route = this.#path.routes.byName(name)
-    if (route === undefined || route.shadow === null || route.state.backlogCommands === 0) return 0
-    let oldest = this.#clock.nowMs
-    for (const pipeline of this.#path.stores[route.shadow.store]!.shadowPipelines()) {
-      const { ring } = pipeline
-      for (let i = 0; i < ring.length; i++) {
-        const slot = ring.at(i)
-        const slotRoute = slot.route as { name: string } | null
-        const isWrite = slot.owner instanceof ShadowQueue || slot.owner instanceof ShadowRuns
-        if (!isWrite || slotRoute?.name !== name) continue
-        oldest = Math.min(oldest, slot.queuedAtMs)
-        break
-      }
-    }
-    return Math.max(0, this.#clock.nowMs - oldest)
   }
 
   /** Writes that a shadow which is there has not acknowledged yet; one that is down is not waited for. */
@@ -371,7 +306,7 @@ export class Runtime {
     if (pipeline.options.dedicated || pipeline.options.identity.user !== null) return
     const { state } = pipeline
     if (state === 'up') {
-      if (pipeline.options.whenDown === 'fail') this.#learnCommands(store, pipeline)
+      if (pipeline.options.whenDown === 'fail') this.#learnServer(store, pipeline)
       else this.#limits.connected(store, pipeline)
       this.#identity.connected(store.name, pipeline)
     }
@@ -392,28 +327,16 @@ export class Runtime {
     )
   }
 
-  /** The primary knows best which commands there are, and of which version it is: asked once per connection of the fallback route's primary. */
-  #learnCommands(store: Store, pipeline: Pipeline): void {
+  /** The primary knows best which commands there are, and what it is: asked once per connection of the fallback route's primary. */
+  #learnServer(store: Store, pipeline: Pipeline): void {
     const path = this.#path
-    if (store !== path.primaryOf(path.routes.fallback) || this.#commandsFrom === pipeline) return
-    this.#commandsFrom = pipeline
+    if (store !== path.primaryOf(path.routes.fallback) || this.#learntFrom === pipeline) return
+    this.#learntFrom = pipeline
     path.server.learn(pipeline)
-    const bytes = encodeOwn(['COMMAND'])
-    pipeline.push(
-      {
-        settle: (_slot: InFlight, buf: Buffer, start: number, end: number) => {
-          if (buf[start] !== 42) return
-          path.commands = CommandTable.fromServer(decodeReply(buf, start, end), this.#builtin)
-        },
-        lost: () => {
-          this.#commandsFrom = null
-        },
-        timedOut: () => {},
-      },
-      bytes,
-      0,
-      bytes.length,
-    )
+    askCommands(pipeline, (reply) => {
+      if (reply === null) this.#learntFrom = null
+      else path.commands = CommandTable.fromServer(reply, this.#builtin)
+    })
   }
 
   /** Connections that are surely needed are opened before somebody waits for them. */
@@ -426,7 +349,7 @@ export class Runtime {
     // After a switch: it has been connected for long, and may know other commands than the one before.
     const store = this.#path.primaryOf(routes.fallback)
     const pipeline = store.shared(0, 2)
-    if (pipeline.state === 'up') this.#learnCommands(store, pipeline)
+    if (pipeline.state === 'up') this.#learnServer(store, pipeline)
   }
 
   /** Lets an old store's last replies arrive before its connections close. */

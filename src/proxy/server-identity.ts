@@ -1,4 +1,4 @@
-import { MINUS } from '../resp/bytes.ts'
+import { ASTERISK, MINUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import { MapReply, type Reply } from '../resp/reply.ts'
@@ -6,6 +6,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 
 const INFO_SERVER = encodeOwn(['INFO', 'server'])
 const HELLO = encodeOwn(['HELLO'])
+const COMMAND = encodeOwn(['COMMAND'])
 
 /** What kind of server the primary of the route `*` is: for what Understudy answers in its place. */
 export class ServerIdentity {
@@ -38,16 +39,8 @@ export class ServerIdentity {
 
   /** Asks the server, on a connection of RESP2. */
   learn(pipeline: Pipeline): void {
-    const ask = (bytes: Buffer, answered: (buf: Buffer, start: number, end: number) => void): void => {
-      const owner = {
-        settle: (_slot: object, buf: Buffer, start: number, end: number) => answered(buf, start, end),
-        lost: () => {},
-        timedOut: () => {},
-      }
-      pipeline.push(owner, bytes, 0, bytes.length)
-    }
-    ask(INFO_SERVER, (buf, start, end) => this.#learnVersions(buf.toString('latin1', start, end)))
-    ask(HELLO, (buf, start, end) => {
+    ask(pipeline, INFO_SERVER, (buf, start, end) => this.#learnVersions(buf.toString('latin1', start, end)))
+    ask(pipeline, HELLO, (buf, start, end) => {
       const reply = buf[start] === MINUS ? null : decodeReply(buf, start, end)
       this.#greeting = Array.isArray(reply) ? pairsOf(reply) : null
     })
@@ -59,6 +52,24 @@ export class ServerIdentity {
     this.valkey = valkey === undefined ? 0 : Number.parseFloat(valkey)
     if (version !== undefined) this.redisVersion = version
   }
+}
+
+/** `answered`: told the reply to COMMAND; null: there will be none. */
+export function askCommands(pipeline: Pipeline, answered: (reply: Reply | null) => void): void {
+  const told = (buf: Buffer, start: number, end: number): void => {
+    if (buf[start] === ASTERISK) answered(decodeReply(buf, start, end))
+  }
+  ask(pipeline, COMMAND, told, () => answered(null))
+}
+
+function ask(
+  pipeline: Pipeline,
+  bytes: Buffer,
+  answered: (buf: Buffer, start: number, end: number) => void,
+  lost: () => void = () => {},
+): void {
+  const settle = (_slot: object, buf: Buffer, start: number, end: number): void => answered(buf, start, end)
+  pipeline.push({ settle, lost, timedOut: () => {} }, bytes, 0, bytes.length)
 }
 
 /** A map that a RESP2 reply lists; those within are modules. */

@@ -10,11 +10,11 @@ import { type DatabaseOf, isPlain, listeningsOf, type SubscriptionKind } from '.
 import { bytesArg } from './arguments.ts'
 import { arityFits, refuseByArity } from './arity.ts'
 import { EarlySubscriptions } from './early-subscriptions.ts'
-import { forward } from './forward.ts'
 import { isOwnWord } from './monitor-feed.ts'
 import { type MoveOwner, moveSubscription } from './move-subscription.ts'
 import { OwnMessages, sendPublishing } from './own-messages.ts'
 import type { Pin } from './pin.ts'
+import { refuseWhileSubscribed } from './pubsub-commands.ts'
 import type { Session } from './session.ts'
 import { type Leg, SubscriberLegs } from './subscriber-legs.ts'
 import { isAnyHeld, type Place, type Subscription, samePlaces } from './subscription.ts'
@@ -115,12 +115,7 @@ export class Subscriber implements Pin {
       return sendPublishing(session, spec, () =>
         this.outer === null ? session.dispatchUnpinned(view, spec) : this.outer.dispatch(view, spec),
       )
-    // That it is unknown comes first at a server, too, in words of its own.
-    if (spec === null) return forward(session, view, null)
-    if (refuseByArity(session, view, spec)) return true
-    const refusal = `Can't execute '${name.toLowerCase().replace(' ', '|')}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`
-    session.answerError(name === 'EXEC' ? `EXECABORT Transaction discarded because of: ${refusal}` : `ERR ${refusal}`)
-    return true
+    return refuseWhileSubscribed(session, view, spec)
   }
 
   #ping(view: CommandView): void {

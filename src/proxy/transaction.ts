@@ -1,4 +1,3 @@
-import { blocks } from '../command/blocking.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
 import { MINUS } from '../resp/bytes.ts'
@@ -6,25 +5,29 @@ import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand, FRAME } from '../resp/encode.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
-import { isServerWide, refuseServerWide } from '../routing/server-wide.ts'
+import { refuseServerWide } from '../routing/server-wide.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
-import { arityFits, refuseByArity, wrongArity } from './arity.ts'
-import { unknownSubcommand } from './client-commands.ts'
+import { arityFits, wrongArity } from './arity.ts'
 import { execDidNothing, mapExecReply } from './exec-reply.ts'
-import { forward } from './forward.ts'
-import { changesSubscriptions, databasesOf, inMulti, PLACEHOLDER, placeholderOf } from './own-answers.ts'
+import {
+  changesSubscriptions,
+  databasesOf,
+  inMulti,
+  PLACEHOLDER,
+  placeholderOf,
+  refusalInMulti,
+} from './own-answers.ts'
 import { ownMessagesOf, sendPublishing } from './own-messages.ts'
 import type { Pin } from './pin.ts'
-import { sendPlanned } from './send-planned.ts'
 import type { Session } from './session.ts'
-import { selectOn } from './session-commands.ts'
 import { TransactionConnection } from './transaction-connection.ts'
 import { TransactionQueue } from './transaction-queue.ts'
 import { TransactionSubscriptions } from './transaction-subscriptions.ts'
 import { isAboutTracking, TransactionTracking } from './transaction-tracking.ts'
+import { whileWatching } from './while-watching.ts'
 
 const MULTI = encodeCommand(['MULTI'])
 
@@ -133,7 +136,7 @@ export class Transaction implements Pin, ReplyOwner {
     if (spec?.name === 'EXEC' && this.#inMulti)
       return this.#leaveWithError(`EXECABORT Transaction discarded because of: ${wrongArity(spec).slice(4)}`)
     if (this.#inMulti) return this.#queueCommand(view, spec)
-    return sendPublishing(session, spec, () => this.#whileWatching(view, spec))
+    return sendPublishing(session, spec, () => whileWatching(session, this.#connection, view, spec))
   }
 
   /** Redis goes on; Valkey gives the transaction up. */
@@ -160,41 +163,12 @@ export class Transaction implements Pin, ReplyOwner {
     return true
   }
 
-  /** Between WATCH and MULTI: reads of what is watched go down the same connection, everything else its usual way. */
-  #whileWatching(view: CommandView, spec: CommandSpec | null): boolean {
-    const session = this.#session
-    const { store, dedicated } = this.#connection
-    if (dedicated?.full) return session.waitFor('room')
-    const plain = spec === null || spec.handling === 'forward' || (spec.handling === 'blocking' && !blocks(spec, view))
-    if (!plain) {
-      // By another connection: what is under way on this one comes first.
-      if (session.order.owed > 0) return session.waitFor('replies')
-      if (spec.handling === 'transaction') return refuseByArity(session, view, spec)
-      if (spec.name === 'SELECT' && dedicated !== null && !session.own?.isOne(dedicated))
-        return refuseByArity(session, view, spec) || selectOn(session, view, store!, dedicated)
-      return session.dispatchUnpinned(view, spec)
-    }
-    const { plan } = session.path
-    planCommand(session.path.routes, spec, view, plan)
-    const pipeline = session.path.primaryOf(plan.route) === store && plan.refusal === null ? dedicated : null
-    const everyKey = spec?.write && isServerWide(spec)
-    if (pipeline === null || everyKey)
-      return session.order.owed > 0 ? session.waitFor('replies') : forward(session, view, spec)
-    if (session.isHeld(view, spec)) return session.waitFor('hold')
-    sendPlanned(session, pipeline, view, spec, session.order.assign())
-    return true
-  }
-
   #queueCommand(view: CommandView, spec: CommandSpec | null): boolean {
     const session = this.#session
     const { path } = session
     const answered = spec !== null && inMulti(session, view, spec) === 'answered' && spec.name !== 'SELECT'
-    if (spec !== null && inMulti(session, view, spec) !== 'passed') {
-      if (!arityFits(spec, view.argc)) return this.#refuse(wrongArity(spec), true)
-      if (spec.name === 'CLIENT' || spec.absent) return this.#refuse(unknownSubcommand(view), true)
-      if (inMulti(session, view, spec) === 'refused')
-        return this.#refuse(`ERR Understudy does not support ${spec.name} inside MULTI`, true)
-    }
+    const wrong = refusalInMulti(session, view, spec)
+    if (wrong !== null) return this.#refuse(wrong, true)
     if (this.#connection.dedicated?.full) return session.waitFor('room')
     const { plan } = path
     planCommand(path.routes, spec, view, plan)

@@ -1,0 +1,86 @@
+import type { Comparer } from '../compare/comparer.ts'
+import type { DirtySet } from '../mirror/dirty-set.ts'
+import type { Durability } from '../mirror/durability.ts'
+import type { Mirror } from '../mirror/mirror.ts'
+import type { Repairer } from '../mirror/repairer.ts'
+import { ShadowQueue } from '../mirror/shadow-queue.ts'
+import { ShadowRuns } from '../mirror/shadow-runs.ts'
+import type { DataPath } from './data-path.ts'
+import { ROUTE_COUNTERS, type RouteCounter, type Stats } from './messages.ts'
+
+interface StatsParts {
+  readonly path: DataPath
+  readonly dirty: DirtySet
+  readonly mirror: Mirror
+  readonly comparer: Comparer
+  readonly repairer: Repairer
+  /** Null: nothing is kept. */
+  readonly durability: Durability | null
+}
+
+/** How the data path is doing, for the main thread. */
+export function statsOf({ path, dirty, mirror, comparer, repairer, durability }: StatsParts): Stats {
+  const { nowMs } = path.clock
+  return {
+    generation: path.routes.generation,
+    routes: Object.fromEntries(
+      path.routes.routes.map(({ name, state, shadow }) => [
+        name,
+        {
+          lagMs: lagMs(path, name),
+          backlogCommands: state.backlogCommands,
+          backlogBytes: state.backlogBytes,
+          dirtyKeys: dirty.count(name),
+          hotKeys: dirty.hot(name),
+          dirtyReasons: dirty.reasons(name),
+          oldestDirtyMs: nowMs - (dirty.oldestMs(name) ?? nowMs),
+          needsVerify: dirty.needsVerify(name),
+          verifyCauses: dirty.toVerify.causes(name),
+          scriptsInDoubt: path.doubts.mayReach(name),
+          strandedDatabases:
+            shadow !== null && path.routes.clusters.has(shadow.store)
+              ? dirty.dirtyDatabases(name).filter((database) => database !== 0)
+              : [],
+          crossSlots: [...state.crossSlots].map(([command, { count, lastMs }]) => ({
+            command,
+            count,
+            lastAgoMs: nowMs - lastMs,
+          })),
+          repair: repairer.stateOf(name),
+          inFlight: state.inFlight,
+          counters: Object.fromEntries(ROUTE_COUNTERS.map((counter) => [counter, state[counter]])) as Record<
+            RouteCounter,
+            number
+          >,
+          primaryTimes: state.primaryTimes.snapshot(),
+          shadowTimes: state.shadowTimes.snapshot(),
+          compare: comparer.tallyOf(state).snapshot(nowMs),
+        },
+      ]),
+    ),
+    stores: Object.fromEntries(path.stores.map((store) => [store.name, store.state()])),
+    clients: path.sessions.size,
+    durable: durability?.intact ?? false,
+    intentBytes: durability?.log?.bytes ?? 0,
+    unknownWrites: Object.fromEntries(mirror.unknownWrites),
+  }
+}
+
+/** Age of the oldest write of the route that its shadow has not acknowledged. */
+function lagMs(path: DataPath, name: string): number {
+  const route = path.routes.byName(name)
+  if (route === undefined || route.shadow === null || route.state.backlogCommands === 0) return 0
+  let oldest = path.clock.nowMs
+  for (const pipeline of path.stores[route.shadow.store]!.shadowPipelines()) {
+    const { ring } = pipeline
+    for (let i = 0; i < ring.length; i++) {
+      const slot = ring.at(i)
+      const slotRoute = slot.route as { name: string } | null
+      const isWrite = slot.owner instanceof ShadowQueue || slot.owner instanceof ShadowRuns
+      if (!isWrite || slotRoute?.name !== name) continue
+      oldest = Math.min(oldest, slot.queuedAtMs)
+      break
+    }
+  }
+  return Math.max(0, path.clock.nowMs - oldest)
+}

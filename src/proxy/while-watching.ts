@@ -1,0 +1,39 @@
+import { blocks } from '../command/blocking.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import { planCommand } from '../routing/plan.ts'
+import { isServerWide } from '../routing/server-wide.ts'
+import { refuseByArity } from './arity.ts'
+import { forward } from './forward.ts'
+import { sendPlanned } from './send-planned.ts'
+import type { Session } from './session.ts'
+import { selectOn } from './session-commands.ts'
+import type { TransactionConnection } from './transaction-connection.ts'
+
+/** Between WATCH and MULTI: reads of what is watched go down the same connection, everything else its usual way. */
+export function whileWatching(
+  session: Session,
+  { store, dedicated }: TransactionConnection,
+  view: CommandView,
+  spec: CommandSpec | null,
+): boolean {
+  if (dedicated?.full) return session.waitFor('room')
+  const plain = spec === null || spec.handling === 'forward' || (spec.handling === 'blocking' && !blocks(spec, view))
+  if (!plain) {
+    // By another connection: what is under way on this one comes first.
+    if (session.order.owed > 0) return session.waitFor('replies')
+    if (spec.handling === 'transaction') return refuseByArity(session, view, spec)
+    if (spec.name === 'SELECT' && dedicated !== null && !session.own?.isOne(dedicated))
+      return refuseByArity(session, view, spec) || selectOn(session, view, store!, dedicated)
+    return session.dispatchUnpinned(view, spec)
+  }
+  const { plan } = session.path
+  planCommand(session.path.routes, spec, view, plan)
+  const pipeline = session.path.primaryOf(plan.route) === store && plan.refusal === null ? dedicated : null
+  const everyKey = spec?.write && isServerWide(spec)
+  if (pipeline === null || everyKey)
+    return session.order.owed > 0 ? session.waitFor('replies') : forward(session, view, spec)
+  if (session.isHeld(view, spec)) return session.waitFor('hold')
+  sendPlanned(session, pipeline, view, spec, session.order.assign())
+  return true
+}
