@@ -1,10 +1,8 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
-import { FakeStore } from '../support/fake-store.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { bytesInBuffers } from '../support/memory.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -126,32 +124,4 @@ test('the connection to a store that is down ends, and says so', async () => {
   expect(path.notices).toContainEqual(
     expect.objectContaining({ line: expect.objectContaining({ msg: 'the stream of a replica has ended' }) }),
   )
-})
-
-test('a store that is there has the time of any answer for its greeting, not that of a connection', async () => {
-  const held: Socket[] = []
-  let holds = false
-  const slow = await FakeStore.start(([name], socket) => {
-    if (name === 'SYNC') return '$5\r\nbytes'
-    if (name !== 'AUTH' || !holds) return '+OK\r\n'
-    held.push(socket)
-    return null
-  })
-  const connectTimeoutMs = 150
-  const other = await startDataPath({
-    stores: { slow: { port: slow.port, password: 'secret', connectTimeoutMs, timeoutMs: 60_000 } },
-  })
-  const ordinary = await other.raw()
-  expect(await ordinary.ask('PING')).toBe('+OK\r\n')
-  holds = true
-  const client = connect(other.port, '127.0.0.1')
-  client.write('SYNC\r\n')
-  await eventually(() => expect(held).toHaveLength(1))
-  // Far longer than it may take to connect: too short a wait could only hide the defect.
-  await sleep(3 * connectTimeoutMs)
-  for (const socket of held) socket.write('+OK\r\n')
-  expect((await once(client, 'data')).toString()).toBe('$5\r\nbytes')
-  client.destroy()
-  await other.stop()
-  await slow.stop()
 })
