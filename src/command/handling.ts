@@ -122,7 +122,6 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
     'mended',
     'the primary’s, without what Understudy asks for itself; of commands that took 10 ms or longer, address and name of the client that sent them',
   ),
-  'SLOWLOG LEN': row('mended', 'the primary’s, without what Understudy asks for itself'),
   'ACL LOG': row('mended', 'the primary’s; a refused log-in stands there as `AUTH`, however it was sent'),
   'LATENCY HISTOGRAM': row('mended', 'the primary’s, and the calls of what Understudy answers itself'),
   'CONFIG RESETSTAT': row('mended', 'at the primary, and the calls of what Understudy answers itself'),

@@ -16,7 +16,7 @@ import type { Session } from './session.ts'
  * Answers of the primary that are put right, because it knows the connections of Understudy and not the clients behind them:
  *
  *   INFO                `connected_clients` are those that CLIENT LIST has here, and those that CLIENT PAUSE holds here count as blocked (`blocked_clients`)
- *   SLOWLOG GET, LEN    a slow command's client is the one that sent it; what Understudy asks for itself is left out
+ *   SLOWLOG GET         a slow command's client is the one that sent it; what Understudy asks for itself is left out
  *   ACL LOG             a log-in that was refused has the name of the command that clients send, not Understudy's own spelling
  *   LATENCY HISTOGRAM   what was answered here is added; CONFIG RESETSTAT forgets it
  */
@@ -61,8 +61,6 @@ function mendingOf(session: Session, view: CommandView, { name }: CommandSpec): 
         return asked === null || asked < 0 || !Array.isArray(entries) ? entries : entries.slice(0, asked)
       })
     }
-    case 'SLOWLOG LEN':
-      return decoded((reply) => path.slowCommands.counted(reply))
     case 'ACL LOG':
       return (frame) => Buffer.from(frame.toString('latin1').replaceAll(OWN_LOGIN, CLIENTS_LOGIN), 'latin1')
     case 'LATENCY HISTOGRAM': {
@@ -81,7 +79,6 @@ function mendingOf(session: Session, view: CommandView, { name }: CommandSpec): 
 
 /** Entries of the slow log that a client asks for, -1: all; null: it asks in a way that the store is to judge. Some more are asked for, since Understudy's own are among them. */
 function slowEntriesAsked(view: CommandView, { name }: Pick<CommandSpec, 'name'>): number | null {
-  if (name === 'SLOWLOG LEN') return view.argc === 2 ? -1 : null
   if (name !== 'SLOWLOG GET' || view.argc > 3) return null
   const text = view.argc === 2 ? '10' : view.buf.toString('latin1', view.start[2]!, view.end[2]!)
   return /^(-1|\d{1,7})$/.test(text) ? Number(text) : null

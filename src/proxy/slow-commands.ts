@@ -37,11 +37,6 @@ export class SlowCommands {
     if (this.#newest.length > MAX_KEPT) this.#newest.pop()
   }
 
-  /** How many entries the reply to SLOWLOG GET has without Understudy's own. */
-  counted(reply: Reply): Reply {
-    return Array.isArray(reply) ? reply.filter(isOfClient).length : reply
-  }
-
   /** The reply to SLOWLOG GET with the clients in it, as far as they are known, and without Understudy's own. Entries: `[id, time, us, [argument ...], address, name]`. */
   named(reply: Reply): Reply {
     if (!Array.isArray(reply)) return reply
