@@ -48,8 +48,8 @@ export class Repeat {
     if (this.#session !== session || this.#spec !== spec) return false
     const pipeline = this.#pipeline!
     const route = this.#route!
-    if (pipeline.full || route.state.held) return false
-    if (this.#mirrored && !goesAsSent(spec!, view.argc)) return false
+    if (pipeline.full) return false
+    if (this.#mirrored && (route.state.held || !goesAsSent(spec!, view.argc))) return false
     const slot = pipeline.push(session, view.buf, view.frameStart, view.frameEnd)
     slot.seq = session.order.assign()
     slot.spec = spec

@@ -73,7 +73,8 @@ export class ReplyPairing implements ReplyTaker {
     }
     const { ring, full } = pipeline
     const run = this.#run
-    const slot = run.kept === 0 ? ring.peek() : run.kept < ring.length ? ring.at(run.kept) : undefined
+    const { kept } = run
+    const slot = kept === 0 ? ring.peek() : kept < ring.length ? ring.at(kept) : undefined
     if (slot === undefined) throw new UnderstudyError('PROTOCOL', 'the store sent a reply that no command waits for')
     if (run.owner !== null) {
       if (!full && run.extend(slot, buf, start, end)) return this.#gathered(slot, end)
