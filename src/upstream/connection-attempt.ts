@@ -4,7 +4,15 @@ import type { StoreConfig } from '../config/config.ts'
 import { COLON, MINUS } from '../resp/bytes.ts'
 import { readyEvent } from './connect.ts'
 import { noConnectionReason } from './connect-error.ts'
-import { type Greeting, greetings, type Identity, idInHelloReply, isReplica } from './handshake.ts'
+import {
+  type Greeting,
+  greetings,
+  type Identity,
+  idInHelloReply,
+  isReplica,
+  type StoreSideName,
+  storeSideName,
+} from './handshake.ts'
 
 /** Who wants the connection. Exactly one of the three is called, unless the attempt is given up. */
 export interface AttemptOwner {
@@ -32,11 +40,23 @@ export class ConnectionAttempt {
   readonly #owner: AttemptOwner
   #greetings: Greeting[] = []
   #clientId = 0
+  readonly #givenUp: StoreSideName | null
+  /** Known when the connection is ready; null: the store does not tell, or was not asked. */
+  name: StoreSideName | null = null
   /** The SELECT before the login was taken. */
   #preselected = false
   #deadline: NodeJS.Timeout | null = null
 
-  constructor(socket: net.Socket, store: StoreConfig, identity: Identity, wantsId: boolean, owner: AttemptOwner) {
+  /** `givenUp`: the connection in whose place this one comes; the store is to end it first. */
+  constructor(
+    socket: net.Socket,
+    store: StoreConfig,
+    identity: Identity,
+    wantsId: boolean,
+    givenUp: StoreSideName | null,
+    owner: AttemptOwner,
+  ) {
+    this.#givenUp = givenUp
     this.#socket = socket
     this.#store = store
     this.#identity = identity
@@ -73,6 +93,7 @@ export class ConnectionAttempt {
     }
     if (greeting.name === 'id' && buf[start] === COLON)
       this.#clientId = Number(buf.toString('latin1', start + 1, end - 2))
+    if (greeting.name === 'info' && buf[start] !== MINUS) this.name = storeSideName(buf, start, end)
     if (greeting.name === 'hello' && this.#wantsId) this.#clientId = idInHelloReply(buf, start, end)
     if (this.#greetings.length === 0) this.#owner.ready(this.#clientId)
   }
@@ -80,7 +101,7 @@ export class ConnectionAttempt {
   #greet(): void {
     this.end()
     this.#limitTime(Math.max(this.#store.connectTimeoutMs, this.#store.timeoutMs))
-    this.#greetings = greetings(this.#store, this.#identity, this.#wantsId)
+    this.#greetings = greetings(this.#store, this.#identity, this.#wantsId, this.#givenUp)
     this.#socket.write(Buffer.concat(this.#greetings.map((greeting) => greeting.bytes)))
   }
 

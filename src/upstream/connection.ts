@@ -3,6 +3,7 @@ import { Backoff } from '../base/backoff.ts'
 import { connectTo } from './connect.ts'
 import { connectReason } from './connect-error.ts'
 import { type AttemptOwner, ConnectionAttempt } from './connection-attempt.ts'
+import type { StoreSideName } from './handshake.ts'
 import type { PipelineOptions } from './pipeline-options.ts'
 
 /** Who uses the connection. After `failed` or `refused` it is the owner's to `drop` it. */
@@ -21,6 +22,11 @@ export class Connection {
   readonly #owner: ConnectionOwner
   /** Null: there is none at the moment. */
   socket: net.Socket | null = null
+  #isPlainTcp = false
+  /** What the store calls the connection that is up; null: unknown. */
+  #name: StoreSideName | null = null
+  /** What it called the last one, until the store has been told to end that. */
+  #givenUp: StoreSideName | null = null
   /** Coarse clock, set by the owner when the store has said something. */
   lastReadMs = 0
   /** Null: it is up, or there is none. */
@@ -47,8 +53,12 @@ export class Connection {
       return owner.failed(cause instanceof Error ? cause.message : String(cause))
     }
     this.socket = socket
-    this.#attempt = new ConnectionAttempt(socket, store, identity, dedicated, {
+    // Node resets no others: over TLS the close is an ordinary one, and what a unix socket has taken is with the store already.
+    this.#isPlainTcp = store.tls === null && to.kind === 'tcp'
+    this.#attempt = new ConnectionAttempt(socket, store, identity, dedicated, this.#givenUp, {
       ready: (clientId) => {
+        this.#name = this.#attempt?.name ?? null
+        this.#givenUp = null
         this.#endAttempt()
         this.#readyMs = this.#options.clock.nowMs
         this.lastReadMs = this.#readyMs
@@ -82,14 +92,19 @@ export class Connection {
     return proven
   }
 
-  /** Closes it at once; nobody is told, and nothing is opened later. */
-  drop(): void {
+  /**
+ 
+   */
+  drop(unsent: 'delivered' | 'discarded'): void {
     const { socket } = this
     this.socket = null
+    if (unsent === 'discarded' && this.#name !== null) this.#givenUp = this.#name
+    this.#name = null
     if (socket !== null) {
       socket.removeAllListeners()
       socket.on('error', () => {})
-      socket.destroy()
+      if (unsent === 'discarded' && this.#isPlainTcp && !socket.connecting) socket.resetAndDestroy()
+      else socket.destroy()
     }
     this.#endAttempt()
     this.#cancelRetry()

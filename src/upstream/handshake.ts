@@ -35,9 +35,16 @@ export function authCommandOf(store: StoreConfig, user: StoreUser | null): Buffe
 
 /** One command of a new connection's greeting. `required`: an error reply to it makes the connection useless. */
 export interface Greeting {
-  readonly name: 'prelogin' | 'preselect' | 'auth' | 'hello' | 'select' | 'setname' | 'role' | 'id'
+  readonly name: 'prelogin' | 'preselect' | 'auth' | 'hello' | 'select' | 'setname' | 'role' | 'id' | 'kill' | 'info'
   readonly bytes: Buffer
   readonly required: boolean
+}
+
+/** What a store calls one of its connections, as in CLIENT INFO. A restarted server begins its ids anew: only both together mean one connection. */
+export interface StoreSideName {
+  readonly id: string
+  /** The other end as the store sees it: an address translation on the way may have changed it. */
+  readonly addr: string
 }
 
 /**
@@ -51,10 +58,18 @@ export interface Greeting {
  *
  * Nor need it have the right to CLIENT ID; HELLO everybody may say, and its reply has the id. Who logs in by a password alone is the default user, perhaps of a server without HELLO.
  *
+ * A shared connection asks what the store calls it (`CLIENT INFO`, since 6.2). If it was given up while commands were in flight, the one that takes its place has the store end it first: what the network, or a hanging
+ * store, still holds of it would otherwise be executed behind what comes now.
+ *
  * A store behind Sentinels is asked for its role by every connection: an old primary that comes back as a replica, at the address where it was, gets no commands. A user that may not ask is let through: the
  * address itself was verified before (`SentinelWatch`).
  */
-export function greetings(store: StoreConfig, identity: Identity, wantsId: boolean): Greeting[] {
+export function greetings(
+  store: StoreConfig,
+  identity: Identity,
+  wantsId: boolean,
+  givenUp: StoreSideName | null = null,
+): Greeting[] {
   const list: Greeting[] = []
   const login = identity.user === null ? ownLogin(store) : identity.user.login
   const select = encodeOwn(['SELECT', String(identity.database)])
@@ -70,6 +85,10 @@ export function greetings(store: StoreConfig, identity: Identity, wantsId: boole
   const idInHello = wantsId && identity.user !== null && login?.length === 2
   if (identity.protocol === 3) list.push({ name: 'hello', bytes: encodeOwn(['HELLO', '3']), required: true })
   else if (idInHello) list.push({ name: 'hello', bytes: encodeOwn(['HELLO', '2']), required: false })
+  if (givenUp !== null) {
+    const kill = ['CLIENT', 'KILL', 'ID', givenUp.id, 'ADDR', givenUp.addr]
+    list.push({ name: 'kill', bytes: encodeOwn(kill), required: false })
+  }
   if (identity.user === null || login === null) {
     list.push({ name: 'setname', bytes: encodeOwn(['CLIENT', 'SETNAME', 'understudy']), required: false })
   }
@@ -78,6 +97,9 @@ export function greetings(store: StoreConfig, identity: Identity, wantsId: boole
   }
   if (store.kind === 'sentinel') list.push({ name: 'role', bytes: encodeOwn(['ROLE']), required: false })
   if (wantsId && !idInHello) list.push({ name: 'id', bytes: encodeOwn(['CLIENT', 'ID']), required: false })
+  if (!wantsId && identity.user === null) {
+    list.push({ name: 'info', bytes: encodeOwn(['CLIENT', 'INFO']), required: false })
+  }
   return list
 }
 
@@ -89,6 +111,12 @@ function auth(login: readonly string[], ofClient: boolean): Buffer {
 /** The id in a reply to HELLO, of either protocol; 0: an error, or none is told. A view. */
 export function idInHelloReply(buf: Buffer, start: number, end: number): number {
   return Number(/\$2\r\nid\r\n:(\d+)\r\n/.exec(buf.toString('latin1', start, end))?.[1] ?? 0)
+}
+
+/** In a reply to CLIENT INFO, of either protocol; null: an error, or none is told. A view. */
+export function storeSideName(buf: Buffer, start: number, end: number): StoreSideName | null {
+  const found = /\bid=(\d+) addr=(\S+)/.exec(buf.toString('latin1', start, end))
+  return found === null ? null : { id: found[1]!, addr: found[2]! }
 }
 
 /** Whether a reply to ROLE says anything but `master`. An error says nothing. */

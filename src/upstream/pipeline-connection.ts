@@ -24,7 +24,7 @@ export interface PipelineConnection {
   openLater(open: () => void): void
   greeted(buf: Buffer, start: number, end: number): void
   proven(): boolean
-  drop(): void
+  drop(unsent: 'delivered' | 'discarded'): void
   tick?(nowMs: number): void
 }
 

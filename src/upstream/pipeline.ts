@@ -206,7 +206,7 @@ export class Pipeline {
   /** Closes for good; what is in flight is lost. */
   close(reason: string): void {
     if (this.state === 'closed') return
-    this.#drop()
+    this.#drop('delivered')
     this.#losses.stopSlices()
     this.#setState('closed', reason)
     this.#loseAll(`ERR Understudy: ${reason}`, true)
@@ -221,7 +221,7 @@ export class Pipeline {
   /** The store is somewhere else now: what was written is lost, what was not waits for the connection there. A dedicated one is closed, as when it is lost. */
   move(reason: string): void {
     if (this.state === 'connecting' && !this.options.dedicated) {
-      this.#drop()
+      this.#drop('delivered')
       this.#setState('down', reason)
     } else this.reconnect(reason)
     if (this.state === 'down') this.connect()
@@ -264,7 +264,7 @@ export class Pipeline {
 
   /** The store will never serve this identity (database out of range): everybody is told in its words, and nothing is tried again. */
   #refused(text: string): void {
-    this.#drop()
+    this.#drop('delivered')
     this.#setState('closed', text)
     this.#loseAll(text, false)
     this.onClosed?.(text)
@@ -327,7 +327,8 @@ export class Pipeline {
     if (this.state === 'closed' || this.state === 'down') return
     const wasUp = this.state === 'up'
     const proven = wasUp && this.#connection.proven()
-    this.#drop()
+    // It is told as lost: it must not be executed behind what the next connection brings, when a hanging network lets go.
+    this.#drop('discarded')
     if (this.options.dedicated) {
       this.#setState('closed', reason)
       this.#loseAll(wasUp ? lostText(this.options.store, this.error) : downText(this.options.store, this.error), wasUp)
@@ -349,8 +350,8 @@ export class Pipeline {
     else this.#connection.openLater(() => this.connect())
   }
 
-  #drop(): void {
-    this.#connection.drop()
+  #drop(unsent: 'delivered' | 'discarded'): void {
+    this.#connection.drop(unsent)
     this.#pairing.reset()
     this.#relayed = []
     this.clientId = 0

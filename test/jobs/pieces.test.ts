@@ -7,7 +7,7 @@ import type { Config } from '../../src/config/config.ts'
 import { EndKeys } from '../../src/jobs/end-keys.ts'
 import { bulkStart, FrameWriter, integerAt } from '../../src/jobs/frames.ts'
 import { sameValue, writesOf } from '../../src/jobs/values.ts'
-import { encodeCommand } from '../../src/resp/encode.ts'
+import { encodeOwn } from '../../src/resp/own-words.ts'
 import { configOf } from '../support/data-path.ts'
 
 const bytes = fc.uint8Array({ maxLength: 40 }).map((array) => Buffer.from(array))
@@ -38,10 +38,7 @@ test('frames of many keys are those of each command by itself, whatever the slic
         slices.push(Buffer.from(buf.subarray(0, length)))
         commands += count
       })
-      const expected = names.flatMap((name) => [
-        encodeCommand(['DUMP', name]),
-        encodeCommand(['MEMORY', 'USAGE', name]),
-      ])
+      const expected = names.flatMap((name) => [encodeOwn(['DUMP', name]), encodeOwn(['MEMORY', 'USAGE', name])])
       expect(Buffer.concat(slices)).toEqual(Buffer.concat(expected))
       expect(commands).toBe(2 * names.length)
     }),
@@ -54,7 +51,7 @@ test('a key larger than the memory that frames are written to', () => {
   new FrameWriter().write([['DUMP']], [name], 1000, (buf, length) => {
     written = Buffer.from(buf.subarray(0, length))
   })
-  expect(written.equals(encodeCommand(['DUMP', name]))).toBe(true)
+  expect(written.equals(encodeOwn(['DUMP', name]))).toBe(true)
 })
 
 test('integers and bulks are found where they lie', () => {
