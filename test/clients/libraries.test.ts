@@ -21,6 +21,7 @@ describe.each(PHASES)('in %s', (phase) => {
     let holders = 0
     let most = 0
     try {
+      await clients[0]!.del('counted')
       await Promise.all(
         clients.map(async (client) => {
           const locks = new Redlock([client], { retryCount: 10_000, retryDelay: 5 })
@@ -35,7 +36,8 @@ describe.each(PHASES)('in %s', (phase) => {
         }),
       )
       expect(most).toBe(1)
-      expect(await clients[0]!.get('counted')).toBe('20')
+      // A read right behind writes of several connections may not be compared.
+      for (let i = 0; i < 200; i++) expect(await clients[0]!.get('counted')).toBe('20')
     } finally {
       for (const client of clients) client.disconnect()
     }
