@@ -116,7 +116,7 @@ test('other names on the same cluster, in other slots: copied, mirrored, verifie
   expect(await direct.get('job:late')).toBe('1')
 })
 
-test('while a master of the target is gone a backfill waits, and copies every key when it is back', {
+test('while a master of the target is gone a backfill waits, says so, and copies every key when it is back', {
   timeout: 240_000,
 }, async () => {
   const [source, to] = await Promise.all([startRedis(), startCluster({ masters: 2, args: ['--appendonly', 'yes'] })])
@@ -130,8 +130,10 @@ test('while a master of the target is gone a backfill waits, and copies every ke
   running.push(understudy)
   const [first] = to.servers
   await first!.kill9()
+  const status = async () => await (await fetch(`${understudy.adminUrl}/api/v1/status`)).text()
+  await eventually(async () => expect(await status()).toContain('1 of 2 masters does not answer'))
   const { id } = await startJob(understudy, 'backfill', 'all')
-  await eventually(async () => expect((await jobOf(understudy, id)).state).toBe('running'))
+  await eventually(async () => expect((await jobOf(understudy, id)).throttle).toMatch(/1 of 2 masters does not answer/))
   await first!.start()
   expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { failed: 0 } })
   expect(await to.countKeys()).toBe(KEYS)
