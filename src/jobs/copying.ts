@@ -40,7 +40,7 @@ export async function copyKeys(
   let left = keys
   for (let rounds = 0; left.length > 0; ) {
     const window = await throttle.admit(left.length)
-    const { outcomes, reasons } = await environment.dataPath.copy(database, packBytes(left), window)
+    const { outcomes, reasons } = await throttle.watch(environment.dataPath.copy(database, packBytes(left), window))
     const why = new Map(reasons)
     const again: Buffer[] = []
     let refusal: string | null = null

@@ -4,6 +4,8 @@ import type { JobEnvironment } from './environment.ts'
 import type { Task } from './task.ts'
 
 const LOOK_EVERY_MS = 100
+/** While keys are under way that may wait for a store. */
+const WATCH_EVERY_MS = 500
 const MAX_WINDOW = 512
 const FIRST_WINDOW = 256
 const MIN_WINDOW = 16
@@ -51,6 +53,26 @@ export class Throttle {
     return this.#window
   }
 
+  /**
+   * The outcome of `work`, which sends what was admitted. A store that goes away, or is noticed to be away, in the middle of it is told of while it waits:
+   * keys that are under way may wait as long as the store is gone.
+   */
+  async watch<T>(work: Promise<T>): Promise<T> {
+    const timer = setInterval(() => {
+      this.#look().then(
+        () => {
+          if (this.#stop !== null) this.#task.throttle = this.#stop
+        },
+        () => {}, // `work` fails of the same cause, and tells.
+      )
+    }, WATCH_EVERY_MS)
+    try {
+      return await work
+    } finally {
+      clearInterval(timer)
+    }
+  }
+
   /** A store refuses every key for now, and why; null: not any more. Shown until then. */
   refused(why: string | null): void {
     this.#refusal = why
@@ -59,11 +81,15 @@ export class Throttle {
 
   async #look(): Promise<void> {
     if (performance.now() - this.#lookedMs < LOOK_EVERY_MS) return
-    this.#looking ??= this.#environment.dataPath.stats().then((stats) => {
-      this.#looking = null
-      this.#lookedMs = performance.now()
-      return this.#judge(stats)
-    })
+    this.#looking ??= this.#environment.dataPath
+      .stats()
+      .then((stats) => {
+        this.#lookedMs = performance.now()
+        return this.#judge(stats)
+      })
+      .finally(() => {
+        this.#looking = null
+      })
     this.#stop = await this.#looking
   }
 
