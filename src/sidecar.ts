@@ -27,7 +27,7 @@ import { ConfigurationChanges } from './configuration-changes.ts'
 import { Completeness } from './cutover/completeness.ts'
 import { Gates } from './cutover/gates.ts'
 import { Journal } from './cutover/journal.ts'
-import { isEmptyEnd } from './jobs/empty-probe.ts'
+import { EmptyProbes } from './jobs/empty-probe.ts'
 import type { Job, JobReport } from './jobs/job.ts'
 import { jobRunner } from './jobs/jobs.ts'
 import type { JobRunner } from './jobs/runner.ts'
@@ -241,9 +241,8 @@ export class Sidecar implements Control {
   }
 
   #guard(database: DatabaseSync): void {
-    const completeness = new Completeness(database, (config, route, end) =>
-      isEmptyEnd(config, (store) => this.#stores.endpoints[store] ?? null, route, end),
-    )
+    const probes = new EmptyProbes((store) => this.#stores.endpoints[store] ?? null)
+    const completeness = new Completeness(database, (config, route, end) => probes.isEmpty(config, route, end))
     this.#completeness = completeness
     const gates = new Gates({
       stats: () => this.#thread.stats(),

@@ -1,44 +1,82 @@
 import { Semaphore } from '../base/semaphore.ts'
 import type { Config, Endpoint } from '../config/config.ts'
 import { EndKeys, type EndName } from './end-keys.ts'
-import { hasKey } from './scan.ts'
+import { EndsOfNames } from './ends-of-names.ts'
+import { everyPage } from './scan.ts'
 import { StoreConnections } from './store-connection.ts'
 
 /** A start must not wait longer for it; what is not known by then counts as not empty. */
 const MAX_MS = 2_000
 
-/** A configuration of hundreds of routes is looked at route by route, each with a table of routes and connections of its own: all at once they took gigabytes. */
-const AT_ONCE = new Semaphore(8)
+/** Stores that are looked through at the same time. */
+const AT_ONCE = 8
 
-/** Whether that end of the route holds none of its keys; null: the store does not answer, or has too much else to look through. */
-export function isEmptyEnd(
-  config: Config,
-  endpoint: (store: string) => Endpoint | null,
-  route: string,
-  which: EndName,
-): Promise<boolean | null> {
-  return AT_ONCE.run(() => probe(config, endpoint, route, which))
+/** An end of a route that somebody asks for. */
+interface Asked {
+  readonly end: EndKeys
+  answer(isEmpty: boolean | null): void
 }
 
-async function probe(
-  config: Config,
-  endpoint: (store: string) => Endpoint | null,
-  route: string,
-  which: EndName,
-): Promise<boolean | null> {
-  const connections = new StoreConnections(config, endpoint)
-  const giveUp = new AbortController()
-  const timer = setTimeout(() => giveUp.abort(), MAX_MS)
-  const tooLate = new Promise<null>((resolve) => giveUp.signal.addEventListener('abort', () => resolve(null)))
-  try {
+/**
+ * Whether ends of routes hold none of their keys. Everything that is asked for in one turn of the event loop is answered by one look through each store: hundreds of routes that
+ * begin to be mirrored together looked through the same two stores each for itself.
+ */
+export class EmptyProbes {
+  readonly #endpoint: (store: string) => Endpoint | null
+  readonly #stores = new Semaphore(AT_ONCE)
+  /** What has been asked in this turn, by configuration and store. */
+  readonly #asked = new Map<Config, Map<string, Asked[]>>()
+
+  constructor(endpoint: (store: string) => Endpoint | null) {
+    this.#endpoint = endpoint
+  }
+
+  /** Null: the store does not answer, or has too much else to look through. */
+  async isEmpty(config: Config, route: string, which: EndName): Promise<boolean | null> {
     const end = new EndKeys(config, route, which)
-    const found = hasKey(connections, config, end, giveUp.signal).then(
-      (has) => !has,
-      () => null,
-    )
-    return await Promise.race([found, tooLate])
-  } finally {
-    clearTimeout(timer)
-    connections.close()
+    if (this.#asked.size === 0) setImmediate(() => this.#look())
+    return new Promise((answer) => {
+      let stores = this.#asked.get(config)
+      if (stores === undefined) this.#asked.set(config, (stores = new Map()))
+      const asked = stores.get(end.storeName)
+      if (asked === undefined) stores.set(end.storeName, [{ end, answer }])
+      else asked.push({ end, answer })
+    })
+  }
+
+  #look(): void {
+    for (const [config, stores] of this.#asked) {
+      for (const [store, asked] of stores) void this.#stores.run(() => this.#lookThrough(config, store, asked))
+    }
+    this.#asked.clear()
+  }
+
+  /** Never rejects: everybody has an answer at its end. */
+  async #lookThrough(config: Config, store: string, asked: readonly Asked[]): Promise<void> {
+    const giveUp = new AbortController()
+    const connections = new StoreConnections(config, this.#endpoint, giveUp.signal)
+    const open = new Map(asked.map((one) => [one.end, one]))
+    const answerAll = (isEmpty: boolean | null): void => {
+      for (const { answer } of open.values()) answer(isEmpty)
+      open.clear()
+      giveUp.abort()
+    }
+    const timer = setTimeout(() => answerAll(null), MAX_MS)
+    try {
+      const ends = new EndsOfNames(config, store, open.keys())
+      for await (const { names } of everyPage(connections, config, store)) {
+        for (const end of names.flatMap((name) => ends.take(name))) {
+          open.get(end)!.answer(false)
+          open.delete(end)
+        }
+        if (open.size === 0) break
+      }
+      answerAll(true)
+    } catch {
+      // A store that does not answer, or no longer has to.
+      answerAll(null)
+    } finally {
+      clearTimeout(timer)
+    }
   }
 }

@@ -1,8 +1,9 @@
 import { UnderstudyError } from '../base/errors.ts'
-import type { Config } from '../config/config.ts'
+import type { Config, EndConfig } from '../config/config.ts'
+import type { KeyRename } from '../config/rename.ts'
 import type { KeyspaceView } from '../routing/keyspace-view.ts'
-import { rolesOf } from '../routing/route.ts'
-import { RouteTable } from '../routing/route-table.ts'
+import { type KeyRule, rolesOf } from '../routing/route.ts'
+import { RouteTable, renameAt } from '../routing/route-table.ts'
 import { isStagingKey } from '../routing/staging-key.ts'
 
 export type EndName = 'source' | 'target'
@@ -15,28 +16,30 @@ export type EndName = 'source' | 'target'
  */
 export class EndKeys {
   readonly storeName: string
+  readonly routeName: string
+  readonly which: EndName
   readonly #table: RouteTable
   readonly #view: KeyspaceView
-  readonly #route: string
-  readonly #which: EndName
+  readonly #end: EndConfig
+  /** Of the route's rules, as they are asked for. */
+  readonly #renames = new Map<KeyRule, KeyRename | null>()
   /** Every name here is the route's, and is what the application says. */
   readonly #whole: boolean
 
   /** Throws NOT_FOUND when there is no such route; a route without a target has no keys there. */
   constructor(config: Config, route: string, which: EndName) {
-    const phase = which === 'source' ? 'passthrough' : 'done'
-    const asPrimary = config.routes.map((other) => (other.name === route ? ({ ...other, phase } as const) : other))
-    const own = asPrimary.find((other) => other.name === route)
-    const end = own?.[which]
-    if (end === undefined || end === null) {
+    const table = tableOf(config)
+    const own = table.byName(route)
+    const end = own?.config[which]
+    if (own === undefined || end === undefined || end === null) {
       throw new UnderstudyError('NOT_FOUND', `no route with a ${which} is called '${route}'`)
     }
-    const stores = Object.keys(config.stores)
-    this.#table = new RouteTable({ stores: config.stores, routes: asPrimary }, 0, stores, new Map())
-    this.#view = this.#table.viewOf(stores.indexOf(end.store))
-    this.#route = route
-    this.#which = which
+    this.#table = table
+    this.#view = table.viewAt(own, which)
+    this.#end = end
     this.#whole = this.#view.whole && config.routes.length === 1
+    this.routeName = route
+    this.which = which
     this.storeName = end.store
   }
 
@@ -46,23 +49,37 @@ export class EndKeys {
     if (this.#whole) return name
     const key = this.#view.nameOf(name, 0, name.length)
     if (key === null) return null
-    return this.#table.find(key, 0, key.length).route.name === this.#route ? key : null
+    return this.#table.find(key, 0, key.length).route.name === this.routeName ? key : null
   }
 
   /** Whether the application's `key` is one of the route's. */
   owns(key: Buffer): boolean {
-    return this.#table.find(key, 0, key.length).route.name === this.#route
+    return this.#table.find(key, 0, key.length).route.name === this.routeName
   }
 
   /** What the application's `key`, one of the route's, is called here. */
   nameOf(key: Buffer): Buffer {
     if (this.#whole) return key
-    return this.#table.find(key, 0, key.length).primary?.apply(key, 0, key.length) ?? key
+    return this.#renameOf(this.#table.find(key, 0, key.length))?.apply(key, 0, key.length) ?? key
   }
 
-  get which(): EndName {
-    return this.#which
+  #renameOf(rule: KeyRule): KeyRename | null {
+    let rename = this.#renames.get(rule)
+    if (rename === undefined) this.#renames.set(rule, (rename = renameAt(this.#end, rule.pattern)))
+    return rename
   }
+}
+
+/** One for all ends of a configuration: with hundreds of routes, tables of their own took most of a start. */
+const tables = new WeakMap<Config, RouteTable>()
+
+export function tableOf(config: Config): RouteTable {
+  let table = tables.get(config)
+  if (table === undefined) {
+    table = new RouteTable(config, 0, Object.keys(config.stores), new Map())
+    tables.set(config, table)
+  }
+  return table
 }
 
 /** Both ends of a route in their present roles. */

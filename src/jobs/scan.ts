@@ -1,5 +1,4 @@
 import type { Config } from '../config/config.ts'
-import type { EndKeys } from './end-keys.ts'
 import { type ListingWatcher, scanCluster } from './scan-cluster.ts'
 import { checked, readPage, runIdOf } from './scan-page.ts'
 import type { Page, ScanPosition } from './scan-position.ts'
@@ -85,22 +84,8 @@ export async function countKeys(connections: StoreConnections, config: Config, s
   return [...databases.values()].reduce((sum, keys) => sum + keys, 0)
 }
 
-/** Whether a store holds a key of that end. Rejects with StoreLost. */
-export async function hasKey(
-  connections: StoreConnections,
-  config: Config,
-  end: EndKeys,
-  signal: AbortSignal,
-): Promise<boolean> {
-  for await (const { names } of everyPage(connections, config, end.storeName)) {
-    signal.throwIfAborted()
-    if (names.some((name) => end.keyOf(name) !== null)) return true
-  }
-  return false
-}
-
-/** Without patience: rejects with StoreLost. */
-async function* everyPage(connections: StoreConnections, config: Config, store: string): AsyncGenerator<Page> {
+/** Every key of a store as by `scan`, without its patience: rejects with StoreLost. */
+export async function* everyPage(connections: StoreConnections, config: Config, store: string): AsyncGenerator<Page> {
   if (isCluster(config, store)) {
     const watcher = { lost: (error: StoreLost) => Promise.reject(error), again: () => Promise.resolve() }
     yield* scanCluster(connections, store, SCAN_COUNT, null, watcher)

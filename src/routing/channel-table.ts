@@ -65,7 +65,7 @@ export class ChannelTable {
       view = new KeyspaceView(
         this.allRules,
         this.#occupantsOf(server),
-        (rule) => this.isOn(rule, store),
+        (rule) => rule.primary === null && this.isOn(rule, store),
         (buf, start, end) => this.find(buf, start, end),
       )
       this.#views.set(server, view)
@@ -81,7 +81,7 @@ export class ChannelTable {
         const end = config[which]
         if (end === null || this.#servers[this.#storeNames.indexOf(end.store)] !== server) return []
         const rename = renameAt(end, rule.pattern)
-        return rename === null ? [] : [{ rule, rename, live: which === primary }]
+        return rename === null ? [] : [{ rule, rename, which, live: which === primary }]
       })
     })
   }

@@ -22,31 +22,31 @@ export class KeyspaceView {
   readonly whole: boolean
   readonly #rules: readonly KeyRule[]
   readonly #find: (buf: Buffer, start: number, end: number) => KeyRule
-  readonly #isHere: (rule: KeyRule) => boolean
+  readonly #isPlainHere: (rule: KeyRule) => boolean
   readonly #occupants: readonly Occupant[]
   #script: string | null = null
 
   /**
    * @param rules of all routes
    * @param occupants of this keyspace
-   * @param isHere whether the rule's primary is this keyspace
+   * @param isPlainHere whether the rule's keys are the application's here, under the names that it gives them
    */
   constructor(
     rules: readonly KeyRule[],
     occupants: readonly Occupant[],
-    isHere: (rule: KeyRule) => boolean,
+    isPlainHere: (rule: KeyRule) => boolean,
     find: (buf: Buffer, start: number, end: number) => KeyRule,
   ) {
     this.#rules = rules
     this.#occupants = occupants
-    this.#isHere = isHere
+    this.#isPlainHere = isPlainHere
     this.#find = find
-    this.whole = occupants.length === 0 && rules.every((rule) => isHere(rule) && rule.primary === null)
+    this.whole = occupants.length === 0 && rules.every(isPlainHere)
   }
 
   /** Lua source of `local function isOwn(name)`: whether the application sees the key that is called `name` here. */
   get script(): string {
-    this.#script ??= ownNamesScript(this.#rules, this.#occupants, this.#isHere)
+    this.#script ??= ownNamesScript(this.#rules, this.#occupants, this.#isPlainHere)
     return this.#script
   }
 
@@ -60,7 +60,6 @@ export class KeyspaceView {
       hidden = true
     }
     if (hidden) return null
-    const rule = this.#find(buf, start, end)
-    return rule.primary === null && this.#isHere(rule) ? Buffer.from(buf.subarray(start, end)) : null
+    return this.#isPlainHere(this.#find(buf, start, end)) ? Buffer.from(buf.subarray(start, end)) : null
   }
 }

@@ -5,6 +5,8 @@ import type { KeyRule } from './route.ts'
 export interface Occupant {
   readonly rule: KeyRule
   readonly rename: KeyRename
+  /** The end of the rule's route that has them. */
+  readonly which: 'source' | 'target'
   /** The end is the route's primary: the names stand for keys of the application. Else they are the other side's copies. */
   readonly live: boolean
 }

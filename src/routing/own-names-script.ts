@@ -12,11 +12,11 @@ import { STAGING } from './staging-key.ts'
 export function ownNamesScript(
   rules: readonly KeyRule[],
   occupants: readonly Occupant[],
-  isHere: (rule: KeyRule) => boolean,
+  isPlainHere: (rule: KeyRule) => boolean,
 ): string {
   if (isOnePrefix(rules, occupants)) return 'local looked=0\nlocal function isOwn() return true end'
   const fallback = rules.findIndex(({ pattern }) => pattern.text === '*')
-  const ruleLines = rules.map((rule) => `{${patternOf(rule.pattern)},${rule.primary === null && isHere(rule)}}`)
+  const ruleLines = rules.map((rule) => `{${patternOf(rule.pattern)},${isPlainHere(rule)}}`)
   const occupantLines = occupants.map(
     ({ rule, rename, live }) =>
       `{${rules.indexOf(rule) + 1},${patternOf(rename.from)},${patternOf(rename.to)},${orderOf(rename.from, rename.to)},${orderOf(rename.to, rename.from)},${live}}`,

@@ -40,6 +40,7 @@ export class RouteTable {
   readonly awaitsCluster: boolean
   readonly #keyspaces: readonly string[]
   readonly #views = new Map<string, KeyspaceView>()
+  readonly #occupants = new Map<string, readonly Occupant[]>()
   readonly #fallbackRule: KeyRule
   readonly #config: Pick<Config, 'routes' | 'stores'>
   readonly #states: Map<string, RouteState>
@@ -130,8 +131,8 @@ export class RouteTable {
     if (view === undefined) {
       view = new KeyspaceView(
         this.rules,
-        this.#occupantsOf(keyspace),
-        (rule) => this.isOn(rule, store),
+        this.occupantsOf(store),
+        (rule) => rule.primary === null && this.isOn(rule, store),
         (buf, start, end) => this.find(buf, start, end),
       )
       this.#views.set(keyspace, view)
@@ -139,18 +140,43 @@ export class RouteTable {
     return view
   }
 
-  /** Names that routes give keys in that keyspace, at either end and in whatever phase: a copy stays hidden when its side is not in use. */
-  #occupantsOf(keyspace: string): Occupant[] {
-    return this.rules.flatMap((rule) => {
-      const { config, phase } = rule.route
-      const { primary } = rolesOf(phase)
-      return (['source', 'target'] as const).flatMap((which) => {
-        const end = config[which]
-        if (end === null || this.#keyspaces[this.stores.indexOf(end.store)] !== keyspace) return []
-        const rename = renameAt(end, rule.pattern)
-        return rename === null ? [] : [{ rule, rename, live: which === primary }]
+  /**
+   * What the application would see of the store of that end if the route were answered there, and every other route where it is. As `viewOf` of a table with the route in
+   * another phase, without building one.
+   */
+  viewAt(route: Route, which: 'source' | 'target'): KeyspaceView {
+    const at = route.config[which]!
+    const store = this.stores.indexOf(at.store)
+    if (rolesOf(route.phase).primary === which) return this.viewOf(store)
+    return new KeyspaceView(
+      this.rules,
+      this.occupantsOf(store).map((occupant) =>
+        occupant.rule.route === route ? { ...occupant, live: occupant.which === which } : occupant,
+      ),
+      (rule) =>
+        rule.route === route ? renameAt(at, rule.pattern) === null : rule.primary === null && this.isOn(rule, store),
+      (buf, start, end) => this.find(buf, start, end),
+    )
+  }
+
+  /** Names that routes give keys in that store's keyspace, at either end and in whatever phase: a copy stays hidden when its side is not in use. */
+  occupantsOf(store: number): readonly Occupant[] {
+    const keyspace = this.#keyspaces[store]!
+    let occupants = this.#occupants.get(keyspace)
+    if (occupants === undefined) {
+      occupants = this.rules.flatMap((rule) => {
+        const { config, phase } = rule.route
+        const { primary } = rolesOf(phase)
+        return (['source', 'target'] as const).flatMap((which) => {
+          const end = config[which]
+          if (end === null || this.#keyspaces[this.stores.indexOf(end.store)] !== keyspace) return []
+          const rename = renameAt(end, rule.pattern)
+          return rename === null ? [] : [{ rule, rename, which, live: which === primary }]
+        })
       })
-    })
+      this.#occupants.set(keyspace, occupants)
+    }
+    return occupants
   }
 
   /** Every key is at the same store under the same name as in the other table. */
@@ -225,7 +251,7 @@ function rulesOf(route: Route): KeyRule[] {
 }
 
 /** Null: the pattern's keys keep their names there. */
-function renameAt(end: EndConfig, pattern: KeyPattern): KeyRename | null {
+export function renameAt(end: EndConfig, pattern: KeyPattern): KeyRename | null {
   const to = end.keys[pattern.text]
   return to === undefined || to === pattern.text ? null : KeyRename.between(pattern, KeyPattern.parse(to))
 }

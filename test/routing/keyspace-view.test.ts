@@ -7,6 +7,7 @@ import { segmentsOf } from '../../src/config/pattern-overlap.ts'
 import { KeyRename } from '../../src/config/rename.ts'
 import { Glob } from '../../src/routing/glob.ts'
 import { storePatterns } from '../../src/routing/keyspace-patterns.ts'
+import { rolesOf } from '../../src/routing/route.ts'
 import { RouteTable } from '../../src/routing/route-table.ts'
 import { formatCursor, parseCursor } from '../../src/routing/scan-cursor.ts'
 import { storePrefixes } from '../../src/routing/tracking-prefixes.ts'
@@ -150,6 +151,34 @@ test('a name is seen as k only if commands for k go to it, whatever is renamed t
     }),
     { numRuns: 150 },
   )
+})
+
+test('a view of a route at its other end is the one of a table in which that route is there', () => {
+  const elsewhere: RouteOptions = {
+    name: 'users',
+    keys: ['user:*', 'step:9*'],
+    source: 'two',
+    target: { store: 'one', keys: { 'user:*': 'person:*' } },
+    phase: 'shadow',
+  }
+  const names = ['job:1', 'step:1', 'step:9', 'worker:7:steps', 'waiting', 'pending', 'user:1', 'person:1', 'other']
+  for (const phase of ['mirror', 'switched'] as const) {
+    const table = tableOf([jobs(phase), elsewhere, { ...rest, target: 'two', phase: 'mirror' }])
+    for (const route of table.routes) {
+      for (const which of ['source', 'target'] as const) {
+        const isThere = which === rolesOf(route.phase).primary
+        const reference = isThere ? table : table.turned(new Set([route.name]))
+        const store = table.stores.indexOf(route.config[which]!.store)
+        const view = table.viewAt(route, which)
+        const wanted = reference.viewOf(store)
+        expect([view.whole, view.script]).toEqual([wanted.whole, wanted.script])
+        for (const name of names) {
+          const bytes = Buffer.from(name)
+          expect(view.nameOf(bytes, 0, bytes.length)).toEqual(wanted.nameOf(bytes, 0, bytes.length))
+        }
+      }
+    }
+  }
 })
 
 /** As `check` accepts it on one server. */
