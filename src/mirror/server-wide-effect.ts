@@ -4,6 +4,7 @@ import { CommandParser } from '../resp/command-parser.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import type { DataPathContext } from './context.ts'
@@ -52,7 +53,7 @@ export class ServerWideEffects {
  *   else     PING down every connection of the mirror ─▶ all answered: what came before is done ─▶ the command ─▶ answered
  *            └── meanwhile every write only makes its keys dirty, and no copy goes out (`OverlapTable.beginSweep`) ──┘
  *
- * A flush whose answer was lost is sent again: nothing else has happened there, unless writes have been queued behind it meanwhile. Of a swap nobody could say whether it happened.
+ * A flush whose answer was lost is sent again, ahead of what was queued behind it and has not left; what had left is lost, too, and copied. Of a swap nobody could say whether it happened.
  */
 class ServerWideEffect {
   readonly #context: DataPathContext
@@ -115,12 +116,10 @@ class ServerWideEffect {
     const owner: ReplyOwner = {
       settle: (_slot: InFlight, buf: Buffer, start: number) => this.#end(buf[start] !== MINUS),
       lost: () => {
-        // Sent again, it would take away what stands behind it by now.
-        if (pipeline.state === 'closed' || pipeline.hasUnsent || this.#steps.length > 0) return this.#end(false)
-        if (this.#sweeps) this.#overlap.endSweep()
-        this.#beginSweep(NOBODY)
-        this.#steps.push(this)
-        this.#send()
+        if (pipeline.state === 'closed') return this.#end(false)
+        // What stands behind it has been lost, too, or has not left yet: there it keeps its place.
+        pipeline.pushAhead(owner, bytes, 0, bytes.length).route = route
+        pipeline.hurry()
       },
       timedOut: () => {},
     }
@@ -148,14 +147,18 @@ class ServerWideEffect {
     const passed = (): void => {
       if (--this.#behind === 0) this.#send()
     }
-    // Lost means that everything before it has been lost, too, and is known to be dirty.
-    const barrier: ReplyOwner = { settle: passed, lost: passed, timedOut: () => {} }
+    const { route } = this.#command
+    const ask = (pipeline: Pipeline): void => {
+      // Lost with everything before it, which is known to be dirty, unless it is a flush: that is sent again, ahead of this.
+      const lost = (): void => (pipeline.state === 'closed' ? passed() : ask(pipeline))
+      pipeline.push({ settle: passed, lost, timedOut: () => {} }, PING, 0, PING.length).route = route
+      pipeline.hurry()
+    }
     this.#behind = 1
     for (const pipeline of store.shadowPipelines()) {
       if (pipeline.state === 'closed') continue
       this.#behind++
-      pipeline.push(barrier, PING, 0, PING.length).route = this.#command.route
-      pipeline.hurry()
+      ask(pipeline)
     }
     passed()
   }

@@ -7,6 +7,7 @@ import type { DirtySet } from './dirty-set.ts'
 import { doubtFunctions } from './function-sync.ts'
 
 const SERVER = encodeOwn(['INFO', 'server'])
+const PERSISTENCE = encodeOwn(['INFO', 'persistence'])
 const KEYSPACE = encodeOwn(['INFO', 'keyspace'])
 
 /**
@@ -138,8 +139,8 @@ export class StoreIdentity {
       if (this.#context.routes.fallback.shadow?.storeName === store) doubtFunctions(this.#context, this.#dirty, false)
       this.#learn(store, runId)
     }
-    ask(pipeline, KEYSPACE, (info) => {
-      if (!isEmpty(info)) return decided(routes)
+    askEmpty(pipeline, (empty) => {
+      if (!empty) return decided(routes)
       const inDoubt: Route[] = []
       let open = routes.length
       for (const route of routes) {
@@ -156,7 +157,7 @@ export class StoreIdentity {
     const { stores } = this.#context
     if (primary.storeName === shadow!.storeName) return answered(true)
     const other = primary.storeName === store ? stores[shadow!.store]!.shadow(0) : stores[primary.store]!.shared(0, 2)
-    ask(other, KEYSPACE, (info) => answered(isEmpty(info)))
+    askEmpty(other, answered)
   }
 
   #mark(store: string, routes: readonly Route[]): void {
@@ -206,7 +207,11 @@ function ask(pipeline: Pipeline, command: Buffer, answered: (reply: string | nul
   pipeline.hurry()
 }
 
-/** Of INFO keyspace: a line a database that holds keys. */
-function isEmpty(info: string | null): boolean {
-  return info?.includes('# Keyspace') === true && !/^db\d+:/m.test(info)
+/** Whether the store holds no key. One that still loads its data does not show all of them yet. */
+function askEmpty(pipeline: Pipeline, answered: (empty: boolean) => void): void {
+  let loads = false
+  ask(pipeline, PERSISTENCE, (info) => {
+    loads = info !== null && /^(async_)?loading:1/m.test(info)
+  })
+  ask(pipeline, KEYSPACE, (info) => answered(!loads && info?.includes('# Keyspace') === true && !/^db\d+:/m.test(info)))
 }

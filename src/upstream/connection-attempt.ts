@@ -5,6 +5,7 @@ import { COLON, MINUS } from '../resp/bytes.ts'
 import { readyEvent } from './connect.ts'
 import { noConnectionReason } from './connect-error.ts'
 import {
+  type ConnectionUse,
   type Greeting,
   greetings,
   type Identity,
@@ -36,7 +37,7 @@ export class ConnectionAttempt {
   readonly #socket: net.Socket
   readonly #store: StoreConfig
   readonly #identity: Identity
-  readonly #wantsId: boolean
+  readonly #use: ConnectionUse
   readonly #owner: AttemptOwner
   #greetings: Greeting[] = []
   #clientId = 0
@@ -52,7 +53,7 @@ export class ConnectionAttempt {
     socket: net.Socket,
     store: StoreConfig,
     identity: Identity,
-    wantsId: boolean,
+    use: ConnectionUse,
     givenUp: StoreSideName | null,
     owner: AttemptOwner,
   ) {
@@ -60,7 +61,7 @@ export class ConnectionAttempt {
     this.#socket = socket
     this.#store = store
     this.#identity = identity
-    this.#wantsId = wantsId
+    this.#use = use
     this.#owner = owner
     this.#limitTime(store.connectTimeoutMs)
     socket.once(readyEvent(store), () => this.#greet())
@@ -91,17 +92,21 @@ export class ConnectionAttempt {
       else this.#owner.failed(`${greeting.name} was refused: ${text}`)
       return
     }
+    if (greeting.name === 'loading' && text.startsWith('LOADING ')) {
+      this.#owner.failed('it is loading its data')
+      return
+    }
     if (greeting.name === 'id' && buf[start] === COLON)
       this.#clientId = Number(buf.toString('latin1', start + 1, end - 2))
     if (greeting.name === 'info' && buf[start] !== MINUS) this.name = storeSideName(buf, start, end)
-    if (greeting.name === 'hello' && this.#wantsId) this.#clientId = idInHelloReply(buf, start, end)
+    if (greeting.name === 'hello' && this.#use === 'dedicated') this.#clientId = idInHelloReply(buf, start, end)
     if (this.#greetings.length === 0) this.#owner.ready(this.#clientId)
   }
 
   #greet(): void {
     this.end()
     this.#limitTime(Math.max(this.#store.connectTimeoutMs, this.#store.timeoutMs))
-    this.#greetings = greetings(this.#store, this.#identity, this.#wantsId, this.#givenUp)
+    this.#greetings = greetings(this.#store, this.#identity, this.#use, this.#givenUp)
     this.#socket.write(Buffer.concat(this.#greetings.map((greeting) => greeting.bytes)))
   }
 

@@ -42,7 +42,7 @@ export class Connection {
 
   open(): void {
     this.#cancelRetry()
-    const { store, endpoint, identity, dedicated } = this.#options
+    const { store, endpoint, identity, dedicated, whenDown } = this.#options
     const owner = this.#owner
     const to = endpoint()
     if (typeof to === 'string') return owner.failed(to)
@@ -55,7 +55,8 @@ export class Connection {
     this.socket = socket
     // Node resets no others: over TLS the close is an ordinary one, and what a unix socket has taken is with the store already.
     this.#isPlainTcp = store.tls === null && to.kind === 'tcp'
-    this.#attempt = new ConnectionAttempt(socket, store, identity, dedicated, this.#givenUp, {
+    const use = dedicated ? 'dedicated' : whenDown === 'wait' ? 'mirror' : 'shared'
+    this.#attempt = new ConnectionAttempt(socket, store, identity, use, this.#givenUp, {
       ready: (clientId) => {
         this.#name = this.#attempt?.name ?? null
         this.#givenUp = null

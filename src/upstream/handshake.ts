@@ -33,9 +33,23 @@ export function authCommandOf(store: StoreConfig, user: StoreUser | null): Buffe
   return user === null ? auth(ownLogin(store) ?? ['default', ''], false) : auth(user.login!, true)
 }
 
+/** Who uses a connection: many clients, one of them, or the mirror. */
+export type ConnectionUse = 'shared' | 'dedicated' | 'mirror'
+
 /** One command of a new connection's greeting. `required`: an error reply to it makes the connection useless. */
 export interface Greeting {
-  readonly name: 'prelogin' | 'preselect' | 'auth' | 'hello' | 'select' | 'setname' | 'role' | 'id' | 'kill' | 'info'
+  readonly name:
+    | 'prelogin'
+    | 'preselect'
+    | 'auth'
+    | 'hello'
+    | 'select'
+    | 'setname'
+    | 'role'
+    | 'id'
+    | 'kill'
+    | 'info'
+    | 'loading'
   readonly bytes: Buffer
   readonly required: boolean
 }
@@ -61,15 +75,18 @@ export interface StoreSideName {
  * A shared connection asks what the store calls it (`CLIENT INFO`, since 6.2). If it was given up while commands were in flight, the one that takes its place has the store end it first: what the network, or a hanging
  * store, still holds of it would otherwise be executed behind what comes now.
  *
+ * The mirror waits for a store that still loads its data, as for one that is down: all it would send now would be refused (PING is, too).
+ *
  * A store behind Sentinels is asked for its role by every connection: an old primary that comes back as a replica, at the address where it was, gets no commands. A user that may not ask is let through: the
  * address itself was verified before (`SentinelWatch`).
  */
 export function greetings(
   store: StoreConfig,
   identity: Identity,
-  wantsId: boolean,
+  use: ConnectionUse,
   givenUp: StoreSideName | null = null,
 ): Greeting[] {
+  const wantsId = use === 'dedicated'
   const list: Greeting[] = []
   const login = identity.user === null ? ownLogin(store) : identity.user.login
   const select = encodeOwn(['SELECT', String(identity.database)])
@@ -100,6 +117,7 @@ export function greetings(
   if (!wantsId && identity.user === null) {
     list.push({ name: 'info', bytes: encodeOwn(['CLIENT', 'INFO']), required: false })
   }
+  if (use === 'mirror') list.push({ name: 'loading', bytes: encodeOwn(['PING']), required: false })
   return list
 }
 

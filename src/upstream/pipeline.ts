@@ -113,11 +113,6 @@ export class Pipeline {
     return this.#queue.quiet
   }
 
-  /** Commands are queued that have not left. */
-  get hasUnsent(): boolean {
-    return this.#queue.written < this.#queue.pushed
-  }
-
   /** Bytes of all commands ever pushed. */
   get totalBytes(): number {
     return this.#queue.pushed
@@ -154,20 +149,28 @@ export class Pipeline {
    */
   push(owner: ReplyOwner, buf: Buffer, from: number, to: number): InFlight {
     const slot = this.#queue.append(owner, buf, from, to)
-    if (!this.#queued) {
-      this.#queued = true
-      this.options.turn.add(this)
-    }
+    if (!this.#queued) this.#leaves()
+    return slot
+  }
+
+  /** As `push`, but it leaves ahead of all that has not left yet. */
+  pushAhead(owner: ReplyOwner, buf: Buffer, from: number, to: number): InFlight {
+    const slot = this.#queue.appendAhead(owner, buf, from, to)
+    this.#leaves()
     return slot
   }
 
   /** Bytes that nobody waits for the replies of: relay mode only (SUBSCRIBE on a RESP2 subscriber's connection). */
   pushRelayed(buf: Buffer, from: number, to: number): void {
     this.#relayed.push(Buffer.from(buf.subarray(from, to)))
-    if (!this.#queued) {
-      this.#queued = true
-      this.options.turn.add(this)
-    }
+    this.#leaves()
+  }
+
+  /** What has been pushed is written with this turn of the event loop. */
+  #leaves(): void {
+    if (this.#queued) return
+    this.#queued = true
+    this.options.turn.add(this)
   }
 
   /** Called by the turn: everything pushed since the last one leaves in one write. */
@@ -309,9 +312,7 @@ export class Pipeline {
   #unhold(): void {
     this.#held = false
     this.#busy = null
-    if (this.#queued || this.#queue.written === this.#queue.pushed) return
-    this.#queued = true
-    this.options.turn.add(this)
+    if (this.#queue.written !== this.#queue.pushed) this.#leaves()
   }
 
   /**
@@ -320,7 +321,7 @@ export class Pipeline {
    */
   setBusy(busy: Busy): void {
     this.#busy = busy
-    refuseUnsent(this.#queue, busy, (owner, buf, from, to) => this.push(owner, buf, from, to))
+    refuseUnsent(this.#queue, busy, () => this.#leaves())
   }
 
   #disconnected(reason: string): void {

@@ -82,7 +82,7 @@ export class RawConnection {
     // It is there, and may be busy: as long as for any other answer.
     clearTimeout(this.#deadline)
     this.#deadline = this.#limitTime(Math.max(this.#store.connectTimeoutMs, this.#store.timeoutMs))
-    const words = greetings(this.#store, { database: 0, protocol: 2, user: this.#user }, false).filter(
+    const words = greetings(this.#store, { database: 0, protocol: 2, user: this.#user }, 'shared').filter(
       (greeting) => greeting.required,
     )
     this.#owed = words.length

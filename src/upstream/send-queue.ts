@@ -27,6 +27,8 @@ export class SendQueue {
   #current: Chunk | null = null
   /** Null: none was ever detached. */
   #detached: DetachedCommands | null = null
+  /** Bytes that were counted in `pushed` twice, or ahead of older ones, while something was in the ring all the time. */
+  #again = 0
 
   /** `detachedEnded`: one of the detached, of so many bytes, has been answered or lost. They still count as pending. */
   constructor(clock: CoarseClock, isDedicated: boolean, detachedEnded: (bytes: number) => void) {
@@ -42,7 +44,8 @@ export class SendQueue {
 
   /** All of the cumulative bytes before this have been answered or lost. */
   get settledBytes(): number {
-    return this.#detached?.oldestPosition ?? this.pushed - this.pendingBytes
+    if (this.quiet) this.#again = 0
+    return this.#detached?.oldestPosition ?? this.pushed - this.pendingBytes - this.#again
   }
 
   /** Appends one command's bytes (copied) and gives its slot, with owner, bytes and time set. */
@@ -63,6 +66,22 @@ export class SendQueue {
     slot.queuedAtMs = this.#clock.nowMs
     slot.position = this.pushed
     this.pushed += bytes
+    return slot
+  }
+
+  /** One of those that `takeUnsent` has taken is appended once more. */
+  appendAgain(slot: InFlight): InFlight {
+    const again = this.append(slot.owner!, slot.chunk!.buf, slot.start, slot.end)
+    const { chunk, start, end, position } = again
+    return Object.assign(again, slot, { chunk, start, end, position })
+  }
+
+  /** As `append`, but it leaves ahead of all that has not been written yet. */
+  appendAhead(owner: ReplyOwner, buf: Buffer, from: number, to: number): InFlight {
+    const unsent = this.takeUnsent()
+    const slot = this.append(owner, buf, from, to)
+    this.#again += to - from
+    for (const one of unsent) this.appendAgain(one)
     return slot
   }
 
@@ -111,6 +130,7 @@ export class SendQueue {
       slot.chunk = new Chunk(slot.end - slot.start)
       chunk.buf.copy(slot.chunk.buf, 0, slot.start, slot.end)
       this.pendingBytes -= slot.chunk.buf.length
+      this.#again += slot.chunk.buf.length
       slot.start = 0
       slot.end = slot.chunk.buf.length
     }

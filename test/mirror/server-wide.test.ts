@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, test } from 'vitest'
 import { type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
@@ -88,21 +90,57 @@ describe('FLUSHALL, FLUSHDB and SWAPDB', () => {
     },
   )
 
-  test('a FLUSHALL that the shadow did not get before it died is sent again when it is back', async () => {
-    const fresh = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
-    const old = await startRedis()
+  test.each(['FLUSHALL', 'FLUSHDB'])(
+    'a %s that the shadow did not get before it died is sent again when it is back, ahead of the writes that have not left by then',
+    async (flush) => {
+      const fresh = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
+      const old = await startRedis()
+      const path = await startDataPath({ stores: { old, new: fresh }, routes: MIRROR })
+      running.push(old, fresh, path)
+      const app = path.client()
+      await app.mset('a', 1, 'b', 2)
+      await settled(path)
+      fresh.pause()
+      await app.call(flush)
+      let going = true
+      const writing = (async () => {
+        for (let i = 0; going; i++) await app.set(`c:${i}`, i)
+      })()
+      await fresh.kill9()
+      await eventually(() => expect(path.runtime.stats().stores['new']!.state).not.toBe('up'))
+      going = false
+      await writing
+      await fresh.start()
+      await settled(path)
+      expect(await driftBetween(old, fresh)).toEqual([])
+      expect(await fresh.client().exists('a', 'b')).toBe(0)
+      expect(path.runtime.stats().routes['all']!.verifyCauses).not.toContain('server-wide')
+    },
+  )
+
+  test('a FLUSHALL waits for a shadow that still loads its data, and so do the writes behind it', async () => {
+    const slowly = ['--loading-process-events-interval-bytes', '1024', '--key-load-delay', '50000']
+    const [old, fresh] = await Promise.all([startRedis(), startRedis({ args: slowly })])
     const path = await startDataPath({ stores: { old, new: fresh }, routes: MIRROR })
     running.push(old, fresh, path)
     const app = path.client()
-    await app.mset('a', 1, 'b', 2)
+    for (let i = 0; i < 200; i++) await app.set(`a:${i}`, randomBytes(1024))
     await settled(path)
+    await fresh.client().save()
     fresh.pause()
     await app.flushall()
-    await app.set('c', 3)
-    await fresh.restart()
+    await fresh.kill9()
+    const started = fresh.start()
+    await eventually(() => expect(path.runtime.stats().stores['new']!.error).toBe('it is loading its data'))
+    await app.set('c', 1)
+    expect(path.runtime.stats().routes['all']!.backlogCommands).toBe(2)
+    await fresh.client({ enableReadyCheck: false }).config('SET', 'key-load-delay', 0)
+    await started
     await settled(path)
     expect(await driftBetween(old, fresh)).toEqual([])
-    expect(await fresh.client().keys('*')).toEqual(['c'])
+    const { verifyCauses, counters } = path.runtime.stats().routes['all']!
+    expect(verifyCauses).not.toContain('server-wide')
+    expect(counters).toMatchObject({ shadowError: 0, copied: 0 })
   })
 
   test('one whose reply was lost means a verify: nobody knows whether the shadow has too much', async () => {

@@ -7,6 +7,7 @@ import { DirtySet } from '../../src/mirror/dirty-set.ts'
 import { StoreIdentity } from '../../src/mirror/store-identity.ts'
 import { RouteTable } from '../../src/routing/route-table.ts'
 import { InFlight, type ReplyOwner } from '../../src/upstream/in-flight.ts'
+import type { Pipeline } from '../../src/upstream/pipeline.ts'
 import { configOf, type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -212,4 +213,40 @@ test('before the authority moves both servers are asked who they are: one that h
   expect(await asked()).toBeNull()
   says.old = ''
   expect(await asked(10)).toMatch(/store 'old' does not say/)
+})
+
+test('a store without keys is not taken for an empty one while it loads its data', async () => {
+  let loading = 1
+  const pipeline = {
+    hurry() {},
+    push(owner: ReplyOwner, bytes: Buffer) {
+      const said = {
+        keyspace: '# Keyspace\r\n',
+        persistence: `# Persistence\r\nloading:${loading}\r\n`,
+        server: 'run_id:cc',
+      }
+      const text = Object.entries(said).find(([section]) => bytes.includes(section))![1]
+      const reply = Buffer.from(`$${text.length}\r\n${text}\r\n`)
+      owner.settle(new InFlight(), reply, 0, reply.length)
+    },
+  } as unknown as Pipeline
+  const config = configOf({ stores: { old: { port: 1 }, new: { port: 2 } }, routes: [ROUTE] })
+  const store = { shared: () => pipeline, shadow: () => pipeline }
+  const routes = new RouteTable(config, 1, ['old', 'new'], new Map())
+  const dirty = new DirtySet(100)
+  const context = {
+    routes,
+    stores: [store, store],
+    log: () => {},
+  } as unknown as DataPathContext
+  const causes = () => dirty.toVerify.causes('all').filter((cause) => cause !== 'functions')
+  const identity = new StoreIdentity(context, dirty, () => {})
+  identity.restore(new Map([['old', 'aa']]))
+  identity.connected('old', pipeline)
+  expect(causes()).toEqual(['primary-restarted'])
+  dirty.toVerify.clear('all')
+  loading = 0
+  identity.restore(new Map([['old', 'aa']]))
+  identity.connected('old', pipeline)
+  expect(causes()).toEqual([])
 })

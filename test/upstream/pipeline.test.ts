@@ -280,6 +280,26 @@ describe('a pipeline', () => {
     expect(new Set(store.seen).size).toBe(store.seen.length)
   })
 
+  test('sends what is pushed ahead before all that has not left, and takes none for settled before it is', async () => {
+    const store = await EchoStore.start()
+    store.hold = true
+    const pipeline = pipelineTo(() => store.port, { whenDown: 'wait' })
+    const written = push(pipeline, new Command('written'))
+    await eventually(() => expect(store.seen).toEqual(['written']))
+    const unsent = [push(pipeline, new Command('large', 70_000)), push(pipeline, new Command('small'))]
+    const before = pipeline.totalBytes
+    const ahead = new Command('ahead')
+    pipeline.pushAhead(ahead, ahead.bytes, 0, ahead.bytes.length)
+    await eventually(() => expect(store.seen).toEqual(['written', 'ahead', 'large', 'small']))
+    for (const command of [written, ahead, ...unsent]) {
+      expect(pipeline.settledBytes).toBeLessThan(before)
+      store.release(1)
+      await eventually(() => expect(command.reply).toBe(command.id))
+    }
+    expect(pipeline.settledBytes).toBeGreaterThanOrEqual(before)
+    expect(pipeline.pendingBytes).toBe(0)
+  })
+
   test('keeps the place of a command that has timed out', async () => {
     const store = await EchoStore.start()
     store.hold = true
