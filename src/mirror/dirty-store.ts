@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { UnderstudyError } from '../base/errors.ts'
 import { inTransaction, openDatabase } from '../state/database.ts'
 import { openOrSetAside, setAside } from '../state/set-aside.ts'
+import type { Run } from '../upstream/own-connections.ts'
 import { DIRTY_REASONS, type DirtyChanges, type DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { VERIFY_CAUSES } from './verify-marks.ts'
@@ -17,11 +19,15 @@ const MIGRATIONS = [
    INSERT INTO verify_causes SELECT route, 'state-lost' FROM routes_to_verify;
    DROP TABLE routes_to_verify;
    CREATE TABLE store_runs (store TEXT PRIMARY KEY, run_id TEXT NOT NULL) WITHOUT ROWID`,
+  // What each run called its connections (`own-connections.ts`).
+  'CREATE TABLE runs (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL)',
 ]
 
 /** What one commit holds at most: a few milliseconds of the data path's thread. */
 const ROWS_PER_COMMIT = 4_000
 const RETRY_MS = 1_000
+/** Earlier runs whose connections a store may still have. */
+const RUNS = 16
 
 export interface DirtyStoreEvents {
   /** The file was damaged: it lies under another name, and what was in it is not known any more. */
@@ -53,6 +59,7 @@ export class DirtyStore implements DirtyChanges {
   #routesChanged = false
   #primaries: ReadonlyMap<string, string> = new Map()
   #storeRuns: ReadonlyMap<string, string> = new Map()
+  #run: Run = { name: `understudy-${randomBytes(6).toString('hex')}`, former: new Set() }
   #failing = false
   #retryMs = 0
 
@@ -108,6 +115,11 @@ export class DirtyStore implements DirtyChanges {
   setPrimaries(primaries: ReadonlyMap<string, string>): void {
     this.#primaries = primaries
     this.#routesChanged = true
+  }
+
+  /** It stands in the file before the first connection is opened. */
+  get run(): Run {
+    return this.#run
   }
 
   /** `run_id` of the stores of mirrored routes, as they were when this was last told. */
@@ -184,6 +196,7 @@ export class DirtyStore implements DirtyChanges {
       primary_end: string
     }[]
     this.#primaries = new Map(primaries.map((row) => [row.route, row.primary_end]))
+    this.#loadRuns()
     const rows = this.#database.prepare('SELECT * FROM dirty_keys ORDER BY since_ms, id').iterate()
     for (const row of rows as Iterable<Row>) {
       const reason = (DIRTY_REASONS as readonly string[]).includes(row.reason) ? (row.reason as DirtyReason) : 'crash'
@@ -198,6 +211,20 @@ export class DirtyStore implements DirtyChanges {
     this.#written = count
     this.#queue = []
     this.#routesChanged = false
+  }
+
+  #loadRuns(): void {
+    const former = this.#database.prepare('SELECT name FROM runs').all() as { name: string }[]
+    this.#run = { name: this.#run.name, former: new Set(former.map(({ name }) => name)) }
+    try {
+      inTransaction(this.#database, () => {
+        this.#database.prepare('INSERT INTO runs (name) VALUES (?)').run(this.#run.name)
+        this.#database.exec(`DELETE FROM runs WHERE number <= (SELECT MAX(number) FROM runs) - ${RUNS}`)
+      })
+    } catch (error) {
+      // A full disk: what this run leaves the next one does not know, which the next commit says of everything.
+      if (isDamage(error)) throw error
+    }
   }
 
   #writeRows(count: number): void {
@@ -241,6 +268,7 @@ export class DirtyStore implements DirtyChanges {
   #reopen(): void {
     this.#database = openDatabase(this.#path, MIGRATIONS)
     this.#prepare()
+    this.#database.prepare('INSERT INTO runs (name) VALUES (?)').run(this.#run.name)
     this.#routesChanged = true
     this.#dirty.rewrite()
   }

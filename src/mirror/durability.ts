@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
 import { makeDirectory } from '../base/make-directory.ts'
 import { rolesOf } from '../routing/route.ts'
+import type { Run } from '../upstream/own-connections.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
@@ -98,6 +99,11 @@ export class Durability {
   /** Another table of routes is in force. */
   routesChanged(): void {
     this.#store.setPrimaries(new Map(primariesOf(this.#parts.context)))
+  }
+
+  /** What this run's connections are called at the stores, and those of earlier ones. */
+  get run(): Run {
+    return this.#store.run
   }
 
   /** `run_id` of the stores of mirrored routes, as the last run knew them. */

@@ -1,6 +1,6 @@
 import { encodeOwn } from '../resp/own-words.ts'
 import type { Route } from '../routing/route.ts'
-import type { InFlight } from '../upstream/in-flight.ts'
+import { ask } from '../upstream/ask.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
@@ -194,17 +194,6 @@ export class StoreIdentity {
       fields: { store },
     })
   }
-}
-
-/** `answered`: the reply as text; null: there will be none. */
-function ask(pipeline: Pipeline, command: Buffer, answered: (reply: string | null) => void): void {
-  const owner = {
-    settle: (_slot: InFlight, buf: Buffer, start: number, end: number) => answered(buf.toString('latin1', start, end)),
-    lost: () => answered(null),
-    timedOut: () => {},
-  }
-  pipeline.push(owner, command, 0, command.length)
-  pipeline.hurry()
 }
 
 /** Whether the store holds no key. One that still loads its data does not show all of them yet. */

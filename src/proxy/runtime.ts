@@ -21,6 +21,7 @@ import { StoreIdentity } from '../mirror/store-identity.ts'
 import { WriteTickets } from '../mirror/write-tickets.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import { RouteTable } from '../routing/route-table.ts'
+import type { Run } from '../upstream/own-connections.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import { Store } from '../upstream/store.ts'
 import { DataPath } from './data-path.ts'
@@ -36,6 +37,8 @@ import { TargetReads } from './target-reads.ts'
 
 const TICK_MS = 20
 const DIRTY_LIMIT = 4_000_000
+/** Without a state directory nothing is known of earlier runs. */
+const NAMELESS: Run = { name: 'understudy', former: new Set() }
 
 /**
  * The data path of one thread: builds its parts from a configuration, swaps them when it changes, and tells how it is doing. Knows nothing of threads: `worker.ts` carries its
@@ -297,6 +300,8 @@ export class Runtime {
         clock: this.#clock,
         onState: (store, pipeline, error) => this.#onState(store, pipeline, error),
         onDrain: () => this.#path.resumeWaiting(),
+        run: () => this.#durability?.run ?? NAMELESS,
+        onUnendable: (store, text) => this.#sayUnendable(store, text),
       })
     })
   }
@@ -325,6 +330,14 @@ export class Runtime {
             fields: { store: store.name, reason: error },
           },
     )
+  }
+
+  #sayUnendable(store: Store, text: string): void {
+    this.#path.log({
+      level: 'warn',
+      msg: 'the store does not let Understudy end its own lost connections (CLIENT KILL, CLIENT LIST): what a hanging network still holds of one can be executed later, behind newer writes; give its user these rights',
+      fields: { store: store.name, reason: text },
+    })
   }
 
   /** The primary knows best which commands there are, and what it is: asked once per connection of the fallback route's primary. */

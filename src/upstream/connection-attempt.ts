@@ -11,9 +11,9 @@ import {
   type Identity,
   idInHelloReply,
   isReplica,
-  type StoreSideName,
-  storeSideName,
+  killGreeting,
 } from './handshake.ts'
+import { type ServerConnections, type StoreSideName, sideName } from './own-connections.ts'
 
 /** Who wants the connection. Exactly one of the three is called, unless the attempt is given up. */
 export interface AttemptOwner {
@@ -41,23 +41,24 @@ export class ConnectionAttempt {
   readonly #owner: AttemptOwner
   #greetings: Greeting[] = []
   #clientId = 0
-  readonly #givenUp: StoreSideName | null
+  readonly #own: ServerConnections | null
+  #listed = false
   /** Known when the connection is ready; null: the store does not tell, or was not asked. */
   name: StoreSideName | null = null
   /** The SELECT before the login was taken. */
   #preselected = false
   #deadline: NodeJS.Timeout | null = null
 
-  /** `givenUp`: the connection in whose place this one comes; the store is to end it first. */
+  /** `own`: our connections to that server; null: with a client's own login nothing is asked or said of them. */
   constructor(
     socket: net.Socket,
     store: StoreConfig,
     identity: Identity,
     use: ConnectionUse,
-    givenUp: StoreSideName | null,
+    own: ServerConnections | null,
     owner: AttemptOwner,
   ) {
-    this.#givenUp = givenUp
+    this.#own = own
     this.#socket = socket
     this.#store = store
     this.#identity = identity
@@ -98,15 +99,32 @@ export class ConnectionAttempt {
     }
     if (greeting.name === 'id' && buf[start] === COLON)
       this.#clientId = Number(buf.toString('latin1', start + 1, end - 2))
-    if (greeting.name === 'info' && buf[start] !== MINUS) this.name = storeSideName(buf, start, end)
+    if (greeting.name === 'info' && buf[start] !== MINUS) this.name = sideName(buf.toString('latin1', start, end))
     if (greeting.name === 'hello' && this.#use === 'dedicated') this.#clientId = idInHelloReply(buf, start, end)
-    if (this.#greetings.length === 0) this.#owner.ready(this.#clientId)
+    if (greeting.name === 'kill') this.#own?.answered(greeting.ends ?? null, buf.toString('latin1', start, end))
+    if (greeting.name === 'list') this.#list(buf.toString('latin1', start, end))
+    if (this.#greetings.length > 0) return
+    if (this.#listed) this.#own?.leftoversEnded()
+    this.#owner.ready(this.#clientId)
+  }
+
+  /** What earlier runs left is ended before this connection says anything else. */
+  #list(reply: string): void {
+    if (reply.startsWith('-')) {
+      this.#own?.listRefused(reply)
+      return
+    }
+    this.#listed = true
+    const kills = (this.#own?.leftovers(reply) ?? []).map(killGreeting)
+    if (kills.length === 0) return
+    this.#greetings.push(...kills)
+    this.#socket.write(Buffer.concat(kills.map(({ bytes }) => bytes)))
   }
 
   #greet(): void {
     this.end()
     this.#limitTime(Math.max(this.#store.connectTimeoutMs, this.#store.timeoutMs))
-    this.#greetings = greetings(this.#store, this.#identity, this.#use, this.#givenUp)
+    this.#greetings = greetings(this.#store, this.#identity, this.#use, this.#own)
     this.#socket.write(Buffer.concat(this.#greetings.map((greeting) => greeting.bytes)))
   }
 

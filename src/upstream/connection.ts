@@ -3,7 +3,7 @@ import { Backoff } from '../base/backoff.ts'
 import { connectTo } from './connect.ts'
 import { connectReason } from './connect-error.ts'
 import { type AttemptOwner, ConnectionAttempt } from './connection-attempt.ts'
-import type { StoreSideName } from './handshake.ts'
+import { OwnConnections, type Run, type Say, type ServerConnections, type StoreSideName } from './own-connections.ts'
 import type { PipelineOptions } from './pipeline-options.ts'
 
 /** Who uses the connection. After `failed` or `refused` it is the owner's to `drop` it. */
@@ -12,6 +12,8 @@ export interface ConnectionOwner extends AttemptOwner {
   bytes(buf: Buffer, length: number): void
   /** The kernel has taken what was written. */
   drained(): void
+  /** Pushes a question of the connection's own. */
+  say: Say
 }
 
 /**
@@ -25,8 +27,9 @@ export class Connection {
   #isPlainTcp = false
   /** What the store calls the connection that is up; null: unknown. */
   #name: StoreSideName | null = null
-  /** What it called the last one, until the store has been told to end that. */
-  #givenUp: StoreSideName | null = null
+  readonly #connections: OwnConnections
+  /** Null: there is no connection, or one with a client's own login. */
+  #server: ServerConnections | null = null
   /** Coarse clock, set by the owner when the store has said something. */
   lastReadMs = 0
   /** Null: it is up, or there is none. */
@@ -38,6 +41,12 @@ export class Connection {
   constructor(options: PipelineOptions, owner: ConnectionOwner) {
     this.#options = options
     this.#owner = owner
+    this.#connections =
+      options.ownConnections ??
+      new OwnConnections(
+        () => NAMELESS,
+        () => {},
+      )
   }
 
   open(): void {
@@ -56,10 +65,11 @@ export class Connection {
     // Node resets no others: over TLS the close is an ordinary one, and what a unix socket has taken is with the store already.
     this.#isPlainTcp = store.tls === null && to.kind === 'tcp'
     const use = dedicated ? 'dedicated' : whenDown === 'wait' ? 'mirror' : 'shared'
-    this.#attempt = new ConnectionAttempt(socket, store, identity, use, this.#givenUp, {
+    this.#server = identity.user === null ? this.#connections.at(to) : null
+    this.#attempt = new ConnectionAttempt(socket, store, identity, use, this.#server, {
       ready: (clientId) => {
         this.#name = this.#attempt?.name ?? null
-        this.#givenUp = null
+        if (!dedicated) this.#server?.speaks(owner.say)
         this.#endAttempt()
         this.#readyMs = this.#options.clock.nowMs
         this.lastReadMs = this.#readyMs
@@ -94,12 +104,15 @@ export class Connection {
   }
 
   /**
- 
+   * Closes it at once; nobody is told, and nothing is opened later. What the kernel has not delivered yet: `discarded` is told as lost, so it is not to come later, nor is what the network or the store still holds
+   * of it.
    */
   drop(unsent: 'delivered' | 'discarded'): void {
     const { socket } = this
     this.socket = null
-    if (unsent === 'discarded' && this.#name !== null) this.#givenUp = this.#name
+    this.#server?.silent(this.#owner.say)
+    if (unsent === 'discarded' && this.#name !== null) this.#server?.givenUp(this.#name)
+    this.#server = null
     this.#name = null
     if (socket !== null) {
       socket.removeAllListeners()
@@ -121,6 +134,9 @@ export class Connection {
     this.#retry = null
   }
 }
+
+/** Of a connection that stands for itself. */
+const NAMELESS: Run = { name: 'understudy', former: new Set() }
 
 /** A connection that has lived for so long is no longer on trial, even if nothing was asked on it. */
 const PROVEN_MS = 1_000

@@ -1,6 +1,7 @@
 import type { StoreConfig } from '../config/config.ts'
 import { ASTERISK } from '../resp/bytes.ts'
 import { encodeOwn } from '../resp/own-words.ts'
+import { killCommand, type ServerConnections, type StoreSideName } from './own-connections.ts'
 
 /** Whose rights a connection has at its store. */
 export interface StoreUser {
@@ -50,15 +51,11 @@ export interface Greeting {
     | 'kill'
     | 'info'
     | 'loading'
+    | 'list'
   readonly bytes: Buffer
   readonly required: boolean
-}
-
-/** What a store calls one of its connections, as in CLIENT INFO. A restarted server begins its ids anew: only both together mean one connection. */
-export interface StoreSideName {
-  readonly id: string
-  /** The other end as the store sees it: an address translation on the way may have changed it. */
-  readonly addr: string
+  /** Of `kill`; null: nobody. */
+  readonly ends?: StoreSideName | null
 }
 
 /**
@@ -72,8 +69,8 @@ export interface StoreSideName {
  *
  * Nor need it have the right to CLIENT ID; HELLO everybody may say, and its reply has the id. Who logs in by a password alone is the default user, perhaps of a server without HELLO.
  *
- * A shared connection asks what the store calls it (`CLIENT INFO`, since 6.2). If it was given up while commands were in flight, the one that takes its place has the store end it first: what the network, or a hanging
- * store, still holds of it would otherwise be executed behind what comes now.
+ * With the credentials of the configuration it asks what the store calls it (`CLIENT INFO`, since 6.2), and has the store end first what was given up while commands were in flight (`OwnConnections`): what the network, or a
+ * hanging store, still holds of that would otherwise be executed behind what comes now.
  *
  * The mirror waits for a store that still loads its data, as for one that is down: all it would send now would be refused (PING is, too).
  *
@@ -84,7 +81,7 @@ export function greetings(
   store: StoreConfig,
   identity: Identity,
   use: ConnectionUse,
-  givenUp: StoreSideName | null = null,
+  own: ServerConnections | null = null,
 ): Greeting[] {
   const wantsId = use === 'dedicated'
   const list: Greeting[] = []
@@ -102,23 +99,28 @@ export function greetings(
   const idInHello = wantsId && identity.user !== null && login?.length === 2
   if (identity.protocol === 3) list.push({ name: 'hello', bytes: encodeOwn(['HELLO', '3']), required: true })
   else if (idInHello) list.push({ name: 'hello', bytes: encodeOwn(['HELLO', '2']), required: false })
-  if (givenUp !== null) {
-    const kill = ['CLIENT', 'KILL', 'ID', givenUp.id, 'ADDR', givenUp.addr]
-    list.push({ name: 'kill', bytes: encodeOwn(kill), required: false })
+  if (own !== null) {
+    const ends = own.toEnd(wantsId)
+    if (ends.length === 0 && own.unknown) list.push(killGreeting(null))
+    else list.push(...ends.map(killGreeting))
   }
   if (identity.user === null || login === null) {
-    list.push({ name: 'setname', bytes: encodeOwn(['CLIENT', 'SETNAME', 'understudy']), required: false })
+    const name = own?.run.name ?? 'understudy'
+    list.push({ name: 'setname', bytes: encodeOwn(['CLIENT', 'SETNAME', name]), required: false })
   }
   if (identity.database !== 0) {
     list.push({ name: 'select', bytes: select, required: true })
   }
   if (store.kind === 'sentinel') list.push({ name: 'role', bytes: encodeOwn(['ROLE']), required: false })
   if (wantsId && !idInHello) list.push({ name: 'id', bytes: encodeOwn(['CLIENT', 'ID']), required: false })
-  if (!wantsId && identity.user === null) {
-    list.push({ name: 'info', bytes: encodeOwn(['CLIENT', 'INFO']), required: false })
-  }
+  if (own !== null) list.push({ name: 'info', bytes: encodeOwn(['CLIENT', 'INFO']), required: false })
+  if (own?.asksForList) list.push({ name: 'list', bytes: encodeOwn(['CLIENT', 'LIST']), required: false })
   if (use === 'mirror') list.push({ name: 'loading', bytes: encodeOwn(['PING']), required: false })
   return list
+}
+
+export function killGreeting(ends: StoreSideName | null): Greeting {
+  return { name: 'kill', bytes: killCommand(ends), required: false, ends }
 }
 
 /** One character a byte, as a client's came in; the configuration's own is text. */
@@ -129,12 +131,6 @@ function auth(login: readonly string[], ofClient: boolean): Buffer {
 /** The id in a reply to HELLO, of either protocol; 0: an error, or none is told. A view. */
 export function idInHelloReply(buf: Buffer, start: number, end: number): number {
   return Number(/\$2\r\nid\r\n:(\d+)\r\n/.exec(buf.toString('latin1', start, end))?.[1] ?? 0)
-}
-
-/** In a reply to CLIENT INFO, of either protocol; null: an error, or none is told. A view. */
-export function storeSideName(buf: Buffer, start: number, end: number): StoreSideName | null {
-  const found = /\bid=(\d+) addr=(\S+)/.exec(buf.toString('latin1', start, end))
-  return found === null ? null : { id: found[1]!, addr: found[2]! }
 }
 
 /** Whether a reply to ROLE says anything but `master`. An error says nothing. */

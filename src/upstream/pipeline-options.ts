@@ -2,6 +2,7 @@ import type { CoarseClock } from '../base/clock.ts'
 import type { Turn } from '../base/turn.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
 import type { Identity } from './handshake.ts'
+import type { OwnConnections } from './own-connections.ts'
 import type { Pipeline } from './pipeline.ts'
 import type { ConnectionMaker } from './pipeline-connection.ts'
 
@@ -27,6 +28,8 @@ export interface PipelineOptions {
   readonly dedicated: boolean
   /** Bytes in flight beyond which `full` is true (a great number of small commands is as much). */
   readonly limitBytes: number
+  /** Of the store. Undefined: nothing is known of others. */
+  readonly ownConnections?: OwnConnections | undefined
   /** Undefined: a socket to `endpoint`. */
   readonly connection?: ConnectionMaker | undefined
   readonly onState?: (pipeline: Pipeline, error: string | null) => void

@@ -1,3 +1,4 @@
+import { ask } from './ask.ts'
 import { CHUNK_BYTES } from './chunk.ts'
 import { downText, lostText, unreadableReason } from './connect-error.ts'
 import { Connection } from './connection.ts'
@@ -74,6 +75,7 @@ export class Pipeline {
       detachHead: (most, several) => this.#detachHead(most, several),
       bytes: (buf, length) => this.#receive(buf, length),
       drained: () => this.onDrain?.(),
+      say: (bytes, answered) => ask(this, bytes, answered),
       ready: (clientId) => this.#ready(clientId),
       refused: (text) => this.#refused(text),
       failed: (reason) => this.#disconnected(reason),
@@ -328,9 +330,10 @@ export class Pipeline {
     if (this.state === 'closed' || this.state === 'down') return
     const wasUp = this.state === 'up'
     const proven = wasUp && this.#connection.proven()
+    const { dedicated } = this.options
     // It is told as lost: it must not be executed behind what the next connection brings, when a hanging network lets go.
-    this.#drop('discarded')
-    if (this.options.dedicated) {
+    this.#drop(dedicated && this.quiet ? 'delivered' : 'discarded')
+    if (dedicated) {
       this.#setState('closed', reason)
       this.#loseAll(wasUp ? lostText(this.options.store, this.error) : downText(this.options.store, this.error), wasUp)
       this.onClosed?.(reason)

@@ -7,6 +7,7 @@ import { ByDatabase } from './by-database.ts'
 import { Cluster } from './cluster/cluster.ts'
 import type { StoreUser } from './handshake.ts'
 import { IdleConnections } from './idle-connections.ts'
+import { OwnConnections, type Run } from './own-connections.ts'
 import { PIPELINE_LIMIT_BYTES, Pipeline } from './pipeline.ts'
 import type { PipelineState } from './pipeline-options.ts'
 import { StoreUsers } from './store-users.ts'
@@ -22,6 +23,9 @@ export interface StoreOptions {
   readonly onState: (store: Store, pipeline: Pipeline, error: string | null) => void
   /** A shared pipeline that was full has room again. */
   readonly onDrain: () => void
+  readonly run: () => Run
+  /** The store does not let us end connections that are lost, in its words. Told once. */
+  readonly onUnendable: (store: Store, text: string) => void
 }
 
 /**
@@ -46,6 +50,7 @@ export class Store {
     this.#open(database, protocol, user, 'fail', true),
   )
   readonly #lent = new Set<Pipeline>()
+  readonly #ownConnections: OwnConnections
   readonly #retiring = new Map<Pipeline, () => void>()
   readonly #busyWatch = new BusyWatch(
     () => this.borrow(0, 2),
@@ -60,6 +65,7 @@ export class Store {
   constructor(options: StoreOptions) {
     this.options = options
     this.name = options.config.name
+    this.#ownConnections = new OwnConnections(options.run, (text) => options.onUnendable(this, text))
     this.cluster = options.config.kind === 'cluster' ? new Cluster(options) : null
     this.users = new StoreUsers({
       clock: options.clock,
@@ -247,6 +253,7 @@ export class Store {
       batchMs: whenDown === 'wait' ? SHADOW_BATCH_MS : 0,
       dedicated,
       limitBytes: PIPELINE_LIMIT_BYTES,
+      ownConnections: this.#ownConnections,
       onState: (changed, error) => {
         if (changed.state === 'closed') {
           // Nobody gives back what is gone; and a database that the store does not have leaves nothing behind, however many clients ask for it.

@@ -58,6 +58,7 @@ export class FakeStore {
 function greeting(args: readonly string[]): string | null {
   if (args[0] === 'CLIENT' && args[1] === 'SETNAME') return '+OK\r\n'
   if (args[0] === 'CLIENT' && args[1] === 'ID') return ':7\r\n'
+  if (args[0] === 'CLIENT' && args[1] === 'KILL') return ':0\r\n'
   if (args[0] === 'CLIENT' && args[1] === 'INFO') return '-ERR unknown subcommand\r\n'
   // Who it is, is not told.
   if (args[0] === 'HELLO' && args.length === 1) return '-ERR unknown command\r\n'

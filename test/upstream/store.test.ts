@@ -34,6 +34,8 @@ beforeEach(async () => {
     clock,
     onState: () => {},
     onDrain: () => {},
+    run: () => ({ name: 'understudy', former: new Set() }),
+    onUnendable: () => {},
   })
   clock.start(5, (nowMs) => store.tick(nowMs))
 })
@@ -160,10 +162,10 @@ test('a store that takes connections and answers late, as one that runs somethin
   const config = configOf({ stores: { late: { port: late.port, connectTimeoutMs, timeoutMs: 60_000 } } }).stores.late!
   const slow = new Store({ ...store.options, config, endpoint: () => config.endpoints[0]! })
   const answered = ask(slow.borrow(0, 2), 'PING')
-  await eventually(() => expect(waiting.length).toBeGreaterThanOrEqual(2))
+  await eventually(() => expect(waiting.length).toBeGreaterThanOrEqual(4))
   await sleep(2 * connectTimeoutMs)
   stalled = false
-  waiting[0]!.write('+OK\r\n:7\r\n')
+  waiting[0]!.write(':0\r\n+OK\r\n:7\r\n+OK\r\n')
   expect(await answered).toBe('+OK\r\n')
   expect(late.accepted).toBe(1)
   slow.close('the test is over')

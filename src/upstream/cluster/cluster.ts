@@ -66,6 +66,7 @@ export class Cluster {
       batchMs: 0,
       dedicated: like.dedicated,
       limitBytes: like.limitBytes,
+      ownConnections: like.ownConnections,
     }
   }
 
