@@ -51,7 +51,7 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   ),
   'CLIENT CAPA': session('of Valkey; noted, for CLIENT LIST: Understudy redirects nobody'),
   'CLIENT PAUSE': session(
-    'clients of Understudy wait, all of them or those that write; other clients of the store do not',
+    'clients of Understudy wait, all of them or those that write; the store is told to hold writes and expiry where nothing of Understudy’s writes to it',
   ),
   'CLIENT UNBLOCK': session('a blocked client of Understudy, by the id that CLIENT ID gave'),
   'CLIENT REPLY': session('replies are counted and left out'),

@@ -5,6 +5,7 @@ import { integerArg, isClientName, textArg, wordArg } from './arguments.ts'
 import { BlockedCommand } from './blocked-command.ts'
 import { clientInfo, killClients, listClients } from './client-list.ts'
 import { setFlag } from './own-flags.ts'
+import { pauseCommand, unpauseCommand } from './pause-commands.ts'
 import type { Session } from './session.ts'
 import { trackingCommand } from './tracking.ts'
 
@@ -54,12 +55,9 @@ export function clientCommand(session: Session, view: CommandView, spec: Command
     case 'CLIENT UNBLOCK':
       return unblock(session, view)
     case 'CLIENT PAUSE':
-      pause(session, view)
-      return true
+      return pauseCommand(session, view)
     case 'CLIENT UNPAUSE':
-      session.path.unpause()
-      session.answer(FRAME.OK)
-      return true
+      return unpauseCommand(session)
     case 'CLIENT TRACKING':
     case 'CLIENT CACHING':
     case 'CLIENT TRACKINGINFO':
@@ -127,18 +125,6 @@ function unblock(session: Session, view: CommandView): boolean {
 }
 
 const UNBLOCKED = errorFrame('UNBLOCKED client unblocked via CLIENT UNBLOCK')
-
-/** `CLIENT PAUSE ms [WRITE | ALL]`. */
-function pause(session: Session, view: CommandView): void {
-  if (view.argc > 4) return session.answerError('ERR syntax error')
-  const mode = view.argc === 4 ? wordArg(view, 3) : 'ALL'
-  if (mode !== 'WRITE' && mode !== 'ALL') return session.answerError('ERR CLIENT PAUSE mode must be WRITE or ALL')
-  const ms = integerArg(view, 2)
-  if (ms === null) return session.answerError('ERR timeout is not an integer or out of range')
-  if (ms < 0) return session.answerError('ERR timeout is negative')
-  session.path.pauseClients(ms, mode === 'ALL')
-  session.answer(FRAME.OK)
-}
 
 function reply(session: Session, mode: string): void {
   switch (mode) {

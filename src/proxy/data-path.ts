@@ -35,6 +35,7 @@ import type { Session } from './session.ts'
 import { SharedSubscriptions } from './shared-subscriptions.ts'
 import { SlowCommands } from './slow-commands.ts'
 import { StoreAdvice } from './store-advice.ts'
+import { StorePause } from './store-pause.ts'
 import type { SyncReplies } from './sync-replies.ts'
 import type { TargetReads } from './target-reads.ts'
 
@@ -92,6 +93,7 @@ export class DataPath implements DataPathContext {
   shuttingDown = false
   /** CLIENT PAUSE is in force. */
   pause: ClientPause | null = null
+  readonly storePause = new StorePause(this)
   readonly slowCommands = new SlowCommands()
   readonly localCalls = new LocalCalls()
   /** Clients that monitor. */
@@ -166,20 +168,39 @@ export class DataPath implements DataPathContext {
     for (const session of this.sessions) session.wake()
   }
 
-  pauseClients(ms: number, all: boolean): void {
+  /** CLIENT PAUSE begins here. The function takes it back. */
+  pauseClients(ms: number, all: boolean): () => void {
     const { nowMs } = this.clock
-    this.pause ??= new ClientPause()
-    this.pause.begin(nowMs + ms, all, nowMs)
+    return this.#pause().begin(nowMs + ms, all, nowMs)
   }
 
   unpause(): void {
-    if (this.pause === null) return
-    this.pause = null
+    const { pause } = this
+    if (pause === null) return
+    pause.end()
+    if (!pause.isPrepared) this.pause = null
     this.resumeWaiting()
   }
 
+  /** The client's EXEC is to begin a pause: others' writes wait for it. */
+  preparePause(session: Session): void {
+    this.#pause().prepare(session, this.clock.nowMs)
+  }
+
+  /** It has been answered, or never will be. */
+  pausePrepared(session: Session): void {
+    const { pause } = this
+    pause?.prepared(session)
+    if (pause?.isOver(this.clock.nowMs)) this.unpause()
+  }
+
+  #pause(): ClientPause {
+    return (this.pause ??= new ClientPause(this.server.redis < 7))
+  }
+
   onTick(nowMs: number): void {
-    if (this.pause?.isOver(nowMs)) this.unpause()
+    if (this.pause?.isOver(nowMs) && !this.pause.isPrepared) this.unpause()
+    if (this.pause !== null || !this.storePause.isQuiet) this.storePause.run(nowMs)
     for (const store of this.stores) store.tick(nowMs)
     this.targetReads.tick(nowMs)
     this.syncReplies.tick(nowMs)

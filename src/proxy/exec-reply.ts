@@ -65,7 +65,7 @@ function mapElement(
   const own =
     beside.tracking?.replyTo(queued, beside.store, buf, from, to) ?? beside.subscriptions?.pong(queued) ?? null
   if (own !== null) return own
-  if (queued.answered) return answerInExec(session, spec!, bytes, buf, from, beside.subscriptions)
+  if (queued.answered) return answerInExec(session, spec!, bytes, buf, from, beside.store, beside.subscriptions)
   if (spec?.handling === 'publish' && session.path.sharedSubscriptions.any)
     return countedReply(session.path, spec, bytes, 0, bytes.length, buf, from)
   if (spec === null || !queued.renamed) return null

@@ -42,6 +42,11 @@ export function startLargeWrite(
   }
   const spec = path.commands.lookup(view)
   if (spec === undefined || spec.handling !== 'forward' || !KEY_FIRST.has(spec.name)) return null
+  // All of them write.
+  if (path.pause !== null) {
+    session.waitFor('pause')
+    return null
+  }
   const rule = path.routes.find(bytes, view.start[1]!, view.end[1]!)
   // It will be whole before it is looked at again.
   if (rule.route.state.switching || noConnectionLeft(session, path.primaryOf(rule.route)) !== null) return null

@@ -3,11 +3,13 @@ import { MINUS, PLUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand, errorFrame, FRAME } from '../resp/encode.ts'
+import type { Store } from '../upstream/store.ts'
 import { integerArg, wordArg } from './arguments.ts'
 import { arityFits, wrongArity } from './arity.ts'
 import { unknownSubcommand } from './client-commands.ts'
 import type { Queued } from './exec-reply.ts'
 import { whoAmI } from './login.ts'
+import { pauseInMulti, wasPausedInMulti } from './pause-commands.ts'
 import type { Session } from './session.ts'
 import { saysNothing, sessionCommand } from './session-commands.ts'
 import type { TransactionSubscriptions } from './transaction-subscriptions.ts'
@@ -16,8 +18,8 @@ import type { TransactionSubscriptions } from './transaction-subscriptions.ts'
  * Commands inside MULTI that Understudy answers itself: the server queues a placeholder in their place, and when EXEC's reply comes they are executed, and their answers take the
  * places of its own.
  */
-export function placeholderOf(session: Session, spec: CommandSpec, view: CommandView): Buffer {
-  if (!isServersToJudge(session, spec, view)) return PLACEHOLDER
+export function placeholderOf(session: Session, spec: CommandSpec, view: CommandView, store: Store): Buffer {
+  if (!isServersToJudge(session, spec, view)) return pauseInMulti(session, spec, view, store) ?? PLACEHOLDER
   return Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
 }
 
@@ -93,6 +95,7 @@ export function answerInExec(
   frame: Buffer,
   buf: Buffer,
   at: number,
+  store: Store,
   subscriptions: TransactionSubscriptions | null,
 ): Buffer | null {
   const denied = DENIED[spec.name]
@@ -102,6 +105,7 @@ export function answerInExec(
     return errorFrame(`ERR Understudy does not pass ${spec.name} on`)
   parser.parse(frame, 0, frame.length)
   if (buf[at] === MINUS && isServersToJudge(session, spec, parser)) return null
+  if (!wasPausedInMulti(session, spec, buf, at, store)) return null
   const answers: Buffer[] = []
   session.captured = answers
   try {

@@ -215,6 +215,7 @@ export class OwnConnection {
 
   #watch(store: Store, pipeline: Pipeline): void {
     pipeline.answersWithinMs = store.options.config.timeoutMs
+    pipeline.blocks = false
     pipeline.onPush = (buf, start, end) => {
       const tracking = this.asked ?? this.tracking
       if (tracking === null) this.#session.pushInOrder(buf, start, end)

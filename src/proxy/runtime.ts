@@ -185,6 +185,8 @@ export class Runtime {
     path.routes = this.#table(change.config, change.generation)
     path.stores = stores
     path.clients = change.config.clients
+    // Before the mirror writes to what was a primary.
+    path.storePause.run(this.#clock.nowMs)
     fence.entered(rerouted.flat())
     for (const route of change.forget) this.#dirty.forget(route)
     this.#rehoming.begin(rerouted)
@@ -241,8 +243,10 @@ export class Runtime {
     path.shuttingDown = true
     this.#listeners.close()
     for (const session of [...path.sessions]) session.end()
+    path.unpause()
+    const isBusy = (): boolean => path.sessions.size > 0 || this.#backlog() > 0 || !path.storePause.isQuiet
     const deadline = performance.now() + graceMs
-    while (performance.now() < deadline && (path.sessions.size > 0 || this.#backlog() > 0)) {
+    while (performance.now() < deadline && isBusy()) {
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
     try {

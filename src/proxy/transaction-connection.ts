@@ -76,7 +76,7 @@ export class TransactionConnection {
       for (const { spec, bytes, answered } of queue) {
         parser.parse(bytes, 0, bytes.length)
         planCommand(path.routes, spec, parser, path.plan)
-        const frame = answered ? placeholderOf(session, spec!, parser) : this.asSent(parser, spec, bytes)
+        const frame = answered ? placeholderOf(session, spec!, parser, this.store!) : this.asSent(parser, spec, bytes)
         pipeline.push(swallow, frame, 0, frame.length)
       }
     }

@@ -34,6 +34,8 @@ export class TransactionQueue {
   bytes = 0
   /** EXEC will write. */
   writes = false
+  /** EXEC will begin a CLIENT PAUSE. */
+  pauses = false
   /** EXEC may publish to its own client. */
   publishes = false
   /** EXEC has to come behind the subscriptions that are under way. */
@@ -107,6 +109,7 @@ export class TransactionQueue {
     } else if (spec !== null && isServerWide(spec)) this.#serverWide.push(spec)
     if (spec?.write && path.mirror.undeclared.areWrittenBy(spec, view, plan.route)) this.#undeclared.push(plan.route)
     if (spec?.write && !path.readOnlyScripts.isCalled(spec, view)) this.writes = true
+    if (spec?.name === 'CLIENT PAUSE') this.pauses = true
     if (spec !== null && mayPublish(spec)) this.publishes = true
     if (spec !== null && asksForSubscribers(spec)) this.asksForSubscribers = true
     this.#reads.queued(path, spec, view, this.commands.length)

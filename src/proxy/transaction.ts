@@ -126,7 +126,7 @@ export class Transaction implements Pin, ReplyOwner {
       case 'QUIT':
       case 'RESET':
         if (session.order.owed > 0) return session.waitFor('replies')
-        this.#tracking?.end()
+        this.#endBeside()
         if (session.own === null) this.abandon()
         this.#gone = true
         session.leave(this)
@@ -194,7 +194,9 @@ export class Transaction implements Pin, ReplyOwner {
     }
     const frame = frameOf(view)
     this.#connection.noteQueued(spec)
-    const bytes = answered ? placeholderOf(session, spec, view) : this.#asSent(view, spec, frame)
+    const bytes = answered
+      ? placeholderOf(session, spec, view, this.#connection.store!)
+      : this.#asSent(view, spec, frame)
     // Before the connection: opening one may plan again.
     const queued = this.#queue.planned(view, spec, frame, answered)
     if (spec !== null && changesSubscriptions(spec)) {
@@ -222,6 +224,8 @@ export class Transaction implements Pin, ReplyOwner {
       if (this.#broken) return this.#leave(session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY)
       if (this.#queue.commands.length === 0 && !this.#watching) return this.#leave(FRAME.EMPTY_ARRAY)
       if (this.#queue.isToBeTold) return session.waitFor('room')
+      if (this.#queue.pauses && !path.storePause.mayPause(session, this.#connection.store!))
+        return session.waitFor('room')
     }
     if (
       this.#connection.shared === null &&
@@ -370,7 +374,7 @@ export class Transaction implements Pin, ReplyOwner {
       return
     }
     this.#subscriptions?.abandon()
-    if (!this.#executing) this.#tracking?.end()
+    if (!this.#executing) this.#endBeside()
     // An EXEC under way is still mirrored when its reply comes.
     if (this.#executing) return
     this.#gone = true
@@ -387,7 +391,7 @@ export class Transaction implements Pin, ReplyOwner {
     this.#gone = true
     session.leave(this)
     session.answer(answer)
-    this.#tracking?.end()
+    this.#endBeside()
     this.#subscriptions?.end()
     return true
   }
@@ -409,9 +413,14 @@ export class Transaction implements Pin, ReplyOwner {
     this.#gone = true
     this.#connection.finished(clean)
     session.leave(this)
-    this.#tracking?.end()
+    this.#endBeside()
     this.#subscriptions?.end(this.#queue.publishes)
     session.proceed()
+  }
+
+  #endBeside(): void {
+    this.#tracking?.end()
+    if (this.#queue.pauses) this.#session.path.storePause.left(this.#session)
   }
 
   #push(pipeline: Pipeline, owner: ReplyOwner, bytes: Buffer, seq: number): void {
