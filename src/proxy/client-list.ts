@@ -75,10 +75,10 @@ function killFilter(session: Session, view: CommandView): Filter | string {
   return (client) => !(skipMe && client === session) && filters.every((fits) => fits(client))
 }
 
-/** A client that kills itself reads the answer first. */
+/** A client that kills itself reads the answer first; any other is gone for the very next command, as at a server. */
 function terminate(session: Session, victim: Session): void {
   if (victim === session) session.end()
-  else victim.socket.destroy()
+  else victim.disconnect()
 }
 
 /** A line of CLIENT LIST in Redis' own format. What a proxy has no number for is 0. */

@@ -32,7 +32,10 @@ export interface BesideExec {
   readonly tracking: TransactionTracking | null
 }
 
-/** EXEC's reply with the application's key names in it, `offsets` being its elements; null: as it came. */
+/**
+ * EXEC's reply with the application's key names in it, `offsets` being its elements; null: as it came. CLIENT REPLY inside it holds from there on: what is not wanted is missing, and nothing says so,
+ * as at a server.
+ */
 export function mapExecReply(
   session: Session,
   queue: readonly Queued[],
@@ -41,14 +44,14 @@ export function mapExecReply(
   beside: BesideExec,
 ): Buffer | null {
   let changed = false
-  const parts: Buffer[] = [Buffer.from(`*${offsets.length - 1}\r\n`)]
+  const parts: Buffer[] = session.replyMode === 'off' ? [] : [Buffer.from(`*${offsets.length - 1}\r\n`)]
   for (let i = 0; i + 1 < offsets.length; i++) {
     const queued = queue[i]
     const from = offsets[i]!
     const to = offsets[i + 1]!
     const mapped = queued === undefined ? null : mapElement(session, queued, buf, from, to, beside)
     if (mapped !== null) changed = true
-    parts.push(mapped ?? buf.subarray(from, to))
+    if (session.replyMode !== 'off') parts.push(mapped ?? buf.subarray(from, to))
   }
   return changed ? Buffer.concat(parts) : null
 }

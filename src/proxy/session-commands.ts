@@ -65,11 +65,15 @@ function reset(session: Session): void {
   session.protocol = 2
   session.name = ''
   session.replyMode = 'on'
-  session.noEvict = false
+  // Before 7.2 a server forgets this one.
+  if (session.path.server.redis >= 7.2) session.noEvict = false
   session.noTouch = false
   session.importSource = false
   beginLogin(session)
-  if (own?.permanent) session.own = new OwnConnection(session, true)
+  if (own !== null && (own.permanent || session.noEvict)) {
+    session.own = new OwnConnection(session, own.permanent)
+    if (session.noEvict) session.own.reachAll()
+  }
   session.answer(FRAME.RESET)
 }
 

@@ -124,7 +124,7 @@ export class Session implements ReplyOwner {
     socket.on('drain', () => this.downstream.drained())
     socket.on('error', () => socket.destroy())
     socket.on('end', () => this.#onEnd())
-    socket.on('close', () => this.#onClose())
+    socket.on('close', () => this.disconnect())
     beginLogin(this)
   }
 
@@ -176,6 +176,7 @@ export class Session implements ReplyOwner {
     if (this.path.pause !== null && isPaused(this, view, spec)) return this.waitFor('pause')
     if (this.targetReadsOwed > 0 && mayWrite(spec)) return this.waitFor('replies')
     if (this.pin === null) return this.dispatchUnpinned(view, spec)
+    if (this.replyMode === 'skip' && this.order.owed > 0) return this.waitFor('replies')
     return this.ownMessages === null ? this.pin.dispatch(view, spec) : this.waitFor('pin')
   }
 
@@ -263,6 +264,14 @@ export class Session implements ReplyOwner {
     if (this.replyMode === 'on') this.order.reply(seq, buf, start, end)
     else this.order.reply(seq, EMPTY, 0, 0)
     this.#afterReply()
+  }
+
+  /** The reply of command `seq`, of which the client wants to hear what there is, whatever it has said meanwhile about later ones. */
+  replyWanted(seq: number, frame: Buffer): void {
+    const { replyMode } = this
+    this.replyMode = 'on'
+    this.reply(seq, frame, 0, frame.length)
+    this.replyMode = replyMode
   }
 
   /** Bytes that answer no command: messages of a subscription. A view. */
@@ -417,7 +426,8 @@ export class Session implements ReplyOwner {
     return isHeldBack(plan, view, spec)
   }
 
-  #onClose(): void {
+  /** Nothing more is said to it, and it is no client any more from this moment on. */
+  disconnect(): void {
     if (this.closed) return
     this.closed = true
     this.ending = true
@@ -428,6 +438,7 @@ export class Session implements ReplyOwner {
     this.path.sessions.delete(this)
     this.path.slowClients.delete(this)
     this.input.clear()
+    this.socket.destroy()
   }
 }
 

@@ -120,7 +120,7 @@ export class Subscriber implements Pin {
 
   #ping(view: CommandView): void {
     if (view.argc > 2) this.#session.answerError("ERR wrong number of arguments for 'ping' command")
-    else this.#tell([PONG, view.argc === 2 ? bytesArg(view, 1) : EMPTY])
+    else this.#session.answer(this.#frame([PONG, view.argc === 2 ? bytesArg(view, 1) : EMPTY]))
   }
 
   // --- subscribing
@@ -147,7 +147,7 @@ export class Subscriber implements Pin {
   }
 
   #startMonitor(owed: Owed): void {
-    owed.frames.push(OK)
+    if (this.#session.replyMode === 'on') owed.frames.push(OK)
     owed.waiting++
     this.#legs.to(this.#session.path.primaryOf(this.#table.fallback)).monitor((error) => {
       if (error === null && !this.#gone) this.#session.path.monitors.add(this.#session)
@@ -217,21 +217,24 @@ export class Subscriber implements Pin {
     for (let head = this.#owed[0]; head?.waiting === 0; head = this.#owed[0]) {
       this.#owed.shift()
       this.#session.path.pendingSubscriptions.end(head.pendingId)
+      const { replyMode } = this.#session
+      // This was the command to be skipped; what confirms it is no reply, and is told all the same.
+      if (replyMode === 'skip' && this.#ahead?.owed !== head) this.#session.replyMode = 'on'
       if (head.error === null) {
         for (const frame of head.frames) this.#session.push(frame, 0, frame.length)
         for (const subscription of head.added) subscription.announced = true
-      } else this.#takeBack(head)
+      } else this.#takeBack(head, replyMode === 'on')
       if (this.#ahead?.owed === head) this.#goOn(this.#ahead.early)
       if (this.#owed.length === 0) this.#answered()
     }
   }
 
-  #takeBack({ added, error }: Owed): void {
+  #takeBack({ added, error }: Owed, tells: boolean): void {
     for (const subscription of added) {
       this.#subscriptions[subscription.kind].delete(subscription.name.toString('latin1'))
       for (const place of subscription.at) this.#legs.leave(subscription, place, () => {})
     }
-    this.#session.push(error!, 0, error!.length)
+    if (tells) this.#session.push(error!, 0, error!.length)
   }
 
   #answered(): void {

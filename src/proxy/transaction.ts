@@ -278,7 +278,7 @@ export class Transaction implements Pin, ReplyOwner {
       session.path.syncReplies.hold(session, slot.seq, route, reply, mirror)
     } else {
       mirror(null)
-      if (mapped !== null) session.reply(slot.seq, mapped, 0, mapped.length)
+      if (mapped !== null) session.replyWanted(slot.seq, mapped)
       else if (!slot.timedOut) session.reply(slot.seq, buf, start, end)
     }
     if (offsets !== null) queue.compare(buf, offsets)

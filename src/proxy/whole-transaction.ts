@@ -17,6 +17,8 @@ export function wholeTransaction(session: Session, from: number): Route | Wait |
   const { path } = session
   // CLIENT PAUSE may hold one of its commands, with the shared connection in MULTI.
   if (path.pause !== null) return null
+  // CLIENT REPLY SKIP is about MULTI alone, and what is behind it would have to wait for that.
+  if (session.replyMode === 'skip') return null
   let route: Route | null = null
   for (const view of session.input.ahead(from)) {
     const spec = path.commands.lookup(view) ?? null

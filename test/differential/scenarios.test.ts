@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -36,7 +37,7 @@ beforeEach(async () => {
 })
 
 /**
- * `name: COMMAND` sends and reads one reply; `name> COMMAND` sends only; `name<` reads one frame; `name closed` waits for the end of the connection. `$name` is
+ * `name: COMMAND` sends and reads one reply; `name> COMMAND` sends only, `name> COMMAND ; COMMAND` several in one packet; `name<` reads one frame, `flags name<` the flags of a client in it; `name closed` waits for the end of the connection. `$name` is
  * that client's id, `@name` its address.
  */
 const SCENARIOS: Readonly<Record<string, string>> = {
@@ -162,6 +163,60 @@ const SCENARIOS: Readonly<Record<string, string>> = {
     a> CLIENT REPLY SKIP
     a> PING
     a: PING`,
+  'a client that is killed is none any more for the command behind it': `
+    b> BLPOP nothing 0
+    wait blocked b
+    a> CLIENT KILL ID $b ; CLIENT KILL ID $b ; CLIENT UNBLOCK $b ; CLIENT LIST ID $b ; CLIENT KILL @c ; CLIENT KILL @c
+    a<
+    a<
+    a<
+    a<
+    a<
+    a<
+    b closed
+    c closed`,
+  'CLIENT REPLY inside MULTI': `
+    a> MULTI ; PING one ; CLIENT REPLY SKIP ; PING two ; EXEC ; PING skipped ; PING told
+    a<
+    a<
+    a<
+    a<
+    a<
+    b> MULTI ; PING one ; CLIENT REPLY OFF ; PING two ; EXEC ; PING three ; MULTI ; CLIENT REPLY ON ; PING four ; EXEC ; ECHO end
+    b<
+    b<
+    b<
+    b<
+    b<
+    b<`,
+  'CLIENT REPLY SKIP before MULTI, behind WATCH, and of a subscription': `
+    a> CLIENT REPLY SKIP ; MULTI ; PING one ; EXEC
+    a<
+    a<
+    a> WATCH k ; CLIENT REPLY SKIP ; GET skipped ; GET told ; PING too
+    a<
+    a<
+    a<
+    a> CLIENT REPLY SKIP ; SUBSCRIBE ch ; PING told
+    a<
+    a<
+    a> CLIENT REPLY SKIP ; PING skipped ; PING told
+    a<
+    a: PING
+    a: RESET
+    a> CLIENT REPLY OFF ; SUBSCRIBE ch ; PING silent
+    a<
+    b: PUBLISH ch message
+    a<
+    a> RESET
+    a<
+    a: PING`,
+  'RESET leaves CLIENT NO-EVICT to servers that forget it': `
+    a: CLIENT NO-EVICT on
+    a: RESET
+    flags b: CLIENT LIST ID $a
+    a: CLIENT NO-EVICT off
+    flags b: CLIENT LIST ID $a`,
   'CLIENT UNBLOCK': `
     a> BLPOP nothing 0
     b: PING
@@ -405,7 +460,7 @@ async function play(port: number, script: string): Promise<string[]> {
     .map((line) => line.trim())
   for (const [, name] of script.matchAll(/[$@](\w)\b/g)) await clientOf(name!)
   for (const step of steps) {
-    const [, name, kind, rest = ''] = /^(\w+)(: |> |<| closed)(.*)$/.exec(step) ?? []
+    const [, name, kind, rest = ''] = /^(?:flags )?(\w+)(: |> |<| closed)(.*)$/.exec(step) ?? []
     if (name === undefined) {
       const blocked = /^wait blocked (\w)$/.exec(step)![1]!
       while (!/ flags=b /.test(await observer.ask('CLIENT', 'LIST', 'ID', ids.get(blocked)!)));
@@ -418,18 +473,24 @@ async function play(port: number, script: string): Promise<string[]> {
       continue
     }
     if (kind !== '<') {
-      const args = rest.split(' ').map((word) => {
-        const other = clients.get(word.slice(1))
-        if (other === undefined) return word
-        if (word[0] === '$') return ids.get(word.slice(1))!
-        return word[0] === '@' ? `127.0.0.1:${other.socket.localPort}` : word
-      })
-      client.command(...args)
+      const argsOf = (command: string): string[] =>
+        command.split(' ').map((word) => {
+          const other = clients.get(word.slice(1))
+          if (other === undefined) return word
+          if (word[0] === '$') return ids.get(word.slice(1))!
+          return word[0] === '@' ? `127.0.0.1:${other.socket.localPort}` : word
+        })
+      client.send(Buffer.concat(rest.split(' ; ').map((command) => encodeCommand(argsOf(command)))))
     }
-    if (kind !== '> ') read.push(`${step} => ${masked(await client.text())}`)
+    if (kind !== '> ')
+      read.push(`${step} => ${step.startsWith('flags ') ? flags(await client.text()) : masked(await client.text())}`)
   }
   for (const client of [...clients.values(), observer]) client.destroy()
   return read
+}
+
+function flags(frame: string): string {
+  return / flags=\S+/.exec(frame)?.[0] ?? frame
 }
 
 function masked(frame: string): string {
