@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { DATASET, type Form } from './forms.ts'
@@ -17,12 +16,19 @@ export type Answer = readonly string[]
  */
 export type Way = 'alone' | 'packet' | 'whole' | 'pinned' | 'watched'
 
-/** Far longer than any form takes: only so that a missing answer is a difference and not the end of the test. */
-const SILENCE_MS = 30_000
+/** Far longer than any form takes: a missing answer is to be told with the form's name before the test's own time is over. */
+const SILENCE_MS = 60_000
 
 const MULTI = encodeCommand(['MULTI'])
 const EXEC = encodeCommand(['EXEC'])
 const WATCH = encodeCommand(['WATCH', 'watched'])
+
+interface Sentinel {
+  /** The form, for who reads of a failure. */
+  readonly of: string
+  readonly text: string
+  readonly bytes: Buffer
+}
 
 /** One side of the comparison: the server itself, or Understudy. */
 export class Peer {
@@ -70,9 +76,9 @@ export class Peer {
     return answers
   }
 
-  async #askOne({ args }: Form, way: Way): Promise<Answer> {
+  async #askOne(form: Form, way: Way): Promise<Answer> {
     const client = await this.#connected()
-    const bytes = encodeCommand(args)
+    const bytes = encodeCommand(form.args)
     if (way === 'alone') client.send(bytes)
     else if (way === 'whole') client.send(Buffer.concat([MULTI, bytes, EXEC]))
     else {
@@ -80,41 +86,47 @@ export class Peer {
       await client.take(way === 'watched' ? 2 : 1)
       client.send(Buffer.concat([bytes, EXEC]))
     }
-    return this.#untilSentinel(client)
+    const sentinel = this.#sentinelOf(form, way === 'alone' && isMulti(form))
+    client.send(sentinel.bytes)
+    return this.#until(client, sentinel)
   }
 
   async #askAll(forms: readonly Form[]): Promise<Answer[]> {
     const client = await this.#connected()
-    const sentinels = forms.map(() => this.#sentinel())
-    client.send(
-      Buffer.concat(forms.flatMap(({ args }, i) => [encodeCommand(args), encodeCommand(['PING', sentinels[i]!])])),
-    )
+    const sentinels = forms.map((form) => this.#sentinelOf(form))
+    client.send(Buffer.concat(forms.flatMap(({ args }, i) => [encodeCommand(args), sentinels[i]!.bytes])))
     const answers: Answer[] = []
     for (const sentinel of sentinels) answers.push(client.ended ? ['closed'] : await this.#until(client, sentinel))
     return answers
   }
 
-  async #untilSentinel(client: RawClient): Promise<Answer> {
-    const sentinel = this.#sentinel()
-    client.command('PING', sentinel)
-    return this.#until(client, sentinel)
+  /** What is asked behind a form, so that its answers have an end. Where PING would only be queued it is a command that does not exist. */
+  #sentinelOf(form: Form, opensTransaction = isMulti(form)): Sentinel {
+    const text = `sentinel-${++this.#sentinels}`
+    return { of: form.text, text, bytes: encodeCommand(opensTransaction ? [text] : ['PING', text]) }
   }
 
-  #sentinel(): string {
-    return `sentinel-${++this.#sentinels}`
-  }
-
-  async #until(client: RawClient, sentinel: string): Promise<Answer> {
+  async #until(client: RawClient, sentinel: Sentinel): Promise<Answer> {
     const frames: string[] = []
-    for (;;) {
-      const frame = await Promise.race([client.text().catch(() => 'closed'), silence()])
-      if (frame === 'closed' || frame === 'silent') {
-        client.destroy()
-        this.#client = null
-        return [...frames, frame]
+    let silent = false
+    const impatience = setTimeout(() => {
+      silent = true
+      client.destroy()
+    }, SILENCE_MS)
+    try {
+      for (;;) {
+        const frame = await client.text().catch(() => 'closed')
+        if (silent) throw new Error(`no end of the answers to '${sentinel.of}' on port ${this.#port}`)
+        if (frame === 'closed') {
+          client.destroy()
+          this.#client = null
+          return [...frames, frame]
+        }
+        if (frame.includes(sentinel.text)) return frames
+        frames.push(frame)
       }
-      if (frame.includes(sentinel)) return frames
-      frames.push(frame)
+    } finally {
+      clearTimeout(impatience)
     }
   }
 
@@ -132,7 +144,6 @@ async function all(client: RawClient, commands: readonly (readonly (string | Buf
   await client.take(commands.length)
 }
 
-async function silence(): Promise<string> {
-  await sleep(SILENCE_MS, undefined, { ref: false })
-  return 'silent'
+function isMulti({ args }: Form): boolean {
+  return args[0]!.toString('latin1').toUpperCase() === 'MULTI'
 }
