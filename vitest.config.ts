@@ -31,7 +31,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     environment: 'node',
     pool: 'forks',
-    // On two cores: with two, a third of their time is spent waiting for what a server or a process does by itself.
+    // They wait for servers and processes more than they compute: two at a time leave two cores idle half of the time.
     maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
     // Far beyond what a test needs on a machine that does other things, too: it may only stand in for ever.
