@@ -82,8 +82,8 @@ export class Sidecar implements Control {
     this.#log = options.log
     this.#thread = new DataPathThread((notice) => this.#noticed(notice), options.onDeath)
     this.#stores = new ProvisionedStores(options.log, {
-      onFacts: (store, { clockOffsetMs, version }) =>
-        this.#thread.tell({ kind: 'facts', store, offsetMs: clockOffsetMs ?? 0, version }),
+      onFacts: (store, { clockOffsetMs, version }, clockJumped) =>
+        this.#thread.tell({ kind: 'facts', store, offsetMs: clockOffsetMs ?? 0, version, clockJumped }),
       onPlace: (store, endpoint, failedOver) => this.#thread.tell({ kind: 'endpoint', store, endpoint, failedOver }),
     })
     this.mismatches = new MismatchControl(options.config, options.log, (list) =>

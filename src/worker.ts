@@ -21,6 +21,7 @@ async function handle(request: Request): Promise<unknown> {
   switch (request.kind) {
     case 'start':
       runtime = new Runtime(request.config, request.endpoints, (notice) => port.postMessage({ notice }))
+      runtime.expectFacts()
       return runtime.start(request.config)
     case 'apply':
       return runtime!.apply(request)
@@ -29,7 +30,7 @@ async function handle(request: Request): Promise<unknown> {
     case 'endpoint':
       return runtime!.setEndpoint(request.store, request.endpoint, request.failedOver)
     case 'facts':
-      return runtime!.setFacts(request.store, request.offsetMs, request.version)
+      return runtime!.setFacts(request.store, request.offsetMs, request.version, request.clockJumped)
     case 'acknowledgements':
       return runtime!.setAcknowledgements(request.list)
     case 'copy':

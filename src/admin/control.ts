@@ -91,7 +91,7 @@ export interface RouteStatus {
     oldestDirtyMs: number
     /** Keys may differ that nobody can name: only a verify of the whole route can tell. */
     needsVerify: boolean
-    /** Why; empty when none is needed. `shadow-restarted`, `shadow-replica`, `shadow-evicts`, `primary-restarted`, `failed-over`, `overflow`, `state-lost`, `server-wide`, `script`, `functions`, `functions-removed`, `turned`, `rerouted`. */
+    /** Why; empty when none is needed. `shadow-restarted`, `shadow-replica`, `shadow-evicts`, `primary-restarted`, `primary-clock`, `failed-over`, `overflow`, `state-lost`, `server-wide`, `script`, `functions`, `functions-removed`, `turned`, `rerouted`. */
     verifyCauses: string[]
     /** SHA-1s of scripts, seen since the start, that use keys which they do not declare and may reach the route's under the wrong names. */
     scriptsInDoubt: string[]

@@ -38,6 +38,7 @@ const LIMITS: CopyLimits = {
 export class CopyState {
   readonly limits: CopyLimits
   readonly #facts = new Map<string, StoreFacts>()
+  #factsUntilMs = Number.NEGATIVE_INFINITY
   readonly #refused = new Map<string, number>()
   /** By key hash: the hash, and how often the key need not be measured again. */
   readonly #smallHash = new Uint32Array(SMALL_SLOTS)
@@ -55,6 +56,16 @@ export class CopyState {
   /** What is known of a store by its name: its clock, what it understands. */
   learn(store: string, facts: StoreFacts): void {
     this.#facts.set(store, facts)
+  }
+
+  /** Each store will be learnt (`nowMs`: from now on). Where that does not come about it is taken for one with our clock. */
+  expectFacts(nowMs: number): void {
+    this.#factsUntilMs = nowMs + FACTS_WITHIN_MS
+  }
+
+  /** False: its clock has not been read yet, but will be. */
+  knowsClock(store: string, nowMs: number): boolean {
+    return nowMs > this.#factsUntilMs || this.#facts.has(store)
   }
 
   factsOf(store: string): StoreFacts {
@@ -134,6 +145,8 @@ const SMALL_SLOTS = 1 << 14
 const MEASURED_AGAIN_AFTER = 16
 /** Keys below this part of what is big are not measured at every copy. */
 const SMALL_SHARE = 16
+/** Of the start. */
+const FACTS_WITHIN_MS = 30_000
 const REFUSED_FOR_MS = 60_000
 const PIECES_AT_ONCE = 2
 

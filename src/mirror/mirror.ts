@@ -197,7 +197,7 @@ export class Mirror {
         const args = argsOf(view)
         const answer = underApplicationNames(this.#context.routes, spec!, view, decodeReply(reply, from, to))
         const effect = rule.effect(args, answer, this.#contextOf(route))
-        if (this.#timed.used && performance.now() - this.#sentMs > LATE_MS)
+        if (this.#timed.used && !this.#knowsMoment(route))
           this.#markBytes(spec, database, bytes, start, end, 'state-copy', waiter)
         if (runsScript(spec!)) this.#scripts.load(args, route, database)
         if (effect.kind === 'as-sent') {
@@ -294,6 +294,12 @@ export class Mirror {
       scriptFacts: this.#scriptFacts,
       sameNames: this.#context.routes.trivial !== null,
     }
+  }
+
+  /** By the primary's clock, to half a second. */
+  #knowsMoment({ primary }: Route): boolean {
+    const nowMs = performance.now()
+    return nowMs - this.#sentMs <= LATE_MS && this.#context.copies.knowsClock(primary.storeName, nowMs)
   }
 
   readonly #scriptFacts = (args: Args): ScriptFacts | null => this.#scripts.factsOf(args)

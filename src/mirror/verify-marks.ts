@@ -12,6 +12,8 @@ export const VERIFY_CAUSES = [
   'shadow-evicts',
   /** The primary is not the server that it was: what it has lost is still on the shadow. */
   'primary-restarted',
+  /** The primary's clock was set: times to live given in that moment may be other ones on the shadow. */
+  'primary-clock',
   /** The Sentinels of one of its stores have made another server the primary: a replica, which may not have had the last writes. */
   'failed-over',
   /** Of a FLUSHALL, FLUSHDB or SWAPDB it is not known whether it happened. */

@@ -21,7 +21,13 @@ export type Request =
       readonly endpoint: Endpoint | string
       readonly failedOver: boolean
     }
-  | { readonly kind: 'facts'; readonly store: string; readonly offsetMs: number; readonly version: string | null }
+  | {
+      readonly kind: 'facts'
+      readonly store: string
+      readonly offsetMs: number
+      readonly version: string | null
+      readonly clockJumped: boolean
+    }
   | { readonly kind: 'acknowledgements'; readonly list: readonly Acknowledgement[] }
   /** State copies of keys (application names, packed; the memory is handed over), `window` at a time. Answer: `BatchResult`. */
   | {

@@ -5,6 +5,7 @@ import { CommandTable } from '../command/table.ts'
 import type { Acknowledgement } from '../compare/acknowledgement.ts'
 import { Comparer } from '../compare/comparer.ts'
 import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
+import { sayClockJumped } from '../mirror/clock-jump.ts'
 import { type CopyLimits, CopyState } from '../mirror/copy-state.ts'
 import { DirtyReport, sayInDoubt } from '../mirror/dirty-report.ts'
 import { DirtySet } from '../mirror/dirty-set.ts'
@@ -215,9 +216,15 @@ export class Runtime {
     moveStore(this.#path, name)
   }
 
-  /** What the health probe found out about a store. */
-  setFacts(store: string, offsetMs: number, version: string | null): void {
+  /** `setFacts` will be called for each store: until then its clock is not known. */
+  expectFacts(): void {
+    this.#path.copies.expectFacts(performance.now())
+  }
+
+  /** What the health probe found out about a store. `clockJumped`: somebody has set its clock since it was last asked. */
+  setFacts(store: string, offsetMs: number, version: string | null, clockJumped = false): void {
     this.#path.copies.learn(store, storeFacts(offsetMs, version))
+    if (clockJumped) sayClockJumped(this.#path, this.#dirty, store)
     if (version !== null && this.#path.routes.fallback.primary.storeName === store)
       this.#path.server.redisVersion = version
   }

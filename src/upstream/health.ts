@@ -24,6 +24,8 @@ const FACTS_EVERY = 10
 /** A round trip of TIME that is worth believing. */
 const PROMPT_MS = 50
 const CLOCK_GOOD_FOR_MS = 60_000
+/** Beyond what two measurements can be wrong by: somebody has set the clock. */
+const JUMP_MS = 1_000
 
 /** Asks one store now and then how it is, on a connection of its own, apart from the data path. */
 export class HealthProbe {
@@ -33,19 +35,21 @@ export class HealthProbe {
   #redis: Redis | null
   /** The connection whose server has told its version and role. */
   #known: Redis | null = null
-  readonly #onFacts: (health: Health) => void
+  readonly #onFacts: (health: Health, clockJumped: boolean) => void
   readonly #onChange: (health: Health) => void
   #timer: NodeJS.Timeout | null = null
   #probes = 0
   #stopped = false
   /** When the store's clock was last believed. */
   #clockMs = 0
+  /** What it could be wrong by then. */
+  #clockErrorMs = 0
 
   /** `endpoint`: null: not known yet. */
   constructor(
     store: StoreConfig,
     endpoint: Endpoint | null,
-    onFacts: (health: Health) => void,
+    onFacts: (health: Health, clockJumped: boolean) => void,
     onChange: (health: Health) => void,
   ) {
     this.store = store
@@ -142,22 +146,26 @@ export class HealthProbe {
     const info = String(await redis.call(ownWord('INFO')))
     health.version = /^(?:redis_version|valkey_version):(\S+)/m.exec(info)?.[1] ?? null
     health.role = /^role:(\S+)/m.exec(info)?.[1] ?? null
-    this.#onFacts(health)
+    this.#onFacts(health, false)
   }
 
-  /** Half the round trip is what it can be wrong by, so one that took long is not believed while there is a better one. */
+  /** Half the round trip is what it can be wrong by, so one that took long is not believed while there is a better one, unless the clock was set. */
   async #clock(redis: Redis): Promise<void> {
     const { health } = this
     const before = steadyNowMs()
     const [seconds, micros] = (await redis.call(ownWord('TIME'))) as [string, string]
     const after = steadyNowMs()
     const known = redis === this.#known && health.clockOffsetMs !== null
-    if (known && after - before > PROMPT_MS && after - this.#clockMs < CLOCK_GOOD_FOR_MS) return
+    const errorMs = (after - before) / 2
     const offsetMs = Math.round(Number(seconds) * 1000 + Number(micros) / 1000 - (before + after) / 2)
+    const beyondErrorMs = known ? Math.abs(offsetMs - health.clockOffsetMs!) - errorMs - this.#clockErrorMs : 0
+    const isPrompt = after - before <= PROMPT_MS || after - this.#clockMs >= CLOCK_GOOD_FOR_MS
+    if (known && !isPrompt && beyondErrorMs <= 0) return
     this.#clockMs = after
+    this.#clockErrorMs = errorMs
     if (offsetMs === health.clockOffsetMs) return
     health.clockOffsetMs = offsetMs
     // The facts of a store that was not asked yet follow at once.
-    if (known) this.#onFacts(health)
+    if (known) this.#onFacts(health, beyondErrorMs > JUMP_MS)
   }
 }

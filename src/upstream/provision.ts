@@ -7,8 +7,8 @@ import { ManagedServer, type ManagedServerLog } from './managed.ts'
 import { addressOf, type SentinelView, SentinelWatch } from './sentinel-watch.ts'
 
 export interface ProvisionListener {
-  /** Version and clock of a store have been read. */
-  readonly onFacts: (store: string, health: Health) => void
+  /** Version and clock of a store have been read. `clockJumped`: somebody has set it since the last time. */
+  readonly onFacts: (store: string, health: Health, clockJumped: boolean) => void
   /** A store in force is somewhere else than it was; a text: it is not known where, and why. `failedOver`: the one before may have had what this one lacks. */
   readonly onPlace: (store: string, place: Endpoint | string, failedOver: boolean) => void
 }
@@ -171,7 +171,7 @@ export class ProvisionedStores {
     const probe = new HealthProbe(
       config.stores[name]!,
       this.#endpoints.get(name) ?? null,
-      (health) => this.#listener.onFacts(name, health),
+      (health, clockJumped) => this.#listener.onFacts(name, health, clockJumped),
       (health) => {
         if (health.up) this.#log.info('store answers', { store: name, version: health.version })
         else this.#log.warn('store does not answer', { store: name, error: health.error })
