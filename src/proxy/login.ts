@@ -115,9 +115,7 @@ function become(session: Session, user: StoreUser | null, name: string | null): 
   session.userName = name ?? 'default'
   if (!isAnother) return
   for (let { pin } = session; pin !== null; pin = pin.outer) pin.changeUser?.(user)
-  if (own === null) return
-  if (own.tracking === null && (session.pin === null || session.captured !== null)) own.loggedIn()
-  else for (const [store, pipeline] of own.all()) changeUser(store, pipeline, user)
+  if (own !== null) for (const [store, pipeline] of own.all()) changeUser(store, pipeline, user)
 }
 
 /** The store has accepted the credentials, inside MULTI, and what comes behind it in the transaction was executed as that user's. */

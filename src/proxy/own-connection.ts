@@ -162,14 +162,6 @@ export class OwnConnection {
     this.tracking?.again()
   }
 
-  /** The client has become another user. It does not track. */
-  loggedIn(): void {
-    retire(this.store, this.pipeline)
-    this.pipeline = this.#open(this.store)
-    this.leaveOthers()
-    if (this.#needsAll()) this.reachAll()
-  }
-
   close(): void {
     this.tracking?.close()
     this.tracking = null

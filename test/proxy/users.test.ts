@@ -412,6 +412,25 @@ test('a user that may not SELECT stays in its database also when nobody could op
   }
 })
 
+test('on a connection of its own a client becomes another user there: nobody has to open one for it', async () => {
+  path = await startDataPath({ stores: { redis }, listen: { connections: 'dedicated' } })
+  const admin = redis.client()
+  await admin.call('ACL', 'SETUSER', 'slim', 'reset', 'on', '>n', '~*', '+get')
+  const raw = await path.raw()
+  expect(await raw.ask('SELECT', '3')).toBe('+OK\r\n')
+  await admin.call('ACL', 'SETUSER', 'default', 'off')
+  try {
+    expect(await raw.ask('AUTH', 'slim', 'n')).toBe('+OK\r\n')
+    expect(await raw.ask('GET', 'nothing')).toBe('$-1\r\n')
+    expect(await raw.ask('SET', 'k', 'v')).toMatch(/^-NOPERM/)
+  } finally {
+    await admin.call('ACL', 'SETUSER', 'default', 'on')
+  }
+  expect(await raw.ask('AUTH', 'default', '')).toBe('+OK\r\n')
+  expect(await raw.ask('SET', 'in-three', 'v')).toBe('+OK\r\n')
+  expect(await redis.client({ db: 3 }).get('in-three')).toBe('v')
+})
+
 test('a user that may not SELECT stays in its client’s database also where the default user has a password', async () => {
   const admin = locked.client()
   for (const name of ['narrow', 'other']) await admin.call('ACL', 'SETUSER', name, 'on', `>${name}`, '~*', '+set')
