@@ -5,11 +5,11 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 
 /**
- * Makes an open connection to the store that user's (null: of the configuration), whose credentials have just been accepted elsewhere. Should the store refuse them here, the connection
+ * `password`: the client's. Makes an open connection to the store that user's (null: of the configuration), whose credentials have just been accepted elsewhere. Should the store refuse them here, the connection
  * is closed: nothing goes on with another's rights.
  */
-export function changeUser(store: Store, pipeline: Pipeline, user: StoreUser | null): void {
-  const bytes = authCommandOf(store.options.config, user)
+export function changeUser(store: Store, pipeline: Pipeline, user: StoreUser | null, password: string): void {
+  const bytes = authCommandOf(store.options.config, user, password)
   pipeline.push(new Changing(pipeline), bytes, 0, bytes.length)
 }
 

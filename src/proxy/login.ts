@@ -69,7 +69,7 @@ export function logIn(
   }
   if (isLocked(session)) session.leave(session.pin!)
   if (session.user !== null && session.order.owed > 0) return session.waitFor('replies')
-  become(session, null, user)
+  become(session, null, user, password)
   return greet(session, protocol, greeting)
 }
 
@@ -108,14 +108,14 @@ export function whoAmI(session: Session): string | null {
 }
 
 /** The credentials are right. What is bound to a connection of its own stays there, and that becomes the user's; else other connections are used from here on. */
-function become(session: Session, user: StoreUser | null, name: string | null): void {
+function become(session: Session, user: StoreUser | null, name: string | null, password: string): void {
   const { own } = session
   const isAnother = user?.key !== session.user?.key
   session.user = user
   session.userName = name ?? 'default'
   if (!isAnother) return
-  for (let { pin } = session; pin !== null; pin = pin.outer) pin.changeUser?.(user)
-  if (own !== null) for (const [store, pipeline] of own.all()) changeUser(store, pipeline, user)
+  for (let { pin } = session; pin !== null; pin = pin.outer) pin.changeUser?.(user, password)
+  if (own !== null) for (const [store, pipeline] of own.all()) changeUser(store, pipeline, user, password)
 }
 
 /** The store has accepted the credentials, inside MULTI, and what comes behind it in the transaction was executed as that user's. */
@@ -128,7 +128,7 @@ function accepted(session: Session, name: string | null, password: string, greet
     session.answerError(noRoomForUser(store, path.clients.dedicatedConnections))
     return true
   }
-  become(session, user, name)
+  become(session, user, name, password)
   session.answer(greeting())
   return true
 }
@@ -143,7 +143,7 @@ function logInAtStore(session: Session, name: string | null, password: string, g
   if (session.order.owed > 0) return session.waitFor('replies')
   const user = userOf(session, name, password)
   const right = (): Buffer => {
-    become(session, user, name)
+    become(session, user, name, password)
     return greeting()
   }
   session.waiting = 'pin'

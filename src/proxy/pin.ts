@@ -31,7 +31,7 @@ export interface Pin {
   /** HELLO has changed it: the pin's connection follows. Where it is missing, HELLO is refused. */
   changeProtocol?(protocol: 2 | 3): void
   /** AUTH has made the client that user (null: of the configuration): so has the pin's connection to be, where commands go down it. */
-  changeUser?(user: StoreUser | null): void
+  changeUser?(user: StoreUser | null, password: string): void
   /** Of a transaction: the connection that it has borrowed, and where. Null: none, or the shared one. */
   readonly borrowed?: readonly [Store, Pipeline] | null
   /** Of a subscriber: confirmations are under way. */

@@ -106,11 +106,11 @@ export class TransactionConnection {
   }
 
   /** AUTH between WATCH and MULTI. */
-  changeUser(user: StoreUser | null): void {
+  changeUser(user: StoreUser | null, password: string): void {
     const pipeline = this.#dedicated
     if (pipeline === null || this.#session.own?.isOne(pipeline)) return
     this.#unlike = true
-    changeUser(this.store!, pipeline, user)
+    changeUser(this.store!, pipeline, user, password)
   }
 
   /** The transaction goes on elsewhere. */

@@ -307,8 +307,8 @@ export class Transaction implements Pin, ReplyOwner {
     this.#connection.changeProtocol(protocol)
   }
 
-  changeUser(user: StoreUser | null): void {
-    this.#connection.changeUser(user)
+  changeUser(user: StoreUser | null, password: string): void {
+    this.#connection.changeUser(user, password)
   }
 
   // --- the connection

@@ -29,9 +29,13 @@ function ownLogin({ username, password }: StoreConfig): readonly string[] | null
   return username === null ? [password] : [username, password]
 }
 
-/** AUTH that makes an open connection that user's; null: the one of the configuration. Where that has no password the default user takes any. */
-export function authCommandOf(store: StoreConfig, user: StoreUser | null): Buffer {
-  return user === null ? auth(ownLogin(store) ?? ['default', ''], false) : auth(user.login!, true)
+/**
+ * AUTH that makes an open connection that user's; null: the one of the configuration. Where that has no password the default user is given the client's: it takes any, but for one that it has been given at the store since.
+ */
+export function authCommandOf(store: StoreConfig, user: StoreUser | null, password: string): Buffer {
+  if (user !== null) return auth(user.login!, true)
+  const own = ownLogin(store)
+  return own === null ? auth(['default', password], true) : auth(own, false)
 }
 
 /** Who uses a connection: many clients, one of them, or the mirror. */

@@ -431,6 +431,20 @@ test('on a connection of its own a client becomes another user there: nobody has
   expect(await redis.client({ db: 3 }).get('in-three')).toBe('v')
 })
 
+test('on a connection of its own the default user logs in by the password that it was given since', async () => {
+  path = await startDataPath({ stores: { redis }, listen: { connections: 'dedicated' } })
+  const raw = await path.raw()
+  await redis.client().call('ACL', 'SETUSER', 'passing', 'on', '>p', '+acl')
+  expect(await raw.ask('CONFIG', 'SET', 'requirepass', 'given')).toBe('+OK\r\n')
+  try {
+    expect(await raw.ask('AUTH', 'passing', 'p')).toBe('+OK\r\n')
+    expect(await raw.ask('AUTH', 'default', 'given')).toBe('+OK\r\n')
+    expect(await raw.ask('ACL', 'WHOAMI')).toBe('$7\r\ndefault\r\n')
+  } finally {
+    expect(await raw.ask('CONFIG', 'SET', 'requirepass', '')).toBe('+OK\r\n')
+  }
+})
+
 test('a user that may not SELECT stays in its client’s database also where the default user has a password', async () => {
   const admin = locked.client()
   for (const name of ['narrow', 'other']) await admin.call('ACL', 'SETUSER', name, 'on', `>${name}`, '~*', '+set')
