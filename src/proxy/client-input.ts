@@ -35,6 +35,16 @@ export class ClientInput {
     this.#session = session
   }
 
+  /** Of the client, kept because they are no whole command yet or have to wait. */
+  get keptBytes(): number {
+    return this.#pending.length - this.#pendingAt
+  }
+
+  /** The buffer that they are kept in. */
+  get bufferBytes(): number {
+    return this.#pending.buf.length
+  }
+
   /** Bytes of the client: a view, valid during the call. */
   receive(buf: Buffer, length: number): void {
     const session = this.#session

@@ -81,14 +81,19 @@ function terminate(session: Session, victim: Session): void {
   else victim.disconnect()
 }
 
-/** A line of CLIENT LIST in Redis' own format. What a proxy has no number for is 0. */
+/**
+ * A line of CLIENT LIST in Redis' own format. Bytes are those that Understudy keeps for the client: `qbuf` what it has said and is not done, `multi-mem` what it has queued, `obl` and `rbs` the replies being
+ * gathered and their buffer, `omem` what the kernel has not taken or waits for a reply before it; `tot-mem` the sum. What a proxy has no number for is 0.
+ */
 function describe(client: Session, asking: Session, view: CommandView): string {
   const { path } = client
   let multi = -1
+  let queuedBytes = 0
   let watch = 0
   let counts = { channels: 0, patterns: 0, shards: 0 }
   for (let pin = client.pin; pin !== null; pin = pin.outer) {
     if (pin.queuedCommands !== undefined) multi = pin.queuedCommands
+    if (pin.queuedBytes !== undefined) queuedBytes += pin.queuedBytes
     if (pin.watchedKeys !== undefined) watch = pin.watchedKeys
     if (pin.subscriptions !== undefined) counts = pin.subscriptions
   }
@@ -108,13 +113,17 @@ function describe(client: Session, asking: Session, view: CommandView): string {
   if (version >= 7.0) fields.push(['ssub', counts.shards])
   fields.push(['multi', multi])
   if (version >= 7.4 || valkey >= 8) fields.push(['watch', watch])
-  fields.push(['qbuf', client === asking ? view.frameEnd - view.frameStart : 0], ['qbuf-free', 0], ['argv-mem', 0])
-  if (version >= 7.0) fields.push(['multi-mem', 0], ['rbs', 0], ['rbp', 0])
+  const { input, downstream, order } = client
+  const frameBytes = client === asking ? view.frameEnd - view.frameStart : 0
+  fields.push(['qbuf', Math.max(input.keptBytes, frameBytes)])
+  fields.push(['qbuf-free', Math.max(0, input.bufferBytes - input.keptBytes)], ['argv-mem', 0])
+  if (version >= 7.0) fields.push(['multi-mem', queuedBytes], ['rbs', downstream.bufferBytes], ['rbp', 0])
+  const waitingBytes = downstream.pendingBytes - downstream.gatheredBytes + order.parkedBytes
   fields.push(
-    ['obl', 0],
-    ['oll', 0],
-    ['omem', client.downstream.pendingBytes],
-    ['tot-mem', 0],
+    ['obl', downstream.gatheredBytes],
+    ['oll', order.parkedReplies + (downstream.pendingBytes > downstream.gatheredBytes ? 1 : 0)],
+    ['omem', waitingBytes],
+    ['tot-mem', input.bufferBytes + queuedBytes + downstream.bufferBytes + waitingBytes],
     ['events', 'r'],
     ['cmd', client.lastSpec === null ? 'NULL' : client.lastSpec.name.toLowerCase().replace(' ', '|')],
     ['user', client.userName],

@@ -39,6 +39,16 @@ export class Downstream implements Flushable {
     return this.#length + this.socket.writableLength
   }
 
+  /** Of these, those that have not been handed to the socket. */
+  get gatheredBytes(): number {
+    return this.#length
+  }
+
+  /** The buffer that they are gathered in: 0 for a client that is owed nothing. */
+  get bufferBytes(): number {
+    return this.#out?.length ?? 0
+  }
+
   write(buf: Buffer, from: number, to: number): void {
     const bytes = to - from
     let out = this.#out

@@ -38,6 +38,8 @@ export interface Pin {
   readonly owesAnswers?: boolean
   /** Of a transaction: how many commands are queued; -1: not in MULTI. */
   readonly queuedCommands?: number
+  /** Of a transaction: bytes of the commands that are queued. */
+  readonly queuedBytes?: number
   /** Of a transaction. */
   readonly watchedKeys?: number
   /** Of a transaction: EXEC will write. */

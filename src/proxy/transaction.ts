@@ -87,6 +87,10 @@ export class Transaction implements Pin, ReplyOwner {
     return this.#inMulti ? this.#queue.commands.length : -1
   }
 
+  get queuedBytes(): number {
+    return this.#queue.bytes
+  }
+
   get watchedKeys(): number {
     return this.#watched
   }

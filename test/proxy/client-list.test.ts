@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import type { RawClient } from '../support/raw-client.ts'
@@ -81,4 +82,38 @@ test('CLIENT KILL MAXAGE ends clients of that age, before a store that knows it'
   expect(await raw.ask('CLIENT', 'KILL', 'MAXAGE', '100000')).toBe(':0\r\n')
   await eventually(async () => expect(await raw.ask('CLIENT', 'KILL', 'MAXAGE', '1')).toBe(':1\r\n'))
   await other.closed
+})
+
+test('CLIENT LIST counts the bytes that are kept for a client', async () => {
+  const raw = await startBefore('7.0.15')
+  const other = await path.raw()
+  const id = (await other.ask('CLIENT', 'ID')).slice(1).trim()
+  const numbers = async (): Promise<Record<string, number>> => {
+    const line = await raw.ask('CLIENT', 'LIST', 'ID', id)
+    return Object.fromEntries([...line.matchAll(/([a-z-]+)=(\d+)/g)].map(([, name, value]) => [name!, Number(value)]))
+  }
+  expect(await numbers()).toMatchObject({ qbuf: 0, 'multi-mem': 0, rbs: 0, obl: 0, oll: 0, omem: 0, 'tot-mem': 0 })
+
+  const frame = encodeCommand(['SET', 'k', 'x'.repeat(500)])
+  other.send(frame.subarray(0, 300))
+  await eventually(async () => expect(await numbers()).toMatchObject({ qbuf: 300 }))
+  const { 'qbuf-free': room, 'tot-mem': kept } = await numbers()
+  expect(kept).toBe(300 + room!)
+  other.send(frame.subarray(300))
+  expect(await other.text()).toBe('+OK\r\n')
+  expect(await numbers()).toMatchObject({ qbuf: 0 })
+
+  await other.ask('MULTI')
+  expect(await other.ask('SET', 'k', 'v')).toBe('+QUEUED\r\n')
+  expect(await numbers()).toMatchObject({ 'multi-mem': encodeCommand(['SET', 'k', 'v']).length })
+  expect(await other.ask('DISCARD')).toBe('+OK\r\n')
+
+  await redis.client().set('large', Buffer.alloc(8 * 1024 * 1024))
+  other.socket.pause()
+  for (let i = 0; i < 4; i++) other.command('GET', 'large')
+  await eventually(async () => {
+    const { omem, 'tot-mem': all } = await numbers()
+    expect(omem).toBeGreaterThan(0)
+    expect(all).toBeGreaterThanOrEqual(omem!)
+  })
 })
