@@ -1,6 +1,6 @@
 import { MINUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
-import { encodeCommand, encodeReply } from '../resp/encode.ts'
+import { encodeCommand, encodeReply, FRAME } from '../resp/encode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import { MapReply, PushReply, type Reply, SetReply } from '../resp/reply.ts'
 import { overlapOf, storePrefixes } from '../routing/tracking-prefixes.ts'
@@ -14,7 +14,9 @@ import { Redirection } from './tracking-redirection.ts'
 import type { TrackingRequest } from './tracking-request.ts'
 
 const OFF = encodeOwn(['CLIENT', 'TRACKING', 'OFF'])
-const CHANNEL = Buffer.from('__redis__:invalidate')
+/** What stands before the keys: of a push, and of a message to a RESP2 subscriber. */
+const INVALIDATE = Buffer.from('>2\r\n$10\r\ninvalidate\r\n')
+const INVALIDATE_MESSAGE = Buffer.from('*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n')
 const EVERY_KEY = Buffer.alloc(0)
 /** Pushes that are kept while a server is asked. */
 const MAX_EARLY = 1_000
@@ -264,14 +266,13 @@ export class ClientTracking {
     const session = this.#session
     const target = this.redirect === 0 ? session : clientOf(session, this.redirect)
     if (target === null) return this.#breaks()
-    const list: Reply = keys === null ? null : [...keys]
+    // A server says "everything" in the protocol of the client that tracks, whichever the one speaks that it tells.
+    const list = keys === null ? (session.protocol === 3 ? FRAME.NULL : FRAME.NIL) : encodeReply([...keys], 2)
     if (target.protocol === 3) {
-      const push = encodeReply(new PushReply([Buffer.from('invalidate'), list]), 3)
+      const push = Buffer.concat([INVALIDATE, list])
       target.pushInOrder(push, 0, push.length)
-    } else if (isSubscribed(target)) {
-      const nothing = Buffer.from('*-1\r\n')
-      const head = encodeReply([Buffer.from('message'), CHANNEL], 2).subarray(4)
-      const message = Buffer.concat([Buffer.from('*3\r\n'), head, list === null ? nothing : encodeReply(list, 2)])
+    } else if (this.redirect !== 0 && isSubscribed(target)) {
+      const message = Buffer.concat([INVALIDATE_MESSAGE, list])
       target.push(message, 0, message.length)
     }
   }

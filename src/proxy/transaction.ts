@@ -53,6 +53,8 @@ export class Transaction implements Pin, ReplyOwner {
   #broken = false
   /** A command was refused here: EXEC answers EXECABORT, as Redis does for one that it refused itself. */
   #aborted = false
+  /** How many had been queued when one was wrong: from there on a server counts no more. Null: none was. */
+  #abortedAt: number | null = null
   #gone = false
   /** EXEC is under way, on a connection of its own. */
   #executing = false
@@ -84,7 +86,7 @@ export class Transaction implements Pin, ReplyOwner {
   }
 
   get queuedCommands(): number {
-    return this.#inMulti ? this.#queue.commands.length : -1
+    return this.#inMulti ? (this.#abortedAt ?? this.#queue.commands.length) : -1
   }
 
   get queuedBytes(): number {
@@ -208,6 +210,7 @@ export class Transaction implements Pin, ReplyOwner {
       this.#subscriptions.queued(view, spec)
     }
     const pipeline = this.#open()
+    if (spec === null || !arityFits(spec, view.argc)) this.#abortedAt ??= this.#queue.commands.length
     this.#queue.commands.push(queued)
     this.#push(pipeline, session, bytes, session.order.assign())
     return true
@@ -405,7 +408,10 @@ export class Transaction implements Pin, ReplyOwner {
   }
 
   #refuse(text: string, aborts: boolean): boolean {
-    if (aborts) this.#aborted = true
+    if (aborts) {
+      this.#aborted = true
+      this.#abortedAt ??= this.#queue.commands.length
+    }
     this.#session.answerError(text)
     return true
   }

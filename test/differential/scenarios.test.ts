@@ -37,7 +37,8 @@ beforeEach(async () => {
 })
 
 /**
- * `name: COMMAND` sends and reads one reply; `name> COMMAND` sends only, `name> COMMAND ; COMMAND` several in one packet; `name<` reads one frame, `flags name<` the flags of a client in it; `name closed` waits for the end of the connection. `$name` is
+ * `name: COMMAND` sends and reads one reply; `name> COMMAND` sends only, `name> COMMAND ; COMMAND` several in one packet; `name<` reads one
+ * frame; `name closed` waits for the end of the connection. `flags ` or `multi ` before it: only that field of CLIENT LIST is looked at. `$name` is
  * that client's id, `@name` its address.
  */
 const SCENARIOS: Readonly<Record<string, string>> = {
@@ -217,6 +218,21 @@ const SCENARIOS: Readonly<Record<string, string>> = {
     flags b: CLIENT LIST ID $a
     a: CLIENT NO-EVICT off
     flags b: CLIENT LIST ID $a`,
+  'a transaction counts what it has queued until something is wrong': `
+    a: MULTI
+    multi b: CLIENT LIST ID $a
+    a: SET k v
+    multi b: CLIENT LIST ID $a
+    a: GET
+    a: SET k w
+    multi b: CLIENT LIST ID $a
+    a: DISCARD
+    a: MULTI
+    a: NOSUCHCOMMAND
+    a: SET k w
+    multi b: CLIENT LIST ID $a
+    a: EXEC
+    multi b: CLIENT LIST ID $a`,
   'CLIENT UNBLOCK': `
     a> BLPOP nothing 0
     b: PING
@@ -460,7 +476,7 @@ async function play(port: number, script: string): Promise<string[]> {
     .map((line) => line.trim())
   for (const [, name] of script.matchAll(/[$@](\w)\b/g)) await clientOf(name!)
   for (const step of steps) {
-    const [, name, kind, rest = ''] = /^(?:flags )?(\w+)(: |> |<| closed)(.*)$/.exec(step) ?? []
+    const [, name, kind, rest = ''] = /^(?:flags |multi )?(\w+)(: |> |<| closed)(.*)$/.exec(step) ?? []
     if (name === undefined) {
       const blocked = /^wait blocked (\w)$/.exec(step)![1]!
       while (!/ flags=b /.test(await observer.ask('CLIENT', 'LIST', 'ID', ids.get(blocked)!)));
@@ -482,15 +498,14 @@ async function play(port: number, script: string): Promise<string[]> {
         })
       client.send(Buffer.concat(rest.split(' ; ').map((command) => encodeCommand(argsOf(command)))))
     }
-    if (kind !== '> ')
-      read.push(`${step} => ${step.startsWith('flags ') ? flags(await client.text()) : masked(await client.text())}`)
+    if (kind === '> ') continue
+    const frame = await client.text()
+    const [, field] = /^(flags|multi) /.exec(step) ?? []
+    const shown = field === undefined ? masked(frame) : new RegExp(` ${field}=\\S+`).exec(frame)?.[0]
+    read.push(`${step} => ${shown}`)
   }
   for (const client of [...clients.values(), observer]) client.destroy()
   return read
-}
-
-function flags(frame: string): string {
-  return / flags=\S+/.exec(frame)?.[0] ?? frame
 }
 
 function masked(frame: string): string {

@@ -210,7 +210,7 @@ describe('several primaries from the start', () => {
       expect(await listener.text()).toContain(`*1\r\n${bulk(key)}`)
     }
     await apply('mirror', 'two')
-    expect(await listener.text()).toContain(protocol === 2 ? '*-1\r\n' : '_\r\n')
+    expect(await listener.text()).toContain('invalidate\r\n$-1\r\n')
     await reader.ask('GET', 'job:1')
     await writer.ask('SET', 'job:1', 'y')
     expect(await listener.text()).toContain(`*1\r\n${bulk('job:1')}`)

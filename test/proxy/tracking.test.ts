@@ -130,6 +130,28 @@ describe('with REDIRECT', () => {
     },
   )
 
+  test.each([
+    [2, 2, '$-1\r\n'],
+    [2, 3, '$-1\r\n'],
+    [3, 2, '_\r\n'],
+    [3, 3, '_\r\n'],
+  ] as const)(
+    'FLUSHALL is told as the server tells it (RESP%i reader, RESP%i listener)',
+    async (tracks, listens, everything) => {
+      const [listener, reader, writer] = [await path.raw(), await path.raw(), await path.raw()]
+      await listener.ask('HELLO', listens)
+      const id = (await listener.ask('CLIENT', 'ID')).slice(1).trim()
+      await listener.ask('SUBSCRIBE', '__redis__:invalidate')
+      await reader.ask('HELLO', tracks)
+      await reader.ask('CLIENT', 'TRACKING', 'ON', 'REDIRECT', id)
+      await reader.ask('GET', 'a')
+      await writer.ask('FLUSHALL')
+      const told =
+        listens === 3 ? `>2\r\n${bulk('invalidate')}` : `*3\r\n${bulk('message')}${bulk('__redis__:invalidate')}`
+      expect(await listener.text()).toBe(told + everything)
+    },
+  )
+
   test('a client that has said QUIT breaks it at once, though its connection is not closed yet', async () => {
     const [listener, reader, writer] = [await path.raw(), await path.raw(), await path.raw()]
     await reader.ask('HELLO', 3)
