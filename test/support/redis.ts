@@ -98,6 +98,10 @@ export class RedisServer {
         probe.once('ready', () => resolve())
         child.once('close', () => reject(new Error(`${program} ended at once:\n${output}`)))
       })
+      // Where a stranger's server has taken the port, that one says that it is ready.
+      const [, pid] = /process_id:(\d+)/.exec(await probe.info('server')) ?? []
+      if (pid !== undefined && Number(pid) !== child.pid)
+        throw new Error(`port ${this.port} is already in use by ${pid}`)
     } finally {
       probe.disconnect()
     }
