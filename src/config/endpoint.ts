@@ -33,6 +33,7 @@ export function isLoopback(host: string): boolean {
 export function listenersConflict(a: Endpoint, b: Endpoint): boolean {
   if (a.kind === 'unix' || b.kind === 'unix') return endpointIdentity(a) === endpointIdentity(b)
   if (a.port === 0 || a.port !== b.port) return false
+  if (isNumeric(a.host) && isNumeric(b.host) && a.host !== b.host) return isWildcard(a.host) || isWildcard(b.host)
   return isWildcard(a.host) || isWildcard(b.host) || endpointIdentity(a) === endpointIdentity(b)
 }
 
@@ -41,6 +42,11 @@ export function reachesListener(store: Endpoint, listener: Endpoint): boolean {
   if (endpointIdentity(store) === endpointIdentity(listener)) return true
   if (store.kind === 'unix' || listener.kind === 'unix') return false
   return store.port === listener.port && isWildcard(listener.host) && isLoopback(store.host)
+}
+
+/** An address, and no name that may be one of several. */
+function isNumeric(host: string): boolean {
+  return host.includes(':') || /^\d+(\.\d+){3}$/.test(host)
 }
 
 function isWildcard(host: string): boolean {

@@ -6,6 +6,12 @@ import type { Session } from './session.ts'
 
 export type Filter = (client: Session) => boolean
 
+/** By their words: of one that is said twice the last one counts. */
+export function fitsAll(client: Session, filters: ReadonlyMap<string, Filter>): boolean {
+  for (const fits of filters.values()) if (!fits(client)) return false
+  return true
+}
+
 export const SYNTAX_ERROR = 'ERR syntax error'
 const TYPES: readonly string[] = ['normal', 'master', 'replica', 'slave', 'pubsub']
 /** What CLIENT LIST of Valkey 9 may show of a client's flags. */
@@ -77,7 +83,7 @@ function ofValkey(view: CommandView, i: number, word: string, value: string, whe
       if (!/^r*$/.test(value)) return `ERR Unknown capa found in the ${where}: ${value}`
       return (client) => client.followsRedirects || value === ''
     case 'IP':
-      return (client) => client.remote.replace(/:\d+$/, '') === value
+      return (client) => client.remote.replace(/:\d+$/, '').replace(/^\[|\]$/g, '') === value
   }
   return null
 }
@@ -112,21 +118,21 @@ export function typeOf(client: Session): string {
   return 'normal'
 }
 
-/** What Valkey says to CLIENT LIST and KILL since 8.1: any words in any order, ids by as many numbers as follow. A text: the error. */
+/** What Valkey says to CLIENT LIST and KILL since 8.1: any words in any order, ids by as many numbers as follow, and by as many ID. A text: the error. */
 export function valkeyFilters(session: Session, view: CommandView, skipMe: boolean): Filter | string {
-  const filters: Filter[] = []
+  const filters = new Map<string, Filter>()
+  const ids = { ID: new Set<number>(), 'NOT-ID': new Set<number>() }
   let skips = skipMe
   for (let i = 2; i < view.argc; ) {
     const word = wordArg(view, i)
     if (word === 'ID' || (word === 'NOT-ID' && session.path.server.valkey >= 9)) {
-      const ids = new Set<number>()
       for (i++; i < view.argc; i++) {
         const id = integerArg(view, i)
         if (id === null) break
         if (id < 1) return 'ERR client-id should be greater than 0'
-        ids.add(id)
+        ids[word].add(id)
       }
-      filters.push(word === 'ID' ? (client) => ids.has(client.id) : (client) => !ids.has(client.id))
+      filters.set(word, (client) => ids[word].has(client.id) === (word === 'ID'))
       continue
     }
     if (i + 1 >= view.argc) return SYNTAX_ERROR
@@ -136,9 +142,9 @@ export function valkeyFilters(session: Session, view: CommandView, skipMe: boole
     } else {
       const filter = filterOf(session, view, i)
       if (typeof filter !== 'function') return filter ?? SYNTAX_ERROR
-      filters.push(filter)
+      filters.set(word, filter)
     }
     i += 2
   }
-  return (client) => !(skips && client === session) && filters.every((fits) => fits(client))
+  return (client) => !(skips && client === session) && fitsAll(client, filters)
 }

@@ -10,6 +10,7 @@ export function flagsOf(client: Session): string {
   for (let pin = client.pin; pin !== null; pin = pin.outer) if (pin.flag !== 'N') flags = pin.flag + flags
   flags += client.own?.flags ?? ''
   if (client.unixPath !== null) flags += 'U'
+  if (client.readOnly) flags += 'r'
   if (client.noEvict) flags += 'e'
   if (client.noTouch) flags += 'T'
   if (client.importSource) flags += 'I'

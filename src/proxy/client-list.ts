@@ -2,7 +2,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import { encodeReply, FRAME } from '../resp/encode.ts'
 import { VerbatimReply } from '../resp/reply.ts'
 import { integerArg, textArg, wordArg } from './arguments.ts'
-import { type Filter, filterOf, SYNTAX_ERROR, typeNamed, typeOf, valkeyFilters } from './client-filters.ts'
+import { type Filter, filterOf, fitsAll, SYNTAX_ERROR, typeNamed, typeOf, valkeyFilters } from './client-filters.ts'
 import { flagsOf, secondsSince } from './client-flags.ts'
 import type { Session } from './session.ts'
 
@@ -54,7 +54,7 @@ export function killClients(session: Session, view: CommandView): void {
 }
 
 function killFilter(session: Session, view: CommandView): Filter | string {
-  const filters: Filter[] = []
+  const filters = new Map<string, Filter>()
   let skipMe = true
   for (let i = 2; i < view.argc; i += 2) {
     if (i + 1 >= view.argc) return SYNTAX_ERROR
@@ -62,17 +62,17 @@ function killFilter(session: Session, view: CommandView): Filter | string {
     if (word === 'ID') {
       const id = integerArg(view, i + 1)
       if (id === null || id <= 0) return 'ERR client-id should be greater than 0'
-      filters.push((client) => client.id === id)
+      filters.set(word, (client) => client.id === id)
     } else if (word === 'SKIPME') {
       if (!/^(yes|no)$/i.test(textArg(view, i + 1))) return SYNTAX_ERROR
       skipMe = wordArg(view, i + 1) === 'YES'
     } else {
       const filter = filterOf(session, view, i)
       if (typeof filter !== 'function') return filter ?? SYNTAX_ERROR
-      filters.push(filter)
+      filters.set(word, filter)
     }
   }
-  return (client) => !(skipMe && client === session) && filters.every((fits) => fits(client))
+  return (client) => !(skipMe && client === session) && fitsAll(client, filters)
 }
 
 /** A client that kills itself reads the answer first; any other is gone for the very next command, as at a server. */
@@ -83,7 +83,8 @@ function terminate(session: Session, victim: Session): void {
 
 /**
  * A line of CLIENT LIST in Redis' own format. Bytes are those that Understudy keeps for the client: `qbuf` what it has said and is not done, `multi-mem` what it has queued, `obl` and `rbs` the replies being
- * gathered and their buffer, `omem` what the kernel has not taken or waits for a reply before it; `tot-mem` the sum. What a proxy has no number for is 0.
+ * gathered and their buffer, `omem` what the kernel has not taken or waits for a reply before it; `tot-mem` the sum. What a proxy has no number for is 0. Valkey reads whole commands into a buffer that all clients
+ * share, and counts them for none.
  */
 function describe(client: Session, asking: Session, view: CommandView): string {
   const { path } = client
@@ -114,7 +115,7 @@ function describe(client: Session, asking: Session, view: CommandView): string {
   fields.push(['multi', multi])
   if (version >= 7.4 || valkey >= 8) fields.push(['watch', watch])
   const { input, downstream, order } = client
-  const frameBytes = client === asking ? view.frameEnd - view.frameStart : 0
+  const frameBytes = client === asking && valkey < 8 ? view.frameEnd - view.frameStart : 0
   fields.push(['qbuf', Math.max(input.keptBytes, frameBytes)])
   fields.push(['qbuf-free', Math.max(0, input.bufferBytes - input.keptBytes)], ['argv-mem', 0])
   if (version >= 7.0) fields.push(['multi-mem', queuedBytes], ['rbs', downstream.bufferBytes], ['rbp', 0])
@@ -134,7 +135,8 @@ function describe(client: Session, asking: Session, view: CommandView): string {
   if (version >= 8) fields.push(['io-thread', 0])
   if (valkey >= 8) {
     const { bytesRead, bytesWritten } = client.socket
-    fields.push(['tot-net-in', bytesRead], ['tot-net-out', bytesWritten], ['tot-cmds', client.order.taken])
+    const blocked = client.pin?.kind === 'blocked' ? 1 : 0
+    fields.push(['tot-net-in', bytesRead], ['tot-net-out', bytesWritten], ['tot-cmds', client.order.taken - blocked])
   }
   return fields.map(([name, value]) => `${name}=${value}`).join(' ')
 }

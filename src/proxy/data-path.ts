@@ -151,7 +151,9 @@ export class DataPath implements DataPathContext {
 
   /** A parser for one frame or, when the frame is not whole, for as long as it takes. Whole frames are nearly all, so a handful serve all clients. */
   takeParser(): CommandParser {
-    return this.#parsers.pop() ?? new CommandParser()
+    const parser = this.#parsers.pop() ?? new CommandParser()
+    parser.quotesWithin = this.server.valkey >= 9.1
+    return parser
   }
 
   giveParser(parser: CommandParser): void {

@@ -47,11 +47,22 @@ export function sessionCommand(session: Session, view: CommandView, spec: Comman
       if (session.order.owed > 0) return session.waitFor('replies')
       reset(session)
       return true
-    default:
-      // READONLY, READWRITE, ASKING: for cluster nodes, which Understudy is not.
-      session.answerError('ERR This instance has cluster support disabled')
+    case 'READONLY':
+    case 'READWRITE':
+      if (session.path.server.valkey < 8) return refuseAsNoCluster(session)
+      // Valkey notes it of any client: a replica may be read without a cluster, too. Understudy's primaries are none.
+      session.readOnly = name === 'READONLY'
+      session.answer(FRAME.OK)
       return true
+    default:
+      return refuseAsNoCluster(session)
   }
+}
+
+/** READONLY, READWRITE, ASKING: for cluster nodes, which Understudy is not. */
+function refuseAsNoCluster(session: Session): true {
+  session.answerError('ERR This instance has cluster support disabled')
+  return true
 }
 
 function reset(session: Session): void {
@@ -69,6 +80,7 @@ function reset(session: Session): void {
   if (session.path.server.redis >= 7.2) session.noEvict = false
   session.noTouch = false
   session.importSource = false
+  session.readOnly = false
   beginLogin(session)
   if (own !== null && (own.permanent || session.noEvict)) {
     session.own = new OwnConnection(session, own.permanent)

@@ -67,6 +67,8 @@ export class Session implements ReplyOwner {
   noEvict = false
   noTouch = false
   importSource = false
+  /** READONLY, of Valkey. */
+  readOnly = false
   /** CLIENT CAPA redirect, of Valkey. */
   followsRedirects = false
   /** For CLIENT LIST. */

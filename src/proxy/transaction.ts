@@ -27,6 +27,7 @@ import { TransactionConnection } from './transaction-connection.ts'
 import { TransactionQueue } from './transaction-queue.ts'
 import { TransactionSubscriptions } from './transaction-subscriptions.ts'
 import { isAboutTracking, TransactionTracking } from './transaction-tracking.ts'
+import { WatchedKeys } from './watched-keys.ts'
 import { whileWatching } from './while-watching.ts'
 
 const MULTI = encodeCommand(['MULTI'])
@@ -41,8 +42,8 @@ export class Transaction implements Pin, ReplyOwner {
   readonly #connection: TransactionConnection
   #route: Route | null = null
   #watching = false
-  /** Keys under WATCH, as CLIENT LIST counts them; a key that is named twice counts twice here. */
-  #watched = 0
+  /** Keys under WATCH with their databases, for CLIENT LIST. */
+  readonly #watched = new WatchedKeys()
   #inMulti = false
   /** As the client wrote it, which is how MONITOR shows it. */
   #multi: Buffer = MULTI
@@ -94,7 +95,7 @@ export class Transaction implements Pin, ReplyOwner {
   }
 
   get watchedKeys(): number {
-    return this.#watched
+    return this.#watched.count
   }
 
   get queuesWrites(): boolean {
@@ -120,6 +121,9 @@ export class Transaction implements Pin, ReplyOwner {
       case 'WATCH':
         if (this.#inMulti) return this.#refuseNested('WATCH', 'ERR WATCH inside MULTI is not allowed')
         return this.#watch(view, spec!)
+      case 'CLIENT REPLY':
+        if (!this.#inMulti || session.path.server.valkey < 9.1) break
+        return this.#refuseNested('CLIENT|REPLY', '')
       case 'UNWATCH':
         if (this.#inMulti) break
         return this.#leave(FRAME.OK)
@@ -163,7 +167,7 @@ export class Transaction implements Pin, ReplyOwner {
     if (refusal !== null) return this.#refuse(refusal, false)
     const bytes = plan.renames ? renameForPrimary(session.path.routes, view, plan) : frameOf(view)
     this.#watching = true
-    this.#watched += view.argc - 1
+    this.#watched.add(session.database, view)
     this.#queue.touches(plan, true)
     this.#push(this.#open(), session, bytes, session.order.assign())
     return true

@@ -43,6 +43,8 @@ export class CommandParser implements CommandView {
   frameEnd = 0
   /** Where the next frame begins, in the bytes given to `parse`. */
   next = 0
+  /** Of inline commands: `splitInline`. */
+  quotesWithin = false
   /** Redis' text for the peer after INVALID, without `-ERR `. */
   error = ''
 
@@ -225,7 +227,7 @@ export class CommandParser implements CommandView {
     let textEnd = lineEnd
     if (textEnd > this.frameStart && buf[textEnd - 1] === CR) textEnd--
     if (textEnd - this.frameStart > MAX_INLINE_BYTES) return this.#fail('too big inline request')
-    const args = splitInline(buf.subarray(this.frameStart, textEnd))
+    const args = splitInline(buf.subarray(this.frameStart, textEnd), this.quotesWithin)
     if (args === null) return this.#fail('unbalanced quotes in request')
     this.#fresh = true
     this.next = lineEnd + 1

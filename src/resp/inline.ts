@@ -1,9 +1,9 @@
 /**
  * Splits an inline command (`SET key "a value"\r\n`, what one types into telnet) as Redis' `sdssplitargs` does: arguments apart
  * by white space; "double quotes" with \n \r \t \b \a \\ \" and \xHH; 'single quotes' with \' only; a closing quote must be
- * followed by white space or the end. Returns null for unbalanced quotes. `line` holds no line end.
+ * followed by white space or the end, but for `quotesWithin` (Valkey since 9.1), where the word goes on behind it. Returns null for unbalanced quotes. `line` holds no line end.
  */
-export function splitInline(line: Buffer): Buffer[] | null {
+export function splitInline(line: Buffer, quotesWithin = false): Buffer[] | null {
   const args: Buffer[] = []
   let i = 0
   for (;;) {
@@ -25,6 +25,11 @@ export function splitInline(line: Buffer): Buffer[] | null {
         continue
       }
       if (c === quote) {
+        if (quotesWithin) {
+          quote = 0
+          i++
+          continue
+        }
         if (i + 1 < line.length && !isSpace(line[i + 1]!)) return null
         i++
         break

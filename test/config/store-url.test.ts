@@ -82,6 +82,14 @@ describe('endpoints', () => {
     expect(listenersConflict(tcp('0.0.0.0', 1), tcp('127.0.0.1', 1))).toBe(true)
     expect(listenersConflict(tcp('10.0.0.1', 1), tcp('127.0.0.1', 1))).toBe(false)
     expect(listenersConflict(tcp('127.0.0.1', 0), tcp('127.0.0.1', 0))).toBe(false)
+    expect(listenersConflict(tcp('127.0.0.1', 1), tcp('127.0.0.1', 1))).toBe(true)
+    expect(listenersConflict(tcp('127.0.0.1', 1), tcp('localhost', 1))).toBe(true)
+    expect(listenersConflict(tcp('::', 1), tcp('127.0.0.1', 1))).toBe(true)
+  })
+
+  it('do not conflict as listeners on two addresses of the loopback interface', () => {
+    expect(listenersConflict(tcp('127.0.0.1', 1), tcp('::1', 1))).toBe(false)
+    expect(listenersConflict(tcp('127.0.0.1', 1), tcp('127.0.0.2', 1))).toBe(false)
   })
 
   it('lead back to our own listener through any of its addresses', () => {

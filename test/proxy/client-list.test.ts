@@ -62,10 +62,10 @@ test.each(Object.entries(FIELDS))(
   },
 )
 
-test('CLIENT LIST counts the keys that a client watches', async () => {
+test('CLIENT LIST counts the keys that a client watches, each once', async () => {
   const raw = await startBefore('7.4.1')
   expect(await raw.ask('WATCH', 'a', 'b')).toBe('+OK\r\n')
-  expect(await raw.ask('WATCH', 'c')).toBe('+OK\r\n')
+  expect(await raw.ask('WATCH', 'c', 'c', 'a')).toBe('+OK\r\n')
   expect(await raw.ask('CLIENT', 'INFO')).toContain(' watch=3 ')
   expect(await raw.ask('UNWATCH')).toBe('+OK\r\n')
   expect(await raw.ask('CLIENT', 'INFO')).toContain(' watch=0 ')

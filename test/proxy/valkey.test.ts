@@ -19,6 +19,7 @@ const SUBCOMMANDS = [
   'client|capa',
   'client|import-source',
   'client|list',
+  'client|reply',
   'client|kill',
   'client|info',
   'client|id',
@@ -63,6 +64,7 @@ test('CLIENT LIST has Valkey’s fields, with what the client has sent and got',
     'id addr laddr fd name age idle flags capa db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver tot-net-in tot-net-out tot-cmds',
   )
   expect(line).toContain(' capa=r ')
+  expect(line).toContain(' qbuf=0 qbuf-free=0 ')
   expect(line).toMatch(/tot-net-in=[1-9]\d* tot-net-out=[1-9]\d* tot-cmds=[1-9]/)
 })
 
@@ -107,17 +109,38 @@ test('CLIENT LIST and KILL choose by name, database, address and what they are n
   expect(await listed('ID', ...ids, 'SKIPME', 'yes')).toEqual([ids[1]])
   expect(await listed('ID', ...ids, 'DB', 0, 'IP', '127.0.0.1', 'NOT-FLAGS', 'P')).toEqual(ids)
   expect(await listed('ID', ...ids, 'NOT-ID', ids[0]!)).toEqual([ids[1]])
-  expect(await one.ask('CLIENT', 'KILL', 'ID', ...ids)).toBe(':1\r\n')
+  expect(await listed('ID', ids[0]!, 'NAME', 'nobody', 'ID', ids[1]!, 'NAME', 'one')).toEqual([ids[0]])
+  expect(await one.ask('CLIENT', 'KILL', 'ID', ...ids, 'NOT-FLAGS', 'N', 'NOT-FLAGS', 'r')).toBe(':1\r\n')
   await two.closed
 })
 
-test('MULTI and WATCH inside MULTI end the transaction', async () => {
+test('MULTI, WATCH and CLIENT REPLY inside MULTI end the transaction', async () => {
   const client = await path.raw()
-  for (const inside of [['MULTI'], ['WATCH', 'a']]) {
+  for (const inside of [['MULTI'], ['WATCH', 'a'], ['CLIENT', 'REPLY', 'OFF']]) {
     await client.ask('MULTI')
     expect(await client.ask(...inside)).toBe(
-      `-ERR Command '${inside[0]!.toLowerCase()}' not allowed inside a transaction\r\n`,
+      `-ERR Command '${inside.slice(0, 2).join('|').toLowerCase().replace('|a', '')}' not allowed inside a transaction\r\n`,
     )
     expect(await client.ask('EXEC')).toBe('-EXECABORT Transaction discarded because of previous errors.\r\n')
   }
+})
+
+test('READONLY is noted of any client, as a flag, until READWRITE or RESET', async () => {
+  const client = await path.raw()
+  for (const ends of ['READWRITE', 'RESET']) {
+    expect(await client.ask('READONLY')).toBe('+OK\r\n')
+    expect(await client.ask('CLIENT', 'INFO')).toContain(' flags=r ')
+    expect(await client.ask(ends)).toMatch(/^\+(OK|RESET)/)
+    expect(await client.ask('CLIENT', 'INFO')).toContain(' flags=N ')
+  }
+  expect(await client.ask('ASKING')).toBe('-ERR This instance has cluster support disabled\r\n')
+})
+
+test('a word of an inline command goes on behind its quotes', async () => {
+  const client = await path.raw()
+  client.send('CLIENT SETNAME "a"b\'c\'"d"\r\n')
+  expect(await client.text()).toBe('+OK\r\n')
+  expect(await client.ask('CLIENT', 'INFO')).toContain(' name=abcd ')
+  client.send('PING "a"b"\r\n')
+  expect(await client.text()).toBe('-ERR Protocol error: unbalanced quotes in request\r\n')
 })
