@@ -11,9 +11,10 @@ export interface Question {
   readonly bytes: Buffer
 }
 
-/** The client's shared connection to a store. */
-export function pipelineTo({ path, database, protocol, user }: Session, store: number): Pipeline {
-  return path.stores[store]!.shared(database, protocol, user)
+/** The connection that the client's ordinary commands take to a store: another one would not see what they have just written, and not know the client's flags. */
+export function pipelineTo({ path, own, database, protocol, user }: Session, store: number): Pipeline {
+  const at = path.stores[store]!
+  return own?.to(at) ?? at.shared(database, protocol, user)
 }
 
 /** Answers the command at hand with what `answer` makes of the replies; it may throw `NoAnswer`. */

@@ -1,7 +1,7 @@
 import { applicationName, scanFrame } from '../routing/keyspace-command.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
-import { gather } from './ask-stores.ts'
+import { gather, pipelineTo } from './ask-stores.ts'
 import { EVERY_KEY, LOOK_AGAIN_MS, pageOf } from './scan-page.ts'
 import type { Session } from './session.ts'
 
@@ -18,8 +18,8 @@ import type { Session } from './session.ts'
  * anew under the routes that are then in force.
  */
 export function countKeys(session: Session): void {
-  const { path, database, protocol, user } = session
-  const pipelineOf = (store: number): Pipeline => path.stores[store]!.shared(database, protocol, user)
+  const { path } = session
+  const pipelineOf = (store: number): Pipeline => pipelineTo(session, store)
   const lead = pipelineOf(path.routes.primaryStores[0]!)
   const asked: Asked = { session, seq: session.order.assign(), pipelineOf }
   // What it writes behind this is not to be counted.
@@ -32,7 +32,7 @@ export function countKeys(session: Session): void {
 interface Asked {
   readonly session: Session
   readonly seq: number
-  /** For the database and the user that the session had when it asked. */
+  /** The session waits: its database and user stay those that it asked with. */
   readonly pipelineOf: (store: number) => Pipeline
 }
 

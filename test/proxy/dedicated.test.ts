@@ -109,3 +109,18 @@ test('a client that is unblocked goes on on its connection', async () => {
   expect(await blocked.ask('ECHO', 'still here')).toBe('$10\r\nstill here\r\n')
   await idle.stop()
 })
+
+test('what asks for all keys goes down the client’s own connection, behind what it has just written', async () => {
+  const client = await path.raw()
+  await client.ask('SELECT', 7)
+  await client.ask('CLIENT', 'SETNAME', 'walker')
+  for (let round = 0; round < 20; round++) {
+    // The store has work to do before the key is there.
+    client.command('EVAL', "for i = 1, 2e5 do local _ = i end redis.call('SET', KEYS[1], 1)", 1, `${round}`)
+    client.command('SCAN', 0, 'COUNT', 1000)
+    const [, page] = await client.take(2)
+    expect(page).toContain(`\r\n${round}\r\n`)
+  }
+  const lines = await admin.ask('CLIENT', 'LIST')
+  expect(lines).toMatch(/ name=walker .* cmd=scan /)
+})
