@@ -37,6 +37,8 @@ export function clientCommand(session: Session, view: CommandView, spec: Command
       listClients(session, view)
       return true
     case 'CLIENT KILL':
+      // What the client has said before is about a world with the other one in it: its connections go behind that.
+      if (session.order.owed > 0 && session.captured === null) return session.waitFor('replies')
       killClients(session, view)
       return true
     case 'CLIENT REPLY':

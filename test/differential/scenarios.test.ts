@@ -176,6 +176,14 @@ const SCENARIOS: Readonly<Record<string, string>> = {
     a<
     b closed
     c closed`,
+  'a client is killed behind what was said before': `
+    b: SUBSCRIBE ch
+    b: PSUBSCRIBE c*
+    a> PUBLISH ch message ; PUBSUB NUMSUB ch ; PUBSUB NUMPAT ; CLIENT KILL ID $b
+    a<
+    a<
+    a<
+    a<`,
   'CLIENT REPLY inside MULTI': `
     a> MULTI ; PING one ; CLIENT REPLY SKIP ; PING two ; EXEC ; PING skipped ; PING told
     a<
