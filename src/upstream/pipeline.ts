@@ -330,10 +330,9 @@ export class Pipeline {
     if (this.state === 'closed' || this.state === 'down') return
     const wasUp = this.state === 'up'
     const proven = wasUp && this.#connection.proven()
-    const { dedicated } = this.options
     // It is told as lost: it must not be executed behind what the next connection brings, when a hanging network lets go.
-    this.#drop(dedicated && this.quiet ? 'delivered' : 'discarded')
-    if (dedicated) {
+    this.#drop(this.options.dedicated && this.quiet ? 'delivered' : 'discarded')
+    if (this.options.dedicated) {
       this.#setState('closed', reason)
       this.#loseAll(wasUp ? lostText(this.options.store, this.error) : downText(this.options.store, this.error), wasUp)
       this.onClosed?.(reason)
