@@ -122,8 +122,10 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
     'mended',
     'the primary’s, without what Understudy asks for itself; of commands that took 10 ms or longer, address and name of the client that sent them',
   ),
+  'COMMANDLOG GET': row('mended', 'of Valkey; as `SLOWLOG GET`'),
   'ACL LOG': row('mended', 'the primary’s; a refused log-in stands there as `AUTH`, however it was sent'),
   'LATENCY HISTOGRAM': row('mended', 'the primary’s, and the calls of what Understudy answers itself'),
+  'CONFIG SET': row('mended', 'at the primary; `HELLO` tells of another `availability-zone` at once'),
   'CONFIG RESETSTAT': row('mended', 'at the primary, and the calls of what Understudy answers itself'),
   SHUTDOWN: row('beside', `${BESIDE}; the client’s connection ends without an answer, as with the store`),
 

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { UnderstudyError } from '../base/errors.ts'
@@ -7,6 +6,7 @@ import { openOrSetAside, setAside } from '../state/set-aside.ts'
 import type { Run } from '../upstream/own-connections.ts'
 import { DIRTY_REASONS, type DirtyChanges, type DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
+import { newRunName } from './run-name.ts'
 import { VERIFY_CAUSES } from './verify-marks.ts'
 
 const MIGRATIONS = [
@@ -59,7 +59,7 @@ export class DirtyStore implements DirtyChanges {
   #routesChanged = false
   #primaries: ReadonlyMap<string, string> = new Map()
   #storeRuns: ReadonlyMap<string, string> = new Map()
-  #run: Run = { name: `understudy-${randomBytes(6).toString('hex')}`, former: new Set() }
+  #run: Run = { name: newRunName(), former: new Set() }
   #failing = false
   #retryMs = 0
 

@@ -7,6 +7,7 @@ import type { Reply } from '../resp/reply.ts'
 import { planCommand } from '../routing/plan.ts'
 import type { RouteState } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import { textArg, wordArg } from './arguments.ts'
 import type { DataPath } from './data-path.ts'
 import { histogramsAsked } from './local-calls.ts'
 import { isMalformed } from './malformed.ts'
@@ -17,6 +18,8 @@ import type { Session } from './session.ts'
  *
  *   INFO                `connected_clients` are those that CLIENT LIST has here, and those that CLIENT PAUSE holds here count as blocked (`blocked_clients`)
  *   SLOWLOG GET         a slow command's client is the one that sent it; what Understudy asks for itself is left out
+ *   COMMANDLOG GET      the same, of Valkey
+ *   CONFIG SET          is answered when what HELLO tells is known anew, if it is about that
  *   ACL LOG             a log-in that was refused has the name of the command that clients send, not Understudy's own spelling
  *   LATENCY HISTOGRAM   what was answered here is added; CONFIG RESETSTAT forgets it
  */
@@ -29,10 +32,12 @@ export function mendedCommand(session: Session, view: CommandView, spec: Command
   const pipeline = own === null ? store.shared(session.database, session.protocol, session.user) : own.to(store)
   if (pipeline.full) return session.noRoom(pipeline)
   const mended = new Mended(session, session.order.assign(), route.state, mendingOf(session, view, spec))
+  if (setsZone(view, spec)) mended.before = (answer) => path.server.learnGreeting(store.shared(0, 2), answer)
   const entries = slowEntriesAsked(view, spec)
   if (entries === null) pipeline.push(mended, view.buf, view.frameStart, view.frameEnd)
   else {
-    const bytes = encodeCommand(['SLOWLOG', 'GET', entries < 0 ? -1 : 2 * entries + MORE_ENTRIES])
+    const count = entries < 0 ? -1 : 2 * entries + MORE_ENTRIES
+    const bytes = encodeCommand([...spec.name.split(' '), count, ...(view.argc > 3 ? [textArg(view, 3)] : [])])
     pipeline.push(mended, bytes, 0, bytes.length)
   }
   route.state.inFlight++
@@ -54,7 +59,8 @@ function mendingOf(session: Session, view: CommandView, { name }: CommandSpec): 
     }
   }
   switch (name) {
-    case 'SLOWLOG GET': {
+    case 'SLOWLOG GET':
+    case 'COMMANDLOG GET': {
       const asked = slowEntriesAsked(view, { name })
       return decoded((reply) => {
         const entries = path.slowCommands.named(reply)
@@ -67,6 +73,8 @@ function mendingOf(session: Session, view: CommandView, { name }: CommandSpec): 
       const asked = histogramsAsked(view)
       return decoded((reply) => path.localCalls.added(reply, asked, protocol))
     }
+    case 'CONFIG SET':
+      return (frame) => frame
     case 'CONFIG RESETSTAT':
       return (frame) => {
         if (frame[0] !== MINUS) path.localCalls.reset()
@@ -77,9 +85,17 @@ function mendingOf(session: Session, view: CommandView, { name }: CommandSpec): 
   }
 }
 
+/** A part of HELLO's reply since Valkey 8.1. */
+function setsZone(view: CommandView, { name }: CommandSpec): boolean {
+  if (name !== 'CONFIG SET') return false
+  for (let i = 2; i < view.argc; i += 2) if (wordArg(view, i) === 'AVAILABILITY-ZONE') return true
+  return false
+}
+
 /** Entries of the slow log that a client asks for, -1: all; null: it asks in a way that the store is to judge. Some more are asked for, since Understudy's own are among them. */
 function slowEntriesAsked(view: CommandView, { name }: Pick<CommandSpec, 'name'>): number | null {
-  if (name !== 'SLOWLOG GET' || view.argc > 3) return null
+  const ofValkey = name === 'COMMANDLOG GET'
+  if (ofValkey ? view.argc !== 4 : name !== 'SLOWLOG GET' || view.argc > 3) return null
   const text = view.argc === 2 ? '10' : view.buf.toString('latin1', view.start[2]!, view.end[2]!)
   return /^(-1|\d{1,7})$/.test(text) ? Number(text) : null
 }
@@ -95,6 +111,8 @@ class Mended implements ReplyOwner {
   readonly #seq: number
   readonly #state: RouteState
   readonly #mend: Mending
+  /** Done before the client is answered. */
+  before: ((answer: () => void) => void) | null = null
   #answered = false
 
   constructor(session: Session, seq: number, state: RouteState, mend: Mending) {
@@ -106,7 +124,10 @@ class Mended implements ReplyOwner {
 
   settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
     this.#state.inFlight--
-    this.#say(this.#mend(buf.subarray(start, end)))
+    const frame = this.#mend(buf.subarray(start, end))
+    if (this.before === null) return this.#say(frame)
+    const kept = Buffer.from(frame)
+    this.before(() => this.#say(kept))
   }
 
   lost(_slot: InFlight, loss: Loss): void {

@@ -40,10 +40,17 @@ export class ServerIdentity {
   /** Asks the server, on a connection of RESP2. */
   learn(pipeline: Pipeline): void {
     ask(pipeline, INFO_SERVER, (buf, start, end) => this.#learnVersions(buf.toString('latin1', start, end)))
-    ask(pipeline, HELLO, (buf, start, end) => {
+    this.learnGreeting(pipeline, () => {})
+  }
+
+  /** `done`: it has been asked, whatever came of it. */
+  learnGreeting(pipeline: Pipeline, done: () => void): void {
+    const told = (buf: Buffer, start: number, end: number): void => {
       const reply = buf[start] === MINUS ? null : decodeReply(buf, start, end)
       this.#greeting = Array.isArray(reply) ? pairsOf(reply) : null
-    })
+      done()
+    }
+    ask(pipeline, HELLO, told, done)
   }
 
   #learnVersions(info: string): void {

@@ -1,3 +1,4 @@
+import { isOfMainThread } from '../mirror/run-name.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { isOwnWord } from '../resp/own-words.ts'
 import type { Reply } from '../resp/reply.ts'
@@ -55,7 +56,7 @@ export class SlowCommands {
 function isOfClient(entry: Reply): boolean {
   if (!Array.isArray(entry)) return true
   const [, , , args, , name] = entry as readonly Reply[]
-  if (Buffer.isBuffer(name) && name.toString('latin1').startsWith('understudy-')) return false
+  if (Buffer.isBuffer(name) && isOfMainThread(name.toString('latin1'))) return false
   const [word] = Array.isArray(args) ? (args as readonly Reply[]) : []
   return !Buffer.isBuffer(word) || !isOwnWord(word.toString('latin1'))
 }

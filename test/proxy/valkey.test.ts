@@ -14,6 +14,7 @@ const LUA = `*1\r\n*4\r\n${bulk('name')}${bulk('lua')}${bulk('ver')}:1\r\n`
 const hello = (id: number): string =>
   `*14\r\n${bulk('server')}${bulk('valkey')}${bulk('version')}${bulk('9.1.2')}${bulk('proto')}:2\r\n${bulk('id')}:${id}\r\n` +
   `${bulk('mode')}${bulk('standalone')}${bulk('role')}${bulk('master')}${bulk('modules')}${LUA}`
+const leaf = (name: string): string => `*10\r\n${bulk(name)}:-2\r\n*0\r\n:0\r\n:0\r\n:0\r\n*0\r\n*0\r\n*0\r\n*0\r\n`
 /** As the greetings and questions of Understudy need it, so that the table of commands has what only Valkey has. */
 const SUBCOMMANDS = [
   'client|capa',
@@ -24,13 +25,30 @@ const SUBCOMMANDS = [
   'client|info',
   'client|id',
   'client|setname',
-].map((name) => `*10\r\n${bulk(name)}:-2\r\n*0\r\n:0\r\n:0\r\n:0\r\n*0\r\n*0\r\n*0\r\n*0\r\n`)
-const COMMANDS = `*1\r\n*10\r\n${bulk('client')}:-2\r\n*0\r\n:0\r\n:0\r\n:0\r\n*0\r\n*0\r\n*0\r\n*${SUBCOMMANDS.length}\r\n${SUBCOMMANDS.join('')}`
+].map(leaf)
+const container = (name: string, subcommands: readonly string[]): string =>
+  `*10\r\n${bulk(name)}:-2\r\n*0\r\n:0\r\n:0\r\n:0\r\n*0\r\n*0\r\n*0\r\n*${subcommands.length}\r\n${subcommands.join('')}`
+const COMMANDS = `*2\r\n${container('client', SUBCOMMANDS)}${container('commandlog', [leaf('commandlog|get')])}`
+
+let zone = ''
+const inZone = (frame: string): string =>
+  `${frame.replace('*14\r\n', '*16\r\n')}${bulk('availability_zone')}${bulk(zone)}`
+/** What was asked of COMMANDLOG. */
+const log: string[] = []
+const logged = (word: string, name: string): string =>
+  `*6\r\n:1\r\n:2\r\n:3\r\n*1\r\n${bulk(word)}${bulk('127.0.0.1:1')}${bulk(name)}`
 
 beforeAll(async () => {
-  store = await FakeStore.start(([name, word]) => {
+  store = await FakeStore.start(([name, word, option, value]) => {
     if (name === 'INFO') return bulk(INFO)
-    if (name === 'HELLO') return hello(4711)
+    if (name === 'CONFIG' && option === 'availability-zone') zone = value!
+    if (name === 'HELLO') return zone === '' ? hello(4711) : inZone(hello(4711))
+    if (name === 'COMMANDLOG') {
+      log.push([word, option, value].join(' '))
+      return `*2\r\n${logged('TIME', 'understudy-health')}${logged('ECHO', 'understudy')}`
+    }
+    if (name === 'BLPOP') return '+QUEUED\r\n'
+    if (name === 'EXEC') return '*1\r\n*-1\r\n'
     if (name === 'COMMAND') return COMMANDS
     if (name === 'CLIENT' && word === 'IMPORT-SOURCE') return '-ERR Server is not in import mode\r\n'
     return '+OK\r\n'
@@ -143,4 +161,30 @@ test('a word of an inline command goes on behind its quotes', async () => {
   expect(await client.ask('CLIENT', 'INFO')).toContain(' name=abcd ')
   client.send('PING "a"b"\r\n')
   expect(await client.text()).toBe('-ERR Protocol error: unbalanced quotes in request\r\n')
+})
+
+test('HELLO tells of another availability zone as soon as CONFIG SET is answered', async () => {
+  const client = await path.raw()
+  expect(await client.ask('CONFIG', 'SET', 'availability-zone', 'here')).toBe('+OK\r\n')
+  expect(await client.ask('HELLO')).toContain(`${bulk('availability_zone')}${bulk('here')}`)
+  await client.ask('CONFIG', 'SET', 'availability-zone', '')
+  expect(await client.ask('HELLO')).not.toContain('availability_zone')
+})
+
+test('a blocked command is not counted yet', async () => {
+  const [blocked, other] = [await path.raw(), await path.raw()]
+  const id = await idOf(blocked)
+  const counted = async (): Promise<string | undefined> =>
+    / tot-cmds=(\d+)/.exec(await other.ask('CLIENT', 'LIST', 'ID', id))?.[1]
+  expect(await counted()).toBe('1')
+  blocked.command('BLPOP', 'nothing', 0)
+  await eventually(async () => expect(await other.ask('CLIENT', 'LIST', 'ID', id)).toContain(' flags=b '))
+  expect(await counted()).toBe('1')
+})
+
+test('COMMANDLOG GET leaves out how Understudy looks after the store', async () => {
+  const client = await path.raw()
+  expect(await client.ask('COMMANDLOG', 'GET', 5, 'slow')).toBe(`*1\r\n${logged('ECHO', 'understudy')}`)
+  expect(log).toEqual(['GET 74 slow'])
+  log.length = 0
 })
