@@ -24,6 +24,11 @@ const MAX_DELAY_MS = 10_000
 /** Failures in a row of a route, over all its keys: so many can hardly be the fault of the keys. */
 const BREAKER = { threshold: 512, firstPauseMs: 500, maxPauseMs: 5_000, probes: 64 }
 
+/** A cause is said once in so long, however many copies fail by it, and whatever fails or succeeds between. */
+const SAID_AGAIN_MS = 60_000
+/** Error codes are the store's words: there may be any number. */
+const MOST_CAUSES = 32
+
 /** How the copying of a route goes. `paused`: its shadow or its primary is not connected. `tripped`: copies keep failing, a few are tried now and then. */
 export type RepairState = 'idle' | 'copying' | 'paused' | 'tripped'
 
@@ -31,8 +36,8 @@ interface RouteWork {
   readonly breaker: CircuitBreaker
   running: number
   paused: boolean
-  /** A failing copy is logged once per cause until one succeeds again. */
-  lastError: string | null
+  /** Failing copies by cause: when that was last said, and how many have failed since (`count` of the log line). */
+  readonly said: Map<string, { atMs: number; since: number }>
 }
 
 /**
@@ -133,7 +138,6 @@ export class Repairer {
 
   #succeeded(work: RouteWork, entry: DirtyKey, inPieces: boolean, tookMs: number): void {
     const { nowMs } = this.#context.clock
-    work.lastError = null
     if (work.breaker.succeeded())
       this.#context.log({ level: 'info', msg: 'copies to the shadow succeed again', fields: { route: entry.route } })
     if (entry.gone || !inPieces) this.#holds.forget(entry, nowMs)
@@ -195,19 +199,26 @@ export class Repairer {
         fields: { route, reason: cause, keys: this.#dirty.count(route), retryInMs: work.breaker.pauseMs },
       })
     }
-    if (cause === work.lastError) return
-    work.lastError = cause
+    let said = work.said.get(cause)
+    if (said !== undefined) said.since++
+    if (said !== undefined && nowMs - said.atMs < SAID_AGAIN_MS) return
+    if (said === undefined) {
+      if (work.said.size >= MOST_CAUSES) work.said.clear()
+      work.said.set(cause, (said = { atMs: 0, since: 1 }))
+    }
     log({
       level: 'warn',
       msg: 'a dirty key could not be copied to the shadow; it stays dirty and is tried again',
-      fields: { route, reason: cause, attempt: attempts },
+      fields: { route, reason: cause, attempt: attempts, count: said.since },
     })
+    said.atMs = nowMs
+    said.since = 0
   }
 
   #workOf(route: string): RouteWork {
     let work = this.#work.get(route)
     if (work === undefined) {
-      work = { breaker: new CircuitBreaker(BREAKER), running: 0, paused: false, lastError: null }
+      work = { breaker: new CircuitBreaker(BREAKER), running: 0, paused: false, said: new Map() }
       this.#work.set(route, work)
     }
     return work

@@ -1,12 +1,12 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Phase } from '../../src/config/config.ts'
 import type { CopyLimits } from '../../src/mirror/copy-state.ts'
-import { type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
+import { type RouteOptions, startDataPath } from '../support/data-path.ts'
 import { countKeys, type DriftOptions, driftBetween } from '../support/keyspace.ts'
+import { again, type Load, ROUNDS, SECONDS, Totals } from '../support/model.ts'
 import { Outages } from '../support/outages.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
-import { settled } from '../support/settled.ts'
-import { Consumer, type Payloads, payloadsOf, Random, Writer } from '../support/write-load.ts'
+import { payloadsOf, Random } from '../support/write-load.ts'
 
 /**
  * The model: whatever clients write, and whatever happens to the shadow meanwhile, both sides hold the same in the end. The other end's own server is the model that the shadow is compared with, type by
@@ -18,12 +18,8 @@ import { Consumer, type Payloads, payloadsOf, Random, Writer } from '../support/
  *
  * What fails names its seed. How the clients' commands meet is up to the machine, so a seed gives the same sequences, not the same history.
  */
-const SEED = Number(process.env['MODEL_SEED'] ?? 1)
-const SECONDS = Number(process.env['MODEL_SECONDS'] ?? 0)
 const SOURCE = process.env['MODEL_SOURCE'] ?? 'redis-server'
 const TARGET = process.env['MODEL_TARGET'] ?? 'redis-server'
-/** Of each of four writers; about seven commands a round. */
-const ROUNDS = 200
 const TIMEOUT_MS = SECONDS * 1_000 + 150_000
 /** Relative times are counted from two moments: when the primary executed the command, and when its reply came. */
 const SLACK = { ttlSlackMs: 3_000 }
@@ -33,79 +29,10 @@ afterEach(async () => {
   for (const one of running.splice(0).reverse()) await one.stop()
 })
 
-interface Load {
-  readonly databases: readonly number[]
-  readonly prefixes: readonly string[]
-  readonly payloads: Payloads
-  readonly everywhere: boolean
-  readonly fieldTimes: boolean
-  /** Not where the primary has other names than the application. */
-  readonly undeclared: boolean
-}
-
 /** Whether all of them know times of hash fields. */
 async function knowFieldTimes(...servers: RedisServer[]): Promise<boolean> {
   const known = await Promise.all(servers.map((server) => server.client().call('COMMAND', 'INFO', 'HPEXPIREAT')))
   return known.every((info) => (info as unknown[])[0] !== null)
-}
-
-/** What was sent in all rounds of a case. */
-class Totals {
-  commands = 0
-  taken = 0
-  keys = 0
-  readonly names = new Set<string>()
-  readonly happened: string[] = []
-
-  async run(
-    path: DataPathUnderTest,
-    load: Load,
-    seed: number,
-    outages: Outages | null,
-    rounds = ROUNDS,
-  ): Promise<void> {
-    const writers = await Promise.all(
-      [2, 3, 2, 3].map((protocol, i) => Writer.open(path.port, protocol as 2 | 3, { ...load, seed: seed * 100 + i })),
-    )
-    const consumers = await Promise.all(
-      [2, 3].map((protocol, i) => Consumer.start(path.port, protocol as 2 | 3, seed * 100 + 50 + i, load.prefixes)),
-    )
-    await Promise.all(writers.map((writer) => writer.run(rounds)))
-    for (const consumer of consumers) await consumer.stop()
-    for (const writer of writers) writer.close()
-    await outages?.stop()
-    this.happened.push(...(outages?.happened ?? []))
-    expect([...writers, ...consumers].flatMap((one) => one.ownErrors)).toEqual([])
-    for (const one of [...writers, ...consumers]) for (const name of one.succeeded) this.names.add(name)
-    for (const writer of writers) this.commands += writer.commands
-    for (const consumer of consumers) this.taken += consumer.taken
-    await settled(path, 60_000)
-  }
-
-  report(what: string, path: DataPathUnderTest): void {
-    const routes = Object.values(path.runtime.stats().routes).map(
-      ({ counters: c }) =>
-        `applied ${c.applied}, copied ${c.copied}, dirtied ${c.dirtied}, shadow errors ${c.shadowError}`,
-    )
-    console.info(
-      `${what}: ${this.commands} commands, ${this.taken} taken by blocking ones, ${this.keys} keys; ${routes.join('; ')}; ${this.happened.length} outages`,
-    )
-  }
-}
-
-/** Once, or one seed after the other for `MODEL_SECONDS`. */
-async function again(one: (seed: number) => Promise<void>): Promise<void> {
-  const until = Date.now() + SECONDS * 1_000
-  for (let seed = SEED; ; seed++) {
-    try {
-      await one(seed)
-    } catch (error) {
-      throw new Error(`with MODEL_SEED=${seed}: ${error instanceof Error ? error.message : String(error)}`, {
-        cause: error,
-      })
-    }
-    if (Date.now() >= until) return
-  }
 }
 
 const cases: [string, Phase][] = [
@@ -163,12 +90,12 @@ describe('after random writes of every kind by several clients, RESP2 and RESP3,
           : { toShadow: (key) => key.replace(/^step:/, 'job:') }
       await again(async (seed) => {
         // The first half as it should be, the second as it sometimes is.
-        await totals.run(path, load, seed, null)
+        await totals.run(path, load, seed, [])
         const differs = (): Promise<unknown> => driftBetween(primary, shadow, { ...names, ...load, ...SLACK })
         expect(await differs()).toEqual([])
         // Of a SWAPDB on its way to a shadow that goes away nobody can say whether it happened: the routes need a verify then.
         const outages = Outages.start(shadow, new Random(seed))
-        await totals.run(path, { ...load, everywhere: false }, seed + 1_000_000, outages)
+        await totals.run(path, { ...load, everywhere: false }, seed + 1_000_000, [outages])
         expect(await differs(), outages.happened.join('; ')).toEqual([])
       })
       totals.keys = await countKeys(primary, load.databases)
@@ -208,7 +135,7 @@ describe('after random writes of every kind by several clients, RESP2 and RESP3,
       const totals = new Totals()
       const [from, to] = phase === 'shadow' ? ['job:', 'step:'] : ['step:', 'job:']
       await again(async (seed) => {
-        await totals.run(path, load, seed, null)
+        await totals.run(path, load, seed, [])
         const options: DriftOptions = {
           ...load,
           onPrimary: (key) => key.startsWith(from),
@@ -259,7 +186,7 @@ describe('after random writes of every kind by several clients, RESP2 and RESP3,
       }
       const totals = new Totals()
       await again(async (seed) => {
-        await totals.run(path, load, seed, null, ROUNDS / 2)
+        await totals.run(path, load, seed, [], ROUNDS / 2)
         // SWAPDB takes a copy that is being built to the other database, where it expires.
         const onShadow = (key: string): boolean => !key.startsWith('understudy:copy:')
         expect(await driftBetween(old, fresh, { ...load, ...SLACK, onShadow })).toEqual([])

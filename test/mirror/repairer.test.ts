@@ -6,6 +6,7 @@ import { CopyState } from '../../src/mirror/copy-state.ts'
 import { DirtySet } from '../../src/mirror/dirty-set.ts'
 import { OverlapTable } from '../../src/mirror/overlap.ts'
 import { Repairer } from '../../src/mirror/repairer.ts'
+import type { LogLine } from '../../src/observability/log.ts'
 import { decodeReply } from '../../src/resp/decode.ts'
 import type { RouteState } from '../../src/routing/route.ts'
 import { RouteTable } from '../../src/routing/route-table.ts'
@@ -280,6 +281,28 @@ describe('many keys', () => {
     }
     expect(copied).toBe(true)
     expect(dirty.size).toBe(1_000)
+  })
+
+  test('that fail by several causes beside others that succeed are said once a minute and cause, with how many they were', () => {
+    const log = ({ msg, fields }: LogLine) => logged.push(`${msg}: ${fields?.reason} ${fields?.count}`)
+    Object.assign(context, { log })
+    for (let i = 0; i < 100; i++) mark(`stuck${i}`)
+    for (let ms = 0; ms < 65_000; ms += 50) {
+      mark(`free${ms}`)
+      after(50)
+      while (primary.sent.length > 0) {
+        const key = primary.sent[0]!.words[1]!
+        answerReads()
+        shadow.answer(
+          key.startsWith('free') ? '+OK\r\n' : Number(key.slice(5)) % 2 === 0 ? '-ERR bad\r\n' : '-OOM full\r\n',
+        )
+      }
+    }
+    expect(dirty.size).toBe(100)
+    const said = logged.map((line) => line.replace(/^a dirty key could not.*: /, '').split(' '))
+    expect(said.map(([cause]) => cause)).toEqual(['ERR', 'OOM', 'ERR', 'OOM'])
+    expect(said.slice(0, 2).map(([, count]) => count)).toEqual(['1', '1'])
+    for (const [, count] of said.slice(2)) expect(Number(count)).toBeGreaterThan(50 * 6)
   })
 
   test('that all fail: after 512 copies pause, a few are tried now and then, and the first success goes on with all', () => {

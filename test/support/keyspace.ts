@@ -29,11 +29,12 @@ export interface DriftOptions {
 }
 
 /**
- * Compares two keyspaces key by key and element by element, by means of its own: nothing of the product is used. Gives every difference.
+ * Compares two keyspaces key by key and element by element, by means of its own: nothing of the product is used. Gives every difference. Several servers: the masters of a
+ * cluster.
  */
 export async function driftBetween(
-  primary: RedisServer,
-  shadow: RedisServer,
+  primary: RedisServer | readonly RedisServer[],
+  shadow: RedisServer | readonly RedisServer[],
   options: DriftOptions = {},
 ): Promise<Drift[]> {
   const {
@@ -90,11 +91,15 @@ export async function countKeys(server: RedisServer, databases: readonly number[
 }
 
 async function keyspaceOf(
-  server: RedisServer,
+  servers: RedisServer | readonly RedisServer[],
   database: number,
   wanted: (key: string) => boolean,
 ): Promise<Map<string, KeyState>> {
-  const redis = server.client({ db: database })
+  if (!('kill9' in servers)) {
+    const parts = await Promise.all(servers.map((server) => keyspaceOf(server, database, wanted)))
+    return new Map(parts.flatMap((part) => [...part]))
+  }
+  const redis = servers.client({ db: database })
   try {
     const keys = (await redis.keys('*')).filter(wanted)
     const types = await ask<string>(

@@ -71,6 +71,8 @@ redis.register_function('add', function(keys, args) return redis.call('incrby', 
 
 const WRITES_WITHIN = WRITES.filter((parts) => parts[0] !== 'MOVE' && !parts.includes('DB'))
 
+const EVERYWHERE_WITHIN = EVERYWHERE.filter((parts) => parts[0] !== 'SWAPDB')
+
 const NO_PAYLOADS: Payloads = { key: Buffer.from('nothing'), functions: Buffer.from('nothing') }
 
 /** One client that sends random writes, one by one, pipelined, in transactions of every form; or random reads. */
@@ -142,7 +144,8 @@ export class Writer {
     let templates = kind === 'reads' ? READS : oneDatabase ? WRITES_WITHIN : WRITES
     if (fieldTimes && kind === 'writes' && random.below(15) === 0) templates = FIELD_TIMES
     if (undeclared && kind === 'writes' && random.below(20) === 0) templates = UNDECLARED
-    if (everywhere && kind === 'writes' && random.below(300) === 0) templates = EVERYWHERE
+    if (everywhere && kind === 'writes' && random.below(300) === 0)
+      templates = oneDatabase ? EVERYWHERE_WITHIN : EVERYWHERE
     return random.pick(templates).map((part) => {
       if (part === '%PAYLOAD') return payloads.key
       if (part === '%FUNCTIONS') return payloads.functions
