@@ -123,7 +123,7 @@ export class Mirror {
 
   /**
    * A write whose place among those of other connections to its keys is not known: they are copied. What a script does to keys that it does not declare has no other way to the
-   * shadow than the script itself.
+   * shadow than the script itself; nor has a command without keys (FLUSHALL on a cluster of which a node lagged), beside which every write is copied.
    */
   contested(
     spec: CommandSpec | null,
@@ -137,7 +137,8 @@ export class Mirror {
     to: number,
     waiter: AckWaiter | null,
   ): void {
-    if (reply[from] !== MINUS && this.#scripts.writesOtherKeys(spec, bytes, start, end)) {
+    const keys = this.#refs.in(spec, database, bytes, start, end)
+    if (reply[from] !== MINUS && (keys.length === 0 || this.#scripts.writesOtherKeys(spec, bytes, start, end))) {
       this.#outOfOrder = true
       try {
         this.apply(spec, route, database, bytes, start, end, reply, from, to, waiter)
@@ -145,7 +146,7 @@ export class Mirror {
         this.#outOfOrder = false
       }
     }
-    this.#markBytes(spec, database, bytes, start, end, 'overlap', waiter)
+    for (const ref of keys) this.#queue.mark(ref, 'overlap', waiter)
   }
 
   /** A write of a transaction that also changed every key at once: only its keys' states can tell what is left of it. */

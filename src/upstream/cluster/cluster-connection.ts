@@ -233,7 +233,7 @@ export class ClusterConnection implements PipelineConnection {
       case 'any':
         return this.#links.sendAny(frameOf(view), 1, this.#places.add())
       case 'ok':
-        return this.#toAll(frameOf(view), (frames) => frames[0]!)
+        return this.#toAll(frameOf(view), (frames) => frames[0]!, spec?.write === true)
       case 'sum':
         return this.#toAll(frameOf(view), sumOf)
       case 'list':
@@ -251,9 +251,10 @@ export class ClusterConnection implements PipelineConnection {
     }
   }
 
-  #toAll(bytes: Buffer, merge: Merging): void {
+  /** `changes`: refused by one of them, it may have been executed by others. */
+  #toAll(bytes: Buffer, merge: Merging, changes = false): void {
     const { masters } = this.cluster.topology!
-    const place: Place = this.#places.addWhole(masters.length, orError(merge))
+    const place: Place = this.#places.addWhole(masters.length, orError(merge), changes)
     for (const [i, node] of masters.entries()) this.#links.sendTo(node, bytes, 1, place, i)
   }
 
