@@ -20,12 +20,14 @@ afterEach(async () => {
 
 const PERSISTENT = ['--appendonly', 'yes', '--appendfsync', 'always']
 
-test.each<[string, Phase]>([
+/** By hand: what lies at random in clusters and outages is too much for every run of the suite. */
+test.skipIf(SECONDS === 0).for<[string, Phase]>([
   ['shadow', 'shadow'],
   ['primary', 'switched'],
 ])(
   'after random writes of every kind by several clients a server and a cluster are equal, the cluster as %s, through outages of the shadow',
-  async (role, phase) => {
+  SECONDS * 1_000 + 150_000,
+  async ([role, phase]) => {
     const [single, cluster] = await Promise.all([startRedis({ args: PERSISTENT }), startCluster({ args: PERSISTENT })])
     running.push(single, cluster)
     const path = await startDataPath({
@@ -58,7 +60,6 @@ test.each<[string, Phase]>([
     totals.keys = await cluster.countKeys()
     totals.report(`a cluster as ${role}`, path)
   },
-  SECONDS * 1_000 + 150_000,
 )
 
 function storeOf({ servers }: RedisCluster) {
