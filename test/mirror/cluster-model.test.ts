@@ -26,7 +26,7 @@ test.skipIf(SECONDS === 0).for<[string, Phase]>([
   ['primary', 'switched'],
 ])(
   'after random writes of every kind by several clients a server and a cluster are equal, the cluster as %s, through outages of the shadow',
-  SECONDS * 1_000 + 150_000,
+  { timeout: SECONDS * 1_000 + 150_000 },
   async ([role, phase]) => {
     const [single, cluster] = await Promise.all([startRedis({ args: PERSISTENT }), startCluster({ args: PERSISTENT })])
     running.push(single, cluster)
