@@ -44,8 +44,9 @@ export class HoldingNetwork {
     for (const connection of this.#connections) if (connection.said.includes(word)) connection.isHeld = true
   }
 
-  get heldBytes(): number {
-    return this.#held.reduce((sum, { bytes }) => sum + bytes.length, 0)
+  /** Whether somebody has said this, and it is held. */
+  holds(text: string): boolean {
+    return this.#held.some(({ bytes }) => bytes.includes(text))
   }
 
   /** What is held arrives, as far as the server still takes it. */
