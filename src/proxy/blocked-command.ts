@@ -15,7 +15,7 @@ import { BlockedKeys } from './blocked-keys.ts'
 import { borrow, giveBack, noConnectionLeft } from './borrow.ts'
 import { execElements } from './malformed.ts'
 import { mapReplyOf } from './map-reply.ts'
-import type { Pin } from './pin.ts'
+import { leavePin, type Pin } from './pin.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
 
@@ -365,7 +365,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
 
   #finish(frame: Buffer, mirror: (waiter: AckWaiter | null) => void = nothing): void {
     const { session } = this
-    session.leave(this)
+    leavePin(session, this)
     if (this.#route.config.mirror.mode === 'sync' && frame[0] !== MINUS && !session.closed) {
       session.path.syncReplies.hold(session, this.#seq, this.#route, frame, mirror)
     } else {

@@ -9,6 +9,7 @@ import { arityFits } from './arity.ts'
 import { BlockedCommand } from './blocked-command.ts'
 import { noConnectionLeft } from './borrow.ts'
 import { forward } from './forward.ts'
+import { enterPin } from './pin.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -55,7 +56,7 @@ export function startBlocking(session: Session, view: CommandView, spec: Command
     session.order.assign(),
     again ? 0 : hash,
   )
-  session.enter(command)
+  enterPin(session, command)
   session.waiting = 'pin'
   if (tries) command.attempt()
   else command.wait()

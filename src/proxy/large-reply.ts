@@ -10,7 +10,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { noConnectionLeft } from './borrow.ts'
 import { HANDED_OVER, SAMPLED } from './marks.ts'
-import type { Pin } from './pin.ts'
+import { enterPin, leavePin, type Pin } from './pin.ts'
 import { isSampledRead } from './sampled-reads.ts'
 import type { Session } from './session.ts'
 
@@ -168,7 +168,7 @@ class LargeRead implements Pin, ReplyOwner, ReplySink {
 
   start(command: Buffer): void {
     const session = this.#session
-    session.enter(this)
+    enterPin(session, this)
     session.waiting = 'pin'
     const pipeline = this.#store.borrow(session.database, session.protocol, session.user)
     this.#pipeline = pipeline
@@ -211,7 +211,7 @@ class LargeRead implements Pin, ReplyOwner, ReplySink {
     const session = this.#session
     if (this.#pipeline !== null) this.#store.discard(this.#pipeline)
     this.#pipeline = null
-    session.leave(this)
+    leavePin(session, this)
     // Half of it has gone out, and nothing can follow it.
     if (session.order.midReply) session.socket.destroy()
     else session.replyError(this.#seq, loss.text)
@@ -241,7 +241,7 @@ class LargeRead implements Pin, ReplyOwner, ReplySink {
     this.#pipeline = null
     if (this.#paused) pipeline.resumeReading()
     queueMicrotask(() => this.#store.release(pipeline, this.#database))
-    this.#session.leave(this)
+    leavePin(this.#session, this)
   }
 }
 

@@ -11,7 +11,7 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { noConnectionLeft } from './borrow.ts'
-import type { Pin } from './pin.ts'
+import { enterPin, leavePin, type Pin } from './pin.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -94,7 +94,7 @@ export class LargeWrite implements Pin, ReplyOwner {
     this.#database = session.database
     this.#seq = session.order.assign()
     this.#mirrored = rule.route.shadow !== null && spec.effect?.kind !== 'never'
-    session.enter(this)
+    enterPin(session, this)
     session.waiting = 'pin'
     const pipeline = this.#store.borrow(session.database, session.protocol, session.user)
     this.#pipeline = pipeline
@@ -128,7 +128,7 @@ export class LargeWrite implements Pin, ReplyOwner {
     const end = this.#tail.follow(buf, from, to)
     if (this.#tail.error !== null) {
       this.#lose()
-      session.leave(this)
+      leavePin(session, this)
       session.replyError(this.#seq, `ERR ${this.#tail.error}`)
       session.end()
       return to
@@ -218,7 +218,7 @@ export class LargeWrite implements Pin, ReplyOwner {
   #leave(answer: Buffer, wrote = false): void {
     const session = this.#session
     const { path } = session
-    session.leave(this)
+    leavePin(session, this)
     const marks = (waiter: AckWaiter | null): void => {
       if (wrote && this.#mirrored) this.#mark(waiter)
     }

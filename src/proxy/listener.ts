@@ -9,6 +9,7 @@ import { adoptSocket } from './accepted-socket.ts'
 import type { DataPath } from './data-path.ts'
 import { endWithin } from './downstream.ts'
 import { OwnConnection } from './own-connection.ts'
+import { abandonPins } from './pin.ts'
 import { SecureServer } from './secure-server.ts'
 import { Session } from './session.ts'
 
@@ -146,7 +147,7 @@ function received(session: Session, buf: Buffer, length: number): void {
       msg: 'a defect in Understudy; the client was disconnected',
       fields: errorFields(error),
     })
-    session.abandonPins()
+    abandonPins(session)
     session.socket.destroy()
   }
 }

@@ -11,7 +11,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import { textArg } from './arguments.ts'
 import { refuseByArity } from './arity.ts'
 import { changeUser } from './change-user.ts'
-import type { Pin } from './pin.ts'
+import { enterPin, leavePin, type Pin } from './pin.ts'
 import type { Session } from './session.ts'
 import { noRoomForUser, StoreLogin } from './store-login.ts'
 
@@ -26,7 +26,7 @@ export function beginLogin(session: Session): void {
   const { auth } = session.path.clients
   session.userName = 'default'
   session.user = auth === 'passthrough' ? ANONYMOUS : null
-  if (auth === 'users') session.enter(new LoginPin(session))
+  if (auth === 'users') enterPin(session, new LoginPin(session))
 }
 
 /** The client has to log in before anything else. */
@@ -67,7 +67,7 @@ export function logIn(
     session.answerError(WRONG_PASSWORD)
     return true
   }
-  if (isLocked(session)) session.leave(session.pin!)
+  if (isLocked(session)) leavePin(session, session.pin!)
   if (session.user !== null && session.order.owed > 0) return session.waitFor('replies')
   become(session, null, user, password)
   return greet(session, protocol, greeting)

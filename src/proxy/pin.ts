@@ -11,7 +11,7 @@ import type { OwnMessages } from './own-messages.ts'
  * MULTI, a transaction of a RESP3 subscriber. The innermost is asked first.
  */
 export interface Pin {
-  /** The pin around this one; set by `Session.enter`. */
+  /** The pin around this one; set by `enterPin`. */
   outer: Pin | null
   readonly kind: 'login' | 'transaction' | 'blocked' | 'subscriber' | 'large' | 'replica'
   /** As CLIENT LIST shows it: x in a MULTI, b blocked, P subscriber, O monitor, S replica. */
@@ -48,4 +48,28 @@ export interface Pin {
   readonly ownMessages?: OwnMessages | null
   /** Of a subscriber. */
   readonly subscriptions?: { readonly channels: number; readonly patterns: number; readonly shards: number }
+}
+
+/** A session, as its innermost pin. */
+interface PinHolder {
+  pin: Pin | null
+}
+
+/** A pin takes over; the one before lies around it. */
+export function enterPin(session: PinHolder, pin: Pin): void {
+  pin.outer = session.pin
+  session.pin = pin
+}
+
+/** The pin has done its work. The ones within it and around it stay. */
+export function leavePin(session: PinHolder, pin: Pin): void {
+  if (session.pin === pin) {
+    session.pin = pin.outer
+    return
+  }
+  for (let inner = session.pin; inner !== null; inner = inner.outer) if (inner.outer === pin) inner.outer = pin.outer
+}
+
+export function abandonPins(session: PinHolder): void {
+  for (let pin = session.pin; pin !== null; pin = pin.outer) pin.abandon()
 }

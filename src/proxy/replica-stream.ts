@@ -3,7 +3,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import type { Route } from '../routing/route.ts'
 import { RawConnection, type RawConnectionOwner } from '../upstream/raw-connection.ts'
 import { forward } from './forward.ts'
-import type { Pin } from './pin.ts'
+import { enterPin, type Pin } from './pin.ts'
 import type { Session } from './session.ts'
 import { saysNothing } from './session-commands.ts'
 
@@ -28,7 +28,7 @@ export function startReplicaStream(session: Session, view: CommandView, spec: Co
   const stream = new ReplicaStream(session, fallback, (owner) => {
     return new RawConnection(session.path.primaryOf(fallback).options.config, endpoint, session.user, owner)
   })
-  session.enter(stream)
+  enterPin(session, stream)
   return stream.dispatch(view, spec)
 }
 

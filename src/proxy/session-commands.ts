@@ -14,6 +14,7 @@ import { clientCommand } from './client-commands.ts'
 import { forward } from './forward.ts'
 import { authCommand, beginLogin, greetWithoutLogin, isLocked, logIn, whoAmI } from './login.ts'
 import { databaseAt, OwnConnection } from './own-connection.ts'
+import { abandonPins } from './pin.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
 
@@ -69,7 +70,7 @@ function reset(session: Session): void {
   // Its transaction goes with it.
   const { own } = session
   session.own = null
-  session.abandonPins()
+  abandonPins(session)
   session.pin = null
   own?.close()
   session.database = 0

@@ -6,13 +6,12 @@ import type { CommandView } from '../resp/command-view.ts'
 import { errorFrame } from '../resp/encode.ts'
 import { ReplyFramer } from '../resp/reply-framer.ts'
 import type { Route } from '../routing/route.ts'
-import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, InFlightRing, Loss, ReplyOwner, ReplySink } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import { LATE_MS, type ReplyRun } from '../upstream/reply-run.ts'
-import { clientAddress } from './client-address.ts'
 import { ClientInput } from './client-input.ts'
 import { isPaused } from './client-pause.ts'
+import { ConnectedClient } from './connected-client.ts'
 import type { DataPath } from './data-path.ts'
 import { Downstream } from './downstream.ts'
 import { forward } from './forward.ts'
@@ -25,7 +24,7 @@ import { settleMarked } from './marked-replies.ts'
 import { keepWithinLimit } from './output-limit.ts'
 import type { OwnConnection } from './own-connection.ts'
 import type { OwnMessages } from './own-messages.ts'
-import type { Pin } from './pin.ts'
+import { abandonPins, type Pin } from './pin.ts'
 import { ReplyOrder } from './reply-order.ts'
 import { PartReplies } from './split.ts'
 import { commandDetached, commandHeldUp, commandLost, commandTimedOut } from './unanswered.ts'
@@ -43,39 +42,11 @@ import { settleWrites } from './write-replies.ts'
  * What it cannot handle yet (`Wait`) stays in `pending`; `wake` looks again. A client that goes away leaves its commands in flight: they are mirrored
  * as any other, only nobody reads their replies.
  */
-export class Session implements ReplyOwner {
+export class Session extends ConnectedClient implements ReplyOwner {
   readonly path: DataPath
   readonly socket: net.Socket
   readonly downstream: Downstream
   readonly order: ReplyOrder
-  readonly id: number
-  readonly connectedAtMs: number
-  /** The listener's, when that is a unix socket. */
-  readonly unixPath: string | null
-  /** Where it comes from and where it came to, as CLIENT LIST shows them. */
-  readonly remote: string
-  readonly local: string
-  database = 0
-  protocol: 2 | 3 = 2
-  /** Whose rights its commands have at the stores; null: those of the configuration. */
-  user: StoreUser | null = null
-  /** Who it has logged in as. */
-  userName = 'default'
-  name = ''
-  libName = ''
-  libVersion = ''
-  noEvict = false
-  noTouch = false
-  importSource = false
-  /** READONLY, of Valkey. */
-  readOnly = false
-  /** CLIENT CAPA redirect, of Valkey. */
-  followsRedirects = false
-  /** For CLIENT LIST. */
-  lastSpec: CommandSpec | null = null
-  lastActiveMs: number
-  /** CLIENT REPLY OFF | SKIP: replies are counted, not sent. */
-  replyMode: 'on' | 'off' | 'skip' = 'on'
   /** Who handles this session's commands instead of `dispatchUnpinned`: the innermost of them. */
   pin: Pin | null = null
   /** A connection of its own for its ordinary commands; null: they go down the shared ones. */
@@ -105,18 +76,12 @@ export class Session implements ReplyOwner {
   #mistake: string | null = null
 
   constructor(path: DataPath, socket: net.Socket, unixPath: string | null) {
+    super(path, socket, unixPath)
     this.path = path
     this.socket = socket
     this.downstream = new Downstream(socket, path.turn)
     this.order = new ReplyOrder(this.downstream)
     this.input = new ClientInput(this)
-    this.id = path.nextClientId()
-    this.connectedAtMs = path.clock.nowMs
-    this.unixPath = unixPath
-    this.remote =
-      unixPath === null ? clientAddress(socket.remoteAddress, socket.remotePort) : clientAddress(unixPath, 0)
-    this.local = unixPath === null ? clientAddress(socket.localAddress, socket.localPort) : this.remote
-    this.lastActiveMs = path.clock.nowMs
     this.downstream.onRoom = () => {
       if (this.waiting === 'room') this.wake()
       else this.pin?.onRoom?.()
@@ -348,7 +313,7 @@ export class Session implements ReplyOwner {
     }
     if (this.replyMode === 'skip') this.replyMode = 'on'
     if (this.ending) {
-      this.abandonPins()
+      abandonPins(this)
       downstream.endAfterWrite()
     } else if (this.waiting === 'replies') this.wake()
   }
@@ -368,30 +333,11 @@ export class Session implements ReplyOwner {
     return false
   }
 
-  /** A pin takes over; the one before lies around it. */
-  enter(pin: Pin): void {
-    pin.outer = this.pin
-    this.pin = pin
-  }
-
-  /** The pin has done its work. The ones within it and around it stay. */
-  leave(pin: Pin): void {
-    if (this.pin === pin) {
-      this.pin = pin.outer
-      return
-    }
-    for (let inner = this.pin; inner !== null; inner = inner.outer) if (inner.outer === pin) inner.outer = pin.outer
-  }
-
-  abandonPins(): void {
-    for (let pin = this.pin; pin !== null; pin = pin.outer) pin.abandon()
-  }
-
   /** No more commands are taken; the connection ends when what is owed has been answered. */
   end(): void {
     if (this.ending) return
     this.ending = true
-    this.abandonPins()
+    abandonPins(this)
     if (this.order.owed === 0) this.downstream.endAfterWrite()
   }
 
@@ -433,7 +379,7 @@ export class Session implements ReplyOwner {
     if (this.closed) return
     this.closed = true
     this.ending = true
-    this.abandonPins()
+    abandonPins(this)
     this.pin = null
     this.own?.close()
     this.own = null

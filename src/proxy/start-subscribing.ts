@@ -1,5 +1,6 @@
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
+import { enterPin } from './pin.ts'
 import type { Session } from './session.ts'
 import { Subscriber } from './subscriber.ts'
 import { isAnyHeld } from './subscription.ts'
@@ -24,7 +25,7 @@ export function startSubscribing(session: Session, view: CommandView, spec: Comm
   const already = subscriberOf(session)
   if (already !== null) return already.dispatch(view, spec)
   const subscriber = new Subscriber(session, spec.handling === 'takeover')
-  session.enter(subscriber)
+  enterPin(session, subscriber)
   return subscriber.dispatch(view, spec)
 }
 

@@ -2,6 +2,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { FRAME } from '../resp/encode.ts'
 import { noConnectionLeft } from './borrow.ts'
+import { enterPin, leavePin } from './pin.ts'
 import type { Session } from './session.ts'
 import { Transaction } from './transaction.ts'
 import { wholeTransaction } from './whole-transaction.ts'
@@ -35,7 +36,7 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
         if (pipeline.busyFor(session) !== null) break
         if (pipeline.full) return session.waitFor('room')
         const whole = new Transaction(session, pipeline, route)
-        session.enter(whole)
+        enterPin(session, whole)
         return whole.dispatch(view, spec)
       }
     }
@@ -49,8 +50,8 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
     return true
   }
   const transaction = new Transaction(session, null, null)
-  session.enter(transaction)
+  enterPin(session, transaction)
   const taken = transaction.dispatch(view, spec)
-  if (!taken || transaction.idle) session.leave(transaction)
+  if (!taken || transaction.idle) leavePin(session, transaction)
   return taken
 }

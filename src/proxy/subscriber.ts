@@ -13,26 +13,14 @@ import { EarlySubscriptions } from './early-subscriptions.ts'
 import { isOwnWord } from './monitor-feed.ts'
 import { type MoveOwner, moveSubscription } from './move-subscription.ts'
 import { OwnMessages, sendPublishing } from './own-messages.ts'
-import type { Pin } from './pin.ts'
+import { leavePin, type Pin } from './pin.ts'
 import { refuseWhileSubscribed } from './pubsub-commands.ts'
 import type { Session } from './session.ts'
 import { type Leg, SubscriberLegs } from './subscriber-legs.ts'
-import { isAnyHeld, type Place, type Subscription, samePlaces } from './subscription.ts'
+import { isAnyHeld, type OwedAnswer, type Place, type Subscription, samePlaces } from './subscription.ts'
 import { inProtocol, translatedMessages } from './subscription-messages.ts'
 
 const KINDS: readonly SubscriptionKind[] = ['subscribe', 'psubscribe', 'ssubscribe']
-
-/** A command of the client that stores have not answered yet. */
-interface Owed {
-  /** Among those that PUBLISH waits for. */
-  readonly pendingId: number
-  /** Confirmations to come. */
-  waiting: number
-  error: Buffer | null
-  readonly frames: Buffer[]
-  /** What it added, to be taken back if it is refused. */
-  readonly added: Subscription[]
-}
 
 /** One client's subscriptions, or its MONITOR, until the last has ended. See `startSubscribing`. */
 export class Subscriber implements Pin {
@@ -48,13 +36,13 @@ export class Subscriber implements Pin {
   }
   readonly #legs: SubscriberLegs
   readonly #own: OwnMessages
-  readonly #owed: Owed[] = []
+  readonly #owed: OwedAnswer[] = []
   #table: RouteTable
   #plain: boolean
   /** A switch came while answers were owed: it moves when they are there. */
   #moves = false
   /** What a transaction is about to subscribe to, while its EXEC is owed. */
-  #ahead: { readonly owed: Owed; readonly early: EarlySubscriptions } | null = null
+  #ahead: { readonly owed: OwedAnswer; readonly early: EarlySubscriptions } | null = null
   #gone = false
 
   constructor(session: Session, monitor: boolean) {
@@ -108,7 +96,7 @@ export class Subscriber implements Pin {
     if (name === 'QUIT' || name === 'RESET') {
       if (session.order.owed > 0) return session.waitFor('replies')
       this.abandon()
-      session.leave(this)
+      leavePin(session, this)
       return session.dispatch(view)
     }
     if (!restricted)
@@ -132,7 +120,7 @@ export class Subscriber implements Pin {
     if (session.order.owed > 0) return session.waitFor('replies')
     // Held by one until everything has been asked for, so that it is answered as a whole.
     const pendingId = session.path.pendingSubscriptions.begin()
-    const owed: Owed = { pendingId, waiting: 1, error: null, frames: [], added: [] }
+    const owed: OwedAnswer = { pendingId, waiting: 1, error: null, frames: [], added: [] }
     this.#owed.push(owed)
     if (name === 'MONITOR') this.#startMonitor(owed)
     else this.#change(view, name, owed)
@@ -140,13 +128,13 @@ export class Subscriber implements Pin {
     return true
   }
 
-  #change(view: CommandView, name: string, owed: Owed): void {
+  #change(view: CommandView, name: string, owed: OwedAnswer): void {
     const kind = name.toLowerCase().replace('un', '') as SubscriptionKind
     if (name.includes('UNSUBSCRIBE')) this.#unsubscribe(view, kind, owed)
     else this.#subscribe(view, kind, owed)
   }
 
-  #startMonitor(owed: Owed): void {
+  #startMonitor(owed: OwedAnswer): void {
     if (this.#session.replyMode === 'on') owed.frames.push(OK)
     owed.waiting++
     this.#legs.to(this.#session.path.primaryOf(this.#table.fallback)).monitor((error) => {
@@ -155,7 +143,7 @@ export class Subscriber implements Pin {
     })
   }
 
-  #subscribe(view: CommandView, kind: SubscriptionKind, owed: Owed): void {
+  #subscribe(view: CommandView, kind: SubscriptionKind, owed: OwedAnswer): void {
     const names = this.#subscriptions[kind]
     for (let i = 1; i < view.argc; i++) {
       const name = bytesArg(view, i)
@@ -175,7 +163,12 @@ export class Subscriber implements Pin {
   }
 
   /** Asks the stores; each says what it thinks of it. */
-  #begin(kind: SubscriptionKind, name: Buffer, owed: Owed, confirmed: (error: Buffer | null) => void): Subscription {
+  #begin(
+    kind: SubscriptionKind,
+    name: Buffer,
+    owed: OwedAnswer,
+    confirmed: (error: Buffer | null) => void,
+  ): Subscription {
     const glob = kind === 'psubscribe' ? new Glob(name) : null
     const at = this.#placesOf(kind, name)
     const subscription: Subscription = { kind, name, glob, announced: false, table: this.#table, at }
@@ -184,7 +177,7 @@ export class Subscriber implements Pin {
     return subscription
   }
 
-  #unsubscribe(view: CommandView, kind: SubscriptionKind, owed: Owed): void {
+  #unsubscribe(view: CommandView, kind: SubscriptionKind, owed: OwedAnswer): void {
     const names = this.#subscriptions[kind]
     const word = Buffer.from(kind.replace('subscribe', 'unsubscribe'))
     const given: Buffer[] = []
@@ -210,7 +203,7 @@ export class Subscriber implements Pin {
     return kind === 'ssubscribe' ? ssubscribe.size : subscribe.size + psubscribe.size
   }
 
-  #confirmed(owed: Owed, error: Buffer | null): void {
+  #confirmed(owed: OwedAnswer, error: Buffer | null): void {
     owed.waiting--
     owed.error ??= error
     if (this.#gone) return
@@ -229,7 +222,7 @@ export class Subscriber implements Pin {
     }
   }
 
-  #takeBack({ added, error }: Owed, tells: boolean): void {
+  #takeBack({ added, error }: OwedAnswer, tells: boolean): void {
     for (const subscription of added) {
       this.#subscriptions[subscription.kind].delete(subscription.name.toString('latin1'))
       for (const place of subscription.at) this.#legs.leave(subscription, place, () => {})
@@ -241,7 +234,7 @@ export class Subscriber implements Pin {
     const session = this.#session
     if (!this.#monitor && KINDS.every((kind) => this.#subscriptions[kind].size === 0)) {
       this.abandon()
-      session.leave(this)
+      leavePin(session, this)
     } else if (this.#moves) this.moved()
     if (session.waiting === 'pin') session.proceed()
   }
@@ -255,7 +248,7 @@ export class Subscriber implements Pin {
   prepare(wanted: readonly { readonly kind: SubscriptionKind; readonly name: Buffer }[], ready: () => void): void {
     const { pendingSubscriptions } = this.#session.path
     const pendingId = pendingSubscriptions.begin()
-    const owed: Owed = { pendingId, waiting: 1, error: null, frames: [], added: [] }
+    const owed: OwedAnswer = { pendingId, waiting: 1, error: null, frames: [], added: [] }
     const early = new EarlySubscriptions()
     this.#owed.push(owed)
     this.#ahead = { owed, early }

@@ -5,6 +5,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import { planCommand, renameForPrimary } from '../routing/plan.ts'
+import type { Route } from '../routing/route.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
@@ -48,6 +49,16 @@ export class TransactionConnection {
   /** The borrowed one; null: none yet, or none any more. */
   get dedicated(): Pipeline | null {
     return this.#dedicated
+  }
+
+  /** Ties the transaction to the primary of its first key; refused, in the words for the client, when another key's is elsewhere. */
+  bind(route: Route): string | null {
+    const store = this.#session.path.primaryOf(route)
+    if (this.store !== null && this.store !== store) {
+      return `CROSSROUTE The transaction began on store '${this.store.name}'; keys of route '${route.name}' are on store '${store.name}'`
+    }
+    this.store = store
+    return null
   }
 
   /**

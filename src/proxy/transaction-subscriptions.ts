@@ -5,6 +5,7 @@ import { encodeReply } from '../resp/encode.ts'
 import type { SubscriptionKind } from '../routing/subscriptions.ts'
 import { bytesArg } from './arguments.ts'
 import type { Queued } from './exec-reply.ts'
+import { enterPin } from './pin.ts'
 import type { Session } from './session.ts'
 import { subscriberOf } from './start-subscribing.ts'
 import { Subscriber } from './subscriber.ts'
@@ -72,7 +73,7 @@ export class TransactionSubscriptions {
     const subscriber = this.#subscriber
     if (subscriber === null || this.#state === 'over') return
     this.#state = 'over'
-    if (pin !== subscriber && subscriberOf(this.#session) === null) this.#session.enter(subscriber)
+    if (pin !== subscriber && subscriberOf(this.#session) === null) enterPin(this.#session, subscriber)
     if (published && this.#session.protocol === 3) subscriber.ownMessages?.catchUp()
     subscriber.executed()
   }

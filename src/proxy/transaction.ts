@@ -1,5 +1,4 @@
 import type { CommandSpec } from '../command/spec.ts'
-import type { AckWaiter } from '../mirror/ack-waiter.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand, FRAME } from '../resp/encode.ts'
@@ -11,18 +10,12 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { arityFits, wrongArity } from './arity.ts'
-import { execDidNothing, mapExecReply } from './exec-reply.ts'
-import {
-  changesSubscriptions,
-  databasesOf,
-  inMulti,
-  PLACEHOLDER,
-  placeholderOf,
-  refusalInMulti,
-} from './own-answers.ts'
+import { execDidNothing } from './exec-reply.ts'
+import { changesSubscriptions, inMulti, PLACEHOLDER, placeholderOf, refusalInMulti } from './own-answers.ts'
 import { ownMessagesOf, sendPublishing } from './own-messages.ts'
-import type { Pin } from './pin.ts'
+import { leavePin, type Pin } from './pin.ts'
 import type { Session } from './session.ts'
+import { settleExec } from './settle-exec.ts'
 import { TransactionConnection } from './transaction-connection.ts'
 import { TransactionQueue } from './transaction-queue.ts'
 import { TransactionSubscriptions } from './transaction-subscriptions.ts'
@@ -139,7 +132,7 @@ export class Transaction implements Pin, ReplyOwner {
         this.#endBeside()
         if (session.own === null) this.abandon()
         this.#gone = true
-        session.leave(this)
+        leavePin(session, this)
         return session.dispatch(view)
     }
     // The one wrong command that ends the transaction at once.
@@ -257,7 +250,7 @@ export class Transaction implements Pin, ReplyOwner {
       session.waiting = 'pin'
     } else {
       this.#gone = true
-      session.leave(this)
+      leavePin(session, this)
     }
     return true
   }
@@ -265,39 +258,13 @@ export class Transaction implements Pin, ReplyOwner {
   // --- EXEC's reply
 
   settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
-    const session = this.#session
-    const queue = this.#queue
     this.#counted(slot, buf[start] === MINUS ? 'error' : 'ok')
-    const contested = queue.returned()
-    const offsets = queue.repliesIn(buf, start, end)
-    const mirror = (waiter: AckWaiter | null): void => {
-      if (offsets !== null) queue.mirror(buf, offsets, contested, waiter, slot.queuedAtMs)
-      else if (!execDidNothing(buf, start, end)) queue.lose()
-    }
-    const databases = offsets === null ? null : databasesOf(queue.commands, session.database, buf, offsets)
-    const mapped =
-      offsets === null || slot.timedOut
-        ? null
-        : mapExecReply(session, queue.commands, buf, offsets, {
-            store: this.#connection.store!,
-            subscriptions: this.#subscriptions,
-            tracking: this.#tracking,
-          })
-    const route = slot.route as Route
-    if (route.config.mirror.mode === 'sync' && offsets !== null && !slot.timedOut) {
-      const reply = mapped ?? Buffer.from(buf.subarray(start, end))
-      session.path.syncReplies.hold(session, slot.seq, route, reply, mirror)
-    } else {
-      mirror(null)
-      if (mapped !== null) session.replyWanted(slot.seq, mapped)
-      else if (!slot.timedOut) session.reply(slot.seq, buf, start, end)
-    }
-    if (offsets !== null) queue.compare(buf, offsets)
-    const selected = databases?.at(-1) ?? session.database
-    if (selected !== session.database) {
-      session.database = selected
-      session.own?.follow(this.#connection.store, selected)
-    }
+    settleExec(this.#session, slot, buf, start, end, {
+      queue: this.#queue,
+      connection: this.#connection,
+      subscriptions: this.#subscriptions,
+      tracking: this.#tracking,
+    })
     this.#done(buf[start] !== MINUS || execDidNothing(buf, start, end))
   }
 
@@ -324,16 +291,10 @@ export class Transaction implements Pin, ReplyOwner {
 
   // --- the connection
 
-  /** Ties the transaction to the primary of its first key; refused when another key's is elsewhere. */
   #bind(route: Route): string | null {
-    const store = this.#session.path.primaryOf(route)
-    const bound = this.#connection.store
-    if (bound !== null && bound !== store) {
-      return `CROSSROUTE The transaction began on store '${bound.name}'; keys of route '${route.name}' are on store '${store.name}'`
-    }
-    this.#connection.store = store
-    this.#route ??= route
-    return null
+    const refusal = this.#connection.bind(route)
+    if (refusal === null) this.#route ??= route
+    return refusal
   }
 
   /** The connection, with MULTI (and after a move, all that was queued) on it. */
@@ -400,7 +361,7 @@ export class Transaction implements Pin, ReplyOwner {
     if (session.order.owed > 0) return session.waitFor('replies')
     this.#connection.cleaned()
     this.#gone = true
-    session.leave(this)
+    leavePin(session, this)
     session.answer(answer)
     this.#endBeside()
     this.#subscriptions?.end()
@@ -426,7 +387,7 @@ export class Transaction implements Pin, ReplyOwner {
     if (this.#connection.shared !== null) return
     this.#gone = true
     this.#connection.finished(clean)
-    session.leave(this)
+    leavePin(session, this)
     this.#endBeside()
     this.#subscriptions?.end(this.#queue.publishes)
     session.proceed()

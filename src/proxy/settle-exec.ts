@@ -1,0 +1,59 @@
+import type { AckWaiter } from '../mirror/ack-waiter.ts'
+import type { Route } from '../routing/route.ts'
+import type { InFlight } from '../upstream/in-flight.ts'
+import { execDidNothing, mapExecReply } from './exec-reply.ts'
+import { databasesOf } from './own-answers.ts'
+import type { Session } from './session.ts'
+import type { TransactionConnection } from './transaction-connection.ts'
+import type { TransactionQueue } from './transaction-queue.ts'
+import type { TransactionSubscriptions } from './transaction-subscriptions.ts'
+import type { TransactionTracking } from './transaction-tracking.ts'
+
+/** What a transaction consists of when its EXEC is answered. */
+export interface Executed {
+  readonly queue: TransactionQueue
+  readonly connection: TransactionConnection
+  readonly subscriptions: TransactionSubscriptions | null
+  readonly tracking: TransactionTracking | null
+}
+
+/** EXEC's reply, a view, has arrived: the client gets it, the mirror its writes and the comparison its reads; and the session is in the database that the transaction has selected. */
+export function settleExec(
+  session: Session,
+  slot: InFlight,
+  buf: Buffer,
+  start: number,
+  end: number,
+  { queue, connection, subscriptions, tracking }: Executed,
+): void {
+  const contested = queue.returned()
+  const offsets = queue.repliesIn(buf, start, end)
+  const mirror = (waiter: AckWaiter | null): void => {
+    if (offsets !== null) queue.mirror(buf, offsets, contested, waiter, slot.queuedAtMs)
+    else if (!execDidNothing(buf, start, end)) queue.lose()
+  }
+  const databases = offsets === null ? null : databasesOf(queue.commands, session.database, buf, offsets)
+  const mapped =
+    offsets === null || slot.timedOut
+      ? null
+      : mapExecReply(session, queue.commands, buf, offsets, {
+          store: connection.store!,
+          subscriptions,
+          tracking,
+        })
+  const route = slot.route as Route
+  if (route.config.mirror.mode === 'sync' && offsets !== null && !slot.timedOut) {
+    const reply = mapped ?? Buffer.from(buf.subarray(start, end))
+    session.path.syncReplies.hold(session, slot.seq, route, reply, mirror)
+  } else {
+    mirror(null)
+    if (mapped !== null) session.replyWanted(slot.seq, mapped)
+    else if (!slot.timedOut) session.reply(slot.seq, buf, start, end)
+  }
+  if (offsets !== null) queue.compare(buf, offsets)
+  const selected = databases?.at(-1) ?? session.database
+  if (selected !== session.database) {
+    session.database = selected
+    session.own?.follow(connection.store, selected)
+  }
+}
