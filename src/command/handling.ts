@@ -127,6 +127,10 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   'LATENCY HISTOGRAM': row('mended', 'the primary’s, and the calls of what Understudy answers itself'),
   'CONFIG SET': row('mended', 'at the primary; `HELLO` tells of another `availability-zone` at once'),
   'CONFIG RESETSTAT': row('mended', 'at the primary, and the calls of what Understudy answers itself'),
+  DEBUG: row(
+    'beside',
+    '`DEBUG PROTOCOL push` on a connection of its own, so that the push is the client’s; any other is forwarded',
+  ),
   SHUTDOWN: row('beside', `${BESIDE}; the client’s connection ends without an answer, as with the store`),
 
   SYNC: row('replica', REPLICATES),

@@ -3,11 +3,12 @@ import type { CommandView } from '../resp/command-view.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
+import { wordArg } from './arguments.ts'
 import type { Session } from './session.ts'
 
 /**
  * SCRIPT KILL, FUNCTION KILL, SHUTDOWN: a server that is busy with a script reads them only from other connections than the script's, which is the shared one. So each goes
- * on a connection of its own. False: has to wait.
+ * on a connection of its own. So does DEBUG PROTOCOL push, for on the shared one nobody knows whose a push is. False: has to wait.
  */
 export function sendBeside(session: Session, view: CommandView, spec: CommandSpec): boolean {
   if (session.order.owed > 0) return session.waitFor('replies')
@@ -16,10 +17,17 @@ export function sendBeside(session: Session, view: CommandView, spec: CommandSpe
   // Of no database: a server that is busy takes no SELECT.
   const pipeline = store.borrow(0, protocol, session.user)
   pipeline.answersWithinMs = store.options.config.timeoutMs
+  pipeline.onPush = (buf, start, end) => session.push(buf, start, end)
   session.waiting = 'pin'
   const owner = new Beside(session, spec, store, pipeline, session.order.assign())
   pipeline.push(owner, view.buf, view.frameStart, view.frameEnd)
   return true
+}
+
+/** DEBUG PROTOCOL push of a client without a connection of its own. */
+export function isToBePushed(session: Session, view: CommandView): boolean {
+  if (session.protocol === 2 || session.own !== null || view.argc !== 3) return false
+  return wordArg(view, 1) === 'PROTOCOL' && wordArg(view, 2) === 'PUSH'
 }
 
 class Beside implements ReplyOwner {

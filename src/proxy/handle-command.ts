@@ -1,7 +1,7 @@
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { refuseByArity } from './arity.ts'
-import { sendBeside } from './beside.ts'
+import { isToBePushed, sendBeside } from './beside.ts'
 import { startBlocking } from './blocking.ts'
 import { forward } from './forward.ts'
 import { keyspaceCommand } from './keyspace-commands.ts'
@@ -37,6 +37,7 @@ export function handleCommand(session: Session, view: CommandView, spec: Command
     case 'mended':
       return mendedCommand(session, view, spec)
     case 'beside':
+      if (spec.name === 'DEBUG' && !isToBePushed(session, view)) return forward(session, view, spec)
       return refuseByArity(session, view, spec) || sendBeside(session, view, spec)
     case 'refuse':
       return refuseByArity(session, view, spec) || refuseCommand(session, view, spec)

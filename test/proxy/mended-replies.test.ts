@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { newRunName } from '../../src/mirror/run-name.ts'
+import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+
+const PUSH = encodeCommand(['DEBUG', 'PROTOCOL', 'push'])
 
 let store: RedisServer
 let path: DataPathUnderTest
@@ -30,6 +33,19 @@ for (const protocol of [2, 3] as const) {
     )
   })
 }
+
+test('DEBUG PROTOCOL push gives the push before its reply, to its client alone', async () => {
+  const direct = await RawClient.open(store.port)
+  await direct.ask('HELLO', 3)
+  const [client, other] = [await path.raw(), await path.raw()]
+  for (const one of [client, other]) await one.ask('HELLO', 3)
+  for (const one of [direct, client]) one.send(Buffer.concat([encodeCommand(['PING']), PUSH, encodeCommand(['PING'])]))
+  const expected = await direct.take(4)
+  expect(expected[1]).toMatch(/^>2\r\n/)
+  expect(await client.take(4)).toEqual(expected)
+  expect(await other.ask('PING')).toBe('+PONG\r\n')
+  direct.destroy()
+})
 
 test('SLOWLOG GET leaves out how Understudy looks after the store', async () => {
   const [client, probe] = [await path.raw(), await RawClient.open(store.port)]
