@@ -19,8 +19,10 @@ export class LocalCalls {
   added(reply: Reply, asked: readonly string[], protocol: 2 | 3): Reply {
     const isAsked = (name: string): boolean =>
       asked.length === 0 || asked.some((one) => name === one || name.startsWith(`${one}|`))
-    const entries = entriesOf(reply)
-    if (entries === null) return reply
+    const told = entriesOf(reply)
+    if (told === null) return reply
+    // What Understudy has said for itself on its connections is no client's.
+    const entries = told.filter(([name]) => !(Buffer.isBuffer(name) && name.toString('latin1').startsWith(OWN)))
     for (const [command, calls] of this.#calls) {
       const name = command.toLowerCase().replace(' ', '|')
       if (!isAsked(name)) continue
@@ -32,7 +34,6 @@ export class LocalCalls {
         ],
         protocol,
       )
-      // What Understudy has said for itself on its connections is no client's.
       const at = entries.findIndex(([other]) => Buffer.isBuffer(other) && other.toString('latin1') === name)
       if (at !== -1) entries.splice(at, 1)
       entries.push([Buffer.from(name), histogram])
@@ -40,6 +41,9 @@ export class LocalCalls {
     return pairs(entries, protocol)
   }
 }
+
+/** Of all of these the calls are counted here. */
+const OWN = 'client|'
 
 /** The names that LATENCY HISTOGRAM asks for, as the reply has them. */
 export function histogramsAsked({ buf, start, end, argc }: CommandView): string[] {

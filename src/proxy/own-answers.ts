@@ -110,6 +110,7 @@ export function answerInExec(
   session.captured = answers
   try {
     sessionCommand(session, parser, spec)
+    session.path.localCalls.count(spec)
   } finally {
     session.captured = null
   }

@@ -75,6 +75,13 @@ test('LATENCY HISTOGRAM counts what Understudy answers itself, until CONFIG RESE
   await client.ask('CLIENT', 'ID')
   await client.ask('CLIENT', 'LIST')
   await client.ask('ECHO', 'x')
+  // It opens a connection, on which Understudy says who it is.
+  const watching = await path.raw()
+  for (const command of [
+    ['SELECT', 7],
+    ['WATCH', 'k'],
+  ])
+    expect(await watching.ask(...command)).toBe('+OK\r\n')
   const entry = (name: string, calls: number): string =>
     `$${name.length}\r\n${name}\r\n*4\r\n$5\r\ncalls\r\n:${calls}\r\n$14\r\nhistogram_usec\r\n*2\r\n:1\r\n:${calls}\r\n`
   expect(await client.ask('LATENCY', 'HISTOGRAM', 'client')).toBe(

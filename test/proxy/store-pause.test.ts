@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Config } from '../../src/config/config.ts'
+import { encodeCommand } from '../../src/resp/encode.ts'
 import { changeBetween } from '../support/change.ts'
 import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -8,6 +9,8 @@ import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
 const LONG = 600_000
+/** More than a server reads at once. */
+const WRITES = 3_000
 
 let one: RedisServer
 let two: RedisServer
@@ -143,6 +146,26 @@ test('a pause waits for the writes that are under way, and for no command that b
   expect(await client.ask('CLIENT', 'UNPAUSE')).toBe('+OK\r\n')
   expect(await client.ask('LPUSH', 'list', 'x')).toBe(':1\r\n')
   expect(await blocked.text()).toContain('list')
+})
+
+test('no write that is under way is held by the store, in the way of all others', async () => {
+  const client = await start()
+  const [writer, reader] = [await path.raw(), await path.raw()]
+  // So that a connection is there to tell it by.
+  for (const words of [['PAUSE', LONG, 'WRITE'], ['UNPAUSE']])
+    expect(await client.ask('CLIENT', ...words)).toBe('+OK\r\n')
+  one.pause()
+  const set = encodeCommand(['SET', 'k', 'x'.repeat(1000)])
+  writer.send(Buffer.concat(Array.from({ length: WRITES }, () => set)))
+  await eventually(() => expect(path.runtime.stats().routes['all']!.inFlight).toBe(WRITES))
+  client.command('CLIENT', 'PAUSE', LONG, 'WRITE')
+  one.resume()
+  expect(new Set(await writer.take(WRITES))).toEqual(new Set(['+OK\r\n']))
+  expect(await client.text()).toBe('+OK\r\n')
+  expect(await reader.ask('STRLEN', 'k')).toBe(':1000\r\n')
+  expect(path.notices.filter(({ kind }) => kind === 'log').map((notice) => JSON.stringify(notice))).not.toContainEqual(
+    expect.stringContaining('CLIENT PAUSE'),
+  )
 })
 
 test('several primaries are told', async () => {
