@@ -125,7 +125,10 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   'COMMANDLOG GET': row('mended', 'of Valkey; as `SLOWLOG GET`'),
   'ACL LOG': row('mended', 'the primary’s; a refused log-in stands there as `AUTH`, however it was sent'),
   'LATENCY HISTOGRAM': row('mended', 'the primary’s, and the calls of what Understudy answers itself'),
-  'CONFIG SET': row('mended', 'at the primary; `HELLO` tells of another `availability-zone` at once'),
+  'CONFIG SET': row(
+    'mended',
+    'at the primary; of Valkey’s `availability-zone` and `extended-redis-compatibility` `HELLO` tells at once',
+  ),
   'CONFIG RESETSTAT': row('mended', 'at the primary, and the calls of what Understudy answers itself'),
   DEBUG: row(
     'beside',

@@ -32,7 +32,7 @@ export function mendedCommand(session: Session, view: CommandView, spec: Command
   const pipeline = own === null ? store.shared(session.database, session.protocol, session.user) : own.to(store)
   if (pipeline.full) return session.noRoom(pipeline)
   const mended = new Mended(session, session.order.assign(), route.state, mendingOf(session, view, spec))
-  if (setsZone(view, spec)) mended.before = (answer) => path.server.learnGreeting(store.shared(0, 2), answer)
+  if (changesGreeting(view, spec)) mended.before = (answer) => path.server.learnGreeting(store.shared(0, 2), answer)
   const entries = slowEntriesAsked(view, spec)
   if (entries === null) pipeline.push(mended, view.buf, view.frameStart, view.frameEnd)
   else {
@@ -85,12 +85,14 @@ function mendingOf(session: Session, view: CommandView, { name }: CommandSpec): 
   }
 }
 
-/** A part of HELLO's reply since Valkey 8.1. */
-function setsZone(view: CommandView, { name }: CommandSpec): boolean {
+/** What HELLO tells of Valkey: its zone, and whether it calls itself Redis. */
+function changesGreeting(view: CommandView, { name }: CommandSpec): boolean {
   if (name !== 'CONFIG SET') return false
-  for (let i = 2; i < view.argc; i += 2) if (wordArg(view, i) === 'AVAILABILITY-ZONE') return true
+  for (let i = 2; i < view.argc; i += 2) if (GREETING.test(wordArg(view, i))) return true
   return false
 }
+
+const GREETING = /^(AVAILABILITY-ZONE|EXTENDED-REDIS-COMPATIBILITY)$/
 
 /** Entries of the slow log that a client asks for, -1: all; null: it asks in a way that the store is to judge. Some more are asked for, since Understudy's own are among them. */
 function slowEntriesAsked(view: CommandView, { name }: Pick<CommandSpec, 'name'>): number | null {

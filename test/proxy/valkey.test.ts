@@ -31,6 +31,7 @@ const container = (name: string, subcommands: readonly string[]): string =>
 const COMMANDS = `*2\r\n${container('client', SUBCOMMANDS)}${container('commandlog', [leaf('commandlog|get')])}`
 
 let zone = ''
+let calledRedis = false
 const inZone = (frame: string): string =>
   `${frame.replace('*14\r\n', '*16\r\n')}${bulk('availability_zone')}${bulk(zone)}`
 /** What was asked of COMMANDLOG. */
@@ -42,6 +43,8 @@ beforeAll(async () => {
   store = await FakeStore.start(([name, word, option, value]) => {
     if (name === 'INFO') return bulk(INFO)
     if (name === 'CONFIG' && option === 'availability-zone') zone = value!
+    if (name === 'CONFIG' && option === 'extended-redis-compatibility') calledRedis = value === 'yes'
+    if (name === 'HELLO' && calledRedis) return hello(4711).replace(bulk('valkey'), bulk('redis'))
     if (name === 'HELLO') return zone === '' ? hello(4711) : inZone(hello(4711))
     if (name === 'COMMANDLOG') {
       log.push([word, option, value].join(' '))
@@ -163,12 +166,19 @@ test('a word of an inline command goes on behind its quotes', async () => {
   expect(await client.text()).toBe('-ERR Protocol error: unbalanced quotes in request\r\n')
 })
 
-test('HELLO tells of another availability zone as soon as CONFIG SET is answered', async () => {
+test('HELLO tells of another availability zone, and whether the server calls itself Redis, as soon as CONFIG SET is answered', async () => {
   const client = await path.raw()
   expect(await client.ask('CONFIG', 'SET', 'availability-zone', 'here')).toBe('+OK\r\n')
   expect(await client.ask('HELLO')).toContain(`${bulk('availability_zone')}${bulk('here')}`)
   await client.ask('CONFIG', 'SET', 'availability-zone', '')
   expect(await client.ask('HELLO')).not.toContain('availability_zone')
+  for (const [word, name] of [
+    ['yes', 'redis'],
+    ['no', 'valkey'],
+  ]) {
+    await client.ask('CONFIG', 'SET', 'extended-redis-compatibility', word!)
+    expect(await client.ask('HELLO')).toContain(bulk('server') + bulk(name!))
+  }
 })
 
 test('a blocked command is not counted yet', async () => {
