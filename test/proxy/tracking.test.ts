@@ -51,6 +51,20 @@ describe('over RESP3', () => {
     expect(await reader.ask('PING')).toBe('+PONG\r\n')
   })
 
+  test.each([[[]], [['BCAST']], [['OPTOUT']]])(
+    'who has the answer to a write knows that the reader is told first (%j)',
+    async (options) => {
+      const reader = await tracking(...options)
+      const writer = await path.raw()
+      for (let i = 0; i < 50; i++) {
+        await reader.ask('GET', 'a')
+        expect(await writer.ask('SET', 'a', i)).toBe(OK)
+        expect(await reader.ask('GET', 'other')).toBe(invalidation('a'))
+        expect(await reader.text()).toBe('_\r\n')
+      }
+    },
+  )
+
   test('a write of its own comes between the replies where the server puts it; with NOLOOP it does not come', async () => {
     const direct = await RawClient.open(store.port)
     await direct.ask('HELLO', 3)
