@@ -15,16 +15,19 @@ interface Published {
 /** Channels of sharded pub/sub: listed like keys, because they decide the slot, but they are none. */
 const CHANNELS: readonly string[] = ['SPUBLISH', 'SSUBSCRIBE', 'SUNSUBSCRIBE']
 
-/** Subcommands that no list has and that name keys. */
+/** Subcommands that no list has: those that name keys, and one that is not sent on like the others. */
 const UNLISTED: readonly CommandFacts[] = [
   debug('DEBUG OBJECT', 3, 2),
   debug('DEBUG SDSLEN', 3, 2),
   debug('DEBUG LISTPACK', 3, 2),
   debug('DEBUG DIGEST-VALUE', -2, -1),
+  debug('DEBUG PROTOCOL', -2, 0),
 ]
 
+/** `lastKey` 0: it has none. */
 function debug(name: string, arity: number, lastKey: number): CommandFacts {
-  return { name, arity, flags: new Set(['admin']), firstKey: 2, lastKey, keyStep: 1, keySpecs: null, subcommands: null }
+  const [firstKey, keyStep] = lastKey === 0 ? [0, 0] : [2, 1]
+  return { name, arity, flags: new Set(['admin']), firstKey, lastKey, keyStep, keySpecs: null, subcommands: null }
 }
 
 /** Every command known without asking a server: containers with their subcommands. */

@@ -130,9 +130,9 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
     'at the primary; of Valkey’s `availability-zone` and `extended-redis-compatibility` `HELLO` tells at once',
   ),
   'CONFIG RESETSTAT': row('mended', 'at the primary, and the calls of what Understudy answers itself'),
-  DEBUG: row(
+  'DEBUG PROTOCOL': row(
     'beside',
-    '`DEBUG PROTOCOL push` on a connection of its own, so that the push is the client’s; any other is forwarded',
+    '`push` on a connection of its own, so that the push is the client’s; any other is forwarded',
   ),
   SHUTDOWN: row('beside', `${BESIDE}; the client’s connection ends without an answer, as with the store`),
 

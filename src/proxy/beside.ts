@@ -27,7 +27,7 @@ export function sendBeside(session: Session, view: CommandView, spec: CommandSpe
 /** DEBUG PROTOCOL push of a client without a connection of its own. */
 export function isToBePushed(session: Session, view: CommandView): boolean {
   if (session.protocol === 2 || session.own !== null || view.argc !== 3) return false
-  return wordArg(view, 1) === 'PROTOCOL' && wordArg(view, 2) === 'PUSH'
+  return wordArg(view, 2) === 'PUSH'
 }
 
 class Beside implements ReplyOwner {

@@ -37,7 +37,7 @@ export function handleCommand(session: Session, view: CommandView, spec: Command
     case 'mended':
       return mendedCommand(session, view, spec)
     case 'beside':
-      if (spec.name === 'DEBUG' && !isToBePushed(session, view)) return forward(session, view, spec)
+      if (spec.name === 'DEBUG PROTOCOL' && !isToBePushed(session, view)) return forward(session, view, spec)
       return refuseByArity(session, view, spec) || sendBeside(session, view, spec)
     case 'refuse':
       return refuseByArity(session, view, spec) || refuseCommand(session, view, spec)

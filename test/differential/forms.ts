@@ -43,9 +43,13 @@ export function unitsOf(table: CommandTable, listed: ReadonlySet<string>): Unit[
     const spec = table.byName(name)!
     const own = written.get(name) ?? []
     const all = [...own, ...derived(spec, own[0])]
-    return { name, forms: all.filter((form) => !neverSent(form.text)) }
+    return { name, forms: all.filter(isSent) }
   })
-  return [...units, { name: 'unknown', forms: written.get('') ?? [] }]
+  return [...units, { name: 'unknown', forms: (written.get('') ?? []).filter(isSent) }]
+}
+
+function isSent({ text }: Form): boolean {
+  return !neverSent(text)
 }
 
 function derived(spec: CommandSpec, model: Form | undefined): Form[] {
