@@ -80,8 +80,8 @@ class ReplicaStream implements Pin, RawConnectionOwner {
       msg: 'the stream of a replica has ended',
       fields: { store: this.route.primary.storeName, reason },
     })
-    session.downstream.flush()
-    session.socket.destroySoon()
+    // What the store has said comes first, however slowly the client takes it.
+    session.end()
   }
 
   abandon(): void {

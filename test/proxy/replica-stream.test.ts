@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -73,6 +74,29 @@ test('SYNC sends the file and then every write, byte by byte as the store does',
   await eventually(() => expect(received).toMatch(/\$5\r\nhello\r\n\$7\r\nreplica\r\n/))
   client.destroy()
   await eventually(async () => expect(await source.client().info('replication')).toContain('connected_slaves:0'))
+})
+
+test('a file that its reader takes slowly comes whole, although the store closes behind it', async () => {
+  const app = path.client()
+  for (let i = 0; i < 12; i++) await app.set(`k:${i}`, randomBytes(1024 * 1024))
+  const client = await open()
+  for (const words of ['capa eof', 'rdb-only 1']) {
+    client.write(`REPLCONF ${words}\r\n`)
+    await once(client, 'data')
+  }
+  const pieces: Buffer[] = []
+  const ended = once(client, 'end')
+  client.on('data', (chunk: Buffer) => {
+    pieces.push(chunk)
+    // Slower than the store says it, so that bytes wait everywhere on the way.
+    client.pause()
+    setTimeout(() => client.resume(), 3)
+  })
+  client.write('SYNC\r\n')
+  await ended
+  const said = Buffer.concat(pieces)
+  const mark = /\$EOF:(.{40})\r\n/.exec(said.toString('latin1', 0, 1024))![1]!
+  expect(said.toString('latin1', said.length - mark.length)).toBe(mark)
 })
 
 test('CLIENT KILL TYPE replica ends the stream of a replica, and no other connection', async () => {
