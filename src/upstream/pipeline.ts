@@ -172,7 +172,8 @@ export class Pipeline {
   #leaves(): void {
     if (this.#queued) return
     this.#queued = true
-    this.options.turn.add(this)
+    if (this.options.dedicated) this.options.turn.add(this)
+    else this.options.turn.gather(this)
   }
 
   /** Called by the turn: everything pushed since the last one leaves in one write. */
