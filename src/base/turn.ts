@@ -21,7 +21,8 @@ export class Turn {
   readonly #gathering = new FlushList()
   /** Of clients, since what gathers was flushed. */
   #reads = 0
-  /** Of these, those that had happened in the turn before this one. */
+  #bytes = 0
+  /** Of these reads, those that had happened in the turn before this one. */
   #readsBefore = 0
   /** An immediate is under way. */
   #looks = false
@@ -33,18 +34,19 @@ export class Turn {
     if (this.#leaving.add(item)) setImmediate(this.#flushLeaving)
   }
 
-  /** As `add`, but flushed only when a turn has brought no more bytes of clients, or `MOST_READS` of them have been taken in. */
+  /** As `add`, but flushed only when a turn has brought no more bytes of clients, or when `clientRead` says that they are enough. */
   gather(item: Flushable): void {
     this.#gathering.add(item)
     this.#lookLater()
   }
 
   /**
-   * A client's bytes have been taken in. After many of them what has gathered leaves at once: otherwise a turn with thousands of clients would keep the store idle until the
+   * So many bytes of a client have been taken in. Once they are many what has gathered leaves at once: otherwise a turn with thousands of clients would keep the store idle until the
    * last one has been read, and then wait for the store itself.
    */
-  clientRead(): void {
-    if (++this.#reads >= MOST_READS) this.#flushGathered()
+  clientRead(bytes: number): void {
+    this.#bytes += bytes
+    if (++this.#reads >= MOST_READS || this.#bytes >= MOST_BYTES) this.#flushGathered()
   }
 
   #lookLater(): void {
@@ -67,6 +69,7 @@ export class Turn {
   #flushGathered(): void {
     this.#reads = 0
     this.#readsBefore = 0
+    this.#bytes = 0
     this.#gathering.flush()
   }
 }
@@ -94,5 +97,7 @@ class FlushList {
   }
 }
 
-/** Of clients, after which their commands leave in any case: what the fewest CPU was taken with, of 16 to 1,000. */
+/** Of clients, after which their commands leave in any case. */
 const MOST_READS = 64
+/** The same. Redis takes no more from a connection at once (`PROTO_IOBUF_LEN`), so more than that saves it nothing, and keeps it waiting. */
+const MOST_BYTES = 16 * 1024

@@ -140,7 +140,7 @@ export class Listener {
 function received(session: Session, buf: Buffer, length: number): void {
   try {
     session.receive(buf, length)
-    session.path.turn.clientRead()
+    session.path.turn.clientRead(length)
   } catch (error) {
     session.path.log({
       level: 'error',

@@ -17,9 +17,9 @@ async function flushedIn(turns: readonly ((turn: Turn, item: { flush(): void }) 
 }
 
 const reads =
-  (clients: number) =>
+  (clients: number, bytes = 40) =>
   (turn: Turn): void => {
-    for (let i = 0; i < clients; i++) turn.clientRead()
+    for (let i = 0; i < clients; i++) turn.clientRead(bytes)
   }
 const nothing = reads(0)
 
@@ -35,10 +35,10 @@ describe('what leaves with its turn', () => {
 
 describe('what gathers', () => {
   const gathers =
-    (clients: number) =>
+    (clients: number, bytes = 40) =>
     (turn: Turn, item: { flush(): void }): void => {
       turn.gather(item)
-      reads(clients)(turn)
+      reads(clients, bytes)(turn)
     }
 
   it('leaves at once where no client, or one alone, has asked', async () => {
@@ -55,6 +55,12 @@ describe('what gathers', () => {
     expect(await flushedIn([gathers(64), nothing])).toEqual([0])
     expect(await flushedIn([gathers(60), reads(3), reads(1), nothing])).toEqual([2])
     expect(await flushedIn([gathers(64), gathers(2), nothing, nothing])).toEqual([0, 2])
+  })
+
+  it('waits for no more than 16 KB of what clients ask', async () => {
+    expect(await flushedIn([gathers(3, 5_000), reads(1, 1_383), nothing, nothing])).toEqual([2])
+    expect(await flushedIn([gathers(3, 5_000), reads(1, 1_384), nothing])).toEqual([1])
+    expect(await flushedIn([gathers(2, 8_192), nothing])).toEqual([0])
   })
 
   it('does not keep others: what is gathered in a flush leaves later, each item once', async () => {
