@@ -20,7 +20,7 @@ export interface PipelineOptions {
    */
   readonly whenDown: 'fail' | 'wait'
   /**
-   * Writes are at least so many ms apart (0: one per turn of the event loop). The mirror's bytes can wait a moment for company, which saves system calls on both
+   * Writes are at least so many ms apart (0: as soon as `turn` says so). The mirror's bytes can wait a moment for company, which saves system calls on both
    * sides; who cannot wait calls `hurry`.
    */
   readonly batchMs: number

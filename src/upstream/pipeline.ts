@@ -15,7 +15,7 @@ import { WriteDelay } from './write-delay.ts'
 /**
  * One connection to a store with the FIFO of what is in flight on it: its state, and when something is written.
  *
- *   push ─▶ SendQueue ── chunks ──(one write per turn of the event loop)──▶ socket ─▶ store
+ *   push ─▶ SendQueue ── chunks ──(one write for what has gathered, `Turn`)──▶ socket ─▶ store
  *              └─ ring ◀── head ── settle ◀── ReplyPairing ◀── bytes ◀── socket ◀── store
  *                  ▲
  *               Losses: what gets no reply
