@@ -44,10 +44,8 @@ export class ReplyFramer {
    */
   frame(buf: Buffer, start: number, to: number): number {
     if (this.#offset === 0 && this.#pending === 1) {
-      if (buf[start] === DOLLAR) {
-        const end = shortBulk(buf, start, to)
-        if (end !== -1) return end
-      } else if (isOk(buf, start, to)) return start + OK_BYTES
+      const end = usualReply(buf, start, to)
+      if (end !== -1) return end
     }
     let at = start + this.#offset
     let pending = this.#pending
@@ -137,6 +135,12 @@ export class ReplyFramer {
 }
 
 const MAX_LINE_BYTES = 64 * 1024
+
+/** The end of one of the replies that are most of what a store says, which is there whole: a short bulk, or `+OK`. -1: another one, or a wrong one. */
+export function usualReply(buf: Buffer, start: number, to: number): number {
+  if (buf[start] === DOLLAR) return shortBulk(buf, start, to)
+  return isOk(buf, start, to) ? start + OK_BYTES : -1
+}
 
 /** `+OK`, which nearly every write is answered. */
 function isOk(buf: Buffer, start: number, to: number): boolean {

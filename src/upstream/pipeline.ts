@@ -301,9 +301,14 @@ export class Pipeline {
   /** For `ReplyPairing` and `Losses`: the head of the ring is done, its bytes and its slot are free. */
   release(slot: InFlight): void {
     const wasFull = this.full
+    this.releaseWithRoom(slot)
+    if (wasFull && !this.full) this.onDrain?.()
+  }
+
+  /** The same where it is known not to be full: nobody waits for room. */
+  releaseWithRoom(slot: InFlight): void {
     if (this.#held) this.#unhold()
     this.#queue.release(slot)
-    if (wasFull && !this.full) this.onDrain?.()
   }
 
   #detachedEnded(bytes: number): void {

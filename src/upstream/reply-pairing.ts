@@ -1,5 +1,6 @@
 import { UnderstudyError } from '../base/errors.ts'
 import { GREATER, PLUS } from '../resp/bytes.ts'
+import { usualReply } from '../resp/reply-framer.ts'
 import type { InFlight, ReplySink } from './in-flight.ts'
 import type { Losses } from './losses.ts'
 import type { Pipeline } from './pipeline.ts'
@@ -77,13 +78,14 @@ export class ReplyPairing implements ReplyTaker {
     const slot = kept === 0 ? ring.peek() : kept < ring.length ? ring.at(kept) : undefined
     if (slot === undefined) throw new UnderstudyError('PROTOCOL', 'the store sent a reply that no command waits for')
     if (run.owner !== null) {
-      if (!full && run.extend(slot, buf, start, end)) return this.#gathered(slot, end)
+      if (!full && run.extend(slot, buf, start, end)) return this.#gathered(slot, buf, end, to)
       this.#tell()
       // That may have ended this connection.
       if (pipeline.state !== 'up') return end
     }
     // Who is told of room comes after those whose replies made it: no run then.
-    if (!full && run.begin(slot, pipeline.options.clock.nowMs, buf, start, end)) return this.#gathered(slot, end)
+    if (!full && run.begin(slot, pipeline.options.clock.nowMs, buf, start, end))
+      return this.#gathered(slot, buf, end, to)
     const owner = slot.owner!
     const losses = this.#losses
     losses.settling = slot
@@ -100,10 +102,22 @@ export class ReplyPairing implements ReplyTaker {
     return next
   }
 
-  /** The reply to `slot` is in the run. */
-  #gathered(slot: InFlight, end: number): number {
-    if (slot.flags === 0) this.#pipeline.release(slot)
-    return end
+  /** The reply to `slot` is in the run, which there is only while the pipeline is not full; so are those behind it that go on with it, as far as they are usual ones. Gives the end of the last one. */
+  #gathered(slot: InFlight, buf: Buffer, end: number, to: number): number {
+    const pipeline = this.#pipeline
+    const { ring } = pipeline
+    const run = this.#run
+    let taken: InFlight | undefined = slot
+    let at = end
+    for (;;) {
+      if (taken.flags === 0) pipeline.releaseWithRoom(taken)
+      const next = usualReply(buf, at, to)
+      if (next === -1) return at
+      const { kept } = run
+      taken = kept === 0 ? ring.peek() : kept < ring.length ? ring.at(kept) : undefined
+      if (taken === undefined || !run.extend(taken, buf, at, next)) return at
+      at = next
+    }
   }
 
   /** The run, if there is one, has come to its end. */

@@ -15,6 +15,7 @@ const TEXTS = [
   '-ERR no\r\n',
   ':12\r\n',
   '$3\r\n+OK\r\n',
+  '$3\r\n+OK\r\n',
   '*1\r\n+OK\r\n',
 ]
 
@@ -65,17 +66,19 @@ test('in whatever pieces they come, each command is given its replies, once and 
           replies: replies.length,
           queuedAtMs: late ? 0 : 100,
         })
+      const release = (slot: InFlight): void => {
+        expect(slot).toBe(ring.peek())
+        released++
+        ring.pop()
+      }
       const pipeline = {
         state: 'up',
         relay: false,
         full: false,
         ring,
         options: { clock: { nowMs: 100 } },
-        release: (slot: InFlight) => {
-          expect(slot).toBe(ring.peek())
-          released++
-          ring.pop()
-        },
+        release,
+        releaseWithRoom: release,
       }
       const pairing = new ReplyPairing(pipeline as unknown as Pipeline, {} as Losses, () => {})
       let rest = commands.flatMap(({ replies }) => replies).join('')
