@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import fc from 'fast-check'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { CoarseClock } from '../../src/base/clock.ts'
 import { Turn } from '../../src/base/turn.ts'
 import { decodeReply } from '../../src/resp/decode.ts'
@@ -352,6 +352,34 @@ describe('a pipeline', () => {
     const next = push(pipeline, new Command('next'))
     await eventually(() => expect(next.done).toBe(true))
     expect(pipeline.quiet).toBe(true)
+  })
+
+  test('what goes down a shared connection waits while clients are read in every turn, and leaves with the first turn that reads none', async () => {
+    const store = await EchoStore.start()
+    const turn = new Turn()
+    const pipeline = pipelineTo(() => store.port, { turn })
+    const first = push(pipeline, new Command('first'))
+    await eventually(() => expect(first.done).toBe(true))
+    const waiting = push(pipeline, new Command('waiting'))
+    turn.clientRead(1)
+    for (let i = 0; i < 50; i++) {
+      turn.clientRead(1)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect(store.seen).not.toContain('waiting')
+    await eventually(() => expect(waiting.done).toBe(true))
+  })
+
+  test('what goes down a dedicated connection waits for nobody', async () => {
+    const store = await EchoStore.start()
+    const turn = new Turn()
+    const pipeline = pipelineTo(() => store.port, { turn, dedicated: true })
+    const first = push(pipeline, new Command('first'))
+    await eventually(() => expect(first.done).toBe(true))
+    const gather = vi.spyOn(turn, 'gather')
+    const second = push(pipeline, new Command('second'))
+    await eventually(() => expect(second.done).toBe(true))
+    expect(gather).not.toHaveBeenCalled()
   })
 
   test('gives up a dedicated connection whose reply takes too long, and only then', async () => {
