@@ -23,6 +23,8 @@ export class Repeat {
   #spec: CommandSpec | null = null
   #pipeline: Pipeline | null = null
   #route: Route | null = null
+  /** Its place in the pipeline, which the next one may share. */
+  #slot: InFlight | null = null
   /** It is mirrored: its key is noted, and its ticket taken. */
   #mirrored = false
 
@@ -41,6 +43,7 @@ export class Repeat {
     this.#pipeline = pipeline
     this.#route = session.path.plan.route
     this.#mirrored = flags !== 0
+    this.#slot = slot
   }
 
   /** Sends a repetition. False: it is none, or has to wait; nothing was done. */
@@ -49,12 +52,20 @@ export class Repeat {
     const pipeline = this.#pipeline!
     const route = this.#route!
     if (pipeline.full) return false
-    if (this.#mirrored && (route.state.held || !goesAsSent(spec!, view.argc))) return false
+    if (!this.#mirrored) {
+      const { order } = session
+      if (pipeline.join(this.#slot!, session, order.taken, view.buf, view.frameStart, view.frameEnd)) {
+        order.assign()
+        route.state.inFlight++
+        return true
+      }
+    } else if (route.state.held || !goesAsSent(spec!, view.argc)) return false
     const slot = pipeline.push(session, view.buf, view.frameStart, view.frameEnd)
     slot.seq = session.order.assign()
     slot.spec = spec
     slot.route = route
     slot.database = session.database
+    this.#slot = slot
     route.state.inFlight++
     if (this.#mirrored) {
       session.writesOwed++

@@ -136,17 +136,24 @@ export class ReplyFramer {
 
 const MAX_LINE_BYTES = 64 * 1024
 
-/** The end of one of the replies that are most of what a store says, which is there whole: a short bulk, or `+OK`. -1: another one, or a wrong one. */
+/** The end of one of the replies that are most of what a store says, which is there whole: a short bulk, a number, or `+OK`. -1: another one, or a wrong one. */
 export function usualReply(buf: Buffer, start: number, to: number): number {
-  if (buf[start] === DOLLAR) return shortBulk(buf, start, to)
-  return isOk(buf, start, to) ? start + OK_BYTES : -1
+  switch (buf[start]) {
+    case DOLLAR:
+      return shortBulk(buf, start, to)
+    case PLUS:
+      return isOk(buf, start, to) ? start + OK_BYTES : -1
+    case COLON:
+      return shortNumber(buf, start, to)
+    default:
+      return -1
+  }
 }
 
 /** `+OK`, which nearly every write is answered. */
 function isOk(buf: Buffer, start: number, to: number): boolean {
   return (
     to - start >= OK_BYTES &&
-    buf[start] === PLUS &&
     buf[start + 1] === 79 &&
     buf[start + 2] === 75 &&
     buf[start + 3] === CR &&
@@ -155,6 +162,17 @@ function isOk(buf: Buffer, start: number, to: number): boolean {
 }
 
 const OK_BYTES = 5
+
+/** The end of a number that is there whole. What its digits are is its client's business. */
+function shortNumber(buf: Buffer, start: number, to: number): number {
+  const last = Math.min(to - 1, start + LONGEST_NUMBER)
+  let at = start + 1
+  while (at < last && buf[at] !== CR) at++
+  return at < last && buf[at + 1] === LF ? at + 2 : -1
+}
+
+/** A sign and the 19 digits of a 64-bit number, and a little more: others take the long way. */
+const LONGEST_NUMBER = 24
 
 /** The end of a bulk of up to 999 bytes that is there whole, which most replies are; -1: another one, or a wrong one. */
 function shortBulk(buf: Buffer, start: number, to: number): number {

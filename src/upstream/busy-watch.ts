@@ -110,6 +110,7 @@ export class BusyWatch {
       stall.isBusy = true
       const { clients } = stall
       pipeline.setBusy({ text, clients })
+      pipeline.separate()
       for (let i = 0; i < ring.length; i++) {
         const slot = ring.at(i)
         const { client } = slot.owner!

@@ -83,6 +83,13 @@ export class InFlight {
   end = 0
   /** Replies still owed. */
   replies = 1
+  /**
+   * Commands that share this place and await one reply each: neighbours of one owner, numbered from `seq` on, alike in all that is said here. Their bytes lie one behind the other, up to `end`. Who looks at each of them takes
+   * them apart before (`SendQueue.separate`).
+   */
+  count = 1
+  /** So many that shared it with them have been answered: theirs are the first bytes, from `start` on. */
+  answered = 0
   /** Coarse clock. */
   queuedAtMs = 0
   timedOut = false
@@ -99,6 +106,13 @@ export class InFlight {
     this.timedOut = false
     this.flags = 0
     this.replies = 1
+    this.count = 1
+    this.answered = 0
+  }
+
+  /** Its commands are not the only ones that this place was for. */
+  get isShared(): boolean {
+    return this.count > 1 || this.answered > 0
   }
 }
 
@@ -108,13 +122,15 @@ export class InFlight {
  *   slots  [ . . a b c d . . ]     length = tail - head; slot of index i: i & mask
  *               ^head   ^tail
  *
- * Replies come in the order of commands, so a reply always belongs to `head`: that is all there is to pairing.
+ * Replies come in the order of commands, so a reply always belongs to `head`: that is all there is to pairing. A slot may be the place of several commands (`InFlight.count`).
  */
 export class InFlightRing {
   #slots: InFlight[] = []
   #mask: number
   #head = 0
   #tail = 0
+  /** Commands beyond the first of each place. */
+  #beyond = 0
   /** So many at the head have been told that they have timed out. */
   #timedOut = 0
 
@@ -123,14 +139,64 @@ export class InFlightRing {
     for (let i = 0; i < size; i++) this.#slots.push(new InFlight())
   }
 
+  /** Places. */
   get length(): number {
     return this.#tail - this.#head
+  }
+
+  /** Commands. */
+  get commands(): number {
+    return this.#tail - this.#head + this.#beyond
+  }
+
+  /** Several commands share a place. */
+  get hasShared(): boolean {
+    return this.#beyond > 0
   }
 
   /** Appends a cleared slot, for the caller to fill. */
   push(): InFlight {
     if (this.#tail - this.#head === this.#slots.length) this.#grow()
     return this.#slots[this.#tail++ & this.#mask]!
+  }
+
+  /** One more command has the place of the newest, which is `slot`. False: it is not. */
+  join(slot: InFlight): boolean {
+    if (this.#tail === this.#head || this.#slots[(this.#tail - 1) & this.#mask] !== slot) return false
+    slot.count++
+    this.#beyond++
+    return true
+  }
+
+  /** The first `count` of the commands that share `slot` have been answered. */
+  answer(slot: InFlight, count: number): void {
+    this.#beyond -= Math.min(count, slot.count - 1)
+    slot.seq += count
+    slot.count -= count
+    slot.answered += count
+  }
+
+  /** Gives each of the commands of the oldest a place: these are they, in their order, and the last one is the one it was. The caller fills the others in. */
+  spreadOldest(): InFlight[] {
+    const more = this.peek()!.count - 1
+    while (this.length + more > this.#slots.length) this.#grow()
+    this.#head -= more
+    this.#beyond -= more
+    const places: InFlight[] = []
+    for (let i = 0; i <= more; i++) places.push(this.at(i))
+    return places
+  }
+
+  /** What is in flight is `places` from now on, none of which is shared. */
+  replace(places: InFlight[]): void {
+    let size = this.#slots.length
+    while (size < places.length) size *= 2
+    this.#head = 0
+    this.#tail = places.length
+    this.#beyond = 0
+    this.#mask = size - 1
+    while (places.length < size) places.push(new InFlight())
+    this.#slots = places
   }
 
   /** The oldest; undefined when empty. */
@@ -167,11 +233,15 @@ export class InFlightRing {
     slot.clear()
   }
 
-  /** Tells the owners of those that have waited for longer than `timeoutMs`, each once. They keep their places. */
-  tellTimedOut(nowMs: number, timeoutMs: number): void {
+  /** Tells the owners of those that have waited for longer than `timeoutMs`, each once. They keep their places. `separate`: gives each of those that share one a place. */
+  tellTimedOut(nowMs: number, timeoutMs: number, separate: () => void): void {
     while (this.#timedOut < this.length) {
-      const slot = this.at(this.#timedOut)
+      let slot = this.at(this.#timedOut)
       if (nowMs - slot.queuedAtMs < timeoutMs) return
+      if (slot.isShared) {
+        separate()
+        slot = this.at(this.#timedOut)
+      }
       this.#timedOut++
       // Answered already: it was held up.
       if (slot.timedOut) continue
@@ -193,8 +263,8 @@ export class InFlightRing {
     const old = this.#slots
     const slots: InFlight[] = []
     for (let i = this.#head; i < this.#tail; i++) slots.push(old[i & this.#mask]!)
-    const length = slots.length
-    for (let i = 0; i < length; i++) slots.push(new InFlight())
+    const { length } = slots
+    while (slots.length < old.length * 2) slots.push(new InFlight())
     this.#slots = slots
     this.#mask = slots.length - 1
     this.#head = 0

@@ -73,6 +73,7 @@ export class Losses {
   #lose(limit: number, sent: Loss, unsent: Loss | null): void {
     finishCopies()
     const queue = this.#queue
+    queue.separate()
     if (limit === Number.POSITIVE_INFINITY) queue.loseDetached(sent)
     let left = limit
     // An owner may push again while it is told.

@@ -10,6 +10,7 @@ import type { PipelineOptions, PipelineState } from './pipeline-options.ts'
 import { type Busy, refuseUnsent } from './refuse-unsent.ts'
 import { ReplyPairing } from './reply-pairing.ts'
 import { SendQueue } from './send-queue.ts'
+import { silenceOf } from './silence.ts'
 import { WriteDelay } from './write-delay.ts'
 
 /**
@@ -58,6 +59,8 @@ export class Pipeline {
   /** Null: what has been pushed leaves with the turn of the event loop. */
   readonly #delay: WriteDelay | null
   readonly #queue: SendQueue
+  /** Commands may share places: their replies come one behind the other, in the thread's read buffer. */
+  readonly #shares: boolean
   readonly #losses: Losses
   readonly #pairing: ReplyPairing
 
@@ -66,6 +69,7 @@ export class Pipeline {
     const { batchMs, clock, dedicated } = options
     this.#queue = new SendQueue(clock, dedicated, (bytes) => this.#detachedEnded(bytes))
     this.ring = this.#queue.ring
+    this.#shares = options.connection === undefined && options.store.tls === null
     this.#losses = new Losses(this.#queue, (slot) => this.release(slot))
     const greeted = (buf: Buffer, start: number, end: number): void => this.#connection.greeted(buf, start, end)
     this.#pairing = new ReplyPairing(this, this.#losses, greeted)
@@ -95,7 +99,7 @@ export class Pipeline {
   /** No more should be pushed until `onDrain`. */
   get full(): boolean {
     return (
-      this.#queue.pendingBytes >= this.options.limitBytes || this.ring.length >= MAX_IN_FLIGHT || this.#busy !== null
+      this.#queue.pendingBytes >= this.options.limitBytes || this.ring.commands >= MAX_IN_FLIGHT || this.#busy !== null
     )
   }
 
@@ -153,6 +157,25 @@ export class Pipeline {
     const slot = this.#queue.append(owner, buf, from, to)
     if (!this.#queued) this.#leaves()
     return slot
+  }
+
+  /**
+   * As `push`, of a command that is the same as the newest, `slot`, in all but its bytes and its number, `seq`: it shares its place. False: it cannot, and nothing was done.
+   */
+  join(slot: InFlight, owner: ReplyOwner, seq: number, buf: Buffer, from: number, to: number): boolean {
+    if (!this.#shares || !this.#queue.join(slot, owner, seq, buf, from, to)) return false
+    if (!this.#queued) this.#leaves()
+    return true
+  }
+
+  /** Each command in flight gets a place of its own: somebody is to look at them. */
+  separate(): void {
+    this.#queue.separate()
+  }
+
+  /** The same for those at the head, of which there are some. Gives the oldest. */
+  separateHead(): InFlight {
+    return this.#queue.separateHead()
   }
 
   /** As `push`, but it leaves ahead of all that has not left yet. */
@@ -238,26 +261,11 @@ export class Pipeline {
     const { ring } = this
     this.#connection.tick?.(nowMs)
     if (ring.length === 0) ring.shrink()
-    const awakeMs = nowMs - this.options.clock.awakeSinceMs
-    if (this.options.dedicated) {
-      const head = ring.peek()
-      if (this.answersWithinMs === 0 || head === undefined) return
-      if (Math.min(awakeMs, nowMs - head.queuedAtMs) < this.answersWithinMs) return
-      this.reconnect(`no reply for ${this.answersWithinMs} ms`)
-      return
-    }
-    const { timeoutMs } = this.options.store
-    if (timeoutMs === 0) return
-    if (awakeMs >= timeoutMs) this.#queue.tellTimedOut(nowMs, timeoutMs)
-    const head = ring.peek()
-    const hangMs = HANG_FACTOR * timeoutMs
-    if (
-      this.state === 'up' &&
-      head !== undefined &&
-      this.#busy === null &&
-      Math.min(awakeMs, nowMs - Math.max(head.queuedAtMs, this.#connection.lastReadMs)) > hangMs
-    )
-      this.reconnect(`no reply for ${hangMs} ms`)
+    const { clock, dedicated, store } = this.options
+    const mayTimeOut = !dedicated && store.timeoutMs > 0 && nowMs - clock.awakeSinceMs >= store.timeoutMs
+    if (mayTimeOut) this.#queue.tellTimedOut(nowMs, store.timeoutMs)
+    const silence = silenceOf(this, this.#connection.lastReadMs, this.#busy !== null, nowMs)
+    if (silence !== null) this.reconnect(silence)
   }
 
   #ready(clientId: number): void {
@@ -368,8 +376,8 @@ export class Pipeline {
 
   /** As `PipelineConnectionOwner` says. What waits for a new connection has an order to keep, and so have those that are not told. */
   #detachHead(most: number, several: boolean): Detached | null {
-    const slot = this.ring.peek()
-    if (slot === undefined || this.options.whenDown === 'wait') return null
+    if (this.ring.length === 0 || this.options.whenDown === 'wait') return null
+    const slot = this.separateHead()
     if (slot.position >= this.#queue.written || slot.replies > most || slot === this.#losses.settling) return null
     if (several && slot.owner!.detached === undefined) return null
     const taken = this.#queue.detach(slot)
@@ -396,9 +404,6 @@ export class Pipeline {
 }
 
 let lanes = 0
-
-/** A store that has sent nothing for this many timeouts, with commands waiting, is taken for hung: its connection is opened anew. */
-const HANG_FACTOR = 3
 
 /** Small commands cost more by their slot than by their bytes. */
 const MAX_IN_FLIGHT = 256 * 1024

@@ -47,8 +47,9 @@ export class ReplyPairing implements ReplyTaker {
     this.#tell()
     const pipeline = this.#pipeline
     if (pipeline.relay || type === GREATER || pipeline.state !== 'up') return null
-    const slot = pipeline.ring.peek()
-    if (slot === undefined || slot.replies !== 1) return null
+    if (pipeline.ring.length === 0) return null
+    const slot = pipeline.separateHead()
+    if (slot.replies !== 1) return null
     return slot.owner!.takesPieces?.(slot, bytes) ?? null
   }
 
@@ -75,17 +76,20 @@ export class ReplyPairing implements ReplyTaker {
     const { ring, full } = pipeline
     const run = this.#run
     const { kept } = run
-    const slot = kept === 0 ? ring.peek() : kept < ring.length ? ring.at(kept) : undefined
+    let slot = kept === 0 ? ring.peek() : kept < ring.length ? ring.at(kept) : undefined
     if (slot === undefined) throw new UnderstudyError('PROTOCOL', 'the store sent a reply that no command waits for')
     if (run.owner !== null) {
       if (!full && run.extend(slot, buf, start, end)) return this.#gathered(slot, buf, end, to)
       this.#tell()
       // That may have ended this connection.
       if (pipeline.state !== 'up') return end
+      // Or have taken apart who shared a place.
+      slot = ring.peek()!
     }
     // Who is told of room comes after those whose replies made it: no run then.
     if (!full && run.begin(slot, pipeline.options.clock.nowMs, buf, start, end))
       return this.#gathered(slot, buf, end, to)
+    slot = pipeline.separateHead()
     const owner = slot.owner!
     const losses = this.#losses
     losses.settling = slot
@@ -110,6 +114,12 @@ export class ReplyPairing implements ReplyTaker {
     let taken: InFlight | undefined = slot
     let at = end
     for (;;) {
+      if (taken.isShared) {
+        const { count } = run
+        at = run.extendUsual(taken.count - 1, buf, at, to)
+        ring.answer(taken, run.count - count + 1)
+        if (taken.count > 0) return at
+      }
       if (taken.flags === 0) pipeline.releaseWithRoom(taken)
       const next = usualReply(buf, at, to)
       if (next === -1) return at

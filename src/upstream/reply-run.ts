@@ -1,5 +1,6 @@
 import { READ_BUFFER } from '../base/read-buffer.ts'
 import { MINUS } from '../resp/bytes.ts'
+import { usualReply } from '../resp/reply-framer.ts'
 import { type InFlight, type ReplyOwner, TOGETHER } from './in-flight.ts'
 
 /**
@@ -50,6 +51,20 @@ export class ReplyRun {
     return true
   }
 
+  /** Takes the replies to `most` commands more that share the place of the last one, as far as they are there and usual ones. Gives their end. */
+  extendUsual(most: number, buf: Buffer, from: number, to: number): number {
+    let at = from
+    for (let i = 0; i < most; i++) {
+      const end = usualReply(buf, at, to)
+      if (end === -1) break
+      if (end - at !== this.step) this.step = 0
+      this.count++
+      at = end
+    }
+    this.end = at
+    return at
+  }
+
   /** Takes the reply to `slot` as the first one, if it can be one. The run before has been told. */
   begin(slot: InFlight, nowMs: number, buf: Buffer, start: number, end: number): boolean {
     if (
@@ -62,6 +77,9 @@ export class ReplyRun {
       slot.owner!.settleRun === undefined
     )
       return false
+    const isLate = nowMs - slot.queuedAtMs >= LATE_MS
+    // Its owner wants to look at its bytes.
+    if (isLate && slot.isShared) return false
     this.owner = slot.owner
     this.route = slot.route
     this.queuedAtMs = slot.queuedAtMs
@@ -71,7 +89,7 @@ export class ReplyRun {
     this.step = end - start
     this.start = start
     this.end = end
-    if (nowMs - slot.queuedAtMs >= LATE_MS) slot.owner!.late?.(slot)
+    if (isLate) slot.owner!.late?.(slot)
     return true
   }
 

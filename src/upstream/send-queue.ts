@@ -3,8 +3,9 @@ import { copyBytes, finishCopies } from '../base/copy-run.ts'
 import { CHUNK_BYTES, Chunk, takeChunk } from './chunk.ts'
 import { ChunkList } from './chunk-list.ts'
 import { type Detached, DetachedCommands } from './detached.ts'
-import { type InFlight, InFlightRing, type Loss, type ReplyOwner } from './in-flight.ts'
+import { InFlight, InFlightRing, type Loss, type ReplyOwner } from './in-flight.ts'
 import type { Outlet } from './pipeline-connection.ts'
+import { separatePlace } from './shared-place.ts'
 
 /**
  * The commands of one pipeline from push to their replies: their places in the ring, and their bytes, which lie in chunks and leave together.
@@ -69,6 +70,62 @@ export class SendQueue {
     return slot
   }
 
+  /**
+   * Appends one command's bytes (copied), which is the same as the newest, `slot`, in all but its bytes and its number, `seq`: its reply is told with that one's. False: it needs a place of its own, and nothing was done.
+   */
+  join(slot: InFlight, owner: ReplyOwner, seq: number, buf: Buffer, from: number, to: number): boolean {
+    const chunk = this.#current
+    const start = slot.end
+    if (
+      chunk === null ||
+      slot.chunk !== chunk ||
+      chunk.buf.length - start < to - from ||
+      slot.owner !== owner ||
+      slot.seq + slot.count !== seq ||
+      slot.queuedAtMs !== this.#clock.nowMs ||
+      slot.position < this.written ||
+      !this.ring.join(slot)
+    )
+      return false
+    copyBytes(buf, from, to, chunk.buf, start)
+    const bytes = to - from
+    chunk.used = slot.end = start + bytes
+    this.pendingBytes += bytes
+    this.pushed += bytes
+    return true
+  }
+
+  /** Each command at the head gets a place of its own. Gives the oldest. */
+  separateHead(): InFlight {
+    const { ring } = this
+    const slot = ring.peek()!
+    if (!slot.isShared) return slot
+    finishCopies()
+    slot.chunk!.live += slot.count - 1
+    this.pendingBytes -= separatePlace(slot, ring.spreadOldest())
+    return ring.peek()!
+  }
+
+  /** Each command gets a place of its own. */
+  separate(): void {
+    const { ring } = this
+    if (ring.length === 0) return
+    finishCopies()
+    this.separateHead()
+    if (!ring.hasShared) return
+    const places: InFlight[] = []
+    for (let i = 0; i < ring.length; i++) {
+      const slot = ring.at(i)
+      const from = places.length
+      for (let more = slot.count - 1; more > 0; more--) places.push(new InFlight())
+      places.push(slot)
+      if (!slot.isShared) continue
+      slot.chunk!.live += slot.count - 1
+      separatePlace(slot, places.slice(from))
+    }
+    ring.replace(places)
+  }
+
   /** One of those that `takeUnsent` has taken is appended once more. */
   appendAgain(slot: InFlight): InFlight {
     const again = this.append(slot.owner!, slot.chunk!.buf, slot.start, slot.end)
@@ -119,6 +176,7 @@ export class SendQueue {
   /** Takes the newest of the ring away, as far as they have not been written, the oldest of them first; each with its bytes in a chunk of its own. */
   takeUnsent(): InFlight[] {
     finishCopies()
+    this.separate()
     const { ring } = this
     let count = 0
     while (count < ring.length && ring.at(ring.length - 1 - count).position >= this.written) count++
@@ -139,7 +197,7 @@ export class SendQueue {
 
   /** Tells the owners of those that have waited for longer than `timeoutMs`, each once. They keep their places. */
   tellTimedOut(nowMs: number, timeoutMs: number): void {
-    this.ring.tellTimedOut(nowMs, timeoutMs)
+    this.ring.tellTimedOut(nowMs, timeoutMs, () => this.separate())
     this.#detached?.tellTimedOut(nowMs, timeoutMs)
   }
 

@@ -83,6 +83,19 @@ test('what was sent behind the script is told BUSY if it changes nothing; what i
   }
 })
 
+test('reads of one packet behind the script are told BUSY one by one', async () => {
+  const [culprit, other] = [await path.raw(), await path.raw()]
+  expect(await other.ask('MSET', 'a', '1', 'b', '2', 'c', '3')).toBe('+OK\r\n')
+  const reads = Buffer.concat(['a', 'b', 'none', 'c'].map((key) => encodeCommand(['GET', key])))
+  culprit.command('EVAL', ENDLESS, '0')
+  other.send(reads)
+  for (let i = 0; i < 4; i++) expect(await other.text()).toMatch(/^-BUSY Redis is busy/)
+  expect(await other.ask('SCRIPT', 'KILL')).toBe('+OK\r\n')
+  expect(await culprit.text()).toMatch(/^-.*[Ss]cript killed/)
+  other.send(reads)
+  for (const reply of ['$1\r\n1\r\n', '$1\r\n2\r\n', '$-1\r\n', '$1\r\n3\r\n']) expect(await other.text()).toBe(reply)
+})
+
 test('a script behind other commands of its packet is found, too', async () => {
   const [culprit, other] = [await path.raw(), await path.raw()]
   const code = `#!lua name=test\nredis.register_function('forever', function() while true do end end)`

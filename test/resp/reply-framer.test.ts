@@ -21,7 +21,15 @@ const { reply3 } = fc.letrec<{ reply3: string }>((tie) => ({
   reply3: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },
     reply2,
-    fc.constantFrom('_\r\n', '#t\r\n', ',1.5\r\n', '(12345678901234567890\r\n', '=7\r\ntxt:abc\r\n', '!5\r\nERR x\r\n'),
+    fc.constantFrom(
+      '_\r\n',
+      `:${'1'.repeat(40)}\r\n`,
+      '#t\r\n',
+      ',1.5\r\n',
+      '(12345678901234567890\r\n',
+      '=7\r\ntxt:abc\r\n',
+      '!5\r\nERR x\r\n',
+    ),
     fc.array(tie('reply3'), { maxLength: 4 }).map((items) => `~${items.length}\r\n${items.join('')}`),
     fc
       .array(tie('reply3'), { maxLength: 4 })

@@ -1,11 +1,14 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { CoarseClock } from '../../src/base/clock.ts'
 import { READ_BUFFER } from '../../src/base/read-buffer.ts'
-import { Chunk } from '../../src/upstream/chunk.ts'
-import { type InFlight, InFlightRing, type ReplyOwner, TOGETHER } from '../../src/upstream/in-flight.ts'
+import { encodeCommand } from '../../src/resp/encode.ts'
+import { type InFlight, type ReplyOwner, TOGETHER } from '../../src/upstream/in-flight.ts'
 import type { Losses } from '../../src/upstream/losses.ts'
 import type { Pipeline } from '../../src/upstream/pipeline.ts'
+import type { Outlet } from '../../src/upstream/pipeline-connection.ts'
 import { ReplyPairing } from '../../src/upstream/reply-pairing.ts'
+import { SendQueue } from '../../src/upstream/send-queue.ts'
 
 const TEXTS = [
   '+OK\r\n',
@@ -20,25 +23,31 @@ const TEXTS = [
 ]
 
 /** The texts of replies that lie one behind the other. */
-const split = (text: string): string[] => text.match(/\+OK\r\n|\+QUEUED\r\n|-ERR no\r\n|:12\r\n|\$3\r\n\+OK\r\n/g) ?? []
+const split = (text: string): string[] =>
+  text.match(/\*1\r\n\+OK\r\n|\+OK\r\n|\+QUEUED\r\n|-ERR no\r\n|:12\r\n|\$3\r\n\+OK\r\n/g) ?? []
 
-test('in whatever pieces they come, each command is given its replies, once and in order, as one, as several or with its neighbours', () => {
+test('in whatever pieces they come, each command is given its replies, once and in order, as one, as several or with its neighbours, whose place it may share', () => {
   const any = fc.record({
     replies: fc.array(fc.constantFrom(...TEXTS), { minLength: 1, maxLength: 7 }),
     flags: fc.constantFrom(0, 1, TOGETHER | 1),
     late: fc.boolean(),
+    shares: fc.boolean(),
   })
   // Most are such, and several of them in a row make a run.
   const usual = fc.record({
     replies: fc.constantFrom(...TEXTS).map((text) => [text]),
     flags: fc.constantFrom(0, 0, 0, TOGETHER | 1),
-    late: fc.constant(false),
+    late: fc.constantFrom(false, false, false, false, true),
+    shares: fc.constant(true),
   })
   const command = fc.oneof({ weight: 1, arbitrary: any }, { weight: 4, arbitrary: usual })
+  let shared = 0
   fc.assert(
     fc.property(fc.array(command, { maxLength: 20 }), fc.array(fc.integer({ min: 1, max: 40 })), (commands, cuts) => {
-      const ring = new InFlightRing()
-      const chunk = new Chunk(1)
+      const clock = new CoarseClock()
+      clock.nowMs = 100
+      const queue = new SendQueue(clock, false, () => {})
+      const { ring } = queue
       const told: string[][] = commands.map(() => [])
       let released = 0
       const owner: ReplyOwner = {
@@ -54,9 +63,16 @@ test('in whatever pieces they come, each command is given its replies, once and 
           expect(released).toBe(seq)
           for (let i = 0; i < count; i++) expect(slots.at(i)).toMatchObject({ seq: seq + i, flags: TOGETHER | 1 })
         },
-        settleRun: ({ seq, count, start, end }) => {
-          const texts = split(READ_BUFFER.toString('latin1', start, end).replaceAll('*1\r\n', ''))
+        late: ({ seq, chunk, start, end, queuedAtMs }) => {
+          expect(queuedAtMs).toBe(0)
+          expect(chunk!.buf.toString('latin1', start, end)).toBe(`${encodeCommand(['ECHO', seq])}`)
+        },
+        settleRun: ({ seq, count, step, start, end }) => {
+          // An owner may look at what is in flight.
+          if (seq % 3 === 0) queue.separate()
+          const texts = split(READ_BUFFER.toString('latin1', start, end))
           expect(texts).toHaveLength(count)
+          for (const text of texts) if (step > 0) expect(text).toHaveLength(step)
           for (let i = 0; i < count; i++) told[seq + i]!.push(commands[seq + i]!.replies[0]!)
         },
         lost: () => expect.fail('nothing is lost'),
@@ -64,28 +80,35 @@ test('in whatever pieces they come, each command is given its replies, once and 
       }
       // Whoever takes runs announces no command with several replies.
       const { settleRun: _, settleTogether: __, ...ofSeveral } = owner
-      for (const [seq, { replies, flags, late }] of commands.entries())
-        Object.assign(ring.push(), {
-          owner: replies.length > 1 ? ofSeveral : owner,
-          seq,
-          chunk,
-          flags,
-          replies: replies.length,
-          queuedAtMs: late ? 0 : 100,
-        })
+      let newest: InFlight | null = null
+      for (const [seq, { replies, flags, late, shares }] of commands.entries()) {
+        const bytes = encodeCommand(['ECHO', seq])
+        const of = replies.length > 1 ? ofSeveral : owner
+        clock.nowMs = late ? 0 : 100
+        const isLikeTheLast = newest !== null && newest.flags === 0 && newest.replies === 1
+        if (shares && isLikeTheLast && flags === 0 && queue.join(newest!, of, seq, bytes, 0, bytes.length)) {
+          shared++
+          continue
+        }
+        newest = Object.assign(queue.append(of, bytes, 0, bytes.length), { seq, flags, replies: replies.length })
+      }
+      clock.nowMs = 100
+      const outlet = { write: () => true, cork: () => {}, uncork: () => {} }
+      queue.writeTo(outlet as unknown as Outlet)
       const release = (slot: InFlight): void => {
         expect(slot).toBe(ring.peek())
-        released++
-        ring.pop()
+        released = slot.seq + slot.count
+        queue.release(slot)
       }
       const pipeline = {
         state: 'up',
         relay: false,
         full: false,
         ring,
-        options: { clock: { nowMs: 100 } },
+        options: { clock },
         release,
         releaseWithRoom: release,
+        separateHead: () => queue.separateHead(),
       }
       const pairing = new ReplyPairing(pipeline as unknown as Pipeline, {} as Losses, () => {})
       let rest = commands.flatMap(({ replies }) => replies).join('')
@@ -95,8 +118,10 @@ test('in whatever pieces they come, each command is given its replies, once and 
         pairing.read(READ_BUFFER, length)
       }
       expect(told).toEqual(commands.map(({ replies }) => replies))
-      expect(released).toBe(commands.length)
+      expect(ring.length).toBe(0)
+      expect(queue.pendingBytes).toBe(0)
     }),
-    { numRuns: 500 },
+    { numRuns: 800 },
   )
+  expect(shared).toBeGreaterThan(250)
 })
