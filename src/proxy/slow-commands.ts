@@ -4,6 +4,7 @@ import { isOwnWord } from '../resp/own-words.ts'
 import type { Reply } from '../resp/reply.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import { LATE_MS } from '../upstream/reply-run.ts'
+import { oldestOf } from '../upstream/shared-place.ts'
 import type { Session } from './session.ts'
 
 interface SlowCommand {
@@ -27,8 +28,10 @@ export class SlowCommands {
     const isFirst = nowMs - this.#lastMs >= LATE_MS
     this.#lastMs = nowMs
     if (!isFirst || slot.chunk === null) return
-    const [buf, start, end] =
-      slot.original === null ? [slot.chunk.buf, slot.start, slot.end] : [slot.original, 0, slot.original.length]
+    const { original } = slot
+    const buf = original ?? slot.chunk.buf
+    const [start, end] =
+      original !== null ? [0, original.length] : slot.isShared ? oldestOf(slot) : [slot.start, slot.end]
     if (end - start > MAX_BYTES) return
     this.#newest.unshift({
       address: session.remote,

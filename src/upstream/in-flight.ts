@@ -29,7 +29,7 @@ export interface ReplyOwner {
   settleSame?(command: InFlight, count: number): void
   /** In place of a `settle` for each, where it is defined: as `ReplyRun` says. */
   settleRun?(run: ReplyRun): void
-  /** The reply has come `LATE_MS` or later, and is the first of a run: called while the run begins. */
+  /** The reply has come `LATE_MS` or later, and is the first of a run: called while the run begins. Of a shared place it is the oldest command (`oldestOf`). */
   late?(command: InFlight): void
   /** Before `settleRun`, of a run of commands marked `TOGETHER`: `ring` begins with their slots, which are free after this. */
   settleTogether?(run: ReplyRun, ring: InFlightRing): void

@@ -77,9 +77,6 @@ export class ReplyRun {
       slot.owner!.settleRun === undefined
     )
       return false
-    const isLate = nowMs - slot.queuedAtMs >= LATE_MS
-    // Its owner wants to look at its bytes.
-    if (isLate && slot.isShared) return false
     this.owner = slot.owner
     this.route = slot.route
     this.queuedAtMs = slot.queuedAtMs
@@ -89,7 +86,7 @@ export class ReplyRun {
     this.step = end - start
     this.start = start
     this.end = end
-    if (isLate) slot.owner!.late?.(slot)
+    if (nowMs - slot.queuedAtMs >= LATE_MS) slot.owner!.late?.(slot)
     return true
   }
 

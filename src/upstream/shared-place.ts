@@ -29,6 +29,15 @@ export function separatePlace(slot: InFlight, places: readonly InFlight[]): numb
   return answeredBytes
 }
 
+/** Where the bytes of the oldest command lie that shares `slot` and is still owed: `slot.chunk.buf[start .. end)`. */
+export function oldestOf({ chunk, start, end, answered }: InFlight): [start: number, end: number] {
+  const { buf } = chunk!
+  const parser = new CommandParser()
+  let at = start
+  for (let i = 0; i < answered; i++) at = endOf(parser, buf, at, end)
+  return [at, endOf(parser, buf, at, end)]
+}
+
 /** They have been parsed before: each is whole. */
 function endOf(parser: CommandParser, buf: Buffer, from: number, to: number): number {
   if (parser.parse(buf, from, to) !== COMPLETE) throw new Error('a place is shared by something that is no command')

@@ -5,7 +5,7 @@ import { type InFlight, InFlightRing } from '../../src/upstream/in-flight.ts'
 import { startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { FakeStore } from '../support/fake-store.ts'
-import type { RawClient } from '../support/raw-client.ts'
+import { RawClient } from '../support/raw-client.ts'
 import { startRedis } from '../support/redis.ts'
 
 // Commands of one packet that are alike share a place in the ring: what becomes of each of them has to be the same as if they did not.
@@ -129,6 +129,27 @@ test('errors and replies of any kind and size among them keep their places', asy
   client.send(Buffer.concat(TEN.map((i) => encodeCommand(['INCRBY', 'n', i]))))
   expect(await replies(client, 10)).toEqual([0, 1, 3, 6, 10, 15, 21, 28, 36, 45].map((n) => `:${n}\r\n`))
   expect(path.runtime.stats().routes['all']!.inFlight).toBe(0)
+})
+
+test('SLOWLOG names the client of a packet that was late', async () => {
+  const only = await startRedis({ args: ['--slowlog-log-slower-than', '0', '--enable-debug-command', 'local'] })
+  const path = await startDataPath({ stores: { only } })
+  cleanUps.push(
+    () => only.stop(),
+    () => path.stop(),
+  )
+  const [client, other, direct] = [await path.raw(), await path.raw(), await RawClient.open(only.port)]
+  await client.ask('CLIENT', 'SETNAME', 'late')
+  await client.ask('GET', 'warm')
+  direct.command('DEBUG', 'SLEEP', '0.1')
+  client.send(gets('first', 'second', 'third'))
+  expect(await replies(client, 3)).toEqual(['$-1\r\n', '$-1\r\n', '$-1\r\n'])
+  expect(shared).toBe(2)
+  const address = `127.0.0.1:${client.socket.localPort}`
+  expect(await other.ask('SLOWLOG', 'GET')).toContain(
+    `$3\r\nGET\r\n$5\r\nfirst\r\n$${address.length}\r\n${address}\r\n$4\r\nlate\r\n`,
+  )
+  direct.destroy()
 })
 
 test('two clients, and commands of other names between them, get places of their own', async () => {

@@ -9,6 +9,7 @@ import type { Pipeline } from '../../src/upstream/pipeline.ts'
 import type { Outlet } from '../../src/upstream/pipeline-connection.ts'
 import { ReplyPairing } from '../../src/upstream/reply-pairing.ts'
 import { SendQueue } from '../../src/upstream/send-queue.ts'
+import { oldestOf } from '../../src/upstream/shared-place.ts'
 
 const TEXTS = [
   '+OK\r\n',
@@ -36,14 +37,24 @@ test('in whatever pieces they come, each command is given its replies, once and 
   // Most are such, and several of them in a row make a run.
   const usual = fc.record({
     replies: fc.constantFrom(...TEXTS).map((text) => [text]),
-    flags: fc.constantFrom(0, 0, 0, TOGETHER | 1),
-    late: fc.constantFrom(false, false, false, false, true),
-    shares: fc.constant(true),
+    flags: fc.constantFrom(0, 0, 0, 0, 0, TOGETHER | 1),
   })
-  const command = fc.oneof({ weight: 1, arbitrary: any }, { weight: 4, arbitrary: usual })
+  const packet = fc
+    .tuple(fc.constantFrom(false, false, true), fc.array(usual, { minLength: 1, maxLength: 12 }))
+    .map(([late, list]) => list.map((one) => ({ ...one, late, shares: true })))
+  const list = fc
+    .array(
+      fc.oneof(
+        any.map((one) => [one]),
+        packet,
+      ),
+      { maxLength: 6 },
+    )
+    .map((packets) => packets.flat())
   let shared = 0
+  let lateShared = 0
   fc.assert(
-    fc.property(fc.array(command, { maxLength: 20 }), fc.array(fc.integer({ min: 1, max: 40 })), (commands, cuts) => {
+    fc.property(list, fc.array(fc.integer({ min: 1, max: 40 })), (commands, cuts) => {
       const clock = new CoarseClock()
       clock.nowMs = 100
       const queue = new SendQueue(clock, false, () => {})
@@ -63,9 +74,11 @@ test('in whatever pieces they come, each command is given its replies, once and 
           expect(released).toBe(seq)
           for (let i = 0; i < count; i++) expect(slots.at(i)).toMatchObject({ seq: seq + i, flags: TOGETHER | 1 })
         },
-        late: ({ seq, chunk, start, end, queuedAtMs }) => {
-          expect(queuedAtMs).toBe(0)
-          expect(chunk!.buf.toString('latin1', start, end)).toBe(`${encodeCommand(['ECHO', seq])}`)
+        late: (slot) => {
+          expect(slot.queuedAtMs).toBe(0)
+          lateShared += Number(slot.isShared)
+          const [start, end] = oldestOf(slot)
+          expect(slot.chunk!.buf.toString('latin1', start, end)).toBe(`${encodeCommand(['ECHO', slot.seq])}`)
         },
         settleRun: ({ seq, count, step, start, end }) => {
           // An owner may look at what is in flight.
@@ -121,7 +134,8 @@ test('in whatever pieces they come, each command is given its replies, once and 
       expect(ring.length).toBe(0)
       expect(queue.pendingBytes).toBe(0)
     }),
-    { numRuns: 800 },
+    { numRuns: 500 },
   )
-  expect(shared).toBeGreaterThan(250)
+  expect(shared).toBeGreaterThan(300)
+  expect(lateShared).toBeGreaterThan(15)
 })
