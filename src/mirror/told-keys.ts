@@ -62,6 +62,11 @@ export class ToldKeys {
     return this.#ears.get(store)?.covers === true
   }
 
+  /** A connection tracks every key there (`BCAST`, no prefix). */
+  listensTo(store: Store): boolean {
+    return this.#ears.get(store)?.listens === true
+  }
+
   tick(nowMs: number): void {
     for (const [store, ear] of this.#ears) {
       if (!ear.isUnused(nowMs)) continue
@@ -101,6 +106,10 @@ class Ear {
     this.#store = store
     this.#context = context
     this.#outcome = outcome
+  }
+
+  get listens(): boolean {
+    return this.#listens
   }
 
   get covers(): boolean {

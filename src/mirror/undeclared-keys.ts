@@ -61,6 +61,11 @@ export class UndeclaredKeys {
     return this.#told.covers(this.#primaryOf(route))
   }
 
+  /** Understudy itself tracks every key there. */
+  isToldBy(store: Store): boolean {
+    return this.#told.listensTo(store)
+  }
+
   tick(nowMs: number): void {
     this.#told.tick(nowMs)
   }

@@ -52,6 +52,13 @@ export class ClientTracking {
     return `t${this.#broken ? 'R' : ''}${this.#request.broadcasts ? 'B' : ''}`
   }
 
+  /** It is told of every key that is written at that store. */
+  hearsAllOf(store: Store): boolean {
+    if (!this.#request.broadcasts) return false
+    const prefixes = this.#translates() ? this.#prefixesAt(store) : this.#prefixes
+    return prefixes.some((prefix) => prefix.length === 0)
+  }
+
   /** Asks the servers; the client goes on with their answer. */
   begin(): void {
     const session = this.#session

@@ -7,6 +7,7 @@ import type { Reply } from '../resp/reply.ts'
 import { planCommand } from '../routing/plan.ts'
 import type { RouteState } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Store } from '../upstream/store.ts'
 import { textArg, wordArg } from './arguments.ts'
 import type { DataPath } from './data-path.ts'
 import { histogramsAsked } from './local-calls.ts'
@@ -16,7 +17,8 @@ import type { Session } from './session.ts'
 /**
  * Answers of the primary that are put right, because it knows the connections of Understudy and not the clients behind them:
  *
- *   INFO                `connected_clients` are those that CLIENT LIST has here, and those that CLIENT PAUSE holds here count as blocked (`blocked_clients`)
+ *   INFO                `connected_clients` are those that CLIENT LIST has here, and those that CLIENT PAUSE holds here count as blocked (`blocked_clients`); Understudy's own tracking of keys does not
+ *                       count (`tracking_clients`, `tracking_total_prefixes`)
  *   SLOWLOG GET         a slow command's client is the one that sent it; what Understudy asks for itself is left out
  *   COMMANDLOG GET      the same, of Valkey
  *   CONFIG SET          is answered when what HELLO tells is known anew, if it is about that
@@ -31,7 +33,7 @@ export function mendedCommand(session: Session, view: CommandView, spec: Command
   const store = path.primaryOf(route)
   const pipeline = own === null ? store.shared(session.database, session.protocol, session.user) : own.to(store)
   if (pipeline.full) return session.noRoom(pipeline)
-  const mended = new Mended(session, session.order.assign(), route.state, mendingOf(session, view, spec))
+  const mended = new Mended(session, session.order.assign(), route.state, mendingOf(session, view, spec, store))
   if (changesGreeting(view, spec)) mended.before = (answer) => path.server.learnGreeting(store.shared(0, 2), answer)
   const entries = slowEntriesAsked(view, spec)
   if (entries === null) pipeline.push(mended, view.buf, view.frameStart, view.frameEnd)
@@ -47,7 +49,7 @@ export function mendedCommand(session: Session, view: CommandView, spec: Command
 /** What becomes of the reply, given as a view; it may give the same. */
 type Mending = (frame: Buffer) => Buffer
 
-function mendingOf(session: Session, view: CommandView, { name }: CommandSpec): Mending {
+function mendingOf(session: Session, view: CommandView, { name }: CommandSpec, store: Store): Mending {
   const { path, protocol } = session
   const decoded = (mend: (reply: Reply) => Reply) => (frame: Buffer) => {
     if (frame[0] === MINUS) return frame
@@ -81,7 +83,7 @@ function mendingOf(session: Session, view: CommandView, { name }: CommandSpec): 
         return frame
       }
     default:
-      return (frame) => withClients(frame, path)
+      return (frame) => withClients(frame, path, store)
   }
 }
 
@@ -149,13 +151,19 @@ class Mended implements ReplyOwner {
 }
 
 /** A bulk or verbatim string with a new length; anything else as it is. */
-function withClients(frame: Buffer, { sessions, pause }: DataPath): Buffer {
+function withClients(frame: Buffer, { sessions, pause, mirror }: DataPath, store: Store): Buffer {
   if (frame[0] !== DOLLAR && frame[0] !== EQUALS) return frame
   const from = frame.indexOf('\n') + 1
   const held = pause === null ? 0 : [...sessions].filter((client) => client.waiting === 'pause').length
+  const tracking = mirror.undeclared.isToldBy(store) ? 1 : 0
+  // The server counts a prefix once, whoever asks for it.
+  const prefixes = [...sessions].some(({ own }) => own?.tracking?.hearsAllOf(store)) ? 0 : tracking
+  const less = (by: number) => (_: string, name: string, count: string) => `${name}:${Math.max(0, Number(count) - by)}`
   const text = frame
     .toString('latin1', from, frame.length - 2)
     .replace(/^connected_clients:\d+/m, `connected_clients:${sessions.size}`)
     .replace(/^blocked_clients:(\d+)/m, (_, count) => `blocked_clients:${Number(count) + held}`)
+    .replace(/^(tracking_clients):(\d+)/m, less(tracking))
+    .replace(/^(tracking_total_prefixes):(\d+)/m, less(prefixes))
   return Buffer.from(`${String.fromCharCode(frame[0])}${text.length}\r\n${text}\r\n`, 'latin1')
 }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { newRunName } from '../../src/mirror/run-name.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
@@ -45,6 +46,33 @@ test('DEBUG PROTOCOL push gives the push before its reply, to its client alone',
   expect(await client.take(4)).toEqual(expected)
   expect(await other.ask('PING')).toBe('+PONG\r\n')
   direct.destroy()
+})
+
+test('INFO leaves out that Understudy has the store tell what scripts write', async () => {
+  const [one, two] = [await startRedis(), await startRedis()]
+  const routes = [{ name: 'all', source: 'one', target: 'two', phase: 'mirror' as const }]
+  const mirrored = await startDataPath({ stores: { one, two }, routes })
+  try {
+    const [client, tracker, direct] = [await mirrored.raw(), await mirrored.raw(), await RawClient.open(one.port)]
+    const told = async (by: RawClient): Promise<string> =>
+      (await by.ask('INFO')).match(/tracking_(clients|total_prefixes):\d+/g)!.join(' ')
+    await eventually(async () => {
+      await client.ask('EVAL', "return redis.call('set', 'undeclared', 1)", 0)
+      expect(await told(direct)).toBe('tracking_clients:1 tracking_total_prefixes:1')
+    })
+    await eventually(async () => expect(await told(client)).toBe('tracking_clients:0 tracking_total_prefixes:0'))
+    await tracker.ask('HELLO', 3)
+    expect(await tracker.ask('CLIENT', 'TRACKING', 'ON', 'BCAST', 'PREFIX', 'some:')).toBe('+OK\r\n')
+    expect(await told(client)).toBe('tracking_clients:1 tracking_total_prefixes:1')
+    await tracker.ask('CLIENT', 'TRACKING', 'OFF')
+    expect(await tracker.ask('CLIENT', 'TRACKING', 'ON', 'BCAST')).toBe('+OK\r\n')
+    expect(await told(direct)).toBe('tracking_clients:2 tracking_total_prefixes:1')
+    expect(await told(client)).toBe('tracking_clients:1 tracking_total_prefixes:1')
+    direct.destroy()
+  } finally {
+    await mirrored.stop()
+    await Promise.all([one.stop(), two.stop()])
+  }
 })
 
 test('SLOWLOG GET leaves out how Understudy looks after the store', async () => {
