@@ -2,11 +2,11 @@ import type { Socket } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { type InFlight, InFlightRing } from '../../src/upstream/in-flight.ts'
-import { startDataPath } from '../support/data-path.ts'
+import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { FakeStore } from '../support/fake-store.ts'
 import { RawClient } from '../support/raw-client.ts'
-import { startRedis } from '../support/redis.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
 
 // Commands of one packet that are alike share a place in the ring: what becomes of each of them has to be the same as if they did not.
 
@@ -32,6 +32,19 @@ const gets = (...keys: (string | number)[]): Buffer =>
 
 const TEN = Array.from({ length: 10 }, (_, i) => i)
 
+/** Both are stopped with the test. */
+async function pathTo(
+  store: FakeStore | RedisServer,
+  settings: DataPathOptions['store'] = {},
+): Promise<DataPathUnderTest> {
+  const path = await startDataPath({ stores: { store }, store: settings })
+  cleanUps.push(
+    () => store.stop(),
+    () => path.stop(),
+  )
+  return path
+}
+
 async function replies(client: RawClient, count: number): Promise<string[]> {
   const list: string[] = []
   for (let i = 0; i < count; i++) list.push(await client.text())
@@ -51,11 +64,7 @@ test.each([0, 1, 4, 9])(
       isOver = true
       return 'close'
     })
-    const path = await startDataPath({ stores: { store } })
-    cleanUps.push(
-      () => store.stop(),
-      () => path.stop(),
-    )
+    const path = await pathTo(store)
     const client = await path.raw()
     client.send(gets(...TEN))
     const heard = await replies(client, 10)
@@ -83,11 +92,7 @@ test('each one that a store does not answer in time is told so, and replies that
     held.push(key!)
     return null
   })
-  const path = await startDataPath({ stores: { store }, store: { timeoutMs: 1_000 } })
-  cleanUps.push(
-    () => store.stop(),
-    () => path.stop(),
-  )
+  const path = await pathTo(store, { timeoutMs: 1_000 })
   const [client, other] = [await path.raw(), await path.raw()]
   client.send(gets(...TEN))
   other.send(gets(10, 11, 12))
@@ -103,12 +108,7 @@ test('each one that a store does not answer in time is told so, and replies that
 })
 
 test('errors and replies of any kind and size among them keep their places', async () => {
-  const only = await startRedis()
-  const path = await startDataPath({ stores: { only } })
-  cleanUps.push(
-    () => only.stop(),
-    () => path.stop(),
-  )
+  const path = await pathTo(await startRedis())
   const client = await path.raw()
   const large = 'x'.repeat(3_000_000)
   expect(await client.ask('MSET', 'a', '1', 'b', '', 'c', 'c'.repeat(1_000), 'large', large)).toBe('+OK\r\n')
@@ -132,13 +132,9 @@ test('errors and replies of any kind and size among them keep their places', asy
 })
 
 test('SLOWLOG names the client of a packet that was late', async () => {
-  const only = await startRedis({ args: ['--slowlog-log-slower-than', '0', '--enable-debug-command', 'local'] })
-  const path = await startDataPath({ stores: { only } })
-  cleanUps.push(
-    () => only.stop(),
-    () => path.stop(),
-  )
-  const [client, other, direct] = [await path.raw(), await path.raw(), await RawClient.open(only.port)]
+  const store = await startRedis({ args: ['--slowlog-log-slower-than', '0', '--enable-debug-command', 'local'] })
+  const path = await pathTo(store)
+  const [client, other, direct] = [await path.raw(), await path.raw(), await RawClient.open(store.port)]
   await client.ask('CLIENT', 'SETNAME', 'late')
   await client.ask('GET', 'warm')
   direct.command('DEBUG', 'SLEEP', '0.1')
@@ -153,12 +149,7 @@ test('SLOWLOG names the client of a packet that was late', async () => {
 })
 
 test('two clients, and commands of other names between them, get places of their own', async () => {
-  const only = await startRedis()
-  const path = await startDataPath({ stores: { only } })
-  cleanUps.push(
-    () => only.stop(),
-    () => path.stop(),
-  )
+  const path = await pathTo(await startRedis())
   const clients = [await path.raw(), await path.raw(), await path.raw()]
   for (let round = 0; round < 30; round++) {
     for (const [i, client] of clients.entries())
