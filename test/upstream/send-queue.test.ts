@@ -55,7 +55,7 @@ class Model implements ReplyOwner {
   }
 
   /** A command that goes elsewhere has the next number. */
-  skip(): void {
+  giveNumberAway(): void {
     this.#seq++
   }
 
@@ -224,7 +224,7 @@ test('whether commands share a place or not, each keeps its number, its bytes, i
         if (name === 'push') model.push(n, true, 0)
         else if (name === 'packet') for (let i = 0; i < n; i++) shared += Number(model.push((i * n) % 13, i > 0, 0))
         else if (name === 'other') model.push(n, n % 2 === 0, n % 3 === 0 ? TOGETHER : 0)
-        else if (name === 'gap') model.skip()
+        else if (name === 'gap') model.giveNumberAway()
         else if (name === 'write') model.write()
         else if (name === 'answer') model.answer(n)
         else if (name === 'wait') model.wait(n * 10)
