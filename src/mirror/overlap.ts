@@ -1,3 +1,11 @@
+import type { InFlightRing } from '../upstream/in-flight.ts'
+
+/** A shared connection, as far as its lane goes: all of its writes in flight are in its ring. */
+export interface SharedLane {
+  readonly lane: number
+  readonly ring: InFlightRing
+}
+
 /**
  * Notices writes to one key that are on two connections ("lanes") at once: their order is unknown, because each connection has its own history. Such a
  * key is settled by a state copy. Also tells a read whether writes of other lanes came between its leaving and its reply.
@@ -14,6 +22,9 @@
  * wrong result.
  *
  * While a command that touches every key (FLUSHALL) is under way (`beginSweep`), nobody is alone but those on its own lane, whose order with it is known.
+ *
+ * Most of the time one shared connection has all the writes, and then nobody can meet anybody. It is the sole lane after CALM of its writes between which nothing was asked or written on
+ * another one; from then on its writes are not counted, until somebody comes whose lane is another: those in flight are found in its ring, and are counted before anything else is done.
  */
 export class OverlapTable {
   /** Eight fields a slot, side by side: one cache line a write. */
@@ -26,18 +37,29 @@ export class OverlapTable {
   #sweeps = 0
   #sweptBy = NOBODY
   #sweepsBefore = 0
+  /** The sole lane, whose writes are not counted; null: there is none. */
+  #sole: SharedLane | null = null
+  /** What its writes in flight have for a ticket: another number each time that there is one. */
+  #soleTicket = NOT_COUNTED
+  /** Who may become it, and how many writes it has sent since anything happened on another lane. */
+  #candidate: SharedLane | null = null
+  #candidateLane = NOBODY
+  #calm = 0
+  readonly #calmWrites: number
 
   /**
    * `slots`: a power of two. Only writes in flight at the same moment on different connections can collide, so few are enough: with 200 in flight on each of
-   * two lanes, about one in a hundred of them.
+   * two lanes, about one in a hundred of them. `calm`: after so many writes of one shared connection it is the sole lane.
    */
-  constructor(slots = 1 << 14) {
+  constructor(slots = 1 << 14, calm = CALM) {
+    this.#calmWrites = calm
     this.#slots = new Int32Array(slots * STRIDE)
     this.#mask = slots - 1
   }
 
   /** A write of a key with this hash leaves on `lane`. Gives its ticket; the tickets of a command's keys are added up by `addTickets`. */
   enter(hash: number, lane: number): number {
+    if (lane !== this.#candidateLane) this.#disturb()
     const slots = this.#slots
     const at = (hash & this.#mask) * STRIDE
     slots[at + WRITES]!++
@@ -56,6 +78,30 @@ export class OverlapTable {
     slots[at + LANE] = lane
     slots[at + OWN] = own + 1
     return foreign === 0 && this.#isUnswept(lane) ? slots[at + EPOCH]! + this.#sweepsOfOthers(lane) : -1
+  }
+
+  /** The same for one that lies in the ring of a shared connection until `left`, with its hash and the ticket that this gives. */
+  enterShared(shared: SharedLane, hash: number): number {
+    if (shared === this.#sole) return this.#soleTicket
+    if (shared !== this.#candidate) {
+      this.#disturb()
+      this.#candidate = shared
+      this.#candidateLane = shared.lane
+    } else if (++this.#calm >= this.#calmWrites) {
+      this.#calm = 0
+      if (this.#sweeping === 0 && this.#hasOnly(shared.lane)) {
+        this.#sole = shared
+        return --this.#soleTicket
+      }
+    }
+    return this.enter(hash, shared.lane)
+  }
+
+  /** Whether another lane's write came between: of one that `enter` or `enterShared` has given `ticket`. */
+  left(hash: number, lane: number, ticket: number): boolean {
+    if (ticket > NOT_COUNTED) return this.leave(hash, lane) !== ticket
+    // It was in no ring when they were counted: who it has met is not known.
+    return this.#sole === null || ticket !== this.#soleTicket
   }
 
   /** Its reply has come, or never will. Gives what the ticket is if nobody came between. */
@@ -80,6 +126,16 @@ export class OverlapTable {
 
   /** The lane on which writes of this hash are in flight; 0: none; -1: several. */
   laneOf(hash: number): number {
+    if (this.#sole !== null) this.#disturb()
+    return this.#laneOf(hash)
+  }
+
+  /** A lane on which nobody who asks for this key is overtaken by writes that are in flight; 0: any; -1: there is none. */
+  laneToAsk(hash: number): number {
+    return this.#sole === null ? this.#laneOf(hash) : this.#sole.lane
+  }
+
+  #laneOf(hash: number): number {
     const at = (hash & this.#mask) * STRIDE
     if (this.#slots[at + OWN] === 0) return 0
     return this.#slots[at + FOREIGN] === 0 ? this.#slots[at + LANE]! : -1
@@ -87,7 +143,8 @@ export class OverlapTable {
 
   /** A read of a key with this hash leaves on `lane`. Gives its ticket, for `undisturbed`; those of several keys are added up by `addTickets`. */
   look(hash: number, lane: number): number {
-    const inFlight = this.laneOf(hash)
+    if (lane !== this.#candidateLane) this.#disturb()
+    const inFlight = this.#laneOf(hash)
     return (inFlight === 0 || inFlight === lane) && this.#isUnswept(lane) ? this.traffic(hash, lane) : -1
   }
 
@@ -100,7 +157,8 @@ export class OverlapTable {
     const at = (hash & this.#mask) * STRIDE
     // Even when `lane` wrote last, odd otherwise: going from one to the other is a change too.
     const count = slots[at + LAST] === lane ? slots[at + TURNS]! * 2 : slots[at + WRITES]! * 2 + 1
-    return (count + this.#sweepsOfOthers(lane) * 2) & EPOCH_MASK
+    // What a sole lane writes is not counted, so it changes with each of them (`#soleTicket`), too.
+    return (count + (this.#sweepsOfOthers(lane) - this.#soleTicket) * 2) & EPOCH_MASK
   }
 
   /** How often every key of a store has changed at once. */
@@ -113,6 +171,7 @@ export class OverlapTable {
    * behind it for certain; NOBODY: there is none.
    */
   beginSweep(lane: number): void {
+    this.#disturb()
     if (this.#sweeping === 0) this.#sweepingLane = lane
     else if (this.#sweepingLane !== lane) this.#sweepingLane = NOBODY
     if (this.#sweptBy !== lane) {
@@ -125,6 +184,28 @@ export class OverlapTable {
 
   endSweep(): void {
     this.#sweeping--
+  }
+
+  /** Somebody is on another lane than the candidate's: all writes count from now on. */
+  #disturb(): void {
+    this.#calm = 0
+    const sole = this.#sole
+    if (sole === null) return
+    this.#sole = null
+    const { ring, lane } = sole
+    for (let i = 0; i < ring.length; i++) {
+      const slot = ring.at(i)
+      if (slot.ticket === this.#soleTicket) slot.ticket = this.enter(slot.keyHash, lane)
+    }
+  }
+
+  /** No write of another lane is in flight. */
+  #hasOnly(lane: number): boolean {
+    const slots = this.#slots
+    for (let at = 0; at < slots.length; at += STRIDE) {
+      if (slots[at + OWN]! > 0 && (slots[at + LANE] !== lane || slots[at + FOREIGN]! > 0)) return false
+    }
+    return true
   }
 
   /** No sweep is under way but on this lane. */
@@ -154,6 +235,10 @@ const TURNS = 6
 const WRITES = 7
 /** No connection's lane: looked at for it, every write counts. */
 export const NOBODY = -2
+/** Tickets of a sole lane's writes are below this one. */
+const NOT_COUNTED = -2
+/** Writes of one lane. The table is then looked through, which takes as long as a few hundred of them. */
+const CALM = 4096
 /** Stays positive: a ticket of -1 is never an epoch. */
 const EPOCH_MASK = 0x3fffffff
 

@@ -15,7 +15,7 @@ export function primaryPipeline(
   hash: number,
 ): Pipeline {
   const store = context.stores[route.primary.store]!
-  const lane = overlap.laneOf(hash)
+  const lane = overlap.laneToAsk(hash)
   const resp2 = store.shared(database, 2)
   if (lane <= 0 || lane === resp2.lane) return lane <= 0 ? store.busiest(database) : resp2
   for (const pipeline of store.sharedPipelines()) {

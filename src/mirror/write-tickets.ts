@@ -5,6 +5,7 @@ import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { isServerWide } from '../routing/server-wide.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
 import { addTickets, NOBODY, type OverlapTable } from './overlap.ts'
 import { applicationBytes } from './settled-command.ts'
 
@@ -48,6 +49,11 @@ export class WriteTickets {
     return this.#overlap.enter(hash, lane)
   }
 
+  /** The same for a write that has just been pushed on a pipeline. `left` takes it back. */
+  enterPushed(hash: number, pipeline: Pipeline): number {
+    return pipeline.listsAll ? this.#overlap.enterShared(pipeline, hash) : this.#overlap.enter(hash, pipeline.lane)
+  }
+
   /** A write without keys leaves. `left` (or `leaveServerWide`) has to follow. `lane`: of the shared pipeline that it leaves on, all of whose writes are of one database; else NOBODY. */
   enterServerWide(spec: CommandSpec, lane: number): void {
     if (isServerWide(spec)) this.#overlap.beginSweep(spec.name === 'SWAPDB' ? NOBODY : lane)
@@ -55,14 +61,16 @@ export class WriteTickets {
 
   /** True: another connection wrote to one of its keys meanwhile. */
   left(command: InFlight, lane: number): boolean {
-    if (command.keyHash !== 0) return this.#overlap.leave(command.keyHash, lane) !== command.ticket
-    const { spec } = command
+    const { spec, keyHash, ticket } = command
+    // Whoever looks through the ring is to know that it has been taken back.
+    command.ticket = 0
+    if (keyHash !== 0) return this.#overlap.left(keyHash, lane, ticket)
     if (spec === null) return false
     const { bytes, start, end } = applicationBytes(command)
     this.#parser.parse(bytes, start, end)
     findKeys(spec, this.#parser, this.#positions)
     if (this.#positions.count === 0) this.leaveServerWide(spec)
-    return this.leave(this.#parser, this.#positions, lane, command.ticket)
+    return this.leave(this.#parser, this.#positions, lane, ticket)
   }
 
   leave(view: CommandView, positions: KeyPositions, lane: number, ticket: number): boolean {

@@ -69,22 +69,22 @@ export class Repeat {
     route.state.inFlight++
     if (this.#mirrored) {
       session.writesOwed++
-      markWrite(session, slot, view, pipeline.lane)
+      markWrite(session, slot, view, pipeline)
     }
     return true
   }
 }
 
 /** What `sendPlanned` does about a mirrored write of one key. */
-function markWrite({ path, database }: Session, slot: InFlight, view: CommandView, lane: number): void {
+function markWrite({ path, database }: Session, slot: InFlight, view: CommandView, pipeline: Pipeline): void {
   const { buf, start, end } = view
   const { firstKey } = slot.spec!
   const from = start[firstKey]!
   const to = end[firstKey]!
   slot.flags = MIRRORED | TOGETHER
-  slot.lane = lane
+  slot.lane = pipeline.lane
   slot.keyHash = path.intents === null ? hashBytes(buf, from, to) : path.intents.noteHashed(database, buf, from, to)
-  slot.ticket = path.tickets.enterOne(slot.keyHash, lane)
+  slot.ticket = path.tickets.enterPushed(slot.keyHash, pipeline)
 }
 
 /** Somebody wants to look at each of its commands, or its next one has to wait for the reply to this one. */

@@ -64,7 +64,7 @@ export function sendPlanned(
       slot.ticket =
         slot.keyHash === 0
           ? path.tickets.enter(view, plan.positions, pipeline.lane)
-          : path.tickets.enterOne(plan.keyHash, pipeline.lane)
+          : path.tickets.enterPushed(plan.keyHash, pipeline)
       if (isPlainWrite(path, slot, view)) slot.flags |= TOGETHER
     }
   } else if (route.samples && isSampledRead(path, spec, view)) {

@@ -105,6 +105,7 @@ export class InFlight {
     this.chunk = null
     this.timedOut = false
     this.flags = 0
+    this.ticket = 0
     this.replies = 1
     this.count = 1
     this.answered = 0

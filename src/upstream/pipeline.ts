@@ -59,6 +59,8 @@ export class Pipeline {
   /** Null: what has been pushed leaves with the turn of the event loop. */
   readonly #delay: WriteDelay | null
   readonly #queue: SendQueue
+  /** Its ring has all that is in flight, and it is not the only one of its client: several share it. */
+  readonly listsAll: boolean
   /** Commands may share places: their replies come one behind the other, in the thread's read buffer. */
   readonly #shares: boolean
   readonly #losses: Losses
@@ -69,6 +71,7 @@ export class Pipeline {
     const { batchMs, clock, dedicated } = options
     this.#queue = new SendQueue(clock, dedicated, (bytes) => this.#detachedEnded(bytes))
     this.ring = this.#queue.ring
+    this.listsAll = options.connection === undefined && !dedicated
     this.#shares = options.connection === undefined && options.store.tls === null
     this.#losses = new Losses(this.#queue, (slot) => this.release(slot))
     const greeted = (buf: Buffer, start: number, end: number): void => this.#connection.greeted(buf, start, end)
