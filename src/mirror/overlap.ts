@@ -1,9 +1,13 @@
-import type { InFlightRing } from '../upstream/in-flight.ts'
+import { hashBytes } from '../base/hash.ts'
+import { CommandParser } from '../resp/command-parser.ts'
+import type { InFlight, InFlightRing } from '../upstream/in-flight.ts'
 
 /** A shared connection, as far as its lane goes: all of its writes in flight are in its ring. */
 export interface SharedLane {
   readonly lane: number
   readonly ring: InFlightRing
+  /** Gives each command in flight a place in the ring; but not those whose replies are being told. */
+  separate(): void
 }
 
 /**
@@ -41,6 +45,10 @@ export class OverlapTable {
   #sole: SharedLane | null = null
   /** What its writes in flight have for a ticket: another number each time that there is one. */
   #soleTicket = NOT_COUNTED
+  /** Sole lanes so far, who was the latest, and how many there had been before it was one for the first time since another: what they have written is not counted, so they are part of what a read goes by. */
+  #soles = 0
+  #lastSole = NOBODY
+  #solesBefore = 0
   /** Who may become it, and how many writes it has sent since anything happened on another lane. */
   #candidate: SharedLane | null = null
   #candidateLane = NOBODY
@@ -90,18 +98,22 @@ export class OverlapTable {
     } else if (++this.#calm >= this.#calmWrites) {
       this.#calm = 0
       if (this.#sweeping === 0 && this.#hasOnly(shared.lane)) {
-        this.#sole = shared
-        return --this.#soleTicket
+        return this.#beginSole(shared)
       }
     }
     return this.enter(hash, shared.lane)
   }
 
+  /** It is that of a write which is not counted, so that others like it may share its place. */
+  isUncounted(ticket: number): boolean {
+    return ticket === this.#soleTicket && this.#sole !== null
+  }
+
   /** Whether another lane's write came between: of one that `enter` or `enterShared` has given `ticket`. */
   left(hash: number, lane: number, ticket: number): boolean {
     if (ticket > NOT_COUNTED) return this.leave(hash, lane) !== ticket
-    // It was in no ring when they were counted: who it has met is not known.
-    return this.#sole === null || ticket !== this.#soleTicket
+    // When they were counted it was in no ring, or shared a place: who it has met is not known.
+    return !this.isUncounted(ticket)
   }
 
   /** Its reply has come, or never will. Gives what the ticket is if nobody came between. */
@@ -157,8 +169,7 @@ export class OverlapTable {
     const at = (hash & this.#mask) * STRIDE
     // Even when `lane` wrote last, odd otherwise: going from one to the other is a change too.
     const count = slots[at + LAST] === lane ? slots[at + TURNS]! * 2 : slots[at + WRITES]! * 2 + 1
-    // What a sole lane writes is not counted, so it changes with each of them (`#soleTicket`), too.
-    return (count + (this.#sweepsOfOthers(lane) - this.#soleTicket) * 2) & EPOCH_MASK
+    return (count + (this.#sweepsOfOthers(lane) + this.#solesOfOthers(lane)) * 2) & EPOCH_MASK
   }
 
   /** How often every key of a store has changed at once. */
@@ -186,6 +197,23 @@ export class OverlapTable {
     this.#sweeping--
   }
 
+  /** Grows when another lane becomes the sole one, and only then. */
+  #solesOfOthers(lane: number): number {
+    return this.#lastSole === lane ? this.#solesBefore : this.#soles
+  }
+
+  /** Gives the ticket of its writes. */
+  #beginSole(shared: SharedLane): number {
+    const { lane } = shared
+    if (this.#lastSole !== lane) {
+      this.#lastSole = lane
+      this.#solesBefore = this.#soles
+    }
+    this.#soles++
+    this.#sole = shared
+    return --this.#soleTicket
+  }
+
   /** Somebody is on another lane than the candidate's: all writes count from now on. */
   #disturb(): void {
     this.#calm = 0
@@ -193,9 +221,12 @@ export class OverlapTable {
     if (sole === null) return
     this.#sole = null
     const { ring, lane } = sole
+    sole.separate()
     for (let i = 0; i < ring.length; i++) {
       const slot = ring.at(i)
-      if (slot.ticket === this.#soleTicket) slot.ticket = this.enter(slot.keyHash, lane)
+      if (slot.ticket !== this.#soleTicket || slot.isShared) continue
+      if (slot.keyHash === 0) slot.keyHash = hashOfKey(slot)
+      slot.ticket = this.enter(slot.keyHash, lane)
     }
   }
 
@@ -236,11 +267,21 @@ const WRITES = 7
 /** No connection's lane: looked at for it, every write counts. */
 export const NOBODY = -2
 /** Tickets of a sole lane's writes are below this one. */
-const NOT_COUNTED = -2
+export const NOT_COUNTED = -2
 /** Writes of one lane. The table is then looked through, which takes as long as a few hundred of them. */
 const CALM = 4096
 /** Stays positive: a ticket of -1 is never an epoch. */
 const EPOCH_MASK = 0x3fffffff
+
+const parser = new CommandParser()
+
+/** Of one that has shared its place: its one key, as the application has written it. */
+function hashOfKey({ spec, chunk, start, end }: InFlight): number {
+  const { buf } = chunk!
+  parser.parse(buf, start, end)
+  const { firstKey } = spec!
+  return hashBytes(buf, parser.start[firstKey]!, parser.end[firstKey]!)
+}
 
 /** Joins the tickets of several keys: -1 if any met another lane, else their sum, which changes when any of the epochs does. */
 export function addTickets(one: number, other: number): number {

@@ -70,6 +70,29 @@ export class ShadowRuns implements ReplyOwner {
     return true
   }
 
+  /** The same for the `slot.count` writes that share a place: their replies begin at `reply[at]`, and have `step` bytes each. */
+  takeShared(slot: InFlight, reply: Buffer, at: number, step: number): boolean {
+    const { start, end, count, spec } = slot
+    const ifChanged = spec!.effect!.kind === 'as-sent-if-changed'
+    let answered = this.#answers !== null
+    for (let i = 0, from = at; i < count; i++, from += step) {
+      if (ifChanged && changedNothing(reply, from)) return false
+      if (reply[from] === COLON) answered = true
+    }
+    if (!this.#goesOn(slot)) {
+      this.send()
+      if (!this.#begin(slot)) return false
+    }
+    if (end - start > this.#maxBytes) return false
+    if (answered) {
+      this.#answers ??= new Array(this.#count).fill(NO_ANSWER)
+      for (let i = 0; i < count; i++) this.#answers.push(answerOf(reply, at + i * step))
+    }
+    this.#count += count
+    this.#end = end
+    return true
+  }
+
   /** What has been taken goes to the shadow. */
   send(): void {
     const count = this.#count
@@ -92,10 +115,10 @@ export class ShadowRuns implements ReplyOwner {
   }
 
   /** It lies behind the last one taken. */
-  #goesOn({ chunk, start, end, database }: InFlight): boolean {
+  #goesOn({ chunk, start, end, database, count }: InFlight): boolean {
     return (
       this.#count > 0 &&
-      this.#count < MAX_COMMANDS &&
+      this.#count + count <= MAX_COMMANDS &&
       chunk === this.#chunk &&
       start === this.#end &&
       database === this.#database &&
@@ -186,6 +209,11 @@ export class ShadowRuns implements ReplyOwner {
       at = next
     }
   }
+}
+
+/** Whether so many bytes more still make one run of those that share a place. */
+export function mayJoin({ start, end, count }: InFlight, bytes: number): boolean {
+  return count < MAX_COMMANDS && end - start + bytes <= MAX_BYTES
 }
 
 /** Whether a write of `argc` arguments goes to the shadow as it is when it has changed something, and names one key and nothing else that could make more of it. */

@@ -6,7 +6,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import { isServerWide } from '../routing/server-wide.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
-import { addTickets, NOBODY, type OverlapTable } from './overlap.ts'
+import { addTickets, NOBODY, NOT_COUNTED, type OverlapTable } from './overlap.ts'
 import { applicationBytes } from './settled-command.ts'
 
 /**
@@ -59,6 +59,16 @@ export class WriteTickets {
     if (isServerWide(spec)) this.#overlap.beginSweep(spec.name === 'SWAPDB' ? NOBODY : lane)
   }
 
+  /** Others that are like it may share its place in the ring, and have its ticket. */
+  mayBeShared({ ticket }: InFlight): boolean {
+    return this.#overlap.isUncounted(ticket)
+  }
+
+  /** As `left`, of some of those that share a place. The others keep the ticket. */
+  someLeft({ ticket }: InFlight): boolean {
+    return !this.#overlap.isUncounted(ticket)
+  }
+
   /** True: another connection wrote to one of its keys meanwhile. */
   left(command: InFlight, lane: number): boolean {
     const { spec, keyHash, ticket } = command
@@ -66,6 +76,7 @@ export class WriteTickets {
     command.ticket = 0
     if (keyHash !== 0) return this.#overlap.left(keyHash, lane, ticket)
     if (spec === null) return false
+    if (ticket <= NOT_COUNTED) return this.#overlap.left(0, lane, ticket)
     const { bytes, start, end } = applicationBytes(command)
     this.#parser.parse(bytes, start, end)
     findKeys(spec, this.#parser, this.#positions)

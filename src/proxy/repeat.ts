@@ -1,6 +1,6 @@
 import { hashBytes } from '../base/hash.ts'
 import type { CommandSpec } from '../command/spec.ts'
-import { goesAsSent } from '../mirror/shadow-runs.ts'
+import { goesAsSent, mayJoin } from '../mirror/shadow-runs.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { Route } from '../routing/route.ts'
 import { type InFlight, TOGETHER } from '../upstream/in-flight.ts'
@@ -52,14 +52,8 @@ export class Repeat {
     const pipeline = this.#pipeline!
     const route = this.#route!
     if (pipeline.full) return false
-    if (!this.#mirrored) {
-      const { order } = session
-      if (pipeline.join(this.#slot!, session, order.taken, view.buf, view.frameStart, view.frameEnd)) {
-        order.assign()
-        route.state.inFlight++
-        return true
-      }
-    } else if (route.state.held || !goesAsSent(spec!, view.argc)) return false
+    if (this.#mirrored && (route.state.held || !goesAsSent(spec!, view.argc))) return false
+    if (this.#joins(session, pipeline, route, view)) return true
     const slot = pipeline.push(session, view.buf, view.frameStart, view.frameEnd)
     slot.seq = session.order.assign()
     slot.spec = spec
@@ -70,6 +64,25 @@ export class Repeat {
     if (this.#mirrored) {
       session.writesOwed++
       markWrite(session, slot, view, pipeline)
+    }
+    return true
+  }
+
+  /** Sends it in the place of the one before. False: it needs its own, and nothing was done. */
+  #joins(session: Session, pipeline: Pipeline, route: Route, view: CommandView): boolean {
+    const { order, path } = session
+    const slot = this.#slot!
+    const { buf, frameStart, frameEnd } = view
+    if (this.#mirrored && !(path.tickets.mayBeShared(slot) && mayJoin(slot, frameEnd - frameStart))) return false
+    if (!pipeline.join(slot, session, order.taken, buf, frameStart, frameEnd)) return false
+    order.assign()
+    route.state.inFlight++
+    if (this.#mirrored) {
+      session.writesOwed++
+      // Each has its own: whoever wants to know looks at the bytes.
+      slot.keyHash = 0
+      const { firstKey } = slot.spec!
+      path.intents?.noteHashed(session.database, buf, view.start[firstKey]!, view.end[firstKey]!)
     }
     return true
   }

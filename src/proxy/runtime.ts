@@ -64,7 +64,7 @@ export class Runtime {
   readonly #identity: StoreIdentity
   /** What the main thread's jobs ask for. */
   readonly jobs: JobRequests
-  readonly #overlap = new OverlapTable()
+  readonly #overlap: OverlapTable
   /** Null: nothing is kept (`stateDir: ''`). */
   #durability: Durability | null = null
   /** Stores that the configuration has dropped, until what is in flight on them is done. */
@@ -73,12 +73,12 @@ export class Runtime {
   readonly #listeners: Listeners
   #learntFrom: Pipeline | null = null
 
-  /** `copyLimits`: for tests, which have no big keys. */
+  /** `copyLimits`, `calm` (`OverlapTable`): for tests, which have no big keys and do not last. */
   constructor(
     config: Config,
     endpoints: Readonly<Record<string, Endpoint>>,
     notify: (notice: Notice) => void,
-    copyLimits: Partial<CopyLimits> = {},
+    { copyLimits = {}, calm }: { copyLimits?: Partial<CopyLimits>; calm?: number } = {},
   ) {
     const places = new StorePlaces(endpoints, (store) => notify({ kind: 'look-for', store }))
     this.#places = places
@@ -97,7 +97,8 @@ export class Runtime {
     this.#path = path
     this.#listeners = new Listeners(path)
     this.#dirty = new DirtySet(DIRTY_LIMIT, (route, cause) => sayInDoubt(path, route, cause))
-    const overlap = this.#overlap
+    const overlap = new OverlapTable(undefined, calm)
+    this.#overlap = overlap
     this.#identity = new StoreIdentity(path, this.#dirty, (runs) => this.#durability?.setStoreRuns(runs))
     this.#mirror = new Mirror(path, this.#dirty, overlap)
     const mirrorView = {

@@ -1,7 +1,8 @@
 import { READ_BUFFER } from '../base/read-buffer.ts'
 import { errorFields } from '../observability/log-error.ts'
+import { CommandParser } from '../resp/command-parser.ts'
 import { ReplyFramer } from '../resp/reply-framer.ts'
-import type { InFlight, InFlightRing } from '../upstream/in-flight.ts'
+import { InFlight, type InFlightRing } from '../upstream/in-flight.ts'
 import type { ReplyRun } from '../upstream/reply-run.ts'
 import { isMalformed } from './malformed.ts'
 import type { Session } from './session.ts'
@@ -14,17 +15,61 @@ export function settleWrites(session: Session, { count, start, end, step }: Repl
   const { tickets, mirror } = session.path
   const { runs } = mirror
   session.writesOwed -= count
-  for (let i = 0, at = start; i < count; i++) {
-    const slot = ring.at(i)
-    const next = step > 0 ? at + step : framer.frame(READ_BUFFER, at, end)
-    const contested = tickets.left(slot, slot.lane)
-    if (contested || !runs.take(slot, READ_BUFFER, at)) {
-      runs.send()
-      settleAlone(session, slot, at, next, contested)
-    }
-    at = next
+  let at = start
+  for (let place = 0, left = count; left > 0; place++) {
+    const slot = ring.at(place)
+    const some = Math.min(slot.count, left)
+    left -= some
+    const contested = some < slot.count ? tickets.someLeft(slot) : tickets.left(slot, slot.lane)
+    if (slot.count === 1) at = settleOne(session, slot, at, end, step, contested)
+    else if (!contested && step > 0 && some === slot.count && runs.takeShared(slot, READ_BUFFER, at, step))
+      at += some * step
+    else at = settleShared(session, slot, some, at, end, step, contested)
   }
   runs.send()
+}
+
+/** One after the other, the first `count` of the writes that share a place. Gives the end of their replies. */
+function settleShared(
+  session: Session,
+  slot: InFlight,
+  count: number,
+  start: number,
+  end: number,
+  step: number,
+  contested: boolean,
+): number {
+  Object.assign(one, slot)
+  one.count = 1
+  const { buf } = slot.chunk!
+  let at = start
+  let next = slot.start
+  for (let i = 0; i < count; i++) {
+    parser.parse(buf, next, slot.end)
+    one.start = next
+    one.end = next = parser.next
+    at = settleOne(session, one, at, end, step, contested)
+  }
+  one.clear()
+  return at
+}
+
+/** Gives the end of its reply. */
+function settleOne(
+  session: Session,
+  slot: InFlight,
+  at: number,
+  end: number,
+  step: number,
+  contested: boolean,
+): number {
+  const { runs } = session.path.mirror
+  const next = step > 0 ? at + step : framer.frame(READ_BUFFER, at, end)
+  if (contested || !runs.take(slot, READ_BUFFER, at)) {
+    runs.send()
+    settleAlone(session, slot, at, next, contested)
+  }
+  return next
 }
 
 function settleAlone({ path }: Session, slot: InFlight, start: number, end: number, contested: boolean): void {
@@ -38,3 +83,7 @@ function settleAlone({ path }: Session, slot: InFlight, start: number, end: numb
 }
 
 const framer = new ReplyFramer()
+/** For bytes that are whole and were parsed before. */
+const parser = new CommandParser()
+/** The one of those that share a place which is being looked at. */
+const one = new InFlight()

@@ -188,13 +188,13 @@ export class InFlightRing {
     return places
   }
 
-  /** What is in flight is `places` from now on, none of which is shared. */
+  /** What is in flight is `places` from now on. */
   replace(places: InFlight[]): void {
     let size = this.#slots.length
     while (size < places.length) size *= 2
     this.#head = 0
     this.#tail = places.length
-    this.#beyond = 0
+    this.#beyond = places.reduce((sum, { count }) => sum + count - 1, 0)
     this.#mask = size - 1
     while (places.length < size) places.push(new InFlight())
     this.#slots = places

@@ -171,9 +171,9 @@ export class Pipeline {
     return true
   }
 
-  /** Each command in flight gets a place of its own: somebody is to look at them. */
+  /** Each command in flight gets a place of its own: somebody is to look at them. Not those whose owner is being told of their replies. */
   separate(): void {
-    this.#queue.separate()
+    this.#queue.separate(this.#pairing.telling)
   }
 
   /** The same for those at the head, of which there are some. Gives the oldest. */

@@ -20,6 +20,8 @@ export class ReplyPairing implements ReplyTaker {
   readonly #greeted: (buf: Buffer, start: number, end: number) => void
   readonly #reader = new ReplyReader(this)
   readonly #run = new ReplyRun()
+  /** So many places at the head of the ring are those whose owner is being told of a run. */
+  telling = 0
 
   /** `greeted`: takes a frame of the handshake. */
   constructor(pipeline: Pipeline, losses: Losses, greeted: (buf: Buffer, start: number, end: number) => void) {
@@ -39,6 +41,7 @@ export class ReplyPairing implements ReplyTaker {
 
   /** For a new connection. */
   reset(): void {
+    this.telling = 0
     this.#reader.reset()
   }
 
@@ -116,9 +119,15 @@ export class ReplyPairing implements ReplyTaker {
     for (;;) {
       if (taken.isShared) {
         const { count } = run
+        const before = taken.count
         at = run.extendUsual(taken.count - 1, buf, at, to)
-        ring.answer(taken, run.count - count + 1)
-        if (taken.count > 0) return at
+        const answered = run.count - count + 1
+        if (taken.flags === 0) ring.answer(taken, answered)
+        if (answered < before) {
+          // What is left of a place that the owner has to look at goes one by one.
+          if (taken.flags !== 0) this.#tell()
+          return at
+        }
       }
       if (taken.flags === 0) pipeline.releaseWithRoom(taken)
       const next = usualReply(buf, at, to)
@@ -138,11 +147,28 @@ export class ReplyPairing implements ReplyTaker {
       const pipeline = this.#pipeline
       // Should that fail, it is as if these replies had not come.
       run.owner = null
+      this.telling = kept
       owner!.settleTogether!(run, pipeline.ring)
+      this.telling = 0
       run.owner = owner
-      for (let i = 0; i < kept; i++) pipeline.release(pipeline.ring.peek()!)
+      this.#release(run.count)
     }
     run.tell()
+  }
+
+  /** The first `count` commands are done. */
+  #release(count: number): void {
+    const pipeline = this.#pipeline
+    const { ring } = pipeline
+    for (let left = count; left > 0; ) {
+      const slot = ring.peek()!
+      const some = Math.min(slot.count, left)
+      const all = some === slot.count
+      if (slot.isShared) ring.answer(slot, some)
+      if (all) pipeline.release(slot)
+      else pipeline.separateHead()
+      left -= some
+    }
   }
 }
 

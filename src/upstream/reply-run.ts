@@ -22,6 +22,8 @@ export class ReplyRun {
   /** The owner's number of the first one. */
   seq = 0
   count = 0
+  /** Places that their commands have, or had, in the ring. */
+  places = 0
   /** The marks of all of them. */
   flags = 0
   /** The length of each reply; 0: they are of several lengths. */
@@ -48,6 +50,7 @@ export class ReplyRun {
     if (end - start !== this.step) this.step = 0
     this.end = end
     this.count++
+    this.places++
     return true
   }
 
@@ -82,6 +85,7 @@ export class ReplyRun {
     this.queuedAtMs = slot.queuedAtMs
     this.seq = slot.seq
     this.count = 1
+    this.places = 1
     this.flags = slot.flags
     this.step = end - start
     this.start = start
@@ -92,7 +96,7 @@ export class ReplyRun {
 
   /** How many places at the head of the ring are still those of the run. */
   get kept(): number {
-    return this.owner !== null && this.flags !== 0 ? this.count : 0
+    return this.owner !== null && this.flags !== 0 ? this.places : 0
   }
 
   /** Tells the owner, if there is a run. */

@@ -106,17 +106,21 @@ export class SendQueue {
     return ring.peek()!
   }
 
-  /** Each command gets a place of its own. */
-  separate(): void {
+  /** Each command gets a place of its own, except for those of the oldest `kept` places. */
+  separate(kept = 0): void {
     const { ring } = this
     if (ring.length === 0) return
     finishCopies()
-    this.separateHead()
+    if (kept === 0) this.separateHead()
     if (!ring.hasShared) return
     const places: InFlight[] = []
     for (let i = 0; i < ring.length; i++) {
       const slot = ring.at(i)
       const from = places.length
+      if (i < kept) {
+        places.push(slot)
+        continue
+      }
       for (let more = slot.count - 1; more > 0; more--) places.push(new InFlight())
       places.push(slot)
       if (!slot.isShared) continue

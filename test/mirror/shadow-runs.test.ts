@@ -8,9 +8,11 @@ import { Outages } from '../support/outages.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, type RedisServerOptions, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
+import { countShared } from '../support/shared-places.ts'
 import { Random } from '../support/write-load.ts'
 
 const running: { stop(): Promise<unknown> }[] = []
+const shared = countShared()
 afterEach(async () => {
   for (const one of running.splice(0).reverse()) await one.stop()
 })
@@ -50,6 +52,147 @@ async function fates(path: DataPathUnderTest) {
   expect({ backlogCommands, backlogBytes }).toEqual({ backlogCommands: 0, backlogBytes: 0 })
   return { applied, failed, dirtied, shadowOk, shadowError }
 }
+
+/** From then on its connection is the sole lane (`OverlapTable`): those that follow may share places. */
+async function alone(path: DataPathUnderTest, client: RawClient): Promise<void> {
+  await asked(
+    client,
+    Array.from({ length: 6 }, (_, i) => [i % 2 === 0 ? 'SET' : 'GETSET', 'warm', i]),
+  )
+  await settled(path)
+}
+
+const TEN = Array.from({ length: 10 }, (_, i) => i)
+
+describe('writes that share a place', () => {
+  test.each([0, 1, 4, 9])(
+    'when the primary breaks off after %i of ten: those are mirrored, the others dirty',
+    async (some) => {
+      let isOver = false
+      const got: string[] = []
+      const [primary, fresh] = await Promise.all([
+        FakeStore.start(([name, key]) => {
+          if (name === 'GETSET') return '$-1\r\n'
+          if (name !== 'SET') return '-ERR no\r\n'
+          if (key === 'warm') return '+OK\r\n'
+          if (isOver || key === `k${some}`) {
+            isOver = true
+            return 'close'
+          }
+          return '+OK\r\n'
+        }),
+        FakeStore.start(([name, key]) => {
+          if (name === 'GETSET') return '$-1\r\n'
+          if (name !== 'SET') return '-ERR no\r\n'
+          if (key !== 'warm') got.push(key!)
+          return '+OK\r\n'
+        }),
+      ])
+      const path = await startDataPath({
+        stores: { old: primary, new: fresh },
+        routes: [{ name: 'all', source: 'old', target: 'new', phase: 'mirror' }],
+      })
+      running.push(primary, fresh, path)
+      const client = await path.raw()
+      await alone(path, client)
+      const before = stateOf(path).counters
+      const replies = await asked(
+        client,
+        TEN.map((i) => ['SET', `k${i}`, i]),
+      )
+      expect(replies.slice(0, some)).toEqual(TEN.slice(0, some).map(() => '+OK\r\n'))
+      for (const reply of replies.slice(some)) expect(reply).toMatch(/^-.*may have been executed/)
+      expect(shared.count).toBe(9)
+      await eventually(() => expect(stateOf(path).counters.applied).toBe(before.applied + some))
+      const { counters, inFlight } = stateOf(path)
+      expect(counters.primaryLost).toBe(10 - some)
+      expect(counters.dirtied).toBe(before.dirtied + 10 - some)
+      expect(inFlight).toBe(0)
+      expect(got).toEqual(TEN.slice(0, some).map((i) => `k${i}`))
+    },
+  )
+
+  test('go by themselves where the primary refuses one, or one has changed nothing', async () => {
+    const { old, fresh, path } = await start()
+    const client = await path.raw()
+    await alone(path, client)
+    await asked(client, [['RPUSH', 'n4', 'list']])
+    const before = stateOf(path).counters.applied
+    const replies = await asked(client, [
+      ...TEN.map((i) => ['INCR', `n${i}`]),
+      ...TEN.map((i) => ['SADD', 's', i % 3]),
+      ...TEN.map((i) => ['SADD', 't', 100 + i]),
+    ])
+    expect(shared.count).toBe(9 + 19)
+    expect(replies.map((reply) => reply.slice(0, 2)).join('')).toBe(
+      `${':1'.repeat(4)}-W${':1'.repeat(5)}${':1'.repeat(3)}${':0'.repeat(7)}${':1'.repeat(10)}`,
+    )
+    await settled(path)
+    expect(stateOf(path).counters).toMatchObject({ applied: before + 9 + 3 + 10, dirtied: 0, failed: 0 })
+    expect(await driftBetween(old, fresh)).toEqual([])
+  })
+
+  test('have their numbers compared, each with its own', async () => {
+    const { old, fresh, path } = await start()
+    const client = await path.raw()
+    await alone(path, client)
+    const shadow = fresh.client()
+    await shadow.mset('n3', 40, 'n9', 1)
+    const before = stateOf(path).counters.applied
+    await asked(
+      client,
+      TEN.map((i) => ['INCR', `n${i}`]),
+    )
+    expect(shared.count).toBe(9)
+    await settled(path)
+    expect(stateOf(path).counters).toMatchObject({ applied: before + 10, dirtied: 2, failed: 0 })
+    expect(await driftBetween(old, fresh)).toEqual([])
+  })
+
+  test('are owed until they are answered: behind them the target is read again', async () => {
+    const [old, fresh] = await Promise.all([startRedis(), startRedis()])
+    const path = await startDataPath({
+      stores: { old, new: fresh },
+      routes: [{ name: 'all', source: 'old', target: 'new', phase: 'read-target', readTimeoutMs: 20_000 }],
+    })
+    running.push(old, fresh, path)
+    const client = await path.raw()
+    await alone(path, client)
+    await asked(
+      client,
+      TEN.map((i) => ['SET', `k${i}`, i]),
+    )
+    expect(shared.count).toBe(9)
+    await settled(path)
+    await fresh.client().set('k3', 'of the target')
+    expect(await asked(client, [['GET', 'k3']])).toEqual(['$13\r\nof the target\r\n'])
+  })
+
+  test('are told apart when a transaction comes between: only the key that both write is copied', async () => {
+    const { old, fresh, path } = await start()
+    const [client, other] = [await path.raw(), await path.raw()]
+    await other.ask('WATCH', 'nothing')
+    await alone(path, client)
+    const before = stateOf(path).counters
+    old.pause()
+    client.send(packet(TEN.map((i) => ['SET', `k${i}`, i])))
+    await eventually(() => expect(stateOf(path).inFlight).toBe(10))
+    expect(shared.count).toBe(9)
+    other.send(packet([['MULTI'], ['SET', 'k3', 'other'], ['SET', 'elsewhere', 1], ['EXEC']]))
+    await eventually(() => expect(stateOf(path).inFlight).toBeGreaterThan(10))
+    old.resume()
+    for (const _ of TEN) expect(`${await client.next()}`).toBe('+OK\r\n')
+    for (const reply of ['+OK', '+QUEUED', '+QUEUED', '*2'])
+      expect(`${await other.next()}`.split('\r\n')[0]).toBe(reply)
+    await settled(path)
+    const { counters } = stateOf(path)
+    // What the transaction and the packet wrote there, each as its reply came.
+    expect(counters.dirtied).toBeGreaterThan(before.dirtied)
+    expect(counters.applied).toBeGreaterThanOrEqual(before.applied + 9)
+    expect(counters.copied - before.copied).toBeLessThanOrEqual(2)
+    expect(await driftBetween(old, fresh)).toEqual([])
+  })
+})
 
 describe('writes that are answered together', () => {
   test('reach the shadow in their order, each counted, those that changed nothing left out', async () => {
@@ -149,13 +292,18 @@ describe('writes that are answered together', () => {
         for (let round = 0; round < 60; round++) {
           await asked(
             client,
-            Array.from({ length: 1 + own.below(40) }, (_, i) => writeOf(own, `${c}-${round}-${i}`)),
+            // Those that are alike come in stretches.
+            Array.from({ length: 1 + own.below(12) }, (_, i) => {
+              const kind = own.below(14)
+              return Array.from({ length: 1 + own.below(6) }, (_, j) => writeOf(own, kind, `${c}-${round}-${i}-${j}`))
+            }).flat(),
           )
         }
       }),
     )
     await outages.stop()
     await settled(path)
+    expect(shared.count).toBeGreaterThan(500)
     expect(await driftBetween(old, fresh, { databases: [0], ttlSlackMs: 3_000 }), outages.happened.join('; ')).toEqual(
       [],
     )
@@ -163,9 +311,9 @@ describe('writes that are answered together', () => {
 })
 
 /** Nearly all of them go to the shadow as they are; each key has its type. */
-function writeOf(random: Random, value: string): Words {
+function writeOf(random: Random, kind: number, value: string): Words {
   const n = random.below(12)
-  switch (random.below(14)) {
+  switch (kind) {
     case 0:
     case 1:
     case 2:

@@ -1,29 +1,18 @@
 import type { Socket } from 'node:net'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 import { encodeCommand } from '../../src/resp/encode.ts'
-import { type InFlight, InFlightRing } from '../../src/upstream/in-flight.ts'
 import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { FakeStore } from '../support/fake-store.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { countShared } from '../support/shared-places.ts'
 
 // Commands of one packet that are alike share a place in the ring: what becomes of each of them has to be the same as if they did not.
 
 const cleanUps: (() => unknown)[] = []
-/** How many have got a place with others so far. */
-let shared = 0
-const { join } = InFlightRing.prototype
-beforeEach(() => {
-  shared = 0
-  InFlightRing.prototype.join = function (this: InFlightRing, slot: InFlight): boolean {
-    const joined = join.call(this, slot)
-    if (joined) shared++
-    return joined
-  }
-})
+const shared = countShared()
 afterEach(async () => {
-  InFlightRing.prototype.join = join
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp()
 })
 
@@ -70,7 +59,7 @@ test.each([0, 1, 4, 9])(
     const heard = await replies(client, 10)
     expect(heard.slice(0, some)).toEqual(TEN.slice(0, some).map(value))
     for (const reply of heard.slice(some)) expect(reply).toMatch(/^-.*may have been executed/)
-    expect(shared).toBe(9)
+    expect(shared.count).toBe(9)
     const { counters, inFlight } = path.runtime.stats().routes['all']!
     expect(counters).toMatchObject({ primaryOk: some, primaryLost: 10 - some })
     expect(inFlight).toBe(0)
@@ -104,7 +93,7 @@ test('each one that a store does not answer in time is told so, and replies that
   connection!.write(held.map(value).join(''))
   client.send(gets(20, 21))
   expect(await replies(client, 2)).toEqual([value(20), value(21)])
-  expect(shared).toBe(9 + 2 + 1)
+  expect(shared.count).toBe(9 + 2 + 1)
 })
 
 test('errors and replies of any kind and size among them keep their places', async () => {
@@ -113,7 +102,7 @@ test('errors and replies of any kind and size among them keep their places', asy
   const large = 'x'.repeat(3_000_000)
   expect(await client.ask('MSET', 'a', '1', 'b', '', 'c', 'c'.repeat(1_000), 'large', large)).toBe('+OK\r\n')
   expect(await client.ask('LPUSH', 'list', 'x')).toBe(':1\r\n')
-  shared = 0
+  shared.count = 0
   const keys = ['a', 'b', 'list', 'none', 'a', 'large', 'c', 'list', 'list', 'a', 'large', 'a', 'none', 'none', 'b']
   client.send(gets(...keys))
   const expected: Record<string, string> = {
@@ -125,7 +114,7 @@ test('errors and replies of any kind and size among them keep their places', asy
     list: '-WRONGTYPE Operation against a key holding the wrong kind of value\r\n',
   }
   expect(await replies(client, keys.length)).toEqual(keys.map((key) => expected[key]))
-  expect(shared).toBe(keys.length - 1)
+  expect(shared.count).toBe(keys.length - 1)
   client.send(Buffer.concat(TEN.map((i) => encodeCommand(['INCRBY', 'n', i]))))
   expect(await replies(client, 10)).toEqual([0, 1, 3, 6, 10, 15, 21, 28, 36, 45].map((n) => `:${n}\r\n`))
   expect(path.runtime.stats().routes['all']!.inFlight).toBe(0)
@@ -140,7 +129,7 @@ test('SLOWLOG names the client of a packet that was late', async () => {
   direct.command('DEBUG', 'SLEEP', '0.1')
   client.send(gets('first', 'second', 'third'))
   expect(await replies(client, 3)).toEqual(['$-1\r\n', '$-1\r\n', '$-1\r\n'])
-  expect(shared).toBe(2)
+  expect(shared.count).toBe(2)
   const address = `127.0.0.1:${client.socket.localPort}`
   expect(await other.ask('SLOWLOG', 'GET')).toContain(
     `$3\r\nGET\r\n$5\r\nfirst\r\n$${address.length}\r\n${address}\r\n$4\r\nlate\r\n`,
@@ -174,5 +163,5 @@ test('two clients, and commands of other names between them, get places of their
       ])
     }
   }
-  expect(shared).toBe(30 * 3 * (9 + 9 + 1))
+  expect(shared.count).toBe(30 * 3 * (9 + 9 + 1))
 })

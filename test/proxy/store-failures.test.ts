@@ -70,7 +70,8 @@ describe('a store that is killed under load and comes back', () => {
     }
     const clients = await Promise.all(Array.from({ length: 20 }, () => path.raw()))
     const working = clients.map(work)
-    for (let kill = 0; kill < 3; kill++) {
+    // Now and then nothing is on its way to the store at that moment.
+    for (let kill = 0; kill < 3 || (tally.maybe === 0 && kill < 20); kill++) {
       const before = tally.replies
       await eventually(() => expect(tally.replies).toBeGreaterThan(before + 1_000))
       await store.kill9()

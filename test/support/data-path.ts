@@ -31,6 +31,8 @@ export interface DataPathOptions {
   readonly clients?: Partial<ClientsConfig>
   readonly listen?: Partial<ListenConfig>
   readonly copyLimits?: Partial<CopyLimits>
+  /** As `OverlapTable` says. Default: so few that a test has sole lanes, and they end. */
+  readonly calm?: number
   /** Settings of every store. */
   readonly store?: Partial<StoreConfig>
   /** Default: nothing is kept. */
@@ -58,7 +60,10 @@ export interface DataPathUnderTest {
 export async function startDataPath(options: DataPathOptions): Promise<DataPathUnderTest> {
   const config = configOf(options)
   const notices: Notice[] = []
-  const runtime = new Runtime(config, {}, (notice) => notices.push(notice), options.copyLimits)
+  const runtime = new Runtime(config, {}, (notice) => notices.push(notice), {
+    copyLimits: options.copyLimits ?? {},
+    calm: options.calm ?? 4,
+  })
   const [port] = (await runtime.start(config)) as [number]
   const clients = new Set<Redis>()
   const raws = new Set<RawClient>()
