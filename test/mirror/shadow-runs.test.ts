@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, test } from 'vitest'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
@@ -277,7 +278,7 @@ describe('writes that are answered together', () => {
     expect(got.slice(0, 4)).toEqual(['k0', 'k1', 'k2', 'k3'])
   })
 
-  test('by clients of both protocols to few keys, through outages of the shadow, leave both stores equal', async () => {
+  test('by clients of both protocols to few keys, and transactions between them, through outages of the shadow, leave both stores equal', async () => {
     const { old, fresh, path } = await start({ options: { args: ['--appendonly', 'yes', '--appendfsync', 'always'] } })
     const random = new Random(11)
     const outages = Outages.start(fresh, random)
@@ -289,15 +290,16 @@ describe('writes that are answered together', () => {
     await Promise.all(
       clients.map(async (client, c) => {
         const own = new Random(100 + c)
-        for (let round = 0; round < 60; round++) {
-          await asked(
-            client,
-            // Those that are alike come in stretches.
-            Array.from({ length: 1 + own.below(12) }, (_, i) => {
-              const kind = own.below(14)
-              return Array.from({ length: 1 + own.below(6) }, (_, j) => writeOf(own, kind, `${c}-${round}-${i}-${j}`))
-            }).flat(),
-          )
+        // So that some of the time one connection has all the writes.
+        const [rounds, isTransaction] = [c < 2 ? ROUNDS / 4 : ROUNDS, c === 5]
+        for (let round = 0; round < rounds; round++) {
+          // Those that are alike come in stretches.
+          const writes = Array.from({ length: 1 + own.below(12) }, (_, i) => {
+            const kind = own.below(14)
+            return Array.from({ length: 1 + own.below(6) }, (_, j) => writeOf(own, kind, `${c}-${round}-${i}-${j}`))
+          }).flat()
+          await asked(client, isTransaction ? [['MULTI'], ...writes, ['EXEC']] : writes)
+          if (isTransaction) await sleep(own.below(20))
         }
       }),
     )
@@ -309,6 +311,9 @@ describe('writes that are answered together', () => {
     )
   })
 })
+
+/** By hand: more. */
+const ROUNDS = Number(process.env['SHADOW_RUNS_ROUNDS'] ?? 80)
 
 /** Nearly all of them go to the shadow as they are; each key has its type. */
 function writeOf(random: Random, kind: number, value: string): Words {
