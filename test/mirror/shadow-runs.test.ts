@@ -118,6 +118,7 @@ describe('writes that share a place', () => {
     const client = await path.raw()
     await alone(path, client)
     await asked(client, [['RPUSH', 'n4', 'list']])
+    await settled(path)
     const before = stateOf(path).counters.applied
     const replies = await asked(client, [
       ...TEN.map((i) => ['INCR', `n${i}`]),
