@@ -25,3 +25,8 @@ export function finishHash(hash: number): number {
   h ^= h >>> 16
   return h >>> 0
 }
+
+/** Joins numbers of 30 bits, in their order, to one: `mix(0, n)` is `n`. */
+export function mix(joined: number, next: number): number {
+  return (Math.imul(joined, 0x01000193) + next) & 0x3fffffff
+}

@@ -1,4 +1,4 @@
-import { hashBytes } from '../base/hash.ts'
+import { hashBytes, mix } from '../base/hash.ts'
 import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandTable } from '../command/table.ts'
@@ -134,7 +134,7 @@ export class AlignedReads {
     for (let i = 0; i < positions.count; i++) {
       const one = this.mirror.look(hashOf(view, positions, i), lane)
       if (one === -1) return -1
-      ticket += one
+      ticket = mix(ticket, one)
     }
     return ticket
   }
@@ -145,7 +145,7 @@ export class AlignedReads {
     for (const hash of hashes) {
       const one = this.mirror.look(hash, lane)
       if (one === -1) return -1
-      ticket += one
+      ticket = mix(ticket, one)
     }
     return ticket
   }
@@ -293,7 +293,8 @@ export class AlignedReads {
   /** For the keys in `#positions`. */
   #traffic(view: CommandView, lane: number): number {
     let now = 0
-    for (let i = 0; i < this.#positions.count; i++) now += this.mirror.traffic(hashOf(view, this.#positions, i), lane)
+    for (let i = 0; i < this.#positions.count; i++)
+      now = mix(now, this.mirror.traffic(hashOf(view, this.#positions, i), lane))
     return now
   }
 

@@ -1,4 +1,4 @@
-import { hashBytes } from '../base/hash.ts'
+import { hashBytes, mix } from '../base/hash.ts'
 import type { Effect, FollowUp } from '../command/effects.ts'
 import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
 import { MINUS } from '../resp/bytes.ts'
@@ -10,7 +10,7 @@ import type { InFlight, ReplyOwner } from '../upstream/in-flight.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import type { DataPathContext } from './context.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
-import { addTickets, type OverlapTable } from './overlap.ts'
+import type { OverlapTable } from './overlap.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
 
 /** What becomes of a follow-up's answer. */
@@ -64,7 +64,8 @@ export class FollowUps {
     const pipeline = primaryPipeline(this.#context, this.#overlap, route, database, hashes[0]!)
     if (pipeline.state !== 'up') return this.#outcome.markDirty(keys, waiter)
     const { lane } = pipeline
-    const ticket = hashes.map((hash) => this.#overlap.look(hash, lane)).reduce(addTickets)
+    const looks = hashes.map((hash) => this.#overlap.look(hash, lane))
+    const ticket = looks.includes(-1) ? -1 : looks.reduce(mix, 0)
     const bytes = this.#onPrimary(followUp)
     for (const ref of keys) this.#count(ref, 1)
     route.state.backlogCommands++
@@ -76,7 +77,7 @@ export class FollowUps {
     const owner: ReplyOwner = {
       settle: (_slot: InFlight, buf: Buffer, from: number, to: number) => {
         end()
-        const now = hashes.reduce((sum, hash) => sum + this.#overlap.traffic(hash, lane), 0)
+        const now = hashes.reduce((joined, hash) => mix(joined, this.#overlap.traffic(hash, lane)), 0)
         if (buf[from] === MINUS || now !== ticket || !this.#isPrimary(keys[0]!, route))
           this.#outcome.markDirty(keys, waiter)
         else this.#outcome.perform(followUp.effect(decodeReply(buf, from, to)), database, waiter)

@@ -1,3 +1,4 @@
+import type { CoarseClock } from '../base/clock.ts'
 import { hashBytes } from '../base/hash.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { InFlight, InFlightRing } from '../upstream/in-flight.ts'
@@ -29,6 +30,7 @@ export interface SharedLane {
  *
  * Most of the time one shared connection has all the writes, and then nobody can meet anybody. It is the sole lane after CALM of its writes between which nothing was asked or written on
  * another one; from then on its writes are not counted, until somebody comes whose lane is another: those in flight are found in its ring, and are counted before anything else is done.
+ * What it writes uncounted is not seen by a read that left on another lane before. So there is no sole lane while such a read may still be under way: for a second, or longer when that has been too short.
  */
 export class OverlapTable {
   /** Eight fields a slot, side by side: one cache line a write. */
@@ -54,12 +56,17 @@ export class OverlapTable {
   #candidateLane = NOBODY
   #calm = 0
   readonly #calmWrites: number
+  readonly #clock: Pick<CoarseClock, 'nowMs'>
+  /** When a read left on another lane than the candidate's, and how long there is no sole lane after that. */
+  #lookedMs = Number.NEGATIVE_INFINITY
+  #quietMs = QUIET_MS
 
   /**
    * `slots`: a power of two. Only writes in flight at the same moment on different connections can collide, so few are enough: with 200 in flight on each of
    * two lanes, about one in a hundred of them. `calm`: after so many writes of one shared connection it is the sole lane.
    */
-  constructor(slots = 1 << 14, calm = CALM) {
+  constructor(clock: Pick<CoarseClock, 'nowMs'>, slots = 1 << 14, calm = CALM) {
+    this.#clock = clock
     this.#calmWrites = calm
     this.#slots = new Int32Array(slots * STRIDE)
     this.#mask = slots - 1
@@ -97,7 +104,8 @@ export class OverlapTable {
       this.#candidateLane = shared.lane
     } else if (++this.#calm >= this.#calmWrites) {
       this.#calm = 0
-      if (this.#sweeping === 0 && this.#hasOnly(shared.lane)) {
+      const isQuiet = this.#clock.nowMs - this.#lookedMs >= this.#quietMs
+      if (isQuiet && this.#sweeping === 0 && this.#hasOnly(shared.lane)) {
         return this.#beginSole(shared)
       }
     }
@@ -153,9 +161,9 @@ export class OverlapTable {
     return this.#slots[at + FOREIGN] === 0 ? this.#slots[at + LANE]! : -1
   }
 
-  /** A read of a key with this hash leaves on `lane`. Gives its ticket, for `undisturbed`; those of several keys are added up by `addTickets`. */
+  /** A read of a key with this hash leaves on `lane`. Gives its ticket, for `undisturbed`; those of several keys are joined by `mix`, not added: such a number can become smaller. */
   look(hash: number, lane: number): number {
-    if (lane !== this.#candidateLane) this.#disturb()
+    if (lane !== this.#candidateLane) this.#lookElsewhere()
     const inFlight = this.#laneOf(hash)
     return (inFlight === 0 || inFlight === lane) && this.#isUnswept(lane) ? this.traffic(hash, lane) : -1
   }
@@ -214,6 +222,15 @@ export class OverlapTable {
     return --this.#soleTicket
   }
 
+  /** A read leaves on another lane than the candidate's. It may be the one before, that was under way when the sole lane began, and is tried again: then it is given twice the time that it took. */
+  #lookElsewhere(): void {
+    const { nowMs } = this.#clock
+    const sinceMs = nowMs - this.#lookedMs
+    this.#lookedMs = nowMs
+    if (this.#sole !== null) this.#quietMs = sinceMs < LONGEST_READ_MS ? Math.max(QUIET_MS, sinceMs * 2) : QUIET_MS
+    this.#disturb()
+  }
+
   /** Somebody is on another lane than the candidate's: all writes count from now on. */
   #disturb(): void {
     this.#calm = 0
@@ -270,6 +287,10 @@ export const NOBODY = -2
 export const NOT_COUNTED = -2
 /** Writes of one lane. The table is then looked through, which takes as long as a few hundred of them. */
 const CALM = 4096
+/** Most reads take less. */
+const QUIET_MS = 1_000
+/** What comes later than this is another read. */
+const LONGEST_READ_MS = 60_000
 /** Stays positive: a ticket of -1 is never an epoch. */
 const EPOCH_MASK = 0x3fffffff
 
@@ -283,7 +304,7 @@ function hashOfKey({ spec, chunk, start, end }: InFlight): number {
   return hashBytes(buf, parser.start[firstKey]!, parser.end[firstKey]!)
 }
 
-/** Joins the tickets of several keys: -1 if any met another lane, else their sum, which changes when any of the epochs does. */
+/** Joins the tickets of several keys that are written: -1 if any met another lane, else their sum, which changes when any of the epochs does. */
 export function addTickets(one: number, other: number): number {
   return one < 0 || other < 0 ? -1 : one + other
 }

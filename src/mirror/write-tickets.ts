@@ -72,8 +72,8 @@ export class WriteTickets {
   /** True: another connection wrote to one of its keys meanwhile. */
   left(command: InFlight, lane: number): boolean {
     const { spec, keyHash, ticket } = command
-    // Whoever looks through the ring is to know that it has been taken back.
-    command.ticket = 0
+    // Whoever looks through the ring is to know that it has been taken back, and so is this if a defect has it called once more.
+    command.ticket = NOT_COUNTED
     if (keyHash !== 0) return this.#overlap.left(keyHash, lane, ticket)
     if (spec === null) return false
     if (ticket <= NOT_COUNTED) return this.#overlap.left(0, lane, ticket)

@@ -97,7 +97,7 @@ export class Runtime {
     this.#path = path
     this.#listeners = new Listeners(path)
     this.#dirty = new DirtySet(DIRTY_LIMIT, (route, cause) => sayInDoubt(path, route, cause))
-    const overlap = new OverlapTable(undefined, calm)
+    const overlap = new OverlapTable(this.#clock, undefined, calm)
     this.#overlap = overlap
     this.#identity = new StoreIdentity(path, this.#dirty, (runs) => this.#durability?.setStoreRuns(runs))
     this.#mirror = new Mirror(path, this.#dirty, overlap)

@@ -149,7 +149,6 @@ export class ReplyPairing implements ReplyTaker {
       run.owner = null
       this.telling = kept
       owner!.settleTogether!(run, pipeline.ring)
-      this.telling = 0
       run.owner = owner
       this.#release(run.count)
     }
@@ -164,6 +163,7 @@ export class ReplyPairing implements ReplyTaker {
       const slot = ring.peek()!
       const some = Math.min(slot.count, left)
       const all = some === slot.count
+      this.telling--
       if (slot.isShared) ring.answer(slot, some)
       if (all) pipeline.release(slot)
       else pipeline.separateHead()

@@ -1,6 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { mix } from '../../src/base/hash.ts'
 import { addTickets, NOBODY, OverlapTable } from '../../src/mirror/overlap.ts'
+
+const CLOCK = { nowMs: 0 }
 
 /** One write or read by its moments: it leaves at `from`, its reply comes at `to`. No two things happen at one moment. */
 interface Trip {
@@ -70,7 +73,7 @@ describe('tickets', () => {
   test('no overlap is ever missed, on however many lanes', () => {
     fc.assert(
       fc.property(trips(4), (list) => {
-        const found = met(new OverlapTable(16), list)
+        const found = met(new OverlapTable(CLOCK, 16), list)
         for (const [i, trip] of list.entries())
           if (reallyMet(trip, list)) expect(found[i], JSON.stringify(trip)).toBe(true)
       }),
@@ -81,7 +84,7 @@ describe('tickets', () => {
   test('of two lanes, writes that did not overlap are not said to', () => {
     fc.assert(
       fc.property(trips(2), (list) => {
-        const found = met(new OverlapTable(16), list)
+        const found = met(new OverlapTable(CLOCK, 16), list)
         for (const [i, trip] of list.entries()) {
           if (trip.kind === 'write') expect(found[i], JSON.stringify(trip)).toBe(reallyMet(trip, list))
         }
@@ -93,7 +96,7 @@ describe('tickets', () => {
   test('on one lane no write ever overlaps', () => {
     fc.assert(
       fc.property(trips(1), (list) => {
-        const found = met(new OverlapTable(16), list)
+        const found = met(new OverlapTable(CLOCK, 16), list)
         for (const [i, trip] of list.entries()) if (trip.kind === 'write') expect(found[i]).toBe(false)
       }),
     )
@@ -102,7 +105,7 @@ describe('tickets', () => {
   test('keys that share a slot are told to overlap, needlessly; never the other way round', () => {
     fc.assert(
       fc.property(trips(3), (list) => {
-        const found = met(new OverlapTable(1), list)
+        const found = met(new OverlapTable(CLOCK, 1), list)
         for (const [i, trip] of list.entries()) if (reallyMet(trip, list)) expect(found[i]).toBe(true)
       }),
     )
@@ -111,7 +114,7 @@ describe('tickets', () => {
   test('when all have left, nothing is left of them', () => {
     fc.assert(
       fc.property(trips(4), (list) => {
-        const table = new OverlapTable(16)
+        const table = new OverlapTable(CLOCK, 16)
         met(table, list)
         for (const key of [0, 1, 2]) {
           expect(table.laneOf(key)).toBe(0)
@@ -124,7 +127,7 @@ describe('tickets', () => {
   })
 
   test('of several keys are one, which any of them spoils', () => {
-    const table = new OverlapTable(16)
+    const table = new OverlapTable(CLOCK, 16)
     const ticket = addTickets(table.enter(1, 5), table.enter(2, 5))
     expect(table.enter(2, 6)).toBe(-1)
     expect(table.leave(1, 5) + table.leave(2, 5)).not.toBe(ticket)
@@ -132,7 +135,7 @@ describe('tickets', () => {
   })
 
   test('tell on which lane a key is being written', () => {
-    const table = new OverlapTable(16)
+    const table = new OverlapTable(CLOCK, 16)
     table.enter(1, 5)
     expect(table.laneOf(1)).toBe(5)
     table.enter(1, 6)
@@ -143,7 +146,7 @@ describe('tickets', () => {
 })
 
 test('reads do not disturb writes, nor each other', () => {
-  const table = new OverlapTable(16)
+  const table = new OverlapTable(CLOCK, 16)
   const write = table.enter(1, 5)
   expect(table.look(1, 6)).toBe(-1)
   const read = table.look(1, 5)
@@ -156,7 +159,7 @@ test('reads do not disturb writes, nor each other', () => {
 })
 
 test('while every key of a store changes, nobody is alone', () => {
-  const table = new OverlapTable(16)
+  const table = new OverlapTable(CLOCK, 16)
   const before = table.enter(1, 5)
   const looked = table.look(2, 5)
   table.beginSweep(NOBODY)
@@ -172,7 +175,7 @@ test('while every key of a store changes, nobody is alone', () => {
 
 describe('a sweep on one lane', () => {
   test('leaves that lane alone, and nobody else', () => {
-    const table = new OverlapTable(16)
+    const table = new OverlapTable(CLOCK, 16)
     const [own, other] = [table.enter(1, 5), table.enter(2, 6)]
     const [ownLook, otherLook] = [table.look(3, 5), table.look(3, 6)]
     table.beginSweep(5)
@@ -193,7 +196,7 @@ describe('a sweep on one lane', () => {
     const moment = fc.record({ lane: fc.integer({ min: 1, max: 3 }), sweeps: fc.boolean(), ends: fc.nat(3) })
     fc.assert(
       fc.property(fc.array(moment, { maxLength: 40 }), (moments) => {
-        const table = new OverlapTable(16)
+        const table = new OverlapTable(CLOCK, 16)
         const looks: { lane: number; at: number; ticket: number }[] = []
         const sweeps: { lane: number; from: number; to: number }[] = []
         for (const [at, { lane, sweeps: begins, ends }] of moments.entries()) {
@@ -217,4 +220,25 @@ describe('a sweep on one lane', () => {
       }),
     )
   })
+})
+
+test('what several keys are looked at by tells of a write to any of them, whichever lanes wrote to the others', () => {
+  const write = fc.record({ key: fc.nat(2), lane: fc.integer({ min: 1, max: 2 }) })
+  fc.assert(
+    fc.property(fc.array(write), fc.array(write, { minLength: 1, maxLength: 3 }), (before, after) => {
+      const table = new OverlapTable(CLOCK, 16)
+      const make = (writes: typeof before): void => {
+        for (const { key, lane } of writes) {
+          table.enter(key, lane)
+          table.leave(key, lane)
+        }
+      }
+      const looks = (): number => [0, 1, 2].reduce((joined, key) => mix(joined, table.traffic(key, 1)), 0)
+      make(before)
+      const ticket = looks()
+      make(after)
+      if (after.some(({ lane }) => lane === 2)) expect(looks()).not.toBe(ticket)
+    }),
+    { numRuns: 2_000 },
+  )
 })

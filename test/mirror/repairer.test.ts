@@ -81,7 +81,7 @@ beforeEach(() => {
     log: (line: { msg: string }) => logged.push(line.msg),
   } as unknown as DataPathContext
   dirty = new DirtySet(100_000)
-  repairer = new Repairer(context, dirty, new OverlapTable(), () => {})
+  repairer = new Repairer(context, dirty, new OverlapTable({ nowMs: 0 }), () => {})
 })
 
 function mark(name: string, route = 'rest'): void {
@@ -140,7 +140,7 @@ describe('a key', () => {
   })
 
   test('into which another connection wrote is read again at once', () => {
-    const overlap = new OverlapTable()
+    const overlap = new OverlapTable({ nowMs: 0 })
     repairer = new Repairer(context, dirty, overlap, () => {})
     mark('k')
     after(0)
@@ -162,7 +162,7 @@ describe('a key', () => {
     let overlap: OverlapTable
     let resumed: number
     beforeEach(() => {
-      overlap = new OverlapTable()
+      overlap = new OverlapTable({ nowMs: 0 })
       resumed = 0
       repairer = new Repairer(context, dirty, overlap, () => resumed++)
       mark('k')

@@ -99,8 +99,9 @@ describe('a sole lane', () => {
     fc.assert(
       fc.property(moments, (list) => {
         // The one has sole lanes now and then, the other never: what they say of writes has to be the same.
-        const table = new OverlapTable(1 << 10, 2)
-        const plain = new OverlapTable(1 << 10)
+        const clock = { nowMs: 0 }
+        const table = new OverlapTable(clock, 1 << 10, 2)
+        const plain = new OverlapTable(clock, 1 << 10)
         const tickets = new WriteTickets(table)
         const shared = [new Shared(1), new Shared(2)]
         interface Write {
@@ -146,6 +147,7 @@ describe('a sole lane', () => {
         }
         for (const { lane, key, what, shares } of list) {
           now++
+          clock.nowMs = now * 400
           const hash = hashOf(key)
           if (what === 'write') {
             const write = { lane, key, ticket: plain.enter(hash, lane), from: now, to: Number.POSITIVE_INFINITY }
@@ -177,7 +179,7 @@ describe('a sole lane', () => {
   })
 
   test('ends when somebody asks which lane a key is on, and the answer is exact', () => {
-    const table = new OverlapTable(16, 1)
+    const table = new OverlapTable({ nowMs: 0 }, 16, 1)
     const tickets = new WriteTickets(table)
     const shared = new Shared(1)
     for (let i = 0; i < 3; i++) shared.push(1, tickets, false)
@@ -190,7 +192,7 @@ describe('a sole lane', () => {
   })
 
   test('is told that its keys may have been written elsewhere if a write was in no ring when it ended', () => {
-    const table = new OverlapTable(16, 1)
+    const table = new OverlapTable({ nowMs: 0 }, 16, 1)
     const tickets = new WriteTickets(table)
     const shared = new Shared(1)
     for (let i = 0; i < 3; i++) shared.push(1, tickets, false)
@@ -201,7 +203,7 @@ describe('a sole lane', () => {
   })
 
   test('is told so, too, of a place whose replies are being told while it ends', () => {
-    const table = new OverlapTable(16, 1)
+    const table = new OverlapTable({ nowMs: 0 }, 16, 1)
     const tickets = new WriteTickets(table)
     const shared = new Shared(1)
     for (let i = 0; i < 3; i++) shared.push(1, tickets, false)
@@ -220,8 +222,38 @@ describe('a sole lane', () => {
     for (const key of [1, 2, 3]) expect(table.laneOf(hashOf(key))).toBe(0)
   })
 
+  test('lets a read on another lane come to its end first, however long that takes', () => {
+    const clock = { nowMs: 0 }
+    const table = new OverlapTable(clock, 16, 1)
+    const tickets = new WriteTickets(table)
+    const shared = new Shared(1)
+    /** Tries of a read that takes so long, beside writes of other keys that never cease. */
+    const triesOf = (tookMs: number): number => {
+      for (let tries = 1; tries < 100; tries++) {
+        const ticket = table.look(hashOf(3), 7)
+        for (let ms = 0; ms < tookMs; ms += 10) {
+          clock.nowMs += 10
+          for (let i = 0; i < 3; i++) shared.push(1, tickets, true)
+          while (shared.ring.length > 1) shared.answer(tickets)
+        }
+        if (table.traffic(hashOf(3), 7) === ticket) return tries
+      }
+      return Number.POSITIVE_INFINITY
+    }
+    const isSole = (): boolean => table.isUncounted(shared.ring.at(shared.ring.length - 1).ticket)
+    for (let i = 0; i < 3; i++) shared.push(1, tickets, false)
+    expect(isSole()).toBe(true)
+    expect(triesOf(900)).toBe(1)
+    expect(triesOf(20_000)).toBe(2)
+    expect(triesOf(20_000)).toBe(1)
+    expect(isSole()).toBe(false)
+    clock.nowMs += 40_000
+    for (let i = 0; i < 3; i++) shared.push(1, tickets, false)
+    expect(isSole()).toBe(true)
+  })
+
   test('does not begin while another one has something in flight, or every key changes', () => {
-    const table = new OverlapTable(16, 1)
+    const table = new OverlapTable({ nowMs: 0 }, 16, 1)
     const tickets = new WriteTickets(table)
     const shared = new Shared(1)
     const isSole = (): boolean => {

@@ -14,7 +14,7 @@ function done(
   taken: (seq: number) => boolean,
   fails = -1,
 ): string[] {
-  const overlap = new OverlapTable()
+  const overlap = new OverlapTable({ nowMs: 0 })
   const ring = new InFlightRing()
   for (let i = 0; i < replies.length; i++) {
     const ticket = overlap.enter(i + 1, 1)
