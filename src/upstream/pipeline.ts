@@ -59,7 +59,7 @@ export class Pipeline {
   /** Null: what has been pushed leaves with the turn of the event loop. */
   readonly #delay: WriteDelay | null
   readonly #queue: SendQueue
-  /** Its ring has all that is in flight, and it is not the only one of its client: several share it. */
+  /** Clients share it, and its ring has all that is in flight. */
   readonly listsAll: boolean
   /** Commands may share places: their replies come one behind the other, in the thread's read buffer. */
   readonly #shares: boolean
