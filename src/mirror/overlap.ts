@@ -150,7 +150,7 @@ export class OverlapTable {
     return this.#laneOf(hash)
   }
 
-  /** A lane on which nobody who asks for this key is overtaken by writes that are in flight; 0: any; -1: there is none. */
+  /** A lane on which nobody who asks for this key is overtaken by writes that are in flight; 0: whichever; -1: there is none. */
   laneToAsk(hash: number): number {
     return this.#sole === null ? this.#laneOf(hash) : this.#sole.lane
   }
