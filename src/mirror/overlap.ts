@@ -23,7 +23,7 @@ export interface SharedLane {
  *   WRITES          counts arrivals
  *
  * A write takes a ticket when it leaves for the store: the epoch then, or -1 when it meets another lane. It was alone in its lane if the epoch is still the same when its
- * reply comes. A read (`look`, `undisturbed`) changes nothing, so reads never disturb writes, nor each other. Keys that share a slot by collision cost a needless copy, never a
+ * reply comes. A read (`look`, `traffic`) counts nothing, so reads never disturb writes, nor each other. Keys that share a slot by collision cost a needless copy, never a
  * wrong result.
  *
  * While a command that touches every key (FLUSHALL) is under way (`beginSweep`), nobody is alone but those on its own lane, whose order with it is known.
@@ -161,7 +161,7 @@ export class OverlapTable {
     return this.#slots[at + FOREIGN] === 0 ? this.#slots[at + LANE]! : -1
   }
 
-  /** A read of a key with this hash leaves on `lane`. Gives its ticket, for `undisturbed`; those of several keys are joined by `mix`, not added: such a number can become smaller. */
+  /** A read of a key with this hash leaves on `lane`. Gives its ticket, which `traffic` still gives if it was met by none; those of several keys are joined by `mix`, not added: such a number can become smaller. */
   look(hash: number, lane: number): number {
     if (lane !== this.#candidateLane) this.#lookElsewhere()
     const inFlight = this.#laneOf(hash)

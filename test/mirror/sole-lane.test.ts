@@ -222,6 +222,20 @@ describe('a sole lane', () => {
     for (const key of [1, 2, 3]) expect(table.laneOf(hashOf(key))).toBe(0)
   })
 
+  test('keeps what others have in flight when a ticket is taken back twice', () => {
+    const table = new OverlapTable({ nowMs: 0 }, 16, 1)
+    const tickets = new WriteTickets(table)
+    const shared = new Shared(1)
+    for (let i = 0; i < 3; i++) shared.push(1, tickets, false)
+    const write = shared.ring.at(2)
+    expect(tickets.left(write, 1)).toBe(false)
+    table.enter(hashOf(1), 7)
+    for (let i = 0; i < 2; i++) tickets.left(shared.ring.at(i), 1)
+    expect(table.laneOf(hashOf(1))).toBe(7)
+    expect(tickets.left(write, 1)).toBe(true)
+    expect(table.laneOf(hashOf(1))).toBe(7)
+  })
+
   test('lets a read on another lane come to its end first, however long that takes', () => {
     const clock = { nowMs: 0 }
     const table = new OverlapTable(clock, 16, 1)
