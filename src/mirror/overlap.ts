@@ -59,13 +59,17 @@ export class OverlapTable {
   readonly #clock: Pick<CoarseClock, 'nowMs'>
   /** When a read left on another lane than the candidate's, and how long there is no sole lane after that. */
   #lookedMs = Number.NEGATIVE_INFINITY
-  #quietMs = QUIET_MS
+  #quietMs: number
+  readonly #leastQuietMs: number
 
   /**
    * `slots`: a power of two. Only writes in flight at the same moment on different connections can collide, so few are enough: with 200 in flight on each of
-   * two lanes, about one in a hundred of them. `calm`: after so many writes of one shared connection it is the sole lane.
+   * two lanes, about one in a hundred of them. `calm`: after so many writes of one shared connection it is the sole lane; `quietMs`: at the
+   * earliest so long after a read on another one.
    */
-  constructor(clock: Pick<CoarseClock, 'nowMs'>, slots = 1 << 14, calm = CALM) {
+  constructor(clock: Pick<CoarseClock, 'nowMs'>, slots = 1 << 14, calm = CALM, quietMs = QUIET_MS) {
+    this.#quietMs = quietMs
+    this.#leastQuietMs = quietMs
     this.#clock = clock
     this.#calmWrites = calm
     this.#slots = new Int32Array(slots * STRIDE)
@@ -227,7 +231,8 @@ export class OverlapTable {
     const { nowMs } = this.#clock
     const sinceMs = nowMs - this.#lookedMs
     this.#lookedMs = nowMs
-    if (this.#sole !== null) this.#quietMs = sinceMs < LONGEST_READ_MS ? Math.max(QUIET_MS, sinceMs * 2) : QUIET_MS
+    const least = this.#leastQuietMs
+    if (this.#sole !== null) this.#quietMs = sinceMs < LONGEST_READ_MS ? Math.max(least, sinceMs * 2) : least
     this.#disturb()
   }
 

@@ -73,12 +73,12 @@ export class Runtime {
   readonly #listeners: Listeners
   #learntFrom: Pipeline | null = null
 
-  /** `copyLimits`, `calm` (`OverlapTable`): for tests, which have no big keys and do not last. */
+  /** `copyLimits`, `calm` and `quietMs` (`OverlapTable`): for tests, which have no big keys and do not last. */
   constructor(
     config: Config,
     endpoints: Readonly<Record<string, Endpoint>>,
     notify: (notice: Notice) => void,
-    { copyLimits = {}, calm }: { copyLimits?: Partial<CopyLimits>; calm?: number } = {},
+    { copyLimits = {}, calm, quietMs }: { copyLimits?: Partial<CopyLimits>; calm?: number; quietMs?: number } = {},
   ) {
     const places = new StorePlaces(endpoints, (store) => notify({ kind: 'look-for', store }))
     this.#places = places
@@ -97,7 +97,7 @@ export class Runtime {
     this.#path = path
     this.#listeners = new Listeners(path)
     this.#dirty = new DirtySet(DIRTY_LIMIT, (route, cause) => sayInDoubt(path, route, cause))
-    const overlap = new OverlapTable(this.#clock, undefined, calm)
+    const overlap = new OverlapTable(this.#clock, undefined, calm, quietMs)
     this.#overlap = overlap
     this.#identity = new StoreIdentity(path, this.#dirty, (runs) => this.#durability?.setStoreRuns(runs))
     this.#mirror = new Mirror(path, this.#dirty, overlap)

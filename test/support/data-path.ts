@@ -63,6 +63,7 @@ export async function startDataPath(options: DataPathOptions): Promise<DataPathU
   const runtime = new Runtime(config, {}, (notice) => notices.push(notice), {
     copyLimits: options.copyLimits ?? {},
     calm: options.calm ?? 4,
+    quietMs: 5,
   })
   const [port] = (await runtime.start(config)) as [number]
   const clients = new Set<Redis>()
