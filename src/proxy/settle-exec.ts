@@ -3,28 +3,15 @@ import type { Route } from '../routing/route.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import { execDidNothing, mapExecReply } from './exec-reply.ts'
 import { databasesOf } from './own-answers.ts'
-import type { Session } from './session.ts'
-import type { TransactionConnection } from './transaction-connection.ts'
-import type { TransactionQueue } from './transaction-queue.ts'
-import type { TransactionSubscriptions } from './transaction-subscriptions.ts'
-import type { TransactionTracking } from './transaction-tracking.ts'
-
-/** What a transaction consists of when its EXEC is answered. */
-export interface Executed {
-  readonly queue: TransactionQueue
-  readonly connection: TransactionConnection
-  readonly subscriptions: TransactionSubscriptions | null
-  readonly tracking: TransactionTracking | null
-}
+import type { TransactionParts } from './transaction-parts.ts'
 
 /** EXEC's reply, a view, has arrived: the client gets it, the mirror its writes and the comparison its reads; and the session is in the database that the transaction has selected. */
 export function settleExec(
-  session: Session,
+  { session, queue, connection, subscriptionChanges, tracking }: TransactionParts,
   slot: InFlight,
   buf: Buffer,
   start: number,
   end: number,
-  { queue, connection, subscriptions, tracking }: Executed,
 ): void {
   const contested = queue.returned()
   const offsets = queue.repliesIn(buf, start, end)
@@ -38,7 +25,7 @@ export function settleExec(
       ? null
       : mapExecReply(session, queue.commands, buf, offsets, {
           store: connection.store!,
-          subscriptions,
+          subscriptions: subscriptionChanges,
           tracking,
         })
   const route = slot.route as Route
