@@ -27,7 +27,7 @@ describe('a sole lane', () => {
   class Shared implements SharedLane {
     readonly queue = new SendQueue(new CoarseClock(), false, () => {})
     readonly ring = this.queue.ring
-    readonly listsAll = true
+    readonly listsAll: boolean = true
     readonly lane: number
     #seq = 0
     /** Places whose replies are being told. */
@@ -264,6 +264,18 @@ describe('a sole lane', () => {
     clock.nowMs += 40_000
     for (let i = 0; i < 3; i++) shared.push(1, tickets, false)
     expect(isSole()).toBe(true)
+  })
+
+  test('is no connection that a ring says not all of', () => {
+    const table = new OverlapTable({ nowMs: 0 }, 16, 1)
+    const tickets = new WriteTickets(table)
+    const [cluster, shared] = [Object.assign(new Shared(1), { listsAll: false }), new Shared(2)]
+    for (let i = 0; i < 20; i++) cluster.push(1, tickets, true)
+    expect(Array.from({ length: 20 }, (_, i) => table.isUncounted(cluster.ring.at(i).ticket))).not.toContain(true)
+    expect(table.laneOf(hashOf(1))).toBe(1)
+    while (cluster.ring.length > 0) expect(cluster.answer(tickets).contested).toBe(false)
+    for (let i = 0; i < 3; i++) shared.push(1, tickets, false)
+    expect(table.isUncounted(shared.ring.at(2).ticket)).toBe(true)
   })
 
   test('does not begin while another one has something in flight, or every key changes', () => {

@@ -7,6 +7,7 @@ import { decodeReply } from '../../src/resp/decode.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { type InFlight, type Loss, type ReplyOwner, TOGETHER } from '../../src/upstream/in-flight.ts'
 import { Pipeline } from '../../src/upstream/pipeline.ts'
+import type { PipelineConnection } from '../../src/upstream/pipeline-connection.ts'
 import type { PipelineOptions } from '../../src/upstream/pipeline-options.ts'
 import { configOf } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -368,6 +369,15 @@ describe('a pipeline', () => {
     }
     expect(store.seen).not.toContain('waiting')
     await eventually(() => expect(waiting.done).toBe(true))
+  })
+
+  test('the ring of a connection to one server that clients share has all that is in flight, no other', () => {
+    const cluster: PipelineOptions['connection'] = () =>
+      ({ lastReadMs: 0, drop: () => {} }) as unknown as PipelineConnection
+    const lists = [{}, { dedicated: true }, { connection: cluster }].map(
+      (options) => pipelineTo(() => 1, options).listsAll,
+    )
+    expect(lists).toEqual([true, false, false])
   })
 
   test('what goes down a dedicated connection waits for nobody', async () => {
