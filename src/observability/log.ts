@@ -12,12 +12,25 @@ export interface LogLine {
   readonly fields: LogFields
 }
 
-export interface Log {
-  debug(msg: string, fields?: LogFields): void
-  info(msg: string, fields?: LogFields): void
-  warn(msg: string, fields?: LogFields): void
-  error(msg: string, fields?: LogFields): void
-  write(line: LogLine): void
+/** Where lines go; a method for each level, all by `write`. */
+export abstract class Log {
+  abstract write(line: LogLine): void
+
+  debug(msg: string, fields: LogFields = {}): void {
+    this.write({ level: 'debug', msg, fields })
+  }
+
+  info(msg: string, fields: LogFields = {}): void {
+    this.write({ level: 'info', msg, fields })
+  }
+
+  warn(msg: string, fields: LogFields = {}): void {
+    this.write({ level: 'warn', msg, fields })
+  }
+
+  error(msg: string, fields: LogFields = {}): void {
+    this.write({ level: 'error', msg, fields })
+  }
 }
 
 export interface LogOptions {
@@ -37,12 +50,13 @@ const MIN_SECRET_LENGTH = 4
  * The process's log: one line a state change. Only the fields of `LogFields` are written, and texts lose URL credentials,
  * control characters, and every secret that `hide` was told.
  */
-export class ProcessLog implements Log {
+export class ProcessLog extends Log {
   readonly #pino: Logger
   readonly #flush: () => void
   #secrets: readonly string[] = []
 
   constructor({ level, format, destination }: LogOptions) {
+    super()
     const output = destination ?? pino.destination({ dest: 1, sync: false, maxLength: MAX_WAITING_BYTES })
     this.#flush = () => {
       if ('flushSync' in output && typeof output.flushSync === 'function') output.flushSync()
@@ -56,22 +70,6 @@ export class ProcessLog implements Log {
       },
       format === 'pretty' ? prettyDestination(output) : output,
     )
-  }
-
-  debug(msg: string, fields: LogFields = {}): void {
-    this.write({ level: 'debug', msg, fields })
-  }
-
-  info(msg: string, fields: LogFields = {}): void {
-    this.write({ level: 'info', msg, fields })
-  }
-
-  warn(msg: string, fields: LogFields = {}): void {
-    this.write({ level: 'warn', msg, fields })
-  }
-
-  error(msg: string, fields: LogFields = {}): void {
-    this.write({ level: 'error', msg, fields })
   }
 
   write({ level, msg, fields }: LogLine): void {
@@ -92,30 +90,5 @@ export class ProcessLog implements Log {
   /** Writes what still waits; for the last moment before the process exits. */
   flush(): void {
     this.#flush()
-  }
-}
-
-/** A log for a worker thread: hands every line to `post`, which sends it to the thread that owns the ProcessLog. */
-export class RelayLog implements Log {
-  readonly write: (line: LogLine) => void
-
-  constructor(post: (line: LogLine) => void) {
-    this.write = post
-  }
-
-  debug(msg: string, fields: LogFields = {}): void {
-    this.write({ level: 'debug', msg, fields })
-  }
-
-  info(msg: string, fields: LogFields = {}): void {
-    this.write({ level: 'info', msg, fields })
-  }
-
-  warn(msg: string, fields: LogFields = {}): void {
-    this.write({ level: 'warn', msg, fields })
-  }
-
-  error(msg: string, fields: LogFields = {}): void {
-    this.write({ level: 'error', msg, fields })
   }
 }

@@ -1,7 +1,6 @@
 import { type AdminServer, startAdminServer } from '../../src/admin/server.ts'
 import type { ListenTlsConfig } from '../../src/config/config.ts'
-import type { LogLine } from '../../src/observability/log.ts'
-import { RelayLog } from '../../src/observability/log.ts'
+import { Log, type LogLine } from '../../src/observability/log.ts'
 import { FakeControl } from './fake-control.ts'
 
 export interface TestServer extends AdminServer {
@@ -21,8 +20,21 @@ export async function startTestServer(
     port: options.port ?? 0,
     token: options.token ?? null,
     tls: options.tls ?? null,
-    log: new RelayLog((line) => logged.push(line)),
+    log: new KeptLog(logged),
     ...(options.statusIntervalMs === undefined ? {} : { statusIntervalMs: options.statusIntervalMs }),
   })
   return { ...server, control, logged }
+}
+
+class KeptLog extends Log {
+  readonly #lines: LogLine[]
+
+  constructor(lines: LogLine[]) {
+    super()
+    this.#lines = lines
+  }
+
+  write(line: LogLine): void {
+    this.#lines.push(line)
+  }
 }

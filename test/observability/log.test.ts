@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { UnderstudyError } from '../../src/base/errors.ts'
-import { type LogLine, ProcessLog, RelayLog } from '../../src/observability/log.ts'
+import { ProcessLog } from '../../src/observability/log.ts'
 import { errorFields } from '../../src/observability/log-error.ts'
 import type { LogFields } from '../../src/observability/log-fields.ts'
 
@@ -98,17 +98,6 @@ describe('the log', () => {
     expect(text()).toMatch(
       /^\d\d:\d\d:\d\d\.\d{3} WARN {2}store unreachable {2}store=new error="connect 127\.0\.0\.1:1" retryInMs=250\n$/,
     )
-  })
-
-  test('a worker thread hands its lines over as plain data', () => {
-    const posted: LogLine[] = []
-    const relay = new RelayLog((line) => posted.push(structuredClone(line)))
-    relay.info('listening', { url: 'redis://127.0.0.1:6380' })
-    relay.error('gone')
-    expect(posted).toEqual([
-      { level: 'info', msg: 'listening', fields: { url: 'redis://127.0.0.1:6380' } },
-      { level: 'error', msg: 'gone', fields: {} },
-    ])
   })
 })
 
