@@ -28,7 +28,8 @@ COPY package.json LICENSE ./
 WORKDIR /var/lib/understudy
 VOLUME /var/lib/understudy
 USER node
-ENV NODE_ENV=production UNDERSTUDY_ADMIN_URL=http://127.0.0.1:9380
+# The main thread's young generation: docs/decisions/0047.
+ENV NODE_ENV=production NODE_OPTIONS=--max-semi-space-size=4 UNDERSTUDY_ADMIN_URL=http://127.0.0.1:9380
 EXPOSE 6380 9380
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
   CMD wget -q -O /dev/null "$UNDERSTUDY_ADMIN_URL/healthz" || exit 1

@@ -1,14 +1,14 @@
 // npm start [-- ARGS]: installs what is missing, then runs `understudy serve ARGS`.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { run } from './run.mjs'
+import { runProduct } from './run-product.mjs'
 import { root, setUp } from './setup.mjs'
 import { orExplain } from './setup-error.mjs'
 
 await orExplain(async () => {
   const args = process.argv.slice(2)
   const node = setUp({ redisServer: hasManagedStore(args) })
-  await run(node, [join(root, 'src/main.ts'), 'serve', ...args])
+  await runProduct(node, ['serve', ...args])
 })
 
 /** Nothing is installed into the system for a configuration whose stores run elsewhere. */

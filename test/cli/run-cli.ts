@@ -1,7 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const PROGRAM = fileURLToPath(new URL('../../bin/understudy.mjs', import.meta.url))
 
 export interface CliResult {
   code: number | null
@@ -21,7 +21,7 @@ export function startCli(args: string[], env: Record<string, string> = {}): Runn
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(UNDERSTUDY_|FORCE_COLOR|NO_COLOR|NODE_OPTIONS)/.test(name)),
   )
-  const child = spawn(process.execPath, [MAIN, ...args], { env: { ...inherited, ...env } })
+  const child = spawn(process.execPath, [PROGRAM, ...args], { env: { ...inherited, ...env } })
   const output: CliResult = { code: null, stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (chunk) => (output.stdout += chunk))
   child.stderr.setEncoding('utf8').on('data', (chunk) => (output.stderr += chunk))

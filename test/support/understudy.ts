@@ -12,7 +12,11 @@ import { eventually } from './eventually.ts'
 import { freePort } from './ports.ts'
 import type { ClientOptions } from './redis.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const PROGRAM = fileURLToPath(new URL('../../bin/understudy.mjs', import.meta.url))
+/** As `npm start` gives them. */
+const { NODE_ARGUMENTS } = (await import(new URL('../../scripts/run-product.mjs', import.meta.url).href)) as {
+  NODE_ARGUMENTS: readonly string[]
+}
 
 export interface UnderstudyOptions {
   readonly env?: Readonly<Record<string, string>>
@@ -166,10 +170,14 @@ export class UnderstudyProcess {
 
   #spawn(): TetheredChild {
     const { env = {}, args = [] } = this.#options
-    const child = spawnTethered(process.execPath, [MAIN, 'serve', '--config', this.configPath, ...args], {
-      cwd: this.#dir,
-      env: { ...process.env, NODE_OPTIONS: '', ...env },
-    })
+    const child = spawnTethered(
+      process.execPath,
+      [...NODE_ARGUMENTS, PROGRAM, 'serve', '--config', this.configPath, ...args],
+      {
+        cwd: this.#dir,
+        env: { ...process.env, NODE_OPTIONS: '', ...env },
+      },
+    )
     child.stdout.on('data', (chunk: Buffer) => {
       this.#stdout += chunk
     })
