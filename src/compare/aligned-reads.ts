@@ -10,6 +10,7 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { isArbitrary } from './normalise.ts'
+import { isPassing } from './passing-errors.ts'
 import type { SkipReason } from './tally.ts'
 
 export interface ComparerContext {
@@ -183,10 +184,9 @@ export class AlignedReads {
     if (route.shadow === null || this.#positions.count === 0) return this.#drop(read, 'moved')
     if (this.#positions.patternCount > 0 || isArbitrary(read.spec, view)) return this.#drop(read, 'arbitrary')
     if (read.ticket === -1 || this.#traffic(view, read.lane) !== read.ticket) return this.#drop(read, 'disturbed')
-    if (read.primaryOnly) {
-      const { primary } = read
-      return read.listener.answered(read, primary!, 0, primary!.length)
-    }
+    const primary = read.primary!
+    if (isPassing(primary, 0, primary.length)) return this.#drop(read, 'busy')
+    if (read.primaryOnly) return read.listener.answered(read, primary, 0, primary.length)
     if (route.config.compare.baseline) return
     const shadow = this.context.stores[route.shadow.store]!.shadow(read.database)
     if (shadow.state !== 'up') return this.#drop(read, 'shadow')
@@ -205,6 +205,7 @@ export class AlignedReads {
     if (read.ended) return
     if (read.route.config.compare.baseline) return this.#answeredTwice(read, buf, start, end)
     this.#keptBytes -= read.bytes
+    if (isPassing(buf, start, end)) return this.#drop(read, 'busy')
     if (read.primaryMs >= 0) this.onTimed?.(read, this.context.clock.nowMs - slot.queuedAtMs)
     read.listener.answered(read, buf, start, end)
   }
@@ -220,6 +221,7 @@ export class AlignedReads {
 
   #answeredTwice(read: AlignedRead, buf: Buffer, start: number, end: number): void {
     if (this.#traffic(this.#keysOf(read), read.lane) !== read.ticket) return this.#drop(read, 'disturbed')
+    if (isPassing(buf, start, end)) return this.#drop(read, 'busy')
     read.listener.answered(read, buf, start, end)
   }
 

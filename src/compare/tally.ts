@@ -7,7 +7,7 @@ export const SKIP_MEANINGS = {
   disturbed: 'writes of another connection to its keys came across: the read has no one place in the history',
   dirty: 'a key is known to differ, or about to be copied: its difference is no news',
   shadow: 'the shadow (for a second look the primary) is not there, or its connection was lost',
-  busy: 'the comparer or the shadow has enough to do',
+  busy: 'the comparer or a store has enough to do, or a store says that it does not serve at the moment (BUSY, LOADING)',
   large: 'command and answer together are larger than 1 MB',
   split: 'its keys lie on several shadows',
   arbitrary: 'the answer to such a call is arbitrary, or depends on the moment or on keys that it does not name',
