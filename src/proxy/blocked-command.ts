@@ -221,6 +221,8 @@ export class BlockedCommand implements Pin, ReplyOwner {
 
   lost(_slot: InFlight, loss: Loss): void {
     const { path } = this.session
+    // A connection of the client's own ends the session with it, which abandons this in turn.
+    const wasAbandoned = this.#abandoned
     if (this.#stage === 'try') {
       this.#countInFlight(-1)
       this.#keys.tried()
@@ -234,7 +236,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     else this.#route.state.primaryLost++
     if (loss.mayHaveRun && this.#mirrors()) this.#keys.mark()
     this.#keys.awaitNoMore()
-    this.#finish(this.#abandoned ? this.#nil() : errorFrame(loss.text))
+    this.#finish(wasAbandoned ? this.#nil() : errorFrame(loss.text))
   }
 
   /** A try that takes long is followed to its end: the client asked to wait anyway. */

@@ -72,11 +72,13 @@ export class TransactionConnection {
     let pipeline = this.#dedicated
     if (pipeline === null) {
       pipeline = borrow(session, this.store!)
-      this.#dedicated = pipeline
+      const borrowed = (this.#dedicated = pipeline)
       pipeline.answersWithinMs = this.store!.options.config.timeoutMs
       pipeline.onClosed = () => {
         this.#dedicated = null
         onLost()
+        // The client's own, on which it has more than this transaction: as `OwnConnection` has it when nothing is borrowed.
+        if (session.own?.isOne(borrowed)) session.end()
       }
       this.#multiSent = false
     }
