@@ -135,7 +135,7 @@ function select(session: Session, view: CommandView): boolean {
   }
   // Not known yet whether the store has it: the first command on its pipeline tells, and the client's next command waits for that.
   const bytes = encodeOwn(['SELECT', pipeline.options.identity.database])
-  pipeline.push(new SelectProbe(session, index, session.order.assign()), bytes, 0, bytes.length)
+  pipeline.push(new SelectProbe(session, pipeline, index), bytes, 0, bytes.length)
   session.waiting = 'pin'
   return true
 }
@@ -149,7 +149,7 @@ export function selectOn(session: Session, view: CommandView, store: Store, pipe
   }
   if (session.order.owed > 0) return session.waitFor('replies')
   const bytes = encodeOwn(['SELECT', databaseAt(store, index)])
-  pipeline.push(new SelectProbe(session, index, session.order.assign()), bytes, 0, bytes.length)
+  pipeline.push(new SelectProbe(session, pipeline, index), bytes, 0, bytes.length)
   session.waiting = 'pin'
   return true
 }
@@ -172,16 +172,22 @@ function selectOnOwn(session: Session, own: OwnConnection, index: number): boole
   return true
 }
 
+/**
+ * Asks a store whether the client may be in that database. Where nobody knows, its connection ends with the answer: what it has sent already is meant for that database, and must not be executed in
+ * the one before. At a Redis alone a SELECT is never lost without the connection.
+ */
 class SelectProbe implements ReplyOwner {
   readonly #session: Session
+  readonly #pipeline: Pipeline
   readonly #index: number
   readonly #seq: number
   #answered = false
 
-  constructor(session: Session, index: number, seq: number) {
+  constructor(session: Session, pipeline: Pipeline, index: number) {
     this.#session = session
+    this.#pipeline = pipeline
     this.#index = index
-    this.#seq = seq
+    this.#seq = session.order.assign()
   }
 
   settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
@@ -192,7 +198,11 @@ class SelectProbe implements ReplyOwner {
   }
 
   lost(_slot: InFlight, loss: Loss): void {
-    this.#fail(loss.text)
+    if (this.#answered) return
+    const inStoresWords = loss.refused || loss.text === this.#pipeline.error
+    if (!inStoresWords) return this.#fail(loss.text)
+    this.#session.replyError(this.#seq, loss.text)
+    this.#session.proceed()
   }
 
   timedOut(): void {
@@ -200,10 +210,9 @@ class SelectProbe implements ReplyOwner {
   }
 
   #fail(text: string): void {
-    if (this.#answered) return
     this.#answered = true
     this.#session.replyError(this.#seq, text)
-    this.#session.proceed()
+    this.#session.end()
   }
 }
 
