@@ -36,9 +36,11 @@ export async function runServe(options: ServeOptions): Promise<number> {
   const { config, text } = configPath === null ? fromUrls(options) : loadConfig(configPath, env)
   const watcher = configPath === null ? null : watchFile(configPath, () => reloads.ask(), { known: text })
   const log = new ProcessLog({ level: config.log.level, format: config.log.format })
-  log.hide(secretsOf(config))
+  // Those of the start are in use for as long as the process is: the admin server's, and connections that were opened by them.
+  const hideWith = (now: Config): void => log.hide([...new Set([...secretsOf(config), ...secretsOf(now)])])
+  hideWith(config)
   const { promise: death, reject: die } = Promise.withResolvers<never>()
-  const sidecar = new Sidecar({ configPath, config, version: VERSION, log, env, onDeath: die })
+  const sidecar = new Sidecar({ configPath, config, version: VERSION, log, env, onDeath: die, onEntered: hideWith })
   let admin: AdminServer | null = null
   try {
     const ports = await sidecar.start()

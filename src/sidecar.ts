@@ -48,6 +48,8 @@ export interface SidecarOptions {
   readonly env: NodeJS.ProcessEnv
   /** The data path's thread died: the process has to end. */
   readonly onDeath: (error: Error) => void
+  /** Another configuration is in force. */
+  readonly onEntered: (config: Config) => void
 }
 
 /** A part that takes so much longer than it may is left when the process stops. */
@@ -100,6 +102,7 @@ export class Sidecar implements Control {
       stores: this.#stores,
       switches: this.#switches,
       onEntered: (config) => {
+        options.onEntered(config)
         this.mismatches.configure(config)
         this.#history?.routesAre(config.routes.map(({ name }) => name))
       },
