@@ -24,7 +24,7 @@ export interface FileWatch {
  *     mounted by Kubernetes       config.yaml -> ..data/config.yaml, ..data -> ..2026_01/; one rename of `..data` swaps them all
  *     a link to another folder    that folder is watched as well
  *
- * A file that is missing or cannot be read is waited for. Does not keep the process alive.
+ * A file that is missing or cannot be read is waited for, and called back for when it is there again, whatever it says. Does not keep the process alive.
  */
 export function watchFile(path: string, onChange: (text: string) => void, options: WatchOptions = {}): FileWatch {
   const watcher = new Watcher(path, onChange, options)
@@ -43,6 +43,8 @@ class Watcher implements FileWatch {
   #checking = false
   #announced = false
   #closed = false
+  /** It could not be read since its content was last known: somebody may have tried, and is to be told that it is there again. */
+  #wasGone = false
   /** Digest of the content last known; null: none yet. */
   #known: string | null
   /** What the file looked like from outside when that content was read, and when it was last seen moving. */
@@ -88,6 +90,7 @@ class Watcher implements FileWatch {
     try {
       await this.#watchFolders()
       const look = await lookOf(this.#path)
+      if (look === null) this.#wasGone = true
       if (this.#closed || look === null || look === this.#knownLook) return
       // The first look is the caller's own state; later ones count once they hold still.
       if (this.#known !== null && look !== this.#movingLook) {
@@ -99,11 +102,13 @@ class Watcher implements FileWatch {
       if (this.#closed) return
       this.#knownLook = look
       const content = digest(text)
-      const changed = this.#known !== null && content !== this.#known
+      const changed = this.#known !== null && (content !== this.#known || this.#wasGone)
       this.#known = content
+      this.#wasGone = false
       if (changed) this.#onChange(text)
     } catch {
       // Missing for a moment, or not readable: the next event or poll looks again.
+      this.#wasGone = true
     } finally {
       this.#checking = false
       if (this.#announced) {

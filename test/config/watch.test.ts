@@ -118,6 +118,23 @@ describe('watching a file', () => {
     await eventually(() => expect(seen).toEqual(['new']))
   })
 
+  it('says that a file is there again, though it is as it was', async () => {
+    const path = join(folder, 'u.yaml')
+    const away = join(folder, 'away')
+    writeFileSync(path, 'same')
+    watchIt(path, { pollMs: 20 })
+    // Until it has been looked for while it was away.
+    await eventually(
+      async () => {
+        renameSync(path, away)
+        await sleep(50)
+        renameSync(away, path)
+        await eventually(() => expect(seen[0]).toBe('same'), { timeoutMs: 500 })
+      },
+      { intervalMs: 1 },
+    )
+  })
+
   it('says nothing when the file was written with the same content', async () => {
     const path = join(folder, 'u.yaml')
     writeFileSync(path, 'same')
