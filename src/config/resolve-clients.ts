@@ -51,16 +51,27 @@ export function resolveClients(
     maxClients: fields.max,
     dedicatedConnections: fields.dedicatedConnections,
     subscriberConnections: fields.subscriberConnections,
-    outputBuffer: outputLimits(fields.outputBuffer),
+    outputBuffer: outputLimits(context, fields.outputBuffer),
   }
 }
 
 /** A size alone is the hard limit of ordinary clients, and of subscribers where theirs is higher. */
-function outputLimits(fields: ClientsFields['outputBuffer']): ClientsConfig['outputBuffer'] {
+function outputLimits(
+  { document }: ResolveContext,
+  fields: ClientsFields['outputBuffer'],
+): ClientsConfig['outputBuffer'] {
+  const refuseNone = (hard: number, ...path: string[]): void => {
+    if (hard > 0) return
+    const message = 'must be more than 0: each reply is in it for a moment; to have no limit is not possible'
+    document.refuse(['clients', 'outputBuffer', ...path], message)
+  }
   if (typeof fields === 'number') {
+    refuseNone(fields)
     const normal = { hardBytes: fields, softBytes: 0, softMs: 0 }
     return { normal, pubsub: { ...PUBSUB, hardBytes: Math.min(fields, PUBSUB.hardBytes) } }
   }
+  refuseNone(fields.hard, 'hard')
+  refuseNone(fields.pubsub.hard, 'pubsub', 'hard')
   return { normal: limitOf(fields), pubsub: limitOf(fields.pubsub) }
 }
 

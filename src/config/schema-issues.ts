@@ -22,7 +22,7 @@ export function readFields<S extends z.ZodObject>(
     return null
   }
   for (const key of Object.keys(raw)) {
-    if (!(key in schema.shape)) refuseKey(document, [...path, key], Object.keys(schema.shape))
+    if (!Object.hasOwn(schema.shape, key)) refuseKey(document, [...path, key], Object.keys(schema.shape))
   }
   const fields: Record<string, unknown> = {}
   for (const [key, type] of Object.entries(schema.shape)) {

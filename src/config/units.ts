@@ -12,8 +12,14 @@ export function parseBytes(text: string): number {
 
 /** `250ms`, `2s`, `5m`, `1h` -> milliseconds. */
 export function parseDuration(text: string): number {
-  return parseAmount(text, MILLISECONDS, 'a time', '250ms, 2s or 5m (units: ms, s, m, h)')
+  const example = '250ms, 2s or 5m (units: ms, s, m, h)'
+  const ms = parseAmount(text, MILLISECONDS, 'a time', example)
+  if (ms > MAX_TIMER_MS) throw invalid(text, 'a time of 596h at most', example)
+  return ms
 }
+
+/** Node's timers wait for half an hour more than this; what is longer would be over at once. */
+const MAX_TIMER_MS = 596 * MILLISECONDS.h
 
 /** `1%` -> 0.01. From 0% to 100%. */
 export function parseShare(text: string): number {

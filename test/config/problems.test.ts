@@ -84,6 +84,16 @@ const cases: Record<string, string> = {
     '  outputBuffer: big } #! is not a size',
     'cutover: { holdTimeout: 1e3 } #! is not a time',
   ].join('\n'),
+  'no room for replies': [
+    STORES + ROUTES,
+    'clients: { outputBuffer: 0 } #! must be more than 0',
+    'toString: 1 #! is not a key that is known here',
+  ].join('\n'),
+  'no room for replies of subscribers': [
+    STORES + ROUTES,
+    'clients: { outputBuffer: { hard: 0, #! must be more than 0',
+    '  pubsub: { hard: 0 } } } #! must be more than 0',
+  ].join('\n'),
   'values outside their lists': [
     STORES + ROUTES.replace(' }\n', ','),
     '    phase: shado, #! did you mean "shadow"',

@@ -27,6 +27,11 @@ describe('times', () => {
     ['1h', 3_600_000],
   ])('%s', (text, milliseconds) => expect(parseDuration(text)).toBe(milliseconds))
 
+  it('what no timer can wait for is refused', () => {
+    expect(parseDuration('596h')).toBe(596 * 3_600_000)
+    expect(() => parseDuration('597h')).toThrow('is not a time of 596h at most')
+  })
+
   it.each(['5', '5 minutes', '2d', '-1s', ''])('%j is refused with an example', (text) => {
     expect(() => parseDuration(text)).toThrow('250ms')
   })
