@@ -5,7 +5,7 @@ import { UnderstudyError } from './base/errors.ts'
 import type { Config } from './config/config.ts'
 import { loadConfig } from './config/load.ts'
 import { phaseChange } from './config/phase-change.ts'
-import { mustBeWritable, replaceFile } from './config/replace-file.ts'
+import { mustBeWritable } from './config/replace-file.ts'
 import { partsThatNeedRestart } from './config/restart-parts.ts'
 import type { Completeness } from './cutover/completeness.ts'
 import { type Gates, type GateView, isGated, sentenceOf } from './cutover/gates.ts'
@@ -123,7 +123,7 @@ export class ConfigurationChanges {
   setPhase(name: string, request: PhaseRequest): Promise<PhaseResult> {
     return this.#oneAtATime(async () => {
       const { configPath, env, log } = this.#options
-      const { route, next, edited } = await phaseChange(this.#config, configPath, env, name, request.phase)
+      const { route, next, save } = await phaseChange(this.#config, configPath, env, name, request.phase)
       const prospect = await this.#look(next)
       const closedGates = closedIn(prospect)
       const { gates } = prospect
@@ -152,7 +152,7 @@ export class ConfigurationChanges {
         const forced = { from, to, reason: request.reason ?? '', closedGates }
         this.#guards!.journal.forced(name, forced, Date.now())
       }
-      if (edited !== null) await replaceFile(configPath!, edited)
+      await save()
       this.#reloaded(true, null)
       // Those that were closed have opened while it waited for them.
       return request.force

@@ -40,19 +40,28 @@ export function addPhase(program: Command, terminal: Terminal, finish: (exitCode
       const answer = await adminClient(options).put<unknown>(path, request, SWITCH_TIMEOUT_MS)
       const result = phaseResultOf(answer)
       if (json) terminal.json(answer)
-      else for (const line of resultLines(result)) terminal.line(line)
+      else for (const line of resultLines(result, force ?? false)) terminal.line(line)
       finish(result.closedGates.length > 0 ? EXIT.no : EXIT.done)
     })
 }
 
-function resultLines({ route, from, to, dryRun, pauseMs, consequences, closedGates, gates }: PhaseResult): string[] {
+function resultLines(result: PhaseResult, force: boolean): string[] {
+  const { route, from, to, dryRun, pauseMs, consequences, closedGates, gates } = result
   const pause = pauseMs === null ? '' : `, commands held for ${formatMs(pauseMs)}`
-  const open = dryRun ? gates.filter((gate) => gate.open).map((gate) => gate.reason) : []
+  const reasons = (open: boolean) => gates.filter((gate) => gate.open === open).map((gate) => gate.reason)
   const head = from === to ? `${route} stays in ${to}` : `${route}: ${from} -> ${to}${pause}`
   return [
     `${head}${dryRun ? ' (dry run, nothing changed)' : ''}`,
     ...consequences.map((consequence) => `  ${consequence}`),
-    ...(open.length > 0 ? ['Open gates:', ...open.map((reason) => `  ${reason}`)] : []),
-    ...(closedGates.length > 0 ? ['Closed gates:', ...closedGates.map((gate) => `  ${gate}`)] : []),
+    ...listed('Open gates:', dryRun ? reasons(true) : []),
+    ...listed(
+      dryRun ? 'Closed gates that would be forced:' : 'Closed gates that were forced:',
+      force ? reasons(false) : [],
+    ),
+    ...listed('Closed gates:', closedGates),
   ].map(printable)
+}
+
+function listed(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : [title, ...lines.map((line) => `  ${line}`)]
 }

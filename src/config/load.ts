@@ -52,7 +52,7 @@ export function loadConfig(path: string, env: Environment): LoadedConfig {
 }
 
 /** The text of a configuration file. Throws UnderstudyError CONFIG_UNREADABLE. */
-function readConfigFile(path: string): string {
+export function readConfigFile(path: string): string {
   const unreadable = (reason: string, cause?: unknown): UnderstudyError =>
     new UnderstudyError(
       'CONFIG_UNREADABLE',

@@ -1,4 +1,4 @@
-import { access, constants, realpath, rename, stat, writeFile } from 'node:fs/promises'
+import { access, chmod, chown, constants, realpath, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
 
@@ -17,11 +17,14 @@ export async function mustBeWritable(path: string): Promise<void> {
   }
 }
 
-/** Writes beside and renames, so that nobody ever reads half a file; keeps the mode. A symlink's target is what is replaced. */
+/** Writes beside and renames, so that nobody ever reads half a file; keeps the mode, and the owner where that is allowed. A symlink's target is what is replaced. */
 export async function replaceFile(path: string, text: string): Promise<void> {
   const real = await realpath(path)
-  const { mode } = await stat(real)
+  const { mode, uid, gid } = await stat(real)
   const beside = `${real}.${process.pid}.tmp`
   await writeFile(beside, text, { mode })
+  // Only root may give a file away; and the umask has taken from the mode.
+  await chown(beside, uid, gid).catch(() => {})
+  await chmod(beside, mode & 0o7777)
   await rename(beside, real)
 }

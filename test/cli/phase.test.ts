@@ -64,8 +64,17 @@ describe('understudy phase', () => {
 
   test('--force with a reason goes through a closed gate', async () => {
     server.control.closedGates = ['4 dirty keys']
-    expect((await phase('jobs', 'switched', '--force', '--reason', 'at night')).code).toBe(0)
+    const forced = await phase('jobs', 'switched', '--force', '--reason', 'at night')
+    expect(forced.code).toBe(0)
+    expect(forced.stdout).toMatch(/\nClosed gates that were forced:\n {2}4 dirty keys\n$/)
     expect(server.control.asked).toEqual([{ route: 'jobs', phase: 'switched', force: true, reason: 'at night' }])
+  })
+
+  test('--force on a dry run says which closed gates it would go through', async () => {
+    server.control.closedGates = ['4 dirty keys']
+    const dry = await phase('jobs', 'switched', '--force', '--reason', 'at night', '--dry-run')
+    expect(dry.code).toBe(0)
+    expect(dry.stdout).toMatch(/\nClosed gates that would be forced:\n {2}4 dirty keys\n$/)
   })
 
   test('--force without a reason is wrong usage, and nothing is asked', async () => {

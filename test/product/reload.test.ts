@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
+import { parseDocument } from 'yaml'
 import type { Status } from '../../src/admin/control.ts'
 import { findProgram } from '../../src/base/find-program.ts'
 import type { Config } from '../../src/config/config.ts'
@@ -115,6 +116,48 @@ describe('reload', () => {
     symlinkSync(second, join(mount, '..data_tmp'))
     renameSync(join(mount, '..data_tmp'), join(mount, '..data'))
     await eventually(async () => expect((await status(understudy)).routes['all']?.phase).toBe('shadow'))
+  })
+
+  test('a secret that comes with a reload is in no line of the log, whoever writes it there', async () => {
+    const understudy = await understudyWith(twoStores(await redis(), await redis(), 'passthrough'))
+    const secret = 'a-store-password-4711'
+    understudy.edit((text) => {
+      const file = parseDocument(text)
+      file.setIn(['stores', 'spare'], { url: 'redis://127.0.0.1:1', password: secret })
+      return file.toString()
+    })
+    const inForce = async () => (await understudy.admin<Config>('/api/v1/config')).body
+    await eventually(async () => expect((await inForce()).stores).toHaveProperty('spare'))
+    const { status: answered } = await understudy.admin('/api/v1/routes/all/phase', {
+      method: 'PUT',
+      body: JSON.stringify({ phase: 'mirror', reason: `because of ${secret}, at night` }),
+    })
+    expect(answered).toBe(200)
+    await eventually(() => expect(understudy.stdout).toContain(', at night'))
+    expect(understudy.stdout + understudy.stderr).not.toContain(secret)
+  })
+
+  test('a phase is refused while the file holds another change, which is not in force', async () => {
+    const understudy = await understudyWith(
+      `${twoStores(await redis(), await redis(), 'shadow')}  - { name: late, keys: ["late:{id}"], source: { store: old }, target: { store: new }, phase: passthrough }\n`,
+    )
+    understudy.edit((text) => text.replace('phase: passthrough', 'phase: switched'))
+    await eventually(async () => expect((await status(understudy)).lastReload.successful).toBe(false))
+    const body = JSON.stringify({ phase: 'mirror', force: true, reason: 'the target is broken' })
+    const refused = await understudy.admin('/api/v1/routes/all/phase', { method: 'PUT', body })
+    expect(JSON.stringify(refused.body)).toMatch(/other changes that are not in force \(route 'late'\)/)
+    expect((await status(understudy)).routes).toMatchObject({
+      all: { phase: 'shadow' },
+      late: { phase: 'passthrough' },
+    })
+    understudy.edit((text) => text.replace('phase: switched', 'phase: passthrough'))
+    await eventually(async () =>
+      expect((await understudy.admin('/api/v1/routes/all/phase', { method: 'PUT', body })).status).toBe(200),
+    )
+    expect((await status(understudy)).routes).toMatchObject({
+      all: { phase: 'mirror' },
+      late: { phase: 'passthrough' },
+    })
   })
 
   test('routes, stores and listeners change while a client stays connected', async () => {
