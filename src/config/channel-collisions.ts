@@ -1,6 +1,6 @@
 import type { StoreConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
-import { commonKey } from './key-language.ts'
+import { commonKey, type Segment } from './key-language.ts'
 import { serverOf } from './keyspace.ts'
 import { comparePatterns, type KeyPattern } from './pattern.ts'
 import { segmentsOf } from './pattern-overlap.ts'
@@ -36,6 +36,7 @@ interface Named {
   readonly server: string | null
   readonly from: KeyPattern
   readonly rename: KeyRename
+  readonly names: readonly Segment[]
 }
 
 function channelsOf(route: RouteDraft, end: EndDraft, stores: ReadonlyMap<string, StoreConfig>): Named[] {
@@ -46,6 +47,7 @@ function channelsOf(route: RouteDraft, end: EndDraft, stores: ReadonlyMap<string
     server: store === undefined ? null : serverOf(store),
     from: rename.from,
     rename,
+    names: rename.image(),
   }))
 }
 
@@ -58,7 +60,7 @@ function ambiguous(one: Named, other: Named): string | null {
 
 function shared(one: Named, other: Named): string | null {
   if (one.server === null || one.server !== other.server) return null
-  const channel = commonKey(one.rename.image(), other.rename.image())
+  const channel = commonKey(one.names, other.names)
   if (channel === null) return null
   return `the new names of "${other.from.text}" meet those of "${one.from.text}" of route "${one.route.name}": ${shown(channel)}, for example, would be two channels of the application. Choose other names`
 }

@@ -31,8 +31,9 @@ export class ConfigDocument {
   readonly #text: string
   readonly #document: Document
   readonly #lines = new LineCounter()
-  readonly #problems: Problem[] = []
-  readonly #warnings: Problem[] = []
+  /** By all that they say: what is found twice is said once. */
+  readonly #problems = new Map<string, Problem>()
+  readonly #warnings = new Map<string, Problem>()
   /** Offsets in the text by path. */
   readonly #values = new Map<string, number>()
   readonly #keys = new Map<string, number>()
@@ -198,16 +199,16 @@ export class ConfigDocument {
     return this.#values.get('[]') ?? 0
   }
 
-  #addAt(list: Problem[], offset: number, path: string, message: string): void {
+  #addAt(list: Map<string, Problem>, offset: number, path: string, message: string): void {
     const { line, col } = this.#lines.linePos(offset)
     const problem = { line: Math.max(line, 1), column: Math.max(col, 1), path, message }
-    const known = list.some((other) => JSON.stringify(other) === JSON.stringify(problem))
-    if (!known) list.push(problem)
+    // Those found first stay where they are.
+    list.set(JSON.stringify(problem), problem)
   }
 }
 
-function inOrder(problems: readonly Problem[]): Problem[] {
-  return problems.toSorted((a, b) => a.line - b.line || a.column - b.column)
+function inOrder(problems: ReadonlyMap<string, Problem>): Problem[] {
+  return [...problems.values()].sort((a, b) => a.line - b.line || a.column - b.column)
 }
 
 /** The errors up to the first after which the parser no longer knows where it is: what it says from there on is noise. */

@@ -1,5 +1,6 @@
 import type { StoreConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
+import { KeyIndex } from './key-index.ts'
 import { commonKey, commonKeyOutside, type Segment } from './key-language.ts'
 import { keyspaceOf } from './keyspace.ts'
 import { comparePatterns, type KeyPattern } from './pattern.ts'
@@ -14,7 +15,7 @@ import { type EndDraft, type RouteDraft, shown } from './resolve-routes.ts'
  * the same store (Understudy would compare a store with itself and report green).
  *
  * Every pattern of every route occupies names at its source and at its target. Those that fall into one keyspace (server and database)
- * are compared in pairs:
+ * are compared in pairs, as far as their names begin and end alike:
  *
  *  - The same pattern at both ends: no name may be in both.
  *  - Different patterns: a shared name is harmless when both ends got it from the same key (a key takes one route only). That is so when
@@ -31,13 +32,17 @@ export function refuseCollisions(
     ...occupantsOf(route, route.source, 'source', stores),
     ...occupantsOf(route, route.target, 'target', stores),
   ])
-  const patterns = drafts.flatMap((route) => route.patterns.map(({ pattern }) => pattern))
+  const inKeyspace = new Map(
+    [...Map.groupBy(occupants, ({ keyspace }) => keyspace)].map(([keyspace, those]) => [keyspace, indexOf(those)]),
+  )
+  const given = new GivenNames(drafts.flatMap((route) => route.patterns.map(({ pattern }) => pattern)))
   const reported = new Set<string>()
-  occupants.forEach((later, i) => {
-    for (const earlier of occupants.slice(0, i)) {
-      if (earlier.keyspace !== later.keyspace) continue
+  for (const later of occupants) {
+    for (const earlier of inKeyspace.get(later.keyspace)!.near(later.names)) {
+      // The rest come after it, and are compared in their turn.
+      if (earlier === later) break
       const message =
-        earlier.pattern === later.pattern ? selfCollision(earlier, later) : collision(earlier, later, patterns)
+        earlier.pattern === later.pattern ? selfCollision(earlier, later) : collision(earlier, later, given)
       if (message === null) continue
       // Point to a rename, since that is what has to change.
       const culprit = later.rename === null && earlier.rename !== null ? earlier : later
@@ -47,7 +52,7 @@ export function refuseCollisions(
       reported.add(pair)
       document.refuse(path as ConfigPath, message)
     }
-  })
+  }
 }
 
 interface Occupant {
@@ -77,6 +82,10 @@ function occupantsOf(
   })
 }
 
+function indexOf(occupants: readonly Occupant[]): KeyIndex<Occupant> {
+  return new KeyIndex(occupants, ({ names }) => names)
+}
+
 function selfCollision(source: Occupant, target: Occupant): string | null {
   const key = commonKey(source.names, target.names)
   if (key === null) return null
@@ -88,9 +97,11 @@ function selfCollision(source: Occupant, target: Occupant): string | null {
   return `source and target are ${same}, and the names "${names!.to.text}" fall among the others: ${shown(key)}, for example, would be two keys of the application. Choose names that "${target.pattern.text}" does not match`
 }
 
-function collision(a: Occupant, b: Occupant, patterns: readonly KeyPattern[]): string | null {
+function collision(a: Occupant, b: Occupant, given: GivenNames): string | null {
   if (isBareCatchAll(a) || isBareCatchAll(b) || changeOf(a.rename) === changeOf(b.rename)) return null
-  const key = commonKeyOutside(a.names, b.names, [...namesNeverGiven(a, patterns), ...namesNeverGiven(b, patterns)])
+  // Before what is never given is found out: most have no name in common.
+  if (commonKey(a.names, b.names) === null) return null
+  const key = commonKeyOutside(a.names, b.names, [...given.neverBy(a, b.names), ...given.neverBy(b, a.names)])
   if (key === null) return null
   if (sameOrigin(a, b, key) || sameOrigin(b, a, key)) return null
   const [renamed, other] = b.rename !== null ? [b, a] : [a, b]
@@ -105,16 +116,36 @@ function collision(a: Occupant, b: Occupant, patterns: readonly KeyPattern[]): s
 }
 
 /**
- * What the rename would make of keys that more specific patterns take: no key of this pattern has such a name. Only where a rename changes nothing but the beginning and the end, which can be said of another pattern's keys, too.
+ * What a rename would make of keys that more specific patterns take: no key of its own pattern has such a name. Only where a rename changes nothing but the beginning and the end, which can be said of another pattern's keys, too.
  *
  *     cart:{user} -> basket:{user}    cart:{user}:lines is another route's    basket:{user}:lines
  */
-function namesNeverGiven({ pattern, rename }: Occupant, patterns: readonly KeyPattern[]): Segment[][] {
-  return patterns.flatMap((other) => {
-    if (comparePatterns(other, pattern) >= 0) return []
-    const changed = rename === null ? segmentsOf(other) : changedSegments(rename, other)
-    return changed === null ? [] : [changed]
-  })
+class GivenNames {
+  readonly #patterns: KeyIndex<KeyPattern>
+  readonly #never = new Map<Occupant, KeyIndex<readonly Segment[]>>()
+
+  constructor(patterns: readonly KeyPattern[]) {
+    this.#patterns = new KeyIndex(patterns, segmentsOf)
+  }
+
+  /** Those that may be among `names`, too. */
+  neverBy(occupant: Occupant, names: readonly Segment[]): (readonly Segment[])[] {
+    let never = this.#never.get(occupant)
+    if (never === undefined) {
+      never = new KeyIndex(this.#allNeverBy(occupant), (language) => language)
+      this.#never.set(occupant, never)
+    }
+    return never.near(names)
+  }
+
+  #allNeverBy({ pattern, rename }: Occupant): (readonly Segment[])[] {
+    // Keys that the pattern does not match would get no name by its rename.
+    return this.#patterns.near(segmentsOf(pattern)).flatMap((other) => {
+      if (comparePatterns(other, pattern) >= 0) return []
+      const changed = rename === null ? segmentsOf(other) : changedSegments(rename, other)
+      return changed === null ? [] : [changed]
+    })
+  }
 }
 
 function isBareCatchAll({ pattern, rename }: Occupant): boolean {

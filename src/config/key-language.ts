@@ -15,7 +15,7 @@ export type Segment =
 
 /** A shortest key that both languages contain, or null when there is none. */
 export function commonKey(a: readonly Segment[], b: readonly Segment[]): Buffer | null {
-  if (beginDifferently(a[0], b[0])) return null
+  if (differAtEnds(a, b)) return null
   const alphabet = alphabetOf([...literalsOf(a), ...literalsOf(b)])
   const left = compile(a, alphabet)
   const right = compile(b, alphabet)
@@ -133,13 +133,31 @@ export function fitsCapture(buf: Buffer, start: number, end: number, until: Buff
   return true
 }
 
-/** Decides most pairs of a large configuration without building anything. */
-function beginDifferently(a: Segment | undefined, b: Segment | undefined): boolean {
-  if (a?.kind !== 'literal' || b?.kind !== 'literal') return false
-  const length = Math.min(a.bytes.length, b.bytes.length)
-  return !a.bytes.subarray(0, length).equals(b.bytes.subarray(0, length))
+/** Whether all keys of one begin or end otherwise than those of the other. Decides most pairs of a large configuration without building anything. */
+export function differAtEnds(a: readonly Segment[], b: readonly Segment[]): boolean {
+  const [front, otherFront] = [literalIn(a[0]), literalIn(b[0])]
+  for (let i = 0; i < front.length && i < otherFront.length; i++) if (front[i] !== otherFront[i]) return true
+  const [back, otherBack] = [literalIn(lastOf(a)), literalIn(lastOf(b))]
+  for (let i = 1; i <= back.length && i <= otherBack.length; i++) {
+    if (back[back.length - i] !== otherBack[otherBack.length - i]) return true
+  }
+  return false
 }
 
+/** What every key of the language begins with. */
+export function beginningOf(segments: readonly Segment[]): Buffer {
+  return literalIn(segments[0])
+}
+
+function lastOf(segments: readonly Segment[]): Segment | undefined {
+  return segments.findLast((segment) => segment.kind !== 'literal' || segment.bytes.length > 0)
+}
+
+function literalIn(segment: Segment | undefined): Buffer {
+  return segment?.kind === 'literal' ? segment.bytes : NOTHING
+}
+
+const NOTHING = Buffer.alloc(0)
 const DEAD = -1
 
 /**

@@ -11,8 +11,16 @@ export function keyOfBoth(a: KeyPattern, b: KeyPattern, except: readonly KeyPatt
   return commonKeyOutside(segmentsOf(a), segmentsOf(b), except.map(segmentsOf))
 }
 
-/** The language of a pattern. */
-export function segmentsOf(pattern: KeyPattern): Segment[] {
+/** The language of a pattern. Made once: a large configuration asks for it with every other pattern. */
+export function segmentsOf(pattern: KeyPattern): readonly Segment[] {
+  let segments = known.get(pattern)
+  if (segments === undefined) known.set(pattern, (segments = readSegments(pattern)))
+  return segments
+}
+
+const known = new WeakMap<KeyPattern, readonly Segment[]>()
+
+function readSegments(pattern: KeyPattern): Segment[] {
   const segments: Segment[] = [{ kind: 'literal', bytes: pattern.literalPrefix }]
   for (const { name, until } of pattern.wildcards) {
     segments.push(name === null ? { kind: 'rest' } : { kind: 'capture', until })

@@ -11,23 +11,22 @@ import type { KeyRename } from './rename.ts'
  *     job:{rest}    -> step:{rest}         "job" -> "step" in front: the same
  */
 export function changeOf(rename: KeyRename | null): string {
-  if (rename === null) return JSON.stringify(['', '', '', ''])
-  return JSON.stringify(endsChanged(rename) ?? [rename.from.text, rename.to.text])
+  return rename === null ? NO_CHANGE : knownOf(rename).text
 }
 
 /**
  * The names that the rename would give to the keys of another pattern, as far as its own pattern matches them; null: it changes more than the beginning and the end, or the other pattern does not tell how its
  * keys begin and end.
  */
-export function changedSegments(rename: KeyRename, other: KeyPattern): Segment[] | null {
+export function changedSegments(rename: KeyRename, other: KeyPattern): readonly Segment[] | null {
   if (other.wildcards.length === 0) {
     const key = other.literalPrefix
     const name = rename.apply(key, 0, key.length)
     return name === null ? null : [{ kind: 'literal', bytes: name }]
   }
-  const change = endsChanged(rename)
-  if (change === null) return null
-  const [front, newFront, back, newBack] = change.map((text) => Buffer.from(text, 'latin1')) as Ends
+  const { ends } = knownOf(rename)
+  if (ends === null) return null
+  const [front, newFront, back, newBack] = ends
   const { literalPrefix: prefix, literalSuffix: suffix } = other
   if (!prefix.subarray(0, front.length).equals(front)) return null
   if (suffix.length < back.length || !suffix.subarray(suffix.length - back.length).equals(back)) return null
@@ -36,6 +35,27 @@ export function changedSegments(rename: KeyRename, other: KeyPattern): Segment[]
     ...segmentsOf(other).slice(1, -1),
     { kind: 'literal', bytes: Buffer.concat([suffix.subarray(0, suffix.length - back.length), newBack]) },
   ]
+}
+
+const NO_CHANGE = JSON.stringify(['', '', '', ''])
+
+/** Found out once for each rename: a large configuration asks for it with every other pattern. */
+function knownOf(rename: KeyRename): Change {
+  let change = known.get(rename)
+  if (change === undefined) {
+    const texts = endsChanged(rename)
+    const ends = texts === null ? null : (texts.map((text) => Buffer.from(text, 'latin1')) as Ends)
+    change = { text: JSON.stringify(texts ?? [rename.from.text, rename.to.text]), ends }
+    known.set(rename, change)
+  }
+  return change
+}
+
+const known = new WeakMap<KeyRename, Change>()
+
+interface Change {
+  readonly text: string
+  readonly ends: Ends | null
 }
 
 type Ends = [front: Buffer, newFront: Buffer, back: Buffer, newBack: Buffer]

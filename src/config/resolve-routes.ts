@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import type { EndConfig, Phase, RouteConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
+import { KeyIndex } from './key-index.ts'
 import { commonKey } from './key-language.ts'
 import { comparePatterns, KeyPattern } from './pattern.ts'
 import { segmentsOf } from './pattern-overlap.ts'
@@ -236,8 +237,11 @@ function readChannels(
     }
   }
   const renames = [...read.values()]
-  renames.forEach((a, i) => {
-    for (const b of renames.slice(0, i)) {
+  const index = new KeyIndex(renames, (rename) => rename.image())
+  for (const a of renames) {
+    for (const b of index.near(a.image())) {
+      // The rest come after it, and are compared in their turn.
+      if (a === b) break
       const shared = commonKey(a.image(), b.image())
       if (shared === null) continue
       document.refuse(
@@ -245,7 +249,7 @@ function readChannels(
         `becomes the same as "${b.from.text}", for example ${shown(shared)}; choose another name`,
       )
     }
-  })
+  }
   return read
 }
 
@@ -268,12 +272,13 @@ function readRename(
 }
 
 function refuseDuplicateNames(document: ConfigDocument, env: Environment, drafts: readonly RouteDraft[]): void {
+  const variables = drafts.map(({ name }) => phaseVariable(name))
   drafts.forEach(({ name, path }, i) => {
     if (name === '') return
-    for (const other of drafts.slice(0, i)) {
-      const variable = phaseVariable(name)
+    const variable = variables[i]!
+    for (const [at, other] of drafts.slice(0, i).entries()) {
       if (other.name === name) document.refuse([...path, 'name'], `another route is called "${name}" already`)
-      else if (env[variable] && phaseVariable(other.name) === variable) {
+      else if (env[variable] && variables[at] === variable) {
         document.refuse(
           [...path, 'name'],
           `the environment variable ${variable} means this route and "${other.name}"; rename one of them`,
@@ -284,23 +289,24 @@ function refuseDuplicateNames(document: ConfigDocument, env: Environment, drafts
 }
 
 function refuseAmbiguousPatterns(document: ConfigDocument, drafts: readonly RouteDraft[]): void {
-  const seen: { readonly pattern: KeyPattern; readonly route: string }[] = []
-  for (const { name, patterns } of drafts) {
-    for (const { pattern, path } of patterns) {
-      for (const other of seen) {
-        if (comparePatterns(pattern, other.pattern) !== 0) continue
-        const key = commonKey(segmentsOf(pattern), segmentsOf(other.pattern))
-        if (key === null) continue
-        const where = other.route === name ? 'this route' : `route "${other.route}"`
-        document.refuse(
-          path,
-          pattern.text === other.pattern.text
-            ? `stands in ${where} already; remove one`
-            : `"${pattern.text}" and "${other.pattern.text}" of ${where} match the same keys, for example ${shown(key)}, and neither is more specific; change one of them`,
-        )
-        break
-      }
-      seen.push({ pattern, route: name })
+  const all = drafts.flatMap(({ name, patterns }) => patterns.map((of) => ({ ...of, route: name })))
+  const index = new KeyIndex(all, ({ pattern }) => segmentsOf(pattern))
+  for (const own of all) {
+    const { pattern, path, route } = own
+    for (const other of index.near(segmentsOf(pattern))) {
+      // The rest come after it, and are compared in their turn.
+      if (other === own) break
+      if (comparePatterns(pattern, other.pattern) !== 0) continue
+      const key = commonKey(segmentsOf(pattern), segmentsOf(other.pattern))
+      if (key === null) continue
+      const where = other.route === route ? 'this route' : `route "${other.route}"`
+      document.refuse(
+        path,
+        pattern.text === other.pattern.text
+          ? `stands in ${where} already; remove one`
+          : `"${pattern.text}" and "${other.pattern.text}" of ${where} match the same keys, for example ${shown(key)}, and neither is more specific; change one of them`,
+      )
+      break
     }
   }
 }

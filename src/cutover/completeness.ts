@@ -1,9 +1,10 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { isDeepStrictEqual } from 'node:util'
 import type { Config, RouteConfig } from '../config/config.ts'
+import { KeyIndex } from '../config/key-index.ts'
 import { keyspaceOf } from '../config/keyspace.ts'
 import { comparePatterns, KeyPattern } from '../config/pattern.ts'
-import { overlap } from '../config/pattern-overlap.ts'
+import { overlap, segmentsOf } from '../config/pattern-overlap.ts'
 import type { EndName } from '../jobs/end-keys.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { KeyRegion } from './key-regions.ts'
@@ -211,15 +212,35 @@ function identityOf(config: Config, route: RouteConfig): Identity {
 
 /** Patterns of other routes that win keys which a pattern of this one matches, too. */
 function patternsBefore(config: Config, route: RouteConfig): string[] {
-  const own = route.keys.map((text) => KeyPattern.parse(text))
-  return config.routes
-    .filter((other) => other.name !== route.name)
-    .flatMap((other) => other.keys)
-    .filter((text) => {
-      const pattern = KeyPattern.parse(text)
-      return own.some((mine) => comparePatterns(pattern, mine) < 0 && overlap(pattern, mine))
-    })
-    .sort()
+  const patterns = patternsOf(config)
+  const winners = route.keys.flatMap((text) => {
+    const own = KeyPattern.parse(text)
+    return patterns
+      .near(segmentsOf(own))
+      .filter(({ pattern, of }) => of !== route.name && comparePatterns(pattern, own) < 0 && overlap(pattern, own))
+  })
+  return [...new Set(winners)].map(({ pattern }) => pattern.text).sort()
+}
+
+interface Owned {
+  readonly pattern: KeyPattern
+  /** Its route. */
+  readonly of: string
+}
+
+const patternsKnown = new WeakMap<Config, KeyIndex<Owned>>()
+
+/** Made once for a configuration: it is asked for with each of its routes. */
+function patternsOf(config: Config): KeyIndex<Owned> {
+  let index = patternsKnown.get(config)
+  if (index === undefined) {
+    const owned = config.routes.flatMap(({ name, keys }) =>
+      keys.map((text) => ({ pattern: KeyPattern.parse(text), of: name })),
+    )
+    index = new KeyIndex(owned, ({ pattern }) => segmentsOf(pattern))
+    patternsKnown.set(config, index)
+  }
+  return index
 }
 
 function identityText(config: Config, route: RouteConfig): string {

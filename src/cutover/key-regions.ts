@@ -1,7 +1,8 @@
 import type { Config, EndConfig, RouteConfig } from '../config/config.ts'
+import { KeyIndex } from '../config/key-index.ts'
 import { keyspaceOf } from '../config/keyspace.ts'
 import { comparePatterns, KeyPattern } from '../config/pattern.ts'
-import { keyOfBoth } from '../config/pattern-overlap.ts'
+import { keyOfBoth, overlap, segmentsOf } from '../config/pattern-overlap.ts'
 import { KeyRename } from '../config/rename.ts'
 import { changeOf } from '../config/rename-change.ts'
 import { rolesOf } from '../routing/route.ts'
@@ -41,13 +42,14 @@ export function keyRegions(old: Config, next: Config, same: SameKeyspaces): KeyR
   const [before, after] = [rulesOf(old), rulesOf(next)]
   const [known, stays] = [textsOf(before), textsOf(after)]
   const regions: KeyRegion[] = []
+  const [indexBefore, indexAfter] = [indexOf(before), indexOf(after)]
   for (const one of before) {
-    for (const other of after) {
+    for (const other of indexAfter.near(segmentsOf(one.pattern))) {
       const alike = one.pattern.text === other.pattern.text
       // A key of both would have been the other's before, and would be this one's now.
       if (!alike && stays.has(one.pattern.text) && known.has(other.pattern.text)) continue
       const isOwn = alike && one.route.name === other.route.name
-      if (!isOwn && !haveCommonKey(one, other, before, after)) continue
+      if (!isOwn && !haveCommonKey(one, other, indexBefore, indexAfter)) continue
       regions.push({
         before: one.route,
         after: other.route,
@@ -81,14 +83,26 @@ function textsOf(rules: readonly Rule[]): Set<string> {
   return new Set(rules.map(({ pattern }) => pattern.text))
 }
 
+function indexOf(rules: readonly Rule[]): KeyIndex<Rule> {
+  return new KeyIndex(rules, ({ pattern }) => segmentsOf(pattern))
+}
+
 /** Whether some key is won by the one before and by the other after. */
-function haveCommonKey(one: Rule, other: Rule, before: readonly Rule[], after: readonly Rule[]): boolean {
-  const winners = [...moreSpecific(before, one.pattern), ...moreSpecific(after, other.pattern)]
+function haveCommonKey(one: Rule, other: Rule, before: KeyIndex<Rule>, after: KeyIndex<Rule>): boolean {
+  if (!overlap(one.pattern, other.pattern)) return false
+  const winners = [
+    ...moreSpecific(before, one.pattern, other.pattern),
+    ...moreSpecific(after, other.pattern, one.pattern),
+  ]
   return keyOfBoth(one.pattern, other.pattern, winners) !== null
 }
 
-function moreSpecific(rules: readonly Rule[], than: KeyPattern): KeyPattern[] {
-  return rules.flatMap(({ pattern }) => (comparePatterns(pattern, than) < 0 ? [pattern] : []))
+/** Of those that can take a key of both patterns from the first: all begin with what every key of both begins with. */
+function moreSpecific(rules: KeyIndex<Rule>, than: KeyPattern, and: KeyPattern): KeyPattern[] {
+  const narrower = than.literalPrefix.length > and.literalPrefix.length ? than : and
+  return rules
+    .near(segmentsOf(narrower))
+    .flatMap(({ pattern }) => (comparePatterns(pattern, than) < 0 ? [pattern] : []))
 }
 
 function placesOf(config: Config, { route, pattern }: Rule, same: SameKeyspaces): KeyPlaces {

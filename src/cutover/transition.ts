@@ -31,18 +31,15 @@ const NONE: SameKeyspaces = new Map()
  * address.
  */
 export function transitions(old: Config, next: Config, same: SameKeyspaces = NONE): Transition[] {
-  const regions = keyRegions(old, next, same)
-  const between = (before: RouteConfig, after: RouteConfig) =>
-    regions.filter((region) => region.before === before && region.after === after)
+  const regions = Map.groupBy(keyRegions(old, next, same), (region) => region.after)
+  const before = new Map(old.routes.map((route) => [route.name, route]))
   return next.routes.flatMap((after) => {
-    const own = old.routes.find(({ name }) => name === after.name)
-    const others = old.routes.filter((before) => before !== own)
+    const own = before.get(after.name)
+    // In the order of the routes before, as the regions are.
+    const taken = Map.groupBy(regions.get(after) ?? [], (region) => region.before)
     return [
-      ...(own === undefined ? [] : [staying(old, next, own, after, between(own, after))]),
-      ...others.flatMap((before) => {
-        const taken = between(before, after)
-        return taken.length === 0 ? [] : [changingRoute(before, after, taken)]
-      }),
+      ...(own === undefined ? [] : [staying(old, next, own, after, taken.get(own) ?? [])]),
+      ...[...taken].flatMap(([other, those]) => (other === own ? [] : [changingRoute(other, after, those)])),
     ]
   })
 }
