@@ -87,7 +87,6 @@ export class HealthProbe {
     if (this.#endpoint === null) return null
     const redis = new Redis({
       ...clientOptions(this.#endpoint, store, store),
-      db: store.database,
       connectionName: 'understudy-health',
     })
     redis.on('error', (error: Error) => {
@@ -105,6 +104,7 @@ export class HealthProbe {
       if (redis.status === 'wait' || redis.status === 'end') {
         this.#renewTls(redis)
         await redis.connect()
+        await this.#logIn(redis)
       }
       const before = performance.now()
       await redis.call(ownWord('PING'))
@@ -125,6 +125,18 @@ export class HealthProbe {
     this.#probes++
     if (health.up !== was) this.#onChange(health)
     if (!this.#stopped) this.#timer = setTimeout(() => void this.#probe(), PROBE_EVERY_MS).unref()
+  }
+
+  /** Once more, by ourselves: where the store refuses the login, the client goes on without it and calls that a warning; as for the database. */
+  async #logIn(redis: Redis): Promise<void> {
+    const { username, password, database } = this.store
+    try {
+      if (password !== null) await redis.call(ownWord('AUTH'), ...(username === null ? [] : [username]), password)
+      if (database !== 0) await redis.call(ownWord('SELECT'), database)
+    } catch (error) {
+      redis.disconnect()
+      throw error
+    }
   }
 
   /** A cluster is there as long as one of the nodes that are named answers. */

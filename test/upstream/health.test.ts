@@ -4,6 +4,7 @@ import { HealthProbe } from '../../src/upstream/health.ts'
 import { configOf } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { FakeStore } from '../support/fake-store.ts'
+import { startRedis } from '../support/redis.ts'
 
 const running: { stop(): unknown }[] = []
 afterEach(async () => {
@@ -56,4 +57,38 @@ test('a clock that is read late has not been set', async () => {
   clock.offsetMs = 200
   await eventually(() => expect(told.length).toBeGreaterThan(before))
   expect(told.filter(({ jumped }) => jumped)).toEqual([])
+})
+
+test.each([
+  ['that has no password', {}, { password: 'secret' }, /AUTH/],
+  [
+    'with another password',
+    { args: ['--requirepass', 'other'], password: 'other' },
+    { password: 'secret' },
+    /WRONGPASS/,
+  ],
+  ['that wants one', { args: ['--requirepass', 'other'], password: 'other' }, {}, /NOAUTH/],
+  ['without that database', {}, { database: 99 }, /out of range/],
+])('a store %s is not up, and is when it lets us in', async (_, server, store, reason) => {
+  const redis = await startRedis(server)
+  running.push(redis)
+  const changes: boolean[] = []
+  const probeOf = (settings: object) => {
+    const config = configOf({ stores: { old: { port: redis.port, ...settings } } }).stores['old']!
+    const probe = new HealthProbe(
+      config,
+      config.endpoints[0]!,
+      () => {},
+      ({ up }) => changes.push(up),
+    )
+    running.push(probe)
+    return probe
+  }
+  const refused = probeOf(store)
+  await refused.start()
+  expect(refused.health).toMatchObject({ up: false, error: expect.stringMatching(reason) })
+  expect(changes).toEqual([])
+  const right = probeOf({ database: 3, ...('args' in server ? { password: 'other' } : {}) })
+  await right.start()
+  expect(right.health).toMatchObject({ up: true, error: null, version: expect.stringMatching(/^\d/) })
 })
