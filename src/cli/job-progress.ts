@@ -1,6 +1,6 @@
 import { Presets, SingleBar } from 'cli-progress'
-import type { Job } from '../jobs/job.ts'
-import { JOB_COUNTS } from '../jobs/job.ts'
+import type { Job, JobCount } from '../jobs/job.ts'
+import { isDryRun, JOB_COUNTS, WORK_COUNTS } from '../jobs/job.ts'
 import { formatSeconds } from './format.ts'
 import { printable, type Terminal } from './terminal.ts'
 
@@ -26,7 +26,7 @@ function progressLine(job: Job): string {
   const share = total === null || total === 0 ? '' : `${Math.floor((100 * done) / total)}%  `
   const eta = etaSeconds === null ? '' : `, ${formatSeconds(etaSeconds)} left`
   const of = total === null ? count(done) : `${count(done)} of ${count(total)}`
-  return `${job.kind} ${job.route} (job ${job.id}): ${share}${of} keys, ${count(rate)}/s${eta}${outcomes(job)}${hindrance(job)}`
+  return `${job.kind} ${job.route} (job ${job.id}${isDryRun(job) ? ', dry run' : ''}): ${share}${of} keys, ${count(rate)}/s${eta}${outcomes(job)}${hindrance(job)}`
 }
 
 class BarView implements ProgressView {
@@ -51,7 +51,7 @@ class BarView implements ProgressView {
   show(job: Job): void {
     const { done, total, rate, etaSeconds } = job.progress
     const payload = {
-      name: printable(`${job.kind} ${job.route}`),
+      name: printable(`${job.kind} ${job.route}${isDryRun(job) ? ' (dry run)' : ''}`),
       done: count(done),
       all: total === null ? '?' : count(total),
       rate: count(rate),
@@ -96,8 +96,12 @@ class LineView implements ProgressView {
   end(): void {}
 }
 
-function outcomes({ progress }: Job): string {
-  const parts = JOB_COUNTS.filter((name) => progress[name] > 0).map((name) => `${name} ${count(progress[name])}`)
+function outcomes(job: Job): string {
+  const { progress } = job
+  const nameOf = (name: JobCount): string => (isDryRun(job) && WORK_COUNTS.includes(name) ? `would be ${name}` : name)
+  const parts = JOB_COUNTS.filter((name) => progress[name] > 0).map(
+    (name) => `${nameOf(name)} ${count(progress[name])}`,
+  )
   return parts.length === 0 ? '' : `; ${parts.join(', ')}`
 }
 

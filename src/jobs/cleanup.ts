@@ -7,6 +7,7 @@ import { type Dump, dump, inGroups } from './dumps.ts'
 import { EndKeys } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
 import { inOrder, type PageResult, type Step } from './in-order.ts'
+import { isDryRun } from './job.ts'
 import type { ListedKey } from './job-store.ts'
 import { Pairs } from './pairs.ts'
 import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
@@ -58,7 +59,7 @@ export async function cleanup(environment: JobEnvironment, task: Task): Promise<
   const config = environment.config()
   const { route, options } = task.job
   mayClean(config, route)
-  const dry = options.dryRun !== false
+  const dry = isDryRun(task.job)
   const live = config.routes.find((other) => other.name === route)!.phase === 'switched'
   const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const cleaner = new Cleaner(environment, task, connections, live)

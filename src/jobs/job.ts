@@ -56,6 +56,11 @@ export interface JobOptions {
   readonly namespace?: string
 }
 
+/** It writes nothing: what it counts as copied, repaired or deleted only would be. */
+export function isDryRun({ kind, options }: Pick<Job, 'kind' | 'options'>): boolean {
+  return kind === 'cleanup' ? options.dryRun !== false : options.dryRun === true
+}
+
 export interface JobRequest {
   readonly kind: JobKind
   readonly route: string
@@ -102,6 +107,9 @@ export const JOB_COUNTS: readonly JobCount[] = [
   'repaired',
   'deleted',
 ]
+
+/** Of what a job counts, what it has done to keys. */
+export const WORK_COUNTS: readonly JobCount[] = ['copied', 'repaired', 'deleted']
 
 export interface JobReport {
   /** One sentence. */

@@ -5,6 +5,7 @@ import { errorFields } from '../observability/log-error.ts'
 import type {
   Job,
   JobAction,
+  JobCount,
   JobKey,
   JobKeyQuery,
   JobKind,
@@ -14,7 +15,7 @@ import type {
   JobRequest,
   JobState,
 } from './job.ts'
-import { isOver } from './job.ts'
+import { isDryRun, isOver, WORK_COUNTS } from './job.ts'
 import type { JobStore } from './job-store.ts'
 import { Task } from './task.ts'
 
@@ -143,7 +144,7 @@ export class JobRunner {
     return this.#running.get(route)?.task.job.kind === kind
   }
 
-  /** Keys by job and outcome since the process started: what the metric shows. */
+  /** Keys by job and outcome since the process started: what the metric shows. What a dry run would do is not among them. */
   totals(route: string): { job: string; outcome: string; count: number }[] {
     return [...this.#totals.values()].filter((total) => total.route === route)
   }
@@ -224,7 +225,8 @@ export class JobRunner {
     this.#options.onChange(job)
   }
 
-  #count(job: Job, outcome: string, by: number): void {
+  #count(job: Job, outcome: JobCount, by: number): void {
+    if (isDryRun(job) && WORK_COUNTS.includes(outcome)) return
     const name = `${job.route}\0${job.kind}\0${outcome}`
     const total = this.#totals.get(name)
     if (total === undefined) this.#totals.set(name, { route: job.route, job: job.kind, outcome, count: by })

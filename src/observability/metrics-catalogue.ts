@@ -245,7 +245,7 @@ export const METRICS: readonly MetricSpec[] = [
   {
     name: 'understudy_job_keys_total',
     kind: 'counter',
-    help: 'Keys that a job has worked on.',
+    help: 'Keys that a job has worked on. What a dry run would copy, repair or delete is not counted.',
     labels: {
       route: ROUTE,
       job: JOB_VALUES,

@@ -49,10 +49,13 @@ test('cleanup deletes what is equal, keeps what is not, writes it down before, a
     report: { notes: ['A dry run: --yes does it.'] },
   })
   expect(await source.client().dbsize()).toBe(5)
+  const deleted = 'understudy_job_keys_total{route="all",job="cleanup",outcome="deleted"}'
+  expect(await understudy.metrics()).not.toContain(deleted)
 
   const backup = join(directory, 'backup.jsonl')
   const job = await doJob(understudy, 'cleanup', 'all', { dryRun: false, backup })
   expect(job).toMatchObject({ progress: { deleted: 3, different: 2, failed: 0 }, report: { clean: false } })
+  expect(await understudy.metrics()).toContain(`${deleted} 3`)
   expect((await keysOf(understudy, job.id)).map((key) => [key.key, key.class]).sort()).toEqual([
     ['b', 'value'],
     ['c', 'extra'],
