@@ -5,8 +5,10 @@ import {
   JOB_ACTIONS,
   JOB_KINDS,
   JOB_STATES,
+  type JobKind,
   type JobOptions,
   ON_CONFLICT,
+  OPTIONS_OF,
   REPAIR_SOURCES,
 } from '../jobs/job.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -52,7 +54,9 @@ const JOB_OPTIONS = z.strictObject({
 const JOB_BODY = z.strictObject({
   kind: z.enum(JOB_KINDS).describe('what to do'),
   route: z.string().min(1).describe('the route whose keys it is about'),
-  options: JOB_OPTIONS.default({}),
+  options: JOB_OPTIONS.default({}).describe(
+    JOB_KINDS.map((kind) => `\`${kind}\`: ${OPTIONS_OF[kind].map((name) => `\`${name}\``).join(', ')}`).join('; '),
+  ),
 })
 
 const JOB_ACTION = z.strictObject({
@@ -84,6 +88,7 @@ export const JOB_ENDPOINTS: readonly Endpoint[] = [
     body: JOB_BODY,
     handle: async (control, { body }) => {
       const { kind, route, options } = body as z.infer<typeof JOB_BODY>
+      refuseForeignOptions(kind, options as JobOptions)
       return {
         kind: 'json',
         status: 201,
@@ -132,6 +137,15 @@ export const JOB_ENDPOINTS: readonly Endpoint[] = [
     }),
   },
 ]
+
+/** An option that does nothing would look as if it did: `dryRun` of a kind that has none, say. */
+function refuseForeignOptions(kind: JobKind, options: JobOptions): void {
+  const known: readonly string[] = OPTIONS_OF[kind]
+  const foreign = Object.keys(options).filter((name) => !known.includes(name))
+  if (foreign.length === 0) return
+  const fields = foreign.map((name) => `body.options.${name}`).join(', ')
+  throw new UnderstudyError('USAGE', `${fields}: ${kind} does not have this; its options are: ${known.join(', ')}`)
+}
 
 function idOf(params: Readonly<Record<string, string>>): number {
   const id = Number(params['id'])

@@ -56,9 +56,20 @@ export interface JobOptions {
   readonly namespace?: string
 }
 
+/** What each kind knows of them. */
+export const OPTIONS_OF: Readonly<Record<JobKind, readonly (keyof JobOptions)[]>> = {
+  backfill: ['rate', 'dryRun', 'onConflict'],
+  verify: ['rate', 'sample'],
+  repair: ['rate', 'dryRun', 'from', 'deleteExtra'],
+  cleanup: ['rate', 'dryRun', 'backup'],
+  restore: ['rate', 'dryRun', 'onConflict', 'file'],
+  import: ['rate', 'dryRun', 'onConflict', 'file', 'format', 'namespace'],
+  export: ['rate', 'file', 'format', 'namespace'],
+}
+
 /** It writes nothing: what it counts as copied, repaired or deleted only would be. */
 export function isDryRun({ kind, options }: Pick<Job, 'kind' | 'options'>): boolean {
-  return kind === 'cleanup' ? options.dryRun !== false : options.dryRun === true
+  return options.dryRun ?? kind === 'cleanup'
 }
 
 export interface JobRequest {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { UnderstudyError } from '../../src/base/errors.ts'
+import { JOB_KINDS, type JobOptions, OPTIONS_OF } from '../../src/jobs/job.ts'
 import { startTestServer, type TestServer } from './test-server.ts'
 
 let server: TestServer
@@ -53,6 +54,46 @@ test('what is not a job, an option or a number is said', async () => {
   expect(await ask('GET', '/api/v1/jobs/first')).toMatchObject({ status: 404 })
   expect(await ask('PATCH', '/api/v1/jobs/1', { action: 'stop' })).toMatchObject({ status: 400 })
   expect(server.control.asked).toEqual([])
+})
+
+test.each([
+  ['verify', { backup: '/tmp/x' }, 'body.options.backup: verify does not have this; its options are: rate, sample'],
+  [
+    'verify',
+    { rate: 5, dryRun: true, deleteExtra: true },
+    'body.options.dryRun, body.options.deleteExtra: verify does not have this; its options are: rate, sample',
+  ],
+  [
+    'cleanup',
+    { onConflict: 'skip' },
+    'body.options.onConflict: cleanup does not have this; its options are: rate, dryRun, backup',
+  ],
+])('an option of other kinds is refused: %s with %j', async (kind, options, message) => {
+  expect(await ask('POST', '/api/v1/jobs', { kind, route: 'jobs', options })).toEqual({
+    status: 400,
+    body: { error: { code: 'USAGE', message } },
+  })
+  expect(server.control.asked).toEqual([])
+})
+
+test('every kind takes the options that it knows', async () => {
+  const values: Required<JobOptions> = {
+    rate: 1,
+    dryRun: true,
+    onConflict: 'skip',
+    sample: 0.5,
+    from: ['dirty'],
+    deleteExtra: true,
+    backup: '/tmp/backup',
+    file: '/tmp/file',
+    format: 'jsonl',
+    namespace: 'locks:',
+  }
+  for (const kind of JOB_KINDS) {
+    const options = Object.fromEntries(OPTIONS_OF[kind].map((name) => [name, values[name]]))
+    expect(await ask('POST', '/api/v1/jobs', { kind, route: 'jobs', options })).toMatchObject({ status: 201 })
+    expect(server.control.asked.at(-1)).toEqual({ kind, route: 'jobs', options })
+  }
 })
 
 test('a job that cannot be started is a conflict with its reason', async () => {

@@ -62,6 +62,7 @@ describe('jobs on the page', () => {
     await eventually(async () =>
       expect(await form.locator('[name=kind] option').allTextContents()).toEqual(['backfill', 'verify', 'repair']),
     )
+    await form.getByLabel('dry run').check()
     await form.locator('[name=kind]').selectOption('verify')
     await form.getByRole('button', { name: 'Start' }).click()
     await eventually(() =>

@@ -93,7 +93,9 @@ async function steer({ id, kind, route }, action) {
 async function start(event) {
   event.preventDefault()
   const form = new FormData(/** @type {HTMLFormElement} */ (event.target))
-  const body = { kind: form.get('kind'), route: form.get('route'), options: form.has('dryRun') ? { dryRun: true } : {} }
+  const kind = form.get('kind')
+  const options = form.has('dryRun') && kind !== 'verify' ? { dryRun: true } : {}
+  const body = { kind, route: form.get('route'), options }
   await tell(async () => {
     await ask('/api/v1/jobs', { method: 'POST', body })
     await loadJobs()
