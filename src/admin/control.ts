@@ -236,7 +236,7 @@ export interface JobControl {
   start(request: JobRequest): Promise<Job>
   /** Rejects with NOT_FOUND, JOB_REFUSED. Resolves when the job has paused, or has ended. */
   steer(id: number, action: JobAction): Promise<Job>
-  /** The newest first. */
+  /** The newest first. Rejects with NOT_FOUND for a route that there is not, and that no job is of. */
   list(query: JobQuery): Promise<Job[]>
   /** Rejects with NOT_FOUND. */
   get(id: number): Promise<Job>

@@ -26,6 +26,7 @@ export interface JobsOptions {
 /** The runner with every kind of job. */
 export function jobRunner({ state, environment, onChange, onDone, log }: JobsOptions): JobRunner {
   const store = new JobStore(state)
+  const routeOf = (name: string) => environment.config().routes.find((other) => other.name === name)
   const work: Record<JobKind, JobWork> = {
     backfill: (task) => backfill(environment, task),
     verify: (task) => verify(environment, task),
@@ -39,12 +40,13 @@ export function jobRunner({ state, environment, onChange, onDone, log }: JobsOpt
     store,
     work,
     mayStart: (kind, name, options) => {
-      const route = environment.config().routes.find((other) => other.name === name)
+      const route = routeOf(name)
       if (route === undefined) throw new UnderstudyError('NOT_FOUND', `no route is called '${name}'`)
       if (kind === 'cleanup') mayClean(environment.config(), name)
       else if (WITH_FILES.has(kind)) needsFile(kind, options)
       else if (rolesOf(route.phase).shadow === null) throw notMirrored(name)
     },
+    isRoute: (name) => routeOf(name) !== undefined,
     onChange,
     onDone,
     log,

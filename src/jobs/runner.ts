@@ -30,6 +30,8 @@ export interface JobRunnerOptions {
   readonly work: Readonly<Record<JobKind, JobWork>>
   /** Throws UnderstudyError when a job cannot be done as things are. */
   readonly mayStart: (kind: JobKind, route: string, options: JobOptions) => void
+  /** The route is configured now. */
+  readonly isRoute: (name: string) => boolean
   readonly onChange: (job: Job) => void
   /** Called before a job that is done is shown as done. */
   readonly onDone: (job: Job, report: JobReport) => Promise<void>
@@ -122,8 +124,10 @@ export class JobRunner {
     return this.#withTask(job)
   }
 
-  /** The newest first. */
+  /** The newest first. Throws NOT_FOUND: no jobs because of a misspelt name would look like no jobs. A route that was taken out may still have some. */
   async list({ route, state, limit }: JobQuery): Promise<Job[]> {
+    if (route !== undefined && !this.#options.isRoute(route) && this.#store.list({ route, limit: 1 }).length === 0)
+      throw new UnderstudyError('NOT_FOUND', `no route is called '${route}'`)
     const states = state === undefined ? undefined : [state]
     return this.#store.list({ route, states, limit }).map((job) => this.#withTask(job))
   }
