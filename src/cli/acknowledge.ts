@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import type { AcknowledgementView } from '../admin/control.ts'
 import { UnderstudyError } from '../base/errors.ts'
+import { parseInstant } from '../base/instant.ts'
 import { type AdminOptions, adminClient, type JsonOption, jsonOption, withAdminOptions } from './admin-options.ts'
 import { EXIT } from './exit-code.ts'
 import { tableLines } from './table.ts'
@@ -65,7 +66,10 @@ function parseId(text: string): number {
 
 /** A date is its end, in UTC, as in the configuration. */
 function parseTime(text: string): string {
-  const ms = Date.parse(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T23:59:59.999Z` : text)
-  if (Number.isNaN(ms)) throw new InvalidArgumentError('It must be a date or a time, as in 2027-01-31.')
-  return new Date(ms).toISOString()
+  try {
+    return new Date(parseInstant(text)).toISOString()
+  } catch (error) {
+    if (!(error instanceof UnderstudyError)) throw error
+    throw new InvalidArgumentError(`It ${error.message}.`)
+  }
 }

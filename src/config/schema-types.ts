@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { UnderstudyError } from '../base/errors.ts'
+import { parseInstant } from '../base/instant.ts'
 import { messageOf } from './problems.ts'
 import { parseBytes, parseDuration, parseShare } from './units.ts'
 
@@ -23,17 +23,7 @@ export const duration = amount(parseDuration, 'time, as in 250ms, 2s or 5m', '^\
 export const instant = z
   .string()
   .meta({ pattern: orVariable('^\\d{4}-\\d{2}-\\d{2}(T.*)?$') })
-  .transform((text, context) =>
-    attempt(() => {
-      const ms = Date.parse(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T23:59:59.999Z` : text)
-      if (Number.isNaN(ms))
-        throw new UnderstudyError(
-          'CONFIG_INVALID',
-          'must be a date or a time, as in 2027-01-31 or 2027-01-31T08:00:00Z',
-        )
-      return ms
-    }, context),
-  )
+  .transform((text, context) => attempt(() => parseInstant(text), context))
 
 /** A share from 0 to 1. */
 export const share = amount(parseShare, 'percentage, as in 1%', '^\\d+(\\.\\d+)?\\s*%$')

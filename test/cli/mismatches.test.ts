@@ -169,6 +169,16 @@ describe('understudy acknowledge', () => {
   ])('%j is wrong usage', async (args) => expect((await runCli(args, reach())).code).toBe(2))
 })
 
+test('a day that does not exist is refused, not taken for one of the next month', async () => {
+  const { code, stderr } = await runCli(['acknowledge', '7', '--reason', 'y', '--until', '2036-02-31'], reach())
+  expect({ code, stderr }).toEqual({
+    code: 2,
+    stderr:
+      "understudy: option '--until <time>' argument '2036-02-31' is invalid. It must be a day that exists: there is no 2036-02-31.\n",
+  })
+  expect(server.control.asked).toEqual([])
+})
+
 describe('understudy mismatches --follow', () => {
   const lines = () =>
     running!.output.stdout

@@ -56,6 +56,7 @@ const cases: Record<string, string> = {
   'a key twice after expansion': `${STORES}${ROUTES}clients: { max: 1, max: 2 } #! stands here twice`,
   'a second document': `${STORES}${ROUTES}---\n #! second document\n`.replace('---\n #!', '--- #!'),
   'an anchor that contains itself': `${STORES}${ROUTES}listen: &a [*a] #! contains itself`,
+  'a day that does not exist': `${STORES}routes:\n- name: rest\n  keys: ["*"]\n  source: old\n  compare:\n    acknowledge:\n      - { reason: x, until: 2036-02-31 } #! must be a day that exists: there is no 2036-02-31`,
   'an unknown anchor': `${STORES}${ROUTES}listen: *nowhere #! no anchor`,
   'a tag': `${STORES}${ROUTES}stateDir: !dir x #! begins with "!" needs quotes`,
   'nothing but a comment key': 'listen: [redis://127.0.0.1:1] #! stores: #! routes:',
