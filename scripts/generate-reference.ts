@@ -137,13 +137,14 @@ function cliPage(): string {
 }
 
 function commandSection(command: Command): string {
+  const longNames = new Map(command.options.map((option) => [option.attributeName(), option.long ?? option.flags]))
   const usage = ['understudy', command.name(), ...command.registeredArguments.map(argumentName)].join(' ')
   const rows = [
     ...command.registeredArguments.map((argument) => [
       code(argumentName(argument)),
       argument.description + choices(argument.argChoices),
     ]),
-    ...command.options.map((option) => [code(option.flags), optionMeaning(option)]),
+    ...command.options.map((option) => [code(option.flags), optionMeaning(option, longNames)]),
   ]
   return [`## ${code(usage)}`, sentence(command.description()), table(['argument or option', 'meaning'], rows)].join(
     '\n\n',
@@ -154,10 +155,12 @@ function argumentName(argument: Argument): string {
   return `<${argument.name()}${argument.variadic ? '...' : ''}>`
 }
 
-function optionMeaning(option: Option): string {
+function optionMeaning(option: Option, longNames: ReadonlyMap<string, string>): string {
   const preset = option.defaultValue === undefined ? [] : [`default ${code(String(option.defaultValue))}`]
   const variable = option.envVar === undefined ? [] : [`environment ${code(option.envVar)}`]
-  const extra = [...preset, ...variable]
+  const { conflictsWith } = option as Option & { readonly conflictsWith: readonly string[] }
+  const others = conflictsWith.map((name) => code(longNames.get(name) ?? name)).join(', ')
+  const extra = [...preset, ...variable, ...(others === '' ? [] : [`not with ${others}`])]
   return `${option.description}${choices(option.argChoices)}${extra.length > 0 ? ` (${extra.join(', ')})` : ''}`
 }
 

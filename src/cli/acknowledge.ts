@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { AcknowledgementView } from '../admin/control.ts'
 import { UnderstudyError } from '../base/errors.ts'
 import { parseInstant } from '../base/instant.ts'
@@ -27,12 +27,18 @@ export function addAcknowledge(program: Command, terminal: Terminal, finish: (ex
       'until when, as in 2027-01-31 or 2027-01-31T08:00:00Z; without: until it is revoked',
       parseTime,
     )
-    .option('--revoke <id>', 'take an acknowledgement back, by its own number', parseId)
+    .addOption(
+      new Option('--revoke <id>', 'take an acknowledgement back, by its own number')
+        .argParser(parseId)
+        .conflicts(['reason', 'until']),
+    )
     .addOption(jsonOption())
     .action(async (mismatch: number | undefined, options: AcknowledgeOptions) => {
       const client = adminClient(options)
       const { reason, until, revoke } = options
       if (revoke !== undefined) {
+        if (mismatch !== undefined)
+          throw new UnderstudyError('USAGE', 'give the number of a mismatch to acknowledge, or --revoke ID, not both')
         const revoked = await client.delete(`${PATH}/${revoke}`, TIMEOUT_MS)
         if (options.json) terminal.json(revoked)
         else terminal.line(`${revoke} revoked`)
@@ -41,6 +47,8 @@ export function addAcknowledge(program: Command, terminal: Terminal, finish: (ex
         const body = { mismatch, reason, ...(until === undefined ? {} : { until }) }
         const made = await client.post<AcknowledgementView>(PATH, body, TIMEOUT_MS)
         print([made], options, terminal)
+      } else if (reason !== undefined || until !== undefined) {
+        throw new UnderstudyError('USAGE', 'which mismatch? Give its number: understudy mismatches shows it')
       } else print(await client.get<AcknowledgementView[]>(PATH), options, terminal)
       finish(EXIT.done)
     })

@@ -37,8 +37,18 @@ export function addMismatches(program: Command, terminal: Terminal, finish: (exi
     .option('--new', 'only those that are not acknowledged')
     .option('--limit <count>', 'at most so many, the newest', parseLimit, 100)
     .option('--follow', 'then print each one when it is found (with --json: one object a line)')
-    .option('--rates', 'how many of the compared reads differed, by route and command, over 1 m, 10 m and 1 h')
-    .option('--export', 'every key that showed a difference, one JSON object a line')
+    .addOption(
+      new Option(
+        '--rates',
+        'how many of the compared reads differed, by route and command, over 1 m, 10 m and 1 h',
+      ).conflicts(['class', 'command', 'new', 'limit', 'follow', 'export']),
+    )
+    .addOption(
+      new Option('--export', 'every key that showed a difference, one JSON object a line').conflicts([
+        'limit',
+        'follow',
+      ]),
+    )
     .addOption(jsonOption())
     .action(async (options: MismatchOptions) => {
       const client = adminClient(options)

@@ -59,8 +59,25 @@ describe('understudy mismatches', () => {
     ['--limit', '1e9'],
     ['--limit', 'x'],
     ['--class', 'nonsense'],
+    ['--export', '--rates'],
+    ['--export', '--limit', '1'],
+    ['--export', '--follow'],
+    ['--rates', '--limit', '1'],
+    ['--rates', '--follow'],
+    ['--rates', '--class', 'ttl'],
+    ['--rates', '--command', 'get'],
+    ['--rates', '--new'],
   ])('%s %s is wrong usage', async (...args) => {
     expect((await runCli(['mismatches', ...args], reach())).code).toBe(2)
+    expect(server.control.asked).toEqual([])
+  })
+
+  test('of two options of which one would be passed over, both are named', async () => {
+    expect(await runCli(['mismatches', '--export', '--limit', '1'], reach())).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: "understudy: option '--export' cannot be used with option '--limit <count>'\n",
+    })
   })
 })
 
@@ -166,7 +183,24 @@ describe('understudy acknowledge', () => {
     [['acknowledge', '7']],
     [['acknowledge', 'x', '--reason', 'y']],
     [['acknowledge', '7', '--reason', 'y', '--until', 'soon']],
-  ])('%j is wrong usage', async (args) => expect((await runCli(args, reach())).code).toBe(2))
+    [['acknowledge', '--reason', 'y']],
+    [['acknowledge', '--until', '2097-01-31']],
+    [['acknowledge', '--revoke', '1', '--until', '2097-01-31']],
+    [['acknowledge', '1', '--revoke', '1', '--reason', 'y']],
+  ])('%j is wrong usage', async (args) => {
+    expect((await runCli(args, reach())).code).toBe(2)
+    expect(server.control.asked).toEqual([])
+  })
+
+  test('a mismatch to acknowledge and one to revoke are not given together', async () => {
+    expect((await runCli(['acknowledge', '1', '--revoke', '1'], reach())).stderr).toBe(
+      'understudy: give the number of a mismatch to acknowledge, or --revoke ID, not both\n',
+    )
+    expect((await runCli(['acknowledge', '1', '--revoke', '1', '--reason', 'y'], reach())).stderr).toBe(
+      "understudy: option '--revoke <id>' cannot be used with option '--reason <text>'\n",
+    )
+    expect(server.control.asked).toEqual([])
+  })
 })
 
 test('a day that does not exist is refused, not taken for one of the next month', async () => {
