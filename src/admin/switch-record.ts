@@ -34,7 +34,7 @@ export class SwitchRecord {
     this.pausesOf(route).record(pauseMs / 1000)
     history()?.switched(route, from, to, pauseMs)
     log.info('phase in force', { route, from, to, pauseMs: Math.round(pauseMs * 10) / 10 })
-    const consequences = consequencesOf(config.routes.find(({ name }) => name === route)!, to)
+    const consequences = consequencesOf(config.routes.find(({ name }) => name === route)!, to, from)
     const facts = { dryRun: false, pauseMs, consequences, closedGates: [], gates: [] }
     emit({ type: 'phase', data: { route, from, to, ...facts } })
   }

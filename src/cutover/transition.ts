@@ -134,38 +134,55 @@ function where(config: Config, { source, target }: RouteConfig): string {
   return JSON.stringify([source.store, source.channels, target?.store, target?.channels, stores])
 }
 
-/** What a phase means, in sentences. */
-export function consequencesOf(route: RouteConfig, phase: Phase): string[] {
-  const source = `'${route.source.store}' (source)`
-  const target = route.target === null ? null : `'${route.target.store}' (target)`
+/** What a phase means, in sentences, for a route that comes from `from` (by default: that it has). */
+export function consequencesOf(route: RouteConfig, phase: Phase, from: Phase = route.phase): string[] {
+  return [...meaningOf(route, phase), ...wayBackOf(route, from, phase)]
+}
+
+function meaningOf(route: RouteConfig, phase: Phase): string[] {
+  const { source, target } = namesOf(route)
   switch (phase) {
     case 'passthrough':
       return [`Reads and writes go to ${source} only.`, 'Nothing is mirrored; the target falls behind from now on.']
     case 'mirror':
-      return [
-        `Reads are answered by ${source}.`,
-        `Writes go to ${source}, then to ${target}.`,
-        'Way back: edit the line back.',
-      ]
+      return [`Reads are answered by ${source}.`, `Writes go to ${source}, then to ${target}.`]
     case 'shadow':
       return [
         `Reads are answered by ${source}; sampled ones are compared on ${target}.`,
         `Writes go to ${source}, then to ${target}.`,
-        'Way back: edit the line back.',
       ]
     case 'read-target':
       return [
         `Reads are answered by ${target}, and by ${source} when the target misses, errs or is slow.`,
         `Writes go to ${source}, then to ${target}.`,
-        'Way back: edit the line back.',
       ]
     case 'switched':
-      return [
-        `Reads and writes are answered by ${target}.`,
-        `Writes are mirrored back to ${source}.`,
-        'Way back: edit the line back; nothing is lost.',
-      ]
+      return [`Reads and writes are answered by ${target}.`, `Writes are mirrored back to ${source}.`]
     case 'done':
-      return [`Reads and writes go to ${target} only.`, `Way back: needs a backfill from ${target} to ${source}.`]
+      return [`Reads and writes go to ${target} only.`]
   }
+}
+
+/** Where the route comes from decides what a store lacks, and what the way back asks for: nothing is mirrored in `passthrough` and `done`. */
+function wayBackOf(route: RouteConfig, from: Phase, to: Phase): string[] {
+  const { source, target } = namesOf(route)
+  const toTarget = to === 'switched' || to === 'done'
+  const toSource = `a backfill from ${target} to ${source}`
+  if (from === to) return []
+  if (from === 'done' && to === 'switched')
+    return [
+      `${source} lacks what was written in done.`,
+      `Way back to it: needs ${toSource}, and a verify where it still holds keys.`,
+    ]
+  if (from === 'done')
+    return [`${source} lacks what was written in done: bring the route to switched and run ${toSource} first.`]
+  if (from === 'passthrough' && toTarget)
+    return [`${target} lacks what was not mirrored to it: bring the route to mirror and run a backfill first.`]
+  if (to === 'passthrough') return []
+  if (to === 'done') return [`Way back: needs ${toSource}.`]
+  return [to === 'switched' ? 'Way back: edit the line back; nothing is lost.' : 'Way back: edit the line back.']
+}
+
+function namesOf({ source, target }: RouteConfig): { source: string; target: string | null } {
+  return { source: `'${source.store}' (source)`, target: target === null ? null : `'${target.store}' (target)` }
 }

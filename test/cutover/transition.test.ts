@@ -56,4 +56,39 @@ describe('a change of phase', () => {
     if (MIRRORS.includes(phase))
       expect(text).toMatch(/'old' \(source\).*'new' \(target\)|'new' \(target\).*'old' \(source\)/)
   })
+
+  const wayBack = (from: Phase, to: Phase): string[] => {
+    const route = config(from).routes[0]!
+    return consequencesOf(route, to).filter((sentence) => /Way back|lacks/.test(sentence))
+  }
+
+  test.each(pairs)(
+    '%s -> %s: a line that is edited back is a way back only where the source is kept up',
+    (from, to) => {
+      const text = wayBack(from, to).join(' ')
+      const isTrue =
+        from !== to && from !== 'done' && MIRRORS.includes(to) && !(from === 'passthrough' && to === 'switched')
+      expect(text.includes('edit the line back')).toBe(isTrue)
+      expect(text.includes('nothing is lost')).toBe(isTrue && to === 'switched')
+    },
+  )
+
+  test.each(pairs)('%s -> %s says which store lacks data exactly when one does', (from, to) => {
+    const text = wayBack(from, to).join(' ')
+    expect(/'old' \(source\) lacks/.test(text)).toBe(from === 'done' && to !== 'done')
+    expect(/'new' \(target\) lacks/.test(text)).toBe(from === 'passthrough' && ON_TARGET.includes(to))
+  })
+
+  test('from done to switched the way back asks for a backfill', () => {
+    expect(wayBack('done', 'switched')).toEqual([
+      "'old' (source) lacks what was written in done.",
+      "Way back to it: needs a backfill from 'new' (target) to 'old' (source), and a verify where it still holds keys.",
+    ])
+  })
+
+  test('of a phase that has come into force it is said where the route comes from', () => {
+    expect(consequencesOf(config('switched').routes[0]!, 'switched', 'done')).toEqual(
+      consequencesOf(config('done').routes[0]!, 'switched'),
+    )
+  })
 })
