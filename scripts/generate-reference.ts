@@ -85,6 +85,7 @@ function httpPage(): string {
     ].join('\n'),
     '## Errors',
     'Every answer that is not a success is `{"error": {"code", "message", "problems"?}}`; the [codes](errors.md) are stable. `problems` lists what is wrong, where it is more than one thing: of a configuration file `{line, column, path, message}`.',
+    'While Understudy stops it goes on answering requests that only read; every other one is answered 503 with the code `STOPPING`, and so is one that was under way and cannot be finished because of it.',
     '## Endpoints',
     ...ENDPOINTS.map(endpointSection),
   )

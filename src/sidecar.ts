@@ -78,6 +78,7 @@ export class Sidecar implements Control {
   #jobs: JobRunner | null = null
   #completeness: Completeness | null = null
   #history: HistoryRecorder | null = null
+  #isStopping = false
 
   constructor(options: SidecarOptions) {
     this.#options = options
@@ -113,6 +114,10 @@ export class Sidecar implements Control {
 
   get config(): Config {
     return this.#changes.config
+  }
+
+  get isStopping(): boolean {
+    return this.#isStopping
   }
 
   get jobs(): JobControl {
@@ -160,6 +165,7 @@ export class Sidecar implements Control {
    * should, and the log says what.
    */
   stop(graceMs: number): Promise<boolean> {
+    this.#isStopping = true
     const history = this.#history
     const state = this.#state
     this.#history = null

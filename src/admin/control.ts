@@ -18,6 +18,8 @@ export { MISMATCH_CLASSES, type MismatchClass } from '../config/config.ts'
  * `app.ts` implements it. Every shape is plain JSON, as `/api/v1` gives it.
  */
 export interface Control {
+  /** It is being stopped: nothing may be changed any more, and what was under way may end early. */
+  readonly isStopping: boolean
   status(): Promise<Status>
   /** Route table as configured, with each route's phase in force. */
   routes(): Promise<RouteView[]>

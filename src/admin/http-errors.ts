@@ -13,6 +13,7 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   GATE_CLOSED: 409,
   SWITCH_CALLED_OFF: 409,
   JOB_REFUSED: 409,
+  STOPPING: 503,
   ADMIN_UNREACHABLE: 502,
   ADMIN_REFUSED: 403,
   NOT_FOUND: 404,

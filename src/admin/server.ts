@@ -108,8 +108,17 @@ function buildServer({ control, host, token, tls, log }: AdminServerOptions, eve
     if (refused.status === 401) reply.header('www-authenticate', 'Bearer realm="understudy"')
     return sendError(reply, refusal(refused.status, refused.message))
   })
+  // A connection whose answer goes out while the server closes would stay open, and keep the process.
+  server.addHook('onSend', async (_request, reply) => {
+    if (control.isStopping) reply.header('connection', 'close')
+  })
   server.setErrorHandler((error, _request, reply) => {
     const answer = errorAnswer(error)
+    if (answer.body.error.code === 'INTERNAL' && control.isStopping) {
+      // What it needed has been stopped already.
+      log.info('the stop ended an admin request', errorFields(error))
+      return sendError(reply, errorAnswer(stopping()))
+    }
     if (answer.body.error.code === 'INTERNAL') log.error('admin request failed', errorFields(error))
     return sendError(reply, answer)
   })
@@ -127,6 +136,7 @@ function buildServer({ control, host, token, tls, log }: AdminServerOptions, eve
       url: endpoint.path,
       exposeHeadRoute: endpoint.method === 'GET' && endpoint.path !== '/api/v1/events',
       handler: async (request, reply) => {
+        if (control.isStopping && endpoint.method !== 'GET' && !endpoint.open) throw stopping()
         const answer = await endpoint.handle(control, {
           params: request.params as Record<string, string>,
           query: checked(endpoint, 'query', request.query),
@@ -150,6 +160,10 @@ function buildServer({ control, host, token, tls, log }: AdminServerOptions, eve
     })
   }
   return server
+}
+
+function stopping(): UnderstudyError {
+  return new UnderstudyError('STOPPING', 'Understudy is stopping: ask again when it has started')
 }
 
 /** What is no HTTP, or has no end, is answered in the form of every other error, and the connection is closed. */

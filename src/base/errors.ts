@@ -26,6 +26,7 @@ export const ERROR_CODES = {
   SWITCH_CALLED_OFF:
     'A phase change was begun and called off before the point of no return; everything goes on as before.',
   JOB_REFUSED: 'A job cannot be started or steered as things are; the message says why.',
+  STOPPING: 'Understudy is stopping and takes no more changes; ask again when it has started.',
   ADMIN_UNREACHABLE: 'A running Understudy could not be reached by its admin address.',
   ADMIN_REFUSED: 'The admin API refused a request.',
   NOT_FOUND: 'A route, store or job of that name does not exist.',

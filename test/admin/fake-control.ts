@@ -24,6 +24,7 @@ export class FakeControl implements Control {
   statusReads = 0
   /** Thrown by every method that can fail, while set. */
   failure: Error | null = null
+  isStopping = false
   notReady: string[] = []
   closedGates: string[] = []
   openGates: string[] = []

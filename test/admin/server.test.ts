@@ -17,6 +17,7 @@ afterAll(() => server.close())
 beforeEach(() => {
   server.control.asked.length = 0
   server.control.failure = null
+  server.control.isStopping = false
   server.control.notReady = []
   server.control.closedGates = []
   server.logged.length = 0
@@ -271,6 +272,32 @@ describe('errors', () => {
     expect(server.logged).toEqual([
       { level: 'error', msg: 'admin request failed', fields: { error: expect.stringMatching(/^TypeError at /) } },
     ])
+  })
+
+  const STOPPING = { code: 'STOPPING', message: 'Understudy is stopping: ask again when it has started' }
+
+  test.each([
+    ['PUT', '/api/v1/routes/jobs/phase', { phase: 'switched' }],
+    ['POST', '/api/v1/config/reload', undefined],
+    ['POST', '/api/v1/jobs', { kind: 'backfill', route: 'jobs' }],
+    ['PATCH', '/api/v1/jobs/1', { action: 'resume' }],
+    ['POST', '/api/v1/acknowledgements', { mismatch: 1, reason: 'known' }],
+    ['DELETE', '/api/v1/acknowledgements/1', undefined],
+  ])('while it stops, %s %s is refused and nothing is asked of the inside', async (method, path, body) => {
+    server.control.isStopping = true
+    expect(await send(method, path, body)).toEqual({ status: 503, body: { error: STOPPING } })
+    expect(server.control.asked).toEqual([])
+    expect(server.logged).toEqual([])
+  })
+
+  test('while it stops, reading goes on, and what the stop breaks off is no defect', async () => {
+    server.control.isStopping = true
+    expect((await get('/api/v1/status')).status).toBe(200)
+    server.control.failure = new UnderstudyError('INTERNAL', 'the data path has stopped')
+    expect(await get('/api/v1/status')).toMatchObject({ status: 503, body: { error: STOPPING } })
+    expect(server.logged.map(({ level }) => level)).toEqual(['info'])
+    server.control.failure = new UnderstudyError('NOT_FOUND', 'no such route')
+    expect(await get('/api/v1/status')).toMatchObject({ status: 404, body: { error: { code: 'NOT_FOUND' } } })
   })
 
   test('an unknown path is 404, a wrong method 405 with the right one', async () => {

@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
+import type { Status } from '../../src/admin/control.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { startUnderstudy, type UnderstudyProcess } from '../support/understudy.ts'
@@ -35,15 +37,55 @@ test('a second signal ends the process at once, whatever it is stopping', async 
   expect(await understudy.exited).toEqual({ code: 1, signal: null })
 })
 
-/** Starts it with another `JobRunner.stop`. */
-async function startWith(stop: string): Promise<void> {
+test('while it stops, nothing is changed any more, reading goes on, and a switch that waits is told why it ends', async () => {
+  const target = await startRedis()
+  try {
+    await startWith('() => new Promise((resolve) => setTimeout(resolve, 2_000))', target)
+    await target.stop()
+    const put = (phase: string) =>
+      understudy.admin('/api/v1/routes/all/phase', { method: 'PUT', body: JSON.stringify({ phase }) })
+    const stopping = {
+      status: 503,
+      body: { error: { code: 'STOPPING', message: expect.stringMatching(/is stopping/) } },
+    }
+    await eventually(async () => {
+      const { stores } = (await understudy.admin<Status>('/api/v1/status')).body
+      expect(stores['new']?.up).toBe(false)
+    })
+    // It waits for the target to come back.
+    const waiting = put('switched')
+    expect(await Promise.race([waiting, sleep(500, 'waits')])).toBe('waits')
+    understudy.signal('SIGTERM')
+    await eventually(() => expect(understudy.stdout).toContain('stopping:'))
+    expect(await put('shadow')).toEqual(stopping)
+    const job = JSON.stringify({ kind: 'verify', route: 'all' })
+    expect(await understudy.admin('/api/v1/jobs', { method: 'POST', body: job })).toEqual(stopping)
+    expect(await understudy.admin('/api/v1/config/reload', { method: 'POST' })).toEqual(stopping)
+    expect((await understudy.admin('/api/v1/status')).status).toBe(200)
+    expect(await waiting).toEqual(stopping)
+    expect(await understudy.exited).toEqual({ code: 0, signal: null })
+    expect(understudy.stdout).not.toMatch(/admin request failed/)
+  } finally {
+    await target.stop()
+  }
+})
+
+/** Starts it with another `JobRunner.stop`; with a target, in `mirror`. */
+async function startWith(stop: string, target: RedisServer | null = null): Promise<void> {
   redis = await startRedis()
   const runner = new URL('../../src/jobs/runner.ts', import.meta.url).href
   const patch = `import { JobRunner } from '${runner}'; JobRunner.prototype.stop = ${stop}`
   understudy = await startUnderstudy(
     {
-      stores: { only: { url: redis.url } },
-      routes: [{ name: 'all', keys: ['*'], source: { store: 'only' }, phase: 'passthrough' }],
+      stores: { only: { url: redis.url }, ...(target === null ? {} : { new: { url: target.url } }) },
+      routes: [
+        {
+          name: 'all',
+          keys: ['*'],
+          source: { store: 'only' },
+          ...(target === null ? { phase: 'passthrough' } : { target: { store: 'new' }, phase: 'mirror' }),
+        },
+      ],
     },
     { env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(patch)}` } },
   )
