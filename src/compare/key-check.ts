@@ -1,6 +1,8 @@
+import { idBehind } from '../base/stream-id.ts'
+import { elements } from '../command/effects/reading.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
-import { ErrorReply, type Reply, SetReply, SimpleReply } from '../resp/reply.ts'
+import { ErrorReply, type Reply, SimpleReply } from '../resp/reply.ts'
 import type { Route } from '../routing/route.ts'
 import { AlignedRead, type AlignedReads, type ReadListener } from './aligned-reads.ts'
 import { compareReplies, type Difference } from './diff.ts'
@@ -73,6 +75,8 @@ export class KeyCheck implements ReadListener {
     )
     if (difference !== null && !isExpiry) return this.#end('differs', difference)
     if (difference !== null) this.#expiryDifference = difference
+    // Both refuse: nothing has been compared.
+    else if (primary instanceof ErrorReply) return this.#end('unknown', null)
     this.#next!(primary, shadow)
   }
 
@@ -156,9 +160,11 @@ export class KeyCheck implements ReadListener {
 
   #entries(from: string): void {
     this.#ask(['XRANGE', this.#key, from, '+', 'COUNT', PIECE], (entries) => {
-      const last = Array.isArray(entries) && entries.length === PIECE ? (entries.at(-1) as Reply[])[0] : null
-      if (Buffer.isBuffer(last)) this.#entries(`(${last.toString('latin1')}`)
-      else this.#end('same', null)
+      const list = elements(entries)
+      const last = elements(list?.at(-1))?.[0]
+      if (list !== null && list.length < PIECE) this.#end('same', null)
+      else if (Buffer.isBuffer(last)) this.#entries(idBehind(last.toString('latin1')))
+      else this.#end('unknown', null)
     })
   }
 
@@ -167,16 +173,14 @@ export class KeyCheck implements ReadListener {
     this.#ask(
       [scan, this.#key, cursor, 'COUNT', PIECE],
       (reply) => {
-        const [next, items] = Array.isArray(reply) ? reply : [null, null]
-        const list = items instanceof SetReply ? items.members : Array.isArray(items) ? (items as Reply[]) : []
-        const names = list.filter((name, i): name is Buffer => i % step === 0 && Buffer.isBuffer(name))
-        const onward = (): void => {
-          const to = Buffer.isBuffer(next) ? next.toString('latin1') : '0'
-          if (to === '0') this.#end('same', null)
-          else this.#scan(scan, look, step, to)
-        }
-        if (reply instanceof ErrorReply) this.#end('unknown', null)
-        else if (names.length === 0) onward()
+        const [next, items] = elements(reply) ?? []
+        const list = elements(items)
+        if (!Buffer.isBuffer(next) || list === null || !list.every((item) => Buffer.isBuffer(item)))
+          return this.#end('unknown', null)
+        const names = (list as readonly Buffer[]).filter((_, i) => i % step === 0)
+        const to = next.toString('latin1')
+        const onward = (): void => (to === '0' ? this.#end('same', null) : this.#scan(scan, look, step, to))
+        if (names.length === 0) onward()
         else this.#ask([look, this.#key, ...names], onward)
       },
       true,

@@ -2,8 +2,11 @@ import { CommandTable } from '../command/table.ts'
 import { compareReplies, type Difference } from '../compare/diff.ts'
 import type { DecoderName } from '../config/config.ts'
 import type { KeyRead } from '../mirror/aligned-reads.ts'
-import { ErrorReply, type Reply, SimpleReply } from '../resp/reply.ts'
+import { isUnknownCommand } from '../mirror/store-errors.ts'
+import { ErrorReply, type Reply } from '../resp/reply.ts'
+import { fieldsIn, scanned, typeOf, Unsettled, understood } from './answers.ts'
 import type { PairReader } from './pair-reader.ts'
+import { compareStreams } from './stream-compare.ts'
 
 export type Verdict =
   | { readonly kind: 'equal' }
@@ -36,10 +39,6 @@ const SIZES: Readonly<Record<string, string>> = {
 
 const EQUAL: Verdict = { kind: 'equal' }
 
-/** Of XINFO STREAM and XINFO GROUPS what is data, not memory layout. */
-const STREAM_FIELDS = ['length', 'last-generated-id', 'max-deleted-entry-id', 'entries-added', 'groups']
-const GROUP_FIELDS = ['name', 'last-delivered-id', 'pending']
-
 /**
  * Compares one key of both sides exactly, element by element: type, length, contents and time of expiry, with the classes of the comparer. A large key is read in chunks, each of which is asked of both sides at one
  * place of history (`PairReader`), so live writes make no difference.
@@ -49,6 +48,8 @@ export class ExactCompare {
   readonly #members: MemberScan
   readonly #options: ExactOptions
   readonly #commands = CommandTable.builtin()
+  /** Not every server says how old it is. */
+  #absoluteTimes: boolean
   /** What could not be looked at, in sentences. */
   readonly blindSpots = new Set<string>()
 
@@ -56,6 +57,7 @@ export class ExactCompare {
     this.#reader = reader
     this.#members = members
     this.#options = options
+    this.#absoluteTimes = options.absoluteTimes
   }
 
   async compare(database: number, key: Buffer): Promise<Verdict> {
@@ -69,8 +71,12 @@ export class ExactCompare {
   }
 
   async #difference(database: number, key: Buffer): Promise<Difference | null> {
-    const expiry = this.#options.absoluteTimes ? 'PEXPIRETIME' : 'PTTL'
+    const expiry = this.#absoluteTimes ? 'PEXPIRETIME' : 'PTTL'
     const of = await this.#read(database, key, [read('TYPE'), read(expiry), read('MEMORY', 'USAGE')])
+    if (this.#absoluteTimes && isUnknown(of.primary[1], of.shadow[1])) {
+      this.#absoluteTimes = false
+      return this.#difference(database, key)
+    }
     const [there, here] = [typeOf(of.primary[0]), typeOf(of.shadow[0])]
     const ttl = this.#diff(expiry, key, [], of.primary[1]!, of.shadow[1]!)
     // Just expired on one side: the times say so, and forgive it.
@@ -109,7 +115,13 @@ export class ExactCompare {
       case 'hash':
         return whole ? this.#hash(database, key) : this.#fields(database, key)
       default:
-        return this.#stream(database, key, per)
+        return compareStreams(
+          {
+            read: (reads) => this.#read(database, key, reads),
+            diff: (command, after, there, here) => this.#diff(command, key, after, there, here),
+          },
+          per,
+        )
     }
   }
 
@@ -118,7 +130,7 @@ export class ExactCompare {
     database: number,
     key: Buffer,
     command: string,
-    ...after: (string | Buffer)[]
+    ...after: readonly (string | Buffer)[]
   ): Promise<Difference | null> {
     const { primary, shadow } = await this.#read(database, key, [{ before: [command], after }])
     return this.#diff(command, key, after, primary[0]!, shadow[0]!)
@@ -143,7 +155,22 @@ export class ExactCompare {
   }
 
   async #setMembers(database: number, key: Buffer): Promise<Difference | null> {
-    return this.#scanned('SSCAN', database, key, (members) => this.#same(database, key, 'SMISMEMBER', ...members))
+    return this.#scanned('SSCAN', database, key, async (members) => {
+      const { primary, shadow } = await this.#read(database, key, [{ before: ['SMISMEMBER'], after: members }])
+      if (!isUnknown(primary[0], shadow[0])) return this.#diff('SMISMEMBER', key, members, primary[0]!, shadow[0]!)
+      return this.#membersByOne(database, key, members)
+    })
+  }
+
+  /** SMISMEMBER came with 6.2. */
+  async #membersByOne(database: number, key: Buffer, members: readonly Buffer[]): Promise<Difference | null> {
+    const reads = members.map((member): KeyRead => ({ before: ['SISMEMBER'], after: [member] }))
+    const { primary, shadow } = await this.#read(database, key, reads)
+    for (const [i, member] of members.entries()) {
+      const difference = this.#diff('SISMEMBER', key, [member], primary[i]!, shadow[i]!)
+      if (difference !== null) return difference
+    }
+    return null
   }
 
   async #fields(database: number, key: Buffer): Promise<Difference | null> {
@@ -157,16 +184,14 @@ export class ExactCompare {
     command: 'HSCAN' | 'SSCAN',
     database: number,
     key: Buffer,
-    compare: (items: Buffer[]) => Promise<Difference | null>,
+    compare: (items: readonly Buffer[]) => Promise<Difference | null>,
   ): Promise<Difference | null> {
     let cursor = '0'
     do {
-      const reply = await this.#members(command, database, key, cursor)
-      if (!Array.isArray(reply)) throw new Unsettled('its members cannot be listed')
-      const [next, items] = reply as unknown as [Buffer, Buffer[]]
+      const { next, items } = scanned(command, await this.#members(command, database, key, cursor))
       const difference = items.length === 0 ? null : await compare(items)
       if (difference !== null) return difference
-      cursor = next.toString('latin1')
+      cursor = next
     } while (cursor !== '0')
     return null
   }
@@ -174,9 +199,9 @@ export class ExactCompare {
   async #hash(database: number, key: Buffer): Promise<Difference | null> {
     const { primary, shadow } = await this.#read(database, key, [read('HGETALL')])
     const difference = this.#diff('HGETALL', key, [], primary[0]!, shadow[0]!)
-    const flat = primary[0]
-    if (difference !== null || !Array.isArray(flat) || flat.length === 0) return difference
-    return this.#fieldExpiries(database, key, flat.filter((_, i) => i % 2 === 0) as Buffer[])
+    if (difference !== null) return difference
+    const fields = fieldsIn('HGETALL', primary[0]!)
+    return fields.length === 0 ? null : this.#fieldExpiries(database, key, fields)
   }
 
   /** Redis 7.4: fields may have times of their own. */
@@ -191,49 +216,6 @@ export class ExactCompare {
       return null
     }
     return this.#diff('HPEXPIRETIME', key, after, there, here)
-  }
-
-  async #stream(database: number, key: Buffer, per: number): Promise<Difference | null> {
-    for (let start = '-'; ; ) {
-      const after = [start, '+', 'COUNT', String(per)]
-      const { primary, shadow } = await this.#read(database, key, [{ before: ['XRANGE'], after }])
-      const difference = this.#diff('XRANGE', key, after, primary[0]!, shadow[0]!)
-      if (difference !== null) return difference
-      const entries = primary[0] as readonly (readonly [Buffer])[]
-      if (!Array.isArray(entries) || entries.length < per) break
-      start = `(${entries.at(-1)![0].toString('latin1')}`
-    }
-    const { primary, shadow } = await this.#read(database, key, [read('XINFO', 'STREAM'), read('XINFO', 'GROUPS')])
-    if (!sameFields(primary[0]!, shadow[0]!, STREAM_FIELDS)) {
-      return {
-        class: 'value',
-        detail: 'The entries are the same; what the stream remembers (last ID, counts, groups) differs.',
-      }
-    }
-    const [there, here] = [groupsOf(primary[1]!), groupsOf(shadow[1]!)]
-    if (there.size !== here.size)
-      return { class: 'length', detail: `${there.size} groups on the primary, ${here.size} on the shadow.` }
-    for (const [name, group] of there) {
-      const other = here.get(name)
-      if (other === undefined || !sameFields(group, other, GROUP_FIELDS)) {
-        return { class: 'value', detail: 'A consumer group differs: its last delivered ID, or how much is pending.' }
-      }
-      const pending = await this.#pending(database, key, Buffer.from(name, 'latin1'))
-      if (pending !== null) return pending
-    }
-    return null
-  }
-
-  async #pending(database: number, key: Buffer, group: Buffer): Promise<Difference | null> {
-    for (let start = '-'; ; ) {
-      const after = [group, start, '+', String(CHUNK_ELEMENTS)]
-      const { primary, shadow } = await this.#read(database, key, [{ before: ['XPENDING'], after }])
-      const [there, here] = [pendingOf(primary[0]!), pendingOf(shadow[0]!)]
-      if (there.join() !== here.join())
-        return { class: 'value', detail: 'What is pending of a consumer group differs.' }
-      if (there.length < CHUNK_ELEMENTS) return null
-      start = `(${there.at(-1)!.split(' ', 1)[0]}`
-    }
   }
 
   /** A type that only its module can read: the payloads have to be the same. */
@@ -267,47 +249,16 @@ export class ExactCompare {
   ): Difference | null {
     const spec = this.#commands.byName(command)!
     const args = [command, key, ...after].map((arg) => (typeof arg === 'string' ? Buffer.from(arg) : arg))
-    return compareReplies(spec, args, there, here, this.#options)
+    const difference = compareReplies(spec, args, there, here, this.#options)
+    if (difference === null) for (const reply of [there, here]) understood(command, reply)
+    return difference
   }
 }
-
-class Unsettled extends Error {}
 
 function read(...before: string[]): KeyRead {
   return { before, after: [] }
 }
 
-function typeOf(reply: Reply | undefined): string {
-  if (reply instanceof SimpleReply) return reply.text
-  throw new Unsettled(reply instanceof ErrorReply ? `a store answers TYPE with ${reply.code}` : 'TYPE has no answer')
-}
-
-/** Flat pairs of names and values, as XINFO gives them. */
-function fieldsOf(flat: Reply): Map<string, string> {
-  const map = new Map<string, string>()
-  if (!Array.isArray(flat)) return map
-  for (let i = 0; i + 1 < flat.length; i += 2) map.set(textOf(flat[i]!), textOf(flat[i + 1]!))
-  return map
-}
-
-/** Fields that both sides have. */
-function sameFields(one: Reply, other: Reply, names: readonly string[]): boolean {
-  const [there, here] = [fieldsOf(one), fieldsOf(other)]
-  return names.every((name) => !there.has(name) || !here.has(name) || there.get(name) === here.get(name))
-}
-
-function groupsOf(reply: Reply): Map<string, Reply> {
-  return new Map(Array.isArray(reply) ? reply.map((group: Reply) => [fieldsOf(group).get('name') ?? '', group]) : [])
-}
-
-/** ID, consumer and count of each; not how long ago. */
-function pendingOf(reply: Reply): string[] {
-  if (!Array.isArray(reply)) return []
-  return (reply as readonly (readonly Reply[])[]).map(
-    ([id, consumer, , count]) => `${textOf(id!)} ${textOf(consumer!)} ${textOf(count!)}`,
-  )
-}
-
-function textOf(reply: Reply): string {
-  return Buffer.isBuffer(reply) ? reply.toString('latin1') : String(reply)
+function isUnknown(...replies: readonly (Reply | undefined)[]): boolean {
+  return replies.some((reply) => reply instanceof ErrorReply && isUnknownCommand(reply.text))
 }

@@ -1,11 +1,12 @@
 import type { KeyRead, KeyReads } from '../mirror/aligned-reads.ts'
 import { decodeReply } from '../resp/decode.ts'
+import { inResp2 } from '../resp/in-resp2.ts'
 import type { Reply } from '../resp/reply.ts'
 import type { EndKeys } from './end-keys.ts'
 import type { DataPathPort } from './environment.ts'
 import type { StoreConnections } from './store-connection.ts'
 
-/** The answers of both sides to the same reads; or why they cannot be had now. */
+/** The answers of both sides to the same reads, in the shapes of RESP2 whatever each speaks; or why they cannot be had now. */
 export type Pair =
   | { readonly ok: true; readonly primary: readonly Reply[]; readonly shadow: readonly Reply[] }
   | { readonly ok: false; readonly reason: string }
@@ -65,8 +66,9 @@ export class AlignedReader implements PairReader {
   }
 }
 
+/** The pipelines of the primary speak what its clients speak, the shadow's RESP2. */
 function decoded(bytes: Uint8Array): Reply {
-  return decodeReply(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0, bytes.byteLength)
+  return inResp2(decodeReply(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0, bytes.byteLength))
 }
 
 /** By connections of the job's own: for ends that nobody writes to any more. */

@@ -1,3 +1,4 @@
+import { idBehind } from '../base/stream-id.ts'
 import { ErrorReply, type Reply } from '../resp/reply.ts'
 import type { StoreConnection } from './store-connection.ts'
 
@@ -153,9 +154,7 @@ const NOTHING = Buffer.alloc(0)
 /** From behind the last one on. */
 function after(entries: readonly StreamEntry[]): string {
   const last = entries.at(-1)
-  if (last === undefined) return '-'
-  const [ms, seq] = last.id.split('-')
-  return `${ms}-${BigInt(seq!) + 1n}`
+  return last === undefined ? '-' : idBehind(last.id)
 }
 
 function entriesOf(reply: Reply): StreamEntry[] {

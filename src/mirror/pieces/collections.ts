@@ -55,7 +55,10 @@ export class SetPieces extends ScannedPieces {
 
   take([reply]: readonly Reply[]): Taken | null {
     const members = this.scanned(reply)
-    return members && { writes: grouped(['SADD', KEY], bulks(members), 1), done: this.ended }
+    if (members === null) return null
+    const names = bulks(members)
+    // What is not understood is not nothing: a copy would lack it.
+    return names.length < members.length ? null : { writes: grouped(['SADD', KEY], names, 1), done: this.ended }
   }
 }
 
@@ -72,7 +75,12 @@ export class SortedSetPieces extends ScannedPieces {
     const items = this.scanned(reply)
     if (items === null) return null
     const scored: Buffer[] = []
-    for (let i = 0; i + 1 < items.length; i += 2) scored.push(numberText(items[i + 1]!)!, bulk(items[i])!)
+    for (let i = 0; i + 1 < items.length; i += 2) {
+      const score = numberText(items[i + 1]!)
+      const member = bulk(items[i])
+      if (score === null || member === null) return null
+      scored.push(score, member)
+    }
     return { writes: grouped(['ZADD', KEY], scored, 2), done: this.ended }
   }
 }
@@ -100,6 +108,7 @@ export class HashPieces extends ScannedPieces {
     const items = this.scanned(replies[0])
     if (items === null) return null
     const flat = bulks(items)
+    if (flat.length < items.length) return null
     if (!this.#fieldTimes || flat.length === 0) return { writes: grouped(['HSET', KEY], flat, 2), done: this.ended }
     this.#names = flat.filter((_item, i) => i % 2 === 0)
     return { writes: [], done: false }

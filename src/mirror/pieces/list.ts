@@ -36,7 +36,7 @@ export class ListPieces implements Pieces {
   }
 
   take([range, length]: readonly Reply[]): Taken | null {
-    if (typeof length !== 'number') return null
+    if (typeof length !== 'number' || !Array.isArray(range)) return null
     const window = bulks(range)
     this.#length = length
     // Pops at the head have moved the list under the window: what follows the prefix is before it.

@@ -1,7 +1,8 @@
+import { idBehind } from '../../base/stream-id.ts'
 import { command } from '../../command/effects/building.ts'
 import { bulk, elements } from '../../command/effects/reading.ts'
 import type { Args } from '../../command/effects.ts'
-import { MapReply, type Reply } from '../../resp/reply.ts'
+import type { Reply } from '../../resp/reply.ts'
 import { grouped, KEY, LATER, type Pieces, RESTART, type Taken, type Verdict, WHOLE } from './pieces.ts'
 
 interface Pending {
@@ -58,7 +59,7 @@ export class StreamPieces implements Pieces {
   reads(size: number): readonly Args[] {
     const key = this.#key
     this.#asked = size
-    const range = command('XRANGE', key, following(this.#last), '+', 'COUNT', size)
+    const range = command('XRANGE', key, this.#last === '0-0' ? '-' : idBehind(this.#last), '+', 'COUNT', size)
     const pending = this.#groups.map((group) => command('XPENDING', key, group, '-', '+', WHOLE))
     switch (this.#phase) {
       case 'names':
@@ -79,6 +80,8 @@ export class StreamPieces implements Pieces {
   }
 
   take(replies: readonly Reply[]): Taken | null {
+    // What is not understood is not nothing: a copy would lack it.
+    if (replies.some((reply) => elements(reply) === null)) return null
     switch (this.#phase) {
       case 'names':
         return this.#takeNames(replies[0]!)
@@ -322,18 +325,12 @@ function pendingOf(reply: Reply): Pending[] {
 
 /** What XINFO answers: a map, flat in RESP2. */
 function fieldsOf(reply: Reply | undefined): Map<string, Reply> {
-  const flat = reply instanceof MapReply ? reply.entries.flat() : (elements(reply) ?? [])
+  const flat = elements(reply) ?? []
   return new Map(flat.flatMap((name, i) => (i % 2 === 0 ? [[String(name), flat[i + 1]!] as const] : [])))
 }
 
 function numberOf(reply: Reply | undefined): number | null {
   return typeof reply === 'number' ? reply : null
-}
-
-/** The id right behind: `XRANGE (id` is younger than XRANGE. */
-function following(id: string): string {
-  const [ms, seq] = id.split('-')
-  return id === '0-0' ? '-' : `${ms}-${BigInt(seq!) + 1n}`
 }
 
 /** `5` stands for `5-0`. */
