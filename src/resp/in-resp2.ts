@@ -11,5 +11,7 @@ export function inResp2(reply: Reply): Reply {
   if (reply instanceof DoubleReply) return Buffer.from(reply.text)
   if (reply instanceof VerbatimReply) return reply.bytes
   if (typeof reply === 'boolean') return reply ? 1 : 0
+  // RESP2's integers have 64 bits.
+  if (typeof reply === 'bigint') return BigInt.asIntN(64, reply) === reply ? reply : Buffer.from(String(reply))
   return Array.isArray(reply) ? (reply as readonly Reply[]).map(inResp2) : reply
 }
