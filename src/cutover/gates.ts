@@ -5,6 +5,7 @@ import { rolesOf } from '../routing/route.ts'
 import type { Completeness } from './completeness.ts'
 import { crossSlotVerdict } from './cross-slot-gate.ts'
 import type { SameKeyspaces } from './key-regions.ts'
+import { renamedUnderScripts, splitUnderScripts } from './scripts-gate.ts'
 import { type Transition, transitions } from './transition.ts'
 
 export interface GateSources {
@@ -93,8 +94,10 @@ export class Gates {
     gates.push(
       gate(cleaning ? 'a cleanup is deleting keys: let it end, or cancel it' : null, 'no cleanup is under way'),
     )
-    const scripts = scriptsInDoubt(route, rolesOf(step.from).shadow!, stats)
-    if (scripts !== undefined) gates.push(gate(scripts, 'no script has been seen that makes names of keys itself'))
+    const renamed = renamedUnderScripts(route, rolesOf(step.from).shadow!, stats)
+    if (renamed !== undefined) gates.push(gate(renamed, 'no script has been seen that makes names of keys itself'))
+    const split = movesToTarget(step) ? splitUnderScripts(next, stats) : undefined
+    if (split !== undefined) gates.push(gate(split, 'no script has been seen that uses keys which it does not declare'))
     return [...gates, ...this.#ofTarget(route, stats, gate), ...this.#ofMirror(route, stats, gate)]
   }
 
@@ -191,22 +194,6 @@ function shadowOf(route: RouteConfig): string | undefined {
 /** A closed gate in the words of an error. */
 export function sentenceOf({ route, reason }: GateView): string {
   return `route '${route}': ${reason}`
-}
-
-/**
- * Where keys have other names than the application's at the end that becomes the primary, scripts that make names themselves would reach the wrong keys there. Undefined: they have not, or `scripts: warn` says
- * that it does not matter; null: none has been seen.
- */
-function scriptsInDoubt(route: RouteConfig, primary: EndName, stats: Stats): string | null | undefined {
-  const end = route[primary]
-  const renames = Object.entries(end?.keys ?? {}).some(([from, to]) => from !== to)
-  if (!renames || route.scripts === 'warn') return undefined
-  const shas = stats.routes[route.name]?.scriptsInDoubt ?? []
-  if (shas.length === 0) return null
-  return (
-    `the application runs scripts that make names of keys themselves (${shas.length} seen, SHA-1 ${shas.slice(0, 3).join(', ')}${shas.length > 3 ? ', ...' : ''}): ` +
-    `with the names of store '${end!.store}' they would reach the wrong keys. Have them declare every key as KEYS; or, if they touch no key of this route, set its 'scripts' to warn`
-  )
 }
 
 /** Steps that rely on a store more than before. */

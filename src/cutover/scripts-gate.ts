@@ -1,0 +1,42 @@
+import type { Config, RouteConfig } from '../config/config.ts'
+import type { EndName } from '../jobs/end-keys.ts'
+import type { Stats } from '../proxy/messages.ts'
+import { rolesOf } from '../routing/route.ts'
+
+/**
+ * Where keys have other names than the application's at the end that becomes the primary, scripts that make names themselves would reach the wrong keys there. Undefined: they have not, or `scripts: warn` says
+ * that it does not matter; null: none has been seen.
+ */
+export function renamedUnderScripts(route: RouteConfig, primary: EndName, stats: Stats): string | null | undefined {
+  const end = route[primary]
+  const renames = Object.entries(end?.keys ?? {}).some(([from, to]) => from !== to)
+  if (!renames || route.scripts === 'warn') return undefined
+  const shas = stats.routes[route.name]?.scriptsInDoubt ?? []
+  if (shas.length === 0) return null
+  return (
+    `the application runs scripts that make names of keys themselves (${listed(shas)}): ` +
+    `with the names of store '${end!.store}' they would reach the wrong keys. Have them declare every key as KEYS; or, if they touch no key of this route, set its 'scripts' to warn`
+  )
+}
+
+/**
+ * A step to the target after which keys are at several primaries: a script runs at that of the keys that it declares, and what it writes of another route's keys would be written there, where nobody reads it.
+ * Undefined: they are at one, or every route says `scripts: warn`; null: no such script has been seen.
+ */
+export function splitUnderScripts(next: Config, stats: Stats): string | null | undefined {
+  const primaries = [...new Set(next.routes.map((route) => route[rolesOf(route.phase).primary]!.store))]
+  if (primaries.length < 2) return undefined
+  const strict = next.routes.filter(({ scripts }) => scripts !== 'warn')
+  if (strict.length === 0) return undefined
+  const doubted = strict.filter(({ name }) => (stats.routes[name]?.scriptsInDoubt ?? []).length > 0)
+  if (doubted.length === 0) return null
+  const shas = new Set(doubted.flatMap(({ name }) => stats.routes[name]!.scriptsInDoubt))
+  return (
+    `the application runs scripts that use keys which they do not declare (${listed([...shas])}), and keys would have several primaries ('${primaries.join("', '")}'): what such a script writes of another route's keys would be ` +
+    `written where nobody reads it. Have them declare every key as KEYS, or move the routes together; or, if they touch no key of another route, set 'scripts' of ${doubted.map(({ name }) => `'${name}'`).join(', ')} to warn`
+  )
+}
+
+function listed(shas: readonly string[]): string {
+  return `${shas.length} seen, SHA-1 ${shas.slice(0, 3).join(', ')}${shas.length > 3 ? ', ...' : ''}`
+}

@@ -1,0 +1,59 @@
+import { expect, test } from 'vitest'
+import type { Config, Phase } from '../../src/config/config.ts'
+import { parseConfig } from '../../src/config/load.ts'
+import type { Completeness } from '../../src/cutover/completeness.ts'
+import { Gates } from '../../src/cutover/gates.ts'
+import type { Stats } from '../../src/proxy/messages.ts'
+
+function configOf(queues: Phase, rest: Phase, scripts = 'copy'): Config {
+  const text = `
+stores: { old: { url: redis://127.0.0.1:1 }, new: { url: redis://127.0.0.1:2 } }
+routes:
+  - { name: queues, keys: ["q:*"], source: old, target: new, scripts: ${scripts}, phase: ${queues} }
+  - { name: rest, keys: ["*"], source: old, target: new, phase: ${rest} }
+`
+  return parseConfig(text, { path: 'understudy.yaml', env: {} }).config
+}
+
+/** The gates on scripts of a step, while scripts of the route `queues` have been seen that use keys which they do not declare. */
+async function gatesOf(
+  before: Config,
+  after: Config,
+  seen = ['c9de48fe8f60d116de68a05101deb9f683108802'],
+): Promise<string[]> {
+  const compare = { windows: { '10m': { compared: 0, mismatched: 0 } } }
+  const quiet = { compare, needsVerify: false, verifyCauses: [], strandedDatabases: [], crossSlots: [] }
+  const routes = { queues: { ...quiet, scriptsInDoubt: seen }, rest: { ...quiet, scriptsInDoubt: [] } }
+  const gates = new Gates({
+    stats: async () => ({ routes }) as unknown as Stats,
+    isUp: () => true,
+    completeness: { lacking: async () => null } as unknown as Completeness,
+    isCleaning: () => false,
+    openMismatches: () => 0,
+  })
+  const all = await gates.all(before, after)
+  return all
+    .filter(({ reason }) => reason.includes('script'))
+    .map(({ route, open }) => `${route} ${open ? 'open' : 'closed'}`)
+}
+
+const before = configOf('shadow', 'shadow')
+
+test('keys are not parted from those that scripts reach without declaring them', async () => {
+  expect(await gatesOf(before, configOf('switched', 'shadow'))).toEqual(['queues closed'])
+  expect(await gatesOf(before, configOf('shadow', 'switched'))).toEqual(['rest closed'])
+})
+
+test('they move together, and where no such script has been seen, or none of them matters', async () => {
+  expect(await gatesOf(before, configOf('switched', 'switched'))).toEqual([])
+  expect(await gatesOf(before, configOf('switched', 'shadow'), [])).toEqual(['queues open'])
+  expect(await gatesOf(configOf('shadow', 'shadow', 'warn'), configOf('switched', 'shadow', 'warn'))).toEqual([
+    'queues open',
+  ])
+})
+
+test('nothing stands in the way of a way back', async () => {
+  const switched = configOf('switched', 'switched')
+  expect(await gatesOf(switched, configOf('shadow', 'switched'))).toEqual([])
+  expect(await gatesOf(configOf('switched', 'shadow'), before)).toEqual([])
+})
