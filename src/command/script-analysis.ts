@@ -305,7 +305,20 @@ const NO_QUEUE =
 /** Tried on Redis 7.0 and 8.0 and Valkey 9.1 with every write command: these change a key without a word to those that track it. Wherever the name stands, it may be called. */
 const UNTOLD = /xgroup|xreadgroup|xclaim|xautoclaim|xack|xnack|xsetid|xcfgset|pfdebug|hp?expire|h[gs]etex|hpersist/i
 const RELATIVE: ReadonlySet<string> = new Set([
-  ...['EXPIRE', 'PEXPIRE', 'SETEX', 'PSETEX', 'GETEX', 'HEXPIRE', 'HPEXPIRE', 'HGETEX', 'HSETEX', 'MSETEX', 'INCREX', 'RESTORE'],
+  ...[
+    'EXPIRE',
+    'PEXPIRE',
+    'SETEX',
+    'PSETEX',
+    'GETEX',
+    'HEXPIRE',
+    'HPEXPIRE',
+    'HGETEX',
+    'HSETEX',
+    'MSETEX',
+    'INCREX',
+    'RESTORE',
+  ],
 ])
 /** They change no key. */
 const MESSAGES: ReadonlySet<string> = new Set(['PUBLISH', 'SPUBLISH', 'PING', 'ECHO'])
