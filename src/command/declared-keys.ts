@@ -28,7 +28,7 @@ export class DeclaredKeys {
 
   constructor(outline: LuaOutline) {
     this.#outline = outline
-    this.#redefined = new Set([...outline.targets].map((target) => rootOf(target)))
+    this.#redefined = new Set([...outline.targets].map((target) => redefinedBy(target)))
     this.#findRegistered()
     const names = outline.expressions.filter((expression) => expression.kind === 'name')
     const read = this.#readings()
@@ -158,6 +158,11 @@ function calledBy(expression: LuaExpression): LuaFunction | null {
   if (expression.kind !== 'name' || expression.variable === null || expression.variable.assigned) return null
   const { value } = expression.variable
   return value === null ? null : calledBy(value)
+}
+
+/** Another value of a local name changes nothing in what it named before. */
+function redefinedBy(target: LuaExpression): string {
+  return target.kind === 'name' && target.variable !== null ? '' : rootOf(target)
 }
 
 /** The global name by which a target is reached, maybe by way of local ones; empty: none. */

@@ -124,8 +124,8 @@ class Analysis {
   #findAliases(): void {
     for (let i = 0; i < this.#tokens.length; i++) {
       if (this.#text(i) !== 'local' || this.#text(i + 2) !== '=' || !API.has(this.#text(i + 3))) continue
-      if (this.#text(i + 4) !== '.' || !CALLS.has(this.#text(i + 5))) continue
-      if (this.#text(i + 6) !== '(' && !this.#isBareArgument(i + 6)) this.#calls.add(this.#text(i + 1))
+      if (this.#text(i + 4) === '.' && CALLS.has(this.#text(i + 5)) && this.#text(i + 6) !== '(')
+        this.#calls.add(this.#text(i + 1))
     }
   }
 
