@@ -21,7 +21,7 @@ export function luaTokens(source: string): LuaToken[] | null {
     if (space !== undefined) continue
     if (comment !== undefined) {
       const long = longOpening(source, at)
-      at = long === null ? lineEnd(source, at) : longEnd(source, at, long)
+      at = long === null ? commentEnd(source, at) : longEnd(source, at, long)
       if (at === -1) return null
     } else if (open !== undefined) {
       const end = longEnd(source, at - open.length, open)
@@ -42,6 +42,12 @@ const NEXT =
 function lineEnd(source: string, from: number): number {
   const end = source.indexOf('\n', from)
   return end === -1 ? source.length : end
+}
+
+/** Unlike the `#!` line, which the server takes off, a comment ends at a carriage return as well. */
+function commentEnd(source: string, from: number): number {
+  const length = source.slice(from).search(/[\n\r]/)
+  return length === -1 ? source.length : from + length
 }
 
 function longOpening(source: string, at: number): string | null {

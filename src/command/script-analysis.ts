@@ -1,3 +1,8 @@
+import { viewOf } from '../resp/command-view.ts'
+import { DeclaredKeys } from './declared-keys.ts'
+import { findKeys, KeyPositions } from './keys.ts'
+import type { LuaExpression, LuaOutline } from './lua-outline.ts'
+import { luaOutline } from './lua-parser.ts'
 import { type LuaToken, luaTokens } from './lua-tokens.ts'
 import { repliesWithKeys } from './reply-keys.ts'
 import type { CommandSpec } from './spec.ts'
@@ -30,13 +35,14 @@ export interface ScriptFacts {
  *
  *   redis.call('incr', KEYS[1])     a call by a literal name, of a command that does the same everywhere, on a declared key
  *   local call = redis.call         may be called by another name
- *   local key = KEYS[1]             and so may a key, when the name is given once
+ *   local key = KEYS[1]             and so may a key (`DeclaredKeys`)
  *   anything else with `redis`      not understood
  */
 export function analyseScript(source: string, commands: CommandTable): ScriptFacts {
   const tokens = luaTokens(source)
-  if (tokens === null) return UNREADABLE
-  const facts = new Analysis(tokens, commands).facts()
+  const outline = tokens === null ? null : luaOutline(tokens)
+  if (tokens === null || outline === null) return UNREADABLE
+  const facts = new Analysis(tokens, outline, commands).facts()
   return UNTOLD.test(source) ? { ...facts, untold: true } : facts
 }
 
@@ -55,9 +61,10 @@ class Analysis {
   readonly #tokens: readonly LuaToken[]
   readonly #commands: CommandTable
   readonly #calls = new Set<string>()
-  readonly #keyNames: Set<string>
-  /** Words that stand for a key where a command takes one, or are given another name. */
-  readonly #asKeys = new Set<LuaToken>()
+  readonly #outline: LuaOutline
+  readonly #keys: DeclaredKeys
+  /** Words that stand for a key where a command takes one. */
+  readonly #asKeys = new Set<number>()
   #writes = false
   #varies: string | null = null
   #declaresKeys = true
@@ -67,10 +74,12 @@ class Analysis {
   #untold = false
   readonly #publishesTo = new Set<string | null>()
 
-  constructor(tokens: readonly LuaToken[], commands: CommandTable) {
+  constructor(tokens: readonly LuaToken[], outline: LuaOutline, commands: CommandTable) {
     this.#tokens = tokens
+    this.#outline = outline
     this.#commands = commands
-    this.#keyNames = this.#namedKeys()
+    this.#keys = new DeclaredKeys(outline)
+    if (this.#keys.areChanged) this.#declaresKeys = false
   }
 
   facts(): ScriptFacts {
@@ -90,8 +99,9 @@ class Analysis {
 
   /** A name of a key that is used for something else than to reach it. `#KEYS` counts them. */
   #isTold(token: LuaToken, i: number): boolean {
-    if (token.kind !== 'name' || this.#asKeys.has(token) || this.#text(i - 1) === '#') return false
-    return KEYS.has(token.text) ? this.#text(i - 1) !== '.' : this.#keyNames.has(token.text)
+    if (token.kind !== 'name' || this.#asKeys.has(i) || this.#keys.passedOn.has(i) || this.#text(i - 1) === '#')
+      return false
+    return this.#keys.namedBy.has(i) || (token.text === 'KEYS' && this.#text(i - 1) !== '.')
   }
 
   #text(i: number): string {
@@ -119,43 +129,9 @@ class Analysis {
     }
   }
 
-  /** Names that are given to one of KEYS, once: `local a, b = KEYS[1], KEYS[2]`. */
-  #namedKeys(): Set<string> {
-    const names = new Set<string>()
-    const given = new Map<string, number>()
-    for (let i = 0; i < this.#tokens.length; i++) {
-      if (this.#text(i) === '=' && this.#tokens[i - 1]?.kind === 'name') {
-        const start = this.#listStart(i - 1)
-        for (let at = start; at < i; at += 2) given.set(this.#text(at), (given.get(this.#text(at)) ?? 0) + 1)
-        if (this.#text(start - 1) !== 'local') continue
-        for (let at = start, value = i + 1; at < i; at += 2, value += 5) {
-          if (!this.#isKeyAt(value)) break
-          names.add(this.#text(at))
-          this.#asKeys.add(this.#tokens[at]!).add(this.#tokens[value]!)
-          if (this.#text(value + 4) !== ',') break
-        }
-      }
-      // A loop's variable or a parameter of the same name.
-      if (this.#text(i) === 'for' || this.#text(i) === 'function') {
-        for (let at = i + 1; at < this.#tokens.length && !LIST_ENDS.has(this.#text(at)); at++) {
-          if (this.#tokens[at]!.kind === 'name') given.set(this.#text(at), 2)
-        }
-      }
-    }
-    for (const name of names) if (given.get(name) !== 1) names.delete(name)
-    return names
-  }
-
-  /** Where a list of names `a, b, c` that ends at `end` begins. */
-  #listStart(end: number): number {
-    let at = end
-    while (this.#text(at - 1) === ',' && this.#tokens[at - 2]?.kind === 'name') at -= 2
-    return at
-  }
-
-  /** `KEYS[1]`: four words. */
-  #isKeyAt(i: number): boolean {
-    return KEYS.has(this.#text(i)) && this.#text(i + 1) === '[' && this.#text(i + 3) === ']'
+  /** What is at `i` makes a call of the function before it without brackets: `redis.call 'flushall'`. */
+  #isBareArgument(i: number): boolean {
+    return this.#tokens[i]?.kind === 'string' || this.#text(i) === '{'
   }
 
   #look(i: number): void {
@@ -169,7 +145,6 @@ class Analysis {
     } else if (name === 'math' && this.#text(i + 2).startsWith('random')) this.#doubt('it uses random numbers')
     else if (UNORDERED.has(name)) this.#doubt(`it walks a table in no order (${name})`)
     else if (OPAQUE.has(name)) this.#opaque(`it uses ${name}`)
-    else if (name === 'KEYS' && this.#text(i + 1) === '=') this.#declaresKeys = false
   }
 
   #lookAtApi(i: number): void {
@@ -177,7 +152,8 @@ class Analysis {
     if (CALLS.has(member)) {
       if (this.#text(i + 3) === '(') this.#call(i, i + 3)
       // Its other name was looked for.
-      else if (this.#text(i - 3) !== 'local') this.#opaque(`it passes ${this.#text(i)}.${member} on`)
+      else if (this.#text(i - 3) !== 'local' || this.#isBareArgument(i + 3))
+        this.#opaque(`it passes ${this.#text(i)}.${member} on`)
     } else if (!HARMLESS.has(member) && !member.startsWith('LOG_')) {
       this.#opaque(`it uses ${this.#text(i)}.${member || '...'}`)
     }
@@ -185,13 +161,13 @@ class Analysis {
 
   /** A call from `start` on whose `(` is at `open`. */
   #call(start: number, open: number): void {
-    const args = this.#arguments(open)
+    const args = this.#outline.calls.get(open)?.args
     const first = args?.[0]
-    if (args === null || first === undefined || first.length !== 1 || first[0]!.kind !== 'string') {
+    if (args === undefined || first?.kind !== 'string') {
       this.#opaque('it calls a command by a computed name')
       return
     }
-    const name = first[0]!.text.toUpperCase()
+    const name = first.text.toUpperCase()
     const spec = this.#commands.byName(name)
     if (spec === undefined) {
       this.#opaque(`it calls ${name}`)
@@ -206,10 +182,10 @@ class Analysis {
     if (!NO_QUEUE.test(name) && (this.#isUsed(start) || hasSeveralKeys(spec))) this.#looksIntoQueues = true
     if (ABOUT_ALL_KEYS.has(name)) this.#asksForAllKeys = true
     if (PUBLISHING.has(name)) {
-      const [channel, ...more] = args[1] ?? []
-      this.#publishesTo.add(channel?.kind === 'string' && more.length === 0 ? channel.text : null)
+      const channel = args[1]
+      this.#publishesTo.add(channel?.kind === 'string' ? channel.text : null)
     }
-    const why = variesBy(name, args)
+    const why = this.#variesBy(name, args)
     if (why !== null) this.#doubt(why)
     if (!this.#onDeclaredKeys(subcommandOf(spec, args), args)) this.#declaresKeys = false
   }
@@ -222,53 +198,52 @@ class Analysis {
     return before.kind === 'name' && VALUE_FOLLOWS.has(before.text)
   }
 
-  /** The words of each argument; null: the bracket is not closed. */
-  #arguments(open: number): LuaToken[][] | null {
-    const args: LuaToken[][] = [[]]
-    let depth = 0
-    for (let i = open; i < this.#tokens.length; i++) {
-      const text = this.#text(i)
-      if (OPENING.has(text) && depth++ === 0) continue
-      if (CLOSING.has(text) && --depth === 0) return args
-      if (text === ',' && depth === 1) args.push([])
-      else args.at(-1)!.push(this.#tokens[i]!)
-    }
+  /** Why a command need not do the same on another server with the same data, at another time; null: it does. */
+  #variesBy(name: string, args: readonly LuaExpression[]): string | null {
+    if (VARYING.has(name)) return `it calls ${name}`
+    if (RELATIVE.has(name)) return `it sets a relative time (${name})`
+    if (name === 'SET' && (this.#keys.maySpread(args.at(-1)!) || !args.slice(3).every((arg) => isPlainSetOption(arg))))
+      return 'it sets a relative time (SET)'
     return null
   }
 
-  #onDeclaredKeys(spec: CommandSpec, args: readonly LuaToken[][]): boolean {
-    if (spec.keyFinder !== 'plain' || spec.subcommands !== null) {
-      // Where its keys are depends on other arguments: all of them are keys, or written out.
-      return args.slice(1).every((arg) => this.#takesKey(arg) || arg.every(({ kind }) => kind !== 'name'))
-    }
+  #onDeclaredKeys(spec: CommandSpec, args: readonly LuaExpression[]): boolean {
+    if (spec.subcommands !== null) return false
+    if (spec.keyFinder !== 'plain') return this.#areFoundKeysDeclared(spec, args)
     if (spec.firstKey === 0) return true
+    const end = args.length - 1
     const last = spec.lastKey < 0 ? args.length + spec.lastKey : spec.lastKey
     for (let i = spec.firstKey; i <= last; i += spec.keyStep) {
       const arg = args[i]
       if (arg !== undefined && !this.#takesKey(arg)) return false
     }
+    // Further keys may be among what the last argument stands for.
+    const mayHoldKeys = spec.lastKey < 0 || spec.lastKey > end
+    return !mayHoldKeys || !this.#keys.maySpread(args[end]!) || this.#keys.isAllKeys(args[end]!)
+  }
+
+  /** Where its keys are depends on other arguments: all of them are keys, or written out. */
+  #areFoundKeysDeclared(spec: CommandSpec, args: readonly LuaExpression[]): boolean {
+    const texts = args.map((arg) => (this.#keys.isKey(arg) ? KEY : literalOf(arg)))
+    if (!texts.every((text) => text !== null)) return false
+    findKeys(spec, viewOf(texts.map((text) => Buffer.from(text, 'latin1'))), POSITIONS)
+    const { count, complete, patternCount } = POSITIONS
+    const found = new Set(POSITIONS.index.subarray(0, count))
+    if (!complete || patternCount > 0 || !args.every((arg, i) => found.has(i) === this.#keys.isKey(arg))) return false
+    for (const i of found) this.#takesKey(args[i]!)
     return true
   }
 
-  #takesKey(arg: readonly LuaToken[]): boolean {
-    if (!this.#isDeclared(arg)) return false
-    for (const token of arg) this.#asKeys.add(token)
+  #takesKey(arg: LuaExpression): boolean {
+    if (!this.#keys.isKey(arg) && !this.#keys.isAllKeys(arg)) return false
+    for (let i = arg.from; i <= arg.to; i++) this.#asKeys.add(i)
     return true
-  }
-
-  /** `KEYS[...]`, a name for one of them, or `unpack(KEYS)`. */
-  #isDeclared(arg: readonly LuaToken[]): boolean {
-    const words = arg.map(({ kind, text }) => (kind === 'string' ? '' : text))
-    if (words.length === 1) return this.#keyNames.has(words[0]!)
-    if (words[0] === 'unpack' || (words[0] === 'table' && words[2] === 'unpack'))
-      return KEYS.has(words[words.indexOf('(') + 1]!)
-    return KEYS.has(words[0]!) && words[1] === '[' && words.indexOf(']') === words.length - 1
   }
 }
 
 /** XGROUP CREATE of XGROUP, where the second word is written out. */
-function subcommandOf(spec: CommandSpec, [, second]: readonly (readonly LuaToken[])[]): CommandSpec {
-  const literal = second?.length === 1 && second[0]!.kind === 'string' ? second[0]!.text.toUpperCase() : ''
+function subcommandOf(spec: CommandSpec, [, second]: readonly LuaExpression[]): CommandSpec {
+  const literal = second?.kind === 'string' ? second.text.toUpperCase() : ''
   return spec.subcommands?.get(literal) ?? spec
 }
 
@@ -277,25 +252,22 @@ function hasSeveralKeys({ name, keyFinder, firstKey, lastKey }: CommandSpec): bo
   return name !== 'DEL' && name !== 'UNLINK' && (keyFinder !== 'plain' || lastKey !== firstKey)
 }
 
-/** Why a command need not do the same on another server with the same data, at another time; null: it does. */
-function variesBy(name: string, args: readonly (readonly LuaToken[])[]): string | null {
-  if (VARYING.has(name)) return `it calls ${name}`
-  if (RELATIVE.has(name)) return `it sets a relative time (${name})`
-  if (name === 'SET' && args.length > 3 && !args.slice(3).every((arg) => isPlainSetOption(arg))) {
-    return 'it sets a relative time (SET)'
-  }
-  return null
+function isPlainSetOption(arg: LuaExpression): boolean {
+  return arg.kind === 'string' && /^(NX|XX|GET|KEEPTTL)$/i.test(arg.text)
 }
 
-function isPlainSetOption(arg: readonly LuaToken[]): boolean {
-  return arg.length === 1 && arg[0]!.kind === 'string' && /^(NX|XX|GET|KEEPTTL)$/i.test(arg[0]!.text)
+/** What the server is given; null: that is computed, or written in a way of its own. */
+function literalOf(arg: LuaExpression): string | null {
+  if (arg.kind === 'string') return arg.text.includes('\\') ? null : arg.text
+  return arg.kind === 'number' && Number.isSafeInteger(Number(arg.text)) ? String(Number(arg.text)) : null
 }
 
+/** Stands for a key's name, where only its place is asked for. */
+const KEY = 'key'
+const POSITIONS = new KeyPositions()
 /** The API's name in Redis and in Valkey. */
 const API: ReadonlySet<string> = new Set(['redis', 'server'])
 const CALLS: ReadonlySet<string> = new Set(['call', 'pcall'])
-/** `keys`: what functions call it in every example there is. */
-const KEYS: ReadonlySet<string> = new Set(['KEYS', 'keys'])
 const HARMLESS: ReadonlySet<string> = new Set([
   'error_reply',
   'status_reply',
@@ -321,9 +293,6 @@ const OPAQUE: ReadonlySet<string> = new Set([
   'debug',
   'newproxy',
 ])
-const LIST_ENDS: ReadonlySet<string> = new Set(['=', 'in', ')', 'do'])
-const OPENING: ReadonlySet<string> = new Set(['(', '[', '{'])
-const CLOSING: ReadonlySet<string> = new Set([')', ']', '}'])
 /** Behind these a statement may begin. */
 const ENDS: ReadonlySet<string> = new Set([')', ']', '}', ';'])
 /** What follows these is a value. */
@@ -336,7 +305,20 @@ const NO_QUEUE =
 /** Tried on Redis 7.0 and 8.0 and Valkey 9.1 with every write command: these change a key without a word to those that track it. Wherever the name stands, it may be called. */
 const UNTOLD = /xgroup|xreadgroup|xclaim|xautoclaim|xack|xnack|xsetid|xcfgset|pfdebug|hp?expire|h[gs]etex|hpersist/i
 const RELATIVE: ReadonlySet<string> = new Set([
-  ...['EXPIRE', 'PEXPIRE', 'SETEX', 'PSETEX', 'GETEX', 'HEXPIRE', 'HPEXPIRE', 'HGETEX', 'HSETEX', 'MSETEX', 'INCREX'],
+  ...[
+    'EXPIRE',
+    'PEXPIRE',
+    'SETEX',
+    'PSETEX',
+    'GETEX',
+    'HEXPIRE',
+    'HPEXPIRE',
+    'HGETEX',
+    'HSETEX',
+    'MSETEX',
+    'INCREX',
+    'RESTORE',
+  ],
 ])
 /** They change no key. */
 const MESSAGES: ReadonlySet<string> = new Set(['PUBLISH', 'SPUBLISH', 'PING', 'ECHO'])

@@ -27,7 +27,7 @@ describe('a script', () => {
     ["redis.call('zadd', KEYS[1], unpack(ARGV, 2))", 'replay'],
     ["redis.call('set', KEYS[1], 'x', 'NX')", 'replay'],
     ["-- redis.call('time')\nredis.call('set', KEYS[1], [[redis.call('time')]])", 'replay'],
-    ["--[==[ redis.call('time') ]==] redis.call('set', KEYS[1], 'it''s')", 'replay'],
+    ["--[==[ redis.call('time') ]==] redis.call('set', KEYS[1], 'it\\'s')", 'replay'],
     ["redis.call('zunionstore', KEYS[1], 2, KEYS[2], KEYS[3])", 'replay'],
     ["redis.call('xgroup', 'create', KEYS[1], 'g', '$')", 'replay'],
     ["redis.call('xgroup', 'create', KEYS[1] .. ':x', 'g', '$')", 'undeclared: replay'],

@@ -1,0 +1,99 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { driftBetween } from '../support/keyspace.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+
+/** Scripts that looked as if they wrote to declared keys only: what they write arrives on the shadow all the same. */
+
+let old: RedisServer
+let fresh: RedisServer
+let path: DataPathUnderTest
+beforeAll(async () => {
+  ;[old, fresh] = await Promise.all([startRedis(), startRedis()])
+})
+afterAll(() => Promise.all([old.stop(), fresh.stop()]))
+afterEach(async () => {
+  await path.stop()
+  await Promise.all([old, fresh].map((server) => server.client().flushall()))
+  await Promise.all([old, fresh].map((server) => server.client().call('FUNCTION', 'FLUSH')))
+})
+
+async function start(): Promise<ReturnType<DataPathUnderTest['client']>> {
+  path = await startDataPath({
+    stores: { old, new: fresh },
+    routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
+  })
+  return path.client()
+}
+
+async function equal(): Promise<void> {
+  await eventually(async () => {
+    await settled(path)
+    expect(await driftBetween(old, fresh)).toEqual([])
+  })
+  expect(path.runtime.stats().routes['all']!.needsVerify).toBe(false)
+}
+
+test('a rate limit whose key is made of a declared one and an argument', async () => {
+  const app = await start()
+  const source =
+    "local key = KEYS[1] .. ':' .. ARGV[1] local n = redis.call('incr', key) redis.call('expire', key, 600) return n"
+  expect(await app.eval(source, 1, 'limit', '10.0.0.1')).toBe(1)
+  expect(await app.eval(source, 1, 'limit', '10.0.0.1')).toBe(2)
+  await equal()
+  expect(await fresh.client().get('limit:10.0.0.1')).toBe('2')
+  expect(await fresh.client().ttl('limit:10.0.0.1')).toBeGreaterThan(590)
+})
+
+test('keys that are deleted by a pattern', async () => {
+  const app = await start()
+  await app.mset('session:1', 'a', 'session:2', 'b', 'other', 'c')
+  await equal()
+  const source = "local keys = redis.call('keys', ARGV[1]) for i=1,#keys do redis.call('del', keys[i]) end return #keys"
+  expect(await app.eval(source, 0, 'session:*')).toBe(2)
+  await equal()
+  expect(await fresh.client().keys('*')).toEqual(['other'])
+})
+
+test('a list of keys that was changed', async () => {
+  const app = await start()
+  await app.eval("table.insert(KEYS, ARGV[1]) for i = 1, #KEYS do redis.call('incr', KEYS[i]) end", 1, 'a', 'b')
+  await app.eval("KEYS[1] = KEYS[1] .. ':n' return redis.call('incr', KEYS[1])", 1, 'a')
+  await equal()
+  expect(await fresh.client().mget('a', 'b', 'a:n')).toEqual(['1', '1', '1'])
+})
+
+test('a time to live among arguments that are unpacked', async () => {
+  const app = await start()
+  await app.eval("redis.call('set', KEYS[1], unpack(ARGV))", 1, 'a', 'v', 'EX', '600')
+  await equal()
+  // Run again it would begin anew.
+  expect(path.runtime.stats().routes['all']!.counters).toMatchObject({ copied: 1 })
+})
+
+test('functions: one that keeps to its keys is run again, of the others what they write is copied', async () => {
+  const app = await start()
+  const library = `#!lua name=limits
+local function hit(keys, args)
+  local key = keys[1] .. ':' .. args[1]
+  return redis.call('incr', key)
+end
+redis.register_function('hit', hit)
+redis.register_function('pick', function(keys, args)
+  local keys = {args[1]}
+  return redis.call('incr', keys[1])
+end)`
+  await app.call('FUNCTION', 'LOAD', library)
+  const plain = "redis.register_function('plain', function(k) return redis.call('incr', k[1]) end)"
+  await app.call('FUNCTION', 'LOAD', `#!lua name=plain\n${plain}`)
+  await app.fcall('hit', 1, 'limit', '10.0.0.1')
+  await app.fcall('pick', 1, 'limit', 'chosen')
+  await equal()
+  const { applied } = path.runtime.stats().routes['all']!.counters
+  await app.fcall('plain', 1, 'count')
+  await equal()
+  expect(path.runtime.stats().routes['all']!.counters.applied).toBe(applied + 1)
+  expect(await fresh.client().mget('limit:10.0.0.1', 'chosen', 'count')).toEqual(['1', '1', '1'])
+})
