@@ -40,8 +40,10 @@ export interface ScriptFacts {
  */
 export function analyseScript(source: string, commands: CommandTable): ScriptFacts {
   const tokens = luaTokens(source)
-  const outline = tokens === null ? null : luaOutline(tokens)
-  if (tokens === null || outline === null) return UNREADABLE
+  if (tokens === null) return UNREADABLE
+  const outline = luaOutline(tokens)
+  // The server will most likely refuse it, too, in its own words; and without these names it could do nothing.
+  if (outline === null) return tokens.some(reachesOut) ? UNREADABLE : INERT
   const facts = new Analysis(tokens, outline, commands).facts()
   return UNTOLD.test(source) ? { ...facts, untold: true } : facts
 }
@@ -55,6 +57,21 @@ const UNREADABLE: ScriptFacts = {
   looksIntoQueues: true,
   untold: true,
   publishesTo: [null],
+}
+
+const INERT: ScriptFacts = {
+  writes: false,
+  varies: null,
+  declaresKeys: true,
+  tellsNames: false,
+  asksForAllKeys: false,
+  looksIntoQueues: false,
+  untold: false,
+  publishesTo: [],
+}
+
+function reachesOut({ kind, text }: LuaToken): boolean {
+  return kind === 'name' && (API.has(text) || OPAQUE.has(text) || text === 'KEYS')
 }
 
 class Analysis {

@@ -15,6 +15,9 @@ describe('a script', () => {
   test.each([
     ["return redis.call('GET', KEYS[1])", 'reads'],
     ['return 1', 'reads'],
+    // No Lua, and nothing to fear of it: the server says what is wrong.
+    ['syntax error here', 'reads'],
+    ['a', 'reads'],
     ["return redis.call('incr', KEYS[1])", 'replay'],
     ["redis.pcall('set', KEYS[1], ARGV[1]) redis.call('del', KEYS[2], KEYS[3])", 'replay'],
     ['local call = redis.call call("lpush", KEYS[1], unpack(ARGV))', 'replay'],
@@ -66,6 +69,9 @@ describe('a script', () => {
     ['loadstring(ARGV[1])()', 'undeclared: it uses loadstring'],
     ["redis.call('nobody.knows', KEYS[1])", 'undeclared: it calls NOBODY.KNOWS'],
     ["redis.call('set', KEYS[1], 'unfinished", 'undeclared: it cannot be read'],
+    ["syntax error redis.call('set', KEYS[1], 1)", 'undeclared: it cannot be read'],
+    ['syntax error return loadstring(ARGV[1])', 'undeclared: it cannot be read'],
+    ['syntax error return KEYS', 'undeclared: it cannot be read'],
   ])('%s is not simply done again: %s', (source, expected) => {
     expect(said(source)).toBe(expected)
   })
