@@ -3,7 +3,7 @@ import type { SwitchRecord } from './admin/switch-record.ts'
 import { hashOfConfig } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
 import type { Config } from './config/config.ts'
-import { loadConfig } from './config/load.ts'
+import { parseConfig, readConfigFile } from './config/load.ts'
 import { phaseChange } from './config/phase-change.ts'
 import { mustBeWritable } from './config/replace-file.ts'
 import { partsThatNeedRestart } from './config/restart-parts.ts'
@@ -62,6 +62,8 @@ export class ConfigurationChanges {
   #generation = 0
   #lastReload: Status['lastReload'] = { successful: true, at: new Date().toISOString(), error: null }
   #changing: Promise<unknown> = Promise.resolve()
+  /** The text of the file that was last put in force, or refused; null: that of the start. */
+  #tried: string | null = null
 
   constructor(options: ChangesOptions) {
     this.#options = options
@@ -83,46 +85,51 @@ export class ConfigurationChanges {
   }
 
   /** As `Control.reload`. */
-  reload({ dryRun = false, force = false, reason }: ReloadRequest = {}): Promise<ReloadResult> {
-    return this.#oneAtATime(async () => {
-      const { configPath, env } = this.#options
-      if (configPath === null)
-        throw new UnderstudyError('USAGE', 'started from URLs: there is no configuration file to reload')
-      try {
-        const old = this.#config
-        const { config: next } = await loadConfig(configPath, env)
-        const changed = hashOfConfig(next) !== hashOfConfig(old)
-        const prospect = await this.#look(next)
-        const closedGates = closedIn(prospect)
-        const moves = movesIn(prospect.steps, old, next)
-        let pauseMs: number | null = null
-        if (changed && !dryRun) {
-          pauseMs = await this.#apply(prospect, force)
-          if (force) this.#journal(prospect.steps.filter(isGated), closedGates, reason ?? '')
-        }
-        if (!dryRun) this.#reloaded(true, null)
-        return {
-          configHash: hashOfConfig(dryRun ? next : this.#config),
-          epoch: this.#generation,
-          changed,
-          dryRun,
-          pauseMs,
-          moves,
-          // Those that were closed have opened while it waited for them.
-          closedGates: dryRun && !force ? closedGates : [],
-          gates: prospect.gates.filter(({ open }) => dryRun || force || open),
-        }
-      } catch (error) {
-        if (!dryRun) this.#reloaded(false, error)
-        throw error
+  reload(request: ReloadRequest = {}): Promise<ReloadResult> {
+    return this.#oneAtATime(() => this.#reload(request))
+  }
+
+  async #reload({ dryRun = false, force = false, reason }: ReloadRequest = {}): Promise<ReloadResult> {
+    const { configPath, env } = this.#options
+    if (configPath === null)
+      throw new UnderstudyError('USAGE', 'started from URLs: there is no configuration file to reload')
+    try {
+      const old = this.#config
+      const text = readConfigFile(configPath)
+      if (!dryRun) this.#tried = text
+      const { config: next } = parseConfig(text, { path: configPath, env })
+      const changed = hashOfConfig(next) !== hashOfConfig(old)
+      const prospect = await this.#look(next)
+      const closedGates = closedIn(prospect)
+      const moves = movesIn(prospect.steps, old, next)
+      let pauseMs: number | null = null
+      if (changed && !dryRun) {
+        pauseMs = await this.#apply(prospect, force)
+        if (force) this.#journal(prospect.steps.filter(isGated), closedGates, reason ?? '')
       }
-    })
+      if (!dryRun) this.#reloaded(true, null)
+      return {
+        configHash: hashOfConfig(dryRun ? next : this.#config),
+        epoch: this.#generation,
+        changed,
+        dryRun,
+        pauseMs,
+        moves,
+        // Those that were closed have opened while it waited for them.
+        closedGates: dryRun && !force ? closedGates : [],
+        gates: prospect.gates.filter(({ open }) => dryRun || force || open),
+      }
+    } catch (error) {
+      if (!dryRun) this.#reloaded(false, error)
+      throw error
+    }
   }
 
   /** As `Control.setPhase`. */
   setPhase(name: string, request: PhaseRequest): Promise<PhaseResult> {
     return this.#oneAtATime(async () => {
       const { configPath, env, log } = this.#options
+      await this.#takeUp()
       const { route, next, save } = await phaseChange(this.#config, configPath, env, name, request.phase)
       const prospect = await this.#look(next)
       const closedGates = closedIn(prospect)
@@ -159,6 +166,17 @@ export class ConfigurationChanges {
         ? { ...result, pauseMs }
         : { ...result, pauseMs, closedGates: [], gates: gates.filter(({ open }) => open) }
     })
+  }
+
+  /** Who saves the file and changes a phase right behind it means both: what is saved there and has not been looked at yet comes first, as it would by itself a moment later. Where it is refused, that is told as of any reload. */
+  async #takeUp(): Promise<void> {
+    const { configPath } = this.#options
+    if (configPath === null) return
+    try {
+      if (readConfigFile(configPath) !== this.#tried) await this.#reload()
+    } catch {
+      // The phase is refused for it, too.
+    }
   }
 
   async #look(next: Config): Promise<Prospect> {

@@ -137,6 +137,21 @@ describe('reload', () => {
     expect(understudy.stdout + understudy.stderr).not.toContain(secret)
   })
 
+  test('what is saved in the file right before a phase is changed comes first', async () => {
+    const understudy = await understudyWith(twoStores(await redis(), await redis(), 'mirror'))
+    for (const [holdTimeout, phase] of [
+      ['3s', 'shadow'],
+      ['4s', 'mirror'],
+    ] as const) {
+      understudy.edit((text) => `${text.replace(/^cutover:.*\n/m, '')}cutover: { holdTimeout: ${holdTimeout} }\n`)
+      const body = JSON.stringify({ phase })
+      expect((await understudy.admin('/api/v1/routes/all/phase', { method: 'PUT', body })).status).toBe(200)
+      const { cutover } = (await understudy.admin<Config>('/api/v1/config')).body
+      expect(cutover.holdTimeoutMs).toBe(Number.parseInt(holdTimeout, 10) * 1_000)
+      expect((await status(understudy)).routes['all']?.phase).toBe(phase)
+    }
+  })
+
   test('a phase is refused while the file holds another change, which is not in force', async () => {
     const understudy = await understudyWith(
       `${twoStores(await redis(), await redis(), 'shadow')}  - { name: late, keys: ["late:{id}"], source: { store: old }, target: { store: new }, phase: passthrough }\n`,
