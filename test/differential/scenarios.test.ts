@@ -213,6 +213,8 @@ const SCENARIOS: Readonly<Record<string, string>> = {
     a<
     a: PING
     a: RESET
+    a<
+    a<
     a> CLIENT REPLY OFF ; SUBSCRIBE ch ; PING silent
     a<
     b: PUBLISH ch message
