@@ -59,15 +59,3 @@ export function isAnyHeld(routes: RouteTable): boolean {
 }
 
 const KEY_EVENT = /^__keyevent@/
-
-/** A command of the client that stores have not answered yet. */
-export interface OwedAnswer {
-  /** Among those that PUBLISH waits for. */
-  readonly pendingId: number
-  /** Confirmations to come. */
-  waiting: number
-  error: Buffer | null
-  readonly frames: Buffer[]
-  /** What it added, to be taken back if it is refused. */
-  readonly added: Subscription[]
-}
