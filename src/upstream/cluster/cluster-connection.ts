@@ -11,6 +11,7 @@ import type { PipelineOptions } from '../pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
 import { clusterInfo } from './cluster-info.ts'
 import { clusterScan } from './cluster-scan.ts'
+import { ClusterSender } from './cluster-sender.ts'
 import { ClusterTransaction } from './cluster-transaction.ts'
 import { keylessWay } from './keyless.ts'
 import { listOf, type Merging, mergeParts, orError, someOf, sumOf } from './merge.ts'
@@ -25,7 +26,7 @@ const CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot"
 /**
  * What a pipeline to a cluster writes to, instead of a socket: one server to the pipeline, several nodes behind it.
  *
- *   pipeline ══ bytes ══▶ parse ─▶ slot of the keys ─┬─▶ NodeLinks ─▶ node 1
+ *   pipeline ══ bytes ══▶ parse ─▶ slot of the keys ─┬─▶ ClusterSender ─▶ node 1 (`NodeLinks`)
  *      ▲                                             ├─▶ split by slot, or to all ─▶ nodes, merged
  *      │                                             └─▶ refused here: CROSSSLOT, or what concerns one server
  *      └═════ replies, in the order of the commands ══ ReplyPlaces ◀─┘
@@ -40,6 +41,7 @@ export class ClusterConnection implements PipelineConnection {
   lastReadMs = 0
   readonly #places: ReplyPlaces
   readonly #links: NodeLinks
+  readonly #sender: ClusterSender
   readonly #transaction: ClusterTransaction
   readonly #partial = new ByteAccumulator()
   #parser = new CommandParser()
@@ -64,7 +66,8 @@ export class ClusterConnection implements PipelineConnection {
       refused: (text) => owner.refused(text),
       ended: (reason) => owner.failed(reason),
     })
-    this.#transaction = new ClusterTransaction(this.#links, this.#places)
+    this.#sender = new ClusterSender(cluster, options, this.#links)
+    this.#transaction = new ClusterTransaction(this.#sender, this.#places)
   }
 
   open(): void {
@@ -95,6 +98,7 @@ export class ClusterConnection implements PipelineConnection {
     this.#places.clear()
     this.#partial.clear()
     this.#transaction.reset()
+    this.#sender.reset()
     this.#links.close()
   }
 
@@ -180,7 +184,7 @@ export class ClusterConnection implements PipelineConnection {
     } else findKeys(spec, view, keys)
     const slot = this.#slotOfAll(view)
     if (this.#transaction.takes(spec, view, slot)) return
-    if (slot >= 0) this.#links.send(slot, this.#footprint(spec!, view), frameOf(view), 1, this.#places.add())
+    if (slot >= 0) this.#sender.send(slot, this.#footprint(spec!, view), frameOf(view), 1, this.#places.add())
     else if (slot === SEVERAL) this.#split(spec!, view)
     else this.#keyless(spec, view)
   }
@@ -218,7 +222,7 @@ export class ClusterConnection implements PipelineConnection {
     const place = this.#places.addWhole(parts.size, orError(mergeParts(merge, places)), !spec.readonly)
     let number = 0
     const footprint = { keyHash: 0, writes: !spec.readonly }
-    for (const [slot, { args }] of parts) this.#links.send(slot, footprint, encodeCommand(args), 1, place, number++)
+    for (const [slot, { args }] of parts) this.#sender.send(slot, footprint, encodeCommand(args), 1, place, number++)
   }
 
   #keyless(spec: CommandSpec | undefined, view: CommandView): void {
@@ -231,7 +235,7 @@ export class ClusterConnection implements PipelineConnection {
     if (spec?.handling === 'subscribe') return this.#subscribe(spec, view)
     switch (way) {
       case 'any':
-        return this.#links.sendAny(frameOf(view), 1, this.#places.add())
+        return this.#sender.sendAny(frameOf(view), 1, this.#places.add())
       case 'ok':
         return this.#toAll(frameOf(view), (frames) => frames[0]!, spec?.write === true)
       case 'sum':
@@ -241,9 +245,9 @@ export class ClusterConnection implements PipelineConnection {
       case 'some':
         return this.#toAll(frameOf(view), someOf)
       case 'info':
-        return clusterInfo(this.cluster, this.#links, this.#places, frameOf(view))
+        return clusterInfo(this.cluster, this.#sender, this.#places, frameOf(view))
       case 'scan':
-        return clusterScan(this.cluster, this.#links, this.#places, view)
+        return clusterScan(this.cluster, this.#sender, this.#places, view)
       case undefined:
         this.#places.refuse(
           `ERR Understudy: ${spec!.name} concerns one server, and the store '${this.options.store.name}' is a cluster: ask its nodes`,
@@ -255,7 +259,7 @@ export class ClusterConnection implements PipelineConnection {
   #toAll(bytes: Buffer, merge: Merging, changes = false): void {
     const { masters } = this.cluster.topology!
     const place: Place = this.#places.addWhole(masters.length, orError(merge), changes)
-    for (const [i, node] of masters.entries()) this.#links.sendTo(node, bytes, 1, place, i)
+    for (const [i, node] of masters.entries()) this.#sender.sendTo(node, bytes, 1, place, i)
   }
 
   /** On a connection that is a subscriber's alone. The cluster carries every message to every node. */

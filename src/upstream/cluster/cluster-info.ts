@@ -1,20 +1,20 @@
 import type { Loss } from '../in-flight.ts'
 import type { Cluster } from './cluster.ts'
+import type { ClusterSender } from './cluster-sender.ts'
 import { infoOf, orError } from './merge.ts'
-import type { NodeLinks } from './node-links.ts'
 import type { Debtor, Place, ReplyPlaces } from './reply-places.ts'
 
 /**
  * INFO of a whole cluster: that of every master, as one. Clients ask for it before they do anything else, so one node that is silent or down must not keep them out: what it said
  * last stands in for it. Not for how many keys there are, which Understudy decides by.
  */
-export function clusterInfo(cluster: Cluster, links: NodeLinks, places: ReplyPlaces, bytes: Buffer): void {
+export function clusterInfo(cluster: Cluster, sender: ClusterSender, places: ReplyPlaces, bytes: Buffer): void {
   const { masters } = cluster.topology!
   const asked = bytes.toString('latin1').toLowerCase()
   const place = places.addWhole(masters.length, orError(infoOf))
   for (const [i, node] of masters.entries()) {
     const part = new InfoPart(place, i, cluster.infos, asked.includes('keyspace') ? null : `${node.id} ${asked}`)
-    links.sendTo(node, bytes, 1, part, 0)
+    sender.sendTo(node, bytes, 1, part, 0)
   }
 }
 

@@ -1,14 +1,14 @@
 import type { CommandView } from '../../resp/command-view.ts'
 import { encodeCommand } from '../../resp/encode.ts'
 import type { Cluster } from './cluster.ts'
-import type { NodeLinks } from './node-links.ts'
+import type { ClusterSender } from './cluster-sender.ts'
 import type { ReplyPlaces } from './reply-places.ts'
 
 /**
  * SCAN of a whole cluster: node after node. The cursor is the node's own times 256, plus the node's place among all that were ever seen; a node that has gone meanwhile ends the scan with
  * an error, since its cursor means nothing to another.
  */
-export function clusterScan(cluster: Cluster, links: NodeLinks, places: ReplyPlaces, view: CommandView): void {
+export function clusterScan(cluster: Cluster, sender: ClusterSender, places: ReplyPlaces, view: CommandView): void {
   const text = view.argc > 1 ? view.buf.toString('latin1', view.start[1], view.end[1]) : ''
   if (!/^\d{1,20}$/.test(text)) return places.refuse('ERR invalid cursor')
   const { masters } = cluster.topology!
@@ -34,7 +34,7 @@ export function clusterScan(cluster: Cluster, links: NodeLinks, places: ReplyPla
     const head = Buffer.from(`*2\r\n$${shown.length}\r\n${shown}\r\n`)
     return Buffer.concat([head, frame!.subarray(match[0].length)])
   })
-  links.sendTo(node, encodeCommand(args), 1, place, 0)
+  sender.sendTo(node, encodeCommand(args), 1, place, 0)
 }
 
 const NODES = 256n

@@ -1,8 +1,8 @@
 import type { CommandSpec } from '../../command/spec.ts'
 import type { CommandView } from '../../resp/command-view.ts'
 import { encodeCommand, errorFrame, FRAME } from '../../resp/encode.ts'
+import type { ClusterSender } from './cluster-sender.ts'
 import { keylessWay } from './keyless.ts'
-import type { NodeLinks } from './node-links.ts'
 import type { ReplyPlaces } from './reply-places.ts'
 
 /**
@@ -10,7 +10,7 @@ import type { ReplyPlaces } from './reply-places.ts'
  * A command of another slot is refused, and EXEC with it, as a node does it. Keys that are watched lie in the same slot; WATCH goes to its node at once, over the connection that the transaction will take.
  */
 export class ClusterTransaction {
-  readonly #links: NodeLinks
+  readonly #sender: ClusterSender
   readonly #places: ReplyPlaces
   #commands: Buffer[] | null = null
   #slot = -1
@@ -18,8 +18,8 @@ export class ClusterTransaction {
   #watchedSlot = -1
   #refused = false
 
-  constructor(links: NodeLinks, places: ReplyPlaces) {
-    this.#links = links
+  constructor(sender: ClusterSender, places: ReplyPlaces) {
+    this.#sender = sender
     this.#places = places
   }
 
@@ -37,7 +37,7 @@ export class ClusterTransaction {
   #unwatch(): void {
     if (this.#watchedSlot < 0) return
     this.#watchedSlot = -1
-    this.#links.unwatch()
+    this.#sender.unwatch()
   }
 
   /** True: the command is a part of a transaction and has been dealt with. `slot`: of its keys; -1: it has none, -2: of several slots. */
@@ -76,7 +76,7 @@ export class ClusterTransaction {
   #watch(view: CommandView, slot: number): void {
     if (slot < 0 || (this.#watchedSlot >= 0 && slot !== this.#watchedSlot)) return this.#places.refuse(CROSSSLOT)
     this.#watchedSlot = slot
-    this.#links.watch(slot, view.buf.subarray(view.frameStart, view.frameEnd), this.#places.add())
+    this.#sender.watch(slot, view.buf.subarray(view.frameStart, view.frameEnd), this.#places.add())
   }
 
   #queue(commands: Buffer[], spec: CommandSpec | undefined, view: CommandView, slot: number): true {
@@ -111,9 +111,9 @@ export class ClusterTransaction {
     this.#watchedSlot = -1
     const bytes = Buffer.concat([MULTI, ...commands, EXEC])
     const replies = commands.length + 2
-    if (watched >= 0) this.#links.sendWatched(watched, bytes, replies, this.#places.add())
-    else if (slot >= 0) this.#links.send(slot, { keyHash: 0, writes: true }, bytes, replies, this.#places.add())
-    else this.#links.sendAny(bytes, replies, this.#places.add())
+    if (watched >= 0) this.#sender.sendWatched(watched, bytes, replies, this.#places.add())
+    else if (slot >= 0) this.#sender.send(slot, { keyHash: 0, writes: true }, bytes, replies, this.#places.add())
+    else this.#sender.sendAny(bytes, replies, this.#places.add())
   }
 }
 
