@@ -4,7 +4,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import { CommandTable } from '../command/table.ts'
 import type { Acknowledgement } from '../compare/acknowledgement.ts'
 import { Comparer } from '../compare/comparer.ts'
-import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
+import type { Config, Endpoint } from '../config/config.ts'
 import { sayClockJumped } from '../mirror/clock-jump.ts'
 import { type CopyLimits, CopyState } from '../mirror/copy-state.ts'
 import { DirtyReport, sayInDoubt } from '../mirror/dirty-report.ts'
@@ -20,18 +20,20 @@ import { ShadowLimits } from '../mirror/shadow-limits.ts'
 import { storeFacts } from '../mirror/store-facts.ts'
 import { StoreIdentity } from '../mirror/store-identity.ts'
 import { WriteTickets } from '../mirror/write-tickets.ts'
+import type { LogLine } from '../observability/log.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import { RouteTable } from '../routing/route-table.ts'
 import type { Run } from '../upstream/own-connections.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
-import { Store } from '../upstream/store.ts'
+import type { Store } from '../upstream/store.ts'
+import { ConfiguredStores } from './configured-stores.ts'
 import { DataPath } from './data-path.ts'
 import { Fence } from './fence.ts'
 import { JobRequests } from './job-requests.ts'
 import { Listeners, type PreparedListeners } from './listeners.ts'
 import type { ApplyResult, Change, Notice, Stats } from './messages.ts'
+import { PrimaryCommands } from './primary-commands.ts'
 import { statsOf } from './runtime-stats.ts'
-import { askCommands } from './server-identity.ts'
 import { moveStore, StorePlaces } from './store-places.ts'
 import { SyncReplies } from './sync-replies.ts'
 import { TargetReads } from './target-reads.ts'
@@ -49,9 +51,8 @@ export class Runtime {
   readonly #clock = new CoarseClock()
   readonly #turn = new Turn()
   readonly #states = new Map<string, RouteState>()
-  /** Store names by index: grows, never shrinks, because what is in flight remembers indexes. */
-  readonly #storeNames: string[] = []
   readonly #places: StorePlaces
+  readonly #stores: ConfiguredStores
   readonly #path: DataPath
   readonly #dirty: DirtySet
   readonly #mirror: Mirror
@@ -67,11 +68,8 @@ export class Runtime {
   readonly #overlap: OverlapTable
   /** Null: nothing is kept (`stateDir: ''`). */
   #durability: Durability | null = null
-  /** Stores that the configuration has dropped, until what is in flight on them is done. */
-  readonly #retiring = new Set<Store>()
-  readonly #builtin = CommandTable.builtin()
+  readonly #commands: PrimaryCommands
   readonly #listeners: Listeners
-  #learntFrom: Pipeline | null = null
 
   /** `copyLimits`, `calm` and `quietMs` (`OverlapTable`): for tests, which have no big keys and do not last. */
   constructor(
@@ -80,21 +78,34 @@ export class Runtime {
     notify: (notice: Notice) => void,
     { copyLimits = {}, calm, quietMs }: { copyLimits?: Partial<CopyLimits>; calm?: number; quietMs?: number } = {},
   ) {
+    const builtin = CommandTable.builtin()
     const places = new StorePlaces(endpoints, (store) => notify({ kind: 'look-for', store }))
     this.#places = places
+    const log = (line: LogLine): void => notify({ kind: 'log', line })
+    this.#stores = new ConfiguredStores({
+      places,
+      commands: () => path.commands,
+      turn: this.#turn,
+      clock: this.#clock,
+      log,
+      onState: (store, pipeline, error) => this.#onState(store, pipeline, error),
+      onDrain: () => path.resumeWaiting(),
+      run: () => this.#durability?.run ?? NAMELESS,
+    })
     const path = new DataPath({
       clock: this.#clock,
       turn: this.#turn,
-      log: (line) => notify({ kind: 'log', line }),
+      log,
       lookFor: (store) => places.lookFor(store),
-      commands: this.#builtin,
+      commands: builtin,
       routes: this.#table(config, 0),
-      stores: this.#stores(config, []),
+      stores: this.#stores.of(config, []),
       clients: config.clients,
       isComparable,
       copies: new CopyState(copyLimits),
     })
     this.#path = path
+    this.#commands = new PrimaryCommands(path, builtin)
     this.#listeners = new Listeners(path)
     this.#dirty = new DirtySet(DIRTY_LIMIT, (route, cause) => sayInDoubt(path, route, cause))
     const overlap = new OverlapTable(this.#clock, undefined, calm, quietMs)
@@ -143,7 +154,7 @@ export class Runtime {
       stateDir: config.stateDir,
       context: path,
       dirty: this.#dirty,
-      stores: () => [...path.stores, ...this.#retiring],
+      stores: () => [...path.stores, ...this.#stores.retiring],
       sweeping: () => this.#overlap.sweeping,
       noteBlocked: () => {
         for (const command of path.blocked) command.noteIntent()
@@ -180,7 +191,7 @@ export class Runtime {
     }
     const rerouted = change.rerouted ?? []
     const old = path.stores
-    const stores = this.#stores(change.config, old)
+    const stores = this.#stores.of(change.config, old)
     for (const store of old) if (!stores.includes(store)) this.#places.leave(store.options.config)
     // Not before: what is called off must not find its stores elsewhere when it connects again.
     this.#places.learn(change.endpoints)
@@ -198,7 +209,7 @@ export class Runtime {
     fence.release()
     const pauseMs = performance.now() - startedMs
     listeners.commit()
-    for (const store of old) if (!stores.includes(store)) this.#retire(store)
+    for (const store of old) if (!stores.includes(store)) this.#stores.retire(store)
     this.#connectAll()
     return { ok: true, pauseMs: held.size > 0 ? pauseMs : 0 }
   }
@@ -260,7 +271,7 @@ export class Runtime {
     try {
       for (const session of [...path.sessions]) session.socket.destroy()
       this.#clock.stop()
-      for (const store of [...path.stores, ...this.#retiring]) store.close('Understudy is stopping')
+      for (const store of [...path.stores, ...this.#stores.retiring]) store.close('Understudy is stopping')
     } finally {
       path.intents = null
       this.#turn.ahead = null
@@ -293,75 +304,17 @@ export class Runtime {
   }
 
   #table(config: Config, generation: number): RouteTable {
-    for (const name of Object.keys(config.stores)) if (!this.#storeNames.includes(name)) this.#storeNames.push(name)
-    return new RouteTable(config, generation, this.#storeNames, this.#states)
-  }
-
-  /** By index of `#storeNames`; unchanged ones stay as they are, with their connections. */
-  #stores(config: Config, old: readonly Store[]): Store[] {
-    return this.#storeNames.map((name, index) => {
-      const present = config.stores[name]
-      const known = old[index]
-      if (present === undefined) return known!
-      if (known !== undefined && sameStore(known.options.config, present)) return known
-      return new Store({
-        config: present,
-        endpoint: () => this.#places.of(present),
-        commands: () => this.#path.commands,
-        turn: this.#turn,
-        clock: this.#clock,
-        onState: (store, pipeline, error) => this.#onState(store, pipeline, error),
-        onDrain: () => this.#path.resumeWaiting(),
-        run: () => this.#durability?.run ?? NAMELESS,
-        onUnendable: (store, text) => this.#sayUnendable(store, text),
-      })
-    })
+    return new RouteTable(config, generation, this.#stores.namesWith(config), this.#states)
   }
 
   #onState(store: Store, pipeline: Pipeline, error: string | null): void {
-    // What becomes of one user's login says nothing about the store.
-    if (pipeline.options.dedicated || pipeline.options.identity.user !== null) return
     const { state } = pipeline
     if (state === 'up') {
-      if (pipeline.options.whenDown === 'fail') this.#learnServer(store, pipeline)
+      if (pipeline.options.whenDown === 'fail') this.#commands.connected(store, pipeline)
       else this.#limits.connected(store, pipeline)
       this.#identity.connected(store.name, pipeline)
     }
     if (state === 'closed' && pipeline.options.whenDown === 'wait') this.#limits.refused(store, error)
-    if (state !== 'up' && state !== 'down') return
-    if (state === 'down' && store.options.config.kind === 'sentinel') this.#places.lookFor(store.name)
-    const was = store.lastSaid
-    store.lastSaid = state
-    if (was === state) return
-    this.#path.log(
-      state === 'up'
-        ? { level: 'info', msg: 'store connected', fields: { store: store.name } }
-        : {
-            level: 'warn',
-            msg: 'store connection lost or refused; connecting again',
-            fields: { store: store.name, reason: error },
-          },
-    )
-  }
-
-  #sayUnendable(store: Store, text: string): void {
-    this.#path.log({
-      level: 'warn',
-      msg: 'the store does not let Understudy end its own lost connections (CLIENT KILL, CLIENT LIST): what a hanging network still holds of one can be executed later, behind newer writes; give its user these rights',
-      fields: { store: store.name, reason: text },
-    })
-  }
-
-  /** The primary knows best which commands there are, and what it is: asked once per connection of the fallback route's primary. */
-  #learnServer(store: Store, pipeline: Pipeline): void {
-    const path = this.#path
-    if (store !== path.primaryOf(path.routes.fallback) || this.#learntFrom === pipeline) return
-    this.#learntFrom = pipeline
-    path.server.learn(pipeline)
-    askCommands(pipeline, (reply) => {
-      if (reply === null) this.#learntFrom = null
-      else path.commands = CommandTable.fromServer(reply, this.#builtin)
-    })
   }
 
   /** Connections that are surely needed are opened before somebody waits for them. */
@@ -371,28 +324,8 @@ export class Runtime {
       stores[route.primary.store]!.shared(0, 2).connect()
       if (route.shadow !== null) stores[route.shadow.store]!.shadow(0).connect()
     }
-    // After a switch: it has been connected for long, and may know other commands than the one before.
-    const store = this.#path.primaryOf(routes.fallback)
-    const pipeline = store.shared(0, 2)
-    if (pipeline.state === 'up') this.#learnServer(store, pipeline)
+    this.#commands.routesChanged()
   }
-
-  /** Lets an old store's last replies arrive before its connections close. */
-  #retire(store: Store): void {
-    const deadline = performance.now() + store.options.config.timeoutMs
-    this.#retiring.add(store)
-    const look = (): void => {
-      if (store.quiet || performance.now() > deadline) {
-        store.close('the store was changed by the configuration')
-        this.#retiring.delete(store)
-      } else setTimeout(look, 20).unref()
-    }
-    look()
-  }
-}
-
-function sameStore(one: StoreConfig, other: StoreConfig): boolean {
-  return JSON.stringify(one) === JSON.stringify(other)
 }
 
 function isComparable(spec: CommandSpec): boolean {

@@ -1,0 +1,107 @@
+import type { Config, StoreConfig } from '../config/config.ts'
+import type { LogLine } from '../observability/log.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import { Store, type StoreOptions } from '../upstream/store.ts'
+import type { StorePlaces } from './store-places.ts'
+
+export interface ConfiguredStoresOptions extends Pick<StoreOptions, 'commands' | 'turn' | 'clock' | 'onDrain' | 'run'> {
+  readonly places: StorePlaces
+  readonly log: (line: LogLine) => void
+  /** A connection for all clients or for the mirror has changed its state. */
+  readonly onState: (store: Store, pipeline: Pipeline, error: string | null) => void
+}
+
+/**
+ * The stores of one data path, from one configuration to the next: those that stay the same keep their connections, those that are dropped or changed finish what is in flight. Says in the log
+ * what becomes of their connections.
+ */
+export class ConfiguredStores {
+  readonly #options: ConfiguredStoresOptions
+  /** By index: grows, never shrinks, because what is in flight remembers indexes. */
+  readonly #names: string[] = []
+  /** Stores that the configuration has dropped, until what is in flight on them is done. */
+  readonly #retiring = new Set<Store>()
+
+  constructor(options: ConfiguredStoresOptions) {
+    this.#options = options
+  }
+
+  get retiring(): ReadonlySet<Store> {
+    return this.#retiring
+  }
+
+  /** The names of all stores that there have ever been, those of `config` among them, by index. */
+  namesWith(config: Config): readonly string[] {
+    for (const name of Object.keys(config.stores)) if (!this.#names.includes(name)) this.#names.push(name)
+    return this.#names
+  }
+
+  /** By index; unchanged ones stay as they are, with their connections. */
+  of(config: Config, old: readonly Store[]): Store[] {
+    const { places, commands, turn, clock, onDrain, run } = this.#options
+    return this.#names.map((name, index) => {
+      const present = config.stores[name]
+      const known = old[index]
+      if (present === undefined) return known!
+      if (known !== undefined && sameStore(known.options.config, present)) return known
+      return new Store({
+        config: present,
+        endpoint: () => places.of(present),
+        commands,
+        turn,
+        clock,
+        onState: (store, pipeline, error) => this.#onState(store, pipeline, error),
+        onDrain,
+        run,
+        onUnendable: (store, text) => this.#sayUnendable(store, text),
+      })
+    })
+  }
+
+  /** Lets an old store's last replies arrive before its connections close. */
+  retire(store: Store): void {
+    const deadline = performance.now() + store.options.config.timeoutMs
+    this.#retiring.add(store)
+    const look = (): void => {
+      if (store.quiet || performance.now() > deadline) {
+        store.close('the store was changed by the configuration')
+        this.#retiring.delete(store)
+      } else setTimeout(look, 20).unref()
+    }
+    look()
+  }
+
+  #onState(store: Store, pipeline: Pipeline, error: string | null): void {
+    // What becomes of one user's login says nothing about the store.
+    if (pipeline.options.dedicated || pipeline.options.identity.user !== null) return
+    const { places, log, onState } = this.#options
+    const { state } = pipeline
+    onState(store, pipeline, error)
+    if (state !== 'up' && state !== 'down') return
+    if (state === 'down' && store.options.config.kind === 'sentinel') places.lookFor(store.name)
+    const was = store.lastSaid
+    store.lastSaid = state
+    if (was === state) return
+    log(
+      state === 'up'
+        ? { level: 'info', msg: 'store connected', fields: { store: store.name } }
+        : {
+            level: 'warn',
+            msg: 'store connection lost or refused; connecting again',
+            fields: { store: store.name, reason: error },
+          },
+    )
+  }
+
+  #sayUnendable(store: Store, text: string): void {
+    this.#options.log({
+      level: 'warn',
+      msg: 'the store does not let Understudy end its own lost connections (CLIENT KILL, CLIENT LIST): what a hanging network still holds of one can be executed later, behind newer writes; give its user these rights',
+      fields: { store: store.name, reason: text },
+    })
+  }
+}
+
+function sameStore(one: StoreConfig, other: StoreConfig): boolean {
+  return JSON.stringify(one) === JSON.stringify(other)
+}

@@ -1,0 +1,47 @@
+import { expect, test } from 'vitest'
+import { CoarseClock } from '../../src/base/clock.ts'
+import { Turn } from '../../src/base/turn.ts'
+import { CommandTable } from '../../src/command/table.ts'
+import { ConfiguredStores } from '../../src/proxy/configured-stores.ts'
+import { StorePlaces } from '../../src/proxy/store-places.ts'
+import { configOf } from '../support/data-path.ts'
+
+const commands = CommandTable.builtin()
+
+function storesOf(): ConfiguredStores {
+  return new ConfiguredStores({
+    places: new StorePlaces({}, () => {}),
+    commands: () => commands,
+    turn: new Turn(),
+    clock: new CoarseClock(),
+    log: () => {},
+    onState: () => {},
+    onDrain: () => {},
+    run: () => ({ name: 'test', former: new Set() }),
+  })
+}
+
+test('a store that stays the same is kept, a changed one is another, and one that is dropped keeps its index', () => {
+  const stores = storesOf()
+  const before = configOf({ stores: { a: { port: 1 }, b: { port: 2 }, c: { port: 3 } } })
+  expect(stores.namesWith(before)).toEqual(['a', 'b', 'c'])
+  const [a, b, c] = stores.of(before, [])
+  const after = configOf({ stores: { a: { port: 1 }, b: { port: 4 } } })
+  expect(stores.namesWith(after)).toEqual(['a', 'b', 'c'])
+  const next = stores.of(after, [a!, b!, c!])
+  expect(next[0]).toBe(a)
+  expect(next[1]).not.toBe(b)
+  expect(next[1]!.options.config.endpoints[0]).toMatchObject({ port: 4 })
+  expect(next[2]).toBe(c)
+})
+
+test('a store on which nothing is in flight is retired at once', () => {
+  const stores = storesOf()
+  const config = configOf({ stores: { a: { port: 1 } } })
+  stores.namesWith(config)
+  const [a] = stores.of(config, [])
+  const pipeline = a!.shared(0, 2)
+  stores.retire(a!)
+  expect(stores.retiring.size).toBe(0)
+  expect(pipeline.state).toBe('closed')
+})
