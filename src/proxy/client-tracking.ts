@@ -1,22 +1,21 @@
 import { MINUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
-import { encodeCommand, encodeReply, FRAME } from '../resp/encode.ts'
+import { encodeCommand } from '../resp/encode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
-import { MapReply, PushReply, type Reply, SetReply } from '../resp/reply.ts'
+import { PushReply } from '../resp/reply.ts'
 import { overlapOf, storePrefixes } from '../routing/tracking-prefixes.ts'
 import type { Store } from '../upstream/store.ts'
 import { AskOwn, type OwnQuestion } from './ask-own.ts'
+import { InvalidationRecipient } from './invalidation-recipient.ts'
 import { OrEnd } from './or-end.ts'
 import { leaveOwn, type OwnConnection } from './own-connection.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
+import { trackingInfoAsGiven } from './tracking-info.ts'
 import { Redirection } from './tracking-redirection.ts'
 import type { TrackingRequest } from './tracking-request.ts'
 
 const OFF = encodeOwn(['CLIENT', 'TRACKING', 'OFF'])
-/** What stands before the keys: of a push, and of a message to a RESP2 subscriber. */
-const INVALIDATE = Buffer.from('>2\r\n$10\r\ninvalidate\r\n')
-const INVALIDATE_MESSAGE = Buffer.from('*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n')
 const EVERY_KEY = Buffer.alloc(0)
 /** Pushes that are kept while a server is asked. */
 const MAX_EARLY = 1_000
@@ -28,15 +27,13 @@ const MAX_EARLY = 1_000
  *   PREFIX                  the server is asked for the prefixes that these keys have there, and what comes is filtered by the application's
  */
 export class ClientTracking {
-  /** As CLIENT GETREDIR says it: 0: the client itself. */
-  readonly redirect: number
   readonly #session: Session
   readonly #own: OwnConnection
   readonly #request: TrackingRequest
   /** All since tracking was turned on, as the client gave them. */
   #prefixes: readonly Buffer[]
+  readonly #recipient: InvalidationRecipient
   readonly #redirections = new Map<Store, Redirection>()
-  #broken = false
   /** What came together with the servers' OK, and goes out behind it. Null: everything has changed. */
   #early: { readonly store: Store; readonly push: Buffer }[] | null = []
 
@@ -45,11 +42,16 @@ export class ClientTracking {
     this.#own = own
     this.#request = request
     this.#prefixes = []
-    this.redirect = request.redirectsTo ?? 0
+    this.#recipient = new InvalidationRecipient(session, request.redirectsTo ?? 0)
+  }
+
+  /** As CLIENT GETREDIR says it: 0: the client itself. */
+  get redirect(): number {
+    return this.#recipient.redirect
   }
 
   get flags(): string {
-    return `t${this.#broken ? 'R' : ''}${this.#request.broadcasts ? 'B' : ''}`
+    return `t${this.#recipient.broken ? 'R' : ''}${this.#request.broadcasts ? 'B' : ''}`
   }
 
   /** It is told of every key that is written at that store. */
@@ -146,7 +148,7 @@ export class ClientTracking {
       })
       new AskOwn(this.#session, (reply) => {
         if (reply[0] === MINUS) this.#session.end()
-        else this.#tell(null)
+        else this.#recipient.tell(null)
       }).push(questions)
     })
   }
@@ -165,22 +167,8 @@ export class ClientTracking {
 
   /** CLIENT TRACKINGINFO's reply with what the client gave, and what only Understudy knows: that the client that invalidations go to is gone. */
   asGiven(frame: Buffer): Buffer {
-    if (frame[0] === MINUS) return frame
-    const reply = decodeReply(frame, 0, frame.length)
-    const own = (name: Reply, value: Reply): Reply => {
-      const text = Buffer.isBuffer(name) ? name.toString() : ''
-      if (text === 'redirect') return this.redirect
-      if (text === 'prefixes') return value instanceof SetReply ? new SetReply(this.#prefixes) : this.#prefixes
-      return text === 'flags' && this.#broken ? withFlag(value, 'broken_redirect') : value
-    }
-    if (reply instanceof MapReply) {
-      return encodeReply(new MapReply(reply.entries.map(([name, value]) => [name, own(name, value)] as const)), 3)
-    }
-    const items = reply as readonly Reply[]
-    return encodeReply(
-      items.map((item, i) => (i % 2 === 1 ? own(items[i - 1]!, item) : item)),
-      this.#session.protocol,
-    )
+    const { redirect, broken } = this.#recipient
+    return trackingInfoAsGiven(frame, this.#session.protocol, { redirect, prefixes: this.#prefixes, broken })
   }
 
   close(): void {
@@ -205,7 +193,7 @@ export class ClientTracking {
     before?.close()
     this.#own.tracking = this
     // For a moment nothing was tracked.
-    if (before !== null && this.#translates()) this.#tell(null)
+    if (before !== null && this.#translates()) this.#recipient.tell(null)
   }
 
   /** Under what is in force now; null: the client tracks nothing. */
@@ -213,7 +201,7 @@ export class ClientTracking {
     const early = this.#early
     this.#early = []
     if (now === null) return
-    if (early === null) now.#tell(null)
+    if (early === null) now.#recipient.tell(null)
     else for (const { store, push } of early) now.invalidated(store, push, 0, push.length)
   }
 
@@ -265,32 +253,7 @@ export class ClientTracking {
 
   #deliver(store: Store, keys: readonly Buffer[] | null): void {
     const seen = keys === null || !this.#translates() ? keys : this.#namesOf(store, keys)
-    if (seen === null || seen.length > 0) this.#tell(seen)
-  }
-
-  /** An invalidation for the client that is to have it. Null: everything. */
-  #tell(keys: readonly Buffer[] | null): void {
-    const session = this.#session
-    const target = this.redirect === 0 ? session : clientOf(session, this.redirect)
-    if (target === null) return this.#breaks()
-    // A server says "everything" in the protocol of the client that tracks, whichever the one speaks that it tells.
-    const list = keys === null ? (session.protocol === 3 ? FRAME.NULL : FRAME.NIL) : encodeReply([...keys], 2)
-    if (target.protocol === 3) {
-      const push = Buffer.concat([INVALIDATE, list])
-      target.pushInOrder(push, 0, push.length)
-    } else if (this.redirect !== 0 && isSubscribed(target)) {
-      const message = Buffer.concat([INVALIDATE_MESSAGE, list])
-      target.push(message, 0, message.length)
-    }
-  }
-
-  /** The client that took the invalidations is gone: told once, as by the server. */
-  #breaks(): void {
-    if (this.#broken) return
-    this.#broken = true
-    if (this.#session.protocol !== 3) return
-    const push = encodeReply(new PushReply([Buffer.from('tracking-redir-broken'), this.redirect]), 3)
-    this.#session.pushInOrder(push, 0, push.length)
+    if (seen === null || seen.length > 0) this.#recipient.tell(seen)
   }
 
   /** Some key has another name at its store than the application's, or stores have keys that it does not see. */
@@ -311,14 +274,6 @@ export class ClientTracking {
   }
 }
 
-/** The client of that id, as CLIENT ID gives them; null: there is none. */
-export function clientOf(session: Session, id: number): Session | null {
-  if (id === session.id) return session
-  // One that has said QUIT is gone, though its connection may take a moment to close.
-  for (const other of session.path.sessions) if (other.id === id && !other.ending) return other
-  return null
-}
-
 /** The keys of an `invalidate` push; null: all there are; undefined: it is another push. */
 function keysIn(buf: Buffer, start: number, end: number): readonly Buffer[] | null | undefined {
   const reply = decodeReply(buf, start, end)
@@ -326,17 +281,6 @@ function keysIn(buf: Buffer, start: number, end: number): readonly Buffer[] | nu
   const [kind, keys] = reply.items
   if (!Buffer.isBuffer(kind) || kind.toString('latin1') !== 'invalidate') return undefined
   return Array.isArray(keys) ? (keys as Buffer[]) : null
-}
-
-function withFlag(flags: Reply, flag: string): Reply {
-  if (flags instanceof SetReply) return new SetReply([...flags.members, Buffer.from(flag)])
-  return Array.isArray(flags) ? [...(flags as Reply[]), Buffer.from(flag)] : flags
-}
-
-/** A RESP2 client takes messages only while it is subscribed to something. */
-function isSubscribed(target: Session): boolean {
-  for (let pin = target.pin; pin !== null; pin = pin.outer) if (pin.kind === 'subscriber') return true
-  return false
 }
 
 /** As the server lists them: each once. */

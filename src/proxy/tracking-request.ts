@@ -1,6 +1,6 @@
 import type { CommandView } from '../resp/command-view.ts'
 import { bytesArg, integerArg, wordArg } from './arguments.ts'
-import { clientOf } from './client-tracking.ts'
+import { clientOf } from './invalidation-recipient.ts'
 import type { Session } from './session.ts'
 
 /** An id that no client of a server has. */
