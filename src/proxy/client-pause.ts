@@ -82,7 +82,7 @@ export class ClientPause {
 export function isPaused(session: Session, view: CommandView, spec: CommandSpec | null): boolean {
   const { pause, readOnlyScripts, storePause } = session.path
   if (pause!.isPreparedBy(session)) return false
-  // What is published before it (`BlockedCommand`) a store that pauses would hold.
+  // What is published before it (`StoreWait`) a store that pauses would hold.
   if ((spec?.name === 'WAIT' || spec?.name === 'WAITAOF') && session.pin === null && !storePause.isQuiet) return true
   let writesQueued = false
   for (let pin = session.pin; pin !== null; pin = pin.outer) if (pin.queuesWrites === true) writesQueued = true
