@@ -2,7 +2,6 @@ import { ask } from './ask.ts'
 import { CHUNK_BYTES } from './chunk.ts'
 import { downText, lostText, unreadableReason } from './connect-error.ts'
 import { Connection } from './connection.ts'
-import type { Detached } from './detached.ts'
 import type { InFlight, InFlightRing, Loss, ReplyOwner } from './in-flight.ts'
 import { Losses } from './losses.ts'
 import type { PipelineConnection, PipelineConnectionOwner } from './pipeline-connection.ts'
@@ -53,8 +52,6 @@ export class Pipeline {
   onClosed: ((text: string) => void) | null = null
 
   readonly #connection: PipelineConnection
-  /** Bytes without a place in the ring. */
-  #relayed: Buffer[] = []
   #queued = false
   /** Null: what has been pushed leaves with the turn of the event loop. */
   readonly #delay: WriteDelay | null
@@ -79,7 +76,9 @@ export class Pipeline {
     const owner: PipelineConnectionOwner = {
       lostHead: (loss) => this.#losses.head(loss),
       renewed: () => this.options.onState?.(this, null),
-      detachHead: (most, several) => this.#detachHead(most, several),
+      // What waits for a new connection has an order to keep.
+      detachHead: (most, several) =>
+        options.whenDown === 'wait' ? null : this.#queue.detachHead(most, several, this.#losses.settling),
       bytes: (buf, length) => this.#receive(buf, length),
       drained: () => this.onDrain?.(),
       say: (bytes, answered) => ask(this, bytes, answered),
@@ -190,7 +189,7 @@ export class Pipeline {
 
   /** Bytes that nobody waits for the replies of: relay mode only (SUBSCRIBE on a RESP2 subscriber's connection). */
   pushRelayed(buf: Buffer, from: number, to: number): void {
-    this.#relayed.push(Buffer.from(buf.subarray(from, to)))
+    this.#queue.relay(buf, from, to)
     this.#leaves()
   }
 
@@ -291,9 +290,7 @@ export class Pipeline {
     this.#delay?.written()
     // What may be written has to be known before it may be written.
     this.options.turn.ahead?.flush()
-    const socket = this.#connection.socket!
-    this.#queue.writeTo(socket)
-    if (this.#relayed.length > 0) socket.write(Buffer.concat(this.#relayed.splice(0)))
+    this.#queue.writeTo(this.#connection.socket!)
   }
 
   #receive(buf: Buffer, length: number): void {
@@ -373,19 +370,8 @@ export class Pipeline {
   #drop(unsent: 'delivered' | 'discarded'): void {
     this.#connection.drop(unsent)
     this.#pairing.reset()
-    this.#relayed = []
+    this.#queue.dropRelayed()
     this.clientId = 0
-  }
-
-  /** As `PipelineConnectionOwner` says. What waits for a new connection has an order to keep, and so have those that are not told. */
-  #detachHead(most: number, several: boolean): Detached | null {
-    if (this.ring.length === 0 || this.options.whenDown === 'wait') return null
-    const slot = this.separateHead()
-    if (slot.position >= this.#queue.written || slot.replies > most || slot === this.#losses.settling) return null
-    if (several && slot.owner!.detached === undefined) return null
-    const taken = this.#queue.detach(slot)
-    if (several && taken !== null) slot.owner!.detached!(slot)
-    return taken
   }
 
   /** What those are told that were written on the connection that is lost. */

@@ -28,6 +28,8 @@ export class SendQueue {
   #current: Chunk | null = null
   /** Null: none was ever detached. */
   #detached: DetachedCommands | null = null
+  /** Bytes without a place in the ring. */
+  #relayed: Buffer[] = []
   /** Bytes that were counted in `pushed` twice, or ahead of older ones, while something was in the ring all the time. */
   #again = 0
 
@@ -146,11 +148,22 @@ export class SendQueue {
     return slot
   }
 
+  /** Appends bytes without a place in the ring (copied), behind all commands: nobody waits for their replies. */
+  relay(buf: Buffer, from: number, to: number): void {
+    this.#relayed.push(Buffer.from(buf.subarray(from, to)))
+  }
+
+  /** Their connection has gone before they were written. */
+  dropRelayed(): void {
+    this.#relayed = []
+  }
+
   /** Writes what has not been written. */
   writeTo(socket: Outlet): void {
     finishCopies()
     this.#chunks.writeTo(socket)
     this.written = this.pushed
+    if (this.#relayed.length > 0) socket.write(Buffer.concat(this.#relayed.splice(0)))
   }
 
   /** The head of the ring is done: its bytes and its slot are free. */
@@ -161,14 +174,17 @@ export class SendQueue {
     this.#leaveChunk(chunk)
   }
 
-  /** Takes the head, `slot`, out of the ring: its replies come apart from those of the others. Null: as many as may be are detached already. */
-  detach(slot: InFlight): Detached | null {
-    const detached = (this.#detached ??= new DetachedCommands(this.#detachedEnded))
-    if (detached.full) return null
-    const chunk = slot.chunk!
-    this.ring.takeOldest()
-    const taken = detached.add(slot)
-    this.#leaveChunk(chunk)
+  /**
+   * Takes the head out of the ring: its replies come apart from those of the others. Null: it stays. So it is when it has not been written, when it still owes more than `most` replies, when as many
+   * as may be are detached already, and for `settling`, whose owner is being told of a reply; where it is one of `several`, also when its owner could not be told of it (`ReplyOwner.detached`).
+   */
+  detachHead(most: number, several: boolean, settling: InFlight | null): Detached | null {
+    if (this.ring.length === 0) return null
+    const slot = this.separateHead()
+    if (slot.position >= this.written || slot.replies > most || slot === settling) return null
+    if (several && slot.owner!.detached === undefined) return null
+    const taken = this.#detach(slot)
+    if (several && taken !== null) slot.owner!.detached!(slot)
     return taken
   }
 
@@ -211,6 +227,16 @@ export class SendQueue {
     this.#current = null
     this.written = this.pushed
     this.pendingBytes = 0
+  }
+
+  #detach(slot: InFlight): Detached | null {
+    const detached = (this.#detached ??= new DetachedCommands(this.#detachedEnded))
+    if (detached.full) return null
+    const chunk = slot.chunk!
+    this.ring.takeOldest()
+    const taken = detached.add(slot)
+    this.#leaveChunk(chunk)
+    return taken
   }
 
   #leaveChunk(chunk: Chunk): void {

@@ -251,3 +251,43 @@ test('whether commands share a place or not, each keeps its number, its bytes, i
   )
   expect(shared).toBeGreaterThan(1_000)
 })
+
+test('bytes without a place leave behind all commands, and not at all once their connection has gone', () => {
+  const model = new Model()
+  const { queue } = model
+  const written: string[] = []
+  const outlet = {
+    write: (bytes: Uint8Array) => written.push(Buffer.from(bytes).toString('latin1')),
+    cork: () => {},
+    uncork: () => {},
+  } as unknown as Outlet
+  queue.relay(Buffer.from('.one.'), 1, 4)
+  queue.append(model, Buffer.from('command'), 0, 7)
+  queue.relay(Buffer.from('two'), 0, 3)
+  queue.writeTo(outlet)
+  expect(written).toEqual(['command', 'onetwo'])
+  queue.relay(Buffer.from('lost'), 0, 4)
+  queue.dropRelayed()
+  queue.writeTo(outlet)
+  expect(written).toEqual(['command', 'onetwo'])
+})
+
+test('the head is detached when it has been written, owes no more than it may, and nobody is being told of it', () => {
+  const model = new Model()
+  const { queue } = model
+  expect(queue.detachHead(1, false, null)).toBe(null)
+  model.push(3, false, 0)
+  const slot = queue.ring.peek()!
+  expect(queue.detachHead(1, false, null)).toBe(null)
+  model.write()
+  expect(queue.detachHead(0, false, null)).toBe(null)
+  expect(queue.detachHead(1, false, slot)).toBe(null)
+  // Its owner does not want to be told that its parts are executed apart.
+  expect(queue.detachHead(1, true, null)).toBe(null)
+  const detached = queue.detachHead(1, false, null)!
+  expect(queue.ring.length).toBe(0)
+  expect(queue.quiet).toBe(false)
+  const reply = Buffer.from('+OK\r\n')
+  detached.settle(reply, 0, reply.length)
+  expect(queue.quiet).toBe(true)
+})
