@@ -6,6 +6,7 @@ import { eventually } from '../test/support/eventually.ts'
 import { driftBetween } from '../test/support/keyspace.ts'
 import { type RedisServer, startRedis } from '../test/support/redis.ts'
 import { startUnderstudy, type UnderstudyProcess } from '../test/support/understudy.ts'
+import { phaseRow, TABLE_HEADER } from './phase-table.ts'
 import { Workload } from './workload.ts'
 
 /**
@@ -98,7 +99,7 @@ async function migrate(redis: RedisServer, understudy: UnderstudyProcess, option
   const fresh = await listen(redis.client(), 'step_events')
   print(`${options.oldJobs} old jobs; 3 producers, 4 workers and a subscriber begin to work through Understudy`)
   print('')
-  print(HEADER)
+  print(TABLE_HEADER)
   await workload.start()
   const foreign: string[] = []
   let publishedBefore = 0
@@ -124,7 +125,7 @@ async function migrate(redis: RedisServer, understudy: UnderstudyProcess, option
     )
     foreign.push(...(await foreignKeys(understudy)))
     const name = phase === 'shadow' && i > 2 ? 'shadow (rollback)' : phase
-    print(line(name, await statusOf(understudy), workload, before, pause, copied))
+    print(phaseRow(name, await statusOf(understudy), workload, before, pause, copied))
   }
   const { deleted } = (await job(understudy, 'cleanup', { dryRun: false })).progress
   const oldNamesLeft = await oldNames(redis)
@@ -288,32 +289,4 @@ async function offFrom(expected: readonly string[], heard: readonly string[]): P
 
 async function statusOf(understudy: UnderstudyProcess): Promise<Status> {
   return (await understudy.admin<Status>('/api/v1/status')).body
-}
-
-const HEADER = 'phase              jobs  commands/s  mirrored  copied  lag ms  dirty  compared  mismatched  held ms'
-
-function line(
-  phase: string,
-  status: Status,
-  workload: Workload,
-  before: { readonly jobs: number; readonly commands: number; readonly ms: number },
-  pauseMs: number | null,
-  copied: number | null,
-): string {
-  const { mirror, compare } = status.routes['jobs']!
-  const seconds = (performance.now() - before.ms) / 1000
-  const rate = before.ms === 0 ? '-' : String(Math.round((workload.commands - before.commands) / seconds))
-  const column = (value: string | number | null, width: number): string => String(value ?? '-').padStart(width)
-  return [
-    phase.padEnd(17),
-    column(workload.completed - before.jobs, 5),
-    column(rate, 11),
-    column(mirror.mirrored, 9),
-    column(copied, 7),
-    column(mirror.lagMs, 7),
-    column(mirror.dirtyKeys, 6),
-    column(compare.compared, 9),
-    column(compare.mismatched, 11),
-    column(pauseMs === null ? null : pauseMs.toFixed(1), 8),
-  ].join(' ')
 }
