@@ -4,4 +4,17 @@ export function idBehind(id: string): string {
   return seq === GREATEST ? `${ms + 1n}-0` : `${ms}-${seq + 1n}`
 }
 
+/** `5` stands for `5-0`. */
+export function wholeId(id: string): string {
+  return id.includes('-') ? id : `${id}-0`
+}
+
+/** In the order of the stream, for `sort`; both whole. */
+export function compareIds(one: string, other: string): number {
+  const [oneMs, oneSeq] = one.split('-').map(BigInt)
+  const [otherMs, otherSeq] = other.split('-').map(BigInt)
+  if (oneMs !== otherMs) return oneMs! < otherMs! ? -1 : 1
+  return oneSeq! < otherSeq! ? -1 : oneSeq! > otherSeq! ? 1 : 0
+}
+
 const GREATEST = 2n ** 64n - 1n

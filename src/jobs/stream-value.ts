@@ -1,4 +1,4 @@
-import { idBehind } from '../base/stream-id.ts'
+import { compareIds, idBehind } from '../base/stream-id.ts'
 import { ErrorReply, type Reply } from '../resp/reply.ts'
 import type { StoreConnection } from './store-connection.ts'
 
@@ -200,11 +200,4 @@ function textOf(reply: Reply | undefined): string {
 
 function numberOf(reply: Reply | undefined): number | null {
   return typeof reply === 'number' ? reply : null
-}
-
-function compareIds(one: string, other: string): number {
-  const [oneMs, oneSeq] = one.split('-').map(BigInt)
-  const [otherMs, otherSeq] = other.split('-').map(BigInt)
-  if (oneMs !== otherMs) return oneMs! < otherMs! ? -1 : 1
-  return oneSeq! < otherSeq! ? -1 : oneSeq! > otherSeq! ? 1 : 0
 }

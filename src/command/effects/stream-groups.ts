@@ -1,3 +1,4 @@
+import { compareIds } from '../../base/stream-id.ts'
 import type { Reply } from '../../resp/reply.ts'
 import { type Args, AS_SENT, AS_SENT_IF_CHANGED, type Effect, type EffectContext, type EffectRule } from '../effects.ts'
 import { command, commands, commandsThen, copy, NOTHING, word } from './building.ts'
@@ -233,11 +234,4 @@ function isId(arg: Buffer): boolean {
 function fullId(arg: Buffer): string {
   const text = arg.toString('latin1')
   return text.includes('-') ? text : `${text}-0`
-}
-
-function compareIds(a: string, b: string): number {
-  const [aMs, aSeq] = a.split('-').map(BigInt)
-  const [bMs, bSeq] = b.split('-').map(BigInt)
-  if (aMs !== bMs) return aMs! < bMs! ? -1 : 1
-  return aSeq! < bSeq! ? -1 : aSeq! > bSeq! ? 1 : 0
 }

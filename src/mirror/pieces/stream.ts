@@ -1,23 +1,18 @@
-import { idBehind } from '../../base/stream-id.ts'
+import { compareIds, idBehind, wholeId } from '../../base/stream-id.ts'
 import { command } from '../../command/effects/building.ts'
-import { bulk, elements } from '../../command/effects/reading.ts'
+import { elements } from '../../command/effects/reading.ts'
 import type { Args } from '../../command/effects.ts'
 import type { Reply } from '../../resp/reply.ts'
 import { grouped, KEY, LATER, type Pieces, RESTART, type Taken, type Verdict, WHOLE } from './pieces.ts'
-
-interface Pending {
-  readonly id: string
-  readonly consumer: Buffer
-  readonly idleMs: number
-  readonly deliveries: number
-}
-
-interface Group {
-  readonly name: Buffer
-  readonly lastId: Buffer
-  /** As 7.0 tells it; null: not known. */
-  readonly entriesRead: number | null
-}
+import {
+  consumersOf,
+  factsOf,
+  groupsOf,
+  type PendingEntry,
+  pendingOf,
+  type StreamFacts,
+  type StreamGroup,
+} from './stream-replies.ts'
 
 /**
  * A stream: its groups' names, what is pending, then the entries from the first to the last; and with the last entries, side by side, all that is about the groups.
@@ -168,7 +163,7 @@ export class StreamPieces implements Pieces {
     return groups.length === this.#groups.length && groups.every(({ name }, i) => name.equals(this.#groups[i]!))
   }
 
-  #expect(pending: readonly Pending[]): void {
+  #expect(pending: readonly PendingEntry[]): void {
     this.#pendingIds = [...new Set(pending.map(({ id }) => id))].sort(compareIds)
     this.#next = 0
   }
@@ -239,8 +234,8 @@ export class StreamPieces implements Pieces {
   }
 
   #groupWrites(
-    { name, lastId, entriesRead }: Group,
-    pending: readonly Pending[],
+    { name, lastId, entriesRead }: StreamGroup,
+    pending: readonly PendingEntry[],
     consumers: readonly Buffer[],
   ): Args[] {
     const read = this.#countsEntries && entriesRead !== null ? ['ENTRIESREAD', entriesRead] : []
@@ -257,7 +252,7 @@ export class StreamPieces implements Pieces {
   /**
    * Where nothing was ever deleted, what is missing was trimmed, so the stand-ins are at the head and are trimmed too: XDEL would leave a greatest deleted id, which XSETID cannot take back to none.
    */
-  #deletions({ maxDeleted }: Facts): Args[] {
+  #deletions({ maxDeleted }: StreamFacts): Args[] {
     if (maxDeleted?.toString('latin1') === '0-0') return []
     return grouped(
       ['XDEL', KEY],
@@ -266,81 +261,8 @@ export class StreamPieces implements Pieces {
     )
   }
 
-  #setId({ lastId, added, maxDeleted }: Facts): Args {
+  #setId({ lastId, added, maxDeleted }: StreamFacts): Args {
     if (!this.#countsEntries || added === null || maxDeleted === null) return command('XSETID', KEY, lastId)
     return command('XSETID', KEY, lastId, 'ENTRIESADDED', added, 'MAXDELETEDID', maxDeleted)
   }
-}
-
-interface Facts {
-  readonly length: number
-  readonly lastId: Buffer
-  /** As 7.0 tells them; null: not known. */
-  readonly added: number | null
-  readonly maxDeleted: Buffer | null
-}
-
-function factsOf(reply: Reply): Facts | null {
-  const fields = fieldsOf(reply)
-  const length = fields.get('length')
-  const lastId = bulk(fields.get('last-generated-id'))
-  if (typeof length !== 'number' || lastId === null) return null
-  return {
-    length,
-    lastId,
-    added: numberOf(fields.get('entries-added')),
-    maxDeleted: bulk(fields.get('max-deleted-entry-id')),
-  }
-}
-
-function groupsOf(reply: Reply): Group[] | null {
-  return (
-    elements(reply)?.map((group) => {
-      const fields = fieldsOf(group)
-      return {
-        name: bulk(fields.get('name'))!,
-        lastId: bulk(fields.get('last-delivered-id'))!,
-        entriesRead: numberOf(fields.get('entries-read')),
-      }
-    }) ?? null
-  )
-}
-
-function consumersOf(reply: Reply): Buffer[] {
-  return (elements(reply) ?? []).map((consumer) => bulk(fieldsOf(consumer).get('name'))!)
-}
-
-/** `[[id, consumer, idle ms, deliveries] ...]` */
-function pendingOf(reply: Reply): Pending[] {
-  return (elements(reply) ?? []).map((entry) => {
-    const [id, consumer, idle, deliveries] = elements(entry) ?? []
-    return {
-      id: bulk(id)!.toString('latin1'),
-      consumer: bulk(consumer)!,
-      idleMs: Number(idle),
-      deliveries: Number(deliveries),
-    }
-  })
-}
-
-/** What XINFO answers: a map, flat in RESP2. */
-function fieldsOf(reply: Reply | undefined): Map<string, Reply> {
-  const flat = elements(reply) ?? []
-  return new Map(flat.flatMap((name, i) => (i % 2 === 0 ? [[String(name), flat[i + 1]!] as const] : [])))
-}
-
-function numberOf(reply: Reply | undefined): number | null {
-  return typeof reply === 'number' ? reply : null
-}
-
-/** `5` stands for `5-0`. */
-function wholeId(id: string): string {
-  return id.includes('-') ? id : `${id}-0`
-}
-
-function compareIds(one: string, other: string): number {
-  const [oneMs, oneSeq] = one.split('-').map(BigInt)
-  const [otherMs, otherSeq] = other.split('-').map(BigInt)
-  if (oneMs !== otherMs) return oneMs! < otherMs! ? -1 : 1
-  return oneSeq! < otherSeq! ? -1 : oneSeq! > otherSeq! ? 1 : 0
 }
