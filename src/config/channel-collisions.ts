@@ -4,9 +4,10 @@ import { commonKey, type Segment } from './key-language.ts'
 import { serverOf } from './keyspace.ts'
 import { comparePatterns, type KeyPattern } from './pattern.ts'
 import { segmentsOf } from './pattern-overlap.ts'
-import type { ConfigPath } from './problems.ts'
+import { type ConfigPath, shown } from './problems.ts'
 import type { KeyRename } from './rename.ts'
-import { type EndDraft, type RouteDraft, shown } from './resolve-routes.ts'
+import type { EndDraft } from './resolve-ends.ts'
+import type { RouteDraft } from './resolve-routes.ts'
 
 /**
  * A channel belongs to one route, and two channels of the application never become one on a server: who listens to one would hear the other's messages.

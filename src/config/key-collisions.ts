@@ -5,10 +5,11 @@ import { commonKey, commonKeyOutside, type Segment } from './key-language.ts'
 import { keyspaceOf } from './keyspace.ts'
 import { comparePatterns, type KeyPattern } from './pattern.ts'
 import { segmentsOf } from './pattern-overlap.ts'
-import type { ConfigPath } from './problems.ts'
+import { type ConfigPath, shown } from './problems.ts'
 import type { KeyRename } from './rename.ts'
 import { changedSegments, changeOf } from './rename-change.ts'
-import { type EndDraft, type RouteDraft, shown } from './resolve-routes.ts'
+import type { EndDraft } from './resolve-ends.ts'
+import type { RouteDraft } from './resolve-routes.ts'
 
 /**
  * Two of the application's keys must never become one key of a store, and a key's name at the source must not be its name at the target in

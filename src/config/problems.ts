@@ -49,3 +49,8 @@ export function formatPath(path: ConfigPath): string {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
+
+/** An example key in a message. It is made up, not a key of anyone's data. */
+export function shown(key: Buffer): string {
+  return JSON.stringify(key.toString('latin1'))
+}
