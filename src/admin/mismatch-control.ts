@@ -2,9 +2,10 @@ import type { DatabaseSync } from 'node:sqlite'
 import { UnderstudyError } from '../base/errors.ts'
 import { keyOfPrintable, printableKey } from '../base/printable-key.ts'
 import type { Acknowledgement } from '../compare/acknowledgement.ts'
+import { acknowledgementView, type KnownAcknowledgement } from '../compare/acknowledgements.ts'
 import type { Finding } from '../compare/finding.ts'
 import type { MismatchFilter, MismatchKey } from '../compare/mismatch.ts'
-import { acknowledgementView, type KnownAcknowledgement, MismatchStore } from '../compare/mismatch-store.ts'
+import { MismatchStore } from '../compare/mismatch-store.ts'
 import type { Config } from '../config/config.ts'
 import type { Log } from '../observability/log.ts'
 import type { AcknowledgementView, AcknowledgeRequest, Mismatch, MismatchAccess } from './control.ts'
@@ -41,8 +42,8 @@ export class MismatchControl implements MismatchAccess {
   /** A configuration has come into force. */
   configure(config: Config): void {
     this.#config = config
-    this.#opened.configure(config.routes.flatMap(configuredAcknowledgements))
-    this.#tell(this.#opened.acknowledgements(Date.now()))
+    this.#opened.acknowledgements.configure(config.routes.flatMap(configuredAcknowledgements))
+    this.#tell(this.#opened.acknowledgements.standing(Date.now()))
   }
 
   /** A finding of the data path, recorded; null when the database cannot take it (a full disk), which is said once. */
@@ -111,18 +112,19 @@ export class MismatchControl implements MismatchAccess {
   }
 
   async acknowledgements(): Promise<AcknowledgementView[]> {
-    return this.#opened.acknowledgements(Date.now()).map(acknowledgementView)
+    return this.#opened.acknowledgements.standing(Date.now()).map(acknowledgementView)
   }
 
   async acknowledge(request: AcknowledgeRequest): Promise<AcknowledgementView> {
-    const view = this.#opened.acknowledge(this.#wanted(request), request.reason, Date.now())
-    this.#tell(this.#opened.acknowledgements(Date.now()))
+    const view = this.#opened.acknowledgements.make(this.#wanted(request), request.reason, Date.now())
+    this.#tell(this.#opened.acknowledgements.standing(Date.now()))
     return view
   }
 
   async revoke(id: number): Promise<void> {
-    if (!this.#opened.revoke(id)) throw new UnderstudyError('NOT_FOUND', `there is no acknowledgement ${id}`)
-    this.#tell(this.#opened.acknowledgements(Date.now()))
+    if (!this.#opened.acknowledgements.revoke(id))
+      throw new UnderstudyError('NOT_FOUND', `there is no acknowledgement ${id}`)
+    this.#tell(this.#opened.acknowledgements.standing(Date.now()))
   }
 
   #isConfigured(route: string): boolean {

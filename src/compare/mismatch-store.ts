@@ -2,41 +2,31 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { printableKey } from '../base/printable-key.ts'
 import type { MismatchClass, Phase } from '../config/config.ts'
 import { inTransaction } from '../state/database.ts'
-import { type Acknowledgement, coveredBy } from './acknowledgement.ts'
+import { Acknowledgements } from './acknowledgements.ts'
 import type { Finding, MismatchCause } from './finding.ts'
 import { foldKey } from './key-pattern.ts'
-import type { AcknowledgementView, Mismatch, MismatchFilter, MismatchKey } from './mismatch.ts'
-
-/** An acknowledgement with what people want to know of it. */
-export type KnownAcknowledgement = Acknowledgement & {
-  /** null: of the configuration file. */
-  readonly id: number | null
-  readonly reason: string
-  readonly createdMs: number | null
-}
+import type { Mismatch, MismatchFilter, MismatchKey } from './mismatch.ts'
 
 /**
  * Confirmed differences in `state.db`, so that they survive a restart.
  *
  *   mismatches       one a route, command, class, cause and key pattern: what people read
  *   mismatch_keys    one a key of those, for the export
- *   acknowledgements made over HTTP; those of the configuration file are given by `configure`
  *
  * Bounded by number and age: the oldest go. Times are of the wall clock.
  */
 export class MismatchStore {
+  /** What of them is known, and to be ignored. */
+  readonly acknowledgements: Acknowledgements
   readonly #database: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()
   /** By route, class and command, since the process started: what the metric shows. */
   readonly #totals = new Map<string, { route: string; class: MismatchClass; command: string; count: number }>()
-  #configured: readonly KnownAcknowledgement[] = []
-  /** What stands in the table. */
-  #made: readonly KnownAcknowledgement[] = []
   #sinceSweep = 0
 
   constructor(database: DatabaseSync) {
     this.#database = database
-    this.#readAcknowledgements()
+    this.acknowledgements = new Acknowledgements(database)
   }
 
   /** Records a finding; gives the mismatch it belongs to. */
@@ -89,7 +79,7 @@ export class MismatchStore {
     const { where, values } = conditions(filter)
     const rows = this.#database.prepare(`${SELECT_KEYS}${where} ORDER BY k.last_seen DESC, k.rowid DESC`).all(...values)
     for (const row of rows as unknown as KeyRow[]) {
-      const isKnown = this.#covering(row, nowMs) !== undefined
+      const isKnown = this.acknowledgements.covering(row, nowMs) !== undefined
       if (filter.acknowledged === undefined || isKnown === filter.acknowledged) yield keyView(row)
     }
   }
@@ -122,40 +112,7 @@ export class MismatchStore {
     this.#statement(
       'DELETE FROM mismatches WHERE id IN (SELECT id FROM mismatches ORDER BY last_seen DESC LIMIT -1 OFFSET ?)',
     ).run(MAX_MISMATCHES)
-    this.#statement('DELETE FROM acknowledgements WHERE until_ms < ?').run(nowMs - MAX_AGE_MS)
-  }
-
-  // --- acknowledgements
-
-  /** Those of the configuration file. */
-  configure(acknowledgements: readonly KnownAcknowledgement[]): void {
-    this.#configured = acknowledgements
-  }
-
-  /** Every one that holds at `nowMs`: the file's first. */
-  acknowledgements(nowMs: number): KnownAcknowledgement[] {
-    return [...this.#configured, ...this.#made].filter(({ untilMs }) => untilMs === null || untilMs > nowMs)
-  }
-
-  acknowledge(known: Acknowledgement, reason: string, nowMs: number): AcknowledgementView {
-    const { route, pattern, command, class: of, untilMs } = known
-    const { lastInsertRowid } = this.#statement(
-      'INSERT INTO acknowledgements (route, pattern, command, class, until_ms, reason, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?)',
-    ).run(route, pattern, command, of, untilMs, reason, nowMs)
-    this.#readAcknowledgements()
-    return acknowledgementView({ ...known, id: Number(lastInsertRowid), reason, createdMs: nowMs })
-  }
-
-  /** False: there is none of this number. */
-  revoke(id: number): boolean {
-    const found = this.#statement('DELETE FROM acknowledgements WHERE id = ?').run(id).changes > 0
-    this.#readAcknowledgements()
-    return found
-  }
-
-  #readAcknowledgements(): void {
-    const rows = this.#statement('SELECT * FROM acknowledgements ORDER BY id').all() as unknown as AcknowledgementRow[]
-    this.#made = rows.map(acknowledgementOf)
+    this.acknowledgements.sweep(oldest)
   }
 
   byId(id: number, nowMs: number): Mismatch | undefined {
@@ -166,7 +123,7 @@ export class MismatchStore {
   #view(row: MismatchRow, nowMs: number): Mismatch {
     const { id, route, command, class: of, pattern, count, keys, database, key, phase, detail, primary, shadow } = row
     const cause = row.cause === '' ? null : row.cause
-    const known = this.#covering(row, nowMs)
+    const known = this.acknowledgements.covering(row, nowMs)
     return {
       id,
       route,
@@ -192,13 +149,6 @@ export class MismatchStore {
     }
   }
 
-  #covering(
-    mismatch: Pick<MismatchRow, 'route' | 'pattern' | 'command' | 'class'>,
-    nowMs: number,
-  ): KnownAcknowledgement | undefined {
-    return coveredBy([...this.#configured, ...this.#made], mismatch, nowMs)
-  }
-
   #countTotal({ route, class: of, command, count }: Finding): void {
     const name = `${route}\0${of}\0${command}`
     const total = this.#totals.get(name)
@@ -211,13 +161,6 @@ export class MismatchStore {
     if (statement === undefined) this.#statements.set(sql, (statement = this.#database.prepare(sql)))
     return statement
   }
-}
-
-export function acknowledgementView(known: KnownAcknowledgement): AcknowledgementView {
-  const { id, route, pattern, command, class: of, untilMs, reason, createdMs } = known
-  const until = untilMs === null ? null : isoTime(untilMs)
-  const createdAt = createdMs === null ? null : isoTime(createdMs)
-  return { id, route, pattern, command, class: of, until, reason, createdAt }
 }
 
 function isoTime(ms: number): string {
@@ -245,22 +188,6 @@ interface MismatchRow {
 }
 
 type KeyRow = MismatchRow & { mismatch: number }
-
-interface AcknowledgementRow {
-  id: number
-  route: string
-  pattern: string | null
-  command: string | null
-  class: MismatchClass | null
-  until_ms: number | null
-  reason: string
-  created_ms: number
-}
-
-function acknowledgementOf(row: AcknowledgementRow): KnownAcknowledgement {
-  const { id, route, pattern, command, class: of, until_ms: untilMs, reason, created_ms: createdMs } = row
-  return { id, route, pattern, command, class: of, untilMs, reason, createdMs }
-}
 
 function keyView(row: KeyRow): MismatchKey {
   const { mismatch, route, command, class: of, database, key, phase, count, detail, primary, shadow } = row

@@ -100,7 +100,11 @@ describe('mismatches', () => {
       { mismatch: id, key: 'job:2', command: 'GET', route: 'jobs', count: 1 },
       { mismatch: id, key: 'job:1' },
     ])
-    store.acknowledge({ route: 'jobs', pattern: 'job:<n>', command: null, class: null, untilMs: null }, 'known', NOW)
+    store.acknowledgements.make(
+      { route: 'jobs', pattern: 'job:<n>', command: null, class: null, untilMs: null },
+      'known',
+      NOW,
+    )
     store.add(finding({ key: 'new' }))
     expect([...store.keys({ acknowledged: false }, NOW)].map(({ key }) => key)).toEqual(['new'])
     expect([...store.keys({ acknowledged: true }, NOW)].map(({ key }) => key)).toEqual(['job:2', 'job:1'])
@@ -164,7 +168,11 @@ describe('acknowledgements', () => {
   test('mark what they cover, until their time has come', () => {
     store.add(finding({ key: 'job:1' }))
     store.add(finding({ key: 'other' }))
-    const { id } = store.acknowledge({ ...all, pattern: 'job:<n>', class: 'value', untilMs: NOW + DAY }, 'known', NOW)
+    const { id } = store.acknowledgements.make(
+      { ...all, pattern: 'job:<n>', class: 'value', untilMs: NOW + DAY },
+      'known',
+      NOW,
+    )
     const known = (nowMs: number) => store.list({ acknowledged: true }, nowMs).map(({ key }) => key)
     expect(known(NOW)).toEqual(['job:1'])
     expect(store.list({ acknowledged: false }, NOW).map(({ key }) => key)).toEqual(['other'])
@@ -173,18 +181,18 @@ describe('acknowledgements', () => {
       reason: 'known',
     })
     expect(known(NOW + DAY)).toEqual([])
-    expect(store.acknowledgements(NOW + DAY)).toEqual([])
-    expect(store.revoke(id!)).toBe(true)
-    expect(store.revoke(id!)).toBe(false)
+    expect(store.acknowledgements.standing(NOW + DAY)).toEqual([])
+    expect(store.acknowledgements.revoke(id!)).toBe(true)
+    expect(store.acknowledgements.revoke(id!)).toBe(false)
     expect(known(NOW)).toEqual([])
   })
 
   test('survive a restart; those of the configuration are given anew', () => {
-    store.acknowledge(all, 'made', NOW)
-    store.configure([{ ...all, route: 'rest', id: null, reason: 'configured', createdMs: null }])
-    expect(store.acknowledgements(NOW).map(({ reason }) => reason)).toEqual(['configured', 'made'])
+    store.acknowledgements.make(all, 'made', NOW)
+    store.acknowledgements.configure([{ ...all, route: 'rest', id: null, reason: 'configured', createdMs: null }])
+    expect(store.acknowledgements.standing(NOW).map(({ reason }) => reason)).toEqual(['configured', 'made'])
     close()
     open()
-    expect(store.acknowledgements(NOW).map(({ reason }) => reason)).toEqual(['made'])
+    expect(store.acknowledgements.standing(NOW).map(({ reason }) => reason)).toEqual(['made'])
   })
 })
