@@ -1,0 +1,149 @@
+import { isUtf8 } from 'node:buffer'
+import type { StreamValue } from './stream-value.ts'
+import type { KeyRecord, KeyValue } from './values.ts'
+
+/** The line of a JSONL file that stands for the key, with its line feed; null: no text is so long. How it is written: `FileFormat`. */
+export function lineOf({ database, key, of, expiresAtMs }: KeyRecord): Buffer | null {
+  try {
+    const held =
+      of.type === 'payload' ? { type: of.of, payload: base64Of(of.value) } : { type: of.type, value: jsonOf(of) }
+    return Buffer.from(`${JSON.stringify({ key: textOf(key), ...held, expiresAtMs, database })}\n`)
+  } catch (error) {
+    if (error instanceof RangeError || (error as NodeJS.ErrnoException).code === 'ERR_STRING_TOO_LONG') return null
+    throw error
+  }
+}
+
+/** The key that a line stands for; null: it is none as this format writes it. */
+export function recordOfLine(text: string): KeyRecord | null {
+  try {
+    const {
+      key,
+      type = 'string',
+      value,
+      payload,
+      expiresAtMs = null,
+      database = 0,
+    } = JSON.parse(text) as Record<string, unknown>
+    const of: KeyValue | null =
+      payload === undefined
+        ? keyValueOf(type as string, value)
+        : { type: 'payload', of: String(type), value: bytesOf(payload) }
+    if (of === null || (expiresAtMs !== null && typeof expiresAtMs !== 'number')) return null
+    if (!Number.isInteger(database) || (database as number) < 0) return null
+    return { database: database as number, key: bytesOf(key), of, expiresAtMs }
+  } catch {
+    return null
+  }
+}
+
+type Text = string | { readonly base64: string }
+
+function jsonOf({ type, value }: Exclude<KeyValue, { type: 'payload' }>): unknown {
+  if (type === 'string') return textOf(value)
+  if (type === 'stream') return jsonOfStream(value)
+  if (type === 'list' || type === 'set') return value.map(textOf)
+  // An object cannot have a field that is no text: then it is a list of pairs.
+  const pairs = value.flatMap((item, i) => (i % 2 === 0 ? [[textOf(item), textOf(value[i + 1]!)] as const] : []))
+  if (type === 'hash' && pairs.every(([field]) => typeof field === 'string')) return Object.fromEntries(pairs)
+  return type === 'zset'
+    ? pairs.map(([member, score]) => [member, Number.isFinite(Number(score)) ? Number(score) : score])
+    : pairs
+}
+
+function jsonOfStream({ entries, groups, ...facts }: StreamValue): unknown {
+  return {
+    entries: entries.map(({ id, fields }) => [id, fields.map(textOf)]),
+    ...facts,
+    groups: groups.map(({ name, consumers, pending, ...group }) => ({
+      name: textOf(name),
+      ...group,
+      consumers: consumers.map(textOf),
+      pending: pending.map(({ id, consumer, deliveredAtMs, deliveries }) => [
+        id,
+        textOf(consumer),
+        deliveredAtMs,
+        deliveries,
+      ]),
+    })),
+  }
+}
+
+/** Throws for what is none. */
+function streamOf(json: unknown): StreamValue {
+  const { entries, lastId, maxDeletedId = null, entriesAdded = null, groups = [] } = json as StreamJson
+  return {
+    entries: entries.map(([id, fields]) => ({ id: idOf(id), fields: fields.map(bytesOf) })),
+    lastId: idOf(lastId ?? entries.at(-1)![0]),
+    maxDeletedId: maxDeletedId === null ? null : idOf(maxDeletedId),
+    entriesAdded: entriesAdded === null ? null : Number(entriesAdded),
+    groups: groups.map((group) => ({
+      name: bytesOf(group.name),
+      lastId: idOf(group.lastId),
+      entriesRead: typeof group.entriesRead === 'number' ? group.entriesRead : null,
+      consumers: (group.consumers ?? []).map(bytesOf),
+      pending: (group.pending ?? []).map(([id, consumer, deliveredAtMs, deliveries]) => ({
+        id: idOf(id),
+        consumer: bytesOf(consumer),
+        deliveredAtMs: Number(deliveredAtMs),
+        deliveries: Number(deliveries),
+      })),
+    })),
+  }
+}
+
+interface StreamJson {
+  readonly entries: readonly (readonly [unknown, readonly unknown[]])[]
+  readonly lastId?: unknown
+  readonly maxDeletedId?: unknown
+  readonly entriesAdded?: unknown
+  readonly groups?: readonly {
+    readonly name: unknown
+    readonly lastId: unknown
+    readonly entriesRead?: unknown
+    readonly consumers?: readonly unknown[]
+    readonly pending?: readonly (readonly [unknown, unknown, unknown, unknown])[]
+  }[]
+}
+
+/** Throws for what is no ID of a stream. */
+function idOf(id: unknown): string {
+  const text = String(id)
+  if (!/^\d+-\d+$/.test(text)) throw new TypeError('no ID of a stream')
+  return text
+}
+
+function keyValueOf(type: string, value: unknown): KeyValue | null {
+  switch (type) {
+    case 'string':
+      return { type, value: bytesOf(value) }
+    case 'list':
+    case 'set':
+      return { type, value: (value as unknown[]).map(bytesOf) }
+    case 'hash':
+    case 'zset': {
+      const pairs = Array.isArray(value) ? (value as [unknown, unknown][]) : Object.entries(value as object)
+      return { type, value: pairs.flatMap(([one, other]) => [bytesOf(one), bytesOf(other)]) }
+    }
+    case 'stream':
+      return { type, value: streamOf(value) }
+    default:
+      return null
+  }
+}
+
+function base64Of(bytes: Buffer): Text {
+  return { base64: bytes.toString('base64') }
+}
+
+/** UTF-8 where the bytes are that, else base64. */
+function textOf(bytes: Buffer): Text {
+  return isUtf8(bytes) ? bytes.toString('utf8') : base64Of(bytes)
+}
+
+/** Throws for what is neither a text, a number, nor base64. */
+function bytesOf(text: unknown): Buffer {
+  if (typeof text === 'string') return Buffer.from(text, 'utf8')
+  if (typeof text === 'number') return Buffer.from(String(text))
+  return Buffer.from((text as { base64: string }).base64, 'base64')
+}

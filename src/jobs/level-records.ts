@@ -1,0 +1,84 @@
+import { isUtf8 } from 'node:buffer'
+import type { ClassicLevel } from 'classic-level'
+import { type FileRecord, type RecordWriter, refused } from './record-format.ts'
+import type { KeyRecord } from './values.ts'
+
+interface LevelValue {
+  readonly value?: unknown
+  readonly expires?: unknown
+}
+
+/** Reads a directory of LevelDB. Places: names of its own keys, in base64. */
+export async function* readLevel(path: string, namespace: string, after: string | null): AsyncGenerator<FileRecord> {
+  const level = await openLevel(path, false).catch((cause: unknown) => {
+    throw refused(path, cause)
+  })
+  const prefix = prefixOf(namespace)
+  try {
+    const from = after === null ? { gte: prefix } : { gt: Buffer.from(after, 'base64') }
+    for await (const [name, text] of level.iterator(from)) {
+      if (!name.subarray(0, prefix.length).equals(prefix)) return
+      const record = recordOfLevel(name.subarray(prefix.length), text)
+      yield { place: name.toString('base64'), bytes: text.length, record }
+    }
+  } finally {
+    await level.close()
+  }
+}
+
+function recordOfLevel(key: Buffer, text: string): KeyRecord | string {
+  try {
+    const { value, expires } = JSON.parse(text) as LevelValue
+    if (value === undefined || value === null) return 'its value is not JSON with a field "value"'
+    const bytes = Buffer.from(typeof value === 'string' ? value : JSON.stringify(value))
+    const expiresAtMs = typeof expires === 'number' ? expires : null
+    return { database: 0, key: Buffer.from(key), of: { type: 'string', value: bytes }, expiresAtMs }
+  } catch {
+    return 'its value is not JSON with a field "value"'
+  }
+}
+
+/** Writes a directory of LevelDB. */
+export async function levelWriter(path: string, namespace: string, goOn: string | null): Promise<RecordWriter> {
+  const level = await openLevel(path, goOn === null)
+  const prefix = prefixOf(namespace)
+  return {
+    // Written again, a key is as it was.
+    place: '',
+    async append(records) {
+      const reasons = new Map<number, string>()
+      const puts = records.flatMap(({ database, key, of, expiresAtMs }, i) => {
+        const text = of.type === 'string' && isUtf8(of.value) ? of.value.toString('utf8') : null
+        if (text !== null && database === 0) {
+          const value: LevelValue = { value: text, ...(expiresAtMs === null ? {} : { expires: expiresAtMs }) }
+          return [{ type: 'put' as const, key: Buffer.concat([prefix, key]), value: JSON.stringify(value) }]
+        }
+        reasons.set(
+          i,
+          database === 0 ? 'LevelDB holds strings that are UTF-8 text only' : 'LevelDB holds database 0 only',
+        )
+        return []
+      })
+      await level.batch(puts, { sync: true })
+      return reasons
+    },
+    close: () => level.close(),
+  }
+}
+
+async function openLevel(path: string, fresh: boolean): Promise<ClassicLevel<Buffer, string>> {
+  // It brings native code, which nobody needs who has no such directory.
+  const { ClassicLevel: Level } = await import('classic-level')
+  const level: ClassicLevel<Buffer, string> = new Level(path, {
+    keyEncoding: 'buffer',
+    valueEncoding: 'utf8',
+    createIfMissing: fresh,
+    errorIfExists: fresh,
+  })
+  await level.open()
+  return level
+}
+
+function prefixOf(namespace: string): Buffer {
+  return Buffer.from(namespace === '' ? '' : `${namespace}:`)
+}

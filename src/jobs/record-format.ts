@@ -1,0 +1,26 @@
+import { UnderstudyError } from '../base/errors.ts'
+import type { KeyRecord } from './values.ts'
+
+/** One record of a file, or why it cannot be understood. `place` is where to go on behind it. */
+export interface FileRecord {
+  readonly place: string
+  /** About what it takes in memory. */
+  readonly bytes: number
+  readonly record: KeyRecord | string
+}
+
+/** Takes records, one format of file each. */
+export interface RecordWriter {
+  /** Where the next record comes: part of checkpoints. */
+  readonly place: string
+  /** Resolves when they are in the file, for good. Gives reasons for those that it cannot hold, by index. */
+  append(records: readonly KeyRecord[]): Promise<ReadonlyMap<number, string>>
+  close(): Promise<void>
+}
+
+/** JOB_REFUSED, as whoever began the job is told. */
+export function refused(path: string, cause: unknown): UnderstudyError {
+  const { code, message, cause: inner } = cause as NodeJS.ErrnoException & { cause?: Error }
+  const why = code === 'EEXIST' ? 'it exists already' : (inner?.message ?? message)
+  return new UnderstudyError('JOB_REFUSED', `${path} cannot be used: ${why}`, { cause })
+}
