@@ -1,20 +1,17 @@
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
-import { makeDirectory } from '../base/make-directory.ts'
-import { rolesOf } from '../routing/route.ts'
 import type { Run } from '../upstream/own-connections.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
-import type { DirtyReason } from './dirty-key.ts'
+import { primariesOf, recoverLastRun } from './crash-recovery.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { DirtyStore } from './dirty-store.ts'
-import { doubtFunctions } from './function-sync.ts'
-import { IntentLog, SEGMENT_NAME } from './intent-log.ts'
-import { type IntentVisitor, SegmentReader } from './intent-segment.ts'
+import { IntentDoubts, messageOf } from './intent-doubts.ts'
+import { IntentLog } from './intent-log.ts'
+import { SegmentReader } from './intent-segment.ts'
 import { IntentTracker } from './intent-tracker.ts'
 import { RunMarker } from './run-marker.ts'
-import type { VerifyCause } from './verify-marks.ts'
 
 /** Segments are held up by a shadow that is down, or, beyond that, by whatever else. */
 const LIMITS = { convertBytes: 32 * 1024 * 1024, maxBytes: 256 * 1024 * 1024 }
@@ -55,6 +52,7 @@ export class Durability {
   readonly #parts: DurabilityParts
   readonly #limits: typeof LIMITS
   readonly #store: DirtyStore
+  readonly #doubts: IntentDoubts
   readonly #marker: RunMarker
   readonly #tracker: IntentTracker
   /** The marker is gone: what is in flight is not noted, or not all of it. */
@@ -66,21 +64,23 @@ export class Durability {
   constructor(parts: DurabilityParts) {
     this.#parts = parts
     this.#limits = parts.limits ?? LIMITS
-    const { stateDir, dirty } = parts
+    const { stateDir, context, dirty } = parts
+    this.#doubts = new IntentDoubts(context, dirty)
     const dir = join(stateDir, 'intent')
     // One without the other: somebody has removed a part of what was known.
     const parted = existsSync(join(stateDir, 'dirty.db')) !== existsSync(dir)
     this.#store = new DirtyStore(stateDir, dirty, {
       damaged: (error, setAside) =>
-        this.#verifyAll('the file of dirty keys is damaged and was set aside', error, setAside),
+        this.#doubts.verifyAll('the file of dirty keys is damaged and was set aside', error, setAside),
       failed: (error) => this.#degrade('dirty keys cannot be written to the state directory', error),
-      recovered: () => this.#say('info', 'dirty keys are written to the state directory again'),
+      recovered: () => this.#doubts.say('info', 'dirty keys are written to the state directory again'),
     })
     this.#marker = new RunMarker(dir)
     this.formerPrimaries = new Map([...this.#store.primaries].map(([name, end]) => [name, end.replace(/^\w+ /, '')]))
     try {
-      if (parted) this.#verifyAll('a part of the state directory is missing', null)
-      const last = this.#recover(dir)
+      if (parted) this.#doubts.verifyAll('a part of the state directory is missing', null)
+      const recovery = { context, dirty, store: this.#store, marker: this.#marker, doubts: this.#doubts }
+      const last = recoverLastRun(dir, recovery)
       this.#marker.started(parts.logged)
       this.log = parts.logged ? this.#newLog(dir, last + 1) : null
     } catch (error) {
@@ -98,7 +98,7 @@ export class Durability {
 
   /** Another table of routes is in force. */
   routesChanged(): void {
-    this.#store.setPrimaries(new Map(primariesOf(this.#parts.context)))
+    this.#store.setPrimaries(primariesOf(this.#parts.context))
   }
 
   /** What this run's connections are called at the stores, and those of earlier ones. */
@@ -131,7 +131,7 @@ export class Durability {
     try {
       this.#marker.stopped()
     } catch (error) {
-      this.#say('error', 'the end of this run could not be noted: the next one will ask for a verify', error)
+      this.#doubts.say('error', 'the end of this run could not be noted: the next one will ask for a verify', error)
     }
   }
 
@@ -178,7 +178,7 @@ export class Durability {
       try {
         bytes = log.read(oldest.number)
       } catch (error) {
-        this.#verifyAll('a part of the intent log cannot be read', error)
+        this.#doubts.verifyAll('a part of the intent log cannot be read', error)
         log.drop(oldest.number)
         return
       }
@@ -186,10 +186,10 @@ export class Durability {
     }
     const conversion = this.#conversion
     if (conversion.made === -1) {
-      const visitor = this.#marking('shadow-down')
+      const visitor = this.#doubts.marking('shadow-down')
       const untilMs = performance.now() + SLICE_MS
       while (conversion.reader.read(visitor, RECORDS_AT_ONCE)) if (performance.now() > untilMs) return
-      if (conversion.reader.end !== 'whole') this.#verifyAll('a part of the intent log is damaged', null)
+      if (conversion.reader.end !== 'whole') this.#doubts.verifyAll('a part of the intent log is damaged', null)
       conversion.made = this.#store.made
     }
     if (!this.#store.holds(conversion.made)) return
@@ -206,93 +206,12 @@ export class Durability {
     this.#conversion = null
   }
 
-  // --- after a crash
-
-  /** Gives the number of the last segment there was. */
-  #recover(dir: string): number {
-    const { context, dirty } = this.#parts
-    const lastRun = this.#marker.lastRun()
-    makeDirectory(dir)
-    for (const { name, shadow } of context.routes.routes) if (shadow === null) dirty.forget(name)
-    const segments = readdirSync(dir)
-      .filter((name) => SEGMENT_NAME.test(name))
-      .sort()
-    const turned = this.#turnedRoutes(segments.length > 0)
-    for (const name of turned) dirty.forget(name)
-    const known = dirty.size
-    if (segments.length > 0 || lastRun === 'crashed') {
-      this.#replay(dir, segments)
-      for (const name of turned) dirty.forget(name)
-      this.#say(
-        'warn',
-        'the last run ended without being stopped: what was being written is dirty and will be copied',
-        null,
-        {
-          keys: dirty.size - known,
-        },
-      )
-    }
-    if (lastRun === 'incomplete') this.#verifyAll('what the last run was writing is not known', null)
-    for (const name of turned) dirty.toVerify.mark(name, 'turned')
-    this.routesChanged()
-    if (known > 0) this.#say('info', 'dirty keys of the last run will be copied', null, { keys: known })
-    // If it cannot be written the segments stay, for the next start.
-    if (this.#store.flushAll(performance.now())) for (const name of segments) rmSync(join(dir, name))
-    return Number.parseInt(segments.at(-1) ?? '0', 10)
-  }
-
-  /**
-   * Routes whose primary was changed in the file while nothing ran, with keys that were not equal: copying these would put what the new primary has over what it lacks. Which side
-   * is right only people can tell.
-   */
-  #turnedRoutes(wasWriting: boolean): string[] {
-    const { context, dirty } = this.#parts
-    const turned = primariesOf(context).filter(
-      ([name, end]) => (this.#store.primaries.get(name) ?? end) !== end && (wasWriting || dirty.count(name) > 0),
-    )
-    for (const [route] of turned) {
-      const keys = dirty.count(route)
-      this.#say(
-        'error',
-        'the primary of a route was changed while Understudy did not run: keys that were not equal are not copied, for it is not known which side is right; verify the route',
-        null,
-        { route, keys },
-      )
-    }
-    return turned.map(([route]) => route)
-  }
-
-  #replay(dir: string, segments: readonly string[]): void {
-    const visitor = this.#marking('crash')
-    for (const [i, name] of segments.entries()) {
-      const reader = new SegmentReader(readFileSync(join(dir, name)))
-      while (reader.read(visitor, RECORDS_AT_ONCE));
-      // What the process was writing in its last moment had not left for the primary. Elsewhere nothing may be missing.
-      const isWhole = reader.end === 'whole' || (reader.end === 'torn' && i === segments.length - 1)
-      if (!isWhole) this.#verifyAll('a part of the intent log is damaged', null, name)
-    }
-  }
-
-  #marking(reason: DirtyReason): IntentVisitor {
-    const { context, dirty } = this.#parts
-    const nowMs = performance.now()
-    return {
-      key: (database, key) => {
-        const { route } = context.routes.find(key, 0, key.length)
-        if (route.shadow !== null) dirty.mark(route, database, key, reason, nowMs)
-      },
-      everyKey: () => this.#markRoutes('server-wide'),
-      functions: () => doubtFunctions(context, dirty, true),
-      unnamedKeys: () => this.#markRoutes('script'),
-    }
-  }
-
   // --- when something cannot be written or read
 
   #newLog(dir: string, firstNumber: number): IntentLog {
     const log: IntentLog = new IntentLog(dir, firstNumber, {
       failed: (error) => this.#degrade('the intent log cannot be written', error),
-      recovered: () => this.#say('info', 'the intent log is written again'),
+      recovered: () => this.#doubts.say('info', 'the intent log is written again'),
       segmentBegan: () => this.#parts.noteBlocked(log),
     })
     return log
@@ -300,12 +219,12 @@ export class Durability {
 
   /** From now on a crash would leave something in doubt that nobody knows of. */
   #degrade(what: string, error: unknown): void {
-    this.#verifyAll(`${what}; clients are served, but a crash now would lose what is being mirrored`, error)
+    this.#doubts.verifyAll(`${what}; clients are served, but a crash now would lose what is being mirrored`, error)
     this.#incomplete = true
     try {
       this.#marker.broken()
     } catch (cause) {
-      this.#say(
+      this.#doubts.say(
         'error',
         'the state directory can neither be written nor cleaned: after a crash nobody will know',
         cause,
@@ -322,34 +241,4 @@ export class Durability {
       // Tried again with the next pass.
     }
   }
-
-  #verifyAll(what: string, error: unknown, file: string | null = null): void {
-    this.#say('error', `${what}; every mirrored route needs a verify`, error, { file })
-    this.#markRoutes('state-lost')
-  }
-
-  #markRoutes(cause: VerifyCause): void {
-    const { context, dirty } = this.#parts
-    for (const { name, shadow } of context.routes.routes) if (shadow !== null) dirty.toVerify.mark(name, cause)
-  }
-
-  #say(
-    level: 'info' | 'warn' | 'error',
-    msg: string,
-    error: unknown = null,
-    fields: { readonly keys?: number; readonly file?: string | null; readonly route?: string } = {},
-  ): void {
-    this.#parts.context.log({ level, msg, fields: { ...fields, error: error === null ? null : messageOf(error) } })
-  }
-}
-
-/** Mirrored routes by name, with the end that is the primary. */
-function primariesOf(context: DataPathContext): [string, string][] {
-  return context.routes.routes.flatMap(({ name, phase, primary, shadow }) =>
-    shadow === null ? [] : [[name, `${rolesOf(phase).primary} ${primary.storeName}`]],
-  )
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,0 +1,95 @@
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { makeDirectory } from '../base/make-directory.ts'
+import { rolesOf } from '../routing/route.ts'
+import type { DataPathContext } from './context.ts'
+import type { DirtySet } from './dirty-set.ts'
+import type { DirtyStore } from './dirty-store.ts'
+import type { IntentDoubts } from './intent-doubts.ts'
+import { SEGMENT_NAME } from './intent-log.ts'
+import { SegmentReader } from './intent-segment.ts'
+import type { RunMarker } from './run-marker.ts'
+
+const RECORDS_AT_ONCE = 64
+
+export interface RecoveryParts {
+  readonly context: DataPathContext
+  /** Filled already from what `store` had. */
+  readonly dirty: DirtySet
+  readonly store: DirtyStore
+  readonly marker: RunMarker
+  readonly doubts: IntentDoubts
+}
+
+/**
+ * Makes dirty what the last run has left in doubt, once, before a client can connect: everything that stands in the segments of its intent log, with reason `crash`. The segments go when that is on
+ * disk. Gives the number of the last one there was.
+ */
+export function recoverLastRun(dir: string, parts: RecoveryParts): number {
+  const { context, dirty, store, marker, doubts } = parts
+  const lastRun = marker.lastRun()
+  makeDirectory(dir)
+  for (const { name, shadow } of context.routes.routes) if (shadow === null) dirty.forget(name)
+  const segments = readdirSync(dir)
+    .filter((name) => SEGMENT_NAME.test(name))
+    .sort()
+  const turned = turnedRoutes(parts, segments.length > 0)
+  for (const name of turned) dirty.forget(name)
+  const known = dirty.size
+  if (segments.length > 0 || lastRun === 'crashed') {
+    replay(dir, segments, doubts)
+    for (const name of turned) dirty.forget(name)
+    doubts.say(
+      'warn',
+      'the last run ended without being stopped: what was being written is dirty and will be copied',
+      null,
+      { keys: dirty.size - known },
+    )
+  }
+  if (lastRun === 'incomplete') doubts.verifyAll('what the last run was writing is not known', null)
+  for (const name of turned) dirty.toVerify.mark(name, 'turned')
+  store.setPrimaries(primariesOf(context))
+  if (known > 0) doubts.say('info', 'dirty keys of the last run will be copied', null, { keys: known })
+  // If it cannot be written the segments stay, for the next start.
+  if (store.flushAll(performance.now())) for (const name of segments) rmSync(join(dir, name))
+  return Number.parseInt(segments.at(-1) ?? '0', 10)
+}
+
+/**
+ * Routes whose primary was changed in the file while nothing ran, with keys that were not equal: copying these would put what the new primary has over what it lacks. Which side
+ * is right only people can tell.
+ */
+function turnedRoutes({ context, dirty, store, doubts }: RecoveryParts, wasWriting: boolean): string[] {
+  const turned = [...primariesOf(context)].filter(
+    ([name, end]) => (store.primaries.get(name) ?? end) !== end && (wasWriting || dirty.count(name) > 0),
+  )
+  for (const [route] of turned) {
+    const keys = dirty.count(route)
+    doubts.say(
+      'error',
+      'the primary of a route was changed while Understudy did not run: keys that were not equal are not copied, for it is not known which side is right; verify the route',
+      null,
+      { route, keys },
+    )
+  }
+  return turned.map(([route]) => route)
+}
+
+function replay(dir: string, segments: readonly string[], doubts: IntentDoubts): void {
+  const visitor = doubts.marking('crash')
+  for (const [i, name] of segments.entries()) {
+    const reader = new SegmentReader(readFileSync(join(dir, name)))
+    while (reader.read(visitor, RECORDS_AT_ONCE));
+    // What the process was writing in its last moment had not left for the primary. Elsewhere nothing may be missing.
+    const isWhole = reader.end === 'whole' || (reader.end === 'torn' && i === segments.length - 1)
+    if (!isWhole) doubts.verifyAll('a part of the intent log is damaged', null, name)
+  }
+}
+
+/** Mirrored routes by name, with the end that is the primary. */
+export function primariesOf(context: DataPathContext): Map<string, string> {
+  const ends = context.routes.routes.flatMap(({ name, phase, primary, shadow }) =>
+    shadow === null ? [] : [[name, `${rolesOf(phase).primary} ${primary.storeName}`] as const],
+  )
+  return new Map(ends)
+}
