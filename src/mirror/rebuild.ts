@@ -2,28 +2,24 @@ import { steadyNowMs } from '../base/clock.ts'
 import { hashBytes } from '../base/hash.ts'
 import { command } from '../command/effects/building.ts'
 import type { Args } from '../command/effects.ts'
-import { MINUS } from '../resp/bytes.ts'
-import { decodeReply } from '../resp/decode.ts'
-import { encodeCommand } from '../resp/encode.ts'
-import { encodeOwn } from '../resp/own-words.ts'
 import { type Reply, SimpleReply } from '../resp/reply.ts'
 import type { KeyRule } from '../routing/route.ts'
-import { stagingKeyFor } from '../routing/staging-key.ts'
-import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import type { DataPathContext } from './context.ts'
 import { isStillAt, nameOnPrimary, nameOnShadow } from './copied-key.ts'
 import type { CopyLimits, RebuildTarget } from './copy-state.ts'
 import type { DirtySet } from './dirty-set.ts'
+import { KeyReads } from './key-reads.ts'
 import type { OverlapTable } from './overlap.ts'
 import { piecesOf } from './pieces/by-type.ts'
-import { encodeFor, firstError, KEY, type Pieces, WHOLE } from './pieces/pieces.ts'
+import { firstError, type Pieces, WHOLE } from './pieces/pieces.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
-import { joinBacklog, leftBacklog } from './shadow-backlog.ts'
-import { errorIn, isUnknownCommand, textOf } from './store-errors.ts'
+import { StagedCopy } from './staged-copy.ts'
+import { isUnknownCommand } from './store-errors.ts'
 
 /** What a rebuild ends with that could not keep up with the writes to its key. */
 export const TOO_BUSY = 'BUSY'
+const TOO_LONG = 'TOOLONG a value is longer than the shadow takes (proto-max-bulk-len)'
 
 export interface RebuildOptions {
   readonly context: DataPathContext
@@ -51,24 +47,18 @@ export interface RebuildOptions {
  * that the staging key is at every moment what the primary's key is, as far as it has been read; and the whole of it when the last piece has come. There it is renamed into place. Its effects meanwhile do
  * not go to the key itself, which is replaced anyway.
  *
- * One piece is under way at a time: read, then written, then acknowledged; so memory is bounded by a piece. A staging key that is left behind (a crash, a lost connection) expires by itself.
+ * One piece is under way at a time: read, then written, then acknowledged; so memory is bounded by a piece.
  */
-export class Rebuild implements ReplyOwner, RebuildTarget {
+export class Rebuild implements RebuildTarget {
   readonly #options: RebuildOptions
   readonly #hash: number
   readonly #primaryName: Buffer
   readonly #shadowName: Buffer
   #pieces: Pieces | null = null
   #size: number
-  #staging: Buffer
-  /** Something is in the staging key. */
-  #staged = false
-  #replies: Reply[] = []
-  #owed = 0
-  #replyBytes = 0
+  readonly #reads: KeyReads
+  readonly #copy: StagedCopy
   #holdsTurn = false
-  #lane = 0
-  #ticket = 0
   #disturbed = 0
   /** Of the overlap table, when it began. */
   #sweeps = 0
@@ -84,13 +74,23 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
   #expiresAtMs = -1
 
   constructor(options: RebuildOptions) {
-    const { key, rule, whole } = options
+    const { context, overlap, database, key, rule, whole } = options
     this.#options = options
     this.#hash = hashBytes(key, 0, key.length)
     this.#primaryName = nameOnPrimary(rule, key)
     this.#shadowName = nameOnShadow(rule, key)
-    this.#staging = stagingKeyFor(this.#shadowName)
-    this.#size = whole ? WHOLE : options.context.copies.limits.firstElements
+    this.#size = whole ? WHOLE : context.copies.limits.firstElements
+    this.#reads = new KeyReads(
+      overlap,
+      this.#hash,
+      (replies) => this.#taken(replies),
+      (error) => this.#end(false, error),
+    )
+    this.#copy = new StagedCopy(context, rule.route, database, this.#shadowName, {
+      failed: (error) => this.#fail(error),
+      written: () => this.#written(),
+      lost: (error) => this.#end(false, error),
+    })
   }
 
   start(): void {
@@ -113,15 +113,16 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     if (this.#pieces === null || this.#restarting || EXPIRY.has(name)) return
     const verdict = this.#pieces.effect(name, args)
     if (verdict.kind === 'restart') this.#restart()
-    else if (verdict.kind === 'also') {
-      for (const one of verdict.commands) this.#push(encodeFor(one, this.#staging), 1, EFFECT)
-      if (!this.#staged) this.#push(encodeFor(LEFT_BEHIND, this.#staging), 1, EFFECT)
-      this.#staged = true
-    }
+    else if (verdict.kind === 'also') this.#copy.also(verdict.commands)
   }
 
   abandon(): void {
-    this.#failure ??= TOO_BUSY
+    this.#fail(TOO_BUSY)
+  }
+
+  /** It ends with this when what is under way has come. */
+  #fail(error: string): void {
+    this.#failure ??= error
   }
 
   // --- reading
@@ -146,50 +147,13 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     if (this.#pieces === null) this.#sweeps = overlap.sweeps
     const pipeline = primaryPipeline(context, overlap, rule.route, database, this.#hash)
     if (pipeline.state !== 'up') return this.#end(false, TOO_BUSY)
-    this.#lane = pipeline.lane
-    this.#ticket = overlap.look(this.#hash, this.#lane)
     const name = this.#primaryName
     const expiry = command(this.#hasExpireTime() ? 'PEXPIRETIME' : 'PTTL', name)
     const reads = this.#pieces === null ? [command('TYPE', name)] : [...this.#pieces.reads(this.#size), expiry]
-    this.#replies = []
-    this.#replyBytes = 0
-    this.#owed = reads.length
-    for (const args of reads) {
-      const bytes = encodeOwn(args)
-      const slot = pipeline.push(this, bytes, 0, bytes.length)
-      slot.route = rule.route
-      slot.database = database
-      slot.flags = READ
-    }
+    this.#reads.send(pipeline, rule.route, database, reads)
   }
 
-  settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
-    if (slot.flags === READ) {
-      this.#replies.push(decodeReply(buf, start, end))
-      this.#replyBytes += end - start
-      if (--this.#owed === 0) this.#taken()
-      return
-    }
-    if (slot.replies > 0) {
-      // What is refused before EXEC says why; EXEC itself only that something was.
-      if (buf[start] === MINUS) this.#failure ??= textOf(buf, start, end)
-      return
-    }
-    leftBacklog(slot)
-    const error = errorIn(buf, start, end)
-    if (error !== null) this.#failure ??= error
-    if (slot.flags === WRITE) this.#written()
-  }
-
-  lost(slot: InFlight, loss: Loss): void {
-    if (slot.flags !== READ) leftBacklog(slot)
-    if (!this.#ended) this.#end(false, loss.text)
-  }
-
-  /** It waits as long as its stores do: the pipeline gives a store up that says nothing. */
-  timedOut(): void {}
-
-  #taken(): void {
+  #taken(replies: Reply[]): void {
     if (this.#ended) return
     this.#leaveTurn()
     const { context, overlap } = this.#options
@@ -198,24 +162,23 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     if (this.#restarting) return this.#read()
     // A flush or swap of databases takes the staging key along, and goes on with another key under this name.
     if (overlap.sweeps !== this.#sweeps) return this.#again()
-    const error = firstError(this.#replies)
+    const error = firstError(replies)
     if (error !== null) return this.#refused(error.text)
     // A write on another connection meanwhile: whether this piece holds it is unknown, so it is read again. Also that there is no key must be so at a known place.
-    if (overlap.traffic(this.#hash, this.#lane) !== this.#ticket) {
+    if (this.#reads.isDisturbed) {
       if (++this.#disturbed > MAX_DISTURBED) return this.#end(false, TOO_BUSY)
       return this.#read()
     }
-    if (this.#pieces === null) return this.#typed(this.#replies[0]!)
+    if (this.#pieces === null) return this.#typed(replies[0]!)
     const nowMs = this.#primaryNowMs()
-    const expiry = Number(this.#replies.pop())
+    const expiry = Number(replies.pop())
     if (expiry === -2) return this.#finish([], null)
     // It may have expired and come back between two pieces, which no write tells.
     if (this.#expiresAtMs >= 0 && this.#expiresAtMs <= nowMs + CLOCK_MS) return this.#again()
     this.#expiresAtMs = expiry >= 0 && !this.#hasExpireTime() ? nowMs + expiry : expiry
-    const taken = this.#pieces.take(this.#replies)
+    const taken = this.#pieces.take(replies)
     if (taken === null) return this.#again()
     this.#resize(context.copies.limits)
-    this.#replies = []
     if (taken.done) this.#finish(taken.writes, this.#expiresAtMs)
     else if (taken.writes.length > 0) this.#write(taken.writes)
     else this.#read()
@@ -253,7 +216,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
   /** The next piece is to have about as many bytes as a piece should. */
   #resize({ pieceBytes, fewestElements }: CopyLimits): void {
     if (this.#whole) return
-    const factor = pieceBytes / Math.max(1, this.#replyBytes)
+    const factor = pieceBytes / Math.max(1, this.#reads.replyBytes)
     this.#size = Math.max(fewestElements, Math.floor(this.#size * Math.min(GROWTH, Math.max(1 / GROWTH, factor))))
   }
 
@@ -268,8 +231,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
       setTimeout(() => this.#write(writes), NO_ROOM_MS).unref()
       return
     }
-    this.#staged = true
-    this.#pushUnit([...writes, LEFT_BEHIND], this.#staging)
+    if (!this.#copy.add(writes)) this.#end(false, TOO_LONG)
   }
 
   /** `expiresAtMs` null: there is no such key. */
@@ -278,14 +240,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     // From here on effects go to the key itself, behind this.
     context.copies.end(database, key, this)
     this.#finishing = true
-    const gone = command('UNLINK', this.#shadowName)
-    const expiry = expiresAtMs === null || expiresAtMs < 0 ? [] : [command('PEXPIREAT', KEY, expiresAtMs)]
-    if (expiresAtMs === null) {
-      this.#pushUnit(this.#staged ? [gone, command('UNLINK', KEY)] : [gone], this.#staging)
-    } else if (this.#staged) {
-      const lasting = expiry.length === 0 ? [command('PERSIST', KEY)] : expiry
-      this.#pushUnit([...writes, ...lasting, gone, command('RENAME', KEY, this.#shadowName)], this.#staging)
-    } else this.#pushUnit([gone, ...writes, ...expiry], this.#shadowName)
+    if (!this.#copy.finish(writes, expiresAtMs)) this.#end(false, TOO_LONG)
     this.#options.onRead()
   }
 
@@ -299,25 +254,6 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     }
   }
 
-  #pushUnit(list: readonly Args[], name: Buffer): void {
-    const { context, rule } = this.#options
-    const { maxBulkBytes } = context.stores[rule.route.shadow!.store]!
-    if (list.some((args) => args.some((arg) => arg.length > maxBulkBytes)))
-      return this.#end(false, 'TOOLONG a value is longer than the shadow takes (proto-max-bulk-len)')
-    this.#push(Buffer.concat([MULTI, ...list.map((args) => encodeFor(args, name)), EXEC]), list.length + 2, WRITE)
-  }
-
-  #push(bytes: Buffer, replies: number, flags: number): void {
-    const { context, rule, database } = this.#options
-    const { route } = rule
-    const slot = context.stores[route.shadow!.store]!.shadow(database).push(this, bytes, 0, bytes.length)
-    slot.route = route
-    slot.database = database
-    slot.replies = replies
-    slot.flags = flags
-    joinBacklog(route, bytes.length)
-  }
-
   // --- from the beginning, and the end
 
   #again(): void {
@@ -327,10 +263,8 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
 
   /** What has been read is worth nothing. Whatever is under way is waited for, and then it begins anew. */
   #restart(): void {
-    if (++this.#restarts > MAX_RESTARTS) this.#failure ??= TOO_BUSY
-    if (this.#staged) this.#push(encodeCommand(['UNLINK', this.#staging]), 1, EFFECT)
-    this.#staging = stagingKeyFor(this.#shadowName)
-    this.#staged = false
+    if (++this.#restarts > MAX_RESTARTS) this.#fail(TOO_BUSY)
+    this.#copy.restart()
     this.#pieces = null
     this.#expiresAtMs = -1
     if (!this.#whole) this.#size = this.#options.context.copies.limits.firstElements
@@ -351,7 +285,7 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
     context.copies.end(database, key, this)
     rule.route.state.backlogCommands--
     if (!ok) {
-      if (this.#staged) this.#push(encodeCommand(['UNLINK', this.#staging]), 1, EFFECT)
+      this.#copy.drop()
       if (this.#diverted) dirty.mark(rule.route, database, key, 'state-copy', context.clock.nowMs)
     }
     for (const waiter of this.#waiters.splice(0)) acknowledge(waiter, ok)
@@ -381,20 +315,11 @@ export class Rebuild implements ReplyOwner, RebuildTarget {
   }
 }
 
-const READ = 1
-const WRITE = 2
-const EFFECT = 3
-
 /** From one piece to the next. */
 const GROWTH = 8
 const MAX_RESTARTS = 3
 const MAX_DISTURBED = 200
 const NO_ROOM_MS = 5
-/** A staging key that nobody writes to any more expires. */
-const LEFT_BEHIND = command('PEXPIRE', KEY, 600_000)
 /** How far clocks may be apart. */
 const CLOCK_MS = 1_000
-
-const MULTI = encodeCommand(['MULTI'])
-const EXEC = encodeCommand(['EXEC'])
 const EXPIRY: ReadonlySet<string> = new Set(['PEXPIREAT', 'PERSIST', 'EXPIREAT', 'EXPIRE', 'PEXPIRE'])
