@@ -1,8 +1,8 @@
 import { steadyNowMs } from '../base/clock.ts'
 import { hashBytes } from '../base/hash.ts'
-import { COLON, DOLLAR, MINUS } from '../resp/bytes.ts'
+import { COLON, MINUS } from '../resp/bytes.ts'
 import { encodeOwn } from '../resp/own-words.ts'
-import { bulkOf } from '../resp/slices.ts'
+import { ErrorReply, type Reply } from '../resp/reply.ts'
 import type { KeyRule } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
@@ -12,7 +12,9 @@ import { isOnOneServer, isStillAt, nameOnPrimary, nameOnShadow, pairOf, restoreC
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { type KeyHold, TOO_LARGE } from './key-holds.ts'
+import { KeyReads } from './key-reads.ts'
 import { NOBODY, type OverlapTable } from './overlap.ts'
+import { firstError } from './pieces/pieces.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
 import { Rebuild, TOO_BUSY } from './rebuild.ts'
 import { joinBacklog, leftBacklog } from './shadow-backlog.ts'
@@ -68,18 +70,13 @@ export class StateCopy implements ReplyOwner {
   /** Marks up to the first read are for writes that the copy holds. */
   #version: number
   #rule: KeyRule
-  #payload: Buffer | null = null
-  #missing = false
   /** The shadow does not take so much in one piece. */
   #isLong = false
-  #error: string | null = null
-  #lane = 0
   #ticket = 0
   readonly #hold: KeyHold | null
   /** When it was read as a whole, at one place of history; null: in pieces, or not yet. */
   #readMs: number | null = null
-  #stage: 'exists' | 'measure' | 'dump' | 'expiry' | 'restore' | 'copy' = 'dump'
-  #absolute = true
+  #stage: 'exists' | 'measure' | 'restore' | 'copy' = 'measure'
   #ended = false
 
   /** `entry` need not be in the dirty set: whoever copies keys for another reason makes one up. */
@@ -157,15 +154,20 @@ export class StateCopy implements ReplyOwner {
   }
 
   #dump(pipeline: Pipeline): void {
+    const { route } = this.#rule
     const name = nameOnPrimary(this.#rule, this.#entry.key)
-    this.#stage = 'dump'
     this.#begins(true)
-    this.#error = null
-    this.#lane = pipeline.lane
-    this.#ticket = this.#overlap.look(this.#hash, this.#lane)
-    this.#absolute = !this.#refuses(this.#rule.route.primary.storeName, 'PEXPIRETIME')
-    this.#push(pipeline, encodeOwn(['DUMP', name]))
-    this.#push(pipeline, encodeOwn([this.#absolute ? 'PEXPIRETIME' : 'PTTL', name]))
+    const absolute = !this.#refuses(route.primary.storeName, 'PEXPIRETIME')
+    const reads = new KeyReads(
+      this.#overlap,
+      this.#hash,
+      ([dump, expiry]) => this.#dumped(dump!, expiry!, absolute, reads.isDisturbed),
+      (error) => this.#end(false, error),
+    )
+    reads.send(pipeline, route, this.#entry.database, [
+      ['DUMP', name],
+      [absolute ? 'PEXPIRETIME' : 'PTTL', name],
+    ])
   }
 
   /** The other ways, when one has turned out not to work. */
@@ -209,15 +211,6 @@ export class StateCopy implements ReplyOwner {
       case 'measure':
         this.#measured(failed ? textOf(buf, start, end) : null, buf[start] === COLON ? numberOf(buf, start, end) : 0)
         return
-      case 'dump':
-        if (buf[start] === DOLLAR && buf[start + 1] !== MINUS) this.#payload = bulkOf(buf, start)
-        else if (failed) this.#error = textOf(buf, start, end)
-        else this.#missing = true
-        this.#stage = 'expiry'
-        return
-      case 'expiry':
-        this.#dumped(failed ? textOf(buf, start, end) : null, buf[start] === COLON ? numberOf(buf, start, end) : -1)
-        return
       case 'copy':
         leftBacklog(slot)
         this.#copied(failed ? textOf(buf, start, end) : null, buf[start + 1] === ONE)
@@ -251,22 +244,22 @@ export class StateCopy implements ReplyOwner {
     }
   }
 
-  #dumped(error: string | null, expiry: number): void {
-    const { route } = this.#rule
-    if (error !== null && this.#absolute && isUnknownCommand(error)) {
-      this.#refused(route.primary.storeName, 'PEXPIRETIME')
-      this.#payload = null
+  /** `absolute`: the expiry is a point in time. */
+  #dumped(dump: Reply, expiry: Reply, absolute: boolean, isDisturbed: boolean): void {
+    const { storeName } = this.#rule.route.primary
+    if (expiry instanceof ErrorReply && absolute && isUnknownCommand(expiry.text)) {
+      this.#refused(storeName, 'PEXPIRETIME')
       return this.#goOn(this.#dump)
     }
-    if (this.#error !== null && isUnknownCommand(this.#error)) {
-      this.#refused(route.primary.storeName, 'DUMP')
+    if (dump instanceof ErrorReply && isUnknownCommand(dump.text)) {
+      this.#refused(storeName, 'DUMP')
       return this.#rebuild(true)
     }
     // A write on another connection meanwhile: whether this copy holds it is unknown, so it is read again.
-    if (this.#overlap.traffic(this.#hash, this.#lane) !== this.#ticket) return this.#end(false, AGAIN)
-    this.#error ??= error
-    if (this.#error !== null) this.#end(false, this.#error)
-    else this.#restore(expiry)
+    if (isDisturbed) return this.#end(false, AGAIN)
+    const error = firstError([dump, expiry])
+    if (error !== null) this.#end(false, error.text)
+    else this.#restore(Buffer.isBuffer(dump) ? dump : null, typeof expiry === 'object' ? -1 : Number(expiry), absolute)
   }
 
   #copied(error: string | null, found: boolean): void {
@@ -280,7 +273,8 @@ export class StateCopy implements ReplyOwner {
     }
   }
 
-  #restore(expiry: number): void {
+  /** `payload` null: there is no such key. `expiry`: as it was read; -2: it expired between the two reads. */
+  #restore(payload: Buffer | null, expiry: number, absolute: boolean): void {
     const { key } = this.#entry
     const asked = this.#rule
     const rule = this.#context.routes.find(key, 0, key.length)
@@ -291,14 +285,11 @@ export class StateCopy implements ReplyOwner {
     }
     this.#rule = rule
     const name = nameOnShadow(rule, key)
-    // -2: it expired between the two reads.
     const command =
-      this.#missing || expiry === -2
+      payload === null || expiry === -2
         ? encodeOwn(['DEL', name])
-        : restoreCommand(name, this.#payload!, this.#expiresAtMs(expiry))
-    const tooLong = (this.#payload?.length ?? 0) > this.#shadowStore().maxBulkBytes
-    this.#payload = null
-    if (tooLong) {
+        : restoreCommand(name, payload, absolute ? expiry : this.#expiresAtMs(expiry))
+    if ((payload?.length ?? 0) > this.#shadowStore().maxBulkBytes) {
       this.#isLong = true
       return this.#rebuild(false)
     }
@@ -319,13 +310,11 @@ export class StateCopy implements ReplyOwner {
     this.#readMs = whole ? this.#context.clock.nowMs : null
   }
 
-  #expiresAtMs(expiry: number): number {
-    if (this.#absolute || expiry <= 0) return expiry
-    return (
-      Math.round(steadyNowMs()) +
-      this.#context.copies.factsOf(this.#rule.route.primary.storeName).clockOffsetMs +
-      expiry
-    )
+  /** Of a time to live. */
+  #expiresAtMs(ttlMs: number): number {
+    if (ttlMs <= 0) return ttlMs
+    const { clockOffsetMs } = this.#context.copies.factsOf(this.#rule.route.primary.storeName)
+    return Math.round(steadyNowMs()) + clockOffsetMs + ttlMs
   }
 
   #refusedRestore(error: string): void {

@@ -118,6 +118,19 @@ describe('a key', () => {
     expect(repairer.running).toBe(0)
   })
 
+  test('that came into being while a server that is too old for PEXPIRETIME was asked for it is restored, not deleted', () => {
+    mark('k')
+    after(0)
+    primary.answer('$-1\r\n')
+    primary.answer("-ERR unknown command 'PEXPIRETIME'\r\n")
+    expect(primary.sent.map(({ words }) => words)).toEqual([
+      ['DUMP', 'k'],
+      ['PTTL', 'k'],
+    ])
+    answerReads()
+    expect(shadow.sent.map(({ words }) => words)).toEqual([['RESTORE', 'k', '0', 'payload', 'REPLACE']])
+  })
+
   test('that fails waits longer each time, up to ten seconds, and is never given up', () => {
     mark('k')
     const waits: number[] = []
