@@ -1,7 +1,8 @@
 import type { Route } from '../routing/route.ts'
 import type { AckWaiter } from './ack-waiter.ts'
 import { type DirtyGroup, DirtyGroups, hashInGroup } from './dirty-groups.ts'
-import { DIRTY_REASONS, type DirtyChanges, type DirtyKey, type DirtyReason, type DirtyRow } from './dirty-key.ts'
+import { DirtyHandles } from './dirty-handles.ts'
+import { DIRTY_REASONS, type DirtyKey, type DirtyReason } from './dirty-key.ts'
 import {
   ATTEMPTS,
   BY_AGE,
@@ -14,9 +15,9 @@ import {
   REASON,
   STATE,
   TAKEN,
-  UNWRITTEN,
   VERSION,
 } from './dirty-table.ts'
+import { DirtyUnwritten } from './dirty-unwritten.ts'
 import { DirtyWaiters } from './dirty-waiters.ts'
 import { DirtyWalk } from './dirty-walk.ts'
 import { PostponedKeys } from './postponed-keys.ts'
@@ -30,21 +31,21 @@ import { type VerifyCause, VerifyMarks } from './verify-marks.ts'
  *             └──wake── postponed ◀───────┴─ failed
  *
  * Bounded in keys (`limit`, of a route) and in memory: beyond, the set only remembers that the route as a whole needs a verify, loudly, instead of growing. What
- * changes is told to `changes`, where somebody writes it down (`dirty-store.ts`); an id stands there once until it has been written.
+ * changes is told to `unwritten`, and somebody writes it down (`dirty-store.ts`).
  */
 export class DirtySet {
   readonly #table = new DirtyTable()
   readonly #groups = new DirtyGroups(DIRTY_REASONS.length)
-  readonly #taken = new Map<number, DirtyKey>()
+  readonly #handles = new DirtyHandles(this.#table, this.#groups)
   readonly #waiters = new DirtyWaiters()
   readonly #postponed = new PostponedKeys(this.#table)
-  readonly walk: DirtyWalk = new DirtyWalk(this.#table, this.#groups, (id) => this.#taken.get(id) ?? this.#handle(id))
+  readonly walk: DirtyWalk = new DirtyWalk(this.#table, this.#groups, (id) => this.#handles.of(id))
   readonly #limit: number
   readonly #limitBytes: number
   /** Routes of which more may differ than these keys. */
   readonly toVerify: VerifyMarks
-  /** Somebody writes changes down, and is told of them here. Null: nobody does. */
-  changes: DirtyChanges | null = null
+  /** For the one who writes it down. */
+  readonly unwritten: DirtyUnwritten = new DirtyUnwritten(this.#table, this.#groups)
 
   /** `onVerify`: a route needs a verify from now on, or for another cause as well. */
   constructor(
@@ -54,7 +55,7 @@ export class DirtySet {
   ) {
     this.#limit = limit
     this.#limitBytes = limitBytes
-    this.toVerify = new VerifyMarks(onVerify, () => this.changes?.routeChanged())
+    this.toVerify = new VerifyMarks(onVerify, () => this.unwritten.routeChanged())
   }
 
   get size(): number {
@@ -126,15 +127,14 @@ export class DirtySet {
     if (id !== -1) {
       table.set(id, VERSION, table.get(id, VERSION) + 1)
       this.#setReason(group, id, reason)
-      const taken = this.#taken.get(id)
-      if (taken !== undefined) taken.version++
+      this.#handles.marked(id)
     } else if (this.count(route.name) >= this.#limit || table.bytes > this.#limitBytes) {
       this.toVerify.mark(route.name, 'overflow')
       if (waiter !== null) waiter.failed = true
       return
     } else {
       id = this.#add(group, hash, key, reason, nowMs)
-      this.#changed(id)
+      this.unwritten.keyChanged(id)
       route.state.dirtied++
     }
     if (waiter !== null) this.#waiters.add(id, table.get(id, VERSION), waiter)
@@ -170,7 +170,7 @@ export class DirtySet {
     for (const group of this.#groups.ofRoute(route)) {
       for (let id = group.byAge.first; id !== -1; ) {
         const next = this.#table.following(BY_AGE, id)
-        yield this.#taken.get(id) ?? this.#handle(id)
+        yield this.#handles.of(id)
         id = next
       }
     }
@@ -185,9 +185,7 @@ export class DirtySet {
     const id = group.ready.first
     this.#table.unlink(group.ready, BY_TURN, id)
     this.#table.set(id, STATE, TAKEN)
-    const entry = this.#handle(id)
-    this.#taken.set(id, entry)
-    return entry
+    return this.#handles.take(id)
   }
 
   /** A state copy that was begun at `version` has been acknowledged by the shadow. True when the key is clean now. `readMs`: when it was read as a whole, so that all marks up to `version` are
@@ -263,29 +261,7 @@ export class DirtySet {
   restore(route: string, database: number, key: Uint8Array, reason: DirtyReason, sinceMs: number): void {
     const group = this.#groups.of(route, database)
     if (this.#idOf(group, key) !== -1) return
-    this.#changed(this.#add(group, hashInGroup(group, key), key, reason, sinceMs))
-  }
-
-  /** What is to stand on disk under the number `id`, which counts as written from now on; null: nothing. */
-  write(id: number): DirtyRow | null {
-    const table = this.#table
-    table.set(id, UNWRITTEN, 0)
-    if (table.get(id, STATE) === 0) return null
-    const { route, database } = this.#groups.at(table.get(id, GROUP_OF))
-    const reason = DIRTY_REASONS[table.get(id, REASON)]!
-    return { route, database, key: table.key(id), reason, sinceMs: table.sinceMs(id) }
-  }
-
-  /** All of it is to be written again. */
-  rewrite(): void {
-    for (const { byAge } of this.#groups.all) {
-      for (let id = byAge.first; id !== -1; id = this.#table.following(BY_AGE, id)) this.#changed(id)
-    }
-  }
-
-  /** Could not be written after all. */
-  unwritten(id: number): void {
-    this.#table.set(id, UNWRITTEN, 1)
+    this.unwritten.keyChanged(this.#add(group, hashInGroup(group, key), key, reason, sinceMs))
   }
 
   /** Everything has been written: memory that is not needed any more can go. */
@@ -321,8 +297,7 @@ export class DirtySet {
     group.reasons[before]!--
     group.reasons[number]!++
     this.#table.set(id, REASON, number)
-    const taken = this.#taken.get(id)
-    if (taken !== undefined) (taken as { reason: DirtyReason }).reason = reason
+    this.#handles.reasonChanged(id, reason)
   }
 
   #setHot(group: DirtyGroup, id: number, hot: 0 | 1): void {
@@ -336,40 +311,15 @@ export class DirtySet {
     const state = table.get(id, STATE)
     if (state === READY) table.unlink(group.ready, BY_TURN, id)
     else if (state >= POSTPONED) this.#postponed.remove(id, state - POSTPONED)
-    else {
-      const taken = this.#taken.get(id)
-      if (taken !== undefined) taken.gone = true
-      this.#taken.delete(id)
-    }
+    else this.#handles.removed(id)
     this.walk.leaves(group, id)
     table.unlink(group.byAge, BY_AGE, id)
     group.size--
     group.reasons[table.get(id, REASON)]!--
-    this.#changed(id)
+    this.unwritten.keyChanged(id)
     table.remove(id)
-    if (this.changes === null) this.settle()
+    if (this.unwritten.listener === null) this.settle()
     this.#waiters.end(id, ok)
-  }
-
-  #changed(id: number): void {
-    if (this.changes === null || this.#table.get(id, UNWRITTEN) === 1) return
-    this.#table.set(id, UNWRITTEN, 1)
-    this.changes.keyChanged(id)
-  }
-
-  #handle(id: number): DirtyKey {
-    const table = this.#table
-    const { route, database } = this.#groups.at(table.get(id, GROUP_OF))
-    return {
-      route,
-      database,
-      key: Buffer.from(table.key(id)),
-      reason: DIRTY_REASONS[table.get(id, REASON)]!,
-      sinceMs: table.sinceMs(id),
-      version: table.get(id, VERSION),
-      attempts: table.get(id, ATTEMPTS),
-      gone: false,
-    }
   }
 
   /** Ends what `take` began: the number of the key, which is in no list now; -1 when it is not in the set any more. */
@@ -386,7 +336,7 @@ export class DirtySet {
     if (state === READY) this.#table.unlink(group!.ready, BY_TURN, id)
     else if (state >= POSTPONED) this.#postponed.remove(id, state - POSTPONED)
     this.#table.set(id, STATE, TAKEN)
-    this.#taken.delete(id)
+    this.#handles.release(id)
     return id
   }
 

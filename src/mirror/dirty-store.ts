@@ -69,7 +69,7 @@ export class DirtyStore implements DirtyChanges {
     this.#dirty = dirty
     this.#events = events
     // From the beginning: that the file was damaged is the first thing to be written into the new one.
-    dirty.changes = this
+    dirty.unwritten.listener = this
     this.#database = openOrSetAside(this.#path, MIGRATIONS, (error, name) => events.damaged(error, name))
     this.#prepare()
     try {
@@ -140,7 +140,7 @@ export class DirtyStore implements DirtyChanges {
       if (!this.#database.isOpen) this.#reopen()
       inTransaction(this.#database, () => this.#writeRows(count))
     } catch (error) {
-      for (let i = 0; i < count; i++) this.#dirty.unwritten(this.#queue[this.#head + i]!)
+      for (let i = 0; i < count; i++) this.#dirty.unwritten.failed(this.#queue[this.#head + i]!)
       if (isDamage(error)) this.#setAside(error as Error)
       this.#fail(error as Error, nowMs)
       return
@@ -166,7 +166,7 @@ export class DirtyStore implements DirtyChanges {
   }
 
   close(): void {
-    this.#dirty.changes = null
+    this.#dirty.unwritten.listener = null
     this.#database.close()
   }
 
@@ -236,7 +236,7 @@ export class DirtyStore implements DirtyChanges {
     }
     for (let i = 0; i < count; i++) {
       const id = this.#queue[this.#head + i]!
-      const row = this.#dirty.write(id)
+      const row = this.#dirty.unwritten.write(id)
       if (row === null) this.#remove.run(id)
       else this.#put.run(id, row.route, row.database, row.key, row.reason, Math.round(row.sinceMs + offsetMs))
     }
@@ -270,7 +270,7 @@ export class DirtyStore implements DirtyChanges {
     this.#prepare()
     this.#database.prepare('INSERT INTO runs (name) VALUES (?)').run(this.#run.name)
     this.#routesChanged = true
-    this.#dirty.rewrite()
+    this.#dirty.unwritten.rewrite()
   }
 }
 

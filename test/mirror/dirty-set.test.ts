@@ -233,7 +233,7 @@ describe('whatever is done to it', () => {
         const set = new DirtySet(1_000)
         const disk = new Map<number, string>()
         const changed: number[] = []
-        set.changes = { keyChanged: (id) => changed.push(id), routeChanged: () => {} }
+        set.unwritten.listener = { keyChanged: (id) => changed.push(id), routeChanged: () => {} }
         const model = new Model()
         const taken: { entry: DirtyKey; version: number }[] = []
         let now = 0
@@ -266,7 +266,7 @@ describe('whatever is done to it', () => {
             model.keys.clear()
           }
           for (const id of changed.splice(0)) {
-            const row = set.write(id)
+            const row = set.unwritten.write(id)
             if (row === null) disk.delete(id)
             else disk.set(id, `${row.database} ${Buffer.from(row.key)}`)
           }
