@@ -1,10 +1,19 @@
-import { viewOf } from '../resp/command-view.ts'
 import { DeclaredKeys } from './declared-keys.ts'
-import { findKeys, KeyPositions } from './keys.ts'
+import { KeyArguments } from './key-arguments.ts'
 import type { LuaExpression, LuaOutline } from './lua-outline.ts'
 import { luaOutline } from './lua-parser.ts'
 import { type LuaToken, luaTokens } from './lua-tokens.ts'
 import { repliesWithKeys } from './reply-keys.ts'
+import {
+  ABOUT_ALL_KEYS,
+  ELSEWHERE,
+  MESSAGES,
+  NO_QUEUE,
+  PUBLISHING,
+  RELATIVE,
+  UNTOLD,
+  VARYING,
+} from './script-commands.ts'
 import type { CommandSpec } from './spec.ts'
 import type { CommandTable } from './table.ts'
 
@@ -80,8 +89,7 @@ class Analysis {
   readonly #calls = new Set<string>()
   readonly #outline: LuaOutline
   readonly #keys: DeclaredKeys
-  /** Words that stand for a key where a command takes one. */
-  readonly #asKeys = new Set<number>()
+  readonly #keyArguments: KeyArguments
   #writes = false
   #varies: string | null = null
   #declaresKeys = true
@@ -96,6 +104,7 @@ class Analysis {
     this.#outline = outline
     this.#commands = commands
     this.#keys = new DeclaredKeys(outline)
+    this.#keyArguments = new KeyArguments(this.#keys)
     if (this.#keys.areChanged) this.#declaresKeys = false
   }
 
@@ -106,19 +115,12 @@ class Analysis {
       writes: this.#writes,
       varies: this.#varies,
       declaresKeys: this.#declaresKeys,
-      tellsNames: this.#tellsNames || this.#tokens.some((token, i) => this.#isTold(token, i)),
+      tellsNames: this.#tellsNames || this.#keyArguments.tellsNames(this.#tokens),
       asksForAllKeys: this.#asksForAllKeys,
       looksIntoQueues: this.#looksIntoQueues,
       untold: this.#untold,
       publishesTo: [...this.#publishesTo],
     }
-  }
-
-  /** A name of a key that is used for something else than to reach it. `#KEYS` counts them. */
-  #isTold(token: LuaToken, i: number): boolean {
-    if (token.kind !== 'name' || this.#asKeys.has(i) || this.#keys.passedOn.has(i) || this.#text(i - 1) === '#')
-      return false
-    return this.#keys.namedBy.has(i) || (token.text === 'KEYS' && this.#text(i - 1) !== '.')
   }
 
   #text(i: number): string {
@@ -204,7 +206,7 @@ class Analysis {
     }
     const why = this.#variesBy(name, args)
     if (why !== null) this.#doubt(why)
-    if (!this.#onDeclaredKeys(subcommandOf(spec, args), args)) this.#declaresKeys = false
+    if (!this.#keyArguments.areDeclared(subcommandOf(spec, args), args)) this.#declaresKeys = false
   }
 
   /** Something is done with the value of what begins at `start`: it is no statement. A string before it may be a part of one. */
@@ -223,39 +225,6 @@ class Analysis {
       return 'it sets a relative time (SET)'
     return null
   }
-
-  #onDeclaredKeys(spec: CommandSpec, args: readonly LuaExpression[]): boolean {
-    if (spec.subcommands !== null) return false
-    if (spec.keyFinder !== 'plain') return this.#areFoundKeysDeclared(spec, args)
-    if (spec.firstKey === 0) return true
-    const end = args.length - 1
-    const last = spec.lastKey < 0 ? args.length + spec.lastKey : spec.lastKey
-    for (let i = spec.firstKey; i <= last; i += spec.keyStep) {
-      const arg = args[i]
-      if (arg !== undefined && !this.#takesKey(arg)) return false
-    }
-    // Further keys may be among what the last argument stands for.
-    const mayHoldKeys = spec.lastKey < 0 || spec.lastKey > end
-    return !mayHoldKeys || !this.#keys.maySpread(args[end]!) || this.#keys.isAllKeys(args[end]!)
-  }
-
-  /** Where its keys are depends on other arguments: all of them are keys, or written out. */
-  #areFoundKeysDeclared(spec: CommandSpec, args: readonly LuaExpression[]): boolean {
-    const texts = args.map((arg) => (this.#keys.isKey(arg) ? KEY : literalOf(arg)))
-    if (!texts.every((text) => text !== null)) return false
-    findKeys(spec, viewOf(texts.map((text) => Buffer.from(text, 'latin1'))), POSITIONS)
-    const { count, complete, patternCount } = POSITIONS
-    const found = new Set(POSITIONS.index.subarray(0, count))
-    if (!complete || patternCount > 0 || !args.every((arg, i) => found.has(i) === this.#keys.isKey(arg))) return false
-    for (const i of found) this.#takesKey(args[i]!)
-    return true
-  }
-
-  #takesKey(arg: LuaExpression): boolean {
-    if (!this.#keys.isKey(arg) && !this.#keys.isAllKeys(arg)) return false
-    for (let i = arg.from; i <= arg.to; i++) this.#asKeys.add(i)
-    return true
-  }
 }
 
 /** XGROUP CREATE of XGROUP, where the second word is written out. */
@@ -273,15 +242,6 @@ function isPlainSetOption(arg: LuaExpression): boolean {
   return arg.kind === 'string' && /^(NX|XX|GET|KEEPTTL)$/i.test(arg.text)
 }
 
-/** What the server is given; null: that is computed, or written in a way of its own. */
-function literalOf(arg: LuaExpression): string | null {
-  if (arg.kind === 'string') return arg.text.includes('\\') ? null : arg.text
-  return arg.kind === 'number' && Number.isSafeInteger(Number(arg.text)) ? String(Number(arg.text)) : null
-}
-
-/** Stands for a key's name, where only its place is asked for. */
-const KEY = 'key'
-const POSITIONS = new KeyPositions()
 /** The API's name in Redis and in Valkey. */
 const API: ReadonlySet<string> = new Set(['redis', 'server'])
 const CALLS: ReadonlySet<string> = new Set(['call', 'pcall'])
@@ -315,78 +275,4 @@ const ENDS: ReadonlySet<string> = new Set([')', ']', '}', ';'])
 /** What follows these is a value. */
 const VALUE_FOLLOWS: ReadonlySet<string> = new Set([
   ...['return', 'and', 'or', 'not', 'if', 'elseif', 'while', 'until', 'in'],
-])
-/** Commands that know strings, hashes or sets only: of anything else they say that it is of the wrong type, on both sides. */
-const NO_QUEUE =
-  /^(?:H|GET|SET|INCR|DECR|APPEND|STRLEN|SUBSTR|MGET|MSET|BIT|PF|PUBLISH|SPUBLISH|S(?:ADD|REM|CARD|ISMEMBER|MISMEMBER|MEMBERS|POP|RANDMEMBER|MOVE|INTER|UNION|DIFF|SCAN))/
-/** Tried on Redis 7.0 and 8.0 and Valkey 9.1 with every write command: these change a key without a word to those that track it. Wherever the name stands, it may be called. */
-const UNTOLD = /xgroup|xreadgroup|xclaim|xautoclaim|xack|xnack|xsetid|xcfgset|pfdebug|hp?expire|h[gs]etex|hpersist/i
-const RELATIVE: ReadonlySet<string> = new Set([
-  ...[
-    'EXPIRE',
-    'PEXPIRE',
-    'SETEX',
-    'PSETEX',
-    'GETEX',
-    'HEXPIRE',
-    'HPEXPIRE',
-    'HGETEX',
-    'HSETEX',
-    'MSETEX',
-    'INCREX',
-    'RESTORE',
-  ],
-])
-/** They change no key. */
-const MESSAGES: ReadonlySet<string> = new Set(['PUBLISH', 'SPUBLISH', 'PING', 'ECHO'])
-const PUBLISHING: ReadonlySet<string> = new Set(['PUBLISH', 'SPUBLISH'])
-const ABOUT_ALL_KEYS: ReadonlySet<string> = new Set(['KEYS', 'SCAN', 'RANDOMKEY', 'DBSIZE'])
-/** Of keys beyond those of this database that they name. */
-const ELSEWHERE: ReadonlySet<string> = new Set(['FLUSHALL', 'FLUSHDB', 'SWAPDB', 'SELECT', 'MOVE', 'COPY', 'MIGRATE'])
-/** By chance, by time, by an order that is each server's own, by what is each server's own, or by its floating point. */
-const VARYING: ReadonlySet<string> = new Set([
-  ...[
-    'TIME',
-    'RANDOMKEY',
-    'SRANDMEMBER',
-    'HRANDFIELD',
-    'ZRANDMEMBER',
-    'VRANDMEMBER',
-    'SPOP',
-    'TTL',
-    'PTTL',
-    'HTTL',
-    'HPTTL',
-  ],
-  ...['SCAN', 'SSCAN', 'HSCAN', 'ZSCAN', 'KEYS', 'SMEMBERS', 'SINTER', 'SUNION', 'SDIFF', 'HGETALL', 'HKEYS', 'HVALS'],
-  ...['SORT', 'SORT_RO', 'GEORADIUS', 'GEORADIUSBYMEMBER', 'GEOSEARCH', 'GEOSEARCHSTORE', 'GEODIST', 'VADD', 'VSIM'],
-  ...['INCRBYFLOAT', 'HINCRBYFLOAT', 'XADD', 'XTRIM', 'XREADGROUP', 'XCLAIM', 'XAUTOCLAIM', 'XPENDING', 'XINFO'],
-  ...[
-    'INFO',
-    'DBSIZE',
-    'LASTSAVE',
-    'OBJECT',
-    'MEMORY',
-    'DEBUG',
-    'CONFIG',
-    'CLIENT',
-    'ROLE',
-    'SLOWLOG',
-    'LATENCY',
-    'COMMAND',
-  ],
-  ...[
-    'DUMP',
-    'LOLWUT',
-    'PUBLISH',
-    'SPUBLISH',
-    'PUBSUB',
-    'ACL',
-    'SCRIPT',
-    'FUNCTION',
-    'WAIT',
-    'MODULE',
-    'CLUSTER',
-    'SELECT',
-  ],
 ])
