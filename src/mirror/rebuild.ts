@@ -9,11 +9,11 @@ import type { DataPathContext } from './context.ts'
 import { isStillAt, nameOnPrimary, nameOnShadow } from './copied-key.ts'
 import type { CopyLimits, RebuildTarget } from './copy-state.ts'
 import type { DirtySet } from './dirty-set.ts'
-import { KeyReads } from './key-reads.ts'
 import type { OverlapTable } from './overlap.ts'
 import { piecesOf } from './pieces/by-type.ts'
 import { firstError, type Pieces, WHOLE } from './pieces/pieces.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
+import { PrimaryReads } from './primary-reads.ts'
 import { StagedCopy } from './staged-copy.ts'
 import { isUnknownCommand } from './store-errors.ts'
 
@@ -56,7 +56,7 @@ export class Rebuild implements RebuildTarget {
   readonly #shadowName: Buffer
   #pieces: Pieces | null = null
   #size: number
-  readonly #reads: KeyReads
+  readonly #reads: PrimaryReads
   readonly #copy: StagedCopy
   #holdsTurn = false
   #disturbed = 0
@@ -80,7 +80,7 @@ export class Rebuild implements RebuildTarget {
     this.#primaryName = nameOnPrimary(rule, key)
     this.#shadowName = nameOnShadow(rule, key)
     this.#size = whole ? WHOLE : context.copies.limits.firstElements
-    this.#reads = new KeyReads(
+    this.#reads = new PrimaryReads(
       overlap,
       this.#hash,
       (replies) => this.#taken(replies),

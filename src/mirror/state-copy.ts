@@ -12,10 +12,10 @@ import { isOnOneServer, isStillAt, nameOnPrimary, nameOnShadow, pairOf, restoreC
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { type KeyHold, TOO_LARGE } from './key-holds.ts'
-import { KeyReads } from './key-reads.ts'
 import { NOBODY, type OverlapTable } from './overlap.ts'
 import { firstError } from './pieces/pieces.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
+import { PrimaryReads } from './primary-reads.ts'
 import { Rebuild, TOO_BUSY } from './rebuild.ts'
 import { joinBacklog, leftBacklog } from './shadow-backlog.ts'
 import {
@@ -158,7 +158,7 @@ export class StateCopy implements ReplyOwner {
     const name = nameOnPrimary(this.#rule, this.#entry.key)
     this.#begins(true)
     const absolute = !this.#refuses(route.primary.storeName, 'PEXPIRETIME')
-    const reads = new KeyReads(
+    const reads = new PrimaryReads(
       this.#overlap,
       this.#hash,
       ([dump, expiry]) => this.#dumped(dump!, expiry!, absolute, reads.isDisturbed),

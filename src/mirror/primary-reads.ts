@@ -15,7 +15,7 @@ import type { OverlapTable } from './overlap.ts'
  *
  * One round at a time; each ends in `onAnswered` or `onLost`, this once for each read that was lost.
  */
-export class KeyReads implements ReplyOwner {
+export class PrimaryReads implements ReplyOwner {
   readonly #overlap: OverlapTable
   readonly #hash: number
   readonly #onAnswered: (replies: Reply[]) => void

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { KeyReads } from '../../src/mirror/key-reads.ts'
 import { OverlapTable } from '../../src/mirror/overlap.ts'
+import { PrimaryReads } from '../../src/mirror/primary-reads.ts'
 import { ErrorReply, type Reply } from '../../src/resp/reply.ts'
 import type { Route } from '../../src/routing/route.ts'
 import { InFlight } from '../../src/upstream/in-flight.ts'
@@ -14,7 +14,7 @@ function start(overlap = new OverlapTable({ nowMs: 0 })) {
   const sent: string[] = []
   const rounds: Reply[][] = []
   const losses: string[] = []
-  const reads = new KeyReads(
+  const reads = new PrimaryReads(
     overlap,
     HASH,
     (replies) => rounds.push(replies),
@@ -72,7 +72,7 @@ test('reads that are lost are told one by one, and never as answered', () => {
   const { reads, send, answer, rounds, losses } = start()
   send(['DUMP', 'k'], ['PTTL', 'k'])
   answer('$1\r\nx\r\n')
-  reads.lost(new InFlight(), { text: 'LOST' } as Parameters<KeyReads['lost']>[1])
+  reads.lost(new InFlight(), { text: 'LOST' } as Parameters<PrimaryReads['lost']>[1])
   expect(losses).toEqual(['LOST'])
   expect(rounds).toEqual([])
 })
