@@ -1,14 +1,14 @@
 import { hashBytes, mix } from '../base/hash.ts'
 import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
-import type { CommandSpec } from '../command/spec.ts'
 import type { CommandTable } from '../command/table.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { Route } from '../routing/route.ts'
 import type { RouteTable } from '../routing/route-table.ts'
-import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { InFlight } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
+import type { AlignedRead, ReadPath } from './aligned-read.ts'
 import { isArbitrary } from './normalise.ts'
 import { isPassing } from './passing-errors.ts'
 import type { SkipReason } from './tally.ts'
@@ -32,74 +32,6 @@ export interface MirrorView {
   primaryPipeline(route: Route, database: number, hash: number): Pipeline
 }
 
-/** Who asked. Exactly one of the two is called for each read, once. */
-export interface ReadListener {
-  /** Both have answered: the primary's answer is `read.primary`, the other's `buf[start .. end)`, a view. */
-  answered(read: AlignedRead, buf: Buffer, start: number, end: number): void
-  dropped(read: AlignedRead, reason: SkipReason): void
-}
-
-/** One read on its way to the primary and then to the other store, so that both answer it at the same place of the one history. */
-export class AlignedRead implements ReplyOwner {
-  readonly #reads: AlignedReads
-  readonly listener: ReadListener
-  readonly spec: CommandSpec
-  route: Route
-  readonly database: number
-  /** As the application names its keys. */
-  readonly command: Buffer
-  /** The primary's answer; null until it has come. */
-  primary: Buffer | null = null
-  /** Where and when the primary was asked. */
-  lane = 0
-  ticket = 0
-  /** The listener has been told. */
-  ended = false
-  /** Ms that the primary took; -1: not to be compared. */
-  primaryMs = -1
-  /** Only the primary is asked: `answered` gets its answer. */
-  readonly primaryOnly: boolean
-
-  constructor(
-    reads: AlignedReads,
-    listener: ReadListener,
-    spec: CommandSpec,
-    route: Route,
-    database: number,
-    command: Buffer,
-    primaryOnly = false,
-  ) {
-    this.#reads = reads
-    this.listener = listener
-    this.spec = spec
-    this.route = route
-    this.database = database
-    this.command = command
-    this.primaryOnly = primaryOnly
-  }
-
-  get bytes(): number {
-    return this.command.length + (this.primary?.length ?? 0)
-  }
-
-  /** The same read for somebody else. */
-  askedBy(listener: ReadListener): AlignedRead {
-    return new AlignedRead(this.#reads, listener, this.spec, this.route, this.database, this.command)
-  }
-
-  settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
-    if (this.primary !== null) return this.#reads.settled(this, slot, buf, start, end)
-    this.primary = Buffer.from(buf.subarray(start, end))
-    this.#reads.follow(this)
-  }
-
-  lost(_slot: InFlight, _loss: Loss): void {
-    this.#reads.lost(this)
-  }
-
-  timedOut(): void {}
-}
-
 /**
  * Asks the primary and the shadow the same read at the same place of history:
  *
@@ -111,7 +43,7 @@ export class AlignedRead implements ReplyOwner {
  *
  * In `baseline` both questions go to the primary, one behind the other: nothing of this pipeline comes between them.
  */
-export class AlignedReads {
+export class AlignedReads implements ReadPath {
   readonly context: ComparerContext
   readonly mirror: MirrorView
   readonly #parser = new CommandParser()
@@ -201,6 +133,7 @@ export class AlignedReads {
     if (read.primaryMs >= 0) shadow.hurry()
   }
 
+  /** The shadow has answered; in `baseline` the primary, again. */
   settled(read: AlignedRead, slot: InFlight, buf: Buffer, start: number, end: number): void {
     if (read.ended) return
     if (read.route.config.compare.baseline) return this.#answeredTwice(read, buf, start, end)
