@@ -8,8 +8,8 @@ import { segmentsOf } from './pattern-overlap.ts'
 import { phaseFromVariable, phaseOverride, phaseVariable, strayOverrides } from './phase-override.ts'
 import { type ConfigPath, shown } from './problems.ts'
 import { type EndDraft, finishEnd, readEnd } from './resolve-ends.ts'
-import { RouteFile } from './schema.ts'
 import { isRecord, readFields } from './schema-issues.ts'
+import { RouteFile } from './schema-routes.ts'
 
 /** A route on its way from the file to the configuration; what was wrong is missing (and reported). */
 export interface RouteDraft {
