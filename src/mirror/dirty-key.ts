@@ -13,6 +13,8 @@ export const DIRTY_REASONS = [
   'mismatch',
   /** It was being written when the process ended without being asked to. */
   'crash',
+  /** A write to it reached the shadow so late that it may have expired there before. */
+  'shadow-late',
 ] as const
 export type DirtyReason = (typeof DIRTY_REASONS)[number]
 

@@ -13,6 +13,7 @@ import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { doubtFunctionsOf } from './function-sync.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
+import { isLate, LateWrites } from './late-writes.ts'
 import { runsScript, type ScriptEffects } from './script-effects.ts'
 import { applicationBytes } from './settled-command.ts'
 import { differs, hasError, isReadOnly, NO_ANSWER } from './shadow-answers.ts'
@@ -38,6 +39,7 @@ export class ShadowQueue implements ReplyOwner {
   readonly #refs: KeyRefs
   readonly swapped = new SwappedDatabases()
   readonly awaited = new AwaitedKeys()
+  readonly lateWrites: LateWrites
   /** While a transaction's effects are gathered: they leave as one unit. */
   #gathered: Item[] | null = null
 
@@ -57,6 +59,7 @@ export class ShadowQueue implements ReplyOwner {
     this.#dirty = dirty
     this.#refs = refs
     this.#scripts = scripts
+    this.lateWrites = new LateWrites(context, refs, (ref) => this.mark(ref, 'shadow-late', null))
   }
 
   /**
@@ -209,6 +212,10 @@ export class ShadowQueue implements ReplyOwner {
       const keys = this.#refs.in(spec, slot.database, bytes, from, to)
       if (this.#anyInDoubt(spec, keys, bytes, from, to)) for (const ref of keys) this.mark(ref, 'shadow-differs', null)
     }
+    if (isLate(slot.queuedAtMs, this.#context.clock)) {
+      const { bytes, start: from, end: to } = applicationBytes(slot)
+      this.lateWrites.look(spec, slot.database, bytes, from, to, slot.seq)
+    }
     this.#finish(slot, true)
   }
 
@@ -237,6 +244,7 @@ export class ShadowQueue implements ReplyOwner {
     } else state.shadowOk++
     if (slot.replies > 0) return
     if (!failed) {
+      const late = isLate(slot.queuedAtMs, this.#context.clock)
       const offsets = elementOffsets(buf, start, end)!
       for (const [i, item] of unit.items.entries()) {
         const frame = item.original ?? item.bytes
@@ -244,7 +252,7 @@ export class ShadowQueue implements ReplyOwner {
         const another = item.answer !== NO_ANSWER && differs(item.spec, item.answer, buf, offsets[i]!, offsets[i + 1]!)
         if (another || this.#anyInDoubt(item.spec, keys, frame, 0, frame.length)) {
           for (const ref of keys) this.mark(ref, 'shadow-differs', null)
-        }
+        } else if (late) this.lateWrites.look(item.spec, item.database, frame, 0, frame.length, item.answer)
       }
     }
     this.#finish(slot, !failed)

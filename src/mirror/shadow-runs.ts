@@ -7,6 +7,7 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
+import { isLate } from './late-writes.ts'
 import { answerOf, changedNothing } from './settled-command.ts'
 import { integerHash, NO_ANSWER } from './shadow-answers.ts'
 import { MAX_WAITING } from './shadow-backlog.ts'
@@ -15,6 +16,9 @@ import type { ShadowQueue } from './shadow-queue.ts'
 /** Of one run. More would make one loss, or one copy of bytes, a long piece of work. */
 const MAX_COMMANDS = 64
 const MAX_BYTES = 16 * 1024
+
+/** One command of a run: `buf[start .. end)`. */
+type Visit = (spec: CommandSpec | null, buf: Buffer, start: number, end: number) => void
 
 /**
  * Writes of one client whose replies have come together (`settleTogether`) go to the shadow together, where each is the very command that the primary got: their bytes lie one behind the other in the
@@ -158,11 +162,10 @@ export class ShadowRuns implements ReplyOwner {
     } else {
       state.shadowOk++
       state.applied++
-      if (slot.extra !== null) {
-        const answer = (slot.extra as number[])[index]!
-        if (answer !== NO_ANSWER && buf[start] === COLON && integerHash(buf, start) !== answer)
-          this.#mark(slot, index, index + 1, 'shadow-differs')
-      }
+      const answer = slot.extra === null ? NO_ANSWER : (slot.extra as number[])[index]!
+      if (answer !== NO_ANSWER && buf[start] === COLON && integerHash(buf, start) !== answer)
+        this.#mark(slot, index, index + 1, 'shadow-differs')
+      else if (isLate(slot.queuedAtMs, this.#context.clock)) this.#lookAt(slot, index, index + 1, answer)
     }
     state.backlogCommands--
     if (slot.replies === 0) this.#leave(slot, slot.seq)
@@ -174,6 +177,10 @@ export class ShadowRuns implements ReplyOwner {
     state.shadowOk += count
     state.applied += count
     state.backlogCommands -= count
+    if (isLate(slot.queuedAtMs, this.#context.clock)) {
+      const next = slot.seq - slot.replies
+      this.#lookAt(slot, next - count, next, NO_ANSWER)
+    }
     if (slot.replies === 0) this.#leave(slot, slot.seq)
   }
 
@@ -199,13 +206,26 @@ export class ShadowRuns implements ReplyOwner {
 
   /** Marks the keys of the commands `from` up to `to` of a run. */
   #mark(slot: InFlight, from: number, to: number, reason: DirtyReason): void {
+    this.#forEach(slot, from, to, (spec, buf, start, end) =>
+      this.#queue.markAll(spec, slot.database, buf, start, end, reason, null),
+    )
+  }
+
+  /** They were executed late: `answer` is what each has answered. */
+  #lookAt(slot: InFlight, from: number, to: number, answer: number): void {
+    this.#forEach(slot, from, to, (spec, buf, start, end) =>
+      this.#queue.lateWrites.look(spec, slot.database, buf, start, end, answer),
+    )
+  }
+
+  #forEach(slot: InFlight, from: number, to: number, visit: Visit): void {
     const { commands } = this.#context
     const { buf } = slot.chunk!
     const parser = this.#parser
     for (let i = 0, at = slot.start; i < to; i++) {
       if (parser.parse(buf, at, slot.end) !== COMPLETE) return
       const { next } = parser
-      if (i >= from) this.#queue.markAll(commands.lookup(parser) ?? null, slot.database, buf, at, next, reason, null)
+      if (i >= from) visit(commands.lookup(parser) ?? null, buf, at, next)
       at = next
     }
   }
