@@ -6,7 +6,6 @@ import { ExactCompare, type Verdict } from './exact-compare.ts'
 import { integerAt } from './frames.ts'
 import { AlignedReader, DirectReader } from './pair-reader.ts'
 import { quickCompare } from './quick-compare.ts'
-import { checked } from './scan-page.ts'
 import { type StoreConnection, type StoreConnections, StoreLost } from './store-connection.ts'
 import type { Task } from './task.ts'
 
@@ -62,11 +61,9 @@ export class Pairs {
     })
     this.exact = new ExactCompare(
       live ? new AlignedReader(environment.dataPath) : new DirectReader(connections, primary, shadow),
-      async (command, database, key, cursor) =>
-        checked(
-          primary.storeName,
-          await connections.to(primary.storeName, database).ask([command, primary.nameOf(key), cursor, 'COUNT', 500]),
-        ),
+      // What the store refuses concerns this key: it may be of another type by now.
+      (command, database, key, cursor) =>
+        connections.to(primary.storeName, database).ask([command, primary.nameOf(key), cursor, 'COUNT', 500]),
       {
         ttlToleranceMs: this.#ttlToleranceMs,
         ignoreJson: compare.ignoreJson,

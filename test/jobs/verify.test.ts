@@ -87,6 +87,19 @@ test('two equal sides show no difference, and every kind of planted difference i
   expect(job.report).toMatchObject({ clean: false, classes: { missing: 1, extra: 1, ttl: 1, type: 1, length: 2 } })
 })
 
+test('a key that the store does not let be read in pieces is told, and the others are compared', async () => {
+  const { understudy } = await setUp([mirroredRoute()], async (server) => {
+    await fillTypes(server)
+    await server.client().call('ACL', 'SETUSER', 'default', '-hscan')
+  })
+  await doJob(understudy, 'backfill', 'all')
+  const job = await doJob(understudy, 'verify', 'all')
+  expect(job).toMatchObject({ state: 'done', report: { clean: false } })
+  const keys = await keysOf(understudy, job.id)
+  expect(keys).toMatchObject([{ key: 'long hash', class: 'failed' }])
+  expect(keys[0]!.detail).toContain('HSCAN')
+})
+
 test('a verify that is started while a store is down goes on when it is back', async () => {
   const { target, understudy } = await setUp(undefined, (source) => fillStrings(source, 10))
   await doJob(understudy, 'backfill', 'all')
