@@ -79,6 +79,11 @@ export class ConfigurationChanges {
     return this.#lastReload
   }
 
+  /** Parts that the file has changed since the start, and that are not in force before the next one. */
+  get needsRestart(): string[] {
+    return partsThatNeedRestart(this.#options.config, this.#config)
+  }
+
   /** To be called before the first change. */
   guardedBy(guards: ChangeGuards): void {
     this.#guards = guards
@@ -218,12 +223,11 @@ export class ConfigurationChanges {
       )
     }
     this.#generation++
-    const needRestart = partsThatNeedRestart(old, next)
-    if (needRestart.length > 0)
-      log.warn('a part of the configuration that was changed takes effect at the next start only', {
-        reason: needRestart.join(', '),
-      })
     this.#config = next
+    if (partsThatNeedRestart(old, next).length > 0 && this.needsRestart.length > 0)
+      log.warn('a part of the configuration that was changed takes effect at the next start only', {
+        reason: this.needsRestart.join(', '),
+      })
     this.#options.onEntered(next)
     this.#record(steps, old, next, result.pauseMs)
     await completeness.inForce(next, Date.now(), regions)

@@ -23,6 +23,7 @@ import { UnderstudyError } from './base/errors.ts'
 import { stopInOrder } from './base/stop-steps.ts'
 import type { Config } from './config/config.ts'
 import { redactConfig } from './config/redact.ts'
+import { inForceSince } from './config/restart-parts.ts'
 import { ConfigurationChanges } from './configuration-changes.ts'
 import { Completeness } from './cutover/completeness.ts'
 import { Gates } from './cutover/gates.ts'
@@ -195,7 +196,7 @@ export class Sidecar implements Control {
   }
 
   redactedConfig(): unknown {
-    return redactConfig(this.config)
+    return redactConfig(inForceSince(this.#options.config, this.config))
   }
 
   async comparison(): Promise<Comparison> {
@@ -300,6 +301,7 @@ export class Sidecar implements Control {
       version: this.#options.version,
       uptimeSeconds: Math.round((performance.now() - this.#startedMs) / 1000),
       lastReload: this.#changes.lastReload,
+      needsRestart: this.#changes.needsRestart,
       mismatchTotals: (route) => this.mismatches.totals(route),
       pauses: (route) => this.#switches.pausesOf(route),
       jobs: (route) => this.#jobs?.recent(route, RECENT_JOBS) ?? [],

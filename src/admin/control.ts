@@ -161,6 +161,8 @@ export interface Status {
   epoch: number
   uptimeSeconds: number
   lastReload: { successful: boolean; at: string; error: string | null }
+  /** Parts of the configuration that were changed since the start and take effect at the next one. */
+  needsRestart: string[]
   stores: Record<string, StoreStatus>
   routes: Record<string, RouteStatus>
   clients: { connected: number }

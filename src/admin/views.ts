@@ -24,6 +24,7 @@ export interface Facts {
   readonly version: string
   readonly uptimeSeconds: number
   readonly lastReload: Status['lastReload']
+  readonly needsRestart: string[]
   readonly mismatchTotals: (route: string) => { class: string; command: string; count: number }[]
   readonly pauses: (route: string) => Histogram
   /** The newest first. */
@@ -40,6 +41,7 @@ export function statusOf(facts: Facts): Status {
     epoch: stats.generation,
     uptimeSeconds: facts.uptimeSeconds,
     lastReload: facts.lastReload,
+    needsRestart: facts.needsRestart,
     stores: Object.fromEntries(
       Object.keys(config.stores).map((name) => [
         name,

@@ -54,6 +54,7 @@ const STATUS = {
   epoch: 0,
   uptimeSeconds: 0,
   lastReload: { successful: true, at: '', error: null },
+  needsRestart: [],
   stores: {},
   routes: {},
   clients: { connected: 0 },

@@ -21,7 +21,7 @@ export function addStatus(program: Command, terminal: Terminal, finish: (exitCod
 }
 
 function statusLines(status: Status, terminal: Terminal): string[] {
-  const { version, epoch, configHash, uptimeSeconds, clients, lastReload } = status
+  const { version, epoch, configHash, uptimeSeconds, clients, lastReload, needsRestart } = status
   const reload = lastReload.successful
     ? []
     : [
@@ -30,9 +30,14 @@ function statusLines(status: Status, terminal: Terminal): string[] {
           `The last reload failed; the configuration before it is in force: ${linesOf(lastReload.error ?? '')}`,
         ),
       ]
+  const restart =
+    needsRestart.length === 0
+      ? []
+      : [terminal.style('yellow', `Changed in the file, applies after a restart: ${needsRestart.join(', ')}`)]
   return [
     `Understudy ${version}, up ${formatSeconds(uptimeSeconds)}, ${clients.connected} clients, configuration ${configHash.slice(0, 12)} (epoch ${epoch})`,
     ...reload,
+    ...restart,
     '',
     ...tableLines(
       [

@@ -43,6 +43,7 @@ export class FakeControl implements Control {
       epoch: 7,
       uptimeSeconds: 90061,
       lastReload: { successful: true, at: '2026-01-01T00:00:00.000Z', error: null },
+      needsRestart: [],
       stores: {
         old: {
           up: true,

@@ -35,6 +35,15 @@ describe('understudy status', () => {
     expect(stdout).toContain('is in force: a.yaml has 1 problem:\n  a.yaml:3:5: b\\x1b\n')
   })
 
+  test('says what of the file is not in force before the next start', async () => {
+    const changed = await startTestServer()
+    const status = await changed.control.status()
+    changed.control.status = async () => ({ ...status, needsRestart: ['admin', 'log'] })
+    const { stdout } = await runCli(['status'], { UNDERSTUDY_ADMIN_URL: changed.url })
+    await changed.close()
+    expect(stdout).toContain('\nChanged in the file, applies after a restart: admin, log\n')
+  })
+
   test('shows stores and routes as aligned tables', async () => {
     const { code, stdout, stderr } = await runCli(['status'], reach())
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })

@@ -94,6 +94,19 @@ describe('reload', () => {
     expect(await understudy.metrics()).toContain('understudy_config_last_reload_successful 1')
   })
 
+  test('what needs a restart is told until it is taken back, and is not shown as in force before', async () => {
+    const understudy = await understudyWith(`${twoStores(await redis(), await redis(), 'mirror')}\n`)
+    const config = async () => (await understudy.admin<Config>('/api/v1/config')).body
+    const before = await config()
+    expect((await status(understudy)).needsRestart).toEqual([])
+    const elsewhere = '\nintentLog: false\ncutover: { holdTimeout: 3s }\n'
+    understudy.edit((text) => text + elsewhere)
+    await eventually(async () => expect((await status(understudy)).needsRestart).toEqual(['intentLog']))
+    expect(await config()).toMatchObject({ intentLog: before.intentLog, cutover: { holdTimeoutMs: 3_000 } })
+    understudy.edit((text) => text.replace('intentLog: false\n', ''))
+    await eventually(async () => expect((await status(understudy)).needsRestart).toEqual([]))
+  })
+
   test('SIGHUP reloads, also where the file was swapped as Kubernetes swaps a mounted directory', async () => {
     const source = await redis()
     const target = await redis()

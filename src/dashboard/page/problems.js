@@ -10,7 +10,7 @@ import { MAX_PATTERNS } from './loading.js'
 
 /** A lag of seconds under load is the shadow working; beyond this it does not keep up. */
 export const LAG_MS = 5_000
-/** Clocks that differ move the expiry of keys by as much. */
+/** Clocks that differ move expiries by as much. */
 const CLOCK_OFFSET_MS = 1_000
 /** Routes that are named in one line. */
 const MAX_NAMED = 3
@@ -43,8 +43,7 @@ export function findProblems(state) {
   if (status === null) return []
   const problems = [
     ...storeProblems(status),
-    ...reloadProblems(status),
-    ...durabilityProblems(status),
+    ...fileProblems(status),
     ...joined(Object.entries(status.routes).flatMap(([name, route]) => routeProblems(name, route, state))),
     ...mismatchProblems(state),
     ...jobProblems(state),
@@ -57,6 +56,7 @@ function storeProblems({ stores, routes }) {
   return Object.entries(stores).flatMap(([name, { up, error, clockOffsetMs, sentinel }]) => {
     /** @type {Problem[]} */
     const found = []
+    const href = '#stores'
     if (!up) {
       const why = error === null ? '' : `: ${error}`
       const of = (/** @type {'primary' | 'shadow'} */ role) =>
@@ -66,39 +66,34 @@ function storeProblems({ stores, routes }) {
       found.push({
         level: role === 'not in use' ? 'warn' : 'bad',
         text: `Store ${name} (${role}) is down${why}${waitingFor(shadows.map(([, route]) => route.mirror))}`,
-        href: '#stores',
+        href,
       })
     }
     if (up && sentinel?.answering === 0) {
       const text = `No Sentinel of store ${name} answers: a failover would not be noticed`
-      found.push({ level: 'warn', text, href: '#stores' })
+      found.push({ level: 'warn', text, href })
     }
-    if (Math.abs(clockOffsetMs ?? 0) > CLOCK_OFFSET_MS) {
-      const text = `The clock of store ${name} is off by ${milliseconds(Math.abs(clockOffsetMs ?? 0))}: keys expire at another time there`
-      found.push({ level: 'warn', text, href: '#stores' })
+    const offsetMs = Math.abs(clockOffsetMs ?? 0)
+    if (offsetMs > CLOCK_OFFSET_MS) {
+      const text = `The clock of store ${name} is off by ${milliseconds(offsetMs)}: keys expire at another time there`
+      found.push({ level: 'warn', text, href })
     }
     return found
   })
 }
 
 /** @param {import('./types.js').Status} status @returns {Problem[]} */
-function reloadProblems({ lastReload }) {
-  if (lastReload.successful) return []
-  return [
-    { level: 'bad', text: 'The last reload failed; the configuration before it is in force', href: '#configuration' },
-  ]
-}
-
-/** @param {import('./types.js').Status} status @returns {Problem[]} */
-function durabilityProblems({ durability }) {
-  if (durability?.intact !== false) return []
-  return [
-    {
-      level: 'bad',
-      text: 'The state directory cannot be written: a crash now would leave keys in doubt unknown',
-      href: '#configuration',
-    },
-  ]
+function fileProblems({ lastReload, needsRestart = [], durability }) {
+  /** @type {Problem[]} */
+  const found = []
+  const href = '#configuration'
+  if (!lastReload.successful)
+    found.push({ level: 'bad', text: 'The last reload failed; the configuration before it is in force', href })
+  if (needsRestart.length > 0)
+    found.push({ level: 'warn', text: `Applies after a restart: ${needsRestart.join(', ')}`, href })
+  const text = 'The state directory cannot be written: a crash now would leave keys in doubt unknown'
+  if (durability?.intact === false) found.push({ level: 'bad', text, href })
+  return found
 }
 
 /** What a shadow that is down means, instead of a line for each route: it is one cause.  @param {import('./types.js').RouteStatus['mirror'][]} mirrors */
