@@ -15,7 +15,7 @@ import type { KeyRefs } from './key-refs.ts'
 import { NOBODY, type OverlapTable } from './overlap.ts'
 import { runsScript } from './script-effects.ts'
 import { ServerWideEffects } from './server-wide-effect.ts'
-import { NO_ANSWER } from './shadow-answers.ts'
+import { answerToComputed, NO_ANSWER } from './shadow-answers.ts'
 import { shadowForm } from './shadow-form.ts'
 import type { ShadowQueue } from './shadow-queue.ts'
 import type { UnknownWrites } from './unknown-writes.ts'
@@ -112,7 +112,7 @@ export class EffectSender {
     const spec = commands.lookup(this.#parse(bytes, 0, bytes.length))
     // The table knows every command that an effect is made of: it is built on our own list.
     if (spec !== undefined) {
-      this.send(spec, routes.fallback, database, bytes, 0, bytes.length, NO_ANSWER, waiter)
+      this.send(spec, routes.fallback, database, bytes, 0, bytes.length, answerToComputed(spec, args), waiter)
     }
   }
 

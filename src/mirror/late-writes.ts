@@ -11,7 +11,7 @@ import { integerHash } from './shadow-answers.ts'
 import { MAX_WAITING } from './shadow-backlog.ts'
 
 /** Between the primary's reply and the shadow's. More than a shadow on another continent takes. */
-const LATE_MS = 250
+const LATE_MS = 100
 
 /** What a key is small by, in what its command counts (elements, bytes): fewer than this may all have come since it was made anew. More did not come in one backlog, and would be dear to copy for a mere fear. */
 const SMALL = 1_000
@@ -55,6 +55,15 @@ export class LateWrites implements ReplyOwner {
     for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.#ask(ref, size)
   }
 
+  /** Keys that are being asked about. */
+  get size(): number {
+    return this.#asked.size
+  }
+
+  has({ database, key }: KeyRef): boolean {
+    return this.#asked.has(nameOf(database, key))
+  }
+
   #keepsExpiry(bytes: Buffer, start: number, end: number): boolean {
     const parser = this.#parser
     parser.parse(bytes, start, end)
@@ -69,7 +78,7 @@ export class LateWrites implements ReplyOwner {
     const { rule, database, key } = ref
     const { route } = rule
     if (route.shadow === null) return
-    const name = `${database} ${key.toString('latin1')}`
+    const name = nameOf(database, key)
     if (this.#asked.has(name)) return
     const pipeline = this.#context.stores[route.shadow.store]!.shadow(database)
     if (pipeline.state !== 'up' || pipeline.ring.length >= MAX_WAITING || this.#asked.size >= MAX_ASKED) {
@@ -112,6 +121,10 @@ export class LateWrites implements ReplyOwner {
 /** Whether the answer to a command that was queued for the shadow at this moment comes late. */
 export function isLate(queuedAtMs: number, { nowMs }: CoarseClock): boolean {
   return nowMs - queuedAtMs > LATE_MS
+}
+
+function nameOf(database: number, key: Buffer): string {
+  return `${database} ${key.toString('latin1')}`
 }
 
 class Question {

@@ -1,4 +1,5 @@
 import { hashBytes } from '../base/hash.ts'
+import type { Args } from '../command/effects.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { ASTERISK, COLON, CR, DOLLAR, MINUS, UNDERSCORE } from '../resp/bytes.ts'
 import { elementOffsets } from '../resp/decode.ts'
@@ -21,8 +22,36 @@ export function integerHash(reply: Buffer, from: number): number {
 
 /** A hash of a whole reply, for what an integer does not tell. A nil is the same in both protocols. */
 export function frameHash(reply: Buffer, from: number, to: number): number {
-  if (reply[from] === UNDERSCORE || (reply[from] === DOLLAR && reply[from + 1] === MINUS)) return 0
+  if (isNil(reply, from)) return 0
   return hashBytes(reply, from, to) & 0x3fffffff
+}
+
+/**
+ * What the shadow has to answer to a command that was made of the primary's reply, if it holds what the primary held: the key whose time is set is there, and so are the one that is copied and what is taken out of a set. Of PERSIST
+ * (GETEX ... PERSIST) the key need not have had a time; then it is copied for nothing.
+ */
+export function answerToComputed({ name }: CommandSpec, args: Args): number {
+  switch (name) {
+    case 'PEXPIREAT':
+    case 'PERSIST':
+    case 'COPY':
+      return ONE
+    case 'SREM':
+      return integerHash(Buffer.from(`:${args.length - 2}\r\n`), 0)
+    default:
+      return NO_ANSWER
+  }
+}
+
+const ONE = integerHash(Buffer.from(':1\r\n'), 0)
+
+/** The shadow's answer says that it had no element to move; the primary had. */
+export function movedNothing({ name }: CommandSpec, buf: Buffer, start: number): boolean {
+  return (name === 'LMOVE' || name === 'RPOPLPUSH') && isNil(buf, start)
+}
+
+function isNil(buf: Buffer, start: number): boolean {
+  return buf[start] === UNDERSCORE || (buf[start] === DOLLAR && buf[start + 1] === MINUS)
 }
 
 /** Whether the shadow's answer says that it held something else than the primary. After these two it holds the same again, whatever it was: nothing. */

@@ -16,7 +16,7 @@ import type { KeyRef, KeyRefs } from './key-refs.ts'
 import { isLate, LateWrites } from './late-writes.ts'
 import { runsScript, type ScriptEffects } from './script-effects.ts'
 import { applicationBytes } from './settled-command.ts'
-import { differs, hasError, isReadOnly, NO_ANSWER } from './shadow-answers.ts'
+import { differs, hasError, isReadOnly, movedNothing, NO_ANSWER } from './shadow-answers.ts'
 import { MAX_WAITING } from './shadow-backlog.ts'
 import { isTooLong, LEAST_BULK_LIMIT, textOf } from './store-errors.ts'
 import { SwappedDatabases } from './swapped-databases.ts'
@@ -207,7 +207,8 @@ export class ShadowQueue implements ReplyOwner {
     state.shadowOk++
     const spec = slot.spec!
     if (slot.seq !== NO_ANSWER && differs(spec, slot.seq, buf, start, end)) this.#markSlot(slot, 'shadow-differs')
-    else if ((this.#dirty.size > 0 || this.awaited.size > 0) && hasSeveralKeys(spec)) {
+    else if (hasSeveralKeys(spec) && movedNothing(spec, buf, start)) this.#markSlot(slot, 'shadow-differs')
+    else if (this.#hasDoubts && hasSeveralKeys(spec)) {
       const { bytes, start: from, end: to } = applicationBytes(slot)
       const keys = this.#refs.in(spec, slot.database, bytes, from, to)
       if (this.#anyInDoubt(spec, keys, bytes, from, to)) for (const ref of keys) this.mark(ref, 'shadow-differs', null)
@@ -249,7 +250,10 @@ export class ShadowQueue implements ReplyOwner {
       for (const [i, item] of unit.items.entries()) {
         const frame = item.original ?? item.bytes
         const keys = this.#refs.in(item.spec, item.database, frame, 0, frame.length)
-        const another = item.answer !== NO_ANSWER && differs(item.spec, item.answer, buf, offsets[i]!, offsets[i + 1]!)
+        const [from, to] = [offsets[i]!, offsets[i + 1]!]
+        const another =
+          (item.answer !== NO_ANSWER && differs(item.spec, item.answer, buf, from, to)) ||
+          movedNothing(item.spec, buf, from)
         if (another || this.#anyInDoubt(item.spec, keys, frame, 0, frame.length)) {
           for (const ref of keys) this.mark(ref, 'shadow-differs', null)
         } else if (late) this.lateWrites.look(item.spec, item.database, frame, 0, frame.length, item.answer)
@@ -307,10 +311,15 @@ export class ShadowQueue implements ReplyOwner {
     doubtUndeclaredKeys(this.#context, this.#dirty)
   }
 
+  get #hasDoubts(): boolean {
+    return this.#dirty.size > 0 || this.awaited.size > 0 || this.lateWrites.size > 0
+  }
+
   /** What the command has done to one of its keys may come from another that the shadow does not have as the primary had it. `bytes`: the application's. */
   #anyInDoubt(spec: CommandSpec, keys: readonly KeyRef[], bytes: Buffer, start: number, end: number): boolean {
     if (keys.length < 2) return false
     if (keys.some((ref) => this.#dirty.has(ref.rule.route.name, ref.database, ref.key))) return true
+    if (this.lateWrites.size > 0 && keys.some((ref) => this.lateWrites.has(ref))) return true
     if (this.awaited.size === 0 || !keys.some((ref) => this.awaited.has(ref))) return false
     // Queues are made of scripts that name keys on which consumers wait in every call, and most only add to them.
     return !runsScript(spec) || this.#scripts.looksIntoQueues(bytes, start, end)

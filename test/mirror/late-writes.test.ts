@@ -157,6 +157,22 @@ for (const names of ['same names', 'other names'] as const) {
   }
 }
 
+test('what is copied from such a key before it is mended is mended, too', async () => {
+  const { old, fresh, path } = await start('same names')
+  const [app, store] = [path.client(), old.client()]
+  await app.set('k', 'x', 'PX', 1_000)
+  await settled(path)
+  fresh.pause()
+  try {
+    await app.pipeline().set('k', 'y', 'KEEPTTL').copy('k', 'other').exec()
+    await eventually(async () => expect(await store.exists('k', 'other')).toBe(0))
+  } finally {
+    fresh.resume()
+  }
+  await settled(path)
+  expect(await driftBetween(old, fresh)).toEqual([])
+})
+
 test('what goes on living is not copied for a late write, unless it could just have been made', async () => {
   const { old, fresh, path } = await start('same names')
   const app = path.client()
