@@ -301,8 +301,9 @@ export class BlockedCommand implements Pin, ReplyOwner {
   #finish(frame: Buffer, mirror: (waiter: AckWaiter | null) => void = nothing): void {
     const { session } = this
     leavePin(session, this)
-    if (this.route.config.mirror.mode === 'sync' && frame[0] !== MINUS && !session.closed) {
-      session.path.syncReplies.hold(session, this.#seq, this.route, frame, mirror)
+    const terms = session.path.syncReplies.termsOf(this.route, this.#routes.others)
+    if (terms !== null && frame[0] !== MINUS && !session.closed) {
+      session.path.syncReplies.hold(session, this.#seq, this.route, terms, frame, mirror)
     } else {
       mirror(null)
       if (session.closed) return

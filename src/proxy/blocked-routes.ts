@@ -27,6 +27,11 @@ export class BlockedRoutes {
     return this.#route
   }
 
+  /** Of its other keys. */
+  get others(): readonly RouteState[] {
+    return this.#others
+  }
+
   /** What it writes is mirrored. */
   get areMirrored(): boolean {
     return this.#spec.write && (this.#route.shadow !== null || this.#others.length > 0)

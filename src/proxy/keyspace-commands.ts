@@ -140,7 +140,7 @@ function keys(session: Session, view: CommandView, spec: CommandSpec): void {
     keysFrames(routes, store, glob).map((bytes) => ({ store, pipeline: pipelineTo(session, store), bytes })),
   )
   const names = questions.map(({ store }) => applicationName(routes, store, glob))
-  const several = questions.length > routes.primaryStores.length
+  const several = questions.length > 1
   ask(session, questions, (frames) => {
     const found: Reply[] = []
     for (const [i, frame] of frames.entries()) {

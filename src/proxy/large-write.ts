@@ -222,8 +222,10 @@ export class LargeWrite implements Pin, ReplyOwner {
     const marks = (waiter: AckWaiter | null): void => {
       if (wrote && this.#mirrored) this.#mark(waiter)
     }
-    if (wrote && this.#rule.route.config.mirror.mode === 'sync' && !session.closed) {
-      path.syncReplies.hold(session, this.#seq, this.#rule.route, answer, marks)
+    const { route } = this.#rule
+    const terms = path.syncReplies.termsOf(route, null)
+    if (wrote && terms !== null && !session.closed) {
+      path.syncReplies.hold(session, this.#seq, route, terms, answer, marks)
     } else {
       marks(null)
       session.reply(this.#seq, answer, 0, answer.length)

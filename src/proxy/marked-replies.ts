@@ -1,6 +1,6 @@
 import { errorFields } from '../observability/log-error.ts'
 import { MINUS } from '../resp/bytes.ts'
-import type { Route } from '../routing/route.ts'
+import type { Route, RouteState } from '../routing/route.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import { countedReply } from './counted-reply.ts'
 import { isMalformed } from './malformed.ts'
@@ -38,8 +38,11 @@ export function settleMarked(
           : countedReply(path, spec!, original, 0, original.length, buf, start)
     }
     if (mirrored) {
-      if (route.config.mirror.mode === 'sync' && buf[start] !== MINUS && !slot.timedOut) {
-        path.syncReplies.hold(session, slot.seq, route, mapped ?? Buffer.from(buf.subarray(start, end)), (waiter) =>
+      const others = (slot.flags & MIXED) === 0 ? null : (slot.extra as RouteState[])
+      const terms = path.syncReplies.termsOf(route, others)
+      if (terms !== null && buf[start] !== MINUS && !slot.timedOut) {
+        const frame = mapped ?? Buffer.from(buf.subarray(start, end))
+        path.syncReplies.hold(session, slot.seq, route, terms, frame, (waiter) =>
           path.mirror.settled(slot, buf, start, end, contested, waiter),
         )
         return

@@ -135,7 +135,7 @@ export class Runtime {
     path.tickets = new WriteTickets(overlap)
     path.dirty = this.#dirty
     path.comparer = this.#comparer
-    path.targetReads = new TargetReads(path)
+    path.targetReads = new TargetReads(path, overlap)
     path.syncReplies = new SyncReplies(path)
   }
 

@@ -29,9 +29,10 @@ export function settleExec(
           tracking,
         })
   const route = slot.route as Route
-  if (route.config.mirror.mode === 'sync' && offsets !== null && !slot.timedOut) {
+  const terms = session.path.syncReplies.termsOf(route, queue.states)
+  if (terms !== null && offsets !== null && !slot.timedOut) {
     const reply = mapped ?? Buffer.from(buf.subarray(start, end))
-    session.path.syncReplies.hold(session, slot.seq, route, reply, mirror)
+    session.path.syncReplies.hold(session, slot.seq, route, terms, reply, mirror)
   } else {
     mirror(null)
     if (mapped !== null) session.replyWanted(slot.seq, mapped)

@@ -1,12 +1,13 @@
+import type { MirrorConfig } from '../config/config.ts'
 import { type AckWaiter, acknowledge } from '../mirror/ack-waiter.ts'
 import { errorFrame } from '../resp/encode.ts'
-import type { Route } from '../routing/route.ts'
+import type { Route, RouteState } from '../routing/route.ts'
 import type { DataPath } from './data-path.ts'
 import type { Session } from './session.ts'
 
 /**
  * `mirror.mode: sync`: the reply of a write waits until the shadow has acknowledged its effect, or its keys have been copied, at most `mirror.timeout`; then it goes out anyway. With `onShadowError: fail`
- * the client learns of a shadow that failed or was late; the write itself stands on the primary, and the key is dirty.
+ * the client learns of a shadow that failed or was late; the write itself stands on the primary, and the key is dirty. A command with keys of several routes goes by the strictest of them.
  */
 export class SyncReplies {
   readonly #path: DataPath
@@ -16,9 +17,28 @@ export class SyncReplies {
     this.#path = path
   }
 
-  /** The primary's reply `frame` to a write of a `sync` route waits for what `effects` queues. What `effects` throws leaves the reply to the caller. */
-  hold(session: Session, seq: number, route: Route, frame: Buffer, effects: (waiter: AckWaiter) => void): void {
-    const reply = new SyncReply(session, seq, route, frame, this.#path.clock.nowMs, this.#waiting)
+  /** By what terms the reply to a write of `route` waits, whose keys are also those of `others`. Null: it does not. */
+  termsOf({ config: { mirror } }: Route, others: Iterable<RouteState> | null): SyncTerms | null {
+    let terms: SyncTerms | null = mirror.mode === 'sync' ? mirror : null
+    if (others === null) return terms
+    for (const state of others) {
+      const other = this.#path.routes.routes.find((route) => route.state === state)?.config.mirror
+      if (other?.mode === 'sync') terms = terms === null ? other : stricter(terms, other)
+    }
+    return terms
+  }
+
+  /** The primary's reply `frame` to a write waits for what `effects` queues. What `effects` throws leaves the reply to the caller. */
+  hold(
+    session: Session,
+    seq: number,
+    route: Route,
+    terms: SyncTerms,
+    frame: Buffer,
+    effects: (waiter: AckWaiter) => void,
+  ): void {
+    const { storeName } = route.primary
+    const reply = new SyncReply(session, seq, storeName, terms, frame, this.#path.clock.nowMs, this.#waiting)
     // Held by one until everything has been queued, so that an effect of several commands is acknowledged as a whole.
     reply.pending = 1
     this.#waiting.add(reply)
@@ -33,9 +53,18 @@ export class SyncReplies {
 
   tick(nowMs: number): void {
     for (const reply of this.#waiting) {
-      if (nowMs - reply.sinceMs < reply.route.config.mirror.timeoutMs) continue
+      if (nowMs - reply.sinceMs < reply.terms.timeoutMs) continue
       reply.late()
     }
+  }
+}
+
+type SyncTerms = Pick<MirrorConfig, 'timeoutMs' | 'onShadowError'>
+
+function stricter(one: SyncTerms, other: SyncTerms): SyncTerms {
+  return {
+    timeoutMs: Math.max(one.timeoutMs, other.timeoutMs),
+    onShadowError: one.onShadowError === 'fail' ? 'fail' : other.onShadowError,
   }
 }
 
@@ -43,16 +72,26 @@ class SyncReply implements AckWaiter {
   pending = 0
   failed = false
   readonly sinceMs: number
-  readonly route: Route
+  readonly terms: SyncTerms
+  readonly #store: string
   readonly #session: Session
   readonly #seq: number
   readonly #frame: Buffer
   readonly #waiting: Set<SyncReply>
 
-  constructor(session: Session, seq: number, route: Route, frame: Buffer, nowMs: number, waiting: Set<SyncReply>) {
+  constructor(
+    session: Session,
+    seq: number,
+    store: string,
+    terms: SyncTerms,
+    frame: Buffer,
+    nowMs: number,
+    waiting: Set<SyncReply>,
+  ) {
     this.#session = session
     this.#seq = seq
-    this.route = route
+    this.#store = store
+    this.terms = terms
     this.#frame = frame
     this.sinceMs = nowMs
     this.#waiting = waiting
@@ -69,12 +108,10 @@ class SyncReply implements AckWaiter {
 
   #out(what: string): void {
     if (!this.#waiting.delete(this)) return
-    const fails = this.failed && this.route.config.mirror.onShadowError === 'fail'
+    const fails = this.failed && this.terms.onShadowError === 'fail'
     if (!fails) this.#session.reply(this.#seq, this.#frame, 0, this.#frame.length)
     else {
-      const frame = errorFrame(
-        `ERR Understudy: the write was executed on '${this.route.primary.storeName}' but ${what}`,
-      )
+      const frame = errorFrame(`ERR Understudy: the write was executed on '${this.#store}' but ${what}`)
       this.#session.reply(this.#seq, frame, 0, frame.length)
     }
   }

@@ -2,6 +2,7 @@ import { CircuitBreaker } from '../base/circuit-breaker.ts'
 import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import type { OverlapTable } from '../mirror/overlap.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { Plan } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
@@ -25,13 +26,15 @@ import { readForm } from './target-read-form.ts'
  */
 export class TargetReads {
   readonly #path: DataPath
+  readonly #overlap: OverlapTable
   /** Under way, oldest first. */
   readonly #waiting = new Set<TargetRead>()
   readonly #positions = new KeyPositions()
   readonly #breakers = new WeakMap<Store, CircuitBreaker>()
 
-  constructor(path: DataPath) {
+  constructor(path: DataPath, overlap: OverlapTable) {
     this.#path = path
+    this.#overlap = overlap
   }
 
   /** Takes the read; false when the target cannot be asked, and the source answers as usual. */
@@ -41,6 +44,8 @@ export class TargetReads {
     if (route.shadow === null || repliesWithKeys(spec)) return false
     // Of a command with several keys (SUNION, EXISTS) the answer does not tell whether the target lacks one; MGET's does.
     if ((plan.positions.count > 1 && spec.name !== 'MGET') || plan.positions.patternCount > 0) return false
+    // A flush or a swap is on its way down every connection, this one's among them.
+    if (this.#overlap.sweeping) return false
     if (path.dirty.needsVerify(route.name) || !this.#isCurrent(view, plan, session.database)) return false
     const form = readForm(spec, view, session.protocol)
     if (form === null) return false

@@ -298,4 +298,23 @@ describe('a target in trouble', () => {
     expect(await app.get('k')).toBe('v')
     expect(counters().fallbackError).toBe(1)
   })
+
+  test('is not asked while a swap of databases or a flush is on its way there', async () => {
+    const [one, two] = [path.client({ db: 1 }), path.client({ db: 2 })]
+    let [first, second] = ['a', 'b']
+    await one.set('k', first)
+    await two.set('k', second)
+    await settled(path)
+    for (let i = 0; i < 200; i++) {
+      await one.swapdb(1, 2)
+      ;[first, second] = [second, first]
+      expect([await two.get('k'), await one.get('k')]).toEqual([second, first])
+    }
+    for (let i = 0; i < 50; i++) {
+      await Promise.all([one.set('k', i), two.set('k', i)])
+      await settled(path)
+      await path.client().flushall()
+      expect(await Promise.all([one.get('k'), two.get('k')])).toEqual([null, null])
+    }
+  })
 })

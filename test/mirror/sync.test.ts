@@ -139,4 +139,43 @@ describe('mirror.mode: sync', () => {
     await settled(path)
     expect(await driftBetween(old, fresh)).toEqual([])
   })
+
+  test('a write of several routes waits as the strictest of them says, whichever key comes first', async () => {
+    path = await startDataPath({
+      stores: { old, new: fresh },
+      routes: [
+        {
+          name: 'far',
+          keys: ['far:*'],
+          source: 'old',
+          target: 'new',
+          phase: 'mirror',
+          mirror: { mode: 'sync', timeoutMs: 100, onShadowError: 'fail' },
+        },
+        { name: 'near', source: 'old' },
+      ],
+    })
+    const app = path.client()
+    const writes: (() => Promise<unknown>)[] = [
+      () => app.mset('near', 1, 'far:1', 1),
+      () => app.mset('far:1', 1, 'near', 1),
+      () => app.rename('near', 'far:2'),
+      () => app.smove('near set', 'far:set', 'a'),
+      () => app.blmove('near list', 'far:list', 'LEFT', 'LEFT', 1),
+      () => app.eval("return redis.call('mset', KEYS[1], 1, KEYS[2], 1)", 2, 'near', 'far:1'),
+      () => app.multi().set('near', 1).set('far:1', 1).exec(),
+      () => app.multi().ping().set('far:1', 1).exec(),
+    ]
+    await old.client().sadd('near set', 'a')
+    await old.client().rpush('near list', 'a')
+    fresh.pause()
+    try {
+      for (const write of writes) await expect(write()).rejects.toThrow("executed on 'old' but was not acknowledged")
+      expect(await app.mset('near', 2, 'nearby', 2)).toBe('OK')
+    } finally {
+      fresh.resume()
+    }
+    await settled(path)
+    expect(await driftBetween(old, fresh, { onPrimary: (key) => key.startsWith('far:') })).toEqual([])
+  })
 })

@@ -55,6 +55,28 @@ const ask = async (...args: (string | number)[]): Promise<unknown> => {
 const texts = (list: unknown): string[] => (list as Buffer[]).map((key) => key.toString('latin1')).sort()
 const keys = async (pattern = '*'): Promise<string[]> => texts(await ask('KEYS', pattern))
 
+test('KEYS names a key once, however many patterns of a store match it, beside a store that none is asked of', async () => {
+  const jobs = { 'job:{id}': 'step:{id}', 'job:{id}:progress': 'step:{id}:progress' }
+  await start({
+    stores: { one, two },
+    routes: [
+      { name: 'jobs', keys: Object.keys(jobs), source: 'one', target: { store: 'one', keys: jobs }, phase: 'switched' },
+      {
+        name: 'carts',
+        keys: ['cart:{user}'],
+        source: 'one',
+        target: { store: 'two', keys: { 'cart:{user}': 'basket:{user}' } },
+        phase: 'switched',
+      },
+      { name: 'rest', source: 'one' },
+    ],
+  })
+  await ask('MSET', 'job:1', 'x', 'job:1:progress', 'y')
+  await ask('SET', 'cart:1', 'z')
+  for (const pattern of ['job:1', '\\job:1']) expect(await keys(pattern)).toEqual(['job:1'])
+  expect(await keys()).toEqual(['cart:1', 'job:1', 'job:1:progress'])
+})
+
 /** A whole scan; `between` is called after so many pages. */
 async function scan(
   args: (string | number)[] = [],
