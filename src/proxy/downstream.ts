@@ -25,6 +25,8 @@ export class Downstream implements Flushable {
   #length = 0
   #queued = false
   #closeWhenWritten = false
+  /** Bytes of all replies and messages so far. */
+  written = 0
   /** Told when everything has been taken by the kernel: who waits for room may go on. */
   onRoom: (() => void) | null = null
 
@@ -51,6 +53,7 @@ export class Downstream implements Flushable {
 
   write(buf: Buffer, from: number, to: number): void {
     const bytes = to - from
+    this.written += bytes
     let out = this.#out
     if (out === null) out = this.#out = free.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES)
     if (out.length - this.#length < bytes) {

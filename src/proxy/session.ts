@@ -26,6 +26,7 @@ import type { OwnConnection } from './own-connection.ts'
 import type { OwnMessages } from './own-messages.ts'
 import { abandonPins, type Pin } from './pin.ts'
 import { ReplyOrder } from './reply-order.ts'
+import { ReplyWindow } from './reply-window.ts'
 import { PartReplies } from './split.ts'
 import { commandDetached, commandHeldUp, commandLost, commandTimedOut } from './unanswered.ts'
 import type { Wait } from './wait.ts'
@@ -70,6 +71,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
   readonly input: ClientInput
   /** Of commands that were split over several stores. */
   readonly parts = new PartReplies()
+  readonly #window = new ReplyWindow()
   /** The client has said its last word; what it said may still wait. */
   #allSaid = false
   /** What was wrong with its bytes, while something has to be said before. */
@@ -102,6 +104,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
     if (this.ending) return
     this.path.clock.refresh()
     this.lastActiveMs = this.path.clock.nowMs
+    this.#window.look(this.downstream.written, this.order.next)
     this.input.receive(buf, length)
   }
 
@@ -117,6 +120,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
   proceed(): void {
     this.waiting = null
     if (this.ending) return
+    this.#window.look(this.downstream.written, this.order.next)
     if (this.#mistake !== null) {
       const text = this.#mistake
       this.#mistake = null
@@ -131,6 +135,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
   /** False: it has to wait (`waiting` says for what) and is offered again. */
   dispatch(view: CommandView): boolean {
     const spec = this.path.commands.lookup(view) ?? null
+    if (this.order.owed >= this.#window.size && this.pin === null) return this.waitFor('replies')
     const { repeat } = this.path
     if (repeat.send(this, spec, view)) return true
     repeat.forget()
