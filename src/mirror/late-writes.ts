@@ -11,7 +11,7 @@ import { integerHash } from './shadow-answers.ts'
 import { MAX_WAITING } from './shadow-backlog.ts'
 
 /** Between the primary's reply and the shadow's. More than a shadow on another continent takes. */
-const LATE_MS = 100
+const LATE_MS = 250
 
 /** What a key is small by, in what its command counts (elements, bytes): fewer than this may all have come since it was made anew. More did not come in one backlog, and would be dear to copy for a mere fear. */
 const SMALL = 1_000
