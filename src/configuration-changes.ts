@@ -15,6 +15,7 @@ import { movesIn } from './cutover/move-sentences.ts'
 import { sameKeyspaces } from './cutover/same-keyspaces.ts'
 import { consequencesOf, type Transition, transitions } from './cutover/transition.ts'
 import type { Log } from './observability/log.ts'
+import { errorFields } from './observability/log-error.ts'
 import type { DataPathThread } from './thread.ts'
 import type { ProvisionedStores } from './upstream/provision.ts'
 
@@ -89,20 +90,44 @@ export class ConfigurationChanges {
     this.#guards = guards
   }
 
+  /** Before anything runs: `config` is in force first, and not what the process was started with, for this reason. */
+  beginWith(config: Config, reason: string): void {
+    this.#config = config
+    this.#lastReload = { successful: false, at: new Date().toISOString(), error: reason }
+  }
+
+  /** What the process was started with, if it began with something else, is a change like any other now. Resolves when it is in force, or refused: which is told as of any reload. */
+  async catchUp(): Promise<void> {
+    const { config, configPath } = this.#options
+    if (this.#config === config) return
+    const change = configPath === null ? this.#oneAtATime(() => this.#take(() => config)) : this.reload()
+    await change.catch(() => {})
+  }
+
   /** As `Control.reload`. */
   reload(request: ReloadRequest = {}): Promise<ReloadResult> {
     return this.#oneAtATime(() => this.#reload(request))
   }
 
-  async #reload({ dryRun = false, force = false, reason }: ReloadRequest = {}): Promise<ReloadResult> {
+  async #reload(request: ReloadRequest = {}): Promise<ReloadResult> {
     const { configPath, env } = this.#options
     if (configPath === null)
       throw new UnderstudyError('USAGE', 'started from URLs: there is no configuration file to reload')
+    return this.#take(() => {
+      const text = readConfigFile(configPath)
+      if (!request.dryRun) this.#tried = text
+      return parseConfig(text, { path: configPath, env }).config
+    }, request)
+  }
+
+  async #take(
+    read: () => Config,
+    { dryRun = false, force = false, reason }: ReloadRequest = {},
+  ): Promise<ReloadResult> {
+    let next: Config | null = null
     try {
       const old = this.#config
-      const text = readConfigFile(configPath)
-      if (!dryRun) this.#tried = text
-      const { config: next } = parseConfig(text, { path: configPath, env })
+      next = read()
       const changed = hashOfConfig(next) !== hashOfConfig(old)
       const prospect = await this.#look(next)
       const closedGates = closedIn(prospect)
@@ -125,7 +150,7 @@ export class ConfigurationChanges {
         gates: prospect.gates.filter(({ open }) => dryRun || force || open),
       }
     } catch (error) {
-      if (!dryRun) this.#reloaded(false, error)
+      if (!dryRun) this.#refused(next, error)
       throw error
     }
   }
@@ -250,8 +275,19 @@ export class ConfigurationChanges {
     }
   }
 
+  /** `next`: null: the file holds none. A start that finds it there has to know. */
+  #refused(next: Config | null, error: unknown): void {
+    this.#reloaded(false, error)
+    if (next === null) return
+    try {
+      this.#guards!.journal.refused(hashOfConfig(next), messageOf(error), Date.now())
+    } catch (cause) {
+      this.#options.log.warn('that a configuration was refused cannot be written down', errorFields(cause))
+    }
+  }
+
   #reloaded(successful: boolean, error: unknown): void {
-    const text = error === null ? null : error instanceof Error ? error.message : String(error)
+    const text = error === null ? null : messageOf(error)
     this.#lastReload = { successful, at: new Date().toISOString(), error: text }
     if (!successful)
       this.#options.log.error('the configuration was not reloaded; the last good one stays', { error: text })
@@ -263,6 +299,10 @@ export class ConfigurationChanges {
     this.#changing = result.catch(() => {})
     return result
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 function closedIn({ gates }: Prospect): string[] {

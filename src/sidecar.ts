@@ -24,14 +24,16 @@ import { stopInOrder } from './base/stop-steps.ts'
 import type { Config } from './config/config.ts'
 import { redactConfig } from './config/redact.ts'
 import { inForceSince } from './config/restart-parts.ts'
-import { ConfigurationChanges } from './configuration-changes.ts'
+import { type ChangeGuards, ConfigurationChanges } from './configuration-changes.ts'
 import { Completeness } from './cutover/completeness.ts'
+import { firstConfig } from './cutover/first-config.ts'
 import { Gates } from './cutover/gates.ts'
 import { Journal } from './cutover/journal.ts'
 import { EmptyProbes } from './jobs/empty-probe.ts'
 import type { Job, JobReport } from './jobs/job.ts'
 import { jobRunner } from './jobs/jobs.ts'
 import type { JobRunner } from './jobs/runner.ts'
+import { lastRunIn } from './mirror/last-run.ts'
 import type { Log } from './observability/log.ts'
 import { errorFields } from './observability/log-error.ts'
 import { Metrics } from './observability/metrics.ts'
@@ -136,7 +138,7 @@ export class Sidecar implements Control {
     )
     this.mismatches.open(this.#state)
     await this.#stores.provide(this.config)
-    this.#guard(this.#state)
+    await this.#chooseFirst(this.#guard(this.#state))
     await this.#completeness!.approaching(this.config)
     if (!existsSync(join(this.config.stateDir, 'dirty.db')) && this.#completeness!.forgetAll())
       this.#log.error(
@@ -158,7 +160,31 @@ export class Sidecar implements Control {
       onSample: (data) => this.#emit({ type: 'sample', data }),
       log: this.#log,
     })
+    void this.#changes.catchUp()
     return ports
+  }
+
+  /** What the last run has left decides with which routes this one begins. */
+  async #chooseFirst({ completeness, journal }: ChangeGuards): Promise<void> {
+    const file = this.config
+    const { config, doubts, unguarded } = await firstConfig(file, lastRunIn(file.stateDir), {
+      lacking: (then, route, end) => completeness.lacking(then, route, end),
+      openMismatches: (route) => this.mismatches.unresolved(route),
+      refused: journal.whyRefused(hashOfConfig(file)),
+    })
+    if (unguarded.length > 0)
+      this.#log.warn(
+        'keys have another primary than in the last run, and its stores have another address or are gone from the configuration: that is taken as it is, and nothing tells whether that primary holds everything',
+        { reason: unguarded.join('; ') },
+      )
+    if (doubts.length === 0) return
+    const reason = `the routes of the last run are in force, not those of the configuration, which would move keys to a store that may lack some: ${doubts.join('; ')}`
+    this.#changes.beginWith(config, reason)
+    await this.#stores.provide(config)
+    this.#log.error(
+      "this start goes on with the routes of the last run: those of the configuration would move keys to a store that may lack some. They are put in force when their gates open; take the step back, or force it with 'understudy reload --force --reason TEXT'",
+      { reason: doubts.join('; ') },
+    )
   }
 
   /**
@@ -250,7 +276,7 @@ export class Sidecar implements Control {
     }
   }
 
-  #guard(database: DatabaseSync): void {
+  #guard(database: DatabaseSync): ChangeGuards {
     const probes = new EmptyProbes((store) => this.#stores.endpoints[store] ?? null)
     const completeness = new Completeness(database, (config, route, end) => probes.isEmpty(config, route, end))
     this.#completeness = completeness
@@ -261,7 +287,9 @@ export class Sidecar implements Control {
       isCleaning: (route) => this.#jobs?.isRunning('cleanup', route) ?? false,
       openMismatches: (route) => this.mismatches.unresolved(route),
     })
-    this.#changes.guardedBy({ completeness, gates, journal: new Journal(database) })
+    const guards: ChangeGuards = { completeness, gates, journal: new Journal(database) }
+    this.#changes.guardedBy(guards)
+    return guards
   }
 
   #runJobs(database: DatabaseSync): JobRunner {

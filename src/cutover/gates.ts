@@ -75,7 +75,7 @@ export class Gates {
   }
 
   async #of(step: Transition, old: Config, next: Config, stats: Stats): Promise<Gate[]> {
-    const whose = step.keys.length === 0 ? '' : `keys "${step.keys.join('", "')}" of route '${step.before}': `
+    const whose = ofKeys(step)
     const gate: MakeGate = (closed, open, passing = false) => {
       return { route: step.route, open: closed === null, reason: `${whose}${closed ?? open}`, passing }
     }
@@ -196,13 +196,18 @@ export function sentenceOf({ route, reason }: GateView): string {
   return `route '${route}': ${reason}`
 }
 
+/** Which keys a condition is about, where it is not the whole route. */
+export function ofKeys({ keys, before }: Transition): string {
+  return keys.length === 0 ? '' : `keys "${keys.join('", "')}" of route '${before}': `
+}
+
 /** Steps that rely on a store more than before. */
 export function isGated({ movesPrimary, movesReads, unsafe }: Transition): boolean {
   return movesPrimary || movesReads || unsafe !== null
 }
 
 /** Reads or writes are to be answered by the target, and are not yet. */
-function movesToTarget({ movesPrimary, movesReads, from }: Transition): boolean {
+export function movesToTarget({ movesPrimary, movesReads, from }: Transition): boolean {
   return movesReads ? rolesOf(from).primary === 'source' : movesPrimary && rolesOf(from).shadow === 'target'
 }
 
@@ -215,7 +220,7 @@ function percent(share: number): string {
 }
 
 /** Ends, of the route before, that are relied on after the step, and were not before. */
-function reliedOn({ movesPrimary, movesReads, from }: Transition): EndName[] {
+export function reliedOn({ movesPrimary, movesReads, from }: Transition): EndName[] {
   const { primary, shadow } = rolesOf(from)
   const ends: EndName[] = movesPrimary && shadow !== null ? [shadow] : []
   return movesReads && primary === 'source' ? [...ends, 'target'] : ends

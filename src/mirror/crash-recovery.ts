@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeDirectory } from '../base/make-directory.ts'
+import { routingOf } from '../config/routing.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
@@ -48,7 +49,7 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
   }
   if (lastRun === 'incomplete') doubts.verifyAll('what the last run was writing is not known', null)
   for (const name of turned) dirty.toVerify.mark(name, 'turned')
-  store.setPrimaries(primariesOf(context))
+  store.setRoutes(primariesOf(context), routingOf(context.routes.config))
   if (known > 0) doubts.say('info', 'dirty keys of the last run will be copied', null, { keys: known })
   // If it cannot be written the segments stay, for the next start.
   if (store.flushAll(performance.now())) for (const name of segments) rmSync(join(dir, name))

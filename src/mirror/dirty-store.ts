@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { UnderstudyError } from '../base/errors.ts'
+import type { Routing } from '../config/routing.ts'
 import { inTransaction, openDatabase } from '../state/database.ts'
 import { openOrSetAside, setAside } from '../state/set-aside.ts'
 import type { Run } from '../upstream/own-connections.ts'
@@ -21,6 +22,8 @@ const MIGRATIONS = [
    CREATE TABLE store_runs (store TEXT PRIMARY KEY, run_id TEXT NOT NULL) WITHOUT ROWID`,
   // What each run called its connections (`own-connections.ts`).
   'CREATE TABLE runs (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL)',
+  // The routes in force, one row (`config/routing.ts`, as JSON). Whoever changes that shape empties it.
+  'CREATE TABLE routing (text TEXT NOT NULL)',
 ]
 
 /** What one commit holds at most: a few milliseconds of the data path's thread. */
@@ -58,6 +61,7 @@ export class DirtyStore implements DirtyChanges {
   #written = 0
   #routesChanged = false
   #primaries: ReadonlyMap<string, string> = new Map()
+  #routing: Routing | null = null
   #storeRuns: ReadonlyMap<string, string> = new Map()
   #run: Run = { name: newRunName(), former: new Set() }
   #failing = false
@@ -112,8 +116,10 @@ export class DirtyStore implements DirtyChanges {
     return this.#primaries
   }
 
-  setPrimaries(primaries: ReadonlyMap<string, string>): void {
+  /** Which they are from now on, and the routes in force. */
+  setRoutes(primaries: ReadonlyMap<string, string>, routing: Routing): void {
     this.#primaries = primaries
+    this.#routing = routing
     this.#routesChanged = true
   }
 
@@ -233,6 +239,7 @@ export class DirtyStore implements DirtyChanges {
       this.#replaceAll('verify_causes', this.#dirty.toVerify.all())
       this.#replaceAll('primaries', this.#primaries)
       this.#replaceAll('store_runs', this.#storeRuns)
+      this.#replaceRouting()
     }
     for (let i = 0; i < count; i++) {
       const id = this.#queue[this.#head + i]!
@@ -240,6 +247,12 @@ export class DirtyStore implements DirtyChanges {
       if (row === null) this.#remove.run(id)
       else this.#put.run(id, row.route, row.database, row.key, row.reason, Math.round(row.sinceMs + offsetMs))
     }
+  }
+
+  #replaceRouting(): void {
+    if (this.#routing === null) return
+    this.#database.exec('DELETE FROM routing')
+    this.#database.prepare('INSERT INTO routing VALUES (?)').run(JSON.stringify(this.#routing))
   }
 
   #replaceAll(table: string, rows: Iterable<readonly [string, string]>): void {
@@ -283,8 +296,13 @@ interface Row {
   readonly since_ms: number
 }
 
+/** The file alone, for whoever looks at it while no data path has it open. Throws as `openDatabase` does. */
+export function openDirtyDatabase(stateDir: string): DatabaseSync {
+  return openDatabase(join(stateDir, 'dirty.db'), MIGRATIONS)
+}
+
 /** Of SQLite's codes: SQLITE_CORRUPT, SQLITE_NOTADB. */
-function isDamage(error: unknown): boolean {
+export function isDamage(error: unknown): boolean {
   if (error instanceof UnderstudyError) return error.code === 'STATE_CORRUPT'
   const code = ((error as { errcode?: number }).errcode ?? 0) & 0xff
   return code === 11 || code === 26

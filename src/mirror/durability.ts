@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
+import { routingOf } from '../config/routing.ts'
 import type { Run } from '../upstream/own-connections.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
@@ -96,9 +97,11 @@ export class Durability {
     return !this.#incomplete
   }
 
-  /** Another table of routes is in force. */
+  /** Another table of routes is in force, and no command has gone by it yet: what is written down before the first one does is what the next start finds. */
   routesChanged(): void {
-    this.#store.setPrimaries(primariesOf(this.#parts.context))
+    const { context } = this.#parts
+    this.#store.setRoutes(primariesOf(context), routingOf(context.routes.config))
+    this.#store.flush(performance.now(), 0)
   }
 
   /** What this run's connections are called at the stores, and those of earlier ones. */

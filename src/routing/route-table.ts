@@ -18,6 +18,8 @@ import { SCAN_VIEWS } from './scan-cursor.ts'
 export class RouteTable {
   readonly generation: number
   readonly stores: readonly string[]
+  /** What it was made of. */
+  readonly config: Pick<Config, 'routes' | 'stores'>
   readonly routes: readonly Route[]
   /** Set when every key has the same rule and no key is renamed. */
   readonly trivial: Route | null
@@ -42,7 +44,6 @@ export class RouteTable {
   readonly #views = new Map<string, KeyspaceView>()
   readonly #occupants = new Map<string, readonly Occupant[]>()
   readonly #fallbackRule: KeyRule
-  readonly #config: Pick<Config, 'routes' | 'stores'>
   readonly #states: Map<string, RouteState>
   readonly #byFirstByte: readonly (readonly KeyRule[])[]
   /** Where every route's keys are, and under which names; '': nothing is translated, and no switch can change that. */
@@ -60,7 +61,7 @@ export class RouteTable {
   ) {
     this.generation = generation
     this.stores = stores
-    this.#config = config
+    this.config = config
     this.#states = states
     this.routes = config.routes.map((route, index) => this.#route(route, index, states))
     const rules = this.routes.flatMap((route) => rulesOf(route)).sort((a, b) => comparePatterns(a.pattern, b.pattern))
@@ -97,11 +98,11 @@ export class RouteTable {
 
   /** The same routes with the authority of those at their other end: a table as it was before a switch of them, or will be after it. */
   turned(names: ReadonlySet<string>): RouteTable {
-    const routes = this.#config.routes.map((route): RouteConfig => {
+    const routes = this.config.routes.map((route): RouteConfig => {
       if (!names.has(route.name) || route.target === null) return route
       return { ...route, phase: rolesOf(route.phase).primary === 'source' ? 'switched' : 'shadow' }
     })
-    return new RouteTable({ ...this.#config, routes }, this.generation, this.stores, this.#states)
+    return new RouteTable({ ...this.config, routes }, this.generation, this.stores, this.#states)
   }
 
   /** The rule of the key `buf[start .. end)`. Every key has one: what no pattern matches is the fallback route's. */
@@ -116,7 +117,7 @@ export class RouteTable {
 
   /** The store's database that clients know as 0. */
   databaseOf(store: number): number {
-    return this.#config.stores[this.stores[store]!]?.database ?? 0
+    return this.config.stores[this.stores[store]!]?.database ?? 0
   }
 
   /** Whether the rule's primary is the keyspace of that store. */
