@@ -182,7 +182,7 @@ export class Sidecar implements Control {
     this.#changes.beginWith(config, reason)
     await this.#stores.provide(config)
     this.#log.error(
-      "this start goes on with the routes of the last run: those of the configuration would move keys to a store that may lack some. They are put in force when their gates open; take the step back, or force it with 'understudy reload --force --reason TEXT'",
+      "this start goes on with the routes of the last run: those of the configuration would move keys to a store that may lack some. They are put in force when their gates open; take the step back, or force it with 'understudy reload' or 'understudy phase' (--force --reason TEXT)",
       { reason: doubts.join('; ') },
     )
   }
