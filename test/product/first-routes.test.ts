@@ -4,6 +4,7 @@ import type { PhaseResult, ReloadResult, Status } from '../../src/admin/control.
 import { eventually } from '../support/eventually.ts'
 import { doJob } from '../support/jobs.ts'
 import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'
+import { startRedis } from '../support/redis.ts'
 import type { UnderstudyProcess } from '../support/understudy.ts'
 
 const running: Migration[] = []
@@ -154,4 +155,42 @@ test('a crash before the file could be written: what the new primary acknowledge
   await eventually(async () => expect((await statusOf(understudy)).routes['all']!.phase).toBe('mirror'))
   expect(await understudy.client().incr('counter')).toBe(52)
   expect(await source.client().get('counter')).toBe('52')
+})
+
+test('what was refused for something that only a running process knows is not taken either', async () => {
+  const { understudy } = await started('shadow')
+  await doJob(understudy, 'backfill', 'all')
+  understudy.edit((text) => `${text}\ncutover: { minCompared: 1000 }\n`)
+  expect((await reload(understudy)).error).toBeUndefined()
+  write(understudy, 'shadow', 'switched')
+  const refused = /0 reads were compared in ten minutes/
+  expect((await reload(understudy)).error).toMatchObject({ message: expect.stringMatching(refused) })
+  await stop(understudy)
+  await understudy.restart()
+  expect(understudy.stdout).toContain(GOES_ON)
+  const { routes, lastReload } = await statusOf(understudy)
+  expect([routes['all']!.phase, lastReload.error]).toEqual(['shadow', expect.stringMatching(refused)])
+})
+
+test('another server under the name of the primary is taken where nothing ran, with a word; not where it was refused', async () => {
+  const { understudy, source } = await started('passthrough')
+  const move = (from: string, to: string): void =>
+    understudy.edit((text) => text.replace(`old:\n    url: ${from}`, `old:\n    url: ${to}`))
+  const other = await startRedis()
+  try {
+    move(source.url, other.url)
+    expect((await reload(understudy)).error).toMatchObject({ code: 'GATE_CLOSED' })
+    await stop(understudy)
+    await understudy.restart()
+    expect(await understudy.client().get('key:7')).toBe('value 7')
+    expect((await statusOf(understudy)).lastReload).toMatchObject({ successful: false })
+    // As somebody writes it who has looked: it is another file than the one that was refused.
+    await stop(understudy)
+    understudy.edit((text) => `${text}\ncutover: { minCompared: 1 }\n`)
+    await understudy.restart()
+    expect(understudy.stdout).toContain('keys have another primary than in the last run')
+    expect(await understudy.client().get('key:7')).toBeNull()
+  } finally {
+    await other.stop()
+  }
 })
