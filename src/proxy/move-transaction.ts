@@ -1,4 +1,4 @@
-import type { TransactionParts } from './transaction-parts.ts'
+import { abortedBy, type TransactionParts } from './transaction-parts.ts'
 
 /** A new table is in force, and the routes `changed` have another primary or other names in it: what has been queued goes on where its keys are now, or EXEC says that nothing came of it. */
 export function moveTransaction(transaction: TransactionParts, changed: ReadonlySet<string>): void {
@@ -9,23 +9,22 @@ export function moveTransaction(transaction: TransactionParts, changed: Readonly
   const replaced = store !== null && !stores.includes(store)
   if (!replaced && !isOn(transaction, changed)) return
   // What was prepared for it is at the stores of before.
-  if (transaction.tracking !== null) transaction.aborted = true
+  if (transaction.tracking !== null)
+    transaction.aborted ??= abortedBy('its keys have moved since CLIENT TRACKING was queued')
   // Nobody has watched there; and what was watched here may change unseen from now on.
   if (transaction.watching) transaction.broken = true
   const next = queue.replan()
-  const places = new Set([...(next ?? [])].map(({ primary }) => primary.store))
-  // Queued together, and now on different stores.
-  if (next === null || places.size > 1) transaction.aborted = true
-  const [route = queue.commands.length > 0 ? routes.fallback : null] = next ?? []
+  if (next.refusal !== null) transaction.aborted ??= abortedBy(next.refusal)
+  const [route = queue.commands.length > 0 ? routes.fallback : null] = next.routes
   transaction.route = route
-  connection.moveTo(route === null ? null : stores[route.primary.store]!)
+  transaction.moveTo(route === null ? null : stores[route.primary.store]!)
 }
 
 /** A new table is in force, in which keys have gone between `routes` and stayed where they were. What is queued stays where it is; of what is watched the routes are not known any more, so that a later switch of them would pass it over: as if it had been written. */
 export function rerouteTransaction(transaction: TransactionParts, routes: ReadonlySet<string>): void {
   if (isSettled(transaction) || !isOn(transaction, routes)) return
   if (transaction.watching) transaction.broken = true
-  const [route = transaction.session.path.routes.fallback] = transaction.queue.replan() ?? []
+  const [route = transaction.session.path.routes.fallback] = transaction.queue.replan().routes
   transaction.route = route
 }
 

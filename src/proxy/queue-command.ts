@@ -20,7 +20,7 @@ export function queueCommand(transaction: TransactionParts, view: CommandView, s
   if (connection.dedicated?.full) return session.waitFor('room')
   const { plan } = path
   planCommand(path.routes, spec, view, plan)
-  if (connection.shared === null && session.isHeld(view, spec)) return session.waitFor('hold')
+  if (connection.shared === null && (transaction.isHeld || session.isHeld(view, spec))) return session.waitFor('hold')
   if (plan.refusal !== null) return transaction.refuse(plan.refusal, true)
   if (plan.doubt !== null) path.doubts.report(plan.doubt, plan.route, plan.positions.count > 0)
   const keyed = plan.keyed && plan.positions.count > 0

@@ -27,6 +27,7 @@ const UNWATCH = encodeCommand(['UNWATCH'])
  *
  *   open ─▶ (WATCH) MULTI, commands ─┬─ EXEC ──────────────▶ finished ─▶ back in the pool
  *                                    ├─ DISCARD, UNWATCH ──▶ cleaned ──▶ back in the pool
+ *                                    ├─ a switch ──────────▶ moveTo    ─▶ back in the pool, and another is borrowed elsewhere
  *                                    └─ the client is gone ▶ dropped
  */
 export class TransactionConnection {
@@ -126,23 +127,22 @@ export class TransactionConnection {
     changeUser(this.store!, pipeline, user, password)
   }
 
-  /** The transaction goes on elsewhere. */
-  moveTo(store: Store | null): void {
-    const { own } = this.#session
-    const old = this.#dedicated
-    const oldStore = this.store
-    this.#dedicated = null
+  /** The transaction goes on elsewhere. `left`: as `done` of `cleaned`, if there was a connection. */
+  moveTo(store: Store | null, left: (answered: boolean) => void): void {
+    this.cleaned(left)
     this.store = store
-    if (old !== null && !own?.isOne(old)) oldStore!.discard(old)
   }
 
-  /** Ended without EXEC: cleans it by DISCARD or UNWATCH, and gives it back. */
-  cleaned(): void {
-    // Nothing waits on it, and a connection that dies meanwhile is dropped by the pool.
+  /** Ended without EXEC there: cleans it by DISCARD or UNWATCH, behind all that it owes, and gives it back. `done`: it owes nothing any more, for the store has answered, or it was lost. */
+  cleaned(done: (answered: boolean) => void = nothing): void {
     const clean = this.#multiSent ? DISCARD : UNWATCH
     const pipeline = this.#dedicated
     const back = this.#takeOut()
-    pipeline?.push(new Cleaning(back), clean, 0, clean.length)
+    const ended = (isClean: boolean, answered: boolean): void => {
+      back(isClean)
+      done(answered)
+    }
+    pipeline?.push(new Cleaning(ended), clean, 0, clean.length)
   }
 
   /** EXEC has been answered. `clean`: in a way that says that the transaction is over. Given back after the reply that is being settled has left the ring. */
@@ -172,30 +172,32 @@ export class TransactionConnection {
     this.#dedicated = null
     pipeline.onClosed = null
     const { own } = session
-    // Unless it has been closed with the client's others meanwhile.
+    // Unless it has been closed with the client's others, or left by a switch, meanwhile.
     if (own?.isOne(pipeline))
       return () => {
-        if (session.own === own) giveBack(session, store, pipeline, database, true)
+        if (session.own?.isOne(pipeline)) giveBack(session, store, pipeline, database, true)
       }
     const unlike = this.#unlike
     return (clean) => giveBack(session, store, pipeline, database, clean && !unlike)
   }
 }
 
-/** Owns a DISCARD or UNWATCH that nobody waits for: only its OK makes the connection clean. */
+/** Owns a DISCARD or UNWATCH that the client knows nothing of: only its OK makes the connection clean. */
 class Cleaning implements ReplyOwner {
-  readonly #back: (clean: boolean) => void
+  readonly #ended: (clean: boolean, answered: boolean) => void
 
-  constructor(back: (clean: boolean) => void) {
-    this.#back = back
+  constructor(ended: (clean: boolean, answered: boolean) => void) {
+    this.#ended = ended
   }
 
   settle(_slot: InFlight, buf: Buffer, start: number): void {
     const clean = buf[start] === PLUS
-    queueMicrotask(() => this.#back(clean))
+    queueMicrotask(() => this.#ended(clean, true))
   }
 
-  lost(): void {}
+  lost(): void {
+    queueMicrotask(() => this.#ended(false, false))
+  }
 
   timedOut(): void {}
 }

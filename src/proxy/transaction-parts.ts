@@ -2,6 +2,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import type { Route } from '../routing/route.ts'
 import type { ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
 import type { Session } from './session.ts'
 import { TransactionConnection } from './transaction-connection.ts'
 import { TransactionQueue } from './transaction-queue.ts'
@@ -22,12 +23,14 @@ export class TransactionParts {
   tracking: TransactionTracking | null = null
   /** What was watched may have changed unseen: EXEC answers nil. */
   broken = false
-  /** A command was refused here: EXEC answers EXECABORT, as Redis does for one that it refused itself. */
-  aborted = false
+  /** A command was refused here, or the transaction cannot be executed any more: why, as EXEC answers it. */
+  aborted: string | null = null
   /** How many had been queued when one was wrong: from there on a server counts no more. Null: none was. */
   abortedAt: number | null = null
   /** EXEC is under way, on a connection of its own. */
   executing = false
+  /** Connections of before a switch that owe the client replies to what was queued. EXEC waits for these: an error would be the end of it. */
+  leaving = 0
 
   /** `shared` with the route of its keys: a transaction that arrived whole. Else the first key decides. */
   constructor(session: Session, shared: Pipeline | null, route: Route | null) {
@@ -41,6 +44,13 @@ export class TransactionParts {
     return this.multi !== null
   }
 
+  /** A switch holds one of its routes, so that it is about to move: what is queued now would have to be taken along, and keep the switch waiting. */
+  get isHeld(): boolean {
+    if (this.route?.state.switching) return true
+    for (const { switching } of this.queue.states) if (switching) return true
+    return false
+  }
+
   /** Ties it to the primary of this route, its first key's; refused, in the words for the client, where it is tied to another. */
   bind(route: Route): string | null {
     const refusal = this.connection.bind(route)
@@ -50,9 +60,25 @@ export class TransactionParts {
 
   /** The connection, with MULTI (and after a move, all that was queued) on it. */
   open(): Pipeline {
-    return this.connection.open(this.multi, this.queue.commands, () => {
-      if (this.inMulti) this.aborted = true
-      if (this.watching) this.broken = true
+    return this.connection.open(this.multi, this.queue.commands, () => this.connectionLost())
+  }
+
+  /** With what had been queued or watched on it. */
+  connectionLost(): void {
+    if (this.inMulti) this.aborted ??= abortedBy('the connection on which it was queued was lost')
+    if (this.watching) this.broken = true
+  }
+
+  /** Goes on at that store; null: where the next key is. What is owed from where it was still comes. */
+  moveTo(store: Store | null): void {
+    const { session, connection } = this
+    const owes = connection.dedicated !== null && session.order.owed > 0
+    if (owes) this.leaving++
+    connection.moveTo(store, (answered) => {
+      if (!owes) return
+      this.leaving--
+      if (!answered) this.connectionLost()
+      if ((session.pin as object | null) === this && session.waiting === 'pin') session.proceed()
     })
   }
 
@@ -68,12 +94,20 @@ export class TransactionParts {
   /** Answers a command by an error; `aborts`: and EXEC by EXECABORT. The command is taken. */
   refuse(text: string, aborts: boolean): true {
     if (aborts) {
-      this.aborted = true
+      this.aborted ??= ABORTED_BY_ERRORS
       this.abortedAt ??= this.queue.commands.length
     }
     this.session.answerError(text)
     return true
   }
+}
+
+/** In Redis' words: the client has been given an error for a command. */
+const ABORTED_BY_ERRORS = 'EXECABORT Transaction discarded because of previous errors.'
+
+/** EXEC's answer in the form in which Redis gives a reason: of what the client has been told no error for. */
+export function abortedBy(reason: string): string {
+  return `EXECABORT Transaction discarded because of: ${reason}`
 }
 
 /** A copy of the command's bytes. */

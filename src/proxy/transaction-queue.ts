@@ -8,7 +8,7 @@ import { mayWriteBeforeError } from '../mirror/settled-command.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { type Plan, planCommand } from '../routing/plan.ts'
+import { crossRoute, type Plan, planCommand } from '../routing/plan.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import { isServerWide } from '../routing/server-wide.ts'
 import type { TransactionSlots } from './cross-slots.ts'
@@ -76,23 +76,26 @@ export class TransactionQueue {
     if (plan.others !== null) for (const state of plan.others) this.states.add(state)
   }
 
-  /** Another table is in force: plans what is queued anew, and gives the routes of its keys; null: they cannot be in one command any more. What is only watched is forgotten. */
-  replan(): ReadonlySet<Route> | null {
+  /** Another table is in force: plans what is queued anew, and gives the routes of its keys. What is only watched is forgotten. `refusal`: why it cannot be executed at once any more. */
+  replan(): { readonly routes: ReadonlySet<Route>; readonly refusal: string | null } {
     const { path } = this.#session
     const { plan } = path
     const routes = new Set<Route>()
-    let refused = false
+    let refusal: string | null = null
     this.states.clear()
     for (const [i, queued] of this.commands.entries()) {
       parser.parse(queued.bytes, 0, queued.bytes.length)
       planCommand(path.routes, queued.spec, parser, plan)
-      if (plan.refusal !== null) refused = true
+      refusal ??= plan.refusal
       const own = (plan.keyed && plan.positions.count > 0) || plan.bound
-      if (own) routes.add(plan.route)
+      if (own) {
+        const [first = plan.route] = routes.add(plan.route)
+        if (first.primary.store !== plan.route.primary.store) refusal ??= crossRoute(first, plan.route)
+      }
       this.touches(plan, own)
       this.commands[i] = { ...queued, route: plan.route, renamed: plan.renames }
     }
-    return refused ? null : routes
+    return { routes, refusal }
   }
 
   /** What is kept of the planned command (`path.plan`), `frame` being the application's bytes: to be put behind `commands`. */

@@ -137,8 +137,9 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
     const { session } = this
     const { path } = session
     if (this.connection.shared === null) {
-      if (this.route?.state.switching || this.queue.isHeldBack) return session.waitFor('hold')
-      if (this.aborted) return this.#leaveWithError('EXECABORT Transaction discarded because of previous errors.')
+      if (this.isHeld || this.queue.isHeldBack) return session.waitFor('hold')
+      if (this.leaving > 0) return session.waitFor('pin')
+      if (this.aborted !== null) return this.#leaveWithError(this.aborted)
       if (this.broken) return this.#leave(session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY)
       if (this.queue.commands.length === 0 && !this.watching) return this.#leave(FRAME.EMPTY_ARRAY)
       if (this.queue.isToBeTold) return session.waitFor('room')

@@ -136,7 +136,7 @@ function hashOf(view: CommandView, arg: number): number {
 }
 
 /** As Redis Cluster answers CROSSSLOT, with words that help. */
-function crossRoute(one: Route, other: Route): string {
+export function crossRoute(one: Route, other: Route): string {
   return (
     `CROSSROUTE Keys in request belong to routes with different primaries: '${one.name}' on store '${one.primary.storeName}', ` +
     `'${other.name}' on store '${other.primary.storeName}'. Send it for the keys of one store at a time, or switch the routes together ` +
