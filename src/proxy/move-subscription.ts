@@ -8,11 +8,14 @@ export interface MoveOwner {
   isCurrent(): boolean
   /** The client has to learn what the new store refuses: it is disconnected, and told when it subscribes anew. */
   refused(): void
-  /** Every new place has confirmed, and those it has left are being given up. */
+  /** Every new place has confirmed, and every one it has left: nothing is said there to this client any more. */
   arrived(): void
 }
 
-/** Subscribes to a name where a new table says, and gives its former places up once that is confirmed: no message between the two is missed. */
+/**
+ * Subscribes to a name where a new table says, and gives its former places up once that is confirmed: no message between the two is missed. It has arrived when these have confirmed as well: what is
+ * published from then on is said at the new places alone, though the mirror says it at the former ones, too, and none is heard twice.
+ */
 export function moveSubscription(
   legs: SubscriberLegs,
   subscription: Subscription,
@@ -29,8 +32,25 @@ export function moveSubscription(
     const left = subscription.at.filter((old) => !isAmong(old, to))
     subscription.at = to
     subscription.table = table
-    for (const place of left) legs.leave(subscription, place, () => {})
-    owner.arrived()
+    let leaving = left.length
+    if (leaving === 0) owner.arrived()
+    for (const place of left) {
+      legs.leave(subscription, place, () => {
+        if (--leaving === 0) owner.arrived()
+      })
+    }
   }
-  for (const place of to) legs.to(place.store).listen(subscription.kind, place.name, subscription, confirmed)
+  for (const place of to) {
+    // False: confirmed at once, for somebody else listens there already.
+    let asked = false
+    legs.to(place.store).listen(subscription.kind, place.name, subscription, (error) => {
+      // A former pattern there may match the same messages: those behind the confirmation come by the new one.
+      if (asked && error === null && owner.isCurrent()) {
+        for (const old of subscription.at)
+          if (old.store === place.store && !isAmong(old, to)) legs.ignore(subscription, old)
+      }
+      confirmed(error)
+    })
+    asked = true
+  }
 }

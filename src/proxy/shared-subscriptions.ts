@@ -175,8 +175,7 @@ class SharedLeg<Listener> implements Leg<Listener> {
     const id = `${kind} ${name.toString('latin1')}`
     this.#forget(id, listener)
     const left = (error: Buffer | null): void => {
-      const given = this.#given.get(id)
-      if (given?.delete(listener) === true && given.size === 0) this.#given.delete(id)
+      this.ignore(kind, name, listener)
       confirmed(error)
     }
     if (this.#names.has(id)) return left(null)
@@ -185,6 +184,12 @@ class SharedLeg<Listener> implements Leg<Listener> {
       this.#owed--
       left(error)
     })
+  }
+
+  ignore(kind: SubscriptionKind, name: Buffer, listener: Listener): void {
+    const id = `${kind} ${name.toString('latin1')}`
+    const given = this.#given.get(id)
+    if (given?.delete(listener) === true && given.size === 0) this.#given.delete(id)
   }
 
   listeners(kind: SubscriptionKind, name: Buffer): ReadonlySet<Listener> | undefined {

@@ -41,6 +41,11 @@ export class SubscriberLegs {
     return leg
   }
 
+  /** What is said there is not for it any more, before it leaves. */
+  ignore(subscription: Subscription, place: Place): void {
+    this.#legs.get(place.store)?.ignore(subscription.kind, place.name, subscription)
+  }
+
   leave(subscription: Subscription, place: Place, confirmed: Confirmed): void {
     const leg = this.#legs.get(place.store)
     if (leg === undefined) return confirmed(null)

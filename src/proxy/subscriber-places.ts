@@ -13,7 +13,7 @@ import { translatedMessages } from './subscription-messages.ts'
 
 /**
  * Where one subscriber, or its MONITOR, listens: at which stores and under which names, as a route table says; and what their messages mean. When another table is in force it stays with the
- * old one until it is told to `move`: then it listens at the new places, too, and leaves the old ones when the new have confirmed.
+ * old one until it is told to `move`: then it listens at the new places, too, and leaves the old ones when the new have confirmed. It has moved when these have confirmed that.
  */
 export class SubscriberPlaces {
   readonly #subscriber: Pin
@@ -73,7 +73,10 @@ export class SubscriberPlaces {
     this.#enter(next)
     const targets = all.map((subscription) => this.#placesOf(subscription.kind, subscription.name))
     const stays = wasPlain && this.#plain && all.every(({ at }, i) => samePlaces(at, targets[i]!))
-    if (stays) return
+    if (stays) {
+      path.movingSubscribers.delete(this.#subscriber)
+      return
+    }
     this.#plain = false
     // What messages mean may change under names that stay: so every name is subscribed to again, and its confirmation is where the new meaning begins.
     path.movingSubscribers.add(this.#subscriber)
@@ -100,7 +103,10 @@ export class SubscriberPlaces {
     const { path } = this.#session
     this.#enter(path.routes)
     const store = this.primary
-    if (this.#legs.has(store)) return
+    if (this.#legs.has(store)) {
+      path.movingSubscribers.delete(this.#subscriber)
+      return
+    }
     path.movingSubscribers.add(this.#subscriber)
     this.#legs.keepOnly(new Set([store]))
     this.#legs.to(store).monitor(() => {

@@ -298,7 +298,11 @@ export class Subscriber implements Pin {
   moved(): void {
     if (!this.#places.isBehind || this.#gone) return
     this.#moves = this.#owed.any
-    if (this.#moves) return
+    if (this.#moves) {
+      // The switch waits for it; but not for EXEC, which may wait for the switch.
+      if (this.#ahead === null) this.#session.path.movingSubscribers.add(this)
+      return
+    }
     if (this.#monitor) this.#places.moveMonitor()
     else this.#places.move(this.#names.all())
   }

@@ -18,6 +18,8 @@ export interface Leg<Listener> {
   readonly idle: boolean
   listen(kind: SubscriptionKind, name: Buffer, listener: Listener, confirmed: Confirmed): void
   leave(kind: SubscriptionKind, name: Buffer, listener: Listener, confirmed: Confirmed): void
+  /** The messages of that name are not the listener's any more, before it leaves. */
+  ignore(kind: SubscriptionKind, name: Buffer, listener: Listener): void
   /** Whose messages of that name are. */
   listeners(kind: SubscriptionKind, name: Buffer): ReadonlySet<Listener> | undefined
   monitor(confirmed: Confirmed): void
@@ -37,7 +39,8 @@ export interface Leg<Listener> {
 export class SubscriptionLeg<Listener> implements Leg<Listener> {
   readonly store: Store
   readonly #pipeline: Pipeline
-  readonly #expected: Confirmed[] = []
+  /** In the order in which the store answers. `ends`: an UNSUBSCRIBE. */
+  readonly #expected: { readonly confirmed: Confirmed; readonly ends: boolean }[] = []
   /** Who wants a name, and who is given its messages: behind by what is not confirmed yet. */
   readonly #wanted = new Map<string, Set<Listener>>()
   readonly #given = new Map<string, Set<Listener>>()
@@ -59,7 +62,7 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
     pipeline.relay = true
     pipeline.onPush = (buf, start, end) => {
       if (this.#expected.length > 0 && isAnswer(buf, start, end)) {
-        this.#expected.shift()!(buf[start] === MINUS ? Buffer.from(buf.subarray(start, end)) : null)
+        this.#expected.shift()!.confirmed(buf[start] === MINUS ? Buffer.from(buf.subarray(start, end)) : null)
       } else onMessage(buf, start, end)
     }
     pipeline.onClosed = onLost
@@ -92,7 +95,11 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
       confirmed(error)
     }
     if (this.#wanted.has(id)) left(null)
-    else this.#ask([`${kind === 'subscribe' ? '' : kind[0]!.toUpperCase()}UNSUBSCRIBE`, name], left)
+    else this.#ask([`${kind === 'subscribe' ? '' : kind[0]!.toUpperCase()}UNSUBSCRIBE`, name], left, true)
+  }
+
+  ignore(kind: SubscriptionKind, name: Buffer, listener: Listener): void {
+    removeFrom(this.#given, idOf(kind, name), listener)
   }
 
   listeners(kind: SubscriptionKind, name: Buffer): ReadonlySet<Listener> | undefined {
@@ -109,10 +116,12 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
 
   close(): void {
     this.store.discard(this.#pipeline)
+    // Nothing comes from there any more.
+    for (const { confirmed, ends } of this.#expected.splice(0)) if (ends) confirmed(null)
   }
 
-  #ask(args: readonly (string | Buffer)[], confirmed: Confirmed): void {
-    this.#expected.push(confirmed)
+  #ask(args: readonly (string | Buffer)[], confirmed: Confirmed, ends = false): void {
+    this.#expected.push({ confirmed, ends })
     const bytes = encodeCommand(args)
     this.#pipeline.pushRelayed(bytes, 0, bytes.length)
   }

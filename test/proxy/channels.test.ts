@@ -3,6 +3,8 @@ import type { Phase } from '../../src/config/config.ts'
 import { decodeReply } from '../../src/resp/decode.ts'
 import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { farStore } from '../support/far-store.ts'
+import { holdReplies } from '../support/held-replies.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
@@ -179,6 +181,95 @@ test('switches that come faster than subscribers can follow lose nothing and dou
   }
   const direct = one.client()
   await eventually(async () => expect(await direct.pubsub('NUMSUB', 'job_events')).toEqual(['job_events', 0]))
+})
+
+test('a subscriber whose connection is slow hears nothing at its former place that it hears at the new one', async () => {
+  const slow = await farStore(one.port, 25, (said) => said.includes('SUBSCRIBE'))
+  const there = (phase: Phase): DataPathOptions => ({ ...options(phase, 'one'), stores: { one: { port: slow.port } } })
+  try {
+    path = await startDataPath(there('mirror'))
+    const clients = await Promise.all([
+      subscriber(path.port, 'SUBSCRIBE', 'job_events', 'job_other'),
+      subscriber(path.port, 'PSUBSCRIBE', 'job_*'),
+    ])
+    let sent = 0
+    let ends = false
+    // The second one is of a route that stays: it is heard all the time, by patterns of before and of now.
+    const producing = Promise.all(
+      ['job_events', 'job_other'].map(async (channel) => {
+        const producer = await path.raw()
+        while (!ends) await producer.ask('PUBLISH', channel, sent++)
+      }),
+    )
+    for (const phase of ['switched', 'mirror', 'switched', 'mirror'] as const) {
+      const before = sent
+      await apply(there(phase))
+      await eventually(() => expect(sent).toBeGreaterThan(before + 20))
+    }
+    ends = true
+    await producing
+    await settled(path)
+    await (await path.raw()).ask('PUBLISH', 'job_events', 'end')
+    for (const client of clients) {
+      const numbers = (await heard(client)).map((message) => Number(message.split(' ').at(-1)))
+      expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: sent }, (_, i) => i))
+    }
+  } finally {
+    await slow.stop()
+  }
+})
+
+test('a subscriber that is owed an answer when a switch comes hears nothing twice either', async () => {
+  const slow = await farStore(one.port, 25, (said) => said.includes('SUBSCRIBE'))
+  const there = (phase: Phase): DataPathOptions => ({ ...options(phase, 'one'), stores: { one: { port: slow.port } } })
+  try {
+    path = await startDataPath(there('mirror'))
+    const client = await subscriber(path.port, 'SUBSCRIBE', 'job_events')
+    const producer = await path.raw()
+    const sent: string[] = []
+    for (const [i, phase] of (['switched', 'mirror', 'switched', 'mirror'] as const).entries()) {
+      client.command('SUBSCRIBE', `more:${i}`)
+      await eventually(async () => expect(await producer.ask('CLIENT', 'LIST')).toContain(` sub=${i + 2} `))
+      await apply(there(phase))
+      for (let n = 0; n < 20; n++) {
+        await producer.ask('PUBLISH', 'job_events', `${i}.${n}`)
+        sent.push(`job_events ${i}.${n}`)
+      }
+    }
+    await settled(path)
+    await producer.ask('PUBLISH', 'job_events', 'end')
+    expect((await heard(client)).filter((message) => !message.startsWith('more:'))).toEqual(sent)
+  } finally {
+    await slow.stop()
+  }
+})
+
+test('a former store that does not confirm keeps no switch from its end', async () => {
+  const network = await holdReplies(one.port)
+  const there = (phase: Phase): DataPathOptions => ({
+    ...options(phase, 'two'),
+    stores: { one: { port: network.port }, two },
+  })
+  try {
+    path = await startDataPath(there('mirror'))
+    const client = await subscriber(path.port, 'SUBSCRIBE', 'job_events')
+    network.hold((sent) => sent.includes('SUBSCRIBE'))
+    await apply(there('switched'))
+    const producer = await path.raw()
+    await producer.ask('PUBLISH', 'job_events', 'first')
+    await producer.ask('PUBLISH', 'job_events', 'end')
+    expect(await heard(client)).toEqual(['job_events first'])
+    // What was owed dies with the connection, and the client with neither.
+    await (await RawClient.open(one.port)).ask('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    network.release()
+    await apply(there('mirror'))
+    await producer.ask('PUBLISH', 'job_events', 'second')
+    await producer.ask('PUBLISH', 'job_events', 'end')
+    expect(await heard(client)).toEqual(['job_events second'])
+    await eventually(async () => expect(await two.client().pubsub('NUMSUB', 'step_events')).toEqual(['step_events', 0]))
+  } finally {
+    await network.stop()
+  }
 })
 
 test('a subscriber to what two stores have, and one that leaves, leave no connection behind', async () => {
