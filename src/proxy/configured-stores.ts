@@ -36,10 +36,10 @@ export class ConfiguredStores {
     return this.#names
   }
 
-  /** By index; unchanged ones stay as they are, with their connections. */
+  /** By index, those that are new in `config` too; unchanged ones stay as they are, with their connections. */
   of(config: Config, old: readonly Store[]): Store[] {
     const { places, commands, turn, clock, onDrain, run } = this.#options
-    return this.#names.map((name, index) => {
+    return this.namesWith(config).map((name, index) => {
       const present = config.stores[name]
       const known = old[index]
       if (present === undefined) return known!

@@ -210,6 +210,33 @@ describe('reload', () => {
     expect(await understudy.client({ port }).get('a')).toBe('1')
   })
 
+  test('who starts with one store adds the target later, with its route', async () => {
+    const [source, target] = [await redis(), await redis()]
+    const understudy = await understudyWith({
+      stores: { old: { url: source.url } },
+      routes: [{ name: 'all', keys: ['*'], source: { store: 'old' }, phase: 'passthrough' }],
+    })
+    const app = understudy.client()
+    await app.set('before', '1')
+    const id = await app.client('ID')
+    understudy.edit((text) => {
+      const file = parseDocument(text)
+      file.setIn(['stores', 'new'], { url: target.url })
+      file.setIn(['routes', 0, 'target'], { store: 'new' })
+      file.setIn(['routes', 0, 'phase'], 'mirror')
+      return file.toString()
+    })
+    await eventually(async () =>
+      expect(await status(understudy)).toMatchObject({
+        routes: { all: { phase: 'mirror', shadow: 'new' } },
+        stores: { new: { up: true } },
+      }),
+    )
+    await app.set('after', '2')
+    await eventually(async () => expect(await target.client().get('after')).toBe('2'))
+    expect(await app.client('ID')).toBe(id)
+  })
+
   test('a switch whose target is down is refused with the reason; the old phase stays', async () => {
     const target = await redis()
     const understudy = await understudyWith(twoStores(await redis(), target, 'shadow'))

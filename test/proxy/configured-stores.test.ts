@@ -35,6 +35,17 @@ test('a store that stays the same is kept, a changed one is another, and one tha
   expect(next[2]).toBe(c)
 })
 
+test('indexes grow with each configuration and never change, whoever asks first', () => {
+  const stores = storesOf()
+  const [a] = stores.of(configOf({ stores: { a: { port: 1 } } }), [])
+  const both = stores.of(configOf({ stores: { b: { port: 2 }, a: { port: 1 } } }), [a!])
+  expect(both.map(({ name }) => name)).toEqual(['a', 'b'])
+  expect(both[0]).toBe(a)
+  const others = configOf({ stores: { c: { port: 3 }, b: { port: 2 } } })
+  expect(stores.of(others, both).map(({ name }) => name)).toEqual(['a', 'b', 'c'])
+  expect(stores.namesWith(others)).toEqual(['a', 'b', 'c'])
+})
+
 test('a store on which nothing is in flight is retired at once', () => {
   const stores = storesOf()
   const config = configOf({ stores: { a: { port: 1 } } })
