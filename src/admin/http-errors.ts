@@ -1,4 +1,5 @@
 import { type ErrorCode, UnderstudyError } from '../base/errors.ts'
+import { diskTrouble } from '../state/database.ts'
 
 /** The HTTP status of each error code: the one table. */
 export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
@@ -37,7 +38,8 @@ export interface ErrorAnswer {
 }
 
 /** What a client is told of an error. An error that is not ours may carry anything in its text: it is told as INTERNAL, without the text. */
-export function errorAnswer(error: unknown): ErrorAnswer {
+export function errorAnswer(thrown: unknown): ErrorAnswer {
+  const error = diskTrouble(thrown) ?? thrown
   if (error instanceof UnderstudyError) {
     const problems =
       'problems' in error && Array.isArray(error.problems) ? { problems: error.problems as unknown[] } : {}

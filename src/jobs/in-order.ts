@@ -41,7 +41,7 @@ export async function inOrder<P>(
     for (const [name, by] of Object.entries(counts)) task.count(name as JobCount, by)
     for (const key of keys) task.list(key)
     task.done += scanned
-    task.save(checkpoint)
+    await task.save(checkpoint)
   }
   try {
     for await (const { page, scanned, checkpoint } of steps) {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { UnderstudyError } from '../base/errors.ts'
 import type { Log } from '../observability/log.ts'
 import { errorFields } from '../observability/log-error.ts'
+import { diskTrouble } from '../state/database.ts'
 import type {
   Job,
   JobAction,
@@ -42,6 +43,8 @@ const MAX_QUEUED = 100
 const STOP_MS = 2_000
 /** Progress is told at most so often. */
 const TELL_EVERY_MS = 500
+/** What the state database does not take is tried again. */
+const WRITE_AGAIN_MS = 1_000
 
 /**
  * Runs jobs: one per route at a time, in the order in which they were asked for; those of other routes beside it.
@@ -49,6 +52,8 @@ const TELL_EVERY_MS = 500
  *   queued ──▶ running ──▶ done | failed | cancelled
  *     ▲           │
  *     └── paused ◀┘        a job that was running when the process ended is queued again, and goes on from its checkpoint
+ *
+ * A state that cannot be written, because the disk of the state directory is full, is entered when it can: until then a job that has ended counts as running, and one that could begin waits.
  */
 export class JobRunner {
   readonly #options: JobRunnerOptions
@@ -57,6 +62,10 @@ export class JobRunner {
   readonly #running = new Map<string, { readonly task: Task; readonly ended: Promise<void> }>()
   readonly #totals = new Map<string, { route: string; job: string; outcome: string; count: number }>()
   readonly #told = new Map<number, number>()
+  /** Why the state database took nothing, as the log said it last. */
+  #saidUnwritten: string | null = null
+  /** Jobs could begin, and wait for it. */
+  #nextIsLate = false
   #stopping = false
   /** The state database is closed, or about to be. */
   #stopped = false
@@ -107,6 +116,7 @@ export class JobRunner {
       const running = this.#runningOf(id)
       running?.task.interrupt(action)
       await running?.ended
+      if (running !== undefined && this.#runningOf(id) === running) throw unwritten(job, running.task)
     } else if (job.state === 'queued' || (job.state === 'paused' && action === 'cancel')) {
       this.#enter(id, action === 'pause' ? 'paused' : 'cancelled')
     } else throw cannot(action, job)
@@ -165,50 +175,87 @@ export class JobRunner {
   /** Starts what may be started, the oldest first. */
   #next(): void {
     if (this.#stopping) return
-    for (const job of this.#store.list({ states: ['queued'], limit: MAX_QUEUED }).reverse()) {
-      if (this.#running.has(job.route)) continue
-      const started = this.#enter(job.id, 'running')
-      const task = new Task(
-        started,
-        this.#store,
-        (of) => this.#progressed(of),
-        (what, by) => this.#count(started, what, by),
-      )
-      this.#running.set(job.route, { task, ended: this.#run(task) })
+    this.#nextIsLate = false
+    try {
+      for (const job of this.#store.list({ states: ['queued'], limit: MAX_QUEUED }).reverse()) {
+        if (this.#running.has(job.route)) continue
+        const started = this.#enter(job.id, 'running')
+        const task = new Task(
+          started,
+          this.#store,
+          (of) => this.#progressed(of),
+          (what, by) => this.#count(started, what, by),
+        )
+        this.#running.set(job.route, { task, ended: this.#run(task) })
+      }
+    } catch (error) {
+      this.#nextIsLate = true
+      this.#later(error, () => {
+        if (this.#nextIsLate) this.#next()
+      })
     }
   }
 
   async #run(task: Task): Promise<void> {
-    const { id, kind, route } = task.job
     // Whoever started it knows its number before it can be over.
     await new Promise((resolve) => setImmediate(resolve))
-    let end: () => void = () => {}
+    this.#conclude(task, await this.#work(task))
+  }
+
+  /** Does the job, and gives what enters its end. */
+  async #work(task: Task): Promise<() => void> {
+    const { id, kind, route } = task.job
     try {
       const done = await this.#options.work[kind](task)
       const report = { ...done, notes: [...done.notes, ...task.remarks], classes: this.#store.classes(id) }
-      await this.#options.onDone(task.job, report)
-      end = () => this.#enter(id, 'done', { report })
-    } catch (error) {
+      await task.written(() => this.#options.onDone(task.job, report))
+      return () => this.#enter(id, 'done', { report })
+    } catch (thrown) {
       // Its connections are closed then, so it can end in other words, too.
-      const why = task.interruption
-      if (why !== null) {
-        if (why !== 'stop') end = () => this.#enter(id, why === 'pause' ? 'paused' : 'cancelled')
-      } else {
-        const known = error instanceof UnderstudyError
-        if (!known) this.#options.log.error('a job failed', { route, job: kind, ...errorFields(error) })
-        const text = known ? error.message : 'a defect in Understudy: its log has a line about it; please report it'
-        end = () => this.#enter(id, 'failed', { error: text })
-      }
+      if (task.interruption !== null) return () => this.#enterInterrupted(task)
+      const error = diskTrouble(thrown) ?? thrown
+      const known = error instanceof UnderstudyError
+      if (!known) this.#options.log.error('a job failed', { route, job: kind, ...errorFields(error) })
+      const text = known ? error.message : 'a defect in Understudy: its log has a line about it; please report it'
+      return () => this.#enter(id, 'failed', { error: text })
     }
+  }
+
+  /** One that ends with the process is queued again by the next start. */
+  #enterInterrupted({ job, interruption }: Task): void {
+    if (interruption !== 'stop') this.#enter(job.id, interruption === 'pause' ? 'paused' : 'cancelled')
+  }
+
+  #conclude(task: Task, end: () => void): void {
     if (this.#stopped) return
-    this.#running.delete(route)
-    this.#told.delete(id)
-    end()
+    try {
+      end()
+    } catch (error) {
+      task.throttle = this.#later(error, () => this.#conclude(task, end))
+      return
+    }
+    this.#running.delete(task.job.route)
+    this.#told.delete(task.job.id)
     this.#next()
+  }
+
+  /** Something could not be written to the state database: tries it again, and gives why. */
+  #later(error: unknown, again: () => void): string {
+    const trouble = diskTrouble(error)
+    const why = trouble?.message ?? 'state.db cannot be written'
+    if (this.#saidUnwritten !== why)
+      this.#options.log.warn(
+        'the state of a job cannot be written; it is tried again each second',
+        errorFields(trouble ?? error),
+      )
+    this.#saidUnwritten = why
+    setTimeout(again, WRITE_AGAIN_MS).unref()
+    return why
   }
 
   #enter(id: number, state: JobState, result: { error?: string; report?: JobReport } = {}): Job {
     const job = this.#store.enter(id, state, Date.now(), result)
+    this.#saidUnwritten = null
     const { kind, route } = job
     const fields = { job: `${kind} ${id}`, route, error: job.error }
     if (state === 'failed') this.#options.log.warn('job failed', fields)
@@ -236,6 +283,13 @@ export class JobRunner {
     if (total === undefined) this.#totals.set(name, { route: job.route, job: job.kind, outcome, count: by })
     else total.count += by
   }
+}
+
+function unwritten({ id }: Job, { throttle }: Task): UnderstudyError {
+  return new UnderstudyError(
+    'STATE_UNUSABLE',
+    `job ${id} has stopped, but that could not be written down yet, and it would go on after a restart now: ${throttle}`,
+  )
 }
 
 function cannot(action: JobAction, job: Job): UnderstudyError {

@@ -1,10 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { diskTrouble } from '../state/database.ts'
 import type { Job, JobCount, JobProgress } from './job.ts'
 import { JOB_COUNTS } from './job.ts'
 import type { JobStore, ListedKey } from './job-store.ts'
 
 /** Why a job stops in the middle: asked to by somebody, or because the process ends (it goes on with the next start). */
-export type Interruption = 'pause' | 'cancel' | 'stop'
+export type Interruption = 'stop' | 'pause' | 'cancel'
+
+/** Which of two holds: what is to be for good. */
+const RANK: Readonly<Record<Interruption, number>> = { stop: 0, pause: 1, cancel: 2 }
 
 class Interrupted extends Error {
   readonly why: Interruption
@@ -16,6 +20,7 @@ class Interrupted extends Error {
 }
 
 const SAMPLE_MS = 500
+const WRITE_AGAIN_MS = 1_000
 /** Weight of the latest sample in the rate. */
 const WEIGHT = 0.3
 
@@ -110,15 +115,31 @@ export class Task {
     this.#keys.push(key)
   }
 
-  /** Stores where the job stands. Throws Interrupted when it is not to go on. */
-  save(checkpoint: unknown): void {
+  /** Stores where the job stands, as soon as the state database takes it. Rejects with Interrupted when it is not to go on. */
+  async save(checkpoint: unknown): Promise<void> {
     this.#measure()
     const keys = this.#keys
     this.#keys = []
-    this.#store.save(this.job.id, this.progress, checkpoint, keys, this.#listed)
+    await this.written(() => this.#store.save(this.job.id, this.progress, checkpoint, keys, this.#listed))
     this.#listed += keys.length
     this.#onProgress(this)
     this.#throwIfInterrupted()
+  }
+
+  /** Does what writes to the state database, again while its disk takes nothing. Rejects with Interrupted when the job is not to go on. */
+  async written(write: () => void | Promise<void>): Promise<void> {
+    for (let waited = false; ; waited = true) {
+      try {
+        await write()
+        if (waited) this.throttle = null
+        return
+      } catch (error) {
+        const trouble = diskTrouble(error)
+        if (trouble === null) throw error
+        this.throttle = trouble.message
+        await this.wait(WRITE_AGAIN_MS)
+      }
+    }
   }
 
   /** Aborted when it is not to go on. */
@@ -141,7 +162,7 @@ export class Task {
   }
 
   interrupt(why: Interruption): void {
-    this.#interruption ??= why
+    if (this.#interruption === null || RANK[why] > RANK[this.#interruption]) this.#interruption = why
     this.#aborter.abort()
   }
 

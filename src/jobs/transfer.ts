@@ -223,7 +223,7 @@ export async function exportKeys(environment: JobEnvironment, task: Task): Promi
   try {
     if (begun === null) task.total = await pairs.reached(() => countKeys(connections, config, primary.storeName))
     // From now on the file is this job's.
-    if (begun === null) task.save({ at: 'start', place: writer.place } satisfies ExportCheckpoint)
+    if (begun === null) await task.save({ at: 'start', place: writer.place } satisfies ExportCheckpoint)
     if (begun?.at !== null) {
       const from = begun === null || begun.at === 'start' ? null : begun.at
       const pages = scan(task, connections, config, primary.storeName, from)

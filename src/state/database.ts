@@ -69,6 +69,23 @@ export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   }
 }
 
+/** What an error of a database that is open says of its disk (it is full, fails, takes no writes); null: the error is another. The write can be tried again. */
+export function diskTrouble(error: unknown): UnderstudyError | null {
+  const { errcode, message } = error as { errcode?: number; message?: string }
+  switch ((errcode ?? 0) & 0xff) {
+    case SQLITE_FULL:
+      return new UnderstudyError('STATE_UNUSABLE', 'the disk of stateDir is full: make room there', { cause: error })
+    case SQLITE_READONLY:
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+      return new UnderstudyError('STATE_UNUSABLE', `stateDir cannot be written (${message}): look at its disk`, {
+        cause: error,
+      })
+    default:
+      return null
+  }
+}
+
 function unusable(path: string, error: unknown): UnderstudyError {
   const { errcode, message } = error as { errcode?: number; message?: string }
   switch ((errcode ?? 0) & 0xff) {
@@ -97,5 +114,9 @@ const LOCK_WAIT_MS = 2_000
 // https://www.sqlite.org/rescode.html
 const SQLITE_BUSY = 5
 const SQLITE_LOCKED = 6
+const SQLITE_READONLY = 8
+const SQLITE_IOERR = 10
 const SQLITE_CORRUPT = 11
+const SQLITE_FULL = 13
+const SQLITE_CANTOPEN = 14
 const SQLITE_NOTADB = 26

@@ -6,6 +6,7 @@ import type { Status } from '../../src/admin/control.ts'
 import { findProgram } from '../../src/base/find-program.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { eventually } from '../support/eventually.ts'
+import { jobOf, over, startJob, steer } from '../support/jobs.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, type RedisServerOptions, startRedis } from '../support/redis.ts'
@@ -212,6 +213,29 @@ describe.skipIf(findProgram('prlimit') === null)('a disk that is full', () => {
     await understudy.kill9()
     await understudy.restart()
     for (const { mirror } of await routesOf(understudy)) expect(mirror.needsVerify).toBe(true)
+  })
+
+  test('ends no process in which jobs run: they wait for room, and say so', async () => {
+    const { old, understudy } = await setUp('shadow')
+    await old.client().mset(Object.fromEntries(Array.from({ length: 3_000 }, (_, i) => [`key:${i}`, 'v'])))
+    const app = understudy.client()
+    const { id } = await startJob(understudy, 'backfill', 'rest', { rate: 5_000 })
+    const last = await startJob(understudy, 'verify', 'rest')
+    await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(0))
+    limitFiles(understudy, '0')
+    await eventually(async () =>
+      expect((await jobOf(understudy, id)).throttle).toMatch(/stateDir cannot be written \(disk I\/O error\)/),
+    )
+    await expect(startJob(understudy, 'verify', 'jobs')).rejects.toThrow(/stateDir cannot be written/)
+    expect((await understudy.admin(`/api/v1/jobs/${id}`, { method: 'PATCH', body: '{"action":"pause"}' })).status).toBe(
+      503,
+    )
+    expect(await app.set('a', 1)).toBe('OK')
+    limitFiles(understudy, 'unlimited')
+    await eventually(async () => expect((await jobOf(understudy, id)).state).toBe('paused'))
+    await steer(understudy, id, 'resume')
+    expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { failed: 0 } })
+    expect((await over(understudy, last.id)).state).toBe('done')
   })
 
   test('is remembered by a crash in the middle of it', async () => {

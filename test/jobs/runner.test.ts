@@ -1,0 +1,166 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { errorAnswer } from '../../src/admin/http-errors.ts'
+import { JOB_KINDS, type Job, type JobKind, type JobRequest } from '../../src/jobs/job.ts'
+import { JobStore } from '../../src/jobs/job-store.ts'
+import { JobRunner, type JobWork, type WorkReport } from '../../src/jobs/runner.ts'
+import { Log, type LogLine } from '../../src/observability/log.ts'
+import { diskTrouble } from '../../src/state/database.ts'
+import { openStateDatabase } from '../../src/state/state-database.ts'
+import { eventually } from '../support/eventually.ts'
+
+const REPORT: WorkReport = { summary: 'All of it.', clean: true, notes: [] }
+const UNWRITTEN = /stateDir cannot be written \(attempt to write a readonly database\)/
+
+let database: DatabaseSync
+let store: JobStore
+const runners: JobRunner[] = []
+beforeEach(() => {
+  database = openStateDatabase('', () => {})
+  store = new JobStore(database)
+})
+afterEach(async () => {
+  for (const runner of runners.splice(0)) await runner.stop()
+  database.close()
+})
+
+/** No write succeeds, as on a disk that is full: each throws. */
+const disk = (takes: boolean): void => database.exec(`PRAGMA query_only = ${takes ? 'OFF' : 'ON'}`)
+
+class Lines extends Log {
+  readonly lines: string[] = []
+
+  write({ msg, fields }: LogLine): void {
+    this.lines.push(`${msg} ${JSON.stringify(fields)}`)
+  }
+}
+
+function runnerOf(work: JobWork): { runner: JobRunner; log: Lines } {
+  const log = new Lines()
+  const runner = new JobRunner({
+    store,
+    work: Object.fromEntries(JOB_KINDS.map((kind) => [kind, work])) as Record<JobKind, JobWork>,
+    mayStart: () => {},
+    isRoute: () => true,
+    onChange: () => {},
+    onDone: async () => {},
+    log,
+  })
+  runners.push(runner)
+  return { runner, log }
+}
+
+const JOB: JobRequest = { kind: 'verify', route: 'all', options: {} }
+
+async function becomes(runner: JobRunner, id: number, like: Partial<Job> | { throttle: unknown }): Promise<Job> {
+  return eventually(
+    async () => {
+      const job = await runner.get(id)
+      expect(job).toMatchObject(like)
+      return job
+    },
+    { timeoutMs: 10_000, intervalMs: 10 },
+  )
+}
+
+test('a step that the state database does not take is waited for, and so is the end of a job', async () => {
+  const { promise: go, resolve: goOn } = Promise.withResolvers<void>()
+  const { runner } = runnerOf(async (task) => {
+    await go
+    task.list({ database: 0, key: Buffer.from('k'), class: 'failed', detail: 'It was not.' })
+    task.count('failed')
+    await task.save({ step: 1 })
+    disk(false)
+    return REPORT
+  })
+  const { id } = await runner.start(JOB)
+  disk(false)
+  goOn()
+  await becomes(runner, id, { state: 'running', throttle: expect.stringMatching(UNWRITTEN) })
+  expect(store.checkpoint(id)).toBeNull()
+  disk(true)
+  await eventually(async () => expect(store.checkpoint(id)).toEqual({ step: 1 }))
+  // Its work is done, and its end is not written.
+  await becomes(runner, id, {
+    state: 'running',
+    throttle: expect.stringMatching(UNWRITTEN),
+    progress: expect.anything(),
+  })
+  expect((await runner.keys(id, { after: 0, limit: 10 })).map(({ key }) => key)).toEqual(['k'])
+  disk(true)
+  await becomes(runner, id, { state: 'done', throttle: null })
+})
+
+test('a job that fails while nothing can be written says why, and is failed as soon as it can be', async () => {
+  const { runner, log } = runnerOf(async (task) => {
+    disk(false)
+    task.startOver()
+    return REPORT
+  })
+  const { id } = await runner.start(JOB)
+  await becomes(runner, id, { state: 'running', throttle: expect.stringMatching(UNWRITTEN) })
+  expect(log.lines.filter((line) => line.startsWith('a job failed'))).toEqual([])
+  expect(log.lines.filter((line) => line.startsWith('the state of a job cannot be written'))).toHaveLength(1)
+  disk(true)
+  await becomes(runner, id, { state: 'failed', error: expect.stringMatching(UNWRITTEN) })
+})
+
+test('what cannot be written down is refused in these words, and one that waits its turn begins when it can', async () => {
+  let begun = 0
+  const { promise: go, resolve: goOn } = Promise.withResolvers<void>()
+  const { runner } = runnerOf(async () => {
+    if (begun++ === 0) await go
+    return REPORT
+  })
+  const first = await runner.start(JOB)
+  const second = await runner.start(JOB)
+  await eventually(() => expect(begun).toBe(1))
+  disk(false)
+  const refused = await runner.start(JOB).catch(errorAnswer)
+  expect(refused).toMatchObject({ status: 503, body: { error: { code: 'STATE_UNUSABLE' } } })
+  expect(JSON.stringify(refused)).toMatch(UNWRITTEN)
+  goOn()
+  await becomes(runner, first.id, { state: 'running', throttle: expect.stringMatching(UNWRITTEN) })
+  disk(true)
+  await becomes(runner, first.id, { state: 'done' })
+  await becomes(runner, second.id, { state: 'done' })
+})
+
+test('a job that was stopped says so when that cannot be written, and is what it was told last', async () => {
+  const { runner } = runnerOf(async (task) => {
+    for (;;) await task.wait(10)
+  })
+  const { id } = await runner.start(JOB)
+  disk(false)
+  await expect(runner.steer(id, 'pause')).rejects.toThrow(/job 1 has stopped, but that could not be written down yet/)
+  await expect(runner.steer(id, 'cancel')).rejects.toThrow(UNWRITTEN)
+  disk(true)
+  await becomes(runner, id, { state: 'cancelled' })
+})
+
+test('a cancel right behind a pause wins', async () => {
+  const { runner } = runnerOf(async (task) => {
+    for (;;) await task.wait(10)
+  })
+  const { id } = await runner.start(JOB)
+  const paused = runner.steer(id, 'pause')
+  expect((await runner.steer(id, 'cancel')).state).toBe('cancelled')
+  expect((await paused).state).toBe('cancelled')
+})
+
+test('a full database is told as one, any other error of it as what it is', () => {
+  database.exec('PRAGMA max_page_count = 1')
+  const thrown = (sql: string): unknown => {
+    try {
+      return database.exec(sql)
+    } catch (error) {
+      return error
+    }
+  }
+  expect(diskTrouble(thrown('CREATE TABLE a (b BLOB); INSERT INTO a VALUES (randomblob(100000))'))).toMatchObject({
+    code: 'STATE_UNUSABLE',
+    message: expect.stringContaining('the disk of stateDir is full'),
+  })
+  expect(diskTrouble(thrown('SELECT * FROM nothing'))).toBeNull()
+  expect(diskTrouble(new Error('another'))).toBeNull()
+})
