@@ -93,9 +93,9 @@ class Conflicts {
   async among(database: number, keys: readonly Buffer[]): Promise<Found> {
     const { onConflict = 'overwrite' } = this.#task.job.options
     if (onConflict === 'overwrite') return { wanted: keys, equal: 0, listed: [] }
-    const absent = await this.#pairs.absent(this.#shadow, database, keys)
-    const missing = new Set(absent)
-    const present = keys.filter((key) => !missing.has(key))
+    const isThere = await this.#pairs.present(this.#shadow, database, keys)
+    const absent = keys.filter((_, i) => isThere[i] === false)
+    const present = keys.filter((_, i) => isThere[i] !== false)
     const suspects = await this.#pairs.suspects(database, present)
     const outcomes = await Promise.all(suspects.map((i) => this.#pairs.now(database, present[i]!)))
     const listed = suspects.flatMap((i, n): ListedKey[] =>

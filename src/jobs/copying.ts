@@ -2,6 +2,7 @@ import { packBytes } from '../base/packed-bytes.ts'
 import { COPIED, FAILED } from '../mirror/copy-batch.ts'
 import type { JobEnvironment } from './environment.ts'
 import type { ListedKey } from './job-store.ts'
+import { refusalOf } from './refusals.ts'
 import type { Task } from './task.ts'
 import type { Throttle } from './throttle.ts'
 
@@ -14,18 +15,6 @@ const RETRY_MS = 100
 const REFUSED_MS = 1_000
 /** A key that cannot be copied now although both stores are there is given up after so many rounds. */
 const MAX_ROUNDS = 50
-
-/** What a store says of itself, not of a key: it may be mended, so it is waited for, as a store that is away is. */
-const REFUSALS: Readonly<Record<string, string>> = {
-  OOM: 'a store has no memory left for writes (OOM)',
-  READONLY: 'a store is a replica that takes no writes (READONLY)',
-  MISCONF: 'a store takes no writes because it cannot save (MISCONF)',
-  NOREPLICAS: 'a store takes no writes because replicas are missing (NOREPLICAS)',
-  LOADING: 'a store is loading its data (LOADING)',
-  MASTERDOWN: 'a store is a replica without its primary (MASTERDOWN)',
-  BUSY: 'a store runs a script (BUSY)',
-  CLUSTERDOWN: 'a cluster does not serve every slot (CLUSTERDOWN)',
-}
 
 /** Copies keys (application names) from the primary to the shadow by the data path. What only the moment forbids is tried again; what fails has its reason. */
 export async function copyKeys(
@@ -47,10 +36,10 @@ export async function copyKeys(
     for (let i = 0; i < left.length; i++) {
       const outcome = outcomes[i]
       const reason = why.get(i)
-      const refused = outcome === FAILED ? undefined : REFUSALS[reason?.split(' ', 1)[0] ?? '']
-      refusal ??= refused ?? null
+      const refused = outcome === FAILED ? null : refusalOf(reason ?? '')
+      refusal ??= refused === null ? null : `a store ${refused}`
       if (outcome === COPIED) copied++
-      else if (outcome === FAILED || (rounds >= MAX_ROUNDS && refused === undefined)) {
+      else if (outcome === FAILED || (rounds >= MAX_ROUNDS && refused === null)) {
         failed.push({ database, key: left[i]!, class: 'failed', detail: `It could not be copied: ${shown(reason)}.` })
       } else again.push(left[i]!)
     }

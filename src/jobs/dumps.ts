@@ -1,6 +1,5 @@
 import { decodeReply } from '../resp/decode.ts'
 import { ErrorReply } from '../resp/reply.ts'
-import { integerAt } from './frames.ts'
 import { memoryOf } from './key-sizes.ts'
 import { checked } from './scan-page.ts'
 import type { StoreConnection } from './store-connection.ts'
@@ -50,14 +49,10 @@ export async function dump(
   const expiries: (number | null)[] = []
   let error: ErrorReply | null = null
   await store.forEach([['DUMP'], ['PTTL']], names, (n, buf, start, stop) => {
-    if (n % 2 === 1) {
-      const left = integerAt(buf, start) ?? -1
-      expiries.push(left < 0 ? null : Date.now() + left)
-      return
-    }
     const reply = decodeReply(buf, start, stop)
     if (reply instanceof ErrorReply) error ??= reply
-    payloads.push(Buffer.isBuffer(reply) ? reply : null)
+    if (n % 2 === 0) payloads.push(Buffer.isBuffer(reply) ? reply : null)
+    else expiries.push(typeof reply === 'number' && reply >= 0 ? Date.now() + reply : null)
   })
   if (error !== null) checked(storeName, error)
   return payloads.map((payload, i) => (payload === null ? null : { payload, expiresAtMs: expiries[i]! }))

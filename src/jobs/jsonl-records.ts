@@ -1,13 +1,11 @@
-import { open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { lineOf, recordOfLine } from './key-json.ts'
 import { linesOf } from './lines.ts'
-import { type FileRecord, type RecordWriter, refused } from './record-format.ts'
+import type { FileRecord, RecordWriter } from './record-format.ts'
 
 /** Reads a JSONL file. Places: the byte and the number of the line that is next. */
 export async function* readLines(path: string, after: string | null): AsyncGenerator<FileRecord> {
-  const file = await open(path, 'r').catch((cause: unknown) => {
-    throw refused(path, cause)
-  })
+  const file = await open(path, 'r')
   let [from, line] = (after ?? '0 0').split(' ').map(Number) as [number, number]
   try {
     for await (const { text, end } of linesOf(file, from, true)) {
@@ -28,10 +26,8 @@ export async function* readLines(path: string, after: string | null): AsyncGener
 
 /** Writes a JSONL file. Places: the length of the file. */
 export async function lineWriter(path: string, goOn: string | null): Promise<RecordWriter> {
-  const file = await open(path, goOn === null ? 'ax' : 'a', 0o600)
+  const file = goOn === null ? await open(path, 'ax', 0o600) : await reopened(path, Number(goOn))
   let length = Number(goOn ?? 0)
-  // What was written behind the last checkpoint is written again.
-  if (goOn !== null) await file.truncate(length)
   return {
     get place() {
       return String(length)
@@ -51,4 +47,17 @@ export async function lineWriter(path: string, goOn: string | null): Promise<Rec
     },
     close: () => file.close(),
   }
+}
+
+/** Throws where it is gone, or shorter than it was: what has been written to it would be missing. */
+async function reopened(path: string, length: number): Promise<FileHandle> {
+  const file = await open(path, 'r+')
+  try {
+    if ((await file.stat()).size < length) throw new Error('it lacks keys that this job has written to it')
+    // What was written behind the last checkpoint is written again.
+    await file.truncate(length)
+  } finally {
+    await file.close()
+  }
+  return open(path, 'a')
 }

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { ClassicLevel } from 'classic-level'
-import { type FileRecord, type RecordWriter, refused } from './record-format.ts'
+import type { FileRecord, RecordWriter } from './record-format.ts'
 import type { KeyRecord } from './values.ts'
 
 interface LevelValue {
@@ -10,9 +10,7 @@ interface LevelValue {
 
 /** Reads a directory of LevelDB. Places: names of its own keys, in base64. */
 export async function* readLevel(path: string, namespace: string, after: string | null): AsyncGenerator<FileRecord> {
-  const level = await openLevel(path, false).catch((cause: unknown) => {
-    throw refused(path, cause)
-  })
+  const level = await openLevel(path, false)
   const prefix = prefixOf(namespace)
   try {
     const from = after === null ? { gte: prefix } : { gt: Buffer.from(after, 'base64') }

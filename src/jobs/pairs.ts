@@ -1,12 +1,16 @@
 import { Semaphore } from '../base/semaphore.ts'
 import type { Difference } from '../compare/diff.ts'
+import { isUnknownCommand, textOf } from '../mirror/store-errors.ts'
+import { decodeReply } from '../resp/decode.ts'
+import type { ErrorReply } from '../resp/reply.ts'
 import type { EndKeys } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
 import { ExactCompare, type Verdict } from './exact-compare.ts'
 import { integerAt } from './frames.ts'
 import { AlignedReader, DirectReader } from './pair-reader.ts'
 import { quickCompare } from './quick-compare.ts'
-import { type StoreConnection, type StoreConnections, StoreLost } from './store-connection.ts'
+import { checked } from './scan-page.ts'
+import { DatabaseRefused, type StoreConnection, type StoreConnections, StoreLost } from './store-connection.ts'
 import type { Task } from './task.ts'
 
 /** What differs must differ at each of these looks, so that what is merely late has come by then. */
@@ -39,6 +43,8 @@ export class Pairs {
   readonly #absoluteTimes: boolean
   readonly #exactSlots = new Semaphore(MAX_EXACT)
   readonly #quickSlots = new Semaphore(MAX_QUICK)
+  /** Databases that a side does not have, and its words. */
+  readonly #refused = new Map<number, string>()
 
   /** `live`: the mirror keeps both sides equal, and reads are aligned with it; else nobody writes to the other side. */
   constructor(
@@ -77,29 +83,51 @@ export class Pairs {
   suspects(database: number, keys: readonly Buffer[]): Promise<number[]> {
     if (keys.length === 0) return Promise.resolve([])
     const [there, here] = [this.#names(this.#primary, keys), this.#names(this.#shadow, keys)]
-    return this.#quickSlots.run(() =>
-      this.reached(() =>
+    return this.#quickly(
+      database,
+      () =>
         quickCompare(this.#to(this.#primary, database), this.#to(this.#shadow, database), there, here, {
           ttlToleranceMs: this.#ttlToleranceMs,
           absoluteTimes: this.#absoluteTimes,
         }),
-      ),
+      () => [...keys.keys()],
     )
   }
 
-  /** Of keys of `end`, those that it does not have. */
-  async absent(end: EndKeys, database: number, keys: readonly Buffer[]): Promise<Buffer[]> {
-    if (keys.length === 0) return []
+  /** Whether `end` has each key; null: it does not say so of this one. */
+  present(end: EndKeys, database: number, keys: readonly Buffer[]): Promise<(boolean | null)[]> {
+    if (keys.length === 0) return Promise.resolve([])
     const names = this.#names(end, keys)
-    return this.#quickSlots.run(() =>
-      this.reached(async () => {
-        const absent: Buffer[] = []
-        await this.#to(end, database).forEach([['EXISTS']], names, (i, buf, start) => {
-          if (integerAt(buf, start) === 0) absent.push(keys[i]!)
+    return this.#quickly(
+      database,
+      async () => {
+        const present: (boolean | null)[] = []
+        let refused: ErrorReply | null = null
+        await this.#to(end, database).forEach([['EXISTS']], names, (_, buf, start, stop) => {
+          const count = integerAt(buf, start)
+          present.push(count === null ? null : count === 1)
+          if (count === null && isUnknownCommand(textOf(buf, start, stop)))
+            refused = decodeReply(buf, start, stop) as ErrorReply
         })
-        return absent
-      }),
+        // It says so of no key.
+        if (refused !== null) checked(end.storeName, refused)
+        return present
+      },
+      () => keys.map(() => null),
     )
+  }
+
+  /** A look at a page; `unknown`: what it gives where a side does not have the database. */
+  #quickly<T>(database: number, look: () => Promise<T>, unknown: () => T): Promise<T> {
+    return this.#quickSlots.run(async () => {
+      try {
+        return await this.reached(look)
+      } catch (error) {
+        if (!(error instanceof DatabaseRefused)) throw error
+        this.#refused.set(database, error.message)
+        return unknown()
+      }
+    })
   }
 
   /** Looks exactly, several times if need be. */
@@ -120,20 +148,24 @@ export class Pairs {
     return this.#exactSlots.run(() => this.#settled(database, key))
   }
 
-  /** Does it again while a store does not answer. */
+  /** Does it again while a store does not answer, or refuses everything for now. */
   async reached<T>(work: () => Promise<T>): Promise<T> {
-    for (;;) {
+    for (let waited = false; ; waited = true) {
       try {
-        return await work()
+        const done = await work()
+        if (waited) this.#task.throttle = null
+        return done
       } catch (error) {
         if (!(error instanceof StoreLost)) throw error
-        this.#task.throttle = `store '${error.store}' does not answer`
+        this.#task.throttle = error.shown
         await this.#task.wait(LOST_MS)
       }
     }
   }
 
   async #settled(database: number, key: Buffer): Promise<Outcome> {
+    const refused = this.#refused.get(database)
+    if (refused !== undefined) return { kind: 'failed', reason: refused }
     for (let attempt = 0; ; attempt++) {
       const verdict: Verdict = await this.reached(() => this.exact.compare(database, key))
       if (verdict.kind !== 'unsettled') return verdict

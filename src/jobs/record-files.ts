@@ -16,26 +16,37 @@ import { type FileRecord, type RecordWriter, refused } from './record-format.ts'
  */
 export type FileFormat = 'jsonl' | 'leveldb'
 
-/** Reads from behind `after` on (null: from the beginning). Throws JOB_REFUSED when it cannot be opened. */
-export function readRecords(
+/** Reads from behind `after` on (null: from the beginning). Throws JOB_REFUSED when it cannot be opened, or read. */
+export async function* readRecords(
   format: FileFormat,
   path: string,
   namespace: string,
   after: string | null,
 ): AsyncGenerator<FileRecord> {
-  return format === 'jsonl' ? readLines(path, after) : readLevel(path, namespace, after)
+  try {
+    yield* format === 'jsonl' ? readLines(path, after) : readLevel(path, namespace, after)
+  } catch (cause) {
+    throw refused(path, cause)
+  }
 }
 
-/** `goOn`: where an earlier run of the same job stood; null: there was none. Throws JOB_REFUSED when it cannot be had, or is there and should not be. */
+/** `goOn`: where an earlier run of the same job stood; null: there was none. Throws JOB_REFUSED when it cannot be had, is there and should not be, or lacks what that run has written. So does its `append`, when the disk is full, say. */
 export async function openWriter(
   format: FileFormat,
   path: string,
   namespace: string,
   goOn: string | null,
 ): Promise<RecordWriter> {
-  try {
-    return format === 'jsonl' ? await lineWriter(path, goOn) : await levelWriter(path, namespace, goOn)
-  } catch (cause) {
+  const told = (cause: unknown): never => {
     throw refused(path, cause)
+  }
+  const opened = format === 'jsonl' ? lineWriter(path, goOn) : levelWriter(path, namespace, goOn)
+  const writer = await opened.catch(told)
+  return {
+    get place() {
+      return writer.place
+    },
+    append: (records) => writer.append(records).catch(told),
+    close: () => writer.close(),
   }
 }

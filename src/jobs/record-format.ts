@@ -20,6 +20,7 @@ export interface RecordWriter {
 
 /** JOB_REFUSED, as whoever began the job is told. */
 export function refused(path: string, cause: unknown): UnderstudyError {
+  if (cause instanceof UnderstudyError) return cause
   const { code, message, cause: inner } = cause as NodeJS.ErrnoException & { cause?: Error }
   const why = code === 'EEXIST' ? 'it exists already' : (inner?.message ?? message)
   return new UnderstudyError('JOB_REFUSED', `${path} cannot be used: ${why}`, { cause })

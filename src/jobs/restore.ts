@@ -11,7 +11,7 @@ import type { ListedKey } from './job-store.ts'
 import { Pairs } from './pairs.ts'
 import { RouteWatch } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
-import { type StoreConnection, StoreConnections } from './store-connection.ts'
+import { refusedDatabase, type StoreConnection, StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
 import { Throttle } from './throttle.ts'
 
@@ -53,7 +53,9 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
       const outcome =
         key === null
           ? 'it is no key of this route'
-          : await pairs.reached(() => putBack(connections.to(source.storeName, database), record, options))
+          : await pairs
+              .reached(() => putBack(connections.to(source.storeName, database), record, options))
+              .catch(refusedDatabase)
       if (outcome === 'copied') copied++
       else if (outcome === 'gone' || outcome === 'there') skipped++
       else failed.push({ database, key: key ?? name, class: 'failed', detail: `It was not put back: ${outcome}.` })
@@ -117,8 +119,9 @@ async function putBack(
   const left = expiresAtMs === null ? 0 : expiresAtMs - Date.now()
   if (left < 0) return 'gone'
   if (dryRun) {
-    const isThere = onConflict !== 'overwrite' && (await connection.ask(['EXISTS', name])) === 1
-    return !isThere ? 'copied' : onConflict === 'fail' ? CONFLICT : 'there'
+    const isThere = onConflict === 'overwrite' ? 0 : await connection.ask(['EXISTS', name])
+    if (isThere instanceof ErrorReply) return `the store answers ${isThere.code}`
+    return isThere !== 1 ? 'copied' : onConflict === 'fail' ? CONFLICT : 'there'
   }
   const ttl = expiresAtMs === null ? 0 : Math.max(1, left)
   const replace = onConflict === 'overwrite' ? ['REPLACE'] : []

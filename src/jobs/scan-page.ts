@@ -32,9 +32,8 @@ export async function runIdOf(connection: StoreConnection, store: string): Promi
   return /^run_id:(\S+)/m.exec(server.toString('latin1'))?.[1] ?? ''
 }
 
-/** Throws STORE_UNREACHABLE for an error reply: a job cannot go on without it. StoreLost for one that passes: the store is loading its data, or is being made a replica. */
+/** Throws STORE_UNREACHABLE for an error reply: a job cannot go on without it. One that is of the store, and passes, does not come here (`StoreConnection`). */
 export function checked(store: string, reply: Reply): Reply {
   if (!(reply instanceof ErrorReply)) return reply
-  if (/^(LOADING|MASTERDOWN|READONLY) /.test(reply.text)) throw new StoreLost(store, reply.text)
   throw new UnderstudyError('STORE_UNREACHABLE', `store '${store}' refuses what the job needs: ${reply.text}`)
 }

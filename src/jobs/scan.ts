@@ -54,7 +54,7 @@ export async function* scan(
       return
     } catch (error) {
       if (!(error instanceof StoreLost)) throw error
-      task.throttle = `store '${store}' does not answer`
+      task.throttle = error.shown
       await task.wait(RETRY_MS)
     }
   }

@@ -1,8 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
 import { CoarseClock } from '../base/clock.ts'
+import { UnderstudyError } from '../base/errors.ts'
 import { Turn } from '../base/turn.ts'
 import { CommandTable } from '../command/table.ts'
 import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
+import { textOf } from '../mirror/store-errors.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
@@ -14,15 +16,30 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import { PIPELINE_LIMIT_BYTES, Pipeline } from '../upstream/pipeline.ts'
 import type { PipelineOptions } from '../upstream/pipeline-options.ts'
 import { FrameWriter } from './frames.ts'
+import { refusalOf } from './refusals.ts'
 
-/** A store could not be asked: whatever was asked is to be asked again. */
+/** A store could not be asked, or refuses everything for now: whatever was asked is to be asked again. */
 export class StoreLost extends Error {
-  readonly store: string
+  /** What is shown meanwhile. */
+  readonly shown: string
 
   constructor(store: string, text: string) {
     super(text)
-    this.store = store
+    this.shown = `store '${store}' ${refusalOf(text) ?? 'does not answer'}`
   }
+}
+
+/** A store does not let the job into a database, and will not: it has fewer of them, most likely. */
+export class DatabaseRefused extends UnderstudyError {
+  constructor(store: string, database: number, text: string) {
+    super('STORE_UNREACHABLE', `store '${store}' refuses database ${database} (${text})`)
+  }
+}
+
+/** The reason for a key of such a database; throws anything else. */
+export function refusedDatabase(error: unknown): string {
+  if (error instanceof DatabaseRefused) return error.message
+  throw error
 }
 
 const TICK_MS = 100
@@ -38,28 +55,28 @@ export class StoreConnections {
   readonly #clusters = new Map<string, Cluster>()
   /** Who waits for the masters of a cluster. */
   readonly #asking = new Set<() => void>()
-  readonly #signal: AbortSignal | undefined
+  #closed = false
 
   /** `signal`: aborted when nobody waits for answers any more: a job that is paused or cancelled does not wait for a store that hangs. */
   constructor(config: Config, endpoint: (store: string) => Endpoint | null, signal?: AbortSignal) {
     this.#config = config
     this.#endpoint = endpoint
-    this.#signal = signal
     signal?.addEventListener('abort', () => this.close(), { once: true })
     this.#clock.start(TICK_MS, (nowMs) => {
       for (const connection of this.#open.values()) connection.tick(nowMs, endpoint(connection.store))
     })
   }
 
-  /** `database`: as clients count them. Throws StoreLost when nobody waits for answers any more. */
+  /** `database`: as clients count them. Throws when they are closed. */
   to(store: string, database: number): StoreConnection {
-    if (this.#signal?.aborted) throw new StoreLost(store, 'the job is over')
+    this.#mustBeOpen()
     const name = `${database} ${store}`
     let connection = this.#open.get(name)
     if (connection === undefined || connection.closed) {
       const config = this.#config.stores[store]!
       connection = new StoreConnection(
         store,
+        database,
         new Pipeline({
           ...this.#options(config, () => this.#endpoint(store) ?? 'its address is not known yet', database),
           connection: this.#clusterOf(config)?.connection,
@@ -71,9 +88,9 @@ export class StoreConnections {
     return connection
   }
 
-  /** One node of a cluster, by itself. Throws StoreLost when nobody waits for answers any more. */
+  /** One node of a cluster, by itself. Throws when they are closed. */
   toNode(store: string, { host, port }: Pick<ClusterNode, 'host' | 'port'>): StoreConnection {
-    if (this.#signal?.aborted) throw new StoreLost(store, 'the job is over')
+    this.#mustBeOpen()
     const name = `${host}:${port} of ${store}`
     let connection = this.#open.get(name)
     if (connection === undefined || connection.closed) {
@@ -81,6 +98,7 @@ export class StoreConnections {
       const options = this.#options(config, () => config.endpoints[0]!, 0)
       connection = new StoreConnection(
         store,
+        0,
         new Pipeline(this.#clusterOf(config)!.node({ host, port }, options)),
         null,
       )
@@ -127,6 +145,7 @@ export class StoreConnections {
   /** Null: it is one server. */
   #clusterOf(config: StoreConfig): Cluster | null {
     if (config.kind !== 'cluster') return null
+    this.#mustBeOpen()
     let cluster = this.#clusters.get(config.name)
     if (cluster === undefined) {
       cluster = new Cluster({ config, turn: this.#turn, clock: this.#clock, commands: () => COMMANDS })
@@ -135,7 +154,13 @@ export class StoreConnections {
     return cluster
   }
 
+  /** Of a page whose other keys have failed some may still be under way, and would wait for ever. Not StoreLost: what the job needs is not asked for again. */
+  #mustBeOpen(): void {
+    if (this.#closed) throw new Error('the job is over')
+  }
+
   close(): void {
+    this.#closed = true
     this.#clock.stop()
     for (const connection of this.#open.values()) connection.close()
     for (const cluster of this.#clusters.values()) cluster.close()
@@ -150,18 +175,18 @@ const writer = new FrameWriter()
 /** Called for each reply of a batch: a view, valid during the call. */
 export type EachReply = (index: number, buf: Buffer, start: number, end: number) => void
 
-/** What a store answers while it cannot say anything of a key: it is loading its data, or nobody serves the slot. */
-const PASSING = /^(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN) /
-
 /** One pipelined connection. Whole batches are one slot of it: no promise, closure or object for each key. */
 export class StoreConnection {
   readonly store: string
+  readonly #database: number
   readonly #pipeline: Pipeline
+  #ended = false
   /** Where the store was when this was last looked at; null: not known. */
   #place: Endpoint | null
 
-  constructor(store: string, pipeline: Pipeline, place: Endpoint | null) {
+  constructor(store: string, database: number, pipeline: Pipeline, place: Endpoint | null) {
     this.store = store
+    this.#database = database
     this.#pipeline = pipeline
     this.#place = place
   }
@@ -175,7 +200,7 @@ export class StoreConnection {
     return this.#pipeline.state === 'closed'
   }
 
-  /** One command. An error reply is a value. Rejects with StoreLost. */
+  /** One command. An error reply is a value, unless it is of the store and not of the command. Rejects with StoreLost and DatabaseRefused. */
   ask(args: readonly (Buffer | string | number)[]): Promise<Reply> {
     const bytes = encodeOwn(args)
     return new Promise((resolve, reject) => {
@@ -187,7 +212,7 @@ export class StoreConnection {
     })
   }
 
-  /** The same commands for each key, key by key. Resolves when every reply has come; rejects with StoreLost. */
+  /** The same commands for each key, key by key. Resolves when every reply has come; rejects as `ask`. */
   forEach(commands: readonly (readonly string[])[], names: readonly Buffer[], each: EachReply): Promise<void> {
     if (names.length === 0) return Promise.resolve()
     return new Promise((resolve, reject) => {
@@ -224,6 +249,7 @@ export class StoreConnection {
   }
 
   close(): void {
+    this.#ended = true
     this.#pipeline.close('the job is over')
   }
 
@@ -238,14 +264,28 @@ export class StoreConnection {
     let index = 0
     const owner: ReplyOwner = {
       settle: (_slot: InFlight, buf: Buffer, start: number, end: number) => {
-        const passing = buf[start] === MINUS && PASSING.test(buf.toString('latin1', start + 1, start + 14))
-        if (passing) reject(new StoreLost(this.store, buf.toString('latin1', start + 1, end - 2)))
+        if (buf[start] === MINUS) {
+          const text = textOf(buf, start, end)
+          if (isOfStore(text)) reject(new StoreLost(this.store, text))
+        }
         each(index, buf, start, end)
         if (++index === count) resolve()
       },
-      lost: (_slot: InFlight, loss: Loss) => reject(new StoreLost(this.store, loss.text)),
+      lost: (_slot: InFlight, loss: Loss) => reject(this.#lossOf(loss)),
       timedOut: () => {},
     }
     this.#pipeline.push(owner, bytes, 0, length).replies = count
   }
+
+  #lossOf({ text }: Loss): Error {
+    const { error } = this.#pipeline
+    // The store itself has closed it for good: it refuses the database that is in the greeting.
+    const refused = this.closed && !this.#ended && error !== null && !isOfStore(error)
+    return refused ? new DatabaseRefused(this.store, this.#database, error) : new StoreLost(this.store, text)
+  }
+}
+
+/** An error that says nothing of a key. Keys of a slot that is being moved are asked for again, too. */
+function isOfStore(text: string): boolean {
+  return refusalOf(text) !== null || text.startsWith('TRYAGAIN ')
 }

@@ -15,7 +15,7 @@ import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { countKeys, scan } from './scan.ts'
 import type { ScanPosition } from './scan-position.ts'
-import { type StoreConnection, StoreConnections } from './store-connection.ts'
+import { refusedDatabase, type StoreConnection, StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
 import { Throttle } from './throttle.ts'
 import { type KeyRecord, readPayload, readValue, sameValue, writesOf } from './values.ts'
@@ -72,9 +72,11 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
       }
       const { database, key } = record
       const outcome = primary.owns(key)
-        ? await pairs.reached(() =>
-            putRecord(connections.to(primary.storeName, database), primary.nameOf(key), record, options, counts),
-          )
+        ? await pairs
+            .reached(() =>
+              putRecord(connections.to(primary.storeName, database), primary.nameOf(key), record, options, counts),
+            )
+            .catch(refusedDatabase)
         : 'it belongs to another route'
       if (outcome === 'written') copied++
       else if (outcome === 'there' || outcome === 'gone') skipped++
@@ -133,39 +135,54 @@ async function putRecord(
   counts: boolean,
 ): Promise<'written' | 'there' | 'gone' | string> {
   if (record.expiresAtMs !== null && record.expiresAtMs <= Date.now()) return 'gone'
+  const { of } = record
+  if (Array.isArray(of.value) && of.value.length === 0) return 'it is without elements, which no key is in a store'
   const overwrites = onConflict === 'overwrite'
   const conflict = onConflict === 'fail' ? 'it is there already' : 'there'
-  if (!overwrites && (await connection.ask(['EXISTS', name])) === 1) return conflict
+  const isThere = overwrites ? 0 : await connection.ask(['EXISTS', name])
+  if (isThere instanceof ErrorReply) return `the store answers ${isThere.code}`
+  if (isThere === 1) return conflict
   if (dryRun) return 'written'
   const staging = stagingKeyFor(name)
-  const [first, ...rest] = writesOf(staging, record, counts)
-  const commands = [
-    first!,
-    ...(rest.length > 1 ? [['PEXPIRE', staging, String(STAGING_MS)]] : []),
-    ...rest,
-    ...(rest.length > 1 && record.expiresAtMs === null ? [['PERSIST', staging]] : []),
-  ]
-  // A stream can have a million entries: some at a time, so that this thread has other things to do between them.
-  for (let i = 0; i < commands.length; i += AT_ONCE) {
-    const replies = await Promise.all(commands.slice(i, i + AT_ONCE).map((command) => connection.ask(command)))
-    const error = replies.find((reply) => reply instanceof ErrorReply)
-    if (error === undefined) continue
-    await connection.ask(['UNLINK', staging])
-    return `the store answers ${(error as ErrorReply).code}`
+  try {
+    const error = await writeStaged(connection, staging, writesOf(staging, record, counts), record.expiresAtMs !== null)
+    const renamed = error ?? (await connection.ask([overwrites ? 'RENAME' : 'RENAMENX', staging, name]))
+    if (renamed instanceof ErrorReply || renamed === 0) await connection.ask(['UNLINK', staging])
+    if (renamed instanceof ErrorReply) return `the store answers ${renamed.code}`
+    if (renamed === 0) return conflict
+  } catch (error) {
+    // It is written again under another name: what there is of this one has only to be out of the way.
+    connection.ask(['UNLINK', staging]).catch(() => {})
+    throw error
   }
-  const renamed = await connection.ask([overwrites ? 'RENAME' : 'RENAMENX', staging, name])
-  if (renamed instanceof ErrorReply) return `the store answers ${renamed.code}`
-  if (renamed === 0) {
-    await connection.ask(['UNLINK', staging])
-    return conflict
-  }
-  const { of } = record
   const found =
     of.type === 'payload' ? { of: await readPayload(connection, name, of.of) } : await readValue(connection, name)
   if (found === null || found === undefined) return 'it was written and is not there'
   const value = typeof found === 'string' ? found : found.of
   if (value === null || typeof value === 'string') return 'it was written and is not there'
   return sameValue(value, of) ? 'written' : 'it was written and reads differently'
+}
+
+/** Gives the first error of a store. One that is written by pieces goes by itself if nobody finishes it. */
+async function writeStaged(
+  connection: StoreConnection,
+  staging: Buffer,
+  [first, ...rest]: readonly (Buffer | string)[][],
+  expires: boolean,
+): Promise<ErrorReply | undefined> {
+  const commands = [
+    first!,
+    ...(rest.length > 1 ? [['PEXPIRE', staging, String(STAGING_MS)]] : []),
+    ...rest,
+    ...(rest.length > 1 && !expires ? [['PERSIST', staging]] : []),
+  ]
+  // A stream can have a million entries: some at a time, so that this thread has other things to do between them.
+  for (let i = 0; i < commands.length; i += AT_ONCE) {
+    const replies = await Promise.all(commands.slice(i, i + AT_ONCE).map((command) => connection.ask(command)))
+    const error = replies.find((reply) => reply instanceof ErrorReply)
+    if (error !== undefined) return error
+  }
+  return undefined
 }
 
 /** Where an export stands. */

@@ -39,6 +39,7 @@ export async function readValue(
   const [type, ttl] = await Promise.all([connection.ask(['TYPE', name]), connection.ask(['PTTL', name])])
   if (!(type instanceof SimpleReply)) return `the store answers ${type instanceof ErrorReply ? type.code : 'no type'}`
   if (type.text === 'none') return null
+  if (ttl instanceof ErrorReply) return `the store answers ${ttl.code}`
   const of = await contentOf(connection, name, type.text)
   if (of === null || typeof of === 'string') return of
   return { of, expiresAtMs: typeof ttl === 'number' && ttl >= 0 ? Date.now() + ttl : null }
@@ -57,8 +58,8 @@ async function contentOf(connection: StoreConnection, name: Buffer, type: string
     const value = await reads.read(connection, name, Number(size))
     if (value instanceof ErrorReply) return `the store answers ${value.code}`
     if (value === null || (value.length === 0 && type !== 'string')) return null
-    if (type === 'hash' && (await hasFieldExpiries(connection, name, value as readonly Buffer[])))
-      return 'its fields have times of expiry of their own, which such a file does not hold'
+    const cannot = type === 'hash' ? await fieldExpiries(connection, name, value as readonly Buffer[]) : null
+    if (cannot !== null) return cannot
     if (Number(size) <= reads.atOnce || (await connection.ask([reads.size, name])) === size)
       return { type, value } as KeyValue
   }
@@ -147,16 +148,22 @@ function byCursor(whole: string, scan: string, per: number): Read {
   }
 }
 
-/** Redis 7.4: fields may have times of their own. Older servers do not know the question. */
-async function hasFieldExpiries(connection: StoreConnection, name: Buffer, pairs: readonly Buffer[]): Promise<boolean> {
+/** Redis 7.4: fields may have times of their own, and then it gives why such a key cannot be had. Older servers do not know the question. */
+async function fieldExpiries(
+  connection: StoreConnection,
+  name: Buffer,
+  pairs: readonly Buffer[],
+): Promise<string | null> {
   const fields = pairs.filter((_, i) => i % 2 === 0)
   for (let i = 0; i < fields.length; i += READ_ELEMENTS) {
     const some = fields.slice(i, i + READ_ELEMENTS)
     const times = await connection.ask(['HPEXPIRETIME', name, 'FIELDS', some.length, ...some])
-    if (!Array.isArray(times)) return false
-    if (times.some((time) => typeof time === 'number' && time > 0)) return true
+    if (times instanceof ErrorReply)
+      return /^ERR unknown command/i.test(times.text) ? null : `the store answers ${times.code}`
+    if (Array.isArray(times) && times.some((time) => typeof time === 'number' && time > 0))
+      return 'its fields have times of expiry of their own, which such a file does not hold'
   }
-  return false
+  return null
 }
 
 /** Commands that make the key from nothing. `counts`: the store is Redis 7.0 or newer. */

@@ -170,3 +170,25 @@ test('what has changed since it was written down is written down again; restored
   await doJob(understudy, 'restore', 'all', { file: path, onConflict: 'overwrite' })
   expect(await target.client().get('there')).toBe('from the file')
 }, 240_000)
+
+test('a source that takes no writes is waited for by cleanup and restore, and said to be: no key fails', async () => {
+  const migration = await startMigration([mirroredRoute({ phase: 'done' })], (server) => fillStrings(server, 300))
+  running.push(migration)
+  const { source, target, understudy } = migration
+  await fillStrings(target, 300)
+  const redis = source.client()
+  const backup = join(directory, 'backup')
+  for (const [kind, options, kept] of [
+    ['cleanup', { dryRun: false, backup }, 0],
+    ['restore', { file: backup }, 300],
+  ] as const) {
+    await redis.config('SET', 'min-replicas-to-write', '1')
+    const { id } = await startJob(understudy, kind, 'all', options)
+    await eventually(async () =>
+      expect((await jobOf(understudy, id)).throttle).toMatch(/'old' takes no writes .*NOREPLICAS/),
+    )
+    await redis.config('SET', 'min-replicas-to-write', '0')
+    expect(await over(understudy, id)).toMatchObject({ state: 'done', throttle: null, progress: { failed: 0 } })
+    expect(await redis.dbsize()).toBe(kept)
+  }
+}, 240_000)

@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runCli } from '../cli/run-cli.ts'
 import { eventually } from '../support/eventually.ts'
-import { doJob, jobOf, keysOf, over, startJob } from '../support/jobs.ts'
+import { doJob, jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { fillStrings, type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
 
@@ -115,6 +115,78 @@ test('lines that are no keys, and keys of other routes, are listed; the others a
     'line 4 is not a key as this format writes it.',
   ])
   expect(await target.client().get('lock:7')).toBe('a')
+}, 240_000)
+
+test('a primary that is full, or takes no writes, is waited for, and said to be: no key fails', async () => {
+  const { source, understudy } = migration
+  const redis = source.client()
+  await redis.flushall()
+  const file = join(directory, 'full.jsonl')
+  const members = Array.from({ length: 1_200 }, (_, i) => `member ${i}`)
+  const lines = Array.from({ length: 100 }, (_, i) => ({ key: `full:${i}`, type: 'list', value: members }))
+  writeFileSync(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+  await redis.config('SET', 'maxmemory', '1')
+  const { id } = await startJob(understudy, 'import', 'all', { file })
+  const throttled = async () => (await jobOf(understudy, id)).throttle
+  await eventually(async () => expect(await throttled()).toBe("store 'old' has no memory left for writes (OOM)"))
+  await redis.config('SET', 'min-replicas-to-write', '1', 'maxmemory', '0')
+  await eventually(async () => expect(await throttled()).toMatch(/'old' takes no writes .*NOREPLICAS/))
+  await redis.config('SET', 'min-replicas-to-write', '0')
+  expect(await over(understudy, id)).toMatchObject({ state: 'done', throttle: null, report: { clean: true } })
+  for (const { key } of lines) expect(await redis.llen(key)).toBe(members.length)
+  // Of what was begun in vain nothing is left.
+  expect(await redis.keys('understudy:*')).toEqual([])
+}, 240_000)
+
+test('a key without elements, and one of a database that the store does not have, are listed as failed, and cost the others nothing', async () => {
+  const { source, understudy } = migration
+  await source.client().flushall()
+  const file = join(directory, 'odd.jsonl')
+  const lines = [
+    { key: 'before', value: 'x' },
+    { key: 'list', type: 'list', value: [] },
+    { key: 'hash', type: 'hash', value: {}, expiresAtMs: Date.now() + 1_000_000 },
+    { key: 'far', value: 'x', database: 99 },
+    { key: 'behind', value: 'x' },
+  ]
+  writeFileSync(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+  const job = await doJob(understudy, 'import', 'all', { file })
+  expect(job.progress).toMatchObject({ done: 5, copied: 2, failed: 3 })
+  const details = new Map((await keysOf(understudy, job.id)).map(({ key, detail }) => [key, detail]))
+  expect(details.get('list')).toMatch(/without elements/)
+  expect(details.get('hash')).toMatch(/without elements/)
+  expect(details.get('far')).toMatch(/store 'old' refuses database 99 \(ERR DB index is out of range\)/)
+  expect((await source.client().keys('*')).sort()).toEqual(['before', 'behind'])
+}, 240_000)
+
+test('an export whose file was taken away, or cut off, while it was paused is refused', async () => {
+  const { source, understudy } = migration
+  await source.client().flushall()
+  await fillStrings(source, 1_500)
+  for (const how of ['away', 'cut off']) {
+    const file = join(directory, `${how}.jsonl`)
+    const { id } = await startJob(understudy, 'export', 'all', { file, rate: 700 })
+    await eventually(async () => expect((await jobOf(understudy, id)).progress.copied).toBeGreaterThan(0))
+    await steer(understudy, id, 'pause')
+    if (how === 'away') renameSync(file, `${file}.moved`)
+    else truncateSync(file, 10)
+    await steer(understudy, id, 'resume')
+    const job = await over(understudy, id)
+    expect(job.state).toBe('failed')
+    expect(job.error).toMatch(how === 'away' ? /cannot be used: ENOENT/ : /lacks keys that this job has written to it/)
+    // Put back, it goes on.
+    if (how !== 'away') continue
+    renameSync(`${file}.moved`, file)
+    await steer(understudy, id, 'resume')
+    expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { copied: 1_500 } })
+    expect(readFileSync(file, 'utf8').trim().split('\n')).toHaveLength(1_500)
+  }
+}, 240_000)
+
+test('a path that cannot be read is told as that', async () => {
+  const { understudy } = migration
+  const read = await over(understudy, (await startJob(understudy, 'import', 'all', { file: directory })).id)
+  expect(read).toMatchObject({ state: 'failed', error: expect.stringMatching(/cannot be used: EISDIR/) })
 }, 240_000)
 
 test('locks of a LevelDB come in with their times of expiry, and go out again', async () => {

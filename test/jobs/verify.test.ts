@@ -2,7 +2,8 @@ import { afterEach, expect, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { doJob, jobOf, keysOf, over, startJob } from '../support/jobs.ts'
 import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'
-import type { RedisServer } from '../support/redis.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { startUnderstudy } from '../support/understudy.ts'
 import { Writer } from '../support/write-load.ts'
 
 const running: Migration[] = []
@@ -175,4 +176,62 @@ test('a sample looks at its share of the keys, says so, and proves nothing', asy
   expect(job.progress.different).toBe(job.progress.compared)
   expect(job.progress.compared).toBeGreaterThan(140)
   expect(job.progress.compared).toBeLessThan(260)
+})
+
+test('a script that keeps the primary from answering hides no key that only the other side has', async () => {
+  const { source, target, understudy } = await setUp(undefined, (server) => fillStrings(server, 400))
+  await doJob(understudy, 'backfill', 'all')
+  await target.client().mset('extra:1', 'x', 'extra:2', 'x')
+  // Others could not connect any more while the script runs.
+  const [runs, kills] = [source.client(), source.client()]
+  await runs.config('SET', 'lua-time-limit', '10')
+  await kills.ping()
+  const { id } = await startJob(understudy, 'verify', 'all', { rate: 200 })
+  // The second pass, over the other side's keys, has begun.
+  await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(400))
+  const script = runs.eval('while true do end', 0).catch(() => {})
+  await eventually(async () => expect((await jobOf(understudy, id)).throttle).toBe("store 'old' runs a script (BUSY)"))
+  await kills.script('KILL')
+  await script
+  expect((await over(understudy, id)).report).toMatchObject({ clean: false })
+  expect((await keysOf(understudy, id)).map(({ key, class: of }) => [key, of]).sort()).toEqual([
+    ['extra:1', 'extra'],
+    ['extra:2', 'extra'],
+  ])
+})
+
+test('a primary that does not say whether it has a key counts for nothing: the job fails where it says so of none, and such a key is listed', async () => {
+  const { source, target, understudy } = await setUp(undefined, (server) => fillStrings(server, 10))
+  await doJob(understudy, 'backfill', 'all')
+  await target.client().set('extra', 'x')
+  const rights = (...rules: string[]) => source.client().call('ACL', 'SETUSER', 'default', ...rules)
+  await rights('-exists')
+  const refused = await over(understudy, (await startJob(understudy, 'verify', 'all')).id)
+  expect(refused).toMatchObject({ state: 'failed', error: expect.stringMatching(/'old' refuses .*NOPERM.*exists/) })
+  await rights('+exists', 'resetkeys', '~key:*')
+  const job = await doJob(understudy, 'verify', 'all')
+  expect(job.report).toMatchObject({ clean: false })
+  expect(await keysOf(understudy, job.id)).toMatchObject([{ key: 'extra', class: 'failed' }])
+})
+
+test('keys of a database that the other side does not have are listed as failed, and nothing waits for them', async () => {
+  const source = await startRedis()
+  const target = await startRedis({ args: ['--databases', '4'] })
+  await fillStrings(source, 10)
+  await source.client({ db: 7 }).mset('there:1', 'x', 'there:2', 'x')
+  const stores = { old: { url: source.url }, new: { url: target.url } }
+  const understudy = await startUnderstudy({ stores, routes: [mirroredRoute()] })
+  try {
+    const job = await doJob(understudy, 'verify', 'all')
+    expect(job.progress).toMatchObject({ compared: 12, different: 10, failed: 2 })
+    const failed = (await keysOf(understudy, job.id)).filter((key) => key.class === 'failed')
+    expect(failed.map(({ database, key }) => [database, key]).sort()).toEqual([
+      [7, 'there:1'],
+      [7, 'there:2'],
+    ])
+    expect(failed[0]!.detail).toMatch(/store 'new' refuses database 7 \(ERR DB index is out of range\)/)
+  } finally {
+    await understudy.stop()
+    await Promise.all([source.stop(), target.stop()])
+  }
 })
