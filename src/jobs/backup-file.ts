@@ -44,13 +44,15 @@ const PAYLOAD_BYTES = 3 * 256 * 1024
 /** Writes such a file; what `append` has resolved for is on the disk. */
 export class BackupWriter {
   readonly #file: FileHandle
+  readonly #path: string
   /** A key that this process did not write may have been written by the one before it. */
   readonly isResumed: boolean
   #appended: Promise<void> = Promise.resolve()
   bytes: number
 
-  private constructor(file: FileHandle, bytes: number, isResumed: boolean) {
+  private constructor(file: FileHandle, path: string, bytes: number, isResumed: boolean) {
     this.#file = file
+    this.#path = path
     this.bytes = bytes
     this.isResumed = isResumed
   }
@@ -63,7 +65,7 @@ export class BackupWriter {
         throw error
       })
       if (made === null) return await BackupWriter.#reopen(path, job)
-      const writer = new BackupWriter(made, 0, false)
+      const writer = new BackupWriter(made, path, 0, false)
       const header: Header = { format: 'understudy-backup', version: 1, route, store, job }
       await writer.#write(`${JSON.stringify(header)}\n`)
       await syncDirectory(path)
@@ -86,15 +88,20 @@ export class BackupWriter {
     const bytes = await wholeLinesLength(file)
     await file.truncate(bytes)
     await file.close()
-    return new BackupWriter(await open(path, 'a'), bytes, true)
+    return new BackupWriter(await open(path, 'a'), path, bytes, true)
   }
 
+  /** Rejects with JOB_REFUSED when the disk does not take them. */
   append(keys: readonly BackupKey[]): Promise<void> {
     if (keys.length === 0) return Promise.resolve()
     // One after the other: lines of two pages must not mix.
     this.#appended = this.#appended.then(async () => {
-      for (const line of linesFor(keys)) await this.#append(line)
-      await this.#file.sync()
+      try {
+        for (const line of linesFor(keys)) await this.#append(line)
+        await this.#file.sync()
+      } catch (cause) {
+        throw refused(this.#path, (cause as Error).message, cause)
+      }
     })
     return this.#appended
   }

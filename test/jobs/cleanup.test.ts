@@ -1,8 +1,11 @@
+import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { PhaseResult } from '../../src/admin/control.ts'
+import { findProgram } from '../../src/base/find-program.ts'
 import { BackupReader, BackupWriter } from '../../src/jobs/backup-file.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob, jobOf, keysOf, over, startJob } from '../support/jobs.ts'
@@ -192,3 +195,25 @@ test('a source that takes no writes is waited for by cleanup and restore, and sa
     expect(await redis.dbsize()).toBe(kept)
   }
 }, 240_000)
+
+test.skipIf(findProgram('prlimit') === null)(
+  'a disk without room for the file of an export, or a backup, is told as that, and no key is deleted',
+  async () => {
+    const migration = await startMigration([mirroredRoute({ phase: 'done' })])
+    running.push(migration)
+    const { source, target, understudy } = migration
+    const value = randomBytes(500_000)
+    for (const server of [source, target]) for (let i = 0; i < 20; i++) await server.client().set(`key:${i}`, value)
+    // As a full disk does: no file grows beyond that. What Understudy writes of its own is far smaller.
+    execFileSync('prlimit', ['--pid', `${understudy.pid}`, '--fsize=4000000:'])
+    for (const [kind, options] of [
+      ['cleanup', { dryRun: false, backup: join(directory, 'backup') }],
+      ['export', { file: join(directory, 'keys.jsonl') }],
+    ] as const) {
+      const job = await over(understudy, (await startJob(understudy, kind, 'all', options)).id)
+      expect(job).toMatchObject({ state: 'failed', error: expect.stringMatching(/ cannot be (used|written): E\w+/) })
+    }
+    expect(await source.client().dbsize()).toBe(20)
+  },
+  240_000,
+)
