@@ -21,7 +21,7 @@ import { SwitchRecord } from './admin/switch-record.ts'
 import { type Facts, hashOfConfig, metricsOf, readinessOf, routeViews, statusOf } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
 import { stopInOrder } from './base/stop-steps.ts'
-import type { Config } from './config/config.ts'
+import type { Config, RouteConfig } from './config/config.ts'
 import { redactConfig } from './config/redact.ts'
 import { inForceSince } from './config/restart-parts.ts'
 import { type ChangeGuards, ConfigurationChanges } from './configuration-changes.ts'
@@ -301,7 +301,8 @@ export class Sidecar implements Control {
         version: (store) => this.#stores.health.get(store)?.version ?? null,
         ailment: (store) => this.#stores.clusters.get(store)?.error ?? null,
         dataPath: this.#thread,
-        cleaning: (route) => this.#completeness!.cleaned(route, 'source'),
+        cleaning: (route) => this.#completeness!.cleaned(route, 'source', Date.now()),
+        restoring: (name) => this.#completeness!.restored(this.#route(name)!, 'source', Date.now()),
         mismatchedKeys: (route) => this.mismatches.keysOf(route),
         mended: (route, database, keys, sinceMs) => this.mismatches.mended(route, database, keys, sinceMs),
       },
@@ -312,9 +313,13 @@ export class Sidecar implements Control {
   }
 
   #jobDone({ kind, route: name, createdAt }: Job, report: JobReport): void {
-    const route = this.config.routes.find((other) => other.name === name)
+    const route = this.#route(name)
     if (route === undefined || !report.clean || (kind !== 'backfill' && kind !== 'verify')) return
     this.#completeness!.completed(route, kind, Date.parse(createdAt), Date.now())
+  }
+
+  #route(name: string): RouteConfig | undefined {
+    return this.config.routes.find((other) => other.name === name)
   }
 
   async #facts(): Promise<Facts> {

@@ -17,6 +17,8 @@ export interface Mirroring {
   readonly incomplete: EndName | null
   /** The end that held keys of the route before mirroring towards it began: some may be of another time, and a backfill does not look at them. Null: none did. */
   readonly held: EndName | null
+  /** When a job began, or went on, to change one end alone (a cleanup, a restore): what another job had found before says nothing any more. Null: none has. */
+  readonly alteredMs: number | null
   readonly backfilledMs: number | null
   readonly verifiedMs: number | null
 }
@@ -34,6 +36,8 @@ export type EmptyProbe = (config: Config, route: string, end: EndName) => Promis
  *   a complete verify without differences ─▶ both are complete, and neither holds too much
  *   a switch ─▶ nothing changes: what was complete is kept up
  *   a cleanup ─▶ the end that was cleaned is incomplete
+ *   a restore into the shadow's end ─▶ that end may hold too much: what has been deleted since the backup was made
+ *   a backfill or verify of before a cleanup or restore, resumed after it ─▶ nothing changes: what it had done by then is undone
  *   mirroring ends ─▶ nothing is known
  *   keys come from another route ─▶ what is known of them there goes with them, if it mirrored them between the same places; else mirroring of them begins
  *
@@ -101,6 +105,7 @@ export class Completeness {
       sinceMs: row.since,
       incomplete: row.incomplete as EndName | null,
       held: row.held as EndName | null,
+      alteredMs: row.altered_at,
       backfilledMs: row.backfilled_at,
       verifiedMs: row.verified_at,
     }
@@ -130,31 +135,37 @@ export class Completeness {
   /** A job that began at `startedMs` has brought everything over (`backfill`), or has found both ends equal (`verify`). */
   completed(route: RouteConfig, by: 'backfill' | 'verify', startedMs: number, nowMs: number): void {
     const mirroring = this.of(route.name)
-    if (mirroring === null || startedMs < mirroring.sinceMs) return
+    if (mirroring === null || startedMs < Math.max(mirroring.sinceMs, mirroring.alteredMs ?? 0)) return
     this.#set(route.name, by === 'backfill' ? 'backfilled_at = ?' : 'verified_at = ?', nowMs)
     if (by === 'verify') this.#set(route.name, 'held = NULL')
     if (mirroring.incomplete === rolesOf(route.phase).shadow) this.#set(route.name, 'incomplete = NULL')
   }
 
-  /** Keys have been deleted at that end. */
-  cleaned(route: string, end: EndName): void {
-    this.#set(route, 'incomplete = ?', end)
+  /** Keys are deleted at that end from now on. */
+  cleaned(route: string, end: EndName, nowMs: number): void {
+    this.#set(route, 'incomplete = ?, altered_at = ?', end, nowMs)
+  }
+
+  /** Keys of a backup are put back into that end, and nowhere else, from now on. */
+  restored(route: RouteConfig, end: EndName, nowMs: number): void {
+    if (rolesOf(route.phase).shadow === end) this.#set(route.name, 'held = ?, altered_at = ?', end, nowMs)
   }
 
   async #began(config: Config, route: RouteConfig, nowMs: number): Promise<void> {
     const { primary, shadow } = rolesOf(route.phase)
     const held = this.#held.has(route.name) ? shadow : null
-    this.#write(config, route, { sinceMs: nowMs, incomplete: shadow, held, backfilledMs: null, verifiedMs: null })
+    const nothing = { alteredMs: null, backfilledMs: null, verifiedMs: null }
+    this.#write(config, route, { sinceMs: nowMs, incomplete: shadow, held, ...nothing })
     if ((await this.#isEmpty(config, route.name, primary)) === true) this.#set(route.name, 'incomplete = NULL')
   }
 
   #write(config: Config, route: RouteConfig, mirroring: Mirroring): void {
-    const { sinceMs, incomplete, held, backfilledMs, verifiedMs } = mirroring
+    const { sinceMs, incomplete, held, alteredMs, backfilledMs, verifiedMs } = mirroring
     this.#database
       .prepare(
-        'INSERT OR REPLACE INTO route_mirroring (route, ends, since, incomplete, held, backfilled_at, verified_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
+        'INSERT OR REPLACE INTO route_mirroring (route, ends, since, incomplete, held, altered_at, backfilled_at, verified_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
       )
-      .run(route.name, identityText(config, route), sinceMs, incomplete, held, backfilledMs, verifiedMs)
+      .run(route.name, identityText(config, route), sinceMs, incomplete, held, alteredMs, backfilledMs, verifiedMs)
   }
 
   #identify(config: Config, route: RouteConfig): void {
@@ -194,8 +205,12 @@ export class Completeness {
   }
 }
 
-function tooMuch(route: RouteConfig, store: string, { sinceMs }: Mirroring): string {
-  return `store '${store}' held keys of this route before mirroring began (${new Date(sinceMs).toISOString()}), and some may be of another time: run 'understudy verify ${route.name}', and 'understudy repair ${route.name} --delete-extra' for what only '${store}' has, until it finds no difference`
+function tooMuch(route: RouteConfig, store: string, { sinceMs, alteredMs }: Mirroring): string {
+  const since =
+    alteredMs === null
+      ? `held keys of this route before mirroring began (${new Date(sinceMs).toISOString()})`
+      : `holds keys of this route that mirroring has not brought there (a restore, or what was there before ${new Date(sinceMs).toISOString()})`
+  return `store '${store}' ${since}, and some may be of another time: run 'understudy verify ${route.name}', and 'understudy repair ${route.name} --delete-extra' for what only '${store}' has, until it finds no difference`
 }
 
 /** Patterns of the route, where its two ends are, and the patterns of other routes that take keys from it (rows of older versions do not have these). */
@@ -269,11 +284,13 @@ function inWordsOf({ before, after, from, to }: KeyRegion, known: Mirroring): Mi
 /** Where one part lacks at one end and one at the other, the end that does not answer is told. */
 function leastOf(one: Mirroring, other: Mirroring, shadow: EndName | null): Mirroring {
   const join = (a: EndName | null, b: EndName | null) => (a === null || b === null || a === b ? (a ?? b) : shadow)
+  const later = (a: number | null, b: number | null) => (a === null || b === null ? (a ?? b) : Math.max(a, b))
   const earlier = (a: number | null, b: number | null) => (a === null || b === null ? null : Math.min(a, b))
   return {
     sinceMs: Math.max(one.sinceMs, other.sinceMs),
     incomplete: join(one.incomplete, other.incomplete),
     held: join(one.held, other.held),
+    alteredMs: later(one.alteredMs, other.alteredMs),
     backfilledMs: earlier(one.backfilledMs, other.backfilledMs),
     verifiedMs: earlier(one.verifiedMs, other.verifiedMs),
   }
@@ -283,6 +300,7 @@ interface Row {
   readonly since: number
   readonly incomplete: string | null
   readonly held: string | null
+  readonly altered_at: number | null
   readonly backfilled_at: number | null
   readonly verified_at: number | null
 }

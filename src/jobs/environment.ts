@@ -16,6 +16,8 @@ export interface JobEnvironment {
   readonly dataPath: DataPathPort
   /** The source of the route is incomplete from now on. */
   readonly cleaning: (route: string) => void
+  /** Keys of a backup are put into the source of the route from now on: also such as its application has deleted since. */
+  readonly restoring: (route: string) => void
   /** Keys of a route that the comparer has found to differ. */
   readonly mismatchedKeys: (route: string) => readonly NamedKey[]
   /** These keys are equal on both sides; `sinceMs` (ms since the epoch): what the comparer has found before is over. */

@@ -72,6 +72,7 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
   }
 
   try {
+    if (!options.dryRun) environment.restoring(route)
     const { count, lastEnds } = await reader.survey()
     if (begun === null) task.total = count
     await inOrder(task, pagesOf(reader.keys(begun?.from ?? reader.start), lastEnds), PAGES, work)

@@ -71,4 +71,6 @@ export const STATE_MIGRATIONS: readonly string[] = [
   'ALTER TABLE route_mirroring ADD COLUMN held TEXT',
   // A digest of the routes and stores that a job began with.
   'ALTER TABLE jobs ADD COLUMN began_with TEXT',
+  // When a job last changed one end alone, ms since the epoch.
+  'ALTER TABLE route_mirroring ADD COLUMN altered_at INTEGER',
 ]

@@ -3,8 +3,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { afterEach, expect, test } from 'vitest'
 import type { PhaseResult, Status } from '../../src/admin/control.ts'
 import { eventually } from '../support/eventually.ts'
-import { doJob } from '../support/jobs.ts'
-import { type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
+import { doJob, jobOf, over, startJob, steer } from '../support/jobs.ts'
+import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'
 import type { UnderstudyProcess } from '../support/understudy.ts'
 
 const running: Migration[] = []
@@ -186,4 +186,59 @@ test('a switch that waited for a gate to open says nothing of gates', async () =
   const { error, closedGates, gates } = await switching
   expect({ error, closedGates }).toEqual({ error: undefined, closedGates: [] })
   expect(gates.every(({ open }) => open)).toBe(true)
+})
+
+test.each(['backfill', 'verify'] as const)(
+  'a %s that was paused before a cleanup and resumed after it opens no way back: what it had done is undone',
+  async (kind) => {
+    const migration = await startMigration([mirroredRoute()], (server) => fillStrings(server, 2_000))
+    running.push(migration)
+    const { understudy, source } = migration
+    await doJob(understudy, 'backfill', 'all')
+    expect((await to(understudy, 'switched')).error).toBeUndefined()
+    const { id } = await startJob(understudy, kind, 'all', { rate: 2_000 })
+    // A verify looks at the keys of the end that answers first.
+    const enough = kind === 'verify' ? 2_400 : 500
+    await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(enough))
+    expect(await steer(understudy, id, 'pause')).toMatchObject({ state: 'paused' })
+    await doJob(understudy, 'cleanup', 'all', { dryRun: false })
+    expect(await source.client().dbsize()).toBe(0)
+    await steer(understudy, id, 'resume')
+    expect(await over(understudy, id)).toMatchObject({ state: 'done' })
+    expect((await to(understudy, 'shadow')).error).toMatchObject({
+      code: 'GATE_CLOSED',
+      message: expect.stringMatching(/store 'old' may lack what 'new' held/),
+    })
+    // One that begins now looks at every key.
+    await doJob(understudy, 'backfill', 'all')
+    expect((await to(understudy, 'shadow')).error).toBeUndefined()
+    expect(await source.client().dbsize()).toBe(2_000)
+  },
+)
+
+test('what a restore brings back into the end that does not answer keeps the way back closed until a verify has found nothing', async () => {
+  const migration = await startMigration([mirroredRoute({ phase: 'switched' })])
+  running.push(migration)
+  const { understudy } = migration
+  const client = understudy.client()
+  await client.mset('session:1', 'valid', 'session:2', 'valid')
+  await mirrorSettled(understudy)
+  const file = join(understudy.stateDir, 'backup')
+  await doJob(understudy, 'cleanup', 'all', { dryRun: false, backup: file })
+  await client.del('session:1')
+  await mirrorSettled(understudy)
+  await doJob(understudy, 'restore', 'all', { file })
+  await doJob(understudy, 'backfill', 'all')
+  await understudy.restart()
+  expect((await to(understudy, 'shadow')).error).toMatchObject({
+    code: 'GATE_CLOSED',
+    message: expect.stringMatching(
+      /store 'old' holds keys of this route that mirroring has not brought.*--delete-extra/,
+    ),
+  })
+  expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: false } })
+  await doJob(understudy, 'repair', 'all', { deleteExtra: true })
+  expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: true } })
+  expect((await to(understudy, 'shadow')).error).toBeUndefined()
+  expect(await client.get('session:1')).toBeNull()
 })
