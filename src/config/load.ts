@@ -18,6 +18,7 @@ import { type ClientsFields, ConfigFile } from './schema.ts'
 import { isRecord, kindOf, readFields } from './schema-issues.ts'
 import { name as storeName } from './schema-types.ts'
 import { reasonOf } from './secret.ts'
+import { refuseSharedServers } from './shared-servers.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -173,6 +174,7 @@ function resolveConfig(context: ResolveContext, raw: unknown): Resolved | null {
   const stores = resolveStores(context, rawStores, listeners)
   const routes = resolveRoutes(document, env, listAt(document, raw, 'routes', null), Object.keys(rawStores))
   refuseCollisions(document, routes, stores)
+  refuseSharedServers(document, routes, stores)
   refuseChannelCollisions(document, routes, stores)
   warnOfHashTags(document, routes)
   warnOfFlushes(document, routes)

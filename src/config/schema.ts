@@ -43,7 +43,9 @@ export const StoreFile = z.strictObject({
   password: secret.optional().describe('`{ env: NAME }`, `{ file: PATH }`, or the password itself.'),
   database: count(0)
     .optional()
-    .describe("The database that a client's database 0 stands for. Default: the one in the URL, or 0."),
+    .describe(
+      "The database that a client's database 0 stands for. Default: the one in the URL, or 0. Two stores that are two databases of one server are refused where a route with a target uses one of them.",
+    ),
   timeout: duration.prefault('5s').describe('A command without a reply for so long is answered with an error.'),
   connectTimeout: duration
     .prefault('2s')

@@ -228,8 +228,8 @@ clients:
     expect(structuredClone(config)).toEqual(config)
   })
 
-  it('allows renames that change different patterns in the same way, and one server with two databases', () => {
-    const { config } = load(`stores: { old: redis://a, new: redis://b, other: redis://a/1 }
+  it('allows renames that change different patterns in the same way, and stores on several servers', () => {
+    const { config } = load(`stores: { old: redis://a, new: redis://b, other: redis://c/1 }
 routes:
 - { name: rest, keys: ["*"], source: old, target: other }
 - name: jobs

@@ -217,6 +217,9 @@ const cases: Record<string, string> = {
 
   'a store compared with itself': `${STORES}routes:\n- { name: rest, keys: ["*"], source: old, target: old } #! compared with themselves`,
   'a store compared with itself under another name': `stores: { old: redis://127.0.0.1, new: "redis://localhost:6379/0" }\nroutes:\n- name: rest\n  keys: ["*"]\n  source: old\n  target: { store: new } #! the same database of the same server`,
+  'two databases of one server': `stores: { old: redis://127.0.0.1, new: "redis://localhost:6379/1" }\nroutes:\n- name: rest\n  keys: ["*"]\n  source: old\n  target: { store: new } #! databases 0 and 1 of one server`,
+  'two databases of one server, under other names': `stores: { old: "unix:///run/r?db=3", new: "unix:///run/r" }\nroutes:\n- name: rest\n  keys: ["*"]\n  source: old\n  target: { store: new, keys: { "*": "app:*" } } #! databases 3 and 0 of one server`,
+  'two databases of one server, in two routes': `stores: { old: redis://a, new: redis://b, other: redis://a/1 }\n${ROUTES}- { name: x, keys: ["a:{x}"], source: old, target: new }\n- { name: y, keys: ["b:{x}"], source: other } #! "old" and "other" are databases 0 and 1 of one server`,
   'one pattern without new names in the same store': `${STORES}${ROUTES}- { name: x, keys: ["a:{x}", "b:{x}"], source: old, target: { store: old, keys: { "a:{x}": "c:{x}" } } } #! "b:{x}" has the same names in both`,
   'new names among the old ones of the same store': `${STORES}${ROUTES}- { name: x, keys: ["a:{x}"], source: old, target: { store: old, keys: { "a:{x}": "a:new:{x}" } } } #! fall among the others`,
   'two patterns that become one': [
