@@ -29,6 +29,7 @@ import { Completeness } from './cutover/completeness.ts'
 import { firstConfig } from './cutover/first-config.ts'
 import { Gates } from './cutover/gates.ts'
 import { Journal } from './cutover/journal.ts'
+import { areOneServer } from './cutover/same-keyspaces.ts'
 import { EmptyProbes } from './jobs/empty-probe.ts'
 import type { Job, JobReport } from './jobs/job.ts'
 import { jobRunner } from './jobs/jobs.ts'
@@ -40,6 +41,7 @@ import { Metrics } from './observability/metrics.ts'
 import type { Notice } from './proxy/messages.ts'
 import { openStateDatabase } from './state/state-database.ts'
 import { DataPathThread } from './thread.ts'
+import { isReplica } from './upstream/health.ts'
 import { ProvisionedStores } from './upstream/provision.ts'
 
 export interface SidecarOptions {
@@ -283,6 +285,9 @@ export class Sidecar implements Control {
     const gates = new Gates({
       stats: () => this.#thread.stats(),
       isUp: (store) => this.#stores.health.get(store)?.up ?? false,
+      isReplica: (store) =>
+        !this.#stores.clusters.has(store) && isReplica(this.#stores.health.get(store)?.role ?? null),
+      areOne: areOneServer,
       completeness,
       isCleaning: (route) => this.#jobs?.isRunning('cleanup', route) ?? false,
       openMismatches: (route) => this.mismatches.unresolved(route),

@@ -45,7 +45,12 @@ export function statusOf(facts: Facts): Status {
     stores: Object.fromEntries(
       Object.keys(config.stores).map((name) => [
         name,
-        storeStatus(facts.health.get(name), facts.sentinels.get(name), facts.clusters.get(name)),
+        storeStatus(
+          facts.health.get(name),
+          facts.sentinels.get(name),
+          facts.clusters.get(name),
+          stats.stores[name]?.sameAs ?? null,
+        ),
       ]),
     ),
     routes: Object.fromEntries(
@@ -131,14 +136,19 @@ function storeStatus(
   health: Health | undefined,
   sentinel: SentinelView | undefined,
   cluster: ClusterView | undefined,
+  sameAs: string | null,
 ): StoreStatus {
   return {
-    up: health?.up ?? false,
+    // A shadow that is its primary is not connected to.
+    up: sameAs === null && (health?.up ?? false),
     latencyMs: health?.latencyMs ?? null,
     version: health?.version ?? null,
     role: cluster === undefined ? (health?.role ?? null) : 'cluster',
     // Where the primary is not known, that is why it does not answer.
-    error: sentinel?.error ?? health?.error ?? null,
+    error:
+      sameAs === null
+        ? (sentinel?.error ?? health?.error ?? null)
+        : `it is the very server that store '${sameAs}' is, under another address: nothing is mirrored to it`,
     clockOffsetMs: health?.clockOffsetMs ?? null,
     sentinel: sentinel ?? null,
     cluster: cluster ?? null,

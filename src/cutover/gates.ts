@@ -1,4 +1,5 @@
-import type { Config, RouteConfig } from '../config/config.ts'
+import { isDeepStrictEqual } from 'node:util'
+import type { Config, RouteConfig, StoreConfig } from '../config/config.ts'
 import type { EndName } from '../jobs/end-keys.ts'
 import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
@@ -12,6 +13,10 @@ export interface GateSources {
   readonly stats: () => Promise<Stats>
   /** The store answers its health probe. */
   readonly isUp: (store: string) => boolean
+  /** The store follows a primary of its own: it takes no writes, and its data is that one's. */
+  readonly isReplica: (store: string) => boolean
+  /** Both are known to be one server under two addresses. */
+  readonly areOne: (one: StoreConfig, other: StoreConfig) => Promise<boolean>
   readonly completeness: Completeness
   /** A cleanup of the route is under way. */
   readonly isCleaning: (route: string) => boolean
@@ -67,10 +72,25 @@ export class Gates {
   }
 
   async #look(old: Config, next: Config, same?: SameKeyspaces): Promise<Gate[]> {
+    const begins = await this.#ofBeginnings(old, next)
     const steps = transitions(old, next, same).filter(isGated)
-    if (steps.length === 0) return []
+    if (steps.length === 0) return begins
     const stats = await this.#sources.stats()
     const gates = await Promise.all(steps.map((step) => this.#of(step, old, next, stats)))
+    return [...begins, ...gates.flat()]
+  }
+
+  /** Mirroring must not begin from a server to itself: each write would be executed twice. Only closed ones are told. */
+  async #ofBeginnings(old: Config, next: Config): Promise<Gate[]> {
+    const gates = await Promise.all(
+      next.routes.map(async (route): Promise<Gate[]> => {
+        const ends = mirroredEnds(next, route)
+        const before = old.routes.find(({ name }) => name === route.name)
+        const known = before === undefined ? null : mirroredEnds(old, before)
+        if (ends === null || isDeepStrictEqual(ends, known) || !(await this.#sources.areOne(...ends))) return []
+        return [{ route: route.name, open: false, reason: oneServer(ends[0].name, ends[1].name), passing: false }]
+      }),
+    )
     return gates.flat()
   }
 
@@ -134,8 +154,19 @@ export class Gates {
     const of = stats.routes[route.name]
     const shadow = shadowOf(route)
     if (of === undefined || shadow === undefined) return []
+    const same = stats.stores[shadow]?.sameAs ?? null
     return [
+      ...(same === null ? [] : [gate(oneServer(same, shadow), '')]),
       gate(unless(this.#sources.isUp(shadow), `store '${shadow}' does not answer`), `store '${shadow}' answers`, true),
+      ...(this.#sources.isReplica(shadow)
+        ? [
+            gate(
+              `store '${shadow}' is a replica: it takes no writes, and what it holds is its primary's. Promote it first (REPLICAOF NO ONE)`,
+              '',
+              true,
+            ),
+          ]
+        : []),
       gate(
         unless(
           !of.needsVerify,
@@ -184,6 +215,16 @@ type MakeGate = (closed: string | null, open: string, passing?: boolean) => Gate
 
 function unless(open: boolean, closed: string): string | null {
   return open ? null : closed
+}
+
+function oneServer(one: string, other: string): string {
+  return `stores '${one}' and '${other}' are one server under two addresses: every write would be executed twice there, and compared with itself. Let the target be another server; or, for new names on the same one, name one store for both ends`
+}
+
+/** Of a route that is mirrored between two stores, these two; null: it is not. */
+function mirroredEnds({ stores }: Config, { phase, source, target }: RouteConfig): [StoreConfig, StoreConfig] | null {
+  if (rolesOf(phase).shadow === null || target === null || target.store === source.store) return null
+  return [stores[source.store]!, stores[target.store]!]
 }
 
 function shadowOf(route: RouteConfig): string | undefined {

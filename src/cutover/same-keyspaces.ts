@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis'
+import { serverMark } from '../base/server-mark.ts'
 import type { Config, StoreConfig } from '../config/config.ts'
 import { endpointIdentity } from '../config/endpoint.ts'
 import { keyspaceOf } from '../config/keyspace.ts'
@@ -9,14 +10,14 @@ import type { SameKeyspaces } from './key-regions.ts'
 /** A reload must not wait longer for a store to say who it is. */
 const MAX_MS = 2_000
 
-/** The `run_id` of the server that a store of kind `single` is; null: it does not say. */
-export type AskRunId = (store: StoreConfig) => Promise<string | null>
+/** Which server a store of kind `single` is (`serverMark`); null: it does not say. */
+export type AskServer = (store: StoreConfig) => Promise<string | null>
 
 /**
  * Stores that have another address in `next` and are the same server all the same: Sentinels or nodes were added to the list, it has another name, or is reached by its socket. Told by what the two lists have in
- * common, and by `run_id`. What cannot be told is another server.
+ * common, and by what the server says. What cannot be told is another server.
  */
-export async function sameKeyspaces(old: Config, next: Config, ask: AskRunId = askRunId): Promise<SameKeyspaces> {
+export async function sameKeyspaces(old: Config, next: Config, ask: AskServer = askServer): Promise<SameKeyspaces> {
   const same = new Map<string, string>()
   await Promise.all(
     Object.values(next.stores).map(async (store) => {
@@ -28,13 +29,18 @@ export async function sameKeyspaces(old: Config, next: Config, ask: AskRunId = a
   return same
 }
 
-async function isSame(before: StoreConfig, store: StoreConfig, ask: AskRunId): Promise<boolean> {
+async function isSame(before: StoreConfig, store: StoreConfig, ask: AskServer): Promise<boolean> {
   if (before.kind !== store.kind || before.database !== store.database) return false
   if (store.kind === 'sentinel') return before.sentinelName === store.sentinelName && shareEndpoint(before, store)
   if (store.kind === 'cluster') return shareEndpoint(before, store)
-  if (store.kind !== 'single') return false
-  const [one, other] = await Promise.all([ask(before), ask(store)])
-  return one !== null && one === other
+  return areOneServer(before, store, ask)
+}
+
+/** Whether two stores of kind `single` are one server, whatever their addresses and databases. What cannot be told is another one. */
+export async function areOneServer(one: StoreConfig, other: StoreConfig, ask: AskServer = askServer): Promise<boolean> {
+  if (one.kind !== 'single' || other.kind !== 'single') return false
+  const [mark, otherMark] = await Promise.all([ask(one), ask(other)])
+  return mark !== null && mark === otherMark
 }
 
 function shareEndpoint(one: StoreConfig, other: StoreConfig): boolean {
@@ -42,7 +48,7 @@ function shareEndpoint(one: StoreConfig, other: StoreConfig): boolean {
   return other.endpoints.some((endpoint) => known.has(endpointIdentity(endpoint)))
 }
 
-async function askRunId(store: StoreConfig): Promise<string | null> {
+async function askServer(store: StoreConfig): Promise<string | null> {
   const endpoint = store.endpoints[0]!
   const redis = new Redis({
     ...clientOptions(endpoint, store, store),
@@ -56,7 +62,7 @@ async function askRunId(store: StoreConfig): Promise<string | null> {
       timer = setTimeout(() => resolve(null), MAX_MS)
     })
     const info = await Promise.race([redis.connect().then(() => redis.info('server')), tooLate])
-    return /run_id:(\w+)/.exec(info ?? '')?.[1] ?? null
+    return serverMark(info ?? '')
   } catch {
     return null
   } finally {

@@ -12,6 +12,7 @@ import type { ScanPosition } from './scan-position.ts'
 import { StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
 import { Throttle } from './throttle.ts'
+import { mustBeTwoServers } from './two-servers.ts'
 
 /** Pages under way: enough that the data path never waits for this thread. */
 const PAGES = 4
@@ -46,6 +47,7 @@ export async function backfill(environment: JobEnvironment, task: Task): Promise
     return { counts: { ...counts, copied, failed: failed.length }, keys: [...found.listed, ...failed] }
   }
   try {
+    await pairs.reached(() => mustBeTwoServers(connections, config, primary.storeName, shadow.storeName))
     const begun = task.checkpoint as Checkpoint | null
     if (begun === null) task.total = await pairs.reached(() => countKeys(connections, config, primary.storeName))
     if (begun === null || begun.at !== null) {

@@ -17,6 +17,7 @@ import { checked } from './scan-page.ts'
 import type { ScanPosition } from './scan-position.ts'
 import { StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
+import { mustBeNoReplica, mustBeTwoServers } from './two-servers.ts'
 
 /** One after the other: what is deleted has been compared a moment before. */
 const PAGES = 2
@@ -66,10 +67,6 @@ export async function cleanup(environment: JobEnvironment, task: Task): Promise<
   const { source } = cleaner
   const begun = task.checkpoint as Checkpoint | null
   const path = dry ? undefined : options.backup
-  const backup =
-    path === undefined
-      ? null
-      : await BackupWriter.open(path, route, source.storeName, `${task.job.id} ${task.job.createdAt}`)
 
   const scanned = async (pass: Checkpoint['pass'], work: (page: KeysOfRoute) => Promise<PageResult>): Promise<void> => {
     if (begun === null) task.total = await cleaner.pairs.reached(() => countKeys(connections, config, source.storeName))
@@ -83,7 +80,7 @@ export async function cleanup(environment: JobEnvironment, task: Task): Promise<
     )
   }
 
-  try {
+  const work = async (backup: BackupWriter | null): Promise<WorkReport> => {
     if (!dry) environment.cleaning(route)
     if (backup === null) await scanned('delete', (page) => cleaner.clean(page, dry))
     else {
@@ -91,8 +88,21 @@ export async function cleanup(environment: JobEnvironment, task: Task): Promise<
       await deleteWritten(task, cleaner, backup, path!, begun?.pass === 'delete' ? begun.from : null)
     }
     return report(task, dry, live, path)
+  }
+
+  try {
+    await cleaner.pairs.reached(async () => {
+      await mustBeTwoServers(connections, config, source.storeName, cleaner.target.storeName)
+      await mustBeNoReplica(connections, config, cleaner.target.storeName)
+    })
+    if (path === undefined) return await work(null)
+    const backup = await BackupWriter.open(path, route, source.storeName, `${task.job.id} ${task.job.createdAt}`)
+    try {
+      return await work(backup)
+    } finally {
+      await backup.close()
+    }
   } finally {
-    await backup?.close()
     connections.close()
   }
 }
@@ -146,6 +156,7 @@ async function* recordPages(
 class Cleaner {
   readonly pairs: Pairs
   readonly source: EndKeys
+  readonly target: EndKeys
   readonly #task: Task
   readonly #connections: StoreConnections
   readonly #watch: RouteWatch
@@ -153,9 +164,9 @@ class Cleaner {
   constructor(environment: JobEnvironment, task: Task, connections: StoreConnections, live: boolean) {
     const config = environment.config()
     const { route } = task.job
-    const target = new EndKeys(config, route, 'target')
+    this.target = new EndKeys(config, route, 'target')
     this.source = new EndKeys(config, route, 'source')
-    this.pairs = new Pairs(environment, task, connections, target, this.source, live)
+    this.pairs = new Pairs(environment, task, connections, this.target, this.source, live)
     this.#task = task
     this.#connections = connections
     this.#watch = new RouteWatch(environment, task, (now) => mayClean(now, route))

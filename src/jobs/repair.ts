@@ -12,6 +12,7 @@ import type { WorkReport } from './runner.ts'
 import { StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
 import { Throttle } from './throttle.ts'
+import { mustBeTwoServers } from './two-servers.ts'
 
 const PAGE = 256
 const PAGES = 4
@@ -88,6 +89,7 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
   }
 
   try {
+    await pairs.reached(() => mustBeTwoServers(connections, config, primary.storeName, shadow.storeName))
     task.startOver()
     for (const key of environment.mismatchedKeys(route)) found.add(nameOf(key))
     const keys = await wantedKeys(environment, store, task)

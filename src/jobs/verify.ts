@@ -12,6 +12,7 @@ import type { ScanPosition } from './scan-position.ts'
 import { StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
 import { Throttle } from './throttle.ts'
+import { mustBeTwoServers } from './two-servers.ts'
 
 /** Pages under way: those that are looked at quickly are few (`Pairs`), the others wait for their differences to be looked at again. */
 const PAGES = 32
@@ -69,6 +70,7 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
   }
 
   try {
+    await pairs.reached(() => mustBeTwoServers(connections, config, primary.storeName, shadow.storeName))
     const ticket = await environment.dataPath.verifyTicket(route)
     const begun = resumable(task.checkpoint as Checkpoint | null, ticket)
     if (begun === null) {

@@ -4,7 +4,8 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import { Store, type StoreOptions } from '../upstream/store.ts'
 import type { StorePlaces } from './store-places.ts'
 
-export interface ConfiguredStoresOptions extends Pick<StoreOptions, 'commands' | 'turn' | 'clock' | 'onDrain' | 'run'> {
+export interface ConfiguredStoresOptions
+  extends Pick<StoreOptions, 'commands' | 'turn' | 'clock' | 'onDrain' | 'run' | 'met'> {
   readonly places: StorePlaces
   readonly log: (line: LogLine) => void
   /** A connection for all clients or for the mirror has changed its state. */
@@ -38,7 +39,7 @@ export class ConfiguredStores {
 
   /** By index, those that are new in `config` too; unchanged ones stay as they are, with their connections. */
   of(config: Config, old: readonly Store[]): Store[] {
-    const { places, commands, turn, clock, onDrain, run } = this.#options
+    const { places, commands, turn, clock, onDrain, run, met } = this.#options
     return this.namesWith(config).map((name, index) => {
       const present = config.stores[name]
       const known = old[index]
@@ -53,6 +54,7 @@ export class ConfiguredStores {
         onState: (store, pipeline, error) => this.#onState(store, pipeline, error),
         onDrain,
         run,
+        met,
         onUnendable: (store, text) => this.#sayUnendable(store, text),
       })
     })

@@ -147,7 +147,10 @@ export type RouteCounter = (typeof ROUTE_COUNTERS)[number]
 export interface Stats {
   readonly generation: number
   readonly routes: Readonly<Record<string, RouteStats>>
-  readonly stores: Readonly<Record<string, { readonly state: string; readonly error: string | null }>>
+  /** `sameAs`: the primary of one of its routes that is the same server under another address, so that nothing is mirrored; null: there is none. */
+  readonly stores: Readonly<
+    Record<string, { readonly state: string; readonly error: string | null; readonly sameAs: string | null }>
+  >
   readonly clients: number
   /** False: a crash now would leave keys in doubt that nobody knows of. */
   readonly durable: boolean

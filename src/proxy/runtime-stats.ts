@@ -3,6 +3,7 @@ import type { DirtySet } from '../mirror/dirty-set.ts'
 import type { Durability } from '../mirror/durability.ts'
 import type { Mirror } from '../mirror/mirror.ts'
 import type { Repairer } from '../mirror/repairer.ts'
+import type { SameServers } from '../mirror/same-servers.ts'
 import { ShadowQueue } from '../mirror/shadow-queue.ts'
 import { ShadowRuns } from '../mirror/shadow-runs.ts'
 import type { DataPath } from './data-path.ts'
@@ -16,10 +17,11 @@ interface StatsParts {
   readonly repairer: Repairer
   /** Null: nothing is kept. */
   readonly durability: Durability | null
+  readonly sameServers: SameServers
 }
 
 /** How the data path is doing, for the main thread. */
-export function statsOf({ path, dirty, mirror, comparer, repairer, durability }: StatsParts): Stats {
+export function statsOf({ path, dirty, mirror, comparer, repairer, durability, sameServers }: StatsParts): Stats {
   const { nowMs } = path.clock
   return {
     generation: path.routes.generation,
@@ -58,7 +60,9 @@ export function statsOf({ path, dirty, mirror, comparer, repairer, durability }:
         },
       ]),
     ),
-    stores: Object.fromEntries(path.stores.map((store) => [store.name, store.state()])),
+    stores: Object.fromEntries(
+      path.stores.map((store) => [store.name, { ...store.state(), sameAs: sameServers.sameAs(store) }]),
+    ),
     clients: path.sessions.size,
     durable: durability?.intact ?? false,
     intentBytes: durability?.log?.bytes ?? 0,

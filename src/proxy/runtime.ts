@@ -16,6 +16,7 @@ import { OverlapTable } from '../mirror/overlap.ts'
 import { primaryPipeline } from '../mirror/primary-pipeline.ts'
 import { Rehoming } from '../mirror/rehoming.ts'
 import { Repairer } from '../mirror/repairer.ts'
+import { SameServers } from '../mirror/same-servers.ts'
 import { ShadowLimits } from '../mirror/shadow-limits.ts'
 import { storeFacts } from '../mirror/store-facts.ts'
 import { StoreIdentity } from '../mirror/store-identity.ts'
@@ -63,6 +64,7 @@ export class Runtime {
   readonly #limits: ShadowLimits
   readonly #report: DirtyReport
   readonly #identity: StoreIdentity
+  readonly #sameServers: SameServers
   /** What the main thread's jobs ask for. */
   readonly jobs: JobRequests
   readonly #overlap: OverlapTable
@@ -91,6 +93,7 @@ export class Runtime {
       onState: (store, pipeline, error) => this.#onState(store, pipeline, error),
       onDrain: () => path.resumeWaiting(),
       run: () => this.#durability?.run ?? NAMELESS,
+      met: (store, forMirror, address, info) => this.#sameServers.met(store, forMirror, address, info),
     })
     const path = new DataPath({
       clock: this.#clock,
@@ -110,6 +113,7 @@ export class Runtime {
     this.#dirty = new DirtySet(DIRTY_LIMIT, (route, cause) => sayInDoubt(path, route, cause))
     const overlap = new OverlapTable(this.#clock, undefined, calm, quietMs)
     this.#overlap = overlap
+    this.#sameServers = new SameServers(path)
     this.#identity = new StoreIdentity(path, this.#dirty, (runs) => this.#durability?.setStoreRuns(runs))
     this.#mirror = new Mirror(path, this.#dirty, overlap)
     const mirrorView = {
@@ -205,6 +209,7 @@ export class Runtime {
     this.#rehoming.begin(rerouted)
     this.#durability?.routesChanged()
     this.#identity.routesChanged()
+    this.#sameServers.look()
     await fence.moveSubscribers()
     fence.release()
     const pauseMs = performance.now() - startedMs
@@ -253,6 +258,7 @@ export class Runtime {
       comparer: this.#comparer,
       repairer: this.#repairer,
       durability: this.#durability,
+      sameServers: this.#sameServers,
     })
   }
 

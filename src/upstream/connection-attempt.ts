@@ -42,6 +42,7 @@ export class ConnectionAttempt {
   #greetings: Greeting[] = []
   #clientId = 0
   readonly #own: ServerConnections | null
+  readonly #met: ((info: string) => string | null) | null
   #listed = false
   /** Known when the connection is ready; null: the store does not tell, or was not asked. */
   name: StoreSideName | null = null
@@ -49,16 +50,18 @@ export class ConnectionAttempt {
   #preselected = false
   #deadline: NodeJS.Timeout | null = null
 
-  /** `own`: our connections to that server; null: with a client's own login nothing is asked or said of them. */
+  /** `own`: our connections to that server; null: with a client's own login nothing is asked or said of them. `met`: is told which server it is, and may refuse it; null: nobody wants to know. */
   constructor(
     socket: net.Socket,
     store: StoreConfig,
     identity: Identity,
     use: ConnectionUse,
     own: ServerConnections | null,
+    met: ((info: string) => string | null) | null,
     owner: AttemptOwner,
   ) {
     this.#own = own
+    this.#met = met
     this.#socket = socket
     this.#store = store
     this.#identity = identity
@@ -97,6 +100,10 @@ export class ConnectionAttempt {
       this.#owner.failed('it is loading its data')
       return
     }
+    if (greeting.name === 'server' && buf[start] !== MINUS) {
+      const reason = this.#met!(buf.toString('latin1', start, end))
+      if (reason !== null) return this.#owner.refused(reason)
+    }
     if (greeting.name === 'id' && buf[start] === COLON)
       this.#clientId = Number(buf.toString('latin1', start + 1, end - 2))
     if (greeting.name === 'info' && buf[start] !== MINUS) this.name = sideName(buf.toString('latin1', start, end))
@@ -124,7 +131,7 @@ export class ConnectionAttempt {
   #greet(): void {
     this.end()
     this.#limitTime(Math.max(this.#store.connectTimeoutMs, this.#store.timeoutMs))
-    this.#greetings = greetings(this.#store, this.#identity, this.#use, this.#own)
+    this.#greetings = greetings(this.#store, this.#identity, this.#use, this.#own, this.#met !== null)
     this.#socket.write(Buffer.concat(this.#greetings.map((greeting) => greeting.bytes)))
   }
 

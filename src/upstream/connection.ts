@@ -1,5 +1,6 @@
 import type net from 'node:net'
 import { Backoff } from '../base/backoff.ts'
+import { endpointIdentity } from '../config/endpoint.ts'
 import { connectTo } from './connect.ts'
 import { connectReason } from './connect-error.ts'
 import { type AttemptOwner, ConnectionAttempt } from './connection-attempt.ts'
@@ -51,7 +52,7 @@ export class Connection {
 
   open(): void {
     this.#cancelRetry()
-    const { store, endpoint, identity, dedicated, whenDown } = this.#options
+    const { store, endpoint, identity, dedicated, whenDown, met } = this.#options
     const owner = this.#owner
     const to = endpoint()
     if (typeof to === 'string') return owner.failed(to)
@@ -66,7 +67,8 @@ export class Connection {
     this.#isPlainTcp = store.tls === null && to.kind === 'tcp'
     const use = dedicated ? 'dedicated' : whenDown === 'wait' ? 'mirror' : 'shared'
     this.#server = identity.user === null ? this.#connections.at(to) : null
-    this.#attempt = new ConnectionAttempt(socket, store, identity, use, this.#server, {
+    const told = met === undefined ? null : (info: string) => met(endpointIdentity(to), info)
+    this.#attempt = new ConnectionAttempt(socket, store, identity, use, this.#server, told, {
       ready: (clientId) => {
         this.#name = this.#attempt?.name ?? null
         if (!dedicated) this.#server?.speaks(owner.say)

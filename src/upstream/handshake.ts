@@ -56,6 +56,7 @@ export interface Greeting {
     | 'info'
     | 'loading'
     | 'list'
+    | 'server'
   readonly bytes: Buffer
   readonly required: boolean
   /** Of `kill`; null: nobody. */
@@ -76,6 +77,8 @@ export interface Greeting {
  * With the credentials of the configuration it asks what the store calls it (`CLIENT INFO`, since 6.2), and has the store end first what was given up while commands were in flight (`OwnConnections`): what the network, or a
  * hanging store, still holds of that would otherwise be executed behind what comes now.
  *
+ * Which server it is, is asked where somebody compares it with others (`asksWhoItIs`).
+ *
  * The mirror waits for a store that still loads its data, as for one that is down: all it would send now would be refused (PING is, too).
  *
  * A store behind Sentinels is asked for its role by every connection: an old primary that comes back as a replica, at the address where it was, gets no commands. A user that may not ask is let through: the
@@ -86,6 +89,7 @@ export function greetings(
   identity: Identity,
   use: ConnectionUse,
   own: ServerConnections | null = null,
+  asksWhoItIs = false,
 ): Greeting[] {
   const wantsId = use === 'dedicated'
   const list: Greeting[] = []
@@ -119,6 +123,7 @@ export function greetings(
   if (wantsId && !idInHello) list.push({ name: 'id', bytes: encodeOwn(['CLIENT', 'ID']), required: false })
   if (own !== null) list.push({ name: 'info', bytes: encodeOwn(['CLIENT', 'INFO']), required: false })
   if (own?.asksForList) list.push({ name: 'list', bytes: encodeOwn(['CLIENT', 'LIST']), required: false })
+  if (asksWhoItIs) list.push({ name: 'server', bytes: encodeOwn(['INFO', 'server']), required: false })
   if (use === 'mirror') list.push({ name: 'loading', bytes: encodeOwn(['PING']), required: false })
   return list
 }

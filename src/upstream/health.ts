@@ -19,13 +19,18 @@ export interface Health {
 }
 
 const PROBE_EVERY_MS = 1_000
-/** Version and role are asked for once in so many probes. */
+/** Version and role are asked for once in so many probes; those of a replica, which somebody may be waiting to see promoted, with each. */
 const FACTS_EVERY = 10
 /** A round trip of TIME that is worth believing. */
 const PROMPT_MS = 50
 const CLOCK_GOOD_FOR_MS = 60_000
 /** Beyond what two measurements can be wrong by: somebody has set the clock. */
 const JUMP_MS = 1_000
+
+/** Of `Health.role`. */
+export function isReplica(role: string | null): boolean {
+  return role === 'slave' || role === 'replica'
+}
 
 /** Asks one store now and then how it is, on a connection of its own, apart from the data path. */
 export class HealthProbe {
@@ -112,7 +117,8 @@ export class HealthProbe {
       health.up = true
       health.error = null
       await this.#clock(redis)
-      if (!was || redis !== this.#known || this.#probes % FACTS_EVERY === 0) await this.#facts(redis)
+      if (!was || redis !== this.#known || isReplica(health.role) || this.#probes % FACTS_EVERY === 0)
+        await this.#facts(redis)
       this.#known = redis
     } catch (error) {
       // One that was left in the middle says nothing about the store.

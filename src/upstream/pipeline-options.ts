@@ -30,6 +30,8 @@ export interface PipelineOptions {
   readonly limitBytes: number
   /** Of the store. Undefined: nothing is known of others. */
   readonly ownConnections?: OwnConnections | undefined
+  /** Told `INFO server` of each new connection, and where that is; a text: it must not be used, and why. Undefined: it is not asked. */
+  readonly met?: ((address: string, info: string) => string | null) | undefined
   /** Undefined: a socket to `endpoint`. */
   readonly connection?: ConnectionMaker | undefined
   readonly onState?: (pipeline: Pipeline, error: string | null) => void

@@ -24,6 +24,8 @@ export interface StoreOptions {
   /** A shared pipeline that was full has room again. */
   readonly onDrain: () => void
   readonly run: () => Run
+  /** A server of the store has said which it is (INFO server) to a new connection that is shared; a text: it must not be used, and why. */
+  readonly met: (store: Store, forMirror: boolean, address: string, info: string) => string | null
   /** The store does not let us end connections that are lost, in its words. Told once. */
   readonly onUnendable: (store: Store, text: string) => void
 }
@@ -254,6 +256,10 @@ export class Store {
       dedicated,
       limitBytes: PIPELINE_LIMIT_BYTES,
       ownConnections: this.#ownConnections,
+      met:
+        dedicated || user !== null
+          ? undefined
+          : (address, info) => this.options.met(this, whenDown === 'wait', this.cluster === null ? '' : address, info),
       onState: (changed, error) => {
         if (changed.state === 'closed') {
           // Nobody gives back what is gone; and a database that the store does not have leaves nothing behind, however many clients ask for it.

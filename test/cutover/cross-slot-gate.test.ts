@@ -24,10 +24,13 @@ async function gateOf(from: Phase, to: Phase, agoMs: number | null, target = 're
   const compare = { windows: { '10m': { compared: 0, mismatched: 0 } } }
   const stats = {
     routes: { all: { compare, needsVerify: false, verifyCauses: [], strandedDatabases: [], crossSlots } },
+    stores: {},
   }
   const gates = new Gates({
     stats: async () => stats as unknown as Stats,
     isUp: () => true,
+    isReplica: () => false,
+    areOne: () => Promise.resolve(false),
     completeness: { lacking: async () => null } as unknown as Completeness,
     isCleaning: () => false,
     openMismatches: () => 0,

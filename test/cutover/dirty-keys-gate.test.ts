@@ -24,10 +24,15 @@ test.each([
 ])('the gate on dirty keys, with %s', async (_, dirtyKeys, hotKeys, oldestDirtyMs, dirtyReasons, open) => {
   const mirror = { dirtyKeys, hotKeys, oldestDirtyMs, dirtyReasons, backlogCommands: 0, strandedDatabases: [] }
   const compare = { windows: { '10m': { compared: 0, mismatched: 0 } } }
-  const stats = { routes: { all: { ...mirror, compare, needsVerify: false, verifyCauses: [] } } } as unknown as Stats
+  const stats = {
+    routes: { all: { ...mirror, compare, needsVerify: false, verifyCauses: [] } },
+    stores: {},
+  } as unknown as Stats
   const gates = new Gates({
     stats: async () => stats,
     isUp: () => true,
+    isReplica: () => false,
+    areOne: () => Promise.resolve(false),
     completeness: { lacking: async () => null } as unknown as Completeness,
     isCleaning: () => false,
     openMismatches: () => 0,

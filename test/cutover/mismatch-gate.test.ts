@@ -51,10 +51,13 @@ async function gateOf(from: Phase, to: Phase, seen: Seen): Promise<string | null
         strandedDatabases: [],
       },
     },
+    stores: {},
   } as unknown as Stats
   const gates = new Gates({
     stats: async () => stats,
     isUp: () => true,
+    isReplica: () => false,
+    areOne: () => Promise.resolve(false),
     completeness: { lacking: async () => null } as unknown as Completeness,
     isCleaning: () => false,
     openMismatches: () => open,

@@ -25,8 +25,10 @@ async function gatesOf(
   const quiet = { compare, needsVerify: false, verifyCauses: [], strandedDatabases: [], crossSlots: [] }
   const routes = { queues: { ...quiet, scriptsInDoubt: seen }, rest: { ...quiet, scriptsInDoubt: [] } }
   const gates = new Gates({
-    stats: async () => ({ routes }) as unknown as Stats,
+    stats: async () => ({ routes, stores: {} }) as unknown as Stats,
     isUp: () => true,
+    isReplica: () => false,
+    areOne: () => Promise.resolve(false),
     completeness: { lacking: async () => null } as unknown as Completeness,
     isCleaning: () => false,
     openMismatches: () => 0,

@@ -18,6 +18,7 @@ function storesOf(): ConfiguredStores {
     onState: () => {},
     onDrain: () => {},
     run: () => ({ name: 'test', former: new Set() }),
+    met: () => null,
   })
 }
 

@@ -32,7 +32,7 @@ export class FakeStore {
         sockets.add(socket)
         socket.on('error', () => {})
         socket.on('close', () => sockets.delete(socket))
-        serve(socket, greets ? (args, of) => greeting(args) ?? answer(args, of) : answer)
+        serve(socket, greets ? (args, of) => greeting(args) ?? answer(args, of) : answer, greets)
       })
       server.listen(0, '127.0.0.1', () => {
         store = new FakeStore(server, sockets)
@@ -66,9 +66,10 @@ function greeting(args: readonly string[]): string | null {
   return null
 }
 
-function serve(socket: Socket, answer: FakeAnswer): void {
+function serve(socket: Socket, answer: FakeAnswer, greets: boolean): void {
   const parser = new CommandParser()
   let bytes: Buffer = Buffer.alloc(0)
+  let asked = !greets
   socket.on('data', (chunk: Buffer) => {
     bytes = Buffer.concat([bytes, chunk])
     for (let at = 0; parser.parse(bytes, at, bytes.length) === COMPLETE; at = 0) {
@@ -76,9 +77,15 @@ function serve(socket: Socket, answer: FakeAnswer): void {
         bytes.toString('latin1', parser.start[i]!, parser.end[i]!),
       )
       bytes = bytes.subarray(parser.next)
-      // So spelt it is a question of Understudy's own.
+      // What is spelt so is a question of Understudy's own; the first INFO of a connection is a part of its greeting.
+      const asksWhoItIs = !asked && args[0] === ownWord('INFO') && args[1] === 'server'
+      asked ||= asksWhoItIs
       const said =
-        args[0] === ownWord('PING') ? '+PONG\r\n' : answer([args[0]!.toUpperCase(), ...args.slice(1)], socket)
+        args[0] === ownWord('PING')
+          ? '+PONG\r\n'
+          : asksWhoItIs
+            ? '-ERR unknown section\r\n'
+            : answer([args[0]!.toUpperCase(), ...args.slice(1)], socket)
       if (said === 'close') socket.end()
       else if (said !== null) socket.write(typeof said === 'string' ? Buffer.from(said, 'latin1') : said)
     }

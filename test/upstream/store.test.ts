@@ -35,6 +35,7 @@ beforeEach(async () => {
     onState: () => {},
     onDrain: () => {},
     run: () => ({ name: 'understudy', former: new Set() }),
+    met: () => null,
     onUnendable: () => {},
   })
   clock.start(5, (nowMs) => store.tick(nowMs))

@@ -67,6 +67,7 @@ export class Cluster {
       dedicated: like.dedicated,
       limitBytes: like.limitBytes,
       ownConnections: like.ownConnections,
+      met: like.met,
     }
   }
 

@@ -1,0 +1,49 @@
+import { UnderstudyError } from '../base/errors.ts'
+import { serverMark } from '../base/server-mark.ts'
+import type { Config } from '../config/config.ts'
+import { checked } from './scan-page.ts'
+import type { StoreConnection, StoreConnections } from './store-connection.ts'
+
+/**
+ * A job that compares the ends of a route, or copies from one to the other, needs two: of one server under two addresses every key is equal to itself, and a cleanup would delete the only one there is. Two names within one
+ * store are what the configuration has looked at. Throws JOB_REFUSED; rejects with StoreLost.
+ */
+export async function mustBeTwoServers(
+  connections: StoreConnections,
+  config: Config,
+  one: string,
+  other: string,
+): Promise<void> {
+  if (one === other) return
+  const marks = new Set(await marksOf(connections, config, one))
+  const shared = (await marksOf(connections, config, other)).some((mark) => mark !== null && marks.has(mark))
+  if (!shared) return
+  throw new UnderstudyError(
+    'JOB_REFUSED',
+    `stores '${one}' and '${other}' are one server under two addresses: every key would be compared with itself. Let the target be another server`,
+  )
+}
+
+/** What the store's server has, deleted at its primary, is deleted there as well. Throws JOB_REFUSED; rejects with StoreLost. */
+export async function mustBeNoReplica(connections: StoreConnections, config: Config, store: string): Promise<void> {
+  if (config.stores[store]!.kind === 'cluster') return
+  const replication = await infoOf(connections.to(store, 0), store, 'replication')
+  if (!/^role:(slave|replica)/m.test(replication)) return
+  throw new UnderstudyError(
+    'JOB_REFUSED',
+    `store '${store}' is a replica, and loses what its primary loses: promote it first (REPLICAOF NO ONE), then clean up`,
+  )
+}
+
+async function marksOf(connections: StoreConnections, config: Config, store: string): Promise<(string | null)[]> {
+  if (config.stores[store]!.kind !== 'cluster')
+    return [serverMark(await infoOf(connections.to(store, 0), store, 'server'))]
+  const nodes = await connections.mastersOf(store)
+  return Promise.all(
+    nodes.map(async (node) => serverMark(await infoOf(connections.toNode(store, node), store, 'server'))),
+  )
+}
+
+async function infoOf(connection: StoreConnection, store: string, section: string): Promise<string> {
+  return (checked(store, await connection.ask(['INFO', section])) as Buffer).toString('latin1')
+}

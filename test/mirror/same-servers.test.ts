@@ -1,0 +1,77 @@
+import { afterEach, expect, test } from 'vitest'
+import { changeBetween } from '../support/change.ts'
+import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+
+const running: { stop(): Promise<unknown> }[] = []
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await one.stop()
+})
+
+const ROUTE = { source: 'old', target: 'new', phase: 'mirror' } as const
+
+async function redis(): Promise<RedisServer> {
+  const server = await startRedis()
+  running.push(server)
+  return server
+}
+
+async function start(options: DataPathOptions): Promise<DataPathUnderTest> {
+  const path = await startDataPath(options)
+  running.push(path)
+  return path
+}
+
+const sameAs = (path: DataPathUnderTest) => path.runtime.stats().stores['new']!.sameAs
+
+test('a shadow that is the primary under another address gets nothing; what was written goes to the next target', async () => {
+  const [server, fresh] = [await redis(), await redis()]
+  const path = await start({ stores: { old: server, new: server }, store: { timeoutMs: 1_000 }, routes: [ROUTE] })
+  const client = path.client()
+  expect(await client.incr('n')).toBe(1)
+  expect(await client.rpush('list', 'a')).toBe(1)
+  await eventually(() => expect(sameAs(path)).toBe('old'))
+  expect(await client.incr('n')).toBe(2)
+  expect(path.runtime.stats().routes['all']!.counters.applied).toBe(0)
+  expect(path.notices).toContainEqual(
+    expect.objectContaining({
+      kind: 'log',
+      line: expect.objectContaining({ level: 'error', msg: expect.stringContaining('one server under two addresses') }),
+    }),
+  )
+
+  const next = configOf({ stores: { old: server, new: fresh }, routes: [ROUTE] })
+  expect(
+    await path.runtime.apply(changeBetween(path.config, { ...next, listen: path.config.listen }, 1)),
+  ).toMatchObject({
+    ok: true,
+  })
+  expect(await client.incr('n')).toBe(3)
+  await settled(path)
+  expect(sameAs(path)).toBeNull()
+  expect(await server.client().lrange('list', 0, -1)).toEqual(['a'])
+})
+
+test('a shadow that is connected loses that when another route makes its own server the primary', async () => {
+  const [server, other] = [await redis(), await redis()]
+  const stores = { other, old: server, new: server }
+  const path = await start({ stores, routes: [{ ...ROUTE, source: 'other' }] })
+  const client = path.client()
+  await client.set('a', '1')
+  await settled(path)
+  expect(await server.client().get('a')).toBe('1')
+  expect(sameAs(path)).toBeNull()
+
+  const next = configOf({ stores, routes: [ROUTE] })
+  expect(
+    await path.runtime.apply(changeBetween(path.config, { ...next, listen: path.config.listen }, 1)),
+  ).toMatchObject({
+    ok: true,
+  })
+  expect(await client.incr('a')).toBe(2)
+  await eventually(() => expect(sameAs(path)).toBe('old'))
+  expect(await client.incr('a')).toBe(3)
+  expect(await server.client().get('a')).toBe('3')
+})
