@@ -2,7 +2,7 @@ import { UnderstudyError } from '../base/errors.ts'
 import { serverMark } from '../base/server-mark.ts'
 import type { Config } from '../config/config.ts'
 import { checked } from './scan-page.ts'
-import type { StoreConnection, StoreConnections } from './store-connection.ts'
+import { type StoreConnection, type StoreConnections, StoreLost } from './store-connection.ts'
 
 /**
  * A job that compares the ends of a route, or copies from one to the other, needs two: of one server under two addresses every key is equal to itself, and a cleanup would delete the only one there is. Two names within one
@@ -39,9 +39,13 @@ async function marksOf(connections: StoreConnections, config: Config, store: str
   if (config.stores[store]!.kind !== 'cluster')
     return [serverMark(await infoOf(connections.to(store, 0), store, 'server'))]
   const nodes = await connections.mastersOf(store)
-  return Promise.all(
-    nodes.map(async (node) => serverMark(await infoOf(connections.toNode(store, node), store, 'server'))),
+  const infos = await Promise.allSettled(
+    nodes.map(async (node) => infoOf(connections.toNode(store, node), store, 'server')),
   )
+  // One that does not answer is not waited for: those that do tell which cluster it is.
+  const told = infos.flatMap((info) => (info.status === 'fulfilled' ? [serverMark(info.value)] : []))
+  if (told.length === 0) throw new StoreLost(store, 'no node of the cluster says which server it is')
+  return told
 }
 
 async function infoOf(connection: StoreConnection, store: string, section: string): Promise<string> {

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
 import { changeBetween } from '../support/change.ts'
+import { startCluster } from '../support/cluster.ts'
 import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -74,4 +75,20 @@ test('a shadow that is connected loses that when another route makes its own ser
   await eventually(() => expect(sameAs(path)).toBe('old'))
   expect(await client.incr('a')).toBe(3)
   expect(await server.client().get('a')).toBe('3')
+})
+
+test('a cluster under the addresses of other nodes is the same one', async () => {
+  const cluster = await startCluster({ masters: 2 })
+  running.push(cluster)
+  const at = (node: number) => {
+    const { port } = cluster.servers[node]!
+    return { port, kind: 'cluster', endpoints: [{ kind: 'tcp', host: '127.0.0.1', port }] } as const
+  }
+  const path = await start({ stores: { old: at(0), new: at(1) }, routes: [ROUTE] })
+  const client = path.client()
+  const keys = Array.from({ length: 50 }, (_, i) => `n:${i}`)
+  for (const key of keys) expect(await client.incr(key)).toBe(1)
+  await eventually(() => expect(sameAs(path)).toBe('old'))
+  for (const key of keys) expect(await client.incr(key)).toBe(2)
+  expect(path.runtime.stats().routes['all']!.counters.applied).toBe(0)
 })
