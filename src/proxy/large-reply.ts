@@ -7,6 +7,7 @@ import { renameForPrimary } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner, ReplySink } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
+import { givenUpAfterMs } from '../upstream/silence.ts'
 import type { Store } from '../upstream/store.ts'
 import { noConnectionLeft } from './borrow.ts'
 import { HANDED_OVER, SAMPLED } from './marks.ts'
@@ -172,6 +173,7 @@ class LargeRead implements Pin, ReplyOwner, ReplySink {
     session.waiting = 'pin'
     const pipeline = this.#store.borrow(session.database, session.protocol, session.user)
     this.#pipeline = pipeline
+    pipeline.answersWithinMs = givenUpAfterMs(this.#store.options.config)
     pipeline.push(this, command, 0, command.length)
   }
 
@@ -218,7 +220,7 @@ class LargeRead implements Pin, ReplyOwner, ReplySink {
     session.proceed()
   }
 
-  /** A client may take as long as it likes. */
+  /** A client may take as long as it likes, and the store as long as it goes on. */
   timedOut(): void {}
 
   dispatch(): boolean {

@@ -18,10 +18,10 @@ export function commandLost(session: Session, slot: InFlight, loss: Loss): void 
     session.path.tickets.left(slot, slot.lane)
     if (loss.mayHaveRun) session.path.mirror.lostOnPrimary(slot)
   }
-  if (slot.timedOut || (slot.flags & HANDED_OVER) !== 0) return
-  // Half of the reply has gone out, and nothing can follow it.
+  if ((slot.flags & HANDED_OVER) !== 0) return
+  // Half of the reply has gone out, and nothing can follow it. So it was no answer either that its time was up.
   if (isGoingOut(session, slot)) session.socket.destroy()
-  else session.replyError(slot.seq, loss.text)
+  else if (!slot.timedOut) session.replyError(slot.seq, loss.text)
 }
 
 /** The primary has not answered in time: the client is told; the command keeps its place, for its late reply. */

@@ -44,7 +44,7 @@ export class Pipeline {
   onPush: ((buf: Buffer, start: number, end: number) => void) | null = null
   /** Every frame is a push: RESP2 subscribers and MONITOR, where replies have no commands. */
   relay = false
-  /** Dedicated connections: given up when a reply takes longer. 0: a command may block for ever. */
+  /** Dedicated connections: given up when a reply is owed and nothing comes for so long. 0: a command may block for ever. */
   answersWithinMs = 0
   /** Dedicated connections: what is in flight waits for something to happen, perhaps for ever. */
   blocks = false
@@ -53,6 +53,8 @@ export class Pipeline {
 
   readonly #connection: PipelineConnection
   #queued = false
+  /** Nothing is read until the client has taken what there is: no silence of the store. */
+  #paused = false
   /** Null: what has been pushed leaves with the turn of the event loop. */
   readonly #delay: WriteDelay | null
   readonly #queue: SendQueue
@@ -138,10 +140,12 @@ export class Pipeline {
 
   /** A client that takes its replies slowly keeps its own connection from bringing more: dedicated ones only. */
   pauseReading(): void {
+    this.#paused = true
     this.#connection.socket?.pause()
   }
 
   resumeReading(): void {
+    this.#paused = false
     this.#connection.socket?.resume()
   }
 
@@ -266,6 +270,7 @@ export class Pipeline {
     const { clock, dedicated, store } = this.options
     const mayTimeOut = !dedicated && store.timeoutMs > 0 && nowMs - clock.awakeSinceMs >= store.timeoutMs
     if (mayTimeOut) this.#queue.tellTimedOut(nowMs, store.timeoutMs)
+    if (this.#paused) this.#connection.lastReadMs = nowMs
     const silence = silenceOf(this, this.#connection.lastReadMs, this.#busy !== null, nowMs)
     if (silence !== null) this.reconnect(silence)
   }

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { FakeStore } from '../support/fake-store.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
 const LARGE = Buffer.alloc(20 * 1024 * 1024, 'large reply ')
@@ -111,7 +112,88 @@ describe('large replies', () => {
     const next = await path.raw()
     expect(await next.ask('PING')).toMatch(/^-ERR Understudy: store 'store' is down/)
   })
+
+  test('whose rest never comes end the connection, too, when the store is given up', async () => {
+    const fake = await halfOf(MIDDLE.length)
+    path = await startDataPath({ stores: { fake }, store: { timeoutMs: 100 } })
+    const [one, other] = [await path.raw(), await path.raw()]
+    expect(await one.ask('ECHO')).toBe('+first\r\n')
+    one.command('GET', 'middle')
+    one.command('ECHO')
+    await one.closed
+    expect(one.unread).toBe(0)
+    await eventually(async () => expect(await other.ask('ECHO')).toBe('+first\r\n'))
+    await fake.stop()
+  })
+
+  test('whose store goes after the timeout end the connection as well', async () => {
+    const fake = await halfOf(MIDDLE.length)
+    // Long enough not to be given up before the store goes.
+    path = await startDataPath({ stores: { fake }, store: { timeoutMs: 500 } })
+    const [client, behind] = [await path.raw(), await path.raw()]
+    client.command('GET', 'middle')
+    await eventually(async () => expect(await behind.ask('ECHO')).toMatch(/did not answer in time/))
+    fake.disconnect()
+    await client.closed
+    expect(client.unread).toBe(0)
+    await fake.stop()
+  })
+
+  test('on connections of their own are given up when nothing more comes', async () => {
+    const fake = await halfOf(LARGE.length)
+    path = await startDataPath({ stores: { fake }, store: { timeoutMs: 100 } })
+    const client = await path.raw()
+    client.command('GET', 'large')
+    await client.closed
+    expect(client.unread).toBe(0)
+    expect(fake.accepted).toBeGreaterThan(1)
+    await fake.stop()
+  })
+
+  test.each(['shared', 'dedicated'] as const)(
+    '(%s) may take longer than all timeouts, while something comes or the client does not read',
+    async (connections) => {
+      const half = LARGE.subarray(0, LARGE.length / 2)
+      const piece = half.length / 40
+      let isSent = false
+      const fake = await FakeStore.start(([name], socket) => {
+        if (name !== 'GET') return '+first\r\n'
+        socket.write(`$${LARGE.length}\r\n`)
+        socket.write(half)
+        let at = 0
+        const timer = setInterval(() => {
+          socket.write(half.subarray(at, at + piece))
+          at += piece
+          if (at < half.length) return
+          clearInterval(timer)
+          isSent = true
+          socket.write('\r\n')
+        }, 30)
+        return null
+      })
+      path = await startDataPath({ stores: { fake }, store: { timeoutMs: 200 }, listen: { connections } })
+      const client = await path.raw()
+      client.socket.pause()
+      client.command('GET', 'large')
+      await eventually(() => expect(isSent).toBe(true))
+      client.socket.resume()
+      expect((await client.next()).length).toBe(LARGE.length + 13)
+      await fake.stop()
+    },
+  )
 })
+
+/** Gives the first half of a value of so many bytes, and is silent on that connection from then on. */
+function halfOf(bytes: number): Promise<FakeStore> {
+  const silent = new Set<unknown>()
+  return FakeStore.start(([name], socket) => {
+    if (silent.has(socket)) return null
+    if (name !== 'GET') return '+first\r\n'
+    silent.add(socket)
+    socket.write(`$${bytes}\r\n`)
+    return LARGE.subarray(0, bytes / 2)
+  })
+}
 
 function limits(hardBytes: number) {
   const limit = { hardBytes, softBytes: 0, softMs: 0 }
