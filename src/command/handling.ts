@@ -7,6 +7,7 @@ export interface HandlingRow {
   readonly note: string
 }
 
+const BY_RIGHT = 'a user of the store is refused where the store would refuse it'
 const OF_A_CLUSTER = 'answered as by a server that is no cluster node, which Understudy is to its clients'
 const TRANSACTION =
   'whole transactions go down the shared connection in one piece; one that comes command by command, or watches, has a connection of its own until it ends'
@@ -41,9 +42,11 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
     'about the clients of Understudy: ids, addresses and names are those that it sees, never those of its own connections',
   ),
   'CLIENT HELP': forward('the text is that of the server'),
-  'CLIENT LIST': session('the clients of this process, in Redis’ own format; numbers that only a server has are 0'),
+  'CLIENT LIST': session(
+    `the clients of this process, in Redis’ own format; numbers that only a server has are 0; ${BY_RIGHT}`,
+  ),
   'CLIENT INFO': session('the line of CLIENT LIST about this client'),
-  'CLIENT KILL': session('by id, address, type and user, in both forms'),
+  'CLIENT KILL': session(`by id, address, type and user, in both forms; ${BY_RIGHT}`),
   'CLIENT NO-EVICT': session('ON: the client gets a connection of its own to each primary, and the server is told'),
   'CLIENT NO-TOUCH': session('ON: the client gets a connection of its own to each primary, and the server is told'),
   'CLIENT IMPORT-SOURCE': session(
@@ -51,9 +54,9 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   ),
   'CLIENT CAPA': session('of Valkey; noted, for CLIENT LIST: Understudy redirects nobody'),
   'CLIENT PAUSE': session(
-    'clients of Understudy wait, all of them or those that write; the store is told to hold writes and expiry where nothing of Understudy’s writes to it',
+    `clients of Understudy wait, all of them or those that write; the store is told to hold writes and expiry where nothing of Understudy’s writes to it; ${BY_RIGHT}`,
   ),
-  'CLIENT UNBLOCK': session('a blocked client of Understudy, by the id that CLIENT ID gave'),
+  'CLIENT UNBLOCK': session(`a blocked client of Understudy, by the id that CLIENT ID gave; ${BY_RIGHT}`),
   'CLIENT REPLY': session('replies are counted and left out'),
   'CLIENT TRACKING': session(
     'the client gets a connection of its own to each primary for as long as it tracks; REDIRECT takes the ids that CLIENT ID gives',

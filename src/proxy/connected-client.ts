@@ -34,6 +34,8 @@ export class ConnectedClient {
   lastActiveMs: number
   /** CLIENT REPLY OFF | SKIP: replies are counted, not sent. */
   replyMode: 'on' | 'off' | 'skip' = 'on'
+  /** What the store says of its right to the command at hand, if it has to be asked: that it may, or why not. Null: not asked. */
+  right: 'asked' | 'given' | Buffer | null = null
 
   constructor(path: DataPath, socket: net.Socket, unixPath: string | null) {
     this.id = path.nextClientId()

@@ -7,9 +7,10 @@ import type { Store } from '../upstream/store.ts'
 import { integerArg, wordArg } from './arguments.ts'
 import { arityFits, wrongArity } from './arity.ts'
 import { unknownSubcommand } from './client-commands.ts'
+import { isRefusal, questionOf } from './client-rights.ts'
 import type { Queued } from './exec-reply.ts'
 import { whoAmI } from './login.ts'
-import { pauseInMulti, wasPausedInMulti } from './pause-commands.ts'
+import { notePauseInMulti, pauseInMulti } from './pause-commands.ts'
 import type { Session } from './session.ts'
 import { saysNothing, sessionCommand } from './session-commands.ts'
 import type { TransactionSubscriptions } from './transaction-subscriptions.ts'
@@ -19,7 +20,8 @@ import type { TransactionSubscriptions } from './transaction-subscriptions.ts'
  * places of its own.
  */
 export function placeholderOf(session: Session, spec: CommandSpec, view: CommandView, store: Store): Buffer {
-  if (!isServersToJudge(session, spec, view)) return pauseInMulti(session, spec, view, store) ?? PLACEHOLDER
+  if (!isServersToJudge(session, spec, view))
+    return pauseInMulti(session, spec, view, store) ?? questionOf(session, spec) ?? PLACEHOLDER
   return Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
 }
 
@@ -105,7 +107,8 @@ export function answerInExec(
     return errorFrame(`ERR Understudy does not pass ${spec.name} on`)
   parser.parse(frame, 0, frame.length)
   if (buf[at] === MINUS && isServersToJudge(session, spec, parser)) return null
-  if (!wasPausedInMulti(session, spec, buf, at, store)) return null
+  if (isRefusal(spec, buf, at)) return null
+  notePauseInMulti(session, spec, buf, at, store)
   const answers: Buffer[] = []
   session.captured = answers
   try {

@@ -1,5 +1,5 @@
 import type { CommandSpec } from '../command/spec.ts'
-import { MINUS, PLUS } from '../resp/bytes.ts'
+import { PLUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { FRAME } from '../resp/encode.ts'
 import type { Store } from '../upstream/store.ts'
@@ -56,20 +56,12 @@ export function pauseInMulti(session: Session, { name }: CommandSpec, view: Comm
   return typeof asked === 'string' ? null : storePause.pauseInMulti(store, asked.ms)
 }
 
-/** EXEC has come to it, and the server has answered `buf[at] ...`. False: with the error that is the client's answer; else it is executed here as well. */
-export function wasPausedInMulti(
-  session: Session,
-  { name }: CommandSpec,
-  buf: Buffer,
-  at: number,
-  store: Store,
-): boolean {
-  if (name !== 'CLIENT PAUSE' && name !== 'CLIENT UNPAUSE') return true
-  if (buf[at] === MINUS) return buf.toString('latin1', at + 1, at + 7) !== 'NOPERM'
-  // A placeholder is answered with PONG.
+/** EXEC has come to it, and the server has answered `buf[at] ...`, which is no refusal. */
+export function notePauseInMulti(session: Session, { name }: CommandSpec, buf: Buffer, at: number, store: Store): void {
+  if (name !== 'CLIENT PAUSE' && name !== 'CLIENT UNPAUSE') return
+  // A placeholder is answered with PONG, or with an error.
   if (buf[at] === PLUS && buf[at + 1] === LETTER_O)
     session.path.storePause.saidInMulti(store, name === 'CLIENT PAUSE', session.user)
-  return true
 }
 
 function say(session: Session, seq: number, error: Buffer | null): void {

@@ -11,6 +11,7 @@ import { integerArg, isClientName, textArg, wordArg } from './arguments.ts'
 import { refuseByArity } from './arity.ts'
 import { askOwn } from './ask-own.ts'
 import { clientCommand } from './client-commands.ts'
+import { byRightAtStore } from './client-rights.ts'
 import { forward } from './forward.ts'
 import { authCommand, beginLogin, greetWithoutLogin, isLocked, logIn, whoAmI } from './login.ts'
 import { databaseAt, OwnConnection } from './own-connection.ts'
@@ -39,7 +40,7 @@ export function sessionCommand(session: Session, view: CommandView, spec: Comman
       return true
     }
     case 'CLIENT':
-      return clientCommand(session, view, spec)
+      return byRightAtStore(session, spec, () => clientCommand(session, view, spec))
     case 'QUIT':
       session.answer(FRAME.OK)
       session.end()

@@ -15,7 +15,21 @@ beforeAll(async () => {
   const tls = { ...(await authority.issue('node')), caFile: authority.caFile }
   cluster = await startCluster({ masters: 2, password: 'sesame', tls })
   for (const server of cluster.servers) {
-    await server.client().call('ACL', 'SETUSER', 'reader', 'on', '>open', '~*', '+@read', '+@connection', '+info')
+    await server
+      .client()
+      .call(
+        'ACL',
+        'SETUSER',
+        'reader',
+        'on',
+        '>open',
+        '~*',
+        '+@read',
+        '+@connection',
+        '+@transaction',
+        '-client|kill',
+        '+info',
+      )
   }
 }, 180_000)
 afterAll(async () => {
@@ -128,4 +142,10 @@ test('clients that log in at the store have the rights of their users at every n
   const stranger = await path.raw()
   expect(await stranger.ask('AUTH', 'reader', 'wrong')).toMatch(/^-WRONGPASS/)
   expect(await stranger.ask('GET', 'key:1')).toMatch(/^-NOAUTH/)
+  // About other clients, too.
+  expect(await stranger.ask('CLIENT', 'LIST')).toMatch(/^-NOAUTH/)
+  await expect(reader.call('CLIENT', 'KILL', 'TYPE', 'normal')).rejects.toThrow('NOPERM')
+  expect(await reader.client('LIST')).toContain('user=reader')
+  await expect(reader.multi().call('CLIENT', 'KILL', 'TYPE', 'normal').exec()).rejects.toThrow('EXECABORT')
+  expect(await reader.multi().client('LIST').exec()).toEqual([[null, expect.stringContaining('user=reader')]])
 })

@@ -18,6 +18,8 @@ const TABLE: Readonly<Record<Keyless, readonly string[]>> = {
     ...['PING', 'ECHO', 'TIME', 'PUBLISH', 'EVAL', 'EVALSHA', 'EVAL_RO', 'EVALSHA_RO', 'FCALL', 'FCALL_RO', 'LOLWUT'],
     ...['COMMAND', 'COMMAND COUNT', 'COMMAND DOCS', 'COMMAND INFO', 'COMMAND LIST', 'COMMAND GETKEYS', 'CONFIG GET'],
     ...['SCRIPT EXISTS', 'FUNCTION LIST', 'FUNCTION DUMP', 'ACL WHOAMI', 'ACL CAT', 'AUTH'],
+    // Sent to ask whether the user may.
+    ...['CLIENT LIST', 'CLIENT KILL', 'CLIENT UNBLOCK', 'CLIENT PAUSE', 'CLIENT UNPAUSE'],
   ],
   ok: [
     ...['FLUSHALL', 'FLUSHDB', 'SCRIPT LOAD', 'SCRIPT FLUSH', 'CONFIG SET', 'CONFIG RESETSTAT'],
