@@ -15,6 +15,7 @@ export interface Health {
   role: string | null
   /** The store's clock minus ours (`steadyNowMs`), ms, from TIME and half the round trip. */
   clockOffsetMs: number | null
+  /** Why it is down; of one that is up: what it does not tell, and why. */
   error: string | null
 }
 
@@ -32,7 +33,10 @@ export function isReplica(role: string | null): boolean {
   return role === 'slave' || role === 'replica'
 }
 
-/** Asks one store now and then how it is, on a connection of its own, apart from the data path. */
+/**
+ * Asks one store now and then how it is, on a connection of its own, apart from the data path. It is up when it lets us in and answers PING. Whoever refuses TIME or INFO (an ACL, a managed service) serves all the same:
+ * its clock, or its version and role, are not known then, and `error` says so.
+ */
 export class HealthProbe {
   readonly health: Health = { up: false, latencyMs: null, version: null, role: null, clockOffsetMs: null, error: null }
   readonly store: StoreConfig
@@ -49,6 +53,11 @@ export class HealthProbe {
   #clockMs = 0
   /** What it could be wrong by then. */
   #clockErrorMs = 0
+  /** Why the connection has come to nothing, in better words than those of the command that failed. */
+  #reason: string | null = null
+  /** Why it does not tell its clock, and its version and role; null: it does. */
+  #noClock: string | null = null
+  #noFacts: string | null = null
 
   /** `endpoint`: null: not known yet. */
   constructor(
@@ -95,15 +104,16 @@ export class HealthProbe {
       connectionName: 'understudy-health',
     })
     redis.on('error', (error: Error) => {
-      if (redis === this.#redis) this.health.error = connectReason(error, store, this.health.up)
+      if (redis === this.#redis) this.#reason = connectReason(error, store, this.health.up)
     })
     return redis
   }
 
   async #probe(): Promise<void> {
     const { health } = this
-    const was = health.up
+    const { up: was, error: said } = health
     const redis = this.#redis
+    this.#reason = null
     try {
       if (redis === null) throw new Error('its address is not known yet')
       if (redis.status === 'wait' || redis.status === 'end') {
@@ -114,22 +124,27 @@ export class HealthProbe {
       const before = performance.now()
       await redis.call(ownWord('PING'))
       health.latencyMs = Math.round((performance.now() - before) * 1000) / 1000
-      health.up = true
-      health.error = null
-      await this.#clock(redis)
-      if (!was || redis !== this.#known || isReplica(health.role) || this.#probes % FACTS_EVERY === 0)
-        await this.#facts(redis)
+      this.#noClock = await untold(this.#clock(redis), NO_CLOCK)
+      if (!was || redis !== this.#known || isReplica(health.role) || this.#probes % FACTS_EVERY === 0) {
+        this.#noFacts = await untold(this.#facts(redis), NO_FACTS)
+        if (this.#noFacts !== null) health.version = health.role = null
+        this.#onFacts(health, false)
+      }
       this.#known = redis
+      if (redis === this.#redis) {
+        health.up = true
+        health.error = [this.#noClock, this.#noFacts].filter((text) => text !== null).join('; ') || null
+      }
     } catch (error) {
       // One that was left in the middle says nothing about the store.
       if (redis === this.#redis) {
         health.up = false
         this.#askAnotherNode()
-        health.error ??= error instanceof Error ? error.message : String(error)
+        health.error = this.#reason ?? (error instanceof Error ? error.message : String(error))
       }
     }
     this.#probes++
-    if (health.up !== was) this.#onChange(health)
+    if (health.up !== was || (was && health.error !== said)) this.#onChange(health)
     if (!this.#stopped) this.#timer = setTimeout(() => void this.#probe(), PROBE_EVERY_MS).unref()
   }
 
@@ -161,19 +176,23 @@ export class HealthProbe {
 
   async #facts(redis: Redis): Promise<void> {
     const { health } = this
-    const info = String(await redis.call(ownWord('INFO')))
+    const info = await redis.call(ownWord('INFO'))
+    if (typeof info !== 'string') throw new NoReply('INFO')
     health.version = /^(?:redis_version|valkey_version):(\S+)/m.exec(info)?.[1] ?? null
     health.role = /^role:(\S+)/m.exec(info)?.[1] ?? null
-    this.#onFacts(health, false)
   }
 
   /** Half the round trip is what it can be wrong by, so one that took long is not believed while there is a better one, unless the clock was set. */
   async #clock(redis: Redis): Promise<void> {
     const { health } = this
+    // What another server said says nothing about this one.
+    if (redis !== this.#known) health.clockOffsetMs = null
     const before = steadyNowMs()
-    const [seconds, micros] = (await redis.call(ownWord('TIME'))) as [string, string]
+    const time = await redis.call(ownWord('TIME'))
     const after = steadyNowMs()
-    const known = redis === this.#known && health.clockOffsetMs !== null
+    if (!isTime(time)) throw new NoReply('TIME')
+    const [seconds, micros] = time
+    const known = health.clockOffsetMs !== null
     const errorMs = (after - before) / 2
     const offsetMs = Math.round(Number(seconds) * 1000 + Number(micros) / 1000 - (before + after) / 2)
     const beyondErrorMs = known ? Math.abs(offsetMs - health.clockOffsetMs!) - errorMs - this.#clockErrorMs : 0
@@ -186,4 +205,31 @@ export class HealthProbe {
     // The facts of a store that was not asked yet follow at once.
     if (known) this.#onFacts(health, beyondErrorMs > JUMP_MS)
   }
+}
+
+const NO_CLOCK = 'its clock is not known, and is taken to be that of this machine'
+const NO_FACTS = 'its version and role are not known'
+
+/** The store has answered, and not with what this command gives. */
+class NoReply extends Error {
+  constructor(command: string) {
+    super(`what it answers to ${command} is no reply to it`)
+  }
+}
+
+/** Why the store does not answer that question, and what follows from it; null: it has answered. A store that answers nothing, or that serves nobody at the moment (`LOADING`, `MASTERDOWN` ...), fails with its error. */
+async function untold(question: Promise<void>, consequence: string): Promise<string | null> {
+  try {
+    await question
+    return null
+  } catch (error) {
+    const isRefused = error instanceof Error && error.name === 'ReplyError' && /^(ERR|NOPERM)\b/.test(error.message)
+    if (!isRefused && !(error instanceof NoReply)) throw error
+    return `${consequence} (${error.message})`
+  }
+}
+
+/** Seconds since 1970, and microseconds. */
+function isTime(reply: unknown): reply is [string, string] {
+  return Array.isArray(reply) && reply.length === 2 && reply.every((word) => /^\d{1,11}$/.test(String(word)))
 }

@@ -173,7 +173,10 @@ export class ProvisionedStores {
       this.#endpoints.get(name) ?? null,
       (health, clockJumped) => this.#listener.onFacts(name, health, clockJumped),
       (health) => {
-        if (health.up) this.#log.info('store answers', { store: name, version: health.version })
+        if (health.up && health.error === null)
+          this.#log.info('store answers', { store: name, version: health.version })
+        else if (health.up)
+          this.#log.warn('store answers, but does not tell everything', { store: name, error: health.error })
         else this.#log.warn('store does not answer', { store: name, error: health.error })
       },
     )

@@ -92,3 +92,103 @@ test.each([
   await right.start()
   expect(right.health).toMatchObject({ up: true, error: null, version: expect.stringMatching(/^\d/) })
 })
+
+const UNKNOWN_COMMAND = '-ERR unknown command\r\n'
+const NOT_ALLOWED = "-NOPERM User app has no permissions to run the 'x' command\r\n"
+
+test.each([
+  [
+    'no TIME',
+    { TIME: UNKNOWN_COMMAND },
+    { clockOffsetMs: null, version: '7.2.0' },
+    /^its clock is not known.*\(ERR unknown command\)$/,
+  ],
+  [
+    'no right to TIME',
+    { TIME: NOT_ALLOWED },
+    { clockOffsetMs: null, version: '7.2.0' },
+    /^its clock .*\(NOPERM User app[^)]*\)$/,
+  ],
+  [
+    'no INFO',
+    { INFO: UNKNOWN_COMMAND },
+    { version: null, role: null },
+    /^its version and role are not known \(ERR unknown command\)$/,
+  ],
+  [
+    'neither',
+    { INFO: NOT_ALLOWED, TIME: NOT_ALLOWED },
+    { clockOffsetMs: null, version: null },
+    /^its clock .*; its version .*$/,
+  ],
+  ['a number for TIME', { TIME: ':1\r\n' }, { clockOffsetMs: null }, /\(what it answers to TIME is no reply to it\)$/],
+  [
+    'words for TIME',
+    { TIME: '*2\r\n$3\r\nabc\r\n$1\r\n0\r\n' },
+    { clockOffsetMs: null },
+    /\(what it answers to TIME is no reply to it\)$/,
+  ],
+  [
+    'nothing for TIME and INFO',
+    { TIME: '$-1\r\n', INFO: '*0\r\n' },
+    { clockOffsetMs: null, version: null },
+    /TIME is no reply to it.*INFO is no reply to it/,
+  ],
+])(
+  'a store that has %s is up, and what it does not tell is said',
+  async (_, answers: Readonly<Record<string, string>>, known, error) => {
+    const whileAsked: boolean[] = []
+    const store = await FakeStore.start(([name]) => {
+      whileAsked.push(probe?.health.up ?? false)
+      return (
+        answers[name!] ??
+        { TIME: '*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n', INFO: '$19\r\nredis_version:7.2.0\r\n' }[name!] ??
+        '+OK\r\n'
+      )
+    })
+    running.push(store)
+    const facts: unknown[] = []
+    const changes: unknown[] = []
+    const config = configOf({ stores: { old: { port: store.port } } }).stores['old']!
+    const probe = new HealthProbe(
+      config,
+      config.endpoints[0]!,
+      (health) => facts.push(health.version),
+      ({ up }) => changes.push(up),
+    )
+    running.push(probe)
+    await probe.start()
+    expect(probe.health).toMatchObject({ up: true, ...known, error: expect.stringMatching(error) })
+    // The data path waits for this.
+    expect(facts).toHaveLength(1)
+    const { length } = whileAsked
+    expect(whileAsked).toEqual(whileAsked.map(() => false))
+    await eventually(() => expect(whileAsked.length).toBeGreaterThan(length + 1))
+    expect(whileAsked.slice(length)).not.toContain(false)
+    expect(changes).toEqual([true])
+  },
+)
+
+test('a store that serves nobody at the moment is not up, whatever it says first, and the reason is the last one', async () => {
+  let said = '-LOADING Redis is loading the dataset in memory\r\n'
+  const store = await FakeStore.start(([name]) => (name === 'INFO' ? said : '+OK\r\n'))
+  running.push(store)
+  const config = configOf({ stores: { old: { port: store.port } } }).stores['old']!
+  const probe = new HealthProbe(
+    config,
+    config.endpoints[0]!,
+    () => {},
+    () => {},
+  )
+  running.push(probe)
+  await probe.start()
+  expect(probe.health).toMatchObject({ up: false, error: expect.stringMatching(/^LOADING /) })
+  said = UNKNOWN_COMMAND
+  await eventually(() =>
+    expect(probe.health).toMatchObject({ up: true, error: expect.stringMatching(/version and role/) }),
+  )
+  await store.stop()
+  await eventually(() =>
+    expect(probe.health).toMatchObject({ up: false, error: expect.stringMatching(/ECONNREFUSED/) }),
+  )
+})

@@ -35,7 +35,7 @@ export function storesSection({ status }) {
             ([name, { up, latencyMs, version, role, error, sentinel, cluster }]) =>
               html`<tr>
                 <th scope="row">${name}</th>
-                <td class=${up ? 'good' : 'bad'}>${up ? 'up' : `down${error === null ? '' : `: ${error}`}`}</td>
+                <td class=${up ? 'good' : 'bad'}>${up ? 'up' : 'down'}${error === null ? '' : `: ${error}`}</td>
                 <td>${up ? milliseconds(latencyMs) : '–'}</td>
                 <td>${version ?? '–'}</td>
                 <td>${role ?? '–'}</td>
