@@ -5,7 +5,7 @@ import { stopInOrder } from './base/stop-steps.ts'
 import { VERSION } from './base/version.ts'
 import { EXIT } from './cli/exit-code.ts'
 import type { Config, Phase } from './config/config.ts'
-import { configFromUrls, type LoadedConfig, loadConfig } from './config/load.ts'
+import { configFromUrls, isReadOnce, type LoadedConfig, loadConfig } from './config/load.ts'
 import { watchFile } from './config/watch.ts'
 import { ProcessLog } from './observability/log.ts'
 import { errorFields } from './observability/log-error.ts'
@@ -34,7 +34,8 @@ export async function runServe(options: ServeOptions): Promise<number> {
   const reloads = new Reloads()
   const { configPath } = options
   const { config, text } = configPath === null ? fromUrls(options) : loadConfig(configPath, env)
-  const watcher = configPath === null ? null : watchFile(configPath, () => reloads.ask(), { known: text })
+  const isWatched = configPath !== null && !isReadOnce(configPath)
+  const watcher = isWatched ? watchFile(configPath, () => reloads.ask(), { known: text }) : null
   const log = new ProcessLog({ level: config.log.level, format: config.log.format })
   // Those of the start are in use for as long as the process is: the admin server's, and connections that were opened by them.
   const hideWith = (now: Config): void => log.hide([...new Set([...secretsOf(config), ...secretsOf(now)])])
@@ -51,6 +52,10 @@ export async function runServe(options: ServeOptions): Promise<number> {
     greet(config, ports, admin)
     log.info('understudy is running', { version: VERSION })
     sayWhenFilesAreFew(config, log)
+    if (configPath !== null && !isWatched)
+      log.warn('the configuration is no regular file: it was read once, is not watched, and cannot be reloaded', {
+        file: configPath,
+      })
     reloads.begin(() => void sidecar.reload().catch(() => {}))
     const signal = await Promise.race([untilSignal(), death])
     log.info('stopping: commands under way are answered, the backlog goes out', { signal })

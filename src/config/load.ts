@@ -49,11 +49,21 @@ export interface LoadedConfig {
  * CONFIG_INVALID) with every problem otherwise.
  */
 export function loadConfig(path: string, env: Environment): LoadedConfig {
-  return parseConfig(readConfigFile(path), { path, env })
+  return parseConfig(read(path, false), { path, env })
 }
 
-/** The text of a configuration file. Throws UnderstudyError CONFIG_UNREADABLE. */
+/** The text of a configuration file that was read before. Throws UnderstudyError CONFIG_UNREADABLE, also for what is read only once. */
 export function readConfigFile(path: string): string {
+  return read(path, true)
+}
+
+/** It is there, and no regular file: a pipe, as `<(envsubst < template)` makes one. Read again it would give nothing, or keep the process waiting for ever. */
+export function isReadOnce(path: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found !== undefined && !found.isFile() && !found.isDirectory()
+}
+
+function read(path: string, again: boolean): string {
   const unreadable = (reason: string, cause?: unknown): UnderstudyError =>
     new UnderstudyError(
       'CONFIG_UNREADABLE',
@@ -62,6 +72,7 @@ export function readConfigFile(path: string): string {
     )
   let bytes: Buffer
   try {
+    if (again && isReadOnce(path)) throw unreadable('it is no regular file, and was read once, at the start')
     const { size } = statSync(path)
     if (size > MAX_FILE_BYTES) throw unreadable(`it has ${Math.round(size / 2 ** 20)} MB, and 4 are the most`)
     bytes = readFileSync(path)

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type FSWatcher, watch } from 'node:fs'
+import { constants, type FSWatcher, watch } from 'node:fs'
 import { readFile, realpath, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
@@ -24,7 +24,7 @@ export interface FileWatch {
  *     mounted by Kubernetes       config.yaml -> ..data/config.yaml, ..data -> ..2026_01/; one rename of `..data` swaps them all
  *     a link to another folder    that folder is watched as well
  *
- * A file that is missing or cannot be read is waited for, and called back for when it is there again, whatever it says. Does not keep the process alive.
+ * A file that is missing, cannot be read or is none (a pipe, a folder) is waited for, and called back for when it is there again, whatever it says. Does not keep the process alive.
  */
 export function watchFile(path: string, onChange: (text: string) => void, options: WatchOptions = {}): FileWatch {
   const watcher = new Watcher(path, onChange, options)
@@ -98,7 +98,7 @@ class Watcher implements FileWatch {
         this.#checkSoon()
         return
       }
-      const text = await readFile(this.#path, 'utf8')
+      const text = await readFile(this.#path, { encoding: 'utf8', flag: WITHOUT_WAITING })
       if (this.#closed) return
       this.#knownLook = look
       const content = digest(text)
@@ -150,10 +150,15 @@ class Watcher implements FileWatch {
   }
 }
 
-/** Everything that changes from outside when a file is written or replaced; null: there is none. */
+/** A pipe that has taken the file's place meanwhile is empty: opened otherwise it would be waited for until somebody writes to it, and the process could not end. */
+const WITHOUT_WAITING = constants.O_RDONLY | constants.O_NONBLOCK
+
+/** Everything that changes from outside when a file is written or replaced; null: there is none, or something that is no file. */
 async function lookOf(path: string): Promise<string | null> {
   try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
+    const found = await stat(path, { bigint: true })
+    if (!found.isFile()) return null
+    const { dev, ino, size, mtimeNs, ctimeNs } = found
     return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`
   } catch {
     return null

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   mkdirSync,
   mkdtempSync,
@@ -114,6 +115,25 @@ describe('watching a file', () => {
     watchIt(path, { pollMs: 20 })
     unlinkSync(path)
     writeFileSync(join(folder, 'other'), 'x')
+    writeFileSync(path, 'new')
+    await eventually(() => expect(seen).toEqual(['new']))
+  })
+
+  it('waits for a file in whose place there is a pipe for a while', async () => {
+    const path = join(folder, 'u.yaml')
+    writeFileSync(path, 'old')
+    watchIt(path, { pollMs: 10 })
+    unlinkSync(path)
+    execFileSync('mkfifo', [path])
+    // Looked at more than once: as often as another file that is watched alike.
+    const other = join(folder, 'other.yaml')
+    writeFileSync(other, 'old')
+    const news: string[] = []
+    const watchingOther = watchFile(other, (text) => news.push(text), { known: 'old', settleMs: 20, pollMs: 10 })
+    writeFileSync(other, 'new')
+    await eventually(() => expect(news).toEqual(['new']))
+    watchingOther.close()
+    unlinkSync(path)
     writeFileSync(path, 'new')
     await eventually(() => expect(seen).toEqual(['new']))
   })

@@ -1,4 +1,15 @@
-import { existsSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -129,6 +140,30 @@ describe('reload', () => {
     symlinkSync(second, join(mount, '..data_tmp'))
     renameSync(join(mount, '..data_tmp'), join(mount, '..data'))
     await eventually(async () => expect((await status(understudy)).routes['all']?.phase).toBe('shadow'))
+  })
+
+  test('a configuration out of a pipe is read once, which the log says; nothing waits for more of it', async () => {
+    const understudy = await understudyWith(twoStores(await redis(), await redis(), 'passthrough'))
+    const text = readFileSync(understudy.configPath, 'utf8')
+    unlinkSync(understudy.configPath)
+    execFileSync('mkfifo', [understudy.configPath])
+    const fed = writeFile(understudy.configPath, text)
+    await understudy.restart()
+    await fed
+    expect((await status(understudy)).lastReload).toMatchObject({ successful: true })
+    const { status: code, body } = await understudy.admin('/api/v1/config/reload', { method: 'POST' })
+    expect([code, JSON.stringify(body)]).toEqual([422, expect.stringContaining('it is no regular file')])
+    expect(
+      (await understudy.admin('/api/v1/routes/all/phase', { method: 'PUT', body: '{"phase":"mirror"}' })).status,
+    ).toBe(422)
+    understudy.signal('SIGHUP')
+    await eventually(async () => expect((await status(understudy)).lastReload.error).toContain('it is no regular file'))
+    expect(understudy.stdout.match(/the configuration is no regular file/g)).toHaveLength(1)
+    unlinkSync(understudy.configPath)
+    writeFileSync(understudy.configPath, text.replace('phase: passthrough', 'phase: mirror'))
+    understudy.signal('SIGHUP')
+    await eventually(async () => expect((await status(understudy)).routes['all']?.phase).toBe('mirror'))
+    expect(await understudy.stop()).toEqual({ code: 0, signal: null })
   })
 
   test('a secret that comes with a reload is in no line of the log, whoever writes it there', async () => {
