@@ -7,7 +7,7 @@ import { isServerWide } from '../routing/server-wide.ts'
 import type { Store } from '../upstream/store.ts'
 import { countedReply } from './counted-reply.ts'
 import { mapReplyOf } from './map-reply.ts'
-import { answerInExec } from './own-answers.ts'
+import { answerInExec, changesSubscriptions } from './own-answers.ts'
 import type { Session } from './session.ts'
 import type { TransactionSubscriptions } from './transaction-subscriptions.ts'
 import type { TransactionTracking } from './transaction-tracking.ts'
@@ -51,9 +51,15 @@ export function mapExecReply(
     const to = offsets[i + 1]!
     const mapped = queued === undefined ? null : mapElement(session, queued, buf, from, to, beside)
     if (mapped !== null) changed = true
-    if (session.replyMode !== 'off') parts.push(mapped ?? buf.subarray(from, to))
+    if (session.replyMode !== 'off' || isConfirmation(queued)) parts.push(mapped ?? buf.subarray(from, to))
   }
   return changed ? Buffer.concat(parts) : null
+}
+
+/** What confirms a subscription, or its end, is told whatever the client wants to hear. */
+function isConfirmation(queued: Queued | undefined): boolean {
+  const spec = queued?.spec ?? null
+  return spec !== null && changesSubscriptions(spec)
 }
 
 function mapElement(

@@ -77,7 +77,8 @@ function reset(session: Session): void {
   session.database = 0
   session.protocol = 2
   session.name = ''
-  session.replyMode = 'on'
+  // OFF ends with it; SKIP is for its own answer, as for any.
+  if (session.replyMode === 'off') session.replyMode = 'on'
   // Before 7.2 a server forgets this one.
   if (session.path.server.redis >= 7.2) session.noEvict = false
   session.noTouch = false

@@ -198,6 +198,34 @@ const SCENARIOS: Readonly<Record<string, string>> = {
     b<
     b<
     b<`,
+  'CLIENT REPLY before RESET': `
+    a> CLIENT REPLY SKIP ; RESET ; PING one ; PING two
+    a<
+    a<
+    a> CLIENT REPLY OFF ; RESET ; PING three
+    a<
+    a<
+    a> CLIENT REPLY SKIP ; MULTI ; CLIENT REPLY SKIP ; RESET ; PING four ; EXEC
+    a<
+    a<
+    a<
+    a: PING`,
+  'CLIENT REPLY OFF and subscriptions inside MULTI': `
+    a> CLIENT REPLY OFF ; MULTI ; PING one ; SUBSCRIBE ch ; PSUBSCRIBE p* ; PING two ; UNSUBSCRIBE ch none ; PUNSUBSCRIBE ; EXEC ; CLIENT REPLY ON ; PING three
+    a<
+    a<
+    a<
+    a<
+    a<
+    a<
+    a<
+    b: MULTI
+    b: UNSUBSCRIBE
+    b: CLIENT REPLY OFF
+    b: UNSUBSCRIBE ch
+    b> EXEC ; PING silent ; CLIENT REPLY ON ; ECHO end
+    b<
+    b<`,
   'CLIENT REPLY SKIP before MULTI, behind WATCH, and of a subscription': `
     a> CLIENT REPLY SKIP ; MULTI ; PING one ; EXEC
     a<
