@@ -76,7 +76,7 @@ function ask(
   lost: () => void = () => {},
 ): void {
   const settle = (_slot: object, buf: Buffer, start: number, end: number): void => answered(buf, start, end)
-  pipeline.push({ settle, lost, timedOut: () => {} }, bytes, 0, bytes.length)
+  pipeline.push({ settle, lost, timedOut: () => {}, detached: () => {} }, bytes, 0, bytes.length)
 }
 
 /** A map that a RESP2 reply lists; those within are modules. */

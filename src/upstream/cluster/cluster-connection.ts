@@ -245,7 +245,7 @@ export class ClusterConnection implements PipelineConnection {
       case 'some':
         return this.#toAll(frameOf(view), someOf)
       case 'info':
-        return clusterInfo(this.cluster, this.#sender, this.#places, frameOf(view))
+        return clusterInfo(this.cluster, this.#sender, this.#places, frameOf(view), this.options.identity.protocol)
       case 'scan':
         return clusterScan(this.cluster, this.#sender, this.#places, view)
       case undefined:

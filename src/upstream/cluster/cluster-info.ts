@@ -1,3 +1,4 @@
+import { isOwnWord } from '../../resp/own-words.ts'
 import type { Loss } from '../in-flight.ts'
 import type { Cluster } from './cluster.ts'
 import type { ClusterSender } from './cluster-sender.ts'
@@ -6,14 +7,23 @@ import type { Debtor, Place, ReplyPlaces } from './reply-places.ts'
 
 /**
  * INFO of a whole cluster: that of every master, as one. Clients ask for it before they do anything else, so one node that is silent or down must not keep them out: what it said
- * last stands in for it. Not for how many keys there are, which Understudy decides by.
+ * last stands in for it. Not where Understudy asks for itself: it decides by the answer, and a node that is silent may have come back as another one, behind all that waits for it. Nor for how many keys there are.
  */
-export function clusterInfo(cluster: Cluster, sender: ClusterSender, places: ReplyPlaces, bytes: Buffer): void {
+export function clusterInfo(
+  cluster: Cluster,
+  sender: ClusterSender,
+  places: ReplyPlaces,
+  bytes: Buffer,
+  protocol: 2 | 3,
+): void {
   const { masters } = cluster.topology!
-  const asked = bytes.toString('latin1').toLowerCase()
+  const text = bytes.toString('latin1')
+  const asked = text.toLowerCase()
+  const [, , word] = text.split('\r\n', 3)
+  const isNew = isOwnWord(word!) || asked.includes('keyspace')
   const place = places.addWhole(masters.length, orError(infoOf))
   for (const [i, node] of masters.entries()) {
-    const part = new InfoPart(place, i, cluster.infos, asked.includes('keyspace') ? null : `${node.id} ${asked}`)
+    const part = new InfoPart(place, i, cluster.infos, isNew ? null : `${node.id} ${protocol} ${asked}`)
     sender.sendTo(node, bytes, 1, part, 0)
   }
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Merge } from '../../command/split-commands.ts'
-import { MINUS, UNDERSCORE } from '../../resp/bytes.ts'
+import { EQUALS, MINUS, UNDERSCORE } from '../../resp/bytes.ts'
 import { elementOffsets } from '../../resp/decode.ts'
 import { FRAME } from '../../resp/encode.ts'
 
@@ -46,9 +46,11 @@ export function listOf(frames: readonly Buffer[]): Buffer {
   return Buffer.concat([Buffer.from(`*${count}\r\n`), ...bodies])
 }
 
-/** Counts are summed, `run_id` is that of the whole: another one as soon as one node is. Everything else is the first node's. */
+/** Counts are summed, `run_id` is that of the whole: another one as soon as one node is. Everything else is the first node's. A verbatim string (RESP3) where they are. */
 export function infoOf(frames: readonly Buffer[]): Buffer {
-  const texts = frames.map((frame) => frame.toString('latin1', frame.indexOf('\n') + 1, frame.length - 2))
+  const isVerbatim = frames[0]![0] === EQUALS
+  const before = isVerbatim ? TEXT.length : 0
+  const texts = frames.map((frame) => frame.toString('latin1', frame.indexOf('\n') + 1 + before, frame.length - 2))
   let text = texts[0]!
   for (const name of SUMMED) {
     const all = texts.map((one) => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(one)?.[1] ?? 0))
@@ -63,7 +65,11 @@ export function infoOf(frames: readonly Buffer[]): Buffer {
     text = text.replace(/^db0:.*\r?\n/m, '')
     text = text.replace('# Keyspace\r\n', `# Keyspace\r\ndb0:keys=${total(1)},expires=${total(2)},avg_ttl=0\r\n`)
   }
-  return Buffer.from(`$${text.length}\r\n${text}\r\n`, 'latin1')
+  const whole = isVerbatim ? `=${TEXT.length + text.length}\r\n${TEXT}${text}` : `$${text.length}\r\n${text}`
+  return Buffer.from(`${whole}\r\n`, 'latin1')
 }
+
+/** What a verbatim string begins with: its format. */
+const TEXT = 'txt:'
 
 const SUMMED = ['evicted_keys', 'expired_keys', 'keyspace_hits', 'keyspace_misses', 'total_commands_processed']
