@@ -17,14 +17,17 @@ export class NodeLink implements Debtor {
     return this.pipeline.oldestAgeMs() > LAG_MS
   }
 
-  /** `isKnown`: the topology names the node. True: it does not, and nothing that was asked there will be answered any more. */
-  isOver(isKnown: boolean, nowMs: number): boolean {
+  /** `isKnown`: the topology names the node. `isRelaying`: messages come from there. True: it does not, and nothing will come from there any more. */
+  isOver(isKnown: boolean, isRelaying: boolean, nowMs: number): boolean {
     if (isKnown) this.#goneSinceMs = null
     else this.#goneSinceMs ??= nowMs
     if (this.#goneSinceMs === null) return false
+    if (isRelaying) return nowMs - this.#goneSinceMs > LEFT_MS
     return this.pipeline.quiet || nowMs - this.#goneSinceMs > GONE_MS
   }
 }
 
 /** A node that is no master any more says so of every command, at once. One that is silent has gone. */
 const GONE_MS = 1_000
+/** One that becomes a replica is not named before it has the data of its new master, and gets every message meanwhile. One that has left the cluster gets none, and says nothing of it. */
+const LEFT_MS = 10_000

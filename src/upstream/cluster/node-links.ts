@@ -9,7 +9,7 @@ export type NodeAddress = Pick<ClusterNode, 'host' | 'port'>
 export interface NodeLinksOwner {
   /** A node can be spoken to. */
   up(): void
-  /** The same of one that could not be, or was not known, when the others could already. */
+  /** The same of one that could not be, or was not known, when the others could already; or the cluster has other masters than it had. */
   renewed(): void
   /** No node can. */
   down(reason: string): void
@@ -33,6 +33,8 @@ export class NodeLinks {
   /** Connections of the beginning that have not come up yet. */
   readonly #first = new Set<Pipeline>()
   #begun = false
+  /** Ids of the masters, as they were last told. */
+  #masters = ''
   #closed = false
 
   constructor(cluster: Cluster, options: PipelineOptions, owner: NodeLinksOwner) {
@@ -52,7 +54,7 @@ export class NodeLinks {
     return sum
   }
 
-  /** Opens what is needed first. */
+  /** Opens what is needed first; called again when the topology is told again. */
   begin(): void {
     this.#closed = false
     const { masters } = this.#cluster.topology!
@@ -64,6 +66,11 @@ export class NodeLinks {
         if (!this.#begun) this.#first.add(pipeline)
         pipeline.connect()
       }
+      // The connection to a new one may have been there before: a redirection led to it.
+      const ids = masters.map(({ id }) => id).sort()
+      const isOther = ids.join(' ') !== this.#masters
+      this.#masters = ids.join(' ')
+      if (this.#begun && isOther) this.#owner.renewed()
       this.#begun = true
     }
   }
@@ -114,10 +121,14 @@ export class NodeLinks {
     for (const [address, link] of this.#links) {
       const { pipeline } = link
       pipeline.tick(nowMs)
-      const isKnown = topology === null || topology.masters.some((node) => addressOf(node) === address)
-      if (pipeline === this.#relaying || !link.isOver(isKnown, nowMs)) continue
-      if (pipeline.quiet || !this.#options.dedicated) this.#links.delete(address)
-      pipeline.close('the node is no master of the cluster any more')
+      if (topology === null) continue
+      const isRelaying = pipeline === this.#relaying
+      const isNamed = (node: NodeAddress): boolean => addressOf(node) === address
+      // A replica gets every message, too.
+      const isKnown = topology.masters.some(isNamed) || (isRelaying && topology.replicas.some(isNamed))
+      if (!link.isOver(isKnown, isRelaying, nowMs)) continue
+      if (!isRelaying && (pipeline.quiet || !this.#options.dedicated)) this.#links.delete(address)
+      pipeline.close(isRelaying ? 'the node has left the cluster' : 'the node is no master of the cluster any more')
     }
   }
 
