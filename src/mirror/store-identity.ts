@@ -2,6 +2,7 @@ import { encodeOwn } from '../resp/own-words.ts'
 import type { Route } from '../routing/route.ts'
 import { ask } from '../upstream/ask.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { doubtFunctions } from './function-sync.ts'
@@ -85,36 +86,43 @@ export class StoreIdentity {
   }
 
   /**
-   * Asks the stores of these routes once more, while their commands are held: a server that took another's place a moment ago (a node of a cluster, say, of which nobody has heard yet) is found before the authority moves.
+   * Asks the stores of these routes once more, while their commands are held, and a cluster who serves it: a server that took another's place a moment ago (a node of a cluster, say, of which nobody has heard yet) is found
+   * before the authority moves.
    * Resolves with why it must not move; null: they are who they were.
    */
   async changedMeanwhile(names: ReadonlySet<string>, withinMs: number): Promise<string | null> {
     const { routes, stores } = this.#context
-    const asked = new Map<string, Pipeline>()
+    const asked = new Map<string, readonly [Store, Pipeline]>()
     for (const { name, primary, shadow } of routes.routes) {
       if (!names.has(name) || shadow === null) continue
-      asked.set(primary.storeName, stores[primary.store]!.shared(0, 2))
-      if (shadow.store !== primary.store) asked.set(shadow.storeName, stores[shadow.store]!.shadow(0))
+      const [source, target] = [stores[primary.store]!, stores[shadow.store]!]
+      asked.set(primary.storeName, [source, source.shared(0, 2)])
+      if (shadow.store !== primary.store) asked.set(shadow.storeName, [target, target.shadow(0)])
     }
     const reasons = await Promise.all(
-      [...asked].map(([store, pipeline]) => (this.#known.has(store) ? this.#look(store, pipeline, withinMs) : null)),
+      [...asked].map(([name, [store, pipeline]]) =>
+        this.#known.has(name) ? this.#look(name, store, pipeline, withinMs) : null,
+      ),
     )
     return reasons.find((reason) => reason !== null) ?? null
   }
 
-  #look(store: string, pipeline: Pipeline, withinMs: number): Promise<string | null> {
+  #look(name: string, { cluster }: Store, pipeline: Pipeline, withinMs: number): Promise<string | null> {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(`store '${store}' does not say which server it is`), withinMs)
-      ask(pipeline, SERVER, (info) => {
-        clearTimeout(timer)
-        const runId = /run_id:(\w+)/.exec(info ?? '')?.[1]
-        if (info === null) resolve(`store '${store}' does not say which server it is`)
-        else if (runId === undefined || runId === this.#known.get(store)) resolve(null)
-        else {
-          this.#is(store, runId, pipeline)
-          resolve(`store '${store}' is another server than it was, or was started again a moment ago`)
-        }
-      })
+      const timer = setTimeout(() => resolve(`store '${name}' does not say which server it is`), withinMs)
+      const look = (): void =>
+        ask(pipeline, SERVER, (info) => {
+          clearTimeout(timer)
+          const runId = /run_id:(\w+)/.exec(info ?? '')?.[1]
+          if (info === null) resolve(`store '${name}' does not say which server it is`)
+          else if (runId === undefined || runId === this.#known.get(name)) resolve(null)
+          else {
+            this.#is(name, runId, pipeline)
+            resolve(`store '${name}' is another server than it was, or was started again a moment ago`)
+          }
+        })
+      if (cluster === null) look()
+      else cluster.refresh(look)
     })
   }
 

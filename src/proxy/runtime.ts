@@ -219,10 +219,22 @@ export class Runtime {
     return { ok: true, pauseMs: held.size > 0 ? pauseMs : 0 }
   }
 
-  /** Waits for what is in flight; where the authority is to move, for both stores to be equal, and the servers that they were. Gives why it must not be; null: all is quiet. */
+  /**
+   * Waits for what is in flight; where the authority is to move, for both stores to be equal, and the servers that they were. Gives why it must not be; null: all is quiet, and nothing that the gates have not seen asks for
+   * a verify.
+   */
   async #quiet(fence: Fence, needsEqual: ReadonlySet<string>, withinMs: number): Promise<string | null> {
+    const causes = (): string[] =>
+      [...needsEqual].flatMap((route) =>
+        this.#dirty.toVerify
+          .causes(route)
+          .map((cause) => `route '${route}' needs a verify since a moment ago (${cause})`),
+      )
+    const before = causes()
     const drained = await fence.drain(needsEqual, withinMs)
-    return drained.ok ? this.#identity.changedMeanwhile(needsEqual, withinMs) : drained.reason
+    if (!drained.ok) return drained.reason
+    const changed = await this.#identity.changedMeanwhile(needsEqual, withinMs)
+    return changed ?? causes().find((cause) => !before.includes(cause)) ?? null
   }
 
   /** As `Request` 'endpoint' says. */

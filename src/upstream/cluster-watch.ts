@@ -51,6 +51,8 @@ export class ClusterWatch {
   #layout: Layout | null = null
   #timer: NodeJS.Timeout | null = null
   #candidate = 0
+  /** So many, one after the other, have said that the cluster is down. */
+  #downs = 0
   #stopped = false
 
   constructor(options: ClusterWatchOptions) {
@@ -93,16 +95,23 @@ export class ClusterWatch {
   }
 
   async #look(): Promise<void> {
-    const layout = await this.#ask()
+    let layout = await this.#ask()
+    for (let i = this.#candidates().length; i > 1 && layout === null && this.#downs > 0; i--) layout = await this.#ask()
     if (this.#stopped) return
     if (layout !== null) this.#know(layout)
     this.#timer = setTimeout(() => void this.#look(), ASK_EVERY_MS).unref()
   }
 
-  /** Masters first, then what the configuration names, one after the other until one answers. Null: this one did not. */
+  /** Masters first, then what the configuration names. */
+  #candidates(): Endpoint[] {
+    return [...[...(this.#layout?.masters.keys() ?? [])].map(endpointOf), ...this.store.endpoints]
+  }
+
+  /**
+   * One after the other until one answers. Null: this one did not, or says that the cluster is down: it may be cut off from the others, and is believed when all of them say so.
+   */
   async #ask(): Promise<Layout | null> {
-    const known = [...(this.#layout?.masters.keys() ?? [])].map(endpointOf)
-    const candidates = [...known, ...this.store.endpoints]
+    const candidates = this.#candidates()
     const endpoint = candidates[this.#candidate % candidates.length]!
     const { tls } = this.store
     const redis = new Redis({
@@ -113,8 +122,14 @@ export class ClusterWatch {
     redis.on('error', () => {})
     try {
       await redis.connect()
+      // A user that may not ask is not told.
+      const info = String(await redis.call('CLUSTER', 'INFO').catch(() => ''))
       const layout = readLayout(await redis.call('CLUSTER', 'SLOTS'), endpoint)
-      if (layout !== null) return layout
+      if (layout !== null) {
+        this.#downs = info.includes('cluster_state:fail') ? this.#downs + 1 : 0
+        if (this.#downs > 0) this.#candidate++
+        return this.#layout === null || this.#downs === 0 || this.#downs >= candidates.length ? layout : null
+      }
     } catch {
       // The next one is asked; that this one is down is what its probe says.
     } finally {

@@ -167,6 +167,34 @@ describe('while it runs', () => {
     await eventually(() => expect(causesOf(path)).toEqual(['shadow-restarted']))
   })
 
+  test('a failover while a switch waits for what is in flight calls it off, although the gates had not heard of it', async () => {
+    const stores = await redises()
+    const path = await start(stores)
+    await looked(path)
+    const config = configOf({ stores: { old: stores.old, new: stores.fresh }, routes: [ROUTE] })
+    const { listen, stateDir } = path.config
+    const held = { endpoints: {}, hold: ['all'], needsEqual: ['all'], forget: [], holdTimeoutMs: 20_000 }
+    const client = path.client()
+    await client.ping()
+    stores.old.pause()
+    try {
+      const written = client.set('b', 1)
+      await eventually(() => expect(path.runtime.stats().routes['all']!.inFlight).toBe(1))
+      const applied = path.runtime.apply({ config: { ...config, listen, stateDir }, generation: 1, ...held })
+      // From the next turn on it waits.
+      await new Promise((resolve) => setImmediate(resolve))
+      path.runtime.setEndpoint('new', { kind: 'tcp', host: '127.0.0.1', port: stores.fresh.port }, true)
+      stores.old.resume()
+      expect(await written).toBe('OK')
+      expect(await applied).toEqual({
+        ok: false,
+        reason: "route 'all' needs a verify since a moment ago (failed-over)",
+      })
+    } finally {
+      stores.old.resume()
+    }
+  })
+
   test('a shadow that has become the replica of another server needs one', async () => {
     const stores = await redises()
     const path = await start(stores)
@@ -198,7 +226,11 @@ test('before the authority moves both servers are asked who they are: one that h
       if (says[store] !== '') setImmediate(() => owner.settle(new InFlight(), reply, 0, reply.length))
     },
   })
-  const storeOf = (store: 'old' | 'new') => ({ shared: () => pipelineOf(store), shadow: () => pipelineOf(store) })
+  const storeOf = (store: 'old' | 'new') => ({
+    cluster: null,
+    shared: () => pipelineOf(store),
+    shadow: () => pipelineOf(store),
+  })
   const config = configOf({ stores: { old: { port: 1 }, new: { port: 2 } }, routes: [ROUTE] })
   const routes = new RouteTable(config, 1, ['old', 'new'], new Map())
   const context = { routes, stores: [storeOf('old'), storeOf('new')], log: () => {} } as unknown as DataPathContext

@@ -3,6 +3,7 @@ import { ClusterWatch } from '../../src/upstream/cluster-watch.ts'
 import { startCluster } from '../support/cluster.ts'
 import { configOf } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { FakeNode, storeOf } from '../support/fake-cluster.ts'
 
 const PATIENCE = { timeoutMs: 30_000 }
 
@@ -45,3 +46,26 @@ test('every node of a cluster is known by its slots and its health; a master tha
     await cluster.stop()
   }
 }, 240_000)
+
+test('a node that says that the cluster is down is believed only when all say so', async () => {
+  const [one, other, third] = (await FakeNode.start(3)) as [FakeNode, FakeNode, FakeNode]
+  for (const node of [one, other, third]) node.masters = [one, other]
+  const { stores } = configOf({ stores: { new: storeOf([one, other]) } })
+  const watch = new ClusterWatch({ store: stores['new']!, onNode: () => {} })
+  const masters = () => watch.view!.nodes.map(({ address }) => Number(address.split(':')[1]))
+  try {
+    await watch.start()
+    expect(masters()).toEqual([one.port, other.port])
+    // Cut off from the others, who have another master in its place.
+    one.isDown = true
+    other.masters = [third, other]
+    await eventually(() => expect(masters()).toEqual([third.port, other.port]))
+    other.masters = [other]
+    for (const node of [other, third]) node.isDown = true
+    third.masters = [other]
+    await eventually(() => expect(masters()).not.toContain(third.port))
+  } finally {
+    watch.stop()
+    for (const node of [one, other, third]) await node.stop()
+  }
+})

@@ -5,7 +5,7 @@ import type { Endpoint, StoreConfig } from '../../config/config.ts'
 import { MINUS } from '../../resp/bytes.ts'
 import { decodeReply } from '../../resp/decode.ts'
 import { encodeOwn } from '../../resp/own-words.ts'
-import type { InFlight } from '../in-flight.ts'
+import type { InFlight, ReplyOwner } from '../in-flight.ts'
 import { Pipeline } from '../pipeline.ts'
 import type { ConnectionMaker } from '../pipeline-connection.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
@@ -25,7 +25,8 @@ export interface ClusterOptions {
  *
  *   CLUSTER SLOTS of any node ─▶ Topology ─▶ every ClusterConnection routes by it
  *
- * What was known stays in force while no node answers.
+ * What was known stays in force while no node answers. A node that says that the cluster is down (CLUSTER INFO) may be cut off from the others, who have agreed on new masters without it: it is believed when all of them
+ * say so.
  */
 export class Cluster {
   readonly options: ClusterOptions
@@ -40,6 +41,10 @@ export class Cluster {
   readonly #timer: NodeJS.Timeout
   #asking: Pipeline | null = null
   #candidate = 0
+  /** So many, one after the other, have said that the cluster is down. */
+  #downs = 0
+  /** To be told of the next answer to a question that is asked from now on. */
+  #waiting: (() => void)[] = []
   /** Who is to be asked next, before all others. */
   #hint: Pick<ClusterNode, 'host' | 'port'> | null = null
   #soon: NodeJS.Timeout | null = null
@@ -88,6 +93,13 @@ export class Cluster {
     }, SOON_MS).unref()
   }
 
+  /** Asks now. `learnt`: called as soon as the topology is one that a node has told after this. */
+  refresh(learnt: () => void): void {
+    this.#waiting.push(learnt)
+    // Who has been asked already may have answered already.
+    if (this.#asking === null) this.#ask()
+  }
+
   close(): void {
     this.#closed = true
     clearInterval(this.#timer)
@@ -98,11 +110,11 @@ export class Cluster {
   #ask(): void {
     if (this.#asking !== null || this.#closed) return
     const { config, turn, clock } = this.options
-    const seeds = config.endpoints.flatMap((seed) => (seed.kind === 'tcp' ? [seed] : []))
-    const { topology } = this
-    const candidates = [...(topology?.masters ?? []), ...seeds, ...(topology?.replicas ?? [])]
+    const candidates = this.#candidates()
     const candidate = this.#hint ?? candidates[this.#candidate % candidates.length]!
     this.#hint = null
+    const waiting = this.#waiting
+    this.#waiting = []
     const pipeline = new Pipeline(
       this.node(candidate, {
         store: config,
@@ -118,40 +130,66 @@ export class Cluster {
     )
     this.#asking = pipeline
     // While another can be asked nobody waits long for one that is silent.
-    const patienceMs = topology === null ? config.connectTimeoutMs + EVERY_MS : SILENT_MS
+    const patienceMs = this.topology === null ? config.connectTimeoutMs + EVERY_MS : SILENT_MS
     const deadline = setTimeout(() => pipeline.close('no answer in time'), patienceMs).unref()
+    let isDown = false
     const done = (topology: Topology | null, error: string): void => {
       clearTimeout(deadline)
       this.#asking = null
       queueMicrotask(() => pipeline.close('asked'))
-      this.#learn(topology, error)
+      this.#learn(topology, isDown, error, waiting)
     }
-    const owner = {
-      settle: (_slot: InFlight, buf: Buffer, start: number, end: number) => {
+    const ask = (question: Buffer, settle: ReplyOwner['settle'], lost: ReplyOwner['lost']): void => {
+      pipeline.push({ settle, lost, timedOut: () => {} }, question, 0, question.length)
+    }
+    ask(
+      CLUSTER_INFO,
+      (_slot, buf, start, end) => {
+        // A user that may not ask is not told.
+        isDown = buf.toString('latin1', start, end).includes('cluster_state:fail')
+      },
+      () => {},
+    )
+    ask(
+      CLUSTER_SLOTS,
+      (_slot: InFlight, buf: Buffer, start: number, end: number) => {
         const reply = buf[start] === MINUS ? null : decodeReply(buf, start, end)
         const refusal = buf[start] === MINUS ? buf.toString('latin1', start + 1, end - 2) : 'an answer that is none'
         done(readTopology(reply, candidate.host), `CLUSTER SLOTS of ${candidate.host}:${candidate.port}: ${refusal}`)
       },
-      lost: (_slot: InFlight, { text }: { text: string }) => done(null, text),
-      timedOut: () => {},
-    }
-    pipeline.push(owner, CLUSTER_SLOTS, 0, CLUSTER_SLOTS.length)
+      (_slot, { text }) => done(null, text),
+    )
   }
 
-  #learn(topology: Topology | null, error: string): void {
+  /** Who can be asked, the best first. */
+  #candidates(): Pick<ClusterNode, 'host' | 'port'>[] {
+    const seeds = this.options.config.endpoints.flatMap((seed) => (seed.kind === 'tcp' ? [seed] : []))
+    return [...(this.topology?.masters ?? []), ...seeds, ...(this.topology?.replicas ?? [])]
+  }
+
+  /** `waiting`: those who wait for this answer. */
+  #learn(topology: Topology | null, isDown: boolean, error: string, waiting: readonly (() => void)[]): void {
     if (this.#closed) return
-    if (topology === null || topology.masters.length === 0) {
-      this.#candidate++
-      this.error = topology === null ? error : 'no slot of the cluster is served by a node'
-      this.ask()
-    } else {
+    const isAny = topology !== null && topology.masters.length > 0
+    if (isAny) this.#downs = isDown ? this.#downs + 1 : 0
+    const isTrusted = isAny && (!isDown || this.#downs >= this.#candidates().length)
+    if (!isAny) this.error = topology === null ? error : 'no slot of the cluster is served by a node'
+    else if (isTrusted || this.topology === null) {
       this.topology = topology
       for (const { id } of topology.masters) if (!this.seen.includes(id)) this.seen.push(id)
     }
+    if (!isAny || isDown) this.#candidate++
+    if (!isTrusted) {
+      this.#waiting.unshift(...waiting)
+      this.ask()
+    }
     for (const changed of [...this.#watchers]) changed()
+    if (isTrusted) for (const learnt of waiting) learnt()
+    if (isTrusted && this.#waiting.length > 0) this.#ask()
   }
 }
 
+const CLUSTER_INFO = encodeOwn(['CLUSTER', 'INFO'])
 const CLUSTER_SLOTS = encodeOwn(['CLUSTER', 'SLOTS'])
 const EVERY_MS = 3_000
 const SOON_MS = 100
