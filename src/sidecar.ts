@@ -92,7 +92,8 @@ export class Sidecar implements Control {
     this.#stores = new ProvisionedStores(options.log, {
       onFacts: (store, { clockOffsetMs, version }, clockJumped) =>
         this.#thread.tell({ kind: 'facts', store, offsetMs: clockOffsetMs ?? 0, version, clockJumped }),
-      onPlace: (store, endpoint, failedOver) => this.#thread.tell({ kind: 'endpoint', store, endpoint, failedOver }),
+      onPlace: (store, endpoint, failedOver, epoch) =>
+        this.#thread.tell({ kind: 'endpoint', store, endpoint, failedOver, epoch }),
     })
     this.mismatches = new MismatchControl(options.config, options.log, (list) =>
       this.#thread.tell({ kind: 'acknowledgements', list }),

@@ -28,7 +28,7 @@ async function handle(request: Request): Promise<unknown> {
     case 'stats':
       return runtime!.stats()
     case 'endpoint':
-      return runtime!.setEndpoint(request.store, request.endpoint, request.failedOver)
+      return runtime!.setEndpoint(request.store, request.endpoint, request.failedOver, request.epoch)
     case 'facts':
       return runtime!.setFacts(request.store, request.offsetMs, request.version, request.clockJumped)
     case 'acknowledgements':

@@ -24,6 +24,8 @@ const MIGRATIONS = [
   'CREATE TABLE runs (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL)',
   // The routes in force, one row (`config/routing.ts`, as JSON). Whoever changes that shape empties it.
   'CREATE TABLE routing (text TEXT NOT NULL)',
+  // The last failover of each store of a mirrored route that is behind Sentinels, as they count (`store-identity.ts`).
+  'CREATE TABLE store_epochs (store TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID',
 ]
 
 /** What one commit holds at most: a few milliseconds of the data path's thread. */
@@ -63,6 +65,7 @@ export class DirtyStore implements DirtyChanges {
   #primaries: ReadonlyMap<string, string> = new Map()
   #routing: Routing | null = null
   #storeRuns: ReadonlyMap<string, string> = new Map()
+  #storeEpochs: ReadonlyMap<string, number> = new Map()
   #run: Run = { name: newRunName(), former: new Set() }
   #failing = false
   #retryMs = 0
@@ -133,8 +136,14 @@ export class DirtyStore implements DirtyChanges {
     return this.#storeRuns
   }
 
-  setStoreRuns(storeRuns: ReadonlyMap<string, string>): void {
+  /** Number of the last failover of those behind Sentinels. */
+  get storeEpochs(): ReadonlyMap<string, number> {
+    return this.#storeEpochs
+  }
+
+  setStoreRuns(storeRuns: ReadonlyMap<string, string>, storeEpochs: ReadonlyMap<string, number>): void {
     this.#storeRuns = storeRuns
+    this.#storeEpochs = storeEpochs
     this.#routesChanged = true
   }
 
@@ -197,6 +206,8 @@ export class DirtyStore implements DirtyChanges {
     }
     const runs = this.#database.prepare('SELECT * FROM store_runs').all() as { store: string; run_id: string }[]
     this.#storeRuns = new Map(runs.map((row) => [row.store, row.run_id]))
+    const epochs = this.#database.prepare('SELECT * FROM store_epochs').all() as { store: string; epoch: number }[]
+    this.#storeEpochs = new Map(epochs.map((row) => [row.store, row.epoch]))
     const primaries = this.#database.prepare('SELECT * FROM primaries').all() as {
       route: string
       primary_end: string
@@ -240,6 +251,7 @@ export class DirtyStore implements DirtyChanges {
       this.#replaceAll('primaries', this.#primaries)
       this.#replaceAll('store_runs', this.#storeRuns)
       this.#replaceRouting()
+      this.#replaceAll('store_epochs', this.#storeEpochs)
     }
     for (let i = 0; i < count; i++) {
       const id = this.#queue[this.#head + i]!
@@ -255,7 +267,7 @@ export class DirtyStore implements DirtyChanges {
     this.#database.prepare('INSERT INTO routing VALUES (?)').run(JSON.stringify(this.#routing))
   }
 
-  #replaceAll(table: string, rows: Iterable<readonly [string, string]>): void {
+  #replaceAll(table: string, rows: Iterable<readonly [string, string | number]>): void {
     this.#database.exec(`DELETE FROM ${table}`)
     const put = this.#database.prepare(`INSERT INTO ${table} VALUES (?, ?)`)
     for (const row of rows) put.run(...row)

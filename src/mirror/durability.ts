@@ -114,8 +114,13 @@ export class Durability {
     return this.#store.storeRuns
   }
 
-  setStoreRuns(runs: ReadonlyMap<string, string>): void {
-    this.#store.setStoreRuns(runs)
+  /** The last failover of those behind Sentinels, as the last run knew it. */
+  get storeEpochs(): ReadonlyMap<string, number> {
+    return this.#store.storeEpochs
+  }
+
+  setStoreRuns(runs: ReadonlyMap<string, string>, epochs: ReadonlyMap<string, number>): void {
+    this.#store.setStoreRuns(runs, epochs)
   }
 
   tick(nowMs: number): void {

@@ -13,7 +13,7 @@ const KEYSPACE = encodeOwn(['INFO', 'keyspace'])
 
 /**
  * Notices that a store of a mirrored route is not the server that it was: restarted, failed over, or another one under the same address; also while Understudy did not run, for the last
- * `run_id` of each is kept in `dirty.db`.
+ * `run_id` of each is kept in `dirty.db`, and of one behind Sentinels the number of its last failover: after two it may be the same process again, without what it had acknowledged before.
  *
  *   a connection comes up ─▶ INFO server: run_id ─┬─ the same, or none known ─▶ nothing
  *                                                 └─ another ─▶ holds neither end a key? ─┬─ yes ─▶ nothing: they are equal
@@ -25,24 +25,31 @@ const KEYSPACE = encodeOwn(['INFO', 'keyspace'])
 export class StoreIdentity {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
-  readonly #remember: (runs: ReadonlyMap<string, string>) => void
+  readonly #remember: (runs: ReadonlyMap<string, string>, epochs: ReadonlyMap<string, number>) => void
   /** `run_id` by store name. */
   #known = new Map<string, string>()
+  /** Their Sentinels' `config-epoch`, by store name. */
+  #epochs = new Map<string, number>()
   /** Stores that have changed, and about which it is not decided yet. */
   readonly #deciding = new Set<string>()
   /** Stores that do not tell; said once each. */
   readonly #silent = new Set<string>()
 
   /** `remember`: writes down what is known. */
-  constructor(context: DataPathContext, dirty: DirtySet, remember: (runs: ReadonlyMap<string, string>) => void) {
+  constructor(
+    context: DataPathContext,
+    dirty: DirtySet,
+    remember: (runs: ReadonlyMap<string, string>, epochs: ReadonlyMap<string, number>) => void,
+  ) {
     this.#context = context
     this.#dirty = dirty
     this.#remember = remember
   }
 
   /** What the last run knew. */
-  restore(runs: ReadonlyMap<string, string>): void {
+  restore(runs: ReadonlyMap<string, string>, epochs: ReadonlyMap<string, number> = new Map()): void {
     this.#known = new Map(runs)
+    this.#epochs = new Map(epochs)
   }
 
   /** Another table of routes is in force: what the stores without a mirrored route are does not matter any more; the new ones are asked. */
@@ -51,9 +58,12 @@ export class StoreIdentity {
     const tracked = new Set(
       routes.routes.flatMap(({ primary, shadow }) => (shadow === null ? [] : [primary.storeName, shadow.storeName])),
     )
-    const gone = [...this.#known.keys()].filter((store) => !tracked.has(store))
-    for (const store of gone) this.#known.delete(store)
-    if (gone.length > 0) this.#remember(this.#known)
+    const gone = [...this.#known.keys(), ...this.#epochs.keys()].filter((store) => !tracked.has(store))
+    for (const store of gone) {
+      this.#known.delete(store)
+      this.#epochs.delete(store)
+    }
+    if (gone.length > 0) this.#remember(this.#known, this.#epochs)
     for (const store of stores) {
       if (!tracked.has(store.name) || this.#known.has(store.name)) continue
       const pipeline = [...store.sharedPipelines()].find(({ state }) => state === 'up')
@@ -72,9 +82,22 @@ export class StoreIdentity {
     })
   }
 
+  /** Where it is now was decided by that failover of its Sentinels (`config-epoch`). `isTold`: `failedOver` is called for it. */
+  elected(store: string, epoch: number, isTold: boolean): void {
+    const last = this.#epochs.get(store)
+    if (epoch === last || this.#routesOf(store).length === 0) return
+    this.#epochs.set(store, epoch)
+    this.#remember(this.#known, this.#epochs)
+    if (last !== undefined && epoch > last && !isTold) this.#sayFailedOver(store)
+  }
+
   /** Its Sentinels name another primary, or the same one after a failover and back. Which server it is now is learnt anew; that it is another one is known already. */
   failedOver(store: string): void {
     this.#known.delete(store)
+    this.#sayFailedOver(store)
+  }
+
+  #sayFailedOver(store: string): void {
     const routes = this.#routesOf(store)
     for (const { name } of routes) this.#dirty.toVerify.mark(name, 'failed-over')
     if (routes.length === 0) return
@@ -190,7 +213,7 @@ export class StoreIdentity {
 
   #learn(store: string, runId: string): void {
     this.#known.set(store, runId)
-    this.#remember(this.#known)
+    this.#remember(this.#known, this.#epochs)
   }
 
   #doesNotTell(store: string): void {

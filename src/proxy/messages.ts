@@ -14,12 +14,13 @@ export type Request =
   | { readonly kind: 'start'; readonly config: Config; readonly endpoints: Readonly<Record<string, Endpoint>> }
   | ({ readonly kind: 'apply' } & Change)
   | { readonly kind: 'stats' }
-  /** Where a store is now; a text: nowhere, and why. `failedOver`: another server is the primary of the store, and may lack what the one before had acknowledged. */
+  /** Where a store is now; a text: nowhere, and why. `failedOver`: another server is the primary of the store, and may lack what the one before had acknowledged. `epoch`: number of its last failover, as Sentinels count; null: not known. */
   | {
       readonly kind: 'endpoint'
       readonly store: string
       readonly endpoint: Endpoint | string
       readonly failedOver: boolean
+      readonly epoch: number | null
     }
   | {
       readonly kind: 'facts'

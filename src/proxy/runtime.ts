@@ -114,7 +114,9 @@ export class Runtime {
     const overlap = new OverlapTable(this.#clock, undefined, calm, quietMs)
     this.#overlap = overlap
     this.#sameServers = new SameServers(path)
-    this.#identity = new StoreIdentity(path, this.#dirty, (runs) => this.#durability?.setStoreRuns(runs))
+    this.#identity = new StoreIdentity(path, this.#dirty, (runs, epochs) =>
+      this.#durability?.setStoreRuns(runs, epochs),
+    )
     this.#mirror = new Mirror(path, this.#dirty, overlap)
     const mirrorView = {
       has: (route: string, database: number, key: Buffer) => this.#mirror.has(route, database, key),
@@ -166,7 +168,7 @@ export class Runtime {
       logged: config.intentLog,
     })
     this.#rehoming.recover(this.#durability.formerPrimaries)
-    this.#identity.restore(this.#durability.storeRuns)
+    this.#identity.restore(this.#durability.storeRuns, this.#durability.storeEpochs)
     this.#identity.routesChanged()
     path.intents = this.#durability.log
     this.#turn.ahead = this.#durability.log
@@ -238,7 +240,8 @@ export class Runtime {
   }
 
   /** As `Request` 'endpoint' says. */
-  setEndpoint(name: string, endpoint: Endpoint | string, failedOver: boolean): void {
+  setEndpoint(name: string, endpoint: Endpoint | string, failedOver: boolean, epoch: number | null = null): void {
+    if (epoch !== null) this.#identity.elected(name, epoch, failedOver)
     if (!this.#places.set(name, endpoint) && !failedOver) return
     // Before a connection comes up there: its `run_id` says only what is known already.
     if (failedOver) this.#identity.failedOver(name)

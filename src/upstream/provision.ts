@@ -9,8 +9,11 @@ import { addressOf, type SentinelView, SentinelWatch } from './sentinel-watch.ts
 export interface ProvisionListener {
   /** Version and clock of a store have been read. `clockJumped`: somebody has set it since the last time. */
   readonly onFacts: (store: string, health: Health, clockJumped: boolean) => void
-  /** A store in force is somewhere else than it was; a text: it is not known where, and why. `failedOver`: the one before may have had what this one lacks. */
-  readonly onPlace: (store: string, place: Endpoint | string, failedOver: boolean) => void
+  /**
+   * A store in force is somewhere else than it was; a text: it is not known where, and why. `failedOver`: the one before may have had what this one lacks. `epoch`: the number of the failover that has brought it there, as its
+   * Sentinels count; null: not known.
+   */
+  readonly onPlace: (store: string, place: Endpoint | string, failedOver: boolean, epoch: number | null) => void
 }
 
 /**
@@ -80,7 +83,7 @@ export class ProvisionedStores {
     for (const [name, watch] of this.#watches) {
       if (config.stores[name]?.kind === 'sentinel') {
         // It may have moved, or become known, while the configuration was being put in force.
-        this.#listener.onPlace(name, watch.primary ?? this.#whyNowhere(watch), false)
+        this.#listener.onPlace(name, watch.primary ?? this.#whyNowhere(watch), false, watch.epoch)
         continue
       }
       this.#watches.delete(name)
@@ -138,7 +141,7 @@ export class ProvisionedStores {
     await watch.start()
   }
 
-  #primaryIs({ store }: SentinelWatch, to: Endpoint, from: Endpoint | null): void {
+  #primaryIs({ store, epoch }: SentinelWatch, to: Endpoint, from: Endpoint | null): void {
     const { name } = store
     this.#endpoints.set(name, to)
     const fields = { store: name, endpoint: addressOf(to), from: from === null ? null : addressOf(from) }
@@ -146,7 +149,7 @@ export class ProvisionedStores {
     else this.#log.warn('the store has failed over: its Sentinels name another primary', fields)
     if (!this.#isInForce(store)) return
     this.#probes.get(name)?.moveTo(to)
-    this.#listener.onPlace(name, to, from !== null)
+    this.#listener.onPlace(name, to, from !== null, epoch)
   }
 
   #watchChanged(watch: SentinelWatch): void {
@@ -156,7 +159,7 @@ export class ProvisionedStores {
     else if (answering < sentinels) this.#log.warn('not every Sentinel of the store answers', fields)
     else this.#log.info('every Sentinel of the store answers', fields)
     if (watch.primary === null && this.#isInForce(watch.store))
-      this.#listener.onPlace(watch.store.name, this.#whyNowhere(watch), false)
+      this.#listener.onPlace(watch.store.name, this.#whyNowhere(watch), false, null)
   }
 
   #isInForce(store: StoreConfig): boolean {

@@ -97,6 +97,11 @@ export class SentinelWatch {
     return this.#current?.endpoint ?? null
   }
 
+  /** Of the failover that has made it the primary; null: it is not known. */
+  get epoch(): number | null {
+    return this.#current?.epoch ?? null
+  }
+
   get view(): SentinelView {
     const current = this.#current
     return {

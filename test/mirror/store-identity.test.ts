@@ -96,6 +96,22 @@ describe('between two runs', () => {
     expect(JSON.stringify(path.notices)).toContain('what it may have lost is still on the shadow')
   })
 
+  test('a store that has failed over and back is the same process, and is known by the number of its failover', async () => {
+    const stores = await redises()
+    const place = { kind: 'tcp', host: '127.0.0.1', port: stores.fresh.port } as const
+    const started = async (epoch: number): Promise<string[]> => {
+      const path = await start(stores)
+      path.runtime.setEndpoint('new', place, false, epoch)
+      await looked(path)
+      const causes = causesOf(path)
+      await path.stop()
+      return causes
+    }
+    expect(await started(3)).toEqual([])
+    expect(await started(3)).toEqual([])
+    expect(await started(5)).toEqual(['failed-over'])
+  })
+
   test('another server under the address of the shadow is noticed', async () => {
     const stores = await redises()
     await run(stores)
