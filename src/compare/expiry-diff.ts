@@ -5,6 +5,14 @@ import { isList, type Value } from './normalise.ts'
 const MISSING = -2
 const NEVER = -1
 
+/** What is gone on one side only is forgiven within this time before its end, and within the tolerance if that is less: each side expires it by its own clock. How far two ends may be apart says nothing about what one side does not have. */
+const JUST_EXPIRED_MS = 2_000
+
+/** How long before its end something may be gone on one side already. */
+export function goneEarlyMs(toleranceMs: number): number {
+  return Math.min(toleranceMs, JUST_EXPIRED_MS)
+}
+
 export interface ExpiryTolerance {
   readonly unitMs: 1 | 1000
   /** EXPIRETIME and its like: points in time. */
@@ -35,7 +43,7 @@ function compareOne(primary: Value, shadow: Value, tolerance: ExpiryTolerance): 
   if (there === MISSING || here === MISSING) {
     const remaining = remainingMs(there === MISSING ? here : there, tolerance)
     // One side was asked just before the end, the other just after.
-    if (remaining !== null && remaining <= allowedMs) return null
+    if (remaining !== null && remaining <= goneEarlyMs(allowedMs)) return null
     return there === MISSING
       ? { class: 'extra', detail: 'The shadow has what the primary has not, or no longer.' }
       : { class: 'missing', detail: 'The shadow has not, or no longer, what the primary has.' }

@@ -7,6 +7,7 @@ import type { Route } from '../routing/route.ts'
 import { AlignedRead, type ReadListener } from './aligned-read.ts'
 import type { AlignedReads } from './aligned-reads.ts'
 import { compareReplies, type Difference } from './diff.ts'
+import { goneEarlyMs } from './expiry-diff.ts'
 import { replyNames } from './reply-names.ts'
 import type { SkipReason } from './tally.ts'
 
@@ -19,7 +20,7 @@ export interface KeyVerdict {
   readonly lackingOn: 'primary' | 'shadow' | null
   /** It had a time to live where it is. */
   readonly hadExpiry: boolean
-  /** One side has it for less than the tolerance, the other not any more. */
+  /** One side has it for no more than a moment, the other not any more. */
   readonly expiring: boolean
 }
 
@@ -105,7 +106,7 @@ export class KeyCheck implements ReadListener {
     if (primary === GONE || shadow === GONE) {
       this.#lackingOn = primary === GONE ? 'primary' : 'shadow'
       const leftMs = Math.max(primary, shadow)
-      this.#expiring = leftMs >= 0 && leftMs <= this.#route.config.compare.ttlToleranceMs
+      this.#expiring = leftMs >= 0 && leftMs <= goneEarlyMs(this.#route.config.compare.ttlToleranceMs)
       const difference: Difference =
         this.#lackingOn === 'shadow'
           ? { class: 'missing', detail: 'The shadow lacks the key.' }

@@ -66,7 +66,11 @@ const CompareFile = z.strictObject({
   sample: share
     .prefault(0)
     .describe('Share of keys whose reads are compared. 1% is a part of 5%: the same keys on every instance.'),
-  ttlTolerance: duration.prefault('2s').describe('Times to live that differ by less are equal.'),
+  ttlTolerance: duration
+    .prefault('2s')
+    .describe(
+      'Times to live that differ by less are equal. What is gone on one side only is forgiven within 2 s before its end at most, whatever stands here.',
+    ),
   ignore: z
     .strictObject({
       json: z

@@ -79,9 +79,11 @@ export class ExactCompare {
     }
     const [there, here] = [typeOf(of.primary[0]), typeOf(of.shadow[0])]
     const ttl = this.#diff(expiry, key, [], of.primary[1]!, of.shadow[1]!)
-    // Just expired on one side: the times say so, and forgive it.
-    if ((there === 'none') !== (here === 'none'))
-      return ttl === null ? null : this.#diff('TYPE', key, [], of.primary[0]!, of.shadow[0]!)
+    if ((there === 'none') !== (here === 'none')) {
+      // What one side lacks is never equal. In a moment it is gone on the other, too, or it is a difference.
+      if (ttl === null) throw new Unsettled('it expires on one side now')
+      return this.#diff('TYPE', key, [], of.primary[0]!, of.shadow[0]!)
+    }
     if (there === 'none') return null
     if (there !== here) return { class: 'type', detail: `It is a ${there} on the primary and a ${here} on the shadow.` }
     const bytes = typeof of.primary[2] === 'number' ? of.primary[2] : 0

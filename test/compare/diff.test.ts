@@ -156,6 +156,20 @@ const cases: [what: string, line: string, primary: Reply, shadow: Reply, expecte
   ['an integer beyond 2^53', 'GETRANGE k 0 1', 2n ** 60n, 2n ** 60n + 1n, 'value'],
 ]
 
+test('what is gone on one side is forgiven a moment before its end, however far times may be apart', () => {
+  const half = { ...OPTIONS, ttlToleranceMs: 1_800_000 }
+  const { nowMs = 0 } = OPTIONS
+  expect(classOf('PTTL k', 1_500_000, 100_000, half)).toBe('same')
+  expect(classOf('PTTL k', 1_500_000, -2, half)).toBe('missing')
+  expect(classOf('TTL k', -2, 3, half)).toBe('extra')
+  expect(classOf('PEXPIRETIME k', nowMs + 2_001, -2, half)).toBe('missing')
+  expect(classOf('PEXPIRETIME k', nowMs + 2_000, -2, half)).toBe('same')
+  expect(classOf('HPTTL k FIELDS 2 a b', [100, 5_000], [100, -2], half)).toBe('missing')
+  const strict = { ...OPTIONS, ttlToleranceMs: 250 }
+  expect(classOf('PTTL k', 250, -2, strict)).toBe('same')
+  expect(classOf('PTTL k', 251, -2, strict)).toBe('missing')
+})
+
 test.each(cases)('%s: %s', (_what, line, primary, shadow, expected) => {
   expect(classOf(line, primary, shadow)).toBe(expected)
 })

@@ -82,14 +82,14 @@ async function evictSomething(server: RedisServer): Promise<void> {
 }
 
 describe.concurrent('keys that are about to expire', () => {
-  test.concurrent('are forgiven when one side has let them go within the tolerance before the other', async ({
+  test.concurrent('are forgiven when one side has let them go a moment before the other', async ({
     onTestFinished,
   }) => {
     const { path, app, there } = await start(onTestFinished, { ttlToleranceMs: 60_000 })
-    await app.set('job:1', 'a', 'PX', 55_000)
+    await app.set('job:1', 'a', 'PX', 3_000)
     await app.sadd('t1', 'x')
     await app.sadd('t2', 'x')
-    await app.expire('t2', 50)
+    await app.expire('t2', 3)
     await settled(path)
     await there.del('step:1')
     await there.del('t2')
@@ -100,8 +100,10 @@ describe.concurrent('keys that are about to expire', () => {
     expect(stats(path).counters).toMatchObject({ mismatched: 0, transient: 6, compared: 6 })
   })
 
-  test.concurrent('are reported when the time that they had left is longer than that', async ({ onTestFinished }) => {
-    const { path, app, there } = await start(onTestFinished, { ttlToleranceMs: 1_000 })
+  test.concurrent('are reported when they had longer than that, however far times may be apart', async ({
+    onTestFinished,
+  }) => {
+    const { path, app, there } = await start(onTestFinished, { ttlToleranceMs: 120_000 })
     await app.set('job:1', 'a', 'PX', 60_000)
     await settled(path)
     await there.del('step:1')

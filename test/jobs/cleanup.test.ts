@@ -76,6 +76,23 @@ test('cleanup deletes what is equal, keeps what is not, writes it down before, a
   })
 }, 240_000)
 
+test('what the target lacks stays, however far times of expiry may be apart', async () => {
+  const migration = await startMigration([mirroredRoute({ compare: { ttlTolerance: '30m' } })], (server) =>
+    server.client().set('session:1', 'v', 'EX', 1_500),
+  )
+  running.push(migration)
+  const { source, target, understudy } = migration
+  await doJob(understudy, 'backfill', 'all')
+  await to(understudy, 'switched')
+  await target.client().del('session:1')
+  const seen = await doJob(understudy, 'verify', 'all')
+  expect(await keysOf(understudy, seen.id)).toMatchObject([{ key: 'session:1', class: 'extra' }])
+  await to(understudy, 'done')
+  const job = await doJob(understudy, 'cleanup', 'all', { dryRun: false })
+  expect(job).toMatchObject({ progress: { deleted: 0, different: 1 } })
+  expect(await source.client().keys('*')).toEqual(['session:1'])
+}, 120_000)
+
 test('after a cleanup in switched the way back is closed until the source has been filled again', async () => {
   const migration = await startMigration([mirroredRoute({ phase: 'switched' })])
   running.push(migration)

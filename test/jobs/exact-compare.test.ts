@@ -143,6 +143,20 @@ test('an answer that both give and that is not understood is not the same: the k
   expect(() => understood('HPEXPIRETIME', [1, null])).toThrow('HPEXPIRETIME')
 })
 
+test('a key that one side lacks is never equal: about to expire on the other, it is looked at again', async () => {
+  const gone: Answers = { TYPE: new SimpleReply('none'), PEXPIRETIME: -2, 'MEMORY USAGE': null }
+  const until = (ms: number): Answers => ({
+    ...base('string'),
+    PEXPIRETIME: Date.now() + ms,
+    STRLEN: 1,
+    GET: text('a'),
+  })
+  expect(await compare(until(500), gone)).toMatchObject({ kind: 'unsettled' })
+  expect(await compare(gone, until(500))).toMatchObject({ kind: 'unsettled' })
+  expect(await compare(until(60_000), gone)).toMatchObject({ difference: { class: 'missing' } })
+  expect(await compare(gone, gone)).toEqual({ kind: 'equal' })
+})
+
 test('stores from before 6.2 are asked member by member, and those that do not know PEXPIRETIME for the time that is left', async () => {
   const old = (b: number, left = -1): Answers => ({
     TYPE: new SimpleReply('set'),
