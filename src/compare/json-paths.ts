@@ -1,4 +1,4 @@
-import type { Structured } from './value-decoders.ts'
+import type { Structured } from './structured.ts'
 
 /**
  * Paths into structured values.

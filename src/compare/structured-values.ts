@@ -1,6 +1,7 @@
 import type { DecoderName } from '../config/config.ts'
 import { ordered, type PathPart, parsePath, remove } from './json-paths.ts'
-import { type Structured, VALUE_DECODERS, type ValueDecoder } from './value-decoders.ts'
+import type { Structured } from './structured.ts'
+import { VALUE_DECODERS, type ValueDecoder } from './value-decoders.ts'
 
 /** How a route reads its values. */
 export interface ValueOptions {

@@ -1,12 +1,13 @@
+import { isUtf8 } from 'node:buffer'
 import { gunzipSync } from 'node:zlib'
-import { decode } from '@msgpack/msgpack'
 import type { DecoderName } from '../config/config.ts'
-
-/** What a value means, in plain data; binaries and times of MessagePack as tagged texts. */
-export type Structured = null | boolean | number | string | Structured[] | { [name: string]: Structured }
+import { readMessagePack } from './message-pack.ts'
+import { numberIn, type Structured, textOf } from './structured.ts'
 
 /**
  * One way to read a value. `undefined`: these bytes are not of this form, so that the next one is tried. Bytes: another form lies inside. A value: the bytes mean this.
+ *
+ * Two values that are read as the same are taken for equal, and one of them may be deleted for that. So nothing may be lost on the way: what has no exact form as a structure is not of this form.
  */
 export interface ValueDecoder {
   readonly name: DecoderName
@@ -18,9 +19,19 @@ const json: ValueDecoder = {
   name: 'json',
   decode(bytes) {
     const first = bytes.find((byte) => byte > 0x20)
-    if (first !== 0x7b && first !== 0x5b) return undefined
+    if ((first !== 0x7b && first !== 0x5b) || !isUtf8(bytes)) return undefined
+    // The reviver is told of the whole value, too, as if it were a member.
+    let members = -1
     try {
-      return JSON.parse(bytes.toString(), exactNumbers) as Structured
+      const value = JSON.parse(
+        bytes.toString(),
+        function (this: unknown, _name: string, item: Structured, context?: { source?: string }) {
+          if (!Array.isArray(this)) members++
+          return exact(item, context)
+        },
+      ) as Structured
+      // A name that stands twice: one of the two would be lost, and which one readers take is up to them.
+      return members === membersIn(bytes) ? value : undefined
     } catch {
       // No JSON after all, or nested deeper than the thread's stack.
       return undefined
@@ -34,7 +45,12 @@ const gzip: ValueDecoder = {
   decode(bytes) {
     if (bytes[0] !== 0x1f || bytes[1] !== 0x8b || bytes.length > MAX_COMPRESSED) return undefined
     try {
-      return gunzipSync(bytes, { maxOutputLength: MAX_UNCOMPRESSED })
+      const { buffer, engine } = gunzipSync(bytes, { maxOutputLength: MAX_UNCOMPRESSED, info: true }) as unknown as {
+        buffer: Buffer
+        engine: { bytesWritten: number }
+      }
+      // What stands behind it is passed over by the decompressor.
+      return engine.bytesWritten === bytes.length ? buffer : undefined
     } catch {
       return undefined
     }
@@ -49,7 +65,7 @@ const msgpack: ValueDecoder = {
     const isContainer = (first >= 0x80 && first <= 0x9f) || (first >= 0xdc && first <= 0xdf)
     if (!isContainer) return undefined
     try {
-      return plain(decode(bytes, { useBigInt64: true }), 0)
+      return readMessagePack(bytes)
     } catch {
       return undefined
     }
@@ -58,34 +74,28 @@ const msgpack: ValueDecoder = {
 
 export const VALUE_DECODERS: Readonly<Record<DecoderName, ValueDecoder>> = { json, gzip, msgpack }
 
-/** A number that a double cannot hold keeps its digits, as a text that no other value has: else 9007199254740993 would equal ...992. */
-function exactNumbers(_name: string, value: Structured, context?: { source?: string }): Structured {
-  if (typeof value !== 'number' || context?.source === undefined) return value
-  const isLost = !Number.isFinite(value) || (/^-?\d+$/.test(context.source) && !Number.isSafeInteger(value))
-  return isLost ? tagged('number', context.source) : value
+function exact(item: Structured, context?: { source?: string }): Structured {
+  if (typeof item === 'string') return textOf(item)
+  return typeof item === 'number' && context?.source !== undefined ? numberIn(context.source) : item
 }
 
-function plain(value: unknown, depth: number): Structured {
-  if (depth > MAX_DEPTH) throw new RangeError('nested too deep')
-  if (value === null || value === undefined) return null
-  if (typeof value === 'bigint') {
-    const number = Number(value)
-    return Number.isSafeInteger(number) ? number : tagged('number', String(value))
+/** How many members the objects of a JSON text have: as many as there are colons outside of its texts. */
+function membersIn(bytes: Buffer): number {
+  let count = 0
+  let inText = false
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i]
+    if (inText) {
+      if (byte === BACKSLASH) i++
+      else if (byte === QUOTE) inText = false
+    } else if (byte === QUOTE) inText = true
+    else if (byte === COLON) count++
   }
-  if (typeof value === 'number') return Number.isFinite(value) ? value : tagged('number', String(value))
-  if (typeof value === 'string' || typeof value === 'boolean') return value
-  if (value instanceof Uint8Array) return tagged('bytes', Buffer.from(value).toString('hex'))
-  if (value instanceof Date) return tagged('time', String(value.getTime()))
-  if (Array.isArray(value)) return value.map((item) => plain(item, depth + 1))
-  // From entries, so that a name like `__proto__` is only a name.
-  return Object.fromEntries(Object.entries(value as object).map(([name, item]) => [name, plain(item, depth + 1)]))
+  return count
 }
 
-/** A text that no text of an application is, for what plain data has no form for. */
-function tagged(kind: string, text: string): string {
-  return `\u0000${kind} ${text}`
-}
-
+const QUOTE = 0x22
+const COLON = 0x3a
+const BACKSLASH = 0x5c
 const MAX_COMPRESSED = 1024 * 1024
 const MAX_UNCOMPRESSED = 8 * 1024 * 1024
-const MAX_DEPTH = 500
