@@ -28,6 +28,8 @@ export interface MirrorView {
   look(hash: number, lane: number): number
   /** What the ticket still is when no write of another lane has come between. */
   traffic(hash: number, lane: number): number
+  /** A number that is the same at two moments only if nobody has written a key with this hash between them. Collisions make it change, too. */
+  writes(hash: number): number
   /** The primary's pipeline that the key's writes go down. */
   primaryPipeline(route: Route, database: number, hash: number): Pipeline
 }

@@ -133,7 +133,7 @@ export class Rechecks {
     const { read } = recheck
     const differing = verdicts.find(({ outcome }) => outcome === 'differs')
     const isScript = read.spec.compare?.kind === 'script'
-    if (verdicts.some(({ expiring }) => expiring))
+    if (verdicts.some(({ expiring, gone }) => expiring || (gone && isLack(recheck.difference!))))
       return this.#end(recheck, () => this.#comparer.verdict(read, 'transient', recheck.count))
     // A script may answer what it likes: only keys that differ are proof.
     if (isScript && differing === undefined) return this.#drop(recheck, 'script')
@@ -230,6 +230,11 @@ class Recheck implements ReadListener {
   dropped(_read: AlignedRead, reason: SkipReason): void {
     this.#rechecks.dropped(this, reason)
   }
+}
+
+/** Of a key that has gone from both sides since, it was a moment that one had let it go before the other. */
+function isLack(difference: Difference): boolean {
+  return difference.class === 'missing' || difference.class === 'extra'
 }
 
 /** Spaced out, so that what is merely late has come by then. */

@@ -15,8 +15,8 @@ const areNumbers: Shape = (reply) => Array.isArray(reply) && reply.every(isNumbe
 const SHAPES: Readonly<Record<string, Shape>> = {
   TYPE: (reply) => reply instanceof SimpleReply,
   ...each(isNumber, 'PTTL PEXPIRETIME STRLEN LLEN SCARD HLEN ZCARD XLEN SISMEMBER'),
-  ...each(isText, 'GET GETRANGE'),
-  ...each(isList, 'LRANGE ZRANGE SMEMBERS HGETALL HMGET XRANGE'),
+  ...each(isText, 'GET GETRANGE ZSCORE'),
+  ...each(isList, 'LRANGE ZRANGE ZMSCORE SMEMBERS HGETALL HMGET XRANGE'),
   ...each(areNumbers, 'SMISMEMBER HPEXPIRETIME'),
 }
 

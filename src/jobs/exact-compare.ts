@@ -1,12 +1,14 @@
+import { Semaphore } from '../base/semaphore.ts'
 import { CommandTable } from '../command/table.ts'
 import { compareReplies, type Difference } from '../compare/diff.ts'
 import type { DecoderName } from '../config/config.ts'
 import type { KeyRead } from '../mirror/aligned-reads.ts'
 import { isUnknownCommand } from '../mirror/store-errors.ts'
 import { ErrorReply, type Reply } from '../resp/reply.ts'
-import { fieldsIn, scanned, typeOf, Unsettled, understood } from './answers.ts'
+import { fieldsIn, typeOf, Unsettled, understood } from './answers.ts'
+import { compareMembers, type MemberScan } from './member-compare.ts'
 import type { PairReader } from './pair-reader.ts'
-import { compareStreams } from './stream-compare.ts'
+import { type BothSides, compareStreams } from './stream-compare.ts'
 
 export type Verdict =
   | { readonly kind: 'equal' }
@@ -21,12 +23,24 @@ export interface ExactOptions {
   readonly absoluteTimes: boolean
 }
 
-/** Reads on the primary alone: the next members or fields of a key, for chunks. */
-export type MemberScan = (command: 'HSCAN' | 'SSCAN', database: number, key: Buffer, cursor: string) => Promise<Reply>
+/** Does the work, and tells whether the key was written on the primary meanwhile. */
+export type Watched = <T>(
+  database: number,
+  key: Buffer,
+  work: () => Promise<T>,
+) => Promise<{ readonly done: T; readonly written: boolean }>
 
 /** What is read of a key in one go. */
 const CHUNK_BYTES = 256 * 1024
 const CHUNK_ELEMENTS = 1000
+/** So much is, where a part of it means nothing by itself. Few at once: both answers are held. */
+const WHOLE_BYTES = 2 * 1024 * 1024
+const WHOLE_ELEMENTS = 20_000
+const WHOLE_AT_ONCE = 4
+/** A server looks at so many elements to say how much memory a key takes: at all of those that may be read whole. */
+const SAMPLES = 1000
+/** Of an element of a key whose memory the server does not tell. */
+const UNKNOWN_BYTES = 1024
 
 const SIZES: Readonly<Record<string, string>> = {
   string: 'STRLEN',
@@ -45,17 +59,20 @@ const EQUAL: Verdict = { kind: 'equal' }
  */
 export class ExactCompare {
   readonly #reader: PairReader
-  readonly #members: MemberScan
+  readonly #scan: MemberScan
+  readonly #watched: Watched
   readonly #options: ExactOptions
   readonly #commands = CommandTable.builtin()
+  readonly #wholes = new Semaphore(WHOLE_AT_ONCE)
   /** Not every server says how old it is. */
   #absoluteTimes: boolean
   /** What could not be looked at, in sentences. */
   readonly blindSpots = new Set<string>()
 
-  constructor(reader: PairReader, members: MemberScan, options: ExactOptions) {
+  constructor(reader: PairReader, scan: MemberScan, watched: Watched, options: ExactOptions) {
     this.#reader = reader
-    this.#members = members
+    this.#scan = scan
+    this.#watched = watched
     this.#options = options
     this.#absoluteTimes = options.absoluteTimes
   }
@@ -72,7 +89,11 @@ export class ExactCompare {
 
   async #difference(database: number, key: Buffer): Promise<Difference | null> {
     const expiry = this.#absoluteTimes ? 'PEXPIRETIME' : 'PTTL'
-    const of = await this.#read(database, key, [read('TYPE'), read(expiry), read('MEMORY', 'USAGE')])
+    const of = await this.#read(database, key, [
+      read('TYPE'),
+      read(expiry),
+      { before: ['MEMORY', 'USAGE'], after: ['SAMPLES', String(SAMPLES)] },
+    ])
     if (this.#absoluteTimes && isUnknown(of.primary[1], of.shadow[1])) {
       this.#absoluteTimes = false
       return this.#difference(database, key)
@@ -86,44 +107,45 @@ export class ExactCompare {
     }
     if (there === 'none') return null
     if (there !== here) return { class: 'type', detail: `It is a ${there} on the primary and a ${here} on the shadow.` }
-    const bytes = typeof of.primary[2] === 'number' ? of.primary[2] : 0
+    const bytes = typeof of.primary[2] === 'number' ? of.primary[2] : null
     const contents = await this.#contents(there, database, key, bytes)
     // Only of a part of the key: the key is there.
     if (contents?.class === 'missing' || contents?.class === 'extra') return { ...contents, class: 'value' }
     return contents ?? ttl
   }
 
-  async #contents(type: string, database: number, key: Buffer, bytes: number): Promise<Difference | null> {
+  async #contents(type: string, database: number, key: Buffer, bytes: number | null): Promise<Difference | null> {
     const sizeCommand = SIZES[type]
     if (sizeCommand === undefined) return this.#payload(type, database, key)
     const { primary, shadow } = await this.#read(database, key, [read(sizeCommand)])
     const size = primary[0]
     if (typeof size !== 'number') throw new Unsettled('its type changes all the time')
+    const { ignoreJson, decode = [] } = this.#options
+    const hasMeaning = ignoreJson.length + decode.length > 0
     // A text that is JSON may differ in length where that does not matter: it is compared as it is.
     if (type === 'string' && size <= CHUNK_BYTES) return this.#same(database, key, 'GET')
+    if (type === 'string' && hasMeaning && size <= WHOLE_BYTES) return this.#whole(database, key, 'GET')
     const length = this.#diff(sizeCommand, key, [], size, shadow[0]!)
     if (length !== null) return length
-    const whole = size <= CHUNK_ELEMENTS && bytes <= CHUNK_BYTES * 4
-    const per = Math.max(1, Math.min(CHUNK_ELEMENTS, Math.floor(CHUNK_BYTES / Math.max(1, bytes / Math.max(1, size)))))
+    const all = bytes ?? size * UNKNOWN_BYTES
+    const isSmall = size <= CHUNK_ELEMENTS && all <= CHUNK_BYTES * 4
+    const isWhole = size <= WHOLE_ELEMENTS && all <= WHOLE_BYTES
+    const per = Math.max(1, Math.min(CHUNK_ELEMENTS, Math.floor((CHUNK_BYTES * size) / Math.max(1, all))))
     switch (type) {
       case 'string':
         return this.#ranges(database, key, 'GETRANGE', size, CHUNK_BYTES)
       case 'list':
-        return this.#ranges(database, key, 'LRANGE', size, per)
+        return isWhole ? this.#whole(database, key, 'LRANGE', '0', '-1') : this.#list(database, key, per)
       case 'zset':
-        return this.#ranges(database, key, 'ZRANGE', size, per, 'WITHSCORES')
+        if (isSmall || (hasMeaning && isWhole)) return this.#whole(database, key, 'ZRANGE', '0', '-1', 'WITHSCORES')
+        return this.#members(type, database, key, per)
       case 'set':
-        return whole ? this.#same(database, key, 'SMEMBERS') : this.#setMembers(database, key)
+        if (isSmall || (hasMeaning && isWhole)) return this.#whole(database, key, 'SMEMBERS')
+        return this.#members(type, database, key, per)
       case 'hash':
-        return whole ? this.#hash(database, key) : this.#fields(database, key)
+        return isSmall ? this.#hash(database, key) : this.#members(type, database, key, per)
       default:
-        return compareStreams(
-          {
-            read: (reads) => this.#read(database, key, reads),
-            diff: (command, after, there, here) => this.#diff(command, key, after, there, here),
-          },
-          per,
-        )
+        return compareStreams(this.#sidesOf(database, key), per)
     }
   }
 
@@ -138,64 +160,46 @@ export class ExactCompare {
     return this.#diff(command, key, after, primary[0]!, shadow[0]!)
   }
 
-  /** By index: elements of a list, ranks of a sorted set, bytes of a string. */
-  async #ranges(
-    database: number,
-    key: Buffer,
-    command: string,
-    size: number,
-    per: number,
-    ...options: string[]
-  ): Promise<Difference | null> {
+  #whole(database: number, key: Buffer, command: string, ...after: readonly string[]): Promise<Difference | null> {
+    return this.#wholes.run(() => this.#same(database, key, command, ...after))
+  }
+
+  /** By place: elements of a list, bytes of a string. */
+  async #ranges(database: number, key: Buffer, command: string, size: number, per: number): Promise<Difference | null> {
     for (let from = 0; from < size; from += per) {
       const to = from + per - 1
-      const difference = await this.#same(database, key, command, String(from), String(to), ...options)
+      const difference = await this.#same(database, key, command, String(from), String(to))
       if (difference === null) continue
       return size <= per ? difference : { ...difference, detail: `Of ${from} to ${to}: ${difference.detail}` }
     }
     return null
   }
 
-  async #setMembers(database: number, key: Buffer): Promise<Difference | null> {
-    return this.#scanned('SSCAN', database, key, async (members) => {
-      const { primary, shadow } = await this.#read(database, key, [{ before: ['SMISMEMBER'], after: members }])
-      if (!isUnknown(primary[0], shadow[0])) return this.#diff('SMISMEMBER', key, members, primary[0]!, shadow[0]!)
-      return this.#membersByOne(database, key, members)
-    })
-  }
-
-  /** SMISMEMBER came with 6.2. */
-  async #membersByOne(database: number, key: Buffer, members: readonly Buffer[]): Promise<Difference | null> {
-    const reads = members.map((member): KeyRead => ({ before: ['SISMEMBER'], after: [member] }))
-    const { primary, shadow } = await this.#read(database, key, reads)
-    for (const [i, member] of members.entries()) {
-      const difference = this.#diff('SISMEMBER', key, [member], primary[i]!, shadow[i]!)
-      if (difference !== null) return difference
+  /**
+   * The places of a list move with every element that comes or goes at its head, and so could one that differs, from a chunk that is yet to come into one that has been looked at. What is found counts; that nothing is found counts only
+   * if nobody has written the list meanwhile. One that is written all the time shows that by its first chunk.
+   */
+  async #list(database: number, key: Buffer, per: number): Promise<Difference | null> {
+    for (const most of [per, Number.POSITIVE_INFINITY]) {
+      const { done, written } = await this.#watched(database, key, async () => {
+        const { primary, shadow } = await this.#read(database, key, [read('LLEN')])
+        const length = this.#diff('LLEN', key, [], primary[0]!, shadow[0]!)
+        return length ?? this.#ranges(database, key, 'LRANGE', Math.min(Number(primary[0]), most), per)
+      })
+      if (done !== null) return done
+      if (written) throw new Unsettled('it is written all the time')
     }
     return null
   }
 
-  async #fields(database: number, key: Buffer): Promise<Difference | null> {
-    return this.#scanned('HSCAN', database, key, async (pairs) => {
-      const fields = pairs.filter((_, i) => i % 2 === 0)
-      return (await this.#same(database, key, 'HMGET', ...fields)) ?? this.#fieldExpiries(database, key, fields)
-    })
-  }
-
-  async #scanned(
-    command: 'HSCAN' | 'SSCAN',
-    database: number,
-    key: Buffer,
-    compare: (items: readonly Buffer[]) => Promise<Difference | null>,
-  ): Promise<Difference | null> {
-    let cursor = '0'
-    do {
-      const { next, items } = scanned(command, await this.#members(command, database, key, cursor))
-      const difference = items.length === 0 ? null : await compare(items)
-      if (difference !== null) return difference
-      cursor = next
-    } while (cursor !== '0')
-    return null
+  #members(type: 'set' | 'zset' | 'hash', database: number, key: Buffer, per: number): Promise<Difference | null> {
+    return compareMembers(
+      type,
+      this.#sidesOf(database, key),
+      (command, cursor, count) => this.#scan(command, database, key, cursor, count),
+      per,
+      type === 'hash' ? (fields) => this.#fieldExpiries(database, key, fields) : undefined,
+    )
   }
 
   async #hash(database: number, key: Buffer): Promise<Difference | null> {
@@ -240,6 +244,13 @@ export class ExactCompare {
     const pair = await this.#reader.read(database, key, reads)
     if (!pair.ok) throw new Unsettled(pair.reason)
     return pair
+  }
+
+  #sidesOf(database: number, key: Buffer): BothSides {
+    return {
+      read: (reads) => this.#read(database, key, reads),
+      diff: (command, after, there, here) => this.#diff(command, key, after, there, here),
+    }
   }
 
   #diff(

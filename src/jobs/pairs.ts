@@ -7,10 +7,11 @@ import type { EndKeys } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
 import { ExactCompare, type Verdict } from './exact-compare.ts'
 import { integerAt } from './frames.ts'
+import { KeyWatch } from './key-watch.ts'
 import { AlignedReader, DirectReader } from './pair-reader.ts'
 import { quickCompare } from './quick-compare.ts'
 import { checked } from './scan-page.ts'
-import { DatabaseRefused, type StoreConnection, type StoreConnections, StoreLost } from './store-connection.ts'
+import { DatabaseRefused, type StoreConnection, StoreConnections, StoreLost } from './store-connection.ts'
 import type { Task } from './task.ts'
 
 /** What differs must differ at each of these looks, so that what is merely late has come by then. */
@@ -65,11 +66,17 @@ export class Pairs {
       const version = environment.version(storeName)
       return version === null || Number.parseInt(version, 10) >= 7
     })
+    const watch = new KeyWatch(
+      primary,
+      () => new StoreConnections(environment.config(), environment.endpoint),
+      task.signal,
+    )
     this.exact = new ExactCompare(
       live ? new AlignedReader(environment.dataPath) : new DirectReader(connections, primary, shadow),
       // What the store refuses concerns this key: it may be of another type by now.
-      (command, database, key, cursor) =>
-        connections.to(primary.storeName, database).ask([command, primary.nameOf(key), cursor, 'COUNT', 500]),
+      (command, database, key, cursor, count) =>
+        connections.to(primary.storeName, database).ask([command, primary.nameOf(key), cursor, 'COUNT', count]),
+      (database, key, work) => watch.during(database, key, work),
       {
         ttlToleranceMs: this.#ttlToleranceMs,
         ignoreJson: compare.ignoreJson,

@@ -184,6 +184,12 @@ export class OverlapTable {
     return (count + (this.#sweepsOfOthers(lane) + this.#solesOfOthers(lane)) * 2) & EPOCH_MASK
   }
 
+  /** A number that is the same at two moments only if no write of a key with this hash has left between them, on any lane. What a sole lane writes counts from the first call on. */
+  writes(hash: number): number {
+    this.look(hash, NOBODY)
+    return this.traffic(hash, NOBODY)
+  }
+
   /** How often every key of a store has changed at once. */
   get sweeps(): number {
     return this.#sweeps

@@ -122,6 +122,7 @@ export class Runtime {
       has: (route: string, database: number, key: Buffer) => this.#mirror.has(route, database, key),
       look: (hash: number, lane: number) => overlap.look(hash, lane),
       traffic: (hash: number, lane: number) => overlap.traffic(hash, lane),
+      writes: (hash: number) => overlap.writes(hash),
       primaryPipeline: (route: Route, database: number, hash: number) =>
         primaryPipeline(path, overlap, route, database, hash),
     }

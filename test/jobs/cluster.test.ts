@@ -17,7 +17,8 @@ const KEYS = 2_000
 async function fill(cluster: RedisCluster): Promise<void> {
   const client = cluster.client()
   await Promise.all(Array.from({ length: KEYS }, (_, i) => client.set(`key:${i}`, `value ${i}`)))
-  await client.rpush('list', ...Array.from({ length: 3_000 }, (_, i) => String(i)))
+  // Too long to be compared at once: it is watched meanwhile.
+  await client.rpush('list', ...Array.from({ length: 25_000 }, (_, i) => `${i} ${'x'.repeat(60)}`))
   await client.hset('hash', { a: 1, b: 2 })
   await client.set('expires', 'soon', 'EX', 5_000)
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { scanned, understood } from '../../src/jobs/answers.ts'
 import type { DataPathPort } from '../../src/jobs/environment.ts'
-import { ExactCompare, type Verdict } from '../../src/jobs/exact-compare.ts'
+import { ExactCompare, type Verdict, type Watched } from '../../src/jobs/exact-compare.ts'
 import { AlignedReader } from '../../src/jobs/pair-reader.ts'
 import type { KeyRead } from '../../src/mirror/aligned-reads.ts'
 import { encodeReply } from '../../src/resp/encode.ts'
@@ -15,7 +15,13 @@ const map = (facts: Readonly<Record<string, Reply>>): MapReply =>
   new MapReply(Object.entries(facts).map(([name, value]) => [text(name), value]))
 
 /** Compares a key of which the two stores say this; the primary speaks RESP3, the shadow RESP2. */
-async function compare(there: Answers, here: Answers, blindSpots: string[] = []): Promise<Verdict> {
+async function compare(
+  there: Answers,
+  here: Answers,
+  blindSpots: string[] = [],
+  ignoreJson: readonly string[] = [],
+  watched: Watched = async (_database, _key, work) => ({ done: await work(), written: false }),
+): Promise<Verdict> {
   const answer = (answers: Answers, read: KeyRead, protocol: 2 | 3): Uint8Array => {
     const found = answers[read.before.join(' ')]
     const reply = typeof found === 'function' ? found(read) : found
@@ -29,11 +35,16 @@ async function compare(there: Answers, here: Answers, blindSpots: string[] = [])
         shadow: reads.map((read) => answer(here, read, 2)),
       })),
   } as unknown as DataPathPort
-  const exact = new ExactCompare(new AlignedReader(dataPath), async () => [text('0'), [text('a'), text('b')]], {
-    ttlToleranceMs: 1000,
-    ignoreJson: [],
-    absoluteTimes: true,
-  })
+  const exact = new ExactCompare(
+    new AlignedReader(dataPath),
+    async () => [text('0'), [text('a'), text('b')]],
+    watched,
+    {
+      ttlToleranceMs: 1000,
+      ignoreJson,
+      absoluteTimes: true,
+    },
+  )
   const verdict = await exact.compare(0, text('k'))
   blindSpots.push(...exact.blindSpots)
   return verdict
@@ -167,4 +178,85 @@ test('stores from before 6.2 are asked member by member, and those that do not k
   expect(await compare(old(1), old(1))).toEqual({ kind: 'equal' })
   expect(await compare(old(1), old(0))).toMatchObject({ kind: 'different' })
   expect(await compare(old(1), old(1, 100_000))).toMatchObject({ difference: { class: 'ttl' } })
+})
+
+/** A list of 60,000 elements as it lies when so many have gone from its head to its tail by the time that the element at `from` is asked for. */
+function longList(planted: number | null, shiftAt: (from: number) => number): Answers {
+  const items = Array.from({ length: 60_000 }, (_, i) => (i === planted ? 'other' : 'x'))
+  return {
+    ...base('list'),
+    'MEMORY USAGE': 1_000_000,
+    LLEN: items.length,
+    LRANGE: ({ after }) => {
+      const [from, to] = after.map(Number)
+      const shift = shiftAt(from!)
+      return [...items.slice(shift), ...items.slice(0, shift)].slice(from, to! + 1).map(text)
+    },
+  }
+}
+
+test('that nothing differs in the chunks of a long list counts only if nobody has written it meanwhile', async () => {
+  // What differs is far behind while the first chunks are asked for, and at the head when the others are.
+  const shiftAt = (from: number): number => (from < 30_000 ? 0 : 50_000)
+  const [there, here] = [longList(null, shiftAt), longList(50_000, shiftAt)]
+  const works: number[] = []
+  const written: Watched = async (_database, _key, work) => {
+    works.push(1)
+    return { done: await work(), written: true }
+  }
+  expect(await compare(there, here, [], [], written)).toEqual({
+    kind: 'unsettled',
+    reason: 'it is written all the time',
+  })
+  // The first chunk has shown it.
+  expect(works).toHaveLength(1)
+  const still = (planted: number | null): Answers => longList(planted, () => 0)
+  expect(await compare(still(null), still(null))).toEqual({ kind: 'equal' })
+  // What is found is there, whoever writes.
+  expect(await compare(still(null), still(100), [], [], written)).toMatchObject({ difference: { class: 'value' } })
+})
+
+test('a list that can be read by one command is', async () => {
+  const list = (elements: number, of: string): Answers => ({
+    ...base('list'),
+    'MEMORY USAGE': elements * 50,
+    LLEN: elements,
+    LRANGE: ({ after }) => (String(after) === '0,-1' ? [text(of)] : new ErrorReply('ERR a part')),
+  })
+  expect(await compare(list(20_000, 'a'), list(20_000, 'a'))).toEqual({ kind: 'equal' })
+  expect(await compare(list(20_000, 'a'), list(20_000, 'b'))).toMatchObject({ kind: 'different' })
+  expect(await compare(list(20_001, 'a'), list(20_001, 'a'))).toMatchObject({ kind: 'unsettled' })
+})
+
+test('documents whose ignored paths differ are equal up to 2 MB, and so are collections of them', async () => {
+  const document = (at: number, of: number, bytes: number): Buffer =>
+    text(JSON.stringify({ of, at, text: 'x'.repeat(bytes) }))
+  const long = (at: number, bytes: number): Answers => {
+    const value = document(at, 1, bytes)
+    return {
+      ...base('string'),
+      STRLEN: value.length,
+      GET: value,
+      GETRANGE: ({ after: [from, to] }) => value.subarray(Number(from), Number(to) + 1),
+    }
+  }
+  expect(await compare(long(1, 1_000_000), long(222, 1_000_000), [], ['$.at'])).toEqual({ kind: 'equal' })
+  expect(await compare(long(1, 1_000_000), long(2, 1_000_000))).toMatchObject({ kind: 'different' })
+  expect(await compare(long(1, 3_000_000), long(2, 3_000_000), [], ['$.at'])).toMatchObject({ kind: 'different' })
+
+  const members = (at: number): Buffer[] => Array.from({ length: 5_000 }, (_, i) => document(at, i, 10))
+  const set = (at: number): Answers => ({
+    ...base('set'),
+    'MEMORY USAGE': 500_000,
+    SCARD: 5_000,
+    SMEMBERS: new SetReply(members(at)),
+  })
+  expect(await compare(set(1), set(2), [], ['$.at'])).toEqual({ kind: 'equal' })
+  const zset = (at: number): Answers => ({
+    ...base('zset'),
+    'MEMORY USAGE': 500_000,
+    ZCARD: 5_000,
+    ZRANGE: members(at).map((member, i) => [member, new DoubleReply(String(i))]),
+  })
+  expect(await compare(zset(1), zset(2), [], ['$.at'])).toEqual({ kind: 'equal' })
 })

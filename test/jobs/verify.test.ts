@@ -3,7 +3,7 @@ import { eventually } from '../support/eventually.ts'
 import { doJob, jobOf, keysOf, over, startJob } from '../support/jobs.ts'
 import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
-import { startUnderstudy } from '../support/understudy.ts'
+import { startUnderstudy, type UnderstudyProcess } from '../support/understudy.ts'
 import { Writer } from '../support/write-load.ts'
 
 const running: Migration[] = []
@@ -235,3 +235,46 @@ test('keys of a database that the other side does not have are listed as failed,
     await Promise.all([source.stop(), target.stop()])
   }
 })
+test('what differs in a long list is not passed over while it is written, and a cleanup keeps the list', async () => {
+  const { target, understudy } = await setUp([mirroredRoute()], async (server) => {
+    const pipeline = server.client().pipeline()
+    for (let i = 0; i < 30; i++)
+      pipeline.rpush('queue', ...Array.from({ length: 1_000 }, (_, n) => `${i} ${n} ${'x'.repeat(100)}`))
+    await pipeline.exec()
+  })
+  await doJob(understudy, 'backfill', 'all')
+  expect((await doJob(understudy, 'verify', 'all')).report).toMatchObject({ clean: true })
+  await target.client().lset('queue', 20_000, 'other')
+  const writer = rotating(understudy, 'queue')
+  try {
+    expect((await doJob(understudy, 'verify', 'all')).report).toMatchObject({ clean: false })
+    const { body } = await understudy.admin('/api/v1/routes/all/phase', {
+      method: 'PUT',
+      body: JSON.stringify({ phase: 'switched', force: true, reason: 'a test' }),
+    })
+    expect(body).toMatchObject({ to: 'switched' })
+    for (let i = 0; i < 3; i++)
+      expect(await doJob(understudy, 'cleanup', 'all', { dryRun: false })).toMatchObject({ progress: { deleted: 0 } })
+  } finally {
+    await writer.stop()
+  }
+  await mirrorSettled(understudy)
+  expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ progress: { different: 1, failed: 0 } })
+  await doJob(understudy, 'repair', 'all')
+  expect((await doJob(understudy, 'verify', 'all')).report).toMatchObject({ clean: true })
+}, 180_000)
+
+/** Turns a list without a pause, one element at a time. */
+function rotating(understudy: UnderstudyProcess, key: string): { stop(): Promise<void> } {
+  const app = understudy.client()
+  let going = true
+  const writing = (async () => {
+    while (going) await Promise.all(Array.from({ length: 50 }, () => app.lmove(key, key, 'LEFT', 'RIGHT')))
+  })()
+  return {
+    async stop() {
+      going = false
+      await writing
+    },
+  }
+}

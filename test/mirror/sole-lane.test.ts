@@ -92,6 +92,45 @@ describe('a sole lane', () => {
     )
     .map((stretches) => stretches.flat())
 
+  test('shows by the number of writes that a key was written, counted or not', () => {
+    const clock = { nowMs: 0 }
+    const table = new OverlapTable(clock, 1 << 10, 2, 10)
+    const tickets = new WriteTickets(table)
+    const shared = new Shared(1)
+    const write = (key: number): void => {
+      shared.push(key, tickets, false)
+      shared.answer(tickets)
+    }
+    const becomesSole = (): void => {
+      clock.nowMs += 1_000
+      for (let i = 0; i < 4; i++) write(0)
+      shared.push(0, tickets, false)
+      expect(tickets.mayBeShared(shared.ring.peek()!)).toBe(true)
+      shared.answer(tickets)
+    }
+    becomesSole()
+    const first = table.writes(hashOf(1))
+    expect(table.writes(hashOf(1))).toBe(first)
+    write(2)
+    expect(table.writes(hashOf(1))).toBe(first)
+    write(1)
+    const second = table.writes(hashOf(1))
+    expect(second).not.toBe(first)
+    // Between two looks it is the sole one again, and nothing that it writes is counted.
+    becomesSole()
+    write(1)
+    expect(table.writes(hashOf(1))).not.toBe(second)
+    // What is in flight at a look has left before it.
+    const third = table.writes(hashOf(1))
+    shared.push(1, tickets, false)
+    const fourth = table.writes(hashOf(1))
+    expect(fourth).not.toBe(third)
+    shared.answer(tickets)
+    expect(table.writes(hashOf(1))).toBe(fourth)
+    table.beginSweep(1)
+    expect(table.writes(hashOf(1))).not.toBe(fourth)
+  })
+
   test('is told of everybody that it meets, and nobody else is, as if each of its writes were counted', () => {
     let uncounted = 0
     let sharedPlaces = 0
