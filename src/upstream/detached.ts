@@ -21,7 +21,7 @@ export interface Detached {
 export class DetachedCommands {
   readonly #slots = new Set<InFlight>()
   readonly #onEnd: (bytes: number) => void
-  /** Whose owner is being told of a reply right now: it is not told of a loss as well. */
+  /** Whose owner is being told of a reply or a loss right now: it is not told of another loss as well. */
   #settling: InFlight | null = null
 
   /** `onEnd`: one of so many bytes has been answered or lost. */
@@ -85,7 +85,13 @@ export class DetachedCommands {
 
   #lost(slot: InFlight, loss: Loss): void {
     if (!this.#slots.has(slot)) return
-    if (slot !== this.#settling) slot.owner!.lost(slot, loss)
+    if (slot !== this.#settling) {
+      // What it leads to may tell all others, of whom this one may be one.
+      const settling = this.#settling
+      this.#settling = slot
+      slot.owner!.lost(slot, loss)
+      this.#settling = settling
+    }
     this.#end(slot)
   }
 

@@ -10,7 +10,7 @@ import type { SendQueue } from './send-queue.ts'
  *          written   not yet       `sent` is what a, b and c are told, `unsent` what d and e are; they stay when that is null
  */
 export class Losses {
-  /** The slot whose owner is being told of a reply right now: if that closes the connection, it must not be told of a loss as well. */
+  /** The slot whose owner is being told of a reply or a loss right now: if that closes the connection, it must not be told of another loss as well. */
   settling: InFlight | null = null
   readonly #queue: SendQueue
   readonly #release: (slot: InFlight) => void
@@ -32,11 +32,10 @@ export class Losses {
     this.#inSlices = false
   }
 
-  /** The head is lost. Gives how many more replies its owner waited for. */
+  /** The head is lost. Gives how many more replies its owner waited for; 0 also when the owner has closed the connection, which brings nobody's any more. */
   head(loss: Loss): number {
     const more = (this.#queue.ring.peek()?.replies ?? 1) - 1
-    this.#lose(1, loss, loss)
-    return more
+    return this.#lose(1, loss, loss) ? more : 0
   }
 
   /** All that have been written are lost; the rest keeps its place. */
@@ -69,8 +68,8 @@ export class Losses {
     slice()
   }
 
-  /** Ends commands of at most `limit` replies. `unsent` null: only those that have been written. */
-  #lose(limit: number, sent: Loss, unsent: Loss | null): void {
+  /** Ends commands of at most `limit` replies. `unsent` null: only those that have been written. False: an owner has closed the connection, and all have been told by that. */
+  #lose(limit: number, sent: Loss, unsent: Loss | null): boolean {
     finishCopies()
     const queue = this.#queue
     queue.separate()
@@ -80,13 +79,19 @@ export class Losses {
     for (let count = queue.ring.length; count > 0 && left > 0; count--) {
       const slot = queue.ring.peek()
       const loss = slot !== undefined && slot.position < queue.written ? sent : unsent
-      if (slot === undefined || loss === null) return
+      if (slot === undefined || loss === null) return true
       left -= slot.replies
       if (slot === this.settling) this.settling = null
-      else slot.owner!.lost(slot, loss)
+      else {
+        this.settling = slot
+        slot.owner!.lost(slot, loss)
+        if (this.settling !== slot) return false
+        this.settling = null
+      }
       if (slot.chunk !== null) unsend(slot.chunk, slot.end)
       this.#release(slot)
     }
+    return true
   }
 }
 

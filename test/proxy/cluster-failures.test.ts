@@ -158,6 +158,23 @@ describe('a cluster as the primary', () => {
     expect(await valuesOf([slow!, quick!])).toEqual({ cluster: ['first', 'second'], single: ['first', 'second'] })
   })
 
+  test('a node whose connections are cut costs those who wait there an error, and nobody else anything', async () => {
+    const [cut, other] = masters as [RedisServer, RedisServer]
+    const operator = cut.client()
+    await operator.ping()
+    const [there, elsewhere, giver] = [path.client(), path.client(), path.client()]
+    const queue = keysOf.get(other)![0]!
+    const told = expect(there.blpop(keysOf.get(cut)![0]!, 0)).rejects.toThrow('may have been executed')
+    const waiting = elsewhere.blpop(queue, 0)
+    for (const server of [cut, other])
+      await eventually(async () => expect(await server.client().info('clients')).toContain('blocked_clients:1\r\n'))
+    await operator.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await told
+    await giver.rpush(queue, 'x')
+    expect(await waiting).toEqual([queue, 'x'])
+    expect(await there.ping()).toBe('PONG')
+  })
+
   test('a failover that was asked for loses and doubles nothing, and no client sees an error', async () => {
     const [master] = masters as [RedisServer]
     const keys = masters.flatMap((one) => keysOf.get(one)!.slice(0, 2))

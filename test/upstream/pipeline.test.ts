@@ -7,7 +7,7 @@ import { decodeReply } from '../../src/resp/decode.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { type InFlight, type Loss, type ReplyOwner, TOGETHER } from '../../src/upstream/in-flight.ts'
 import { Pipeline } from '../../src/upstream/pipeline.ts'
-import type { PipelineConnection } from '../../src/upstream/pipeline-connection.ts'
+import type { PipelineConnection, PipelineConnectionOwner } from '../../src/upstream/pipeline-connection.ts'
 import type { PipelineOptions } from '../../src/upstream/pipeline-options.ts'
 import { configOf } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -117,6 +117,32 @@ function pipelineTo(port: () => number | null, more: Partial<PipelineOptions> = 
     clock.stop()
   })
   return pipeline
+}
+
+/** To something with several servers behind it, which is up at once and says what `owner` is told. */
+function pipelineOfSeveral(): { pipeline: Pipeline; owner: () => PipelineConnectionOwner } {
+  let owner: PipelineConnectionOwner | null = null
+  const outlet = {
+    writableLength: 0,
+    write: () => {},
+    cork: () => {},
+    uncork: () => {},
+    pause: () => {},
+    resume: () => {},
+  }
+  const connection: PipelineOptions['connection'] = (_options, told) => {
+    owner = told
+    return {
+      socket: outlet,
+      lastReadMs: 0,
+      open: () => told.ready(0),
+      openLater: () => {},
+      greeted: () => {},
+      proven: () => false,
+      drop: () => {},
+    }
+  }
+  return { pipeline: pipelineTo(() => 1, { connection }), owner: () => owner! }
 }
 
 function push(pipeline: Pipeline, command: Command): Command {
@@ -338,6 +364,29 @@ describe('a pipeline', () => {
       ...Array.from({ length: 15 }, () => ['lost']),
     ])
   })
+
+  test.each(['in the line', 'detached'])(
+    'that is closed by what the loss of one command %s leads to tells every owner exactly once',
+    async (where) => {
+      const { pipeline, owner } = pipelineOfSeveral()
+      const commands = Array.from({ length: 4 }, (_, i) => push(pipeline, new Command(`${i}`)))
+      await eventually(() => expect(pipeline.state).toBe('up'))
+      const [older, closing] = [owner().detachHead(1, false)!, commands[1]!]
+      const lost = closing.lost.bind(closing)
+      closing.lost = (slot, loss) => {
+        lost(slot, loss)
+        pipeline.close('because')
+      }
+      const loss = { mayHaveRun: true, text: 'ERR its node has gone' }
+      if (where === 'detached') owner().detachHead(1, false)!.lost(loss)
+      else expect(owner().lostHead(loss)).toBe(0)
+      older.lost(loss)
+      expect(commands.map((command) => command.events)).toEqual(commands.map(() => ['lost']))
+      expect(closing.loss).toBe(loss)
+      expect(pipeline.quiet).toBe(true)
+      expect(pipeline.pendingBytes).toBe(0)
+    },
+  )
 
   test('whose owner fails on a reply tells it of a loss, and serves the others', async () => {
     const store = await EchoStore.start()
