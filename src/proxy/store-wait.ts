@@ -1,3 +1,4 @@
+import { COLON, MINUS, ZERO } from '../resp/bytes.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import type { InFlight, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
@@ -60,21 +61,36 @@ export class StoreWait {
   /**
    * Cancels the wait by CLIENT UNBLOCK, behind what clients have sent and before what they send from now on: an element that is pushed after this stays. The answer 0 says that
    * nothing was cancelled: the take has happened and its reply is on the way, or the command has not reached the store yet. So it is asked again until there is a reply, as long as it `isWanted`.
+   *
+   * Not even connected, a server without CLIENT ID, nobody to send it, or it is refused: the connection is closed instead, and the loss marks what it may have done.
    */
   callBack(isWanted: () => boolean): void {
     if (this.#over || !isWanted()) return
-    const pipeline = this.#pipeline
     const { database, protocol } = this.#session
     const shared = this.store.shared(database, protocol)
-    if (pipeline.clientId === 0 || shared.state === 'down' || shared.state === 'closed') {
-      // Not even connected, a server without CLIENT ID, or nobody to send it: the connection is closed instead, and the loss marks what it may have done.
-      pipeline.close('a blocked command was called back')
-      return
+    const canSend = shared.state !== 'down' && shared.state !== 'closed'
+    const bytes = canSend ? this.#pipeline.unblocking() : 'impossible'
+    if (bytes === 'impossible') return this.#close()
+    const again = (): void => {
+      if (!this.#over) setTimeout(() => this.callBack(isWanted), UNBLOCK_AGAIN_MS).unref()
     }
-    const bytes = encodeOwn(['CLIENT', 'UNBLOCK', pipeline.clientId])
-    const answered = (nothing: boolean): void => {
-      if (nothing && !this.#over) setTimeout(() => this.callBack(isWanted), UNBLOCK_AGAIN_MS).unref()
+    if (bytes === 'later') return again()
+    const failed = (): void => {
+      if (!this.#over && isWanted()) this.#close()
     }
-    shared.push(new Swallow(answered), bytes, 0, bytes.length)
+    const owner: ReplyOwner = {
+      settle: (_slot, buf, start) => {
+        // Its reply, or that of what was cancelled, has to leave its ring before.
+        if (buf[start] === MINUS) queueMicrotask(failed)
+        else if (buf[start] === COLON && buf[start + 1] === ZERO) queueMicrotask(again)
+      },
+      lost: () => queueMicrotask(failed),
+      timedOut: () => {},
+    }
+    shared.push(owner, bytes, 0, bytes.length)
+  }
+
+  #close(): void {
+    this.#pipeline.close('a blocked command was called back')
   }
 }

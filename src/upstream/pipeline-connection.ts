@@ -14,6 +14,12 @@ export interface Outlet {
   resume(): unknown
 }
 
+/**
+ * The command that cancels what waits on a connection, for another pipeline to the same store to send. `later`: what waits is at none of the store's servers at the moment; `impossible`: the store does
+ * not know that connection, or has not said how it calls it.
+ */
+export type Unblocking = Buffer | 'later' | 'impossible'
+
 /** A pipeline's way to its store: `Connection`, or for a cluster `ClusterConnection`. */
 export interface PipelineConnection {
   /** Null: there is none at the moment. */
@@ -26,6 +32,8 @@ export interface PipelineConnection {
   proven(): boolean
   drop(unsent: 'delivered' | 'discarded'): void
   tick?(nowMs: number): void
+  /** Of the oldest command, where several servers are behind it. Without it `clientId` says whom to unblock. */
+  unblocking?(): Unblocking
 }
 
 export interface PipelineConnectionOwner extends ConnectionOwner {

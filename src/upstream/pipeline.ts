@@ -1,10 +1,11 @@
+import { encodeOwn } from '../resp/own-words.ts'
 import { ask } from './ask.ts'
 import { CHUNK_BYTES } from './chunk.ts'
 import { downText, lostText, unreadableReason } from './connect-error.ts'
 import { Connection } from './connection.ts'
 import type { InFlight, InFlightRing, Loss, ReplyOwner } from './in-flight.ts'
 import { Losses } from './losses.ts'
-import type { PipelineConnection, PipelineConnectionOwner } from './pipeline-connection.ts'
+import type { PipelineConnection, PipelineConnectionOwner, Unblocking } from './pipeline-connection.ts'
 import type { PipelineOptions, PipelineState } from './pipeline-options.ts'
 import { type Busy, refuseUnsent } from './refuse-unsent.ts'
 import { ReplyPairing } from './reply-pairing.ts'
@@ -189,6 +190,13 @@ export class Pipeline {
     const slot = this.#queue.appendAhead(owner, buf, from, to)
     this.#leaves()
     return slot
+  }
+
+  /** What cancels the command that waits here. */
+  unblocking(): Unblocking {
+    const { unblocking } = this.#connection
+    if (this.state === 'up' && unblocking !== undefined) return unblocking.call(this.#connection)
+    return this.clientId === 0 ? 'impossible' : encodeOwn(['CLIENT', 'UNBLOCK', this.clientId])
   }
 
   /** Bytes that nobody waits for the replies of: relay mode only (SUBSCRIBE on a RESP2 subscriber's connection). */

@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { packBytes } from '../../src/base/packed-bytes.ts'
 import { FAILED } from '../../src/mirror/copy-batch.ts'
+import { changeBetween } from '../support/change.ts'
 import { type RedisCluster, startCluster } from '../support/cluster.ts'
-import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { configOf, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
@@ -378,6 +379,83 @@ describe('a cluster as the shadow', () => {
       () => expect(path.runtime.stats().routes['all']).toMatchObject({ dirtyKeys: 0, strandedDatabases: [] }),
       { timeoutMs: 30_000 },
     )
+  })
+})
+
+describe('a switch between a cluster and a server', () => {
+  const options = (phase: 'mirror' | 'switched') => ({
+    stores: { single, cluster: ofCluster() },
+    routes: [{ name: 'all', source: 'single', target: 'cluster', phase }],
+    ...PATIENT,
+  })
+  let generation = 0
+  const go = async (from: 'mirror' | 'switched', to: 'mirror' | 'switched'): Promise<void> => {
+    const listen = path.config.listen
+    const [old, next] = [from, to].map((phase) => ({ ...configOf(options(phase)), listen }))
+    expect(await path.runtime.apply(changeBetween(old!, next!, ++generation))).toMatchObject({ ok: true })
+  }
+  const blockedAt = (server: RedisServer, count: number): Promise<void> =>
+    eventually(async () => expect(await server.client().info('clients')).toContain(`blocked_clients:${count}\r\n`))
+  /** A key of each master. */
+  const spread = async (): Promise<string[]> => {
+    const byOwner = new Map<RedisServer, string>()
+    for (const key of KEYS) byOwner.set(await cluster.ownerOf(await cluster.slotOf(key)), key)
+    return (await cluster.masters()).map((master) => byOwner.get(master)!)
+  }
+  beforeEach(async () => {
+    await single.client().flushall()
+  })
+
+  test('takes blocked commands along, from whichever node they wait at', async () => {
+    path = await startDataPath(options('switched'))
+    const queues = await spread()
+    const giver = path.client()
+    const waiting = queues.map((queue) => path.client().blpop(queue, 0))
+    const reading = path.client().xread('BLOCK', 0, 'STREAMS', `s{${queues[0]}}`, '$')
+    for (const [i, master] of (await cluster.masters()).entries()) await blockedAt(master, i === 0 ? 2 : 1)
+    await go('switched', 'mirror')
+    await blockedAt(single, 4)
+    for (const master of await cluster.masters()) await blockedAt(master, 0)
+    for (const queue of queues) await giver.rpush(queue, 'x')
+    await giver.xadd(`s{${queues[0]}}`, '*', 'f', 'v')
+    expect(await Promise.all(waiting)).toEqual(queues.map((queue) => [queue, 'x']))
+    expect(await reading).toMatchObject([[`s{${queues[0]}}`, [[expect.any(String), ['f', 'v']]]]])
+    await settled(path)
+    expect(await cluster.client().exists(queues[0]!)).toBe(0)
+  })
+
+  test('back and forth under queues: every element is taken once', async () => {
+    path = await startDataPath(options('mirror'))
+    const queues = await spread()
+    const taken: string[] = []
+    const working = [...queues, ...queues].map(async (queue) => {
+      const taker = path.client()
+      for (;;) {
+        const [, value] = (await taker.blpop(queue, 0))!
+        if (value === 'stop') return
+        taken.push(`${queue} ${value}`)
+      }
+    })
+    const given: string[] = []
+    let stop = false
+    const giving = queues.map(async (queue) => {
+      const giver = path.client()
+      for (let i = 0; !stop; i++) {
+        await giver.rpush(queue, i)
+        given.push(`${queue} ${i}`)
+      }
+    })
+    for (let i = 0; i < 8; i++) {
+      const before = given.length
+      await eventually(() => expect(given.length).toBeGreaterThan(before + 50))
+      if (i % 2 === 0) await go('mirror', 'switched')
+      else await go('switched', 'mirror')
+    }
+    stop = true
+    await Promise.all(giving)
+    for (const queue of queues) await path.client().rpush(queue, 'stop', 'stop')
+    await Promise.all(working)
+    expect(taken.sort()).toEqual(given.sort())
   })
 })
 

@@ -61,6 +61,18 @@ describe('a switch', () => {
     await eventually(async () => expect(await atSource.ask('EXISTS', 'l')).toBe(':0\r\n'))
   })
 
+  test('ends blocked commands that it may not call back, and says that they may have been executed', async () => {
+    const taker = await path.raw()
+    taker.command('BLPOP', 'l', 0)
+    await blockedAt(atSource, 1)
+    expect(await atSource.ask('ACL', 'SETUSER', 'default', '-client|unblock')).toBe('+OK\r\n')
+    await apply(options('switched'))
+    expect(await taker.text()).toMatch(/^-ERR .*called back.*may have been executed/)
+    await blockedAt(atSource, 0)
+    expect(await taker.ask('RPUSH', 'l', 'x')).toBe(':1\r\n')
+    expect(await taker.ask('BLPOP', 'l', 0)).toBe('*2\r\n$1\r\nl\r\n$1\r\nx\r\n')
+  })
+
   test('leaves blocked commands their own timeout', async () => {
     const taker = await path.raw()
     const began = performance.now()

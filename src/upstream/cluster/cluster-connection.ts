@@ -6,7 +6,8 @@ import { mergeOf } from '../../command/split-commands.ts'
 import { COMPLETE, CommandParser, NEED_MORE } from '../../resp/command-parser.ts'
 import type { CommandView } from '../../resp/command-view.ts'
 import { encodeCommand, errorFrame, FRAME } from '../../resp/encode.ts'
-import type { Outlet, PipelineConnection, PipelineConnectionOwner } from '../pipeline-connection.ts'
+import { encodeOwn } from '../../resp/own-words.ts'
+import type { Outlet, PipelineConnection, PipelineConnectionOwner, Unblocking } from '../pipeline-connection.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
 import { clusterInfo } from './cluster-info.ts'
@@ -15,6 +16,7 @@ import { ClusterSender } from './cluster-sender.ts'
 import { ClusterTransaction } from './cluster-transaction.ts'
 import { keylessWay } from './keyless.ts'
 import { listOf, type Merging, mergeParts, orError, someOf, sumOf } from './merge.ts'
+import { NodeLink } from './node-link.ts'
 import { NodeLinks } from './node-links.ts'
 import { type Place, ReplyPlaces } from './reply-places.ts'
 import type { Footprint } from './slot-flow.ts'
@@ -107,6 +109,15 @@ export class ClusterConnection implements PipelineConnection {
     this.lastReadMs = nowMs
     this.#links.tick(nowMs)
     this.#places.tick()
+  }
+
+  /** It names the node as well, for `#unblock` of another connection to this cluster. */
+  unblocking(): Unblocking {
+    const { debtor } = this.#places
+    if (!(debtor instanceof NodeLink) || debtor.pipeline.state !== 'up') return 'later'
+    const { clientId } = debtor.pipeline
+    const { host, port } = debtor.node
+    return clientId === 0 ? 'impossible' : encodeOwn(['CLIENT', 'UNBLOCK', clientId, host, port])
   }
 
   #known(): void {
@@ -248,11 +259,21 @@ export class ClusterConnection implements PipelineConnection {
         return clusterInfo(this.cluster, this.#sender, this.#places, frameOf(view), this.options.identity.protocol)
       case 'scan':
         return clusterScan(this.cluster, this.#sender, this.#places, view)
-      case undefined:
-        this.#places.refuse(
-          `ERR Understudy: ${spec!.name} concerns one server, and the store '${this.options.store.name}' is a cluster: ask its nodes`,
-        )
+      case 'node':
+        if (view.argc === 5) return this.#unblock(view)
     }
+    this.#places.refuse(
+      `ERR Understudy: ${spec!.name} concerns one server, and the store '${this.options.store.name}' is a cluster: ask its nodes`,
+    )
+  }
+
+  /** `CLIENT UNBLOCK id host port`, of what waits at a node. */
+  #unblock(view: CommandView): void {
+    const [, , id, host, port] = Array.from({ length: view.argc }, (_, i) =>
+      view.buf.toString('latin1', view.start[i], view.end[i]),
+    )
+    const bytes = encodeOwn(['CLIENT', 'UNBLOCK', id!])
+    this.#sender.sendTo({ host: host!, port: Number(port) }, bytes, 1, this.#places.add(), 0)
   }
 
   /** `changes`: refused by one of them, it may have been executed by others. */

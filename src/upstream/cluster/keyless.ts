@@ -8,10 +8,11 @@
  *   info    all masters: one INFO of the whole
  *   scan    node after node; the cursor says which
  *   some    all masters: the answer of one of those that have one, whichever
+ *   node    the node that Understudy names behind the command's own words: no client's
  *
  * Everything else concerns one server, and a cluster has several: it is refused.
  */
-export type Keyless = 'any' | 'ok' | 'sum' | 'list' | 'info' | 'scan' | 'some'
+export type Keyless = 'any' | 'ok' | 'sum' | 'list' | 'info' | 'scan' | 'some' | 'node'
 
 const TABLE: Readonly<Record<Keyless, readonly string[]>> = {
   any: [
@@ -30,6 +31,7 @@ const TABLE: Readonly<Record<Keyless, readonly string[]>> = {
   info: ['INFO'],
   scan: ['SCAN'],
   some: ['RANDOMKEY'],
+  node: ['CLIENT UNBLOCK'],
 }
 
 const BY_NAME = new Map(Object.entries(TABLE).flatMap(([way, names]) => names.map((name) => [name, way as Keyless])))

@@ -1,15 +1,18 @@
 import { Pipeline } from '../pipeline.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
+import type { NodeAddress } from './node-links.ts'
 import type { Debtor } from './reply-places.ts'
 import { LAG_MS } from './slot-flow.ts'
 
 /** The connection of a pipeline to one node of its cluster. */
 export class NodeLink implements Debtor {
+  readonly node: NodeAddress
   readonly pipeline: Pipeline
   /** Since when the topology does not name the node; null: it does. */
   #goneSinceMs: number | null = null
 
-  constructor(options: PipelineOptions) {
+  constructor(node: NodeAddress, options: PipelineOptions) {
+    this.node = node
     this.pipeline = new Pipeline(options)
   }
 

@@ -80,7 +80,7 @@ export class NodeLinks {
     const address = addressOf(node)
     const known = this.#links.get(address)
     if (known !== undefined && known.pipeline.state !== 'closed') return known
-    const link = new NodeLink({
+    const link = new NodeLink(node, {
       ...this.#cluster.node(node, this.#options),
       onState: (changed, error) => this.#stateOf(changed, error),
     })

@@ -44,6 +44,11 @@ export class ReplyPlaces {
     this.#clock = clock
   }
 
+  /** Who owes the reply that is next, or its first part; null: nobody at the moment. */
+  get debtor(): Debtor | null {
+    return this.#queue[this.#head]?.debtor ?? null
+  }
+
   /** The place of a command that is answered by one reply. */
   add(): Place {
     return this.addWhole(1, null)
@@ -198,6 +203,10 @@ class Waiting implements Place {
 
   get hasEnded(): boolean {
     return this.frame !== null || this.loss !== null
+  }
+
+  get debtor(): Debtor | null {
+    return this.#debtors[0] ?? null
   }
 
   lags(nowMs: number): boolean {
