@@ -302,6 +302,19 @@ describe('keys of a slot that is on its way', () => {
     await equal([left[0]!, left[1]!, gone[0]!, gone[1]!, '{m}:new'], ['2', '1', '2', '1', '1'])
   })
 
+  test('are written by a command that a part of a later one has overtaken, where that part is about another key', async () => {
+    const { client, gone, left, move } = await halfWay()
+    const both = await client.pipeline().incr(gone[0]!).mset(left[0]!, 'a', 'elsewhere', 'a').incr(gone[1]!).exec()
+    expect(both).toEqual([
+      [null, 1],
+      [null, 'OK'],
+      [null, 1],
+    ])
+    await move.finish()
+    await equal([gone[0]!, left[0]!, gone[1]!], ['1', 'a', '1'])
+    expect(await client.get('elsewhere')).toBe('a')
+  })
+
   test('that lie apart are waited for by commands that need both', async () => {
     const { client, keys, gone, left, move } = await halfWay()
     const both = Promise.all([

@@ -221,19 +221,23 @@ export class ClusterConnection implements PipelineConnection {
     const merge = mergeOf(spec.name)
     const step = merge === 'ok' ? 2 : 1
     if (merge === null || (view.argc - 1) % step !== 0) return this.#places.refuse(CROSSSLOT)
-    const parts = new Map<number, { args: (string | Buffer)[]; places: number[] }>()
+    const parts = new Map<number, { args: (string | Buffer)[]; places: number[]; keyHash: number }>()
     for (let i = 1; i < view.argc; i += step) {
       const slot = slotOf(view, i)
       let part = parts.get(slot)
-      if (part === undefined) parts.set(slot, (part = { args: [spec.name], places: [] }))
+      if (part === undefined) {
+        const keyHash = hashBytes(view.buf, view.start[i]!, view.end[i]!)
+        parts.set(slot, (part = { args: [spec.name], places: [], keyHash }))
+      } else part.keyHash = 0
       part.places.push((i - 1) / step)
       for (let arg = i; arg < i + step; arg++) part.args.push(view.buf.subarray(view.start[arg], view.end[arg]))
     }
     const places = [...parts.values()].map((part) => part.places)
     const place = this.#places.addWhole(parts.size, orError(mergeParts(merge, places)), !spec.readonly)
     let number = 0
-    const footprint = { keyHash: 0, writes: !spec.readonly }
-    for (const [slot, { args }] of parts) this.#sender.send(slot, footprint, encodeCommand(args), 1, place, number++)
+    const writes = !spec.readonly
+    for (const [slot, { args, keyHash }] of parts)
+      this.#sender.send(slot, { keyHash, writes }, encodeCommand(args), 1, place, number++)
   }
 
   #keyless(spec: CommandSpec | undefined, view: CommandView): void {
