@@ -1,8 +1,7 @@
-import { blockTimeout } from '../command/blocking.ts'
-import type { CommandSpec } from '../command/spec.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { encodeCommand } from '../resp/encode.ts'
-import { bytesArg, textArg } from './arguments.ts'
+import { blockTimeout } from './blocking.ts'
+import type { CommandSpec } from './spec.ts'
 
 const parser = new CommandParser()
 
@@ -11,7 +10,7 @@ function givenMs(spec: CommandSpec, frame: Buffer): number | null {
   parser.parse(frame, 0, frame.length)
   const timeout = blockTimeout(spec, parser)
   if (timeout === null) return null
-  const given = Number(textArg(parser, timeout.index))
+  const given = Number(parser.buf.toString('latin1', parser.start[timeout.index], parser.end[timeout.index]))
   return given >= 0 ? given * (timeout.unit === 'seconds' ? 1000 : 1) : null
 }
 
@@ -30,7 +29,7 @@ export function frameForTheRest(spec: CommandSpec, frame: Buffer, elapsedMs: num
   if (leftMs < 1) return null
   const timeout = blockTimeout(spec, parser)!
   const args: (Buffer | string)[] = []
-  for (let i = 0; i < parser.argc; i++) args.push(bytesArg(parser, i))
+  for (let i = 0; i < parser.argc; i++) args.push(parser.buf.subarray(parser.start[i], parser.end[i]))
   args[timeout.index] = timeout.unit === 'seconds' ? (leftMs / 1000).toFixed(3) : String(Math.ceil(leftMs))
   return encodeCommand(args)
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
+import { frameForTheRest, replyLimitMs } from '../../src/command/block-time.ts'
 import { CommandTable } from '../../src/command/table.ts'
-import { frameForTheRest, replyLimitMs } from '../../src/proxy/block-time.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 
 const table = CommandTable.builtin()

@@ -5,6 +5,7 @@ import { changeBetween } from '../support/change.ts'
 import { type RedisCluster, startCluster } from '../support/cluster.ts'
 import { configOf, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
 
@@ -344,6 +345,63 @@ describe('keys of a slot that is on its way', () => {
     await move.finish()
     await failed
     await equal([left[0]!, gone[0]!], ['second', '0'])
+  })
+})
+
+describe('a blocked command whose slot moves', () => {
+  /** As long as a client that waits may have done so by then; what is sent meanwhile goes to the nodes. */
+  const HASTY = { store: { timeoutMs: 500 } } as const
+  const [queue, other] = ['{b}:1', '{b}:2']
+  beforeEach(async () => {
+    path = await startDataPath({ stores: { cluster: ofCluster() }, ...HASTY })
+  })
+
+  /** So many clients are blocked at the node, and each has been for a second at least: whole seconds of its clock are counted. */
+  const waitingFor1s = (server: RedisServer, count: number): Promise<void> =>
+    eventually(async () => {
+      const list = String(await server.client().client('LIST'))
+      expect(list.match(/ idle=([2-9]|\d\d+) flags=b /g) ?? []).toHaveLength(count)
+    })
+
+  test('goes on waiting at its new node, for what is left of its time, however long it has waited', async () => {
+    const slot = await cluster.slotOf(queue!)
+    const from = await cluster.ownerOf(slot)
+    const to = (await cluster.masters()).find((server) => server !== from)!
+    const waiting = Promise.all([
+      path.client().blpop(queue!, 0),
+      path.client().xread('BLOCK', 0, 'STREAMS', '{b}:s', '$'),
+      path.client().blpop(other!, 1_000),
+    ])
+    await waitingFor1s(from, 3)
+    const monitor = await RawClient.open(to.port)
+    await monitor.ask('MONITOR')
+    await cluster.moveSlot(slot, to)
+    await waitingFor1s(to, 3)
+    // And once more.
+    await cluster.moveSlot(slot, from)
+    await waitingFor1s(from, 3)
+    const at = from.client()
+    await Promise.all([at.rpush(queue!, 'x'), at.rpush(other!, 'y'), at.xadd('{b}:s', '1-1', 'f', 'v')])
+    expect(await waiting).toEqual([[queue, 'x'], [['{b}:s', [['1-1', ['f', 'v']]]]], [other, 'y']])
+    let line = ''
+    while (!line.includes(`"blpop" "${other}"`)) line = await monitor.text()
+    const seconds = Number(/"([\d.]+)"\r\n$/.exec(line)![1])
+    expect(seconds).toBeGreaterThan(900)
+    expect(seconds).toBeLessThanOrEqual(999)
+    monitor.destroy()
+  })
+
+  test('ends when its time is over, also where no node executes it', async () => {
+    const at = cluster.client()
+    for (const key of [queue!, other!]) await at.set(key, 'in the way')
+    const slot = await cluster.slotOf(queue!)
+    const from = await cluster.ownerOf(slot)
+    const to = (await cluster.masters()).find((server) => server !== from)!
+    const move = await cluster.beginMove(slot, to)
+    await move.migrate(1)
+    expect(await path.client().blpop(queue!, other!, 0.1)).toBeNull()
+    await move.finish()
+    await expect(path.client().blpop(queue!, other!, 0.1)).rejects.toThrow('WRONGTYPE')
   })
 })
 

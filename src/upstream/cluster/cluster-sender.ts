@@ -1,4 +1,6 @@
+import { frameForTheRest } from '../../command/block-time.ts'
 import { MINUS } from '../../resp/bytes.ts'
+import { CommandParser } from '../../resp/command-parser.ts'
 import { encodeCommand, errorFrame, FRAME } from '../../resp/encode.ts'
 import type { InFlight, Loss, ReplyOwner } from '../in-flight.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
@@ -13,11 +15,11 @@ import { WatchedNode } from './watched-node.ts'
  * What one pipeline sends to the nodes of a cluster, and the order of what is sent to a slot:
  *
  *   MOVED, ASK             the node has not executed the command: it is sent to the one that was named
- *   TRYAGAIN, CLUSTERDOWN  sent again every 50 ms, for half the store's `timeout`; then it is the answer
+ *   TRYAGAIN, CLUSTERDOWN  sent again every 50 ms, for half the store's `timeout` from the first of them on; then it is the answer
  *
  * What is sent again goes when nothing else of its slot is under way, in the order in which it was sent before; what comes for that slot meanwhile waits behind it. Where a node has executed a
  * later command before it knew that (keys of one slot move one by one, and a slot can move away and back within one round trip), the earlier one is given up if their order makes a
- * difference: `TRYAGAIN`, not executed. So commands on one key never overtake each other.
+ * difference: `TRYAGAIN`, not executed. So commands on one key never overtake each other. A blocking command that is sent again waits for what is left of its time.
  */
 export class ClusterSender {
   readonly #cluster: Cluster
@@ -172,15 +174,18 @@ export class ClusterSender {
   /** What was watched may have changed where nobody has seen it. */
   #notExecuted({ place, part }: Sent): void {
     this.unwatch()
+    this.#answerNil(place, part)
+  }
+
+  #answerNil(place: Place, part: number): void {
     const frame = this.#options.identity.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY
     place.settle(part, frame, 0, frame.length)
   }
 
   /** `refusal`: a view. False: it has been tried for long enough. */
   #again(flow: SlotFlow, command: Sent, redirect: Redirect | null, refusal: Buffer): boolean {
-    const { nowMs } = this.#options.clock
-    if (nowMs - command.sinceMs > (this.#options.store.timeoutMs / 2 || PATIENCE_MS)) return false
-    command.refusals++
+    const forMs = command.refused(this.#options.clock.nowMs)
+    if (forMs > (this.#options.store.timeoutMs / 2 || PATIENCE_MS)) return false
     command.keep()
     command.redirect = redirect
     command.refusal = redirect === null ? Buffer.from(refusal) : OVERTAKEN
@@ -188,6 +193,23 @@ export class ClusterSender {
     flow.again.push(command)
     this.#goOn(command.slot, flow)
     return true
+  }
+
+  /** What was kept leaves. */
+  #pushLater(flow: SlotFlow, command: Sent): void {
+    const { nowMs } = this.#options.clock
+    const rest = this.#options.dedicated ? this.#rest(command, nowMs) : command.bytes
+    if (rest === null) return this.#answerNil(command.place, command.part)
+    command.bytes = rest
+    command.sentMs = nowMs
+    this.#push(flow, command)
+  }
+
+  /** The command with what is left of its time, if it blocks; null: nothing is left. */
+  #rest({ bytes, sentMs }: Sent, nowMs: number): Buffer | null {
+    parser.parse(bytes, 0, bytes.length)
+    const spec = this.#cluster.options.commands().lookup(parser)
+    return spec === undefined ? bytes : frameForTheRest(spec, bytes, nowMs - sentMs)
   }
 
   /** They have not been executed, and their time is over. */
@@ -206,7 +228,11 @@ export class ClusterSender {
     flow.timer = setTimeout(
       () => {
         flow.timer = null
-        for (const command of flow.take()) this.#push(flow, command)
+        for (const command of flow.take()) {
+          // What one is answered can be the end of the connection.
+          if (this.#links.closed) return
+          this.#pushLater(flow, command)
+        }
         this.#goOn(slot, flow)
       },
       isPatient ? AGAIN_MS : 0,
@@ -214,6 +240,7 @@ export class ClusterSender {
   }
 }
 
+const parser = new CommandParser()
 const UNWATCH = encodeCommand(['UNWATCH'])
 const NOBODY: ReplyOwner = { settle: () => {}, lost: () => {}, timedOut: () => {} }
 const ASKING = Buffer.from('*1\r\n$6\r\nASKING\r\n')

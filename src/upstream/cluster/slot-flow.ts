@@ -24,11 +24,16 @@ export class Sent {
   readonly replies: number
   readonly place: Place
   readonly part: number
+  /** When it came. */
   readonly sinceMs: number
   readonly role: WatchRole
   /** A view into the pipeline's bytes until `keep`. */
   bytes: Buffer
-  /** How often a node has not executed it. */
+  /** When it was sent last. */
+  sentMs: number
+  /** Since when it is refused wherever it is sent; null: it is not, or has not been. */
+  refusedMs: number | null = null
+  /** How often that was. */
   refusals = 0
   /** Where a node has sent it; null: to the owner of its slot. */
   redirect: Redirect | null = null
@@ -55,6 +60,7 @@ export class Sent {
     this.place = place
     this.part = part
     this.sinceMs = sinceMs
+    this.sentMs = sinceMs
     this.role = role
   }
 
@@ -62,6 +68,16 @@ export class Sent {
   keep(): void {
     if (!this.#kept) this.bytes = Buffer.from(this.bytes)
     this.#kept = true
+  }
+
+  /** A node has not executed it. Gives for how long none has: what a node has let wait before (a blocking command whose slot moves away) was refused by none until then. */
+  refused(nowMs: number): number {
+    if (this.refusedMs === null || nowMs - this.sentMs > HELD_MS) {
+      this.refusedMs = nowMs
+      this.refusals = 0
+    }
+    this.refusals++
+    return nowMs - this.refusedMs
   }
 
   /** Their order makes a difference. */
@@ -130,5 +146,7 @@ function isOnly(name: string, names: ReadonlySet<string>): boolean {
   return names.size === 0 || (names.size === 1 && names.has(name))
 }
 
+/** A refusal that comes later is that of a node which had let the command wait. */
+const HELD_MS = 500
 /** A node that has owed an answer for so long keeps nobody else waiting. */
 export const LAG_MS = 30
