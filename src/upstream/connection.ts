@@ -1,10 +1,12 @@
 import type net from 'node:net'
 import { Backoff } from '../base/backoff.ts'
 import { endpointIdentity } from '../config/endpoint.ts'
+import { encodeOwn } from '../resp/own-words.ts'
 import { connectTo } from './connect.ts'
 import { connectReason } from './connect-error.ts'
 import { type AttemptOwner, ConnectionAttempt } from './connection-attempt.ts'
 import { OwnConnections, type Run, type Say, type ServerConnections, type StoreSideName } from './own-connections.ts'
+import type { Unblocking } from './pipeline-connection.ts'
 import type { PipelineOptions } from './pipeline-options.ts'
 
 /** Who uses the connection. After `failed` or `refused` it is the owner's to `drop` it. */
@@ -103,6 +105,10 @@ export class Connection {
     const proven = this.lastReadMs > this.#readyMs || this.#options.clock.nowMs - this.#readyMs > PROVEN_MS
     if (proven) this.#backoff.reset()
     return proven
+  }
+
+  unblocking(clientId: number): Unblocking {
+    return clientId === 0 ? 'impossible' : encodeOwn(['CLIENT', 'UNBLOCK', clientId])
   }
 
   /**

@@ -32,8 +32,8 @@ export interface PipelineConnection {
   proven(): boolean
   drop(unsent: 'delivered' | 'discarded'): void
   tick?(nowMs: number): void
-  /** Of the oldest command, where several servers are behind it. Without it `clientId` says whom to unblock. */
-  unblocking?(): Unblocking
+  /** What cancels the oldest command. `clientId`: what `ready` was told. */
+  unblocking(clientId: number): Unblocking
 }
 
 export interface PipelineConnectionOwner extends ConnectionOwner {

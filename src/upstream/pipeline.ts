@@ -1,4 +1,3 @@
-import { encodeOwn } from '../resp/own-words.ts'
 import { ask } from './ask.ts'
 import { CHUNK_BYTES } from './chunk.ts'
 import { downText, lostText, unreadableReason } from './connect-error.ts'
@@ -194,9 +193,7 @@ export class Pipeline {
 
   /** What cancels the command that waits here. */
   unblocking(): Unblocking {
-    const { unblocking } = this.#connection
-    if (this.state === 'up' && unblocking !== undefined) return unblocking.call(this.#connection)
-    return this.clientId === 0 ? 'impossible' : encodeOwn(['CLIENT', 'UNBLOCK', this.clientId])
+    return this.#connection.unblocking(this.clientId)
   }
 
   /** Bytes that nobody waits for the replies of: relay mode only (SUBSCRIBE on a RESP2 subscriber's connection). */

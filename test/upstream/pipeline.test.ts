@@ -139,6 +139,7 @@ function pipelineOfSeveral(): { pipeline: Pipeline; owner: () => PipelineConnect
       openLater: () => {},
       greeted: () => {},
       proven: () => false,
+      unblocking: () => 'impossible',
       drop: () => {},
     }
   }

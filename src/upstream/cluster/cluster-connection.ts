@@ -6,7 +6,6 @@ import { mergeOf } from '../../command/split-commands.ts'
 import { COMPLETE, CommandParser, NEED_MORE } from '../../resp/command-parser.ts'
 import type { CommandView } from '../../resp/command-view.ts'
 import { encodeCommand, errorFrame, FRAME } from '../../resp/encode.ts'
-import { encodeOwn } from '../../resp/own-words.ts'
 import type { Outlet, PipelineConnection, PipelineConnectionOwner, Unblocking } from '../pipeline-connection.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
@@ -14,9 +13,9 @@ import { clusterInfo } from './cluster-info.ts'
 import { clusterScan } from './cluster-scan.ts'
 import { ClusterSender } from './cluster-sender.ts'
 import { ClusterTransaction } from './cluster-transaction.ts'
+import { clusterUnblock, unblockingAt } from './cluster-unblock.ts'
 import { keylessWay } from './keyless.ts'
 import { listOf, type Merging, mergeParts, orError, someOf, sumOf } from './merge.ts'
-import { NodeLink } from './node-link.ts'
 import { NodeLinks } from './node-links.ts'
 import { type Place, ReplyPlaces } from './reply-places.ts'
 import type { Footprint } from './slot-flow.ts'
@@ -111,13 +110,8 @@ export class ClusterConnection implements PipelineConnection {
     this.#places.tick()
   }
 
-  /** It names the node as well, for `#unblock` of another connection to this cluster. */
   unblocking(): Unblocking {
-    const { debtor } = this.#places
-    if (!(debtor instanceof NodeLink) || debtor.pipeline.state !== 'up') return 'later'
-    const { clientId } = debtor.pipeline
-    const { host, port } = debtor.node
-    return clientId === 0 ? 'impossible' : encodeOwn(['CLIENT', 'UNBLOCK', clientId, host, port])
+    return this.socket === null ? 'impossible' : unblockingAt(this.#places.debtor)
   }
 
   #known(): void {
@@ -264,20 +258,11 @@ export class ClusterConnection implements PipelineConnection {
       case 'scan':
         return clusterScan(this.cluster, this.#sender, this.#places, view)
       case 'node':
-        if (view.argc === 5) return this.#unblock(view)
+        if (view.argc === 5) return clusterUnblock(this.#sender, this.#places, view)
     }
     this.#places.refuse(
       `ERR Understudy: ${spec!.name} concerns one server, and the store '${this.options.store.name}' is a cluster: ask its nodes`,
     )
-  }
-
-  /** `CLIENT UNBLOCK id host port`, of what waits at a node. */
-  #unblock(view: CommandView): void {
-    const [, , id, host, port] = Array.from({ length: view.argc }, (_, i) =>
-      view.buf.toString('latin1', view.start[i], view.end[i]),
-    )
-    const bytes = encodeOwn(['CLIENT', 'UNBLOCK', id!])
-    this.#sender.sendTo({ host: host!, port: Number(port) }, bytes, 1, this.#places.add(), 0)
   }
 
   /** `changes`: refused by one of them, it may have been executed by others. */
