@@ -28,10 +28,10 @@ test('a backfill whose source fails over between two pages scans the new primary
   running.push(understudy)
   const status = async () => (await understudy.admin<Status>('/api/v1/status')).body
 
-  // Copies do not end, so that the job stands in the middle, with nothing of the scan under way.
-  target.pause()
-  const { id } = await startJob(understudy, 'backfill', 'all')
+  const { id } = await startJob(understudy, 'backfill', 'all', { rate: 2_000 })
   await eventually(async () => expect((await jobOf(understudy, id)).progress.total).toBe(KEYS))
+  // Copies do not end from here on, so that the job stands in the middle, with nothing of the scan under way.
+  target.pause()
   const now = await group.failover()
   await eventually(async () =>
     expect((await status()).stores['old']!.sentinel).toMatchObject({ primary: `127.0.0.1:${now.port}` }),
