@@ -28,6 +28,7 @@ beforeAll(async () => {
         '+@connection',
         '+@transaction',
         '-client|kill',
+        '-client|unblock',
         '+info',
       )
   }
@@ -147,6 +148,7 @@ test('clients that log in at the store have the rights of their users at every n
   // About other clients, too.
   expect(await stranger.ask('CLIENT', 'LIST')).toMatch(/^-NOAUTH/)
   await expect(reader.call('CLIENT', 'KILL', 'TYPE', 'normal')).rejects.toThrow('NOPERM')
+  await expect(reader.call('CLIENT', 'UNBLOCK', '1')).rejects.toThrow('NOPERM')
   expect(await reader.client('LIST')).toContain('user=reader')
   await expect(reader.multi().call('CLIENT', 'KILL', 'TYPE', 'normal').exec()).rejects.toThrow('EXECABORT')
   expect(await reader.multi().client('LIST').exec()).toEqual([[null, expect.stringContaining('user=reader')]])

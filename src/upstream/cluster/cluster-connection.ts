@@ -259,6 +259,7 @@ export class ClusterConnection implements PipelineConnection {
         return clusterScan(this.cluster, this.#sender, this.#places, view)
       case 'node':
         if (view.argc === 5) return clusterUnblock(this.#sender, this.#places, view)
+        return this.#sender.sendAny(frameOf(view), 1, this.#places.add())
     }
     this.#places.refuse(
       `ERR Understudy: ${spec!.name} concerns one server, and the store '${this.options.store.name}' is a cluster: ask its nodes`,

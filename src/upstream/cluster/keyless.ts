@@ -8,7 +8,7 @@
  *   info    all masters: one INFO of the whole
  *   scan    node after node; the cursor says which
  *   some    all masters: the answer of one of those that have one, whichever
- *   node    the node that Understudy names behind the command's own words: no client's
+ *   node    the node that Understudy names behind the command's own words; any, where it names none and only asks whether the user may
  *
  * Everything else concerns one server, and a cluster has several: it is refused.
  */
@@ -20,7 +20,7 @@ const TABLE: Readonly<Record<Keyless, readonly string[]>> = {
     ...['COMMAND', 'COMMAND COUNT', 'COMMAND DOCS', 'COMMAND INFO', 'COMMAND LIST', 'COMMAND GETKEYS', 'CONFIG GET'],
     ...['SCRIPT EXISTS', 'FUNCTION LIST', 'FUNCTION DUMP', 'ACL WHOAMI', 'ACL CAT', 'AUTH'],
     // Sent to ask whether the user may.
-    ...['CLIENT LIST', 'CLIENT KILL', 'CLIENT UNBLOCK', 'CLIENT PAUSE', 'CLIENT UNPAUSE'],
+    ...['CLIENT LIST', 'CLIENT KILL', 'CLIENT PAUSE', 'CLIENT UNPAUSE'],
   ],
   ok: [
     ...['FLUSHALL', 'FLUSHDB', 'SCRIPT LOAD', 'SCRIPT FLUSH', 'CONFIG SET', 'CONFIG RESETSTAT'],
