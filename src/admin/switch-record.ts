@@ -1,8 +1,8 @@
 import type { Config } from '../config/config.ts'
 import { consequencesOf, type Transition } from '../cutover/transition.ts'
+import { CUTOVER_PAUSE_BOUNDS } from '../observability/bounds.ts'
 import { Histogram } from '../observability/histogram.ts'
 import type { Log } from '../observability/log.ts'
-import { CUTOVER_PAUSE_BOUNDS } from '../observability/metrics-catalogue.ts'
 import type { ControlEvent } from './control.ts'
 
 export interface SwitchRecordOptions {

@@ -1,5 +1,5 @@
+import { COMMAND_DURATION_BOUNDS } from '../observability/bounds.ts'
 import { Histogram, type HistogramSnapshot } from '../observability/histogram.ts'
-import { COMMAND_DURATION_BOUNDS } from '../observability/metrics-catalogue.ts'
 import { RateWindow, type WindowCounts, type WindowName } from './rate-window.ts'
 
 /** Why a sample was dropped. */

@@ -1,4 +1,4 @@
-import { COMMAND_DURATION_BOUNDS } from '../observability/metrics-catalogue.ts'
+import { COMMAND_DURATION_BOUNDS } from '../observability/bounds.ts'
 import type { Stats } from '../proxy/messages.ts'
 import type { JobEnvironment } from './environment.ts'
 import type { Task } from './task.ts'

@@ -1,8 +1,8 @@
 import type { Phase, RouteConfig } from '../config/config.ts'
 import type { KeyPattern } from '../config/pattern.ts'
 import type { KeyRename } from '../config/rename.ts'
+import { COMMAND_DURATION_BOUNDS } from '../observability/bounds.ts'
 import { Histogram } from '../observability/histogram.ts'
-import { COMMAND_DURATION_BOUNDS } from '../observability/metrics-catalogue.ts'
 
 /** One end of a route in its present role. */
 export interface End {

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { MISMATCH_CLASSES } from '../../src/admin/control.ts'
 import { PHASES } from '../../src/config/config.ts'
+import { COMMAND_DURATION_BOUNDS, CUTOVER_PAUSE_BOUNDS } from '../../src/observability/bounds.ts'
 import { Histogram } from '../../src/observability/histogram.ts'
 import { Metrics } from '../../src/observability/metrics.ts'
-import { COMMAND_DURATION_BOUNDS, CUTOVER_PAUSE_BOUNDS, METRICS } from '../../src/observability/metrics-catalogue.ts'
+import { METRICS } from '../../src/observability/metrics-catalogue.ts'
 import type { MetricsSnapshot } from '../../src/observability/metrics-snapshot.ts'
 import { type Exposition, parseExposition } from './exposition.ts'
 
