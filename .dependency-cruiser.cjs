@@ -7,7 +7,7 @@
 const LAYERS = [
   ['cli'],
   ['admin', 'dashboard'],
-  ['cutover'],
+  ['cutover', 'preflight'],
   ['jobs'],
   ['proxy'],
   ['mirror', 'compare'],

@@ -1,7 +1,10 @@
 import type { Command } from 'commander'
+import type { Config } from '../config/config.ts'
 import { ConfigError, formatProblem, type Problem } from '../config/problems.ts'
+import type { Preflight } from '../preflight/preflight.ts'
 import { type JsonOption, jsonOption } from './admin-options.ts'
 import { EXIT } from './exit-code.ts'
+import { preflightData, preflightLines } from './preflight-report.ts'
 import { printable, type Terminal } from './terminal.ts'
 
 /** `understudy check`: silent when the file is fine, else every problem as compilers write them. */
@@ -14,25 +17,34 @@ export function addCheck(program: Command, terminal: Terminal, finish: (exitCode
       '--since <file>',
       'the file as it was: also say which keys a reload would move; exit code 1 when it must not',
     )
+    .option(
+      '--connect',
+      'also ask every store whether it can be reached, what its user may do, and what speaks against moving there; changes nothing',
+    )
     .addOption(jsonOption())
-    .action(async (file: string, { json, since }: CheckOptions) => {
-      const { problems, warnings } = await findings(file)
+    .action(async (file: string, { json, since, connect = false }: CheckOptions) => {
+      const { config, problems, warnings } = await findings(file)
       const moves = since === undefined || problems.length > 0 ? NO_MOVES : await movesBetween(since, file)
+      const found = connect && config !== null ? await askStores(config) : null
       if (json) {
         const unsafe = moves.unsafe.map((message) => ({ file, message }))
-        terminal.json([...problems.map((problem) => ({ file, ...problem })), ...unsafe])
+        const all = [...problems.map((problem) => ({ file, ...problem })), ...unsafe]
+        terminal.json(connect ? { problems: all, ...preflightData(found) } : all)
       } else {
         for (const problem of problems) terminal.line(printable(formatProblem(file, problem)))
         for (const reason of moves.unsafe) terminal.line(printable(`${file}: ${reason}`))
+        if (found !== null) for (const line of preflightLines(found, terminal)) terminal.line(line)
       }
       for (const warning of warnings) terminal.note(printable(`warning: ${formatProblem(file, warning)}`))
       for (const move of moves.said) terminal.note(printable(`reload: ${move}`))
-      finish(problems.length === 0 && moves.unsafe.length === 0 ? EXIT.done : EXIT.no)
+      const speaksAgainst = found?.findings.some(({ level }) => level === 'error') ?? false
+      finish(problems.length === 0 && moves.unsafe.length === 0 && !speaksAgainst ? EXIT.done : EXIT.no)
     })
 }
 
 interface CheckOptions extends JsonOption {
   readonly since?: string
+  readonly connect?: boolean
 }
 
 interface Moves {
@@ -57,7 +69,14 @@ async function movesBetween(since: string, file: string): Promise<Moves> {
   }
 }
 
+async function askStores(config: Config): Promise<Preflight> {
+  const { preflight } = await import('../preflight/preflight.ts')
+  return preflight(config)
+}
+
 interface Findings {
+  /** Null: the file is not valid. */
+  readonly config: Config | null
   readonly problems: readonly Problem[]
   /** What is allowed and worth a word. */
   readonly warnings: readonly Problem[]
@@ -66,9 +85,10 @@ interface Findings {
 async function findings(file: string): Promise<Findings> {
   const { loadConfig } = await import('../config/load.ts')
   try {
-    return { problems: [], warnings: loadConfig(file, process.env).warnings }
+    const { config, warnings } = loadConfig(file, process.env)
+    return { config, problems: [], warnings }
   } catch (error) {
-    if (error instanceof ConfigError) return { problems: error.problems, warnings: [] }
+    if (error instanceof ConfigError) return { config: null, problems: error.problems, warnings: [] }
     throw error
   }
 }

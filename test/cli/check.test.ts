@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startRedis } from '../support/redis.ts'
 import { runCli } from './run-cli.ts'
 
 const GOOD = `stores:
@@ -64,6 +65,41 @@ describe('understudy check', () => {
     const { code, stdout, stderr } = await runCli(['check', join(folder, 'nothing.yaml')])
     expect({ code, stdout }).toEqual({ code: 3, stdout: '' })
     expect(stderr).toMatch(/^understudy: [^\n]+\n$/)
+  })
+
+  test('--connect asks the stores: a table, what was found, exit code 1 when something speaks against them', async () => {
+    const [old, fresh] = await Promise.all([startRedis(), startRedis()])
+    try {
+      const text = GOOD.replace('redis://127.0.0.1:6379', old.url).replace('redis://127.0.0.1:6378', fresh.url)
+      const fine = await runCli(['check', written('fine.yaml', `stateDir: ${folder}\n${text}`), '--connect'])
+      expect(fine).toMatchObject({ code: 0, stderr: '' })
+      expect(fine.stdout.trimEnd().split('\n')).toEqual([
+        expect.stringMatching(/^STORE +SERVER +STATE +LATENCY +VERSION +ROLE +KEYS +MEMORY$/),
+        expect.stringMatching(new RegExp(`^old +127.0.0.1:${old.port} +up .* master +0 +\\d.*b, no limit$`)),
+        expect.stringMatching(new RegExp(`^new +127.0.0.1:${fresh.port} +up `)),
+      ])
+      await fresh.stop()
+      const file = written('down.yaml', `stateDir: ${folder}\n${text}`)
+      const down = await runCli(['check', file, '--connect'])
+      expect(down.code).toBe(1)
+      expect(down.stdout).toContain("\nerror: store 'new' cannot be used: ")
+      const { code, stdout } = await runCli(['check', file, '--connect', '--json'])
+      expect(code).toBe(1)
+      expect(JSON.parse(stdout)).toMatchObject({
+        problems: [],
+        stores: { old: { error: null, servers: [{ up: true, keys: {} }] }, new: { servers: [{ up: false }] } },
+        findings: [{ level: 'error' }],
+      })
+    } finally {
+      await Promise.all([old.stop(), fresh.stop()])
+    }
+  })
+
+  test('--connect asks nobody while the file itself is wrong', async () => {
+    const file = written('bad.yaml', GOOD.replace('phase: mirror', 'phase: mirorr'))
+    const { code, stdout } = await runCli(['check', file, '--connect'])
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/^[^\n]*bad.yaml:9:12: [^\n]*\n$/)
   })
 
   test('--since says which keys a reload would move, and refuses what nothing has prepared', async () => {

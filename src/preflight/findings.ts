@@ -1,0 +1,181 @@
+import type { Config, RouteConfig } from '../config/config.ts'
+import { isReplica } from '../upstream/health.ts'
+import type { ServerLook, ServerMemory } from './server-look.ts'
+import type { StoreLook } from './store-look.ts'
+
+/** What was found before anything runs. `error`: it speaks against a start; `warning`: somebody should know. */
+export interface Finding {
+  readonly level: 'error' | 'warning'
+  readonly message: string
+}
+
+export type StoreLooks = Readonly<Record<string, StoreLook>>
+
+/** Judges what the stores have said: first each by itself, then each source with its target. */
+export function findingsOf(config: Config, looks: StoreLooks): Finding[] {
+  const used = Object.values(looks).filter(({ name }) => config.routes.some((route) => storesOf(route).includes(name)))
+  return [
+    ...used.flatMap((look) => ofStore(config, look)),
+    ...pairsOf(config).flatMap((pair) => ofPair(config, looks, pair)),
+  ]
+}
+
+function ofStore(config: Config, look: StoreLook): Finding[] {
+  const { name, kind, error: reason, servers } = look
+  const store = `store '${name}'`
+  if (reason !== null) return [error(`${store} cannot be used: ${reason}`)]
+  const findings: Finding[] = []
+  for (const server of servers) {
+    const at = kind === 'cluster' ? `${store} (${server.address})` : store
+    if (kind !== 'cluster' && server.inCluster === true)
+      findings.push(error(`${at} is a node of a cluster: write redis+cluster:// in stores.${name}.url`))
+    if (isWritten(config, name)) {
+      if (isReplica(server.role))
+        findings.push(error(`${at} is a replica, which takes no writes: name its primary, or promote it first`))
+      else if (server.refusesWrites !== null) findings.push(error(`${at} ${server.refusesWrites}`))
+    }
+    if (server.error !== null) findings.push(warning(`${at}: ${server.error}`))
+    findings.push(...ofRights(at, server))
+  }
+  const { memory } = servers.find((server) => evicts(server.memory)) ?? { memory: null }
+  if (memory !== null)
+    findings.push(
+      warning(
+        `${store} drops keys when its memory is full (maxmemory-policy ${memory.policy}): what it has dropped is missing there, and a comparison says so`,
+      ),
+    )
+  return findings
+}
+
+/** One finding for rights whose lack has the same consequence. */
+function ofRights(at: string, { denied }: ServerLook): Finding[] {
+  return [...new Set(denied.map(({ without }) => without))].map((without) => {
+    const needs = denied.filter((need) => need.without === without)
+    const text = `${at}: its user may not run ${needs.map(({ command }) => command).join(', ')}: ${without}`
+    return needs.some(({ vital }) => vital) ? error(text) : warning(text)
+  })
+}
+
+/** Two stores, and the routes that lead from one to the other. */
+interface Pair {
+  readonly source: string
+  readonly target: string
+  readonly routes: readonly RouteConfig[]
+}
+
+function pairsOf({ routes }: Config): Pair[] {
+  const pairs = new Map<string, Pair>()
+  for (const { source, target } of routes) {
+    if (target === null || target.store === source.store) continue
+    const those = routes.filter((other) => other.source.store === source.store && other.target?.store === target.store)
+    pairs.set(`${source.store} ${target.store}`, { source: source.store, target: target.store, routes: those })
+  }
+  return [...pairs.values()]
+}
+
+function ofPair(config: Config, looks: StoreLooks, { source: from, target: to, routes }: Pair): Finding[] {
+  const [source, target] = [looks[from]!, looks[to]!]
+  if (source.error !== null || target.error !== null) return []
+  const marks = new Set(source.servers.flatMap(({ mark }) => mark ?? []))
+  if (target.servers.some(({ mark }) => mark !== null && marks.has(mark)))
+    return [error(`stores '${from}' and '${to}' are one server under two addresses: let the target be another server`)]
+  return [
+    ...ofCommands(source, target),
+    ...ofDatabases(config, source, target),
+    ...ofRoom(source, target),
+    ...ofKeys(config, target, routes),
+  ]
+}
+
+const SHOWN_COMMANDS = 8
+
+function ofCommands(source: StoreLook, target: StoreLook): Finding[] {
+  const known = target.servers[0]?.commands ?? null
+  const asked = source.servers[0]?.commands ?? null
+  if (known === null || asked === null) return []
+  const missing = [...asked].filter((name) => !known.has(name)).sort()
+  if (missing.length === 0) return []
+  const names = [...missing.slice(0, SHOWN_COMMANDS), ...(missing.length > SHOWN_COMMANDS ? ['...'] : [])].join(', ')
+  return [
+    warning(
+      `store '${target.name}' does not know ${missing.length} commands of store '${source.name}' (${names}): what the application does with them cannot move there`,
+    ),
+  ]
+}
+
+/** Databases that a client reaches by SELECT: its 0 is the one in the URL. */
+function ofDatabases(config: Config, source: StoreLook, target: StoreLook): Finding[] {
+  const inUrl = config.stores[source.name]!.database
+  const used = [...new Set(source.servers.flatMap(({ keys }) => Object.keys(keys ?? {}).map(Number)))]
+    .filter((database) => database !== 0 && database !== inUrl)
+    .sort((one, other) => one - other)
+  const count = target.kind === 'cluster' ? 1 : (target.servers[0]?.databases ?? Infinity)
+  const stranded = used.filter((database) => database >= count)
+  if (stranded.length === 0) return []
+  const which = `database${stranded.length > 1 ? 's' : ''} ${stranded.join(', ')}`
+  const has = target.kind === 'cluster' ? 'is a cluster, which has database 0 alone' : `has ${count} databases`
+  return [
+    warning(`store '${source.name}' holds keys in ${which}, and store '${target.name}' ${has}: they cannot move there`),
+  ]
+}
+
+function ofRoom(source: StoreLook, target: StoreLook): Finding[] {
+  const needed = sum(source.servers.map(({ memory }) => memory?.usedBytes ?? 0))
+  const limits = target.servers.map(({ memory }) => memory?.limitBytes ?? 0)
+  if (limits.some((limit) => limit === 0)) return []
+  const free = sum(target.servers.map(({ memory }) => memory!.limitBytes - memory!.usedBytes))
+  if (free >= needed) return []
+  return [
+    warning(
+      `store '${target.name}' has room for ${megabytes(free)} (maxmemory), and store '${source.name}' uses ${megabytes(needed)}: give it more, unless only a part is to move`,
+    ),
+  ]
+}
+
+/** Only before it is mirrored to: from then on it holds keys by right. */
+function ofKeys(config: Config, target: StoreLook, routes: readonly RouteConfig[]): Finding[] {
+  const count = keyCount(target)
+  const isShared = config.routes.some(({ source }) => source.store === target.name)
+  if (count === 0 || isShared || routes.some(({ phase }) => phase !== 'passthrough')) return []
+  return [
+    warning(
+      `store '${target.name}' holds ${count} keys already: a target should be empty before it is mirrored to, and a verify tells what does not belong there`,
+    ),
+  ]
+}
+
+/** In all its databases. */
+export function keyCount({ servers }: StoreLook): number {
+  return sum(servers.flatMap(({ keys }) => Object.values(keys ?? {})))
+}
+
+function evicts(memory: ServerMemory | null): boolean {
+  return memory !== null && memory.limitBytes > 0 && memory.policy !== 'noeviction'
+}
+
+/** In some phase that is still to come, or now. */
+function isWritten({ routes }: Config, name: string): boolean {
+  return routes.some(
+    ({ source, target, phase }) => target?.store === name || (source.store === name && phase !== 'done'),
+  )
+}
+
+function storesOf({ source, target }: RouteConfig): string[] {
+  return target === null ? [source.store] : [source.store, target.store]
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.max(0, Math.round(bytes / 2 ** 20))} mb`
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}
+
+function error(message: string): Finding {
+  return { level: 'error', message }
+}
+
+function warning(message: string): Finding {
+  return { level: 'warning', message }
+}

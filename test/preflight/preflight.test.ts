@@ -1,0 +1,181 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { loadConfig } from '../../src/config/load.ts'
+import { preflight } from '../../src/preflight/preflight.ts'
+import { startCluster } from '../support/cluster.ts'
+import { eventually } from '../support/eventually.ts'
+import { freePort } from '../support/ports.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { PRIMARY_NAME, startSentinelGroup } from '../support/sentinels.ts'
+
+let folder: string
+let old: RedisServer
+let fresh: RedisServer
+const others: { stop(): Promise<unknown> }[] = []
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'understudy-preflight-'))
+  ;[old, fresh] = await Promise.all([startRedis({ args: ['--unixsocket', join(folder, 'old.sock')] }), startRedis()])
+  await old.client().mset('a', '1', 'b', '2')
+})
+afterAll(async () => {
+  await Promise.all([old, fresh, ...others].map((server) => server?.stop()))
+  rmSync(folder, { recursive: true })
+})
+
+async function also<Server extends { stop(): Promise<unknown> }>(starting: Promise<Server>): Promise<Server> {
+  const server = await starting
+  others.push(server)
+  return server
+}
+
+const extra = (...args: string[]) => also(startRedis({ args }))
+
+/** What is found for a route from `source` to `target`, each a store of a file. */
+function found(source: string, target: string, { phase = 'passthrough', stateDir = folder } = {}) {
+  const file = join(folder, 'understudy.yaml')
+  const route = `{ name: all, keys: ["*"], source: { store: old }, target: { store: new }, phase: ${phase} }`
+  writeFileSync(file, `stateDir: ${stateDir}\nstores:\n  old: ${source}\n  new: ${target}\nroutes:\n  - ${route}\n`)
+  return preflight(loadConfig(file, {}).config)
+}
+
+const at = (url: string) => `{ url: "${url}" }`
+const messages = async (looking: ReturnType<typeof found>) =>
+  (await looking).findings.map(({ level, message }) => `${level}: ${message}`)
+
+test('two stores that are as they should be: what they say, nothing found, nothing changed', async () => {
+  const { stores, findings } = await found(at(old.url), at(fresh.url))
+  expect(findings).toEqual([])
+  expect(stores['old']).toMatchObject({
+    kind: 'single',
+    error: null,
+    servers: [
+      { address: `127.0.0.1:${old.port}`, up: true, role: 'master', keys: { 0: 2 }, inCluster: false, denied: [] },
+    ],
+  })
+  expect(stores['new']!.servers[0]).toMatchObject({ up: true, keys: {}, memory: { limitBytes: 0 } })
+  expect(await fresh.client().info('persistence')).toContain('rdb_changes_since_last_save:0\r\n')
+  expect(await fresh.client().dbsize()).toBe(0)
+})
+
+test('a store that nobody serves, and one that refuses the login', async () => {
+  const locked = await also(startRedis({ args: ['--requirepass', 'secret'], password: 'secret' }))
+  const found_ = await messages(
+    found(at(`redis://127.0.0.1:${await freePort()}`), `{ url: "redis://127.0.0.1:${locked.port}", password: wrong }`),
+  )
+  expect(found_).toEqual([
+    expect.stringMatching(/^error: store 'old' cannot be used: .*nobody listens there$/),
+    expect.stringMatching(/^error: store 'new' cannot be used: .*WRONGPASS/),
+  ])
+})
+
+test('one server under two addresses', async () => {
+  expect(await messages(found(at(old.url), at(`unix://${join(folder, 'old.sock')}`)))).toEqual([
+    "error: stores 'old' and 'new' are one server under two addresses: let the target be another server",
+  ])
+})
+
+test('a target that is a replica', async () => {
+  const replica = await extra('--replicaof', '127.0.0.1', String(old.port))
+  await eventually(async () => expect(await replica.client().info('replication')).toContain('master_link_status:up'))
+  expect(await messages(found(at(fresh.url), at(replica.url)))).toContain(
+    "error: store 'new' is a replica, which takes no writes: name its primary, or promote it first",
+  )
+})
+
+test('a target that has no memory left for writes, and drops keys', async () => {
+  const full = await extra('--maxmemory', '1mb')
+  await full.client().config('SET', 'maxmemory', '1024')
+  expect(await messages(found(at(old.url), at(full.url)))).toEqual([
+    "error: store 'new' has no memory left for writes (OOM)",
+    expect.stringMatching(/^warning: store 'new' has room for 0 mb \(maxmemory\), and store 'old' uses \d+ mb/),
+  ])
+  await full.client().config('SET', 'maxmemory', '100mb', 'maxmemory-policy', 'allkeys-lru')
+  expect(await messages(found(at(old.url), at(full.url)))).toEqual([
+    expect.stringContaining("warning: store 'new' drops keys when its memory is full (maxmemory-policy allkeys-lru)"),
+  ])
+})
+
+test('rights that the user lacks, each with what follows from it', async () => {
+  const guarded = await extra()
+  await guarded
+    .client()
+    .acl('SETUSER', 'app', 'on', '>pass', '~*', '&*', '+@all', '-dump', '-restore', '-info', '-scan')
+  const findings = await messages(
+    found(at(old.url), `{ url: "redis://app@127.0.0.1:${guarded.port}", password: pass }`),
+  )
+  expect(findings).toContain(
+    "warning: store 'new': its user may not run DUMP, RESTORE: keys are copied by commands of their types, which is slower",
+  )
+  expect(findings).toContain("error: store 'new': its user may not run SCAN: no job can list its keys")
+  expect(findings).toContainEqual(expect.stringMatching(/^error: store 'new': its user may not run INFO: /))
+})
+
+test('keys of other names than the user may touch are no lack of rights', async () => {
+  const guarded = await extra()
+  await guarded.client().acl('SETUSER', 'app', 'on', '>pass', '~app:*', '&*', '+@all')
+  expect(
+    await messages(found(at(old.url), `{ url: "redis://app@127.0.0.1:${guarded.port}", password: pass }`)),
+  ).toEqual([])
+})
+
+test('commands and databases of the source that the target has not got', async () => {
+  const poor = await extra('--rename-command', 'GEOADD', '', '--rename-command', 'XADD', '', '--databases', '4')
+  const source = await extra()
+  await source.client({ db: 3 }).set('three', '')
+  expect(await messages(found(at(source.url), at(poor.url)))).toEqual([
+    "warning: store 'new' does not know 2 commands of store 'old' (GEOADD, XADD): what the application does with them cannot move there",
+  ])
+  await source.client({ db: 9 }).set('nine', '')
+  expect(await messages(found(at(source.url), at(poor.url)))).toContain(
+    "warning: store 'old' holds keys in database 9, and store 'new' has 4 databases: they cannot move there",
+  )
+})
+
+test('a target that holds keys before it is mirrored to, not after', async () => {
+  const used = await extra()
+  await used.client().set('key', '')
+  expect(await messages(found(at(old.url), at(used.url)))).toEqual([
+    expect.stringContaining("warning: store 'new' holds 1 keys already"),
+  ])
+  expect(await messages(found(at(old.url), at(used.url), { phase: 'mirror' }))).toEqual([])
+})
+
+test('a state directory that cannot be made', async () => {
+  writeFileSync(join(folder, 'file'), '')
+  expect(await messages(found(at(old.url), at(fresh.url), { stateDir: join(folder, 'file', 'state') }))).toEqual([
+    expect.stringMatching(/^error: stateDir: .*file is no directory \(.*state would be made in it\)$/),
+  ])
+})
+
+test('a primary behind Sentinels', async () => {
+  const group = await also(startSentinelGroup())
+  const url = `redis+sentinel://${group.sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${PRIMARY_NAME}`
+  const { stores, findings } = await found(at(old.url), at(url))
+  expect(findings).toEqual([])
+  const { port } = await group.primary()
+  expect(stores['new']!.servers).toMatchObject([{ address: `127.0.0.1:${port}`, role: 'master' }])
+  expect(await messages(found(at(old.url), at(url.replace(PRIMARY_NAME, 'nobody'))))).toEqual([
+    expect.stringMatching(/^error: store 'new' cannot be used: no Sentinel names the primary/),
+  ])
+}, 180_000)
+
+test('a cluster: every master is asked; a node of one is no single server, and a single server no cluster', async () => {
+  const cluster = await also(startCluster())
+  const source = await extra()
+  await source.client({ db: 2 }).set('two', '')
+  const looked = await found(at(source.url), at(cluster.url))
+  expect(looked.stores['new']!.servers).toHaveLength(3)
+  expect(looked.findings.map(({ message }) => message)).toEqual([
+    "store 'old' holds keys in database 2, and store 'new' is a cluster, which has database 0 alone: they cannot move there",
+  ])
+  const node = `redis://127.0.0.1:${looked.stores['new']!.servers[0]!.address.split(':')[1]}`
+  expect(await messages(found(at(old.url), at(node)))).toEqual([
+    "error: store 'new' is a node of a cluster: write redis+cluster:// in stores.new.url",
+  ])
+  expect(await messages(found(at(old.url), at(fresh.url.replace('redis:', 'redis+cluster:'))))).toEqual([
+    `error: store 'new' cannot be used: 127.0.0.1:${fresh.port} is no node of a cluster: write redis:// in stores.new.url`,
+  ])
+}, 180_000)
