@@ -1,199 +1,69 @@
-import type { Command } from 'commander'
-import type { RouteStatus, Status, StoreStatus } from '../admin/control.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Command, InvalidArgumentError } from 'commander'
+import { UnderstudyError } from '../base/errors.ts'
+import type { AdminClient } from './admin-client.ts'
 import { type AdminOptions, adminClient, type JsonOption, jsonOption, withAdminOptions } from './admin-options.ts'
 import { EXIT } from './exit-code.ts'
-import { formatBytes, formatMs, formatSeconds, formatShare } from './format.ts'
 import { statusOf } from './older-answers.ts'
-import { tableLines } from './table.ts'
+import { statusLines } from './status-lines.ts'
 import { printable, type Terminal } from './terminal.ts'
 
-/** `understudy status`: one look at everything. */
+const DEFAULT_WATCH_SECONDS = 2
+const MAX_WATCH_SECONDS = 86_400
+
+interface StatusOptions extends AdminOptions, JsonOption {
+  /** true: no number was given. */
+  readonly watch?: number | true
+}
+
+/** `understudy status`: one look at everything, or one after the other. */
 export function addStatus(program: Command, terminal: Terminal, finish: (exitCode: number) => void): void {
   withAdminOptions(program.command('status'))
     .description('show stores, routes, phases, lag, backlog, dirty keys and mismatch rates')
+    .option(
+      '--watch [seconds]',
+      `look again every so many seconds (default: ${DEFAULT_WATCH_SECONDS}) until Ctrl-C; with --json, a line of JSON each time`,
+      parseSeconds,
+    )
     .addOption(jsonOption())
-    .action(async (options: AdminOptions & JsonOption) => {
-      const answer = await adminClient(options).get<unknown>('/api/v1/status')
-      if (options.json) terminal.json(answer)
-      else for (const line of statusLines(statusOf(answer), terminal)) terminal.line(line)
+    .action(async (options: StatusOptions) => {
+      const client = adminClient(options)
+      if (options.watch !== undefined) await watch(client, options, terminal)
+      else {
+        const answer = await client.get<unknown>('/api/v1/status')
+        if (options.json) terminal.json(answer)
+        else for (const line of statusLines(statusOf(answer), terminal)) terminal.line(line)
+      }
       finish(EXIT.done)
     })
 }
 
-function statusLines(status: Status, terminal: Terminal): string[] {
-  const { version, epoch, configHash, uptimeSeconds, clients, lastReload, needsRestart } = status
-  const reload = lastReload.successful
-    ? []
-    : [
-        terminal.style(
-          'red',
-          `The last reload failed; the configuration before it is in force: ${linesOf(lastReload.error ?? '')}`,
-        ),
-      ]
-  const restart =
-    needsRestart.length === 0
-      ? []
-      : [terminal.style('yellow', `Changed in the file, applies after a restart: ${needsRestart.join(', ')}`)]
-  return [
-    `Understudy ${version}, up ${formatSeconds(uptimeSeconds)}, ${clients.connected} clients, configuration ${configHash.slice(0, 12)} (epoch ${epoch})`,
-    ...reload,
-    ...restart,
-    '',
-    ...tableLines(
-      [
-        { title: 'store' },
-        { title: 'state' },
-        { title: 'latency', right: true },
-        { title: 'version' },
-        { title: 'role' },
-        { title: '' },
-      ],
-      Object.entries(status.stores).map(([name, store]) => storeRow(name, store, terminal)),
-    ),
-    ...sentinelLines(status),
-    ...clusterLines(status),
-    '',
-    ...tableLines(
-      [
-        { title: 'route' },
-        { title: 'phase' },
-        { title: 'primary' },
-        { title: 'shadow' },
-        { title: 'lag', right: true },
-        { title: 'backlog', right: true },
-        { title: 'dirty', right: true },
-        { title: 'mirrored', right: true },
-        { title: 'compared', right: true },
-        { title: 'mismatches', right: true },
-        { title: 'rate', right: true },
-      ],
-      Object.entries(status.routes).map(([name, route]) => routeRow(name, route, terminal)),
-    ),
-    ...doubts(status, terminal),
-  ]
-}
-
-/** Where the primaries of stores behind Sentinels are. */
-function sentinelLines({ stores }: Status): string[] {
-  const lines = Object.entries(stores).flatMap(([name, { sentinel }]) => {
-    if (sentinel === null) return []
-    const { primary, sentinels, answering, failovers, lastFailoverAt } = sentinel
-    const where = `${printable(name)}: '${printable(sentinel.name)}' of its Sentinels is at ${printable(primary ?? 'an unknown address')}`
-    const moved =
-      lastFailoverAt === null
-        ? ''
-        : `; failed over ${failovers === 1 ? 'once' : `${failovers} times`}, last at ${printable(lastFailoverAt)}`
-    return [`${where}; ${answering} of ${sentinels} Sentinels answer${moved}`]
-  })
-  return lines.length === 0 ? [] : ['', ...lines]
-}
-
-/** The nodes of stores that are clusters: those that do not answer by name. */
-function clusterLines({ stores }: Status): string[] {
-  const lines = Object.entries(stores).flatMap(([name, { cluster }]) => {
-    if (cluster === null) return []
-    const { nodes, slotsCovered } = cluster
-    const masters = nodes.filter(({ role }) => role === 'master')
-    const replicas = nodes.length - masters.length
-    const versions = [...new Set(nodes.flatMap(({ version }) => version ?? []))].sort()
-    const of = `${masters.length} masters, ${replicas} replicas${versions.length > 1 ? `, versions ${versions.join(' and ')}` : ''}`
-    const down = nodes.filter(({ up }) => !up)
-    return [
-      `${printable(name)}: ${printable(of)}; ${slotsCovered} of 16384 slots served`,
-      ...down.map(({ address, role, error }) =>
-        printable(`  ${role} ${address} does not answer${error === null ? '' : `: ${error}`}`),
-      ),
-    ]
-  })
-  return lines.length === 0 ? [] : ['', ...lines]
-}
-
-const REPAIR_WORDS: Readonly<Record<RouteStatus['mirror']['repair'], string>> = {
-  idle: 'waiting',
-  copying: 'being copied',
-  paused: 'copying waits for a store that is down',
-  tripped: 'copies keep failing',
-}
-
-/** What is not equal, or not known to be. */
-function doubts(status: Status, terminal: Terminal): string[] {
-  const lines: string[] = []
-  for (const [name, { mirror, crossSlots }] of Object.entries(status.routes)) {
-    const { dirtyKeys, hotKeys, dirtyReasons, oldestDirtyMs, needsVerify, verifyCauses, scriptsInDoubt, repair } =
-      mirror
-    if (dirtyKeys > 0) {
-      const reasons = Object.entries(dirtyReasons).map(([reason, count]) => `${count} ${reason}`)
-      const age = formatSeconds(oldestDirtyMs / 1000)
-      lines.push(
-        `${printable(name)}: dirty keys: ${printable(reasons.join(', '))}${hotKeys > 0 ? `; ${hotKeys} written all the time and copied again and again` : ''}; the oldest for ${age}; ${REPAIR_WORDS[repair] ?? printable(repair)}`,
-      )
+/** Until Ctrl-C. A sidecar that does not answer may be about to: that is shown, and it is asked again. */
+async function watch(client: AdminClient, { watch, json }: StatusOptions, terminal: Terminal): Promise<void> {
+  const everyMs = 1000 * (watch === true || watch === undefined ? DEFAULT_WATCH_SECONDS : watch)
+  const interrupt = new AbortController()
+  process.once('SIGINT', () => interrupt.abort())
+  while (!interrupt.signal.aborted) {
+    try {
+      const answer = await client.get<unknown>('/api/v1/status')
+      if (json) terminal.json(answer, 0)
+      else terminal.screen([...statusLines(statusOf(answer), terminal), '', shownAt()])
+    } catch (error) {
+      // A wrong address or token does not become right.
+      if (!(error instanceof UnderstudyError) || error.code !== 'ADMIN_UNREACHABLE') throw error
+      if (json) terminal.note(`understudy: ${printable(error.message)}`)
+      else terminal.screen([terminal.style('red', printable(error.message)), '', shownAt()])
     }
-    const { strandedDatabases } = mirror
-    if (strandedDatabases.length > 0) {
-      const text = `keys of database ${strandedDatabases.join(', ')} cannot be copied: the shadow is a cluster, which has database 0 alone`
-      lines.push(terminal.style('red', printable(`${name}: ${text}`)))
-    }
-    if (needsVerify)
-      lines.push(
-        terminal.style(
-          'red',
-          `${printable(name)}: needs a verify (${printable(verifyCauses.join(', '))}): keys may differ that nobody can name`,
-        ),
-      )
-    if (crossSlots.length > 0) {
-      const counts = crossSlots.map(({ command, count }) => `${command} ${count}`).join(', ')
-      const text = `keys in several slots of the cluster at the other end, which would answer CROSSSLOT: ${counts}`
-      lines.push(terminal.style('red', printable(`${name}: ${text}`)))
-    }
-    if (scriptsInDoubt.length > 0)
-      lines.push(
-        terminal.style(
-          'red',
-          `${printable(name)}: scripts that make names of keys themselves: ${scriptsInDoubt.length} (SHA-1 ${printable(scriptsInDoubt[0]!)}${scriptsInDoubt.length > 1 ? ', ...' : ''}); under other names they reach the wrong keys`,
-        ),
-      )
+    await sleep(everyMs, undefined, { signal: interrupt.signal }).catch(() => {})
   }
-  if (!status.durability.intact)
-    lines.push(
-      terminal.style('red', 'The state directory cannot be written: after a crash now, mirrored routes need a verify'),
-    )
-  return lines.length === 0 ? [] : ['', ...lines]
 }
 
-function storeRow(name: string, { up, latencyMs, version, role, error }: StoreStatus, terminal: Terminal): string[] {
-  return [
-    printable(name),
-    up ? terminal.style('green', 'up') : terminal.style('red', 'down'),
-    // The last answer's, when it is down.
-    !up || latencyMs === null ? '-' : formatMs(latencyMs),
-    printable(version ?? '-'),
-    printable(role ?? '-'),
-    printable(error ?? ''),
-  ]
+function shownAt(): string {
+  return new Date().toISOString()
 }
 
-function routeRow(
-  name: string,
-  { phase, primary, shadow, mirror, compare }: RouteStatus,
-  terminal: Terminal,
-): string[] {
-  const alarm = (count: number) => (count > 0 ? terminal.style('red', String(count)) : String(count))
-  return [
-    printable(name),
-    phase,
-    printable(primary),
-    printable(shadow ?? '-'),
-    formatMs(mirror.lagMs),
-    mirror.backlog === 0 ? '0' : `${mirror.backlog} (${formatBytes(mirror.backlogBytes)})`,
-    alarm(mirror.dirtyKeys),
-    String(mirror.mirrored),
-    String(compare.compared),
-    alarm(compare.mismatched),
-    formatShare(compare.mismatched, compare.compared),
-  ]
-}
-
-/** The problems of a file stand one a line. */
-function linesOf(text: string): string {
-  return text.split('\n').map(printable).join('\n  ')
+function parseSeconds(text: string): number {
+  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
+  if (seconds >= 0.1 && seconds <= MAX_WATCH_SECONDS) return seconds
+  throw new InvalidArgumentError(`seconds from 0.1 to ${MAX_WATCH_SECONDS}.`)
 }

@@ -20,6 +20,14 @@ export class Terminal {
     this.line(JSON.stringify(value, null, indent))
   }
 
+  /** Lines in the place of what stands there; one heap below the other, with an empty line between, where that is no terminal. */
+  screen(lines: readonly string[]): void {
+    const isTerminal = this.#stdout.isTTY === true
+    // Home; each line overwrites what stood there to its end; then what is below goes. Clearing all of it first would flicker.
+    const text = lines.map((line) => (isTerminal ? `${line}\x1b[K\n` : `${line}\n`)).join('')
+    this.#stdout.write(isTerminal ? `\x1b[H${text}\x1b[J` : `${text}\n`)
+  }
+
   /** For people, beside the answer: problems and progress. */
   note(text: string): void {
     this.#stderr.write(`${text}\n`)

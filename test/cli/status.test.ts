@@ -4,8 +4,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { UnderstudyError } from '../../src/base/errors.ts'
 import { FakeControl } from '../admin/fake-control.ts'
 import { startTestServer, type TestServer } from '../admin/test-server.ts'
+import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/ports.ts'
-import { runCli } from './run-cli.ts'
+import { runCli, startCli } from './run-cli.ts'
 
 let server: TestServer
 const TOKEN = 'a-very-secret-token'
@@ -42,6 +43,34 @@ describe('understudy status', () => {
     const { stdout } = await runCli(['status'], { UNDERSTUDY_ADMIN_URL: changed.url })
     await changed.close()
     expect(stdout).toContain('\nChanged in the file, applies after a restart: admin, log\n')
+  })
+
+  test('--watch looks again and again, also at a sidecar that is away for a while, until Ctrl-C', async () => {
+    const port = await freePort()
+    const cli = startCli(['status', '--watch', '0.1', '--admin', `http://127.0.0.1:${port}`])
+    await eventually(() => expect(cli.output.stdout).toContain(`127.0.0.1:${port}`))
+    const awaited = await startTestServer({ port })
+    const looks = () => cli.output.stdout.split('Understudy 0.1.0, up ').length - 1
+    await eventually(() => expect(looks()).toBeGreaterThan(2))
+    await awaited.close()
+    cli.child.kill('SIGINT')
+    expect(await cli.finished).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  test('--watch --json is a line for each look', async () => {
+    const cli = startCli(['status', '--watch', '0.1', '--json'], reach())
+    await eventually(() => expect(cli.output.stdout.split('\n').length).toBeGreaterThan(3))
+    cli.child.kill('SIGINT')
+    const { stdout, code } = await cli.finished
+    expect(code).toBe(0)
+    for (const line of stdout.trimEnd().split('\n')) expect(JSON.parse(line)).toMatchObject({ version: '0.1.0' })
+  })
+
+  test('--watch ends where asking again would be no use', async () => {
+    const wrong = await runCli(['status', '--watch'], { ...reach(), UNDERSTUDY_ADMIN_TOKEN: 'wrong' })
+    expect(wrong.code).toBe(3)
+    expect((await runCli(['status', '--watch', 'soon'], reach())).code).toBe(2)
+    expect((await runCli(['status', '--watch', '0'], reach())).code).toBe(2)
   })
 
   test('shows stores and routes as aligned tables', async () => {

@@ -1,0 +1,183 @@
+import type { RouteStatus, Status, StoreStatus } from '../admin/control.ts'
+import { formatBytes, formatMs, formatSeconds, formatShare } from './format.ts'
+import { tableLines } from './table.ts'
+import { printable, type Terminal } from './terminal.ts'
+
+/** What a person is to see: stores, routes, and whatever is not equal or not known to be. */
+export function statusLines(status: Status, terminal: Terminal): string[] {
+  const { version, epoch, configHash, uptimeSeconds, clients, lastReload, needsRestart } = status
+  const reload = lastReload.successful
+    ? []
+    : [
+        terminal.style(
+          'red',
+          `The last reload failed; the configuration before it is in force: ${linesOf(lastReload.error ?? '')}`,
+        ),
+      ]
+  const restart =
+    needsRestart.length === 0
+      ? []
+      : [terminal.style('yellow', `Changed in the file, applies after a restart: ${needsRestart.join(', ')}`)]
+  return [
+    `Understudy ${version}, up ${formatSeconds(uptimeSeconds)}, ${clients.connected} clients, configuration ${configHash.slice(0, 12)} (epoch ${epoch})`,
+    ...reload,
+    ...restart,
+    '',
+    ...tableLines(
+      [
+        { title: 'store' },
+        { title: 'state' },
+        { title: 'latency', right: true },
+        { title: 'version' },
+        { title: 'role' },
+        { title: '' },
+      ],
+      Object.entries(status.stores).map(([name, store]) => storeRow(name, store, terminal)),
+    ),
+    ...sentinelLines(status),
+    ...clusterLines(status),
+    '',
+    ...tableLines(
+      [
+        { title: 'route' },
+        { title: 'phase' },
+        { title: 'primary' },
+        { title: 'shadow' },
+        { title: 'lag', right: true },
+        { title: 'backlog', right: true },
+        { title: 'dirty', right: true },
+        { title: 'mirrored', right: true },
+        { title: 'compared', right: true },
+        { title: 'mismatches', right: true },
+        { title: 'rate', right: true },
+      ],
+      Object.entries(status.routes).map(([name, route]) => routeRow(name, route, terminal)),
+    ),
+    ...doubts(status, terminal),
+  ]
+}
+
+/** Where the primaries of stores behind Sentinels are. */
+function sentinelLines({ stores }: Status): string[] {
+  const lines = Object.entries(stores).flatMap(([name, { sentinel }]) => {
+    if (sentinel === null) return []
+    const { primary, sentinels, answering, failovers, lastFailoverAt } = sentinel
+    const where = `${printable(name)}: '${printable(sentinel.name)}' of its Sentinels is at ${printable(primary ?? 'an unknown address')}`
+    const moved =
+      lastFailoverAt === null
+        ? ''
+        : `; failed over ${failovers === 1 ? 'once' : `${failovers} times`}, last at ${printable(lastFailoverAt)}`
+    return [`${where}; ${answering} of ${sentinels} Sentinels answer${moved}`]
+  })
+  return lines.length === 0 ? [] : ['', ...lines]
+}
+
+/** The nodes of stores that are clusters: those that do not answer by name. */
+function clusterLines({ stores }: Status): string[] {
+  const lines = Object.entries(stores).flatMap(([name, { cluster }]) => {
+    if (cluster === null) return []
+    const { nodes, slotsCovered } = cluster
+    const masters = nodes.filter(({ role }) => role === 'master')
+    const replicas = nodes.length - masters.length
+    const versions = [...new Set(nodes.flatMap(({ version }) => version ?? []))].sort()
+    const of = `${masters.length} masters, ${replicas} replicas${versions.length > 1 ? `, versions ${versions.join(' and ')}` : ''}`
+    const down = nodes.filter(({ up }) => !up)
+    return [
+      `${printable(name)}: ${printable(of)}; ${slotsCovered} of 16384 slots served`,
+      ...down.map(({ address, role, error }) =>
+        printable(`  ${role} ${address} does not answer${error === null ? '' : `: ${error}`}`),
+      ),
+    ]
+  })
+  return lines.length === 0 ? [] : ['', ...lines]
+}
+
+const REPAIR_WORDS: Readonly<Record<RouteStatus['mirror']['repair'], string>> = {
+  idle: 'waiting',
+  copying: 'being copied',
+  paused: 'copying waits for a store that is down',
+  tripped: 'copies keep failing',
+}
+
+/** What is not equal, or not known to be. */
+function doubts(status: Status, terminal: Terminal): string[] {
+  const lines: string[] = []
+  for (const [name, { mirror, crossSlots }] of Object.entries(status.routes)) {
+    const { dirtyKeys, hotKeys, dirtyReasons, oldestDirtyMs, needsVerify, verifyCauses, scriptsInDoubt, repair } =
+      mirror
+    if (dirtyKeys > 0) {
+      const reasons = Object.entries(dirtyReasons).map(([reason, count]) => `${count} ${reason}`)
+      const age = formatSeconds(oldestDirtyMs / 1000)
+      lines.push(
+        `${printable(name)}: dirty keys: ${printable(reasons.join(', '))}${hotKeys > 0 ? `; ${hotKeys} written all the time and copied again and again` : ''}; the oldest for ${age}; ${REPAIR_WORDS[repair] ?? printable(repair)}`,
+      )
+    }
+    const { strandedDatabases } = mirror
+    if (strandedDatabases.length > 0) {
+      const text = `keys of database ${strandedDatabases.join(', ')} cannot be copied: the shadow is a cluster, which has database 0 alone`
+      lines.push(terminal.style('red', printable(`${name}: ${text}`)))
+    }
+    if (needsVerify)
+      lines.push(
+        terminal.style(
+          'red',
+          `${printable(name)}: needs a verify (${printable(verifyCauses.join(', '))}): keys may differ that nobody can name`,
+        ),
+      )
+    if (crossSlots.length > 0) {
+      const counts = crossSlots.map(({ command, count }) => `${command} ${count}`).join(', ')
+      const text = `keys in several slots of the cluster at the other end, which would answer CROSSSLOT: ${counts}`
+      lines.push(terminal.style('red', printable(`${name}: ${text}`)))
+    }
+    if (scriptsInDoubt.length > 0)
+      lines.push(
+        terminal.style(
+          'red',
+          `${printable(name)}: scripts that make names of keys themselves: ${scriptsInDoubt.length} (SHA-1 ${printable(scriptsInDoubt[0]!)}${scriptsInDoubt.length > 1 ? ', ...' : ''}); under other names they reach the wrong keys`,
+        ),
+      )
+  }
+  if (!status.durability.intact)
+    lines.push(
+      terminal.style('red', 'The state directory cannot be written: after a crash now, mirrored routes need a verify'),
+    )
+  return lines.length === 0 ? [] : ['', ...lines]
+}
+
+function storeRow(name: string, { up, latencyMs, version, role, error }: StoreStatus, terminal: Terminal): string[] {
+  return [
+    printable(name),
+    up ? terminal.style('green', 'up') : terminal.style('red', 'down'),
+    // The last answer's, when it is down.
+    !up || latencyMs === null ? '-' : formatMs(latencyMs),
+    printable(version ?? '-'),
+    printable(role ?? '-'),
+    printable(error ?? ''),
+  ]
+}
+
+function routeRow(
+  name: string,
+  { phase, primary, shadow, mirror, compare }: RouteStatus,
+  terminal: Terminal,
+): string[] {
+  const alarm = (count: number) => (count > 0 ? terminal.style('red', String(count)) : String(count))
+  return [
+    printable(name),
+    phase,
+    printable(primary),
+    printable(shadow ?? '-'),
+    formatMs(mirror.lagMs),
+    mirror.backlog === 0 ? '0' : `${mirror.backlog} (${formatBytes(mirror.backlogBytes)})`,
+    alarm(mirror.dirtyKeys),
+    String(mirror.mirrored),
+    String(compare.compared),
+    alarm(compare.mismatched),
+    formatShare(compare.mismatched, compare.compared),
+  ]
+}
+
+/** The problems of a file stand one a line. */
+function linesOf(text: string): string {
+  return text.split('\n').map(printable).join('\n  ')
+}
