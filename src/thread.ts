@@ -56,6 +56,15 @@ export class DataPathThread {
     return this.#ask({ kind: 'copy', database, keys, window }, [keys.buffer]) as Promise<BatchResult>
   }
 
+  /** As `DataPathPort` says; the memory is handed over. */
+  writing(database: number, keys: Uint8Array<ArrayBuffer>): Promise<number> {
+    return this.#ask({ kind: 'writing', database, keys }, [keys.buffer]) as Promise<number>
+  }
+
+  async wrote(number: number, doubtful: Uint8Array<ArrayBuffer>): Promise<void> {
+    await this.#ask({ kind: 'wrote', number, doubtful }, [doubtful.buffer])
+  }
+
   readPairs(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]> {
     return this.#ask({ kind: 'read-pairs', database, list }) as Promise<PairOfReplies[]>
   }

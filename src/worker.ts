@@ -35,6 +35,10 @@ async function handle(request: Request): Promise<unknown> {
       return runtime!.setAcknowledgements(request.list)
     case 'copy':
       return runtime!.jobs.copy(request.database, request.keys, request.window)
+    case 'writing':
+      return runtime!.jobs.writing(request.database, request.keys)
+    case 'wrote':
+      return runtime!.jobs.wrote(request.number, request.doubtful)
     case 'read-pairs':
       return runtime!.jobs.readPairs(request.database, request.list)
     case 'verified':

@@ -17,7 +17,7 @@ import { checked } from './scan-page.ts'
 import type { ScanPosition } from './scan-position.ts'
 import { StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
-import { mustBeNoReplica, mustBeTwoServers } from './two-servers.ts'
+import { mustBeNoReplica, mustBeTwoServers, mustTakeWrites } from './two-servers.ts'
 
 /** One after the other: what is deleted has been compared a moment before. */
 const PAGES = 2
@@ -94,6 +94,7 @@ export async function cleanup(environment: JobEnvironment, task: Task): Promise<
     await cleaner.pairs.reached(async () => {
       await mustBeTwoServers(connections, config, source.storeName, cleaner.target.storeName)
       await mustBeNoReplica(connections, config, cleaner.target.storeName)
+      await mustTakeWrites(connections, config, source.storeName)
     })
     if (path === undefined) return await work(null)
     const backup = await BackupWriter.open(path, route, source.storeName, `${task.job.id} ${task.job.createdAt}`)

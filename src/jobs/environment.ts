@@ -27,6 +27,10 @@ export interface JobEnvironment {
 /** The data path's thread, as jobs see it. */
 export interface DataPathPort {
   copy(database: number, keys: Uint8Array<ArrayBuffer>, window: number): Promise<BatchResult>
+  /** The job is about to write these keys (packed application names) on their primary itself: from when this resolves until `wrote` they are dirty after a crash. Gives the number for `wrote`. */
+  writing(database: number, keys: Uint8Array<ArrayBuffer>): Promise<number>
+  /** It has, and had those copied that are not among `doubtful` (packed): these are dirty now. */
+  wrote(number: number, doubtful: Uint8Array<ArrayBuffer>): Promise<void>
   readPairs(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]>
   /** Changes with everything that asks for a verify of the route. */
   verifyTicket(route: string): Promise<string>

@@ -2,22 +2,26 @@ import { UnderstudyError } from '../base/errors.ts'
 import { isBadPayload, isForeignPayload } from '../mirror/store-errors.ts'
 import { ErrorReply } from '../resp/reply.ts'
 import { BackupReader, type BackupRecord, placeOf } from './backup-file.ts'
-import { copyKeys } from './copying.ts'
 import { EndKeys, endsOf } from './end-keys.ts'
-import type { JobEnvironment } from './environment.ts'
+import type { JobEnvironment, NamedKey } from './environment.ts'
 import { inOrder, type PageResult, type Step } from './in-order.ts'
 import type { JobOptions } from './job.ts'
 import type { ListedKey } from './job-store.ts'
+import { OwnWrites } from './own-writes.ts'
 import { Pairs } from './pairs.ts'
 import { RouteWatch } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { refusedDatabase, type StoreConnection, StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
-import { Throttle } from './throttle.ts'
+import { mustTakeWrites } from './two-servers.ts'
 
 const PAGE = 500
 const PAGE_BYTES = 8 * 1024 * 1024
 const PAGES = 2
+
+interface Wanted extends NamedKey {
+  readonly record: BackupRecord
+}
 
 /** Behind which byte of the file it stands. */
 interface Checkpoint {
@@ -33,45 +37,46 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
   const { route, options } = task.job
   const source = new EndKeys(config, route, 'source')
   const { primary, shadow } = endsOf(config, route)
-  const isMirrored = primary.which === 'source' && shadow !== null
+  const isMirrored = primary.which === 'source' && shadow !== null && !options.dryRun
   const watch = new RouteWatch(environment, task)
-  const throttle = new Throttle(environment, task, route)
   const reader = await BackupReader.open(options.file!)
   const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, source, source, false)
+  const writes = new OwnWrites(environment, task, { pairs, connections, store: source.storeName, isMirrored })
   const begun = task.checkpoint as Checkpoint | null
 
   const work = async (records: readonly BackupRecord[]): Promise<PageResult> => {
     watch.look()
     await task.pace(records.length)
     const failed: ListedKey[] = []
-    const there: Buffer[][] = []
+    const wanted: Wanted[] = []
     let [copied, skipped] = [0, 0]
-    const put = async (record: BackupRecord): Promise<void> => {
+    const fail = (database: number, key: Buffer, why: string) =>
+      failed.push({ database, key, class: 'failed', detail: `It was not put back: ${why}.` })
+    for (const record of records) {
       const { database, name } = record
       const key = source.keyOf(name)
-      const outcome =
-        key === null
-          ? 'it is no key of this route'
-          : await pairs
-              .reached(() => putBack(connections.to(source.storeName, database), record, options))
-              .catch(refusedDatabase)
+      if (key === null) fail(database, name, 'it is no key of this route')
+      else if (isGone(record)) skipped++
+      else wanted.push({ database, key, record })
+    }
+    const put = async ({ database, key, record }: Wanted): Promise<boolean> => {
+      const outcome = await pairs
+        .reached(() => putBack(connections.to(source.storeName, database), record, options))
+        .catch(refusedDatabase)
       if (outcome === 'copied') copied++
       else if (outcome === 'gone' || outcome === 'there') skipped++
-      else failed.push({ database, key: key ?? name, class: 'failed', detail: `It was not put back: ${outcome}.` })
+      else fail(database, key, outcome)
       // Also one that was there: it may have been put back by a run that was interrupted.
-      if (key !== null && (outcome === 'copied' || outcome === 'there')) (there[database] ??= []).push(key)
+      return outcome === 'copied' || outcome === 'there'
     }
-    await Promise.all(records.map(put))
+    failed.push(...(await writes.each(wanted, put)))
     if (failed.some(({ detail }) => detail.includes(CONFLICT))) throw conflict(route, source.storeName)
-    if (isMirrored && !options.dryRun) {
-      for (const [database, keys] of Object.entries(there))
-        failed.push(...(await copyKeys(environment, task, throttle, Number(database), keys)).failed)
-    }
     return { counts: { copied, skipped, failed: failed.length }, keys: failed }
   }
 
   try {
+    await pairs.reached(() => mustTakeWrites(connections, config, source.storeName))
     if (!options.dryRun) environment.restoring(route)
     const { count, lastEnds } = await reader.survey()
     if (begun === null) task.total = count
@@ -114,17 +119,17 @@ const CONFLICT = 'it is there already'
 /** `there`: it was, and was left; `gone`: its time has come; else a reason. Rejects with StoreLost. */
 async function putBack(
   connection: StoreConnection,
-  { name, expiresAtMs, payload }: BackupRecord,
+  record: BackupRecord,
   { onConflict = 'skip', dryRun }: JobOptions,
 ): Promise<'copied' | 'there' | 'gone' | string> {
-  const left = expiresAtMs === null ? 0 : expiresAtMs - Date.now()
-  if (left < 0) return 'gone'
+  if (isGone(record)) return 'gone'
+  const { name, expiresAtMs, payload } = record
   if (dryRun) {
     const isThere = onConflict === 'overwrite' ? 0 : await connection.ask(['EXISTS', name])
     if (isThere instanceof ErrorReply) return `the store answers ${isThere.code}`
     return isThere !== 1 ? 'copied' : onConflict === 'fail' ? CONFLICT : 'there'
   }
-  const ttl = expiresAtMs === null ? 0 : Math.max(1, left)
+  const ttl = expiresAtMs === null ? 0 : Math.max(1, expiresAtMs - Date.now())
   const replace = onConflict === 'overwrite' ? ['REPLACE'] : []
   const reply = await connection.ask(['RESTORE', name, String(ttl), payload, ...replace])
   if (!(reply instanceof ErrorReply)) return 'copied'
@@ -132,6 +137,10 @@ async function putBack(
   if (isForeignPayload(reply.text)) return 'the store is older than the one that the backup is of, and cannot read it'
   if (isBadPayload(reply.text)) return 'the store cannot read what the backup holds of it'
   return `the store answers ${reply.code}`
+}
+
+function isGone({ expiresAtMs }: BackupRecord): boolean {
+  return expiresAtMs !== null && expiresAtMs < Date.now()
 }
 
 function conflict(route: string, store: string): UnderstudyError {

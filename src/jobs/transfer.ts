@@ -1,6 +1,5 @@
 import { ErrorReply } from '../resp/reply.ts'
 import { stagingKeyFor } from '../routing/staging-key.ts'
-import { copyKeys } from './copying.ts'
 import { inGroups } from './dumps.ts'
 import { endsOf } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
@@ -8,6 +7,7 @@ import { inOrder, type PageResult, type Step } from './in-order.ts'
 import type { JobOptions } from './job.ts'
 import type { ListedKey } from './job-store.ts'
 import { countLines } from './lines.ts'
+import { OwnWrites } from './own-writes.ts'
 import { Pairs } from './pairs.ts'
 import { type FileFormat, openWriter, readRecords } from './record-files.ts'
 import type { FileRecord, RecordWriter } from './record-format.ts'
@@ -17,7 +17,6 @@ import { countKeys, scan } from './scan.ts'
 import type { ScanPosition } from './scan-position.ts'
 import { refusedDatabase, type StoreConnection, StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
-import { Throttle } from './throttle.ts'
 import { type KeyRecord, readPayload, readValue, sameValue, writesOf } from './values.ts'
 
 const PAGE = 200
@@ -52,43 +51,42 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
   const { primary, shadow } = endsOf(config, route)
   const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, primary, shadow ?? primary, shadow !== null)
-  const throttle = new Throttle(environment, task, route)
   const { path, format, namespace } = fileOf(options)
   const begun = task.checkpoint as { place: string } | null
   const watch = new RouteWatch(environment, task)
   const version = environment.version(primary.storeName)
   const counts = version === null || Number.parseInt(version, 10) >= 7
+  const store = primary.storeName
+  const isMirrored = shadow !== null && !options.dryRun
+  const writes = new OwnWrites(environment, task, { pairs, connections, store, isMirrored })
 
   const work = async (page: readonly FileRecord[]): Promise<PageResult> => {
     watch.look()
     await task.pace(page.length)
     const failed: ListedKey[] = []
-    const there: Buffer[][] = []
+    const records: KeyRecord[] = []
     let [skipped, copied] = [0, 0]
-    const put = async ({ record }: FileRecord): Promise<void> => {
-      if (typeof record === 'string') {
-        failed.push({ database: 0, key: Buffer.alloc(0), class: 'failed', detail: `${record}.` })
-        return
-      }
+    const fail = (database: number, key: Buffer, detail: string) =>
+      failed.push({ database, key, class: 'failed', detail: `${detail}.` })
+    for (const { record } of page) {
+      if (typeof record === 'string') fail(0, Buffer.alloc(0), record)
+      else if (!primary.owns(record.key))
+        fail(record.database, record.key, 'It was not imported: it belongs to another route')
+      else if (isGone(record)) skipped++
+      else records.push(record)
+    }
+    const put = async (record: KeyRecord): Promise<boolean> => {
       const { database, key } = record
-      const outcome = primary.owns(key)
-        ? await pairs
-            .reached(() =>
-              putRecord(connections.to(primary.storeName, database), primary.nameOf(key), record, options, counts),
-            )
-            .catch(refusedDatabase)
-        : 'it belongs to another route'
+      const outcome = await pairs
+        .reached(() => putRecord(connections.to(store, database), primary.nameOf(key), record, options, counts))
+        .catch(refusedDatabase)
       if (outcome === 'written') copied++
       else if (outcome === 'there' || outcome === 'gone') skipped++
-      else failed.push({ database, key, class: 'failed', detail: `It was not imported: ${outcome}.` })
+      else fail(database, key, `It was not imported: ${outcome}`)
       // Also one that was there: it may have been written by a run that was interrupted.
-      if (outcome === 'written' || outcome === 'there') (there[database] ??= []).push(key)
+      return outcome === 'written' || outcome === 'there'
     }
-    await Promise.all(page.map(put))
-    if (shadow !== null && !options.dryRun) {
-      for (const [database, keys] of Object.entries(there))
-        failed.push(...(await copyKeys(environment, task, throttle, Number(database), keys)).failed)
-    }
+    failed.push(...(await writes.each(records, put)))
     return { counts: { copied, skipped, failed: failed.length }, keys: failed }
   }
 
@@ -134,7 +132,7 @@ async function putRecord(
   { dryRun, onConflict = 'skip' }: JobOptions,
   counts: boolean,
 ): Promise<'written' | 'there' | 'gone' | string> {
-  if (record.expiresAtMs !== null && record.expiresAtMs <= Date.now()) return 'gone'
+  if (isGone(record)) return 'gone'
   const { of } = record
   if (Array.isArray(of.value) && of.value.length === 0) return 'it is without elements, which no key is in a store'
   const overwrites = onConflict === 'overwrite'
@@ -161,6 +159,10 @@ async function putRecord(
   const value = typeof found === 'string' ? found : found.of
   if (value === null || typeof value === 'string') return 'it was written and is not there'
   return sameValue(value, of) ? 'written' : 'it was written and reads differently'
+}
+
+function isGone({ expiresAtMs }: KeyRecord): boolean {
+  return expiresAtMs !== null && expiresAtMs <= Date.now()
 }
 
 /** Gives the first error of a store. One that is written by pieces goes by itself if nobody finishes it. */

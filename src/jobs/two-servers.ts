@@ -35,6 +35,18 @@ export async function mustBeNoReplica(connections: StoreConnections, config: Con
   )
 }
 
+/** A replica that takes no writes would be waited for without end, and most are replicas for good. Throws JOB_REFUSED; rejects with StoreLost. */
+export async function mustTakeWrites(connections: StoreConnections, config: Config, store: string): Promise<void> {
+  if (config.stores[store]!.kind === 'cluster') return
+  const replication = await infoOf(connections.to(store, 0), store, 'replication')
+  if (!/^role:(slave|replica)/m.test(replication) || !/^(slave|replica)_read_only:1/m.test(replication)) return
+  const [host, port] = ['host', 'port'].map((name) => new RegExp(`^master_${name}:(\\S+)`, 'm').exec(replication)?.[1])
+  throw new UnderstudyError(
+    'JOB_REFUSED',
+    `store '${store}' is a replica of ${host}:${port} and takes no writes, so this cannot be done there: give the address of its primary to store '${store}', or promote it (REPLICAOF NO ONE), then start it again`,
+  )
+}
+
 async function marksOf(connections: StoreConnections, config: Config, store: string): Promise<(string | null)[]> {
   if (config.stores[store]!.kind !== 'cluster')
     return [serverMark(await infoOf(connections.to(store, 0), store, 'server'))]

@@ -28,7 +28,7 @@ export interface DurabilityParts {
   readonly stores: () => Iterable<Store>
   /** A command that changes every key is on its way to a shadow. */
   readonly sweeping: () => boolean
-  /** Notes the keys of commands that wait at a store, perhaps for ever. */
+  /** Notes the keys of commands that wait at a store, perhaps for ever, and of jobs that write. */
   readonly noteBlocked: (log: IntentLog) => void
   /** False: nothing is noted, and after a crash every mirrored route needs a verify. */
   readonly logged: boolean

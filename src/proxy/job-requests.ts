@@ -4,6 +4,8 @@ import { AlignedReads, type KeyReads, type PairOfReplies } from '../mirror/align
 import type { DataPathContext } from '../mirror/context.ts'
 import { BatchCopier, type BatchResult } from '../mirror/copy-batch.ts'
 import type { DirtySet } from '../mirror/dirty-set.ts'
+import type { IntentLog } from '../mirror/intent-log.ts'
+import { JobWrites } from '../mirror/job-writes.ts'
 import type { OverlapTable } from '../mirror/overlap.ts'
 import type { DirtyKeys } from './messages.ts'
 
@@ -14,22 +16,35 @@ export class JobRequests {
   readonly #process = randomUUID()
   readonly #copier: BatchCopier
   readonly #pairs: AlignedReads
+  readonly writes: JobWrites
 
-  /** `isKnown`: the mirror knows that the shadow does not hold what the primary holds of the key. */
+  /** `isKnown`: the mirror knows that the shadow does not hold what the primary holds of the key. `log`: of intents; null: none is kept. */
   constructor(
     context: DataPathContext,
     dirty: DirtySet,
     overlap: OverlapTable,
     isKnown: (route: string, database: number, key: Buffer) => boolean,
+    log: () => IntentLog | null,
   ) {
     this.#dirty = dirty
     this.#copier = new BatchCopier(context, dirty, overlap)
     this.#pairs = new AlignedReads(context, overlap, isKnown)
+    this.writes = new JobWrites(context, dirty, log)
   }
 
   /** `keys`: packed application names. */
   copy(database: number, keys: Uint8Array, window: number): Promise<BatchResult> {
     return this.#copier.copy(database, unpackBytes(keys), window)
+  }
+
+  /** A job is about to write these keys (packed application names) on their primary itself. Gives the number for `wrote`. */
+  async writing(database: number, keys: Uint8Array): Promise<number> {
+    return this.writes.begin(database, unpackBytes(keys))
+  }
+
+  /** It has. `doubtful`: the keys (packed) that it has not had copied since, and may have written. */
+  async wrote(number: number, doubtful: Uint8Array): Promise<void> {
+    this.writes.end(number, unpackBytes(doubtful))
   }
 
   readPairs(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]> {

@@ -37,6 +37,10 @@ export type Request =
       readonly keys: Uint8Array<ArrayBuffer>
       readonly window: number
     }
+  /** A job is about to write keys (application names, packed; the memory is handed over) on their primary by a connection of its own. Answer: a number. */
+  | { readonly kind: 'writing'; readonly database: number; readonly keys: Uint8Array<ArrayBuffer> }
+  /** It has, and these (packed) of them are in doubt: dirty, from now on. */
+  | { readonly kind: 'wrote'; readonly number: number; readonly doubtful: Uint8Array<ArrayBuffer> }
   /** The same reads of both stores at one place of history. Answer: `PairOfReplies[]`. */
   | { readonly kind: 'read-pairs'; readonly database: number; readonly list: readonly KeyReads[] }
   /** Answer: a text that changes with everything that asks for a verify of the route. */

@@ -137,7 +137,7 @@ export class Runtime {
     this.#limits = new ShadowLimits(path, this.#dirty)
     this.#functions = new FunctionSync(path, this.#dirty)
     this.#report = new DirtyReport(path, this.#dirty)
-    this.jobs = new JobRequests(path, this.#dirty, overlap, mirrorView.has)
+    this.jobs = new JobRequests(path, this.#dirty, overlap, mirrorView.has, () => path.intents)
     path.mirror = this.#mirror
     path.tickets = new WriteTickets(overlap)
     path.dirty = this.#dirty
@@ -163,8 +163,9 @@ export class Runtime {
       dirty: this.#dirty,
       stores: () => [...path.stores, ...this.#stores.retiring],
       sweeping: () => this.#overlap.sweeping,
-      noteBlocked: () => {
+      noteBlocked: (log) => {
         for (const command of path.blocked) command.noteIntent()
+        this.jobs.writes.noteAgain(log)
       },
       logged: config.intentLog,
     })
@@ -297,6 +298,7 @@ export class Runtime {
     } finally {
       path.intents = null
       this.#turn.ahead = null
+      this.jobs.writes.stop()
       this.#durability?.stop()
       this.#durability = null
     }

@@ -8,7 +8,7 @@ import type { PhaseResult } from '../../src/admin/control.ts'
 import { findProgram } from '../../src/base/find-program.ts'
 import { BackupReader, BackupWriter } from '../../src/jobs/backup-file.ts'
 import { eventually } from '../support/eventually.ts'
-import { doJob, jobOf, keysOf, over, startJob } from '../support/jobs.ts'
+import { doJob, jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { fillStrings, type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
 import type { UnderstudyProcess } from '../support/understudy.ts'
@@ -211,6 +211,36 @@ test('a source that takes no writes is waited for by cleanup and restore, and sa
     expect(await over(understudy, id)).toMatchObject({ state: 'done', throttle: null, progress: { failed: 0 } })
     expect(await redis.dbsize()).toBe(kept)
   }
+}, 240_000)
+
+test('a source that is a read-only replica is refused by cleanup and restore, with what to do; one that takes writes is not', async () => {
+  const migration = await startMigration([mirroredRoute({ phase: 'done' })], (server) => fillStrings(server, 10))
+  running.push(migration)
+  const { source, target, understudy } = migration
+  const backup = join(directory, 'backup')
+  await fillStrings(target, 10)
+  const redis = source.client()
+  await redis.replicaof('127.0.0.1', 1)
+  const refusal =
+    /store 'old' is a replica of 127\.0\.0\.1:1 and takes no writes.*the address of its primary.*REPLICAOF NO ONE/
+  for (const [kind, options] of [
+    ['cleanup', {}],
+    ['cleanup', { dryRun: false }],
+  ] as const) {
+    const job = await over(understudy, (await startJob(understudy, kind, 'all', options)).id)
+    expect(job).toMatchObject({ state: 'failed', error: expect.stringMatching(refusal) })
+  }
+  expect(await redis.dbsize()).toBe(10)
+  await redis.config('SET', 'replica-read-only', 'no')
+  expect(await doJob(understudy, 'cleanup', 'all', { dryRun: false, backup })).toMatchObject({
+    progress: { deleted: 10 },
+  })
+  await redis.config('SET', 'replica-read-only', 'yes')
+  const { id } = await startJob(understudy, 'restore', 'all', { file: backup })
+  expect(await over(understudy, id)).toMatchObject({ state: 'failed', error: expect.stringMatching(refusal) })
+  await redis.replicaof('NO', 'ONE')
+  await steer(understudy, id, 'resume')
+  expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { copied: 10 } })
 }, 240_000)
 
 test.skipIf(findProgram('prlimit') === null)(

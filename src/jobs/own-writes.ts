@@ -1,0 +1,130 @@
+import { packBytes } from '../base/packed-bytes.ts'
+import { copyKeys } from './copying.ts'
+import type { JobEnvironment, NamedKey } from './environment.ts'
+import type { ListedKey } from './job-store.ts'
+import type { Pairs } from './pairs.ts'
+import { DatabaseRefused, type StoreConnections } from './store-connection.ts'
+import type { Task } from './task.ts'
+import { Throttle } from './throttle.ts'
+
+/**
+ * Writes of a job to the route's primary, by connections of its own, which are then copied to the other side where the route is mirrored.
+ *
+ *   noted ─▶ written ─▶ copied ─▶ the note goes; what was not copied is dirty
+ *
+ * The data path knows of the keys before they are written (`JobWrites`), as it does of clients' writes: a job that is cancelled, a store that is gone or a process that is killed in between leaves dirty keys, and none that only a verify would find.
+ */
+export class OwnWrites {
+  readonly #environment: JobEnvironment
+  readonly #task: Task
+  readonly #pairs: Pairs
+  readonly #connections: StoreConnections
+  readonly #throttle: Throttle
+  readonly #store: string
+  readonly #isMirrored: boolean
+  /** Databases that the store lets us into, or not. */
+  readonly #databases = new Map<number, boolean>()
+
+  /** `store`: the route's primary. `isMirrored`: false where nothing is written, too. */
+  constructor(
+    environment: JobEnvironment,
+    task: Task,
+    {
+      pairs,
+      connections,
+      store,
+      isMirrored,
+    }: {
+      readonly pairs: Pairs
+      readonly connections: StoreConnections
+      readonly store: string
+      readonly isMirrored: boolean
+    },
+  ) {
+    this.#environment = environment
+    this.#task = task
+    this.#pairs = pairs
+    this.#connections = connections
+    this.#throttle = new Throttle(environment, task, task.job.route)
+    this.#store = store
+    this.#isMirrored = isMirrored
+  }
+
+  /** Writes each of the keys by `write`, all at once, and has those copied of which it gives true; of the others nobody knows. Gives those that could not be. Throws what `write` throws, when all have ended. */
+  async each<K extends NamedKey>(keys: readonly K[], write: (key: K) => Promise<boolean>): Promise<ListedKey[]> {
+    const notes = this.#isMirrored ? await this.#note(keys) : []
+    const doubtful = new Set<NamedKey>(keys)
+    try {
+      const there: K[] = []
+      await allEnded(
+        keys.map(async (key) => {
+          if (await write(key)) there.push(key)
+        }),
+      )
+      return this.#isMirrored ? await this.#copy(there, doubtful) : []
+    } finally {
+      await Promise.all(
+        notes.map(({ number, database }) =>
+          this.#environment.dataPath.wrote(number, packBytes(namesIn(database, doubtful))),
+        ),
+      )
+    }
+  }
+
+  async #copy(keys: readonly NamedKey[], doubtful: Set<NamedKey>): Promise<ListedKey[]> {
+    const failed: ListedKey[] = []
+    for (const database of databasesOf(keys)) {
+      const some = keys.filter((key) => key.database === database)
+      const names = some.map(({ key }) => key)
+      const copies = await copyKeys(this.#environment, this.#task, this.#throttle, database, names)
+      const lost = new Set(copies.failed.map(({ key }) => key))
+      for (const key of some) if (!lost.has(key.key)) doubtful.delete(key)
+      failed.push(...copies.failed)
+    }
+    return failed
+  }
+
+  /** Not those of databases that the store does not have: they are never written, and no copy of them would ever end. */
+  async #note(keys: readonly NamedKey[]): Promise<{ readonly number: number; readonly database: number }[]> {
+    const notes: { number: number; database: number }[] = []
+    for (const database of databasesOf(keys)) {
+      if (!(await this.#has(database))) continue
+      const number = await this.#environment.dataPath.writing(database, packBytes(namesIn(database, keys)))
+      notes.push({ number, database })
+    }
+    return notes
+  }
+
+  async #has(database: number): Promise<boolean> {
+    let known = this.#databases.get(database)
+    if (known === undefined) {
+      known = database === 0 || (await this.#answers(database))
+      this.#databases.set(database, known)
+    }
+    return known
+  }
+
+  async #answers(database: number): Promise<boolean> {
+    try {
+      await this.#pairs.reached(() => this.#connections.to(this.#store, database).ask(['PING']))
+      return true
+    } catch (error) {
+      if (error instanceof DatabaseRefused) return false
+      throw error
+    }
+  }
+}
+
+function databasesOf(keys: readonly NamedKey[]): Set<number> {
+  return new Set(keys.map(({ database }) => database))
+}
+
+function namesIn(database: number, keys: Iterable<NamedKey>): Buffer[] {
+  return [...keys].flatMap((key) => (key.database === database ? [key.key] : []))
+}
+
+/** As Promise.all, but it throws when nothing is under way any more. */
+async function allEnded(all: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(all)
+  await Promise.all(all)
+}

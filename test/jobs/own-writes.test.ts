@@ -1,0 +1,98 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { BackupWriter } from '../../src/jobs/backup-file.ts'
+import { eventually } from '../support/eventually.ts'
+import { jobOf, over, startJob, steer } from '../support/jobs.ts'
+import { driftBetween } from '../support/keyspace.ts'
+import { type Migration, mirrorSettled, startMigration } from '../support/migration.ts'
+
+const KEYS = 150
+let directory = ''
+let migration: Migration
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'understudy-own-writes-'))
+  migration = await startMigration()
+})
+afterEach(async () => {
+  await migration.stop()
+  rmSync(directory, { recursive: true, force: true })
+})
+
+/** Lines of keys, of two databases. */
+function fileOfKeys(): string {
+  const file = join(directory, 'keys.jsonl')
+  const lines = Array.from({ length: KEYS }, (_, i) => ({ key: `key:${i}`, value: `value ${i}`, database: i % 2 }))
+  writeFileSync(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+  return file
+}
+
+/** Begins an import that writes to the primary and cannot copy, for the shadow is away. Gives its number. */
+async function importWithoutShadow(file: string): Promise<number> {
+  const { source, target, understudy } = migration
+  await target.kill9()
+  const { id } = await startJob(understudy, 'import', 'all', { file })
+  await eventually(async () => {
+    expect(await source.client().dbsize()).toBe(KEYS / 2)
+    expect(await source.client({ db: 1 }).dbsize()).toBe(KEYS / 2)
+    expect((await jobOf(understudy, id)).throttle).toBe("store 'new' does not answer")
+  })
+  return id
+}
+
+async function expectEqualSides(): Promise<void> {
+  const { source, target, understudy } = migration
+  await eventually(async () => expect(await target.client().dbsize()).toBe(KEYS / 2))
+  await mirrorSettled(understudy)
+  expect(await driftBetween(source, target, { databases: [0, 1] })).toEqual([])
+}
+
+test('what an import has written and not copied when it is cancelled is copied by itself', async () => {
+  const { target, understudy } = migration
+  const id = await importWithoutShadow(fileOfKeys())
+  expect(await steer(understudy, id, 'cancel')).toMatchObject({ state: 'cancelled' })
+  await target.restart()
+  await expectEqualSides()
+}, 120_000)
+
+test('what an import has written and not copied when the process is killed is copied by itself, though the job cannot go on', async () => {
+  const { target, understudy } = migration
+  const file = fileOfKeys()
+  const id = await importWithoutShadow(file)
+  // Longer than the segment of the intent log that they were noted in first.
+  const segments = () => readdirSync(join(understudy.stateDir, 'intent')).filter((name) => name.endsWith('.log'))
+  const [first] = segments().sort()
+  await eventually(() => expect(segments()).not.toContain(first))
+  await understudy.kill9()
+  rmSync(file)
+  await target.restart()
+  await understudy.restart()
+  expect((await over(understudy, id)).state).toBe('failed')
+  await expectEqualSides()
+}, 120_000)
+
+test('what a restore has put back and not copied when it is cancelled is copied by itself', async () => {
+  const { source, target, understudy } = migration
+  const redis = source.client()
+  const file = join(directory, 'backup')
+  await redis.set('key', 'value')
+  const payload = (await redis.dumpBuffer('key'))!
+  await redis.del('key')
+  await mirrorSettled(understudy)
+  const backup = await BackupWriter.open(file, 'all', 'old', 'a test')
+  const names = Array.from({ length: KEYS }, (_, i) => Buffer.from(`key:${i}`))
+  await backup.append(names.map((name) => ({ database: 0, name, expiresAtMs: null, payload, again: 0 })))
+  await backup.close()
+
+  await target.kill9()
+  const { id } = await startJob(understudy, 'restore', 'all', { file })
+  await eventually(async () => {
+    expect(await redis.dbsize()).toBe(KEYS)
+    expect((await jobOf(understudy, id)).throttle).toBe("store 'new' does not answer")
+  })
+  await steer(understudy, id, 'cancel')
+  await target.restart()
+  await eventually(async () => expect(await target.client().dbsize()).toBe(KEYS))
+}, 120_000)
