@@ -61,6 +61,8 @@ export type Facts = ReadonlyMap<string, string>
 const STREAM_FACTS = ['length', 'last-generated-id', 'groups']
 const NEWER_FACTS = ['max-deleted-entry-id', 'entries-added']
 const GROUP_FACTS = ['name', 'last-delivered-id', 'pending']
+/** Nil where the server works it out when it is asked for, as it does behind every read that is mirrored (`XGROUP SETID`): then nothing is told. */
+const NEWER_GROUP_FACTS = ['entries-read']
 
 export function streamFacts(reply: Reply): Facts {
   return factsIn('XINFO STREAM', reply, STREAM_FACTS, NEWER_FACTS)
@@ -68,7 +70,9 @@ export function streamFacts(reply: Reply): Facts {
 
 /** XINFO GROUPS by the groups' names (latin1). */
 export function groupsOf(reply: Reply): Map<string, Facts> {
-  const groups = listOf('XINFO GROUPS', reply).map((group) => factsIn('XINFO GROUPS', group, GROUP_FACTS, []))
+  const groups = listOf('XINFO GROUPS', reply).map((group) =>
+    factsIn('XINFO GROUPS', group, GROUP_FACTS, NEWER_GROUP_FACTS),
+  )
   return new Map(groups.map((facts) => [facts.get('name')!, facts]))
 }
 
@@ -91,7 +95,8 @@ function factsIn(command: string, reply: Reply, needed: readonly string[], other
   const facts = new Map<string, string>()
   for (let i = 0; i + 1 < flat.length; i += 2) {
     const name = textOf(command, flat[i]!)
-    if (needed.includes(name) || others.includes(name)) facts.set(name, textOf(command, flat[i + 1]!))
+    const isTold = others.includes(name) && flat[i + 1] !== null
+    if (isTold || needed.includes(name)) facts.set(name, textOf(command, flat[i + 1]!))
   }
   if (!needed.every((name) => facts.has(name))) throw unknownShape(command)
   return facts

@@ -40,7 +40,10 @@ export async function compareStreams(both: BothSides, per: number): Promise<Diff
   for (const [name, group] of there) {
     const other = here.get(name)
     if (other === undefined || !sameFacts(group, other)) {
-      return { class: 'value', detail: 'A consumer group differs: its last delivered ID, or how much is pending.' }
+      return {
+        class: 'value',
+        detail: 'A consumer group differs: its last delivered ID, how much is pending, or how much it has read.',
+      }
     }
     const pending = await comparePending(both, Buffer.from(name, 'latin1'))
     if (pending !== null) return pending

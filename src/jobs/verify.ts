@@ -135,7 +135,7 @@ function reportOf(task: Task, pairs: Pairs): WorkReport {
     clean: sample >= 1 && different === 0 && failed === 0,
     notes: [
       ...(sample < 1 ? [`Only ${sample * 100} % of the keys were looked at.`] : []),
-      'Not seen: what was written past this Understudy after a key was looked at, how often and when keys were last used, when consumers were last seen, consumers to whom nothing is pending, and how much a group has read.',
+      'Not seen: what was written past this Understudy after a key was looked at, how often and when keys were last used, when consumers were last seen, and consumers to whom nothing is pending.',
       ...pairs.exact.blindSpots,
     ],
   }

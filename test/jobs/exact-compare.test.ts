@@ -101,6 +101,9 @@ test('what a stream remembers, its groups and what is pending are compared, and 
     { ...stream(), 'XINFO GROUPS': [] },
   ])
     expect(await compare(stream(), other)).toMatchObject({ kind: 'different' })
+  const read = (entries: Reply): Answers => stream({}, { 'entries-read': entries })
+  expect(await compare(read(4), read(5))).toMatchObject({ kind: 'different' })
+  for (const other of [read(4), read(null), stream()]) expect(await compare(read(4), other)).toEqual({ kind: 'equal' })
   const counted = (added: number): Answers => stream({ 'entries-added': added })
   expect(await compare(counted(4), counted(5))).toMatchObject({ kind: 'different' })
 })

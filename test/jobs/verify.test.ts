@@ -28,6 +28,9 @@ async function fillTypes(server: RedisServer): Promise<void> {
   await redis.zadd('zset', 1, 'a', 2.5, 'b')
   await redis.xadd('stream', '1-1', 'field', 'value')
   await redis.xgroup('CREATE', 'stream', 'group', '0')
+  await redis.xadd('read stream', '1-1', 'field', 'value')
+  await redis.xgroup('CREATE', 'read stream', 'group', '0')
+  await redis.xreadgroup('GROUP', 'group', 'consumer', 'STREAMS', 'read stream', '>')
   for (let i = 0; i < 50; i++) {
     await redis.rpush('long list', ...some(1000, `element ${i} `))
     await redis.sadd('long set', ...some(1000, `member ${i} `))
@@ -47,8 +50,8 @@ test('two equal sides show no difference, and every kind of planted difference i
   const clean = await doJob(understudy, 'verify', 'all')
   expect(await keysOf(understudy, clean.id)).toEqual([])
   expect(clean).toMatchObject({
-    progress: { compared: 14, different: 0, failed: 0 },
-    report: { clean: true, summary: '14 keys compared, no difference.' },
+    progress: { compared: 15, different: 0, failed: 0 },
+    report: { clean: true, summary: '15 keys compared, no difference.' },
   })
 
   const there = target.client()
@@ -66,6 +69,7 @@ test('two equal sides show no difference, and every kind of planted difference i
   await there.zincrby('long zset', 0.5, 'member 7 7')
   await there.zadd('zset', 3, 'c')
   await there.xgroup('SETID', 'stream', 'group', '1-1')
+  await there.call('XGROUP', 'SETID', 'read stream', 'group', '1-1', 'ENTRIESREAD', '7')
   await there.xadd('long stream', '3000-2', 'field', 'one more')
   const job = await doJob(understudy, 'verify', 'all')
   const found = await keysOf(understudy, job.id)
@@ -82,9 +86,10 @@ test('two equal sides show no difference, and every kind of planted difference i
     'long zset': 'value',
     zset: 'length',
     stream: 'value',
+    'read stream': 'value',
     'long stream': 'length',
   })
-  expect(found).toHaveLength(13)
+  expect(found).toHaveLength(14)
   expect(job.report).toMatchObject({ clean: false, classes: { missing: 1, extra: 1, ttl: 1, type: 1, length: 2 } })
 })
 

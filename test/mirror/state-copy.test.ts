@@ -141,9 +141,10 @@ async function fill(client: Redis): Promise<string[]> {
   return client.keys('*')
 }
 
+/** With what is pending with each, and with what its groups have read. */
 async function consumersOf(server: RedisServer): Promise<unknown> {
   const list = (await server.client().call('XINFO', 'CONSUMERS', 'stream', 'g')) as unknown[][]
-  return list.map((fields) => [fields[1], fields[3]])
+  return [list.map((fields) => [fields[1], fields[3]]), await server.client().xinfo('GROUPS', 'stream')]
 }
 
 describe('a copy brings over everything a key is', () => {
