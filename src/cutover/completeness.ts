@@ -13,7 +13,7 @@ import type { KeyRegion } from './key-regions.ts'
 export interface Mirroring {
   /** When mirroring began, ms since the epoch. */
   readonly sinceMs: number
-  /** The end that may lack what the other held before mirroring began; null: both hold everything. */
+  /** The end that may lack what the other held before mirroring began, or what a cleanup has deleted there; null: both hold everything. */
   readonly incomplete: EndName | null
   /** The end that held keys of the route before mirroring towards it began: some may be of another time, and a backfill does not look at them. Null: none did. */
   readonly held: EndName | null
@@ -129,7 +129,7 @@ export class Completeness {
       this.#set(route.name, 'incomplete = NULL')
       return mirroring.held === end ? tooMuch(route, here!, mirroring) : null
     }
-    return `store '${here}' may lack what '${there}' held before mirroring began (${new Date(mirroring.sinceMs).toISOString()}): run 'understudy backfill ${route.name}', or a verify that finds no difference`
+    return `store '${here}' ${whyIncomplete(there!, mirroring)}: run 'understudy backfill ${route.name}', or a verify that finds no difference`
   }
 
   /** A job that began at `startedMs` has brought everything over (`backfill`), or has found both ends equal (`verify`). */
@@ -203,6 +203,13 @@ export class Completeness {
   #set(route: string, assignment: string, ...values: (string | number)[]): void {
     this.#database.prepare(`UPDATE route_mirroring SET ${assignment} WHERE route = ?`).run(...values, route)
   }
+}
+
+function whyIncomplete(there: string, { sinceMs, alteredMs }: Mirroring): string {
+  const since = new Date(sinceMs).toISOString()
+  return alteredMs === null
+    ? `may lack what '${there}' held before mirroring began (${since})`
+    : `may lack what '${there}' holds (what a cleanup has deleted, or what is from before mirroring began at ${since})`
 }
 
 function tooMuch(route: RouteConfig, store: string, { sinceMs, alteredMs }: Mirroring): string {

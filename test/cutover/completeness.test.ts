@@ -104,6 +104,21 @@ test('keys that a route gets when a more specific one goes lack at the target un
   expect(await understudy.client().get('job:1')).toBe(await source.client().get('job:1'))
 })
 
+test('the way back says that a cleanup has deleted keys there, and is open again behind a backfill', async () => {
+  const migration = await startMigration([mirroredRoute()], (server) => fillStrings(server, 10))
+  running.push(migration)
+  const { understudy } = migration
+  await doJob(understudy, 'backfill', 'all')
+  expect((await to(understudy, 'switched')).error).toBeUndefined()
+  await doJob(understudy, 'cleanup', 'all', { dryRun: false })
+  expect((await to(understudy, 'mirror')).error).toMatchObject({
+    code: 'GATE_CLOSED',
+    message: expect.stringMatching(/store 'old' may lack what 'new' holds \(what a cleanup has deleted.*backfill all/),
+  })
+  await doJob(understudy, 'backfill', 'all')
+  expect((await to(understudy, 'mirror')).error).toBeUndefined()
+})
+
 test('reads are not moved to a target that does not answer', async () => {
   const migration = await startMigration([mirroredRoute({ phase: 'shadow' })])
   running.push(migration)
@@ -207,7 +222,7 @@ test.each(['backfill', 'verify'] as const)(
     expect(await over(understudy, id)).toMatchObject({ state: 'done' })
     expect((await to(understudy, 'shadow')).error).toMatchObject({
       code: 'GATE_CLOSED',
-      message: expect.stringMatching(/store 'old' may lack what 'new' held/),
+      message: expect.stringMatching(/store 'old' may lack what 'new' holds \(what a cleanup/),
     })
     // One that begins now looks at every key.
     await doJob(understudy, 'backfill', 'all')
