@@ -1,4 +1,5 @@
 import { parentPort } from 'node:worker_threads'
+import type { PairOfReplies } from './mirror/aligned-reads.ts'
 import type { Request } from './proxy/messages.ts'
 import { Runtime } from './proxy/runtime.ts'
 
@@ -8,7 +9,7 @@ let runtime: Runtime | null = null
 
 port.on('message', ({ id, request }: { id: number; request: Request }) => {
   handle(request).then(
-    (result) => port.postMessage({ id, result }),
+    (result) => port.postMessage({ id, result }, request.kind === 'read-pairs' ? handedOver(request, result) : []),
     (error: unknown) =>
       port.postMessage({
         id,
@@ -51,6 +52,14 @@ async function handle(request: Request): Promise<unknown> {
       await runtime?.stop(request.graceMs)
       return null
   }
+}
+
+/** Memory of answers that is handed over: so much that copying it would keep clients waiting. */
+function handedOver({ list }: Request & { kind: 'read-pairs' }, result: unknown): ArrayBuffer[] {
+  return (result as PairOfReplies[]).flatMap((pair, i) => {
+    if (!pair.ok || list[i]!.isMuch !== true) return []
+    return [...pair.primary, ...pair.shadow].map(({ buffer }) => buffer as ArrayBuffer)
+  })
 }
 
 function codeOf(error: unknown): string | null {

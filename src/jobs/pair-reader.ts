@@ -1,4 +1,4 @@
-import type { KeyRead, KeyReads } from '../mirror/aligned-reads.ts'
+import type { KeyRead, KeyReads, PairOfReplies } from '../mirror/aligned-reads.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { inResp2 } from '../resp/in-resp2.ts'
 import type { Reply } from '../resp/reply.ts'
@@ -13,7 +13,8 @@ export type Pair =
 
 /** Asks both sides the same of a key (application name). */
 export interface PairReader {
-  read(database: number, key: Buffer, reads: readonly KeyRead[]): Promise<Pair>
+  /** `isMuch`: the answers have several MB. */
+  read(database: number, key: Buffer, reads: readonly KeyRead[], isMuch?: boolean): Promise<Pair>
 }
 
 /** Keys in one message to the data path. */
@@ -29,10 +30,10 @@ export class AlignedReader implements PairReader {
     this.#dataPath = dataPath
   }
 
-  read(database: number, key: Buffer, reads: readonly KeyRead[]): Promise<Pair> {
+  read(database: number, key: Buffer, reads: readonly KeyRead[], isMuch = false): Promise<Pair> {
     return new Promise((resolve, reject) => {
       // Of its own memory: a view of a pool would be sent with the whole pool.
-      this.#waiting.push({ database, asked: { key: new Uint8Array(key), reads }, resolve, reject })
+      this.#waiting.push({ database, asked: { key: new Uint8Array(key), reads, isMuch }, resolve, reject })
       if (this.#waiting.length === 1) setImmediate(() => this.#send())
     })
   }
@@ -52,9 +53,7 @@ export class AlignedReader implements PairReader {
           .then(
             (pairs) => {
               for (const [n, pair] of pairs.entries()) {
-                together[n]!.resolve(
-                  pair.ok ? { ok: true, primary: pair.primary.map(decoded), shadow: pair.shadow.map(decoded) } : pair,
-                )
+                together[n]!.resolve(pair.ok ? decodedPair(pair) : pair)
               }
             },
             (error) => {
@@ -64,6 +63,13 @@ export class AlignedReader implements PairReader {
       }
     }
   }
+}
+
+/** What is the same on the wire is decoded once. */
+function decodedPair({ primary, shadow }: PairOfReplies & { readonly ok: true }): Pair {
+  const there = primary.map(decoded)
+  const here = shadow.map((bytes, i) => (Buffer.compare(bytes, primary[i]!) === 0 ? there[i]! : decoded(bytes)))
+  return { ok: true, primary: there, shadow: here }
 }
 
 /** The pipelines of the primary speak what its clients speak, the shadow's RESP2. */

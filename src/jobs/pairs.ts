@@ -82,6 +82,7 @@ export class Pairs {
         ignoreJson: compare.ignoreJson,
         decode: compare.decode,
         absoluteTimes: this.#absoluteTimes,
+        aligned: live,
       },
     )
   }

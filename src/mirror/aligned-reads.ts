@@ -17,6 +17,8 @@ export interface KeyReads {
   /** The application's name. */
   readonly key: Uint8Array
   readonly reads: readonly KeyRead[]
+  /** They give several MB: writes of other connections that come across them are not answered by reading again and again. */
+  readonly isMuch?: boolean | undefined
 }
 
 /** The replies of both sides as they are on the wire; or why they could not be had at one place of history now. */
@@ -27,6 +29,8 @@ export type PairOfReplies =
 /** Reads under way at once. */
 const WINDOW = 64
 const MAX_DISTURBANCES = 100
+/** Of what is much. */
+const MAX_DISTURBANCES_OF_MUCH = 4
 
 /**
  * Asks both stores the same of a key at one place of the one history: the primary in the pipeline of its writes, the shadow behind every effect that came before the primary's reply. What differs then
@@ -53,12 +57,9 @@ export class AlignedReads {
 
   read(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]> {
     const all = list.map(
-      ({ key, reads }) =>
+      (asked) =>
         new Promise<PairOfReplies>((resolve) => {
-          const bytes = Buffer.from(key.buffer, key.byteOffset, key.byteLength)
-          this.#waiting.push(
-            new Reading(bytes, database, reads, (reading, result) => this.#ended(reading, result, resolve)),
-          )
+          this.#waiting.push(new Reading(asked, database, (reading, result) => this.#ended(reading, result, resolve)))
         }),
     )
     this.#next()
@@ -83,7 +84,8 @@ export class AlignedReads {
 
   #ended(reading: Reading, result: PairOfReplies | null, resolve: (result: PairOfReplies) => void): void {
     this.#running--
-    if (result === null && ++reading.disturbances <= MAX_DISTURBANCES) this.#again.push(reading)
+    const most = reading.isMuch ? MAX_DISTURBANCES_OF_MUCH : MAX_DISTURBANCES
+    if (result === null && ++reading.disturbances <= most) this.#again.push(reading)
     else if (result?.ok && this.#isKnown(reading.rule!.route.name, reading.database, reading.key)) {
       resolve({ ok: false, reason: 'it waits for a copy' })
     } else resolve(result ?? { ok: false, reason: 'it is written all the time' })
@@ -94,6 +96,7 @@ export class AlignedReads {
 class Reading implements ReplyOwner {
   readonly key: Buffer
   readonly database: number
+  readonly isMuch: boolean
   readonly #reads: readonly KeyRead[]
   readonly #onEnd: (reading: Reading, result: PairOfReplies | null) => void
   readonly #hash: number
@@ -109,16 +112,16 @@ class Reading implements ReplyOwner {
   #ended = false
 
   constructor(
-    key: Buffer,
+    { key, reads, isMuch = false }: KeyReads,
     database: number,
-    reads: readonly KeyRead[],
     onEnd: (reading: Reading, result: PairOfReplies | null) => void,
   ) {
-    this.key = key
+    this.key = view(key)
     this.database = database
+    this.isMuch = isMuch
     this.#reads = reads
     this.#onEnd = onEnd
-    this.#hash = hashBytes(key, 0, key.length)
+    this.#hash = hashBytes(this.key, 0, key.length)
   }
 
   start(context: DataPathContext, overlap: OverlapTable): void {

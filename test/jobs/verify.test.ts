@@ -269,6 +269,25 @@ test('what differs in a long list is not passed over while it is written, and a 
   expect((await doJob(understudy, 'verify', 'all')).report).toMatchObject({ clean: true })
 }, 180_000)
 
+test('a long list that is written all the time is compared at one place of history', async () => {
+  const { target, understudy } = await setUp([mirroredRoute()], async (server) => {
+    const pipeline = server.client().pipeline()
+    for (let i = 0; i < 40; i++)
+      pipeline.rpush('queue', ...Array.from({ length: 1_000 }, (_, n) => `${i} ${n} ${'x'.repeat(100)}`))
+    await pipeline.exec()
+  })
+  await doJob(understudy, 'backfill', 'all')
+  const writer = rotating(understudy, 'queue')
+  try {
+    expect(await keysOf(understudy, (await doJob(understudy, 'verify', 'all')).id)).toEqual([])
+    await target.client().lset('queue', 20_000, 'other')
+    const found = await doJob(understudy, 'verify', 'all')
+    expect(await keysOf(understudy, found.id)).toMatchObject([{ key: 'queue', class: 'value' }])
+  } finally {
+    await writer.stop()
+  }
+}, 180_000)
+
 /** Turns a list without a pause, one element at a time. */
 function rotating(understudy: UnderstudyProcess, key: string): { stop(): Promise<void> } {
   const app = understudy.client()
