@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest'
 import type { Config, EndConfig } from '../../src/config/config.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import { comparePatterns, KeyPattern } from '../../src/config/pattern.ts'
-import { ConfigError } from '../../src/config/problems.ts'
 import { KeyRename } from '../../src/config/rename.ts'
 import { allKeysUpTo, arbitraryPattern, arbitraryRearrangement } from './arbitrary-pattern.ts'
+import { configOfRules, type Rules } from './renaming-rules.ts'
 
 const arbitraryRule = arbitraryPattern
   .filter((pattern) => !pattern.isCatchAll)
@@ -20,25 +20,9 @@ const arbitraryRule = arbitraryPattern
   )
 
 /** null: the configuration is refused. */
-function tryLoad(rules: readonly (readonly [string, string | null])[], target: string): Config | null {
-  const file = {
-    stores: { old: 'redis://a', new: 'redis://b', other: 'redis://c' },
-    routes: [
-      { name: 'rest', keys: ['*'], source: 'other' },
-      ...rules.map(([from, to], i) => ({
-        name: `r${i}`,
-        keys: [from],
-        source: 'old',
-        target: { store: target, keys: to === null ? {} : { [from]: to } },
-      })),
-    ],
-  }
-  try {
-    return parseConfig(JSON.stringify(file), { path: 'test', env: {} }).config
-  } catch (error) {
-    if (error instanceof ConfigError) return null
-    throw error
-  }
+function tryLoad(rules: Rules, target: string): Config | null {
+  const config = configOfRules(rules, target)
+  return 'routes' in config ? config : null
 }
 
 /** Every name that some short key gets in some store, with the keys and ends that it stands for. */

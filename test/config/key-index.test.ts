@@ -2,13 +2,12 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { KeyIndex } from '../../src/config/key-index.ts'
 import { commonKey, commonKeyOutside, differAtEnds, type Segment } from '../../src/config/key-language.ts'
-import { parseConfig } from '../../src/config/load.ts'
 import { comparePatterns, KeyPattern } from '../../src/config/pattern.ts'
 import { overlap, segmentsOf } from '../../src/config/pattern-overlap.ts'
-import { ConfigError } from '../../src/config/problems.ts'
 import { KeyRename } from '../../src/config/rename.ts'
 import { changedSegments, changeOf } from '../../src/config/rename-change.ts'
 import { arbitraryPattern, arbitraryRearrangement } from './arbitrary-pattern.ts'
+import { configOfRules, type Rules } from './renaming-rules.ts'
 
 test('an index finds, in their order, the patterns that trying each of them finds', () => {
   fc.assert(
@@ -52,8 +51,6 @@ const arbitraryRule = arbitraryPattern
     return fc.tuple(fc.constant(from.text), fc.option(to, { nil: null }))
   })
 
-type Rules = readonly (readonly [from: string, to: string | null])[]
-
 test('collisions are those, with the same examples, that comparing every pair with every pattern in mind finds', () => {
   let refused = 0
   fc.assert(
@@ -80,31 +77,15 @@ function canBeUndone(from: string, to: string): boolean {
 
 /** `route example`, of the problems with names. */
 function foundCollisions(rules: Rules, target: string): string[] {
-  const file = {
-    stores: { old: 'redis://a', new: 'redis://b', other: 'redis://c' },
-    routes: [
-      { name: 'rest', keys: ['*'], source: 'other' },
-      ...rules.map(([from, to], i) => ({
-        name: `r${i}`,
-        keys: [from],
-        source: 'old',
-        target: { store: target, keys: to === null ? {} : { [from]: to } },
-      })),
-    ],
-  }
-  try {
-    parseConfig(JSON.stringify(file), { path: 'test', env: {} })
-    return []
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    const found = error.problems.flatMap(({ path, message }) => {
-      const route = /^routes\[(\d+)\]\.(?:source|target)/.exec(path)?.[1]
-      if (route === undefined) return []
-      const example = /("[^"]*"), for example, would be/.exec(message)?.[1]
-      return [`r${Number(route) - 1} ${example ?? 'itself'}`]
-    })
-    return [...new Set(found)].toSorted()
-  }
+  const problems = configOfRules(rules, target)
+  if ('routes' in problems) return []
+  const found = problems.flatMap(({ path, message }) => {
+    const route = /^routes\[(\d+)\]\.(?:source|target)/.exec(path)?.[1]
+    if (route === undefined) return []
+    const example = /("[^"]*"), for example, would be/.exec(message)?.[1]
+    return [`r${Number(route) - 1} ${example ?? 'itself'}`]
+  })
+  return [...new Set(found)].toSorted()
 }
 
 interface Plain {

@@ -1,23 +1,14 @@
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { changeBetween } from '../support/change.ts'
 import { startCluster } from '../support/cluster.ts'
 import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
-import { type RedisServer, startRedis } from '../support/redis.ts'
+import { endedAfterEach } from '../support/running.ts'
 import { settled } from '../support/settled.ts'
 
-const running: { stop(): Promise<unknown> }[] = []
-afterEach(async () => {
-  for (const one of running.splice(0).reverse()) await one.stop()
-})
+const { running, redis } = endedAfterEach()
 
 const ROUTE = { source: 'old', target: 'new', phase: 'mirror' } as const
-
-async function redis(): Promise<RedisServer> {
-  const server = await startRedis()
-  running.push(server)
-  return server
-}
 
 async function start(options: DataPathOptions): Promise<DataPathUnderTest> {
   const path = await startDataPath(options)

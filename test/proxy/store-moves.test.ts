@@ -1,21 +1,13 @@
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { Endpoint } from '../../src/config/config.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
-import { type RedisServer, startRedis } from '../support/redis.ts'
+import type { RedisServer } from '../support/redis.ts'
+import { endedAfterEach } from '../support/running.ts'
 
-const running: { stop(): Promise<unknown> }[] = []
-afterEach(async () => {
-  for (const one of running.splice(0).reverse()) await one.stop()
-})
+const { running, redis } = endedAfterEach()
 
 const place = ({ port }: RedisServer): Endpoint => ({ kind: 'tcp', host: '127.0.0.1', port })
-
-async function redis(...args: string[]): Promise<RedisServer> {
-  const server = await startRedis({ args })
-  running.push(server)
-  return server
-}
 
 /** A store behind Sentinels, of which nobody has said where it is. */
 async function dataPath(shadow?: RedisServer): Promise<DataPathUnderTest> {
@@ -34,7 +26,7 @@ async function dataPath(shadow?: RedisServer): Promise<DataPathUnderTest> {
 test('a store behind Sentinels is not taken for one of them, and a replica gets no commands', async () => {
   const primary = await redis()
   // Of nobody who is there: it is one all the same.
-  const replica = await redis('--replicaof', '127.0.0.1', '1')
+  const replica = await redis({ args: ['--replicaof', '127.0.0.1', '1'] })
   const path = await dataPath()
   const client = path.client({ enableReadyCheck: false })
   await expect(client.set('k', 'v')).rejects.toThrow(/'only' is down \(its address is not known yet\); .* not executed/)
