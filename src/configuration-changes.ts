@@ -240,8 +240,9 @@ export class ConfigurationChanges {
       holdTimeoutMs: next.cutover.holdTimeoutMs,
     })
     if (!result.ok) {
-      // Addresses of what is not in force after all.
+      // Addresses and servers of what is not in force after all.
       await stores.provide(old)
+      await stores.settle(old)
       throw new UnderstudyError(
         'SWITCH_CALLED_OFF',
         `${result.reason}; the switch was called off and everything goes on as before`,

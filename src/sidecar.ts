@@ -94,6 +94,7 @@ export class Sidecar implements Control {
         this.#thread.tell({ kind: 'facts', store, offsetMs: clockOffsetMs ?? 0, version, clockJumped }),
       onPlace: (store, endpoint, failedOver, epoch) =>
         this.#thread.tell({ kind: 'endpoint', store, endpoint, failedOver, epoch }),
+      left: (store) => this.#thread.left(store),
     })
     this.mismatches = new MismatchControl(options.config, options.log, (list) =>
       this.#thread.tell({ kind: 'acknowledgements', list }),

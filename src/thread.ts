@@ -51,6 +51,11 @@ export class DataPathThread {
     return this.#ask({ kind: 'stats' }) as Promise<Stats>
   }
 
+  /** Resolves when nothing of the data path is connected any more to a store that had this name and was dropped or changed. */
+  async left(store: string): Promise<void> {
+    await this.#ask({ kind: 'left', store })
+  }
+
   /** `keys`: packed application names; the memory is handed over. */
   copy(database: number, keys: Uint8Array<ArrayBuffer>, window: number): Promise<BatchResult> {
     return this.#ask({ kind: 'copy', database, keys, window }, [keys.buffer]) as Promise<BatchResult>

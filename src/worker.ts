@@ -26,6 +26,9 @@ async function handle(request: Request): Promise<unknown> {
       return runtime.start(request.config)
     case 'apply':
       return runtime!.apply(request)
+    case 'left':
+      await runtime!.left(request.store)
+      return null
     case 'stats':
       return runtime!.stats()
     case 'endpoint':

@@ -39,7 +39,7 @@ export function transitions(old: Config, next: Config, same: SameKeyspaces = NON
     const taken = Map.groupBy(regions.get(after) ?? [], (region) => region.before)
     return [
       ...(own === undefined ? [] : [staying(old, next, own, after, taken.get(own) ?? [])]),
-      ...[...taken].flatMap(([other, those]) => (other === own ? [] : [changingRoute(other, after, those)])),
+      ...[...taken].flatMap(([other, those]) => (other === own ? [] : [changingRoute(old, next, other, after, those)])),
     ]
   })
 }
@@ -60,7 +60,13 @@ function staying(
   }
 }
 
-function changingRoute(before: RouteConfig, after: RouteConfig, regions: readonly KeyRegion[]): Transition {
+function changingRoute(
+  old: Config,
+  next: Config,
+  before: RouteConfig,
+  after: RouteConfig,
+  regions: readonly KeyRegion[],
+): Transition {
   const step = stepOf(before, after, regions)
   const patterns = regions.map(({ pattern }) => pattern)
   const readsElsewhere = ({ from, to }: KeyRegion) => to.shadow !== from.shadow && to.shadow !== from.primary
@@ -71,7 +77,10 @@ function changingRoute(before: RouteConfig, after: RouteConfig, regions: readonl
   return {
     ...step,
     keys: [...new Set(patterns)],
-    holds: regions.some(isMoved) || readsShadow(before) !== readsShadow(after),
+    holds:
+      regions.some(isMoved) ||
+      readsShadow(before) !== readsShadow(after) ||
+      endsOf(old, before) !== endsOf(next, after),
     movesReads: readsShadow(after) && regions.some(({ from, to }) => !readsShadow(before) && to.shadow === from.shadow),
     // What is dirty goes with its keys.
     forgetsShadow: false,
@@ -126,6 +135,12 @@ function storeOf(route: RouteConfig, role: 'primary' | 'shadow'): string | undef
 
 function readsShadow({ phase }: RouteConfig): boolean {
   return phase === 'read-target'
+}
+
+/** The stores of its primary and its shadow, and how they are reached: another name is another store to whoever is connected, also at the same place. */
+function endsOf({ stores }: Config, route: RouteConfig): string {
+  const names = [storeOf(route, 'primary'), storeOf(route, 'shadow')]
+  return JSON.stringify(names.map((name) => (name === undefined ? null : stores[name])))
 }
 
 /** How the route's stores are reached, and which channels it has there. */

@@ -50,6 +50,8 @@ export class RouteWatch {
     this.#config = environment.config()
     this.#began = this.#shape(this.#config)
     if (!task.beganWith(this.#began)) throw changed(this.#route)
+    // A store that has left the configuration would be waited for without end.
+    task.lookWhileWaiting(() => this.look())
   }
 
   /** Throws JOB_REFUSED. */

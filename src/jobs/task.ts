@@ -46,6 +46,7 @@ export class Task {
   #sampledMs = performance.now()
   #sampledDone: number
   #rate = 0
+  #look = (): void => {}
   /** A store came back as another process, and is listed from its beginning: keys are seen again. */
   hasBegunAnew = false
   readonly #remarks = new Set<string>()
@@ -166,9 +167,15 @@ export class Task {
     this.#aborter.abort()
   }
 
+  /** `look`: called before every wait; what it throws ends the job. What is waited for may never come any more. */
+  lookWhileWaiting(look: () => void): void {
+    this.#look = look
+  }
+
   /** Rejects with Interrupted when the job is not to go on. */
   async wait(ms: number): Promise<void> {
     this.#throwIfInterrupted()
+    this.#look()
     try {
       await sleep(ms, undefined, { signal: this.#aborter.signal })
     } catch {

@@ -20,8 +20,10 @@ export class ConfiguredStores {
   readonly #options: ConfiguredStoresOptions
   /** By index: grows, never shrinks, because what is in flight remembers indexes. */
   readonly #names: string[] = []
-  /** Stores that the configuration has dropped, until what is in flight on them is done. */
+  /** Stores that the configuration has dropped or changed, until what is in flight on them is done. */
   readonly #retiring = new Set<Store>()
+  /** Told when another of them is closed. */
+  readonly #leaving: (() => void)[] = []
 
   constructor(options: ConfiguredStoresOptions) {
     this.#options = options
@@ -37,26 +39,17 @@ export class ConfiguredStores {
     return this.#names
   }
 
-  /** By index, those that are new in `config` too; unchanged ones stay as they are, with their connections. */
+  /**
+   * By index, those that are new in `config` too; unchanged ones stay as they are, with their connections. The place of one that `config` does not name has a store that is closed: what remembers the index finds nobody there. Whoever
+   * was there before and is not now has to be retired.
+   */
   of(config: Config, old: readonly Store[]): Store[] {
-    const { places, commands, turn, clock, onDrain, run, met } = this.#options
     return this.namesWith(config).map((name, index) => {
       const present = config.stores[name]
       const known = old[index]
-      if (present === undefined) return known!
-      if (known !== undefined && sameStore(known.options.config, present)) return known
-      return new Store({
-        config: present,
-        endpoint: () => places.of(present),
-        commands,
-        turn,
-        clock,
-        onState: (store, pipeline, error) => this.#onState(store, pipeline, error),
-        onDrain,
-        run,
-        met,
-        onUnendable: (store, text) => this.#sayUnendable(store, text),
-      })
+      if (present === undefined) return known!.isClosed ? known! : this.#none(known!.options.config)
+      if (known !== undefined && !known.isClosed && sameStore(known.options.config, present)) return known
+      return this.#make(present)
     })
   }
 
@@ -65,15 +58,50 @@ export class ConfiguredStores {
     const deadline = performance.now() + store.options.config.timeoutMs
     this.#retiring.add(store)
     const look = (): void => {
-      if (store.quiet || performance.now() > deadline) {
-        store.close('the store was changed by the configuration')
-        this.#retiring.delete(store)
-      } else setTimeout(look, 20).unref()
+      // It may have been closed meanwhile: Understudy stops.
+      if (store.isClosed || store.quiet || performance.now() > deadline) this.#retired(store)
+      else setTimeout(look, 20).unref()
     }
     look()
   }
 
+  /** Resolves when no connection is open any more to stores that had this name, and have it no more. */
+  async left(name: string): Promise<void> {
+    while ([...this.#retiring].some((store) => store.name === name))
+      await new Promise<void>((resolve) => this.#leaving.push(resolve))
+  }
+
+  #retired(store: Store): void {
+    store.close(GONE)
+    this.#retiring.delete(store)
+    for (const left of this.#leaving.splice(0)) left()
+  }
+
+  #none(config: StoreConfig): Store {
+    const store = this.#make(config)
+    store.close(GONE)
+    return store
+  }
+
+  #make(config: StoreConfig): Store {
+    const { places, commands, turn, clock, onDrain, run, met } = this.#options
+    return new Store({
+      config,
+      endpoint: () => places.of(config),
+      commands,
+      turn,
+      clock,
+      onState: (store, pipeline, error) => this.#onState(store, pipeline, error),
+      onDrain,
+      run,
+      met,
+      onUnendable: (store, text) => this.#sayUnendable(store, text),
+    })
+  }
+
   #onState(store: Store, pipeline: Pipeline, error: string | null): void {
+    // One that retires has another in its place, and nobody waits for it to come back.
+    if (store.isClosed || this.#retiring.has(store)) return
     // What becomes of one user's login says nothing about the store.
     if (pipeline.options.dedicated || pipeline.options.identity.user !== null) return
     const { places, log, onState } = this.#options
@@ -103,6 +131,8 @@ export class ConfiguredStores {
     })
   }
 }
+
+const GONE = 'the configuration has changed or dropped the store'
 
 function sameStore(one: StoreConfig, other: StoreConfig): boolean {
   return JSON.stringify(one) === JSON.stringify(other)

@@ -14,6 +14,8 @@ export type Request =
   | { readonly kind: 'start'; readonly config: Config; readonly endpoints: Readonly<Record<string, Endpoint>> }
   | ({ readonly kind: 'apply' } & Change)
   | { readonly kind: 'stats' }
+  /** Answered when nothing is connected any more to a store that had this name and was dropped or changed. */
+  | { readonly kind: 'left'; readonly store: string }
   /** Where a store is now; a text: nowhere, and why. `failedOver`: another server is the primary of the store, and may lack what the one before had acknowledged. `epoch`: number of its last failover, as Sentinels count; null: not known. */
   | {
       readonly kind: 'endpoint'

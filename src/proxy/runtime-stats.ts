@@ -61,7 +61,9 @@ export function statsOf({ path, dirty, mirror, comparer, repairer, durability, s
       ]),
     ),
     stores: Object.fromEntries(
-      path.stores.map((store) => [store.name, { ...store.state(), sameAs: sameServers.sameAs(store) }]),
+      path.stores
+        .filter((store) => !store.isClosed)
+        .map((store) => [store.name, { ...store.state(), sameAs: sameServers.sameAs(store) }]),
     ),
     clients: path.sessions.size,
     durable: durability?.intact ?? false,

@@ -250,6 +250,11 @@ export class Runtime {
     moveStore(this.#path, name)
   }
 
+  /** Resolves when nothing is connected any more to a store that had this name and was dropped or changed. */
+  left(store: string): Promise<void> {
+    return this.#stores.left(store)
+  }
+
   /** `setFacts` will be called for each store: until then its clock is not known. */
   expectFacts(): void {
     this.#path.copies.expectFacts(performance.now())

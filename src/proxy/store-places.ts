@@ -27,9 +27,10 @@ export class StorePlaces {
     return (store.kind === 'single' ? store.endpoints[0] : undefined) ?? 'its address is not known yet'
   }
 
-  /** Another store takes its name. */
+  /** Another store takes its name, or none: where that will be says nothing about this one, nor the other way round. */
   leave(store: StoreConfig): void {
     this.#former.set(store, this.of(store))
+    this.#places.delete(store.name)
   }
 
   /** True: that is another place than before. */

@@ -14,6 +14,8 @@ export interface ProvisionListener {
    * Sentinels count; null: not known.
    */
   readonly onPlace: (store: string, place: Endpoint | string, failedOver: boolean, epoch: number | null) => void
+  /** Resolves when nobody is connected any more to a store that had this name. */
+  readonly left: (store: string) => Promise<void>
 }
 
 /**
@@ -75,11 +77,7 @@ export class ProvisionedStores {
   /** `config` is in force: what it does not name any more is stopped, and what is new or has changed is probed. */
   async settle(config: Config): Promise<void> {
     this.#inForce = config.stores
-    for (const [name, server] of this.#managed) {
-      if (config.stores[name]?.kind === 'managed') continue
-      this.#managed.delete(name)
-      await server.stop()
-    }
+    for (const name of this.#endpoints.keys()) if (config.stores[name] === undefined) this.#endpoints.delete(name)
     for (const [name, watch] of this.#watches) {
       if (config.stores[name]?.kind === 'sentinel') {
         // It may have moved, or become known, while the configuration was being put in force.
@@ -102,6 +100,13 @@ export class ProvisionedStores {
     for (const store of Object.values(config.stores))
       if (store.kind === 'cluster' && !this.#clusters.has(store.name)) this.#watchCluster(store)
     for (const name of Object.keys(config.stores)) if (!this.#probes.has(name)) this.#probe(name, config)
+    for (const [name, server] of this.#managed) {
+      if (config.stores[name]?.kind === 'managed') continue
+      // What is under way there is answered first.
+      await this.#listener.left(name)
+      await server.stop()
+      this.#managed.delete(name)
+    }
   }
 
   /** A store is gone, or answers as a replica: its Sentinels are asked where it is now. */
@@ -123,7 +128,13 @@ export class ProvisionedStores {
     if (this.#managed.has(name)) return
     const server = new ManagedServer({ name, dataDir, log: this.#managedLog(name) })
     this.#managed.set(name, server)
-    this.#endpoints.set(name, await server.start())
+    try {
+      this.#endpoints.set(name, await server.start())
+    } catch (error) {
+      // The next configuration that names it tries again.
+      this.#managed.delete(name)
+      throw error
+    }
   }
 
   async #watch(store: StoreConfig): Promise<void> {

@@ -61,6 +61,8 @@ export class Store {
   #backMs = Number.NEGATIVE_INFINITY
   /** The state that was logged last. */
   lastSaid: PipelineState | null = null
+  /** Why nothing connects to it any more; null: it is open. */
+  #closedFor: string | null = null
   /** A longer value makes the store close the connection. */
   maxBulkBytes = Number.POSITIVE_INFINITY
 
@@ -217,11 +219,18 @@ export class Store {
     for (const pipeline of [...this.#lent]) pipeline.move(reason)
   }
 
+  /** For good: whoever still asks for a connection is given one that is closed. */
   close(reason: string): void {
+    this.#closedFor = reason
     this.cluster?.close()
     for (const pipeline of this.sharedPipelines()) pipeline.close(reason)
+    this.#closeRetired()
     this.#idle.closeAll(reason)
     for (const pipeline of this.#lent) pipeline.close(reason)
+  }
+
+  get isClosed(): boolean {
+    return this.#closedFor !== null
   }
 
   /** Where one connection gets through, the others need not wait out their pauses. */
@@ -273,6 +282,7 @@ export class Store {
       },
     })
     if (!dedicated) pipeline.onDrain = onDrain
+    if (this.#closedFor !== null) pipeline.close(this.#closedFor)
     return pipeline
   }
 }

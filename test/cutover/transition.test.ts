@@ -50,6 +50,21 @@ describe('a change of phase', () => {
     expect(transitions(config('shadow'), { ...moved, stores })[0]!.holds).toBe(true)
   })
 
+  test('another name of a store holds the commands of routes, also when these have other names', () => {
+    const before = config('mirror')
+    const { old, ...others } = before.stores
+    const [route] = before.routes
+    const named = (source: string, name: string): Config => ({
+      ...before,
+      stores: { ...others, [source]: { ...old!, name: source } },
+      routes: [{ ...route!, name, source: { ...route!.source, store: source } }],
+    })
+    expect(transitions(before, named('legacy', 'every'))).toMatchObject([
+      { before: 'all', route: 'every', holds: true, movesPrimary: false, forgetsShadow: false, unsafe: null },
+    ])
+    expect(transitions(before, named('old', 'every'))[0]!.holds).toBe(false)
+  })
+
   test.each(PHASES)('what %s means names both stores where both take part', (phase) => {
     const text = consequencesOf(config(phase).routes[0]!, phase).join(' ')
     expect(text).toContain(ON_TARGET.includes(phase) ? "'new' (target)" : "'old' (source)")

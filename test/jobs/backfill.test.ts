@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
+import { parseDocument } from 'yaml'
 import type { Job } from '../../src/jobs/job.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob, jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
@@ -159,6 +160,25 @@ test('what has begun with other keys does not go on: also when they changed whil
   await doJob(understudy, 'backfill', 'all')
   expect(await target.client().get('apart:1')).toBe('a')
 }, 240_000)
+
+test('a job that waits for a store that leaves the configuration ends, and says why', async () => {
+  const { target, understudy } = await setUp(ALL, (server) => fillStrings(server, 3000))
+  const { id } = await startJob(understudy, 'verify', 'all', { rate: 200 })
+  await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(0))
+  await target.kill9()
+  await eventually(async () => expect((await jobOf(understudy, id)).throttle).toMatch(/'new' does not answer/))
+  understudy.edit((text) => {
+    const file = parseDocument(text)
+    file.deleteIn(['stores', 'new'])
+    file.deleteIn(['routes', 0, 'target'])
+    file.setIn(['routes', 0, 'phase'], 'passthrough')
+    return file.toString()
+  })
+  expect(await over(understudy, id)).toMatchObject({
+    state: 'failed',
+    error: expect.stringMatching(/start it again$/),
+  })
+})
 
 test("a key that the store's user may not touch is listed in the store's words, and costs the other keys nothing", async () => {
   const { target, understudy } = await setUp(ALL, async (server) => {

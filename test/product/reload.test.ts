@@ -12,26 +12,18 @@ import {
 import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { parseDocument } from 'yaml'
 import type { Status } from '../../src/admin/control.ts'
 import { findProgram } from '../../src/base/find-program.ts'
 import type { Config } from '../../src/config/config.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/ports.ts'
-import { type RedisServer, startRedis } from '../support/redis.ts'
+import type { RedisServer } from '../support/redis.ts'
+import { endedAfterEach } from '../support/running.ts'
 import { startUnderstudy, type UnderstudyProcess } from '../support/understudy.ts'
 
-const running: { stop(): Promise<unknown> }[] = []
-afterEach(async () => {
-  for (const one of running.splice(0).reverse()) await one.stop()
-})
-
-async function redis(): Promise<RedisServer> {
-  const server = await startRedis()
-  running.push(server)
-  return server
-}
+const { running, redis } = endedAfterEach()
 
 async function understudyWith(config: string | object, env: Record<string, string> = {}): Promise<UnderstudyProcess> {
   const understudy = await startUnderstudy(config, { env })
@@ -270,6 +262,47 @@ describe('reload', () => {
     await app.set('after', '2')
     await eventually(async () => expect(await target.client().get('after')).toBe('2'))
     expect(await app.client('ID')).toBe(id)
+  })
+
+  test('a managed store that leaves ends with its server and is shown no more; it comes back as another one', async () => {
+    const source = await redis()
+    const understudy = await understudyWith(`
+stores: { old: { url: "${source.url}" }, own: { url: "managed:" } }
+routes:
+  - { name: all, keys: ["*"], source: { store: old }, target: { store: own }, phase: mirror }
+log: { level: debug, format: json }
+`)
+    const app = understudy.client()
+    const servers = (): { port: number; pid: number }[] =>
+      understudy.stdout
+        .split('\n')
+        .filter((line) => line.includes('managed redis-server is up'))
+        .map((line) => JSON.parse(line))
+    const reaches = async (key: string): Promise<void> => {
+      await app.set(key, 'v')
+      const client = understudy.client({ port: servers().at(-1)!.port })
+      await eventually(async () => expect(await client.get(key)).toBe('v'))
+      client.disconnect()
+    }
+    await eventually(() => expect(servers()).toHaveLength(1))
+    await reaches('one')
+    let text = ''
+    understudy.edit((before) => {
+      text = before
+      const file = parseDocument(before)
+      file.deleteIn(['stores', 'own'])
+      file.deleteIn(['routes', 0, 'target'])
+      file.setIn(['routes', 0, 'phase'], 'passthrough')
+      return file.toString()
+    })
+    await eventually(async () => expect(Object.keys((await status(understudy)).stores)).toEqual(['old']))
+    expect(await understudy.metrics()).not.toContain('store="own"')
+    await eventually(() => expect(() => process.kill(servers()[0]!.pid, 0)).toThrow(/ESRCH/))
+    understudy.edit(() => text)
+    await eventually(async () => expect((await status(understudy)).stores['own']).toMatchObject({ up: true }))
+    expect(servers()).toHaveLength(2)
+    await reaches('two')
+    expect(understudy.stdout).not.toContain('store connection lost')
   })
 
   test('a switch whose target is down is refused with the reason; the old phase stays', async () => {

@@ -22,7 +22,7 @@ function storesOf(): ConfiguredStores {
   })
 }
 
-test('a store that stays the same is kept, a changed one is another, and one that is dropped keeps its index', () => {
+test('a store that stays the same is kept, a changed one is another, and one that is dropped leaves its index to nobody', () => {
   const stores = storesOf()
   const before = configOf({ stores: { a: { port: 1 }, b: { port: 2 }, c: { port: 3 } } })
   expect(stores.namesWith(before)).toEqual(['a', 'b', 'c'])
@@ -33,7 +33,14 @@ test('a store that stays the same is kept, a changed one is another, and one tha
   expect(next[0]).toBe(a)
   expect(next[1]).not.toBe(b)
   expect(next[1]!.options.config.endpoints[0]).toMatchObject({ port: 4 })
-  expect(next[2]).toBe(c)
+  expect(next[2]).not.toBe(c)
+  expect([next[2]!.name, next[2]!.isClosed]).toEqual(['c', true])
+  for (const pipeline of [next[2]!.shared(0, 2), next[2]!.shadow(0), next[2]!.borrow(0, 3)])
+    expect(pipeline.state).toBe('closed')
+  expect(stores.of(after, next)[2]).toBe(next[2])
+  const back = stores.of(before, next)[2]!
+  expect([back.name, back.isClosed]).toEqual(['c', false])
+  expect(back).not.toBe(c)
 })
 
 test('indexes grow with each configuration and never change, whoever asks first', () => {
@@ -56,4 +63,21 @@ test('a store on which nothing is in flight is retired at once', () => {
   stores.retire(a!)
   expect(stores.retiring.size).toBe(0)
   expect(pipeline.state).toBe('closed')
+})
+
+test('a store that is in use has left when it is given back, and connects nobody any more', async () => {
+  const stores = storesOf()
+  const [a] = stores.of(configOf({ stores: { a: { port: 1 } } }), [])
+  const lent = a!.borrow(0, 2)
+  stores.retire(a!)
+  let hasLeft = false
+  const left = stores.left('a').then(() => {
+    hasLeft = true
+  })
+  await stores.left('b')
+  expect([hasLeft, a!.isClosed]).toEqual([false, false])
+  a!.release(lent, 0)
+  await left
+  expect(stores.retiring.size).toBe(0)
+  expect(a!.shared(0, 2).state).toBe('closed')
 })
