@@ -102,7 +102,7 @@ const VALUES = `| kind | written | |
 | size | \`64mb\` | units \`b\`, \`kb\`, \`mb\`, \`gb\`; powers of 1024 |
 | time | \`250ms\`, \`2s\`, \`5m\` | units \`ms\`, \`s\`, \`m\`, \`h\` |
 | percentage | \`1%\` | from 0% to 100%, also \`0.1%\` |
-| secret | \`{ env: NAME }\`, \`{ file: PATH }\` | or the text itself; never shown again anywhere |
+| secret | \`{ env: NAME }\`, \`{ file: PATH }\` | or the text itself; never shown again anywhere. A file is read again with each reload, so it is a regular one (no pipe, no device), of 4 MB at most, as those of certificates are |
 | path | \`./data\` | relative to the working directory of the process |
 
 \`0\` needs no unit.`

@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { resolve as resolvePath } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
+import { readPipe, readRegularFile } from '../base/read-file.ts'
 import { refuseChannelCollisions } from './channel-collisions.ts'
 import type { Config, Phase } from './config.ts'
 import { ConfigDocument } from './document.ts'
@@ -72,10 +73,9 @@ function read(path: string, again: boolean): string {
     )
   let bytes: Buffer
   try {
-    if (again && isReadOnce(path)) throw unreadable('it is no regular file, and was read once, at the start')
-    const { size } = statSync(path)
-    if (size > MAX_FILE_BYTES) throw unreadable(`it has ${Math.round(size / 2 ** 20)} MB, and 4 are the most`)
-    bytes = readFileSync(path)
+    const isPipe = isReadOnce(path)
+    if (again && isPipe) throw unreadable('it is no regular file, and was read once, at the start')
+    bytes = isPipe ? readPipe(path) : readRegularFile(path)
   } catch (error) {
     throw error instanceof UnderstudyError ? error : unreadable(reasonOf(error), error)
   }
@@ -83,9 +83,6 @@ function read(path: string, again: boolean): string {
   if (!isUtf8(bytes)) throw unreadable('it is not UTF-8 text; save it as UTF-8')
   return bytes.toString('utf8')
 }
-
-/** Some thousands of routes have room in it. What is larger is not meant, and would keep the process busy for long. */
-const MAX_FILE_BYTES = 4 * 2 ** 20
 
 /**
  * Understands the text of a configuration file: YAML, variables, the schema, secrets, and what only the whole shows.

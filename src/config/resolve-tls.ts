@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { createSecureContext } from 'node:tls'
+import { readRegularFile } from '../base/read-file.ts'
 import type { CertificateFiles, ListenTlsConfig, TlsConfig } from './config.ts'
 import type { ConfigPath } from './problems.ts'
 import type { ResolveContext } from './resolve-context.ts'
@@ -81,12 +81,12 @@ function certificateFiles(
   const keyFile = readableFile(context, fields.key, [...path, 'key'])
   if (certFile === null || keyFile === null) return { certFile: fields.cert, keyFile: fields.key }
   try {
-    const cert = readFileSync(certFile)
+    const cert = readRegularFile(certFile)
     const { validTo, validToDate } = new X509Certificate(cert)
     if (validToDate.getTime() < Date.now()) {
       context.document.warn([...path, 'cert'], `the certificate expired on ${validTo}; renew it`)
     }
-    createSecureContext({ cert, key: readFileSync(keyFile) })
+    createSecureContext({ cert, key: readRegularFile(keyFile) })
   } catch (error) {
     context.document.refuse([...path, 'cert'], `the certificate and its key cannot be used: ${opensslReason(error)}`)
   }
@@ -95,7 +95,7 @@ function certificateFiles(
 
 function checkAuthorities(context: ResolveContext, file: string, path: ConfigPath): void {
   try {
-    new X509Certificate(readFileSync(file))
+    new X509Certificate(readRegularFile(file))
   } catch (error) {
     context.document.refuse(path, `is not a PEM file with a certificate: ${opensslReason(error)}`)
   }
@@ -104,7 +104,7 @@ function checkAuthorities(context: ResolveContext, file: string, path: ConfigPat
 function readableFile(context: ResolveContext, name: string, path: ConfigPath): string | null {
   const absolute = resolve(context.cwd, name)
   try {
-    readFileSync(absolute)
+    readRegularFile(absolute)
   } catch (error) {
     context.document.refuse(path, `the file ${name} cannot be read: ${reasonOf(error)}`)
     return null

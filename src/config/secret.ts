@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
+import { readRegularFile, UnreadableFile } from '../base/read-file.ts'
 
 /** As written in the file: the secret itself, or where it is. */
 export type SecretSource = string | { readonly env: string } | { readonly file: string }
@@ -29,18 +29,20 @@ export function resolveSecret(source: SecretSource, context: SecretContext): str
 
 function readSecretFile(file: string, cwd: string): string {
   try {
-    return readFileSync(resolve(cwd, file), 'utf8')
+    return readRegularFile(resolve(cwd, file)).toString('utf8')
   } catch (error) {
     throw new UnderstudyError('CONFIG_INVALID', `the file ${file} cannot be read: ${reasonOf(error)}`, { cause: error })
   }
 }
 
-/** A system error in words. */
+/** Why a file cannot be read, in words. */
 export function reasonOf(error: unknown): string {
+  if (error instanceof UnreadableFile) return error.reason
   const code = (error as NodeJS.ErrnoException).code
   if (code === 'ENOENT') return 'it does not exist'
   if (code === 'EACCES' || code === 'EPERM') return 'permission denied'
   if (code === 'EISDIR') return 'it is a directory'
+  if (code === 'ENXIO') return 'it is no regular file, but a socket or a device'
   if (code === 'ENOTDIR') return 'a part of its path is not a directory'
   if (code === 'ELOOP') return 'symbolic links lead in a circle'
   return code ?? (error instanceof Error ? error.message : String(error))

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { constants, type FSWatcher, watch } from 'node:fs'
 import { readFile, realpath, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { MAX_FILE_BYTES } from '../base/read-file.ts'
 
 export interface WatchOptions {
   /** How often the file is looked at when nothing announced a change (network file systems, exhausted inotify). */
@@ -98,7 +99,7 @@ class Watcher implements FileWatch {
         this.#checkSoon()
         return
       }
-      const text = await readFile(this.#path, { encoding: 'utf8', flag: WITHOUT_WAITING })
+      const text = await textOf(this.#path, look)
       if (this.#closed) return
       this.#knownLook = look
       const content = digest(text)
@@ -152,6 +153,12 @@ class Watcher implements FileWatch {
 
 /** A pipe that has taken the file's place meanwhile is empty: opened otherwise it would be waited for until somebody writes to it, and the process could not end. */
 const WITHOUT_WAITING = constants.O_RDONLY | constants.O_NONBLOCK
+
+/** Of one that is too large to be a configuration only what it looks like: whoever is called back will not read it, either. */
+async function textOf(path: string, look: string): Promise<string> {
+  const { size } = await stat(path)
+  return size > MAX_FILE_BYTES ? look : readFile(path, { encoding: 'utf8', flag: WITHOUT_WAITING })
+}
 
 /** Everything that changes from outside when a file is written or replaced; null: there is none, or something that is no file. */
 async function lookOf(path: string): Promise<string | null> {

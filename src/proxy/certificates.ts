@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import tls from 'node:tls'
+import { readRegularFile } from '../base/read-file.ts'
 import type { ListenTlsConfig } from '../config/config.ts'
 
 /** A certificate as it was read, and for which names it is. */
@@ -57,10 +58,10 @@ const CHECK_EVERY_MS = 1_000
  */
 export function tlsServerOptions(config: ListenTlsConfig): tls.TlsOptions {
   const { caFile, clientCertificates } = config
-  const ca = caFile === null ? {} : { ca: readFileSync(caFile) }
+  const ca = caFile === null ? {} : { ca: readRegularFile(caFile) }
   const contexts = config.certificates.map(({ certFile, keyFile }): NamedContext & { cert: Buffer; key: Buffer } => {
-    const cert = readFileSync(certFile)
-    const key = readFileSync(keyFile)
+    const cert = readRegularFile(certFile)
+    const key = readRegularFile(keyFile)
     return { cert, key, certificate: new X509Certificate(cert), context: tls.createSecureContext({ cert, key, ...ca }) }
   })
   const first = contexts[0]!

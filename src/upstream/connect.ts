@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import net from 'node:net'
 import tls from 'node:tls'
 import { finishCopies } from '../base/copy-run.ts'
 import { READ_BUFFER } from '../base/read-buffer.ts'
+import { readRegularFile } from '../base/read-file.ts'
 import type { Endpoint, StoreConfig, TlsConfig } from '../config/config.ts'
 
 /** Bytes of a socket: a view, valid during the call. */
@@ -45,9 +45,9 @@ export function tlsOptions(endpoint: Endpoint, config: TlsConfig): tls.Connectio
   const name = config.serverName ?? (host !== null && net.isIP(host) === 0 ? host : null)
   return {
     rejectUnauthorized: config.verify,
-    ...(config.caFile === null ? {} : { ca: readFileSync(config.caFile) }),
-    ...(config.certFile === null ? {} : { cert: readFileSync(config.certFile) }),
-    ...(config.keyFile === null ? {} : { key: readFileSync(config.keyFile) }),
+    ...(config.caFile === null ? {} : { ca: readRegularFile(config.caFile) }),
+    ...(config.certFile === null ? {} : { cert: readRegularFile(config.certFile) }),
+    ...(config.keyFile === null ? {} : { key: readRegularFile(config.keyFile) }),
     ...(name === null ? {} : { servername: name }),
   }
 }

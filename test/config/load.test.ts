@@ -1,10 +1,12 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: references to variables in YAML look like template strings
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { configFromUrls, type LoadedConfig, loadConfig, parseConfig } from '../../src/config/load.ts'
+import { ConfigError } from '../../src/config/problems.ts'
 import { redactConfig } from '../../src/config/redact.ts'
 
 const cwd = mkdtempSync(join(tmpdir(), 'understudy-config-'))
@@ -204,6 +206,37 @@ clients:
     expect(config.stores['old']!.password).toBe(' pass word ')
   })
 
+  it('refuses secrets and certificates in what is no file, or far too large, and waits for nobody', () => {
+    execFileSync('mkfifo', [join(cwd, 'pipe')])
+    writeFileSync(join(cwd, 'large'), Buffer.alloc(5 * 2 ** 20, 'x'))
+    const why = (name: string): string[] => {
+      const file = { file: name }
+      const tls = { ca: name, cert: name, key: name }
+      try {
+        load(
+          JSON.stringify({
+            admin: { url: 'https://127.0.0.1:9380', token: file, tls: { cert: name, key: name } },
+            clients: { users: { app: file } },
+            stores: { old: { url: 'rediss://a', password: file, tls }, new: 'redis://b' },
+            routes: [{ name: 'r', keys: ['*'], source: 'old' }],
+          }),
+        )
+      } catch (error) {
+        if (error instanceof ConfigError) return error.problems.map(({ message }) => message)
+        throw error
+      }
+      return []
+    }
+    const reasons = {
+      pipe: 'it is no regular file, but a pipe, a socket or a device',
+      '/dev/zero': 'it is no regular file, but a pipe, a socket or a device',
+      '.': 'it is a directory',
+      large: 'it has 5 MB, and 4 are the most',
+    }
+    for (const [name, reason] of Object.entries(reasons))
+      expect(why(name)).toEqual(Array(8).fill(`the file ${name} cannot be read: ${reason}`))
+  })
+
   it('takes credentials from a URL when nothing else is said', () => {
     const { config } = load(`stores: { old: "redis://app:p%20w@a/2", new: redis://b }\n${REST}`)
     expect(config.stores['old']).toMatchObject({ url: 'redis://a/2', username: 'app', password: 'p w', database: 2 })
@@ -363,6 +396,7 @@ describe('a configuration file', () => {
     const path = join(cwd, 'long.yaml')
     writeFileSync(path, `# ${'x'.repeat(5 * 2 ** 20)}\n`)
     expect(() => loadConfig(path, {})).toThrow(/it has 5 MB, and 4 are the most/)
+    expect(() => loadConfig('/dev/zero', {})).toThrow(/it has more than 4 MB/)
   })
 
   it('that comes with Understudy is understood, without a word', () => {

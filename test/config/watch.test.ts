@@ -138,6 +138,14 @@ describe('watching a file', () => {
     await eventually(() => expect(seen).toEqual(['new']))
   })
 
+  it('tells that a file is far too large, and does not read it', async () => {
+    const path = join(folder, 'u.yaml')
+    writeFileSync(path, 'old')
+    watchIt(path, { pollMs: 20 })
+    writeFileSync(path, 'x'.repeat(5 * 2 ** 20))
+    await eventually(() => expect(seen).toEqual([expect.not.stringContaining('x')]))
+  })
+
   it('says that a file is there again, though it is as it was', async () => {
     const path = join(folder, 'u.yaml')
     const away = join(folder, 'away')

@@ -1,8 +1,10 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { TLSSocket } from 'node:tls'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { ListenTlsConfig } from '../../src/config/config.ts'
+import { tlsOptions } from '../../src/upstream/connect.ts'
 import { TestAuthority, type TestCertificate } from '../support/certificates.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -119,6 +121,22 @@ describe('a rediss:// listener', () => {
     writeFileSync(renewed.key, keyAfter)
     await eventually(async () => expect(await serialNow()).not.toBe(serial))
     expect(await before.ask('PING')).toBe('+PONG\r\n')
+  })
+
+  test('is not kept from anybody by a pipe that has taken the place of a certificate, nor by a store with such a one', async () => {
+    const renewed = await authority.issue('a pipe')
+    await listen({ certificates: [filesOf(renewed)] })
+    const ca = readFileSync(authority.caFile)
+    expect(await firstReply({ ca })).toBe('+PONG\r\n')
+    rmSync(renewed.key)
+    execFileSync('mkfifo', [renewed.key])
+    await eventually(async () => {
+      expect(await firstReply({ ca })).toBe('+PONG\r\n')
+      expect(JSON.stringify(path.notices)).toContain('it is no regular file')
+    })
+    const store = { kind: 'tcp', host: '127.0.0.1', port: redis.port } as const
+    const tls = { caFile: renewed.key, certFile: null, keyFile: null, serverName: null, verify: true }
+    expect(() => tlsOptions(store, tls)).toThrow('it is no regular file')
   })
 
   test('is not kept from others by a client that does not speak TLS or begins a handshake and stops', async () => {
