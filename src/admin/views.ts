@@ -75,14 +75,17 @@ export function statusOf(facts: Facts): Status {
   }
 }
 
-/** Ready: the primary of every route is connected. */
+/** Ready: the primary of every route is connected, and serves who comes with the rights of the configuration; with `clients.auth: passthrough` nobody does, and whom it serves is its own business. */
 export function readinessOf(facts: Facts): Readiness {
   const status = statusOf(facts)
   const reasons: string[] = []
   for (const [name, route] of Object.entries(status.routes)) {
-    if (facts.stats.stores[route.primary]?.state === 'up') continue
-    const why = status.stores[route.primary]?.sentinel?.error
-    reasons.push(`the primary of route '${name}', store '${route.primary}', is not connected${why ? `: ${why}` : ''}`)
+    const the = `the primary of route '${name}', store '${route.primary}',`
+    if (facts.stats.stores[route.primary]?.state !== 'up') {
+      const why = status.stores[route.primary]?.sentinel?.error
+      reasons.push(`${the} is not connected${why ? `: ${why}` : ''}`)
+    } else if (facts.config.clients.auth !== 'passthrough' && facts.health.get(route.primary)?.wantsLogin)
+      reasons.push(`${the} serves no command: ${status.stores[route.primary]?.error}`)
   }
   const primaries = new Set(Object.values(status.routes).map(({ primary }) => primary))
   const degraded = [...primaries].flatMap((store) => {

@@ -17,6 +17,8 @@ export interface Health {
   clockOffsetMs: number | null
   /** Why it is down; of one that is up: what it does not tell, and why. */
   error: string | null
+  /** It is down because the configuration has no password for it, and it serves nobody who has not logged in. */
+  wantsLogin: boolean
 }
 
 const PROBE_EVERY_MS = 1_000
@@ -38,7 +40,15 @@ export function isReplica(role: string | null): boolean {
  * its clock, or its version and role, are not known then, and `error` says so.
  */
 export class HealthProbe {
-  readonly health: Health = { up: false, latencyMs: null, version: null, role: null, clockOffsetMs: null, error: null }
+  readonly health: Health = {
+    up: false,
+    latencyMs: null,
+    version: null,
+    role: null,
+    clockOffsetMs: null,
+    error: null,
+    wantsLogin: false,
+  }
   readonly store: StoreConfig
   #endpoint: Endpoint | null
   #redis: Redis | null
@@ -133,6 +143,7 @@ export class HealthProbe {
       this.#known = redis
       if (redis === this.#redis) {
         health.up = true
+        health.wantsLogin = false
         health.error = [this.#noClock, this.#noFacts].filter((text) => text !== null).join('; ') || null
       }
     } catch (error) {
@@ -140,7 +151,11 @@ export class HealthProbe {
       if (redis === this.#redis) {
         health.up = false
         this.#askAnotherNode()
-        health.error = this.#reason ?? (error instanceof Error ? error.message : String(error))
+        const reason = this.#reason ?? (error instanceof Error ? error.message : String(error))
+        health.wantsLogin = this.store.password === null && reason.startsWith('NOAUTH ')
+        health.error = health.wantsLogin
+          ? `it wants a login (NOAUTH), and the configuration has none: write stores.${this.store.name}.password`
+          : reason
       }
     }
     this.#probes++

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Readiness, Status } from '../../src/admin/control.ts'
 import { TestAuthority } from '../support/certificates.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/ports.ts'
@@ -139,4 +140,44 @@ describe('everything encrypted and every client known', () => {
       for (const secret of [APP, OPS, 'late-password-1357']) expect(text).not.toContain(secret)
     }
   })
+})
+
+describe('a primary that wants a login, where the configuration has none', () => {
+  test.each(['store', 'users', 'passthrough'])(
+    'with `auth: %s` it is ready if clients bring one along',
+    async (auth) => {
+      const locked = await startRedis({ args: ['--requirepass', APP], password: APP })
+      const behind = await startUnderstudy(
+        {
+          stores: { old: { url: `redis://127.0.0.1:${locked.port}` } },
+          routes: [{ name: 'all', keys: ['*'], source: 'old' }],
+          clients: { auth, ...(auth === 'users' ? { users: { default: 'another' } } : {}) },
+        },
+        { until: 'live' },
+      )
+      try {
+        const reason = /it wants a login \(NOAUTH\), and the configuration has none: write stores\.old\.password/
+        await eventually(async () => {
+          const { body } = await behind.admin<Status>('/api/v1/status')
+          expect(body.stores['old']).toMatchObject({ up: false, error: expect.stringMatching(reason) })
+        })
+        const readiness = await behind.admin<Readiness>('/readyz')
+        if (auth === 'passthrough') {
+          expect(readiness).toMatchObject({ status: 200, body: { ready: true, reasons: [] } })
+          expect(await behind.client({ password: APP }).set('k', 'v')).toBe('OK')
+        } else {
+          const said = [
+            expect.stringMatching(/^the primary of route 'all', store 'old', serves no command: it wants a login/),
+          ]
+          expect(readiness).toMatchObject({ status: 503, body: { ready: false, reasons: said } })
+          // As soon as it is let in without one.
+          await locked.client().config('SET', 'requirepass', '')
+          await eventually(async () => expect((await behind.admin('/readyz')).status).toBe(200))
+        }
+      } finally {
+        await behind.stop()
+        await locked.stop()
+      }
+    },
+  )
 })

@@ -86,7 +86,8 @@ test.each([
   }
   const refused = probeOf(store)
   await refused.start()
-  expect(refused.health).toMatchObject({ up: false, error: expect.stringMatching(reason) })
+  const wantsLogin = reason.source === 'NOAUTH'
+  expect(refused.health).toMatchObject({ up: false, error: expect.stringMatching(reason), wantsLogin })
   expect(changes).toEqual([])
   const right = probeOf({ database: 3, ...('args' in server ? { password: 'other' } : {}) })
   await right.start()
