@@ -53,9 +53,9 @@ export class ConfiguredStores {
     })
   }
 
-  /** Lets an old store's last replies arrive before its connections close. */
+  /** Lets an old store's last replies arrive before its connections close: for as long as a command may take there. */
   retire(store: Store): void {
-    const deadline = performance.now() + store.options.config.timeoutMs
+    const deadline = performance.now() + (store.options.config.timeoutMs || PATIENCE_MS)
     this.#retiring.add(store)
     const look = (): void => {
       // It may have been closed meanwhile: Understudy stops.
@@ -131,6 +131,9 @@ export class ConfiguredStores {
     })
   }
 }
+
+/** With stores whose commands may take as long as they like. */
+const PATIENCE_MS = 5_000
 
 const GONE = 'the configuration has changed or dropped the store'
 

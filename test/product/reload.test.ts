@@ -305,6 +305,24 @@ log: { level: debug, format: json }
     expect(understudy.stdout).not.toContain('store connection lost')
   })
 
+  test('a managed store whose server could not be started is started by the next reload', async () => {
+    const understudy = await understudyWith({
+      stores: { old: { url: (await redis()).url } },
+      routes: [{ name: 'all', keys: ['*'], source: 'old' }],
+    })
+    const dataDir = join(understudy.stateDir, 'own')
+    writeFileSync(dataDir, 'no directory')
+    understudy.edit((text) => {
+      const file = parseDocument(text)
+      file.setIn(['stores', 'own'], { url: 'managed:', dataDir })
+      return file.toString()
+    })
+    await eventually(async () => expect((await status(understudy)).lastReload.error).toContain('dataDir'))
+    rmSync(dataDir)
+    expect((await understudy.admin('/api/v1/config/reload', { method: 'POST' })).status).toBe(200)
+    await eventually(async () => expect((await status(understudy)).stores['own']).toMatchObject({ up: true }))
+  })
+
   test('a switch whose target is down is refused with the reason; the old phase stays', async () => {
     const target = await redis()
     const understudy = await understudyWith(twoStores(await redis(), target, 'shadow'))

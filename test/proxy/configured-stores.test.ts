@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { CoarseClock } from '../../src/base/clock.ts'
 import { Turn } from '../../src/base/turn.ts'
 import { CommandTable } from '../../src/command/table.ts'
@@ -80,4 +80,36 @@ test('a store that is in use has left when it is given back, and connects nobody
   await left
   expect(stores.retiring.size).toBe(0)
   expect(a!.shared(0, 2).state).toBe('closed')
+})
+
+test.each([
+  [300, 400],
+  [0, 6_000],
+])('a store with a timeout of %d ms is waited for before it is closed, but not for ever', (timeoutMs, endMs) => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'performance'] })
+  try {
+    const stores = storesOf()
+    const [a] = stores.of(configOf({ stores: { a: { port: 1, timeoutMs } } }), [])
+    a!.borrow(0, 2)
+    stores.retire(a!)
+    vi.advanceTimersByTime(200)
+    expect(a!.isClosed).toBe(false)
+    vi.advanceTimersByTime(endMs)
+    expect([a!.isClosed, stores.retiring.size]).toEqual([true, 0])
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
+test('where a store was is where it stays, and no place of another one that takes its name', () => {
+  const places = new StorePlaces({}, () => {})
+  const [before, after] = [1, 2].map((port) => {
+    const sentinel = { port, kind: 'sentinel', sentinelName: 'main' } as const
+    return configOf({ stores: { a: sentinel } }).stores['a']!
+  })
+  const primary = { kind: 'tcp', host: '127.0.0.1', port: 6379 } as const
+  places.set('a', primary)
+  places.leave(before!)
+  expect(places.of(before!)).toEqual(primary)
+  expect(places.of(after!)).toBe('its address is not known yet')
 })
