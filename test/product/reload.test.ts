@@ -37,6 +37,14 @@ routes:
   - { name: all, keys: ["*"], source: { store: old }, target: { store: new }, phase: ${phase} }
 `
 
+/** Those that it has started so far: `log` at `debug`, in JSON. */
+function managedServersOf({ stdout }: UnderstudyProcess): { port: number; pid: number }[] {
+  return stdout
+    .split('\n')
+    .filter((line) => line.includes('managed redis-server is up'))
+    .map((line) => JSON.parse(line))
+}
+
 async function status(understudy: UnderstudyProcess): Promise<Status> {
   return (await understudy.admin<Status>('/api/v1/status')).body
 }
@@ -273,11 +281,7 @@ routes:
 log: { level: debug, format: json }
 `)
     const app = understudy.client()
-    const servers = (): { port: number; pid: number }[] =>
-      understudy.stdout
-        .split('\n')
-        .filter((line) => line.includes('managed redis-server is up'))
-        .map((line) => JSON.parse(line))
+    const servers = () => managedServersOf(understudy)
     const reaches = async (key: string): Promise<void> => {
       await app.set(key, 'v')
       const client = understudy.client({ port: servers().at(-1)!.port })
@@ -303,6 +307,24 @@ log: { level: debug, format: json }
     expect(servers()).toHaveLength(2)
     await reaches('two')
     expect(understudy.stdout).not.toContain('store connection lost')
+  })
+
+  test('a managed server that was started for a reload which is called off is ended again', async () => {
+    const [source, stranger] = [await redis(), await redis()]
+    const understudy = await understudyWith({
+      stores: { old: { url: source.url } },
+      routes: [{ name: 'all', keys: ['*'], source: 'old' }],
+      log: { level: 'debug', format: 'json' },
+    })
+    understudy.edit((text) => {
+      const file = parseDocument(text)
+      file.setIn(['stores', 'own'], 'managed:')
+      file.setIn(['listen', 1], { url: stranger.url })
+      return file.toString()
+    })
+    await eventually(async () => expect((await status(understudy)).lastReload.error).toContain('called off'))
+    expect(managedServersOf(understudy)).toHaveLength(1)
+    await eventually(() => expect(() => process.kill(managedServersOf(understudy)[0]!.pid, 0)).toThrow(/ESRCH/))
   })
 
   test('a managed store whose server could not be started is started by the next reload', async () => {
