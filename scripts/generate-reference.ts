@@ -177,7 +177,7 @@ function errorsPage(): string {
   const codes = Object.entries(ERROR_CODES) as [ErrorCode, string][]
   return page(
     'Error codes',
-    'Each error has one of these codes, in logs (`code`) and in answers of the [HTTP API](http.md). Their names do not change.',
+    'Each error has one of these codes, in logs (`code`) and in answers of the [HTTP API](http.md). Their names do not change. `ADMIN_REFUSED` also comes with the status that HTTP has for the reason: 401 (no login), 405, 413, 415.',
     table(
       ['code', 'meaning', 'HTTP status', 'exit code'],
       codes.map(([name, meaning]) => [code(name), meaning, String(HTTP_STATUS[name]), String(exitCodeOf(name))]),

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { UnderstudyError } from '../base/errors.ts'
+import { parseInstant } from '../base/instant.ts'
 import { type AcknowledgeRequest, MISMATCH_CLASSES } from './control.ts'
 import type { Endpoint } from './endpoint.ts'
 
@@ -38,7 +39,18 @@ const ACKNOWLEDGE_BODY = z.strictObject({
   pattern: z.string().min(1).exactOptional().describe('a key pattern as mismatches show it; without: every key'),
   command: z.string().min(1).exactOptional().describe('without: every command'),
   class: z.enum(MISMATCH_CLASSES).exactOptional().describe('without: every class'),
-  until: z.iso.datetime({ offset: true }).exactOptional().describe('ISO 8601; without: until it is taken back'),
+  until: z
+    .string()
+    .transform((text, context) => {
+      try {
+        return parseInstant(text)
+      } catch (error) {
+        context.addIssue((error as Error).message)
+        return z.NEVER
+      }
+    })
+    .exactOptional()
+    .describe('a time, or a date, which is its end in UTC (ISO 8601); without: until it is taken back'),
   reason: z.string().trim().min(1).max(500).describe('why it may be ignored'),
 })
 
@@ -97,8 +109,7 @@ export const MISMATCH_ENDPOINTS: readonly Endpoint[] = [
     gives: `\`${ACKNOWLEDGEMENT_SHAPE}\``,
     body: ACKNOWLEDGE_BODY,
     handle: async (control, { body }) => {
-      const { until, ...rest } = body as z.infer<typeof ACKNOWLEDGE_BODY>
-      const request: AcknowledgeRequest = until === undefined ? rest : { ...rest, until: Date.parse(until) }
+      const request: AcknowledgeRequest = body as z.infer<typeof ACKNOWLEDGE_BODY>
       return { kind: 'json', status: 201, body: await control.mismatches.acknowledge(request) }
     },
   },

@@ -90,6 +90,11 @@ function buildServer({ control, host, token, tls, log }: AdminServerOptions, eve
   }) as FastifyInstance
   certificates?.keepFresh(server.server as HttpsServer)
   server.server.maxConnections = MAX_CONNECTIONS
+  // A client that names the type and sends nothing has left the body out.
+  const parseJson = server.getDefaultJsonParser('error', 'error')
+  server.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) =>
+    body === '' ? done(null, undefined) : parseJson(request, body, done),
+  )
   const assets = new Assets()
   const sessions = token === null ? null : new Sessions(token, { secure: tls !== null })
   const open = new Set(ENDPOINTS.filter((endpoint) => endpoint.open).map((endpoint) => endpoint.path))

@@ -41,11 +41,9 @@ export function addJobCommands(program: Command, terminal: Terminal, finish: (ex
         .default('overwrite'),
     )
     .option('--dry-run', 'count what would be copied, write nothing')
-  add('verify', 'compare both sides of a route, key by key, in both directions; exit code 1 when they differ').option(
-    '--sample <share>',
-    'look at a share of the keys only, e.g. 1%',
-    share,
-  )
+  add('verify', 'compare both sides of a route, key by key, in both directions; exit code 1 when they differ')
+    .option('--sample <share>', 'look at a share of the keys only, e.g. 1%', share)
+    .option('--dry-run', 'changes nothing: a verify writes to no store anyway')
   add('repair', 'copy the keys that are known to differ, and look at each again')
     .option('--from <sources>', `where the keys come from, of: ${REPAIR_SOURCES.join(', ')} (default: all)`, sources)
     .option('--delete-extra', 'delete what only the other side has')
@@ -55,6 +53,9 @@ export function addJobCommands(program: Command, terminal: Terminal, finish: (ex
     'delete the keys of the side that is no longer read, where both sides are equal; a dry run without --yes',
   )
     .option('--backup <file>', 'write the keys to this new file first, on the machine that Understudy runs on')
+    .addOption(
+      new Option('--dry-run', 'say what would be done, write nothing; so it is without --yes').conflicts('yes'),
+    )
     .option('--yes', 'do it')
 }
 
@@ -131,7 +132,7 @@ function jobOptions(kind: JobKind, given: StartOptions): JobOptions {
   const { rate, dryRun, onConflict, sample, from, deleteExtra, backup, yes, format, namespace } = given
   return {
     ...(rate === undefined ? {} : { rate }),
-    ...(kind === 'cleanup' ? { dryRun: yes !== true } : dryRun ? { dryRun } : {}),
+    ...(kind === 'cleanup' ? { dryRun: yes !== true } : dryRun && kind !== 'verify' ? { dryRun } : {}),
     ...(onConflict === undefined || (kind === 'backfill' && onConflict === 'overwrite') ? {} : { onConflict }),
     ...(format === undefined ? {} : { format }),
     ...(namespace === undefined ? {} : { namespace }),
@@ -182,12 +183,16 @@ export function addJobs(program: Command, terminal: Terminal, finish: (exitCode:
         case 'show':
           await tell(client, jobOf(await client.get<unknown>(path)), terminal, options)
           return finish(EXIT.done)
-        case 'keys':
+        case 'keys': {
+          let found = 0
           for await (const keys of allKeys(client, id)) {
+            found += keys.length
             if (options.json || options.jsonl) for (const key of keys) terminal.json(key, 0)
             else for (const line of keyLines(keys)) terminal.line(line)
           }
+          if (found === 0 && !options.json && !options.jsonl) terminal.line('No keys are listed.')
           return finish(EXIT.done)
+        }
         default: {
           const job = jobOf(await client.patch<unknown>(path, { action: action satisfies JobAction }, STEER_TIMEOUT_MS))
           if (options.json) terminal.json(job)

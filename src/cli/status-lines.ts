@@ -83,7 +83,7 @@ function clusterLines({ stores }: Status): string[] {
     const of = `${masters.length} masters, ${replicas} replicas${versions.length > 1 ? `, versions ${versions.join(' and ')}` : ''}`
     const down = nodes.filter(({ up }) => !up)
     return [
-      `${printable(name)}: ${printable(of)}; ${slotsCovered} of 16384 slots served`,
+      `${printable(name)}: ${printable(of)}; ${slotsCovered} of 16384 slots have a master`,
       ...down.map(({ address, role, error }) =>
         printable(`  ${role} ${address} does not answer${error === null ? '' : `: ${error}`}`),
       ),

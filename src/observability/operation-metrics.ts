@@ -3,7 +3,7 @@ import { perRoute, perSentinelStore, ROUTE, single } from './metric-samples.ts'
 import type { MetricSpec } from './metric-spec.ts'
 
 const PHASE_VALUES = ['passthrough', 'mirror', 'shadow', 'read-target', 'switched', 'done']
-const JOB_VALUES = ['backfill', 'verify', 'repair', 'cleanup']
+const JOB_VALUES = ['backfill', 'verify', 'repair', 'cleanup', 'restore', 'import', 'export']
 
 /** What operations tell: jobs, phases and switches, stores, clients, the configuration. */
 export const OPERATION_METRICS: readonly MetricSpec[] = [

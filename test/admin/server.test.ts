@@ -117,6 +117,13 @@ describe('acknowledgements', () => {
     expect((await get('/api/v1/acknowledgements')).body).toEqual([])
   })
 
+  test('last to the end of a day, where that is what is given', async () => {
+    await send('POST', '/api/v1/acknowledgements', { mismatch: 7, until: '2097-01-31', reason: 'x' })
+    expect(server.control.asked).toEqual([{ mismatch: 7, until: Date.parse('2097-01-31T23:59:59.999Z'), reason: 'x' }])
+    const answer = await send('POST', '/api/v1/acknowledgements', { mismatch: 7, until: '2097-02-31', reason: 'x' })
+    expect(answer.body.error?.message).toContain('there is no 2097-02-31')
+  })
+
   test('are taken back by their number', async () => {
     expect(await send('DELETE', '/api/v1/acknowledgements/3')).toMatchObject({ status: 200, body: { revoked: 3 } })
     expect(server.control.asked).toEqual([{ revoke: 3 }])
@@ -244,6 +251,12 @@ describe('errors', () => {
       })
     },
   )
+
+  test('a body that is announced as JSON and left out is no mistake', async () => {
+    const json = { 'content-type': 'application/json' }
+    expect((await raw('POST', '/api/v1/config/reload', json)).status).toBe(200)
+    expect((await raw('POST', '/api/v1/config/reload', json, '{')).status).toBe(400)
+  })
 
   test('POST reload may be tried, and forced with a reason', async () => {
     const answer = await send('GET', '/api/v1/config/changes')
