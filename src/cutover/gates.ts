@@ -45,7 +45,7 @@ const SMALL_BACKLOG = 1_000
 /** Keys that are copied all the time because they are written all the time: while writes are held, so many take a blink. */
 const MANY_HOT = 1_000
 
-/** Keys whose writes are settled by copies (what scripts write, queues on which consumers wait) are dirty for so long at most. */
+/** Keys whose writes are settled by copies (what scripts write, queues on which consumers wait, writes on several connections at once) are dirty for so long at most. */
 const FRESH_MS = 1_000
 
 /** What has to be so before a route's authority moves, or its reads do. Each closed gate is a sentence. */
@@ -182,7 +182,8 @@ export class Gates {
     const shadow = shadowOf(route)
     if (of === undefined || shadow === undefined) return []
     const missing = of.dirtyKeys - of.hotKeys
-    const underWay = of.oldestDirtyMs <= FRESH_MS && of.dirtyKeys === of.dirtyReasons['state-copy']
+    const passing = (of.dirtyReasons['state-copy'] ?? 0) + (of.dirtyReasons['overlap'] ?? 0)
+    const underWay = of.oldestDirtyMs <= FRESH_MS && of.dirtyKeys === passing
     const { strandedDatabases: stranded } = of
     return [
       ...(stranded.length === 0

@@ -26,6 +26,9 @@ export type PairOfReplies =
   | { readonly ok: true; readonly primary: readonly Uint8Array[]; readonly shadow: readonly Uint8Array[] }
   | { readonly ok: false; readonly reason: string }
 
+/** The reason for a key that is dirty: the mirror knows it by name, and copies it whole. */
+export const WAITS_FOR_COPY = 'it waits for a copy'
+
 /** Reads under way at once. */
 const WINDOW = 64
 const MAX_DISTURBANCES = 100
@@ -87,7 +90,7 @@ export class AlignedReads {
     const most = reading.isMuch ? MAX_DISTURBANCES_OF_MUCH : MAX_DISTURBANCES
     if (result === null && ++reading.disturbances <= most) this.#again.push(reading)
     else if (result?.ok && this.#isKnown(reading.rule!.route.name, reading.database, reading.key)) {
-      resolve({ ok: false, reason: 'it waits for a copy' })
+      resolve({ ok: false, reason: WAITS_FOR_COPY })
     } else resolve(result ?? { ok: false, reason: 'it is written all the time' })
     this.#next()
   }

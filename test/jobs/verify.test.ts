@@ -1,4 +1,6 @@
+import type { Redis } from 'ioredis'
 import { afterEach, expect, test } from 'vitest'
+import type { Status } from '../../src/admin/control.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob, jobOf, keysOf, over, startJob } from '../support/jobs.ts'
 import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'
@@ -288,12 +290,38 @@ test('a long list that is written all the time is compared at one place of histo
   }
 }, 180_000)
 
+test('keys that are always about to be copied are left to the mirror: a verify under their load clears what asks for one', async () => {
+  const { target, understudy } = await setUp([mirroredRoute()], (server) => fillStrings(server, 100))
+  await doJob(understudy, 'backfill', 'all')
+  const clock = "return redis.call('SET', KEYS[1], redis.call('TIME')[2])"
+  const writer = repeating(understudy, (app) => app.eval(clock, 1, 'clock'))
+  const mirrorOf = async () =>
+    ((await understudy.admin('/api/v1/status')).body as unknown as Status).routes['all']!.mirror
+  try {
+    await target.client().config('SET', 'save', '')
+    await target.client().save()
+    await target.restart()
+    await eventually(async () => expect((await mirrorOf()).verifyCauses).toEqual(['shadow-restarted']))
+    await eventually(async () => expect((await mirrorOf()).lagMs).toBeLessThan(1_000))
+    const { progress, report } = await doJob(understudy, 'verify', 'all')
+    expect(report).toMatchObject({ clean: true })
+    expect(progress).toMatchObject({ different: 0, failed: 0 })
+    expect((await mirrorOf()).needsVerify).toBe(false)
+  } finally {
+    await writer.stop()
+  }
+}, 180_000)
+
 /** Turns a list without a pause, one element at a time. */
 function rotating(understudy: UnderstudyProcess, key: string): { stop(): Promise<void> } {
+  return repeating(understudy, (app) => app.lmove(key, key, 'LEFT', 'RIGHT'))
+}
+
+function repeating(understudy: UnderstudyProcess, write: (app: Redis) => Promise<unknown>): { stop(): Promise<void> } {
   const app = understudy.client()
   let going = true
   const writing = (async () => {
-    while (going) await Promise.all(Array.from({ length: 50 }, () => app.lmove(key, key, 'LEFT', 'RIGHT')))
+    while (going) await Promise.all(Array.from({ length: 50 }, () => write(app)))
   })()
   return {
     async stop() {
