@@ -182,8 +182,7 @@ export class Gates {
     const shadow = shadowOf(route)
     if (of === undefined || shadow === undefined) return []
     const missing = of.dirtyKeys - of.hotKeys
-    const passing = (of.dirtyReasons['state-copy'] ?? 0) + (of.dirtyReasons['overlap'] ?? 0)
-    const underWay = of.oldestDirtyMs <= FRESH_MS && of.dirtyKeys === passing
+    const underWay = of.oldestDirtyMs <= FRESH_MS && of.dirtyKeys === passingKeys(of)
     const { strandedDatabases: stranded } = of
     return [
       ...(stranded.length === 0
@@ -213,6 +212,11 @@ export class Gates {
 
 /** `closed`: why it is, or null; `open`: what is so when it is open. */
 type MakeGate = (closed: string | null, open: string, passing?: boolean) => Gate
+
+/** Dirty for no other reason than that each write is settled by a copy. */
+function passingKeys({ dirtyReasons }: Pick<Stats['routes'][string], 'dirtyReasons'>): number {
+  return (dirtyReasons['state-copy'] ?? 0) + (dirtyReasons['overlap'] ?? 0)
+}
 
 function unless(open: boolean, closed: string): string | null {
   return open ? null : closed
