@@ -56,6 +56,8 @@ export interface LuaVariable {
   readonly value: LuaExpression | null
   /** What a loop walks (`for a, b in these do`), and the how manieth of its variables it is. */
   readonly walked: { readonly values: readonly LuaExpression[]; readonly place: number } | null
+  /** Parameters of the function that it is a variable of; null: of the script itself, whose variables the functions of a library share. */
+  readonly within: readonly LuaVariable[] | null
   /** It is given another value somewhere. */
   assigned: boolean
 }
@@ -66,6 +68,8 @@ export interface LuaOutline {
   readonly variables: readonly LuaVariable[]
   /** What stands on the left of a `=`, or is the name of a function: names and indexes. */
   readonly targets: ReadonlySet<LuaExpression>
+  /** What stands opposite a target; none: it is one of more targets than values. */
+  readonly given: ReadonlyMap<LuaExpression, LuaExpression>
   readonly returned: readonly {
     readonly values: readonly LuaExpression[]
     readonly by: readonly LuaVariable[] | null

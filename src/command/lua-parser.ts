@@ -33,6 +33,7 @@ class Parser {
   readonly #expressions: LuaExpression[] = []
   readonly #variables: LuaVariable[] = []
   readonly #targets = new Set<LuaExpression>()
+  readonly #given = new Map<LuaExpression, LuaExpression>()
   readonly #returned: LuaOutline['returned'][number][] = []
   readonly #calls = new Map<number, LuaCall>()
 
@@ -47,6 +48,7 @@ class Parser {
       expressions: this.#expressions,
       variables: this.#variables,
       targets: this.#targets,
+      given: this.#given,
       returned: this.#returned,
       calls: this.#calls,
     }
@@ -81,7 +83,7 @@ class Parser {
 
   #declare(name: string, value: LuaExpression | null, walked: LuaVariable['walked'] = null): LuaVariable {
     if (this.#declared++ > MAX_VARIABLES) throw new NoScript()
-    const variable = { value, walked, assigned: false }
+    const variable = { value, walked, within: this.#within, assigned: false }
     this.#variables.push(variable)
     this.#scope.names.set(name, variable)
     return variable
@@ -96,9 +98,10 @@ class Parser {
     return this.#add({ kind: 'name', text, variable: variable ?? null, from, to: from })
   }
 
-  #assign(target: LuaExpression): void {
+  #assign(target: LuaExpression, value: LuaExpression | undefined): void {
     if (target.kind !== 'name' && target.kind !== 'index') throw new NoScript()
     this.#targets.add(target)
+    if (value !== undefined) this.#given.set(target, value)
     if (target.kind === 'name' && target.variable !== null) target.variable.assigned = true
   }
 
@@ -210,8 +213,7 @@ class Parser {
       this.#at++
       target = this.#member(target)
     }
-    this.#assign(target)
-    this.#function(from, isMethod)
+    this.#assign(target, this.#function(from, isMethod))
   }
 
   #callOrAssignment(): void {
@@ -223,8 +225,8 @@ class Parser {
     const targets = [first]
     while (this.#take(',')) targets.push(this.#suffixed())
     this.#expect('=')
-    this.#list()
-    for (const target of targets) this.#assign(target)
+    const values = this.#list()
+    for (const [i, target] of targets.entries()) this.#assign(target, values[i])
   }
 
   // Expressions
@@ -355,6 +357,7 @@ class Parser {
   #function(from: number, isMethod: boolean): LuaFunction {
     const outer = this.#within
     const parameters: LuaVariable[] = []
+    this.#within = parameters
     this.#nested(() => {
       this.#expect('(')
       if (isMethod) parameters.push(this.#declare('self', null))
@@ -364,7 +367,6 @@ class Parser {
         more = !isRest && this.#take(',')
       }
       this.#expect(')')
-      this.#within = parameters
       this.#blockToEnd()
     })
     this.#within = outer

@@ -9,22 +9,16 @@ import type { CommandSpec } from './spec.ts'
  */
 export class ReadOnlyScripts {
   readonly #shas = new Set<string>()
-  readonly #functions = new Set<string>()
+  readonly #isReadOnlyFunction: (name: string) => boolean
 
-  /** A command without keys that may load or delete scripts or functions. */
+  /** `isReadOnlyFunction`: as far as the stores' functions are known. */
+  constructor(isReadOnlyFunction: (name: string) => boolean) {
+    this.#isReadOnlyFunction = isReadOnlyFunction
+  }
+
+  /** A command without keys that may load scripts. */
   note(spec: CommandSpec, view: CommandView): void {
-    switch (spec.name) {
-      case 'SCRIPT LOAD':
-        if (view.argc === 3 && saysNoWrites(view, 2)) this.#learn(view, 2)
-        return
-      case 'FUNCTION LOAD':
-        this.#learnLibrary(view.buf.toString('latin1', view.start[view.argc - 1]!, view.end[view.argc - 1]!))
-        return
-      case 'FUNCTION DELETE':
-      case 'FUNCTION FLUSH':
-      case 'FUNCTION RESTORE':
-        this.#functions.clear()
-    }
+    if (spec.name === 'SCRIPT LOAD' && view.argc === 3 && saysNoWrites(view, 2)) this.#learn(view, 2)
   }
 
   /** The command calls a script that writes nothing. */
@@ -39,7 +33,7 @@ export class ReadOnlyScripts {
       case 'EVALSHA':
         return this.#shas.has(named().toLowerCase())
       case 'FCALL':
-        return this.#functions.has(named())
+        return this.#isReadOnlyFunction(named())
       default:
         return false
     }
@@ -48,19 +42,6 @@ export class ReadOnlyScripts {
   #learn({ buf, start, end }: CommandView, i: number): void {
     if (this.#shas.size >= MAX_KNOWN) this.#shas.clear()
     this.#shas.add(createHash('sha1').update(buf.subarray(start[i]!, end[i]!)).digest('hex'))
-  }
-
-  /** `redis.register_function{function_name='f', callback=..., flags={'no-writes'}}`, once or several times. */
-  #learnLibrary(source: string): void {
-    if (this.#functions.size >= MAX_KNOWN) this.#functions.clear()
-    for (const call of source.split('register_function').slice(1)) {
-      const name =
-        /^\s*\{[\s\S]*?function_name\s*=\s*['"](\w+)['"]/.exec(call)?.[1] ?? /^\s*\(\s*['"](\w+)['"]/.exec(call)?.[1]
-      if (name === undefined) continue
-      const flags = /\bflags\s*=\s*\{([^}]*)\}/.exec(call)?.[1] ?? ''
-      if (/['"]no-writes['"]/.test(flags)) this.#functions.add(name)
-      else this.#functions.delete(name)
-    }
   }
 }
 

@@ -2,6 +2,7 @@ import { DeclaredKeys } from './declared-keys.ts'
 import { KeyArguments } from './key-arguments.ts'
 import type { LuaExpression, LuaOutline } from './lua-outline.ts'
 import { luaOutline } from './lua-parser.ts'
+import { LuaPaths } from './lua-paths.ts'
 import { type LuaToken, luaTokens } from './lua-tokens.ts'
 import { repliesWithKeys } from './reply-keys.ts'
 import {
@@ -40,7 +41,7 @@ export interface ScriptFacts {
 }
 
 /**
- * Reads a Lua script (EVAL) or a library of functions: whether it may be carried out again on the shadow.
+ * Reads a Lua script (EVAL): whether it may be carried out again on the shadow. Libraries of functions: `library-analysis.ts`.
  *
  *   redis.call('incr', KEYS[1])     a call by a literal name, of a command that does the same everywhere, on a declared key
  *   local call = redis.call         may be called by another name
@@ -53,11 +54,11 @@ export function analyseScript(source: string, commands: CommandTable): ScriptFac
   const outline = luaOutline(tokens)
   // The server will most likely refuse it, too, in its own words; and without these names it could do nothing.
   if (outline === null) return tokens.some(reachesOut) ? UNREADABLE : INERT
-  const facts = new Analysis(tokens, outline, commands).facts()
+  const facts = new Analysis(tokens, outline, new DeclaredKeys(outline, new LuaPaths(outline)), commands).facts()
   return UNTOLD.test(source) ? { ...facts, untold: true } : facts
 }
 
-const UNREADABLE: ScriptFacts = {
+export const UNREADABLE: ScriptFacts = {
   writes: true,
   varies: 'it cannot be read',
   declaresKeys: false,
@@ -83,8 +84,10 @@ function reachesOut({ kind, text }: LuaToken): boolean {
   return kind === 'name' && (API.has(text) || OPAQUE.has(text) || text === 'KEYS')
 }
 
-class Analysis {
+/** Of a script, or of those of its words that `isRead`, as far as they alone do it. */
+export class Analysis {
   readonly #tokens: readonly LuaToken[]
+  readonly #isRead: (i: number) => boolean
   readonly #commands: CommandTable
   readonly #calls = new Set<string>()
   readonly #outline: LuaOutline
@@ -99,23 +102,30 @@ class Analysis {
   #untold = false
   readonly #publishesTo = new Set<string | null>()
 
-  constructor(tokens: readonly LuaToken[], outline: LuaOutline, commands: CommandTable) {
+  constructor(
+    tokens: readonly LuaToken[],
+    outline: LuaOutline,
+    keys: DeclaredKeys,
+    commands: CommandTable,
+    isRead: (i: number) => boolean = () => true,
+  ) {
     this.#tokens = tokens
     this.#outline = outline
     this.#commands = commands
-    this.#keys = new DeclaredKeys(outline)
-    this.#keyArguments = new KeyArguments(this.#keys)
-    if (this.#keys.areChanged) this.#declaresKeys = false
+    this.#keys = keys
+    this.#isRead = isRead
+    this.#keyArguments = new KeyArguments(keys)
+    for (const word of keys.changedBy) if (isRead(word)) this.#declaresKeys = false
   }
 
   facts(): ScriptFacts {
     this.#findAliases()
-    for (let i = 0; i < this.#tokens.length; i++) this.#look(i)
+    for (let i = 0; i < this.#tokens.length; i++) if (this.#isRead(i)) this.#look(i)
     return {
       writes: this.#writes,
       varies: this.#varies,
       declaresKeys: this.#declaresKeys,
-      tellsNames: this.#tellsNames || this.#keyArguments.tellsNames(this.#tokens),
+      tellsNames: this.#tellsNames || this.#keyArguments.tellsNames(this.#tokens, this.#isRead),
       asksForAllKeys: this.#asksForAllKeys,
       looksIntoQueues: this.#looksIntoQueues,
       untold: this.#untold,

@@ -4,6 +4,7 @@ import type { LogLine } from '../observability/log.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { Store } from '../upstream/store.ts'
 import type { CopyState } from './copy-state.ts'
+import type { FunctionBook } from './function-book.ts'
 
 /**
  * What the parts of the data path share: the generation in force. The fields are replaced as a whole by a reload, so nobody keeps a
@@ -16,6 +17,8 @@ export interface DataPathContext {
   /** In the order of `routes.stores`. */
   stores: readonly Store[]
   readonly copies: CopyState
+  /** What the functions of the stores do. */
+  readonly functions: FunctionBook
   readonly log: (line: LogLine) => void
   /** The store has answered as a replica does: behind Sentinels it is somewhere else now. */
   readonly lookFor: (store: string) => void

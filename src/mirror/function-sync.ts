@@ -1,19 +1,14 @@
 import { command } from '../command/effects/building.ts'
-import { bulk, elements } from '../command/effects/reading.ts'
 import type { Args } from '../command/effects.ts'
 import type { CommandSpec } from '../command/spec.ts'
-import { MINUS } from '../resp/bytes.ts'
-import { decodeReply } from '../resp/decode.ts'
-import { encodeOwn } from '../resp/own-words.ts'
 import type { Reply } from '../resp/reply.ts'
 import type { Route } from '../routing/route.ts'
-import type { InFlight } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
-import { isUnknownCommand, textOf } from './store-errors.ts'
+import { askAboutFunctions, LIST_FUNCTIONS, librariesOf } from './function-list.ts'
+import { isUnknownCommand } from './store-errors.ts'
 
-const LIST = command('FUNCTION', 'LIST', 'WITHCODE')
 const RETRY_MS = 1_000
 /** It cannot be done: tried again in case the server is replaced by another. */
 const HOPELESS_MS = 60_000
@@ -89,8 +84,12 @@ export class FunctionSync {
       else if (toVerify.times(route.name) === times) this.#certain(route)
       else this.#running = false
     }
-    ask(primary, LIST, (reply) => answered(0, typeof reply === 'string' ? reply : librariesOf(reply)))
-    ask(shadow, LIST, (reply) => answered(1, typeof reply === 'string' ? reply : librariesOf(reply)))
+    askAboutFunctions(primary, LIST_FUNCTIONS, (reply) =>
+      answered(0, typeof reply === 'string' ? reply : codesOf(reply)),
+    )
+    askAboutFunctions(shadow, LIST_FUNCTIONS, (reply) =>
+      answered(1, typeof reply === 'string' ? reply : codesOf(reply)),
+    )
   }
 
   /** Then both are compared again. */
@@ -98,7 +97,7 @@ export class FunctionSync {
     let open = commands.length
     let failed: string | null = null
     for (const args of commands) {
-      ask(shadow, args, (reply) => {
+      askAboutFunctions(shadow, args, (reply) => {
         if (typeof reply === 'string') failed ??= reply
         if (--open > 0) return
         if (failed === null) this.#running = false
@@ -144,27 +143,6 @@ function differences(there: Libraries, here: Libraries, removes: boolean): Args[
   return commands
 }
 
-/** Of FUNCTION LIST WITHCODE in RESP2: for each library a flat list of names and values. */
-function librariesOf(reply: Reply): Libraries {
-  const libraries = new Map<string, Buffer>()
-  for (const library of elements(reply) ?? []) {
-    const fields = elements(library) ?? []
-    const field = (name: string): Buffer | null => bulk(fields[fields.findIndex((one) => String(one) === name) + 1])
-    const [name, code] = [field('library_name'), field('library_code')]
-    if (name !== null && code !== null) libraries.set(name.toString('latin1'), code)
-  }
-  return libraries
-}
-
-/** `answered`: the decoded reply, or an error's text. */
-function ask(pipeline: Pipeline, args: Args, answered: (reply: Reply | string) => void): void {
-  const bytes = encodeOwn(args)
-  const owner = {
-    settle: (_slot: InFlight, buf: Buffer, start: number, end: number) =>
-      answered(buf[start] === MINUS ? textOf(buf, start, end) : decodeReply(buf, start, end)),
-    lost: () => answered('LOST the connection'),
-    timedOut: () => {},
-  }
-  pipeline.push(owner, bytes, 0, bytes.length)
-  pipeline.hurry()
+function codesOf(reply: Reply): Libraries {
+  return new Map(librariesOf(reply).map(({ name, code }) => [name, code]))
 }

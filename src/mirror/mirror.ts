@@ -63,7 +63,7 @@ export class Mirror {
     this.#context = context
     this.#dirty = dirty
     this.#refs = new KeyRefs(context)
-    this.#scripts = new ScriptEffects(context)
+    this.#scripts = new ScriptEffects(context, dirty)
     this.undeclared = new UndeclaredKeys(context, dirty, this.#scripts)
     this.#unknown = new UnknownWrites(context.log)
     this.#queue = new ShadowQueue(context, dirty, this.#refs, this.#scripts, (ref) =>

@@ -10,12 +10,10 @@ export interface KnownScript {
   readonly facts: ScriptFacts
 }
 
-/** Sources of scripts and functions that clients have sent, what can be told of them, and where they have been loaded. Bounded: the longest unused goes. */
+/** Sources of scripts that clients have sent, what can be told of them, and where they have been loaded. Bounded: the longest unused goes. */
 export class ScriptBook {
   readonly #bySha = new Map<string, KnownScript>()
   readonly #bySource = new Map<string, KnownScript>()
-  /** By a function's name. */
-  readonly #functions = new Map<string, ScriptFacts>()
   #loaded = new WeakMap<Pipeline, Set<string>>()
   #bytes = 0
 
@@ -40,24 +38,6 @@ export class ScriptBook {
   /** `sha` in whatever case. */
   bySha(sha: string): KnownScript | undefined {
     return this.#bySha.get(sha.toLowerCase())
-  }
-
-  /** A library of functions was loaded. */
-  learnLibrary(source: Buffer, commands: CommandTable): void {
-    const text = source.toString('latin1')
-    const facts = analyseScript(text, commands)
-    for (const [, name] of text.matchAll(REGISTERED)) {
-      if (this.#functions.size < MAX_FUNCTIONS) this.#functions.set(name!, facts)
-    }
-  }
-
-  functionFacts(name: string): ScriptFacts | undefined {
-    return this.#functions.get(name)
-  }
-
-  /** Libraries were deleted, flushed or restored: nothing is known of them any more. */
-  forgetFunctions(): void {
-    this.#functions.clear()
   }
 
   /** Whether the script has to be loaded on this connection's server before it is called there; if so, it is taken for loaded from now on. */
@@ -86,5 +66,3 @@ export class ScriptBook {
 
 const MAX_SCRIPTS = 2_000
 const MAX_BYTES = 16 * 1024 * 1024
-const MAX_FUNCTIONS = 10_000
-const REGISTERED = /register_function\s*(?:\(\s*|\{\s*function_name\s*=\s*)['"](\w+)['"]/g

@@ -7,27 +7,40 @@ import { encodeCommand } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
 import type { ReplyOwner } from '../upstream/in-flight.ts'
 import type { DataPathContext } from './context.ts'
+import type { DirtySet } from './dirty-set.ts'
+import { digestOf, libraryNameIn } from './function-list.ts'
 import { ScriptBook } from './script-book.ts'
 
 /**
- * What the mirror knows of scripts and functions: it keeps every source that passes, and sees to it that the shadow has a script before it is called there, so that neither the mirror nor, after a
- * switch, a client meets NOSCRIPT.
+ * What the mirror knows of scripts and functions. It keeps every source of a script that passes, and sees to it that the shadow has a script before it is called there, so that neither the mirror nor, after a
+ * switch, a client meets NOSCRIPT. Of functions the primary has the sources (`FunctionBook`); run again on the shadow is only what the shadow was sent, and as it was sent.
  */
 export class ScriptEffects {
   readonly #context: DataPathContext
   readonly #book = new ScriptBook()
   readonly #parser = new CommandParser()
+  readonly #dirty: DirtySet
+  /** Libraries of functions that have been sent to a shadow: digests by `libraryAt`. */
+  readonly #passed = new Map<string, string>()
 
-  constructor(context: DataPathContext) {
+  constructor(context: DataPathContext, dirty: DirtySet) {
     this.#context = context
+    this.#dirty = dirty
   }
 
-  /** The same of a command where it lies in a buffer. */
-  factsIn(spec: CommandSpec, { buf, start, end }: CommandView): ScriptFacts | null {
+  /** The same of a command of the route where it lies in a buffer. */
+  factsIn(spec: CommandSpec, { buf, start, end }: CommandView, route: Route): ScriptFacts | null {
     const named = buf.subarray(start[1]!, end[1]!)
     if (spec.name === 'EVAL') return this.#book.learn(named, this.#context.commands).facts
     const name = named.toString('latin1')
-    return (spec.name === 'EVALSHA' ? this.#book.bySha(name)?.facts : this.#book.functionFacts(name)) ?? null
+    if (spec.name === 'EVALSHA') return this.#book.bySha(name)?.facts ?? null
+    return this.#functionFacts(name, route)
+  }
+
+  /** The command calls a function of which the store is being asked what it does. */
+  isAwaited({ name }: CommandSpec, { buf, start, end }: CommandView, { primary }: Route): boolean {
+    if (name !== 'FCALL') return false
+    return this.#context.functions.find(primary.storeName, buf.toString('latin1', start[1]!, end[1]!)) === 'unread'
   }
 
   /** Of the command EVAL, EVALSHA or FCALL; null: its source has not been seen. */
@@ -39,8 +52,26 @@ export class ScriptEffects {
       case 'EVALSHA':
         return this.#book.bySha(named)?.facts ?? null
       default:
-        return this.#book.functionFacts(named) ?? null
+        return this.#functionFacts(named, this.#routeOf(args))
     }
+  }
+
+  /** As `planCommand` finds it. */
+  #routeOf(args: Args): Route {
+    const { routes } = this.#context
+    const key = Number(args[2]) > 0 ? args[3] : undefined
+    return key === undefined ? routes.fallback : routes.find(key, 0, key.length).route
+  }
+
+  /** Null: nobody can tell what it does. */
+  #functionFacts(name: string, { primary, shadow }: Route): ScriptFacts | null {
+    const found = this.#context.functions.find(primary.storeName, name)
+    if (typeof found === 'string') return null
+    const isThere =
+      shadow !== null &&
+      this.#passed.get(libraryAt(shadow.storeName, found.library)) === found.digest &&
+      !this.#dirty.toVerify.hasCause(this.#context.routes.fallback.name, 'functions')
+    return isThere ? found.facts : found.factsUnsent
   }
 
   /** What the script does to other keys may depend on what it finds where clients wait. */
@@ -72,7 +103,7 @@ export class ScriptEffects {
 
   /** A command about scripts or functions has succeeded on the primary. */
   note(name: string, args: Args): void {
-    const { commands } = this.#context
+    const { commands, routes } = this.#context
     switch (name) {
       case 'SCRIPT LOAD':
         this.#book.learn(args[2]!, commands)
@@ -81,13 +112,20 @@ export class ScriptEffects {
         this.#book.forgetLoaded()
         return
       case 'FUNCTION LOAD':
-        this.#book.learnLibrary(args.at(-1)!, commands)
+        if (routes.fallback.shadow !== null) this.#notePassed(routes.fallback.shadow.storeName, args.at(-1)!)
         return
       case 'FUNCTION DELETE':
       case 'FUNCTION FLUSH':
       case 'FUNCTION RESTORE':
-        this.#book.forgetFunctions()
+        this.#passed.clear()
     }
+  }
+
+  #notePassed(shadow: string, source: Buffer): void {
+    const library = libraryNameIn(source)
+    if (library === null) return
+    if (this.#passed.size >= MAX_PASSED) this.#passed.clear()
+    this.#passed.set(libraryAt(shadow, library), digestOf(source))
   }
 
   /** The shadow may have lost its scripts. */
@@ -107,6 +145,13 @@ export class ScriptEffects {
     timedOut: () => {},
   }
 }
+
+function libraryAt(store: string, library: string): string {
+  return `${store} ${library}`
+}
+
+/** Forgotten all at once: the keys of their functions are copied then. */
+const MAX_PASSED = 10_000
 
 function nameOf(args: Args): string {
   return args[0]!.toString('latin1').toUpperCase()

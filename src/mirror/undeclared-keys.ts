@@ -32,13 +32,14 @@ export class UndeclaredKeys {
    */
   areWrittenBy(spec: CommandSpec, view: CommandView, route: Route): boolean {
     if (!runsScript(spec) || view.argc < 2 || !this.#mirrorsAny(route)) return false
-    const facts = this.#scripts.factsIn(spec, view)
+    const facts = this.#scripts.factsIn(spec, view, route)
     return facts === null || (facts.writes && !facts.declaresKeys)
   }
 
-  /** The command runs such a script, and has to wait for a moment: the primary is being asked to tell what it writes. */
+  /** The command runs such a script, and has to wait for a moment: the primary is being asked to tell what it writes; or a function, and the primary is being asked what that does. */
   keepWaiting(spec: CommandSpec, view: CommandView, route: Route): boolean {
-    return this.areWrittenBy(spec, view, route) && !this.isReady(route)
+    if (!this.areWrittenBy(spec, view, route)) return false
+    return this.#scripts.isAwaited(spec, view, route) || !this.isReady(route)
   }
 
   /** Such a script of the route need not wait. */

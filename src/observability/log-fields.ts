@@ -19,6 +19,7 @@ const FIELD_TYPES = {
   exitCode: 'number',
   file: 'string',
   from: 'string',
+  function: 'string',
   job: 'string',
   keys: 'number',
   lagMs: 'number',

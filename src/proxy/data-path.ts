@@ -8,12 +8,17 @@ import type { ClientsConfig } from '../config/config.ts'
 import type { DataPathContext } from '../mirror/context.ts'
 import type { CopyState } from '../mirror/copy-state.ts'
 import type { DirtySet } from '../mirror/dirty-set.ts'
+import { FunctionBook } from '../mirror/function-book.ts'
+import type { Changes } from '../mirror/function-shelf.ts'
+import { doubtFunctions } from '../mirror/function-sync.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
 import type { Mirror } from '../mirror/mirror.ts'
+import { doubtUndeclaredKeys } from '../mirror/undeclared-keys.ts'
 import type { WriteTickets } from '../mirror/write-tickets.ts'
 import type { LogLine } from '../observability/log.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { Plan } from '../routing/plan.ts'
+import { idOfFunction } from '../routing/plan-script.ts'
 import type { Route } from '../routing/route.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { Store } from '../upstream/store.ts'
@@ -85,7 +90,8 @@ export class DataPath implements DataPathContext {
   /** Kept of all clients whose commands have to wait. */
   stashedBytes = 0
   readonly scans = new ScanTables()
-  readonly plan = new Plan(this.scans)
+  readonly functions: FunctionBook
+  readonly plan: Plan
   readonly repeat = new Repeat()
   readonly doubts: ScriptDoubts
   readonly crossSlots: CrossSlots
@@ -99,7 +105,7 @@ export class DataPath implements DataPathContext {
   /** Clients that monitor. */
   readonly monitors = new Set<Session>()
   /** What CLIENT PAUSE WRITE does not hold. */
-  readonly readOnlyScripts = new ReadOnlyScripts()
+  readonly readOnlyScripts: ReadOnlyScripts
   #parsers: CommandParser[] = []
   #nextClientId = 1
   readonly #comparable = new Map<CommandSpec, boolean>()
@@ -123,6 +129,12 @@ export class DataPath implements DataPathContext {
     this.log = parts.log
     this.lookFor = parts.lookFor
     this.doubts = new ScriptDoubts(parts.log)
+    this.functions = new FunctionBook(this, {
+      read: () => this.resumeWaiting(),
+      changed: (store, changes) => this.#functionsChanged(store, changes),
+    })
+    this.plan = new Plan(this.scans, this.functions)
+    this.readOnlyScripts = new ReadOnlyScripts((name) => this.functions.isReadOnly(name))
     this.crossSlots = new CrossSlots(parts.log)
     this.commands = parts.commands
     this.routes = parts.routes
@@ -200,10 +212,20 @@ export class DataPath implements DataPathContext {
     return (this.pause ??= new ClientPause(this.server.redis < 7))
   }
 
+  /** A function that is another one now is judged anew. Where somebody else has changed it, nobody has told the shadow; and what it did before that was noticed may not have been mirrored. */
+  #functionsChanged(store: string, { libraries, functions, misjudged }: Changes): void {
+    const { routes, fallback } = this.routes
+    if (!routes.some(({ primary }) => primary.storeName === store)) return
+    this.doubts.forget(functions.map((name) => idOfFunction(name)))
+    if (misjudged) doubtUndeclaredKeys(this, this.dirty)
+    if (libraries.length > 0 && store === fallback.primary.storeName) doubtFunctions(this, this.dirty, false)
+  }
+
   onTick(nowMs: number): void {
     if (this.pause?.isOver(nowMs) && !this.pause.isPrepared) this.unpause()
     if (this.pause !== null || !this.storePause.isQuiet) this.storePause.run(nowMs)
     for (const store of this.stores) store.tick(nowMs)
+    this.functions.tick(nowMs)
     this.targetReads.tick(nowMs)
     this.syncReplies.tick(nowMs)
     this.logins.tick(nowMs)

@@ -1,6 +1,7 @@
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { planCommand } from '../routing/plan.ts'
+import { isFunctionCall } from '../routing/plan-script.ts'
 import { refuseServerWide } from '../routing/server-wide.ts'
 import { flushNamespace } from './flush-namespace.ts'
 import { readLargeKey } from './large-reply.ts'
@@ -17,8 +18,9 @@ export function forward(session: Session, view: CommandView, spec: CommandSpec |
   if (session.isHeld(view, spec)) return session.waitFor('hold')
   if (plan.refusal !== null) return splitOrRefuse(session, view, spec)
   if (path.routes.awaitsCluster && spec !== null) path.crossSlots.look(path.routes, spec, view, path.clock.nowMs)
+  if (plan.awaitsFunctions) return session.waitFor('room')
   if (plan.unread) {
-    session.answerError(NOSCRIPT)
+    session.answerError(isFunctionCall(spec!) ? NO_FUNCTION : NOSCRIPT)
     return true
   }
   if (plan.doubt !== null) path.doubts.report(plan.doubt, route, plan.positions.count > 0)
@@ -59,3 +61,4 @@ export function forward(session: Session, view: CommandView, spec: CommandSpec |
 
 /** In the server's words: the client sends the source, as after a restart of the server, and it can be read. */
 const NOSCRIPT = 'NOSCRIPT No matching script. Please use EVAL.'
+const NO_FUNCTION = 'ERR Function not found'

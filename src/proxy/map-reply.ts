@@ -42,8 +42,8 @@ export function mapReplyOf(
 ): Buffer | null {
   parser.parse(command, 0, command.length)
   if (spec.handling === 'keyspace') return mapAll(path, spec, buf, start, end, protocol)
-  if (buf[start] !== MINUS && spec.replyKeys === null && !mayTellNames(spec, parser)) return null
   findKeys(spec, parser, positions)
+  if (buf[start] !== MINUS && spec.replyKeys === null && !tells(path, spec, command)) return null
   const names = new Map<string, Buffer>()
   for (let i = 0; i < positions.count; i++) {
     const arg = positions.index[i]!
@@ -61,6 +61,14 @@ export function mapReplyOf(
       ? withNames(reply, names)
       : mapReplyKeys(spec, [], reply, (key) => names.get(key.toString('latin1')) ?? key)
   return mapped === null ? null : encodeReply(mapped, protocol)
+}
+
+/** The script or function that `parser` holds may tell names of its keys, which `positions` holds. */
+function tells({ routes, plan }: DataPath, spec: CommandSpec, command: Buffer): boolean {
+  if (positions.count === 0) return false
+  const arg = positions.index[0]!
+  const { primary } = routes.find(command, parser.start[arg]!, parser.end[arg]!).route
+  return mayTellNames(spec, parser, plan.functions, primary.storeName)
 }
 
 /** A script's reply, wherever in it a name of its keys stands by itself, or is quoted by an error; null: nowhere. */

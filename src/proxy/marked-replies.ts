@@ -5,7 +5,7 @@ import type { InFlight } from '../upstream/in-flight.ts'
 import { countedReply } from './counted-reply.ts'
 import { isMalformed } from './malformed.ts'
 import { mapReply } from './map-reply.ts'
-import { COUNTED, MAP_KEYS, MIRRORED, MIXED, SAMPLED, UNDECLARED } from './marks.ts'
+import { COUNTED, FUNCTIONS, MAP_KEYS, MIRRORED, MIXED, SAMPLED, UNDECLARED } from './marks.ts'
 import type { Session } from './session.ts'
 
 /** The primary's reply to a command with marks (`marks.ts`): what they ask for, and then the client has it. */
@@ -26,6 +26,7 @@ export function settleMarked(
     session.writesOwed--
     contested = path.tickets.left(slot, slot.lane)
   }
+  if ((slot.flags & FUNCTIONS) !== 0) path.functions.changed(route.primary.storeName)
   if ((slot.flags & UNDECLARED) !== 0) path.mirror.undeclared.ended(route, !isNoScript(buf, start))
   try {
     if ((slot.flags & MAP_KEYS) !== 0 && !slot.timedOut)

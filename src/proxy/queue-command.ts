@@ -1,6 +1,7 @@
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { planCommand } from '../routing/plan.ts'
+import { FUNCTIONS_UNREAD } from '../routing/plan-script.ts'
 import { refuseServerWide } from '../routing/server-wide.ts'
 import { arityFits } from './arity.ts'
 import { changesSubscriptions, inMulti, PLACEHOLDER, placeholderOf, refusalInMulti } from './own-answers.ts'
@@ -22,6 +23,10 @@ export function queueCommand(transaction: TransactionParts, view: CommandView, s
   planCommand(path.routes, spec, view, plan)
   if (connection.shared === null && (transaction.isHeld || session.isHeld(view, spec))) return session.waitFor('hold')
   if (plan.refusal !== null) return transaction.refuse(plan.refusal, true)
+  if (plan.awaitsFunctions) {
+    if (connection.shared === null) return session.waitFor('room')
+    return transaction.refuse(FUNCTIONS_UNREAD, true)
+  }
   if (plan.doubt !== null) path.doubts.report(plan.doubt, plan.route, plan.positions.count > 0)
   const keyed = plan.keyed && plan.positions.count > 0
   const own = keyed || plan.bound

@@ -1,8 +1,9 @@
 import type { LogLine } from '../observability/log.ts'
+import { nameOfFunction } from '../routing/plan-script.ts'
 import type { Route } from '../routing/route.ts'
 
 /**
- * Scripts that use keys which they do not declare, where keys have other names at a store: each is said once for a route, by its SHA-1 (a source may hold names of keys), and counted. One that declares no
+ * Scripts and functions that use keys which they do not declare, where keys have other names at a store: each is said once for a route, a script by its SHA-1 (a source may hold names of keys), a function by its name, and counted. One that declares no
  * key at all may reach any route's.
  */
 export class ScriptDoubts {
@@ -15,26 +16,32 @@ export class ScriptDoubts {
   }
 
   /** `keyed`: it declares keys, and the first is the route's. */
-  report(sha: string, route: Route, keyed: boolean): void {
-    const shas = keyed ? this.#of(route.name) : this.#ofAnyRoute
-    if (shas.has(sha) || shas.size >= MAX_REPORTED) return
-    shas.add(sha)
+  report(id: string, route: Route, keyed: boolean): void {
+    const ids = keyed ? this.#of(route.name) : this.#ofAnyRoute
+    if (ids.has(id) || ids.size >= MAX_REPORTED) return
+    ids.add(id)
+    const name = nameOfFunction(id)
     this.#log({
       level: 'warn',
-      msg: 'a script uses keys which it does not declare as KEYS; where they have other names at the store it reaches the wrong ones',
-      fields: { route: route.name, sha },
+      msg: `a ${name === null ? 'script' : 'function'} uses keys which it does not declare as KEYS; where they have other names at the store it reaches the wrong ones`,
+      fields: name === null ? { route: route.name, sha: id } : { route: route.name, function: name },
     })
   }
 
-  /** SHA-1s of those that have been seen since the start and may reach keys of the route. */
+  /** They are others now than those that were reported. */
+  forget(ids: readonly string[]): void {
+    for (const id of ids) for (const seen of [this.#ofAnyRoute, ...this.#byRoute.values()]) seen.delete(id)
+  }
+
+  /** Those that have been seen since the start and may reach keys of the route. */
   mayReach(route: string): string[] {
     return [...new Set([...(this.#byRoute.get(route) ?? []), ...this.#ofAnyRoute])]
   }
 
   #of(route: string): Set<string> {
-    let shas = this.#byRoute.get(route)
-    if (shas === undefined) this.#byRoute.set(route, (shas = new Set()))
-    return shas
+    let ids = this.#byRoute.get(route)
+    if (ids === undefined) this.#byRoute.set(route, (ids = new Set()))
+    return ids
   }
 }
 

@@ -6,12 +6,14 @@ import { NOBODY } from '../mirror/overlap.ts'
 import { goesAsSent } from '../mirror/shadow-runs.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { renameForPrimary } from '../routing/plan.ts'
+import { nameIn } from '../routing/plan-script.ts'
+import type { Route } from '../routing/route.ts'
 import { isServerWide } from '../routing/server-wide.ts'
 import { type InFlight, TOGETHER } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPath } from './data-path.ts'
-import { COUNTED, MAP_KEYS, MIRRORED, MIXED, SAMPLED, UNDECLARED } from './marks.ts'
+import { COUNTED, FUNCTIONS, MAP_KEYS, MIRRORED, MIXED, SAMPLED, UNDECLARED } from './marks.ts'
 import { isSampledRead } from './sampled-reads.ts'
 import type { Session } from './session.ts'
 
@@ -25,8 +27,8 @@ export function sendPlanned(
 ): InFlight {
   const { path } = session
   const { plan } = path
-  const spec = given?.name === 'EVAL' ? asRead(path.commands, given, view) : given
   const { route } = plan
+  const spec = given?.write && given.firstKey === 0 ? asCalled(path, route, given, view) : given
   let slot: InFlight
   if (plan.renames) {
     const renamed = renameForPrimary(path.routes, view, plan)
@@ -44,6 +46,10 @@ export function sendPlanned(
   }
   if (spec === null) return slot
   if (spec.write) {
+    if (spec.firstKey === 0 && changesFunctions(spec)) {
+      slot.flags |= FUNCTIONS
+      path.functions.changing(route.primary.storeName)
+    }
     if (path.mirror.undeclared.areWrittenBy(spec, view, route)) {
       slot.flags |= UNDECLARED
       path.mirror.undeclared.leave(route, [session.database])
@@ -78,6 +84,14 @@ export function sendPlanned(
     if (slot.flags !== 0) slot.original = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
   }
   return slot
+}
+
+/** A script or function of which the server sees to it that it writes nothing is treated as a read. */
+function asCalled({ commands, functions }: DataPath, route: Route, spec: CommandSpec, view: CommandView): CommandSpec {
+  if (spec.name === 'EVAL') return asRead(commands, spec, view)
+  if (spec.name !== 'FCALL' || route.shadow === null || view.argc < 2) return spec
+  const found = functions.find(route.primary.storeName, nameIn(view))
+  return typeof found === 'object' && found.readOnly ? (commands.byName('FCALL_RO') ?? spec) : spec
 }
 
 /** The pipeline's lane, where all of its writes are of one database and before or behind each other at every node. */

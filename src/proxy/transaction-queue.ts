@@ -9,6 +9,7 @@ import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { crossRoute, type Plan, planCommand } from '../routing/plan.ts'
+import { FUNCTIONS_UNREAD } from '../routing/plan-script.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import { isServerWide } from '../routing/server-wide.ts'
 import type { TransactionSlots } from './cross-slots.ts'
@@ -50,6 +51,8 @@ export class TransactionQueue {
   readonly #serverWide: CommandSpec[] = []
   /** Routes of scripts that may write to keys which they do not declare. */
   readonly #undeclared: Route[] = []
+  /** The store whose functions EXEC may change. */
+  #functionsOf: readonly string[] = []
   /** Of its keys, where a cluster is to take over. */
   #slots: TransactionSlots = new Map()
   #lane = 0
@@ -86,7 +89,7 @@ export class TransactionQueue {
     for (const [i, queued] of this.commands.entries()) {
       parser.parse(queued.bytes, 0, queued.bytes.length)
       planCommand(path.routes, queued.spec, parser, plan)
-      refusal ??= plan.refusal
+      refusal ??= plan.refusal ?? (plan.awaitsFunctions ? FUNCTIONS_UNREAD : null)
       const own = (plan.keyed && plan.positions.count > 0) || plan.bound
       if (own) {
         const [first = plan.route] = routes.add(plan.route)
@@ -130,15 +133,18 @@ export class TransactionQueue {
     if (path.intents !== null) this.#note(path.intents)
     if (this.#undeclared.length > 0) this.#leaveUndeclared()
     session.writesOwed++
+    this.#functionsOf = this.commands.some(({ spec }) => changesFunctions(spec)) ? [route.primary.storeName] : []
+    for (const store of this.#functionsOf) path.functions.changing(store)
     this.states.delete(route.state)
     for (const state of this.states) state.inFlight++
   }
 
   /** EXEC has been answered, or never will be. True: another connection wrote to one of its keys meanwhile. */
   returned(): boolean {
-    const { tickets, mirror } = this.#session.path
+    const { tickets, mirror, functions } = this.#session.path
     this.#session.writesOwed--
     for (const script of this.#undeclared) mirror.undeclared.ended(script, true)
+    for (const store of this.#functionsOf) functions.changed(store)
     for (const state of this.states) state.inFlight--
     for (const spec of this.#serverWide) tickets.leaveServerWide(spec)
     return tickets.leaveAll(this.#hashes, this.#lane, this.#ticket)

@@ -33,6 +33,7 @@ export function wholeTransaction(session: Session, from: number): Route | Wait |
     const { plan } = path
     if (plan.refusal !== null || plan.route.state.switching) return null
     if (session.isHeld(view, spec)) return 'hold'
+    if (plan.awaitsFunctions) return 'room'
     if (spec?.write && path.mirror.undeclared.keepWaiting(spec, view, plan.route)) return 'room'
     if (plan.bound || (plan.keyed && plan.positions.count > 0)) {
       if (route !== null && route.primary.store !== plan.route.primary.store) return null

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { analyseScript } from '../command/script-analysis.ts'
+import { analyseScript, type ScriptFacts, UNREADABLE } from '../command/script-analysis.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandTable } from '../command/table.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -7,38 +7,64 @@ import type { Plan } from './plan.ts'
 import type { RouteTable } from './route-table.ts'
 
 /**
- * Scripts that make key names themselves, where keys have other names than the application's or lie on several stores: such a script reaches the wrong keys. It is
- * known by reading it (`command/script-analysis.ts`), so what has not been seen (EVALSHA of a script that was loaded before) passes. Functions are not looked at.
+ * Scripts and functions that make key names themselves, where keys have other names than the application's or lie on several stores: such a script reaches the wrong keys. It is
+ * known by reading it (`command/script-analysis.ts`, `command/library-analysis.ts`), so a script that has not been seen (EVALSHA of one that was loaded before) passes, or is asked for; of a function the store has the source.
  *
  * `scripts` of the route decides. `refuse`: never. `copy`: while the store that answers knows the route's keys (of a script without keys: any key) by the application's names, the script does on it what it is
  * meant to do, and is reported once; under other names it would read and write the wrong keys, a neighbour's maybe, and is refused. `warn`: reported once.
  */
 export function planScript(table: RouteTable, spec: CommandSpec, view: CommandView, plan: Plan): void {
+  if (isFunctionCall(spec)) return planFunction(table, view, plan)
   const source = SOURCE_AT[spec.name]
   if (source === undefined || source >= view.argc) return
   const text = view.buf.toString('latin1', view.start[source]!, view.end[source]!)
   const script = spec.name.startsWith('EVALSHA') ? seen.get(text.toLowerCase()) : learn(text)
-  const { name, config } = plan.route
-  const astray = plan.positions.count > 0 ? plan.renames : table.primaryRenames
   if (script === undefined) {
-    const matters = config.scripts === 'refuse' || (config.scripts === 'copy' && astray)
-    plan.unread = matters && /^[0-9a-f]{40}$/i.test(text) && countsKeys(view, plan)
+    plan.unread = matters(table, plan) && /^[0-9a-f]{40}$/i.test(text) && countsKeys(view, plan)
     return
   }
   if (spec.name === 'SCRIPT LOAD') return
+  judge(table, script, plan)
+}
+
+function planFunction(table: RouteTable, view: CommandView, plan: Plan): void {
+  if (plan.functions === null || view.argc < 3 || !countsKeys(view, plan)) return
+  const name = nameIn(view)
+  const found = plan.functions.find(plan.route.primary.storeName, name)
+  if (found === 'unread') plan.awaitsFunctions = true
+  else if (found === 'absent') plan.unread = matters(table, plan)
+  else if (found === 'unreadable') judge(table, { ...UNREADABLE, sort: 'function', id: idOfFunction(name) }, plan)
+  else judge(table, { ...found.facts, sort: 'function', id: idOfFunction(name) }, plan)
+}
+
+/** It is known what the script does. */
+function judge(table: RouteTable, script: Judged, plan: Plan): void {
   if (script.declaresKeys) return planNeighbours(table, script, plan)
-  if (config.scripts === 'warn' || (config.scripts === 'copy' && !astray)) plan.doubt = script.sha
+  const { name, config } = plan.route
+  const astray = goesAstray(table, plan)
+  if (config.scripts === 'warn' || (config.scripts === 'copy' && !astray)) plan.doubt = script.id
   else
     plan.refusal ??=
-      'ERR Understudy refuses this script: it uses keys which it does not declare as KEYS, and keys have other names at the store. ' +
+      `ERR Understudy refuses this ${script.sort}: it uses keys which it does not declare${script.sort === 'script' ? ' as KEYS' : ', or cannot be read'}, and keys have other names at the store. ` +
       `Declare them, or set "scripts" of route '${name}' to ${astray ? 'warn if they are none of those' : 'warn or copy'}`
+}
+
+/** A script that makes names would be refused. */
+function matters(table: RouteTable, plan: Plan): boolean {
+  const { scripts } = plan.route.config
+  return scripts === 'refuse' || (scripts === 'copy' && goesAstray(table, plan))
+}
+
+/** Names that a script makes are not those of the keys at the store. */
+function goesAstray(table: RouteTable, plan: Plan): boolean {
+  return plan.positions.count > 0 ? plan.renames : table.primaryRenames
 }
 
 /**
  * A script whose keys are all declared may still see or reach what is not the application's: by KEYS, SCAN, RANDOMKEY or DBSIZE, where the store holds more than its keys, and by publishing
  * to a channel that has another name. The same rules as above.
  */
-function planNeighbours(table: RouteTable, script: Seen, plan: Plan): void {
+function planNeighbours(table: RouteTable, script: Judged, plan: Plan): void {
   const { name, config } = plan.route
   const seesOthers = script.asksForAllKeys && !table.viewOf(plan.route.primary.store).whole
   const rules = script.publishesTo.flatMap((channel) => {
@@ -50,18 +76,26 @@ function planNeighbours(table: RouteTable, script: Seen, plan: Plan): void {
   const speaksHalf = rules.some((rule) => rule.shadow !== null)
   if (!seesOthers && !speaksAstray && !speaksHalf) return
   const astray = speaksAstray || (seesOthers && table.primaryRenames)
-  if (config.scripts === 'warn' || (config.scripts === 'copy' && !astray)) plan.doubt = script.sha
+  if (config.scripts === 'warn' || (config.scripts === 'copy' && !astray)) plan.doubt = script.id
   else
     plan.refusal ??=
       (seesOthers
-        ? "ERR Understudy refuses this script: it asks by KEYS, SCAN, RANDOMKEY or DBSIZE for all keys, and not all of the store are the application's. Ask outside of the script"
-        : 'ERR Understudy refuses this script: it publishes to a channel that has another name at the store. Publish outside of the script') +
+        ? `ERR Understudy refuses this ${script.sort}: it asks by KEYS, SCAN, RANDOMKEY or DBSIZE for all keys, and not all of the store are the application's. Ask outside of the ${script.sort}`
+        : `ERR Understudy refuses this ${script.sort}: it publishes to a channel that has another name at the store. Publish outside of the ${script.sort}`) +
       `, or set "scripts" of route '${name}' to ${astray ? 'warn' : 'warn or copy'}`
 }
 
-/** Whether the reply of the script, function or script of unknown source that `view` calls may hold names of its keys. */
-export function mayTellNames(spec: CommandSpec, view: CommandView): boolean {
-  if (spec.name === 'FCALL' || spec.name === 'FCALL_RO') return true
+/** Whether the reply of the script, function or script of unknown source that `view` calls may hold names of its keys. `store`: that has answered it. */
+export function mayTellNames(
+  spec: CommandSpec,
+  view: CommandView,
+  functions: Functions | null,
+  store: string,
+): boolean {
+  if (isFunctionCall(spec)) {
+    const found = functions?.find(store, nameIn(view))
+    return typeof found === 'object' ? found.facts.tellsNames : true
+  }
   const source = SOURCE_AT[spec.name]
   if (source === undefined || spec.name === 'SCRIPT LOAD' || source >= view.argc) return false
   const text = view.buf.toString('latin1', view.start[source]!, view.end[source]!)
@@ -69,10 +103,46 @@ export function mayTellNames(spec: CommandSpec, view: CommandView): boolean {
   return script?.tellsNames ?? true
 }
 
+/** FCALL or FCALL_RO. */
+export function isFunctionCall({ name }: CommandSpec): boolean {
+  return name === 'FCALL' || name === 'FCALL_RO'
+}
+
+/** As which a function is reported (`Plan.doubt`), where a script is by its SHA-1. */
+export function idOfFunction(name: string): string {
+  return `function ${name}`
+}
+
+/** Of such an id; null: it is a script's. */
+export function nameOfFunction(id: string): string | null {
+  return id.startsWith('function ') ? id.slice('function '.length) : null
+}
+
+/** Of a call of a function with at least two words. */
+export function nameIn({ buf, start, end }: CommandView): string {
+  return buf.toString('latin1', start[1]!, end[1]!)
+}
+
+/** What is known of the functions that stores have. */
+export interface Functions {
+  find(store: string, name: string): FoundFunction<KnownFunction>
+}
+
+export interface KnownFunction {
+  readonly facts: ScriptFacts
+}
+
+/** `unread`: the store is being asked. `absent`: it has none of that name. `unreadable`: it does not tell. */
+export type FoundFunction<Known> = Known | 'unread' | 'absent' | 'unreadable'
+
 /** The number of keys is right: otherwise the server has something else to say. */
 function countsKeys(view: CommandView, plan: Plan): boolean {
   return plan.positions.count > 0 || view.buf.toString('latin1', view.start[2], view.end[2]) === '0'
 }
+
+/** For a call that cannot wait until the store has told its functions. */
+export const FUNCTIONS_UNREAD =
+  'ERR Understudy has not read the functions of the store yet, and keys have other names there; try again'
 
 const SOURCE_AT: Readonly<Record<string, number>> = {
   EVAL: 1,
@@ -82,13 +152,13 @@ const SOURCE_AT: Readonly<Record<string, number>> = {
   'SCRIPT LOAD': 2,
 }
 
-interface Seen {
-  readonly sha: string
-  readonly declaresKeys: boolean
-  readonly tellsNames: boolean
-  readonly asksForAllKeys: boolean
-  readonly publishesTo: readonly (string | null)[]
+interface Judged extends Pick<ScriptFacts, 'declaresKeys' | 'asksForAllKeys' | 'publishesTo'> {
+  readonly sort: 'script' | 'function'
+  /** As `Plan.doubt` says. */
+  readonly id: string
 }
+
+type Seen = Judged & Pick<ScriptFacts, 'tellsNames'>
 
 /** By SHA-1 and by source: the same objects. The oldest go first. */
 const seen = new Map<string, Seen>()
@@ -103,7 +173,7 @@ function learn(source: string): Seen {
   const sha = createHash('sha1').update(source, 'latin1').digest('hex')
   const known = seen.get(sha) ?? analyseScript(source, commands)
   const { declaresKeys, tellsNames, asksForAllKeys, publishesTo } = known
-  const script = { sha, declaresKeys, tellsNames, asksForAllKeys, publishesTo }
+  const script: Seen = { sort: 'script', id: sha, declaresKeys, tellsNames, asksForAllKeys, publishesTo }
   seen.set(sha, script)
   if (seen.size > MAX_SCRIPTS) seen.delete(seen.keys().next().value!)
   if (source.length <= MAX_SOURCE_CHARACTERS) bySource.set(source, script)

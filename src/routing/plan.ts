@@ -3,7 +3,7 @@ import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { planKeyspace, rewriteKeyspaceCommand } from './keyspace-command.ts'
-import { planScript } from './plan-script.ts'
+import { type Functions, planScript } from './plan-script.ts'
 import { planPublish, publishFrame } from './publish.ts'
 import type { Route, RouteState } from './route.ts'
 import type { RouteTable } from './route-table.ts'
@@ -29,17 +29,22 @@ export class Plan {
   bound = false
   /** KEYS and its like, PUBLISH or a FLUSHDB of a namespace, which is written anew for the store; null: any other. */
   special: CommandSpec | null = null
-  /** SHA-1 of a script that makes key names itself, which is to be reported; null: none. */
+  /** SHA-1 of a script, or `function NAME`, that makes key names itself, which is to be reported; null: none. */
   doubt: string | null = null
-  /** EVALSHA of a script that has not been read, where it matters which keys it uses. */
+  /** EVALSHA of a script that has not been read, where it matters which keys it uses; or a function that the store does not have. */
   unread = false
+  /** The store is being asked what the function does: to be planned again in a moment. */
+  awaitsFunctions = false
+  /** Null: nobody keeps them. */
+  readonly functions: Functions | null
   /** Tables that a SCAN may have begun under; null: none but the one in force. */
   readonly formerTables: FormerTables | null
   /** Several primaries: cannot be sent as one command. Its text for the client, without `-`; null when it can. */
   refusal: string | null = null
 
-  constructor(formerTables: FormerTables | null = null) {
+  constructor(formerTables: FormerTables | null = null, functions: Functions | null = null) {
     this.formerTables = formerTables
+    this.functions = functions
   }
 }
 
@@ -62,6 +67,7 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
   plan.special = null
   plan.doubt = null
   plan.unread = false
+  plan.awaitsFunctions = false
   if (spec !== null && spec.handling !== 'forward' && planSpecial(table, spec, view, plan)) return
   const trivial = table.trivial
   if (trivial !== null) {
