@@ -7,6 +7,7 @@ import type { Route } from '../routing/route.ts'
 import type { InFlight, ReplyOwner } from '../upstream/in-flight.ts'
 import type { DataPathContext } from './context.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
+import { runsScript } from './script-effects.ts'
 import { integerHash } from './shadow-answers.ts'
 import { MAX_WAITING } from './shadow-backlog.ts'
 
@@ -28,14 +29,18 @@ const MAX_ASKED = 10_000
  *
  * Most answers tell: `INCR`, `RPUSH`, `EXPIRE` give another number. These do not, where what they add is new on both sides. So behind each that came late the shadow is asked how large its key is: one as small as
  * a new one is copied.
+ *
+ * A script may do anything to its keys because of one that had expired, also nothing, and give the same answer. So it is asked about all of its keys, and if one of them is gone or as small as a new one, all are copied.
  */
 export class LateWrites implements ReplyOwner {
   readonly #context: DataPathContext
   readonly #refs: KeyRefs
   readonly #markLate: (ref: KeyRef) => void
   readonly #parser = new CommandParser()
-  /** By database and key. */
-  readonly #asked = new Set<string>()
+  /** How often a key is being asked about, by database and key. */
+  readonly #asked = new Map<string, number>()
+  /** Names of what is being asked behind: who has the same need not ask. It came to the shadow before the question did. */
+  readonly #commands = new Set<string>()
 
   constructor(context: DataPathContext, refs: KeyRefs, markLate: (ref: KeyRef) => void) {
     this.#context = context
@@ -47,12 +52,25 @@ export class LateWrites implements ReplyOwner {
    * The shadow has executed, late, a command that the application wrote as `bytes[start .. end)`. `answer`: what it has answered, by `integerHash`, or NO_ANSWER.
    */
   look(spec: CommandSpec | null, database: number, bytes: Buffer, start: number, end: number, answer: number): void {
+    if (spec !== null && runsScript(spec))
+      return this.#lookAt(this.#refs.in(spec, database, bytes, start, end), ['MEMORY', 'USAGE'], SMALL_BYTES, false)
     const size = spec === null ? undefined : SIZE_AFTER.get(spec.name)
     if (size === undefined) return
     // Nothing was added: a key made anew would have taken something. A bit's answer is what was there.
     if (answer === NOTHING_ADDED && spec!.name !== 'SETBIT') return
     if (spec!.name === 'SET' && !this.#keepsExpiry(bytes, start, end)) return
-    for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.#ask(ref, size)
+    const small = size === 'STRLEN' ? SMALL_BYTES : SMALL
+    for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.#lookAt([ref], [size], small, true)
+  }
+
+  /** `words`: of the question, before a key. `mayBeGone`: then there is nothing to be done. */
+  #lookAt(keys: readonly KeyRef[], words: readonly string[], small: number, mayBeGone: boolean): void {
+    const refs = keys.filter(({ rule }) => rule.route.shadow !== null)
+    const name = [words[0], ...refs.map(({ database, key }) => nameOf(database, key))].join(' ')
+    if (this.#commands.has(name)) return
+    const late = new LateCommand(name, refs, small, mayBeGone)
+    if (refs.length > 0) this.#commands.add(name)
+    for (const ref of refs) this.#ask(ref, late, words)
   }
 
   /** Keys that are being asked about. */
@@ -74,47 +92,57 @@ export class LateWrites implements ReplyOwner {
     return false
   }
 
-  #ask(ref: KeyRef, size: string): void {
+  #ask(ref: KeyRef, behind: LateCommand, words: readonly string[]): void {
     const { rule, database, key } = ref
     const { route } = rule
-    if (route.shadow === null) return
-    const name = nameOf(database, key)
-    if (this.#asked.has(name)) return
-    const pipeline = this.#context.stores[route.shadow.store]!.shadow(database)
+    const pipeline = this.#context.stores[route.shadow!.store]!.shadow(database)
     if (pipeline.state !== 'up' || pipeline.ring.length >= MAX_WAITING || this.#asked.size >= MAX_ASKED) {
-      this.#markLate(ref)
+      this.#end(behind, true)
       return
     }
-    const bytes = encodeOwn([size, rule.shadow?.apply(key, 0, key.length) ?? key])
+    const bytes = encodeOwn([...words, rule.shadow?.apply(key, 0, key.length) ?? key])
     const slot = pipeline.push(this, bytes, 0, bytes.length)
     slot.route = route
-    slot.extra = new Question(name, ref, size === 'STRLEN' ? SMALL_BYTES : SMALL)
-    this.#asked.add(name)
+    const name = nameOf(database, key)
+    slot.extra = new Question(name, behind)
+    this.#asked.set(name, (this.#asked.get(name) ?? 0) + 1)
     // A switch waits for the answer.
     route.state.backlogCommands++
     route.state.backlogBytes += bytes.length
   }
 
   settle(slot: InFlight, buf: Buffer, start: number): void {
-    const { ref, small } = this.#answered(slot)
-    const size = buf[start] === COLON ? Number.parseInt(buf.toString('latin1', start + 1, start + 20), 10) : 1
-    // 0: it is gone, as the primary's is or will be.
-    if (size > 0 && size <= small) this.#markLate(ref)
+    const behind = this.#answered(slot)
+    // Of a key that is gone MEMORY USAGE says nil.
+    const size = buf[start] === COLON ? Number.parseInt(buf.toString('latin1', start + 1, start + 20), 10) : null
+    this.#end(behind, size === null || (size <= behind.small && !(size === 0 && behind.mayBeGone)))
   }
 
   lost(slot: InFlight): void {
-    this.#markLate(this.#answered(slot).ref)
+    this.#end(this.#answered(slot), true)
   }
 
   timedOut(): void {}
 
-  #answered(slot: InFlight): Question {
-    const question = slot.extra as Question
-    this.#asked.delete(question.name)
+  #answered(slot: InFlight): LateCommand {
+    const { name, behind } = slot.extra as Question
+    const asked = this.#asked.get(name)! - 1
+    if (asked === 0) this.#asked.delete(name)
+    else this.#asked.set(name, asked)
     const { state } = slot.route as Route
     state.backlogCommands--
     state.backlogBytes -= slot.end - slot.start
-    return question
+    return behind
+  }
+
+  /** One of the command's keys has been asked about, or could not be. `doubtful`: it may have been made anew, or be missing. */
+  #end(behind: LateCommand, doubtful: boolean): void {
+    behind.open--
+    if (doubtful && !behind.marked) {
+      behind.marked = true
+      for (const ref of behind.refs) this.#markLate(ref)
+    }
+    if (behind.open === 0) this.#commands.delete(behind.name)
   }
 }
 
@@ -124,17 +152,35 @@ export function isLate(queuedAtMs: number, { nowMs }: CoarseClock): boolean {
 }
 
 function nameOf(database: number, key: Buffer): string {
-  return `${database} ${key.toString('latin1')}`
+  return `${database} ${key.length} ${key.toString('latin1')}`
+}
+
+/** What came late, while its keys are being asked about. */
+class LateCommand {
+  readonly name: string
+  readonly refs: readonly KeyRef[]
+  /** As `SMALL` says. */
+  readonly small: number
+  readonly mayBeGone: boolean
+  /** Of its keys, those that have not been answered for. */
+  open: number
+  marked = false
+
+  constructor(name: string, refs: readonly KeyRef[], small: number, mayBeGone: boolean) {
+    this.name = name
+    this.refs = refs
+    this.small = small
+    this.mayBeGone = mayBeGone
+    this.open = refs.length
+  }
 }
 
 class Question {
   readonly name: string
-  readonly ref: KeyRef
-  readonly small: number
-  constructor(name: string, ref: KeyRef, small: number) {
+  readonly behind: LateCommand
+  constructor(name: string, behind: LateCommand) {
     this.name = name
-    this.ref = ref
-    this.small = small
+    this.behind = behind
   }
 }
 

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
@@ -208,4 +208,86 @@ test('a shadow that answers in time is asked nothing', async () => {
   }
   await settled(path)
   expect(await fresh.client().info('commandstats')).not.toMatch(/cmdstat_(hlen|scard|zcard|strlen|xlen)/)
+})
+
+describe('a script that came late', () => {
+  const LIBRARY = `#!lua name=late
+redis.register_function('add', function(keys, args) redis.call('sadd', keys[1], args[1]) return 'done' end)
+redis.register_function('if_there', function(keys)
+  if redis.call('exists', keys[1]) == 1 then redis.call('rpush', keys[2], 'x') end
+  return 'done'
+end)`
+  const ADD = "redis.call('sadd', KEYS[1], ARGV[1]) return 'done'"
+  const KEEP = "if redis.call('exists', KEYS[1]) == 1 then redis.call('set', KEYS[1], 'kept') end return 'done'"
+  const IF_THERE = "if redis.call('exists', KEYS[1]) == 1 then redis.call('rpush', KEYS[2], 'x') end return 'done'"
+
+  type Call = (app: ReturnType<DataPathUnderTest['client']>, sha: string) => Promise<unknown>
+
+  /** `call` goes out while the shadow stands still, until `t:key` has expired, or would have. */
+  async function callLate(
+    first: Words,
+    call: Call,
+    names: Names = 'same names',
+  ): Promise<{ old: RedisServer; fresh: RedisServer; path: DataPathUnderTest }> {
+    const setup = await start(names)
+    const { old, fresh, path } = setup
+    const app = path.client()
+    await app.call('FUNCTION', 'LOAD', LIBRARY)
+    const sha = (await app.script('LOAD', ADD)) as string
+    // A function is read before it is called the first time.
+    await app.call('FCALL', 'add', 1, 't:other', 'x')
+    await app.call(...(first as [string]))
+    await app.multi().pexpire('t:key', 1_000).set('t:clock', '', 'PX', 1_000).exec()
+    await settled(path)
+    fresh.pause()
+    try {
+      await call(app, sha)
+      await eventually(async () => expect(await old.client().exists('t:clock')).toBe(0))
+    } finally {
+      fresh.resume()
+    }
+    await settled(path)
+    return setup
+  }
+
+  const SET: Words = ['SADD', 't:key', 'a']
+  test.each<[string, Words, Call]>([
+    ['EVAL', SET, (app) => app.eval(ADD, 1, 't:key', 'b')],
+    ['EVALSHA', SET, (app, sha) => app.evalsha(sha, 1, 't:key', 'b')],
+    ['FCALL', SET, (app) => app.fcall('add', 1, 't:key', 'b')],
+    ['in a transaction', SET, (app, sha) => app.multi().evalsha(sha, 1, 't:key', 'b').set('t:x', 1).exec()],
+    // Here the key lives on, there it was gone by then.
+    ['that keeps a key from expiring', ['SET', 't:key', 'v'], (app) => app.eval(KEEP, 1, 't:key')],
+    ['that wrote one key because of another', SET, (app) => app.eval(IF_THERE, 2, 't:key', 't:list')],
+    ['FCALL of that kind', SET, (app) => app.fcall('if_there', 2, 't:key', 't:list')],
+  ])('leaves its keys as the primary has them: %s', async (_name, first, call) => {
+    const { old, fresh } = await callLate(first, call)
+    await eventually(async () => expect(await driftBetween(old, fresh)).toEqual([]))
+  })
+
+  test('under other names, too', async () => {
+    const { old, fresh } = await callLate(SET, (app) => app.eval(IF_THERE, 2, 't:key', 't:list'), 'other names')
+    const toShadow = (key: string): string => `new:${key}`
+    await eventually(async () => expect(await driftBetween(old, fresh, { toShadow })).toEqual([]))
+  })
+
+  test('has nothing copied where its keys have been there all the time, and are large', async () => {
+    const { old, fresh, path } = await start('same names')
+    const app = path.client()
+    const large = Array.from({ length: 3_000 }, (_, i) => `${'x'.repeat(40)}${i}`)
+    await app.rpush('from', ...large)
+    await app.rpush('to', ...large)
+    await settled(path)
+    const before = path.runtime.stats().routes['all']!.counters.dirtied
+    fresh.pause()
+    try {
+      await app.eval("redis.call('lmove', KEYS[1], KEYS[2], 'LEFT', 'RIGHT') return 'done'", 2, 'from', 'to')
+      await new Promise((resolve) => setTimeout(resolve, 400))
+    } finally {
+      fresh.resume()
+    }
+    await settled(path)
+    expect(path.runtime.stats().routes['all']!.counters.dirtied - before).toBe(0)
+    expect(await driftBetween(old, fresh)).toEqual([])
+  })
 })
