@@ -95,7 +95,7 @@ export interface RouteStatus {
     needsVerify: boolean
     /** Why; empty when none is needed. `shadow-restarted`, `shadow-replica`, `shadow-evicts`, `primary-restarted`, `primary-clock`, `failed-over`, `overflow`, `state-lost`, `server-wide`, `script`, `functions`, `functions-removed`, `turned`, `rerouted`. */
     verifyCauses: string[]
-    /** SHA-1s of scripts, seen since the start, that use keys which they do not declare and may reach the route's under the wrong names. */
+    /** Scripts (their SHA-1) and functions (`function NAME`), seen since the start, that use keys which they do not declare and may reach the route's under the wrong names. */
     scriptsInDoubt: string[]
     /** Databases with dirty keys that can never be copied, for the shadow is a cluster: it has database 0 alone. */
     strandedDatabases: number[]

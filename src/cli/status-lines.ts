@@ -1,4 +1,5 @@
 import type { RouteStatus, Status, StoreStatus } from '../admin/control.ts'
+import { scriptInWords } from '../routing/script-id.ts'
 import { formatBytes, formatMs, formatSeconds, formatShare } from './format.ts'
 import { tableLines } from './table.ts'
 import { printable, type Terminal } from './terminal.ts'
@@ -133,7 +134,7 @@ function doubts(status: Status, terminal: Terminal): string[] {
       lines.push(
         terminal.style(
           'red',
-          `${printable(name)}: scripts that make names of keys themselves: ${scriptsInDoubt.length} (SHA-1 ${printable(scriptsInDoubt[0]!)}${scriptsInDoubt.length > 1 ? ', ...' : ''}); under other names they reach the wrong keys`,
+          `${printable(name)}: scripts or functions that make names of keys themselves: ${scriptsInDoubt.length} (${printable(scriptInWords(scriptsInDoubt[0]!))}${scriptsInDoubt.length > 1 ? ', ...' : ''}); under other names they reach the wrong keys`,
         ),
       )
   }

@@ -204,7 +204,6 @@ class Parser {
   }
 
   #namedFunction(): void {
-    const from = this.#at
     let target: LuaExpression = this.#reference()
     let isMethod = false
     for (let length = 0; !isMethod && (this.#word() === '.' || this.#word() === ':'); length++) {
@@ -213,7 +212,7 @@ class Parser {
       this.#at++
       target = this.#member(target)
     }
-    this.#assign(target, this.#function(from, isMethod))
+    this.#assign(target, this.#function(this.#at, isMethod))
   }
 
   #callOrAssignment(): void {

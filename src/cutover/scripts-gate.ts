@@ -2,6 +2,7 @@ import type { Config, RouteConfig } from '../config/config.ts'
 import type { EndName } from '../jobs/end-keys.ts'
 import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
+import { scriptInWords } from '../routing/script-id.ts'
 
 /**
  * Where keys have other names than the application's at the end that becomes the primary, scripts that make names themselves would reach the wrong keys there. Undefined: they have not, or `scripts: warn` says
@@ -11,10 +12,10 @@ export function renamedUnderScripts(route: RouteConfig, primary: EndName, stats:
   const end = route[primary]
   const renames = Object.entries(end?.keys ?? {}).some(([from, to]) => from !== to)
   if (!renames || route.scripts === 'warn') return undefined
-  const shas = stats.routes[route.name]?.scriptsInDoubt ?? []
-  if (shas.length === 0) return null
+  const scripts = stats.routes[route.name]?.scriptsInDoubt ?? []
+  if (scripts.length === 0) return null
   return (
-    `the application runs scripts that make names of keys themselves (${listed(shas)}): ` +
+    `the application runs scripts or functions that make names of keys themselves (${listed(scripts)}): ` +
     `with the names of store '${end!.store}' they would reach the wrong keys. Have them declare every key as KEYS; or, if they touch no key of this route, set its 'scripts' to warn`
   )
 }
@@ -30,13 +31,13 @@ export function splitUnderScripts(next: Config, stats: Stats): string | null | u
   if (strict.length === 0) return undefined
   const doubted = strict.filter(({ name }) => (stats.routes[name]?.scriptsInDoubt ?? []).length > 0)
   if (doubted.length === 0) return null
-  const shas = new Set(doubted.flatMap(({ name }) => stats.routes[name]!.scriptsInDoubt))
+  const scripts = new Set(doubted.flatMap(({ name }) => stats.routes[name]!.scriptsInDoubt))
   return (
-    `the application runs scripts that use keys which they do not declare (${listed([...shas])}), and keys would have several primaries ('${primaries.join("', '")}'): what such a script writes of another route's keys would be ` +
+    `the application runs scripts or functions that use keys which they do not declare (${listed([...scripts])}), and keys would have several primaries ('${primaries.join("', '")}'): what such a script writes of another route's keys would be ` +
     `written where nobody reads it. Have them declare every key as KEYS, or move the routes together; or, if they touch no key of another route, set 'scripts' of ${doubted.map(({ name }) => `'${name}'`).join(', ')} to warn`
   )
 }
 
-function listed(shas: readonly string[]): string {
-  return `${shas.length} seen, SHA-1 ${shas.slice(0, 3).join(', ')}${shas.length > 3 ? ', ...' : ''}`
+function listed(scripts: readonly string[]): string {
+  return `${scripts.length} seen, ${scripts.slice(0, 3).map(scriptInWords).join(', ')}${scripts.length > 3 ? ', ...' : ''}`
 }

@@ -69,7 +69,7 @@ export class FunctionBook implements Functions {
     if (this.#shelves.size === 0) return
     let used = false
     for (const [store, shelf] of this.#shelves) {
-      if (shelf.isUsed(nowMs)) used = true
+      if (shelf.isUsed) used = true
       if (shelf.wanted) this.#ask(store, shelf)
     }
     if (!used) return

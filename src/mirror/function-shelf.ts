@@ -58,9 +58,9 @@ export class FunctionShelf {
   /** Somebody waits for a reading. */
   wanted = false
 
-  /** Somebody has asked for a function in the last seconds. */
-  isUsed(nowMs: number): boolean {
-    return nowMs - this.#usedMs < RECHECK_MS
+  /** Somebody has asked for a function since it was read, and may have been told what is not true any more. */
+  get isUsed(): boolean {
+    return this.#usedMs >= this.#askedMs - SLACK_MS
   }
 
   /** Asking now is of use: nothing is on its way that would be asked about again. */

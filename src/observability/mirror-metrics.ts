@@ -126,7 +126,7 @@ export const MIRROR_METRICS: readonly MetricSpec[] = [
   {
     name: 'understudy_scripts_in_doubt',
     kind: 'gauge',
-    help: 'Scripts seen since the start that use keys which they do not declare, and may reach the route’s under the wrong names.',
+    help: 'Scripts and functions seen since the start that use keys which they do not declare, and may reach the route’s under the wrong names.',
     labels: { route: ROUTE },
     samples: (snapshot) => perRoute(snapshot, (route) => single(route.scriptsInDoubt)),
   },

@@ -108,7 +108,7 @@ export interface RouteStats {
   readonly oldestDirtyMs: number
   readonly needsVerify: boolean
   readonly verifyCauses: readonly VerifyCause[]
-  /** SHA-1s of scripts that make names of keys themselves and may reach the route's. */
+  /** Scripts (their SHA-1) and functions (`function NAME`) that make names of keys themselves and may reach the route's. */
   readonly scriptsInDoubt: readonly string[]
   /** Databases with dirty keys that can never be copied: the shadow is a cluster, which has database 0 alone. */
   readonly strandedDatabases: readonly number[]

@@ -1,6 +1,6 @@
 import type { LogLine } from '../observability/log.ts'
-import { nameOfFunction } from '../routing/plan-script.ts'
 import type { Route } from '../routing/route.ts'
+import { nameOfFunction } from '../routing/script-id.ts'
 
 /**
  * Scripts and functions that use keys which they do not declare, where keys have other names at a store: each is said once for a route, a script by its SHA-1 (a source may hold names of keys), a function by its name, and counted. One that declares no
@@ -23,7 +23,7 @@ export class ScriptDoubts {
     const name = nameOfFunction(id)
     this.#log({
       level: 'warn',
-      msg: `a ${name === null ? 'script' : 'function'} uses keys which it does not declare as KEYS; where they have other names at the store it reaches the wrong ones`,
+      msg: `a ${name === null ? 'script' : 'function'} uses keys which it does not declare as KEYS; where they have other names at the store, or another primary, it reaches the wrong ones`,
       fields: name === null ? { route: route.name, sha: id } : { route: route.name, function: name },
     })
   }

@@ -5,13 +5,14 @@ import { CommandTable } from '../command/table.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { Plan } from './plan.ts'
 import type { RouteTable } from './route-table.ts'
+import { idOfFunction } from './script-id.ts'
 
 /**
  * Scripts and functions that make key names themselves, where keys have other names than the application's or lie on several stores: such a script reaches the wrong keys. It is
  * known by reading it (`command/script-analysis.ts`, `command/library-analysis.ts`), so a script that has not been seen (EVALSHA of one that was loaded before) passes, or is asked for; of a function the store has the source.
  *
  * `scripts` of the route decides. `refuse`: never. `copy`: while the store that answers knows the route's keys (of a script without keys: any key) by the application's names, the script does on it what it is
- * meant to do, and is reported once; under other names it would read and write the wrong keys, a neighbour's maybe, and is refused. `warn`: reported once.
+ * meant to do, and is reported once; under other names it would read and write the wrong keys, a neighbour's maybe, and is refused. `warn`: reported once. Reported only where nothing differs yet, and routes could be switched one by one.
  */
 export function planScript(table: RouteTable, spec: CommandSpec, view: CommandView, plan: Plan): void {
   if (isFunctionCall(spec)) return planFunction(table, view, plan)
@@ -42,7 +43,8 @@ function judge(table: RouteTable, script: Judged, plan: Plan): void {
   if (script.declaresKeys) return planNeighbours(table, script, plan)
   const { name, config } = plan.route
   const astray = goesAstray(table, plan)
-  if (config.scripts === 'warn' || (config.scripts === 'copy' && !astray)) plan.doubt = script.id
+  if (isOneKeyspace(table) || config.scripts === 'warn' || (config.scripts === 'copy' && !astray))
+    plan.doubt = script.id
   else
     plan.refusal ??=
       `ERR Understudy refuses this ${script.sort}: it uses keys which it does not declare${script.sort === 'script' ? ' as KEYS' : ', or cannot be read'}, and keys have other names at the store. ` +
@@ -52,7 +54,13 @@ function judge(table: RouteTable, script: Judged, plan: Plan): void {
 /** A script that makes names would be refused. */
 function matters(table: RouteTable, plan: Plan): boolean {
   const { scripts } = plan.route.config
+  if (isOneKeyspace(table)) return false
   return scripts === 'refuse' || (scripts === 'copy' && goesAstray(table, plan))
+}
+
+/** Whatever a script makes up is where it looks for it: until routes have several primaries. */
+function isOneKeyspace({ namesDiffer, channels }: RouteTable): boolean {
+  return !namesDiffer && channels.rules.length === 0
 }
 
 /** Names that a script makes are not those of the keys at the store. */
@@ -106,16 +114,6 @@ export function mayTellNames(
 /** FCALL or FCALL_RO. */
 export function isFunctionCall({ name }: CommandSpec): boolean {
   return name === 'FCALL' || name === 'FCALL_RO'
-}
-
-/** As which a function is reported (`Plan.doubt`), where a script is by its SHA-1. */
-export function idOfFunction(name: string): string {
-  return `function ${name}`
-}
-
-/** Of such an id; null: it is a script's. */
-export function nameOfFunction(id: string): string | null {
-  return id.startsWith('function ') ? id.slice('function '.length) : null
 }
 
 /** Of a call of a function with at least two words. */

@@ -100,7 +100,8 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
     }
   }
   if (positions.patternCount > 0) planPatterns(table, view, plan)
-  if (table.namesDiffer || table.channels.rules.length > 0) planScript(table, spec, view, plan)
+  if (spec.firstKey === 0 && (table.namesDiffer || table.mayPart || table.channels.rules.length > 0))
+    planScript(table, spec, view, plan)
   if (positions.count === 0 && flushesOwnKeys(table, spec)) planOwnFlush(table, spec, plan)
 }
 

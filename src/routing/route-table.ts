@@ -34,6 +34,8 @@ export class RouteTable {
   readonly channels: ChannelTable
   /** Keys have other names than the application's somewhere, or several primaries: what makes names itself (scripts, patterns of SORT) goes wrong there. */
   readonly namesDiffer: boolean
+  /** A step of one route after the other leaves keys at several primaries for a while. */
+  readonly mayPart: boolean
   /** Some keys have other names than the application's at the store that answers now. */
   readonly primaryRenames: boolean
   /** Of `stores`, those that are clusters. */
@@ -87,6 +89,8 @@ export class RouteTable {
       .map(({ primary }) => primary.store)
       .filter((store, i, all) => all.findIndex((other) => this.#keyspaces[other] === this.#keyspaces[store]) === i)
     this.namesDiffer = this.primaryStores.length > 1 || rules.some(renames)
+    this.mayPart =
+      config.routes.length > 1 && config.routes.some(({ source, target }) => movesTo(source, target, config))
     this.primaryRenames = rules.some((rule) => rule.primary !== null)
     this.#ends = this.#endsOf(config)
     this.scanView = this.#scanView()
@@ -235,6 +239,11 @@ export class RouteTable {
       state,
     }
   }
+}
+
+/** A switch of such a route takes its keys elsewhere. */
+function movesTo(source: EndConfig, target: EndConfig | null, { stores }: Pick<Config, 'stores'>): boolean {
+  return target !== null && keyspaceOf(stores[source.store]!) !== keyspaceOf(stores[target.store]!)
 }
 
 function rulesOf(route: Route): KeyRule[] {

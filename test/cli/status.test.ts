@@ -90,7 +90,7 @@ rest   passthrough  old      -        0 ms           0      0         0         
 
 jobs: dirty keys: 1 overlap, 3 shadow-down; 1 written all the time and copied again and again; the oldest for 1m 1s; copying waits for a store that is down
 jobs: needs a verify (overflow): keys may differ that nobody can name
-jobs: scripts that make names of keys themselves: 1 (SHA-1 c9de48fe8f60d116de68a05101deb9f683108802); under other names they reach the wrong keys
+jobs: scripts or functions that make names of keys themselves: 1 (SHA-1 c9de48fe8f60d116de68a05101deb9f683108802); under other names they reach the wrong keys
 `)
   })
 

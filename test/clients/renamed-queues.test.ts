@@ -65,10 +65,10 @@ test('a change of prefix goes as far as shadow, and the switch is refused with t
     init,
   )
   expect(body.error.message).toMatch(
-    /the application runs scripts that make names of keys themselves \(\d+ seen, SHA-1 [0-9a-f]{40}/,
+    /the application runs scripts or functions that make names of keys themselves \(\d+ seen, SHA-1 [0-9a-f]{40}/,
   )
   expect((await runCli(['status', '--admin', understudy.adminUrl])).stdout).toMatch(
-    /queues: scripts that make names of keys themselves: \d/,
+    /queues: scripts or functions that make names of keys themselves: \d/,
   )
   await work(understudy, queue, 5)
 }, 180_000)

@@ -251,3 +251,54 @@ test('a key that went to another database is copied there', async () => {
   expect(await driftBetween(old, fresh, { databases: [0, 2, 3], toShadow })).toEqual([])
   await Promise.all([old, fresh].map((server) => server.client().flushall()))
 })
+
+describe('functions whose library has not passed by', () => {
+  const LIBRARY = `#!lua name=here
+local function note(keys, args) return redis.call('incr', keys[1] .. ':' .. args[1]) end
+redis.register_function('count', function(keys) return redis.call('incr', keys[1]) end)
+redis.register_function('note', note)
+redis.register_function{
+  function_name = 'peek', flags = { 'no-writes' }, callback = function(keys) return redis.call('get', keys[1]) end
+}`
+
+  test('are read at the store: what they write is copied, and what only reads is not mirrored', async () => {
+    await old.client().call('FUNCTION', 'LOAD', LIBRARY)
+    await start(true)
+    const app = path.client()
+    // Of that name, and something else.
+    await fresh
+      .client()
+      .call(
+        'FUNCTION',
+        'LOAD',
+        "#!lua name=here\nredis.register_function('count', function(k) return redis.call('decr', k[1]) + 2 end)",
+      )
+    await app.fcall('count', 1, 'job:a')
+    await app.fcall('note', 1, 'job:a', 'n')
+    await app.multi().fcall('note', 1, 'job:b', 'n').exec()
+    await equal()
+    expect(counters()).toMatchObject({ applied: 0, errors: 0, needsVerify: false })
+    const before = counters()
+    expect(await app.fcall('peek', 1, 'job:a')).toBe('1')
+    await settled(path)
+    expect(counters()).toEqual(before)
+  })
+
+  test('past Understudy: a library that somebody replaces while it is called is brought over, and a verify asked for', async () => {
+    await start(false)
+    const app = path.client()
+    await app.call('FUNCTION', 'LOAD', LIBRARY)
+    expect(await app.fcall('count', 1, 'n')).toBe(1)
+    await settled(path)
+    const other = LIBRARY.replace("'incr', keys[1])", "'incrby', keys[1], 5)")
+    await old.client().call('FUNCTION', 'LOAD', 'REPLACE', other)
+    // What it answers here it could answer there, and have done something else.
+    await app.fcall('count', 1, 'n')
+    await eventually(() => expect(path.runtime.stats().routes['rest']!.verifyCauses).toContain('script'))
+    await eventually(async () =>
+      expect(String(await fresh.client().call('FUNCTION', 'LIST', 'WITHCODE'))).toContain("'incrby', keys[1], 5)"),
+    )
+    await app.fcall('count', 1, 'n')
+    await equal()
+  })
+})

@@ -1,0 +1,193 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { encodeCommand } from '../../src/resp/encode.ts'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import type { RawClient } from '../support/raw-client.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+
+let store: RedisServer
+let path: DataPathUnderTest
+let client: RawClient
+beforeEach(async () => {
+  store = await startRedis()
+})
+afterEach(async () => {
+  await path.stop()
+  await store.stop()
+})
+
+const start = async (scripts: 'copy' | 'warn' | 'refuse', phase: 'mirror' | 'switched' = 'mirror'): Promise<void> => {
+  path = await startDataPath({
+    stores: { store },
+    routes: [
+      {
+        name: 'jobs',
+        keys: ['job:{id}'],
+        source: 'store',
+        target: { store: 'store', keys: { 'job:{id}': 'step:{id}' }, channels: { job_events: 'step_events' } },
+        phase,
+        scripts,
+      },
+      { name: 'rest', source: 'store', scripts },
+    ],
+  })
+  client = await path.raw()
+}
+const LIBRARY = `#!lua name=l
+redis.register_function('declared', function(keys, args) return redis.call('SET', keys[1], args[1]) end)
+redis.register_function('made_up', function(keys, args) return redis.call('SET', 'job:' .. args[1], 'x') end)
+redis.register_function{
+  function_name = 'looks', flags = { 'no-writes' },
+  callback = function(keys, args) return redis.call('GET', 'job:' .. args[1]) end
+}
+redis.register_function('hands', function(keys) return redis.call('GET', keys[1]) end)
+redis.register_function('tells', function(keys) return keys[1] end)
+redis.register_function('speaks', function(keys) return redis.call('PUBLISH', 'job_events', 'x') end)
+redis.register_function('counts', function(keys) return redis.call('DBSIZE') end)`
+const HARMLESS = `#!lua name=l
+redis.register_function('made_up', function(keys, args) return redis.call('SET', keys[1], 'y') end)`
+const REFUSED = /^-ERR Understudy refuses this function: it uses keys which it does not declare/
+
+const load = (source = LIBRARY) => store.client().call('FUNCTION', 'LOAD', 'REPLACE', source)
+const packet = (...commands: string[][]) => Buffer.concat(commands.map((words) => encodeCommand(words)))
+const reports = () =>
+  path.notices.filter((notice) => notice.kind === 'log' && notice.line.msg.startsWith('a function uses keys which'))
+const inDoubt = (route = 'jobs') => path.runtime.stats().routes[route]!.scriptsInDoubt
+
+test('a function that makes names is refused where it is configured, alone and in MULTI, whoever has loaded it', async () => {
+  await load()
+  await start('refuse')
+  expect(await client.ask('FCALL', 'declared', 1, 'job:1', 'v')).toBe('+OK\r\n')
+  expect(await client.ask('FCALL', 'made_up', 0, '1')).toMatch(REFUSED)
+  expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '1')).toMatch(REFUSED)
+  expect(await client.ask('FCALL_RO', 'looks', 1, 'job:1', '1')).toMatch(REFUSED)
+  client.send('MULTI\r\nSET job:2 v\r\nFCALL made_up 1 job:1 1\r\nEXEC\r\n')
+  const [, , queued, exec] = await client.take(4)
+  expect([queued, exec]).toEqual([expect.stringMatching(REFUSED), expect.stringMatching(/^-EXECABORT/)])
+  await client.ask('MULTI')
+  expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '1')).toMatch(REFUSED)
+  expect(await client.ask('DISCARD')).toBe('+OK\r\n')
+  expect(await client.ask('EXISTS', 'job:1', 'job:2')).toBe(':1\r\n')
+})
+
+test('the first call is judged as well, inside MULTI too', async () => {
+  await load()
+  await start('refuse')
+  client.send('MULTI\r\nFCALL made_up 1 job:1 1\r\nEXEC\r\n')
+  expect((await client.take(3))[1]).toMatch(REFUSED)
+  await path.stop()
+  await start('refuse')
+  await client.ask('MULTI')
+  expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '1')).toMatch(REFUSED)
+  await path.stop()
+  await start('refuse')
+  expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '1')).toMatch(REFUSED)
+})
+
+test.each(['copy', 'warn'] as const)('it passes and is reported once, by its name (%s)', async (scripts) => {
+  await load()
+  await start(scripts)
+  for (let i = 0; i < 3; i++) expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '7')).toBe('+OK\r\n')
+  expect(await client.ask('FCALL', 'declared', 1, 'job:1', 'v')).toBe('+OK\r\n')
+  expect(reports()).toHaveLength(1)
+  expect(inDoubt()).toEqual(['function made_up'])
+  // The store has told which key it has written.
+  await eventually(async () => expect(await store.client().mget('step:7', 'step:1')).toEqual(['x', 'v']))
+})
+
+test('where the store that answers has other names, it is refused, unless it is said to do no harm', async () => {
+  await load()
+  await start('copy', 'switched')
+  expect(await client.ask('FCALL', 'declared', 1, 'job:1', 'v')).toBe('+OK\r\n')
+  expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '1')).toMatch(REFUSED)
+  expect(await client.ask('FCALL', 'made_up', 0, '1')).toMatch(REFUSED)
+  expect(await client.ask('FCALL', 'speaks', 1, 'job:1')).toMatch(/refuses this function: it publishes to a channel/)
+  expect(await client.ask('FCALL', 'counts', 0)).toMatch(/refuses this function: it asks by KEYS/)
+  expect(await client.ask('FCALL', 'nobody', 1, 'job:1')).toBe('-ERR Function not found\r\n')
+  // The server's to say.
+  expect(await client.ask('FCALL', 'made_up', 'x')).toMatch(/^-ERR Bad number of keys/)
+  await path.stop()
+  await start('warn', 'switched')
+  expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '1')).toBe('+OK\r\n')
+})
+
+test('names of its keys in its reply are the application’s, unless it only hands them over', async () => {
+  await load()
+  await start('copy', 'switched')
+  await client.ask('SET', 'job:data', 'step:data')
+  expect(await client.ask('FCALL', 'tells', 1, 'job:data')).toBe('$8\r\njob:data\r\n')
+  expect(await client.ask('FCALL', 'hands', 1, 'job:data')).toBe('$9\r\nstep:data\r\n')
+})
+
+describe('a library that changes', () => {
+  test('is judged anew from the next call on, where the change passes by', async () => {
+    await load(HARMLESS)
+    await start('copy', 'switched')
+    expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '1')).toBe('+OK\r\n')
+    const call = ['FCALL', 'made_up', '1', 'job:1', '1']
+    client.send(packet(['FUNCTION', 'LOAD', 'REPLACE', LIBRARY], call))
+    expect((await client.take(2))[1]).toMatch(REFUSED)
+    client.send(packet(['MULTI'], ['FUNCTION', 'LOAD', 'REPLACE', HARMLESS], ['EXEC'], call))
+    expect((await client.take(4))[3]).toBe('+OK\r\n')
+    await client.ask('FUNCTION', 'FLUSH')
+    expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '1')).toBe('-ERR Function not found\r\n')
+  })
+
+  test('past Understudy is noticed while it is used, and what was said of it forgotten', async () => {
+    await load()
+    await start('copy')
+    expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '1')).toBe('+OK\r\n')
+    expect(inDoubt()).toEqual(['function made_up'])
+    await load(HARMLESS)
+    await eventually(async () => {
+      await client.ask('FCALL', 'made_up', 1, 'job:1', '1')
+      expect(inDoubt()).toEqual([])
+    })
+  })
+
+  test('is read again when the store is another process', async () => {
+    await load()
+    await start('copy', 'switched')
+    expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '1')).toMatch(REFUSED)
+    await store.restart()
+    await load(HARMLESS)
+    await eventually(async () => expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '1')).toBe('+OK\r\n'))
+  })
+})
+
+test('what cannot be read is refused where names are others, and passes where they are the application’s', async () => {
+  await load()
+  await store.client().call('ACL', 'SETUSER', 'default', '-function|list')
+  await start('copy', 'switched')
+  expect(await client.ask('FCALL', 'declared', 1, 'job:1', '1')).toMatch(/or cannot be read/)
+  expect(await client.ask('FCALL', 'declared', 1, 'other', '1')).toBe('+OK\r\n')
+  expect(JSON.stringify(path.notices)).toContain('a store does not tell its functions')
+  await path.stop()
+  await start('copy')
+  expect(await client.ask('FCALL', 'declared', 1, 'job:1', '1')).toBe('+OK\r\n')
+  expect(inDoubt()).toEqual(['function declared'])
+})
+
+test('routes that have the same names and may be switched one by one: both kinds are reported, and nothing is refused', async () => {
+  await load()
+  const fresh = await startRedis()
+  try {
+    const both = { source: 'store', target: 'fresh', phase: 'mirror' } as const
+    path = await startDataPath({
+      stores: { store, fresh },
+      routes: [
+        { name: 'jobs', keys: ['job:{id}'], ...both, scripts: 'refuse' },
+        { name: 'rest', ...both },
+      ],
+    })
+    client = await path.raw()
+    expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '1')).toBe('+OK\r\n')
+    expect(await client.ask('FCALL', 'declared', 1, 'other', '1')).toBe('+OK\r\n')
+    expect(await client.ask('EVAL', "return redis.call('GET', 'job:' .. ARGV[1])", 1, 'other', '1')).toBe('$1\r\nx\r\n')
+    expect(inDoubt()).toEqual(['function made_up'])
+    expect(inDoubt('rest')).toEqual([expect.stringMatching(/^[0-9a-f]{40}$/)])
+  } finally {
+    await path.stop()
+    await fresh.stop()
+  }
+})
