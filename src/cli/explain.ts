@@ -9,7 +9,7 @@ interface ExplainOptions extends JsonOption {
   readonly config: string
 }
 
-/** `understudy explain`: the plan for one command, without running anything. */
+/** `understudy explain`: the plan for one command, without running anything. What a function does, its store is asked. */
 export function addExplain(program: Command, terminal: Terminal, finish: (exitCode: number) => void): void {
   program
     .command('explain')
@@ -21,7 +21,12 @@ export function addExplain(program: Command, terminal: Terminal, finish: (exitCo
     .action(async (args: string[], options: ExplainOptions) => {
       const { loadConfig } = await import('../config/load.ts')
       const { explainCommand } = await import('../routing/explain.ts')
-      const explanation = explainCommand(loadConfig(options.config, process.env).config, args)
+      const { askForFunctions, unaskedFunctions } = await import('./stored-functions.ts')
+      const { config } = loadConfig(options.config, process.env)
+      const unasked = unaskedFunctions()
+      let explanation = explainCommand(config, args, unasked)
+      if (unasked.wanted.size > 0)
+        explanation = explainCommand(config, args, await askForFunctions(config, unasked.wanted))
       if (options.json) terminal.json(explanation)
       else for (const line of explanationLines(explanation)) terminal.line(line)
       finish(explanation.refused === null ? EXIT.done : EXIT.no)

@@ -148,26 +148,9 @@ export class FunctionShelf {
     this.#waitingSinceMs = 0
     this.#changesRead = this.#changesAsked
     const [before, digestsBefore] = [this.#functions, this.#digests]
-    const functions = new Map<string, StoredFunction>()
-    const digests = new Map<string, string>()
-    this.#bytes = 0
-    for (const { name, engine, code, functions: list } of libraries) {
-      this.#bytes += code.length
-      const digest = digestOf(code)
-      digests.set(name, digest)
-      let read: LibraryFacts | null = null
-      for (const { name: of, flags } of list) {
-        const known = before.get(of)
-        const same = known?.library === name && known.digest === digest
-        if (!same) read ??= readLibrary(engine, code, this.#bytes, commands)
-        functions.set(
-          of,
-          same
-            ? known
-            : new StoredFunction(of, read!.functions.get(of) ?? read!.others, flags.has('no-writes'), name, digest),
-        )
-      }
-    }
+    const functions = readLibraries(libraries, commands, before)
+    const digests = new Map(libraries.map(({ name, code }) => [name, digestOf(code)]))
+    this.#bytes = libraries.reduce((sum, { code }) => sum + code.length, 0)
     this.#functions = functions
     this.#digests = digests
     this.#state = 'read'
@@ -204,11 +187,33 @@ function isWorse({ facts }: StoredFunction, now: StoredFunction | undefined): bo
   return !facts.writes || facts.varies === null || (facts.declaresKeys && !now.facts.declaresKeys)
 }
 
-/** `bytes`: read of this store so far. */
-function readLibrary(engine: string, code: Buffer, bytes: number, commands: CommandTable): LibraryFacts {
-  if (engine !== 'LUA' || bytes > MAX_BYTES) return { functions: new Map(), others: UNREADABLE }
-  return analyseLibrary(code.toString('latin1'), commands)
+/** The functions of the libraries of one server, by name. `before`: as far as they are the same. */
+export function readLibraries(
+  libraries: readonly Library[],
+  commands: CommandTable,
+  before: ReadonlyMap<string, StoredFunction> = new Map(),
+): Map<string, StoredFunction> {
+  const functions = new Map<string, StoredFunction>()
+  let bytes = 0
+  for (const { name, engine, code, functions: list } of libraries) {
+    bytes += code.length
+    const digest = digestOf(code)
+    let read: LibraryFacts | null = null
+    for (const { name: of, flags } of list) {
+      const known = before.get(of)
+      if (known?.library === name && known.digest === digest) {
+        functions.set(of, known)
+        continue
+      }
+      read ??= engine === 'LUA' && bytes <= MAX_BYTES ? analyseLibrary(code.toString('latin1'), commands) : NOT_READ
+      const facts = read.functions.get(of) ?? read.others
+      functions.set(of, new StoredFunction(of, facts, flags.has('no-writes'), name, digest))
+    }
+  }
+  return functions
 }
+
+const NOT_READ: LibraryFacts = { functions: new Map(), others: UNREADABLE }
 
 /** A store is asked again so often, while its functions are called, whether somebody else has changed them. */
 const RECHECK_MS = 5_000

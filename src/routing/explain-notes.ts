@@ -6,8 +6,10 @@ import type { Config } from '../config/config.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { ExplainedKey } from './explain.ts'
 import type { Plan } from './plan.ts'
+import { isFunctionCall } from './plan-script.ts'
 import type { Route } from './route.ts'
 import type { RouteTable } from './route-table.ts'
+import { nameOfFunction } from './script-id.ts'
 import { flushesOwnKeys, isServerWide, refuseServerWide } from './server-wide.ts'
 import { listeningsOf, type SubscriptionKind } from './subscriptions.ts'
 
@@ -40,10 +42,18 @@ export function notesOf(
     ...keyspaceNotes(table, spec),
     ...channelNotes(table, spec, view),
     ...replyNotes(spec, keys),
-    ...(plan.doubt === null
-      ? []
-      : ['the script uses keys which it does not declare: they keep the names that it makes']),
+    ...scriptNotes(spec, plan),
   ]
+}
+
+function scriptNotes(spec: CommandSpec, { doubt, unread, awaitsFunctions, route }: Plan): string[] {
+  const store = `store '${route.primary.storeName}'`
+  if (awaitsFunctions)
+    return [`${store} could not be asked what the function does: whether it is refused depends on its library there`]
+  if (unread && isFunctionCall(spec)) return [`${store} has no such function: it is answered with an error`]
+  if (doubt === null) return []
+  const sort = nameOfFunction(doubt) === null ? 'script' : 'function'
+  return [`the ${sort} uses keys which it does not declare: they keep the names that it makes`]
 }
 
 /** As Redis counts: with the command's name; a negative arity is the least. */

@@ -1,6 +1,7 @@
 import { effectSummary } from '../command/effect-summaries.ts'
 import { handlingRowOf } from '../command/handling.ts'
 import { findKeys, KeyPositions } from '../command/keys.ts'
+import { asRead } from '../command/read-only-script.ts'
 import { analyseScript, type ScriptFacts } from '../command/script-analysis.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandTable } from '../command/table.ts'
@@ -8,6 +9,7 @@ import type { Config } from '../config/config.ts'
 import { type CommandView, viewOf } from '../resp/command-view.ts'
 import { notesOf, refusalOf } from './explain-notes.ts'
 import { Plan, planCommand } from './plan.ts'
+import { type Functions, nameIn } from './plan-script.ts'
 import { isSampled, type Route } from './route.ts'
 import { RouteTable } from './route-table.ts'
 
@@ -49,13 +51,17 @@ const HANDLING: Readonly<Record<CommandSpec['handling'], string>> = {
   refuse: 'is refused',
 }
 
-/** The plan for one command under a configuration: the same decisions as the data path makes, none carried out. */
-export function explainCommand(config: Config, args: readonly string[]): Explanation {
+/** The plan for one command under a configuration: the same decisions as the data path makes, none carried out. `functions`: those of the stores; null: nobody has asked them. */
+export function explainCommand(
+  config: Config,
+  args: readonly string[],
+  functions: Functions | null = null,
+): Explanation {
   const commands = CommandTable.builtin()
   const table = new RouteTable(config, 0, Object.keys(config.stores), new Map())
   const view = viewOf(args.map((arg) => Buffer.from(arg)))
   const spec = commands.lookup(view) ?? null
-  const plan = new Plan()
+  const plan = new Plan(null, functions)
   planCommand(table, spec, view, plan)
   const keys = spec === null ? [] : explainKeys(table, spec, view)
   const { route } = plan
@@ -64,8 +70,8 @@ export function explainCommand(config: Config, args: readonly string[]): Explana
     known: spec !== null,
     handling: spec === null ? 'is passed on as it is: the server knows whether it exists' : HANDLING[spec.handling],
     keys,
-    mirrored: mirrored(spec, route, keys, args, commands, table.trivial !== null),
-    compared: compared(spec, route, plan, view),
+    mirrored: mirrored(spec, plan, keys, args, commands, table.trivial !== null),
+    compared: compared(treatedAs(spec, commands, view, plan), route, plan, view),
     refused: refusalOf(table, spec, plan) ?? (spec?.handling === 'refuse' ? handlingRowOf(spec.name)!.note : null),
     notes: notesOf(config, table, spec, view, plan, keys),
   }
@@ -97,7 +103,7 @@ function explainKeys(table: RouteTable, spec: CommandSpec, view: CommandView): E
 
 function mirrored(
   spec: CommandSpec | null,
-  route: Route,
+  { route, functions }: Plan,
   keys: readonly ExplainedKey[],
   args: readonly string[],
   commands: CommandTable,
@@ -107,19 +113,44 @@ function mirrored(
   if (!spec.write) return 'no: it does not write'
   if (route.shadow === null && keys.every((key) => key.shadow === null))
     return `no: route '${route.name}' is in ${route.phase}`
-  if (spec.name === 'EVAL') return script(analyseScript(args[1] ?? '', commands), sameNames)
-  return effectSummary(spec.name)
+  if (spec.name === 'EVAL') return script('script', analyseScript(args[1] ?? '', commands), sameNames)
+  if (spec.name !== 'FCALL' || functions === null || args.length < 2) return effectSummary(spec.name)
+  const found = functions.find(route.primary.storeName, args[1]!)
+  if (found === 'absent') return `no: store '${route.primary.storeName}' has no such function`
+  if (typeof found === 'string') return `its keys are copied: what the function does cannot be read`
+  return script('function', found.facts, sameNames)
 }
 
 /** The same distinctions as the effect of EVAL makes (`command/effects/server.ts`). */
-function script({ writes, varies, declaresKeys }: ScriptFacts, sameNames: boolean): string {
-  if (!writes) return 'no: the script only reads'
+function script(
+  sort: 'script' | 'function',
+  { writes, varies, declaresKeys }: ScriptFacts,
+  sameNames: boolean,
+): string {
+  if (!writes) return `no: the ${sort} only reads`
+  if (declaresKeys && varies !== null) return `its keys are copied: ${varies}`
   if (declaresKeys)
-    return varies === null ? 'run again: the script does the same anywhere' : `its keys are copied: ${varies}`
+    return sort === 'script'
+      ? 'run again: the script does the same anywhere'
+      : 'run again where its library was loaded through Understudy, for the function does the same anywhere; else its keys are copied'
+  const others = `the ${sort} uses keys that it does not declare`
   if (!sameNames)
-    return 'its keys are copied, and the route needs a verify: the script uses keys that it does not declare'
-  const again = 'run again, in doubt: the script uses keys that it does not declare'
-  return varies === null ? again : `${again}; those that it declares are copied, for ${varies}`
+    return `its keys are copied, and what the primary tells of others; where it does not tell, the route needs a verify: ${others}`
+  const again = `its keys are copied, and what the primary tells of others; where it does not tell, it is run again, in doubt: ${others}`
+  return varies === null ? again : `${again}; and need not do the same there, for ${varies}`
+}
+
+/** As `sendPlanned` treats it. */
+function treatedAs(
+  spec: CommandSpec | null,
+  commands: CommandTable,
+  view: CommandView,
+  { route, functions }: Plan,
+): CommandSpec | null {
+  if (spec?.name === 'EVAL') return asRead(commands, spec, view)
+  if (spec?.name !== 'FCALL' || functions === null || view.argc < 2) return spec
+  const found = functions.find(route.primary.storeName, nameIn(view))
+  return typeof found === 'object' && found.readOnly ? (commands.byName('FCALL_RO') ?? spec) : spec
 }
 
 function compared(spec: CommandSpec | null, route: Route, plan: Plan, view: CommandView): string {

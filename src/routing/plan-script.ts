@@ -127,6 +127,8 @@ export interface Functions {
 }
 
 export interface KnownFunction {
+  /** The server sees to it that it writes nothing. */
+  readonly readOnly: boolean
   readonly facts: ScriptFacts
 }
 

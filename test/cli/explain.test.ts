@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { explanationLines } from '../../src/cli/explain.ts'
 import type { Explanation } from '../../src/routing/explain.ts'
+import { startRedis } from '../support/redis.ts'
 import { runCli } from './run-cli.ts'
 
 const EXPLANATION: Explanation = {
@@ -73,10 +74,55 @@ describe('understudy explain', () => {
     ["return redis.call('incr', KEYS[1])", 'run again: the script does the same anywhere'],
     ["return redis.call('get', KEYS[1])", 'no: the script only reads'],
     ["redis.call('expire', KEYS[1], 10)", 'its keys are copied: it sets a relative time (EXPIRE)'],
-    ["redis.call('set', 'x', 1)", 'its keys are copied, and the route needs a verify'],
+    [
+      "redis.call('set', 'x', 1)",
+      'its keys are copied, and what the primary tells of others; where it does not tell, the route needs a verify',
+    ],
   ])('what becomes of the script %s: %s', async (source, expected) => {
     const { stdout } = await runCli(['explain', '--config', file(), '--', 'EVAL', source, '1', 'job:1'])
     expect(stdout).toContain(expected)
+  })
+
+  test('what becomes of a function, its store is asked', async () => {
+    const store = await startRedis()
+    try {
+      await store.client().call(
+        'FUNCTION',
+        'LOAD',
+        `#!lua name=l
+redis.register_function('add', function(k) return redis.call('incr', k[1]) end)
+redis.register_function('make', function(k) return redis.call('incr', k[1] .. ':n') end)
+redis.register_function{ function_name = 'look', flags = {'no-writes'}, callback = function(k) return redis.call('get', k[1]) end }`,
+      )
+      const config = CONFIG.replace('6379', String(store.port))
+      writeFileSync(join(folder, 'functions.yaml'), config)
+      writeFileSync(join(folder, 'switched.yaml'), config.replace('phase: shadow', 'phase: switched'))
+      const said = async (name: string, configured = 'functions.yaml') => {
+        const { code, stdout } = await runCli([
+          'explain',
+          '--config',
+          join(folder, configured),
+          '--',
+          'FCALL',
+          name,
+          '1',
+          'job:1',
+        ])
+        return `${code} ${stdout}`
+      }
+      expect(await said('add')).toMatch(/^0 [\s\S]*run again where its library was loaded through Understudy/)
+      expect(await said('make')).toMatch(
+        /^0 [\s\S]*the function uses keys that it does not declare\n[\s\S]*note +the function uses keys/,
+      )
+      expect(await said('look')).toMatch(/^0 [\s\S]*no: the function only reads\n/)
+      expect(await said('gone')).toContain("store 'old' has no such function")
+      expect(await said('add', 'switched.yaml')).toMatch(/^0 /)
+      expect(await said('make', 'switched.yaml')).toMatch(/^1 [\s\S]*Understudy refuses this function/)
+      await store.stop()
+      expect(await said('make')).toContain("store 'old' could not be asked what the function does")
+    } finally {
+      await store.stop()
+    }
   })
 
   test('a command with an argument too many says so', async () => {
