@@ -80,7 +80,8 @@ const COMPUTED: Readonly<Record<string, string>> = {
   'BLESS CLEAR': COPIED,
   EVAL: 'run again where its source does the same anywhere, else the keys that it declares are copied; others that it writes the primary names, and they are copied',
   EVALSHA: 'as `EVAL`; where the source has not passed by, the keys that it declares are copied',
-  FCALL: 'as `EVAL`; where the library has not passed by, the keys that it declares are copied',
+  FCALL:
+    'as `EVAL`, by what the function does alone; run again only where the shadow was sent its library through Understudy',
 }
 
 /** What becomes of the write command on the shadow, in words. */

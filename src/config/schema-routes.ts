@@ -131,6 +131,6 @@ export const RouteFile = z.strictObject({
     .enum(['copy', 'warn', 'refuse'])
     .prefault('copy')
     .describe(
-      'What becomes of a script that uses keys which it does not declare as `KEYS`, where keys have other names or are on several stores. `copy`: while the primary knows keys by the application’s names it passes, is reported, and what it wrote is copied to the shadow: its `KEYS`, and what the primary tells of other keys; the route needs a verify where the primary does not tell. Where the primary has other names it is answered with an error, and a switch to such a primary is refused. `warn`: it passes and is reported, for it is said to touch no key that is renamed; no verify is asked for. `refuse`: it is answered with an error. Known by reading the script; functions are not read.',
+      'What becomes of a script or function that uses keys which it does not declare as `KEYS`, where keys have other names or are on several stores. `copy`: while the primary knows keys by the application’s names it passes, is reported, and what it wrote is copied to the shadow: its `KEYS`, and what the primary tells of other keys; the route needs a verify where the primary does not tell. Where the primary has other names it is answered with an error, and a switch to such a primary is refused. `warn`: it passes and is reported, for it is said to touch no key that is renamed; no verify is asked for. `refuse`: it is answered with an error. Known by reading the script, or the library that the store has.',
     ),
 })
