@@ -60,7 +60,7 @@ export class FunctionBook implements Functions {
     this.#ask(store, shelf)
   }
 
-  /** A connection to the store is up. */
+  /** A connection of Understudy's own user to the store, for many clients, is up. */
   connected(store: string): void {
     this.#shelves.get(store)?.reconnected()
   }

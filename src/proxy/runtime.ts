@@ -341,7 +341,8 @@ export class Runtime {
     if (state === 'up') {
       if (pipeline.options.whenDown === 'fail') this.#commands.connected(store, pipeline)
       else this.#limits.connected(store, pipeline)
-      this.#path.functions.connected(store.name)
+      const { dedicated, identity } = pipeline.options
+      if (!dedicated && identity.user === null) this.#path.functions.connected(store.name)
       this.#identity.connected(store.name, pipeline)
     }
     if (state === 'closed' && pipeline.options.whenDown === 'wait') this.#limits.refused(store, error)

@@ -111,6 +111,21 @@ test('where the store that answers has other names, it is refused, unless it is 
   expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '1')).toBe('+OK\r\n')
 })
 
+test('the store is not asked again, however many call, and whoever gets a connection of its own', async () => {
+  await load()
+  await start('copy', 'switched')
+  const asked = async () => /cmdstat_function\|list:calls=(\d+)/.exec(await store.client().info('commandstats'))?.[1]
+  const calls = Array.from({ length: 50 }, () => ['FCALL', 'declared', '1', 'job:1', 'v'])
+  const counts: (string | undefined)[] = []
+  for (let i = 0; i < 3; i++) {
+    client.send(packet(...calls, ['BLPOP', 'nothing', '0.01'], ['FCALL', 'made_up', '1', 'job:1', '1']))
+    expect((await client.take(52))[51]).toMatch(REFUSED)
+    counts.push(await asked())
+  }
+  expect(Number(counts[0])).toBeGreaterThan(0)
+  expect(counts[2]).toBe(counts[0])
+})
+
 test('names of its keys in its reply are the application’s, unless it only hands them over', async () => {
   await load()
   await start('copy', 'switched')
