@@ -194,6 +194,7 @@ const HANDLINGS: Readonly<Record<Handling, string>> = {
   takeover: 'A connection taken over',
   publish: 'Messages',
   keyspace: 'The whole keyspace',
+  elements: 'Scans of one key',
   beside: 'Beside the shared connection',
   mended: 'Down the shared connection, and put right where it is about clients',
   replica: 'Replication',

@@ -13,6 +13,8 @@ export type Handling =
   | 'blocking'
   /** About all keys there are (KEYS, SCAN, RANDOMKEY, DBSIZE). */
   | 'keyspace'
+  /** HSCAN, SSCAN and ZSCAN: their cursors belong to one store. */
+  | 'elements'
   /** PUBLISH and SPUBLISH: where they go is their channel's matter. */
   | 'publish'
   /** SUBSCRIBE family. */

@@ -32,6 +32,8 @@ export class StoreIdentity {
   #epochs = new Map<string, number>()
   /** Stores that have changed, and about which it is not decided yet. */
   readonly #deciding = new Set<string>()
+  /** Stores of which a new connection has met another server than the one that is known, which is looked into. */
+  readonly #unsure = new Set<string>()
   /** Stores that do not tell; said once each. */
   readonly #silent = new Set<string>()
 
@@ -71,12 +73,24 @@ export class StoreIdentity {
     }
   }
 
+  /** Its server has said `info` (INFO server) in the greeting of a new connection, before any command on it. Not of a cluster. */
+  met(store: string, info: string): void {
+    const runId = RUN_ID.exec(info)?.[1]
+    const known = this.#known.get(store)
+    if (known !== undefined && runId !== undefined && runId !== known) this.#unsure.add(store)
+  }
+
+  /** It may be another server than it was, and whether its routes need a verify for that is not decided yet. */
+  isUnsure(store: string): boolean {
+    return this.#unsure.has(store) || this.#deciding.has(store)
+  }
+
   /** A connection to this store has come up. */
   connected(store: string, pipeline: Pipeline): void {
     if (this.#routesOf(store).length === 0) return
     ask(pipeline, SERVER, (info) => {
       if (info === null) return
-      const runId = /run_id:(\w+)/.exec(info)?.[1]
+      const runId = RUN_ID.exec(info)?.[1]
       if (runId === undefined) this.#doesNotTell(store)
       else this.#is(store, runId, pipeline)
     })
@@ -136,7 +150,7 @@ export class StoreIdentity {
       const look = (): void =>
         ask(pipeline, SERVER, (info) => {
           clearTimeout(timer)
-          const runId = /run_id:(\w+)/.exec(info ?? '')?.[1]
+          const runId = RUN_ID.exec(info ?? '')?.[1]
           if (info === null) resolve(`store '${name}' does not say which server it is`)
           else if (runId === undefined || runId === this.#known.get(name)) resolve(null)
           else {
@@ -157,6 +171,7 @@ export class StoreIdentity {
 
   #is(store: string, runId: string, pipeline: Pipeline): void {
     const known = this.#known.get(store)
+    if (known === runId) this.#unsure.delete(store)
     if (known === runId || this.#deciding.has(store)) return
     if (known === undefined) return this.#learn(store, runId)
     const routes = this.#routesOf(store)
@@ -213,6 +228,7 @@ export class StoreIdentity {
 
   #learn(store: string, runId: string): void {
     this.#known.set(store, runId)
+    this.#unsure.delete(store)
     this.#remember(this.#known, this.#epochs)
   }
 
@@ -226,6 +242,8 @@ export class StoreIdentity {
     })
   }
 }
+
+const RUN_ID = /run_id:(\w+)/
 
 /** Whether the store holds no key. One that still loads its data does not show all of them yet. */
 function askEmpty(pipeline: Pipeline, answered: (empty: boolean) => void): void {

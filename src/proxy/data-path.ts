@@ -13,6 +13,7 @@ import type { Changes } from '../mirror/function-shelf.ts'
 import { doubtFunctions } from '../mirror/function-sync.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
 import type { Mirror } from '../mirror/mirror.ts'
+import type { StoreIdentity } from '../mirror/store-identity.ts'
 import { doubtUndeclaredKeys } from '../mirror/undeclared-keys.ts'
 import type { WriteTickets } from '../mirror/write-tickets.ts'
 import type { LogLine } from '../observability/log.ts'
@@ -62,6 +63,7 @@ export class DataPath implements DataPathContext {
   /** Since when they have been beyond their soft limit. */
   readonly slowClients = new Map<Session, number>()
   mirror!: Mirror
+  identity!: StoreIdentity
   tickets!: WriteTickets
   comparer!: Comparer
   dirty!: DirtySet

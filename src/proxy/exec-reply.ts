@@ -2,6 +2,7 @@ import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { ASTERISK, MINUS, UNDERSCORE } from '../resp/bytes.ts'
 import { FRAME } from '../resp/encode.ts'
+import { markedPage } from '../routing/element-cursor.ts'
 import type { Route } from '../routing/route.ts'
 import { isServerWide } from '../routing/server-wide.ts'
 import type { Store } from '../upstream/store.ts'
@@ -80,6 +81,7 @@ function mapElement(
   if (spec === null || !queued.renamed) return null
   // The keys of a namespace, which the script lists that deleted them.
   if (isServerWide(spec)) return buf[from] === ASTERISK ? FRAME.OK : null
+  if (spec.handling === 'elements') return markedPage(queued.route.cursorMarks, buf, from, to)
   if (!repliesWithKeys(spec) && spec.handling !== 'keyspace') return null
   return mapReplyOf(session.path, spec, bytes, buf, from, to, session.protocol)
 }

@@ -3,6 +3,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import { refuseByArity } from './arity.ts'
 import { isToBePushed, sendBeside } from './beside.ts'
 import { startBlocking } from './blocking.ts'
+import { elementScan } from './element-scan.ts'
 import { forward } from './forward.ts'
 import { keyspaceCommand } from './keyspace-commands.ts'
 import { mendedCommand } from './mended-replies.ts'
@@ -29,6 +30,8 @@ export function handleCommand(session: Session, view: CommandView, spec: Command
       return forward(session, view, spec)
     case 'keyspace':
       return refuseByArity(session, view, spec) || keyspaceCommand(session, view, spec)
+    case 'elements':
+      return refuseByArity(session, view, spec) || elementScan(session, view, spec)
     case 'subscribe':
     case 'takeover':
       return refuseByArity(session, view, spec) || startSubscribing(session, view, spec)

@@ -56,7 +56,7 @@ export function takeLargeReply(session: Session, slot: InFlight, bytes: number):
 export function readLargeKey(session: Session, view: CommandView, spec: CommandSpec): boolean | null {
   const { path } = session
   const { plan } = path
-  if (view.argc < 2 || (plan.renames && repliesWithKeys(spec))) return null
+  if (view.argc < 2 || (plan.renames && (repliesWithKeys(spec) || spec.handling === 'elements'))) return null
   const hash = hashBytes(view.buf, view.start[1]!, view.end[1]!)
   if (!path.largeKeys.has(hash) || noConnectionLeft(session, path.primaryOf(plan.route)) !== null) return null
   if (session.order.owed > 0) return session.waitFor('replies')

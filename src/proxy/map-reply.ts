@@ -6,7 +6,9 @@ import { CommandParser } from '../resp/command-parser.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeReply } from '../resp/encode.ts'
 import { ErrorReply, MapReply, type Reply, SetReply } from '../resp/reply.ts'
+import { markedPage } from '../routing/element-cursor.ts'
 import { mayTellNames } from '../routing/plan-script.ts'
+import type { Route } from '../routing/route.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { DataPath } from './data-path.ts'
 import { mapKeyspaceReply } from './keyspace-commands.ts'
@@ -15,7 +17,7 @@ import { isMalformed } from './malformed.ts'
 const parser = new CommandParser()
 const positions = new KeyPositions()
 
-/** The reply with the keys of the command under the application's names; null: it has none, the bytes go out as they came. */
+/** The reply with the keys of the command under the application's names, or its cursor with its mark; null: it has none, the bytes go out as they came. */
 export function mapReply(
   path: DataPath,
   slot: InFlight,
@@ -24,7 +26,9 @@ export function mapReply(
   end: number,
   protocol: 2 | 3,
 ): Buffer | null {
-  return mapReplyOf(path, slot.spec!, slot.original!, buf, start, end, protocol)
+  const { spec } = slot
+  if (spec!.handling === 'elements') return markedPage((slot.route as Route).cursorMarks, buf, start, end)
+  return mapReplyOf(path, spec!, slot.original!, buf, start, end, protocol)
 }
 
 /**

@@ -1,7 +1,7 @@
 /** A session's marks on its commands in flight (`InFlight.flags`): what has to happen when the reply comes, besides passing it on. 0: nothing. */
 export const MIRRORED = 1
 export const SAMPLED = 2
-/** Keys in the reply have to be given their application's names. */
+/** Keys in the reply have to be given their application's names, or its cursor a mark. */
 export const MAP_KEYS = 4
 /** Keys of several routes: `extra` holds the states of the others. */
 export const MIXED = 8

@@ -54,6 +54,7 @@ export function inMulti(session: Session, view: CommandView, spec: CommandSpec):
     case 'forward':
     case 'blocking':
     case 'keyspace':
+    case 'elements':
     case 'publish':
     case 'beside':
     case 'mended':

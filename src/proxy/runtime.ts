@@ -93,7 +93,10 @@ export class Runtime {
       onState: (store, pipeline, error) => this.#onState(store, pipeline, error),
       onDrain: () => path.resumeWaiting(),
       run: () => this.#durability?.run ?? NAMELESS,
-      met: (store, forMirror, address, info) => this.#sameServers.met(store, forMirror, address, info),
+      met: (store, forMirror, address, info) => {
+        if (store.cluster === null) this.#identity.met(store.name, info)
+        return this.#sameServers.met(store, forMirror, address, info)
+      },
     })
     const path = new DataPath({
       clock: this.#clock,
@@ -139,6 +142,7 @@ export class Runtime {
     this.#report = new DirtyReport(path, this.#dirty)
     this.jobs = new JobRequests(path, this.#dirty, overlap, mirrorView.has, () => path.intents)
     path.mirror = this.#mirror
+    path.identity = this.#identity
     path.tickets = new WriteTickets(overlap)
     path.dirty = this.#dirty
     path.comparer = this.#comparer

@@ -80,7 +80,7 @@ export function sendPlanned(
   }
   if (path.sharedSubscriptions.any && spec.handling === 'publish') slot.flags |= COUNTED
   if (plan.renames) {
-    if (repliesWithKeys(spec)) slot.flags |= MAP_KEYS
+    if (repliesWithKeys(spec) || spec.handling === 'elements') slot.flags |= MAP_KEYS
     if (slot.flags !== 0) slot.original = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
   }
   return slot

@@ -18,7 +18,7 @@ export function whileWatching(
   spec: CommandSpec | null,
 ): boolean {
   if (dedicated?.full) return session.waitFor('room')
-  const plain = spec === null || spec.handling === 'forward' || (spec.handling === 'blocking' && !blocks(spec, view))
+  const plain = spec === null || isPlain(spec) || (spec.handling === 'blocking' && !blocks(spec, view))
   if (!plain) {
     // By another connection: what is under way on this one comes first.
     if (session.order.owed > 0) return session.waitFor('replies')
@@ -36,4 +36,8 @@ export function whileWatching(
   if (session.isHeld(view, spec)) return session.waitFor('hold')
   sendPlanned(session, pipeline, view, spec, session.order.assign())
   return true
+}
+
+function isPlain({ handling }: CommandSpec): boolean {
+  return handling === 'forward' || handling === 'elements'
 }

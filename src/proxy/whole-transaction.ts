@@ -7,7 +7,7 @@ import { asksForSubscribers } from './pending-subscriptions.ts'
 import type { Session } from './session.ts'
 import type { Wait } from './wait.ts'
 
-const PLAIN: ReadonlySet<Handling> = new Set(['forward', 'blocking', 'keyspace', 'publish'])
+const PLAIN: ReadonlySet<Handling> = new Set(['forward', 'blocking', 'keyspace', 'elements', 'publish'])
 
 /**
  * Looks ahead, behind a MULTI: the route of a transaction that has arrived to its EXEC and can go down the shared pipeline; null: it has to be pinned. Or what it had better wait for than take a connection of its own: a key that it

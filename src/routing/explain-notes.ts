@@ -40,6 +40,7 @@ export function notesOf(
     ...splitNotes(spec, plan, keys),
     ...slotNotes(config, table, spec, keys),
     ...keyspaceNotes(table, spec),
+    ...elementNotes(spec, plan),
     ...channelNotes(table, spec, view),
     ...replyNotes(spec, keys),
     ...scriptNotes(spec, plan),
@@ -138,6 +139,17 @@ function keyspaceNotes(table: RouteTable, spec: CommandSpec): string[] {
       ? `asks store '${name}': the application’s own keys are counted, by SCAN`
       : `asks store '${name}': keys get the application's names, and what is not its own is hidden`
   })
+}
+
+function elementNotes({ handling }: CommandSpec, { route, elsewhere }: Plan): string[] {
+  if (handling !== 'elements' || route.cursorMarks.other === 0) return []
+  if (elsewhere === null)
+    return ['its cursors say which store gave them: a scan goes on where it began, over a switch, too']
+  return route.shadow === null
+    ? ['the cursor is of the store at the other end, which is not kept equal any more: the scan begins anew']
+    : [
+        `the cursor is of store '${route.shadow.storeName}', which is asked for the page; where it cannot answer, or the key differs there, the scan begins anew`,
+      ]
 }
 
 function channelNotes(table: RouteTable, spec: CommandSpec, view: CommandView): string[] {

@@ -45,6 +45,7 @@ const HANDLING: Readonly<Record<CommandSpec['handling'], string>> = {
   beside: 'is sent beside the shared connection',
   mended: 'goes down the shared connection of the primary',
   keyspace: 'asks every store that is a primary, and shows the application its own keys',
+  elements: 'goes down the shared connection of the primary, unless the scan began at the other end',
   publish: 'goes down the shared connection of the primary of its channel',
   replica:
     'gets a connection of its own as a pipe: a replica of the primary of the route *, under the names of that store',

@@ -2,6 +2,7 @@ import { hashBytes } from '../base/hash.ts'
 import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
+import { pageForPrimary, planElementScan } from './element-scan.ts'
 import { planKeyspace, rewriteKeyspaceCommand } from './keyspace-command.ts'
 import { type Functions, planScript } from './plan-script.ts'
 import { planPublish, publishFrame } from './publish.ts'
@@ -27,8 +28,10 @@ export class Plan {
   others: RouteState[] | null = null
   /** Has no keys, and yet belongs to its route: by its channel. */
   bound = false
-  /** KEYS and its like, PUBLISH or a FLUSHDB of a namespace, which is written anew for the store; null: any other. */
+  /** KEYS and its like, HSCAN and its like, PUBLISH or a FLUSHDB of a namespace, which is written anew for the store; null: any other. */
   special: CommandSpec | null = null
+  /** Of a page of HSCAN and its like that goes on at the route's other end: the cursor there. The primary begins anew. Null: it is the primary's, or a scan begins. */
+  elsewhere: string | null = null
   /** SHA-1 of a script, or `function NAME`, that makes key names itself, which is to be reported; null: none. */
   doubt: string | null = null
   /** EVALSHA of a script that has not been read, where it matters which keys it uses; or a function that the store does not have. */
@@ -65,6 +68,7 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
   plan.refusal = null
   plan.bound = false
   plan.special = null
+  plan.elsewhere = null
   plan.doubt = null
   plan.unread = false
   plan.awaitsFunctions = false
@@ -108,6 +112,7 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
 /** The command with its keys named as the primary knows them. Call when `plan.renames`. */
 export function renameForPrimary(table: RouteTable, view: CommandView, plan: Plan): Buffer {
   if (plan.special?.handling === 'publish') return publishFrame(table.channels, view, 'primary')
+  if (plan.special?.handling === 'elements') return pageForPrimary(table, view)
   if (plan.special !== null) return rewriteKeyspaceCommand(table, plan.special, view, plan)
   return rewriteKeys(
     view,
@@ -127,11 +132,12 @@ function planOwnFlush(table: RouteTable, spec: CommandSpec, plan: Plan): void {
   plan.others = table.routes.filter((route) => route !== table.fallback).map((route) => route.state)
 }
 
-/** What goes by other things than its keys. False: it goes by its keys. */
+/** What goes by other things than its keys alone. False: it goes by its keys. */
 function planSpecial(table: RouteTable, spec: CommandSpec, view: CommandView, plan: Plan): boolean {
-  if (spec.handling !== 'keyspace' && spec.handling !== 'publish') return false
+  if (spec.handling !== 'keyspace' && spec.handling !== 'publish' && spec.handling !== 'elements') return false
   plan.route = table.fallback
-  if (spec.handling === 'keyspace') planKeyspace(table, spec, view, plan)
+  if (spec.handling === 'elements') planElementScan(table, spec, view, plan)
+  else if (spec.handling === 'keyspace') planKeyspace(table, spec, view, plan)
   else if (table.channels.rules.length > 0) planPublish(table.channels, view, plan)
   else plan.positions.reset()
   plan.special = plan.renames ? spec : null

@@ -6,7 +6,7 @@ import { KeyRename } from '../config/rename.ts'
 import { ChannelTable } from './channel-table.ts'
 import { KeyspaceView } from './keyspace-view.ts'
 import type { Occupant } from './occupant.ts'
-import { comparesIn, type End, type KeyRule, type Route, RouteState, rolesOf } from './route.ts'
+import { comparesIn, cursorMarksOf, type End, type KeyRule, type Route, RouteState, rolesOf } from './route.ts'
 import { SCAN_VIEWS } from './scan-cursor.ts'
 
 /**
@@ -235,6 +235,7 @@ export class RouteTable {
       sampleBelow: compares ? Math.round(config.compare.sample * 2 ** 32) : 0,
       always: compares ? config.compare.always.map((text) => KeyPattern.parse(text)) : [],
       never: compares ? config.compare.never.map((text) => KeyPattern.parse(text)) : [],
+      cursorMarks: cursorMarksOf(config, this.config.stores),
       config,
       state,
     }

@@ -1,8 +1,11 @@
-import type { Phase, RouteConfig } from '../config/config.ts'
+import { hashBytes } from '../base/hash.ts'
+import type { Config, Phase, RouteConfig } from '../config/config.ts'
+import { serverOf } from '../config/keyspace.ts'
 import type { KeyPattern } from '../config/pattern.ts'
 import type { KeyRename } from '../config/rename.ts'
 import { COMMAND_DURATION_BOUNDS } from '../observability/bounds.ts'
 import { Histogram } from '../observability/histogram.ts'
+import { type CursorMarks, marksOf } from './element-cursor.ts'
 
 /** One end of a route in its present role. */
 export interface End {
@@ -30,6 +33,8 @@ export interface Route {
   /** Keys that are sampled whatever their hash says, and never; empty where nothing is compared. */
   readonly always: readonly KeyPattern[]
   readonly never: readonly KeyPattern[]
+  /** Of the scans of its keys' elements. */
+  readonly cursorMarks: CursorMarks
   readonly config: RouteConfig
   readonly state: RouteState
 }
@@ -134,6 +139,22 @@ export function rolesOf(phase: Phase): { primary: 'source' | 'target'; shadow: '
     case 'done':
       return { primary: 'target', shadow: null }
   }
+}
+
+/** The same in every sidecar of one configuration, and after a restart. */
+export function cursorMarksOf({ phase, source, target }: RouteConfig, stores: Config['stores']): CursorMarks {
+  const [from, to] = [source, target ?? source].map(({ store }) => {
+    const config = stores[store]
+    return Buffer.from(config === undefined ? store : serverOf(config))
+  })
+  const { source: atSource, target: atTarget } = marksOf(
+    hashBytes(from!, 0, from!.length),
+    hashBytes(to!, 0, to!.length),
+  )
+  if (from!.equals(to!)) return { primary: atSource, other: 0, plainIsOther: false }
+  return rolesOf(phase).primary === 'source'
+    ? { primary: atSource, other: atTarget, plainIsOther: false }
+    : { primary: atTarget, other: atSource, plainIsOther: true }
 }
 
 /** Phases in which sampled reads are compared. */

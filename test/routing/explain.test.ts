@@ -13,6 +13,8 @@ const config = configOf({
       phase: 'shadow',
     },
     { name: 'far', keys: ['far:{id}'], source: 'far' },
+    { name: 'moved', keys: ['moved:{id}'], source: 'old', target: 'far', phase: 'switched' },
+    { name: 'gone', keys: ['gone:{id}'], source: 'old', target: 'far', phase: 'done' },
     { name: 'app', keys: ['app:{id}'], source: { store: 'old', keys: { 'app:{id}': 'other:{id}' } } },
     { name: 'rest', source: 'old' },
   ],
@@ -34,6 +36,10 @@ test.each([
   ['EVAL return(redis.call("GET",ARGV[1])) 1 job:1 x', /^the script uses keys which it does not declare/],
   ['SUNION job:1 job:2', /^$/],
   ['FLUSHALL', /^ERR Understudy refuses FLUSHALL/],
+  ['HSCAN job:1 17', /^$/],
+  ['HSCAN moved:1 0', /^its cursors say which store gave them/],
+  ['SSCAN moved:1 17', /^the cursor is of store 'old', which is asked for the page/],
+  ['ZSCAN gone:1 17', /^the cursor is of the store at the other end.*the scan begins anew$/],
 ])('of %s: %s', (command, expected) => {
   const { refused, notes } = explainCommand(config, command.split(' '))
   expect(refused ?? notes.join('; ')).toMatch(expected)
