@@ -118,7 +118,12 @@ export class Gates {
     if (renamed !== undefined) gates.push(gate(renamed, 'no script has been seen that makes names of keys itself'))
     const split = movesToTarget(step) ? splitUnderScripts(next, stats) : undefined
     if (split !== undefined) gates.push(gate(split, 'no script has been seen that uses keys which it does not declare'))
-    return [...gates, ...this.#ofTarget(route, stats, gate), ...this.#ofMirror(route, stats, gate)]
+    return [
+      ...gates,
+      ...this.#ofPrimary(route, gate),
+      ...this.#ofTarget(route, stats, gate),
+      ...this.#ofMirror(route, stats, gate),
+    ]
   }
 
   /**
@@ -147,6 +152,23 @@ export class Gates {
       ),
       `${said}: not more than ${percent(cutover.maxMismatchRate)}`,
     )
+  }
+
+  /** Of the store that the authority leaves: only it can tell that the other one has its last writes. */
+  #ofPrimary(route: RouteConfig, gate: MakeGate): Gate[] {
+    const primary = route[rolesOf(route.phase).primary]!.store
+    if (primary === shadowOf(route)) return []
+    const name = `store '${primary}', the primary until now,`
+    return [
+      gate(
+        unless(
+          this.#sources.isUp(primary),
+          `${name} does not answer: what it has not mirrored is lost; --force --reason goes all the same`,
+        ),
+        `${name} answers`,
+        true,
+      ),
+    ]
   }
 
   /** Of the store that is to be relied on: without it the step would be one in name only. */

@@ -108,7 +108,8 @@ export class Fence {
 
   #stillBusy(needsEqual: ReadonlySet<string>): string | null {
     for (const state of this.#held) {
-      if (state.inFlight > 0) return `${state.inFlight} commands of route '${state.name}' are still in flight`
+      if (state.inFlight > 0)
+        return `${state.inFlight} commands of route '${state.name}' are still in flight (its primary has not answered them; where it hangs, --force --reason goes when they have timed out)`
       if (!needsEqual.has(state.name)) continue
       if (state.backlogCommands > 0)
         return `${state.backlogCommands} writes of route '${state.name}' still wait for the shadow`
