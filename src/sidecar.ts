@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
+import { RecentAnswers } from './admin/application.ts'
 import { comparisonOf } from './admin/compare-views.ts'
 import type {
   Comparison,
@@ -83,6 +84,7 @@ export class Sidecar implements Control {
   #jobs: JobRunner | null = null
   #completeness: Completeness | null = null
   #history: HistoryRecorder | null = null
+  readonly #answers = new RecentAnswers()
   #isStopping = false
 
   constructor(options: SidecarOptions) {
@@ -161,7 +163,10 @@ export class Sidecar implements Control {
       database: this.#state,
       routes: this.config.routes.map(({ name }) => name),
       readStats: () => this.#thread.stats(),
-      onSample: (data) => this.#emit({ type: 'sample', data }),
+      onSample: (data) => {
+        this.#answers.add(data)
+        this.#emit({ type: 'sample', data })
+      },
       log: this.#log,
     })
     void this.#changes.catchUp()
@@ -342,6 +347,7 @@ export class Sidecar implements Control {
       uptimeSeconds: Math.round((performance.now() - this.#startedMs) / 1000),
       lastReload: this.#changes.lastReload,
       needsRestart: this.#changes.needsRestart,
+      answers: this.#answers,
       mismatchTotals: (route) => this.mismatches.totals(route),
       pauses: (route) => this.#switches.pausesOf(route),
       jobs: (route) => this.#jobs?.recent(route, RECENT_JOBS) ?? [],

@@ -166,6 +166,8 @@ export interface Status {
   stores: Record<string, StoreStatus>
   routes: Record<string, RouteStatus>
   clients: { connected: number }
+  /** Whether the application gets its answers; `reasons`: what it suffers from, each to be read behind "The application suffers: ". */
+  application: { served: boolean; reasons: string[] }
   /** Whether what is in doubt would be known after a crash now; and the size of the log that tells. */
   durability: { intact: boolean; intentLogBytes: number }
 }

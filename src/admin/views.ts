@@ -8,6 +8,7 @@ import { rolesOf } from '../routing/route.ts'
 import type { ClusterView } from '../upstream/cluster-watch.ts'
 import type { Health } from '../upstream/health.ts'
 import type { SentinelView } from '../upstream/sentinel-watch.ts'
+import { applicationOf, type RecentAnswers } from './application.ts'
 import { compareStatus } from './compare-views.ts'
 import type { Readiness, RouteStatus, RouteView, Status, StoreStatus } from './control.ts'
 
@@ -25,6 +26,7 @@ export interface Facts {
   readonly uptimeSeconds: number
   readonly lastReload: Status['lastReload']
   readonly needsRestart: string[]
+  readonly answers: RecentAnswers
   readonly mismatchTotals: (route: string) => { class: string; command: string; count: number }[]
   readonly pauses: (route: string) => Histogram
   /** The newest first. */
@@ -35,6 +37,34 @@ export interface Facts {
 /** `GET /api/v1/status`. */
 export function statusOf(facts: Facts): Status {
   const { config, stats } = facts
+  const stores = Object.fromEntries(
+    Object.keys(config.stores).map((name) => [
+      name,
+      storeStatus(
+        facts.health.get(name),
+        facts.sentinels.get(name),
+        facts.clusters.get(name),
+        stats.stores[name]?.sameAs ?? null,
+      ),
+    ]),
+  )
+  const routes = Object.fromEntries(
+    config.routes.map((route) => {
+      const roles = rolesOf(route.phase)
+      const end = (which: 'source' | 'target') => (which === 'source' ? route.source.store : route.target!.store)
+      return [
+        route.name,
+        routeStatus(
+          route.phase,
+          end(roles.primary),
+          roles.shadow === null ? null : end(roles.shadow),
+          stats.routes[route.name],
+          route.target !== null &&
+            config.stores[end(roles.primary === 'source' ? 'target' : 'source')]?.kind === 'cluster',
+        ),
+      ]
+    }),
+  )
   return {
     version: facts.version,
     configHash: facts.configHash,
@@ -42,34 +72,9 @@ export function statusOf(facts: Facts): Status {
     uptimeSeconds: facts.uptimeSeconds,
     lastReload: facts.lastReload,
     needsRestart: facts.needsRestart,
-    stores: Object.fromEntries(
-      Object.keys(config.stores).map((name) => [
-        name,
-        storeStatus(
-          facts.health.get(name),
-          facts.sentinels.get(name),
-          facts.clusters.get(name),
-          stats.stores[name]?.sameAs ?? null,
-        ),
-      ]),
-    ),
-    routes: Object.fromEntries(
-      config.routes.map((route) => {
-        const roles = rolesOf(route.phase)
-        const end = (which: 'source' | 'target') => (which === 'source' ? route.source.store : route.target!.store)
-        return [
-          route.name,
-          routeStatus(
-            route.phase,
-            end(roles.primary),
-            roles.shadow === null ? null : end(roles.shadow),
-            stats.routes[route.name],
-            route.target !== null &&
-              config.stores[end(roles.primary === 'source' ? 'target' : 'source')]?.kind === 'cluster',
-          ),
-        ]
-      }),
-    ),
+    application: applicationOf(config.routes, stores, routes, facts.answers),
+    stores,
+    routes,
     clients: { connected: stats.clients },
     durability: { intact: stats.durable, intentLogBytes: stats.intentBytes },
   }

@@ -58,6 +58,7 @@ const STATUS = {
   stores: {},
   routes: {},
   clients: { connected: 0 },
+  application: { served: true, reasons: [] },
   durability: { intact: true, intentLogBytes: 0 },
 }
 

@@ -6,7 +6,10 @@ import { printable, type Terminal } from './terminal.ts'
 
 /** What a person is to see: stores, routes, and whatever is not equal or not known to be. */
 export function statusLines(status: Status, terminal: Terminal): string[] {
-  const { version, epoch, configHash, uptimeSeconds, clients, lastReload, needsRestart } = status
+  const { version, epoch, configHash, uptimeSeconds, clients, application, lastReload, needsRestart } = status
+  const suffers = application.reasons.map((reason) =>
+    terminal.style('red', printable(`The application suffers: ${reason}`)),
+  )
   const reload = lastReload.successful
     ? []
     : [
@@ -21,6 +24,7 @@ export function statusLines(status: Status, terminal: Terminal): string[] {
       : [terminal.style('yellow', `Changed in the file, applies after a restart: ${needsRestart.join(', ')}`)]
   return [
     `Understudy ${version}, up ${formatSeconds(uptimeSeconds)}, ${clients.connected} clients, configuration ${configHash.slice(0, 12)} (epoch ${epoch})`,
+    ...suffers,
     ...reload,
     ...restart,
     '',

@@ -123,6 +123,7 @@ export class FakeControl implements Control {
         },
       },
       clients: { connected: 11 },
+      application: { served: true, reasons: [] },
       durability: { intact: true, intentLogBytes: 4096 },
     }
   }

@@ -45,6 +45,18 @@ describe('understudy status', () => {
     expect(stdout).toContain('\nChanged in the file, applies after a restart: admin, log\n')
   })
 
+  test('says first whether the application suffers', async () => {
+    const suffering = await startTestServer()
+    const status = await suffering.control.status()
+    const application = { served: false, reasons: ['the primary of jobs does not answer', 'rest is full'] }
+    suffering.control.status = async () => ({ ...status, application })
+    const { stdout } = await runCli(['status'], { UNDERSTUDY_ADMIN_URL: suffering.url })
+    await suffering.close()
+    expect(stdout).toMatch(
+      /^Understudy .*\nThe application suffers: the primary of jobs does not answer\nThe application suffers: rest is full\n\n/,
+    )
+  })
+
   test('--watch looks again and again, also at a sidecar that is away for a while, until Ctrl-C', async () => {
     const port = await freePort()
     const cli = startCli(['status', '--watch', '0.1', '--admin', `http://127.0.0.1:${port}`])

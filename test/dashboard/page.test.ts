@@ -181,8 +181,8 @@ describe('what the page shows of trouble', () => {
     const server = await startTestServer()
     const status = await server.control.status()
     const { jobs } = status.routes
-    status.stores['old']!.up = false
     status.stores['new']!.up = true
+    status.application = { served: false, reasons: ['the primary of jobs does not answer', 'that of rest is full'] }
     for (const name of ['a', 'b', 'c', 'd']) status.routes[name] = jobs!
     server.control.status = async () => status
     const { page } = await open(server)
@@ -190,7 +190,7 @@ describe('what the page shows of trouble', () => {
     await verdict.waitFor()
     await eventually(async () =>
       expect(await verdict.locator('.application').textContent()).toBe(
-        'The application suffers: the primary of every route does not answer.',
+        'The application suffers: the primary of jobs does not answer; that of rest is full.',
       ),
     )
     await eventually(async () =>
@@ -201,6 +201,20 @@ describe('what the page shows of trouble', () => {
         ]),
       ),
     )
+  })
+
+  test('an application that suffers is enough for something to be wrong', async () => {
+    const server = await startTestServer()
+    const status = await server.control.status()
+    status.stores['new']!.up = true
+    status.routes = { rest: status.routes['rest']! }
+    status.application = { served: false, reasons: ['the primary of every route is a replica'] }
+    server.control.found = []
+    server.control.status = async () => status
+    const { page } = await open(server)
+    await page.getByRole('heading', { name: 'Something is wrong' }).waitFor()
+    await page.getByText('The application suffers: the primary of every route is a replica.').waitFor()
+    expect(await page.title()).toBe('(!) Understudy')
   })
 
   test('a step that a gate closes is no invitation, and beside one without gates stands what speaks against it', async () => {

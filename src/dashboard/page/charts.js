@@ -3,6 +3,8 @@ import { count, milliseconds, percent, rate } from './format.js'
 import { loadHistory } from './loading.js'
 import { state, update } from './state.js'
 
+/** @import { State } from './state.js' @import { History, HistorySample } from './types.js' */
+
 /** @type {typeof import('uplot')} */
 const uPlot = /** @type {any} */ (globalThis).uPlot
 
@@ -73,7 +75,7 @@ const HEIGHT = 160
 /** 1, 2, 5, 10, ... */
 const WHOLE_STEPS = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat()
 
-/** @param {import('./state.js').State} state */
+/** @param {State} state */
 export function chartsSection({ chartRange, chartRoute, routes, history }) {
   return html`<section id="charts" aria-labelledby="charts-title">
     <div class="section-head">
@@ -106,7 +108,7 @@ export function chartsSection({ chartRange, chartRoute, routes, history }) {
   </section>`
 }
 
-/** The newest values in words: what the drawing shows, for those who do not see it.  @param {Chart} chart @param {import('./types.js').History | null} history */
+/** The newest values in words: what the drawing shows, for those who do not see it.  @param {Chart} chart @param {History | null} history */
 function latest(chart, history) {
   if (history === null) return ''
   if (chart.id === 'pauses') {
@@ -124,7 +126,7 @@ function chosenIn(event) {
   return /** @type {HTMLSelectElement} */ (event.target).value
 }
 
-/** @param {Partial<Pick<import('./state.js').State, 'chartRoute' | 'chartRange'>>} changes */
+/** @param {Partial<Pick<State, 'chartRoute' | 'chartRange'>>} changes */
 function choose(changes) {
   update(changes)
   void loadHistory().catch(() => {})
@@ -158,7 +160,7 @@ export function redrawCharts() {
   drawCharts()
 }
 
-/** Takes the newest sample into what is shown, when it is of the finest resolution.  @param {import('./types.js').HistorySample} sample */
+/** Takes the newest sample into what is shown, when it is of the finest resolution.  @param {HistorySample} sample */
 export function addSample(sample) {
   const { history, chartRoute } = state
   const point = sample.routes[chartRoute]
@@ -185,7 +187,7 @@ export function addSample(sample) {
 /**
  * A time when nothing ran is a gap and not a straight line over it.
  *
- * @param {Chart} chart @param {import('./types.js').History} history
+ * @param {Chart} chart @param {History} history
  * @returns {import('uplot').AlignedData}
  */
 function linesOf({ lines }, { at, series, stepSeconds }) {
@@ -207,7 +209,7 @@ function linesOf({ lines }, { at, series, stepSeconds }) {
   return [times, ...values]
 }
 
-/** @param {import('./types.js').History} history @returns {import('uplot').AlignedData} */
+/** @param {History} history @returns {import('uplot').AlignedData} */
 function pauses({ switches }) {
   const oldestFirst = switches.toReversed()
   return [oldestFirst.map(({ at }) => Date.parse(at) / 1000), oldestFirst.map(({ pauseMs }) => pauseMs)]

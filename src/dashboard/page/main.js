@@ -23,6 +23,8 @@ import { notify, onChange, state, update } from './state.js'
 import { storesSection } from './stores.js'
 import { currentTheme, nextTheme } from './theme.js'
 
+/** @import { Problem } from './problems.js' */
+
 /** What is not told by events is asked for again at this pace, while somebody looks. */
 const REFRESH_MS = 5_000
 /** Whether a gate is open can take a store's answer: asked less often. */
@@ -61,10 +63,11 @@ function page() {
     </main>`
 }
 
-/** @param {import('./problems.js').Problem[]} problems */
+/** @param {Problem[]} problems */
 function titleOf(problems) {
   if (state.connection !== 'live') return 'Understudy (not connected)'
-  return problems.length === 0 ? 'Understudy' : `(${problems.length}) Understudy`
+  const isGood = problems.length === 0 && applicationState(state).level === 'good'
+  return isGood ? 'Understudy' : `(${problems.length || '!'}) Understudy`
 }
 
 function header() {
@@ -98,15 +101,15 @@ function sections() {
   </nav>`
 }
 
-/** @param {import('./problems.js').Problem[]} problems */
+/** @param {Problem[]} problems */
 function verdict(problems) {
-  const tone = problems.length === 0 ? 'good' : (problems[0]?.level ?? 'warn')
   const application = applicationState(state)
+  const tone = application.level === 'bad' ? 'bad' : (problems[0]?.level ?? 'good')
   const title = { good: 'Nothing is wrong', warn: 'Something needs a look', bad: 'Something is wrong' }[tone]
   return html`<section class="verdict ${tone}" aria-labelledby="verdict-title">
     <h2 id="verdict-title" aria-live="polite">${title}</h2>
     ${
-      problems.length === 0
+      tone === 'good'
         ? html`<p>Every store answers, nothing waits to be repaired, no read differs.</p>`
         : html`<p class="application ${application.level}">${application.text}</p>
         ${problemList(problems.slice(0, MAX_PROBLEMS))}
@@ -120,7 +123,7 @@ function verdict(problems) {
   </section>`
 }
 
-/** @param {import('./problems.js').Problem[]} problems */
+/** @param {Problem[]} problems */
 function problemList(problems) {
   return html`<ul>
     ${problems.map(({ level, text, href }) => html`<li class=${level}><a href=${href}>${text}</a></li>`)}

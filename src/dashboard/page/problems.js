@@ -1,6 +1,8 @@
 import { count, counted, duration, milliseconds, percent, rate, time } from './format.js'
 import { MAX_PATTERNS } from './loading.js'
 
+/** @import { State } from './state.js' @import { RouteStatus, Status } from './types.js' */
+
 /**
  * @typedef {object} Problem
  * @property {'bad' | 'warn'} level
@@ -16,26 +18,22 @@ const CLOCK_OFFSET_MS = 1_000
 const MAX_NAMED = 3
 
 /**
- * Whether the application gets its answers: what has to be known first when somebody is woken. Trouble of a shadow does not reach it.
+ * Whether the application gets its answers: what has to be known first when somebody is woken.
  *
- * @param {import('./state.js').State} state
+ * @param {State} state
  * @returns {{ level: 'good' | 'bad', text: string }}
  */
-export function applicationState({ status, recent }) {
-  const routes = Object.entries(status?.routes ?? {})
-  const suffering = routes.filter(
-    ([name, { primary }]) => status?.stores[primary]?.up === false || recently(recent, name, 'timeouts') > 0,
-  )
-  if (suffering.length === 0) return { level: 'good', text: 'The application is served: every primary answers.' }
-  const names = named(suffering.map(([name]) => name))
-  const which = suffering.length === routes.length ? 'every route' : names
-  return { level: 'bad', text: `The application suffers: the primary of ${which} does not answer.` }
+export function applicationState({ status }) {
+  const reasons = status?.application?.reasons ?? []
+  return reasons.length === 0
+    ? { level: 'good', text: 'The application is served: every primary answers.' }
+    : { level: 'bad', text: `The application suffers: ${reasons.join('; ')}.` }
 }
 
 /**
  * What is wrong, the worst first: the answer to "is it safe to go on".
  *
- * @param {import('./state.js').State} state
+ * @param {State} state
  * @returns {Problem[]}
  */
 export function findProblems(state) {
@@ -51,7 +49,7 @@ export function findProblems(state) {
   return problems.sort((a, b) => (a.level === b.level ? 0 : a.level === 'bad' ? -1 : 1))
 }
 
-/** @param {import('./types.js').Status} status @returns {Problem[]} */
+/** @param {Status} status @returns {Problem[]} */
 function storeProblems({ stores, routes }) {
   return Object.entries(stores).flatMap(([name, { up, error, clockOffsetMs, sentinel }]) => {
     /** @type {Problem[]} */
@@ -82,7 +80,7 @@ function storeProblems({ stores, routes }) {
   })
 }
 
-/** @param {import('./types.js').Status} status @returns {Problem[]} */
+/** @param {Status} status @returns {Problem[]} */
 function fileProblems({ lastReload, needsRestart = [], durability }) {
   /** @type {Problem[]} */
   const found = []
@@ -96,7 +94,7 @@ function fileProblems({ lastReload, needsRestart = [], durability }) {
   return found
 }
 
-/** What a shadow that is down means, instead of a line for each route: it is one cause.  @param {import('./types.js').RouteStatus['mirror'][]} mirrors */
+/** What a shadow that is down means, instead of a line for each route: it is one cause.  @param {RouteStatus['mirror'][]} mirrors */
 function waitingFor(mirrors) {
   const writes = mirrors.reduce((sum, { backlog }) => sum + backlog, 0)
   const dirty = mirrors.reduce((sum, { dirtyKeys }) => sum + dirtyKeys, 0)
@@ -110,8 +108,8 @@ function waitingFor(mirrors) {
 
 /**
  * @param {string} name
- * @param {import('./types.js').RouteStatus} route
- * @param {import('./state.js').State} state
+ * @param {RouteStatus} route
+ * @param {State} state
  * @returns {(Problem & { route: string })[]}
  */
 function routeProblems(name, { mirror, phase, compare, shadow, crossSlots }, { status, recent }) {
@@ -158,11 +156,7 @@ function routeProblems(name, { mirror, phase, compare, shadow, crossSlots }, { s
 }
 
 /** Mean of a rate over the samples that are remembered: one sample of two seconds alone would make the page flicker. */
-function recently(
-  /** @type {import('./state.js').State['recent']} */ recent,
-  /** @type {string} */ route,
-  /** @type {string} */ series,
-) {
+function recently(/** @type {State['recent']} */ recent, /** @type {string} */ route, /** @type {string} */ series) {
   if (recent.length === 0) return 0
   return recent.reduce((sum, { routes }) => sum + (routes[route]?.[series] ?? 0), 0) / recent.length
 }
@@ -189,7 +183,7 @@ function named(names) {
   return `${names.slice(0, MAX_NAMED).join(', ')} and ${counted(names.length - MAX_NAMED, 'route')} more`
 }
 
-/** @param {import('./state.js').State} state @returns {Problem[]} */
+/** @param {State} state @returns {Problem[]} */
 function mismatchProblems({ patterns }) {
   // What `compare.baseline` shows is noise of the primary alone.
   const open = patterns.filter(({ acknowledged, cause }) => acknowledged === null && cause !== 'baseline')
@@ -200,7 +194,7 @@ function mismatchProblems({ patterns }) {
   return [{ level: 'warn', text, href: '#mismatches' }]
 }
 
-/** @param {import('./state.js').State} state @returns {Problem[]} */
+/** @param {State} state @returns {Problem[]} */
 function jobProblems({ jobs }) {
   // The newest first: one that failed and was done again is over.
   const newest = new Map(jobs.toReversed().map((job) => [`${job.kind} ${job.route}`, job]))

@@ -8,12 +8,14 @@ import { LAG_MS } from './problems.js'
 import { routesShown, update } from './state.js'
 import { PHASES } from './types.js'
 
+/** @import { NextStep, State } from './state.js' @import { Phase, RouteStatus } from './types.js' */
+
 /** Beyond, they can be searched. */
 const MANY_ROUTES = 8
 /** Nothing typed for so long: what is shown now is what is wanted. */
 const TYPED_MS = 300
 
-/** @param {import('./state.js').State} state */
+/** @param {State} state */
 export function routesSection(state) {
   const all = state.status?.routes ?? {}
   const many = Object.keys(all).length > MANY_ROUTES
@@ -27,7 +29,7 @@ export function routesSection(state) {
       ${repeat(
         shown,
         (name) => name,
-        (name) => routeRow(name, /** @type {import('./types.js').RouteStatus} */ (all[name]), state),
+        (name) => routeRow(name, /** @type {RouteStatus} */ (all[name]), state),
       )}
     </ul>
   </section>`
@@ -56,7 +58,7 @@ function showRoutes(routeFilter) {
   typing = setTimeout(() => void loadNextSteps().catch(() => {}), TYPED_MS)
 }
 
-/** @param {string} name @param {import('./types.js').RouteStatus} route @param {import('./state.js').State} state */
+/** @param {string} name @param {RouteStatus} route @param {State} state */
 function routeRow(name, route, state) {
   const view = state.routes.find((other) => other.name === name)
   const at = PHASES.indexOf(route.phase)
@@ -94,7 +96,7 @@ function routeRow(name, route, state) {
   </li>`
 }
 
-/** @param {import('./types.js').RouteStatus} route @param {Readonly<Record<string, number | null>> | undefined} now */
+/** @param {RouteStatus} route @param {Readonly<Record<string, number | null>> | undefined} now */
 function numbers({ mirror, compare, shadow }, now) {
   const share = compare.rates['10m'].rate
   return html`<dl class="numbers">
@@ -113,7 +115,7 @@ function number(label, value, tone = '') {
   return html`<div><dt>${label}</dt><dd class=${tone}>${value}</dd></div>`
 }
 
-/** No gate is closed by these, and yet: who goes on now should know.  @param {import('./types.js').RouteStatus} route @param {import('./state.js').State} state */
+/** No gate is closed by these, and yet: who goes on now should know.  @param {RouteStatus} route @param {State} state */
 function cautions({ mirror, compare, shadow }, { status }) {
   const { rate: share, compared, mismatched } = compare.rates['10m']
   const mends = [
@@ -131,7 +133,7 @@ function caution(text) {
   return html`<p class="caution warn"><span aria-hidden="true">!</span> ${text}</p>`
 }
 
-/** @param {import('./state.js').NextStep | undefined} step @param {import('./types.js').Phase | undefined} next */
+/** @param {NextStep | undefined} step @param {Phase | undefined} next */
 function gatesOf(step, next) {
   if (step === undefined || step.to !== next) return nothing
   if (step.error !== null) return html`<p class="gates bad"><span aria-hidden="true">✕</span> ${step.error}</p>`
