@@ -34,6 +34,7 @@ import { areOneServer } from './cutover/same-keyspaces.ts'
 import { EmptyProbes } from './jobs/empty-probe.ts'
 import type { Job, JobReport } from './jobs/job.ts'
 import { jobRunner } from './jobs/jobs.ts'
+import { leftBehind } from './jobs/left-behind.ts'
 import type { JobRunner } from './jobs/runner.ts'
 import { lastRunIn } from './mirror/last-run.ts'
 import type { Log } from './observability/log.ts'
@@ -287,7 +288,11 @@ export class Sidecar implements Control {
 
   #guard(database: DatabaseSync): ChangeGuards {
     const probes = new EmptyProbes((store) => this.#stores.endpoints[store] ?? null)
-    const completeness = new Completeness(database, (config, route, end) => probes.isEmpty(config, route, end))
+    const completeness = new Completeness(
+      database,
+      (config, route, end) => probes.isEmpty(config, route, end),
+      (route, sinceMs) => leftBehind(this.#jobs?.recent(route, RECENT_JOBS) ?? [], sinceMs),
+    )
     this.#completeness = completeness
     const gates = new Gates({
       stats: () => this.#thread.stats(),

@@ -97,8 +97,10 @@ export interface RouteStatus {
     verifyCauses: string[]
     /** Scripts (their SHA-1) and functions (`function NAME`), seen since the start, that use keys which they do not declare and may reach the route's under the wrong names. */
     scriptsInDoubt: string[]
-    /** Databases with dirty keys that can never be copied, for the shadow is a cluster: it has database 0 alone. */
+    /** Databases with dirty keys that the shadow does not have, or refuses: they are not copied. A backfill makes one key of such a database dirty. */
     strandedDatabases: number[]
+    /** Why, of the first of them; null: there is none. */
+    strandedBecause: string | null
     /** How the copying of dirty keys goes. `paused`: a store is not connected. `tripped`: copies keep failing, a few are tried now and then. */
     repair: 'idle' | 'copying' | 'paused' | 'tripped'
   }

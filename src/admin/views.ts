@@ -191,6 +191,7 @@ function routeStatus(
       verifyCauses: [...(stats?.verifyCauses ?? [])],
       scriptsInDoubt: [...(stats?.scriptsInDoubt ?? [])],
       strandedDatabases: [...(stats?.strandedDatabases ?? [])],
+      strandedBecause: stats?.strandedBecause ?? null,
       repair: stats?.repair ?? 'idle',
     },
     compare: compareStatus(stats),

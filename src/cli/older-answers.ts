@@ -92,6 +92,7 @@ const ROUTE: RouteStatus = {
     verifyCauses: [],
     scriptsInDoubt: [],
     strandedDatabases: [],
+    strandedBecause: null,
     repair: 'idle',
   },
   compare: {

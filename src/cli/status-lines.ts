@@ -117,9 +117,9 @@ function doubts(status: Status, terminal: Terminal): string[] {
         `${printable(name)}: dirty keys: ${printable(reasons.join(', '))}${hotKeys > 0 ? `; ${hotKeys} written all the time and copied again and again` : ''}; the oldest for ${age}; ${REPAIR_WORDS[repair] ?? printable(repair)}`,
       )
     }
-    const { strandedDatabases } = mirror
+    const { strandedDatabases, strandedBecause } = mirror
     if (strandedDatabases.length > 0) {
-      const text = `keys of database ${strandedDatabases.join(', ')} cannot be copied: the shadow is a cluster, which has database 0 alone`
+      const text = `keys of database ${strandedDatabases.join(', ')} cannot be copied: ${strandedBecause ?? 'the shadow does not have it'}`
       lines.push(terminal.style('red', printable(`${name}: ${text}`)))
     }
     if (needsVerify)

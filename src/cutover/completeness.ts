@@ -23,6 +23,9 @@ export interface Mirroring {
   readonly verifiedMs: number | null
 }
 
+/** What the newest backfill or verify of a route that was begun since (ms since the epoch) could not settle; null: nothing, or there was none. */
+export type Leftovers = (route: string, sinceMs: number) => { kind: string; id: number; keys: number } | null
+
 /** Whether an end of a route holds no key of it; null: cannot be known now. */
 export type EmptyProbe = (config: Config, route: string, end: EndName) => Promise<boolean | null>
 
@@ -48,10 +51,12 @@ export type EmptyProbe = (config: Config, route: string, end: EndName) => Promis
 export class Completeness {
   readonly #database: DatabaseSync
   readonly #isEmpty: EmptyProbe
+  readonly #leftovers: Leftovers
   /** Routes whose shadow was not empty, as `approaching` has found. */
   #held: ReadonlySet<string> = new Set()
 
-  constructor(database: DatabaseSync, isEmpty: EmptyProbe) {
+  constructor(database: DatabaseSync, isEmpty: EmptyProbe, leftovers: Leftovers) {
+    this.#leftovers = leftovers
     this.#database = database
     this.#isEmpty = isEmpty
   }
@@ -122,14 +127,15 @@ export class Completeness {
         ? null
         : `store '${here}' lacks what '${there}' holds: go through mirror and a backfill first`
     }
-    if (mirroring.incomplete !== end) return mirroring.held === end ? tooMuch(route, here!, mirroring) : null
+    const holdsMore = () => `${tooMuch(here!, mirroring)}: ${this.#left(route, mirroring)}${untilEqual(route, here!)}`
+    if (mirroring.incomplete !== end) return mirroring.held === end ? holdsMore() : null
     const other: EndName = end === 'target' ? 'source' : 'target'
     // It could not be asked when mirroring began; empty now means empty then, or only what has been mirrored since.
     if (rolesOf(route.phase).primary === other && (await this.#isEmpty(config, route.name, other)) === true) {
       this.#set(route.name, 'incomplete = NULL')
-      return mirroring.held === end ? tooMuch(route, here!, mirroring) : null
+      return mirroring.held === end ? holdsMore() : null
     }
-    return `store '${here}' ${whyIncomplete(there!, mirroring)}: run 'understudy backfill ${route.name}', or a verify that finds no difference`
+    return `store '${here}' ${whyIncomplete(there!, mirroring)}: ${this.#left(route, mirroring)}run 'understudy backfill ${route.name}', or a verify that finds no difference`
   }
 
   /** A job that began at `startedMs` has brought everything over (`backfill`), or has found both ends equal (`verify`). */
@@ -196,6 +202,14 @@ export class Completeness {
     )
   }
 
+  /** Who has just done what is asked for has to know why it was not enough. */
+  #left({ name }: RouteConfig, { sinceMs, alteredMs }: Mirroring): string {
+    const left = this.#leftovers(name, Math.max(sinceMs, alteredMs ?? 0))
+    if (left === null) return ''
+    const keys = left.keys === 1 ? '1 key' : `${left.keys} keys`
+    return `${left.kind} ${left.id} has left ${keys} ('understudy jobs keys ${left.id}' says why): mend that, then `
+  }
+
   #forget(route: string): void {
     this.#database.prepare('DELETE FROM route_mirroring WHERE route = ?').run(route)
   }
@@ -212,12 +226,16 @@ function whyIncomplete(there: string, { sinceMs, alteredMs }: Mirroring): string
     : `may lack what '${there}' holds (what a cleanup has deleted, or what is from before mirroring began at ${since})`
 }
 
-function tooMuch(route: RouteConfig, store: string, { sinceMs, alteredMs }: Mirroring): string {
+function tooMuch(store: string, { sinceMs, alteredMs }: Mirroring): string {
   const since =
     alteredMs === null
       ? `held keys of this route before mirroring began (${new Date(sinceMs).toISOString()})`
       : `holds keys of this route that mirroring has not brought there (a restore, or what was there before ${new Date(sinceMs).toISOString()})`
-  return `store '${store}' ${since}, and some may be of another time: run 'understudy verify ${route.name}', and 'understudy repair ${route.name} --delete-extra' for what only '${store}' has, until it finds no difference`
+  return `store '${store}' ${since}, and some may be of another time`
+}
+
+function untilEqual({ name }: RouteConfig, store: string): string {
+  return `run 'understudy verify ${name}', and 'understudy repair ${name} --delete-extra' for what only '${store}' has, until it finds no difference`
 }
 
 /** Patterns of the route, where its two ends are, and the patterns of other routes that take keys from it (rows of older versions do not have these). */

@@ -205,13 +205,13 @@ export class Gates {
     if (of === undefined || shadow === undefined) return []
     const missing = of.dirtyKeys - of.hotKeys
     const underWay = of.oldestDirtyMs <= FRESH_MS && of.dirtyKeys === passingKeys(of)
-    const { strandedDatabases: stranded } = of
+    const { strandedDatabases: stranded, strandedBecause } = of
     return [
       ...(stranded.length === 0
         ? []
         : [
             gate(
-              `keys of database ${stranded.join(', ')} cannot be copied: '${shadow}' is a cluster, which has database 0 alone. Move them to database 0 under names of their own, or delete them`,
+              `keys of database ${stranded.join(', ')} cannot be copied to '${shadow}': ${strandedBecause}. Move them to a database that it has under names of their own, or delete them`,
               '',
             ),
           ]),

@@ -3,9 +3,11 @@ import { encodeOwn } from '../resp/own-words.ts'
 import type { KeyRule } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
 import type { OverlapTable } from './overlap.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
+import { strandedBecause } from './stranded.ts'
 
 /** A read of one key: `[...before, key, ...after]`. */
 export interface KeyRead {
@@ -139,10 +141,11 @@ class Reading implements ReplyOwner {
     const { route } = rule
     if (route.shadow === null) return this.#end({ ok: false, reason: 'the route is not mirrored any more' })
     const primary = primaryPipeline(context, overlap, route, this.database, this.#hash)
-    const shadow = context.stores[route.shadow.store]!.shadow(this.database)
+    const store = context.stores[route.shadow.store]!
+    const shadow = store.shadow(this.database)
     if (primary.state === 'idle') primary.connect()
     if (shadow.state === 'idle') shadow.connect()
-    if (primary.state !== 'up' || shadow.state !== 'up') return this.#end({ ok: false, reason: 'a store is down' })
+    if (primary.state !== 'up' || shadow.state !== 'up') return this.#unconnected(store)
     this.#lane = primary.lane
     this.#ticket = overlap.look(this.#hash, this.#lane)
     this.#push(primary, rule.primary?.apply(this.key, 0, this.key.length) ?? this.key)
@@ -171,8 +174,9 @@ class Reading implements ReplyOwner {
     if (route.shadow === null || route.primary.store !== was.primary.store || route.phase !== was.phase) {
       return this.#end({ ok: false, reason: 'the phase of the route has changed' })
     }
-    const shadow = this.#context.stores[route.shadow.store]!.shadow(this.database)
-    if (shadow.state !== 'up') return this.#end({ ok: false, reason: 'a store is down' })
+    const store = this.#context.stores[route.shadow.store]!
+    const shadow = store.shadow(this.database)
+    if (shadow.state !== 'up') return this.#unconnected(store)
     this.#asked = 'shadow'
     this.#push(shadow, rule.shadow?.apply(this.key, 0, this.key.length) ?? this.key)
     shadow.hurry()
@@ -183,6 +187,10 @@ class Reading implements ReplyOwner {
       const bytes = encodeOwn([...before, name, ...after.map((arg) => (typeof arg === 'string' ? arg : view(arg)))])
       pipeline.push(this, bytes, 0, bytes.length)
     }
+  }
+
+  #unconnected(shadow: Store): void {
+    this.#end({ ok: false, reason: strandedBecause(shadow, this.database) ?? 'a store is down' })
   }
 
   #end(result: PairOfReplies | null): void {

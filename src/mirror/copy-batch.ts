@@ -3,7 +3,8 @@ import { CopyWindow } from './copy-window.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
-import { AGAIN, isStranded, StateCopy } from './state-copy.ts'
+import { AGAIN, StateCopy } from './state-copy.ts'
+import { strandedBecause } from './stranded.ts'
 
 /** What became of one key of a batch. */
 export const COPIED = 0
@@ -95,20 +96,29 @@ export class BatchCopier {
       this.#schedule()
       batch.ended(index, ok, error)
     }
-    if (this.#isStranded(batch.database, batch.keys[index]!)) {
+    const stranded = this.#stranded(batch.database, batch.keys[index]!)
+    if (stranded !== null) {
       this.#running--
-      batch.finish(index, FAILED, 'a cluster has database 0 alone')
+      batch.finish(index, FAILED, stranded)
     } else if (!this.#start(batch.database, batch.keys[index]!, ended)) {
       this.#running--
       batch.finish(index, NOT_NOW, 'a store is down')
     }
   }
 
-  #isStranded(database: number, key: Buffer): boolean {
-    if (database === 0) return false
-    const { routes, stores } = this.#context
-    const { shadow } = routes.find(key, 0, key.length).route
-    return shadow !== null && isStranded(stores[shadow.store]!, database)
+  /** Why the shadow has no such key and gets none. One key for all of its database becomes dirty, so that everybody is told of it until it is gone. */
+  #stranded(database: number, key: Buffer): string | null {
+    if (database === 0) return null
+    const { routes, stores, clock } = this.#context
+    const { route } = routes.find(key, 0, key.length)
+    if (route.shadow === null) return null
+    const store = stores[route.shadow.store]!
+    // What was refused some seconds ago is asked for again.
+    if (store.cluster === null && store.shadow(database).state !== 'closed') return null
+    const because = strandedBecause(store, database)
+    if (because !== null && !this.#dirty.dirtyDatabases(route.name).includes(database))
+      this.#dirty.mark(route, database, key, 'shadow-error', clock.nowMs)
+    return because
   }
 
   #start(database: number, key: Buffer, onEnd: (ok: boolean, error: string | null) => void): boolean {

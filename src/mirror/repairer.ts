@@ -6,7 +6,8 @@ import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { KeyHolds, TOO_LARGE } from './key-holds.ts'
 import type { OverlapTable } from './overlap.ts'
-import { AGAIN, isStranded, STRANDED, StateCopy } from './state-copy.ts'
+import { AGAIN, STRANDED, StateCopy } from './state-copy.ts'
+import { isStranded } from './stranded.ts'
 
 /** Copies of a route under way at once: enough to fill a round trip, few enough to stay out of the clients' way. */
 const MAX_CONCURRENT = 64
@@ -114,11 +115,12 @@ export class Repairer {
   #isConnected(route: Route, database: number): boolean {
     if (route.shadow === null) return false
     const store = this.#context.stores[route.shadow.store]!
-    const shadow = isStranded(store, database) ? null : store.shadow(database)
-    if (shadow?.state === 'idle') shadow.connect()
+    // One that has no such database may have it by and by.
+    const shadow = store.shadow(database)
+    if (shadow.state === 'idle') shadow.connect()
     const primary = this.#context.stores[route.primary.store]!.shared(database, 2)
     if (primary.state === 'idle') primary.connect()
-    return (shadow === null || shadow.state === 'up') && primary.state === 'up'
+    return (shadow.state === 'up' || isStranded(store, database)) && primary.state === 'up'
   }
 
   #copy(work: RouteWork, entry: DirtyKey, nowMs: number): void {

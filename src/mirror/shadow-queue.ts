@@ -19,6 +19,7 @@ import { applicationBytes } from './settled-command.ts'
 import { differs, hasError, isReadOnly, movedNothing, NO_ANSWER } from './shadow-answers.ts'
 import { MAX_WAITING } from './shadow-backlog.ts'
 import { isTooLong, LEAST_BULK_LIMIT, textOf } from './store-errors.ts'
+import { strandedBecause } from './stranded.ts'
 import { SwappedDatabases } from './swapped-databases.ts'
 import { doubtUndeclaredKeys } from './undeclared-keys.ts'
 
@@ -298,7 +299,11 @@ export class ShadowQueue implements ReplyOwner {
   mark(ref: KeyRef, reason: DirtyReason, waiter: AckWaiter | null): void {
     const { route } = ref.rule
     if (route.shadow === null) return
-    const { nowMs } = this.#context.clock
+    const { stores, clock } = this.#context
+    const { nowMs } = clock
+    // The shadow is there, and has no such database.
+    if (reason === 'shadow-down' && strandedBecause(stores[route.shadow.store]!, ref.database) !== null)
+      reason = 'shadow-error'
     this.#dirty.mark(route, ref.database, ref.key, reason, nowMs, waiter)
     if (reason !== 'overlap' && reason !== 'primary-lost') return
     for (const database of this.swapped.others(ref.database))

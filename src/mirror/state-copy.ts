@@ -26,17 +26,13 @@ import {
   LEAST_BULK_LIMIT,
   textOf,
 } from './store-errors.ts'
+import { isStranded } from './stranded.ts'
 
 /** What a copy ends with that another connection wrote into, or for which the backlog had no room: it is to be begun again soon. */
 export const AGAIN = 'AGAIN'
 
-/** What the copy of a key ends with that is in a database which its shadow, a cluster, does not have: it can be copied when it is gone. */
-export const STRANDED = 'STRANDED a cluster has database 0 alone'
-
-/** Whether the shadow cannot have keys of that database, of a client's numbers. */
-export function isStranded(shadow: Store, database: number): boolean {
-  return database !== 0 && shadow.cluster !== null
-}
+/** What the copy of a key ends with that is in a database which its shadow does not have: it can be copied when it is gone. */
+export const STRANDED = 'STRANDED'
 
 /**
  * Puts a key's whole state on the shadow: the universal way out.

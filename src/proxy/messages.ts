@@ -110,8 +110,10 @@ export interface RouteStats {
   readonly verifyCauses: readonly VerifyCause[]
   /** Scripts (their SHA-1) and functions (`function NAME`) that make names of keys themselves and may reach the route's. */
   readonly scriptsInDoubt: readonly string[]
-  /** Databases with dirty keys that can never be copied: the shadow is a cluster, which has database 0 alone. */
+  /** Databases with dirty keys that the shadow does not have, or refuses. */
   readonly strandedDatabases: readonly number[]
+  /** Why, of the first of them; null: there is none. */
+  readonly strandedBecause: string | null
   /** Commands, since the start, that the cluster at the other end would answer CROSSSLOT. */
   readonly crossSlots: readonly CrossSlotCount[]
   readonly repair: RepairState

@@ -6,8 +6,10 @@ import type { Repairer } from '../mirror/repairer.ts'
 import type { SameServers } from '../mirror/same-servers.ts'
 import { ShadowQueue } from '../mirror/shadow-queue.ts'
 import { ShadowRuns } from '../mirror/shadow-runs.ts'
+import { strandedBecause } from '../mirror/stranded.ts'
+import type { Store } from '../upstream/store.ts'
 import type { DataPath } from './data-path.ts'
-import { ROUTE_COUNTERS, type RouteCounter, type Stats } from './messages.ts'
+import { ROUTE_COUNTERS, type RouteCounter, type RouteStats, type Stats } from './messages.ts'
 
 interface StatsParts {
   readonly path: DataPath
@@ -29,6 +31,7 @@ export function statsOf({ path, dirty, mirror, comparer, repairer, durability, s
       path.routes.routes.map(({ name, state, shadow }) => [
         name,
         {
+          ...stranded(dirty, name, shadow === null ? null : path.stores[shadow.store]!),
           lagMs: lagMs(path, name),
           backlogCommands: state.backlogCommands,
           backlogBytes: state.backlogBytes,
@@ -39,10 +42,6 @@ export function statsOf({ path, dirty, mirror, comparer, repairer, durability, s
           needsVerify: dirty.needsVerify(name),
           verifyCauses: dirty.toVerify.causes(name),
           scriptsInDoubt: path.doubts.mayReach(name),
-          strandedDatabases:
-            shadow !== null && path.routes.clusters.has(shadow.store)
-              ? dirty.dirtyDatabases(name).filter((database) => database !== 0)
-              : [],
           crossSlots: [...state.crossSlots].map(([command, { count, lastMs }]) => ({
             command,
             count,
@@ -70,6 +69,17 @@ export function statsOf({ path, dirty, mirror, comparer, repairer, durability, s
     intentBytes: durability?.log?.bytes ?? 0,
     unknownWrites: Object.fromEntries(mirror.unknownWrites),
   }
+}
+
+/** Databases whose dirty keys the shadow does not take. */
+function stranded(
+  dirty: DirtySet,
+  route: string,
+  shadow: Store | null,
+): Pick<RouteStats, 'strandedDatabases' | 'strandedBecause'> {
+  const because = (database: number) => (shadow === null ? null : strandedBecause(shadow, database))
+  const databases = dirty.dirtyDatabases(route).filter((database) => because(database) !== null)
+  return { strandedDatabases: databases, strandedBecause: because(databases[0] ?? 0) }
 }
 
 /** Age of the oldest write of the route that its shadow has not acknowledged. */

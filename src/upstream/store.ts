@@ -122,6 +122,13 @@ export class Store {
     return made
   }
 
+  /** Why the mirror has no pipeline to that database, in the store's words: it has fewer of them, most likely. Null: it has not said so, or lets it in again. */
+  refusal(database: number): string | null {
+    const error = this.#refusedShadow.get(database)?.pipeline.error ?? null
+    // The store's own words, not ours.
+    return error !== null && /^[A-Z]+ /.test(error) ? error : null
+  }
+
   /** The shared pipeline of a database that carries more: the one to read in, when it must not be overtaken by writes. */
   busiest(database: number): Pipeline {
     const resp2 = this.#shared2.get(database)
@@ -277,7 +284,10 @@ export class Store {
           else if (user !== null) this.users.forget(user, database, changed)
           else for (const list of [this.#shared2, this.#shared3, this.#shadow]) list.forget(database, changed)
         }
-        if (changed.state === 'up') this.#isBack(changed)
+        if (changed.state === 'up') {
+          if (whenDown === 'wait') this.#refusedShadow.delete(database)
+          this.#isBack(changed)
+        }
         onState(this, changed, error)
       },
     })

@@ -3,9 +3,10 @@ import { DatabaseSync } from 'node:sqlite'
 import { afterEach, expect, test } from 'vitest'
 import type { PhaseResult, Status } from '../../src/admin/control.ts'
 import { eventually } from '../support/eventually.ts'
-import { doJob, jobOf, over, startJob, steer } from '../support/jobs.ts'
+import { doJob, jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
 import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'
-import type { UnderstudyProcess } from '../support/understudy.ts'
+import { startRedis } from '../support/redis.ts'
+import { startUnderstudy, type UnderstudyProcess } from '../support/understudy.ts'
 
 const running: Migration[] = []
 afterEach(async () => {
@@ -56,6 +57,44 @@ test('what was there before mirroring began keeps reads and authority from movin
   expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: true } })
   expect((await to(understudy, 'read-target')).error).toBeUndefined()
 })
+
+test('what a backfill or verify has left is why the gate stays closed, and keys of a database that the target lacks are named', async () => {
+  const source = await startRedis()
+  const target = await startRedis({ args: ['--databases', '1'] })
+  await source.client().set('a', '1')
+  await source.client({ db: 3 }).set('b', '1')
+  const stores = { old: { url: source.url }, new: { url: target.url } }
+  const understudy = await startUnderstudy({ stores, routes: [mirroredRoute()] })
+  running.push({
+    source,
+    target,
+    understudy,
+    async stop() {
+      await understudy.stop()
+      await Promise.all([source.stop(), target.stop()])
+    },
+  })
+  const because = 'the shadow refuses database 3 (ERR DB index is out of range)'
+  const backfill = await doJob(understudy, 'backfill', 'all')
+  expect(backfill).toMatchObject({ progress: { copied: 1, failed: 1 } })
+  expect((await keysOf(understudy, backfill.id)).map(({ detail }) => detail)).toEqual([
+    `It could not be copied: ${because}.`,
+  ])
+  const { routes } = (await understudy.admin<Status>('/api/v1/status')).body
+  expect(routes['all']!.mirror).toMatchObject({ strandedDatabases: [3], strandedBecause: because })
+  const closed = async () => (await to(understudy, 'switched', { dryRun: true })).closedGates
+  const has = (job: string) =>
+    expect.stringMatching(`${job} has left 1 key \\('understudy jobs keys .' says why\\): mend that, then run`)
+  expect(await closed()).toContainEqual(has('backfill 1'))
+  expect(await closed()).toContainEqual(
+    expect.stringContaining(`keys of database 3 cannot be copied to 'new': ${because}`),
+  )
+  await doJob(understudy, 'verify', 'all')
+  expect(await closed()).toContainEqual(has('verify 2'))
+  await understudy.client({ db: 3 }).del('b')
+  await doJob(understudy, 'backfill', 'all')
+  expect((await to(understudy, 'switched')).error).toBeUndefined()
+}, 90_000)
 
 test('a source without keys of the route needs no backfill, whatever else it holds', async () => {
   const migration = await startMigration(

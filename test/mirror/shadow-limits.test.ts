@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, test } from 'vitest'
+import { packBytes } from '../../src/base/packed-bytes.ts'
+import { FAILED } from '../../src/mirror/copy-batch.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
@@ -82,8 +84,28 @@ test('a shadow without the database: its keys stay dirty, that is said once, and
   // One of the test's own for each question.
   expect((await received()) - before).toBeLessThan(10)
   expect(saidBy(path).split('refuses a connection for good')).toHaveLength(2)
-  expect(statsOf(path)).toMatchObject({ dirtyKeys: 1, backlogCommands: 0 })
+  expect(statsOf(path)).toMatchObject({ dirtyKeys: 1, backlogCommands: 0, dirtyReasons: { 'shadow-error': 1 } })
 })
+
+test('a shadow without the database is told as that and not as down, also of keys that a job finds, until it has one', async () => {
+  const { old, fresh, path } = await start([], ['--databases', '100'])
+  await old.client({ db: 50 }).mset('a', 1, 'b', 1)
+  const because = 'the shadow refuses database 50 (ERR DB index is out of range)'
+  const copied = async () => path.runtime.jobs.copy(50, packBytes([Buffer.from('a'), Buffer.from('b')]), 2)
+  await eventually(async () => expect((await copied()).outcomes).toEqual(Uint8Array.of(FAILED, FAILED)))
+  expect((await copied()).reasons.map(([, reason]) => reason)).toEqual([because, because])
+  const read = { before: ['TYPE'], after: [] }
+  expect(await path.runtime.jobs.readPairs(50, [{ key: Buffer.from('b'), reads: [read] }])).toEqual([
+    { ok: false, reason: because },
+  ])
+  expect(statsOf(path)).toMatchObject({ dirtyKeys: 1, strandedDatabases: [50], strandedBecause: because })
+  await fresh.stop()
+  const larger = await startRedis({ port: fresh.port, args: ['--databases', '100'] })
+  running.push(larger)
+  await settled(path, 30_000)
+  expect(await larger.client({ db: 50 }).dbsize()).toBe(1)
+  expect(statsOf(path)).toMatchObject({ strandedDatabases: [], strandedBecause: null })
+}, 90_000)
 
 test('keys that the shadow does not let be written stay dirty until it does', async () => {
   const { old, fresh, path } = await start([])

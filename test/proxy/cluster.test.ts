@@ -444,7 +444,7 @@ describe('a cluster as the shadow', () => {
     )
     const { outcomes, reasons } = await path.runtime.jobs.copy(3, packBytes([Buffer.from('elsewhere')]), 1)
     expect([...outcomes]).toEqual([FAILED])
-    expect(reasons).toEqual([[0, 'a cluster has database 0 alone']])
+    expect(reasons).toEqual([[0, 'the shadow is a cluster, which has database 0 alone']])
     await client.del('elsewhere')
     await eventually(
       () => expect(path.runtime.stats().routes['all']).toMatchObject({ dirtyKeys: 0, strandedDatabases: [] }),

@@ -129,10 +129,7 @@ function routeProblems(name, { mirror, phase, compare, shadow, crossSlots }, { s
       '#jobs',
     )
   if (mirror.strandedDatabases?.length > 0)
-    say(
-      'bad',
-      `keys of database ${mirror.strandedDatabases.join(', ')} cannot be copied: the shadow is a cluster, which has database 0 alone`,
-    )
+    say('bad', `keys of database ${mirror.strandedDatabases.join(', ')} cannot be copied: ${mirror.strandedBecause}`)
   if (crossSlots?.length > 0)
     say(
       'warn',
