@@ -110,14 +110,16 @@ function doubts(status: Status, terminal: Terminal): string[] {
   for (const [name, { mirror, crossSlots }] of Object.entries(status.routes)) {
     const { dirtyKeys, hotKeys, dirtyReasons, oldestDirtyMs, needsVerify, verifyCauses, scriptsInDoubt, repair } =
       mirror
+    const { strandedDatabases, strandedBecause } = mirror
     if (dirtyKeys > 0) {
       const reasons = Object.entries(dirtyReasons).map(([reason, count]) => `${count} ${reason}`)
       const age = formatSeconds(oldestDirtyMs / 1000)
+      const copying =
+        strandedDatabases.length > 0 ? 'not all can be copied' : (REPAIR_WORDS[repair] ?? printable(repair))
       lines.push(
-        `${printable(name)}: dirty keys: ${printable(reasons.join(', '))}${hotKeys > 0 ? `; ${hotKeys} written all the time and copied again and again` : ''}; the oldest for ${age}; ${REPAIR_WORDS[repair] ?? printable(repair)}`,
+        `${printable(name)}: dirty keys: ${printable(reasons.join(', '))}${hotKeys > 0 ? `; ${hotKeys} written all the time and copied again and again` : ''}; the oldest for ${age}; ${copying}`,
       )
     }
-    const { strandedDatabases, strandedBecause } = mirror
     if (strandedDatabases.length > 0) {
       const text = `keys of database ${strandedDatabases.join(', ')} cannot be copied: ${strandedBecause ?? 'the shadow does not have it'}`
       lines.push(terminal.style('red', printable(`${name}: ${text}`)))

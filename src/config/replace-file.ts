@@ -11,7 +11,7 @@ export async function mustBeWritable(path: string): Promise<void> {
   } catch (cause) {
     throw new UnderstudyError(
       'ADMIN_REFUSED',
-      `the configuration file ${path} cannot be written; change the phase where the file comes from (a ConfigMap, a deployment), and Understudy follows`,
+      `the configuration file ${path} cannot be written; change the phase where the file comes from (a ConfigMap, a deployment), and Understudy follows; a gate that is closed then is passed by \`understudy reload --force --reason TEXT\``,
       { cause },
     )
   }

@@ -7,7 +7,7 @@ import type { Completeness } from './completeness.ts'
 import { crossSlotVerdict } from './cross-slot-gate.ts'
 import type { SameKeyspaces } from './key-regions.ts'
 import { renamedUnderScripts, splitUnderScripts } from './scripts-gate.ts'
-import { type Transition, transitions } from './transition.ts'
+import { samplesNone, type Transition, transitions } from './transition.ts'
 
 export interface GateSources {
   readonly stats: () => Promise<Stats>
@@ -131,7 +131,8 @@ export class Gates {
    */
   #ofComparison(route: RouteConfig, { cutover }: Config, stats: Stats, gate: MakeGate): Gate {
     const { compared, mismatched } = stats.routes[route.name]?.compare.windows['10m'] ?? { compared: 0, mismatched: 0 }
-    const said = `${mismatched} of ${compared} compared reads differed in ten minutes`
+    const none = compared === 0 && samplesNone(route) ? ' (none is sampled: set compare.sample)' : ''
+    const said = `${mismatched} of ${compared} compared reads differed in ten minutes${none}`
     if (compared < cutover.minCompared)
       return gate(
         `${compared} reads were compared in ten minutes, and 'cutover.minCompared' asks for ${cutover.minCompared}: compare for longer, or more of them ('compare.sample')`,

@@ -117,14 +117,16 @@ function isMoved({ from, to }: KeyRegion): boolean {
 
 function whyUnsafe(before: RouteConfig, after: RouteConfig, regions: readonly KeyRegion[]): string {
   const [from, to] = [storeOf(before, 'primary'), storeOf(after, 'primary')]
-  const safely = 'go through mirror and a backfill first'
+  const through = 'go through mirror and a backfill first'
+  // Mirroring to the source begins in switched.
+  const safely = before.phase === 'done' ? 'bring it to switched, then run a backfill (and a verify) first' : through
   if (before.name !== after.name) {
     const keys = `keys "${[...new Set(regions.map(({ pattern }) => pattern))].join('", "')}"`
     const where = from === to ? `to other names on store '${to}'` : `from store '${from}' to '${to}'`
     return `${keys} of route '${before.name}' would move ${where}, where they have not been mirrored, so it lacks data: ${safely}, or force it where it may lack them`
   }
   if (from === to && before.phase === after.phase)
-    return `its primary, store '${to}', would be another server or have other names of keys, to which nothing has been mirrored: make it the target of a route and ${safely}, or force it where it holds the same data (a server that has moved)`
+    return `its primary, store '${to}', would be another server or have other names of keys, to which nothing has been mirrored: make it the target of a route and ${through}, or force it where it holds the same data (a server that has moved)`
   return `writes have not been mirrored to store '${to}' (the route is in ${before.phase}), so it lacks data: ${safely}`
 }
 
@@ -163,7 +165,9 @@ function meaningOf(route: RouteConfig, phase: Phase): string[] {
       return [`Reads are answered by ${source}.`, `Writes go to ${source}, then to ${target}.`]
     case 'shadow':
       return [
-        `Reads are answered by ${source}; sampled ones are compared on ${target}.`,
+        samplesNone(route)
+          ? `Reads are answered by ${source}. No read is sampled, so none is compared: set compare.sample.`
+          : `Reads are answered by ${source}; sampled ones are compared on ${target}.`,
         `Writes go to ${source}, then to ${target}.`,
       ]
     case 'read-target':
@@ -176,6 +180,11 @@ function meaningOf(route: RouteConfig, phase: Phase): string[] {
     case 'done':
       return [`Reads and writes go to ${target} only.`]
   }
+}
+
+/** The default: nothing is read twice unasked. */
+export function samplesNone({ compare }: RouteConfig): boolean {
+  return compare.sample === 0 && compare.always.length === 0
 }
 
 /** Where the route comes from decides what a store lacks, and what the way back asks for: nothing is mirrored in `passthrough` and `done`. */

@@ -72,6 +72,20 @@ describe('a change of phase', () => {
       expect(text).toMatch(/'old' \(source\).*'new' \(target\)|'new' \(target\).*'old' \(source\)/)
   })
 
+  test('in shadow it is said where no read is compared, for none is sampled', () => {
+    const meaning = (compare: string) => consequencesOf(config('shadow', compare).routes[0]!, 'shadow').join()
+    const none = /No read is sampled, so none is compared: set compare.sample/
+    expect(meaning('')).toMatch(none)
+    expect(meaning(', compare: { sample: 1% }')).not.toMatch(none)
+    expect(meaning(', compare: { always: ["a:{id}"] }')).not.toMatch(none)
+  })
+
+  test('from done the way to the source is by switched, not by mirror, which would be refused as well', () => {
+    for (const to of ['mirror', 'shadow', 'read-target', 'passthrough'] as const)
+      expect(step('done', to).unsafe).toMatch(/bring it to switched, then run a backfill \(and a verify\) first$/)
+    expect(step('passthrough', 'switched').unsafe).toMatch(/go through mirror and a backfill first$/)
+  })
+
   const wayBack = (from: Phase, to: Phase): string[] => {
     const route = config(from).routes[0]!
     return consequencesOf(route, to).filter((sentence) => /Way back|lacks/.test(sentence))

@@ -133,6 +133,26 @@ describe('what the page shows of trouble', () => {
     await page.getByRole('status').filter({ hasText: 'jobs to mirror: called off at last' }).waitFor()
   })
 
+  test('a reload that a gate refuses can be forced, with a reason', async () => {
+    const server = await startTestServer()
+    const { page } = await open(server)
+    const says: string[] = []
+    page.once('dialog', (dialog) => {
+      says.push(dialog.message())
+      server.control.failure = null
+      void dialog.accept(' the target is gone ')
+    })
+    await page.locator('.connection.live').waitFor()
+    server.control.failure = new UnderstudyError('GATE_CLOSED', "store 'new' does not answer")
+    await page.getByRole('button', { name: 'Reload the file' }).click()
+    await page
+      .getByRole('status')
+      .filter({ hasText: /The file (is|says)/ })
+      .waitFor()
+    expect(says).toEqual([expect.stringContaining("store 'new' does not answer")])
+    expect(server.control.asked).toContainEqual({ reload: { force: true, reason: 'the target is gone' } })
+  })
+
   test('stores that are down, dirty keys and a failed reload stand at the top, the worst first', async () => {
     const server = await startTestServer()
     const { page } = await open(server)

@@ -1,5 +1,5 @@
 import { html } from 'lit-html'
-import { ask } from './api.js'
+import { ApiError, ask } from './api.js'
 import { time } from './format.js'
 import { loadAll } from './loading.js'
 import { notify } from './state.js'
@@ -10,7 +10,7 @@ export function configurationSection({ status, config }) {
   return html`<section id="configuration" aria-labelledby="configuration-title">
     <div class="section-head">
       <h2 id="configuration-title">Configuration</h2>
-      <button type="button" @click=${reload}>Reload the file</button>
+      <button type="button" @click=${() => reload()}>Reload the file</button>
     </div>
     <p class=${last?.successful === false ? 'bad' : 'quiet'}>
       ${
@@ -28,12 +28,17 @@ export function configurationSection({ status, config }) {
   </section>`
 }
 
-async function reload() {
+/** @param {{ force: true, reason: string }} [body] */
+async function reload(body) {
   try {
-    const { changed, epoch } = await ask('/api/v1/config/reload', { method: 'POST' })
+    const { changed, epoch } = await ask('/api/v1/config/reload', { method: 'POST', body })
     notify(changed ? `The file is in force now, epoch ${epoch}.` : 'The file says what is in force already.')
     await loadAll()
   } catch (error) {
-    notify(error instanceof Error ? error.message : String(error), 'bad')
+    const text = error instanceof Error ? error.message : String(error)
+    notify(text, 'bad')
+    if (!(error instanceof ApiError) || error.code !== 'GATE_CLOSED') return
+    const reason = prompt(`${text}\n\nTo reload although gates are closed (writes may be lost), say why:`)?.trim()
+    if (reason) await reload({ force: true, reason })
   }
 }
