@@ -16,6 +16,7 @@ import { sameKeyspaces } from './cutover/same-keyspaces.ts'
 import { consequencesOf, type Transition, transitions } from './cutover/transition.ts'
 import type { Log } from './observability/log.ts'
 import { errorFields } from './observability/log-error.ts'
+import { diskTrouble } from './state/database.ts'
 import type { DataPathThread } from './thread.ts'
 import type { ProvisionedStores } from './upstream/provision.ts'
 
@@ -53,8 +54,8 @@ interface Prospect {
  *
  *   look     what becomes of every key, and which gates there are on the way
  *   approach waits, holding nobody, for gates that may open by themselves
- *   apply    the data path holds what is concerned, drains, swaps; or calls it off
- *   settle   what is remembered of the routes follows
+ *   apply    what the change makes untrue is taken back on disk; the data path holds what is concerned, drains, writes the routes down, swaps; or calls it off
+ *   settle   what is remembered of the routes follows, and whatever becomes of that, the change is in force
  */
 export class ConfigurationChanges {
   readonly #options: ChangesOptions
@@ -136,7 +137,7 @@ export class ConfigurationChanges {
       if (changed && !dryRun) {
         pauseMs = await this.#apply(prospect, force)
         if (force) this.#journal(prospect.steps.filter(isGated), closedGates, reason ?? '')
-      }
+      } else if (!dryRun) this.#guards!.journal.entered()
       if (!dryRun) this.#reloaded(true, null)
       return {
         configHash: hashOfConfig(dryRun ? next : this.#config),
@@ -149,7 +150,8 @@ export class ConfigurationChanges {
         closedGates: dryRun && !force ? closedGates : [],
         gates: prospect.gates.filter(({ open }) => dryRun || force || open),
       }
-    } catch (error) {
+    } catch (thrown) {
+      const error = diskTrouble(thrown) ?? thrown
       if (!dryRun) this.#refused(next, error)
       throw error
     }
@@ -218,7 +220,7 @@ export class ConfigurationChanges {
   /** Puts it in force or throws; gives the pause in ms. */
   async #apply({ next, same, steps }: Prospect, force: boolean): Promise<number> {
     const { thread, stores, log } = this.#options
-    const { completeness, gates } = this.#guards!
+    const { completeness, gates, journal } = this.#guards!
     const old = this.#config
     const holding = steps.filter((step) => step.holds)
     const moving = force ? [] : holding.filter((step) => step.movesPrimary)
@@ -241,6 +243,7 @@ export class ConfigurationChanges {
     })
     if (!result.ok) {
       // Addresses and servers of what is not in force after all.
+      completeness.calledOff(old)
       await stores.provide(old)
       await stores.settle(old)
       throw new UnderstudyError(
@@ -257,7 +260,10 @@ export class ConfigurationChanges {
     this.#options.onEntered(next)
     this.#record(steps, old, next, result.pauseMs)
     await completeness.inForce(next, Date.now(), regions)
-    await stores.settle(next)
+    journal.entered()
+    await stores.settle(next).catch((error: unknown) => {
+      log.error('what the configuration in force does not need any more could not be let go', errorFields(error))
+    })
     return result.pauseMs
   }
 
@@ -279,12 +285,7 @@ export class ConfigurationChanges {
   /** `next`: null: the file holds none. A start that finds it there has to know. */
   #refused(next: Config | null, error: unknown): void {
     this.#reloaded(false, error)
-    if (next === null) return
-    try {
-      this.#guards!.journal.refused(hashOfConfig(next), messageOf(error), Date.now())
-    } catch (cause) {
-      this.#options.log.warn('that a configuration was refused cannot be written down', errorFields(cause))
-    }
+    if (next !== null) this.#guards!.journal.refused(hashOfConfig(next), messageOf(error), Date.now())
   }
 
   #reloaded(successful: boolean, error: unknown): void {

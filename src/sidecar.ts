@@ -30,6 +30,7 @@ import { Completeness } from './cutover/completeness.ts'
 import { firstConfig } from './cutover/first-config.ts'
 import { Gates } from './cutover/gates.ts'
 import { Journal } from './cutover/journal.ts'
+import { OwedWrites } from './cutover/owed-writes.ts'
 import { areOneServer } from './cutover/same-keyspaces.ts'
 import { EmptyProbes } from './jobs/empty-probe.ts'
 import type { Job, JobReport } from './jobs/job.ts'
@@ -84,6 +85,8 @@ export class Sidecar implements Control {
   /** Null until started; what follows too. */
   #jobs: JobRunner | null = null
   #completeness: Completeness | null = null
+  /** To the state database. */
+  #owed: OwedWrites | null = null
   #history: HistoryRecorder | null = null
   readonly #answers = new RecentAnswers()
   #isStopping = false
@@ -187,7 +190,10 @@ export class Sidecar implements Control {
         'keys have another primary than in the last run, and its stores have another address or are gone from the configuration: that is taken as it is, and nothing tells whether that primary holds everything',
         { reason: unguarded.join('; ') },
       )
-    if (doubts.length === 0) return
+    if (doubts.length === 0) {
+      journal.entered()
+      return
+    }
     const reason = `the routes of the last run are in force, not those of the configuration, which would move keys to a store that may lack some: ${doubts.join('; ')}`
     this.#changes.beginWith(config, reason)
     await this.#stores.provide(config)
@@ -214,7 +220,13 @@ export class Sidecar implements Control {
         { part: 'health probes', stop: () => this.#stores.stopProbes() },
         { part: 'data path', stop: () => this.#thread.stop(graceMs) },
         { part: 'managed servers', stop: () => this.#stores.stopServers() },
-        { part: 'state database', stop: () => state?.close() },
+        {
+          part: 'state database',
+          stop: () => {
+            this.#owed?.stop()
+            state?.close()
+          },
+        },
       ],
       graceMs + STOP_LIMIT_MS,
       (part, error) => this.#log.error('a part did not stop as it should', { part, ...errorFields(error) }),
@@ -288,12 +300,15 @@ export class Sidecar implements Control {
 
   #guard(database: DatabaseSync): ChangeGuards {
     const probes = new EmptyProbes((store) => this.#stores.endpoints[store] ?? null)
+    const owed = new OwedWrites(this.#log)
     const completeness = new Completeness(
       database,
+      owed,
       (config, route, end) => probes.isEmpty(config, route, end),
       (route, sinceMs) => leftBehind(this.#jobs?.recent(route, RECENT_JOBS) ?? [], sinceMs),
     )
     this.#completeness = completeness
+    this.#owed = owed
     const gates = new Gates({
       stats: () => this.#thread.stats(),
       isUp: (store) => this.#stores.health.get(store)?.up ?? false,
@@ -304,7 +319,7 @@ export class Sidecar implements Control {
       isCleaning: (route) => this.#jobs?.isRunning('cleanup', route) ?? false,
       openMismatches: (route) => this.mismatches.unresolved(route),
     })
-    const guards: ChangeGuards = { completeness, gates, journal: new Journal(database) }
+    const guards: ChangeGuards = { completeness, gates, journal: new Journal(database, owed) }
     this.#changes.guardedBy(guards)
     return guards
   }

@@ -60,19 +60,24 @@ async function save(
   phase: Phase,
   env: NodeJS.ProcessEnv,
 ): Promise<void> {
+  const unsaved = (what: string, cause: unknown): UnderstudyError => {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    return new UnderstudyError(
+      'ADMIN_REFUSED',
+      `the phase is in force, but ${what}: ${reason}; write \`phase: ${phase}\` for route '${name}', or the next reload takes it back`,
+      { cause },
+    )
+  }
   let now: string
   try {
     const saved = readConfigFile(path)
     now = saved === text ? edited : editPhase(saved, name, phase, env)
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new UnderstudyError(
-      'ADMIN_REFUSED',
-      `the phase is in force, but the configuration file was changed meanwhile and it could not be written there: ${reason}; write \`phase: ${phase}\` for route '${name}', or the next reload takes it back`,
-      { cause },
-    )
+    throw unsaved('the configuration file was changed meanwhile and it could not be written there', cause)
   }
-  await replaceFile(path, now)
+  await replaceFile(path, now).catch((cause: unknown) => {
+    throw unsaved('the configuration file could not be written', cause)
+  })
 }
 
 /** In what two configurations differ, by the names of the file. */

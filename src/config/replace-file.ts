@@ -1,4 +1,4 @@
-import { access, chmod, chown, constants, realpath, rename, stat, writeFile } from 'node:fs/promises'
+import { access, chmod, chown, constants, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
 
@@ -22,9 +22,14 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   const real = await realpath(path)
   const { mode, uid, gid } = await stat(real)
   const beside = `${real}.${process.pid}.tmp`
-  await writeFile(beside, text, { mode })
-  // Only root may give a file away; and the umask has taken from the mode.
-  await chown(beside, uid, gid).catch(() => {})
-  await chmod(beside, mode & 0o7777)
-  await rename(beside, real)
+  try {
+    await writeFile(beside, text, { mode })
+    // Only root may give a file away; and the umask has taken from the mode.
+    await chown(beside, uid, gid).catch(() => {})
+    await chmod(beside, mode & 0o7777)
+    await rename(beside, real)
+  } catch (error) {
+    await rm(beside, { force: true }).catch(() => {})
+    throw error
+  }
 }

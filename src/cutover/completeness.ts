@@ -1,13 +1,11 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { isDeepStrictEqual } from 'node:util'
 import type { Config, RouteConfig } from '../config/config.ts'
-import { KeyIndex } from '../config/key-index.ts'
-import { keyspaceOf } from '../config/keyspace.ts'
-import { comparePatterns, KeyPattern } from '../config/pattern.ts'
-import { overlap, segmentsOf } from '../config/pattern-overlap.ts'
 import type { EndName } from '../jobs/end-keys.ts'
 import { rolesOf } from '../routing/route.ts'
+import { inTransaction, mustTakeWrites } from '../state/database.ts'
 import type { KeyRegion } from './key-regions.ts'
+import { areMirroredPlaces, mirroredPlaces, NOWHERE } from './mirrored-places.ts'
+import type { OwedWrites } from './owed-writes.ts'
 
 /** What is known about the two ends of a route that is mirrored. */
 export interface Mirroring {
@@ -46,36 +44,55 @@ export type EmptyProbe = (config: Config, route: string, end: EndName) => Promis
  *
  * A route is as complete as the least complete of its keys.
  *
- * Kept in `state.db`.
+ * Kept in `state.db`. What a change makes untrue is taken from the places it is about before the change is made, so that a process that ends in the middle of it has left nothing that the next one takes for true; the new rows are
+ * written when it is in force, or owed until the disk takes them.
  */
 export class Completeness {
   readonly #database: DatabaseSync
+  readonly #owed: OwedWrites
   readonly #isEmpty: EmptyProbe
   readonly #leftovers: Leftovers
   /** Routes whose shadow was not empty, as `approaching` has found. */
   #held: ReadonlySet<string> = new Set()
 
-  constructor(database: DatabaseSync, isEmpty: EmptyProbe, leftovers: Leftovers) {
+  constructor(database: DatabaseSync, owed: OwedWrites, isEmpty: EmptyProbe, leftovers: Leftovers) {
     this.#leftovers = leftovers
     this.#database = database
+    this.#owed = owed
     this.#isEmpty = isEmpty
+    // The last run ended in the middle of a change.
+    database.prepare('DELETE FROM route_mirroring WHERE ends = ?').run(NOWHERE)
   }
 
   /**
    * `config` is about to come in force: looks at the ends that it begins to mirror to, before the first write arrives there. `regions`: where the keys come from; null: nothing is in force yet, and what the last run
-   * knew is compared.
+   * knew is compared. `inForce` or `calledOff` follows. Throws what the database throws while its disk takes no writes: nothing may change then.
    */
   async approaching(config: Config, regions: readonly KeyRegion[] | null = null): Promise<void> {
+    this.#owed.settle()
+    const mirrored = config.routes.filter((route) => rolesOf(route.phase).shadow !== null)
+    const begun = mirrored.filter((route) => !this.#goesOn(config, route, regions))
     const held = await Promise.all(
-      config.routes.map(async (route) => {
-        const { shadow } = rolesOf(route.phase)
-        const isKnown = regions === null ? this.#isKnown(config, route) : this.#inherited(route, regions) !== null
-        if (shadow === null || isKnown) return []
+      begun.map(async ({ name, phase }) =>
         // One that cannot be asked now counts as empty: most are, and a verify would be asked for in vain.
-        return (await this.#isEmpty(config, route.name, shadow)) === false ? [route.name] : []
-      }),
+        (await this.#isEmpty(config, name, rolesOf(phase).shadow!)) === false ? [name] : [],
+      ),
     )
     this.#held = new Set(held.flat())
+    const stay = mirrored.filter((route) => !begun.includes(route)).map(({ name }) => name)
+    inTransaction(this.#database, () => {
+      for (const route of this.#routes()) if (!stay.includes(route)) this.#set(route, 'ends = ?', NOWHERE)
+      mustTakeWrites(this.#database)
+    })
+  }
+
+  /** What was approached is not in force after all: `config` still is. */
+  calledOff(config: Config): void {
+    this.#owed.write(() =>
+      inTransaction(this.#database, () => {
+        for (const route of config.routes) this.#identify(config, route)
+      }),
+    )
   }
 
   /** What was being mirrored is not known any more (the dirty keys' file is gone): neither is what the ends hold. False: nothing was. */
@@ -83,21 +100,29 @@ export class Completeness {
     return this.#database.prepare('DELETE FROM route_mirroring').run().changes > 0
   }
 
-  /** `config` is in force, or will be before any client's command. `regions`: as for `approaching`. */
+  /** `config` is in force, or will be before any client's command. `regions`: as for `approaching`. Does not throw because the disk takes no writes. */
   async inForce(config: Config, nowMs: number, regions: readonly KeyRegion[] | null = null): Promise<void> {
-    // Before the first of the rows that it is made of is replaced.
-    const inherited = config.routes.map((route) => (regions === null ? null : this.#inherited(route, regions)))
-    const known = new Set(config.routes.map((route) => route.name))
-    for (const row of this.#database.prepare('SELECT route FROM route_mirroring').all()) {
-      if (!known.has(String(row['route']))) this.#forget(String(row['route']))
-    }
+    const mirrored = config.routes.filter((route) => rolesOf(route.phase).shadow !== null)
+    const begun = mirrored.filter((route) => !this.#goesOn(config, route, regions))
+    // Before the first of the rows that they are made of is replaced.
+    const rows = mirrored.map((route): [RouteConfig, Mirroring] => [
+      route,
+      begun.includes(route)
+        ? this.#beginning(route, nowMs)
+        : regions === null
+          ? this.of(route.name)!
+          : this.#inherited(route, regions)!,
+    ])
+    this.#owed.write(() =>
+      inTransaction(this.#database, () => {
+        this.#database.exec('DELETE FROM route_mirroring')
+        for (const [route, mirroring] of rows) this.#write(config, route, mirroring)
+      }),
+    )
     await Promise.all(
-      config.routes.map((route, i) => {
-        const from = inherited[i]!
-        if (rolesOf(route.phase).shadow === null) return this.#forget(route.name)
-        if (from !== null) return this.#write(config, route, from)
-        if (regions === null && this.#isKnown(config, route)) return this.#identify(config, route)
-        return this.#began(config, route, nowMs)
+      begun.map(async (route) => {
+        if ((await this.#isEmpty(config, route.name, rolesOf(route.phase).primary)) !== true) return
+        this.#owed.write(() => this.#set(route.name, 'incomplete = NULL'))
       }),
     )
   }
@@ -116,8 +141,9 @@ export class Completeness {
     }
   }
 
-  /** Why the authority, or reads, must not go to that end now; null: they may. */
+  /** Why the authority, or reads, must not go to that end now; null: they may. Throws what the database throws while it has not taken what is known. */
   async lacking(config: Config, route: RouteConfig, end: EndName): Promise<string | null> {
+    this.#owed.settle()
     const mirroring = this.of(route.name)
     const [here, there] =
       end === 'target' ? [route.target?.store, route.source.store] : [route.source.store, route.target?.store]
@@ -140,6 +166,7 @@ export class Completeness {
 
   /** A job that began at `startedMs` has brought everything over (`backfill`), or has found both ends equal (`verify`). */
   completed(route: RouteConfig, by: 'backfill' | 'verify', startedMs: number, nowMs: number): void {
+    this.#owed.settle()
     const mirroring = this.of(route.name)
     if (mirroring === null || startedMs < Math.max(mirroring.sinceMs, mirroring.alteredMs ?? 0)) return
     this.#set(route.name, by === 'backfill' ? 'backfilled_at = ?' : 'verified_at = ?', nowMs)
@@ -149,33 +176,33 @@ export class Completeness {
 
   /** Keys are deleted at that end from now on. */
   cleaned(route: string, end: EndName, nowMs: number): void {
+    this.#owed.settle()
     this.#set(route, 'incomplete = ?, altered_at = ?', end, nowMs)
   }
 
   /** Keys of a backup are put back into that end, and nowhere else, from now on. */
   restored(route: RouteConfig, end: EndName, nowMs: number): void {
+    this.#owed.settle()
     if (rolesOf(route.phase).shadow === end) this.#set(route.name, 'held = ?, altered_at = ?', end, nowMs)
   }
 
-  async #began(config: Config, route: RouteConfig, nowMs: number): Promise<void> {
-    const { primary, shadow } = rolesOf(route.phase)
-    const held = this.#held.has(route.name) ? shadow : null
+  #beginning({ name, phase }: RouteConfig, nowMs: number): Mirroring {
+    const { shadow } = rolesOf(phase)
     const nothing = { alteredMs: null, backfilledMs: null, verifiedMs: null }
-    this.#write(config, route, { sinceMs: nowMs, incomplete: shadow, held, ...nothing })
-    if ((await this.#isEmpty(config, route.name, primary)) === true) this.#set(route.name, 'incomplete = NULL')
+    return { sinceMs: nowMs, incomplete: shadow, held: this.#held.has(name) ? shadow : null, ...nothing }
   }
 
   #write(config: Config, route: RouteConfig, mirroring: Mirroring): void {
     const { sinceMs, incomplete, held, alteredMs, backfilledMs, verifiedMs } = mirroring
     this.#database
       .prepare(
-        'INSERT OR REPLACE INTO route_mirroring (route, ends, since, incomplete, held, altered_at, backfilled_at, verified_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+        'INSERT INTO route_mirroring (route, ends, since, incomplete, held, altered_at, backfilled_at, verified_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
       )
-      .run(route.name, identityText(config, route), sinceMs, incomplete, held, alteredMs, backfilledMs, verifiedMs)
+      .run(route.name, mirroredPlaces(config, route), sinceMs, incomplete, held, alteredMs, backfilledMs, verifiedMs)
   }
 
   #identify(config: Config, route: RouteConfig): void {
-    this.#set(route.name, 'ends = ?', identityText(config, route))
+    this.#set(route.name, 'ends = ?', mirroredPlaces(config, route))
   }
 
   /** What is known of all keys of a route from the routes that had them; null: some were not mirrored, or between other places. */
@@ -191,15 +218,9 @@ export class Completeness {
     return known.reduce((one, other) => leastOf(one, other, rolesOf(route.phase).shadow))
   }
 
-  #isKnown(config: Config, route: RouteConfig): boolean {
-    const row = this.#database.prepare('SELECT ends FROM route_mirroring WHERE route = ?').get(route.name)
-    if (row === undefined) return false
-    const [keys, source, target, apart = []] = JSON.parse(String(row['ends'])) as Identity
-    const now = identityOf(config, route)
-    // Fewer keys than before are known as well.
-    return (
-      isDeepStrictEqual([keys, source, target], now.slice(0, 3)) && apart.every((pattern) => now[3]!.includes(pattern))
-    )
+  /** Its mirroring is that of before. `regions`: as for `approaching`. */
+  #goesOn(config: Config, route: RouteConfig, regions: readonly KeyRegion[] | null): boolean {
+    return regions === null ? this.#isKnown(config, route) : this.#inherited(route, regions) !== null
   }
 
   /** Who has just done what is asked for has to know why it was not enough. */
@@ -210,8 +231,17 @@ export class Completeness {
     return `${left.kind} ${left.id} has left ${keys} ('understudy jobs keys ${left.id}' says why): mend that, then `
   }
 
-  #forget(route: string): void {
-    this.#database.prepare('DELETE FROM route_mirroring WHERE route = ?').run(route)
+  #isKnown(config: Config, route: RouteConfig): boolean {
+    const row = this.#database.prepare('SELECT ends FROM route_mirroring WHERE route = ?').get(route.name)
+    return row !== undefined && areMirroredPlaces(String(row['ends']), config, route)
+  }
+
+  /** That something is known of. */
+  #routes(): string[] {
+    return this.#database
+      .prepare('SELECT route FROM route_mirroring')
+      .all()
+      .map((row) => String(row['route']))
   }
 
   #set(route: string, assignment: string, ...values: (string | number)[]): void {
@@ -236,55 +266,6 @@ function tooMuch(store: string, { sinceMs, alteredMs }: Mirroring): string {
 
 function untilEqual({ name }: RouteConfig, store: string): string {
   return `run 'understudy verify ${name}', and 'understudy repair ${name} --delete-extra' for what only '${store}' has, until it finds no difference`
-}
-
-/** Patterns of the route, where its two ends are, and the patterns of other routes that take keys from it (rows of older versions do not have these). */
-type Identity = [keys: string[], source: unknown, target: unknown, apart?: string[]]
-
-/** Which keys lie where: the same as long as both ends are the same, and so is what other routes leave to this one. */
-function identityOf(config: Config, route: RouteConfig): Identity {
-  const end = (which: EndName) => {
-    const of = route[which]
-    return of === null ? null : [keyspaceOf(config.stores[of.store]!), of.keys]
-  }
-  return [[...route.keys], end('source'), end('target'), patternsBefore(config, route)]
-}
-
-/** Patterns of other routes that win keys which a pattern of this one matches, too. */
-function patternsBefore(config: Config, route: RouteConfig): string[] {
-  const patterns = patternsOf(config)
-  const winners = route.keys.flatMap((text) => {
-    const own = KeyPattern.parse(text)
-    return patterns
-      .near(segmentsOf(own))
-      .filter(({ pattern, of }) => of !== route.name && comparePatterns(pattern, own) < 0 && overlap(pattern, own))
-  })
-  return [...new Set(winners)].map(({ pattern }) => pattern.text).sort()
-}
-
-interface Owned {
-  readonly pattern: KeyPattern
-  /** Its route. */
-  readonly of: string
-}
-
-const patternsKnown = new WeakMap<Config, KeyIndex<Owned>>()
-
-/** Made once for a configuration: it is asked for with each of its routes. */
-function patternsOf(config: Config): KeyIndex<Owned> {
-  let index = patternsKnown.get(config)
-  if (index === undefined) {
-    const owned = config.routes.flatMap(({ name, keys }) =>
-      keys.map((text) => ({ pattern: KeyPattern.parse(text), of: name })),
-    )
-    index = new KeyIndex(owned, ({ pattern }) => segmentsOf(pattern))
-    patternsKnown.set(config, index)
-  }
-  return index
-}
-
-function identityText(config: Config, route: RouteConfig): string {
-  return JSON.stringify(identityOf(config, route))
 }
 
 /** The two places between which the keys are mirrored are what they were, maybe with their roles changed. */

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeDirectory } from '../base/make-directory.ts'
+import type { Config } from '../config/config.ts'
 import { routingOf } from '../config/routing.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { DataPathContext } from './context.ts'
@@ -49,7 +50,8 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
   }
   if (lastRun === 'incomplete') doubts.verifyAll('what the last run was writing is not known', null)
   for (const name of turned) dirty.toVerify.mark(name, 'turned')
-  store.setRoutes(primariesOf(context), routingOf(context.routes.config))
+  const { config } = context.routes
+  store.setRoutes(primariesOf(config), routingOf(config))
   if (known > 0) doubts.say('info', 'dirty keys of the last run will be copied', null, { keys: known })
   // If it cannot be written the segments stay, for the next start.
   if (store.flushAll(performance.now())) for (const name of segments) rmSync(join(dir, name))
@@ -61,7 +63,7 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
  * is right only people can tell.
  */
 function turnedRoutes({ context, dirty, store, doubts }: RecoveryParts, wasWriting: boolean): string[] {
-  const turned = [...primariesOf(context)].filter(
+  const turned = [...primariesOf(context.routes.config)].filter(
     ([name, end]) => (store.primaries.get(name) ?? end) !== end && (wasWriting || dirty.count(name) > 0),
   )
   for (const [route] of turned) {
@@ -88,9 +90,10 @@ function replay(dir: string, segments: readonly string[], doubts: IntentDoubts):
 }
 
 /** Mirrored routes by name, with the end that is the primary. */
-export function primariesOf(context: DataPathContext): Map<string, string> {
-  const ends = context.routes.routes.flatMap(({ name, phase, primary, shadow }) =>
-    shadow === null ? [] : [[name, `${rolesOf(phase).primary} ${primary.storeName}`] as const],
-  )
+export function primariesOf({ routes }: Pick<Config, 'routes'>): Map<string, string> {
+  const ends = routes.flatMap((route) => {
+    const { primary, shadow } = rolesOf(route.phase)
+    return shadow === null ? [] : [[route.name, `${primary} ${route[primary]!.store}`] as const]
+  })
   return new Map(ends)
 }

@@ -67,7 +67,8 @@ export class DirtyStore implements DirtyChanges {
   #storeRuns: ReadonlyMap<string, string> = new Map()
   #storeEpochs: ReadonlyMap<string, number> = new Map()
   #run: Run = { name: newRunName(), former: new Set() }
-  #failing = false
+  /** Why the last commit failed; null: it did not. */
+  #trouble: Error | null = null
   #retryMs = 0
 
   /** Opens the file and fills `dirty` from it. Throws STATE_UNUSABLE as `openDatabase`. */
@@ -111,7 +112,7 @@ export class DirtyStore implements DirtyChanges {
   }
 
   get failing(): boolean {
-    return this.#failing
+    return this.#trouble !== null
   }
 
   /** Which end of each mirrored route was its primary when this was last told: the direction in which its dirty keys are to be copied. */
@@ -124,6 +125,17 @@ export class DirtyStore implements DirtyChanges {
     this.#primaries = primaries
     this.#routing = routing
     this.#routesChanged = true
+  }
+
+  /** As `setRoutes`, written down at once. Gives why not; null: they are. Otherwise those of before stay. */
+  replaceRoutes(primaries: ReadonlyMap<string, string>, routing: Routing, nowMs: number): Error | null {
+    const before = [this.#primaries, this.#routing] as const
+    this.setRoutes(primaries, routing)
+    this.#retryMs = 0
+    this.flush(nowMs, 0)
+    if (!this.#routesChanged) return null
+    ;[this.#primaries, this.#routing] = before
+    return this.#trouble
   }
 
   /** It stands in the file before the first connection is opened. */
@@ -168,8 +180,8 @@ export class DirtyStore implements DirtyChanges {
       this.#head = 0
       this.#dirty.settle()
     }
-    if (!this.#failing) return
-    this.#failing = false
+    if (this.#trouble === null) return
+    this.#trouble = null
     this.#events.recovered()
   }
 
@@ -275,9 +287,9 @@ export class DirtyStore implements DirtyChanges {
 
   #fail(error: Error, nowMs: number): void {
     this.#retryMs = nowMs + RETRY_MS
-    if (this.#failing) return
-    this.#failing = true
-    this.#events.failed(error)
+    const isNew = this.#trouble === null
+    this.#trouble = error
+    if (isNew) this.#events.failed(error)
   }
 
   #setAside(error: Error): void {

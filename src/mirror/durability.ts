@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
+import type { Config } from '../config/config.ts'
 import { routingOf } from '../config/routing.ts'
+import { diskTrouble } from '../state/database.ts'
 import type { Run } from '../upstream/own-connections.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
@@ -97,10 +99,14 @@ export class Durability {
     return !this.#incomplete
   }
 
-  /** Another table of routes is in force, and no command has gone by it yet: what is written down before the first one does is what the next start finds. */
-  routesChanged(): void {
-    const { context } = this.#parts
-    this.#store.setRoutes(primariesOf(context), routingOf(context.routes.config))
+  /** These routes come in force now, before the next command: the next start is to find them. Gives why they must not, for that cannot be written down; null: it is. */
+  entering(config: Pick<Config, 'routes' | 'stores'>): string | null {
+    const error = this.#store.replaceRoutes(primariesOf(config), routingOf(config), performance.now())
+    return error === null ? null : (diskTrouble(error)?.message ?? `dirty.db cannot be written (${error.message})`)
+  }
+
+  /** They are in force, and no command has gone by them yet: what that has put in doubt is written down as well. */
+  entered(): void {
     this.#store.flush(performance.now(), 0)
   }
 

@@ -192,14 +192,13 @@ export class Runtime {
     const fence = new Fence(path)
     const held = new Set(change.hold)
     const startedMs = performance.now()
-    if (held.size > 0) {
-      fence.hold(held)
-      const reason = await this.#quiet(fence, new Set(change.needsEqual), change.holdTimeoutMs)
-      if (reason !== null) {
-        fence.release()
-        listeners.cancel()
-        return { ok: false, reason }
-      }
+    if (held.size > 0) fence.hold(held)
+    const busy = held.size > 0 ? await this.#quiet(fence, new Set(change.needsEqual), change.holdTimeoutMs) : null
+    const reason = busy ?? this.#durability?.entering(change.config) ?? null
+    if (reason !== null) {
+      fence.release()
+      listeners.cancel()
+      return { ok: false, reason }
     }
     const rerouted = change.rerouted ?? []
     const old = path.stores
@@ -215,7 +214,7 @@ export class Runtime {
     fence.entered(rerouted.flat())
     for (const route of change.forget) this.#dirty.forget(route)
     this.#rehoming.begin(rerouted)
-    this.#durability?.routesChanged()
+    this.#durability?.entered()
     this.#identity.routesChanged()
     this.#sameServers.look()
     await fence.moveSubscribers()

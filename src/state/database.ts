@@ -69,6 +69,13 @@ export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   }
 }
 
+/** Throws as any write does when the disk takes none, and changes nothing. Inside of a transaction or outside. */
+export function mustTakeWrites(database: DatabaseSync): void {
+  const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number }
+  // A row that is given the value that it has is not written; this is, each time.
+  database.exec(`PRAGMA user_version = ${version}`)
+}
+
 /** What an error of a database that is open says of its disk (it is full, fails, takes no writes); null: the error is another. The write can be tried again. */
 export function diskTrouble(error: unknown): UnderstudyError | null {
   const { errcode, message } = error as { errcode?: number; message?: string }

@@ -43,6 +43,19 @@ test('it is that phase, and nothing else', async () => {
   expect(readFileSync(file, 'utf8')).toBe(TEXT.replace('phase: shadow', 'phase: mirror'))
 })
 
+test('where the disk does not take the file it says that the phase is in force, and leaves nothing half written', async () => {
+  const { save } = await change()
+  // What is written beside it cannot be.
+  mkdirSync(`${file}.${process.pid}.tmp`)
+  await expect(save()).rejects.toMatchObject({
+    code: 'ADMIN_REFUSED',
+    message: expect.stringMatching(
+      /the phase is in force, but the configuration file could not be written: EISDIR.*phase: mirror/,
+    ),
+  })
+  expect(readFileSync(file, 'utf8')).toBe(TEXT)
+})
+
 test.each<[string, string, (text: string) => string]>([
   ['the phase of another route', "route 'late'", (text) => text.replace('passthrough', 'switched')],
   ['something else of a route', "route 'rest'", (text) => text.replace('["*"]', '["*"], mirror: { mode: sync }')],

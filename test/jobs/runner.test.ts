@@ -4,10 +4,10 @@ import { errorAnswer } from '../../src/admin/http-errors.ts'
 import { JOB_KINDS, type Job, type JobKind, type JobRequest } from '../../src/jobs/job.ts'
 import { JobStore } from '../../src/jobs/job-store.ts'
 import { JobRunner, type JobWork, type WorkReport } from '../../src/jobs/runner.ts'
-import { Log, type LogLine } from '../../src/observability/log.ts'
 import { diskTrouble } from '../../src/state/database.ts'
 import { openStateDatabase } from '../../src/state/state-database.ts'
 import { eventually } from '../support/eventually.ts'
+import { LogLines } from '../support/log-lines.ts'
 
 const REPORT: WorkReport = { summary: 'All of it.', clean: true, notes: [] }
 const UNWRITTEN = /stateDir cannot be written \(attempt to write a readonly database\)/
@@ -27,16 +27,8 @@ afterEach(async () => {
 /** No write succeeds, as on a disk that is full: each throws. */
 const disk = (takes: boolean): void => database.exec(`PRAGMA query_only = ${takes ? 'OFF' : 'ON'}`)
 
-class Lines extends Log {
-  readonly lines: string[] = []
-
-  write({ msg, fields }: LogLine): void {
-    this.lines.push(`${msg} ${JSON.stringify(fields)}`)
-  }
-}
-
-function runnerOf(work: JobWork): { runner: JobRunner; log: Lines } {
-  const log = new Lines()
+function runnerOf(work: JobWork): { runner: JobRunner; log: LogLines } {
+  const log = new LogLines()
   const runner = new JobRunner({
     store,
     work: Object.fromEntries(JOB_KINDS.map((kind) => [kind, work])) as Record<JobKind, JobWork>,

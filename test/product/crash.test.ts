@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Status } from '../../src/admin/control.ts'
@@ -32,7 +32,7 @@ const DATABASES = (process.env['CRASH_DATABASES'] ?? '0,1').split(',').map(Numbe
 /** What it had survives its death. */
 const DURABLE: RedisServerOptions = { args: ['--appendonly', 'yes', '--appendfsync', 'no'] }
 
-async function setUp(phase: Side): Promise<Setup> {
+async function setUp(phase: Side, mirror: object = {}): Promise<Setup> {
   const [old, fresh] = await Promise.all([startRedis(DURABLE), startRedis(DURABLE)])
   running.push(old, fresh)
   const target = { store: 'new', keys: { 'job:{id}': 'step:{id}' } }
@@ -44,7 +44,7 @@ async function setUp(phase: Side): Promise<Setup> {
     },
     routes: [
       { name: 'jobs', keys: ['job:{id}'], source: { store: 'old' }, target, phase },
-      { name: 'rest', keys: ['*'], source: 'old', target: 'new', phase },
+      { name: 'rest', keys: ['*'], source: 'old', target: 'new', phase, mirror },
     ],
   })
   running.push(understudy)
@@ -236,6 +236,57 @@ describe.skipIf(findProgram('prlimit') === null)('a disk that is full', () => {
     await steer(understudy, id, 'resume')
     expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { failed: 0 } })
     expect((await over(understudy, last.id)).state).toBe('done')
+  })
+
+  const phaseOf = async (understudy: UnderstudyProcess): Promise<string> =>
+    (await understudy.admin<Status>('/api/v1/status')).body.routes['rest']!.phase
+  const forced = { method: 'PUT', body: '{"phase":"switched","force":true,"reason":"a test"}' }
+  const change = (understudy: UnderstudyProcess): Promise<{ status: number; body: unknown }> =>
+    understudy.admin('/api/v1/routes/rest/phase', forced)
+
+  test('takes no change of a phase, forced or in the file: what was told to have failed is not in force', async () => {
+    const { old, understudy } = await setUp('shadow')
+    const app = understudy.client()
+    await app.set('a', 1)
+    await settled(understudy)
+    const status = async () => (await understudy.admin<Status>('/api/v1/status')).body
+    const asked = readFileSync(understudy.configPath, 'utf8')
+    limitFiles(understudy, '0')
+    expect(await change(understudy)).toMatchObject({ status: 503, body: { error: { code: 'STATE_UNUSABLE' } } })
+    expect([await phaseOf(understudy), (await status()).epoch]).toEqual(['shadow', 0])
+    expect(readFileSync(understudy.configPath, 'utf8')).toBe(asked)
+    understudy.edit((text) => text.replaceAll('phase: shadow', 'phase: passthrough'))
+    await eventually(async () => expect((await status()).lastReload.error).toMatch(/stateDir cannot be written/))
+    expect([await phaseOf(understudy), (await status()).epoch]).toEqual(['shadow', 0])
+    expect(await app.set('a', 2)).toBe('OK')
+    expect(await old.client().get('a')).toBe('2')
+
+    limitFiles(understudy, 'unlimited')
+    expect((await understudy.admin('/api/v1/config/reload', { method: 'POST', body: '{}' })).status).toBe(200)
+    expect((await status()).lastReload.successful).toBe(true)
+    expect(await phaseOf(understudy)).toBe('passthrough')
+  })
+
+  test('for the file of dirty keys alone calls a switch off', async () => {
+    // No room for a backlog: every write makes its key dirty.
+    const { fresh, understudy } = await setUp('shadow', { backlog: '1b' })
+    const app = understudy.client()
+    await fresh.kill9()
+    const sizeOf = (name: string): number => statSync(join(understudy.stateDir, name)).size
+    for (let i = 0; i < 5_000; i += 1_000)
+      await app.mset(Object.fromEntries(Array.from({ length: 1_000 }, (_, j) => [`${'k'.repeat(200)}${i + j}`, 'v'])))
+    await eventually(() => expect(sizeOf('dirty.db-wal')).toBeGreaterThan(1_000_000))
+    expect(sizeOf('state.db-wal')).toBeLessThan(400_000)
+    limitFiles(understudy, '500000')
+    expect(await change(understudy)).toMatchObject({
+      body: { error: { code: 'SWITCH_CALLED_OFF', message: expect.stringMatching(/stateDir cannot be written/) } },
+    })
+    expect(await phaseOf(understudy)).toBe('shadow')
+    expect(await app.get(`${'k'.repeat(200)}7`)).toBe('v')
+
+    limitFiles(understudy, 'unlimited')
+    expect((await change(understudy)).status).toBe(200)
+    expect(await phaseOf(understudy)).toBe('switched')
   })
 
   test('is remembered by a crash in the middle of it', async () => {

@@ -1,0 +1,103 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Config } from '../../src/config/config.ts'
+import { parseConfig } from '../../src/config/load.ts'
+import { Completeness } from '../../src/cutover/completeness.ts'
+import { keyRegions } from '../../src/cutover/key-regions.ts'
+import { OwedWrites } from '../../src/cutover/owed-writes.ts'
+import { openStateDatabase } from '../../src/state/state-database.ts'
+import { LogLines } from '../support/log-lines.ts'
+
+const config = (phase: string, fresh = 'redis://10.0.0.2'): Config =>
+  parseConfig(
+    `
+listen: [{ url: "redis://127.0.0.1:6380" }]
+stores: { old: { url: "redis://10.0.0.1" }, new: { url: "${fresh}" } }
+routes: [{ name: all, keys: ["*"], source: { store: old }, target: { store: new }, phase: ${phase} }]
+`,
+    { path: 'test.yaml', env: {} },
+  ).config
+
+const MIRROR = config('mirror')
+const ELSEWHERE = config('mirror', 'redis://10.0.0.3')
+const PASSTHROUGH = config('passthrough')
+
+let database: DatabaseSync
+let owed: OwedWrites
+beforeEach(() => {
+  database = openStateDatabase('', () => {})
+})
+afterEach(() => {
+  owed.stop()
+  database.close()
+})
+
+/** No write succeeds, as on a disk that is full: each throws. */
+const disk = (takes: boolean): void => database.exec(`PRAGMA query_only = ${takes ? 'OFF' : 'ON'}`)
+
+/** A process begins with `first`: what another has left in the database is what it knows. No store is empty. */
+async function begin(first: Config): Promise<Completeness> {
+  owed = new OwedWrites(new LogLines())
+  const completeness = new Completeness(database, owed, async () => false, () => null)
+  await completeness.approaching(first)
+  await completeness.inForce(first, Date.now())
+  return completeness
+}
+
+/** A backfill and a verify have made both ends complete. */
+async function beginComplete(): Promise<Completeness> {
+  const completeness = await begin(MIRROR)
+  for (const by of ['backfill', 'verify'] as const)
+    completeness.completed(MIRROR.routes[0]!, by, Date.now() + 1, Date.now())
+  expect(await lacking(completeness, MIRROR)).toBeNull()
+  return completeness
+}
+
+const lacking = (completeness: Completeness, of: Config): Promise<string | null> =>
+  completeness.lacking(of, of.routes[0]!, 'target')
+
+const regions = (old: Config, next: Config) => keyRegions(old, next, new Map())
+
+test.each([
+  ['mirroring had ended', PASSTHROUGH],
+  ['another target was mirrored to', ELSEWHERE],
+])('a process that ends before it could write down that %s leaves nothing that counts as complete', async (_, next) => {
+  const completeness = await beginComplete()
+  await completeness.approaching(next, regions(MIRROR, next))
+  disk(false)
+  await completeness.inForce(next, Date.now(), regions(MIRROR, next))
+  disk(true)
+  expect(await lacking(await begin(MIRROR), MIRROR)).toContain('may lack what')
+})
+
+test('a change that is called off leaves known what was', async () => {
+  const completeness = await beginComplete()
+  await completeness.approaching(ELSEWHERE, regions(MIRROR, ELSEWHERE))
+  completeness.calledOff(MIRROR)
+  expect(await lacking(completeness, MIRROR)).toBeNull()
+  expect(await lacking(await begin(MIRROR), MIRROR)).toBeNull()
+})
+
+test('what a cleanup makes untrue while a change is on its way is so also where that is called off', async () => {
+  const completeness = await beginComplete()
+  await completeness.approaching(PASSTHROUGH, regions(MIRROR, PASSTHROUGH))
+  completeness.cleaned('all', 'target', Date.now())
+  completeness.calledOff(MIRROR)
+  expect(await lacking(completeness, MIRROR)).toContain('may lack what')
+})
+
+test('nothing is approached while the disk takes no writes, and nothing decided on what it has not taken', async () => {
+  const completeness = await beginComplete()
+  disk(false)
+  const switched = config('switched')
+  await expect(completeness.approaching(switched, regions(MIRROR, switched))).rejects.toThrow(/readonly/)
+  disk(true)
+  await completeness.approaching(ELSEWHERE, regions(MIRROR, ELSEWHERE))
+  disk(false)
+  await completeness.inForce(ELSEWHERE, Date.now(), regions(MIRROR, ELSEWHERE))
+  await expect(lacking(completeness, ELSEWHERE)).rejects.toThrow(/readonly/)
+  expect(() => completeness.completed(ELSEWHERE.routes[0]!, 'backfill', Date.now(), Date.now())).toThrow(/readonly/)
+  expect(() => completeness.cleaned('all', 'source', Date.now())).toThrow(/readonly/)
+  disk(true)
+  expect(await lacking(completeness, ELSEWHERE)).toContain('may lack what')
+})
