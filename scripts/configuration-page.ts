@@ -12,7 +12,7 @@ export function configurationPage(root: Schema): string {
     '# Configuration',
     GENERATED,
     'One YAML file: `understudy serve --config FILE`. [`config/understudy.yaml`](../../config/understudy.yaml) is an example with comments. `understudy check FILE` names every mistake with its line and column.',
-    'A running Understudy follows its file: when the file changes (also by the swap of a mounted directory, as Kubernetes does it), on SIGHUP, and on `POST /api/v1/config/reload`. A new configuration is put in force as a whole or not at all; with a mistake in it, the last good one stays. What is no regular file (`--config <(envsubst < template)`) is read once, at the start.',
+    'A running Understudy follows its file: when the file changes (also by the swap of a mounted directory, as Kubernetes does it), on SIGHUP, and on `POST /api/v1/config/reload`. A new configuration is put in force as a whole or not at all; with a mistake in it, the last good one stays. What is no regular file (`--config <(envsubst < template)`) is read once, at the start: a reload is refused, unless that start goes on with the routes of the last run and what was read is still to be put in force; its phases cannot be changed by `understudy phase`.',
     'For completion and checks while typing, begin the file with `# yaml-language-server: $schema=PATH/understudy.schema.json`.',
 
     '## The file',

@@ -1,9 +1,10 @@
+import { existsSync } from 'node:fs'
 import type { PhaseRequest, PhaseResult, ReloadRequest, ReloadResult, Status } from './admin/control.ts'
 import type { SwitchRecord } from './admin/switch-record.ts'
 import { hashOfConfig } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
 import type { Config } from './config/config.ts'
-import { parseConfig, readConfigFile } from './config/load.ts'
+import { isReadOnce, parseConfig, readConfigFile } from './config/load.ts'
 import { phaseChange } from './config/phase-change.ts'
 import { mustBeWritable } from './config/replace-file.ts'
 import { partsThatNeedRestart } from './config/restart-parts.ts'
@@ -64,12 +65,17 @@ export class ConfigurationChanges {
   #generation = 0
   #lastReload: Status['lastReload'] = { successful: true, at: new Date().toISOString(), error: null }
   #changing: Promise<unknown> = Promise.resolve()
+  /** What the process was started with, as long as the routes of the last run are in force instead. */
+  #awaited: Config | null = null
+  /** What the process was started with cannot be read again. */
+  readonly #readOnce: boolean
   /** The text of the file that was last put in force, or refused; null: that of the start. */
   #tried: string | null = null
 
   constructor(options: ChangesOptions) {
     this.#options = options
     this.#config = options.config
+    this.#readOnce = options.configPath === null || isReadOnce(options.configPath)
   }
 
   /** The one in force. */
@@ -93,16 +99,14 @@ export class ConfigurationChanges {
 
   /** Before anything runs: `config` is in force first, and not what the process was started with, for this reason. */
   beginWith(config: Config, reason: string): void {
+    this.#awaited = this.#config
     this.#config = config
     this.#lastReload = { successful: false, at: new Date().toISOString(), error: reason }
   }
 
   /** What the process was started with, if it began with something else, is a change like any other now. Resolves when it is in force, or refused: which is told as of any reload. */
   async catchUp(): Promise<void> {
-    const { config, configPath } = this.#options
-    if (this.#config === config) return
-    const change = configPath === null ? this.#oneAtATime(() => this.#take(() => config)) : this.reload()
-    await change.catch(() => {})
+    if (this.#awaited !== null) await this.reload().catch(() => {})
   }
 
   /** As `Control.reload`. */
@@ -112,6 +116,9 @@ export class ConfigurationChanges {
 
   async #reload(request: ReloadRequest = {}): Promise<ReloadResult> {
     const { configPath, env } = this.#options
+    const awaited = this.#awaited
+    const isFile = configPath !== null && existsSync(configPath) && !isReadOnce(configPath)
+    if (awaited !== null && this.#readOnce && !isFile) return this.#take(() => awaited, request)
     if (configPath === null)
       throw new UnderstudyError('USAGE', 'started from URLs: there is no configuration file to reload')
     return this.#take(() => {
@@ -253,6 +260,7 @@ export class ConfigurationChanges {
     }
     this.#generation++
     this.#config = next
+    this.#awaited = null
     if (partsThatNeedRestart(old, next).length > 0 && this.needsRestart.length > 0)
       log.warn('a part of the configuration that was changed takes effect at the next start only', {
         reason: this.needsRestart.join(', '),

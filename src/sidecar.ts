@@ -198,7 +198,7 @@ export class Sidecar implements Control {
     this.#changes.beginWith(config, reason)
     await this.#stores.provide(config)
     this.#log.error(
-      "this start goes on with the routes of the last run: those of the configuration would move keys to a store that may lack some. They are put in force when their gates open; take the step back, or force it with 'understudy reload' or 'understudy phase' (--force --reason TEXT)",
+      "this start goes on with the routes of the last run: those of the configuration would move keys to a store that may lack some. Their gates are asked once more as soon as all runs; if one is closed then, 'understudy reload' puts them in force once all are open (--force --reason TEXT: at once), or take the step back",
       { reason: doubts.join('; ') },
     )
   }

@@ -74,7 +74,11 @@ function read(path: string, again: boolean): string {
   let bytes: Buffer
   try {
     const isPipe = isReadOnce(path)
-    if (again && isPipe) throw unreadable('it is no regular file, and was read once, at the start')
+    if (again && isPipe)
+      throw new UnderstudyError(
+        'CONFIG_UNREADABLE',
+        `the configuration ${path} cannot be read again: it is no regular file, and was read once, at the start; change it where it comes from, and start again`,
+      )
     bytes = isPipe ? readPipe(path) : readRegularFile(path)
   } catch (error) {
     throw error instanceof UnderstudyError ? error : unreadable(reasonOf(error), error)

@@ -12,8 +12,8 @@ afterEach(async () => {
   for (const one of running.splice(0)) await one.stop()
 })
 
-async function started(phase: string, keys = 100): Promise<Migration> {
-  const migration = await startMigration([mirroredRoute({ phase })], (source) => fillStrings(source, keys))
+async function started(phase: string, readOnce = false): Promise<Migration> {
+  const migration = await startMigration([mirroredRoute({ phase })], (source) => fillStrings(source, 100), { readOnce })
   running.push(migration)
   return migration
 }
@@ -62,6 +62,7 @@ test.each([
   await understudy.restart()
 
   expect(understudy.stdout).toContain(GOES_ON)
+  expect(understudy.stdout).toContain("if one is closed then, 'understudy reload' puts them in force once all are open")
   expect(await understudy.client().get('key:7')).toBe('value 7')
   const { routes, lastReload } = await statusOf(understudy)
   expect(routes['all']).toMatchObject({ phase: 'mirror', primary: 'old' })
@@ -170,6 +171,47 @@ test('what was refused for something that only a running process knows is not ta
   expect(understudy.stdout).toContain(GOES_ON)
   const { routes, lastReload } = await statusOf(understudy)
   expect([routes['all']!.phase, lastReload.error]).toEqual(['shadow', expect.stringMatching(refused)])
+})
+
+test('a configuration that is read once goes through its gates as well, and `reload` puts in force what was read', async () => {
+  const { understudy, target } = await started('mirror', true)
+  await understudy.client().set('fresh', 'x')
+  await mirrorSettled(understudy)
+  await stop(understudy)
+  write(understudy, 'mirror', 'switched')
+  await understudy.restart()
+  const { routes } = await statusOf(understudy)
+  expect(routes['all']).toMatchObject({ phase: 'mirror', primary: 'old' })
+  await eventually(async () =>
+    expect((await statusOf(understudy)).lastReload.error).toMatch(/^route 'all': store 'new' may/),
+  )
+  const { body: changes } = await understudy.admin<ReloadResult>('/api/v1/config/changes')
+  expect(changes.closedGates).toEqual([expect.stringMatching(LACKS)])
+  expect((await toPhase(understudy, 'switched')).error?.message).toMatch(/was read once.*change it where it comes from/)
+
+  await doJob(understudy, 'backfill', 'all')
+  expect((await reload(understudy)).error).toBeUndefined()
+  await understudy.client().set('fresh', 'y')
+  expect(await target.client().get('fresh')).toBe('y')
+  // What it comes from may say something else by now: only a start reads it.
+  expect((await reload(understudy)).error?.message).toMatch(/was read once.*start again/)
+})
+
+test('what was refused once is not held against it when another configuration has come in force since', async () => {
+  const { understudy } = await started('mirror')
+  write(understudy, 'mirror', 'switched')
+  expect((await reload(understudy)).error).toMatchObject({ code: 'GATE_CLOSED' })
+  await doJob(understudy, 'backfill', 'all')
+  expect((await reload(understudy)).error).toBeUndefined()
+  write(understudy, 'switched', 'mirror')
+  expect((await reload(understudy)).error).toBeUndefined()
+  await mirrorSettled(understudy)
+  await stop(understudy)
+  write(understudy, 'mirror', 'switched')
+  await understudy.restart()
+  expect(understudy.stdout).not.toContain(GOES_ON)
+  const { routes, epoch } = await statusOf(understudy)
+  expect([routes['all']!.phase, epoch]).toEqual(['switched', 0])
 })
 
 test('another server under the name of the primary is taken where nothing ran, with a word; not where it was refused', async () => {

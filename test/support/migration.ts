@@ -2,7 +2,7 @@ import { expect } from 'vitest'
 import type { Status } from '../../src/admin/control.ts'
 import { eventually } from './eventually.ts'
 import { type RedisServer, startRedis } from './redis.ts'
-import { startUnderstudy, type UnderstudyProcess } from './understudy.ts'
+import { startUnderstudy, type UnderstudyOptions, type UnderstudyProcess } from './understudy.ts'
 
 /** Two servers with Understudy between them; `stop` ends all three. */
 export interface Migration {
@@ -16,11 +16,13 @@ export interface Migration {
 export async function startMigration(
   routes: readonly object[] = [mirroredRoute()],
   fill: (source: RedisServer) => Promise<unknown> = async () => {},
+  options: UnderstudyOptions = {},
 ): Promise<Migration> {
   const source = await startRedis()
   const target = await startRedis()
   await fill(source)
-  const understudy = await startUnderstudy({ stores: { old: { url: source.url }, new: { url: target.url } }, routes })
+  const stores = { old: { url: source.url }, new: { url: target.url } }
+  const understudy = await startUnderstudy({ stores, routes }, options)
   return {
     source,
     target,

@@ -22,6 +22,8 @@ export interface UnderstudyOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Further arguments after `serve --config FILE`. */
   readonly args?: readonly string[]
+  /** The file comes through a pipe, as a template does that is filled in: it is read once, at the start. */
+  readonly readOnce?: boolean
   /**
    * What `startUnderstudy` waits for: `ready` (default) until the primaries are reachable, `live` until the process
    * answers (for tests with a store that is down), `nothing` (for configurations that it must refuse: await `exited`).
@@ -169,15 +171,15 @@ export class UnderstudyProcess {
   }
 
   #spawn(): TetheredChild {
-    const { env = {}, args = [] } = this.#options
-    const child = spawnTethered(
-      process.execPath,
-      [...NODE_ARGUMENTS, PROGRAM, 'serve', '--config', this.configPath, ...args],
-      {
-        cwd: this.#dir,
-        env: { ...process.env, NODE_OPTIONS: '', ...env },
-      },
-    )
+    const { env = {}, args = [], readOnce = false } = this.#options
+    const program = [process.execPath, ...NODE_ARGUMENTS, PROGRAM, 'serve']
+    const [command, ...rest] = readOnce
+      ? ['bash', '-c', 'exec "$@" --config <(cat "$0")', this.configPath, ...program, ...args]
+      : [...program, '--config', this.configPath, ...args]
+    const child = spawnTethered(command!, rest, {
+      cwd: this.#dir,
+      env: { ...process.env, NODE_OPTIONS: '', ...env },
+    })
     child.stdout.on('data', (chunk: Buffer) => {
       this.#stdout += chunk
     })
