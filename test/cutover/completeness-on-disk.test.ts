@@ -38,7 +38,12 @@ const disk = (takes: boolean): void => database.exec(`PRAGMA query_only = ${take
 /** A process begins with `first`: what another has left in the database is what it knows. No store is empty. */
 async function begin(first: Config): Promise<Completeness> {
   owed = new OwedWrites(new LogLines())
-  const completeness = new Completeness(database, owed, async () => false, () => null)
+  const completeness = new Completeness(
+    database,
+    owed,
+    async () => false,
+    () => null,
+  )
   await completeness.approaching(first)
   await completeness.inForce(first, Date.now())
   return completeness
