@@ -240,10 +240,9 @@ export class Session extends ConnectedClient implements ReplyOwner {
 
   /** The reply of command `seq`, of which the client wants to hear what there is, whatever it has said meanwhile about later ones. */
   replyWanted(seq: number, frame: Buffer): void {
-    const { replyMode } = this
-    this.replyMode = 'on'
-    this.reply(seq, frame, 0, frame.length)
-    this.replyMode = replyMode
+    if (this.closed) return
+    this.order.reply(seq, frame, 0, frame.length)
+    this.#afterReply(false)
   }
 
   /** Bytes that answer no command: messages of a subscription. A view. */
@@ -309,14 +308,15 @@ export class Session extends ConnectedClient implements ReplyOwner {
     }
   }
 
-  #afterReply(): void {
+  /** `endsSkip` false: a SKIP that there is was said in the command itself (CLIENT REPLY inside MULTI), and is about the one behind it. */
+  #afterReply(endsSkip = true): void {
     const { order, downstream } = this
     this.#checkOutput()
     if (order.owed > 0) {
       this.ownMessages?.look()
       return
     }
-    if (this.replyMode === 'skip') this.replyMode = 'on'
+    if (endsSkip && this.replyMode === 'skip') this.replyMode = 'on'
     if (this.ending) {
       abandonPins(this)
       downstream.endAfterWrite()

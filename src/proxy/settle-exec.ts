@@ -20,6 +20,7 @@ export function settleExec(
     else if (!execDidNothing(buf, start, end)) queue.lose()
   }
   const databases = offsets === null ? null : databasesOf(queue.commands, session.database, buf, offsets)
+  const { replyMode } = session
   const mapped =
     offsets === null || slot.timedOut
       ? null
@@ -32,7 +33,9 @@ export function settleExec(
   const terms = session.path.syncReplies.termsOf(route, queue.states)
   if (terms !== null && offsets !== null && !slot.timedOut) {
     const reply = mapped ?? Buffer.from(buf.subarray(start, end))
-    session.path.syncReplies.hold(session, slot.seq, route, terms, reply, mirror)
+    // CLIENT REPLY in it says what the client hears; and of one that hears nothing, what confirms subscriptions is told, and no error.
+    const wanted = mapped === null ? null : { errors: replyMode !== 'off' || session.replyMode !== 'off' }
+    session.path.syncReplies.hold(session, slot.seq, route, terms, reply, mirror, wanted)
   } else {
     mirror(null)
     if (mapped !== null) session.replyWanted(slot.seq, mapped)

@@ -28,7 +28,10 @@ export class SyncReplies {
     return terms
   }
 
-  /** The primary's reply `frame` to a write waits for what `effects` queues. What `effects` throws leaves the reply to the caller. */
+  /**
+   * The primary's reply `frame` to a write waits for what `effects` queues. What `effects` throws leaves the reply to the caller. `wanted`: of an EXEC that says itself what the client wants to hear; null: that is as for any
+   * command.
+   */
   hold(
     session: Session,
     seq: number,
@@ -36,9 +39,10 @@ export class SyncReplies {
     terms: SyncTerms,
     frame: Buffer,
     effects: (waiter: AckWaiter) => void,
+    wanted: Wanted | null = null,
   ): void {
     const { storeName } = route.primary
-    const reply = new SyncReply(session, seq, storeName, terms, frame, this.#path.clock.nowMs, this.#waiting)
+    const reply = new SyncReply(session, seq, storeName, terms, frame, wanted, this.#path.clock.nowMs, this.#waiting)
     // Held by one until everything has been queued, so that an effect of several commands is acknowledged as a whole.
     reply.pending = 1
     this.#waiting.add(reply)
@@ -59,6 +63,12 @@ export class SyncReplies {
   }
 }
 
+/** The frame goes out whatever CLIENT REPLY says of later commands, or has said of this one (it confirms subscriptions). */
+export interface Wanted {
+  /** In its place, that the shadow failed. */
+  readonly errors: boolean
+}
+
 type SyncTerms = Pick<MirrorConfig, 'timeoutMs' | 'onShadowError'>
 
 function stricter(one: SyncTerms, other: SyncTerms): SyncTerms {
@@ -77,6 +87,7 @@ class SyncReply implements AckWaiter {
   readonly #session: Session
   readonly #seq: number
   readonly #frame: Buffer
+  readonly #wanted: Wanted | null
   readonly #waiting: Set<SyncReply>
 
   constructor(
@@ -85,6 +96,7 @@ class SyncReply implements AckWaiter {
     store: string,
     terms: SyncTerms,
     frame: Buffer,
+    wanted: Wanted | null,
     nowMs: number,
     waiting: Set<SyncReply>,
   ) {
@@ -93,6 +105,7 @@ class SyncReply implements AckWaiter {
     this.#store = store
     this.terms = terms
     this.#frame = frame
+    this.#wanted = wanted
     this.sinceMs = nowMs
     this.#waiting = waiting
   }
@@ -108,11 +121,12 @@ class SyncReply implements AckWaiter {
 
   #out(what: string): void {
     if (!this.#waiting.delete(this)) return
-    const fails = this.failed && this.terms.onShadowError === 'fail'
-    if (!fails) this.#session.reply(this.#seq, this.#frame, 0, this.#frame.length)
-    else {
-      const frame = errorFrame(`ERR Understudy: the write was executed on '${this.#store}' but ${what}`)
-      this.#session.reply(this.#seq, frame, 0, frame.length)
-    }
+    const frame = this.failed && this.terms.onShadowError === 'fail' ? this.#error(what) : this.#frame
+    if (this.#wanted === null) this.#session.reply(this.#seq, frame, 0, frame.length)
+    else this.#session.replyWanted(this.#seq, this.#wanted.errors ? frame : this.#frame)
+  }
+
+  #error(what: string): Buffer {
+    return errorFrame(`ERR Understudy: the write was executed on '${this.#store}' but ${what}`)
   }
 }

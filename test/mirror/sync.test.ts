@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -29,6 +30,10 @@ async function start(mirror: object = {}, phase: 'mirror' | 'switched' = 'mirror
       { ...shared, name: 'rest', source: 'old', target: 'new' },
     ],
   })
+}
+
+function packet(...commands: string[]): Buffer {
+  return Buffer.concat(commands.map((words) => encodeCommand(words.split(' '))))
 }
 
 describe('mirror.mode: sync', () => {
@@ -138,6 +143,51 @@ describe('mirror.mode: sync', () => {
     }
     await settled(path)
     expect(await driftBetween(old, fresh)).toEqual([])
+  })
+
+  describe('and CLIENT REPLY', () => {
+    const subscribe = '*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n'
+    const ok = '+OK\r\n'
+
+    test('what an EXEC confirms is told with REPLY OFF, as any command is quiet', async () => {
+      await start()
+      const client = await path.raw()
+      client.send(packet('CLIENT REPLY OFF', 'MULTI', 'SET k v', 'SUBSCRIBE ch', 'EXEC', 'UNSUBSCRIBE', 'SET k w'))
+      expect(await client.text()).toBe(subscribe)
+      expect(await client.text()).toMatch(/unsubscribe/)
+      expect(await client.ask('CLIENT', 'REPLY', 'ON')).toBe(ok)
+      expect(await fresh.client().get('k')).toBe('w')
+    })
+
+    test('REPLY inside MULTI is about what is behind it there, and SKIP about the next command', async () => {
+      await start()
+      const client = await path.raw()
+      client.send(packet('MULTI', 'SET k v', 'CLIENT REPLY SKIP', 'EXEC', 'CLIENT ID', 'CLIENT GETNAME', 'GET k'))
+      for (const reply of [ok, '+QUEUED\r\n', '+QUEUED\r\n']) expect(await client.text()).toBe(reply)
+      // One element short, as a server's: so what is read as the second is the reply to GETNAME.
+      expect(await client.text()).toBe(`*2\r\n${ok}$-1\r\n`)
+      expect(await client.text()).toBe('$1\r\nv\r\n')
+      client.send(packet('MULTI', 'SET k w', 'CLIENT REPLY OFF', 'EXEC', 'SET k x', 'CLIENT REPLY ON'))
+      for (const reply of [ok, '+QUEUED\r\n', '+QUEUED\r\n']) expect(await client.text()).toBe(reply)
+      expect(await client.text()).toBe(`*2\r\n${ok}${ok}`)
+    })
+
+    test('a shadow that is late is told to who hears of errors; to another what the EXEC confirms', async () => {
+      await start({ timeoutMs: 100, onShadowError: 'fail' })
+      const [loud, quiet] = [await path.raw(), await path.raw()]
+      for (const client of [loud, quiet]) expect(await client.ask('SET', 'warm', '1')).toBe(ok)
+      fresh.pause()
+      try {
+        loud.send(packet('MULTI', 'SET k v', 'CLIENT REPLY OFF', 'EXEC'))
+        for (const reply of [ok, '+QUEUED\r\n', '+QUEUED\r\n']) expect(await loud.text()).toBe(reply)
+        expect(await loud.text()).toMatch(/^-ERR Understudy: .* not acknowledged by the shadow in time/)
+        quiet.send(packet('CLIENT REPLY OFF', 'SET k w', 'MULTI', 'SET k x', 'SUBSCRIBE ch', 'EXEC'))
+        expect(await quiet.text()).toBe(subscribe)
+      } finally {
+        fresh.resume()
+      }
+      await settled(path)
+    })
   })
 
   test('a write of several routes waits as the strictest of them says, whichever key comes first', async () => {
