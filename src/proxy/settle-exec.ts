@@ -3,16 +3,17 @@ import type { Route } from '../routing/route.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import { execDidNothing, mapExecReply } from './exec-reply.ts'
 import { databasesOf } from './own-answers.ts'
+import type { HeldReply } from './sync-replies.ts'
 import type { TransactionParts } from './transaction-parts.ts'
 
-/** EXEC's reply, a view, has arrived: the client gets it, the mirror its writes and the comparison its reads; and the session is in the database that the transaction has selected. */
+/** EXEC's reply, a view, has arrived: the client gets it, the mirror its writes and the comparison its reads; and the session is in the database that the transaction has selected. Gives the reply if the client has to wait for it. */
 export function settleExec(
   { session, queue, connection, subscriptionChanges, tracking }: TransactionParts,
   slot: InFlight,
   buf: Buffer,
   start: number,
   end: number,
-): void {
+): HeldReply | null {
   const contested = queue.returned()
   const offsets = queue.repliesIn(buf, start, end)
   const mirror = (waiter: AckWaiter | null): void => {
@@ -30,12 +31,13 @@ export function settleExec(
           tracking,
         })
   const route = slot.route as Route
+  let held: HeldReply | null = null
   const terms = session.path.syncReplies.termsOf(route, queue.states)
   if (terms !== null && offsets !== null && !slot.timedOut) {
     const reply = mapped ?? Buffer.from(buf.subarray(start, end))
     // CLIENT REPLY in it says what the client hears; and of one that hears nothing, what confirms subscriptions is told, and no error.
     const wanted = mapped === null ? null : { errors: replyMode !== 'off' || session.replyMode !== 'off' }
-    session.path.syncReplies.hold(session, slot.seq, route, terms, reply, mirror, wanted)
+    held = session.path.syncReplies.hold(session, slot.seq, route, terms, reply, mirror, wanted)
   } else {
     mirror(null)
     if (mapped !== null) session.replyWanted(slot.seq, mapped)
@@ -47,4 +49,5 @@ export function settleExec(
     session.database = selected
     session.own?.follow(connection.store, selected)
   }
+  return held
 }

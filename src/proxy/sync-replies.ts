@@ -30,7 +30,7 @@ export class SyncReplies {
 
   /**
    * The primary's reply `frame` to a write waits for what `effects` queues. What `effects` throws leaves the reply to the caller. `wanted`: of an EXEC that says itself what the client wants to hear; null: that is as for any
-   * command.
+   * command. Gives the reply if it waits, null when it has gone out at once.
    */
   hold(
     session: Session,
@@ -40,7 +40,7 @@ export class SyncReplies {
     frame: Buffer,
     effects: (waiter: AckWaiter) => void,
     wanted: Wanted | null = null,
-  ): void {
+  ): HeldReply | null {
     const { storeName } = route.primary
     const reply = new SyncReply(session, seq, storeName, terms, frame, wanted, this.#path.clock.nowMs, this.#waiting)
     // Held by one until everything has been queued, so that an effect of several commands is acknowledged as a whole.
@@ -53,6 +53,7 @@ export class SyncReplies {
       throw error
     }
     acknowledge(reply, true)
+    return this.#waiting.has(reply) ? reply : null
   }
 
   tick(nowMs: number): void {
@@ -69,6 +70,12 @@ export interface Wanted {
   readonly errors: boolean
 }
 
+/** A reply that waits for the shadow. */
+export interface HeldReply {
+  /** To be called when it has gone out. */
+  onOut: (() => void) | null
+}
+
 type SyncTerms = Pick<MirrorConfig, 'timeoutMs' | 'onShadowError'>
 
 function stricter(one: SyncTerms, other: SyncTerms): SyncTerms {
@@ -78,9 +85,10 @@ function stricter(one: SyncTerms, other: SyncTerms): SyncTerms {
   }
 }
 
-class SyncReply implements AckWaiter {
+class SyncReply implements AckWaiter, HeldReply {
   pending = 0
   failed = false
+  onOut: (() => void) | null = null
   readonly sinceMs: number
   readonly terms: SyncTerms
   readonly #store: string
@@ -124,6 +132,7 @@ class SyncReply implements AckWaiter {
     const frame = this.failed && this.terms.onShadowError === 'fail' ? this.#error(what) : this.#frame
     if (this.#wanted === null) this.#session.reply(this.#seq, frame, 0, frame.length)
     else this.#session.replyWanted(this.#seq, this.#wanted.errors ? frame : this.#frame)
+    this.onOut?.()
   }
 
   #error(what: string): Buffer {

@@ -169,8 +169,12 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
 
   settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
     this.#counted(slot, buf[start] === MINUS ? 'error' : 'ok')
-    settleExec(this, slot, buf, start, end)
-    this.#done(buf[start] !== MINUS || execDidNothing(buf, start, end))
+    const held = settleExec(this, slot, buf, start, end)
+    const isClean = buf[start] !== MINUS || execDidNothing(buf, start, end)
+    // Messages of what it has subscribed to come behind the answer that confirms it.
+    if (held === null || this.subscriptionChanges === null) return this.#done(isClean)
+    this.connection.finished(isClean)
+    held.onOut = () => this.#told()
   }
 
   lost(slot: InFlight, loss: Loss): void {
@@ -240,10 +244,14 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
 
   /** EXEC has been answered, or never will be. `clean`: the store is done with the transaction. */
   #done(clean: boolean): void {
-    const { session } = this
     if (this.connection.shared !== null) return
-    this.#gone = true
     this.connection.finished(clean)
+    this.#told()
+  }
+
+  #told(): void {
+    const { session } = this
+    this.#gone = true
     leavePin(session, this)
     this.#endBeside()
     this.subscriptionChanges?.end(this.queue.publishes)

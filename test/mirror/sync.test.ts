@@ -190,6 +190,25 @@ describe('mirror.mode: sync', () => {
     })
   })
 
+  test('messages of a subscription that an EXEC begins come behind its answer', async () => {
+    await start()
+    const client = await path.raw()
+    expect(await client.ask('SET', 'warm', '1')).toBe('+OK\r\n')
+    fresh.pause()
+    try {
+      client.send(packet('MULTI', 'SET k v', 'SUBSCRIBE ch', 'EXEC'))
+      for (const reply of ['+OK', '+QUEUED', '+QUEUED']) expect(await client.text()).toBe(`${reply}\r\n`)
+      await expect.poll(() => old.client().get('k')).toBe('v')
+      expect(await old.client().publish('ch', 'message')).toBe(1)
+      // What is behind the message on the way to the proxy is answered.
+      expect(await path.client().get('k')).toBe('v')
+    } finally {
+      fresh.resume()
+    }
+    expect(await client.text()).toMatch(/^\*2\r\n\+OK\r\n\*3\r\n\$9\r\nsubscribe/)
+    expect(await client.text()).toMatch(/message/)
+  })
+
   test('a write of several routes waits as the strictest of them says, whichever key comes first', async () => {
     path = await startDataPath({
       stores: { old, new: fresh },
