@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeCommand, errorFrame } from '../resp/encode.ts'
 import { ownWord } from '../resp/own-words.ts'
 import type { Route } from '../routing/route.ts'
 import { ANONYMOUS, type StoreUser } from '../upstream/handshake.ts'
@@ -11,6 +11,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import { textArg } from './arguments.ts'
 import { refuseByArity } from './arity.ts'
 import { changeUser } from './change-user.ts'
+import { endInDoubt, isStoresAnswer } from './end-in-doubt.ts'
 import { enterPin, leavePin, type Pin } from './pin.ts'
 import type { Session } from './session.ts'
 import { noRoomForUser, StoreLogin } from './store-login.ts'
@@ -126,6 +127,7 @@ function accepted(session: Session, name: string | null, password: string, greet
   const store = path.primaryOf(path.routes.fallback)
   if (user !== null && !store.users.makeRoom(user, path.clients.dedicatedConnections)) {
     session.answerError(noRoomForUser(store, path.clients.dedicatedConnections))
+    session.end()
     return true
   }
   become(session, user, name, password)
@@ -168,18 +170,20 @@ function ask(
 ): void {
   const bytes = encodeCommand(command)
   session.waiting = 'pin'
-  pipeline.push(new LoginProbe(session, session.order.assign(), answer), bytes, 0, bytes.length)
+  pipeline.push(new LoginProbe(session, pipeline, answer), bytes, 0, bytes.length)
 }
 
 class LoginProbe implements ReplyOwner {
   readonly #session: Session
+  readonly #pipeline: Pipeline
   readonly #seq: number
   readonly #answer: (refusal: Buffer | null) => Buffer
   #answered = false
 
-  constructor(session: Session, seq: number, answer: (refusal: Buffer | null) => Buffer) {
+  constructor(session: Session, pipeline: Pipeline, answer: (refusal: Buffer | null) => Buffer) {
     this.#session = session
-    this.#seq = seq
+    this.#pipeline = pipeline
+    this.#seq = session.order.assign()
     this.#answer = answer
   }
 
@@ -188,11 +192,18 @@ class LoginProbe implements ReplyOwner {
   }
 
   lost(_slot: InFlight, loss: Loss): void {
-    this.#say(Buffer.from(`-${loss.text}\r\n`))
+    if (isStoresAnswer(loss, this.#pipeline)) this.#say(errorFrame(loss.text))
+    else this.#fail(loss.text)
   }
 
   timedOut(): void {
-    this.#say(Buffer.from('-ERR Understudy: the store did not answer in time; the user was not changed\r\n'))
+    this.#fail('ERR Understudy: the store did not answer in time')
+  }
+
+  #fail(text: string): void {
+    if (this.#answered) return
+    this.#answered = true
+    endInDoubt(this.#session, this.#seq, text)
   }
 
   #say(refusal: Buffer | null): void {

@@ -12,6 +12,7 @@ import { refuseByArity } from './arity.ts'
 import { askOwn } from './ask-own.ts'
 import { clientCommand } from './client-commands.ts'
 import { byRightAtStore } from './client-rights.ts'
+import { endInDoubt, isStoresAnswer } from './end-in-doubt.ts'
 import { forward } from './forward.ts'
 import { authCommand, beginLogin, greetWithoutLogin, isLocked, logIn, whoAmI } from './login.ts'
 import { databaseAt, OwnConnection } from './own-connection.ts'
@@ -174,10 +175,7 @@ function selectOnOwn(session: Session, own: OwnConnection, index: number): boole
   return true
 }
 
-/**
- * Asks a store whether the client may be in that database. Where nobody knows, its connection ends with the answer: what it has sent already is meant for that database, and must not be executed in
- * the one before. At a Redis alone a SELECT is never lost without the connection.
- */
+/** Asks a store whether the client may be in that database. */
 class SelectProbe implements ReplyOwner {
   readonly #session: Session
   readonly #pipeline: Pipeline
@@ -201,8 +199,7 @@ class SelectProbe implements ReplyOwner {
 
   lost(_slot: InFlight, loss: Loss): void {
     if (this.#answered) return
-    const inStoresWords = loss.refused || loss.text === this.#pipeline.error
-    if (!inStoresWords) return this.#fail(loss.text)
+    if (!isStoresAnswer(loss, this.#pipeline)) return this.#fail(loss.text)
     this.#session.replyError(this.#seq, loss.text)
     this.#session.proceed()
   }
@@ -213,8 +210,7 @@ class SelectProbe implements ReplyOwner {
 
   #fail(text: string): void {
     this.#answered = true
-    this.#session.replyError(this.#seq, text)
-    this.#session.end()
+    endInDoubt(this.#session, this.#seq, text)
   }
 }
 

@@ -3,7 +3,9 @@ import { errorFrame } from '../resp/encode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
+import { endInDoubt, isStoresAnswer } from './end-in-doubt.ts'
 import type { WaitingLogin } from './login-queue.ts'
 import type { Session } from './session.ts'
 
@@ -25,6 +27,8 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
   readonly #right: () => Buffer
   readonly #seq: number
   #store: Store
+  /** Null: it has not been asked yet. */
+  #pipeline: Pipeline | null = null
   /** It holds a place of the queue. */
   #queued = false
   #answered = false
@@ -57,13 +61,13 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
     const limit = path.clients.dedicatedConnections
     if (this.#store.users.makeRoom(this.#user, limit)) this.#ask()
     else {
-      this.#say(errorFrame(noRoomForUser(this.#store, limit)))
+      this.#fail(noRoomForUser(this.#store, limit))
       this.#ended()
     }
   }
 
   late(): void {
-    this.#say(errorFrame('ERR Understudy: too many clients are logging in; the user was not changed; try again'))
+    this.#fail('ERR Understudy: too many clients are logging in; the user was not changed; try again')
   }
 
   settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
@@ -77,18 +81,20 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
   }
 
   lost(_slot: InFlight, loss: Loss): void {
-    this.#say(errorFrame(loss.text))
+    if (isStoresAnswer(loss, this.#pipeline!)) this.#say(errorFrame(loss.text))
+    else this.#fail(loss.text)
     this.#ended()
   }
 
   timedOut(): void {
-    this.#say(errorFrame('ERR Understudy: the store did not answer in time; the user was not changed'))
+    this.#fail('ERR Understudy: the store did not answer in time; the user was not changed')
   }
 
   #ask(): void {
     const args = this.#user.login!.map((arg) => Buffer.from(arg, 'latin1'))
     const bytes = encodeOwn(['AUTH', ...args])
-    this.#store.shared(0, 2, this.#user).push(this, bytes, 0, bytes.length)
+    this.#pipeline = this.#store.shared(0, 2, this.#user)
+    this.#pipeline.push(this, bytes, 0, bytes.length)
   }
 
   /** The client is in its database already, by the right of who it was before: the user's own connection there had better be opened while that one may. */
@@ -112,6 +118,12 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
     this.#answered = true
     this.#session.reply(this.#seq, frame, 0, frame.length)
     this.#session.proceed()
+  }
+
+  #fail(text: string): void {
+    if (this.#answered) return
+    this.#answered = true
+    endInDoubt(this.#session, this.#seq, text)
   }
 }
 

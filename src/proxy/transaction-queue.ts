@@ -67,6 +67,11 @@ export class TransactionQueue {
     return areHeldBack(this.states, this.#hashes)
   }
 
+  /** What is behind EXEC is meant for another user, protocol or database, if it is executed. */
+  get changesSession(): boolean {
+    return this.commands.some(({ spec }) => spec !== null && CHANGE_SESSION.has(spec.name))
+  }
+
   /** EXEC has to wait for a moment: the primary is being asked to tell what its scripts write. */
   get isToBeTold(): boolean {
     const { undeclared } = this.#session.path.mirror
@@ -225,4 +230,5 @@ export class TransactionQueue {
   }
 }
 
+const CHANGE_SESSION: ReadonlySet<string> = new Set(['AUTH', 'HELLO', 'SELECT'])
 const parser = new CommandParser()

@@ -9,6 +9,7 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { arityFits, wrongArity } from './arity.ts'
+import { endInDoubt } from './end-in-doubt.ts'
 import { execDidNothing } from './exec-reply.ts'
 import { moveTransaction, rerouteTransaction } from './move-transaction.ts'
 import { ownMessagesOf, sendPublishing } from './own-messages.ts'
@@ -182,7 +183,8 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
     this.#counted(slot, loss.refused ? 'error' : 'lost')
     this.queue.returned()
     if (loss.mayHaveRun) this.queue.lose()
-    if (!slot.timedOut) session.replyError(slot.seq, loss.text)
+    if (!loss.refused && this.queue.changesSession) endInDoubt(session, slot.seq, loss.text)
+    else if (!slot.timedOut) session.replyError(slot.seq, loss.text)
     this.#done(false)
   }
 

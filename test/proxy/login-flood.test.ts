@@ -84,7 +84,7 @@ test('as many users as there are connections for have theirs; the one that has b
   for (const guest of guests) expect(await guest.ask('ACL', 'WHOAMI')).toBe('$5\r\nguest\r\n')
 })
 
-test('log-ins that wait for a store which says nothing are told so in time, and the store is not asked by all of them', async () => {
+test('log-ins that wait for a store which says nothing are told so in time and end, and the store is not asked by all of them', async () => {
   redis = await startRedis()
   path = await startDataPath({ stores: { redis }, store: { timeoutMs: 300 } })
   const ordinary = await path.raw()
@@ -96,7 +96,8 @@ test('log-ins that wait for a store which says nothing are told so in time, and 
   const late = answers.filter((answer) => answer.includes('too many clients are logging in'))
   expect(late.length).toBeGreaterThan(0)
   for (const answer of answers) expect(answer).toMatch(/^-ERR Understudy: .*(the user was not changed|not executed)/)
-  await eventually(async () => expect(await strangers[0]!.ask('AUTH', 'nobody', 'x')).toBe(WRONGPASS))
+  await Promise.all(strangers.map(({ closed }) => closed))
+  await eventually(async () => expect(await (await path.raw()).ask('AUTH', 'nobody', 'x')).toBe(WRONGPASS))
 })
 
 async function connections(): Promise<number> {
