@@ -192,10 +192,11 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const cancelled = isNil(buf, start) ? this.#cancelled : null
     const took = !isNil(buf, start) && buf[start] !== MINUS && this.#routes.areMirrored
     this.#keys.noteWait(took)
-    this.#finish(cancelled ?? this.#mapped(buf, start, end), (waiter) => {
+    const mirror = (waiter: AckWaiter | null): void => {
       if (took) this.#keys.mark(waiter)
       this.#keys.awaitNoMore()
-    })
+    }
+    this.#finish(cancelled ?? this.#mapped(buf, start, end), mirror, wait)
   }
 
   lost(_slot: InFlight, loss: Loss): void {
@@ -298,7 +299,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     return mapped ?? Buffer.from(buf.subarray(from, to))
   }
 
-  #finish(frame: Buffer, mirror: (waiter: AckWaiter | null) => void = nothing): void {
+  #finish(frame: Buffer, mirror: (waiter: AckWaiter | null) => void = nothing, wait: StoreWait | null = null): void {
     const { session } = this
     leavePin(session, this)
     const terms = session.path.syncReplies.termsOf(this.route, this.#routes.others)
@@ -309,7 +310,8 @@ export class BlockedCommand implements Pin, ReplyOwner {
       if (session.closed) return
       session.reply(this.#seq, frame, 0, frame.length)
     }
-    session.proceed()
+    if (wait === null) session.proceed()
+    else wait.whenFree(() => session.proceed())
   }
 }
 

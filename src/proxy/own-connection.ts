@@ -119,9 +119,9 @@ export class OwnConnection {
     this.#beside.clear()
   }
 
-  /** A transaction or a blocking command has used one of them and is done. */
+  /** A transaction or a blocking command has used one of them and is done; the client's next command may be on it already. */
   settled(pipeline: Pipeline): void {
-    for (const [store, own] of this.all()) if (own === pipeline) this.#watch(store, pipeline)
+    for (const [store, own] of this.all()) if (own === pipeline) this.#hear(store, pipeline)
   }
 
   named(name: string): void {
@@ -208,6 +208,11 @@ export class OwnConnection {
   #watch(store: Store, pipeline: Pipeline): void {
     pipeline.answersWithinMs = store.options.config.timeoutMs
     pipeline.blocks = false
+    this.#hear(store, pipeline)
+  }
+
+  /** What it says unasked is for the client, and its end is the client's. */
+  #hear(store: Store, pipeline: Pipeline): void {
     pipeline.onPush = (buf, start, end) => {
       const tracking = this.asked ?? this.tracking
       if (tracking === null) this.#session.pushInOrder(buf, start, end)

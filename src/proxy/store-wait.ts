@@ -12,18 +12,33 @@ const PING = encodeOwn(['PING'])
 const TO_NOBODY = encodeOwn(['SPUBLISH', 'understudy:wait', ''])
 const UNBLOCK_AGAIN_MS = 5
 
-/** One wait of a blocking command at a store: on a connection that it has borrowed, until there is a reply, it is lost, or it has been called back. */
+/**
+ * One wait of a blocking command at a store: on a connection that it has borrowed, until there is a reply, it is lost, or it has been called back.
+ *
+ *   push ─▶ (callBack ─▶ CLIENT UNBLOCK by another connection) ─▶ answered ─▶ every UNBLOCK has its answer ─▶ given back
+ *
+ * An UNBLOCK that is under way still when the reply comes would end whatever waits on the connection by then: another client's command, or the next one of this client, whose own it is.
+ */
 export class StoreWait {
   readonly store: Store
   readonly #session: Session
   readonly #pipeline: Pipeline
+  /** What the connection had been given to answer; of the client's own. */
+  readonly #before: number
   #over = false
+  /** CLIENT UNBLOCKs without an answer. */
+  #unblocking = 0
+  /** One of them may be executed at any time. */
+  #unsure = false
+  /** The reply has come before their answers. */
+  #onUnblocked: (() => void) | null = null
 
   /** `answersWithinMs`: the reply is not waited for any longer; 0: for ever. */
   constructor(session: Session, store: Store, answersWithinMs: number) {
     this.store = store
     this.#session = session
     this.#pipeline = borrow(session, store)
+    this.#before = this.#pipeline.answersWithinMs
     this.#pipeline.answersWithinMs = answersWithinMs
     this.#pipeline.blocks = true
   }
@@ -48,8 +63,30 @@ export class StoreWait {
   /** There is a reply. It is in the ring still. */
   answered(): void {
     this.#over = true
-    const { database } = this.#session
-    queueMicrotask(() => giveBack(this.#session, this.store, this.#pipeline, database, true))
+    // Before the client's next command: where the connection is its own, that one may wait on it, too.
+    this.#pipeline.answersWithinMs = this.#before
+    this.#pipeline.blocks = false
+    const session = this.#session
+    const { database } = session
+    const isOwn = this.#isOwn
+    const back = (): void => {
+      // Unless it has been closed with the client's others, or left by a switch, meanwhile.
+      if (isOwn && !this.#isOwn) return
+      giveBack(session, this.store, this.#pipeline, database, !this.#unsure)
+    }
+    if (this.#unblocking === 0) queueMicrotask(back)
+    else this.#onUnblocked = back
+  }
+
+  /** Behind `answered`: calls `goOn` when the client's next command can be sent, which is at once unless an UNBLOCK may meet it. */
+  whenFree(goOn: () => void): void {
+    const back = this.#onUnblocked
+    if (back === null || !this.#isOwn) return goOn()
+    this.#session.waiting = 'pin'
+    this.#onUnblocked = () => {
+      back()
+      goOn()
+    }
   }
 
   /** There will be none. Where the connection is the client's own, its session ends with it. */
@@ -78,16 +115,29 @@ export class StoreWait {
     const failed = (): void => {
       if (!this.#over && isWanted()) this.#close()
     }
+    // Its reply, or that of what was cancelled, has to leave its ring before.
+    const ended = (next: (() => void) | null): void =>
+      queueMicrotask(() => {
+        next?.()
+        if (--this.#unblocking === 0) this.#onUnblocked?.()
+      })
     const owner: ReplyOwner = {
       settle: (_slot, buf, start) => {
-        // Its reply, or that of what was cancelled, has to leave its ring before.
-        if (buf[start] === MINUS) queueMicrotask(failed)
-        else if (buf[start] === COLON && buf[start + 1] === ZERO) queueMicrotask(again)
+        if (buf[start] === MINUS) ended(failed)
+        else ended(buf[start] === COLON && buf[start + 1] === ZERO ? again : null)
       },
-      lost: () => queueMicrotask(failed),
+      lost: (_slot, loss) => {
+        if (loss.mayHaveRun) this.#unsure = true
+        ended(failed)
+      },
       timedOut: () => {},
     }
+    this.#unblocking++
     shared.push(owner, bytes, 0, bytes.length)
+  }
+
+  get #isOwn(): boolean {
+    return this.#session.own?.isOne(this.#pipeline) ?? false
   }
 
   #close(): void {

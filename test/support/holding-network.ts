@@ -49,7 +49,13 @@ export class HoldingNetwork {
     return this.#held.some(({ bytes }) => bytes.includes(text))
   }
 
-  /** What is held arrives, as far as the server still takes it. */
+  /** What is held arrives, and so does what is said from now on. */
+  pass(): void {
+    for (const connection of this.#connections) connection.isHeld = false
+    for (const { upstream, bytes } of this.#held.splice(0)) upstream.write(bytes)
+  }
+
+  /** What is held arrives, as far as the server still takes it, and then the connection ends. */
   async letGo(): Promise<void> {
     for (const { upstream, bytes } of this.#held.splice(0)) {
       if (!upstream.destroyed) await new Promise((resolve) => upstream.end(bytes, () => resolve(null)))
