@@ -64,6 +64,7 @@ export class ConfigurationChanges {
   #config: Config
   #generation = 0
   #lastReload: Status['lastReload'] = { successful: true, at: new Date().toISOString(), error: null }
+  #moving: ReadonlySet<string> = new Set()
   #changing: Promise<unknown> = Promise.resolve()
   /** What the process was started with, as long as the routes of the last run are in force instead. */
   #awaited: Config | null = null
@@ -90,6 +91,11 @@ export class ConfigurationChanges {
   /** Parts that the file has changed since the start, and that are not in force before the next one. */
   get needsRestart(): string[] {
     return partsThatNeedRestart(this.#options.config, this.#config)
+  }
+
+  /** The authority of the route is about to move: nothing may be done to one of its ends alone. */
+  isMoving(route: string): boolean {
+    return this.#moving.has(route)
   }
 
   /** To be called before the first change. */
@@ -227,32 +233,44 @@ export class ConfigurationChanges {
   /** Puts it in force or throws; gives the pause in ms. */
   async #apply({ next, same, steps }: Prospect, force: boolean): Promise<number> {
     const { thread, stores, log } = this.#options
-    const { completeness, gates, journal } = this.#guards!
+    const { completeness, journal } = this.#guards!
     const old = this.#config
     const holding = steps.filter((step) => step.holds)
     const moving = force ? [] : holding.filter((step) => step.movesPrimary)
-    if (!force) {
-      const closed = await gates.approach(old, next, same)
-      if (closed.length > 0) throw new UnderstudyError('GATE_CLOSED', closed.join('; '))
-    }
+    await this.#mustBeOpen(old, next, same, force)
     const regions = keyRegions(old, next, same)
     await stores.provide(next)
     await completeness.approaching(next, regions)
-    const result = await thread.apply({
-      config: next,
-      endpoints: stores.endpoints,
-      generation: this.#generation + 1,
-      hold: [...new Set(holding.flatMap(({ before, route }) => [before, route]))],
-      rerouted: steps.flatMap(({ keys, before, route }) => (keys.length === 0 ? [] : [[before, route] as const])),
-      needsEqual: moving.map(({ before }) => before),
-      forget: steps.filter((step) => step.forgetsShadow).map((step) => step.route),
-      holdTimeoutMs: next.cutover.holdTimeoutMs,
-    })
-    if (!result.ok) {
-      // Addresses and servers of what is not in force after all.
+    // Rows, addresses and servers of what is not in force after all.
+    const goBack = async (): Promise<void> => {
       completeness.calledOff(old)
       await stores.provide(old)
       await stores.settle(old)
+    }
+    // From here on nothing can make one end lack what the gates have seen there: what has begun before, while stores were asked, they see now.
+    this.#moving = new Set(holding.filter((step) => step.movesPrimary).flatMap(({ before, route }) => [before, route]))
+    const result = await this.#mustBeOpen(old, next, same, force)
+      .then(() =>
+        thread.apply({
+          config: next,
+          endpoints: stores.endpoints,
+          generation: this.#generation + 1,
+          hold: [...new Set(holding.flatMap(({ before, route }) => [before, route]))],
+          rerouted: steps.flatMap(({ keys, before, route }) => (keys.length === 0 ? [] : [[before, route] as const])),
+          needsEqual: moving.map(({ before }) => before),
+          forget: steps.filter((step) => step.forgetsShadow).map((step) => step.route),
+          holdTimeoutMs: next.cutover.holdTimeoutMs,
+        }),
+      )
+      .catch(async (error: unknown) => {
+        await goBack()
+        throw error
+      })
+      .finally(() => {
+        this.#moving = new Set()
+      })
+    if (!result.ok) {
+      await goBack()
       throw new UnderstudyError(
         'SWITCH_CALLED_OFF',
         `${result.reason}; the switch was called off and everything goes on as before`,
@@ -273,6 +291,12 @@ export class ConfigurationChanges {
       log.error('what the configuration in force does not need any more could not be let go', errorFields(error))
     })
     return result.pauseMs
+  }
+
+  /** Throws GATE_CLOSED, unless it is forced. */
+  async #mustBeOpen(old: Config, next: Config, same: SameKeyspaces, force: boolean): Promise<void> {
+    const closed = force ? [] : await this.#guards!.gates.approach(old, next, same)
+    if (closed.length > 0) throw new UnderstudyError('GATE_CLOSED', closed.join('; '))
   }
 
   #record(steps: readonly Transition[], old: Config, next: Config, pauseMs: number): void {

@@ -333,8 +333,14 @@ export class Sidecar implements Control {
         version: (store) => this.#stores.health.get(store)?.version ?? null,
         ailment: (store) => this.#stores.clusters.get(store)?.error ?? null,
         dataPath: this.#thread,
-        cleaning: (route) => this.#completeness!.cleaned(route, 'source', Date.now()),
-        restoring: (name) => this.#completeness!.restored(this.#route(name)!, 'source', Date.now()),
+        cleaning: (route) => {
+          this.#mustNotMove(route)
+          this.#completeness!.cleaned(route, 'source', Date.now())
+        },
+        restoring: (name) => {
+          this.#mustNotMove(name)
+          this.#completeness!.restored(this.#route(name)!, 'source', Date.now())
+        },
         mismatchedKeys: (route) => this.mismatches.keysOf(route),
         mended: (route, database, keys, sinceMs) => this.mismatches.mended(route, database, keys, sinceMs),
       },
@@ -348,6 +354,15 @@ export class Sidecar implements Control {
     const route = this.#route(name)
     if (route === undefined || !report.clean || (kind !== 'backfill' && kind !== 'verify')) return
     this.#completeness!.completed(route, kind, Date.parse(createdAt), Date.now())
+  }
+
+  /** Throws JOB_REFUSED: the gates have looked at the ends of the route. */
+  #mustNotMove(route: string): void {
+    if (!this.#changes.isMoving(route)) return
+    throw new UnderstudyError(
+      'JOB_REFUSED',
+      `the authority of route '${route}' is about to move: resume the job when the switch is over`,
+    )
   }
 
   #route(name: string): RouteConfig | undefined {

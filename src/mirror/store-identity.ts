@@ -8,6 +8,7 @@ import type { DirtySet } from './dirty-set.ts'
 import { doubtFunctions } from './function-sync.ts'
 
 const SERVER = encodeOwn(['INFO', 'server'])
+const REPLICATION = encodeOwn(['INFO', 'replication'])
 const PERSISTENCE = encodeOwn(['INFO', 'persistence'])
 const KEYSPACE = encodeOwn(['INFO', 'keyspace'])
 
@@ -124,40 +125,58 @@ export class StoreIdentity {
 
   /**
    * Asks the stores of these routes once more, while their commands are held, and a cluster who serves it: a server that took another's place a moment ago (a node of a cluster, say, of which nobody has heard yet) is found
-   * before the authority moves.
+   * before the authority moves. The one that is to get it must be no replica by now, either.
    * Resolves with why it must not move; null: they are who they were.
    */
   async changedMeanwhile(names: ReadonlySet<string>, withinMs: number): Promise<string | null> {
     const { routes, stores } = this.#context
     const asked = new Map<string, readonly [Store, Pipeline]>()
+    const next = new Set<string>()
     for (const { name, primary, shadow } of routes.routes) {
       if (!names.has(name) || shadow === null) continue
       const [source, target] = [stores[primary.store]!, stores[shadow.store]!]
+      next.add(shadow.storeName)
       asked.set(primary.storeName, [source, source.shared(0, 2)])
       if (shadow.store !== primary.store) asked.set(shadow.storeName, [target, target.shadow(0)])
     }
     const reasons = await Promise.all(
       [...asked].map(([name, [store, pipeline]]) =>
-        this.#known.has(name) ? this.#look(name, store, pipeline, withinMs) : null,
+        this.#known.has(name) || next.has(name) ? this.#look(name, store, pipeline, next.has(name), withinMs) : null,
       ),
     )
     return reasons.find((reason) => reason !== null) ?? null
   }
 
-  #look(name: string, { cluster }: Store, pipeline: Pipeline, withinMs: number): Promise<string | null> {
+  #look(
+    name: string,
+    { cluster }: Store,
+    pipeline: Pipeline,
+    becomesPrimary: boolean,
+    withinMs: number,
+  ): Promise<string | null> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(`store '${name}' does not say which server it is`), withinMs)
-      const look = (): void =>
+      const look = (): void => {
+        let isReplica = false
+        // In the same write, so that it costs no time. The replicas of a cluster are not asked.
+        if (becomesPrimary && cluster === null)
+          ask(pipeline, REPLICATION, (info) => {
+            isReplica = /^role:(slave|replica)/m.test(info ?? '')
+          })
         ask(pipeline, SERVER, (info) => {
           clearTimeout(timer)
           const runId = RUN_ID.exec(info ?? '')?.[1]
+          const known = this.#known.get(name)
           if (info === null) resolve(`store '${name}' does not say which server it is`)
-          else if (runId === undefined || runId === this.#known.get(name)) resolve(null)
+          else if (isReplica)
+            resolve(`store '${name}' is a replica since a moment ago: promote it first (REPLICAOF NO ONE)`)
+          else if (runId === undefined || known === undefined || runId === known) resolve(null)
           else {
             this.#is(name, runId, pipeline)
             resolve(`store '${name}' is another server than it was, or was started again a moment ago`)
           }
         })
+      }
       if (cluster === null) look()
       else cluster.refresh(look)
     })

@@ -43,13 +43,27 @@ export class Fence {
   /** Resolves when the held routes are quiet: `replicas` also demands an empty backlog and no dirty key, route by route. */
   async drain(needsEqual: ReadonlySet<string>, deadlineMs: number): Promise<FenceResult> {
     for (;;) {
-      const reason = this.#stillBusy(needsEqual)
+      const reason = this.stillBusy(needsEqual)
       if (reason === null) return { ok: true }
       if (performance.now() - this.heldSinceMs > deadlineMs) return { ok: false, reason }
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
   }
 
+  /** Why the held routes are not quiet now; null: they are. */
+  stillBusy(needsEqual: ReadonlySet<string>): string | null {
+    for (const state of this.#held) {
+      if (state.inFlight > 0)
+        return `${state.inFlight} commands of route '${state.name}' are still in flight (its primary has not answered them; where it hangs, --force --reason goes when they have timed out)`
+      if (!needsEqual.has(state.name)) continue
+      if (state.backlogCommands > 0)
+        return `${state.backlogCommands} writes of route '${state.name}' still wait for the shadow`
+      const dirty = this.#path.dirty.count(state.name)
+      if (dirty > 0) return `${dirty} dirty keys of route '${state.name}' are not copied yet`
+    }
+    const waiting = this.#recalled.filter((command) => command.waitsAtStore).length
+    return waiting > 0 ? `${waiting} blocked commands have not come back yet` : null
+  }
   /**
    * A new table is in force. Routes that have come with it are held as the others until their subscribers have arrived. `rerouted`: names of routes that have given keys to others, or got some.
    */
@@ -104,20 +118,6 @@ export class Fence {
       state.holdAll()
       this.#held.push(state)
     }
-  }
-
-  #stillBusy(needsEqual: ReadonlySet<string>): string | null {
-    for (const state of this.#held) {
-      if (state.inFlight > 0)
-        return `${state.inFlight} commands of route '${state.name}' are still in flight (its primary has not answered them; where it hangs, --force --reason goes when they have timed out)`
-      if (!needsEqual.has(state.name)) continue
-      if (state.backlogCommands > 0)
-        return `${state.backlogCommands} writes of route '${state.name}' still wait for the shadow`
-      const dirty = this.#path.dirty.count(state.name)
-      if (dirty > 0) return `${dirty} dirty keys of route '${state.name}' are not copied yet`
-    }
-    const waiting = this.#recalled.filter((command) => command.waitsAtStore).length
-    return waiting > 0 ? `${waiting} blocked commands have not come back yet` : null
   }
 }
 

@@ -34,6 +34,7 @@ import { JobRequests } from './job-requests.ts'
 import { Listeners, type PreparedListeners } from './listeners.ts'
 import type { ApplyResult, Change, Notice, Stats } from './messages.ts'
 import { PrimaryCommands } from './primary-commands.ts'
+import { becomeQuiet, type QuietParts } from './quiet.ts'
 import { statsOf } from './runtime-stats.ts'
 import { moveStore, StorePlaces } from './store-places.ts'
 import { SyncReplies } from './sync-replies.ts'
@@ -193,7 +194,8 @@ export class Runtime {
     const held = new Set(change.hold)
     const startedMs = performance.now()
     if (held.size > 0) fence.hold(held)
-    const busy = held.size > 0 ? await this.#quiet(fence, new Set(change.needsEqual), change.holdTimeoutMs) : null
+    const needsEqual = new Set(change.needsEqual)
+    const busy = held.size > 0 ? await becomeQuiet(this.#quietParts, fence, needsEqual, change.holdTimeoutMs) : null
     const reason = busy ?? this.#durability?.entering(change.config) ?? null
     if (reason !== null) {
       fence.release()
@@ -224,24 +226,6 @@ export class Runtime {
     for (const store of old) if (!stores.includes(store)) this.#stores.retire(store)
     this.#connectAll()
     return { ok: true, pauseMs: held.size > 0 ? pauseMs : 0 }
-  }
-
-  /**
-   * Waits for what is in flight; where the authority is to move, for both stores to be equal, and the servers that they were. Gives why it must not be; null: all is quiet, and nothing that the gates have not seen asks for
-   * a verify.
-   */
-  async #quiet(fence: Fence, needsEqual: ReadonlySet<string>, withinMs: number): Promise<string | null> {
-    const causes = (): string[] =>
-      [...needsEqual].flatMap((route) =>
-        this.#dirty.toVerify
-          .causes(route)
-          .map((cause) => `route '${route}' needs a verify since a moment ago (${cause})`),
-      )
-    const before = causes()
-    const drained = await fence.drain(needsEqual, withinMs)
-    if (!drained.ok) return drained.reason
-    const changed = await this.#identity.changedMeanwhile(needsEqual, withinMs)
-    return changed ?? causes().find((cause) => !before.includes(cause)) ?? null
   }
 
   /** As `Request` 'endpoint' says. */
@@ -310,6 +294,10 @@ export class Runtime {
       this.#durability?.stop()
       this.#durability = null
     }
+  }
+
+  get #quietParts(): QuietParts {
+    return { path: this.#path, dirty: this.#dirty, identity: this.#identity, sameServers: this.#sameServers }
   }
 
   #tick(nowMs: number): void {

@@ -3,15 +3,19 @@ import { randomBytes } from 'node:crypto'
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { PhaseResult } from '../../src/admin/control.ts'
 import { findProgram } from '../../src/base/find-program.ts'
 import { BackupReader, BackupWriter } from '../../src/jobs/backup-file.ts'
 import { eventually } from '../support/eventually.ts'
+import { holdReplies } from '../support/held-replies.ts'
 import { doJob, jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
 import { driftBetween } from '../support/keyspace.ts'
-import { fillStrings, type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
-import type { UnderstudyProcess } from '../support/understudy.ts'
+import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { startRedis } from '../support/redis.ts'
+import { startUnderstudy, type UnderstudyProcess } from '../support/understudy.ts'
 
 const running: Migration[] = []
 let directory = ''
@@ -109,6 +113,49 @@ test('after a cleanup in switched the way back is closed until the source has be
   await to(understudy, 'shadow')
   expect(await source.client().get('a')).toBe('1')
 }, 240_000)
+
+test('a cleanup that comes while the authority moves back to its source deletes nothing', async () => {
+  const [source, target] = await Promise.all([startRedis(), startRedis()])
+  const network = await holdReplies(target.port)
+  const stores = { old: { url: source.url }, new: { url: `redis://127.0.0.1:${network.port}` } }
+  const routes = [mirroredRoute({ phase: 'switched' })]
+  const understudy = await startUnderstudy({ stores, routes, cutover: { holdTimeout: '60s' } })
+  running.push({
+    source,
+    target,
+    understudy,
+    async stop() {
+      await understudy.stop()
+      await network.stop()
+      await Promise.all([source.stop(), target.stop()])
+    },
+  })
+  await understudy.client().set('a', '1')
+  await mirrorSettled(understudy)
+  // The reply to this one is what the switch waits for; what goes down another connection is answered.
+  network.hold((sent) => sent.includes('the last one'))
+  const last = understudy.client().set('b', 'the last one')
+  await eventually(async () => expect(await target.client().get('b')).toBe('the last one'))
+  const back = to(understudy, 'shadow')
+  const other = await RawClient.open(understudy.port)
+  await other.ask('HELLO', '3')
+  const isHeld = async (): Promise<boolean> => {
+    other.command('GET', 'a')
+    return Promise.race([other.next().then(() => false), sleep(1_000).then(() => true)])
+  }
+  await eventually(async () => expect(await isHeld()).toBe(true))
+  const job = await startJob(understudy, 'cleanup', 'all', { dryRun: false })
+  expect(await over(understudy, job.id)).toMatchObject({
+    state: 'failed',
+    error: expect.stringContaining('is about to move'),
+  })
+  network.release()
+  expect(await last).toBe('OK')
+  await back
+  other.destroy()
+  expect(await understudy.client().mget('a', 'b')).toEqual(['1', 'the last one'])
+  expect(await source.client().mget('a', 'b')).toEqual(['1', 'the last one'])
+}, 120_000)
 
 test('killed twice in the middle, a cleanup has every key in its backup before it deletes the first, and restore puts all of them back', async () => {
   const migration = await startMigration([mirroredRoute({ phase: 'done' })], (server) => fillStrings(server, 1500))

@@ -46,6 +46,22 @@ test('a shadow that is the primary under another address gets nothing; what was 
   expect(await server.client().lrange('list', 0, -1)).toEqual(['a'])
 })
 
+test('one that the gates had not heard of does not become the primary', async () => {
+  const server = await redis()
+  const stores = { old: server, new: server }
+  const path = await start({ stores, routes: [ROUTE] })
+  await path.client().get('a')
+  await eventually(() => expect(sameAs(path)).toBe('old'))
+  const next = configOf({ stores, routes: [{ ...ROUTE, phase: 'switched' }] })
+  const change = changeBetween(path.config, { ...next, listen: path.config.listen }, 1)
+  // The two addresses are the same one here, which is no move.
+  const moving = { ...change, hold: ['all'], needsEqual: ['all'], holdTimeoutMs: 2_000 }
+  expect(await path.runtime.apply(moving)).toEqual({
+    ok: false,
+    reason: "stores 'old' and 'new' are one server under two addresses",
+  })
+})
+
 test('a shadow that is connected loses that when another route makes its own server the primary', async () => {
   const [server, other] = [await redis(), await redis()]
   const stores = { other, old: server, new: server }

@@ -5,9 +5,11 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { DataPathContext } from '../../src/mirror/context.ts'
 import { DirtySet } from '../../src/mirror/dirty-set.ts'
 import { StoreIdentity } from '../../src/mirror/store-identity.ts'
+import type { ApplyResult } from '../../src/proxy/messages.ts'
 import { RouteTable } from '../../src/routing/route-table.ts'
 import { InFlight, type ReplyOwner } from '../../src/upstream/in-flight.ts'
 import type { Pipeline } from '../../src/upstream/pipeline.ts'
+import { changeBetween } from '../support/change.ts'
 import { configOf, type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -56,6 +58,16 @@ async function looked(path: DataPathUnderTest): Promise<void> {
   })
   await path.client().set('looked', 1)
   await settled(path)
+}
+
+/** What comes of a switch whose gates were open. */
+function switched(path: DataPathUnderTest, stores: { old: RedisServer; fresh: RedisServer }): Promise<ApplyResult> {
+  const { listen, stateDir } = path.config
+  const next = configOf({
+    stores: { old: stores.old, new: stores.fresh },
+    routes: [{ ...ROUTE, phase: 'switched' }],
+  })
+  return path.runtime.apply(changeBetween(path.config, { ...next, listen, stateDir }, 1))
 }
 
 async function run(stores: { old: RedisServer; fresh: RedisServer }): Promise<void> {
@@ -209,6 +221,33 @@ describe('while it runs', () => {
     } finally {
       stores.old.resume()
     }
+  })
+
+  test('and so does one between the look of the gates and the hold', async () => {
+    const stores = await redises()
+    const path = await start(stores)
+    await looked(path)
+    await eventually(() => expect(path.runtime.stats().routes['all']!.verifyCauses).toEqual([]))
+    path.runtime.setEndpoint('new', { kind: 'tcp', host: '127.0.0.1', port: stores.fresh.port }, true)
+    expect(await switched(path, stores)).toEqual({
+      ok: false,
+      reason: "route 'all' needs a verify since a moment ago (failed-over)",
+    })
+    expect(await path.client().set('b', 1)).toBe('OK')
+  })
+
+  test('a target that was made a replica a moment ago, and to which nothing was written since, calls a switch off', async () => {
+    const stores = await redises()
+    const path = await start(stores)
+    await looked(path)
+    await eventually(() => expect(path.runtime.stats().routes['all']!.verifyCauses).toEqual([]))
+    await stores.fresh.client().replicaof('127.0.0.1', stores.old.port)
+    expect(await switched(path, stores)).toEqual({
+      ok: false,
+      reason: "store 'new' is a replica since a moment ago: promote it first (REPLICAOF NO ONE)",
+    })
+    await stores.fresh.client().replicaof('NO', 'ONE')
+    expect(await path.client().set('b', 1)).toBe('OK')
   })
 
   test('a shadow that has become the replica of another server needs one', async () => {

@@ -1,0 +1,48 @@
+import type { DirtySet } from '../mirror/dirty-set.ts'
+import type { SameServers } from '../mirror/same-servers.ts'
+import type { StoreIdentity } from '../mirror/store-identity.ts'
+import type { DataPath } from './data-path.ts'
+import type { Fence } from './fence.ts'
+
+export interface QuietParts {
+  readonly path: DataPath
+  readonly dirty: DirtySet
+  readonly identity: StoreIdentity
+  readonly sameServers: SameServers
+}
+
+/**
+ * The last look before a swap, while commands are held. Gives why it must not be; null: it may.
+ *
+ *   drain ─▶ the servers are who they were, and the new primary is no replica ─▶ nothing has turned meanwhile ─┬─▶ swap
+ *     ▲                                                                                                        │
+ *     └──────────────────────────── not quiet any more (a key became dirty) ◀──────────────────────────────────┘
+ *
+ * The gates were open a moment ago, before anybody was held: what they have seen and is known here is looked at once more. It costs no round trip beside the one in which the servers are asked who they are (decision 0126).
+ * `needsEqual`: routes whose authority moves, and whose gates were asked.
+ */
+export async function becomeQuiet(
+  parts: QuietParts,
+  fence: Fence,
+  needsEqual: ReadonlySet<string>,
+  withinMs: number,
+): Promise<string | null> {
+  for (;;) {
+    const drained = await fence.drain(needsEqual, withinMs)
+    if (!drained.ok) return drained.reason
+    const changed = await parts.identity.changedMeanwhile(needsEqual, withinMs)
+    const reason = turned(parts, needsEqual) ?? changed
+    if (reason !== null || fence.stillBusy(needsEqual) === null) return reason
+  }
+}
+
+function turned({ path, dirty, sameServers }: QuietParts, needsEqual: ReadonlySet<string>): string | null {
+  for (const { name, primary, shadow } of path.routes.routes) {
+    if (!needsEqual.has(name)) continue
+    const [cause] = dirty.toVerify.causes(name)
+    if (cause !== undefined) return `route '${name}' needs a verify since a moment ago (${cause})`
+    if (shadow !== null && sameServers.sameAs(path.stores[shadow.store]!) !== null)
+      return `stores '${primary.storeName}' and '${shadow.storeName}' are one server under two addresses`
+  }
+  return null
+}

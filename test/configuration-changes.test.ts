@@ -1,0 +1,69 @@
+import { expect, test } from 'vitest'
+import { type ChangeGuards, type ChangesOptions, ConfigurationChanges } from '../src/configuration-changes.ts'
+import { configOf } from './support/data-path.ts'
+
+const config = configOf({
+  stores: { old: { port: 1 }, new: { port: 2 } },
+  routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
+})
+
+/** `closed`: what the gates say, look by look. */
+function changesWith(closed: string[][]) {
+  const done: string[] = []
+  const changes: ConfigurationChanges = new ConfigurationChanges({
+    configPath: null,
+    config,
+    env: {},
+    log: { info() {}, warn() {}, error() {} },
+    thread: {
+      apply: async () => {
+        done.push(`apply, ${changes.isMoving('all') ? 'moving' : 'at rest'}`)
+        return { ok: true, pauseMs: 1 }
+      },
+    },
+    stores: {
+      endpoints: {},
+      provide: async ({ routes }: typeof config) => done.push(`provide ${routes[0]!.phase}`),
+      settle: async () => {},
+    },
+    switches: { inForce() {}, keysMoved() {} },
+    onEntered() {},
+    onReloaded() {},
+  } as unknown as ChangesOptions)
+  changes.guardedBy({
+    completeness: { approaching: async () => {}, inForce: async () => {} },
+    gates: {
+      all: async () => [],
+      approach: async () => {
+        done.push(`look, ${changes.isMoving('all') ? 'moving' : 'at rest'}`)
+        return closed.shift() ?? []
+      },
+    },
+    journal: { forced() {} },
+  } as unknown as ChangeGuards)
+  return { changes, done }
+}
+
+test('the gates are looked at again behind all that takes time, when nothing can be done to one end alone any more', async () => {
+  const { changes, done } = changesWith([])
+  await changes.setPhase('all', { phase: 'switched' })
+  expect(done).toEqual(['look, at rest', 'provide switched', 'look, moving', 'apply, moving'])
+  expect(changes.isMoving('all')).toBe(false)
+})
+
+test('one that has closed meanwhile refuses, and everything is as before', async () => {
+  const { changes, done } = changesWith([[], ['a cleanup is deleting keys']])
+  await expect(changes.setPhase('all', { phase: 'switched' })).rejects.toMatchObject({
+    code: 'GATE_CLOSED',
+    message: 'a cleanup is deleting keys',
+  })
+  expect(done).toEqual(['look, at rest', 'provide switched', 'look, moving', 'provide mirror'])
+  expect(changes.isMoving('all')).toBe(false)
+  expect(changes.config).toBe(config)
+})
+
+test('what is forced asks no gate, and nothing may be done to one end alone either', async () => {
+  const { changes, done } = changesWith([['closed']])
+  await changes.setPhase('all', { phase: 'switched', force: true, reason: 'test' })
+  expect(done).toEqual(['provide switched', 'apply, moving'])
+})
