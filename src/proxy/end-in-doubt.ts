@@ -4,7 +4,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Session } from './session.ts'
 
 /**
- * The store has not judged what decides about all that the client says next: its database, its user, its protocol. Its connection ends with the answer: what it has sent already is meant for the new one, and must not be executed as
+ * The store has not judged what decides about all that the client says next: its database, or its user. Its connection ends with the answer: what it has sent already is meant for the new one, and must not be executed as
  * before. At a Redis alone such a command is never lost without the connection.
  */
 export function endInDoubt(session: Session, seq: number, text: string): void {

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { encodeCommand, errorFrame } from '../resp/encode.ts'
+import { encodeCommand } from '../resp/encode.ts'
 import { ownWord } from '../resp/own-words.ts'
 import type { Route } from '../routing/route.ts'
 import { ANONYMOUS, type StoreUser } from '../upstream/handshake.ts'
@@ -11,7 +11,6 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import { textArg } from './arguments.ts'
 import { refuseByArity } from './arity.ts'
 import { changeUser } from './change-user.ts'
-import { endInDoubt, isStoresAnswer } from './end-in-doubt.ts'
 import { enterPin, leavePin, type Pin } from './pin.ts'
 import type { Session } from './session.ts'
 import { noRoomForUser, StoreLogin } from './store-login.ts'
@@ -170,20 +169,19 @@ function ask(
 ): void {
   const bytes = encodeCommand(command)
   session.waiting = 'pin'
-  pipeline.push(new LoginProbe(session, pipeline, answer), bytes, 0, bytes.length)
+  pipeline.push(new LoginProbe(session, session.order.assign(), answer), bytes, 0, bytes.length)
 }
 
+/** Changes nothing, and nobody becomes another by it: a client that is told so goes on as it was, as it would before a server that does not know HELLO. */
 class LoginProbe implements ReplyOwner {
   readonly #session: Session
-  readonly #pipeline: Pipeline
   readonly #seq: number
   readonly #answer: (refusal: Buffer | null) => Buffer
   #answered = false
 
-  constructor(session: Session, pipeline: Pipeline, answer: (refusal: Buffer | null) => Buffer) {
+  constructor(session: Session, seq: number, answer: (refusal: Buffer | null) => Buffer) {
     this.#session = session
-    this.#pipeline = pipeline
-    this.#seq = session.order.assign()
+    this.#seq = seq
     this.#answer = answer
   }
 
@@ -192,18 +190,11 @@ class LoginProbe implements ReplyOwner {
   }
 
   lost(_slot: InFlight, loss: Loss): void {
-    if (isStoresAnswer(loss, this.#pipeline)) this.#say(errorFrame(loss.text))
-    else this.#fail(loss.text)
+    this.#say(Buffer.from(`-${loss.text}\r\n`))
   }
 
   timedOut(): void {
-    this.#fail('ERR Understudy: the store did not answer in time')
-  }
-
-  #fail(text: string): void {
-    if (this.#answered) return
-    this.#answered = true
-    endInDoubt(this.#session, this.#seq, text)
+    this.#say(Buffer.from('-ERR Understudy: the store did not answer in time; the protocol was not changed\r\n'))
   }
 
   #say(refusal: Buffer | null): void {

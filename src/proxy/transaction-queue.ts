@@ -67,7 +67,7 @@ export class TransactionQueue {
     return areHeldBack(this.states, this.#hashes)
   }
 
-  /** What is behind EXEC is meant for another user, protocol or database, if it is executed. */
+  /** What is behind EXEC is meant for another user or database, if it is executed. */
   get changesSession(): boolean {
     return this.commands.some(({ spec }) => spec !== null && CHANGE_SESSION.has(spec.name))
   }

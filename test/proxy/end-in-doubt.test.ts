@@ -111,16 +111,15 @@ describe('what stands behind a log-in', () => {
   })
 })
 
-test('what stands behind a HELLO that asks for another protocol is not executed in the one before, if the store cannot be asked', async () => {
-  path = await startDataPath({ stores: { only: store }, store: { timeoutMs: 300 } })
+test('a HELLO without AUTH makes nobody another: the client stays while the store is down', async () => {
+  path = await startDataPath({ stores: { only: store }, clients: { auth: 'passthrough' } })
   const client = await path.raw()
   expect(await client.ask('SET', 'warm', '1')).toBe('+OK\r\n')
-  store.pause()
-  client.send(packet(['HELLO', '3'], ['SET', 'key', '1']))
-  expect(await client.text()).toMatch(/^-ERR Understudy: /)
-  await client.closed
-  store.resume()
-  expect(await store.client().exists('key')).toBe(0)
+  await store.kill9()
+  client.send(packet(['HELLO', '3'], ['CLIENT', 'GETNAME']))
+  expect(await client.text()).toMatch(/^-ERR Understudy: .* (is down|was lost)/)
+  expect(await client.text()).toBe('$-1\r\n')
+  await store.restart()
 })
 
 test('what stands behind an EXEC with a SELECT that is lost is executed nowhere', async () => {
