@@ -1,8 +1,9 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { changeBetween } from '../support/change.ts'
+import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
-import { holdReplies } from '../support/held-replies.ts'
-import type { RawClient } from '../support/raw-client.ts'
+import { type HeldReplies, holdReplies } from '../support/held-replies.ts'
+import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
 let store: RedisServer
@@ -71,4 +72,101 @@ test.each(
   // Nobody else is concerned.
   const other = await path.raw()
   await eventually(async () => expect(await other.ask('SET', 'a', '2')).toBe('+OK\r\n'))
+})
+
+describe('a DISCARD that the store has not answered', () => {
+  let network: HeldReplies
+  let target: RedisServer
+  let client: RawClient
+  let atSource: RawClient
+
+  const options = (phase: 'mirror' | 'switched', connections: 'shared' | 'dedicated'): DataPathOptions => ({
+    stores: { source: { port: network.port }, target },
+    routes: [{ source: 'source', target: 'target', phase }],
+    listen: { connections },
+  })
+
+  /** Gives the id of its connection at the source, on which the DISCARD has been executed and the answer is held back. */
+  async function discards(connections: 'shared' | 'dedicated', words: string[][]): Promise<string> {
+    ;[network, target] = await Promise.all([holdReplies(store.port), startRedis()])
+    atSource = await RawClient.open(store.port)
+    path = await startDataPath(options('mirror', connections))
+    cleanUps.push(
+      () => atSource.destroy(),
+      () => network.stop(),
+      () => target.stop(),
+    )
+    client = await path.raw()
+    for (const word of [...words, ['WATCH', 'w'], ['MULTI'], ['INCR', 'n']]) {
+      expect(await client.ask(...word)).not.toMatch(/^-/)
+    }
+    const lines = async (): Promise<string[]> => (await atSource.ask('CLIENT', 'LIST')).split('\n')
+    const id = /^(?:\$\d+\r)?id=(\d+) /.exec((await lines()).find((line) => line.includes(' multi=1 '))!)![1]!
+    network.hold((sent) => /\r\nWATCH\r\n/i.test(sent))
+    expect(await client.ask('DISCARD')).toBe('+OK\r\n')
+    await eventually(async () =>
+      expect((await lines()).find((line) => line.startsWith(`id=${id} `))).toMatch(/ multi=-1 .* cmd=discard /),
+    )
+    return id
+  }
+
+  async function switches(connections: 'shared' | 'dedicated'): Promise<void> {
+    const config = { ...configOf(options('switched', connections)), listen: path.config.listen }
+    expect(await path.runtime.apply(changeBetween(path.config, config, 1))).toMatchObject({ ok: true })
+  }
+
+  /** The next reply; what a tracking client is told of keys lies between. */
+  async function answer(): Promise<string> {
+    for (;;) {
+      const frame = await client.text()
+      if (!frame.startsWith('>')) return frame
+    }
+  }
+
+  function asked(...words: string[]): Promise<string> {
+    client.command(...words)
+    return answer()
+  }
+
+  async function worksAtTarget(): Promise<void> {
+    for (const word of [['WATCH', 'w'], ['MULTI']]) expect(await asked(...word)).toBe('+OK\r\n')
+    expect(await asked('INCR', 'n')).toBe('+QUEUED\r\n')
+    expect(await asked('EXEC')).toBe('*1\r\n:1\r\n')
+    client.command('BLPOP', 'q', '0')
+    const direct = target.client()
+    await eventually(async () => expect(await direct.info('clients')).toContain('blocked_clients:1'))
+    await direct.rpush('q', 'x')
+    expect(await answer()).toBe('*2\r\n$1\r\nq\r\n$1\r\nx\r\n')
+  }
+
+  test.each(WAYS)('is no hindrance to a switch, whenever the answer comes (%s)', async (_, kind, words) => {
+    const id = await discards(kind, words)
+    await switches(kind)
+    await worksAtTarget()
+    network.release()
+    // What is left behind is closed, and nobody gets it.
+    await eventually(async () => expect(await atSource.ask('CLIENT', 'LIST')).not.toMatch(new RegExp(`id=${id} `)))
+    expect(await asked('GET', 'n')).toBe('$1\r\n1\r\n')
+    expect(await asked('DEL', 'n')).toBe(':1\r\n')
+    await worksAtTarget()
+  })
+
+  test.each(WAYS)(
+    'may be lost behind a switch: the connection is not the client’s any more (%s)',
+    async (_, kind, words) => {
+      const id = await discards(kind, words)
+      await switches(kind)
+      expect(await atSource.ask('CLIENT', 'KILL', 'ID', id)).toBe(':1\r\n')
+      await worksAtTarget()
+    },
+  )
+
+  test.each(WAYS)('ends the client with its connection, when that is lost (%s)', async (_, kind, words) => {
+    const id = await discards(kind, words)
+    expect(await atSource.ask('CLIENT', 'KILL', 'ID', id)).toBe(':1\r\n')
+    await client.closed
+    network.release()
+    const other = await path.raw()
+    await eventually(async () => expect(await other.ask('INCR', 'n')).toBe(':1\r\n'))
+  })
 })
