@@ -261,6 +261,14 @@ clients:
     expect(structuredClone(config)).toEqual(config)
   })
 
+  it('allows two databases of one server as long as no route mirrors there', () => {
+    const { config } = load(`stores: { old: redis://a, other: redis://a/1 }
+routes:
+- { name: x, keys: ["a:{x}"], source: other }
+- { name: rest, keys: ["*"], source: old }`)
+    expect(config.routes.map(({ source }) => source.store)).toEqual(['other', 'old'])
+  })
+
   it('allows renames that change different patterns in the same way, and stores on several servers', () => {
     const { config } = load(`stores: { old: redis://a, new: redis://b, other: redis://c/1 }
 routes:

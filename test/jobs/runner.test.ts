@@ -118,6 +118,25 @@ test('what cannot be written down is refused in these words, and one that waits 
   await becomes(runner, second.id, { state: 'done' })
 })
 
+test('one whose turn has come while its beginning cannot be written begins when it can', async () => {
+  const { runner, log } = runnerOf(async () => REPORT)
+  const enter = store.enter.bind(store)
+  let isFull = true
+  store.enter = (...[id, state, ...more]) => {
+    if (state === 'running' && isFull) disk(false)
+    try {
+      return enter(id, state, ...more)
+    } finally {
+      disk(true)
+    }
+  }
+  const { id, state } = await runner.start(JOB)
+  expect(state).toBe('queued')
+  expect(log.lines.filter((line) => line.startsWith('the state of a job cannot be written'))).toHaveLength(1)
+  isFull = false
+  await becomes(runner, id, { state: 'done' })
+})
+
 test('a job that was stopped says so when that cannot be written, and is what it was told last', async () => {
   const { runner } = runnerOf(async (task) => {
     for (;;) await task.wait(10)

@@ -302,6 +302,30 @@ test('before the authority moves both servers are asked who they are: one that h
   expect(await asked(10)).toMatch(/store 'old' does not say/)
 })
 
+test('the number of the last failover is written down as soon as it is known, and only a higher one is a failover', () => {
+  const config = configOf({ stores: { old: { port: 1 }, new: { port: 2 } }, routes: [ROUTE] })
+  const routes = new RouteTable(config, 1, ['old', 'new'], new Map())
+  const dirty = new DirtySet(100)
+  const written: unknown[] = []
+  const identity = new StoreIdentity(
+    { routes, stores: [], log: () => {} } as unknown as DataPathContext,
+    dirty,
+    (_, epochs) => written.push(Object.fromEntries(epochs)),
+  )
+  identity.restore(new Map(), new Map([['new', 3]]))
+  identity.elected('new', 3, false)
+  expect(written).toEqual([])
+  // Sentinels that were set up anew begin at 0.
+  identity.elected('new', 0, false)
+  expect(dirty.toVerify.causes('all')).toEqual([])
+  // It is told as one by itself.
+  identity.elected('new', 1, true)
+  expect(dirty.toVerify.causes('all')).toEqual([])
+  identity.elected('new', 3, false)
+  expect(dirty.toVerify.causes('all')).toEqual(['failed-over'])
+  expect(written).toEqual([{ new: 0 }, { new: 1 }, { new: 3 }])
+})
+
 test('a store without keys is not taken for an empty one while it loads its data', async () => {
   let loading = 1
   const pipeline = {

@@ -189,6 +189,23 @@ test('a shadow that is killed: its replica takes over, what was on the way is co
   await eventually(async () => expect((await dead.client().role())[0]).toBe('slave'), { timeoutMs: 30_000 })
 }, 300_000)
 
+test('a shadow that has failed over and back while nothing ran is the same server, and its route needs a verify', async () => {
+  const [group, old] = await Promise.all([startGroup(), startRedis()])
+  started(old)
+  const understudy = started(await startUnderstudy(config(old.url, group.url)))
+  const before = await group.primary()
+  await understudy.client().set('a', 1)
+  await settled(understudy)
+  await understudy.kill9()
+  await group.failover()
+  expect(await group.failover()).toBe(before)
+  await eventually(async () => expect((await before.client().role())[0]).toBe('master'))
+  await understudy.restart()
+  await eventually(async () =>
+    expect((await statusOf(understudy)).routes['all']!.mirror.verifyCauses).toContain('failed-over'),
+  )
+}, 300_000)
+
 test('without a Sentinel at the start it says so, and serves as soon as one answers', async () => {
   const group = await startGroup()
   await Promise.all(group.sentinels.map((sentinel) => sentinel.kill9()))

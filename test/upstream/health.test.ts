@@ -170,6 +170,29 @@ test.each([
   },
 )
 
+test('what a store has told of itself is not known any more when it does not tell it any more', async () => {
+  let info = '$33\r\nredis_version:7.2.0\r\nrole:master\r\n\r\n'
+  let ping = '+PONG\r\n'
+  const store = await FakeStore.start(([name]) => (name === 'INFO' ? info : name === 'TIME' ? ping : '+OK\r\n'))
+  running.push(store)
+  const config = configOf({ stores: { old: { port: store.port } } }).stores['old']!
+  const probe = new HealthProbe(
+    config,
+    config.endpoints[0]!,
+    () => {},
+    () => {},
+  )
+  running.push(probe)
+  await probe.start()
+  expect(probe.health).toMatchObject({ up: true, version: '7.2.0', role: 'master' })
+  // Away for a moment, so that it is asked again.
+  ping = '-LOADING Redis is loading the dataset in memory\r\n'
+  await eventually(() => expect(probe.health.up).toBe(false))
+  info = NOT_ALLOWED
+  ping = UNKNOWN_COMMAND
+  await eventually(() => expect(probe.health).toMatchObject({ up: true, version: null, role: null }))
+})
+
 test('a store that serves nobody at the moment is not up, whatever it says first, and the reason is the last one', async () => {
   let said = '-LOADING Redis is loading the dataset in memory\r\n'
   const store = await FakeStore.start(([name]) => (name === 'INFO' ? said : '+OK\r\n'))

@@ -121,3 +121,21 @@ test('a failover is followed at once, and a Sentinel that has missed it is not',
   await eventually(() => expect(watch.view.answering).toBe(3))
   expect(moves).toHaveLength(2)
 })
+
+test('the number of a failover is told; Sentinels that were set up anew and name the same primary tell of none', async () => {
+  const { port } = await group.failover()
+  for (const i of group.sentinels.keys()) await eventually(async () => expect((await group.primary(i)).port).toBe(port))
+  const { watch, moves } = watching()
+  await watch.start()
+  await eventually(() => expect(watch.view.answering).toBe(3))
+  expect(watch.epoch).toBeGreaterThan(0)
+  // All of them first: one that knows tells the others.
+  for (const { client } of group.sentinels) await client.call('SENTINEL', 'REMOVE', PRIMARY_NAME)
+  for (const { client } of group.sentinels) {
+    await client.call('SENTINEL', 'MONITOR', PRIMARY_NAME, '127.0.0.1', port, 2)
+    await client.call('SENTINEL', 'SET', PRIMARY_NAME, 'auth-pass', 'of-the-store')
+  }
+  await eventually(() => expect(watch.epoch).toBe(0))
+  expect(watch.view.failovers).toBe(0)
+  expect(moves).toEqual([[null, address(port)]])
+})
