@@ -236,7 +236,7 @@ export class ConfigurationChanges {
     const { completeness, journal } = this.#guards!
     const old = this.#config
     const holding = steps.filter((step) => step.holds)
-    const moving = force ? [] : holding.filter((step) => step.movesPrimary)
+    const moving = holding.filter((step) => step.movesPrimary)
     await this.#mustBeOpen(old, next, same, force)
     const regions = keyRegions(old, next, same)
     await stores.provide(next)
@@ -248,7 +248,7 @@ export class ConfigurationChanges {
       await stores.settle(old)
     }
     // From here on nothing can make one end lack what the gates have seen there: what has begun before, while stores were asked, they see now.
-    this.#moving = new Set(holding.filter((step) => step.movesPrimary).flatMap(({ before, route }) => [before, route]))
+    this.#moving = new Set(moving.flatMap(({ before, route }) => [before, route]))
     const result = await this.#mustBeOpen(old, next, same, force)
       .then(() =>
         thread.apply({
@@ -258,6 +258,7 @@ export class ConfigurationChanges {
           hold: [...new Set(holding.flatMap(({ before, route }) => [before, route]))],
           rerouted: steps.flatMap(({ keys, before, route }) => (keys.length === 0 ? [] : [[before, route] as const])),
           needsEqual: moving.map(({ before }) => before),
+          force,
           forget: steps.filter((step) => step.forgetsShadow).map((step) => step.route),
           holdTimeoutMs: next.cutover.holdTimeoutMs,
         }),

@@ -242,10 +242,15 @@ export class DirtySet {
 
   /** The route mirrors no more: its dirty keys mean nothing. */
   forget(route: string): void {
+    this.drop(route)
+    this.toVerify.clear(route)
+  }
+
+  /** Its dirty keys are not to be copied. */
+  drop(route: string): void {
     for (const group of this.#groups.ofRoute(route)) {
       while (group.byAge.first !== -1) this.#remove(group, group.byAge.first, false)
     }
-    this.toVerify.clear(route)
   }
 
   /** The key belongs to another route now, where it has been marked. */

@@ -24,7 +24,7 @@ export const VERIFY_CAUSES = [
   'functions',
   /** The shadow may also have functions that the primary has not. */
   'functions-removed',
-  /** The primary was changed in the configuration while nothing ran and keys were dirty. */
+  /** The primary was changed while keys were dirty: by force, or in the configuration while nothing ran. */
   'turned',
   /** Keys of a route that is gone, and needed one, are this route's now. */
   'rerouted',

@@ -40,30 +40,26 @@ export class Fence {
     for (const command of this.#recalled) command.recall()
   }
 
-  /** Resolves when the held routes are quiet: `replicas` also demands an empty backlog and no dirty key, route by route. */
-  async drain(needsEqual: ReadonlySet<string>, deadlineMs: number): Promise<FenceResult> {
+  /**
+   * Resolves when the held routes are quiet; those that `needsEqual` names also with an empty backlog and without a dirty key. `force`: for these it is waited as long, and no longer than it can help; what is left then is the
+   * caller's.
+   */
+  async drain(needsEqual: ReadonlySet<string>, deadlineMs: number, force = false): Promise<FenceResult> {
     for (;;) {
-      const reason = this.stillBusy(needsEqual)
+      const busy = this.#inFlight()
+      const reason = busy ?? this.#stillUnequal(needsEqual, force)
       if (reason === null) return { ok: true }
-      if (performance.now() - this.heldSinceMs > deadlineMs) return { ok: false, reason }
+      if (performance.now() - this.heldSinceMs > deadlineMs)
+        return force && busy === null ? { ok: true } : { ok: false, reason }
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
   }
 
   /** Why the held routes are not quiet now; null: they are. */
   stillBusy(needsEqual: ReadonlySet<string>): string | null {
-    for (const state of this.#held) {
-      if (state.inFlight > 0)
-        return `${state.inFlight} commands of route '${state.name}' are still in flight (its primary has not answered them; where it hangs, --force --reason goes when they have timed out)`
-      if (!needsEqual.has(state.name)) continue
-      if (state.backlogCommands > 0)
-        return `${state.backlogCommands} writes of route '${state.name}' still wait for the shadow`
-      const dirty = this.#path.dirty.count(state.name)
-      if (dirty > 0) return `${dirty} dirty keys of route '${state.name}' are not copied yet`
-    }
-    const waiting = this.#recalled.filter((command) => command.waitsAtStore).length
-    return waiting > 0 ? `${waiting} blocked commands have not come back yet` : null
+    return this.#inFlight() ?? this.#stillUnequal(needsEqual, false)
   }
+
   /**
    * A new table is in force. Routes that have come with it are held as the others until their subscribers have arrived. `rerouted`: names of routes that have given keys to others, or got some.
    */
@@ -118,6 +114,33 @@ export class Fence {
       state.holdAll()
       this.#held.push(state)
     }
+  }
+
+  #inFlight(): string | null {
+    for (const state of this.#held)
+      if (state.inFlight > 0)
+        return `${state.inFlight} commands of route '${state.name}' are still in flight (its primary has not answered them; where it hangs, --force --reason goes when they have timed out)`
+    const waiting = this.#recalled.filter((command) => command.waitsAtStore).length
+    return waiting > 0 ? `${waiting} blocked commands have not come back yet` : null
+  }
+
+  #stillUnequal(needsEqual: ReadonlySet<string>, force: boolean): string | null {
+    for (const state of this.#held) {
+      if (!needsEqual.has(state.name)) continue
+      if (state.backlogCommands > 0)
+        return `${state.backlogCommands} writes of route '${state.name}' still wait for the shadow`
+      const dirty = this.#path.dirty.count(state.name)
+      if (dirty > 0 && (!force || this.#canBeCopied(state.name)))
+        return `${dirty} dirty keys of route '${state.name}' are not copied yet`
+    }
+    return null
+  }
+
+  /** Or nothing comes of waiting: a primary that is gone is what one forces a switch for. */
+  #canBeCopied(name: string): boolean {
+    const { routes } = this.#path
+    const route = routes.byName(name)
+    return route !== undefined && this.#path.primaryOf(route).state().state === 'up'
   }
 }
 

@@ -3,6 +3,7 @@ import type { SameServers } from '../mirror/same-servers.ts'
 import type { StoreIdentity } from '../mirror/store-identity.ts'
 import type { DataPath } from './data-path.ts'
 import type { Fence } from './fence.ts'
+import type { Change } from './messages.ts'
 
 export interface QuietParts {
   readonly path: DataPath
@@ -19,18 +20,19 @@ export interface QuietParts {
  *     └──────────────────────────── not quiet any more (a key became dirty) ◀──────────────────────────────────┘
  *
  * The gates were open a moment ago, before anybody was held: what they have seen and is known here is looked at once more. It costs no round trip beside the one in which the servers are asked who they are (decision 0126).
- * `needsEqual`: routes whose authority moves, and whose gates were asked.
+ * By force it is enough that nothing is in flight (decision 0130).
  */
 export async function becomeQuiet(
   parts: QuietParts,
   fence: Fence,
-  needsEqual: ReadonlySet<string>,
-  withinMs: number,
+  { needsEqual: names, holdTimeoutMs, force = false }: Change,
 ): Promise<string | null> {
+  const needsEqual = new Set(names)
   for (;;) {
-    const drained = await fence.drain(needsEqual, withinMs)
+    const drained = await fence.drain(needsEqual, holdTimeoutMs, force)
     if (!drained.ok) return drained.reason
-    const changed = await parts.identity.changedMeanwhile(needsEqual, withinMs)
+    if (force) return null
+    const changed = await parts.identity.changedMeanwhile(needsEqual, holdTimeoutMs)
     const reason = turned(parts, needsEqual) ?? changed
     if (reason !== null || fence.stillBusy(needsEqual) === null) return reason
   }

@@ -31,6 +31,7 @@ import { ConfiguredStores } from './configured-stores.ts'
 import { DataPath } from './data-path.ts'
 import { Fence } from './fence.ts'
 import { JobRequests } from './job-requests.ts'
+import { leaveBehind } from './left-behind.ts'
 import { Listeners, type PreparedListeners } from './listeners.ts'
 import type { ApplyResult, Change, Notice, Stats } from './messages.ts'
 import { PrimaryCommands } from './primary-commands.ts'
@@ -194,14 +195,14 @@ export class Runtime {
     const held = new Set(change.hold)
     const startedMs = performance.now()
     if (held.size > 0) fence.hold(held)
-    const needsEqual = new Set(change.needsEqual)
-    const busy = held.size > 0 ? await becomeQuiet(this.#quietParts, fence, needsEqual, change.holdTimeoutMs) : null
+    const busy = held.size > 0 ? await becomeQuiet(this.#quietParts, fence, change) : null
     const reason = busy ?? this.#durability?.entering(change.config) ?? null
     if (reason !== null) {
       fence.release()
       listeners.cancel()
       return { ok: false, reason }
     }
+    if (change.force) leaveBehind(path, change)
     const rerouted = change.rerouted ?? []
     const old = path.stores
     const stores = this.#stores.of(change.config, old)

@@ -202,6 +202,16 @@ export class Store {
     return this.#shadow.all()
   }
 
+  /** The mirror's pipelines are given up: what is on its way down them is told as lost, and is not executed later. Who needs one opens a new one. */
+  giveUpShadow(reason: string): void {
+    for (const pipeline of [...this.#shadow.all()]) {
+      // What has been written is ended at the store, what has not goes with the pipeline.
+      pipeline.reconnect(reason)
+      pipeline.close(reason)
+    }
+    this.#refusedShadow.clear()
+  }
+
   /** As its connections see it: the clients' before the mirror's. */
   state(): { state: PipelineState; error: string | null } {
     const pipeline = this.#shared2.get(0) ?? this.#shared3.get(0) ?? this.#shadow.get(0)
