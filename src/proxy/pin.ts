@@ -70,6 +70,13 @@ export function leavePin(session: PinHolder, pin: Pin): void {
   for (let inner = session.pin; inner !== null; inner = inner.outer) if (inner.outer === pin) inner.outer = pin.outer
 }
 
+/** What it says is queued, and answered at once: a transaction that goes down the shared connection must not stop half-way, for that one is in MULTI. */
+export function isInMulti(session: PinHolder): boolean {
+  for (let pin = session.pin; pin !== null; pin = pin.outer)
+    if (pin.queuedCommands !== undefined && pin.queuedCommands >= 0) return true
+  return false
+}
+
 export function abandonPins(session: PinHolder): void {
   for (let pin = session.pin; pin !== null; pin = pin.outer) pin.abandon()
 }

@@ -24,7 +24,7 @@ import { settleMarked } from './marked-replies.ts'
 import { keepWithinLimit } from './output-limit.ts'
 import type { OwnConnection } from './own-connection.ts'
 import type { OwnMessages } from './own-messages.ts'
-import { abandonPins, type Pin } from './pin.ts'
+import { abandonPins, isInMulti, type Pin } from './pin.ts'
 import { ReplyOrder } from './reply-order.ts'
 import { ReplyWindow } from './reply-window.ts'
 import { PartReplies } from './split.ts'
@@ -135,7 +135,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
   /** False: it has to wait (`waiting` says for what) and is offered again. */
   dispatch(view: CommandView): boolean {
     const spec = this.path.commands.lookup(view) ?? null
-    if (this.order.owed >= this.#window.size && this.pin === null) return this.waitFor('replies')
+    if (this.order.owed >= this.#window.size && !isInMulti(this)) return this.waitFor('replies')
     const { repeat } = this.path
     if (repeat.send(this, spec, view)) return true
     repeat.forget()
@@ -153,7 +153,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
   }
 
   dispatchUnpinned(view: CommandView, spec: CommandSpec | null): boolean {
-    if (this.downstream.pendingBytes > SLOW_CLIENT_BYTES) return this.waitFor('room')
+    if (this.readsSlowly) return this.waitFor('room')
     if (this.order.owed > 0 && (this.replyMode === 'skip' || this.path.sidesteps > 0)) return this.waitFor('replies')
     if (spec === null || spec.handling === 'forward') return forward(this, view, spec)
     return handleCommand(this, view, spec)
@@ -248,6 +248,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
   /** Bytes that answer no command: messages of a subscription. A view. */
   push(buf: Buffer, start: number, end: number): void {
     if (this.closed) return
+    this.#window.pushed += end - start
     this.order.push(buf, start, end)
     this.#checkOutput()
   }
@@ -255,6 +256,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
   /** The same, behind every reply that has become ready. */
   pushInOrder(buf: Buffer, start: number, end: number): void {
     if (this.closed) return
+    this.#window.pushed += end - start
     this.order.append(buf, start, end)
     this.#checkOutput()
   }
@@ -293,6 +295,11 @@ export class Session extends ConnectedClient implements ReplyOwner {
 
   answerError(text: string): void {
     this.answer(errorFrame(text))
+  }
+
+  /** It has not taken replies that there are: its next command waits. */
+  get readsSlowly(): boolean {
+    return this.downstream.pendingBytes > SLOW_CLIENT_BYTES
   }
 
   /** What has been said to it and it has not taken, or not yet been given (a reply before it is missing). */

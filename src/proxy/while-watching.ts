@@ -34,6 +34,7 @@ export function whileWatching(
   if (pipeline === null || everyKey)
     return session.order.owed > 0 ? session.waitFor('replies') : forward(session, view, spec)
   if (session.isHeld(view, spec)) return session.waitFor('hold')
+  if (session.readsSlowly) return session.waitFor('room')
   sendPlanned(session, pipeline, view, spec, session.order.assign())
   return true
 }
