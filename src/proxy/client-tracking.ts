@@ -1,14 +1,15 @@
 import { MINUS } from '../resp/bytes.ts'
-import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
-import { PushReply } from '../resp/reply.ts'
 import { overlapOf, storePrefixes } from '../routing/tracking-prefixes.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { AskOwn, type OwnQuestion } from './ask-own.ts'
+import { keysIn } from './invalidated-keys.ts'
 import { InvalidationRecipient } from './invalidation-recipient.ts'
 import { OrEnd } from './or-end.ts'
 import { leaveOwn, type OwnConnection } from './own-connection.ts'
+import { queuingOf } from './pin.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
 import { trackingInfoAsGiven } from './tracking-info.ts'
@@ -34,6 +35,8 @@ export class ClientTracking {
   #prefixes: readonly Buffer[]
   readonly #recipient: InvalidationRecipient
   readonly #redirections = new Map<Store, Redirection>()
+  /** In MULTI when all were asked to track anew: `resume`. */
+  #passedOver: Pipeline | null = null
   /** What came together with the servers' OK, and goes out behind it. Null: everything has changed. */
   #early: { readonly store: Store; readonly push: Buffer }[] | null = []
 
@@ -136,21 +139,39 @@ export class ClientTracking {
   /**
    * At other primaries or under other names, after a switch: nothing is known there of what the client has cached. It is told to forget everything when they all track: what changed before is
    * forgotten with the rest, and of what changes from then on it is told. One that does not agree would leave a cache that nobody keeps right, so then the connection ends.
+   *
+   * One that is in MULTI would queue the question for EXEC: it is asked behind that, and what EXEC has read is forgotten once more.
    */
   again(): void {
     this.close()
+    this.#passedOver = null
     this.#redirected((failure) => {
       if (failure !== null) return this.#session.end()
-      const questions = [...this.#own.all()].map(([store, pipeline]) => {
-        // Prefixes of before would stay.
-        pipeline.push(new Swallow(), OFF, 0, OFF.length)
-        return { pipeline, bytes: this.#frame(store, this.#prefixesAt(store)) }
-      })
-      new AskOwn(this.#session, (reply) => {
-        if (reply[0] === MINUS) this.#session.end()
-        else this.#recipient.tell(null)
-      }).push(questions)
+      const all = [...this.#own.all()]
+      const queuing = queuingOf(this.#session)
+      this.#passedOver = queuing
+      this.#trackAt(all.filter(([, pipeline]) => pipeline !== queuing))
     })
+  }
+
+  /** MULTI is over on that connection. */
+  resume(store: Store, pipeline: Pipeline): void {
+    if (this.#passedOver !== pipeline) return
+    this.#passedOver = null
+    this.#trackAt([[store, pipeline]])
+  }
+
+  #trackAt(connections: readonly (readonly [Store, Pipeline])[]): void {
+    const questions = connections.map(([store, pipeline]) => {
+      // Prefixes of before would stay.
+      pipeline.push(new Swallow(), OFF, 0, OFF.length)
+      return { pipeline, bytes: this.#frame(store, this.#prefixesAt(store)) }
+    })
+    if (questions.length === 0) return this.#recipient.tell(null)
+    new AskOwn(this.#session, (reply) => {
+      if (reply[0] === MINUS) this.#session.end()
+      else this.#recipient.tell(null)
+    }).push(questions)
   }
 
   /** A push that has come down the client's connection to that store: a view. */
@@ -272,15 +293,6 @@ export class ClientTracking {
     if (!this.#request.broadcasts) return names
     return names.filter((name) => this.#prefixes.some((prefix) => name.subarray(0, prefix.length).equals(prefix)))
   }
-}
-
-/** The keys of an `invalidate` push; null: all there are; undefined: it is another push. */
-function keysIn(buf: Buffer, start: number, end: number): readonly Buffer[] | null | undefined {
-  const reply = decodeReply(buf, start, end)
-  if (!(reply instanceof PushReply)) return undefined
-  const [kind, keys] = reply.items
-  if (!Buffer.isBuffer(kind) || kind.toString('latin1') !== 'invalidate') return undefined
-  return Array.isArray(keys) ? (keys as Buffer[]) : null
 }
 
 /** As the server lists them: each once. */

@@ -17,7 +17,7 @@ const PING = encodeOwn(['PING'])
  *
  *   main     to the primary of the route `*`
  *   beside   while it tracks or has a flag: one to every other primary, so that each of them knows. Any other client
- *            uses the shared connections to these
+ *            uses the shared connections to these. One that a transaction has stays until that is over, whatever a switch says
  *
  * When one of them is lost, so is the client's, as it would be without Understudy.
  */
@@ -98,12 +98,28 @@ export class OwnConnection {
   /** Connections to the primaries that it has none to: before tracking is turned on at each of them. */
   reachAll(): void {
     const stores = this.#primaries()
+    this.#leave(stores)
+    for (const store of stores) if (this.at(store) === null) this.#beside.set(store, this.#take(store))
+  }
+
+  /** Those beside the main one that lead to none of these. One that a transaction has is not taken from it. */
+  #leave(needed: readonly Store[]): void {
     for (const [store, pipeline] of [...this.#beside]) {
-      if (stores.includes(store) && store !== this.store) continue
+      if ((needed.includes(store) && store !== this.store) || this.#isBorrowed(pipeline)) continue
       this.#beside.delete(store)
       retire(store, pipeline)
     }
-    for (const store of stores) if (this.at(store) === null) this.#beside.set(store, this.#take(store))
+  }
+
+  #isBorrowed(pipeline: Pipeline): boolean {
+    for (let { pin } = this.#session; pin !== null; pin = pin.outer) if (pin.borrowed?.[1] === pipeline) return true
+    return false
+  }
+
+  /** A transaction is done with that connection, its EXEC or DISCARD being said: what had to wait for that is done before the client says anything else. */
+  returned(pipeline: Pipeline): void {
+    this.#leave(this.#needsAll() ? this.#primaries() : [])
+    for (const [store, own] of this.all()) if (own === pipeline) this.tracking?.resume(store, pipeline)
   }
 
   /** Also those that are one server under two names: a route's commands go to the one that it names. */
@@ -151,13 +167,13 @@ export class OwnConnection {
     this.#table = path.routes
     if (next === this.store && sameNames && this.#reachesAll()) return
     if (next !== this.store) {
-      retire(this.store, this.pipeline)
-      this.store = next
       const beside = this.#beside.get(next)
       this.#beside.delete(next)
+      this.#beside.set(this.store, this.pipeline)
+      this.store = next
       this.pipeline = beside ?? this.#open(next)
     }
-    if (!this.#needsAll()) return
+    if (!this.#needsAll()) return this.#leave([])
     this.reachAll()
     this.tracking?.again()
   }

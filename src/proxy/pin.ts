@@ -34,6 +34,8 @@ export interface Pin {
   changeUser?(user: StoreUser | null, password: string): void
   /** Of a transaction: the connection that it has borrowed, and where. Null: none, or the shared one. */
   readonly borrowed?: readonly [Store, Pipeline] | null
+  /** Of a transaction: that connection, while it is in MULTI there: what is said on it is queued, and executed by EXEC. */
+  readonly queuesOn?: Pipeline | null
   /** Of a subscriber: confirmations are under way. */
   readonly owesAnswers?: boolean
   /** Of a transaction: how many commands are queued; -1: not in MULTI. */
@@ -75,6 +77,12 @@ export function isInMulti(session: PinHolder): boolean {
   for (let pin = session.pin; pin !== null; pin = pin.outer)
     if (pin.queuedCommands !== undefined && pin.queuedCommands >= 0) return true
   return false
+}
+
+/** The connection of the client that is in MULTI; null: none is, or a shared one for a transaction that has arrived whole. */
+export function queuingOf(session: PinHolder): Pipeline | null {
+  for (let pin = session.pin; pin !== null; pin = pin.outer) if (pin.queuesOn) return pin.queuesOn
+  return null
 }
 
 export function abandonPins(session: PinHolder): void {

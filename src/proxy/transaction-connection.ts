@@ -62,6 +62,11 @@ export class TransactionConnection {
     return null
   }
 
+  /** The same, if MULTI has been said on it. */
+  get queuing(): Pipeline | null {
+    return this.#multiSent ? this.#dedicated : null
+  }
+
   /**
    * Gives the connection. `multi`: the MULTI that the transaction is in, as the client wrote it; it and `queue`, what has been queued, are what a new connection has to be told first.
    * `onLost`: a borrowed one was lost.
@@ -142,12 +147,16 @@ export class TransactionConnection {
       back(isClean)
       done(answered)
     }
-    pipeline?.push(new Cleaning(ended), clean, 0, clean.length)
+    if (pipeline === null) return
+    pipeline.push(new Cleaning(ended), clean, 0, clean.length)
+    this.#session.own?.returned(pipeline)
   }
 
   /** EXEC has been answered. `clean`: in a way that says that the transaction is over. Given back after the reply that is being settled has left the ring. */
   finished(clean: boolean): void {
+    const pipeline = this.#dedicated
     const back = this.#takeOut()
+    if (pipeline !== null) this.#session.own?.returned(pipeline)
     queueMicrotask(() => back(clean))
   }
 

@@ -48,6 +48,10 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
     return store === null || dedicated === null ? null : [store, dedicated]
   }
 
+  get queuesOn(): Pipeline | null {
+    return this.executing ? null : this.connection.queuing
+  }
+
   get queuedCommands(): number {
     return this.inMulti ? (this.abortedAt ?? this.queue.commands.length) : -1
   }
