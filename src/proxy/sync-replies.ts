@@ -7,7 +7,7 @@ import type { Session } from './session.ts'
 
 /**
  * `mirror.mode: sync`: the reply of a write waits until the shadow has acknowledged its effect, or its keys have been copied, at most `mirror.timeout`; then it goes out anyway. With `onShadowError: fail`
- * the client learns of a shadow that failed or was late; the write itself stands on the primary, and the key is dirty. A command with keys of several routes goes by the strictest of them.
+ * the client learns of a shadow that failed or was late; the write itself stands on the primary, and the key is dirty. A command with keys of several routes goes by the strictest of those that are mirrored.
  */
 export class SyncReplies {
   readonly #path: DataPath
@@ -18,12 +18,12 @@ export class SyncReplies {
   }
 
   /** By what terms the reply to a write of `route` waits, whose keys are also those of `others`. Null: it does not. */
-  termsOf({ config: { mirror } }: Route, others: Iterable<RouteState> | null): SyncTerms | null {
-    let terms: SyncTerms | null = mirror.mode === 'sync' ? mirror : null
+  termsOf(route: Route, others: Iterable<RouteState> | null): SyncTerms | null {
+    let terms = ownTermsOf(route)
     if (others === null) return terms
     for (const state of others) {
-      const other = this.#path.routes.routes.find((route) => route.state === state)?.config.mirror
-      if (other?.mode === 'sync') terms = terms === null ? other : stricter(terms, other)
+      const other = ownTermsOf(this.#path.routes.routes.find((one) => one.state === state))
+      if (other !== null) terms = terms === null ? other : stricter(terms, other)
     }
     return terms
   }
@@ -77,6 +77,13 @@ export interface HeldReply {
 }
 
 type SyncTerms = Pick<MirrorConfig, 'timeoutMs' | 'onShadowError'>
+
+/** What it says of its replies counts while it is mirrored. */
+function ownTermsOf(route: Route | undefined): SyncTerms | null {
+  if (route === undefined || route.shadow === null) return null
+  const { mirror } = route.config
+  return mirror.mode === 'sync' ? mirror : null
+}
 
 function stricter(one: SyncTerms, other: SyncTerms): SyncTerms {
   return {

@@ -209,6 +209,30 @@ describe('mirror.mode: sync', () => {
     expect(await client.text()).toMatch(/message/)
   })
 
+  test('a route that is not mirrored has no say in it', async () => {
+    const mirror = { mode: 'sync', timeoutMs: 100, onShadowError: 'fail' } as const
+    path = await startDataPath({
+      stores: { old, new: fresh },
+      routes: [
+        { name: 'strict', keys: ['strict:*'], source: 'old', target: 'new', phase: 'passthrough', mirror },
+        { name: 'near', source: 'old', target: 'new', phase: 'mirror' },
+      ],
+    })
+    const app = path.client()
+    await settled(path)
+    fresh.pause()
+    try {
+      expect(await app.mset('strict:1', 1, 'near', 1)).toBe('OK')
+      expect(await app.mset('near', 1, 'strict:1', 1)).toBe('OK')
+      expect(await app.multi().set('near', 1).set('strict:1', 1).exec()).toEqual([
+        [null, 'OK'],
+        [null, 'OK'],
+      ])
+    } finally {
+      fresh.resume()
+    }
+  })
+
   test('a write of several routes waits as the strictest of them says, whichever key comes first', async () => {
     path = await startDataPath({
       stores: { old, new: fresh },
