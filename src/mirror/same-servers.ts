@@ -9,7 +9,8 @@ import type { DataPathContext } from './context.ts'
  *   a shared connection comes up ─▶ INFO server in its greeting ─┬─ a client's: shadows that are the same server lose theirs
  *                                                                └─ the mirror's: not taken, if the primary of one of its routes is the same server
  *
- * Whichever comes first, nothing is mirrored in between: without a client's connection there is no write.
+ * Whichever comes first, nothing is mirrored in between: without a client's connection there is no write. Where the configuration has no credentials for the store, those of clients that log in there themselves are asked; a user without
+ * the right to INFO does not tell.
  */
 export class SameServers {
   readonly #context: DataPathContext

@@ -54,7 +54,7 @@ export class Connection {
 
   open(): void {
     this.#cancelRetry()
-    const { store, endpoint, identity, dedicated, whenDown, met } = this.#options
+    const { store, endpoint, identity, dedicated, whenDown, met, asksWhoItIs } = this.#options
     const owner = this.#owner
     const to = endpoint()
     if (typeof to === 'string') return owner.failed(to)
@@ -69,7 +69,8 @@ export class Connection {
     this.#isPlainTcp = store.tls === null && to.kind === 'tcp'
     const use = dedicated ? 'dedicated' : whenDown === 'wait' ? 'mirror' : 'shared'
     this.#server = identity.user === null ? this.#connections.at(to) : null
-    const told = met === undefined ? null : (info: string) => met(endpointIdentity(to), info)
+    const asks = met !== undefined && asksWhoItIs?.() !== false
+    const told = asks ? (info: string) => met(endpointIdentity(to), info) : null
     this.#attempt = new ConnectionAttempt(socket, store, identity, use, this.#server, told, {
       ready: (clientId) => {
         this.#name = this.#attempt?.name ?? null

@@ -77,7 +77,7 @@ export interface Greeting {
  * With the credentials of the configuration it asks what the store calls it (`CLIENT INFO`, since 6.2), and has the store end first what was given up while commands were in flight (`OwnConnections`): what the network, or a
  * hanging store, still holds of that would otherwise be executed behind what comes now.
  *
- * Which server it is, is asked where somebody compares it with others (`asksWhoItIs`).
+ * Which server it is, is asked where somebody compares it with others (`asksWhoItIs`): on a connection that a client has logged in on only where no other can tell, for the same reason.
  *
  * The mirror waits for a store that still loads its data, as for one that is down: all it would send now would be refused (PING is, too).
  *

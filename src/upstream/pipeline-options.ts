@@ -32,6 +32,8 @@ export interface PipelineOptions {
   readonly ownConnections?: OwnConnections | undefined
   /** Told `INFO server` of each new connection, and where that is; a text: it must not be used, and why. Undefined: it is not asked. */
   readonly met?: ((address: string, info: string) => string | null) | undefined
+  /** Looked at when a connection is opened: whether that one asks. Undefined: each does. */
+  readonly asksWhoItIs?: (() => boolean) | undefined
   /** Undefined: a socket to `endpoint`. */
   readonly connection?: ConnectionMaker | undefined
   readonly onState?: (pipeline: Pipeline, error: string | null) => void

@@ -24,7 +24,7 @@ export interface StoreOptions {
   /** A shared pipeline that was full has room again. */
   readonly onDrain: () => void
   readonly run: () => Run
-  /** A server of the store has said which it is (INFO server) to a new connection that is shared; a text: it must not be used, and why. */
+  /** A server of the store has said which it is (INFO server) to a new connection that is shared (one with a client's own login is asked only where no other can be); a text: it must not be used, and why. */
   readonly met: (store: Store, forMirror: boolean, address: string, info: string) => string | null
   /** The store does not let us end connections that are lost, in its words. Told once. */
   readonly onUnendable: (store: Store, text: string) => void
@@ -52,6 +52,8 @@ export class Store {
     this.#open(database, protocol, user, 'fail', true),
   )
   readonly #lent = new Set<Pipeline>()
+  /** Of those with the configuration's credentials, which clients share: they have said which server it is, and will when they come up again. */
+  readonly #telling = new Set<Pipeline>()
   readonly #ownConnections: OwnConnections
   readonly #retiring = new Map<Pipeline, () => void>()
   readonly #busyWatch = new BusyWatch(
@@ -261,6 +263,12 @@ export class Store {
     }
   }
 
+  #met(pipeline: Pipeline, address: string, info: string): string | null {
+    const forMirror = pipeline.options.whenDown === 'wait'
+    if (pipeline.options.identity.user === null && !forMirror) this.#telling.add(pipeline)
+    return this.options.met(this, forMirror, this.cluster === null ? '' : address, info)
+  }
+
   #open(
     database: number,
     protocol: 2 | 3,
@@ -282,10 +290,9 @@ export class Store {
       dedicated,
       limitBytes: PIPELINE_LIMIT_BYTES,
       ownConnections: this.#ownConnections,
-      met:
-        dedicated || user !== null
-          ? undefined
-          : (address, info) => this.options.met(this, whenDown === 'wait', this.cluster === null ? '' : address, info),
+      met: dedicated ? undefined : (address, info) => this.#met(pipeline, address, info),
+      // A client's user need not have the right to it, and the store's ACL LOG would tell of it.
+      asksWhoItIs: user === null ? undefined : () => this.#telling.size === 0,
       onState: (changed, error) => {
         if (changed.state === 'closed') {
           // Nobody gives back what is gone; and a database that the store does not have leaves nothing behind, however many clients ask for it.
@@ -294,6 +301,7 @@ export class Store {
           else if (user !== null) this.users.forget(user, database, changed)
           else for (const list of [this.#shared2, this.#shared3, this.#shadow]) list.forget(database, changed)
         }
+        if (changed.state === 'down' || changed.state === 'closed') this.#telling.delete(changed)
         if (changed.state === 'up') {
           if (whenDown === 'wait') this.#refusedShadow.delete(database)
           this.#isBack(changed)

@@ -62,6 +62,25 @@ test('one that the gates had not heard of does not become the primary', async ()
   })
 })
 
+test.each(['shared', 'dedicated'] as const)(
+  'also where only clients have credentials for the source (%s connections)',
+  async (connections) => {
+    const server = await startRedis({ args: ['--requirepass', 'secret'], password: 'secret' })
+    running.push(server)
+    const path = await start({
+      stores: { old: { port: server.port }, new: { port: server.port, password: 'secret' } },
+      clients: { auth: 'passthrough' },
+      listen: { connections },
+      routes: [ROUTE],
+    })
+    const client = path.client({ password: 'secret' })
+    expect([await client.incr('n'), await client.incr('n'), await client.rpush('list', 'a')]).toEqual([1, 2, 1])
+    await eventually(() => expect(sameAs(path)).toBe('old'))
+    expect(await client.incr('n')).toBe(3)
+    expect(path.runtime.stats().routes['all']!.counters.applied).toBe(0)
+  },
+)
+
 test('a shadow that is connected loses that when another route makes its own server the primary', async () => {
   const [server, other] = [await redis(), await redis()]
   const stores = { other, old: server, new: server }

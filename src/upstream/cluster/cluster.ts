@@ -73,6 +73,7 @@ export class Cluster {
       limitBytes: like.limitBytes,
       ownConnections: like.ownConnections,
       met: like.met,
+      asksWhoItIs: like.asksWhoItIs,
     }
   }
 
