@@ -3,6 +3,7 @@ import { changeBetween } from '../support/change.ts'
 import { startCluster } from '../support/cluster.ts'
 import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { startRedis } from '../support/redis.ts'
 import { endedAfterEach } from '../support/running.ts'
 import { settled } from '../support/settled.ts'
 
