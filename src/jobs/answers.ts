@@ -14,8 +14,8 @@ const areNumbers: Shape = (reply) => Array.isArray(reply) && reply.every(isNumbe
 /** What each read is answered with (`inResp2`), if not with an error. */
 const SHAPES: Readonly<Record<string, Shape>> = {
   TYPE: (reply) => reply instanceof SimpleReply,
-  ...each(isNumber, 'PTTL PEXPIRETIME STRLEN LLEN SCARD HLEN ZCARD XLEN SISMEMBER'),
-  ...each(isText, 'GET GETRANGE ZSCORE'),
+  ...each(isNumber, 'PTTL PEXPIRETIME STRLEN LLEN SCARD HLEN ZCARD XLEN VCARD SISMEMBER'),
+  ...each(isText, 'GET GETRANGE ZSCORE VGETATTR'),
   ...each(isList, 'LRANGE ZRANGE ZMSCORE SMEMBERS HGETALL HMGET XRANGE'),
   ...each(areNumbers, 'SMISMEMBER HPEXPIRETIME'),
 }
@@ -81,6 +81,23 @@ export function sameFacts(one: Facts, other: Facts): boolean {
   return [...one].every(([name, value]) => !other.has(name) || other.get(name) === value)
 }
 
+/** Of VINFO what is how the vectors are kept, not how the graph lies. */
+const VECTOR_FACTS = ['quant-type', 'vector-dim']
+const NEWER_VECTOR_FACTS = ['hnsw-m', 'projection-input-dim']
+
+export function vectorFacts(reply: Reply): Facts {
+  return factsIn('VINFO', reply, VECTOR_FACTS, NEWER_VECTOR_FACTS)
+}
+
+/** Whether VEMB RAW (`[quantisation, bytes, number ...]`, or nil: no such member) says the same twice. */
+export function sameVector(one: Reply, other: Reply): boolean {
+  const [there, here] = [one, other].map((reply) =>
+    reply === null ? [] : listOf('VEMB', reply).map((part) => textOf('VEMB', part)),
+  ) as [string[], string[]]
+  const isSame = (part: string, i: number): boolean => part === here[i] || (i > 1 && Number(part) === Number(here[i]))
+  return there.length === here.length && there.every(isSame)
+}
+
 /** Of what is pending (`[[id, consumer, idle ms, deliveries] ...]`) ID, consumer and count of each; not how long ago. */
 export function pendingOf(reply: Reply): { readonly id: string; readonly text: string }[] {
   return listOf('XPENDING', reply).map((entry) => {
@@ -108,7 +125,8 @@ function listOf(command: string, reply: Reply | undefined): readonly Reply[] {
   return reply as readonly Reply[]
 }
 
-function buffersIn(command: string, reply: Reply | undefined): readonly Buffer[] {
+/** A list of texts, as their bytes. */
+export function buffersIn(command: string, reply: Reply | undefined): readonly Buffer[] {
   const list = listOf(command, reply)
   if (!list.every((item) => Buffer.isBuffer(item))) throw unknownShape(command)
   return list as readonly Buffer[]
@@ -116,6 +134,7 @@ function buffersIn(command: string, reply: Reply | undefined): readonly Buffer[]
 
 function textOf(command: string, reply: Reply): string {
   if (Buffer.isBuffer(reply)) return reply.toString('latin1')
+  if (reply instanceof SimpleReply) return reply.text
   if (typeof reply === 'number' || typeof reply === 'bigint') return String(reply)
   throw unknownShape(command)
 }

@@ -5,10 +5,12 @@ import type { DecoderName } from '../config/config.ts'
 import type { KeyRead } from '../mirror/aligned-reads.ts'
 import { isUnknownCommand } from '../mirror/store-errors.ts'
 import { ErrorReply, type Reply } from '../resp/reply.ts'
-import { fieldsIn, typeOf, Unsettled, understood } from './answers.ts'
-import { compareMembers, type MemberScan } from './member-compare.ts'
+import { typeOf, Unsettled, understood } from './answers.ts'
+import { compareFieldTimes, compareHash, showsNothing } from './hash-compare.ts'
+import { compareMembers, type MemberScan, type PageOfMembers } from './member-compare.ts'
 import type { PairReader } from './pair-reader.ts'
 import { type BothSides, compareStreams } from './stream-compare.ts'
+import { VectorCompare } from './vector-compare.ts'
 
 export type Verdict =
   | { readonly kind: 'equal' }
@@ -74,6 +76,7 @@ export class ExactCompare {
   readonly #wholes = new Semaphore(WHOLE_AT_ONCE)
   readonly #moments = new Semaphore(1)
   readonly #inVain = new Map<string, number>()
+  readonly #vectorSets = new VectorCompare()
   /** Not every server says how old it is. */
   #absoluteTimes: boolean
   /** What could not be looked at, in sentences. */
@@ -113,6 +116,8 @@ export class ExactCompare {
     if ((there === 'none') !== (here === 'none')) {
       // What one side lacks is never equal. In a moment it is gone on the other, too, or it is a difference.
       if (ttl === null) throw new Unsettled('it expires on one side now')
+      const side = there === 'hash' ? 'primary' : here === 'hash' ? 'shadow' : null
+      if (side !== null && (await showsNothing(side, this.#pageOf(database, key)))) return null
       return this.#diff('TYPE', key, [], of.primary[0]!, of.shadow[0]!)
     }
     if (there === 'none') return null
@@ -125,18 +130,20 @@ export class ExactCompare {
   }
 
   async #contents(type: string, database: number, key: Buffer, bytes: number | null): Promise<Difference | null> {
+    if (type === 'vectorset') return this.#vectors(database, key)
     const sizeCommand = SIZES[type]
     if (sizeCommand === undefined) return this.#payload(type, database, key)
     const { primary, shadow } = await this.#read(database, key, [read(sizeCommand)])
-    const size = primary[0]
+    const [size, other] = [primary[0], shadow[0]]
     if (typeof size !== 'number') throw new Unsettled('its type changes all the time')
     const { ignoreJson, decode = [] } = this.#options
     const hasMeaning = ignoreJson.length + decode.length > 0
     // A text that is JSON may differ in length where that does not matter: it is compared as it is.
     if (type === 'string' && size <= CHUNK_BYTES) return this.#same(database, key, 'GET')
     if (type === 'string' && hasMeaning && size <= WHOLE_BYTES) return this.#whole(database, key, 'GET')
-    const length = this.#diff(sizeCommand, key, [], size, shadow[0]!)
-    if (length !== null) return length
+    const length = this.#diff(sizeCommand, key, [], size, other!)
+    // HLEN also counts fields whose time has come: what a hash shows decides.
+    if (length !== null && type !== 'hash') return length
     const all = bytes ?? size * UNKNOWN_BYTES
     const isSmall = size <= CHUNK_ELEMENTS && all <= CHUNK_BYTES * 4
     const isWhole = size <= WHOLE_ELEMENTS && all <= WHOLE_BYTES
@@ -153,7 +160,9 @@ export class ExactCompare {
         if (isSmall || (hasMeaning && isWhole)) return this.#whole(database, key, 'SMEMBERS')
         return this.#members(type, database, key, per)
       case 'hash':
-        return isSmall ? this.#hash(database, key) : this.#members(type, database, key, per)
+        return isSmall && Number(other) <= CHUNK_ELEMENTS
+          ? compareHash(this.#sidesOf(database, key), this.blindSpots)
+          : this.#members(type, database, key, per)
       default:
         return compareStreams(this.#sidesOf(database, key), per)
     }
@@ -230,35 +239,20 @@ export class ExactCompare {
   }
 
   #members(type: 'set' | 'zset' | 'hash', database: number, key: Buffer, per: number): Promise<Difference | null> {
-    return compareMembers(
-      type,
-      this.#sidesOf(database, key),
-      (command, cursor, count) => this.#scan(command, database, key, cursor, count),
-      per,
-      type === 'hash' ? (fields) => this.#fieldExpiries(database, key, fields) : undefined,
+    const both = this.#sidesOf(database, key)
+    const also = (fields: readonly Buffer[]) => compareFieldTimes(both, fields, this.blindSpots)
+    return compareMembers(type, both, this.#pageOf(database, key), per, type === 'hash' ? also : undefined)
+  }
+
+  #pageOf(database: number, key: Buffer): PageOfMembers {
+    return (side, command, cursor, count) => this.#scan(side, command, database, key, cursor, count)
+  }
+
+  #vectors(database: number, key: Buffer): Promise<Difference | null> {
+    this.blindSpots.add(
+      'Of vector sets the graphs of neighbours were not compared: each server builds its own at random.',
     )
-  }
-
-  async #hash(database: number, key: Buffer): Promise<Difference | null> {
-    const { primary, shadow } = await this.#read(database, key, [read('HGETALL')])
-    const difference = this.#diff('HGETALL', key, [], primary[0]!, shadow[0]!)
-    if (difference !== null) return difference
-    const fields = fieldsIn('HGETALL', primary[0]!)
-    return fields.length === 0 ? null : this.#fieldExpiries(database, key, fields)
-  }
-
-  /** Redis 7.4: fields may have times of their own. */
-  async #fieldExpiries(database: number, key: Buffer, fields: readonly Buffer[]): Promise<Difference | null> {
-    const after = ['FIELDS', String(fields.length), ...fields]
-    const { primary, shadow } = await this.#read(database, key, [{ before: ['HPEXPIRETIME'], after }])
-    const [there, here] = [primary[0]!, shadow[0]!]
-    if (there instanceof ErrorReply || here instanceof ErrorReply) {
-      if (!(there instanceof ErrorReply && here instanceof ErrorReply)) {
-        this.blindSpots.add('Times of expiry of hash fields were not compared: only one of the stores knows them.')
-      }
-      return null
-    }
-    return this.#diff('HPEXPIRETIME', key, after, there, here)
+    return this.#wholes.run(() => this.#vectorSets.compare(this.#sidesOf(database, key)))
   }
 
   /** A type that only its module can read: the payloads have to be the same. */

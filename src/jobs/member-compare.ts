@@ -5,11 +5,20 @@ import { ErrorReply, type Reply } from '../resp/reply.ts'
 import { scanned } from './answers.ts'
 import type { BothSides } from './stream-compare.ts'
 
-/** Reads on the primary alone: the next members or fields of a key, about `count` of them. An error reply is a value. */
+/** Reads on one side alone: the next members or fields of a key, about `count` of them. An error reply is a value. */
 export type MemberScan = (
+  side: 'primary' | 'shadow',
   command: 'HSCAN' | 'SSCAN' | 'ZSCAN',
   database: number,
   key: Buffer,
+  cursor: string,
+  count: number,
+) => Promise<Reply>
+
+/** The same of one key. */
+export type PageOfMembers = (
+  side: 'primary' | 'shadow',
+  command: 'HSCAN' | 'SSCAN' | 'ZSCAN',
   cursor: string,
   count: number,
 ) => Promise<Reply>
@@ -36,30 +45,50 @@ const WAYS = {
 
 /**
  * Compares a set, sorted set or hash name by name: the primary says what there is, and both are asked for it. No place or rank is looked at, so what comes and goes meanwhile shifts nothing: a scan gives each name that is there from
- * its beginning to its end. With as many names on both sides behind it, what the primary has and the shadow has as well is all there is.
+ * its beginning to its end. With as many names on both sides behind it, what the primary has and the shadow has as well is all there is. HLEN also counts fields whose time has come, until the server removes them: where it is not what the primary shows, what
+ * the shadow says there is decides.
  *
  * `count`: names for the first page; then by the bytes of the one before. `also`: what else is asked for the same names.
  */
 export async function compareMembers(
   type: keyof typeof WAYS,
   both: BothSides,
-  page: (command: Way['scan'], cursor: string, count: number) => Promise<Reply>,
+  page: PageOfMembers,
   count: number,
   also?: (names: readonly Buffer[]) => Promise<Difference | null>,
 ): Promise<Difference | null> {
   const way: Way = WAYS[type]
+  const there = await shown('primary', way, both, page, count, also)
+  if (typeof there !== 'number') return there
+  const { primary, shadow } = await both.read([{ before: [way.size], after: [] }])
+  const length = both.diff(way.size, [], primary[0]!, shadow[0]!)
+  if (type !== 'hash' || (length === null && primary[0] === there)) return length
+  const here = await shown('shadow', way, both, page, count, also)
+  return typeof here === 'number' ? null : here
+}
+
+/** The first difference among the names that `side` shows; or how many these are. */
+async function shown(
+  side: 'primary' | 'shadow',
+  way: Way,
+  both: BothSides,
+  page: PageOfMembers,
+  first: number,
+  also: Parameters<typeof compareMembers>[4],
+): Promise<Difference | number> {
+  let count = first
+  let seen = 0
   for (let cursor = '0'; ; ) {
-    const { next, items } = scanned(way.scan, await page(way.scan, cursor, count))
+    const { next, items } = scanned(way.scan, await page(side, way.scan, cursor, count))
     for (const names of groups(items, way.parts)) {
       const difference = (await looked(way, both, names)) ?? (await also?.(names)) ?? null
       if (difference !== null) return difference
     }
-    if (next === '0') break
+    seen += items.length / way.parts
+    if (next === '0') return seen
     cursor = next
     count = fitting(items, way.parts) ?? count
   }
-  const { primary, shadow } = await both.read([{ before: [way.size], after: [] }])
-  return both.diff(way.size, [], primary[0]!, shadow[0]!)
 }
 
 async function looked(way: Way, both: BothSides, names: readonly Buffer[]): Promise<Difference | null> {

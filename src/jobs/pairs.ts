@@ -74,8 +74,10 @@ export class Pairs {
     this.exact = new ExactCompare(
       live ? new AlignedReader(environment.dataPath) : new DirectReader(connections, primary, shadow),
       // What the store refuses concerns this key: it may be of another type by now.
-      (command, database, key, cursor, count) =>
-        connections.to(primary.storeName, database).ask([command, primary.nameOf(key), cursor, 'COUNT', count]),
+      (side, command, database, key, cursor, count) => {
+        const end = side === 'primary' ? primary : shadow
+        return connections.to(end.storeName, database).ask([command, end.nameOf(key), cursor, 'COUNT', count])
+      },
       (database, key, work) => watch.during(database, key, work),
       {
         ttlToleranceMs: this.#ttlToleranceMs,

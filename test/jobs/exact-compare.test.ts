@@ -21,6 +21,7 @@ async function compare(
   blindSpots: string[] = [],
   ignoreJson: readonly string[] = [],
   watched: Watched = async (_database, _key, work) => ({ done: await work(), written: false }),
+  fields: readonly Buffer[] = [text('a'), text('b')],
 ): Promise<Verdict> {
   const answer = (answers: Answers, read: KeyRead, protocol: 2 | 3): Uint8Array => {
     const found = answers[read.before.join(' ')]
@@ -35,17 +36,12 @@ async function compare(
         shadow: reads.map((read) => answer(here, read, 2)),
       })),
   } as unknown as DataPathPort
-  const exact = new ExactCompare(
-    new AlignedReader(dataPath),
-    async () => [text('0'), [text('a'), text('b')]],
-    watched,
-    {
-      ttlToleranceMs: 1000,
-      ignoreJson,
-      absoluteTimes: true,
-      aligned: true,
-    },
-  )
+  const exact = new ExactCompare(new AlignedReader(dataPath), async () => [text('0'), fields], watched, {
+    ttlToleranceMs: 1000,
+    ignoreJson,
+    absoluteTimes: true,
+    aligned: true,
+  })
   const verdict = await exact.compare(0, text('k'))
   blindSpots.push(...exact.blindSpots)
   return verdict
@@ -170,6 +166,83 @@ test('a key that one side lacks is never equal: about to expire on the other, it
   expect(await compare(gone, until(500))).toMatchObject({ kind: 'unsettled' })
   expect(await compare(until(60_000), gone)).toMatchObject({ difference: { class: 'missing' } })
   expect(await compare(gone, gone)).toEqual({ kind: 'equal' })
+})
+
+test('a hash of whose fields the time has come is there until the server removes them, and is no key', async () => {
+  const gone: Answers = { TYPE: new SimpleReply('none'), PEXPIRETIME: -2, 'MEMORY USAGE': null }
+  for (const [there, here] of [
+    [hash([]), gone],
+    [gone, hash([])],
+  ] as const) {
+    expect(await compare(there, here, [], [], undefined, [])).toEqual({ kind: 'equal' })
+    expect(await compare(there, here)).toMatchObject({ kind: 'different' })
+  }
+  const half = (count: number): Answers => ({
+    ...base('hash'),
+    HLEN: count,
+    HGETALL: map({ f: text('v') }),
+    HPEXPIRETIME: [-1],
+  })
+  expect(await compare(half(2), half(1))).toEqual({ kind: 'equal' })
+})
+
+/** A vector set of elements `m0 ...`. `ranges`: the server knows VRANGE. */
+function vectors(
+  { count = 3, ranges = true }: { count?: number; ranges?: boolean } = {},
+  { info = {}, vector = {}, attributes = {} }: { info?: object; vector?: object; attributes?: object } = {},
+): Answers {
+  const names = Array.from({ length: count }, (_, i) => `m${String(i).padStart(7, '0')}`)
+  const of = (values: object, name: unknown, otherwise: Reply): Reply =>
+    (values as Record<string, Reply>)[String(name)] ?? otherwise
+  const whole = [new SimpleReply('int8'), text('\x01\x02'), new DoubleReply('1.5'), new DoubleReply('0.25')]
+  return {
+    ...base('vectorset'),
+    DUMP: text('bytes of a graph'),
+    VCARD: count,
+    VINFO: map({ 'quant-type': new SimpleReply('int8'), 'vector-dim': 2, 'max-level': count, 'hnsw-m': 16, ...info }),
+    VEMB: ({ after }) => of(vector, Buffer.from(after[0] as Uint8Array), whole),
+    VGETATTR: ({ after }) => of(attributes, Buffer.from(after[0] as Uint8Array), null),
+    VRANDMEMBER: ({ after }) => names.slice(0, Number(after[0])).map(text),
+    ...(ranges && {
+      VRANGE: ({ after: [from, , most] }: KeyRead): Reply => {
+        const start = Buffer.from(from as Uint8Array).toString()
+        const rest = start === '-' ? names : names.filter((name) => name > start.slice(1))
+        return rest.slice(0, Number(most)).map(text)
+      },
+    }),
+  }
+}
+
+test('vector sets are compared by what they hold, and not by their graphs, whether their members are listed in ranges or all at once', async () => {
+  const other = { DUMP: text('bytes of another graph') }
+  const spots: string[] = []
+  for (const ranges of [true, false]) {
+    for (const count of [3, 2_500]) {
+      const there = vectors({ count, ranges })
+      const here = (differing: object): Answers => ({ ...vectors({ count, ranges }, differing), ...other })
+      expect(await compare(there, here({ info: { 'max-level': 9 } }), spots)).toEqual({ kind: 'equal' })
+      const member = `m${String(count - 1).padStart(7, '0')}`
+      for (const differing of [
+        { info: { 'quant-type': new SimpleReply('f32') } },
+        { info: { 'vector-dim': 3 } },
+        { info: { 'hnsw-m': 32 } },
+        { vector: { [member]: [new SimpleReply('int8'), text('\x01\x03'), text('1.5'), text('0.25')] } },
+        { vector: { [member]: [new SimpleReply('int8'), text('\x01\x02'), text('1.5'), text('0.26')] } },
+        { vector: { [member]: [] } },
+        { attributes: { [member]: text('{"a":1}') } },
+      ])
+        expect([differing, await compare(there, here(differing))]).toMatchObject([differing, { kind: 'different' }])
+      expect(await compare(there, { ...vectors({ count: count + 1 }), ...other })).toMatchObject({
+        difference: { class: 'length' },
+      })
+    }
+  }
+  expect(spots[0]).toContain('graphs')
+})
+
+test('a vector set that is too large for one answer, on a primary that does not list in ranges, cannot be compared', async () => {
+  const large = vectors({ count: 200_001, ranges: false })
+  expect(await compare(large, large)).toMatchObject({ kind: 'unsettled', reason: expect.stringContaining('VRANGE') })
 })
 
 test('stores from before 6.2 are asked member by member, and those that do not know PEXPIRETIME for the time that is left', async () => {

@@ -11,6 +11,8 @@ const DIFFERENT: Difference = { class: 'value', detail: 'They differ.' }
 
 interface Side {
   readonly of: Map<string, Buffer>
+  /** As it says. Default: so many. */
+  readonly size?: number
   readonly knows?: (command: string) => boolean
 }
 
@@ -18,10 +20,10 @@ interface Side {
 function sides(there: Side, here: Side) {
   const asked: { command: string; names: number; bytes: number }[] = []
   const counts: number[] = []
-  const answer = ({ of, knows }: Side, { before, after }: KeyRead): Reply => {
+  const answer = ({ of, size = of.size, knows }: Side, { before, after }: KeyRead): Reply => {
     const [command] = before
     if (knows?.(command!) === false) return new ErrorReply(`ERR unknown command '${command}'`)
-    if (command === 'HLEN' || command === 'ZCARD') return of.size
+    if (command === 'HLEN' || command === 'ZCARD') return size
     const found = after.map((name) => of.get(Buffer.from(name as Buffer).toString()) ?? null)
     return command === 'ZSCORE' ? found[0]! : found
   }
@@ -36,9 +38,9 @@ function sides(there: Side, here: Side) {
     },
     diff: (_command, _after, one, other) => (isDeepStrictEqual(one, other) ? null : DIFFERENT),
   }
-  const page = async (_command: string, cursor: string, count: number): Promise<Reply> => {
+  const page = async (side: 'primary' | 'shadow', _command: string, cursor: string, count: number): Promise<Reply> => {
     counts.push(count)
-    const all = [...there.of]
+    const all = [...(side === 'primary' ? there : here).of]
     const to = Number(cursor) + count
     return [
       text(to < all.length ? String(to) : '0'),
@@ -70,6 +72,18 @@ test('a name that the primary lacks shows by the count at the end, also when ano
   expect(await compareMembers('hash', both, page, 1_000)).toEqual(DIFFERENT)
   here.delete('name 7')
   expect(await compareMembers('hash', sides({ of: there }, { of: here }).both, page, 1_000)).toEqual(DIFFERENT)
+})
+
+test('fields whose time has come count in HLEN until the server removes them, and make no difference', async () => {
+  const there = filled(3_000, 10)
+  const here = filled(3_000, 10)
+  const { both, page } = sides({ of: there, size: 3_002 }, { of: here, size: 3_000 })
+  expect(await compareMembers('hash', both, page, 1_000)).toBeNull()
+  here.set('stranger', text('v'))
+  expect(await compareMembers('hash', both, page, 1_000)).toEqual(DIFFERENT)
+  // As many as the one of which it is not known that it is gone.
+  const asMany = sides({ of: there, size: 3_001 }, { of: here })
+  expect(await compareMembers('hash', asMany.both, asMany.page, 1_000)).toEqual(DIFFERENT)
 })
 
 test('members of a sorted set are asked for by name, one by one where the server is too old for more', async () => {
