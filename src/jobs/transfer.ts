@@ -1,5 +1,3 @@
-import { ErrorReply } from '../resp/reply.ts'
-import { stagingKeyFor } from '../routing/staging-key.ts'
 import { inGroups } from './dumps.ts'
 import { endsOf } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
@@ -9,15 +7,16 @@ import type { ListedKey } from './job-store.ts'
 import { countLines } from './lines.ts'
 import { OwnWrites } from './own-writes.ts'
 import { Pairs } from './pairs.ts'
+import { isGone, putRecord } from './put-record.ts'
 import { type FileFormat, openWriter, readRecords } from './record-files.ts'
 import type { FileRecord, RecordWriter } from './record-format.ts'
 import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { countKeys, scan } from './scan.ts'
 import type { ScanPosition } from './scan-position.ts'
-import { refusedDatabase, type StoreConnection, StoreConnections } from './store-connection.ts'
+import { refusedDatabase, StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
-import { type KeyRecord, readPayload, readValue, sameValue, writesOf } from './values.ts'
+import { type KeyRecord, readValue } from './values.ts'
 
 const PAGE = 200
 /** Of a file, what is written together. */
@@ -26,10 +25,6 @@ const PAGE_BYTES = 8 * 1024 * 1024
 const MAX_KEY_BYTES = 128 * 1024 * 1024
 const TOO_LARGE =
   'It was not exported: it takes more than 128 MB, which is too much for such a file; backfill copies it.'
-/** Commands that write one key, under way together. */
-const AT_ONCE = 1_000
-/** A key that is being written by pieces is gone after so long, if nobody finishes it. */
-const STAGING_MS = 600_000
 
 interface FileOf {
   readonly format: FileFormat
@@ -42,7 +37,7 @@ function fileOf({ file, format = 'jsonl', namespace = '' }: JobOptions): FileOf 
 }
 
 /**
- * Brings keys from a file into the route: each is written to the route's primary, copied to the other side where the route is mirrored, and read again. A key that is there is left as it is,
+ * Brings keys from a file into the route: each is written to the route's primary, and copied to the other side where the route is mirrored. A key that is there is left as it is,
  * unless `--on-conflict overwrite` says otherwise.
  */
 export async function importKeys(environment: JobEnvironment, task: Task): Promise<WorkReport> {
@@ -119,72 +114,6 @@ async function* filePages(records: AsyncIterable<FileRecord>): AsyncGenerator<St
     held = 0
   }
   if (page.length > 0) yield step()
-}
-
-/**
- * Writes one key under a name of its own, renames it, and reads it again: so nobody sees half of it, and a key that its application makes meanwhile is not lost.
- * `there`: it was, and was left; `gone`: its time has come; else a reason. Rejects with StoreLost.
- */
-async function putRecord(
-  connection: StoreConnection,
-  name: Buffer,
-  record: KeyRecord,
-  { dryRun, onConflict = 'skip' }: JobOptions,
-  counts: boolean,
-): Promise<'written' | 'there' | 'gone' | string> {
-  if (isGone(record)) return 'gone'
-  const { of } = record
-  if (Array.isArray(of.value) && of.value.length === 0) return 'it is without elements, which no key is in a store'
-  const overwrites = onConflict === 'overwrite'
-  const conflict = onConflict === 'fail' ? 'it is there already' : 'there'
-  const isThere = overwrites ? 0 : await connection.ask(['EXISTS', name])
-  if (isThere instanceof ErrorReply) return `the store answers ${isThere.code}`
-  if (isThere === 1) return conflict
-  if (dryRun) return 'written'
-  const staging = stagingKeyFor(name)
-  try {
-    const error = await writeStaged(connection, staging, writesOf(staging, record, counts), record.expiresAtMs !== null)
-    const renamed = error ?? (await connection.ask([overwrites ? 'RENAME' : 'RENAMENX', staging, name]))
-    if (renamed instanceof ErrorReply || renamed === 0) await connection.ask(['UNLINK', staging])
-    if (renamed instanceof ErrorReply) return `the store answers ${renamed.code}`
-    if (renamed === 0) return conflict
-  } catch (error) {
-    // It is written again under another name: what there is of this one has only to be out of the way.
-    connection.ask(['UNLINK', staging]).catch(() => {})
-    throw error
-  }
-  const found =
-    of.type === 'payload' ? { of: await readPayload(connection, name, of.of) } : await readValue(connection, name)
-  if (found === null || found === undefined) return 'it was written and is not there'
-  const value = typeof found === 'string' ? found : found.of
-  if (value === null || typeof value === 'string') return 'it was written and is not there'
-  return sameValue(value, of) ? 'written' : 'it was written and reads differently'
-}
-
-function isGone({ expiresAtMs }: KeyRecord): boolean {
-  return expiresAtMs !== null && expiresAtMs <= Date.now()
-}
-
-/** Gives the first error of a store. One that is written by pieces goes by itself if nobody finishes it. */
-async function writeStaged(
-  connection: StoreConnection,
-  staging: Buffer,
-  [first, ...rest]: readonly (Buffer | string)[][],
-  expires: boolean,
-): Promise<ErrorReply | undefined> {
-  const commands = [
-    first!,
-    ...(rest.length > 1 ? [['PEXPIRE', staging, String(STAGING_MS)]] : []),
-    ...rest,
-    ...(rest.length > 1 && !expires ? [['PERSIST', staging]] : []),
-  ]
-  // A stream can have a million entries: some at a time, so that this thread has other things to do between them.
-  for (let i = 0; i < commands.length; i += AT_ONCE) {
-    const replies = await Promise.all(commands.slice(i, i + AT_ONCE).map((command) => connection.ask(command)))
-    const error = replies.find((reply) => reply instanceof ErrorReply)
-    if (error !== undefined) return error
-  }
-  return undefined
 }
 
 /** Where an export stands. */

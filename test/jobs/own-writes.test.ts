@@ -96,3 +96,24 @@ test('what a restore has put back and not copied when it is cancelled is copied 
   await target.restart()
   await eventually(async () => expect(await target.client().dbsize()).toBe(KEYS))
 }, 120_000)
+
+test('a key that its application writes to all the time is imported, and the sides are equal', async () => {
+  const { source, target, understudy } = migration
+  const file = join(directory, 'hash.jsonl')
+  const fields = Object.fromEntries(Array.from({ length: 3_000 }, (_, i) => [`field:${i}`, 'imported']))
+  writeFileSync(file, `${JSON.stringify({ key: 'h', type: 'hash', value: { ...fields, counter: '0' } })}\n`)
+  const client = understudy.client()
+  let isOver = false
+  const writer = (async () => {
+    for (let i = 1; !isOver; i++) await client.hset('h', 'counter', i)
+  })()
+  await eventually(async () => expect(await source.client().hlen('h')).toBe(1))
+  const { id } = await startJob(understudy, 'import', 'all', { file, onConflict: 'overwrite' })
+  const job = await over(understudy, id)
+  isOver = true
+  await writer
+  expect(job).toMatchObject({ state: 'done', progress: { copied: 1, failed: 0 } })
+  await mirrorSettled(understudy)
+  expect(await source.client().hlen('h')).toBe(3_001)
+  expect(await driftBetween(source, target)).toEqual([])
+}, 60_000)

@@ -1,0 +1,42 @@
+import { expect, test } from 'vitest'
+import { putRecord } from '../../src/jobs/put-record.ts'
+import type { StoreConnection } from '../../src/jobs/store-connection.ts'
+import type { KeyRecord, KeyValue } from '../../src/jobs/values.ts'
+import { type Reply, SimpleReply } from '../../src/resp/reply.ts'
+
+const name = Buffer.from('k')
+const OK = new SimpleReply('OK')
+
+/** Puts a key where a store answers so, by the name of a command. */
+async function put(of: KeyValue, answers: Readonly<Record<string, Reply>>) {
+  const asked: string[][] = []
+  const connection = {
+    ask: async (args: readonly (Buffer | string | number)[]): Promise<Reply> => {
+      asked.push(args.map(String))
+      return answers[String(args[0])] ?? OK
+    },
+  } as unknown as StoreConnection
+  const record: KeyRecord = { database: 0, key: name, of, expiresAtMs: null }
+  const outcome = await putRecord(connection, name, record, {}, true)
+  return { outcome, asked, commands: asked.map(([command]) => command) }
+}
+
+const text: KeyValue = { type: 'string', value: Buffer.from('a') }
+const reads = { EXISTS: 0, TYPE: new SimpleReply('string'), PTTL: -1, STRLEN: 1, GET: Buffer.from('a'), RENAMENX: 1 }
+
+test('what comes out otherwise than it was written never gets the name of the key', async () => {
+  expect(await put(text, reads)).toMatchObject({ outcome: 'written' })
+  const { outcome, asked, commands } = await put(text, { ...reads, GET: Buffer.from('b') })
+  expect(outcome).toBe('it was written and reads differently')
+  expect(commands).not.toContain('RENAMENX')
+  expect(asked.at(-1)).toEqual(['UNLINK', asked.find(([command]) => command === 'SET')![1]])
+})
+
+test('a payload that the store takes is in it, whatever bytes it would give for the key now', async () => {
+  const { outcome, commands } = await put(
+    { type: 'payload', of: 'vectorset', value: Buffer.from('as it was') },
+    { EXISTS: 0, DUMP: Buffer.from('as it is now'), TYPE: new SimpleReply('vectorset'), PTTL: -1, RENAMENX: 1 },
+  )
+  expect(outcome).toBe('written')
+  expect(commands).toEqual(['EXISTS', 'RESTORE', 'PERSIST', 'RENAMENX'])
+})
