@@ -62,12 +62,12 @@ export class DataPathThread {
   }
 
   /** As `DataPathPort` says; the memory is handed over. */
-  writing(database: number, keys: Uint8Array<ArrayBuffer>): Promise<number> {
-    return this.#ask({ kind: 'writing', database, keys }, [keys.buffer]) as Promise<number>
+  writing(store: string, database: number, keys: Uint8Array<ArrayBuffer>): Promise<number | null> {
+    return this.#ask({ kind: 'writing', store, database, keys }, [keys.buffer]) as Promise<number | null>
   }
 
-  async wrote(number: number, doubtful: Uint8Array<ArrayBuffer>): Promise<void> {
-    await this.#ask({ kind: 'wrote', number, doubtful }, [doubtful.buffer])
+  wrote(number: number, doubtful: Uint8Array<ArrayBuffer>): Promise<boolean> {
+    return this.#ask({ kind: 'wrote', number, doubtful }, [doubtful.buffer]) as Promise<boolean>
   }
 
   readPairs(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]> {

@@ -40,7 +40,7 @@ async function handle(request: Request): Promise<unknown> {
     case 'copy':
       return runtime!.jobs.copy(request.database, request.keys, request.window)
     case 'writing':
-      return runtime!.jobs.writing(request.database, request.keys)
+      return runtime!.jobs.writing(request.store, request.database, request.keys)
     case 'wrote':
       return runtime!.jobs.wrote(request.number, request.doubtful)
     case 'read-pairs':

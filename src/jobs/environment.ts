@@ -27,10 +27,13 @@ export interface JobEnvironment {
 /** The data path's thread, as jobs see it. */
 export interface DataPathPort {
   copy(database: number, keys: Uint8Array<ArrayBuffer>, window: number): Promise<BatchResult>
-  /** The job is about to write these keys (packed application names) on their primary itself: from when this resolves until `wrote` they are dirty after a crash. Gives the number for `wrote`. */
-  writing(database: number, keys: Uint8Array<ArrayBuffer>): Promise<number>
-  /** It has, and had those copied that are not among `doubtful` (packed): these are dirty now. */
-  wrote(number: number, doubtful: Uint8Array<ArrayBuffer>): Promise<void>
+  /**
+   * The job is about to write these keys (packed application names) to `store`, their primary, itself: from when this resolves until `wrote` they are dirty after a crash, and a switch waits. Gives the number for `wrote`; null: the store is not their primary any more, and they are not to
+   * be written.
+   */
+  writing(store: string, database: number, keys: Uint8Array<ArrayBuffer>): Promise<number | null>
+  /** It has, and had those copied that are not among `doubtful` (packed): these are dirty now. False: the store has not remained their primary, so they all are, and get what the new one holds of them. */
+  wrote(number: number, doubtful: Uint8Array<ArrayBuffer>): Promise<boolean>
   readPairs(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]>
   /** Changes with everything that asks for a verify of the route. */
   verifyTicket(route: string): Promise<string>

@@ -3,16 +3,23 @@ import { copyKeys } from './copying.ts'
 import type { JobEnvironment, NamedKey } from './environment.ts'
 import type { ListedKey } from './job-store.ts'
 import type { Pairs } from './pairs.ts'
+import { routeChanged } from './route-pages.ts'
 import { DatabaseRefused, type StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
 import { Throttle } from './throttle.ts'
+
+/** That keys of a database are being written. */
+interface Note {
+  readonly number: number
+  readonly database: number
+}
 
 /**
  * Writes of a job to the route's primary, by connections of its own, which are then copied to the other side where the route is mirrored.
  *
  *   noted ─▶ written ─▶ copied ─▶ the note goes; what was not copied is dirty
  *
- * The data path knows of the keys before they are written (`JobWrites`), as it does of clients' writes: a job that is cancelled, a store that is gone or a process that is killed in between leaves dirty keys, and none that only a verify would find.
+ * The data path knows of the keys before they are written (`JobWrites`), as it does of clients' writes: a job that is cancelled, a store that is gone or a process that is killed in between leaves dirty keys, and none that only a verify would find. A switch waits for a page; one that does not (it is forced) ends the job, and the page counts as not written.
  */
 export class OwnWrites {
   readonly #environment: JobEnvironment
@@ -50,25 +57,31 @@ export class OwnWrites {
     this.#isMirrored = isMirrored
   }
 
-  /** Writes each of the keys by `write`, all at once, and has those copied of which it gives true; of the others nobody knows. Gives those that could not be. Throws what `write` throws, when all have ended. */
+  /** Writes each of the keys by `write`, all at once, and has those copied of which it gives true; of the others nobody knows. Gives those that could not be. Throws what `write` throws, when all have ended; JOB_REFUSED where the store is not their primary any more. */
   async each<K extends NamedKey>(keys: readonly K[], write: (key: K) => Promise<boolean>): Promise<ListedKey[]> {
-    const notes = this.#isMirrored ? await this.#note(keys) : []
-    const doubtful = new Set<NamedKey>(keys)
+    const notes: Note[] = []
+    const doubtful = new Set<NamedKey>()
+    let failed: ListedKey[]
+    let stayed: boolean[] = []
     try {
+      if (this.#isMirrored) await this.#note(keys, notes)
+      for (const key of keys) doubtful.add(key)
       const there: K[] = []
       await allEnded(
         keys.map(async (key) => {
           if (await write(key)) there.push(key)
         }),
       )
-      return this.#isMirrored ? await this.#copy(there, doubtful) : []
+      failed = this.#isMirrored ? await this.#copy(there, doubtful) : []
     } finally {
-      await Promise.all(
+      stayed = await Promise.all(
         notes.map(({ number, database }) =>
           this.#environment.dataPath.wrote(number, packBytes(namesIn(database, doubtful))),
         ),
       )
     }
+    if (!stayed.every((one) => one)) throw routeChanged(this.#task.job.route)
+    return failed
   }
 
   async #copy(keys: readonly NamedKey[], doubtful: Set<NamedKey>): Promise<ListedKey[]> {
@@ -84,15 +97,15 @@ export class OwnWrites {
     return failed
   }
 
-  /** Not those of databases that the store does not have: they are never written, and no copy of them would ever end. */
-  async #note(keys: readonly NamedKey[]): Promise<{ readonly number: number; readonly database: number }[]> {
-    const notes: { number: number; database: number }[] = []
+  /** Not those of databases that the store does not have: they are never written, and no copy of them would ever end. Throws JOB_REFUSED. */
+  async #note(keys: readonly NamedKey[], notes: Note[]): Promise<void> {
     for (const database of databasesOf(keys)) {
       if (!(await this.#has(database))) continue
-      const number = await this.#environment.dataPath.writing(database, packBytes(namesIn(database, keys)))
+      const names = packBytes(namesIn(database, keys))
+      const number = await this.#environment.dataPath.writing(this.#store, database, names)
+      if (number === null) throw routeChanged(this.#task.job.route)
       notes.push({ number, database })
     }
-    return notes
   }
 
   async #has(database: number): Promise<boolean> {

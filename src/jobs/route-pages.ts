@@ -49,7 +49,7 @@ export class RouteWatch {
     this.#allows = allows
     this.#config = environment.config()
     this.#began = this.#shape(this.#config)
-    if (!task.beganWith(this.#began)) throw changed(this.#route)
+    if (!task.beganWith(this.#began)) throw routeChanged(this.#route)
     // A store that has left the configuration would be waited for without end.
     task.lookWhileWaiting(() => this.look())
   }
@@ -59,7 +59,7 @@ export class RouteWatch {
     const config = this.#environment.config()
     if (config === this.#config) return
     if (config.routes.some(({ name }) => name === this.#route)) this.#allows?.(config)
-    if (this.#shape(config) !== this.#began) throw changed(this.#route)
+    if (this.#shape(config) !== this.#began) throw routeChanged(this.#route)
     this.#config = config
   }
 
@@ -85,7 +85,8 @@ function rolesIn({ routes }: Config, name: string): string {
   return route === undefined ? '' : JSON.stringify(rolesOf(route.phase))
 }
 
-function changed(route: string): UnderstudyError {
+/** Why a job cannot go on whose route is not what it was. */
+export function routeChanged(route: string): UnderstudyError {
   return new UnderstudyError(
     'JOB_REFUSED',
     `the patterns, names, stores or roles of the routes have changed since the job began, so it would go on with other keys of route '${route}': start it again`,

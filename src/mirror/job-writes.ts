@@ -1,11 +1,18 @@
+import type { KeyRule } from '../routing/route.ts'
 import type { DataPathContext } from './context.ts'
+import { nameOnPrimary } from './copied-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import type { IntentLog } from './intent-log.ts'
 
 interface Writing {
+  readonly store: string
   readonly database: number
   /** The application's names. */
   readonly keys: readonly Buffer[]
+  /** What each of them is called at the store. */
+  readonly names: readonly Buffer[]
+  /** Whose they are. */
+  readonly routes: ReadonlySet<string>
 }
 
 /**
@@ -14,6 +21,8 @@ interface Writing {
  *   begin ─▶ in the intent log, in each of its segments ─▶ the job writes, and has them copied ─▶ end: dirty, those that have not been copied
  *
  * So whatever becomes of the job between its write and its copy, nobody has to look for these keys: after a crash they are dirty as those are that clients were writing.
+ *
+ * A copy goes from whatever is the primary then. So a switch waits for the end, and nothing begins meanwhile; where one did not wait (it was forced), all of the keys are dirty, and the job hears that what it has written is not on the primary.
  */
 export class JobWrites {
   readonly #context: DataPathContext
@@ -29,9 +38,17 @@ export class JobWrites {
     this.#log = log
   }
 
-  /** The keys may be written from the moment that this returns; gives the number for `end`. They are kept until then. */
-  begin(database: number, keys: readonly Buffer[]): number {
-    const writing = { database, keys }
+  /** A switch of a route of theirs is under way: they are not to begin now. */
+  mustWait(keys: readonly Buffer[]): boolean {
+    return keys.some((key) => this.#ruleOf(key).route.state.switching)
+  }
+
+  /** The keys may be written to `store` from the moment that this returns; gives the number for `end`, they are kept until then. Null: it is not their primary any more. */
+  begin(store: string, database: number, keys: readonly Buffer[]): number | null {
+    const rules = keys.map((key) => this.#ruleOf(key))
+    if (rules.some(({ route }) => route.primary.storeName !== store)) return null
+    const names = keys.map((key, i) => nameOnPrimary(rules[i]!, key))
+    const writing = { store, database, keys, names, routes: new Set(rules.map(({ route }) => route.name)) }
     this.#underWay.set(++this.#last, writing)
     const log = this.#log()
     if (log !== null) {
@@ -41,12 +58,26 @@ export class JobWrites {
     return this.#last
   }
 
-  /** Nobody writes them any more. `doubtful`: those of which it is not known that they are as they were, or have been copied since. */
-  end(number: number, doubtful: readonly Buffer[]): void {
+  /**
+   * Nobody writes them any more. `doubtful`: those of which it is not known that they are as they were, or have been copied since. Gives whether each still is where it was at the beginning: else all of them are
+   * doubtful, for copies may have gone the other way.
+   */
+  end(number: number, doubtful: readonly Buffer[]): boolean {
     const writing = this.#underWay.get(number)
-    if (writing === undefined) return
+    if (writing === undefined) return true
     this.#underWay.delete(number)
-    this.#mark(writing.database, doubtful)
+    const { store, database, keys, names } = writing
+    const stayed = keys.every((key, i) => {
+      const rule = this.#ruleOf(key)
+      return rule.route.primary.storeName === store && nameOnPrimary(rule, key).equals(names[i]!)
+    })
+    this.#mark(database, stayed ? doubtful : keys)
+    return stayed
+  }
+
+  /** Keys of the route are being written. */
+  areUnderWay(route: string): boolean {
+    return [...this.#underWay.values()].some(({ routes }) => routes.has(route))
   }
 
   /** A new segment of the log begins. */
@@ -60,11 +91,15 @@ export class JobWrites {
   }
 
   #mark(database: number, keys: readonly Buffer[]): void {
-    const { routes, clock } = this.#context
+    const { clock } = this.#context
     for (const key of keys) {
-      const { route } = routes.find(key, 0, key.length)
+      const { route } = this.#ruleOf(key)
       if (route.shadow !== null) this.#dirty.mark(route, database, key, 'state-copy', clock.nowMs)
     }
+  }
+
+  #ruleOf(key: Buffer): KeyRule {
+    return this.#context.routes.find(key, 0, key.length)
   }
 }
 

@@ -1,3 +1,4 @@
+import type { JobWrites } from '../mirror/job-writes.ts'
 import type { RouteState } from '../routing/route.ts'
 import type { BlockedCommand } from './blocked-command.ts'
 import type { DataPath } from './data-path.ts'
@@ -9,7 +10,7 @@ export type FenceResult = { readonly ok: true } | { readonly ok: false; readonly
  * Holds the commands of routes while their roles change (`3-semantics.md`, "Switching").
  *
  *   hold     new commands of the routes wait, each session at its place
- *   drain    replies of what is in flight arrive; blocked commands are called back; where the authority moves, the mirror's backlog empties and dirty keys are copied
+ *   drain    replies of what is in flight arrive; blocked commands are called back; where the authority moves, the mirror's backlog empties, dirty keys are copied, and what a job is writing
  *   move     subscribers are subscribed at the new primary before anybody can publish there
  *   release  they go on, under whatever table is then in force
  *
@@ -18,6 +19,7 @@ export type FenceResult = { readonly ok: true } | { readonly ok: false; readonly
  */
 export class Fence {
   readonly #path: DataPath
+  readonly #jobWrites: JobWrites
   #held: RouteState[] = []
   /** Names of the routes, of either table, that are to be held. */
   #named: ReadonlySet<string> = new Set()
@@ -28,8 +30,9 @@ export class Fence {
   #recalled: BlockedCommand[] = []
   heldSinceMs = 0
 
-  constructor(path: DataPath) {
+  constructor(path: DataPath, jobWrites: JobWrites) {
     this.#path = path
+    this.#jobWrites = jobWrites
   }
 
   hold(routes: ReadonlySet<string>): void {
@@ -127,6 +130,8 @@ export class Fence {
   #stillUnequal(needsEqual: ReadonlySet<string>, force: boolean): string | null {
     for (const state of this.#held) {
       if (!needsEqual.has(state.name)) continue
+      if (this.#jobWrites.areUnderWay(state.name))
+        return `an import or restore writes keys of route '${state.name}', which takes too long to wait for: let it end, or cancel it`
       if (state.backlogCommands > 0)
         return `${state.backlogCommands} writes of route '${state.name}' still wait for the shadow`
       const dirty = this.#path.dirty.count(state.name)

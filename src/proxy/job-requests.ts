@@ -9,6 +9,9 @@ import { JobWrites } from '../mirror/job-writes.ts'
 import type { OverlapTable } from '../mirror/overlap.ts'
 import type { DirtyKeys } from './messages.ts'
 
+/** A job looks so often whether a switch is over. */
+const SWITCHING_MS = 20
+
 /** What jobs, which run in the main thread, have done by the data path: copies and reads that need a place in its history. */
 export class JobRequests {
   readonly #dirty: DirtySet
@@ -37,14 +40,16 @@ export class JobRequests {
     return this.#copier.copy(database, unpackBytes(keys), window)
   }
 
-  /** A job is about to write these keys (packed application names) on their primary itself. Gives the number for `wrote`. */
-  async writing(database: number, keys: Uint8Array): Promise<number> {
-    return this.writes.begin(database, unpackBytes(keys))
+  /** A job is about to write these keys (packed application names) to `store` itself. Resolves when no switch is under way there, with the number for `wrote`; null: the store is not their primary any more. */
+  async writing(store: string, database: number, keys: Uint8Array): Promise<number | null> {
+    const names = unpackBytes(keys)
+    while (this.writes.mustWait(names)) await new Promise((resolve) => setTimeout(resolve, SWITCHING_MS))
+    return this.writes.begin(store, database, names)
   }
 
-  /** It has. `doubtful`: the keys (packed) that it has not had copied since, and may have written. */
-  async wrote(number: number, doubtful: Uint8Array): Promise<void> {
-    this.writes.end(number, unpackBytes(doubtful))
+  /** It has. `doubtful`: the keys (packed) that it has not had copied since, and may have written. False: the store is not the primary of all of them any more. */
+  async wrote(number: number, doubtful: Uint8Array): Promise<boolean> {
+    return this.writes.end(number, unpackBytes(doubtful))
   }
 
   readPairs(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]> {

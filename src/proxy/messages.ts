@@ -39,9 +39,14 @@ export type Request =
       readonly keys: Uint8Array<ArrayBuffer>
       readonly window: number
     }
-  /** A job is about to write keys (application names, packed; the memory is handed over) on their primary by a connection of its own. Answer: a number. */
-  | { readonly kind: 'writing'; readonly database: number; readonly keys: Uint8Array<ArrayBuffer> }
-  /** It has, and these (packed) of them are in doubt: dirty, from now on. */
+  /** A job is about to write keys (application names, packed; the memory is handed over) to their primary, `store`, by a connection of its own. Answer: a number; null: it is not their primary. */
+  | {
+      readonly kind: 'writing'
+      readonly store: string
+      readonly database: number
+      readonly keys: Uint8Array<ArrayBuffer>
+    }
+  /** It has, and these (packed) of them are in doubt: dirty, from now on. Answer: whether the store still is the primary of all. */
   | { readonly kind: 'wrote'; readonly number: number; readonly doubtful: Uint8Array<ArrayBuffer> }
   /** The same reads of both stores at one place of history. Answer: `PairOfReplies[]`. */
   | { readonly kind: 'read-pairs'; readonly database: number; readonly list: readonly KeyReads[] }

@@ -191,7 +191,7 @@ export class Runtime {
     } catch (error) {
       return { ok: false, reason: error instanceof Error ? error.message : String(error) }
     }
-    const fence = new Fence(path)
+    const fence = new Fence(path, this.jobs.writes)
     const held = new Set(change.hold)
     const startedMs = performance.now()
     if (held.size > 0) fence.hold(held)

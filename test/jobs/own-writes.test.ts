@@ -117,3 +117,29 @@ test('a key that its application writes to all the time is imported, and the sid
   expect(await source.client().hlen('h')).toBe(3_001)
   expect(await driftBetween(source, target)).toEqual([])
 }, 60_000)
+
+test('a switch waits for the page that an import writes; a forced one ends it, and the sides are equal', async () => {
+  const { source, target, understudy } = migration
+  const toSwitched = (options: object) =>
+    understudy.admin<{ error?: { message: string } }>('/api/v1/routes/all/phase', {
+      method: 'PUT',
+      body: JSON.stringify({ phase: 'switched', ...options }),
+    })
+  const [atSource, atTarget] = [source.client(), target.client()]
+  await over(understudy, (await startJob(understudy, 'backfill', 'all')).id)
+  // Nothing is copied any more.
+  await atTarget.call('CLIENT', 'PAUSE', '600000', 'WRITE')
+  const { id } = await startJob(understudy, 'import', 'all', { file: fileOfKeys() })
+  await eventually(async () => expect(await atSource.dbsize()).toBe(KEYS / 2))
+  const { body } = await toSwitched({})
+  expect(body.error?.message).toContain('an import or restore writes keys of route')
+  expect((await jobOf(understudy, id)).state).toBe('running')
+  expect((await toSwitched({ force: true, reason: 'a test' })).body.error).toBeUndefined()
+  await atTarget.call('CLIENT', 'UNPAUSE')
+  expect(await over(understudy, id)).toMatchObject({
+    state: 'failed',
+    error: expect.stringContaining('start it again'),
+  })
+  await mirrorSettled(understudy)
+  expect(await driftBetween(source, target, { databases: [0, 1] })).toEqual([])
+}, 60_000)

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { packBytes } from '../../src/base/packed-bytes.ts'
 import type { Phase } from '../../src/config/config.ts'
 import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -190,4 +191,64 @@ test('new settings of a store: nobody is disconnected, and what waits goes on wa
   await client.ask('RPUSH', 'l', 'x')
   expect(await taker.text()).toBe('*2\r\n$1\r\nl\r\n$1\r\nx\r\n')
   expect(await queued.ask('EXEC')).toBe('*1\r\n:1\r\n')
+})
+
+describe('a switch, and a job that writes to the primary itself,', () => {
+  const change = (next: DataPathOptions, more: object = {}) => ({
+    config: { ...configOf(next), listen: path.config.listen },
+    endpoints: {},
+    generation: ++generation,
+    hold: ['all'],
+    needsEqual: ['all'],
+    forget: [],
+    holdTimeoutMs: 30_000,
+    ...more,
+  })
+  const writing = (store: string, ...keys: string[]): Promise<number | null> =>
+    path.runtime.jobs.writing(store, 0, packBytes(keys.map((key) => Buffer.from(key))))
+  const wrote = (number: number | null, ...doubtful: string[]): Promise<boolean> =>
+    path.runtime.jobs.wrote(number!, packBytes(doubtful.map((key) => Buffer.from(key))))
+
+  test('waits for the page that is being written, lets no other begin, and the job hears that its store is the primary no more', async () => {
+    const client = await path.raw()
+    await client.ask('SET', 'k', 'old')
+    const page = await writing('source', 'k')
+    let isOver = false
+    const applied = path.runtime.apply(change(options('switched')))
+    applied.then(() => (isOver = true))
+    await atSource.ask('SET', 'k', 'imported')
+    client.command('GET', 'k')
+    // Long enough for a switch that does not wait.
+    for (let i = 0; i < 100; i++) await atSource.ask('PING')
+    expect(isOver).toBe(false)
+    const next = writing('source', 'l')
+    expect(await wrote(page, 'k')).toBe(true)
+    expect(await applied).toMatchObject({ ok: true })
+    expect(await client.text()).toBe('$8\r\nimported\r\n')
+    expect(await next).toBeNull()
+  })
+
+  test('is called off where the page takes too long', async () => {
+    const page = await writing('source', 'k')
+    expect(await path.runtime.apply(change(options('switched'), { holdTimeoutMs: 50 }))).toMatchObject({
+      ok: false,
+      reason: expect.stringContaining('an import or restore'),
+    })
+    expect(await wrote(page)).toBe(true)
+    const again = await writing('source', 'k')
+    expect(again).not.toBeNull()
+    await wrote(again)
+  })
+
+  test('does not wait where it is forced: the job hears of it, and both sides get what the new primary holds', async () => {
+    const client = await path.raw()
+    await client.ask('SET', 'k', 'old')
+    await eventually(async () => expect(await atTarget.ask('GET', 'k')).toBe('$3\r\nold\r\n'))
+    const page = await writing('source', 'k', 'l')
+    await atSource.ask('MSET', 'k', 'imported', 'l', 'imported')
+    expect(await path.runtime.apply(change(options('switched'), { needsEqual: [] }))).toMatchObject({ ok: true })
+    expect(await wrote(page)).toBe(false)
+    await eventually(async () => expect(await atSource.ask('MGET', 'k', 'l')).toBe('*2\r\n$3\r\nold\r\n$-1\r\n'))
+    expect(await writing('source', 'k')).toBeNull()
+  })
 })
