@@ -7,7 +7,7 @@ import type { Config } from './config/config.ts'
 import { isReadOnce, parseConfig, readConfigFile } from './config/load.ts'
 import { phaseChange } from './config/phase-change.ts'
 import { mustBeWritable } from './config/replace-file.ts'
-import { partsThatNeedRestart } from './config/restart-parts.ts'
+import { dataDirsOf, partsThatNeedRestart } from './config/restart-parts.ts'
 import type { Completeness } from './cutover/completeness.ts'
 import { type Gates, type GateView, isGated, sentenceOf } from './cutover/gates.ts'
 import type { Journal } from './cutover/journal.ts'
@@ -90,7 +90,7 @@ export class ConfigurationChanges {
 
   /** Parts that the file has changed since the start, and that are not in force before the next one. */
   get needsRestart(): string[] {
-    return partsThatNeedRestart(this.#options.config, this.#config)
+    return partsThatNeedRestart(this.#options.config, this.#config, this.#options.stores.dataDirs)
   }
 
   /** The authority of the route is about to move: nothing may be done to one of its ends alone. */
@@ -280,7 +280,7 @@ export class ConfigurationChanges {
     this.#generation++
     this.#config = next
     this.#awaited = null
-    if (partsThatNeedRestart(old, next).length > 0 && this.needsRestart.length > 0)
+    if (partsThatNeedRestart(old, next, dataDirsOf(old)).length > 0 && this.needsRestart.length > 0)
       log.warn('a part of the configuration that was changed takes effect at the next start only', {
         reason: this.needsRestart.join(', '),
       })

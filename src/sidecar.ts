@@ -244,7 +244,7 @@ export class Sidecar implements Control {
   }
 
   redactedConfig(): unknown {
-    return redactConfig(inForceSince(this.#options.config, this.config))
+    return redactConfig(inForceSince(this.#options.config, this.config, this.#stores.dataDirs))
   }
 
   async comparison(): Promise<Comparison> {

@@ -58,7 +58,9 @@ export const StoreFile = z.strictObject({
   sentinel: SentinelFile.optional().describe('For Sentinel URLs only: how the Sentinels themselves are asked.'),
   dataDir: path
     .optional()
-    .describe('`managed:` only: where it keeps its data. Default: in memory, gone when Understudy stops.'),
+    .describe(
+      '`managed:` only: where it keeps its data. Default: in memory, gone when Understudy stops. Another one applies after a restart.',
+    ),
 })
 
 const certificate = {

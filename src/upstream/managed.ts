@@ -62,6 +62,10 @@ export class ManagedServer {
     this.#options = options
   }
 
+  get dataDir(): string | null {
+    return this.#options.dataDir
+  }
+
   /** Process id of the child; null while none runs. */
   get pid(): number | null {
     return this.#child?.pid ?? null

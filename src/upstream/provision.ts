@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
+import type { DataDirs } from '../config/restart-parts.ts'
 import type { Log } from '../observability/log.ts'
 import { type ClusterView, ClusterWatch } from './cluster-watch.ts'
 import { type Health, HealthProbe } from './health.ts'
@@ -60,6 +61,11 @@ export class ProvisionedStores {
   /** Of the stores behind Sentinels, by name. */
   get sentinels(): ReadonlyMap<string, SentinelView> {
     return new Map([...this.#watches].map(([name, watch]) => [name, watch.view]))
+  }
+
+  /** `dataDir` of each managed server as it was started, by the store. */
+  get dataDirs(): DataDirs {
+    return new Map([...this.#managed].map(([name, { dataDir }]) => [name, dataDir]))
   }
 
   /**

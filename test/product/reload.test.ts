@@ -118,6 +118,27 @@ describe('reload', () => {
     await eventually(async () => expect((await status(understudy)).needsRestart).toEqual([]))
   })
 
+  test('another directory of a managed store needs a restart, and is not shown as in force before', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'understudy-data-dir-'))
+    running.push({ stop: async () => rmSync(dir, { recursive: true, force: true }) })
+    const one = join(dir, 'one')
+    const store = { url: 'managed:', dataDir: one }
+    const understudy = await startUnderstudy({
+      stores: { own: store },
+      routes: [{ name: 'all', keys: ['*'], source: 'own' }],
+    })
+    running.push(understudy)
+    const directory = async () => (await understudy.admin<Config>('/api/v1/config')).body.stores['own']?.dataDir
+    const asked = async () => (await status(understudy)).needsRestart
+    const was = await directory()
+    understudy.edit((text) => text.replaceAll(one, join(dir, 'two')))
+    await eventually(async () => expect(await asked()).toEqual(['stores.own.dataDir']))
+    expect(await directory()).toBe(was)
+    expect(await understudy.client().call('CONFIG', 'GET', 'dir')).toEqual(['dir', one])
+    understudy.edit((text) => text.replaceAll(join(dir, 'two'), one))
+    await eventually(async () => expect(await asked()).toEqual([]))
+  })
+
   test('SIGHUP reloads, also where the file was swapped as Kubernetes swaps a mounted directory', async () => {
     const source = await redis()
     const target = await redis()
