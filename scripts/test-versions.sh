@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The model test between servers of other versions and makes, in both phases' directions: what is mirrored from Redis 7 to Redis 8, and from Redis 8 to Valkey 8, is equal in the end. Where these servers
+# The model test between servers of other versions and makes, in both phases' directions: what is mirrored from Redis 7 to Redis 8, and from Redis 8 to Valkey 8, is equal in the end; and what only newer servers can show. Where these servers
 # cannot be fetched nothing is tested, which is said and is no failure.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -11,4 +11,6 @@ for pair in "redis-server $servers/redis-server-8" "$servers/redis-server-8 $ser
   echo "from ${source##*/} to ${target##*/}:"
   MODEL_SOURCE=$source MODEL_TARGET=$target vitest run --retry=1 --reporter=dot test/mirror/model.test.ts -t 'some keys renamed' || status=1
 done
+echo 'what only Redis 8 knows:'
+MODEL_SOURCE=$servers/redis-server-8 MODEL_TARGET=$servers/redis-server-8 vitest run --retry=1 --reporter=dot test/mirror/newer-servers.test.ts || status=1
 exit $status

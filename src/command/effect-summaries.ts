@@ -28,7 +28,7 @@ const COMPUTED: Readonly<Record<string, string>> = {
   HPEXPIRE: '`HPEXPIREAT` of the fields that it took effect on; `HDEL` of those it deleted',
   HEXPIREAT: '`HPEXPIREAT` of the fields that it took effect on; `HDEL` of those it deleted',
   HPEXPIREAT: '`HPEXPIREAT` of the fields that it took effect on; `HDEL` of those it deleted',
-  HPERSIST: 'as sent, if a field lost its time',
+  HPERSIST: '`HPERSIST` of the fields that lost their time',
   HGETDEL: '`HDEL` of the fields that were there',
   HGETEX: '`HPEXPIREAT` or `HPERSIST` of the fields that were there',
   HSETEX: `\`HSETEX\` without its condition, ${ABSOLUTE}, or \`HSET\`, if it was set`,

@@ -8,7 +8,7 @@ import type { InFlight, ReplyOwner } from '../upstream/in-flight.ts'
 import type { DataPathContext } from './context.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
 import { runsScript } from './script-effects.ts'
-import { integerHash } from './shadow-answers.ts'
+import { ZERO } from './shadow-answers.ts'
 import { MAX_WAITING } from './shadow-backlog.ts'
 
 /** Between the primary's reply and the shadow's. More than a shadow on another continent takes. */
@@ -57,10 +57,16 @@ export class LateWrites implements ReplyOwner {
     const size = spec === null ? undefined : SIZE_AFTER.get(spec.name)
     if (size === undefined) return
     // Nothing was added: a key made anew would have taken something. A bit's answer is what was there.
-    if (answer === NOTHING_ADDED && spec!.name !== 'SETBIT') return
-    if (spec!.name === 'SET' && !this.#keepsExpiry(bytes, start, end)) return
+    if (answer === ZERO && spec!.name !== 'SETBIT') return
+    if (spec!.name === 'SET' && !this.#keepsExpiry(bytes, start, end, 3)) return
+    const keys = this.#refs.in(spec, database, bytes, start, end)
+    if (spec!.name === 'HSETEX' && this.#keepsExpiry(bytes, start, end, 2, 3)) {
+      // However large the hash is: of its fields this one may have been made anew, without its time.
+      for (const ref of keys) this.#markLate(ref)
+      return
+    }
     const small = size === 'STRLEN' ? SMALL_BYTES : SMALL
-    for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.#lookAt([ref], [size], small, true)
+    for (const ref of keys) this.#lookAt([ref], [size], small, true)
   }
 
   /** `words`: of the question, before a key. `mayBeGone`: then there is nothing to be done. */
@@ -82,10 +88,11 @@ export class LateWrites implements ReplyOwner {
     return this.#asked.has(nameOf(database, key))
   }
 
-  #keepsExpiry(bytes: Buffer, start: number, end: number): boolean {
+  /** Whether KEEPTTL is among the arguments `from` up to `to`. */
+  #keepsExpiry(bytes: Buffer, start: number, end: number, from: number, to = Number.POSITIVE_INFINITY): boolean {
     const parser = this.#parser
     parser.parse(bytes, start, end)
-    for (let i = 3; i < parser.argc; i++) {
+    for (let i = from; i < parser.argc && i < to; i++) {
       if (parser.end[i]! - parser.start[i]! !== 7) continue
       if (parser.buf.toString('latin1', parser.start[i]!, parser.end[i]!).toUpperCase() === 'KEEPTTL') return true
     }
@@ -184,8 +191,6 @@ class Question {
   }
 }
 
-const NOTHING_ADDED = integerHash(Buffer.from(':0\r\n'), 0)
-
 /** Commands, as they go to the shadow, that make their key where there is none, and whose answer need not tell; and what counts what it holds. An error to that (a key of another type) is a reason to copy it as well. */
 const SIZE_AFTER: ReadonlyMap<string, string> = new Map([
   ['HSET', 'HLEN'],
@@ -193,6 +198,7 @@ const SIZE_AFTER: ReadonlyMap<string, string> = new Map([
   ['HSETEX', 'HLEN'],
   ['HINCRBY', 'HLEN'],
   ['SADD', 'SCARD'],
+  ['VADD', 'VCARD'],
   ['SMOVE', 'SCARD'],
   ['ZADD', 'ZCARD'],
   ['ZINCRBY', 'ZCARD'],

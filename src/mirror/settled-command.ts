@@ -1,7 +1,7 @@
 import type { CommandSpec } from '../command/spec.ts'
-import { ASTERISK, COLON, MINUS } from '../resp/bytes.ts'
+import { ASTERISK, COLON, HASH, MINUS } from '../resp/bytes.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
-import { integerHash, NO_ANSWER } from './shadow-answers.ts'
+import { integerHash, NO_ANSWER, ONE, ZERO } from './shadow-answers.ts'
 
 /** The bytes as the application sent them: a view, valid as long as the slot. */
 export function applicationBytes(command: InFlight): { bytes: Buffer; start: number; end: number } {
@@ -34,9 +34,11 @@ export function mayWriteBeforeError(spec: CommandSpec | null): boolean {
   return rule === null || (rule.kind === 'compute' && rule.writesBeforeError === true)
 }
 
-/** What the shadow has to answer to the same command, where an integer tells. */
+/** What the shadow has to answer to the same command, where an integer tells. A boolean is one in RESP2, which the shadow speaks. */
 export function answerOf(reply: Buffer, from: number): number {
-  return reply[from] === COLON ? integerHash(reply, from) : NO_ANSWER
+  if (reply[from] === COLON) return integerHash(reply, from)
+  if (reply[from] !== HASH) return NO_ANSWER
+  return reply[from + 1] === 116 ? ONE : ZERO
 }
 
 /** The count in a multibulk frame's header; 0 for an inline command. */

@@ -1,5 +1,5 @@
 import type { CommandSpec } from '../command/spec.ts'
-import { COLON, MINUS } from '../resp/bytes.ts'
+import { COLON, HASH, MINUS } from '../resp/bytes.ts'
 import { COMPLETE, CommandParser } from '../resp/command-parser.ts'
 import type { Route } from '../routing/route.ts'
 import type { Chunk } from '../upstream/chunk.ts'
@@ -46,7 +46,7 @@ export class ShadowRuns implements ReplyOwner {
   #pipeline: Pipeline | null = null
   /** A longer command would make the shadow close the connection. */
   #maxBytes = 0
-  /** Of those taken; null: none of them is an integer. */
+  /** Of those taken; null: none of them tells. */
   #answers: number[] | null = null
 
   constructor(context: DataPathContext, queue: ShadowQueue) {
@@ -81,7 +81,7 @@ export class ShadowRuns implements ReplyOwner {
     let answered = this.#answers !== null
     for (let i = 0, from = at; i < count; i++, from += step) {
       if (ifChanged && changedNothing(reply, from)) return false
-      if (reply[from] === COLON) answered = true
+      if (reply[from] === COLON || reply[from] === HASH) answered = true
     }
     if (!this.#goesOn(slot)) {
       this.send()

@@ -165,7 +165,7 @@ const rows: [group: string, cases: [line: string, reply: Reply, effect: string][
       ['HPEXPIREAT k 10 NX FIELDS 2 a b', [1, 1], 'HPEXPIREAT k 10 FIELDS 2 a b'],
       ['HEXPIRE k 0 FIELDS 2 a b', [2, -2], 'HDEL k a'],
       ['HEXPIRE k 1 FIELDS 1 a', [-2], 'none'],
-      ['HPERSIST k FIELDS 2 a b', [-1, 1], 'as-sent'],
+      ['HPERSIST k FIELDS 2 a b', [-1, 1], 'HPERSIST k FIELDS 1 b'],
       ['HPERSIST k FIELDS 1 a', [-1], 'none'],
       ['HGETDEL k FIELDS 2 a b', [null, b('v')], 'HDEL k b'],
       ['HGETDEL k FIELDS 1 a', [null], 'none'],

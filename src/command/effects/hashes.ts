@@ -19,10 +19,7 @@ export const HASH_EFFECTS: Readonly<Record<string, EffectRule>> = {
   HPEXPIRE: { kind: 'compute', effect: (args, reply, context) => hexpire(args, reply, 1, context.nowMs) },
   HEXPIREAT: { kind: 'compute', effect: (args, reply) => hexpire(args, reply, 1000, 0) },
   HPEXPIREAT: { kind: 'compute', effect: (args, reply) => hexpire(args, reply, 1, 0) },
-  HPERSIST: {
-    kind: 'compute',
-    effect: (_args, reply) => ((elements(reply) ?? []).some(isOne) ? SENT : NOTHING),
-  },
+  HPERSIST: { kind: 'compute', effect: hpersist },
   HGETDEL: { kind: 'compute', effect: hgetdel },
   HGETEX: { kind: 'compute', effect: hgetex },
   HSETEX: { kind: 'compute', effect: hsetex },
@@ -77,6 +74,19 @@ function expireFields(key: Buffer, at: ExpiryMs, fields: readonly Buffer[]): Arg
   return command('HPEXPIREAT', key, at, 'FIELDS', fields.length, ...fields)
 }
 
+/** HPERSIST key FIELDS numfields field ...; 1 where there was a time. */
+function hpersist(args: Args, reply: Reply): Effect {
+  const key = args[1]!
+  const begin = fieldsBegin(args, 2)
+  if (begin === -1) return copy(key)
+  const lasting = fieldsWhere(args, begin, reply, isOne)
+  return lasting.length === 0 ? NOTHING : commands(persistFields(key, lasting))
+}
+
+function persistFields(key: Buffer, fields: readonly Buffer[]): Args {
+  return command('HPERSIST', key, 'FIELDS', fields.length, ...fields)
+}
+
 /** HGETDEL key FIELDS numfields field ... */
 function hgetdel(args: Args, reply: Reply): Effect {
   const begin = fieldsBegin(args, 2)
@@ -94,7 +104,7 @@ function hgetex(args: Args, reply: Reply, context: EffectContext): Effect {
   if (begin === -1) return copy(key)
   const fields = fieldsWhere(args, begin, reply, (item) => item !== null)
   if (fields.length === 0) return NOTHING
-  if (option === 'PERSIST') return commands(command('HPERSIST', key, 'FIELDS', fields.length, ...fields))
+  if (option === 'PERSIST') return commands(persistFields(key, fields))
   const at = expiryMs(option, args[3], context)
   return at === null ? copy(key) : commands(expireFields(key, at, fields))
 }

@@ -1,0 +1,130 @@
+import { afterEach, describe, expect, type TestContext, test } from 'vitest'
+import { encodeCommand } from '../../src/resp/encode.ts'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+
+/**
+ * What only servers newer than the system's can show, as `model.test.ts` names them: `MODEL_SOURCE=.../redis-server-8 MODEL_TARGET=.../redis-server-8`. Others do not know the commands, and nothing is tested.
+ */
+const [SOURCE, TARGET] = [process.env['MODEL_SOURCE'], process.env['MODEL_TARGET']]
+
+const running: { stop(): Promise<unknown> }[] = []
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await one.stop()
+})
+
+interface Setup {
+  readonly old: RedisServer
+  readonly fresh: RedisServer
+  readonly path: DataPathUnderTest
+}
+
+/** Skips the test where one of both does not know the command. */
+async function start(context: TestContext, command: string): Promise<Setup> {
+  const [old, fresh] = await Promise.all([startRedis({ program: SOURCE! }), startRedis({ program: TARGET! })])
+  running.push(old, fresh)
+  for (const server of [old, fresh]) {
+    const [info] = (await server.client().call('COMMAND', 'INFO', command)) as [unknown]
+    if (info === null) context.skip()
+  }
+  const path = await startDataPath({
+    stores: { old, new: fresh },
+    routes: [{ name: 'all', source: 'old', target: 'new', phase: 'shadow' }],
+  })
+  running.push(path)
+  for (const [name, server] of [['old', old] as const, ['new', fresh] as const]) {
+    const version = /^redis_version:(\S+)/m.exec(await server.client().info('server'))![1]!
+    path.runtime.setFacts(name, 0, version)
+  }
+  return { old, fresh, path }
+}
+
+type Words = readonly [string, ...(string | number)[]]
+
+/** Writes to a field `f` that has a time, after which the primary has it for long. */
+const LASTING: Readonly<Record<string, Words>> = {
+  expire: ['HEXPIRE', 'expire', 1_000, 'FIELDS', 1, 'f'],
+  persist: ['HPERSIST', 'persist', 'FIELDS', 1, 'f'],
+  getex: ['HGETEX', 'getex', 'EX', 1_000, 'FIELDS', 1, 'f'],
+  'getex persist': ['HGETEX', 'getex persist', 'PERSIST', 'FIELDS', 1, 'f'],
+}
+/** Those after which its time is what it was. */
+const KEEPING: Readonly<Record<string, Words>> = {
+  keep: ['HSETEX', 'keep', 'KEEPTTL', 'FIELDS', 1, 'f', 7],
+  float: ['HINCRBYFLOAT', 'float', 'f', '1.5'],
+}
+
+describe.skipIf(SOURCE === undefined || TARGET === undefined)('between servers of today', () => {
+  for (const how of ['one by one', 'in a transaction'] as const) {
+    test(`a field that expired on the shadow before its life was made longer there is there again, ${how}`, async (context) => {
+      const { old, fresh, path } = await start(context, 'HSETEX')
+      const app = path.client()
+      const writes = { ...LASTING, ...KEEPING }
+      for (const key of Object.keys(writes)) {
+        const others = Array.from({ length: 1_500 }, (_, i) => [`x${i}`, 1]).flat()
+        await app.hset(key, 'f', 5, ...others)
+        await app.call('HPEXPIRE', key, 1_500, 'FIELDS', 1, 'f')
+      }
+      await settled(path)
+      fresh.pause()
+      try {
+        const batch = how === 'in a transaction' ? app.multi() : app.pipeline()
+        for (const words of Object.values(writes)) batch.call(...(words as [string]))
+        const replies = await batch.exec()
+        // They came in time.
+        expect(replies!.map(([, reply]) => JSON.stringify(reply))).toEqual([
+          '[1]',
+          '[1]',
+          '["5"]',
+          '["5"]',
+          '1',
+          '"6.5"',
+        ])
+        await eventually(async () => expect(await old.client().hexists('keep', 'f')).toBe(0))
+      } finally {
+        fresh.resume()
+      }
+      await settled(path)
+      for (const key of Object.keys(writes)) {
+        const of = async (server: RedisServer) =>
+          JSON.stringify([
+            await server.client().hget(key, 'f'),
+            await server.client().call('HPEXPIRETIME', key, 'FIELDS', 1, 'f'),
+          ])
+        await eventually(async () => expect([key, await of(fresh)]).toEqual([key, await of(old)]))
+      }
+    })
+  }
+
+  test('a vector set that expired before a late VADD came to the shadow does not live on there', async (context) => {
+    const { old, fresh, path } = await start(context, 'VADD')
+    const app = path.client()
+    await app.call('VADD', 'v', 'VALUES', 2, 1, 2, 'a')
+    await app.pexpire('v', 1_000)
+    await settled(path)
+    fresh.pause()
+    try {
+      expect(await app.call('VADD', 'v', 'VALUES', 2, 1, 3, 'b')).toBe(1)
+      await eventually(async () => expect(await old.client().exists('v')).toBe(0))
+    } finally {
+      fresh.resume()
+    }
+    await settled(path)
+    await eventually(async () => expect(await fresh.client().exists('v')).toBe(0))
+  })
+
+  test('what a client of RESP3 is told by a boolean is compared with what the shadow says', async (context) => {
+    const { fresh, path } = await start(context, 'VADD')
+    const app = await path.raw()
+    await app.ask('HELLO', '3')
+    for (const name of ['m', 'n']) expect(`${await app.ask('VADD', 'v', 'VALUES', '2', '1', '2', name)}`).toBe('#t\r\n')
+    await settled(path)
+    await fresh.client().call('VREM', 'v', 'm')
+    // Several at once, which go to the shadow together.
+    app.send(Buffer.concat([1, 2].map(() => encodeCommand(['VSETATTR', 'v', 'm', '{"a":1}']))))
+    for (let i = 0; i < 2; i++) expect(`${await app.next()}`).toBe('#t\r\n')
+    await eventually(async () => expect(await fresh.client().call('VGETATTR', 'v', 'm')).toBe('{"a":1}'))
+  })
+})
