@@ -1,5 +1,6 @@
 import { packBytes } from '../base/packed-bytes.ts'
 import { COPIED, FAILED } from '../mirror/copy-batch.ts'
+import { refusedCommand } from '../mirror/store-errors.ts'
 import type { JobEnvironment } from './environment.ts'
 import type { ListedKey } from './job-store.ts'
 import { refusalOf } from './refusals.ts'
@@ -53,5 +54,11 @@ export async function copyKeys(
 
 /** An error of a store without what it may quote: texts in quotes can be data. */
 function shown(reason: string | undefined): string {
+  const refused = refusedCommand(reason ?? '')
+  if (refused !== null && refused.name !== '') {
+    if (!refused.absent) return `the user of a store has no right to ${refused.name} (NOPERM)`
+    const what = refused.name === 'HPEXPIREAT' ? 'its fields have times of expiry of their own: ' : ''
+    return `${what}a store does not know ${refused.name} (ERR unknown command)`
+  }
   return (reason ?? 'for an unknown reason').replace(/'[^']*'|"[^"]*"/g, '...')
 }

@@ -1,6 +1,7 @@
 import type { Difference } from '../compare/diff.ts'
+import { refusedCommand } from '../mirror/store-errors.ts'
 import { ErrorReply } from '../resp/reply.ts'
-import { fieldsIn, scanned } from './answers.ts'
+import { fieldsIn, scanned, understood } from './answers.ts'
 import type { PageOfMembers } from './member-compare.ts'
 import type { BothSides } from './stream-compare.ts'
 
@@ -25,11 +26,12 @@ export async function compareFieldTimes(
   const after = ['FIELDS', String(fields.length), ...fields]
   const { primary, shadow } = await both.read([{ before: ['HPEXPIRETIME'], after }])
   const [there, here] = [primary[0]!, shadow[0]!]
-  if (there instanceof ErrorReply || here instanceof ErrorReply) {
-    if (!(there instanceof ErrorReply && here instanceof ErrorReply))
-      blindSpots.add('Times of expiry of hash fields were not compared: only one of the stores knows them.')
-    return null
-  }
+  // Who does not know the question has no such times. Any other error may hide some.
+  const without = [there, here].filter((reply) => reply instanceof ErrorReply && refusedCommand(reply.text)?.absent)
+  for (const reply of [there, here]) if (!without.includes(reply)) understood('HPEXPIRETIME', reply)
+  if (without.length === 1)
+    blindSpots.add('Times of expiry of hash fields were not compared: only one of the stores knows them.')
+  if (without.length > 0) return null
   return both.diff('HPEXPIRETIME', after, there, here)
 }
 

@@ -15,7 +15,7 @@ import { firstError, type Pieces, WHOLE } from './pieces/pieces.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
 import { PrimaryReads } from './primary-reads.ts'
 import { StagedCopy } from './staged-copy.ts'
-import { isUnknownCommand } from './store-errors.ts'
+import { refusedCommand } from './store-errors.ts'
 
 /** What a rebuild ends with that could not keep up with the writes to its key. */
 export const TOO_BUSY = 'BUSY'
@@ -187,11 +187,10 @@ export class Rebuild implements RebuildTarget {
   #refused(text: string): void {
     const { context, rule } = this.#options
     const { storeName } = rule.route.primary
-    if (isUnknownCommand(text)) {
-      // An older server: asked again without.
-      const asked = this.#hasExpireTime() ? 'PEXPIRETIME' : 'HPEXPIRETIME'
-      const which = text.toUpperCase().includes('HPEXPIRETIME') ? 'HPEXPIRETIME' : asked
-      context.copies.refused(storeName, which, context.clock.nowMs)
+    const refused = refusedCommand(text)
+    // Asked again without. A server that knows no times of fields has none; one that does not let us ask for them may have some.
+    if (refused?.name === 'PEXPIRETIME' || (refused?.absent && refused.name === 'HPEXPIRETIME')) {
+      context.copies.refused(storeName, refused.name, context.clock.nowMs)
       return this.#again()
     }
     // Another type by now, or gone, or without the group.

@@ -7,6 +7,7 @@ import type { DirtySet } from './dirty-set.ts'
 import { KeyHolds, TOO_LARGE } from './key-holds.ts'
 import type { OverlapTable } from './overlap.ts'
 import { AGAIN, STRANDED, StateCopy } from './state-copy.ts'
+import { causeIn } from './store-errors.ts'
 import { isStranded } from './stranded.ts'
 
 /** Copies of a route under way at once: enough to fill a round trip, few enough to stay out of the clients' way. */
@@ -97,10 +98,6 @@ export class Repairer {
     const work = this.#workOf(route.name)
     work.paused = true
     for (const database of this.#dirty.databases(route.name)) {
-      if (!this.#dirty.isReady(route.name, database)) {
-        if (work.running > 0) work.paused = false
-        continue
-      }
       if (!this.#isConnected(route, database)) continue
       work.paused = false
       while (work.running < MAX_CONCURRENT && this.#dirty.isReady(route.name, database)) {
@@ -185,9 +182,7 @@ export class Repairer {
     entry.attempts++
     const delayMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(entry.attempts, 10))
     this.#dirty.postpone(entry, nowMs, delayMs)
-    // Error texts of stores may quote a key: only the code goes to the log.
-    const cause = error?.split(' ', 1)[0] ?? 'unknown'
-    this.#count(work, entry, cause, nowMs)
+    this.#count(work, entry, error === null ? 'unknown' : causeIn(error), nowMs)
   }
 
   #count(work: RouteWork, entry: DirtyKey, cause: string, nowMs: number): void {

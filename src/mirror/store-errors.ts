@@ -9,6 +9,22 @@ export function isUnknownCommand(text: string): boolean {
   return /^(ERR unknown (command|subcommand)|NOPERM (?!.* access ))/i.test(text)
 }
 
+/**
+ * Of an error about a command that the store does not know (`absent`: it is older, or the command was taken away) or does not let this user use; null: it is about something else. `name` in capitals; empty: the error does not tell.
+ */
+export function refusedCommand(text: string): { readonly name: string; readonly absent: boolean } | null {
+  if (!isUnknownCommand(text)) return null
+  const name = /^(?:ERR unknown (?:sub)?command|NOPERM .* run the) ['`]([\w|-]{1,40})['`]/i.exec(text)?.[1] ?? ''
+  return { name: name.toUpperCase(), absent: /^ERR/i.test(text) }
+}
+
+/** What may be shown of an error that a store gives to a command of Understudy's own: its code, and the command it refuses. The rest may quote a key. */
+export function causeIn(text: string): string {
+  const refused = refusedCommand(text)
+  if (refused === null || refused.name === '') return text.split(' ', 1)[0]!
+  return refused.absent ? `ERR unknown command ${refused.name}` : `NOPERM ${refused.name}`
+}
+
 /** RESTORE's word for a payload of a version that it does not read: of every key of that store. */
 export function isForeignPayload(text: string): boolean {
   return text.startsWith('ERR DUMP payload version or checksum are wrong')

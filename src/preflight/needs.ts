@@ -8,6 +8,8 @@ export interface Need {
   readonly without: string
   /** Without it the migration cannot be carried out. */
   readonly vital: boolean
+  /** Of a server that does not know it nothing is missing. */
+  readonly younger?: boolean
 }
 
 const NOBODY = '9223372036854775807'
@@ -46,6 +48,13 @@ export const NEEDS_OF_ENDS: readonly Need[] = [
   { command: 'DUMP', probe: (key) => ['DUMP', key], without: BY_TYPE, vital: false },
   // What is no payload is refused before anything is written.
   { command: 'RESTORE', probe: (key) => ['RESTORE', key, '0', 'none'], without: BY_TYPE, vital: false },
+  {
+    command: 'HPEXPIRETIME',
+    probe: (key) => ['HPEXPIRETIME', key, 'FIELDS', '1', 'f'],
+    without: 'hashes are not copied where payloads are refused, nor compared field by field',
+    vital: false,
+    younger: true,
+  },
   {
     command: 'MEMORY',
     probe: (key) => ['MEMORY', 'USAGE', key],

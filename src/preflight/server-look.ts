@@ -111,14 +111,15 @@ async function facts(redis: Redis, needs: readonly Need[]): Promise<Omit<ServerL
     inCluster: text.includes('cluster_enabled:') ? /^cluster_enabled:1/m.test(text) : null,
     databases: Array.isArray(databases) && databases.length === 2 ? Number(databases[1]) : null,
     commands: Array.isArray(commands) ? commandNames(commands) : null,
-    denied: needs.filter((_, i) => isDenied(tried[i])),
+    denied: needs.filter((need, i) => isDenied(need, tried[i])),
     refusesWrites: refusals[0] ?? null,
   }
 }
 
 /** By Redis 6 (`this user has no permissions to run the 'x' command`), 7 and Valkey; a service that has taken the command away does not know it. */
-function isDenied(answer: unknown): boolean {
-  return answer instanceof Error && /^NOPERM .*\brun\b|^ERR unknown command/i.test(answer.message)
+export function isDenied({ younger = false }: Need, answer: unknown): boolean {
+  if (!(answer instanceof Error)) return false
+  return /^NOPERM .*\brun\b/i.test(answer.message) || (!younger && /^ERR unknown command/i.test(answer.message))
 }
 
 function memoryIn(info: string): ServerMemory | null {

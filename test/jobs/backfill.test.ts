@@ -194,6 +194,20 @@ test("a key that the store's user may not touch is listed in the store's words, 
   expect(await target.client().dbsize()).toBe(20)
 })
 
+test('a key that cannot be copied for want of a right, or of a command, is listed with its name', async () => {
+  const { source, target, understudy } = await setUp(ALL, async (server) => {
+    await server.client().hset('h', 'secret', 'a')
+    await server.client().set('s', 'a')
+  })
+  await source.client().acl('SETUSER', 'default', '-hscan')
+  await target.client().acl('SETUSER', 'default', '-restore')
+  const job = await doJob(understudy, 'backfill', 'all')
+  expect(job).toMatchObject({ progress: { copied: 1, failed: 1 } })
+  expect(await keysOf(understudy, job.id)).toMatchObject([
+    { key: 'h', detail: 'It could not be copied: the user of a store has no right to HSCAN (NOPERM).' },
+  ])
+})
+
 test('a store that is away is waited for, and said to be', async () => {
   const { target, understudy } = await setUp(ALL, (server) => fillStrings(server, 2000))
   // Slow enough to be under way still when the target goes, on a busy machine too.

@@ -71,6 +71,26 @@ test('where no store knows times of fields, nothing is said of them, and where o
   expect(spots).toHaveLength(1)
 })
 
+test('a store that does not let its user ask for times of fields may have some: nothing is equal then', async () => {
+  const barred = {
+    ...hash([]),
+    HPEXPIRETIME: new ErrorReply("NOPERM User app has no permissions to run the 'hpexpiretime' command"),
+  }
+  const old = { ...hash([]), HPEXPIRETIME: new ErrorReply("ERR unknown command 'HPEXPIRETIME'") }
+  for (const [there, here] of [
+    [barred, barred],
+    [barred, old],
+    [hash([-1, -1]), barred],
+  ] as const) {
+    const spots: string[] = []
+    expect(await compare(there, here, spots)).toEqual({
+      kind: 'unsettled',
+      reason: 'a store answers HPEXPIRETIME with NOPERM',
+    })
+    expect(spots).toEqual([])
+  }
+})
+
 const stream = (
   facts: object = {},
   group: object = {},

@@ -152,6 +152,28 @@ describe('a key', () => {
     expect(logged).toHaveLength(1)
   })
 
+  test('that a store refuses does not make a route look as if a store were down, and the log says which command it was', () => {
+    const said: unknown[] = []
+    context = { ...context, log: ({ fields }) => said.push(fields) }
+    repairer = new Repairer(context, dirty, new OverlapTable({ nowMs: 0 }), () => {})
+    mark('k')
+    after(0)
+    answerReads()
+    shadow.answer("-ERR unknown command 'rESTORE', with args beginning with: 'k'\r\n")
+    // Of the rebuild that follows.
+    primary.answer('+hash\r\n')
+    while (dirty.size > 0 && primary.sent.length > 0)
+      primary.answer("-NOPERM User app has no permissions to run the 'hscan' command\r\n")
+    expect(said.at(-1)).toMatchObject({ route: 'rest', reason: 'NOPERM HSCAN' })
+    // It rests before the next attempt.
+    after(20)
+    expect(primary.sent).toEqual([])
+    expect(repairer.stateOf('rest')).toBe('copying')
+    primary.state = 'down'
+    after(20)
+    expect(repairer.stateOf('rest')).toBe('paused')
+  })
+
   test('into which another connection wrote is read again at once', () => {
     const overlap = new OverlapTable({ nowMs: 0 })
     repairer = new Repairer(context, dirty, overlap, () => {})

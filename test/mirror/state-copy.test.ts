@@ -182,6 +182,21 @@ describe('a copy brings over everything a key is', () => {
     expect(await driftBetween(old, fresh, { databases: [0, 1], toShadow })).toEqual([])
   })
 
+  test('which a right is missing for stays dirty, and what is missing is told', async () => {
+    const { old, path } = await twoStores(REFUSES_RESTORE)
+    const client = old.client()
+    await client.hset('h', 'f', 'v')
+    await client.acl('SETUSER', 'default', '-hscan')
+    path
+      .client()
+      .eval(UNCLEAR, 1, 'h')
+      .catch(() => {})
+    await eventually(() =>
+      expect(JSON.stringify(path.notices.filter(({ kind }) => kind === 'log'))).toContain('"reason":"NOPERM HSCAN"'),
+    )
+    expect(path.runtime.stats().routes['rest']).toMatchObject({ dirtyKeys: 1, repair: 'copying' })
+  })
+
   test('where the primary gives no payloads, sizes or absolute times', async () => {
     const without = ['DUMP', 'MEMORY', 'PEXPIRETIME'].flatMap((name) => ['--rename-command', name, ''])
     const { old, fresh, path } = await twoStores({}, { args: without })
