@@ -96,8 +96,8 @@ export class Sidecar implements Control {
     this.#log = options.log
     this.#thread = new DataPathThread((notice) => this.#noticed(notice), options.onDeath)
     this.#stores = new ProvisionedStores(options.log, {
-      onFacts: (store, { clockOffsetMs, version }, clockJumped) =>
-        this.#thread.tell({ kind: 'facts', store, offsetMs: clockOffsetMs ?? 0, version, clockJumped }),
+      onFacts: (store, { clockOffsetMs, version, valkeyVersion }, clockJumped) =>
+        this.#thread.tell({ kind: 'facts', store, offsetMs: clockOffsetMs ?? 0, version, valkeyVersion, clockJumped }),
       onPlace: (store, endpoint, failedOver, epoch) =>
         this.#thread.tell({ kind: 'endpoint', store, endpoint, failedOver, epoch }),
       left: (store) => this.#thread.left(store),

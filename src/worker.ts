@@ -34,7 +34,13 @@ async function handle(request: Request): Promise<unknown> {
     case 'endpoint':
       return runtime!.setEndpoint(request.store, request.endpoint, request.failedOver, request.epoch)
     case 'facts':
-      return runtime!.setFacts(request.store, request.offsetMs, request.version, request.clockJumped)
+      return runtime!.setFacts(
+        request.store,
+        request.offsetMs,
+        request.version,
+        request.clockJumped,
+        request.valkeyVersion,
+      )
     case 'acknowledgements':
       return runtime!.setAcknowledgements(request.list)
     case 'copy':

@@ -23,7 +23,7 @@ const COMPUTED: Readonly<Record<string, string>> = {
   PFDEBUG: COPIED,
   'CLUSTER FLUSHSLOT': 'nothing: the route needs a verify',
   HSETNX: '`HSET`, if it was set',
-  HINCRBYFLOAT: '`HSET` of the result',
+  HINCRBYFLOAT: '`HSET` of the result; `HSETEX ... KEEPTTL`, or a state copy, where fields may have times of their own',
   HEXPIRE: '`HPEXPIREAT` of the fields that it took effect on; `HDEL` of those it deleted',
   HPEXPIRE: '`HPEXPIREAT` of the fields that it took effect on; `HDEL` of those it deleted',
   HEXPIREAT: '`HPEXPIREAT` of the fields that it took effect on; `HDEL` of those it deleted',

@@ -10,6 +10,8 @@ export interface EffectContext {
   readonly shadowHasAbsoluteExpiry: boolean
   /** True where the shadow knows HSETEX (Redis 8.0, Valkey 9.0), so that a field's own expiry can be kept. Absent: it does not. */
   readonly shadowHasHsetex?: boolean
+  /** True where both stores know times of expiry of single hash fields (Redis 7.4, Valkey 9.0). Absent: they do not. */
+  readonly haveFieldTimes?: boolean
   /** True where whoever asks carries out `followUp`. Absent: rules that would need one give a state copy instead. */
   readonly canAsk?: boolean
   /** What can be told of the script that EVAL, EVALSHA, FCALL runs; null: its source has not been seen. Absent: nobody keeps sources. */

@@ -291,6 +291,7 @@ export class Mirror {
       },
       shadowHasAbsoluteExpiry: shadow.hasAbsoluteExpiry,
       shadowHasHsetex: shadow.hasHsetex,
+      haveFieldTimes: primary.hasFieldTimes && shadow.hasFieldTimes,
       canAsk: true,
       scriptFacts: this.#scriptFacts,
       sameNames: this.#context.routes.trivial !== null,

@@ -6,7 +6,9 @@ export interface StoreFacts {
   readonly hasAbsoluteExpiry: boolean
   /** Redis 7.0 or newer: streams count what was added to them, groups what they have read. */
   readonly countsEntries: boolean
-  /** Redis 8.0 or newer: HSETEX is known. */
+  /** Redis 7.4, Valkey 9.0 or newer: single fields of a hash may have times of expiry. */
+  readonly hasFieldTimes: boolean
+  /** Redis 8.0, Valkey 9.0 or newer: HSETEX is known. */
   readonly hasHsetex: boolean
 }
 
@@ -15,18 +17,26 @@ export const UNKNOWN_STORE: StoreFacts = {
   clockOffsetMs: 0,
   hasAbsoluteExpiry: true,
   countsEntries: true,
+  hasFieldTimes: true,
   hasHsetex: false,
 }
 
-/** `version`: `redis_version` of INFO; null: not known. Valkey says 7.2.4 there whatever its own version, and is taken at its word. */
-export function storeFacts(clockOffsetMs: number, version: string | null): StoreFacts {
-  const match = version === null ? null : /^(\d+)\.(\d+)/.exec(version)
-  if (match === null) return { ...UNKNOWN_STORE, clockOffsetMs }
-  const [major, minor] = [Number(match[1]), Number(match[2])]
+/** `version`: `redis_version` of INFO; null: not known. Valkey says 7.2.4 there whatever its own version, `valkey`, and knows at least what that did. */
+export function storeFacts(clockOffsetMs: number, version: string | null, valkey: string | null = null): StoreFacts {
+  const numbers = numbersIn(version)
+  if (numbers === null) return { ...UNKNOWN_STORE, clockOffsetMs }
+  const [major, minor] = numbers
+  const isValkey9 = (numbersIn(valkey)?.[0] ?? 0) >= 9
   return {
     clockOffsetMs,
     hasAbsoluteExpiry: major > 6 || (major === 6 && minor >= 2),
     countsEntries: major >= 7,
-    hasHsetex: major >= 8,
+    hasFieldTimes: major > 7 || (major === 7 && minor >= 4) || isValkey9,
+    hasHsetex: major >= 8 || isValkey9,
   }
+}
+
+function numbersIn(version: string | null): [major: number, minor: number] | null {
+  const match = version === null ? null : /^(\d+)\.(\d+)/.exec(version)
+  return match === null ? null : [Number(match[1]), Number(match[2])]
 }

@@ -29,6 +29,7 @@ export type Request =
       readonly store: string
       readonly offsetMs: number
       readonly version: string | null
+      readonly valkeyVersion: string | null
       readonly clockJumped: boolean
     }
   | { readonly kind: 'acknowledgements'; readonly list: readonly Acknowledgement[] }

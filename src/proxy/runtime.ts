@@ -249,8 +249,14 @@ export class Runtime {
   }
 
   /** What the health probe found out about a store. `clockJumped`: somebody has set its clock since it was last asked. */
-  setFacts(store: string, offsetMs: number, version: string | null, clockJumped = false): void {
-    this.#path.copies.learn(store, storeFacts(offsetMs, version))
+  setFacts(
+    store: string,
+    offsetMs: number,
+    version: string | null,
+    clockJumped = false,
+    valkeyVersion: string | null = null,
+  ): void {
+    this.#path.copies.learn(store, storeFacts(offsetMs, version, valkeyVersion))
     if (clockJumped) sayClockJumped(this.#path, this.#dirty, store)
     if (version !== null && this.#path.routes.fallback.primary.storeName === store)
       this.#path.server.redisVersion = version

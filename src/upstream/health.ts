@@ -10,7 +10,10 @@ export interface Health {
   up: boolean
   /** Round trip of the last PING, ms; null: none yet. */
   latencyMs: number | null
+  /** As Redis counts them; Valkey says 7.2.4 there. */
   version: string | null
+  /** Valkey's own; null: it is none. */
+  valkeyVersion: string | null
   /** `master` or `slave`, as INFO says it. */
   role: string | null
   /** The store's clock minus ours (`steadyNowMs`), ms, from TIME and half the round trip. */
@@ -44,6 +47,7 @@ export class HealthProbe {
     up: false,
     latencyMs: null,
     version: null,
+    valkeyVersion: null,
     role: null,
     clockOffsetMs: null,
     error: null,
@@ -137,7 +141,7 @@ export class HealthProbe {
       this.#noClock = await untold(this.#clock(redis), NO_CLOCK)
       if (!was || redis !== this.#known || isReplica(health.role) || this.#probes % FACTS_EVERY === 0) {
         this.#noFacts = await untold(this.#facts(redis), NO_FACTS)
-        if (this.#noFacts !== null) health.version = health.role = null
+        if (this.#noFacts !== null) health.version = health.valkeyVersion = health.role = null
         this.#onFacts(health, false)
       }
       this.#known = redis
@@ -194,6 +198,7 @@ export class HealthProbe {
     const info = await redis.call(ownWord('INFO'))
     if (typeof info !== 'string') throw new NoReply('INFO')
     health.version = /^(?:redis_version|valkey_version):(\S+)/m.exec(info)?.[1] ?? null
+    health.valkeyVersion = /^valkey_version:(\S+)/m.exec(info)?.[1] ?? null
     health.role = /^role:(\S+)/m.exec(info)?.[1] ?? null
   }
 

@@ -316,6 +316,8 @@ describe('a shadow without PXAT', () => {
 test('a shadow without HSETEX gets HSET', () => {
   const old = { ...context, shadowHasHsetex: false }
   expect(shown(effectFor('HINCRBYFLOAT k f 1', b('2'), old))).toBe('HSET k f 2')
+  // It would take the field's time away.
+  expect(shown(effectFor('HINCRBYFLOAT k f 1', b('2'), { ...old, haveFieldTimes: true }))).toBe('copy k')
 })
 
 test('who cannot ask the primary copies instead', () => {

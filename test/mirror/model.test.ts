@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import type { Phase } from '../../src/config/config.ts'
 import type { CopyLimits } from '../../src/mirror/copy-state.ts'
 import { type RouteOptions, startDataPath } from '../support/data-path.ts'
+import { tellFacts } from '../support/facts.ts'
 import { countKeys, type DriftOptions, driftBetween } from '../support/keyspace.ts'
 import { again, type Load, ROUNDS, SECONDS, Totals } from '../support/model.ts'
 import { Outages } from '../support/outages.ts'
@@ -75,6 +76,7 @@ describe('after random writes of every kind by several clients, RESP2 and RESP3,
       ]
       const path = await startDataPath({ stores: { old, new: fresh }, routes })
       running.push(path)
+      await tellFacts(path, { old, new: fresh })
       const load: Load = {
         databases: [0, 1, 2],
         prefixes: ['', 'job:'],
@@ -124,6 +126,7 @@ describe('after random writes of every kind by several clients, RESP2 and RESP3,
       ]
       const path = await startDataPath({ stores: { only: store }, routes })
       running.push(path)
+      await tellFacts(path, { only: store })
       const load: Load = {
         databases: [0, 1],
         prefixes: ['', 'job:'],
@@ -176,6 +179,7 @@ describe('after random writes of every kind by several clients, RESP2 and RESP3,
         copyLimits,
       })
       running.push(path)
+      await tellFacts(path, { old, new: fresh })
       const load: Load = {
         databases: [0, 1],
         prefixes: [''],

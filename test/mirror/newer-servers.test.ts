@@ -2,6 +2,7 @@ import { afterEach, describe, expect, type TestContext, test } from 'vitest'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { tellFacts } from '../support/facts.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
 
@@ -34,10 +35,7 @@ async function start(context: TestContext, command: string): Promise<Setup> {
     routes: [{ name: 'all', source: 'old', target: 'new', phase: 'shadow' }],
   })
   running.push(path)
-  for (const [name, server] of [['old', old] as const, ['new', fresh] as const]) {
-    const version = /^redis_version:(\S+)/m.exec(await server.client().info('server'))![1]!
-    path.runtime.setFacts(name, 0, version)
-  }
+  await tellFacts(path, { old, new: fresh })
   return { old, fresh, path }
 }
 
@@ -97,6 +95,21 @@ describe.skipIf(SOURCE === undefined || TARGET === undefined)('between servers o
       }
     })
   }
+
+  test('HINCRBYFLOAT leaves a field its time on a shadow that knows such times, and not HSETEX', async (context) => {
+    const { old, fresh, path } = await start(context, 'HSETEX')
+    // Redis 7.4.
+    path.runtime.setFacts('new', 0, '7.4.2')
+    const app = path.client()
+    await app.hset('h', 'f', '1.5')
+    await app.call('HEXPIRE', 'h', 1_000, 'FIELDS', 1, 'f')
+    await settled(path)
+    expect(await app.hincrbyfloat('h', 'f', 1)).toBe('2.5')
+    await settled(path)
+    const until = (server: RedisServer) => server.client().call('HPEXPIRETIME', 'h', 'FIELDS', 1, 'f')
+    expect(await fresh.client().hget('h', 'f')).toBe('2.5')
+    expect(await until(fresh)).toEqual(await until(old))
+  })
 
   test('a vector set that expired before a late VADD came to the shadow does not live on there', async (context) => {
     const { old, fresh, path } = await start(context, 'VADD')

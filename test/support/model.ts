@@ -44,6 +44,7 @@ export class Totals {
     const consumers = await Promise.all(
       [2, 3].map((protocol, i) => Consumer.start(path.port, protocol as 2 | 3, seed * 100 + 50 + i, load.prefixes)),
     )
+    if (load.everywhere) await writers[0]!.everywhere()
     await Promise.all(writers.map((writer) => writer.run(rounds)))
     for (const consumer of consumers) await consumer.stop()
     for (const writer of writers) writer.close()

@@ -119,6 +119,15 @@ export class Writer {
     for (let i = 0; i < rounds; i++) await this.round()
   }
 
+  /** Each command about whole databases or all functions once: they are drawn so seldom that some seed lacks one. */
+  async everywhere(): Promise<void> {
+    await this.#send([
+      ['FUNCTION', 'LOAD', 'REPLACE', FUNCTIONS],
+      ['FUNCTION', 'DELETE', 'model'],
+      ...(this.#options.oneDatabase ? EVERYWHERE_WITHIN : EVERYWHERE).filter((parts) => parts[1] !== 'DELETE'),
+    ])
+  }
+
   async round(): Promise<void> {
     const random = this.#random
     if (this.#options.kind === 'reads') return this.#send(this.#some(random.below(8) + 1))

@@ -29,14 +29,14 @@ export const HASH_EFFECTS: Readonly<Record<string, EffectRule>> = {
 
 /**
  * As Redis itself replicates it: the final value. HSET takes a field's own expiry away, so where the shadow knows how to keep
- * it, it is kept.
+ * it, it is kept; and where it only has such, the key is copied.
  */
 function hincrbyfloat(args: Args, reply: Reply, context: EffectContext): Effect {
   const final = numberText(reply)
   if (final === null) return SENT
   const [, key, field] = args
   if (context.shadowHasHsetex) return commands(command('HSETEX', key!, 'KEEPTTL', 'FIELDS', 1, field!, final))
-  return commands(command('HSET', key!, field!, final))
+  return context.haveFieldTimes ? copy(key!) : commands(command('HSET', key!, field!, final))
 }
 
 /** Index behind `FIELDS numfields`; -1 when the grammar is another. */
