@@ -4,7 +4,9 @@ import type { Store } from '../upstream/store.ts'
 import type { DataPath } from './data-path.ts'
 import { askCommands } from './server-identity.ts'
 
-/** The primary knows best which commands there are, and what it is: asked once per connection of the fallback route's primary. */
+/**
+ * The primary knows best which commands there are, and what it is: asked by each new connection to the fallback route's primary that clients of RESP2 share. Others speak another protocol, or have the rights of a client.
+ */
 export class PrimaryCommands {
   readonly #path: DataPath
   readonly #builtin: CommandTable
@@ -19,7 +21,7 @@ export class PrimaryCommands {
   /** A shared connection to that store is up. */
   connected(store: Store, pipeline: Pipeline): void {
     const path = this.#path
-    if (store !== path.primaryOf(path.routes.fallback) || this.#learntFrom === pipeline) return
+    if (store !== path.primaryOf(path.routes.fallback) || pipeline !== store.shared(0, 2)) return
     this.#learntFrom = pipeline
     path.server.learn(pipeline)
     askCommands(pipeline, (reply) => {
@@ -32,6 +34,6 @@ export class PrimaryCommands {
   routesChanged(): void {
     const store = this.#path.primaryOf(this.#path.routes.fallback)
     const pipeline = store.shared(0, 2)
-    if (pipeline.state === 'up') this.connected(store, pipeline)
+    if (pipeline.state === 'up' && this.#learntFrom !== pipeline) this.connected(store, pipeline)
   }
 }

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -34,16 +35,22 @@ let zone = ''
 let calledRedis = false
 const inZone = (frame: string): string =>
   `${frame.replace('*14\r\n', '*16\r\n')}${bulk('availability_zone')}${bulk(zone)}`
+/** A list of names and values as RESP3 has it. */
+const map = (frame: string): string => frame.replace('*14\r\n', '%7\r\n')
+const socketsOfThree = new Set<Socket>()
 /** What was asked of COMMANDLOG. */
 const log: string[] = []
 const logged = (word: string, name: string): string =>
   `*6\r\n:1\r\n:2\r\n:3\r\n*1\r\n${bulk(word)}${bulk('127.0.0.1:1')}${bulk(name)}`
 
 beforeAll(async () => {
-  store = await FakeStore.start(([name, word, option, value]) => {
+  store = await FakeStore.start(([name, word, option, value], socket) => {
     if (name === 'INFO') return bulk(INFO)
     if (name === 'CONFIG' && option === 'availability-zone') zone = value!
     if (name === 'CONFIG' && option === 'extended-redis-compatibility') calledRedis = value === 'yes'
+    // As over RESP3, which asks in its way.
+    if (name === 'HELLO' && word === '3') socketsOfThree.add(socket)
+    if (name === 'HELLO' && word === undefined && socketsOfThree.has(socket)) return map(hello(4711))
     if (name === 'HELLO' && calledRedis) return hello(4711).replace(bulk('valkey'), bulk('redis'))
     if (name === 'HELLO') return zone === '' ? hello(4711) : inZone(hello(4711))
     if (name === 'COMMANDLOG') {
@@ -75,6 +82,15 @@ test('HELLO tells what the server tells, but for the client’s id and protocol;
   const client = await path.raw()
   expect(await client.ask('HELLO')).toBe(hello(await idOf(client)))
   expect(await client.ask('HELLO', 3)).toContain(`${bulk('modules')}*1\r\n%2\r\n${bulk('name')}${bulk('lua')}`)
+})
+
+test('HELLO tells the same after a client of RESP3 has come', async () => {
+  const three = await path.raw()
+  await three.ask('HELLO', 3)
+  // The second is answered behind whatever its connection to the store asks first.
+  for (let i = 0; i < 2; i++) await three.ask('GET', 'k')
+  const client = await path.raw()
+  expect(await client.ask('HELLO')).toBe(hello(await idOf(client)))
 })
 
 test('CLIENT LIST has Valkey’s fields, with what the client has sent and got', async () => {
