@@ -95,6 +95,8 @@ export interface RouteStatus {
     needsVerify: boolean
     /** Why; empty when none is needed. `shadow-restarted`, `shadow-replica`, `shadow-evicts`, `primary-restarted`, `primary-clock`, `failed-over`, `overflow`, `state-lost`, `server-wide`, `script`, `functions`, `functions-removed`, `turned`, `rerouted`. */
     verifyCauses: string[]
+    /** Libraries of functions that the shadow does not take: somebody has to load there what does the same. */
+    refusedLibraries: string[]
     /** Scripts (their SHA-1) and functions (`function NAME`), seen since the start, that use keys which they do not declare and may reach the route's under the wrong names. */
     scriptsInDoubt: string[]
     /** Databases with dirty keys that the shadow does not have, or refuses: they are not copied. A backfill makes one key of such a database dirty. */

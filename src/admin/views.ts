@@ -189,6 +189,7 @@ function routeStatus(
       oldestDirtyMs: Math.round(stats?.oldestDirtyMs ?? 0),
       needsVerify: stats?.needsVerify ?? false,
       verifyCauses: [...(stats?.verifyCauses ?? [])],
+      refusedLibraries: [...(stats?.refusedLibraries ?? [])],
       scriptsInDoubt: [...(stats?.scriptsInDoubt ?? [])],
       strandedDatabases: [...(stats?.strandedDatabases ?? [])],
       strandedBecause: stats?.strandedBecause ?? null,

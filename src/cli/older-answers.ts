@@ -90,6 +90,7 @@ const ROUTE: RouteStatus = {
     oldestDirtyMs: 0,
     needsVerify: false,
     verifyCauses: [],
+    refusedLibraries: [],
     scriptsInDoubt: [],
     strandedDatabases: [],
     strandedBecause: null,

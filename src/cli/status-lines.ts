@@ -124,13 +124,19 @@ function doubts(status: Status, terminal: Terminal): string[] {
       const text = `keys of database ${strandedDatabases.join(', ')} cannot be copied: ${strandedBecause ?? 'the shadow does not have it'}`
       lines.push(terminal.style('red', printable(`${name}: ${text}`)))
     }
-    if (needsVerify)
-      lines.push(
-        terminal.style(
-          'red',
-          `${printable(name)}: needs a verify (${printable(verifyCauses.join(', '))}): keys may differ that nobody can name`,
-        ),
-      )
+    const ofKeys = verifyCauses.filter((cause) => !cause.startsWith('functions'))
+    if (needsVerify && (ofKeys.length > 0 || verifyCauses.length === 0)) {
+      const text = `needs a verify (${ofKeys.join(', ')}): keys may differ that nobody can name`
+      lines.push(terminal.style('red', printable(`${name}: ${text}`)))
+    }
+    if (ofKeys.length < verifyCauses.length) {
+      const libraries = mirror.refusedLibraries.join(', ')
+      const text =
+        libraries === ''
+          ? 'the functions of the shadow may differ; they are compared and brought over'
+          : `the shadow refuses the primary's libraries of functions (${libraries}): load some there that it takes, of the same names and functions`
+      lines.push(terminal.style('red', printable(`${name}: ${text}`)))
+    }
     if (crossSlots.length > 0) {
       const counts = crossSlots.map(({ command, count }) => `${command} ${count}`).join(', ')
       const text = `keys in several slots of the cluster at the other end, which would answer CROSSSLOT: ${counts}`

@@ -1,10 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Config, RouteConfig, StoreConfig } from '../config/config.ts'
 import type { EndName } from '../jobs/end-keys.ts'
+import { isOfFunctions } from '../mirror/verify-marks.ts'
 import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Completeness } from './completeness.ts'
 import { crossSlotVerdict } from './cross-slot-gate.ts'
+import { functionsInDoubt } from './functions-gate.ts'
 import type { SameKeyspaces } from './key-regions.ts'
 import { renamedUnderScripts, splitUnderScripts } from './scripts-gate.ts'
 import { samplesNone, type Transition, transitions } from './transition.ts'
@@ -178,6 +180,8 @@ export class Gates {
     const shadow = shadowOf(route)
     if (of === undefined || shadow === undefined) return []
     const same = stats.stores[shadow]?.sameAs ?? null
+    const causes = of.verifyCauses.filter((cause) => !isOfFunctions(cause))
+    const inDoubt = functionsInDoubt(of, shadow)
     return [
       ...(same === null ? [] : [gate(oneServer(same, shadow), '')]),
       gate(unless(this.#sources.isUp(shadow), `store '${shadow}' does not answer`), `store '${shadow}' answers`, true),
@@ -192,11 +196,12 @@ export class Gates {
         : []),
       gate(
         unless(
-          !of.needsVerify,
-          `keys that nobody can name may differ (${of.verifyCauses.join(', ')}): run 'understudy verify ${route.name}'`,
+          !of.needsVerify || (causes.length === 0 && inDoubt !== null),
+          `keys that nobody can name may differ (${causes.join(', ')}): run 'understudy verify ${route.name}'`,
         ),
         'every key in doubt is known by name',
       ),
+      ...(inDoubt === null ? [] : [gate(inDoubt, '', of.refusedLibraries.length === 0)]),
     ]
   }
 

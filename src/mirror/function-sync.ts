@@ -9,9 +9,13 @@ import type { DirtySet } from './dirty-set.ts'
 import { askAboutFunctions, LIST_FUNCTIONS, librariesOf } from './function-list.ts'
 import { isUnknownCommand } from './store-errors.ts'
 
+/** After the first failure, and at most. */
 const RETRY_MS = 1_000
+const MAX_RETRY_MS = 15_000
 /** It cannot be done: tried again in case the server is replaced by another. */
 const HOPELESS_MS = 60_000
+/** By its code: no error that passes by itself. */
+const REFUSAL = /^(ERR|NOPERM) /
 
 /** FUNCTION LOAD, DELETE, FLUSH, RESTORE: they write, and name no key. */
 export function changesFunctions(spec: CommandSpec | null): boolean {
@@ -41,18 +45,29 @@ export function doubtFunctionsOf(context: DataPathContext, dirty: DirtySet, spec
  *       ▲                                       └─ FUNCTION LOAD REPLACE, FUNCTION DELETE on the shadow ─┐
  *       └────────────────────────────────────────────────────────────────────────────────────────────────┘
  *
- * The doubt is a cause of `VerifyMarks`: it stands on disk and closes the gate of a switch.
+ * The doubt is a cause of `VerifyMarks`: it stands on disk and closes the gate of a switch. A library that the shadow refuses (another server's API) keeps it so until somebody has loaded one there that does
+ * the same (`standsFor`).
  */
 export class FunctionSync {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
   #running = false
   #notBeforeMs = 0
-  #saidHopeless = false
+  #failures = 0
+  #said = ''
+  /** Of the last attempt. */
+  #refusedNow: readonly string[] = []
+  /** By name: what has been refused, and what the shadow had then. */
+  readonly #refused = new Map<string, Refused>()
 
   constructor(context: DataPathContext, dirty: DirtySet) {
     this.#context = context
     this.#dirty = dirty
+  }
+
+  /** Names of libraries that the shadow of the route `*` does not take. */
+  get refused(): readonly string[] {
+    return this.#refusedNow
   }
 
   /** Called on the clock's tick. */
@@ -77,72 +92,132 @@ export class FunctionSync {
       const [there, here] = answers
       if (there === undefined || here === undefined) return
       // Without functions there is nothing to be different.
-      if (typeof there === 'string') return isUnknownCommand(there) ? this.#certain(route) : this.#later(there)
-      if (typeof here === 'string') return this.#later(here)
-      const commands = differences(there, here, toVerify.hasCause(route.name, 'functions-removed'))
-      if (commands.length > 0) this.#send(commands, shadow)
+      if (typeof there === 'string')
+        return isUnknownCommand(there) ? this.#certain(route) : this.#later(there, route.primary.storeName)
+      if (typeof here === 'string') {
+        // One that knows no functions has none, either.
+        if (there.size === 0 && isUnknownCommand(here)) return this.#certain(route)
+        if (REFUSAL.test(here)) this.#refusedNow = [...there.keys()]
+        return this.#later(here, route.shadow!.storeName)
+      }
+      const steps = differences(there, here, toVerify.hasCause(route.name, 'functions-removed'), this.#refused)
+      if (steps.length > 0) this.#send(route, steps, there, here, shadow)
       else if (toVerify.times(route.name) === times) this.#certain(route)
       else this.#running = false
     }
     askAboutFunctions(primary, LIST_FUNCTIONS, (reply) =>
-      answered(0, typeof reply === 'string' ? reply : codesOf(reply)),
+      answered(0, typeof reply === 'string' ? reply : byName(reply)),
     )
-    askAboutFunctions(shadow, LIST_FUNCTIONS, (reply) =>
-      answered(1, typeof reply === 'string' ? reply : codesOf(reply)),
-    )
+    askAboutFunctions(shadow, LIST_FUNCTIONS, (reply) => answered(1, typeof reply === 'string' ? reply : byName(reply)))
   }
 
   /** Then both are compared again. */
-  #send(commands: readonly Args[], shadow: Pipeline): void {
-    let open = commands.length
+  #send(route: Route, steps: readonly Step[], there: Libraries, here: Libraries, shadow: Pipeline): void {
+    let open = steps.length
     let failed: string | null = null
-    for (const args of commands) {
+    const refused: string[] = []
+    for (const { library, args } of steps) {
       askAboutFunctions(shadow, args, (reply) => {
-        if (typeof reply === 'string') failed ??= reply
+        if (typeof reply === 'string') {
+          failed ??= reply
+          const wanted = there.get(library)
+          if (wanted !== undefined && REFUSAL.test(reply)) {
+            refused.push(library)
+            const known = this.#refused.get(library)
+            if (known?.wanted.equals(wanted.code) !== true)
+              this.#refused.set(library, { wanted: wanted.code, had: here.get(library)?.code ?? null })
+          }
+        }
         if (--open > 0) return
+        this.#refusedNow = refused
         if (failed === null) this.#running = false
-        else this.#later(failed)
+        else this.#later(failed, route.shadow!.storeName)
       })
     }
   }
 
   #certain({ name }: Route): void {
     this.#running = false
-    this.#saidHopeless = false
+    this.#failures = 0
+    this.#said = ''
+    this.#refusedNow = []
     this.#dirty.toVerify.lift(name, 'functions')
     this.#dirty.toVerify.lift(name, 'functions-removed')
     this.#context.log({ level: 'info', msg: "the shadow's functions are the primary's", fields: { route: name } })
   }
 
-  #later(error: string): void {
+  #later(error: string, store: string): void {
     this.#running = false
     const hopeless = /^ERR unknown/i.test(error)
-    this.#notBeforeMs = this.#context.clock.nowMs + (hopeless ? HOPELESS_MS : RETRY_MS)
-    if (this.#saidHopeless) return
-    this.#saidHopeless = true
+    const retryMs = Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** this.#failures++)
+    this.#notBeforeMs = this.#context.clock.nowMs + (hopeless ? HOPELESS_MS : retryMs)
+    const library = this.#refusedNow.join(', ') || null
+    if (this.#said === `${store} ${library}`) return
+    this.#said = `${store} ${library}`
     this.#context.log({
       level: 'warn',
       msg: 'functions cannot be brought to the shadow; it is tried again',
       // Error texts may quote a script: only the code goes to the log.
-      fields: { reason: error.split(' ', 1)[0] ?? 'unknown' },
+      fields: { library, store, reason: error.split(' ', 1)[0] ?? 'unknown' },
     })
   }
 }
 
-/** Source by name. */
-type Libraries = ReadonlyMap<string, Buffer>
-
-/** What makes `here` the same as `there`. */
-function differences(there: Libraries, here: Libraries, removes: boolean): Args[] {
-  const commands: Args[] = []
-  // First: a function of a library that is gone there may be part of another one now.
-  if (removes) for (const name of here.keys()) if (!there.has(name)) commands.push(command('FUNCTION', 'DELETE', name))
-  for (const [name, code] of there) {
-    if (here.get(name)?.equals(code) !== true) commands.push(command('FUNCTION', 'LOAD', 'REPLACE', code))
-  }
-  return commands
+interface Library {
+  readonly code: Buffer
+  /** Names. */
+  readonly functions: ReadonlySet<string>
 }
 
-function codesOf(reply: Reply): Libraries {
-  return new Map(librariesOf(reply).map(({ name, code }) => [name, code]))
+/** By name. */
+type Libraries = ReadonlyMap<string, Library>
+
+/** A source that the shadow does not take. */
+interface Refused {
+  readonly wanted: Buffer
+  /** What it had under that name when it first said so; null: nothing. */
+  readonly had: Buffer | null
+}
+
+interface Step {
+  readonly library: string
+  readonly args: Args
+}
+
+/** What makes `here` the same as `there`. */
+function differences(
+  there: Libraries,
+  here: Libraries,
+  removes: boolean,
+  refused: ReadonlyMap<string, Refused>,
+): Step[] {
+  const steps: Step[] = []
+  // First: a function of a library that is gone there may be part of another one now.
+  if (removes)
+    for (const library of here.keys())
+      if (!there.has(library)) steps.push({ library, args: command('FUNCTION', 'DELETE', library) })
+  for (const [library, wanted] of there) {
+    const found = here.get(library)
+    if (found?.code.equals(wanted.code) || standsFor(found, wanted, refused.get(library))) continue
+    steps.push({ library, args: command('FUNCTION', 'LOAD', 'REPLACE', wanted.code) })
+  }
+  return steps
+}
+
+/**
+ * Somebody has loaded a library of the same functions since the shadow has refused the primary's: written for that server, it is taken to do the same. What it had before may be an older one.
+ */
+function standsFor(found: Library | undefined, { code, functions }: Library, refused: Refused | undefined): boolean {
+  if (found === undefined || refused === undefined || !refused.wanted.equals(code)) return false
+  if (refused.had?.equals(found.code) || found.functions.size !== functions.size) return false
+  return [...functions].every((name) => found.functions.has(name))
+}
+
+function byName(reply: Reply): Libraries {
+  return new Map(
+    librariesOf(reply).map(({ name, code, functions }) => [
+      name,
+      { code, functions: new Set(functions.map((one) => one.name)) },
+    ]),
+  )
 }

@@ -31,6 +31,11 @@ export const VERIFY_CAUSES = [
 ] as const
 export type VerifyCause = (typeof VERIFY_CAUSES)[number]
 
+/** No verify of keys settles it. */
+export function isOfFunctions(cause: VerifyCause): boolean {
+  return cause === 'functions' || cause === 'functions-removed'
+}
+
 /** Routes that only a verify can tell about, and why. */
 export class VerifyMarks {
   readonly #causes = new Map<string, Set<VerifyCause>>()
@@ -82,7 +87,7 @@ export class VerifyMarks {
 
   /** A complete verify has looked at every key; but not at functions. */
   verified(route: string): void {
-    for (const cause of this.causes(route)) if (!cause.startsWith('functions')) this.lift(route, cause)
+    for (const cause of this.causes(route)) if (!isOfFunctions(cause)) this.lift(route, cause)
   }
 
   /** The route mirrors no more. */

@@ -23,6 +23,7 @@ const FIELD_TYPES = {
   job: 'string',
   keys: 'number',
   lagMs: 'number',
+  library: 'string',
   limit: 'number',
   line: 'number',
   method: 'string',

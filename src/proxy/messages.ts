@@ -116,6 +116,8 @@ export interface RouteStats {
   readonly oldestDirtyMs: number
   readonly needsVerify: boolean
   readonly verifyCauses: readonly VerifyCause[]
+  /** Libraries of functions that the shadow does not take; none where it has what stands for them. */
+  readonly refusedLibraries: readonly string[]
   /** Scripts (their SHA-1) and functions (`function NAME`) that make names of keys themselves and may reach the route's. */
   readonly scriptsInDoubt: readonly string[]
   /** Databases with dirty keys that the shadow does not have, or refuses. */

@@ -1,6 +1,7 @@
 import type { Comparer } from '../compare/comparer.ts'
 import type { DirtySet } from '../mirror/dirty-set.ts'
 import type { Durability } from '../mirror/durability.ts'
+import type { FunctionSync } from '../mirror/function-sync.ts'
 import type { Mirror } from '../mirror/mirror.ts'
 import type { Repairer } from '../mirror/repairer.ts'
 import type { SameServers } from '../mirror/same-servers.ts'
@@ -20,10 +21,12 @@ interface StatsParts {
   /** Null: nothing is kept. */
   readonly durability: Durability | null
   readonly sameServers: SameServers
+  readonly functions: FunctionSync
 }
 
 /** How the data path is doing, for the main thread. */
-export function statsOf({ path, dirty, mirror, comparer, repairer, durability, sameServers }: StatsParts): Stats {
+export function statsOf(parts: StatsParts): Stats {
+  const { path, dirty, mirror, comparer, repairer, durability, sameServers, functions } = parts
   const { nowMs } = path.clock
   return {
     generation: path.routes.generation,
@@ -41,6 +44,7 @@ export function statsOf({ path, dirty, mirror, comparer, repairer, durability, s
           oldestDirtyMs: nowMs - (dirty.oldestMs(name) ?? nowMs),
           needsVerify: dirty.needsVerify(name),
           verifyCauses: dirty.toVerify.causes(name),
+          refusedLibraries: name === path.routes.fallback.name ? functions.refused : [],
           scriptsInDoubt: path.doubts.mayReach(name),
           crossSlots: [...state.crossSlots].map(([command, { count, lastMs }]) => ({
             command,

@@ -275,6 +275,7 @@ export class Runtime {
       repairer: this.#repairer,
       durability: this.#durability,
       sameServers: this.#sameServers,
+      functions: this.#functions,
     })
   }
 

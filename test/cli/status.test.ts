@@ -57,6 +57,18 @@ describe('understudy status', () => {
     )
   })
 
+  test('names a library of functions that the shadow refuses, and asks for no verify because of it', async () => {
+    const refusing = await startTestServer()
+    const status = await refusing.control.status()
+    const rest = status.routes['rest']!
+    const mirror = { ...rest.mirror, needsVerify: true, verifyCauses: ['functions'], refusedLibraries: ['carts'] }
+    refusing.control.status = async () => ({ ...status, routes: { rest: { ...rest, mirror } } })
+    const { stdout } = await runCli(['status'], { UNDERSTUDY_ADMIN_URL: refusing.url })
+    await refusing.close()
+    expect(stdout).toContain("rest: the shadow refuses the primary's libraries of functions (carts): load some there")
+    expect(stdout).not.toContain('needs a verify')
+  })
+
   test('--watch looks again and again, also at a sidecar that is away for a while, until Ctrl-C', async () => {
     const port = await freePort()
     const cli = startCli(['status', '--watch', '0.1', '--admin', `http://127.0.0.1:${port}`])

@@ -139,3 +139,49 @@ test('what cannot be brought over is said, and keeps the gate of a switch closed
   await fresh.client().call('ACL', 'SETUSER', 'default', '+function')
   await equal(path, [library('one')])
 })
+
+describe('a library that the shadow refuses', () => {
+  const refused = (path: DataPathUnderTest) => path.runtime.stats().routes['all']!.refusedLibraries
+  /** By a user who may. */
+  async function loadedByHand(code: string): Promise<void> {
+    const hand = fresh.client({ username: 'op', password: 'pw' })
+    await hand.call('FUNCTION', 'LOAD', 'REPLACE', code)
+    hand.disconnect()
+  }
+  async function refuseLoads(): Promise<void> {
+    await fresh.client().acl('SETUSER', 'op', 'on', '>pw', '~*', '&*', '+@all')
+    await fresh.client().acl('SETUSER', 'default', '-function|load')
+  }
+  async function timesRefused(): Promise<number> {
+    const info = await fresh.client().info('commandstats')
+    return Number(/cmdstat_function\|load:.*rejected_calls=(\d+)/.exec(info)?.[1] ?? 0)
+  }
+
+  test('is named, and counts as there when somebody has loaded one of the same name and functions', async () => {
+    const path = await start()
+    await refuseLoads()
+    await path.client().call('FUNCTION', 'LOAD', library('one'))
+    await eventually(() => expect(refused(path)).toEqual(['one']))
+    expect(JSON.stringify(path.notices)).toContain('"library":"one","store":"new","reason":"NOPERM"')
+    // Of another function: it does not do the same.
+    await loadedByHand(library('one').replace('of_one', 'other'))
+    const before = await timesRefused()
+    await eventually(async () => expect(await timesRefused()).toBeGreaterThan(before))
+    expect(causesOf(path)).toContain('functions')
+    const own = `${library('one')} -- for this server`
+    await loadedByHand(own)
+    await eventually(() => expect(causesOf(path)).toEqual([]), { timeoutMs: 30_000 })
+    expect(refused(path)).toEqual([])
+    expect(await functionsOf(fresh)).toEqual([own])
+  }, 60_000)
+
+  test('does not count as there by what was there before: it may be an older one', async () => {
+    const path = await start()
+    await refuseLoads()
+    await loadedByHand(library('one', 7))
+    await path.client().call('FUNCTION', 'LOAD', library('one'))
+    await eventually(async () => expect(await timesRefused()).toBeGreaterThan(2), { timeoutMs: 30_000 })
+    expect(refused(path)).toEqual(['one'])
+    expect(causesOf(path)).toContain('functions')
+  }, 60_000)
+})
