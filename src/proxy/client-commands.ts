@@ -28,7 +28,7 @@ export function clientCommand(session: Session, view: CommandView, spec: Command
       session.answer(session.name === '' ? nil(session) : bulk(session, session.name))
       return true
     case 'CLIENT SETINFO':
-      setInfo(session, wordArg(view, 2), textArg(view, 3))
+      setInfo(session, textArg(view, 2), textArg(view, 3))
       return true
     case 'CLIENT INFO':
       clientInfo(session, view)
@@ -87,13 +87,15 @@ function setName(session: Session, name: string): void {
   session.answer(FRAME.OK)
 }
 
-function setInfo(session: Session, attribute: string, value: string): void {
+/** `said`: the attribute, as servers quote it. */
+function setInfo(session: Session, said: string, value: string): void {
+  const attribute = said.toUpperCase()
   if (attribute !== 'LIB-NAME' && attribute !== 'LIB-VER') {
-    session.answerError(`ERR Unrecognized option '${attribute.toLowerCase()}'`)
+    session.answerError(`ERR Unrecognized option '${said}'`)
     return
   }
   if (!isClientName(value)) {
-    session.answerError(`ERR ${attribute.toLowerCase()} cannot contain spaces, newlines or special characters.`)
+    session.answerError(`ERR ${said} cannot contain spaces, newlines or special characters.`)
     return
   }
   if (attribute === 'LIB-NAME') session.libName = value

@@ -10,6 +10,7 @@ import { unknownSubcommand } from './client-commands.ts'
 import { isRefusal, questionOf } from './client-rights.ts'
 import type { Queued } from './exec-reply.ts'
 import { whoAmI } from './login.ts'
+import { importQuestion, isImportRefused } from './own-flags.ts'
 import { notePauseInMulti, pauseInMulti } from './pause-commands.ts'
 import type { Session } from './session.ts'
 import { saysNothing, sessionCommand } from './session-commands.ts'
@@ -21,7 +22,9 @@ import type { TransactionSubscriptions } from './transaction-subscriptions.ts'
  */
 export function placeholderOf(session: Session, spec: CommandSpec, view: CommandView, store: Store): Buffer {
   if (!isServersToJudge(session, spec, view))
-    return pauseInMulti(session, spec, view, store) ?? questionOf(session, spec) ?? PLACEHOLDER
+    return (
+      pauseInMulti(session, spec, view, store) ?? questionOf(session, spec) ?? importQuestion(spec, view) ?? PLACEHOLDER
+    )
   return Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
 }
 
@@ -108,7 +111,7 @@ export function answerInExec(
     return errorFrame(`ERR Understudy does not pass ${spec.name} on`)
   parser.parse(frame, 0, frame.length)
   if (buf[at] === MINUS && isServersToJudge(session, spec, parser)) return null
-  if (isRefusal(spec, buf, at)) return null
+  if (isRefusal(spec, buf, at) || isImportRefused(spec, parser, buf, at)) return null
   notePauseInMulti(session, spec, buf, at, store)
   const answers: Buffer[] = []
   session.captured = answers

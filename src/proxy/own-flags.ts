@@ -1,9 +1,27 @@
-import { PLUS } from '../resp/bytes.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import { MINUS, PLUS } from '../resp/bytes.ts'
+import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand, FRAME } from '../resp/encode.ts'
 import { ownWord } from '../resp/own-words.ts'
+import { wordArg } from './arguments.ts'
 import { askOwn } from './ask-own.ts'
 import { leaveOwn, OwnConnection } from './own-connection.ts'
 import type { Session } from './session.ts'
+
+/** A server that does not import says so to any word but OFF; one that does, that it does not know this one. */
+const IMPORTS = encodeCommand(['CLIENT', 'IMPORT-SOURCE', 'ASKED'])
+const UNKNOWN_WORD = '-ERR syntax error\r\n'
+
+/** What is queued inside MULTI for `CLIENT IMPORT-SOURCE`, whose answer only the store knows; null: it needs none. */
+export function importQuestion({ name }: CommandSpec, view: CommandView): Buffer | null {
+  return name === 'CLIENT IMPORT-SOURCE' && wordArg(view, 2) !== 'OFF' ? IMPORTS : null
+}
+
+/** Whether the store's answer to that, `buf[at] ...`, is the client's; else the command is executed here. */
+export function isImportRefused(spec: CommandSpec, view: CommandView, buf: Buffer, at: number): boolean {
+  if (importQuestion(spec, view) === null || buf[at] !== MINUS) return false
+  return wordArg(view, 2) !== 'ON' || buf.toString('latin1', at, at + UNKNOWN_WORD.length) !== UNKNOWN_WORD
+}
 
 /**
  * `CLIENT NO-EVICT | NO-TOUCH | IMPORT-SOURCE ON | OFF`: the store is told, on a connection that the client has for itself from then on, for on the shared one it would be said for everybody. False: has to wait.

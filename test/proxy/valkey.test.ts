@@ -26,6 +26,7 @@ const SUBCOMMANDS = [
   'client|info',
   'client|id',
   'client|setname',
+  'client|setinfo',
 ].map(leaf)
 const container = (name: string, subcommands: readonly string[]): string =>
   `*10\r\n${bulk(name)}:-2\r\n*0\r\n:0\r\n:0\r\n:0\r\n*0\r\n*0\r\n*0\r\n*${subcommands.length}\r\n${subcommands.join('')}`
@@ -33,6 +34,8 @@ const COMMANDS = `*2\r\n${container('client', SUBCOMMANDS)}${container('commandl
 
 let zone = ''
 let calledRedis = false
+/** What a transaction of one command is answered. */
+let executed = '*1\r\n*-1\r\n'
 const inZone = (frame: string): string =>
   `${frame.replace('*14\r\n', '*16\r\n')}${bulk('availability_zone')}${bulk(zone)}`
 /** A list of names and values as RESP3 has it. */
@@ -58,8 +61,9 @@ beforeAll(async () => {
       return `*2\r\n${logged('TIME', 'understudy-health')}${logged('ECHO', 'understudy')}`
     }
     if (name === 'BLPOP') return '+QUEUED\r\n'
-    if (name === 'EXEC') return '*1\r\n*-1\r\n'
+    if (name === 'EXEC') return executed
     if (name === 'COMMAND') return COMMANDS
+    if (name === 'CLIENT' && option === 'ASKED') return '+QUEUED\r\n'
     if (name === 'CLIENT' && word === 'IMPORT-SOURCE') return '-ERR Server is not in import mode\r\n'
     return '+OK\r\n'
   }, false)
@@ -91,6 +95,13 @@ test('HELLO tells the same after a client of RESP3 has come', async () => {
   for (let i = 0; i < 2; i++) await three.ask('GET', 'k')
   const client = await path.raw()
   expect(await client.ask('HELLO')).toBe(hello(await idOf(client)))
+})
+
+test('CLIENT SETINFO quotes what it is given as it was sent', async () => {
+  const client = await path.raw()
+  expect(await client.ask('CLIENT', 'SETINFO', 'LIB-NAME', 'a b')).toMatch(/^-ERR LIB-NAME cannot contain spaces/)
+  expect(await client.ask('CLIENT', 'SETINFO', 'lib-Ver', 'a b')).toMatch(/^-ERR lib-Ver cannot contain spaces/)
+  expect(await client.ask('CLIENT', 'SETINFO', 'Other', 'a')).toBe("-ERR Unrecognized option 'Other'\r\n")
 })
 
 test('CLIENT LIST has Valkey’s fields, with what the client has sent and got', async () => {
@@ -214,3 +225,22 @@ test('COMMANDLOG GET leaves out how Understudy looks after the store', async () 
   expect(log).toEqual(['GET 74 slow'])
   log.length = 0
 })
+
+// The last: a fake store answers a command that blocks at once, and these leave it a connection to do so.
+test.each([
+  ['ON', '-ERR Server is not in import mode\r\n', '-ERR Server is not in import mode\r\n'],
+  ['x', '-ERR Server is not in import mode\r\n', '-ERR Server is not in import mode\r\n'],
+  ['x', '-ERR syntax error\r\n', '-ERR syntax error\r\n'],
+  ['ON', '-ERR syntax error\r\n', '+OK\r\n'],
+  ['OFF', '+PONG\r\n', '+OK\r\n'],
+])(
+  'CLIENT IMPORT-SOURCE %s in MULTI, where the store says %j to what stands in its place',
+  async (word, said, answer) => {
+    const client = await path.raw()
+    await client.ask('MULTI')
+    await client.ask('CLIENT', 'IMPORT-SOURCE', word)
+    executed = `*1\r\n${said}`
+    expect(await client.ask('EXEC')).toBe(`*1\r\n${answer}`)
+    executed = '*1\r\n*-1\r\n'
+  },
+)
