@@ -242,7 +242,9 @@ test('keys of a database that the other side does not have are listed as failed,
     await Promise.all([source.stop(), target.stop()])
   }
 })
-test('what differs in a long list is not passed over while it is written, and a cleanup keeps the list', async () => {
+test('what differs in a long list is not passed over while it is written, and a cleanup keeps the list', async ({
+  skip,
+}) => {
   const { target, understudy } = await setUp([mirroredRoute()], async (server) => {
     const pipeline = server.client().pipeline()
     for (let i = 0; i < 30; i++)
@@ -252,16 +254,22 @@ test('what differs in a long list is not passed over while it is written, and a 
   await doJob(understudy, 'backfill', 'all')
   expect((await doJob(understudy, 'verify', 'all')).report).toMatchObject({ clean: true })
   await target.client().lset('queue', 20_000, 'other')
+  const copied = await copies(understudy)
   const writer = rotating(understudy, 'queue')
   try {
-    expect((await doJob(understudy, 'verify', 'all')).report).toMatchObject({ clean: false })
+    const found = await doJob(understudy, 'verify', 'all')
+    skip((await copies(understudy)) > copied, MENDED)
+    expect(found.report).toMatchObject({ clean: false })
     const { body } = await understudy.admin('/api/v1/routes/all/phase', {
       method: 'PUT',
       body: JSON.stringify({ phase: 'switched', force: true, reason: 'a test' }),
     })
     expect(body).toMatchObject({ to: 'switched' })
-    for (let i = 0; i < 3; i++)
-      expect(await doJob(understudy, 'cleanup', 'all', { dryRun: false })).toMatchObject({ progress: { deleted: 0 } })
+    for (let i = 0; i < 3; i++) {
+      const cleanup = await doJob(understudy, 'cleanup', 'all', { dryRun: false })
+      skip((await copies(understudy)) > copied, MENDED)
+      expect(cleanup).toMatchObject({ progress: { deleted: 0 } })
+    }
   } finally {
     await writer.stop()
   }
@@ -271,7 +279,7 @@ test('what differs in a long list is not passed over while it is written, and a 
   expect((await doJob(understudy, 'verify', 'all')).report).toMatchObject({ clean: true })
 }, 180_000)
 
-test('a long list that is written all the time is compared at one place of history', async () => {
+test('a long list that is written all the time is compared at one place of history', async ({ skip }) => {
   const { target, understudy } = await setUp([mirroredRoute()], async (server) => {
     const pipeline = server.client().pipeline()
     for (let i = 0; i < 40; i++)
@@ -282,8 +290,10 @@ test('a long list that is written all the time is compared at one place of histo
   const writer = rotating(understudy, 'queue')
   try {
     expect(await keysOf(understudy, (await doJob(understudy, 'verify', 'all')).id)).toEqual([])
+    const copied = await copies(understudy)
     await target.client().lset('queue', 20_000, 'other')
     const found = await doJob(understudy, 'verify', 'all')
+    skip((await copies(understudy)) > copied, MENDED)
     expect(await keysOf(understudy, found.id)).toMatchObject([{ key: 'queue', class: 'value' }])
   } finally {
     await writer.stop()
@@ -311,6 +321,15 @@ test('keys that are always about to be copied are left to the mirror: a verify u
     await writer.stop()
   }
 }, 180_000)
+
+/** Where this process or the machine stood still for a moment, the mirror may copy a key by itself, and nothing that was planted in it is left. */
+const MENDED = 'the mirror has copied the list meanwhile'
+
+/** Keys that the mirror has copied, of any route. */
+async function copies(understudy: UnderstudyProcess): Promise<number> {
+  const lines = (await understudy.metrics()).matchAll(/^understudy_mirror_writes_total\{.*outcome="copied"\} (\d+)$/gm)
+  return [...lines].reduce((sum, [, count]) => sum + Number(count), 0)
+}
 
 /** Turns a list without a pause, one element at a time. */
 function rotating(understudy: UnderstudyProcess, key: string): { stop(): Promise<void> } {
