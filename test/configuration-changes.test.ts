@@ -31,7 +31,7 @@ function changesWith(closed: string[][]) {
     onReloaded() {},
   } as unknown as ChangesOptions)
   changes.guardedBy({
-    completeness: { approaching: async () => {}, inForce: async () => {} },
+    completeness: { approaching: async () => {}, inForce: async () => {}, calledOff() {} },
     gates: {
       all: async () => [],
       approach: async () => {
@@ -39,7 +39,7 @@ function changesWith(closed: string[][]) {
         return closed.shift() ?? []
       },
     },
-    journal: { forced() {} },
+    journal: { forced() {}, entered() {} },
   } as unknown as ChangeGuards)
   return { changes, done }
 }

@@ -124,7 +124,7 @@ describe('the dashboard', () => {
     const { page, complaints } = await dashboard()
     await route(page, 'rest').getByRole('button', { name: 'Go on to shadow' }).click()
     const dialog = page.getByRole('dialog', { name: 'Move rest on to shadow' })
-    await dialog.getByText('sampled ones are compared').waitFor()
+    await dialog.getByText('No read is sampled').waitFor()
     const change = dialog.getByRole('button', { name: 'Change to shadow' })
     await eventually(async () => expect(await change.isDisabled()).toBe(true))
     expect(readFileSync(understudy.configPath, 'utf8').match(/phase: shadow/g)).toHaveLength(1)

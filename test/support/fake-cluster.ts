@@ -30,7 +30,12 @@ export class FakeNode {
   /** `count` nodes that know nothing of each other yet. */
   static async start(count: number): Promise<FakeNode[]> {
     const nodes = Array.from({ length: count }, (_, i) => new FakeNode(`node${i}`))
-    for (const node of nodes) node.#store = await FakeStore.start((args, socket) => node.#take(args, socket))
+    for (const node of nodes)
+      node.#store = await FakeStore.start(
+        (args, socket) => node.#take(args, socket),
+        true,
+        (words, socket) => node.#behind(socket, words),
+      )
     return nodes
   }
 
@@ -66,10 +71,16 @@ export class FakeNode {
     const command = args.join(' ')
     this.heard.push(command)
     const answer = this.#answer(args)
+    if (this.#held.has(socket) || !this.withholds(command)) return this.#behind(socket, answer)
+    this.#held.set(socket, { command, answers: answer })
+    return null
+  }
+
+  /** Behind what is withheld on that connection; null: it waits there. */
+  #behind(socket: Socket, answer: string): string | null {
     const held = this.#held.get(socket)
-    if (held === undefined && !this.withholds(command)) return answer
-    if (held === undefined) this.#held.set(socket, { command, answers: answer })
-    else held.answers += answer
+    if (held === undefined) return answer
+    held.answers += answer
     return null
   }
 

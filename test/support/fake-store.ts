@@ -22,8 +22,14 @@ export class FakeStore {
     this.port = (server.address() as AddressInfo).port
   }
 
-  /** `greets` false: also CLIENT SETNAME, CLIENT ID and COMMAND are the test's to answer. */
-  static start(answer: FakeAnswer, greets = true): Promise<FakeStore> {
+  /**
+   * `greets` false: also CLIENT SETNAME, CLIENT ID and COMMAND are the test's to answer. `said`: what a test makes of the proper answer to one of these, when it keeps answers back that come before.
+   */
+  static start(
+    answer: FakeAnswer,
+    greets = true,
+    said: (words: string, socket: Socket) => string | null = asItIs,
+  ): Promise<FakeStore> {
     const sockets = new Set<Socket>()
     return new Promise((resolve) => {
       let store: FakeStore
@@ -32,7 +38,11 @@ export class FakeStore {
         sockets.add(socket)
         socket.on('error', () => {})
         socket.on('close', () => sockets.delete(socket))
-        serve(socket, greets ? (args, of) => greeting(args) ?? answer(args, of) : answer, greets)
+        const greet: FakeAnswer = (args, of) => {
+          const words = greeting(args)
+          return words === null ? answer(args, of) : said(words, of)
+        }
+        serve(socket, greets ? greet : answer, greets)
       })
       server.listen(0, '127.0.0.1', () => {
         store = new FakeStore(server, sockets)
@@ -53,6 +63,10 @@ export class FakeStore {
     for (const socket of this.#sockets) socket.destroy()
     await new Promise((resolve) => this.#server.close(resolve))
   }
+}
+
+function asItIs(words: string): string {
+  return words
 }
 
 function greeting(args: readonly string[]): string | null {
