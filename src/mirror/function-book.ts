@@ -57,7 +57,8 @@ export class FunctionBook implements Functions {
   changed(store: string): void {
     const shelf = this.#shelfOf(store)
     shelf.changed()
-    this.#ask(store, shelf)
+    // By the next tick: this is told while a reply is being settled, and a question in the middle of that brings a cluster's connection out of step.
+    shelf.wanted = true
   }
 
   /** A connection of Understudy's own user to the store, for many clients, is up. */
@@ -101,7 +102,8 @@ export class FunctionBook implements Functions {
         shelf.failed(refused)
         if (refused) this.#say(store, reply)
       }
-      this.#outcome.read()
+      // Whoever looks again sends commands: not in the middle of a reply either.
+      setImmediate(() => this.#outcome.read())
     })
   }
 
