@@ -57,8 +57,8 @@ export class FunctionBook implements Functions {
   changed(store: string): void {
     const shelf = this.#shelfOf(store)
     shelf.changed()
-    // By the next tick: this is told while a reply is being settled, and a question in the middle of that brings a cluster's connection out of step.
-    shelf.wanted = true
+    // Not at once: this is told while a reply is being settled, and a question in the middle of that brings a cluster's connection out of step.
+    setImmediate(() => this.#ask(store, shelf))
   }
 
   /** A connection of Understudy's own user to the store, for many clients, is up. */
@@ -102,8 +102,7 @@ export class FunctionBook implements Functions {
         shelf.failed(refused)
         if (refused) this.#say(store, reply)
       }
-      // Whoever looks again sends commands: not in the middle of a reply either.
-      setImmediate(() => this.#outcome.read())
+      this.#outcome.read()
     })
   }
 
