@@ -57,8 +57,7 @@ export class FunctionBook implements Functions {
   changed(store: string): void {
     const shelf = this.#shelfOf(store)
     shelf.changed()
-    // Not at once: this is told while a reply is being settled, and a question in the middle of that brings a cluster's connection out of step.
-    setImmediate(() => this.#ask(store, shelf))
+    this.#ask(store, shelf)
   }
 
   /** A connection of Understudy's own user to the store, for many clients, is up. */

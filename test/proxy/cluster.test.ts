@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { packBytes } from '../../src/base/packed-bytes.ts'
 import { FAILED } from '../../src/mirror/copy-batch.ts'
+import { encodeCommand } from '../../src/resp/encode.ts'
 import { changeBetween } from '../support/change.ts'
 import { type RedisCluster, startCluster } from '../support/cluster.ts'
 import { configOf, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
@@ -142,6 +143,20 @@ describe('a cluster as the primary', () => {
     const client = path.client()
     await expect(client.call('CONFIG', 'REWRITE')).rejects.toThrow('is a cluster: ask its nodes')
     await expect(client.select(1)).rejects.toThrow('SELECT is not allowed in cluster mode')
+  })
+
+  test.each([
+    ['a database, on a connection of its own', ['WATCH', 'key:1'], [['SELECT', 1]]],
+    ['functions in a transaction, on a shared one', ['PING'], [['MULTI'], ['FUNCTION', 'FLUSH'], ['EXEC']]],
+  ])('what is refused without asking a node brings nothing behind it out of step: %s', async (_, first, refused) => {
+    const client = await path.raw()
+    await client.ask(...first)
+    const behind = KEYS.map((key) => ['ECHO', key])
+    client.send(Buffer.concat([...refused, ...behind].map((command) => encodeCommand(command))))
+    const replies = (await client.take(refused.length + behind.length)).slice(refused.length - 1)
+    expect(replies.shift()).toMatch(/^-/)
+    expect(replies).toEqual(KEYS.map((key) => `$${key.length}\r\n${key}\r\n`))
+    for (const key of KEYS) expect(await client.ask('SET', key, key)).toBe('+OK\r\n')
   })
 
   test('a slot that moves under load loses and doubles nothing, and no client sees an error', async () => {

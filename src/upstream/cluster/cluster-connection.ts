@@ -128,7 +128,7 @@ export class ClusterConnection implements PipelineConnection {
       get writableLength() {
         return links.writableLength
       },
-      write: (bytes) => this.#write(bytes),
+      write: (bytes) => this.#take(bytes),
       cork: () => {},
       uncork: () => {},
       pause: () => links.pause(),
@@ -137,13 +137,12 @@ export class ClusterConnection implements PipelineConnection {
     this.#owner.ready(0)
   }
 
-  #write(bytes: Buffer): void {
-    this.#places.taking = true
-    this.#take(bytes)
-    this.#places.taking = false
+  written(): void {
+    this.#places.taken()
   }
 
   #take(bytes: Buffer): void {
+    this.#places.takes()
     const partial = this.#partial
     if (partial.length === 0) {
       const rest = this.#commands(bytes, bytes.length)

@@ -36,8 +36,8 @@ export class ReplyPlaces {
   #skip = 0
   /** Places that have ended and wait for the head. */
   #early = 0
-  /** Commands are being read: those behind have no places yet. */
-  taking = false
+  /** Commands are being read, whose bytes the pipeline is still writing: those behind have no places yet, and what is answered at once waits for `taken`. */
+  #taking = false
 
   constructor(owner: PipelineConnectionOwner, clock: CoarseClock) {
     this.#owner = owner
@@ -76,8 +76,20 @@ export class ReplyPlaces {
     this.#owner.bytes(buf.subarray(start, end), end - start)
   }
 
+  /** Commands are about to be read. `taken` follows: nobody is told anything before, for who is told of a reply pushes what comes next. */
+  takes(): void {
+    this.#taking = true
+  }
+
+  /** All that was written has been read. */
+  taken(): void {
+    this.#taking = false
+    this.tick()
+  }
+
   /** The connection is gone: whoever still answers answers nobody. */
   clear(): void {
+    this.#taking = false
     this.#queue = []
     this.#head = 0
     this.#skip = 0
@@ -94,7 +106,7 @@ export class ReplyPlaces {
     if (place.apart !== null) {
       if (buf !== null) place.frame = Buffer.from(buf.subarray(start, end))
       place.apart.deliver()
-    } else if (buf !== null && this.#queue[this.#head] === place) {
+    } else if (buf !== null && !this.#taking && this.#queue[this.#head] === place) {
       this.#head++
       this.#give(buf, start, end)
       this.#deliver()
@@ -106,11 +118,12 @@ export class ReplyPlaces {
   }
 
   #deliver(): void {
+    if (this.#taking) return
     for (;;) {
       const place = this.#queue[this.#head]
       if (place === undefined) break
       if (!place.hasEnded) {
-        if (this.#early > 0 && !this.taking && place.lags(this.#clock.nowMs) && this.#detach(place)) continue
+        if (this.#early > 0 && place.lags(this.#clock.nowMs) && this.#detach(place)) continue
         break
       }
       this.#head++
