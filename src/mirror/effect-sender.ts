@@ -16,6 +16,7 @@ import { NOBODY, type OverlapTable } from './overlap.ts'
 import { runsScript } from './script-effects.ts'
 import { ServerWideEffects } from './server-wide-effect.ts'
 import { answerToComputed, NO_ANSWER } from './shadow-answers.ts'
+import type { ShadowDoubts } from './shadow-doubts.ts'
 import { shadowForm } from './shadow-form.ts'
 import type { ShadowQueue } from './shadow-queue.ts'
 import type { UnknownWrites } from './unknown-writes.ts'
@@ -23,6 +24,7 @@ import type { UnknownWrites } from './unknown-writes.ts'
 export interface EffectSenderParts {
   readonly refs: KeyRefs
   readonly queue: ShadowQueue
+  readonly doubts: ShadowDoubts
   readonly unknown: UnknownWrites
 }
 
@@ -36,6 +38,7 @@ export class EffectSender {
   readonly #serverWide: ServerWideEffects
   readonly #refs: KeyRefs
   readonly #queue: ShadowQueue
+  readonly #doubts: ShadowDoubts
   readonly #unknown: UnknownWrites
   readonly #followUps: FollowUps
   /** Parser for bytes that are whole and were parsed before. */
@@ -48,12 +51,13 @@ export class EffectSender {
     this.#dirty = dirty
     this.#refs = parts.refs
     this.#queue = parts.queue
+    this.#doubts = parts.doubts
     this.#unknown = parts.unknown
-    this.#serverWide = new ServerWideEffects(context, dirty, overlap, parts.queue.swapped)
+    this.#serverWide = new ServerWideEffects(context, dirty, overlap, parts.doubts.swapped)
     this.#followUps = new FollowUps(context, overlap, parts.refs, {
       perform: (effect, database, waiter) => this.perform(null, effect, database, waiter),
       markDirty: (keys, waiter) => {
-        for (const ref of keys) this.#queue.mark(ref, 'overlap', waiter)
+        for (const ref of keys) this.#doubts.mark(ref, 'overlap', waiter)
       },
     })
   }
@@ -103,7 +107,7 @@ export class EffectSender {
   }
 
   markKeys(keys: readonly Buffer[], database: number, reason: DirtyReason, waiter: AckWaiter | null): void {
-    for (const key of keys) this.#queue.mark(this.#refs.of(key, database), reason, waiter)
+    for (const key of keys) this.#doubts.mark(this.#refs.of(key, database), reason, waiter)
   }
 
   #sendComputed(args: Args, database: number, waiter: AckWaiter | null): void {
@@ -154,7 +158,7 @@ export class EffectSender {
         return
       case 'mixed':
         // Several routes with several shadows: no one command can do it, so each mirrored key gets its state by copy.
-        for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.#queue.mark(ref, 'state-copy', waiter)
+        for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.#doubts.mark(ref, 'state-copy', waiter)
     }
   }
 

@@ -22,6 +22,7 @@ import { underApplicationNames } from './reply-names.ts'
 import { runsScript, ScriptEffects } from './script-effects.ts'
 import { answerOf, applicationBytes, argcOf, changedNothing, mayWriteBeforeError } from './settled-command.ts'
 import { frameHash, NO_ANSWER } from './shadow-answers.ts'
+import { ShadowDoubts } from './shadow-doubts.ts'
 import { ShadowQueue } from './shadow-queue.ts'
 import { ShadowRuns } from './shadow-runs.ts'
 import { UndeclaredKeys } from './undeclared-keys.ts'
@@ -42,6 +43,7 @@ export class Mirror {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
   readonly #refs: KeyRefs
+  readonly #doubts: ShadowDoubts
   readonly #queue: ShadowQueue
   /** Writes that go to the shadow together. */
   readonly runs: ShadowRuns
@@ -66,11 +68,12 @@ export class Mirror {
     this.#scripts = new ScriptEffects(context, dirty)
     this.undeclared = new UndeclaredKeys(context, dirty, this.#scripts)
     this.#unknown = new UnknownWrites(context.log)
-    this.#queue = new ShadowQueue(context, dirty, this.#refs, this.#scripts, (ref) =>
+    this.#doubts = new ShadowDoubts(context, dirty, this.#refs, this.#scripts)
+    this.#queue = new ShadowQueue(context, this.#doubts, this.#refs, (ref) =>
       ref === null ? this.#sender.asks : this.#sender.asksFor(ref.database, ref.key),
     )
-    this.runs = new ShadowRuns(context, this.#queue)
-    const parts = { refs: this.#refs, queue: this.#queue, unknown: this.#unknown }
+    this.runs = new ShadowRuns(context, this.#doubts)
+    const parts = { refs: this.#refs, queue: this.#queue, doubts: this.#doubts, unknown: this.#unknown }
     this.#sender = new EffectSender(context, dirty, overlap, parts)
   }
 
@@ -81,7 +84,7 @@ export class Mirror {
 
   /** Keys that blocking commands wait for. */
   get awaited(): AwaitedKeys {
-    return this.#queue.awaited
+    return this.#doubts.awaited
   }
 
   /** Whether the shadow does not hold what the primary holds of the key, as far as is known. */
@@ -146,13 +149,13 @@ export class Mirror {
         this.#outOfOrder = false
       }
     }
-    for (const ref of keys) this.#queue.mark(ref, 'overlap', waiter)
+    for (const ref of keys) this.#doubts.mark(ref, 'overlap', waiter)
   }
 
   /** A write of a transaction that also changed every key at once: only its keys' states can tell what is left of it. */
   besideServerWide(spec: CommandSpec, database: number, bytes: Buffer, waiter: AckWaiter | null): void {
     this.#markBytes(spec, database, bytes, 0, bytes.length, 'overlap', waiter)
-    this.#queue.doubtScript(spec, bytes, 0, bytes.length)
+    this.#doubts.script(spec, bytes, 0, bytes.length)
   }
 
   /** As `settled`, for bytes that are not a pipeline's slot: a command of a transaction, with its part of EXEC's reply. */
@@ -209,7 +212,7 @@ export class Mirror {
           this.#sender.send(spec!, route, database, bytes, start, end, expected, waiter)
           if (doubt !== null) {
             this.#unknown.count(spec, doubt)
-            this.#queue.doubtScript(spec, bytes, start, end)
+            this.#doubts.script(spec, bytes, start, end)
           }
           this.#sender.markKeys(copies, database, 'state-copy', waiter)
         } else this.#sender.perform(spec, effect, database, waiter, route)
@@ -226,7 +229,7 @@ export class Mirror {
   /** The same for bytes that are not a pipeline's slot. */
   lost(spec: CommandSpec | null, route: Route, database: number, bytes: Buffer, start: number, end: number): void {
     this.#markBytes(spec, database, bytes, start, end, 'primary-lost', null)
-    this.#queue.doubtScript(spec, bytes, start, end)
+    this.#doubts.script(spec, bytes, start, end)
     doubtFunctionsOf(this.#context, this.#dirty, spec)
     if (!isServerWide(spec)) return
     for (const { name, primary, shadow } of this.#context.routes.routes) {
@@ -257,7 +260,7 @@ export class Mirror {
 
   /** `waiter`: told when the key is clean again. */
   mark(ref: KeyRef, reason: DirtyReason, waiter: AckWaiter | null = null): void {
-    this.#queue.mark(ref, reason, waiter)
+    this.#doubts.mark(ref, reason, waiter)
   }
 
   #markBytes(
@@ -269,7 +272,7 @@ export class Mirror {
     reason: DirtyReason,
     waiter: AckWaiter | null,
   ): void {
-    for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.#queue.mark(ref, reason, waiter)
+    for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.#doubts.mark(ref, reason, waiter)
   }
 
   // --- facts

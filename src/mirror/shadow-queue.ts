@@ -7,21 +7,14 @@ import { encodeCommand } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
-import { AwaitedKeys } from './awaited-keys.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
-import type { DirtySet } from './dirty-set.ts'
-import { doubtFunctionsOf } from './function-sync.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
-import { isLate, LateWrites } from './late-writes.ts'
-import { runsScript, type ScriptEffects } from './script-effects.ts'
+import { isLate } from './late-writes.ts'
 import { applicationBytes } from './settled-command.ts'
 import { differs, hasError, isReadOnly, movedNothing, NO_ANSWER } from './shadow-answers.ts'
 import { MAX_WAITING } from './shadow-backlog.ts'
-import { isTooLong, LEAST_BULK_LIMIT, textOf } from './store-errors.ts'
-import { strandedBecause } from './stranded.ts'
-import { SwappedDatabases } from './swapped-databases.ts'
-import { doubtUndeclaredKeys } from './undeclared-keys.ts'
+import type { ShadowDoubts } from './shadow-doubts.ts'
 
 /**
  * The way of effects to the shadow: bounded in bytes and number, acknowledged one by one.
@@ -36,31 +29,18 @@ import { doubtUndeclaredKeys } from './undeclared-keys.ts'
  */
 export class ShadowQueue implements ReplyOwner {
   readonly #context: DataPathContext
-  readonly #dirty: DirtySet
+  readonly #doubts: ShadowDoubts
   readonly #refs: KeyRefs
-  readonly swapped = new SwappedDatabases()
-  readonly awaited = new AwaitedKeys()
-  readonly lateWrites: LateWrites
   /** While a transaction's effects are gathered: they leave as one unit. */
   #gathered: Item[] | null = null
-
-  readonly #scripts: ScriptEffects
   readonly #isAsked: (key: KeyRef | null) => boolean
 
   /** `isAsked`: whether the primary is being asked what a write has left of the key; null: of any. */
-  constructor(
-    context: DataPathContext,
-    dirty: DirtySet,
-    refs: KeyRefs,
-    scripts: ScriptEffects,
-    isAsked: (key: KeyRef | null) => boolean,
-  ) {
-    this.#isAsked = isAsked
+  constructor(context: DataPathContext, doubts: ShadowDoubts, refs: KeyRefs, isAsked: (key: KeyRef | null) => boolean) {
     this.#context = context
-    this.#dirty = dirty
+    this.#doubts = doubts
     this.#refs = refs
-    this.#scripts = scripts
-    this.lateWrites = new LateWrites(context, refs, (ref) => this.mark(ref, 'shadow-late', null))
+    this.#isAsked = isAsked
   }
 
   /**
@@ -87,7 +67,7 @@ export class ShadowQueue implements ReplyOwner {
     const to = original === null ? end : original.length
     if (end - start > store.maxBulkBytes) {
       // The store would close the connection, and take along all that is on it. The copy goes by pieces.
-      this.markAll(spec, database, frame, from, to, 'shadow-error', waiter)
+      this.#doubts.markAll(spec, database, frame, from, to, 'shadow-error', waiter)
       return
     }
     if (this.#context.copies.rebuilding && this.#goesToRebuild(spec, database, frame, from, to, waiter)) return
@@ -99,7 +79,7 @@ export class ShadowQueue implements ReplyOwner {
     const pipeline = store.shadow(database)
     if (state.backlogBytes + end - start > config.mirror.backlogBytes || pipeline.ring.length >= MAX_WAITING) {
       state.dropped++
-      this.markAll(spec, database, frame, from, to, 'backlog-full', waiter)
+      this.#doubts.markAll(spec, database, frame, from, to, 'backlog-full', waiter)
       return
     }
     const slot = pipeline.push(this, bytes, start, end)
@@ -166,7 +146,7 @@ export class ShadowQueue implements ReplyOwner {
   /** The primary has executed it before it is asked what an earlier write has left of one of its keys: the other key is to have that, and not what the shadow holds now. */
   #markIfAsked(spec: CommandSpec, database: number, bytes: Buffer, start: number, end: number): void {
     const refs = this.#refs.in(spec, database, bytes, start, end)
-    if (refs.some((ref) => this.#isAsked(ref))) for (const ref of refs) this.mark(ref, 'state-copy', null)
+    if (refs.some((ref) => this.#isAsked(ref))) for (const ref of refs) this.#doubts.mark(ref, 'state-copy', null)
   }
 
   /** A write to a key that is being rebuilt is the rebuild's; one to several keys cannot be split, so they are copied after it. `bytes`: the application's. */
@@ -182,11 +162,11 @@ export class ShadowQueue implements ReplyOwner {
     const keys = this.#refs.in(spec, database, bytes, start, end)
     const rebuilds = keys.map(({ key }) => copies.rebuildOf(database, key))
     if (rebuilds.every((rebuild) => rebuild === undefined)) return false
-    this.doubtScript(spec, bytes, start, end)
+    this.#doubts.script(spec, bytes, start, end)
     if (keys.length === 1) rebuilds[0]!.effect(spec.name, argsIn(bytes, start, end), waiter)
     else {
       for (const rebuild of rebuilds) rebuild?.abandon()
-      for (const ref of keys) this.mark(ref, 'state-copy', waiter)
+      for (const ref of keys) this.#doubts.mark(ref, 'state-copy', waiter)
     }
     return true
   }
@@ -200,7 +180,7 @@ export class ShadowQueue implements ReplyOwner {
       return
     }
     if (buf[start] === MINUS) {
-      this.refused(slot, buf, start, end)
+      this.#doubts.refused(slot, buf, start, end)
       this.#markSlot(slot, 'shadow-error')
       this.#finish(slot, false)
       return
@@ -209,38 +189,25 @@ export class ShadowQueue implements ReplyOwner {
     const spec = slot.spec!
     if (slot.seq !== NO_ANSWER && differs(spec, slot.seq, buf, start, end)) this.#markSlot(slot, 'shadow-differs')
     else if (hasSeveralKeys(spec) && movedNothing(spec, buf, start)) this.#markSlot(slot, 'shadow-differs')
-    else if (this.#hasDoubts && hasSeveralKeys(spec)) {
+    else if (this.#doubts.areAny && hasSeveralKeys(spec)) {
       const { bytes, start: from, end: to } = applicationBytes(slot)
       const keys = this.#refs.in(spec, slot.database, bytes, from, to)
-      if (this.#anyInDoubt(spec, keys, bytes, from, to)) for (const ref of keys) this.mark(ref, 'shadow-differs', null)
+      if (this.#doubts.areIn(spec, keys, bytes, from, to))
+        for (const ref of keys) this.#doubts.mark(ref, 'shadow-differs', null)
     }
     if (isLate(slot.queuedAtMs, this.#context.clock)) {
       const { bytes, start: from, end: to } = applicationBytes(slot)
-      this.lateWrites.look(spec, slot.database, bytes, from, to, slot.seq)
+      this.#doubts.lateWrites.look(spec, slot.database, bytes, from, to, slot.seq)
     }
     this.#finish(slot, true)
-  }
-
-  /** The shadow has answered with an error, which may tell more than that the command's keys are dirty. */
-  refused(slot: InFlight, buf: Buffer, start: number, end: number): void {
-    const route = slot.route as Route
-    route.state.shadowError++
-    if (buf[start + 1] === 78) this.#scripts.forgetLoaded() // NOSCRIPT, and what else begins so
-    if (isReadOnly(buf, start)) this.#replaced(route)
-    if (isTooLong(textOf(buf, start, end))) this.#context.stores[route.shadow!.store]!.maxBulkBytes = LEAST_BULK_LIMIT
-  }
-
-  /** The connection was lost: it may be another process that answers next. */
-  scriptsMayBeGone(): void {
-    this.#scripts.forgetLoaded()
   }
 
   #settleUnit(slot: InFlight, unit: Unit, buf: Buffer, start: number, end: number): void {
     const { state } = slot.route as Route
     const failed = buf[start] === MINUS || (slot.replies === 0 && hasError(buf, start, end))
     if (failed) {
-      this.#scripts.forgetLoaded()
-      if (isReadOnly(buf, start)) this.#replaced(slot.route as Route)
+      this.#doubts.scriptsMayBeGone()
+      if (isReadOnly(buf, start)) this.#doubts.replaced(slot.route as Route)
       state.shadowError++
       for (const item of unit.items) this.#markItem(item, 'shadow-error', null)
     } else state.shadowOk++
@@ -255,9 +222,9 @@ export class ShadowQueue implements ReplyOwner {
         const another =
           (item.answer !== NO_ANSWER && differs(item.spec, item.answer, buf, from, to)) ||
           movedNothing(item.spec, buf, from)
-        if (another || this.#anyInDoubt(item.spec, keys, frame, 0, frame.length)) {
-          for (const ref of keys) this.mark(ref, 'shadow-differs', null)
-        } else if (late) this.lateWrites.look(item.spec, item.database, frame, 0, frame.length, item.answer)
+        if (another || this.#doubts.areIn(item.spec, keys, frame, 0, frame.length)) {
+          for (const ref of keys) this.#doubts.mark(ref, 'shadow-differs', null)
+        } else if (late) this.#doubts.lateWrites.look(item.spec, item.database, frame, 0, frame.length, item.answer)
       }
     }
     this.#finish(slot, !failed)
@@ -265,7 +232,7 @@ export class ShadowQueue implements ReplyOwner {
 
   lost(slot: InFlight, _loss: Loss): void {
     ;(slot.route as Route).state.shadowLost++
-    this.scriptsMayBeGone()
+    this.#doubts.scriptsMayBeGone()
     if (slot.extra instanceof Unit) for (const item of slot.extra.items) this.#markItem(item, 'shadow-down', null)
     else this.#markSlot(slot, 'shadow-down')
     this.#finish(slot, false, false)
@@ -286,73 +253,14 @@ export class ShadowQueue implements ReplyOwner {
     acknowledge(slot.extra instanceof Unit ? slot.extra.waiter : (slot.extra as AckWaiter | null), applied)
   }
 
-  /** It is another server's replica: what it had acknowledged gives way to what that one has. */
-  #replaced({ shadow }: Route): void {
-    this.#context.lookFor(shadow!.storeName)
-    for (const route of this.#context.routes.routes)
-      if (route.shadow?.store === shadow!.store) this.#dirty.toVerify.mark(route.name, 'shadow-replica')
-  }
-
-  // --- dirty keys
-
-  /** `waiter`: told when the key is clean again. */
-  mark(ref: KeyRef, reason: DirtyReason, waiter: AckWaiter | null): void {
-    const { route } = ref.rule
-    if (route.shadow === null) return
-    const { stores, clock } = this.#context
-    const { nowMs } = clock
-    // The shadow is there, and has no such database.
-    if (reason === 'shadow-down' && strandedBecause(stores[route.shadow.store]!, ref.database) !== null)
-      reason = 'shadow-error'
-    this.#dirty.mark(route, ref.database, ref.key, reason, nowMs, waiter)
-    if (reason !== 'overlap' && reason !== 'primary-lost') return
-    for (const database of this.swapped.others(ref.database))
-      this.#dirty.mark(route, database, ref.key, reason, nowMs, waiter)
-  }
-
-  /** The shadow may not have what a script has done to keys that it does not declare: nobody can name them, and they may be any route's. Nothing, if it is no such script. */
-  doubtScript(spec: CommandSpec | null, bytes: Buffer, start: number, end: number): void {
-    if (!this.#scripts.writesOtherKeys(spec, bytes, start, end)) return
-    doubtUndeclaredKeys(this.#context, this.#dirty)
-  }
-
-  get #hasDoubts(): boolean {
-    return this.#dirty.size > 0 || this.awaited.size > 0 || this.lateWrites.size > 0
-  }
-
-  /** What the command has done to one of its keys may come from another that the shadow does not have as the primary had it. `bytes`: the application's. */
-  #anyInDoubt(spec: CommandSpec, keys: readonly KeyRef[], bytes: Buffer, start: number, end: number): boolean {
-    if (keys.length < 2) return false
-    if (keys.some((ref) => this.#dirty.has(ref.rule.route.name, ref.database, ref.key))) return true
-    if (this.lateWrites.size > 0 && keys.some((ref) => this.lateWrites.has(ref))) return true
-    if (this.awaited.size === 0 || !keys.some((ref) => this.awaited.has(ref))) return false
-    // Queues are made of scripts that name keys on which consumers wait in every call, and most only add to them.
-    return !runsScript(spec) || this.#scripts.looksIntoQueues(bytes, start, end)
-  }
-
   #markSlot(slot: InFlight, reason: DirtyReason): void {
     const { bytes, start, end } = applicationBytes(slot)
-    this.markAll(slot.spec, slot.database, bytes, start, end, reason, null)
+    this.#doubts.markAll(slot.spec, slot.database, bytes, start, end, reason, null)
   }
 
   #markItem({ spec, database, original, bytes }: Item, reason: DirtyReason, waiter: AckWaiter | null): void {
     const frame = original ?? bytes
-    this.markAll(spec, database, frame, 0, frame.length, reason, waiter)
-  }
-
-  /** Marks every key of a command, and what it may have done to functions. `bytes`: the application's. */
-  markAll(
-    spec: CommandSpec | null,
-    database: number,
-    bytes: Buffer,
-    start: number,
-    end: number,
-    reason: DirtyReason,
-    waiter: AckWaiter | null,
-  ): void {
-    doubtFunctionsOf(this.#context, this.#dirty, spec)
-    this.doubtScript(spec, bytes, start, end)
-    for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.mark(ref, reason, waiter)
+    this.#doubts.markAll(spec, database, frame, 0, frame.length, reason, waiter)
   }
 }
 

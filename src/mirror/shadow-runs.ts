@@ -11,7 +11,7 @@ import { isLate } from './late-writes.ts'
 import { answerOf, changedNothing } from './settled-command.ts'
 import { integerHash, NO_ANSWER } from './shadow-answers.ts'
 import { MAX_WAITING } from './shadow-backlog.ts'
-import type { ShadowQueue } from './shadow-queue.ts'
+import type { ShadowDoubts } from './shadow-doubts.ts'
 
 /** Of one run. More would make one loss, or one copy of bytes, a long piece of work. */
 const MAX_COMMANDS = 64
@@ -33,7 +33,7 @@ type Visit = (spec: CommandSpec | null, buf: Buffer, start: number, end: number)
  */
 export class ShadowRuns implements ReplyOwner {
   readonly #context: DataPathContext
-  readonly #queue: ShadowQueue
+  readonly #doubts: ShadowDoubts
   readonly #parser = new CommandParser()
 
   // What has been taken and not been sent.
@@ -49,9 +49,9 @@ export class ShadowRuns implements ReplyOwner {
   /** Of those taken; null: none of them tells. */
   #answers: number[] | null = null
 
-  constructor(context: DataPathContext, queue: ShadowQueue) {
+  constructor(context: DataPathContext, doubts: ShadowDoubts) {
     this.#context = context
-    this.#queue = queue
+    this.#doubts = doubts
   }
 
   /**
@@ -156,7 +156,7 @@ export class ShadowRuns implements ReplyOwner {
     const { state } = slot.route as Route
     const index = slot.seq - slot.replies - 1
     if (buf[start] === MINUS) {
-      this.#queue.refused(slot, buf, start, end)
+      this.#doubts.refused(slot, buf, start, end)
       this.#mark(slot, index, index + 1, 'shadow-error')
       state.failed++
     } else {
@@ -189,7 +189,7 @@ export class ShadowRuns implements ReplyOwner {
     const { seq, replies } = slot
     state.shadowLost += replies
     state.backlogCommands -= replies
-    this.#queue.scriptsMayBeGone()
+    this.#doubts.scriptsMayBeGone()
     this.#mark(slot, seq - replies, seq, 'shadow-down')
     this.#leave(slot, seq)
   }
@@ -207,14 +207,14 @@ export class ShadowRuns implements ReplyOwner {
   /** Marks the keys of the commands `from` up to `to` of a run. */
   #mark(slot: InFlight, from: number, to: number, reason: DirtyReason): void {
     this.#forEach(slot, from, to, (spec, buf, start, end) =>
-      this.#queue.markAll(spec, slot.database, buf, start, end, reason, null),
+      this.#doubts.markAll(spec, slot.database, buf, start, end, reason, null),
     )
   }
 
   /** They were executed late: `answer` is what each has answered. */
   #lookAt(slot: InFlight, from: number, to: number, answer: number): void {
     this.#forEach(slot, from, to, (spec, buf, start, end) =>
-      this.#queue.lateWrites.look(spec, slot.database, buf, start, end, answer),
+      this.#doubts.lateWrites.look(spec, slot.database, buf, start, end, answer),
     )
   }
 

@@ -1,0 +1,114 @@
+import type { CommandSpec } from '../command/spec.ts'
+import type { Route } from '../routing/route.ts'
+import type { InFlight } from '../upstream/in-flight.ts'
+import type { AckWaiter } from './ack-waiter.ts'
+import { AwaitedKeys } from './awaited-keys.ts'
+import type { DataPathContext } from './context.ts'
+import type { DirtyReason } from './dirty-key.ts'
+import type { DirtySet } from './dirty-set.ts'
+import { doubtFunctionsOf } from './function-sync.ts'
+import type { KeyRef, KeyRefs } from './key-refs.ts'
+import { LateWrites } from './late-writes.ts'
+import { runsScript, type ScriptEffects } from './script-effects.ts'
+import { isReadOnly } from './shadow-answers.ts'
+import { isTooLong, LEAST_BULK_LIMIT, textOf } from './store-errors.ts'
+import { strandedBecause } from './stranded.ts'
+import { SwappedDatabases } from './swapped-databases.ts'
+import { doubtUndeclaredKeys } from './undeclared-keys.ts'
+
+/**
+ * What the shadow may not have as the primary has it, as far as commands on their way tell: a key that can be named becomes dirty, of what cannot be named its routes are to be verified.
+ *
+ *   refused, lost, no room, another answer ─▶ the command's keys
+ *   SWAPDB between ─────────────────────────▶ the key in either database
+ *   a script, a library of functions ───────▶ the routes that it may concern
+ */
+export class ShadowDoubts {
+  readonly #context: DataPathContext
+  readonly #dirty: DirtySet
+  readonly #refs: KeyRefs
+  readonly #scripts: ScriptEffects
+  readonly swapped = new SwappedDatabases()
+  readonly awaited = new AwaitedKeys()
+  readonly lateWrites: LateWrites
+
+  constructor(context: DataPathContext, dirty: DirtySet, refs: KeyRefs, scripts: ScriptEffects) {
+    this.#context = context
+    this.#dirty = dirty
+    this.#refs = refs
+    this.#scripts = scripts
+    this.lateWrites = new LateWrites(context, refs, (ref) => this.mark(ref, 'shadow-late', null))
+  }
+
+  /** `waiter`: told when the key is clean again. */
+  mark(ref: KeyRef, reason: DirtyReason, waiter: AckWaiter | null): void {
+    const { route } = ref.rule
+    if (route.shadow === null) return
+    const { stores, clock } = this.#context
+    const { nowMs } = clock
+    // The shadow is there, and has no such database.
+    if (reason === 'shadow-down' && strandedBecause(stores[route.shadow.store]!, ref.database) !== null)
+      reason = 'shadow-error'
+    this.#dirty.mark(route, ref.database, ref.key, reason, nowMs, waiter)
+    if (reason !== 'overlap' && reason !== 'primary-lost') return
+    for (const database of this.swapped.others(ref.database))
+      this.#dirty.mark(route, database, ref.key, reason, nowMs, waiter)
+  }
+
+  /** Marks every key of a command, and what it may have done to functions. `bytes`: the application's. */
+  markAll(
+    spec: CommandSpec | null,
+    database: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    reason: DirtyReason,
+    waiter: AckWaiter | null,
+  ): void {
+    doubtFunctionsOf(this.#context, this.#dirty, spec)
+    this.script(spec, bytes, start, end)
+    for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.mark(ref, reason, waiter)
+  }
+
+  /** The shadow may not have what a script has done to keys that it does not declare: nobody can name them, and they may be any route's. Nothing, if it is no such script. */
+  script(spec: CommandSpec | null, bytes: Buffer, start: number, end: number): void {
+    if (!this.#scripts.writesOtherKeys(spec, bytes, start, end)) return
+    doubtUndeclaredKeys(this.#context, this.#dirty)
+  }
+
+  /** The shadow has answered a command with an error, which may tell more than that its keys are dirty. */
+  refused(slot: InFlight, buf: Buffer, start: number, end: number): void {
+    const route = slot.route as Route
+    route.state.shadowError++
+    if (buf[start + 1] === 78) this.scriptsMayBeGone() // NOSCRIPT, and what else begins so
+    if (isReadOnly(buf, start)) this.replaced(route)
+    if (isTooLong(textOf(buf, start, end))) this.#context.stores[route.shadow!.store]!.maxBulkBytes = LEAST_BULK_LIMIT
+  }
+
+  /** The connection was lost, or the shadow knows a script no more: it may be another process that answers next. */
+  scriptsMayBeGone(): void {
+    this.#scripts.forgetLoaded()
+  }
+
+  /** The shadow is another server's replica: what it had acknowledged gives way to what that one has. */
+  replaced({ shadow }: Route): void {
+    this.#context.lookFor(shadow!.storeName)
+    for (const route of this.#context.routes.routes)
+      if (route.shadow?.store === shadow!.store) this.#dirty.toVerify.mark(route.name, 'shadow-replica')
+  }
+
+  /** Some key is in doubt. */
+  get areAny(): boolean {
+    return this.#dirty.size > 0 || this.awaited.size > 0 || this.lateWrites.size > 0
+  }
+
+  /** What the command has done to one of its keys may come from another that the shadow does not have as the primary had it. `bytes`: the application's. */
+  areIn(spec: CommandSpec, keys: readonly KeyRef[], bytes: Buffer, start: number, end: number): boolean {
+    if (keys.length < 2) return false
+    if (keys.some((ref) => this.#dirty.has(ref.rule.route.name, ref.database, ref.key))) return true
+    if (this.lateWrites.size > 0 && keys.some((ref) => this.lateWrites.has(ref))) return true
+    if (this.awaited.size === 0 || !keys.some((ref) => this.awaited.has(ref))) return false
+    // Queues are made of scripts that name keys on which consumers wait in every call, and most only add to them.
+    return !runsScript(spec) || this.#scripts.looksIntoQueues(bytes, start, end)
+  }
+}
