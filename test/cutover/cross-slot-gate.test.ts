@@ -1,42 +1,14 @@
 import { expect, test } from 'vitest'
-import type { Config, Phase } from '../../src/config/config.ts'
-import { parseConfig } from '../../src/config/load.ts'
-import type { Completeness } from '../../src/cutover/completeness.ts'
-import { Gates } from '../../src/cutover/gates.ts'
-import type { Stats } from '../../src/proxy/messages.ts'
-
-function configOf(phase: Phase, target: string): Config {
-  const text = `
-stores:
-  old: { url: redis://127.0.0.1:1 }
-  new: { url: ${target} }
-routes:
-  - { name: all, keys: ["*"], source: { store: old }, target: { store: new }, phase: ${phase} }
-`
-  return parseConfig(text, { path: 'understudy.yaml', env: {} }).config
-}
+import type { Phase } from '../../src/config/config.ts'
+import { configIn, gatesOf } from '../support/gates.ts'
 
 const MINUTE_MS = 60_000
 
 /** The gate on slots; null: the step has none. */
 async function gateOf(from: Phase, to: Phase, agoMs: number | null, target = 'redis+cluster://127.0.0.1:2') {
   const crossSlots = agoMs === null ? [] : [{ command: 'SUNION', count: 12, lastAgoMs: agoMs }]
-  const compare = { windows: { '10m': { compared: 0, mismatched: 0 } } }
-  const stats = {
-    routes: { all: { compare, needsVerify: false, verifyCauses: [], strandedDatabases: [], crossSlots } },
-    stores: {},
-  }
-  const gates = new Gates({
-    stats: async () => stats as unknown as Stats,
-    isUp: () => true,
-    isReplica: () => false,
-    areOne: () => Promise.resolve(false),
-    completeness: { lacking: async () => null } as unknown as Completeness,
-    isCleaning: () => false,
-    openMismatches: () => 0,
-  })
-  const all = await gates.all(configOf(from, target), configOf(to, target))
-  const found = all.find(({ reason }) => reason.includes('CROSSSLOT'))
+  const seen = await gatesOf(configIn(from, { target }), configIn(to, { target }), { all: { crossSlots } })
+  const found = seen.find(({ reason }) => reason.includes('CROSSSLOT'))
   return found === undefined ? null : `${found.open ? 'open' : 'closed'}: ${found.reason}`
 }
 

@@ -1,17 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseConfig } from '../../src/config/load.ts'
-import type { Completeness } from '../../src/cutover/completeness.ts'
-import { Gates } from '../../src/cutover/gates.ts'
-import type { Stats } from '../../src/proxy/messages.ts'
-
-const configOf = (phase: string) =>
-  parseConfig(
-    `
-stores: { old: { url: redis://127.0.0.1:1 }, new: { url: redis://127.0.0.1:2 } }
-routes: [{ name: all, keys: ["*"], source: { store: old }, target: { store: new }, phase: ${phase} }]
-`,
-    { path: 'understudy.yaml', env: {} },
-  ).config
+import { configIn, gatesOf } from '../support/gates.ts'
 
 test.each([
   ['none', 0, 0, 0, {}, true],
@@ -25,22 +13,8 @@ test.each([
   ['the same, and one that the shadow refused', 31, 30, 400, { 'state-copy': 30, 'shadow-error': 1 }, false],
   ['too many', 2_000, 0, 400, { 'state-copy': 2_000 }, false],
 ])('the gate on dirty keys, with %s', async (_, dirtyKeys, hotKeys, oldestDirtyMs, dirtyReasons, open) => {
-  const mirror = { dirtyKeys, hotKeys, oldestDirtyMs, dirtyReasons, backlogCommands: 0, strandedDatabases: [] }
-  const compare = { windows: { '10m': { compared: 0, mismatched: 0 } } }
-  const stats = {
-    routes: { all: { ...mirror, compare, needsVerify: false, verifyCauses: [] } },
-    stores: {},
-  } as unknown as Stats
-  const gates = new Gates({
-    stats: async () => stats,
-    isUp: () => true,
-    isReplica: () => false,
-    areOne: () => Promise.resolve(false),
-    completeness: { lacking: async () => null } as unknown as Completeness,
-    isCleaning: () => false,
-    openMismatches: () => 0,
-  })
-  const seen = await gates.all(configOf('shadow'), configOf('switched'))
+  const all = { dirtyKeys, hotKeys, oldestDirtyMs, dirtyReasons }
+  const seen = await gatesOf(configIn('shadow'), configIn('switched'), { all })
   const gate = seen.find(({ reason }) => /not copied to|has been copied to/.test(reason))
   expect(gate?.open).toBe(open)
 })

@@ -1,32 +1,9 @@
 import { expect, test } from 'vitest'
-import { parseConfig } from '../../src/config/load.ts'
-import type { Completeness } from '../../src/cutover/completeness.ts'
-import { Gates } from '../../src/cutover/gates.ts'
-import type { Stats } from '../../src/proxy/messages.ts'
-
-const configOf = (phase: string) =>
-  parseConfig(
-    `
-stores: { old: { url: redis://127.0.0.1:1 }, new: { url: redis://127.0.0.1:2 } }
-routes: [{ name: all, keys: ["*"], source: { store: old }, target: { store: new }, phase: ${phase} }]
-`,
-    { path: 'understudy.yaml', env: {} },
-  ).config
+import { configIn, gatesOf } from '../support/gates.ts'
 
 async function closedBy(verifyCauses: readonly string[], refusedLibraries: readonly string[]): Promise<string[]> {
-  const mirror = { dirtyKeys: 0, hotKeys: 0, oldestDirtyMs: 0, dirtyReasons: {}, backlogCommands: 0 }
-  const compare = { windows: { '10m': { compared: 0, mismatched: 0 } } }
-  const doubts = { needsVerify: verifyCauses.length > 0, verifyCauses, refusedLibraries, strandedDatabases: [] }
-  const gates = new Gates({
-    stats: async () => ({ routes: { all: { ...mirror, ...doubts, compare } }, stores: {} }) as unknown as Stats,
-    isUp: () => true,
-    isReplica: () => false,
-    areOne: () => Promise.resolve(false),
-    completeness: { lacking: async () => null } as unknown as Completeness,
-    isCleaning: () => false,
-    openMismatches: () => 0,
-  })
-  const seen = await gates.all(configOf('shadow'), configOf('switched'))
+  const all = { needsVerify: verifyCauses.length > 0, verifyCauses, refusedLibraries }
+  const seen = await gatesOf(configIn('shadow'), configIn('switched'), { all })
   return seen.filter(({ open }) => !open).map(({ reason }) => reason)
 }
 

@@ -1,11 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Mismatch, PhaseResult } from '../../src/admin/control.ts'
-import type { Config, Phase } from '../../src/config/config.ts'
-import { parseConfig } from '../../src/config/load.ts'
-import type { Completeness } from '../../src/cutover/completeness.ts'
-import { Gates } from '../../src/cutover/gates.ts'
-import type { Stats } from '../../src/proxy/messages.ts'
+import type { Phase } from '../../src/config/config.ts'
 import { eventually } from '../support/eventually.ts'
+import { configIn, gatesOf } from '../support/gates.ts'
 import { doJob } from '../support/jobs.ts'
 import { type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
 
@@ -25,46 +22,12 @@ interface Seen {
   readonly cutover?: string
 }
 
-function configOf(phase: Phase, cutover: string): Config {
-  return parseConfig(
-    `
-stores:
-  old: { url: redis://127.0.0.1:1 }
-  new: { url: redis://127.0.0.1:2 }
-cutover: { ${cutover} }
-routes:
-  - { name: all, keys: ["*"], source: { store: old }, target: { store: new }, phase: ${phase} }
-`,
-    { path: 'understudy.yaml', env: {} },
-  ).config
-}
-
 /** The reason of the gate on mismatches, with whether it is open; null: the step has none. */
-async function gateOf(from: Phase, to: Phase, seen: Seen): Promise<string | null> {
-  const { compared, mismatched, open, cutover = '' } = seen
-  const stats = {
-    routes: {
-      all: {
-        compare: { windows: { '10m': { compared, mismatched } } },
-        needsVerify: false,
-        verifyCauses: [],
-        strandedDatabases: [],
-      },
-    },
-    stores: {},
-  } as unknown as Stats
-  const gates = new Gates({
-    stats: async () => stats,
-    isUp: () => true,
-    isReplica: () => false,
-    areOne: () => Promise.resolve(false),
-    completeness: { lacking: async () => null } as unknown as Completeness,
-    isCleaning: () => false,
-    openMismatches: () => open,
-  })
-  const about = (await gates.all(configOf(from, cutover), configOf(to, cutover))).filter(({ reason }) =>
-    ABOUT.test(reason),
-  )
+async function gateOf(from: Phase, to: Phase, step: Seen): Promise<string | null> {
+  const { compared, mismatched, open, cutover = '' } = step
+  const all = { compare: { windows: { '10m': { compared, mismatched } } } }
+  const seen = await gatesOf(configIn(from, { cutover }), configIn(to, { cutover }), { all }, open)
+  const about = seen.filter(({ reason }) => ABOUT.test(reason))
   expect(about.length).toBeLessThan(2)
   return about[0] === undefined ? null : `${about[0].open ? 'open' : 'closed'}: ${about[0].reason}`
 }

@@ -1,9 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Config, Phase } from '../../src/config/config.ts'
 import { parseConfig } from '../../src/config/load.ts'
-import type { Completeness } from '../../src/cutover/completeness.ts'
-import { Gates } from '../../src/cutover/gates.ts'
-import type { Stats } from '../../src/proxy/messages.ts'
+import { gatesOf } from '../support/gates.ts'
 
 function configOf(queues: Phase, rest: Phase, scripts = 'copy'): Config {
   const text = `
@@ -16,24 +14,12 @@ routes:
 }
 
 /** The gates on scripts of a step, while scripts of the route `queues` have been seen that use keys which they do not declare. */
-async function gatesOf(
+async function onScripts(
   before: Config,
   after: Config,
   seen = ['c9de48fe8f60d116de68a05101deb9f683108802'],
 ): Promise<string[]> {
-  const compare = { windows: { '10m': { compared: 0, mismatched: 0 } } }
-  const quiet = { compare, needsVerify: false, verifyCauses: [], strandedDatabases: [], crossSlots: [] }
-  const routes = { queues: { ...quiet, scriptsInDoubt: seen }, rest: { ...quiet, scriptsInDoubt: [] } }
-  const gates = new Gates({
-    stats: async () => ({ routes, stores: {} }) as unknown as Stats,
-    isUp: () => true,
-    isReplica: () => false,
-    areOne: () => Promise.resolve(false),
-    completeness: { lacking: async () => null } as unknown as Completeness,
-    isCleaning: () => false,
-    openMismatches: () => 0,
-  })
-  const all = await gates.all(before, after)
+  const all = await gatesOf(before, after, { queues: { scriptsInDoubt: seen }, rest: {} })
   return all
     .filter(({ reason }) => reason.includes('script'))
     .map(({ route, open }) => `${route} ${open ? 'open' : 'closed'}`)
@@ -42,20 +28,20 @@ async function gatesOf(
 const before = configOf('shadow', 'shadow')
 
 test('keys are not parted from those that scripts reach without declaring them', async () => {
-  expect(await gatesOf(before, configOf('switched', 'shadow'))).toEqual(['queues closed'])
-  expect(await gatesOf(before, configOf('shadow', 'switched'))).toEqual(['rest closed'])
+  expect(await onScripts(before, configOf('switched', 'shadow'))).toEqual(['queues closed'])
+  expect(await onScripts(before, configOf('shadow', 'switched'))).toEqual(['rest closed'])
 })
 
 test('they move together, and where no such script has been seen, or none of them matters', async () => {
-  expect(await gatesOf(before, configOf('switched', 'switched'))).toEqual([])
-  expect(await gatesOf(before, configOf('switched', 'shadow'), [])).toEqual(['queues open'])
-  expect(await gatesOf(configOf('shadow', 'shadow', 'warn'), configOf('switched', 'shadow', 'warn'))).toEqual([
+  expect(await onScripts(before, configOf('switched', 'switched'))).toEqual([])
+  expect(await onScripts(before, configOf('switched', 'shadow'), [])).toEqual(['queues open'])
+  expect(await onScripts(configOf('shadow', 'shadow', 'warn'), configOf('switched', 'shadow', 'warn'))).toEqual([
     'queues open',
   ])
 })
 
 test('nothing stands in the way of a way back', async () => {
   const switched = configOf('switched', 'switched')
-  expect(await gatesOf(switched, configOf('shadow', 'switched'))).toEqual([])
-  expect(await gatesOf(configOf('switched', 'shadow'), before)).toEqual([])
+  expect(await onScripts(switched, configOf('shadow', 'switched'))).toEqual([])
+  expect(await onScripts(configOf('switched', 'shadow'), before)).toEqual([])
 })

@@ -5,6 +5,7 @@ import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
+import { shadowUp } from '../support/shadow-up.ts'
 import { Writer } from '../support/write-load.ts'
 
 let old: RedisServer
@@ -17,6 +18,8 @@ afterAll(() => Promise.all([old.stop(), fresh.stop()]))
 beforeEach(async () => {
   await Promise.all([old.client().flushall(), fresh.client().flushall()])
   path = await startDataPath({ stores: { old, new: fresh }, routes: routes(20_000) })
+  // While the target is being connected the source answers.
+  await shadowUp(path)
 })
 afterEach(() => path.stop())
 
@@ -120,8 +123,6 @@ describe('reads', () => {
 
 describe('a client reads its own writes', () => {
   test('in one pipeline, and never what it wrote only afterwards', async () => {
-    await path.client({ protocol: 2 }).set('the target', 'is connected')
-    await settled(path)
     const replies = await send(
       ['GET', 'k'],
       ['SET', 'k', 1],

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Phase } from '../../src/config/config.ts'
 import { decodeReply } from '../../src/resp/decode.ts'
-import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { farStore } from '../support/far-store.ts'
 import { holdReplies } from '../support/held-replies.ts'
@@ -12,10 +12,8 @@ import { settled } from '../support/settled.ts'
 let one: RedisServer
 let two: RedisServer
 let path: DataPathUnderTest
-let generation: number
 
 beforeEach(async () => {
-  generation = 0
   ;[one, two] = await Promise.all([startRedis(), startRedis()])
 })
 afterEach(async () => {
@@ -41,12 +39,6 @@ const options = (phase: Phase, target: Target): DataPathOptions => ({
     { name: 'rest', source: 'one' },
   ],
 })
-const apply = async (next: DataPathOptions): Promise<void> => {
-  const hold = ['jobs']
-  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 30_000, hold }
-  const config = { ...configOf(next), listen: path.config.listen }
-  expect(await path.runtime.apply({ ...change, config })).toMatchObject({ ok: true })
-}
 const subscriber = async (port: number, ...args: string[]): Promise<RawClient> => {
   const client = await RawClient.open(port)
   await client.ask('CONFIG', 'SET', 'notify-keyspace-events', 'KEA')
@@ -78,7 +70,7 @@ describe.each(['one', 'two'] as const)('channels under new names (target on stor
     const kept: string[] = []
     const phases: Phase[] = ['passthrough', 'mirror', 'shadow', 'read-target', 'switched', 'shadow', 'switched', 'done']
     for (const [i, phase] of phases.entries()) {
-      if (i > 0) await apply(options(phase, target))
+      if (i > 0) await path.apply(options(phase, target))
       for (let n = 0; n < 20; n++) {
         producer.command('PUBLISH', 'job_events', `${i}.${n}`)
         sent.push(`job_events ${i}.${n}`)
@@ -114,7 +106,7 @@ describe.each(['one', 'two'] as const)('channels under new names (target on stor
     const patterns = await subscriber(path.port, 'PSUBSCRIBE', '__keyspace@0__:job:*', '__key*__:*', 'job_*')
     const app = await path.raw()
     for (const phase of ['mirror', 'switched', 'mirror'] as const) {
-      await apply(options(phase, target))
+      await path.apply(options(phase, target))
       await app.ask('SET', 'job:1', 'x')
       await app.ask('SET', 'other', 'x')
       await settled(path)
@@ -165,7 +157,7 @@ test('switches that come faster than subscribers can follow lose nothing and dou
   const producer = await path.raw()
   const sent: string[] = []
   for (let i = 0; i < 11; i++) {
-    const switching = apply(options(i % 2 === 0 ? 'switched' : 'mirror', 'one'))
+    const switching = path.apply(options(i % 2 === 0 ? 'switched' : 'mirror', 'one'))
     for (let n = 0; n < 20; n++) {
       producer.command('PUBLISH', 'job_events', `${i}.${n}`)
       sent.push(`${i}.${n}`)
@@ -203,7 +195,7 @@ test('a subscriber whose connection is slow hears nothing at its former place th
     )
     for (const phase of ['switched', 'mirror', 'switched', 'mirror'] as const) {
       const before = sent
-      await apply(there(phase))
+      await path.apply(there(phase))
       await eventually(() => expect(sent).toBeGreaterThan(before + 20))
     }
     ends = true
@@ -230,7 +222,7 @@ test('a subscriber that is owed an answer when a switch comes hears nothing twic
     for (const [i, phase] of (['switched', 'mirror', 'switched', 'mirror'] as const).entries()) {
       client.command('SUBSCRIBE', `more:${i}`)
       await eventually(async () => expect(await producer.ask('CLIENT', 'LIST')).toContain(` sub=${i + 2} `))
-      await apply(there(phase))
+      await path.apply(there(phase))
       for (let n = 0; n < 20; n++) {
         await producer.ask('PUBLISH', 'job_events', `${i}.${n}`)
         sent.push(`job_events ${i}.${n}`)
@@ -254,7 +246,7 @@ test('a former store that does not confirm keeps no switch from its end', async 
     path = await startDataPath(there('mirror'))
     const client = await subscriber(path.port, 'SUBSCRIBE', 'job_events')
     network.hold((sent) => sent.includes('SUBSCRIBE'))
-    await apply(there('switched'))
+    await path.apply(there('switched'))
     const producer = await path.raw()
     await producer.ask('PUBLISH', 'job_events', 'first')
     await producer.ask('PUBLISH', 'job_events', 'end')
@@ -262,7 +254,7 @@ test('a former store that does not confirm keeps no switch from its end', async 
     // What was owed dies with the connection, and the client with neither.
     await (await RawClient.open(one.port)).ask('CLIENT', 'KILL', 'TYPE', 'pubsub')
     network.release()
-    await apply(there('mirror'))
+    await path.apply(there('mirror'))
     await producer.ask('PUBLISH', 'job_events', 'second')
     await producer.ask('PUBLISH', 'job_events', 'end')
     expect(await heard(client)).toEqual(['job_events second'])

@@ -3,7 +3,7 @@ import type { Phase } from '../../src/config/config.ts'
 import { decodeReply } from '../../src/resp/decode.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { startCluster } from '../support/cluster.ts'
-import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -13,7 +13,6 @@ let one: RedisServer
 let two: RedisServer
 let path: DataPathUnderTest
 let client: RawClient
-let generation = 0
 
 beforeEach(async () => {
   ;[one, two] = await Promise.all([startRedis(), startRedis()])
@@ -40,12 +39,6 @@ const options = (phase: Phase, more: Partial<DataPathOptions> = {}, keys: object
 const start = async (of: DataPathOptions): Promise<void> => {
   path = await startDataPath(of)
   client = await path.raw()
-}
-const apply = async (next: DataPathOptions): Promise<void> => {
-  const hold = ['all']
-  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 30_000, hold }
-  const config = { ...configOf(next), listen: path.config.listen }
-  expect(await path.runtime.apply({ ...change, config })).toMatchObject({ ok: true })
 }
 const ask = async (...args: (string | number)[]): Promise<unknown> => {
   client.command(...args)
@@ -103,7 +96,7 @@ describe.each([2, 3] as const)('in RESP%i', (protocol) => {
       for (const kind of Object.keys(KINDS) as Kind[]) {
         const phases: Phase[] = ['switched', 'shadow', 'switched', 'read-target', 'switched', 'mirror']
         const found = await scan(kind, async (page) => {
-          if (page % 3 === 2 && phases.length > 0) await apply(options(phases.shift()!, more, keys))
+          if (page % 3 === 2 && phases.length > 0) await path.apply(options(phases.shift()!, more, keys))
         })
         expect(phases).toEqual([])
         expect(found).toEqual(MEMBERS)
@@ -120,7 +113,7 @@ test('inside MULTI a scan leaves nothing out, whichever way the transaction come
   const found = await scan(
     'HSCAN',
     async (page) => {
-      if (page === 5 || page === 17) await apply(options((phase = phase === 'mirror' ? 'switched' : 'mirror')))
+      if (page === 5 || page === 17) await path.apply(options((phase = phase === 'mirror' ? 'switched' : 'mirror')))
     },
     async (cursor, page) => {
       const commands = [['MULTI'], ['HSCAN', 'h:1', cursor, 'COUNT', 20], ['EXEC']]
@@ -142,7 +135,7 @@ test('a transaction that a switch meets between two of its commands reads from t
   const [cursor] = pageOf('SSCAN', await ask('SSCAN', 's:1', 0, 'COUNT', 300))
   await ask('MULTI')
   await ask('SSCAN', 's:1', cursor, 'COUNT', COUNT * 2)
-  await apply(options('switched'))
+  await path.apply(options('switched'))
   const [reply] = (await ask('EXEC')) as [unknown]
   expect(pageOf('SSCAN', reply)).toEqual(['0', expect.arrayContaining(MEMBERS)])
 })
@@ -157,10 +150,10 @@ test('cursors outlive a restart, and those of before there was a target are the 
     'ZSCAN',
     async (page) => {
       if (page === 4) {
-        await apply(options('mirror'))
+        await path.apply(options('mirror'))
         await fill(ask)
         await settled(path)
-        await apply(options('switched'))
+        await path.apply(options('switched'))
       } else if (page === 8 || page === 12) {
         await path.stop()
         await start(options(page === 8 ? 'switched' : 'shadow'))
@@ -184,7 +177,7 @@ describe('a scan whose store cannot go on begins again at the primary, and leave
     await settled(path)
     return scan('HSCAN', async (page) => {
       if (page !== 9) return
-      await apply(options('switched', { store: { timeoutMs: 2_000 } }))
+      await path.apply(options('switched', { store: { timeoutMs: 2_000 } }))
       await then()
     })
   }
@@ -211,15 +204,15 @@ describe('a scan whose store cannot go on begins again at the primary, and leave
   })
 
   test('it is not kept up any more', async () => {
-    again(await halfWay(() => apply(options('done'))))
+    again(await halfWay(() => path.apply(options('done'))))
   })
 
   test('it has left the configuration', async () => {
     const last = { stores: { two }, routes: [{ name: 'all', keys: ['*'], source: 'two' }] }
     again(
       await halfWay(async () => {
-        await apply(options('done'))
-        await apply(last)
+        await path.apply(options('done'))
+        await path.apply(last)
       }),
     )
   })
@@ -250,8 +243,8 @@ test('a cursor of the target goes on there when that is alone in the configurati
   const found = await scan('SSCAN', async (page) => {
     if (page !== 9) return
     await settled(path)
-    await apply(options('done'))
-    await apply({ stores: { two }, routes: [{ name: 'all', keys: ['*'], source: 'two' }] })
+    await path.apply(options('done'))
+    await path.apply({ stores: { two }, routes: [{ name: 'all', keys: ['*'], source: 'two' }] })
   })
   expect(found).toEqual(MEMBERS)
 })
@@ -271,7 +264,7 @@ test('between two names on one server cursors are the server’s own', async () 
   const found = await scan(
     'HSCAN',
     async (page) => {
-      if (page % 7 === 3) await apply(of((phase = phase === 'mirror' ? 'switched' : 'mirror')))
+      if (page % 7 === 3) await path.apply(of((phase = phase === 'mirror' ? 'switched' : 'mirror')))
     },
     (cursor) => {
       expect(Number(cursor)).toBeLessThan(4_096)
@@ -292,7 +285,7 @@ test('a scan goes on at a cluster that was the primary', async () => {
     for (const kind of Object.keys(KINDS) as Kind[]) {
       const phases: Phase[] = ['shadow', 'switched']
       const found = await scan(kind, async (page) => {
-        if (page % 9 === 4 && phases.length > 0) await apply(options(phases.shift()!, { stores }))
+        if (page % 9 === 4 && phases.length > 0) await path.apply(options(phases.shift()!, { stores }))
       })
       expect(found).toEqual(MEMBERS)
     }

@@ -4,7 +4,7 @@ import type { Phase } from '../../src/config/config.ts'
 import { decodeReply } from '../../src/resp/decode.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { Glob } from '../../src/routing/glob.ts'
-import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -14,7 +14,6 @@ let one: RedisServer
 let two: RedisServer
 let path: DataPathUnderTest
 let client: RawClient
-let generation = 0
 
 beforeEach(async () => {
   ;[one, two] = await Promise.all([startRedis({ args: ['--enable-debug-command', 'yes'] }), startRedis()])
@@ -40,12 +39,6 @@ const options = (phase: Phase, target: 'one' | 'two'): DataPathOptions => ({
 const start = async (of: DataPathOptions): Promise<void> => {
   path = await startDataPath(of)
   client = await path.raw()
-}
-const apply = async (next: DataPathOptions): Promise<void> => {
-  const hold = ['jobs']
-  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 30_000, hold }
-  const config = { ...configOf(next), listen: path.config.listen }
-  expect(await path.runtime.apply({ ...change, config })).toMatchObject({ ok: true })
 }
 const ask = async (...args: (string | number)[]): Promise<unknown> => {
   client.command(...args)
@@ -107,8 +100,8 @@ describe.each(['one', 'two'] as const)(
     test.each(['mirror', 'read-target', 'switched', 'done'] as const)('in %s', async (phase) => {
       await start(options('mirror', target))
       await fill()
-      if (phase !== 'mirror') await apply(options(phase === 'read-target' ? phase : 'switched', target))
-      if (phase === 'done') await apply(options('done', target))
+      if (phase !== 'mirror') await path.apply(options(phase === 'read-target' ? phase : 'switched', target))
+      if (phase === 'done') await path.apply(options('done', target))
       for (const protocol of [2, 3]) {
         await client.ask('HELLO', protocol)
         expect(await keys()).toEqual(OWN)
@@ -133,7 +126,7 @@ test('in MULTI as outside of it', async () => {
     if (phase === 'mirror') {
       await start(options('mirror', 'one'))
       await fill()
-    } else await apply(options(phase, 'one'))
+    } else await path.apply(options(phase, 'one'))
     for (const way of ['in one packet', 'one by one']) {
       const commands = ['MULTI', 'KEYS job:*', 'SCAN 0 COUNT 1000', 'DBSIZE', 'RANDOMKEY', 'EXEC']
       if (way === 'in one packet') {
@@ -180,7 +173,7 @@ test.each(['one', 'two'] as const)(
     const found = await scan(['COUNT', 7], async (page) => {
       if (page % 5 !== 4) return
       phase = phase === 'mirror' ? 'switched' : 'mirror'
-      await apply(options(phase, target))
+      await path.apply(options(phase, target))
     })
     expect(found).toEqual(expected.sort())
   },
@@ -207,7 +200,7 @@ test('a SCAN goes on inside MULTI, too, over switches of names on one server', a
     const [next, list] = (page % 3 < 2 ? reply[0] : reply) as [Buffer, Buffer[]]
     cursor = next.toString()
     found.push(...list.map(String))
-    if (page % 5 === 4) await apply(options((phase = phase === 'mirror' ? 'switched' : 'mirror'), 'one'))
+    if (page % 5 === 4) await path.apply(options((phase = phase === 'mirror' ? 'switched' : 'mirror'), 'one'))
   }
   expect(found.sort()).toEqual(expected.sort())
 })
@@ -233,7 +226,7 @@ test('a SCAN outlives a restart before or after a switch', async () => {
   await settled(path)
   let phase: Phase = 'mirror'
   const found = await scan(['COUNT', 7], async (page) => {
-    if (page % 2 === 0) await apply(options((phase = phase === 'mirror' ? 'switched' : 'mirror'), 'one'))
+    if (page % 2 === 0) await path.apply(options((phase = phase === 'mirror' ? 'switched' : 'mirror'), 'one'))
     else {
       await path.stop()
       await start(options(phase, 'one'))
@@ -302,7 +295,7 @@ test('a switch does not wait for the end of a count, which begins anew behind it
   const stat = async (): Promise<number> =>
     Number(/cmdstat_scan:calls=(\d+)/.exec(await filling.info('commandstats'))?.[1])
   const scansPerCount = 600
-  await apply(options('switched', 'one'))
+  await path.apply(options('switched', 'one'))
   expect(await stat()).toBeLessThan(scansPerCount)
   expect(await client.next().then((frame) => decodeReply(frame, 0, frame.length))).toBe(300_001)
   expect(await stat()).toBeGreaterThan(scansPerCount)
@@ -436,7 +429,7 @@ test('inside MULTI a FLUSHDB of a namespace deletes so many keys and no more; ov
   expect((await client.take(4)).at(-1)).toMatch(
     /^\*2\r\n-ERR Understudy .*100000 keys .*outside of MULTI\r\n:100001\r\n$/,
   )
-  await apply({
+  await path.apply({
     stores: { one, two },
     routes: [
       { name: 'app', source },
@@ -469,7 +462,7 @@ test('FLUSHALL of a namespace that is on the way to another server is mirrored k
   const deleted = async (): Promise<number> =>
     Number(/cmdstat_unlink:calls=(\d+)/.exec(await one.client().info('commandstats'))?.[1] ?? 0)
   await eventually(async () => expect(await deleted()).toBeGreaterThan(0))
-  await apply(moving('switched'))
+  await path.apply(moving('switched'))
   expect(await client.take(2)).toEqual(['+OK\r\n', ':0\r\n'])
   await settled(path)
   expect([await one.client().dbsize(), await two.client().dbsize()]).toEqual([0, 1])

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Phase } from '../../src/config/config.ts'
-import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { type HeldReplies, holdReplies } from '../support/held-replies.ts'
 import { RawClient } from '../support/raw-client.ts'
@@ -11,10 +11,8 @@ let other: RedisServer
 let network: HeldReplies
 let path: DataPathUnderTest
 let atServer: RawClient
-let generation: number
 
 beforeEach(async () => {
-  generation = 0
   ;[server, other] = await Promise.all([startRedis(), startRedis()])
   network = await holdReplies(server.port)
   atServer = await RawClient.open(server.port)
@@ -41,12 +39,6 @@ const options = (phase: Phase, more: Partial<DataPathOptions> & { target?: 'one'
   ],
   ...more,
 })
-const apply = async (next: DataPathOptions): Promise<void> => {
-  const hold = ['jobs']
-  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 30_000, hold }
-  const config = { ...configOf(next), listen: path.config.listen }
-  expect(await path.runtime.apply({ ...change, config })).toMatchObject({ ok: true })
-}
 /** The server's line about the connection on which so many commands are queued. */
 const queuedAt = (count: number): Promise<string> =>
   eventually(async () => {
@@ -69,7 +61,7 @@ describe('a transaction of which another route than that of its first key is swi
     network.hold((sent) => sent.includes('MULTI'))
     client.command('INCR', 'total')
     await queuedAt(3)
-    await apply(options('switched'))
+    await path.apply(options('switched'))
     client.command('INCR', 'job:1')
     client.command('EXEC')
     network.release()
@@ -83,7 +75,7 @@ describe('a transaction of which another route than that of its first key is swi
     network.hold((sent) => sent.includes('MULTI'))
     client.command('INCR', 'total')
     const [, id] = /^(?:.*\n)?id=(\d+) /.exec(await queuedAt(3))!
-    await apply(options('switched'))
+    await path.apply(options('switched'))
     client.command('EXEC')
     await atServer.ask('CLIENT', 'KILL', 'ID', id!)
     expect(await client.text()).toContain("the connection to store 'one' was lost")
@@ -102,7 +94,7 @@ describe('a transaction of which another route than that of its first key is swi
     network.hold((sent) => sent.includes('job:2'))
     writer.command('INCR', 'job:2')
     await eventually(async () => expect(await atServer.ask('GET', 'job:2')).toBe('$1\r\n1\r\n'))
-    const switching = apply(options('switched'))
+    const switching = path.apply(options('switched'))
     const clients = (): Promise<string> => looker.ask('CLIENT', 'LIST')
     await eventually(async () => {
       waiting.command('GET', 'job:3')
@@ -121,7 +113,7 @@ describe('a transaction of which another route than that of its first key is swi
     network.hold((sent) => sent.includes('WATCH'))
     client.command('INCR', 'total')
     await eventually(async () => expect(await atServer.ask('GET', 'total')).toBe('$1\r\n1\r\n'))
-    await apply(options('switched'))
+    await path.apply(options('switched'))
     client.command('INCR', 'total')
     for (const command of ['MULTI', 'INCR total', 'EXEC']) client.command(...command.split(' '))
     network.release()
@@ -135,7 +127,7 @@ test('a transaction on a connection of the client’s own is executed once, by t
   await queued.ask('MULTI')
   await queued.ask('INCR', 'job:1')
   await watching.ask('WATCH', 'job:2')
-  await apply(options('switched'))
+  await path.apply(options('switched'))
   expect(await queued.ask('INCR', 'total')).toBe('+QUEUED\r\n')
   expect(await queued.ask('EXEC')).toBe('*2\r\n:1\r\n:1\r\n')
   await watching.ask('MULTI')
@@ -153,7 +145,7 @@ test('EXEC names the stores when a switch has put what was queued on two', async
   path = await startDataPath(options('mirror', { target: 'two' }))
   const client = await path.raw()
   for (const command of [['MULTI'], ['INCR', 'total'], ['INCR', 'job:1']]) await client.ask(...command)
-  await apply(options('switched', { target: 'two' }))
+  await path.apply(options('switched', { target: 'two' }))
   expect(await client.ask('EXEC')).toMatch(
     /^-EXECABORT Transaction discarded because of: CROSSROUTE .*'rest' on store 'one', 'jobs' on store 'two'/,
   )

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { packBytes } from '../../src/base/packed-bytes.ts'
 import type { Phase } from '../../src/config/config.ts'
-import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -11,7 +11,6 @@ let target: RedisServer
 let path: DataPathUnderTest
 let atSource: RawClient
 let atTarget: RawClient
-let generation = 0
 
 const options = (phase: Phase, more: Partial<DataPathOptions> = {}): DataPathOptions => ({
   stores: { source, target },
@@ -31,16 +30,6 @@ afterEach(async () => {
   await Promise.all([source.stop(), target.stop()])
 })
 
-/** Puts a configuration in force as the sidecar does for a change of the authority. */
-const apply = async (next: DataPathOptions, hold: readonly string[] = ['all']): Promise<void> => {
-  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 30_000 }
-  const result = await path.runtime.apply({
-    ...change,
-    config: { ...configOf(next), listen: path.config.listen },
-    hold,
-  })
-  expect(result).toMatchObject({ ok: true })
-}
 const blockedAt = (store: RawClient, count: number): Promise<void> =>
   eventually(async () => expect(await store.ask('INFO', 'clients')).toContain(`blocked_clients:${count}\r\n`))
 
@@ -51,7 +40,7 @@ describe('a switch', () => {
     taker.command('BLPOP', 'l', 0)
     reader.command('XREAD', 'BLOCK', 60_000, 'STREAMS', 's', '$')
     await blockedAt(atSource, 2)
-    await apply(options('switched'))
+    await path.apply(options('switched'))
     await blockedAt(atTarget, 2)
     await blockedAt(atSource, 0)
     await giver.ask('RPUSH', 'l', 'x')
@@ -67,7 +56,7 @@ describe('a switch', () => {
     taker.command('BLPOP', 'l', 0)
     await blockedAt(atSource, 1)
     expect(await atSource.ask('ACL', 'SETUSER', 'default', '-client|unblock')).toBe('+OK\r\n')
-    await apply(options('switched'))
+    await path.apply(options('switched'))
     expect(await taker.text()).toMatch(/^-ERR .*called back.*may have been executed/)
     await blockedAt(atSource, 0)
     expect(await taker.ask('RPUSH', 'l', 'x')).toBe(':1\r\n')
@@ -81,8 +70,8 @@ describe('a switch', () => {
     // Its last command, which it remains when it is over already.
     const looker = await path.raw()
     await eventually(async () => expect(await looker.ask('CLIENT', 'LIST')).toContain(' cmd=blpop '))
-    await apply(options('switched'))
-    await apply(options('mirror'))
+    await path.apply(options('switched'))
+    await path.apply(options('mirror'))
     expect(await taker.text()).toBe('*-1\r\n')
     const took = performance.now() - began
     expect(took).toBeGreaterThan(550)
@@ -97,7 +86,7 @@ describe('a switch', () => {
     await both.ask('WATCH', 'm')
     await both.ask('MULTI')
     await both.ask('INCR', 'm')
-    await apply(options('switched'))
+    await path.apply(options('switched'))
     expect(await queued.ask('INCR', 'n')).toBe('+QUEUED\r\n')
     expect(await queued.ask('EXEC')).toBe('*2\r\n:1\r\n:2\r\n')
     expect(await both.ask('EXEC')).toBe('*-1\r\n')
@@ -122,7 +111,7 @@ describe('a switch', () => {
     await resp3.ask('HELLO', 3)
     await resp3.ask('SUBSCRIBE', 'ch')
     await monitor.ask('MONITOR')
-    await apply(options('switched'))
+    await path.apply(options('switched'))
     await eventually(async () => expect(await atTarget.ask('PUBSUB', 'NUMSUB', 'ch')).toContain(':2\r\n'))
     await eventually(async () => expect(await atSource.ask('PUBSUB', 'NUMSUB', 'ch')).toContain(':0\r\n'))
     await client.ask('PUBLISH', 'ch', 'one')
@@ -161,7 +150,7 @@ describe('a switch', () => {
     for (let i = 0; i < 6; i++) {
       const before = given
       await eventually(() => expect(given).toBeGreaterThan(before + 50))
-      await apply(options(i % 2 === 0 ? 'switched' : 'mirror'))
+      await path.apply(options(i % 2 === 0 ? 'switched' : 'mirror'))
     }
     stop = true
     await giving
@@ -183,7 +172,8 @@ test('new settings of a store: nobody is disconnected, and what waits goes on wa
     [11_000, ['all']],
     [12_000, []],
   ] as const) {
-    await apply(options('mirror', { store: { timeoutMs } }), hold)
+    const change = path.change(options('mirror', { store: { timeoutMs } }))
+    expect(await path.runtime.apply({ ...change, hold })).toMatchObject({ ok: true })
     await blockedAt(atSource, 1)
   }
   await eventually(async () => expect(await client.ask('PUBLISH', 'ch', 'x')).toBe(':1\r\n'))
@@ -194,16 +184,6 @@ test('new settings of a store: nobody is disconnected, and what waits goes on wa
 })
 
 describe('a switch, and a job that writes to the primary itself,', () => {
-  const change = (next: DataPathOptions, more: object = {}) => ({
-    config: { ...configOf(next), listen: path.config.listen },
-    endpoints: {},
-    generation: ++generation,
-    hold: ['all'],
-    needsEqual: ['all'],
-    forget: [],
-    holdTimeoutMs: 30_000,
-    ...more,
-  })
   const writing = (store: string, ...keys: string[]): Promise<number | null> =>
     path.runtime.jobs.writing(store, 0, packBytes(keys.map((key) => Buffer.from(key))))
   const wrote = (number: number | null, ...doubtful: string[]): Promise<boolean> =>
@@ -214,7 +194,7 @@ describe('a switch, and a job that writes to the primary itself,', () => {
     await client.ask('SET', 'k', 'old')
     const page = await writing('source', 'k')
     let isOver = false
-    const applied = path.runtime.apply(change(options('switched')))
+    const applied = path.apply(options('switched'))
     applied.then(() => (isOver = true))
     await atSource.ask('SET', 'k', 'imported')
     client.command('GET', 'k')
@@ -223,14 +203,14 @@ describe('a switch, and a job that writes to the primary itself,', () => {
     expect(isOver).toBe(false)
     const next = writing('source', 'l')
     expect(await wrote(page, 'k')).toBe(true)
-    expect(await applied).toMatchObject({ ok: true })
+    await applied
     expect(await client.text()).toBe('$8\r\nimported\r\n')
     expect(await next).toBeNull()
   })
 
   test('is called off where the page takes too long', async () => {
     const page = await writing('source', 'k')
-    expect(await path.runtime.apply(change(options('switched'), { holdTimeoutMs: 50 }))).toMatchObject({
+    expect(await path.runtime.apply({ ...path.change(options('switched')), holdTimeoutMs: 50 })).toMatchObject({
       ok: false,
       reason: expect.stringContaining('an import or restore'),
     })
@@ -246,7 +226,9 @@ describe('a switch, and a job that writes to the primary itself,', () => {
     await eventually(async () => expect(await atTarget.ask('GET', 'k')).toBe('$3\r\nold\r\n'))
     const page = await writing('source', 'k', 'l')
     await atSource.ask('MSET', 'k', 'imported', 'l', 'imported')
-    expect(await path.runtime.apply(change(options('switched'), { needsEqual: [] }))).toMatchObject({ ok: true })
+    expect(await path.runtime.apply({ ...path.change(options('switched')), needsEqual: [] })).toMatchObject({
+      ok: true,
+    })
     expect(await wrote(page)).toBe(false)
     await eventually(async () => expect(await atSource.ask('MGET', 'k', 'l')).toBe('*2\r\n$3\r\nold\r\n$-1\r\n'))
     expect(await writing('source', 'k')).toBeNull()

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Phase } from '../../src/config/config.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
-import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
@@ -10,7 +10,6 @@ import { settled } from '../support/settled.ts'
 let one: RedisServer
 let two: RedisServer
 let path: DataPathUnderTest
-let generation = 0
 
 beforeAll(async () => {
   ;[one, two] = await Promise.all([startRedis({ args: ['--enable-debug-command', 'yes'] }), startRedis()])
@@ -49,10 +48,7 @@ async function start(phase: Phase, target: Target, listen: DataPathOptions['list
 }
 
 async function apply(phase: Phase, target: Target): Promise<void> {
-  const hold = ['jobs']
-  const change = { endpoints: {}, generation: ++generation, needsEqual: hold, forget: [], holdTimeoutMs: 30_000, hold }
-  const config = { ...configOf(options(phase, target)), listen: path.config.listen }
-  expect(await path.runtime.apply({ ...change, config })).toMatchObject({ ok: true })
+  await path.apply(options(phase, target))
 }
 
 async function tracking(...how: (string | number)[]): Promise<RawClient> {

@@ -10,8 +10,9 @@ import type {
   StoreConfig,
 } from '../../src/config/config.ts'
 import type { CopyLimits } from '../../src/mirror/copy-state.ts'
-import type { Notice } from '../../src/proxy/messages.ts'
+import type { Change, Notice } from '../../src/proxy/messages.ts'
 import { Runtime } from '../../src/proxy/runtime.ts'
+import { changeBetween } from './change.ts'
 import { RawClient } from './raw-client.ts'
 import type { ClientOptions, RedisServer } from './redis.ts'
 
@@ -54,6 +55,10 @@ export interface DataPathUnderTest {
   client(options?: ClientOptions): Redis
   /** A new connection of bare bytes; closed by `stop`. */
   raw(): Promise<RawClient>
+  /** What the sidecar asks for to put another configuration in force: on the same listeners, gates apart. */
+  change(next: DataPathOptions): Change
+  /** Puts it in force. Rejects when that is refused. */
+  apply(next: DataPathOptions): Promise<void>
   stop(graceMs?: number): Promise<void>
 }
 
@@ -68,6 +73,10 @@ export async function startDataPath(options: DataPathOptions): Promise<DataPathU
   const [port] = (await runtime.start(config)) as [number]
   const clients = new Set<Redis>()
   const raws = new Set<RawClient>()
+  let current = config
+  let generation = 0
+  const change = (next: DataPathOptions): Change =>
+    changeBetween(current, { ...configOf(next), listen: config.listen }, ++generation)
   return {
     port,
     runtime,
@@ -85,6 +94,13 @@ export async function startDataPath(options: DataPathOptions): Promise<DataPathU
       raws.add(raw)
       void raw.closed.then(() => raws.delete(raw))
       return raw
+    },
+    change,
+    async apply(next) {
+      const asked = change(next)
+      const result = await runtime.apply(asked)
+      if (!result.ok) throw new Error(result.reason)
+      current = asked.config
     },
     async stop(graceMs = 0) {
       for (const client of clients) client.disconnect()

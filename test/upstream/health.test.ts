@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { steadyNowMs } from '../../src/base/clock.ts'
 import { HealthProbe } from '../../src/upstream/health.ts'
-import { configOf } from '../support/data-path.ts'
+import { configOf, type StoreOptions } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { FakeStore } from '../support/fake-store.ts'
 import { startRedis } from '../support/redis.ts'
@@ -10,6 +10,16 @@ const running: { stop(): unknown }[] = []
 afterEach(async () => {
   for (const one of running.splice(0).reverse()) await one.stop()
 })
+
+type Told = ConstructorParameters<typeof HealthProbe>
+
+/** Of a store, begun by the caller. `facts`, `changed`: who is told. */
+function probeOf(store: StoreOptions, facts: Told[2] = () => {}, changed: Told[3] = () => {}): HealthProbe {
+  const config = configOf({ stores: { old: store } }).stores['old']!
+  const probe = new HealthProbe(config, config.endpoints[0]!, facts, changed)
+  running.push(probe)
+  return probe
+}
 
 /** A store whose clock is `offsetMs` from ours, and that takes `delayMs` to tell. */
 async function clockStore(clock: { offsetMs: number; delayMs: number }) {
@@ -23,16 +33,8 @@ async function clockStore(clock: { offsetMs: number; delayMs: number }) {
     return null
   })
   running.push(store)
-  const config = configOf({ stores: { old: { port: store.port } } }).stores['old']!
   const told: { offsetMs: number; jumped: boolean }[] = []
-  const probe = new HealthProbe(
-    config,
-    config.endpoints[0]!,
-    ({ clockOffsetMs }, jumped) => told.push({ offsetMs: clockOffsetMs!, jumped }),
-    () => {},
-  )
-  running.push(probe)
-  await probe.start()
+  await probeOf(store, ({ clockOffsetMs }, jumped) => told.push({ offsetMs: clockOffsetMs!, jumped })).start()
   return told
 }
 
@@ -73,23 +75,14 @@ test.each([
   const redis = await startRedis(server)
   running.push(redis)
   const changes: boolean[] = []
-  const probeOf = (settings: object) => {
-    const config = configOf({ stores: { old: { port: redis.port, ...settings } } }).stores['old']!
-    const probe = new HealthProbe(
-      config,
-      config.endpoints[0]!,
-      () => {},
-      ({ up }) => changes.push(up),
-    )
-    running.push(probe)
-    return probe
-  }
-  const refused = probeOf(store)
+  const probeAs = (settings: object) =>
+    probeOf({ port: redis.port, ...settings }, undefined, ({ up }) => changes.push(up))
+  const refused = probeAs(store)
   await refused.start()
   const wantsLogin = reason.source === 'NOAUTH'
   expect(refused.health).toMatchObject({ up: false, error: expect.stringMatching(reason), wantsLogin })
   expect(changes).toEqual([])
-  const right = probeOf({ database: 3, ...('args' in server ? { password: 'other' } : {}) })
+  const right = probeAs({ database: 3, ...('args' in server ? { password: 'other' } : {}) })
   await right.start()
   expect(right.health).toMatchObject({ up: true, error: null, version: expect.stringMatching(/^\d/) })
 })
@@ -150,14 +143,11 @@ test.each([
     running.push(store)
     const facts: unknown[] = []
     const changes: unknown[] = []
-    const config = configOf({ stores: { old: { port: store.port } } }).stores['old']!
-    const probe = new HealthProbe(
-      config,
-      config.endpoints[0]!,
+    const probe = probeOf(
+      store,
       (health) => facts.push(health.version),
       ({ up }) => changes.push(up),
     )
-    running.push(probe)
     await probe.start()
     expect(probe.health).toMatchObject({ up: true, ...known, error: expect.stringMatching(error) })
     // The data path waits for this.
@@ -175,14 +165,7 @@ test('what a store has told of itself is not known any more when it does not tel
   let ping = '+PONG\r\n'
   const store = await FakeStore.start(([name]) => (name === 'INFO' ? info : name === 'TIME' ? ping : '+OK\r\n'))
   running.push(store)
-  const config = configOf({ stores: { old: { port: store.port } } }).stores['old']!
-  const probe = new HealthProbe(
-    config,
-    config.endpoints[0]!,
-    () => {},
-    () => {},
-  )
-  running.push(probe)
+  const probe = probeOf(store)
   await probe.start()
   expect(probe.health).toMatchObject({ up: true, version: '7.2.0', role: 'master' })
   // Away for a moment, so that it is asked again.
@@ -197,14 +180,7 @@ test('a store that serves nobody at the moment is not up, whatever it says first
   let said = '-LOADING Redis is loading the dataset in memory\r\n'
   const store = await FakeStore.start(([name]) => (name === 'INFO' ? said : '+OK\r\n'))
   running.push(store)
-  const config = configOf({ stores: { old: { port: store.port } } }).stores['old']!
-  const probe = new HealthProbe(
-    config,
-    config.endpoints[0]!,
-    () => {},
-    () => {},
-  )
-  running.push(probe)
+  const probe = probeOf(store)
   await probe.start()
   expect(probe.health).toMatchObject({ up: false, error: expect.stringMatching(/^LOADING /) })
   said = UNKNOWN_COMMAND
