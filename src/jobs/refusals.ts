@@ -14,3 +14,8 @@ const REFUSALS: ReadonlyMap<string, string> = new Map([
 export function refusalOf(text: string): string | null {
   return REFUSALS.get(text.split(' ', 1)[0]!) ?? null
 }
+
+/** What a job shows that waits for a store. `reason`: why there is no connection; null: not known. */
+export function silent(store: string, reason: string | null): string {
+  return `store '${store}' does not answer${reason === null ? '' : ` (${reason})`}`
+}

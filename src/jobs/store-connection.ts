@@ -16,16 +16,18 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import { PIPELINE_LIMIT_BYTES, Pipeline } from '../upstream/pipeline.ts'
 import type { PipelineOptions } from '../upstream/pipeline-options.ts'
 import { FrameWriter } from './frames.ts'
-import { refusalOf } from './refusals.ts'
+import { refusalOf, silent } from './refusals.ts'
 
 /** A store could not be asked, or refuses everything for now: whatever was asked is to be asked again. */
 export class StoreLost extends Error {
   /** What is shown meanwhile. */
   readonly shown: string
 
-  constructor(store: string, text: string) {
+  /** `text`: what it says, or what is wrong with it; `reason`: why there is no connection to it. */
+  constructor(store: string, text: string, reason: string | null = null) {
     super(text)
-    this.shown = `store '${store}' ${refusalOf(text) ?? 'does not answer'}`
+    const refusal = refusalOf(text)
+    this.shown = refusal === null ? silent(store, reason) : `store '${store}' ${refusal}`
   }
 }
 
@@ -281,7 +283,7 @@ export class StoreConnection {
     const { error } = this.#pipeline
     // The store itself has closed it for good: it refuses the database that is in the greeting.
     const refused = this.closed && !this.#ended && error !== null && !isOfStore(error)
-    return refused ? new DatabaseRefused(this.store, this.#database, error) : new StoreLost(this.store, text)
+    return refused ? new DatabaseRefused(this.store, this.#database, error) : new StoreLost(this.store, text, error)
   }
 }
 

@@ -1,6 +1,7 @@
 import { COMMAND_DURATION_BOUNDS } from '../observability/bounds.ts'
 import type { Stats } from '../proxy/messages.ts'
 import type { JobEnvironment } from './environment.ts'
+import { silent } from './refusals.ts'
 import type { Task } from './task.ts'
 
 const LOOK_EVERY_MS = 100
@@ -100,7 +101,8 @@ export class Throttle {
     const of = stats.routes[this.#route]
     if (route === undefined || of === undefined) return null
     for (const store of [route.source.store, route.target?.store]) {
-      if (store !== undefined && stats.stores[store]?.state !== 'up') return `store '${store}' does not answer`
+      const link = store === undefined ? undefined : stats.stores[store]
+      if (store !== undefined && link?.state !== 'up') return silent(store, link?.error ?? null)
       const ailment = store === undefined ? null : this.#environment.ailment(store)
       if (ailment !== null) return `store '${store}': ${ailment}`
     }
