@@ -333,6 +333,7 @@ export class Sidecar implements Control {
         version: (store) => this.#stores.health.get(store)?.version ?? null,
         ailment: (store) => this.#stores.clusters.get(store)?.error ?? null,
         dataPath: this.#thread,
+        mustStay: (route) => this.#mustNotMove(route),
         cleaning: (route) => {
           this.#mustNotMove(route)
           this.#completeness!.cleaned(route, 'source', Date.now())

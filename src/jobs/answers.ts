@@ -1,4 +1,5 @@
 import { shownCode } from '../compare/classify.ts'
+import { isUnknownCommand } from '../mirror/store-errors.ts'
 import { ErrorReply, type Reply, SimpleReply } from '../resp/reply.ts'
 
 /** A key cannot be compared now: it is tried again, and told when that does not help. */
@@ -145,4 +146,9 @@ function unknownShape(command: string): Unsettled {
 
 function each(shape: Shape, names: string): Record<string, Shape> {
   return Object.fromEntries(names.split(' ').map((name) => [name, shape]))
+}
+
+/** One of the stores does not have the command. */
+export function isUnknown(...replies: readonly (Reply | undefined)[]): boolean {
+  return replies.some((reply) => reply instanceof ErrorReply && isUnknownCommand(reply.text))
 }

@@ -87,7 +87,7 @@ export async function cleanup(environment: JobEnvironment, task: Task): Promise<
       await scanned('backup', (page) => cleaner.writeDown(page, backup))
       await deleteWritten(task, cleaner, backup, path!, begun?.pass === 'delete' ? begun.from : null)
     }
-    return report(task, dry, live, path)
+    return report(task, dry, live, path, cleaner.pairs.exact.blindSpots)
   }
 
   try {
@@ -158,6 +158,7 @@ class Cleaner {
   readonly pairs: Pairs
   readonly source: EndKeys
   readonly target: EndKeys
+  readonly #environment: JobEnvironment
   readonly #task: Task
   readonly #connections: StoreConnections
   readonly #watch: RouteWatch
@@ -168,6 +169,7 @@ class Cleaner {
     this.target = new EndKeys(config, route, 'target')
     this.source = new EndKeys(config, route, 'source')
     this.pairs = new Pairs(environment, task, connections, this.target, this.source, live)
+    this.#environment = environment
     this.#task = task
     this.#connections = connections
     this.#watch = new RouteWatch(environment, task, (now) => mayClean(now, route))
@@ -261,6 +263,9 @@ class Cleaner {
   async #unlink(database: number, names: readonly Buffer[]): Promise<void> {
     const store = this.source.storeName
     await this.pairs.reached(async () => {
+      // Between the look at the beginning of the page and now a store may have hung, which is when people go back by force: the source may be the primary by now, or about to be.
+      this.#watch.look()
+      this.#environment.mustStay(this.#task.job.route)
       let error: ErrorReply | null = null
       await this.#connections.to(store, database).forEach([['UNLINK']], names, (_, buf, start, stop) => {
         const reply = decodeReply(buf, start, stop)
@@ -287,13 +292,20 @@ function result(counts: PageResult['counts'], keys: readonly ListedKey[]): PageR
   return { counts: { ...counts, different: keys.length - failed, failed, skipped: keys.length }, keys }
 }
 
-function report(task: Task, dry: boolean, live: boolean, backup: string | undefined): WorkReport {
+function report(
+  task: Task,
+  dry: boolean,
+  live: boolean,
+  backup: string | undefined,
+  blindSpots: ReadonlySet<string>,
+): WorkReport {
   const [deleted, different, failed] = [task.counted('deleted'), task.counted('different'), task.counted('failed')]
   const kept = different + failed
   return {
     summary: `${deleted} keys ${dry ? 'would be deleted' : 'deleted'}${kept > 0 ? `, ${kept} kept because the sides are not equal` : ''}.`,
     clean: kept === 0,
     notes: [
+      ...blindSpots,
       ...(dry ? ['A dry run: --yes does it.'] : []),
       ...(backup === undefined ? [] : [`What was deleted is in ${backup}: understudy restore puts it back.`]),
       ...(live && !dry

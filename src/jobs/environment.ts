@@ -16,6 +16,8 @@ export interface JobEnvironment {
   readonly dataPath: DataPathPort
   /** The source of the route is incomplete from now on. */
   readonly cleaning: (route: string) => void
+  /** Throws JOB_REFUSED while the authority of the route is about to move. */
+  readonly mustStay: (route: string) => void
   /** Keys of a backup are put into the source of the route from now on: also such as its application has deleted since. */
   readonly restoring: (route: string) => void
   /** Keys of a route that the comparer has found to differ. */
@@ -32,7 +34,7 @@ export interface DataPathPort {
    * be written.
    */
   writing(store: string, database: number, keys: Uint8Array<ArrayBuffer>): Promise<number | null>
-  /** It has, and had those copied that are not among `doubtful` (packed): these are dirty now. False: the store has not remained their primary, so they all are, and get what the new one holds of them. */
+  /** It has, and had those copied that are not among `doubtful` (packed): these are dirty now. False: the store has not remained their primary, so none of them is, and their routes need a verify. */
   wrote(number: number, doubtful: Uint8Array<ArrayBuffer>): Promise<boolean>
   readPairs(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]>
   /** Changes with everything that asks for a verify of the route. */

@@ -3,9 +3,8 @@ import { CommandTable } from '../command/table.ts'
 import { compareReplies, type Difference } from '../compare/diff.ts'
 import type { DecoderName } from '../config/config.ts'
 import type { KeyRead } from '../mirror/aligned-reads.ts'
-import { isUnknownCommand } from '../mirror/store-errors.ts'
-import { ErrorReply, type Reply } from '../resp/reply.ts'
-import { typeOf, Unsettled, understood } from './answers.ts'
+import type { Reply } from '../resp/reply.ts'
+import { isUnknown, typeOf, Unsettled, understood } from './answers.ts'
 import { compareFieldTimes, compareHash, showsNothing } from './hash-compare.ts'
 import { compareMembers, type MemberScan, type PageOfMembers } from './member-compare.ts'
 import type { PairReader } from './pair-reader.ts'
@@ -161,7 +160,7 @@ export class ExactCompare {
         return this.#members(type, database, key, per)
       case 'hash':
         return isSmall && Number(other) <= CHUNK_ELEMENTS
-          ? compareHash(this.#sidesOf(database, key), this.blindSpots)
+          ? compareHash(this.#sidesOf(database, key))
           : this.#members(type, database, key, per)
       default:
         return compareStreams(this.#sidesOf(database, key), per)
@@ -240,7 +239,7 @@ export class ExactCompare {
 
   #members(type: 'set' | 'zset' | 'hash', database: number, key: Buffer, per: number): Promise<Difference | null> {
     const both = this.#sidesOf(database, key)
-    const also = (fields: readonly Buffer[]) => compareFieldTimes(both, fields, this.blindSpots)
+    const also = (fields: readonly Buffer[]) => compareFieldTimes(both, fields)
     return compareMembers(type, both, this.#pageOf(database, key), per, type === 'hash' ? also : undefined)
   }
 
@@ -301,8 +300,4 @@ export class ExactCompare {
 
 function read(...before: string[]): KeyRead {
   return { before, after: [] }
-}
-
-function isUnknown(...replies: readonly (Reply | undefined)[]): boolean {
-  return replies.some((reply) => reply instanceof ErrorReply && isUnknownCommand(reply.text))
 }

@@ -1,8 +1,7 @@
 import type { Difference } from '../compare/diff.ts'
 import type { KeyRead } from '../mirror/aligned-reads.ts'
-import { isUnknownCommand } from '../mirror/store-errors.ts'
-import { ErrorReply, type Reply } from '../resp/reply.ts'
-import { scanned } from './answers.ts'
+import type { Reply } from '../resp/reply.ts'
+import { isUnknown, scanned } from './answers.ts'
 import type { BothSides } from './stream-compare.ts'
 
 /** Reads on one side alone: the next members or fields of a key, about `count` of them. An error reply is a value. */
@@ -94,7 +93,7 @@ async function shown(
 async function looked(way: Way, both: BothSides, names: readonly Buffer[]): Promise<Difference | null> {
   const { primary, shadow } = await both.read([{ before: [way.look], after: names }])
   const { lookAtOne } = way
-  if (lookAtOne === null || ![primary[0], shadow[0]].some(isUnknown))
+  if (lookAtOne === null || !isUnknown(primary[0], shadow[0]))
     return both.diff(way.look, names, primary[0]!, shadow[0]!)
   const one = await both.read(names.map((name): KeyRead => ({ before: [lookAtOne], after: [name] })))
   for (const [i, name] of names.entries()) {
@@ -126,8 +125,4 @@ function fitting(items: readonly Buffer[], parts: 1 | 2): number | null {
   if (items.length === 0) return null
   const bytes = items.reduce((sum, item) => sum + item.length, 0)
   return Math.max(1, Math.min(MAX_COUNT, Math.floor((READ_BYTES * items.length) / parts / Math.max(1, bytes))))
-}
-
-function isUnknown(reply: Reply | undefined): boolean {
-  return reply instanceof ErrorReply && isUnknownCommand(reply.text)
 }

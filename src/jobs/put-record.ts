@@ -6,7 +6,7 @@ import { type KeyRecord, readValue, sameValue, writesOf } from './values.ts'
 
 /** Commands that write one key, under way together. */
 const AT_ONCE = 1_000
-/** A key that is being written by pieces is gone after so long, if nobody finishes it. */
+/** A key that nobody finishes is gone after so long: a job that is cancelled, or whose store goes away, cannot take it back. */
 const STAGING_MS = 600_000
 
 /**
@@ -40,17 +40,18 @@ export async function putRecord(
     if (isGone(record)) return 'gone'
     return renamed === false ? conflict : renamed
   } catch (error) {
-    // It is written again under another name: what there is of this one has only to be out of the way.
+    // It is written again under another name. Where the store only refuses for now this one goes at once, and where it is gone by itself.
     connection.ask(['UNLINK', staging]).catch(() => {})
     throw error
   }
 }
 
-export function isGone({ expiresAtMs }: KeyRecord): boolean {
+/** Its time has come. */
+export function isGone({ expiresAtMs }: Pick<KeyRecord, 'expiresAtMs'>): boolean {
   return expiresAtMs !== null && expiresAtMs <= Date.now()
 }
 
-/** Gives why it is not there as it should be; null: it is. One that is written by pieces goes by itself if nobody finishes it. */
+/** Gives why it is not there as it should be; null: it is. Until it has its name it goes by itself if nobody finishes it. */
 async function staged(
   connection: StoreConnection,
   staging: Buffer,
@@ -58,7 +59,7 @@ async function staged(
   counts: boolean,
 ): Promise<string | null> {
   const [first, ...rest] = writesOf(staging, record, counts)
-  const commands = [first!, ...(rest.length > 1 ? [['PEXPIRE', staging, String(STAGING_MS)]] : []), ...rest]
+  const commands = [first!, ['PEXPIRE', staging, String(STAGING_MS)], ...rest]
   // A stream can have a million entries: some at a time, so that this thread has other things to do between them.
   for (let i = 0; i < commands.length; i += AT_ONCE) {
     const replies = await Promise.all(commands.slice(i, i + AT_ONCE).map((command) => connection.ask(command)))

@@ -9,6 +9,7 @@ import type { JobOptions } from './job.ts'
 import type { ListedKey } from './job-store.ts'
 import { OwnWrites } from './own-writes.ts'
 import { Pairs } from './pairs.ts'
+import { isGone } from './put-record.ts'
 import { RouteWatch } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { refusedDatabase, type StoreConnection, StoreConnections } from './store-connection.ts'
@@ -137,10 +138,6 @@ async function putBack(
   if (isForeignPayload(reply.text)) return 'the store is older than the one that the backup is of, and cannot read it'
   if (isBadPayload(reply.text)) return 'the store cannot read what the backup holds of it'
   return `the store answers ${reply.code}`
-}
-
-function isGone({ expiresAtMs }: BackupRecord): boolean {
-  return expiresAtMs !== null && expiresAtMs < Date.now()
 }
 
 function conflict(route: string, store: string): UnderstudyError {

@@ -1,8 +1,6 @@
 import type { Difference } from '../compare/diff.ts'
 import type { KeyRead } from '../mirror/aligned-reads.ts'
-import { isUnknownCommand } from '../mirror/store-errors.ts'
-import { ErrorReply, type Reply } from '../resp/reply.ts'
-import { buffersIn, sameFacts, sameVector, Unsettled, vectorFacts } from './answers.ts'
+import { buffersIn, isUnknown, sameFacts, sameVector, Unsettled, vectorFacts } from './answers.ts'
 import type { BothSides } from './stream-compare.ts'
 
 /** Members of one read of names. */
@@ -88,8 +86,4 @@ async function compareSome(both: BothSides, names: readonly Buffer[]): Promise<D
     if (difference !== null) return { ...difference, detail: `Of the attributes of a member: ${difference.detail}` }
   }
   return null
-}
-
-function isUnknown(reply: Reply | undefined): boolean {
-  return reply instanceof ErrorReply && isUnknownCommand(reply.text)
 }

@@ -22,7 +22,7 @@ interface Writing {
  *
  * So whatever becomes of the job between its write and its copy, nobody has to look for these keys: after a crash they are dirty as those are that clients were writing.
  *
- * A copy goes from whatever is the primary then. So a switch waits for the end, and nothing begins meanwhile; where one did not wait (it was forced), all of the keys are dirty, and the job hears that what it has written is not on the primary.
+ * A copy goes from whatever is the primary then. So a switch waits for the end, and nothing begins meanwhile. Where one did not wait (it was forced) none of the keys is copied, as none is that it has left behind (`left-behind.ts`), and the job hears that what it has written is not on the primary.
  */
 export class JobWrites {
   readonly #context: DataPathContext
@@ -59,19 +59,15 @@ export class JobWrites {
   }
 
   /**
-   * Nobody writes them any more. `doubtful`: those of which it is not known that they are as they were, or have been copied since. Gives whether each still is where it was at the beginning: else all of them are
-   * doubtful, for copies may have gone the other way.
+   * Nobody writes them any more. `doubtful`: those of which it is not known that they are as they were, or have been copied since. Gives whether each still is where it was at the beginning: else their routes need a
+   * verify (`turned`), for a copy would put what the primary has now over what only the other side may have.
    */
   end(number: number, doubtful: readonly Buffer[]): boolean {
     const writing = this.#underWay.get(number)
     if (writing === undefined) return true
     this.#underWay.delete(number)
-    const { store, database, keys, names } = writing
-    const stayed = keys.every((key, i) => {
-      const rule = this.#ruleOf(key)
-      return rule.route.primary.storeName === store && nameOnPrimary(rule, key).equals(names[i]!)
-    })
-    this.#mark(database, stayed ? doubtful : keys)
+    const stayed = this.#hasStayed(writing)
+    if (stayed) this.#mark(writing.database, doubtful)
     return stayed
   }
 
@@ -82,12 +78,20 @@ export class JobWrites {
 
   /** A new segment of the log begins. */
   noteAgain(log: IntentLog): void {
-    for (const writing of this.#underWay.values()) note(log, writing)
+    for (const writing of this.#underWay.values()) if (this.#hasStayed(writing)) note(log, writing)
   }
 
   /** The process ends, and with it the log. */
   stop(): void {
     for (const [number, { keys }] of [...this.#underWay]) this.end(number, keys)
+  }
+
+  /** Each of its keys still is where it was at the beginning. */
+  #hasStayed({ store, keys, names }: Writing): boolean {
+    return keys.every((key, i) => {
+      const rule = this.#ruleOf(key)
+      return rule.route.primary.storeName === store && nameOnPrimary(rule, key).equals(names[i]!)
+    })
   }
 
   #mark(database: number, keys: readonly Buffer[]): void {

@@ -30,6 +30,8 @@ const MAX_ASKED = 10_000
  * Most answers tell: `INCR`, `RPUSH`, `EXPIRE` give another number. These do not, where what they add is new on both sides. So behind each that came late the shadow is asked how large its key is: one as small as
  * a new one is copied.
  *
+ * What mixes the values of several keys (`ZUNIONSTORE`, `BITOP`) gives as many elements without the one that is gone, and others: what it has made is copied.
+ *
  * A script may do anything to its keys because of one that had expired, also nothing, and give the same answer. So it is asked about all of its keys, and if one of them is gone or as small as a new one, all are copied.
  */
 export class LateWrites implements ReplyOwner {
@@ -54,6 +56,11 @@ export class LateWrites implements ReplyOwner {
   look(spec: CommandSpec | null, database: number, bytes: Buffer, start: number, end: number, answer: number): void {
     if (spec !== null && runsScript(spec))
       return this.#lookAt(this.#refs.in(spec, database, bytes, start, end), ['MEMORY', 'USAGE'], SMALL_BYTES, false)
+    if (spec !== null && answer !== ZERO && MIXES.has(spec.name)) {
+      const [made] = this.#refs.in(spec, database, bytes, start, end)
+      if (made !== undefined) this.#markLate(made)
+      return
+    }
     const size = spec === null ? undefined : SIZE_AFTER.get(spec.name)
     if (size === undefined) return
     // Nothing was added: a key made anew would have taken something. A bit's answer is what was there.
@@ -214,3 +221,6 @@ const SIZE_AFTER: ReadonlyMap<string, string> = new Map([
   ['PFADD', 'STRLEN'],
   ['PFMERGE', 'STRLEN'],
 ])
+
+/** Commands of several keys whose answer, the size of what they make, is the same without one of them. */
+const MIXES = new Set(['ZUNIONSTORE', 'BITOP'])

@@ -1,3 +1,4 @@
+import type { JobWrites } from '../mirror/job-writes.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { DataPath } from './data-path.ts'
 import type { Change } from './messages.ts'
@@ -6,11 +7,17 @@ import type { Change } from './messages.ts'
  * A forced change does not wait any longer, and what becomes a primary lacks writes. To be called while their commands are held and the former table is in force.
  *
  *   on their way to it   never executed there: behind what clients write from now on they would bring older values back
+ *   a job's page         not copied, neither way; the job ends
  *   dirty keys           not copied: that would put what the new primary has over what it lacks. The routes need a verify, and which side is right only people can tell
  */
-export function leaveBehind({ routes, stores, dirty, log }: DataPath, { config, hold, needsEqual }: Change): void {
+export function leaveBehind(
+  { routes, stores, dirty, log }: DataPath,
+  jobWrites: JobWrites,
+  { config, hold, needsEqual }: Change,
+): void {
   const lacking = routes.routes.filter(
-    ({ name, state }) => needsEqual.includes(name) && (state.backlogCommands > 0 || dirty.count(name) > 0),
+    ({ name, state }) =>
+      needsEqual.includes(name) && (state.backlogCommands > 0 || dirty.count(name) > 0 || jobWrites.areUnderWay(name)),
   )
   if (lacking.length === 0) return
   const primaries = config.routes

@@ -202,7 +202,7 @@ export class Runtime {
       listeners.cancel()
       return { ok: false, reason }
     }
-    if (change.force) leaveBehind(path, change)
+    if (change.force) leaveBehind(path, this.jobs.writes, change)
     const rerouted = change.rerouted ?? []
     const old = path.stores
     const stores = this.#stores.of(change.config, old)

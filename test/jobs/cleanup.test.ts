@@ -157,6 +157,45 @@ test('a cleanup that comes while the authority moves back to its source deletes 
   expect(await source.client().mget('a', 'b')).toEqual(['1', 'the last one'])
 }, 120_000)
 
+test.each([false, true])(
+  'a cleanup that waits for a target which hangs deletes nothing any more when the source has been made the primary again (with a backup: %s)',
+  async (withBackup) => {
+    const [source, target] = await Promise.all([startRedis(), startRedis()])
+    await fillStrings(source, 20_000)
+    const understudy = await startUnderstudy({
+      stores: { old: { url: source.url }, new: { url: target.url } },
+      routes: [mirroredRoute({ phase: 'switched' })],
+      cutover: { holdTimeout: '300ms' },
+    })
+    running.push({
+      source,
+      target,
+      understudy,
+      async stop() {
+        await understudy.stop()
+        await Promise.all([source.stop(), target.stop()])
+      },
+    })
+    await fillStrings(target, 20_000)
+    const backup = withBackup ? { backup: join(directory, 'backup') } : {}
+    const { id } = await startJob(understudy, 'cleanup', 'all', { dryRun: false, ...backup })
+    const count = () => source.client().dbsize()
+    await eventually(async () => expect(await count()).toBeLessThan(19_000), { intervalMs: 2 })
+    target.pause()
+    let left = 0
+    try {
+      await to(understudy, 'mirror', { force: true, reason: 'the target hangs' })
+      left = await count()
+    } finally {
+      target.resume()
+    }
+    expect(left).toBeGreaterThan(400)
+    expect(await over(understudy, id)).toMatchObject({ state: 'failed' })
+    expect(await count()).toBe(left)
+  },
+  120_000,
+)
+
 test('killed twice in the middle, a cleanup has every key in its backup before it deletes the first, and restore puts all of them back', async () => {
   const migration = await startMigration([mirroredRoute({ phase: 'done' })], (server) => fillStrings(server, 1500))
   running.push(migration)

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Status } from '../../src/admin/control.ts'
 import { BackupWriter } from '../../src/jobs/backup-file.ts'
 import { eventually } from '../support/eventually.ts'
 import { jobOf, over, startJob, steer } from '../support/jobs.ts'
@@ -118,7 +119,7 @@ test('a key that its application writes to all the time is imported, and the sid
   expect(await driftBetween(source, target)).toEqual([])
 }, 60_000)
 
-test('a switch waits for the page that an import writes; a forced one ends it, and the sides are equal', async () => {
+test('a switch waits for the page that an import writes; a forced one ends it, and nothing of it is copied before a verify', async () => {
   const { source, target, understudy } = migration
   const toSwitched = (options: object) =>
     understudy.admin<{ error?: { message: string } }>('/api/v1/routes/all/phase', {
@@ -141,5 +142,7 @@ test('a switch waits for the page that an import writes; a forced one ends it, a
     error: expect.stringContaining('start it again'),
   })
   await mirrorSettled(understudy)
-  expect(await driftBetween(source, target, { databases: [0, 1] })).toEqual([])
+  expect(await atSource.dbsize()).toBe(KEYS / 2)
+  const { routes } = (await understudy.admin<Status>('/api/v1/status')).body
+  expect(routes['all']!.mirror).toMatchObject({ needsVerify: true, verifyCauses: ['turned'] })
 }, 60_000)

@@ -32,11 +32,18 @@ test('what comes out otherwise than it was written never gets the name of the ke
   expect(asked.at(-1)).toEqual(['UNLINK', asked.find(([command]) => command === 'SET')![1]])
 })
 
+test('what the store has of a key that nobody finishes goes by itself', async () => {
+  const { asked } = await put(text, reads)
+  const [set, expire] = asked.filter(([, key]) => key?.startsWith('understudy:copy:'))
+  expect(set![0]).toBe('SET')
+  expect(expire).toEqual(['PEXPIRE', set![1], '600000'])
+})
+
 test('a payload that the store takes is in it, whatever bytes it would give for the key now', async () => {
   const { outcome, commands } = await put(
     { type: 'payload', of: 'vectorset', value: Buffer.from('as it was') },
     { EXISTS: 0, DUMP: Buffer.from('as it is now'), TYPE: new SimpleReply('vectorset'), PTTL: -1, RENAMENX: 1 },
   )
   expect(outcome).toBe('written')
-  expect(commands).toEqual(['EXISTS', 'RESTORE', 'PERSIST', 'RENAMENX'])
+  expect(commands).toEqual(['EXISTS', 'RESTORE', 'PEXPIRE', 'PERSIST', 'RENAMENX'])
 })

@@ -173,6 +173,28 @@ test('what is copied from such a key before it is mended is mended, too', async 
   expect(await driftBetween(old, fresh)).toEqual([])
 })
 
+test('what is mixed late from a key that has expired there is copied: it is as large as it should be, and another', async () => {
+  const { old, fresh, path } = await start('same names')
+  const [app, store] = [path.client(), old.client()]
+  await app.zadd('scores', 20, 'x')
+  await app.zadd('others', 1, 'x')
+  await app.set('bits', 'xyz')
+  await app.set('more', 'abc')
+  for (const key of ['scores', 'bits']) await app.pexpire(key, 1_000)
+  await settled(path)
+  fresh.pause()
+  try {
+    expect(await app.zunionstore('union', 2, 'scores', 'others')).toBe(1)
+    expect(await app.bitop('OR', 'mixed', 'bits', 'more')).toBe(3)
+    await eventually(async () => expect(await store.exists('scores', 'bits')).toBe(0))
+  } finally {
+    fresh.resume()
+  }
+  await settled(path)
+  expect(await fresh.client().zscore('union', 'x')).toBe('21')
+  await eventually(async () => expect(await driftBetween(old, fresh)).toEqual([]))
+})
+
 test('what goes on living is not copied for a late write, unless it could just have been made', async () => {
   const { old, fresh, path } = await start('same names')
   const app = path.client()

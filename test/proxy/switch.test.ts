@@ -220,17 +220,22 @@ describe('a switch, and a job that writes to the primary itself,', () => {
     await wrote(again)
   })
 
-  test('does not wait where it is forced: the job hears of it, and both sides get what the new primary holds', async () => {
+  test('does not wait for it for ever where it is forced: the job hears of it, and nothing is copied before a verify', async () => {
     const client = await path.raw()
     await client.ask('SET', 'k', 'old')
     await eventually(async () => expect(await atTarget.ask('GET', 'k')).toBe('$3\r\nold\r\n'))
     const page = await writing('source', 'k', 'l')
     await atSource.ask('MSET', 'k', 'imported', 'l', 'imported')
-    expect(await path.runtime.apply({ ...path.change(options('switched')), needsEqual: [] })).toMatchObject({
-      ok: true,
-    })
-    expect(await wrote(page)).toBe(false)
-    await eventually(async () => expect(await atSource.ask('MGET', 'k', 'l')).toBe('*2\r\n$3\r\nold\r\n$-1\r\n'))
+    const forced = { ...path.change(options('switched')), force: true, holdTimeoutMs: 50 }
+    expect(await path.runtime.apply(forced)).toMatchObject({ ok: true })
+    expect(await wrote(page, 'k', 'l')).toBe(false)
     expect(await writing('source', 'k')).toBeNull()
+    expect(path.runtime.stats().routes['all']).toMatchObject({
+      ...{ needsVerify: true, verifyCauses: ['turned'], dirtyKeys: 0 },
+    })
+    // What is written next arrives at the former primary, and nothing else has.
+    await client.ask('SET', 'next', 'x')
+    await eventually(async () => expect(await atSource.ask('GET', 'next')).toBe('$1\r\nx\r\n'))
+    expect(await atSource.ask('MGET', 'k', 'l')).toBe('*2\r\n$8\r\nimported\r\n$8\r\nimported\r\n')
   })
 })
