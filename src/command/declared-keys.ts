@@ -1,5 +1,5 @@
-import type { LuaExpression, LuaOutline, LuaVariable } from './lua-outline.ts'
-import { calledBy, type LuaPaths, READING, walkedBy } from './lua-paths.ts'
+import type { LuaExpression, LuaFunction, LuaOutline, LuaVariable } from './lua-outline.ts'
+import { calledBy, type LuaPaths, walkedBy } from './lua-paths.ts'
 
 /**
  * Which expressions of a script are certainly keys that it declares. The list of them is `KEYS`, or the first parameter of a function of a library, and stays what it was given only if nothing is done with it
@@ -87,18 +87,16 @@ export class DeclaredKeys {
   }
 
   #findRegistered(): void {
-    const { expressions } = this.#outline
     const callbacks = new Set(
       this.#paths.registrations().flatMap(({ callback }) => (callback === null ? [] : [callback])),
     )
+    // Whoever else has one may call it with another list.
+    const shared = new Set<LuaFunction | null>()
+    for (const other of this.#outline.expressions)
+      if (other.kind === 'name' && !callbacks.has(other)) shared.add(calledBy(other))
     for (const callback of callbacks) {
       const called = calledBy(callback)
-      if (called === null) continue
-      // Whoever else has it may call it with another list.
-      const isShared = expressions.some(
-        (other) => other.kind === 'name' && calledBy(other) === called && !callbacks.has(other),
-      )
-      if (isShared) continue
+      if (called === null || shared.has(called)) continue
       this.#calledByServer.add(called.parameters)
       if (called.parameters.length > 0) this.#lists.add(called.parameters[0]!)
     }
@@ -106,19 +104,9 @@ export class DeclaredKeys {
 
   /** Where the list is only read. */
   #readings(): Set<LuaExpression> {
-    const { expressions, variables, targets, returned } = this.#outline
-    const read = new Set<LuaExpression>()
-    for (const expression of expressions) {
-      if (expression.kind === 'index' && !targets.has(expression)) read.add(expression.object)
-      else if (expression.kind === 'length') read.add(expression.of)
-      else if (expression.kind === 'call' && READING.has(this.#paths.calledIn(expression)))
-        for (const arg of expression.args) read.add(arg)
-    }
-    for (const variable of variables) {
-      if (variable.value !== null && !variable.assigned) read.add(variable.value)
-      // Elsewhere they answer with the list itself.
-      for (const arg of walkedBy(variable, this.#paths)) read.add(arg)
-    }
+    const { variables, returned } = this.#outline
+    const read = this.#paths.readings()
+    for (const { value, assigned } of variables) if (value !== null && !assigned) read.add(value)
     // The server takes it.
     for (const { values, by } of returned)
       if (by === null || this.#calledByServer.has(by)) for (const value of values) read.add(value)

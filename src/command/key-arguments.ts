@@ -49,9 +49,9 @@ export class KeyArguments {
     return true
   }
 
-  /** Names of keys are used for something else than to reach them in the calls so far. `isRead`: whether the word at that place counts. */
-  tellsNames(tokens: readonly LuaToken[], isRead: (i: number) => boolean): boolean {
-    return tokens.some((token, i) => isRead(i) && this.#isTold(token, i, wordOf(tokens[i - 1])))
+  /** Names of keys are used for something else than to reach them in the calls so far. `words`: places of those that count. */
+  tellsNames(tokens: readonly LuaToken[], words: readonly number[]): boolean {
+    return words.some((i) => this.#isTold(tokens[i]!, i, wordOf(tokens[i - 1])))
   }
 
   /** A name of a key that is used for something else than to reach it. `#KEYS` counts them. */

@@ -4,7 +4,7 @@ import { luaOutline } from './lua-parser.ts'
 import { calledBy, LuaPaths, type Registration } from './lua-paths.ts'
 import { type LuaToken, luaTokens } from './lua-tokens.ts'
 import { ModuleState } from './module-state.ts'
-import { Analysis, type ScriptFacts, UNREADABLE } from './script-analysis.ts'
+import { Analysis, aliasesIn, placesOf, type ScriptFacts, UNREADABLE } from './script-analysis.ts'
 import { UNTOLD } from './script-commands.ts'
 import type { CommandTable } from './table.ts'
 
@@ -20,7 +20,7 @@ export interface LibraryFacts {
  * Reads a library of functions, and tells of each what it alone does: its own words, those of the library's local functions that it names, and those of theirs.
  *
  *   #!lua name=carts
- *   local call = redis.call                              everybody's
+ *   local TTL = 60                                       everybody's
  *   local function note(key) ... end                     its words are add's
  *   local function drop(keys) ... end                    drop's alone
  *   redis.register_function('add', function(keys) ... note(keys[1]) ... end)
@@ -47,6 +47,9 @@ class LibraryReader {
   readonly #parts = new Set<LuaFunction>()
   /** By word: the function of `#parts` that it stands in; absent: everybody's. */
   readonly #owners: (LuaFunction | undefined)[]
+  /** The words of each. */
+  readonly #words = new Map<LuaFunction | undefined, number[]>()
+  readonly #aliases: ReadonlySet<string>
   /** Those of `#parts` that a function of them names; null: that are named by what is everybody's. */
   readonly #named = new Map<LuaFunction | null, Set<LuaFunction>>()
 
@@ -58,25 +61,30 @@ class LibraryReader {
     this.#state = new ModuleState(tokens, outline, paths)
     this.#keys = new DeclaredKeys(outline, paths)
     this.#registered = paths.registrations().filter(({ call }) => !this.#state.isInFunction(call))
+    this.#aliases = aliasesIn(tokens)
     this.#owners = new Array(tokens.length)
     this.#divide()
     this.#follow()
   }
 
   facts(untold: boolean): LibraryFacts {
-    const whole = this.#analyse(() => true)
+    const whole = this.#analyse(placesOf(this.#tokens))
     const others = { ...whole, untold: whole.untold || untold, varies: whole.varies ?? MAY_KEEP }
     const functions = new Map<string, ScriptFacts>()
-    if (this.#registered.length * this.#tokens.length > MAX_WORDS_READ) return { functions, others }
+    let read = 0
     for (const { name, callback } of this.#registered) {
       if (name?.kind !== 'string' || name.text.includes('\\')) continue
       const called = callback === null ? null : calledBy(callback)
-      functions.set(name.text, called === null || functions.has(name.text) ? others : this.#factsOf(called, others))
+      const words = called === null || functions.has(name.text) ? null : this.#wordsOf(called)
+      read += words?.length ?? 0
+      if (read > MAX_WORDS_READ) return { functions: new Map(), others }
+      functions.set(name.text, words === null ? others : this.#factsOf(words, others))
     }
     return { functions, others }
   }
 
-  #factsOf(called: LuaFunction, others: ScriptFacts): ScriptFacts {
+  /** Everybody's words, and those of what the function reaches. */
+  #wordsOf(called: LuaFunction): number[] {
     const reached = new Set<LuaFunction | undefined>([undefined])
     const follow = (one: LuaFunction | null): void => {
       for (const next of this.#named.get(one) ?? []) {
@@ -88,15 +96,18 @@ class LibraryReader {
     follow(null)
     reached.add(called)
     follow(called)
-    const isRead = (i: number): boolean => reached.has(this.#owners[i])
-    if (this.#state.isUsedIn(isRead)) return others
-    const facts = this.#analyse(isRead)
-    const untold = this.#tokens.some(({ text }, i) => isRead(i) && UNTOLD.test(text))
+    return [...reached].flatMap((owner) => this.#words.get(owner) ?? []).sort((one, other) => one - other)
+  }
+
+  #factsOf(words: readonly number[], others: ScriptFacts): ScriptFacts {
+    if (this.#state.isUsedIn(words)) return others
+    const facts = this.#analyse(words)
+    const untold = words.some((i) => UNTOLD.test(this.#tokens[i]!.text))
     return untold ? { ...facts, untold } : facts
   }
 
-  #analyse(isRead: (i: number) => boolean): ScriptFacts {
-    return new Analysis(this.#tokens, this.#outline, this.#keys, this.#commands, isRead).facts()
+  #analyse(words: readonly number[]): ScriptFacts {
+    return new Analysis(this.#tokens, this.#outline, this.#keys, this.#commands, words, this.#aliases).facts()
   }
 
   /** The library's local functions that never are anything else, and functions that are written where they are registered. */
@@ -105,6 +116,12 @@ class LibraryReader {
       if (within === null && !assigned && value?.kind === 'function') this.#parts.add(value)
     for (const { callback } of this.#registered) if (callback?.kind === 'function') this.#parts.add(callback)
     for (const part of this.#parts) this.#owners.fill(part, part.from, part.to + 1)
+    for (let i = 0; i < this.#owners.length; i++) {
+      const owner = this.#owners[i]
+      const words = this.#words.get(owner)
+      if (words === undefined) this.#words.set(owner, [i])
+      else words.push(i)
+    }
   }
 
   #follow(): void {

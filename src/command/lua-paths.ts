@@ -33,6 +33,21 @@ export class LuaPaths {
     return variable.assigned || variable.value === null ? '' : this.of(variable.value)
   }
 
+  /** Tables that are only read where they are named: what is not among these may be changed there, or handed to whom nobody knows. */
+  readings(): Set<LuaExpression> {
+    const { expressions, variables, targets } = this.#outline
+    const read = new Set<LuaExpression>()
+    for (const expression of expressions) {
+      if (expression.kind === 'index' && !targets.has(expression)) read.add(expression.object)
+      else if (expression.kind === 'length') read.add(expression.of)
+      else if (expression.kind === 'call' && READING.has(this.calledIn(expression)))
+        for (const arg of expression.args) read.add(arg)
+    }
+    // Elsewhere they answer with the table itself.
+    for (const variable of variables) for (const arg of walkedBy(variable, this)) read.add(arg)
+    return read
+  }
+
   /** `redis.register_function('name', f)` and `redis.register_function{function_name = 'name', callback = f}`. */
   registrations(): Registration[] {
     return this.#outline.expressions.flatMap((call) => {
@@ -85,7 +100,7 @@ function rootOf(target: LuaExpression): string {
 const REGISTER: ReadonlySet<string> = new Set(['redis.register_function', 'server.register_function'])
 const WALKING: ReadonlySet<string> = new Set(['ipairs', 'pairs'])
 /** They neither change a table that they are given nor answer with it. */
-export const READING: ReadonlySet<string> = new Set([
+const READING: ReadonlySet<string> = new Set([
   ...['unpack', 'table.unpack', 'next', 'type', 'table.concat', 'table.getn', 'table.maxn', 'cjson.encode'],
   'cmsgpack.pack',
 ])

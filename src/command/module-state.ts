@@ -1,16 +1,16 @@
 import type { LuaExpression, LuaOutline, LuaVariable } from './lua-outline.ts'
-import { type LuaPaths, READING, walkedBy } from './lua-paths.ts'
+import type { LuaPaths } from './lua-paths.ts'
 import type { LuaToken } from './lua-tokens.ts'
 
 /**
  * Variables of a library itself that its functions use, and that may hold something else at the next call: each server has its own.
  *
- *   local TTL, call = 60, redis.call              the same for ever
+ *   local TTL, warn = 60, redis.LOG_WARNING       the same for ever
  *   local names = { cart = 'c' }                  the same, as long as it is only read, and nothing in it could be changed
  *   local M = {} function M.add(key) ... end      the same: it is filled while the library is loaded
  *   local n = 0 ... n = n + 1                     not: another value
  *   local seen = {} ... seen[key] = true          not: something in it
- *   local step = counter()                        not known
+ *   local step = counter()                        not known (a server has none of Lua's own functions while it loads a library)
  */
 export class ModuleState {
   readonly #outline: LuaOutline
@@ -20,9 +20,13 @@ export class ModuleState {
   readonly #inFunction: Uint8Array
   /** Names of tables by which nothing in them can be changed. */
   readonly #read: ReadonlySet<LuaExpression>
+  /** Where each variable is named. */
+  readonly #names = new Map<LuaVariable, LuaExpression[]>()
+  /** `M.add` of `M.add = 1`, by `M`. */
+  readonly #filled = new Map<LuaExpression, LuaExpression>()
   readonly #fixed = new Map<LuaVariable, boolean>()
   /** Words by which functions name such variables. */
-  readonly #words: readonly number[]
+  readonly #words: ReadonlySet<number>
 
   constructor(tokens: readonly LuaToken[], outline: LuaOutline, paths: LuaPaths) {
     this.#tokens = tokens
@@ -31,8 +35,15 @@ export class ModuleState {
     this.#inFunction = new Uint8Array(tokens.length)
     for (const { kind, from, to } of outline.expressions)
       if (kind === 'function') this.#inFunction.fill(1, from, to + 1)
-    this.#read = this.#readings()
-    this.#words = outline.expressions.flatMap((expression) =>
+    this.#read = paths.readings()
+    for (const expression of outline.expressions) {
+      if (expression.kind !== 'name' || expression.variable === null) continue
+      const names = this.#names.get(expression.variable)
+      if (names === undefined) this.#names.set(expression.variable, [expression])
+      else names.push(expression)
+    }
+    for (const target of outline.targets) if (target.kind === 'index') this.#filled.set(target.object, target)
+    const words = outline.expressions.flatMap((expression) =>
       expression.kind === 'name' &&
       expression.variable !== null &&
       expression.variable.within === null &&
@@ -41,6 +52,7 @@ export class ModuleState {
         ? [expression.from]
         : [],
     )
+    this.#words = new Set(words)
   }
 
   isInFunction({ from }: LuaExpression): boolean {
@@ -48,8 +60,8 @@ export class ModuleState {
   }
 
   /** One of the words names such a variable. */
-  isUsedIn(isRead: (i: number) => boolean): boolean {
-    return this.#words.some((word) => isRead(word))
+  isUsedIn(words: readonly number[]): boolean {
+    return this.#words.size > 0 && words.some((word) => this.#words.has(word))
   }
 
   #keepsItsValue(variable: LuaVariable): boolean {
@@ -73,8 +85,6 @@ export class ModuleState {
         return !this.#tokens
           .slice(expression.from, expression.to + 1)
           .some(({ text }) => text === 'and' || text === 'or')
-      case 'call':
-        return MAKING_PLAIN_VALUES.test(this.#paths.calledIn(expression))
       case 'index':
         if (this.#paths.of(expression) !== '') return true
         return (
@@ -103,36 +113,15 @@ export class ModuleState {
       !assigned &&
       value?.kind === 'table' &&
       value.fields.every((field) => this.#isFixed(field.value)) &&
-      this.#outline.expressions.every(
-        (name) => name.kind !== 'name' || name.variable !== variable || this.#isOnlyRead(name),
-      )
+      (this.#names.get(variable) ?? []).every((name) => this.#isOnlyRead(name))
     this.#fixed.set(variable, flat)
     return flat
   }
 
   #isOnlyRead(name: LuaExpression): boolean {
     if (this.#read.has(name)) return true
-    for (const target of this.#outline.targets) {
-      if (target.kind !== 'index' || target.object !== name) continue
-      const given = this.#outline.given.get(target)
-      return given !== undefined && !this.isInFunction(target) && this.#isFixed(given)
-    }
-    return false
-  }
-
-  #readings(): Set<LuaExpression> {
-    const { expressions, variables, targets } = this.#outline
-    const read = new Set<LuaExpression>()
-    for (const expression of expressions) {
-      if (expression.kind === 'index' && !targets.has(expression)) read.add(expression.object)
-      else if (expression.kind === 'length') read.add(expression.of)
-      else if (expression.kind === 'call' && READING.has(this.#paths.calledIn(expression)))
-        for (const arg of expression.args) read.add(arg)
-    }
-    for (const variable of variables) for (const arg of walkedBy(variable, this.#paths)) read.add(arg)
-    return read
+    const target = this.#filled.get(name)
+    const given = target === undefined ? undefined : this.#outline.given.get(target)
+    return given !== undefined && !this.isInFunction(target!) && this.#isFixed(given)
   }
 }
-
-const MAKING_PLAIN_VALUES =
-  /^(?:tostring|tonumber|type|table\.concat|cjson\.encode|string\.(?:format|sub|lower|upper|rep|reverse|len)|math\.(?:abs|ceil|floor|max|min|pow|sqrt))$/

@@ -84,12 +84,12 @@ function reachesOut({ kind, text }: LuaToken): boolean {
   return kind === 'name' && (API.has(text) || OPAQUE.has(text) || text === 'KEYS')
 }
 
-/** Of a script, or of those of its words that `isRead`, as far as they alone do it. */
+/** Of a script, or of some of its words, as far as they alone do it. */
 export class Analysis {
   readonly #tokens: readonly LuaToken[]
-  readonly #isRead: (i: number) => boolean
+  readonly #words: readonly number[]
   readonly #commands: CommandTable
-  readonly #calls = new Set<string>()
+  readonly #calls: ReadonlySet<string>
   readonly #outline: LuaOutline
   readonly #keys: DeclaredKeys
   readonly #keyArguments: KeyArguments
@@ -102,30 +102,32 @@ export class Analysis {
   #untold = false
   readonly #publishesTo = new Set<string | null>()
 
+  /** `words`: places of those that count, in their order; `aliases`: as `aliasesIn` says. */
   constructor(
     tokens: readonly LuaToken[],
     outline: LuaOutline,
     keys: DeclaredKeys,
     commands: CommandTable,
-    isRead: (i: number) => boolean = () => true,
+    words: readonly number[] = placesOf(tokens),
+    aliases: ReadonlySet<string> = aliasesIn(tokens),
   ) {
     this.#tokens = tokens
     this.#outline = outline
     this.#commands = commands
     this.#keys = keys
-    this.#isRead = isRead
+    this.#words = words
+    this.#calls = aliases
     this.#keyArguments = new KeyArguments(keys)
-    for (const word of keys.changedBy) if (isRead(word)) this.#declaresKeys = false
+    if (keys.changedBy.size > 0 && words.some((word) => keys.changedBy.has(word))) this.#declaresKeys = false
   }
 
   facts(): ScriptFacts {
-    this.#findAliases()
-    for (let i = 0; i < this.#tokens.length; i++) if (this.#isRead(i)) this.#look(i)
+    for (const i of this.#words) this.#look(i)
     return {
       writes: this.#writes,
       varies: this.#varies,
       declaresKeys: this.#declaresKeys,
-      tellsNames: this.#tellsNames || this.#keyArguments.tellsNames(this.#tokens, this.#isRead),
+      tellsNames: this.#tellsNames || this.#keyArguments.tellsNames(this.#tokens, this.#words),
       asksForAllKeys: this.#asksForAllKeys,
       looksIntoQueues: this.#looksIntoQueues,
       untold: this.#untold,
@@ -134,8 +136,7 @@ export class Analysis {
   }
 
   #text(i: number): string {
-    const token = this.#tokens[i]
-    return token === undefined || token.kind === 'string' ? '' : token.text
+    return textAt(this.#tokens, i)
   }
 
   #doubt(why: string): void {
@@ -147,15 +148,6 @@ export class Analysis {
     this.#declaresKeys = false
     this.#looksIntoQueues = true
     this.#doubt(why)
-  }
-
-  /** `local call = redis.call` */
-  #findAliases(): void {
-    for (let i = 0; i < this.#tokens.length; i++) {
-      if (this.#text(i) !== 'local' || this.#text(i + 2) !== '=' || !API.has(this.#text(i + 3))) continue
-      if (this.#text(i + 4) === '.' && CALLS.has(this.#text(i + 5)) && this.#text(i + 6) !== '(')
-        this.#calls.add(this.#text(i + 1))
-    }
   }
 
   /** What is at `i` makes a call of the function before it without brackets: `redis.call 'flushall'`. */
@@ -171,9 +163,14 @@ export class Analysis {
     else if (this.#calls.has(name)) {
       if (this.#text(i + 1) === '(') this.#call(i, i + 1)
       else if (this.#text(i - 1) !== 'local') this.#opaque(`it passes ${name} on`)
-    } else if (name === 'math' && this.#text(i + 2).startsWith('random')) this.#doubt('it uses random numbers')
+    } else if (name === 'math' && !this.#isOfMath(i)) this.#doubt('it may use random numbers')
     else if (UNORDERED.has(name)) this.#doubt(`it walks a table in no order (${name})`)
     else if (OPAQUE.has(name)) this.#opaque(`it uses ${name}`)
+  }
+
+  /** `math.floor`: what it gives is the same everywhere. By another name, or by a computed one, it may be `math.random`. */
+  #isOfMath(i: number): boolean {
+    return this.#text(i + 1) === '.' && !this.#text(i + 2).startsWith('random')
   }
 
   #lookAtApi(i: number): void {
@@ -235,6 +232,28 @@ export class Analysis {
       return 'it sets a relative time (SET)'
     return null
   }
+}
+
+/** All of them. */
+export function placesOf(tokens: readonly LuaToken[]): number[] {
+  return tokens.map((_, i) => i)
+}
+
+/** `local call = redis.call` */
+export function aliasesIn(tokens: readonly LuaToken[]): ReadonlySet<string> {
+  const aliases = new Set<string>()
+  const text = (i: number): string => textAt(tokens, i)
+  for (let i = 0; i < tokens.length; i++) {
+    if (text(i) !== 'local' || text(i + 2) !== '=' || !API.has(text(i + 3))) continue
+    if (text(i + 4) === '.' && CALLS.has(text(i + 5)) && text(i + 6) !== '(') aliases.add(text(i + 1))
+  }
+  return aliases
+}
+
+/** Empty: a string, or none. */
+function textAt(tokens: readonly LuaToken[], i: number): string {
+  const token = tokens[i]
+  return token === undefined || token.kind === 'string' ? '' : token.text
 }
 
 /** XGROUP CREATE of XGROUP, where the second word is written out. */
