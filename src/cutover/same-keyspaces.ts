@@ -1,10 +1,8 @@
-import { Redis } from 'ioredis'
 import { serverMark } from '../base/server-mark.ts'
 import type { Config, StoreConfig } from '../config/config.ts'
 import { endpointIdentity } from '../config/endpoint.ts'
 import { keyspaceOf } from '../config/keyspace.ts'
-import { clientOptions } from '../upstream/client-options.ts'
-import { tlsOptions } from '../upstream/connect.ts'
+import { withBriefClient } from '../upstream/brief-client.ts'
 import type { SameKeyspaces } from './key-regions.ts'
 
 /** A reload must not wait longer for a store to say who it is. */
@@ -49,24 +47,18 @@ function shareEndpoint(one: StoreConfig, other: StoreConfig): boolean {
 }
 
 async function askServer(store: StoreConfig): Promise<string | null> {
-  const endpoint = store.endpoints[0]!
-  const redis = new Redis({
-    ...clientOptions(endpoint, store, store),
-    ...(store.tls === null ? {} : { tls: tlsOptions(endpoint, store.tls) }),
-    connectionName: 'understudy-reload',
-  })
-  redis.on('error', () => {})
   let timer: NodeJS.Timeout | undefined
+  const tooLate = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), MAX_MS)
+  })
+  // Its own limits as well: what is left behind must end.
+  const brief = { ...store, timeoutMs: MAX_MS, connectTimeoutMs: MAX_MS }
   try {
-    const tooLate = new Promise<null>((resolve) => {
-      timer = setTimeout(() => resolve(null), MAX_MS)
-    })
-    const info = await Promise.race([redis.connect().then(() => redis.info('server')), tooLate])
-    return serverMark(info ?? '')
+    const info = withBriefClient(brief, store.endpoints[0]!, 'understudy-reload', (redis) => redis.info('server'))
+    return await Promise.race([info.then(serverMark), tooLate])
   } catch {
     return null
   } finally {
     clearTimeout(timer)
-    redis.disconnect()
   }
 }

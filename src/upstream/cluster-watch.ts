@@ -1,7 +1,5 @@
-import { Redis } from 'ioredis'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
-import { clientOptions } from './client-options.ts'
-import { tlsOptions } from './connect.ts'
+import { withBriefClient } from './brief-client.ts'
 import { HealthProbe } from './health.ts'
 
 /** A cluster as its nodes say it is: part of `status`. */
@@ -113,18 +111,18 @@ export class ClusterWatch {
   async #ask(): Promise<Layout | null> {
     const candidates = this.#candidates()
     const endpoint = candidates[this.#candidate % candidates.length]!
-    const { tls } = this.store
-    const redis = new Redis({
-      ...clientOptions(endpoint, this.store, this.store),
-      ...(tls === null ? {} : { tls: tlsOptions(endpoint, tls) }),
-      connectionName: 'understudy-health',
-    })
-    redis.on('error', () => {})
     try {
-      await redis.connect()
-      // A user that may not ask is not told.
-      const info = String(await redis.call('CLUSTER', 'INFO').catch(() => ''))
-      const layout = readLayout(await redis.call('CLUSTER', 'SLOTS'), endpoint)
+      const [info, slots] = await withBriefClient(
+        this.store,
+        endpoint,
+        'understudy-health',
+        async (redis): Promise<[string, unknown]> => [
+          // A user that may not ask is not told.
+          String(await redis.call('CLUSTER', 'INFO').catch(() => '')),
+          await redis.call('CLUSTER', 'SLOTS'),
+        ],
+      )
+      const layout = readLayout(slots, endpoint)
       if (layout !== null) {
         this.#downs = info.includes('cluster_state:fail') ? this.#downs + 1 : 0
         if (this.#downs > 0) this.#candidate++
@@ -132,8 +130,6 @@ export class ClusterWatch {
       }
     } catch {
       // The next one is asked; that this one is down is what its probe says.
-    } finally {
-      redis.disconnect()
     }
     this.#candidate++
     return null
