@@ -27,12 +27,18 @@ function ofStore(config: Config, look: StoreLook): Finding[] {
   const findings: Finding[] = []
   for (const server of servers) {
     const at = kind === 'cluster' ? `${store} (${server.address})` : store
-    if (kind !== 'cluster' && server.inCluster === true)
-      findings.push(error(`${at} is a node of a cluster: write redis+cluster:// in stores.${name}.url`))
+    const isLoneNode = kind !== 'cluster' && server.inCluster === true
+    if (isLoneNode) findings.push(error(`${at} is a node of a cluster: write redis+cluster:// in stores.${name}.url`))
     if (isWritten(config, name)) {
       if (isReplica(server.role))
         findings.push(error(`${at} is a replica, which takes no writes: name its primary, or promote it first`))
-      else if (server.refusesWrites !== null) findings.push(error(`${at} ${server.refusesWrites}`))
+      else if (typeof server.writes === 'object') findings.push(error(`${at} ${server.writes.refused}`))
+      else if (server.writes === 'unknown' && !isLoneNode)
+        findings.push(
+          warning(
+            `${at}: whether it takes writes at the moment is not known: no write could be tried that its user may send`,
+          ),
+        )
     }
     if (server.error !== null) findings.push(warning(`${at}: ${server.error}`))
     findings.push(...ofRights(at, server))
@@ -47,12 +53,25 @@ function ofStore(config: Config, look: StoreLook): Finding[] {
   return findings
 }
 
-/** One finding for rights whose lack has the same consequence. */
-function ofRights(at: string, { denied }: ServerLook): Finding[] {
-  return [...new Set(denied.map(({ without }) => without))].map((without) => {
-    const needs = denied.filter((need) => need.without === without)
-    const text = `${at}: its user may not run ${needs.map(({ command }) => command).join(', ')}: ${without}`
-    return needs.some(({ vital }) => vital) ? error(text) : warning(text)
+function ofRights(at: string, { denied, deniedKeys }: ServerLook): Finding[] {
+  return [
+    ...ofLacks(denied, (needs) => `${at}: its user may not run ${needs.map(({ command }) => command).join(', ')}`),
+    ...ofLacks(deniedKeys, (keys) => {
+      const patterns = keys.map(({ pattern }) => `~${pattern}`)
+      return `${at}: its user lacks the right to some or all keys of ${listed(patterns)}`
+    }),
+  ]
+}
+
+/** One finding for those whose lack has the same consequence, and weighs as much. */
+function ofLacks<Lack extends { readonly without: string; readonly vital: boolean }>(
+  lacks: readonly Lack[],
+  told: (lacks: readonly Lack[]) => string,
+): Finding[] {
+  const groups = Map.groupBy(lacks, ({ without, vital }) => `${vital} ${without}`)
+  return [...groups.values()].map((group) => {
+    const { without, vital } = group[0]!
+    return (vital ? error : warning)(`${told(group)}: ${without}`)
   })
 }
 
@@ -87,18 +106,15 @@ function ofPair(config: Config, looks: StoreLooks, { source: from, target: to, r
   ]
 }
 
-const SHOWN_COMMANDS = 8
-
 function ofCommands(source: StoreLook, target: StoreLook): Finding[] {
   const known = target.servers[0]?.commands ?? null
   const asked = source.servers[0]?.commands ?? null
   if (known === null || asked === null) return []
   const missing = [...asked].filter((name) => !known.has(name)).sort()
   if (missing.length === 0) return []
-  const names = [...missing.slice(0, SHOWN_COMMANDS), ...(missing.length > SHOWN_COMMANDS ? ['...'] : [])].join(', ')
   return [
     warning(
-      `store '${target.name}' does not know ${missing.length} commands of store '${source.name}' (${names}): what the application does with them cannot move there`,
+      `store '${target.name}' does not know ${missing.length} commands of store '${source.name}' (${listed(missing)}): what the application does with them cannot move there`,
     ),
   ]
 }
@@ -122,7 +138,8 @@ function ofDatabases(config: Config, source: StoreLook, target: StoreLook): Find
 function ofRoom(source: StoreLook, target: StoreLook): Finding[] {
   const needed = sum(source.servers.map(({ memory }) => memory?.usedBytes ?? 0))
   const limits = target.servers.map(({ memory }) => memory?.limitBytes ?? 0)
-  if (limits.some((limit) => limit === 0)) return []
+  // One that `serve` starts has none.
+  if (limits.length === 0 || limits.some((limit) => limit === 0)) return []
   const free = sum(target.servers.map(({ memory }) => memory!.limitBytes - memory!.usedBytes))
   if (free >= needed) return []
   return [
@@ -166,6 +183,12 @@ function storesOf({ source, target }: RouteConfig): string[] {
 
 function megabytes(bytes: number): string {
   return `${Math.max(0, Math.round(bytes / 2 ** 20))} mb`
+}
+
+const SHOWN = 8
+
+function listed(names: readonly string[]): string {
+  return [...names.slice(0, SHOWN), ...(names.length > SHOWN ? ['...'] : [])].join(', ')
 }
 
 function sum(numbers: readonly number[]): number {

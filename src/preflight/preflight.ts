@@ -1,6 +1,8 @@
 import type { Config, StoreConfig } from '../config/config.ts'
 import { type Finding, findingsOf, type StoreLooks } from './findings.ts'
-import { NEEDS_OF_ALL, NEEDS_OF_ENDS } from './needs.ts'
+import { keyNeedsOf } from './key-needs.ts'
+import { NEEDS_OF_ALL, NEEDS_OF_DATABASES, NEEDS_OF_ENDS } from './needs.ts'
+import type { Trials } from './rights.ts'
 import { stateDirProblem } from './state-dir.ts'
 import { lookAtStore } from './store-look.ts'
 
@@ -15,7 +17,7 @@ const MAX_MS = 10_000
 /** Asks every store of a configuration what would otherwise show when it is served, or in the middle of the migration. Changes nothing. Never rejects. */
 export async function preflight(config: Config): Promise<Preflight> {
   const looks = await Promise.all(
-    Object.values(config.stores).map((store) => lookAtStore(bounded(store), needsOf(config, store.name))),
+    Object.values(config.stores).map((store) => lookAtStore(bounded(store), trialsAt(config, store))),
   )
   const stores = Object.fromEntries(looks.map((look) => [look.name, look]))
   const problem = stateDirProblem(config.stateDir)
@@ -23,9 +25,12 @@ export async function preflight(config: Config): Promise<Preflight> {
   return { stores, findings: [...own, ...findingsOf(config, stores)] }
 }
 
-function needsOf({ routes }: Config, name: string) {
-  const isEnd = routes.some(({ source, target }) => target !== null && (source.store === name || target.store === name))
-  return isEnd ? [...NEEDS_OF_ALL, ...NEEDS_OF_ENDS] : NEEDS_OF_ALL
+function trialsAt(config: Config, { name, kind }: StoreConfig): Trials {
+  const isEnd = config.routes.some(
+    ({ source, target }) => target !== null && (source.store === name || target.store === name),
+  )
+  const ofEnds = isEnd ? [...(kind === 'cluster' ? [] : NEEDS_OF_DATABASES), ...NEEDS_OF_ENDS] : []
+  return { needs: [...NEEDS_OF_ALL, ...ofEnds], keys: keyNeedsOf(config, name) }
 }
 
 function bounded(store: StoreConfig): StoreConfig {

@@ -1,17 +1,15 @@
-import { randomUUID } from 'node:crypto'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { serverMark } from '../base/server-mark.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
-import { refusalOf } from '../jobs/refusals.ts'
 import { ownWord } from '../resp/own-words.ts'
-import { clientOptions } from '../upstream/client-options.ts'
-import { tlsOptions } from '../upstream/connect.ts'
+import { withBriefClient } from '../upstream/brief-client.ts'
+import { connectReason } from '../upstream/connect-error.ts'
 import { type Health, HealthProbe } from '../upstream/health.ts'
 import { addressOf } from '../upstream/sentinel-watch.ts'
-import type { Need } from './needs.ts'
+import { type Rights, type Trials, tryRights } from './rights.ts'
 
 /** What one server says of itself. */
-export interface ServerLook extends Pick<Health, 'up' | 'latencyMs' | 'version' | 'role' | 'error'> {
+export interface ServerLook extends Rights, Pick<Health, 'up' | 'latencyMs' | 'version' | 'role' | 'error'> {
   /** `host:port`, or the path of its socket. */
   readonly address: string
   /** What tells this process from every other (`serverMark`). */
@@ -25,10 +23,6 @@ export interface ServerLook extends Pick<Health, 'up' | 'latencyMs' | 'version' 
   readonly databases: number | null
   /** Names of the commands that applications use (in capitals); null: it does not tell. */
   readonly commands: ReadonlySet<string> | null
-  /** Needs that its user has no right to, or that the server does not know. */
-  readonly denied: readonly Need[]
-  /** Why it takes no writes at the moment; null: it does. */
-  readonly refusesWrites: string | null
 }
 
 export interface ServerMemory {
@@ -47,63 +41,53 @@ const SILENT = {
   databases: null,
   commands: null,
   denied: [],
-  refusesWrites: null,
-}
+  deniedKeys: [],
+  writes: 'unknown',
+} as const
 
-/** Asks a server who and how it is, and tries `needs`. Changes nothing there. Never rejects: what is wrong is in `error`. */
+/** Asks a server who and how it is, and tries `trials`. `tag`: of keys that it serves, where it does not serve all. Changes nothing there. Never rejects: what is wrong is in `error`. */
 export async function lookAtServer(
   store: StoreConfig,
   endpoint: Endpoint,
-  needs: readonly Need[],
+  trials: Trials,
+  tag: string | null = null,
 ): Promise<ServerLook> {
   const address = addressOf(endpoint)
-  const probe = new HealthProbe({ ...store, kind: 'single', endpoints: [endpoint] }, endpoint, ignore, ignore)
-  await probe.start()
-  probe.stop()
-  const { up, latencyMs, version, role, error } = probe.health
-  const health = { address, up, latencyMs, version, role, error }
-  if (!up) return { ...health, ...SILENT }
   try {
-    return { ...health, ...(await withClient(store, endpoint, (redis) => facts(redis, needs))) }
+    const probe = new HealthProbe({ ...store, kind: 'single', endpoints: [endpoint] }, endpoint, ignore, ignore)
+    await probe.start()
+    probe.stop()
+    const { up, latencyMs, version, role, error } = probe.health
+    const health = { address, up, latencyMs, version, role, error }
+    if (!up) return { ...health, ...SILENT }
+    const said = await withBriefClient(store, endpoint, CHECK, async (redis) => {
+      const told = await facts(redis)
+      return { ...told, ...(await tryRights(redis, trials, tag)) }
+    })
+    return { ...health, ...said }
   } catch (cause) {
-    return { ...health, ...SILENT, up: false, error: cause instanceof Error ? cause.message : String(cause) }
+    return { address, ...UNKNOWN, ...SILENT, error: reasonOf(cause, store) }
   }
 }
 
-/** Runs `use` with a connection that ends with it. */
-export async function withClient<Result>(
-  store: StoreConfig,
-  endpoint: Endpoint,
-  use: (redis: Redis) => Promise<Result>,
-): Promise<Result> {
-  const redis = new Redis({
-    ...clientOptions(endpoint, store, store),
-    ...(store.tls === null ? {} : { tls: tlsOptions(endpoint, store.tls) }),
-    connectionName: 'understudy-check',
-  })
-  // It is told by what is asked.
-  redis.on('error', ignore)
-  try {
-    await redis.connect()
-    return await use(redis)
-  } finally {
-    redis.disconnect()
-  }
+/** As which a check is in CLIENT LIST of a store. */
+export const CHECK = 'understudy-check'
+
+const UNKNOWN = { up: false, latencyMs: null, version: null, role: null }
+
+export function reasonOf(cause: unknown, store: StoreConfig): string {
+  return cause instanceof Error ? connectReason(cause, store, false) : String(cause)
 }
 
-async function facts(redis: Redis, needs: readonly Need[]): Promise<Omit<ServerLook, keyof Health | 'address'>> {
+async function facts(redis: Redis): Promise<Omit<ServerLook, keyof Health | keyof Rights | 'address'>> {
   const ask = (args: readonly string[]) =>
     redis.call(ownWord(args[0]!), ...args.slice(1)).catch((error: Error) => error)
-  const key = `understudy:check:${randomUUID()}`
-  // Sent at once and answered in order, so that nothing comes between MULTI and DISCARD.
-  const [info, commands, databases, ...tried] = await Promise.all([
+  const [info, commands, databases] = await Promise.all([
     ask(['INFO']),
     ask(['COMMAND']),
     ask(['CONFIG', 'GET', 'databases']),
-    ...needs.map(({ probe }) => ask(probe(key))),
   ])
   const text = typeof info === 'string' ? info : ''
-  const refusals = tried.flatMap((answer) => (answer instanceof Error ? (refusalOf(answer.message) ?? []) : []))
   return {
     mark: serverMark(text),
     memory: memoryIn(text),
@@ -111,15 +95,7 @@ async function facts(redis: Redis, needs: readonly Need[]): Promise<Omit<ServerL
     inCluster: text.includes('cluster_enabled:') ? /^cluster_enabled:1/m.test(text) : null,
     databases: Array.isArray(databases) && databases.length === 2 ? Number(databases[1]) : null,
     commands: Array.isArray(commands) ? commandNames(commands) : null,
-    denied: needs.filter((need, i) => isDenied(need, tried[i])),
-    refusesWrites: refusals[0] ?? null,
   }
-}
-
-/** By Redis 6 (`this user has no permissions to run the 'x' command`), 7 and Valkey; a service that has taken the command away does not know it. */
-export function isDenied({ younger = false }: Need, answer: unknown): boolean {
-  if (!(answer instanceof Error)) return false
-  return /^NOPERM .*\brun\b/i.test(answer.message) || (!younger && /^ERR unknown command/i.test(answer.message))
 }
 
 function memoryIn(info: string): ServerMemory | null {

@@ -1,6 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/load.ts'
 import { preflight } from '../../src/preflight/preflight.ts'
@@ -34,10 +35,14 @@ async function also<Server extends { stop(): Promise<unknown> }>(starting: Promi
 const extra = (...args: string[]) => also(startRedis({ args }))
 
 /** What is found for a route from `source` to `target`, each a store of a file. */
-function found(source: string, target: string, { phase = 'passthrough', stateDir = folder } = {}) {
+function found(source: string, target: string, { phase = 'passthrough', stateDir = folder, keys = ['*'] } = {}) {
   const file = join(folder, 'understudy.yaml')
-  const route = `{ name: all, keys: ["*"], source: { store: old }, target: { store: new }, phase: ${phase} }`
-  writeFileSync(file, `stateDir: ${stateDir}\nstores:\n  old: ${source}\n  new: ${target}\nroutes:\n  - ${route}\n`)
+  const route = `{ name: all, keys: ${JSON.stringify(keys)}, source: { store: old }, target: { store: new }, phase: ${phase} }`
+  const rest = keys.includes('*') ? '' : '  - { name: rest, keys: ["*"], source: { store: old } }\n'
+  writeFileSync(
+    file,
+    `stateDir: ${stateDir}\nstores:\n  old: ${source}\n  new: ${target}\nroutes:\n  - ${route}\n${rest}`,
+  )
   return preflight(loadConfig(file, {}).config)
 }
 
@@ -57,6 +62,8 @@ test('two stores that are as they should be: what they say, nothing found, nothi
   })
   expect(stores['new']!.servers[0]).toMatchObject({ up: true, keys: {}, memory: { limitBytes: 0 } })
   expect(await fresh.client().info('persistence')).toContain('rdb_changes_since_last_save:0\r\n')
+  expect(await fresh.client().info('memory')).toMatch(/^number_of_cached_scripts:0\r$/m)
+  expect(await fresh.client().function('LIST')).toEqual([])
   expect(await fresh.client().dbsize()).toBe(0)
 })
 
@@ -113,12 +120,90 @@ test('rights that the user lacks, each with what follows from it', async () => {
   expect(findings).toContainEqual(expect.stringMatching(/^error: store 'new': its user may not run INFO: /))
 })
 
-test('keys of other names than the user may touch are no lack of rights', async () => {
+/** What is found at a target whose user has these rights. */
+async function foundFor(rights: readonly string[], keys?: string[]) {
   const guarded = await extra()
-  await guarded.client().acl('SETUSER', 'app', 'on', '>pass', '~app:*', '&*', '+@all')
+  await guarded.client().acl('SETUSER', 'app', 'on', '>pass', ...rights)
+  return messages(
+    found(at(old.url), `{ url: "redis://app@127.0.0.1:${guarded.port}", password: pass }`, keys && { keys }),
+  )
+}
+
+const NO_STAGING =
+  "error: store 'new': its user lacks the right to some or all keys of ~understudy:copy:*: large keys cannot be copied there, nor files imported"
+
+test('a user without any key', async () => {
+  expect(await foundFor(['&*', '+@all'])).toEqual([
+    expect.stringMatching(/^warning: store 'new': whether it takes writes at the moment is not known/),
+    "warning: store 'new': its user lacks the right to some or all keys of ~*: commands on those are refused there",
+    NO_STAGING,
+  ])
+  expect(await foundFor(['&*', '+@all'], ['app:*', '{id}:job'])).toContain(
+    "error: store 'new': its user lacks the right to some or all keys of ~app:*, ~*:job: commands on those are refused there",
+  )
+})
+
+test('a user that may touch keys of the routes and no others, with and without those that copies grow under', async () => {
+  expect(await foundFor(['~app:*', '&*', '+@all'], ['app:*'])).toEqual([NO_STAGING])
+  expect(await foundFor(['~app:*', '~understudy:copy:*', '&*', '+@all'], ['app:*'])).toEqual([])
+  expect(await foundFor(['~one', '~understudy:copy:*', '&*', '+@all'], ['one'])).toEqual([])
+  expect(await foundFor(['%R~app:*', '~understudy:copy:*', '&*', '+@all'], ['app:*'])).toEqual([
+    expect.stringContaining('some or all keys of ~app:*'),
+  ])
+  // The keys that there are may be no others.
+  expect(await foundFor(['~app:*', '~understudy:copy:*', '&*', '+@all'])).toEqual([
+    expect.stringMatching(/^warning: .* keys of ~\*:/),
+  ])
+})
+
+test('the user of the guide has all that is needed', async () => {
+  const guide = readFileSync(new URL('../../docs/guides/security.md', import.meta.url), 'utf8')
+  const rights = /^ACL SETUSER understudy on >PASSWORD (.+)$/m.exec(guide)![1]!.split(' ')
+  expect(await foundFor(rights, ['app:*'])).toEqual([])
+})
+
+test('rights that only show where nothing has been executed: each is told, and nothing is', async () => {
+  const lacking =
+    '-exec -select -function -eval -script -subscribe -publish -client|tracking -client|info -hset -rename'
+  expect(await foundFor(['~*', '&*', '+@all', ...lacking.split(' ')])).toEqual(
+    [
+      'warning: store .* SELECT: keys in databases other than',
+      'error: store .* EXEC: nothing can be mirrored',
+      'error: store .* RENAME: large keys cannot be copied',
+      'warning: store .* HSET: keys of types',
+      'warning: store .* EVAL, SCRIPT LOAD: scripts and functions cannot be run again',
+      'warning: store .* FUNCTION LIST: what functions do cannot be read',
+      'warning: store .* FUNCTION LOAD, FUNCTION DELETE: libraries of functions',
+      'warning: store .* CLIENT TRACKING: keys that scripts write',
+      'warning: store .* PUBLISH, SUBSCRIBE: what the application publishes',
+      'warning: store .* CLIENT INFO: connections that were given up',
+    ].map((pattern) => expect.stringMatching(new RegExp(`^${pattern}`))),
+  )
+})
+
+test('a key that has the very name of a route is not touched', async () => {
+  const used = await extra()
+  await used.client().set('one', 'value')
+  const changes = async () => /^rdb_changes_since_last_save:(.*)$/m.exec(await used.client().info('persistence'))![1]
+  const before = await changes()
+  await found(at(old.url), at(used.url), { keys: ['one'], phase: 'mirror' })
+  expect(await changes()).toBe(before)
+  expect(await used.client().get('one')).toBe('value')
+})
+
+test('a store that refuses writes says so to a user who may touch some keys alone', async () => {
+  const full = await extra()
+  await full.client().acl('SETUSER', 'app', 'on', '>pass', '~app:*', '&*', '+@all')
+  await full.client().config('SET', 'maxmemory', '1')
   expect(
-    await messages(found(at(old.url), `{ url: "redis://app@127.0.0.1:${guarded.port}", password: pass }`)),
-  ).toEqual([])
+    await messages(
+      found(at(old.url), `{ url: "redis://app@127.0.0.1:${full.port}", password: pass }`, { keys: ['app:*'] }),
+    ),
+  ).toContain("error: store 'new' has no memory left for writes (OOM)")
+})
+
+test('a target that `serve` starts has as much room as there is', async () => {
+  expect(await messages(found(at(old.url), '{ url: "managed:" }'))).toEqual([])
 })
 
 test('commands and databases of the source that the target has not got', async () => {
@@ -150,6 +235,19 @@ test('a state directory that cannot be made', async () => {
   ])
 })
 
+test('a state directory that cannot be looked at', async () => {
+  symlinkSync(join(folder, 'loop'), join(folder, 'loop'))
+  expect(await messages(found(at(old.url), at(fresh.url), { stateDir: join(folder, 'loop', 'state') }))).toEqual([
+    `error: stateDir: this user cannot look at ${join(folder, 'loop', 'state')} (ELOOP)`,
+  ])
+})
+
+test('a user that may begin a transaction and not give it up', async () => {
+  expect(await foundFor(['~*', '&*', '+@all', '-discard'])).toContain(
+    "error: store 'new': its user may not run DISCARD: nothing can be mirrored or copied there",
+  )
+})
+
 test('a primary behind Sentinels', async () => {
   const group = await also(startSentinelGroup())
   const url = `redis+sentinel://${group.sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${PRIMARY_NAME}`
@@ -171,6 +269,17 @@ test('a cluster: every master is asked; a node of one is no single server, and a
   expect(looked.findings.map(({ message }) => message)).toEqual([
     "store 'old' holds keys in database 2, and store 'new' is a cluster, which has database 0 alone: they cannot move there",
   ])
+  // Also where the first name that is tried belongs to another of them.
+  for (const { address } of looked.stores['new']!.servers) {
+    const { port } = new URL(`redis://${address}`)
+    const master = new Redis(Number(port))
+    await master.config('SET', 'min-replicas-to-write', '5')
+    expect(await messages(found(at(old.url), at(cluster.url)))).toEqual([
+      `error: store 'new' (${address}) takes no writes because replicas are missing (NOREPLICAS)`,
+    ])
+    await master.config('SET', 'min-replicas-to-write', '0')
+    master.disconnect()
+  }
   const node = `redis://127.0.0.1:${looked.stores['new']!.servers[0]!.address.split(':')[1]}`
   expect(await messages(found(at(old.url), at(node)))).toEqual([
     "error: store 'new' is a node of a cluster: write redis+cluster:// in stores.new.url",

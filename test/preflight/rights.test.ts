@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { NEEDS_OF_ENDS } from '../../src/preflight/needs.ts'
-import { isDenied } from '../../src/preflight/server-look.ts'
+import { isDenied } from '../../src/preflight/rights.ts'
 
 const need = (name: string) => NEEDS_OF_ENDS.find(({ command }) => command === name)!
 
