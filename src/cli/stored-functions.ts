@@ -37,7 +37,7 @@ export async function askForFunctions(config: Config, stores: ReadonlySet<string
     if (kind !== 'single' && kind !== 'cluster') continue
     try {
       const reply = await connections.to(store, 0).ask(LIST_FUNCTIONS)
-      if (reply instanceof ErrorReply) known.set(store, /^ERR unknown/i.test(reply.text) ? new Map() : 'unreadable')
+      if (reply instanceof ErrorReply) known.set(store, withoutList(reply.text))
       else known.set(store, readLibraries(librariesOf(reply), CommandTable.builtin()))
     } catch {
       known.set(store, 'unread')
@@ -50,6 +50,12 @@ export async function askForFunctions(config: Config, stores: ReadonlySet<string
       return typeof functions === 'string' ? functions : (functions.get(name) ?? 'absent')
     },
   }
+}
+
+/** What an error to the question says. Whoever is not let in, or is answered later, is told nothing. */
+function withoutList(error: string): ReadonlyMap<string, KnownFunction> | 'unread' | 'unreadable' {
+  if (/^ERR unknown/i.test(error)) return new Map()
+  return /^(ERR|NOPERM)\b/.test(error) ? 'unreadable' : 'unread'
 }
 
 const PATIENCE_MS = 5_000

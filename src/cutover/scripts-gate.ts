@@ -2,7 +2,7 @@ import type { Config, RouteConfig } from '../config/config.ts'
 import type { EndName } from '../jobs/end-keys.ts'
 import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
-import { scriptInWords } from '../routing/script-id.ts'
+import { isUnread, scriptInWords } from '../routing/script-id.ts'
 
 /**
  * Where keys have other names than the application's at the end that becomes the primary, scripts that make names themselves would reach the wrong keys there. Undefined: they have not, or `scripts: warn` says
@@ -13,11 +13,14 @@ export function renamedUnderScripts(route: RouteConfig, primary: EndName, stats:
   const renames = Object.entries(end?.keys ?? {}).some(([from, to]) => from !== to)
   if (!renames || route.scripts === 'warn') return undefined
   const scripts = stats.routes[route.name]?.scriptsInDoubt ?? []
-  if (scripts.length === 0) return null
-  return (
-    `the application runs scripts or functions that make names of keys themselves (${listed(scripts)}): ` +
-    `with the names of store '${end!.store}' they would reach the wrong keys. Have them declare every key as KEYS; or, if they touch no key of this route, set its 'scripts' to warn`
-  )
+  const [read, unread] = apart(scripts)
+  return told([
+    read.length > 0 &&
+      `the application runs scripts or functions that make names of keys themselves (${listed(read)}): ` +
+        `with the names of store '${end!.store}' they would reach the wrong keys. Have them declare every key as KEYS; or, if they touch no key of this route, set its 'scripts' to warn`,
+    unread.length > 0 &&
+      `the application calls functions of which it is not known whether they make names of keys themselves (${listed(unread)}): with the names of store '${end!.store}' they would reach the wrong keys. ${GIVE}, or, if they touch no key of this route, set its 'scripts' to warn`,
+  ])
 }
 
 /**
@@ -32,10 +35,29 @@ export function splitUnderScripts(next: Config, stats: Stats): string | null | u
   const doubted = strict.filter(({ name }) => (stats.routes[name]?.scriptsInDoubt ?? []).length > 0)
   if (doubted.length === 0) return null
   const scripts = new Set(doubted.flatMap(({ name }) => stats.routes[name]!.scriptsInDoubt))
-  return (
-    `the application runs scripts or functions that use keys which they do not declare (${listed([...scripts])}), and keys would have several primaries ('${primaries.join("', '")}'): what such a script writes of another route's keys would be ` +
-    `written where nobody reads it. Have them declare every key as KEYS, or move the routes together; or, if they touch no key of another route, set 'scripts' of ${doubted.map(({ name }) => `'${name}'`).join(', ')} to warn`
-  )
+  const routes = doubted.map(({ name }) => `'${name}'`).join(', ')
+  const stores = primaries.join("', '")
+  const [read, unread] = apart([...scripts])
+  return told([
+    read.length > 0 &&
+      `the application runs scripts or functions that use keys which they do not declare (${listed(read)}), and keys would have several primaries ('${stores}'): what such a script writes of another route's keys would be ` +
+        `written where nobody reads it. Have them declare every key as KEYS, or move the routes together; or, if they touch no key of another route, set 'scripts' of ${routes} to warn`,
+    unread.length > 0 &&
+      `the application calls functions of which it is not known whether they use keys which they do not declare (${listed(unread)}), and keys would have several primaries ('${stores}'): what such a function writes of another route's keys would be ` +
+        `written where nobody reads it. ${GIVE}, or move the routes together; or, if they touch no key of another route, set 'scripts' of ${routes} to warn`,
+  ])
+}
+
+const GIVE = "Their store does not let them be read: give Understudy's user there the right to FUNCTION LIST"
+
+/** Those that were read, and those that could not be. */
+function apart(scripts: readonly string[]): [read: string[], unread: string[]] {
+  return [scripts.filter((id) => !isUnread(id)), scripts.filter(isUnread)]
+}
+
+/** Null: nothing. */
+function told(reasons: readonly (string | false)[]): string | null {
+  return reasons.filter((reason) => reason !== false).join('; ') || null
 }
 
 function listed(scripts: readonly string[]): string {

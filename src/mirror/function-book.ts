@@ -6,6 +6,8 @@ import { type Changes, FunctionShelf, type StoredFunction } from './function-she
 import { isUnknownCommand } from './store-errors.ts'
 
 export interface FunctionBookOutcome {
+  /** The store has told its functions. */
+  told(store: string): void
   /** A reading has ended: whoever waits may look again. */
   read(): void
   /** Functions of the store are others now. */
@@ -95,8 +97,11 @@ export class FunctionBook implements Functions {
       if (typeof reply !== 'string') {
         const changes = shelf.learn(librariesOf(reply), this.#context.commands)
         if (changes.functions.length > 0) this.#outcome.changed(store, changes)
-      } else if (/^ERR unknown/i.test(reply)) shelf.learn([], this.#context.commands)
-      else {
+        this.#outcome.told(store)
+      } else if (/^ERR unknown/i.test(reply)) {
+        shelf.learn([], this.#context.commands)
+        this.#outcome.told(store)
+      } else {
         const refused = isUnknownCommand(reply)
         shelf.failed(refused)
         if (refused) this.#say(store, reply)

@@ -132,6 +132,7 @@ export class DataPath implements DataPathContext {
     this.lookFor = parts.lookFor
     this.doubts = new ScriptDoubts(parts.log)
     this.functions = new FunctionBook(this, {
+      told: (store) => this.doubts.forgetUnread(this.routes, store),
       read: () => this.resumeWaiting(),
       changed: (store, changes) => this.#functionsChanged(store, changes),
     })

@@ -1,6 +1,7 @@
 import type { LogLine } from '../observability/log.ts'
 import type { Route } from '../routing/route.ts'
-import { nameOfFunction } from '../routing/script-id.ts'
+import type { RouteTable } from '../routing/route-table.ts'
+import { isUnread, nameOfFunction } from '../routing/script-id.ts'
 
 /**
  * Scripts and functions that use keys which they do not declare, where keys have other names at a store: each is said once for a route, a script by its SHA-1 (a source may hold names of keys), a function by its name, and counted. One that declares no
@@ -23,7 +24,9 @@ export class ScriptDoubts {
     const name = nameOfFunction(id)
     this.#log({
       level: 'warn',
-      msg: `a ${name === null ? 'script' : 'function'} uses keys which it does not declare as KEYS; where they have other names at the store, or another primary, it reaches the wrong ones`,
+      msg: isUnread(id)
+        ? `a function could not be read (FUNCTION LIST, which its store refuses or does not answer); if it uses keys which it does not declare, and they have other names at the store, or another primary, it reaches the wrong ones`
+        : `a ${name === null ? 'script' : 'function'} uses keys which it does not declare as KEYS; where they have other names at the store, or another primary, it reaches the wrong ones`,
       fields: name === null ? { route: route.name, sha: id } : { route: route.name, function: name },
     })
   }
@@ -31,6 +34,14 @@ export class ScriptDoubts {
   /** They are others now than those that were reported. */
   forget(ids: readonly string[]): void {
     for (const id of ids) for (const seen of [this.#ofAnyRoute, ...this.#byRoute.values()]) seen.delete(id)
+  }
+
+  /** The primary of these routes has told its functions: those that could not be read are judged anew when they are called. */
+  forgetUnread({ routes, fallback }: RouteTable, store: string): void {
+    const served = routes.filter(({ primary }) => primary.storeName === store)
+    const sets = served.map(({ name }) => this.#byRoute.get(name))
+    for (const seen of served.includes(fallback) ? [this.#ofAnyRoute, ...sets] : sets)
+      for (const id of seen ?? []) if (isUnread(id)) seen!.delete(id)
   }
 
   /** Those that have been seen since the start and may reach keys of the route. */

@@ -9,7 +9,7 @@ import type { Plan } from './plan.ts'
 import { isFunctionCall } from './plan-script.ts'
 import type { Route } from './route.ts'
 import type { RouteTable } from './route-table.ts'
-import { nameOfFunction } from './script-id.ts'
+import { isUnread, nameOfFunction } from './script-id.ts'
 import { flushesOwnKeys, isServerWide, refuseServerWide } from './server-wide.ts'
 import { listeningsOf, type SubscriptionKind } from './subscriptions.ts'
 
@@ -53,6 +53,10 @@ function scriptNotes(spec: CommandSpec, { doubt, unread, awaitsFunctions, route 
     return [`${store} could not be asked what the function does: whether it is refused depends on its library there`]
   if (unread && isFunctionCall(spec)) return [`${store} has no such function: it is answered with an error`]
   if (doubt === null) return []
+  if (isUnread(doubt))
+    return [
+      `${store} does not let its functions be read (FUNCTION LIST): what this one does is not known, and it counts as one that uses keys which it does not declare`,
+    ]
   const sort = nameOfFunction(doubt) === null ? 'script' : 'function'
   return [`the ${sort} uses keys which it does not declare: they keep the names that it makes`]
 }

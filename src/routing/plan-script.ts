@@ -5,7 +5,7 @@ import { CommandTable } from '../command/table.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { Plan } from './plan.ts'
 import type { RouteTable } from './route-table.ts'
-import { idOfFunction } from './script-id.ts'
+import { idOfFunction, idOfUnread, isUnread } from './script-id.ts'
 
 /**
  * Scripts and functions that make key names themselves, where keys have other names than the application's or lie on several stores: such a script reaches the wrong keys. It is
@@ -34,7 +34,7 @@ function planFunction(table: RouteTable, view: CommandView, plan: Plan): void {
   const found = plan.functions.find(plan.route.primary.storeName, name)
   if (found === 'unread') plan.awaitsFunctions = true
   else if (found === 'absent') plan.unread = matters(table, plan)
-  else if (found === 'unreadable') judge(table, { ...UNREADABLE, sort: 'function', id: idOfFunction(name) }, plan)
+  else if (found === 'unreadable') judge(table, { ...UNREADABLE, sort: 'function', id: idOfUnread(name) }, plan)
   else judge(table, { ...found.facts, sort: 'function', id: idOfFunction(name) }, plan)
 }
 
@@ -47,8 +47,16 @@ function judge(table: RouteTable, script: Judged, plan: Plan): void {
     plan.doubt = script.id
   else
     plan.refusal ??=
-      `ERR Understudy refuses this ${script.sort}: it uses keys which it does not declare${script.sort === 'script' ? ' as KEYS' : ', or cannot be read'}, and keys have other names at the store. ` +
-      `Declare them, or set "scripts" of route '${name}' to ${astray ? 'warn if they are none of those' : 'warn or copy'}`
+      `ERR Understudy refuses this ${script.sort}: ${reasonIn(script, plan.route.primary.storeName)}, ` +
+      `or set "scripts" of route '${name}' to ${astray ? 'warn if they are none of those' : 'warn or copy'}`
+}
+
+/** With what to do about it. */
+function reasonIn({ sort, id }: Judged, store: string): string {
+  if (isUnread(id))
+    return `store '${store}' does not let it be read, and keys have other names there. Give Understudy's user there the right to FUNCTION LIST`
+  const undeclared = `it uses keys which it does not declare${sort === 'script' ? ' as KEYS' : ', or cannot be read'}`
+  return `${undeclared}, and keys have other names at the store. Declare them`
 }
 
 /** A script that makes names would be refused. */

@@ -1,14 +1,29 @@
+const FUNCTION = 'function '
+const UNREAD = 'unread function '
+
 /** As which a function is reported (`Plan.doubt`), where a script is by its SHA-1. */
 export function idOfFunction(name: string): string {
-  return `function ${name}`
+  return FUNCTION + name
 }
 
-/** Of such an id; null: it is a script's. */
+/** The same of one that its store does not let be read: what it does is not known, nor whether it is there. */
+export function idOfUnread(name: string): string {
+  return UNREAD + name
+}
+
+/** Whether it is the id of one that could not be read. */
+export function isUnread(id: string): boolean {
+  return id.startsWith(UNREAD)
+}
+
+/** Of such an id, read or not; null: it is a script's. */
 export function nameOfFunction(id: string): string | null {
-  return id.startsWith('function ') ? id.slice('function '.length) : null
+  const prefix = [FUNCTION, UNREAD].find((one) => id.startsWith(one))
+  return prefix === undefined ? null : id.slice(prefix.length)
 }
 
 /** Such an id, as operators read it. */
 export function scriptInWords(id: string): string {
+  if (isUnread(id)) return `${FUNCTION}${nameOfFunction(id)}, which cannot be read`
   return nameOfFunction(id) === null ? `SHA-1 ${id}` : id
 }

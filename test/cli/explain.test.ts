@@ -118,6 +118,16 @@ redis.register_function{ function_name = 'look', flags = {'no-writes'}, callback
       expect(await said('gone')).toContain("store 'old' has no such function")
       expect(await said('add', 'switched.yaml')).toMatch(/^0 /)
       expect(await said('make', 'switched.yaml')).toMatch(/^1 [\s\S]*Understudy refuses this function/)
+      await store.client().call('ACL', 'SETUSER', 'default', '-function|list')
+      for (const name of ['make', 'gone']) {
+        const unread = await said(name)
+        expect(unread).toContain("store 'old' does not let its functions be read (FUNCTION LIST)")
+        expect(unread).not.toMatch(/note +the function uses keys/)
+      }
+      expect(await said('make', 'switched.yaml')).toMatch(/refuses this function: store 'old' does not let it be read/)
+      await store.client().call('ACL', 'SETUSER', 'default', '+function|list')
+      await store.client().config('SET', 'requirepass', 'secret')
+      expect(await said('make')).toContain("store 'old' could not be asked what the function does")
       await store.stop()
       expect(await said('make')).toContain("store 'old' could not be asked what the function does")
     } finally {

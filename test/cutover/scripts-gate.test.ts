@@ -45,3 +45,14 @@ test('nothing stands in the way of a way back', async () => {
   expect(await onScripts(switched, configOf('shadow', 'switched'))).toEqual([])
   expect(await onScripts(configOf('switched', 'shadow'), before)).toEqual([])
 })
+
+test('of a function that could not be read it is said that it is not known, and which right to give', async () => {
+  const seen = ['unread function f', 'function g']
+  const gates = await gatesOf(before, configOf('switched', 'shadow'), {
+    queues: { scriptsInDoubt: seen },
+    rest: {},
+  })
+  const reasons = gates.map(({ reason }) => reason).join()
+  expect(reasons).toContain('do not declare (1 seen, function g)')
+  expect(reasons).toMatch(/not known whether .* \(1 seen, function f, which cannot be read\), .*FUNCTION LIST/)
+})

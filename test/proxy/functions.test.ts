@@ -174,13 +174,32 @@ test('what cannot be read is refused where names are others, and passes where th
   await load()
   await store.client().call('ACL', 'SETUSER', 'default', '-function|list')
   await start('copy', 'switched')
-  expect(await client.ask('FCALL', 'declared', 1, 'job:1', '1')).toMatch(/or cannot be read/)
+  expect(await client.ask('FCALL', 'declared', 1, 'job:1', '1')).toMatch(
+    /^-ERR Understudy refuses this function: store 'store' does not let it be read, .*the right to FUNCTION LIST, or set/,
+  )
   expect(await client.ask('FCALL', 'declared', 1, 'other', '1')).toBe('+OK\r\n')
   expect(JSON.stringify(path.notices)).toContain('a store does not tell its functions')
   await path.stop()
   await start('copy')
   expect(await client.ask('FCALL', 'declared', 1, 'job:1', '1')).toBe('+OK\r\n')
-  expect(inDoubt()).toEqual(['function declared'])
+  expect(inDoubt()).toEqual(['unread function declared'])
+  expect(JSON.stringify(path.notices)).toContain('a function could not be read (FUNCTION LIST')
+  expect(reports()).toEqual([])
+})
+
+test('what could not be read is in doubt no more when the store has told its functions', async () => {
+  await load()
+  await store.client().call('ACL', 'SETUSER', 'default', '-function|list')
+  await start('copy')
+  expect(await client.ask('FCALL', 'declared', 1, 'job:1', '1')).toBe('+OK\r\n')
+  expect(inDoubt()).toEqual(['unread function declared'])
+  await store.client().call('ACL', 'SETUSER', 'default', '+function|list')
+  // It has passed by, so that the store is asked again at once.
+  await client.ask('FUNCTION', 'LOAD', 'REPLACE', LIBRARY)
+  await eventually(async () => {
+    expect(await client.ask('FCALL', 'declared', 1, 'job:1', '1')).toBe('+OK\r\n')
+    expect(inDoubt()).toEqual([])
+  })
 })
 
 test('routes that have the same names and may be switched one by one: both kinds are reported, and nothing is refused', async () => {
