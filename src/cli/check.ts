@@ -24,7 +24,7 @@ export function addCheck(program: Command, terminal: Terminal, finish: (exitCode
     .addOption(jsonOption())
     .action(async (file: string, { json, since, connect = false }: CheckOptions) => {
       const { config, problems, warnings } = await findings(file)
-      const moves = since === undefined || problems.length > 0 ? NO_MOVES : await movesBetween(since, file)
+      const moves = since === undefined || config === null ? NO_MOVES : await movesBetween(since, config)
       const found = connect && config !== null ? await askStores(config) : null
       if (json) {
         const unsafe = moves.unsafe.map((message) => ({ file, message }))
@@ -56,12 +56,12 @@ interface Moves {
 const NO_MOVES: Moves = { said: [], unsafe: [] }
 
 /** Without asking any store: whether a step is ready (its gates) only the running sidecar knows, and whether two addresses are one server. */
-async function movesBetween(since: string, file: string): Promise<Moves> {
+async function movesBetween(since: string, next: Config): Promise<Moves> {
   const { loadConfig } = await import('../config/load.ts')
   const { movesIn } = await import('../cutover/move-sentences.ts')
   const { sameKeyspaces } = await import('../cutover/same-keyspaces.ts')
   const { transitions } = await import('../cutover/transition.ts')
-  const [old, next] = [loadConfig(since, process.env).config, loadConfig(file, process.env).config]
+  const old = loadConfig(since, process.env).config
   const steps = transitions(old, next, await sameKeyspaces(old, next, async () => null))
   return {
     said: movesIn(steps, old, next),

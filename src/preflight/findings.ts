@@ -13,11 +13,15 @@ export type StoreLooks = Readonly<Record<string, StoreLook>>
 
 /** Judges what the stores have said: first each by itself, then each source with its target. */
 export function findingsOf(config: Config, looks: StoreLooks): Finding[] {
-  const used = Object.values(looks).filter(({ name }) => config.routes.some((route) => storesOf(route).includes(name)))
+  const names = new Set(config.routes.flatMap(storesOf))
   return [
-    ...used.flatMap((look) => ofStore(config, look)),
+    ...Object.values(looks).flatMap((look) => (names.has(look.name) ? ofStore(config, look) : ofUnused(look))),
     ...pairsOf(config).flatMap((pair) => ofPair(config, looks, pair)),
   ]
+}
+
+function ofUnused({ name, error: reason }: StoreLook): Finding[] {
+  return reason === null ? [] : [warning(`store '${name}', which no route uses, cannot be used: ${reason}`)]
 }
 
 function ofStore(config: Config, look: StoreLook): Finding[] {

@@ -5,6 +5,11 @@ import type { StoreConfig } from '../config/config.ts'
 export function connectReason(error: Error, store: StoreConfig, wasUp: boolean): string {
   const code = (error as NodeJS.ErrnoException).code ?? ''
   const at = `stores.${store.name}`
+  const foreign = FOREIGN.exec(error.message)
+  if (foreign !== null)
+    return Number(foreign[1]) === TLS_ALERT
+      ? speaksTls(store)
+      : `what answers on this port does not speak the Redis protocol (its first byte is ${foreign[1]}, ${foreign[2]})`
   if (UNTRUSTED.has(code)) {
     return `its certificate is of no authority that is trusted here (${code}): name the PEM file of its authority in ${at}.tls.ca`
   }
@@ -30,6 +35,9 @@ export function connectReason(error: Error, store: StoreConfig, wasUp: boolean):
         : `${error.message} before it said anything (if it speaks TLS on this port: write rediss:// in ${at}.url)`
     case 'ECONNREFUSED':
       return `${error.message}: nobody listens there`
+    case 'ETIMEDOUT':
+      // Of the operating system it names the address.
+      return error.message === 'connect ETIMEDOUT' ? noConnectionReason(store, null) : error.message
     case 'EACCES':
       return `${error.message}: no permission for the socket file`
     default:
@@ -37,19 +45,20 @@ export function connectReason(error: Error, store: StoreConfig, wasUp: boolean):
   }
 }
 
-/** Why there is no connection after `connectTimeout`. `connecting`: not even the socket is open. */
-export function noConnectionReason(store: StoreConfig, connecting: boolean): string {
+/** Why there is no connection after `connectTimeout`. `connecting`: not even the socket is open; null: that is not known. */
+export function noConnectionReason(store: StoreConfig, connecting: boolean | null): string {
   const text = `no connection within ${store.connectTimeoutMs} ms`
-  if (connecting || store.tls === null) return text
-  return `${text}: the port is open, and nobody speaks TLS there (a plain port: write redis:// in stores.${store.name}.url)`
+  if (connecting === true || store.tls === null) return text
+  const why =
+    connecting === null ? 'nobody answers there, or nobody speaks TLS' : 'the port is open, and nobody speaks TLS there'
+  return `${text}: ${why} (a plain port: write redis:// in stores.${store.name}.url)`
 }
 
 /** Why the bytes of a store cannot be read on. `greeted`: these bytes were its answer to the greeting. */
 export function unreadableReason(error: unknown, store: StoreConfig, greeted: Buffer | null): string {
   const known = error instanceof UnderstudyError && error.code === 'PROTOCOL'
   if (!known) return `a defect in Understudy: ${defectOf(error)}`
-  if (greeted !== null && isTlsAlert(greeted))
-    return `it speaks TLS on this port: write rediss:// in stores.${store.name}.url`
+  if (greeted !== null && isTlsAlert(greeted)) return speaksTls(store)
   return error.message
 }
 
@@ -63,10 +72,19 @@ export function lostText(store: StoreConfig, reason: string | null): string {
   return `ERR Understudy: the connection to store '${store.name}' was lost (${reason ?? 'closed'}); the command may have been executed`
 }
 
+function speaksTls({ name }: StoreConfig): string {
+  return `it speaks TLS on this port: write rediss:// in stores.${name}.url`
+}
+
 /** A TLS server answers plain bytes with an alert: record type 21, version 3.x. */
 function isTlsAlert(buf: Buffer): boolean {
-  return buf[0] === 0x15 && buf[1] === 0x03
+  return buf[0] === TLS_ALERT && buf[1] === 0x03
 }
+
+const TLS_ALERT = 0x15
+
+/** How ioredis says that a reply begins with no type that there is: as a number, and in quotes. */
+const FOREIGN = /^Unknown RESP type (\d+) (.+?)\. Please report this/s
 
 /** Where it happened, for a bug report; no message of a foreign error, which may quote data. */
 function defectOf(error: unknown): string {

@@ -155,7 +155,7 @@ export class HealthProbe {
       if (redis === this.#redis) {
         health.up = false
         this.#askAnotherNode()
-        const reason = this.#reason ?? (error instanceof Error ? error.message : String(error))
+        const reason = this.#reason ?? (error instanceof Error ? connectReason(error, this.store, was) : String(error))
         health.wantsLogin = this.store.password === null && reason.startsWith('NOAUTH ')
         health.error = health.wantsLogin
           ? `it wants a login (NOAUTH), and the configuration has none: write stores.${this.store.name}.password`

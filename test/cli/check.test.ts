@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -120,5 +122,16 @@ describe('understudy check', () => {
     expect(unsafe.code).toBe(1)
     expect(unsafe.stdout).toContain("route 'jobs': keys \"job:{id}\" of route 'everything' would move")
     expect((await runCli(['check', before, '--since', before])).stderr).toBe('')
+  })
+
+  test('a file that can be read once is read once, whatever is asked of it', async () => {
+    const [before, pipe] = [written('old.yaml', GOOD), join(folder, 'pipe')]
+    execFileSync('mkfifo', [pipe])
+    for (const options of [['--since', before], ['--json'], ['--since', before, '--connect', '--json']]) {
+      const writing = writeFile(pipe, GOOD.replaceAll('127.0.0.1', '127.0.0.9'))
+      const { stdout, stderr } = await runCli(['check', pipe, ...options])
+      await writing
+      expect(`${stdout}${stderr}`).not.toContain('the file is empty')
+    }
   })
 })

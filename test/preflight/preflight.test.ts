@@ -1,4 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
@@ -75,6 +76,42 @@ test('a store that nobody serves, and one that refuses the login', async () => {
   expect(found_).toEqual([
     expect.stringMatching(/^error: store 'old' cannot be used: .*nobody listens there$/),
     expect.stringMatching(/^error: store 'new' cannot be used: .*WRONGPASS/),
+  ])
+})
+
+test('ports that something else listens on: what it is, as far as that shows, and what to write', async () => {
+  const answering = (bytes: string | Buffer) =>
+    also(
+      new Promise<{ url: string; stop(): Promise<unknown> }>((resolve) => {
+        const server = createServer((socket) => {
+          socket.on('error', () => {})
+          if (bytes.length > 0) socket.once('data', () => socket.write(bytes))
+        })
+        server.listen(0, '127.0.0.1', () => {
+          const { port } = server.address() as AddressInfo
+          resolve({ url: `redis://127.0.0.1:${port}`, stop: async () => server.close() })
+        })
+      }),
+    )
+  const [http, tls, silent] = await Promise.all([
+    answering('HTTP/1.1 400 Bad Request\r\n\r\n'),
+    answering(Buffer.from([0x15, 0x03, 0x03, 0, 2, 2, 70])),
+    answering(''),
+  ])
+  expect(await messages(found(at(http.url), at(tls.url)))).toEqual([
+    `error: store 'old' cannot be used: what answers on this port does not speak the Redis protocol (its first byte is 72, "H")`,
+    "error: store 'new' cannot be used: it speaks TLS on this port: write rediss:// in stores.new.url",
+  ])
+  const plain = `{ url: "${silent.url.replace('redis:', 'rediss:')}", connectTimeout: 200ms }`
+  expect(await messages(found(at(old.url), plain))).toEqual([
+    "error: store 'new' cannot be used: no connection within 200 ms: nobody answers there, or nobody speaks TLS (a plain port: write redis:// in stores.new.url)",
+  ])
+})
+
+test('a store that no route uses and that cannot be used', async () => {
+  const port = await freePort()
+  expect(await messages(found(at(old.url), `${at(fresh.url)}\n  spare: ${at(`redis://127.0.0.1:${port}`)}`))).toEqual([
+    expect.stringMatching(/^warning: store 'spare', which no route uses, cannot be used: .*nobody listens there$/),
   ])
 })
 
