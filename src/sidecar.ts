@@ -35,8 +35,8 @@ import { areOneServer } from './cutover/same-keyspaces.ts'
 import { EmptyProbes } from './jobs/empty-probe.ts'
 import type { Job, JobReport } from './jobs/job.ts'
 import { jobRunner } from './jobs/jobs.ts'
-import { leftBehind } from './jobs/left-behind.ts'
 import type { JobRunner } from './jobs/runner.ts'
+import { unsettledKeys } from './jobs/unsettled-keys.ts'
 import { lastRunIn } from './mirror/last-run.ts'
 import type { Log } from './observability/log.ts'
 import { errorFields } from './observability/log-error.ts'
@@ -305,7 +305,7 @@ export class Sidecar implements Control {
       database,
       owed,
       (config, route, end) => probes.isEmpty(config, route, end),
-      (route, sinceMs) => leftBehind(this.#jobs?.recent(route, RECENT_JOBS) ?? [], sinceMs),
+      (route, sinceMs) => unsettledKeys(this.#jobs?.recent(route, RECENT_JOBS) ?? [], sinceMs),
     )
     this.#completeness = completeness
     this.#owed = owed

@@ -1,7 +1,10 @@
 import type { Job } from './job.ts'
 
 /** What the newest backfill or verify of `jobs` (the newest first) that is done and was begun since (ms since the epoch) lists: keys that it could not bring over, or that differ. Null: nothing, or there was none. */
-export function leftBehind(jobs: readonly Job[], sinceMs: number): { kind: string; id: number; keys: number } | null {
+export function unsettledKeys(
+  jobs: readonly Job[],
+  sinceMs: number,
+): { kind: string; id: number; keys: number } | null {
   const newest = jobs.find(({ kind, report }) => (kind === 'backfill' || kind === 'verify') && report !== null)
   if (newest === undefined || newest.options.dryRun || Date.parse(newest.createdAt) < sinceMs) return null
   const keys = Object.values(newest.report!.classes).reduce((sum, count) => sum + count, 0)
