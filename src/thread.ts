@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads'
 import { ERROR_CODES, type ErrorCode, UnderstudyError } from './base/errors.ts'
 import type { Config, Endpoint } from './config/config.ts'
 import type { KeyReads, PairOfReplies } from './mirror/aligned-reads.ts'
-import type { BatchResult } from './mirror/copy-batch.ts'
+import type { BatchResult, CopyOrigin } from './mirror/copy-batch.ts'
 import type { ApplyResult, Change, DirtyKeys, Notice, Request, Stats } from './proxy/messages.ts'
 
 const YOUNG_MB = 24
@@ -57,8 +57,8 @@ export class DataPathThread {
   }
 
   /** `keys`: packed application names; the memory is handed over. */
-  copy(database: number, keys: Uint8Array<ArrayBuffer>, window: number): Promise<BatchResult> {
-    return this.#ask({ kind: 'copy', database, keys, window }, [keys.buffer]) as Promise<BatchResult>
+  copy(origin: CopyOrigin, database: number, keys: Uint8Array<ArrayBuffer>, window: number): Promise<BatchResult> {
+    return this.#ask({ kind: 'copy', origin, database, keys, window }, [keys.buffer]) as Promise<BatchResult>
   }
 
   /** As `DataPathPort` says; the memory is handed over. */

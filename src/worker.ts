@@ -44,7 +44,7 @@ async function handle(request: Request): Promise<unknown> {
     case 'acknowledgements':
       return runtime!.setAcknowledgements(request.list)
     case 'copy':
-      return runtime!.jobs.copy(request.database, request.keys, request.window)
+      return runtime!.jobs.copy(request.origin, request.database, request.keys, request.window)
     case 'writing':
       return runtime!.jobs.writing(request.store, request.database, request.keys)
     case 'wrote':

@@ -4,6 +4,7 @@ import { refusedCommand } from '../mirror/store-errors.ts'
 import type { JobEnvironment } from './environment.ts'
 import type { ListedKey } from './job-store.ts'
 import { refusalOf } from './refusals.ts'
+import type { RouteWatch } from './route-pages.ts'
 import type { Task } from './task.ts'
 import type { Throttle } from './throttle.ts'
 
@@ -17,20 +18,24 @@ const REFUSED_MS = 1_000
 /** A key that cannot be copied now although both stores are there is given up after so many rounds. */
 const MAX_ROUNDS = 50
 
-/** Copies keys (application names) from the primary to the shadow by the data path. What only the moment forbids is tried again; what fails has its reason. */
+/** Copies keys (application names) from the primary to the shadow by the data path, as long as the route is what `watch` has seen. What only the moment forbids is tried again; what fails has its reason. Throws JOB_REFUSED where the route is another by then. */
 export async function copyKeys(
   environment: JobEnvironment,
   task: Task,
   throttle: Throttle,
+  watch: RouteWatch,
   database: number,
   keys: readonly Buffer[],
 ): Promise<CopyResult> {
   const failed: ListedKey[] = []
   let copied = 0
   let left = keys
+  const origin = { route: task.job.route, shape: watch.shape }
   for (let rounds = 0; left.length > 0; ) {
     const window = await throttle.admit(left.length)
-    const { outcomes, reasons } = await throttle.watch(environment.dataPath.copy(database, packBytes(left), window))
+    const { outcomes, reasons } = await throttle.watch(
+      environment.dataPath.copy(origin, database, packBytes(left), window),
+    )
     const why = new Map(reasons)
     const again: Buffer[] = []
     let refusal: string | null = null

@@ -1,6 +1,6 @@
 import type { Config, Endpoint } from '../config/config.ts'
 import type { KeyReads, PairOfReplies } from '../mirror/aligned-reads.ts'
-import type { BatchResult } from '../mirror/copy-batch.ts'
+import type { BatchResult, CopyOrigin } from '../mirror/copy-batch.ts'
 import type { DirtyKeys, Stats } from '../proxy/messages.ts'
 
 /** What jobs ask of the rest of the product: it runs in another thread, or knows what only the main thread knows. */
@@ -28,7 +28,8 @@ export interface JobEnvironment {
 
 /** The data path's thread, as jobs see it. */
 export interface DataPathPort {
-  copy(database: number, keys: Uint8Array<ArrayBuffer>, window: number): Promise<BatchResult>
+  /** State copies of keys (application names, packed), `window` at a time, from the primary that `origin` tells of: of none once the routes are others. */
+  copy(origin: CopyOrigin, database: number, keys: Uint8Array<ArrayBuffer>, window: number): Promise<BatchResult>
   /**
    * The job is about to write these keys (packed application names) to `store`, their primary, itself: from when this resolves until `wrote` they are dirty after a crash, and a switch waits. Gives the number for `wrote`; null: the store is not their primary any more, and they are not to
    * be written.

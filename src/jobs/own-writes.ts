@@ -3,7 +3,7 @@ import { copyKeys } from './copying.ts'
 import type { JobEnvironment, NamedKey } from './environment.ts'
 import type { ListedKey } from './job-store.ts'
 import type { Pairs } from './pairs.ts'
-import { routeChanged } from './route-pages.ts'
+import { type RouteWatch, routeChanged } from './route-pages.ts'
 import { DatabaseRefused, type StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
 import { Throttle } from './throttle.ts'
@@ -27,6 +27,7 @@ export class OwnWrites {
   readonly #pairs: Pairs
   readonly #connections: StoreConnections
   readonly #throttle: Throttle
+  readonly #watch: RouteWatch
   readonly #store: string
   readonly #isMirrored: boolean
   /** Databases that the store lets us into, or not. */
@@ -37,11 +38,13 @@ export class OwnWrites {
     environment: JobEnvironment,
     task: Task,
     {
+      watch,
       pairs,
       connections,
       store,
       isMirrored,
     }: {
+      readonly watch: RouteWatch
       readonly pairs: Pairs
       readonly connections: StoreConnections
       readonly store: string
@@ -50,6 +53,7 @@ export class OwnWrites {
   ) {
     this.#environment = environment
     this.#task = task
+    this.#watch = watch
     this.#pairs = pairs
     this.#connections = connections
     this.#throttle = new Throttle(environment, task, task.job.route)
@@ -89,7 +93,7 @@ export class OwnWrites {
     for (const database of databasesOf(keys)) {
       const some = keys.filter((key) => key.database === database)
       const names = some.map(({ key }) => key)
-      const copies = await copyKeys(this.#environment, this.#task, this.#throttle, database, names)
+      const copies = await copyKeys(this.#environment, this.#task, this.#throttle, this.#watch, database, names)
       const lost = new Set(copies.failed.map(({ key }) => key))
       for (const key of some) if (!lost.has(key.key)) doubtful.delete(key)
       failed.push(...copies.failed)

@@ -43,7 +43,7 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
   const reader = await BackupReader.open(options.file!)
   const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, source, source, false)
-  const writes = new OwnWrites(environment, task, { pairs, connections, store: source.storeName, isMirrored })
+  const writes = new OwnWrites(environment, task, { watch, pairs, connections, store: source.storeName, isMirrored })
   const begun = task.checkpoint as Checkpoint | null
 
   const work = async (records: readonly BackupRecord[]): Promise<PageResult> => {

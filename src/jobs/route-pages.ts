@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto'
 import { UnderstudyError } from '../base/errors.ts'
 import type { Config } from '../config/config.ts'
-import { rolesOf } from '../routing/route.ts'
+import { routeShape } from '../routing/route-shape.ts'
 import type { EndKeys } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
 import type { Step } from './in-order.ts'
@@ -38,7 +37,8 @@ export class RouteWatch {
   readonly #environment: JobEnvironment
   readonly #route: string
   readonly #allows: ((config: Config) => void) | null
-  readonly #began: string
+  /** What the job stands on (`routeShape`). */
+  readonly shape: string
   /** Looked at last. */
   #config: Config
 
@@ -48,8 +48,8 @@ export class RouteWatch {
     this.#route = task.job.route
     this.#allows = allows
     this.#config = environment.config()
-    this.#began = this.#shape(this.#config)
-    if (!task.beganWith(this.#began)) throw routeChanged(this.#route)
+    this.shape = this.#shapeIn(this.#config)
+    if (!task.beganWith(this.shape)) throw routeChanged(this.#route)
     // A store that has left the configuration would be waited for without end.
     task.lookWhileWaiting(() => this.look())
   }
@@ -59,30 +59,13 @@ export class RouteWatch {
     const config = this.#environment.config()
     if (config === this.#config) return
     if (config.routes.some(({ name }) => name === this.#route)) this.#allows?.(config)
-    if (this.#shape(config) !== this.#began) throw routeChanged(this.#route)
+    if (this.#shapeIn(config) !== this.shape) throw routeChanged(this.#route)
     this.#config = config
   }
 
-  #shape(config: Config): string {
-    const roles = this.#allows === null ? rolesIn(config, this.#route) : ''
-    // A digest: addresses of stores may have credentials in them.
-    return createHash('sha256')
-      .update(`${keysAndStores(config)} ${roles}`)
-      .digest('base64url')
+  #shapeIn(config: Config): string {
+    return routeShape(config, this.#route, this.#allows === null)
   }
-}
-
-/** Which keys are whose, what they are called, and where they are. Another route may take keys of this one, so all of them. */
-function keysAndStores({ routes, stores }: Config): string {
-  return JSON.stringify([
-    routes.map(({ name, keys, source, target }) => [name, keys, source, target]),
-    Object.values(stores).map(({ name, url, database }) => [name, url, database]),
-  ])
-}
-
-function rolesIn({ routes }: Config, name: string): string {
-  const route = routes.find((other) => other.name === name)
-  return route === undefined ? '' : JSON.stringify(rolesOf(route.phase))
 }
 
 /** Why a job cannot go on whose route is not what it was. */

@@ -53,7 +53,7 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
   const counts = version === null || Number.parseInt(version, 10) >= 7
   const store = primary.storeName
   const isMirrored = shadow !== null && !options.dryRun
-  const writes = new OwnWrites(environment, task, { pairs, connections, store, isMirrored })
+  const writes = new OwnWrites(environment, task, { watch, pairs, connections, store, isMirrored })
 
   const work = async (page: readonly FileRecord[]): Promise<PageResult> => {
     watch.look()

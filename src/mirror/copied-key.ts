@@ -11,6 +11,9 @@ export function nameOnShadow(rule: KeyRule, key: Buffer): Buffer {
   return rule.shadow?.apply(key, 0, key.length) ?? key
 }
 
+/** What a copy ends with whose key has another primary, or another name there, than when it began. */
+export const MOVED = 'MOVED the key has another primary now'
+
 /** The key is still where it was when `asked` was asked of the table: the same name at the same primary. */
 export function isStillAt(asked: KeyRule, now: KeyRule, key: Buffer): boolean {
   return (

@@ -1,4 +1,7 @@
+import { routeShape } from '../routing/route-shape.ts'
+import type { RouteTable } from '../routing/route-table.ts'
 import type { DataPathContext } from './context.ts'
+import { MOVED } from './copied-key.ts'
 import { CopyWindow } from './copy-window.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
@@ -19,6 +22,12 @@ export interface BatchResult {
   readonly reasons: readonly (readonly [index: number, reason: string])[]
 }
 
+/** By what the keys of a batch were found: a route, and what it was then (`routeShape`). */
+export interface CopyOrigin {
+  readonly route: string
+  readonly shape: string
+}
+
 /** A key that writes come across again and again is given back after so many attempts. */
 const MAX_DISTURBANCES = 100
 /** Of one turn of the event loop, for beginning copies: clients' commands are read between two turns. */
@@ -29,6 +38,8 @@ const LOOK_AFTER = 8
 /**
  * Copies keys in batches, by state copies of a window of keys at a time (`CopyWindow`), and no more in one turn of the event loop than it has time for. Whoever asks waits for a batch before
  * the one after the next, so what waits here is bounded by that.
+ *
+ * Whoever asks has seen the keys at the primary that the route had then. Once another store, or another name, is the primary, nothing of a batch is begun any more: what is not there yet would be deleted where it is.
  */
 export class BatchCopier {
   readonly #context: DataPathContext
@@ -38,6 +49,9 @@ export class BatchCopier {
   /** In the order in which they came. */
   readonly #batches = new Set<Batch>()
   #running = 0
+  /** What routes are in the table in force, as far as somebody has asked. */
+  readonly #shapes = new Map<string, string>()
+  #shapesOf: RouteTable | null = null
   #scheduled = false
 
   constructor(context: DataPathContext, dirty: DirtySet, overlap: OverlapTable) {
@@ -47,10 +61,10 @@ export class BatchCopier {
   }
 
   /** `keys`: the application's names; kept until the batch ends. `window`: at most so many copies under way, of all batches. */
-  copy(database: number, keys: readonly Buffer[], window: number): Promise<BatchResult> {
+  copy(origin: CopyOrigin, database: number, keys: readonly Buffer[], window: number): Promise<BatchResult> {
     if (keys.length === 0) return Promise.resolve({ outcomes: new Uint8Array(0), reasons: [] })
     return new Promise((resolve) => {
-      const batch: Batch = new Batch(database, keys, window, (result) => {
+      const batch: Batch = new Batch(origin, database, keys, window, (result) => {
         this.#batches.delete(batch)
         resolve(result)
       })
@@ -96,6 +110,10 @@ export class BatchCopier {
       this.#schedule()
       batch.ended(index, ok, error)
     }
+    if (this.#shapeOf(batch.origin.route) !== batch.origin.shape) {
+      this.#running--
+      return batch.finish(index, NOT_NOW, MOVED)
+    }
     const stranded = this.#stranded(batch.database, batch.keys[index]!)
     if (stranded !== null) {
       this.#running--
@@ -104,6 +122,17 @@ export class BatchCopier {
       this.#running--
       batch.finish(index, NOT_NOW, 'a store is down')
     }
+  }
+
+  #shapeOf(route: string): string {
+    const { routes } = this.#context
+    if (routes !== this.#shapesOf) {
+      this.#shapesOf = routes
+      this.#shapes.clear()
+    }
+    let shape = this.#shapes.get(route)
+    if (shape === undefined) this.#shapes.set(route, (shape = routeShape(routes.config, route)))
+    return shape
   }
 
   /** Why the shadow has no such key and gets none. One key for all of its database becomes dirty, so that everybody is told of it until it is gone. */
@@ -156,6 +185,7 @@ function detached(route: string, database: number, key: Buffer, nowMs: number): 
 
 /** Keys that were handed in together, and what became of each. */
 class Batch {
+  readonly origin: CopyOrigin
   readonly database: number
   readonly keys: readonly Buffer[]
   readonly window: number
@@ -169,7 +199,14 @@ class Batch {
   #again: number[] = []
   readonly #attempts = new Map<number, number>()
 
-  constructor(database: number, keys: readonly Buffer[], window: number, onEnd: (result: BatchResult) => void) {
+  constructor(
+    origin: CopyOrigin,
+    database: number,
+    keys: readonly Buffer[],
+    window: number,
+    onEnd: (result: BatchResult) => void,
+  ) {
+    this.origin = origin
     this.database = database
     this.keys = keys
     this.window = window

@@ -6,7 +6,7 @@ import { type Reply, SimpleReply } from '../resp/reply.ts'
 import type { KeyRule } from '../routing/route.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import type { DataPathContext } from './context.ts'
-import { isStillAt, nameOnPrimary, nameOnShadow } from './copied-key.ts'
+import { isStillAt, MOVED, nameOnPrimary, nameOnShadow } from './copied-key.ts'
 import type { CopyLimits, RebuildTarget } from './copy-state.ts'
 import type { DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
@@ -158,7 +158,7 @@ export class Rebuild implements RebuildTarget {
     this.#leaveTurn()
     const { context, overlap } = this.#options
     if (this.#failure !== null) return this.#end(false, this.#failure)
-    if (!this.#sameStores()) return this.#end(false, 'MOVED the key has another primary now')
+    if (!this.#sameStores()) return this.#end(false, MOVED)
     if (this.#restarting) return this.#read()
     // A flush or swap of databases takes the staging key along, and goes on with another key under this name.
     if (overlap.sweeps !== this.#sweeps) return this.#again()

@@ -8,7 +8,7 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
-import { isOnOneServer, isStillAt, nameOnPrimary, nameOnShadow, pairOf, restoreCommand } from './copied-key.ts'
+import { isOnOneServer, isStillAt, MOVED, nameOnPrimary, nameOnShadow, pairOf, restoreCommand } from './copied-key.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { type KeyHold, TOO_LARGE } from './key-holds.ts'
@@ -168,12 +168,26 @@ export class StateCopy implements ReplyOwner {
 
   /** The other ways, when one has turned out not to work. */
   #goOn(way: (pipeline: Pipeline) => void): void {
+    if (!this.#isStillThere()) return
     const pipeline = this.#primary()
     if (pipeline.state !== 'up') this.#end(false, AGAIN)
     else way.call(this, pipeline)
   }
 
+  /**
+   * To be asked behind every answer, before more is sent: in between a switch may have made a primary of the shadow, where this copy would put, or delete, what others have written since. False: that was its end.
+   */
+  #isStillThere(): boolean {
+    const { key } = this.#entry
+    const rule = this.#context.routes.find(key, 0, key.length)
+    const stays = isStillAt(this.#rule, rule, key)
+    if (stays) this.#rule = rule
+    else this.#end(false, MOVED)
+    return stays
+  }
+
   #rebuild(wanted: boolean): void {
+    if (!this.#isStillThere()) return
     const whole = wanted && !this.#isLong
     this.#begins(whole)
     const ended = (ok: boolean, error: string | null): void => {
@@ -263,7 +277,7 @@ export class StateCopy implements ReplyOwner {
     if (error !== null && isUnknownCommand(error)) this.#refused(primary.storeName, 'COPY')
     if (error !== null || this.#overlap.traffic(this.#hash, NOBODY) !== this.#ticket) this.#goOn(this.#dump)
     else if (found) this.#done()
-    else {
+    else if (this.#isStillThere()) {
       this.#stage = 'restore'
       this.#pushToShadow(encodeOwn(['DEL', nameOnShadow(this.#rule, this.#entry.key)]))
     }
@@ -271,16 +285,9 @@ export class StateCopy implements ReplyOwner {
 
   /** `payload` null: there is no such key. `expiry`: as it was read; -2: it expired between the two reads. */
   #restore(payload: Buffer | null, expiry: number, absolute: boolean): void {
-    const { key } = this.#entry
-    const asked = this.#rule
-    const rule = this.#context.routes.find(key, 0, key.length)
-    const { route } = rule
-    if (!isStillAt(asked, rule, key)) {
-      this.#end(false, 'MOVED the key has another primary now')
-      return
-    }
-    this.#rule = rule
-    const name = nameOnShadow(rule, key)
+    if (!this.#isStillThere()) return
+    const { route } = this.#rule
+    const name = nameOnShadow(this.#rule, this.#entry.key)
     const command =
       payload === null || expiry === -2
         ? encodeOwn(['DEL', name])

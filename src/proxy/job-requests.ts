@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { packBytes, unpackBytes } from '../base/packed-bytes.ts'
 import { AlignedReads, type KeyReads, type PairOfReplies } from '../mirror/aligned-reads.ts'
 import type { DataPathContext } from '../mirror/context.ts'
-import { BatchCopier, type BatchResult } from '../mirror/copy-batch.ts'
+import { BatchCopier, type BatchResult, type CopyOrigin } from '../mirror/copy-batch.ts'
 import type { DirtySet } from '../mirror/dirty-set.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
 import { JobWrites } from '../mirror/job-writes.ts'
@@ -35,9 +35,9 @@ export class JobRequests {
     this.writes = new JobWrites(context, dirty, log)
   }
 
-  /** `keys`: packed application names. */
-  copy(database: number, keys: Uint8Array, window: number): Promise<BatchResult> {
-    return this.#copier.copy(database, unpackBytes(keys), window)
+  /** As `BatchCopier`; `keys`: packed. */
+  copy(origin: CopyOrigin, database: number, keys: Uint8Array, window: number): Promise<BatchResult> {
+    return this.#copier.copy(origin, database, unpackBytes(keys), window)
   }
 
   /** A job is about to write these keys (packed application names) to `store` itself. Resolves when no switch is under way there, with the number for `wrote`; null: the store is not their primary any more. */

@@ -3,6 +3,7 @@ import type { Finding } from '../compare/finding.ts'
 import type { RouteComparison } from '../compare/tally.ts'
 import type { Config, Endpoint } from '../config/config.ts'
 import type { KeyReads } from '../mirror/aligned-reads.ts'
+import type { CopyOrigin } from '../mirror/copy-batch.ts'
 import type { DirtyReason } from '../mirror/dirty-key.ts'
 import type { RepairState } from '../mirror/repairer.ts'
 import type { VerifyCause } from '../mirror/verify-marks.ts'
@@ -33,9 +34,10 @@ export type Request =
       readonly clockJumped: boolean
     }
   | { readonly kind: 'acknowledgements'; readonly list: readonly Acknowledgement[] }
-  /** State copies of keys (application names, packed; the memory is handed over), `window` at a time. Answer: `BatchResult`. */
+  /** State copies of keys (application names, packed; the memory is handed over), `window` at a time, as long as the routes are those of `origin`. Answer: `BatchResult`. */
   | {
       readonly kind: 'copy'
+      readonly origin: CopyOrigin
       readonly database: number
       readonly keys: Uint8Array<ArrayBuffer>
       readonly window: number

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, test } from 'vitest'
-import { packBytes } from '../../src/base/packed-bytes.ts'
 import { FAILED } from '../../src/mirror/copy-batch.ts'
+import { copyAsJob } from '../support/copy-as-job.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
@@ -91,7 +91,7 @@ test('a shadow without the database is told as that and not as down, also of key
   const { old, fresh, path } = await start([], ['--databases', '100'])
   await old.client({ db: 50 }).mset('a', 1, 'b', 1)
   const because = 'the shadow refuses database 50 (ERR DB index is out of range)'
-  const copied = async () => path.runtime.jobs.copy(50, packBytes([Buffer.from('a'), Buffer.from('b')]), 2)
+  const copied = async () => copyAsJob(path, 'all', ['a', 'b'], { database: 50, window: 2 })
   await eventually(async () => expect((await copied()).outcomes).toEqual(Uint8Array.of(FAILED, FAILED)))
   expect((await copied()).reasons.map(([, reason]) => reason)).toEqual([because, because])
   const read = { before: ['TYPE'], after: [] }

@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
-import { packBytes } from '../../src/base/packed-bytes.ts'
 import type { CopyLimits } from '../../src/mirror/copy-state.ts'
 import { isStagingKey } from '../../src/routing/staging-key.ts'
+import { copyAsJob } from '../support/copy-as-job.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
@@ -327,9 +327,8 @@ describe('a key that is too big for one piece', () => {
     await old.client().eval(FILL['set']!, 1, 'job:big')
     await path.client().ping()
     const backlog = (): number => path.runtime.stats().routes['jobs']!.backlogCommands
-    // As a backfill does it: the key is not dirty.
     let done = false
-    const copying = path.runtime.jobs.copy(0, packBytes([Buffer.from('job:big')]), 1).finally(() => {
+    const copying = copyAsJob(path, 'jobs', ['job:big']).finally(() => {
       done = true
     })
     await expect.poll(backlog, { interval: 1 }).toBeGreaterThan(0)
@@ -390,8 +389,7 @@ describe('a key that is too big for one piece', () => {
     await old.client({ db: 1 }).eval(FILL['hash']!.replace("'field number '", "'other field '"), 1, 'big')
     const app = path.client()
     await app.ping()
-    // As a backfill does it: the key is not dirty.
-    const copying = path.runtime.jobs.copy(0, packBytes([Buffer.from('big')]), 1)
+    const copying = copyAsJob(path, 'rest', ['big'])
     await underWay(fresh.client())
     await app.swapdb(0, 1)
     await copying

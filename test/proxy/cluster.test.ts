@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { packBytes } from '../../src/base/packed-bytes.ts'
 import { FAILED } from '../../src/mirror/copy-batch.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { changeBetween } from '../support/change.ts'
 import { type RedisCluster, startCluster } from '../support/cluster.ts'
+import { copyAsJob } from '../support/copy-as-job.ts'
 import { configOf, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { RawClient } from '../support/raw-client.ts'
@@ -457,7 +457,7 @@ describe('a cluster as the shadow', () => {
     await eventually(() =>
       expect(path.runtime.stats().routes['all']).toMatchObject({ dirtyKeys: 1, strandedDatabases: [3] }),
     )
-    const { outcomes, reasons } = await path.runtime.jobs.copy(3, packBytes([Buffer.from('elsewhere')]), 1)
+    const { outcomes, reasons } = await copyAsJob(path, 'all', ['elsewhere'], { database: 3 })
     expect([...outcomes]).toEqual([FAILED])
     expect(reasons).toEqual([[0, 'the shadow is a cluster, which has database 0 alone']])
     await client.del('elsewhere')
