@@ -36,11 +36,11 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
     .filter((name) => SEGMENT_NAME.test(name))
     .sort()
   const turned = turnedRoutes(parts, segments.length > 0)
-  for (const name of turned) dirty.forget(name)
+  for (const name of turned) dirty.drop(name)
   const known = dirty.size
   if (segments.length > 0 || lastRun === 'crashed') {
     replay(dir, segments, doubts)
-    for (const name of turned) dirty.forget(name)
+    for (const name of turned) dirty.drop(name)
     doubts.say(
       'warn',
       'the last run ended without being stopped: what was being written is dirty and will be copied',
@@ -51,16 +51,20 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
   if (lastRun === 'incomplete') doubts.verifyAll('what the last run was writing is not known', null)
   for (const name of turned) dirty.toVerify.mark(name, 'turned')
   const { config } = context.routes
-  store.setRoutes(primariesOf(config), routingOf(config))
+  // As long as the segments are there.
+  store.setRoutes(primariesOf(config, turned), routingOf(config))
   if (known > 0) doubts.say('info', 'dirty keys of the last run will be copied', null, { keys: known })
   // If it cannot be written the segments stay, for the next start.
-  if (store.flushAll(performance.now())) for (const name of segments) rmSync(join(dir, name))
+  if (store.flushAll(performance.now())) {
+    for (const name of segments) rmSync(join(dir, name))
+    store.setRoutes(primariesOf(config), routingOf(config))
+  }
   return Number.parseInt(segments.at(-1) ?? '0', 10)
 }
 
 /**
- * Routes whose primary was changed in the file while nothing ran, with keys that were not equal: copying these would put what the new primary has over what it lacks. Which side
- * is right only people can tell.
+ * Routes whose primary was changed with keys that were not equal, in the file while nothing ran or by force a moment before the last run ended (`FormerDoubts`): copying these would put what the new primary has over what
+ * it lacks. Which side is right only people can tell.
  */
 function turnedRoutes({ context, dirty, store, doubts }: RecoveryParts, wasWriting: boolean): string[] {
   const turned = [...primariesOf(context.routes.config)].filter(
@@ -70,7 +74,7 @@ function turnedRoutes({ context, dirty, store, doubts }: RecoveryParts, wasWriti
     const keys = dirty.count(route)
     doubts.say(
       'error',
-      'the primary of a route was changed while Understudy did not run: keys that were not equal are not copied, for it is not known which side is right; verify the route',
+      'the primary of a route was changed by force or while Understudy did not run: keys that were not equal are not copied, for it is not known which side is right; verify the route',
       null,
       { route, keys },
     )
@@ -89,11 +93,11 @@ function replay(dir: string, segments: readonly string[], doubts: IntentDoubts):
   }
 }
 
-/** Mirrored routes by name, with the end that is the primary. */
-export function primariesOf({ routes }: Pick<Config, 'routes'>): Map<string, string> {
+/** Mirrored routes by name, with the end that is the primary; '' for those of `inDoubt`, of which something may be on disk that is to be copied neither way. */
+export function primariesOf({ routes }: Pick<Config, 'routes'>, inDoubt: Iterable<string> = []): Map<string, string> {
   const ends = routes.flatMap((route) => {
     const { primary, shadow } = rolesOf(route.phase)
     return shadow === null ? [] : [[route.name, `${primary} ${route[primary]!.store}`] as const]
   })
-  return new Map(ends)
+  return new Map([...ends, ...[...inDoubt].map((name) => [name, ''] as const)])
 }

@@ -115,7 +115,7 @@ export class DirtyStore implements DirtyChanges {
     return this.#trouble !== null
   }
 
-  /** Which end of each mirrored route was its primary when this was last told: the direction in which its dirty keys are to be copied. */
+  /** Which end of each mirrored route was its primary when this was last told: the direction in which its dirty keys are to be copied. '': not known. */
   get primaries(): ReadonlyMap<string, string> {
     return this.#primaries
   }
@@ -135,7 +135,7 @@ export class DirtyStore implements DirtyChanges {
     this.flush(nowMs, 0)
     if (!this.#routesChanged) return null
     ;[this.#primaries, this.#routing] = before
-    return this.#trouble
+    return this.#trouble ?? new Error('it was not written')
   }
 
   /** It stands in the file before the first connection is opened. */

@@ -10,6 +10,7 @@ import type { DataPathContext } from './context.ts'
 import { primariesOf, recoverLastRun } from './crash-recovery.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { DirtyStore } from './dirty-store.ts'
+import { FormerDoubts } from './former-doubts.ts'
 import { IntentDoubts, messageOf } from './intent-doubts.ts'
 import { IntentLog } from './intent-log.ts'
 import { SegmentReader } from './intent-segment.ts'
@@ -58,6 +59,7 @@ export class Durability {
   readonly #doubts: IntentDoubts
   readonly #marker: RunMarker
   readonly #tracker: IntentTracker
+  readonly #former = new FormerDoubts()
   /** The marker is gone: what is in flight is not noted, or not all of it. */
   #incomplete = false
   #pass: { readonly upTo: number; readonly restores: boolean; made: number } | null = null
@@ -99,14 +101,21 @@ export class Durability {
     return !this.#incomplete
   }
 
-  /** These routes come in force now, before the next command: the next start is to find them. Gives why they must not, for that cannot be written down; null: it is. */
-  entering(config: Pick<Config, 'routes' | 'stores'>): string | null {
-    const error = this.#store.replaceRoutes(primariesOf(config), routingOf(config), performance.now())
-    return error === null ? null : (diskTrouble(error)?.message ?? `dirty.db cannot be written (${error.message})`)
+  /**
+   * These routes come in force now, before the next command: the next start is to find them. `lacking`: routes whose dirty keys are dropped with that, until `entered`. Gives why they must not come in force, for that cannot
+   * be written down; null: it is.
+   */
+  entering(config: Pick<Config, 'routes' | 'stores'>, lacking: readonly string[] = []): string | null {
+    const primaries = primariesOf(config, [...this.#former.routes, ...lacking])
+    const error = this.#store.replaceRoutes(primaries, routingOf(config), performance.now())
+    if (error !== null) return diskTrouble(error)?.message ?? `dirty.db cannot be written (${error.message})`
+    this.#former.begin(lacking, this.log)
+    return null
   }
 
   /** They are in force, and no command has gone by them yet: what that has put in doubt is written down as well. */
   entered(): void {
+    this.#former.dropped(this.#store)
     this.#store.flush(performance.now(), 0)
   }
 
@@ -133,20 +142,30 @@ export class Durability {
     this.log?.tick(nowMs)
     this.#store.flush(nowMs)
     this.#advance()
+    this.#settleFormer()
   }
 
   /** Nothing is in flight any more. */
   stop(): void {
     const kept = this.#store.flushAll(performance.now())
-    this.#store.close()
     // What the segments hold is acknowledged or in the file. If it is not, they are for the next start to read.
+    if (kept) this.log?.end()
+    this.#settleFormer()
+    this.#store.flushAll(performance.now())
+    this.#store.close()
     if (!kept) return
-    this.log?.end()
     try {
       this.#marker.stopped()
     } catch (error) {
       this.#doubts.say('error', 'the end of this run could not be noted: the next one will ask for a verify', error)
     }
+  }
+
+  /** Of which nothing is on disk any more, they are copied in their direction again. */
+  #settleFormer(): void {
+    if (!this.#former.settle(this.log, this.#store)) return
+    const { config } = this.#parts.context.routes
+    this.#store.setRoutes(primariesOf(config, this.#former.routes), routingOf(config))
   }
 
   // --- segments that are done
@@ -200,7 +219,7 @@ export class Durability {
     }
     const conversion = this.#conversion
     if (conversion.made === -1) {
-      const visitor = this.#doubts.marking('shadow-down')
+      const visitor = this.#doubts.marking('shadow-down', (route) => this.#former.covers(conversion.number, route))
       const untilMs = performance.now() + SLICE_MS
       while (conversion.reader.read(visitor, RECORDS_AT_ONCE)) if (performance.now() > untilMs) return
       if (conversion.reader.end !== 'whole') this.#doubts.verifyAll('a part of the intent log is damaged', null)

@@ -15,15 +15,15 @@ export class IntentDoubts {
     this.#dirty = dirty
   }
 
-  /** For reading a segment: whatever it names may not have reached the shadow. */
-  marking(reason: DirtyReason): IntentVisitor {
+  /** For reading a segment: whatever it names may not have reached the shadow. `isOver`: what it says of a route means nothing any more. */
+  marking(reason: DirtyReason, isOver: (route: string) => boolean = () => false): IntentVisitor {
     const context = this.#context
     const dirty = this.#dirty
     const nowMs = performance.now()
     return {
       key: (database, key) => {
         const { route } = context.routes.find(key, 0, key.length)
-        if (route.shadow !== null) dirty.mark(route, database, key, reason, nowMs)
+        if (route.shadow !== null && !isOver(route.name)) dirty.mark(route, database, key, reason, nowMs)
       },
       everyKey: () => this.#markRoutes('server-wide'),
       functions: () => doubtFunctions(context, dirty, true),

@@ -86,6 +86,18 @@ export class IntentLog implements Flushable {
     return this.#closedBytes
   }
 
+  /** The last segment that something stands in which has been noted so far. */
+  get newest(): number {
+    this.flush()
+    return this.#fd === -1 ? this.#number - 1 : this.#number
+  }
+
+  /** Whether a segment up to this one is there. */
+  hasUpTo(number: number): boolean {
+    const oldest = this.#closed[0]?.number ?? (this.#fd === -1 ? Number.POSITIVE_INFINITY : this.#number)
+    return oldest <= number
+  }
+
   /** The keys of a command that is about to be pushed. */
   note(database: number, spec: CommandSpec, view: CommandView, positions: KeyPositions): void {
     for (let i = 0; i < positions.count; i++) {

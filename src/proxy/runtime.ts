@@ -31,7 +31,7 @@ import { ConfiguredStores } from './configured-stores.ts'
 import { DataPath } from './data-path.ts'
 import { Fence } from './fence.ts'
 import { JobRequests } from './job-requests.ts'
-import { leaveBehind } from './left-behind.ts'
+import { lackingRoutes, leaveBehind, withHeirs } from './left-behind.ts'
 import { Listeners, type PreparedListeners } from './listeners.ts'
 import type { ApplyResult, Change, Notice, Stats } from './messages.ts'
 import { PrimaryCommands } from './primary-commands.ts'
@@ -196,13 +196,14 @@ export class Runtime {
     const startedMs = performance.now()
     if (held.size > 0) fence.hold(held)
     const busy = held.size > 0 ? await becomeQuiet(this.#quietParts, fence, change) : null
-    const reason = busy ?? this.#durability?.entering(change.config) ?? null
+    const lacking = change.force ? lackingRoutes(path, this.jobs.writes, change) : []
+    const reason = busy ?? this.#durability?.entering(change.config, withHeirs(lacking, change)) ?? null
     if (reason !== null) {
       fence.release()
       listeners.cancel()
       return { ok: false, reason }
     }
-    if (change.force) leaveBehind(path, this.jobs.writes, change)
+    leaveBehind(path, change, lacking)
     const rerouted = change.rerouted ?? []
     const old = path.stores
     const stores = this.#stores.of(change.config, old)

@@ -457,7 +457,7 @@ describe('a log that nothing passes out of', () => {
       }
       durability.log!.flush()
     }
-    return { durability, dirty, lines, tick, note, pipeline }
+    return { durability, dirty, config, lines, tick, note, pipeline }
   }
 
   test('because the shadow is away: its keys become dirty instead, and it does not grow', () => {
@@ -477,6 +477,20 @@ describe('a log that nothing passes out of', () => {
     expect(unknown).toEqual([])
     expect(dirty.needsVerify('all')).toBe(false)
     expect(lines).toEqual([])
+  })
+
+  test('because the shadow is away: what it says of before a forced switch is not copied the other way round', () => {
+    const { durability, dirty, config, tick, note } = stuck('shadow', { convertBytes: 1, maxBytes: 1e9 })
+    note(0, 10)
+    expect(durability.entering(config, ['all'])).toBeNull()
+    durability.entered()
+    for (let i = 0; i < 60; i++) tick()
+    note(10, 20)
+    for (let i = 0; i < 60; i++) tick()
+    expect(durability.log!.closedBytes).toBe(0)
+    expect([...dirty.keys('all')].map(({ key }) => Number(key.toString().slice(90)))).toEqual([
+      10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
+    ])
   })
 
   test('for whatever reason: it is given up when it is too large, loudly, and begins anew when things move again', () => {
