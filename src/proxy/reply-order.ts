@@ -20,6 +20,8 @@ export class ReplyOrder {
   /** A reply is going out in pieces: nothing may come between them. */
   #midReply = false
   readonly #heldPushes: Buffer[] = []
+  /** What had been taken when the way to the stores changed last. */
+  #wayChangedAt = 0
   /** From this number on replies are parked until `letGo`. */
   #heldFrom = Number.POSITIVE_INFINITY
 
@@ -54,6 +56,16 @@ export class ReplyOrder {
 
   get parkedReplies(): number {
     return this.#parked?.size ?? 0
+  }
+
+  /** What comes next takes another connection to a store than what has been taken so far. */
+  changeWay(): void {
+    this.#wayChangedAt = this.#assigned
+  }
+
+  /** What is owed has another way (`changeWay`) than what comes next, which would overtake it: it waits for the replies. */
+  get mayOvertake(): boolean {
+    return this.#next < this.#wayChangedAt
   }
 
   /** Replies to what comes from here on wait for `letGo`. */

@@ -154,7 +154,9 @@ export class Session extends ConnectedClient implements ReplyOwner {
 
   dispatchUnpinned(view: CommandView, spec: CommandSpec | null): boolean {
     if (this.readsSlowly) return this.waitFor('room')
-    if (this.order.owed > 0 && (this.replyMode === 'skip' || this.path.sidesteps > 0)) return this.waitFor('replies')
+    const { order } = this
+    if (order.owed > 0 && (this.replyMode === 'skip' || this.path.sidesteps > 0 || order.mayOvertake))
+      return this.waitFor('replies')
     if (spec === null || spec.handling === 'forward') return forward(this, view, spec)
     return handleCommand(this, view, spec)
   }

@@ -74,6 +74,7 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
 
   dispatch(view: CommandView, spec: CommandSpec | null): boolean {
     const { session } = this
+    if (session.order.mayOvertake) return session.waitFor('replies')
     const name = spec === null || !arityFits(spec, view.argc) ? null : spec.name
     switch (name) {
       case 'MULTI':

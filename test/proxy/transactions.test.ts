@@ -328,6 +328,31 @@ test('commands between WATCH and MULTI keep their order, whichever connection th
   }
 })
 
+test('nothing between WATCH and MULTI overtakes what went by another connection, nor does the transaction', async () => {
+  const scripts: Script[] = [
+    [['WATCH', 'w'], ['FLUSHDB'], ['SET', 'a', 1], ['GET', 'a'], ['UNWATCH'], ['GET', 'a']],
+    [['WATCH', 'w'], ['FLUSHDB'], ['KEYS', '*'], ['SET', 'a', 1], ['DBSIZE'], ['SADD', 's', 1], ['UNWATCH']],
+    [['WATCH', 'w'], ['FLUSHDB'], ['WATCH', 'a'], ['MULTI'], ['SET', 'a', 1], ['EXEC'], ['GET', 'a']],
+    [['WATCH', 'w'], ['FLUSHDB'], ['MULTI'], ['INCR', 'a'], ['EXEC'], ['GET', 'a']],
+  ]
+  for (const script of scripts) {
+    const answers = await Promise.all(
+      [direct.port, path.port].map(async (port) => {
+        const rounds: string[][] = []
+        for (let round = 0; round < 10; round++) {
+          const client = await RawClient.open(port)
+          await client.ask('SET', 'a', 'before')
+          client.send(Buffer.concat(script.map((command) => encodeCommand(command))))
+          rounds.push(await client.take(script.length))
+          client.destroy()
+        }
+        return rounds
+      }),
+    )
+    expect(answers[1]).toEqual(answers[0])
+  }
+})
+
 test('a transaction interleaves with no other client', async () => {
   const [one, other] = [await path.raw(), await path.raw()]
   await one.ask('SET', 'n', 0)
