@@ -23,6 +23,8 @@ export class StoreWait {
   readonly store: Store
   readonly #session: Session
   readonly #pipeline: Pipeline
+  /** The connection is the client's own, or was when the wait began. */
+  readonly #wasOwn: boolean
   /** What the connection had been given to answer; of the client's own. */
   readonly #before: number
   #over = false
@@ -38,6 +40,7 @@ export class StoreWait {
     this.store = store
     this.#session = session
     this.#pipeline = borrow(session, store)
+    this.#wasOwn = this.#isOwn
     this.#before = this.#pipeline.answersWithinMs
     this.#pipeline.answersWithinMs = answersWithinMs
     this.#pipeline.blocks = true
@@ -68,10 +71,9 @@ export class StoreWait {
     this.#pipeline.blocks = false
     const session = this.#session
     const { database } = session
-    const isOwn = this.#isOwn
     const back = (): void => {
-      // Unless it has been closed with the client's others, or left by a switch, meanwhile.
-      if (isOwn && !this.#isOwn) return
+      // Unless it has been closed with the client's others, or left by a switch, since the wait began: whoever left it closes it.
+      if (this.#wasOwn && !this.#isOwn) return
       giveBack(session, this.store, this.#pipeline, database, !this.#unsure)
     }
     if (this.#unblocking === 0) queueMicrotask(back)
