@@ -7,13 +7,13 @@ import type { Store } from '../upstream/store.ts'
 import { AskOwn, type OwnQuestion } from './ask-own.ts'
 import { keysIn } from './invalidated-keys.ts'
 import { InvalidationRecipient } from './invalidation-recipient.ts'
-import { OrEnd } from './or-end.ts'
-import { leaveOwn, type OwnConnection } from './own-connection.ts'
+import type { OwnConnection } from './own-connection.ts'
 import { queuingOf } from './pin.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
 import { trackingInfoAsGiven } from './tracking-info.ts'
-import { Redirection } from './tracking-redirection.ts'
+import type { Redirection } from './tracking-redirection.ts'
+import { Redirections } from './tracking-redirections.ts'
 import type { TrackingRequest } from './tracking-request.ts'
 
 const OFF = encodeOwn(['CLIENT', 'TRACKING', 'OFF'])
@@ -34,7 +34,7 @@ export class ClientTracking {
   /** All since tracking was turned on, as the client gave them. */
   #prefixes: readonly Buffer[]
   readonly #recipient: InvalidationRecipient
-  readonly #redirections = new Map<Store, Redirection>()
+  readonly #redirections = new Redirections()
   /** In MULTI when all were asked to track anew: `resume`. */
   #passedOver: Pipeline | null = null
   /** What came together with the servers' OK, and goes out behind it. Null: everything has changed. */
@@ -73,7 +73,7 @@ export class ClientTracking {
     const overlap = this.#translates() && !asGiven ? overlapOf(given, before === null ? [] : before.#prefixes) : null
     if (overlap !== null) {
       session.answerError(overlap)
-      if (before === null) leaveOwn(session)
+      if (before === null) session.own?.leave()
       return
     }
     this.#addPrefixes(before)
@@ -96,7 +96,7 @@ export class ClientTracking {
       if (failure === null) return new AskOwn(session, told).push(this.#questions(before, asGiven))
       this.#own.asked = null
       this.close()
-      if (before === null) leaveOwn(session)
+      if (before === null) session.own?.leave()
       session.replyError(seq, failure)
       this.#tellEarly(before)
       session.proceed()
@@ -125,13 +125,12 @@ export class ClientTracking {
 
   /** EXEC has turned it on at that store: so it is everywhere. */
   executed(at: Store): void {
-    this.#own.tracking?.close()
+    const before = this.#own.tracking
+    if (before !== null) this.#redirections.follow(before.#redirections)
     this.#own.tracking = this
-    for (const [store, pipeline] of this.#own.all()) {
-      if (store === at) continue
-      const bytes = this.frameAt(store)
-      pipeline.push(new OrEnd(this.#session), bytes, 0, bytes.length)
-    }
+    const others = [...this.#own.all()].filter(([store]) => store !== at)
+    const questions = others.map(([store, pipeline]) => ({ pipeline, bytes: this.frameAt(store) }))
+    this.#askAll(questions, this.#redirections.formerBut(undefined), () => {})
   }
 
   // --- a switch
@@ -140,37 +139,45 @@ export class ClientTracking {
    * At other primaries or under other names, after a switch: nothing is known there of what the client has cached. It is told to forget everything when they all track: what changed before is
    * forgotten with the rest, and of what changes from then on it is told. One that does not agree would leave a cache that nobody keeps right, so then the connection ends.
    *
-   * One that is in MULTI would queue the question for EXEC: it is asked behind that, and what EXEC has read is forgotten once more.
+   * One that is in MULTI would queue the question for EXEC: it is asked behind that, and what EXEC has read is forgotten once more. Until a store has agreed, what it remembers goes where it went before.
    */
   again(): void {
-    this.close()
+    this.#redirections.supersede()
     this.#passedOver = null
     this.#redirected((failure) => {
       if (failure !== null) return this.#session.end()
-      const all = [...this.#own.all()]
-      const queuing = queuingOf(this.#session)
-      this.#passedOver = queuing
-      this.#trackAt(all.filter(([, pipeline]) => pipeline !== queuing))
+      this.#passedOver = queuingOf(this.#session)
+      this.#trackAt([...this.#own.all()].filter(([, pipeline]) => pipeline !== this.#passedOver))
     })
   }
 
-  /** MULTI is over on that connection. */
-  resume(store: Store, pipeline: Pipeline): void {
+  /** MULTI is over on that connection: asks there, too, unless it has been let go of. */
+  resume(pipeline: Pipeline): void {
     if (this.#passedOver !== pipeline) return
     this.#passedOver = null
-    this.#trackAt([[store, pipeline]])
+    this.#trackAt([...this.#own.all()].filter(([, one]) => one === pipeline))
   }
 
   #trackAt(connections: readonly (readonly [Store, Pipeline])[]): void {
+    const asksLater = [...this.#own.all()].find(([, pipeline]) => pipeline === this.#passedOver)?.[0]
     const questions = connections.map(([store, pipeline]) => {
       // Prefixes of before would stay.
       pipeline.push(new Swallow(), OFF, 0, OFF.length)
       return { pipeline, bytes: this.#frame(store, this.#prefixesAt(store)) }
     })
-    if (questions.length === 0) return this.#recipient.tell(null)
+    this.#askAll(questions, this.#redirections.formerBut(asksLater), () => this.#recipient.tell(null))
+  }
+
+  /** When all have agreed, `former` are closed. One that does not ends the client. */
+  #askAll(questions: readonly OwnQuestion[], former: readonly Redirection[], then: () => void): void {
+    const agreed = (): void => {
+      this.#redirections.closeFormer(former)
+      then()
+    }
+    if (questions.length === 0) return agreed()
     new AskOwn(this.#session, (reply) => {
       if (reply[0] === MINUS) this.#session.end()
-      else this.#recipient.tell(null)
+      else agreed()
     }).push(questions)
   }
 
@@ -193,8 +200,7 @@ export class ClientTracking {
   }
 
   close(): void {
-    for (const redirection of this.#redirections.values()) redirection.close()
-    this.#redirections.clear()
+    this.#redirections.close()
   }
 
   #addPrefixes(before: ClientTracking | null): void {
@@ -208,7 +214,7 @@ export class ClientTracking {
     this.#own.asked = null
     if (reply[0] === MINUS) {
       this.close()
-      if (before === null) leaveOwn(session)
+      if (before === null) session.own?.leave()
       return
     }
     before?.close()
@@ -230,20 +236,11 @@ export class ClientTracking {
   #redirected(ready: (failure: string | null) => void): void {
     if (this.#request.redirectsTo === null) return ready(null)
     const stores = [...this.#own.all()].map(([store]) => store)
-    let missing = stores.length
-    let over = false
-    for (const store of stores) {
-      const onPush = (buf: Buffer, start: number, end: number): void => {
-        const keys = keysIn(buf, start, end)
-        if (keys !== undefined) this.#deliver(store, keys)
-      }
-      const one = new Redirection(this.#session, store, onPush, (failure) => {
-        if (over || (failure === null && --missing > 0)) return
-        over = true
-        ready(failure)
-      })
-      this.#redirections.set(store, one)
+    const onPush = (store: Store, buf: Buffer, start: number, end: number): void => {
+      const keys = keysIn(buf, start, end)
+      if (keys !== undefined) this.#deliver(store, keys)
     }
+    this.#redirections.open(this.#session, stores, onPush, ready)
   }
 
   /** `asGiven`: the server is going to refuse it, in its own words. */
@@ -259,7 +256,7 @@ export class ClientTracking {
 
   #frame(store: Store, prefixes: readonly Buffer[]): Buffer {
     const { words, redirectWords } = this.#request
-    const id = this.#redirections.get(store)?.clientId
+    const id = this.#redirections.idAt(store)
     const redirect = id === undefined ? redirectWords : ['REDIRECT', String(id)]
     const given = prefixes.flatMap((prefix) => ['PREFIX', prefix])
     return encodeCommand(['CLIENT', 'TRACKING', 'ON', ...redirect, ...words, ...given])

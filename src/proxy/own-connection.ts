@@ -17,7 +17,9 @@ const PING = encodeOwn(['PING'])
  *
  *   main     to the primary of the route `*`
  *   beside   while it tracks or has a flag: one to every other primary, so that each of them knows. Any other client
- *            uses the shared connections to these. One that a transaction has stays until that is over, whatever a switch says
+ *            uses the shared connections to these
+ *
+ * Whatever is not needed any more, because tracking ends or a switch moves the client, is let go of in one way: one that a transaction has stays until that is over, any other is closed when the last reply has come.
  *
  * When one of them is lost, so is the client's, as it would be without Understudy.
  */
@@ -102,6 +104,17 @@ export class OwnConnection {
     for (const store of stores) if (this.at(store) === null) this.#beside.set(store, this.#take(store))
   }
 
+  /** Back to the shared connections, unless something keeps the client on its own: tracking, a flag, a transaction that has one of them. */
+  leave(): void {
+    if (this.#needsAll() || this.asked !== null) return
+    if ([...this.all()].some(([, pipeline]) => this.#isBorrowed(pipeline))) return
+    this.#caching = null
+    this.#leave([])
+    if (this.permanent) return
+    this.#session.own = null
+    retire(this.store, this.pipeline)
+  }
+
   /** Those beside the main one that lead to none of these. One that a transaction has is not taken from it. */
   #leave(needed: readonly Store[]): void {
     for (const [store, pipeline] of [...this.#beside]) {
@@ -119,20 +132,13 @@ export class OwnConnection {
   /** A transaction is done with that connection, its EXEC or DISCARD being said: what had to wait for that is done before the client says anything else. */
   returned(pipeline: Pipeline): void {
     this.#leave(this.#needsAll() ? this.#primaries() : [])
-    for (const [store, own] of this.all()) if (own === pipeline) this.tracking?.resume(store, pipeline)
+    this.tracking?.resume(pipeline)
   }
 
   /** Also those that are one server under two names: a route's commands go to the one that it names. */
   #primaries(): Store[] {
     const { path } = this.#session
     return [...new Set(path.routes.routes.map((route) => path.primaryOf(route)))]
-  }
-
-  /** Tracking has ended. */
-  leaveOthers(): void {
-    this.#caching = null
-    for (const [store, pipeline] of this.#beside) store.discard(pipeline)
-    this.#beside.clear()
   }
 
   /** A transaction or a blocking command has used one of them and is done; the client's next command may be on it already. */
@@ -166,6 +172,8 @@ export class OwnConnection {
     const sameNames = this.#table.seesAs(path.routes)
     this.#table = path.routes
     if (next === this.store && sameNames && this.#reachesAll()) return
+    // What stays where it is, and is under way there on the connection that goes, is not to be overtaken on the shared one; nor the other way round.
+    this.#session.order.changeWay()
     if (next !== this.store) {
       const beside = this.#beside.get(next)
       this.#beside.delete(next)
@@ -178,12 +186,13 @@ export class OwnConnection {
     this.tracking?.again()
   }
 
+  /** The client is gone, or begins anew: nobody waits for what is under way on them, nor for what a transaction would do. */
   close(): void {
     this.tracking?.close()
     this.tracking = null
     this.asked = null
-    this.leaveOthers()
-    this.store.discard(this.pipeline)
+    for (const [store, pipeline] of this.all()) store.discard(pipeline)
+    this.#beside.clear()
   }
 
   /** A store may have been replaced by one of the same name. */
@@ -242,16 +251,6 @@ export class OwnConnection {
 /** CLIENT NO-EVICT, NO-TOUCH or IMPORT-SOURCE holds for it. */
 function isFlagged({ noEvict, noTouch, importSource }: Session): boolean {
   return noEvict || noTouch || importSource
-}
-
-/** Back to the shared connections, if nothing keeps it on its own any more. */
-export function leaveOwn(session: Session, closing = (close: () => void) => close()): void {
-  const { own } = session
-  if (own === null || own.tracking !== null || isFlagged(session)) return
-  own.leaveOthers()
-  if (own.permanent) return
-  session.own = null
-  closing(() => own.close())
 }
 
 /** Lets the last replies arrive before the connection closes. */

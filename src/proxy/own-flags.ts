@@ -5,7 +5,7 @@ import { encodeCommand, FRAME } from '../resp/encode.ts'
 import { ownWord } from '../resp/own-words.ts'
 import { wordArg } from './arguments.ts'
 import { askOwn } from './ask-own.ts'
-import { leaveOwn, OwnConnection } from './own-connection.ts'
+import { OwnConnection } from './own-connection.ts'
 import type { Session } from './session.ts'
 
 /** A server that does not import says so to any word but OFF; one that does, that it does not know this one. */
@@ -57,7 +57,7 @@ export function setFlag(session: Session, name: string, word: string): boolean {
       session.own.reachAll()
     }
     session.own?.tell(command)
-    leaveOwn(session, queueMicrotask)
+    session.own?.leave()
     session.answer(FRAME.OK)
     return true
   }
@@ -76,7 +76,7 @@ export function setFlag(session: Session, name: string, word: string): boolean {
     pipelines.map((pipeline) => ({ pipeline, bytes })),
     (reply) => {
       if (reply[0] === PLUS) note()
-      leaveOwn(session)
+      session.own?.leave()
       return reply
     },
   )

@@ -8,7 +8,7 @@ const PING = encodeOwn(['PING'])
 
 /** The connection that takes one store's invalidations of one client for another. It speaks RESP3, in which the server pushes them without a subscription. */
 export class Redirection {
-  readonly #store: Store
+  readonly store: Store
   readonly #pipeline: Pipeline
 
   /** `ready`: told when it can be named to the server, or why it never will. */
@@ -18,11 +18,15 @@ export class Redirection {
     onPush: (buf: Buffer, start: number, end: number) => void,
     ready: (failure: string | null) => void,
   ) {
-    this.#store = store
+    this.store = store
     this.#pipeline = store.borrow(0, 3, session.user)
     this.#pipeline.onPush = onPush
     const owner: ReplyOwner = {
-      settle: () => queueMicrotask(() => ready(null)),
+      settle: () => {
+        // Nobody would keep the client's cache right from then on.
+        this.#pipeline.onClosed = () => session.end()
+        queueMicrotask(() => ready(null))
+      },
       lost: (_slot: InFlight, loss: Loss) => ready(loss.text),
       timedOut: () => {},
     }
@@ -35,6 +39,6 @@ export class Redirection {
   }
 
   close(): void {
-    this.#store.discard(this.#pipeline)
+    this.store.discard(this.#pipeline)
   }
 }

@@ -7,7 +7,7 @@ import { wordArg } from './arguments.ts'
 import { askOwn } from './ask-own.ts'
 import { ClientTracking } from './client-tracking.ts'
 import { forward } from './forward.ts'
-import { leaveOwn, OwnConnection } from './own-connection.ts'
+import { OwnConnection } from './own-connection.ts'
 import type { Session } from './session.ts'
 import { offFrameWords, trackingRequest } from './tracking-request.ts'
 
@@ -78,7 +78,7 @@ function stop(session: Session, view: CommandView): boolean {
     if (reply[0] === MINUS) return reply
     own.tracking?.close()
     own.tracking = null
-    leaveOwn(session)
+    session.own?.leave()
     return reply
   })
   return true

@@ -52,6 +52,12 @@ export class TransactionConnection {
     return this.#dedicated
   }
 
+  /** It is one that the client has for itself anyway. */
+  get isOwn(): boolean {
+    const pipeline = this.#dedicated
+    return pipeline !== null && this.#session.own?.isOne(pipeline) === true
+  }
+
   /** Ties the transaction to the primary of its first key; refused, in the words for the client, when another key's is elsewhere. */
   bind(route: Route): string | null {
     const store = this.#session.path.primaryOf(route)

@@ -8,7 +8,7 @@ import type { Store } from '../upstream/store.ts'
 import { wordArg } from './arguments.ts'
 import { ClientTracking } from './client-tracking.ts'
 import type { Queued } from './exec-reply.ts'
-import { leaveOwn, OwnConnection } from './own-connection.ts'
+import { OwnConnection } from './own-connection.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
 import { offFrameWords, trackingRequest } from './tracking-request.ts'
@@ -90,13 +90,10 @@ export class TransactionTracking {
 
   /** The transaction is over, executed or not. */
   end(): void {
-    const session = this.#session
     for (const tracking of this.#turnedOn.splice(this.#executed))
       if (tracking instanceof ClientTracking) tracking.close()
     if (this.#preparing?.outcome !== undefined) this.#preparing.tracking.close()
     this.#preparing = null
-    // A reply may be being settled on it.
-    leaveOwn(session, queueMicrotask)
   }
 
   #turnOn(store: Store, agreed: boolean): Buffer | null {

@@ -103,7 +103,8 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
       case 'RESET':
         if (session.order.owed > 0) return session.waitFor('replies')
         this.#endBeside()
-        if (session.own === null) this.abandon()
+        // One that is the client's own goes with its others, or with the client.
+        if (!this.connection.isOwn) this.abandon()
         this.#gone = true
         leavePin(session, this)
         return session.dispatch(view)
@@ -266,8 +267,10 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
   }
 
   #endBeside(): void {
+    const { session } = this
     this.tracking?.end()
-    if (this.queue.pauses) this.session.path.storePause.left(this.session)
+    if (this.queue.pauses) session.path.storePause.left(session)
+    session.own?.leave()
   }
 
   #counted(slot: InFlight, outcome: 'ok' | 'error' | 'lost'): void {

@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { HoldingNetwork } from '../support/holding-network.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -123,4 +124,67 @@ test('what asks for all keys goes down the client’s own connection, behind wha
   }
   const lines = await admin.ask('CLIENT', 'LIST')
   expect(lines).toMatch(/ name=walker .* cmd=scan /)
+})
+
+describe('where one route is switched and another stays', () => {
+  let network: HoldingNetwork
+  let apart: DataPathUnderTest
+  const options = (phase: 'mirror' | 'switched'): DataPathOptions => ({
+    stores: { source: { port: network.port, timeoutMs: 60_000 }, target },
+    routes: [
+      { name: 'jobs', keys: ['job:{id}'], source: 'source' },
+      { name: 'rest', source: 'source', target: 'target', phase },
+    ],
+    listen: { connections: 'dedicated' },
+  })
+
+  beforeEach(async () => {
+    await source.client().flushall()
+    network = await new HoldingNetwork(source).start()
+    apart = await startDataPath(options('mirror'))
+  })
+  afterEach(async () => {
+    await apart.stop()
+    await network.stop()
+  })
+
+  test('a client that has waited on the connection that it leaves leaves it to nobody', async () => {
+    const [blocked, other] = [await apart.raw(), await apart.raw()]
+    await blocked.ask('CLIENT', 'SETNAME', 'blocked')
+    blocked.command('BLPOP', 'job:q', 0)
+    await eventually(async () => expect(await admin.ask('INFO', 'clients')).toContain('blocked_clients:1\r\n'))
+    await apart.apply(options('switched'))
+    await admin.ask('RPUSH', 'job:q', 'x')
+    expect(await blocked.text()).toBe('*2\r\n$5\r\njob:q\r\n$1\r\nx\r\n')
+    expect(await other.ask('WATCH', 'job:w')).toBe('+OK\r\n')
+    expect(await admin.ask('CLIENT', 'LIST')).not.toMatch(/ name=blocked .* cmd=watch /)
+    await eventually(async () => expect(await admin.ask('CLIENT', 'LIST')).not.toContain(' name=blocked '))
+    for (const command of [['MULTI'], ['INCR', 'job:w']]) await other.ask(...command)
+    expect(await other.ask('EXEC')).toBe('*1\r\n:1\r\n')
+    expect(await blocked.ask('INCR', 'job:w')).toBe(':2\r\n')
+  })
+
+  test('what is under way there on the connection that a client leaves is not overtaken', async () => {
+    const [client, looker] = [await apart.raw(), await apart.raw()]
+    await client.ask('CLIENT', 'SETNAME', 'moving')
+    await client.ask('ECHO', 'THE CLIENT')
+    network.hold('THE CLIENT')
+    client.command('RPUSH', 'job:l', 'first')
+    await eventually(() => expect(network.holds('first')).toBe(true))
+    await apart.apply(options('switched'))
+    client.command('RPUSH', 'job:l', 'second')
+    await eventually(async () => expect(await looker.ask('CLIENT', 'LIST')).toMatch(/ name=moving .* qbuf=[1-9]/))
+    network.pass()
+    expect(await client.take(2)).toEqual([':1\r\n', ':2\r\n'])
+    expect(await client.ask('LINDEX', 'job:l', 0)).toBe('$5\r\nfirst\r\n')
+  })
+
+  test.each(['QUIT', 'RESET'])('%s between WATCH and MULTI ends what was watched there', async (end) => {
+    await apart.apply(options('switched'))
+    const client = await apart.raw()
+    expect(await client.ask('WATCH', 'job:w')).toBe('+OK\r\n')
+    expect(await admin.ask('CLIENT', 'LIST')).toContain(' cmd=watch ')
+    await client.ask(end)
+    await eventually(async () => expect(await admin.ask('CLIENT', 'LIST')).not.toContain(' cmd=watch '))
+  })
 })

@@ -59,6 +59,24 @@ test.each(WAYS)(
   },
 )
 
+test('a client that redirects its invalidations ends with the connection that takes them', async () => {
+  const reader = await open('shared', [['HELLO', '3']])
+  const id = (await reader.ask('CLIENT', 'ID')).slice(1).trim()
+  const client = await path.raw()
+  for (const command of [
+    ['HELLO', '3'],
+    ['CLIENT', 'TRACKING', 'ON', 'REDIRECT', id],
+    ['GET', 'a'],
+  ])
+    expect(await client.ask(...command)).not.toMatch(/^-/)
+  const direct = await RawClient.open(store.port)
+  cleanUps.push(() => direct.destroy())
+  const taking = / redir=([1-9]\d*) /.exec(await direct.ask('CLIENT', 'LIST'))![1]!
+  expect(await direct.ask('CLIENT', 'KILL', 'ID', taking)).toBe(':1\r\n')
+  await client.closed
+  expect(await reader.ask('PING')).toBe('+PONG\r\n')
+})
+
 const BEGUN = [[['WATCH', 'a']], [['MULTI'], ['INCR', 'n']], [['WATCH', 'a'], ['MULTI'], ['INCR', 'n']]]
 
 test.each(

@@ -27,11 +27,14 @@ afterAll(async () => {
   await Promise.all([one.stop(), two.stop()])
 })
 
-/** At each store: connections that the server does not evict. */
-async function kept(): Promise<number[]> {
+/** At each store: connections of which the server says this. */
+async function connections(like: RegExp): Promise<number[]> {
   const lists = await Promise.all(admins.map((admin) => admin.ask('CLIENT', 'LIST')))
-  return lists.map((list) => list.split('\n').filter((line) => /flags=\w*e/.test(line)).length)
+  return lists.map((list) => list.split('\n').filter((line) => like.test(line)).length)
 }
+
+/** Those that the server does not evict. */
+const kept = (): Promise<number[]> => connections(/flags=\w*e/)
 
 test('CLIENT NO-EVICT reaches every primary, on connections that are this client’s alone, until it says OFF', async () => {
   const client = await path.raw()
@@ -45,6 +48,49 @@ test('CLIENT NO-EVICT reaches every primary, on connections that are this client
   expect(await client.ask('EXEC')).toBe('*1\r\n+OK\r\n')
   await eventually(async () => expect(await kept()).toEqual([0, 0]))
   expect(await client.ask('GET', 'two:a')).toBe('$1\r\n1\r\n')
+})
+
+test.each([
+  ['NO-EVICT', []],
+  ['TRACKING', []],
+  ['TRACKING', ['BCAST']],
+])('CLIENT %s %s that comes and goes between WATCH and MULTI leaves the transaction as it is', async (flag, how) => {
+  const [client, other] = [await path.raw(), await path.raw()]
+  await client.ask('HELLO', 3)
+  for (const key of ['a', 'two:a']) for (const one of [client, other]) await one.ask('GET', key)
+  const before = await connections(/ name=understudy /)
+  for (const key of ['a', 'two:a'])
+    for (const changed of [false, true]) {
+      await other.ask('SET', key, 'before')
+      expect(await client.ask('WATCH', key)).toBe('+OK\r\n')
+      for (let i = 0; i < 2; i++) {
+        expect(await client.ask('CLIENT', flag, 'ON', ...how)).toBe('+OK\r\n')
+        expect(await client.ask('CLIENT', flag, 'OFF')).toBe('+OK\r\n')
+      }
+      if (changed) await other.ask('SET', key, 'changed')
+      expect(await client.ask('GET', key)).toBe(changed ? '$7\r\nchanged\r\n' : '$6\r\nbefore\r\n')
+      for (const command of [['MULTI'], ['SET', key, 'mine']]) await client.ask(...command)
+      expect(await client.ask('EXEC')).toBe(changed ? '_\r\n' : '*1\r\n+OK\r\n')
+    }
+  // It is back on the shared connections, and its own are closed.
+  await eventually(async () => {
+    const after = await connections(/ name=understudy /)
+    for (const [i, count] of after.entries()) expect(count).toBeLessThanOrEqual(before[i]!)
+  })
+  expect(await client.ask('GET', 'two:a')).toBe('$7\r\nchanged\r\n')
+})
+
+test('ended and set again in one transaction it holds', async () => {
+  const client = await path.raw()
+  await client.ask('CLIENT', 'NO-EVICT', 'ON')
+  for (const command of [['MULTI'], ['CLIENT', 'NO-EVICT', 'OFF'], ['CLIENT', 'NO-EVICT', 'ON']])
+    await client.ask(...command)
+  expect(await client.ask('EXEC')).toBe('*2\r\n+OK\r\n+OK\r\n')
+  await client.ask('SET', 'a', 1)
+  expect(await client.ask('GET', 'a')).toBe('$1\r\n1\r\n')
+  await eventually(async () => expect(await kept()).toEqual([1, 1]))
+  client.destroy()
+  await eventually(async () => expect(await kept()).toEqual([0, 0]))
 })
 
 test('set in a transaction it holds behind it; RESET, and the end of the client, end it', async () => {
@@ -64,6 +110,7 @@ test('set in a transaction it holds behind it; RESET, and the end of the client,
 test('what the store’s user may not say is refused by the store, and the client stays on the shared connections', async () => {
   for (const admin of admins) await admin.ask('ACL', 'SETUSER', 'reader', 'on', '>secret', '~*', '+get', '+hello')
   const client = await path.raw()
+  await client.ask('SET', 'two:a', 1)
   await client.ask('AUTH', 'reader', 'secret')
   expect(await client.ask('CLIENT', 'NO-EVICT', 'ON')).toMatch(/^-NOPERM/)
   expect(await client.ask('CLIENT', 'NO-EVICT', 'OFF')).toMatch(/^-NOPERM/)

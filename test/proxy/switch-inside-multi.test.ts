@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { Phase } from '../../src/config/config.ts'
 import { changeBetween } from '../support/change.ts'
 import { configOf, type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
@@ -59,6 +60,12 @@ async function tracking(): Promise<RawClient> {
   return client
 }
 
+/** Connections that take the invalidations of others: they speak RESP3, and have said nothing but PING. */
+async function takingInvalidations(): Promise<number> {
+  const lists = await Promise.all([old, fresh].map((server) => server.client().client('LIST') as Promise<string>))
+  return lists.flatMap((list) => list.split('\n')).filter((line) => / cmd=ping .* resp=3/.test(line)).length
+}
+
 describe.each([
   ['where its keys are already', 'switched'],
   ['from where its keys stay', 'mirror'],
@@ -99,6 +106,34 @@ describe.each([
     }
   })
 })
+
+test.each([[[]], [['BCAST', 'PREFIX', 'job:']]])(
+  'until EXEC the store that the transaction is at tells the client that it redirects to %j as before, and nobody else',
+  async (how) => {
+    await start('mirror', 'mirror')
+    const [app, reader, writer] = [await path.raw(), await path.raw(), await path.raw()]
+    for (const client of [app, reader]) await client.ask('HELLO', 3)
+    const id = (await reader.ask('CLIENT', 'ID')).slice(1).trim()
+    expect(await app.ask('CLIENT', 'TRACKING', 'ON', 'REDIRECT', id, ...how)).toBe(OK)
+    expect(await takingInvalidations()).toBe(1)
+    await app.ask('GET', 'job:1')
+    for (const command of [['MULTI'], ['GET', 'job:2']]) await app.ask(...command)
+    for (const rest of ['switched', 'mirror'] as const) {
+      await apply('mirror', rest)
+      expect(await reader.text()).toBe(EVERYTHING)
+    }
+    await writer.ask('SET', 'job:1', 'x')
+    expect(await reader.text()).toBe(invalidation('job:1'))
+    expect(await app.ask('EXEC')).toBe('*1\r\n_\r\n')
+    expect(await reader.text()).toBe(EVERYTHING)
+    await app.ask('GET', 'job:2')
+    await writer.ask('SET', 'job:2', 'x')
+    expect(await reader.text()).toBe(invalidation('job:2'))
+    expect(await app.ask('GET', 'job:1')).toBe(bulk('x'))
+    // Those of before are closed.
+    await eventually(async () => expect(await takingInvalidations()).toBe(1))
+  },
+)
 
 test('a client that tracks keeps what it has watched', async () => {
   await start('mirror', 'mirror')
