@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { RecentAnswers } from './admin/application.ts'
 import { comparisonOf } from './admin/compare-views.ts'
 import type {
   Comparison,
@@ -18,6 +17,7 @@ import type {
 } from './admin/control.ts'
 import { type History, type HistoryQuery, type HistoryRecorder, keepHistory } from './admin/history.ts'
 import { MismatchControl } from './admin/mismatch-control.ts'
+import { RecentAnswers } from './admin/recent-answers.ts'
 import { SwitchRecord } from './admin/switch-record.ts'
 import { type Facts, hashOfConfig, metricsOf, readinessOf, routeViews, statusOf } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
@@ -167,10 +167,8 @@ export class Sidecar implements Control {
       database: this.#state,
       routes: this.config.routes.map(({ name }) => name),
       readStats: () => this.#thread.stats(),
-      onSample: (data) => {
-        this.#answers.add(data)
-        this.#emit({ type: 'sample', data })
-      },
+      onStats: (stats) => this.#answers.add(stats),
+      onSample: (data) => this.#emit({ type: 'sample', data }),
       log: this.#log,
     })
     void this.#changes.catchUp()

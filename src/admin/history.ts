@@ -40,6 +40,8 @@ export interface History {
 export interface HistoryOptions {
   readonly store: HistoryStore
   readonly readStats: () => Promise<Stats>
+  /** Each reading, every two seconds. */
+  readonly onStats?: (stats: Stats) => void
   readonly onSample: (sample: HistorySample) => void
   /** Writing failed (a full disk): history has a gap, nothing else is touched. */
   readonly onError: (error: unknown) => void
@@ -93,6 +95,7 @@ export class HistoryRecorder {
       return
     }
     if (this.#stopped) return
+    this.#options.onStats?.(stats)
     for (const { resolution, window } of this.#windows) {
       const closed = window.add(stats, this.#now())
       if (closed === null) continue
@@ -172,7 +175,7 @@ export function keepHistory({
   routes,
   log,
   ...options
-}: Pick<HistoryOptions, 'readStats' | 'onSample'> & {
+}: Pick<HistoryOptions, 'readStats' | 'onStats' | 'onSample'> & {
   readonly database: DatabaseSync
   readonly routes: readonly string[]
   readonly log: Log

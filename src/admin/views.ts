@@ -8,9 +8,11 @@ import { rolesOf } from '../routing/route.ts'
 import type { ClusterView } from '../upstream/cluster-watch.ts'
 import type { Health } from '../upstream/health.ts'
 import type { SentinelView } from '../upstream/sentinel-watch.ts'
-import { applicationOf, type RecentAnswers } from './application.ts'
+import { applicationOf } from './application.ts'
 import { compareStatus } from './compare-views.ts'
 import type { Readiness, RouteStatus, RouteView, Status, StoreStatus } from './control.ts'
+import type { RecentAnswers } from './recent-answers.ts'
+import { whyNotServing } from './serving.ts'
 
 /** What the views are made of, at one moment. */
 export interface Facts {
@@ -72,7 +74,7 @@ export function statusOf(facts: Facts): Status {
     uptimeSeconds: facts.uptimeSeconds,
     lastReload: facts.lastReload,
     needsRestart: facts.needsRestart,
-    application: applicationOf(config.routes, stores, routes, facts.answers),
+    application: applicationOf(config.routes, stores, routes, facts.answers, (store) => whyNotServing(store, facts)),
     stores,
     routes,
     clients: { connected: stats.clients },
@@ -80,18 +82,13 @@ export function statusOf(facts: Facts): Status {
   }
 }
 
-/** Ready: the primary of every route is connected, and serves who comes with the rights of the configuration; with `clients.auth: passthrough` nobody does, and whom it serves is its own business. */
+/** Ready: the primary of every route serves. A cluster of which a part is away serves the rest, and is no reason to send nobody here. */
 export function readinessOf(facts: Facts): Readiness {
   const status = statusOf(facts)
-  const reasons: string[] = []
-  for (const [name, route] of Object.entries(status.routes)) {
-    const the = `the primary of route '${name}', store '${route.primary}',`
-    if (facts.stats.stores[route.primary]?.state !== 'up') {
-      const why = status.stores[route.primary]?.sentinel?.error
-      reasons.push(`${the} is not connected${why ? `: ${why}` : ''}`)
-    } else if (facts.config.clients.auth !== 'passthrough' && facts.health.get(route.primary)?.wantsLogin)
-      reasons.push(`${the} serves no command: ${status.stores[route.primary]?.error}`)
-  }
+  const reasons = Object.entries(status.routes).flatMap(([name, { primary }]) => {
+    const why = whyNotServing(primary, facts)
+    return why === null ? [] : [`the primary of route '${name}', store '${primary}', ${why}`]
+  })
   const primaries = new Set(Object.values(status.routes).map(({ primary }) => primary))
   const degraded = [...primaries].flatMap((store) => {
     const error = status.stores[store]?.cluster?.error ?? null

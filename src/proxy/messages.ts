@@ -139,6 +139,7 @@ export interface RouteStats {
 export const ROUTE_COUNTERS = [
   'primaryOk',
   'primaryError',
+  'primaryOrdinaryError',
   'primaryTimeout',
   'primaryLost',
   'shadowOk',

@@ -21,6 +21,7 @@ import { isHttp } from './http.ts'
 import { takeLargeReply } from './large-reply.ts'
 import { beginLogin } from './login.ts'
 import { settleMarked } from './marked-replies.ts'
+import { isOrdinary } from './ordinary-error.ts'
 import { keepWithinLimit } from './output-limit.ts'
 import type { OwnConnection } from './own-connection.ts'
 import type { OwnMessages } from './own-messages.ts'
@@ -169,6 +170,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
     state.inFlight--
     if (buf[start] === MINUS) {
       state.primaryError++
+      if (isOrdinary(buf, start, end)) state.primaryOrdinaryError++
       this.path.advice.look(route, buf, start, end)
     } else state.primaryOk++
     const { nowMs } = this.path.clock

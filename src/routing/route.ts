@@ -62,6 +62,8 @@ export class RouteState {
   // Commands by role and outcome.
   primaryOk = 0
   primaryError = 0
+  /** Of them, those that say nothing about the store (`proxy/ordinary-error.ts`). */
+  primaryOrdinaryError = 0
   primaryTimeout = 0
   primaryLost = 0
   shadowOk = 0

@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { applicationOf, RecentAnswers } from '../../src/admin/application.ts'
+import { applicationOf } from '../../src/admin/application.ts'
 import type { RouteStatus, Status, StoreStatus } from '../../src/admin/control.ts'
+import { RecentAnswers } from '../../src/admin/recent-answers.ts'
 import { parseConfig } from '../../src/config/load.ts'
+import { ROUTE_COUNTERS, type RouteCounter, type Stats } from '../../src/proxy/messages.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
 
@@ -49,7 +51,7 @@ describe('whether the application is served', () => {
     ])
   }, 60_000)
 
-  test('by one whose errors are few, of long ago, or those of the shadow; a route is named for the worst', () => {
+  describe('by what was seen of its routes', () => {
     const names = ['a', 'b', 'c', 'd', 'e']
     const { routes: configured } = parseConfig(
       `
@@ -60,27 +62,103 @@ routes: [${names.map((name) => `{ name: ${name}, keys: ["${name}:*"], source: ol
     ).config
     const route = { primary: 'old', shadow: 'new' } as RouteStatus
     const routes = Object.fromEntries(configured.map(({ name }) => [name, route]))
-    const store = (up: boolean) => ({ up, role: up ? 'master' : null }) as StoreStatus
-    const stores = { old: store(true), new: store(false) }
-    const recent = new RecentAnswers()
-    const add = (points: Record<string, object>) =>
-      recent.add({ at: '', stepSeconds: 2, routes: points as Record<string, Record<string, number>> })
-    const reasons = () => applicationOf(configured, stores, routes, recent).reasons
-    expect(reasons()).toEqual([])
-    add({ a: { primaryRequests: 100, errors: 5, timeouts: 0 } })
-    expect(reasons()).toEqual([])
-    add({ a: { primaryRequests: 100, errors: 6, timeouts: 0 }, b: { primaryRequests: 1, errors: 1, timeouts: 0.5 } })
-    expect(reasons()).toEqual([
-      'the primary of b does not answer',
-      'the primary of a answered 22 of 400 commands with an error in the last half minute',
-    ])
-    for (let i = 0; i < 15; i++) add({ a: { primaryRequests: 1, errors: 0, timeouts: 0 } })
-    expect(reasons()).toEqual([])
-    add(Object.fromEntries(names.map((name) => [name, { primaryRequests: 1, errors: 1, timeouts: 0 }])))
-    expect(reasons()).toEqual([
-      'the primary of a, b, c and 2 more answered 10 of 38 commands with an error in the last half minute',
-    ])
-    stores.old = store(false)
-    expect(reasons()).toEqual(['the primary of every route does not answer'])
+    const store = (up: boolean, cluster: object | null = null) =>
+      ({ up, role: cluster === null ? 'master' : 'cluster', cluster }) as StoreStatus
+    const reasonsOf = (recent: RecentAnswers, old = store(true), why: string | null = null) =>
+      applicationOf(configured, { old, new: store(false) }, routes, recent, () => why).reasons
+
+    test('one that errs seldom, that erred long ago or a few times in all, or whose shadow errs, serves', () => {
+      const readings = new Readings()
+      const reasons = () => reasonsOf(readings.recent)
+      expect(reasons()).toEqual([])
+      readings.after({
+        a: { primaryOk: 475, primaryError: 25, shadowError: 100 },
+        b: { primaryOk: 2, primaryError: 1 },
+      })
+      expect(reasons()).toEqual([])
+      readings.after({ a: { primaryOk: 475, primaryError: 26 }, b: { primaryError: 18 } })
+      expect(reasons()).toEqual(['the primary of a answered 51 of 1001 commands with an error in the last half minute'])
+      for (let i = 0; i < 15; i++) readings.after({})
+      expect(reasons()).toEqual([])
+      readings.after({
+        c: { primaryError: 30, primaryOrdinaryError: 11 },
+        d: { primaryError: 30, primaryOrdinaryError: 10 },
+      })
+      expect(reasons()).toEqual(['the primary of d answered 20 of 30 commands with an error in the last half minute'])
+    })
+
+    test('commands without an answer are told as what they are; a route is named once, for the worst', () => {
+      const readings = new Readings()
+      readings.after({ a: { primaryOk: 20_000, primaryTimeout: 1 }, b: { primaryLost: 2, primaryError: 100 } })
+      expect(reasonsOf(readings.recent)).toEqual([
+        '3 of 20103 commands to the primary of a, b got no answer in the last half minute',
+      ])
+      readings.after(Object.fromEntries(names.map((name) => [name, { primaryError: 100 }])))
+      expect(reasonsOf(readings.recent)).toEqual([
+        '3 of 20303 commands to the primary of a, b got no answer in the last half minute',
+        'the primary of c, d, e answered 300 of 300 commands with an error in the last half minute',
+      ])
+    })
+
+    test('what its connections say counts, not its health probe; of a cluster, the part that is away', () => {
+      const { recent } = new Readings()
+      expect(reasonsOf(recent, store(false))).toEqual([])
+      expect(reasonsOf(recent, store(false), 'is not connected')).toEqual([
+        'the primary of every route is not connected',
+      ])
+      const cluster = { nodes: [], slotsCovered: 16_384, error: '1 of 3 masters does not answer: h:1 (5461 slots)' }
+      expect(reasonsOf(recent, store(false, cluster))).toEqual([
+        'a part of the primary of every route is away: 1 of 3 masters does not answer: h:1 (5461 slots)',
+      ])
+    })
+
+    test('also where there are more routes than the history keeps', () => {
+      const readings = new Readings(Array.from({ length: 300 }, (_, i) => `r${i}`))
+      readings.after({ r299: { primaryOk: 1, primaryError: 2, primaryTimeout: 3, primaryLost: 4 } })
+      expect(readings.recent.of('r299')).toEqual({ requests: 10, errors: 2, unanswered: 7 })
+    })
+
+    test('a route that went away and came back counts from nothing', () => {
+      const readings = new Readings()
+      readings.after({ a: { primaryOk: 10 } })
+      readings.forget('a')
+      readings.after({ a: { primaryOk: 4 } })
+      readings.after({ a: { primaryOk: 3 } })
+      expect(readings.recent.of('a').requests).toBe(13)
+    })
   })
 })
+
+/** Counters that grow as the test says, read after each step. */
+class Readings {
+  readonly recent = new RecentAnswers()
+  readonly #counters: Map<string, Record<RouteCounter, number>>
+
+  constructor(names: readonly string[] = ['a', 'b', 'c', 'd', 'e', 'rest']) {
+    this.#counters = new Map(names.map((name) => [name, zeros()]))
+    this.#read()
+  }
+
+  after(growth: Readonly<Record<string, Partial<Record<RouteCounter, number>>>>): void {
+    for (const [name, by] of Object.entries(growth)) {
+      const counters = this.#counters.get(name)!
+      for (const [counter, count] of Object.entries(by)) counters[counter as RouteCounter] += count
+    }
+    this.#read()
+  }
+
+  forget(name: string): void {
+    this.#counters.set(name, zeros())
+  }
+
+  #read(): void {
+    const routes = Object.fromEntries(
+      [...this.#counters].map(([name, counters]) => [name, { counters: { ...counters } }]),
+    )
+    this.recent.add({ routes } as unknown as Stats)
+  }
+}
+
+function zeros(): Record<RouteCounter, number> {
+  return Object.fromEntries(ROUTE_COUNTERS.map((name) => [name, 0])) as Record<RouteCounter, number>
+}

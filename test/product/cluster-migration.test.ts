@@ -112,6 +112,9 @@ test('under counters without a pause one server moves to a cluster through every
         status: 200,
         degraded: expect.stringMatching(/1 of 2 masters does not answer/),
       })
+      expect((await statusOf(understudy)).application.reasons).toEqual([
+        expect.stringMatching(/^a part of the primary of every route is away: 1 of 2 masters does not answer: /),
+      ])
       expect(await understudy.metrics()).toMatch(/understudy_store_node_up\{[^}]*role="master"\} 0/)
     })
     await replaced.start()

@@ -164,12 +164,18 @@ describe('a primary that wants a login, where the configuration has none', () =>
         const readiness = await behind.admin<Readiness>('/readyz')
         if (auth === 'passthrough') {
           expect(readiness).toMatchObject({ status: 200, body: { ready: true, reasons: [] } })
+          const { application } = (await behind.admin<Status>('/api/v1/status')).body
+          expect(application).toEqual({ served: true, reasons: [] })
           expect(await behind.client({ password: APP }).set('k', 'v')).toBe('OK')
         } else {
           const said = [
             expect.stringMatching(/^the primary of route 'all', store 'old', serves no command: it wants a login/),
           ]
           expect(readiness).toMatchObject({ status: 503, body: { ready: false, reasons: said } })
+          const { application } = (await behind.admin<Status>('/api/v1/status')).body
+          expect(application.reasons).toEqual([
+            expect.stringMatching(/^the primary of every route serves no command: it wants a login/),
+          ])
           // As soon as it is let in without one.
           await locked.client().config('SET', 'requirepass', '')
           await eventually(async () => expect((await behind.admin('/readyz')).status).toBe(200))
