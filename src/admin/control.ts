@@ -77,6 +77,8 @@ export interface RouteStatus {
   shadow: string | null
   /** Commands, since the start, whose keys lie in several slots of the cluster at the route's other end: it would answer them CROSSSLOT. */
   crossSlots: CrossSlotCount[]
+  /** What else may be unequal on both sides, the worst first. */
+  problems: RouteProblem[]
   mirror: {
     /** Age of the oldest write not yet acknowledged by the shadow. */
     lagMs: number
@@ -97,6 +99,8 @@ export interface RouteStatus {
     verifyCauses: string[]
     /** Libraries of functions that the shadow does not take: somebody has to load there what does the same. */
     refusedLibraries: string[]
+    /** The code of the error with which it does not (`NOPERM`: its user lacks the right); null: there is none. */
+    refusedBecause: string | null
     /** Scripts (their SHA-1) and functions (`function NAME`), seen since the start, that use keys which they do not declare and may reach the route's under the wrong names. */
     scriptsInDoubt: string[]
     /** Databases with dirty keys that the shadow does not have, or refuses: they are not copied. A backfill makes one key of such a database dirty. */
@@ -122,6 +126,14 @@ export interface RouteStatus {
     /** Of the same sampled reads; null: none yet. */
     latencyMs: { primary: Latency | null; shadow: Latency | null }
   }
+}
+
+/** A sentence that can be read behind the route's name. */
+export interface RouteProblem {
+  level: 'bad' | 'warn'
+  text: string
+  /** A verify settles it. */
+  verify: boolean
 }
 
 /** `mismatched` of `compared`; `rate` is null when nothing was compared. */

@@ -12,6 +12,7 @@ import { applicationOf } from './application.ts'
 import { compareStatus } from './compare-views.ts'
 import type { Readiness, RouteStatus, RouteView, Status, StoreStatus } from './control.ts'
 import type { RecentAnswers } from './recent-answers.ts'
+import { problemsOf } from './route-problems.ts'
 import { whyNotServing } from './serving.ts'
 
 /** What the views are made of, at one moment. */
@@ -168,7 +169,7 @@ function routeStatus(
   awaitsCluster: boolean,
 ): RouteStatus {
   const count = (name: keyof RouteStats['counters']): number => stats?.counters[name] ?? 0
-  return {
+  const route = {
     phase,
     primary,
     shadow,
@@ -187,13 +188,15 @@ function routeStatus(
       needsVerify: stats?.needsVerify ?? false,
       verifyCauses: [...(stats?.verifyCauses ?? [])],
       refusedLibraries: [...(stats?.refusedLibraries ?? [])],
+      refusedBecause: stats?.refusedBecause ?? null,
       scriptsInDoubt: [...(stats?.scriptsInDoubt ?? [])],
       strandedDatabases: [...(stats?.strandedDatabases ?? [])],
       strandedBecause: stats?.strandedBecause ?? null,
-      repair: stats?.repair ?? 'idle',
+      repair: stats?.repair ?? ('idle' as const),
     },
     compare: compareStatus(stats),
   }
+  return { ...route, problems: problemsOf(route) }
 }
 
 function routeMetrics(phase: string, stats: RouteStats, facts: Facts, name: string): RouteMetrics {

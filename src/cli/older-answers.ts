@@ -78,6 +78,7 @@ const ROUTE: RouteStatus = {
   primary: '?',
   shadow: null,
   crossSlots: [],
+  problems: [],
   mirror: {
     lagMs: 0,
     backlog: 0,
@@ -91,6 +92,7 @@ const ROUTE: RouteStatus = {
     needsVerify: false,
     verifyCauses: [],
     refusedLibraries: [],
+    refusedBecause: null,
     scriptsInDoubt: [],
     strandedDatabases: [],
     strandedBecause: null,

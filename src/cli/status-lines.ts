@@ -1,5 +1,5 @@
 import type { RouteStatus, Status, StoreStatus } from '../admin/control.ts'
-import { scriptInWords } from '../routing/script-id.ts'
+import { problemsOf } from '../admin/route-problems.ts'
 import { formatBytes, formatMs, formatSeconds, formatShare } from './format.ts'
 import { tableLines } from './table.ts'
 import { printable, type Terminal } from './terminal.ts'
@@ -107,10 +107,8 @@ const REPAIR_WORDS: Readonly<Record<RouteStatus['mirror']['repair'], string>> = 
 /** What is not equal, or not known to be. */
 function doubts(status: Status, terminal: Terminal): string[] {
   const lines: string[] = []
-  for (const [name, { mirror, crossSlots }] of Object.entries(status.routes)) {
-    const { dirtyKeys, hotKeys, dirtyReasons, oldestDirtyMs, needsVerify, verifyCauses, scriptsInDoubt, repair } =
-      mirror
-    const { strandedDatabases, strandedBecause } = mirror
+  for (const [name, route] of Object.entries(status.routes)) {
+    const { dirtyKeys, hotKeys, dirtyReasons, oldestDirtyMs, strandedDatabases, repair } = route.mirror
     if (dirtyKeys > 0) {
       const reasons = Object.entries(dirtyReasons).map(([reason, count]) => `${count} ${reason}`)
       const age = formatSeconds(oldestDirtyMs / 1000)
@@ -120,35 +118,9 @@ function doubts(status: Status, terminal: Terminal): string[] {
         `${printable(name)}: dirty keys: ${printable(reasons.join(', '))}${hotKeys > 0 ? `; ${hotKeys} written all the time and copied again and again` : ''}; the oldest for ${age}; ${copying}`,
       )
     }
-    if (strandedDatabases.length > 0) {
-      const text = `keys of database ${strandedDatabases.join(', ')} cannot be copied: ${strandedBecause ?? 'the shadow does not have it'}`
-      lines.push(terminal.style('red', printable(`${name}: ${text}`)))
-    }
-    const ofKeys = verifyCauses.filter((cause) => !cause.startsWith('functions'))
-    if (needsVerify && (ofKeys.length > 0 || verifyCauses.length === 0)) {
-      const text = `needs a verify (${ofKeys.join(', ')}): keys may differ that nobody can name`
-      lines.push(terminal.style('red', printable(`${name}: ${text}`)))
-    }
-    if (ofKeys.length < verifyCauses.length) {
-      const libraries = mirror.refusedLibraries.join(', ')
-      const text =
-        libraries === ''
-          ? 'the functions of the shadow may differ; they are compared and brought over'
-          : `the shadow refuses the primary's libraries of functions (${libraries}): load some there that it takes, of the same names and functions`
-      lines.push(terminal.style('red', printable(`${name}: ${text}`)))
-    }
-    if (crossSlots.length > 0) {
-      const counts = crossSlots.map(({ command, count }) => `${command} ${count}`).join(', ')
-      const text = `keys in several slots of the cluster at the other end, which would answer CROSSSLOT: ${counts}`
-      lines.push(terminal.style('red', printable(`${name}: ${text}`)))
-    }
-    if (scriptsInDoubt.length > 0)
-      lines.push(
-        terminal.style(
-          'red',
-          `${printable(name)}: scripts or functions that make names of keys themselves: ${scriptsInDoubt.length} (${printable(scriptInWords(scriptsInDoubt[0]!))}${scriptsInDoubt.length > 1 ? ', ...' : ''}); under other names they reach the wrong keys`,
-        ),
-      )
+    // Not what the sidecar says of them: an older one says nothing.
+    for (const { level, text } of problemsOf(route))
+      lines.push(terminal.style(level === 'bad' ? 'red' : 'yellow', printable(`${name}: ${text}`)))
   }
   if (!status.durability.intact)
     lines.push(

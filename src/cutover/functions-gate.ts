@@ -1,17 +1,26 @@
 import { isOfFunctions } from '../mirror/verify-marks.ts'
-import type { RouteStats } from '../proxy/messages.ts'
+
+/** As `RouteStats` and `RouteStatus` have it. */
+interface OfFunctions {
+  readonly verifyCauses: readonly string[]
+  readonly refusedLibraries: readonly string[]
+  readonly refusedBecause: string | null
+}
 
 /** Why the shadow's functions may not be the primary's, and what to do; null: they are. A verify looks at keys alone. */
 export function functionsInDoubt(
-  { verifyCauses, refusedLibraries }: Pick<RouteStats, 'verifyCauses' | 'refusedLibraries'>,
+  { verifyCauses, refusedLibraries, refusedBecause }: OfFunctions,
   shadow: string,
 ): string | null {
   if (!verifyCauses.some(isOfFunctions)) return null
   if (refusedLibraries.length === 0)
     return `the functions of '${shadow}' are being compared with the primary's and brought over`
   const [what, one] = refusedLibraries.length === 1 ? ['library', 'one'] : ['libraries', 'some']
+  const refuses = `'${shadow}' refuses the primary's ${what} of functions '${refusedLibraries.join("', '")}'`
+  if (refusedBecause === 'NOPERM')
+    return `${refuses} (NOPERM): its user there may not use FUNCTION LIST, LOAD and DELETE: give it '+function'`
   return (
-    `'${shadow}' refuses the primary's ${what} of functions '${refusedLibraries.join("', '")}' (FUNCTION LOAD): load ${one} there that it takes, ` +
+    `${refuses} (FUNCTION LOAD): load ${one} there that it takes, ` +
     'under the same name and with the same functions, or delete it on the primary'
   )
 }

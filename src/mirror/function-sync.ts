@@ -57,6 +57,7 @@ export class FunctionSync {
   #said = ''
   /** Of the last attempt. */
   #refusedNow: readonly string[] = []
+  #refusedBecause: string | null = null
   /** By name: what has been refused, and what the shadow had then. */
   readonly #refused = new Map<string, Refused>()
 
@@ -68,6 +69,11 @@ export class FunctionSync {
   /** Names of libraries that the shadow of the route `*` does not take. */
   get refused(): readonly string[] {
     return this.#refusedNow
+  }
+
+  /** The code of the first refusal; null: nothing is refused. */
+  get refusedBecause(): string | null {
+    return this.#refusedBecause
   }
 
   /** Called on the clock's tick. */
@@ -97,7 +103,7 @@ export class FunctionSync {
       if (typeof here === 'string') {
         // One that knows no functions has none, either.
         if (there.size === 0 && isUnknownCommand(here)) return this.#certain(route)
-        if (REFUSAL.test(here)) this.#refusedNow = [...there.keys()]
+        if (REFUSAL.test(here)) this.#areRefused([...there.keys()], here)
         return this.#later(here, route.shadow!.storeName)
       }
       const steps = differences(there, here, toVerify.hasCause(route.name, 'functions-removed'), this.#refused)
@@ -115,6 +121,7 @@ export class FunctionSync {
   #send(route: Route, steps: readonly Step[], there: Libraries, here: Libraries, shadow: Pipeline): void {
     let open = steps.length
     let failed: string | null = null
+    let because: string | null = null
     const refused: string[] = []
     for (const { library, args } of steps) {
       askAboutFunctions(shadow, args, (reply) => {
@@ -123,13 +130,14 @@ export class FunctionSync {
           const wanted = there.get(library)
           if (wanted !== undefined && REFUSAL.test(reply)) {
             refused.push(library)
+            because ??= reply
             const known = this.#refused.get(library)
             if (known?.wanted.equals(wanted.code) !== true)
               this.#refused.set(library, { wanted: wanted.code, had: here.get(library)?.code ?? null })
           }
         }
         if (--open > 0) return
-        this.#refusedNow = refused
+        this.#areRefused(refused, because)
         if (failed === null) this.#running = false
         else this.#later(failed, route.shadow!.storeName)
       })
@@ -140,10 +148,16 @@ export class FunctionSync {
     this.#running = false
     this.#failures = 0
     this.#said = ''
-    this.#refusedNow = []
+    this.#areRefused([], null)
     this.#dirty.toVerify.lift(name, 'functions')
     this.#dirty.toVerify.lift(name, 'functions-removed')
     this.#context.log({ level: 'info', msg: "the shadow's functions are the primary's", fields: { route: name } })
+  }
+
+  /** Error texts may quote a script: only the code is told. */
+  #areRefused(libraries: readonly string[], error: string | null): void {
+    this.#refusedNow = libraries
+    this.#refusedBecause = error === null ? null : codeOf(error)
   }
 
   #later(error: string, store: string): void {
@@ -157,10 +171,13 @@ export class FunctionSync {
     this.#context.log({
       level: 'warn',
       msg: 'functions cannot be brought to the shadow; it is tried again',
-      // Error texts may quote a script: only the code goes to the log.
-      fields: { library, store, reason: error.split(' ', 1)[0] ?? 'unknown' },
+      fields: { library, store, reason: codeOf(error) },
     })
   }
+}
+
+function codeOf(error: string): string {
+  return error.split(' ', 1)[0] ?? 'unknown'
 }
 
 interface Library {

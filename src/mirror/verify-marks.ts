@@ -32,7 +32,7 @@ export const VERIFY_CAUSES = [
 export type VerifyCause = (typeof VERIFY_CAUSES)[number]
 
 /** No verify of keys settles it. */
-export function isOfFunctions(cause: VerifyCause): boolean {
+export function isOfFunctions(cause: string): boolean {
   return cause === 'functions' || cause === 'functions-removed'
 }
 

@@ -120,6 +120,8 @@ export interface RouteStats {
   readonly verifyCauses: readonly VerifyCause[]
   /** Libraries of functions that the shadow does not take; none where it has what stands for them. */
   readonly refusedLibraries: readonly string[]
+  /** The code of the error with which it does not; null: there is none. */
+  readonly refusedBecause: string | null
   /** Scripts (their SHA-1) and functions (`function NAME`) that make names of keys themselves and may reach the route's. */
   readonly scriptsInDoubt: readonly string[]
   /** Databases with dirty keys that the shadow does not have, or refuses. */

@@ -44,7 +44,9 @@ export function statsOf(parts: StatsParts): Stats {
           oldestDirtyMs: nowMs - (dirty.oldestMs(name) ?? nowMs),
           needsVerify: dirty.needsVerify(name),
           verifyCauses: dirty.toVerify.causes(name),
-          refusedLibraries: name === path.routes.fallback.name ? functions.refused : [],
+          ...(name === path.routes.fallback.name
+            ? { refusedLibraries: functions.refused, refusedBecause: functions.refusedBecause }
+            : { refusedLibraries: [], refusedBecause: null }),
           scriptsInDoubt: path.doubts.mayReach(name),
           crossSlots: [...state.crossSlots].map(([command, { count, lastMs }]) => ({
             command,

@@ -14,6 +14,7 @@ import type {
   Status,
 } from '../../src/admin/control.ts'
 import type { History, HistoryQuery } from '../../src/admin/history.ts'
+import { problemsOf } from '../../src/admin/route-problems.ts'
 import { UnderstudyError } from '../../src/base/errors.ts'
 import type { Job, JobKey } from '../../src/jobs/job.ts'
 
@@ -75,7 +76,7 @@ export class FakeControl implements Control {
         },
       },
       routes: {
-        jobs: {
+        jobs: routeStatus({
           phase: 'shadow',
           primary: 'old',
           shadow: 'new',
@@ -93,14 +94,15 @@ export class FakeControl implements Control {
             needsVerify: true,
             verifyCauses: ['overflow'],
             refusedLibraries: [],
+            refusedBecause: null,
             scriptsInDoubt: ['c9de48fe8f60d116de68a05101deb9f683108802'],
             strandedDatabases: [],
             strandedBecause: null,
             repair: 'paused',
           },
           compare: compareStatus({ compared: 200, matched: 190, mismatched: 5, transient: 3, skipped: 2 }),
-        },
-        rest: {
+        }),
+        rest: routeStatus({
           phase: 'passthrough',
           primary: 'old',
           shadow: null,
@@ -118,13 +120,14 @@ export class FakeControl implements Control {
             needsVerify: false,
             verifyCauses: [],
             refusedLibraries: [],
+            refusedBecause: null,
             scriptsInDoubt: [],
             strandedDatabases: [],
             strandedBecause: null,
             repair: 'idle',
           },
           compare: compareStatus({}),
-        },
+        }),
       },
       clients: { connected: 11 },
       application: { served: true, reasons: [] },
@@ -350,4 +353,9 @@ export function job(changes: Partial<Job> = {}): Job {
     report: null,
     ...changes,
   }
+}
+
+/** With the sentences that the sidecar makes of it. */
+export function routeStatus(of: Omit<RouteStatus, 'problems'>): RouteStatus {
+  return { ...of, problems: problemsOf(of) }
 }

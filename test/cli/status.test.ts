@@ -61,11 +61,16 @@ describe('understudy status', () => {
     const refusing = await startTestServer()
     const status = await refusing.control.status()
     const rest = status.routes['rest']!
-    const mirror = { ...rest.mirror, needsVerify: true, verifyCauses: ['functions'], refusedLibraries: ['carts'] }
-    refusing.control.status = async () => ({ ...status, routes: { rest: { ...rest, mirror } } })
+    const of = { needsVerify: true, verifyCauses: ['functions'], refusedLibraries: ['carts'] }
+    const mirror = { ...rest.mirror, ...of, refusedBecause: 'ERR' }
+    const forbidden = { ...rest.mirror, ...of, refusedBecause: 'NOPERM' }
+    const routes = { a: { ...rest, shadow: 'new', mirror }, b: { ...rest, shadow: 'new', mirror: forbidden } }
+    refusing.control.status = async () => ({ ...status, routes })
     const { stdout } = await runCli(['status'], { UNDERSTUDY_ADMIN_URL: refusing.url })
     await refusing.close()
-    expect(stdout).toContain("rest: the shadow refuses the primary's libraries of functions (carts): load some there")
+    const refuses = "'new' refuses the primary's library of functions 'carts'"
+    expect(stdout).toContain(`a: ${refuses} (FUNCTION LOAD): load one there that it takes, under the same name`)
+    expect(stdout).toContain(`b: ${refuses} (NOPERM): its user there may not use FUNCTION LIST, LOAD and DELETE`)
     expect(stdout).not.toContain('needs a verify')
   })
 
@@ -113,7 +118,7 @@ jobs   shadow       old      new     12 ms  3 (2.0 kb)      4       100       20
 rest   passthrough  old      -        0 ms           0      0         0         0           0      -
 
 jobs: dirty keys: 1 overlap, 3 shadow-down; 1 written all the time and copied again and again; the oldest for 1m 1s; copying waits for a store that is down
-jobs: needs a verify (overflow): keys may differ that nobody can name
+jobs: keys may differ that nobody can name: it needs a verify (overflow)
 jobs: scripts or functions that make names of keys themselves: 1 (SHA-1 c9de48fe8f60d116de68a05101deb9f683108802); under other names they reach the wrong keys
 `)
   })

@@ -1,8 +1,12 @@
 import { expect, test } from 'vitest'
 import { configIn, gatesOf } from '../support/gates.ts'
 
-async function closedBy(verifyCauses: readonly string[], refusedLibraries: readonly string[]): Promise<string[]> {
-  const all = { needsVerify: verifyCauses.length > 0, verifyCauses, refusedLibraries }
+async function closedBy(
+  verifyCauses: readonly string[],
+  refusedLibraries: readonly string[],
+  refusedBecause: string | null = null,
+): Promise<string[]> {
+  const all = { needsVerify: verifyCauses.length > 0, verifyCauses, refusedLibraries, refusedBecause }
   const seen = await gatesOf(configIn('shadow'), configIn('switched'), { all })
   return seen.filter(({ open }) => !open).map(({ reason }) => reason)
 }
@@ -14,6 +18,9 @@ test('a gate that is closed for functions names the library, the target and the 
   ])
   expect(await closedBy(['functions'], ['a', 'b'])).toEqual([
     expect.stringContaining("libraries of functions 'a', 'b'"),
+  ])
+  expect(await closedBy(['functions'], ['carts'], 'NOPERM')).toEqual([
+    "'new' refuses the primary's library of functions 'carts' (NOPERM): its user there may not use FUNCTION LIST, LOAD and DELETE: give it '+function'",
   ])
   expect(await closedBy(['functions'], [])).toEqual([expect.stringContaining('are being compared')])
 })

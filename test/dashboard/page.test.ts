@@ -3,7 +3,7 @@ import type { Browser, BrowserContextOptions, Locator } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Status } from '../../src/admin/control.ts'
 import { UnderstudyError } from '../../src/base/errors.ts'
-import { job, mismatch } from '../admin/fake-control.ts'
+import { job, mismatch, routeStatus } from '../admin/fake-control.ts'
 import { startTestServer, type TestServer } from '../admin/test-server.ts'
 import { openPage, startBrowser } from '../support/browser.ts'
 import { eventually } from '../support/eventually.ts'
@@ -221,6 +221,23 @@ describe('what the page shows of trouble', () => {
         ]),
       ),
     )
+  })
+
+  test('of functions that the shadow refuses it says what the gate says, and asks for no verify', async () => {
+    const server = await startTestServer()
+    const status = await server.control.status()
+    const { problems: _, ...rest } = status.routes['rest']!
+    const of = { needsVerify: true, verifyCauses: ['functions'], refusedLibraries: ['carts'], refusedBecause: 'NOPERM' }
+    status.routes = { rest: routeStatus({ ...rest, shadow: 'new', mirror: { ...rest.mirror, ...of } }) }
+    server.control.status = async () => status
+    const { page } = await open(server)
+    const problem = page.locator('.verdict li', { hasText: 'carts' })
+    await problem.waitFor()
+    expect(await problem.textContent()).toBe(
+      "rest: 'new' refuses the primary's library of functions 'carts' (NOPERM): its user there may not use FUNCTION LIST, LOAD and DELETE: give it '+function'",
+    )
+    expect(await problem.locator('a').getAttribute('href')).toBe('#routes')
+    expect(await page.locator('.verdict').textContent()).not.toContain('verify')
   })
 
   test('an application that suffers is enough for something to be wrong', async () => {

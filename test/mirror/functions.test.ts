@@ -162,6 +162,7 @@ describe('a library that the shadow refuses', () => {
     await refuseLoads()
     await path.client().call('FUNCTION', 'LOAD', library('one'))
     await eventually(() => expect(refused(path)).toEqual(['one']))
+    expect(path.runtime.stats().routes['all']!.refusedBecause).toBe('NOPERM')
     expect(JSON.stringify(path.notices)).toContain('"library":"one","store":"new","reason":"NOPERM"')
     // Of another function: it does not do the same.
     await loadedByHand(library('one').replace('of_one', 'other'))
@@ -172,6 +173,7 @@ describe('a library that the shadow refuses', () => {
     await loadedByHand(own)
     await eventually(() => expect(causesOf(path)).toEqual([]), { timeoutMs: 30_000 })
     expect(refused(path)).toEqual([])
+    expect(path.runtime.stats().routes['all']!.refusedBecause).toBeNull()
     expect(await functionsOf(fresh)).toEqual([own])
   }, 60_000)
 

@@ -42,6 +42,7 @@ const ALL_WELL = {
   needsVerify: false,
   verifyCauses: [],
   refusedLibraries: [],
+  refusedBecause: null,
   strandedDatabases: [],
   crossSlots: [],
   scriptsInDoubt: [],

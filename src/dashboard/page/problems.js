@@ -112,7 +112,7 @@ function waitingFor(mirrors) {
  * @param {State} state
  * @returns {(Problem & { route: string })[]}
  */
-function routeProblems(name, { mirror, phase, compare, shadow, crossSlots }, { status, recent }) {
+function routeProblems(name, { mirror, phase, compare, shadow, problems }, { status, recent }) {
   /** @type {(Problem & { route: string })[]} */
   const found = []
   const because = Object.entries(mirror.dirtyReasons ?? {}).map(([reason, keys]) => `${count(keys)} ${reason}`)
@@ -122,24 +122,7 @@ function routeProblems(name, { mirror, phase, compare, shadow, crossSlots }, { s
   const isShadowDown = shadow !== null && status?.stores[shadow]?.up === false
   if (!isShadowDown && mirror.lagMs > LAG_MS)
     say('bad', `the shadow is ${duration(mirror.lagMs / 1000)} behind, ${counted(mirror.backlog, 'write')} to come`)
-  if (mirror.needsVerify)
-    say(
-      'bad',
-      `keys may differ that nobody can name: it needs a verify (${(mirror.verifyCauses ?? []).join(', ')})`,
-      '#jobs',
-    )
-  if (mirror.strandedDatabases?.length > 0)
-    say('bad', `keys of database ${mirror.strandedDatabases.join(', ')} cannot be copied: ${mirror.strandedBecause}`)
-  if (crossSlots?.length > 0)
-    say(
-      'warn',
-      `commands with keys in several slots of the cluster at the other end, which would answer CROSSSLOT: ${crossSlots.map((of) => `${of.command} ${count(of.count)}`).join(', ')}`,
-    )
-  if (mirror.scriptsInDoubt?.length > 0)
-    say(
-      'warn',
-      `${counted(mirror.scriptsInDoubt.length, 'script')} with names of keys of their own making: under other names they reach the wrong keys`,
-    )
+  for (const { level, text, verify } of problems ?? []) say(level, text, verify ? '#jobs' : '#routes')
   if (mirror.repair === 'tripped') say('bad', 'copying dirty keys keeps failing: the log says why')
   if (!isShadowDown && mirror.dirtyKeys > 0)
     say('warn', `${counted(mirror.dirtyKeys, 'dirty key')} to be copied${reasons}`)

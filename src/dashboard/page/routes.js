@@ -116,12 +116,12 @@ function number(label, value, tone = '') {
 }
 
 /** No gate is closed by these, and yet: who goes on now should know.  @param {RouteStatus} route @param {State} state */
-function cautions({ mirror, compare, shadow }, { status }) {
+function cautions({ mirror, compare, shadow, problems }, { status }) {
   const { rate: share, compared, mismatched } = compare.rates['10m']
   const mends = [
     ...(shadow !== null && status?.stores[shadow]?.up === false ? [`the shadow ${shadow} is down`] : []),
     ...(mirror.lagMs > LAG_MS ? ['the shadow is behind'] : []),
-    ...(mirror.needsVerify ? ['the route needs a verify'] : []),
+    ...(problems?.some(({ verify }) => verify) ? ['the route needs a verify'] : []),
     ...(mirror.dirtyKeys > 0 ? [`${counted(mirror.dirtyKeys, 'key')} dirty`] : []),
   ]
   return html`${mends.length === 0 ? nothing : caution(html`${mends.join(', ')}: better wait until that is mended`)}

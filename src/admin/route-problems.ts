@@ -1,0 +1,36 @@
+import { functionsInDoubt } from '../cutover/functions-gate.ts'
+import { isOfFunctions } from '../mirror/verify-marks.ts'
+import { scriptInWords } from '../routing/script-id.ts'
+import type { RouteProblem, RouteStatus } from './control.ts'
+
+/** What may be unequal on a route's two sides and is not told by a number, the worst first; for `status`, the command line and the dashboard alike. Nothing of it stands in the way of the application. */
+export function problemsOf({ shadow, crossSlots, mirror }: Omit<RouteStatus, 'problems'>): RouteProblem[] {
+  const { needsVerify, verifyCauses, strandedDatabases, strandedBecause, scriptsInDoubt } = mirror
+  const found: RouteProblem[] = []
+  const say = (level: RouteProblem['level'], text: string, verify = false) => found.push({ level, text, verify })
+  const ofKeys = verifyCauses.filter((cause) => !isOfFunctions(cause))
+  if (needsVerify && (ofKeys.length > 0 || verifyCauses.length === 0))
+    say('bad', `keys may differ that nobody can name: it needs a verify (${ofKeys.join(', ')})`, true)
+  const functions = functionsInDoubt(mirror, shadow ?? 'the shadow')
+  if (functions !== null) say(mirror.refusedLibraries.length > 0 ? 'bad' : 'warn', functions)
+  if (strandedDatabases.length > 0) {
+    const because = strandedBecause ?? 'the shadow does not have it'
+    say('bad', `keys of database ${strandedDatabases.join(', ')} cannot be copied: ${because}`)
+  }
+  if (crossSlots.length > 0) {
+    const counts = crossSlots.map(({ command, count }) => `${command} ${count}`).join(', ')
+    say(
+      'warn',
+      `commands with keys in several slots of the cluster at the other end, which would answer CROSSSLOT: ${counts}`,
+    )
+  }
+  const [first, ...others] = scriptsInDoubt
+  if (first !== undefined) {
+    const which = `${scriptsInDoubt.length} (${scriptInWords(first)}${others.length > 0 ? ', ...' : ''})`
+    say(
+      'warn',
+      `scripts or functions that make names of keys themselves: ${which}; under other names they reach the wrong keys`,
+    )
+  }
+  return found
+}
