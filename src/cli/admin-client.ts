@@ -30,8 +30,12 @@ export class AdminClient {
     this.#headers = token === null ? {} : { authorization: `Bearer ${Buffer.from(token).toString('latin1')}` }
   }
 
-  async get<T>(path: string): Promise<T> {
-    return (await this.#json(path, { signal: AbortSignal.timeout(READ_TIMEOUT_MS) })) as T
+  /** `signal`: nobody waits for it any more (ADMIN_UNREACHABLE). */
+  async get<T>(path: string, signal?: AbortSignal): Promise<T> {
+    const timeout = AbortSignal.timeout(READ_TIMEOUT_MS)
+    return (await this.#json(path, {
+      signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
+    })) as T
   }
 
   /** An answer that is no JSON, as it is. */

@@ -45,10 +45,11 @@ async function watch(client: AdminClient, { watch, json }: StatusOptions, termin
   process.once('SIGINT', () => interrupt.abort())
   while (!interrupt.signal.aborted) {
     try {
-      const answer = await client.get<unknown>('/api/v1/status')
+      const answer = await client.get<unknown>('/api/v1/status', interrupt.signal)
       if (json) terminal.json(answer, 0)
       else terminal.screen([...statusLines(statusOf(answer), terminal), '', shownAt()])
     } catch (error) {
+      if (interrupt.signal.aborted) return
       // A wrong address or token does not become right.
       if (!(error instanceof UnderstudyError) || error.code !== 'ADMIN_UNREACHABLE') throw error
       if (json) terminal.note(`understudy: ${printable(error.message)}`)

@@ -1,4 +1,4 @@
-import { styleText } from 'node:util'
+import { stripVTControlCharacters, styleText } from 'node:util'
 
 type Style = Parameters<typeof styleText>[0]
 
@@ -20,12 +20,31 @@ export class Terminal {
     this.line(JSON.stringify(value, null, indent))
   }
 
-  /** Lines in the place of what stands there; one heap below the other, with an empty line between, where that is no terminal. */
+  /**
+   * Lines in the place of what stands there: the first ones, where the terminal has not the rows for all, which would scroll the rest out of sight with each look. One heap below the other, with an
+   * empty line between, where that is no terminal.
+   */
   screen(lines: readonly string[]): void {
-    const isTerminal = this.#stdout.isTTY === true
+    if (this.#stdout.isTTY !== true) {
+      this.#stdout.write(`${lines.map((line) => `${line}\n`).join('')}\n`)
+      return
+    }
     // Home; each line overwrites what stood there to its end; then what is below goes. Clearing all of it first would flicker.
-    const text = lines.map((line) => (isTerminal ? `${line}\x1b[K\n` : `${line}\n`)).join('')
-    this.#stdout.write(isTerminal ? `\x1b[H${text}\x1b[J` : `${text}\n`)
+    const text = this.#fitting(lines).map((line) => `${line.replaceAll('\n', '\x1b[K\n')}\x1b[K\n`)
+    this.#stdout.write(`\x1b[H${text.join('')}\x1b[J`)
+  }
+
+  /** What has room above the row where the cursor comes to stand, a row being left for how many lines have not. */
+  #fitting(lines: readonly string[]): readonly string[] {
+    const { rows, columns } = this.#stdout
+    // Of a terminal that does not tell its size both are 0.
+    if (!rows || !columns) return lines
+    const heights = lines.map((line) => rowsOf(line, columns))
+    const total = heights.reduce((sum, height) => sum + height, 0)
+    if (total < rows) return lines
+    let room = rows - 2
+    const count = heights.findIndex((height) => (room -= height) < 0)
+    return [...lines.slice(0, count), `… ${lines.length - count} more`]
   }
 
   /** For people, beside the answer: problems and progress. */
@@ -54,6 +73,12 @@ export class Terminal {
   rawNote(text: string): void {
     this.#stderr.write(text)
   }
+}
+
+/** That it takes on a terminal, which goes on in the next one where a line is too long. */
+function rowsOf(line: string, columns: number): number {
+  const parts = stripVTControlCharacters(line).split('\n')
+  return parts.reduce((sum, part) => sum + Math.max(1, Math.ceil([...part].length / columns)), 0)
 }
 
 /** Text from elsewhere (a key, an error text) on one line and without control characters, so that it cannot steer the terminal. */

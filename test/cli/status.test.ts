@@ -86,6 +86,22 @@ describe('understudy status', () => {
     expect(await cli.finished).toMatchObject({ code: 0, stderr: '' })
   })
 
+  test('--watch ends with Ctrl-C also while it waits for a sidecar that says nothing', async () => {
+    let asked = 0
+    const silent = createServer(() => asked++)
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+    const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`
+    const cli = startCli(['status', '--watch', '--admin', url])
+    await eventually(() => expect(asked).toBe(1))
+    const before = performance.now()
+    cli.child.kill('SIGINT')
+    expect(await cli.finished).toEqual({ code: 0, stdout: '', stderr: '' })
+    // The request itself would be waited for ten seconds.
+    expect(performance.now() - before).toBeLessThan(8_000)
+    silent.closeAllConnections()
+    silent.close()
+  })
+
   test('--watch --json is a line for each look', async () => {
     const cli = startCli(['status', '--watch', '0.1', '--json'], reach())
     await eventually(() => expect(cli.output.stdout.split('\n').length).toBeGreaterThan(3))
