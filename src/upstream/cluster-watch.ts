@@ -1,5 +1,7 @@
 import type { Endpoint, StoreConfig } from '../config/config.ts'
+import type { Reply } from '../resp/reply.ts'
 import { withBriefClient } from './brief-client.ts'
+import { readTopology } from './cluster/topology.ts'
 import { HealthProbe } from './health.ts'
 
 /** A cluster as its nodes say it is: part of `status`. */
@@ -116,10 +118,10 @@ export class ClusterWatch {
         this.store,
         endpoint,
         'understudy-health',
-        async (redis): Promise<[string, unknown]> => [
+        async (redis): Promise<[string, Reply]> => [
           // A user that may not ask is not told.
           String(await redis.call('CLUSTER', 'INFO').catch(() => '')),
-          await redis.call('CLUSTER', 'SLOTS'),
+          (await redis.callBuffer('CLUSTER', 'SLOTS')) as Reply,
         ],
       )
       const layout = readLayout(slots, endpoint)
@@ -169,20 +171,16 @@ function ailmentOf(nodes: readonly ClusterNodeView[], slotsCovered: number): str
   return slotsCovered < SLOTS ? `${SLOTS - slotsCovered} slots are served by no node` : null
 }
 
-/** `[first, last, [host, port, id], replicas ...]` for each range, as Redis documents CLUSTER SLOTS; a host that is not said is the one that was asked. Null: it is no such answer. */
-function readLayout(reply: unknown, asked: Endpoint): Layout | null {
-  if (!Array.isArray(reply) || reply.length === 0 || asked.kind !== 'tcp') return null
-  const masters = new Map<string, number>()
-  const replicas = new Set<string>()
-  const ranges = [...(reply as readonly [number, number, ...[string | null, number][]][])]
-  for (const [first, last, ...nodes] of ranges.sort(([one], [other]) => one - other)) {
-    for (const [i, [host, port]] of nodes.entries()) {
-      const address = `${host === null || host === '' || host === '?' ? asked.host : host}:${port}`
-      if (i === 0) masters.set(address, (masters.get(address) ?? 0) + last - first + 1)
-      else replicas.add(address)
-    }
+/** `reply`: to CLUSTER SLOTS. Null: it is no such answer, or names nobody. */
+function readLayout(reply: Reply, asked: Endpoint): Layout | null {
+  const topology = asked.kind === 'tcp' ? readTopology(reply, asked.host) : null
+  if (topology === null || topology.masters.length === 0) return null
+  const slots = topology.masters.map(() => 0)
+  for (const owner of topology.owners) if (owner !== -1) slots[owner]!++
+  return {
+    masters: new Map(topology.masters.map((node, i) => [`${node.host}:${node.port}`, slots[i]!])),
+    replicas: new Set(topology.replicas.map(({ host, port }) => `${host}:${port}`)),
   }
-  return { masters, replicas }
 }
 
 /** Masters by their first slots, then replicas. */
