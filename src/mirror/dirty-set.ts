@@ -147,11 +147,6 @@ export class DirtySet {
     return this.#groups.routes()
   }
 
-  /** Databases in which a route has ever had dirty keys. */
-  databases(route: string): number[] {
-    return this.#groups.ofRoute(route).map(({ database }) => database)
-  }
-
   /** Databases in which a route has dirty keys now. */
   dirtyDatabases(route: string): number[] {
     return this.#groups
@@ -246,9 +241,10 @@ export class DirtySet {
     this.toVerify.clear(route)
   }
 
-  /** Its dirty keys are not to be copied. */
-  drop(route: string): void {
+  /** Its dirty keys are not to be copied. No database: those of all. */
+  drop(route: string, database: number | null = null): void {
     for (const group of this.#groups.ofRoute(route)) {
+      if (database !== null && group.database !== database) continue
       while (group.byAge.first !== -1) this.#remove(group, group.byAge.first, false)
     }
   }

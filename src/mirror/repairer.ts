@@ -1,6 +1,7 @@
 import { CircuitBreaker } from '../base/circuit-breaker.ts'
 import { TokenBucket } from '../base/token-bucket.ts'
 import type { Route } from '../routing/route.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
@@ -45,7 +46,7 @@ interface RouteWork {
 /**
  * Works the dirty set off by state copies: `run` is called on the clock's tick and starts as many as rate and concurrency allow, from the route with the oldest key
  * on, oldest first. A route whose shadow or primary is down is passed over; a key that fails waits longer each time behind all the others, and is
- * never given up. Where copies keep failing the route's breaker opens, so that a store in trouble is asked a few times a second at most.
+ * never given up, unless it is of a database that the primary does not have. Where copies keep failing the route's breaker opens, so that a store in trouble is asked a few times a second at most.
  */
 export class Repairer {
   readonly #context: DataPathContext
@@ -54,6 +55,8 @@ export class Repairer {
   readonly #bucket: TokenBucket
   readonly #holds: KeyHolds
   readonly #work = new Map<string, RouteWork>()
+  /** Connections to primaries that are being opened for dirty keys of databases other than 0, by store and database. */
+  readonly #asked = new Map<string, Pipeline>()
 
   /** `resume`: sessions that wait look again. */
   constructor(context: DataPathContext, dirty: DirtySet, overlap: OverlapTable, resume: () => void) {
@@ -97,8 +100,11 @@ export class Repairer {
   #workOn(route: Route, nowMs: number): boolean {
     const work = this.#workOf(route.name)
     work.paused = true
-    for (const database of this.#dirty.databases(route.name)) {
-      if (!this.#isConnected(route, database)) continue
+    for (const database of this.#dirty.dirtyDatabases(route.name)) {
+      if (!this.#isConnected(route, database)) {
+        if (this.#isNowhere(route, database)) this.#dirty.drop(route.name, database)
+        continue
+      }
       work.paused = false
       while (work.running < MAX_CONCURRENT && this.#dirty.isReady(route.name, database)) {
         if (!work.breaker.allows(nowMs)) return true
@@ -118,6 +124,26 @@ export class Repairer {
     const primary = this.#context.stores[route.primary.store]!.shared(database, 2)
     if (primary.state === 'idle') primary.connect()
     return (shadow.state === 'up' || isStranded(store, database)) && primary.state === 'up'
+  }
+
+  /**
+   * The primary has no such database, so that nobody can have written there: keys of it are dirty where a SELECT might have succeeded (in a transaction that was lost, or whose script writes keys that it does not declare). It is asked for
+   * each time that there are some: it may be another server by then.
+   */
+  #isNowhere({ primary, shadow }: Route, database: number): boolean {
+    if (database === 0 || shadow === null) return false
+    const asked = `${primary.storeName} ${database}`
+    const pipeline = this.#asked.get(asked)
+    if (pipeline === undefined || pipeline.state === 'up') {
+      const now = this.#context.stores[primary.store]!.shared(database, 2)
+      if (now.state === 'up') this.#asked.delete(asked)
+      else this.#asked.set(asked, now)
+      return false
+    }
+    if (pipeline.state !== 'closed') return false
+    this.#asked.delete(asked)
+    // In its own words; a user without the right to the database may not be the only one.
+    return pipeline.error?.startsWith('ERR ') === true
   }
 
   #copy(work: RouteWork, entry: DirtyKey, nowMs: number): void {

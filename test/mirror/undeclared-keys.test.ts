@@ -47,6 +47,20 @@ test('a rate limit whose key is made of a declared one and an argument', async (
   expect(await fresh.client().ttl('limit:10.0.0.1')).toBeGreaterThan(590)
 })
 
+test('in a transaction whose SELECT the server refuses: no key is left behind in a database that it does not have', async () => {
+  const app = await start()
+  const source = "return redis.call('set', 'made:' .. ARGV[1], '1')"
+  // From now on the primary tells what is written.
+  await app.eval(source, 0, 'up')
+  const replies = await app.multi().call('SELECT', '99').eval(source, 0, 'here').exec()
+  expect(replies!.map(([error, reply]) => error?.message ?? reply)).toEqual(['ERR DB index is out of range', 'OK'])
+  // Told in each database that the script may have run in.
+  await eventually(() => expect(path.runtime.stats().routes['all']!.counters.dirtied).toBeGreaterThanOrEqual(3))
+  await equal()
+  expect(path.runtime.stats().routes['all']).toMatchObject({ dirtyKeys: 0, strandedDatabases: [] })
+  expect(await fresh.client().get('made:here')).toBe('1')
+})
+
 test('keys that are deleted by a pattern', async () => {
   const app = await start()
   await app.mset('session:1', 'a', 'session:2', 'b', 'other', 'c')
