@@ -332,13 +332,15 @@ export class Sidecar implements Control {
         ailment: (store) => this.#stores.clusters.get(store)?.error ?? null,
         dataPath: this.#thread,
         mustStay: (route) => this.#mustNotMove(route),
-        cleaning: (route) => {
+        cleaning: async (route) => {
           this.#mustNotMove(route)
           this.#completeness!.cleaned(route, 'source', Date.now())
+          await this.#thread.alteringSource(route)
         },
-        restoring: (name) => {
+        restoring: async (name) => {
           this.#mustNotMove(name)
           this.#completeness!.restored(this.#route(name)!, 'source', Date.now())
+          await this.#thread.alteringSource(name)
         },
         mismatchedKeys: (route) => this.mismatches.keysOf(route),
         mended: (route, database, keys, sinceMs) => this.mismatches.mended(route, database, keys, sinceMs),

@@ -70,6 +70,11 @@ export class DataPathThread {
     return this.#ask({ kind: 'wrote', number, doubtful }, [doubtful.buffer]) as Promise<boolean>
   }
 
+  /** Resolves when the data path knows that a job is about to change keys of the route's source past the mirror. */
+  async alteringSource(route: string): Promise<void> {
+    await this.#ask({ kind: 'altering-source', route })
+  }
+
   readPairs(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]> {
     return this.#ask({ kind: 'read-pairs', database, list }) as Promise<PairOfReplies[]>
   }

@@ -17,7 +17,7 @@ const SUBSCRIBES =
   'messages come from the primary of the channel’s route, under the name that the application knows; a switch moves the subscriptions before it gives up the old ones'
 const KEYSPACE = 'shows the application its own keys, under its own names, over all stores that hold some'
 const ELEMENTS =
-  'a scan goes on at the store where it began, over switches, too: while a route’s ends are two servers the cursor says which one gave it'
+  'a scan goes on at the store where it began, over switches, too: while a route’s ends are two servers the cursor says which one gave it; where that one may lack something, the scan begins again at the primary'
 const LISTENERS = 'channels under the names of the application, over all stores that have some'
 const PUBLISHES = 'under the name that the channel’s route gives it; at both ends while both are in use'
 const REPLICATES = 'the connection becomes a pipe to the primary, as which it replicates'

@@ -146,7 +146,7 @@ export interface RouteConfig {
   readonly phase: Phase
   readonly mirror: MirrorConfig
   readonly compare: CompareConfig
-  /** `read-target`: how long the target may take before the source answers. */
+  /** `read-target`: how long the target may take before the source answers. In any phase: how long the shadow may take for a page of a scan that began there. */
   readonly readTimeoutMs: number
   /** What becomes of a script that uses keys which it does not declare, where keys are renamed or on several stores. */
   readonly scripts: 'copy' | 'warn' | 'refuse'

@@ -126,7 +126,9 @@ export const RouteFile = z.strictObject({
   compare: CompareFile.prefault({}).describe('How reads are compared.'),
   readTimeout: duration
     .prefault('200ms')
-    .describe('`read-target`: how long the target may take before the source answers.'),
+    .describe(
+      '`read-target`: how long the target may take before the source answers. In any phase: how long the shadow may take for a page of a scan that began there.',
+    ),
   scripts: z
     .enum(['copy', 'warn', 'refuse'])
     .prefault('copy')

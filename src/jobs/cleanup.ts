@@ -81,7 +81,7 @@ export async function cleanup(environment: JobEnvironment, task: Task): Promise<
   }
 
   const work = async (backup: BackupWriter | null): Promise<WorkReport> => {
-    if (!dry) environment.cleaning(route)
+    if (!dry) await environment.cleaning(route)
     if (backup === null) await scanned('delete', (page) => cleaner.clean(page, dry))
     else {
       await scanned('backup', (page) => cleaner.writeDown(page, backup))

@@ -14,12 +14,12 @@ export interface JobEnvironment {
   /** Why not every slot of a cluster can be reached; null: each can, or it is one server. */
   readonly ailment: (store: string) => string | null
   readonly dataPath: DataPathPort
-  /** The source of the route is incomplete from now on. */
-  readonly cleaning: (route: string) => void
+  /** The source of the route is incomplete from when this resolves. */
+  readonly cleaning: (route: string) => Promise<void>
   /** Throws JOB_REFUSED while the authority of the route is about to move. */
   readonly mustStay: (route: string) => void
-  /** Keys of a backup are put into the source of the route from now on: also such as its application has deleted since. */
-  readonly restoring: (route: string) => void
+  /** Keys of a backup are put into the source of the route from when this resolves: also such as its application has deleted since. */
+  readonly restoring: (route: string) => Promise<void>
   /** Keys of a route that the comparer has found to differ. */
   readonly mismatchedKeys: (route: string) => readonly NamedKey[]
   /** These keys are equal on both sides; `sinceMs` (ms since the epoch): what the comparer has found before is over. */

@@ -78,7 +78,7 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
 
   try {
     await pairs.reached(() => mustTakeWrites(connections, config, source.storeName))
-    if (!options.dryRun) environment.restoring(route)
+    if (!options.dryRun) await environment.restoring(route)
     const { count, lastEnds } = await reader.survey()
     if (begun === null) task.total = count
     await inOrder(task, pagesOf(reader.keys(begun?.from ?? reader.start), lastEnds), PAGES, work)

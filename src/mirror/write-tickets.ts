@@ -45,6 +45,11 @@ export class WriteTickets {
     return this.#overlap.look(hash, lane)
   }
 
+  /** A flush or a swap is on its way. */
+  get sweeping(): boolean {
+    return this.#overlap.sweeping
+  }
+
   enterOne(hash: number, lane: number): number {
     return this.#overlap.enter(hash, lane)
   }

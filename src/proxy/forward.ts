@@ -11,9 +11,14 @@ import { splitOrRefuse } from './split.ts'
 
 /** The ordinary way of a command: down the shared pipeline of the primary of its keys' route. False: has to wait. */
 export function forward(session: Session, view: CommandView, spec: CommandSpec | null): boolean {
+  planCommand(session.path.routes, spec, view, session.path.plan)
+  return forwardPlanned(session, view, spec)
+}
+
+/** The same for the planned command (`path.plan`). */
+export function forwardPlanned(session: Session, view: CommandView, spec: CommandSpec | null): boolean {
   const { path } = session
   const { plan } = path
-  planCommand(path.routes, spec, view, plan)
   const { route } = plan
   if (session.isHeld(view, spec)) return session.waitFor('hold')
   if (plan.refusal !== null) return splitOrRefuse(session, view, spec)

@@ -20,8 +20,10 @@ import { SameServers } from '../mirror/same-servers.ts'
 import { ShadowLimits } from '../mirror/shadow-limits.ts'
 import { storeFacts } from '../mirror/store-facts.ts'
 import { StoreIdentity } from '../mirror/store-identity.ts'
+import { isOfFunctions, type VerifyCause } from '../mirror/verify-marks.ts'
 import { WriteTickets } from '../mirror/write-tickets.ts'
 import type { LogLine } from '../observability/log.ts'
+import { noteKeptUp } from '../routing/kept-up.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import { RouteTable } from '../routing/route-table.ts'
 import type { Run } from '../upstream/own-connections.ts'
@@ -115,7 +117,7 @@ export class Runtime {
     this.#path = path
     this.#commands = new PrimaryCommands(path, builtin)
     this.#listeners = new Listeners(path)
-    this.#dirty = new DirtySet(DIRTY_LIMIT, (route, cause) => sayInDoubt(path, route, cause))
+    this.#dirty = new DirtySet(DIRTY_LIMIT, (route, cause) => this.#inDoubt(route, cause))
     const overlap = new OverlapTable(this.#clock, undefined, calm, quietMs)
     this.#overlap = overlap
     this.#sameServers = new SameServers(path)
@@ -210,7 +212,9 @@ export class Runtime {
     for (const store of old) if (!stores.includes(store)) this.#places.leave(store.options.config)
     // Not before: what is called off must not find its stores elsewhere when it connects again.
     this.#places.learn(change.endpoints)
+    const former = path.routes
     path.routes = this.#table(change.config, change.generation)
+    noteKeptUp(former, path.routes, (route) => this.#dirty.needsVerify(route))
     path.stores = stores
     path.clients = change.config.clients
     // Before the mirror writes to what was a primary.
@@ -263,6 +267,11 @@ export class Runtime {
       this.#path.server.redisVersion = version
   }
 
+  /** A job is about to delete keys of the route's source, or to put some back there, past the mirror. */
+  alterSource(route: string): void {
+    this.#states.get(route)?.alterSource()
+  }
+
   setAcknowledgements(list: readonly Acknowledgement[]): void {
     this.#comparer.acknowledgements = list
   }
@@ -303,6 +312,12 @@ export class Runtime {
       this.#durability?.stop()
       this.#durability = null
     }
+  }
+
+  #inDoubt(route: string, cause: VerifyCause): void {
+    const state = this.#states.get(route)
+    if (state !== undefined && !isOfFunctions(cause)) state.shadowKeptUp = false
+    sayInDoubt(this.#path, route, cause)
   }
 
   get #quietParts(): QuietParts {

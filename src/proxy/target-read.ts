@@ -13,10 +13,18 @@ import { asResp3, type ReadForm } from './target-read-form.ts'
 
 type FallbackReason = 'miss' | 'error' | 'timeout'
 
+/** A read that waits in the shadow's queue, for so long as `readTimeout` of its route says. */
+export interface WaitingRead {
+  readonly route: Route
+  /** By the coarse clock. */
+  readonly startedMs: number
+  fallBack(reason: 'timeout'): void
+}
+
 const parser = new CommandParser()
 
 /** One read, from the target's queue to the client's answer. See `TargetReads`. */
-export class TargetRead implements ReplyOwner {
+export class TargetRead implements ReplyOwner, WaitingRead {
   readonly #path: DataPath
   readonly #session: Session
   readonly #spec: CommandSpec
@@ -24,7 +32,7 @@ export class TargetRead implements ReplyOwner {
   readonly #frame: Buffer
   readonly #seq: number
   readonly startedMs: number
-  readonly #waiting: Set<TargetRead>
+  readonly #waiting: Set<WaitingRead>
   readonly #database: number
   readonly #protocol: 2 | 3
   readonly #sampled: boolean
@@ -43,7 +51,7 @@ export class TargetRead implements ReplyOwner {
     route: Route,
     frame: Buffer,
     seq: number,
-    waiting: Set<TargetRead>,
+    waiting: Set<WaitingRead>,
     sampled: boolean,
     form: ReadForm,
     breaker: CircuitBreaker,

@@ -10,7 +10,7 @@ import type { Store } from '../upstream/store.ts'
 import type { DataPath } from './data-path.ts'
 import { isSampledRead } from './sampled-reads.ts'
 import type { Session } from './session.ts'
-import { FIRST_PAUSE_MS, TargetRead } from './target-read.ts'
+import { FIRST_PAUSE_MS, TargetRead, type WaitingRead } from './target-read.ts'
 import { readForm } from './target-read-form.ts'
 
 /**
@@ -28,7 +28,7 @@ export class TargetReads {
   readonly #path: DataPath
   readonly #overlap: OverlapTable
   /** Under way, oldest first. */
-  readonly #waiting = new Set<TargetRead>()
+  readonly #waiting = new Set<WaitingRead>()
   readonly #positions = new KeyPositions()
   readonly #breakers = new WeakMap<Store, CircuitBreaker>()
 
@@ -94,6 +94,15 @@ export class TargetReads {
       this.#breakers.set(store, breaker)
     }
     return breaker
+  }
+
+  /** Another read that waits in a shadow's queue: it falls back when it takes too long, unless it has `ended` before. */
+  began(read: WaitingRead): void {
+    this.#waiting.add(read)
+  }
+
+  ended(read: WaitingRead): void {
+    this.#waiting.delete(read)
   }
 
   tick(nowMs: number): void {

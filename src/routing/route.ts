@@ -58,6 +58,13 @@ export class RouteState {
   switching = false
   /** Hashes of keys that are being copied while nobody writes to them. */
   readonly heldKeys = new Set<number>()
+  /**
+   * The shadow was the primary before, in this process, and has been kept up ever since: but for keys of which the mirror knows it holds what the primary holds (`kept-up.ts`). Not any more once the route has needed a verify, or a job has changed
+   * keys there past the mirror.
+   */
+  shadowKeptUp = false
+  /** A job has deleted keys of the source, or put some back there, past the mirror. */
+  sourceAltered = false
 
   // Commands by role and outcome.
   primaryOk = 0
@@ -109,6 +116,12 @@ export class RouteState {
   holdAll(): void {
     this.switching = true
     this.held = true
+  }
+
+  /** A job is about to delete keys of the source, or to put some back there, past the mirror. */
+  alterSource(): void {
+    this.sourceAltered = true
+    this.shadowKeptUp = false
   }
 
   releaseAll(): void {

@@ -114,6 +114,28 @@ test('after a cleanup in switched the way back is closed until the source has be
   expect(await source.client().get('a')).toBe('1')
 }, 240_000)
 
+test('a scan of a key that goes on at the source begins again where a cleanup deletes that there', async () => {
+  const migration = await startMigration([mirroredRoute({ phase: 'shadow' })])
+  running.push(migration)
+  const { source, understudy } = migration
+  const client = understudy.client()
+  const fields = Array.from({ length: 600 }, (_, i) => `f${i}`)
+  await client.hset('h', Object.fromEntries(fields.map((field) => [field, 'v'])))
+  await mirrorSettled(understudy)
+  const found = new Set<string>()
+  const page = async (from: string): Promise<string> => {
+    const [next, list] = await client.hscan('h', from, 'COUNT', 20)
+    for (let i = 0; i < list.length; i += 2) found.add(list[i]!)
+    return next
+  }
+  let cursor = await page('0')
+  await to(understudy, 'switched')
+  await doJob(understudy, 'cleanup', 'all', { dryRun: false })
+  expect(await source.client().exists('h')).toBe(0)
+  while (cursor !== '0') cursor = await page(cursor)
+  expect([...found].sort()).toEqual(fields.toSorted())
+}, 120_000)
+
 test('a cleanup that comes while the authority moves back to its source deletes nothing', async () => {
   const [source, target] = await Promise.all([startRedis(), startRedis()])
   const network = await holdReplies(target.port)

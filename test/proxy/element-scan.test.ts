@@ -32,6 +32,7 @@ const options = (phase: Phase, more: Partial<DataPathOptions> = {}, keys: object
       source: 'one',
       target: { store: 'two', keys: { ...keys } },
       phase,
+      readTimeoutMs: 200,
     },
   ],
   ...more,
@@ -44,6 +45,16 @@ const ask = async (...args: (string | number)[]): Promise<unknown> => {
   client.command(...args)
   const frame = await client.next()
   return decodeReply(frame, 0, frame.length)
+}
+/** In one packet. */
+const askAll = async (commands: readonly (readonly string[])[]): Promise<unknown[]> => {
+  client.send(Buffer.concat(commands.map((command) => encodeCommand(command))))
+  const replies: unknown[] = []
+  for (const _ of commands) {
+    const frame = await client.next()
+    replies.push(decodeReply(frame, 0, frame.length))
+  }
+  return replies
 }
 
 const COUNT = 600
@@ -140,7 +151,7 @@ test('a transaction that a switch meets between two of its commands reads from t
   expect(pageOf('SSCAN', reply)).toEqual(['0', expect.arrayContaining(MEMBERS)])
 })
 
-test('cursors outlive a restart, and those of before there was a target are the source’s', async () => {
+test('cursors of the primary outlive a restart, and those of before there was a target are the source’s', async () => {
   const alone = { stores: { one, two }, routes: [{ name: 'all', keys: ['*'], source: 'one' }] }
   await start(alone)
   await fill(ask)
@@ -154,9 +165,11 @@ test('cursors outlive a restart, and those of before there was a target are the 
         await fill(ask)
         await settled(path)
         await path.apply(options('switched'))
-      } else if (page === 8 || page === 12) {
+      } else if (page === 8) {
+        await path.apply(options('shadow'))
+      } else if (page === 12) {
         await path.stop()
-        await start(options(page === 8 ? 'switched' : 'shadow'))
+        await start(options('shadow'))
       }
     },
     async (cursor, page) => {
@@ -168,6 +181,52 @@ test('cursors outlive a restart, and those of before there was a target are the 
     },
   )
   expect(found).toEqual(MEMBERS)
+})
+
+describe('a page of the other end has what the client wrote before it', () => {
+  const HELD = { store: { timeoutMs: 20_000 } }
+  const written = MEMBERS.flatMap((member) => [member, 'new'])
+  const values = (reply: unknown): string[] =>
+    (reply as [Buffer, Buffer[]])[1].map(String).filter((_, i) => i % 2 === 1)
+  const cursorOverSwitch = async (): Promise<string> => {
+    await start(options('shadow', HELD))
+    await fill(ask)
+    await settled(path)
+    const [cursor] = pageOf('HSCAN', await ask('HSCAN', 'h:1', 0, 'COUNT', 20))
+    await path.apply(options('switched', HELD))
+    return cursor
+  }
+
+  test('in the same packet', async () => {
+    const cursor = await cursorOverSwitch()
+    const packet = [
+      ['HSET', 'h:1', ...written],
+      ['HSCAN', 'h:1', cursor, 'COUNT', '20'],
+      ['DEL', 'h:1'],
+      ['HSCAN', 'h:1', cursor, 'COUNT', '20'],
+    ]
+    const [, page, , gone] = await askAll(packet)
+    expect(new Set(values(page))).toEqual(new Set(['new']))
+    expect(texts(gone)).toEqual(['0', []])
+  })
+
+  test('acknowledged, and on its way there', async () => {
+    const cursor = await cursorOverSwitch()
+    await one.client().call('CLIENT', 'PAUSE', '2000', 'WRITE')
+    await ask('HSET', 'h:1', ...written)
+    expect(new Set(values(await ask('HSCAN', 'h:1', cursor, 'COUNT', 20)))).toEqual(new Set(['new']))
+  })
+
+  test('and is from before what it wrote after it', async () => {
+    const cursor = await cursorOverSwitch()
+    one.pause()
+    const [page] = await askAll([
+      ['HSCAN', 'h:1', cursor, 'COUNT', '20'],
+      ['DEL', 'h:1'],
+    ])
+    one.resume()
+    expect(values(page).length).toBeGreaterThan(0)
+  })
 })
 
 describe('a scan whose store cannot go on begins again at the primary, and leaves nothing out', () => {
@@ -205,6 +264,68 @@ describe('a scan whose store cannot go on begins again at the primary, and leave
 
   test('it is not kept up any more', async () => {
     again(await halfWay(() => path.apply(options('done'))))
+  })
+
+  test('a job deletes keys there', async () => {
+    again(
+      await halfWay(async () => {
+        path.runtime.alterSource('all')
+        await one.client().del('h:1')
+      }),
+    )
+  })
+
+  test('a job deletes keys there, over switches back and there', async () => {
+    again(
+      await halfWay(async () => {
+        path.runtime.alterSource('all')
+        await path.apply(options('shadow', { store: { timeoutMs: 2_000 } }))
+        await path.apply(options('switched', { store: { timeoutMs: 2_000 } }))
+        await one.client().del('h:1')
+      }),
+    )
+  })
+
+  test('it is mirrored to anew, and lacks what was written meanwhile', async () => {
+    await start(options('switched'))
+    await fill(ask)
+    await settled(path)
+    const found = await scan('HSCAN', async (page) => {
+      if (page !== 9) return
+      await path.apply(options('shadow'))
+      await path.apply(options('passthrough'))
+      await two.client().flushall()
+      await path.apply(options('mirror'))
+      await ask('HSET', 'h:1', 'new', 'v')
+    })
+    again(found.filter((member) => member !== 'new'))
+  })
+
+  test('it has needed a verify since it was the primary', async () => {
+    again(
+      await halfWay(async () => {
+        await one.restart()
+        await eventually(() => expect(path.runtime.stats().routes['all']!.needsVerify).toBe(true))
+        await eventually(async () => {
+          await path.runtime.jobs.verified('all', await path.runtime.jobs.verifyTicket('all'))
+          expect(path.runtime.stats().routes['all']!.needsVerify).toBe(false)
+        })
+      }),
+    )
+  })
+
+  test('the client has a login of its own, whose rights the mirror does not have', async () => {
+    const of = (phase: Phase) => options(phase, { clients: { auth: 'passthrough' } })
+    for (const server of [one, two]) await server.client().call('ACL', 'SETUSER', 'app', 'on', '>pw', '~*', '+@all')
+    await start(of('shadow'))
+    await ask('AUTH', 'app', 'pw')
+    await fill(ask)
+    await settled(path)
+    again(
+      await scan('HSCAN', async (page) => {
+        if (page === 9) await path.apply(of('switched'))
+      }),
+    )
   })
 
   test('it has left the configuration', async () => {
