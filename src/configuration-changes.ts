@@ -9,10 +9,11 @@ import { phaseChange } from './config/phase-change.ts'
 import { mustBeWritable } from './config/replace-file.ts'
 import { dataDirsOf, partsThatNeedRestart } from './config/restart-parts.ts'
 import type { Completeness } from './cutover/completeness.ts'
-import { type Gates, type GateView, isGated, sentenceOf } from './cutover/gates.ts'
+import { type Gates, isGated } from './cutover/gates.ts'
 import type { Journal } from './cutover/journal.ts'
-import { keyRegions, type SameKeyspaces } from './cutover/key-regions.ts'
+import { keyRegions } from './cutover/key-regions.ts'
 import { movesIn } from './cutover/move-sentences.ts'
+import { closedIn, gatesTold, movingIn, type Prospect, routesIn } from './cutover/prospect.ts'
 import { sameKeyspaces } from './cutover/same-keyspaces.ts'
 import { consequencesOf, type Transition, transitions } from './cutover/transition.ts'
 import type { Log } from './observability/log.ts'
@@ -42,20 +43,12 @@ export interface ChangeGuards {
   readonly journal: Journal
 }
 
-/** A change that was looked at, and not made yet. */
-interface Prospect {
-  readonly next: Config
-  readonly same: SameKeyspaces
-  readonly steps: readonly Transition[]
-  readonly gates: readonly GateView[]
-}
-
 /**
  * The configuration in force, and every change of it: by its file, or of one route's phase. One change at a time: they queue.
  *
  *   look     what becomes of every key, and which gates there are on the way
  *   approach waits, holding nobody, for gates that may open by themselves
- *   apply    what the change makes untrue is taken back on disk; the data path holds what is concerned, drains, writes the routes down, swaps; or calls it off
+ *   apply    what it needs is provided, what it makes untrue is taken back on disk; the data path holds what is concerned, drains, writes the routes down, swaps. Whatever fails up to here, everything is as before
  *   settle   what is remembered of the routes follows, and whatever becomes of that, the change is in force
  */
 export class ConfigurationChanges {
@@ -144,12 +137,11 @@ export class ConfigurationChanges {
       next = read()
       const changed = hashOfConfig(next) !== hashOfConfig(old)
       const prospect = await this.#look(next)
-      const closedGates = closedIn(prospect)
       const moves = movesIn(prospect.steps, old, next)
       let pauseMs: number | null = null
       if (changed && !dryRun) {
         pauseMs = await this.#apply(prospect, force)
-        if (force) this.#journal(prospect.steps.filter(isGated), closedGates, reason ?? '')
+        if (force) this.#journal(prospect.steps.filter(isGated), closedIn(prospect), reason ?? '')
       } else if (!dryRun) this.#guards!.journal.entered()
       if (!dryRun) this.#reloaded(true, null)
       return {
@@ -159,9 +151,7 @@ export class ConfigurationChanges {
         dryRun,
         pauseMs,
         moves,
-        // Those that were closed have opened while it waited for them.
-        closedGates: dryRun && !force ? closedGates : [],
-        gates: prospect.gates.filter(({ open }) => dryRun || force || open),
+        ...gatesTold(prospect, dryRun, force),
       }
     } catch (thrown) {
       const error = diskTrouble(thrown) ?? thrown
@@ -177,39 +167,34 @@ export class ConfigurationChanges {
       await this.#takeUp()
       const { route, next, save } = await phaseChange(this.#config, configPath, env, name, request.phase)
       const prospect = await this.#look(next)
-      const closedGates = closedIn(prospect)
-      const { gates } = prospect
+      const { dryRun = false, force = false, reason } = request
+      const [from, to] = [route.phase, request.phase]
       const result: PhaseResult = {
         route: name,
-        from: route.phase,
-        to: request.phase,
-        dryRun: request.dryRun ?? false,
+        from,
+        to,
+        dryRun,
         pauseMs: null,
-        consequences: consequencesOf(route, request.phase),
-        closedGates: request.force ? [] : closedGates,
-        gates: [...gates],
+        consequences: consequencesOf(route, to),
+        ...gatesTold(prospect, dryRun, force),
       }
-      if (request.dryRun) return result
+      if (dryRun) return result
       if (configPath !== null) await mustBeWritable(configPath)
-      if (request.force || request.reason !== undefined)
-        log.warn(request.force ? 'a phase change is forced' : 'a phase change is asked for', {
+      if (force || reason !== undefined)
+        log.warn(force ? 'a phase change is forced' : 'a phase change is asked for', {
           route: name,
-          from: route.phase,
-          to: request.phase,
-          reason: request.reason ?? null,
+          from,
+          to,
+          reason: reason ?? null,
         })
-      const pauseMs = await this.#apply(prospect, request.force ?? false)
-      if (request.force) {
-        const { from, to } = result
-        const forced = { from, to, reason: request.reason ?? '', closedGates }
+      const pauseMs = await this.#apply(prospect, force)
+      if (force) {
+        const forced = { from, to, reason: reason ?? '', closedGates: closedIn(prospect) }
         this.#guards!.journal.forced(name, forced, Date.now())
       }
       await save()
       this.#reloaded(true, null)
-      // Those that were closed have opened while it waited for them.
-      return request.force
-        ? { ...result, pauseMs }
-        : { ...result, pauseMs, closedGates: [], gates: gates.filter(({ open }) => open) }
+      return { ...result, pauseMs }
     })
   }
 
@@ -226,86 +211,92 @@ export class ConfigurationChanges {
 
   async #look(next: Config): Promise<Prospect> {
     const same = await sameKeyspaces(this.#config, next)
+    const regions = keyRegions(this.#config, next, same)
     const steps = transitions(this.#config, next, same)
-    return { next, same, steps, gates: await this.#guards!.gates.all(this.#config, next, same) }
+    return { next, same, regions, steps, gates: await this.#guards!.gates.all(this.#config, next, same) }
   }
 
   /** Puts it in force or throws; gives the pause in ms. */
-  async #apply({ next, same, steps }: Prospect, force: boolean): Promise<number> {
-    const { thread, stores, log } = this.#options
+  async #apply(prospect: Prospect, force: boolean): Promise<number> {
+    const old = this.#config
+    await this.#mustBeOpen(prospect, force)
+    let pauseMs: number
+    try {
+      await this.#approach(prospect)
+      pauseMs = await this.#swap(prospect, force)
+    } catch (error) {
+      this.#guards!.completeness.calledOff(old)
+      await this.#letGo(old)
+      throw error
+    } finally {
+      this.#moving = new Set()
+    }
+    await this.#entered(prospect, pauseMs)
+    return pauseMs
+  }
+
+  async #approach({ next, regions }: Prospect): Promise<void> {
+    await this.#options.stores.provide(next)
+    await this.#guards!.completeness.approaching(next, regions)
+  }
+
+  /** Throws where it is called off. */
+  async #swap(prospect: Prospect, force: boolean): Promise<number> {
+    const { thread, stores } = this.#options
+    // From here on nothing can make one end lack what the gates have seen there: what has begun before, while stores were asked, they see now.
+    this.#moving = new Set(movingIn(prospect).flatMap(({ before, route }) => [before, route]))
+    await this.#mustBeOpen(prospect, force)
+    const endpoints = stores.endpointsOf(prospect.next)
+    const result = await thread.apply({
+      ...routesIn(prospect),
+      config: prospect.next,
+      endpoints,
+      generation: this.#generation + 1,
+      force,
+      holdTimeoutMs: prospect.next.cutover.holdTimeoutMs,
+    })
+    if (result.ok) return result.pauseMs
+    throw new UnderstudyError(
+      'SWITCH_CALLED_OFF',
+      `${result.reason}; the switch was called off and everything goes on as before`,
+    )
+  }
+
+  async #entered({ next, steps, regions }: Prospect, pauseMs: number): Promise<void> {
     const { completeness, journal } = this.#guards!
     const old = this.#config
-    const holding = steps.filter((step) => step.holds)
-    const moving = holding.filter((step) => step.movesPrimary)
-    await this.#mustBeOpen(old, next, same, force)
-    const regions = keyRegions(old, next, same)
-    await stores.provide(next)
-    await completeness.approaching(next, regions)
-    // Rows, addresses and servers of what is not in force after all.
-    const goBack = async (): Promise<void> => {
-      completeness.calledOff(old)
-      await stores.provide(old)
-      await stores.settle(old)
-    }
-    // From here on nothing can make one end lack what the gates have seen there: what has begun before, while stores were asked, they see now.
-    this.#moving = new Set(moving.flatMap(({ before, route }) => [before, route]))
-    const result = await this.#mustBeOpen(old, next, same, force)
-      .then(() =>
-        thread.apply({
-          config: next,
-          endpoints: stores.endpoints,
-          generation: this.#generation + 1,
-          hold: [...new Set(holding.flatMap(({ before, route }) => [before, route]))],
-          rerouted: steps.flatMap(({ keys, before, route }) => (keys.length === 0 ? [] : [[before, route] as const])),
-          needsEqual: moving.map(({ before }) => before),
-          force,
-          forget: steps.filter((step) => step.forgetsShadow).map((step) => step.route),
-          holdTimeoutMs: next.cutover.holdTimeoutMs,
-        }),
-      )
-      .catch(async (error: unknown) => {
-        await goBack()
-        throw error
-      })
-      .finally(() => {
-        this.#moving = new Set()
-      })
-    if (!result.ok) {
-      await goBack()
-      throw new UnderstudyError(
-        'SWITCH_CALLED_OFF',
-        `${result.reason}; the switch was called off and everything goes on as before`,
-      )
-    }
     this.#generation++
     this.#config = next
     this.#awaited = null
     if (partsThatNeedRestart(old, next, dataDirsOf(old)).length > 0 && this.needsRestart.length > 0)
-      log.warn('a part of the configuration that was changed takes effect at the next start only', {
+      this.#options.log.warn('a part of the configuration that was changed takes effect at the next start only', {
         reason: this.needsRestart.join(', '),
       })
     this.#options.onEntered(next)
-    this.#record(steps, old, next, result.pauseMs)
-    await completeness.inForce(next, Date.now(), regions)
-    journal.entered()
-    await stores.settle(next).catch((error: unknown) => {
-      log.error('what the configuration in force does not need any more could not be let go', errorFields(error))
-    })
-    return result.pauseMs
-  }
-
-  /** Throws GATE_CLOSED, unless it is forced. */
-  async #mustBeOpen(old: Config, next: Config, same: SameKeyspaces, force: boolean): Promise<void> {
-    const closed = force ? [] : await this.#guards!.gates.approach(old, next, same)
-    if (closed.length > 0) throw new UnderstudyError('GATE_CLOSED', closed.join('; '))
-  }
-
-  #record(steps: readonly Transition[], old: Config, next: Config, pauseMs: number): void {
     const { switches } = this.#options
     for (const step of steps) {
       if (step.keys.length > 0) switches.keysMoved(step, movesIn([step], old, next)[0]!, pauseMs)
       else if (step.holds) switches.inForce(step, next, pauseMs)
     }
+    await completeness.inForce(next, Date.now(), regions)
+    journal.entered()
+    await this.#letGo(next)
+  }
+
+  /** What the configuration in force does not need. */
+  async #letGo(config: Config): Promise<void> {
+    await this.#options.stores.settle(config).catch((error: unknown) => {
+      this.#options.log.error(
+        'what the configuration in force does not need any more could not be let go',
+        errorFields(error),
+      )
+    })
+  }
+
+  /** Throws GATE_CLOSED, unless it is forced. */
+  async #mustBeOpen({ next, same }: Prospect, force: boolean): Promise<void> {
+    const closed = force ? [] : await this.#guards!.gates.approach(this.#config, next, same)
+    if (closed.length > 0) throw new UnderstudyError('GATE_CLOSED', closed.join('; '))
   }
 
   #journal(steps: readonly Transition[], closedGates: readonly string[], reason: string): void {
@@ -338,8 +329,4 @@ export class ConfigurationChanges {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
-}
-
-function closedIn({ gates }: Prospect): string[] {
-  return gates.filter((gate) => !gate.open).map(sentenceOf)
 }

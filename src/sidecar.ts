@@ -158,7 +158,7 @@ export class Sidecar implements Control {
         },
       )
     await this.#completeness!.inForce(this.config, Date.now())
-    const ports = await this.#thread.start(this.config, this.#stores.endpoints)
+    const ports = await this.#thread.start(this.config, this.#stores.endpointsOf(this.config))
     this.mismatches.configure(this.config)
     await this.#stores.settle(this.config)
     this.#jobs = this.#runJobs(this.#state)
@@ -297,12 +297,17 @@ export class Sidecar implements Control {
   }
 
   #guard(database: DatabaseSync): ChangeGuards {
-    const probes = new EmptyProbes((store) => this.#stores.endpoints[store] ?? null)
+    const probes = new WeakMap<Config, EmptyProbes>()
     const owed = new OwedWrites(this.#log)
     const completeness = new Completeness(
       database,
       owed,
-      (config, route, end) => probes.isEmpty(config, route, end),
+      (config, route, end) => {
+        // Also of a configuration that is not in force yet, whose stores may be elsewhere.
+        const known = probes.get(config) ?? new EmptyProbes((store) => this.#stores.endpointIn(config, store))
+        probes.set(config, known)
+        return known.isEmpty(config, route, end)
+      },
       (route, sinceMs) => unsettledKeys(this.#jobs?.recent(route, RECENT_JOBS) ?? [], sinceMs),
     )
     this.#completeness = completeness
@@ -327,7 +332,7 @@ export class Sidecar implements Control {
       state: database,
       environment: {
         config: () => this.config,
-        endpoint: (store) => this.#stores.endpoints[store] ?? null,
+        endpoint: (store) => this.#stores.endpointIn(this.config, store),
         version: (store) => this.#stores.health.get(store)?.version ?? null,
         ailment: (store) => this.#stores.clusters.get(store)?.error ?? null,
         dataPath: this.#thread,

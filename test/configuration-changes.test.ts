@@ -7,8 +7,8 @@ const config = configOf({
   routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
 })
 
-/** `closed`: what the gates say, look by look. */
-function changesWith(closed: string[][]) {
+/** `closed`: what the gates say, look by look. `failing`: what does not come about. */
+function changesWith(closed: string[][], failing: 'provide' | 'approaching' | null = null) {
   const done: string[] = []
   const changes: ConfigurationChanges = new ConfigurationChanges({
     configPath: null,
@@ -22,16 +22,25 @@ function changesWith(closed: string[][]) {
       },
     },
     stores: {
-      endpoints: {},
-      provide: async ({ routes }: typeof config) => done.push(`provide ${routes[0]!.phase}`),
-      settle: async () => {},
+      endpointsOf: () => ({}),
+      provide: async ({ routes }: typeof config) => {
+        done.push(`provide ${routes[0]!.phase}`)
+        if (failing === 'provide') throw new Error('a server does not start')
+      },
+      settle: async ({ routes }: typeof config) => done.push(`settle ${routes[0]!.phase}`),
     },
     switches: { inForce() {}, keysMoved() {} },
     onEntered() {},
     onReloaded() {},
   } as unknown as ChangesOptions)
   changes.guardedBy({
-    completeness: { approaching: async () => {}, inForce: async () => {}, calledOff() {} },
+    completeness: {
+      approaching: async () => {
+        if (failing === 'approaching') throw new Error('the disk is full')
+      },
+      inForce: async () => {},
+      calledOff: () => done.push('called off'),
+    },
     gates: {
       all: async () => [],
       approach: async () => {
@@ -47,7 +56,7 @@ function changesWith(closed: string[][]) {
 test('the gates are looked at again behind all that takes time, when nothing can be done to one end alone any more', async () => {
   const { changes, done } = changesWith([])
   await changes.setPhase('all', { phase: 'switched' })
-  expect(done).toEqual(['look, at rest', 'provide switched', 'look, moving', 'apply, moving'])
+  expect(done).toEqual(['look, at rest', 'provide switched', 'look, moving', 'apply, moving', 'settle switched'])
   expect(changes.isMoving('all')).toBe(false)
 })
 
@@ -57,7 +66,7 @@ test('one that has closed meanwhile refuses, and everything is as before', async
     code: 'GATE_CLOSED',
     message: 'a cleanup is deleting keys',
   })
-  expect(done).toEqual(['look, at rest', 'provide switched', 'look, moving', 'provide mirror'])
+  expect(done).toEqual(['look, at rest', 'provide switched', 'look, moving', 'called off', 'settle mirror'])
   expect(changes.isMoving('all')).toBe(false)
   expect(changes.config).toBe(config)
 })
@@ -65,5 +74,15 @@ test('one that has closed meanwhile refuses, and everything is as before', async
 test('what is forced asks no gate, and nothing may be done to one end alone either', async () => {
   const { changes, done } = changesWith([['closed']])
   await changes.setPhase('all', { phase: 'switched', force: true, reason: 'test' })
-  expect(done).toEqual(['provide switched', 'apply, moving'])
+  expect(done).toEqual(['provide switched', 'apply, moving', 'settle switched'])
+})
+
+test.each([
+  ['provide', 'a server does not start'],
+  ['approaching', 'the disk is full'],
+] as const)('where %s fails, what was provided is let go, and everything is as before', async (failing, reason) => {
+  const { changes, done } = changesWith([], failing)
+  await expect(changes.setPhase('all', { phase: 'switched' })).rejects.toThrow(reason)
+  expect(done).toEqual(['look, at rest', 'provide switched', 'called off', 'settle mirror'])
+  expect(changes.config).toBe(config)
 })

@@ -66,6 +66,11 @@ export class ManagedServer {
     return this.#options.dataDir
   }
 
+  /** Null: it has not come up yet, or was stopped. */
+  get endpoint(): Endpoint | null {
+    return this.#supervised ? { kind: 'tcp', host: HOST, port: this.#port } : null
+  }
+
   /** Process id of the child; null while none runs. */
   get pid(): number | null {
     return this.#child?.pid ?? null

@@ -20,15 +20,18 @@ export interface ProvisionListener {
 }
 
 /**
- * Where each configured store is and how it is doing: starts the `managed:` ones as child processes, follows the primaries of those behind Sentinels, keeps every store's address, and probes its health.
+ * Where each configured store is and how it is doing: starts the `managed:` ones as child processes, follows the primaries of those behind Sentinels, and probes every store's health.
+ *
+ *   provide  what a configuration needs is there beside what is in force, which stays as it is
+ *   settle   that configuration is in force: what it does not need is let go. So is what was provided in vain, where another one is in force still
  */
 export class ProvisionedStores {
   readonly #log: Log
   readonly #listener: ProvisionListener
   readonly #managed = new Map<string, ManagedServer>()
-  readonly #watches = new Map<string, SentinelWatch>()
+  /** Of stores in force, and of those that are to be: two may have one name. */
+  readonly #watches = new Set<SentinelWatch>()
   readonly #clusters = new Map<string, ClusterWatch>()
-  readonly #endpoints = new Map<string, Endpoint>()
   readonly #probes = new Map<string, HealthProbe>()
   /** Stores of the configuration in force. */
   #inForce: Config['stores'] = {}
@@ -38,9 +41,23 @@ export class ProvisionedStores {
     this.#listener = listener
   }
 
-  /** Addresses by store name; one that is not known is missing. */
-  get endpoints(): Readonly<Record<string, Endpoint>> {
-    return Object.fromEntries(this.#endpoints)
+  /** Addresses of a configuration's stores by their names; one that is not known is missing. */
+  endpointsOf(config: Config): Readonly<Record<string, Endpoint>> {
+    const endpoints: Record<string, Endpoint> = {}
+    for (const name of Object.keys(config.stores)) {
+      const endpoint = this.endpointIn(config, name)
+      if (endpoint !== null) endpoints[name] = endpoint
+    }
+    return endpoints
+  }
+
+  /** Where a store of a configuration that was provided is; null: not known, or there is none of that name. */
+  endpointIn({ stores }: Config, name: string): Endpoint | null {
+    const store = stores[name]
+    if (store === undefined) return null
+    if (store.kind === 'managed') return this.#managed.get(store.name)?.endpoint ?? null
+    if (store.kind === 'sentinel') return this.#watchOf(store)?.primary ?? null
+    return store.endpoints[0]!
   }
 
   /** By store name. A cluster is up when every slot can be reached. */
@@ -58,9 +75,10 @@ export class ProvisionedStores {
     return new Map([...this.#clusters].flatMap(([name, { view }]) => (view === null ? [] : [[name, view]])))
   }
 
-  /** Of the stores behind Sentinels, by name. */
+  /** Of the stores in force that are behind Sentinels, by name. */
   get sentinels(): ReadonlyMap<string, SentinelView> {
-    return new Map([...this.#watches].map(([name, watch]) => [name, watch.view]))
+    const inForce = [...this.#watches].filter(({ store }) => this.#isInForce(store))
+    return new Map(inForce.map((watch) => [watch.store.name, watch.view]))
   }
 
   /** `dataDir` of each managed server as it was started, by the store. */
@@ -76,21 +94,19 @@ export class ProvisionedStores {
     for (const store of Object.values(config.stores)) {
       if (store.kind === 'managed') await this.#manage(store)
       else if (store.kind === 'sentinel') await this.#watch(store)
-      else this.#endpoints.set(store.name, store.endpoints[0]!)
     }
   }
 
   /** `config` is in force: what it does not name any more is stopped, and what is new or has changed is probed. */
   async settle(config: Config): Promise<void> {
     this.#inForce = config.stores
-    for (const name of this.#endpoints.keys()) if (config.stores[name] === undefined) this.#endpoints.delete(name)
-    for (const [name, watch] of this.#watches) {
-      if (config.stores[name]?.kind === 'sentinel') {
+    for (const watch of this.#watches) {
+      if (this.#isInForce(watch.store)) {
         // It may have moved, or become known, while the configuration was being put in force.
-        this.#listener.onPlace(name, watch.primary ?? this.#whyNowhere(watch), false, watch.epoch)
+        this.#listener.onPlace(watch.store.name, watch.primary ?? this.#whyNowhere(watch), false, watch.epoch)
         continue
       }
-      this.#watches.delete(name)
+      this.#watches.delete(watch)
       watch.stop()
     }
     for (const [name, probe] of this.#probes) {
@@ -117,12 +133,12 @@ export class ProvisionedStores {
 
   /** A store is gone, or answers as a replica: its Sentinels are asked where it is now. */
   lookFor(store: string): void {
-    this.#watches.get(store)?.ask()
+    for (const watch of this.#watches) if (watch.store.name === store) watch.ask()
   }
 
   stopProbes(): void {
     for (const probe of this.#probes.values()) probe.stop()
-    for (const watch of this.#watches.values()) watch.stop()
+    for (const watch of this.#watches) watch.stop()
     for (const watch of this.#clusters.values()) watch.stop()
   }
 
@@ -135,7 +151,7 @@ export class ProvisionedStores {
     const server = new ManagedServer({ name, dataDir, log: this.#managedLog(name) })
     this.#managed.set(name, server)
     try {
-      this.#endpoints.set(name, await server.start())
+      await server.start()
     } catch (error) {
       // The next configuration that names it tries again.
       this.#managed.delete(name)
@@ -144,23 +160,22 @@ export class ProvisionedStores {
   }
 
   async #watch(store: StoreConfig): Promise<void> {
-    const { name } = store
-    const known = this.#watches.get(name)
-    if (known !== undefined && isDeepStrictEqual(known.store, store)) return
-    known?.stop()
-    this.#endpoints.delete(name)
+    if (this.#watchOf(store) !== undefined) return
     const watch: SentinelWatch = new SentinelWatch({
       store,
       onPrimary: (to, from) => this.#primaryIs(watch, to, from),
       onChange: () => this.#watchChanged(watch),
     })
-    this.#watches.set(name, watch)
+    this.#watches.add(watch)
     await watch.start()
+  }
+
+  #watchOf(store: StoreConfig): SentinelWatch | undefined {
+    return [...this.#watches].find((watch) => isDeepStrictEqual(watch.store, store))
   }
 
   #primaryIs({ store, epoch }: SentinelWatch, to: Endpoint, from: Endpoint | null): void {
     const { name } = store
-    this.#endpoints.set(name, to)
     const fields = { store: name, endpoint: addressOf(to), from: from === null ? null : addressOf(from) }
     if (from === null) this.#log.info('the Sentinels name the primary of the store', fields)
     else this.#log.warn('the store has failed over: its Sentinels name another primary', fields)
@@ -190,7 +205,7 @@ export class ProvisionedStores {
   #probe(name: string, config: Config): void {
     const probe = new HealthProbe(
       config.stores[name]!,
-      this.#endpoints.get(name) ?? null,
+      this.endpointIn(config, name),
       (health, clockJumped) => this.#listener.onFacts(name, health, clockJumped),
       (health) => {
         if (health.up && health.error === null)

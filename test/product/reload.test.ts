@@ -18,6 +18,7 @@ import type { Status } from '../../src/admin/control.ts'
 import { findProgram } from '../../src/base/find-program.ts'
 import type { Config } from '../../src/config/config.ts'
 import { eventually } from '../support/eventually.ts'
+import { doJob } from '../support/jobs.ts'
 import { freePort } from '../support/ports.ts'
 import type { RedisServer } from '../support/redis.ts'
 import { endedAfterEach } from '../support/running.ts'
@@ -364,6 +365,23 @@ log: { level: debug, format: json }
     rmSync(dataDir)
     expect((await understudy.admin('/api/v1/config/reload', { method: 'POST' })).status).toBe(200)
     await eventually(async () => expect((await status(understudy)).stores['own']).toMatchObject({ up: true }))
+  })
+
+  test('jobs go to the stores in force, not to those of a file that was refused', async () => {
+    const [source, target, stranger] = [await redis(), await redis(), await redis()]
+    for (const server of [source, target, stranger]) await server.client().set('k', 'v')
+    const understudy = await understudyWith(twoStores(source, target, 'switched'))
+    const dataDir = join(understudy.stateDir, 'own')
+    writeFileSync(dataDir, 'no directory')
+    understudy.edit((text) => {
+      const file = parseDocument(text)
+      file.setIn(['stores', 'old', 'url'], stranger.url)
+      file.setIn(['stores', 'own'], { url: 'managed:', dataDir })
+      return file.toString()
+    })
+    await eventually(async () => expect((await status(understudy)).lastReload.error).toContain('dataDir'))
+    await doJob(understudy, 'cleanup', 'all', { dryRun: false })
+    expect(await Promise.all([source, target, stranger].map((server) => server.client().dbsize()))).toEqual([0, 1, 1])
   })
 
   test('a switch whose target is down is refused with the reason; the old phase stays', async () => {
