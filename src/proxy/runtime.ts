@@ -40,6 +40,7 @@ import { PrimaryCommands } from './primary-commands.ts'
 import { becomeQuiet, type QuietParts } from './quiet.ts'
 import { statsOf } from './runtime-stats.ts'
 import { moveStore, StorePlaces } from './store-places.ts'
+import { succeedStores } from './successors.ts'
 import { SyncReplies } from './sync-replies.ts'
 import { TargetReads } from './target-reads.ts'
 
@@ -212,10 +213,11 @@ export class Runtime {
     for (const store of old) if (!stores.includes(store)) this.#places.leave(store.options.config)
     // Not before: what is called off must not find its stores elsewhere when it connects again.
     this.#places.learn(change.endpoints)
-    const former = path.routes
+    const former = { routes: path.routes, stores: old }
     path.routes = this.#table(change.config, change.generation)
-    noteKeptUp(former, path.routes, (route) => this.#dirty.needsVerify(route))
+    noteKeptUp(former.routes, path.routes, (route) => this.#dirty.needsVerify(route))
     path.stores = stores
+    succeedStores(former, path, change)
     path.clients = change.config.clients
     // Before the mirror writes to what was a primary.
     path.storePause.run(this.#clock.nowMs)

@@ -40,7 +40,7 @@ export class OwnConnections {
   }
 
   at(endpoint: Endpoint): ServerConnections {
-    const address = endpoint.kind === 'unix' ? endpoint.path : `${endpoint.host}:${endpoint.port}`
+    const address = addressOf(endpoint)
     let server = this.#servers.get(address)
     if (server === undefined) {
       server = new ServerConnections(this.#run(), (text) => {
@@ -52,6 +52,21 @@ export class OwnConnections {
     }
     return server
   }
+
+  /** Others take the place of `former`: what those have given up ends before these say anything. `endpoint`: where these are now, which may be another address of the same server; null: where those were. */
+  succeed(former: OwnConnections, endpoint: Endpoint | null): void {
+    for (const [address, server] of former.#servers) {
+      const known = this.#servers.get(address)
+      if (known === undefined) this.#servers.set(address, server)
+      else server.handOn(known)
+    }
+    if (endpoint === null || former.#servers.has(addressOf(endpoint))) return
+    for (const server of former.#servers.values()) server.handOn(this.at(endpoint))
+  }
+}
+
+function addressOf(endpoint: Endpoint): string {
+  return endpoint.kind === 'unix' ? endpoint.path : `${endpoint.host}:${endpoint.port}`
 }
 
 /** Those to one server. */
@@ -121,6 +136,12 @@ export class ServerConnections {
     if (this.#givenUp.size >= MOST) this.#givenUp.delete(this.#givenUp.keys().next().value!)
     this.#givenUp.set(side.id, side)
     for (const say of this.#speakers) this.#tell(say, side)
+  }
+
+  /** It may be the server that these are connected to. */
+  handOn(to: ServerConnections): void {
+    if (to === this) return
+    for (const side of this.#givenUp.values()) to.givenUp(side)
   }
 
   /** The reply to a kill of it; null side: of nobody, to learn whether we may. */

@@ -243,10 +243,10 @@ export class Pipeline {
     this.#connection.open()
   }
 
-  /** Closes for good; what is in flight is lost. */
-  close(reason: string): void {
+  /** Closes for good; what is in flight is lost. `unsent`: of that, what has been written and has not arrived yet: `discarded` is not executed later. */
+  close(reason: string, unsent: 'delivered' | 'discarded' = 'delivered'): void {
     if (this.state === 'closed') return
-    this.#drop('delivered')
+    this.#drop(this.quiet ? 'delivered' : unsent)
     this.#losses.stopSlices()
     this.#setState('closed', reason)
     this.#loseAll(`ERR Understudy: ${reason}`, true)

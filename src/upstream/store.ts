@@ -206,12 +206,14 @@ export class Store {
 
   /** The mirror's pipelines are given up: what is on its way down them is told as lost, and is not executed later. Who needs one opens a new one. */
   giveUpShadow(reason: string): void {
-    for (const pipeline of [...this.#shadow.all()]) {
-      // What has been written is ended at the store, what has not goes with the pipeline.
-      pipeline.reconnect(reason)
-      pipeline.close(reason)
-    }
+    for (const pipeline of [...this.#shadow.all()]) pipeline.close(reason, 'discarded')
     this.#refusedShadow.clear()
+  }
+
+  /** It takes the place of `former` for some keys: what has been given up there ends before anything is said here. */
+  succeed(former: Store): void {
+    const endpoint = this.cluster === null ? this.options.endpoint() : null
+    this.#ownConnections.succeed(former.#ownConnections, typeof endpoint === 'string' ? null : endpoint)
   }
 
   /** As its connections see it: the clients' before the mirror's. */

@@ -90,7 +90,7 @@ export class ClusterConnection implements PipelineConnection {
     return false
   }
 
-  drop(): void {
+  drop(unsent: 'delivered' | 'discarded'): void {
     if (this.#retry !== null) clearTimeout(this.#retry)
     this.#unwatch?.()
     this.#unwatch = null
@@ -100,7 +100,7 @@ export class ClusterConnection implements PipelineConnection {
     this.#partial.clear()
     this.#transaction.reset()
     this.#sender.reset()
-    this.#links.close()
+    this.#links.close(unsent)
   }
 
   tick(nowMs: number): void {

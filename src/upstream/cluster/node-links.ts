@@ -132,14 +132,15 @@ export class NodeLinks {
     }
   }
 
-  close(): void {
+  /** `unsent`: as for `Pipeline.close`. */
+  close(unsent: 'delivered' | 'discarded'): void {
     this.#closed = true
     this.#begun = false
     this.#first.clear()
     this.#relaying = null
     const links = [...this.#links.values()]
     this.#links.clear()
-    for (const { pipeline } of links) pipeline.close('the connection to the cluster is closed')
+    for (const { pipeline } of links) pipeline.close('the connection to the cluster is closed', unsent)
   }
 
   #stateOf(pipeline: Pipeline, error: string | null): void {

@@ -40,7 +40,7 @@ test('a subscriber hears on where its node becomes a replica, and is ended where
     },
     owner,
   )
-  running.push({ stop: () => links.close() })
+  running.push({ stop: () => links.close('delivered') })
   links.begin()
   links.relay(encodeCommand(['SUBSCRIBE', 'news']), (buf, start, end) => heard.push(buf.toString('latin1', start, end)))
   await eventually(() => expect(heard.join()).toContain('subscribe'))
