@@ -254,6 +254,11 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#callBack(this.#wait)
   }
 
+  /** It has been recalled, and its store does not give it back. */
+  giveUp(reason: string): void {
+    this.#wait?.giveUp(reason)
+  }
+
   /** Its keys may belong to other routes now. Not while it is being tried: those that it counts with are told when that is over. */
   reroute(): void {
     if (this.#trying) return

@@ -4,6 +4,9 @@ import type { BlockedCommand } from './blocked-command.ts'
 import type { DataPath } from './data-path.ts'
 import type { Pin } from './pin.ts'
 
+/** What a switch is called off for that has held commands for long enough. `quiet`: it is forced; commands in flight can go neither way, so they are given up, and which store lacks what is the caller's to say. */
+export type Insistence = 'equal' | 'quiet'
+
 export type FenceResult = { readonly ok: true } | { readonly ok: false; readonly reason: string }
 
 /**
@@ -15,7 +18,7 @@ export type FenceResult = { readonly ok: true } | { readonly ok: false; readonly
  *   release  they go on, under whatever table is then in force
  *
  * Between hold and release no write of the routes is in flight anywhere (invariant 6). A drain that takes too long is called off: `release` without a new table, and everything goes
- * on as before.
+ * on as before. One that is forced gives up what is in flight instead.
  */
 export class Fence {
   readonly #path: DataPath
@@ -44,23 +47,24 @@ export class Fence {
   }
 
   /**
-   * Resolves when the held routes are quiet; those that `needsEqual` names also with an empty backlog and without a dirty key. `force`: for these it is waited as long, and no longer than it can help; what is left then is the
-   * caller's.
+   * Resolves when the held routes are quiet; those that `needsEqual` names also with an empty backlog and without a dirty key. For both it is waited until `deadlineMs` after the hold began, whatever is insisted on.
    */
-  async drain(needsEqual: ReadonlySet<string>, deadlineMs: number, force = false): Promise<FenceResult> {
+  async drain(needsEqual: ReadonlySet<string>, deadlineMs: number, insistence: Insistence): Promise<FenceResult> {
     for (;;) {
-      const busy = this.#inFlight()
-      const reason = busy ?? this.#stillUnequal(needsEqual, force)
+      const reason = this.#inFlight() ?? this.#stillUnequal(needsEqual, insistence)
       if (reason === null) return { ok: true }
-      if (performance.now() - this.heldSinceMs > deadlineMs)
-        return force && busy === null ? { ok: true } : { ok: false, reason }
+      if (performance.now() - this.heldSinceMs > deadlineMs) {
+        if (insistence === 'quiet') this.#giveUp()
+        const left = insistence === 'quiet' ? this.#inFlight() : reason
+        return left === null ? { ok: true } : { ok: false, reason: left }
+      }
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
   }
 
   /** Why the held routes are not quiet now; null: they are. */
   stillBusy(needsEqual: ReadonlySet<string>): string | null {
-    return this.#inFlight() ?? this.#stillUnequal(needsEqual, false)
+    return this.#inFlight() ?? this.#stillUnequal(needsEqual, 'equal')
   }
 
   /**
@@ -122,12 +126,21 @@ export class Fence {
   #inFlight(): string | null {
     for (const state of this.#held)
       if (state.inFlight > 0)
-        return `${state.inFlight} commands of route '${state.name}' are still in flight (its primary has not answered them; where it hangs, --force --reason goes when they have timed out)`
+        return `${state.inFlight} commands of route '${state.name}' are still in flight (its primary has not answered them; where it hangs, --force --reason gives them up when the hold is over)`
     const waiting = this.#recalled.filter((command) => command.waitsAtStore).length
     return waiting > 0 ? `${waiting} blocked commands have not come back yet` : null
   }
 
-  #stillUnequal(needsEqual: ReadonlySet<string>, force: boolean): string | null {
+  /** What is in flight at the primaries is told as lost, and ended there. */
+  #giveUp(): void {
+    const names = new Set(this.#held.filter(({ inFlight }) => inFlight > 0).map(({ name }) => name))
+    const { routes } = this.#path.routes
+    const stores = new Set(routes.filter(({ name }) => names.has(name)).map((route) => this.#path.primaryOf(route)))
+    for (const store of stores) store.giveUpClients(FORCED)
+    for (const command of this.#recalled) command.giveUp(FORCED)
+  }
+
+  #stillUnequal(needsEqual: ReadonlySet<string>, insistence: Insistence): string | null {
     for (const state of this.#held) {
       if (!needsEqual.has(state.name)) continue
       if (this.#jobWrites.areUnderWay(state.name))
@@ -135,7 +148,7 @@ export class Fence {
       if (state.backlogCommands > 0)
         return `${state.backlogCommands} writes of route '${state.name}' still wait for the shadow`
       const dirty = this.#path.dirty.count(state.name)
-      if (dirty > 0 && (!force || this.#canBeCopied(state.name)))
+      if (dirty > 0 && (insistence === 'equal' || this.#canBeCopied(state.name)))
         return `${dirty} dirty keys of route '${state.name}' are not copied yet`
     }
     return null
@@ -149,5 +162,6 @@ export class Fence {
   }
 }
 
+const FORCED = 'a forced switch does not wait for it any longer'
 const POLL_MS = 1
 const MOVE_MS = 250

@@ -81,7 +81,7 @@ export interface Change {
   readonly rerouted?: readonly (readonly [from: string, to: string])[]
   /** Of these, the ones whose stores must be equal first: the authority moves. */
   readonly needsEqual: readonly string[]
-  /** Where they do not become equal in time the change is made all the same (`left-behind.ts`). */
+  /** Where a primary does not answer in time, or they do not become equal, the change is made all the same (`Fence`, `left-behind.ts`). */
   readonly force?: boolean
   /** Routes whose target holds nothing that is kept up any more: their dirty keys are forgotten. */
   readonly forget: readonly string[]

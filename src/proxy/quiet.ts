@@ -20,7 +20,7 @@ export interface QuietParts {
  *     └──────────────────────────── not quiet any more (a key became dirty) ◀──────────────────────────────────┘
  *
  * The gates were open a moment ago, before anybody was held: what they have seen and is known here is looked at once more. It costs no round trip beside the one in which the servers are asked who they are (decision 0126).
- * By force it is enough that nothing is in flight (decision 0130).
+ * By force it is enough that nothing is in flight, and what is when the hold is over is given up (decision 0130).
  */
 export async function becomeQuiet(
   parts: QuietParts,
@@ -29,7 +29,7 @@ export async function becomeQuiet(
 ): Promise<string | null> {
   const needsEqual = new Set(names)
   for (;;) {
-    const drained = await fence.drain(needsEqual, holdTimeoutMs, force)
+    const drained = await fence.drain(needsEqual, holdTimeoutMs, force ? 'quiet' : 'equal')
     if (!drained.ok) return drained.reason
     if (force) return null
     const changed = await parts.identity.changedMeanwhile(needsEqual, holdTimeoutMs)

@@ -138,6 +138,11 @@ export class StoreWait {
     shared.push(owner, bytes, 0, bytes.length)
   }
 
+  /** Ends it without an answer: it is told as lost, and is not executed later. */
+  giveUp(reason: string): void {
+    this.#pipeline.reconnect(reason)
+  }
+
   get #isOwn(): boolean {
     return this.#session.own?.isOne(this.#pipeline) ?? false
   }

@@ -210,6 +210,12 @@ export class Store {
     this.#refusedShadow.clear()
   }
 
+  /** The same of what clients wait for, except where they wait for something to happen. */
+  giveUpClients(reason: string): void {
+    for (const pipeline of [...this.clientPipelines()])
+      if (!pipeline.quiet && !pipeline.blocks) pipeline.reconnect(reason)
+  }
+
   /** It takes the place of `former` for some keys: what has been given up there ends before anything is said here. */
   succeed(former: Store): void {
     const endpoint = this.cluster === null ? this.options.endpoint() : null
