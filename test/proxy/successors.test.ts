@@ -96,3 +96,31 @@ test('what is on its way to a shadow that is kept up no more arrives', async () 
   network.pass()
   await eventually(async () => expect(await fresh.client().get('k')).toBe('on its way'))
 })
+
+test('both stores of a route get other settings under load: every client keeps its order, and both sides are equal', async () => {
+  const counts = Array.from({ length: 4 }, () => 0)
+  const answers: number[][] = []
+  let going = true
+  const loads = counts.map(async (_, n) => {
+    const app = path.client()
+    while (going) {
+      const own = app.incr(`own:${n}`)
+      const [count] = await Promise.all([own, app.incr('shared'), app.rpush('list', `${n} ${counts[n]}`)])
+      answers.push([count, ++counts[n]!])
+    }
+  })
+  for (let i = 1; i <= 6; i++) {
+    const seen = answers.length
+    await eventually(() => expect(answers.length).toBeGreaterThan(seen + 50))
+    await path.apply({ ...mirrored({ new: { port: network.port } }), store: { timeoutMs: 20_000 + i } })
+  }
+  going = false
+  await Promise.all(loads)
+  await settled(path)
+  for (const [count, expected] of answers) expect(count).toBe(expected)
+  const [ours, its] = [old.client(), fresh.client()]
+  const names = ['shared', ...counts.map((_, n) => `own:${n}`)]
+  expect(await ours.mget(names)).toEqual([answers.length, ...counts].map(String))
+  expect(await its.mget(names)).toEqual(await ours.mget(names))
+  expect(await its.lrange('list', 0, -1)).toEqual(await ours.lrange('list', 0, -1))
+})
