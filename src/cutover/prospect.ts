@@ -1,4 +1,3 @@
-import type { PhaseResult } from '../admin/control.ts'
 import type { Config } from '../config/config.ts'
 import type { Change } from '../proxy/messages.ts'
 import { type GateView, sentenceOf } from './gates.ts'
@@ -38,7 +37,7 @@ export function gatesTold(
   prospect: Prospect,
   dryRun: boolean,
   force: boolean,
-): Pick<PhaseResult, 'closedGates' | 'gates'> {
+): { closedGates: string[]; gates: GateView[] } {
   return {
     closedGates: dryRun && !force ? closedIn(prospect) : [],
     gates: prospect.gates.filter(({ open }) => dryRun || force || open),
