@@ -81,6 +81,7 @@ export class Rehoming {
   #ended({ from, to }: Move): void {
     this.#moves.shift()
     for (const state of to) state.backlogCommands--
-    if (this.#context.routes.byName(from) === undefined) this.#dirty.forget(from)
+    // What is left of one that is gone, or mirrors nothing any more, means nothing.
+    if ((this.#context.routes.byName(from)?.shadow ?? null) === null) this.#dirty.forget(from)
   }
 }

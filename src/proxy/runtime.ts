@@ -222,7 +222,8 @@ export class Runtime {
     // Before the mirror writes to what was a primary.
     path.storePause.run(this.#clock.nowMs)
     fence.entered(rerouted.flat())
-    for (const route of change.forget) this.#dirty.forget(route)
+    // What goes with keys to another route has to be found there first.
+    for (const route of change.forget) if (!rerouted.some(([from]) => from === route)) this.#dirty.forget(route)
     this.#rehoming.begin(rerouted)
     this.#durability?.entered()
     this.#identity.routesChanged()

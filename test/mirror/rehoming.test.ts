@@ -66,6 +66,16 @@ describe('dirty keys go where their keys go', () => {
     expect([dirty.needsVerify('jobs'), dirty.toVerify.causes('rest')]).toEqual([false, ['rerouted']])
   })
 
+  test('from a route that mirrors nothing any more: what stays there means nothing', () => {
+    for (const name of ['job:1', 'user:1']) mark(name)
+    dirty.toVerify.mark('rest', 'overflow')
+    routesAre(JOBS, { ...REST, phase: 'passthrough' })
+    rehoming.begin([['rest', 'jobs']])
+    toTheEnd()
+    expect([dirty.count('rest'), has('jobs', 'job:1')]).toEqual([0, true])
+    expect([dirty.needsVerify('rest'), dirty.toVerify.causes('jobs')]).toEqual([false, ['rerouted']])
+  })
+
   test('to a route that mirrors nothing: they mean nothing any more', () => {
     mark('job:1')
     routesAre({ ...JOBS, phase: 'passthrough' }, REST)
