@@ -93,6 +93,7 @@ export class DataPath implements DataPathContext {
   stashedBytes = 0
   readonly scans = new ScanTables()
   readonly functions: FunctionBook
+  /** Of the command at hand: whatever lets another session go on makes it another one's. */
   readonly plan: Plan
   readonly repeat = new Repeat()
   readonly doubts: ScriptDoubts
@@ -180,7 +181,7 @@ export class DataPath implements DataPathContext {
     return this.stores[route.primary.store]!
   }
 
-  /** Sessions that wait for room in a pipeline, or for the end of a switch, look again. */
+  /** Sessions that wait for room in a pipeline, or for the end of a switch, look again. Their commands are planned here and now (`plan`): never call this between `planCommand` and the use of what it has planned. */
   resumeWaiting(): void {
     for (const session of this.sessions) session.wake()
   }

@@ -107,7 +107,8 @@ export class TargetReads {
 
   tick(nowMs: number): void {
     for (const read of this.#waiting) {
-      if (nowMs - read.startedMs < read.route.config.readTimeoutMs) return
+      // Each has its route's time: one that may take longer says nothing about those behind it.
+      if (nowMs - read.startedMs < read.route.config.readTimeoutMs) continue
       read.fallBack('timeout')
     }
   }

@@ -53,6 +53,8 @@ export class Pipeline {
 
   readonly #connection: PipelineConnection
   #queued = false
+  /** The connection is opened when whoever has asked for it is done. */
+  #opens = false
   /** Nothing is read until the client has taken what there is: no silence of the store. */
   #paused = false
   /** Null: what has been pushed leaves with the turn of the event loop. */
@@ -236,11 +238,19 @@ export class Pipeline {
     this.#delay?.hurry()
   }
 
-  /** Opens the connection, if there is none and nobody is still being told of the loss of the last one. */
+  /**
+   * Opens the connection, if there is none and nobody is still being told of the loss of the last one. Nobody is told what comes of it before the caller is done, which may be in the middle of a command: who is
+   * told of a loss, or of room, sends the next one.
+   */
   connect(): void {
     if ((this.state !== 'idle' && this.state !== 'down') || this.#losses.unfinished) return
     this.#setState('connecting', null)
-    this.#connection.open()
+    if (this.#opens) return
+    this.#opens = true
+    queueMicrotask(() => {
+      this.#opens = false
+      if (this.state === 'connecting') this.#connection.open()
+    })
   }
 
   /** Closes for good; what is in flight is lost. `unsent`: of that, what has been written and has not arrived yet: `discarded` is not executed later. */

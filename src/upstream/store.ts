@@ -317,8 +317,9 @@ export class Store {
         onState(this, changed, error)
       },
     })
-    if (!dedicated) pipeline.onDrain = onDrain
+    // Before anybody is told of room: a command may be under way to it.
     if (this.#closedFor !== null) pipeline.close(this.#closedFor)
+    if (!dedicated) pipeline.onDrain = onDrain
     return pipeline
   }
 }

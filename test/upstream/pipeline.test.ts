@@ -541,3 +541,18 @@ test.each(['fail', 'wait'] as const)(
     )
   },
 )
+
+test.each(['fail', 'wait'] as const)(
+  'what comes of connecting at once is told behind whoever connects (%s)',
+  async (whenDown) => {
+    const pipeline = pipelineTo(() => null, { whenDown })
+    const command = new Command('first')
+    let drains = 0
+    pipeline.onDrain = () => drains++
+    pipeline.push(command, command.bytes, 0, command.bytes.length)
+    pipeline.connect()
+    expect([pipeline.state, drains, command.events]).toEqual(['connecting', 0, []])
+    await eventually(() => expect(pipeline.state).toBe('down'))
+    expect(command.events).toEqual(whenDown === 'fail' ? ['lost'] : [])
+  },
+)

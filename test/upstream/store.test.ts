@@ -17,6 +17,7 @@ let server: RedisServer
 let admin: RawClient
 let store: Store
 let clock: CoarseClock
+let drains: number
 
 beforeAll(async () => {
   server = await startRedis()
@@ -25,6 +26,7 @@ afterAll(() => server.stop())
 beforeEach(async () => {
   admin = await RawClient.open(server.port)
   clock = new CoarseClock()
+  drains = 0
   const config = configOf({ stores: { only: server } }).stores['only']!
   store = new Store({
     config,
@@ -33,7 +35,7 @@ beforeEach(async () => {
     turn: new Turn(),
     clock,
     onState: () => {},
-    onDrain: () => {},
+    onDrain: () => drains++,
     run: () => ({ name: 'understudy', former: new Set() }),
     met: () => null,
     onUnendable: () => {},
@@ -171,4 +173,12 @@ test('a store that takes connections and answers late, as one that runs somethin
   expect(late.accepted).toBe(1)
   slow.close('the test is over')
   await late.stop()
+})
+
+test('a store that is closed gives closed connections, and says of none that there is room: whoever asks may be in the middle of a command', () => {
+  store.close('the test is over')
+  drains = 0
+  for (const pipeline of [store.shared(1, 2), store.shadow(1), store.borrow(1, 2)])
+    expect(pipeline.state).toBe('closed')
+  expect(drains).toBe(0)
 })
