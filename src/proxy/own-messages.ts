@@ -55,9 +55,11 @@ export class OwnMessages {
     const held = this.#held
     this.#held = null
     this.#heldBytes = 0
-    session.letGo()
-    for (const { leg, bytes } of held ?? []) this.#deliver(leg, bytes, 0, bytes.length)
+    // Whoever is let go may begin anew.
     this.#busy = false
+    session.letGo(() => {
+      for (const { leg, bytes } of held ?? []) this.#deliver(leg, bytes, 0, bytes.length)
+    })
   }
 
   /** A reply has been kept. */

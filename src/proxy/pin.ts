@@ -79,6 +79,13 @@ export function isInMulti(session: PinHolder): boolean {
   return false
 }
 
+/** Whether what lies around `inner` has answers to give before those to the next command. Not to one that is queued: what EXEC itself is owed ends with it. */
+export function owesAnswersAround(inner: Pin): boolean {
+  if (inner.queuedCommands !== undefined && inner.queuedCommands >= 0) return false
+  for (let pin = inner.outer; pin !== null; pin = pin.outer) if (pin.owesAnswers) return true
+  return false
+}
+
 /** The connection of the client that is in MULTI; null: none is, or a shared one for a transaction that has arrived whole. */
 export function queuingOf(session: PinHolder): Pipeline | null {
   for (let pin = session.pin; pin !== null; pin = pin.outer) if (pin.queuesOn) return pin.queuesOn

@@ -5,7 +5,6 @@ import { encodeCommand } from '../resp/encode.ts'
 import type { Reply } from '../resp/reply.ts'
 import { Glob } from '../routing/glob.ts'
 import { bytesArg } from './arguments.ts'
-import { refuseByArity } from './arity.ts'
 import { ask, pipelineTo } from './ask-stores.ts'
 import { forward } from './forward.ts'
 import type { Session } from './session.ts'
@@ -65,15 +64,4 @@ function listChannels(session: Session, view: CommandView, spec: CommandSpec): v
     }
     return [...seen.values()]
   })
-}
-
-/** What a RESP2 client may not say while it is subscribed. */
-export function refuseWhileSubscribed(session: Session, view: CommandView, spec: CommandSpec | null): boolean {
-  // That it is unknown comes first at a server, too, in words of its own.
-  if (spec === null) return forward(session, view, null)
-  if (refuseByArity(session, view, spec)) return true
-  const { name } = spec
-  const refusal = `Can't execute '${name.toLowerCase().replace(' ', '|')}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`
-  session.answerError(name === 'EXEC' ? `EXECABORT Transaction discarded because of: ${refusal}` : `ERR ${refusal}`)
-  return true
 }

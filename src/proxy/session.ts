@@ -25,7 +25,7 @@ import { isOrdinary } from './ordinary-error.ts'
 import { keepWithinLimit } from './output-limit.ts'
 import type { OwnConnection } from './own-connection.ts'
 import type { OwnMessages } from './own-messages.ts'
-import { abandonPins, isInMulti, type Pin } from './pin.ts'
+import { abandonPins, isInMulti, owesAnswersAround, type Pin } from './pin.ts'
 import { ReplyOrder } from './reply-order.ts'
 import { ReplyWindow } from './reply-window.ts'
 import { PartReplies } from './split.ts'
@@ -150,7 +150,8 @@ export class Session extends ConnectedClient implements ReplyOwner {
     if (this.targetReadsOwed > 0 && mayWrite(spec)) return this.waitFor('replies')
     if (this.pin === null) return this.dispatchUnpinned(view, spec)
     if (this.replyMode === 'skip' && this.order.owed > 0) return this.waitFor('replies')
-    return this.ownMessages === null ? this.pin.dispatch(view, spec) : this.waitFor('pin')
+    if (this.ownMessages !== null || owesAnswersAround(this.pin)) return this.waitFor('pin')
+    return this.pin.dispatch(view, spec)
   }
 
   dispatchUnpinned(view: CommandView, spec: CommandSpec | null): boolean {
@@ -278,11 +279,12 @@ export class Session extends ConnectedClient implements ReplyOwner {
     this.reply(seq, EMPTY, 0, 0)
   }
 
-  /** Replies that were kept (`ReplyOrder.hold`) go out. */
-  letGo(): void {
+  /** Replies that were kept (`ReplyOrder.hold`) go out, then what is told `behind` them, and the next command is taken. */
+  letGo(behind: () => void): void {
     if (this.closed) return
     const { owed } = this.order
     this.order.letGo()
+    behind()
     if (owed > 0) this.#afterReply()
   }
 

@@ -12,13 +12,13 @@ import { isOwnWord } from './monitor-feed.ts'
 import { type OwedAnswer, OwedAnswers } from './owed-answers.ts'
 import { OwnMessages, sendPublishing } from './own-messages.ts'
 import { leavePin, type Pin } from './pin.ts'
-import { refuseWhileSubscribed } from './pubsub-commands.ts'
 import type { Session } from './session.ts'
 import { SubscribedNames } from './subscribed-names.ts'
 import { type Leg, SubscriberLegs } from './subscriber-legs.ts'
 import { SubscriberPlaces } from './subscriber-places.ts'
 import { isAnyHeld, type Subscription } from './subscription.ts'
 import { inProtocol } from './subscription-messages.ts'
+import { refuseWhileSubscribed } from './while-subscribed.ts'
 
 /** One client's subscriptions, or its MONITOR, until the last has ended. See `startSubscribing`. */
 export class Subscriber implements Pin {
@@ -75,6 +75,8 @@ export class Subscriber implements Pin {
 
   dispatch(view: CommandView, spec: CommandSpec | null): boolean {
     const session = this.#session
+    // A WATCH came before it, and a MULTI behind it: what is said now is queued.
+    if ((this.outer?.queuedCommands ?? -1) >= 0) return this.outer!.dispatch(view, spec)
     const name = spec?.name ?? ''
     const ownWay = spec?.handling === 'subscribe' || spec?.handling === 'takeover'
     // What is wrong with it is said behind the answers that are owed.
@@ -144,7 +146,8 @@ export class Subscriber implements Pin {
           owed.frames.push(early)
           continue
         }
-        const subscription = early ?? this.#begin(kind, name, owed, (error) => this.#owed.confirmed(owed, error))
+        const subscription = early ?? this.#places.subscription(kind, name)
+        if (early === null) this.#begin(subscription, owed, (error) => this.#owed.confirmed(owed, error))
         this.#names.add(subscription)
         owed.added.push(subscription)
       }
@@ -152,18 +155,11 @@ export class Subscriber implements Pin {
     }
   }
 
-  /** Asks the stores; each says what it thinks of it. */
-  #begin(
-    kind: SubscriptionKind,
-    name: Buffer,
-    owed: OwedAnswer,
-    confirmed: (error: Buffer | null) => void,
-  ): Subscription {
-    const subscription = this.#places.subscription(kind, name)
-    const { at } = subscription
+  /** Asks the stores; each says what it thinks of it, here and now where that is known. */
+  #begin(subscription: Subscription, owed: OwedAnswer, confirmed: (error: Buffer | null) => void): void {
+    const { kind, at } = subscription
     owed.waiting += at.length
     for (const place of at) this.#legs.to(place.store).listen(kind, place.name, subscription, confirmed)
-    return subscription
   }
 
   #unsubscribe(view: CommandView, kind: SubscriptionKind, owed: OwedAnswer): void {
@@ -221,13 +217,14 @@ export class Subscriber implements Pin {
     for (const { kind, name } of wanted) {
       const text = name.toString('latin1')
       if (this.#names.has(kind, text) || early.has(kind, text)) continue
-      const subscription = this.#begin(kind, name, owed, (error) => {
+      const subscription = this.#places.subscription(kind, name)
+      asked += subscription.at.length
+      early.add(subscription)
+      this.#begin(subscription, owed, (error) => {
         owed.waiting--
         if (error !== null) early.refuse(kind, text, error)
         answered()
       })
-      asked += subscription.at.length
-      early.add(subscription)
     }
     answered()
   }

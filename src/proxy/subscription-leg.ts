@@ -1,6 +1,6 @@
 import { MINUS, PLUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
-import { encodeCommand } from '../resp/encode.ts'
+import { encodeCommand, errorFrame } from '../resp/encode.ts'
 import { ownWord } from '../resp/own-words.ts'
 import { PushReply, type Reply } from '../resp/reply.ts'
 import type { SubscriptionKind } from '../routing/subscriptions.ts'
@@ -23,7 +23,7 @@ export interface Leg<Listener> {
   /** Whose messages of that name are. */
   listeners(kind: SubscriptionKind, name: Buffer): ReadonlySet<Listener> | undefined
   monitor(confirmed: Confirmed): void
-  /** Told when everything that the store has sent before is here. Over RESP3. */
+  /** Told when everything that the store has sent before is here. */
   ping(answered: Confirmed): void
   close(): void
 }
@@ -74,6 +74,8 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
   }
 
   listen(kind: SubscriptionKind, name: Buffer, listener: Listener, confirmed: Confirmed): void {
+    const refusal = this.store.cluster === null ? null : refusalAtCluster(kind, name)
+    if (refusal !== null) return confirmed(errorFrame(refusal))
     const id = idOf(kind, name)
     const wanted = this.#wanted.get(id)
     const given = (error: Buffer | null): void => {
@@ -89,6 +91,8 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
 
   leave(kind: SubscriptionKind, name: Buffer, listener: Listener, confirmed: Confirmed): void {
     const id = idOf(kind, name)
+    // Refused here: nobody was asked for it.
+    if (this.store.cluster !== null && refusalAtCluster(kind, name) !== null) return confirmed(null)
     removeFrom(this.#wanted, id, listener)
     const left = (error: Buffer | null): void => {
       removeFrom(this.#given, id, listener)
@@ -127,6 +131,14 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
   }
 }
 
+/** Why Understudy has no such subscription at a cluster, which carries every message to every node: an error's text. Null: it has. */
+function refusalAtCluster(kind: SubscriptionKind, name: Buffer): string | null {
+  if (kind === 'ssubscribe') return 'ERR Understudy: sharded channels of a cluster are not supported yet'
+  return name.toString('latin1').startsWith('__key')
+    ? 'ERR Understudy: each node of a cluster tells of its own keys alone: subscribe to keyspace notifications there'
+    : null
+}
+
 function idOf(kind: SubscriptionKind, name: Buffer): string {
   return `${kind} ${name.toString('latin1')}`
 }
@@ -143,14 +155,15 @@ function removeFrom<T>(map: Map<string, Set<T>>, id: string, value: T): void {
 }
 
 /**
- * `[subscribe | unsubscribe | ..., channel, count]`, as an array (RESP2) or a push (RESP3); MONITOR's OK; PING's PONG (RESP3); an error. Everything else is a message.
+ * `[subscribe | unsubscribe | ..., channel, count]`, as an array (RESP2) or a push (RESP3); MONITOR's OK; PING's PONG (RESP3, or before the first subscription) or `[pong, '']` (RESP2); an error.
+ * Everything else is a message.
  */
 function isAnswer(buf: Buffer, start: number, end: number): boolean {
   if (buf[start] === MINUS) return true
   // OK or PONG; what MONITOR shows is longer.
   if (buf[start] === PLUS) return end - start <= 7
   const word = itemsOf(decodeReply(buf, start, end))[0]
-  return Buffer.isBuffer(word) && /^[ps]?(un)?subscribe$/.test(word.toString('latin1'))
+  return Buffer.isBuffer(word) && /^([ps]?(un)?subscribe|pong)$/.test(word.toString('latin1'))
 }
 
 /** The parts of a message. */

@@ -33,7 +33,7 @@ export interface PipelineConnection {
   drop(unsent: 'delivered' | 'discarded'): void
   tick?(nowMs: number): void
   /** All there was has been written to `socket`. Who answers something without asking anybody does it now, and never within `write`: who is told of a reply pushes what comes next. */
-  written?(): void
+  endWrite?(): void
   /** What cancels the oldest command. `clientId`: what `ready` was told. */
   unblocking(clientId: number): Unblocking
 }

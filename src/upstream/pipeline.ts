@@ -311,7 +311,7 @@ export class Pipeline {
     // What may be written has to be known before it may be written.
     this.options.turn.ahead?.flush()
     this.#queue.writeTo(this.#connection.socket!)
-    this.#connection.written?.()
+    this.#connection.endWrite?.()
   }
 
   #receive(buf: Buffer, length: number): void {

@@ -139,6 +139,35 @@ describe('a cluster as the primary', () => {
     await eventually(async () => expect(heard).toContain('through'))
   })
 
+  test.each([2, 3] as const)(
+    'a subscription that is refused has its answer behind those before it (RESP%i)',
+    async (protocol) => {
+      const client = await path.raw()
+      await client.ask('HELLO', protocol)
+      const commands = ['SUBSCRIBE one', 'SUBSCRIBE __keyspace@0__:k', 'SSUBSCRIBE shard', 'SUBSCRIBE two']
+      client.send(Buffer.concat(commands.map((words) => encodeCommand(words.split(' ')))))
+      const [one, keyspace, shard, two] = (await client.take(4)) as [string, string, string, string]
+      for (const [answer, name] of [
+        [one, 'one'],
+        [two, 'two'],
+      ] as const)
+        expect(answer).toContain(`$9\r\nsubscribe\r\n$3\r\n${name}\r\n`)
+      expect(keyspace).toContain('subscribe to keyspace notifications there')
+      expect(shard).toContain('sharded channels')
+      for (const channel of ['one', 'two']) {
+        await path.client().publish(channel, 'told')
+        expect(await client.text()).toContain(channel)
+      }
+      // In a transaction, too.
+      if (protocol === 2) return
+      for (const words of ['MULTI', 'SUBSCRIBE __keyspace@0__:k', 'SUBSCRIBE three'])
+        await client.ask(...words.split(' '))
+      const answer = await client.ask('EXEC')
+      expect(answer).toMatch(/^\*2\r\n-ERR Understudy: each node/)
+      expect(answer).toContain('three')
+    },
+  )
+
   test('what concerns one server, or a database, is refused with a reason', async () => {
     const client = path.client()
     await expect(client.call('CONFIG', 'REWRITE')).rejects.toThrow('is a cluster: ask its nodes')

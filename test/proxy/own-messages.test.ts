@@ -120,6 +120,61 @@ describe.each(LISTEN)('%s', (_name, listen, clients) => {
     path.runtime.setFacts('only', 0, '7.0.15')
   })
 
+  test('each that waits for the one before it comes in its turn, and nothing hangs', async () => {
+    const message = (text: string) => `>3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\n${text}\r\n`
+    const skipping = [
+      ['SUBSCRIBE', 'a'],
+      ['CLIENT', 'REPLY', 'SKIP'],
+      ['PUBLISH', 'a', 1],
+      ['PUBLISH', 'a', 2],
+      ['PING', 'end'],
+    ]
+    // More than a client may have owed at once.
+    const echoes = Array.from({ length: 200 }, () => ['PING', 'x'])
+    const large = [
+      ['SUBSCRIBE', 'a'],
+      ['MULTI'],
+      ...echoes,
+      ['PUBLISH', 'a', 1],
+      ['EXEC'],
+      ['PUBLISH', 'a', 2],
+      ['PING', 'end'],
+    ]
+    const answer = `*201\r\n${'$1\r\nx\r\n'.repeat(200)}:1\r\n`
+    expect((await said(await path.raw(), false, skipping)).slice(1)).toEqual([
+      message('1'),
+      message('2'),
+      ':1\r\n',
+      END,
+    ])
+    expect((await said(await path.raw(), false, large)).slice(-4)).toEqual([answer, message('2'), ':1\r\n', END])
+    path.runtime.setFacts('only', 0, '7.2.4')
+    expect((await said(await path.raw(), false, skipping)).slice(1)).toEqual([
+      message('1'),
+      ':1\r\n',
+      message('2'),
+      END,
+    ])
+    const behind = [answer, message('1'), ':1\r\n', message('2'), END]
+    expect((await said(await path.raw(), false, large)).slice(-5)).toEqual(behind)
+    path.runtime.setFacts('only', 0, '7.0.15')
+  })
+
+  test('of a client that subscribes in the transaction that makes it one of RESP3', async () => {
+    const play = async (port: number): Promise<string[]> => {
+      const client = await RawClient.open(port)
+      for (const words of ['MULTI', 'HELLO 3', 'SUBSCRIBE a', 'EXEC']) await client.ask(...words.split(' '))
+      for (const words of ['PUBLISH a m', 'PING', 'SUBSCRIBE b', 'PUBLISH b n', 'PING end'])
+        client.command(...words.split(' '))
+      const frames: string[] = []
+      for (let frame = ''; frame !== END; frames.push(frame)) frame = await client.text()
+      client.destroy()
+      return frames
+    }
+    const expected = await play(direct.port)
+    expect(await play(path.port)).toEqual(expected)
+  })
+
   test('a client that says no more, and one that goes, leave nothing behind', async () => {
     const client = await path.raw()
     await client.ask('HELLO', 3)

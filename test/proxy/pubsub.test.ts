@@ -71,12 +71,14 @@ const SCRIPTS: Readonly<Record<string, { script: Script; frames: { 2: number; 3:
       ['GET', 'k'],
       ['CLIENT', 'GETNAME'],
       ['CLIENT', 'ID', 'x'],
+      ['CLIENT', 'NOPE'],
+      ['OBJECT', 'NOPE', 'k'],
       ['GET'],
       ['SUBSCRIBE'],
       ['UNSUBSCRIBE'],
       ['PING'],
     ],
-    frames: { 2: 8, 3: 8 },
+    frames: { 2: 10, 3: 10 },
   },
   'a message to itself': {
     script: [
@@ -102,6 +104,47 @@ const SCRIPTS: Readonly<Record<string, { script: Script; frames: { 2: number; 3:
   },
 }
 
+/** What a subscriber of RESP3 says, who may say anything. */
+const OVER_RESP3: typeof SCRIPTS = {
+  'subscribe inside MULTI, behind WATCH and SUBSCRIBE': {
+    script: [
+      ['WATCH', 'k'],
+      ['SUBSCRIBE', 'a'],
+      ['MULTI'],
+      ['SUBSCRIBE', 'b'],
+      ['UNSUBSCRIBE', 'a'],
+      ['SET', 'k', 1],
+      ['EXEC'],
+      ['GET', 'k'],
+    ],
+    frames: { 2: 0, 3: 8 },
+  },
+  'the same, and DISCARD': {
+    script: [
+      ['WATCH', 'k'],
+      ['SUBSCRIBE', 'a'],
+      ['MULTI'],
+      ['UNSUBSCRIBE', 'a'],
+      ['DISCARD'],
+      ['UNSUBSCRIBE'],
+      ['GET', 'k'],
+    ],
+    frames: { 2: 0, 3: 7 },
+  },
+  'subscribe between SUBSCRIBE, WATCH and what is answered here': {
+    script: [
+      ['SUBSCRIBE', 'a'],
+      ['WATCH', 'k'],
+      ['SUBSCRIBE', 'b'],
+      ['CLIENT', 'GETNAME'],
+      ['GET', 'k'],
+      ['MULTI'],
+      ['EXEC'],
+    ],
+    frames: { 2: 0, 3: 7 },
+  },
+}
+
 describe.each([2, 3] as const)('subscribers over RESP%i', (protocol) => {
   const open = async (port: number) => {
     const client = await RawClient.open(port)
@@ -120,7 +163,8 @@ describe.each([2, 3] as const)('subscribers over RESP%i', (protocol) => {
     return replies
   }
 
-  test.each(Object.entries(SCRIPTS))('%s: the server answers the same', async (_name, { script, frames }) => {
+  const scripts = protocol === 3 ? { ...SCRIPTS, ...OVER_RESP3 } : SCRIPTS
+  test.each(Object.entries(scripts))('%s: the server answers the same', async (_name, { script, frames }) => {
     const expected = await play(direct.port, script, frames[protocol], false)
     expect(await play(path.port, script, frames[protocol], false)).toEqual(expected)
     expect(await play(path.port, script, frames[protocol], true)).toEqual(expected)

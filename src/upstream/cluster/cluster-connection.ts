@@ -5,7 +5,7 @@ import type { CommandSpec } from '../../command/spec.ts'
 import { mergeOf } from '../../command/split-commands.ts'
 import { COMPLETE, CommandParser, NEED_MORE } from '../../resp/command-parser.ts'
 import type { CommandView } from '../../resp/command-view.ts'
-import { encodeCommand, errorFrame, FRAME } from '../../resp/encode.ts'
+import { encodeCommand, FRAME } from '../../resp/encode.ts'
 import type { Outlet, PipelineConnection, PipelineConnectionOwner, Unblocking } from '../pipeline-connection.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
@@ -137,12 +137,12 @@ export class ClusterConnection implements PipelineConnection {
     this.#owner.ready(0)
   }
 
-  written(): void {
-    this.#places.taken()
+  endWrite(): void {
+    this.#places.endWrite()
   }
 
   #take(bytes: Buffer): void {
-    this.#places.takes()
+    this.#places.beginWrite()
     const partial = this.#partial
     if (partial.length === 0) {
       const rest = this.#commands(bytes, bytes.length)
@@ -240,7 +240,8 @@ export class ClusterConnection implements PipelineConnection {
       const isZero = view.argc === 2 && view.buf.toString('latin1', view.start[1], view.end[1]) === '0'
       return isZero ? this.#places.answer(FRAME.OK) : this.#places.refuse(NO_SELECT)
     }
-    if (spec?.handling === 'subscribe') return this.#subscribe(spec, view)
+    // On a connection that is a subscriber's alone: one node says it all, and whoever asks finds the answers by their order.
+    if (spec?.handling === 'subscribe' || (spec?.name === 'PING' && this.#links.relays)) return this.#relay(view)
     switch (way) {
       case 'any':
         return this.#sender.sendAny(frameOf(view), 1, this.#places.add())
@@ -272,21 +273,8 @@ export class ClusterConnection implements PipelineConnection {
     for (const [i, node] of masters.entries()) this.#sender.sendTo(node, bytes, 1, place, i)
   }
 
-  /** On a connection that is a subscriber's alone. The cluster carries every message to every node. */
-  #subscribe(spec: CommandSpec, view: CommandView): void {
-    let refusal: string | null = null
-    if (/^SS|^SUN/.test(spec.name)) refusal = 'ERR Understudy: sharded channels of a cluster are not supported yet'
-    for (let i = 1; i < view.argc; i++) {
-      if (!view.buf.toString('latin1', view.start[i], view.end[i]).startsWith('__key')) continue
-      refusal =
-        'ERR Understudy: each node of a cluster tells of its own keys alone: subscribe to keyspace notifications there'
-    }
-    if (refusal === null) {
-      this.#links.relay(frameOf(view), (buf, start, end) => this.#places.pass(buf, start, end))
-      return
-    }
-    const frame = errorFrame(refusal)
-    this.#places.pass(frame, 0, frame.length)
+  #relay(view: CommandView): void {
+    this.#links.relay(frameOf(view), (buf, start, end) => this.#places.pass(buf, start, end))
   }
 }
 

@@ -96,6 +96,11 @@ export class NodeLinks {
     return masters[Math.max(0, best)]!
   }
 
+  /** A subscriber's bytes go down one of them. */
+  get relays(): boolean {
+    return this.#relaying !== null
+  }
+
   /** What comes from now on is a subscriber's: one node's messages, as they come. */
   relay(bytes: Buffer, onMessage: (buf: Buffer, start: number, end: number) => void): void {
     let pipeline = this.#relaying

@@ -36,8 +36,8 @@ export class ReplyPlaces {
   #skip = 0
   /** Places that have ended and wait for the head. */
   #early = 0
-  /** Commands are being read, whose bytes the pipeline is still writing: those behind have no places yet, and what is answered at once waits for `taken`. */
-  #taking = false
+  /** The pipeline is still writing: the commands behind have no places yet, and what is answered at once waits for `endWrite`. */
+  #writing = false
 
   constructor(owner: PipelineConnectionOwner, clock: CoarseClock) {
     this.#owner = owner
@@ -71,25 +71,25 @@ export class ReplyPlaces {
     this.answer(errorFrame(text))
   }
 
-  /** What is no reply: a message. A view. */
+  /** What has no place here: all that a node says to a subscriber. A view. */
   pass(buf: Buffer, start: number, end: number): void {
     this.#owner.bytes(buf.subarray(start, end), end - start)
   }
 
-  /** Commands are about to be read. `taken` follows: nobody is told anything before, for who is told of a reply pushes what comes next. */
-  takes(): void {
-    this.#taking = true
+  /** Commands are about to be read. `endWrite` follows: nobody is told anything before, for who is told of a reply pushes what comes next. */
+  beginWrite(): void {
+    this.#writing = true
   }
 
   /** All that was written has been read. */
-  taken(): void {
-    this.#taking = false
+  endWrite(): void {
+    this.#writing = false
     this.tick()
   }
 
   /** The connection is gone: whoever still answers answers nobody. */
   clear(): void {
-    this.#taking = false
+    this.#writing = false
     this.#queue = []
     this.#head = 0
     this.#skip = 0
@@ -106,7 +106,7 @@ export class ReplyPlaces {
     if (place.apart !== null) {
       if (buf !== null) place.frame = Buffer.from(buf.subarray(start, end))
       place.apart.deliver()
-    } else if (buf !== null && !this.#taking && this.#queue[this.#head] === place) {
+    } else if (buf !== null && !this.#writing && this.#queue[this.#head] === place) {
       this.#head++
       this.#give(buf, start, end)
       this.#deliver()
@@ -118,7 +118,7 @@ export class ReplyPlaces {
   }
 
   #deliver(): void {
-    if (this.#taking) return
+    if (this.#writing) return
     for (;;) {
       const place = this.#queue[this.#head]
       if (place === undefined) break
