@@ -133,7 +133,8 @@ const UNBLOCKED = errorFrame('UNBLOCKED client unblocked via CLIENT UNBLOCK')
 function reply(session: Session, mode: string): void {
   switch (mode) {
     case 'ON':
-      session.replyMode = 'on'
+      // Inside MULTI a SKIP before it is about what comes behind EXEC, and stays.
+      if (session.captured === null || session.replyMode === 'off') session.replyMode = 'on'
       session.answer(FRAME.OK)
       return
     case 'OFF':

@@ -32,6 +32,8 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
   outer: Pin | null = null
   /** Keys under WATCH with their databases, for CLIENT LIST. */
   readonly #watched = new WatchedKeys()
+  /** EXEC will come to a CLIENT REPLY. */
+  #changesReplyMode = false
   #gone = false
 
   /** Nothing has come of it: its first command was refused. */
@@ -88,8 +90,10 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
         if (this.inMulti) return this.#refuseNested('WATCH', 'ERR WATCH inside MULTI is not allowed')
         return this.#watch(view, spec!)
       case 'CLIENT REPLY':
-        if (!this.inMulti || session.path.server.valkey < 9.1) break
-        return this.#refuseNested('CLIENT|REPLY', '')
+        if (!this.inMulti) break
+        if (session.path.server.valkey >= 9.1) return this.#refuseNested('CLIENT|REPLY', '')
+        this.#changesReplyMode = true
+        break
       case 'UNWATCH':
         if (this.inMulti) break
         return this.#leave(FRAME.OK)
@@ -149,6 +153,8 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
       if (this.aborted !== null) return this.#leaveWithError(this.aborted)
       if (this.broken) return this.#leave(session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY)
       if (this.queue.commands.length === 0 && !this.watching) return this.#leave(FRAME.EMPTY_ARRAY)
+      // It is about the replies behind it: those that are owed from before have to be out.
+      if (this.#changesReplyMode && session.order.owed > 0) return session.waitFor('replies')
       if (this.queue.isToBeTold) return session.waitFor('room')
       if (this.queue.pauses && !path.storePause.mayPause(session, this.connection.store!))
         return session.waitFor('room')

@@ -197,7 +197,12 @@ const SCENARIOS: Readonly<Record<string, string>> = {
     b<
     b<
     b<
-    b<`,
+    b<
+    c> MULTI ; CLIENT REPLY SKIP ; CLIENT REPLY ON ; EXEC ; PING skipped ; PING told
+    c<
+    c<
+    c<
+    c<`,
   'CLIENT REPLY before RESET': `
     a> CLIENT REPLY SKIP ; RESET ; PING one ; PING two
     a<

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
@@ -37,6 +38,31 @@ function packet(...commands: string[]): Buffer {
 }
 
 describe('mirror.mode: sync', () => {
+  test.each([
+    ['SKIP', ['$2\r\nin\r\n', '$6\r\nbehind\r\n']],
+    ['OFF', []],
+    ['ON', ['+OK\r\n', '$2\r\nin\r\n', '$4\r\nnext\r\n', '$6\r\nbehind\r\n']],
+  ])('CLIENT REPLY %s inside EXEC silences nothing that was said before', async (mode, told) => {
+    await start()
+    await path.client().set('the shadow', 'is up')
+    const [client, looker] = [await path.raw(), await path.raw()]
+    let heard = ''
+    client.socket.on('data', (bytes: Buffer) => {
+      heard += bytes.toString('latin1')
+    })
+    process.kill(fresh.pid, 'SIGSTOP')
+    try {
+      client.send(
+        packet('WATCH k', 'SET a 1', 'MULTI', `CLIENT REPLY ${mode}`, 'PING in', 'EXEC', 'PING next', 'PING behind'),
+      )
+      await eventually(async () => expect(await looker.ask('CLIENT', 'LIST')).toMatch(/ multi=2 .*qbuf=[1-9]/))
+    } finally {
+      process.kill(fresh.pid, 'SIGCONT')
+    }
+    const all = ['+OK\r\n', '+OK\r\n', '+OK\r\n', '+QUEUED\r\n', '+QUEUED\r\n', '*2\r\n', ...told].join('')
+    await eventually(() => expect(heard).toBe(all))
+  })
+
   test('a reply comes when the shadow has the write, whatever kind of write it is', async () => {
     await start()
     const app = path.client()
