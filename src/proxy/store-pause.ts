@@ -210,8 +210,10 @@ export class StorePause {
     told.state = 'asking'
     this.#say(store, UNPAUSE, user, (reply) => {
       if (reply !== null && isNoPermission(reply)) told.state = 'told'
-      else if (forget) this.#told.delete(store)
-      else told.state = 'left'
+      else if (forget) {
+        // An EXEC may have paused it again meanwhile.
+        if (this.#told.get(store) === told) this.#told.delete(store)
+      } else told.state = 'left'
       this.#heard(reply)
     })
   }
