@@ -13,6 +13,8 @@ export function functionsInDoubt(
   shadow: string,
 ): string | null {
   if (!verifyCauses.some(isOfFunctions)) return null
+  if (verifyCauses.includes('turned'))
+    return `the functions of '${shadow}' may not be the primary's, and are compared as soon as the route is verified: the primary was changed while they differed`
   if (refusedLibraries.length === 0)
     return `the functions of '${shadow}' are being compared with the primary's and brought over`
   const [what, one] = refusedLibraries.length === 1 ? ['library', 'one'] : ['libraries', 'some']

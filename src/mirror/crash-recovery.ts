@@ -49,7 +49,11 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
     )
   }
   if (lastRun === 'incomplete') doubts.verifyAll('what the last run was writing is not known', null)
-  for (const name of turned) dirty.toVerify.mark(name, 'turned')
+  for (const name of turned) {
+    // Functions stay in doubt, and nothing is deleted for what happened under the former primary.
+    dirty.toVerify.forgetRemoved(name)
+    dirty.toVerify.mark(name, 'turned')
+  }
   const { config } = context.routes
   // As long as the segments are there.
   store.setRoutes(primariesOf(config, turned), routingOf(config))
@@ -68,7 +72,9 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
  */
 function turnedRoutes({ context, dirty, store, doubts }: RecoveryParts, wasWriting: boolean): string[] {
   const turned = [...primariesOf(context.routes.config)].filter(
-    ([name, end]) => (store.primaries.get(name) ?? end) !== end && (wasWriting || dirty.count(name) > 0),
+    ([name, end]) =>
+      (store.primaries.get(name) ?? end) !== end &&
+      (wasWriting || dirty.count(name) > 0 || dirty.toVerify.hasCause(name, 'functions')),
   )
   for (const [route] of turned) {
     const keys = dirty.count(route)

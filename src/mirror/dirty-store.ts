@@ -26,6 +26,8 @@ const MIGRATIONS = [
   'CREATE TABLE routing (text TEXT NOT NULL)',
   // The last failover of each store of a mirrored route that is behind Sentinels, as they count (`store-identity.ts`).
   'CREATE TABLE store_epochs (store TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID',
+  // Libraries of functions that are to be deleted on the shadow (`function-sync.ts`).
+  'CREATE TABLE removed_libraries (route TEXT NOT NULL, library TEXT NOT NULL, PRIMARY KEY (route, library)) WITHOUT ROWID',
 ]
 
 /** What one commit holds at most: a few milliseconds of the data path's thread. */
@@ -216,6 +218,11 @@ export class DirtyStore implements DirtyChanges {
       const known = VERIFY_CAUSES.find((one) => one === cause)
       this.#dirty.toVerify.mark(route, known ?? 'state-lost')
     }
+    const removed = this.#database.prepare('SELECT * FROM removed_libraries').all() as {
+      route: string
+      library: string
+    }[]
+    for (const { route, library } of removed) this.#dirty.toVerify.removed(route, library)
     const runs = this.#database.prepare('SELECT * FROM store_runs').all() as { store: string; run_id: string }[]
     this.#storeRuns = new Map(runs.map((row) => [row.store, row.run_id]))
     const epochs = this.#database.prepare('SELECT * FROM store_epochs').all() as { store: string; epoch: number }[]
@@ -260,6 +267,7 @@ export class DirtyStore implements DirtyChanges {
     const offsetMs = Date.now() - performance.now()
     if (this.#routesChanged) {
       this.#replaceAll('verify_causes', this.#dirty.toVerify.all())
+      this.#replaceAll('removed_libraries', this.#dirty.toVerify.allRemoved())
       this.#replaceAll('primaries', this.#primaries)
       this.#replaceAll('store_runs', this.#storeRuns)
       this.#replaceRouting()

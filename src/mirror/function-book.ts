@@ -3,7 +3,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
 import { askAboutFunctions, LIST_FUNCTIONS, librariesOf } from './function-list.ts'
 import { type Changes, FunctionShelf, type StoredFunction } from './function-shelf.ts'
-import { isUnknownCommand } from './store-errors.ts'
+import { isUnknownCommand, refusedCommand } from './store-errors.ts'
 
 export interface FunctionBookOutcome {
   /** The store has told its functions. */
@@ -98,7 +98,7 @@ export class FunctionBook implements Functions {
         const changes = shelf.learn(librariesOf(reply), this.#context.commands)
         if (changes.functions.length > 0) this.#outcome.changed(store, changes)
         this.#outcome.told(store)
-      } else if (/^ERR unknown/i.test(reply)) {
+      } else if (refusedCommand(reply)?.absent) {
         shelf.learn([], this.#context.commands)
         this.#outcome.told(store)
       } else {

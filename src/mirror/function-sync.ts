@@ -1,13 +1,12 @@
 import { command } from '../command/effects/building.ts'
 import type { Args } from '../command/effects.ts'
-import type { CommandSpec } from '../command/spec.ts'
 import type { Reply } from '../resp/reply.ts'
 import type { Route } from '../routing/route.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { askAboutFunctions, LIST_FUNCTIONS, librariesOf } from './function-list.ts'
-import { isUnknownCommand } from './store-errors.ts'
+import { isUnknownCommand, refusedCommand } from './store-errors.ts'
 
 /** After the first failure, and at most. */
 const RETRY_MS = 1_000
@@ -17,27 +16,6 @@ const HOPELESS_MS = 60_000
 /** By its code: no error that passes by itself. */
 const REFUSAL = /^(ERR|NOPERM) /
 
-/** FUNCTION LOAD, DELETE, FLUSH, RESTORE: they write, and name no key. */
-export function changesFunctions(spec: CommandSpec | null): boolean {
-  return spec?.write === true && spec.name.startsWith('FUNCTION ')
-}
-
-/**
- * The shadow's functions may not be the primary's any more. `removed`: it may also have some that the primary has not; else such are left alone, for they may be there on
- * purpose.
- */
-export function doubtFunctions({ routes: { fallback } }: DataPathContext, dirty: DirtySet, removed: boolean): void {
-  // Functions are mirrored by the route `*`.
-  if (fallback.shadow === null || fallback.shadow.store === fallback.primary.store) return
-  dirty.toVerify.mark(fallback.name, 'functions')
-  if (removed) dirty.toVerify.mark(fallback.name, 'functions-removed')
-}
-
-/** The same because of this command. Nothing, if it is not about functions. */
-export function doubtFunctionsOf(context: DataPathContext, dirty: DirtySet, spec: CommandSpec | null): void {
-  if (changesFunctions(spec)) doubtFunctions(context, dirty, true)
-}
-
 /**
  * Makes the shadow's libraries of functions equal to the primary's where an effect on them was lost, as state copies do for keys.
  *
@@ -46,7 +24,9 @@ export function doubtFunctionsOf(context: DataPathContext, dirty: DirtySet, spec
  *       └────────────────────────────────────────────────────────────────────────────────────────────────┘
  *
  * The doubt is a cause of `VerifyMarks`: it stands on disk and closes the gate of a switch. A library that the shadow refuses (another server's API) keeps it so until somebody has loaded one there that does
- * the same (`standsFor`).
+ * the same (`standsFor`). Deleted on the shadow is only what was deleted on the primary, as far as is known: what else it has alone may be a neighbour's.
+ *
+ * Where the primary is changed in that state, by force, the former one has what the new one lacks: nothing is brought in the new direction before a verify, as of keys (cause 'turned').
  */
 export class FunctionSync {
   readonly #context: DataPathContext
@@ -55,20 +35,49 @@ export class FunctionSync {
   #notBeforeMs = 0
   #failures = 0
   #said = ''
-  /** Of the last attempt. */
-  #refusedNow: readonly string[] = []
+  /** The store that was the primary when this was last looked at. */
+  #primary: string
+  /** By the last attempt. */
+  #notTaken: readonly string[] = []
   #refusedBecause: string | null = null
-  /** By name: what has been refused, and what the shadow had then. */
-  readonly #refused = new Map<string, Refused>()
+  /** By name: the source that was refused last, and what the shadow had when that was refused first. */
+  readonly #refusals = new Map<string, Refusal>()
 
   constructor(context: DataPathContext, dirty: DirtySet) {
     this.#context = context
     this.#dirty = dirty
+    this.#primary = context.routes.fallback.primary.storeName
   }
 
   /** Names of libraries that the shadow of the route `*` does not take. */
   get refused(): readonly string[] {
-    return this.#refusedNow
+    return this.#notTaken
+  }
+
+  /** Another table is in force, or the last run's doubts are known: they are those of the route that is `*` now. */
+  routesChanged(): void {
+    const { name, primary, shadow } = this.#context.routes.fallback
+    const { toVerify } = this.#dirty
+    for (const [other, cause] of [...toVerify.all()]) {
+      if (other === name || cause !== 'functions') continue
+      if (shadow !== null) toVerify.handOnFunctions(other, name)
+      else toVerify.functionsSettled(other)
+    }
+    if (primary.storeName === this.#primary) return
+    this.#primary = primary.storeName
+    this.#areRefused([], null)
+    this.#refusals.clear()
+    this.#notBeforeMs = 0
+    this.#failures = 0
+    this.#said = ''
+    if (!toVerify.hasCause(name, 'functions')) return
+    toVerify.forgetRemoved(name)
+    toVerify.mark(name, 'turned')
+    this.#context.log({
+      level: 'error',
+      msg: 'the primary was changed while the functions of the two stores differed: the new one may lack libraries that the former one has; none is brought over before a verify of the route',
+      fields: { route: name },
+    })
   }
 
   /** The code of the first refusal; null: nothing is refused. */
@@ -81,7 +90,7 @@ export class FunctionSync {
     const { routes, stores } = this.#context
     const route = routes.fallback
     if (this.#running || nowMs < this.#notBeforeMs || !this.#dirty.toVerify.hasCause(route.name, 'functions')) return
-    if (route.shadow === null) return
+    if (route.shadow === null || this.#dirty.toVerify.hasCause(route.name, 'turned')) return
     const primary = stores[route.primary.store]!.shared(0, 2)
     const shadow = stores[route.shadow.store]!.shadow(0)
     if (primary.state !== 'up' || shadow.state !== 'up') return
@@ -97,6 +106,7 @@ export class FunctionSync {
       answers[which] = answer
       const [there, here] = answers
       if (there === undefined || here === undefined) return
+      if (this.#context.routes.fallback !== route) return this.#again()
       // Without functions there is nothing to be different.
       if (typeof there === 'string')
         return isUnknownCommand(there) ? this.#certain(route) : this.#later(there, route.primary.storeName)
@@ -106,10 +116,11 @@ export class FunctionSync {
         if (REFUSAL.test(here)) this.#areRefused([...there.keys()], here)
         return this.#later(here, route.shadow!.storeName)
       }
-      const steps = differences(there, here, toVerify.hasCause(route.name, 'functions-removed'), this.#refused)
+      const removed = toVerify.hasCause(route.name, 'functions-removed') ? null : toVerify.removedLibraries(route.name)
+      const steps = differences(there, here, removed, this.#refusals)
       if (steps.length > 0) this.#send(route, steps, there, here, shadow)
       else if (toVerify.times(route.name) === times) this.#certain(route)
-      else this.#running = false
+      else this.#again()
     }
     askAboutFunctions(primary, LIST_FUNCTIONS, (reply) =>
       answered(0, typeof reply === 'string' ? reply : byName(reply)),
@@ -117,31 +128,42 @@ export class FunctionSync {
     askAboutFunctions(shadow, LIST_FUNCTIONS, (reply) => answered(1, typeof reply === 'string' ? reply : byName(reply)))
   }
 
-  /** Then both are compared again. */
+  /** Then both are compared again. A switch waits until it is done. */
   #send(route: Route, steps: readonly Step[], there: Libraries, here: Libraries, shadow: Pipeline): void {
     let open = steps.length
     let failed: string | null = null
     let because: string | null = null
-    const refused: string[] = []
+    const notTaken: string[] = []
+    route.state.backlogCommands++
     for (const { library, args } of steps) {
       askAboutFunctions(shadow, args, (reply) => {
         if (typeof reply === 'string') {
           failed ??= reply
           const wanted = there.get(library)
           if (wanted !== undefined && REFUSAL.test(reply)) {
-            refused.push(library)
+            notTaken.push(library)
             because ??= reply
-            const known = this.#refused.get(library)
+            const known = this.#refusals.get(library)
             if (known?.wanted.equals(wanted.code) !== true)
-              this.#refused.set(library, { wanted: wanted.code, had: here.get(library)?.code ?? null })
+              this.#refusals.set(library, { wanted: wanted.code, had: here.get(library)?.code ?? null })
           }
         }
         if (--open > 0) return
-        this.#areRefused(refused, because)
-        if (failed === null) this.#running = false
+        route.state.backlogCommands--
+        if (this.#context.routes.fallback.shadow?.storeName !== route.shadow!.storeName) {
+          this.#refusals.clear()
+          return this.#again()
+        }
+        this.#areRefused(notTaken, because)
+        if (failed === null) this.#again()
         else this.#later(failed, route.shadow!.storeName)
       })
     }
+  }
+
+  /** From the beginning, with the next tick. */
+  #again(): void {
+    this.#running = false
   }
 
   #certain({ name }: Route): void {
@@ -149,23 +171,22 @@ export class FunctionSync {
     this.#failures = 0
     this.#said = ''
     this.#areRefused([], null)
-    this.#dirty.toVerify.lift(name, 'functions')
-    this.#dirty.toVerify.lift(name, 'functions-removed')
+    this.#dirty.toVerify.functionsSettled(name)
     this.#context.log({ level: 'info', msg: "the shadow's functions are the primary's", fields: { route: name } })
   }
 
   /** Error texts may quote a script: only the code is told. */
   #areRefused(libraries: readonly string[], error: string | null): void {
-    this.#refusedNow = libraries
+    this.#notTaken = libraries
     this.#refusedBecause = error === null ? null : codeOf(error)
   }
 
   #later(error: string, store: string): void {
     this.#running = false
-    const hopeless = /^ERR unknown/i.test(error)
+    const hopeless = refusedCommand(error)?.absent === true
     const retryMs = Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** this.#failures++)
     this.#notBeforeMs = this.#context.clock.nowMs + (hopeless ? HOPELESS_MS : retryMs)
-    const library = this.#refusedNow.join(', ') || null
+    const library = this.#notTaken.join(', ') || null
     if (this.#said === `${store} ${library}`) return
     this.#said = `${store} ${library}`
     this.#context.log({
@@ -190,7 +211,7 @@ interface Library {
 type Libraries = ReadonlyMap<string, Library>
 
 /** A source that the shadow does not take. */
-interface Refused {
+interface Refusal {
   readonly wanted: Buffer
   /** What it had under that name when it first said so; null: nothing. */
   readonly had: Buffer | null
@@ -201,21 +222,21 @@ interface Step {
   readonly args: Args
 }
 
-/** What makes `here` the same as `there`. */
+/** What makes `here` the same as `there`. `removed`: of what only `here` has, that is deleted; null: all. */
 function differences(
   there: Libraries,
   here: Libraries,
-  removes: boolean,
-  refused: ReadonlyMap<string, Refused>,
+  removed: ReadonlySet<string> | null,
+  refusals: ReadonlyMap<string, Refusal>,
 ): Step[] {
   const steps: Step[] = []
   // First: a function of a library that is gone there may be part of another one now.
-  if (removes)
-    for (const library of here.keys())
-      if (!there.has(library)) steps.push({ library, args: command('FUNCTION', 'DELETE', library) })
+  for (const library of here.keys())
+    if (!there.has(library) && removed?.has(library) !== false)
+      steps.push({ library, args: command('FUNCTION', 'DELETE', library) })
   for (const [library, wanted] of there) {
     const found = here.get(library)
-    if (found?.code.equals(wanted.code) || standsFor(found, wanted, refused.get(library))) continue
+    if (found?.code.equals(wanted.code) || standsFor(found, wanted, refusals.get(library))) continue
     steps.push({ library, args: command('FUNCTION', 'LOAD', 'REPLACE', wanted.code) })
   }
   return steps
@@ -224,9 +245,9 @@ function differences(
 /**
  * Somebody has loaded a library of the same functions since the shadow has refused the primary's: written for that server, it is taken to do the same. What it had before may be an older one.
  */
-function standsFor(found: Library | undefined, { code, functions }: Library, refused: Refused | undefined): boolean {
-  if (found === undefined || refused === undefined || !refused.wanted.equals(code)) return false
-  if (refused.had?.equals(found.code) || found.functions.size !== functions.size) return false
+function standsFor(found: Library | undefined, { code, functions }: Library, refusal: Refusal | undefined): boolean {
+  if (found === undefined || refusal === undefined || !refusal.wanted.equals(code)) return false
+  if (refusal.had?.equals(found.code) || found.functions.size !== functions.size) return false
   return [...functions].every((name) => found.functions.has(name))
 }
 

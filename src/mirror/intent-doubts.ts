@@ -1,7 +1,7 @@
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
-import { doubtFunctions } from './function-sync.ts'
+import { doubtFunctions } from './function-changes.ts'
 import type { IntentVisitor } from './intent-segment.ts'
 import type { VerifyCause } from './verify-marks.ts'
 
@@ -26,7 +26,7 @@ export class IntentDoubts {
         if (route.shadow !== null && !isOver(route.name)) dirty.mark(route, database, key, reason, nowMs)
       },
       everyKey: () => this.#markRoutes('server-wide'),
-      functions: () => doubtFunctions(context, dirty, true),
+      functions: (removed) => doubtFunctions(context, dirty, removed),
       unnamedKeys: () => this.#markRoutes('script'),
     }
   }

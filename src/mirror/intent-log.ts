@@ -6,9 +6,12 @@ import type { KeyPositions } from '../command/keys.ts'
 import { otherDatabase } from '../command/other-database.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
+import type { Removed } from './function-changes.ts'
 import {
   BLOCK_HEADER_BYTES,
   FUNCTIONS,
+  NO_FUNCTIONS,
+  NO_LIBRARY,
   putVarint,
   RECORD_OVERHEAD_BYTES,
   sealBlock,
@@ -156,9 +159,13 @@ export class IntentLog implements Flushable {
     this.#buffer[this.#used++] = 0
   }
 
-  /** A command that changes functions is about to be pushed. */
-  noteFunctions(): void {
-    this.#noteKind(FUNCTIONS)
+  /** A command that changes functions, and removes those, is about to be pushed. */
+  noteFunctions(removed: Removed): void {
+    if (removed === null) return this.#noteKind(FUNCTIONS)
+    if (removed === 'all') return this.#noteKind(NO_FUNCTIONS)
+    const name = Buffer.from(removed.library, 'latin1')
+    // In the place of a database, as `noteKey` writes it.
+    this.noteKey(NO_LIBRARY - 1, name, 0, name.length)
   }
 
   /** A script that may write to keys which it does not declare is about to be pushed. */

@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib'
+import type { Removed } from './function-changes.ts'
 
 /**
  * A segment of the intent log, as bytes:
@@ -9,6 +10,8 @@ import { crc32 } from 'node:zlib'
  *            0                                                                of a command that changes every key (FLUSHALL)
  *            2^32 - 1                                                         of one that changes functions (FUNCTION LOAD)
  *            2^32 - 2                                                         of a script that may write to keys which nobody can name
+ *            2^32 - 3                                                         of one that removes every function (FUNCTION FLUSH)
+ *            2^32 - 4 | length varint | name                                  of one that removes a library of that name (FUNCTION DELETE)
  *
  * Varints have seven bits a byte, lowest first; all but the last have the eighth bit set.
  */
@@ -17,6 +20,8 @@ export const BLOCK_HEADER_BYTES = 8
 /** In the place of a database that there is not. */
 export const FUNCTIONS = 0xffff_ffff
 export const UNNAMED_KEYS = 0xffff_fffe
+export const NO_FUNCTIONS = 0xffff_fffd
+export const NO_LIBRARY = 0xffff_fffc
 
 /** Two varints of at most five bytes each. */
 export const RECORD_OVERHEAD_BYTES = 10
@@ -41,7 +46,7 @@ export interface IntentVisitor {
   /** `key`: a view, valid during the call. */
   key(database: number, key: Buffer): void
   everyKey(): void
-  functions(): void
+  functions(removed: Removed): void
   unnamedKeys(): void
 }
 
@@ -111,12 +116,14 @@ export class SegmentReader {
   #show(visitor: IntentVisitor): void {
     const kind = this.#varint()
     if (kind === 0) return visitor.everyKey()
-    if (kind === FUNCTIONS) return visitor.functions()
+    if (kind === FUNCTIONS) return visitor.functions(null)
+    if (kind === NO_FUNCTIONS) return visitor.functions('all')
     if (kind === UNNAMED_KEYS) return visitor.unnamedKeys()
     const length = this.#varint()
     const from = this.#record
     this.#record = from + length
-    visitor.key(kind - 1, this.#bytes.subarray(from, this.#record))
+    if (kind === NO_LIBRARY) visitor.functions({ library: this.#bytes.toString('latin1', from, this.#record) })
+    else visitor.key(kind - 1, this.#bytes.subarray(from, this.#record))
   }
 
   #varint(): number {

@@ -15,7 +15,7 @@ import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { EffectSender } from './effect-sender.ts'
-import { doubtFunctionsOf } from './function-sync.ts'
+import { doubtFunctionsOf } from './function-changes.ts'
 import { type KeyRef, KeyRefs } from './key-refs.ts'
 import { NOBODY, type OverlapTable } from './overlap.ts'
 import { underApplicationNames } from './reply-names.ts'
@@ -230,7 +230,7 @@ export class Mirror {
   lost(spec: CommandSpec | null, route: Route, database: number, bytes: Buffer, start: number, end: number): void {
     this.#markBytes(spec, database, bytes, start, end, 'primary-lost', null)
     this.#doubts.script(spec, bytes, start, end)
-    doubtFunctionsOf(this.#context, this.#dirty, spec)
+    doubtFunctionsOf(this.#context, this.#dirty, spec, bytes, start, end)
     if (!isServerWide(spec)) return
     for (const { name, primary, shadow } of this.#context.routes.routes) {
       if (primary.store === route.primary.store && shadow !== null) this.#dirty.toVerify.mark(name, 'server-wide')

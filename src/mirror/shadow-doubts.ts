@@ -6,7 +6,7 @@ import { AwaitedKeys } from './awaited-keys.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
-import { doubtFunctionsOf } from './function-sync.ts'
+import { doubtFunctionsOf } from './function-changes.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
 import { LateWrites } from './late-writes.ts'
 import { runsScript, type ScriptEffects } from './script-effects.ts'
@@ -65,7 +65,7 @@ export class ShadowDoubts {
     reason: DirtyReason,
     waiter: AckWaiter | null,
   ): void {
-    doubtFunctionsOf(this.#context, this.#dirty, spec)
+    doubtFunctionsOf(this.#context, this.#dirty, spec, bytes, start, end)
     this.script(spec, bytes, start, end)
     for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.mark(ref, reason, waiter)
   }

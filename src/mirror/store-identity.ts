@@ -5,7 +5,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
-import { doubtFunctions } from './function-sync.ts'
+import { doubtFunctions } from './function-changes.ts'
 
 const SERVER = encodeOwn(['INFO', 'server'])
 const REPLICATION = encodeOwn(['INFO', 'replication'])
@@ -201,7 +201,7 @@ export class StoreIdentity {
       this.#deciding.delete(store)
       this.#mark(store, inDoubt)
       // Functions without persistence are gone, too.
-      if (this.#context.routes.fallback.shadow?.storeName === store) doubtFunctions(this.#context, this.#dirty, false)
+      if (this.#context.routes.fallback.shadow?.storeName === store) doubtFunctions(this.#context, this.#dirty, null)
       this.#learn(store, runId)
     }
     askEmpty(pipeline, (empty) => {

@@ -22,7 +22,7 @@ export const VERIFY_CAUSES = [
   'script',
   /** An effect on functions was lost: they are compared and brought over by themselves (`function-sync.ts`). */
   'functions',
-  /** The shadow may also have functions that the primary has not. */
+  /** The shadow may also have functions that the primary has not: those are deleted. */
   'functions-removed',
   /** The primary was changed while keys were dirty: by force, or in the configuration while nothing ran. */
   'turned',
@@ -40,6 +40,8 @@ export function isOfFunctions(cause: string): boolean {
 export class VerifyMarks {
   readonly #causes = new Map<string, Set<VerifyCause>>()
   readonly #times = new Map<string, number>()
+  /** Of 'functions': libraries that the primary may have deleted, by route. */
+  readonly #removed = new Map<string, Set<string>>()
   readonly #onNew: (route: string, cause: VerifyCause) => void
   readonly #onChange: () => void
 
@@ -58,6 +60,38 @@ export class VerifyMarks {
     causes.add(cause)
     this.#onChange()
     this.#onNew(route, cause)
+  }
+
+  /** The shadow may still have this library of functions, and the primary has it no more. To be told ahead of the cause 'functions'. */
+  removed(route: string, library: string): void {
+    let libraries = this.#removed.get(route)
+    if (libraries === undefined) this.#removed.set(route, (libraries = new Set()))
+    libraries.add(library)
+    this.#onChange()
+  }
+
+  /** Those. */
+  removedLibraries(route: string): ReadonlySet<string> {
+    return this.#removed.get(route) ?? NONE
+  }
+
+  /** Nothing that the primary lacks is to be deleted on the shadow. */
+  forgetRemoved(route: string): void {
+    if (this.#removed.delete(route)) this.#onChange()
+    this.lift(route, 'functions-removed')
+  }
+
+  /** The shadow's functions are the primary's. */
+  functionsSettled(route: string): void {
+    this.forgetRemoved(route)
+    this.lift(route, 'functions')
+  }
+
+  /** What is in doubt about functions is so of another route from now on. */
+  handOnFunctions(from: string, to: string): void {
+    for (const library of this.removedLibraries(from)) this.removed(to, library)
+    for (const cause of this.causes(from)) if (isOfFunctions(cause)) this.mark(to, cause)
+    this.functionsSettled(from)
   }
 
   has(route: string): boolean {
@@ -92,10 +126,17 @@ export class VerifyMarks {
 
   /** The route mirrors no more. */
   clear(route: string): void {
+    this.#removed.delete(route)
     if (this.#causes.delete(route)) this.#onChange()
   }
 
   *all(): Generator<readonly [route: string, cause: VerifyCause]> {
     for (const [route, causes] of this.#causes) for (const cause of causes) yield [route, cause]
   }
+
+  *allRemoved(): Generator<readonly [route: string, library: string]> {
+    for (const [route, libraries] of this.#removed) for (const library of libraries) yield [route, library]
+  }
 }
+
+const NONE: ReadonlySet<string> = new Set()

@@ -9,8 +9,8 @@ import type { DataPathContext } from '../mirror/context.ts'
 import type { CopyState } from '../mirror/copy-state.ts'
 import type { DirtySet } from '../mirror/dirty-set.ts'
 import { FunctionBook } from '../mirror/function-book.ts'
+import { doubtFunctions } from '../mirror/function-changes.ts'
 import type { Changes } from '../mirror/function-shelf.ts'
-import { doubtFunctions } from '../mirror/function-sync.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
 import type { Mirror } from '../mirror/mirror.ts'
 import type { StoreIdentity } from '../mirror/store-identity.ts'
@@ -222,7 +222,7 @@ export class DataPath implements DataPathContext {
     if (!routes.some(({ primary }) => primary.storeName === store)) return
     this.doubts.forget(functions.map((name) => idOfFunction(name)))
     if (misjudged) doubtUndeclaredKeys(this, this.dirty)
-    if (libraries.length > 0 && store === fallback.primary.storeName) doubtFunctions(this, this.dirty, false)
+    if (libraries.length > 0 && store === fallback.primary.storeName) doubtFunctions(this, this.dirty, null)
   }
 
   onTick(nowMs: number): void {

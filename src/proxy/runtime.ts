@@ -178,6 +178,8 @@ export class Runtime {
       },
       logged: config.intentLog,
     })
+    // Before what is in doubt of routes that are gone is forgotten.
+    this.#functions.routesChanged()
     this.#rehoming.recover(this.#durability.formerPrimaries)
     this.#identity.restore(this.#durability.storeRuns, this.#durability.storeEpochs)
     this.#identity.routesChanged()
@@ -224,6 +226,7 @@ export class Runtime {
     fence.entered(rerouted.flat())
     // What goes with keys to another route has to be found there first.
     for (const route of change.forget) if (!rerouted.some(([from]) => from === route)) this.#dirty.forget(route)
+    this.#functions.routesChanged()
     this.#rehoming.begin(rerouted)
     this.#durability?.entered()
     this.#identity.routesChanged()

@@ -1,7 +1,7 @@
 import { asRead } from '../command/read-only-script.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
-import { changesFunctions } from '../mirror/function-sync.ts'
+import { changesFunctions, removedBy } from '../mirror/function-changes.ts'
 import { NOBODY } from '../mirror/overlap.ts'
 import { goesAsSent } from '../mirror/shadow-runs.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -65,7 +65,7 @@ export function sendPlanned(
         if (isServerWide(spec)) {
           path.intents?.noteEveryKey()
           path.tickets.enterServerWide(spec, laneOf(path.primaryOf(route), pipeline))
-        } else if (changesFunctions(spec)) path.intents?.noteFunctions()
+        } else if (changesFunctions(spec)) path.intents?.noteFunctions(removedBy(spec, view))
       }
       slot.ticket =
         slot.keyHash === 0

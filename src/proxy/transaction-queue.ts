@@ -1,7 +1,7 @@
 import { hashBytes } from '../base/hash.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
-import { changesFunctions } from '../mirror/function-sync.ts'
+import { changesFunctions, removedBy } from '../mirror/function-changes.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
 import { NOBODY } from '../mirror/overlap.ts'
 import { mayWriteBeforeError } from '../mirror/settled-command.ts'
@@ -220,7 +220,10 @@ export class TransactionQueue {
     for (const { spec, bytes } of this.commands) {
       if (!spec?.write) continue
       if (isServerWide(spec)) intents.noteEveryKey()
-      else if (changesFunctions(spec)) intents.noteFunctions()
+      else if (changesFunctions(spec)) {
+        parser.parse(bytes, 0, bytes.length)
+        intents.noteFunctions(removedBy(spec, parser))
+      }
       for (const before of databases) {
         for (const { rule, database, key } of mirror.keysIn(spec, before, bytes, 0, bytes.length)) {
           if (rule.route.shadow !== null) intents.noteKey(database, key, 0, key.length)

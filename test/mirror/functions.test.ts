@@ -101,19 +101,66 @@ describe('functions become equal again', () => {
     await equal(path, [library('one')])
   })
 
-  test('after a change whose outcome on the primary is not known', async () => {
+  test.each([
+    ['LOAD', library('another'), []],
+    ['DELETE', 'one', ['another']],
+    ['FLUSH', 'SYNC', []],
+  ])('after a %s whose outcome on the primary is not known', async (name, word, left) => {
     const path = await start()
     const app = path.client()
     await app.set('k', 1)
-    await fresh.client().call('FUNCTION', 'LOAD', library('another'))
+    // Nobody has flushed it away here, so it stays, unless everything is to be.
+    const stays = name === 'LOAD' ? ['one', 'two'] : left
+    for (const one of ['one', ...stays]) {
+      await fresh.client().call('FUNCTION', 'LOAD', 'REPLACE', library(one))
+    }
     old.pause()
-    const loaded = app.call('FUNCTION', 'LOAD', library('one')).catch((error: Error) => error.message)
+    const changed = app.call('FUNCTION', name, word).catch((error: Error) => error.message)
     await eventually(() => expect(path.runtime.stats().routes['all']!.inFlight).toBe(1))
     await old.kill9()
-    expect(await loaded).toContain('may have been executed')
+    expect(await changed).toContain('may have been executed')
     await old.restart()
-    await equal(path, [])
+    await settled(path)
+    await eventually(() => expect(causesOf(path).filter((cause) => cause.startsWith('functions'))).toEqual([]))
+    expect(await functionsOf(fresh)).toEqual(stays.map((one) => library(one)).sort())
   })
+})
+
+test.each<[string, (app: ReturnType<DataPathUnderTest['client']>) => Promise<unknown>, string[]]>([
+  ['LOAD', (app) => app.call('FUNCTION', 'LOAD', library('late')), ['kept', 'late', 'theirs']],
+  ['DELETE', (app) => app.call('FUNCTION', 'DELETE', 'kept'), ['theirs']],
+])('a crash with a %s on its way deletes nothing that the target has for others', async (_name, change, expected) => {
+  const path = await start()
+  const app = path.client()
+  await app.call('FUNCTION', 'LOAD', library('kept'))
+  await settled(path)
+  await fresh.client().call('FUNCTION', 'LOAD', library('theirs'))
+  fresh.pause()
+  await change(app)
+  const crashed = crashCopy()
+  await path.stop()
+  await fresh.kill9()
+  await fresh.restart()
+  for (const name of ['kept', 'theirs']) await fresh.client().call('FUNCTION', 'LOAD', library(name))
+  const again = await start(crashed)
+  await settled(again)
+  await eventually(() => expect(causesOf(again).filter((cause) => cause.startsWith('functions'))).toEqual([]))
+  expect(await functionsOf(fresh)).toEqual(expected.map((one) => library(one)).sort())
+})
+
+test('what was deleted while the shadow was away is deleted there after a stop, and nothing else', async () => {
+  const path = await start()
+  await path.client().call('FUNCTION', 'LOAD', library('mine'))
+  await settled(path)
+  await fresh.client().call('FUNCTION', 'LOAD', library('theirs'))
+  await fresh.client().call('ACL', 'SETUSER', 'default', '-function|delete')
+  await path.client().call('FUNCTION', 'DELETE', 'mine')
+  await eventually(() => expect(causesOf(path)).toContain('functions'))
+  await path.stop()
+  await fresh.client().call('ACL', 'SETUSER', 'default', '+function|delete')
+  const again = await start()
+  await eventually(() => expect(causesOf(again)).toEqual([]))
+  expect(await functionsOf(fresh)).toEqual([library('theirs')])
 })
 
 test('a target that has functions of its own keeps them when it is restarted', async () => {
@@ -177,6 +224,38 @@ describe('a library that the shadow refuses', () => {
     expect(await functionsOf(fresh)).toEqual([own])
   }, 60_000)
 
+  test('stays on the former primary when that is changed by force, until a verify has said who is right', async () => {
+    const path = await start()
+    const app = path.client()
+    await app.call('FUNCTION', 'LOAD', library('both'))
+    await settled(path)
+    await refuseLoads()
+    await app.call('FUNCTION', 'LOAD', library('one'))
+    await app.call('FUNCTION', 'LOAD', 'REPLACE', library('both', 2))
+    await app.call('FUNCTION', 'FLUSH')
+    await app.call('FUNCTION', 'LOAD', library('one'))
+    await eventually(() => expect(refused(path)).toEqual(['one']))
+    await loadedByHand(library('one', 7))
+    const turn = async (phase: 'switched' | 'mirror'): Promise<void> => {
+      const change = path.change({
+        stores: { old, new: fresh },
+        stateDir: join(dir, 'state'),
+        routes: [{ source: 'old', target: 'new', phase }],
+      })
+      expect(await path.runtime.apply({ ...change, force: true })).toMatchObject({ ok: true })
+    }
+    await turn('switched')
+    expect(refused(path)).toEqual([])
+    await app.set('k', 1)
+    await settled(path)
+    expect(causesOf(path)).toEqual(expect.arrayContaining(['functions', 'turned']))
+    expect(causesOf(path)).not.toContain('functions-removed')
+    expect(await functionsOf(old)).toEqual([library('one')])
+    await path.runtime.jobs.verified('all', await path.runtime.jobs.verifyTicket('all'))
+    await eventually(() => expect(causesOf(path)).toEqual([]))
+    expect(await functionsOf(old)).toEqual([library('one', 7)])
+  }, 30_000)
+
   test('does not count as there by what was there before: it may be an older one', async () => {
     const path = await start()
     await refuseLoads()
@@ -187,3 +266,24 @@ describe('a library that the shadow refuses', () => {
     expect(causesOf(path)).toContain('functions')
   }, 60_000)
 })
+
+test('a doubt about functions is that of the route `*`, whatever that is called after a start', async () => {
+  const path = await start()
+  await path.client().set('k', 1)
+  await settled(path)
+  await fresh.client().call('ACL', 'SETUSER', 'default', '-function')
+  await path.client().call('FUNCTION', 'LOAD', library('one'))
+  await eventually(() => expect(causesOf(path)).toContain('functions'))
+  await path.stop()
+  const again = await startDataPath({
+    stores: { old, new: fresh },
+    routes: [{ name: 'everything', source: 'old', target: 'new', phase: 'mirror' }],
+    stateDir: join(dir, 'state'),
+  })
+  running.push(again)
+  const causes = () => again.runtime.stats().routes['everything']!.verifyCauses
+  expect(causes()).toEqual(['functions'])
+  await fresh.client().call('ACL', 'SETUSER', 'default', '+function')
+  await eventually(() => expect(causes()).toEqual([]), { timeoutMs: 20_000 })
+  expect(await functionsOf(fresh)).toEqual([library('one')])
+}, 30_000)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { hashBytes } from '../../src/base/hash.ts'
+import type { Removed } from '../../src/mirror/function-changes.ts'
 import { IntentLog } from '../../src/mirror/intent-log.ts'
 import { SegmentReader } from '../../src/mirror/intent-segment.ts'
 
@@ -45,7 +46,7 @@ function keysIn(bytes: Buffer): { keys: string[]; end: string } {
   const visitor = {
     key: (database: number, key: Buffer) => keys.push(`${database} ${key.toString('latin1')}`),
     everyKey: () => keys.push('every key'),
-    functions: () => keys.push('functions'),
+    functions: (removed: Removed) => keys.push(`functions ${JSON.stringify(removed)}`),
     unnamedKeys: () => keys.push('unnamed'),
   }
   while (reader.read(visitor, 3));

@@ -15,7 +15,7 @@ import { ClusterSender } from './cluster-sender.ts'
 import { ClusterTransaction } from './cluster-transaction.ts'
 import { clusterUnblock, unblockingAt } from './cluster-unblock.ts'
 import { keylessWay } from './keyless.ts'
-import { listOf, type Merging, mergeParts, orError, someOf, sumOf } from './merge.ts'
+import { commonOf, listOf, type Merging, mergeParts, orError, someOf, sumOf } from './merge.ts'
 import { NodeLinks } from './node-links.ts'
 import { type Place, ReplyPlaces } from './reply-places.ts'
 import type { Footprint } from './slot-flow.ts'
@@ -253,6 +253,8 @@ export class ClusterConnection implements PipelineConnection {
         return this.#toAll(frameOf(view), listOf)
       case 'some':
         return this.#toAll(frameOf(view), someOf)
+      case 'common':
+        return this.#toAll(frameOf(view), commonOf)
       case 'info':
         return clusterInfo(this.cluster, this.#sender, this.#places, frameOf(view), this.options.identity.protocol)
       case 'scan':

@@ -83,7 +83,7 @@ export class ClusterTransaction {
     const { name } = spec ?? { name: '' }
     const bound = this.#watchedSlot >= 0 ? this.#watchedSlot : this.#slot
     if (slot === -2 || (slot >= 0 && bound >= 0 && slot !== bound)) return this.#refuse(CROSSSLOT)
-    if (slot === -1 && spec !== undefined && name !== 'UNWATCH' && keylessWay(name) !== 'any') {
+    if (slot === -1 && spec !== undefined && name !== 'UNWATCH' && !isAnsweredByOne(name)) {
       return this.#refuse(`ERR Understudy: ${name} concerns a whole cluster, and a transaction is on one of its nodes`)
     }
     if (slot >= 0) this.#slot = slot
@@ -115,6 +115,12 @@ export class ClusterTransaction {
     else if (slot >= 0) this.#sender.send(slot, { keyHash: 0, writes: true }, bytes, replies, this.#places.add())
     else this.#sender.sendAny(bytes, replies, this.#places.add())
   }
+}
+
+/** One node's answer is as good as all of theirs, as far as a transaction goes. */
+function isAnsweredByOne(name: string): boolean {
+  const way = keylessWay(name)
+  return way === 'any' || way === 'common'
 }
 
 const MULTI = encodeCommand(['MULTI'])

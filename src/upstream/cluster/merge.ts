@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
+import { elements } from '../../command/effects/reading.ts'
 import type { Merge } from '../../command/split-commands.ts'
 import { EQUALS, MINUS, UNDERSCORE } from '../../resp/bytes.ts'
-import { elementOffsets } from '../../resp/decode.ts'
+import { decodeReply, elementOffsets } from '../../resp/decode.ts'
 import { FRAME } from '../../resp/encode.ts'
+import { type Reply, SimpleReply } from '../../resp/reply.ts'
 
 /** The answers of the nodes, in the order in which they were asked, as one. An error of one is the answer. */
 export type Merging = (frames: readonly Buffer[]) => Buffer
@@ -44,6 +46,26 @@ export function listOf(frames: readonly Buffer[]): Buffer {
     return frame.subarray(body)
   })
   return Buffer.concat([Buffer.from(`*${count}\r\n`), ...bodies])
+}
+
+/** Of lists of libraries of functions: what every node has. */
+export function commonOf(frames: readonly Buffer[]): Buffer {
+  const [first, ...others] = frames.map((frame) => {
+    const offsets = elementOffsets(frame, 0, frame.length) ?? new Int32Array(0)
+    const items = [...offsets.subarray(1)].map((end, i) => frame.subarray(offsets[i], end))
+    return new Map(items.map((item) => [inOrder(decodeReply(item, 0, item.length)), item]))
+  })
+  const common = [...first!].flatMap(([text, item]) => (others.every((other) => other.has(text)) ? [item] : []))
+  return Buffer.concat([Buffer.from(`*${common.length}\r\n`), ...common])
+}
+
+/** As a text. A server lists the functions of a library in whatever order. */
+function inOrder(reply: Reply): string {
+  if (reply instanceof SimpleReply) return reply.text
+  const items = elements(reply)
+  if (items === null) return Buffer.isBuffer(reply) ? reply.toString('latin1') : ''
+  const texts = items.map(inOrder)
+  return JSON.stringify(items.every((item) => elements(item) !== null) ? texts.sort() : texts)
 }
 
 /** Counts are summed, `run_id` is that of the whole: another one as soon as one node is. Everything else is the first node's. A verbatim string (RESP3) where they are. */

@@ -40,7 +40,7 @@ test('whatever a subscriber asks is answered in turn, and owes no reply once it 
       ...{ lostHead: () => 0, detachHead: () => null },
     },
   )
-  running.push({ stop: () => connection.drop() })
+  running.push({ stop: () => connection.drop('discarded') })
   connection.open()
   await eventually(() => expect(isReady).toBe(true))
   const say = (...commands: string[][]): void => {

@@ -1,0 +1,59 @@
+import type { CommandSpec } from '../command/spec.ts'
+import { CommandParser } from '../resp/command-parser.ts'
+import type { CommandView } from '../resp/command-view.ts'
+import type { DataPathContext } from './context.ts'
+import type { DirtySet } from './dirty-set.ts'
+
+/** FUNCTION LOAD, DELETE, FLUSH, RESTORE: they write, and name no key. */
+export function changesFunctions(spec: CommandSpec | null): boolean {
+  return spec?.write === true && spec.name.startsWith('FUNCTION ')
+}
+
+/** Which libraries a change of functions takes away: all that there were, or one of that name. Null: none, it only adds and replaces. */
+export type Removed = 'all' | { readonly library: string } | null
+
+/** Of a command that changes functions. */
+export function removedBy({ name }: CommandSpec, view: CommandView): Removed {
+  switch (name) {
+    case 'FUNCTION FLUSH':
+      return 'all'
+    case 'FUNCTION RESTORE':
+      return wordOf(view, 3).toUpperCase() === 'FLUSH' ? 'all' : null
+    case 'FUNCTION DELETE':
+      return { library: wordOf(view, 2) }
+    default:
+      return null
+  }
+}
+
+/**
+ * The shadow's functions may not be the primary's any more. `removed`: what it may still have that the primary has not; all else that it has alone is left alone, for that may be there on
+ * purpose.
+ */
+export function doubtFunctions({ routes: { fallback } }: DataPathContext, dirty: DirtySet, removed: Removed): void {
+  // Functions are mirrored by the route `*`.
+  if (fallback.shadow === null || fallback.shadow.store === fallback.primary.store) return
+  if (removed === 'all') dirty.toVerify.mark(fallback.name, 'functions-removed')
+  else if (removed !== null) dirty.toVerify.removed(fallback.name, removed.library)
+  dirty.toVerify.mark(fallback.name, 'functions')
+}
+
+/** The same because of this command, `bytes[start .. end)`. Nothing, if it is not about functions. */
+export function doubtFunctionsOf(
+  context: DataPathContext,
+  dirty: DirtySet,
+  spec: CommandSpec | null,
+  bytes: Buffer,
+  start: number,
+  end: number,
+): void {
+  if (spec === null || !changesFunctions(spec)) return
+  parser.parse(bytes, start, end)
+  doubtFunctions(context, dirty, removedBy(spec, parser))
+}
+
+function wordOf({ buf, start, end, argc }: CommandView, index: number): string {
+  return index < argc ? buf.toString('latin1', start[index]!, end[index]!) : ''
+}
+
+const parser = new CommandParser()
