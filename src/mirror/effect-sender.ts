@@ -11,6 +11,7 @@ import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { FollowUps } from './follow-ups.ts'
+import { changesFunctions } from './function-changes.ts'
 import type { KeyRefs } from './key-refs.ts'
 import { NOBODY, type OverlapTable } from './overlap.ts'
 import { runsScript } from './script-effects.ts'
@@ -186,7 +187,11 @@ export class EffectSender {
     if (route.shadow === null || route.shadow.store === route.primary.store) return
     if (isServerWide(spec)) {
       this.#serverWide.apply({ spec, route, database, bytes, lane: this.lane }, waiter)
-    } else this.#queue.push(spec, route, database, bytes, 0, bytes.length, null, NO_ANSWER, waiter)
+    } else {
+      // One order for all changes of functions.
+      const on = changesFunctions(spec) ? 0 : database
+      this.#queue.push(spec, route, on, bytes, 0, bytes.length, null, NO_ANSWER, waiter)
+    }
   }
 
   #parse(bytes: Buffer, start: number, end: number): CommandView {

@@ -6,6 +6,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { askAboutFunctions, LIST_FUNCTIONS, librariesOf } from './function-list.ts'
+import type { SentFunctions } from './sent-functions.ts'
 import { isUnknownCommand, refusedCommand } from './store-errors.ts'
 
 /** After the first failure, and at most. */
@@ -31,6 +32,7 @@ const REFUSAL = /^(ERR|NOPERM) /
 export class FunctionSync {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
+  readonly #sent: SentFunctions
   #running = false
   #notBeforeMs = 0
   #failures = 0
@@ -43,9 +45,10 @@ export class FunctionSync {
   /** By name: the source that was refused last, and what the shadow had when that was refused first. */
   readonly #refusals = new Map<string, Refusal>()
 
-  constructor(context: DataPathContext, dirty: DirtySet) {
+  constructor(context: DataPathContext, dirty: DirtySet, sent: SentFunctions) {
     this.#context = context
     this.#dirty = dirty
+    this.#sent = sent
     this.#primary = context.routes.fallback.primary.storeName
   }
 
@@ -119,8 +122,14 @@ export class FunctionSync {
       const removed = toVerify.hasCause(route.name, 'functions-removed') ? null : toVerify.removedLibraries(route.name)
       const steps = differences(there, here, removed, this.#refusals)
       if (steps.length > 0) this.#send(route, steps, there, here, shadow)
-      else if (toVerify.times(route.name) === times) this.#certain(route)
-      else this.#again()
+      else if (toVerify.times(route.name) === times) {
+        const same = [...there].filter(([name, { code }]) => here.get(name)?.code.equals(code))
+        this.#sent.compared(
+          route.shadow!.storeName,
+          same.map(([name, { code }]) => ({ name, code })),
+        )
+        this.#certain(route)
+      } else this.#again()
     }
     askAboutFunctions(primary, LIST_FUNCTIONS, (reply) =>
       answered(0, typeof reply === 'string' ? reply : byName(reply)),

@@ -20,6 +20,7 @@ import { type KeyRef, KeyRefs } from './key-refs.ts'
 import { NOBODY, type OverlapTable } from './overlap.ts'
 import { underApplicationNames } from './reply-names.ts'
 import { runsScript, ScriptEffects } from './script-effects.ts'
+import { SentFunctions } from './sent-functions.ts'
 import { answerOf, applicationBytes, argcOf, changedNothing, mayWriteBeforeError } from './settled-command.ts'
 import { frameHash, NO_ANSWER } from './shadow-answers.ts'
 import { ShadowDoubts } from './shadow-doubts.ts'
@@ -49,6 +50,7 @@ export class Mirror {
   readonly runs: ShadowRuns
   readonly #sender: EffectSender
   readonly #scripts: ScriptEffects
+  readonly functions = new SentFunctions()
   /** Of scripts. */
   readonly undeclared: UndeclaredKeys
   /** Parser for bytes that are whole and were parsed before. */
@@ -56,6 +58,8 @@ export class Mirror {
   readonly #unknown: UnknownWrites
   /** Whether the effect at hand was computed by the time. */
   readonly #timed = { used: false }
+  /** Of the client of the command at hand. */
+  #database = 0
   /** When the command at hand left, by the coarse clock. A time to live that is counted from the reply is wrong by what has passed since it was executed: after a long wait the key is copied as well. */
   #sentMs = Number.POSITIVE_INFINITY
   /** The command at hand met others' writes to its keys: the shadow need not give the same answer. */
@@ -65,10 +69,10 @@ export class Mirror {
     this.#context = context
     this.#dirty = dirty
     this.#refs = new KeyRefs(context)
-    this.#scripts = new ScriptEffects(context, dirty)
+    this.#scripts = new ScriptEffects(context, dirty, this.functions)
     this.undeclared = new UndeclaredKeys(context, dirty, this.#scripts)
     this.#unknown = new UnknownWrites(context.log)
-    this.#doubts = new ShadowDoubts(context, dirty, this.#refs, this.#scripts)
+    this.#doubts = new ShadowDoubts(context, dirty, this.#refs, this.#scripts, this.functions)
     this.#queue = new ShadowQueue(context, this.#doubts, this.#refs, (ref) =>
       ref === null ? this.#sender.asks : this.#sender.asksFor(ref.database, ref.key),
     )
@@ -200,6 +204,7 @@ export class Mirror {
         const view = this.#parse(bytes, start, end)
         const args = argsOf(view)
         const answer = underApplicationNames(this.#context.routes, spec!, view, decodeReply(reply, from, to))
+        this.#database = database
         const effect = rule.effect(args, answer, this.#contextOf(route))
         if (this.#timed.used && !this.#knowsMoment(route))
           this.#markBytes(spec, database, bytes, start, end, 'state-copy', waiter)
@@ -307,7 +312,7 @@ export class Mirror {
     return nowMs - this.#sentMs <= LATE_MS && this.#context.copies.knowsClock(primary.storeName, nowMs)
   }
 
-  readonly #scriptFacts = (args: Args): ScriptFacts | null => this.#scripts.factsOf(args)
+  readonly #scriptFacts = (args: Args): ScriptFacts | null => this.#scripts.factsOf(args, this.#database)
 
   #parse(bytes: Buffer, start: number, end: number): CommandView {
     this.#parser.parse(bytes, start, end)

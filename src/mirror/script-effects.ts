@@ -8,24 +8,24 @@ import type { Route } from '../routing/route.ts'
 import type { ReplyOwner } from '../upstream/in-flight.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
-import { digestOf, libraryNameIn } from './function-list.ts'
 import { ScriptBook } from './script-book.ts'
+import type { SentFunctions } from './sent-functions.ts'
 
 /**
  * What the mirror knows of scripts and functions. It keeps every source of a script that passes, and sees to it that the shadow has a script before it is called there, so that neither the mirror nor, after a
- * switch, a client meets NOSCRIPT. Of functions the primary has the sources (`FunctionBook`); run again on the shadow is only what the shadow was sent, and as it was sent.
+ * switch, a client meets NOSCRIPT. Of functions the primary has the sources (`FunctionBook`); run again on the shadow is only what the shadow has, and as it has it (`SentFunctions`).
  */
 export class ScriptEffects {
   readonly #context: DataPathContext
   readonly #book = new ScriptBook()
   readonly #parser = new CommandParser()
   readonly #dirty: DirtySet
-  /** Libraries of functions that have been sent to a shadow: digests by `libraryAt`. */
-  readonly #passed = new Map<string, string>()
+  readonly #functions: SentFunctions
 
-  constructor(context: DataPathContext, dirty: DirtySet) {
+  constructor(context: DataPathContext, dirty: DirtySet, functions: SentFunctions) {
     this.#context = context
     this.#dirty = dirty
+    this.#functions = functions
   }
 
   /** The same of a command of the route where it lies in a buffer. */
@@ -34,7 +34,7 @@ export class ScriptEffects {
     if (spec.name === 'EVAL') return this.#book.learn(named, this.#context.commands).facts
     const name = named.toString('latin1')
     if (spec.name === 'EVALSHA') return this.#book.bySha(name)?.facts ?? null
-    return this.#functionFacts(name, route)
+    return this.#functionFacts(name, route, 0)
   }
 
   /** The command calls a function of which the store is being asked what it does. */
@@ -43,8 +43,8 @@ export class ScriptEffects {
     return this.#context.functions.find(primary.storeName, buf.toString('latin1', start[1]!, end[1]!)) === 'unread'
   }
 
-  /** Of the command EVAL, EVALSHA or FCALL; null: its source has not been seen. */
-  factsOf(args: Args): ScriptFacts | null {
+  /** Of the command EVAL, EVALSHA or FCALL of a client's database; null: its source has not been seen. */
+  factsOf(args: Args, database: number): ScriptFacts | null {
     const named = args[1]!.toString('latin1')
     switch (nameOf(args)) {
       case 'EVAL':
@@ -52,7 +52,7 @@ export class ScriptEffects {
       case 'EVALSHA':
         return this.#book.bySha(named)?.facts ?? null
       default:
-        return this.#functionFacts(named, this.#routeOf(args))
+        return this.#functionFacts(named, this.#routeOf(args), database)
     }
   }
 
@@ -63,26 +63,26 @@ export class ScriptEffects {
     return key === undefined ? routes.fallback : routes.find(key, 0, key.length).route
   }
 
-  /** Null: nobody can tell what it does. */
-  #functionFacts(name: string, { primary, shadow }: Route): ScriptFacts | null {
+  /** Null: nobody can tell what it does. `database`: decides whether it may be run again, and nothing else. */
+  #functionFacts(name: string, { primary, shadow }: Route, database: number): ScriptFacts | null {
     const found = this.#context.functions.find(primary.storeName, name)
     if (typeof found === 'string') return null
     const isThere =
       shadow !== null &&
-      this.#passed.get(libraryAt(shadow.storeName, found.library)) === found.digest &&
+      this.#functions.has(shadow.storeName, found.library, found.digest, database) &&
       !this.#dirty.toVerify.hasCause(this.#context.routes.fallback.name, 'functions')
     return isThere ? found.facts : found.factsUnsent
   }
 
   /** What the script does to other keys may depend on what it finds where clients wait. */
   looksIntoQueues(bytes: Buffer, start: number, end: number): boolean {
-    return this.factsOf(this.#argsIn(bytes, start, end))?.looksIntoQueues ?? true
+    return this.factsOf(this.#argsIn(bytes, start, end), 0)?.looksIntoQueues ?? true
   }
 
   /** The command runs a script that is known to write to keys which it does not declare. */
   writesOtherKeys(spec: CommandSpec | null, bytes: Buffer, start: number, end: number): boolean {
     if (spec === null || !runsScript(spec)) return false
-    const facts = this.factsOf(this.#argsIn(bytes, start, end))
+    const facts = this.factsOf(this.#argsIn(bytes, start, end), 0)
     return facts?.writes === true && !facts.declaresKeys
   }
 
@@ -112,20 +112,11 @@ export class ScriptEffects {
         this.#book.forgetLoaded()
         return
       case 'FUNCTION LOAD':
-        if (routes.fallback.shadow !== null) this.#notePassed(routes.fallback.shadow.storeName, args.at(-1)!)
-        return
       case 'FUNCTION DELETE':
       case 'FUNCTION FLUSH':
       case 'FUNCTION RESTORE':
-        this.#passed.clear()
+        if (routes.fallback.shadow !== null) this.#functions.sent(name, args, routes.fallback.shadow.storeName)
     }
-  }
-
-  #notePassed(shadow: string, source: Buffer): void {
-    const library = libraryNameIn(source)
-    if (library === null) return
-    if (this.#passed.size >= MAX_PASSED) this.#passed.clear()
-    this.#passed.set(libraryAt(shadow, library), digestOf(source))
   }
 
   /** The shadow may have lost its scripts. */
@@ -145,13 +136,6 @@ export class ScriptEffects {
     timedOut: () => {},
   }
 }
-
-function libraryAt(store: string, library: string): string {
-  return `${store} ${library}`
-}
-
-/** Forgotten all at once: the keys of their functions are copied then. */
-const MAX_PASSED = 10_000
 
 function nameOf(args: Args): string {
   return args[0]!.toString('latin1').toUpperCase()

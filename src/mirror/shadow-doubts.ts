@@ -1,4 +1,5 @@
 import type { CommandSpec } from '../command/spec.ts'
+import { CommandParser } from '../resp/command-parser.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { AckWaiter } from './ack-waiter.ts'
@@ -10,6 +11,7 @@ import { doubtFunctionsOf } from './function-changes.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
 import { LateWrites } from './late-writes.ts'
 import { runsScript, type ScriptEffects } from './script-effects.ts'
+import type { SentFunctions } from './sent-functions.ts'
 import { isReadOnly } from './shadow-answers.ts'
 import { isTooLong, LEAST_BULK_LIMIT, textOf } from './store-errors.ts'
 import { strandedBecause } from './stranded.ts'
@@ -28,15 +30,23 @@ export class ShadowDoubts {
   readonly #dirty: DirtySet
   readonly #refs: KeyRefs
   readonly #scripts: ScriptEffects
+  readonly #functions: SentFunctions
   readonly swapped = new SwappedDatabases()
   readonly awaited = new AwaitedKeys()
   readonly lateWrites: LateWrites
 
-  constructor(context: DataPathContext, dirty: DirtySet, refs: KeyRefs, scripts: ScriptEffects) {
+  constructor(
+    context: DataPathContext,
+    dirty: DirtySet,
+    refs: KeyRefs,
+    scripts: ScriptEffects,
+    functions: SentFunctions,
+  ) {
     this.#context = context
     this.#dirty = dirty
     this.#refs = refs
     this.#scripts = scripts
+    this.#functions = functions
     this.lateWrites = new LateWrites(context, refs, (ref) => this.mark(ref, 'shadow-late', null))
   }
 
@@ -66,8 +76,22 @@ export class ShadowDoubts {
     waiter: AckWaiter | null,
   ): void {
     doubtFunctionsOf(this.#context, this.#dirty, spec, bytes, start, end)
+    if (spec?.name === 'FUNCTION LOAD') this.#functions.failed(...this.#loadIn(bytes, start, end))
     this.script(spec, bytes, start, end)
     for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.mark(ref, reason, waiter)
+  }
+
+  /** The shadow has executed a command without keys. `bytes`: the application's. */
+  keylessDone(spec: CommandSpec, bytes: Buffer, start: number, end: number): void {
+    if (spec.name === 'FUNCTION LOAD') this.#functions.confirmed(...this.#loadIn(bytes, start, end))
+  }
+
+  /** The shadow's name, and the source that is loaded. */
+  #loadIn(bytes: Buffer, start: number, end: number): [shadow: string, source: Buffer] {
+    parser.parse(bytes, start, end)
+    const last = parser.argc - 1
+    const { shadow } = this.#context.routes.fallback
+    return [shadow?.storeName ?? '', parser.buf.subarray(parser.start[last]!, parser.end[last]!)]
   }
 
   /** The shadow may not have what a script has done to keys that it does not declare: nobody can name them, and they may be any route's. Nothing, if it is no such script. */
@@ -112,3 +136,5 @@ export class ShadowDoubts {
     return !runsScript(spec) || this.#scripts.looksIntoQueues(bytes, start, end)
   }
 }
+
+const parser = new CommandParser()

@@ -6,9 +6,12 @@ import { elementOffsets } from '../resp/decode.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
+import { changesFunctions } from './function-changes.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
 import { isLate } from './late-writes.ts'
 import { applicationBytes } from './settled-command.ts'
@@ -82,6 +85,7 @@ export class ShadowQueue implements ReplyOwner {
       this.#doubts.markAll(spec, database, frame, from, to, 'backlog-full', waiter)
       return
     }
+    if (spec.firstKey === 0 && changesFunctions(spec)) this.#doubtCalls(store, pipeline)
     const slot = pipeline.push(this, bytes, start, end)
     slot.route = route
     slot.spec = spec
@@ -124,12 +128,14 @@ export class ShadowQueue implements ReplyOwner {
     const { state, shadow, config } = route
     const unit = new Unit(items, waiter)
     const frames = Buffer.concat([MULTI, ...items.map((item) => item.bytes), EXEC])
-    const pipeline = this.#context.stores[shadow!.store]!.shadow(database)
+    const store = this.#context.stores[shadow!.store]!
+    const pipeline = store.shadow(database)
     if (state.backlogBytes + frames.length > config.mirror.backlogBytes || pipeline.ring.length >= MAX_WAITING) {
       state.dropped++
       for (const item of items) this.#markItem(item, 'backlog-full', waiter)
       return
     }
+    if (items.some((item) => changesFunctions(item.spec))) this.#doubtCalls(store, pipeline)
     const slot = pipeline.push(this, frames, 0, frames.length)
     slot.route = route
     slot.database = database
@@ -182,11 +188,16 @@ export class ShadowQueue implements ReplyOwner {
     if (buf[start] === MINUS) {
       this.#doubts.refused(slot, buf, start, end)
       this.#markSlot(slot, 'shadow-error')
+      if (changesFunctions(slot.spec)) this.#doubtCallsBehind(slot)
       this.#finish(slot, false)
       return
     }
     state.shadowOk++
     const spec = slot.spec!
+    if (spec.firstKey === 0) {
+      const { bytes, start: from, end: to } = applicationBytes(slot)
+      this.#doubts.keylessDone(spec, bytes, from, to)
+    }
     if (slot.seq !== NO_ANSWER && differs(spec, slot.seq, buf, start, end)) this.#markSlot(slot, 'shadow-differs')
     else if (hasSeveralKeys(spec) && movedNothing(spec, buf, start)) this.#markSlot(slot, 'shadow-differs')
     else if (this.#doubts.areAny && hasSeveralKeys(spec)) {
@@ -210,6 +221,7 @@ export class ShadowQueue implements ReplyOwner {
       if (isReadOnly(buf, start)) this.#doubts.replaced(slot.route as Route)
       state.shadowError++
       for (const item of unit.items) this.#markItem(item, 'shadow-error', null)
+      if (unit.items.some(({ spec }) => changesFunctions(spec))) this.#doubtCallsBehind(slot)
     } else state.shadowOk++
     if (slot.replies > 0) return
     if (!failed) {
@@ -217,6 +229,7 @@ export class ShadowQueue implements ReplyOwner {
       const offsets = elementOffsets(buf, start, end)!
       for (const [i, item] of unit.items.entries()) {
         const frame = item.original ?? item.bytes
+        this.#doubts.keylessDone(item.spec, frame, 0, frame.length)
         const keys = this.#refs.in(item.spec, item.database, frame, 0, frame.length)
         const [from, to] = [offsets[i]!, offsets[i + 1]!]
         const another =
@@ -251,6 +264,31 @@ export class ShadowQueue implements ReplyOwner {
     if (applied) state.applied++
     if (refused) state.failed++
     acknowledge(slot.extra instanceof Unit ? slot.extra.waiter : (slot.extra as AckWaiter | null), applied)
+  }
+
+  // --- calls of functions beside changes of these
+
+  /** A change is about to leave on `own`: calls on other connections may meet it ahead of them. */
+  #doubtCalls(store: Store, own: Pipeline): void {
+    for (const pipeline of store.shadowPipelines()) if (pipeline !== own) this.#markCalls(pipeline)
+  }
+
+  /** A change was refused: what was sent behind it meets the functions of before. */
+  #doubtCallsBehind({ route, database }: InFlight): void {
+    const store = this.#context.stores[(route as Route).shadow!.store]
+    for (const pipeline of store?.shadowPipelines() ?? [])
+      if (pipeline === store?.shadow(database)) this.#markCalls(pipeline)
+  }
+
+  #markCalls({ ring }: Pipeline): void {
+    for (let i = 0; i < ring.length; i++) {
+      const slot = ring.at(i)
+      if (slot.owner !== this) continue
+      if (slot.extra instanceof Unit) {
+        for (const item of slot.extra.items)
+          if (item.spec.name === 'FCALL') this.#markItem(item, 'shadow-differs', null)
+      } else if (slot.spec?.name === 'FCALL') this.#markSlot(slot, 'shadow-differs')
+    }
   }
 
   #markSlot(slot: InFlight, reason: DirtyReason): void {

@@ -143,7 +143,7 @@ export class Runtime {
     this.#repairer = new Repairer(path, this.#dirty, overlap, () => path.resumeWaiting())
     this.#rehoming = new Rehoming(path, this.#dirty)
     this.#limits = new ShadowLimits(path, this.#dirty)
-    this.#functions = new FunctionSync(path, this.#dirty)
+    this.#functions = new FunctionSync(path, this.#dirty, this.#mirror.functions)
     this.#report = new DirtyReport(path, this.#dirty)
     this.jobs = new JobRequests(path, this.#dirty, overlap, mirrorView.has, () => path.intents)
     path.mirror = this.#mirror

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { HoldingNetwork } from '../support/holding-network.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
 
@@ -199,6 +200,8 @@ describe('a library that the shadow refuses', () => {
     await fresh.client().acl('SETUSER', 'op', 'on', '>pw', '~*', '&*', '+@all')
     await fresh.client().acl('SETUSER', 'default', '-function|load')
   }
+  const writing = (value: string) =>
+    `#!lua name=one\nredis.register_function('of_one', function(keys) return redis.call('SET', keys[1], '${value}') end)`
   async function timesRefused(): Promise<number> {
     const info = await fresh.client().info('commandstats')
     return Number(/cmdstat_function\|load:.*rejected_calls=(\d+)/.exec(info)?.[1] ?? 0)
@@ -207,21 +210,25 @@ describe('a library that the shadow refuses', () => {
   test('is named, and counts as there when somebody has loaded one of the same name and functions', async () => {
     const path = await start()
     await refuseLoads()
-    await path.client().call('FUNCTION', 'LOAD', library('one'))
+    await path.client().call('FUNCTION', 'LOAD', writing('mine'))
     await eventually(() => expect(refused(path)).toEqual(['one']))
     expect(path.runtime.stats().routes['all']!.refusedBecause).toBe('NOPERM')
     expect(JSON.stringify(path.notices)).toContain('"library":"one","store":"new","reason":"NOPERM"')
     // Of another function: it does not do the same.
-    await loadedByHand(library('one').replace('of_one', 'other'))
+    await loadedByHand(writing('mine').replace('of_one', 'other'))
     const before = await timesRefused()
     await eventually(async () => expect(await timesRefused()).toBeGreaterThan(before))
     expect(causesOf(path)).toContain('functions')
-    const own = `${library('one')} -- for this server`
+    const own = writing('by hand')
     await loadedByHand(own)
     await eventually(() => expect(causesOf(path)).toEqual([]), { timeoutMs: 30_000 })
     expect(refused(path)).toEqual([])
     expect(path.runtime.stats().routes['all']!.refusedBecause).toBeNull()
     expect(await functionsOf(fresh)).toEqual([own])
+    // It is taken to do the same, and not run for the primary's.
+    await path.client().call('FCALL', 'of_one', 1, 'k')
+    await settled(path)
+    expect(await fresh.client().get('k')).toBe('mine')
   }, 60_000)
 
   test('stays on the former primary when that is changed by force, until a verify has said who is right', async () => {
@@ -287,3 +294,62 @@ test('a doubt about functions is that of the route `*`, whatever that is called 
   await eventually(() => expect(causes()).toEqual([]), { timeoutMs: 20_000 })
   expect(await functionsOf(fresh)).toEqual([library('one')])
 }, 30_000)
+
+describe('changes of functions and calls in several databases, where one of the mirror’s connections is slow', () => {
+  const library = (value: string) =>
+    `#!lua name=l\nredis.register_function('f', function(keys) return redis.call('SET', keys[1], '${value}') end)`
+  let network: HoldingNetwork
+  let path: DataPathUnderTest
+  let app: ReturnType<DataPathUnderTest['client']>
+  let other: ReturnType<DataPathUnderTest['client']>
+  beforeEach(async () => {
+    network = await new HoldingNetwork(fresh).start()
+    path = await startDataPath({
+      stores: { old, new: { port: network.port } },
+      routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
+    })
+    running.push({ stop: () => network.stop() }, path)
+    ;[app, other] = [path.client(), path.client({ db: 1 })]
+    await app.call('FUNCTION', 'LOAD', library('one'))
+    await app.set('IN0', 1)
+    await other.set('IN1', 1)
+    await settled(path)
+    await other.call('FCALL', 'f', 1, 'k')
+    await settled(path)
+  })
+  const valueAt = (server: RedisServer) => server.client({ db: 1 }).get('k')
+
+  test('a call that would overtake its library is not run again: its key is copied', async () => {
+    network.hold('IN0')
+    await app.call('FUNCTION', 'LOAD', 'REPLACE', library('two'))
+    await other.call('FCALL', 'f', 1, 'k')
+    await eventually(() => expect(network.holds('REPLACE')).toBe(true))
+    await eventually(() => expect(path.runtime.stats().routes['all']!.dirtyKeys).toBe(0))
+    expect(await valueAt(fresh)).toBe('two')
+    network.pass()
+    await settled(path)
+    expect([await valueAt(old), await valueAt(fresh)]).toEqual(['two', 'two'])
+  })
+
+  test('the key of a call that is overtaken by another library is copied', async () => {
+    network.hold('IN1')
+    await other.call('FCALL', 'f', 1, 'k')
+    await eventually(() => expect(network.holds('FCALL')).toBe(true))
+    await app.call('FUNCTION', 'LOAD', 'REPLACE', library('two'))
+    await eventually(async () => expect(await functionsOf(fresh)).toEqual([library('two')]))
+    network.pass()
+    await settled(path)
+    expect([await valueAt(old), await valueAt(fresh)]).toEqual(['one', 'one'])
+  })
+
+  test('changes by clients of several databases keep their order', async () => {
+    network.hold('IN0')
+    await app.call('FUNCTION', 'LOAD', 'REPLACE', library('two'))
+    await other.call('FUNCTION', 'FLUSH')
+    // Behind it, where it goes down its client's own.
+    await other.set('mark', 1)
+    await eventually(async () => expect(await fresh.client({ db: 1 }).get('mark')).toBe('1'))
+    network.pass()
+    await equal(path, [])
+  })
+})
