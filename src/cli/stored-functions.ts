@@ -47,7 +47,7 @@ export async function askForFunctions(config: Config, stores: ReadonlySet<string
   return {
     find(store, name): FoundFunction<KnownFunction> {
       const functions = known.get(store) ?? 'unread'
-      return typeof functions === 'string' ? functions : (functions.get(name) ?? 'absent')
+      return typeof functions === 'string' ? functions : (functions.get(name.toLowerCase()) ?? 'absent')
     },
   }
 }

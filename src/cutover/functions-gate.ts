@@ -1,4 +1,7 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Config, RouteConfig } from '../config/config.ts'
 import { isOfFunctions } from '../mirror/verify-marks.ts'
+import { rolesOf } from '../routing/route.ts'
 
 /** As `RouteStats` and `RouteStatus` have it. */
 interface OfFunctions {
@@ -25,4 +28,15 @@ export function functionsInDoubt(
     `${refuses} (FUNCTION LOAD): load ${one} there that it takes, ` +
     'under the same name and with the same functions, or delete it on the primary'
   )
+}
+
+/** Functions are mirrored by the route `*`, for every route between the same two stores. Gives the name of the one that knows about them. */
+export function functionsRouteOf({ routes }: Pick<Config, 'routes'>, route: RouteConfig): string {
+  const fallback = routes.find(({ keys }) => keys.includes('*'))
+  return fallback !== undefined && isDeepStrictEqual(storesOf(fallback), storesOf(route)) ? fallback.name : route.name
+}
+
+function storesOf(route: RouteConfig): (string | undefined)[] {
+  const { primary, shadow } = rolesOf(route.phase)
+  return [route[primary]?.store, shadow === null ? undefined : route[shadow]?.store]
 }

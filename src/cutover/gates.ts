@@ -6,7 +6,7 @@ import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Completeness } from './completeness.ts'
 import { crossSlotVerdict } from './cross-slot-gate.ts'
-import { functionsInDoubt } from './functions-gate.ts'
+import { functionsInDoubt, functionsRouteOf } from './functions-gate.ts'
 import type { SameKeyspaces } from './key-regions.ts'
 import { renamedUnderScripts, splitUnderScripts } from './scripts-gate.ts'
 import { samplesNone, type Transition, transitions } from './transition.ts'
@@ -111,7 +111,7 @@ export class Gates {
     if (movesToTarget(step)) gates.push(this.#ofComparison(route, next, stats, gate))
     const slots = movesToTarget(step) && step.movesPrimary ? crossSlotVerdict(next, route, stats) : null
     if (slots !== null) gates.push(gate(slots.closed, slots.open))
-    if (!step.movesPrimary) return [...gates, ...this.#ofTarget(route, stats, gate)]
+    if (!step.movesPrimary) return [...gates, ...this.#ofTarget(old, route, stats, gate)]
     const cleaning = this.#sources.isCleaning(step.before) || this.#sources.isCleaning(step.route)
     gates.push(
       gate(cleaning ? 'a cleanup is deleting keys: let it end, or cancel it' : null, 'no cleanup is under way'),
@@ -123,7 +123,7 @@ export class Gates {
     return [
       ...gates,
       ...this.#ofPrimary(route, gate),
-      ...this.#ofTarget(route, stats, gate),
+      ...this.#ofTarget(old, route, stats, gate),
       ...this.#ofMirror(route, stats, gate),
     ]
   }
@@ -175,13 +175,14 @@ export class Gates {
   }
 
   /** Of the store that is to be relied on: without it the step would be one in name only. */
-  #ofTarget(route: RouteConfig, stats: Stats, gate: MakeGate): Gate[] {
+  #ofTarget(config: Config, route: RouteConfig, stats: Stats, gate: MakeGate): Gate[] {
     const of = stats.routes[route.name]
     const shadow = shadowOf(route)
     if (of === undefined || shadow === undefined) return []
     const same = stats.stores[shadow]?.sameAs ?? null
     const causes = of.verifyCauses.filter((cause) => !isOfFunctions(cause))
-    const inDoubt = functionsInDoubt(of, shadow)
+    const functions = stats.routes[functionsRouteOf(config, route)] ?? of
+    const inDoubt = functionsInDoubt(functions, shadow)
     return [
       ...(same === null ? [] : [gate(oneServer(same, shadow), '')]),
       gate(unless(this.#sources.isUp(shadow), `store '${shadow}' does not answer`), `store '${shadow}' answers`, true),
@@ -196,12 +197,12 @@ export class Gates {
         : []),
       gate(
         unless(
-          !of.needsVerify || (causes.length === 0 && inDoubt !== null),
+          !of.needsVerify || (causes.length === 0 && of.verifyCauses.length > 0),
           `keys that nobody can name may differ (${causes.join(', ')}): run 'understudy verify ${route.name}'`,
         ),
         'every key in doubt is known by name',
       ),
-      ...(inDoubt === null ? [] : [gate(inDoubt, '', of.refusedLibraries.length === 0)]),
+      ...(inDoubt === null ? [] : [gate(inDoubt, '', functions.refusedLibraries.length === 0)]),
     ]
   }
 

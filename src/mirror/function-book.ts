@@ -21,7 +21,7 @@ export interface FunctionBookOutcome {
  *                 │                         └──(every five seconds, while it is called)──▶ FUNCTION LIST: changed past Understudy?
  *                 └─ half a second, or no right to ask: unreadable
  *
- * A call waits while it is unread. Nothing is asked before the first call, nor of a store whose functions nobody calls.
+ * A call waits while it is unread. Nothing is asked before the first call that it matters to, nor of a store whose functions nobody calls.
  */
 export class FunctionBook implements Functions {
   readonly #context: DataPathContext
@@ -59,7 +59,7 @@ export class FunctionBook implements Functions {
   changed(store: string): void {
     const shelf = this.#shelfOf(store)
     shelf.changed()
-    this.#ask(store, shelf)
+    if (shelf.isCalled) this.#ask(store, shelf)
   }
 
   /** A connection of Understudy's own user to the store, for many clients, is up. */
@@ -96,7 +96,7 @@ export class FunctionBook implements Functions {
     askAboutFunctions(pipeline, LIST_FUNCTIONS, (reply) => {
       if (typeof reply !== 'string') {
         const changes = shelf.learn(librariesOf(reply), this.#context.commands)
-        if (changes.functions.length > 0) this.#outcome.changed(store, changes)
+        if (changes.harmless.length > 0 || changes.libraries.length > 0) this.#outcome.changed(store, changes)
         this.#outcome.told(store)
       } else if (refusedCommand(reply)?.absent) {
         shelf.learn([], this.#context.commands)

@@ -15,6 +15,8 @@ export class StoredFunction implements KnownFunction {
   readonly digest: string
   /** When it was last asked for, by the coarse clock. */
   calledMs = 0
+  /** A shadow has this library, so that a call may have been run again there. */
+  isRunAgain = false
   #unsent: ScriptFacts | null = null
 
   constructor(name: string, facts: ScriptFacts, readOnly: boolean, library: string, digest: string) {
@@ -25,6 +27,12 @@ export class StoredFunction implements KnownFunction {
     this.digest = digest
   }
 
+  /** Nothing that it does could meet keys under other names, or at another store. */
+  get isHarmless(): boolean {
+    const { declaresKeys, asksForAllKeys, publishesTo } = this.facts
+    return declaresKeys && !asksForAllKeys && publishesTo.length === 0
+  }
+
   /** The same where the shadow may have another library of that name, or none. */
   get factsUnsent(): ScriptFacts {
     if (this.facts.varies !== null) return this.facts
@@ -33,52 +41,69 @@ export class StoredFunction implements KnownFunction {
   }
 }
 
+/** One reading of a store's functions. */
+interface Reading {
+  /** When it began. */
+  readonly atMs: number
+  /** How many changes it knows that have passed by, and how many of these or servers that have answered. */
+  readonly passed: number
+  readonly changes: number
+}
+
 /** What is known of the functions of one store, and until when. Reading them is its owner's business. */
 export class FunctionShelf {
+  /** By lower-case name: servers know no case. */
   #functions: ReadonlyMap<string, StoredFunction> = new Map()
   /** By library. */
   #digests: ReadonlyMap<string, string> = new Map()
   #state: 'unread' | 'read' | 'refused' = 'unread'
-  /** Counts changes that have passed by, and servers that have answered; and how many of them the reading under way knows, and the last one. */
+  /** Counts changes that have passed by. */
+  #passed = 0
+  /** Counts these, and servers that have answered. */
   #changes = 0
-  #changesAsked = 0
-  #changesRead = 0
   /** Changes under way. */
   #changing = 0
-  #asking = false
-  /** When the last reading began, and the one before it. */
+  /** Under way. */
+  #reading: Reading | null = null
+  /** The last one that has come to something. */
+  #last: Reading | null = null
+  /** When one last began. */
   #askedMs = Number.NEGATIVE_INFINITY
-  #askedBeforeMs = Number.NEGATIVE_INFINITY
   #usedMs = Number.NEGATIVE_INFINITY
   /** Since when somebody has been waiting; 0: nobody is. */
   #waitingSinceMs = 0
   #bytes = 0
-  /** What the reading under way finds changed has not passed by. */
-  #isUnseen = false
   /** Somebody waits for a reading. */
   wanted = false
 
   /** Somebody has asked for a function since it was read, and may have been told what is not true any more. */
   get isUsed(): boolean {
-    return this.#usedMs >= this.#askedMs - SLACK_MS
+    return this.isCalled && this.#usedMs >= this.#askedMs - SLACK_MS
+  }
+
+  /** Somebody has ever asked for a function. */
+  get isCalled(): boolean {
+    return this.#usedMs !== Number.NEGATIVE_INFINITY
   }
 
   /** Asking now is of use: nothing is on its way that would be asked about again. */
   get mayBeAsked(): boolean {
-    return !this.#asking && this.#changing === 0
+    return this.#reading === null && this.#changing === 0
   }
 
   find(name: string, nowMs: number): FoundFunction<StoredFunction> {
     this.#usedMs = nowMs
-    const known = this.#functions.get(name)
+    const known = this.#functions.get(name.toLowerCase())
     if (known === undefined || !this.#isCertain) return this.#missing(nowMs)
     known.calledMs = nowMs
     return known
   }
 
-  /** A function of that name, as it was when the store was last read. */
+  /** A function of that name, as it was when the store was last read; otherwise somebody waits until it is. */
   last(name: string): StoredFunction | undefined {
-    return this.#isCertain ? this.#functions.get(name) : undefined
+    if (this.#isCertain) return this.#functions.get(name.toLowerCase())
+    this.wanted = true
+    return undefined
   }
 
   get #isCertain(): boolean {
@@ -86,13 +111,13 @@ export class FunctionShelf {
   }
 
   get #isStale(): boolean {
-    return this.#changesRead !== this.#changes || this.#changing > 0
+    return this.#last?.changes !== this.#changes || this.#changing > 0
   }
 
   #missing(nowMs: number): FoundFunction<StoredFunction> {
     const age = nowMs - this.#askedMs
     if (this.#state === 'refused' && !this.#isStale && age < REFUSED_MS) return 'unreadable'
-    if (this.#isCertain && !this.#asking && age < this.#stretched(ABSENT_MS)) return 'absent'
+    if (this.#isCertain && this.#reading === null && age < this.#stretched(ABSENT_MS)) return 'absent'
     this.wanted = true
     if (this.#waitingSinceMs === 0) this.#waitingSinceMs = nowMs
     return nowMs - this.#waitingSinceMs > PATIENCE_MS ? 'unreadable' : 'unread'
@@ -106,6 +131,7 @@ export class FunctionShelf {
   /** It has been answered, or lost. */
   changed(): void {
     this.#changing--
+    this.#passed++
     this.#changes++
   }
 
@@ -123,48 +149,48 @@ export class FunctionShelf {
   }
 
   asked(nowMs: number): void {
-    this.#asking = true
-    this.wanted = false
-    this.#askedBeforeMs = this.#askedMs
+    this.#reading = { atMs: nowMs, passed: this.#passed, changes: this.#changes }
     this.#askedMs = nowMs
-    this.#isUnseen = this.#isCertain
-    this.#changesAsked = this.#changes
+    this.wanted = false
   }
 
   /** The reading has come to nothing. `refused`: and will again. */
   failed(refused: boolean): void {
-    this.#asking = false
-    if (!refused) return
-    this.#waitingSinceMs = 0
-    this.#state = 'refused'
-    this.#changesRead = this.#changesAsked
-    this.#functions = new Map()
-    this.#digests = new Map()
+    if (refused) {
+      this.#ended('refused')
+      this.#functions = new Map()
+      this.#digests = new Map()
+    } else this.#reading = null
   }
 
   /** The store has these. Gives those of the libraries that somebody else has changed or deleted since the last time, past Understudy, and of them those that have been called meanwhile. */
   learn(libraries: readonly Library[], commands: CommandTable): Changes {
-    this.#asking = false
-    this.#waitingSinceMs = 0
-    this.#changesRead = this.#changesAsked
+    const since = this.#state === 'read' ? this.#last : null
+    // A change that has passed by, or is about to, is no other's. Another server need not have the same, either.
+    const isUnseen = since?.passed === this.#passed && this.#changing === 0
+    this.#ended('read')
     const [before, digestsBefore] = [this.#functions, this.#digests]
     const functions = readLibraries(libraries, commands, before)
     const digests = new Map(libraries.map(({ name, code }) => [name, digestOf(code)]))
     this.#bytes = libraries.reduce((sum, { code }) => sum + code.length, 0)
     this.#functions = functions
     this.#digests = digests
-    this.#state = 'read'
     const changed = [...digestsBefore].filter(([name, digest]) => digests.get(name) !== digest).map(([name]) => name)
-    const others = [...before.values()].filter((known) => functions.get(known.name) !== known)
+    const others = [...before].filter(([name, known]) => functions.get(name) !== known)
     return {
-      libraries: this.#isUnseen ? changed : [],
-      functions: others.map(({ name }) => name),
+      libraries: isUnseen ? changed : [],
+      harmless: others.flatMap(([name]) => (functions.get(name)?.isHarmless === false ? [] : [name])),
       misjudged:
-        this.#isUnseen &&
-        others.some(
-          (known) => known.calledMs >= this.#askedBeforeMs - SLACK_MS && isWorse(known, functions.get(known.name)),
-        ),
+        isUnseen &&
+        others.some(([name, known]) => known.calledMs >= since.atMs - SLACK_MS && isWorse(known, functions.get(name))),
     }
+  }
+
+  #ended(state: 'read' | 'refused'): void {
+    this.#last = this.#reading
+    this.#reading = null
+    this.#waitingSinceMs = 0
+    this.#state = state
   }
 
   #stretched(ms: number): number {
@@ -175,19 +201,20 @@ export class FunctionShelf {
 export interface Changes {
   /** That somebody else has changed. */
   readonly libraries: readonly string[]
-  /** That are others now, or gone, whoever has changed them. */
-  readonly functions: readonly string[]
+  /** Functions that are gone, or others now that can do no harm, whoever has changed them. */
+  readonly harmless: readonly string[]
   /** One that somebody else has changed was called meanwhile, and does more than was known of it. */
   readonly misjudged: boolean
 }
 
 /** Something that the new one may have done has not been seen to: run again on the shadow it would have been the old one there. */
-function isWorse({ facts }: StoredFunction, now: StoredFunction | undefined): boolean {
-  if (now === undefined || !now.facts.writes) return false
-  return !facts.writes || facts.varies === null || (facts.declaresKeys && !now.facts.declaresKeys)
+function isWorse({ facts, isRunAgain }: StoredFunction, now: StoredFunction | undefined): boolean {
+  if (now === undefined) return false
+  if (isRunAgain && facts.writes) return true
+  return now.facts.writes && (!facts.writes || (facts.declaresKeys && !now.facts.declaresKeys))
 }
 
-/** The functions of the libraries of one server, by name. `before`: as far as they are the same. */
+/** The functions of the libraries of one server, by lower-case name. `before`: as far as they are the same. */
 export function readLibraries(
   libraries: readonly Library[],
   commands: CommandTable,
@@ -200,14 +227,15 @@ export function readLibraries(
     const digest = digestOf(code)
     let read: LibraryFacts | null = null
     for (const { name: of, flags } of list) {
-      const known = before.get(of)
+      const at = of.toLowerCase()
+      const known = before.get(at)
       if (known?.library === name && known.digest === digest) {
-        functions.set(of, known)
+        functions.set(at, known)
         continue
       }
       read ??= engine === 'LUA' && bytes <= MAX_BYTES ? analyseLibrary(code.toString('latin1'), commands) : NOT_READ
       const facts = read.functions.get(of) ?? read.others
-      functions.set(of, new StoredFunction(of, facts, flags.has('no-writes'), name, digest))
+      functions.set(at, new StoredFunction(of, facts, flags.has('no-writes'), name, digest))
     }
   }
   return functions

@@ -124,10 +124,7 @@ export class FunctionSync {
       if (steps.length > 0) this.#send(route, steps, there, here, shadow)
       else if (toVerify.times(route.name) === times) {
         const same = [...there].filter(([name, { code }]) => here.get(name)?.code.equals(code))
-        this.#sent.compared(
-          route.shadow!.storeName,
-          same.map(([name, { code }]) => ({ name, code })),
-        )
+        this.#sent.compared(route.shadow!.storeName, new Map(same.map(([name, { code }]) => [name, code])))
         this.#certain(route)
       } else this.#again()
     }

@@ -71,7 +71,9 @@ export class ScriptEffects {
       shadow !== null &&
       this.#functions.has(shadow.storeName, found.library, found.digest, database) &&
       !this.#dirty.toVerify.hasCause(this.#context.routes.fallback.name, 'functions')
-    return isThere ? found.facts : found.factsUnsent
+    if (!isThere) return found.factsUnsent
+    found.isRunAgain ||= found.facts.varies === null
+    return found.facts
   }
 
   /** What the script does to other keys may depend on what it finds where clients wait. */

@@ -3,7 +3,7 @@ import { digestOf, libraryNameIn } from './function-list.ts'
 
 /** A library as it was sent last. */
 interface SentLibrary {
-  /** Of its source; null: it has been deleted since. */
+  /** Of its source; null: it has been deleted since, or not got there. */
   digest: string | null
   /** How many of its sources the shadow has not answered yet. */
   underWay: number
@@ -42,16 +42,16 @@ export class SentFunctions {
 
   /** It has not, or nobody knows. */
   failed(shadow: string, source: Buffer): void {
-    this.#libraries.delete(libraryAt(shadow, source) ?? '')
+    const at = libraryAt(shadow, source)
+    if (at !== null) this.#libraries.set(at, { digest: null, underWay: 0 })
   }
 
-  /** These and no others are the same at the shadow and the primary. */
-  compared(shadow: string, same: readonly { readonly name: string; readonly code: Buffer }[]): void {
-    for (const [at, { underWay }] of this.#libraries)
-      if (at.startsWith(`${shadow} `) && underWay === 0) this.#libraries.delete(at)
-    for (const { name, code } of same) {
-      const at = `${shadow} ${name}`
-      if (!this.#libraries.has(at)) this.#libraries.set(at, { digest: digestOf(code), underWay: 0 })
+  /** These sources and no others are the same at the shadow and the primary. Of libraries that were not sent from here somebody else looks after, and may change them at any time. */
+  compared(shadow: string, same: ReadonlyMap<string, Buffer>): void {
+    for (const [at, library] of this.#libraries) {
+      if (!at.startsWith(`${shadow} `) || library.underWay > 0) continue
+      const code = same.get(at.slice(shadow.length + 1))
+      library.digest = code === undefined ? null : digestOf(code)
     }
   }
 

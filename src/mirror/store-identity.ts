@@ -116,6 +116,7 @@ export class StoreIdentity {
     const routes = this.#routesOf(store)
     for (const { name } of routes) this.#dirty.toVerify.mark(name, 'failed-over')
     if (routes.length === 0) return
+    this.#doubtFunctionsOf(store)
     this.#context.log({
       level: 'warn',
       msg: 'the store has failed over; what it had acknowledged last may be lost, so its routes need a verify',
@@ -200,8 +201,7 @@ export class StoreIdentity {
       for (const { state } of routes) state.backlogCommands--
       this.#deciding.delete(store)
       this.#mark(store, inDoubt)
-      // Functions without persistence are gone, too.
-      if (this.#context.routes.fallback.shadow?.storeName === store) doubtFunctions(this.#context, this.#dirty, null)
+      this.#doubtFunctionsOf(store)
       this.#learn(store, runId)
     }
     askEmpty(pipeline, (empty) => {
@@ -243,6 +243,12 @@ export class StoreIdentity {
         msg: 'the primary was restarted or replaced; what it may have lost is still on the shadow, so its routes need a verify',
         fields: { store },
       })
+  }
+
+  /** It may have lost functions, or the last changes of them. */
+  #doubtFunctionsOf(store: string): void {
+    const { primary, shadow } = this.#context.routes.fallback
+    if (primary.storeName === store || shadow?.storeName === store) doubtFunctions(this.#context, this.#dirty, null)
   }
 
   #learn(store: string, runId: string): void {

@@ -216,11 +216,11 @@ export class DataPath implements DataPathContext {
     return (this.pause ??= new ClientPause(this.server.redis < 7))
   }
 
-  /** A function that is another one now is judged anew. Where somebody else has changed it, nobody has told the shadow; and what it did before that was noticed may not have been mirrored. */
-  #functionsChanged(store: string, { libraries, functions, misjudged }: Changes): void {
+  /** A function that does no harm any more is in doubt no more; any other one is judged anew when it is called. Where somebody else has changed it, nobody has told the shadow; and what it did before that was noticed may not have been mirrored. */
+  #functionsChanged(store: string, { libraries, harmless, misjudged }: Changes): void {
     const { routes, fallback } = this.routes
     if (!routes.some(({ primary }) => primary.storeName === store)) return
-    this.doubts.forget(functions.map((name) => idOfFunction(name)))
+    this.doubts.forget(harmless.map((name) => idOfFunction(name)))
     if (misjudged) doubtUndeclaredKeys(this, this.dirty)
     if (libraries.length > 0 && store === fallback.primary.storeName) doubtFunctions(this, this.dirty, null)
   }

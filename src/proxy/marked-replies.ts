@@ -27,7 +27,7 @@ export function settleMarked(
     contested = path.tickets.left(slot, slot.lane)
   }
   if ((slot.flags & FUNCTIONS) !== 0) path.functions.changed(route.primary.storeName)
-  if ((slot.flags & UNDECLARED) !== 0) path.mirror.undeclared.ended(route, !isNoScript(buf, start))
+  if ((slot.flags & UNDECLARED) !== 0) path.mirror.undeclared.ended(route, !isUnknownScript(buf, start))
   try {
     if ((slot.flags & MAP_KEYS) !== 0 && !slot.timedOut)
       mapped = mapReply(path, slot, buf, start, end, session.protocol)
@@ -67,9 +67,11 @@ export function settleMarked(
   else session.reply(slot.seq, mapped, 0, mapped.length)
 }
 
-/** `-NOSCRIPT` */
-function isNoScript(buf: Buffer, start: number): boolean {
-  return buf[start] === MINUS && buf.toString('latin1', start + 1, start + 9) === 'NOSCRIPT'
+/** `-NOSCRIPT`, `-ERR Function not found` */
+function isUnknownScript(buf: Buffer, start: number): boolean {
+  if (buf[start] !== MINUS) return false
+  const text = buf.toString('latin1', start + 1, start + 23)
+  return text.startsWith('NOSCRIPT') || text === 'ERR Function not found'
 }
 
 /** The command is no longer in flight for the other routes that its keys belong to. */

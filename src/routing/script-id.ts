@@ -1,14 +1,14 @@
 const FUNCTION = 'function '
 const UNREAD = 'unread function '
 
-/** As which a function is reported (`Plan.doubt`), where a script is by its SHA-1. */
+/** As which a function is reported (`Plan.doubt`), where a script is by its SHA-1. Servers know no case of its name. */
 export function idOfFunction(name: string): string {
-  return FUNCTION + name
+  return FUNCTION + name.toLowerCase()
 }
 
 /** The same of one that its store does not let be read: what it does is not known, nor whether it is there. */
 export function idOfUnread(name: string): string {
-  return UNREAD + name
+  return UNREAD + name.toLowerCase()
 }
 
 /** Whether it is the id of one that could not be read. */

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { parseConfig } from '../../src/config/load.ts'
 import { configIn, gatesOf } from '../support/gates.ts'
 
 async function closedBy(
@@ -30,4 +31,32 @@ test('for functions and keys it says both', async () => {
     "keys that nobody can name may differ (overflow): run 'understudy verify all'",
     expect.stringContaining("'carts'"),
   ])
+})
+
+test('after a change of the primary it asks for a verify, which lets them be compared', async () => {
+  expect(await closedBy(['functions', 'turned'], [])).toEqual([
+    expect.stringContaining("run 'understudy verify all'"),
+    expect.stringContaining('are compared as soon as the route is verified'),
+  ])
+})
+
+test('a route that is switched by itself waits for the functions of the route `*`, where they lie between the same stores', async () => {
+  const before = (jobs: string, other: string) =>
+    parseConfig(
+      `
+stores: { old: { url: redis://127.0.0.1:1 }, new: { url: redis://127.0.0.1:2 }, third: { url: redis://127.0.0.1:3 } }
+cutover: { minCompared: 0 }
+routes:
+  - { name: jobs, keys: ["job:*"], source: { store: old }, target: { store: ${other} }, phase: ${jobs} }
+  - { name: rest, keys: ["*"], source: { store: old }, target: { store: new }, phase: mirror }
+`,
+      { path: 'understudy.yaml', env: {} },
+    ).config
+  const rest = { needsVerify: true, verifyCauses: ['functions'], refusedLibraries: ['carts'] }
+  const closed = async (other: string): Promise<string[]> =>
+    (await gatesOf(before('mirror', other), before('switched', other), { jobs: {}, rest }))
+      .filter(({ open }) => !open)
+      .map(({ reason }) => reason)
+  expect(await closed('new')).toEqual([expect.stringContaining("'carts'")])
+  expect(await closed('third')).toEqual([])
 })

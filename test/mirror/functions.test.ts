@@ -175,6 +175,20 @@ test('a target that has functions of its own keeps them when it is restarted', a
   expect(await functionsOf(fresh)).toHaveLength(2)
 })
 
+test('a primary that was started again without the last change of a library is followed', async () => {
+  const path = await start()
+  const app = path.client()
+  await app.call('FUNCTION', 'LOAD', library('one'))
+  await app.set('k', 1)
+  await settled(path)
+  await old.client().save()
+  await app.call('FUNCTION', 'LOAD', 'REPLACE', library('one', 2))
+  await settled(path)
+  await old.restart()
+  await eventually(() => expect(causesOf(path)).toContain('primary-restarted'))
+  await equal(path, [library('one')])
+})
+
 test('what cannot be brought over is said, and keeps the gate of a switch closed, also after a verify', async () => {
   const path = await start()
   await path.client().set('k', 1)

@@ -301,4 +301,34 @@ redis.register_function{
     await app.fcall('count', 1, 'n')
     await equal()
   })
+
+  test('the same where it is met behind a new connection', async () => {
+    await start(false)
+    const app = path.client()
+    await app.call('FUNCTION', 'LOAD', LIBRARY)
+    expect(await app.fcall('count', 1, 'n')).toBe(1)
+    await settled(path)
+    const other = LIBRARY.replace("'incr', keys[1])", "'incrby', keys[1], 5)")
+    await old.client().call('FUNCTION', 'LOAD', 'REPLACE', other)
+    await app.fcall('count', 1, 'n')
+    await path.client({ db: 3 }).get('n')
+    await app.fcall('count', 1, 'n')
+    await eventually(() => expect(path.runtime.stats().routes['rest']!.verifyCauses).toContain('script'))
+    await eventually(async () =>
+      expect(String(await fresh.client().call('FUNCTION', 'LIST', 'WITHCODE'))).toContain("'incrby', keys[1], 5)"),
+    )
+  })
+
+  test('one that another sidecar brings asks for no verify while its calls are copied', async () => {
+    await start(false)
+    const app = path.client()
+    const versions = [LIBRARY, `${LIBRARY}\n-- 2`, `${LIBRARY}\n-- 3`]
+    for (const version of versions) {
+      for (const server of [old, fresh]) await server.client().call('FUNCTION', 'LOAD', 'REPLACE', version)
+      await path.client({ db: 3 + versions.indexOf(version) }).get('n')
+      await app.fcall('count', 1, 'n')
+      await equal()
+    }
+    expect(counters()).toMatchObject({ needsVerify: false })
+  })
 })

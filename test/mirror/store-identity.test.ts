@@ -322,7 +322,8 @@ test('the number of the last failover is written down as soon as it is known, an
   identity.elected('new', 1, true)
   expect(dirty.toVerify.causes('all')).toEqual([])
   identity.elected('new', 3, false)
-  expect(dirty.toVerify.causes('all')).toEqual(['failed-over'])
+  // Which functions it has lost is looked up.
+  expect(dirty.toVerify.causes('all')).toEqual(['failed-over', 'functions'])
   expect(written).toEqual([{ new: 0 }, { new: 1 }, { new: 3 }])
 })
 

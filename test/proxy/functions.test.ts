@@ -111,6 +111,25 @@ test('where the store that answers has other names, it is refused, unless it is 
   expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '1')).toBe('+OK\r\n')
 })
 
+test('its name has no case, as at the server', async () => {
+  await store.client().call('FUNCTION', 'LOAD', 'REPLACE', LIBRARY.replaceAll('declared', 'Declared'))
+  await start('copy', 'switched')
+  for (const name of ['declared', 'Declared', 'DECLARED'])
+    expect(await client.ask('FCALL', name, 1, 'job:1', 'v')).toBe('+OK\r\n')
+  expect(await client.ask('FCALL', 'MADE_UP', 1, 'job:1', '1')).toMatch(REFUSED)
+  await path.stop()
+  await start('copy')
+  for (const name of ['MADE_UP', 'made_up']) await client.ask('FCALL', name, 1, 'job:1', '1')
+  expect(inDoubt()).toEqual(['function made_up'])
+})
+
+test('nothing is asked of a store whose functions nobody calls', async () => {
+  await start('copy')
+  await client.ask('FUNCTION', 'LOAD', LIBRARY)
+  await client.ask('SET', 'job:1', 'v')
+  expect(await store.client().info('commandstats')).not.toContain('function|list')
+})
+
 test('the store is not asked again, however many call, and whoever gets a connection of its own', async () => {
   await load()
   await start('copy', 'switched')
@@ -156,6 +175,21 @@ describe('a library that changes', () => {
     await load(HARMLESS)
     await eventually(async () => {
       await client.ask('FCALL', 'made_up', 1, 'job:1', '1')
+      expect(inDoubt()).toEqual([])
+    })
+  })
+
+  test('stays in doubt where the function still makes names, and no longer when it is gone', async () => {
+    await start('copy')
+    await client.ask('FUNCTION', 'LOAD', LIBRARY)
+    expect(await client.ask('FCALL', 'made_up', 1, 'job:1', '1')).toBe('+OK\r\n')
+    await client.ask('FUNCTION', 'LOAD', 'REPLACE', `${LIBRARY}\n-- another comment`)
+    // It has been read by the time this is answered.
+    expect(await client.ask('FCALL', 'declared', 1, 'job:1', 'v')).toBe('+OK\r\n')
+    expect(inDoubt()).toEqual(['function made_up'])
+    await client.ask('FUNCTION', 'FLUSH')
+    await eventually(async () => {
+      await client.ask('FCALL', 'declared', 1, 'job:1', 'v')
       expect(inDoubt()).toEqual([])
     })
   })

@@ -265,6 +265,10 @@ test('a write that comes to the paused store in the way of the others ends the p
   const library = (flags: string): string =>
     `#!lua name=turns\nredis.register_function{function_name='turns', callback=function() return 1 end${flags}}`
   await client.ask('FUNCTION', 'LOAD', library(", flags={'no-writes'}"))
+  // So it is read, and known to write nothing.
+  await client.ask('CLIENT', 'PAUSE', LONG, 'WRITE')
+  expect(await caller.ask('FCALL', 'turns', 0)).toBe(':1\r\n')
+  await client.ask('CLIENT', 'UNPAUSE')
   // Nobody here can know.
   await admin.call('FUNCTION', 'LOAD', 'REPLACE', library(''))
   expect(await client.ask('CLIENT', 'PAUSE', LONG, 'WRITE')).toBe('+OK\r\n')
