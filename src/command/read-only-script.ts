@@ -1,4 +1,6 @@
-import type { CommandView } from '../resp/command-view.ts'
+import { CommandParser } from '../resp/command-parser.ts'
+import { argsOf, type CommandView } from '../resp/command-view.ts'
+import { encodeCommand } from '../resp/encode.ts'
 import { argumentIs } from './argument.ts'
 import type { CommandSpec } from './spec.ts'
 import type { CommandTable } from './table.ts'
@@ -23,3 +25,11 @@ export function saysNoWrites({ buf, start: starts, end: ends }: CommandView, i: 
   const flags = /\sflags=(\S*)/.exec(line)?.[1]?.split(',') ?? []
   return flags.includes('no-writes')
 }
+
+/** The call of a function as FCALL_RO, whichever it was: a server refuses it where the function may write. */
+export function asReadOnlyCall(frame: Buffer): Buffer {
+  parser.parse(frame, 0, frame.length)
+  return encodeCommand(['FCALL_RO', ...argsOf(parser).slice(1)])
+}
+
+const parser = new CommandParser()

@@ -1,5 +1,6 @@
 import { TokenBucket } from '../base/token-bucket.ts'
 import type { KeyPositions } from '../command/keys.ts'
+import { asReadOnlyCall } from '../command/read-only-script.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -91,7 +92,10 @@ export class Comparer implements ReadListener {
     const size = end - start + to - from
     if (size > MAX_SAMPLE_BYTES) return this.count(route, 'large')
     if (!this.#reads.hasRoomFor(size)) return this.count(route, 'busy')
-    const read = new AlignedRead(this.#reads, this, spec, route, database, Buffer.from(bytes.subarray(start, end)))
+    const frame = Buffer.from(bytes.subarray(start, end))
+    // Sent as FCALL, perhaps: the other store need not have the same function, and must not be written to.
+    const command = spec.name === 'FCALL_RO' ? asReadOnlyCall(frame) : frame
+    const read = new AlignedRead(this.#reads, this, spec, route, database, command)
     read.primary = Buffer.from(reply.subarray(from, to))
     read.lane = lane
     read.ticket = ticket

@@ -232,6 +232,27 @@ describe.concurrent('read-only scripts', () => {
     expect(stats(path).counters).toMatchObject({ matched: 1 })
     expect(findings(path)).toEqual([])
   })
+
+  test.concurrent('a function that only reads is asked on the shadow as one: what is called so there may write', async ({
+    onTestFinished,
+  }) => {
+    const { path, app, old, there } = await start(onTestFinished)
+    const body = "redis.call('hincrby', k[1], 'reads', 1) return redis.call('hget', k[1], 'v')"
+    await old
+      .client()
+      .call(
+        'FUNCTION',
+        'LOAD',
+        "#!lua name=lib\nredis.register_function{function_name='f',callback=function(k) return redis.call('hget',k[1],'v') end,flags={'no-writes'}}",
+      )
+    await there.call('FUNCTION', 'LOAD', `#!lua name=lib\nredis.register_function('f', function(k) ${body} end)`)
+    await app.hset('job:1', 'v', 'a')
+    await settled(path)
+    await app.call('FCALL', 'f', 1, 'job:1')
+    await allRechecked(path)
+    expect(await there.hgetall('step:1')).toEqual({ v: 'a' })
+    expect(stats(path).compare.skipped).toMatchObject({ script: 1 })
+  })
 })
 
 describe.concurrent('keys in answers', () => {
