@@ -28,10 +28,11 @@ export class UndeclaredKeys {
 
   /**
    * The command, of the route, runs a script that writes to keys which it does not declare, or one whose source has not been seen, where some keys are mirrored: those may be another route's than the
-   * keys that it declares.
+   * keys that it declares. `changes`: functions may be others when it is executed.
    */
-  areWrittenBy(spec: CommandSpec, view: CommandView, route: Route): boolean {
+  areWrittenBy(spec: CommandSpec, view: CommandView, route: Route, changes = false): boolean {
     if (!runsScript(spec) || view.argc < 2 || !this.#mirrorsAny(route)) return false
+    if (changes && spec.name === 'FCALL') return true
     const facts = this.#scripts.factsIn(spec, view, route)
     return facts === null || (facts.writes && !facts.declaresKeys)
   }

@@ -37,6 +37,8 @@ export class TransactionQueue {
   writes = false
   /** EXEC will begin a CLIENT PAUSE. */
   pauses = false
+  /** EXEC may change functions: what a call behind it does is not known before. */
+  changesFunctions = false
   /** EXEC may publish to its own client. */
   publishes = false
   /** EXEC has to come behind the subscriptions that are under way. */
@@ -118,7 +120,9 @@ export class TransactionQueue {
         this.#hashes.push(hashBytes(view.buf, view.start[arg]!, view.end[arg]!))
       }
     } else if (spec !== null && isServerWide(spec)) this.#serverWide.push(spec)
-    if (spec?.write && path.mirror.undeclared.areWrittenBy(spec, view, plan.route)) this.#undeclared.push(plan.route)
+    if (spec?.write && path.mirror.undeclared.areWrittenBy(spec, view, plan.route, this.changesFunctions))
+      this.#undeclared.push(plan.route)
+    if (changesFunctions(spec)) this.changesFunctions = true
     if (spec?.write && !path.readOnlyScripts.isCalled(spec, view)) this.writes = true
     if (spec?.name === 'CLIENT PAUSE') this.pauses = true
     if (spec !== null && mayPublish(spec)) this.publishes = true
@@ -138,7 +142,7 @@ export class TransactionQueue {
     if (path.intents !== null) this.#note(path.intents)
     if (this.#undeclared.length > 0) this.#leaveUndeclared()
     session.writesOwed++
-    this.#functionsOf = this.commands.some(({ spec }) => changesFunctions(spec)) ? [route.primary.storeName] : []
+    this.#functionsOf = this.changesFunctions ? [route.primary.storeName] : []
     for (const store of this.#functionsOf) path.functions.changing(store)
     this.states.delete(route.state)
     for (const state of this.states) state.inFlight++

@@ -1,4 +1,5 @@
 import type { Handling } from '../command/spec.ts'
+import { changesFunctions } from '../mirror/function-changes.ts'
 import { planCommand } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
 import { refuseServerWide } from '../routing/server-wide.ts'
@@ -29,6 +30,8 @@ export function wholeTransaction(session: Session, from: number): Route | Wait |
     // It waits for them, and nobody else is to wait with it.
     if (spec !== null && path.pendingSubscriptions.any && asksForSubscribers(spec)) return null
     if (spec?.write && refuseServerWide(path.routes, spec) !== null) return null
+    // What calls behind it do has to be told, or they are refused: both before EXEC.
+    if (changesFunctions(spec)) return null
     planCommand(path.routes, spec, view, path.plan)
     const { plan } = path
     if (plan.refusal !== null || plan.route.state.switching) return null

@@ -152,6 +152,10 @@ function countsKeys(view: CommandView, plan: Plan): boolean {
 export const FUNCTIONS_UNREAD =
   'ERR Understudy has not read the functions of the store yet, and keys have other names there; try again'
 
+/** For a call behind a change of functions in one transaction. */
+export const FUNCTIONS_CHANGING =
+  'ERR Understudy cannot tell what a function does whose library may be changed in the same transaction, and keys have other names at the store; change functions ahead of MULTI'
+
 const SOURCE_AT: Readonly<Record<string, number>> = {
   EVAL: 1,
   EVAL_RO: 1,

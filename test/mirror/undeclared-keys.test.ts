@@ -111,3 +111,16 @@ end)`
   expect(path.runtime.stats().routes['all']!.counters.applied).toBe(applied + 1)
   expect(await fresh.client().mget('limit:10.0.0.1', 'chosen', 'count')).toEqual(['1', '1', '1'])
 })
+
+test('functions: of one that is changed in the same transaction, whatever it writes is copied', async () => {
+  const app = await start()
+  const library = (body: string) =>
+    `#!lua name=l\nredis.register_function('f', function(keys, args) ${body} return redis.call('set', keys[1], args[1]) end)`
+  await app.call('FUNCTION', 'LOAD', library(''))
+  await app.fcall('f', 1, 'k', 'v')
+  await equal()
+  const other = library("redis.call('set', 'made-' .. args[1], 'x')")
+  await app.multi().call('FUNCTION', 'LOAD', 'REPLACE', other).call('FCALL', 'f', 1, 'k', '1').exec()
+  await equal()
+  expect(await fresh.client().mget('k', 'made-1')).toEqual(['1', 'x'])
+})

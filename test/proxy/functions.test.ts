@@ -179,6 +179,15 @@ describe('a library that changes', () => {
     })
   })
 
+  test('is refused in a transaction that may change it, where names are others', async () => {
+    await start('copy')
+    client.send(packet(['MULTI'], ['FUNCTION', 'LOAD', LIBRARY], ['FCALL', 'declared', '1', 'job:1', 'v'], ['EXEC']))
+    const replies = await client.take(4)
+    expect(replies[2]).toMatch(/^-ERR Understudy cannot tell what a function does/)
+    expect(replies[3]).toMatch(/^-EXECABORT/)
+    expect(await store.client().call('FUNCTION', 'LIST')).toEqual([])
+  })
+
   test('stays in doubt where the function still makes names, and no longer when it is gone', async () => {
     await start('copy')
     await client.ask('FUNCTION', 'LOAD', LIBRARY)
