@@ -1,6 +1,6 @@
 import { functionsInDoubt } from '../cutover/functions-gate.ts'
 import { isOfFunctions } from '../mirror/verify-marks.ts'
-import { scriptInWords } from '../routing/script-id.ts'
+import { isUnread, nameOfFunction, scriptInWords } from '../routing/script-id.ts'
 import type { RouteProblem, RouteStatus } from './control.ts'
 
 /** What may be unequal on a route's two sides and is not told by a number, the worst first; for `status`, the command line and the dashboard alike. Nothing of it stands in the way of the application. */
@@ -24,13 +24,23 @@ export function problemsOf({ shadow, crossSlots, mirror }: Omit<RouteStatus, 'pr
       `commands with keys in several slots of the cluster at the other end, which would answer CROSSSLOT: ${counts}`,
     )
   }
-  const [first, ...others] = scriptsInDoubt
-  if (first !== undefined) {
-    const which = `${scriptsInDoubt.length} (${scriptInWords(first)}${others.length > 0 ? ', ...' : ''})`
+  const unread = scriptsInDoubt.filter(isUnread)
+  const made = scriptsInDoubt.filter((id) => !isUnread(id))
+  if (made.length > 0)
     say(
       'warn',
-      `scripts or functions that make names of keys themselves: ${which}; under other names they reach the wrong keys`,
+      `scripts or functions that make names of keys themselves: ${counted(made)}; under other names they reach the wrong keys`,
     )
-  }
+  if (unread.length > 0)
+    say(
+      'warn',
+      `functions that their store does not let be read: ${counted(unread)}; they may make names of keys themselves: give Understudy's user there the right to FUNCTION LIST`,
+    )
   return found
+}
+
+function counted(ids: readonly string[]): string {
+  const [first] = ids as [string]
+  const words = isUnread(first) ? `function ${nameOfFunction(first)}` : scriptInWords(first)
+  return `${ids.length} (${words}${ids.length > 1 ? ', ...' : ''})`
 }
