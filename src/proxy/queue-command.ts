@@ -1,7 +1,7 @@
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { planCommand } from '../routing/plan.ts'
-import { FUNCTIONS_CHANGING, FUNCTIONS_UNREAD, isFunctionCall } from '../routing/plan-script.ts'
+import { FUNCTIONS_CHANGING, FUNCTIONS_UNREAD, isFunctionCall, refusesMadeUpNames } from '../routing/plan-script.ts'
 import { refuseServerWide } from '../routing/server-wide.ts'
 import { arityFits } from './arity.ts'
 import { changesSubscriptions, inMulti, PLACEHOLDER, placeholderOf, refusalInMulti } from './own-answers.ts'
@@ -27,7 +27,7 @@ export function queueCommand(transaction: TransactionParts, view: CommandView, s
     if (connection.shared === null) return session.waitFor('room')
     return transaction.refuse(FUNCTIONS_UNREAD, true)
   }
-  if (queue.changesFunctions && path.routes.namesDiffer && spec !== null && isFunctionCall(spec))
+  if (queue.changesFunctions && spec !== null && isFunctionCall(spec) && refusesMadeUpNames(path.routes, plan))
     return transaction.refuse(FUNCTIONS_CHANGING, true)
   if (plan.doubt !== null) path.doubts.report(plan.doubt, plan.route, plan.positions.count > 0)
   const keyed = plan.keyed && plan.positions.count > 0

@@ -21,7 +21,7 @@ export function planScript(table: RouteTable, spec: CommandSpec, view: CommandVi
   const text = view.buf.toString('latin1', view.start[source]!, view.end[source]!)
   const script = spec.name.startsWith('EVALSHA') ? seen.get(text.toLowerCase()) : learn(text)
   if (script === undefined) {
-    plan.unread = matters(table, plan) && /^[0-9a-f]{40}$/i.test(text) && countsKeys(view, plan)
+    plan.unread = refusesMadeUpNames(table, plan) && /^[0-9a-f]{40}$/i.test(text) && countsKeys(view, plan)
     return
   }
   if (spec.name === 'SCRIPT LOAD') return
@@ -33,7 +33,7 @@ function planFunction(table: RouteTable, view: CommandView, plan: Plan): void {
   const name = nameIn(view)
   const found = plan.functions.find(plan.route.primary.storeName, name)
   if (found === 'unread') plan.awaitsFunctions = true
-  else if (found === 'absent') plan.unread = matters(table, plan)
+  else if (found === 'absent') plan.unread = refusesMadeUpNames(table, plan)
   else if (found === 'unreadable') judge(table, { ...UNREADABLE, sort: 'function', id: idOfUnread(name) }, plan)
   else judge(table, { ...found.facts, sort: 'function', id: idOfFunction(name) }, plan)
 }
@@ -59,8 +59,8 @@ function reasonIn({ sort, id }: Judged, store: string): string {
   return `${undeclared}, and keys have other names at the store. Declare them`
 }
 
-/** A script that makes names would be refused. */
-function matters(table: RouteTable, plan: Plan): boolean {
+/** A script that makes names would be refused here. */
+export function refusesMadeUpNames(table: RouteTable, plan: Plan): boolean {
   const { scripts } = plan.route.config
   if (isOneKeyspace(table)) return false
   return scripts === 'refuse' || (scripts === 'copy' && goesAstray(table, plan))

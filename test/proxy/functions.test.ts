@@ -179,14 +179,26 @@ describe('a library that changes', () => {
     })
   })
 
-  test('is refused in a transaction that may change it, where names are others', async () => {
-    await start('copy')
-    client.send(packet(['MULTI'], ['FUNCTION', 'LOAD', LIBRARY], ['FCALL', 'declared', '1', 'job:1', 'v'], ['EXEC']))
-    const replies = await client.take(4)
-    expect(replies[2]).toMatch(/^-ERR Understudy cannot tell what a function does/)
-    expect(replies[3]).toMatch(/^-EXECABORT/)
-    expect(await store.client().call('FUNCTION', 'LIST')).toEqual([])
-  })
+  test.each([
+    ['copy', 'mirror', false],
+    ['copy', 'switched', true],
+    ['warn', 'switched', false],
+    ['refuse', 'mirror', true],
+  ] as const)(
+    'is refused in a transaction that may change it, where a script that makes names would be: %s, %s',
+    async (scripts, phase, refused) => {
+      await start(scripts, phase)
+      client.send(packet(['MULTI'], ['FUNCTION', 'LOAD', LIBRARY], ['FCALL', 'declared', '1', 'job:1', 'v'], ['EXEC']))
+      const replies = await client.take(4)
+      if (!refused) {
+        expect(replies.slice(2)).toEqual(['+QUEUED\r\n', '*2\r\n$1\r\nl\r\n+OK\r\n'])
+        return
+      }
+      expect(replies[2]).toMatch(/^-ERR Understudy cannot tell what a function does/)
+      expect(replies[3]).toMatch(/^-EXECABORT/)
+      expect(await store.client().call('FUNCTION', 'LIST')).toEqual([])
+    },
+  )
 
   test('stays in doubt where the function still makes names, and no longer when it is gone', async () => {
     await start('copy')
