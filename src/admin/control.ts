@@ -101,7 +101,7 @@ export interface RouteStatus {
     refusedLibraries: string[]
     /** The code of the error with which it does not (`NOPERM`: its user lacks the right); null: there is none. */
     refusedBecause: string | null
-    /** Scripts (their SHA-1) and functions (`function NAME`), seen since the start, that use keys which they do not declare and may reach the route's under the wrong names. */
+    /** Scripts (their SHA-1) and functions (`function NAME`, or `unread function NAME` where the store does not let it be read), seen since the start, that use keys which they do not declare and may reach the route's under the wrong names. */
     scriptsInDoubt: string[]
     /** Databases with dirty keys that the shadow does not have, or refuses: they are not copied. A backfill makes one key of such a database dirty. */
     strandedDatabases: number[]

@@ -124,7 +124,7 @@ export interface RouteStats {
   readonly refusedLibraries: readonly string[]
   /** The code of the error with which it does not; null: there is none. */
   readonly refusedBecause: string | null
-  /** Scripts (their SHA-1) and functions (`function NAME`) that make names of keys themselves and may reach the route's. */
+  /** Scripts (their SHA-1) and functions (`function NAME`, or `unread function NAME` where the store does not let it be read) that make names of keys themselves and may reach the route's. */
   readonly scriptsInDoubt: readonly string[]
   /** Databases with dirty keys that the shadow does not have, or refuses. */
   readonly strandedDatabases: readonly number[]
