@@ -1,5 +1,7 @@
 import type { LuaCall, LuaExpression, LuaFunction, LuaName, LuaOutline, LuaTable, LuaVariable } from './lua-outline.ts'
+import { LuaScopes, MAX_DEPTH } from './lua-scopes.ts'
 import type { LuaToken } from './lua-tokens.ts'
+import { LuaWords, NoScript } from './lua-words.ts'
 
 /**
  * What a Lua 5.1 script is made of, with its names resolved. Null: it is no script, or nested deeper than a server takes. It need not refuse all that a server refuses, for that does nothing there.
@@ -14,39 +16,25 @@ export function luaOutline(tokens: readonly LuaToken[]): LuaOutline | null {
   }
 }
 
-class NoScript extends Error {}
-
-interface Scope {
-  readonly names: Map<string, LuaVariable>
-  readonly outer: Scope | null
-}
-
 class Parser {
-  readonly #tokens: readonly LuaToken[]
-  #at = 0
-  #depth = 0
-  /** Variables that are known at this place. */
-  #declared = 0
-  #scope: Scope = { names: new Map(), outer: null }
-  /** Parameters of the function that is being read; null: the script itself. */
-  #within: readonly LuaVariable[] | null = null
+  readonly #words: LuaWords
+  readonly #scopes = new LuaScopes()
   readonly #expressions: LuaExpression[] = []
-  readonly #variables: LuaVariable[] = []
   readonly #targets = new Set<LuaExpression>()
   readonly #given = new Map<LuaExpression, LuaExpression>()
   readonly #returned: LuaOutline['returned'][number][] = []
   readonly #calls = new Map<number, LuaCall>()
 
   constructor(tokens: readonly LuaToken[]) {
-    this.#tokens = tokens
+    this.#words = new LuaWords(tokens)
   }
 
   script(): LuaOutline {
     this.#block()
-    if (this.#at < this.#tokens.length) throw new NoScript()
+    if (!this.#words.isAtEnd) throw new NoScript()
     return {
       expressions: this.#expressions,
-      variables: this.#variables,
+      variables: this.#scopes.variables,
       targets: this.#targets,
       given: this.#given,
       returned: this.#returned,
@@ -54,48 +42,12 @@ class Parser {
     }
   }
 
-  // Words
-
-  /** The word at hand, if it is none of a string. */
-  #word(): string {
-    const token = this.#tokens[this.#at]
-    return token === undefined || token.kind === 'string' ? '' : token.text
-  }
-
-  #take(text: string): boolean {
-    if (this.#word() !== text) return false
-    this.#at++
-    return true
-  }
-
-  #expect(text: string): void {
-    if (!this.#take(text)) throw new NoScript()
-  }
-
-  #name(): string {
-    const token = this.#tokens[this.#at]
-    if (token?.kind !== 'name' || KEYWORDS.has(token.text)) throw new NoScript()
-    this.#at++
-    return token.text
-  }
-
   // Names
 
-  #declare(name: string, value: LuaExpression | null, walked: LuaVariable['walked'] = null): LuaVariable {
-    if (this.#declared++ > MAX_VARIABLES) throw new NoScript()
-    const variable = { value, walked, within: this.#within, assigned: false }
-    this.#variables.push(variable)
-    this.#scope.names.set(name, variable)
-    return variable
-  }
-
   #reference(): LuaName {
-    const from = this.#at
-    const text = this.#name()
-    let variable: LuaVariable | undefined
-    for (let scope: Scope | null = this.#scope; scope !== null && variable === undefined; scope = scope.outer)
-      variable = scope.names.get(text)
-    return this.#add({ kind: 'name', text, variable: variable ?? null, from, to: from })
+    const from = this.#words.at
+    const text = this.#words.name()
+    return this.#add({ kind: 'name', text, variable: this.#scopes.find(text), from, to: from })
   }
 
   #assign(target: LuaExpression, value: LuaExpression | undefined): void {
@@ -105,100 +57,88 @@ class Parser {
     if (target.kind === 'name' && target.variable !== null) target.variable.assigned = true
   }
 
-  /** With a scope of its own. */
-  #nested(read: () => void): void {
-    const outer = this.#scope
-    const declared = this.#declared
-    if (this.#depth++ > MAX_DEPTH) throw new NoScript()
-    this.#scope = { names: new Map(), outer }
-    read()
-    this.#scope = outer
-    this.#declared = declared
-    this.#depth--
-  }
-
   // Statements
 
   /** Statements up to a word that no statement begins with; their variables end with them. */
   #block(): void {
-    this.#nested(() => this.#statements())
+    this.#scopes.nested(() => this.#statements())
   }
 
   #statements(): void {
-    while (this.#at < this.#tokens.length && !BLOCK_ENDS.has(this.#word())) {
-      if (this.#take('return')) {
-        const none = this.#at === this.#tokens.length || this.#word() === ';' || BLOCK_ENDS.has(this.#word())
-        this.#returned.push({ values: none ? [] : this.#list(), by: this.#within })
+    while (!this.#words.isAtEnd && !BLOCK_ENDS.has(this.#words.word())) {
+      if (this.#words.take('return')) {
+        const none = this.#words.isAtEnd || this.#words.word() === ';' || BLOCK_ENDS.has(this.#words.word())
+        this.#returned.push({ values: none ? [] : this.#list(), by: this.#scopes.within })
       } else this.#statement()
-      this.#take(';')
+      this.#words.take(';')
     }
   }
 
   #statement(): void {
-    if (this.#take('local')) this.#local()
-    else if (this.#take('if')) this.#if()
-    else if (this.#take('for')) this.#for()
-    else if (this.#take('function')) this.#namedFunction()
-    else if (this.#take('repeat')) this.#repeat()
-    else if (this.#take('while')) {
+    if (this.#words.take('local')) this.#local()
+    else if (this.#words.take('if')) this.#if()
+    else if (this.#words.take('for')) this.#for()
+    else if (this.#words.take('function')) this.#namedFunction()
+    else if (this.#words.take('repeat')) this.#repeat()
+    else if (this.#words.take('while')) {
       this.#expression()
-      this.#expect('do')
+      this.#words.expect('do')
       this.#blockToEnd()
-    } else if (this.#take('do')) this.#blockToEnd()
-    else if (!this.#take('break')) this.#callOrAssignment()
+    } else if (this.#words.take('do')) this.#blockToEnd()
+    else if (!this.#words.take('break')) this.#callOrAssignment()
   }
 
   #blockToEnd(): void {
     this.#block()
-    this.#expect('end')
+    this.#words.expect('end')
   }
 
   #local(): void {
-    const from = this.#at
-    if (this.#take('function')) {
+    const from = this.#words.at
+    if (this.#words.take('function')) {
       // Its own name is known within it.
-      const variable: LuaVariable & { value: LuaExpression | null } = this.#declare(this.#name(), null)
+      const variable: LuaVariable & { value: LuaExpression | null } = this.#scopes.declare(this.#words.name(), null)
       variable.value = this.#function(from, false)
       return
     }
     const names = this.#names()
-    const values = this.#take('=') ? this.#list() : []
-    for (const [i, name] of names.entries()) this.#declare(name, values[i] ?? null)
+    const values = this.#words.take('=') ? this.#list() : []
+    for (const [i, name] of names.entries()) this.#scopes.declare(name, values[i] ?? null)
   }
 
   #names(): string[] {
-    const names = [this.#name()]
-    while (this.#take(',')) names.push(this.#name())
+    const names = [this.#words.name()]
+    while (this.#words.take(',')) names.push(this.#words.name())
     return names
   }
 
   #if(): void {
     do {
       this.#expression()
-      this.#expect('then')
+      this.#words.expect('then')
       this.#block()
-    } while (this.#take('elseif'))
-    if (this.#take('else')) this.#block()
-    this.#expect('end')
+    } while (this.#words.take('elseif'))
+    if (this.#words.take('else')) this.#block()
+    this.#words.expect('end')
   }
 
   #for(): void {
     const names = this.#names()
-    const counts = this.#take('=')
-    if (!counts) this.#expect('in')
+    const counts = this.#words.take('=')
+    if (!counts) this.#words.expect('in')
     const values = this.#list()
-    this.#expect('do')
-    this.#nested(() => {
-      for (const [place, name] of names.entries()) this.#declare(name, null, counts ? null : { values, place })
+    this.#words.expect('do')
+    this.#scopes.nested(() => {
+      for (const [place, name] of names.entries()) this.#scopes.declare(name, null, counts ? null : { values, place })
       this.#blockToEnd()
     })
   }
 
   /** The condition knows the variables of the block. */
   #repeat(): void {
-    this.#nested(() => {
+    this.#scopes.nested(() => {
       this.#statements()
-      this.#expect('until')
+      this.#words.expect('until')
       this.#expression()
     })
   }
@@ -206,24 +146,24 @@ class Parser {
   #namedFunction(): void {
     let target: LuaExpression = this.#reference()
     let isMethod = false
-    for (let length = 0; !isMethod && (this.#word() === '.' || this.#word() === ':'); length++) {
+    for (let length = 0; !isMethod && (this.#words.word() === '.' || this.#words.word() === ':'); length++) {
       if (length > MAX_DEPTH) throw new NoScript()
-      isMethod = this.#word() === ':'
-      this.#at++
+      isMethod = this.#words.word() === ':'
+      this.#words.at++
       target = this.#member(target)
     }
-    this.#assign(target, this.#function(this.#at, isMethod))
+    this.#assign(target, this.#function(this.#words.at, isMethod))
   }
 
   #callOrAssignment(): void {
     const first = this.#suffixed()
-    if (this.#word() !== '=' && this.#word() !== ',') {
+    if (this.#words.word() !== '=' && this.#words.word() !== ',') {
       if (first.kind !== 'call') throw new NoScript()
       return
     }
     const targets = [first]
-    while (this.#take(',')) targets.push(this.#suffixed())
-    this.#expect('=')
+    while (this.#words.take(',')) targets.push(this.#suffixed())
+    this.#words.expect('=')
     const values = this.#list()
     for (const [i, target] of targets.entries()) this.#assign(target, values[i])
   }
@@ -237,48 +177,48 @@ class Parser {
 
   #list(): LuaExpression[] {
     const list = [this.#expression()]
-    while (this.#take(',')) list.push(this.#expression())
+    while (this.#words.take(',')) list.push(this.#expression())
     return list
   }
 
   /** What binds closer does not matter: with an operator it is computed. */
   #expression(): LuaExpression {
-    if (this.#depth++ > MAX_DEPTH) throw new NoScript()
-    const from = this.#at
+    this.#scopes.enter()
+    const from = this.#words.at
     const first = this.#operand()
     let computed = false
-    for (; BINARY.has(this.#word()); computed = true) {
-      this.#at++
+    for (; BINARY.has(this.#words.word()); computed = true) {
+      this.#words.at++
       this.#operand()
     }
-    this.#depth--
-    return computed ? this.#add({ kind: 'computed', from, to: this.#at - 1 }) : first
+    this.#scopes.leave()
+    return computed ? this.#add({ kind: 'computed', from, to: this.#words.at - 1 }) : first
   }
 
   #operand(): LuaExpression {
-    const from = this.#at
-    const word = this.#word()
+    const from = this.#words.at
+    const word = this.#words.word()
     if (!UNARY.has(word)) return this.#simple()
-    if (this.#depth++ > MAX_DEPTH) throw new NoScript()
-    this.#at++
+    this.#scopes.enter()
+    this.#words.at++
     const of = this.#operand()
-    this.#depth--
-    const to = this.#at - 1
+    this.#scopes.leave()
+    const to = this.#words.at - 1
     return this.#add(word === '#' ? { kind: 'length', of, from, to } : { kind: 'computed', from, to })
   }
 
   #simple(): LuaExpression {
-    const from = this.#at
-    const token = this.#tokens[from]
+    const from = this.#words.at
+    const { token } = this.#words
     if (token?.kind === 'string' || token?.kind === 'number') {
-      this.#at++
+      this.#words.at++
       return this.#add({ kind: token.kind, text: token.text, from, to: from })
     }
-    if (this.#word() === '{') return this.#table()
-    if (this.#take('function')) return this.#function(from, false)
-    if (this.#take('...')) return this.#add({ kind: 'rest', from, to: from })
-    if (CONSTANTS.has(this.#word())) {
-      this.#at++
+    if (this.#words.word() === '{') return this.#table()
+    if (this.#words.take('function')) return this.#function(from, false)
+    if (this.#words.take('...')) return this.#add({ kind: 'rest', from, to: from })
+    if (CONSTANTS.has(this.#words.word())) {
+      this.#words.at++
       return this.#add({ kind: 'constant', from, to: from })
     }
     return this.#suffixed()
@@ -286,22 +226,22 @@ class Parser {
 
   /** A name or an expression in brackets, and the indexes and calls behind it. */
   #suffixed(): LuaExpression {
-    const from = this.#at
+    const from = this.#words.at
     let expression: LuaExpression
-    if (this.#take('(')) {
+    if (this.#words.take('(')) {
       const inner = this.#expression()
-      this.#expect(')')
-      expression = this.#add({ kind: 'group', inner, from, to: this.#at - 1 })
+      this.#words.expect(')')
+      expression = this.#add({ kind: 'group', inner, from, to: this.#words.at - 1 })
     } else expression = this.#reference()
     for (let length = 0; ; length++) {
       if (length > MAX_DEPTH) throw new NoScript()
-      if (this.#take('.')) expression = this.#member(expression)
-      else if (this.#take('[')) {
+      if (this.#words.take('.')) expression = this.#member(expression)
+      else if (this.#words.take('[')) {
         const key = this.#expression()
-        this.#expect(']')
-        expression = this.#add({ kind: 'index', object: expression, key, from, to: this.#at - 1 })
-      } else if (this.#take(':')) expression = this.#call(expression, this.#name())
-      else if (this.#word() === '(' || this.#word() === '{' || this.#tokens[this.#at]?.kind === 'string')
+        this.#words.expect(']')
+        expression = this.#add({ kind: 'index', object: expression, key, from, to: this.#words.at - 1 })
+      } else if (this.#words.take(':')) expression = this.#call(expression, this.#words.name())
+      else if (this.#words.word() === '(' || this.#words.word() === '{' || this.#words.token?.kind === 'string')
         expression = this.#call(expression, null)
       else return expression
     }
@@ -309,80 +249,73 @@ class Parser {
 
   /** The name behind a dot. */
   #member(object: LuaExpression): LuaExpression {
-    const at = this.#at
-    const key = this.#add({ kind: 'string', text: this.#name(), from: at, to: at } as const)
+    const at = this.#words.at
+    const key = this.#add({ kind: 'string', text: this.#words.name(), from: at, to: at } as const)
     return this.#add({ kind: 'index', object, key, from: object.from, to: at })
   }
 
   #call(callee: LuaExpression, method: string | null): LuaCall {
-    const open = this.#at
+    const open = this.#words.at
     let args: LuaExpression[] = []
-    if (this.#take('(')) {
-      if (this.#word() !== ')') args = this.#list()
-      this.#expect(')')
-    } else if (this.#word() === '{' || this.#tokens[open]?.kind === 'string') args = [this.#simple()]
+    if (this.#words.take('(')) {
+      if (this.#words.word() !== ')') args = this.#list()
+      this.#words.expect(')')
+    } else if (this.#words.word() === '{' || this.#words.token?.kind === 'string') args = [this.#simple()]
     else throw new NoScript()
-    const call = this.#add({ kind: 'call', callee, method, args, from: callee.from, to: this.#at - 1 } as const)
+    const call = this.#add({ kind: 'call', callee, method, args, from: callee.from, to: this.#words.at - 1 } as const)
     this.#calls.set(open, call)
     return call
   }
 
   #table(): LuaTable {
-    const from = this.#at
-    this.#expect('{')
+    const from = this.#words.at
+    this.#words.expect('{')
     const fields: LuaTable['fields'][number][] = []
-    while (!this.#take('}')) {
+    while (!this.#words.take('}')) {
       fields.push(this.#field())
-      if (!this.#take(',') && !this.#take(';') && this.#word() !== '}') throw new NoScript()
+      if (!this.#words.take(',') && !this.#words.take(';') && this.#words.word() !== '}') throw new NoScript()
     }
-    return this.#add({ kind: 'table', fields, from, to: this.#at - 1 })
+    return this.#add({ kind: 'table', fields, from, to: this.#words.at - 1 })
   }
 
   #field(): LuaTable['fields'][number] {
-    const next = this.#tokens[this.#at + 1]
-    if (this.#take('[')) {
+    const next = this.#words.tokens[this.#words.at + 1]
+    if (this.#words.take('[')) {
       this.#expression()
-      this.#expect(']')
-    } else if (this.#tokens[this.#at]?.kind === 'name' && next?.kind === 'mark' && next.text === '=') {
-      const name = this.#name()
-      this.#expect('=')
+      this.#words.expect(']')
+    } else if (this.#words.token?.kind === 'name' && next?.kind === 'mark' && next.text === '=') {
+      const name = this.#words.name()
+      this.#words.expect('=')
       return { name, value: this.#expression() }
     } else return { name: null, value: this.#expression() }
-    this.#expect('=')
+    this.#words.expect('=')
     return { name: null, value: this.#expression() }
   }
 
   /** From its parameters on. */
   #function(from: number, isMethod: boolean): LuaFunction {
-    const outer = this.#within
+    const outer = this.#scopes.within
     const parameters: LuaVariable[] = []
-    this.#within = parameters
-    this.#nested(() => {
-      this.#expect('(')
-      if (isMethod) parameters.push(this.#declare('self', null))
-      for (let more = this.#word() !== ')'; more; ) {
-        const isRest = this.#take('...')
-        if (!isRest) parameters.push(this.#declare(this.#name(), null))
-        more = !isRest && this.#take(',')
+    this.#scopes.within = parameters
+    this.#scopes.nested(() => {
+      this.#words.expect('(')
+      if (isMethod) parameters.push(this.#scopes.declare('self', null))
+      for (let more = this.#words.word() !== ')'; more; ) {
+        const isRest = this.#words.take('...')
+        if (!isRest) parameters.push(this.#scopes.declare(this.#words.name(), null))
+        more = !isRest && this.#words.take(',')
       }
-      this.#expect(')')
+      this.#words.expect(')')
       this.#blockToEnd()
     })
-    this.#within = outer
-    return this.#add({ kind: 'function', parameters, from, to: this.#at - 1 })
+    this.#scopes.within = outer
+    return this.#add({ kind: 'function', parameters, from, to: this.#words.at - 1 })
   }
 }
 
-/** Servers take 200 levels, as they count them, and 200 variables of a function. Both, and the length of `a.b.c`, are followed by recursion. */
-const MAX_DEPTH = 500
-const MAX_VARIABLES = 1_000
 const BLOCK_ENDS: ReadonlySet<string> = new Set(['end', 'else', 'elseif', 'until'])
 const CONSTANTS: ReadonlySet<string> = new Set(['nil', 'true', 'false'])
 const UNARY: ReadonlySet<string> = new Set(['-', 'not', '#'])
 const BINARY: ReadonlySet<string> = new Set([
   ...['+', '-', '*', '/', '%', '^', '..', '==', '~=', '<', '>', '<=', '>=', 'and', 'or'],
-])
-const KEYWORDS: ReadonlySet<string> = new Set([
-  ...['and', 'break', 'do', 'else', 'elseif', 'end', 'false', 'for', 'function', 'if', 'in', 'local', 'nil', 'not'],
-  ...['or', 'repeat', 'return', 'then', 'true', 'until', 'while'],
 ])
