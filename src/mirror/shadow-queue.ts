@@ -3,7 +3,6 @@ import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { argsOf } from '../resp/command-view.ts'
 import { elementOffsets } from '../resp/decode.ts'
-import { encodeCommand } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
@@ -18,6 +17,7 @@ import { applicationBytes } from './settled-command.ts'
 import { differs, hasError, isReadOnly, movedNothing, NO_ANSWER } from './shadow-answers.ts'
 import { MAX_WAITING } from './shadow-backlog.ts'
 import type { ShadowDoubts } from './shadow-doubts.ts'
+import { byShadow, callsUnderWay, type Item, Unit } from './shadow-unit.ts'
 
 /**
  * The way of effects to the shadow: bounded in bytes and number, acknowledged one by one.
@@ -112,14 +112,7 @@ export class ShadowQueue implements ReplyOwner {
     } finally {
       this.#gathered = null
     }
-    const units = new Map<string, Item[]>()
-    for (const item of gathered) {
-      const name = `${item.route.shadow!.store}/${item.database}`
-      const items = units.get(name)
-      if (items === undefined) units.set(name, [item])
-      else items.push(item)
-    }
-    for (const items of units.values()) this.#pushUnit(items, waiter)
+    for (const items of byShadow(gathered)) this.#pushUnit(items, waiter)
   }
 
   #pushUnit(items: readonly Item[], waiter: AckWaiter | null): void {
@@ -127,7 +120,7 @@ export class ShadowQueue implements ReplyOwner {
     if (items.length === 1) return this.push(spec, route, database, bytes, 0, bytes.length, original, answer, waiter)
     const { state, shadow, config } = route
     const unit = new Unit(items, waiter)
-    const frames = Buffer.concat([MULTI, ...items.map((item) => item.bytes), EXEC])
+    const frames = unit.frames()
     const store = this.#context.stores[shadow!.store]!
     const pipeline = store.shadow(database)
     if (state.backlogBytes + frames.length > config.mirror.backlogBytes || pipeline.ring.length >= MAX_WAITING) {
@@ -280,15 +273,10 @@ export class ShadowQueue implements ReplyOwner {
       if (pipeline === store?.shadow(database)) this.#markCalls(pipeline)
   }
 
-  #markCalls({ ring }: Pipeline): void {
-    for (let i = 0; i < ring.length; i++) {
-      const slot = ring.at(i)
-      if (slot.owner !== this) continue
-      if (slot.extra instanceof Unit) {
-        for (const item of slot.extra.items)
-          if (item.spec.name === 'FCALL') this.#markItem(item, 'shadow-differs', null)
-      } else if (slot.spec?.name === 'FCALL') this.#markSlot(slot, 'shadow-differs')
-    }
+  #markCalls(pipeline: Pipeline): void {
+    for (const call of callsUnderWay(pipeline, this))
+      if ('owner' in call) this.#markSlot(call, 'shadow-differs')
+      else this.#markItem(call, 'shadow-differs', null)
   }
 
   #markSlot(slot: InFlight, reason: DirtyReason): void {
@@ -301,29 +289,6 @@ export class ShadowQueue implements ReplyOwner {
     this.#doubts.markAll(spec, database, frame, 0, frame.length, reason, waiter)
   }
 }
-
-/** One command of a transaction on its way. */
-interface Item {
-  readonly spec: CommandSpec
-  readonly route: Route
-  readonly database: number
-  readonly bytes: Buffer
-  readonly original: Buffer | null
-  readonly answer: number
-}
-
-/** A transaction on its way: MULTI, the commands, EXEC. */
-class Unit {
-  readonly items: readonly Item[]
-  readonly waiter: AckWaiter | null
-  constructor(items: readonly Item[], waiter: AckWaiter | null) {
-    this.items = items
-    this.waiter = waiter
-  }
-}
-
-const MULTI = encodeCommand(['MULTI'])
-const EXEC = encodeCommand(['EXEC'])
 
 function argsIn(bytes: Buffer, start: number, end: number): Buffer[] {
   parser.parse(bytes, start, end)
