@@ -16,7 +16,7 @@ const LAYERS = [
   ['resp', 'state', 'observability'],
   ['base'],
 ]
-const ROOTS = '^src/(main|app|configuration-changes|sidecar|thread|worker)\\.ts$'
+const ROOTS = '^src/(main|app|change-guards|configuration-changes|sidecar|thread|worker)\\.ts$'
 
 const folder = (names) => `^src/(${names.join('|')})/`
 

@@ -3,14 +3,13 @@ import type { PhaseRequest, PhaseResult, ReloadRequest, ReloadResult, Status } f
 import type { SwitchRecord } from './admin/switch-record.ts'
 import { hashOfConfig } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
+import type { ChangeGuards } from './change-guards.ts'
 import type { Config } from './config/config.ts'
 import { isReadOnce, parseConfig, readConfigFile } from './config/load.ts'
 import { phaseChange } from './config/phase-change.ts'
 import { mustBeWritable } from './config/replace-file.ts'
 import { dataDirsOf, partsThatNeedRestart } from './config/restart-parts.ts'
-import type { Completeness } from './cutover/completeness.ts'
-import { type Gates, isGated } from './cutover/gates.ts'
-import type { Journal } from './cutover/journal.ts'
+import { isGated } from './cutover/gates.ts'
 import { keyRegions } from './cutover/key-regions.ts'
 import { movesIn } from './cutover/move-sentences.ts'
 import { closedIn, gatesTold, movingIn, type Prospect, routesIn } from './cutover/prospect.ts'
@@ -34,13 +33,6 @@ export interface ChangesOptions {
   /** Another configuration is in force. */
   readonly onEntered: (config: Config) => void
   readonly onReloaded: (successful: boolean, error: string | null) => void
-}
-
-/** What decides whether a change may be made, and remembers that it was: there once the state is open. */
-export interface ChangeGuards {
-  readonly completeness: Completeness
-  readonly gates: Gates
-  readonly journal: Journal
 }
 
 /**

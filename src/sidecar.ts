@@ -22,21 +22,17 @@ import { SwitchRecord } from './admin/switch-record.ts'
 import { type Facts, hashOfConfig, metricsOf, readinessOf, routeViews, statusOf } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
 import { stopInOrder } from './base/stop-steps.ts'
+import { type ChangeGuards, changeGuards } from './change-guards.ts'
 import type { Config, RouteConfig } from './config/config.ts'
 import { redactConfig } from './config/redact.ts'
 import { inForceSince } from './config/restart-parts.ts'
-import { type ChangeGuards, ConfigurationChanges } from './configuration-changes.ts'
-import { Completeness } from './cutover/completeness.ts'
+import { ConfigurationChanges } from './configuration-changes.ts'
+import type { Completeness } from './cutover/completeness.ts'
 import { firstConfig } from './cutover/first-config.ts'
-import { Gates } from './cutover/gates.ts'
-import { Journal } from './cutover/journal.ts'
 import { OwedWrites } from './cutover/owed-writes.ts'
-import { areOneServer } from './cutover/same-keyspaces.ts'
-import { EmptyProbes } from './jobs/empty-probe.ts'
 import type { Job, JobReport } from './jobs/job.ts'
 import { jobRunner } from './jobs/jobs.ts'
 import type { JobRunner } from './jobs/runner.ts'
-import { unsettledKeys } from './jobs/unsettled-keys.ts'
 import { lastRunIn } from './mirror/last-run.ts'
 import type { Log } from './observability/log.ts'
 import { errorFields } from './observability/log-error.ts'
@@ -44,7 +40,6 @@ import { Metrics } from './observability/metrics.ts'
 import type { Notice } from './proxy/messages.ts'
 import { openStateDatabase } from './state/state-database.ts'
 import { DataPathThread } from './thread.ts'
-import { isReplica } from './upstream/health.ts'
 import { ProvisionedStores } from './upstream/provision.ts'
 
 export interface SidecarOptions {
@@ -62,9 +57,6 @@ export interface SidecarOptions {
 
 /** A part that takes so much longer than it may is left when the process stops. */
 const STOP_LIMIT_MS = 5_000
-
-/** Enough to find the newest job of each kind. */
-const RECENT_JOBS = 50
 
 /**
  * The running product, seen from the main thread: the data path's thread, managed servers, health probes, and every change of configuration.
@@ -296,33 +288,18 @@ export class Sidecar implements Control {
     }
   }
 
-  #guard(database: DatabaseSync): ChangeGuards {
-    const probes = new WeakMap<Config, EmptyProbes>()
+  #guard(state: DatabaseSync): ChangeGuards {
     const owed = new OwedWrites(this.#log)
-    const completeness = new Completeness(
-      database,
+    const guards = changeGuards({
+      state,
       owed,
-      (config, route, end) => {
-        // Also of a configuration that is not in force yet, whose stores may be elsewhere.
-        const known = probes.get(config) ?? new EmptyProbes((store) => this.#stores.endpointIn(config, store))
-        probes.set(config, known)
-        return known.isEmpty(config, route, end)
-      },
-      (route, sinceMs) => unsettledKeys(this.#jobs?.recent(route, RECENT_JOBS) ?? [], sinceMs),
-    )
-    this.#completeness = completeness
-    this.#owed = owed
-    const gates = new Gates({
-      stats: () => this.#thread.stats(),
-      isUp: (store) => this.#stores.health.get(store)?.up ?? false,
-      isReplica: (store) =>
-        !this.#stores.clusters.has(store) && isReplica(this.#stores.health.get(store)?.role ?? null),
-      areOne: areOneServer,
-      completeness,
-      isCleaning: (route) => this.#jobs?.isRunning('cleanup', route) ?? false,
+      thread: this.#thread,
+      stores: this.#stores,
+      jobs: () => this.#jobs,
       openMismatches: (route) => this.mismatches.unresolved(route),
     })
-    const guards: ChangeGuards = { completeness, gates, journal: new Journal(database, owed) }
+    this.#owed = owed
+    this.#completeness = guards.completeness
     this.#changes.guardedBy(guards)
     return guards
   }
@@ -391,7 +368,7 @@ export class Sidecar implements Control {
       answers: this.#answers,
       mismatchTotals: (route) => this.mismatches.totals(route),
       pauses: (route) => this.#switches.pausesOf(route),
-      jobs: (route) => this.#jobs?.recent(route, RECENT_JOBS) ?? [],
+      jobs: (route) => this.#jobs?.recent(route) ?? [],
       jobKeys: (route) => this.#jobs?.totals(route) ?? [],
     }
   }

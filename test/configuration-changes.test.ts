@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { type ChangeGuards, type ChangesOptions, ConfigurationChanges } from '../src/configuration-changes.ts'
+import type { ChangeGuards } from '../src/change-guards.ts'
+import { type ChangesOptions, ConfigurationChanges } from '../src/configuration-changes.ts'
 import { configOf } from './support/data-path.ts'
 
 const config = configOf({

@@ -40,6 +40,8 @@ export interface JobRunnerOptions {
 }
 
 const MAX_QUEUED = 100
+/** Enough to find the newest job of each kind. */
+const RECENT = 50
 const STOP_MS = 2_000
 /** Progress is told at most so often. */
 const TELL_EVERY_MS = 500
@@ -142,9 +144,9 @@ export class JobRunner {
     return this.#store.list({ route, states, limit }).map((job) => this.#withTask(job))
   }
 
-  /** Jobs of a route, the newest first. */
-  recent(route: string, limit: number): Job[] {
-    return this.#store.list({ route, limit }).map((job) => this.#withTask(job))
+  /** The last jobs of a route, the newest first. */
+  recent(route: string): Job[] {
+    return this.#store.list({ route, limit: RECENT }).map((job) => this.#withTask(job))
   }
 
   /** Keys that a job lists, after number `after`. Throws NOT_FOUND. */

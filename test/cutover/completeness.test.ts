@@ -91,6 +91,9 @@ test('what a backfill or verify has left is why the gate stays closed, and keys 
   )
   await doJob(understudy, 'verify', 'all')
   expect(await closed()).toContainEqual(has('verify 2'))
+  // What has looked only has settled nothing.
+  await doJob(understudy, 'backfill', 'all', { dryRun: true })
+  expect(await closed()).toContainEqual(has('verify 2'))
   await understudy.client({ db: 3 }).del('b')
   await doJob(understudy, 'backfill', 'all')
   expect((await to(understudy, 'switched')).error).toBeUndefined()

@@ -1,0 +1,58 @@
+import type { DatabaseSync } from 'node:sqlite'
+import type { Config } from './config/config.ts'
+import { Completeness } from './cutover/completeness.ts'
+import { Gates } from './cutover/gates.ts'
+import { Journal } from './cutover/journal.ts'
+import type { OwedWrites } from './cutover/owed-writes.ts'
+import { areOneServer } from './cutover/same-keyspaces.ts'
+import { EmptyProbes } from './jobs/empty-probe.ts'
+import type { JobRunner } from './jobs/runner.ts'
+import { unsettledKeys } from './jobs/unsettled-keys.ts'
+import type { DataPathThread } from './thread.ts'
+import { isReplica } from './upstream/health.ts'
+import type { ProvisionedStores } from './upstream/provision.ts'
+
+/** What decides whether a change of configuration may be made, and remembers that it was: there once the state is open. */
+export interface ChangeGuards {
+  readonly completeness: Completeness
+  readonly gates: Gates
+  readonly journal: Journal
+}
+
+export interface GuardsOptions {
+  /** `state.db`, open. */
+  readonly state: DatabaseSync
+  readonly owed: OwedWrites
+  readonly thread: DataPathThread
+  readonly stores: ProvisionedStores
+  /** Null: none are run yet. */
+  readonly jobs: () => JobRunner | null
+  /** Of a route, not resolved. */
+  readonly openMismatches: (route: string) => number
+}
+
+/** The guards of what runs: they look at its stores, its jobs and its data path. */
+export function changeGuards({ state, owed, thread, stores, jobs, openMismatches }: GuardsOptions): ChangeGuards {
+  const probes = new WeakMap<Config, EmptyProbes>()
+  const completeness = new Completeness(
+    state,
+    owed,
+    (config, route, end) => {
+      // Also of a configuration that is not in force yet, whose stores may be elsewhere.
+      const known = probes.get(config) ?? new EmptyProbes((store) => stores.endpointIn(config, store))
+      probes.set(config, known)
+      return known.isEmpty(config, route, end)
+    },
+    (route, sinceMs) => unsettledKeys(jobs()?.recent(route) ?? [], sinceMs),
+  )
+  const gates = new Gates({
+    stats: () => thread.stats(),
+    isUp: (store) => stores.health.get(store)?.up ?? false,
+    isReplica: (store) => !stores.clusters.has(store) && isReplica(stores.health.get(store)?.role ?? null),
+    areOne: areOneServer,
+    completeness,
+    isCleaning: (route) => jobs()?.isRunning('cleanup', route) ?? false,
+    openMismatches,
+  })
+  return { completeness, gates, journal: new Journal(state, owed) }
+}
