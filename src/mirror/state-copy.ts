@@ -1,23 +1,20 @@
-import { steadyNowMs } from '../base/clock.ts'
 import { hashBytes } from '../base/hash.ts'
 import { COLON, MINUS } from '../resp/bytes.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import { ErrorReply, type Reply } from '../resp/reply.ts'
-import type { KeyRule } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
-import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
-import { isOnOneServer, isStillAt, MOVED, nameOnPrimary, nameOnShadow, pairOf, restoreCommand } from './copied-key.ts'
+import { isOnOneServer, MOVED, restoreCommand } from './copied-key.ts'
+import { CopyEnds } from './copy-ends.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { type KeyHold, TOO_LARGE } from './key-holds.ts'
 import { NOBODY, type OverlapTable } from './overlap.ts'
 import { firstError } from './pieces/pieces.ts'
-import { primaryPipeline } from './primary-pipeline.ts'
 import { PrimaryReads } from './primary-reads.ts'
 import { Rebuild, TOO_BUSY } from './rebuild.ts'
-import { joinBacklog, leftBacklog } from './shadow-backlog.ts'
+import { leftBacklog } from './shadow-backlog.ts'
 import {
   isBadPayload,
   isForeignPayload,
@@ -65,7 +62,7 @@ export class StateCopy implements ReplyOwner {
   readonly #hash: number
   /** Marks up to the first read are for writes that the copy holds. */
   #version: number
-  #rule: KeyRule
+  readonly #ends: CopyEnds
   /** The shadow does not take so much in one piece. */
   #isLong = false
   #ticket = 0
@@ -91,7 +88,7 @@ export class StateCopy implements ReplyOwner {
     this.#hash = hashBytes(entry.key, 0, entry.key.length)
     this.#entry = entry
     this.#version = entry.version
-    this.#rule = context.routes.find(entry.key, 0, entry.key.length)
+    this.#ends = new CopyEnds(context, overlap, entry, this.#hash)
     this.#onEnd = onEnd
   }
 
@@ -102,20 +99,17 @@ export class StateCopy implements ReplyOwner {
 
   /** Sends the first read. Returns false when the primary is not there. */
   start(): boolean {
-    const { key } = this.#entry
-    const { route } = this.#rule
     const { copies } = this.#context
-    if (route.shadow === null) return false
-    const pipeline = this.#primary()
+    if (this.#ends.rule.route.shadow === null) return false
+    const pipeline = this.#ends.primary()
     if (pipeline.state !== 'up') return false
-    if (isStranded(this.#shadowStore(), this.#entry.database)) {
+    if (isStranded(this.#ends.shadowStore, this.#entry.database)) {
       this.#stage = 'exists'
-      this.#push(pipeline, encodeOwn(['EXISTS', nameOnPrimary(this.#rule, key)]))
-    } else if (copies.isSmall(this.#hash) || this.#refuses(route.primary.storeName, 'MEMORY'))
-      this.#measuredSmall(pipeline)
+      this.#ends.push(this, pipeline, encodeOwn(['EXISTS', this.#ends.onPrimary]))
+    } else if (copies.isSmall(this.#hash) || this.#ends.primaryRefuses('MEMORY')) this.#measuredSmall(pipeline)
     else {
       this.#stage = 'measure'
-      this.#push(pipeline, encodeOwn(['MEMORY', 'USAGE', nameOnPrimary(this.#rule, key)]))
+      this.#ends.push(this, pipeline, encodeOwn(['MEMORY', 'USAGE', this.#ends.onPrimary]))
     }
     return true
   }
@@ -126,13 +120,12 @@ export class StateCopy implements ReplyOwner {
   }
 
   #choose(pipeline: Pipeline): void {
-    const { primary } = this.#rule.route
-    if (this.#refuses(pairOf(this.#rule.route), 'RESTORE') || this.#refuses(primary.storeName, 'DUMP')) {
+    if (this.#ends.refuseRestore || this.#ends.primaryRefuses('DUMP')) {
       this.#rebuild(true)
     } else if (
       this.#hold === null &&
-      isOnOneServer(this.#rule, this.#entry.key, this.#shadowStore().cluster !== null) &&
-      !this.#refuses(primary.storeName, 'COPY')
+      isOnOneServer(this.#ends.rule, this.#entry.key, this.#ends.shadowStore.cluster !== null) &&
+      !this.#ends.primaryRefuses('COPY')
     )
       this.#copy(pipeline)
     else this.#dump(pipeline)
@@ -145,15 +138,14 @@ export class StateCopy implements ReplyOwner {
     this.#ticket = ticket
     this.#stage = 'copy'
     this.#begins(true)
-    const { key } = this.#entry
-    this.#pushToShadow(encodeOwn(['COPY', nameOnPrimary(this.#rule, key), nameOnShadow(this.#rule, key), 'REPLACE']))
+    this.#ends.pushToShadow(this, encodeOwn(['COPY', this.#ends.onPrimary, this.#ends.onShadow, 'REPLACE']))
   }
 
   #dump(pipeline: Pipeline): void {
-    const { route } = this.#rule
-    const name = nameOnPrimary(this.#rule, this.#entry.key)
+    const { route } = this.#ends.rule
+    const name = this.#ends.onPrimary
     this.#begins(true)
-    const absolute = !this.#refuses(route.primary.storeName, 'PEXPIRETIME')
+    const absolute = !this.#ends.primaryRefuses('PEXPIRETIME')
     const reads = new PrimaryReads(
       this.#overlap,
       this.#hash,
@@ -169,20 +161,15 @@ export class StateCopy implements ReplyOwner {
   /** The other ways, when one has turned out not to work. */
   #goOn(way: (pipeline: Pipeline) => void): void {
     if (!this.#isStillThere()) return
-    const pipeline = this.#primary()
+    const pipeline = this.#ends.primary()
     if (pipeline.state !== 'up') this.#end(false, AGAIN)
     else way.call(this, pipeline)
   }
 
-  /**
-   * To be asked behind every answer, before more is sent: in between a switch may have made a primary of the shadow, where this copy would put, or delete, what others have written since. False: that was its end.
-   */
+  /** To be asked behind every answer, before more is sent (`CopyEnds.areStill`). False: that was its end. */
   #isStillThere(): boolean {
-    const { key } = this.#entry
-    const rule = this.#context.routes.find(key, 0, key.length)
-    const stays = isStillAt(this.#rule, rule, key)
-    if (stays) this.#rule = rule
-    else this.#end(false, MOVED)
+    const stays = this.#ends.areStill()
+    if (!stays) this.#end(false, MOVED)
     return stays
   }
 
@@ -195,7 +182,7 @@ export class StateCopy implements ReplyOwner {
       // In one piece the shadow does not take it.
       else if (this.#isLong) this.#end(false, AGAIN)
       // It is written to all the time: in one piece, then. Where the payload is refused, that is what comes of it.
-      else if (!whole && !this.#refuses(pairOf(this.#rule.route), 'RESTORE')) this.#goOn(this.#dump)
+      else if (!whole && !this.#ends.refuseRestore) this.#goOn(this.#dump)
       else if (!whole) this.#rebuild(true)
       else this.#end(false, AGAIN)
     }
@@ -203,7 +190,7 @@ export class StateCopy implements ReplyOwner {
       context: this.#context,
       dirty: this.#dirty,
       overlap: this.#overlap,
-      rule: this.#rule,
+      rule: this.#ends.rule,
       database: this.#entry.database,
       key: this.#entry.key,
       whole,
@@ -242,8 +229,8 @@ export class StateCopy implements ReplyOwner {
 
   #measured(error: string | null, bytes: number): void {
     const { copies } = this.#context
-    if (error !== null && isUnknownCommand(error)) this.#refused(this.#rule.route.primary.storeName, 'MEMORY')
-    this.#isLong = bytes > this.#shadowStore().maxBulkBytes
+    if (error !== null && isUnknownCommand(error)) this.#ends.primaryRefused('MEMORY')
+    this.#isLong = bytes > this.#ends.shadowStore.maxBulkBytes
     if (this.#hold !== null) {
       if (bytes > this.#hold.maxBytes) this.#end(false, TOO_LARGE)
       else this.#goOn(this.#measuredSmall)
@@ -256,13 +243,12 @@ export class StateCopy implements ReplyOwner {
 
   /** `absolute`: the expiry is a point in time. */
   #dumped(dump: Reply, expiry: Reply, absolute: boolean, isDisturbed: boolean): void {
-    const { storeName } = this.#rule.route.primary
     if (expiry instanceof ErrorReply && absolute && isUnknownCommand(expiry.text)) {
-      this.#refused(storeName, 'PEXPIRETIME')
+      this.#ends.primaryRefused('PEXPIRETIME')
       return this.#goOn(this.#dump)
     }
     if (dump instanceof ErrorReply && isUnknownCommand(dump.text)) {
-      this.#refused(storeName, 'DUMP')
+      this.#ends.primaryRefused('DUMP')
       return this.#rebuild(true)
     }
     // A write on another connection meanwhile: whether this copy holds it is unknown, so it is read again.
@@ -273,26 +259,25 @@ export class StateCopy implements ReplyOwner {
   }
 
   #copied(error: string | null, found: boolean): void {
-    const { primary } = this.#rule.route
-    if (error !== null && isUnknownCommand(error)) this.#refused(primary.storeName, 'COPY')
+    if (error !== null && isUnknownCommand(error)) this.#ends.primaryRefused('COPY')
     if (error !== null || this.#overlap.traffic(this.#hash, NOBODY) !== this.#ticket) this.#goOn(this.#dump)
     else if (found) this.#done()
     else if (this.#isStillThere()) {
       this.#stage = 'restore'
-      this.#pushToShadow(encodeOwn(['DEL', nameOnShadow(this.#rule, this.#entry.key)]))
+      this.#ends.pushToShadow(this, encodeOwn(['DEL', this.#ends.onShadow]))
     }
   }
 
   /** `payload` null: there is no such key. `expiry`: as it was read; -2: it expired between the two reads. */
   #restore(payload: Buffer | null, expiry: number, absolute: boolean): void {
     if (!this.#isStillThere()) return
-    const { route } = this.#rule
-    const name = nameOnShadow(this.#rule, this.#entry.key)
+    const { route } = this.#ends.rule
+    const name = this.#ends.onShadow
     const command =
       payload === null || expiry === -2
         ? encodeOwn(['DEL', name])
-        : restoreCommand(name, payload, absolute ? expiry : this.#expiresAtMs(expiry))
-    if ((payload?.length ?? 0) > this.#shadowStore().maxBulkBytes) {
+        : restoreCommand(name, payload, absolute ? expiry : this.#ends.expiresAtMs(expiry))
+    if ((payload?.length ?? 0) > this.#ends.shadowStore.maxBulkBytes) {
       this.#isLong = true
       return this.#rebuild(false)
     }
@@ -303,7 +288,7 @@ export class StateCopy implements ReplyOwner {
       return
     }
     this.#stage = 'restore'
-    this.#pushToShadow(command)
+    this.#ends.pushToShadow(this, command)
     this.#hold?.end(true)
   }
 
@@ -313,17 +298,10 @@ export class StateCopy implements ReplyOwner {
     this.#readMs = whole ? this.#context.clock.nowMs : null
   }
 
-  /** Of a time to live. */
-  #expiresAtMs(ttlMs: number): number {
-    if (ttlMs <= 0) return ttlMs
-    const { clockOffsetMs } = this.#context.copies.factsOf(this.#rule.route.primary.storeName)
-    return Math.round(steadyNowMs()) + clockOffsetMs + ttlMs
-  }
-
   #refusedRestore(error: string): void {
-    const { route } = this.#rule
+    const { route } = this.#ends.rule
     if (isForeignPayload(error) || isUnknownCommand(error)) {
-      if (this.#refused(pairOf(route), 'RESTORE')) {
+      if (this.#ends.restoreRefused()) {
         this.#context.log({
           level: 'info',
           msg: 'the shadow does not take payloads of the primary; keys are copied by commands of their types',
@@ -333,41 +311,13 @@ export class StateCopy implements ReplyOwner {
       this.#rebuild(true)
     } else if (isBadPayload(error)) this.#rebuild(true)
     else if (isTooLong(error)) {
-      this.#shadowStore().maxBulkBytes = LEAST_BULK_LIMIT
+      this.#ends.shadowStore.maxBulkBytes = LEAST_BULK_LIMIT
       this.#end(false, AGAIN)
     } else this.#end(false, error)
   }
 
-  #shadowStore(): Store {
-    return this.#context.stores[this.#rule.route.shadow!.store]!
-  }
-
-  #primary(): Pipeline {
-    return primaryPipeline(this.#context, this.#overlap, this.#rule.route, this.#entry.database, this.#hash)
-  }
-
-  #refuses(store: string, what: string): boolean {
-    return this.#context.copies.refuses(store, what, this.#context.clock.nowMs)
-  }
-
-  #refused(store: string, what: string): boolean {
-    return this.#context.copies.refused(store, what, this.#context.clock.nowMs)
-  }
-
-  #pushToShadow(bytes: Buffer): void {
-    const { route } = this.#rule
-    joinBacklog(route, bytes.length)
-    this.#push(this.#context.stores[route.shadow!.store]!.shadow(this.#entry.database), bytes)
-  }
-
-  #push(pipeline: Pipeline, bytes: Buffer): void {
-    const slot = pipeline.push(this, bytes, 0, bytes.length)
-    slot.route = this.#rule.route
-    slot.database = this.#entry.database
-  }
-
   #done(): void {
-    this.#rule.route.state.copied++
+    this.#ends.rule.route.state.copied++
     this.#end(true, null)
   }
 
