@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -284,7 +285,8 @@ redis.register_function{
     expect(counters()).toEqual(before)
   })
 
-  test('past Understudy: a library that somebody replaces while it is called is brought over, and a verify asked for', async () => {
+  /** An application whose library somebody has replaced at the primary. */
+  const withReplaced = async (): Promise<Redis> => {
     await start(false)
     const app = path.client()
     await app.call('FUNCTION', 'LOAD', LIBRARY)
@@ -292,31 +294,30 @@ redis.register_function{
     await settled(path)
     const other = LIBRARY.replace("'incr', keys[1])", "'incrby', keys[1], 5)")
     await old.client().call('FUNCTION', 'LOAD', 'REPLACE', other)
-    // What it answers here it could answer there, and have done something else.
-    await app.fcall('count', 1, 'n')
+    return app
+  }
+  const broughtOver = async (): Promise<void> => {
     await eventually(() => expect(path.runtime.stats().routes['rest']!.verifyCauses).toContain('script'))
     await eventually(async () =>
       expect(String(await fresh.client().call('FUNCTION', 'LIST', 'WITHCODE'))).toContain("'incrby', keys[1], 5)"),
     )
+  }
+
+  test('past Understudy: a library that somebody replaces while it is called is brought over, and a verify asked for', async () => {
+    const app = await withReplaced()
+    // What it answers here it could answer there, and have done something else.
+    await app.fcall('count', 1, 'n')
+    await broughtOver()
     await app.fcall('count', 1, 'n')
     await equal()
   })
 
   test('the same where it is met behind a new connection', async () => {
-    await start(false)
-    const app = path.client()
-    await app.call('FUNCTION', 'LOAD', LIBRARY)
-    expect(await app.fcall('count', 1, 'n')).toBe(1)
-    await settled(path)
-    const other = LIBRARY.replace("'incr', keys[1])", "'incrby', keys[1], 5)")
-    await old.client().call('FUNCTION', 'LOAD', 'REPLACE', other)
+    const app = await withReplaced()
     await app.fcall('count', 1, 'n')
     await path.client({ db: 3 }).get('n')
     await app.fcall('count', 1, 'n')
-    await eventually(() => expect(path.runtime.stats().routes['rest']!.verifyCauses).toContain('script'))
-    await eventually(async () =>
-      expect(String(await fresh.client().call('FUNCTION', 'LIST', 'WITHCODE'))).toContain("'incrby', keys[1], 5)"),
-    )
+    await broughtOver()
   })
 
   test('one that another sidecar brings asks for no verify while its calls are copied', async () => {

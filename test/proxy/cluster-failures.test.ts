@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type RedisCluster, startCluster } from '../support/cluster.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
@@ -311,16 +312,22 @@ describe('a write over several nodes, of which one refuses it and the others hav
   const atCluster = async (key: string): Promise<string | null> => cluster.client().get(key)
   const counters = () => path.runtime.stats().routes['all']!
 
-  test('has its keys copied, where the cluster is the primary', async () => {
+  /** Every node has a key, and one of them takes no writes any more. */
+  const refusedFrom = async (source: string, target: string): Promise<{ app: Redis; keys: string[] }> => {
     path = await startDataPath({
       stores: { many: ofCluster(), one: single },
-      routes: [{ name: 'all', source: 'many', target: 'one', phase: 'mirror' }],
+      routes: [{ name: 'all', source, target, phase: 'mirror' }],
     })
     const app = path.client()
     const keys = spread()
     await app.mset(...keys.flatMap((key) => [key, 'before']))
     await settled(path)
     await refuse(true)
+    return { app, keys }
+  }
+
+  test('has its keys copied, where the cluster is the primary', async () => {
+    const { app, keys } = await refusedFrom('many', 'one')
     try {
       await expect(app.mset(...keys.flatMap((key) => [key, 'after']))).rejects.toThrow(/^OOM/)
       await settled(path)
@@ -334,15 +341,7 @@ describe('a write over several nodes, of which one refuses it and the others hav
   })
 
   test('has its keys copied until the node takes them, where the cluster is the shadow', async () => {
-    path = await startDataPath({
-      stores: { many: ofCluster(), one: single },
-      routes: [{ name: 'all', source: 'one', target: 'many', phase: 'mirror' }],
-    })
-    const app = path.client()
-    const keys = spread()
-    await app.mset(...keys.flatMap((key) => [key, 'before']))
-    await settled(path)
-    await refuse(true)
+    const { app, keys } = await refusedFrom('one', 'many')
     try {
       await app.mset(...keys.flatMap((key) => [key, 'after']))
       await eventually(async () => expect(await atCluster(keys[2]!)).toBe('after'))
@@ -357,15 +356,7 @@ describe('a write over several nodes, of which one refuses it and the others hav
   })
 
   test('has its keys copied also where the answer of another node is lost', async () => {
-    path = await startDataPath({
-      stores: { many: ofCluster(), one: single },
-      routes: [{ name: 'all', source: 'many', target: 'one', phase: 'mirror' }],
-    })
-    const app = path.client()
-    const keys = spread()
-    await app.mset(...keys.flatMap((key) => [key, 'before']))
-    await settled(path)
-    await refuse(true)
+    const { app, keys } = await refusedFrom('many', 'one')
     const operator = masters[2]!.client()
     await operator.ping()
     try {

@@ -4,6 +4,7 @@ import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { renamedJobs } from '../support/renamed-jobs.ts'
 
 let store: RedisServer
 let path: DataPathUnderTest
@@ -17,20 +18,7 @@ afterEach(async () => {
 })
 
 const start = async (scripts: 'copy' | 'warn' | 'refuse', phase: 'mirror' | 'switched' = 'mirror'): Promise<void> => {
-  path = await startDataPath({
-    stores: { store },
-    routes: [
-      {
-        name: 'jobs',
-        keys: ['job:{id}'],
-        source: 'store',
-        target: { store: 'store', keys: { 'job:{id}': 'step:{id}' }, channels: { job_events: 'step_events' } },
-        phase,
-        scripts,
-      },
-      { name: 'rest', source: 'store', scripts },
-    ],
-  })
+  path = await startDataPath(renamedJobs(store, phase, scripts))
   client = await path.raw()
 }
 const LIBRARY = `#!lua name=l

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { encodeCommand } from '../../src/resp/encode.ts'
-import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { renamedJobs } from '../support/renamed-jobs.ts'
 import { settled } from '../support/settled.ts'
 
 let store: RedisServer
@@ -121,20 +122,6 @@ test('passed without a word where every key has its own name', async () => {
 })
 
 describe('a script whose keys are all declared, and which', () => {
-  const both = (phase: 'mirror' | 'switched', scripts: 'copy' | 'warn'): DataPathOptions => ({
-    stores: { store },
-    routes: [
-      {
-        name: 'jobs',
-        keys: ['job:{id}'],
-        source: 'store',
-        target: { store: 'store', keys: { 'job:{id}': 'step:{id}' }, channels: { job_events: 'step_events' } },
-        phase,
-        scripts,
-      },
-      { name: 'rest', source: 'store', scripts },
-    ],
-  })
   const SPEAKS = "redis.call('SET', KEYS[1], 'x') return redis.call('PUBLISH', 'job_events', 'done')"
   const SPEAKS_ELSEWHERE = "redis.call('SET', KEYS[1], 'x') return redis.call('PUBLISH', 'other_events', 'done')"
   const COUNTS = "return redis.call('DBSIZE')"
@@ -143,18 +130,18 @@ describe('a script whose keys are all declared, and which', () => {
     ['publishes to a renamed channel', SPEAKS, /it publishes to a channel that has another name/],
     ['asks for all keys', COUNTS, /it asks by KEYS, SCAN, RANDOMKEY or DBSIZE for all keys/],
   ])('%s, is reported while the old names count and refused under the new ones', async (_what, script, words) => {
-    path = await startDataPath(both('mirror', 'copy'))
+    path = await startDataPath(renamedJobs(store, 'mirror', 'copy'))
     client = await path.raw()
     expect(await client.ask('EVAL', script, 1, 'job:1')).toMatch(/^:/)
     expect(reports()).toHaveLength(1)
     await path.stop()
-    path = await startDataPath(both('switched', 'copy'))
+    path = await startDataPath(renamedJobs(store, 'switched', 'copy'))
     client = await path.raw()
     expect(await client.ask('EVAL', script, 1, 'job:1')).toMatch(words)
     expect(await client.ask('EVAL', SPEAKS_ELSEWHERE, 1, 'job:1')).toBe(':0\r\n')
     expect(reports()).toEqual([])
     await path.stop()
-    path = await startDataPath(both('switched', 'warn'))
+    path = await startDataPath(renamedJobs(store, 'switched', 'warn'))
     client = await path.raw()
     expect(await client.ask('EVAL', script, 1, 'job:1')).toMatch(/^:/)
   })
