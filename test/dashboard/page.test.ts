@@ -169,12 +169,24 @@ describe('what the page shows of trouble', () => {
     )
     await eventually(async () =>
       expect(await verdict.locator('.application').textContent()).toBe(
-        'The application is served: every primary answers.',
+        'The application is served, as far as can be seen from here.',
       ),
     )
     await eventually(() => expect(server.control.listeners.size).toBe(1))
     server.control.emit({ type: 'reload', data: { successful: false, error: 'line 3: unknown key' } })
     await page.getByRole('status').filter({ hasText: 'line 3: unknown key' }).waitFor()
+  })
+
+  test('what a primary left unanswered is over with the switch to another', async () => {
+    const server = await startTestServer()
+    const { page } = await open(server)
+    await eventually(() => expect(server.control.listeners.size).toBe(1))
+    const sample = { at: '2026-01-02T03:04:05.000Z', stepSeconds: 2, routes: { jobs: { timeouts: 20 } } }
+    server.control.emit({ type: 'sample', data: sample })
+    const said = page.getByText('jobs: 20/s commands without a reply from the primary')
+    await said.waitFor()
+    server.control.emit({ type: 'phase', data: await server.control.setPhase('jobs', { phase: 'switched' }) })
+    await said.waitFor({ state: 'detached' })
   })
 
   test('a sidecar of an earlier version is shown, and its own page is asked for when it takes over', async () => {
@@ -338,6 +350,9 @@ describe('what the page shows of trouble', () => {
     const port = Number(new URL(server.url).port)
     await server.close()
     await page.locator('.connection.lost').waitFor()
+    // What was known before may have changed since.
+    await page.getByText('Understudy does not answer: nothing is known of the application.').waitFor()
+    expect(await page.locator('.verdict').textContent()).not.toMatch(/is served|suffers|Nothing is wrong/)
     const again = await startTestServer({ port })
     opened.push(again)
     await page.locator('.connection.live').waitFor()

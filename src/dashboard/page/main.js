@@ -104,7 +104,7 @@ function sections() {
 /** @param {Problem[]} problems */
 function verdict(problems) {
   const application = applicationState(state)
-  const tone = application.level === 'bad' ? 'bad' : (problems[0]?.level ?? 'good')
+  const tone = application.level === 'bad' ? 'bad' : (problems[0]?.level ?? application.level)
   const title = { good: 'Nothing is wrong', warn: 'Something needs a look', bad: 'Something is wrong' }[tone]
   return html`<section class="verdict ${tone}" aria-labelledby="verdict-title">
     <h2 id="verdict-title" aria-live="polite">${title}</h2>
@@ -204,7 +204,11 @@ const EVENTS = {
     // What it has brought over may have opened a gate, or mended what was found.
     if (job.finishedAt !== null) void Promise.all([loadNextSteps(), loadMismatches()]).catch(() => {})
   },
-  phase: () => void Promise.all([loadConfig(), loadNextSteps(), loadHistory()]).catch(() => {}),
+  phase: () => {
+    // Of the primary that was before.
+    update({ recent: [] })
+    void Promise.all([loadConfig(), loadNextSteps(), loadHistory()]).catch(() => {})
+  },
   reload: ({ successful, error }) => {
     if (!successful) notify(`The reload failed: ${error ?? ''}`, 'bad')
     void loadConfig().catch(() => {})

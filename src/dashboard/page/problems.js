@@ -21,12 +21,14 @@ const MAX_NAMED = 3
  * Whether the application gets its answers: what has to be known first when somebody is woken.
  *
  * @param {State} state
- * @returns {{ level: 'good' | 'bad', text: string }}
+ * @returns {Pick<Problem, 'text'> & { level: Problem['level'] | 'good' }}
  */
-export function applicationState({ status }) {
+export function applicationState({ status, connection }) {
+  if (connection === 'lost')
+    return { level: 'warn', text: 'Understudy does not answer: nothing is known of the application.' }
   const reasons = status?.application?.reasons ?? []
   return reasons.length === 0
-    ? { level: 'good', text: 'The application is served: every primary answers.' }
+    ? { level: 'good', text: 'The application is served, as far as can be seen from here.' }
     : { level: 'bad', text: `The application suffers: ${reasons.join('; ')}.` }
 }
 
