@@ -55,7 +55,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
     path: '/readyz',
     open: true,
     summary:
-      'The primary of every route answers, and serves commands without a further login (`NOAUTH`), unless `clients.auth` is `passthrough`; status 503 and the reasons when one does not. Of a cluster one node is enough: `degraded` names those that do not answer.',
+      'The primary of every route answers, and serves commands without a further login (`NOAUTH`), unless `clients.auth` is `passthrough`; status 503 and the reasons when one does not. One that hangs does not answer: it has said nothing to the health probe, which asks each second, for its `timeout` (5 s where that is 0), nor to anybody else meanwhile. Of a cluster one master is enough: `degraded` names those that do not answer.',
     gives: '`{"ready": true, "reasons": [], "degraded": []}`',
     handle: async (control) => {
       const readiness = await control.ready()

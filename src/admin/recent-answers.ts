@@ -1,4 +1,4 @@
-import type { RouteCounter, Stats } from '../proxy/messages.ts'
+import type { RouteCounter, RouteStats, Stats } from '../proxy/messages.ts'
 
 /** Looks, two seconds apart, that make half a minute: of one step alone what is said would flicker. */
 const STEPS = 15
@@ -12,21 +12,26 @@ export interface Answers {
   readonly unanswered: number
 }
 
-type Counters = Readonly<Record<RouteCounter, number>>
+/** What has been counted of a route so far, and of which store. */
+type Reading = Pick<RouteStats, 'primary' | 'counters'>
 
 /** What the primaries have answered in the last half minute: the growth of counters that only grow. */
 export class RecentAnswers {
   /** By route, the oldest first. */
-  #readings: readonly ReadonlyMap<string, Counters>[] = []
+  #readings: readonly ReadonlyMap<string, Reading>[] = []
 
   /** Called every two seconds. */
   add({ routes }: Pick<Stats, 'routes'>): void {
-    const reading = new Map(Object.entries(routes).map(([name, { counters }]) => [name, counters]))
+    const reading = new Map(
+      Object.entries(routes).map(([name, { primary, counters }]) => [name, { primary, counters }]),
+    )
     this.#readings = [...this.#readings, reading].slice(-(STEPS + 1))
   }
 
-  of(route: string): Answers {
-    const grown = (...names: RouteCounter[]): number => names.reduce((sum, name) => sum + this.#grown(route, name), 0)
+  /** While `primary` was the route's: what another store has answered, or has not, says nothing about this one. */
+  of(route: string, primary: string): Answers {
+    const grown = (...names: RouteCounter[]): number =>
+      names.reduce((sum, name) => sum + this.#grown(route, primary, name), 0)
     return {
       requests: grown('primaryOk', 'primaryError', 'primaryTimeout', 'primaryLost'),
       errors: grown('primaryError') - grown('primaryOrdinaryError'),
@@ -34,11 +39,12 @@ export class RecentAnswers {
     }
   }
 
-  #grown(route: string, name: RouteCounter): number {
+  #grown(route: string, primary: string, name: RouteCounter): number {
     return this.#readings.reduce((sum, reading, i) => {
       const [before, now] = [this.#readings[i - 1]?.get(route), reading.get(route)]
+      if (before?.primary !== primary || now?.primary !== primary) return sum
       // A route that went away and came back counts from nothing.
-      return before === undefined || now === undefined ? sum : sum + Math.max(0, now[name] - before[name])
+      return sum + Math.max(0, now.counters[name] - before.counters[name])
     }, 0)
   }
 }

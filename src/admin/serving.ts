@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { Stats } from '../proxy/messages.ts'
+import type { ClusterView } from '../upstream/cluster-watch.ts'
 import type { Health } from '../upstream/health.ts'
 import type { SentinelView } from '../upstream/sentinel-watch.ts'
 
@@ -9,17 +10,40 @@ interface Sight {
   readonly stats: Stats
   readonly health: ReadonlyMap<string, Health>
   readonly sentinels: ReadonlyMap<string, SentinelView>
+  readonly clusters: ReadonlyMap<string, ClusterView>
+}
+
+/** How a store serves those whose primary it is. At most one of the two is said. */
+export interface Serving {
+  /** Why it serves nobody, to be read behind its name; null: it serves. */
+  readonly down: string | null
+  /** Of a cluster: why not every key can be reached; null: each can. */
+  readonly partly: string | null
 }
 
 /**
- * Why a primary serves nobody, to be read behind its name; null: it serves. By the connections on which commands travel, not by the health probe: with `clients.auth: passthrough` that one is let in
- * nowhere, and whom the store serves is its own business.
+ * By the connections on which commands travel, and by the health probe only where that gets no answer at all and nothing has come down those connections either since: with `clients.auth: passthrough` the probe
+ * may be let in nowhere, and whom the store serves is its own business. A cluster serves as long as one of its masters is up.
  */
-export function whyNotServing(store: string, { config, stats, health, sentinels }: Sight): string | null {
-  if (stats.stores[store]?.state !== 'up') {
+export function servingOf(store: string, { config, stats, health, sentinels, clusters }: Sight): Serving {
+  const link = stats.stores[store]
+  if (link?.state !== 'up') {
     const why = sentinels.get(store)?.error
-    return `is not connected${why ? `: ${why}` : ''}`
+    return down(`is not connected${why ? `: ${why}` : ''}`)
   }
   const of = health.get(store)
-  return config.clients.auth !== 'passthrough' && of?.wantsLogin ? `serves no command: ${of.error}` : null
+  if (config.clients.auth !== 'passthrough' && of?.wantsLogin) return down(`serves no command: ${of.error}`)
+  const cluster = clusters.get(store)
+  if (cluster !== undefined) {
+    const isDown = !cluster.nodes.some(({ role, up }) => role === 'master' && up)
+    return isDown ? down(`does not answer: ${cluster.error}`) : { down: null, partly: cluster.error }
+  }
+  const silentSinceMs = config.stores[store]?.kind === 'cluster' ? null : (of?.silentSinceMs ?? null)
+  return silentSinceMs !== null && link.lastReadMs < silentSinceMs ? down(`does not answer: ${of!.error}`) : SERVES
+}
+
+const SERVES: Serving = { down: null, partly: null }
+
+function down(why: string): Serving {
+  return { down: why, partly: null }
 }

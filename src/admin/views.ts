@@ -13,7 +13,7 @@ import { compareStatus } from './compare-views.ts'
 import type { Readiness, RouteStatus, RouteView, Status, StoreStatus } from './control.ts'
 import type { RecentAnswers } from './recent-answers.ts'
 import { problemsOf } from './route-problems.ts'
-import { whyNotServing } from './serving.ts'
+import { servingOf } from './serving.ts'
 
 /** What the views are made of, at one moment. */
 export interface Facts {
@@ -75,7 +75,7 @@ export function statusOf(facts: Facts): Status {
     uptimeSeconds: facts.uptimeSeconds,
     lastReload: facts.lastReload,
     needsRestart: facts.needsRestart,
-    application: applicationOf(config.routes, stores, routes, facts.answers, (store) => whyNotServing(store, facts)),
+    application: applicationOf(config.routes, stores, routes, facts.answers, (store) => servingOf(store, facts)),
     stores,
     routes,
     clients: { connected: stats.clients },
@@ -85,17 +85,18 @@ export function statusOf(facts: Facts): Status {
 
 /** Ready: the primary of every route serves. A cluster of which a part is away serves the rest, and is no reason to send nobody here. */
 export function readinessOf(facts: Facts): Readiness {
-  const status = statusOf(facts)
-  const reasons = Object.entries(status.routes).flatMap(([name, { primary }]) => {
-    const why = whyNotServing(primary, facts)
-    return why === null ? [] : [`the primary of route '${name}', store '${primary}', ${why}`]
-  })
-  const primaries = new Set(Object.values(status.routes).map(({ primary }) => primary))
-  const degraded = [...primaries].flatMap((store) => {
-    const error = status.stores[store]?.cluster?.error ?? null
-    return error === null ? [] : [`store '${store}': ${error}`]
-  })
-  return { ready: reasons.length === 0, reasons, degraded }
+  const primaries = Object.entries(statusOf(facts).routes).map(([name, { primary }]) => ({
+    name,
+    primary,
+    ...servingOf(primary, facts),
+  }))
+  const reasons = primaries.flatMap(({ name, primary, down }) =>
+    down === null ? [] : [`the primary of route '${name}', store '${primary}', ${down}`],
+  )
+  const degraded = primaries.flatMap(({ primary, partly }) =>
+    partly === null ? [] : [`store '${primary}': ${partly}`],
+  )
+  return { ready: reasons.length === 0, reasons, degraded: [...new Set(degraded)] }
 }
 
 export function routeViews(config: Config): RouteView[] {

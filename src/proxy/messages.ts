@@ -109,6 +109,8 @@ export interface CrossSlotCount {
 }
 
 export interface RouteStats {
+  /** The store whose answers `counters` counts as the primary's, from now on. */
+  readonly primary: string
   readonly lagMs: number
   readonly backlogCommands: number
   readonly backlogBytes: number
@@ -170,13 +172,20 @@ export const ROUTE_COUNTERS = [
 ] as const
 export type RouteCounter = (typeof ROUTE_COUNTERS)[number]
 
+export interface StoreStats {
+  /** Of the connections on which commands travel. */
+  readonly state: string
+  readonly error: string | null
+  /** When something came from it last (`steadyNowMs`); of a cluster this tells nothing. */
+  readonly lastReadMs: number
+  /** The primary of one of its routes that is the same server under another address, so that nothing is mirrored; null: there is none. */
+  readonly sameAs: string | null
+}
+
 export interface Stats {
   readonly generation: number
   readonly routes: Readonly<Record<string, RouteStats>>
-  /** `sameAs`: the primary of one of its routes that is the same server under another address, so that nothing is mirrored; null: there is none. */
-  readonly stores: Readonly<
-    Record<string, { readonly state: string; readonly error: string | null; readonly sameAs: string | null }>
-  >
+  readonly stores: Readonly<Record<string, StoreStats>>
   readonly clients: number
   /** False: a crash now would leave keys in doubt that nobody knows of. */
   readonly durable: boolean

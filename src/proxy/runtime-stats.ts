@@ -1,3 +1,4 @@
+import { steadyNowMs } from '../base/clock.ts'
 import type { Comparer } from '../compare/comparer.ts'
 import type { DirtySet } from '../mirror/dirty-set.ts'
 import type { Durability } from '../mirror/durability.ts'
@@ -28,12 +29,14 @@ interface StatsParts {
 export function statsOf(parts: StatsParts): Stats {
   const { path, dirty, mirror, comparer, repairer, durability, sameServers, functions } = parts
   const { nowMs } = path.clock
+  const epochMs = steadyNowMs() - performance.now()
   return {
     generation: path.routes.generation,
     routes: Object.fromEntries(
-      path.routes.routes.map(({ name, state, shadow }) => [
+      path.routes.routes.map(({ name, state, primary, shadow }) => [
         name,
         {
+          primary: primary.storeName,
           ...stranded(dirty, name, shadow === null ? null : path.stores[shadow.store]!),
           lagMs: lagMs(path, name),
           backlogCommands: state.backlogCommands,
@@ -68,7 +71,10 @@ export function statsOf(parts: StatsParts): Stats {
     stores: Object.fromEntries(
       path.stores
         .filter((store) => !store.isClosed)
-        .map((store) => [store.name, { ...store.state(), sameAs: sameServers.sameAs(store) }]),
+        .map((store) => [
+          store.name,
+          { ...store.state(), lastReadMs: epochMs + store.lastReadMs, sameAs: sameServers.sameAs(store) },
+        ]),
     ),
     clients: path.sessions.size,
     durable: durability?.intact ?? false,

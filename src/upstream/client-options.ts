@@ -9,6 +9,7 @@ interface Credentials {
 
 /**
  * Options of an ioredis client: what is off the hot path goes through it. It connects when it is told to, and never again by itself. TLS is left out: its files are read at each connection (`tlsOptions`).
+ * Whoever asks through it waits for one short answer: also where clients' commands may take as long as they like (`timeoutMs` 0), a store that hangs must not keep it for ever.
  */
 export function clientOptions(
   endpoint: Endpoint,
@@ -24,7 +25,9 @@ export function clientOptions(
     enableOfflineQueue: false,
     enableReadyCheck: false,
     connectTimeout: connectTimeoutMs,
-    ...(timeoutMs === 0 ? {} : { commandTimeout: timeoutMs }),
+    commandTimeout: timeoutMs || ANSWER_MS,
     retryStrategy: () => null,
   } satisfies Partial<RedisOptions>
 }
+
+const ANSWER_MS = 5_000

@@ -22,6 +22,8 @@ export interface Health {
   error: string | null
   /** It is down because the configuration has no password for it, and it serves nobody who has not logged in. */
   wantsLogin: boolean
+  /** When the latest probe began to which nobody has said anything at all (`steadyNowMs`); null: it has answered since, if only with an error. */
+  silentSinceMs: number | null
 }
 
 const PROBE_EVERY_MS = 1_000
@@ -52,6 +54,7 @@ export class HealthProbe {
     clockOffsetMs: null,
     error: null,
     wantsLogin: false,
+    silentSinceMs: null,
   }
   readonly store: StoreConfig
   #endpoint: Endpoint | null
@@ -67,8 +70,8 @@ export class HealthProbe {
   #clockMs = 0
   /** What it could be wrong by then. */
   #clockErrorMs = 0
-  /** Why the connection has come to nothing, in better words than those of the command that failed. */
-  #reason: string | null = null
+  /** Why the connection has come to nothing, which tells more than the command that failed because of it. */
+  #failure: Error | null = null
   /** Why it does not tell its clock, and its version and role; null: it does. */
   #noClock: string | null = null
   #noFacts: string | null = null
@@ -108,6 +111,7 @@ export class HealthProbe {
     this.#redis?.disconnect()
     this.#endpoint = endpoint
     this.#redis = this.#client()
+    this.health.silentSinceMs = null
   }
 
   #client(): Redis | null {
@@ -118,7 +122,7 @@ export class HealthProbe {
       connectionName: 'understudy-health',
     })
     redis.on('error', (error: Error) => {
-      if (redis === this.#redis) this.#reason = connectReason(error, store, this.health.up)
+      if (redis === this.#redis) this.#failure = error
     })
     return redis
   }
@@ -127,7 +131,8 @@ export class HealthProbe {
     const { health } = this
     const { up: was, error: said } = health
     const redis = this.#redis
-    this.#reason = null
+    this.#failure = null
+    const beganMs = steadyNowMs()
     try {
       if (redis === null) throw new Error('its address is not known yet')
       if (redis.status === 'wait' || redis.status === 'end') {
@@ -148,14 +153,18 @@ export class HealthProbe {
       if (redis === this.#redis) {
         health.up = true
         health.wantsLogin = false
+        health.silentSinceMs = null
         health.error = [this.#noClock, this.#noFacts].filter((text) => text !== null).join('; ') || null
       }
     } catch (error) {
       // One that was left in the middle says nothing about the store.
       if (redis === this.#redis) {
         health.up = false
+        const cause = this.#failure ?? error
+        const reason = cause instanceof Error ? connectReason(cause, this.store, was) : String(cause)
+        if (isSilence(cause)) health.silentSinceMs = beganMs
+        else if (isReply(cause)) health.silentSinceMs = null
         this.#askAnotherNode()
-        const reason = this.#reason ?? (error instanceof Error ? connectReason(error, this.store, was) : String(error))
         health.wantsLogin = this.store.password === null && reason.startsWith('NOAUTH ')
         health.error = health.wantsLogin
           ? `it wants a login (NOAUTH), and the configuration has none: write stores.${this.store.name}.password`
@@ -243,11 +252,25 @@ async function untold(question: Promise<void>, consequence: string): Promise<str
     await question
     return null
   } catch (error) {
-    const isRefused = error instanceof Error && error.name === 'ReplyError' && /^(ERR|NOPERM)\b/.test(error.message)
+    const isRefused = isReply(error) && /^(ERR|NOPERM)\b/.test(error.message)
     if (!isRefused && !(error instanceof NoReply)) throw error
     return `${consequence} (${error.message})`
   }
 }
+
+function isReply(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ReplyError'
+}
+
+/** Nobody has said anything: of a server that refuses or ends a connection somebody has, its machine at least. */
+function isSilence(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  return error.message === COMMAND_TIMED_OUT || NOBODY_THERE.has((error as NodeJS.ErrnoException).code ?? '')
+}
+
+/** As ioredis says it, which gives it no code. */
+const COMMAND_TIMED_OUT = 'Command timed out'
+const NOBODY_THERE = new Set(['ETIMEDOUT', 'EHOSTUNREACH', 'EHOSTDOWN', 'ENETUNREACH'])
 
 /** Seconds since 1970, and microseconds. */
 function isTime(reply: unknown): reply is [string, string] {

@@ -151,6 +151,11 @@ export class Pipeline {
     this.#connection.socket?.resume()
   }
 
+  /** When the store last said something here, or could not because nobody read (coarse clock); 0: never. Of a cluster that is not known: each of its nodes may hang alone. */
+  get lastReadMs(): number {
+    return this.#connection.lastReadMs
+  }
+
   /** Milliseconds the oldest command has waited; 0: none. */
   oldestAgeMs(): number {
     const head = this.ring.peek()

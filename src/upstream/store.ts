@@ -61,6 +61,8 @@ export class Store {
     (pipeline) => this.release(pipeline, 0),
   )
   #backMs = Number.NEGATIVE_INFINITY
+  /** Coarse clock: the latest that was read of connections which sessions have given back. */
+  #givenBackReadMs = 0
   /** The state that was logged last. */
   lastSaid: PipelineState | null = null
   /** Why nothing connects to it any more; null: it is open. */
@@ -150,11 +152,8 @@ export class Store {
 
   /** Back into the pool. The caller knows that it is clean: no MULTI, WATCH, subscription or command under way. */
   release(pipeline: Pipeline, database: number): void {
-    this.#lent.delete(pipeline)
+    this.#takeBack(pipeline)
     const { protocol, user } = pipeline.options.identity
-    pipeline.onPush = null
-    pipeline.onClosed = null
-    pipeline.onDrain = null
     const isUsable = pipeline.state === 'up' && pipeline.quiet
     if (isUsable && this.#idle.give({ database, protocol, user }, pipeline, this.options.clock.nowMs)) return
     pipeline.close('connection not needed any more')
@@ -162,11 +161,16 @@ export class Store {
 
   /** Closes a dedicated connection whose state is not worth cleaning. */
   discard(pipeline: Pipeline): void {
+    this.#takeBack(pipeline)
+    pipeline.close('connection not needed any more')
+  }
+
+  #takeBack(pipeline: Pipeline): void {
     this.#lent.delete(pipeline)
+    this.#givenBackReadMs = Math.max(this.#givenBackReadMs, pipeline.lastReadMs)
     pipeline.onPush = null
     pipeline.onClosed = null
     pipeline.onDrain = null
-    pipeline.close('connection not needed any more')
   }
 
   /** Connections that are lent to sessions. */
@@ -226,6 +230,14 @@ export class Store {
   state(): { state: PipelineState; error: string | null } {
     const pipeline = this.#shared2.get(0) ?? this.#shared3.get(0) ?? this.#shadow.get(0)
     return { state: pipeline?.state ?? 'idle', error: pipeline?.error ?? null }
+  }
+
+  /** As `Pipeline.lastReadMs`, of all its connections. */
+  get lastReadMs(): number {
+    let latest = this.#givenBackReadMs
+    for (const pipeline of this.sharedPipelines()) latest = Math.max(latest, pipeline.lastReadMs)
+    for (const pipeline of this.#lent) latest = Math.max(latest, pipeline.lastReadMs)
+    return latest
   }
 
   tick(nowMs: number): void {

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { applicationOf } from '../../src/admin/application.ts'
 import type { RouteStatus, Status, StoreStatus } from '../../src/admin/control.ts'
 import { RecentAnswers } from '../../src/admin/recent-answers.ts'
+import type { Serving } from '../../src/admin/serving.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import { ROUTE_COUNTERS, type RouteCounter, type Stats } from '../../src/proxy/messages.ts'
 import { eventually } from '../support/eventually.ts'
@@ -62,10 +63,10 @@ routes: [${names.map((name) => `{ name: ${name}, keys: ["${name}:*"], source: ol
     ).config
     const route = { primary: 'old', shadow: 'new' } as RouteStatus
     const routes = Object.fromEntries(configured.map(({ name }) => [name, route]))
-    const store = (up: boolean, cluster: object | null = null) =>
-      ({ up, role: cluster === null ? 'master' : 'cluster', cluster }) as StoreStatus
-    const reasonsOf = (recent: RecentAnswers, old = store(true), why: string | null = null) =>
-      applicationOf(configured, { old, new: store(false) }, routes, recent, () => why).reasons
+    const store = (up: boolean) => ({ up, role: 'master' }) as StoreStatus
+    const serves: Serving = { down: null, partly: null }
+    const reasonsOf = (recent: RecentAnswers, old = store(true), serving = serves) =>
+      applicationOf(configured, { old, new: store(false) }, routes, recent, () => serving).reasons
 
     test('one that errs seldom, that erred long ago or a few times in all, or whose shadow errs, serves', () => {
       const readings = new Readings()
@@ -100,22 +101,39 @@ routes: [${names.map((name) => `{ name: ${name}, keys: ["${name}:*"], source: ol
       ])
     })
 
-    test('what its connections say counts, not its health probe; of a cluster, the part that is away', () => {
-      const { recent } = new Readings()
-      expect(reasonsOf(recent, store(false))).toEqual([])
-      expect(reasonsOf(recent, store(false), 'is not connected')).toEqual([
+    test('how its primary serves is told before anything else', () => {
+      const readings = new Readings()
+      expect(reasonsOf(readings.recent, store(false))).toEqual([])
+      readings.after({ a: { primaryLost: 1 } })
+      expect(reasonsOf(readings.recent, store(false), { down: 'is not connected', partly: null })).toEqual([
         'the primary of every route is not connected',
       ])
-      const cluster = { nodes: [], slotsCovered: 16_384, error: '1 of 3 masters does not answer: h:1 (5461 slots)' }
-      expect(reasonsOf(recent, store(false, cluster))).toEqual([
-        'a part of the primary of every route is away: 1 of 3 masters does not answer: h:1 (5461 slots)',
+      const partly = '1 of 3 masters does not answer: h:1 (5461 slots)'
+      expect(reasonsOf(readings.recent, store(false), { down: null, partly })).toEqual([
+        `a part of the primary of every route is away: ${partly}`,
       ])
+    })
+
+    test('what a store has left unanswered is not said of the one that has taken its place', () => {
+      const readings = new Readings()
+      readings.after({ a: { primaryOk: 250, primaryLost: 40 }, b: { primaryLost: 3 } })
+      readings.primary = 'new'
+      const switched = { ...routes, a: { primary: 'new', shadow: 'old' } as RouteStatus }
+      const reasons = () =>
+        applicationOf(configured, { old: store(false), new: store(true) }, switched, readings.recent, () => serves)
+          .reasons
+      const ofB = ['3 of 3 commands to the primary of b got no answer in the last half minute']
+      expect(reasons()).toEqual(ofB)
+      readings.after({ a: { primaryOk: 200 } })
+      expect(reasons()).toEqual(ofB)
+      readings.after({ a: { primaryOk: 10, primaryTimeout: 1 } })
+      expect(reasons()).toEqual(['4 of 14 commands to the primary of a, b got no answer in the last half minute'])
     })
 
     test('also where there are more routes than the history keeps', () => {
       const readings = new Readings(Array.from({ length: 300 }, (_, i) => `r${i}`))
       readings.after({ r299: { primaryOk: 1, primaryError: 2, primaryTimeout: 3, primaryLost: 4 } })
-      expect(readings.recent.of('r299')).toEqual({ requests: 10, errors: 2, unanswered: 7 })
+      expect(readings.recent.of('r299', 'old')).toEqual({ requests: 10, errors: 2, unanswered: 7 })
     })
 
     test('a route that went away and came back counts from nothing', () => {
@@ -124,7 +142,7 @@ routes: [${names.map((name) => `{ name: ${name}, keys: ["${name}:*"], source: ol
       readings.forget('a')
       readings.after({ a: { primaryOk: 4 } })
       readings.after({ a: { primaryOk: 3 } })
-      expect(readings.recent.of('a').requests).toBe(13)
+      expect(readings.recent.of('a', 'old').requests).toBe(13)
     })
   })
 })
@@ -132,6 +150,8 @@ routes: [${names.map((name) => `{ name: ${name}, keys: ["${name}:*"], source: ol
 /** Counters that grow as the test says, read after each step. */
 class Readings {
   readonly recent = new RecentAnswers()
+  /** Of route a; that of every other one is `old`. */
+  primary = 'old'
   readonly #counters: Map<string, Record<RouteCounter, number>>
 
   constructor(names: readonly string[] = ['a', 'b', 'c', 'd', 'e', 'rest']) {
@@ -153,7 +173,10 @@ class Readings {
 
   #read(): void {
     const routes = Object.fromEntries(
-      [...this.#counters].map(([name, counters]) => [name, { counters: { ...counters } }]),
+      [...this.#counters].map(([name, counters]) => [
+        name,
+        { primary: name === 'a' ? this.primary : 'old', counters: { ...counters } },
+      ]),
     )
     this.recent.add({ routes } as unknown as Stats)
   }

@@ -1,0 +1,157 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import type { Readiness, Status } from '../../src/admin/control.ts'
+import { servingOf } from '../../src/admin/serving.ts'
+import type { ClusterView } from '../../src/upstream/cluster-watch.ts'
+import type { Health } from '../../src/upstream/health.ts'
+import { startCluster } from '../support/cluster.ts'
+import { configOf } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { mirroredRoute, startMigration } from '../support/migration.ts'
+import { startRedis } from '../support/redis.ts'
+import { startUnderstudy, type UnderstudyProcess } from '../support/understudy.ts'
+
+const running: { stop(): Promise<unknown> }[] = []
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await one.stop()
+})
+
+/** The probe gives up after five seconds. */
+const PATIENCE = { timeoutMs: 30_000 }
+const SERVES = { down: null, partly: null }
+
+async function readiness(understudy: UnderstudyProcess): Promise<Readiness & { status: number }> {
+  const { status, body } = await understudy.admin<Readiness>('/readyz')
+  return { ...body, status }
+}
+
+async function applicationIn(understudy: UnderstudyProcess): Promise<Status['application']> {
+  return (await understudy.admin<Status>('/api/v1/status')).body.application
+}
+
+describe('a store that is a primary', () => {
+  const sight = (
+    lastReadMs: number,
+    health: Partial<Health>,
+    nodes: readonly Partial<ClusterView['nodes'][0]>[] = [],
+  ) =>
+    servingOf('old', {
+      config: configOf({ stores: { old: { port: 1, ...(nodes.length === 0 ? {} : { kind: 'cluster' }) } } }),
+      stats: { stores: { old: { state: 'up', error: null, sameAs: null, lastReadMs } } } as never,
+      health: new Map([['old', health as Health]]),
+      sentinels: new Map(),
+      clusters: new Map(nodes.length === 0 ? [] : [['old', { nodes, slotsCovered: 16_384, error: 'so' } as never]]),
+    })
+
+  test('serves while its connections bring answers, whatever its probe says', () => {
+    const silent = { up: false, error: 'Command timed out', silentSinceMs: 5 }
+    expect(sight(4, silent)).toEqual({ down: 'does not answer: Command timed out', partly: null })
+    expect(sight(6, silent)).toEqual(SERVES)
+    expect(sight(4, { ...silent, error: 'NOAUTH', silentSinceMs: null })).toEqual(SERVES)
+  })
+
+  test('serves a part, if it is a cluster, as long as a master is up', () => {
+    const nodes = [{ role: 'master', up: false } as const, { role: 'replica', up: true } as const]
+    expect(sight(0, {}, nodes)).toEqual({ down: 'does not answer: so', partly: null })
+    expect(sight(0, { silentSinceMs: 5 }, [...nodes, { role: 'master', up: true }])).toEqual({
+      down: null,
+      partly: 'so',
+    })
+  })
+})
+
+test.each([
+  ['', {}],
+  [', also without a timeout', { timeout: 0 }],
+])(
+  'a primary that hangs while nobody asks is not ready, and is when it goes on%s',
+  async (_, settings) => {
+    const [source, target] = [await startRedis(), await startRedis()]
+    const understudy = await startUnderstudy({
+      stores: { old: { url: source.url, ...settings }, new: { url: target.url, ...settings } },
+      routes: [mirroredRoute()],
+    })
+    running.push(source, target, understudy)
+    await understudy.client().set('k', 'v')
+    source.pause()
+    const says = /^the primary of route 'all', store 'old', does not answer: Command timed out$/
+    await eventually(
+      async () =>
+        expect(await readiness(understudy)).toMatchObject({ status: 503, reasons: [expect.stringMatching(says)] }),
+      PATIENCE,
+    )
+    expect(await applicationIn(understudy)).toEqual({
+      served: false,
+      reasons: ['the primary of every route does not answer: Command timed out'],
+    })
+    source.resume()
+    await eventually(async () => expect(await readiness(understudy)).toMatchObject({ status: 200, reasons: [] }))
+    target.pause()
+    await eventually(async () => {
+      const { stores, application } = (await understudy.admin<Status>('/api/v1/status')).body
+      expect(stores['new']).toMatchObject({ up: false, error: 'Command timed out' })
+      expect(application).toEqual({ served: true, reasons: [] })
+    }, PATIENCE)
+    target.resume()
+  },
+  90_000,
+)
+
+test('a primary that hangs under load is not ready before its connection is given up', async () => {
+  const migration = await startMigration()
+  running.push(migration)
+  const { understudy, source } = migration
+  const app = understudy.client()
+  await app.set('k', 'v')
+  source.pause()
+  const writes = Array.from({ length: 10 }, () => app.set('k', 'v').catch(() => {}))
+  await eventually(async () => {
+    const { status, reasons } = await readiness(understudy)
+    expect({ status, reasons }).toEqual({
+      status: 503,
+      reasons: ["the primary of route 'all', store 'old', does not answer: Command timed out"],
+    })
+  }, PATIENCE)
+  source.resume()
+  await Promise.all(writes)
+}, 60_000)
+
+test('a cluster without one node that is up is not ready; with one it is, and says what is away', async () => {
+  const cluster = await startCluster({ masters: 3 })
+  running.push(cluster)
+  const understudy = await startUnderstudy({
+    stores: { old: { url: cluster.url } },
+    routes: [{ name: 'all', keys: ['*'], source: { store: 'old' } }],
+  })
+  running.push(understudy)
+  await eventually(async () => {
+    const { stores } = (await understudy.admin<Status>('/api/v1/status')).body
+    expect(stores['old']!.cluster?.nodes).toHaveLength(3)
+  })
+  const [first, ...others] = cluster.servers
+  await first!.kill9()
+  await eventually(
+    async () =>
+      expect(await readiness(understudy)).toMatchObject({
+        status: 200,
+        degraded: [expect.stringMatching(/^store 'old': 1 of 3 masters does not answer/)],
+      }),
+    PATIENCE,
+  )
+  for (const server of others) await server.kill9()
+  await eventually(
+    async () =>
+      expect(await readiness(understudy)).toMatchObject({
+        status: 503,
+        reasons: [
+          expect.stringMatching(
+            /^the primary of route 'all', store 'old', does not answer: 3 of 3 masters do not answer/,
+          ),
+        ],
+        degraded: [],
+      }),
+    PATIENCE,
+  )
+  expect((await applicationIn(understudy)).reasons).toEqual([
+    expect.stringMatching(/^the primary of every route does not answer: 3 of 3 masters do not answer/),
+  ])
+}, 240_000)
