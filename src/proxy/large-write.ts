@@ -169,7 +169,8 @@ export class LargeWrite implements Pin, ReplyOwner {
 
   lost(_slot: InFlight, loss: Loss): void {
     this.#settled()
-    this.#rule.route.state.primaryLost++
+    // What is given up here, because its client has gone or sends no command, the store has not lost.
+    if (this.#pipeline !== null) this.#rule.route.state.primaryLost++
     this.#pipeline = null
     const { whole } = this.#tail
     const notExecuted = `ERR Understudy: the connection to store '${this.#store.name}' was lost while a large command was sent; the command was not executed`

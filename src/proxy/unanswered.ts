@@ -5,12 +5,12 @@ import { leaveOthers } from './marked-replies.ts'
 import { FUNCTIONS, HANDED_OVER, MIRRORED, UNDECLARED } from './marks.ts'
 import type { Session } from './session.ts'
 
-/** The connection to the primary was lost with the command on it, or before: the client is told, and what may have been written is settled by copies. */
+/** The connection to the primary was lost with the command on it, or before: the client is told, and what may have been written is settled by copies. Of a client that has gone, whose own connection goes with it, it is not counted: nobody has waited for the answer. */
 export function commandLost(session: Session, slot: InFlight, loss: Loss): void {
   const route = slot.route as Route
   route.state.inFlight--
   if (loss.refused) route.state.primaryError++
-  else route.state.primaryLost++
+  else if (!session.closed) route.state.primaryLost++
   leaveOthers(slot)
   if ((slot.flags & FUNCTIONS) !== 0) session.path.functions.changed(route.primary.storeName)
   if ((slot.flags & UNDECLARED) !== 0) session.path.mirror.undeclared.ended(route, loss.mayHaveRun)

@@ -54,6 +54,20 @@ test('a client whose connection the store closes is disconnected, and nobody els
   expect(await other.ask('PING')).toBe('+PONG\r\n')
 })
 
+test('what a client leaves behind that waits no longer is not counted as lost by the store', async () => {
+  const client = await path.raw()
+  await client.ask('GET', 'k')
+  const { inFlight, counters } = path.runtime.stats().routes['all']!
+  source.pause()
+  for (let i = 0; i < 5; i++) client.command('GET', 'k')
+  await eventually(() => expect(path.runtime.stats().routes['all']!.inFlight).toBe(inFlight + 5))
+  // One that only says no more still gets its answers.
+  client.socket.resetAndDestroy()
+  await eventually(() => expect(path.runtime.stats().routes['all']!.inFlight).toBe(inFlight))
+  source.resume()
+  expect(path.runtime.stats().routes['all']!.counters.primaryLost).toBe(counters.primaryLost)
+})
+
 test('what many clients write to the same keys at once, in all ways, is on the target', async () => {
   const clients = await Promise.all(Array.from({ length: 12 }, async () => path.raw()))
   await Promise.all(

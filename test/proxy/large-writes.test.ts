@@ -143,6 +143,18 @@ describe('large writes', () => {
     await store.stop()
   })
 
+  test('whose client goes in the middle are not counted as lost by the store', async () => {
+    path = await startDataPath({ stores: { source } })
+    const raw = await path.raw()
+    expect(await raw.ask('SET', 'k', 'old')).toBe('+OK\r\n')
+    const state = () => path.runtime.stats().routes['all']!
+    await raw.sendApart(encodeCommand(['SET', 'k', LARGE]).subarray(0, 2_000_000))
+    await eventually(() => expect(state().inFlight).toBe(1))
+    raw.destroy()
+    await eventually(() => expect(state().inFlight).toBe(0))
+    expect(state().counters).toMatchObject({ primaryOk: 1, primaryLost: 0 })
+  })
+
   test('that break the protocol behind their value end the connection in the words of Redis', async () => {
     path = await startDataPath({ stores: { source } })
     const raw = await path.raw()
