@@ -116,11 +116,11 @@ class Conflicts {
 const CONFLICT = 'The other side holds something else; it was left as it is.'
 
 function report(task: Task): WorkReport {
-  const [copied, skipped, failed] = [task.counted('copied'), task.counted('skipped'), task.counted('failed')]
+  const [skipped, failed] = [task.counted('skipped'), task.counted('failed')]
   const conflicts = task.counted('different')
   const dry = task.job.options.dryRun === true
   const parts = [
-    `${copied} keys ${dry ? 'would be copied' : 'copied'}`,
+    `${task.keysCounted('copied')} ${dry ? 'would be copied' : 'copied'}`,
     ...(skipped > 0 ? [`${skipped} left as they are, ${conflicts} of them different`] : []),
     ...(failed > 0 ? [`${failed} failed`] : []),
   ]

@@ -299,10 +299,9 @@ function report(
   backup: string | undefined,
   blindSpots: ReadonlySet<string>,
 ): WorkReport {
-  const [deleted, different, failed] = [task.counted('deleted'), task.counted('different'), task.counted('failed')]
-  const kept = different + failed
+  const kept = task.counted('different') + task.counted('failed')
   return {
-    summary: `${deleted} keys ${dry ? 'would be deleted' : 'deleted'}${kept > 0 ? `, ${kept} kept because the sides are not equal` : ''}.`,
+    summary: `${task.keysCounted('deleted')} ${dry ? 'would be deleted' : 'deleted'}${kept > 0 ? `, ${kept} kept because the sides are not equal` : ''}.`,
     clean: kept === 0,
     notes: [
       ...blindSpots,

@@ -153,7 +153,7 @@ function report(task: Task): WorkReport {
   const left = different - repaired - deleted
   const done = dryRun ? 'nothing written' : `${repaired} repaired, ${deleted} deleted, ${left} left as they are`
   return {
-    summary: `${counted('compared')} keys looked at, ${different} differed: ${done}${failed > 0 ? `, ${failed} failed` : ''}.`,
+    summary: `${task.keysCounted('compared')} looked at, ${different} differed: ${done}${failed > 0 ? `, ${failed} failed` : ''}.`,
     clean: left === 0 && failed === 0,
     notes: counted('compared') === 0 ? ['No key was known to differ: verify looks for those that do.'] : [],
   }

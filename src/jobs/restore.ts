@@ -82,9 +82,9 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
     const { count, lastEnds } = await reader.survey()
     if (begun === null) task.total = count
     await inOrder(task, pagesOf(reader.keys(begun?.from ?? reader.start), lastEnds), PAGES, work)
-    const [copied, skipped, failed] = [task.counted('copied'), task.counted('skipped'), task.counted('failed')]
+    const [skipped, failed] = [task.counted('skipped'), task.counted('failed')]
     return {
-      summary: `${copied} keys ${options.dryRun ? 'would be put back' : 'put back'}, ${skipped} left as they are${failed > 0 ? `, ${failed} failed` : ''}.`,
+      summary: `${task.keysCounted('copied')} ${options.dryRun ? 'would be put back' : 'put back'}, ${skipped} left as they are${failed > 0 ? `, ${failed} failed` : ''}.`,
       clean: failed === 0,
       notes: ['Left: keys that are there, and keys whose time of expiry has come.'],
     }

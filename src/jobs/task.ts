@@ -111,6 +111,12 @@ export class Task {
     return this.#counts[what]
   }
 
+  /** `1 key`, `3 keys`. */
+  keysCounted(what: JobCount): string {
+    const count = this.#counts[what]
+    return `${count} ${count === 1 ? 'key' : 'keys'}`
+  }
+
   /** Lists a key; it is stored with the next `save`. */
   list(key: ListedKey): void {
     this.#keys.push(key)

@@ -214,9 +214,9 @@ class Written implements ExportCheckpoint {
 }
 
 function report(task: Task, done: string, notes: readonly string[]): WorkReport {
-  const [copied, skipped, failed] = [task.counted('copied'), task.counted('skipped'), task.counted('failed')]
+  const [skipped, failed] = [task.counted('skipped'), task.counted('failed')]
   const parts = [
-    `${copied} keys ${done}`,
+    `${task.keysCounted('copied')} ${done}`,
     ...(skipped > 0 ? [`${skipped} left`] : []),
     ...(failed > 0 ? [`${failed} failed`] : []),
   ]

@@ -139,12 +139,12 @@ function countsOf(keys: readonly ListedKey[]): { different: number; failed: numb
 
 function reportOf(task: Task, pairs: Pairs): WorkReport {
   const { sample = 1 } = task.job.options
-  const [compared, different, failed] = [task.counted('compared'), task.counted('different'), task.counted('failed')]
+  const [different, failed] = [task.counted('different'), task.counted('failed')]
   // Where all are looked at, nothing else is passed over.
   const left = sample >= 1 ? task.counted('skipped') : 0
   const differ = different === 0 ? 'no difference' : `${different} ${different === 1 ? 'differs' : 'differ'}`
   return {
-    summary: `${compared} keys compared, ${differ}${failed > 0 ? `, ${failed} could not be compared` : ''}${left > 0 ? `, ${left} left to the mirror, which copies them` : ''}.`,
+    summary: `${task.keysCounted('compared')} compared, ${differ}${failed > 0 ? `, ${failed} could not be compared` : ''}${left > 0 ? `, ${left} left to the mirror, which copies them` : ''}.`,
     clean: sample >= 1 && different === 0 && failed === 0,
     notes: [
       ...(sample < 1 ? [`Only ${sample * 100} % of the keys were looked at.`] : []),

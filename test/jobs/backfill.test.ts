@@ -80,7 +80,7 @@ test('a source with names of its own is read under them', async () => {
     [mirroredRoute({ name: 'jobs', keys, source }), { name: 'rest', keys: ['*'], source: { store: 'old' } }],
     (server) => server.client().mset('legacy:1:job', 'a', 'legacy:2', 'b'),
   )
-  await doJob(understudy, 'backfill', 'jobs')
+  expect((await doJob(understudy, 'backfill', 'jobs')).report?.summary).toBe('1 key copied.')
   expect(await target.client().keys('*')).toEqual(['job:1'])
 })
 
