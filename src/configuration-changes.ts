@@ -135,6 +135,8 @@ export class ConfigurationChanges {
         pauseMs = await this.#apply(prospect, force)
         if (force) this.#journal(prospect.steps.filter(isGated), closedIn(prospect), reason ?? '')
       } else if (!dryRun) this.#guards!.journal.entered()
+      if (!dryRun && !changed && !this.#lastReload.successful)
+        this.#options.log.info('the configuration file holds again what is in force')
       if (!dryRun) this.#reloaded(true, null)
       return {
         configHash: hashOfConfig(dryRun ? next : this.#config),

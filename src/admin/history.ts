@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { Log } from '../observability/log.ts'
 import { errorFields } from '../observability/log-error.ts'
 import type { Stats } from '../proxy/messages.ts'
+import { diskTrouble } from '../state/database.ts'
 import { HistoryStore, type Point, RESOLUTIONS } from '../state/history-store.ts'
 import { type ClosedStep, SampleWindow } from './sample-window.ts'
 
@@ -183,7 +184,8 @@ export function keepHistory({
   const history = new HistoryRecorder({
     ...options,
     store: new HistoryStore(database),
-    onError: (error) => log.error('the history could not be written; it will have a gap', errorFields(error)),
+    onError: (error) =>
+      log.error('the history could not be written; it will have a gap', errorFields(diskTrouble(error) ?? error)),
   })
   history.routesAre(routes)
   history.start()

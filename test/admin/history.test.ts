@@ -2,9 +2,10 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { HistoryRecorder, type HistorySample } from '../../src/admin/history.ts'
+import { HistoryRecorder, type HistorySample, keepHistory } from '../../src/admin/history.ts'
 import { COMMAND_DURATION_BOUNDS } from '../../src/observability/bounds.ts'
 import { Histogram } from '../../src/observability/histogram.ts'
+import type { Log } from '../../src/observability/log.ts'
 import { ROUTE_COUNTERS, type RouteCounter, type RouteStats, type Stats } from '../../src/proxy/messages.ts'
 import { IN_MEMORY, openDatabase } from '../../src/state/database.ts'
 import { HistoryStore, RESOLUTIONS } from '../../src/state/history-store.ts'
@@ -77,6 +78,20 @@ async function pass(
 }
 
 describe('the history', () => {
+  test('says in words that the disk takes nothing', () => {
+    const said: object[] = []
+    const log = { error: (msg: string, fields: object) => said.push({ msg, ...fields }) } as unknown as Log
+    database.exec('PRAGMA query_only = 1')
+    const history = keepHistory({ database, routes: [], readStats: () => new Promise(() => {}), onSample() {}, log })
+    history.switched('jobs', 'mirror', 'shadow', 1)
+    history.stop()
+    expect(said[0]).toEqual({
+      msg: 'the history could not be written; it will have a gap',
+      code: 'STATE_UNUSABLE',
+      error: expect.stringMatching(/^stateDir cannot be written .*: look at its disk$/),
+    })
+  })
+
   test('has rates of each step, the highest of what goes up and down, and percentiles of that step alone', async () => {
     const history = recorder()
     await history.tick()

@@ -101,9 +101,13 @@ describe('reload', () => {
       body: '{}',
     })
     expect([refused.status, refused.body.error.code]).toEqual([422, 'CONFIG_INVALID'])
-    understudy.edit((text) => text.replace('phase: sideways', 'phase: shadow'))
-    await eventually(async () => expect((await status(understudy)).routes['all']?.phase).toBe('shadow'))
+    const mended = 'the configuration file holds again what is in force'
+    expect(understudy.stdout).not.toContain(mended)
+    understudy.edit((text) => text.replace('phase: sideways', 'phase: mirror'))
+    await eventually(() => expect(understudy.stdout).toContain(mended))
     expect(await understudy.metrics()).toContain('understudy_config_last_reload_successful 1')
+    understudy.edit((text) => text.replace('phase: mirror', 'phase: shadow'))
+    await eventually(async () => expect((await status(understudy)).routes['all']?.phase).toBe('shadow'))
   })
 
   test('what needs a restart is told until it is taken back, and is not shown as in force before', async () => {
