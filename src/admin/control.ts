@@ -60,7 +60,10 @@ export interface StoreStatus {
   up: boolean
   /** Round trip of the last PING; null: none yet. */
   latencyMs: number | null
+  /** As Redis counts them; Valkey says 7.2.4 there. */
   version: string | null
+  /** Valkey's own; null: it is none, or not known. */
+  valkeyVersion: string | null
   /** `master`, `slave` as the server says it; `cluster`; null: unknown. */
   role: string | null
   error: string | null

@@ -111,8 +111,8 @@ export const ENDPOINTS: readonly Endpoint[] = [
     path: '/api/v1/status',
     summary: 'Stores, routes, phases, lag, backlog, dirty keys and comparison counts.',
     gives:
-      '`{version, configHash, epoch, uptimeSeconds, lastReload: {successful, at, error}, needsRestart: [part], application: {served, reasons: [text]}, stores: {NAME: {up, latencyMs, version, role, error, clockOffsetMs, sentinel: {name, primary, sentinels, answering, failovers, lastFailoverAt, error} or null, ' +
-      'cluster: {nodes: [{address, role, slots, up, latencyMs, version, error}], slotsCovered, error} or null}}, ' +
+      '`{version, configHash, epoch, uptimeSeconds, lastReload: {successful, at, error}, needsRestart: [part], application: {served, reasons: [text]}, stores: {NAME: {up, latencyMs, version, valkeyVersion, role, error, clockOffsetMs, sentinel: {name, primary, sentinels, answering, failovers, lastFailoverAt, error} or null, ' +
+      'cluster: {nodes: [{address, role, slots, up, latencyMs, version, valkeyVersion, error}], slotsCovered, error} or null}}, ' +
       'routes: {NAME: {phase, primary, shadow, crossSlots: [{command, count, lastAgoMs}], problems: [{level, text, verify}], mirror: {lagMs, backlog, backlogBytes, mirrored, dropped, dirtyKeys, hotKeys, dirtyReasons: {REASON: count}, oldestDirtyMs, needsVerify, verifyCauses: [cause], refusedLibraries: [name], refusedBecause, scriptsInDoubt: [SHA-1 or "function NAME" or "unread function NAME"], strandedDatabases: [number], strandedBecause, repair}, ' +
       'compare: {compared, matched, mismatched, transient, skipped, acknowledged, ignored, repaired, rates: {"1m": {compared, mismatched, rate}, "10m", "1h"}, ' +
       'latencyMs: {primary: {count, mean, p50, p95, p99} or null, shadow}}}}, clients: {connected}, durability: {intact, intentLogBytes}}`',

@@ -150,6 +150,7 @@ function storeStatus(
     up: sameAs === null && (health?.up ?? false),
     latencyMs: health?.latencyMs ?? null,
     version: health?.version ?? null,
+    valkeyVersion: health?.valkeyVersion ?? null,
     role: cluster === undefined ? (health?.role ?? null) : 'cluster',
     // Where the primary is not known, that is why it does not answer.
     error:

@@ -66,6 +66,7 @@ const STORE: StoreStatus = {
   up: false,
   latencyMs: null,
   version: null,
+  valkeyVersion: null,
   role: null,
   error: null,
   clockOffsetMs: null,

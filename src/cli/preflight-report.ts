@@ -1,3 +1,4 @@
+import { versionText } from '../base/server-version.ts'
 import type { Preflight } from '../preflight/preflight.ts'
 import type { ServerLook } from '../preflight/server-look.ts'
 import type { StoreLook } from '../preflight/store-look.ts'
@@ -49,13 +50,13 @@ function storeLines(looks: readonly StoreLook[], terminal: Terminal): string[] {
 }
 
 function serverRow(name: string, server: ServerLook, terminal: Terminal): string[] {
-  const { address, up, latencyMs, version, role, keys } = server
+  const { address, up, latencyMs, role, keys } = server
   return [
     name,
     printable(address),
     up ? terminal.style('green', 'up') : terminal.style('red', 'down'),
     latencyMs === null ? '-' : formatMs(latencyMs),
-    printable(version ?? '-'),
+    printable(versionText(server) ?? '-'),
     printable(role ?? '-'),
     keys === null ? '-' : String(totalOf(keys)),
     memoryText(server),
@@ -70,8 +71,10 @@ function memoryText({ memory }: ServerLook): string {
     : `${used} of ${formatBytes(memory.limitBytes)}, ${printable(memory.policy)}`
 }
 
-function serverData({ address, up, error, latencyMs, version, role, keys, memory, denied }: ServerLook): object {
-  return { address, up, error, latencyMs, version, role, keys, memory, denied: denied.map(({ command }) => command) }
+function serverData({ denied, ...server }: ServerLook): object {
+  const { address, up, error, latencyMs, version, valkeyVersion, role, keys, memory } = server
+  const names = denied.map(({ command }) => command)
+  return { address, up, error, latencyMs, version, valkeyVersion, role, keys, memory, denied: names }
 }
 
 function totalOf(keys: Readonly<Record<number, number>>): number {

@@ -1,5 +1,6 @@
 import type { RouteStatus, Status, StoreStatus } from '../admin/control.ts'
 import { problemsOf } from '../admin/route-problems.ts'
+import { versionText } from '../base/server-version.ts'
 import { formatBytes, formatMs, formatSeconds, formatShare } from './format.ts'
 import { tableLines } from './table.ts'
 import { printable, type Terminal } from './terminal.ts'
@@ -81,14 +82,15 @@ function sentinelLines({ stores }: Status): string[] {
 function clusterLines({ stores }: Status): string[] {
   const lines = Object.entries(stores).flatMap(([name, { cluster }]) => {
     if (cluster === null) return []
-    const { nodes, slotsCovered } = cluster
+    const { nodes } = cluster
     const masters = nodes.filter(({ role }) => role === 'master')
+    const served = masters.reduce((sum, { up, slots }) => sum + (up ? slots : 0), 0)
     const replicas = nodes.length - masters.length
-    const versions = [...new Set(nodes.flatMap(({ version }) => version ?? []))].sort()
+    const versions = [...new Set(nodes.flatMap((node) => versionText(node) ?? []))].sort()
     const of = `${masters.length} masters, ${replicas} replicas${versions.length > 1 ? `, versions ${versions.join(' and ')}` : ''}`
     const down = nodes.filter(({ up }) => !up)
     return [
-      `${printable(name)}: ${printable(of)}; ${slotsCovered} of 16384 slots have a master`,
+      `${printable(name)}: ${printable(of)}; ${served} of 16384 slots are served`,
       ...down.map(({ address, role, error }) =>
         printable(`  ${role} ${address} does not answer${error === null ? '' : `: ${error}`}`),
       ),
@@ -129,13 +131,14 @@ function doubts(status: Status, terminal: Terminal): string[] {
   return lines.length === 0 ? [] : ['', ...lines]
 }
 
-function storeRow(name: string, { up, latencyMs, version, role, error }: StoreStatus, terminal: Terminal): string[] {
+function storeRow(name: string, store: StoreStatus, terminal: Terminal): string[] {
+  const { up, latencyMs, role, error } = store
   return [
     printable(name),
     up ? terminal.style('green', 'up') : terminal.style('red', 'down'),
     // The last answer's, when it is down.
     !up || latencyMs === null ? '-' : formatMs(latencyMs),
-    printable(version ?? '-'),
+    printable(versionText(store) ?? '-'),
     printable(role ?? '-'),
     printable(error ?? ''),
   ]
@@ -153,7 +156,7 @@ function routeRow(
     printable(primary),
     printable(shadow ?? '-'),
     formatMs(mirror.lagMs),
-    mirror.backlog === 0 ? '0' : `${mirror.backlog} (${formatBytes(mirror.backlogBytes)})`,
+    mirror.backlogBytes === 0 ? String(mirror.backlog) : `${mirror.backlog} (${formatBytes(mirror.backlogBytes)})`,
     alarm(mirror.dirtyKeys),
     String(mirror.mirrored),
     String(compare.compared),

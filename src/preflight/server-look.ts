@@ -9,7 +9,9 @@ import { addressOf } from '../upstream/sentinel-watch.ts'
 import { type Rights, type Trials, tryRights } from './rights.ts'
 
 /** What one server says of itself. */
-export interface ServerLook extends Rights, Pick<Health, 'up' | 'latencyMs' | 'version' | 'role' | 'error'> {
+export interface ServerLook
+  extends Rights,
+    Pick<Health, 'up' | 'latencyMs' | 'version' | 'valkeyVersion' | 'role' | 'error'> {
   /** `host:port`, or the path of its socket. */
   readonly address: string
   /** What tells this process from every other (`serverMark`). */
@@ -57,8 +59,8 @@ export async function lookAtServer(
     const probe = new HealthProbe({ ...store, kind: 'single', endpoints: [endpoint] }, endpoint, ignore, ignore)
     await probe.start()
     probe.stop()
-    const { up, latencyMs, version, role, error } = probe.health
-    const health = { address, up, latencyMs, version, role, error }
+    const { up, latencyMs, version, valkeyVersion, role, error } = probe.health
+    const health = { address, up, latencyMs, version, valkeyVersion, role, error }
     if (!up) return { ...health, ...SILENT }
     const said = await withBriefClient(store, endpoint, CHECK, async (redis) => {
       const told = await facts(redis)
@@ -73,7 +75,7 @@ export async function lookAtServer(
 /** As which a check is in CLIENT LIST of a store. */
 export const CHECK = 'understudy-check'
 
-const UNKNOWN = { up: false, latencyMs: null, version: null, role: null }
+const UNKNOWN = { up: false, latencyMs: null, version: null, valkeyVersion: null, role: null }
 
 export function reasonOf(cause: unknown, store: StoreConfig): string {
   return cause instanceof Error ? connectReason(cause, store, false) : String(cause)

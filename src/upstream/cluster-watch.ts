@@ -22,6 +22,7 @@ export interface ClusterNodeView {
   readonly up: boolean
   readonly latencyMs: number | null
   readonly version: string | null
+  readonly valkeyVersion: string | null
   readonly error: string | null
 }
 
@@ -67,7 +68,7 @@ export class ClusterWatch {
     const nodes = addressesIn(layout).map((address): ClusterNodeView => {
       const { health, asked } = this.#probes.get(address)!
       const slots = layout.masters.get(address)
-      const { latencyMs, version, error } = health
+      const { latencyMs, version, valkeyVersion, error } = health
       // One that was not asked yet is not known to be down.
       const up = health.up || !asked
       return {
@@ -77,6 +78,7 @@ export class ClusterWatch {
         up,
         latencyMs,
         version,
+        valkeyVersion,
         error,
       }
     })

@@ -27,7 +27,7 @@ export interface Health {
 }
 
 const PROBE_EVERY_MS = 1_000
-/** Version and role are asked for once in so many probes; those of a replica, which somebody may be waiting to see promoted, with each. */
+/** The version is asked for once in so many probes; the role, which a failover or somebody's REPLICAOF changes, with each. */
 const FACTS_EVERY = 10
 /** A round trip of TIME that is worth believing. */
 const PROMPT_MS = 50
@@ -144,11 +144,10 @@ export class HealthProbe {
       await redis.call(ownWord('PING'))
       health.latencyMs = Math.round((performance.now() - before) * 1000) / 1000
       this.#noClock = await untold(this.#clock(redis), NO_CLOCK)
-      if (!was || redis !== this.#known || isReplica(health.role) || this.#probes % FACTS_EVERY === 0) {
-        this.#noFacts = await untold(this.#facts(redis), NO_FACTS)
-        if (this.#noFacts !== null) health.version = health.valkeyVersion = health.role = null
-        this.#onFacts(health, false)
-      }
+      const all = !was || redis !== this.#known || this.#noFacts !== null || this.#probes % FACTS_EVERY === 0
+      this.#noFacts = await untold(all ? this.#facts(redis) : this.#role(redis), NO_FACTS)
+      if (this.#noFacts !== null) health.version = health.valkeyVersion = health.role = null
+      if (all) this.#onFacts(health, false)
       this.#known = redis
       if (redis === this.#redis) {
         health.up = true
@@ -204,11 +203,20 @@ export class HealthProbe {
 
   async #facts(redis: Redis): Promise<void> {
     const { health } = this
-    const info = await redis.call(ownWord('INFO'))
-    if (typeof info !== 'string') throw new NoReply('INFO')
+    const info = await this.#info(redis)
     health.version = /^(?:redis_version|valkey_version):(\S+)/m.exec(info)?.[1] ?? null
     health.valkeyVersion = /^valkey_version:(\S+)/m.exec(info)?.[1] ?? null
-    health.role = /^role:(\S+)/m.exec(info)?.[1] ?? null
+    health.role = roleIn(info)
+  }
+
+  async #role(redis: Redis): Promise<void> {
+    this.health.role = roleIn(await this.#info(redis, 'replication'))
+  }
+
+  async #info(redis: Redis, ...sections: readonly string[]): Promise<string> {
+    const info = await redis.call(ownWord('INFO'), ...sections)
+    if (typeof info !== 'string') throw new NoReply('INFO')
+    return info
   }
 
   /** Half the round trip is what it can be wrong by, so one that took long is not believed while there is a better one, unless the clock was set. */
@@ -256,6 +264,10 @@ async function untold(question: Promise<void>, consequence: string): Promise<str
     if (!isRefused && !(error instanceof NoReply)) throw error
     return `${consequence} (${error.message})`
   }
+}
+
+function roleIn(info: string): string | null {
+  return /^role:(\S+)/m.exec(info)?.[1] ?? null
 }
 
 function isReply(error: unknown): error is Error {

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { versionText } from '../base/server-version.ts'
 import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
 import type { DataDirs } from '../config/restart-parts.ts'
 import type { Log } from '../observability/log.ts'
@@ -209,7 +210,7 @@ export class ProvisionedStores {
       (health, clockJumped) => this.#listener.onFacts(name, health, clockJumped),
       (health) => {
         if (health.up && health.error === null)
-          this.#log.info('store answers', { store: name, version: health.version })
+          this.#log.info('store answers', { store: name, version: versionText(health) })
         else if (health.up)
           this.#log.warn('store answers, but does not tell everything', { store: name, error: health.error })
         else this.#log.warn('store does not answer', { store: name, error: health.error })

@@ -139,6 +139,31 @@ jobs: scripts or functions that make names of keys themselves: 1 (SHA-1 c9de48fe
 `)
   })
 
+  test('says which slots are served while a master is away, and the version of a Valkey as its own', async () => {
+    const sick = await startTestServer()
+    const status = await sick.control.status()
+    const node = { role: 'master', latencyMs: 1, version: '7.2.4', valkeyVersion: '8.1.1', error: null } as const
+    const nodes = [
+      { ...node, address: '10.0.0.1:6379', slots: 5461, up: true },
+      { ...node, address: '10.0.0.2:6379', slots: 5462, up: false, error: 'Command timed out' },
+      { ...node, address: '10.0.0.3:6379', slots: 5461, up: true, valkeyVersion: null },
+    ]
+    Object.assign(status.stores['old']!, {
+      version: '7.2.4',
+      valkeyVersion: '8.1.1',
+      cluster: { nodes, slotsCovered: 16_384, error: 'so' },
+    })
+    Object.assign(status.routes['jobs']!.mirror, { backlog: 9, backlogBytes: 0 })
+    sick.control.status = async () => status
+    const { stdout } = await runCli(['status'], { UNDERSTUDY_ADMIN_URL: sick.url })
+    await sick.close()
+    expect(stdout).toMatch(/^old +up +0\.21 ms +valkey 8\.1\.1 +master/m)
+    expect(stdout).toContain(
+      '\nold: 3 masters, 0 replicas, versions 7.2.4 and valkey 8.1.1; 10922 of 16384 slots are served\n  master 10.0.0.2:6379 does not answer: Command timed out\n',
+    )
+    expect(stdout).toMatch(/^jobs .* 12 ms +9 +4 /m)
+  })
+
   test('--json gives what the API gives', async () => {
     const { code, stdout } = await runCli(['status', '--json'], reach())
     expect(code).toBe(0)

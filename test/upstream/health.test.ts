@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
 import { steadyNowMs } from '../../src/base/clock.ts'
+import { versionText } from '../../src/base/server-version.ts'
 import { HealthProbe } from '../../src/upstream/health.ts'
 import { configOf, type StoreOptions } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -174,6 +175,37 @@ test('what a store has told of itself is not known any more when it does not tel
   info = NOT_ALLOWED
   ping = UNKNOWN_COMMAND
   await eventually(() => expect(probe.health).toMatchObject({ up: true, version: null, role: null }))
+})
+
+test('of a Valkey both are known, its own version and the one of Redis that it stands for', async () => {
+  const store = await FakeStore.start(([name]) =>
+    name === 'INFO' ? '$43\r\nredis_version:7.2.4\r\nvalkey_version:8.1.1\r\n\r\n' : '+OK\r\n',
+  )
+  running.push(store)
+  const probe = probeOf(store)
+  await probe.start()
+  expect(probe.health).toMatchObject({ version: '7.2.4', valkeyVersion: '8.1.1' })
+  expect(versionText(probe.health)).toBe('valkey 8.1.1')
+})
+
+test('that a store has become a replica is seen by the next probe, without asking it for everything', async () => {
+  const asked: string[] = []
+  let role = 'master'
+  const store = await FakeStore.start((args) => {
+    asked.push(args.join(' '))
+    if (args[0] !== 'INFO') return '+OK\r\n'
+    const info = args[1] === 'replication' ? `role:${role}\r\n` : `redis_version:7.2.0\r\nrole:${role}\r\n`
+    return `$${info.length}\r\n${info}\r\n`
+  })
+  running.push(store)
+  const probe = probeOf(store)
+  await probe.start()
+  expect(probe.health).toMatchObject({ version: '7.2.0', role: 'master' })
+  role = 'slave'
+  asked.length = 0
+  await eventually(() => expect(probe.health).toMatchObject({ version: '7.2.0', role: 'slave' }))
+  expect(asked.filter((words) => words === 'TIME')).toHaveLength(1)
+  expect(asked).not.toContain('INFO')
 })
 
 test('a store that serves nobody at the moment is not up, whatever it says first, and the reason is the last one', async () => {

@@ -104,7 +104,7 @@ function numbers({ mirror, compare, shadow }, now) {
     ${number('mirrored', shadow === null ? '–' : rate(now?.['mirrored']))}
     ${number('compared', rate(now?.['compared']))}
     ${number('lag', shadow === null ? '–' : milliseconds(mirror.lagMs), mirror.lagMs > LAG_MS ? 'bad' : '')}
-    ${number('backlog', mirror.backlog === 0 ? '0' : `${count(mirror.backlog)} (${bytes(mirror.backlogBytes)})`)}
+    ${number('backlog', count(mirror.backlog) + (mirror.backlogBytes === 0 ? '' : ` (${bytes(mirror.backlogBytes)})`))}
     ${number('dirty keys', count(mirror.dirtyKeys), mirror.dirtyKeys > 0 ? 'warn' : '')}
     ${number('mismatches, 10 min', share === null ? '–' : percent(share), share !== null && share > 0 ? 'bad' : share === 0 ? 'good' : '')}
   </dl>`

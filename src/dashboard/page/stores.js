@@ -32,12 +32,12 @@ export function storesSection({ status }) {
         </thead>
         <tbody>
           ${Object.entries(status?.stores ?? {}).map(
-            ([name, { up, latencyMs, version, role, error, sentinel, cluster }]) =>
+            ([name, { up, latencyMs, version, valkeyVersion, role, error, sentinel, cluster }]) =>
               html`<tr>
                 <th scope="row">${name}</th>
                 <td class=${up ? 'good' : 'bad'}>${up ? 'up' : 'down'}${error === null ? '' : `: ${error}`}</td>
                 <td>${up ? milliseconds(latencyMs) : '–'}</td>
-                <td>${version ?? '–'}</td>
+                <td>${valkeyVersion ? `valkey ${valkeyVersion}` : (version ?? '–')}</td>
                 <td>${role ?? '–'}</td>
                 <td>${rolesOf(name)}${sentinel ? foundBy(sentinel) : ''}${cluster ? nodesOf(cluster) : ''}</td>
               </tr>`,
@@ -49,11 +49,12 @@ export function storesSection({ status }) {
 }
 
 /** @param {NonNullable<import('./types.js').Status['stores'][string]['cluster']>} cluster */
-function nodesOf({ nodes, slotsCovered }) {
+function nodesOf({ nodes }) {
   const masters = nodes.filter(({ role }) => role === 'master')
+  const served = masters.reduce((sum, { up, slots }) => sum + (up ? slots : 0), 0)
   return html`<div class="quiet">
-      ${counted(masters.length, 'master')}, ${counted(nodes.length - masters.length, 'replica')}, ${slotsCovered} of
-      16384 slots
+      ${counted(masters.length, 'master')}, ${counted(nodes.length - masters.length, 'replica')}, ${served} of 16384 slots are
+      served
     </div>
     ${nodes
       .filter(({ up }) => !up)
