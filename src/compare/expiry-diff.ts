@@ -28,13 +28,14 @@ export function compareExpiries(primary: Value, shadow: Value, tolerance: Expiry
   const there = isList(primary) ? primary : []
   const here = isList(shadow) ? shadow : []
   for (let i = 0; i < Math.max(there.length, here.length); i++) {
-    const difference = compareOne(there[i] ?? MISSING, here[i] ?? MISSING, tolerance)
+    const difference = compareOne(there[i] ?? MISSING, here[i] ?? MISSING, tolerance, 'A field')
     if (difference !== null) return difference
   }
   return null
 }
 
-function compareOne(primary: Value, shadow: Value, tolerance: ExpiryTolerance): Difference | null {
+/** `what` the times are of, as a sentence begins. */
+function compareOne(primary: Value, shadow: Value, tolerance: ExpiryTolerance, what = 'It'): Difference | null {
   const there = numberOf(primary)
   const here = numberOf(shadow)
   if (there === here) return null
@@ -48,12 +49,12 @@ function compareOne(primary: Value, shadow: Value, tolerance: ExpiryTolerance): 
       ? { class: 'extra', detail: 'The shadow has what the primary has not, or no longer.' }
       : { class: 'missing', detail: 'The shadow has not, or no longer, what the primary has.' }
   }
-  if (there === NEVER) return { class: 'ttl', detail: 'It never expires on the primary and does on the shadow.' }
-  if (here === NEVER) return { class: 'ttl', detail: 'It expires on the primary and never on the shadow.' }
+  if (there === NEVER) return { class: 'ttl', detail: `${what} never expires on the primary and does on the shadow.` }
+  if (here === NEVER) return { class: 'ttl', detail: `${what} expires on the primary and never on the shadow.` }
   const apartMs = Math.abs(there - here) * tolerance.unitMs
   if (apartMs <= allowedMs) return null
   const side = here > there ? 'later' : 'earlier'
-  return { class: 'ttl', detail: `It expires ${apartMs} ms ${side} on the shadow.` }
+  return { class: 'ttl', detail: `${what} expires ${apartMs} ms ${side} on the shadow.` }
 }
 
 /** null: it never expires. */

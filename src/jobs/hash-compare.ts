@@ -1,11 +1,12 @@
 import type { Difference } from '../compare/diff.ts'
 import { refusedCommand } from '../mirror/store-errors.ts'
-import { ErrorReply } from '../resp/reply.ts'
+import { ErrorReply, type Reply } from '../resp/reply.ts'
 import { fieldsIn, scanned, understood } from './answers.ts'
 import type { PageOfMembers } from './member-compare.ts'
 import type { BothSides } from './stream-compare.ts'
 
-/** HPEXPIRETIME, of a field that stays. */
+/** HPEXPIRETIME, of a field that is not there, and of one that stays. */
+const GONE = -2
 const NO_TIME = -1
 /** A look at what a key still shows. */
 const PAGE = 1_000
@@ -19,18 +20,24 @@ export async function compareHash(both: BothSides): Promise<Difference | null> {
   return fields.length === 0 ? null : compareFieldTimes(both, fields)
 }
 
-/** Redis 7.4: fields may have times of their own. */
+/** Redis 7.4: fields may have times of their own. `fields` is what an earlier read has shown: some may be gone by now. */
 export async function compareFieldTimes(both: BothSides, fields: readonly Buffer[]): Promise<Difference | null> {
   const after = ['FIELDS', String(fields.length), ...fields]
   const { primary, shadow } = await both.read([{ before: ['HPEXPIRETIME'], after }])
   const [there, here] = [primary[0]!, shadow[0]!]
-  // Who does not know the question has no such times. Any other error may hide some.
-  const without = [there, here].filter((reply) => reply instanceof ErrorReply && refusedCommand(reply.text)?.absent)
-  for (const reply of [there, here]) if (!without.includes(reply)) understood('HPEXPIRETIME', reply)
-  if (without.length === 2) return null
-  const none = fields.map(() => NO_TIME)
-  const [one, other] = [there, here].map((reply) => (without.includes(reply) ? none : reply))
-  return both.diff('HPEXPIRETIME', after, one!, other!)
+  for (const reply of [there, here]) if (!knowsNoTimes(reply)) understood('HPEXPIRETIME', reply)
+  return both.diff('HPEXPIRETIME', after, timesOf(there, here), timesOf(here, there))
+}
+
+/** Who does not know the question has no such times. Any other error may hide some. */
+function knowsNoTimes(reply: Reply): boolean {
+  return reply instanceof ErrorReply && refusedCommand(reply.text)?.absent === true
+}
+
+/** What a side has answered. For one that knows no times the other speaks: what is gone there is gone here, both are of one place of history, and what is there stays here. */
+function timesOf(reply: Reply, other: Reply): Reply {
+  if (!knowsNoTimes(reply)) return reply
+  return Array.isArray(other) ? other.map((time) => (Number(time) === GONE ? GONE : NO_TIME)) : []
 }
 
 /** A hash of whose fields the time has come is there until the server removes them, and holds nothing for those who read it: one that shows no field is no key. */

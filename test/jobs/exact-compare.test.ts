@@ -74,6 +74,20 @@ test('a store that does not know times of fields has none: the same as one whose
   expect(spots).toEqual([])
 })
 
+test('a field that went between the two reads is gone on both sides, also where one store knows no times of fields', async () => {
+  const old = { ...hash([]), HPEXPIRETIME: new ErrorReply("ERR unknown command 'HPEXPIRETIME'") }
+  for (const times of [[-1, -2], [-2, -2], []]) {
+    expect(await compare(old, hash(times))).toEqual({ kind: 'equal' })
+    expect(await compare(hash(times), old)).toEqual({ kind: 'equal' })
+  }
+  const until = hash([-2, Date.now() + 1_000_000])
+  expect(await compare(until, old)).toEqual({
+    kind: 'different',
+    difference: { class: 'ttl', detail: 'A field expires on the primary and never on the shadow.' },
+  })
+  expect(await compare(old, until)).toMatchObject({ difference: { class: 'ttl' } })
+})
+
 test('a store that does not let its user ask for times of fields may have some: nothing is equal then', async () => {
   const barred = {
     ...hash([]),
