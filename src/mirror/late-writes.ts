@@ -73,15 +73,15 @@ export class LateWrites implements ReplyOwner {
       return
     }
     const small = size === 'STRLEN' ? SMALL_BYTES : SMALL
-    for (const ref of keys) this.#lookAt([ref], [size], small, true)
+    for (const ref of keys) this.#lookAt([ref], [size], small, !MAY_BE_EMPTY.has(size))
   }
 
-  /** `words`: of the question, before a key. `mayBeGone`: then there is nothing to be done. */
-  #lookAt(keys: readonly KeyRef[], words: readonly string[], small: number, mayBeGone: boolean): void {
+  /** `words`: of the question, before a key. `zeroIsGone`: an answer of 0 says that there is no key, and nothing to be done. */
+  #lookAt(keys: readonly KeyRef[], words: readonly string[], small: number, zeroIsGone: boolean): void {
     const refs = keys.filter(({ rule }) => rule.route.shadow !== null)
     const name = [words[0], ...refs.map(({ database, key }) => nameOf(database, key))].join(' ')
     if (this.#commands.has(name)) return
-    const late = new LateCommand(name, refs, small, mayBeGone)
+    const late = new LateCommand(name, refs, small, zeroIsGone)
     if (refs.length > 0) this.#commands.add(name)
     for (const ref of refs) this.#ask(ref, late, words)
   }
@@ -129,7 +129,7 @@ export class LateWrites implements ReplyOwner {
     const behind = this.#answered(slot)
     // Of a key that is gone MEMORY USAGE says nil.
     const size = buf[start] === COLON ? Number.parseInt(buf.toString('latin1', start + 1, start + 20), 10) : null
-    this.#end(behind, size === null || (size <= behind.small && !(size === 0 && behind.mayBeGone)))
+    this.#end(behind, size === null || (size <= behind.small && !(size === 0 && behind.zeroIsGone)))
   }
 
   lost(slot: InFlight): void {
@@ -175,16 +175,17 @@ class LateCommand {
   readonly refs: readonly KeyRef[]
   /** As `SMALL` says. */
   readonly small: number
-  readonly mayBeGone: boolean
+  /** As `#lookAt` says. */
+  readonly zeroIsGone: boolean
   /** Of its keys, those that have not been answered for. */
   open: number
   marked = false
 
-  constructor(name: string, refs: readonly KeyRef[], small: number, mayBeGone: boolean) {
+  constructor(name: string, refs: readonly KeyRef[], small: number, zeroIsGone: boolean) {
     this.name = name
     this.refs = refs
     this.small = small
-    this.mayBeGone = mayBeGone
+    this.zeroIsGone = zeroIsGone
     this.open = refs.length
   }
 }
@@ -221,6 +222,9 @@ const SIZE_AFTER: ReadonlyMap<string, string> = new Map([
   ['PFADD', 'STRLEN'],
   ['PFMERGE', 'STRLEN'],
 ])
+
+/** Of these 0 is also what an empty key gives: a text without bytes and a stream without entries are there, and may have been made anew. */
+const MAY_BE_EMPTY = new Set(['STRLEN', 'XLEN'])
 
 /** Commands of several keys whose answer, the size of what they make, is the same without one of them. */
 const MIXES = new Set(['ZUNIONSTORE', 'BITOP'])

@@ -105,6 +105,22 @@ const ADDING: Readonly<Record<string, readonly [Words, Words]>> = {
     ['XADD', 'stream:a', '*', 'f', 'x'],
     ['XADD', 'stream:a', '*', 'f', 'y'],
   ],
+  'stream:empty': [
+    ['XADD', 'stream:empty', '*', 'f', 'x'],
+    ['XADD', 'stream:empty', 'MAXLEN', 0, '*', 'f', 'y'],
+  ],
+  'stream:past': [
+    ['XADD', 'stream:past', '1-1', 'f', 'x'],
+    ['XADD', 'stream:past', 'MINID', '9-9', '2-2', 'f', 'y'],
+  ],
+  'string:empty': [
+    ['SET', 'string:empty', 'x'],
+    ['SET', 'string:empty', '', 'KEEPTTL'],
+  ],
+  'string:emptied': [
+    ['SET', 'string:emptied', 'x'],
+    ['SET', 'string:emptied', '', 'XX', 'GET', 'KEEPTTL'],
+  ],
   'list:a': [
     ['RPUSH', 'list:a', 'x'],
     ['RPOPLPUSH', 'list:other', 'list:a'],
@@ -156,6 +172,23 @@ for (const names of ['same names', 'other names'] as const) {
     })
   }
 }
+
+test('a group that comes late to a stream which has expired there leaves none behind', async () => {
+  const { old, fresh, path } = await start('same names')
+  const [app, store] = [path.client(), old.client()]
+  await app.xadd('events', '*', 'f', 'x')
+  await app.pexpire('events', 1_000)
+  await settled(path)
+  fresh.pause()
+  try {
+    await app.xgroup('CREATE', 'events', 'workers', '$', 'MKSTREAM')
+    await eventually(async () => expect(await store.exists('events')).toBe(0))
+  } finally {
+    fresh.resume()
+  }
+  await settled(path)
+  await eventually(async () => expect(await fresh.client().exists('events')).toBe(0))
+})
 
 test('what is copied from such a key before it is mended is mended, too', async () => {
   const { old, fresh, path } = await start('same names')
