@@ -22,10 +22,12 @@ export interface ServeOptions {
 /** How long a graceful stop waits for commands under way and for the backlog. */
 const GRACE_MS = 10_000
 const LAST_WORDS_MS = 500
+/** Longer than a process takes to end that has stopped. */
+const STUCK_MS = 5_000
 
 /**
  * `understudy serve`: builds every part from the configuration, in order; runs until a signal; stops them in the opposite order. Resolves with the exit code. SIGTERM or SIGINT drains and
- * exits 0, or 3 when a part did not stop as it should (the log says which); a second one exits at once with 1; SIGHUP reloads.
+ * exits 0, or 3 when a part did not stop as it should (the log says which), and by SIGKILL where a disk that hangs would keep it; a second one exits at once with 1; SIGHUP reloads.
  *
  * @throws UnderstudyError for whatever keeps it from starting, in one line
  */
@@ -65,7 +67,11 @@ export async function runServe(options: ServeOptions): Promise<number> {
     const closed = await closeAdmin(admin, log)
     log.info('stopped')
     log.flush()
-    if (ended && closed) return EXIT.done
+    if (ended && closed) {
+      // Nothing is left to be done, but a thread may read a file of a disk that hangs (a job's). `process.exit` would wait for it as well.
+      setTimeout(() => process.kill(process.pid, 'SIGKILL'), STUCK_MS).unref()
+      return EXIT.done
+    }
     // What did not end must not keep the process.
     setTimeout(() => process.exit(EXIT.failed), LAST_WORDS_MS).unref()
     return EXIT.failed

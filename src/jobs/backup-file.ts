@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
-import { linesOf, wholeLinesLength } from './lines.ts'
+import { firstLineOf, type Line, linesOf, openToRead, wholeLinesLength } from './lines.ts'
 
 /**
  * A file of keys that can be put back: one JSON object a line.
@@ -78,8 +78,8 @@ export class BackupWriter {
 
   static async #reopen(path: string, job: string): Promise<BackupWriter> {
     const file = await open(path, 'r+')
-    const header = (await linesOf(file, 0, false).next()).value
-    const ours = header !== undefined && parsed(header.text)?.['job'] === job
+    const header = await firstLineOf(file)
+    const ours = header !== null && parsed(header.text)?.['job'] === job
     if (!ours) {
       await file.close()
       throw refused(path, 'it exists already')
@@ -152,27 +152,29 @@ async function syncDirectory(path: string): Promise<void> {
 export class BackupReader {
   readonly #file: FileHandle
   readonly #path: string
+  readonly #signal: AbortSignal
   /** Where the first key is. */
   readonly start: number
 
-  private constructor(file: FileHandle, path: string, start: number) {
+  private constructor(file: FileHandle, path: string, signal: AbortSignal, start: number) {
     this.#file = file
     this.#path = path
+    this.#signal = signal
     this.start = start
   }
 
-  /** Throws JOB_REFUSED for a file that cannot be read, or is none. */
-  static async open(path: string): Promise<BackupReader> {
-    const file = await open(path, 'r').catch((cause: Error) => {
+  /** `signal`: aborted when reading is to end, by its reason. Throws JOB_REFUSED for a file that cannot be read, or is none. */
+  static async open(path: string, signal: AbortSignal): Promise<BackupReader> {
+    const file = await openToRead(path).catch((cause: Error) => {
       throw new UnderstudyError('JOB_REFUSED', `the file ${path} cannot be read: ${cause.message}`, { cause })
     })
     try {
-      const first = (await linesOf(file, 0, false).next()).value
-      const header = first === undefined ? null : parsed(first.text)
+      const first = await firstLineOf(file)
+      const header = first === null ? null : parsed(first.text)
       if (header?.['format'] !== 'understudy-backup' || header['version'] !== 1) {
         throw new UnderstudyError('JOB_REFUSED', `the file ${path} is not a backup that cleanup has written`)
       }
-      return new BackupReader(file, path, first!.end)
+      return new BackupReader(file, path, signal, first!.end)
     } catch (error) {
       await file.close()
       throw error
@@ -182,7 +184,7 @@ export class BackupReader {
   /** Its keys from byte `from` on. A line that is cut off at the end is passed over. Throws JOB_REFUSED at what is damaged. */
   async *keys(from: number = this.start): AsyncGenerator<BackupRecord> {
     let pieces: Buffer[] = []
-    for await (const { text, end } of linesOf(this.#file, from, false)) {
+    for await (const { text, end } of this.#linesFrom(from)) {
       const value = parsed(text)
       if (value === null || typeof value['key'] !== 'string') throw damaged(this.#path, end)
       pieces.push(Buffer.from(String(value['payload']), 'base64'))
@@ -196,7 +198,7 @@ export class BackupReader {
   async survey(): Promise<{ readonly count: number; readonly lastEnds: ReadonlyMap<string, number> }> {
     const lastEnds = new Map<string, number>()
     let count = 0
-    for await (const { text, end } of linesOf(this.#file, this.start, false)) {
+    for await (const { text, end } of this.#linesFrom(this.start)) {
       if (text?.includes('"more":true}') || text?.includes('"more":true,')) continue
       count++
       if (!text?.includes('"again":')) continue
@@ -208,6 +210,10 @@ export class BackupReader {
 
   close(): Promise<void> {
     return this.#file.close()
+  }
+
+  #linesFrom(from: number): AsyncGenerator<Line> {
+    return linesOf(this.#file, { from, torn: false, signal: this.#signal })
   }
 }
 

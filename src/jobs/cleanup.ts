@@ -116,7 +116,7 @@ async function deleteWritten(
   path: string,
   from: number | null,
 ): Promise<void> {
-  const reader = await BackupReader.open(path)
+  const reader = await BackupReader.open(path, task.signal)
   try {
     if (from === null) task.total = task.done + (await reader.survey()).count
     for (let at = from ?? reader.start; at < backup.bytes; ) {

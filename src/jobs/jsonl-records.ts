@@ -1,14 +1,14 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { lineOf, recordOfLine } from './key-json.ts'
-import { linesOf } from './lines.ts'
+import { linesOf, openToRead } from './lines.ts'
 import type { FileRecord, RecordWriter } from './record-format.ts'
 
 /** Reads a JSONL file. Places: the byte and the number of the line that is next. */
-export async function* readLines(path: string, after: string | null): AsyncGenerator<FileRecord> {
-  const file = await open(path, 'r')
+export async function* readLines(path: string, after: string | null, signal: AbortSignal): AsyncGenerator<FileRecord> {
+  const file = await openToRead(path)
   let [from, line] = (after ?? '0 0').split(' ').map(Number) as [number, number]
   try {
-    for await (const { text, end } of linesOf(file, from, true)) {
+    for await (const { text, end } of linesOf(file, { from, torn: true, signal })) {
       line++
       from = end
       if (text?.trim() === '') continue

@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises'
+import { constants, type FileHandle, open } from 'node:fs/promises'
 
 export interface Line {
   /** Without the line feed; null: longer than a line can be. */
@@ -12,13 +12,44 @@ const READ_BYTES = 1024 * 1024
 const MAX_LINE_BYTES = 256 * 1024 * 1024
 const LINE_FEED = 10
 
-/** The lines of a file from byte `from` on, which is where one begins. A last line without its line feed is given too, when `torn` says so: the file of somebody else may end like that, ours was being written. */
-export async function* linesOf(file: FileHandle, from: number, torn: boolean): AsyncGenerator<Line> {
+/** Opens a file that is read more than once, which a pipe cannot be. Throws what `open` does. */
+export async function openToRead(path: string): Promise<FileHandle> {
+  // Without the flag a pipe that nobody writes to would hold a thread, which nothing could end.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    if (!(await file.stat()).isFile()) throw new Error('it is no regular file')
+    return file
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+/** The first line, if it has its line feed within a megabyte. */
+export async function firstLineOf(file: FileHandle): Promise<Line | null> {
+  const buf = Buffer.allocUnsafe(READ_BYTES)
+  const { bytesRead } = await file.read(buf, 0, READ_BYTES, 0)
+  const end = buf.subarray(0, bytesRead).indexOf(LINE_FEED)
+  return end === -1 ? null : { text: buf.toString('utf8', 0, end), end: end + 1 }
+}
+
+export interface LinesWanted {
+  /** Byte of the file at which one begins. */
+  readonly from: number
+  /** A last line without its line feed is given too: the file of somebody else may end like that, ours was being written. */
+  readonly torn: boolean
+  /** Aborted when nobody wants more: a file may be long, and its lines may be. */
+  readonly signal: AbortSignal
+}
+
+/** Lines of a file. Throws the signal's reason. */
+export async function* linesOf(file: FileHandle, { from, torn, signal }: LinesWanted): AsyncGenerator<Line> {
   const buf = Buffer.allocUnsafe(READ_BYTES)
   let pieces: Buffer[] = []
   let length = 0
   let at = from
   for (;;) {
+    signal.throwIfAborted()
     const { bytesRead } = await file.read(buf, 0, READ_BYTES, at)
     if (bytesRead === 0) break
     let start = 0
@@ -44,13 +75,14 @@ function textOf(pieces: readonly Buffer[], length: number): string | null {
   return (pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)).toString('utf8')
 }
 
-/** How many line feeds a file has. Throws what `open` does. */
-export async function countLines(path: string): Promise<number> {
-  const file = await open(path, 'r')
+/** How many line feeds a file has. Throws what `openToRead` does, and the signal's reason. */
+export async function countLines(path: string, signal: AbortSignal): Promise<number> {
+  const file = await openToRead(path)
   try {
     const buf = Buffer.allocUnsafe(READ_BYTES)
     let count = 0
     for (let at = 0; ; ) {
+      signal.throwIfAborted()
       const { bytesRead } = await file.read(buf, 0, READ_BYTES, at)
       if (bytesRead === 0) return count
       for (let i = buf.indexOf(LINE_FEED); i !== -1 && i < bytesRead; i = buf.indexOf(LINE_FEED, i + 1)) count++

@@ -16,27 +16,27 @@ import { type FileRecord, type RecordWriter, refused } from './record-format.ts'
  */
 export type FileFormat = 'jsonl' | 'leveldb'
 
-/** Reads from behind `after` on (null: from the beginning). Throws JOB_REFUSED when it cannot be opened, or read. */
+export interface RecordFile {
+  readonly format: FileFormat
+  readonly path: string
+  readonly namespace: string
+}
+
+/** Reads from behind `after` on (null: from the beginning). `signal`: aborted when nobody wants more. Throws JOB_REFUSED when it cannot be opened, or read. */
 export async function* readRecords(
-  format: FileFormat,
-  path: string,
-  namespace: string,
+  { format, path, namespace }: RecordFile,
   after: string | null,
+  signal: AbortSignal,
 ): AsyncGenerator<FileRecord> {
   try {
-    yield* format === 'jsonl' ? readLines(path, after) : readLevel(path, namespace, after)
+    yield* format === 'jsonl' ? readLines(path, after, signal) : readLevel(path, namespace, after)
   } catch (cause) {
     throw refused(path, cause)
   }
 }
 
 /** `goOn`: where an earlier run of the same job stood; null: there was none. Throws JOB_REFUSED when it cannot be had, is there and should not be, or lacks what that run has written. So does its `append`, when the disk is full, say. */
-export async function openWriter(
-  format: FileFormat,
-  path: string,
-  namespace: string,
-  goOn: string | null,
-): Promise<RecordWriter> {
+export async function openWriter({ format, path, namespace }: RecordFile, goOn: string | null): Promise<RecordWriter> {
   const told = (cause: unknown): never => {
     throw refused(path, cause)
   }

@@ -40,7 +40,7 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
   const { primary, shadow } = endsOf(config, route)
   const isMirrored = primary.which === 'source' && shadow !== null && !options.dryRun
   const watch = new RouteWatch(environment, task)
-  const reader = await BackupReader.open(options.file!)
+  const reader = await BackupReader.open(options.file!, task.signal)
   const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, source, source, false)
   const writes = new OwnWrites(environment, task, { watch, pairs, connections, store: source.storeName, isMirrored })

@@ -8,7 +8,7 @@ import { countLines } from './lines.ts'
 import { OwnWrites } from './own-writes.ts'
 import { Pairs } from './pairs.ts'
 import { isGone, putRecord } from './put-record.ts'
-import { type FileFormat, openWriter, readRecords } from './record-files.ts'
+import { openWriter, type RecordFile, readRecords } from './record-files.ts'
 import type { FileRecord, RecordWriter } from './record-format.ts'
 import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
@@ -26,13 +26,7 @@ const MAX_KEY_BYTES = 128 * 1024 * 1024
 const TOO_LARGE =
   'It was not exported: it takes more than 128 MB, which is too much for such a file; backfill copies it.'
 
-interface FileOf {
-  readonly format: FileFormat
-  readonly path: string
-  readonly namespace: string
-}
-
-function fileOf({ file, format = 'jsonl', namespace = '' }: JobOptions): FileOf {
+function fileOf({ file, format = 'jsonl', namespace = '' }: JobOptions): RecordFile {
   return { path: file!, format, namespace }
 }
 
@@ -46,7 +40,7 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
   const { primary, shadow } = endsOf(config, route)
   const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, primary, shadow ?? primary, shadow !== null)
-  const { path, format, namespace } = fileOf(options)
+  const file = fileOf(options)
   const begun = task.checkpoint as { place: string } | null
   const watch = new RouteWatch(environment, task)
   const version = environment.version(primary.storeName)
@@ -87,8 +81,9 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
 
   try {
     // A file that cannot be read says so when it is.
-    if (begun === null && format === 'jsonl') task.total = await countLines(path).catch(() => null)
-    await inOrder(task, filePages(readRecords(format, path, namespace, begun?.place ?? null)), 2, work)
+    if (begun === null && file.format === 'jsonl')
+      task.total = await countLines(file.path, task.signal).catch(() => null)
+    await inOrder(task, filePages(readRecords(file, begun?.place ?? null, task.signal)), 2, work)
     return report(task, options.dryRun ? 'would be imported' : 'imported and read again', [
       'Left: keys that were there already, and keys whose time of expiry has come.',
     ])
@@ -131,10 +126,10 @@ export async function exportKeys(environment: JobEnvironment, task: Task): Promi
   const { primary } = endsOf(config, route)
   const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, primary, primary, false)
-  const { path, format, namespace } = fileOf(options)
+  const file = fileOf(options)
   const begun = task.checkpoint as ExportCheckpoint | null
   const watch = new RouteWatch(environment, task)
-  const writer = await openWriter(format, path, namespace, begun?.place ?? null)
+  const writer = await openWriter(file, begun?.place ?? null)
 
   const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {
     watch.look()
@@ -184,7 +179,7 @@ export async function exportKeys(environment: JobEnvironment, task: Task): Promi
     }
     return report(task, 'exported', [
       'The file holds each key as it was when its turn came.',
-      ...(format === 'leveldb'
+      ...(file.format === 'leveldb'
         ? ['LevelDB holds strings that are UTF-8 text, of database 0; what it cannot hold is listed as failed.']
         : []),
     ])

@@ -275,7 +275,7 @@ test('what has changed since it was written down is written down again; restored
   ])
   await writer.close()
   await expect(BackupWriter.open(path, 'all', 'old', '2 x')).rejects.toThrow(/exists already/)
-  const reader = await BackupReader.open(path)
+  const reader = await BackupReader.open(path, new AbortController().signal)
   expect((await reader.survey()).count).toBe(6)
   await reader.close()
 

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { appendFileSync, mkdtempSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -186,7 +187,33 @@ test('an export whose file was taken away, or cut off, while it was paused is re
 test('a path that cannot be read is told as that', async () => {
   const { understudy } = migration
   const read = await over(understudy, (await startJob(understudy, 'import', 'all', { file: directory })).id)
-  expect(read).toMatchObject({ state: 'failed', error: expect.stringMatching(/cannot be used: EISDIR/) })
+  expect(read).toMatchObject({ state: 'failed', error: expect.stringMatching(/cannot be used: it is no regular file/) })
+}, 240_000)
+
+test('a file that is read for hours can be left at any moment; a pipe, which cannot be read twice, is refused', async () => {
+  const { understudy } = migration
+  const [long, backup, pipe] = ['long.jsonl', 'long.backup', 'pipe'].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ]
+  writeFileSync(long, '')
+  writeFileSync(backup, `${JSON.stringify({ format: 'understudy-backup', version: 1 })}\n`)
+  // Nothing but holes.
+  for (const path of [long, backup]) truncateSync(path, 300 * 1024 ** 3)
+  execFileSync('mkfifo', [pipe])
+  for (const [kind, file] of [
+    ['import', long],
+    ['restore', backup],
+  ] as const) {
+    const { id } = await startJob(understudy, kind, 'all', { file })
+    await eventually(async () => expect((await jobOf(understudy, id)).state).toBe('running'))
+    expect(await steer(understudy, id, 'cancel')).toMatchObject({ state: 'cancelled' })
+  }
+  for (const kind of ['import', 'restore'] as const) {
+    const refused = await over(understudy, (await startJob(understudy, kind, 'all', { file: pipe })).id)
+    expect(refused).toMatchObject({ state: 'failed', error: expect.stringMatching(/it is no regular file/) })
+  }
 }, 240_000)
 
 test('locks of a LevelDB come in with their times of expiry, and go out again', async () => {

@@ -1,4 +1,6 @@
-import { existsSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
@@ -37,6 +39,24 @@ test('a second signal ends the process at once, whatever it is stopping', async 
   expect(await understudy.exited).toEqual({ code: 1, signal: null })
 })
 
+test('a file of a disk that hangs keeps the process no longer than it takes to stop', async () => {
+  // Nobody writes to it: whoever opens it waits in a thread.
+  const directory = mkdtempSync(join(tmpdir(), 'understudy-stop-'))
+  const pipe = join(directory, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  try {
+    await startPatched(
+      `import { open } from 'node:fs'; import { isMainThread } from 'node:worker_threads'
+      if (isMainThread) open(${JSON.stringify(pipe)}, 'r', () => {})`,
+    )
+    understudy.signal('SIGTERM')
+    expect(await understudy.exited).toEqual({ code: null, signal: 'SIGKILL' })
+    expect(understudy.stdout + understudy.stderr).toMatch(/"msg":"stopped"/)
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
+})
+
 test('while it stops, nothing is changed any more, reading goes on, and a switch that waits is told why it ends', async () => {
   const target = await startRedis()
   try {
@@ -72,9 +92,13 @@ test('while it stops, nothing is changed any more, reading goes on, and a switch
 
 /** Starts it with another `JobRunner.stop`; with a target, in `mirror`. */
 async function startWith(stop: string, target: RedisServer | null = null): Promise<void> {
-  redis = await startRedis()
   const runner = new URL('../../src/jobs/runner.ts', import.meta.url).href
-  const patch = `import { JobRunner } from '${runner}'; JobRunner.prototype.stop = ${stop}`
+  await startPatched(`import { JobRunner } from '${runner}'; JobRunner.prototype.stop = ${stop}`, target)
+}
+
+/** `patch`: a module that every thread begins with. */
+async function startPatched(patch: string, target: RedisServer | null = null): Promise<void> {
+  redis = await startRedis()
   understudy = await startUnderstudy(
     {
       stores: { only: { url: redis.url }, ...(target === null ? {} : { new: { url: target.url } }) },
