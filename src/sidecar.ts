@@ -311,7 +311,10 @@ export class Sidecar implements Control {
         config: () => this.config,
         endpoint: (store) => this.#stores.endpointIn(this.config, store),
         version: (store) => this.#stores.health.get(store)?.version ?? null,
-        ailment: (store) => this.#stores.clusters.get(store)?.error ?? null,
+        ailment: (store) => {
+          const health = this.#stores.health.get(store)
+          return health === undefined || health.up ? null : health.error
+        },
         dataPath: this.#thread,
         mustStay: (route) => this.#mustNotMove(route),
         cleaning: async (route) => {

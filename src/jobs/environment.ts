@@ -11,7 +11,7 @@ export interface JobEnvironment {
   readonly endpoint: (store: string) => Endpoint | null
   /** `redis_version` of a store; null: not known. */
   readonly version: (store: string) => string | null
-  /** Why not every slot of a cluster can be reached; null: each can, or it is one server. */
+  /** Why a store does not answer the look at it each second, or not every slot of a cluster can be reached; null: all is well, or not known. */
   readonly ailment: (store: string) => string | null
   readonly dataPath: DataPathPort
   /** The source of the route is incomplete from when this resolves. */

@@ -101,9 +101,12 @@ export class Throttle {
     const of = stats.routes[this.#route]
     if (route === undefined || of === undefined) return null
     for (const store of [route.source.store, route.target?.store]) {
-      const link = store === undefined ? undefined : stats.stores[store]
-      if (store !== undefined && link?.state !== 'up') return silent(store, link?.error ?? null)
-      const ailment = store === undefined ? null : this.#environment.ailment(store)
+      if (store === undefined) continue
+      const link = stats.stores[store]
+      const ailment = this.#environment.ailment(store)
+      // A connection that is being opened says nothing.
+      if (link?.state !== 'up') return silent(store, link?.error ?? ailment)
+      // One that hangs keeps its connection for a while.
       if (ailment !== null) return `store '${store}': ${ailment}`
     }
     if (of.lagMs > MAX_LAG_MS) return `the mirror is ${(of.lagMs / 1000).toFixed(1)} s behind`
