@@ -21,6 +21,8 @@ const MAX_PACE_MS = 4_096
 /** The primary was not there after all. */
 const UNCONNECTED_DELAY_MS = 20
 const MAX_LOST_DELAY_MS = 1_280
+/** A store that has refused a connection for good is asked for another one after so long. */
+const REFUSED_MS = 5_000
 const FIRST_DELAY_MS = 100
 const MAX_DELAY_MS = 10_000
 
@@ -55,8 +57,8 @@ export class Repairer {
   readonly #bucket: TokenBucket
   readonly #holds: KeyHolds
   readonly #work = new Map<string, RouteWork>()
-  /** Connections to primaries that are being opened for dirty keys of databases other than 0, by store and database. */
-  readonly #asked = new Map<string, Pipeline>()
+  /** Connections to primaries that dirty keys wait for, by store and database, and since when: until they are up. */
+  readonly #opening = new Map<string, { readonly pipeline: Pipeline; readonly atMs: number }>()
 
   /** `resume`: sessions that wait look again. */
   constructor(context: DataPathContext, dirty: DirtySet, overlap: OverlapTable, resume: () => void) {
@@ -102,7 +104,10 @@ export class Repairer {
     work.paused = true
     for (const database of this.#dirty.dirtyDatabases(route.name)) {
       if (!this.#isConnected(route, database)) {
-        if (this.#isNowhere(route, database)) this.#dirty.drop(route.name, database)
+        if (route.shadow !== null && this.#saysThereIsNone(route.primary.storeName, database)) {
+          this.#opening.delete(nameOf(route.primary.storeName, database))
+          this.#dirty.drop(route.name, database)
+        }
         continue
       }
       work.paused = false
@@ -121,29 +126,30 @@ export class Repairer {
     // One that has no such database may have it by and by.
     const shadow = store.shadow(database)
     if (shadow.state === 'idle') shadow.connect()
-    const primary = this.#context.stores[route.primary.store]!.shared(database, 2)
-    if (primary.state === 'idle') primary.connect()
+    const primary = this.#openPrimary(route.primary, database)
     return (shadow.state === 'up' || isStranded(store, database)) && primary.state === 'up'
   }
 
+  /** The primary's pipeline that clients share, on its way up. One that was refused lately (the user may not SELECT the database, say) is left closed: nobody waits for it, as a client would who is to hear the store's own words. */
+  #openPrimary({ store, storeName }: Route['primary'], database: number): Pipeline {
+    const { nowMs } = this.#context.clock
+    const name = nameOf(storeName, database)
+    const opening = this.#opening.get(name)
+    if (opening?.pipeline.state === 'closed' && nowMs - opening.atMs < REFUSED_MS) return opening.pipeline
+    const pipeline = this.#context.stores[store]!.shared(database, 2)
+    if (pipeline.state === 'idle') pipeline.connect()
+    if (pipeline.state === 'up') this.#opening.delete(name)
+    else if (opening?.pipeline !== pipeline) this.#opening.set(name, { pipeline, atMs: nowMs })
+    return pipeline
+  }
+
   /**
-   * The primary has no such database, so that nobody can have written there: keys of it are dirty where a SELECT might have succeeded (in a transaction that was lost, or whose script writes keys that it does not declare). It is asked for
-   * each time that there are some: it may be another server by then.
+   * The primary has no such database, in its own words, so that nobody can have written there: keys of it are dirty where a SELECT might have succeeded (in a transaction that was lost, or whose script writes keys that it does not declare). It is asked for each time
+   * that there are some: it may be another server by then. A user without the right to the database may not be the only one.
    */
-  #isNowhere({ primary, shadow }: Route, database: number): boolean {
-    if (database === 0 || shadow === null) return false
-    const asked = `${primary.storeName} ${database}`
-    const pipeline = this.#asked.get(asked)
-    if (pipeline === undefined || pipeline.state === 'up') {
-      const now = this.#context.stores[primary.store]!.shared(database, 2)
-      if (now.state === 'up') this.#asked.delete(asked)
-      else this.#asked.set(asked, now)
-      return false
-    }
-    if (pipeline.state !== 'closed') return false
-    this.#asked.delete(asked)
-    // In its own words; a user without the right to the database may not be the only one.
-    return pipeline.error?.startsWith('ERR ') === true
+  #saysThereIsNone(primary: string, database: number): boolean {
+    const opened = this.#opening.get(nameOf(primary, database))?.pipeline
+    return database !== 0 && opened?.state === 'closed' && opened.error?.startsWith('ERR ') === true
   }
 
   #copy(work: RouteWork, entry: DirtyKey, nowMs: number): void {
@@ -246,4 +252,8 @@ export class Repairer {
     }
     return work
   }
+}
+
+function nameOf(store: string, database: number): string {
+  return `${store} ${database}`
 }

@@ -18,6 +18,7 @@ import { eventually } from '../support/eventually.ts'
 class FakePipeline {
   readonly lane: number
   state = 'up'
+  error: string | null = null
   readonly options = { identity: { database: 0 } }
   readonly sent: { owner: ReplyOwner; slot: InFlight; words: string[] }[] = []
 
@@ -390,5 +391,36 @@ describe('many keys', () => {
     after(20)
     // One server: it copies by itself.
     expect(down.sent[0]!.words[0]).toBe('COPY')
+  })
+
+  test('of a database that the primary refuses ask for a connection every five seconds, and are forgotten only where it has no such database', () => {
+    let words = 'NOPERM User app has no permissions to run the select command'
+    const made: FakePipeline[] = []
+    const stores = context.stores as unknown as { shared: (database: number) => FakePipeline }[]
+    stores[0]!.shared = (database) => {
+      const last = made.at(-1)
+      if (last !== undefined && last.state !== 'closed') return last
+      const pipeline = new FakePipeline(10 + database)
+      pipeline.state = 'idle'
+      pipeline.connect = () => {
+        pipeline.state = 'closed'
+        pipeline.error = words
+      }
+      made.push(pipeline)
+      return pipeline
+    }
+    const rest = context.routes.byName('rest')!
+    dirty.mark(rest, 5, Buffer.from('k'), 'overlap', clock.nowMs)
+    for (let i = 0; i < 240; i++) after(20)
+    expect([made.length, dirty.size]).toEqual([1, 1])
+    after(400)
+    expect([made.length, dirty.size]).toEqual([2, 1])
+    words = 'ERR DB index is out of range'
+    after(5_000)
+    expect([made.length, dirty.size]).toEqual([3, 0])
+    // It may be another server by then.
+    dirty.mark(rest, 5, Buffer.from('k'), 'overlap', clock.nowMs)
+    after(20)
+    expect([made.length, dirty.size]).toEqual([4, 0])
   })
 })
