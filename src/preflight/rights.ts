@@ -17,8 +17,8 @@ export interface Rights {
   readonly denied: readonly Need[]
   /** Whose keys its user may not touch. */
   readonly deniedKeys: readonly KeyNeed[]
-  /** Whether it takes writes at the moment: `unknown`: none of them came so far; else why it does not. */
-  readonly writes: { readonly refused: string } | 'taken' | 'unknown'
+  /** Whether it takes writes at the moment: `unknown`: none of them came so far; `elsewhere`: all keys that were tried are other nodes'; else why it does not. */
+  readonly writes: { readonly refused: string } | 'taken' | 'unknown' | 'elsewhere'
 }
 
 type Ask = (args: readonly string[]) => Promise<unknown>
@@ -80,7 +80,12 @@ function writesBy(answers: readonly unknown[], writes: readonly unknown[]): Righ
   const refused = answers.map((answer) => (answer instanceof Error ? refusalOf(answer.message) : null))
   const first = refused.find((reason) => reason !== null)
   if (first != null) return { refused: first }
-  return writes.includes('QUEUED') ? 'taken' : 'unknown'
+  if (writes.includes('QUEUED')) return 'taken'
+  return writes.length > 0 && writes.every(isMoved) ? 'elsewhere' : 'unknown'
+}
+
+function isMoved(answer: unknown): boolean {
+  return answer instanceof Error && answer.message.startsWith('MOVED ')
 }
 
 /** By Redis 6 (`this user has no permissions to run the 'x' command`), 7 and Valkey; a service that has taken the command away does not know it. */

@@ -317,6 +317,18 @@ test('a cluster: every master is asked; a node of one is no single server, and a
     await master.config('SET', 'min-replicas-to-write', '0')
     master.disconnect()
   }
+  // Keys of one slot are the business of one master: of the others nothing has to be known.
+  const file = join(folder, 'one-slot.yaml')
+  writeFileSync(
+    file,
+    `stateDir: ${folder}
+stores: { old: ${at(old.url)}, new: ${at(cluster.url)} }
+routes:
+  - { name: app, keys: ["{{app}}:*", "{{app}}"], source: { store: new } }
+  - { name: rest, keys: ["*"], source: { store: old } }
+`,
+  )
+  expect((await preflight(loadConfig(file, {}).config)).findings).toEqual([])
   const node = `redis://127.0.0.1:${looked.stores['new']!.servers[0]!.address.split(':')[1]}`
   expect(await messages(found(at(old.url), at(node)))).toEqual([
     "error: store 'new' is a node of a cluster: write redis+cluster:// in stores.new.url",
