@@ -26,7 +26,7 @@ function progressLine(job: Job): string {
   const share = total === null || total === 0 ? '' : `${Math.floor((100 * done) / total)}%  `
   const eta = etaSeconds === null ? '' : `, ${formatSeconds(etaSeconds)} left`
   const of = total === null ? count(done) : `${count(done)} of ${count(total)}`
-  return `${job.kind} ${job.route} (job ${job.id}${isDryRun(job) ? ', dry run' : ''}): ${share}${of} keys, ${count(rate)}/s${eta}${outcomes(job)}${hindrance(job)}`
+  return `${job.kind} ${job.route} (job ${job.id}${isDryRun(job) ? ', dry run' : ''}): ${share}${of} keys seen, ${count(rate)}/s${eta}${outcomes(job)}${hindrance(job)}`
 }
 
 class BarView implements ProgressView {
@@ -38,7 +38,7 @@ class BarView implements ProgressView {
       {
         stream: terminal.notes,
         // What matters most comes first: a narrow terminal cuts the line off.
-        format: '{name} {bar} {percentage}%  {rate}/s, {left} left{hindrance}; {done} of {all} keys{outcomes}',
+        format: '{name} {bar} {percentage}%  {rate}/s, {left} left{hindrance}; {done} of {all} keys seen{outcomes}',
         hideCursor: true,
         clearOnComplete: true,
         barsize: (terminal.notes.columns ?? WIDE) >= WIDE ? 24 : 8,

@@ -13,6 +13,14 @@ export interface ListedKey {
   readonly detail: string
 }
 
+/** What a state brings with it. */
+export interface JobResult {
+  readonly error?: string
+  readonly report?: JobReport
+  /** Left out: as it was saved last. */
+  readonly progress?: JobProgress
+}
+
 /** Jobs that are over are kept, the latest so many of them. */
 const MAX_KEPT = 200
 /** Keys that one job lists; beyond, they are only counted. */
@@ -79,13 +87,13 @@ export class JobStore {
   }
 
   /** Enters a state; throws on a transition that is not in the table (a defect). */
-  enter(id: number, state: JobState, nowMs: number, result: { error?: string; report?: JobReport } = {}): Job {
+  enter(id: number, state: JobState, nowMs: number, result: JobResult = {}): Job {
     const was = this.get(id)!
     if (!JOB_TRANSITIONS[was.state].includes(state)) throw new Error(`job ${id}: ${was.state} -> ${state}`)
     this.#database
       .prepare(
         `UPDATE jobs SET state = ?, started_at = CASE WHEN ? = 'running' THEN coalesce(started_at, ?) ELSE started_at END,
-           finished_at = ?, error = ?, report = coalesce(?, report) WHERE id = ?`,
+           finished_at = ?, error = ?, report = coalesce(?, report), progress = coalesce(?, progress) WHERE id = ?`,
       )
       .run(
         state,
@@ -94,6 +102,7 @@ export class JobStore {
         isOver(state) ? nowMs : null,
         result.error ?? null,
         result.report === undefined ? null : JSON.stringify(result.report),
+        result.progress === undefined ? null : JSON.stringify(result.progress),
         id,
       )
     return this.get(id)!

@@ -91,7 +91,7 @@ export interface JobKeyQuery {
 }
 
 export interface JobProgress {
-  /** Keys that the stores' SCAN has given, of all routes, and how many are expected; null: not known yet. */
+  /** Keys that the stores' SCAN has given, of all routes, and how many are expected (of a job that is done: there were); null: not known yet. */
   readonly done: number
   readonly total: number | null
   /** `done` per second, lately. */

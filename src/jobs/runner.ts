@@ -17,7 +17,7 @@ import type {
   JobState,
 } from './job.ts'
 import { isDryRun, isOver, WORK_COUNTS } from './job.ts'
-import type { JobStore } from './job-store.ts'
+import type { JobResult, JobStore } from './job-store.ts'
 import { Task } from './task.ts'
 
 /** What a job says when it is done; the keys it listed are counted by the runner. */
@@ -211,7 +211,9 @@ export class JobRunner {
       const done = await this.#options.work[kind](task)
       const report = { ...done, notes: [...done.notes, ...task.remarks], classes: this.#store.classes(id) }
       await task.written(() => this.#options.onDone(task.job, report))
-      return () => this.#enter(id, 'done', { report })
+      // It was expected from what the stores held when it began.
+      task.total = task.done
+      return () => this.#enter(id, 'done', { report, progress: task.progress })
     } catch (thrown) {
       // Its connections are closed then, so it can end in other words, too.
       if (task.interruption !== null) return () => this.#enterInterrupted(task)
@@ -255,7 +257,7 @@ export class JobRunner {
     return why
   }
 
-  #enter(id: number, state: JobState, result: { error?: string; report?: JobReport } = {}): Job {
+  #enter(id: number, state: JobState, result: JobResult = {}): Job {
     const job = this.#store.enter(id, state, Date.now(), result)
     this.#saidUnwritten = null
     const { kind, route } = job

@@ -20,15 +20,15 @@ const progress = { ...job().progress, copied: 0, skipped: 0, failed: 0, compared
 
 test('a line of progress says what has been done', () => {
   expect(lineOf(job({ kind: 'cleanup', options: { dryRun: false }, progress }))).toBe(
-    'cleanup jobs (job 1): 25%  250 of 1,000 keys, 50/s, 15s left; compared 250, deleted 250\n',
+    'cleanup jobs (job 1): 25%  250 of 1,000 keys seen, 50/s, 15s left; compared 250, deleted 250\n',
   )
 })
 
 test('of a dry run it says what would be done', () => {
   expect(lineOf(job({ kind: 'cleanup', options: {}, progress }))).toBe(
-    'cleanup jobs (job 1, dry run): 25%  250 of 1,000 keys, 50/s, 15s left; compared 250, would be deleted 250\n',
+    'cleanup jobs (job 1, dry run): 25%  250 of 1,000 keys seen, 50/s, 15s left; compared 250, would be deleted 250\n',
   )
   expect(lineOf(job({ options: { dryRun: true } }))).toBe(
-    'backfill jobs (job 1, dry run): 25%  250 of 1,000 keys, 50/s, 15s left; would be copied 240, skipped 8, failed 2\n',
+    'backfill jobs (job 1, dry run): 25%  250 of 1,000 keys seen, 50/s, 15s left; would be copied 240, skipped 8, failed 2\n',
   )
 })

@@ -175,3 +175,14 @@ test('a full database is told as one, any other error of it as what it is', () =
   expect(diskTrouble(thrown('SELECT * FROM nothing'))).toBeNull()
   expect(diskTrouble(new Error('another'))).toBeNull()
 })
+
+test('a job that is done has seen all there was, however much was expected', async () => {
+  const { runner } = runnerOf(async (task) => {
+    task.total = 136
+    task.done = 127
+    await task.save({ step: 1 })
+    return REPORT
+  })
+  const { id } = await runner.start(JOB)
+  await becomes(runner, id, { state: 'done', progress: expect.objectContaining({ done: 127, total: 127 }) })
+})

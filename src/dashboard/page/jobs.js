@@ -67,7 +67,7 @@ function jobRow(job) {
     </div>
     <progress max="1" .value=${bar ?? 0} aria-label=${`Progress of the ${kind} of ${route}`}></progress>
     <p class="quiet">
-      ${count(done)}${total === null ? '' : ` of ${count(total)}`} keys${share === null ? '' : ` (${percent(share)})`}
+      ${count(done)}${total === null ? '' : ` of ${count(total)}`} keys seen${share === null ? '' : ` (${percent(share)})`}
       ${state === 'running' ? html`· ${rate(progress['rate'])} · ${progress['etaSeconds'] == null ? '' : `${duration(progress['etaSeconds'])} left`}` : nothing}
       ${outcomes.map(([name, value]) => html`· ${name} ${count(value)} `)}
       ${finishedAt === null ? html`· began ${time(startedAt)}` : html`· ended ${time(finishedAt)}`}
