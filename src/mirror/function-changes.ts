@@ -1,13 +1,9 @@
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
+import { changesFunctions } from '../routing/server-wide.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
-
-/** FUNCTION LOAD, DELETE, FLUSH, RESTORE: they write, and name no key. */
-export function changesFunctions(spec: CommandSpec | null): boolean {
-  return spec?.write === true && spec.name.startsWith('FUNCTION ')
-}
 
 /** Which libraries a change of functions takes away: all that there were, or one of that name. Null: none, it only adds and replaces. */
 export type Removed = 'all' | { readonly library: string } | null

@@ -156,9 +156,24 @@ export class Mirror {
     for (const ref of keys) this.#doubts.mark(ref, 'overlap', waiter)
   }
 
-  /** A write of a transaction that also changed every key at once: only its keys' states can tell what is left of it. */
-  besideServerWide(spec: CommandSpec, database: number, bytes: Buffer, waiter: AckWaiter | null): void {
-    this.#markBytes(spec, database, bytes, 0, bytes.length, 'overlap', waiter)
+  /**
+   * A write of a transaction that also changed every key at once: only its keys' states can tell what is left of it. What is about no keys (functions, scripts, messages) is as it would be
+   * anywhere.
+   */
+  besideServerWide(
+    spec: CommandSpec,
+    route: Route,
+    database: number,
+    bytes: Buffer,
+    reply: Buffer,
+    from: number,
+    to: number,
+    waiter: AckWaiter | null,
+  ): void {
+    const keys = this.#refs.in(spec, database, bytes, 0, bytes.length)
+    if (keys.length === 0 && !runsScript(spec))
+      this.apply(spec, route, database, bytes, 0, bytes.length, reply, from, to, waiter)
+    for (const ref of keys) this.#doubts.mark(ref, 'overlap', waiter)
     this.#doubts.script(spec, bytes, 0, bytes.length)
   }
 

@@ -1,7 +1,7 @@
 import { hashBytes } from '../base/hash.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
-import { changesFunctions, removedBy } from '../mirror/function-changes.ts'
+import { removedBy } from '../mirror/function-changes.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
 import { NOBODY } from '../mirror/overlap.ts'
 import { mayWriteBeforeError } from '../mirror/settled-command.ts'
@@ -11,7 +11,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import { crossRoute, type Plan, planCommand } from '../routing/plan.ts'
 import { FUNCTIONS_UNREAD } from '../routing/plan-script.ts'
 import type { Route, RouteState } from '../routing/route.ts'
-import { isServerWide } from '../routing/server-wide.ts'
+import { changesFunctions, isServerWide } from '../routing/server-wide.ts'
 import type { TransactionSlots } from './cross-slots.ts'
 import type { Queued } from './exec-reply.ts'
 import { areHeldBack } from './hold.ts'
@@ -182,7 +182,7 @@ export class TransactionQueue {
             if (renamed && isServerWide(spec)) mirrorOwnFlush(this.#session.path, database, buf, from, to, waiter)
             else if ((!contested && !besideServerWide) || isServerWide(spec) || wroteNothing) {
               mirror.apply(spec, route, database, bytes, 0, bytes.length, buf, from, to, waiter)
-            } else if (besideServerWide) mirror.besideServerWide(spec, database, bytes, waiter)
+            } else if (besideServerWide) mirror.besideServerWide(spec, route, database, bytes, buf, from, to, waiter)
             else mirror.contested(spec, route, database, bytes, 0, bytes.length, buf, from, to, waiter)
           }
         },

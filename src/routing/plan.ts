@@ -8,7 +8,7 @@ import { type Functions, planScript } from './plan-script.ts'
 import { planPublish, publishFrame } from './publish.ts'
 import type { Route, RouteState } from './route.ts'
 import type { RouteTable } from './route-table.ts'
-import { flushesOwnKeys } from './server-wide.ts'
+import { flushesOwnKeys, isOfFallback } from './server-wide.ts'
 import { planPatterns, renamePattern } from './sort-patterns.ts'
 
 /**
@@ -26,7 +26,7 @@ export class Plan {
   renames = false
   /** Other routes whose keys it touches (same primary); null: none. */
   others: RouteState[] | null = null
-  /** Has no keys, and yet belongs to its route: by its channel. */
+  /** Has no keys, and yet belongs to its route: by its channel, or because that is mirrored as a whole. */
   bound = false
   /** KEYS and its like, HSCAN and its like, PUBLISH or a FLUSHDB of a namespace, which is written anew for the store; null: any other. */
   special: CommandSpec | null = null
@@ -104,8 +104,10 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
     }
   }
   if (positions.patternCount > 0) planPatterns(table, view, plan)
-  if (spec.firstKey === 0 && (table.namesDiffer || table.mayPart || table.channels.rules.length > 0))
-    planScript(table, spec, view, plan)
+  if (spec.firstKey === 0) {
+    if (table.namesDiffer || table.mayPart || table.channels.rules.length > 0) planScript(table, spec, view, plan)
+    plan.bound = isOfFallback(spec)
+  }
   if (positions.count === 0 && flushesOwnKeys(table, spec)) planOwnFlush(table, spec, plan)
 }
 

@@ -9,6 +9,16 @@ export function isServerWide(spec: CommandSpec | null): boolean {
 
 const SERVER_WIDE: ReadonlySet<string> = new Set(['FLUSHALL', 'FLUSHDB', 'SWAPDB'])
 
+/** FUNCTION LOAD, DELETE, FLUSH, RESTORE: they write, and name no key. */
+export function changesFunctions(spec: CommandSpec | null): boolean {
+  return spec?.write === true && spec.name.startsWith('FUNCTION ')
+}
+
+/** Has no keys, and yet belongs to the route `*`, by which it is mirrored: a transaction that is executed elsewhere cannot have it. */
+export function isOfFallback(spec: CommandSpec): boolean {
+  return isServerWide(spec) || changesFunctions(spec)
+}
+
 /**
  * FLUSHALL, FLUSHDB and SWAPDB change keys of every route that lives on the store. They pass where that is mirrored as a whole: every route with a key on the
  * store mirrors to the very store that the command is mirrored to, and nothing else is there. Otherwise they would destroy what is being built, or what a neighbour has

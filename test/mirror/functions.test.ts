@@ -309,6 +309,27 @@ test('a doubt about functions is that of the route `*`, whatever that is called 
   expect(await functionsOf(fresh)).toEqual([library('one')])
 }, 30_000)
 
+test.each(['FLUSHALL', 'FLUSHDB'])(
+  'what is done to functions in a transaction beside %s is done to the shadow',
+  async (flush) => {
+    const path = await start()
+    const app = path.client()
+    for (const name of ['kept', 'gone']) await app.call('FUNCTION', 'LOAD', library(name))
+    await app.call('FCALL', 'of_kept', 1, 'k')
+    await settled(path)
+    await app
+      .multi()
+      .call('FUNCTION', 'LOAD', 'REPLACE', library('kept', 2))
+      .call(flush)
+      .call('FUNCTION', 'DELETE', 'gone')
+      .call('FUNCTION', 'LOAD', library('late'))
+      .set('k', 1)
+      .exec()
+    await equal(path, [library('kept', 2), library('late')])
+    expect(await fresh.client().get('k')).toBe('1')
+  },
+)
+
 describe('changes of functions and calls in several databases, where one of the mirror’s connections is slow', () => {
   const library = (value: string) =>
     `#!lua name=l\nredis.register_function('f', function(keys) return redis.call('SET', keys[1], '${value}') end)`

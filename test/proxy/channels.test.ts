@@ -282,3 +282,16 @@ test('a subscriber to what two stores have, and one that leaves, leave no connec
   client.destroy()
   await eventually(async () => expect(await first.pubsub('NUMSUB', 'plain')).toEqual(['plain', 0]))
 })
+
+test('a message of a transaction that flushes a database is heard at the other end, too', async () => {
+  path = await startDataPath({
+    stores: { one, two },
+    routes: [{ source: 'one', target: { store: 'two', channels: { job_events: 'step_events' } }, phase: 'mirror' }],
+  })
+  const there = await subscriber(two.port, 'SUBSCRIBE', 'step_events')
+  const app = await path.raw()
+  app.send('MULTI\r\nFLUSHDB\r\nPUBLISH job_events x\r\nEXEC\r\nPUBLISH job_events end\r\n')
+  await app.take(5)
+  expect(await heard(there)).toEqual(['step_events x'])
+  there.destroy()
+})

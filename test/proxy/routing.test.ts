@@ -176,6 +176,10 @@ describe('keys of several stores in one command', () => {
         [['MULTI'], ['SET', 'k', 1], ['SET', 'far:1', 1], ['EXEC']],
         [['MULTI'], ['SET', 'far:1', 1], ['SET', 'job:1', 1], ['SET', 'k', 1], ['EXEC']],
         [['MULTI'], ['SET', 'k', 1], ['MGET', 'job:1', 'far:1'], ['EXEC']],
+        // What has no keys and is mirrored as the route `*` is its primary's.
+        [['MULTI'], ['SET', 'far:1', 1], ['FUNCTION', 'FLUSH'], ['EXEC']],
+        [['MULTI'], ['SET', 'far:1', 1], ['FLUSHALL'], ['EXEC']],
+        [['MULTI'], ['FLUSHDB'], ['SET', 'far:1', 1], ['EXEC']],
       ]) {
         const replies: string[] = []
         if (way === 'one by one') for (const command of commands) replies.push(await client.ask(...command))
