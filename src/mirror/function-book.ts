@@ -1,6 +1,7 @@
 import type { FoundFunction, Functions } from '../routing/plan-script.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
+import type { PassedChange } from './function-changes.ts'
 import { askAboutFunctions, LIST_FUNCTIONS, librariesOf } from './function-list.ts'
 import { type Changes, FunctionShelf, type StoredFunction } from './function-shelf.ts'
 import { isUnknownCommand, refusedCommand } from './store-errors.ts'
@@ -42,7 +43,7 @@ export class FunctionBook implements Functions {
   isReadOnly(name: string): boolean {
     let known = false
     for (const shelf of this.#shelves.values()) {
-      const found = shelf.last(name)
+      const found = shelf.last(name, this.#context.clock.nowMs)
       if (found === undefined) continue
       if (!found.readOnly) return false
       known = true
@@ -55,10 +56,10 @@ export class FunctionBook implements Functions {
     this.#shelfOf(store).changing()
   }
 
-  /** It has been answered, or lost. */
-  changed(store: string): void {
+  /** It has been answered, or lost. `passed`: what it may have done. */
+  changed(store: string, passed: readonly PassedChange[]): void {
     const shelf = this.#shelfOf(store)
-    shelf.changed()
+    shelf.changed(passed)
     if (shelf.isCalled) this.#ask(store, shelf)
   }
 

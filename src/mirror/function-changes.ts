@@ -4,6 +4,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import { changesFunctions } from '../routing/server-wide.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
+import { digestOf } from './function-list.ts'
 
 /** Which libraries a change of functions takes away: all that there were, or one of that name. Null: none, it only adds and replaces. */
 export type Removed = 'all' | { readonly library: string } | null
@@ -20,6 +21,32 @@ export function removedBy({ name }: CommandSpec, view: CommandView): Removed {
     default:
       return null
   }
+}
+
+/** What a change of functions that has passed by leaves behind: a library of that source, or none of that name (null: none at all). */
+export type PassedChange = { readonly digest: string } | { readonly gone: string | null } | 'anything'
+
+/** Of the command `bytes[start .. end)`, which changes functions. */
+export function passedBy({ name }: CommandSpec, bytes: Buffer, start: number, end: number): PassedChange {
+  parser.parse(bytes, start, end)
+  const { buf, argc } = parser
+  switch (name) {
+    case 'FUNCTION LOAD':
+      return { digest: digestOf(buf.subarray(parser.start[argc - 1]!, parser.end[argc - 1]!)) }
+    case 'FUNCTION DELETE':
+      return { gone: wordOf(parser, 2) }
+    case 'FUNCTION FLUSH':
+      return { gone: null }
+    default:
+      return 'anything'
+  }
+}
+
+/** The change may be why the store has this source under that name of a library, or, undefined, none. */
+export function leaves(change: PassedChange, library: string, digest: string | undefined): boolean {
+  if (change === 'anything') return true
+  if ('digest' in change) return change.digest === digest
+  return digest === undefined && (change.gone === null || change.gone === library)
 }
 
 /**

@@ -2,6 +2,7 @@ import { analyseLibrary, type LibraryFacts } from '../command/library-analysis.t
 import { type ScriptFacts, UNREADABLE } from '../command/script-analysis.ts'
 import type { CommandTable } from '../command/table.ts'
 import type { FoundFunction, KnownFunction } from '../routing/plan-script.ts'
+import { leaves, type PassedChange } from './function-changes.ts'
 import { digestOf, type Library } from './function-list.ts'
 
 /** A function as a store has it. */
@@ -45,8 +46,7 @@ export class StoredFunction implements KnownFunction {
 interface Reading {
   /** When it began. */
   readonly atMs: number
-  /** How many changes it knows that have passed by, and how many of these or servers that have answered. */
-  readonly passed: number
+  /** How many changes it knows that have passed by, or servers that have answered. */
   readonly changes: number
 }
 
@@ -57,8 +57,8 @@ export class FunctionShelf {
   /** By library. */
   #digests: ReadonlyMap<string, string> = new Map()
   #state: 'unread' | 'read' | 'refused' = 'unread'
-  /** Counts changes that have passed by. */
-  #passed = 0
+  /** Changes that have passed by since the last reading. */
+  #passed: PassedChange[] = []
   /** Counts these, and servers that have answered. */
   #changes = 0
   /** Changes under way. */
@@ -73,7 +73,7 @@ export class FunctionShelf {
   /** Since when somebody has been waiting; 0: nobody is. */
   #waitingSinceMs = 0
   #bytes = 0
-  /** Somebody waits for a reading. */
+  /** A reading is of use now. */
   wanted = false
 
   /** Somebody has asked for a function since it was read, and may have been told what is not true any more. */
@@ -94,15 +94,15 @@ export class FunctionShelf {
   find(name: string, nowMs: number): FoundFunction<StoredFunction> {
     this.#usedMs = nowMs
     const known = this.#functions.get(name.toLowerCase())
-    if (known === undefined || !this.#isCertain) return this.#missing(nowMs)
+    if (known === undefined || !this.#isCertain) return this.#missing(name, nowMs)
     known.calledMs = nowMs
     return known
   }
 
-  /** A function of that name, as it was when the store was last read; otherwise somebody waits until it is. */
-  last(name: string): StoredFunction | undefined {
+  /** A function of that name, as it was when the store was last read. Where that is not certain it is read again, and nobody waits for it. */
+  last(name: string, nowMs: number): StoredFunction | undefined {
     if (this.#isCertain) return this.#functions.get(name.toLowerCase())
-    this.wanted = true
+    if (!this.#isRefusing(nowMs)) this.wanted = true
     return undefined
   }
 
@@ -114,9 +114,15 @@ export class FunctionShelf {
     return this.#last?.changes !== this.#changes || this.#changing > 0
   }
 
-  #missing(nowMs: number): FoundFunction<StoredFunction> {
+  /** It has said no, and is not asked again so soon. */
+  #isRefusing(nowMs: number): boolean {
+    return this.#state === 'refused' && !this.#isStale && nowMs - this.#askedMs < REFUSED_MS
+  }
+
+  #missing(name: string, nowMs: number): FoundFunction<StoredFunction> {
+    if (!FUNCTION_NAME.test(name)) return 'absent'
+    if (this.#isRefusing(nowMs)) return 'unreadable'
     const age = nowMs - this.#askedMs
-    if (this.#state === 'refused' && !this.#isStale && age < REFUSED_MS) return 'unreadable'
     if (this.#isCertain && this.#reading === null && age < this.#stretched(ABSENT_MS)) return 'absent'
     this.wanted = true
     if (this.#waitingSinceMs === 0) this.#waitingSinceMs = nowMs
@@ -128,11 +134,11 @@ export class FunctionShelf {
     this.#changing++
   }
 
-  /** It has been answered, or lost. */
-  changed(): void {
+  /** It has been answered, or lost. `passed`: what it may have done. */
+  changed(passed: readonly PassedChange[]): void {
     this.#changing--
-    this.#passed++
     this.#changes++
+    this.#passed = this.#passed.length < MAX_PASSED ? [...this.#passed, ...passed] : ['anything']
   }
 
   /** It may be another server that answers next. */
@@ -149,7 +155,7 @@ export class FunctionShelf {
   }
 
   asked(nowMs: number): void {
-    this.#reading = { atMs: nowMs, passed: this.#passed, changes: this.#changes }
+    this.#reading = { atMs: nowMs, changes: this.#changes }
     this.#askedMs = nowMs
     this.wanted = false
   }
@@ -163,11 +169,16 @@ export class FunctionShelf {
     } else this.#reading = null
   }
 
-  /** The store has these. Gives those of the libraries that somebody else has changed or deleted since the last time, past Understudy, and of them those that have been called meanwhile. */
+  /** The store has these. Gives what is different since it was last read. */
   learn(libraries: readonly Library[], commands: CommandTable): Changes {
+    // Nobody knows what of a change meanwhile it has seen: the next one sees it all.
+    if (this.#reading?.changes !== this.#changes || this.#changing > 0) {
+      this.#reading = null
+      return NO_CHANGES
+    }
     const since = this.#state === 'read' ? this.#last : null
-    // A change that has passed by, or is about to, is no other's. Another server need not have the same, either.
-    const isUnseen = since?.passed === this.#passed && this.#changing === 0
+    const passed = this.#passed
+    this.#passed = []
     this.#ended('read')
     const [before, digestsBefore] = [this.#functions, this.#digests]
     const functions = readLibraries(libraries, commands, before)
@@ -175,14 +186,24 @@ export class FunctionShelf {
     this.#bytes = libraries.reduce((sum, { code }) => sum + code.length, 0)
     this.#functions = functions
     this.#digests = digests
-    const changed = [...digestsBefore].filter(([name, digest]) => digests.get(name) !== digest).map(([name]) => name)
-    const others = [...before].filter(([name, known]) => functions.get(name) !== known)
+    const byOthers = new Set<string>()
+    if (since !== null)
+      for (const [name, digest] of digestsBefore) {
+        const now = digests.get(name)
+        if (now !== digest && !passed.some((change) => leaves(change, name, now))) byOthers.add(name)
+      }
+    const different = [...before].filter(([name, known]) => functions.get(name) !== known)
     return {
-      libraries: isUnseen ? changed : [],
-      harmless: others.flatMap(([name]) => (functions.get(name)?.isHarmless === false ? [] : [name])),
+      libraries: [...byOthers],
+      harmless: different.flatMap(([name]) => (functions.get(name)?.isHarmless === false ? [] : [name])),
       misjudged:
-        isUnseen &&
-        others.some(([name, known]) => known.calledMs >= since.atMs - SLACK_MS && isWorse(known, functions.get(name))),
+        since !== null &&
+        different.some(
+          ([name, known]) =>
+            byOthers.has(known.library) &&
+            known.calledMs >= since.atMs - SLACK_MS &&
+            isWorse(known, functions.get(name)),
+        ),
     }
   }
 
@@ -198,14 +219,17 @@ export class FunctionShelf {
   }
 }
 
+/** What differs from one reading to the next. */
 export interface Changes {
-  /** That somebody else has changed. */
+  /** Libraries that somebody else has changed or deleted, past Understudy. */
   readonly libraries: readonly string[]
   /** Functions that are gone, or others now that can do no harm, whoever has changed them. */
   readonly harmless: readonly string[]
   /** One that somebody else has changed was called meanwhile, and does more than was known of it. */
   readonly misjudged: boolean
 }
+
+const NO_CHANGES: Changes = { libraries: [], harmless: [], misjudged: false }
 
 /** Something that the new one may have done has not been seen to: run again on the shadow it would have been the old one there. */
 function isWorse({ facts, isRunAgain }: StoredFunction, now: StoredFunction | undefined): boolean {
@@ -257,5 +281,9 @@ const RETRY_MS = 100
 const PATIENCE_MS = 500
 /** Ticks of the coarse clock. */
 const SLACK_MS = 100
+/** Until they are read. */
+const MAX_PASSED = 1_000
+/** What a server takes for one; a store has no other. */
+const FUNCTION_NAME = /^\w+$/
 /** Of a store; libraries beyond it are not read. */
 const MAX_BYTES = 4 * 1024 * 1024

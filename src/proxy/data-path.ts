@@ -220,7 +220,11 @@ export class DataPath implements DataPathContext {
   #functionsChanged(store: string, { libraries, harmless, misjudged }: Changes): void {
     const { routes, fallback } = this.routes
     if (!routes.some(({ primary }) => primary.storeName === store)) return
-    this.doubts.forget(harmless.map((name) => idOfFunction(name)))
+    this.doubts.forget(
+      this.routes,
+      store,
+      harmless.map((name) => idOfFunction(name)),
+    )
     if (misjudged) doubtUndeclaredKeys(this, this.dirty)
     if (libraries.length > 0 && store === fallback.primary.storeName) doubtFunctions(this, this.dirty, null)
   }

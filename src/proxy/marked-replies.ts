@@ -1,8 +1,11 @@
+import { passedBy } from '../mirror/function-changes.ts'
+import { applicationBytes } from '../mirror/settled-command.ts'
 import { errorFields } from '../observability/log-error.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import { countedReply } from './counted-reply.ts'
+import type { DataPath } from './data-path.ts'
 import { isMalformed } from './malformed.ts'
 import { mapReply } from './map-reply.ts'
 import { COUNTED, FUNCTIONS, MAP_KEYS, MIRRORED, MIXED, SAMPLED, UNDECLARED } from './marks.ts'
@@ -26,7 +29,7 @@ export function settleMarked(
     session.writesOwed--
     contested = path.tickets.left(slot, slot.lane)
   }
-  if ((slot.flags & FUNCTIONS) !== 0) path.functions.changed(route.primary.storeName)
+  if ((slot.flags & FUNCTIONS) !== 0) functionsChanged(path, slot, route, buf[start] !== MINUS)
   if ((slot.flags & UNDECLARED) !== 0) path.mirror.undeclared.ended(route, !isUnknownScript(buf, start))
   try {
     if ((slot.flags & MAP_KEYS) !== 0 && !slot.timedOut)
@@ -65,6 +68,13 @@ export function settleMarked(
   if (slot.timedOut) return
   if (mapped === null) session.reply(slot.seq, buf, start, end)
   else session.reply(slot.seq, mapped, 0, mapped.length)
+}
+
+/** A command that changes functions has been answered, or lost. `maybe`: it may have been executed. */
+export function functionsChanged({ functions }: DataPath, slot: InFlight, route: Route, maybe: boolean): void {
+  if (!maybe) return functions.changed(route.primary.storeName, [])
+  const { bytes, start, end } = applicationBytes(slot)
+  functions.changed(route.primary.storeName, [passedBy(slot.spec!, bytes, start, end)])
 }
 
 /** `-NOSCRIPT`, `-ERR Function not found` */

@@ -31,22 +31,26 @@ export class ScriptDoubts {
     })
   }
 
-  /** They are others now than those that were reported. */
-  forget(ids: readonly string[]): void {
-    for (const id of ids) for (const seen of [this.#ofAnyRoute, ...this.#byRoute.values()]) seen.delete(id)
+  /** At this primary they are others now than those that were reported. */
+  forget(table: RouteTable, store: string, ids: readonly string[]): void {
+    for (const seen of this.#at(table, store)) for (const id of ids) seen.delete(id)
   }
 
-  /** The primary of these routes has told its functions: those that could not be read are judged anew when they are called. */
-  forgetUnread({ routes, fallback }: RouteTable, store: string): void {
-    const served = routes.filter(({ primary }) => primary.storeName === store)
-    const sets = served.map(({ name }) => this.#byRoute.get(name))
-    for (const seen of served.includes(fallback) ? [this.#ofAnyRoute, ...sets] : sets)
-      for (const id of seen ?? []) if (isUnread(id)) seen!.delete(id)
+  /** This primary has told its functions: those that could not be read are judged anew when they are called. */
+  forgetUnread(table: RouteTable, store: string): void {
+    for (const seen of this.#at(table, store)) for (const id of seen) if (isUnread(id)) seen.delete(id)
   }
 
   /** Those that have been seen since the start and may reach keys of the route. */
   mayReach(route: string): string[] {
     return [...new Set([...(this.#byRoute.get(route) ?? []), ...this.#ofAnyRoute])]
+  }
+
+  /** Of the routes that the store answers. What declares no key is executed where the route `*` is. */
+  #at({ routes, fallback }: RouteTable, store: string): Set<string>[] {
+    const served = routes.filter(({ primary }) => primary.storeName === store)
+    const sets = served.flatMap(({ name }) => this.#byRoute.get(name) ?? [])
+    return served.includes(fallback) ? [this.#ofAnyRoute, ...sets] : sets
   }
 
   #of(route: string): Set<string> {

@@ -1,7 +1,7 @@
 import { hashBytes } from '../base/hash.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
-import { removedBy } from '../mirror/function-changes.ts'
+import { type PassedChange, passedBy, removedBy } from '../mirror/function-changes.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
 import { NOBODY } from '../mirror/overlap.ts'
 import { mayWriteBeforeError } from '../mirror/settled-command.ts'
@@ -53,6 +53,7 @@ export class TransactionQueue {
   readonly #serverWide: CommandSpec[] = []
   /** Routes of scripts that may write to keys which they do not declare. */
   readonly #undeclared: Route[] = []
+  readonly #functionChanges: PassedChange[] = []
   /** The store whose functions EXEC may change. */
   #functionsOf: readonly string[] = []
   /** Of its keys, where a cluster is to take over. */
@@ -122,7 +123,10 @@ export class TransactionQueue {
     } else if (spec !== null && isServerWide(spec)) this.#serverWide.push(spec)
     if (spec?.write && path.mirror.undeclared.areWrittenBy(spec, view, plan.route, this.changesFunctions))
       this.#undeclared.push(plan.route)
-    if (changesFunctions(spec)) this.changesFunctions = true
+    if (spec !== null && changesFunctions(spec)) {
+      this.changesFunctions = true
+      this.#functionChanges.push(passedBy(spec, frame, 0, frame.length))
+    }
     if (spec?.write && !path.readOnlyScripts.isCalled(spec, view)) this.writes = true
     if (spec?.name === 'CLIENT PAUSE') this.pauses = true
     if (spec !== null && mayPublish(spec)) this.publishes = true
@@ -153,7 +157,7 @@ export class TransactionQueue {
     const { tickets, mirror, functions } = this.#session.path
     this.#session.writesOwed--
     for (const script of this.#undeclared) mirror.undeclared.ended(script, true)
-    for (const store of this.#functionsOf) functions.changed(store)
+    for (const store of this.#functionsOf) functions.changed(store, this.#functionChanges)
     for (const state of this.states) state.inFlight--
     for (const spec of this.#serverWide) tickets.leaveServerWide(spec)
     return tickets.leaveAll(this.#hashes, this.#lane, this.#ticket)

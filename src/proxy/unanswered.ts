@@ -1,7 +1,7 @@
 import { applicationBytes } from '../mirror/settled-command.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, Loss } from '../upstream/in-flight.ts'
-import { leaveOthers } from './marked-replies.ts'
+import { functionsChanged, leaveOthers } from './marked-replies.ts'
 import { FUNCTIONS, HANDED_OVER, MIRRORED, UNDECLARED } from './marks.ts'
 import type { Session } from './session.ts'
 
@@ -12,7 +12,7 @@ export function commandLost(session: Session, slot: InFlight, loss: Loss): void 
   if (loss.refused) route.state.primaryError++
   else if (!session.closed) route.state.primaryLost++
   leaveOthers(slot)
-  if ((slot.flags & FUNCTIONS) !== 0) session.path.functions.changed(route.primary.storeName)
+  if ((slot.flags & FUNCTIONS) !== 0) functionsChanged(session.path, slot, route, loss.mayHaveRun)
   if ((slot.flags & UNDECLARED) !== 0) session.path.mirror.undeclared.ended(route, loss.mayHaveRun)
   if ((slot.flags & MIRRORED) !== 0) {
     session.writesOwed--

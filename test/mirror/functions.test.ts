@@ -330,6 +330,20 @@ test.each(['FLUSHALL', 'FLUSHDB'])(
   },
 )
 
+test('what somebody else changes beside changes that pass by comes to the shadow as well', async () => {
+  const path = await start()
+  const app = path.client()
+  await app.call('FUNCTION', 'LOAD', library('x'))
+  await app.call('FCALL', 'of_x', 1, 'k')
+  await old.client().call('FUNCTION', 'LOAD', 'REPLACE', library('x', 2))
+  await app.call('FUNCTION', 'LOAD', library('y'))
+  await eventually(async () => expect(await functionsOf(fresh)).toEqual([library('x', 2), library('y')].sort()))
+  await old.client().call('FUNCTION', 'LOAD', 'REPLACE', library('x', 3))
+  // As an application does at each start: the library is there.
+  await expect(app.call('FUNCTION', 'LOAD', library('x', 3))).rejects.toThrow('already exists')
+  await eventually(async () => expect(await functionsOf(fresh)).toEqual([library('x', 3), library('y')].sort()))
+})
+
 describe('changes of functions and calls in several databases, where one of the mirror’s connections is slow', () => {
   const library = (value: string) =>
     `#!lua name=l\nredis.register_function('f', function(keys) return redis.call('SET', keys[1], '${value}') end)`

@@ -268,3 +268,43 @@ test('routes that have the same names and may be switched one by one: both kinds
     await fresh.stop()
   }
 })
+
+test('a function in doubt at one primary stays so when one of its name does no harm at another', async () => {
+  const [far, fresh] = await Promise.all([startRedis(), startRedis()])
+  path = await startDataPath({
+    stores: { store, far, fresh },
+    routes: [
+      {
+        name: 'far',
+        keys: ['far:*'],
+        source: 'far',
+        target: { store: 'fresh', keys: { 'far:*': 'x:*' } },
+        phase: 'mirror',
+      },
+      { name: 'rest', source: 'store' },
+    ],
+  })
+  client = await path.raw()
+  await far.client().call('FUNCTION', 'LOAD', LIBRARY)
+  await client.ask('FUNCTION', 'LOAD', HARMLESS)
+  expect(await client.ask('FCALL', 'made_up', 1, 'far:1', '1')).toBe('+OK\r\n')
+  expect(await client.ask('FCALL', 'made_up', 1, 'k', '1')).toBe('+OK\r\n')
+  await client.ask('FUNCTION', 'LOAD', 'REPLACE', `${HARMLESS}\n-- another comment`)
+  // It has been read by the time this is answered.
+  expect(await client.ask('FCALL', 'made_up', 1, 'k', '1')).toBe('+OK\r\n')
+  expect(inDoubt('far')).toEqual(['function made_up'])
+  await far.client().call('FUNCTION', 'LOAD', 'REPLACE', HARMLESS)
+  await eventually(async () => {
+    await client.ask('FCALL', 'made_up', 1, 'far:1', '1')
+    expect(inDoubt('far')).toEqual([])
+  })
+  await Promise.all([far.stop(), fresh.stop()])
+})
+
+test('of what cannot be read no name is kept that no function has, and of a long one its beginning', async () => {
+  await store.client().call('ACL', 'SETUSER', 'default', '-function|list')
+  await start('copy')
+  for (const name of ['not-a-name', 'f'.repeat(100_000)])
+    expect(await client.ask('FCALL', name, 1, 'job:1')).toBe('-ERR Function not found\r\n')
+  expect(inDoubt()).toEqual([`unread function ${'f'.repeat(200)}`])
+})
