@@ -36,7 +36,8 @@ export function queueCommand(transaction: TransactionParts, view: CommandView, s
     (spec?.write && !keyed ? refuseServerWide(path.routes, spec) : null) ??
     transaction.bind(own ? plan.route : (transaction.route ?? plan.route))
   if (refusal !== null) return transaction.refuse(refusal, true)
-  if (spec !== null && isAboutTracking(spec)) {
+  const complete = spec !== null && arityFits(spec, view.argc)
+  if (complete && isAboutTracking(spec)) {
     transaction.tracking ??= new TransactionTracking(session)
     transaction.open()
     if (spec.name === 'CLIENT TRACKING' && !transaction.tracking.isReady(view)) return false
@@ -50,9 +51,12 @@ export function queueCommand(transaction: TransactionParts, view: CommandView, s
   }
   const frame = frameOf(view)
   connection.noteQueued(spec)
+  // One with too few words the server refuses, and then the transaction.
   const bytes = answered
     ? placeholderOf(session, spec, view, connection.store!)
-    : asSent(transaction, view, spec, frame)
+    : complete
+      ? asSent(transaction, view, spec, frame)
+      : connection.asSent(view, spec, frame)
   // Before the connection: opening one may plan again.
   const queued = queue.planned(view, spec, frame, answered)
   if (spec !== null && changesSubscriptions(spec)) {
@@ -60,16 +64,16 @@ export function queueCommand(transaction: TransactionParts, view: CommandView, s
     transaction.subscriptionChanges.queued(view, spec)
   }
   const pipeline = transaction.open()
-  if (spec === null || !arityFits(spec, view.argc)) transaction.abortedAt ??= queue.commands.length
+  if (!complete) transaction.abortedAt ??= queue.commands.length
   queue.commands.push(queued)
   transaction.push(pipeline, session, bytes, session.order.assign())
   return true
 }
 
 /** The planned command as the store gets it. */
-function asSent(transaction: TransactionParts, view: CommandView, spec: CommandSpec | null, frame: Buffer): Buffer {
+function asSent(transaction: TransactionParts, view: CommandView, spec: CommandSpec, frame: Buffer): Buffer {
   const { store } = transaction.connection
-  if (spec?.name === 'CLIENT TRACKING') return transaction.tracking!.queued(view, store!) ?? PLACEHOLDER
+  if (spec.name === 'CLIENT TRACKING') return transaction.tracking!.queued(view, store!) ?? PLACEHOLDER
   return transaction.connection.asSent(view, spec, frame)
 }
 

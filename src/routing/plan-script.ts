@@ -29,7 +29,7 @@ export function planScript(table: RouteTable, spec: CommandSpec, view: CommandVi
 }
 
 function planFunction(table: RouteTable, view: CommandView, plan: Plan): void {
-  if (plan.functions === null || view.argc < 3 || !countsKeys(view, plan)) return
+  if (plan.functions === null || !countsKeys(view, plan)) return
   const name = nameIn(view)
   const found = plan.functions.find(plan.route.primary.storeName, name)
   if (found === 'unread') plan.awaitsFunctions = true
@@ -145,7 +145,8 @@ export type FoundFunction<Known> = Known | 'unread' | 'absent' | 'unreadable'
 
 /** The number of keys is right: otherwise the server has something else to say. */
 function countsKeys(view: CommandView, plan: Plan): boolean {
-  return plan.positions.count > 0 || view.buf.toString('latin1', view.start[2], view.end[2]) === '0'
+  if (plan.positions.count > 0) return true
+  return view.argc > 2 && view.buf.toString('latin1', view.start[2], view.end[2]) === '0'
 }
 
 /** For a call that cannot wait until the store has told its functions. */

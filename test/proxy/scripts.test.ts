@@ -146,3 +146,12 @@ describe('a script whose keys are all declared, and which', () => {
     expect(await client.ask('EVAL', script, 1, 'job:1')).toMatch(/^:/)
   })
 })
+
+test('a call with a word too few is the server’s to refuse, right behind one that has it', async () => {
+  await start('refuse')
+  const sha = 'f'.repeat(40)
+  client.send(Buffer.concat([encodeCommand(['EVALSHA', sha, 0]), encodeCommand(['EVALSHA', sha])]))
+  const said = await client.take(2)
+  expect(said[0]).toMatch(/^-NOSCRIPT/)
+  expect(said[1]).toMatch(/^-ERR wrong number of arguments/)
+})

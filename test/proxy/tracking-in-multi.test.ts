@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { RawClient } from '../support/raw-client.ts'
@@ -157,3 +158,32 @@ async function connections(): Promise<number> {
   const list = await admin.ask('CLIENT', 'LIST')
   return list.split('\n').filter((line) => line.includes(' name=understudy ')).length
 }
+
+test.each([
+  ['turned on', ['CLIENT', 'TRACKING', 'ON', 'BCAST']],
+  ['turned off', ['CLIENT', 'TRACKING', 'OFF']],
+])('with a word too few it is refused, and the transaction, right behind one that is %s', async (_, before) => {
+  const commands = [
+    ['MULTI'],
+    before,
+    ['UNWATCH'],
+    ['CLIENT', 'TRACKING'],
+    ['SET', 'a', 'lost'],
+    ['EXEC'],
+    ['GET', 'a'],
+  ]
+  const said: string[][] = []
+  for (const client of [await RawClient.open(store.port), await path.raw(), await dedicated.raw()]) {
+    client.send(Buffer.concat(commands.map((words) => encodeCommand(words))))
+    said.push(await client.take(commands.length))
+    client.destroy()
+  }
+  expect(said[0]!.slice(3)).toEqual([
+    expect.stringContaining('wrong number of arguments'),
+    '+QUEUED\r\n',
+    expect.stringContaining('EXECABORT'),
+    '$1\r\n1\r\n',
+  ])
+  expect(said[1]).toEqual(said[0])
+  expect(said[2]).toEqual(said[0])
+})
