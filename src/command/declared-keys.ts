@@ -1,5 +1,5 @@
 import type { LuaExpression, LuaFunction, LuaOutline, LuaVariable } from './lua-outline.ts'
-import { calledBy, type LuaPaths, walkedBy } from './lua-paths.ts'
+import { type LuaPaths, walkedBy } from './lua-paths.ts'
 
 /**
  * Which expressions of a script are certainly keys that it declares. The list of them is `KEYS`, or the first parameter of a function of a library, and stays what it was given only if nothing is done with it
@@ -23,6 +23,9 @@ export class DeclaredKeys {
   readonly #paths: LuaPaths
   /** The first parameters of functions that only the server calls. */
   readonly #lists = new Set<LuaVariable>()
+  /** Of local names, as far as they have been followed. */
+  readonly #keyVariables = new Map<LuaVariable, boolean>()
+  readonly #listVariables = new Map<LuaVariable, boolean>()
   /** All parameters of those. */
   readonly #calledByServer = new Set<readonly LuaVariable[]>()
 
@@ -47,7 +50,12 @@ export class DeclaredKeys {
       case 'name': {
         const { variable } = expression
         if (variable === null || variable.assigned) return false
-        return variable.value === null ? this.#isWalkedKey(variable) : this.isKey(variable.value)
+        let known = this.#keyVariables.get(variable)
+        if (known === undefined) {
+          known = variable.value === null ? this.#isWalkedKey(variable) : this.isKey(variable.value)
+          this.#keyVariables.set(variable, known)
+        }
+        return known
       }
       default:
         return false
@@ -76,7 +84,12 @@ export class DeclaredKeys {
     const { variable, text } = expression
     if (variable === null) return text === 'KEYS' && !this.#paths.isRedefined(text)
     if (variable.assigned) return false
-    return this.#lists.has(variable) || (variable.value !== null && this.#isList(variable.value))
+    let known = this.#listVariables.get(variable)
+    if (known === undefined) {
+      known = this.#lists.has(variable) || (variable.value !== null && this.#isList(variable.value))
+      this.#listVariables.set(variable, known)
+    }
+    return known
   }
 
   /** `key` of `for _, key in ipairs(KEYS) do` */
@@ -93,9 +106,9 @@ export class DeclaredKeys {
     // Whoever else has one may call it with another list.
     const shared = new Set<LuaFunction | null>()
     for (const other of this.#outline.expressions)
-      if (other.kind === 'name' && !callbacks.has(other)) shared.add(calledBy(other))
+      if (other.kind === 'name' && !callbacks.has(other)) shared.add(this.#paths.calledBy(other))
     for (const callback of callbacks) {
-      const called = calledBy(callback)
+      const called = this.#paths.calledBy(callback)
       if (called === null || shared.has(called)) continue
       this.#calledByServer.add(called.parameters)
       if (called.parameters.length > 0) this.#lists.add(called.parameters[0]!)

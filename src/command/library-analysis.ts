@@ -1,10 +1,10 @@
 import { DeclaredKeys } from './declared-keys.ts'
 import type { LuaExpression, LuaFunction, LuaOutline } from './lua-outline.ts'
 import { luaOutline } from './lua-parser.ts'
-import { calledBy, LuaPaths, type Registration } from './lua-paths.ts'
+import { LuaPaths, type Registration } from './lua-paths.ts'
 import { type LuaToken, luaTokens } from './lua-tokens.ts'
 import { ModuleState } from './module-state.ts'
-import { Analysis, aliasesIn, placesOf, type ScriptFacts, UNREADABLE } from './script-analysis.ts'
+import { Analysis, aliasesIn, bothOf, type ScriptFacts, UNREADABLE } from './script-analysis.ts'
 import { UNTOLD } from './script-commands.ts'
 import type { CommandTable } from './table.ts'
 
@@ -40,6 +40,7 @@ class LibraryReader {
   readonly #tokens: readonly LuaToken[]
   readonly #outline: LuaOutline
   readonly #commands: CommandTable
+  readonly #paths: LuaPaths
   readonly #state: ModuleState
   readonly #keys: DeclaredKeys
   readonly #registered: readonly Registration[]
@@ -50,14 +51,16 @@ class LibraryReader {
   /** The words of each. */
   readonly #words = new Map<LuaFunction | undefined, number[]>()
   readonly #aliases: ReadonlySet<string>
-  /** Those of `#parts` that a function of them names; null: that are named by what is everybody's. */
-  readonly #named = new Map<LuaFunction | null, Set<LuaFunction>>()
+  /** Those of `#parts` that a function of them names; undefined: that are named by what is everybody's. */
+  readonly #named = new Map<LuaFunction | undefined, Set<LuaFunction>>()
+  readonly #facts = new Map<LuaFunction | undefined, PartFacts>()
 
   constructor(tokens: readonly LuaToken[], outline: LuaOutline, commands: CommandTable) {
     this.#tokens = tokens
     this.#outline = outline
     this.#commands = commands
     const paths = new LuaPaths(outline)
+    this.#paths = paths
     this.#state = new ModuleState(tokens, outline, paths)
     this.#keys = new DeclaredKeys(outline, paths)
     this.#registered = paths.registrations().filter(({ call }) => !this.#state.isInFunction(call))
@@ -68,42 +71,32 @@ class LibraryReader {
   }
 
   facts(untold: boolean): LibraryFacts {
-    const whole = this.#analyse(placesOf(this.#tokens))
-    const others = { ...whole, untold: whole.untold || untold, varies: whole.varies ?? MAY_KEEP }
+    const everybodys = this.#ofPart(undefined)
+    const all = [...this.#words.keys()].reduce((sum, owner) => join(sum, this.#ofPart(owner)), everybodys)
+    const others = { ...all.facts, untold: all.facts.untold || untold, varies: all.facts.varies ?? MAY_KEEP }
     const functions = new Map<string, ScriptFacts>()
-    let read = 0
     for (const { name, callback } of this.#registered) {
       if (name?.kind !== 'string' || name.text.includes('\\')) continue
-      const called = callback === null ? null : calledBy(callback)
-      const words = called === null || functions.has(name.text) ? null : this.#wordsOf(called)
-      read += words?.length ?? 0
-      if (read > MAX_WORDS_READ) return { functions: new Map(), others }
-      functions.set(name.text, words === null ? others : this.#factsOf(words, others))
+      const called = callback === null ? null : this.#paths.calledBy(callback)
+      const part = called === null || functions.has(name.text) ? null : join(everybodys, this.#ofPart(called))
+      functions.set(name.text, part === null || part.keeps ? others : part.facts)
     }
     return { functions, others }
   }
 
-  /** Everybody's words, and those of what the function reaches. */
-  #wordsOf(called: LuaFunction): number[] {
-    const reached = new Set<LuaFunction | undefined>([undefined])
-    const follow = (one: LuaFunction | null): void => {
-      for (const next of this.#named.get(one) ?? []) {
-        if (reached.has(next)) continue
-        reached.add(next)
-        follow(next)
-      }
-    }
-    follow(null)
-    reached.add(called)
-    follow(called)
-    return [...reached].flatMap((owner) => this.#words.get(owner) ?? []).sort((one, other) => one - other)
-  }
-
-  #factsOf(words: readonly number[], others: ScriptFacts): ScriptFacts {
-    if (this.#state.isUsedIn(words)) return others
-    const facts = this.#analyse(words)
-    const untold = words.some((i) => UNTOLD.test(this.#tokens[i]!.text))
-    return untold ? { ...facts, untold } : facts
+  /** Of a function's own words, and of the functions that it reaches: those that it names have been declared before it. Undefined: of what is everybody's. */
+  #ofPart(owner: LuaFunction | undefined): PartFacts {
+    const known = this.#facts.get(owner)
+    if (known !== undefined) return known
+    const words = this.#words.get(owner) ?? []
+    let part: PartFacts = { facts: this.#analyse(words), keeps: this.#state.isUsedIn(words) }
+    if (words.some((i) => UNTOLD.test(this.#tokens[i]!.text)))
+      part = { ...part, facts: { ...part.facts, untold: true } }
+    // For one that names itself.
+    this.#facts.set(owner, part)
+    for (const named of this.#named.get(owner) ?? []) part = join(part, this.#ofPart(named))
+    this.#facts.set(owner, part)
+    return part
   }
 
   #analyse(words: readonly number[]): ScriptFacts {
@@ -128,9 +121,9 @@ class LibraryReader {
     const callbacks = new Set<LuaExpression | null>(this.#registered.map(({ callback }) => callback))
     for (const name of this.#outline.expressions) {
       if (name.kind !== 'name' || callbacks.has(name)) continue
-      const called = calledBy(name)
+      const called = this.#paths.calledBy(name)
       if (called === null || !this.#parts.has(called)) continue
-      const by = this.#owners[name.from] ?? null
+      const by = this.#owners[name.from]
       const named = this.#named.get(by)
       if (named === undefined) this.#named.set(by, new Set([called]))
       else named.add(called)
@@ -139,5 +132,14 @@ class LibraryReader {
 }
 
 const MAY_KEEP = 'it may keep something between two calls'
-/** Beyond it the functions are not told apart. */
-const MAX_WORDS_READ = 5_000_000
+
+/** Of some words of the library. */
+interface PartFacts {
+  readonly facts: ScriptFacts
+  /** They name a variable in which another call may have left something. */
+  readonly keeps: boolean
+}
+
+function join(one: PartFacts, other: PartFacts): PartFacts {
+  return one === other ? one : { facts: bothOf(one.facts, other.facts), keeps: one.keeps || other.keeps }
+}

@@ -5,6 +5,9 @@ export class LuaPaths {
   readonly #outline: LuaOutline
   /** Global names that the script gives a value, or something in them. */
   readonly #redefined: ReadonlySet<string>
+  // A name may be another's other name, and that one a third's: each is followed once.
+  readonly #ofVariables = new Map<LuaVariable, string>()
+  readonly #calledByVariables = new Map<LuaVariable, LuaFunction | null>()
 
   constructor(outline: LuaOutline) {
     this.#outline = outline
@@ -30,7 +33,21 @@ export class LuaPaths {
     if (expression.kind !== 'name') return ''
     const { variable, text } = expression
     if (variable === null) return this.#redefined.has(text) ? '' : text
-    return variable.assigned || variable.value === null ? '' : this.of(variable.value)
+    if (variable.assigned || variable.value === null) return ''
+    let path = this.#ofVariables.get(variable)
+    if (path === undefined) this.#ofVariables.set(variable, (path = this.of(variable.value)))
+    return path
+  }
+
+  /** The function itself, or the one that a local name was given when it was declared. */
+  calledBy(expression: LuaExpression): LuaFunction | null {
+    if (expression.kind === 'function') return expression
+    if (expression.kind !== 'name' || expression.variable === null || expression.variable.assigned) return null
+    const { variable } = expression
+    if (variable.value === null) return null
+    let called = this.#calledByVariables.get(variable)
+    if (called === undefined) this.#calledByVariables.set(variable, (called = this.calledBy(variable.value)))
+    return called
   }
 
   /** Tables that are only read where they are named: what is not among these may be changed there, or handed to whom nobody knows. */
@@ -66,14 +83,6 @@ export interface Registration {
   readonly call: LuaCall
   readonly name: LuaExpression | null
   readonly callback: LuaExpression | null
-}
-
-/** The function itself, or the one that a local name was given when it was declared. */
-export function calledBy(expression: LuaExpression): LuaFunction | null {
-  if (expression.kind === 'function') return expression
-  if (expression.kind !== 'name' || expression.variable === null || expression.variable.assigned) return null
-  const { value } = expression.variable
-  return value === null ? null : calledBy(value)
 }
 
 /** Arguments of these calls are walked, in the loops that begin with them. */

@@ -17,8 +17,7 @@ export function luaTokens(source: string): LuaToken[] | null {
     const found = rest.exec(source)
     if (found === null) return null
     at = rest.lastIndex
-    const [, space, comment, open, quoted, name, number, mark] = found
-    if (space !== undefined) continue
+    const [, comment, open, quoted, name, number, mark] = found
     if (comment !== undefined) {
       const long = longOpening(source, at)
       at = long === null ? commentEnd(source, at) : longEnd(source, at, long)
@@ -31,13 +30,13 @@ export function luaTokens(source: string): LuaToken[] | null {
     } else if (quoted !== undefined) tokens.push({ kind: 'string', text: quoted.slice(1, -1) })
     else if (name !== undefined) tokens.push({ kind: 'name', text: name })
     else if (number !== undefined) tokens.push({ kind: 'number', text: number })
-    else tokens.push({ kind: 'mark', text: mark! })
+    else if (mark !== undefined) tokens.push({ kind: 'mark', text: mark })
   }
   return tokens
 }
 
 const NEXT =
-  /(\s+)|(--)|(\[=*\[)|("(?:[^"\\\n]|\\[\s\S])*"|'(?:[^'\\\n]|\\[\s\S])*')|([A-Za-z_]\w*)|(0[xX][\da-fA-F]+|\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|(\.\.\.|\.\.|==|~=|<=|>=|[-+*/%^#<>=(){}[\];:,.])/y
+  /\s*(?:(--)|(\[=*\[)|("(?:[^"\\\n]|\\[\s\S])*"|'(?:[^'\\\n]|\\[\s\S])*')|([A-Za-z_]\w*)|(0[xX][\da-fA-F]+|\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|(\.\.\.|\.\.|==|~=|<=|>=|[-+*/%^#<>=(){}[\];:,.])|$)/y
 
 function lineEnd(source: string, from: number): number {
   const end = source.indexOf('\n', from)

@@ -69,6 +69,25 @@ export const UNREADABLE: ScriptFacts = {
   publishesTo: [null],
 }
 
+/** Of a script that is made of the two. */
+export function bothOf(one: ScriptFacts, other: ScriptFacts): ScriptFacts {
+  return {
+    writes: one.writes || other.writes,
+    varies: one.varies ?? other.varies,
+    declaresKeys: one.declaresKeys && other.declaresKeys,
+    tellsNames: one.tellsNames || other.tellsNames,
+    asksForAllKeys: one.asksForAllKeys || other.asksForAllKeys,
+    looksIntoQueues: one.looksIntoQueues || other.looksIntoQueues,
+    untold: one.untold || other.untold,
+    publishesTo: channelsOf(one.publishesTo, other.publishesTo),
+  }
+}
+
+function channelsOf(one: ScriptFacts['publishesTo'], other: ScriptFacts['publishesTo']): ScriptFacts['publishesTo'] {
+  if (other.length === 0) return one
+  return one.length === 0 ? other : [...new Set([...one, ...other])]
+}
+
 const INERT: ScriptFacts = {
   writes: false,
   varies: null,
@@ -108,7 +127,7 @@ export class Analysis {
     outline: LuaOutline,
     keys: DeclaredKeys,
     commands: CommandTable,
-    words: readonly number[] = placesOf(tokens),
+    words: readonly number[] = tokens.map((_, i) => i),
     aliases: ReadonlySet<string> = aliasesIn(tokens),
   ) {
     this.#tokens = tokens
@@ -232,11 +251,6 @@ export class Analysis {
       return 'it sets a relative time (SET)'
     return null
   }
-}
-
-/** All of them. */
-export function placesOf(tokens: readonly LuaToken[]): number[] {
-  return tokens.map((_, i) => i)
 }
 
 /** `local call = redis.call` */

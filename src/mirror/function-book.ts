@@ -3,8 +3,9 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
 import type { PassedChange } from './function-changes.ts'
 import { askAboutFunctions, LIST_FUNCTIONS, librariesOf } from './function-list.ts'
-import { type Changes, FunctionShelf, type StoredFunction } from './function-shelf.ts'
+import { type Changes, FunctionShelf } from './function-shelf.ts'
 import { isUnknownCommand, refusedCommand } from './store-errors.ts'
+import type { ReadSources, StoredFunction } from './stored-functions.ts'
 
 export interface FunctionBookOutcome {
   /** The store has told its functions. */
@@ -28,6 +29,7 @@ export class FunctionBook implements Functions {
   readonly #context: DataPathContext
   readonly #outcome: FunctionBookOutcome
   readonly #shelves = new Map<string, FunctionShelf>()
+  readonly #sources: ReadSources = new Map()
   readonly #said = new Set<string>()
 
   constructor(context: DataPathContext, outcome: FunctionBookOutcome) {
@@ -132,7 +134,7 @@ export class FunctionBook implements Functions {
 
   #shelfOf(store: string): FunctionShelf {
     let shelf = this.#shelves.get(store)
-    if (shelf === undefined) this.#shelves.set(store, (shelf = new FunctionShelf()))
+    if (shelf === undefined) this.#shelves.set(store, (shelf = new FunctionShelf(this.#sources)))
     return shelf
   }
 }

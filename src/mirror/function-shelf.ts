@@ -1,46 +1,8 @@
-import { analyseLibrary, type LibraryFacts } from '../command/library-analysis.ts'
-import { type ScriptFacts, UNREADABLE } from '../command/script-analysis.ts'
 import type { CommandTable } from '../command/table.ts'
-import type { FoundFunction, KnownFunction } from '../routing/plan-script.ts'
+import type { FoundFunction } from '../routing/plan-script.ts'
 import { leaves, type PassedChange } from './function-changes.ts'
 import { digestOf, type Library } from './function-list.ts'
-
-/** A function as a store has it. */
-export class StoredFunction implements KnownFunction {
-  readonly name: string
-  readonly facts: ScriptFacts
-  /** The server itself sees to it that it writes nothing. */
-  readonly readOnly: boolean
-  readonly library: string
-  /** Of the library's source. */
-  readonly digest: string
-  /** When it was last asked for, by the coarse clock. */
-  calledMs = 0
-  /** A shadow has this library, so that a call may have been run again there. */
-  isRunAgain = false
-  #unsent: ScriptFacts | null = null
-
-  constructor(name: string, facts: ScriptFacts, readOnly: boolean, library: string, digest: string) {
-    this.name = name
-    this.facts = readOnly ? { ...facts, writes: false } : facts
-    this.readOnly = readOnly
-    this.library = library
-    this.digest = digest
-  }
-
-  /** Nothing that it does could meet keys under other names, or at another store. */
-  get isHarmless(): boolean {
-    const { declaresKeys, asksForAllKeys, publishesTo } = this.facts
-    return declaresKeys && !asksForAllKeys && publishesTo.length === 0
-  }
-
-  /** The same where the shadow may have another library of that name, or none. */
-  get factsUnsent(): ScriptFacts {
-    if (this.facts.varies !== null) return this.facts
-    this.#unsent ??= { ...this.facts, varies: 'its library has not passed by' }
-    return this.#unsent
-  }
-}
+import { type ReadSources, readLibraries, type StoredFunction } from './stored-functions.ts'
 
 /** One reading of a store's functions. */
 interface Reading {
@@ -52,6 +14,7 @@ interface Reading {
 
 /** What is known of the functions of one store, and until when. Reading them is its owner's business. */
 export class FunctionShelf {
+  readonly #sources: ReadSources
   /** By lower-case name: servers know no case. */
   #functions: ReadonlyMap<string, StoredFunction> = new Map()
   /** By library. */
@@ -75,6 +38,10 @@ export class FunctionShelf {
   #bytes = 0
   /** A reading is of use now. */
   wanted = false
+
+  constructor(sources: ReadSources) {
+    this.#sources = sources
+  }
 
   /** Somebody has asked for a function since it was read, and may have been told what is not true any more. */
   get isUsed(): boolean {
@@ -181,7 +148,7 @@ export class FunctionShelf {
     this.#passed = []
     this.#ended('read')
     const [before, digestsBefore] = [this.#functions, this.#digests]
-    const functions = readLibraries(libraries, commands, before)
+    const functions = readLibraries(libraries, commands, before, this.#sources)
     const digests = new Map(libraries.map(({ name, code }) => [name, digestOf(code)]))
     this.#bytes = libraries.reduce((sum, { code }) => sum + code.length, 0)
     this.#functions = functions
@@ -238,35 +205,6 @@ function isWorse({ facts, isRunAgain }: StoredFunction, now: StoredFunction | un
   return now.facts.writes && (!facts.writes || (facts.declaresKeys && !now.facts.declaresKeys))
 }
 
-/** The functions of the libraries of one server, by lower-case name. `before`: as far as they are the same. */
-export function readLibraries(
-  libraries: readonly Library[],
-  commands: CommandTable,
-  before: ReadonlyMap<string, StoredFunction> = new Map(),
-): Map<string, StoredFunction> {
-  const functions = new Map<string, StoredFunction>()
-  let bytes = 0
-  for (const { name, engine, code, functions: list } of libraries) {
-    bytes += code.length
-    const digest = digestOf(code)
-    let read: LibraryFacts | null = null
-    for (const { name: of, flags } of list) {
-      const at = of.toLowerCase()
-      const known = before.get(at)
-      if (known?.library === name && known.digest === digest) {
-        functions.set(at, known)
-        continue
-      }
-      read ??= engine === 'LUA' && bytes <= MAX_BYTES ? analyseLibrary(code.toString('latin1'), commands) : NOT_READ
-      const facts = read.functions.get(of) ?? read.others
-      functions.set(at, new StoredFunction(of, facts, flags.has('no-writes'), name, digest))
-    }
-  }
-  return functions
-}
-
-const NOT_READ: LibraryFacts = { functions: new Map(), others: UNREADABLE }
-
 /** A store is asked again so often, while its functions are called, whether somebody else has changed them. */
 const RECHECK_MS = 5_000
 /** A function that it does not have may have come since. */
@@ -285,5 +223,3 @@ const SLACK_MS = 100
 const MAX_PASSED = 1_000
 /** What a server takes for one; a store has no other. */
 const FUNCTION_NAME = /^\w+$/
-/** Of a store; libraries beyond it are not read. */
-const MAX_BYTES = 4 * 1024 * 1024

@@ -121,7 +121,7 @@ test('of each it is told what it asks for, publishes and answers with', () => {
 })
 
 test('functions of a large library are told apart', () => {
-  const names = Array.from({ length: 500 }, (_, i) => `f${i}`)
+  const names = Array.from({ length: 1_500 }, (_, i) => `f${i}`)
   const body = (i: number): string => (i % 2 === 0 ? "'incr', keys[1]" : "'get', keys[1]")
   const source = names.map((name, i) => `redis.register_function('${name}', function(keys) redis.call(${body(i)}) end)`)
   const { functions } = analyseLibrary(`#!lua name=l\n${source.join('\n')}`, table)

@@ -3,6 +3,7 @@ import { CommandTable } from '../../src/command/table.ts'
 import type { PassedChange } from '../../src/mirror/function-changes.ts'
 import { digestOf, type Library } from '../../src/mirror/function-list.ts'
 import { FunctionShelf } from '../../src/mirror/function-shelf.ts'
+import type { ReadSources, StoredFunction } from '../../src/mirror/stored-functions.ts'
 
 const commands = CommandTable.builtin()
 const source = (name: string, does: string) =>
@@ -16,6 +17,7 @@ const library = (name: string, does = '1'): Library => ({
 const loaded = (name: string, does = '1'): PassedChange => ({ digest: digestOf(Buffer.from(source(name, does))) })
 
 let shelf: FunctionShelf
+let sources: ReadSources
 let nowMs: number
 const read = (...libraries: Library[]) => {
   shelf.asked((nowMs += 1000))
@@ -26,7 +28,8 @@ const pass = (...changes: PassedChange[]) => {
   shelf.changed(changes)
 }
 beforeEach(() => {
-  shelf = new FunctionShelf()
+  sources = new Map()
+  shelf = new FunctionShelf(sources)
   nowMs = 0
 })
 
@@ -78,6 +81,17 @@ test('a store that has said no is asked again after a minute, and by nobody befo
   expect(shelf.wanted).toBe(false)
   shelf.last('f', 60_000)
   expect(shelf.wanted).toBe(true)
+})
+
+test('a library that another store has as well is read once', () => {
+  const [here, there] = [new FunctionShelf(sources), shelf]
+  for (const one of [here, there]) {
+    one.asked(nowMs)
+    one.learn([library('x')], commands)
+  }
+  const [found, known] = [here, there].map((one) => one.find('of_x', nowMs))
+  expect(found).toMatchObject({ facts: { writes: false } })
+  expect((known as StoredFunction).facts).toBe((found as StoredFunction).facts)
 })
 
 test('what no server takes as a name is no function', () => {
