@@ -20,7 +20,7 @@ export class DeclaredKeys {
   /** Those of them that only give it another name. */
   readonly passedOn: ReadonlySet<number>
   readonly #outline: LuaOutline
-  readonly #paths: LuaPaths
+  readonly paths: LuaPaths
   /** The first parameters of functions that only the server calls. */
   readonly #lists = new Set<LuaVariable>()
   /** Of local names, as far as they have been followed. */
@@ -31,7 +31,7 @@ export class DeclaredKeys {
 
   constructor(outline: LuaOutline, paths: LuaPaths) {
     this.#outline = outline
-    this.#paths = paths
+    this.paths = paths
     this.#findRegistered()
     const names = outline.expressions.filter((expression) => expression.kind === 'name')
     const read = this.#readings()
@@ -66,7 +66,7 @@ export class DeclaredKeys {
   isAllKeys(expression: LuaExpression): boolean {
     return (
       expression.kind === 'call' &&
-      UNPACK.has(this.#paths.calledIn(expression)) &&
+      UNPACK.has(this.paths.calledIn(expression)) &&
       expression.args.length > 0 &&
       this.#isList(expression.args[0]!)
     )
@@ -75,14 +75,14 @@ export class DeclaredKeys {
   /** As the last argument it may stand for several, or for none. */
   maySpread(expression: LuaExpression): boolean {
     return (
-      expression.kind === 'rest' || (expression.kind === 'call' && !ONE_VALUE.test(this.#paths.calledIn(expression)))
+      expression.kind === 'rest' || (expression.kind === 'call' && !ONE_VALUE.test(this.paths.calledIn(expression)))
     )
   }
 
   #isList(expression: LuaExpression): boolean {
     if (expression.kind !== 'name') return false
     const { variable, text } = expression
-    if (variable === null) return text === 'KEYS' && !this.#paths.isRedefined(text)
+    if (variable === null) return text === 'KEYS' && !this.paths.isRedefined(text)
     if (variable.assigned) return false
     let known = this.#listVariables.get(variable)
     if (known === undefined) {
@@ -95,20 +95,20 @@ export class DeclaredKeys {
   /** `key` of `for _, key in ipairs(KEYS) do` */
   #isWalkedKey(variable: LuaVariable): boolean {
     if (variable.walked?.place !== 1 || variable.walked.values.length > 1) return false
-    const walked = walkedBy(variable, this.#paths)
+    const walked = walkedBy(variable, this.paths)
     return walked.length === 1 && this.#isList(walked[0]!)
   }
 
   #findRegistered(): void {
     const callbacks = new Set(
-      this.#paths.registrations().flatMap(({ callback }) => (callback === null ? [] : [callback])),
+      this.paths.registrations().flatMap(({ callback }) => (callback === null ? [] : [callback])),
     )
     // Whoever else has one may call it with another list.
     const shared = new Set<LuaFunction | null>()
     for (const other of this.#outline.expressions)
-      if (other.kind === 'name' && !callbacks.has(other)) shared.add(this.#paths.calledBy(other))
+      if (other.kind === 'name' && !callbacks.has(other)) shared.add(this.paths.calledBy(other))
     for (const callback of callbacks) {
-      const called = this.#paths.calledBy(callback)
+      const called = this.paths.calledBy(callback)
       if (called === null || shared.has(called)) continue
       this.#calledByServer.add(called.parameters)
       if (called.parameters.length > 0) this.#lists.add(called.parameters[0]!)
@@ -118,7 +118,7 @@ export class DeclaredKeys {
   /** Where the list is only read. */
   #readings(): Set<LuaExpression> {
     const { variables, returned } = this.#outline
-    const read = this.#paths.readings()
+    const read = this.paths.readings()
     for (const { value, assigned } of variables) if (value !== null && !assigned) read.add(value)
     // The server takes it.
     for (const { values, by } of returned)

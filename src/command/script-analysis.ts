@@ -4,6 +4,7 @@ import type { LuaExpression, LuaOutline } from './lua-outline.ts'
 import { luaOutline } from './lua-parser.ts'
 import { LuaPaths } from './lua-paths.ts'
 import { type LuaToken, luaTokens } from './lua-tokens.ts'
+import { PlainValues } from './plain-values.ts'
 import { repliesWithKeys } from './reply-keys.ts'
 import {
   ABOUT_ALL_KEYS,
@@ -112,6 +113,7 @@ export class Analysis {
   readonly #outline: LuaOutline
   readonly #keys: DeclaredKeys
   readonly #keyArguments: KeyArguments
+  readonly #plain: PlainValues
   #writes = false
   #varies: string | null = null
   #declaresKeys = true
@@ -137,6 +139,7 @@ export class Analysis {
     this.#words = words
     this.#calls = aliases
     this.#keyArguments = new KeyArguments(keys)
+    this.#plain = new PlainValues(tokens, keys)
     if (keys.changedBy.size > 0 && words.some((word) => keys.changedBy.has(word))) this.#declaresKeys = false
   }
 
@@ -183,6 +186,9 @@ export class Analysis {
       if (this.#text(i + 1) === '(') this.#call(i, i + 1)
       else if (this.#text(i - 1) !== 'local') this.#opaque(`it passes ${name} on`)
     } else if (name === 'math' && !this.#isOfMath(i)) this.#doubt('it may use random numbers')
+    else if (name === 'tostring' && !this.#isOfPlainValue(i))
+      this.#doubt('it may write where something lies in memory (tostring)')
+    else if (OWN.has(name)) this.#doubt(`it uses ${name}`)
     else if (UNORDERED.has(name)) this.#doubt(`it walks a table in no order (${name})`)
     else if (OPAQUE.has(name)) this.#opaque(`it uses ${name}`)
   }
@@ -190,6 +196,12 @@ export class Analysis {
   /** `math.floor`: what it gives is the same everywhere. By another name, or by a computed one, it may be `math.random`. */
   #isOfMath(i: number): boolean {
     return this.#text(i + 1) === '.' && !this.#text(i + 2).startsWith('random')
+  }
+
+  /** The `tostring` at `i` is called, and not handed on. */
+  #isOfPlainValue(i: number): boolean {
+    const [arg] = this.#outline.calls.get(i + 1)?.args ?? []
+    return arg !== undefined && this.#plain.has(arg)
   }
 
   #lookAtApi(i: number): void {
@@ -298,6 +310,8 @@ const HARMLESS: ReadonlySet<string> = new Set([
   'register_function',
 ])
 const UNORDERED: ReadonlySet<string> = new Set(['pairs', 'next'])
+/** Of the memory and the threads of each server. */
+const OWN: ReadonlySet<string> = new Set(['coroutine', 'collectgarbage', 'gcinfo'])
 const OPAQUE: ReadonlySet<string> = new Set([
   'os',
   'load',

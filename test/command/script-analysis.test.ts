@@ -11,6 +11,8 @@ function said(source: string): string {
   return `${declaresKeys ? '' : 'undeclared: '}${writes ? (varies ?? 'replay') : 'reads'}`
 }
 
+const MEMORY = 'it may write where something lies in memory (tostring)'
+
 describe('a script', () => {
   test.each([
     ["return redis.call('GET', KEYS[1])", 'reads'],
@@ -35,6 +37,14 @@ describe('a script', () => {
     ["redis.call('xgroup', 'create', KEYS[1], 'g', '$')", 'replay'],
     ["redis.call('xgroup', 'create', KEYS[1] .. ':x', 'g', '$')", 'undeclared: replay'],
     ["redis.call('xgroup', ARGV[1], KEYS[1], 'g', '$')", 'undeclared: replay'],
+    [
+      "redis.call('set', KEYS[1], tostring(ARGV[1]) .. tostring(KEYS[1]) .. tostring(1 + 2) .. tostring(#ARGV))",
+      'replay',
+    ],
+    ["local n = redis.call('incr', KEYS[1]) redis.call('set', KEYS[2], tostring(n))", 'replay'],
+    ["local call = redis.call call('set', KEYS[2], tostring(tonumber(call('get', KEYS[1]))))", 'replay'],
+    ["local all = redis.call('hmget', KEYS[1], 'a', 'b') redis.call('set', KEYS[2], tostring(all[1]))", 'replay'],
+    ["local k, v = KEYS[1], tostring((ARGV[1] .. 'x') == 'y') redis.call('set', k, v)", 'replay'],
     ["redis.log(redis.LOG_WARNING, 'x') return redis.status_reply('FINE')", 'reads'],
   ])('%s: %s', (source, expected) => {
     expect(said(source)).toBe(expected)
@@ -49,6 +59,17 @@ describe('a script', () => {
     ["local m = math redis.call('set', KEYS[1], m.random())", 'it may use random numbers'],
     ["redis.call('set', KEYS[1], math['random']())", 'it may use random numbers'],
     ["redis.call('spop', KEYS[1])", 'it calls SPOP'],
+    ["redis.call('set', KEYS[1], tostring({}))", MEMORY],
+    ["local t = {} redis.call('set', KEYS[1], redis.sha1hex(tostring(t)))", MEMORY],
+    ["redis.call('set', KEYS[1], string.format('%s', tostring(print or type)))", MEMORY],
+    ["redis.call('set', KEYS[1], tostring(cjson.decode(ARGV[1])))", MEMORY],
+    ["local s = tostring redis.call('set', KEYS[1], s({}))", MEMORY],
+    ["local n = 1 n = {} redis.call('set', KEYS[1], tostring(n))", MEMORY],
+    ["ARGV[1] = {} redis.call('set', KEYS[1], tostring(ARGV[1]))", MEMORY],
+    ["redis.call('set', KEYS[1], tostring{})", MEMORY],
+    ["redis.call('set', KEYS[1], collectgarbage('count') .. '')", 'it uses collectgarbage'],
+    ["redis.call('set', KEYS[1], gcinfo() .. '')", 'it uses gcinfo'],
+    ["redis.call('set', KEYS[1], type(coroutine.create(print)))", 'it uses coroutine'],
     [
       "for k, v in pairs(cjson.decode(ARGV[1])) do redis.call('rpush', KEYS[1], k) end",
       'it walks a table in no order (pairs)',
