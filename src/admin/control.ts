@@ -102,7 +102,7 @@ export interface RouteStatus {
     verifyCauses: string[]
     /** Libraries of functions that the shadow does not take: somebody has to load there what does the same. */
     refusedLibraries: string[]
-    /** The code of the error with which it does not (`NOPERM`: its user lacks the right); null: there is none. */
+    /** The code of the error with which it does not (`NOPERM`: its user lacks the right), or does not let those be deleted that the primary has no more; null: there is none. */
     refusedBecause: string | null
     /** Scripts (their SHA-1) and functions (`function NAME`, or `unread function NAME` where the store does not let it be read), seen since the start, that use keys which they do not declare and may reach the route's under the wrong names. */
     scriptsInDoubt: string[]

@@ -12,7 +12,7 @@ export function problemsOf({ shadow, crossSlots, mirror }: Omit<RouteStatus, 'pr
   if (needsVerify && (ofKeys.length > 0 || verifyCauses.length === 0))
     say('bad', `keys may differ that nobody can name: it needs a verify (${ofKeys.join(', ')})`, true)
   const functions = functionsInDoubt(mirror, shadow ?? 'the shadow')
-  if (functions !== null) say(mirror.refusedLibraries.length > 0 ? 'bad' : 'warn', functions)
+  if (functions !== null) say(functions.passing ? 'warn' : 'bad', functions.reason)
   if (strandedDatabases.length > 0) {
     const because = strandedBecause ?? 'the shadow does not have it'
     say('bad', `keys of database ${strandedDatabases.join(', ')} cannot be copied: ${because}`)

@@ -10,14 +10,19 @@ interface OfFunctions {
   readonly refusedBecause: string | null
 }
 
-/** Why the shadow's functions may not be the primary's, and what to do; null: they are. A verify looks at keys alone. */
-export function functionsInDoubt(
-  { verifyCauses, refusedLibraries, refusedBecause }: OfFunctions,
-  shadow: string,
-): string | null {
+/** Why the shadow's functions may not be the primary's, and what to do. `passing`: they may be in a moment, without anybody. Null: they are. A verify looks at keys alone. */
+export function functionsInDoubt(of: OfFunctions, shadow: string): { reason: string; passing: boolean } | null {
+  const { verifyCauses, refusedLibraries, refusedBecause } = of
   if (!verifyCauses.some(isOfFunctions)) return null
+  const passing = !verifyCauses.includes('turned') && refusedLibraries.length === 0 && refusedBecause === null
+  return { reason: inWords(of, shadow), passing }
+}
+
+function inWords({ verifyCauses, refusedLibraries, refusedBecause }: OfFunctions, shadow: string): string {
   if (verifyCauses.includes('turned'))
     return `the functions of '${shadow}' may not be the primary's, and are compared as soon as the route is verified: the primary was changed while they differed`
+  if (refusedLibraries.length === 0 && refusedBecause !== null)
+    return `'${shadow}' may still have functions that were deleted on the primary, and does not let them be listed and deleted (${refusedBecause}): give its user there '+function'`
   if (refusedLibraries.length === 0)
     return `the functions of '${shadow}' are being compared with the primary's and brought over`
   const [what, one] = refusedLibraries.length === 1 ? ['library', 'one'] : ['libraries', 'some']

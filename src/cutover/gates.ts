@@ -202,7 +202,7 @@ export class Gates {
         ),
         'every key in doubt is known by name',
       ),
-      ...(inDoubt === null ? [] : [gate(inDoubt, '', functions.refusedLibraries.length === 0)]),
+      ...(inDoubt === null ? [] : [gate(inDoubt.reason, '', inDoubt.passing)]),
     ]
   }
 

@@ -124,7 +124,7 @@ export interface RouteStats {
   readonly verifyCauses: readonly VerifyCause[]
   /** Libraries of functions that the shadow does not take; none where it has what stands for them. */
   readonly refusedLibraries: readonly string[]
-  /** The code of the error with which it does not; null: there is none. */
+  /** The code of the error with which it does not, or does not let those be deleted that the primary has no more; null: there is none. */
   readonly refusedBecause: string | null
   /** Scripts (their SHA-1) and functions (`function NAME`, or `unread function NAME` where the store does not let it be read) that make names of keys themselves and may reach the route's. */
   readonly scriptsInDoubt: readonly string[]

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { parseConfig } from '../../src/config/load.ts'
+import { functionsInDoubt } from '../../src/cutover/functions-gate.ts'
 import { configIn, gatesOf } from '../support/gates.ts'
 
 async function closedBy(
@@ -24,6 +25,19 @@ test('a gate that is closed for functions names the library, the target and the 
     "'new' refuses the primary's library of functions 'carts' (NOPERM): its user there may not use FUNCTION LIST, LOAD and DELETE: give it '+function'",
   ])
   expect(await closedBy(['functions'], [])).toEqual([expect.stringContaining('are being compared')])
+  expect(await closedBy(['functions', 'functions-removed'], [], 'NOPERM')).toEqual([
+    "'new' may still have functions that were deleted on the primary, and does not let them be listed and deleted (NOPERM): give its user there '+function'",
+  ])
+})
+
+test('a switch waits for it where it may open by itself, and only there', () => {
+  const passing = (verifyCauses: string[], refusedLibraries: string[] = [], refusedBecause: string | null = null) =>
+    functionsInDoubt({ verifyCauses, refusedLibraries, refusedBecause }, 'new')?.passing
+  expect(passing([])).toBeUndefined()
+  expect(passing(['functions'])).toBe(true)
+  expect(passing(['functions', 'turned'])).toBe(false)
+  expect(passing(['functions'], ['carts'], 'ERR')).toBe(false)
+  expect(passing(['functions'], [], 'NOPERM')).toBe(false)
 })
 
 test('for functions and keys it says both', async () => {
