@@ -116,6 +116,11 @@ export class CopyState {
     return this.#rebuilding.size === 0 ? undefined : this.#rebuilding.get(nameOf(database, key))
   }
 
+  /** Those that have pieces to read. */
+  rebuilds(): Iterable<RebuildTarget> {
+    return this.#rebuilding.values()
+  }
+
   begin(database: number, key: Buffer, rebuild: RebuildTarget): void {
     this.#rebuilding.set(nameOf(database, key), rebuild)
   }

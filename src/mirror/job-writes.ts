@@ -5,14 +5,15 @@ import type { DirtySet } from './dirty-set.ts'
 import type { IntentLog } from './intent-log.ts'
 
 interface Writing {
-  readonly store: string
+  /** Their primary, whatever it is called. */
+  readonly keyspace: string
   readonly database: number
   /** The application's names. */
   readonly keys: readonly Buffer[]
   /** What each of them is called at the store. */
   readonly names: readonly Buffer[]
-  /** Whose they are. */
-  readonly routes: ReadonlySet<string>
+  /** Whose they are now. */
+  routes: ReadonlySet<string>
 }
 
 /**
@@ -22,7 +23,8 @@ interface Writing {
  *
  * So whatever becomes of the job between its write and its copy, nobody has to look for these keys: after a crash they are dirty as those are that clients were writing.
  *
- * A copy goes from whatever is the primary then. So a switch waits for the end, and nothing begins meanwhile. Where one did not wait (it was forced) none of the keys is copied, as none is that it has left behind (`left-behind.ts`), and the job hears that what it has written is not on the primary.
+ * A copy goes from whatever is the primary then. So a switch waits for the end, and nothing begins meanwhile. Where one did not wait (it was forced) none of the keys is copied, as none is that it has left behind (`left-behind.ts`): their routes need a verify, and the job hears that what it has written is not on the primary.
+ * A store that is only called otherwise now is the same primary.
  */
 export class JobWrites {
   readonly #context: DataPathContext
@@ -48,7 +50,8 @@ export class JobWrites {
     const rules = keys.map((key) => this.#ruleOf(key))
     if (rules.some(({ route }) => route.primary.storeName !== store)) return null
     const names = keys.map((key, i) => nameOnPrimary(rules[i]!, key))
-    const writing = { store, database, keys, names, routes: new Set(rules.map(({ route }) => route.name)) }
+    const keyspace = rules[0]?.route.primary.keyspace ?? ''
+    const writing: Writing = { keyspace, database, keys, names, routes: namesOf(rules) }
     this.#underWay.set(++this.#last, writing)
     const log = this.#log()
     if (log !== null) {
@@ -59,8 +62,8 @@ export class JobWrites {
   }
 
   /**
-   * Nobody writes them any more. `doubtful`: those of which it is not known that they are as they were, or have been copied since. Gives whether each still is where it was at the beginning: else their routes need a
-   * verify (`turned`), for a copy would put what the primary has now over what only the other side may have.
+   * Nobody writes them any more. `doubtful`: those of which it is not known that they are as they were, or have been copied since: dirty from now on. Gives whether each of all still is where it was at the beginning; of what is
+   * not, `routesChanged` has said what is to be said.
    */
   end(number: number, doubtful: readonly Buffer[]): boolean {
     const writing = this.#underWay.get(number)
@@ -69,6 +72,16 @@ export class JobWrites {
     const stayed = this.#hasStayed(writing)
     if (stayed) this.#mark(writing.database, doubtful)
     return stayed
+  }
+
+  /** Another table is in force. Copying a key that has another primary now would put what that has over what only the other side may have: its route needs a verify. */
+  routesChanged(): void {
+    for (const writing of this.#underWay.values()) {
+      const rules = writing.keys.map((key) => this.#ruleOf(key))
+      writing.routes = namesOf(rules)
+      if (this.#hasStayed(writing)) continue
+      for (const { route } of rules) if (route.shadow !== null) this.#dirty.toVerify.mark(route.name, 'turned')
+    }
   }
 
   /** Keys of the route are being written. */
@@ -87,10 +100,10 @@ export class JobWrites {
   }
 
   /** Each of its keys still is where it was at the beginning. */
-  #hasStayed({ store, keys, names }: Writing): boolean {
+  #hasStayed({ keyspace, keys, names }: Writing): boolean {
     return keys.every((key, i) => {
       const rule = this.#ruleOf(key)
-      return rule.route.primary.storeName === store && nameOnPrimary(rule, key).equals(names[i]!)
+      return rule.route.primary.keyspace === keyspace && nameOnPrimary(rule, key).equals(names[i]!)
     })
   }
 
@@ -105,6 +118,10 @@ export class JobWrites {
   #ruleOf(key: Buffer): KeyRule {
     return this.#context.routes.find(key, 0, key.length)
   }
+}
+
+function namesOf(rules: readonly KeyRule[]): Set<string> {
+  return new Set(rules.map(({ route }) => route.name))
 }
 
 function note(log: IntentLog, { database, keys }: Writing): void {

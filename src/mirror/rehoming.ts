@@ -2,16 +2,21 @@ import type { RouteState } from '../routing/route.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
+import { OnItsWay } from './on-its-way.ts'
 
 /** Of a tick. */
 const SLICE_MS = 4
 
 interface Move {
   readonly from: string
-  /** Routes that get keys of it: each counts a write that is not done as long as it is not known which of them are dirty, so that no switch comes between. */
+  /** Routes that get keys of it: each counts a write that is not done as long as it is not known which of them are dirty, and what was on its way then has not arrived, so that no switch comes between. */
   readonly to: readonly RouteState[]
   /** The store that was the primary of keys which nobody has looked after since; null: no matter. */
   readonly primary: string | null
+  /** Of the dirty keys each has been looked at. */
+  walked: boolean
+  /** What the former route had in flight when its keys went: it counts that itself, whosever the keys are now. */
+  readonly onItsWay: OnItsWay
 }
 
 /**
@@ -22,11 +27,14 @@ interface Move {
 export class Rehoming {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
-  readonly #moves: Move[] = []
+  readonly #sweeping: () => boolean
+  #moves: Move[] = []
 
-  constructor(context: DataPathContext, dirty: DirtySet) {
+  /** `sweeping`: a command that changes every key is on its way to a shadow. */
+  constructor(context: DataPathContext, dirty: DirtySet, sweeping: () => boolean) {
     this.#context = context
     this.#dirty = dirty
+    this.#sweeping = sweeping
   }
 
   /** A new table is in force, in which the second route of each pair has keys that were the first one's. */
@@ -48,23 +56,35 @@ export class Rehoming {
 
   /** Called on the clock's tick. */
   run(): void {
-    const move = this.#moves[0]
+    if (this.#moves.length === 0) return
+    this.#walk()
+    this.#moves = this.#moves.filter((move) => !move.walked || !this.#isOver(move))
+  }
+
+  #walk(): void {
+    const move = this.#moves.find(({ walked }) => !walked)
     if (move === undefined) return
     const untilMs = performance.now() + SLICE_MS
     do {
       const entry = this.#dirty.walk.next(move.from)
-      if (entry === null) return this.#ended(move)
+      if (entry === null) return this.#walked(move)
       this.#look(entry, move)
     } while (performance.now() < untilMs)
   }
 
   #begin(from: string, to: readonly string[], primary: string | null): void {
-    const gaining = this.#context.routes.routes.filter(({ name, shadow }) => shadow !== null && to.includes(name))
-    if (this.#dirty.needsVerify(from)) for (const { name } of gaining) this.#dirty.toVerify.mark(name, 'rerouted')
+    const { routes, stores } = this.#context
+    const gaining = routes.routes.filter(({ name, shadow }) => shadow !== null && to.includes(name))
+    const { toVerify } = this.#dirty
+    // Nor is there anything of these that may be copied before a verify.
+    const cause = toVerify.hasCause(from, 'turned') ? 'turned' : 'rerouted'
+    if (toVerify.has(from)) for (const { name } of gaining) toVerify.mark(name, cause)
     const states = gaining.map(({ state }) => state)
     for (const state of states) state.backlogCommands++
     this.#dirty.walk.begin(from)
-    this.#moves.push({ from, to: states, primary })
+    const ends = new Set(gaining.flatMap(({ primary, shadow }) => [stores[primary.store]!, stores[shadow!.store]!]))
+    const onItsWay = new OnItsWay([...ends], this.#context.copies, this.#sweeping)
+    this.#moves.push({ from, to: states, primary, walked: false, onItsWay })
     this.run()
   }
 
@@ -78,10 +98,16 @@ export class Rehoming {
     this.#dirty.discard(entry)
   }
 
-  #ended({ from, to }: Move): void {
-    this.#moves.shift()
-    for (const state of to) state.backlogCommands--
+  #walked(move: Move): void {
+    move.walked = true
+    const { from } = move
     // What is left of one that is gone, or mirrors nothing any more, means nothing.
     if ((this.#context.routes.byName(from)?.shadow ?? null) === null) this.#dirty.forget(from)
+  }
+
+  #isOver({ to, onItsWay }: Move): boolean {
+    if (!onItsWay.hasArrived()) return false
+    for (const state of to) state.backlogCommands--
+    return true
   }
 }

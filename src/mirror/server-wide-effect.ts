@@ -63,6 +63,8 @@ class ServerWideEffect {
   readonly #steps: ServerWideEffect[]
   readonly #command: ServerWideCommand
   readonly #waiter: AckWaiter | null
+  /** Routes whose keys are concerned: each counts a write that is not done. */
+  readonly #routes: readonly Route[]
   /** Connections that have not answered the PING. */
   #behind = 0
   /** It has begun a sweep. */
@@ -84,10 +86,14 @@ class ServerWideEffect {
     this.#steps = steps
     this.#command = command
     this.#waiter = waiter
+    const { primary, shadow } = command.route
+    this.#routes = context.routes.routes.filter(
+      (route) => route.primary.store === primary.store && route.shadow?.store === shadow!.store,
+    )
   }
 
   start(): void {
-    this.#command.route.state.backlogCommands++
+    for (const { state } of this.#routes) state.backlogCommands++
     if (this.#waiter !== null) this.#waiter.pending++
     if (this.#steps.length === 0 && this.#hasItsPlace()) this.#sendInOrder()
     else {
@@ -184,17 +190,14 @@ class ServerWideEffect {
   }
 
   #end(ok: boolean): void {
-    const { state, primary, shadow } = this.#command.route
+    const { state } = this.#command.route
     const { routes, clock } = this.#context
     if (this.#sweeps) this.#overlap.endSweep()
-    state.backlogCommands--
+    for (const route of this.#routes) route.state.backlogCommands--
     if (ok) state.applied++
     else {
       state.failed++
-      for (const route of routes.routes) {
-        if (route.primary.store === primary.store && route.shadow?.store === shadow!.store)
-          this.#dirty.toVerify.mark(route.name, 'server-wide')
-      }
+      this.#doubtRoutes()
     }
     // What was known to be dirty in one database is so in the other now.
     for (const [one, other] of this.#swapped()) {
@@ -211,6 +214,17 @@ class ServerWideEffect {
     if (this.#steps[0] !== this) return
     this.#steps.shift()
     this.#steps[0]?.waitForOthers()
+  }
+
+  /** Routes, by the table in force, that the shadow may have too much of, or what another database should have: those that it was of, whatever their stores are called by now, and those that have got their keys. */
+  #doubtRoutes(): void {
+    const { primary, shadow } = this.#command.route
+    for (const route of this.#context.routes.routes) {
+      if (route.shadow === null) continue
+      const isOne = this.#routes.some(({ name }) => name === route.name)
+      const isBetweenThem = route.primary.keyspace === primary.keyspace && route.shadow.keyspace === shadow!.keyspace
+      if (isOne || isBetweenThem) this.#dirty.toVerify.mark(route.name, 'server-wide')
+    }
   }
 
   #swapped(): [number, number][] {

@@ -141,7 +141,7 @@ export class Runtime {
       this.#comparer.tallyOf(route.state).repaired++
     })
     this.#repairer = new Repairer(path, this.#dirty, overlap, () => path.resumeWaiting())
-    this.#rehoming = new Rehoming(path, this.#dirty)
+    this.#rehoming = new Rehoming(path, this.#dirty, () => overlap.sweeping)
     this.#limits = new ShadowLimits(path, this.#dirty)
     this.#functions = new FunctionSync(path, this.#dirty, this.#mirror.functions)
     this.#report = new DirtyReport(path, this.#dirty)
@@ -228,6 +228,7 @@ export class Runtime {
     for (const route of change.forget) if (!rerouted.some(([from]) => from === route)) this.#dirty.forget(route)
     this.#functions.routesChanged()
     this.#rehoming.begin(rerouted)
+    this.jobs.writes.routesChanged()
     this.#durability?.entered()
     this.#identity.routesChanged()
     this.#sameServers.look()

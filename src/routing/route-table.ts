@@ -220,7 +220,7 @@ export class RouteTable {
     const compares = comparesIn(config.phase)
     const end = (which: 'source' | 'target'): End => {
       const { store } = which === 'source' ? config.source : config.target!
-      return { store: this.stores.indexOf(store), storeName: store }
+      return { store: this.stores.indexOf(store), storeName: store, keyspace: keyspaceOf(this.config.stores[store]!) }
     }
     let state = states.get(config.name)
     if (state === undefined) states.set(config.name, (state = new RouteState(config.name)))

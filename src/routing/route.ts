@@ -12,6 +12,8 @@ export interface End {
   /** Index in the table's `stores`. */
   readonly store: number
   readonly storeName: string
+  /** The database of the server that this is, whatever the store is called (`keyspaceOf`). */
+  readonly keyspace: string
 }
 
 /**

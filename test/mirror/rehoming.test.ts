@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { DataPathContext } from '../../src/mirror/context.ts'
+import { CopyState } from '../../src/mirror/copy-state.ts'
 import { DirtySet } from '../../src/mirror/dirty-set.ts'
 import { Rehoming } from '../../src/mirror/rehoming.ts'
 import type { RouteState } from '../../src/routing/route.ts'
@@ -11,7 +12,13 @@ const JOBS: RouteOptions = { ...ENDS, name: 'jobs', keys: ['job:{id}'] }
 const REST: RouteOptions = { ...ENDS, name: 'rest' }
 
 const states = new Map<string, RouteState>()
-const context = { clock: { nowMs: 1_000 }, log: () => {} } as unknown as { routes: RouteTable } & DataPathContext
+const SILENT = { clientPipelines: () => [], shadowPipelines: () => [] }
+const context = {
+  clock: { nowMs: 1_000 },
+  log: () => {},
+  stores: [SILENT, SILENT],
+  copies: new CopyState(),
+} as unknown as { routes: RouteTable } & DataPathContext
 let dirty: DirtySet
 let rehoming: Rehoming
 
@@ -28,7 +35,7 @@ beforeEach(() => {
   states.clear()
   routesAre(REST)
   dirty = new DirtySet(1_000_000)
-  rehoming = new Rehoming(context, dirty)
+  rehoming = new Rehoming(context, dirty, () => false)
 })
 
 /** A go takes one key at least, however busy the machine is. */
@@ -64,6 +71,13 @@ describe('dirty keys go where their keys go', () => {
     toTheEnd()
     expect([dirty.count('jobs'), has('rest', 'job:1')]).toEqual([0, true])
     expect([dirty.needsVerify('jobs'), dirty.toVerify.causes('rest')]).toEqual([false, ['rerouted']])
+  })
+
+  test('from a route of which the former primary may have what the new one lacks: so it may of theirs', () => {
+    dirty.toVerify.mark('rest', 'turned')
+    routesAre(JOBS, REST)
+    rehoming.begin([['rest', 'jobs']])
+    expect(dirty.toVerify.causes('jobs')).toEqual(['turned'])
   })
 
   test('from a route that mirrors nothing any more: what stays there means nothing', () => {

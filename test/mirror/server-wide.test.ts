@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, test } from 'vitest'
 import { type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { HoldingNetwork } from '../support/holding-network.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
@@ -223,5 +224,61 @@ describe('is refused, with the route that is in the way', () => {
       expect(await path.client().flushall()).toBe('OK')
       await settled(path)
     }
+  })
+})
+
+describe('a flush on its way to the shadow', () => {
+  const route = { source: 'old', target: 'new', phase: 'mirror' } as const
+  const [part, rest]: RouteOptions[] = [
+    { ...route, name: 'part', keys: ['p:*'] },
+    { ...route, name: 'all' },
+  ]
+
+  /** It is held there. */
+  async function flushed(flush: string, routes: readonly RouteOptions[]) {
+    const [old, fresh] = [await startRedis(), await startRedis()]
+    const network = await new HoldingNetwork(fresh).start()
+    const path = await startDataPath({ stores: { old, new: { port: network.port } }, routes })
+    running.push(old, fresh, network, path)
+    const app = path.client()
+    await app.mset('p:1', 'first', 'k', 'first')
+    await settled(path)
+    network.hold()
+    await app.call(flush)
+    await eventually(() => expect(network.holds(flush)).toBe(true))
+    return { old, fresh, network, path, app }
+  }
+
+  test.each(['FLUSHALL', 'FLUSHDB'])('%s is not forgotten when the shadow gets another name', async (flush) => {
+    const { old, network, path } = await flushed(flush, [rest!])
+    await path.apply({ stores: { old, other: { port: network.port } }, routes: [{ ...rest!, target: 'other' }] })
+    network.pass()
+    await settled(path)
+    expect(path.runtime.stats().routes['all']!.verifyCauses).toEqual(['server-wide'])
+  })
+
+  test('nor when its keys go to another route at the same time', async () => {
+    const { old, network, path } = await flushed('FLUSHALL', [rest!])
+    const routes = [part!, rest!].map((one) => ({ ...one, target: 'other' }))
+    await path.apply({ stores: { old, other: { port: network.port } }, routes })
+    network.pass()
+    await settled(path)
+    for (const { verifyCauses } of Object.values(path.runtime.stats().routes))
+      expect(verifyCauses).toContain('server-wide')
+  })
+
+  test('is waited for by the switch of every route whose keys it deletes', async () => {
+    const { old, fresh, network, path, app } = await flushed('FLUSHALL', [part!, rest!])
+    const stores = { old, new: { port: network.port } }
+    const change = path.change({ stores, routes: [{ ...part!, phase: 'switched' }, rest!] })
+    const refused = await path.runtime.apply({ ...change, holdTimeoutMs: 50 })
+    expect(refused).toMatchObject({ ok: false, reason: expect.stringContaining("route 'part' still wait") })
+    const switched = path.runtime.apply(change)
+    const last = app.set('p:1', 'last')
+    network.pass()
+    expect(await switched).toMatchObject({ ok: true })
+    await last
+    await settled(path)
+    for (const server of [old, fresh]) expect(await server.client().get('p:1')).toBe('last')
   })
 })
