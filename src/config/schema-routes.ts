@@ -88,7 +88,9 @@ const CompareFile = z.strictObject({
     .describe('Whether recorded mismatches show values, or only their type, length and hash.'),
   repair: flag
     .prefault(false)
-    .describe('`true`: a confirmed mismatch makes the key dirty, so that it is copied again.'),
+    .describe(
+      '`true`: a confirmed mismatch makes the key dirty, so that it is copied again; not while the route needs a verify for the cause `turned`, for then the primary may be the side that lacks something.',
+    ),
   decode: z
     .array(z.enum(DECODERS))
     .prefault([])

@@ -9,6 +9,7 @@ import type { DataPathContext } from './context.ts'
 import { isStillAt, MOVED, nameOnPrimary, nameOnShadow } from './copied-key.ts'
 import type { CopyLimits, RebuildTarget } from './copy-state.ts'
 import type { DirtySet } from './dirty-set.ts'
+import { markKey } from './mark-key.ts'
 import type { OverlapTable } from './overlap.ts'
 import { piecesOf } from './pieces/by-type.ts'
 import { firstError, type Pieces, WHOLE } from './pieces/pieces.ts'
@@ -285,7 +286,7 @@ export class Rebuild implements RebuildTarget {
     rule.route.state.backlogCommands--
     if (!ok) {
       this.#copy.drop()
-      if (this.#diverted) dirty.mark(rule.route, database, key, 'state-copy', context.clock.nowMs)
+      if (this.#diverted) markKey(context, dirty, rule, database, key, 'state-copy', context.clock.nowMs)
     }
     for (const waiter of this.#waiters.splice(0)) acknowledge(waiter, ok)
     onEnd(ok, error)

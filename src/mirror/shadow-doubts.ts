@@ -10,6 +10,7 @@ import type { DirtySet } from './dirty-set.ts'
 import { doubtFunctionsOf } from './function-changes.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
 import { LateWrites } from './late-writes.ts'
+import { markKey } from './mark-key.ts'
 import { runsScript, type ScriptEffects } from './script-effects.ts'
 import type { SentFunctions } from './sent-functions.ts'
 import { isReadOnly } from './shadow-answers.ts'
@@ -59,10 +60,10 @@ export class ShadowDoubts {
     // The shadow is there, and has no such database.
     if (reason === 'shadow-down' && strandedBecause(stores[route.shadow.store]!, ref.database) !== null)
       reason = 'shadow-error'
-    this.#dirty.mark(route, ref.database, ref.key, reason, nowMs, waiter)
+    markKey(this.#context, this.#dirty, ref.rule, ref.database, ref.key, reason, nowMs, waiter)
     if (reason !== 'overlap' && reason !== 'primary-lost') return
     for (const database of this.swapped.others(ref.database))
-      this.#dirty.mark(route, database, ref.key, reason, nowMs, waiter)
+      markKey(this.#context, this.#dirty, ref.rule, database, ref.key, reason, nowMs, waiter)
   }
 
   /** Marks every key of a command, and what it may have done to functions. `bytes`: the application's. */

@@ -62,6 +62,16 @@ export class ToldKeys {
     return this.#ears.get(store)?.covers === true
   }
 
+  /** A number for `isTold`: of what such scripts have written there that have ended by now. */
+  endedUntil(store: Store): number {
+    return this.#ears.get(store)?.endedUntil ?? 0
+  }
+
+  /** All of that has been told, or missed. */
+  isTold(store: Store, endedUntil: number): boolean {
+    return this.#ears.get(store)?.isTold(endedUntil) ?? true
+  }
+
   /** A connection tracks every key there (`BCAST`, no prefix). */
   listensTo(store: Store): boolean {
     return this.#ears.get(store)?.listens === true
@@ -100,6 +110,9 @@ class Ear {
   /** PINGs that are to be answered until all is told that scripts wrote which have ended. */
   #fences = 0
   #fenceAgain = false
+  /** Rounds of them, and how many are over. */
+  #rounds = 0
+  #roundsOver = 0
   readonly #databases = new Set<number>()
 
   constructor(store: Store, context: DataPathContext, outcome: ToldKeysOutcome) {
@@ -114,6 +127,15 @@ class Ear {
 
   get covers(): boolean {
     return this.#listens && !this.#gap
+  }
+
+  /** The round behind the last script that has ended. */
+  get endedUntil(): number {
+    return this.#fenceAgain ? this.#rounds + 1 : this.#rounds
+  }
+
+  isTold(endedUntil: number): boolean {
+    return this.#roundsOver >= endedUntil
   }
 
   isUnused(nowMs: number): boolean {
@@ -189,7 +211,9 @@ class Ear {
     // What those wrote that have ended may not have been told yet.
     if (this.#fences > 0) this.#outcome.missed()
     this.#fences = 0
+    if (this.#fenceAgain) this.#rounds++
     this.#fenceAgain = false
+    this.#roundsOver = this.#rounds
     this.#gap = this.#running > 0
   }
 
@@ -202,6 +226,7 @@ class Ear {
       this.#fenceAgain = true
       return
     }
+    this.#rounds++
     this.#fences = 2
     this.#ping()
   }
@@ -209,6 +234,7 @@ class Ear {
   #ping(): void {
     this.#ask(PING, () => {
       if (--this.#fences > 0) return this.#ping()
+      this.#roundsOver = this.#rounds
       if (this.#fenceAgain) {
         this.#fenceAgain = false
         this.#fence()

@@ -63,6 +63,16 @@ export class UndeclaredKeys {
     return this.#told.covers(this.#primaryOf(route))
   }
 
+  /** A number for `isTold`: of what such scripts of the route have written that have ended by now. */
+  endedUntil(route: Route): number {
+    return this.#told.endedUntil(this.#primaryOf(route))
+  }
+
+  /** All of that is known: dirty, or in doubt. */
+  isTold(route: Route, endedUntil: number): boolean {
+    return this.#told.isTold(this.#primaryOf(route), endedUntil)
+  }
+
   /** Understudy itself tracks every key there. */
   isToldBy(store: Store): boolean {
     return this.#told.listensTo(store)
@@ -85,8 +95,11 @@ export class UndeclaredKeys {
     const index = stores.indexOf(store)
     const key = index === -1 ? null : routes.viewOf(index).nameOf(name, 0, name.length)
     if (key === null) return
-    const { route } = routes.find(key, 0, key.length)
-    if (route.shadow !== null) this.#dirty.mark(route, database, key, 'state-copy', clock.nowMs)
+    const rule = routes.find(key, 0, key.length)
+    const { route } = rule
+    // Of a key whose primary this is not (any more: then a forced switch has said what there is to say) nobody has written what is mirrored.
+    if (route.shadow !== null && routes.isOn(rule, index))
+      this.#dirty.mark(route, database, key, 'state-copy', clock.nowMs)
   }
 }
 

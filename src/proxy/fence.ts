@@ -13,7 +13,7 @@ export type FenceResult = { readonly ok: true } | { readonly ok: false; readonly
  * Holds the commands of routes while their roles change (`3-semantics.md`, "Switching").
  *
  *   hold     new commands of the routes wait, each session at its place
- *   drain    replies of what is in flight arrive; blocked commands are called back; where the authority moves, the mirror's backlog empties, dirty keys are copied, and what a job is writing
+ *   drain    replies of what is in flight arrive; blocked commands are called back; where the authority moves, the primary tells what scripts have written, the mirror's backlog empties, dirty keys are copied, and what a job is writing
  *   move     subscribers are subscribed at the new primary before anybody can publish there
  *   release  they go on, under whatever table is then in force
  *
@@ -31,6 +31,8 @@ export class Fence {
   /** Names of routes that have given keys to others, or got some. */
   #rerouted: ReadonlySet<string> = new Set()
   #recalled: BlockedCommand[] = []
+  /** By held route, from when nothing of them was in flight: of what scripts had written then (`UndeclaredKeys.endedUntil`). */
+  readonly #ended = new Map<RouteState, number>()
   heldSinceMs = 0
 
   constructor(path: DataPath, jobWrites: JobWrites) {
@@ -47,15 +49,14 @@ export class Fence {
   }
 
   /**
-   * Resolves when the held routes are quiet; those that `needsEqual` names also with an empty backlog and without a dirty key. For both it is waited until `deadlineMs` after the hold began, whatever is insisted on.
+   * Resolves when the held routes are quiet; those that `needsEqual` names also with an empty backlog and without a dirty key. For both it is waited for `holdTimeoutMs` from when the hold began, whatever is insisted on.
    */
-  async drain(needsEqual: ReadonlySet<string>, deadlineMs: number, insistence: Insistence): Promise<FenceResult> {
+  async drain(needsEqual: ReadonlySet<string>, holdTimeoutMs: number, insistence: Insistence): Promise<FenceResult> {
     for (;;) {
       const reason = this.#inFlight() ?? this.#stillUnequal(needsEqual, insistence)
       if (reason === null) return { ok: true }
-      if (performance.now() - this.heldSinceMs > deadlineMs) {
-        if (insistence === 'quiet') this.#giveUp()
-        const left = insistence === 'quiet' ? this.#inFlight() : reason
+      if (performance.now() - this.heldSinceMs > holdTimeoutMs) {
+        const left = insistence === 'quiet' ? this.#afterGivingUp() : reason
         return left === null ? { ok: true } : { ok: false, reason: left }
       }
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
@@ -65,6 +66,16 @@ export class Fence {
   /** Why the held routes are not quiet now; null: they are. */
   stillBusy(needsEqual: ReadonlySet<string>): string | null {
     return this.#inFlight() ?? this.#stillUnequal(needsEqual, 'equal')
+  }
+
+  /** The primary of the route, which is held, has not told everything yet that scripts have written there. */
+  isToldLate(state: RouteState): boolean {
+    const route = this.#path.routes.byName(state.name)
+    if (route === undefined) return false
+    const { undeclared } = this.#path.mirror
+    let ended = this.#ended.get(state)
+    if (ended === undefined) this.#ended.set(state, (ended = undeclared.endedUntil(route)))
+    return !undeclared.isTold(route, ended)
   }
 
   /**
@@ -131,13 +142,14 @@ export class Fence {
     return waiting > 0 ? `${waiting} blocked commands have not come back yet` : null
   }
 
-  /** What is in flight at the primaries is told as lost, and ended there. */
-  #giveUp(): void {
+  /** What is in flight at the primaries is told as lost, and ended there. Gives why the held routes are not quiet all the same; null: they are. */
+  #afterGivingUp(): string | null {
     const names = new Set(this.#held.filter(({ inFlight }) => inFlight > 0).map(({ name }) => name))
     const { routes } = this.#path.routes
     const stores = new Set(routes.filter(({ name }) => names.has(name)).map((route) => this.#path.primaryOf(route)))
     for (const store of stores) store.giveUpClients(FORCED)
     for (const command of this.#recalled) command.giveUp(FORCED)
+    return this.#inFlight()
   }
 
   #stillUnequal(needsEqual: ReadonlySet<string>, insistence: Insistence): string | null {
@@ -145,6 +157,8 @@ export class Fence {
       if (!needsEqual.has(state.name)) continue
       if (this.#jobWrites.areUnderWay(state.name))
         return `an import or restore writes keys of route '${state.name}', which takes too long to wait for: let it end, or cancel it`
+      if (this.isToldLate(state))
+        return `the primary of route '${state.name}' has not told yet what scripts have written to keys that they do not declare`
       if (state.backlogCommands > 0)
         return `${state.backlogCommands} writes of route '${state.name}' still wait for the shadow`
       const dirty = this.#path.dirty.count(state.name)

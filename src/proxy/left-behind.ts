@@ -1,46 +1,49 @@
 import type { JobWrites } from '../mirror/job-writes.ts'
-import { rolesOf } from '../routing/route.ts'
+import type { Route } from '../routing/route.ts'
 import type { DataPath } from './data-path.ts'
+import type { Fence } from './fence.ts'
 import type { Change } from './messages.ts'
 
-/** Routes whose new primary would lack writes if the change were made now. To be asked while their commands are held and the former table is in force. */
-export function lackingRoutes({ routes, dirty }: DataPath, jobWrites: JobWrites, { needsEqual }: Change): string[] {
-  return routes.routes.flatMap(({ name, state }) =>
-    needsEqual.includes(name) && (state.backlogCommands > 0 || dirty.count(name) > 0 || jobWrites.areUnderWay(name))
-      ? [name]
-      : [],
-  )
-}
-
-/** With those that get keys of them. */
-export function withHeirs(names: readonly string[], { rerouted = [] }: Change): string[] {
-  return [...new Set([...names, ...rerouted.flatMap(([from, to]) => (names.includes(from) ? [to] : []))])]
-}
-
 /**
- * A forced change does not wait any longer, and what becomes a primary lacks writes (`lacking`: of these routes). To be called while their commands are held and the former table is in force.
+ * A forced change does not wait any longer, and what becomes a primary may lack writes: of these routes. To be made, and carried out, while their commands are held and the former table is in force.
  *
  *   on their way to it   never executed there: behind what clients write from now on they would bring older values back
+ *   told too late        what scripts have written to keys that they do not declare: not copied
  *   a job's page         not copied, neither way; the job ends
  *   dirty keys           not copied: that would put what the new primary has over what it lacks. The routes need a verify, and which side is right only people can tell
  */
-export function leaveBehind(
-  { stores, dirty, log }: DataPath,
-  { config, hold }: Change,
-  lacking: readonly string[],
-): void {
-  if (lacking.length === 0) return
-  const primaries = config.routes
-    .filter(({ name }) => hold.includes(name))
-    .map((route) => route[rolesOf(route.phase).primary]?.store)
-  for (const store of stores) if (primaries.includes(store.name)) store.giveUpShadow('it is the primary now')
-  for (const name of lacking) {
-    log({
-      level: 'error',
-      msg: 'a forced switch has left keys behind: the new primary may lack their last values, which are on the former one; nothing is copied before a verify and a repair',
-      fields: { route: name, keys: dirty.count(name) },
-    })
-    dirty.drop(name)
-    dirty.toVerify.mark(name, 'turned')
+export class LeftBehind {
+  readonly #path: DataPath
+  readonly #lacking: readonly Route[]
+  /** The routes, and those that get keys of them. */
+  readonly names: readonly string[]
+
+  constructor(
+    path: DataPath,
+    jobWrites: JobWrites,
+    fence: Fence,
+    { force = false, needsEqual, rerouted = [] }: Change,
+  ) {
+    this.#path = path
+    const lacks = ({ name, state }: Route): boolean =>
+      state.backlogCommands > 0 || path.dirty.count(name) > 0 || jobWrites.areUnderWay(name) || fence.isToldLate(state)
+    this.#lacking = force ? path.routes.routes.filter((route) => needsEqual.includes(route.name) && lacks(route)) : []
+    const names = this.#lacking.map(({ name }) => name)
+    this.names = [...new Set([...names, ...rerouted.flatMap(([from, to]) => (names.includes(from) ? [to] : []))])]
+  }
+
+  leave(): void {
+    const { stores, dirty, log } = this.#path
+    const shadows = new Set(this.#lacking.flatMap(({ shadow }) => (shadow === null ? [] : [stores[shadow.store]!])))
+    for (const store of shadows) store.giveUpShadow('it is the primary now')
+    for (const { name } of this.#lacking) {
+      log({
+        level: 'error',
+        msg: 'a forced switch has left keys behind: the new primary may lack their last values, which are on the former one; nothing is copied before a verify and a repair',
+        fields: { route: name, keys: dirty.count(name) },
+      })
+      dirty.drop(name)
+      dirty.toVerify.mark(name, 'turned')
+    }
   }
 }

@@ -33,7 +33,7 @@ import { ConfiguredStores } from './configured-stores.ts'
 import { DataPath } from './data-path.ts'
 import { Fence } from './fence.ts'
 import { JobRequests } from './job-requests.ts'
-import { lackingRoutes, leaveBehind, withHeirs } from './left-behind.ts'
+import { LeftBehind } from './left-behind.ts'
 import { Listeners, type PreparedListeners } from './listeners.ts'
 import type { ApplyResult, Change, Notice, Stats } from './messages.ts'
 import { PrimaryCommands } from './primary-commands.ts'
@@ -137,6 +137,8 @@ export class Runtime {
     this.#comparer = new Comparer(path, mirrorView, (finding, route) => {
       notify({ kind: 'finding', finding })
       if (!route.config.compare.repair || finding.cause === 'baseline' || finding.cause === 'same-data') return
+      // What differs may be what the primary lacks.
+      if (this.#dirty.toVerify.hasCause(route.name, 'turned')) return
       this.#mirror.mark(this.#mirror.refOf(finding.key, finding.database), 'mismatch')
       this.#comparer.tallyOf(route.state).repaired++
     })
@@ -201,14 +203,14 @@ export class Runtime {
     const startedMs = performance.now()
     if (held.size > 0) fence.hold(held)
     const busy = held.size > 0 ? await becomeQuiet(this.#quietParts, fence, change) : null
-    const lacking = change.force ? lackingRoutes(path, this.jobs.writes, change) : []
-    const reason = busy ?? this.#durability?.entering(change.config, withHeirs(lacking, change)) ?? null
+    const leftBehind = new LeftBehind(path, this.jobs.writes, fence, change)
+    const reason = busy ?? this.#durability?.entering(change.config, leftBehind.names) ?? null
     if (reason !== null) {
       fence.release()
       listeners.cancel()
       return { ok: false, reason }
     }
-    leaveBehind(path, change, lacking)
+    leftBehind.leave()
     const rerouted = change.rerouted ?? []
     const old = path.stores
     const stores = this.#stores.of(change.config, old)

@@ -1,6 +1,8 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { Change } from '../../src/proxy/messages.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { type HeldReplies, holdReplies } from '../support/held-replies.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
@@ -123,4 +125,49 @@ test('functions: of one that is changed in the same transaction, whatever it wri
   await app.multi().call('FUNCTION', 'LOAD', 'REPLACE', other).call('FCALL', 'f', 1, 'k', '1').exec()
   await equal()
   expect(await fresh.client().mget('k', 'made-1')).toEqual(['1', 'x'])
+})
+
+describe('what a primary tells late of a script', () => {
+  const SCRIPT = "return redis.call('set', 'made:' .. ARGV[1], ARGV[2])"
+  const to = (phase: 'mirror' | 'switched') => [{ source: 'old', target: 'new', phase }]
+  let replies: HeldReplies
+  afterEach(() => replies.stop())
+
+  /** The last of two scripts has been answered, and what it wrote is not told. */
+  async function toldLate(): Promise<Change> {
+    replies = await holdReplies(old.port)
+    const stores = { old: { port: replies.port }, new: fresh }
+    path = await startDataPath({ stores, routes: to('mirror') })
+    const app = path.client()
+    await app.eval(SCRIPT, 0, 'k', 'first')
+    await eventually(async () => expect(await fresh.client().get('made:k')).toBe('first'))
+    await settled(path)
+    replies.hold((sent) => sent.includes('BCAST'))
+    await app.eval(SCRIPT, 0, 'k', 'last')
+    return path.change({ stores, routes: to('switched') })
+  }
+
+  test('is waited for by a switch', async () => {
+    const change = await toldLate()
+    const refused = await path.runtime.apply({ ...change, holdTimeoutMs: 50 })
+    expect(refused).toMatchObject({ ok: false, reason: expect.stringContaining('has not told yet what scripts') })
+    const switched = path.runtime.apply(change)
+    const read = path.client().get('made:k')
+    replies.release()
+    expect(await switched).toMatchObject({ ok: true })
+    expect(await read).toBe('last')
+    await settled(path)
+    expect(path.runtime.stats().routes['all']!.needsVerify).toBe(false)
+  })
+
+  test('is copied neither way after a switch that was forced', async () => {
+    const change = await toldLate()
+    expect(await path.runtime.apply({ ...change, holdTimeoutMs: 50, force: true })).toMatchObject({ ok: true })
+    replies.release()
+    await settled(path)
+    await path.client().set('another', '1')
+    await settled(path)
+    expect([await old.client().get('made:k'), await fresh.client().get('made:k')]).toEqual(['last', 'first'])
+    expect(path.runtime.stats().routes['all']).toMatchObject({ dirtyKeys: 0, verifyCauses: ['turned'] })
+  })
 })

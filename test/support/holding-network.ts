@@ -7,6 +7,7 @@ export class HoldingNetwork {
   readonly #held: { upstream: net.Socket; bytes: Buffer }[] = []
   readonly #sockets = new Set<net.Socket>()
   readonly #server: net.Server
+  #heldFrom: string | null = null
 
   constructor(to: RedisServer) {
     this.#server = net.createServer((client) => {
@@ -18,6 +19,8 @@ export class HoldingNetwork {
         socket.on('error', () => {})
       }
       client.on('data', (bytes: Buffer) => {
+        if (this.#heldFrom !== null && bytes.toString('latin1').toUpperCase().includes(this.#heldFrom))
+          connection.isHeld = true
         if (connection.isHeld) this.#held.push({ upstream, bytes })
         else {
           connection.said += bytes.toString('latin1').toUpperCase()
@@ -44,13 +47,24 @@ export class HoldingNetwork {
     for (const connection of this.#connections) if (connection.said.includes(word)) connection.isHeld = true
   }
 
+  /** Whoever says `word` (upper case) is held from there on. */
+  holdFrom(word: string): void {
+    this.#heldFrom = word
+  }
+
   /** Whether somebody has said this, and it is held. */
   holds(text: string): boolean {
     return this.#held.some(({ bytes }) => bytes.includes(text))
   }
 
+  /** Somebody is held, and has said something. */
+  get holdsAny(): boolean {
+    return this.#held.length > 0
+  }
+
   /** What is held arrives, and so does what is said from now on. */
   pass(): void {
+    this.#heldFrom = null
     for (const connection of this.#connections) connection.isHeld = false
     for (const { upstream, bytes } of this.#held.splice(0)) upstream.write(bytes)
   }
