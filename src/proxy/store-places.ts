@@ -16,8 +16,10 @@ export class StorePlaces {
     this.learn(places)
   }
 
+  /** Of stores that are known nothing is taken: where they are may have changed since this was looked up. */
   learn(places: Readonly<Record<string, Endpoint>>): void {
-    for (const [store, endpoint] of Object.entries(places)) this.#places.set(store, endpoint)
+    for (const [store, endpoint] of Object.entries(places))
+      if (!this.#places.has(store)) this.#places.set(store, endpoint)
   }
 
   /** A text: nowhere, and why. */

@@ -86,3 +86,18 @@ test('every kind of connection goes to where the store is now, while the old pla
   expect(await popped).toMatch(/queue,job|may have been executed/)
   expect(path.runtime.stats().routes['all']!.verifyCauses).toEqual(['failed-over'])
 })
+
+test('where a store is now is not forgotten for what a configuration has found out before it was put in force', async () => {
+  const [before, after] = [await redis(), await redis()]
+  const path = await dataPath()
+  path.runtime.setEndpoint('only', place(before), false)
+  const client = path.client()
+  await eventually(async () => expect(await client.set('k', 'before')).toBe('OK'))
+  const change = { config: path.config, endpoints: { only: place(before) }, generation: 1, holdTimeoutMs: 1_000 }
+  path.runtime.setEndpoint('only', place(after), true)
+  await eventually(async () => expect(await client.set('k', 'after')).toBe('OK'))
+  expect(await path.runtime.apply({ ...change, hold: [], needsEqual: [], forget: [] })).toMatchObject({ ok: true })
+  await after.client().rpush('l', 'x')
+  // A connection of its own, that is opened now.
+  expect(await client.blpop('l', 2)).toEqual(['l', 'x'])
+})
