@@ -221,11 +221,12 @@ export class Runtime {
     path.routes = this.#table(change.config, change.generation)
     noteKeptUp(former.routes, path.routes, (route) => this.#dirty.needsVerify(route))
     path.stores = stores
+    // Before anything wakes those who wait: routes that have come with the table are held as the others.
+    fence.entered(rerouted.flat())
     succeedStores(former, path, change)
     path.clients = change.config.clients
     // Before the mirror writes to what was a primary.
     path.storePause.run(this.#clock.nowMs)
-    fence.entered(rerouted.flat())
     // What goes with keys to another route has to be found there first.
     for (const route of change.forget) if (!rerouted.some(([from]) => from === route)) this.#dirty.forget(route)
     this.#functions.routesChanged()
