@@ -100,7 +100,7 @@ export class OwnConnection {
   /** Connections to the primaries that it has none to: before tracking is turned on at each of them. */
   reachAll(): void {
     const stores = this.#primaries()
-    this.#leave(stores)
+    this.#leaveOthers(stores)
     for (const store of stores) if (this.at(store) === null) this.#beside.set(store, this.#take(store))
   }
 
@@ -109,14 +109,14 @@ export class OwnConnection {
     if (this.#needsAll() || this.asked !== null) return
     if ([...this.all()].some(([, pipeline]) => this.#isBorrowed(pipeline))) return
     this.#caching = null
-    this.#leave([])
+    this.#leaveOthers([])
     if (this.permanent) return
     this.#session.own = null
     retire(this.store, this.pipeline)
   }
 
   /** Those beside the main one that lead to none of these. One that a transaction has is not taken from it. */
-  #leave(needed: readonly Store[]): void {
+  #leaveOthers(needed: readonly Store[]): void {
     for (const [store, pipeline] of [...this.#beside]) {
       if ((needed.includes(store) && store !== this.store) || this.#isBorrowed(pipeline)) continue
       this.#beside.delete(store)
@@ -131,7 +131,7 @@ export class OwnConnection {
 
   /** A transaction is done with that connection, its EXEC or DISCARD being said: what had to wait for that is done before the client says anything else. */
   returned(pipeline: Pipeline): void {
-    this.#leave(this.#needsAll() ? this.#primaries() : [])
+    this.#leaveOthers(this.#needsAll() ? this.#primaries() : [])
     this.tracking?.resume(pipeline)
   }
 
@@ -181,7 +181,7 @@ export class OwnConnection {
       this.store = next
       this.pipeline = beside ?? this.#open(next)
     }
-    if (!this.#needsAll()) return this.#leave([])
+    if (!this.#needsAll()) return this.#leaveOthers([])
     this.reachAll()
     this.tracking?.again()
   }
@@ -190,6 +190,7 @@ export class OwnConnection {
   close(): void {
     this.tracking?.close()
     this.tracking = null
+    this.asked?.close()
     this.asked = null
     for (const [store, pipeline] of this.all()) store.discard(pipeline)
     this.#beside.clear()

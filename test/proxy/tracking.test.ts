@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { configOf, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
@@ -209,6 +210,26 @@ describe('with REDIRECT', () => {
     expect(await reader.ask('CLIENT', 'TRACKING', 'ON')).toBe(OK)
     expect(await reader.ask('CLIENT', 'TRACKING', 'OFF', 'REDIRECT', 99_999_999)).toBe(nobody)
     expect(await reader.ask('CLIENT', 'GETREDIR')).toBe(':0\r\n')
+  })
+
+  test('one that goes before the store has answered leaves no connection behind', async () => {
+    const [listener, witness] = [await path.raw(), await path.raw()]
+    const id = (await listener.ask('CLIENT', 'ID')).slice(1).trim()
+    const others = path.runtime.stats().clients
+    const connections = async () => (await admin.ask('CLIENT', 'LIST')).split('\n').length
+    const before = await connections()
+    const readers = await Promise.all(Array.from({ length: 20 }, () => path.raw()))
+    store.pause()
+    try {
+      for (const reader of readers) reader.command('CLIENT', 'TRACKING', 'ON', 'REDIRECT', id)
+      for (let i = 0; i < 3; i++) await witness.ask('CLIENT', 'ID')
+      for (const reader of readers) reader.socket.resetAndDestroy()
+      await eventually(() => expect(path.runtime.stats().clients).toBe(others))
+    } finally {
+      store.resume()
+    }
+    // Some are kept ready for the next.
+    await eventually(async () => expect(await connections()).toBeLessThan(before + 10))
   })
 
   test('to a client that there is not is refused in the server’s words', async () => {
