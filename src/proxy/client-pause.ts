@@ -1,7 +1,7 @@
+import { arityFits } from '../command/arity.ts'
 import type { ReadOnlyScripts } from '../command/read-only-scripts.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { arityFits } from './arity.ts'
 import type { Session } from './session.ts'
 
 /** Writes for the mirror; for the server they change no key. */

@@ -1,5 +1,6 @@
 import { ByteAccumulator } from '../../base/byte-accumulator.ts'
 import { hashBytes } from '../../base/hash.ts'
+import { arityFits } from '../../command/arity.ts'
 import { findKeys, KeyPositions } from '../../command/keys.ts'
 import type { CommandSpec } from '../../command/spec.ts'
 import { mergeOf } from '../../command/split-commands.ts'
@@ -14,7 +15,7 @@ import { clusterScan } from './cluster-scan.ts'
 import { ClusterSender } from './cluster-sender.ts'
 import { ClusterTransaction } from './cluster-transaction.ts'
 import { clusterUnblock, unblockingAt } from './cluster-unblock.ts'
-import { keylessWay } from './keyless.ts'
+import { concernsOneServer, keylessWay } from './keyless.ts'
 import { commonOf, listOf, type Merging, mergeParts, orError, someOf, sumOf } from './merge.ts'
 import { NodeLinks } from './node-links.ts'
 import { type Place, ReplyPlaces } from './reply-places.ts'
@@ -234,8 +235,8 @@ export class ClusterConnection implements PipelineConnection {
   }
 
   #keyless(spec: CommandSpec | undefined, view: CommandView): void {
-    // A command that nobody knows is any node's to refuse.
-    const way = spec === undefined ? 'any' : keylessWay(spec.name)
+    // What no server takes is any node's to refuse.
+    const way = spec === undefined || isWrong(spec, view) ? 'any' : keylessWay(spec.name)
     if (spec?.name === 'SELECT') {
       const isZero = view.argc === 2 && view.buf.toString('latin1', view.start[1], view.end[1]) === '0'
       return isZero ? this.#places.answer(FRAME.OK) : this.#places.refuse(NO_SELECT)
@@ -263,9 +264,7 @@ export class ClusterConnection implements PipelineConnection {
         if (view.argc === 5) return clusterUnblock(this.#sender, this.#places, view)
         return this.#sender.sendAny(frameOf(view), 1, this.#places.add())
     }
-    this.#places.refuse(
-      `ERR Understudy: ${spec!.name} concerns one server, and the store '${this.options.store.name}' is a cluster: ask its nodes`,
-    )
+    this.#places.refuse(concernsOneServer(spec!.name, this.options.store.name))
   }
 
   /** `changes`: refused by one of them, it may have been executed by others. */
@@ -278,6 +277,11 @@ export class ClusterConnection implements PipelineConnection {
   #relay(view: CommandView): void {
     this.#links.relay(frameOf(view), (buf, start, end) => this.#places.pass(buf, start, end))
   }
+}
+
+/** It has too few arguments, or too many, or a subcommand that nobody knows. */
+function isWrong(spec: CommandSpec, { argc }: CommandView): boolean {
+  return spec.absent || (spec.subcommands !== null && argc > 1) || !arityFits(spec, argc)
 }
 
 function frameOf(view: CommandView): Buffer {

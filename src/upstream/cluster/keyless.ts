@@ -42,3 +42,8 @@ const BY_NAME = new Map(Object.entries(TABLE).flatMap(([way, names]) => names.ma
 export function keylessWay(name: string): Keyless | undefined {
   return BY_NAME.get(name)
 }
+
+/** How a command is refused that concerns one server: an error's text. */
+export function concernsOneServer(name: string, store: string): string {
+  return `ERR Understudy: ${name} concerns one server, and the store '${store}' is a cluster: ask its nodes`
+}

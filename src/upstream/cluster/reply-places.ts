@@ -84,7 +84,7 @@ export class ReplyPlaces {
   /** All that was written has been read. */
   endWrite(): void {
     this.#writing = false
-    this.tick()
+    this.#deliverEarly()
   }
 
   /** The connection is gone: whoever still answers answers nobody. */
@@ -98,6 +98,10 @@ export class ReplyPlaces {
 
   /** Now and then: nobody waits for a node that lags. */
   tick(): void {
+    this.#deliverEarly()
+  }
+
+  #deliverEarly(): void {
     if (this.#early > 0) this.#deliver()
   }
 

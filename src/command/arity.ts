@@ -1,0 +1,6 @@
+import type { CommandSpec } from './spec.ts'
+
+/** True when the number of arguments is as Redis' `COMMAND` says: `arity` counts the name; negative means "at least". */
+export function arityFits(spec: CommandSpec, argc: number): boolean {
+  return spec.arity >= 0 ? argc === spec.arity : argc >= -spec.arity
+}
