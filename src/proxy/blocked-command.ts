@@ -121,7 +121,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#wait = wait
     path.blocked.add(this)
     this.#keys.waits(wait.lane)
-    if (this.#spec.name === 'WAIT' || this.#spec.name === 'WAITAOF') wait.writeToNobody()
+    if (this.#asksReplicas) wait.writeToNobody()
     this.#mark(wait.push(this, renamed))
   }
 
@@ -282,6 +282,11 @@ export class BlockedCommand implements Pin, ReplyOwner {
     wait.callBack(() => this.#moving || this.#abandoned || this.waitsElsewhere)
   }
 
+  /** A number answers it, also when it is cancelled. */
+  get #asksReplicas(): boolean {
+    return this.#spec.name === 'WAIT' || this.#spec.name === 'WAITAOF'
+  }
+
   /** What Redis answers when the time is over, also to BLMOVE. */
   #nil(): Buffer {
     return this.#cancelled ?? (this.session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY)
@@ -315,6 +320,8 @@ export class BlockedCommand implements Pin, ReplyOwner {
       if (session.closed) return
       session.reply(this.#seq, frame, 0, frame.length)
     }
+    // It was blocked when its client went: nothing is executed that lies behind it.
+    if (this.#abandoned && this.#cancelled === null && (isNil(frame, 0) || this.#asksReplicas)) session.end()
     if (wait === null) session.proceed()
     else wait.whenFree(() => session.proceed())
   }

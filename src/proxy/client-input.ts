@@ -122,13 +122,13 @@ export class ClientInput {
     while (at < to) {
       const status = parser.parse(buf, at, to)
       if (status !== COMPLETE) {
-        if (status === INVALID) session.protocolError(parser.error)
+        if (status === INVALID) session.lastWord.mistake(parser.error)
         else {
           this.#pending.append(buf, at, to)
           parser.rebase(-at)
           this.#parser = parser
           if (isLocked(session) && parser.bytesNeeded > STRANGER_LIMIT_BYTES) {
-            session.protocolError('Protocol error: unauthenticated bulk length')
+            session.lastWord.mistake('Protocol error: unauthenticated bulk length')
           }
         }
         break
@@ -162,7 +162,7 @@ export class ClientInput {
     while (this.#pendingAt < pending.length) {
       const status = parser.parse(pending.buf, this.#pendingAt, pending.length)
       if (status !== COMPLETE) {
-        if (status === INVALID) session.protocolError(parser.error)
+        if (status === INVALID) session.lastWord.mistake(parser.error)
         break
       }
       if (parser.argc > 0 && !session.dispatch(parser)) break
@@ -173,7 +173,7 @@ export class ClientInput {
     this.buf = null
     if (parser.partial) {
       if (isLocked(session) && parser.bytesNeeded > STRANGER_LIMIT_BYTES) {
-        session.protocolError('Protocol error: unauthenticated bulk length')
+        session.lastWord.mistake('Protocol error: unauthenticated bulk length')
         return
       }
       this.#parser = parser

@@ -36,8 +36,10 @@ export interface Pin {
   readonly borrowed?: readonly [Store, Pipeline] | null
   /** Of a transaction: that connection, while it is in MULTI there: what is said on it is queued, and executed by EXEC. */
   readonly queuesOn?: Pipeline | null
-  /** Of a subscriber: confirmations are under way. */
+  /** Of a subscriber: confirmations are under way, or messages that it has published to itself. */
   readonly owesAnswers?: boolean
+  /** Of a subscriber that speaks RESP2: it may say only what concerns that. */
+  readonly restricts?: boolean
   /** Of a transaction: how many commands are queued; -1: not in MULTI. */
   readonly queuedCommands?: number
   /** Of a transaction: bytes of the commands that are queued. */
@@ -79,11 +81,22 @@ export function isInMulti(session: PinHolder): boolean {
   return false
 }
 
-/** Whether what lies around `inner` has answers to give before those to the next command. Not to one that is queued: what EXEC itself is owed ends with it. */
-export function owesAnswersAround(inner: Pin): boolean {
-  if (inner.queuedCommands !== undefined && inner.queuedCommands >= 0) return false
-  for (let pin = inner.outer; pin !== null; pin = pin.outer) if (pin.owesAnswers) return true
+/** Whether one of them, from this one outwards, has answers to give before anything else is said. */
+export function owesAnswers(innermost: Pin | null): boolean {
+  for (let pin = innermost; pin !== null; pin = pin.outer) if (pin.owesAnswers) return true
   return false
+}
+
+/** Whether the next command has to wait for answers of what lies around `inner`, which sees to its own. Not one that is queued: what EXEC itself is owed ends with it. */
+export function waitsForAnswers(inner: Pin): boolean {
+  if (inner.queuedCommands !== undefined && inner.queuedCommands >= 0) return false
+  return owesAnswers(inner.outer)
+}
+
+/** The subscriber around `inner` whose client may say only what concerns its subscriptions; null: it may say anything. */
+export function restrictingAround(inner: Pin): Pin | null {
+  for (let pin = inner.outer; pin !== null; pin = pin.outer) if (pin.restricts) return pin
+  return null
 }
 
 /** The connection of the client that is in MULTI; null: none is, or a shared one for a transaction that has arrived whole. */

@@ -304,8 +304,8 @@ export class Runtime {
     const path = this.#path
     path.shuttingDown = true
     this.#listeners.close()
-    for (const session of [...path.sessions]) session.end()
     path.unpause()
+    for (const session of [...path.sessions]) session.lastWord.spoken()
     const isBusy = (): boolean => path.sessions.size > 0 || this.#backlog() > 0 || !path.storePause.isQuiet
     const deadline = performance.now() + graceMs
     while (performance.now() < deadline && isBusy()) {

@@ -19,13 +19,14 @@ import { handleCommand } from './handle-command.ts'
 import { isHeldBack } from './hold.ts'
 import { isHttp } from './http.ts'
 import { takeLargeReply } from './large-reply.ts'
+import { LastWord } from './last-word.ts'
 import { beginLogin } from './login.ts'
 import { settleMarked } from './marked-replies.ts'
 import { isOrdinary } from './ordinary-error.ts'
 import { keepWithinLimit } from './output-limit.ts'
 import type { OwnConnection } from './own-connection.ts'
 import type { OwnMessages } from './own-messages.ts'
-import { abandonPins, isInMulti, owesAnswersAround, type Pin } from './pin.ts'
+import { abandonPins, isInMulti, type Pin, waitsForAnswers } from './pin.ts'
 import { ReplyOrder } from './reply-order.ts'
 import { ReplyWindow } from './reply-window.ts'
 import { PartReplies } from './split.ts'
@@ -72,11 +73,8 @@ export class Session extends ConnectedClient implements ReplyOwner {
   readonly input: ClientInput
   /** Of commands that were split over several stores. */
   readonly parts = new PartReplies()
+  readonly lastWord = new LastWord(this)
   readonly #window = new ReplyWindow()
-  /** The client has said its last word; what it said may still wait. */
-  #allSaid = false
-  /** What was wrong with its bytes, while something has to be said before. */
-  #mistake: string | null = null
 
   constructor(path: DataPath, socket: net.Socket, unixPath: string | null) {
     super(path, socket, unixPath)
@@ -93,7 +91,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
     }
     socket.on('drain', () => this.downstream.drained())
     socket.on('error', () => socket.destroy())
-    socket.on('end', () => this.#onEnd())
+    socket.on('end', () => this.lastWord.spoken())
     socket.on('close', () => this.disconnect())
     beginLogin(this)
   }
@@ -102,7 +100,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
 
   /** Bytes of the client: a view, valid during the call. */
   receive(buf: Buffer, length: number): void {
-    if (this.ending) return
+    if (this.ending || this.lastWord.isSpoken) return
     this.path.clock.refresh()
     this.lastActiveMs = this.path.clock.nowMs
     this.#window.look(this.downstream.written, this.order.next)
@@ -122,13 +120,8 @@ export class Session extends ConnectedClient implements ReplyOwner {
     this.waiting = null
     if (this.ending) return
     this.#window.look(this.downstream.written, this.order.next)
-    if (this.#mistake !== null) {
-      const text = this.#mistake
-      this.#mistake = null
-      return this.protocolError(text)
-    }
     this.input.proceed()
-    if (this.waiting === null && this.#allSaid) this.end()
+    this.lastWord.look()
   }
 
   // --- one command
@@ -150,7 +143,8 @@ export class Session extends ConnectedClient implements ReplyOwner {
     if (this.targetReadsOwed > 0 && mayWrite(spec)) return this.waitFor('replies')
     if (this.pin === null) return this.dispatchUnpinned(view, spec)
     if (this.replyMode === 'skip' && this.order.owed > 0) return this.waitFor('replies')
-    if (this.ownMessages !== null || owesAnswersAround(this.pin)) return this.waitFor('pin')
+    if (this.order.mayOvertake) return this.waitFor('replies')
+    if (this.ownMessages !== null || waitsForAnswers(this.pin)) return this.waitFor('pin')
     return this.pin.dispatch(view, spec)
   }
 
@@ -357,32 +351,6 @@ export class Session extends ConnectedClient implements ReplyOwner {
     this.ending = true
     abandonPins(this)
     if (this.order.owed === 0) this.downstream.endAfterWrite()
-  }
-
-  /**
-   * A client that has said its last word still gets the replies it is owed, those to commands that wait among them. One that is blocked is taken for
-   * gone, as by Redis: its command is cancelled.
-   */
-  #onEnd(): void {
-    // Half a command, and the rest will never come.
-    if (this.input.flows) {
-      this.socket.destroy()
-      return
-    }
-    this.#allSaid = true
-    if (this.waiting === null || this.pin?.kind === 'blocked') this.end()
-  }
-
-  /** Bytes that are no command: said in Redis' words, and then the connection ends. */
-  protocolError(text: string): void {
-    // A subscriber's confirmations come first.
-    if (this.pin?.owesAnswers) {
-      this.#mistake = text
-      this.waiting = 'pin'
-      return
-    }
-    this.ending = true
-    this.answerError(`ERR ${text}`)
   }
 
   /** The planned command (`path.plan`) has to wait: a switch holds one of its routes, or a copy one of the keys that it writes. */

@@ -24,7 +24,7 @@ export function startSubscribing(session: Session, view: CommandView, spec: Comm
   // From between WATCH and MULTI.
   const already = subscriberOf(session)
   if (already !== null) return already.dispatch(view, spec)
-  const subscriber = new Subscriber(session, spec.handling === 'takeover')
+  const subscriber = new Subscriber(session, spec.handling !== 'takeover')
   enterPin(session, subscriber)
   return subscriber.dispatch(view, spec)
 }

@@ -16,8 +16,8 @@ export class SubscribedNames {
   }
 
   get isEmpty(): boolean {
-    const { channels, patterns, shards } = this.counts
-    return channels + patterns + shards === 0
+    const { subscribe, psubscribe, ssubscribe } = this.#subscriptions
+    return subscribe.size + psubscribe.size + ssubscribe.size === 0
   }
 
   /** The number in a confirmation: channels and patterns count together, sharded channels apart. */

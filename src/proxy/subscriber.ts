@@ -1,3 +1,4 @@
+import { arityFits } from '../command/arity.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { PLUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -6,7 +7,7 @@ import { PushReply, type Reply } from '../resp/reply.ts'
 import type { Route } from '../routing/route.ts'
 import type { SubscriptionKind } from '../routing/subscriptions.ts'
 import { bytesArg } from './arguments.ts'
-import { arityFits, refuseByArity } from './arity.ts'
+import { refuseByArity } from './arity.ts'
 import { EarlySubscriptions } from './early-subscriptions.ts'
 import { isOwnWord } from './monitor-feed.ts'
 import { type OwedAnswer, OwedAnswers } from './owed-answers.ts'
@@ -20,12 +21,13 @@ import { isAnyHeld, type Subscription } from './subscription.ts'
 import { inProtocol } from './subscription-messages.ts'
 import { refuseWhileSubscribed } from './while-subscribed.ts'
 
-/** One client's subscriptions, or its MONITOR, until the last has ended. See `startSubscribing`. */
+/** One client's subscriptions and its MONITOR, until the last has ended. See `startSubscribing`. */
 export class Subscriber implements Pin {
   readonly kind = 'subscriber'
   outer: Pin | null = null
   readonly #session: Session
-  readonly #monitor: boolean
+  /** MONITOR has been said, and taken. */
+  #monitors = false
   readonly #names = new SubscribedNames()
   readonly #legs: SubscriberLegs
   readonly #places: SubscriberPlaces
@@ -37,10 +39,10 @@ export class Subscriber implements Pin {
   #ahead: { readonly owed: OwedAnswer; readonly early: EarlySubscriptions } | null = null
   #gone = false
 
-  constructor(session: Session, monitor: boolean) {
+  /** `mayShare`: its connections may be such as others have, too. */
+  constructor(session: Session, mayShare: boolean) {
     this.#session = session
-    this.#monitor = monitor
-    this.#legs = new SubscriberLegs(session, !monitor, (leg, buf, start, end) => this.#onMessage(leg, buf, start, end))
+    this.#legs = new SubscriberLegs(session, mayShare, (leg, buf, start, end) => this.#onMessage(leg, buf, start, end))
     this.#own = new OwnMessages(session, this.#legs, (leg, buf, start, end) => this.#onMessage(leg, buf, start, end))
     this.#places = new SubscriberPlaces(this, session, this.#legs)
     this.#owed = new OwedAnswers(session, {
@@ -55,7 +57,7 @@ export class Subscriber implements Pin {
   }
 
   get flag(): string {
-    return this.#monitor ? 'O' : 'P'
+    return this.#monitors ? 'O' : 'P'
   }
 
   get subscriptions(): { readonly channels: number; readonly patterns: number; readonly shards: number } {
@@ -70,7 +72,12 @@ export class Subscriber implements Pin {
   }
 
   get ownMessages(): OwnMessages | null {
-    return this.#monitor ? null : this.#own
+    return this.#names.isEmpty && this.#monitors ? null : this.#own
+  }
+
+  /** Not one that only monitors: it may go on with other commands, as at a server. */
+  get restricts(): boolean {
+    return this.#session.protocol === 2 && !this.#names.isEmpty
   }
 
   dispatch(view: CommandView, spec: CommandSpec | null): boolean {
@@ -78,14 +85,13 @@ export class Subscriber implements Pin {
     // A WATCH came before it, and a MULTI behind it: what is said now is queued.
     if ((this.outer?.queuedCommands ?? -1) >= 0) return this.outer!.dispatch(view, spec)
     const name = spec?.name ?? ''
-    const ownWay = spec?.handling === 'subscribe' || spec?.handling === 'takeover'
-    // What is wrong with it is said behind the answers that are owed.
-    if (ownWay && this.#owed.any && !arityFits(spec, view.argc)) return session.waitFor('pin')
-    if (ownWay) return refuseByArity(session, view, spec) || this.#subscription(view, name)
-    // A client that monitors may go on with other commands, as at a server.
-    const restricted = session.protocol === 2 && !this.#monitor
-    if (this.#owed.any) return session.waitFor('pin')
-    if (name === 'PING' && restricted) {
+    const subscribes = spec?.handling === 'subscribe'
+    const ownWay = subscribes || spec?.handling === 'takeover'
+    // What is wrong with it is said behind the answers that are owed; whether MONITOR is wrong, or the first, these tell.
+    if (this.#owed.any && !(subscribes && arityFits(spec, view.argc))) return session.waitFor('pin')
+    if (subscribes || (ownWay && !this.restricts))
+      return refuseByArity(session, view, spec) || this.#subscription(view, name)
+    if (name === 'PING' && this.restricts) {
       this.#ping(view)
       return true
     }
@@ -95,7 +101,7 @@ export class Subscriber implements Pin {
       leavePin(session, this)
       return session.dispatch(view)
     }
-    if (!restricted)
+    if (!this.restricts)
       return sendPublishing(session, spec, () =>
         this.outer === null ? session.dispatchUnpinned(view, spec) : this.outer.dispatch(view, spec),
       )
@@ -127,11 +133,16 @@ export class Subscriber implements Pin {
     else this.#subscribe(view, kind, owed)
   }
 
+  /** Said again, it is passed over without an answer, as by a server. */
   #startMonitor(owed: OwedAnswer): void {
+    if (this.#monitors) return
     if (this.#session.replyMode === 'on') owed.frames.push(OK)
     owed.waiting++
     this.#legs.to(this.#places.primary).monitor((error) => {
-      if (error === null && !this.#gone) this.#session.path.monitors.add(this.#session)
+      if (error === null && !this.#gone) {
+        this.#monitors = true
+        this.#session.path.monitors.add(this.#session)
+      }
       this.#owed.confirmed(owed, error)
     })
   }
@@ -191,7 +202,7 @@ export class Subscriber implements Pin {
 
   #allTold(): void {
     const session = this.#session
-    if (!this.#monitor && this.#names.isEmpty) {
+    if (!this.#monitors && this.#names.isEmpty) {
       this.abandon()
       leavePin(session, this)
     } else if (this.#moves) this.moved()
@@ -256,13 +267,14 @@ export class Subscriber implements Pin {
   // --- messages
 
   #onMessage(leg: Leg, buf: Buffer, start: number, end: number): void {
-    if (this.#monitor && isOwnWord(buf, start, end)) return
-    if (this.#ahead !== null && buf[start] !== PLUS) {
+    const shown = buf[start] === PLUS
+    if (shown && isOwnWord(buf, start, end)) return
+    if (this.#ahead !== null && !shown) {
       if (!this.#ahead.early.messages.keep(leg, buf, start, end)) this.#session.socket.destroy()
       return
     }
     if (this.#own.keep(leg, buf, start, end)) return
-    if (this.#monitor || this.#places.plain) {
+    if (shown || this.#places.plain) {
       const message = inProtocol(this.#session.protocol, buf, start, end)
       if (message === null) this.#session.push(buf, start, end)
       else this.#session.push(message, 0, message.length)
@@ -285,7 +297,7 @@ export class Subscriber implements Pin {
     this.#gone = true
     this.#places.abandon()
     this.#owed.abandon()
-    if (this.#monitor) this.#session.path.monitors.delete(this.#session)
+    this.#session.path.monitors.delete(this.#session)
     this.#own.cancel()
     this.#legs.closeAll()
   }
@@ -300,7 +312,7 @@ export class Subscriber implements Pin {
       if (this.#ahead === null) this.#session.path.movingSubscribers.add(this)
       return
     }
-    if (this.#monitor) this.#places.moveMonitor()
+    if (this.#monitors && this.#names.isEmpty) this.#places.moveMonitor()
     else this.#places.move(this.#names.all())
   }
 }

@@ -4,6 +4,7 @@ import { encodeCommand, errorFrame } from '../resp/encode.ts'
 import { ownWord } from '../resp/own-words.ts'
 import { PushReply, type Reply } from '../resp/reply.ts'
 import type { SubscriptionKind } from '../routing/subscriptions.ts'
+import { concernsOneServer } from '../upstream/cluster/keyless.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
@@ -111,6 +112,8 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
   }
 
   monitor(confirmed: Confirmed): void {
+    const { cluster, name } = this.store
+    if (cluster !== null) return confirmed(errorFrame(concernsOneServer('MONITOR', name)))
     this.#ask(['MONITOR'], confirmed)
   }
 

@@ -41,7 +41,7 @@ export class TransactionSubscriptions {
     if (this.#state !== 'queued') return this.#state === 'ready' || session.waitFor('pin')
     if (isAnyHeld(session.path.routes)) return session.waitFor('hold')
     this.#state = 'asked'
-    this.#subscriber = subscriberOf(session) ?? new Subscriber(session, false)
+    this.#subscriber = subscriberOf(session) ?? new Subscriber(session, true)
     this.#subscriber.prepare(this.#wanted, () => {
       if (this.#state !== 'asked') return
       this.#state = 'ready'

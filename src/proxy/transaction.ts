@@ -1,3 +1,4 @@
+import { arityFits } from '../command/arity.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -8,12 +9,12 @@ import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
-import { arityFits, wrongArity } from './arity.ts'
+import { wrongArity } from './arity.ts'
 import { endInDoubt } from './end-in-doubt.ts'
 import { execDidNothing } from './exec-reply.ts'
 import { moveTransaction, rerouteTransaction } from './move-transaction.ts'
 import { ownMessagesOf, sendPublishing } from './own-messages.ts'
-import { leavePin, type Pin } from './pin.ts'
+import { leavePin, type Pin, restrictingAround } from './pin.ts'
 import { queueCommand } from './queue-command.ts'
 import { settleExec } from './settle-exec.ts'
 import { frameOf, TransactionParts } from './transaction-parts.ts'
@@ -76,7 +77,8 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
 
   dispatch(view: CommandView, spec: CommandSpec | null): boolean {
     const { session } = this
-    if (session.order.mayOvertake) return session.waitFor('replies')
+    const subscriber = session.protocol === 2 && !this.inMulti ? restrictingAround(this) : null
+    if (subscriber !== null) return subscriber.dispatch(view, spec)
     const name = spec === null || !arityFits(spec, view.argc) ? null : spec.name
     switch (name) {
       case 'MULTI':
@@ -229,6 +231,8 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
       if (this.inMulti) this.connection.takeBack(this.connection.shared)
       return
     }
+    // Its replies are wanted still; it is told again behind the last.
+    if (!this.session.closed && !this.executing && this.session.order.owed > 0) return
     this.subscriptionChanges?.abandon()
     if (!this.executing) this.#endBeside()
     // An EXEC under way is still mirrored when its reply comes.

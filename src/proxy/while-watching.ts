@@ -10,7 +10,10 @@ import type { Session } from './session.ts'
 import { selectOn } from './session-commands.ts'
 import type { TransactionConnection } from './transaction-connection.ts'
 
-/** Between WATCH and MULTI: reads of what is watched go down the same connection, everything else its usual way. Where the one changes to the other, what is under way comes first. */
+/**
+ * Between WATCH and MULTI: reads of what is watched go down the same connection, everything else its usual way. Where the one changes to the other, what is under way comes first: also behind what has
+ * gone its usual way, for the next one may take the connection of the transaction (`changeWay`).
+ */
 export function whileWatching(
   session: Session,
   { store, dedicated }: TransactionConnection,
@@ -24,24 +27,24 @@ export function whileWatching(
     if (spec.handling === 'transaction') return refuseByArity(session, view, spec)
     if (spec.name === 'SELECT' && dedicated !== null && !session.own?.isOne(dedicated))
       return refuseByArity(session, view, spec) || selectOn(session, view, store!, dedicated)
-    return beside(session, session.dispatchUnpinned(view, spec))
+    const isTaken = session.dispatchUnpinned(view, spec)
+    session.order.changeWay()
+    return isTaken
   }
   const { plan } = session.path
   planCommand(session.path.routes, spec, view, plan)
   const pipeline = session.path.primaryOf(plan.route) === store && plan.refusal === null ? dedicated : null
   const everyKey = spec?.write && isServerWide(spec)
-  if (pipeline === null || everyKey)
-    return session.order.owed > 0 ? session.waitFor('replies') : beside(session, forward(session, view, spec))
+  if (pipeline === null || everyKey) {
+    if (session.order.owed > 0) return session.waitFor('replies')
+    const isTaken = forward(session, view, spec)
+    session.order.changeWay()
+    return isTaken
+  }
   if (session.isHeld(view, spec)) return session.waitFor('hold')
   if (session.readsSlowly) return session.waitFor('room')
   sendPlanned(session, pipeline, view, spec, session.order.assign())
   return true
-}
-
-/** A command has been offered to the usual way: the next one may take the connection of the transaction. */
-function beside(session: Session, isTaken: boolean): boolean {
-  session.order.changeWay()
-  return isTaken
 }
 
 function isPlain({ handling }: CommandSpec): boolean {

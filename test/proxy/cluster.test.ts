@@ -139,6 +139,30 @@ describe('a cluster as the primary', () => {
     await eventually(async () => expect(heard).toContain('through'))
   })
 
+  test('MONITOR is refused behind the subscriptions before it, and leaves an ordinary client', async () => {
+    const refused = /^-ERR Understudy: MONITOR concerns one server, .* is a cluster: ask its nodes\r\n$/
+    const subscriber = await path.raw()
+    await subscriber.ask('HELLO', 3)
+    subscriber.send(Buffer.concat(['SUBSCRIBE a', 'MONITOR', 'PING'].map((words) => encodeCommand(words.split(' ')))))
+    const [confirmed, refusal, pong] = await subscriber.take(3)
+    expect(confirmed).toBe('>3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n')
+    expect(refusal).toMatch(refused)
+    expect(pong).toBe('+PONG\r\n')
+    await path.client().publish('a', 'told')
+    expect(await subscriber.text()).toBe('>3\r\n$7\r\nmessage\r\n$1\r\na\r\n$4\r\ntold\r\n')
+    const client = await path.raw()
+    expect(await client.ask('MONITOR')).toMatch(refused)
+    expect(await client.ask('CLIENT', 'INFO')).toContain(' flags=N ')
+  })
+
+  test('what no server takes is refused in the words of Redis', async () => {
+    const client = await path.raw()
+    const direct = await RawClient.open(cluster.servers[0]!.port)
+    for (const words of ['GET', 'XREAD', 'BLPOP', 'KEYS', 'OBJECT NOPE', 'OBJECT', 'CONFIG FOO', 'PUBSUB FOO'])
+      expect(await client.ask(...words.split(' '))).toBe(await direct.ask(...words.split(' ')))
+    direct.destroy()
+  })
+
   test.each([2, 3] as const)(
     'a subscription that is refused has its answer behind those before it (RESP%i)',
     async (protocol) => {

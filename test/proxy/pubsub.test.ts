@@ -330,6 +330,65 @@ test('MONITOR shows what Understudy answers itself, without passwords, and each 
   expect(lines.filter((line) => !/COMMAND|INFO/.test(line)).toSorted()).toEqual(inAnyOrder.toSorted())
 })
 
+test.each([2, 3] as const)('MONITOR said again is passed over, as by the server (RESP%i)', async (protocol) => {
+  for (const port of [direct.port, path.port]) {
+    const [monitor, other] = [await RawClient.open(port), await RawClient.open(port)]
+    await monitor.ask('HELLO', protocol)
+    if (protocol === 3) await monitor.ask('SUBSCRIBE', 'a')
+    monitor.send(Buffer.concat([['MONITOR'], ['MONITOR']].map((args) => encodeCommand(args))))
+    expect(await monitor.text()).toBe('+OK\r\n')
+    expect(await other.ask('PUBLISH', 'b', 1)).toBe(':0\r\n')
+    expect(await monitor.text()).toMatch(/^\+\d.* "PUBLISH" "b" "1"\r\n$/)
+    monitor.destroy()
+    other.destroy()
+  }
+})
+
+test('a monitor that subscribes in RESP2 may say as little as any subscriber', async () => {
+  const play = async (port: number) => {
+    const client = await RawClient.open(port)
+    client.send(
+      Buffer.concat(
+        ['MONITOR', 'SUBSCRIBE a', 'GET none', 'MONITOR', 'UNSUBSCRIBE', 'PING'].map((words) =>
+          encodeCommand(words.split(' ')),
+        ),
+      ),
+    )
+    const replies: string[] = []
+    while (replies.length < 6) {
+      const frame = await client.text()
+      if (!/^\+\d/.test(frame)) replies.push(frame)
+    }
+    client.destroy()
+    return replies
+  }
+  expect(await play(path.port)).toEqual(await play(direct.port))
+})
+
+test('a subscriber that goes back to RESP2 between WATCH and MULTI may say as little as any other', async () => {
+  const play = async (port: number) => {
+    const client = await RawClient.open(port)
+    for (const words of ['HELLO 3', 'SUBSCRIBE a', 'WATCH none', 'HELLO 2']) await client.ask(...words.split(' '))
+    const replies: string[] = []
+    for (const words of [
+      'GET none',
+      'PING',
+      'MULTI',
+      'EXEC',
+      'HELLO 3',
+      'UNSUBSCRIBE',
+      'GET none',
+      'MULTI',
+      'PING',
+      'EXEC',
+    ])
+      replies.push(await client.ask(...words.split(' ')))
+    client.destroy()
+    return replies
+  }
+  expect(await play(path.port)).toEqual(await play(direct.port))
+})
+
 test('MONITOR shows what others do, until the client resets or leaves', async () => {
   const [monitor, worker] = [await path.raw(), await path.raw()]
   expect(await monitor.ask('MONITOR')).toBe('+OK\r\n')

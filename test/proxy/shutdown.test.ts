@@ -40,6 +40,23 @@ test('what is under way is answered, then every client is let go, and no new one
   await new Promise((resolve) => refused.once('error', resolve))
 })
 
+test('a transaction behind WATCH is answered to its end, as far as it has been sent', async () => {
+  const store = await redis()
+  const path = await startDataPath({ stores: { only: store } })
+  const [client, other] = [await path.raw(), await path.raw()]
+  await client.ask('WATCH', 'k')
+  store.pause()
+  // What changes to another connection waits for what is under way.
+  const commands = [['GET', 'k'], ['CLIENT', 'GETNAME'], ['MULTI'], ['SET', 'k', 2], ['EXEC']]
+  client.send(Buffer.concat(commands.map((args) => encodeCommand(args))))
+  await eventually(() => expect(path.runtime.stats().routes['all']!.inFlight).toBeGreaterThan(0))
+  const stopped = path.runtime.stop(5_000)
+  expect(await other.closed).toBeUndefined()
+  store.resume()
+  expect(await client.take(5)).toEqual(['$-1\r\n', '$-1\r\n', '+OK\r\n', '+QUEUED\r\n', '*1\r\n+OK\r\n'])
+  await Promise.all([client.closed, stopped])
+})
+
 test('blocked clients, subscribers and half-done transactions do not hold it up, and lose nothing', async () => {
   const store = await redis()
   const path = await startDataPath({ stores: { only: store } })

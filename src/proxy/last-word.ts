@@ -1,0 +1,59 @@
+import { owesAnswers } from './pin.ts'
+import type { Session } from './session.ts'
+
+/**
+ * How a client is taken leave of. What it has said until then is still answered, that which waits among it:
+ *
+ *   FIN, or Understudy stops   ─▶ spoken  ─┐
+ *   bytes that are no command  ─▶ mistake ─┴─▶ nothing waits, and nothing is owed to a subscriber ─▶ the mistake is told ─▶ Session.end
+ *
+ * One that is blocked, or held by CLIENT PAUSE, is taken for gone, as by Redis: nothing is executed for it any more. So a blocking command is cancelled that comes to its turn only behind the last word.
+ */
+export class LastWord {
+  /** What comes behind it is not taken. */
+  isSpoken = false
+  readonly #session: Session
+  /** What was wrong with its bytes. */
+  #mistake: string | null = null
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  spoken(): void {
+    const session = this.#session
+    // Half a command, and the rest will never come.
+    if (session.input.flows) {
+      session.socket.destroy()
+      return
+    }
+    this.isSpoken = true
+    if (session.waiting === 'pause') session.end()
+    else this.look()
+  }
+
+  /** Its bytes are no command from here on: `text` says why, in Redis' words. */
+  mistake(text: string): void {
+    this.#mistake = text
+    this.isSpoken = true
+    this.look()
+  }
+
+  /** The session has gone as far as it can for now. */
+  look(): void {
+    const session = this.#session
+    if (!this.isSpoken || session.ending) return
+    if (session.pin?.kind === 'blocked') session.pin.abandon()
+    else if (session.waiting === null) {
+      if (owesAnswers(session.pin)) session.waitFor('pin')
+      else this.#end()
+    }
+  }
+
+  #end(): void {
+    const session = this.#session
+    if (this.#mistake === null) return session.end()
+    session.ending = true
+    session.answerError(`ERR ${this.#mistake}`)
+  }
+}
