@@ -6,7 +6,7 @@ import { isUnread, scriptInWords } from '../routing/script-id.ts'
 
 /**
  * Where keys have other names than the application's at the end that becomes the primary, scripts that make names themselves would reach the wrong keys there. Undefined: they have not, or `scripts: warn` says
- * that it does not matter; null: none has been seen.
+ * that they touch no such key; null: none has been seen.
  */
 export function renamedUnderScripts(route: RouteConfig, primary: EndName, stats: Stats): string | null | undefined {
   const end = route[primary]
@@ -17,9 +17,9 @@ export function renamedUnderScripts(route: RouteConfig, primary: EndName, stats:
   return told([
     read.length > 0 &&
       `the application runs scripts or functions that make names of keys themselves (${listed(read)}): ` +
-        `with the names of store '${end!.store}' they would reach the wrong keys. Have them declare every key as KEYS; or, if they touch no key of this route, set its 'scripts' to warn`,
+        `with the names of store '${end!.store}' they would reach the wrong keys. Have them declare every key as KEYS; or, if they touch no key that has another name there and none of another route, set 'scripts' of the route to warn`,
     unread.length > 0 &&
-      `the application calls functions of which it is not known whether they make names of keys themselves (${listed(unread)}): with the names of store '${end!.store}' they would reach the wrong keys. ${GIVE}, or, if they touch no key of this route, set its 'scripts' to warn`,
+      `the application calls functions of which it is not known whether they make names of keys themselves (${listed(unread)}): with the names of store '${end!.store}' they would reach the wrong keys. ${GIVE}, or, if they touch no key that has another name there and none of another route, set 'scripts' of the route to warn`,
   ])
 }
 

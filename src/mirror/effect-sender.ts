@@ -91,7 +91,7 @@ export class EffectSender {
         // Keys that nobody can name.
         if (effect.keysMissing && route !== null && route.shadow !== null) {
           if (spec === null || !runsScript(spec)) this.#dirty.toVerify.mark(route.name, 'server-wide')
-          else if (route.config.scripts === 'copy') this.#dirty.toVerify.mark(route.name, 'script')
+          else this.#doubts.undeclared(effect.keys.map((key) => this.#refs.of(key, database)))
         }
         return
       case 'copy':

@@ -98,7 +98,13 @@ export class ShadowDoubts {
   /** The shadow may not have what a script has done to keys that it does not declare: nobody can name them, and they may be any route's. Nothing, if it is no such script. */
   script(spec: CommandSpec | null, bytes: Buffer, start: number, end: number): void {
     if (!this.#scripts.writesOtherKeys(spec, bytes, start, end)) return
-    doubtUndeclaredKeys(this.#context, this.#dirty)
+    this.undeclared(this.#refs.in(spec, 0, bytes, start, end))
+  }
+
+  /** The same of a script that declares these keys, and is such a one. */
+  undeclared(declared: readonly KeyRef[]): void {
+    const [own = null, ...others] = new Set(declared.map(({ rule }) => rule.route))
+    doubtUndeclaredKeys(this.#context, this.#dirty, others.length === 0 ? own : null)
   }
 
   /** The shadow has answered a command with an error, which may tell more than that its keys are dirty. */

@@ -1,6 +1,7 @@
 import { DOLLAR, LF, MINUS } from '../resp/bytes.ts'
 import { elementOffsets } from '../resp/decode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
+import type { Route } from '../routing/route.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
@@ -18,8 +19,8 @@ const UNUSED_MS = 60_000
 export interface ToldKeysOutcome {
   /** The store's name of a key that was written while such a script ran, in each database that one ran in. */
   written(store: Store, database: number, name: Buffer): void
-  /** Such a script ran, and what it wrote was not told, or not all of it. */
-  missed(): void
+  /** Such a script ran, and what it wrote was not told, or not all of it. `own`: the route whose keys it declares; null: it declares none, or keys of several. */
+  missed(own: Route | null): void
 }
 
 /**
@@ -52,9 +53,9 @@ export class ToldKeys {
     this.#earOf(store).leaves(databases, this.#context.clock.nowMs)
   }
 
-  /** It has been answered, or lost. `mayHaveRun`: it was not refused as a whole. */
-  ended(store: Store, mayHaveRun: boolean): void {
-    this.#ears.get(store)?.ended(mayHaveRun)
+  /** It has been answered, or lost. `mayHaveRun`: it was not refused as a whole; `own`: as `missed` is told. */
+  ended(store: Store, mayHaveRun: boolean, own: Route | null): void {
+    this.#ears.get(store)?.ended(mayHaveRun, own)
   }
 
   /** What such scripts write there at the moment is told in full. */
@@ -113,6 +114,8 @@ class Ear {
   /** Rounds of them, and how many are over. */
   #rounds = 0
   #roundsOver = 0
+  /** Of the scripts that have ended since all was told. */
+  readonly #ended = new Set<Route | null>()
   readonly #databases = new Set<number>()
 
   constructor(store: Store, context: DataPathContext, outcome: ToldKeysOutcome) {
@@ -158,11 +161,13 @@ class Ear {
     for (const database of databases) this.#databases.add(database)
   }
 
-  ended(mayHaveRun: boolean): void {
+  ended(mayHaveRun: boolean, own: Route | null): void {
     this.#running--
-    if (this.#gap && mayHaveRun) this.#outcome.missed()
-    if (this.#listens) this.#fence()
-    else if (this.#running === 0) this.#gap = false
+    if (this.#gap && mayHaveRun) this.#outcome.missed(own)
+    if (this.#listens) {
+      this.#ended.add(own)
+      this.#fence()
+    } else if (this.#running === 0) this.#gap = false
   }
 
   close(): void {
@@ -209,7 +214,8 @@ class Ear {
     this.#listens = false
     this.#notBeforeMs = this.#context.clock.nowMs + retryMs
     // What those wrote that have ended may not have been told yet.
-    if (this.#fences > 0) this.#outcome.missed()
+    for (const own of this.#ended) this.#outcome.missed(own)
+    this.#ended.clear()
     this.#fences = 0
     if (this.#fenceAgain) this.#rounds++
     this.#fenceAgain = false
@@ -238,10 +244,12 @@ class Ear {
       if (this.#fenceAgain) {
         this.#fenceAgain = false
         this.#fence()
-      } else if (this.#running === 0) {
-        this.#gap = false
-        this.#databases.clear()
+        return
       }
+      this.#ended.clear()
+      if (this.#running > 0) return
+      this.#gap = false
+      this.#databases.clear()
     })
   }
 

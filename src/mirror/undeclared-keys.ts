@@ -22,7 +22,7 @@ export class UndeclaredKeys {
     this.#scripts = scripts
     this.#told = new ToldKeys(context, {
       written: (store, database, name) => this.#written(store, database, name),
-      missed: () => doubtUndeclaredKeys(context, dirty),
+      missed: (own) => doubtUndeclaredKeys(context, dirty, own),
     })
   }
 
@@ -53,9 +53,9 @@ export class UndeclaredKeys {
     this.#told.leaves(this.#primaryOf(route), databases)
   }
 
-  /** It has been answered, or lost. `mayHaveRun`: it was not refused as a whole. */
-  ended(route: Route, mayHaveRun: boolean): void {
-    this.#told.ended(this.#primaryOf(route), mayHaveRun)
+  /** It has been answered, or lost. `mayHaveRun`: it was not refused as a whole; `keysAreOfOne`: it declares keys, and all of them are the route's. */
+  ended(route: Route, mayHaveRun: boolean, keysAreOfOne: boolean): void {
+    this.#told.ended(this.#primaryOf(route), mayHaveRun, keysAreOfOne ? route : null)
   }
 
   /** What such scripts of the route write at the moment is told in full. Holds for one that has ended until the event loop turns. */
@@ -103,8 +103,12 @@ export class UndeclaredKeys {
   }
 }
 
-/** The shadow may not have what a script has done to keys that it does not declare: nobody can name them, and they may be any route's, unless that says of its scripts that they are to be trusted. */
-export function doubtUndeclaredKeys({ routes }: DataPathContext, { toVerify }: DirtySet): void {
-  for (const { name, shadow, config } of routes.routes)
-    if (shadow !== null && config.scripts !== 'warn') toVerify.mark(name, 'script')
+/**
+ * The shadow may not have what a script has done to keys that it does not declare: nobody can name them, and they may be any route's. `own`: the route whose keys it declares; if that says of its scripts that they touch
+ * no key of another one (`scripts: warn`), they are its own, or none. Null: it declares none, or keys of several, or nobody knows which script it was.
+ */
+export function doubtUndeclaredKeys({ routes }: DataPathContext, { toVerify }: DirtySet, own: Route | null): void {
+  const ownAlone = own?.config.scripts === 'warn'
+  for (const { name, shadow } of routes.routes)
+    if (shadow !== null && (!ownAlone || name === own.name)) toVerify.mark(name, 'script')
 }

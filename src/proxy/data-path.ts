@@ -225,7 +225,7 @@ export class DataPath implements DataPathContext {
       store,
       harmless.map((name) => idOfFunction(name)),
     )
-    if (misjudged) doubtUndeclaredKeys(this, this.dirty)
+    if (misjudged) doubtUndeclaredKeys(this, this.dirty, null)
     if (libraries.length > 0 && store === fallback.primary.storeName) doubtFunctions(this, this.dirty, null)
   }
 

@@ -8,7 +8,7 @@ import { countedReply } from './counted-reply.ts'
 import type { DataPath } from './data-path.ts'
 import { isMalformed } from './malformed.ts'
 import { mapReply } from './map-reply.ts'
-import { COUNTED, FUNCTIONS, MAP_KEYS, MIRRORED, MIXED, SAMPLED, UNDECLARED } from './marks.ts'
+import { COUNTED, FUNCTIONS, MAP_KEYS, MIRRORED, MIXED, OF_ANY_ROUTE, SAMPLED, UNDECLARED } from './marks.ts'
 import type { Session } from './session.ts'
 
 /** The primary's reply to a command with marks (`marks.ts`): what they ask for, and then the client has it. */
@@ -30,7 +30,8 @@ export function settleMarked(
     contested = path.tickets.left(slot, slot.lane)
   }
   if ((slot.flags & FUNCTIONS) !== 0) functionsChanged(path, slot, route, buf[start] !== MINUS)
-  if ((slot.flags & UNDECLARED) !== 0) path.mirror.undeclared.ended(route, !isUnknownScript(buf, start))
+  if ((slot.flags & UNDECLARED) !== 0)
+    path.mirror.undeclared.ended(route, !isUnknownScript(buf, start), (slot.flags & OF_ANY_ROUTE) === 0)
   try {
     if ((slot.flags & MAP_KEYS) !== 0 && !slot.timedOut)
       mapped = mapReply(path, slot, buf, start, end, session.protocol)

@@ -11,5 +11,7 @@ export const HANDED_OVER = 16
 export const COUNTED = 32
 /** It runs a script that may write to keys which it does not declare (`Mirror.undeclared`). */
 export const UNDECLARED = 64
+/** With it: it declares no key, or keys of several routes. */
+export const OF_ANY_ROUTE = 512
 /** It changes the store's functions (`DataPath.functions`). */
 export const FUNCTIONS = 128

@@ -13,7 +13,7 @@ import { type InFlight, TOGETHER } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPath } from './data-path.ts'
-import { COUNTED, FUNCTIONS, MAP_KEYS, MIRRORED, MIXED, SAMPLED, UNDECLARED } from './marks.ts'
+import { COUNTED, FUNCTIONS, MAP_KEYS, MIRRORED, MIXED, OF_ANY_ROUTE, SAMPLED, UNDECLARED } from './marks.ts'
 import { isSampledRead } from './sampled-reads.ts'
 import type { Session } from './session.ts'
 
@@ -51,7 +51,7 @@ export function sendPlanned(
       path.functions.changing(route.primary.storeName)
     }
     if (path.mirror.undeclared.areWrittenBy(spec, view, route)) {
-      slot.flags |= UNDECLARED
+      slot.flags |= plan.positions.count > 0 && plan.others === null ? UNDECLARED : UNDECLARED | OF_ANY_ROUTE
       path.mirror.undeclared.leave(route, [session.database])
       path.intents?.noteUnnamedKeys()
     }

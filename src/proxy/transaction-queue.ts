@@ -51,8 +51,8 @@ export class TransactionQueue {
   readonly #reads = new TransactionReads()
   /** FLUSHALL and its like. */
   readonly #serverWide: CommandSpec[] = []
-  /** Routes of scripts that may write to keys which they do not declare. */
-  readonly #undeclared: Route[] = []
+  /** Scripts that may write to keys which they do not declare: their routes, and whether all that they declare are that route's. */
+  readonly #undeclared: { readonly route: Route; readonly keysAreOfOne: boolean }[] = []
   readonly #functionChanges: PassedChange[] = []
   /** The store whose functions EXEC may change. */
   #functionsOf: readonly string[] = []
@@ -78,7 +78,7 @@ export class TransactionQueue {
   /** EXEC has to wait for a moment: the primary is being asked to tell what its scripts write. */
   get isToBeTold(): boolean {
     const { undeclared } = this.#session.path.mirror
-    return this.#undeclared.some((route) => !undeclared.isReady(route))
+    return this.#undeclared.some(({ route }) => !undeclared.isReady(route))
   }
 
   /** The routes of a planned command are the transaction's. `own`: also the one that the plan names first, for it has keys there. */
@@ -122,7 +122,10 @@ export class TransactionQueue {
       }
     } else if (spec !== null && isServerWide(spec)) this.#serverWide.push(spec)
     if (spec?.write && path.mirror.undeclared.areWrittenBy(spec, view, plan.route, this.changesFunctions))
-      this.#undeclared.push(plan.route)
+      this.#undeclared.push({
+        route: plan.route,
+        keysAreOfOne: plan.positions.count > 0 && plan.others === null,
+      })
     if (spec !== null && changesFunctions(spec)) {
       this.changesFunctions = true
       this.#functionChanges.push(passedBy(spec, frame, 0, frame.length))
@@ -156,7 +159,7 @@ export class TransactionQueue {
   returned(): boolean {
     const { tickets, mirror, functions } = this.#session.path
     this.#session.writesOwed--
-    for (const script of this.#undeclared) mirror.undeclared.ended(script, true)
+    for (const { route, keysAreOfOne } of this.#undeclared) mirror.undeclared.ended(route, true, keysAreOfOne)
     for (const store of this.#functionsOf) functions.changed(store, this.#functionChanges)
     for (const state of this.states) state.inFlight--
     for (const spec of this.#serverWide) tickets.leaveServerWide(spec)
@@ -217,7 +220,7 @@ export class TransactionQueue {
   #leaveUndeclared(): void {
     const { path, database } = this.#session
     const databases = possibleDatabases(this.commands, database)
-    for (const script of this.#undeclared) path.mirror.undeclared.leave(script, databases)
+    for (const { route } of this.#undeclared) path.mirror.undeclared.leave(route, databases)
     path.intents?.noteUnnamedKeys()
   }
 

@@ -2,7 +2,7 @@ import { applicationBytes } from '../mirror/settled-command.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, Loss } from '../upstream/in-flight.ts'
 import { functionsChanged, leaveOthers } from './marked-replies.ts'
-import { FUNCTIONS, HANDED_OVER, MIRRORED, UNDECLARED } from './marks.ts'
+import { FUNCTIONS, HANDED_OVER, MIRRORED, OF_ANY_ROUTE, UNDECLARED } from './marks.ts'
 import type { Session } from './session.ts'
 
 /** The connection to the primary was lost with the command on it, or before: the client is told, and what may have been written is settled by copies. Of a client that has gone, whose own connection goes with it, it is not counted: nobody has waited for the answer. */
@@ -13,7 +13,8 @@ export function commandLost(session: Session, slot: InFlight, loss: Loss): void 
   else if (!session.closed) route.state.primaryLost++
   leaveOthers(slot)
   if ((slot.flags & FUNCTIONS) !== 0) functionsChanged(session.path, slot, route, loss.mayHaveRun)
-  if ((slot.flags & UNDECLARED) !== 0) session.path.mirror.undeclared.ended(route, loss.mayHaveRun)
+  if ((slot.flags & UNDECLARED) !== 0)
+    session.path.mirror.undeclared.ended(route, loss.mayHaveRun, (slot.flags & OF_ANY_ROUTE) === 0)
   if ((slot.flags & MIRRORED) !== 0) {
     session.writesOwed--
     session.path.tickets.left(slot, slot.lane)

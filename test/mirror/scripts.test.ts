@@ -192,6 +192,60 @@ describe('any other script', () => {
     }
   })
 
+  test('of that kind asks for a verify of its own route alone where that says that they touch no other’s', async () => {
+    await old.client().call('ACL', 'SETUSER', 'default', '-client|tracking')
+    try {
+      path = await startDataPath({
+        stores: { old, new: fresh },
+        routes: [
+          { name: 'a', keys: ['a:*'], source: 'old', target: 'new', phase: 'mirror' },
+          { name: 'queues', keys: ['q:*'], source: 'old', target: 'new', phase: 'mirror', scripts: 'warn' },
+          { name: 'rest', source: 'old', target: 'new', phase: 'mirror', scripts: 'warn' },
+        ],
+      })
+      const app = path.client()
+      const inDoubt = () => Object.keys(path.runtime.stats().routes).filter((name) => causesOf(name).length > 0)
+      const causesOf = (name: string) => path.runtime.stats().routes[name]!.verifyCauses
+      const source = "return redis.call('incr', (KEYS[1] or 'x') .. ':n')"
+      await app.eval(source, 1, 'q:1')
+      await app.multi().eval(source, 1, 'q:1').exec()
+      await settled(path)
+      expect([inDoubt(), causesOf('queues')]).toEqual([['queues'], ['script']])
+      // It declares keys of two routes: which of them is its own, nobody can tell.
+      await app.eval(source, 2, 'other', 'q:1')
+      await settled(path)
+      expect(inDoubt()).toEqual(['a', 'queues', 'rest'])
+    } finally {
+      await old.client().call('ACL', 'SETUSER', 'default', '+client|tracking')
+    }
+  })
+
+  test('of that kind asks for a verify of every route where it declares no key, or its route says nothing', async () => {
+    await old.client().call('ACL', 'SETUSER', 'default', '-client|tracking')
+    try {
+      for (const [declared, scripts] of [
+        [[], 'warn'],
+        [['other'], 'copy'],
+      ] as const) {
+        path = await startDataPath({
+          stores: { old, new: fresh },
+          routes: [
+            { name: 'queues', keys: ['q:*'], source: 'old', target: 'new', phase: 'mirror', scripts: 'warn' },
+            { name: 'rest', source: 'old', target: 'new', phase: 'mirror', scripts },
+          ],
+        })
+        await path.client().eval("return redis.call('incr', (KEYS[1] or 'x') .. ':n')", declared.length, ...declared)
+        await eventually(() => {
+          const { queues, rest } = path.runtime.stats().routes
+          expect([queues!.verifyCauses, rest!.verifyCauses]).toEqual([['script'], ['script']])
+        })
+        await path.stop()
+      }
+    } finally {
+      await old.client().call('ACL', 'SETUSER', 'default', '+client|tracking')
+    }
+  })
+
   test('of that kind asks for a verify where it changes what no server tells: consumer groups, times of fields', async () => {
     await start(false)
     const source = "return redis.call('xgroup', 'create', KEYS[1] .. ':stream', 'g', '0', 'mkstream')"
