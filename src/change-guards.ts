@@ -7,7 +7,7 @@ import type { OwedWrites } from './cutover/owed-writes.ts'
 import { areOneServer } from './cutover/same-keyspaces.ts'
 import { EmptyProbes } from './jobs/empty-probe.ts'
 import type { JobRunner } from './jobs/runner.ts'
-import { unsettledKeys } from './jobs/unsettled-keys.ts'
+import { type UnsettledVerify, unsettledKeys, unsettledVerify } from './jobs/unsettled-keys.ts'
 import type { DataPathThread } from './thread.ts'
 import { isReplica } from './upstream/health.ts'
 import type { ProvisionedStores } from './upstream/provision.ts'
@@ -17,6 +17,8 @@ export interface ChangeGuards {
   readonly completeness: Completeness
   readonly gates: Gates
   readonly journal: Journal
+  /** What the last verify of a route, between the ends that it has now, has listed and nobody has settled. */
+  readonly unsettled: (route: string) => UnsettledVerify | null
 }
 
 export interface GuardsOptions {
@@ -45,6 +47,11 @@ export function changeGuards({ state, owed, thread, stores, jobs, openMismatches
     },
     (route, sinceMs) => unsettledKeys(jobs()?.recent(route) ?? [], sinceMs),
   )
+  const unsettled = (route: string): UnsettledVerify | null => {
+    const mirroring = completeness.of(route)
+    if (mirroring === null) return null
+    return unsettledVerify(jobs()?.recent(route) ?? [], Math.max(mirroring.sinceMs, mirroring.alteredMs ?? 0))
+  }
   const gates = new Gates({
     stats: () => thread.stats(),
     isUp: (store) => stores.health.get(store)?.up ?? false,
@@ -53,6 +60,7 @@ export function changeGuards({ state, owed, thread, stores, jobs, openMismatches
     completeness,
     isCleaning: (route) => jobs()?.isRunning('cleanup', route) ?? false,
     openMismatches,
+    unsettled,
   })
-  return { completeness, gates, journal: new Journal(state, owed) }
+  return { completeness, gates, unsettled, journal: new Journal(state, owed) }
 }

@@ -129,7 +129,10 @@ export class ConfigurationChanges {
       next = read()
       const changed = hashOfConfig(next) !== hashOfConfig(old)
       const prospect = await this.#look(next)
-      const moves = movesIn(prospect.steps, old, next)
+      const moves = [
+        ...movesIn(prospect.steps, old, next),
+        ...prospect.warnings.map(({ route, text }) => `route '${route}': ${text}`),
+      ]
       let pauseMs: number | null = null
       if (changed && !dryRun) {
         pauseMs = await this.#apply(prospect, force)
@@ -169,7 +172,7 @@ export class ConfigurationChanges {
         to,
         dryRun,
         pauseMs: null,
-        consequences: consequencesOf(route, to),
+        consequences: [...consequencesOf(route, to), ...prospect.warnings.map(({ text }) => text)],
         ...gatesTold(prospect, dryRun, force),
       }
       if (dryRun) return result
@@ -207,7 +210,12 @@ export class ConfigurationChanges {
     const same = await sameKeyspaces(this.#config, next)
     const regions = keyRegions(this.#config, next, same)
     const steps = transitions(this.#config, next, same)
-    return { next, same, regions, steps, gates: await this.#guards!.gates.all(this.#config, next, same) }
+    const { gates } = this.#guards!
+    const [conditions, warnings] = await Promise.all([
+      gates.all(this.#config, next, same),
+      gates.warnings(this.#config, next, same),
+    ])
+    return { next, same, regions, steps, gates: conditions, warnings }
   }
 
   /** Puts it in force or throws; gives the pause in ms. */

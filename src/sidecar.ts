@@ -77,6 +77,7 @@ export class Sidecar implements Control {
   /** Null until started; what follows too. */
   #jobs: JobRunner | null = null
   #completeness: Completeness | null = null
+  #unsettled: ChangeGuards['unsettled'] = () => null
   /** To the state database. */
   #owed: OwedWrites | null = null
   #history: HistoryRecorder | null = null
@@ -300,6 +301,7 @@ export class Sidecar implements Control {
     })
     this.#owed = owed
     this.#completeness = guards.completeness
+    this.#unsettled = guards.unsettled
     this.#changes.guardedBy(guards)
     return guards
   }
@@ -372,6 +374,7 @@ export class Sidecar implements Control {
       mismatchTotals: (route) => this.mismatches.totals(route),
       pauses: (route) => this.#switches.pausesOf(route),
       jobs: (route) => this.#jobs?.recent(route) ?? [],
+      unsettled: (route) => this.#unsettled(route),
       jobKeys: (route) => this.#jobs?.totals(route) ?? [],
     }
   }

@@ -44,6 +44,7 @@ function changesWith(closed: string[][], failing: 'provide' | 'approaching' | nu
     },
     gates: {
       all: async () => [],
+      warnings: async () => [],
       approach: async () => {
         done.push(`look, ${changes.isMoving('all') ? 'moving' : 'at rest'}`)
         return closed.shift() ?? []

@@ -3,7 +3,9 @@ import type { WindowName } from '../compare/rate-window.ts'
 import type { SkipReason, Verdicts } from '../compare/tally.ts'
 import type { MismatchClass, Phase } from '../config/config.ts'
 import type { GateView } from '../cutover/gates.ts'
+import type { ScriptsAstray } from '../cutover/scripts-gate.ts'
 import type { Job, JobAction, JobKey, JobKeyQuery, JobQuery, JobRequest } from '../jobs/job.ts'
+import type { UnsettledVerify } from '../jobs/unsettled-keys.ts'
 import type { HistogramSnapshot } from '../observability/histogram.ts'
 import type { CrossSlotCount } from '../proxy/messages.ts'
 import type { ClusterView } from '../upstream/cluster-watch.ts'
@@ -106,6 +108,10 @@ export interface RouteStatus {
     refusedBecause: string | null
     /** Scripts (their SHA-1) and functions (`function NAME`, or `unread function NAME` where the store does not let it be read), seen since the start, that use keys which they do not declare and may reach the route's under the wrong names. */
     scriptsInDoubt: string[]
+    /** Why that would be so. `names`: keys of the route have other names at one of its stores; `primaries`: keys are at several primaries; null: neither, or `scripts: warn` says that it does not matter, or the route is in `done`. */
+    scriptsAstray: ScriptsAstray | null
+    /** The last verify of the route that has listed keys which no repair and no later verify has settled; null: there is none. `extra`: the shadow alone has some of them. */
+    unsettledVerify: UnsettledVerify | null
     /** Databases with dirty keys that the shadow does not have, or refuses: they are not copied. A backfill makes one key of such a database dirty. */
     strandedDatabases: number[]
     /** Why, of the first of them; null: there is none. */
@@ -213,7 +219,7 @@ export interface ReloadResult {
   dryRun: boolean
   /** How long commands were held; null: nothing was put in force. */
   pauseMs: number | null
-  /** Which keys go to another route or get another primary, in sentences. */
+  /** Which keys go to another route or get another primary, in sentences; then what speaks against that and closes no gate. */
   moves: string[]
   /** Gates that are closed; empty when the way is free (or `force` was given). */
   closedGates: string[]
@@ -235,7 +241,7 @@ export interface PhaseResult {
   dryRun: boolean
   /** How long commands of the route were held; null on a dry run. */
   pauseMs: number | null
-  /** What the change means, in sentences (who answers reads, who gets writes, how to go back). */
+  /** What the change means, in sentences (who answers reads, who gets writes, how to go back); then what speaks against it, or against the way back, and closes no gate. */
   consequences: string[]
   /** Gates that are closed; empty when the way is free (or `force` was given). */
   closedGates: string[]

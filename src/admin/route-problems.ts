@@ -1,11 +1,20 @@
 import { functionsInDoubt } from '../cutover/functions-gate.ts'
+import { unsettledInWords } from '../jobs/unsettled-keys.ts'
 import { isOfFunctions } from '../mirror/verify-marks.ts'
 import { isUnread, nameOfFunction, scriptInWords } from '../routing/script-id.ts'
 import type { RouteProblem, RouteStatus } from './control.ts'
 
 /** What may be unequal on a route's two sides and is not told by a number, the worst first; for `status`, the command line and the dashboard alike. Nothing of it stands in the way of the application. */
 export function problemsOf({ shadow, crossSlots, mirror }: Omit<RouteStatus, 'problems'>): RouteProblem[] {
-  const { needsVerify, verifyCauses, strandedDatabases, strandedBecause, scriptsInDoubt } = mirror
+  const {
+    needsVerify,
+    verifyCauses,
+    strandedDatabases,
+    strandedBecause,
+    scriptsInDoubt,
+    scriptsAstray,
+    unsettledVerify,
+  } = mirror
   const found: RouteProblem[] = []
   const say = (level: RouteProblem['level'], text: string, verify = false) => found.push({ level, text, verify })
   const ofKeys = verifyCauses.filter((cause) => !isOfFunctions(cause))
@@ -24,12 +33,21 @@ export function problemsOf({ shadow, crossSlots, mirror }: Omit<RouteStatus, 'pr
       `commands with keys in several slots of the cluster at the other end, which would answer CROSSSLOT: ${counts}`,
     )
   }
+  if (unsettledVerify !== null) {
+    const repair = unsettledVerify.extra
+      ? "repair them ('--delete-extra' deletes what only the shadow has)"
+      : 'repair them'
+    say('warn', `${unsettledInWords(unsettledVerify)}: ${repair}`)
+  }
+  if (scriptsAstray === null) return found
   const unread = scriptsInDoubt.filter(isUnread)
   const made = scriptsInDoubt.filter((id) => !isUnread(id))
   if (made.length > 0)
     say(
       'warn',
-      `scripts or functions that make names of keys themselves: ${counted(made)}; under other names they reach the wrong keys`,
+      scriptsAstray === 'names'
+        ? `scripts or functions that make names of keys themselves: ${counted(made)}; under other names they reach the wrong keys`
+        : `scripts or functions that use keys which they do not declare: ${counted(made)}; keys have several primaries, and what is written of another route's keys may be written where nobody reads it`,
     )
   if (unread.length > 0)
     say(

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { Config } from '../config/config.ts'
+import { scriptsAstray } from '../cutover/scripts-gate.ts'
 import { JOB_KINDS, type Job } from '../jobs/job.ts'
+import type { UnsettledVerify } from '../jobs/unsettled-keys.ts'
 import type { Histogram } from '../observability/histogram.ts'
 import type { MetricsSnapshot, RouteMetrics } from '../observability/metrics-snapshot.ts'
 import type { RouteStats, Stats } from '../proxy/messages.ts'
@@ -34,6 +36,7 @@ export interface Facts {
   readonly pauses: (route: string) => Histogram
   /** The newest first. */
   readonly jobs: (route: string) => readonly Job[]
+  readonly unsettled: (route: string) => UnsettledVerify | null
   readonly jobKeys: (route: string) => { job: string; outcome: string; count: number }[]
 }
 
@@ -59,6 +62,7 @@ export function statusOf(facts: Facts): Status {
         route.name,
         routeStatus(
           route.phase,
+          { scriptsAstray: scriptsAstray(config, route), unsettledVerify: facts.unsettled(route.name) },
           end(roles.primary),
           roles.shadow === null ? null : end(roles.shadow),
           stats.routes[route.name],
@@ -165,6 +169,7 @@ function storeStatus(
 
 function routeStatus(
   phase: RouteStatus['phase'],
+  known: Pick<RouteStatus['mirror'], 'scriptsAstray' | 'unsettledVerify'>,
   primary: string,
   shadow: string | null,
   stats: RouteStats | undefined,
@@ -192,6 +197,7 @@ function routeStatus(
       refusedLibraries: [...(stats?.refusedLibraries ?? [])],
       refusedBecause: stats?.refusedBecause ?? null,
       scriptsInDoubt: [...(stats?.scriptsInDoubt ?? [])],
+      ...known,
       strandedDatabases: [...(stats?.strandedDatabases ?? [])],
       strandedBecause: stats?.strandedBecause ?? null,
       repair: stats?.repair ?? ('idle' as const),

@@ -95,6 +95,8 @@ const ROUTE: RouteStatus = {
     refusedLibraries: [],
     refusedBecause: null,
     scriptsInDoubt: [],
+    scriptsAstray: 'names',
+    unsettledVerify: null,
     strandedDatabases: [],
     strandedBecause: null,
     repair: 'idle',

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Config, RouteConfig, StoreConfig } from '../config/config.ts'
 import type { EndName } from '../jobs/end-keys.ts'
+import type { UnsettledVerify } from '../jobs/unsettled-keys.ts'
 import { isOfFunctions } from '../mirror/verify-marks.ts'
 import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
@@ -9,6 +10,7 @@ import { crossSlotVerdict } from './cross-slot-gate.ts'
 import { functionsInDoubt, functionsRouteOf } from './functions-gate.ts'
 import type { SameKeyspaces } from './key-regions.ts'
 import { renamedUnderScripts, splitUnderScripts } from './scripts-gate.ts'
+import { type StepWarning, stepWarnings, verifyIn } from './step-warnings.ts'
 import { samplesNone, type Transition, transitions } from './transition.ts'
 
 export interface GateSources {
@@ -24,6 +26,8 @@ export interface GateSources {
   readonly isCleaning: (route: string) => boolean
   /** Confirmed differences of the route that are listed, neither mended nor acknowledged. */
   readonly openMismatches: (route: string) => number
+  /** As `ChangeGuards.unsettled`. */
+  readonly unsettled: (route: string) => UnsettledVerify | null
 }
 
 /** One condition of a step, as it is now. */
@@ -71,6 +75,14 @@ export class Gates {
       if (closed.every((gate) => !gate.passing) || performance.now() > deadline) return closed.map(sentenceOf)
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
     }
+  }
+
+  /** What is known on the way from one configuration to the next that closes no gate. */
+  async warnings(old: Config, next: Config, same?: SameKeyspaces): Promise<StepWarning[]> {
+    const steps = transitions(old, next, same).filter((step) => isGated(step) && step.unsafe === null)
+    if (steps.length === 0) return []
+    const stats = await this.#sources.stats()
+    return steps.flatMap((step) => stepWarnings(step, next, stats, this.#sources.unsettled(step.before)))
   }
 
   async #look(old: Config, next: Config, same?: SameKeyspaces): Promise<Gate[]> {
@@ -198,7 +210,7 @@ export class Gates {
       gate(
         unless(
           !of.needsVerify || (causes.length === 0 && of.verifyCauses.length > 0),
-          `keys that nobody can name may differ (${causes.join(', ')}): run 'understudy verify ${route.name}'`,
+          `keys that nobody can name may differ (${causes.join(', ')}): ${verifyIn(config, route, causes, this.#sources.unsettled(route.name))}`,
         ),
         'every key in doubt is known by name',
       ),

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts'
 import type { Change } from '../proxy/messages.ts'
 import { type GateView, sentenceOf } from './gates.ts'
 import type { KeyRegion, SameKeyspaces } from './key-regions.ts'
+import type { StepWarning } from './step-warnings.ts'
 import type { Transition } from './transition.ts'
 
 /** A change that was looked at, and not made yet. */
@@ -11,6 +12,7 @@ export interface Prospect {
   readonly regions: readonly KeyRegion[]
   readonly steps: readonly Transition[]
   readonly gates: readonly GateView[]
+  readonly warnings: readonly StepWarning[]
 }
 
 type Steps = Pick<Prospect, 'steps'>

@@ -1,4 +1,4 @@
-import type { Config, RouteConfig } from '../config/config.ts'
+import type { Config, EndConfig, RouteConfig } from '../config/config.ts'
 import type { EndName } from '../jobs/end-keys.ts'
 import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
@@ -10,8 +10,7 @@ import { isUnread, scriptInWords } from '../routing/script-id.ts'
  */
 export function renamedUnderScripts(route: RouteConfig, primary: EndName, stats: Stats): string | null | undefined {
   const end = route[primary]
-  const renames = Object.entries(end?.keys ?? {}).some(([from, to]) => from !== to)
-  if (!renames || route.scripts === 'warn') return undefined
+  if (!renames(end) || route.scripts === 'warn') return undefined
   const scripts = stats.routes[route.name]?.scriptsInDoubt ?? []
   const [read, unread] = apart(scripts)
   return told([
@@ -28,7 +27,7 @@ export function renamedUnderScripts(route: RouteConfig, primary: EndName, stats:
  * Undefined: they are at one, or every route says `scripts: warn`; null: no such script has been seen.
  */
 export function splitUnderScripts(next: Config, stats: Stats): string | null | undefined {
-  const primaries = [...new Set(next.routes.map((route) => route[rolesOf(route.phase).primary]!.store))]
+  const primaries = primariesOf(next)
   if (primaries.length < 2) return undefined
   const strict = next.routes.filter(({ scripts }) => scripts !== 'warn')
   if (strict.length === 0) return undefined
@@ -46,6 +45,24 @@ export function splitUnderScripts(next: Config, stats: Stats): string | null | u
       `the application calls functions of which it is not known whether they use keys which they do not declare (${listed(unread)}), and keys would have several primaries ('${stores}'): what such a function writes of another route's keys would be ` +
         `written where nobody reads it. ${GIVE}, or move the routes together; or, if they touch no key of another route, set 'scripts' of ${routes} to warn`,
   ])
+}
+
+/** Why names that scripts of the route make may be the wrong ones; `scripts: warn` says that they are not, and in `done` it is what the application has decided on. */
+export function scriptsAstray(config: Pick<Config, 'routes'>, route: RouteConfig): ScriptsAstray | null {
+  if (route.phase === 'done' || route.scripts === 'warn') return null
+  if (renames(route.source) || renames(route.target)) return 'names'
+  return primariesOf(config).length > 1 ? 'primaries' : null
+}
+
+/** Keys of the route have other names at one of its ends; or keys are at several primaries. */
+export type ScriptsAstray = 'names' | 'primaries'
+
+function renames(end: EndConfig | null): boolean {
+  return Object.entries(end?.keys ?? {}).some(([from, to]) => from !== to)
+}
+
+function primariesOf({ routes }: Pick<Config, 'routes'>): string[] {
+  return [...new Set(routes.map((route) => route[rolesOf(route.phase).primary]!.store))]
 }
 
 const GIVE = "Their store does not let them be read: give Understudy's user there the right to FUNCTION LIST"

@@ -50,6 +50,7 @@ export class UndeclaredKeys {
 
   /** Such a script is about to be pushed, for one of these databases. `ended` follows. */
   leave(route: Route, databases: readonly number[]): void {
+    route.state.undeclared++
     this.#told.leaves(this.#primaryOf(route), databases)
   }
 

@@ -160,6 +160,7 @@ export const ROUTE_COUNTERS = [
   'keyHolds',
   'keyHoldsInVain',
   'keyHeldMs',
+  'undeclared',
   'compared',
   'matched',
   'mismatched',

@@ -95,6 +95,8 @@ export class RouteState {
   keyHolds = 0
   keyHoldsInVain = 0
   keyHeldMs = 0
+  /** Calls of scripts and functions that write to keys which they do not declare, or whose source has not been seen. */
+  undeclared = 0
 
   // Compare.
   compared = 0

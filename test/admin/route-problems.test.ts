@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { RouteStatus } from '../../src/admin/control.ts'
 import { problemsOf } from '../../src/admin/route-problems.ts'
+import type { ScriptsAstray } from '../../src/cutover/scripts-gate.ts'
 import { idOfFunction, idOfUnread } from '../../src/routing/script-id.ts'
 import { FakeControl } from './fake-control.ts'
 
@@ -14,4 +15,29 @@ test('functions that could not be read are told apart from those that make names
       /^functions that their store does not let be read: 2 \(function a, \.\.\.\); .*the right to FUNCTION LIST$/,
     ),
   ])
+})
+
+test('scripts that use keys which they do not declare are a problem only where such keys are elsewhere', async () => {
+  const { jobs } = (await new FakeControl().status()).routes as { jobs: RouteStatus }
+  const mirror = {
+    ...jobs.mirror,
+    needsVerify: false,
+    verifyCauses: [],
+    scriptsInDoubt: [idOfFunction('b'), idOfUnread('a')],
+  }
+  const told = (scriptsAstray: ScriptsAstray | null) =>
+    problemsOf({ ...jobs, mirror: { ...mirror, scriptsAstray } }).map(({ text }) => text)
+  expect(told('primaries')[0]).toMatch(/^scripts .* do not declare: 1 \(function b\); keys have several primaries/)
+  expect(told('names')).toHaveLength(2)
+  expect(told(null)).toEqual([])
+})
+
+test('what a verify has found stays told until it is repaired', async () => {
+  const { rest } = (await new FakeControl().status()).routes as { rest: RouteStatus }
+  const told = (extra: boolean) =>
+    problemsOf({ ...rest, mirror: { ...rest.mirror, unsettledVerify: { job: 6, keys: 203, extra } } })
+  const listed =
+    "verify 6 lists 203 keys ('understudy jobs keys 6' says why) that no repair or later verify has settled"
+  expect(told(false)).toEqual([{ level: 'warn', text: `${listed}: repair them`, verify: false }])
+  expect(told(true)[0]!.text).toContain('--delete-extra')
 })

@@ -211,6 +211,7 @@ describe('any other script', () => {
       await app.multi().eval(source, 1, 'q:1').exec()
       await settled(path)
       expect([inDoubt(), causesOf('queues')]).toEqual([['queues'], ['script']])
+      expect(path.runtime.stats().routes['queues']!.counters.undeclared).toBe(2)
       // It declares keys of two routes: which of them is its own, nobody can tell.
       await app.eval(source, 2, 'other', 'q:1')
       await settled(path)

@@ -2,6 +2,7 @@ import type { Config } from '../../src/config/config.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import type { Completeness } from '../../src/cutover/completeness.ts'
 import { Gates, type GateView } from '../../src/cutover/gates.ts'
+import type { UnsettledVerify } from '../../src/jobs/unsettled-keys.ts'
 import type { Stats } from '../../src/proxy/messages.ts'
 
 /** The route `all` from `old` to `new`. `cutover`: its lines; `target`: the URL of `new`. */
@@ -20,6 +21,7 @@ export function gatesOf(
   after: Config,
   routes: Readonly<Record<string, object>>,
   openMismatches = 0,
+  unsettled: UnsettledVerify | null = null,
 ): Promise<readonly GateView[]> {
   const stats = {
     routes: Object.fromEntries(Object.entries(routes).map(([name, but]) => [name, { ...ALL_WELL, ...but }])),
@@ -33,6 +35,7 @@ export function gatesOf(
     completeness: { lacking: async () => null } as unknown as Completeness,
     isCleaning: () => false,
     openMismatches: () => openMismatches,
+    unsettled: () => unsettled,
   })
   return gates.all(before, after)
 }

@@ -1,0 +1,75 @@
+import type { Config, RouteConfig } from '../config/config.ts'
+import { type UnsettledVerify, unsettledInWords } from '../jobs/unsettled-keys.ts'
+import type { Stats } from '../proxy/messages.ts'
+import { rolesOf } from '../routing/route.ts'
+import type { Transition } from './transition.ts'
+
+/** What speaks against a step, or against the way back from it, and closes no gate. */
+export interface StepWarning {
+  readonly route: string
+  readonly text: string
+}
+
+/** Of a step to `next`. `unsettled`: of the route that has the keys now. */
+export function stepWarnings(
+  step: Transition,
+  next: Config,
+  stats: Stats,
+  unsettled: UnsettledVerify | null,
+): StepWarning[] {
+  const { route, before, movesPrimary } = step
+  const texts: string[] = []
+  // A gate says it otherwise.
+  if (unsettled !== null && stats.routes[before]?.needsVerify !== true)
+    texts.push(`${capitalised(unsettledInWords(unsettled))}: run ${repairOf(before, unsettled)}.`)
+  const unheard = movesPrimary ? unheardScripts(next, route, stats) : null
+  if (unheard !== null) texts.push(unheard)
+  return texts.map((text) => ({ route, text }))
+}
+
+/** What to do about a route that needs a verify. */
+export function verifyIn(
+  { stores }: Config,
+  route: RouteConfig,
+  causes: readonly string[],
+  unsettled: UnsettledVerify | null,
+): string {
+  const { name } = route
+  const verify =
+    unsettled === null
+      ? `run 'understudy verify ${name}'`
+      : `${unsettledInWords(unsettled)}: run ${repairOf(name, unsettled)}, then 'understudy verify ${name}'`
+  const primary = primaryOf(route)
+  if (!causes.includes('script') || stores[primary]?.kind !== 'cluster') return verify
+  return `${verify}. Cluster '${primary}' does not tell what scripts write beside the keys that they declare, so each call of one asks for a verify again: let such scripts rest until this step is made`
+}
+
+/** The way back from a cluster that becomes the primary, where scripts are called of which it would have to tell what they wrote; null: nothing is known that speaks against it. */
+function unheardScripts(next: Config, name: string, { routes }: Stats): string | null {
+  const isOn = (route: RouteConfig) => next.stores[primaryOf(route)]?.kind === 'cluster'
+  const route = next.routes.find((other) => other.name === name)!
+  if (rolesOf(route.phase).shadow === null || !isOn(route)) return null
+  const calls = next.routes
+    // Those of another route may write to this one's keys, unless that says that they do not.
+    .filter((other) => other === route || (other.scripts !== 'warn' && isOn(other)))
+    .reduce((sum, other) => sum + (routes[other.name]?.counters.undeclared ?? 0), 0)
+  if (calls === 0) return null
+  return (
+    `Since the start ${calls === 1 ? '1 call' : `${calls} calls`} of scripts or functions wrote to keys which they do not declare, or may have: cluster '${primaryOf(route)}' does not tell which keys, so each such call closes the way back ` +
+    'until a verify has found no difference. Before going back let these scripts rest, then verify and repair.'
+  )
+}
+
+function repairOf(route: string, { extra }: UnsettledVerify): string {
+  return extra
+    ? `'understudy repair ${route} --delete-extra' (it deletes what only the shadow has)`
+    : `'understudy repair ${route}'`
+}
+
+function primaryOf(route: RouteConfig): string {
+  return route[rolesOf(route.phase).primary]!.store
+}
+
+function capitalised(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
+}
