@@ -95,7 +95,7 @@ const ROUTE: RouteStatus = {
     refusedLibraries: [],
     refusedBecause: null,
     scriptsInDoubt: [],
-    scriptsAstray: 'names',
+    scriptsAstray: null,
     unsettledVerify: null,
     strandedDatabases: [],
     strandedBecause: null,

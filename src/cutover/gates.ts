@@ -131,7 +131,7 @@ export class Gates {
     const renamed = renamedUnderScripts(route, rolesOf(step.from).shadow!, stats)
     if (renamed !== undefined) gates.push(gate(renamed, 'no script has been seen that makes names of keys itself'))
     const split = movesToTarget(step) ? splitUnderScripts(next, stats) : undefined
-    if (split !== undefined) gates.push(gate(split, 'no script has been seen that uses keys which it does not declare'))
+    if (split !== undefined) gates.push(gate(split, 'no script has been seen that may use keys of another route'))
     return [
       ...gates,
       ...this.#ofPrimary(route, gate),

@@ -74,6 +74,19 @@ describe('understudy status', () => {
     expect(stdout).not.toContain('needs a verify')
   })
 
+  test('tells of scripts that make names where the sidecar says that names differ, and of what a verify has left', async () => {
+    const telling = await startTestServer()
+    const status = await telling.control.status()
+    const { jobs, rest } = status.routes
+    const plain = { ...jobs!, mirror: { ...jobs!.mirror, scriptsAstray: null } }
+    const unsettled = { ...rest!, mirror: { ...rest!.mirror, unsettledVerify: { job: 6, keys: 1, extra: false } } }
+    telling.control.status = async () => ({ ...status, routes: { plain, unsettled } })
+    const { stdout } = await runCli(['status'], { UNDERSTUDY_ADMIN_URL: telling.url })
+    await telling.close()
+    expect(stdout).not.toContain('names of keys themselves')
+    expect(stdout).toContain("unsettled: verify 6 lists 1 key ('understudy jobs keys 6' says why)")
+  })
+
   test('--watch looks again and again, also at a sidecar that is away for a while, until Ctrl-C', async () => {
     const port = await freePort()
     const cli = startCli(['status', '--watch', '0.1', '--admin', `http://127.0.0.1:${port}`])
