@@ -1,6 +1,7 @@
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
+import type { Route } from '../routing/route.ts'
 import { changesFunctions } from '../routing/server-wide.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
@@ -61,18 +62,21 @@ export function doubtFunctions({ routes: { fallback } }: DataPathContext, dirty:
   dirty.toVerify.mark(fallback.name, 'functions')
 }
 
-/** The same because of this command, `bytes[start .. end)`. Nothing, if it is not about functions. */
+/** The same because of this command, `bytes[start .. end)`, which was sent to the shadow of `route`, or would have been. Nothing, if it is not about functions. What was to be deleted on another shadow, or because another primary had it no more, is not deleted. */
 export function doubtFunctionsOf(
   context: DataPathContext,
   dirty: DirtySet,
   spec: CommandSpec | null,
+  route: Route,
   bytes: Buffer,
   start: number,
   end: number,
 ): void {
   if (spec === null || !changesFunctions(spec)) return
   parser.parse(bytes, start, end)
-  doubtFunctions(context, dirty, removedBy(spec, parser))
+  const { primary, shadow } = context.routes.fallback
+  const stands = route.primary.storeName === primary.storeName && route.shadow?.storeName === shadow?.storeName
+  doubtFunctions(context, dirty, stands ? removedBy(spec, parser) : null)
 }
 
 function wordOf({ buf, start, end, argc }: CommandView, index: number): string {

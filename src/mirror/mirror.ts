@@ -250,7 +250,7 @@ export class Mirror {
   lost(spec: CommandSpec | null, route: Route, database: number, bytes: Buffer, start: number, end: number): void {
     this.#markBytes(spec, database, bytes, start, end, 'primary-lost', null)
     this.#doubts.script(spec, bytes, start, end)
-    doubtFunctionsOf(this.#context, this.#dirty, spec, bytes, start, end)
+    doubtFunctionsOf(this.#context, this.#dirty, spec, this.#context.routes.fallback, bytes, start, end)
     if (!isServerWide(spec)) return
     for (const { name, primary, shadow } of this.#context.routes.routes) {
       if (primary.store === route.primary.store && shadow !== null) this.#dirty.toVerify.mark(name, 'server-wide')

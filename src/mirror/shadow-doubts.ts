@@ -66,9 +66,10 @@ export class ShadowDoubts {
       markKey(this.#context, this.#dirty, ref.rule, database, ref.key, reason, nowMs, waiter)
   }
 
-  /** Marks every key of a command, and what it may have done to functions. `bytes`: the application's. */
+  /** Marks every key of a command that is, or was, to go to the shadow of `route`, and what it may have done to functions. `bytes`: the application's. */
   markAll(
     spec: CommandSpec | null,
+    route: Route,
     database: number,
     bytes: Buffer,
     start: number,
@@ -76,23 +77,15 @@ export class ShadowDoubts {
     reason: DirtyReason,
     waiter: AckWaiter | null,
   ): void {
-    doubtFunctionsOf(this.#context, this.#dirty, spec, bytes, start, end)
-    if (spec?.name === 'FUNCTION LOAD') this.#functions.failed(...this.#loadIn(bytes, start, end))
+    doubtFunctionsOf(this.#context, this.#dirty, spec, route, bytes, start, end)
+    if (spec?.name === 'FUNCTION LOAD') this.#functions.failed(storeOf(route), sourceIn(bytes, start, end))
     this.script(spec, bytes, start, end)
     for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.mark(ref, reason, waiter)
   }
 
-  /** The shadow has executed a command without keys. `bytes`: the application's. */
-  keylessDone(spec: CommandSpec, bytes: Buffer, start: number, end: number): void {
-    if (spec.name === 'FUNCTION LOAD') this.#functions.confirmed(...this.#loadIn(bytes, start, end))
-  }
-
-  /** The shadow's name, and the source that is loaded. */
-  #loadIn(bytes: Buffer, start: number, end: number): [shadow: string, source: Buffer] {
-    parser.parse(bytes, start, end)
-    const last = parser.argc - 1
-    const { shadow } = this.#context.routes.fallback
-    return [shadow?.storeName ?? '', parser.buf.subarray(parser.start[last]!, parser.end[last]!)]
+  /** The shadow of `route` has executed a command without keys. `bytes`: the application's. */
+  keylessDone(spec: CommandSpec, route: Route, bytes: Buffer, start: number, end: number): void {
+    if (spec.name === 'FUNCTION LOAD') this.#functions.confirmed(storeOf(route), sourceIn(bytes, start, end))
   }
 
   /** The shadow may not have what a script has done to keys that it does not declare: nobody can name them, and they may be any route's. Nothing, if it is no such script. */
@@ -142,6 +135,18 @@ export class ShadowDoubts {
     // Queues are made of scripts that name keys on which consumers wait in every call, and most only add to them.
     return !runsScript(spec) || this.#scripts.looksIntoQueues(bytes, start, end)
   }
+}
+
+/** The one that the command was sent to: by now another may be the shadow. */
+function storeOf({ shadow }: Route): string {
+  return shadow?.storeName ?? ''
+}
+
+/** What a FUNCTION LOAD loads. A view of `bytes`. */
+function sourceIn(bytes: Buffer, start: number, end: number): Buffer {
+  parser.parse(bytes, start, end)
+  const last = parser.argc - 1
+  return parser.buf.subarray(parser.start[last]!, parser.end[last]!)
 }
 
 const parser = new CommandParser()

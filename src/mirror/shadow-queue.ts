@@ -70,7 +70,7 @@ export class ShadowQueue implements ReplyOwner {
     const to = original === null ? end : original.length
     if (end - start > store.maxBulkBytes) {
       // The store would close the connection, and take along all that is on it. The copy goes by pieces.
-      this.#doubts.markAll(spec, database, frame, from, to, 'shadow-error', waiter)
+      this.#doubts.markAll(spec, route, database, frame, from, to, 'shadow-error', waiter)
       return
     }
     if (this.#context.copies.rebuilding && this.#goesToRebuild(spec, database, frame, from, to, waiter)) return
@@ -82,7 +82,7 @@ export class ShadowQueue implements ReplyOwner {
     const pipeline = store.shadow(database)
     if (state.backlogBytes + end - start > config.mirror.backlogBytes || pipeline.ring.length >= MAX_WAITING) {
       state.dropped++
-      this.#doubts.markAll(spec, database, frame, from, to, 'backlog-full', waiter)
+      this.#doubts.markAll(spec, route, database, frame, from, to, 'backlog-full', waiter)
       return
     }
     if (spec.firstKey === 0 && changesFunctions(spec)) this.#doubtCalls(store, pipeline)
@@ -189,7 +189,7 @@ export class ShadowQueue implements ReplyOwner {
     const spec = slot.spec!
     if (spec.firstKey === 0) {
       const { bytes, start: from, end: to } = applicationBytes(slot)
-      this.#doubts.keylessDone(spec, bytes, from, to)
+      this.#doubts.keylessDone(spec, slot.route as Route, bytes, from, to)
     }
     if (slot.seq !== NO_ANSWER && differs(spec, slot.seq, buf, start, end)) this.#markSlot(slot, 'shadow-differs')
     else if (hasSeveralKeys(spec) && movedNothing(spec, buf, start)) this.#markSlot(slot, 'shadow-differs')
@@ -222,7 +222,7 @@ export class ShadowQueue implements ReplyOwner {
       const offsets = elementOffsets(buf, start, end)!
       for (const [i, item] of unit.items.entries()) {
         const frame = item.original ?? item.bytes
-        this.#doubts.keylessDone(item.spec, frame, 0, frame.length)
+        this.#doubts.keylessDone(item.spec, item.route, frame, 0, frame.length)
         const keys = this.#refs.in(item.spec, item.database, frame, 0, frame.length)
         const [from, to] = [offsets[i]!, offsets[i + 1]!]
         const another =
@@ -281,12 +281,12 @@ export class ShadowQueue implements ReplyOwner {
 
   #markSlot(slot: InFlight, reason: DirtyReason): void {
     const { bytes, start, end } = applicationBytes(slot)
-    this.#doubts.markAll(slot.spec, slot.database, bytes, start, end, reason, null)
+    this.#doubts.markAll(slot.spec, slot.route as Route, slot.database, bytes, start, end, reason, null)
   }
 
-  #markItem({ spec, database, original, bytes }: Item, reason: DirtyReason, waiter: AckWaiter | null): void {
+  #markItem({ spec, route, database, original, bytes }: Item, reason: DirtyReason, waiter: AckWaiter | null): void {
     const frame = original ?? bytes
-    this.#doubts.markAll(spec, database, frame, 0, frame.length, reason, waiter)
+    this.#doubts.markAll(spec, route, database, frame, 0, frame.length, reason, waiter)
   }
 }
 

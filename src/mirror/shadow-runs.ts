@@ -207,7 +207,7 @@ export class ShadowRuns implements ReplyOwner {
   /** Marks the keys of the commands `from` up to `to` of a run. */
   #mark(slot: InFlight, from: number, to: number, reason: DirtyReason): void {
     this.#forEach(slot, from, to, (spec, buf, start, end) =>
-      this.#doubts.markAll(spec, slot.database, buf, start, end, reason, null),
+      this.#doubts.markAll(spec, slot.route as Route, slot.database, buf, start, end, reason, null),
     )
   }
 
