@@ -7,10 +7,12 @@ import { rolesOf } from '../routing/route.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
 import type { DirtyStore } from './dirty-store.ts'
+import { functionPlacesOf, OF_FUNCTIONS } from './function-places.ts'
 import type { IntentDoubts } from './intent-doubts.ts'
 import { SEGMENT_NAME } from './intent-log.ts'
 import { SegmentReader } from './intent-segment.ts'
 import type { RunMarker } from './run-marker.ts'
+import { isOfFunctions } from './verify-marks.ts'
 
 const RECORDS_AT_ONCE = 64
 
@@ -49,14 +51,13 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
     )
   }
   if (lastRun === 'incomplete') doubts.verifyAll('what the last run was writing is not known', null)
-  for (const name of turned) {
-    // Functions stay in doubt, and nothing is deleted for what happened under the former primary.
-    dirty.toVerify.forgetRemoved(name)
-    dirty.toVerify.mark(name, 'turned')
-  }
+  for (const name of turned) dirty.toVerify.mark(name, 'turned')
   const { config } = context.routes
+  // What of that is so between other places `FunctionSync` sees to, before the next commit.
+  const inDoubt = [...dirty.toVerify.all()].some(([, cause]) => isOfFunctions(cause))
+  const moved = inDoubt && store.primaries.get(OF_FUNCTIONS) !== functionPlacesOf(config) ? [OF_FUNCTIONS] : []
   // As long as the segments are there.
-  store.setRoutes(primariesOf(config, turned), routingOf(config))
+  store.setRoutes(primariesOf(config, [...turned, ...moved]), routingOf(config))
   if (known > 0) doubts.say('info', 'dirty keys of the last run will be copied', null, { keys: known })
   // If it cannot be written the segments stay, for the next start.
   if (store.flushAll(performance.now())) {
@@ -73,8 +74,7 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
 function turnedRoutes({ context, dirty, store, doubts }: RecoveryParts, wasWriting: boolean): string[] {
   const turned = [...primariesOf(context.routes.config)].filter(
     ([name, end]) =>
-      (store.primaries.get(name) ?? end) !== end &&
-      (wasWriting || dirty.count(name) > 0 || dirty.toVerify.hasCause(name, 'functions')),
+      name !== OF_FUNCTIONS && (store.primaries.get(name) ?? end) !== end && (wasWriting || dirty.count(name) > 0),
   )
   for (const [route] of turned) {
     const keys = dirty.count(route)
@@ -99,11 +99,19 @@ function replay(dir: string, segments: readonly string[], doubts: IntentDoubts):
   }
 }
 
-/** Mirrored routes by name, with the end that is the primary; '' for those of `inDoubt`, of which something may be on disk that is to be copied neither way. */
-export function primariesOf({ routes }: Pick<Config, 'routes'>, inDoubt: Iterable<string> = []): Map<string, string> {
-  const ends = routes.flatMap((route) => {
+/**
+ * Mirrored routes by name, with the end that is the primary, and `OF_FUNCTIONS` with the places between which functions are mirrored; '' for those of `inDoubt`, of which something may be on disk that is to be copied
+ * neither way.
+ */
+export function primariesOf(
+  config: Pick<Config, 'routes' | 'stores'>,
+  inDoubt: Iterable<string> = [],
+): Map<string, string> {
+  const ends = config.routes.flatMap((route) => {
     const { primary, shadow } = rolesOf(route.phase)
     return shadow === null ? [] : [[route.name, `${primary} ${route[primary]!.store}`] as const]
   })
-  return new Map([...ends, ...[...inDoubt].map((name) => [name, ''] as const)])
+  const places = functionPlacesOf(config)
+  const ofFunctions = places === '' ? [] : [[OF_FUNCTIONS, places] as const]
+  return new Map([...ends, ...ofFunctions, ...[...inDoubt].map((name) => [name, ''] as const)])
 }

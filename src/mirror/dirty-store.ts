@@ -117,7 +117,7 @@ export class DirtyStore implements DirtyChanges {
     return this.#trouble !== null
   }
 
-  /** Which end of each mirrored route was its primary when this was last told: the direction in which its dirty keys are to be copied. '': not known. */
+  /** Which end of each mirrored route was its primary when this was last told: the direction in which its dirty keys are to be copied. '': not known. And the places of functions (`primariesOf`). */
   get primaries(): ReadonlyMap<string, string> {
     return this.#primaries
   }

@@ -11,6 +11,7 @@ import { primariesOf, recoverLastRun } from './crash-recovery.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { DirtyStore } from './dirty-store.ts'
 import { FormerDoubts } from './former-doubts.ts'
+import { functionPlacesOf, OF_FUNCTIONS } from './function-places.ts'
 import { IntentDoubts, messageOf } from './intent-doubts.ts'
 import { IntentLog } from './intent-log.ts'
 import { SegmentReader } from './intent-segment.ts'
@@ -53,6 +54,8 @@ export class Durability {
   readonly log: IntentLog | null
   /** Stores that were the primaries of the last run's mirrored routes, by route. */
   readonly formerPrimaries: ReadonlyMap<string, string>
+  /** Between which places the last run mirrored functions; empty: some of what is in doubt may be of before these were changed; null: it did not, or did not say. */
+  readonly formerFunctionPlaces: string | null
   readonly #parts: DurabilityParts
   readonly #limits: typeof LIMITS
   readonly #store: DirtyStore
@@ -82,6 +85,7 @@ export class Durability {
     })
     this.#marker = new RunMarker(dir)
     this.formerPrimaries = new Map([...this.#store.primaries].map(([name, end]) => [name, end.replace(/^\w+ /, '')]))
+    this.formerFunctionPlaces = this.#store.primaries.get(OF_FUNCTIONS) ?? null
     try {
       if (parted) this.#doubts.verifyAll('a part of the state directory is missing', null)
       const recovery = { context, dirty, store: this.#store, marker: this.#marker, doubts: this.#doubts }
@@ -102,14 +106,17 @@ export class Durability {
   }
 
   /**
-   * These routes come in force now, before the next command: the next start is to find them. `lacking`: routes whose dirty keys are dropped with that, until `entered`. Gives why they must not come in force, for that cannot
+   * These routes come in force now, before the next command, and those of before are in `context`: the next start is to find them. `lacking`: routes whose dirty keys are dropped with that, until `entered`. Gives why they must not come in force, for that cannot
    * be written down; null: it is.
    */
   entering(config: Pick<Config, 'routes' | 'stores'>, lacking: readonly string[] = []): string | null {
-    const primaries = primariesOf(config, [...this.#former.routes, ...lacking])
+    const { routes } = this.#parts.context
+    const moved = functionPlacesOf(routes.config) === functionPlacesOf(config) ? [] : [OF_FUNCTIONS]
+    const over = [...lacking, ...moved]
+    const primaries = primariesOf(config, [...this.#former.routes, ...over])
     const error = this.#store.replaceRoutes(primaries, routingOf(config), performance.now())
     if (error !== null) return diskTrouble(error)?.message ?? `dirty.db cannot be written (${error.message})`
-    this.#former.begin(lacking, this.log)
+    this.#former.begin(over, this.log)
     return null
   }
 

@@ -15,6 +15,8 @@ interface Turn {
  *   rows of dirty.db           until their end is committed, some thousands at a time
  *   segments of the intent log until what else stands in them is done
  *
+ * The same goes for functions (`OF_FUNCTIONS` among the routes) where these are mirrored between other places than before, forced or not: what segments say is to be deleted was so on the former shadow.
+ *
  * Copied from the new primary they would be lost on the former one, where their last values are. So as long as one of both is there, what these segments name of the routes is passed over, and the file says that the
  * direction in which their keys are to be copied is not known: a start that finds that copies none of them, and asks for a verify.
  */

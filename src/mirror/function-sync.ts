@@ -6,14 +6,18 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { askAboutFunctions, LIST_FUNCTIONS, librariesOf } from './function-list.ts'
+import { functionPlacesOf, primaryIn } from './function-places.ts'
+import { type FunctionLibrary, FunctionRefusals } from './function-refusals.ts'
 import type { SentFunctions } from './sent-functions.ts'
-import { isUnknownCommand, refusedCommand } from './store-errors.ts'
+import { codeOf, isUnknownCommand, refusedCommand } from './store-errors.ts'
 
 /** After the first failure, and at most. */
 const RETRY_MS = 1_000
 const MAX_RETRY_MS = 15_000
 /** It cannot be done: tried again in case the server is replaced by another. */
 const HOPELESS_MS = 60_000
+/** Other places than any: no store has this name. */
+const NOT_KNOWN = '?'
 /** By its code: no error that passes by itself. */
 const REFUSAL = /^(ERR|NOPERM) /
 
@@ -25,7 +29,7 @@ const REFUSAL = /^(ERR|NOPERM) /
  *       └────────────────────────────────────────────────────────────────────────────────────────────────┘
  *
  * The doubt is a cause of `VerifyMarks`: it stands on disk and closes the gate of a switch. A library that the shadow refuses (another server's API) keeps it so until somebody has loaded one there that does
- * the same (`standsFor`). Deleted on the shadow is only what was deleted on the primary, as far as is known: what else it has alone may be a neighbour's.
+ * the same (`FunctionRefusals`). Deleted on the shadow is only what was deleted on the primary, as far as is known, while it was this one's shadow: what else it has alone may be a neighbour's.
  *
  * Where the primary is changed in that state, by force, the former one has what the new one lacks: nothing is brought in the new direction before a verify, as of keys (cause 'turned').
  */
@@ -37,55 +41,49 @@ export class FunctionSync {
   #notBeforeMs = 0
   #failures = 0
   #said = ''
-  /** The store that was the primary when this was last looked at. */
-  #primary: string
-  /** By the last attempt. */
-  #notTaken: readonly string[] = []
-  #refusedBecause: string | null = null
-  /** By name: the source that was refused last, and what the shadow had when that was refused first. */
-  readonly #refusals = new Map<string, Refusal>()
+  /** Whose functions are in doubt, if any are (`functionPlacesOf`). */
+  #places: string
+  readonly refusals = new FunctionRefusals()
 
   constructor(context: DataPathContext, dirty: DirtySet, sent: SentFunctions) {
     this.#context = context
     this.#dirty = dirty
     this.#sent = sent
-    this.#primary = context.routes.fallback.primary.storeName
+    this.#places = functionPlacesOf(context.routes.config)
   }
 
-  /** Names of libraries that the shadow of the route `*` does not take. */
-  get refused(): readonly string[] {
-    return this.#notTaken
+  /** The last run's doubts are known. `places`: between which; empty: some may be of before these were changed; null: it did not say. */
+  recover(places: string | null): void {
+    if (places === null) this.#dirty.toVerify.forgetRemoved()
+    else this.#places = places === '' ? NOT_KNOWN : places
+    this.routesChanged()
   }
 
-  /** Another table is in force, or the last run's doubts are known: they are those of the route that is `*` now. */
+  /** Another table is in force: doubts are those of the route that is `*` now. */
   routesChanged(): void {
-    const { name, primary, shadow } = this.#context.routes.fallback
+    const { name, shadow } = this.#context.routes.fallback
     const { toVerify } = this.#dirty
+    const [before, places] = [this.#places, functionPlacesOf(this.#context.routes.config)]
+    this.#places = places
+    if (places !== before) toVerify.forgetRemoved()
     for (const [other, cause] of [...toVerify.all()]) {
       if (other === name || cause !== 'functions') continue
       if (shadow !== null) toVerify.handOnFunctions(other, name)
       else toVerify.functionsSettled(other)
     }
-    if (primary.storeName === this.#primary) return
-    this.#primary = primary.storeName
-    this.#areRefused([], null)
-    this.#refusals.clear()
+    if (places === before) return
+    this.refusals.clear()
     this.#notBeforeMs = 0
     this.#failures = 0
     this.#said = ''
-    if (!toVerify.hasCause(name, 'functions')) return
-    toVerify.forgetRemoved(name)
+    const turned = before !== '' && places !== '' && primaryIn(before) !== primaryIn(places)
+    if (!turned || !toVerify.hasCause(name, 'functions')) return
     toVerify.mark(name, 'turned')
     this.#context.log({
       level: 'error',
       msg: 'the primary was changed while the functions of the two stores differed: the new one may lack libraries that the former one has; none is brought over before a verify of the route',
       fields: { route: name },
     })
-  }
-
-  /** The code of the first refusal; null: nothing is refused. */
-  get refusedBecause(): string | null {
-    return this.#refusedBecause
   }
 
   /** Called on the clock's tick. */
@@ -103,7 +101,7 @@ export class FunctionSync {
 
   #compare(route: Route, primary: Pipeline, shadow: Pipeline): void {
     const { toVerify } = this.#dirty
-    const times = toVerify.times(route.name)
+    const times = toVerify.functionTimes(route.name)
     const answers: (Libraries | string)[] = []
     const answered = (which: 0 | 1, answer: Libraries | string): void => {
       answers[which] = answer
@@ -112,20 +110,21 @@ export class FunctionSync {
       if (this.#context.routes.fallback !== route) return this.#again()
       // Without functions there is nothing to be different.
       if (typeof there === 'string')
-        return isUnknownCommand(there) ? this.#certain(route) : this.#later(there, route.primary.storeName)
+        return isUnknownCommand(there) ? this.#certain(route, times) : this.#later(there, route.primary.storeName)
+      const removed = toVerify.hasCause(route.name, 'functions-removed') ? null : toVerify.removedLibraries(route.name)
       if (typeof here === 'string') {
-        // One that knows no functions has none, either.
-        if (there.size === 0 && isUnknownCommand(here)) return this.#certain(route)
-        if (REFUSAL.test(here)) this.#areRefused([...there.keys()], here)
+        // Nothing is to be deleted: or there is nothing, for it knows no functions.
+        const hasNone = removed?.size === 0 || refusedCommand(here)?.absent === true
+        if (there.size === 0 && hasNone) return this.#certain(route, times)
+        if (REFUSAL.test(here)) this.refusals.attempted([...there.keys()], here)
         return this.#later(here, route.shadow!.storeName)
       }
-      const removed = toVerify.hasCause(route.name, 'functions-removed') ? null : toVerify.removedLibraries(route.name)
-      const steps = differences(there, here, removed, this.#refusals)
+      const steps = differences(there, here, removed, this.refusals)
       if (steps.length > 0) this.#send(route, steps, there, here, shadow)
-      else if (toVerify.times(route.name) === times) {
+      else if (toVerify.functionTimes(route.name) === times) {
         const same = [...there].filter(([name, { code }]) => here.get(name)?.code.equals(code))
         this.#sent.compared(route.shadow!.storeName, new Map(same.map(([name, { code }]) => [name, code])))
-        this.#certain(route)
+        this.#certain(route, times)
       } else this.#again()
     }
     askAboutFunctions(primary, LIST_FUNCTIONS, (reply) =>
@@ -140,6 +139,7 @@ export class FunctionSync {
     let failed: string | null = null
     let because: string | null = null
     const notTaken: string[] = []
+    const places = this.#places
     route.state.backlogCommands++
     for (const { library, args } of steps) {
       askAboutFunctions(shadow, args, (reply) => {
@@ -149,18 +149,16 @@ export class FunctionSync {
           if (wanted !== undefined && REFUSAL.test(reply)) {
             notTaken.push(library)
             because ??= reply
-            const known = this.#refusals.get(library)
-            if (known?.wanted.equals(wanted.code) !== true)
-              this.#refusals.set(library, { wanted: wanted.code, had: here.get(library)?.code ?? null })
-          }
+            this.refusals.refused(library, wanted.code, here.get(library)?.code ?? null)
+          } else if (refusedCommand(reply) !== null) because ??= reply
         }
         if (--open > 0) return
         route.state.backlogCommands--
-        if (this.#context.routes.fallback.shadow?.storeName !== route.shadow!.storeName) {
-          this.#refusals.clear()
+        if (this.#places !== places) {
+          this.refusals.clear()
           return this.#again()
         }
-        this.#areRefused(notTaken, because)
+        this.refusals.attempted(notTaken, because)
         if (failed === null) this.#again()
         else this.#later(failed, route.shadow!.storeName)
       })
@@ -172,19 +170,15 @@ export class FunctionSync {
     this.#running = false
   }
 
-  #certain({ name }: Route): void {
+  /** Unless they have been in doubt again since the route's `functionTimes` were these. */
+  #certain({ name }: Route, times: number): void {
     this.#running = false
+    if (this.#dirty.toVerify.functionTimes(name) !== times) return
     this.#failures = 0
     this.#said = ''
-    this.#areRefused([], null)
+    this.refusals.attempted([], null)
     this.#dirty.toVerify.functionsSettled(name)
     this.#context.log({ level: 'info', msg: "the shadow's functions are the primary's", fields: { route: name } })
-  }
-
-  /** Error texts may quote a script: only the code is told. */
-  #areRefused(libraries: readonly string[], error: string | null): void {
-    this.#notTaken = libraries
-    this.#refusedBecause = error === null ? null : codeOf(error)
   }
 
   #later(error: string, store: string): void {
@@ -192,7 +186,7 @@ export class FunctionSync {
     const hopeless = refusedCommand(error)?.absent === true
     const retryMs = Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** this.#failures++)
     this.#notBeforeMs = this.#context.clock.nowMs + (hopeless ? HOPELESS_MS : retryMs)
-    const library = this.#notTaken.join(', ') || null
+    const library = this.refusals.libraries.join(', ') || null
     if (this.#said === `${store} ${library}`) return
     this.#said = `${store} ${library}`
     this.#context.log({
@@ -203,25 +197,8 @@ export class FunctionSync {
   }
 }
 
-function codeOf(error: string): string {
-  return error.split(' ', 1)[0] ?? 'unknown'
-}
-
-interface Library {
-  readonly code: Buffer
-  /** Names. */
-  readonly functions: ReadonlySet<string>
-}
-
 /** By name. */
-type Libraries = ReadonlyMap<string, Library>
-
-/** A source that the shadow does not take. */
-interface Refusal {
-  readonly wanted: Buffer
-  /** What it had under that name when it first said so; null: nothing. */
-  readonly had: Buffer | null
-}
+type Libraries = ReadonlyMap<string, FunctionLibrary>
 
 interface Step {
   readonly library: string
@@ -233,7 +210,7 @@ function differences(
   there: Libraries,
   here: Libraries,
   removed: ReadonlySet<string> | null,
-  refusals: ReadonlyMap<string, Refusal>,
+  refusals: FunctionRefusals,
 ): Step[] {
   const steps: Step[] = []
   // First: a function of a library that is gone there may be part of another one now.
@@ -242,19 +219,10 @@ function differences(
       steps.push({ library, args: command('FUNCTION', 'DELETE', library) })
   for (const [library, wanted] of there) {
     const found = here.get(library)
-    if (found?.code.equals(wanted.code) || standsFor(found, wanted, refusals.get(library))) continue
+    if (found?.code.equals(wanted.code) || refusals.standsFor(library, found, wanted)) continue
     steps.push({ library, args: command('FUNCTION', 'LOAD', 'REPLACE', wanted.code) })
   }
   return steps
-}
-
-/**
- * Somebody has loaded a library of the same functions since the shadow has refused the primary's: written for that server, it is taken to do the same. What it had before may be an older one.
- */
-function standsFor(found: Library | undefined, { code, functions }: Library, refusal: Refusal | undefined): boolean {
-  if (found === undefined || refusal === undefined || !refusal.wanted.equals(code)) return false
-  if (refusal.had?.equals(found.code) || found.functions.size !== functions.size) return false
-  return [...functions].every((name) => found.functions.has(name))
 }
 
 function byName(reply: Reply): Libraries {

@@ -2,6 +2,7 @@ import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { doubtFunctions } from './function-changes.ts'
+import { OF_FUNCTIONS } from './function-places.ts'
 import type { IntentVisitor } from './intent-segment.ts'
 import type { VerifyCause } from './verify-marks.ts'
 
@@ -15,7 +16,7 @@ export class IntentDoubts {
     this.#dirty = dirty
   }
 
-  /** For reading a segment: whatever it names may not have reached the shadow. `isOver`: what it says of a route means nothing any more. */
+  /** For reading a segment: whatever it names may not have reached the shadow. `isOver`: what it says of a route means nothing any more; of `OF_FUNCTIONS`, which functions are removed. */
   marking(reason: DirtyReason, isOver: (route: string) => boolean = () => false): IntentVisitor {
     const context = this.#context
     const dirty = this.#dirty
@@ -26,7 +27,7 @@ export class IntentDoubts {
         if (route.shadow !== null && !isOver(route.name)) dirty.mark(route, database, key, reason, nowMs)
       },
       everyKey: () => this.#markRoutes('server-wide'),
-      functions: (removed) => doubtFunctions(context, dirty, removed),
+      functions: (removed) => doubtFunctions(context, dirty, isOver(OF_FUNCTIONS) ? null : removed),
       unnamedKeys: () => this.#markRoutes('script'),
     }
   }

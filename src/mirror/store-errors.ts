@@ -18,10 +18,15 @@ export function refusedCommand(text: string): { readonly name: string; readonly 
   return { name: name.toUpperCase(), absent: /^ERR/i.test(text) }
 }
 
+/** An error's first word. */
+export function codeOf(text: string): string {
+  return text.split(' ', 1)[0]!
+}
+
 /** What may be shown of an error that a store gives to a command of Understudy's own: its code, and the command it refuses. The rest may quote a key. */
 export function causeIn(text: string): string {
   const refused = refusedCommand(text)
-  if (refused === null || refused.name === '') return text.split(' ', 1)[0]!
+  if (refused === null || refused.name === '') return codeOf(text)
   return refused.absent ? `ERR unknown command ${refused.name}` : `NOPERM ${refused.name}`
 }
 

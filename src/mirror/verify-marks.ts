@@ -40,6 +40,7 @@ export function isOfFunctions(cause: string): boolean {
 export class VerifyMarks {
   readonly #causes = new Map<string, Set<VerifyCause>>()
   readonly #times = new Map<string, number>()
+  readonly #functionTimes = new Map<string, number>()
   /** Of 'functions': libraries that the primary may have deleted, by route. */
   readonly #removed = new Map<string, Set<string>>()
   readonly #onNew: (route: string, cause: VerifyCause) => void
@@ -53,7 +54,8 @@ export class VerifyMarks {
 
   /** Something of the route may differ, and nobody can name the keys. */
   mark(route: string, cause: VerifyCause): void {
-    this.#times.set(route, this.times(route) + 1)
+    const times = isOfFunctions(cause) ? this.#functionTimes : this.#times
+    times.set(route, (times.get(route) ?? 0) + 1)
     let causes = this.#causes.get(route)
     if (causes === undefined) this.#causes.set(route, (causes = new Set()))
     if (causes.has(cause)) return
@@ -75,23 +77,28 @@ export class VerifyMarks {
     return this.#removed.get(route) ?? NONE
   }
 
-  /** Nothing that the primary lacks is to be deleted on the shadow. */
-  forgetRemoved(route: string): void {
-    if (this.#removed.delete(route)) this.#onChange()
-    this.lift(route, 'functions-removed')
+  /** Of no route a function is to be deleted on the shadow because the primary lacks it. */
+  forgetRemoved(): void {
+    for (const route of [...this.#removed.keys()]) this.#dropRemoved(route)
+    for (const route of [...this.#causes.keys()]) this.lift(route, 'functions-removed')
   }
 
   /** The shadow's functions are the primary's. */
   functionsSettled(route: string): void {
-    this.forgetRemoved(route)
+    this.#dropRemoved(route)
+    this.lift(route, 'functions-removed')
     this.lift(route, 'functions')
   }
 
-  /** What is in doubt about functions is so of another route from now on. */
+  /** What is in doubt about functions is so of another route from now on, and which side is right as little known there as here. */
   handOnFunctions(from: string, to: string): void {
     for (const library of this.removedLibraries(from)) this.removed(to, library)
-    for (const cause of this.causes(from)) if (isOfFunctions(cause)) this.mark(to, cause)
+    for (const cause of this.causes(from)) if (isOfFunctions(cause) || cause === 'turned') this.mark(to, cause)
     this.functionsSettled(from)
+  }
+
+  #dropRemoved(route: string): void {
+    if (this.#removed.delete(route)) this.#onChange()
   }
 
   has(route: string): boolean {
@@ -102,9 +109,19 @@ export class VerifyMarks {
     return [...(this.#causes.get(route) ?? [])]
   }
 
-  /** How often the route was marked: a verify that began before the last time has not looked for what happened then. */
+  /** A verify is needed: keys may differ, not only functions. */
+  ofKeys(route: string): boolean {
+    return this.causes(route).some((cause) => !isOfFunctions(cause))
+  }
+
+  /** How often the route was marked for its keys: a verify that began before the last time has not looked for what happened then. */
   times(route: string): number {
     return this.#times.get(route) ?? 0
+  }
+
+  /** The same for functions, and who compares these. */
+  functionTimes(route: string): number {
+    return this.#functionTimes.get(route) ?? 0
   }
 
   hasCause(route: string, cause: VerifyCause): boolean {

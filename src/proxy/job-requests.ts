@@ -58,7 +58,7 @@ export class JobRequests {
 
   /** '': none is asked for. */
   async verifyTicket(route: string): Promise<string> {
-    return this.#dirty.needsVerify(route) ? `${this.#process} ${this.#dirty.toVerify.times(route)}` : ''
+    return this.#dirty.toVerify.ofKeys(route) ? `${this.#process} ${this.#dirty.toVerify.times(route)}` : ''
   }
 
   /** What happened after the ticket was taken may be what nobody has looked at. */

@@ -48,7 +48,7 @@ export function statsOf(parts: StatsParts): Stats {
           needsVerify: dirty.needsVerify(name),
           verifyCauses: dirty.toVerify.causes(name),
           ...(name === path.routes.fallback.name
-            ? { refusedLibraries: functions.refused, refusedBecause: functions.refusedBecause }
+            ? { refusedLibraries: functions.refusals.libraries, refusedBecause: functions.refusals.because }
             : { refusedLibraries: [], refusedBecause: null }),
           scriptsInDoubt: path.doubts.mayReach(name),
           crossSlots: [...state.crossSlots].map(([command, { count, lastMs }]) => ({

@@ -181,7 +181,7 @@ export class Runtime {
       logged: config.intentLog,
     })
     // Before what is in doubt of routes that are gone is forgotten.
-    this.#functions.routesChanged()
+    this.#functions.recover(this.#durability.formerFunctionPlaces)
     this.#rehoming.recover(this.#durability.formerPrimaries)
     this.#identity.restore(this.#durability.storeRuns, this.#durability.storeEpochs)
     this.#identity.routesChanged()
@@ -219,7 +219,7 @@ export class Runtime {
     this.#places.learn(change.endpoints)
     const former = { routes: path.routes, stores: old }
     path.routes = this.#table(change.config, change.generation)
-    noteKeptUp(former.routes, path.routes, (route) => this.#dirty.needsVerify(route))
+    noteKeptUp(former.routes, path.routes, (route) => this.#dirty.toVerify.ofKeys(route))
     path.stores = stores
     // Before anything wakes those who wait: routes that have come with the table are held as the others.
     fence.entered(rerouted.flat())

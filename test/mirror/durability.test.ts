@@ -493,6 +493,30 @@ describe('a log that nothing passes out of', () => {
     ])
   })
 
+  test('because the shadow is away: what it says is to be deleted of functions is so on the shadow of then', () => {
+    const { durability, dirty, config, tick } = stuck('shadow', { convertBytes: 1, maxBytes: 1e9 })
+    const removals = (): unknown => [
+      ...dirty.toVerify.causes('all').filter((cause) => cause === 'functions-removed'),
+      ...dirty.toVerify.removedLibraries('all'),
+    ]
+    const flush = (): void => {
+      durability.log!.noteFunctions('all')
+      durability.log!.noteFunctions({ library: 'mine' })
+      durability.log!.flush()
+    }
+    flush()
+    const routes = config.routes.map((route) => ({ ...route, phase: 'switched' as const }))
+    expect(durability.entering({ ...config, routes })).toBeNull()
+    durability.entered()
+    for (let i = 0; i < 60; i++) tick()
+    expect(durability.log!.closedBytes).toBe(0)
+    expect(dirty.toVerify.causes('all')).toContain('functions')
+    expect(removals()).toEqual([])
+    flush()
+    for (let i = 0; i < 60; i++) tick()
+    expect(removals()).toEqual(['functions-removed', 'mine'])
+  })
+
   test('for whatever reason: it is given up when it is too large, loudly, and begins anew when things move again', () => {
     const { durability, dirty, tick, note, lines, pipeline } = stuck('primary', { convertBytes: 6e6, maxBytes: 8e6 })
     note(0, 200_000)

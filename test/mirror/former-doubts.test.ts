@@ -31,7 +31,9 @@ function crashCopy(): string {
 /** Where the keys of the route are to be copied from, as the next start will find it. */
 function primaryIn(stateDir: string): string {
   const database = new DatabaseSync(join(stateDir, 'dirty.db'), { readOnly: true })
-  const { primary_end: end } = database.prepare('SELECT primary_end FROM primaries').get() as { primary_end: string }
+  const { primary_end: end } = database.prepare("SELECT primary_end FROM primaries WHERE route = 'all'").get() as {
+    primary_end: string
+  }
   database.close()
   return end
 }

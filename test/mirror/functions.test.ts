@@ -288,6 +288,68 @@ describe('a library that the shadow refuses', () => {
   }, 60_000)
 })
 
+describe('a shadow whose user may not use FUNCTION', () => {
+  const forbidden = (path: DataPathUnderTest) => {
+    const { verifyCauses, refusedLibraries, refusedBecause } = path.runtime.stats().routes['all']!
+    return { inDoubt: verifyCauses.includes('functions'), refusedLibraries, refusedBecause }
+  }
+
+  test.each<[string, ...string[]]>([['FLUSH'], ['DELETE', 'one']])(
+    'is not taken for one without functions when the last is deleted by a %s',
+    async (...change) => {
+      const path = await start()
+      await path.client().call('FUNCTION', 'LOAD', library('one'))
+      await settled(path)
+      await fresh.client().call('ACL', 'SETUSER', 'default', '-function')
+      await path.client().call('FUNCTION', ...change)
+      await eventually(() =>
+        expect(forbidden(path)).toEqual({ inDoubt: true, refusedLibraries: [], refusedBecause: 'NOPERM' }),
+      )
+      await fresh.client().call('ACL', 'SETUSER', 'default', '+function')
+      await equal(path, [])
+      expect(forbidden(path).refusedBecause).toBeNull()
+    },
+  )
+
+  test('nor one that has no right to delete', async () => {
+    const path = await start()
+    await path.client().call('FUNCTION', 'LOAD', library('one'))
+    await settled(path)
+    await fresh.client().call('ACL', 'SETUSER', 'default', '-function|delete')
+    await path.client().call('FUNCTION', 'DELETE', 'one')
+    await eventually(() =>
+      expect(forbidden(path)).toEqual({ inDoubt: true, refusedLibraries: [], refusedBecause: 'NOPERM' }),
+    )
+    await fresh.client().call('ACL', 'SETUSER', 'default', '+function|delete')
+    await equal(path, [])
+  })
+
+  test('is in nobody’s way where the application has no functions', async () => {
+    const path = await start()
+    await path.client().set('k', 1)
+    await settled(path)
+    await fresh.restart()
+    await fresh.client().call('ACL', 'SETUSER', 'default', '-function')
+    await path.client().set('k', 2)
+    await eventually(() => expect(causesOf(path)).toEqual(['shadow-restarted']))
+  })
+})
+
+test('a verify is not worth less for what is in doubt about functions meanwhile', async () => {
+  const path = await start()
+  await path.client().set('k', 1)
+  await settled(path)
+  await fresh.restart()
+  await eventually(() => expect(causesOf(path)).toContain('shadow-restarted'))
+  const { jobs } = path.runtime
+  const ticket = await jobs.verifyTicket('all')
+  await fresh.client().call('ACL', 'SETUSER', 'default', '-function')
+  await path.client().call('FUNCTION', 'LOAD', library('late'))
+  await eventually(() => expect(causesOf(path)).toContain('functions'))
+  await jobs.verified('all', ticket)
+  expect(causesOf(path)).toEqual(['functions'])
+})
+
 test('a doubt about functions is that of the route `*`, whatever that is called after a start', async () => {
   const path = await start()
   await path.client().set('k', 1)
