@@ -134,6 +134,10 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   'COMMANDLOG GET': row('mended', 'of Valkey; as `SLOWLOG GET`'),
   'ACL LOG': row('mended', 'the primary’s; a refused log-in stands there as `AUTH`, however it was sent'),
   'LATENCY HISTOGRAM': row('mended', 'the primary’s, and the calls of what Understudy answers itself'),
+  'SCRIPT EXISTS': row(
+    'mended',
+    'yes where every primary in use has the script, of a cluster every master; those whose source has passed are loaded there first',
+  ),
   'CONFIG SET': row(
     'mended',
     'at the primary; of Valkey’s `availability-zone` and `extended-redis-compatibility` `HELLO` tells at once',

@@ -1,4 +1,5 @@
 import type { CoarseClock } from '../base/clock.ts'
+import type { ScriptBook } from '../command/script-book.ts'
 import type { CommandTable } from '../command/table.ts'
 import type { LogLine } from '../observability/log.ts'
 import type { RouteTable } from '../routing/route-table.ts'
@@ -17,6 +18,8 @@ export interface DataPathContext {
   /** In the order of `routes.stores`. */
   stores: readonly Store[]
   readonly copies: CopyState
+  /** Sources of the application's scripts. */
+  readonly scripts: ScriptBook
   /** What the functions of the stores do. */
   readonly functions: FunctionBook
   readonly log: (line: LogLine) => void

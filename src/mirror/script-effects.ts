@@ -1,23 +1,21 @@
 import type { Args } from '../command/effects.ts'
 import type { ScriptFacts } from '../command/script-analysis.ts'
+import type { KnownScript } from '../command/script-book.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { argsOf, type CommandView } from '../resp/command-view.ts'
-import { encodeCommand } from '../resp/encode.ts'
 import type { Route } from '../routing/route.ts'
-import type { ReplyOwner } from '../upstream/in-flight.ts'
+import { ScriptLoads } from '../upstream/script-loads.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
-import { ScriptBook } from './script-book.ts'
 import type { SentFunctions } from './sent-functions.ts'
 
 /**
- * What the mirror knows of scripts and functions. It keeps every source of a script that passes, and sees to it that the shadow has a script before it is called there, so that neither the mirror nor, after a
- * switch, a client meets NOSCRIPT. Of functions the primary has the sources (`FunctionBook`); run again on the shadow is only what the shadow has, and as it has it (`SentFunctions`).
+ * What the mirror knows of scripts and functions. It sees to it that the shadow has a script whose source has passed (`ScriptBook`) before it is called there. Of functions the primary has the sources (`FunctionBook`); run again on the shadow is only what the shadow has, and as it has it (`SentFunctions`).
  */
 export class ScriptEffects {
   readonly #context: DataPathContext
-  readonly #book = new ScriptBook()
+  readonly #loads = new ScriptLoads()
   readonly #parser = new CommandParser()
   readonly #dirty: DirtySet
   readonly #functions: SentFunctions
@@ -30,10 +28,10 @@ export class ScriptEffects {
 
   /** The same of a command of the route where it lies in a buffer. */
   factsIn(spec: CommandSpec, { buf, start, end }: CommandView, route: Route): ScriptFacts | null {
-    const named = buf.subarray(start[1]!, end[1]!)
-    if (spec.name === 'EVAL') return this.#book.learn(named, this.#context.commands).facts
-    const name = named.toString('latin1')
-    if (spec.name === 'EVALSHA') return this.#book.bySha(name)?.facts ?? null
+    const { scripts, commands } = this.#context
+    if (spec.name === 'EVAL') return scripts.learn(buf, start[1]!, end[1]!).factsBy(commands)
+    const name = buf.toString('latin1', start[1]!, end[1]!)
+    if (spec.name === 'EVALSHA') return scripts.bySha(name)?.factsBy(commands) ?? null
     return this.#functionFacts(name, route, 0)
   }
 
@@ -45,14 +43,13 @@ export class ScriptEffects {
 
   /** Of the command EVAL, EVALSHA or FCALL of a client's database; null: its source has not been seen. */
   factsOf(args: Args, database: number): ScriptFacts | null {
-    const named = args[1]!.toString('latin1')
+    const { commands } = this.#context
     switch (nameOf(args)) {
       case 'EVAL':
-        return this.#book.learn(args[1]!, this.#context.commands).facts
       case 'EVALSHA':
-        return this.#book.bySha(named)?.facts ?? null
+        return this.#scriptOf(args)?.factsBy(commands) ?? null
       default:
-        return this.#functionFacts(named, this.#routeOf(args), database)
+        return this.#functionFacts(args[1]!.toString('latin1'), this.#routeOf(args), database)
     }
   }
 
@@ -92,26 +89,26 @@ export class ScriptEffects {
   load(args: Args, route: Route, database: number): void {
     const { shadow, primary } = route
     if (shadow === null || shadow.store === primary.store || nameOf(args) === 'FCALL') return
-    const script =
-      nameOf(args) === 'EVAL'
-        ? this.#book.learn(args[1]!, this.#context.commands)
-        : this.#book.bySha(args[1]!.toString('latin1'))
-    if (script === undefined) return
-    const pipeline = this.#context.stores[shadow.store]!.shadow(database)
-    if (!this.#book.needsLoading(pipeline, script.sha)) return
-    const bytes = encodeCommand(['SCRIPT', 'LOAD', script.source])
-    pipeline.push(this.#loading, bytes, 0, bytes.length).route = route
+    const script = this.#scriptOf(args)
+    if (script !== undefined) this.#loads.ahead(this.#context.stores[shadow.store]!.shadow(database), script, route)
+  }
+
+  /** Of EVAL or EVALSHA. */
+  #scriptOf(args: Args): KnownScript | undefined {
+    const { scripts } = this.#context
+    const named = args[1]!
+    return nameOf(args) === 'EVAL' ? scripts.learn(named, 0, named.length) : scripts.bySha(named.toString('latin1'))
   }
 
   /** A command about scripts or functions has succeeded on the primary. */
   note(name: string, args: Args): void {
-    const { commands, routes } = this.#context
+    const { scripts, routes } = this.#context
     switch (name) {
       case 'SCRIPT LOAD':
-        this.#book.learn(args[2]!, commands)
+        scripts.learn(args[2]!, 0, args[2]!.length)
         return
       case 'SCRIPT FLUSH':
-        this.#book.forgetLoaded()
+        this.#loads.forgetAll()
         return
       case 'FUNCTION LOAD':
       case 'FUNCTION DELETE':
@@ -123,19 +120,12 @@ export class ScriptEffects {
 
   /** The shadow may have lost its scripts. */
   forgetLoaded(): void {
-    this.#book.forgetLoaded()
+    this.#loads.forgetAll()
   }
 
   #argsIn(bytes: Buffer, start: number, end: number): Args {
     this.#parser.parse(bytes, start, end)
     return argsOf(this.#parser)
-  }
-
-  /** What comes of the loading shows when the script is called. */
-  readonly #loading: ReplyOwner = {
-    settle: () => {},
-    lost: () => this.#book.forgetLoaded(),
-    timedOut: () => {},
   }
 }
 

@@ -46,6 +46,14 @@ export const NEEDS_OF_ALL: readonly Need[] = [
     without: 'no job runs there, and neither a restart nor a failover is noticed',
     vital: true,
   },
+  {
+    command: 'SCRIPT LOAD',
+    probe: () => ['SCRIPT', 'LOAD', ''],
+    asked: 'queued',
+    without:
+      'after a restart, a failover or a switch scripts that clients call by SHA-1 inside MULTI are not there; and they are not run again where they are mirrored to: keys that they declare are copied after each call',
+    vital: false,
+  },
 ]
 
 /** Of both ends of a route that has a target: each is mirrored to in some phase, and jobs read both. */
@@ -109,7 +117,6 @@ export const NEEDS_OF_ENDS: readonly Need[] = [
   }),
   { command: 'EVAL', probe: () => ['EVAL', '', '0'], asked: 'queued', without: SCRIPTS, vital: false },
   { command: 'EVALSHA', probe: () => ['EVALSHA', '', '0'], asked: 'queued', without: SCRIPTS, vital: false },
-  { command: 'SCRIPT LOAD', probe: () => ['SCRIPT', 'LOAD', ''], asked: 'queued', without: SCRIPTS, vital: false },
   {
     command: 'FCALL',
     probe: () => ['FCALL', '', '0'],

@@ -1,6 +1,7 @@
 import type { CoarseClock } from '../base/clock.ts'
 import type { Turn } from '../base/turn.ts'
 import { ReadOnlyScripts } from '../command/read-only-scripts.ts'
+import { ScriptBook } from '../command/script-book.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandTable } from '../command/table.ts'
 import type { Comparer } from '../compare/comparer.ts'
@@ -22,6 +23,7 @@ import { Plan } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import { idOfFunction } from '../routing/script-id.ts'
+import { ScriptLoads } from '../upstream/script-loads.ts'
 import type { Store } from '../upstream/store.ts'
 import type { BlockedCommand } from './blocked-command.ts'
 import { BusyQueues } from './busy-queues.ts'
@@ -93,6 +95,9 @@ export class DataPath implements DataPathContext {
   stashedBytes = 0
   readonly scans = new ScanTables()
   readonly functions: FunctionBook
+  readonly scripts = new ScriptBook()
+  /** At primaries. */
+  readonly scriptLoads = new ScriptLoads(() => this.resumeWaiting())
   /** Of the command at hand: whatever lets another session go on makes it another one's. */
   readonly plan: Plan
   readonly repeat = new Repeat()

@@ -12,6 +12,7 @@ import { textArg, wordArg } from './arguments.ts'
 import type { DataPath } from './data-path.ts'
 import { histogramsAsked } from './local-calls.ts'
 import { isMalformed } from './malformed.ts'
+import { scriptExists } from './script-exists.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -23,9 +24,11 @@ import type { Session } from './session.ts'
  *   COMMANDLOG GET      the same, of Valkey
  *   CONFIG SET          is answered when what HELLO tells is known anew, if it is about that
  *   ACL LOG             a log-in that was refused has the name of the command that clients send, not Understudy's own spelling
+ *   SCRIPT EXISTS       is asked of every primary in use (`scriptExists`)
  *   LATENCY HISTOGRAM   what was answered here is added; CONFIG RESETSTAT forgets it
  */
 export function mendedCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  if (spec.name === 'SCRIPT EXISTS') return scriptExists(session, view)
   const { path, own } = session
   planCommand(path.routes, spec, view, path.plan)
   const { route } = path.plan

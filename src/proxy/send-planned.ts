@@ -15,6 +15,7 @@ import type { Store } from '../upstream/store.ts'
 import type { DataPath } from './data-path.ts'
 import { COUNTED, FUNCTIONS, MAP_KEYS, MIRRORED, MIXED, OF_ANY_ROUTE, SAMPLED, UNDECLARED } from './marks.ts'
 import { isSampledRead } from './sampled-reads.ts'
+import { noteScript } from './script-calls.ts'
 import type { Session } from './session.ts'
 
 /** Puts the planned command (`path.plan`) on a pipeline, marked (`marks.ts`) for the mirror and the comparer. `seq`: its place in the order of the client's replies. */
@@ -29,6 +30,10 @@ export function sendPlanned(
   const { plan } = path
   const { route } = plan
   const spec = given?.write && given.firstKey === 0 ? asCalled(path, route, given, view) : given
+  if (given !== null && given.firstKey === 0) {
+    const script = noteScript(path, given, view)
+    if (script !== null) path.scriptLoads.ahead(pipeline, script)
+  }
   let slot: InFlight
   if (plan.renames) {
     const renamed = renameForPrimary(path.routes, view, plan)

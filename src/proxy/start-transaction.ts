@@ -1,3 +1,4 @@
+import type { KnownScript } from '../command/script-book.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { FRAME } from '../resp/encode.ts'
@@ -27,7 +28,8 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
       session.answer(FRAME.OK)
       return true
     case 'MULTI': {
-      const route = view.buf === session.input.buf ? wholeTransaction(session, view.frameEnd) : null
+      called.length = 0
+      const route = view.buf === session.input.buf ? wholeTransaction(session, view.frameEnd, called) : null
       if (typeof route === 'string') return session.waitFor(route)
       if (route !== null) {
         const store = session.path.primaryOf(route)
@@ -36,6 +38,8 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
         if (pipeline.busyFor(session) !== null) break
         if (pipeline.full) return session.waitFor('room')
         const whole = new Transaction(session, pipeline, route)
+        // Behind MULTI they would be queued.
+        for (const script of called) session.path.scriptLoads.ahead(pipeline, script)
         enterPin(session, whole)
         return whole.dispatch(view, spec)
       }
@@ -55,3 +59,6 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
   if (!taken || transaction.idle) leavePin(session, transaction)
   return taken
 }
+
+/** Of the transaction at hand. */
+const called: KnownScript[] = []

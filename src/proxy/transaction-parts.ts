@@ -6,6 +6,7 @@ import type { Store } from '../upstream/store.ts'
 import type { Session } from './session.ts'
 import { TransactionConnection } from './transaction-connection.ts'
 import { TransactionQueue } from './transaction-queue.ts'
+import type { TransactionScripts } from './transaction-scripts.ts'
 import type { TransactionSubscriptions } from './transaction-subscriptions.ts'
 import type { TransactionTracking } from './transaction-tracking.ts'
 
@@ -14,6 +15,8 @@ export class TransactionParts {
   readonly session: Session
   readonly connection: TransactionConnection
   readonly queue: TransactionQueue
+  /** Null: it calls none by SHA-1 that are known. */
+  scripts: TransactionScripts | null = null
   /** Of its first key; null: none has come yet. */
   route: Route | null
   watching = false
@@ -72,6 +75,7 @@ export class TransactionParts {
   /** Goes on at that store; null: where the next key is. What is owed from where it was still comes. */
   moveTo(store: Store | null): void {
     const { session, connection } = this
+    this.scripts?.moved()
     const owes = connection.dedicated !== null && session.order.owed > 0
     if (owes) this.leaving++
     connection.moveTo(store, (answered) => {

@@ -16,8 +16,10 @@ import { moveTransaction, rerouteTransaction } from './move-transaction.ts'
 import { ownMessagesOf, sendPublishing } from './own-messages.ts'
 import { leavePin, type Pin, restrictingAround } from './pin.ts'
 import { queueCommand } from './queue-command.ts'
+import { noteScript } from './script-calls.ts'
 import { settleExec } from './settle-exec.ts'
 import { frameOf, TransactionParts } from './transaction-parts.ts'
+import { TransactionScripts } from './transaction-scripts.ts'
 import { WatchedKeys } from './watched-keys.ts'
 import { whileWatching } from './while-watching.ts'
 
@@ -118,8 +120,19 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
     // The one wrong command that ends the transaction at once.
     if (spec?.name === 'EXEC' && this.inMulti)
       return this.#leaveWithError(`EXECABORT Transaction discarded because of: ${wrongArity(spec).slice(4)}`)
-    if (this.inMulti) return queueCommand(this, view, spec)
+    if (this.inMulti) {
+      const isTaken = queueCommand(this, view, spec)
+      if (isTaken && spec !== null && spec.firstKey === 0) this.#noteScript(spec, view)
+      return isTaken
+    }
     return sendPublishing(session, spec, () => whileWatching(session, this.connection, view, spec))
+  }
+
+  #noteScript(spec: CommandSpec, view: CommandView): void {
+    const script = noteScript(this.session.path, spec, view)
+    if (script === null) return
+    this.scripts ??= new TransactionScripts(this.session)
+    this.scripts.add(script)
   }
 
   /** Redis goes on; Valkey gives the transaction up. */
@@ -158,6 +171,7 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
       // It is about the replies behind it: those that are owed from before have to be out.
       if (this.#changesReplyMode && session.order.owed > 0) return session.waitFor('replies')
       if (this.queue.isToBeTold) return session.waitFor('room')
+      if (this.scripts?.areAt(this.connection.store!) === false) return session.waitFor('room')
       if (this.queue.pauses && !path.storePause.mayPause(session, this.connection.store!))
         return session.waitFor('room')
       if (this.queue.asksForSubscribers && path.pendingSubscriptions.holdsBack(session)) return session.waitFor('pin')
@@ -184,6 +198,7 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
 
   settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
     this.#counted(slot, buf[start] === MINUS ? 'error' : 'ok')
+    this.scripts?.answered(buf, start, end)
     const held = settleExec(this, slot, buf, start, end)
     const isClean = buf[start] !== MINUS || execDidNothing(buf, start, end)
     // Messages of what it has subscribed to come behind the answer that confirms it.

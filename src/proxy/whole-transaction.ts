@@ -1,9 +1,11 @@
+import type { KnownScript } from '../command/script-book.ts'
 import type { Handling } from '../command/spec.ts'
 import { planCommand } from '../routing/plan.ts'
 import type { Route } from '../routing/route.ts'
 import { changesFunctions, refuseServerWide } from '../routing/server-wide.ts'
 import { isHttp } from './http.ts'
 import { asksForSubscribers } from './pending-subscriptions.ts'
+import { calledScript } from './script-calls.ts'
 import type { Session } from './session.ts'
 import type { Wait } from './wait.ts'
 
@@ -12,8 +14,9 @@ const PLAIN: ReadonlySet<Handling> = new Set(['forward', 'blocking', 'keyspace',
 /**
  * Looks ahead, behind a MULTI: the route of a transaction that has arrived to its EXEC and can go down the shared pipeline; null: it has to be pinned. Or what it had better wait for than take a connection of its own: a key that it
  * writes is being copied, or the primary is asked to tell what its scripts write.
+ * `called`: takes the scripts that it calls by SHA-1.
  */
-export function wholeTransaction(session: Session, from: number): Route | Wait | null {
+export function wholeTransaction(session: Session, from: number, called: KnownScript[]): Route | Wait | null {
   const { path } = session
   // CLIENT PAUSE may hold one of its commands, with the shared connection in MULTI.
   if (path.pause !== null) return null
@@ -25,6 +28,10 @@ export function wholeTransaction(session: Session, from: number): Route | Wait |
     if (spec?.name === 'EXEC') return view.argc === 1 ? (route ?? path.routes.fallback) : null
     // An unknown command is the server's to refuse; whatever would change the connection is not for the shared one.
     if (spec !== null && !PLAIN.has(spec.handling)) return null
+    if (spec !== null && spec.firstKey === 0) {
+      const script = calledScript(path, spec, view)
+      if (script !== null) called.push(script)
+    }
     if (spec === null && isHttp(view)) return null
     // It waits for them, and nobody else is to wait with it.
     if (spec !== null && path.pendingSubscriptions.any && asksForSubscribers(spec)) return null

@@ -39,6 +39,8 @@ export interface PipelineConnection {
 }
 
 export interface PipelineConnectionOwner extends ConnectionOwner {
+  /** One of several servers behind it is not there at the moment. */
+  parted(): void
   /** One of several servers behind it is another one than before, or was restarted, or was not there for a while. */
   renewed(): void
   /** The command whose reply is next will never get one, and the connection goes on. Gives how many more replies its owner waited for; they do not come either. */

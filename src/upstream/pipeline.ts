@@ -38,6 +38,8 @@ export class Pipeline {
   #busy: Busy | null = null
   /** How many connections it has had that were ready. */
   generation = 0
+  /** How often it has come to a server that may be another one, or have lost what it keeps in memory alone: of a cluster, one of its nodes. */
+  arrivals = 0
   /** CLIENT ID on the store; 0: unknown. */
   clientId = 0
   /** For pushes (RESP3) and, in `relay` mode, for every frame: a view, valid during the call. */
@@ -79,7 +81,13 @@ export class Pipeline {
     this.#pairing = new ReplyPairing(this, this.#losses, greeted)
     const owner: PipelineConnectionOwner = {
       lostHead: (loss) => this.#losses.head(loss),
-      renewed: () => this.options.onState?.(this, null),
+      parted: () => {
+        this.arrivals++
+      },
+      renewed: () => {
+        this.arrivals++
+        this.options.onState?.(this, null)
+      },
       // What waits for a new connection has an order to keep.
       detachHead: (most, several) =>
         options.whenDown === 'wait' ? null : this.#queue.detachHead(most, several, this.#losses.settling),
@@ -298,6 +306,7 @@ export class Pipeline {
   #ready(clientId: number): void {
     this.clientId = clientId
     this.generation++
+    this.arrivals++
     this.#setState('up', null)
     this.#write()
     if (this.options.dedicated) this.onDrain?.()

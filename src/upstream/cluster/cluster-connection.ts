@@ -16,7 +16,7 @@ import { ClusterSender } from './cluster-sender.ts'
 import { ClusterTransaction } from './cluster-transaction.ts'
 import { clusterUnblock, unblockingAt } from './cluster-unblock.ts'
 import { concernsOneServer, keylessWay } from './keyless.ts'
-import { commonOf, listOf, type Merging, mergeParts, orError, someOf, sumOf } from './merge.ts'
+import { commonOf, everyOf, listOf, type Merging, mergeParts, orError, someOf, sumOf } from './merge.ts'
 import { NodeLinks } from './node-links.ts'
 import { type Place, ReplyPlaces } from './reply-places.ts'
 import type { Footprint } from './slot-flow.ts'
@@ -59,6 +59,7 @@ export class ClusterConnection implements PipelineConnection {
     this.#places = new ReplyPlaces(owner, options.clock)
     this.#links = new NodeLinks(cluster, options, {
       up: () => this.#ready(),
+      parted: () => owner.parted(),
       renewed: () => {
         if (this.socket !== null) owner.renewed()
       },
@@ -254,6 +255,8 @@ export class ClusterConnection implements PipelineConnection {
         return this.#toAll(frameOf(view), listOf)
       case 'some':
         return this.#toAll(frameOf(view), someOf)
+      case 'every':
+        return this.#toAll(frameOf(view), everyOf)
       case 'common':
         return this.#toAll(frameOf(view), commonOf)
       case 'info':

@@ -120,7 +120,7 @@ export class ClusterTransaction {
 /** One node's answer is as good as all of theirs, as far as a transaction goes. */
 function isAnsweredByOne(name: string): boolean {
   const way = keylessWay(name)
-  return way === 'any' || way === 'common'
+  return way === 'any' || way === 'every' || way === 'common'
 }
 
 const MULTI = encodeCommand(['MULTI'])

@@ -7,19 +7,20 @@
  *   list    all masters: their lists, one behind the other
  *   info    all masters: one INFO of the whole
  *   scan    node after node; the cursor says which
+ *   every   all masters: of each of the things asked about, whether all of them have it
  *   some    all masters: the answer of one of those that have one, whichever
  *   common  all masters: the libraries of functions that each of them lists, with the same source where that is asked for
  *   node    the node that Understudy names behind the command's own words; any, where it names none and only asks whether the user may
  *
  * Everything else concerns one server, and a cluster has several: it is refused.
  */
-export type Keyless = 'any' | 'ok' | 'sum' | 'list' | 'info' | 'scan' | 'some' | 'common' | 'node'
+export type Keyless = 'any' | 'ok' | 'sum' | 'list' | 'info' | 'scan' | 'some' | 'every' | 'common' | 'node'
 
 const TABLE: Readonly<Record<Keyless, readonly string[]>> = {
   any: [
     ...['PING', 'ECHO', 'TIME', 'PUBLISH', 'EVAL', 'EVALSHA', 'EVAL_RO', 'EVALSHA_RO', 'FCALL', 'FCALL_RO', 'LOLWUT'],
     ...['COMMAND', 'COMMAND COUNT', 'COMMAND DOCS', 'COMMAND INFO', 'COMMAND LIST', 'COMMAND GETKEYS', 'CONFIG GET'],
-    ...['SCRIPT EXISTS', 'FUNCTION DUMP', 'ACL WHOAMI', 'ACL CAT', 'AUTH'],
+    ...['FUNCTION DUMP', 'ACL WHOAMI', 'ACL CAT', 'AUTH'],
     // Sent to ask whether the user may.
     ...['CLIENT LIST', 'CLIENT KILL', 'CLIENT PAUSE', 'CLIENT UNPAUSE'],
   ],
@@ -32,6 +33,7 @@ const TABLE: Readonly<Record<Keyless, readonly string[]>> = {
   info: ['INFO'],
   scan: ['SCAN'],
   some: ['RANDOMKEY'],
+  every: ['SCRIPT EXISTS'],
   common: ['FUNCTION LIST'],
   node: ['CLIENT UNBLOCK'],
 }

@@ -3,7 +3,7 @@ import { elements } from '../../command/effects/reading.ts'
 import type { Merge } from '../../command/split-commands.ts'
 import { EQUALS, MINUS, UNDERSCORE } from '../../resp/bytes.ts'
 import { decodeReply, elementOffsets } from '../../resp/decode.ts'
-import { FRAME } from '../../resp/encode.ts'
+import { encodeReply, FRAME } from '../../resp/encode.ts'
 import { type Reply, SimpleReply } from '../../resp/reply.ts'
 
 /** The answers of the nodes, in the order in which they were asked, as one. An error of one is the answer. */
@@ -36,6 +36,15 @@ export function sumOf(frames: readonly Buffer[]): Buffer {
 export function someOf(frames: readonly Buffer[]): Buffer {
   const some = frames.filter((frame) => frame[0] !== UNDERSCORE && frame.toString('latin1', 0, 3) !== '$-1')
   return some[Math.floor(Math.random() * some.length)] ?? frames[0]!
+}
+
+/** Of lists of 0 and 1, equally long: 1 where all of them have it. */
+export function everyOf(frames: readonly Buffer[]): Buffer {
+  const [first, ...others] = frames.map((frame) => decodeReply(frame, 0, frame.length) as number[])
+  return encodeReply(
+    first!.map((one, i) => (others.every((other) => other[i] === one) ? one : 0)),
+    2,
+  )
 }
 
 export function listOf(frames: readonly Buffer[]): Buffer {

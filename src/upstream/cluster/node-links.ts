@@ -9,7 +9,9 @@ export type NodeAddress = Pick<ClusterNode, 'host' | 'port'>
 export interface NodeLinksOwner {
   /** A node can be spoken to. */
   up(): void
-  /** The same of one that could not be, or was not known, when the others could already; or the cluster has other masters than it had. */
+  /** One cannot be spoken to at the moment. */
+  parted(): void
+  /** As `up`, of one that could not be, or was not known, when the others could already; or the cluster has other masters than it had. */
   renewed(): void
   /** No node can. */
   down(reason: string): void
@@ -157,6 +159,7 @@ export class NodeLinks {
     }
     this.#first.delete(pipeline)
     if (pipeline.state === 'down') {
+      this.#owner.parted()
       this.#cluster.ask()
       const all = [...this.#links.values()]
       if (all.every((link) => link.pipeline.state === 'down')) this.#owner.down(error ?? 'no node answers')

@@ -36,7 +36,7 @@ test('whatever a subscriber asks is answered in turn, and owes no reply once it 
         isReady = true
       },
       bytes: (buf, length) => heard.push(buf.toString('latin1', 0, length)),
-      ...{ refused() {}, failed() {}, drained() {}, renewed() {}, say() {} },
+      ...{ refused() {}, failed() {}, drained() {}, parted() {}, renewed() {}, say() {} },
       ...{ lostHead: () => 0, detachHead: () => null },
     },
   )

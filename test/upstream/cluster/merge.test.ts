@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { encodeCommand } from '../../../src/resp/encode.ts'
-import { commonOf } from '../../../src/upstream/cluster/merge.ts'
+import { commonOf, everyOf } from '../../../src/upstream/cluster/merge.ts'
 
 /** As FUNCTION LIST WITHCODE gives it. */
 function libraryOf(name: string, code: string, functions: readonly string[]): Buffer {
@@ -34,4 +34,10 @@ test('a cluster has the libraries of functions that each of its nodes has, in wh
   expect(commonOf([list(everywhere, old, here), list(fresh, otherwise), list(everywhere)])).toEqual(list(everywhere))
   expect(commonOf([list(here, old), list(old, here)])).toEqual(list(here, old))
   expect(commonOf([list(here), list()])).toEqual(encodeCommand([]))
+})
+
+test('a cluster has a script where each of its nodes has it', () => {
+  const frame = (...there: number[]) => Buffer.from(`*${there.length}\r\n${there.map((one) => `:${one}\r\n`).join('')}`)
+  expect(everyOf([frame(1, 1, 0), frame(1, 0, 0), frame(1, 1, 1)])).toEqual(frame(1, 0, 0))
+  expect(everyOf([frame(1, 0)])).toEqual(frame(1, 0))
 })

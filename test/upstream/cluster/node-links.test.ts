@@ -30,7 +30,14 @@ test('a subscriber hears on where its node becomes a replica, and is ended where
   const topology = cluster.topology!
   const ended: string[] = []
   const heard: string[] = []
-  const owner = { up() {}, renewed() {}, down() {}, refused() {}, ended: (reason: string) => ended.push(reason) }
+  const owner = {
+    up() {},
+    parted() {},
+    renewed() {},
+    down() {},
+    refused() {},
+    ended: (reason: string) => ended.push(reason),
+  }
   const identity = { database: 0, protocol: 2, user: null } as const
   const links = new NodeLinks(
     cluster,

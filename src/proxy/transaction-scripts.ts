@@ -1,0 +1,48 @@
+import type { KnownScript } from '../command/script-book.ts'
+import type { Loading } from '../upstream/script-loads.ts'
+import type { Store } from '../upstream/store.ts'
+import type { Session } from './session.ts'
+
+/**
+ * The scripts that one transaction calls by SHA-1. One that arrives whole has them loaded ahead of its MULTI. On a connection of its own MULTI has been said by then: they are loaded on the shared connection, where that has
+ * not brought them yet, and EXEC waits for its answers.
+ */
+export class TransactionScripts {
+  readonly #session: Session
+  readonly #called: KnownScript[] = []
+  /** Those that EXEC waits for; null: nobody has looked yet. */
+  #loadings: Loading[] | null = null
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  add(script: KnownScript): void {
+    this.#called.push(script)
+  }
+
+  /** Its keys are at another store now. */
+  moved(): void {
+    this.#loadings = null
+  }
+
+  /** The store has them, or is not to be given them. False: EXEC has to wait for room. */
+  areAt(store: Store): boolean {
+    const { database, protocol, user, path } = this.#session
+    if (this.#loadings === null) {
+      const pipeline = store.shared(database, protocol, user)
+      // It may be in a pause between attempts while the transaction's own connection got through.
+      if (pipeline.state === 'down') pipeline.connect()
+      this.#loadings = this.#called.flatMap((script) => path.scriptLoads.ahead(pipeline, script) ?? [])
+    }
+    const waits = this.#loadings.filter(({ hasEnded }) => !hasEnded)
+    for (const loading of waits) loading.isAwaited = true
+    return waits.length === 0
+  }
+
+  /** EXEC's reply, a view. What a server turns out not to know is loaded again ahead of its next call. */
+  answered(buf: Buffer, start: number, end: number): void {
+    if (!buf.subarray(start, end).includes('-NOSCRIPT ')) return
+    for (const script of this.#called) this.#session.path.scriptLoads.forget(script)
+  }
+}
