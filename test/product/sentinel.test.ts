@@ -159,6 +159,21 @@ test('a failover of the primary under load: no client is disconnected, all write
   expect(await driftBetween(now, next)).toEqual([])
 }, 300_000)
 
+test('a script that a client has sent before a failover is there for its transactions after it', async () => {
+  const group = await startGroup()
+  const understudy = started(
+    await startUnderstudy(config(group.url, group.url, 'passthrough').replace(/, target: new/, '')),
+  )
+  const client = understudy.client()
+  const sha = (await client.script('LOAD', "return redis.call('INCR', KEYS[1])")) as string
+  const bump = () => client.multi([['evalsha', sha, 1, 'k']]).exec()
+  expect(await bump()).toEqual([[null, 1]])
+  const now = await group.failover()
+  await followed(understudy, 'old', now)
+  await now.client().script('FLUSH')
+  expect(await bump()).toEqual([[null, 2]])
+}, 300_000)
+
 test('a shadow that is killed: its replica takes over, what was on the way is copied, and the old one gets nothing when it comes back', async () => {
   const [group, old] = await Promise.all([startGroup(2_000), startRedis()])
   started(old)

@@ -157,6 +157,18 @@ describe('routes with different primaries', () => {
     expect(await fresh.client().get('job:2')).toBe('2')
   })
 
+  test('the same on a listener whose clients have connections of their own', async () => {
+    path = await startDataPath({ ...apart('passthrough'), listen: { connections: 'dedicated' } })
+    const { app, bump } = bumping()
+    const sha = (await app.script('LOAD', `${BUMP} -- loaded`)) as string
+    expect([await bump('job:1'), await bump('other')]).toEqual([1, 1])
+
+    await path.apply(apart('switched'))
+    expect([await bump('job:2'), await bump('other')]).toEqual([1, 2])
+    expect(await piecemeal(sha, 'job:2')).toBe('*1\r\n:2\r\n')
+    expect(await app.script('EXISTS', sha)).toEqual([1])
+  })
+
   test('SCRIPT EXISTS says yes where each of them has it', async () => {
     const half = (await old.client().script('LOAD', BUMP)) as string
     path = await startDataPath(apart('switched'))
