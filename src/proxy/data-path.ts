@@ -142,7 +142,7 @@ export class DataPath implements DataPathContext {
       read: () => this.resumeWaiting(),
       changed: (store, changes) => this.#functionsChanged(store, changes),
     })
-    this.plan = new Plan(this.scans, this.functions)
+    this.plan = new Plan(this.scans, this.functions, this.scripts)
     this.readOnlyScripts = new ReadOnlyScripts((name) => this.functions.isReadOnly(name))
     this.crossSlots = new CrossSlots(parts.log)
     this.commands = parts.commands

@@ -19,7 +19,7 @@ export function planScript(table: RouteTable, spec: CommandSpec, view: CommandVi
   const source = SOURCE_AT[spec.name]
   if (source === undefined || source >= view.argc) return
   const text = view.buf.toString('latin1', view.start[source]!, view.end[source]!)
-  const script = spec.name.startsWith('EVALSHA') ? seen.get(text.toLowerCase()) : learn(text)
+  const script = spec.name.startsWith('EVALSHA') ? called(text, plan) : learn(text)
   if (script === undefined) {
     plan.unread = refusesMadeUpNames(table, plan) && /^[0-9a-f]{40}$/i.test(text) && countsKeys(view, plan)
     return
@@ -179,6 +179,14 @@ const bySource = new Map<string, Seen>()
 const MAX_SCRIPTS = 1_000
 const MAX_SOURCE_CHARACTERS = 64 * 1024
 const commands = CommandTable.builtin()
+
+/** By its SHA-1: read by now, if its source passed when it did not matter which keys it uses. */
+function called(sha: string, { scripts }: Plan): Seen | undefined {
+  const found = seen.get(sha.toLowerCase())
+  if (found !== undefined) return found
+  const script = scripts?.bySha(sha)
+  return script === undefined ? undefined : learn(script.source.toString('latin1'))
+}
 
 function learn(source: string): Seen {
   const learnt = bySource.get(source)

@@ -1,5 +1,6 @@
 import { hashBytes } from '../base/hash.ts'
 import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
+import type { ScriptBook } from '../command/script-book.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { pageForPrimary, planElementScan } from './element-scan.ts'
@@ -40,14 +41,21 @@ export class Plan {
   awaitsFunctions = false
   /** Null: nobody keeps them. */
   readonly functions: Functions | null
+  /** The same of scripts. */
+  readonly scripts: ScriptBook | null
   /** Tables that a SCAN may have begun under; null: none but the one in force. */
   readonly formerTables: FormerTables | null
   /** Several primaries: cannot be sent as one command. Its text for the client, without `-`; null when it can. */
   refusal: string | null = null
 
-  constructor(formerTables: FormerTables | null = null, functions: Functions | null = null) {
+  constructor(
+    formerTables: FormerTables | null = null,
+    functions: Functions | null = null,
+    scripts: ScriptBook | null = null,
+  ) {
     this.formerTables = formerTables
     this.functions = functions
+    this.scripts = scripts
   }
 }
 

@@ -169,6 +169,27 @@ describe('routes with different primaries', () => {
     expect(await app.script('EXISTS', sha)).toEqual([1])
   })
 
+  test('one that makes names itself is judged where it is called, although it was sent when that did not matter', async () => {
+    const renamed = (phase: 'passthrough' | 'switched'): DataPathOptions => ({
+      stores: { old, new: fresh },
+      routes: [
+        { name: 'rest', keys: ['{x}'], source: 'old', target: { store: 'new', keys: { '{x}': 'app:{x}' } }, phase },
+      ],
+    })
+    path = await startDataPath(renamed('passthrough'))
+    const client = await path.raw()
+    const madeUp = (await client.ask('SCRIPT', 'LOAD', "return redis.call('SET', 'k' .. ARGV[1], 'x')")).split(
+      '\r\n',
+    )[1]!
+    await path.apply(renamed('switched'))
+    const refused = /^-ERR Understudy refuses this script: it uses keys which it does not declare/
+    expect(await client.ask('EVALSHA', madeUp, 1, 'k', '1')).toMatch(refused)
+    await client.ask('MULTI')
+    expect(await client.ask('EVALSHA', madeUp, 1, 'k', '1')).toMatch(refused)
+    expect(await client.ask('EXEC')).toMatch(/^-EXECABORT/)
+    expect(await fresh.client().keys('*')).toEqual([])
+  })
+
   test('SCRIPT EXISTS says yes where each of them has it', async () => {
     const half = (await old.client().script('LOAD', BUMP)) as string
     path = await startDataPath(apart('switched'))
