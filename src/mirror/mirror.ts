@@ -177,6 +177,11 @@ export class Mirror {
     this.#doubts.script(spec, bytes, 0, bytes.length)
   }
 
+  /** FUNCTION LOAD or its like is about to be sent to this primary, which may be a shadow as well. */
+  functionsChanging(store: number): void {
+    this.#queue.functionsChanging(this.#context.stores[store]!)
+  }
+
   /** As `settled`, for bytes that are not a pipeline's slot: a command of a transaction, with its part of EXEC's reply. */
   apply(
     spec: CommandSpec | null,

@@ -26,7 +26,7 @@ export class ScriptEffects {
     this.#functions = functions
   }
 
-  /** The same of a command of the route where it lies in a buffer. */
+  /** Of a command of the route where it lies in a buffer: as `factsOf`. */
   factsIn(spec: CommandSpec, { buf, start, end }: CommandView, route: Route): ScriptFacts | null {
     const { scripts, commands } = this.#context
     if (spec.name === 'EVAL') return scripts.learn(buf, start[1]!, end[1]!).factsBy(commands)
@@ -66,7 +66,8 @@ export class ScriptEffects {
     if (typeof found === 'string') return null
     const isThere =
       shadow !== null &&
-      this.#functions.has(shadow.storeName, found.library, found.digest, database) &&
+      (shadow.store === primary.store ||
+        this.#functions.has(shadow.storeName, found.library, found.digest, database)) &&
       !this.#dirty.toVerify.hasCause(this.#context.routes.fallback.name, 'functions')
     if (!isThere) return found.factsUnsent
     found.isRunAgain ||= found.facts.varies === null
@@ -113,8 +114,11 @@ export class ScriptEffects {
       case 'FUNCTION LOAD':
       case 'FUNCTION DELETE':
       case 'FUNCTION FLUSH':
-      case 'FUNCTION RESTORE':
-        if (routes.fallback.shadow !== null) this.#functions.sent(name, args, routes.fallback.shadow.storeName)
+      case 'FUNCTION RESTORE': {
+        const { primary, shadow } = routes.fallback
+        // One store has it already, and nothing is sent.
+        if (shadow !== null && shadow.store !== primary.store) this.#functions.sent(name, args, shadow.storeName)
+      }
     }
   }
 

@@ -261,6 +261,11 @@ export class ShadowQueue implements ReplyOwner {
 
   // --- calls of functions beside changes of these
 
+  /** A change is about to be sent to the store as a primary: calls that are run again on it may come behind it. */
+  functionsChanging(store: Store): void {
+    for (const pipeline of store.shadowPipelines()) this.#markCalls(pipeline)
+  }
+
   /** A change is about to leave on `own`: calls on other connections may meet it ahead of them. */
   #doubtCalls(store: Store, own: Pipeline): void {
     for (const pipeline of store.shadowPipelines()) if (pipeline !== own) this.#markCalls(pipeline)

@@ -54,6 +54,7 @@ export function sendPlanned(
     if (spec.firstKey === 0 && changesFunctions(spec)) {
       slot.flags |= FUNCTIONS
       path.functions.changing(route.primary.storeName)
+      path.mirror.functionsChanging(route.primary.store)
     }
     if (path.mirror.undeclared.areWrittenBy(spec, view, route)) {
       slot.flags |= plan.positions.count > 0 && plan.others === null ? UNDECLARED : UNDECLARED | OF_ANY_ROUTE

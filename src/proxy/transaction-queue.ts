@@ -150,7 +150,10 @@ export class TransactionQueue {
     if (this.#undeclared.length > 0) this.#leaveUndeclared()
     session.writesOwed++
     this.#functionsOf = this.changesFunctions ? [route.primary.storeName] : []
-    for (const store of this.#functionsOf) path.functions.changing(store)
+    if (this.changesFunctions) {
+      path.functions.changing(route.primary.storeName)
+      path.mirror.functionsChanging(route.primary.store)
+    }
     this.states.delete(route.state)
     for (const state of this.states) state.inFlight++
   }

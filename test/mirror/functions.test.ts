@@ -464,3 +464,60 @@ describe('changes of functions and calls in several databases, where one of the 
     await equal(path, [])
   })
 })
+
+describe('calls that are run again where both names of a key are at one store', () => {
+  const library = (value: string) =>
+    `#!lua name=l\nredis.register_function('f', function(keys) return redis.call('SET', keys[1], '${value}') end)`
+  const startAtOne = async (store: RedisServer | { port: number }) => {
+    const path = await startDataPath({
+      stores: { store },
+      routes: [
+        {
+          source: { store: 'store', keys: { '*': 'o:*' } },
+          target: { store: 'store', keys: { '*': 'n:*' } },
+          phase: 'mirror',
+        },
+      ],
+    })
+    running.push(path)
+    return path
+  }
+
+  test('are so for clients of every database, also behind a change of the library', async () => {
+    const path = await startAtOne(old)
+    for (const db of [0, 1]) {
+      const app = path.client({ db })
+      await app.call('FUNCTION', 'LOAD', 'REPLACE', library(`v${db}`))
+      for (let i = 0; i < 5; i++) await app.call('FCALL', 'f', 1, `k${i}`)
+      await settled(path)
+      expect(await old.client({ db }).mget('o:k4', 'n:k4')).toEqual([`v${db}`, `v${db}`])
+    }
+    expect(path.runtime.stats().routes['all']!.counters).toMatchObject({ copied: 0, applied: 10 })
+  })
+
+  test('are copied where a change may have come in between', async () => {
+    const network = await new HoldingNetwork(old).start()
+    running.push({ stop: () => network.stop() })
+    const path = await startAtOne({ port: network.port })
+    const app = path.client()
+    await app.call('FUNCTION', 'LOAD', library('one'))
+    await app.set('IN0', 1)
+    await app.call('FCALL', 'f', 1, 'k')
+    await settled(path)
+    for (const change of [
+      () => app.call('FUNCTION', 'LOAD', 'REPLACE', library('two')),
+      () => app.multi().call('FUNCTION', 'LOAD', 'REPLACE', library('three')).exec(),
+    ]) {
+      network.hold('N:IN0')
+      await app.call('FCALL', 'f', 1, 'k')
+      await eventually(() => expect(network.holds('n:k')).toBe(true))
+      await change()
+      network.pass()
+      await settled(path)
+      const [here, there] = await old.client().mget('o:k', 'n:k')
+      expect(there).toBe(here)
+      await app.call('FCALL', 'f', 1, 'other')
+      await settled(path)
+    }
+  })
+})
