@@ -1,10 +1,11 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Readiness, Status } from '../../src/admin/control.ts'
 import { servingOf } from '../../src/admin/serving.ts'
+import { steadyNowMs } from '../../src/base/clock.ts'
 import type { ClusterView } from '../../src/upstream/cluster-watch.ts'
 import type { Health } from '../../src/upstream/health.ts'
 import { startCluster } from '../support/cluster.ts'
-import { configOf } from '../support/data-path.ts'
+import { configOf, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { mirroredRoute, startMigration } from '../support/migration.ts'
 import { startRedis } from '../support/redis.ts'
@@ -57,6 +58,27 @@ describe('a store that is a primary', () => {
       partly: 'so',
     })
   })
+})
+
+test('what a store has answered counts on whichever of its connections it came', async () => {
+  const store = await startRedis()
+  const path = await startDataPath({ stores: { store }, listen: { connections: 'dedicated' } })
+  running.push(store, path)
+  const lastReadMs = () => path.runtime.stats().stores['store']!.lastReadMs
+  for (let i = 0; i < 2; i++) {
+    const client = await path.raw()
+    await client.ask('PING')
+    const beforeMs = steadyNowMs()
+    await eventually(async () => {
+      await client.ask('PING')
+      expect(lastReadMs()).toBeGreaterThan(beforeMs + 10)
+    })
+    const heardMs = lastReadMs()
+    expect(heardMs).toBeLessThan(steadyNowMs() + 10)
+    client.socket.destroy()
+    await eventually(() => expect(path.runtime.stats().clients).toBe(0))
+    expect(lastReadMs()).toBeGreaterThanOrEqual(heardMs - 1)
+  }
 })
 
 test.each([
