@@ -1,5 +1,6 @@
 import { Semaphore } from '../base/semaphore.ts'
 import type { Difference } from '../compare/diff.ts'
+import { WAITS_FOR_COPY } from '../mirror/aligned-reads.ts'
 import { isUnknownCommand, textOf } from '../mirror/store-errors.ts'
 import { decodeReply } from '../resp/decode.ts'
 import type { ErrorReply } from '../resp/reply.ts'
@@ -29,6 +30,11 @@ export type Outcome =
   | { readonly kind: 'equal' }
   | { readonly kind: 'different'; readonly difference: Difference }
   | { readonly kind: 'failed'; readonly reason: string }
+
+/** The key is dirty, so its whole state is copied anyhow: nothing can be said of it before. */
+export function waitsForCopy(outcome: Outcome): boolean {
+  return outcome.kind === 'failed' && outcome.reason === WAITS_FOR_COPY
+}
 
 /**
  * Compares keys (application names) of a route's two sides: many of them quickly, and exactly those that the quick look cannot clear. Waits for a store that

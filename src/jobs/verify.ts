@@ -1,11 +1,10 @@
 import { hashBytes } from '../base/hash.ts'
-import { WAITS_FOR_COPY } from '../mirror/aligned-reads.ts'
 import { notMirrored } from './backfill.ts'
 import { type EndKeys, endsOf } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
 import { inOrder, type PageResult } from './in-order.ts'
 import type { ListedKey } from './job-store.ts'
-import { type Outcome, Pairs } from './pairs.ts'
+import { type Outcome, Pairs, waitsForCopy } from './pairs.ts'
 import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { countKeys, scan } from './scan.ts'
@@ -49,7 +48,7 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
     await throttle.admit(keys.length)
     const suspects = await suspectsOf(keys)
     const outcomes = await Promise.all(suspects.map((key) => pairs.confirmed(database, key)))
-    const left = outcomes.filter(isLeft).length
+    const left = outcomes.filter(waitsForCopy).length
     return {
       unsampled: page.keys.length - keys.length,
       looked: keys.length,
@@ -115,17 +114,13 @@ function sampling(share: number): (key: Buffer) => boolean {
 }
 
 /**
- * The key is dirty: its whole state is copied anyhow, and until then it closes gates by itself, so there is nothing left for a verify to find. One that is written all the time in such a way that every write is settled by
+ * A key that waits for a copy is left: until that has come it closes gates by itself, so there is nothing for a verify to find. One that is written all the time in such a way that every write is settled by
  * a copy (queues, scripts) would hardly ever be met otherwise.
  */
-function isLeft(outcome: Outcome): boolean {
-  return outcome.kind === 'failed' && outcome.reason === WAITS_FOR_COPY
-}
-
 function listed(database: number, keys: readonly Buffer[], outcomes: readonly Outcome[]): ListedKey[] {
   return outcomes.flatMap((outcome, i): ListedKey[] => {
     const of = { database, key: keys[i]! }
-    if (outcome.kind === 'equal' || isLeft(outcome)) return []
+    if (outcome.kind === 'equal' || waitsForCopy(outcome)) return []
     return outcome.kind === 'failed'
       ? [{ ...of, class: 'failed', detail: `It could not be compared: ${outcome.reason}.` }]
       : [{ ...of, class: outcome.difference.class, detail: outcome.difference.detail }]

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { PhaseResult } from '../../src/admin/control.ts'
+import type { PhaseResult, Status } from '../../src/admin/control.ts'
 import { findProgram } from '../../src/base/find-program.ts'
 import { BackupReader, BackupWriter } from '../../src/jobs/backup-file.ts'
 import { eventually } from '../support/eventually.ts'
@@ -79,6 +79,34 @@ test('cleanup deletes what is equal, keeps what is not, writes it down before, a
     error: expect.stringContaining('exists already'),
   })
 }, 240_000)
+
+test.each([false, true])(
+  'a key that waits for its copy is cleaned up when that has come (with a backup: %s)',
+  async (withBackup) => {
+    const migration = await startMigration([mirroredRoute()], async (server) => {
+      await server.client().mset('busy', '1', 'other', '2')
+    })
+    running.push(migration)
+    const { source, understudy } = migration
+    await doJob(understudy, 'backfill', 'all')
+    await to(understudy, 'switched')
+    const redis = source.client()
+    // What is written to it is neither mirrored nor copied.
+    await redis.call('ACL', 'SETUSER', 'default', 'resetkeys', '~other', '%R~busy')
+    await understudy.client().set('busy', 'written')
+    const dirty = async () => (await understudy.admin<Status>('/api/v1/status')).body.routes['all']!.mirror.dirtyKeys
+    await eventually(async () => expect(await dirty()).toBe(1))
+    const backup = withBackup ? { backup: join(directory, 'backup') } : {}
+    const { id } = await startJob(understudy, 'cleanup', 'all', { dryRun: false, ...backup })
+    // Longer than a key is tried that cannot be compared.
+    await sleep(4_000)
+    expect((await jobOf(understudy, id)).state).toBe('running')
+    await redis.call('ACL', 'SETUSER', 'default', 'allkeys')
+    const job = await over(understudy, id)
+    expect(job).toMatchObject({ state: 'done', report: { clean: true }, progress: { deleted: 2, failed: 0 } })
+    expect(await redis.dbsize()).toBe(0)
+  },
+)
 
 test('what the target lacks stays, however far times of expiry may be apart', async () => {
   const migration = await startMigration([mirroredRoute({ compare: { ttlTolerance: '30m' } })], (server) =>

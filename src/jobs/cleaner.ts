@@ -1,0 +1,212 @@
+import { UnderstudyError } from '../base/errors.ts'
+import type { Config } from '../config/config.ts'
+import { decodeReply } from '../resp/decode.ts'
+import { ErrorReply } from '../resp/reply.ts'
+import type { BackupKey, BackupRecord, BackupWriter } from './backup-file.ts'
+import { type Dump, dump, inGroups } from './dumps.ts'
+import { EndKeys } from './end-keys.ts'
+import type { JobEnvironment } from './environment.ts'
+import type { PageResult } from './in-order.ts'
+import type { ListedKey } from './job-store.ts'
+import { Pairs, waitsForCopy } from './pairs.ts'
+import { type KeysOfRoute, RouteWatch } from './route-pages.ts'
+import { checked } from './scan-page.ts'
+import type { StoreConnections } from './store-connection.ts'
+import type { Task } from './task.ts'
+
+/** A key that has changed since it was written down is written down again, so often. */
+const MAX_AGAIN = 3
+/** How often in a run keys are compared again that wait for a copy: each time takes three seconds of trying. */
+const MAX_WAITS = 10
+/** A time of expiry is read as what is left, and jitters. */
+const SAME_TIME_MS = 1_000
+
+/** Throws JOB_REFUSED unless the source of the route is the side that nobody reads. */
+export function mayClean(config: Config, name: string): void {
+  const route = config.routes.find((other) => other.name === name)
+  if (route?.phase === 'switched' || route?.phase === 'done') return
+  throw new UnderstudyError(
+    'JOB_REFUSED',
+    `route '${name}' is in ${route?.phase}, so its source is still in use: cleanup deletes there, and waits for switched or done`,
+  )
+}
+
+/** What a cleanup does to the pages of keys that it is given. */
+export class Cleaner {
+  readonly pairs: Pairs
+  readonly source: EndKeys
+  readonly target: EndKeys
+  readonly #environment: JobEnvironment
+  readonly #task: Task
+  readonly #connections: StoreConnections
+  readonly #watch: RouteWatch
+  #waits = MAX_WAITS
+
+  constructor(environment: JobEnvironment, task: Task, connections: StoreConnections, live: boolean) {
+    const config = environment.config()
+    const { route } = task.job
+    this.target = new EndKeys(config, route, 'target')
+    this.source = new EndKeys(config, route, 'source')
+    this.pairs = new Pairs(environment, task, connections, this.target, this.source, live)
+    this.#environment = environment
+    this.#task = task
+    this.#connections = connections
+    this.#watch = new RouteWatch(environment, task, (now) => mayClean(now, route))
+  }
+
+  async clean({ database, keys }: KeysOfRoute, dry: boolean): Promise<PageResult> {
+    this.#watch.look()
+    await this.#task.pace(keys.length)
+    let deleted = 0
+    const listed = await this.#eachEqual(database, keys, async (equal) => {
+      if (!dry) await this.#unlink(database, this.#names(equal))
+      deleted += equal.length
+    })
+    return result({ compared: keys.length, deleted }, listed)
+  }
+
+  async writeDown({ database, keys }: KeysOfRoute, backup: BackupWriter): Promise<PageResult> {
+    this.#watch.look()
+    await this.#task.pace(keys.length)
+    // Whoever wrote before may have written it, too.
+    const again = backup.isResumed || this.#task.hasBegunAnew ? 1 : 0
+    const listed = await this.#eachEqual(database, keys, async (equal) => {
+      const names = this.#names(equal)
+      for await (const [indexes, dumps] of this.#dumps(database, names)) {
+        await backup.append(
+          dumps.flatMap((of, n): BackupKey[] =>
+            of === null ? [] : [{ database, name: names[indexes[n]!]!, ...of, again }],
+          ),
+        )
+      }
+    })
+    return result({ compared: keys.length }, listed)
+  }
+
+  async deleteWritten(page: readonly BackupRecord[], backup: BackupWriter): Promise<PageResult> {
+    this.#watch.look()
+    await this.#task.pace(page.length)
+    let deleted = 0
+    const listed: ListedKey[] = []
+    for (const database of new Set(page.map((record) => record.database))) {
+      const records = page.filter((record) => record.database === database)
+      const same = new Map<string, BackupKey>()
+      const keys: Buffer[] = []
+      const changed: BackupKey[] = []
+      const names = records.map(({ name }) => name)
+      for await (const [indexes, dumps] of this.#dumps(database, names)) {
+        for (const [n, of] of dumps.entries()) {
+          const record = records[indexes[n]!]!
+          const key = this.source.keyOf(record.name)
+          // Gone, by its application or by a run of this job that was interrupted.
+          if (of === null || key === null) continue
+          const next: BackupKey = { database, name: record.name, ...of, again: record.again + 1 }
+          if (isSame(of, record)) {
+            keys.push(key)
+            same.set(key.toString('latin1'), next)
+          } else if (record.again < MAX_AGAIN) changed.push(next)
+          else listed.push({ database, key, class: 'failed', detail: 'It is written to all the time.' })
+        }
+      }
+      const { equal, listed: unequal, inCopy } = await this.#compare(database, keys)
+      await this.#unlink(database, this.#names(equal))
+      deleted += equal.length
+      listed.push(...unequal)
+      // The copy brings another value, perhaps.
+      for (const of of inCopy) {
+        const next = same.get(of.key.toString('latin1'))!
+        if (next.again <= MAX_AGAIN) changed.push(next)
+        else listed.push(of)
+      }
+      await backup.append(changed)
+    }
+    return result({ deleted }, listed)
+  }
+
+  /** Does `work` to keys that are equal on both sides, a moment after they were compared, and gives the others. One that waits for a copy may be equal when that has come. */
+  async #eachEqual(
+    database: number,
+    keys: readonly Buffer[],
+    work: (equal: readonly Buffer[]) => Promise<void>,
+  ): Promise<ListedKey[]> {
+    const kept: ListedKey[] = []
+    for (let left = keys; left.length > 0; ) {
+      const { equal, listed, inCopy } = await this.#compare(database, left)
+      await work(equal)
+      kept.push(...listed)
+      left = []
+      if (inCopy.length > 0 && this.#waits-- > 0) left = inCopy.map(({ key }) => key)
+      else kept.push(...inCopy)
+    }
+    return kept
+  }
+
+  /** `inCopy`: as they are listed if nobody waits for their copies. */
+  async #compare(
+    database: number,
+    keys: readonly Buffer[],
+  ): Promise<{ equal: Buffer[]; listed: ListedKey[]; inCopy: ListedKey[] }> {
+    const suspects = await this.pairs.suspects(database, keys)
+    const outcomes = await Promise.all(suspects.map((i) => this.pairs.now(database, keys[i]!)))
+    const kept = new Map<number, ListedKey | null>()
+    const inCopy: ListedKey[] = []
+    for (const [n, outcome] of outcomes.entries()) {
+      const i = suspects[n]!
+      const of = { database, key: keys[i]! }
+      if (outcome.kind === 'failed') {
+        const failed: ListedKey = { ...of, class: 'failed', detail: `It could not be compared: ${outcome.reason}.` }
+        if (waitsForCopy(outcome)) inCopy.push(failed)
+        kept.set(i, waitsForCopy(outcome) ? null : failed)
+      }
+      // Gone from the source meanwhile (SCAN gives some keys twice, and so does a backup that was interrupted): nothing is left to delete.
+      else if (outcome.kind === 'different' && outcome.difference.class === 'missing') kept.set(i, null)
+      else if (outcome.kind === 'different') kept.set(i, { ...of, ...outcome.difference })
+    }
+    const listed = [...kept.values()].filter((one) => one !== null)
+    return { equal: keys.filter((_, i) => !kept.has(i)), listed, inCopy }
+  }
+
+  /** By groups that are not too much to hold. */
+  async *#dumps(
+    database: number,
+    names: readonly Buffer[],
+  ): AsyncGenerator<readonly [indexes: readonly number[], dumps: readonly (Dump | null)[]]> {
+    const store = this.source.storeName
+    const connection = () => this.#connections.to(store, database)
+    for (const { indexes } of await this.pairs.reached(() => inGroups(connection(), names))) {
+      const some = indexes.map((i) => names[i]!)
+      yield [indexes, await this.pairs.reached(() => dump(store, connection(), some))]
+    }
+  }
+
+  async #unlink(database: number, names: readonly Buffer[]): Promise<void> {
+    const store = this.source.storeName
+    await this.pairs.reached(async () => {
+      // Between the look at the beginning of the page and now a store may have hung, which is when people go back by force: the source may be the primary by now, or about to be.
+      this.#watch.look()
+      this.#environment.mustStay(this.#task.job.route)
+      let error: ErrorReply | null = null
+      await this.#connections.to(store, database).forEach([['UNLINK']], names, (_, buf, start, stop) => {
+        const reply = decodeReply(buf, start, stop)
+        if (reply instanceof ErrorReply) error = reply
+      })
+      if (error !== null) checked(store, error)
+    })
+  }
+
+  #names(keys: readonly Buffer[]): Buffer[] {
+    return keys.map((key) => this.source.nameOf(key))
+  }
+}
+
+function isSame(one: Dump, other: Dump): boolean {
+  const [until, otherUntil] = [one.expiresAtMs, other.expiresAtMs]
+  const sameTime =
+    until === null || otherUntil === null ? until === otherUntil : Math.abs(until - otherUntil) <= SAME_TIME_MS
+  return sameTime && one.payload.equals(other.payload)
+}
+
+function result(counts: PageResult['counts'], keys: readonly ListedKey[]): PageResult {
+  const failed = keys.filter((one) => one.class === 'failed').length
+  return { counts: { ...counts, different: keys.length - failed, failed, skipped: keys.length }, keys }
+}
