@@ -43,7 +43,7 @@ export async function backfill(environment: JobEnvironment, task: Task): Promise
     const found = await conflicts.among(database, keys)
     const counts = { skipped: found.equal + found.listed.length, different: found.listed.length }
     if (options.dryRun) return { counts: { ...counts, copied: found.wanted.length }, keys: found.listed }
-    const { copied, failed } = await copyKeys(environment, task, throttle, watch, database, found.wanted)
+    const { copied, failed } = await copyKeys(environment, { task, throttle, watch, database, keys: found.wanted })
     return { counts: { ...counts, copied, failed: failed.length }, keys: [...found.listed, ...failed] }
   }
   try {

@@ -8,6 +8,14 @@ import type { RouteWatch } from './route-pages.ts'
 import type { Task } from './task.ts'
 import type { Throttle } from './throttle.ts'
 
+export interface CopyWanted {
+  readonly task: Task
+  readonly throttle: Throttle
+  readonly watch: RouteWatch
+  readonly database: number
+  readonly keys: readonly Buffer[]
+}
+
 export interface CopyResult {
   readonly copied: number
   readonly failed: readonly ListedKey[]
@@ -21,11 +29,7 @@ const MAX_ROUNDS = 50
 /** Copies keys (application names) from the primary to the shadow by the data path, as long as the route is what `watch` has seen. What only the moment forbids is tried again; what fails has its reason. Throws JOB_REFUSED where the route is another by then. */
 export async function copyKeys(
   environment: JobEnvironment,
-  task: Task,
-  throttle: Throttle,
-  watch: RouteWatch,
-  database: number,
-  keys: readonly Buffer[],
+  { task, throttle, watch, database, keys }: CopyWanted,
 ): Promise<CopyResult> {
   const failed: ListedKey[] = []
   let copied = 0

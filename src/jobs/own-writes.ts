@@ -93,7 +93,13 @@ export class OwnWrites {
     for (const database of databasesOf(keys)) {
       const some = keys.filter((key) => key.database === database)
       const names = some.map(({ key }) => key)
-      const copies = await copyKeys(this.#environment, this.#task, this.#throttle, this.#watch, database, names)
+      const copies = await copyKeys(this.#environment, {
+        task: this.#task,
+        throttle: this.#throttle,
+        watch: this.#watch,
+        database,
+        keys: names,
+      })
       const lost = new Set(copies.failed.map(({ key }) => key))
       for (const key of some) if (!lost.has(key.key)) doubtful.delete(key)
       failed.push(...copies.failed)

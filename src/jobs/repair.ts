@@ -62,7 +62,7 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
     const different = keys.length - equal - listed.filter((one) => one.class === 'failed').length
     const counts = { compared: keys.length, skipped: equal, different }
     if (options.dryRun) return { counts, keys: listed }
-    const { failed } = await copyKeys(environment, task, throttle, watch, database, wanted)
+    const { failed } = await copyKeys(environment, { task, throttle, watch, database, keys: wanted })
     const lost = new Set(failed.map((one) => one.key))
     const copied = wanted.filter((key) => !lost.has(key))
     const after = await Promise.all(copied.map((key) => pairs.confirmed(database, key)))

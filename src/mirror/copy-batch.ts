@@ -101,7 +101,9 @@ export class BatchCopier {
   }
 
   #begin(batch: Batch, index: number): void {
-    this.#running++
+    if (this.#shapeOf(batch.origin.route) !== batch.origin.shape) return batch.finish(index, NOT_NOW, MOVED)
+    const stranded = this.#stranded(batch.database, batch.keys[index]!)
+    if (stranded !== null) return batch.finish(index, FAILED, stranded)
     const startedMs = performance.now()
     const ended = (ok: boolean, error: string | null): void => {
       this.#running--
@@ -110,18 +112,11 @@ export class BatchCopier {
       this.#schedule()
       batch.ended(index, ok, error)
     }
-    if (this.#shapeOf(batch.origin.route) !== batch.origin.shape) {
-      this.#running--
-      return batch.finish(index, NOT_NOW, MOVED)
-    }
-    const stranded = this.#stranded(batch.database, batch.keys[index]!)
-    if (stranded !== null) {
-      this.#running--
-      batch.finish(index, FAILED, stranded)
-    } else if (!this.#start(batch.database, batch.keys[index]!, ended)) {
-      this.#running--
-      batch.finish(index, NOT_NOW, 'a store is down')
-    }
+    // Before it is started: it may have ended by then.
+    this.#running++
+    if (this.#start(batch.database, batch.keys[index]!, ended)) return
+    this.#running--
+    batch.finish(index, NOT_NOW, 'a store is down')
   }
 
   #shapeOf(route: string): string {

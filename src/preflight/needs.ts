@@ -159,7 +159,7 @@ export const NEEDS_OF_ENDS: readonly Need[] = [
   { command: 'PUBLISH', probe: (key) => ['PUBLISH', key, ''], asked: 'queued', without: CHANNELS, vital: false },
   { command: 'SUBSCRIBE', probe: (key) => ['SUBSCRIBE', key], asked: 'last', without: CHANNELS, vital: false },
   {
-    command: 'MEMORY',
+    command: 'MEMORY USAGE',
     probe: (key) => ['MEMORY', 'USAGE', key],
     without: 'large keys are not known before they are copied, and hold up others behind them',
     vital: false,

@@ -17,3 +17,11 @@ test('a command that is not known is missing, but not where an older server has 
     expect(isDenied(need(name), [-2])).toBe(false)
   }
 })
+
+test('a need is called by the words that its probe begins with, a subcommand by both', () => {
+  for (const { command, probe } of NEEDS_OF_ENDS) {
+    const words = probe('k')
+    const isSub = ['CLIENT', 'FUNCTION', 'MEMORY', 'SCRIPT'].includes(words[0]!)
+    expect(command).toBe(words.slice(0, isSub ? 2 : 1).join(' '))
+  }
+})
