@@ -21,14 +21,8 @@ export class LastWord {
   }
 
   spoken(): void {
-    const session = this.#session
-    // Half a command, and the rest will never come.
-    if (session.input.flows) {
-      session.socket.destroy()
-      return
-    }
     this.isSpoken = true
-    if (session.waiting === 'pause') session.end()
+    if (this.#session.waiting === 'pause') this.#session.end()
     else this.look()
   }
 
@@ -42,8 +36,11 @@ export class LastWord {
   /** The session has gone as far as it can for now. */
   look(): void {
     const session = this.#session
-    if (!this.isSpoken || session.ending) return
-    if (session.pin?.kind === 'blocked') session.pin.abandon()
+    if (!this.isSpoken) return
+    // Half a command, and the rest will never come.
+    if (session.input.flows) session.socket.destroy()
+    else if (session.ending) return
+    else if (session.pin?.kind === 'blocked') session.pin.abandon()
     else if (session.waiting === null) {
       if (owesAnswers(session.pin)) session.waitFor('pin')
       else this.#end()

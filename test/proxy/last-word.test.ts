@@ -111,6 +111,21 @@ test('what a switch holds is executed, unless it blocks', async () => {
   expect(await other.ask('EXISTS', 'held', 'behind')).toBe(':1\r\n')
 })
 
+test('half of a large command that has waited, and whose rest will not come, keeps nothing', async () => {
+  path = await startDataPath({ stores: { one } })
+  const [client, other] = [await path.raw(), await path.raw()]
+  one.pause()
+  await client.sendApart(Buffer.concat([packet('GET x'), Buffer.from('*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$3000000\r\n')]))
+  for (let i = 0; i < 3; i++) await other.ask('CLIENT', 'ID')
+  client.send('x'.repeat(50_000))
+  await client.end()
+  for (let i = 0; i < 3; i++) await other.ask('CLIENT', 'ID')
+  one.resume()
+  await client.closed
+  expect(await other.ask('EXISTS', 'big')).toBe(':0\r\n')
+  expect(path.runtime.stats().routes['all']!.inFlight).toBe(0)
+})
+
 describe.each(['shared', 'dedicated'] as const)(
   'what a client is owed, on a listener with %s connections',
   (connections) => {

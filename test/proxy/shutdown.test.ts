@@ -101,6 +101,21 @@ test('what was acknowledged reaches the shadow first', async () => {
   atTarget.destroy()
 })
 
+test('half of a large command does not hold it up', async () => {
+  const path = await startDataPath({ stores: { only: await redis() } })
+  const client = await path.raw()
+  client.send('*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$3000000\r\n')
+  // With the second piece of it that comes it is on its way.
+  await eventually(async () => {
+    await client.sendApart('x')
+    expect(path.runtime.stats().routes['all']!.inFlight).toBe(1)
+  })
+  const began = performance.now()
+  await path.runtime.stop(20_000)
+  expect(performance.now() - began).toBeLessThan(15_000)
+  await client.closed
+})
+
 test('a store that does not answer, and a client that does not close, hold it up for the time of grace at most', async () => {
   const store = await FakeStore.start(() => null)
   cleanUps.push(() => store.stop())
