@@ -7,7 +7,7 @@ import { rolesOf } from '../routing/route.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
 import type { DirtyStore } from './dirty-store.ts'
-import { functionPlacesOf, OF_FUNCTIONS } from './function-places.ts'
+import { areSamePlaces, functionPlacesOf, OF_FUNCTIONS } from './function-places.ts'
 import type { IntentDoubts } from './intent-doubts.ts'
 import { SEGMENT_NAME } from './intent-log.ts'
 import { SegmentReader } from './intent-segment.ts'
@@ -55,7 +55,8 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
   const { config } = context.routes
   // What of that is so between other places `FunctionSync` sees to, before the next commit.
   const inDoubt = [...dirty.toVerify.all()].some(([, cause]) => isOfFunctions(cause))
-  const moved = inDoubt && store.primaries.get(OF_FUNCTIONS) !== functionPlacesOf(config) ? [OF_FUNCTIONS] : []
+  const isSame = areSamePlaces(store.primaries.get(OF_FUNCTIONS) ?? '', functionPlacesOf(config))
+  const moved = inDoubt && !isSame ? [OF_FUNCTIONS] : []
   // As long as the segments are there.
   store.setRoutes(primariesOf(config, [...turned, ...moved]), routingOf(config))
   if (known > 0) doubts.say('info', 'dirty keys of the last run will be copied', null, { keys: known })

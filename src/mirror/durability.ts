@@ -11,7 +11,7 @@ import { primariesOf, recoverLastRun } from './crash-recovery.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { DirtyStore } from './dirty-store.ts'
 import { FormerDoubts } from './former-doubts.ts'
-import { functionPlacesOf, OF_FUNCTIONS } from './function-places.ts'
+import { areSamePlaces, functionPlacesOf, OF_FUNCTIONS } from './function-places.ts'
 import { IntentDoubts, messageOf } from './intent-doubts.ts'
 import { IntentLog } from './intent-log.ts'
 import { SegmentReader } from './intent-segment.ts'
@@ -111,7 +111,7 @@ export class Durability {
    */
   entering(config: Pick<Config, 'routes' | 'stores'>, lacking: readonly string[] = []): string | null {
     const { routes } = this.#parts.context
-    const moved = functionPlacesOf(routes.config) === functionPlacesOf(config) ? [] : [OF_FUNCTIONS]
+    const moved = areSamePlaces(functionPlacesOf(routes.config), functionPlacesOf(config)) ? [] : [OF_FUNCTIONS]
     const over = [...lacking, ...moved]
     const primaries = primariesOf(config, [...this.#former.routes, ...over])
     const error = this.#store.replaceRoutes(primaries, routingOf(config), performance.now())

@@ -75,7 +75,7 @@ export function doubtFunctionsOf(
   if (spec === null || !changesFunctions(spec)) return
   parser.parse(bytes, start, end)
   const { primary, shadow } = context.routes.fallback
-  const stands = route.primary.storeName === primary.storeName && route.shadow?.storeName === shadow?.storeName
+  const stands = route.primary.keyspace === primary.keyspace && route.shadow?.keyspace === shadow?.keyspace
   doubtFunctions(context, dirty, stands ? removedBy(spec, parser) : null)
 }
 

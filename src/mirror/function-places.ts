@@ -17,7 +17,21 @@ export function functionPlacesOf({ routes, stores }: Pick<Config, 'routes' | 'st
   return [from, to].map((name) => `${name} ${serverOf(stores[name]!)}`).join(' > ')
 }
 
-/** The store that is the primary; empty: not known. */
-export function primaryIn(places: string): string {
+/** Between the same servers, whatever their stores are called. */
+export function areSamePlaces(one: string, other: string): boolean {
+  return serversIn(one).join() === serversIn(other).join()
+}
+
+/** The primary has another name and another address: it is another server, and none that has moved. False where one is not known. */
+export function isTurned(before: string, places: string): boolean {
+  if (before === '' || places === '' || nameIn(before) === nameIn(places)) return false
+  return serversIn(before)[0] !== serversIn(places)[0]
+}
+
+function nameIn(places: string): string {
   return places.split(' ', 1)[0]!
+}
+
+function serversIn(places: string): string[] {
+  return places.split(' > ').map((place) => place.slice(place.indexOf(' ') + 1))
 }

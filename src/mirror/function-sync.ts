@@ -6,7 +6,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { askAboutFunctions, LIST_FUNCTIONS, librariesOf } from './function-list.ts'
-import { functionPlacesOf, primaryIn } from './function-places.ts'
+import { areSamePlaces, functionPlacesOf, isTurned } from './function-places.ts'
 import { type FunctionLibrary, FunctionRefusals } from './function-refusals.ts'
 import type { SentFunctions } from './sent-functions.ts'
 import { codeOf, isUnknownCommand, refusedCommand } from './store-errors.ts'
@@ -65,19 +65,19 @@ export class FunctionSync {
     const { toVerify } = this.#dirty
     const [before, places] = [this.#places, functionPlacesOf(this.#context.routes.config)]
     this.#places = places
-    if (places !== before) toVerify.forgetRemoved()
+    const isSame = areSamePlaces(places, before)
+    if (!isSame) toVerify.forgetRemoved()
     for (const [other, cause] of [...toVerify.all()]) {
       if (other === name || cause !== 'functions') continue
       if (shadow !== null) toVerify.handOnFunctions(other, name)
       else toVerify.functionsSettled(other)
     }
-    if (places === before) return
+    if (isSame) return
     this.refusals.clear()
     this.#notBeforeMs = 0
     this.#failures = 0
     this.#said = ''
-    const turned = before !== '' && places !== '' && primaryIn(before) !== primaryIn(places)
-    if (!turned || !toVerify.hasCause(name, 'functions')) return
+    if (!isTurned(before, places) || !toVerify.hasCause(name, 'functions')) return
     toVerify.mark(name, 'turned')
     this.#context.log({
       level: 'error',

@@ -200,6 +200,24 @@ test('between which servers functions are mirrored is on disk from the first mom
   expect(row).toEqual({ places: functionPlacesOf(configOf(options({}))) })
 })
 
+test('a store that only gets another name is where it was: functions in doubt are brought over', async () => {
+  const path = await start()
+  await path.client().call('FUNCTION', 'LOAD', library('kept'))
+  await settled(path)
+  await fresh.client().call('ACL', 'SETUSER', 'default', '-function')
+  await path.client().call('FUNCTION', 'LOAD', 'REPLACE', library('kept', 2))
+  await inDoubt(path)
+  await path.apply({
+    ...options({}),
+    stores: { alt: old, new: fresh, third },
+    routes: [{ name: 'all', source: 'alt', target: 'new', phase: 'mirror' }],
+  })
+  expect(causesOf(path)).toEqual(['functions'])
+  await fresh.client().call('ACL', 'SETUSER', 'default', '+function')
+  await eventually(async () => expect(await functionsOf(fresh)).toEqual([library('kept', 2)]))
+  await eventually(() => expect(causesOf(path)).toEqual([]))
+})
+
 test('the places of functions are those of the route `*`, whatever it is called', () => {
   const of = (where: Where) => functionPlacesOf(configOf(options(where)))
   const places = of({})
