@@ -63,9 +63,9 @@ export class Peer {
   async prepare(): Promise<void> {
     this.#client?.destroy()
     this.#client = null
-    const emptying = [['FLUSHALL'], ['SCRIPT', 'FLUSH'], ['FUNCTION', 'FLUSH']]
-    await all(this.#store ?? this.#admin, emptying)
-    await all(this.#admin, DATASET)
+    await all(this.#store ?? this.#admin, [['FLUSHALL'], ['FUNCTION', 'FLUSH']])
+    // Understudy loads what it knows of scripts again, and knows what it has been told.
+    await all(this.#admin, [['SCRIPT', 'FLUSH'], ...DATASET])
   }
 
   /** The answers to the forms, one list each; sent in one packet the answers of all are one list. */
