@@ -201,7 +201,8 @@ describe('mirror.mode: sync', () => {
     test('a shadow that is late is told to who hears of errors; to another what the EXEC confirms', async () => {
       await start({ timeoutMs: 100, onShadowError: 'fail' })
       const [loud, quiet] = [await path.raw(), await path.raw()]
-      for (const client of [loud, quiet]) expect(await client.ask('SET', 'warm', '1')).toBe(ok)
+      for (const client of [loud, quiet])
+        await eventually(async () => expect(await client.ask('SET', 'warm', '1')).toBe(ok))
       fresh.pause()
       try {
         loud.send(packet('MULTI', 'SET k v', 'CLIENT REPLY OFF', 'EXEC'))
