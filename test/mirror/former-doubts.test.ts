@@ -10,6 +10,7 @@ import { eventually } from '../support/eventually.ts'
 import { HoldingNetwork } from '../support/holding-network.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
+import { writeOnItsWay } from '../support/write-on-its-way.ts'
 
 const running: { stop(): Promise<unknown> }[] = []
 let dir = ''
@@ -54,12 +55,7 @@ async function switched(
     stateDir: join(dir, 'state'),
   })
   running.push(old, fresh, network, path)
-  const app = path.client()
-  await app.set('k', 'first')
-  await settled(path)
-  network.hold()
-  await app.set('k', 'last')
-  await eventually(() => expect(network.holds('last')).toBe(true))
+  await writeOnItsWay(path, network, 'last')
   const config = { ...path.config, routes: next(path.config.routes) }
   const change = { ...changeBetween(path.config, config, 1), holdTimeoutMs: 50, force: true }
   expect(await path.runtime.apply(change)).toMatchObject({ ok: true })

@@ -6,6 +6,7 @@ import { eventually } from '../support/eventually.ts'
 import { HoldingNetwork } from '../support/holding-network.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
+import { writeOnItsWay } from '../support/write-on-its-way.ts'
 
 const running: { stop(): Promise<unknown> }[] = []
 afterEach(async () => {
@@ -46,12 +47,7 @@ async function start(options: Partial<DataPathOptions> = {}): Promise<Setup> {
 
 test('a forced switch waits for what is on its way to the new primary', async () => {
   const { fresh, path, network, force } = await start()
-  const app = path.client()
-  await app.set('k', 'first')
-  await settled(path)
-  network.hold()
-  await app.set('k', 'on its way')
-  await eventually(() => expect(network.holds('on its way')).toBe(true))
+  const app = await writeOnItsWay(path, network, 'on its way')
   const switched = force(30_000)
   const last = app.set('k', 'last')
   network.pass()
@@ -139,12 +135,7 @@ describe('what becomes known after a forced switch is copied neither way', () =>
     const { old, fresh, path, network, force } = await start({
       routes: [{ name: 'all', source: 'old', target: 'new', phase: 'shadow', compare }],
     })
-    const app = path.client()
-    await app.set('k', 'first')
-    await settled(path)
-    network.hold()
-    await app.set('k', 'last')
-    await eventually(() => expect(network.holds('last')).toBe(true))
+    const app = await writeOnItsWay(path, network, 'last')
     expect(await force(50)).toMatchObject({ ok: true })
     await eventually(async () => {
       expect(await app.get('k')).toBe('first')
@@ -158,12 +149,7 @@ describe('what becomes known after a forced switch is copied neither way', () =>
 
 test('a forced change that also gives the new primary another name copies nothing the other way round', async () => {
   const { old, fresh, path, toOld, network } = await start()
-  const app = path.client()
-  await app.set('k', 'first')
-  await settled(path)
-  network.hold()
-  await app.set('k', 'last')
-  await eventually(() => expect(network.holds('last')).toBe(true))
+  const app = await writeOnItsWay(path, network, 'last')
   const change = path.change({
     stores: { old: { port: toOld.port }, other: { port: network.port } },
     routes: [{ name: 'all', source: 'old', target: 'other', phase: 'switched' }],

@@ -5,6 +5,7 @@ import { eventually } from '../support/eventually.ts'
 import { HoldingNetwork } from '../support/holding-network.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
+import { writeOnItsWay } from '../support/write-on-its-way.ts'
 
 let old: RedisServer
 let fresh: RedisServer
@@ -67,12 +68,7 @@ describe('what is on its way to a shadow is never executed behind newer writes w
   })
 
   test('with other settings, in the same change as a forced switch to it', async () => {
-    const app = path.client()
-    await app.set('k', 'first')
-    await settled(path)
-    network.hold()
-    await app.set('k', 'on its way')
-    await eventually(() => expect(network.holds('on its way')).toBe(true))
+    const app = await writeOnItsWay(path, network, 'on its way')
     const next = mirrored({ new: { port: network.port, timeoutMs: 30_000 } })
     const switched = { ...next, routes: next.routes.map((route) => ({ ...route, phase: 'switched' as const })) }
     const change = { ...path.change(switched), holdTimeoutMs: 50, force: true }
@@ -85,12 +81,7 @@ describe('what is on its way to a shadow is never executed behind newer writes w
 })
 
 test('what is on its way to a shadow that is kept up no more arrives', async () => {
-  const app = path.client()
-  await app.set('k', 'first')
-  await settled(path)
-  network.hold()
-  await app.set('k', 'on its way')
-  await eventually(() => expect(network.holds('on its way')).toBe(true))
+  await writeOnItsWay(path, network, 'on its way')
   await path.apply({ stores: { old }, routes: [{ name: 'all', source: 'old' }] })
   expect(path.runtime.stats().routes['all']).toMatchObject({ counters: { shadowLost: 0 } })
   network.pass()
