@@ -73,6 +73,8 @@ export class DirtyReport {
     }
     if (episode === undefined || this.#dirty.count(route) > 0) return
     this.#episodes.delete(route)
+    // What a forced switch has left behind is no longer dirty, and has not been copied.
+    if (this.#dirty.toVerify.hasCause(route, 'turned')) return
     const durationMs = Math.round(nowMs - episode.sinceMs)
     this.#context.log({ level: 'info', msg: 'every dirty key has been copied', fields: { route, durationMs } })
   }

@@ -34,4 +34,11 @@ test('an episode of dirty keys is a line for each cause, and one when it is over
   for (let entry = dirty.take('a'); entry !== undefined; entry = dirty.take('a')) dirty.copied(entry, entry.version)
   expect(second()).toEqual(['every dirty key has been copied {"route":"a","durationMs":4000}'])
   expect(second()).toEqual([])
+  mark('o', 'shadow-down')
+  second()
+  expect(second()).toEqual([`${dirtyFor} {"route":"a","reason":"shadow-down","keys":1}`])
+  // As a forced switch does with what it leaves behind.
+  dirty.drop('a')
+  dirty.toVerify.mark('a', 'turned')
+  expect([...second(), ...second()]).toEqual([])
 })
