@@ -30,12 +30,15 @@ export class ScriptBook {
   /** So that a source that comes with every call is compared with the one that it most likely is, instead of hashed as a whole. */
   readonly #byPrint = new Map<number, KnownScript>()
   #bytes = 0
+  /** Of those that are too large to be kept, the last one: what is known of it is asked for several times. */
+  #large: KnownScript | null = null
 
   /** The script whose source is `buf[start .. end)`, a view: the application's server knows it from now on. */
   learn(buf: Buffer, start: number, end: number): KnownScript {
     const print = fingerprint(buf, start, end)
     const likely = this.#byPrint.get(print)
     if (likely !== undefined && likely.source.compare(buf, start, end) === 0) return wanted(likely)
+    if (this.#large?.source.compare(buf, start, end) === 0) return wanted(this.#large)
     const source = buf.subarray(start, end)
     const sha = createHash('sha1').update(source).digest('hex')
     const known = this.#bySha.get(sha)
@@ -44,7 +47,7 @@ export class ScriptBook {
       return wanted(known)
     }
     const script = new KnownScript(sha, Buffer.from(source))
-    if (source.length > MAX_SOURCE_BYTES) return script
+    if (source.length > MAX_SOURCE_BYTES) return (this.#large = script)
     this.#byPrint.set(print, script)
     this.#bySha.set(sha, script)
     this.#bytes += source.length

@@ -32,9 +32,10 @@ export function unsettledVerify(jobs: readonly Job[], sinceMs: number): Unsettle
     if (kind === 'repair' && report.clean && (options.from ?? REPAIR_SOURCES).includes('verify')) repaired = true
     if (kind !== 'verify') continue
     const keys = countOf(report)
-    // A repair takes those of the verify before it.
-    if (report.clean || (keys > 0 && repaired) || Date.parse(createdAt) < sinceMs) return null
-    if (keys > 0) return { job: id, keys, extra: (report.classes['extra'] ?? 0) > 0 }
+    // A repair takes those of the verify before it: that of some keys lists only some of what one before has found.
+    const isOfAll = (options.sample ?? 1) >= 1
+    if (report.clean || (keys > 0 && repaired && isOfAll) || Date.parse(createdAt) < sinceMs) return null
+    if (keys > 0 && !repaired) return { job: id, keys, extra: (report.classes['extra'] ?? 0) > 0 }
     repaired = false
   }
   return null

@@ -78,7 +78,7 @@ export class Rehoming {
     const { toVerify } = this.#dirty
     // Nor is there anything of these that may be copied before a verify.
     const cause = toVerify.hasCause(from, 'turned') ? 'turned' : 'rerouted'
-    if (toVerify.has(from)) for (const { name } of gaining) toVerify.mark(name, cause)
+    if (toVerify.ofKeys(from)) for (const { name } of gaining) toVerify.mark(name, cause)
     const states = gaining.map(({ state }) => state)
     for (const state of states) state.backlogCommands++
     this.#dirty.walk.begin(from)

@@ -32,7 +32,7 @@ export function sendPlanned(
   const spec = given?.write && given.firstKey === 0 ? asCalled(path, route, given, view) : given
   if (given !== null && given.firstKey === 0) {
     const script = noteScript(path, given, view)
-    if (script !== null) path.scriptLoads.ahead(pipeline, script)
+    if (script !== null && path.scriptLoads.ahead(pipeline, script) !== null) session.own?.cacheAgain(pipeline)
   }
   let slot: InFlight
   if (plan.renames) {

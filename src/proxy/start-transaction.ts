@@ -39,7 +39,9 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
         if (pipeline.full) return session.waitFor('room')
         const whole = new Transaction(session, pipeline, route)
         // Behind MULTI they would be queued.
-        for (const script of called) session.path.scriptLoads.ahead(pipeline, script)
+        let isAhead = false
+        for (const script of called) isAhead = session.path.scriptLoads.ahead(pipeline, script) !== null || isAhead
+        if (isAhead) session.own?.cacheAgain(pipeline)
         enterPin(session, whole)
         return whole.dispatch(view, spec)
       }

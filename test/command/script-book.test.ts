@@ -48,6 +48,8 @@ test('and when they are too large; one that is beyond all measure is not kept', 
   const huge = `return '${'x'.repeat(2_000_000)}'`
   expect(learn(book, huge).sha).toBe(shaOf(huge))
   expect(book.bySha(shaOf(huge))).toBeUndefined()
+  // What is known of it is asked for several times.
+  expect(learn(book, huge)).toBe(learn(book, huge))
 })
 
 test('a flush is over when the source comes again', () => {

@@ -31,6 +31,11 @@ test('it is not by what has looked only, or at other keys, or has left some', ()
   }
   next = 1
   expect(after(FOUND(), job('verify', {}, false, { sample: 0.1 }), job('repair', {}, true))).toMatchObject({ job: 1 })
+  // A repair takes what the newest verify lists.
+  next = 1
+  const some = () => job('verify', { value: 1 }, false, { sample: 0.01 })
+  expect(after(FOUND(), some(), job('repair', {}, true))).toMatchObject({ job: 1, keys: 3 })
+  next = 1
   expect(after(FOUND(), job('repair', {}, true), job('verify', { missing: 1 }))).toMatchObject({
     keys: 1,
     extra: false,

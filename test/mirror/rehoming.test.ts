@@ -80,6 +80,13 @@ describe('dirty keys go where their keys go', () => {
     expect(dirty.toVerify.causes('jobs')).toEqual(['turned'])
   })
 
+  test('from a route whose functions alone are in doubt: these are not of keys', () => {
+    dirty.toVerify.mark('rest', 'functions')
+    routesAre(JOBS, REST)
+    rehoming.begin([['rest', 'jobs']])
+    expect(dirty.needsVerify('jobs')).toBe(false)
+  })
+
   test('from a route that mirrors nothing any more: what stays there means nothing', () => {
     for (const name of ['job:1', 'user:1']) mark(name)
     dirty.toVerify.mark('rest', 'overflow')

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { encodeCommand } from '../../src/resp/encode.ts'
 import { type RedisCluster, startCluster } from '../support/cluster.ts'
 import { type DataPathOptions, type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -257,4 +258,43 @@ describe('a cluster', () => {
     for (const key of keys)
       await eventually(async () => expect(await bump(key).catch((error) => error.message)).toEqual(expect.any(Number)))
   }, 60_000)
+})
+
+describe('what CLIENT CACHING has said is for the call, and not for what is loaded ahead of it', () => {
+  const READS = "return redis.call('GET', KEYS[1])"
+
+  test.each([false, true])('routes with two primaries: %s', async (two) => {
+    path = await startDataPath({
+      stores: { old, new: fresh },
+      routes: two
+        ? [
+            { name: 'jobs', keys: ['job:{id}'], source: 'new' },
+            { name: 'rest', source: 'old' },
+          ]
+        : [{ name: 'all', source: 'old' }],
+    })
+    const app = path.client()
+    const [alone, whole] = (await Promise.all(
+      [READS, `${READS} -- 2`].map((source) => app.script('LOAD', source)),
+    )) as [string, string]
+    for (const server of [old, fresh]) await server.client().script('FLUSH')
+    const reader = await path.raw()
+    await reader.ask('HELLO', 3)
+    expect(await reader.ask('CLIENT', 'TRACKING', 'ON', 'OPTIN')).toBe('+OK\r\n')
+    const invalidated = (key: string) => `>2\r\n$10\r\ninvalidate\r\n*1\r\n$${key.length}\r\n${key}\r\n`
+
+    expect(await reader.ask('CLIENT', 'CACHING', 'YES')).toBe('+OK\r\n')
+    expect(await reader.ask('EVALSHA_RO', alone, 1, 'job:1')).toBe('_\r\n')
+    await app.set('job:1', 'x')
+    expect(await reader.next().then(String)).toBe(invalidated('job:1'))
+
+    expect(await reader.ask('CLIENT', 'CACHING', 'YES')).toBe('+OK\r\n')
+    const commands = [['MULTI'], ['EVALSHA_RO', whole, '1', 'job:2'], ['GET', 'job:3'], ['EXEC']]
+    reader.send(Buffer.concat(commands.map((command) => encodeCommand(command))))
+    expect((await reader.take(4)).at(-1)).toBe('*2\r\n_\r\n_\r\n')
+    await app.set('job:2', 'x')
+    expect(await reader.next().then(String)).toBe(invalidated('job:2'))
+    await app.set('job:3', 'x')
+    expect(await reader.next().then(String)).toBe(invalidated('job:3'))
+  })
 })
