@@ -19,8 +19,7 @@ export function noteScript(path: DataPath, spec: CommandSpec, view: CommandView)
       if (view.argc === 3) path.scripts.learn(view.buf, view.start[2]!, view.end[2]!)
       return null
     case 'SCRIPT FLUSH':
-      path.scripts.unload()
-      path.scriptLoads.forgetAll()
+      noteScriptFlush(path)
       return null
     default:
       return calledScript(path, spec, view)
@@ -37,6 +36,12 @@ export function namedScript({ scripts }: DataPath, { buf, start, end }: CommandV
   if (end[arg]! - start[arg]! !== SHA_LENGTH) return null
   const script = scripts.bySha(buf.toString('latin1', start[arg]!, end[arg]!))
   return script?.isLoaded ? script : null
+}
+
+/** SCRIPT FLUSH: the application does not count on any script any more, and servers have none. */
+export function noteScriptFlush({ scripts, scriptLoads }: DataPath): void {
+  scripts.unload()
+  scriptLoads.forgetAll()
 }
 
 const SHA_LENGTH = 40

@@ -196,11 +196,6 @@ class SharedLeg<Listener> implements Leg<Listener> {
     return this.#given.get(`${kind} ${name.toString('latin1')}`)
   }
 
-  /** What one client sees of MONITOR is not for the others: never asked for here. */
-  monitor(confirmed: Confirmed): void {
-    confirmed(Buffer.from('-ERR Understudy: MONITOR needs a connection of its own\r\n'))
-  }
-
   ping(answered: Confirmed): void {
     this.#hub.leg.ping(answered)
   }

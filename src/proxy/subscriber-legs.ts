@@ -4,10 +4,11 @@ import type { Place, Subscription } from './subscription.ts'
 import { type Leg as AnyLeg, type Confirmed, SubscriptionLeg } from './subscription-leg.ts'
 
 export type Leg = AnyLeg<Subscription>
+type OwnLeg = SubscriptionLeg<Subscription>
 
 /**
  * What one subscriber has at its stores: a leg at each, opened when it is needed and closed when nothing is wanted of it any more. A leg is a connection of its own as long as
- * `clients.subscriberConnections` allows; the next ones share.
+ * `clients.subscriberConnections` allows; the next ones share. MONITOR has one of its own in any case: it ends by closing it, whatever the client is subscribed to.
  */
 export class SubscriberLegs {
   readonly #session: Session
@@ -16,6 +17,8 @@ export class SubscriberLegs {
   readonly #legs = new Map<Store, Leg>()
   /** Of these nothing is wanted any more once the new ones have confirmed: they may go. */
   readonly #former = new Set<Leg>()
+  /** What MONITOR shows comes from the last; the others go as soon as that has confirmed. */
+  readonly #monitoring: OwnLeg[] = []
 
   #settling: { readonly asked: Set<Leg>; readonly answered: () => void } | null = null
 
@@ -30,13 +33,14 @@ export class SubscriberLegs {
     this.#onMessage = onMessage
   }
 
-  has(store: Store): boolean {
-    return this.#legs.has(store)
+  monitorsAt(store: Store): boolean {
+    return this.#monitoring.at(-1)?.store === store
   }
 
   /** The one at `store`, which is wanted from now on. */
   to(store: Store): Leg {
     const leg = this.#legs.get(store) ?? this.#open(store)
+    this.#legs.set(store, leg)
     this.#former.delete(leg)
     return leg
   }
@@ -77,38 +81,67 @@ export class SubscriberLegs {
     settling.answered()
   }
 
-  closeFormer(): void {
-    for (const leg of [...this.#former]) this.#close(leg)
+  /** MONITOR at `store`, and soon nowhere else. A refusal leaves it as it was. */
+  monitor(store: Store, confirmed: Confirmed): void {
+    const leg = this.#openOwn(store)
+    this.#monitoring.push(leg)
+    leg.monitor((error) => {
+      const at = this.#monitoring.indexOf(leg)
+      const ended = error === null ? this.#monitoring.splice(0, at) : this.#monitoring.splice(at, 1)
+      for (const one of ended) this.#end(one)
+      confirmed(error)
+    })
   }
 
   closeAll(): void {
     for (const leg of [...this.#legs.values()]) this.#close(leg)
+    for (const leg of this.#monitoring.splice(0)) this.#end(leg)
   }
 
   #open(store: Store): Leg {
+    const { protocol, user, path } = this.#session
+    if (!this.#mayShare || path.subscriberConnections < path.clients.subscriberConnections) return this.#openOwn(store)
+    const opened: Leg = path.sharedSubscriptions.leg(
+      store,
+      protocol,
+      user,
+      (buf, start, end) => this.#onMessage(opened, buf, start, end),
+      () => this.#lost(opened),
+    )
+    return opened
+  }
+
+  #openOwn(store: Store): OwnLeg {
     const { database, protocol, user, path } = this.#session
-    const onMessage = (buf: Buffer, start: number, end: number): void => this.#onMessage(opened, buf, start, end)
-    const onLost = (): void => this.#lost(opened)
-    const shares = this.#mayShare && path.subscriberConnections >= path.clients.subscriberConnections
-    const opened: Leg = shares
-      ? path.sharedSubscriptions.leg(store, protocol, user, onMessage, onLost)
-      : new SubscriptionLeg(store, database, protocol, user, onMessage, onLost)
-    if (!shares) path.subscriberConnections++
-    this.#legs.set(store, opened)
+    path.subscriberConnections++
+    const opened: OwnLeg = new SubscriptionLeg(
+      store,
+      database,
+      protocol,
+      user,
+      (buf, start, end) => this.#onMessage(opened, buf, start, end),
+      () => this.#lost(opened),
+    )
     return opened
   }
 
   #close(leg: Leg): void {
-    if (leg instanceof SubscriptionLeg) this.#session.path.subscriberConnections--
     this.#legs.delete(leg.store)
     this.#former.delete(leg)
-    leg.close()
+    this.#end(leg)
     this.#answered(leg)
+  }
+
+  #end(leg: Leg): void {
+    if (leg instanceof SubscriptionLeg) this.#session.path.subscriberConnections--
+    leg.close()
   }
 
   /** A subscriber whose store is gone would wait for ever: it is disconnected, as by the store itself, and subscribes anew. */
   #lost(leg: Leg): void {
-    if (!this.#former.has(leg)) this.#session.socket.destroy()
-    else this.#close(leg)
+    const monitors = this.#monitoring.findIndex((one) => one === leg)
+    if (this.#former.has(leg)) this.#close(leg)
+    else if (monitors === -1 || monitors === this.#monitoring.length - 1) this.#session.socket.destroy()
+    else for (const ended of this.#monitoring.splice(monitors, 1)) this.#end(ended)
   }
 }

@@ -65,15 +65,16 @@ export class SubscriberPlaces {
     return translatedMessages(leg, store, buf, start, end, this.#databaseOf)
   }
 
-  /** Goes to where the table in force says, with all that the client is subscribed to. */
-  move(all: readonly Subscription[]): void {
+  /** Goes to where the table in force says, with all that the client is subscribed to; `monitors`: and with its MONITOR. */
+  move(all: readonly Subscription[], monitors: boolean): void {
     const { path } = this.#session
     const next = path.routes
     const wasPlain = this.#plain
     this.#enter(next)
     const targets = all.map((subscription) => this.#placesOf(subscription.kind, subscription.name))
-    const stays = wasPlain && this.#plain && all.every(({ at }, i) => samePlaces(at, targets[i]!))
-    if (stays) {
+    const monitorMoves = monitors && !this.#legs.monitorsAt(this.primary)
+    const namesStay = wasPlain && this.#plain && all.every(({ at }, i) => samePlaces(at, targets[i]!))
+    if (namesStay && !monitorMoves) {
       path.movingSubscribers.delete(this.#subscriber)
       return
     }
@@ -81,7 +82,7 @@ export class SubscriberPlaces {
     // What messages mean may change under names that stay: so every name is subscribed to again, and its confirmation is where the new meaning begins.
     path.movingSubscribers.add(this.#subscriber)
     this.#legs.keepOnly(new Set(targets.flat().map(({ store }) => store)))
-    let moving = all.length
+    let moving = all.length + (monitorMoves ? 1 : 0)
     const isCurrent = (): boolean => !this.#abandoned && this.#table === next
     const arrived = (): void => {
       if (!isCurrent()) return
@@ -96,23 +97,12 @@ export class SubscriberPlaces {
         if (--moving === 0) arrived()
       },
     }
+    if (monitorMoves)
+      this.#legs.monitor(this.primary, (error) => {
+        if (error !== null) owner.refused()
+        else if (isCurrent()) owner.arrived()
+      })
     for (const [i, subscription] of all.entries()) moveSubscription(this.#legs, subscription, targets[i]!, next, owner)
-  }
-
-  moveMonitor(): void {
-    const { path } = this.#session
-    this.#enter(path.routes)
-    const store = this.primary
-    if (this.#legs.has(store)) {
-      path.movingSubscribers.delete(this.#subscriber)
-      return
-    }
-    path.movingSubscribers.add(this.#subscriber)
-    this.#legs.keepOnly(new Set([store]))
-    this.#legs.to(store).monitor(() => {
-      path.movingSubscribers.delete(this.#subscriber)
-      this.#legs.closeFormer()
-    })
   }
 
   /** The client is gone: no switch waits for it. */

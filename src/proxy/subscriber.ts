@@ -138,7 +138,7 @@ export class Subscriber implements Pin {
     if (this.#monitors) return
     if (this.#session.replyMode === 'on') owed.frames.push(OK)
     owed.waiting++
-    this.#legs.to(this.#places.primary).monitor((error) => {
+    this.#legs.monitor(this.#places.primary, (error) => {
       if (error === null && !this.#gone) {
         this.#monitors = true
         this.#session.path.monitors.add(this.#session)
@@ -312,8 +312,7 @@ export class Subscriber implements Pin {
       if (this.#ahead === null) this.#session.path.movingSubscribers.add(this)
       return
     }
-    if (this.#monitors && this.#names.isEmpty) this.#places.moveMonitor()
-    else this.#places.move(this.#names.all())
+    this.#places.move(this.#names.all(), this.#monitors)
   }
 }
 

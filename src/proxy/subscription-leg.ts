@@ -23,7 +23,6 @@ export interface Leg<Listener> {
   ignore(kind: SubscriptionKind, name: Buffer, listener: Listener): void
   /** Whose messages of that name are. */
   listeners(kind: SubscriptionKind, name: Buffer): ReadonlySet<Listener> | undefined
-  monitor(confirmed: Confirmed): void
   /** Told when everything that the store has sent before is here. */
   ping(answered: Confirmed): void
   close(): void

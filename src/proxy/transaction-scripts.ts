@@ -1,6 +1,7 @@
 import type { KnownScript } from '../command/script-book.ts'
 import type { Loading } from '../upstream/script-loads.ts'
 import type { Store } from '../upstream/store.ts'
+import { noteScriptFlush } from './script-calls.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -12,6 +13,7 @@ export class TransactionScripts {
   readonly #called: KnownScript[] = []
   /** Those that EXEC waits for; null: nobody has looked yet. */
   #loadings: Loading[] | null = null
+  #flushes = false
 
   constructor(session: Session) {
     this.#session = session
@@ -19,6 +21,16 @@ export class TransactionScripts {
 
   add(script: KnownScript): void {
     this.#called.push(script)
+  }
+
+  /** SCRIPT FLUSH is queued: until EXEC all stays as it is, and so it does if that executes nothing. */
+  flush(): void {
+    this.#flushes = true
+  }
+
+  /** EXEC has executed its commands, or may have. */
+  executed(): void {
+    if (this.#flushes) noteScriptFlush(this.#session.path)
   }
 
   /** Its keys are at another store now. */

@@ -129,10 +129,12 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
   }
 
   #noteScript(spec: CommandSpec, view: CommandView): void {
-    const script = noteScript(this.session.path, spec, view)
-    if (script === null) return
+    const flushes = spec.name === 'SCRIPT FLUSH'
+    const script = flushes ? null : noteScript(this.session.path, spec, view)
+    if (script === null && !flushes) return
     this.scripts ??= new TransactionScripts(this.session)
-    this.scripts.add(script)
+    if (script === null) this.scripts.flush()
+    else this.scripts.add(script)
   }
 
   /** Redis goes on; Valkey gives the transaction up. */
@@ -200,7 +202,9 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
     this.#counted(slot, buf[start] === MINUS ? 'error' : 'ok')
     this.scripts?.answered(buf, start, end)
     const held = settleExec(this, slot, buf, start, end)
-    const isClean = buf[start] !== MINUS || execDidNothing(buf, start, end)
+    const didNothing = execDidNothing(buf, start, end)
+    if (buf[start] !== MINUS && !didNothing) this.scripts?.executed()
+    const isClean = buf[start] !== MINUS || didNothing
     // Messages of what it has subscribed to come behind the answer that confirms it.
     if (held === null || this.subscriptionChanges === null) return this.#done(isClean)
     this.connection.finished(isClean)
@@ -211,7 +215,10 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
     const { session } = this
     this.#counted(slot, loss.refused ? 'error' : 'lost')
     this.queue.returned()
-    if (loss.mayHaveRun) this.queue.lose()
+    if (loss.mayHaveRun) {
+      this.queue.lose()
+      this.scripts?.executed()
+    }
     if (!loss.refused && this.queue.changesSession) endInDoubt(session, slot.seq, loss.text)
     else if (!slot.timedOut) session.replyError(slot.seq, loss.text)
     this.#done(false)

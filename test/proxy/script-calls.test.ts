@@ -126,6 +126,25 @@ test('what the application has flushed is not loaded again before it has sent th
   expect(await app.evalsha(sha, 1, 'k')).toBe(3)
 })
 
+test('what a transaction is to flush is there until its EXEC, and stays if that executes nothing', async () => {
+  path = await startDataPath({ stores: { old } })
+  const app = path.client()
+  const sha = (await app.script('LOAD', BUMP)) as string
+  const client = await path.raw()
+  const flushed = async (end: string): Promise<void> => {
+    await client.ask('MULTI')
+    await client.ask('SCRIPT', 'FLUSH')
+    await client.ask(end)
+    await old.client().script('FLUSH')
+    await old.client().call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await isBack(app)
+  }
+  await flushed('DISCARD')
+  expect(await app.evalsha(sha, 1, 'k')).toBe(1)
+  await flushed('EXEC')
+  await expect(app.evalsha(sha, 1, 'k')).rejects.toThrow(/^NOSCRIPT/)
+})
+
 test('a user who must not load is not asked again and again, and is told what its store says', async () => {
   await old.client().call('ACL', 'SETUSER', 'plain', 'on', '>secret', '~*', '&*', '+@all', '-script|load')
   path = await startDataPath({ stores: { old }, store: { username: 'plain', password: 'secret' } })

@@ -128,6 +128,28 @@ describe('a switch', () => {
     expect(await subscriber.ask('PING')).toBe('+PONG\r\n')
   })
 
+  test('takes along a monitor that subscribes as well, and goes on showing after the last UNSUBSCRIBE', async () => {
+    const [both, client] = [await path.raw(), await path.raw()]
+    await both.ask('HELLO', 3)
+    await both.ask('SUBSCRIBE', 'ch')
+    expect(await both.ask('MONITOR')).toBe('+OK\r\n')
+    const shown = async (word: string): Promise<void> => {
+      await client.ask('ECHO', word)
+      for (;;) if ((await both.text()).includes(`"ECHO" "${word}"`)) return
+    }
+    await path.apply(options('switched'))
+    await eventually(async () => expect(await atSource.ask('CLIENT', 'LIST')).not.toContain('cmd=monitor'))
+    await shown('moved')
+    await client.ask('PUBLISH', 'ch', 'one')
+    for (;;) if ((await both.text()).endsWith('\r\nch\r\n$3\r\none\r\n')) break
+    both.command('UNSUBSCRIBE')
+    for (;;) if ((await both.text()).includes('unsubscribe')) break
+    await shown('still')
+    await path.apply(options('shadow'))
+    await eventually(async () => expect(await atTarget.ask('CLIENT', 'LIST')).not.toContain('cmd=monitor'))
+    await shown('back')
+  })
+
   test('back and forth under a queue: every element is taken once', async () => {
     const takers = await Promise.all(Array.from({ length: 5 }, () => path.raw()))
     const giver = await path.raw()
