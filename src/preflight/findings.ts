@@ -160,7 +160,7 @@ function ofKeys(config: Config, target: StoreLook, routes: readonly RouteConfig[
   if (count === 0 || isShared || routes.some(({ phase }) => phase !== 'passthrough')) return []
   return [
     warning(
-      `store '${target.name}' holds ${count} keys already: a target should be empty before it is mirrored to, and a verify tells what does not belong there`,
+      `store '${target.name}' holds ${count === 1 ? '1 key' : `${count} keys`} already: a target should be empty before it is mirrored to, and a verify tells what does not belong there`,
     ),
   ]
 }

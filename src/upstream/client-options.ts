@@ -25,9 +25,16 @@ export function clientOptions(
     enableOfflineQueue: false,
     enableReadyCheck: false,
     connectTimeout: connectTimeoutMs,
-    commandTimeout: timeoutMs || ANSWER_MS,
+    commandTimeout: answerWithinMs(timeoutMs),
     retryStrategy: () => null,
   } satisfies Partial<RedisOptions>
 }
 
+/** How long it waits for an answer, by the `timeout` of its store. */
+export function answerWithinMs(timeoutMs: number): number {
+  return timeoutMs || ANSWER_MS
+}
+
 const ANSWER_MS = 5_000
+/** What ioredis says then, without a code. */
+export const COMMAND_TIMED_OUT = 'Command timed out'

@@ -1,5 +1,6 @@
 import { UnderstudyError } from '../base/errors.ts'
 import type { StoreConfig } from '../config/config.ts'
+import { answerWithinMs, COMMAND_TIMED_OUT } from './client-options.ts'
 
 /** Why a connection to a store could not be opened or was lost (`wasUp`), and what to do where that is known. Names no secret. */
 export function connectReason(error: Error, store: StoreConfig, wasUp: boolean): string {
@@ -41,7 +42,9 @@ export function connectReason(error: Error, store: StoreConfig, wasUp: boolean):
     case 'EACCES':
       return `${error.message}: no permission for the socket file`
     default:
-      return error.message
+      return error.message === COMMAND_TIMED_OUT
+        ? `no answer within ${answerWithinMs(store.timeoutMs)} ms`
+        : error.message
   }
 }
 

@@ -2,7 +2,7 @@ import { Redis } from 'ioredis'
 import { steadyNowMs } from '../base/clock.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
 import { ownWord } from '../resp/own-words.ts'
-import { clientOptions } from './client-options.ts'
+import { COMMAND_TIMED_OUT, clientOptions } from './client-options.ts'
 import { tlsOptions } from './connect.ts'
 import { connectReason } from './connect-error.ts'
 
@@ -280,8 +280,6 @@ function isSilence(error: unknown): boolean {
   return error.message === COMMAND_TIMED_OUT || NOBODY_THERE.has((error as NodeJS.ErrnoException).code ?? '')
 }
 
-/** As ioredis says it, which gives it no code. */
-const COMMAND_TIMED_OUT = 'Command timed out'
 const NOBODY_THERE = new Set(['ETIMEDOUT', 'EHOSTUNREACH', 'EHOSTDOWN', 'ENETUNREACH'])
 
 /** Seconds since 1970, and microseconds. */

@@ -44,8 +44,8 @@ describe('a store that is a primary', () => {
     })
 
   test('serves while its connections bring answers, whatever its probe says', () => {
-    const silent = { up: false, error: 'Command timed out', silentSinceMs: 5 }
-    expect(sight(4, silent)).toEqual({ down: 'does not answer: Command timed out', partly: null })
+    const silent = { up: false, error: 'no answer within 5000 ms', silentSinceMs: 5 }
+    expect(sight(4, silent)).toEqual({ down: 'does not answer: no answer within 5000 ms', partly: null })
     expect(sight(6, silent)).toEqual(SERVES)
     expect(sight(4, { ...silent, error: 'NOAUTH', silentSinceMs: null })).toEqual(SERVES)
   })
@@ -95,7 +95,7 @@ test.each([
     running.push(source, target, understudy)
     await understudy.client().set('k', 'v')
     source.pause()
-    const says = /^the primary of route 'all', store 'old', does not answer: Command timed out$/
+    const says = /^the primary of route 'all', store 'old', does not answer: no answer within 5000 ms$/
     await eventually(
       async () =>
         expect(await readiness(understudy)).toMatchObject({ status: 503, reasons: [expect.stringMatching(says)] }),
@@ -103,14 +103,14 @@ test.each([
     )
     expect(await applicationIn(understudy)).toEqual({
       served: false,
-      reasons: ['the primary of every route does not answer: Command timed out'],
+      reasons: ['the primary of every route does not answer: no answer within 5000 ms'],
     })
     source.resume()
     await eventually(async () => expect(await readiness(understudy)).toMatchObject({ status: 200, reasons: [] }))
     target.pause()
     await eventually(async () => {
       const { stores, application } = (await understudy.admin<Status>('/api/v1/status')).body
-      expect(stores['new']).toMatchObject({ up: false, error: 'Command timed out' })
+      expect(stores['new']).toMatchObject({ up: false, error: 'no answer within 5000 ms' })
       expect(application).toEqual({ served: true, reasons: [] })
     }, PATIENCE)
     target.resume()
@@ -130,7 +130,7 @@ test('a primary that hangs under load is not ready before its connection is give
     const { status, reasons } = await readiness(understudy)
     expect({ status, reasons }).toEqual({
       status: 503,
-      reasons: ["the primary of route 'all', store 'old', does not answer: Command timed out"],
+      reasons: ["the primary of route 'all', store 'old', does not answer: no answer within 5000 ms"],
     })
   }, PATIENCE)
   source.resume()

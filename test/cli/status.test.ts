@@ -158,7 +158,7 @@ jobs: scripts or functions that make names of keys themselves: 1 (SHA-1 c9de48fe
     const node = { role: 'master', latencyMs: 1, version: '7.2.4', valkeyVersion: '8.1.1', error: null } as const
     const nodes = [
       { ...node, address: '10.0.0.1:6379', slots: 5461, up: true },
-      { ...node, address: '10.0.0.2:6379', slots: 5462, up: false, error: 'Command timed out' },
+      { ...node, address: '10.0.0.2:6379', slots: 5462, up: false, error: 'no answer within 5000 ms' },
       { ...node, address: '10.0.0.3:6379', slots: 5461, up: true, valkeyVersion: null },
     ]
     Object.assign(status.stores['old']!, {
@@ -172,7 +172,7 @@ jobs: scripts or functions that make names of keys themselves: 1 (SHA-1 c9de48fe
     await sick.close()
     expect(stdout).toMatch(/^old +up +0\.21 ms +valkey 8\.1\.1 +master/m)
     expect(stdout).toContain(
-      '\nold: 3 masters, 0 replicas, versions 7.2.4 and valkey 8.1.1; 10922 of 16384 slots are served\n  master 10.0.0.2:6379 does not answer: Command timed out\n',
+      '\nold: 3 masters, 0 replicas, versions 7.2.4 and valkey 8.1.1; 10922 of 16384 slots are served\n  master 10.0.0.2:6379 does not answer: no answer within 5000 ms\n',
     )
     expect(stdout).toMatch(/^jobs .* 12 ms +9 +4 /m)
   })
