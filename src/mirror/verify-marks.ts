@@ -111,7 +111,10 @@ export class VerifyMarks {
 
   /** A verify is needed: keys may differ, not only functions. */
   ofKeys(route: string): boolean {
-    return this.causes(route).some((cause) => !isOfFunctions(cause))
+    const causes = this.#causes.get(route)
+    if (causes === undefined) return false
+    for (const cause of causes) if (!isOfFunctions(cause)) return true
+    return false
   }
 
   /** How often the route was marked for its keys: a verify that began before the last time has not looked for what happened then. */

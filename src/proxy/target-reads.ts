@@ -46,7 +46,7 @@ export class TargetReads {
     if ((plan.positions.count > 1 && spec.name !== 'MGET') || plan.positions.patternCount > 0) return false
     // A flush or a swap is on its way down every connection, this one's among them.
     if (this.#overlap.sweeping) return false
-    if (path.dirty.needsVerify(route.name) || !this.#isCurrent(view, plan, session.database)) return false
+    if (this.#isDoubtful(spec, route) || !this.#isCurrent(view, plan, session.database)) return false
     const form = readForm(spec, view, session.protocol)
     if (form === null) return false
     const store = path.stores[route.shadow.store]!
@@ -111,6 +111,13 @@ export class TargetReads {
       if (nowMs - read.startedMs < read.route.config.readTimeoutMs) continue
       read.fallBack('timeout')
     }
+  }
+
+  /** Keys may differ that nobody can name, or the functions that it calls. */
+  #isDoubtful({ name }: CommandSpec, route: Route): boolean {
+    const { dirty, routes } = this.#path
+    if (dirty.toVerify.ofKeys(route.name)) return true
+    return name === 'FCALL_RO' && dirty.toVerify.hasCause(routes.fallback.name, 'functions')
   }
 
   /** Whether the target holds, or is about to hold before it reads this, what the source holds. */

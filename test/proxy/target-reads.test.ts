@@ -86,3 +86,28 @@ test('a read is given its route’s time, whoever waits before it', async () => 
   network.release()
   expect(await patient.text()).toBe('$1\r\na\r\n')
 })
+
+test('while the target refuses a library, reads are its own all the same, but for calls of functions', async () => {
+  const [one, other] = [await redis(), await redis()]
+  const library = (name: string, answer: string): string =>
+    `#!lua name=${name}\nredis.register_function{function_name='f', callback=function() return '${answer}' end, flags={'no-writes'}}`
+  await other.client().call('FUNCTION', 'LOAD', library('theirs', 'theirs'))
+  const path = await through({
+    stores: { one, other },
+    routes: [
+      { name: 'some', keys: ['some:*'], source: 'one', target: 'other', phase: 'read-target' },
+      { name: 'all', source: 'one', target: 'other', phase: 'read-target' },
+    ],
+  })
+  const app = path.client()
+  await shadowUp(path)
+  await app.call('FUNCTION', 'LOAD', library('ours', 'ours'))
+  await eventually(() => expect(path.runtime.stats().routes['all']!.refusedLibraries).toEqual(['ours']))
+  for (const key of ['k', 'some:k']) {
+    await app.set(key, 'v')
+    await eventually(async () => expect(await other.client().get(key)).toBe('v'))
+    await other.client().set(key, 'seen at the target')
+    expect(await app.get(key)).toBe('seen at the target')
+    expect(await app.call('FCALL_RO', 'f', 1, key)).toBe('ours')
+  }
+})
