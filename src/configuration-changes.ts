@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import type { PhaseRequest, PhaseResult, ReloadRequest, ReloadResult, Status } from './admin/control.ts'
+import type { PhaseRequest, PhaseResult, PhasesResult, ReloadRequest, ReloadResult, Status } from './admin/control.ts'
 import type { SwitchRecord } from './admin/switch-record.ts'
 import { hashOfConfig } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
@@ -36,7 +36,7 @@ export interface ChangesOptions {
 }
 
 /**
- * The configuration in force, and every change of it: by its file, or of one route's phase. One change at a time: they queue.
+ * The configuration in force, and every change of it: by its file, or of routes' phases. One change at a time: they queue.
  *
  *   look     what becomes of every key, and which gates there are on the way
  *   approach waits, holding nobody, for gates that may open by themselves
@@ -158,36 +158,43 @@ export class ConfigurationChanges {
   }
 
   /** As `Control.setPhase`. */
-  setPhase(name: string, request: PhaseRequest): Promise<PhaseResult> {
+  async setPhase(name: string, request: PhaseRequest): Promise<PhaseResult> {
+    const { routes, ...taken } = await this.setPhases([name], request)
+    return { ...routes[0]!, ...taken }
+  }
+
+  /** As `Control.setPhases`. */
+  setPhases(names: readonly string[], request: PhaseRequest): Promise<PhasesResult> {
     return this.#oneAtATime(async () => {
       const { configPath, env, log } = this.#options
       await this.#takeUp()
-      const { route, next, save } = await phaseChange(this.#config, configPath, env, name, request.phase)
+      const { routes, next, save } = await phaseChange(
+        this.#config,
+        configPath,
+        env,
+        [...new Set(names)],
+        request.phase,
+      )
       const prospect = await this.#look(next)
-      const { dryRun = false, force = false, reason } = request
-      const [from, to] = [route.phase, request.phase]
-      const result: PhaseResult = {
-        route: name,
-        from,
-        to,
-        dryRun,
-        pauseMs: null,
-        consequences: [...consequencesOf(route, to), ...prospect.warnings.map(({ text }) => text)],
-        ...gatesTold(prospect, dryRun, force),
-      }
+      const { phase: to, dryRun = false, force = false, reason } = request
+      const steps = routes.map((route) => {
+        const warnings = prospect.warnings.filter((warning) => warning.route === route.name).map(({ text }) => text)
+        return { route: route.name, from: route.phase, to, consequences: [...consequencesOf(route, to), ...warnings] }
+      })
+      const result = { routes: steps, dryRun, pauseMs: null, ...gatesTold(prospect, dryRun, force) }
       if (dryRun) return result
       if (configPath !== null) await mustBeWritable(configPath)
-      if (force || reason !== undefined)
+      for (const { route, from } of force || reason !== undefined ? steps : [])
         log.warn(force ? 'a phase change is forced' : 'a phase change is asked for', {
-          route: name,
+          route,
           from,
           to,
           reason: reason ?? null,
         })
       const pauseMs = await this.#apply(prospect, force)
-      if (force) {
+      for (const { route, from } of force ? steps : []) {
         const forced = { from, to, reason: reason ?? '', closedGates: closedIn(prospect) }
-        this.#guards!.journal.forced(name, forced, Date.now())
+        this.#guards!.journal.forced(route, forced, Date.now())
       }
       await save()
       this.#reloaded(true, null)

@@ -9,6 +9,7 @@ import type {
   JobControl,
   PhaseRequest,
   PhaseResult,
+  PhasesResult,
   Readiness,
   ReloadRequest,
   ReloadResult,
@@ -270,6 +271,10 @@ export class Sidecar implements Control {
 
   setPhase(name: string, request: PhaseRequest): Promise<PhaseResult> {
     return this.#changes.setPhase(name, request)
+  }
+
+  setPhases(names: readonly string[], request: PhaseRequest): Promise<PhasesResult> {
+    return this.#changes.setPhases(names, request)
   }
 
   // --- bookkeeping

@@ -31,6 +31,8 @@ export interface Control {
   reload(request?: ReloadRequest): Promise<ReloadResult>
   /** Edits the file (comments kept), reloads, and resolves when the phase is in force (or says what would happen, for a dry run). */
   setPhase(route: string, request: PhaseRequest): Promise<PhaseResult>
+  /** The same for several routes, of which all or none are changed, at the same moment. */
+  setPhases(routes: readonly string[], request: PhaseRequest): Promise<PhasesResult>
   readonly jobs: JobControl
   /** What the comparer found. */
   readonly mismatches: MismatchAccess
@@ -234,19 +236,29 @@ export interface PhaseRequest {
   reason?: string
 }
 
-export interface PhaseResult {
+/** What a change of phases is for one route. */
+export interface PhaseStep {
   route: string
   from: Phase
   to: Phase
-  dryRun: boolean
-  /** How long commands of the route were held; null on a dry run. */
-  pauseMs: number | null
   /** What the change means, in sentences (who answers reads, who gets writes, how to go back); then what speaks against it, or against the way back, and closes no gate. */
   consequences: string[]
+}
+
+interface StepsTaken {
+  dryRun: boolean
+  /** How long commands of the routes were held; null on a dry run. */
+  pauseMs: number | null
   /** Gates that are closed; empty when the way is free (or `force` was given). */
   closedGates: string[]
-  /** Every condition of this step, open or closed. */
+  /** Every condition, open or closed. */
   gates: GateView[]
+}
+
+export interface PhaseResult extends PhaseStep, StepsTaken {}
+
+export interface PhasesResult extends StepsTaken {
+  routes: PhaseStep[]
 }
 
 /** What to acknowledge: a mismatch by its number, or whatever matches the fields. */

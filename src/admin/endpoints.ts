@@ -13,6 +13,10 @@ const PHASE_BODY = z.strictObject({
   reason: z.string().trim().min(1).max(500).exactOptional().describe('why; written to the log'),
 })
 
+const PHASES_BODY = PHASE_BODY.extend({
+  routes: z.array(z.string()).min(1).describe('the names of the routes'),
+})
+
 const RELOAD_BODY = z.strictObject({
   force: z.boolean().exactOptional().describe('reload although gates are closed; needs `reason`'),
   reason: z.string().trim().min(1).max(500).exactOptional().describe('why; written to the log'),
@@ -163,6 +167,19 @@ export const ENDPOINTS: readonly Endpoint[] = [
       const request = body as z.infer<typeof PHASE_BODY>
       mustGiveReason(request)
       return { kind: 'json', body: await control.setPhase(params['name'] ?? '', request) }
+    },
+  },
+  {
+    method: 'PUT',
+    path: '/api/v1/phase',
+    summary: 'The same for several routes at the same moment, with one pause: all of them, or none.',
+    gives:
+      '`{routes: [{route, from, to, consequences}], dryRun, pauseMs, closedGates: [text], gates: [{route, open, reason}]}`',
+    body: PHASES_BODY,
+    handle: async (control, { body }) => {
+      const { routes, ...request } = body as z.infer<typeof PHASES_BODY>
+      mustGiveReason(request)
+      return { kind: 'json', body: await control.setPhases(routes, request) }
     },
   },
   ...JOB_ENDPOINTS,

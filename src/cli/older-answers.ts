@@ -1,4 +1,13 @@
-import type { Comparison, PhaseResult, ReloadResult, RouteStatus, Status, StoreStatus } from '../admin/control.ts'
+import type {
+  Comparison,
+  PhaseResult,
+  PhaseStep,
+  PhasesResult,
+  ReloadResult,
+  RouteStatus,
+  Status,
+  StoreStatus,
+} from '../admin/control.ts'
 import type { Mismatch } from '../compare/mismatch.ts'
 import type { Job, JobKey } from '../jobs/job.ts'
 
@@ -26,6 +35,11 @@ export function mismatchOf(answer: unknown): Mismatch {
 
 export function phaseResultOf(answer: unknown): PhaseResult {
   return filled<PhaseResult>(PHASE_RESULT, answer)
+}
+
+export function phasesResultOf(answer: unknown): PhasesResult {
+  const { routes, ...taken } = filled<PhasesResult>({ ...PHASE_RESULT, routes: [] }, answer)
+  return { ...taken, routes: listOf(routes, (step) => filled<PhaseStep>(PHASE_RESULT, step)) }
 }
 
 export function reloadResultOf(answer: unknown): ReloadResult {

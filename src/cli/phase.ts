@@ -1,11 +1,12 @@
 import { Argument, type Command } from 'commander'
-import type { PhaseRequest, PhaseResult } from '../admin/control.ts'
+import type { PhaseRequest, PhaseResult, PhasesResult } from '../admin/control.ts'
 import { UnderstudyError } from '../base/errors.ts'
 import { PHASES, type Phase } from '../config/config.ts'
+import type { GateView } from '../cutover/gates.ts'
 import { type AdminOptions, adminClient, type JsonOption, jsonOption, withAdminOptions } from './admin-options.ts'
 import { EXIT } from './exit-code.ts'
 import { formatMs } from './format.ts'
-import { phaseResultOf } from './older-answers.ts'
+import { phaseResultOf, phasesResultOf } from './older-answers.ts'
 import { printable, type Terminal } from './terminal.ts'
 
 /** A switch waits for the backlog; the sidecar calls it off long before this. */
@@ -17,11 +18,11 @@ interface PhaseOptions extends AdminOptions, JsonOption {
   readonly reason?: string
 }
 
-/** `understudy phase`: changes a route's phase in the configuration file of the running sidecar, and waits until it is in force. */
+/** `understudy phase`: changes the phase of a route, or of several, in the configuration file of the running sidecar, and waits until it is in force. */
 export function addPhase(program: Command, terminal: Terminal, finish: (exitCode: number) => void): void {
   withAdminOptions(program.command('phase'))
     .description("change a route's phase in the configuration file (comments kept) and wait until it is in force")
-    .argument('<route>', 'name of the route')
+    .argument('<route>', 'name of the route; several, separated by commas, change at the same moment')
     .addArgument(new Argument('<phase>', 'the phase it is to have').choices(PHASES))
     .option('--dry-run', 'say what would happen, change nothing; exit code 1 when a gate is closed')
     .option('--force', 'switch although gates are closed; needs --reason')
@@ -36,23 +37,35 @@ export function addPhase(program: Command, terminal: Terminal, finish: (exitCode
         ...(force ? { force } : {}),
         ...(reason === undefined ? {} : { reason }),
       }
-      const path = `/api/v1/routes/${encodeURIComponent(route)}/phase`
-      const answer = await adminClient(options).put<unknown>(path, request, SWITCH_TIMEOUT_MS)
-      const result = phaseResultOf(answer)
+      const admin = adminClient(options)
+      const routes = route.split(',')
+      const answer =
+        routes.length > 1
+          ? await admin.put<unknown>('/api/v1/phase', { ...request, routes }, SWITCH_TIMEOUT_MS)
+          : await admin.put<unknown>(`/api/v1/routes/${encodeURIComponent(route)}/phase`, request, SWITCH_TIMEOUT_MS)
+      const result = routes.length > 1 ? phasesResultOf(answer) : ofOne(phaseResultOf(answer))
       if (json) terminal.json(answer)
       else for (const line of resultLines(result, force ?? false)) terminal.line(line)
       finish(result.closedGates.length > 0 ? EXIT.no : EXIT.done)
     })
 }
 
-function resultLines(result: PhaseResult, force: boolean): string[] {
-  const { route, from, to, dryRun, pauseMs, consequences, closedGates, gates } = result
+function ofOne({ route, from, to, consequences, ...taken }: PhaseResult): PhasesResult {
+  return { routes: [{ route, from, to, consequences }], ...taken }
+}
+
+function resultLines({ routes, dryRun, pauseMs, closedGates, gates }: PhasesResult, force: boolean): string[] {
   const pause = pauseMs === null ? '' : `, commands held for ${formatMs(pauseMs)}`
-  const reasons = (open: boolean) => gates.filter((gate) => gate.open === open).map((gate) => gate.reason)
-  const head = from === to ? `${route} stays in ${to}` : `${route}: ${from} -> ${to}${pause}`
+  const named = (gate: GateView) => (routes.length === 1 ? gate.reason : `${gate.route}: ${gate.reason}`)
+  const reasons = (open: boolean) => gates.filter((gate) => gate.open === open).map(named)
   return [
-    `${head}${dryRun ? ' (dry run, nothing changed)' : ''}`,
-    ...consequences.map((consequence) => `  ${consequence}`),
+    ...routes.flatMap(({ route, from, to, consequences }) => {
+      const head = from === to ? `${route} stays in ${to}` : `${route}: ${from} -> ${to}${pause}`
+      return [
+        `${head}${dryRun ? ' (dry run, nothing changed)' : ''}`,
+        ...consequences.map((consequence) => `  ${consequence}`),
+      ]
+    }),
     ...listed('Open gates:', dryRun ? reasons(true) : []),
     ...listed(
       dryRun ? 'Closed gates that would be forced:' : 'Closed gates that were forced:',

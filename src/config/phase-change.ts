@@ -5,37 +5,44 @@ import { editPhase } from './edit.ts'
 import { parseConfig, readConfigFile } from './load.ts'
 import { replaceFile } from './replace-file.ts'
 
-/** A route's phase as it is to be, and what that makes of the configuration. Nothing is in force or written yet. */
+/** The phase that routes are to have, and what that makes of the configuration. Nothing is in force or written yet. */
 export interface PhaseChange {
-  readonly route: RouteConfig
-  /** The configuration in force, and nothing but this phase is another. */
+  /** As they are in force, in the order of their names. */
+  readonly routes: readonly RouteConfig[]
+  /** The configuration in force, and nothing but these phases is another. */
   readonly next: Config
   /** Writes the phase into the file, when it is in force. What has been saved there meanwhile stays. Throws ADMIN_REFUSED when that cannot be. */
   save(): Promise<void>
 }
 
 /**
- * What `phase` for the route `name` would change. `configPath` null: started from URLs, there is no file.
+ * What `phase` for the routes `names` would change. `configPath` null: started from URLs, there is no file.
  *
- * Throws UnderstudyError NOT_FOUND when there is no such route, ADMIN_REFUSED when the environment sets its phase or the file holds other changes that are not in force, and what `readConfigFile`,
+ * Throws UnderstudyError NOT_FOUND when there is no such route, ADMIN_REFUSED when the environment sets the phase of one or the file holds other changes that are not in force, and what `readConfigFile`,
  * `editPhase` and `parseConfig` throw.
  */
 export async function phaseChange(
   config: Config,
   configPath: string | null,
   env: NodeJS.ProcessEnv,
-  name: string,
+  names: readonly string[],
   phase: Phase,
 ): Promise<PhaseChange> {
-  const route = config.routes.find((other) => other.name === name)
-  if (route === undefined) throw new UnderstudyError('NOT_FOUND', `no route is called '${name}'`)
-  const routes = config.routes.map((other) => (other === route ? { ...other, phase } : other))
-  const alone = { ...config, routes }
-  if (configPath === null) return { route, next: alone, save: async () => {} }
+  const routes = names.map((name) => {
+    const route = config.routes.find((other) => other.name === name)
+    if (route === undefined) throw new UnderstudyError('NOT_FOUND', `no route is called '${name}'`)
+    return route
+  })
+  const alone = {
+    ...config,
+    routes: config.routes.map((other) => (routes.includes(other) ? { ...other, phase } : other)),
+  }
+  if (configPath === null) return { routes, next: alone, save: async () => {} }
   const text = readConfigFile(configPath)
-  const edited = editPhase(text, name, phase, env)
+  const edited = editPhases(text, names, phase, env)
   const next = parseConfig(edited, { path: configPath, env }).config
-  if (next.routes.find((other) => other.name === name)?.phase !== phase) {
+  for (const name of names) {
+    if (next.routes.find((other) => other.name === name)?.phase === phase) continue
     throw new UnderstudyError(
       'ADMIN_REFUSED',
       `the phase of '${name}' is set by an environment variable; change it there`,
@@ -49,14 +56,18 @@ export async function phaseChange(
       `the configuration file holds other changes that are not in force (${others.join(', ')}): put them in force by \`understudy reload\`, or take them back, and then change the phase`,
     )
   }
-  return { route, next, save: () => save(configPath, text, edited, name, phase, env) }
+  return { routes, next, save: () => save(configPath, text, edited, names, phase, env) }
+}
+
+function editPhases(text: string, names: readonly string[], phase: Phase, env: NodeJS.ProcessEnv): string {
+  return names.reduce((edited, name) => editPhase(edited, name, phase, env), text)
 }
 
 async function save(
   path: string,
   text: string,
   edited: string,
-  name: string,
+  names: readonly string[],
   phase: Phase,
   env: NodeJS.ProcessEnv,
 ): Promise<void> {
@@ -64,20 +75,24 @@ async function save(
     const reason = cause instanceof Error ? cause.message : String(cause)
     return new UnderstudyError(
       'ADMIN_REFUSED',
-      `the phase is in force, but ${what}: ${reason}; write \`phase: ${phase}\` for route '${name}', or the next reload takes it back`,
+      `the phase is in force, but ${what}: ${reason}; write \`phase: ${phase}\` for ${named(names)}, or the next reload takes it back`,
       { cause },
     )
   }
   let now: string
   try {
     const saved = readConfigFile(path)
-    now = saved === text ? edited : editPhase(saved, name, phase, env)
+    now = saved === text ? edited : editPhases(saved, names, phase, env)
   } catch (cause) {
     throw unsaved('the configuration file was changed meanwhile and it could not be written there', cause)
   }
   await replaceFile(path, now).catch((cause: unknown) => {
     throw unsaved('the configuration file could not be written', cause)
   })
+}
+
+function named(routes: readonly string[]): string {
+  return `${routes.length === 1 ? 'route' : 'routes'} ${routes.map((name) => `'${name}'`).join(', ')}`
 }
 
 /** In what two configurations differ, by the names of the file. */

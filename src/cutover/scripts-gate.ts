@@ -40,10 +40,10 @@ export function splitUnderScripts(next: Config, stats: Stats): string | null | u
   return told([
     read.length > 0 &&
       `the application runs scripts or functions that use keys which they do not declare (${listed(read)}), and keys would have several primaries ('${stores}'): what such a script writes of another route's keys would be ` +
-        `written where nobody reads it. Have them declare every key as KEYS, or move the routes together; or, if they touch no key of another route, set 'scripts' of ${routes} to warn`,
+        `written where nobody reads it. Have them declare every key as KEYS, or ${TOGETHER}; or, if they touch no key of another route, set 'scripts' of ${routes} to warn`,
     unread.length > 0 &&
       `the application calls functions of which it is not known whether they use keys which they do not declare (${listed(unread)}), and keys would have several primaries ('${stores}'): what such a function writes of another route's keys would be ` +
-        `written where nobody reads it. ${GIVE}, or move the routes together; or, if they touch no key of another route, set 'scripts' of ${routes} to warn`,
+        `written where nobody reads it. ${GIVE}, or ${TOGETHER}; or, if they touch no key of another route, set 'scripts' of ${routes} to warn`,
   ])
 }
 
@@ -66,6 +66,8 @@ function primariesOf({ routes }: Pick<Config, 'routes'>): string[] {
 }
 
 const GIVE = "Their store does not let them be read: give Understudy's user there the right to FUNCTION LIST"
+
+const TOGETHER = 'move the routes together (`understudy phase ONE,OTHER PHASE`, or one edit of the file)'
 
 /** Those that were read, and those that could not be. */
 function apart(scripts: readonly string[]): [read: string[], unread: string[]] {

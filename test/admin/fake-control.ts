@@ -8,6 +8,7 @@ import type {
   MismatchAccess,
   PhaseRequest,
   PhaseResult,
+  PhasesResult,
   ReloadRequest,
   ReloadResult,
   RouteStatus,
@@ -160,11 +161,23 @@ export class FakeControl implements Control {
     return { configHash: 'c0ffee', epoch: 8, changed: true, dryRun, pauseMs: 1, moves, closedGates: [], gates: [] }
   }
 
+  async setPhases(routes: readonly string[], request: PhaseRequest): Promise<PhasesResult> {
+    this.asked.push({ routes, ...request })
+    const steps = routes.map((route) => this.#step(route, request))
+    const { consequences, from, to, route, ...taken } = steps[0]!
+    return { routes: steps.map((step) => ({ route: step.route, from, to, consequences })), ...taken }
+  }
+
   async setPhase(route: string, request: PhaseRequest): Promise<PhaseResult> {
     this.asked.push({ route, ...request })
+    return this.#step(route, request)
+  }
+
+  #step(route: string, request: PhaseRequest): PhaseResult {
     this.#fail()
     const dryRun = request.dryRun ?? false
-    if (route !== 'jobs') throw new UnderstudyError('NOT_FOUND', `no route named ${route}; there are: jobs`)
+    if (route !== 'jobs' && route !== 'rest')
+      throw new UnderstudyError('NOT_FOUND', `no route named ${route}; there are: jobs`)
     if (this.closedGates.length > 0 && !dryRun && !request.force) {
       throw new UnderstudyError('GATE_CLOSED', `route jobs stays in shadow: ${this.closedGates.join('; ')}`)
     }

@@ -29,6 +29,26 @@ describe('understudy phase', () => {
     expect(server.control.asked).toEqual([{ route: 'jobs', phase: 'switched' }])
   })
 
+  test('several routes change together, and each is told', async () => {
+    server.control.openGates = ["store 'new' answers"]
+    const dry = await phase('jobs,rest', 'switched', '--dry-run')
+    expect(dry.code).toBe(0)
+    expect(dry.stdout).toBe(
+      ['jobs', 'rest']
+        .map(
+          (route) =>
+            `${route}: shadow -> switched (dry run, nothing changed)\n  Reads are answered by new.\n  Writes go to new, then to old.\n`,
+        )
+        .join('') + "Open gates:\n  jobs: store 'new' answers\n",
+    )
+    expect((await phase('jobs,rest', 'switched', '--force', '--reason', 'at night')).code).toBe(0)
+    expect(server.control.asked).toEqual([
+      { routes: ['jobs', 'rest'], phase: 'switched', dryRun: true },
+      { routes: ['jobs', 'rest'], phase: 'switched', force: true, reason: 'at night' },
+    ])
+    expect((await phase('jobs,', 'switched')).code).toBe(2)
+  })
+
   test('--dry-run changes nothing and exits 1 when a gate is closed', async () => {
     const free = await phase('jobs', 'switched', '--dry-run')
     expect(free.code).toBe(0)

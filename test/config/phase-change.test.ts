@@ -28,12 +28,12 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }))
 async function change(edit: (text: string) => string = (text) => text): Promise<PhaseChange> {
   const { config } = loadConfig(file, {})
   writeFileSync(file, edit(TEXT))
-  return phaseChange(config, file, {}, 'jobs', 'mirror')
+  return phaseChange(config, file, {}, ['jobs'], 'mirror')
 }
 
 test('it is that phase, and nothing else', async () => {
-  const { route, next, save } = await change()
-  expect(route.phase).toBe('shadow')
+  const { routes, next, save } = await change()
+  expect(routes.map(({ phase }) => phase)).toEqual(['shadow'])
   expect(next.routes.map(({ name, phase }) => `${name} ${phase}`)).toEqual([
     'jobs mirror',
     'late passthrough',
@@ -41,6 +41,16 @@ test('it is that phase, and nothing else', async () => {
   ])
   await save()
   expect(readFileSync(file, 'utf8')).toBe(TEXT.replace('phase: shadow', 'phase: mirror'))
+})
+
+test('of several routes, in one file', async () => {
+  const { config } = loadConfig(file, {})
+  const { routes, next, save } = await phaseChange(config, file, {}, ['rest', 'jobs'], 'mirror')
+  expect(routes.map(({ name }) => name)).toEqual(['rest', 'jobs'])
+  expect(next.routes.map(({ phase }) => phase)).toEqual(['mirror', 'passthrough', 'mirror'])
+  await save()
+  expect(readFileSync(file, 'utf8')).toBe(TEXT.replaceAll('phase: shadow', 'phase: mirror'))
+  await expect(phaseChange(config, file, {}, ['rest', 'jbos'], 'mirror')).rejects.toMatchObject({ code: 'NOT_FOUND' })
 })
 
 test('where the disk does not take the file it says that the phase is in force, and leaves nothing half written', async () => {
@@ -114,7 +124,7 @@ test.each<[string, () => void, RegExp]>([
 ])('says so when the file %s', async (_, meanwhile, message) => {
   const { config } = loadConfig(file, {})
   meanwhile()
-  await expect(phaseChange(config, file, {}, 'jobs', 'mirror')).rejects.toMatchObject({
+  await expect(phaseChange(config, file, {}, ['jobs'], 'mirror')).rejects.toMatchObject({
     code: 'CONFIG_UNREADABLE',
     message: expect.stringMatching(message),
   })
