@@ -33,14 +33,9 @@ describe('understudy phase', () => {
     server.control.openGates = ["store 'new' answers"]
     const dry = await phase('jobs,rest', 'switched', '--dry-run')
     expect(dry.code).toBe(0)
-    expect(dry.stdout).toBe(
-      ['jobs', 'rest']
-        .map(
-          (route) =>
-            `${route}: shadow -> switched (dry run, nothing changed)\n  Reads are answered by new.\n  Writes go to new, then to old.\n`,
-        )
-        .join('') + "Open gates:\n  jobs: store 'new' answers\n",
-    )
+    const told = (route: string): string =>
+      `${route}: shadow -> switched (dry run, nothing changed)\n  Reads are answered by new.\n  Writes go to new, then to old.\n`
+    expect(dry.stdout).toBe(`${told('jobs')}${told('rest')}Open gates:\n  jobs: store 'new' answers\n`)
     expect((await phase('jobs,rest', 'switched', '--force', '--reason', 'at night')).code).toBe(0)
     expect(server.control.asked).toEqual([
       { routes: ['jobs', 'rest'], phase: 'switched', dryRun: true },
