@@ -17,7 +17,7 @@ export function luaTokens(source: string): LuaToken[] | null {
     const found = rest.exec(source)
     if (found === null) return null
     at = rest.lastIndex
-    const [, comment, open, quoted, name, number, mark] = found
+    const [, comment, open, quote, name, number, mark] = found
     if (comment !== undefined) {
       const long = longOpening(source, at)
       at = long === null ? commentEnd(source, at) : longEnd(source, at, long)
@@ -27,8 +27,12 @@ export function luaTokens(source: string): LuaToken[] | null {
       if (end === -1) return null
       tokens.push({ kind: 'string', text: source.slice(at, end - open.length) })
       at = end
-    } else if (quoted !== undefined) tokens.push({ kind: 'string', text: quoted.slice(1, -1) })
-    else if (name !== undefined) tokens.push({ kind: 'name', text: name })
+    } else if (quote !== undefined) {
+      const end = quotedEnd(source, at, quote)
+      if (end === -1) return null
+      tokens.push({ kind: 'string', text: source.slice(at, end) })
+      at = end + 1
+    } else if (name !== undefined) tokens.push({ kind: 'name', text: name })
     else if (number !== undefined) tokens.push({ kind: 'number', text: number })
     else if (mark !== undefined) tokens.push({ kind: 'mark', text: mark })
   }
@@ -36,7 +40,18 @@ export function luaTokens(source: string): LuaToken[] | null {
 }
 
 const NEXT =
-  /\s*(?:(--)|(\[=*\[)|("(?:[^"\\\n]|\\[\s\S])*"|'(?:[^'\\\n]|\\[\s\S])*')|([A-Za-z_]\w*)|(0[xX][\da-fA-F]+|\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|(\.\.\.|\.\.|==|~=|<=|>=|[-+*/%^#<>=(){}[\];:,.])|$)/y
+  /\s*(?:(--)|(\[=*\[)|(["'])|([A-Za-z_]\w*)|(0[xX][\da-fA-F]+|\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|(\.\.\.|\.\.|==|~=|<=|>=|[-+*/%^#<>=(){}[\];:,.])|$)/y
+
+/** Where the string ends whose content begins at `from`: at this quote; -1: nowhere. By a loop: an expression that knows of escapes has no room for strings of megabytes. */
+function quotedEnd(source: string, from: number, quote: string): number {
+  for (let at = from; at < source.length; at++) {
+    const char = source[at]
+    if (char === quote) return at
+    if (char === '\n') return -1
+    if (char === '\\') at++
+  }
+  return -1
+}
 
 function lineEnd(source: string, from: number): number {
   const end = source.indexOf('\n', from)

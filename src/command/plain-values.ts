@@ -1,5 +1,5 @@
 import type { DeclaredKeys } from './declared-keys.ts'
-import type { LuaExpression } from './lua-outline.ts'
+import type { LuaCall, LuaExpression } from './lua-outline.ts'
 import type { LuaPaths } from './lua-paths.ts'
 import type { LuaToken } from './lua-tokens.ts'
 
@@ -7,8 +7,9 @@ import type { LuaToken } from './lua-tokens.ts'
  * Which values of a script `tostring` tells alike on every server. Of a table, a function or a thread it tells where that lies in memory.
  *
  *   tostring(ARGV[1]), tostring(1 + n), tostring(#t)        alike
- *   tostring(tonumber(x)), tostring(redis.call(...))        alike: what the server answers is a number or a string wherever that is of use
- *   local n = redis.call('get', KEYS[1]) ... tostring(n)    alike
+ *   tostring(tonumber(x)), tostring(cjson.encode(x))        alike
+ *   local n = redis.call('get', KEYS[1]) ... tostring(n)    alike: a number, a string or false
+ *   tostring(redis.call('set', KEYS[1], 1))                 not: a status is a table, as is a list
  *   tostring({}), tostring(print), tostring(a or b)         not, or not known
  */
 export class PlainValues {
@@ -36,12 +37,14 @@ export class PlainValues {
           .slice(expression.from, expression.to + 1)
           .some(({ text }) => text === 'and' || text === 'or')
       case 'call':
-        return !this.#keys.maySpread(expression)
+        return CALL.test(this.#paths.calledIn(expression))
+          ? this.#answersBy(expression, VALUES)
+          : !this.#keys.maySpread(expression)
       case 'index':
         return (
           this.#keys.isKey(expression) ||
           this.#paths.of(expression.object) === 'ARGV' ||
-          this.#isReply(expression.object)
+          this.#isList(expression.object)
         )
       case 'name':
         if (this.#keys.isKey(expression)) return true
@@ -51,9 +54,17 @@ export class PlainValues {
     }
   }
 
-  #isReply(expression: LuaExpression): boolean {
-    if (expression.kind === 'call') return CALL.test(this.#paths.calledIn(expression))
-    return expression.kind === 'name' && isConstant(expression) && this.#isReply(expression.variable.value)
+  /** What a command has answered whose elements are plain. */
+  #isList(expression: LuaExpression): boolean {
+    if (expression.kind === 'call')
+      return CALL.test(this.#paths.calledIn(expression)) && this.#answersBy(expression, LISTS)
+    return expression.kind === 'name' && isConstant(expression) && this.#isList(expression.variable.value)
+  }
+
+  /** It calls one of these commands. In RESP3, which the script may ask for, more of their answers are tables. */
+  #answersBy({ args: [command] }: LuaCall, commands: ReadonlySet<string>): boolean {
+    if (command?.kind !== 'string' || !commands.has(command.text.toUpperCase())) return false
+    return !this.#tokens.some(({ kind, text }) => kind === 'name' && text === 'setresp')
   }
 }
 
@@ -65,3 +76,19 @@ function isConstant(
 }
 
 const CALL = /^(?:redis|server)\.p?call$/
+/** What they answer is a number or a string, or nothing. */
+const VALUES: ReadonlySet<string> = new Set([
+  ...['GET', 'GETDEL', 'GETEX', 'GETSET', 'GETRANGE', 'SUBSTR', 'STRLEN', 'APPEND', 'SETRANGE', 'SETNX', 'MSETNX'],
+  ...['INCR', 'INCRBY', 'DECR', 'DECRBY', 'GETBIT', 'SETBIT', 'BITCOUNT', 'BITPOS', 'BITOP', 'PFADD', 'PFCOUNT'],
+  ...['EXISTS', 'DEL', 'UNLINK', 'PERSIST', 'EXPIREAT', 'PEXPIREAT', 'RENAMENX', 'TOUCH'],
+  ...['HGET', 'HSET', 'HSETNX', 'HDEL', 'HLEN', 'HEXISTS', 'HSTRLEN', 'HINCRBY'],
+  ...['LLEN', 'LINDEX', 'LPUSH', 'RPUSH', 'LPUSHX', 'RPUSHX', 'LREM', 'LINSERT', 'RPOPLPUSH', 'LMOVE'],
+  ...['SCARD', 'SADD', 'SREM', 'SISMEMBER', 'SMOVE', 'SINTERSTORE', 'SUNIONSTORE', 'SDIFFSTORE'],
+  ...['ZCARD', 'ZCOUNT', 'ZLEXCOUNT', 'ZADD', 'ZREM', 'ZSCORE', 'ZINCRBY', 'ZREMRANGEBYRANK', 'ZREMRANGEBYSCORE'],
+  ...['ZREMRANGEBYLEX', 'ZUNIONSTORE', 'ZINTERSTORE', 'ZRANGESTORE', 'XLEN', 'XDEL', 'XACK'],
+])
+/** Lists of such. */
+const LISTS: ReadonlySet<string> = new Set([
+  ...['MGET', 'HMGET', 'LRANGE', 'SMISMEMBER'],
+  ...['ZRANGE', 'ZREVRANGE', 'ZRANGEBYSCORE', 'ZREVRANGEBYSCORE', 'ZRANGEBYLEX', 'ZREVRANGEBYLEX', 'ZMSCORE'],
+])

@@ -179,8 +179,11 @@ export class Analysis {
 
   #look(i: number): void {
     const token = this.#tokens[i]!
-    if (token.kind !== 'name' || this.#text(i - 1) === '.') return
+    if (token.kind !== 'name') return
     const name = token.text
+    // `table.foreach`, or of whatever that is called.
+    if (name === 'foreach') this.#doubt('it walks a table in no order (foreach)')
+    if (this.#text(i - 1) === '.') return
     if (API.has(name)) this.#lookAtApi(i)
     else if (this.#calls.has(name)) {
       if (this.#text(i + 1) === '(') this.#call(i, i + 1)
@@ -189,6 +192,7 @@ export class Analysis {
     else if (name === 'tostring' && !this.#isOfPlainValue(i))
       this.#doubt('it may write where something lies in memory (tostring)')
     else if (OWN.has(name)) this.#doubt(`it uses ${name}`)
+    else if (HIDING.has(name)) this.#doubt(HIDES)
     else if (UNORDERED.has(name)) this.#doubt(`it walks a table in no order (${name})`)
     else if (OPAQUE.has(name)) this.#opaque(`it uses ${name}`)
   }
@@ -206,6 +210,7 @@ export class Analysis {
 
   #lookAtApi(i: number): void {
     const member = this.#text(i + 1) === '.' ? this.#text(i + 2) : ''
+    if (HIDING.has(member)) this.#doubt(HIDES)
     if (CALLS.has(member)) {
       if (this.#text(i + 3) === '(') this.#call(i, i + 3)
       // Its other name was looked for.
@@ -310,6 +315,9 @@ const HARMLESS: ReadonlySet<string> = new Set([
   'register_function',
 ])
 const UNORDERED: ReadonlySet<string> = new Set(['pairs', 'next'])
+/** Behind these an error does not end the script: what only one server refuses (out of memory, a right that is missing) need not show in the answer, by which the two are compared. */
+const HIDING: ReadonlySet<string> = new Set(['pcall', 'xpcall'])
+const HIDES = 'it may go on behind an error (pcall)'
 /** Of the memory and the threads of each server. */
 const OWN: ReadonlySet<string> = new Set(['coroutine', 'collectgarbage', 'gcinfo'])
 const OPAQUE: ReadonlySet<string> = new Set([

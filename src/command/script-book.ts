@@ -8,7 +8,7 @@ export class KnownScript {
   /** As the application sent it. */
   readonly source: Buffer
   /** The application takes it for known to its server: it has sent the source, and no SCRIPT FLUSH since. */
-  isLoaded = true
+  isLoaded = false
   /** Again, since it was learnt or the last time that there was no room. */
   isUsed = false
   #facts: ScriptFacts | null = null
@@ -30,24 +30,35 @@ export class ScriptBook {
   /** So that a source that comes with every call is compared with the one that it most likely is, instead of hashed as a whole. */
   readonly #byPrint = new Map<number, KnownScript>()
   #bytes = 0
-  /** Of those that are too large to be kept, the last one: what is known of it is asked for several times. */
-  #large: KnownScript | null = null
+  /** Of those that are too large to be kept, the last one, for as long as there is memory: what is known of it is asked for several times. */
+  #large: WeakRef<KnownScript> | null = null
 
   /** The script whose source is `buf[start .. end)`, a view: the application's server knows it from now on. */
   learn(buf: Buffer, start: number, end: number): KnownScript {
+    const script = this.read(buf, start, end)
+    script.isLoaded = true
+    return script
+  }
+
+  /** The same, where the server need not know it any more. */
+  read(buf: Buffer, start: number, end: number): KnownScript {
     const print = fingerprint(buf, start, end)
     const likely = this.#byPrint.get(print)
-    if (likely !== undefined && likely.source.compare(buf, start, end) === 0) return wanted(likely)
-    if (this.#large?.source.compare(buf, start, end) === 0) return wanted(this.#large)
+    if (likely !== undefined && likely.source.compare(buf, start, end) === 0) return used(likely)
+    const large = this.#large?.deref()
+    if (large?.source.compare(buf, start, end) === 0) return large
     const source = buf.subarray(start, end)
     const sha = createHash('sha1').update(source).digest('hex')
     const known = this.#bySha.get(sha)
     if (known !== undefined) {
       this.#byPrint.set(print, known)
-      return wanted(known)
+      return used(known)
     }
     const script = new KnownScript(sha, Buffer.from(source))
-    if (source.length > MAX_SOURCE_BYTES) return (this.#large = script)
+    if (source.length > MAX_SOURCE_BYTES) {
+      this.#large = new WeakRef(script)
+      return script
+    }
     this.#byPrint.set(print, script)
     this.#bySha.set(sha, script)
     this.#bytes += source.length
@@ -84,8 +95,7 @@ export class ScriptBook {
   }
 }
 
-function wanted(script: KnownScript): KnownScript {
-  script.isLoaded = true
+function used(script: KnownScript): KnownScript {
   script.isUsed = true
   return script
 }

@@ -228,7 +228,8 @@ export class Mirror {
         const effect = rule.effect(args, answer, this.#contextOf(route))
         if (this.#timed.used && !this.#knowsMoment(route))
           this.#markBytes(spec, database, bytes, start, end, 'state-copy', waiter)
-        if (runsScript(spec!)) this.#scripts.load(args, route, database)
+        // EVAL brings its source along.
+        if (effect.kind === 'replay' && spec!.name === 'EVALSHA') this.#scripts.load(args, route, database)
         if (effect.kind === 'as-sent') {
           this.#sender.send(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
         } else if (effect.kind === 'replay') {

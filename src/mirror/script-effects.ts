@@ -29,7 +29,7 @@ export class ScriptEffects {
   /** Of a command of the route where it lies in a buffer: as `factsOf`. */
   factsIn(spec: CommandSpec, { buf, start, end }: CommandView, route: Route): ScriptFacts | null {
     const { scripts, commands } = this.#context
-    if (spec.name === 'EVAL') return scripts.learn(buf, start[1]!, end[1]!).factsBy(commands)
+    if (spec.name === 'EVAL') return scripts.read(buf, start[1]!, end[1]!).factsBy(commands)
     const name = buf.toString('latin1', start[1]!, end[1]!)
     if (spec.name === 'EVALSHA') return scripts.bySha(name)?.factsBy(commands) ?? null
     return this.#functionFacts(name, route, 0)
@@ -86,10 +86,10 @@ export class ScriptEffects {
     return facts?.writes === true && !facts.declaresKeys
   }
 
-  /** Loads the script of the command on the shadow, ahead of what is queued next, if it is known and not loaded there. */
+  /** Loads the script of an EVALSHA on the shadow, ahead of what is queued next, if it is known and not loaded there. */
   load(args: Args, route: Route, database: number): void {
     const { shadow, primary } = route
-    if (shadow === null || shadow.store === primary.store || nameOf(args) === 'FCALL') return
+    if (shadow === null || shadow.store === primary.store) return
     const script = this.#scriptOf(args)
     if (script !== undefined) this.#loads.ahead(this.#context.stores[shadow.store]!.shadow(database), script, route)
   }
@@ -98,16 +98,13 @@ export class ScriptEffects {
   #scriptOf(args: Args): KnownScript | undefined {
     const { scripts } = this.#context
     const named = args[1]!
-    return nameOf(args) === 'EVAL' ? scripts.learn(named, 0, named.length) : scripts.bySha(named.toString('latin1'))
+    return nameOf(args) === 'EVAL' ? scripts.read(named, 0, named.length) : scripts.bySha(named.toString('latin1'))
   }
 
   /** A command about scripts or functions has succeeded on the primary. */
   note(name: string, args: Args): void {
-    const { scripts, routes } = this.#context
+    const { routes } = this.#context
     switch (name) {
-      case 'SCRIPT LOAD':
-        scripts.learn(args[2]!, 0, args[2]!.length)
-        return
       case 'SCRIPT FLUSH':
         this.#loads.forgetAll()
         return

@@ -11,7 +11,13 @@ function said(source: string): string {
   return `${declaresKeys ? '' : 'undeclared: '}${writes ? (varies ?? 'replay') : 'reads'}`
 }
 
+const HIDES = 'it may go on behind an error (pcall)'
 const MEMORY = 'it may write where something lies in memory (tostring)'
+
+test.each(['x', '\\n', "\\'", 'é'])('a literal of megabytes (%j) is read as any other', (part) => {
+  const long = part.repeat(6 * 1024 * 1024)
+  expect(said(`redis.call('set', KEYS[1], '${long}') redis.call('set', KEYS[2], "${long}")`)).toBe('replay')
+})
 
 describe('a script', () => {
   test.each([
@@ -21,7 +27,7 @@ describe('a script', () => {
     ['syntax error here', 'reads'],
     ['a', 'reads'],
     ["return redis.call('incr', KEYS[1])", 'replay'],
-    ["redis.pcall('set', KEYS[1], ARGV[1]) redis.call('del', KEYS[2], KEYS[3])", 'replay'],
+    ["redis.call('set', KEYS[1], ARGV[1]) redis.call('del', KEYS[2], KEYS[3])", 'replay'],
     ['local call = redis.call call("lpush", KEYS[1], unpack(ARGV))', 'replay'],
     ["return server.call('set', KEYS[1], 1)", 'replay'],
     ["#!lua flags=no-writes\nreturn redis.call('get', KEYS[1])", 'reads'],
@@ -87,14 +93,30 @@ describe('a script', () => {
     ['redis.call(ARGV[1], KEYS[1])', 'undeclared: it calls a command by a computed name'],
     ["local r = redis r.call('set', KEYS[1], 1)", 'undeclared: it uses redis....'],
     ["local f = redis['call'] f('time')", 'undeclared: it uses redis....'],
-    ["pcall(redis.call, 'set', KEYS[1], 1)", 'undeclared: it passes redis.call on'],
-    ["local call = redis.call pcall(call, 'set', KEYS[1], 1)", 'undeclared: it passes call on'],
+    ["pcall(redis.call, 'set', KEYS[1], 1)", `undeclared: ${HIDES}`],
+    ["local call = redis.call pcall(call, 'set', KEYS[1], 1)", `undeclared: ${HIDES}`],
+    ["apply(redis.call, 'set', KEYS[1], 1)", 'undeclared: it passes redis.call on'],
+    ["local call = redis.call apply(call, 'set', KEYS[1], 1)", 'undeclared: it passes call on'],
+    ["redis.pcall('set', KEYS[1], ARGV[1]) return 1", HIDES],
+    ["local call = redis.pcall call('set', KEYS[1], ARGV[1])", HIDES],
+    ["pcall(function() redis.call('set', KEYS[1], 1) end)", HIDES],
+    ["xpcall(function() redis.call('set', KEYS[1], 1) end, function() end)", HIDES],
+    ["redis.call('set', KEYS[2], redis.call('pexpiretime', KEYS[1]))", 'it calls PEXPIRETIME'],
+    ["redis.call('rpush', KEYS[2], tostring(redis.call('set', KEYS[1], 1)))", MEMORY],
+    ["local r = redis.call('set', KEYS[1], 1) redis.call('rpush', KEYS[2], tostring(r))", MEMORY],
+    ["redis.call('set', KEYS[2], tostring(redis.call('xrange', KEYS[1], '-', '+')[1]))", MEMORY],
+    ["redis.setresp(3) redis.call('set', KEYS[2], tostring(redis.call('zscore', KEYS[1], 'm')))", MEMORY],
+    [
+      "table.foreach(cjson.decode(ARGV[1]), function(k) redis.call('rpush', KEYS[1], k) end)",
+      'it walks a table in no order (foreach)',
+    ],
     ['loadstring(ARGV[1])()', 'undeclared: it uses loadstring'],
     ["redis.call('nobody.knows', KEYS[1])", 'undeclared: it calls NOBODY.KNOWS'],
     ["redis.call('set', KEYS[1], 'unfinished", 'undeclared: it cannot be read'],
     ["syntax error redis.call('set', KEYS[1], 1)", 'undeclared: it cannot be read'],
     ['syntax error return loadstring(ARGV[1])', 'undeclared: it cannot be read'],
     ['syntax error return KEYS', 'undeclared: it cannot be read'],
+    ["redis.call('set', KEYS[1], 'not\nended')", 'undeclared: it cannot be read'],
   ])('%s is not simply done again: %s', (source, expected) => {
     expect(said(source)).toBe(expected)
   })

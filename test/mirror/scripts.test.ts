@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
@@ -19,6 +20,8 @@ afterEach(async () => {
   await Promise.all([old, fresh].map((server) => server.client().flushall()))
   await Promise.all([old, fresh].map((server) => server.client().call('FUNCTION', 'FLUSH')))
 })
+
+const shaOf = (source: string): string => createHash('sha1').update(source).digest('hex')
 
 let named: (key: string) => string = toShadow
 
@@ -106,6 +109,49 @@ describe('any other script', () => {
     await settled(path)
     expect(counters()).toMatchObject({ applied: 0, copied: 2 })
     expect(await driftBetween(old, fresh, { toShadow })).toEqual([])
+  })
+
+  test.each(['shadow', 'primary'])(
+    'that goes on behind an error has its keys copied: what the %s alone refuses shows in no answer',
+    async (which) => {
+      await start(false)
+      const app = path.client()
+      const put = (how: string): string => `${how} return 1`
+      const hiding = [
+        put("redis.pcall('set', KEYS[1], ARGV[1])"),
+        put("local set = redis.pcall set('set', KEYS[1], ARGV[1])"),
+        put("pcall(function() redis.call('set', KEYS[1], ARGV[1]) end)"),
+      ]
+      await app.call(
+        'FUNCTION',
+        'LOAD',
+        "#!lua name=l\nredis.register_function('put', function(keys, args) redis.pcall('set', keys[1], args[1]) return 1 end)",
+      )
+      const all = async (value: string): Promise<void> => {
+        for (const [i, source] of hiding.entries()) expect(await app.eval(source, 1, `k${i}`, value)).toBe(1)
+        // A primary without memory takes no transaction, and no function.
+        if (which === 'primary') return
+        expect(await app.fcall('put', 1, 'f', value)).toBe(1)
+        const [[error, reply]] = (await app.multi().eval(hiding[0]!, 1, 'm', value).exec()) as [[Error | null, unknown]]
+        expect([error, reply]).toEqual([null, 1])
+      }
+      await all('before')
+      await settled(path)
+      const full = (which === 'shadow' ? fresh : old).client()
+      await full.config('SET', 'maxmemory', '1')
+      await all('after').finally(() => full.config('SET', 'maxmemory', '0'))
+      await equal()
+      expect(await driftBetween(old, fresh)).toEqual([])
+    },
+  )
+
+  test('is not loaded where it is not called', async () => {
+    await start(false)
+    const app = path.client()
+    const sources = ["return redis.call('get', KEYS[1])", "return redis.call('set', KEYS[1], redis.call('time')[2])"]
+    for (const source of sources) await app.eval(source, 1, 'k')
+    await settled(path)
+    expect(await fresh.client().script('EXISTS', ...sources.map(shaOf))).toEqual([0, 0])
   })
 
   test('that was loaded before anybody looked has its keys copied', async () => {

@@ -126,6 +126,23 @@ test('what the application has flushed is not loaded again before it has sent th
   expect(await app.evalsha(sha, 1, 'k')).toBe(3)
 })
 
+test('a flush is not undone by the reply to what was called ahead of it', async () => {
+  path = await startDataPath({ stores: { old, new: fresh }, routes: rest('mirror') })
+  const client = await path.raw()
+  const sha = (await client.ask('SCRIPT', 'LOAD', BUMP)).split('\r\n')[1]!
+  client.send(
+    Buffer.concat(
+      [
+        ['EVAL', BUMP, 1, 'k'],
+        ['SCRIPT', 'FLUSH'],
+        ['SCRIPT', 'EXISTS', sha],
+      ].map((words) => encodeCommand(words.map(String))),
+    ),
+  )
+  expect(await client.take(3)).toEqual([':1\r\n', '+OK\r\n', '*1\r\n:0\r\n'])
+  expect(await client.ask('SCRIPT', 'EXISTS', sha)).toBe('*1\r\n:0\r\n')
+})
+
 test('what a transaction is to flush is there until its EXEC, and stays if that executes nothing', async () => {
   path = await startDataPath({ stores: { old } })
   const app = path.client()
