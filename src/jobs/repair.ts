@@ -110,7 +110,7 @@ async function wantedKeys(environment: JobEnvironment, store: JobStore, task: Ta
     keys.set(nameOf(key), key)
   }
   if (from.includes('verify')) {
-    const last = store.list({ route, states: ['done'], limit: 100 }).find((job) => job.kind === 'verify')
+    const [last] = store.done(route, ['verify'])
     if (last !== undefined) store.listedKeys(last.id, 0, MAX_KEYS).forEach(add)
   }
   if (from.includes('dirty')) {
