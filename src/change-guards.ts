@@ -7,7 +7,7 @@ import type { OwedWrites } from './cutover/owed-writes.ts'
 import { areOneServer } from './cutover/same-keyspaces.ts'
 import { EmptyProbes } from './jobs/empty-probe.ts'
 import type { JobRunner } from './jobs/runner.ts'
-import { type UnsettledVerify, unsettledKeys, unsettledVerify } from './jobs/unsettled-keys.ts'
+import { type DoneJobs, type UnsettledVerify, unsettledKeys, unsettledVerify } from './jobs/unsettled-keys.ts'
 import type { DataPathThread } from './thread.ts'
 import { isReplica } from './upstream/health.ts'
 import type { ProvisionedStores } from './upstream/provision.ts'
@@ -36,6 +36,10 @@ export interface GuardsOptions {
 /** The guards of what runs: they look at its stores, its jobs and its data path. */
 export function changeGuards({ state, owed, thread, stores, jobs, openMismatches }: GuardsOptions): ChangeGuards {
   const probes = new WeakMap<Config, EmptyProbes>()
+  const done =
+    (route: string): DoneJobs =>
+    (...kinds) =>
+      jobs()?.done(route, kinds) ?? []
   const completeness = new Completeness(
     state,
     owed,
@@ -45,12 +49,12 @@ export function changeGuards({ state, owed, thread, stores, jobs, openMismatches
       probes.set(config, known)
       return known.isEmpty(config, route, end)
     },
-    (route, sinceMs) => unsettledKeys(jobs()?.recent(route) ?? [], sinceMs),
+    (route, sinceMs) => unsettledKeys(done(route), sinceMs),
   )
   const unsettled = (route: string): UnsettledVerify | null => {
     const mirroring = completeness.of(route)
     if (mirroring === null) return null
-    return unsettledVerify(jobs()?.recent(route) ?? [], Math.max(mirroring.sinceMs, mirroring.alteredMs ?? 0))
+    return unsettledVerify(done(route), Math.max(mirroring.sinceMs, mirroring.alteredMs ?? 0))
   }
   const gates = new Gates({
     stats: () => thread.stats(),

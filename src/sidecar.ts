@@ -343,10 +343,10 @@ export class Sidecar implements Control {
     })
   }
 
-  #jobDone({ kind, route: name, createdAt }: Job, report: JobReport): void {
+  #jobDone({ kind, route: name, startedAt }: Job, report: JobReport): void {
     const route = this.#route(name)
     if (route === undefined || !report.clean || (kind !== 'backfill' && kind !== 'verify')) return
-    this.#completeness!.completed(route, kind, Date.parse(createdAt), Date.now())
+    this.#completeness!.completed(route, kind, Date.parse(startedAt!), Date.now())
   }
 
   /** Throws JOB_REFUSED: the gates have looked at the ends of the route. */
@@ -378,7 +378,7 @@ export class Sidecar implements Control {
       answers: this.#answers,
       mismatchTotals: (route) => this.mismatches.totals(route),
       pauses: (route) => this.#switches.pausesOf(route),
-      jobs: (route) => this.#jobs?.recent(route) ?? [],
+      jobs: (route) => this.#jobs?.newest(route) ?? [],
       unsettled: (route) => this.#unsettled(route),
       jobKeys: (route) => this.#jobs?.totals(route) ?? [],
     }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Config } from '../config/config.ts'
 import { scriptsAstray } from '../cutover/scripts-gate.ts'
-import { JOB_KINDS, type Job } from '../jobs/job.ts'
+import type { Job } from '../jobs/job.ts'
 import type { UnsettledVerify } from '../jobs/unsettled-keys.ts'
 import type { Histogram } from '../observability/histogram.ts'
 import type { MetricsSnapshot, RouteMetrics } from '../observability/metrics-snapshot.ts'
@@ -34,7 +34,7 @@ export interface Facts {
   readonly answers: RecentAnswers
   readonly mismatchTotals: (route: string) => { class: string; command: string; count: number }[]
   readonly pauses: (route: string) => Histogram
-  /** The newest first. */
+  /** The newest of each kind. */
   readonly jobs: (route: string) => readonly Job[]
   readonly unsettled: (route: string) => UnsettledVerify | null
   readonly jobKeys: (route: string) => { job: string; outcome: string; count: number }[]
@@ -265,17 +265,12 @@ function routeMetrics(phase: string, stats: RouteStats, facts: Facts, name: stri
       timeout: counters.fallbackTimeout,
       open: counters.fallbackOpen,
     },
-    jobs: newestOfEachKind(facts.jobs(name)),
+    jobs: facts.jobs(name).map(jobMetrics),
     jobKeys: facts.jobKeys(name),
     cutoverPauses: facts.pauses(name).snapshot(),
   }
 }
 
-function newestOfEachKind(jobs: readonly Job[]): RouteMetrics['jobs'] {
-  return JOB_KINDS.flatMap((kind) => {
-    const newest = jobs.find((job) => job.kind === kind)
-    if (newest === undefined) return []
-    const { state, progress } = newest
-    return [{ job: kind, running: state === 'running', failed: state === 'failed', done: progress.done }]
-  })
+function jobMetrics({ kind, state, progress }: Job): RouteMetrics['jobs'][number] {
+  return { job: kind, running: state === 'running', failed: state === 'failed', done: progress.done }
 }

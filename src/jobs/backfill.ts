@@ -4,7 +4,7 @@ import { type EndKeys, endsOf } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
 import { inOrder, type PageResult } from './in-order.ts'
 import type { ListedKey } from './job-store.ts'
-import { Pairs } from './pairs.ts'
+import { LEFT_TO_MIRROR, Pairs } from './pairs.ts'
 import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { countKeys, scan } from './scan.ts'
@@ -37,14 +37,17 @@ export async function backfill(environment: JobEnvironment, task: Task): Promise
   const throttle = new Throttle(environment, task, route)
   const watch = new RouteWatch(environment, task)
   const pairs = new Pairs(environment, task, connections, primary, shadow, true)
-  const conflicts = new Conflicts(pairs, shadow, task)
+  const otherSide = new Conflicts(pairs, shadow, task)
   const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {
     watch.look()
-    const found = await conflicts.among(database, keys)
-    const counts = { skipped: found.equal + found.listed.length, different: found.listed.length }
-    if (options.dryRun) return { counts: { ...counts, copied: found.wanted.length }, keys: found.listed }
-    const { copied, failed } = await copyKeys(environment, { task, throttle, watch, database, keys: found.wanted })
-    return { counts: { ...counts, copied, failed: failed.length }, keys: [...found.listed, ...failed] }
+    const { wanted, left, conflicts, uncompared } = await otherSide.among(database, keys)
+    const counts = { skipped: left, different: conflicts.length }
+    const listed = [...conflicts, ...uncompared]
+    if (options.dryRun) {
+      return { counts: { ...counts, copied: wanted.length, failed: uncompared.length }, keys: listed }
+    }
+    const { copied, failed } = await copyKeys(environment, { task, throttle, watch, database, keys: wanted })
+    return { counts: { ...counts, copied, failed: failed.length + uncompared.length }, keys: [...listed, ...failed] }
   }
   try {
     await pairs.reached(() => mustBeTwoServers(connections, config, primary.storeName, shadow.storeName))
@@ -76,8 +79,10 @@ export function notMirrored(route: string): UnderstudyError {
 interface Found {
   /** Keys to copy. */
   readonly wanted: readonly Buffer[]
-  readonly equal: number
-  readonly listed: readonly ListedKey[]
+  /** How many stay as they are: such as are equal, wait for a copy, or are in conflict. */
+  readonly left: number
+  readonly conflicts: readonly ListedKey[]
+  readonly uncompared: readonly ListedKey[]
 }
 
 /** Keys whose other side holds something else already, where that matters (`--on-conflict`). */
@@ -94,22 +99,28 @@ class Conflicts {
 
   async among(database: number, keys: readonly Buffer[]): Promise<Found> {
     const { onConflict = 'overwrite' } = this.#task.job.options
-    if (onConflict === 'overwrite') return { wanted: keys, equal: 0, listed: [] }
+    if (onConflict === 'overwrite') return { wanted: keys, left: 0, conflicts: [], uncompared: [] }
     const isThere = await this.#pairs.present(this.#shadow, database, keys)
     const absent = keys.filter((_, i) => isThere[i] === false)
     const present = keys.filter((_, i) => isThere[i] !== false)
     const suspects = await this.#pairs.suspects(database, present)
     const outcomes = await Promise.all(suspects.map((i) => this.#pairs.now(database, present[i]!)))
-    const listed = suspects.flatMap((i, n): ListedKey[] =>
-      outcomes[n]!.kind === 'equal' ? [] : [{ database, key: present[i]!, class: 'conflict', detail: CONFLICT }],
-    )
-    if (listed.length > 0 && onConflict === 'fail') {
+    const conflicts: ListedKey[] = []
+    const uncompared: ListedKey[] = []
+    for (const [n, outcome] of outcomes.entries()) {
+      const of = { database, key: present[suspects[n]!]! }
+      if (outcome.kind === 'different') conflicts.push({ ...of, class: 'conflict', detail: CONFLICT })
+      else if (outcome.kind === 'failed')
+        uncompared.push({ ...of, class: 'failed', detail: `It could not be compared: ${outcome.reason}.` })
+      else if (outcome.kind === 'waiting') this.#task.remark(LEFT_TO_MIRROR)
+    }
+    if (conflicts.length > 0 && onConflict === 'fail') {
       throw new UnderstudyError(
         'JOB_REFUSED',
         `keys of route '${this.#task.job.route}' hold something else in store '${this.#shadow.storeName}' already: look with verify, or give --on-conflict overwrite or skip`,
       )
     }
-    return { wanted: absent, equal: present.length - listed.length, listed }
+    return { wanted: absent, left: present.length - uncompared.length, conflicts, uncompared }
   }
 }
 

@@ -5,10 +5,10 @@ import { ErrorReply } from '../resp/reply.ts'
 import type { BackupKey, BackupRecord, BackupWriter } from './backup-file.ts'
 import { type Dump, dump, inGroups } from './dumps.ts'
 import { EndKeys } from './end-keys.ts'
-import type { JobEnvironment } from './environment.ts'
+import type { JobEnvironment, NamedKey } from './environment.ts'
 import type { PageResult } from './in-order.ts'
 import type { ListedKey } from './job-store.ts'
-import { Pairs, waitsForCopy } from './pairs.ts'
+import { Pairs } from './pairs.ts'
 import { type KeysOfRoute, RouteWatch } from './route-pages.ts'
 import { checked } from './scan-page.ts'
 import type { StoreConnections } from './store-connection.ts'
@@ -153,10 +153,10 @@ export class Cleaner {
     for (const [n, outcome] of outcomes.entries()) {
       const i = suspects[n]!
       const of = { database, key: keys[i]! }
-      if (outcome.kind === 'failed') {
-        const failed: ListedKey = { ...of, class: 'failed', detail: `It could not be compared: ${outcome.reason}.` }
-        if (waitsForCopy(outcome)) inCopy.push(failed)
-        kept.set(i, waitsForCopy(outcome) ? null : failed)
+      if (outcome.kind === 'failed') kept.set(i, uncompared(of, outcome.reason))
+      else if (outcome.kind === 'waiting') {
+        inCopy.push(uncompared(of, 'it waits for a copy'))
+        kept.set(i, null)
       }
       // Gone from the source meanwhile (SCAN gives some keys twice, and so does a backup that was interrupted): nothing is left to delete.
       else if (outcome.kind === 'different' && outcome.difference.class === 'missing') kept.set(i, null)
@@ -197,6 +197,10 @@ export class Cleaner {
   #names(keys: readonly Buffer[]): Buffer[] {
     return keys.map((key) => this.source.nameOf(key))
   }
+}
+
+function uncompared(of: NamedKey, reason: string): ListedKey {
+  return { ...of, class: 'failed', detail: `It could not be compared: ${reason}.` }
 }
 
 function isSame(one: Dump, other: Dump): boolean {

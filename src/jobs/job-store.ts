@@ -21,7 +21,7 @@ export interface JobResult {
   readonly progress?: JobProgress
 }
 
-/** Jobs that are over are kept, the latest so many of them. */
+/** Jobs that are over are kept, of each kind the latest so many: however many exports there are, the last verify stays. */
 const MAX_KEPT = 200
 /** Keys that one job lists; beyond, they are only counted. */
 const MAX_LISTED = 1_000_000
@@ -84,6 +84,24 @@ export class JobStore {
       .prepare(`SELECT * FROM jobs ${condition} ORDER BY id DESC LIMIT ?`)
       .all(...values, filter.limit)
     return (rows as unknown as JobRow[]).map(jobOf)
+  }
+
+  /** The newest job of each kind of a route. */
+  newest(route: string): Job[] {
+    const rows = this.#database
+      .prepare('SELECT * FROM jobs WHERE id IN (SELECT max(id) FROM jobs WHERE route = ? GROUP BY kind)')
+      .all(route)
+    return (rows as unknown as JobRow[]).map(jobOf)
+  }
+
+  /** Those of a route that are done, the one that ended last first: one that was paused comes before such as began after it and ended meanwhile. */
+  *done(route: string, kinds: readonly JobKind[]): Generator<Job> {
+    const rows = this.#database
+      .prepare(
+        `SELECT * FROM jobs WHERE route = ? AND state = 'done' AND kind IN (${kinds.map(() => '?').join(', ')}) ORDER BY finished_at DESC, id DESC`,
+      )
+      .iterate(route, ...kinds)
+    for (const row of rows) yield jobOf(row as unknown as JobRow)
   }
 
   /** Enters a state; throws on a transition that is not in the table (a defect). */
@@ -172,7 +190,9 @@ export class JobStore {
   }
 
   #forgetOld(): void {
-    const over = `SELECT id FROM jobs WHERE state IN ('done', 'failed', 'cancelled') ORDER BY id DESC LIMIT -1 OFFSET ${MAX_KEPT}`
+    const over = `SELECT id FROM (
+      SELECT id, row_number() OVER (PARTITION BY kind ORDER BY id DESC) AS place FROM jobs WHERE state IN ('done', 'failed', 'cancelled')
+    ) WHERE place > ${MAX_KEPT}`
     inTransaction(this.#database, () => {
       this.#database.exec(`DELETE FROM job_keys WHERE job IN (${over}); DELETE FROM jobs WHERE id IN (${over})`)
     })

@@ -98,7 +98,7 @@ export interface JobProgress {
   readonly rate: number
   readonly etaSeconds: number | null
   readonly copied: number
-  /** Of the route, and left as they are: equal, sampled out, in conflict, gone meanwhile, or dirty (verify): left to the mirror. */
+  /** Of the route, and left as they are: equal, sampled out, in conflict, gone meanwhile, or dirty (verify, backfill, repair): left to the mirror. */
   readonly skipped: number
   readonly failed: number
   readonly compared: number

@@ -26,15 +26,15 @@ const MAX_EXACT = 256
 /** Pages that are being looked at quickly. */
 const MAX_QUICK = 3
 
+/** What a report says where keys wait for a copy. */
+export const LEFT_TO_MIRROR = 'Keys that wait for a copy were left to the mirror, which copies them.'
+
 export type Outcome =
   | { readonly kind: 'equal' }
   | { readonly kind: 'different'; readonly difference: Difference }
+  /** The key is dirty, so its whole state is copied anyhow: nothing can be said of it before. */
+  | { readonly kind: 'waiting' }
   | { readonly kind: 'failed'; readonly reason: string }
-
-/** The key is dirty, so its whole state is copied anyhow: nothing can be said of it before. */
-export function waitsForCopy(outcome: Outcome): boolean {
-  return outcome.kind === 'failed' && outcome.reason === WAITS_FOR_COPY
-}
 
 /**
  * Compares keys (application names) of a route's two sides: many of them quickly, and exactly those that the quick look cannot clear. Waits for a store that
@@ -185,7 +185,8 @@ export class Pairs {
     for (let attempt = 0; ; attempt++) {
       const verdict: Verdict = await this.reached(() => this.exact.compare(database, key))
       if (verdict.kind !== 'unsettled') return verdict
-      if (attempt >= MAX_UNSETTLED) return { kind: 'failed', reason: verdict.reason }
+      const { reason } = verdict
+      if (attempt >= MAX_UNSETTLED) return reason === WAITS_FOR_COPY ? { kind: 'waiting' } : { kind: 'failed', reason }
       await this.#task.wait(UNSETTLED_MS)
     }
   }

@@ -6,7 +6,7 @@ import type { JobEnvironment, NamedKey } from './environment.ts'
 import { inOrder, type PageResult, type Step } from './in-order.ts'
 import { REPAIR_SOURCES } from './job.ts'
 import type { JobStore, ListedKey } from './job-store.ts'
-import { Pairs } from './pairs.ts'
+import { LEFT_TO_MIRROR, Pairs } from './pairs.ts'
 import { type KeysOfRoute, RouteWatch } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { StoreConnections } from './store-connection.ts'
@@ -45,47 +45,50 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
     const before = await Promise.all(keys.map((key) => pairs.now(database, key)))
     const listed: ListedKey[] = []
     const wanted: Buffer[] = []
-    let [equal, extra] = [0, 0]
+    const extra = new Set<Buffer>()
     for (const [i, outcome] of before.entries()) {
       const key = keys[i]!
-      if (outcome.kind === 'equal') equal++
-      else if (outcome.kind === 'failed')
-        listed.push(failure(database, key, `It could not be compared: ${outcome.reason}.`))
-      else if (outcome.difference.class === 'extra' && !options.deleteExtra) {
+      if (outcome.kind === 'failed') listed.push(failure(database, key, `It could not be compared: ${outcome.reason}.`))
+      if (outcome.kind !== 'different') continue
+      const { difference } = outcome
+      if (difference.class === 'extra' && !options.deleteExtra) {
         listed.push({ database, key, class: 'extra', detail: EXTRA })
       } else {
         wanted.push(key)
-        if (outcome.difference.class === 'extra') extra++
-        if (options.dryRun) listed.push({ database, key, ...outcome.difference })
+        if (difference.class === 'extra') extra.add(key)
+        if (options.dryRun) listed.push({ database, key, ...difference })
       }
     }
-    const different = keys.length - equal - listed.filter((one) => one.class === 'failed').length
-    const counts = { compared: keys.length, skipped: equal, different }
-    if (options.dryRun) return { counts, keys: listed }
+    const equal = keys.filter((_, i) => before[i]!.kind === 'equal')
+    const waiting = before.filter(({ kind }) => kind === 'waiting').length
+    if (waiting > 0) task.remark(LEFT_TO_MIRROR)
+    const counts = {
+      compared: keys.length,
+      skipped: equal.length + waiting,
+      different: before.filter(({ kind }) => kind === 'different').length,
+    }
+    if (options.dryRun) return { counts: { ...counts, failed: failedOf(listed) }, keys: listed }
     const { failed } = await copyKeys(environment, { task, throttle, watch, database, keys: wanted })
+    listed.push(...failed)
     const lost = new Set(failed.map((one) => one.key))
     const copied = wanted.filter((key) => !lost.has(key))
     const after = await Promise.all(copied.map((key) => pairs.confirmed(database, key)))
-    const unequal = copied.filter((_, i) => after[i]!.kind !== 'equal')
-    const equalNow = [
-      ...keys.filter((_, i) => before[i]!.kind === 'equal'),
-      ...copied.filter((_, i) => after[i]!.kind === 'equal'),
-    ]
-    const mended = equalNow.filter((key) => found.has(nameOf({ database, key })))
-    if (mended.length > 0) environment.mended(route, database, mended, sinceMs)
-    for (const key of unequal) listed.push(failure(database, key, 'It was copied and still differs.'))
-    listed.push(...failed)
-    const repaired = copied.length - unequal.length
-    const deleted = Math.min(extra, repaired)
-    return {
-      counts: {
-        ...counts,
-        repaired: repaired - deleted,
-        deleted,
-        failed: listed.filter((one) => one.class === 'failed').length,
-      },
-      keys: listed,
+    let [repaired, deleted] = [0, 0]
+    for (const [i, outcome] of after.entries()) {
+      const key = copied[i]!
+      if (outcome.kind === 'different') listed.push(failure(database, key, 'It was copied and still differs.'))
+      else if (outcome.kind === 'failed')
+        listed.push(failure(database, key, `It was copied, and could not be compared then: ${outcome.reason}.`))
+      else {
+        // One that waits for a copy has been written since.
+        if (outcome.kind === 'equal') equal.push(key)
+        if (outcome.kind === 'equal' && extra.has(key)) deleted++
+        else repaired++
+      }
     }
+    const mended = equal.filter((key) => found.has(nameOf({ database, key })))
+    if (mended.length > 0) environment.mended(route, database, mended, sinceMs)
+    return { counts: { ...counts, repaired, deleted, failed: failedOf(listed) }, keys: listed }
   }
 
   try {
@@ -110,7 +113,7 @@ async function wantedKeys(environment: JobEnvironment, store: JobStore, task: Ta
     keys.set(nameOf(key), key)
   }
   if (from.includes('verify')) {
-    const last = store.list({ route, states: ['done'], limit: 100 }).find((job) => job.kind === 'verify')
+    const [last] = store.done(route, ['verify'])
     if (last !== undefined) store.listedKeys(last.id, 0, MAX_KEYS).forEach(add)
   }
   if (from.includes('dirty')) {
@@ -136,6 +139,10 @@ async function* pagesOf(keys: readonly NamedKey[]): AsyncGenerator<Step<KeysOfRo
 }
 
 const EXTRA = 'Only the other side has it; --delete-extra deletes it.'
+
+function failedOf(listed: readonly ListedKey[]): number {
+  return listed.filter((one) => one.class === 'failed').length
+}
 
 function failure(database: number, key: Buffer, detail: string): ListedKey {
   return { database, key, class: 'failed', detail }

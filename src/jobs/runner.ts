@@ -40,8 +40,6 @@ export interface JobRunnerOptions {
 }
 
 const MAX_QUEUED = 100
-/** Enough to find the newest job of each kind. */
-const RECENT = 50
 const STOP_MS = 2_000
 /** Progress is told at most so often. */
 const TELL_EVERY_MS = 500
@@ -144,9 +142,14 @@ export class JobRunner {
     return this.#store.list({ route, states, limit }).map((job) => this.#withTask(job))
   }
 
-  /** The last jobs of a route, the newest first. */
-  recent(route: string): Job[] {
-    return this.#store.list({ route, limit: RECENT }).map((job) => this.#withTask(job))
+  /** The newest job of each kind of a route. */
+  newest(route: string): Job[] {
+    return this.#store.newest(route).map((job) => this.#withTask(job))
+  }
+
+  /** Those of a route that are done, the one that ended last first; read from the state database as they are asked for. */
+  done(route: string, kinds: readonly JobKind[]): Iterable<Job> {
+    return this.#store.done(route, kinds)
   }
 
   /** Keys that a job lists, after number `after`. Throws NOT_FOUND. */
@@ -211,7 +214,7 @@ export class JobRunner {
       const done = await this.#options.work[kind](task)
       const report = { ...done, notes: [...done.notes, ...task.remarks], classes: this.#store.classes(id) }
       await task.written(() => this.#options.onDone(task.job, report))
-      // It was expected from what the stores held when it began.
+      // What was expected of it when it began may have become more or less.
       task.total = task.done
       return () => this.#enter(id, 'done', { report, progress: task.progress })
     } catch (thrown) {

@@ -1,17 +1,17 @@
-import { type Job, type JobReport, REPAIR_SOURCES } from './job.ts'
+import { type Job, type JobKind, type JobReport, REPAIR_SOURCES } from './job.ts'
 
-/** What the newest backfill or verify of `jobs` (the newest first) that is done, no dry run, and was begun since (ms since the epoch) lists: keys that it could not bring over, or that differ. Null: nothing, or there was none. */
-export function unsettledKeys(
-  jobs: readonly Job[],
-  sinceMs: number,
-): { kind: string; id: number; keys: number } | null {
-  const newest = jobs.find(
-    ({ kind, report, options }) =>
-      (kind === 'backfill' || kind === 'verify') && report !== null && options.dryRun !== true,
-  )
-  if (newest === undefined || Date.parse(newest.createdAt) < sinceMs) return null
-  const keys = countOf(newest.report!)
-  return keys === 0 ? null : { kind: newest.kind, id: newest.id, keys }
+/** Of a route, the jobs of these kinds that are done: the one that ended last first. */
+export type DoneJobs = (...kinds: JobKind[]) => Iterable<Job>
+
+/** What the last backfill or verify that is done, no dry run, and was begun since (ms since the epoch) lists: keys that it could not bring over, or that differ. Null: nothing, or there was none. */
+export function unsettledKeys(done: DoneJobs, sinceMs: number): { kind: string; id: number; keys: number } | null {
+  for (const job of done('backfill', 'verify')) {
+    const { kind, id, report, options } = job
+    if (options.dryRun === true || begunMs(job) < sinceMs) continue
+    const keys = countOf(report!)
+    return keys === 0 ? null : { kind, id, keys }
+  }
+  return null
 }
 
 /** Of a verify: how many keys it lists, and whether the shadow alone has some of them, which a repair deletes only with `deleteExtra`. */
@@ -22,20 +22,31 @@ export interface UnsettledVerify {
 }
 
 /**
- * The newest verify of `jobs` (the newest first), begun since (ms since the epoch), that lists keys, if nothing that came behind it has settled them: a repair of all that it lists, or a verify of every key that found nothing. Null: there
- * is none.
+ * The last verify, begun since (ms since the epoch), that lists keys, if nothing has settled them since it ended:
+ *
+ *   a repair of all that it lists. A repair takes what the last verify before it lists, and begins anew when it was interrupted
+ *   a verify of every key that has begun behind it, if that has found nothing, or what it has found was repaired. One that was paused meanwhile may have looked at these keys before
+ *
+ * Null: there is none.
  */
-export function unsettledVerify(jobs: readonly Job[], sinceMs: number): UnsettledVerify | null {
+export function unsettledVerify(done: DoneJobs, sinceMs: number): UnsettledVerify | null {
   let repaired = false
-  for (const { id, kind, report, options, createdAt } of jobs) {
-    if (report === null || options.dryRun === true) continue
-    if (kind === 'repair' && report.clean && (options.from ?? REPAIR_SOURCES).includes('verify')) repaired = true
-    if (kind !== 'verify') continue
-    const keys = countOf(report)
-    // A repair takes those of the verify before it: that of some keys lists only some of what one before has found.
+  /** What a verify lists that had ended by then is settled, or from before. */
+  let settledMs = sinceMs
+  for (const job of done('verify', 'repair')) {
+    const { id, kind, report, options } = job
+    if (kind === 'repair') {
+      const isOfVerify = (options.from ?? REPAIR_SOURCES).includes('verify')
+      if (isOfVerify && report!.clean && options.dryRun !== true) repaired = true
+      continue
+    }
+    if (Date.parse(job.finishedAt!) <= settledMs) return null
+    const keys = countOf(report!)
+    if (keys > 0 && !repaired && begunMs(job) >= sinceMs) {
+      return { job: id, keys, extra: (report!.classes['extra'] ?? 0) > 0 }
+    }
     const isOfAll = (options.sample ?? 1) >= 1
-    if (report.clean || (keys > 0 && repaired && isOfAll) || Date.parse(createdAt) < sinceMs) return null
-    if (keys > 0 && !repaired) return { job: id, keys, extra: (report.classes['extra'] ?? 0) > 0 }
+    if (report!.clean || (isOfAll && repaired)) settledMs = Math.max(settledMs, begunMs(job))
     repaired = false
   }
   return null
@@ -45,6 +56,11 @@ export function unsettledVerify(jobs: readonly Job[], sinceMs: number): Unsettle
 export function unsettledInWords({ job, keys }: UnsettledVerify): string {
   const listed = keys === 1 ? '1 key' : `${keys} keys`
   return `verify ${job} lists ${listed} ('understudy jobs keys ${job}' says why) that no repair or later verify has settled`
+}
+
+/** Of one that is done: the first time that it ran, not when it was asked for, as it may have waited for others. */
+function begunMs({ startedAt }: Job): number {
+  return Date.parse(startedAt!)
 }
 
 function countOf({ classes }: JobReport): number {

@@ -4,7 +4,7 @@ import { type EndKeys, endsOf } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
 import { inOrder, type PageResult } from './in-order.ts'
 import type { ListedKey } from './job-store.ts'
-import { type Outcome, Pairs, waitsForCopy } from './pairs.ts'
+import { type Outcome, Pairs } from './pairs.ts'
 import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { countKeys, scan } from './scan.ts'
@@ -48,7 +48,7 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
     await throttle.admit(keys.length)
     const suspects = await suspectsOf(keys)
     const outcomes = await Promise.all(suspects.map((key) => pairs.confirmed(database, key)))
-    const left = outcomes.filter(waitsForCopy).length
+    const left = outcomes.filter(({ kind }) => kind === 'waiting').length
     return {
       unsampled: page.keys.length - keys.length,
       looked: keys.length,
@@ -120,7 +120,7 @@ function sampling(share: number): (key: Buffer) => boolean {
 function listed(database: number, keys: readonly Buffer[], outcomes: readonly Outcome[]): ListedKey[] {
   return outcomes.flatMap((outcome, i): ListedKey[] => {
     const of = { database, key: keys[i]! }
-    if (outcome.kind === 'equal' || waitsForCopy(outcome)) return []
+    if (outcome.kind === 'equal' || outcome.kind === 'waiting') return []
     return outcome.kind === 'failed'
       ? [{ ...of, class: 'failed', detail: `It could not be compared: ${outcome.reason}.` }]
       : [{ ...of, class: outcome.difference.class, detail: outcome.difference.detail }]

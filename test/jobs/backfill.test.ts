@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { parseDocument } from 'yaml'
+import type { Status } from '../../src/admin/control.ts'
 import type { Job } from '../../src/jobs/job.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob, jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
@@ -108,6 +109,35 @@ test('keys that hold something else are left, or stop it, when it is told so; a 
   await doJob(understudy, 'backfill', 'all')
   expect(await there.get('other')).toBe('a')
 })
+
+test('a key that waits for a copy is no conflict, and one that cannot be compared is told as that', async () => {
+  const { source, target, understudy } = await setUp(ALL, (server) =>
+    server.client().mset('busy', '1', 'hidden', '2', 'other', '3'),
+  )
+  await doJob(understudy, 'backfill', 'all')
+  // What is written to the first is neither mirrored nor copied; the second cannot be read.
+  await target.client().call('ACL', 'SETUSER', 'default', 'resetkeys', '~other', '%R~busy')
+  await understudy.client().set('busy', 'written')
+  await eventually(async () =>
+    expect((await understudy.admin<Status>('/api/v1/status')).body.routes['all']!.mirror.dirtyKeys).toBe(1),
+  )
+  for (const onConflict of ['skip', 'fail'] as const) {
+    const job = await doJob(understudy, 'backfill', 'all', { onConflict })
+    expect(job).toMatchObject({
+      progress: { copied: 0, skipped: 2, different: 0, failed: 1 },
+      report: { clean: false, notes: expect.arrayContaining([expect.stringContaining('left to the mirror')]) },
+    })
+    expect(await keysOf(understudy, job.id)).toMatchObject([
+      { key: 'hidden', class: 'failed', detail: expect.stringMatching(/could not be compared.*NOPERM/) },
+    ])
+  }
+  await source.client().del('hidden')
+  expect(await doJob(understudy, 'backfill', 'all', { onConflict: 'fail' })).toMatchObject({ report: { clean: true } })
+  expect(await doJob(understudy, 'repair', 'all')).toMatchObject({
+    progress: { compared: 1, skipped: 1, different: 0, failed: 0 },
+    report: { clean: true, notes: [expect.stringContaining('left to the mirror')] },
+  })
+}, 120_000)
 
 test('it pauses, goes on where it stood, and is cancelled', async () => {
   const { target, understudy } = await setUp(ALL, (server) => fillStrings(server, 1500))

@@ -142,6 +142,22 @@ test('after a cleanup in switched the way back is closed until the source has be
   expect(await source.client().get('a')).toBe('1')
 }, 240_000)
 
+test('a backfill that waited in the queue for a cleanup opens the way back, as one does that was asked for behind it', async () => {
+  const migration = await startMigration([mirroredRoute({ phase: 'switched' })])
+  running.push(migration)
+  const { source, understudy } = migration
+  const client = understudy.client()
+  for (let i = 0; i < 10; i++) await client.set(`key:${i}`, 'v')
+  const first = await startJob(understudy, 'verify', 'all', { rate: 1 })
+  const cleanup = await startJob(understudy, 'cleanup', 'all', { dryRun: false })
+  const backfill = await startJob(understudy, 'backfill', 'all')
+  await steer(understudy, first.id, 'cancel')
+  expect(await over(understudy, cleanup.id)).toMatchObject({ progress: { deleted: 10 } })
+  expect(await over(understudy, backfill.id)).toMatchObject({ report: { clean: true } })
+  expect(await source.client().dbsize()).toBe(10)
+  expect((await to(understudy, 'shadow', { dryRun: true })).closedGates).toEqual([])
+}, 120_000)
+
 test('a scan of a key that goes on at the source begins again where a cleanup deletes that there', async () => {
   const migration = await startMigration([mirroredRoute({ phase: 'shadow' })])
   running.push(migration)

@@ -54,6 +54,26 @@ test('planted differences of every kind are found by verify and mended by repair
   expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: true } })
 })
 
+test('a key counts as deleted when it is gone, and as repaired when it is equal again', async () => {
+  const migration = await startMigration([mirroredRoute()], (server) => server.client().set('a', '1'))
+  running.push(migration)
+  const { target, understudy } = migration
+  await doJob(understudy, 'backfill', 'all')
+  const there = target.client()
+  await there.mset('a', 'another', 'stranger', 'x')
+  await doJob(understudy, 'verify', 'all')
+  await there.call('ACL', 'SETUSER', 'default', '-del', '-unlink')
+  const refused = await doJob(understudy, 'repair', 'all', { deleteExtra: true })
+  expect(refused).toMatchObject({ progress: { different: 2, repaired: 1, deleted: 0, failed: 1 } })
+  expect(await there.mget('a', 'stranger')).toEqual(['1', 'x'])
+  await there.call('ACL', 'SETUSER', 'default', '+@all')
+  expect(await doJob(understudy, 'repair', 'all', { deleteExtra: true })).toMatchObject({
+    progress: { repaired: 0, deleted: 1, failed: 0 },
+    report: { clean: true },
+  })
+  expect(await there.exists('stranger')).toBe(0)
+}, 120_000)
+
 test('what the comparer has found is mended without a verify, and leaves the list', async () => {
   const migration = await startMigration([mirroredRoute({ phase: 'shadow', compare: { sample: '100%' } })])
   running.push(migration)

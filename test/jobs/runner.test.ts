@@ -186,3 +186,35 @@ test('a job that is done has seen all there was, however much was expected', asy
   const { id } = await runner.start(JOB)
   await becomes(runner, id, { state: 'done', progress: expect.objectContaining({ done: 127, total: 127 }) })
 })
+
+test('the last job of a kind is known behind any number of others, and one that was paused has its place where it ends', async () => {
+  let isPaused = false
+  const { runner } = runnerOf(async (task) => {
+    while (task.job.id === 1 && !isPaused) await task.wait(10)
+    return REPORT
+  })
+  const paused = await runner.start(JOB)
+  expect((await runner.steer(paused.id, 'pause')).state).toBe('paused')
+  isPaused = true
+  const other = await runner.start(JOB)
+  await becomes(runner, other.id, { state: 'done' })
+  await runner.steer(paused.id, 'resume')
+  await becomes(runner, paused.id, { state: 'done' })
+  // More than are kept of a kind.
+  for (let i = 0; i < 250; i++) {
+    const { id } = store.create('export', 'all', {}, Date.now())
+    store.enter(id, 'cancelled', Date.now())
+  }
+  await becomes(runner, (await runner.start({ ...JOB, kind: 'repair' })).id, { state: 'done' })
+  const kindsAndIds = (jobs: Iterable<Job>) => [...jobs].map(({ kind, id }) => [kind, id])
+  expect(kindsAndIds(runner.done('all', ['verify', 'repair']))).toEqual([
+    ['repair', 253],
+    ['verify', paused.id],
+    ['verify', other.id],
+  ])
+  expect(kindsAndIds(runner.newest('all'))).toEqual([
+    ['verify', other.id],
+    ['export', 252],
+    ['repair', 253],
+  ])
+})

@@ -1,48 +1,88 @@
 import { expect, test } from 'vitest'
-import type { Job } from '../../src/jobs/job.ts'
-import { unsettledVerify } from '../../src/jobs/unsettled-keys.ts'
+import type { Job, JobKind } from '../../src/jobs/job.ts'
+import { unsettledKeys, unsettledVerify } from '../../src/jobs/unsettled-keys.ts'
 
-let next = 1
-const job = (kind: string, classes: Record<string, number>, clean = false, options: object = {}): Job =>
-  ({ id: next++, kind, options, createdAt: new Date(next).toISOString(), report: { classes, clean } }) as unknown as Job
-/** As `unsettledVerify` is told them: the newest first. */
-const after = (...jobs: Job[]) => unsettledVerify(jobs.reverse(), 0)
+interface Ran {
+  readonly kind: JobKind
+  readonly classes: Record<string, number>
+  readonly clean: boolean
+  readonly options: object
+  /** It had begun before the one before it did, and was paused. */
+  readonly isResumed: boolean
+}
 
-const FOUND = () => job('verify', { value: 2, extra: 1 })
+function ran(kind: JobKind, classes: Record<string, number>, clean = false, options: object = {}): Ran {
+  return { kind, classes, clean, options, isResumed: false }
+}
+
+function resumed(job: Ran): Ran {
+  return { ...job, isResumed: true }
+}
+
+/** Jobs that were asked for all at once and ended one after the other, each 10 ms after it began, which is when the one before ended; numbered as they ended, from 1. */
+function doneAfter(...jobs: Ran[]): (...kinds: JobKind[]) => Job[] {
+  const done = jobs.map(({ kind, classes, clean, options, isResumed }, i) => ({
+    id: i + 1,
+    kind,
+    options,
+    createdAt: new Date(0).toISOString(),
+    startedAt: new Date(10 * i - (isResumed ? 15 : 0)).toISOString(),
+    finishedAt: new Date(10 * (i + 1)).toISOString(),
+    report: { classes, clean },
+  })) as unknown as Job[]
+  return (...kinds) => done.filter(({ kind }) => kinds.includes(kind)).reverse()
+}
+
+const after = (...jobs: Ran[]) => unsettledVerify(doneAfter(...jobs), Number.NEGATIVE_INFINITY)
+const FOUND = ran('verify', { value: 2, extra: 1 })
+const CLEAN = ran('verify', {}, true)
+const REPAIRED = ran('repair', {}, true)
 
 test('what a verify has listed is settled by a repair of it all, or by a verify of every key that finds nothing', () => {
-  next = 1
-  expect(after(FOUND())).toEqual({ job: 1, keys: 3, extra: true })
-  expect(after(FOUND(), job('repair', {}, true))).toBeNull()
-  expect(after(FOUND(), job('verify', {}, true))).toBeNull()
+  expect(after(FOUND)).toEqual({ job: 1, keys: 3, extra: true })
+  expect(after(FOUND, REPAIRED)).toBeNull()
+  expect(after(FOUND, CLEAN)).toBeNull()
   expect(after()).toBeNull()
 })
 
 test('it is not by what has looked only, or at other keys, or has left some', () => {
   for (const behind of [
-    () => job('repair', {}, true, { dryRun: true }),
-    () => job('repair', { extra: 1 }),
-    () => job('repair', {}, true, { from: ['dirty'] }),
-    () => job('verify', {}, false, { sample: 0.1 }),
-    () => job('backfill', {}, true),
+    ran('repair', {}, true, { dryRun: true }),
+    ran('repair', { extra: 1 }),
+    ran('repair', {}, true, { from: ['dirty'] }),
+    ran('verify', {}, false, { sample: 0.1 }),
+    ran('backfill', {}, true),
   ]) {
-    next = 1
-    expect(after(FOUND(), behind())).toMatchObject({ job: 1, keys: 3 })
+    expect(after(FOUND, behind)).toMatchObject({ job: 1, keys: 3 })
   }
-  next = 1
-  expect(after(FOUND(), job('verify', {}, false, { sample: 0.1 }), job('repair', {}, true))).toMatchObject({ job: 1 })
+  expect(after(FOUND, ran('verify', {}, false, { sample: 0.1 }), REPAIRED)).toMatchObject({ job: 1 })
   // A repair takes what the newest verify lists.
-  next = 1
-  const some = () => job('verify', { value: 1 }, false, { sample: 0.01 })
-  expect(after(FOUND(), some(), job('repair', {}, true))).toMatchObject({ job: 1, keys: 3 })
-  next = 1
-  expect(after(FOUND(), job('repair', {}, true), job('verify', { missing: 1 }))).toMatchObject({
-    keys: 1,
-    extra: false,
+  expect(after(FOUND, ran('verify', { value: 1 }, false, { sample: 0.01 }), REPAIRED)).toMatchObject({
+    job: 1,
+    keys: 3,
   })
+  expect(after(FOUND, REPAIRED, ran('verify', { missing: 1 }))).toMatchObject({ keys: 1, extra: false })
 })
 
-test('one from before the two ends were what they are says nothing', () => {
-  next = 1
-  expect(unsettledVerify([FOUND()], 3)).toBeNull()
+test('a verify that was paused settles nothing that another one has found meanwhile, and is settled by nothing that ran meanwhile', () => {
+  expect(after(FOUND, resumed(CLEAN))).toMatchObject({ job: 1, keys: 3 })
+  expect(after(REPAIRED, resumed(FOUND))).toMatchObject({ job: 2, keys: 3 })
+  expect(after(FOUND, resumed(ran('verify', { value: 1 })), REPAIRED)).toMatchObject({ job: 1, keys: 3 })
+  expect(after(FOUND, resumed(ran('verify', { value: 1 })), CLEAN)).toBeNull()
+})
+
+test('one from before the two ends were what they are says nothing, and hides nothing that one has found since', () => {
+  expect(unsettledVerify(doneAfter(FOUND), 10)).toBeNull()
+  const both = doneAfter(CLEAN, FOUND, resumed(ran('verify', { value: 1 })))
+  expect(unsettledVerify(both, 10)).toMatchObject({ job: 2, keys: 3 })
+  expect(unsettledKeys(both, 10)).toEqual({ kind: 'verify', id: 2, keys: 3 })
+  expect(unsettledKeys(both, 20)).toBeNull()
+})
+
+test('what a job has left counts from when it began, however long it had waited for others', () => {
+  const looked = ran('backfill', {}, true, { dryRun: true })
+  const done = doneAfter(ran('cleanup', {}, true), ran('backfill', { failed: 2 }), looked)
+  expect(unsettledKeys(done, 10)).toEqual({ kind: 'backfill', id: 2, keys: 2 })
+  expect(unsettledKeys(done, 20)).toBeNull()
+  expect(unsettledVerify(doneAfter(ran('cleanup', {}, true), FOUND), 10)).toMatchObject({ job: 2 })
 })
