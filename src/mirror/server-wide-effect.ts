@@ -29,8 +29,7 @@ export class ServerWideEffects {
   readonly #dirty: DirtySet
   readonly #overlap: OverlapTable
   readonly #swaps: SwappedDatabases
-  /** Those that go step by step, the first of them under way. */
-  readonly steps: ServerWideEffect[] = []
+  readonly #steps = new Steps()
 
   constructor(context: DataPathContext, dirty: DirtySet, overlap: OverlapTable, swaps: SwappedDatabases) {
     this.#context = context
@@ -41,7 +40,45 @@ export class ServerWideEffects {
 
   /** `waiter`: told when the shadow has it. */
   apply(command: ServerWideCommand, waiter: AckWaiter | null): void {
-    new ServerWideEffect(this.#context, this.#dirty, this.#overlap, this.#swaps, this.steps, command, waiter).start()
+    new ServerWideEffect(this.#context, this.#dirty, this.#overlap, this.#swaps, this.#steps, command, waiter).start()
+  }
+}
+
+/**
+ * Those that go step by step, the first of them under way. Where the shadow's connections are given up each ends while it begins, and there may be thousands: so the next one begins when that call has returned, not within it.
+ */
+class Steps {
+  readonly #waiting: ServerWideEffect[] = []
+  #begins = false
+
+  get any(): boolean {
+    return this.#waiting.length > 0
+  }
+
+  add(effect: ServerWideEffect): void {
+    this.#waiting.push(effect)
+    if (this.#waiting.length === 1) this.#begin()
+  }
+
+  /** It may be one that did not go by steps. */
+  ended(effect: ServerWideEffect): void {
+    if (this.#waiting[0] !== effect) return
+    this.#waiting.shift()
+    this.#begin()
+  }
+
+  #begin(): void {
+    if (this.#begins) return
+    this.#begins = true
+    let begun: ServerWideEffect | undefined
+    try {
+      while (this.#waiting[0] !== begun) {
+        begun = this.#waiting[0]
+        begun?.waitForOthers()
+      }
+    } finally {
+      this.#begins = false
+    }
   }
 }
 
@@ -60,7 +97,7 @@ class ServerWideEffect {
   readonly #dirty: DirtySet
   readonly #overlap: OverlapTable
   readonly #swaps: SwappedDatabases
-  readonly #steps: ServerWideEffect[]
+  readonly #steps: Steps
   readonly #command: ServerWideCommand
   readonly #waiter: AckWaiter | null
   /** Routes whose keys are concerned: each counts a write that is not done. */
@@ -75,7 +112,7 @@ class ServerWideEffect {
     dirty: DirtySet,
     overlap: OverlapTable,
     swaps: SwappedDatabases,
-    steps: ServerWideEffect[],
+    steps: Steps,
     command: ServerWideCommand,
     waiter: AckWaiter | null,
   ) {
@@ -95,12 +132,11 @@ class ServerWideEffect {
   start(): void {
     for (const { state } of this.#routes) state.backlogCommands++
     if (this.#waiter !== null) this.#waiter.pending++
-    if (this.#steps.length === 0 && this.#hasItsPlace()) this.#sendInOrder()
+    if (!this.#steps.any && this.#hasItsPlace()) this.#sendInOrder()
     else {
       this.#beginSweep(NOBODY)
       for (const [one, other] of this.#swapped()) this.#swaps.swap(one, other)
-      this.#steps.push(this)
-      if (this.#steps.length === 1) this.waitForOthers()
+      this.#steps.add(this)
     }
   }
 
@@ -162,7 +198,6 @@ class ServerWideEffect {
     }
     this.#behind = 1
     for (const pipeline of store.shadowPipelines()) {
-      if (pipeline.state === 'closed') continue
       this.#behind++
       ask(pipeline)
     }
@@ -211,9 +246,7 @@ class ServerWideEffect {
       }
     }
     acknowledge(this.#waiter, ok)
-    if (this.#steps[0] !== this) return
-    this.#steps.shift()
-    this.#steps[0]?.waitForOthers()
+    this.#steps.ended(this)
   }
 
   /** Routes, by the table in force, that the shadow may have too much of, or what another database should have: those that it was of, whatever their stores are called by now, and those that have got their keys. */

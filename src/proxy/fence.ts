@@ -31,7 +31,7 @@ export class Fence {
   /** Names of routes that have given keys to others, or got some. */
   #rerouted: ReadonlySet<string> = new Set()
   #recalled: BlockedCommand[] = []
-  /** By held route, from when nothing of them was in flight: of what scripts had written then (`UndeclaredKeys.endedUntil`). */
+  /** By held route, from when nothing was in flight any more: of what scripts had written then (`UndeclaredKeys.endedUntil`). */
   readonly #ended = new Map<RouteState, number>()
   heldSinceMs = 0
 
@@ -49,11 +49,11 @@ export class Fence {
   }
 
   /**
-   * Resolves when the held routes are quiet; those that `needsEqual` names also with an empty backlog and without a dirty key. For both it is waited for `holdTimeoutMs` from when the hold began, whatever is insisted on.
+   * Resolves when the held routes are quiet, and their primaries have told what scripts have written: a store that is replaced tells nothing any more. Those that `needsEqual` names also with an empty backlog and without a dirty key. For all of it it is waited for `holdTimeoutMs` from when the hold began, whatever is insisted on.
    */
   async drain(needsEqual: ReadonlySet<string>, holdTimeoutMs: number, insistence: Insistence): Promise<FenceResult> {
     for (;;) {
-      const reason = this.#inFlight() ?? this.#stillUnequal(needsEqual, insistence)
+      const reason = this.#notQuiet() ?? this.#notEqual(needsEqual, insistence)
       if (reason === null) return { ok: true }
       if (performance.now() - this.heldSinceMs > holdTimeoutMs) {
         const left = insistence === 'quiet' ? this.#afterGivingUp() : reason
@@ -63,19 +63,16 @@ export class Fence {
     }
   }
 
-  /** Why the held routes are not quiet now; null: they are. */
+  /** What is still to be waited for; null: nothing. */
   stillBusy(needsEqual: ReadonlySet<string>): string | null {
-    return this.#inFlight() ?? this.#stillUnequal(needsEqual, 'equal')
+    return this.#notQuiet() ?? this.#notEqual(needsEqual, 'equal')
   }
 
-  /** The primary of the route, which is held, has not told everything yet that scripts have written there. */
+  /** The primary of the route, which is held and drained, has not told everything yet that scripts have written there. */
   isToldLate(state: RouteState): boolean {
     const route = this.#path.routes.byName(state.name)
-    if (route === undefined) return false
-    const { undeclared } = this.#path.mirror
-    let ended = this.#ended.get(state)
-    if (ended === undefined) this.#ended.set(state, (ended = undeclared.endedUntil(route)))
-    return !undeclared.isTold(route, ended)
+    const ended = this.#ended.get(state)
+    return route !== undefined && ended !== undefined && !this.#path.mirror.undeclared.isTold(route, ended)
   }
 
   /**
@@ -134,12 +131,32 @@ export class Fence {
     }
   }
 
+  #notQuiet(): string | null {
+    const inFlight = this.#inFlight()
+    if (inFlight !== null) return inFlight
+    for (const state of this.#held)
+      if (this.isToldLate(state))
+        return `the primary of route '${state.name}' has not told yet what scripts have written to keys that they do not declare`
+    return null
+  }
+
   #inFlight(): string | null {
     for (const state of this.#held)
       if (state.inFlight > 0)
         return `${state.inFlight} commands of route '${state.name}' are still in flight (its primary has not answered them; where it hangs, --force --reason gives them up when the hold is over)`
     const waiting = this.#recalled.filter((command) => command.waitsAtStore).length
-    return waiting > 0 ? `${waiting} blocked commands have not come back yet` : null
+    if (waiting > 0) return `${waiting} blocked commands have not come back yet`
+    this.#noteEnded()
+    return null
+  }
+
+  /** Only once: other routes' scripts at the same primary go on, and those are not waited for. */
+  #noteEnded(): void {
+    const { routes, mirror } = this.#path
+    for (const state of this.#held) {
+      const route = this.#ended.has(state) ? undefined : routes.byName(state.name)
+      if (route !== undefined) this.#ended.set(state, mirror.undeclared.endedUntil(route))
+    }
   }
 
   /** What is in flight at the primaries is told as lost, and ended there. Gives why the held routes are not quiet all the same; null: they are. */
@@ -152,13 +169,11 @@ export class Fence {
     return this.#inFlight()
   }
 
-  #stillUnequal(needsEqual: ReadonlySet<string>, insistence: Insistence): string | null {
+  #notEqual(needsEqual: ReadonlySet<string>, insistence: Insistence): string | null {
     for (const state of this.#held) {
       if (!needsEqual.has(state.name)) continue
       if (this.#jobWrites.areUnderWay(state.name))
         return `an import or restore writes keys of route '${state.name}', which takes too long to wait for: let it end, or cancel it`
-      if (this.isToldLate(state))
-        return `the primary of route '${state.name}' has not told yet what scripts have written to keys that they do not declare`
       if (state.backlogCommands > 0)
         return `${state.backlogCommands} writes of route '${state.name}' still wait for the shadow`
       const dirty = this.#path.dirty.count(state.name)

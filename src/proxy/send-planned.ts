@@ -61,7 +61,8 @@ export function sendPlanned(
       path.mirror.undeclared.leave(route, [session.database])
       path.intents?.noteUnnamedKeys()
     }
-    if ((route.shadow !== null || plan.others !== null) && spec.effect?.kind !== 'never') {
+    // What has no keys is mirrored with its own route, or not at all.
+    if ((route.shadow !== null || (plan.others !== null && !plan.bound)) && spec.effect?.kind !== 'never') {
       slot.flags |= MIRRORED
       session.writesOwed++
       slot.lane = pipeline.lane

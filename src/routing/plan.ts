@@ -9,7 +9,7 @@ import { type Functions, planScript } from './plan-script.ts'
 import { planPublish, publishFrame } from './publish.ts'
 import type { Route, RouteState } from './route.ts'
 import type { RouteTable } from './route-table.ts'
-import { flushesOwnKeys, isOfFallback } from './server-wide.ts'
+import { flushesOwnKeys, isOfFallback, isServerWide } from './server-wide.ts'
 import { planPatterns, renamePattern } from './sort-patterns.ts'
 
 /**
@@ -117,6 +117,7 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
     plan.bound = isOfFallback(spec)
   }
   if (positions.count === 0 && flushesOwnKeys(table, spec)) planOwnFlush(table, spec, plan)
+  else if (plan.bound && isServerWide(spec)) plan.others = neighboursOf(table.fallback, table)
 }
 
 /** The command with its keys named as the primary knows them. Call when `plan.renames`. */
@@ -140,6 +141,12 @@ function planOwnFlush(table: RouteTable, spec: CommandSpec, plan: Plan): void {
   plan.renames = true
   plan.special = spec
   plan.others = table.routes.filter((route) => route !== table.fallback).map((route) => route.state)
+}
+
+/** Of the other routes those whose keys are on its store as well. Null: there are none. */
+function neighboursOf({ state, primary }: Route, { routes }: RouteTable): RouteState[] | null {
+  const neighbours = routes.filter((route) => route.state !== state && route.primary.store === primary.store)
+  return neighbours.length === 0 ? null : neighbours.map((route) => route.state)
 }
 
 /** What goes by other things than its keys alone. False: it goes by its keys. */

@@ -203,14 +203,16 @@ export class Store {
     yield* this.#lent
   }
 
-  /** The mirror's pipelines with the client's database each serves. */
-  shadowPipelines(): Iterable<Pipeline> {
-    return this.#shadow.all()
+  /** Every open pipeline of the mirror. */
+  *shadowPipelines(): Generator<Pipeline> {
+    for (const pipeline of this.#shadow.all()) if (pipeline.state !== 'closed') yield pipeline
   }
 
   /** The mirror's pipelines are given up: what is on its way down them is told as lost, and is not executed later. Who needs one opens a new one. */
   giveUpShadow(reason: string): void {
-    for (const pipeline of [...this.#shadow.all()]) pipeline.close(reason, 'discarded')
+    // Who is told of a loss may open another one, for what would have come behind it.
+    for (let open = [...this.shadowPipelines()]; open.length > 0; open = [...this.shadowPipelines()])
+      for (const pipeline of open) pipeline.close(reason, 'discarded')
     this.#refusedShadow.clear()
   }
 

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Change } from '../../src/proxy/messages.ts'
-import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { type HeldReplies, holdReplies } from '../support/held-replies.ts'
 import { driftBetween } from '../support/keyspace.ts'
@@ -133,8 +133,8 @@ describe('what a primary tells late of a script', () => {
   let replies: HeldReplies
   afterEach(() => replies.stop())
 
-  /** The last of two scripts has been answered, and what it wrote is not told. */
-  async function toldLate(): Promise<Change> {
+  /** The last of two scripts has been answered, and what it wrote is not told. Gives the change to `next`; default: a switch. */
+  async function toldLate(next?: (port: number) => DataPathOptions): Promise<Change> {
     replies = await holdReplies(old.port)
     const stores = { old: { port: replies.port }, new: fresh }
     path = await startDataPath({ stores, routes: to('mirror') })
@@ -144,8 +144,32 @@ describe('what a primary tells late of a script', () => {
     await settled(path)
     replies.hold((sent) => sent.includes('BCAST'))
     await app.eval(SCRIPT, 0, 'k', 'last')
-    return path.change({ stores, routes: to('switched') })
+    return path.change(next?.(replies.port) ?? { stores, routes: to('switched') })
   }
+
+  test.each([
+    [
+      'other settings',
+      (port: number) => ({ stores: { old: { port, timeoutMs: 9_000 }, new: fresh }, routes: to('mirror') }),
+    ],
+    [
+      'another name',
+      (port: number) => ({
+        stores: { former: { port }, new: fresh },
+        routes: [{ source: 'former', target: 'new', phase: 'mirror' as const }],
+      }),
+    ],
+  ])('is waited for by a reload that gives the primary %s', async (_, next) => {
+    const change = await toldLate(next)
+    const refused = await path.runtime.apply({ ...change, holdTimeoutMs: 50 })
+    expect(refused).toMatchObject({ ok: false, reason: expect.stringContaining('has not told yet what scripts') })
+    const reloaded = path.runtime.apply(change)
+    replies.release()
+    expect(await reloaded).toMatchObject({ ok: true })
+    await settled(path)
+    expect(await fresh.client().get('made:k')).toBe('last')
+    expect(path.runtime.stats().routes['all']!.needsVerify).toBe(false)
+  })
 
   test('is waited for by a switch', async () => {
     const change = await toldLate()
