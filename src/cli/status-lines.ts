@@ -121,7 +121,7 @@ function doubts(status: Status, terminal: Terminal): string[] {
       )
     }
     // Not what the sidecar says of them: an older one says nothing.
-    for (const { level, text } of problemsOf(route))
+    for (const { level, text } of problemsOf(route, name))
       lines.push(terminal.style(level === 'bad' ? 'red' : 'yellow', printable(`${name}: ${text}`)))
   }
   if (!status.durability.intact)
