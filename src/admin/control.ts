@@ -120,6 +120,8 @@ export interface RouteStatus {
     strandedBecause: string | null
     /** How the copying of dirty keys goes. `paused`: a store is not connected. `tripped`: copies keep failing, a few are tried now and then. */
     repair: 'idle' | 'copying' | 'paused' | 'tripped'
+    /** Why the last copy of a dirty key failed: the code of the error (`OOM`); null: copies succeed, or there is nothing to copy. */
+    refusedCopy: string | null
   }
   compare: {
     compared: number
