@@ -102,7 +102,7 @@ export interface RouteStatus {
     oldestDirtyMs: number
     /** Keys may differ that nobody can name: only a verify of the whole route can tell. */
     needsVerify: boolean
-    /** Why; empty when none is needed. `shadow-restarted`, `shadow-replica`, `shadow-evicts`, `primary-restarted`, `primary-clock`, `failed-over`, `overflow`, `state-lost`, `server-wide`, `script`, `functions`, `functions-removed`, `turned`, `rerouted`. */
+    /** Why; empty when none is needed. `shadow-restarted`, `shadow-replica`, `shadow-evicts`, `primary-restarted`, `primary-clock`, `failed-over`, `shadow-failed-over`, `overflow`, `state-lost`, `server-wide`, `script`, `functions`, `functions-removed`, `turned`, `turned-back`, `rerouted`. */
     verifyCauses: string[]
     /** Libraries of functions that the shadow does not take: somebody has to load there what does the same. */
     refusedLibraries: string[]
@@ -120,6 +120,8 @@ export interface RouteStatus {
     strandedBecause: string | null
     /** How the copying of dirty keys goes. `paused`: a store is not connected. `tripped`: copies keep failing, a few are tried now and then. */
     repair: 'idle' | 'copying' | 'paused' | 'tripped'
+    /** Why the last copy of a dirty key failed: the code of the error (`OOM`); null: copies succeed, or there is nothing to copy. */
+    refusedCopy: string | null
   }
   compare: {
     compared: number

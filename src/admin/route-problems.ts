@@ -1,11 +1,18 @@
 import { functionsInDoubt } from '../cutover/functions-gate.ts'
-import { unsettledInWords } from '../jobs/unsettled-keys.ts'
+import { repairAdvice, verifyAdvice } from '../cutover/verify-advice.ts'
 import { isOfFunctions } from '../mirror/verify-marks.ts'
+import { rolesOf } from '../routing/route.ts'
 import { isUnread, nameOfFunction, scriptInWords } from '../routing/script-id.ts'
 import type { RouteProblem, RouteStatus } from './control.ts'
 
-/** What may be unequal on a route's two sides and is not told by a number, the worst first; for `status`, the command line and the dashboard alike. Nothing of it stands in the way of the application. */
-export function problemsOf({ shadow, crossSlots, mirror }: Omit<RouteStatus, 'problems'>): RouteProblem[] {
+/**
+ * What may be unequal on a route's two sides and is not told by a number, the worst first; for `status`, the command line and the dashboard alike. Nothing of it stands in the way of the application. `name`: of the route, for commands
+ * that are to be typed; without it they say ROUTE, so that what several routes have in common reads the same.
+ */
+export function problemsOf(
+  { phase, primary, shadow, crossSlots, mirror }: Omit<RouteStatus, 'problems'>,
+  name = 'ROUTE',
+): RouteProblem[] {
   const {
     needsVerify,
     verifyCauses,
@@ -18,8 +25,13 @@ export function problemsOf({ shadow, crossSlots, mirror }: Omit<RouteStatus, 'pr
   const found: RouteProblem[] = []
   const say = (level: RouteProblem['level'], text: string, verify = false) => found.push({ level, text, verify })
   const ofKeys = verifyCauses.filter((cause) => !isOfFunctions(cause))
-  if (needsVerify && (ofKeys.length > 0 || verifyCauses.length === 0))
-    say('bad', `keys may differ that nobody can name: it needs a verify (${ofKeys.join(', ')})`, true)
+  const inDoubt = needsVerify && (ofKeys.length > 0 || verifyCauses.length === 0)
+  if (inDoubt) {
+    const isSourcePrimary = rolesOf(phase).primary === 'source'
+    const route = { name, primary, shadow: shadow ?? 'the shadow', isSourcePrimary, causes: ofKeys }
+    const advice = verifyAdvice(route, unsettledVerify)
+    say('bad', `keys may differ that nobody can name (${ofKeys.join(', ')}): ${advice}`, true)
+  }
   const functions = functionsInDoubt(mirror, shadow ?? 'the shadow')
   if (functions !== null) say(functions.passing ? 'warn' : 'bad', functions.reason)
   if (strandedDatabases.length > 0) {
@@ -33,12 +45,7 @@ export function problemsOf({ shadow, crossSlots, mirror }: Omit<RouteStatus, 'pr
       `commands with keys in several slots of the cluster at the other end, which would answer CROSSSLOT: ${counts}`,
     )
   }
-  if (unsettledVerify !== null) {
-    const repair = unsettledVerify.extra
-      ? "repair them ('--delete-extra' deletes what only the shadow has)"
-      : 'repair them'
-    say('warn', `${unsettledInWords(unsettledVerify)}: ${repair}`)
-  }
+  if (unsettledVerify !== null && !inDoubt) say('warn', repairAdvice(name, unsettledVerify))
   if (scriptsAstray === null) return found
   const unread = scriptsInDoubt.filter(isUnread)
   const made = scriptsInDoubt.filter((id) => !isUnread(id))

@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { Stats } from '../proxy/messages.ts'
 import type { ClusterView } from '../upstream/cluster-watch.ts'
+import { withLoginAdvice } from '../upstream/connect-error.ts'
 import type { Health } from '../upstream/health.ts'
 import type { SentinelView } from '../upstream/sentinel-watch.ts'
 
@@ -27,11 +28,15 @@ export interface Serving {
  */
 export function servingOf(store: string, { config, stats, health, sentinels, clusters }: Sight): Serving {
   const link = stats.stores[store]
+  const of = health.get(store)
   if (link?.state !== 'up') {
-    const why = sentinels.get(store)?.error
+    // While one is opened anew nothing is known of it yet.
+    const met = link?.error ? withLoginAdvice(link.error, config.stores[store]!) : null
+    // Of a store that is up it says something else.
+    const probed = config.clients.auth === 'passthrough' || of?.up ? null : of?.error
+    const why = sentinels.get(store)?.error ?? met ?? probed
     return down(`is not connected${why ? `: ${why}` : ''}`)
   }
-  const of = health.get(store)
   if (config.clients.auth !== 'passthrough' && of?.wantsLogin) return down(`serves no command: ${of.error}`)
   const cluster = clusters.get(store)
   if (cluster !== undefined) {

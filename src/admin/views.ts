@@ -201,6 +201,7 @@ function routeStatus(
       strandedDatabases: [...(stats?.strandedDatabases ?? [])],
       strandedBecause: stats?.strandedBecause ?? null,
       repair: stats?.repair ?? ('idle' as const),
+      refusedCopy: stats?.refusedCopy ?? null,
     },
     compare: compareStatus(stats),
   }

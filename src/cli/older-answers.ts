@@ -114,6 +114,7 @@ const ROUTE: RouteStatus = {
     strandedDatabases: [],
     strandedBecause: null,
     repair: 'idle',
+    refusedCopy: null,
   },
   compare: {
     compared: 0,

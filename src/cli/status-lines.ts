@@ -110,18 +110,19 @@ const REPAIR_WORDS: Readonly<Record<RouteStatus['mirror']['repair'], string>> = 
 function doubts(status: Status, terminal: Terminal): string[] {
   const lines: string[] = []
   for (const [name, route] of Object.entries(status.routes)) {
-    const { dirtyKeys, hotKeys, dirtyReasons, oldestDirtyMs, strandedDatabases, repair } = route.mirror
+    const { dirtyKeys, hotKeys, dirtyReasons, oldestDirtyMs, strandedDatabases, repair, refusedCopy } = route.mirror
     if (dirtyKeys > 0) {
       const reasons = Object.entries(dirtyReasons).map(([reason, count]) => `${count} ${reason}`)
       const age = formatSeconds(oldestDirtyMs / 1000)
       const copying =
         strandedDatabases.length > 0 ? 'not all can be copied' : (REPAIR_WORDS[repair] ?? printable(repair))
+      const failed = refusedCopy === null ? '' : ` (the last copy failed: ${printable(refusedCopy)})`
       lines.push(
-        `${printable(name)}: dirty keys: ${printable(reasons.join(', '))}${hotKeys > 0 ? `; ${hotKeys} written all the time and copied again and again` : ''}; the oldest for ${age}; ${copying}`,
+        `${printable(name)}: dirty keys: ${printable(reasons.join(', '))}${hotKeys > 0 ? `; ${hotKeys} written all the time and copied again and again` : ''}; the oldest for ${age}; ${copying}${failed}`,
       )
     }
     // Not what the sidecar says of them: an older one says nothing.
-    for (const { level, text } of problemsOf(route))
+    for (const { level, text } of problemsOf(route, name))
       lines.push(terminal.style(level === 'bad' ? 'red' : 'yellow', printable(`${name}: ${text}`)))
   }
   if (!status.durability.intact)

@@ -1,8 +1,9 @@
 import type { Config, RouteConfig } from '../config/config.ts'
-import { type UnsettledVerify, unsettledInWords } from '../jobs/unsettled-keys.ts'
+import type { UnsettledVerify } from '../jobs/unsettled-keys.ts'
 import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Transition } from './transition.ts'
+import { type DoubtedRoute, repairAdvice, verifyAdvice } from './verify-advice.ts'
 
 /** What speaks against a step, or against the way back from it, and closes no gate. */
 export interface StepWarning {
@@ -21,7 +22,7 @@ export function stepWarnings(
   const texts: string[] = []
   // A gate says it otherwise.
   if (unsettled !== null && stats.routes[before]?.needsVerify !== true)
-    texts.push(`${capitalised(unsettledInWords(unsettled))}: run ${repairOf(before, unsettled)}.`)
+    texts.push(`${capitalised(repairAdvice(before, unsettled))}.`)
   const unheard = movesPrimary ? unheardScripts(next, route, stats) : null
   if (unheard !== null) texts.push(unheard)
   return texts.map((text) => ({ route, text }))
@@ -34,11 +35,7 @@ export function verifyIn(
   causes: readonly string[],
   unsettled: UnsettledVerify | null,
 ): string {
-  const { name } = route
-  const verify =
-    unsettled === null
-      ? `run 'understudy verify ${name}'`
-      : `${unsettledInWords(unsettled)}: run ${repairOf(name, unsettled)}, then 'understudy verify ${name}'`
+  const verify = verifyAdvice(doubted(route, causes), unsettled)
   const primary = primaryOf(route)
   if (!causes.includes('script') || stores[primary]?.kind !== 'cluster') return verify
   return `${verify}. Cluster '${primary}' does not tell what scripts write beside the keys that they declare, so each call of one asks for a verify again: let such scripts rest until this step is made`
@@ -60,10 +57,16 @@ function unheardScripts(next: Config, name: string, { routes }: Stats): string |
   )
 }
 
-function repairOf(route: string, { extra }: UnsettledVerify): string {
-  return extra
-    ? `'understudy repair ${route} --delete-extra' (it deletes what only the shadow has)`
-    : `'understudy repair ${route}'`
+/** One that is mirrored. */
+function doubted(route: RouteConfig, causes: readonly string[]): DoubtedRoute {
+  const { primary, shadow } = rolesOf(route.phase)
+  return {
+    name: route.name,
+    primary: route[primary]!.store,
+    shadow: route[shadow!]!.store,
+    isSourcePrimary: primary === 'source',
+    causes,
+  }
 }
 
 function primaryOf(route: RouteConfig): string {

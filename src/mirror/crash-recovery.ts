@@ -37,6 +37,7 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
   const segments = readdirSync(dir)
     .filter((name) => SEGMENT_NAME.test(name))
     .sort()
+  for (const name of exchangedRoutes(store.primaries, context.routes.config)) dirty.toVerify.exchange(name)
   const turned = turnedRoutes(parts, segments.length > 0)
   for (const name of turned) dirty.drop(name)
   const known = dirty.size
@@ -87,6 +88,14 @@ function turnedRoutes({ context, dirty, store, doubts }: RecoveryParts, wasWriti
     )
   }
   return turned.map(([route]) => route)
+}
+
+/** Routes whose primary of before (as `primariesOf` gives it) is their shadow now. None of which it is not known. */
+export function exchangedRoutes(before: ReadonlyMap<string, string>, { routes }: Pick<Config, 'routes'>): string[] {
+  return routes.flatMap((route) => {
+    const { shadow } = rolesOf(route.phase)
+    return shadow !== null && before.get(route.name) === `${shadow} ${route[shadow]?.store}` ? [route.name] : []
+  })
 }
 
 function replay(dir: string, segments: readonly string[], doubts: IntentDoubts): void {

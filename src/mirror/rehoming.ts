@@ -77,7 +77,7 @@ export class Rehoming {
     const gaining = routes.routes.filter(({ name, shadow }) => shadow !== null && to.includes(name))
     const { toVerify } = this.#dirty
     // Nor is there anything of these that may be copied before a verify.
-    const cause = toVerify.hasCause(from, 'turned') ? 'turned' : 'rerouted'
+    const cause = toVerify.mayPrimaryLack(from) ? 'turned' : 'rerouted'
     if (toVerify.ofKeys(from)) for (const { name } of gaining) toVerify.mark(name, cause)
     const states = gaining.map(({ state }) => state)
     for (const state of states) state.backlogCommands++

@@ -41,6 +41,8 @@ interface RouteWork {
   readonly breaker: CircuitBreaker
   running: number
   paused: boolean
+  /** Why the last copy failed (`causeIn`); null: it did not. */
+  refused: string | null
   /** Failing copies by cause: when that was last said, and how many have failed since (`count` of the log line). */
   readonly said: Map<string, { atMs: number; since: number }>
 }
@@ -81,6 +83,11 @@ export class Repairer {
     if (work === undefined || this.#dirty.count(route) === 0) return 'idle'
     if (work.paused) return 'paused'
     return work.breaker.state === 'closed' ? 'copying' : 'tripped'
+  }
+
+  /** Why the route's last copy failed: an error's code, `OOM` say; null: copies succeed, or there is nothing to copy. */
+  refusedCopyOf(route: string): string | null {
+    return this.#dirty.count(route) === 0 ? null : (this.#work.get(route)?.refused ?? null)
   }
 
   run(nowMs: number): void {
@@ -169,6 +176,7 @@ export class Repairer {
 
   #succeeded(work: RouteWork, entry: DirtyKey, inPieces: boolean, tookMs: number): void {
     const { nowMs } = this.#context.clock
+    work.refused = null
     if (work.breaker.succeeded())
       this.#context.log({ level: 'info', msg: 'copies to the shadow succeed again', fields: { route: entry.route } })
     if (entry.gone || !inPieces) this.#holds.forget(entry, nowMs)
@@ -220,6 +228,7 @@ export class Repairer {
   #count(work: RouteWork, entry: DirtyKey, cause: string, nowMs: number): void {
     const { log } = this.#context
     const { route, attempts } = entry
+    work.refused = cause
     const was = work.breaker.state
     if (work.breaker.failed(nowMs) && was === 'closed') {
       log({
@@ -247,7 +256,7 @@ export class Repairer {
   #workOf(route: string): RouteWork {
     let work = this.#work.get(route)
     if (work === undefined) {
-      work = { breaker: new CircuitBreaker(BREAKER), running: 0, paused: false, said: new Map() }
+      work = { breaker: new CircuitBreaker(BREAKER), running: 0, paused: false, refused: null, said: new Map() }
       this.#work.set(route, work)
     }
     return work

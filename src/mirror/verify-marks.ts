@@ -14,8 +14,10 @@ export const VERIFY_CAUSES = [
   'primary-restarted',
   /** The primary's clock was set: times to live given in that moment may be other ones on the shadow. */
   'primary-clock',
-  /** The Sentinels of one of its stores have made another server the primary: a replica, which may not have had the last writes. */
+  /** The Sentinels of the primary's store have made another server the primary: a replica, which may not have had the last writes. */
   'failed-over',
+  /** The same of the shadow's. */
+  'shadow-failed-over',
   /** Of a FLUSHALL, FLUSHDB or SWAPDB it is not known whether it happened. */
   'server-wide',
   /** A script has written to keys that it does not declare, or may have, and the shadow may lack that. */
@@ -26,6 +28,8 @@ export const VERIFY_CAUSES = [
   'functions-removed',
   /** The primary was changed while keys were dirty: by force, or in the configuration while nothing ran. */
   'turned',
+  /** The primary was changed so, and changed back: what was in doubt about the one between is so about the shadow now. */
+  'turned-back',
   /** Keys of a route that is gone, and needed one, are this route's now. */
   'rerouted',
 ] as const
@@ -34,6 +38,21 @@ export type VerifyCause = (typeof VERIFY_CAUSES)[number]
 /** No verify of keys settles it. */
 export function isOfFunctions(cause: string): boolean {
   return cause === 'functions' || cause === 'functions-removed'
+}
+
+/** Causes of which the primary may be the side that lacks something; of all others it is the shadow. With the one that says the same when the roles of the two are exchanged. */
+const OF_PRIMARY: ReadonlyMap<string, VerifyCause> = new Map([
+  ['primary-restarted', 'shadow-restarted'],
+  ['failed-over', 'shadow-failed-over'],
+  ['turned', 'turned-back'],
+])
+const OF_SHADOW: ReadonlyMap<string, VerifyCause> = new Map(
+  [...OF_PRIMARY].map(([cause, other]) => [other, cause as VerifyCause]),
+)
+
+/** A copy from the primary may overwrite or delete what only the shadow has: for people to say. */
+export function mayPrimaryLack(causes: readonly string[]): boolean {
+  return causes.some((cause) => OF_PRIMARY.has(cause))
 }
 
 /** Routes that only a verify can tell about, and why. */
@@ -127,8 +146,20 @@ export class VerifyMarks {
     return this.#functionTimes.get(route) ?? 0
   }
 
+  /** As `mayPrimaryLack` says. */
+  mayPrimaryLack(route: string): boolean {
+    return this.ofKeys(route) && mayPrimaryLack(this.causes(route))
+  }
+
   hasCause(route: string, cause: VerifyCause): boolean {
     return this.#causes.get(route)?.has(cause) === true
+  }
+
+  /** The route's primary becomes its shadow, and the reverse: what the one may lack is from now on said of the other. */
+  exchange(route: string): void {
+    const causes = this.causes(route).filter((cause) => !isOfFunctions(cause))
+    for (const cause of causes) this.lift(route, cause)
+    for (const cause of causes) this.mark(route, OF_PRIMARY.get(cause) ?? OF_SHADOW.get(cause) ?? 'turned')
   }
 
   /** One cause is settled. */

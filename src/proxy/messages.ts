@@ -135,6 +135,8 @@ export interface RouteStats {
   /** Commands, since the start, that the cluster at the other end would answer CROSSSLOT. */
   readonly crossSlots: readonly CrossSlotCount[]
   readonly repair: RepairState
+  /** As `Repairer.refusedCopyOf`. */
+  readonly refusedCopy: string | null
   readonly inFlight: number
   readonly counters: Readonly<Record<RouteCounter, number>>
   readonly primaryTimes: HistogramSnapshot

@@ -57,6 +57,7 @@ export function statsOf(parts: StatsParts): Stats {
             lastAgoMs: nowMs - lastMs,
           })),
           repair: repairer.stateOf(name),
+          refusedCopy: repairer.refusedCopyOf(name),
           inFlight: state.inFlight,
           counters: Object.fromEntries(ROUTE_COUNTERS.map((counter) => [counter, state[counter]])) as Record<
             RouteCounter,

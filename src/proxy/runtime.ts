@@ -7,6 +7,7 @@ import { Comparer } from '../compare/comparer.ts'
 import type { Config, Endpoint } from '../config/config.ts'
 import { sayClockJumped } from '../mirror/clock-jump.ts'
 import { type CopyLimits, CopyState } from '../mirror/copy-state.ts'
+import { exchangedRoutes, primariesOf } from '../mirror/crash-recovery.ts'
 import { DirtyReport, sayInDoubt } from '../mirror/dirty-report.ts'
 import { DirtySet } from '../mirror/dirty-set.ts'
 import { Durability } from '../mirror/durability.ts'
@@ -138,7 +139,7 @@ export class Runtime {
       notify({ kind: 'finding', finding })
       if (!route.config.compare.repair || finding.cause === 'baseline' || finding.cause === 'same-data') return
       // What differs may be what the primary lacks.
-      if (this.#dirty.toVerify.hasCause(route.name, 'turned')) return
+      if (this.#dirty.toVerify.mayPrimaryLack(route.name)) return
       this.#mirror.mark(this.#mirror.refOf(finding.key, finding.database), 'mismatch')
       this.#comparer.tallyOf(route.state).repaired++
     })
@@ -210,6 +211,8 @@ export class Runtime {
       listeners.cancel()
       return { ok: false, reason }
     }
+    const exchanged = exchangedRoutes(primariesOf(path.routes.config), change.config)
+    for (const name of exchanged) this.#dirty.toVerify.exchange(name)
     leftBehind.leave()
     const rerouted = change.rerouted ?? []
     const old = path.stores

@@ -57,6 +57,12 @@ export function noConnectionReason(store: StoreConfig, connecting: boolean | nul
   return `${text}: ${why} (a plain port: write redis:// in stores.${store.name}.url)`
 }
 
+/** `reason` (of a connection that was not to be), with what to do where the login was refused. */
+export function withLoginAdvice(reason: string, { name, password }: StoreConfig): string {
+  if (password === null || !REFUSED_LOGIN.test(reason)) return reason
+  return `${reason.replace(/\.$/, '')}: if the password was changed, change stores.${name}.password or its file, then run 'understudy reload'`
+}
+
 /** Why the bytes of a store cannot be read on. `greeted`: these bytes were its answer to the greeting. */
 export function unreadableReason(error: unknown, store: StoreConfig, greeted: Buffer | null): string {
   const known = error instanceof UnderstudyError && error.code === 'PROTOCOL'
@@ -78,6 +84,9 @@ export function lostText(store: StoreConfig, reason: string | null): string {
 function speaksTls({ name }: StoreConfig): string {
   return `it speaks TLS on this port: write rediss:// in stores.${name}.url`
 }
+
+/** Of servers since 6, and of older ones. */
+const REFUSED_LOGIN = /^(WRONGPASS|ERR invalid password)/
 
 /** A TLS server answers plain bytes with an alert: record type 21, version 3.x. */
 function isTlsAlert(buf: Buffer): boolean {

@@ -4,7 +4,7 @@ import type { Endpoint, StoreConfig } from '../config/config.ts'
 import { ownWord } from '../resp/own-words.ts'
 import { COMMAND_TIMED_OUT, clientOptions } from './client-options.ts'
 import { tlsOptions } from './connect.ts'
-import { connectReason } from './connect-error.ts'
+import { connectReason, withLoginAdvice } from './connect-error.ts'
 
 export interface Health {
   up: boolean
@@ -167,7 +167,7 @@ export class HealthProbe {
         health.wantsLogin = this.store.password === null && reason.startsWith('NOAUTH ')
         health.error = health.wantsLogin
           ? `it wants a login (NOAUTH), and the configuration has none: write stores.${this.store.name}.password`
-          : reason
+          : withLoginAdvice(reason, this.store)
       }
     }
     this.#probes++

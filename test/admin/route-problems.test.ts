@@ -38,6 +38,23 @@ test('what a verify has found stays told until it is repaired', async () => {
     problemsOf({ ...rest, mirror: { ...rest.mirror, unsettledVerify: { job: 6, keys: 203, extra } } })
   const listed =
     "verify 6 lists 203 keys ('understudy jobs keys 6' says why) that no repair or later verify has settled"
-  expect(told(false)).toEqual([{ level: 'warn', text: `${listed}: repair them`, verify: false }])
+  expect(told(false)).toEqual([{ level: 'warn', text: `${listed}: run 'understudy repair ROUTE'`, verify: false }])
   expect(told(true)[0]!.text).toContain('--delete-extra')
+})
+
+test('what to do about keys that nobody can name is said once, in commands to be typed; no repair where it would harm', async () => {
+  const { jobs } = (await new FakeControl().status()).routes as { jobs: RouteStatus }
+  const told = (...verifyCauses: string[]) => {
+    const mirror = { ...jobs.mirror, scriptsInDoubt: [], needsVerify: true, verifyCauses }
+    const unsettledVerify = { job: 6, keys: 203, extra: true }
+    return problemsOf({ ...jobs, mirror: { ...mirror, unsettledVerify } }, 'jobs').map(({ text }) => text)
+  }
+  expect(told('shadow-restarted')).toEqual([
+    "keys may differ that nobody can name (shadow-restarted): verify 6 lists 203 keys ('understudy jobs keys 6' says why) that no repair or later verify has settled: " +
+      "run 'understudy repair jobs --delete-extra' (it deletes what only the shadow has), then 'understudy verify jobs'",
+  ])
+  const [kept, ...others] = told('primary-restarted')
+  expect(others).toEqual([])
+  expect(kept).toContain("'understudy phase jobs switched --force --reason TEXT' makes 'new' the primary")
+  expect(kept).not.toContain('understudy repair')
 })

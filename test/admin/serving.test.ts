@@ -1,4 +1,7 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { Readiness, Status } from '../../src/admin/control.ts'
 import { servingOf } from '../../src/admin/serving.ts'
 import { steadyNowMs } from '../../src/base/clock.ts'
@@ -48,6 +51,24 @@ describe('a store that is a primary', () => {
     expect(sight(4, silent)).toEqual({ down: 'does not answer: no answer within 5000 ms', partly: null })
     expect(sight(6, silent)).toEqual(SERVES)
     expect(sight(4, { ...silent, error: 'NOAUTH', silentSinceMs: null })).toEqual(SERVES)
+  })
+
+  test('says why it is not connected: in the words of its connection, else of its probe', () => {
+    const password = 'old'
+    const away = (error: string | null, health: Partial<Health>, auth?: 'passthrough') => {
+      const config = configOf({ stores: { old: { port: 1, password } }, ...(auth && { clients: { auth } }) })
+      const stats = { stores: { old: { state: 'connecting', error, sameAs: null, lastReadMs: 0 } } } as never
+      const views = { health: new Map([['old', health as Health]]), sentinels: new Map(), clusters: new Map() }
+      return servingOf('old', { config, stats, ...views }).down
+    }
+    const expired = 'its certificate has expired: renew it on the store'
+    expect(away(expired, { up: false, error: 'connection closed' })).toBe(`is not connected: ${expired}`)
+    expect(away(null, { up: false, error: expired })).toBe(`is not connected: ${expired}`)
+    expect(away(null, { up: true, error: 'it does not tell its clock' })).toBe('is not connected')
+    expect(away(null, { up: false, error: 'NOAUTH Authentication required.' }, 'passthrough')).toBe('is not connected')
+    expect(away('WRONGPASS invalid password.', {})).toBe(
+      "is not connected: WRONGPASS invalid password: if the password was changed, change stores.old.password or its file, then run 'understudy reload'",
+    )
   })
 
   test('serves a part, if it is a cluster, as long as a master is up', () => {
@@ -117,6 +138,34 @@ test.each([
   },
   90_000,
 )
+
+test('a primary whose password was changed says so, and what to do', async () => {
+  const source = await startRedis({ args: ['--requirepass', 'before'], password: 'before' })
+  running.push(source)
+  const file = join(mkdtempSync(join(tmpdir(), 'password-')), 'password')
+  onTestFinished(() => rmSync(dirname(file), { recursive: true }))
+  writeFileSync(file, 'before')
+  const understudy = await startUnderstudy({
+    stores: { old: { url: `redis://${source.host}:${source.port}`, password: { file } } },
+    routes: [{ name: 'all', keys: ['*'], source: { store: 'old' } }],
+  })
+  running.push(understudy)
+  await understudy.client().set('k', 'v')
+  const admin = source.client()
+  await admin.config('SET', 'requirepass', 'after')
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+  const why = /is not connected: WRONGPASS .*: if the password was changed, .* then run 'understudy reload'$/
+  await eventually(async () => {
+    expect(await readiness(understudy)).toMatchObject({ status: 503, reasons: [expect.stringMatching(why)] })
+    expect((await applicationIn(understudy)).reasons).toEqual([expect.stringMatching(why)])
+  }, PATIENCE)
+  writeFileSync(file, 'after')
+  expect(await understudy.admin('/api/v1/config/reload', { method: 'POST' })).toMatchObject({ status: 200 })
+  await eventually(
+    async () => expect(await readiness(understudy)).toMatchObject({ status: 200, reasons: [] }),
+    PATIENCE,
+  )
+}, 60_000)
 
 test('a primary that hangs under load is not ready before its connection is given up', async () => {
   const migration = await startMigration()

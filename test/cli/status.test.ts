@@ -147,7 +147,7 @@ jobs   shadow       old      new     12 ms  3 (2.0 kb)      4       100       20
 rest   passthrough  old      -        0 ms           0      0         0         0           0      -
 
 jobs: dirty keys: 1 overlap, 3 shadow-down; 1 written all the time and copied again and again; the oldest for 1m 1s; copying waits for a store that is down
-jobs: keys may differ that nobody can name: it needs a verify (overflow)
+jobs: keys may differ that nobody can name (overflow): run 'understudy verify jobs'
 jobs: scripts or functions that make names of keys themselves: 1 (SHA-1 c9de48fe8f60d116de68a05101deb9f683108802); under other names they reach the wrong keys
 `)
   })

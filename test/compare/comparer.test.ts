@@ -235,6 +235,21 @@ describe('planted differences', () => {
     expect(await driftBetween(old, fresh, { toShadow: (key) => key.replace('job:', 'step:') })).toEqual([])
   })
 
+  test('is not copied where the primary may be the one that lacks it', async () => {
+    const { old, fresh, path } = await start({ repair: true })
+    const app = path.client()
+    await app.set('job:1', 'a')
+    await settled(path)
+    await old.restart()
+    await eventually(() => expect(path.runtime.stats().routes['jobs']!.verifyCauses).toContain('primary-restarted'))
+    await eventually(async () => {
+      expect(await app.get('job:1')).toBeNull()
+      expect(shown(path)).toContain('GET job:1 extra')
+    })
+    await settled(path)
+    expect(await fresh.client().get('step:1')).toBe('a')
+  })
+
   test('a key that is known to be dirty is no news', async () => {
     const { fresh, path } = await start()
     const app = path.client()

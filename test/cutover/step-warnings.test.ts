@@ -34,6 +34,27 @@ test('a gate that asks for a verify says what the last one has found, and to rep
   ])
 })
 
+test.each([
+  ['primary-restarted', 'switched', 'shadow', 'new', 'old'],
+  ['failed-over', 'switched', 'shadow', 'new', 'old'],
+  ['turned', 'shadow', 'switched', 'old', 'new'],
+])(
+  'where the primary may be the side that lacks something (%s), no repair is named, but the way to keep what the shadow has',
+  async (cause, from, to, primary, shadow) => {
+    const closed = async (unsettled: UnsettledVerify | null) => {
+      const stats = { all: { needsVerify: true, verifyCauses: ['overflow', cause] } }
+      const gates = await gatesOf(configIn(from), configIn(to), stats, 0, unsettled)
+      return gates.find(({ open }) => !open)!.reason
+    }
+    const keep =
+      `'${primary}', the primary, may lack what '${shadow}' has of them, and a repair would delete or overwrite that. ` +
+      `To keep it: 'understudy phase all ${to} --force --reason TEXT' makes '${shadow}' the primary; then verify and repair`
+    const doubted = `keys that nobody can name may differ (overflow, ${cause}): `
+    expect(await closed(null)).toBe(`${doubted}run 'understudy verify all' and look at what it lists: ${keep}`)
+    expect(await closed(FOUND)).toBe(`${doubted}v${LISTED}: ${keep}`)
+  },
+)
+
 test('on the way back from a cluster it says why scripts ask for it again and again', async () => {
   const [reason] = await closedOf(CLUSTER, null)
   expect(reason).toMatch(/verify all'\. Cluster 'new' does not tell what scripts write .*: let such scripts rest until/)

@@ -163,7 +163,7 @@ describe('what the page shows of trouble', () => {
       expect(await problemsOf(verdict)).toEqual(
         expect.arrayContaining([
           'Store new (shadow) is down: connect refused. 3 writes and 4 dirty keys wait for it, nothing is lost',
-          'jobs: keys may differ that nobody can name: it needs a verify (overflow)',
+          "jobs: keys may differ that nobody can name (overflow): run 'understudy verify ROUTE'",
         ]),
       ),
     )
@@ -228,7 +228,7 @@ describe('what the page shows of trouble', () => {
     await eventually(async () =>
       expect(await problemsOf(verdict)).toEqual(
         expect.arrayContaining([
-          'jobs, a, b and 2 routes more: keys may differ that nobody can name: it needs a verify (overflow)',
+          "jobs, a, b and 2 routes more: keys may differ that nobody can name (overflow): run 'understudy verify ROUTE'",
           'jobs, a, b and 2 routes more: 4 dirty keys to be copied (1 overlap, 3 shadow-down)',
         ]),
       ),

@@ -73,12 +73,15 @@ describe('dirty keys go where their keys go', () => {
     expect([dirty.needsVerify('jobs'), dirty.toVerify.causes('rest')]).toEqual([false, ['rerouted']])
   })
 
-  test('from a route of which the former primary may have what the new one lacks: so it may of theirs', () => {
-    dirty.toVerify.mark('rest', 'turned')
-    routesAre(JOBS, REST)
-    rehoming.begin([['rest', 'jobs']])
-    expect(dirty.toVerify.causes('jobs')).toEqual(['turned'])
-  })
+  test.each(['turned', 'primary-restarted'] as const)(
+    'from a route whose primary may lack what its shadow has (%s): so it may of theirs',
+    (cause) => {
+      dirty.toVerify.mark('rest', cause)
+      routesAre(JOBS, REST)
+      rehoming.begin([['rest', 'jobs']])
+      expect(dirty.toVerify.causes('jobs')).toEqual(['turned'])
+    },
+  )
 
   test('from a route whose functions alone are in doubt: these are not of keys', () => {
     dirty.toVerify.mark('rest', 'functions')

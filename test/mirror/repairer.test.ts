@@ -357,6 +357,7 @@ describe('many keys', () => {
     }
     expect(copies).toBeLessThan(512 + 64)
     expect(repairer.stateOf('rest')).toBe('tripped')
+    expect(repairer.refusedCopyOf('rest')).toBe('OOM')
     expect(logged.filter((line) => line.includes('keep failing'))).toHaveLength(1)
     copies = 0
     for (let i = 0; i < 500; i++) {
@@ -366,6 +367,10 @@ describe('many keys', () => {
     // Ten seconds with pauses of half a second to five.
     expect(copies).toBeGreaterThan(64)
     expect(copies).toBeLessThan(5 * 64)
+    after(5_000)
+    answerReads()
+    shadow.answer('+OK\r\n')
+    expect([dirty.size > 0, repairer.refusedCopyOf('rest')]).toEqual([true, null])
     for (let i = 0; i < 1_000; i++) {
       after(20)
       answerAll('+OK\r\n')

@@ -108,6 +108,30 @@ describe('between two runs', () => {
     expect(JSON.stringify(path.notices)).toContain('what it may have lost is still on the shadow')
   })
 
+  test('what is said of a primary is said of the shadow when the authority has gone to the other store, and the reverse; the next run knows it so', async () => {
+    const stores = await redises()
+    await run(stores)
+    await stores.old.restart()
+    const path = await start(stores)
+    await looked(path)
+    await path.client().set('a', 1)
+    await settled(path)
+    const next = configOf({ stores: { old: stores.old, new: stores.fresh }, routes: [{ ...ROUTE, phase: 'switched' }] })
+    const { listen, stateDir } = path.config
+    const change = changeBetween(path.config, { ...next, listen, stateDir }, 1)
+    expect(await path.runtime.apply({ ...change, force: true })).toMatchObject({ ok: true })
+    expect(causesOf(path)).toEqual(['shadow-restarted'])
+    await path.stop()
+    const again = await start(stores, { ...ROUTE, phase: 'switched' })
+    await looked(again)
+    expect(causesOf(again)).toEqual(['shadow-restarted'])
+    await again.stop()
+    // The file was changed while nothing ran.
+    const back = await start(stores)
+    await looked(back)
+    expect(causesOf(back)).toEqual(['primary-restarted'])
+  })
+
   test('a store that has failed over and back is the same process, and is known by the number of its failover', async () => {
     const stores = await redises()
     const place = { kind: 'tcp', host: '127.0.0.1', port: stores.fresh.port } as const
@@ -121,7 +145,7 @@ describe('between two runs', () => {
     }
     expect(await started(3)).toEqual([])
     expect(await started(3)).toEqual([])
-    expect(await started(5)).toEqual(['failed-over'])
+    expect(await started(5)).toEqual(['shadow-failed-over'])
   })
 
   test('another server under the address of the shadow is noticed', async () => {
@@ -216,7 +240,7 @@ describe('while it runs', () => {
       expect(await written).toBe('OK')
       expect(await applied).toEqual({
         ok: false,
-        reason: "route 'all' needs a verify since a moment ago (failed-over)",
+        reason: "route 'all' needs a verify since a moment ago (shadow-failed-over)",
       })
     } finally {
       stores.old.resume()
@@ -231,7 +255,7 @@ describe('while it runs', () => {
     path.runtime.setEndpoint('new', { kind: 'tcp', host: '127.0.0.1', port: stores.fresh.port }, true)
     expect(await switched(path, stores)).toEqual({
       ok: false,
-      reason: "route 'all' needs a verify since a moment ago (failed-over)",
+      reason: "route 'all' needs a verify since a moment ago (shadow-failed-over)",
     })
     expect(await path.client().set('b', 1)).toBe('OK')
   })
@@ -323,7 +347,7 @@ test('the number of the last failover is written down as soon as it is known, an
   expect(dirty.toVerify.causes('all')).toEqual([])
   identity.elected('new', 3, false)
   // Which functions it has lost is looked up.
-  expect(dirty.toVerify.causes('all')).toEqual(['failed-over', 'functions'])
+  expect(dirty.toVerify.causes('all')).toEqual(['shadow-failed-over', 'functions'])
   expect(written).toEqual([{ new: 0 }, { new: 1 }, { new: 3 }])
 })
 

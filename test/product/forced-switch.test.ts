@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
 import type { PhaseResult, Status } from '../../src/admin/control.ts'
 import { eventually } from '../support/eventually.ts'
+import { doJob } from '../support/jobs.ts'
 import { mirroredRoute, mirrorSettled } from '../support/migration.ts'
 import { startRedis } from '../support/redis.ts'
 import { startUnderstudy } from '../support/understudy.ts'
@@ -33,4 +34,68 @@ test('a forced switch past a gate that says nothing of it still asks for what wa
   expect(await target.client().get('k')).toBe('last')
   const { routes } = (await understudy.admin<Status>('/api/v1/status')).body
   expect(routes['all']!.mirror.verifyCauses).toEqual(['turned'])
+})
+
+/** Two stores between which everything is equal, the target the primary. */
+async function switched() {
+  const [source, target] = [await startRedis(), await startRedis()]
+  const understudy = await startUnderstudy({
+    stores: { old: { url: source.url }, new: { url: target.url } },
+    cutover: { holdTimeout: '50ms' },
+    routes: [mirroredRoute({ phase: 'switched' })],
+  })
+  running.push(source, target, understudy)
+  await understudy.client().mset('a', 'first', 'b', 'first')
+  await mirrorSettled(understudy)
+  return {
+    source,
+    target,
+    understudy,
+    causes: async () => (await understudy.admin<Status>('/api/v1/status')).body.routes['all']!.mirror.verifyCauses,
+    force: async (phase: string) => {
+      const init = {
+        method: 'PUT',
+        body: JSON.stringify({ phase, force: true, reason: 'it has what the other lacks' }),
+      }
+      expect(await understudy.admin('/api/v1/routes/all/phase', init)).toMatchObject({ status: 200 })
+    },
+    /** As it is said: no difference is left in the end. */
+    mend: async () => {
+      await doJob(understudy, 'verify', 'all')
+      await doJob(understudy, 'repair', 'all', { deleteExtra: true })
+      await doJob(understudy, 'verify', 'all')
+    },
+  }
+}
+
+test('what a primary that has come back empty has lost is kept by the way back to the store that has it', async () => {
+  const { source, target, understudy, causes, force, mend } = await switched()
+  await target.restart()
+  await eventually(async () => expect(await causes()).toContain('primary-restarted'))
+  await eventually(async () => expect(await understudy.client().set('c', 'since')).toBe('OK'))
+  await mirrorSettled(understudy)
+  await force('shadow')
+  expect(await causes()).toContain('shadow-restarted')
+  await mend()
+  expect(await causes()).toEqual([])
+  for (const store of [source, target])
+    expect(await store.client().mget('a', 'b', 'c')).toEqual(['first', 'first', 'since'])
+})
+
+test('what a forced switch has left behind is kept by the way back', async () => {
+  const { source, target, understudy, causes, force, mend } = await switched()
+  const app = understudy.client()
+  await source.client().config('SET', 'maxmemory', '1')
+  await app.mset('a', 'last', 'new', 'last')
+  await force('shadow')
+  await source.client().config('SET', 'maxmemory', '0')
+  expect(await causes()).toEqual(['turned'])
+  await app.set('b', 'since')
+  await mirrorSettled(understudy)
+  await force('switched')
+  expect(await causes()).toEqual(['turned-back'])
+  await mend()
+  expect(await causes()).toEqual([])
+  for (const store of [source, target])
+    expect(await store.client().mget('a', 'b', 'new')).toEqual(['last', 'since', 'last'])
 })

@@ -125,9 +125,9 @@ function routeProblems(name, { mirror, phase, compare, shadow, problems }, { sta
   if (!isShadowDown && mirror.lagMs > LAG_MS)
     say('bad', `the shadow is ${duration(mirror.lagMs / 1000)} behind, ${counted(mirror.backlog, 'write')} to come`)
   for (const { level, text, verify } of problems ?? []) say(level, text, verify ? '#jobs' : '#routes')
-  if (mirror.repair === 'tripped') say('bad', 'copying dirty keys keeps failing: the log says why')
+  const failed = mirror.refusedCopy ? `: copies fail (${mirror.refusedCopy})` : ''
   if (!isShadowDown && mirror.dirtyKeys > 0)
-    say('warn', `${counted(mirror.dirtyKeys, 'dirty key')} to be copied${reasons}`)
+    say(failed ? 'bad' : 'warn', `${counted(mirror.dirtyKeys, 'dirty key')} to be copied${reasons}${failed}`)
   const timeouts = recently(recent, name, 'timeouts')
   if (timeouts > 0) say('bad', `${rate(timeouts)} commands without a reply from the primary`)
   const fallbacks = recently(recent, name, 'fallbacks')

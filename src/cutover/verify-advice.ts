@@ -1,0 +1,41 @@
+import { type UnsettledVerify, unsettledInWords } from '../jobs/unsettled-keys.ts'
+import { mayPrimaryLack } from '../mirror/verify-marks.ts'
+
+/** A route whose two sides may differ. */
+export interface DoubtedRoute {
+  readonly name: string
+  /** The stores of its ends. */
+  readonly primary: string
+  readonly shadow: string
+  /** Its primary is the source. */
+  readonly isSourcePrimary: boolean
+  readonly causes: readonly string[]
+}
+
+/** What to do until a verify finds no difference. Commands are whole, to be typed as they stand; one that would harm is not named. */
+export function verifyAdvice(route: DoubtedRoute, unsettled: UnsettledVerify | null): string {
+  const verify = `'understudy verify ${route.name}'`
+  const keep = keepAdvice(route)
+  if (unsettled === null) return keep === null ? `run ${verify}` : `run ${verify} and look at what it lists: ${keep}`
+  return keep === null
+    ? `${repairAdvice(route.name, unsettled)}, then ${verify}`
+    : `${unsettledInWords(unsettled)}: ${keep}`
+}
+
+/** What to do about keys that a verify has listed, where the primary has the right ones. */
+export function repairAdvice(route: string, unsettled: UnsettledVerify): string {
+  const repair = unsettled.extra
+    ? `'understudy repair ${route} --delete-extra' (it deletes what only the shadow has)`
+    : `'understudy repair ${route}'`
+  return `${unsettledInWords(unsettled)}: run ${repair}`
+}
+
+/** Null: what the primary has is right. */
+function keepAdvice({ name, primary, shadow, isSourcePrimary, causes }: DoubtedRoute): string | null {
+  if (!mayPrimaryLack(causes)) return null
+  const there = isSourcePrimary ? 'switched' : 'shadow'
+  return (
+    `'${primary}', the primary, may lack what '${shadow}' has of them, and a repair would delete or overwrite that. ` +
+    `To keep it: 'understudy phase ${name} ${there} --force --reason TEXT' makes '${shadow}' the primary; then verify and repair`
+  )
+}
