@@ -32,7 +32,7 @@ export function byRightAtStore(session: Session, spec: CommandSpec, execute: () 
   if (question === null) return execute()
   const { right } = session
   if (right === null) return ask(session, spec, question)
-  if (right === 'asked') return session.waitFor('pin')
+  if (right === 'asked') return session.waitFor('answers')
   if (right === 'given') {
     const isTaken = execute()
     if (isTaken) session.right = null
@@ -62,7 +62,7 @@ function ask(session: Session, spec: CommandSpec, question: Buffer): boolean {
   if (pipeline.full) return session.noRoom(pipeline)
   session.right = 'asked'
   pipeline.push(new RightQuestion(session, spec, store.name), question, 0, question.length)
-  return session.waitFor('pin')
+  return session.waitFor('answers')
 }
 
 class RightQuestion implements ReplyOwner {
@@ -101,6 +101,6 @@ class RightQuestion implements ReplyOwner {
     if (this.#known || this.#session.closed) return
     this.#known = true
     this.#session.right = right
-    this.#session.proceed()
+    this.#session.wake()
   }
 }

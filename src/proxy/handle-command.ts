@@ -24,7 +24,7 @@ export function handleCommand(session: Session, view: CommandView, spec: Command
     case 'blocking':
       return startBlocking(session, view, spec)
     case 'publish':
-      if (session.path.pendingSubscriptions.holdsBack(session)) return session.waitFor('pin')
+      if (session.path.pendingSubscriptions.holdsBack(session)) return session.waitFor('answers')
       return forward(session, view, spec)
     case 'forward':
       return forward(session, view, spec)

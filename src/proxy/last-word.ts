@@ -42,7 +42,7 @@ export class LastWord {
     else if (session.ending) return
     else if (session.pin?.kind === 'blocked') session.pin.abandon()
     else if (session.waiting === null) {
-      if (owesAnswers(session.pin)) session.waitFor('pin')
+      if (owesAnswers(session.pin)) session.waitFor('answers')
       else this.#end()
     }
   }

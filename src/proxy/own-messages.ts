@@ -81,7 +81,7 @@ export class OwnMessages {
     this.#legs.settled(() => {
       if (!this.#busy) return
       this.cancel()
-      if (this.#session.waiting === 'pin') this.#session.proceed()
+      this.#session.wake()
     })
   }
 

@@ -30,7 +30,7 @@ export class PendingSubscriptions {
     const oldest = this.#oldest()
     for (const [session, upTo] of this.#waiting) {
       if (oldest <= upTo) continue
-      if (session.waiting === 'pin') session.proceed()
+      session.wake()
       // Unless it has come to its next one, and that waits for later subscriptions.
       if (this.#waiting.get(session) === upTo) this.#waiting.delete(session)
     }

@@ -15,7 +15,7 @@ import type { Session } from './session.ts'
  */
 export function pubsubCommand(session: Session, view: CommandView, spec: CommandSpec): boolean {
   const { routes, pendingSubscriptions } = session.path
-  if (pendingSubscriptions.holdsBack(session)) return session.waitFor('pin')
+  if (pendingSubscriptions.holdsBack(session)) return session.waitFor('answers')
   const counts = spec.name.endsWith('NUMSUB')
   const asIs = routes.channels.rules.length === 0 && !(counts && session.path.sharedSubscriptions.any)
   if (asIs || spec.name === 'PUBSUB NUMPAT') return forward(session, view, spec)

@@ -107,7 +107,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
     this.input.receive(buf, length)
   }
 
-  /** What made it wait may be over. */
+  /** What made it wait may be over: its command is offered again. */
   wake(): void {
     if (this.ending || this.input.working) return
     if (this.waiting === 'replies' && this.order.owed > 0) return
@@ -115,7 +115,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
     if (this.waiting !== null) this.proceed()
   }
 
-  /** Goes on with what is pending. */
+  /** Goes on with what is pending: for whoever has the last command that was taken. Everybody else wakes it. */
   proceed(): void {
     this.waiting = null
     if (this.ending) return
@@ -144,7 +144,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
     if (this.pin === null) return this.dispatchUnpinned(view, spec)
     if (this.replyMode === 'skip' && this.order.owed > 0) return this.waitFor('replies')
     if (this.order.mayOvertake) return this.waitFor('replies')
-    if (this.ownMessages !== null || waitsForAnswers(this.pin)) return this.waitFor('pin')
+    if (this.ownMessages !== null || waitsForAnswers(this.pin)) return this.waitFor('answers')
     return this.pin.dispatch(view, spec)
   }
 

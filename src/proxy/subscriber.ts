@@ -88,7 +88,7 @@ export class Subscriber implements Pin {
     const subscribes = spec?.handling === 'subscribe'
     const ownWay = subscribes || spec?.handling === 'takeover'
     // What is wrong with it is said behind the answers that are owed; whether MONITOR is wrong, or the first, these tell.
-    if (this.#owed.any && !(subscribes && arityFits(spec, view.argc))) return session.waitFor('pin')
+    if (this.#owed.any && !(subscribes && arityFits(spec, view.argc))) return session.waitFor('answers')
     if (subscribes || (ownWay && !this.restricts))
       return refuseByArity(session, view, spec) || this.#subscription(view, name)
     if (name === 'PING' && this.restricts) {
@@ -206,7 +206,7 @@ export class Subscriber implements Pin {
       this.abandon()
       leavePin(session, this)
     } else if (this.#moves) this.moved()
-    if (session.waiting === 'pin') session.proceed()
+    session.wake()
   }
 
   // --- inside MULTI

@@ -82,7 +82,7 @@ export class TransactionParts {
       if (!owes) return
       this.leaving--
       if (!answered) this.connectionLost()
-      if ((session.pin as object | null) === this && session.waiting === 'pin') session.proceed()
+      session.wake()
     })
   }
 

@@ -38,16 +38,16 @@ export class TransactionSubscriptions {
   /** False: EXEC has to wait, and is offered again. */
   areReady(): boolean {
     const session = this.#session
-    if (this.#state !== 'queued') return this.#state === 'ready' || session.waitFor('pin')
+    if (this.#state !== 'queued') return this.#state === 'ready' || session.waitFor('answers')
     if (isAnyHeld(session.path.routes)) return session.waitFor('hold')
     this.#state = 'asked'
     this.#subscriber = subscriberOf(session) ?? new Subscriber(session, true)
     this.#subscriber.prepare(this.#wanted, () => {
       if (this.#state !== 'asked') return
       this.#state = 'ready'
-      if (session.waiting === 'pin') session.proceed()
+      session.wake()
     })
-    return this.#isReady() || session.waitFor('pin')
+    return this.#isReady() || session.waitFor('answers')
   }
 
   /** EXEC has come to this command: its confirmations. */

@@ -56,13 +56,13 @@ export class TransactionTracking {
       this.#preparing = preparing
       preparing.tracking.prepare(before, (failure) => this.#prepared(preparing, failure))
     }
-    return this.#preparing.outcome !== undefined || session.waitFor('pin')
+    return this.#preparing.outcome !== undefined || session.waitFor('answers')
   }
 
   #prepared(preparing: Preparing, failure: string | null): void {
     preparing.outcome = failure
     if (this.#preparing !== preparing) preparing.tracking.close()
-    else if (this.#session.waiting === 'pin') this.#session.proceed()
+    else this.#session.wake()
   }
 
   /** What the store gets for it. Null: a placeholder, for it is refused when EXEC comes to it. */

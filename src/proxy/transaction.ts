@@ -166,7 +166,7 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
     const { path } = session
     if (this.connection.shared === null) {
       if (this.isHeld || this.queue.isHeldBack) return session.waitFor('hold')
-      if (this.leaving > 0) return session.waitFor('pin')
+      if (this.leaving > 0) return session.waitFor('answers')
       if (this.aborted !== null) return this.#leaveWithError(this.aborted)
       if (this.broken) return this.#leave(session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY)
       if (this.queue.commands.length === 0 && !this.watching) return this.#leave(FRAME.EMPTY_ARRAY)
@@ -176,7 +176,8 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
       if (this.scripts?.areAt(this.connection.store!) === false) return session.waitFor('room')
       if (this.queue.pauses && !path.storePause.mayPause(session, this.connection.store!))
         return session.waitFor('room')
-      if (this.queue.asksForSubscribers && path.pendingSubscriptions.holdsBack(session)) return session.waitFor('pin')
+      if (this.queue.asksForSubscribers && path.pendingSubscriptions.holdsBack(session))
+        return session.waitFor('answers')
     }
     if (this.subscriptionChanges !== null && !this.subscriptionChanges.areReady()) return false
     const route = this.route ?? path.routes.fallback

@@ -6,7 +6,9 @@ export type Wait =
   | 'hold'
   /** The pipeline is full, or the client does not read. */
   | 'room'
-  /** A dedicated connection is busy with its last command, or a subscription is not confirmed yet. */
+  /** Its last command was taken, and whoever has it goes on (`Session.proceed`) when it is done: nobody else does, for nothing would stop the next one. */
   | 'pin'
+  /** Something that was asked for beside its commands: a subscription is not confirmed yet, messages or rights are not known. The next command is offered again with each answer. */
+  | 'answers'
   /** CLIENT PAUSE. */
   | 'pause'

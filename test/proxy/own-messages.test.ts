@@ -175,6 +175,31 @@ describe.each(LISTEN)('%s', (_name, listen, clients) => {
     expect(await play(path.port)).toEqual(expected)
   })
 
+  const tail = ['CLIENT SETNAME me', 'CLIENT GETNAME', 'MULTI', 'SET k 99', 'DISCARD', 'GET k', 'PING end']
+  test.each([
+    ['WATCH k', 'PUBLISH other x'],
+    ['WATCH k', 'EVAL return{} 0'],
+    ['CLIENT REPLY SKIP', 'PUBLISH other x', 'WATCH k'],
+    ['CLIENT REPLY SKIP', 'EVAL return{} 0', 'WATCH k'],
+    ['UNSUBSCRIBE b', 'WATCH k'],
+    ['MULTI', 'UNSUBSCRIBE b', 'PUBLISH other x', 'EXEC', 'WATCH k'],
+  ])('an EXEC is waited for, whatever answers come meanwhile: %s, %s', async (...before) => {
+    const play = async (port: number): Promise<string[]> => {
+      const client = await RawClient.open(port)
+      for (const words of ['HELLO 3', 'SET k 1', 'SUBSCRIBE a', 'SUBSCRIBE b']) await client.ask(...words.split(' '))
+      const all = [...before, 'MULTI', 'INCR k', 'EXEC', ...tail]
+      client.send(Buffer.concat(all.map((words) => encodeCommand(words.split(' ')))))
+      const frames: string[] = []
+      for (let frame = ''; frame !== END; frames.push(frame)) frame = await client.text()
+      client.destroy()
+      return frames
+    }
+    const expected = await play(direct.port)
+    expect(expected.at(-2)).toBe('$1\r\n2\r\n')
+    for (let round = 0; round < 5; round++) expect(await play(path.port)).toEqual(expected)
+    expect(path.runtime.stats().routes['all']!.inFlight).toBe(0)
+  })
+
   test('a client that says no more, and one that goes, leave nothing behind', async () => {
     const client = await path.raw()
     await client.ask('HELLO', 3)

@@ -7,11 +7,11 @@ function publisher(pending: PendingSubscriptions, commands: number): { session: 
   let left = commands
   const session = {
     waiting: null as string | null,
-    proceed(): void {
+    wake(): void {
       session.waiting = null
       while (left > 0) {
         if (pending.holdsBack(session as unknown as Session)) {
-          session.waiting = 'pin'
+          session.waiting = 'answers'
           return
         }
         left--
@@ -25,7 +25,7 @@ test('holds back for what was begun before, and for nothing that begins later', 
   const pending = new PendingSubscriptions()
   const first = pending.begin()
   const client = publisher(pending, 1)
-  client.session.proceed()
+  client.session.wake()
   expect(client.published()).toBe(0)
   const later = pending.begin()
   pending.end(first)
@@ -38,11 +38,11 @@ test('a client’s next command waits for what has begun meanwhile, and is not f
   const pending = new PendingSubscriptions()
   const first = pending.begin()
   const client = publisher(pending, 2)
-  client.session.proceed()
+  client.session.wake()
   const later = pending.begin()
   pending.end(first)
   expect(client.published()).toBe(1)
-  expect(client.session.waiting).toBe('pin')
+  expect(client.session.waiting).toBe('answers')
   pending.end(later)
   expect(client.published()).toBe(2)
   expect(client.session.waiting).toBe(null)
@@ -52,7 +52,7 @@ test('the first to end is not the first to have begun: everything before is wait
   const pending = new PendingSubscriptions()
   const [first, second] = [pending.begin(), pending.begin()]
   const client = publisher(pending, 1)
-  client.session.proceed()
+  client.session.wake()
   pending.end(second)
   expect(client.published()).toBe(0)
   pending.end(first)
