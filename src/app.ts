@@ -66,15 +66,7 @@ export async function runServe(options: ServeOptions): Promise<number> {
     const ended = await sidecar.stop(GRACE_MS)
     const closed = await closeAdmin(admin, log)
     log.info('stopped')
-    log.flush()
-    if (ended && closed) {
-      // Nothing is left to be done, but a thread may read a file of a disk that hangs (a job's). `process.exit` would wait for it as well.
-      setTimeout(() => process.kill(process.pid, 'SIGKILL'), STUCK_MS).unref()
-      return EXIT.done
-    }
-    // What did not end must not keep the process.
-    setTimeout(() => process.exit(EXIT.failed), LAST_WORDS_MS).unref()
-    return EXIT.failed
+    return leave(ended && closed, log)
   } catch (error) {
     log.error('understudy cannot go on', errorFields(error))
     log.flush()
@@ -84,6 +76,16 @@ export async function runServe(options: ServeOptions): Promise<number> {
     log.flush()
     throw error
   }
+}
+
+/** Gives the exit code. Whatever keeps the process, it ends. */
+function leave(isDone: boolean, log: ProcessLog): number {
+  // Nothing is left to be done, but a thread may read a file of a disk that hangs (a job's). `process.exit` would wait for it as well.
+  if (isDone) setTimeout(() => process.kill(process.pid, 'SIGKILL'), STUCK_MS).unref()
+  // What did not end must not keep the process.
+  else setTimeout(() => process.exit(EXIT.failed), LAST_WORDS_MS).unref()
+  log.flush()
+  return isDone ? EXIT.done : EXIT.failed
 }
 
 function closeAdmin(admin: AdminServer | null, log: ProcessLog): Promise<boolean> {

@@ -78,4 +78,9 @@ export class AlignedRead implements ReplyOwner {
   }
 
   timedOut(): void {}
+
+  /** The nodes of a cluster have read at several moments: as if somebody had written between them. */
+  detached(): void {
+    this.ticket = -1
+  }
 }

@@ -59,6 +59,7 @@ function ask(pipeline: Pipeline, onAnswer: (eviction: Eviction | null) => void):
     },
     lost: () => onAnswer(null),
     timedOut: () => {},
+    detached: () => {},
   }
   pipeline.push(owner, INFO, 0, INFO.length)
 }

@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { type LogFields, safeFields, safeText } from './log-fields.ts'
+import { LogOutput } from './log-output.ts'
 import { prettyDestination } from './log-pretty.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -40,9 +41,6 @@ export interface LogOptions {
   readonly destination?: DestinationStream
 }
 
-/** Lines that wait for a slow reader of standard output; beyond this they are dropped, the process is never held up. */
-const MAX_WAITING_BYTES = 1024 * 1024
-
 /** A secret shorter than this would make every text unreadable, and protects nothing. */
 const MIN_SECRET_LENGTH = 4
 
@@ -52,15 +50,14 @@ const MIN_SECRET_LENGTH = 4
  */
 export class ProcessLog extends Log {
   readonly #pino: Logger
-  readonly #flush: () => void
+  /** Null: lines go elsewhere. */
+  readonly #stdout: LogOutput | null
   #secrets: readonly string[] = []
 
   constructor({ level, format, destination }: LogOptions) {
     super()
-    const output = destination ?? pino.destination({ dest: 1, sync: false, maxLength: MAX_WAITING_BYTES })
-    this.#flush = () => {
-      if ('flushSync' in output && typeof output.flushSync === 'function') output.flushSync()
-    }
+    this.#stdout = destination === undefined ? new LogOutput(1) : null
+    const output = this.#stdout ?? destination!
     this.#pino = pino(
       {
         level,
@@ -87,8 +84,8 @@ export class ProcessLog extends Log {
     this.#pino.level = level
   }
 
-  /** Writes what still waits; for the last moment before the process exits. */
+  /** As `LogOutput.flush`. */
   flush(): void {
-    this.#flush()
+    this.#stdout?.flush()
   }
 }

@@ -41,6 +41,9 @@ export class Gather implements ReplyOwner {
     this.#fail('ERR Understudy: a store did not answer in time')
   }
 
+  /** Nobody else waits for the last node of a cluster. */
+  detached(): void {}
+
   #fail(text: string): void {
     if (this.#ended) return
     this.#ended = true

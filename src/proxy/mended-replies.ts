@@ -146,6 +146,9 @@ class Mended implements ReplyOwner {
     this.#say(Buffer.from('-ERR Understudy: the store did not answer in time\r\n'))
   }
 
+  /** Nobody else waits for the last node of a cluster. */
+  detached(): void {}
+
   #say(frame: Buffer): void {
     if (this.#answered) return
     this.#answered = true

@@ -141,6 +141,9 @@ export class TargetRead implements ReplyOwner, WaitingRead {
     this.#answerError(`ERR Understudy: store '${this.route.primary.storeName}' did not answer in time`)
   }
 
+  /** What the source's nodes have read at several moments only says which keys are copied, whole. */
+  detached(): void {}
+
   fallBack(reason: FallbackReason): void {
     const { state } = this.route
     this.#waiting.delete(this)
@@ -250,6 +253,11 @@ class SourceProbe implements ReplyOwner {
   }
 
   timedOut(): void {}
+
+  /** The nodes of a cluster have read at several moments: as if somebody had written between them. */
+  detached(slot: InFlight): void {
+    slot.ticket = -1
+  }
 }
 
 /** Of a target that fails: for so long it is not asked, the first time. */

@@ -1,12 +1,14 @@
 import type { KnownScript } from '../command/script-book.ts'
 import type { Loading } from '../upstream/script-loads.ts'
-import type { Store } from '../upstream/store.ts'
 import { noteScriptFlush } from './script-calls.ts'
 import type { Session } from './session.ts'
+import { Swallow } from './swallow.ts'
+import type { TransactionConnection } from './transaction-connection.ts'
 
 /**
  * The scripts that one transaction calls by SHA-1. One that arrives whole has them loaded ahead of its MULTI. On a connection of its own MULTI has been said by then: they are loaded on the shared connection, where that has
- * not brought them yet, and EXEC waits for its answers.
+ * not brought them yet, and EXEC waits for its answers. Not for those of a cluster, of which every node owes one: there MULTI leaves with EXEC, and what is still being loaded goes ahead of it, to the one node that is concerned
+ * (`ClusterTransaction`).
  */
 export class TransactionScripts {
   readonly #session: Session
@@ -39,15 +41,20 @@ export class TransactionScripts {
   }
 
   /** The store has them, or is not to be given them. False: EXEC has to wait for room. */
-  areAt(store: Store): boolean {
+  areAt({ store, dedicated }: TransactionConnection): boolean {
     const { database, protocol, user, path } = this.#session
     if (this.#loadings === null) {
-      const pipeline = store.shared(database, protocol, user)
+      const pipeline = store!.shared(database, protocol, user)
       // It may be in a pause between attempts while the transaction's own connection got through.
       if (pipeline.state === 'down') pipeline.connect()
       this.#loadings = this.#called.flatMap((script) => path.scriptLoads.ahead(pipeline, script) ?? [])
     }
     const waits = this.#loadings.filter(({ hasEnded }) => !hasEnded)
+    if (store!.cluster !== null && dedicated !== null) {
+      for (const { bytes } of waits) dedicated.push(new Swallow(), bytes, 0, bytes.length)
+      this.#loadings = []
+      return true
+    }
     for (const loading of waits) loading.isAwaited = true
     return waits.length === 0
   }

@@ -36,7 +36,7 @@ export class ScriptLoads {
     if (known?.arrival === arrival) return known.hasEnded ? null : known
     const { nowMs } = pipeline.options.clock
     if ((this.#refusedUntil.get(pipeline) ?? 0) > nowMs) return null
-    const loading = new Loading(arrival, (reply) => {
+    const loading = new Loading(script, arrival, (reply) => {
       // One that was lost with its connection is out of date when there is another; one of a cluster was loaded where nodes could be spoken to.
       const isOver = reply === null ? pipeline.arrivals !== arrival : NOT_NOW.test(reply)
       if (isOver && at.get(pipeline) === loading) at.delete(pipeline)
@@ -44,7 +44,7 @@ export class ScriptLoads {
       if (loading.isAwaited) this.#told()
     })
     at.set(pipeline, loading)
-    const bytes = encodeOwn(['SCRIPT', 'LOAD', script.source])
+    const { bytes } = loading
     pipeline.push(loading, bytes, 0, bytes.length).route = route
     return loading
   }
@@ -62,6 +62,7 @@ export class ScriptLoads {
 
 /** A SCRIPT LOAD on its way. What comes of it shows when the script is called. */
 export class Loading implements ReplyOwner {
+  readonly #script: KnownScript
   /** `Pipeline.arrivals` when it is there. */
   readonly arrival: number
   readonly #ended: (reply: string | null) => void
@@ -70,9 +71,15 @@ export class Loading implements ReplyOwner {
   isAwaited = false
 
   /** `ended`: told the beginning of an error reply, an empty text for any other, or null: there is none, or not in time. */
-  constructor(arrival: number, ended: (reply: string | null) => void) {
+  constructor(script: KnownScript, arrival: number, ended: (reply: string | null) => void) {
+    this.#script = script
     this.arrival = arrival
     this.#ended = ended
+  }
+
+  /** The command. */
+  get bytes(): Buffer {
+    return encodeOwn(['SCRIPT', 'LOAD', this.#script.source])
   }
 
   settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {

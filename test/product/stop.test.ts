@@ -57,6 +57,25 @@ test('a file of a disk that hangs keeps the process no longer than it takes to s
   }
 })
 
+test('nobody reads its log any more: it ends as ever', async () => {
+  const log = new URL('../../src/observability/log.ts', import.meta.url).href
+  const runner = new URL('../../src/jobs/runner.ts', import.meta.url).href
+  // The last lines are written one right behind the other.
+  await startPatched(
+    `import { Log } from '${log}'; import { JobRunner } from '${runner}'
+    const { info } = Log.prototype
+    Log.prototype.info = function (msg, fields) {
+      info.call(this, msg, fields)
+      if (msg === 'stopped') info.call(this, 'planted', fields)
+    }
+    JobRunner.prototype.stop = () => new Promise((resolve) => setTimeout(resolve, 1_000))`,
+  )
+  understudy.signal('SIGTERM')
+  await eventually(() => expect(understudy.stdout).toContain('stopping:'))
+  understudy.closeOutput()
+  expect(await understudy.exited).toEqual({ code: 0, signal: null })
+})
+
 test('while it stops, nothing is changed any more, reading goes on, and a switch that waits is told why it ends', async () => {
   const target = await startRedis()
   try {

@@ -135,6 +135,35 @@ describe('a cluster as the primary', () => {
     expect(await single.client().mget(slow!, quick!)).toEqual(['20', '70'])
   })
 
+  test.each([
+    ['SCRIPT EXISTS', ['f'.repeat(40)]],
+    ['INFO', ['keyspace']],
+    ['CONFIG SET', ['timeout', '0']],
+  ])('%s, which every node has to answer, keeps its client waiting alone', async (command, args) => {
+    const [hung, other] = masters as [RedisServer, RedisServer]
+    const [quick] = keysOf.get(other)!
+    const [asker, client] = [path.client(), path.client()]
+    await asker.set(quick!, '0')
+    await client.ping()
+    hung.pause()
+    const told: string[] = []
+    let replies: Promise<unknown>
+    try {
+      const [name, ...words] = command.split(' ') as [string, ...string[]]
+      replies = Promise.all([
+        asker.call(name, ...words, ...args).then(() => told.push(command)),
+        asker.incr(quick!).then(() => told.push('INCR')),
+      ])
+      for (let i = 0; i < 50; i++) await client.incr(quick!)
+      expect(told).toEqual([])
+    } finally {
+      hung.resume()
+    }
+    await replies
+    expect(told).toEqual([command, 'INCR'])
+    expect(await client.get(quick!)).toBe('51')
+  })
+
   test('a write over several nodes, one of which hangs, leaves the shadow as the primary is', async () => {
     const [hung, other] = masters as [RedisServer, RedisServer]
     const [slow] = keysOf.get(hung)!

@@ -258,7 +258,11 @@ describe('a cluster', () => {
     await cluster.flushAll()
     const [{ port }] = cluster.servers as [RedisServer]
     const endpoints = cluster.servers.map((node) => ({ kind: 'tcp', host: '127.0.0.1', port: node.port }) as const)
-    path = await startDataPath({ stores: { cluster: { port, kind: 'cluster', endpoints } } })
+    // Longer than any pause here lasts, also on a busy machine.
+    path = await startDataPath({
+      stores: { cluster: { port, kind: 'cluster', endpoints } },
+      store: { timeoutMs: 120_000 },
+    })
   })
   const keys = ['{a}', '{b}', '{c}', '{d}', '{e}', '{f}']
 
@@ -283,6 +287,28 @@ describe('a cluster', () => {
     for (let i = 0; i < 3; i++) expect(await app.script('EXISTS', sha)).toEqual([0])
     await app.script('LOAD', source)
     expect(await app.script('EXISTS', sha)).toEqual([1])
+  })
+
+  test('has them also in a transaction that comes bit by bit while another master hangs', async () => {
+    const { app, bump } = bumping()
+    expect(await bump('{a}')).toBe(1)
+    const owner = await cluster.ownerOf(await cluster.slotOf('{a}'))
+    const other = cluster.servers.find((server) => server !== owner)!
+    const sha = (await owner.client().script('LOAD', `${BUMP} -- second`)) as string
+    await app.eval(`${BUMP} -- second`, 1, '{a}')
+    await owner.client().script('FLUSH')
+    other.pause()
+    try {
+      expect(await piecemeal(sha, '{a}')).toBe('*1\r\n:3\r\n')
+      // The same with keys that are watched.
+      const client = await path.raw()
+      await client.ask('WATCH', '{a}')
+      await client.ask('MULTI')
+      await client.ask('EVALSHA', sha, 1, '{a}')
+      expect(await client.ask('EXEC')).toBe('*1\r\n:4\r\n')
+    } finally {
+      other.resume()
+    }
   })
 
   test('one of whose masters is restarted has them again', async () => {

@@ -123,6 +123,12 @@ export class UnderstudyProcess {
     this.#child.kill(signal)
   }
 
+  /** Whoever reads what it says is gone. */
+  closeOutput(): void {
+    this.#child.stdout.destroy()
+    this.#child.stderr.destroy()
+  }
+
   /** Ends the process as a supervisor would, disconnects the clients, removes its files. */
   async stop(): Promise<Exit> {
     for (const client of this.#clients) client.disconnect()

@@ -1,13 +1,14 @@
 import type { CommandSpec } from '../../command/spec.ts'
 import type { CommandView } from '../../resp/command-view.ts'
 import { encodeCommand, errorFrame, FRAME } from '../../resp/encode.ts'
+import { isOwnWord } from '../../resp/own-words.ts'
 import type { ClusterSender } from './cluster-sender.ts'
 import { keylessWay } from './keyless.ts'
 import type { ReplyPlaces } from './reply-places.ts'
 
 /**
  * MULTI ... EXEC on one slot of a cluster. Its commands are kept until EXEC and then go to the node of their slot in one piece, so that they can be sent once more, whole, when the slot has moved.
- * A command of another slot is refused, and EXEC with it, as a node does it. Keys that are watched lie in the same slot; WATCH goes to its node at once, over the connection that the transaction will take.
+ * A script that Understudy loads goes ahead of them. A command of another slot is refused, and EXEC with it, as a node does it. Keys that are watched lie in the same slot; WATCH goes to its node at once, over the connection that the transaction will take.
  */
 export class ClusterTransaction {
   readonly #sender: ClusterSender
@@ -82,6 +83,8 @@ export class ClusterTransaction {
   #queue(commands: Buffer[], spec: CommandSpec | undefined, view: CommandView, slot: number): true {
     const { name } = spec ?? { name: '' }
     const bound = this.#watchedSlot >= 0 ? this.#watchedSlot : this.#slot
+    if (name === 'SCRIPT LOAD' && isOwnWord(view.buf.toString('latin1', view.start[0], view.end[0])))
+      return this.#ahead(view, bound)
     if (slot === -2 || (slot >= 0 && bound >= 0 && slot !== bound)) return this.#refuse(CROSSSLOT)
     if (slot === -1 && spec !== undefined && name !== 'UNWATCH' && !isAnsweredByOne(name)) {
       return this.#refuse(`ERR Understudy: ${name} concerns a whole cluster, and a transaction is on one of its nodes`)
@@ -89,6 +92,14 @@ export class ClusterTransaction {
     if (slot >= 0) this.#slot = slot
     commands.push(Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd)))
     this.#places.answer(FRAME.QUEUED)
+    return true
+  }
+
+  /** To the node that the transaction goes to. */
+  #ahead(view: CommandView, slot: number): true {
+    const bytes = view.buf.subarray(view.frameStart, view.frameEnd)
+    if (slot >= 0) this.#sender.send(slot, { keyHash: 0, writes: false }, bytes, 1, this.#places.add())
+    else this.#sender.sendAny(bytes, 1, this.#places.add())
     return true
   }
 

@@ -1,0 +1,79 @@
+import { write, writeSync } from 'node:fs'
+import type { DestinationStream } from 'pino'
+
+/** Lines that wait for a slow reader; beyond this they are dropped, the process is never held up. */
+const MAX_WAITING_BYTES = 1024 * 1024
+/** Until a reader that has no room is tried again. */
+const AGAIN_MS = 100
+/** How long `flush` waits for one. */
+const PATIENCE_MS = 500
+const LOOK_MS = 10
+
+/**
+ * A file or pipe that lines go to, one behind the other. What cannot be written is given up and the next line tried: a reader that is gone (`EPIPE`), or a disk that is full, is no reason to end or not to.
+ *
+ *   write ─▶ [ lines ] ─▶ under way (one write, in a thread)      no room (`EAGAIN`): its rest is the first of the lines again
+ */
+export class LogOutput implements DestinationStream {
+  readonly #fd: number
+  #lines: Buffer[] = []
+  #bytes = 0
+  #isUnderWay = false
+
+  constructor(fd: number) {
+    this.#fd = fd
+  }
+
+  write(line: string): void {
+    const bytes = Buffer.from(line)
+    if (this.#bytes + bytes.length > MAX_WAITING_BYTES) return
+    this.#lines.push(bytes)
+    this.#bytes += bytes.length
+    if (!this.#isUnderWay) this.#next()
+  }
+
+  /** Writes what waits, here and now; for the last moment before the process exits. A reader without room has half a second. */
+  flush(): void {
+    const untilMs = performance.now() + PATIENCE_MS
+    let rest = this.#take()
+    while (rest.length > 0) {
+      try {
+        rest = rest.subarray(writeSync(this.#fd, rest))
+      } catch (error) {
+        if (!hasNoRoom(error) || performance.now() >= untilMs) return
+        Atomics.wait(NEVER, 0, 0, LOOK_MS)
+      }
+    }
+  }
+
+  #next(): void {
+    const bytes = this.#take()
+    this.#isUnderWay = bytes.length > 0
+    if (!this.#isUnderWay) return
+    write(this.#fd, bytes, (error, written) => {
+      const again = hasNoRoom(error)
+      if (error === null || again) this.#putBack(bytes.subarray(written ?? 0))
+      if (again) setTimeout(() => this.#next(), AGAIN_MS).unref()
+      else this.#next()
+    })
+  }
+
+  #take(): Buffer {
+    const all = Buffer.concat(this.#lines)
+    this.#lines = []
+    this.#bytes = 0
+    return all
+  }
+
+  #putBack(rest: Buffer): void {
+    if (rest.length === 0) return
+    this.#lines.unshift(rest)
+    this.#bytes += rest.length
+  }
+}
+
+function hasNoRoom(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException | null)?.code === 'EAGAIN'
+}
+
+const NEVER = new Int32Array(new SharedArrayBuffer(4))

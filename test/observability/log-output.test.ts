@@ -1,0 +1,82 @@
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { LogOutput } from '../../src/observability/log-output.ts'
+import { eventually } from '../support/eventually.ts'
+
+let directory: string
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'understudy-log-'))
+})
+afterEach(() => rmSync(directory, { recursive: true }))
+
+const lines = (count: number): string[] => Array.from({ length: count }, (_, i) => `${String(i).padStart(999, '.')}\n`)
+
+test('lines come in their order, those that are flushed as well', async () => {
+  const path = join(directory, 'file')
+  const fd = openSync(path, 'a')
+  const output = new LogOutput(fd)
+  for (const line of lines(100)) output.write(line)
+  await eventually(() => expect(readFileSync(path, 'utf8')).toBe(lines(100).join('')))
+  output.flush()
+  expect(readFileSync(path, 'utf8')).toBe(lines(100).join(''))
+  closeSync(fd)
+})
+
+describe('a pipe', () => {
+  let reader: number
+  let writer: number
+  beforeEach(() => {
+    const path = join(directory, 'pipe')
+    execFileSync('mkfifo', [path])
+    reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    writer = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
+  })
+  afterEach(() => closeSync(writer))
+
+  /** What there is to be read. */
+  function read(): string {
+    const buffer = Buffer.alloc(1024 * 1024)
+    try {
+      return buffer.toString('latin1', 0, readSync(reader, buffer))
+    } catch {
+      return ''
+    }
+  }
+
+  test('whose reader takes its time gets everything in the end, up to a limit', async () => {
+    const output = new LogOutput(writer)
+    const all = lines(3_000)
+    for (const line of all) output.write(line)
+    let text = ''
+    await eventually(() => {
+      text += read()
+      output.write('last\n')
+      expect(text).toContain('last\n')
+    })
+    const [whole] = text.split('last\n')
+    // The first is under way by itself, and the others wait, as many as may.
+    expect(whole!.length).toBeGreaterThan(1_000_000)
+    expect(whole!.length).toBeLessThan(1_100_000)
+    expect(all.join('').startsWith(whole!)).toBe(true)
+    closeSync(reader)
+  })
+
+  test('whose reader does not read, or is gone, keeps nobody who wants to end', async () => {
+    const output = new LogOutput(writer)
+    for (const line of lines(1_000)) output.write(line)
+    // As much as there is room for has been written.
+    await eventually(() => {
+      output.write('more\n')
+      output.flush()
+      expect(read().length).toBeGreaterThan(0)
+    })
+    for (const line of lines(1_000)) output.write(line)
+    closeSync(reader)
+    output.flush()
+    output.write('nobody reads this\n')
+    output.flush()
+  })
+})
