@@ -12,6 +12,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import { gather, pipelineTo } from './ask-stores.ts'
 import { forwardPlanned } from './forward.ts'
 import type { Session } from './session.ts'
+import { mayReadShadow } from './shadow-reads.ts'
 import type { WaitingRead } from './target-read.ts'
 
 /**
@@ -52,8 +53,8 @@ function queueElsewhere(session: Session, view: CommandView, route: Route): Pipe
 }
 
 /** The shadow holds of the key what the primary holds, once the effects on their way have arrived, and is the server that it was. */
-function holdsAll({ path, database }: Session, { name, shadow, state }: Route, key: Buffer): boolean {
-  return state.shadowKeptUp && !path.mirror.has(name, database, key) && !path.identity.isUnsure(shadow!.storeName)
+function holdsAll({ path, database }: Session, route: Route, key: Buffer): boolean {
+  return route.state.shadowKeptUp && mayReadShadow(path, route) && !path.mirror.has(route.name, database, key)
 }
 
 /** One page that the shadow is asked for. */

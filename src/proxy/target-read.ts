@@ -9,6 +9,7 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { DataPath } from './data-path.ts'
 import { gapsIn, isIll, nilsIn } from './read-gaps.ts'
 import type { Session } from './session.ts'
+import { mayReadShadow } from './shadow-reads.ts'
 import { asResp3, type ReadForm } from './target-read-form.ts'
 
 type FallbackReason = 'miss' | 'error' | 'timeout'
@@ -182,9 +183,10 @@ export class TargetRead implements ReplyOwner, WaitingRead {
     return path.plan.renames ? renameForPrimary(path.routes, parser, path.plan) : this.#frame
   }
 
-  /** An effect that was queued before the read has failed on the target meanwhile. */
+  /** The target is not what it was when the read was queued, or an effect before it has failed there meanwhile. */
   #isStale(): boolean {
     const { mirror, dirty } = this.#path
+    if (!mayReadShadow(this.#path, this.route)) return true
     return dirty.size > 0 && this.#keys().some(({ rule, database, key }) => mirror.has(rule.route.name, database, key))
   }
 

@@ -10,6 +10,7 @@ import type { Store } from '../upstream/store.ts'
 import type { DataPath } from './data-path.ts'
 import { isSampledRead } from './sampled-reads.ts'
 import type { Session } from './session.ts'
+import { mayReadShadow } from './shadow-reads.ts'
 import { FIRST_PAUSE_MS, TargetRead, type WaitingRead } from './target-read.ts'
 import { readForm } from './target-read-form.ts'
 
@@ -113,21 +114,22 @@ export class TargetReads {
     }
   }
 
-  /** Keys may differ that nobody can name, or the functions that it calls. */
+  /** The target may be another server, keys may differ that nobody can name, or the functions that it calls. */
   #isDoubtful({ name }: CommandSpec, route: Route): boolean {
     const { dirty, routes } = this.#path
-    if (dirty.toVerify.ofKeys(route.name)) return true
+    if (!mayReadShadow(this.#path, route)) return true
     return name === 'FCALL_RO' && dirty.toVerify.hasCause(routes.fallback.name, 'functions')
   }
 
   /** Whether the target holds, or is about to hold before it reads this, what the source holds. */
   #isCurrent(view: CommandView, plan: Plan, database: number): boolean {
-    const { mirror, routes } = this.#path
+    const { mirror, routes, dirty } = this.#path
     for (let i = 0; i < plan.positions.count; i++) {
       const arg = plan.positions.index[i]!
       const from = view.start[arg]!
       const to = view.end[arg]!
-      if (mirror.has(routes.find(view.buf, from, to).route.name, database, view.buf.subarray(from, to))) return false
+      const { name } = routes.find(view.buf, from, to).route
+      if (dirty.toVerify.ofKeys(name) || mirror.has(name, database, view.buf.subarray(from, to))) return false
     }
     return true
   }

@@ -111,3 +111,36 @@ test('while the target refuses a library, reads are its own all the same, but fo
     expect(await app.call('FCALL_RO', 'f', 1, key)).toBe('ours')
   }
 })
+
+test('a target that comes back as another server is not read from before it is decided what it has lost', async () => {
+  const [one, other] = [await redis(), await redis()]
+  const network = await holdReplies(other.port)
+  running.push(network)
+  const path = await through({
+    stores: { one, other: { port: network.port } },
+    routes: [{ source: 'one', target: 'other', phase: 'read-target', readTimeoutMs: 600_000 }],
+  })
+  const [app, reader] = [path.client(), await path.raw()]
+  await app.set('k', 'older')
+  await shadowUp(path)
+  await other.client().save()
+  await app.set('k', 'newer')
+  await shadowUp(path)
+  expect(path.runtime.stats().routes['all']!.verifyCauses).toEqual([])
+  let isAskedWhatItHolds = false
+  network.hold((sent) => {
+    const asks = sent.includes('persistence')
+    isAskedWhatItHolds ||= asks
+    return asks
+  })
+  await other.restart()
+  await eventually(() => expect(isAskedWhatItHolds).toBe(true))
+  expect(await other.client().get('k')).toBe('older')
+  // Sooner than the connection would be given up.
+  reader.command('GET', 'k')
+  await eventually(() => expect(reader.unread).toBeGreaterThan(0), { timeoutMs: 10_000 })
+  expect(await reader.text()).toBe('$5\r\nnewer\r\n')
+  network.release()
+  await eventually(() => expect(path.runtime.stats().routes['all']!.verifyCauses).toContain('shadow-restarted'))
+  expect(await app.get('k')).toBe('newer')
+})
