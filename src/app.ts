@@ -6,6 +6,7 @@ import { VERSION } from './base/version.ts'
 import { EXIT } from './cli/exit-code.ts'
 import type { Config, Phase } from './config/config.ts'
 import { configFromUrls, isReadOnce, type LoadedConfig, loadConfig } from './config/load.ts'
+import { unservedDatabases, unservedWarning } from './config/unserved-databases.ts'
 import { watchFile } from './config/watch.ts'
 import { ProcessLog } from './observability/log.ts'
 import { errorFields } from './observability/log-error.ts'
@@ -54,6 +55,8 @@ export async function runServe(options: ServeOptions): Promise<number> {
     greet(config, ports, admin)
     log.info('understudy is running', { version: VERSION })
     sayWhenFilesAreFew(config, log)
+    const unserved = unservedWarning(unservedDatabases(config))
+    if (unserved !== null) log.warn(unserved)
     if (configPath !== null && !isWatched)
       log.warn('the configuration is no regular file: it was read once, is not watched, and cannot be reloaded', {
         file: configPath,

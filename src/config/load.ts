@@ -20,6 +20,7 @@ import { isRecord, kindOf, readFields } from './schema-issues.ts'
 import { name as storeName } from './schema-types.ts'
 import { reasonOf } from './secret.ts'
 import { refuseSharedServers } from './shared-servers.ts'
+import { warnOfUnservedDatabases } from './unserved-databases.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -190,6 +191,7 @@ function resolveConfig(context: ResolveContext, raw: unknown): Resolved | null {
   refuseChannelCollisions(document, routes, stores)
   warnOfHashTags(document, routes)
   warnOfFlushes(document, routes)
+  warnOfUnservedDatabases(document, routes, stores)
 
   const used = new Set(routes.flatMap(({ source, target }) => [source?.store, target?.store]))
   for (const name of stores.keys()) {

@@ -44,7 +44,7 @@ export const StoreFile = z.strictObject({
   database: count(0)
     .optional()
     .describe(
-      "The database that a client's database 0 stands for. Default: the one in the URL, or 0. Two stores that are two databases of one server are refused where a route with a target uses one of them.",
+      "The database that a client's database 0 stands for. Default: the one in the URL, or 0. Two stores that are two databases of one server are refused where a route with a target uses one of them. Where the stores of the routes have different ones, clients cannot select a database with one of these numbers.",
     ),
   timeout: duration.prefault('5s').describe('A command without a reply for so long is answered with an error.'),
   connectTimeout: duration

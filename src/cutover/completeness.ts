@@ -268,9 +268,9 @@ function untilEqual({ name }: RouteConfig, store: string): string {
   return `run 'understudy verify ${name}', and 'understudy repair ${name} --delete-extra' for what only '${store}' has, until it finds no difference`
 }
 
-/** The two places between which the keys are mirrored are what they were, maybe with their roles changed. */
-function joinsSamePlaces({ from, to }: KeyRegion): boolean {
-  if (from.shadow === null || to.shadow === null) return false
+/** The two places between which the keys are mirrored are what they were, maybe with their roles changed, and no others have come to them. */
+function joinsSamePlaces({ from, to, widens }: KeyRegion): boolean {
+  if (widens || from.shadow === null || to.shadow === null) return false
   return (
     (from.primary === to.primary && from.shadow === to.shadow) ||
     (from.primary === to.shadow && from.shadow === to.primary)

@@ -5,6 +5,7 @@ import { comparePatterns, KeyPattern } from '../config/pattern.ts'
 import { keyOfBoth, overlap, segmentsOf } from '../config/pattern-overlap.ts'
 import { KeyRename } from '../config/rename.ts'
 import { changeOf } from '../config/rename-change.ts'
+import { unservedDatabases } from '../config/unserved-databases.ts'
 import { rolesOf } from '../routing/route.ts'
 
 /** Where keys lie: the same text for the same names in the same keyspace. Null: nowhere. */
@@ -23,6 +24,8 @@ export interface KeyRegion {
   readonly pattern: string
   readonly from: KeyPlaces
   readonly to: KeyPlaces
+  /** Keys of a database that no client could have before are among them now. */
+  readonly widens: boolean
 }
 
 /** Keyspaces of the next configuration that are known to be one of the configuration before under another address: text by text of `keyspaceOf`. */
@@ -42,6 +45,8 @@ export function keyRegions(old: Config, next: Config, same: SameKeyspaces): KeyR
   const [before, after] = [rulesOf(old), rulesOf(next)]
   const [known, stays] = [textsOf(before), textsOf(after)]
   const regions: KeyRegion[] = []
+  const unserved = unservedDatabases(next)
+  const widens = [...unservedDatabases(old).keys()].some((database) => !unserved.has(database))
   const [indexBefore, indexAfter] = [indexOf(before), indexOf(after)]
   for (const one of before) {
     for (const other of indexAfter.near(segmentsOf(one.pattern))) {
@@ -56,6 +61,7 @@ export function keyRegions(old: Config, next: Config, same: SameKeyspaces): KeyR
         pattern: (comparePatterns(one.pattern, other.pattern) <= 0 ? one : other).pattern.text,
         from: placesOf(old, one, NONE),
         to: placesOf(next, other, same),
+        widens,
       })
     }
   }

@@ -4,6 +4,7 @@ import { KeyIndex } from '../config/key-index.ts'
 import { keyspaceOf } from '../config/keyspace.ts'
 import { comparePatterns, KeyPattern } from '../config/pattern.ts'
 import { overlap, segmentsOf } from '../config/pattern-overlap.ts'
+import { unservedDatabases } from '../config/unserved-databases.ts'
 import type { EndName } from '../jobs/end-keys.ts'
 
 /** Which keys of a route lie where at both ends, as text to be kept. */
@@ -16,16 +17,18 @@ export const NOWHERE = '[]'
 
 /** Whether a text of `mirroredPlaces` says of each key that the route has now where it lies. */
 export function areMirroredPlaces(text: string, config: Config, route: RouteConfig): boolean {
-  const [keys, source, target, apart = []] = JSON.parse(text) as Identity
+  const [keys, source, target, apart = [], unserved = []] = JSON.parse(text) as Identity
   const now = identityOf(config, route)
-  // Fewer keys than before are known as well.
+  // Fewer keys than before are known as well, and fewer databases.
   return (
-    isDeepStrictEqual([keys, source, target], now.slice(0, 3)) && apart.every((pattern) => now[3]!.includes(pattern))
+    isDeepStrictEqual([keys, source, target], now.slice(0, 3)) &&
+    apart.every((pattern) => now[3]!.includes(pattern)) &&
+    unserved.every((database) => now[4]!.includes(database))
   )
 }
 
-/** Patterns of the route, where its two ends are, and the patterns of other routes that take keys from it (rows of older versions do not have these). */
-type Identity = [keys: string[], source: unknown, target: unknown, apart?: string[]]
+/** Patterns of the route, where its two ends are, the patterns of other routes that take keys from it, and the databases that no client can have (rows of older versions do not have these two). */
+type Identity = [keys: string[], source: unknown, target: unknown, apart?: string[], unserved?: number[]]
 
 /** Which keys lie where: the same as long as both ends are the same, and so is what other routes leave to this one. */
 function identityOf(config: Config, route: RouteConfig): Identity {
@@ -33,7 +36,13 @@ function identityOf(config: Config, route: RouteConfig): Identity {
     const of = route[which]
     return of === null ? null : [keyspaceOf(config.stores[of.store]!), of.keys]
   }
-  return [[...route.keys], end('source'), end('target'), patternsBefore(config, route)]
+  return [
+    [...route.keys],
+    end('source'),
+    end('target'),
+    patternsBefore(config, route),
+    [...unservedDatabases(config).keys()],
+  ]
 }
 
 /** Patterns of other routes that win keys which a pattern of this one matches, too. */

@@ -1,12 +1,15 @@
 import type { Config } from '../config/config.ts'
+import { unservedDatabases, unservedWarning } from '../config/unserved-databases.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Transition } from './transition.ts'
 
 /**
- * What becomes of keys, in a sentence a step: of those that go to another route, and of those that get another primary. What only changes how a route mirrors or compares is not said.
+ * What becomes of keys, in a sentence a step: of those that go to another route, and of those that get another primary. What only changes how a route mirrors or compares is not said. And of databases that no client can have any more.
  */
 export function movesIn(steps: readonly Transition[], old: Config, next: Config): string[] {
-  return steps.flatMap((step) => {
+  const unserved = unservedDatabases(next)
+  const isNew = [...unserved.keys()].some((database) => !unservedDatabases(old).has(database))
+  const moves = steps.flatMap((step) => {
     if (step.keys.length === 0 && !step.movesPrimary) return []
     const whose =
       step.keys.length === 0
@@ -14,6 +17,7 @@ export function movesIn(steps: readonly Transition[], old: Config, next: Config)
         : `keys "${step.keys.join('", "')}" go from route '${step.before}' to '${step.route}'`
     return [`${whose}: ${rolesIn(step, old, next)}`]
   })
+  return isNew ? [...moves, unservedWarning(unserved)!] : moves
 }
 
 function rolesIn(step: Transition, old: Config, next: Config): string {

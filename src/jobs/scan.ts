@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts'
+import { type UnservedDatabases, unservedDatabases } from '../config/unserved-databases.ts'
 import { type ListingWatcher, scanCluster } from './scan-cluster.ts'
 import { checked, readPage, runIdOf } from './scan-page.ts'
 import type { Page, ScanPosition } from './scan-position.ts'
@@ -33,7 +34,9 @@ export async function* scan(
   }
   for (;;) {
     try {
-      const { server, databases } = await look(connections, config, store)
+      const { server, databases, unserved } = await look(connections, config, store)
+      for (const [database, why] of unserved)
+        task.remark(`Database ${database} of store '${store}' holds keys, and was left out: ${why}.`)
       if (position !== null && position.server !== server) {
         position = null
         task.hasBegunAnew = true
@@ -118,21 +121,26 @@ function first(server: string, databases: ReadonlyMap<number, number>): ScanPosi
   return { server, database: Math.min(...databases.keys()), cursor: '0' }
 }
 
-/** Which process the store is now, and its databases as clients count them with their numbers of keys; database 0 is always among them. */
+/** Which process the store is now, and its databases as clients count them with their numbers of keys; database 0 is always among them. `unserved`: those with keys that no client can have, and why. */
 async function look(
   connections: StoreConnections,
   config: Config,
   store: string,
-): Promise<{ server: string; databases: ReadonlyMap<number, number> }> {
+): Promise<{ server: string; databases: ReadonlyMap<number, number>; unserved: UnservedDatabases }> {
   const connection = connections.to(store, 0)
   const server = await runIdOf(connection, store)
   const keyspace = checked(store, await connection.ask(['INFO', 'keyspace'])) as Buffer
   const own = config.stores[store]!.database
   const databases = new Map<number, number>([[0, 0]])
-  for (const [, database, keys] of keyspace.toString('latin1').matchAll(/^db(\d+):keys=(\d+)/gm)) {
+  const nobodys = unservedDatabases(config)
+  const unserved = new Map<number, string>()
+  for (const [, number, keys] of keyspace.toString('latin1').matchAll(/^db(\d+):keys=(\d+)/gm)) {
+    const database = Number(number)
+    const why = nobodys.get(database)
     // A client's database 0 is the one in the store's URL; the store's own 0 cannot be reached then.
-    if (Number(database) === own) databases.set(0, Number(keys))
-    else if (Number(database) !== 0) databases.set(Number(database), Number(keys))
+    if (database === own) databases.set(0, Number(keys))
+    else if (why !== undefined) unserved.set(database, why)
+    else if (database !== 0) databases.set(database, Number(keys))
   }
-  return { server, databases }
+  return { server, databases, unserved }
 }

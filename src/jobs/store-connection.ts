@@ -4,6 +4,7 @@ import { UnderstudyError } from '../base/errors.ts'
 import { Turn } from '../base/turn.ts'
 import { CommandTable } from '../command/table.ts'
 import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
+import { type UnservedDatabases, unservedDatabases, unservedError } from '../config/unserved-databases.ts'
 import { textOf } from '../mirror/store-errors.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
@@ -51,6 +52,7 @@ const COMMANDS = CommandTable.builtin()
 export class StoreConnections {
   readonly #config: Config
   readonly #endpoint: (store: string) => Endpoint | null
+  readonly #unserved: UnservedDatabases
   readonly #clock = new CoarseClock()
   readonly #turn = new Turn()
   readonly #open = new Map<string, StoreConnection>()
@@ -63,6 +65,7 @@ export class StoreConnections {
   constructor(config: Config, endpoint: (store: string) => Endpoint | null, signal?: AbortSignal) {
     this.#config = config
     this.#endpoint = endpoint
+    this.#unserved = unservedDatabases(config)
     signal?.addEventListener('abort', () => this.close(), { once: true })
     this.#clock.start(TICK_MS, (nowMs) => {
       for (const connection of this.#open.values()) connection.tick(nowMs, endpoint(connection.store))
@@ -135,6 +138,7 @@ export class StoreConnections {
       store: config,
       endpoint,
       identity: { database: database === 0 ? config.database : database, protocol: 2, user: null },
+      refused: unservedError(this.#unserved, database),
       turn: this.#turn,
       clock: this.#clock,
       whenDown: 'fail',

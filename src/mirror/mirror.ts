@@ -323,7 +323,7 @@ export class Mirror {
       haveFieldTimes: primary.hasFieldTimes && shadow.hasFieldTimes,
       canAsk: true,
       scriptFacts: this.#scriptFacts,
-      sameNames: this.#context.routes.trivial !== null,
+      sameNames: this.#context.routes.scriptsMeanTheSame,
     }
   }
 

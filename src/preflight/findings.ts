@@ -1,4 +1,5 @@
 import type { Config, RouteConfig } from '../config/config.ts'
+import { unservedDatabases } from '../config/unserved-databases.ts'
 import { isReplica } from '../upstream/health.ts'
 import type { ServerLook, ServerMemory } from './server-look.ts'
 import type { StoreLook } from './store-look.ts'
@@ -129,12 +130,21 @@ function ofDatabases(config: Config, source: StoreLook, target: StoreLook): Find
   const used = [...new Set(source.servers.flatMap(({ keys }) => Object.keys(keys ?? {}).map(Number)))]
     .filter((database) => database !== 0 && database !== inUrl)
     .sort((one, other) => one - other)
+  const unserved = unservedDatabases(config)
+  const leftOut = used
+    .filter((database) => unserved.has(database))
+    .map((database) =>
+      warning(
+        `store '${source.name}' holds keys in database ${database}, which are not copied: ${unserved.get(database)}`,
+      ),
+    )
   const count = target.kind === 'cluster' ? 1 : (target.servers[0]?.databases ?? Infinity)
-  const stranded = used.filter((database) => database >= count)
-  if (stranded.length === 0) return []
+  const stranded = used.filter((database) => database >= count && !unserved.has(database))
+  if (stranded.length === 0) return leftOut
   const which = `database${stranded.length > 1 ? 's' : ''} ${stranded.join(', ')}`
   const has = target.kind === 'cluster' ? 'is a cluster, which has database 0 alone' : `has ${count} databases`
   return [
+    ...leftOut,
     warning(`store '${source.name}' holds keys in ${which}, and store '${target.name}' ${has}: they cannot move there`),
   ]
 }

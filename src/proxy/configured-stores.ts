@@ -1,4 +1,5 @@
 import type { Config, StoreConfig } from '../config/config.ts'
+import { type UnservedDatabases, unservedDatabases } from '../config/unserved-databases.ts'
 import type { LogLine } from '../observability/log.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import { Store, type StoreOptions } from '../upstream/store.ts'
@@ -24,6 +25,7 @@ export class ConfiguredStores {
   readonly #retiring = new Set<Store>()
   /** Told when another of them is closed. */
   readonly #leaving: (() => void)[] = []
+  #unserved: UnservedDatabases = new Map()
 
   constructor(options: ConfiguredStoresOptions) {
     this.#options = options
@@ -44,6 +46,7 @@ export class ConfiguredStores {
    * was there before and is not now has to be retired.
    */
   of(config: Config, old: readonly Store[]): Store[] {
+    this.#unserved = unservedDatabases(config)
     return this.namesWith(config).map((name, index) => {
       const present = config.stores[name]
       const known = old[index]
@@ -88,6 +91,7 @@ export class ConfiguredStores {
     return new Store({
       config,
       endpoint: () => places.of(config),
+      unserved: () => this.#unserved,
       commands,
       turn,
       clock,

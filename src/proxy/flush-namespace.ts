@@ -145,7 +145,7 @@ function databasesIn(stores: readonly Store[], table: RouteTable, frames: readon
     for (const [, index] of frame.toString('latin1').matchAll(/^db(\d+):/gm)) {
       const database = Number(index)
       // A client whose database 0 is another one does not reach the server's own 0.
-      if (database !== zero && database !== 0) found.add(database)
+      if (database !== zero && database !== 0 && !table.unserved.has(database)) found.add(database)
     }
   }
   return [...found]

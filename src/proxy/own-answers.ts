@@ -1,5 +1,6 @@
 import { arityFits } from '../command/arity.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import { unservedError } from '../config/unserved-databases.ts'
 import { MINUS, PLUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -84,6 +85,7 @@ export function refusalInMulti(session: Session, view: CommandView, spec: Comman
   const becomes = inMulti(session, view, spec)
   if (becomes === 'passed') return null
   if (!arityFits(spec, view.argc)) return wrongArity(spec)
+  if (spec.name === 'SELECT') return unservedError(session.path.routes.unserved, integerArg(view, 1) ?? 0)
   if (spec.name === 'CLIENT' || spec.absent) return unknownSubcommand(view)
   return becomes === 'refused' ? `ERR Understudy does not support ${spec.name} inside MULTI` : null
 }

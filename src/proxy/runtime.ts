@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { CoarseClock } from '../base/clock.ts'
 import { Turn } from '../base/turn.ts'
 import type { CommandSpec } from '../command/spec.ts'
@@ -227,6 +228,8 @@ export class Runtime {
     // Before anything wakes those who wait: routes that have come with the table are held as the others.
     fence.entered(rerouted.flat())
     succeedStores(former, path, change)
+    if (!isDeepStrictEqual(path.routes.unserved, former.routes.unserved))
+      for (const store of stores) store.leaveUnserved()
     path.clients = change.config.clients
     // Before the mirror writes to what was a primary.
     path.storePause.run(this.#clock.nowMs)

@@ -1,5 +1,6 @@
 import { handlingRowOf } from '../command/handling.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import { unservedError } from '../config/unserved-databases.ts'
 import { PLUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { encodeReply, FRAME } from '../resp/encode.ts'
@@ -119,6 +120,7 @@ function select(session: Session, view: CommandView): boolean {
     session.answerError('ERR DB index is out of range')
     return true
   }
+  if (refuseUnserved(session, index)) return true
   // A user of the store may have no right to it: that is for the store to say.
   const known = session.user === null
   if (index === session.database && known) {
@@ -143,6 +145,13 @@ function select(session: Session, view: CommandView): boolean {
   return true
 }
 
+/** A database that no client can have. False: this is none. */
+function refuseUnserved(session: Session, index: number): boolean {
+  const error = unservedError(session.path.routes.unserved, index)
+  if (error !== null) session.answerError(error)
+  return error !== null
+}
+
 /** SELECT on a connection that is the client's own; it goes on with the answer. False: has to wait. */
 export function selectOn(session: Session, view: CommandView, store: Store, pipeline: Pipeline): boolean {
   const index = integerArg(view, 1)
@@ -150,6 +159,7 @@ export function selectOn(session: Session, view: CommandView, store: Store, pipe
     session.answerError('ERR value is not an integer or out of range')
     return true
   }
+  if (refuseUnserved(session, index)) return true
   if (session.order.owed > 0) return session.waitFor('replies')
   const bytes = encodeOwn(['SELECT', databaseAt(store, index)])
   pipeline.push(new SelectProbe(session, pipeline, index), bytes, 0, bytes.length)

@@ -71,7 +71,7 @@ export function explainCommand(
     known: spec !== null,
     handling: spec === null ? 'is passed on as it is: the server knows whether it exists' : HANDLING[spec.handling],
     keys,
-    mirrored: mirrored(spec, plan, keys, args, commands, table.trivial !== null),
+    mirrored: mirrored(spec, plan, keys, args, commands, table.scriptsMeanTheSame),
     compared: compared(treatedAs(spec, commands, view, plan), route, plan, view),
     refused: refusalOf(table, spec, plan) ?? (spec?.handling === 'refuse' ? handlingRowOf(spec.name)!.note : null),
     notes: notesOf(config, table, spec, view, plan, keys),

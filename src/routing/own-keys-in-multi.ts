@@ -29,7 +29,8 @@ export function ownKeysInMulti(table: RouteTable, spec: CommandSpec, view: Comma
       // Never the server's to judge: what it took for another option would delete the neighbours' keys.
       if (view.argc > 2 || (how !== 'SYNC' && how !== 'ASYNC')) return SYNTAX_ERROR
       const databases = spec.name === 'FLUSHALL' ? String(table.databaseOf(store)) : ''
-      return encodeCommand(['EVAL', `${table.viewOf(store).script}\n${FLUSH}`, 0, pattern, databases])
+      const unserved = ` ${[...table.unserved.keys()].join(' ')} `
+      return encodeCommand(['EVAL', `${table.viewOf(store).script}\n${FLUSH}`, 0, pattern, databases, unserved])
     }
   }
 }
@@ -53,14 +54,14 @@ const LIST = `${LOOK}
 if #names>${MAX_LISTED} then ${TOO_MANY(`${MAX_LISTED} names of the application`)} end
 return names`
 
-/** `ARGV[2]`: which database is the client's 0, for all of them; empty: the one that the command is in. */
+/** `ARGV[2]`: which database is the client's 0, for all of them; empty: the one that the command is in. `ARGV[3]`: numbers that no client can have, each between spaces. */
 const FLUSH = `if redis.replicate_commands then redis.replicate_commands() end
 local zero=tonumber(ARGV[2])
 local databases={zero or ''}
 if zero then
   for index in string.gmatch(redis.call('INFO','keyspace'),'db(%d+):') do
     index=tonumber(index)
-    if index~=zero and index~=0 then databases[#databases+1]=index end
+    if index~=zero and index~=0 and not string.find(ARGV[3],' '..index..' ',1,true) then databases[#databases+1]=index end
   end
 end
 local found,total={},0

@@ -1,5 +1,7 @@
 import { hashBytes } from '../base/hash.ts'
+import { argumentCount } from '../command/argument.ts'
 import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
+import { otherDatabase } from '../command/other-database.ts'
 import type { ScriptBook } from '../command/script-book.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -80,6 +82,13 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
   plan.doubt = null
   plan.unread = false
   plan.awaitsFunctions = false
+  if (table.unserved.size > 0 && spec !== null && namesDatabases(spec)) {
+    plan.refusal = refuseUnserved(table, spec, view)
+    if (plan.refusal !== null) {
+      plan.route = table.fallback
+      return
+    }
+  }
   if (spec !== null && spec.handling !== 'forward' && planSpecial(table, spec, view, plan)) return
   const trivial = table.trivial
   if (trivial !== null) {
@@ -118,6 +127,24 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
   }
   if (positions.count === 0 && flushesOwnKeys(table, spec)) planOwnFlush(table, spec, plan)
   else if (plan.bound && isServerWide(spec)) plan.others = neighboursOf(table.fallback, table)
+}
+
+function namesDatabases(spec: CommandSpec): boolean {
+  return spec.crossesDatabases || spec.name === 'SWAPDB'
+}
+
+/**
+ * MOVE, COPY ... DB or SWAPDB with a database that no client can have: its error. They name databases by the numbers of the store, of which 0 is not the client's 0 either. Null: it may pass.
+ */
+function refuseUnserved({ unserved }: RouteTable, spec: CommandSpec, view: CommandView): string | null {
+  const named =
+    spec.name === 'SWAPDB' && view.argc === 3
+      ? [argumentCount(view, 1), argumentCount(view, 2)]
+      : [otherDatabase(spec, view)]
+  const database = named.find((one) => one === 0 || unserved.has(one))
+  if (database === undefined) return null
+  const [why] = unserved.values()
+  return `ERR Understudy refuses ${spec.name} with database ${database}: ${why}`
 }
 
 /** The command with its keys named as the primary knows them. Call when `plan.renames`. */

@@ -3,6 +3,7 @@ import type { Config, EndConfig, RouteConfig } from '../config/config.ts'
 import { keyspaceOf, serverOf } from '../config/keyspace.ts'
 import { comparePatterns, KeyPattern } from '../config/pattern.ts'
 import { KeyRename } from '../config/rename.ts'
+import { type UnservedDatabases, unservedDatabases } from '../config/unserved-databases.ts'
 import { ChannelTable } from './channel-table.ts'
 import { KeyspaceView } from './keyspace-view.ts'
 import type { Occupant } from './occupant.ts'
@@ -34,6 +35,10 @@ export class RouteTable {
   readonly channels: ChannelTable
   /** Keys have other names than the application's somewhere, or several primaries: what makes names itself (scripts, patterns of SORT) goes wrong there. */
   readonly namesDiffer: boolean
+  /** Databases that no client can have. */
+  readonly unserved: UnservedDatabases
+  /** A script that uses other keys than it declares, or selects a database, does it to the same ones at every store. */
+  readonly scriptsMeanTheSame: boolean
   /** A step of one route after the other leaves keys at several primaries for a while. */
   readonly mayPart: boolean
   /** Some keys have other names than the application's at the store that answers now. */
@@ -95,6 +100,8 @@ export class RouteTable {
     this.#ends = this.#endsOf(config)
     this.scanView = this.#scanView()
     this.trivial = rules.length === 1 && fallback !== undefined && !renames(fallback) ? fallback.route : null
+    this.unserved = unservedDatabases(config)
+    this.scriptsMeanTheSame = this.trivial !== null && this.unserved.size === 0
     this.#byFirstByte = Array.from({ length: 256 }, (_, byte) =>
       rules.filter((rule) => canBeginWith(rule.pattern, byte)),
     )

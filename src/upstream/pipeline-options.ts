@@ -12,6 +12,8 @@ export interface PipelineOptions {
   /** Asked at every attempt: a failover may have moved it. A text: there is nowhere to connect to, and why. */
   readonly endpoint: () => Endpoint | string
   readonly identity: Identity
+  /** Why there is no such connection, as if the store said so when it is to be opened: an error without its `-`. Undefined or null: there may be one. */
+  readonly refused?: string | null | undefined
   readonly turn: Turn
   readonly clock: CoarseClock
   /**

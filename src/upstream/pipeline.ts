@@ -262,7 +262,10 @@ export class Pipeline {
     this.#opens = true
     queueMicrotask(() => {
       this.#opens = false
-      if (this.state === 'connecting') this.#connection.open()
+      if (this.state !== 'connecting') return
+      const { refused } = this.options
+      if (refused === undefined || refused === null) this.#connection.open()
+      else this.#refused(refused)
     })
   }
 
@@ -312,7 +315,7 @@ export class Pipeline {
     if (this.options.dedicated) this.onDrain?.()
   }
 
-  /** The store will never serve this identity (database out of range): everybody is told in its words, and nothing is tried again. */
+  /** The store will never serve this identity (database out of range), or it is not asked to (`options.refused`): everybody is told in its words, and nothing is tried again. */
   #refused(text: string): void {
     this.#drop('delivered')
     this.#setState('closed', text)

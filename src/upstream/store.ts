@@ -2,6 +2,7 @@ import type { CoarseClock } from '../base/clock.ts'
 import type { Turn } from '../base/turn.ts'
 import type { CommandTable } from '../command/table.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
+import { type UnservedDatabases, unservedError } from '../config/unserved-databases.ts'
 import { BusyWatch } from './busy-watch.ts'
 import { ByDatabase } from './by-database.ts'
 import { Cluster } from './cluster/cluster.ts'
@@ -16,6 +17,8 @@ export interface StoreOptions {
   readonly config: StoreConfig
   /** Where it is now. A text: not known, and why. */
   readonly endpoint: () => Endpoint | string
+  /** Databases that no client can have. */
+  readonly unserved: () => UnservedDatabases
   /** The commands as they are known at the moment. */
   readonly commands: () => CommandTable
   readonly turn: Turn
@@ -222,6 +225,18 @@ export class Store {
       if (!pipeline.quiet && !pipeline.blocks) pipeline.reconnect(reason)
   }
 
+  /** Other databases are served now: connections to those that are not any more end, and what is on its way there is told as lost. */
+  leaveUnserved(): void {
+    const unserved = this.options.unserved()
+    const own = this.options.config.database
+    const isUnserved = ({ options: { identity } }: Pipeline): boolean =>
+      identity.database !== own && unserved.has(identity.database)
+    const leave = [...this.sharedPipelines(), ...this.#lent].filter(isUnserved)
+    for (const pipeline of leave)
+      pipeline.close(`database ${pipeline.options.identity.database} is not served any more`)
+    this.#idle.closeAll('other databases are served now')
+  }
+
   /** It takes the place of `former` for some keys: what has been given up there ends before anything is said here. */
   succeed(former: Store): void {
     const endpoint = this.cluster === null ? this.options.endpoint() : null
@@ -298,13 +313,14 @@ export class Store {
     whenDown: 'fail' | 'wait',
     dedicated: boolean,
   ): Pipeline {
-    const { config, endpoint, turn, clock, onState, onDrain } = this.options
+    const { config, endpoint, unserved, turn, clock, onState, onDrain } = this.options
     const pipeline = new Pipeline({
       store: config,
       endpoint,
       connection: this.cluster?.connection,
       // Database 0 of a client is the one in the store's URL; every other is itself.
       identity: { database: database === 0 ? config.database : database, protocol, user },
+      refused: unservedError(unserved(), database),
       turn,
       clock,
       whenDown,

@@ -37,3 +37,21 @@ test('a part of a server: what FLUSHALL does there is said', () => {
     ),
   ])
 })
+
+test.each([
+  [
+    ['/2', '/5'],
+    /^keys in database 2 and database 5 of a client are not served.*'old' 2, 'new' 5.*take the numbers out of the URLs$/,
+  ],
+  [['', '/5'], /^keys in database 5 of a client/],
+  [['/3', '/3'], null],
+])('databases %j in the URLs', ([old, fresh], expected) => {
+  const text = `
+stores: { old: "redis://a${old}", new: "redis://b${fresh}" }
+routes: [{ name: rest, keys: ["*"], source: old, target: new }]
+`
+  const { warnings } = parseConfig(text, { path: 'test.yaml', env: {} })
+  expect(warnings.map(({ path, message }) => [path, message])).toEqual(
+    expected === null ? [] : [['routes[0].target', expect.stringMatching(expected)]],
+  )
+})

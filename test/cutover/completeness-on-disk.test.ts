@@ -106,3 +106,30 @@ test('nothing is approached while the disk takes no writes, and nothing decided 
   disk(true)
   expect(await lacking(completeness, ELSEWHERE)).toContain('may lack what')
 })
+
+test('a database that was not served, and is now, was not brought over: neither for a reload nor for the next start', async () => {
+  const route = (name: string, store: string) => ({ name, keys: [`${name}:*`], source: store })
+  const all = { name: 'all', keys: ['*'], source: 'old', target: 'new', phase: 'mirror' }
+  const stores = { old: 'redis://10.0.0.1', new: 'redis://10.0.0.2', third: 'redis://10.0.0.3/5' }
+  const of = (...routes: object[]): Config =>
+    parseConfig(JSON.stringify({ stores, routes: [all, ...routes] }), { path: 'test.yaml', env: {} }).config
+  // What comes in beside it takes nothing away, and neither does a database that is served no longer.
+  const [served, without] = [of(route('x', 'old')), of(route('x', 'third'))]
+  let completeness = await begin(served)
+  for (const by of ['backfill', 'verify'] as const)
+    completeness.completed(served.routes[0]!, by, Date.now() + 1, Date.now())
+  await completeness.approaching(without, regions(served, without))
+  await completeness.inForce(without, Date.now(), regions(served, without))
+  expect(await lacking(completeness, without)).toBeNull()
+  completeness = await begin(without)
+  expect(await lacking(completeness, without)).toBeNull()
+  completeness = await begin(served)
+  expect(await lacking(completeness, served)).toContain('may lack what')
+  completeness = await begin(without)
+  for (const by of ['backfill', 'verify'] as const)
+    completeness.completed(without.routes[0]!, by, Date.now() + 1, Date.now())
+  expect(await lacking(completeness, without)).toBeNull()
+  await completeness.approaching(served, regions(without, served))
+  await completeness.inForce(served, Date.now(), regions(without, served))
+  expect(await lacking(completeness, served)).toContain('may lack what')
+})

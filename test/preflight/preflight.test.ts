@@ -257,6 +257,14 @@ test('commands and databases of the source that the target has not got', async (
   )
 })
 
+test('a database with a number that stands in the URL of one store alone, and keys in it', async () => {
+  const source = await extra()
+  await source.client({ db: 5 }).set('of another application', '')
+  expect(await messages(found(at(`${source.url}/2`), at(`${(await extra()).url}/5`)))).toEqual([
+    expect.stringMatching(/^warning: store 'old' holds keys in database 5, which are not copied: .*'old' 2, 'new' 5/),
+  ])
+})
+
 test('a target that holds keys before it is mirrored to, not after', async () => {
   const used = await extra()
   await used.client().set('key', '')

@@ -31,6 +31,7 @@ beforeEach(async () => {
   store = new Store({
     config,
     endpoint: () => config.endpoints[0]!,
+    unserved: () => new Map(),
     commands: () => CommandTable.builtin(),
     turn: new Turn(),
     clock,

@@ -30,6 +30,7 @@ test('what the network to a node still holds of connections that were given up i
     const store = new Store({
       ...{ config, endpoint: () => config.endpoints[0]!, commands: () => commands, turn: new Turn(), clock },
       ...{ onState() {}, onDrain() {}, met: () => null, onUnendable() {} },
+      unserved: () => new Map(),
       run: () => ({ name: 'understudy', former: new Set() }),
     })
     clock.start(5, (nowMs) => store.tick(nowMs))
