@@ -137,8 +137,8 @@ export class Runtime {
     this.#comparer = new Comparer(path, mirrorView, (finding, route) => {
       notify({ kind: 'finding', finding })
       if (!route.config.compare.repair || finding.cause === 'baseline' || finding.cause === 'same-data') return
-      // What differs may be what the primary lacks.
-      if (this.#dirty.toVerify.hasCause(route.name, 'turned')) return
+      // What the primary lacks may be the last copy of it: only people delete that. So may be what differs where nobody can name what does.
+      if (finding.lackingOn === 'primary' || this.#dirty.toVerify.ofKeys(route.name)) return
       this.#mirror.mark(this.#mirror.refOf(finding.key, finding.database), 'mismatch')
       this.#comparer.tallyOf(route.state).repaired++
     })
