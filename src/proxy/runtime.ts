@@ -210,7 +210,7 @@ export class Runtime {
       listeners.cancel()
       return { ok: false, reason }
     }
-    leftBehind.leave()
+    const left = leftBehind.leave()
     const rerouted = change.rerouted ?? []
     const old = path.stores
     const stores = this.#stores.of(change.config, old)
@@ -241,7 +241,7 @@ export class Runtime {
     listeners.commit()
     for (const store of old) if (!stores.includes(store)) this.#stores.retire(store)
     this.#connectAll()
-    return { ok: true, pauseMs: held.size > 0 ? pauseMs : 0 }
+    return { ok: true, pauseMs: held.size > 0 ? pauseMs : 0, left }
   }
 
   /** As `Request` 'endpoint' says. */
