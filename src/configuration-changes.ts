@@ -14,9 +14,10 @@ import { keyRegions } from './cutover/key-regions.ts'
 import { movesIn } from './cutover/move-sentences.ts'
 import { closedIn, gatesTold, movingIn, type Prospect, routesIn } from './cutover/prospect.ts'
 import { sameKeyspaces } from './cutover/same-keyspaces.ts'
-import { consequencesOf, type Transition, transitions } from './cutover/transition.ts'
+import { consequencesOf, type LeftInStep, leftIn, type Transition, transitions } from './cutover/transition.ts'
 import type { Log } from './observability/log.ts'
 import { errorFields } from './observability/log-error.ts'
+import type { LeftKeys } from './proxy/messages.ts'
 import { diskTrouble } from './state/database.ts'
 import type { DataPathThread } from './thread.ts'
 import type { ProvisionedStores } from './upstream/provision.ts'
@@ -135,7 +136,12 @@ export class ConfigurationChanges {
       ]
       let pauseMs: number | null = null
       if (changed && !dryRun) {
-        pauseMs = await this.#apply(prospect, force)
+        const applied = await this.#apply(prospect, force)
+        pauseMs = applied.pauseMs
+        for (const { route, keys } of applied.left) {
+          const before = old.routes.find(({ name }) => name === route)!
+          moves.push(`route '${route}': ${leftIn(before, before.phase, keys)}`)
+        }
         if (force) this.#journal(prospect.steps.filter(isGated), closedIn(prospect), reason ?? '')
       } else if (!dryRun) this.#guards!.journal.entered()
       if (!dryRun && !changed && !this.#lastReload.successful)
@@ -177,28 +183,35 @@ export class ConfigurationChanges {
       )
       const prospect = await this.#look(next)
       const { phase: to, dryRun = false, force = false, reason } = request
-      const steps = routes.map((route) => {
-        const warnings = prospect.warnings.filter((warning) => warning.route === route.name).map(({ text }) => text)
-        return { route: route.name, from: route.phase, to, consequences: [...consequencesOf(route, to), ...warnings] }
-      })
-      const result = { routes: steps, dryRun, pauseMs: null, ...gatesTold(prospect, dryRun, force) }
-      if (dryRun) return result
+      const told = (leftBehind: (route: string) => LeftInStep) =>
+        routes.map((route) => {
+          const { name, phase: from } = route
+          const warnings = prospect.warnings.filter((warning) => warning.route === name).map(({ text }) => text)
+          return {
+            route: name,
+            from,
+            to,
+            consequences: [...consequencesOf(route, to, from, leftBehind(name)), ...warnings],
+          }
+        })
+      const gates = gatesTold(prospect, dryRun, force)
+      if (dryRun) return { routes: told(() => (force ? 'unknown' : 'nothing')), dryRun, pauseMs: null, ...gates }
       if (configPath !== null) await mustBeWritable(configPath)
-      for (const { route, from } of force || reason !== undefined ? steps : [])
+      for (const { name: route, phase: from } of force || reason !== undefined ? routes : [])
         log.warn(force ? 'a phase change is forced' : 'a phase change is asked for', {
           route,
           from,
           to,
           reason: reason ?? null,
         })
-      const pauseMs = await this.#apply(prospect, force)
-      for (const { route, from } of force ? steps : []) {
+      const { pauseMs, left } = await this.#apply(prospect, force)
+      for (const { name: route, phase: from } of force ? routes : []) {
         const forced = { from, to, reason: reason ?? '', closedGates: closedIn(prospect) }
         this.#guards!.journal.forced(route, forced, Date.now())
       }
       await save()
       this.#reloaded(true, null)
-      return { ...result, pauseMs }
+      return { routes: told((route) => leftOf(left, route)), dryRun, pauseMs, ...gates }
     })
   }
 
@@ -225,14 +238,14 @@ export class ConfigurationChanges {
     return { next, same, regions, steps, gates: conditions, warnings }
   }
 
-  /** Puts it in force or throws; gives the pause in ms. */
-  async #apply(prospect: Prospect, force: boolean): Promise<number> {
+  /** Puts it in force or throws. */
+  async #apply(prospect: Prospect, force: boolean): Promise<Applied> {
     const old = this.#config
     await this.#mustBeOpen(prospect, force)
-    let pauseMs: number
+    let applied: Applied
     try {
       await this.#approach(prospect)
-      pauseMs = await this.#swap(prospect, force)
+      applied = await this.#swap(prospect, force)
     } catch (error) {
       this.#guards!.completeness.calledOff(old)
       await this.#letGo(old)
@@ -240,8 +253,8 @@ export class ConfigurationChanges {
     } finally {
       this.#moving = new Set()
     }
-    await this.#entered(prospect, pauseMs)
-    return pauseMs
+    await this.#entered(prospect, applied)
+    return applied
   }
 
   async #approach({ next, regions }: Prospect): Promise<void> {
@@ -250,7 +263,7 @@ export class ConfigurationChanges {
   }
 
   /** Throws where it is called off. */
-  async #swap(prospect: Prospect, force: boolean): Promise<number> {
+  async #swap(prospect: Prospect, force: boolean): Promise<Applied> {
     const { thread, stores } = this.#options
     // From here on nothing can make one end lack what the gates have seen there: what has begun before, while stores were asked, they see now.
     this.#moving = new Set(movingIn(prospect).flatMap(({ before, route }) => [before, route]))
@@ -264,14 +277,14 @@ export class ConfigurationChanges {
       force,
       holdTimeoutMs: prospect.next.cutover.holdTimeoutMs,
     })
-    if (result.ok) return result.pauseMs
+    if (result.ok) return result
     throw new UnderstudyError(
       'SWITCH_CALLED_OFF',
       `${result.reason}; the switch was called off and everything goes on as before`,
     )
   }
 
-  async #entered({ next, steps, regions }: Prospect, pauseMs: number): Promise<void> {
+  async #entered({ next, steps, regions }: Prospect, { pauseMs, left }: Applied): Promise<void> {
     const { completeness, journal } = this.#guards!
     const old = this.#config
     this.#generation++
@@ -285,7 +298,7 @@ export class ConfigurationChanges {
     const { switches } = this.#options
     for (const step of steps) {
       if (step.keys.length > 0) switches.keysMoved(step, movesIn([step], old, next)[0]!, pauseMs)
-      else if (step.holds) switches.inForce(step, next, pauseMs)
+      else if (step.holds) switches.inForce(step, next, pauseMs, leftOf(left, step.before))
     }
     await completeness.inForce(next, Date.now(), regions)
     journal.entered()
@@ -334,6 +347,16 @@ export class ConfigurationChanges {
     this.#changing = result.catch(() => {})
     return result
   }
+}
+
+/** How long commands were held, in ms, and what was left behind of the routes of before. */
+interface Applied {
+  readonly pauseMs: number
+  readonly left: readonly LeftKeys[]
+}
+
+function leftOf(left: readonly LeftKeys[], route: string): LeftInStep {
+  return left.find((one) => one.route === route) ?? 'nothing'
 }
 
 function messageOf(error: unknown): string {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { ChangeGuards } from '../src/change-guards.ts'
 import { type ChangesOptions, ConfigurationChanges } from '../src/configuration-changes.ts'
+import type { LeftKeys } from '../src/proxy/messages.ts'
 import { configOf } from './support/data-path.ts'
 
 const config = configOf({
@@ -8,8 +9,12 @@ const config = configOf({
   routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
 })
 
-/** `closed`: what the gates say, look by look. `failing`: what does not come about. */
-function changesWith(closed: string[][], failing: 'provide' | 'approaching' | null = null) {
+/** `closed`: what the gates say, look by look. `failing`: what does not come about. `left`: what a forced change leaves behind. */
+function changesWith(
+  closed: string[][],
+  failing: 'provide' | 'approaching' | null = null,
+  left: readonly LeftKeys[] = [],
+) {
   const done: string[] = []
   const changes: ConfigurationChanges = new ConfigurationChanges({
     configPath: null,
@@ -19,7 +24,7 @@ function changesWith(closed: string[][], failing: 'provide' | 'approaching' | nu
     thread: {
       apply: async () => {
         done.push(`apply, ${changes.isMoving('all') ? 'moving' : 'at rest'}`)
-        return { ok: true, pauseMs: 1 }
+        return { ok: true, pauseMs: 1, left }
       },
     },
     stores: {
@@ -87,4 +92,20 @@ test.each([
   await expect(changes.setPhase('all', { phase: 'switched' })).rejects.toThrow(reason)
   expect(done).toEqual(['look, at rest', 'provide switched', 'called off', 'settle mirror'])
   expect(changes.config).toBe(config)
+})
+
+test.each([
+  [[], false, 'nothing is lost', 'Left behind'],
+  [
+    [{ route: 'all', keys: 3 }],
+    false,
+    "Left behind: 3 keys. Their last values are on 'old' (source)",
+    'nothing is lost',
+  ],
+  [[], true, 'Way back: edit the line back.', 'nothing is lost'],
+])('what a forced step leaves behind is told (%j, dry run: %s)', async (left, dryRun, says, saysNot) => {
+  const { changes } = changesWith([], null, left)
+  const { consequences } = await changes.setPhase('all', { phase: 'switched', force: true, reason: 'test', dryRun })
+  expect(consequences.join(' ')).toContain(says)
+  expect(consequences.join(' ')).not.toContain(saysNot)
 })

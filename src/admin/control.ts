@@ -223,7 +223,7 @@ export interface ReloadResult {
   dryRun: boolean
   /** How long commands were held; null: nothing was put in force. */
   pauseMs: number | null
-  /** Which keys go to another route or get another primary, in sentences; then what speaks against that and closes no gate. */
+  /** Which keys go to another route or get another primary, in sentences; then what speaks against that and closes no gate, and what a forced change has left behind. */
   moves: string[]
   /** Gates that are closed; empty when the way is free (or `force` was given). */
   closedGates: string[]
@@ -243,7 +243,7 @@ export interface PhaseStep {
   route: string
   from: Phase
   to: Phase
-  /** What the change means, in sentences (who answers reads, who gets writes, how to go back); then what speaks against it, or against the way back, and closes no gate. */
+  /** What the change means, in sentences (who answers reads, who gets writes, what a forced one has left behind, how to go back); then what speaks against it, or against the way back, and closes no gate. */
   consequences: string[]
 }
 

@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.ts'
-import { consequencesOf, type Transition } from '../cutover/transition.ts'
+import { consequencesOf, type LeftInStep, type Transition } from '../cutover/transition.ts'
 import { CUTOVER_PAUSE_BOUNDS } from '../observability/bounds.ts'
 import { Histogram } from '../observability/histogram.ts'
 import type { Log } from '../observability/log.ts'
@@ -28,13 +28,13 @@ export class SwitchRecord {
     return histogram
   }
 
-  /** `config`: the one that is in force since. */
-  inForce({ route, from, to }: Transition, config: Config, pauseMs: number): void {
+  /** `config`: the one that is in force since. `left`: behind, at the former primary. */
+  inForce({ route, from, to }: Transition, config: Config, pauseMs: number, left: LeftInStep): void {
     const { log, emit, history } = this.#options
     this.pausesOf(route).record(pauseMs / 1000)
     history()?.switched(route, from, to, pauseMs)
     log.info('phase in force', { route, from, to, pauseMs: Math.round(pauseMs * 10) / 10 })
-    const consequences = consequencesOf(config.routes.find(({ name }) => name === route)!, to, from)
+    const consequences = consequencesOf(config.routes.find(({ name }) => name === route)!, to, from, left)
     const facts = { dryRun: false, pauseMs, consequences, closedGates: [], gates: [] }
     emit({ type: 'phase', data: { route, from, to, ...facts } })
   }

@@ -19,6 +19,8 @@ export interface Finding {
   readonly key: Buffer
   readonly class: MismatchClass
   readonly cause: MismatchCause | null
+  /** The side that has no such key where the other has one; null: both have it, or neither, or it is not known. */
+  readonly lackingOn: 'primary' | 'shadow' | null
   /** One sentence, without values. */
   readonly detail: string
   /** JSON paths that differ, where the values are JSON; at most a few. */

@@ -90,7 +90,7 @@ export class Rechecks {
 
   /** Tells of a difference that is not looked at again. */
   reportNow(read: AlignedRead, difference: Difference, cause: MismatchCause | null, shadow: Buffer): void {
-    this.#report(read, difference, cause, this.#reads.keysIn(read)[0]!, shadow, 1)
+    this.#report(read, difference, cause, { key: this.#reads.keysIn(read)[0]!, lackingOn: null }, shadow, 1)
   }
 
   #later(recheck: Recheck): void {
@@ -150,8 +150,8 @@ export class Rechecks {
     const { read, difference, shadow } = recheck
     this.#end(recheck, () => {
       // The route may have been switched while its keys were looked at: `read.route` is the one of the answers.
-      const key = differing?.key ?? this.#reads.keysIn(read)[0]!
-      const acknowledged = this.#report(read, difference!, cause, key, shadow!, recheck.count)
+      const found = differing ?? { key: this.#reads.keysIn(read)[0]!, lackingOn: null }
+      const acknowledged = this.#report(read, difference!, cause, found, shadow!, recheck.count)
       this.#comparer.verdict(read, acknowledged ? 'acknowledged' : 'mismatched', recheck.count)
     })
   }
@@ -161,7 +161,7 @@ export class Rechecks {
     read: AlignedRead,
     difference: Difference,
     cause: MismatchCause | null,
-    key: Buffer,
+    { key, lackingOn }: Pick<KeyVerdict, 'key' | 'lackingOn'>,
     shadow: Buffer,
     count: number,
   ): boolean {
@@ -190,6 +190,7 @@ export class Rechecks {
       key,
       class: difference.class,
       cause,
+      lackingOn,
       detail: difference.detail,
       paths: difference.paths ?? [],
       ...shown,

@@ -151,9 +151,30 @@ function where(config: Config, { source, target }: RouteConfig): string {
   return JSON.stringify([source.store, source.channels, target?.store, target?.channels, stores])
 }
 
+/** What a step leaves behind at the former primary, of what the new one may lack: so many dirty keys. `unknown`: it is to be forced, and was not made yet. */
+export type LeftInStep = 'nothing' | 'unknown' | { readonly keys: number }
+
 /** What a phase means, in sentences, for a route that comes from `from` (by default: that it has). */
-export function consequencesOf(route: RouteConfig, phase: Phase, from: Phase = route.phase): string[] {
-  return [...meaningOf(route, phase), ...wayBackOf(route, from, phase)]
+export function consequencesOf(
+  route: RouteConfig,
+  phase: Phase,
+  from: Phase = route.phase,
+  left: LeftInStep = 'nothing',
+): string[] {
+  return [
+    ...meaningOf(route, phase),
+    ...(typeof left === 'object' ? [leftIn(route, from, left.keys)] : []),
+    ...wayBackOf(route, from, phase, left),
+  ]
+}
+
+/** What a forced step from this phase has left behind. */
+export function leftIn(route: RouteConfig, from: Phase, keys: number): string {
+  const { primary } = rolesOf(from)
+  const ends = namesOf(route)
+  const [former, next] = primary === 'source' ? [ends.source, ends.target] : [ends.target, ends.source]
+  const which = keys === 0 ? 'Keys whose writes were on their way' : keys === 1 ? '1 key' : `${keys} keys`
+  return `Left behind: ${which}. Their last values are on ${former}, and ${next} may lack them: run 'understudy verify ${route.name}', and look at what it lists before a repair copies over it.`
 }
 
 function meaningOf(route: RouteConfig, phase: Phase): string[] {
@@ -188,7 +209,7 @@ export function samplesNone({ compare }: RouteConfig): boolean {
 }
 
 /** Where the route comes from decides what a store lacks, and what the way back asks for: nothing is mirrored in `passthrough` and `done`. */
-function wayBackOf(route: RouteConfig, from: Phase, to: Phase): string[] {
+function wayBackOf(route: RouteConfig, from: Phase, to: Phase, left: LeftInStep): string[] {
   const { source, target } = namesOf(route)
   const toTarget = to === 'switched' || to === 'done'
   const toSource = `a backfill from ${target} to ${source}`
@@ -204,7 +225,8 @@ function wayBackOf(route: RouteConfig, from: Phase, to: Phase): string[] {
     return [`${target} lacks what was not mirrored to it: bring the route to mirror and run a backfill first.`]
   if (to === 'passthrough') return []
   if (to === 'done') return [`Way back: needs ${toSource}.`]
-  return [to === 'switched' ? 'Way back: edit the line back; nothing is lost.' : 'Way back: edit the line back.']
+  const isWhole = to === 'switched' && left === 'nothing'
+  return [isWhole ? 'Way back: edit the line back; nothing is lost.' : 'Way back: edit the line back.']
 }
 
 function namesOf({ source, target }: RouteConfig): { source: string; target: string | null } {

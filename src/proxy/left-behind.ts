@@ -2,7 +2,7 @@ import type { JobWrites } from '../mirror/job-writes.ts'
 import type { Route } from '../routing/route.ts'
 import type { DataPath } from './data-path.ts'
 import type { Fence } from './fence.ts'
-import type { Change } from './messages.ts'
+import type { Change, LeftKeys } from './messages.ts'
 
 /**
  * A forced change does not wait any longer, and what becomes a primary may lack writes: of these routes. To be made, and carried out, while their commands are held and the former table is in force.
@@ -32,18 +32,21 @@ export class LeftBehind {
     this.names = [...new Set([...names, ...rerouted.flatMap(([from, to]) => (names.includes(from) ? [to] : []))])]
   }
 
-  leave(): void {
+  /** Gives what has been left, of each of the routes that lack something. */
+  leave(): LeftKeys[] {
     const { stores, dirty, log } = this.#path
     const shadows = new Set(this.#lacking.flatMap(({ shadow }) => (shadow === null ? [] : [stores[shadow.store]!])))
     for (const store of shadows) store.giveUpShadow('it is the primary now')
-    for (const { name } of this.#lacking) {
+    return this.#lacking.map(({ name }) => {
+      const left = { route: name, keys: dirty.count(name) }
       log({
         level: 'error',
         msg: 'a forced switch has left keys behind: the new primary may lack their last values, which are on the former one; nothing is copied before a verify and a repair',
-        fields: { route: name, keys: dirty.count(name) },
+        fields: { ...left },
       })
       dirty.drop(name)
       dirty.toVerify.mark(name, 'turned')
-    }
+      return left
+    })
   }
 }

@@ -88,8 +88,14 @@ export interface Change {
   readonly holdTimeoutMs: number
 }
 
+/** What a forced change has left behind of a route of before: how many keys were dirty. There may be none, when what was on its way has no key by name. */
+export interface LeftKeys {
+  readonly route: string
+  readonly keys: number
+}
+
 export type ApplyResult =
-  | { readonly ok: true; readonly pauseMs: number }
+  | { readonly ok: true; readonly pauseMs: number; readonly left: readonly LeftKeys[] }
   | { readonly ok: false; readonly reason: string }
 
 /** What the data path's thread says unasked. */

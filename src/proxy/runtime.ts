@@ -139,8 +139,8 @@ export class Runtime {
     this.#comparer = new Comparer(path, mirrorView, (finding, route) => {
       notify({ kind: 'finding', finding })
       if (!route.config.compare.repair || finding.cause === 'baseline' || finding.cause === 'same-data') return
-      // What differs may be what the primary lacks.
-      if (this.#dirty.toVerify.mayPrimaryLack(route.name)) return
+      // What the primary lacks may be the last copy of it: only people delete that. So may be what differs where it is not known what it has lost.
+      if (finding.lackingOn === 'primary' || this.#dirty.toVerify.mayPrimaryLack(route.name)) return
       this.#mirror.mark(this.#mirror.refOf(finding.key, finding.database), 'mismatch')
       this.#comparer.tallyOf(route.state).repaired++
     })
@@ -214,7 +214,7 @@ export class Runtime {
     }
     const exchanged = exchangedRoutes(primariesOf(path.routes.config), change.config)
     for (const name of exchanged) this.#dirty.toVerify.exchange(name)
-    leftBehind.leave()
+    const left = leftBehind.leave()
     const rerouted = change.rerouted ?? []
     const old = path.stores
     const stores = this.#stores.of(change.config, old)
@@ -247,7 +247,7 @@ export class Runtime {
     listeners.commit()
     for (const store of old) if (!stores.includes(store)) this.#stores.retire(store)
     this.#connectAll()
-    return { ok: true, pauseMs: held.size > 0 ? pauseMs : 0 }
+    return { ok: true, pauseMs: held.size > 0 ? pauseMs : 0, left }
   }
 
   /** As `Request` 'endpoint' says. */

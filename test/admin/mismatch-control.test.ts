@@ -15,6 +15,7 @@ const finding = (changes: Partial<Finding>): Finding => ({
   key: Buffer.from('job:1'),
   class: 'value',
   cause: null,
+  lackingOn: null,
   detail: 'The values differ.',
   paths: [],
   primary: 'string, 1 byte, #1',

@@ -37,6 +37,7 @@ function finding(changes: Partial<Omit<Finding, 'key'>> & { key?: string } = {})
     database: 0,
     class: 'value',
     cause: null,
+    lackingOn: null,
     detail: 'The values differ.',
     paths: [],
     primary: 'string, 1 byte, #1',

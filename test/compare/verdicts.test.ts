@@ -342,6 +342,39 @@ describe.concurrent('a difference', () => {
     expect(findings(path).map(({ key }) => String(key))).toEqual(['job:2'])
     expect(stats(path).compare.repaired).toBe(1)
   })
+
+  test.concurrent('is not repaired where the primary lacks the key: what the shadow has may be its last copy', async ({
+    onTestFinished,
+  }) => {
+    const { old, path, app, there } = await start(onTestFinished, { repair: true })
+    await app.rpush('job:1', 'a', 'b')
+    await settled(path)
+    await old.client().del('job:1')
+    await app.llen('job:1')
+    await allRechecked(path)
+    await settled(path)
+    expect(findings(path)).toMatchObject([{ command: 'LLEN', lackingOn: 'primary' }])
+    expect(await there.llen('step:1')).toBe(2)
+    expect(stats(path).compare.repaired).toBe(0)
+  })
+
+  test.concurrent('is not repaired while the route needs a verify, for nobody knows which side is right', async ({
+    onTestFinished,
+  }) => {
+    const { old, path, app, there } = await start(onTestFinished, { repair: true })
+    await app.set('job:1', 'a')
+    await settled(path)
+    await old.restart()
+    await eventually(() => expect(stats(path).verifyCauses).toContain('primary-restarted'))
+    // As it was before, from its file.
+    await old.client().set('job:1', 'older')
+    await eventually(async () => expect(await app.get('job:1')).toBe('older'))
+    await allRechecked(path)
+    await settled(path)
+    expect(findings(path)).toMatchObject([{ command: 'GET', lackingOn: null }])
+    expect(await there.get('step:1')).toBe('a')
+    expect(stats(path).compare.repaired).toBe(0)
+  })
 })
 
 describe.concurrent('baseline', () => {

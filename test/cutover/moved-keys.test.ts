@@ -146,7 +146,7 @@ describe('keys that a reload moves to another primary', () => {
     for (const routes of [[{ ...rest, name: 'all' }], [jobs('shadow'), { ...rest, name: 'all' }], [rest]]) {
       const seen = counting.rounds
       await eventually(() => expect(counting.errors.length > 0 || counting.rounds > seen + 100).toBe(true))
-      expect(await reroute(routes)).toEqual({ ok: true, pauseMs: 0 })
+      expect(await reroute(routes)).toEqual({ ok: true, pauseMs: 0, left: [] })
     }
     const seen = counting.rounds
     await eventually(() => expect(counting.errors.length > 0 || counting.rounds > seen + 100).toBe(true))
