@@ -8,6 +8,7 @@ import { areOneServer } from './cutover/same-keyspaces.ts'
 import { EmptyProbes } from './jobs/empty-probe.ts'
 import type { JobRunner } from './jobs/runner.ts'
 import { type DoneJobs, type UnsettledVerify, unsettledKeys, unsettledVerify } from './jobs/unsettled-keys.ts'
+import { rolesOf } from './routing/route.ts'
 import type { DataPathThread } from './thread.ts'
 import { isReplica } from './upstream/health.ts'
 import type { ProvisionedStores } from './upstream/provision.ts'
@@ -27,6 +28,8 @@ export interface GuardsOptions {
   readonly owed: OwedWrites
   readonly thread: DataPathThread
   readonly stores: ProvisionedStores
+  /** The one in force. */
+  readonly config: () => Config
   /** Null: none are run yet. */
   readonly jobs: () => JobRunner | null
   /** Of a route, not resolved. */
@@ -34,7 +37,15 @@ export interface GuardsOptions {
 }
 
 /** The guards of what runs: they look at its stores, its jobs and its data path. */
-export function changeGuards({ state, owed, thread, stores, jobs, openMismatches }: GuardsOptions): ChangeGuards {
+export function changeGuards({
+  state,
+  owed,
+  thread,
+  stores,
+  config: inForce,
+  jobs,
+  openMismatches,
+}: GuardsOptions): ChangeGuards {
   const probes = new WeakMap<Config, EmptyProbes>()
   const done =
     (route: string): DoneJobs =>
@@ -53,8 +64,10 @@ export function changeGuards({ state, owed, thread, stores, jobs, openMismatches
   )
   const unsettled = (route: string): UnsettledVerify | null => {
     const mirroring = completeness.of(route)
-    if (mirroring === null) return null
-    return unsettledVerify(done(route), Math.max(mirroring.sinceMs, mirroring.alteredMs ?? 0))
+    const found = inForce().routes.find(({ name }) => name === route)
+    if (mirroring === null || found === undefined) return null
+    const sinceMs = Math.max(mirroring.sinceMs, mirroring.alteredMs ?? 0)
+    return unsettledVerify(done(route), sinceMs, rolesOf(found.phase).primary)
   }
   const gates = new Gates({
     stats: () => thread.stats(),

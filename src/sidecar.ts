@@ -301,6 +301,7 @@ export class Sidecar implements Control {
       owed,
       thread: this.#thread,
       stores: this.#stores,
+      config: () => this.config,
       jobs: () => this.#jobs,
       openMismatches: (route) => this.mismatches.unresolved(route),
     })

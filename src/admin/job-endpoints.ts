@@ -76,7 +76,7 @@ const KEY_QUERY = z.strictObject({
 
 const JOB_SHAPE =
   '{id, kind, route, state, createdAt, startedAt, finishedAt, options, progress: {done, total, rate, etaSeconds, copied, skipped, failed, compared, different, repaired, deleted}, ' +
-  'throttle, error, report: {summary, clean, classes, notes} or null}'
+  'throttle, error, report: {summary, clean, classes, notes, primary?} or null}'
 
 /** Jobs: start, look at, steer. */
 export const JOB_ENDPOINTS: readonly Endpoint[] = [

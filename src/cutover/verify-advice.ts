@@ -16,7 +16,8 @@ export interface DoubtedRoute {
 export function verifyAdvice(route: DoubtedRoute, unsettled: UnsettledVerify | null): string {
   const verify = `'understudy verify ${route.name}'`
   const keep = keepAdvice(route)
-  if (unsettled === null) return keep === null ? `run ${verify}` : `run ${verify} and look at what it lists: ${keep}`
+  if (unsettled === null || unsettled.turned)
+    return keep === null ? `run ${verify}` : `run ${verify} and look at what it lists: ${keep}`
   return keep === null
     ? `${repairAdvice(route.name, unsettled)}, then ${verify}`
     : `${unsettledInWords(unsettled)}: ${keep}`
@@ -24,6 +25,8 @@ export function verifyAdvice(route: DoubtedRoute, unsettled: UnsettledVerify | n
 
 /** What to do about keys that a verify has listed, where the primary has the right ones. */
 export function repairAdvice(route: string, unsettled: UnsettledVerify): string {
+  if (unsettled.turned)
+    return `${unsettledInWords(unsettled)}, and the primary was changed since: run 'understudy verify ${route}' before any repair`
   const repair = unsettled.extra
     ? `'understudy repair ${route} --delete-extra' (it deletes what only the shadow has)`
     : `'understudy repair ${route}'`

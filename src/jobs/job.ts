@@ -131,6 +131,8 @@ export interface JobReport {
   readonly classes: Readonly<Record<string, number>>
   /** Sentences about what this job cannot see, and what came in its way. */
   readonly notes: readonly string[]
+  /** verify, repair: which end was the primary, from whose side its keys are told. Left out by an older version. */
+  readonly primary?: 'source' | 'target'
 }
 
 /** A key that a job lists: one that failed or differs. */

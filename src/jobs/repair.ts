@@ -1,7 +1,7 @@
 import { unpackBytes } from '../base/packed-bytes.ts'
 import { notMirrored } from './backfill.ts'
 import { copyKeys } from './copying.ts'
-import { endsOf } from './end-keys.ts'
+import { type EndName, endsOf } from './end-keys.ts'
 import type { JobEnvironment, NamedKey } from './environment.ts'
 import { inOrder, type PageResult, type Step } from './in-order.ts'
 import { REPAIR_SOURCES } from './job.ts'
@@ -95,17 +95,22 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
     await pairs.reached(() => mustBeTwoServers(connections, config, primary.storeName, shadow.storeName))
     task.startOver()
     for (const key of environment.mismatchedKeys(route)) found.add(nameOf(key))
-    const keys = await wantedKeys(environment, store, task)
+    const keys = await wantedKeys(environment, store, task, primary.which)
     task.total = keys.length
     await inOrder(task, pagesOf(keys), PAGES, work)
-    return report(task)
+    return { ...report(task), primary: primary.which }
   } finally {
     connections.close()
   }
 }
 
 /** Each key once, by database. */
-async function wantedKeys(environment: JobEnvironment, store: JobStore, task: Task): Promise<NamedKey[]> {
+async function wantedKeys(
+  environment: JobEnvironment,
+  store: JobStore,
+  task: Task,
+  primary: EndName,
+): Promise<NamedKey[]> {
   const { route, options } = task.job
   const from = options.from ?? REPAIR_SOURCES
   const keys = new Map<string, NamedKey>()
@@ -113,8 +118,17 @@ async function wantedKeys(environment: JobEnvironment, store: JobStore, task: Ta
     keys.set(nameOf(key), key)
   }
   if (from.includes('verify')) {
-    const [last] = store.done(route, ['verify'])
-    if (last !== undefined) store.listedKeys(last.id, 0, MAX_KEYS).forEach(add)
+    for (const { id, report, options } of store.done(route, ['verify'])) {
+      // From the other side: what it calls extra may be the last copy there is.
+      if ((report!.primary ?? primary) !== primary) {
+        task.remark(
+          `What verify ${id} lists was told while the other store was the primary, and is left alone: verify again before a repair.`,
+        )
+        break
+      }
+      store.listedKeys(id, 0, MAX_KEYS).forEach(add)
+      if ((options.sample ?? 1) >= 1) break
+    }
   }
   if (from.includes('dirty')) {
     for (const { database, keys: packed } of await environment.dataPath.dirtyKeys(route, MAX_KEYS)) {

@@ -94,7 +94,7 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
     }
     if (begun === null || (begun.pass === 'forward' && begun.at !== null)) await pass('forward', primary, forward)
     if (begun?.pass !== 'reverse' || begun.at !== null) await pass('reverse', shadow, reverse)
-    const report = reportOf(task, pairs)
+    const report = { ...reportOf(task, pairs), primary: primary.which }
     if (report.clean) await environment.dataPath.verified(route, ticket)
     return report
   } finally {

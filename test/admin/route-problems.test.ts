@@ -35,7 +35,7 @@ test('scripts that use keys which they do not declare are a problem only where s
 test('what a verify has found stays told until it is repaired', async () => {
   const { rest } = (await new FakeControl().status()).routes as { rest: RouteStatus }
   const told = (extra: boolean) =>
-    problemsOf({ ...rest, mirror: { ...rest.mirror, unsettledVerify: { job: 6, keys: 203, extra } } })
+    problemsOf({ ...rest, mirror: { ...rest.mirror, unsettledVerify: { job: 6, keys: 203, extra, turned: false } } })
   const listed =
     "verify 6 lists 203 keys ('understudy jobs keys 6' says why) that no repair or later verify has settled"
   expect(told(false)).toEqual([{ level: 'warn', text: `${listed}: run 'understudy repair ROUTE'`, verify: false }])
@@ -46,7 +46,7 @@ test('what to do about keys that nobody can name is said once, in commands to be
   const { jobs } = (await new FakeControl().status()).routes as { jobs: RouteStatus }
   const told = (...verifyCauses: string[]) => {
     const mirror = { ...jobs.mirror, scriptsInDoubt: [], needsVerify: true, verifyCauses }
-    const unsettledVerify = { job: 6, keys: 203, extra: true }
+    const unsettledVerify = { job: 6, keys: 203, extra: true, turned: false }
     return problemsOf({ ...jobs, mirror: { ...mirror, unsettledVerify } }, 'jobs').map(({ text }) => text)
   }
   expect(told('shadow-restarted')).toEqual([

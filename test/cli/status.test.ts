@@ -79,7 +79,10 @@ describe('understudy status', () => {
     const status = await telling.control.status()
     const { jobs, rest } = status.routes
     const plain = { ...jobs!, mirror: { ...jobs!.mirror, scriptsAstray: null } }
-    const unsettled = { ...rest!, mirror: { ...rest!.mirror, unsettledVerify: { job: 6, keys: 1, extra: false } } }
+    const unsettled = {
+      ...rest!,
+      mirror: { ...rest!.mirror, unsettledVerify: { job: 6, keys: 1, extra: false, turned: false } },
+    }
     telling.control.status = async () => ({ ...status, routes: { plain, unsettled } })
     const { stdout } = await runCli(['status'], { UNDERSTUDY_ADMIN_URL: telling.url })
     await telling.close()

@@ -15,7 +15,7 @@ afterEach(async () => {
 })
 
 const CLUSTER = { target: 'redis+cluster://127.0.0.1:2' }
-const FOUND: UnsettledVerify = { job: 6, keys: 2423, extra: true }
+const FOUND: UnsettledVerify = { job: 6, keys: 2423, extra: true, turned: false }
 const LISTED = "erify 6 lists 2423 keys ('understudy jobs keys 6' says why) that no repair or later verify has settled"
 
 const closedOf = async (target: object, unsettled: UnsettledVerify | null, verifyCauses = ['script']) => {

@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from 'vitest'
+import type { Status } from '../../src/admin/control.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob, keysOf } from '../support/jobs.ts'
 import { driftBetween } from '../support/keyspace.ts'
@@ -92,4 +93,41 @@ test('what the comparer has found is mended without a verify, and leaves the lis
   expect(job).toMatchObject({ progress: { compared: 1, repaired: 1 }, report: { clean: true } })
   expect((await understudy.admin<unknown[]>('/api/v1/mismatches')).body).toEqual([])
   expect(await target.client().get('job:\u0001')).toBe('a')
+})
+
+test('it goes by every verify back to the last one of all keys, and by none of the other side', async () => {
+  const migration = await startMigration([mirroredRoute()], (server) => fillStrings(server, 50))
+  running.push(migration)
+  const { source, target, understudy } = migration
+  await doJob(understudy, 'backfill', 'all')
+  const unsettled = async () =>
+    (await understudy.admin<Status>('/api/v1/status')).body.routes['all']!.mirror.unsettledVerify
+  const phase = async (to: string) => {
+    const body = JSON.stringify({ phase: to, force: true, reason: 'test' })
+    expect((await understudy.admin('/api/v1/routes/all/phase', { method: 'PUT', body })).status).toBe(200)
+  }
+
+  await target.client().set('key:1', 'another')
+  await doJob(understudy, 'verify', 'all')
+  await doJob(understudy, 'verify', 'all', { sample: 0.000_001 })
+  expect(await unsettled()).toMatchObject({ keys: 1, turned: false })
+  expect(await doJob(understudy, 'repair', 'all')).toMatchObject({ progress: { repaired: 1 } })
+  expect(await unsettled()).toBeNull()
+
+  // What only the source has, and what only the target has: told from the source's side.
+  await source.client().set('last copy', 'x')
+  await target.client().set('stranger', 'y')
+  await target.client().del('key:2')
+  await doJob(understudy, 'verify', 'all')
+  await phase('switched')
+  expect(await unsettled()).toMatchObject({ keys: 3, turned: true })
+  const repair = await doJob(understudy, 'repair', 'all', { deleteExtra: true })
+  expect(repair).toMatchObject({ progress: { compared: 0, deleted: 0 } })
+  expect(repair.report!.notes.join()).toMatch(/while the other store was the primary/)
+  expect(await source.client().mget('last copy', 'key:2')).toEqual(['x', 'value 2'])
+  await phase('shadow')
+  expect(await doJob(understudy, 'repair', 'all', { deleteExtra: true })).toMatchObject({
+    progress: { repaired: 2, deleted: 1 },
+  })
+  expect(await driftBetween(source, target)).toEqual([])
 })
