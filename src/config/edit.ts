@@ -24,7 +24,7 @@ type Environment = Readonly<Record<string, string | undefined>>
  * ends stay. Where the route has no `phase`, one is added behind its name.
  *
  * Throws UnderstudyError NOT_FOUND when there is no such route, ADMIN_REFUSED when an edit would have no effect or a wider one (the phase comes
- * from the environment, or from a part that other routes share), CONFIG_INVALID when the file is not YAML.
+ * from the environment, or from a part that other routes share), CONFIG_INVALID when the file is not YAML, or empty.
  */
 export function editPhase(text: string, route: string, phase: Phase, env: Environment = {}): string {
   if (!PHASES.includes(phase)) {
@@ -55,6 +55,8 @@ function parse(text: string): Document {
       'the configuration file is not valid YAML, so it is not edited; see `understudy check`',
     )
   }
+  if (document.contents === null || (isScalar(document.contents) && document.contents.value === null))
+    throw new UnderstudyError('CONFIG_INVALID', 'the configuration file is empty, so it is not edited')
   return document
 }
 
@@ -75,7 +77,7 @@ function findRoute(document: Document, route: string, env: Environment): { map: 
   }
   throw new UnderstudyError(
     'NOT_FOUND',
-    `there is no route "${route}" in the file${didYouMean(route, names) || `; there are ${names.join(', ')}`}`,
+    `there is no route "${route}" in the file${didYouMean(route, names) || (names.length === 0 ? '' : `; there are ${names.join(', ')}`)}`,
   )
 }
 

@@ -178,7 +178,7 @@ export class Gates {
       gate(
         unless(
           this.#sources.isUp(primary),
-          `${name} does not answer: what it has not mirrored is lost; --force --reason goes all the same`,
+          `${name} does not answer: what it has not mirrored is lost; --force --reason TEXT goes all the same`,
         ),
         `${name} answers`,
         true,
@@ -237,9 +237,9 @@ export class Gates {
       gate(
         unless(
           (missing === 0 || underWay) && of.dirtyKeys <= MANY_HOT,
-          `${of.dirtyKeys} keys are not copied to '${shadow}' yet`,
+          `${of.dirtyKeys === 1 ? '1 key is' : `${of.dirtyKeys} keys are`} not copied to '${shadow}' yet`,
         ),
-        `every key in doubt has been copied to '${shadow}'${of.dirtyKeys === 0 ? '' : `, and ${of.dirtyKeys} that are written all the time will be as soon as writes are held`}`,
+        `every key in doubt has been copied to '${shadow}'${of.dirtyKeys === 0 ? '' : `, and ${of.dirtyKeys === 1 ? '1 that is' : `${of.dirtyKeys} that are`} written all the time will be as soon as writes are held`}`,
         true,
       ),
       gate(

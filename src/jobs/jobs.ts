@@ -8,6 +8,7 @@ import { mayClean } from './cleaner.ts'
 import { cleanup } from './cleanup.ts'
 import type { JobEnvironment } from './environment.ts'
 import type { Job, JobKind, JobOptions, JobReport } from './job.ts'
+import { mustBeUsable } from './job-file.ts'
 import { JobStore } from './job-store.ts'
 import { repair } from './repair.ts'
 import { restore } from './restore.ts'
@@ -44,8 +45,15 @@ export function jobRunner({ state, environment, onChange, onDone, log }: JobsOpt
       const route = routeOf(name)
       if (route === undefined) throw new UnderstudyError('NOT_FOUND', `no route is called '${name}'`)
       if (kind === 'cleanup') mayClean(environment.config(), name)
-      else if (WITH_FILES.has(kind)) needsFile(kind, options)
-      else if (rolesOf(route.phase).shadow === null) throw notMirrored(name)
+      else if (WITH_FILES.has(kind)) {
+        needsFile(kind, options)
+        const begun = store.list({ route: name, states: ['paused', 'failed'], limit: MAX_BEGUN })
+        mustBeUsable(
+          kind,
+          options,
+          begun.some((job) => job.kind === kind && job.options.file === options.file),
+        )
+      } else if (rolesOf(route.phase).shadow === null) throw notMirrored(name)
     },
     isRoute: (name) => routeOf(name) !== undefined,
     onChange,
@@ -53,6 +61,9 @@ export function jobRunner({ state, environment, onChange, onDone, log }: JobsOpt
     log,
   })
 }
+
+/** Jobs of one route that may be resumed. */
+const MAX_BEGUN = 1_000
 
 const WITH_FILES: ReadonlySet<JobKind> = new Set(['restore', 'import', 'export'])
 

@@ -143,7 +143,7 @@ export class Fence {
   #inFlight(): string | null {
     for (const state of this.#held)
       if (state.inFlight > 0)
-        return `${state.inFlight} commands of route '${state.name}' are still in flight (its primary has not answered them; where it hangs, --force --reason gives them up when the hold is over)`
+        return `${state.inFlight} commands of route '${state.name}' are still in flight (its primary has not answered them; where it hangs, --force --reason TEXT gives them up when the hold is over)`
     const waiting = this.#recalled.filter((command) => command.waitsAtStore).length
     if (waiting > 0) return `${waiting} blocked commands have not come back yet`
     this.#noteEnded()

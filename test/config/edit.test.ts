@@ -68,7 +68,9 @@ describe('editing a phase', () => {
 
   it.each([
     [FILE, 'job', {}, 'there is no route "job" in the file (did you mean "jobs"?)'],
-    ['routes: 5', 'x', {}, 'there is no route "x"'],
+    ['routes: 5', 'x', {}, /^there is no route "x" in the file$/],
+    ['', 'x', {}, 'the configuration file is empty'],
+    ['# nothing\n---\n', 'x', {}, 'the configuration file is empty'],
     [FILE, 'jobs', { UNDERSTUDY_PHASE_JOBS: 'done' }, 'comes from the environment variable UNDERSTUDY_PHASE_JOBS'],
     [FILE, 'jobs', { UNDERSTUDY_PHASE: 'done' }, 'comes from the environment variable UNDERSTUDY_PHASE;'],
     ['routes:\n- name: x\n  phase: ${P:-mirror}\n', 'x', {}, 'is "${P:-mirror}" in the file'],

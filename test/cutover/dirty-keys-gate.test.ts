@@ -17,4 +17,7 @@ test.each([
   const seen = await gatesOf(configIn('shadow'), configIn('switched'), { all })
   const gate = seen.find(({ reason }) => /not copied to|has been copied to/.test(reason))
   expect(gate?.open).toBe(open)
+  expect(gate?.reason).toMatch(
+    dirtyKeys === 1 ? /^1 key is not |, and 1 that is / : /^\d+ keys are not |, and \d+ that are |every key.*'$/,
+  )
 })

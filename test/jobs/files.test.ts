@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Job } from '../../src/jobs/job.ts'
 import { runCli } from '../cli/run-cli.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob, jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
@@ -184,10 +185,22 @@ test('an export whose file was taken away, or cut off, while it was paused is re
   }
 }, 240_000)
 
-test('a path that cannot be read is told as that', async () => {
+test('a path that cannot be used is told before there is a job that has failed', async () => {
   const { understudy } = migration
-  const read = await over(understudy, (await startJob(understudy, 'import', 'all', { file: directory })).id)
-  expect(read).toMatchObject({ state: 'failed', error: expect.stringMatching(/cannot be used: it is no regular file/) })
+  const all = async () => (await understudy.admin<Job[]>('/api/v1/jobs')).body.length
+  const before = await all()
+  const there = join(directory, 'there.jsonl')
+  writeFileSync(there, '')
+  for (const [kind, file, why, format] of [
+    ['import', directory, /cannot be used: it is no regular file$/],
+    ['import', join(directory, 'typo'), /typo cannot be used: ENOENT/],
+    ['import', there, /cannot be used: it is no directory$/, 'leveldb'],
+    ['restore', join(directory, 'typo'), /typo cannot be used: ENOENT/],
+    ['export', join(directory, 'typo', 'file'), /file cannot be used: ENOENT/],
+    ['export', there, /cannot be used: it exists already$/],
+  ] as const)
+    await expect(startJob(understudy, kind, 'all', { file, ...(format && { format }) })).rejects.toThrow(why)
+  expect(await all()).toBe(before)
 }, 240_000)
 
 test('a file that is read for hours can be left at any moment; a pipe, which cannot be read twice, is refused', async () => {
@@ -211,8 +224,7 @@ test('a file that is read for hours can be left at any moment; a pipe, which can
     expect(await steer(understudy, id, 'cancel')).toMatchObject({ state: 'cancelled' })
   }
   for (const kind of ['import', 'restore'] as const) {
-    const refused = await over(understudy, (await startJob(understudy, kind, 'all', { file: pipe })).id)
-    expect(refused).toMatchObject({ state: 'failed', error: expect.stringMatching(/it is no regular file/) })
+    await expect(startJob(understudy, kind, 'all', { file: pipe })).rejects.toThrow(/it is no regular file/)
   }
 }, 240_000)
 
