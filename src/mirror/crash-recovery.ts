@@ -12,7 +12,6 @@ import type { IntentDoubts } from './intent-doubts.ts'
 import { SEGMENT_NAME } from './intent-log.ts'
 import { SegmentReader } from './intent-segment.ts'
 import type { RunMarker } from './run-marker.ts'
-import { isOfFunctions } from './verify-marks.ts'
 
 const RECORDS_AT_ONCE = 64
 
@@ -54,10 +53,9 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
   if (lastRun === 'incomplete') doubts.verifyAll('what the last run was writing is not known', null)
   for (const name of turned) dirty.toVerify.mark(name, 'turned')
   const { config } = context.routes
-  // What of that is so between other places `FunctionSync` sees to, before the next commit.
-  const inDoubt = [...dirty.toVerify.all()].some(([, cause]) => isOfFunctions(cause))
+  // What is in doubt of functions where they are mirrored between other places than before, `FunctionSync` sees to, before the next commit.
   const isSame = areSamePlaces(store.primaries.get(OF_FUNCTIONS) ?? '', functionPlacesOf(config))
-  const moved = inDoubt && !isSame ? [OF_FUNCTIONS] : []
+  const moved = isSame ? [] : [OF_FUNCTIONS]
   // As long as the segments are there.
   store.setRoutes(primariesOf(config, [...turned, ...moved]), routingOf(config))
   if (known > 0) doubts.say('info', 'dirty keys of the last run will be copied', null, { keys: known })

@@ -1,7 +1,7 @@
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
-import type { VerifyCause } from './verify-marks.ts'
+import { isOfFunctions, type VerifyCause } from './verify-marks.ts'
 
 const EVERY_MS = 1_000
 
@@ -17,11 +17,10 @@ const ALARMING: readonly DirtyReason[] = [
 
 /** More may differ on the shadow of a route than the keys that are dirty. */
 export function sayInDoubt({ log }: DataPathContext, route: string, cause: VerifyCause): void {
-  if (cause === 'functions-removed') return
+  // `FunctionSync` says what it finds.
+  if (isOfFunctions(cause)) return
   const fields = { route, reason: cause }
-  if (cause === 'functions')
-    log({ level: 'warn', msg: 'the functions of the shadow may differ; they are compared and brought over', fields })
-  else log({ level: 'error', msg: 'keys may differ that nobody can name; the route needs a verify', fields })
+  log({ level: 'error', msg: 'keys may differ that nobody can name; the route needs a verify', fields })
 }
 
 /**

@@ -22,6 +22,12 @@ export function areSamePlaces(one: string, other: string): boolean {
   return serversIn(one).join() === serversIn(other).join()
 }
 
+/** Functions are mirrored to a server that has not been the other one of the two before: what the primary has loaded until now it may lack. */
+export function doesBegin(before: string, places: string): boolean {
+  if (places === '') return false
+  return serversIn(before).sort().join() !== serversIn(places).sort().join()
+}
+
 /** The primary has another name and another address: it is another server, and none that has moved. False where one is not known. */
 export function isTurned(before: string, places: string): boolean {
   if (before === '' || places === '' || nameIn(before) === nameIn(places)) return false

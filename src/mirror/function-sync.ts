@@ -6,7 +6,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { askAboutFunctions, LIST_FUNCTIONS, librariesOf } from './function-list.ts'
-import { areSamePlaces, functionPlacesOf, isTurned } from './function-places.ts'
+import { areSamePlaces, doesBegin, functionPlacesOf, isTurned } from './function-places.ts'
 import { type FunctionLibrary, FunctionRefusals } from './function-refusals.ts'
 import type { SentFunctions } from './sent-functions.ts'
 import { codeOf, isUnknownCommand, refusedCommand } from './store-errors.ts'
@@ -28,6 +28,8 @@ const REFUSAL = /^(ERR|NOPERM) /
  *       ▲                                       └─ FUNCTION LOAD REPLACE, FUNCTION DELETE on the shadow ─┐
  *       └────────────────────────────────────────────────────────────────────────────────────────────────┘
  *
+ * They are in doubt where mirroring begins, too: no backfill brings functions.
+ *
  * The doubt is a cause of `VerifyMarks`: it stands on disk and closes the gate of a switch. A library that the shadow refuses (another server's API) keeps it so until somebody has loaded one there that does
  * the same (`FunctionRefusals`). Deleted on the shadow is only what was deleted on the primary, as far as is known, while it was this one's shadow: what else it has alone may be a neighbour's.
  *
@@ -41,6 +43,8 @@ export class FunctionSync {
   #notBeforeMs = 0
   #failures = 0
   #said = ''
+  /** They were found to differ, and that was said; null: not since they were last the same. */
+  #differing: string | null = null
   /** Whose functions are in doubt, if any are (`functionPlacesOf`). */
   #places: string
   readonly refusals = new FunctionRefusals()
@@ -54,8 +58,7 @@ export class FunctionSync {
 
   /** The last run's doubts are known. `places`: between which; empty: some may be of before these were changed; null: it did not say. */
   recover(places: string | null): void {
-    if (places === null) this.#dirty.toVerify.forgetRemoved()
-    else this.#places = places === '' ? NOT_KNOWN : places
+    this.#places = places === '' ? NOT_KNOWN : (places ?? '')
     this.routesChanged()
   }
 
@@ -77,13 +80,16 @@ export class FunctionSync {
     this.#notBeforeMs = 0
     this.#failures = 0
     this.#said = ''
-    if (!isTurned(before, places) || !toVerify.hasCause(name, 'functions')) return
-    toVerify.mark(name, 'turned')
-    this.#context.log({
-      level: 'error',
-      msg: 'the primary was changed while the functions of the two stores differed: the new one may lack libraries that the former one has; none is brought over before a verify of the route',
-      fields: { route: name },
-    })
+    this.#differing = null
+    if (isTurned(before, places) && toVerify.hasCause(name, 'functions')) {
+      toVerify.mark(name, 'turned')
+      this.#context.log({
+        level: 'error',
+        msg: 'the primary was changed while the functions of the two stores differed: the new one may lack libraries that the former one has; none is brought over before a verify of the route',
+        fields: { route: name },
+      })
+    }
+    if (doesBegin(before, places)) toVerify.mark(name, 'functions')
   }
 
   /** Called on the clock's tick. */
@@ -140,6 +146,7 @@ export class FunctionSync {
     let because: string | null = null
     const notTaken: string[] = []
     const places = this.#places
+    this.#sayDiffering(route, steps)
     route.state.backlogCommands++
     for (const { library, args } of steps) {
       askAboutFunctions(shadow, args, (reply) => {
@@ -178,7 +185,20 @@ export class FunctionSync {
     this.#said = ''
     this.refusals.attempted([], null)
     this.#dirty.toVerify.functionsSettled(name)
-    this.#context.log({ level: 'info', msg: "the shadow's functions are the primary's", fields: { route: name } })
+    if (this.#differing !== null)
+      this.#context.log({ level: 'info', msg: "the shadow's functions are the primary's", fields: { route: name } })
+    this.#differing = null
+  }
+
+  #sayDiffering({ name }: Route, steps: readonly Step[]): void {
+    const library = steps.map((step) => step.library).join(', ')
+    if (this.#differing === library) return
+    this.#differing = library
+    this.#context.log({
+      level: 'warn',
+      msg: "the shadow's functions are not the primary's; they are brought over",
+      fields: { route: name, library },
+    })
   }
 
   #later(error: string, store: string): void {
@@ -187,6 +207,7 @@ export class FunctionSync {
     const retryMs = Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** this.#failures++)
     this.#notBeforeMs = this.#context.clock.nowMs + (hopeless ? HOPELESS_MS : retryMs)
     const library = this.refusals.libraries.join(', ') || null
+    this.#differing ??= ''
     if (this.#said === `${store} ${library}`) return
     this.#said = `${store} ${library}`
     this.#context.log({

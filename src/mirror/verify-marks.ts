@@ -22,7 +22,7 @@ export const VERIFY_CAUSES = [
   'server-wide',
   /** A script has written to keys that it does not declare, or may have, and the shadow may lack that. */
   'script',
-  /** An effect on functions was lost: they are compared and brought over by themselves (`function-sync.ts`). */
+  /** An effect on functions was lost, or mirroring begins: they are compared and brought over by themselves (`function-sync.ts`). */
   'functions',
   /** The shadow may also have functions that the primary has not: those are deleted. */
   'functions-removed',

@@ -82,7 +82,10 @@ test('a process that is killed right behind a forced switch has not lost what th
   const state = crashCopy()
   await path.stop()
   const again = await startAgain({ old, fresh }, state)
-  expect(again.runtime.stats().routes['all']).toMatchObject({ dirtyKeys: 0, verifyCauses: ['turned'] })
+  expect(again.runtime.stats().routes['all']).toMatchObject({
+    dirtyKeys: 0,
+    verifyCauses: expect.arrayContaining(['turned']),
+  })
   expect(await old.client().get('k')).toBe('last')
   expect(await fresh.client().get('k')).toBe('first')
 })

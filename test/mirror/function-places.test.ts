@@ -190,14 +190,23 @@ describe('where the primary was changed while functions differed, none is brough
   })
 })
 
-test('between which servers functions are mirrored is on disk from the first moment', async () => {
+test('between which servers functions are mirrored is on disk from the first moment, and no sooner than that they are in doubt', async () => {
+  fresh.pause()
   await start()
-  const copy = mkdtempSync(join(dir, 'crash-'))
-  cpSync(join(dir, 'state'), copy, { recursive: true })
-  const database = new DatabaseSync(join(copy, 'dirty.db'), { readOnly: true })
-  const row = database.prepare("SELECT primary_end AS places FROM primaries WHERE route = '*'").get()
-  database.close()
-  expect(row).toEqual({ places: functionPlacesOf(configOf(options({}))) })
+  const onDisk = () => {
+    const copy = mkdtempSync(join(dir, 'crash-'))
+    cpSync(join(dir, 'state'), copy, { recursive: true })
+    const database = new DatabaseSync(join(copy, 'dirty.db'), { readOnly: true })
+    const row = database.prepare("SELECT primary_end AS places FROM primaries WHERE route = '*'").get()
+    const causes = database.prepare("SELECT cause FROM verify_causes WHERE route = 'all'").all()
+    database.close()
+    return { ...row, causes: causes.map(({ cause }) => cause) }
+  }
+  // Nothing is known.
+  expect(onDisk()).toEqual({ places: '', causes: [] })
+  await eventually(() => expect(onDisk()).not.toEqual({ places: '', causes: [] }))
+  expect(onDisk()).toEqual({ places: functionPlacesOf(configOf(options({}))), causes: ['functions'] })
+  fresh.resume()
 })
 
 test('a store that only gets another name is where it was: functions in doubt are brought over', async () => {
@@ -229,3 +238,80 @@ test('the places of functions are those of the route `*`, whatever it is called'
   expect(of({ phase: 'passthrough' })).toBe('')
   expect(of({ target: 'old' })).toBe('')
 })
+
+describe('where mirroring begins, the libraries that were there before are brought over', () => {
+  /** Somebody's own stay, but for those of the primary's names. */
+  const brought = (path: DataPathUnderTest) =>
+    eventually(async () => {
+      expect(causesOf(path)).toEqual([])
+      expect(await functionsOf(fresh)).toEqual([library('early'), library('own')])
+    })
+
+  beforeEach(async () => {
+    await old.client().call('FUNCTION', 'LOAD', library('early'))
+    await fresh.client().call('FUNCTION', 'LOAD', library('own'))
+  })
+
+  test('while it runs, and not again by a switch', async () => {
+    const path = await start({ phase: 'passthrough' })
+    await path.client().set('k', 1)
+    await path.apply(options({ phase: 'mirror' }))
+    await brought(path)
+    await path.apply(options({ phase: 'switched' }))
+    expect(causesOf(path)).toEqual([])
+    expect(await functionsOf(old)).toEqual([library('early')])
+  })
+
+  test('to another target', async () => {
+    const path = await start({ target: 'third' })
+    await eventually(async () => expect(await functionsOf(third)).toEqual([library('early')]))
+    await eventually(() => expect(causesOf(path)).toEqual([]))
+    await path.apply(options({}))
+    await brought(path)
+  })
+
+  test('with the first start', async () => {
+    await brought(await start())
+  })
+
+  test('with a later start', async () => {
+    await (await start({ phase: 'passthrough' })).stop()
+    await brought(await start())
+  })
+
+  test('after a restart in between, also after a crash', async () => {
+    const path = await start({ phase: 'passthrough' })
+    await path.client().set('k', 1)
+    await fresh.kill9()
+    await path.apply(options({ phase: 'mirror' }))
+    const stateDir = mkdtempSync(join(dir, 'crash-'))
+    cpSync(join(dir, 'state'), stateDir, { recursive: true })
+    await path.stop()
+    await fresh.restart()
+    await fresh.client().call('FUNCTION', 'LOAD', library('own'))
+    const again = await start()
+    await brought(again)
+    await again.stop()
+    await fresh.client().call('FUNCTION', 'DELETE', 'early')
+    const crashed = await start({ stateDir })
+    // Whether the primary was changed, too, nobody may know by then.
+    await crashed.runtime.jobs.verified('all', await crashed.runtime.jobs.verifyTicket('all'))
+    await brought(crashed)
+  })
+})
+
+test.each<[string, () => Promise<unknown>]>([
+  ['neither has any', async () => {}],
+  ['the primary has none, and the shadow does not let them be listed', () => mayNot(fresh)],
+  ['the primary does not let them be listed', () => mayNot(old)],
+])('where mirroring begins and %s, nothing is said of functions', async (_how, prepare) => {
+  await prepare()
+  const path = await start()
+  await eventually(() => expect(causesOf(path)).toEqual([]))
+  expect(path.runtime.stats().routes['all']!.refusedBecause).toBeNull()
+  expect(JSON.stringify(path.notices)).not.toContain('functions')
+})
+
+function mayNot(server: RedisServer): Promise<unknown> {
+  return server.client().call('ACL', 'SETUSER', 'default', '-function')
+}

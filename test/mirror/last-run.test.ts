@@ -48,6 +48,7 @@ test('the routes in force are on disk before the first command goes by them', as
   const { path, stateDir } = await start()
   expect(lastRunIn(crashCopy(stateDir))!.routing).toEqual(routingOf(path.config))
   const next = inPhase(path.config, 'switched')
+  await eventually(() => expect(path.runtime.stats().routes['all']!.verifyCauses).toEqual([]))
   let atTheSwap = null
   const apply = path.runtime.apply(changeBetween(path.config, next, 1))
   const { ok } = await apply.then((result) => {

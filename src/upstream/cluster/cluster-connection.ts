@@ -247,6 +247,8 @@ export class ClusterConnection implements PipelineConnection {
     switch (way) {
       case 'any':
         return this.#sender.sendAny(frameOf(view), 1, this.#places.add())
+      case 'speaker':
+        return this.#sender.sendMessages(frameOf(view), 1, this.#places.add())
       case 'ok':
         return this.#toAll(frameOf(view), (frames) => frames[0]!, spec?.write === true)
       case 'sum':

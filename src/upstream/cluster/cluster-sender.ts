@@ -20,6 +20,8 @@ import { WatchedNode } from './watched-node.ts'
  * What is sent again goes when nothing else of its slot is under way, in the order in which it was sent before; what comes for that slot meanwhile waits behind it. Where a node has executed a
  * later command before it knew that (keys of one slot move one by one, and a slot can move away and back within one round trip), the earlier one is given up if their order makes a
  * difference: `TRYAGAIN`, not executed. So commands on one key never overtake each other. A blocking command that is sent again waits for what is left of its time.
+ *
+ * What is published has a place among the slots, `MESSAGES`, whose owner is the node that speaks (`NodeLinks.speaker`): when another one takes over, messages wait until all before them are answered or lost, as commands of a slot do.
  */
 export class ClusterSender {
   readonly #cluster: Cluster
@@ -63,6 +65,11 @@ export class ClusterSender {
     this.sendTo(this.#links.any(), bytes, replies, place, 0)
   }
 
+  /** What is published, in the order in which it comes. */
+  sendMessages(bytes: Buffer, replies: number, place: Place): void {
+    this.send(MESSAGES, EVERYTHING, bytes, replies, place)
+  }
+
   sendTo(node: NodeAddress, bytes: Buffer, replies: number, place: Place, part: number): void {
     const command = new Sent(this.#seq++, -1, EVERYTHING, bytes, replies, place, part, this.#options.clock.nowMs)
     this.#pushTo(node, command, null)
@@ -79,7 +86,7 @@ export class ClusterSender {
     const { slot, place, part } = command
     let flow = this.#slots.get(slot)
     if (flow === undefined) this.#slots.set(slot, (flow = new SlotFlow()))
-    const owner = this.#cluster.topology!.owners[slot]!
+    const owner = this.#ownerOf(slot)
     const isElsewhere = flow.underWay > 0 && (flow.redirected > 0 || flow.node !== owner)
     if (flow.again.length > 0 || flow.waiting.length > 0 || isElsewhere) {
       command.keep()
@@ -88,10 +95,16 @@ export class ClusterSender {
     } else this.#push(flow, command)
   }
 
+  /** Place of the master that serves the slot, -1: none; of messages, the turn of the node that speaks. */
+  #ownerOf(slot: number): number {
+    return slot === MESSAGES ? this.#links.speaker().turn : this.#cluster.topology!.owners[slot]!
+  }
+
   #push(flow: SlotFlow, command: Sent): void {
-    const { masters, owners } = this.#cluster.topology!
-    const owner = owners[command.slot]!
-    const to = command.redirect ?? masters[owner]
+    const owner = this.#ownerOf(command.slot)
+    const to =
+      command.redirect ??
+      (command.slot === MESSAGES ? this.#links.speaker().node : this.#cluster.topology!.masters[owner])
     if (command.role === 'needs' && this.#watched.isAny) {
       command.redirect = this.#watched.place
       if (command.redirect === null) return this.#notExecuted(command)
@@ -240,6 +253,8 @@ export class ClusterSender {
   }
 }
 
+/** No slot. */
+const MESSAGES = 16_384
 const parser = new CommandParser()
 const UNWATCH = encodeCommand(['UNWATCH'])
 const NOBODY: ReplyOwner = { settle: () => {}, lost: () => {}, timedOut: () => {} }

@@ -124,14 +124,14 @@ export class ClusterTransaction {
     const replies = commands.length + 2
     if (watched >= 0) this.#sender.sendWatched(watched, bytes, replies, this.#places.add())
     else if (slot >= 0) this.#sender.send(slot, { keyHash: 0, writes: true }, bytes, replies, this.#places.add())
-    else this.#sender.sendAny(bytes, replies, this.#places.add())
+    else this.#sender.sendMessages(bytes, replies, this.#places.add())
   }
 }
 
 /** One node's answer is as good as all of theirs, as far as a transaction goes. */
 function isAnsweredByOne(name: string): boolean {
   const way = keylessWay(name)
-  return way === 'any' || way === 'every' || way === 'common'
+  return way === 'any' || way === 'speaker' || way === 'every' || way === 'common'
 }
 
 const MULTI = encodeCommand(['MULTI'])

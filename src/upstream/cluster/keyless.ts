@@ -2,6 +2,7 @@
  * What becomes of a command without keys: it goes to
  *
  *   any     one node: they all say the same, or what one says is as good
+ *   speaker one node, and the same one as long as it can be spoken to: messages that reach the others by two ways overtake each other
  *   ok      all masters: the first error, or the first node's answer
  *   sum     all masters: the sum of their numbers
  *   list    all masters: their lists, one behind the other
@@ -14,16 +15,17 @@
  *
  * Everything else concerns one server, and a cluster has several: it is refused.
  */
-export type Keyless = 'any' | 'ok' | 'sum' | 'list' | 'info' | 'scan' | 'some' | 'every' | 'common' | 'node'
+export type Keyless = 'any' | 'speaker' | 'ok' | 'sum' | 'list' | 'info' | 'scan' | 'some' | 'every' | 'common' | 'node'
 
 const TABLE: Readonly<Record<Keyless, readonly string[]>> = {
   any: [
-    ...['PING', 'ECHO', 'TIME', 'PUBLISH', 'EVAL', 'EVALSHA', 'EVAL_RO', 'EVALSHA_RO', 'FCALL', 'FCALL_RO', 'LOLWUT'],
+    ...['PING', 'ECHO', 'TIME', 'EVAL', 'EVALSHA', 'EVAL_RO', 'EVALSHA_RO', 'FCALL', 'FCALL_RO', 'LOLWUT'],
     ...['COMMAND', 'COMMAND COUNT', 'COMMAND DOCS', 'COMMAND INFO', 'COMMAND LIST', 'COMMAND GETKEYS', 'CONFIG GET'],
     ...['FUNCTION DUMP', 'ACL WHOAMI', 'ACL CAT', 'AUTH'],
     // Sent to ask whether the user may.
     ...['CLIENT LIST', 'CLIENT KILL', 'CLIENT PAUSE', 'CLIENT UNPAUSE'],
   ],
+  speaker: ['PUBLISH'],
   ok: [
     ...['FLUSHALL', 'FLUSHDB', 'SCRIPT LOAD', 'SCRIPT FLUSH', 'CONFIG SET', 'CONFIG RESETSTAT'],
     ...['FUNCTION LOAD', 'FUNCTION DELETE', 'FUNCTION FLUSH', 'FUNCTION RESTORE', 'HELLO'],

@@ -2,9 +2,16 @@ import type { Pipeline } from '../pipeline.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
 import { NodeLink } from './node-link.ts'
-import type { ClusterNode } from './topology.ts'
+import type { ClusterNode, Topology } from './topology.ts'
 
 export type NodeAddress = Pick<ClusterNode, 'host' | 'port'>
+
+/** The node that publishes. */
+export interface Speaker {
+  readonly node: NodeAddress
+  /** Another one where the node before was a master no more, and could still be spoken to: it has to have answered first. */
+  readonly turn: number
+}
 
 export interface NodeLinksOwner {
   /** A node can be spoken to. */
@@ -32,6 +39,9 @@ export class NodeLinks {
   /** By address. */
   readonly #links = new Map<string, NodeLink>()
   #relaying: Pipeline | null = null
+  #speaker: Speaker | null = null
+  /** That one is a master as of this topology. */
+  #speakerIn: Topology | null = null
   /** Connections of the beginning that have not come up yet. */
   readonly #first = new Set<Pipeline>()
   #begun = false
@@ -96,6 +106,22 @@ export class NodeLinks {
     const links = masters.map((node) => this.#links.get(addressOf(node)))
     const best = links.findIndex((link) => link?.pipeline.state === 'up' && !link.lags())
     return masters[Math.max(0, best)]!
+  }
+
+  /** The node that is to publish: the one that did last, also where it takes its time, unless it is down or no master any more. */
+  speaker(): Speaker {
+    const last = this.#speaker
+    const topology = this.#cluster.topology!
+    const isDown = last === null || this.to(last.node).pipeline.state === 'down'
+    if (!isDown && this.#speakerIn === topology) return last
+    this.#speakerIn = topology
+    const lastAddress = last === null ? '' : addressOf(last.node)
+    if (!isDown && topology.masters.some((node) => addressOf(node) === lastAddress)) return last
+    const node = this.any()
+    if (last !== null && addressOf(node) === lastAddress) return last
+    // For one that is down nobody waits.
+    this.#speaker = { node, turn: (last?.turn ?? 0) + (isDown ? 0 : 1) }
+    return this.#speaker
   }
 
   /** A subscriber's bytes go down one of them. */

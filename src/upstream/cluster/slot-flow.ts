@@ -94,7 +94,7 @@ export class SlotFlow implements Debtor {
   underWay = 0
   /** Those among them that went where a node had pointed. */
   redirected = 0
-  /** Place of the master that what is under way went to. */
+  /** Place of the master that what is under way went to; of messages, the turn of the node. */
   node = -1
   /** Not executed, and to be sent again when nothing is under way. */
   readonly again: Sent[] = []

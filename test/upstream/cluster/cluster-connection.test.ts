@@ -14,8 +14,9 @@ afterEach(async () => {
   for (const one of running.splice(0).reverse()) await one.stop()
 })
 
-test('whatever a subscriber asks is answered in turn, and owes no reply once it is', async () => {
-  const nodes = await FakeNode.start(2)
+/** A connection to two nodes that know each other, and what it has said. */
+async function connected({ dedicated }: { dedicated: boolean }) {
+  const nodes = (await FakeNode.start(2)) as [FakeNode, FakeNode]
   for (const node of nodes) node.masters = nodes
   running.push(...nodes)
   const config = configOf({ stores: { many: storeOf(nodes) } }).stores['many']!
@@ -29,7 +30,7 @@ test('whatever a subscriber asks is answered in turn, and owes no reply once it 
     {
       ...{ store: config, endpoint: () => config.endpoints[0]!, turn, clock },
       ...{ identity: { database: 0, protocol: 2, user: null }, whenDown: 'fail' },
-      ...{ batchMs: 0, dedicated: true, limitBytes: 1_000 },
+      ...{ batchMs: 0, dedicated, limitBytes: 1_000 },
     },
     {
       ready: () => {
@@ -47,6 +48,11 @@ test('whatever a subscriber asks is answered in turn, and owes no reply once it 
     connection.socket!.write(Buffer.concat(commands.map((command) => encodeCommand(command))))
     connection.endWrite()
   }
+  return { nodes, cluster, clock, heard, say }
+}
+
+test('whatever a subscriber asks is answered in turn, and owes no reply once it is', async () => {
+  const { heard, say } = await connected({ dedicated: true })
   say(['SUBSCRIBE', 'news'], ['PING'], ['PING'])
   // That it is no command here is this node's answer to PING.
   const pong = '-ERR unknown command\r\n'
@@ -55,4 +61,31 @@ test('whatever a subscriber asks is answered in turn, and owes no reply once it 
   // A reply that has a place among others, behind whatever should be owed before it.
   say(['SELECT', '0'])
   await eventually(() => expect(heard.slice(3)).toEqual(['+OK\r\n']))
+})
+
+test('what is published goes by one node, also while that lags, and by another one when all before it is answered', async () => {
+  const { nodes, cluster, clock, heard, say } = await connected({ dedicated: false })
+  const published = (node: FakeNode) => node.heard.filter((command) => command.startsWith('PUBLISH'))
+  // All are up.
+  const written = ['{a}', '{b}', '{c}', '{d}']
+  say(...written.map((key) => ['SET', key, 'v']))
+  await eventually(() => expect(heard.join('')).toBe('+OK\r\n'.repeat(written.length)))
+  say(['PUBLISH', 'news', '0'])
+  await eventually(() => expect(heard).toHaveLength(written.length + 1))
+  const [speaker, other] = published(nodes[0]).length === 1 ? nodes : ([...nodes].reverse() as typeof nodes)
+  const spoken = published(speaker)
+  speaker.withholds = (command) => command.startsWith('PUBLISH')
+  say(['PUBLISH', 'news', '1'])
+  await eventually(() => expect(published(speaker)).toEqual([...spoken, 'PUBLISH news 1']))
+  clock.nowMs += 1_000
+  say(['PUBLISH', 'news', '2'], ['MULTI'], ['PUBLISH', 'news', '3'], ['EXEC'])
+  await eventually(() => expect(published(speaker).slice(1)).toEqual([1, 2, 3].map((n) => `PUBLISH news ${n}`)))
+  const topology = cluster.topology!
+  const masters = topology.masters.filter(({ port }) => port === other.port)
+  cluster.topology = { ...topology, masters, owners: topology.owners.map(() => 0) }
+  say(['PUBLISH', 'news', '4'], ['SET', 'behind', 'it'])
+  await eventually(() => expect(other.heard).toContain('SET behind it'))
+  expect(published(other)).toEqual([])
+  speaker.release()
+  await eventually(() => expect(published(other)).toEqual(['PUBLISH news 4']))
 })
