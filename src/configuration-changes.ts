@@ -3,6 +3,7 @@ import type { PhaseRequest, PhaseResult, PhasesResult, ReloadRequest, ReloadResu
 import type { SwitchRecord } from './admin/switch-record.ts'
 import { hashOfConfig } from './admin/views.ts'
 import { UnderstudyError } from './base/errors.ts'
+import { stopping } from './base/stop-steps.ts'
 import type { ChangeGuards } from './change-guards.ts'
 import type { Config } from './config/config.ts'
 import { isReadOnce, parseConfig, readConfigFile } from './config/load.ts'
@@ -58,8 +59,11 @@ export class ConfigurationChanges {
   readonly #readOnce: boolean
   /** The text of the file that was last put in force, or refused; null: that of the start. */
   #tried: string | null = null
+  #isStopping = false
+  readonly #stopped = Promise.withResolvers<never>()
 
   constructor(options: ChangesOptions) {
+    this.#stopped.promise.catch(() => {})
     this.#options = options
     this.#config = options.config
     this.#readOnce = options.configPath === null || isReadOnce(options.configPath)
@@ -99,6 +103,12 @@ export class ConfigurationChanges {
   /** What the process was started with, if it began with something else, is a change like any other now. Resolves when it is in force, or refused: which is told as of any reload. */
   async catchUp(): Promise<void> {
     if (this.#awaited !== null) await this.reload().catch(() => {})
+  }
+
+  /** To be called before anything is stopped: what waits is called off (STOPPING), and that is no decision that the next start has to know. */
+  stop(): void {
+    this.#isStopping = true
+    this.#stopped.reject(stopping())
   }
 
   /** As `Control.reload`. */
@@ -158,7 +168,7 @@ export class ConfigurationChanges {
       }
     } catch (thrown) {
       const error = diskTrouble(thrown) ?? thrown
-      if (!dryRun) this.#refused(next, error)
+      if (!dryRun && !this.#isStopping) this.#refused(next, error)
       throw error
     }
   }
@@ -244,7 +254,7 @@ export class ConfigurationChanges {
     await this.#mustBeOpen(prospect, force)
     let applied: Applied
     try {
-      await this.#approach(prospect)
+      await this.#unlessStopped(this.#approach(prospect))
       applied = await this.#swap(prospect, force)
     } catch (error) {
       this.#guards!.completeness.calledOff(old)
@@ -317,7 +327,7 @@ export class ConfigurationChanges {
 
   /** Throws GATE_CLOSED, unless it is forced. */
   async #mustBeOpen({ next, same }: Prospect, force: boolean): Promise<void> {
-    const closed = force ? [] : await this.#guards!.gates.approach(this.#config, next, same)
+    const closed = force ? [] : await this.#unlessStopped(this.#guards!.gates.approach(this.#config, next, same))
     if (closed.length > 0) throw new UnderstudyError('GATE_CLOSED', closed.join('; '))
   }
 
@@ -342,8 +352,14 @@ export class ConfigurationChanges {
     this.#options.onReloaded(successful, text)
   }
 
+  /** Throws STOPPING as soon as the process stops. */
+  #unlessStopped<T>(step: Promise<T>): Promise<T> {
+    return Promise.race([this.#stopped.promise, step])
+  }
+
   #oneAtATime<T>(change: () => Promise<T>): Promise<T> {
-    const result = this.#changing.then(change, change)
+    const begin = (): Promise<T> => (this.#isStopping ? Promise.reject(stopping()) : change())
+    const result = this.#changing.then(begin, begin)
     this.#changing = result.catch(() => {})
     return result
   }

@@ -201,6 +201,7 @@ export class Sidecar implements Control {
    */
   stop(graceMs: number): Promise<boolean> {
     this.#isStopping = true
+    this.#changes.stop()
     const history = this.#history
     const state = this.#state
     this.#history = null

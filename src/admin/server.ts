@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { z } from 'zod'
 import { UnderstudyError } from '../base/errors.ts'
+import { stopping } from '../base/stop-steps.ts'
 import type { ListenTlsConfig } from '../config/config.ts'
 import type { Log } from '../observability/log.ts'
 import { errorFields } from '../observability/log-error.ts'
@@ -165,10 +166,6 @@ function buildServer({ control, host, token, tls, log }: AdminServerOptions, eve
     })
   }
   return server
-}
-
-function stopping(): UnderstudyError {
-  return new UnderstudyError('STOPPING', 'Understudy is stopping: ask again when it has started')
 }
 
 /** What is no HTTP, or has no end, is answered in the form of every other error, and the connection is closed. */

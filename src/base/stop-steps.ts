@@ -1,5 +1,10 @@
 import { UnderstudyError } from './errors.ts'
 
+/** Of what is asked for, or waits, while the process stops. */
+export function stopping(): UnderstudyError {
+  return new UnderstudyError('STOPPING', 'Understudy is stopping: ask again when it has started')
+}
+
 /** One part that is to be stopped. */
 export interface StopStep {
   /** For the log: what is being stopped. */

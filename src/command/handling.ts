@@ -136,7 +136,7 @@ export const HANDLING: Readonly<Record<string, HandlingRow>> = {
   'LATENCY HISTOGRAM': row('mended', 'the primary’s, and the calls of what Understudy answers itself'),
   'SCRIPT EXISTS': row(
     'mended',
-    'yes where every primary in use has the script, of a cluster every master; those whose source has passed are loaded there first',
+    'yes where every primary in use has the script, of a cluster every master; those whose source has passed are loaded there first; a primary that gives no answer is left out, unless it is that of `*`',
   ),
   'CONFIG SET': row(
     'mended',

@@ -1,15 +1,9 @@
 import { encodeReply, FRAME } from '../resp/encode.ts'
 import type { Reply } from '../resp/reply.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
-import { Gather } from './gather.ts'
+import { Gather, type Question } from './gather.ts'
 import { isMalformed } from './malformed.ts'
 import type { Session } from './session.ts'
-
-/** One command to one store. */
-export interface Question {
-  readonly pipeline: Pipeline
-  readonly bytes: Buffer
-}
 
 /** The connection that the client's ordinary commands take to a store: another one would not see what they have just written, and not know the client's flags. */
 export function pipelineTo({ path, own, database, protocol, user }: Session, store: number): Pipeline {

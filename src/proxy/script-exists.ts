@@ -1,11 +1,13 @@
 import type { CommandView } from '../resp/command-view.ts'
-import { decodeReply } from '../resp/decode.ts'
-import type { Reply } from '../resp/reply.ts'
+import { inAllOf } from '../upstream/cluster/merge.ts'
 import { ask, pipelineTo } from './ask-stores.ts'
 import { namedScript } from './script-calls.ts'
 import type { Session } from './session.ts'
 
-/** SCRIPT EXISTS: a script is there where every primary in use has it. Those whose sources have passed are loaded first. False: has to wait. */
+/**
+ * SCRIPT EXISTS: a script is there where every primary in use has it. Those whose sources have passed are loaded first. One that gives no answer is left out, unless it is that of `*`: what is called there is loaded ahead of the
+ * call, as far as it is known. False: has to wait.
+ */
 export function scriptExists(session: Session, view: CommandView): boolean {
   const { path } = session
   const { routes } = path
@@ -15,22 +17,19 @@ export function scriptExists(session: Session, view: CommandView): boolean {
     session.own.carryCaching([])
   }
   if (routes.fallback.state.switching) return session.waitFor('hold')
-  for (const store of routes.primaryStores) {
-    const pipeline = pipelineTo(session, store)
-    if (pipeline.full) return session.noRoom(pipeline)
-  }
+  const lead = pipelineTo(session, routes.fallback.primary.store)
+  if (lead.full) return session.noRoom(lead)
   const bytes = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
-  const questions = routes.primaryStores.map((store) => {
+  const questions = routes.primaryStores.flatMap((store) => {
     const pipeline = pipelineTo(session, store)
+    const isOptional = pipeline !== lead
+    if (isOptional && (pipeline.state === 'down' || pipeline.full)) return []
     for (let i = 2; i < view.argc; i++) {
       const script = namedScript(path, view, i)
       if (script !== null) path.scriptLoads.ahead(pipeline, script)
     }
-    return { pipeline, bytes }
+    return [{ pipeline, bytes, isOptional }]
   })
-  ask(session, questions, (frames) => {
-    const [first, ...others] = frames.map((frame) => decodeReply(frame, 0, frame.length) as number[])
-    return first!.map((one, i): Reply => (others.every((other) => other[i] === one) ? one : 0))
-  })
+  ask(session, questions, inAllOf)
   return true
 }

@@ -109,6 +109,27 @@ test('while it stops, nothing is changed any more, reading goes on, and a switch
   }
 })
 
+test('a reload that waits for a gate when it stops is not told as refused', async () => {
+  const target = await startRedis()
+  try {
+    await startWith('async () => {}', target)
+    await target.kill9()
+    await eventually(async () => {
+      const { stores } = (await understudy.admin<Status>('/api/v1/status')).body
+      expect(stores['new']?.up).toBe(false)
+    })
+    understudy.edit((text) => text.replace('mirror', 'switched'))
+    const reload = understudy.admin('/api/v1/config/reload', { method: 'POST' })
+    expect(await Promise.race([reload, sleep(500, 'waits')])).toBe('waits')
+    understudy.signal('SIGTERM')
+    expect(await reload).toMatchObject({ status: 503, body: { error: { code: 'STOPPING' } } })
+    expect(await understudy.exited).toEqual({ code: 0, signal: null })
+    expect(understudy.stdout).not.toMatch(/"level":"error"/)
+  } finally {
+    await target.stop()
+  }
+})
+
 /** Starts it with another `JobRunner.stop`; with a target, in `mirror`. */
 async function startWith(stop: string, target: RedisServer | null = null): Promise<void> {
   const runner = new URL('../../src/jobs/runner.ts', import.meta.url).href

@@ -136,6 +136,23 @@ test('a client of RESP3 is answered in its shapes, also where several nodes answ
   expect(await client.ask('GET', 'key:1')).toBe('$5\r\nkey:1\r\n')
 })
 
+test('what a node that hangs has answered one user to INFO last is no answer to another', async () => {
+  path = await start({ clients: { auth: 'passthrough' } })
+  const hung = cluster.servers[1]!
+  for (const server of cluster.servers)
+    await server.client().call('ACL', 'SETUSER', 'mute', 'on', '>open', '~*', '+@read', '+@connection', '-info')
+  const reader = path.client({ username: 'reader', password: 'open' })
+  const mute = path.client({ username: 'mute', password: 'open', enableReadyCheck: false })
+  expect(await reader.info()).toContain('run_id:')
+  await expect(mute.info()).rejects.toThrow('NOPERM')
+  hung.pause()
+  try {
+    expect(await reader.info()).toContain('run_id:')
+  } finally {
+    hung.resume()
+  }
+})
+
 test('clients that log in at the store have the rights of their users at every node', async () => {
   path = await start({ clients: { auth: 'passthrough' } })
   await works(path.client({ password: 'sesame' }))

@@ -236,6 +236,27 @@ describe('routes with different primaries', () => {
     expect(await fresh.client().script('EXISTS', whole)).toEqual([1])
   })
 
+  test('SCRIPT EXISTS is answered without one that hangs, or is down, unless it is that of all other keys', async () => {
+    path = await startDataPath({ ...apart('switched'), store: { timeoutMs: 120_000 } })
+    const app = path.client()
+    const sha = (await app.script('LOAD', BUMP)) as string
+    const asked = [sha, 'f'.repeat(40)]
+    fresh.pause()
+    try {
+      expect(await app.script('EXISTS', ...asked)).toEqual([1, 0])
+    } finally {
+      fresh.resume()
+    }
+    await fresh.kill9()
+    expect(await app.script('EXISTS', ...asked)).toEqual([1, 0])
+    await fresh.restart()
+    await old.kill9()
+    await expect(app.script('EXISTS', ...asked)).rejects.toThrow(/ERR Understudy/)
+    await old.restart()
+    await isBack(app)
+    expect(await app.script('EXISTS', ...asked)).toEqual([1, 0])
+  })
+
   test('a transaction that a switch takes along finds its script', async () => {
     path = await startDataPath(apart('mirror'))
     const client = await path.raw()

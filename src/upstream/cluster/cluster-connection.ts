@@ -262,7 +262,7 @@ export class ClusterConnection implements PipelineConnection {
       case 'common':
         return this.#toAll(frameOf(view), commonOf)
       case 'info':
-        return clusterInfo(this.cluster, this.#sender, this.#places, frameOf(view), this.options.identity.protocol)
+        return clusterInfo(this.cluster, this.#sender, this.#places, frameOf(view), this.options.identity)
       case 'scan':
         return clusterScan(this.cluster, this.#sender, this.#places, view)
       case 'node':

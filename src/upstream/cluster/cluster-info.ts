@@ -1,4 +1,6 @@
+import { MINUS } from '../../resp/bytes.ts'
 import { isOwnWord } from '../../resp/own-words.ts'
+import type { Identity } from '../handshake.ts'
 import type { Loss } from '../in-flight.ts'
 import type { Cluster } from './cluster.ts'
 import type { ClusterSender } from './cluster-sender.ts'
@@ -7,14 +9,14 @@ import type { Debtor, Place, ReplyPlaces } from './reply-places.ts'
 
 /**
  * INFO of a whole cluster: that of every master, as one. Clients ask for it before they do anything else, so one node that is silent or down must not keep them out: what it said
- * last stands in for it. Not where Understudy asks for itself: it decides by the answer, and a node that is silent may have come back as another one, behind all that waits for it. Nor for how many keys there are.
+ * last to the same user stands in for it. Not where Understudy asks for itself: it decides by the answer, and a node that is silent may have come back as another one, behind all that waits for it. Nor for how many keys there are.
  */
 export function clusterInfo(
   cluster: Cluster,
   sender: ClusterSender,
   places: ReplyPlaces,
   bytes: Buffer,
-  protocol: 2 | 3,
+  { protocol, user }: Identity,
 ): void {
   const { masters } = cluster.topology!
   const text = bytes.toString('latin1')
@@ -23,7 +25,12 @@ export function clusterInfo(
   const isNew = isOwnWord(word!) || asked.includes('keyspace')
   const place = places.addWhole(masters.length, orError(infoOf))
   for (const [i, node] of masters.entries()) {
-    const part = new InfoPart(place, i, cluster.infos, isNew ? null : `${node.id} ${protocol} ${asked}`)
+    const part = new InfoPart(
+      place,
+      i,
+      cluster.infos,
+      isNew ? null : `${node.id} ${protocol} ${asked}${user === null ? '' : ` ${user.key}`}`,
+    )
     sender.sendTo(node, bytes, 1, part, 0)
   }
 }
@@ -52,7 +59,7 @@ class InfoPart implements Place {
 
   settle(_part: number, buf: Buffer, start: number, end: number): void {
     const frame = Buffer.from(buf.subarray(start, end))
-    if (this.#name !== null) {
+    if (this.#name !== null && frame[0] !== MINUS) {
       if (this.#last.size >= MOST_KEPT) this.#last.clear()
       this.#last.set(this.#name, frame)
     }

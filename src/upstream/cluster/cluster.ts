@@ -35,7 +35,7 @@ export class Cluster {
   error = 'no node of the cluster has been asked yet'
   /** Ids of all masters ever seen; a place in this list is what a SCAN cursor names. */
   readonly seen: string[] = []
-  /** What nodes have answered to INFO last, by node and question. */
+  /** What nodes have answered to INFO last, by node, question and user. */
   readonly infos = new Map<string, Buffer>()
   readonly #watchers = new Set<() => void>()
   readonly #timer: NodeJS.Timeout

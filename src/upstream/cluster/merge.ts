@@ -38,13 +38,14 @@ export function someOf(frames: readonly Buffer[]): Buffer {
   return some[Math.floor(Math.random() * some.length)] ?? frames[0]!
 }
 
-/** Of lists of 0 and 1, equally long: 1 where all of them have it. */
 export function everyOf(frames: readonly Buffer[]): Buffer {
+  return encodeReply(inAllOf(frames), 2)
+}
+
+/** Of lists of 0 and 1, equally long: 1 where all of them have it. */
+export function inAllOf(frames: readonly Buffer[]): number[] {
   const [first, ...others] = frames.map((frame) => decodeReply(frame, 0, frame.length) as number[])
-  return encodeReply(
-    first!.map((one, i) => (others.every((other) => other[i] === one) ? one : 0)),
-    2,
-  )
+  return first!.map((one, i) => (others.every((other) => other[i] === one) ? one : 0))
 }
 
 export function listOf(frames: readonly Buffer[]): Buffer {
