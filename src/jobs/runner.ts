@@ -211,8 +211,8 @@ export class JobRunner {
       const done = await this.#options.work[kind](task)
       const report = { ...done, notes: [...done.notes, ...task.remarks], classes: this.#store.classes(id) }
       await task.written(() => this.#options.onDone(task.job, report))
-      // It was expected from what the stores held when it began.
-      task.total = task.done
+      // It was expected from what the stores held when it began. A file says how many it has.
+      if (task.total === null || !FROM_FILES.has(kind)) task.total = task.done
       return () => this.#enter(id, 'done', { report, progress: task.progress })
     } catch (thrown) {
       // Its connections are closed then, so it can end in other words, too.
@@ -288,6 +288,8 @@ export class JobRunner {
     else total.count += by
   }
 }
+
+const FROM_FILES: ReadonlySet<JobKind> = new Set(['import', 'restore'])
 
 function unwritten({ id }: Job, { throttle }: Task): UnderstudyError {
   return new UnderstudyError(
