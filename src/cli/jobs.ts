@@ -1,9 +1,9 @@
-import { open } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import { UnderstudyError } from '../base/errors.ts'
 import type { Job, JobAction, JobKind, JobOptions, JobState } from '../jobs/job.ts'
 import { FILE_FORMATS, JOB_STATES, ON_CONFLICT, REPAIR_SOURCES } from '../jobs/job.ts'
+import { firstLineOf, openToRead } from '../jobs/lines.ts'
 import { type AdminOptions, adminClient, type JsonOption, jsonOption, withAdminOptions } from './admin-options.ts'
 import { EXIT } from './exit-code.ts'
 import { allKeys, follow, keyLines, tell } from './job-follow.ts'
@@ -101,12 +101,10 @@ export function addFileJobs(program: Command, terminal: Terminal, finish: (exitC
 /** The route that stands in the first line of a backup file. */
 async function routeOfBackup(path: string): Promise<string> {
   try {
-    const file = await open(path, 'r')
-    for await (const line of file.readLines()) {
-      const { route } = JSON.parse(line) as { route?: unknown }
-      if (typeof route === 'string') return route
-      break
-    }
+    const file = await openToRead(path)
+    const first = await firstLineOf(file).finally(() => file.close())
+    const { route } = JSON.parse(first?.text ?? '') as { route?: unknown }
+    if (typeof route === 'string') return route
   } catch {
     // The file may be on another machine, where only Understudy can read it.
   }

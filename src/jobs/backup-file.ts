@@ -1,7 +1,18 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { bytesOfBase64 } from '../base/base64.ts'
 import { UnderstudyError } from '../base/errors.ts'
-import { firstLineOf, type Line, linesOf, openToRead, wholeLinesLength } from './lines.ts'
+import {
+  type FileMark,
+  firstLineOf,
+  linesOf,
+  markOf,
+  mustBeTheSame,
+  mustNotBeCut,
+  openToRead,
+  wholeLinesLength,
+} from './lines.ts'
+import { isCount, isDatabase } from './record-format.ts'
 
 /**
  * A file of keys that can be put back: one JSON object a line.
@@ -34,6 +45,8 @@ export interface BackupKey {
 }
 
 export interface BackupRecord extends BackupKey {
+  /** False: its lines end before it does, or the file ends in the middle of a line (its name is empty then). Its payload is worth nothing. */
+  readonly isWhole: boolean
   /** Where the next one begins in the file. */
   readonly end: number
 }
@@ -49,22 +62,34 @@ export class BackupWriter {
   readonly isResumed: boolean
   #appended: Promise<void> = Promise.resolve()
   bytes: number
+  /** Of `bytes`, what is on the disk. */
+  synced: number
 
   private constructor(file: FileHandle, path: string, bytes: number, isResumed: boolean) {
     this.#file = file
     this.#path = path
     this.bytes = bytes
+    this.synced = bytes
     this.isResumed = isResumed
   }
 
-  /** Goes on with the file of the same job. Throws JOB_REFUSED when it cannot be had, or is another's. */
-  static async open(path: string, route: string, store: string, job: string): Promise<BackupWriter> {
+  /**
+   * Goes on with the file of the same job. `synced`: what it was when that was written down last; null: it was not. Throws JOB_REFUSED when it cannot be had, is another's, or lacks some of that: then keys that were deleted may be nowhere.
+   */
+  static async open(
+    path: string,
+    route: string,
+    store: string,
+    job: string,
+    synced: number | null,
+  ): Promise<BackupWriter> {
     try {
+      if (synced !== null) return await BackupWriter.#reopen(path, job, synced)
       const made = await open(path, 'ax', 0o600).catch((error: NodeJS.ErrnoException) => {
         if (error.code === 'EEXIST') return null
         throw error
       })
-      if (made === null) return await BackupWriter.#reopen(path, job)
+      if (made === null) return await BackupWriter.#reopen(path, job, 0)
       const writer = new BackupWriter(made, path, 0, false)
       const header: Header = { format: 'understudy-backup', version: 1, route, store, job }
       await writer.#write(`${JSON.stringify(header)}\n`)
@@ -76,8 +101,10 @@ export class BackupWriter {
     }
   }
 
-  static async #reopen(path: string, job: string): Promise<BackupWriter> {
-    const file = await open(path, 'r+')
+  static async #reopen(path: string, job: string, synced: number): Promise<BackupWriter> {
+    const file = await open(path, 'r+').catch((cause: NodeJS.ErrnoException) => {
+      throw cause.code === 'ENOENT' ? refused(path, LACKS, cause) : cause
+    })
     const header = await firstLineOf(file)
     const ours = header !== null && parsed(header.text)?.['job'] === job
     if (!ours) {
@@ -85,7 +112,11 @@ export class BackupWriter {
       throw refused(path, 'it exists already')
     }
     // What was being written when the process ended is of a key that is still there.
-    const bytes = await wholeLinesLength(file)
+    const bytes = await wholeKeysLength(file)
+    if (bytes < synced) {
+      await file.close()
+      throw refused(path, LACKS)
+    }
     await file.truncate(bytes)
     await file.close()
     return new BackupWriter(await open(path, 'a'), path, bytes, true)
@@ -99,6 +130,7 @@ export class BackupWriter {
       try {
         for (const line of linesFor(keys)) await this.#append(line)
         await this.#file.sync()
+        this.synced = this.bytes
       } catch (cause) {
         throw refused(this.#path, (cause as Error).message, cause)
       }
@@ -114,6 +146,7 @@ export class BackupWriter {
   async #write(text: string): Promise<void> {
     await this.#append(text)
     await this.#file.sync()
+    this.synced = this.bytes
   }
 
   async #append(text: string): Promise<void> {
@@ -142,6 +175,23 @@ function* linesFor(keys: readonly BackupKey[]): Generator<string> {
   if (text !== '') yield text
 }
 
+const LACKS =
+  'it lacks keys that this job has written to it, and perhaps deleted since: put it back as it was, or cancel the job'
+
+/** Up to the end of the last line of a whole key. */
+async function wholeKeysLength(file: FileHandle): Promise<number> {
+  const tail = Buffer.alloc(TAIL_BYTES)
+  for (let length = (await file.stat()).size; ; length--) {
+    length = await wholeLinesLength(file, length)
+    if (length === 0) return 0
+    const { bytesRead } = await file.read(tail, 0, TAIL_BYTES, Math.max(0, length - TAIL_BYTES))
+    if (!GOES_ON.test(tail.toString('latin1', 0, Math.min(bytesRead, length)))) return length
+  }
+}
+
+const TAIL_BYTES = 64
+const GOES_ON = /"more":true(,"again":\d+)?\}\n$/
+
 /** So that the file is there after the machine has failed, not only its bytes. */
 async function syncDirectory(path: string): Promise<void> {
   const directory = await open(dirname(path), 'r')
@@ -155,65 +205,79 @@ export class BackupReader {
   readonly #signal: AbortSignal
   /** Where the first key is. */
   readonly start: number
+  /** What it was when it was opened. */
+  readonly mark: FileMark
 
-  private constructor(file: FileHandle, path: string, signal: AbortSignal, start: number) {
+  private constructor(file: FileHandle, path: string, signal: AbortSignal, start: number, mark: FileMark) {
     this.#file = file
     this.#path = path
     this.#signal = signal
     this.start = start
+    this.mark = mark
   }
 
-  /** `signal`: aborted when reading is to end, by its reason. Throws JOB_REFUSED for a file that cannot be read, or is none. */
-  static async open(path: string, signal: AbortSignal): Promise<BackupReader> {
+  /** `signal`: aborted when reading is to end, by its reason; `begun`: what the file was when the job began. Throws JOB_REFUSED for a file that cannot be read, is none, or not what it was. */
+  static async open(path: string, signal: AbortSignal, begun?: FileMark): Promise<BackupReader> {
     const file = await openToRead(path).catch((cause: Error) => {
       throw new UnderstudyError('JOB_REFUSED', `the file ${path} cannot be read: ${cause.message}`, { cause })
     })
     try {
+      const mark = await markOf(file)
+      mustBeTheSame(path, mark, begun)
       const first = await firstLineOf(file)
       const header = first === null ? null : parsed(first.text)
       if (header?.['format'] !== 'understudy-backup' || header['version'] !== 1) {
         throw new UnderstudyError('JOB_REFUSED', `the file ${path} is not a backup that cleanup has written`)
       }
-      return new BackupReader(file, path, signal, first!.end)
+      return new BackupReader(file, path, signal, first!.end, mark)
     } catch (error) {
       await file.close()
       throw error
     }
   }
 
-  /** Its keys from byte `from` on. A line that is cut off at the end is passed over. Throws JOB_REFUSED at what is damaged. */
+  /** Its keys from byte `from` on, to the end of the file. Throws JOB_REFUSED at what is damaged, and where the file was cut meanwhile. */
   async *keys(from: number = this.start): AsyncGenerator<BackupRecord> {
     let pieces: Buffer[] = []
-    for await (const { text, end } of this.#linesFrom(from)) {
-      const value = parsed(text)
-      if (value === null || typeof value['key'] !== 'string') throw damaged(this.#path, end)
-      pieces.push(Buffer.from(String(value['payload']), 'base64'))
-      if (value['more'] === true) continue
-      yield { ...keyOf(value, pieces), end }
+    let begun: BackupKey | null = null
+    let last = from
+    for await (const { text, end, isTorn } of linesOf(this.#file, { from, signal: this.#signal })) {
+      const value = isTorn ? null : parsed(text)
+      const line = isTorn ? TORN : keyOf(value)
+      if (line === null) throw damaged(this.#path, end)
+      // The process that wrote the lines before was killed in the middle of a key; or they have been taken out.
+      if (begun !== null && !isSamePlace(begun, line)) {
+        yield { ...begun, isWhole: false, end: last }
+        pieces = []
+      }
+      begun = line
+      last = end
+      pieces.push(line.payload)
+      if (value?.['more'] === true) continue
+      yield { ...line, payload: pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces), isWhole: !isTorn, end }
       pieces = []
+      begun = null
     }
+    if (begun !== null) yield { ...begun, isWhole: false, end: last }
+    await mustNotBeCut(this.#path, this.#file, this.mark)
   }
 
   /** How many there are, and of those that stand there more than once where the last one ends, by database and name. */
   async survey(): Promise<{ readonly count: number; readonly lastEnds: ReadonlyMap<string, number> }> {
     const lastEnds = new Map<string, number>()
     let count = 0
-    for await (const { text, end } of this.#linesFrom(this.start)) {
+    for await (const { text, end, isTorn } of linesOf(this.#file, { from: this.start, signal: this.#signal })) {
       if (text?.includes('"more":true}') || text?.includes('"more":true,')) continue
       count++
-      if (!text?.includes('"again":')) continue
-      const value = parsed(text)
-      if (value !== null) lastEnds.set(placeOf(keyOf(value, [])), end)
+      if (isTorn || !text?.includes('"again":')) continue
+      const key = keyOf(parsed(text))
+      if (key !== null) lastEnds.set(placeOf(key), end)
     }
     return { count, lastEnds }
   }
 
   close(): Promise<void> {
     return this.#file.close()
-  }
-
-  #linesFrom(from: number): AsyncGenerator<Line> {
-    return linesOf(this.#file, { from, torn: false, signal: this.#signal })
   }
 }
 
@@ -230,16 +294,22 @@ function parsed(text: string | null): Record<string, unknown> | null {
   }
 }
 
-function keyOf(value: Record<string, unknown>, pieces: readonly Buffer[]): BackupKey {
-  const { database, key, expiresAtMs, again } = value
-  return {
-    database: Number(database),
-    name: Buffer.from(String(key), 'base64'),
-    expiresAtMs: expiresAtMs === null ? null : Number(expiresAtMs),
-    payload: pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces),
-    again: typeof again === 'number' ? again : 0,
-  }
+/** Of one line; null: it is no key. */
+function keyOf(value: Record<string, unknown> | null): BackupKey | null {
+  if (value === null) return null
+  const { database, expiresAtMs, again = 0 } = value
+  const [name, payload] = [bytesOfBase64(value['key']), bytesOfBase64(value['payload'])]
+  if (name === null || payload === null || !isDatabase(database) || !isCount(again)) return null
+  if (expiresAtMs !== null && !isCount(expiresAtMs)) return null
+  return { database, name, expiresAtMs, payload, again }
 }
+
+function isSamePlace(one: BackupKey, other: BackupKey): boolean {
+  return placeOf(one) === placeOf(other) && one.again === other.again
+}
+
+/** Stands for a line that the file ends in. */
+const TORN: BackupKey = { database: 0, name: Buffer.alloc(0), expiresAtMs: null, payload: Buffer.alloc(0), again: 0 }
 
 function refused(path: string, why: string, cause?: unknown): UnderstudyError {
   return new UnderstudyError('JOB_REFUSED', `the backup file ${path} cannot be written: ${why}`, { cause })

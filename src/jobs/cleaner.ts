@@ -101,7 +101,7 @@ export class Cleaner {
           // Gone, by its application or by a run of this job that was interrupted.
           if (of === null || key === null) continue
           const next: BackupKey = { database, name: record.name, ...of, again: record.again + 1 }
-          if (isSame(of, record)) {
+          if (record.isWhole && isSame(of, record)) {
             keys.push(key)
             same.set(key.toString('latin1'), next)
           } else if (record.again < MAX_AGAIN) changed.push(next)

@@ -23,6 +23,18 @@ interface Checkpoint {
   readonly at: ScanPosition | null
   /** Of the backup file, while keys are deleted that stand there: the byte behind the last one. */
   readonly from: number
+  /** Bytes of the backup file that are on the disk (checkpoints of older versions do not say it); without one 0. */
+  readonly written?: number
+}
+
+/** What it is when it is stored. */
+function checkpoint(backup: BackupWriter | null, of: Omit<Checkpoint, 'written'>): Checkpoint {
+  return {
+    ...of,
+    get written() {
+      return backup?.synced ?? 0
+    },
+  }
 }
 
 /**
@@ -46,13 +58,17 @@ export async function cleanup(environment: JobEnvironment, task: Task): Promise<
   const begun = task.checkpoint as Checkpoint | null
   const path = dry ? null : (options.backup ?? null)
 
-  const scanned = async (pass: Checkpoint['pass'], work: (page: KeysOfRoute) => Promise<PageResult>): Promise<void> => {
+  const scanned = async (
+    pass: Checkpoint['pass'],
+    backup: BackupWriter | null,
+    work: (page: KeysOfRoute) => Promise<PageResult>,
+  ): Promise<void> => {
     if (begun === null) task.total = await cleaner.pairs.reached(() => countKeys(connections, config, source.storeName))
     else if (begun.pass !== pass || begun.at === null) return
     const pages = scan(task, connections, config, source.storeName, begun?.at ?? null)
     await inOrder(
       task,
-      routePages(pages, source, (at): Checkpoint => ({ pass, at, from: 0 })),
+      routePages(pages, source, (at) => checkpoint(backup, { pass, at, from: 0 })),
       PAGES,
       work,
     )
@@ -60,9 +76,9 @@ export async function cleanup(environment: JobEnvironment, task: Task): Promise<
 
   const work = async (backup: BackupWriter | null): Promise<WorkReport> => {
     if (!dry) await environment.cleaning(route)
-    if (backup === null) await scanned('delete', (page) => cleaner.clean(page, dry))
+    if (backup === null) await scanned('delete', null, (page) => cleaner.clean(page, dry))
     else {
-      await scanned('backup', (page) => cleaner.writeDown(page, backup))
+      await scanned('backup', backup, (page) => cleaner.writeDown(page, backup))
       await deleteWritten(task, cleaner, backup, path!, begun?.pass === 'delete' ? begun.from : null)
     }
     return report(task, { dry, live, backup: path, blindSpots: cleaner.pairs.exact.blindSpots })
@@ -75,7 +91,13 @@ export async function cleanup(environment: JobEnvironment, task: Task): Promise<
       await mustTakeWrites(connections, config, source.storeName)
     })
     if (path === null) return await work(null)
-    const backup = await BackupWriter.open(path, route, source.storeName, `${task.job.id} ${task.job.createdAt}`)
+    const backup = await BackupWriter.open(
+      path,
+      route,
+      source.storeName,
+      `${task.job.id} ${task.job.createdAt}`,
+      begun === null ? null : (begun.written ?? 0),
+    )
     try {
       return await work(backup)
     } finally {
@@ -99,7 +121,7 @@ async function deleteWritten(
     if (from === null) task.total = task.done + (await reader.survey()).count
     for (let at = from ?? reader.start; at < backup.bytes; ) {
       const until = backup.bytes
-      await inOrder(task, recordPages(reader, at, until), PAGES, (page) => cleaner.deleteWritten(page, backup))
+      await inOrder(task, recordPages(reader, backup, at, until), PAGES, (page) => cleaner.deleteWritten(page, backup))
       at = until
     }
   } finally {
@@ -109,6 +131,7 @@ async function deleteWritten(
 
 async function* recordPages(
   reader: BackupReader,
+  backup: BackupWriter,
   from: number,
   until: number,
 ): AsyncGenerator<Step<readonly BackupRecord[]>> {
@@ -117,7 +140,7 @@ async function* recordPages(
   const step = (): Step<readonly BackupRecord[]> => ({
     page,
     scanned: page.length,
-    checkpoint: { pass: 'delete', at: null, from: page.at(-1)!.end } satisfies Checkpoint,
+    checkpoint: checkpoint(backup, { pass: 'delete', at: null, from: page.at(-1)!.end }),
   })
   for await (const record of reader.keys(from)) {
     page.push(record)

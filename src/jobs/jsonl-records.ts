@@ -1,24 +1,27 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { lineOf, recordOfLine } from './key-json.ts'
-import { linesOf, openToRead } from './lines.ts'
+import { linesOf, markOf, mustBeTheSame, mustNotBeCut, openToRead } from './lines.ts'
 import type { FileRecord, RecordWriter } from './record-format.ts'
 
-/** Reads a JSONL file. Places: the byte and the number of the line that is next. */
+/** Reads a JSONL file. Places: the byte and the number of the line that is next, and what the file was when it was begun (those of older versions do not say it). */
 export async function* readLines(path: string, after: string | null, signal: AbortSignal): AsyncGenerator<FileRecord> {
   const file = await openToRead(path)
-  let [from, line] = (after ?? '0 0').split(' ').map(Number) as [number, number]
   try {
-    for await (const { text, end } of linesOf(file, { from, torn: true, signal })) {
+    let [from, line, size, mtimeMs] = (after ?? '0 0').split(' ').map(Number) as [number, number, number?, number?]
+    const mark = await markOf(file)
+    mustBeTheSame(path, mark, size === undefined ? undefined : { size, mtimeMs: mtimeMs! })
+    for await (const { text, end } of linesOf(file, { from, signal })) {
       line++
       from = end
       if (text?.trim() === '') continue
       const record = text === null ? null : recordOfLine(text)
       yield {
-        place: `${from} ${line}`,
+        place: `${from} ${line} ${mark.size} ${mark.mtimeMs}`,
         bytes: text?.length ?? 0,
         record: record ?? `line ${line} is not a key as this format writes it`,
       }
     }
+    await mustNotBeCut(path, file, mark)
   } finally {
     await file.close().catch(() => {})
   }

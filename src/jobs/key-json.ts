@@ -1,4 +1,6 @@
 import { isUtf8 } from 'node:buffer'
+import { bytesOfBase64 } from '../base/base64.ts'
+import { isDatabase } from './record-format.ts'
 import type { StreamValue } from './stream-value.ts'
 import type { KeyRecord, KeyValue } from './values.ts'
 
@@ -29,9 +31,9 @@ export function recordOfLine(text: string): KeyRecord | null {
       payload === undefined
         ? keyValueOf(type as string, value)
         : { type: 'payload', of: String(type), value: bytesOf(payload) }
-    if (of === null || (expiresAtMs !== null && typeof expiresAtMs !== 'number')) return null
-    if (!Number.isInteger(database) || (database as number) < 0) return null
-    return { database: database as number, key: bytesOf(key), of, expiresAtMs }
+    if (of === null || (expiresAtMs !== null && !Number.isSafeInteger(expiresAtMs)) || !isDatabase(database))
+      return null
+    return { database, key: bytesOf(key), of, expiresAtMs: expiresAtMs as number | null }
   } catch {
     return null
   }
@@ -121,15 +123,29 @@ function keyValueOf(type: string, value: unknown): KeyValue | null {
     case 'set':
       return { type, value: (value as unknown[]).map(bytesOf) }
     case 'hash':
-    case 'zset': {
-      const pairs = Array.isArray(value) ? (value as [unknown, unknown][]) : Object.entries(value as object)
-      return { type, value: pairs.flatMap(([one, other]) => [bytesOf(one), bytesOf(other)]) }
-    }
+      return { type, value: pairsOf(value).flatMap(([field, held]) => [bytesOf(field), bytesOf(held)]) }
+    case 'zset':
+      return { type, value: pairsOf(value).flatMap(([member, score]) => [bytesOf(member), scoreOf(score)]) }
     case 'stream':
       return { type, value: streamOf(value) }
     default:
       return null
   }
+}
+
+/** Throws for what is neither an object nor a list of pairs. */
+function pairsOf(value: unknown): (readonly [unknown, unknown])[] {
+  if (!Array.isArray(value)) {
+    if (typeof value !== 'object' || value === null) throw new TypeError('neither an object nor pairs')
+    return Object.entries(value)
+  }
+  if (!value.every((pair) => Array.isArray(pair) && pair.length === 2)) throw new TypeError('no pairs')
+  return value as [unknown, unknown][]
+}
+
+/** A number may be as large as it likes: the store keeps it as one, too. */
+function scoreOf(score: unknown): Buffer {
+  return typeof score === 'number' ? Buffer.from(String(score)) : bytesOf(score)
 }
 
 function base64Of(bytes: Buffer): Text {
@@ -141,9 +157,12 @@ function textOf(bytes: Buffer): Text {
   return isUtf8(bytes) ? bytes.toString('utf8') : base64Of(bytes)
 }
 
-/** Throws for what is neither a text, a number, nor base64. */
+/** Throws for what is neither a text, a number, nor base64; and for what would come out as other bytes: halves of characters, and whole numbers that JSON has rounded. */
 function bytesOf(text: unknown): Buffer {
-  if (typeof text === 'string') return Buffer.from(text, 'utf8')
-  if (typeof text === 'number') return Buffer.from(String(text))
-  return Buffer.from((text as { base64: string }).base64, 'base64')
+  if (typeof text === 'string' && text.isWellFormed()) return Buffer.from(text, 'utf8')
+  if (typeof text === 'number' && (Number.isSafeInteger(text) || !Number.isInteger(text)))
+    return Buffer.from(String(text))
+  const bytes = bytesOfBase64((text as { base64?: unknown } | null)?.base64)
+  if (bytes === null) throw new TypeError('neither text nor base64')
+  return bytes
 }

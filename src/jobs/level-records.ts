@@ -28,6 +28,8 @@ function recordOfLevel(key: Buffer, text: string): KeyRecord | string {
   try {
     const { value, expires } = JSON.parse(text) as LevelValue
     if (value === undefined || value === null) return 'its value is not JSON with a field "value"'
+    if (typeof value === 'string' && !value.isWellFormed())
+      return 'its value has halves of characters, which are no text'
     const bytes = Buffer.from(typeof value === 'string' ? value : JSON.stringify(value))
     const expiresAtMs = typeof expires === 'number' ? expires : null
     return { database: 0, key: Buffer.from(key), of: { type: 'string', value: bytes }, expiresAtMs }

@@ -1,10 +1,13 @@
 import { constants, type FileHandle, open } from 'node:fs/promises'
+import { UnderstudyError } from '../base/errors.ts'
 
 export interface Line {
   /** Without the line feed; null: longer than a line can be. */
   readonly text: string | null
   /** Where the next line begins. */
   readonly end: number
+  /** The file ends in it: it has no line feed. */
+  readonly isTorn: boolean
 }
 
 const READ_BYTES = 1024 * 1024
@@ -30,20 +33,18 @@ export async function firstLineOf(file: FileHandle): Promise<Line | null> {
   const buf = Buffer.allocUnsafe(READ_BYTES)
   const { bytesRead } = await file.read(buf, 0, READ_BYTES, 0)
   const end = buf.subarray(0, bytesRead).indexOf(LINE_FEED)
-  return end === -1 ? null : { text: buf.toString('utf8', 0, end), end: end + 1 }
+  return end === -1 ? null : { text: buf.toString('utf8', 0, end), end: end + 1, isTorn: false }
 }
 
 export interface LinesWanted {
   /** Byte of the file at which one begins. */
   readonly from: number
-  /** A last line without its line feed is given too: the file of somebody else may end like that, ours was being written. */
-  readonly torn: boolean
   /** Aborted when nobody wants more: a file may be long, and its lines may be. */
   readonly signal: AbortSignal
 }
 
-/** Lines of a file. Throws the signal's reason. */
-export async function* linesOf(file: FileHandle, { from, torn, signal }: LinesWanted): AsyncGenerator<Line> {
+/** Lines of a file, to its end. Throws the signal's reason. */
+export async function* linesOf(file: FileHandle, { from, signal }: LinesWanted): AsyncGenerator<Line> {
   const buf = Buffer.allocUnsafe(READ_BYTES)
   let pieces: Buffer[] = []
   let length = 0
@@ -56,7 +57,7 @@ export async function* linesOf(file: FileHandle, { from, torn, signal }: LinesWa
     for (let end = buf.indexOf(LINE_FEED); end !== -1 && end < bytesRead; end = buf.indexOf(LINE_FEED, start)) {
       const last = buf.subarray(start, end)
       length += last.length
-      yield { text: textOf([...pieces, last], length), end: at + end + 1 }
+      yield { text: textOf([...pieces, last], length), end: at + end + 1, isTorn: false }
       pieces = []
       length = 0
       start = end + 1
@@ -67,7 +68,7 @@ export async function* linesOf(file: FileHandle, { from, torn, signal }: LinesWa
     else if (rest > 0) pieces.push(Buffer.from(buf.subarray(start, bytesRead)))
     at += bytesRead
   }
-  if (torn && length > 0) yield { text: textOf(pieces, length), end: at }
+  if (length > 0) yield { text: textOf(pieces, length), end: at, isTorn: true }
 }
 
 function textOf(pieces: readonly Buffer[], length: number): string | null {
@@ -75,17 +76,55 @@ function textOf(pieces: readonly Buffer[], length: number): string | null {
   return (pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)).toString('utf8')
 }
 
-/** How many line feeds a file has. Throws what `openToRead` does, and the signal's reason. */
+/** What tells whether a file is the one that it was: plain JSON, part of checkpoints. */
+export interface FileMark {
+  readonly size: number
+  readonly mtimeMs: number
+}
+
+export async function markOf(file: FileHandle): Promise<FileMark> {
+  const { size, mtimeMs } = await file.stat()
+  return { size, mtimeMs }
+}
+
+/** `begun`: what it was when the job began; undefined: it begins now, or an older version has begun it. Throws JOB_REFUSED where its place in the file says nothing any more. */
+export function mustBeTheSame(path: string, now: FileMark, begun: FileMark | undefined): void {
+  if (begun === undefined || (begun.size === now.size && begun.mtimeMs === now.mtimeMs)) return
+  throw new UnderstudyError(
+    'JOB_REFUSED',
+    `the file ${path} is not what it was when the job began (${begun.size} bytes then, ${now.size} now, or written since), so it cannot go on behind what it has read: start it again`,
+  )
+}
+
+/** At the end of a file that was being read. Throws JOB_REFUSED when it was cut meanwhile. */
+export async function mustNotBeCut(path: string, file: FileHandle, begun: FileMark): Promise<void> {
+  const { size } = await markOf(file)
+  if (size >= begun.size) return
+  throw new UnderstudyError(
+    'JOB_REFUSED',
+    `the file ${path} was cut while it was read (${begun.size} bytes before, ${size} now): start it again with the whole file`,
+  )
+}
+
+/** How many lines of a file hold anything. Throws what `openToRead` does, and the signal's reason. */
 export async function countLines(path: string, signal: AbortSignal): Promise<number> {
   const file = await openToRead(path)
   try {
     const buf = Buffer.allocUnsafe(READ_BYTES)
-    let count = 0
+    let [count, isBlank] = [0, true]
     for (let at = 0; ; ) {
       signal.throwIfAborted()
       const { bytesRead } = await file.read(buf, 0, READ_BYTES, at)
-      if (bytesRead === 0) return count
-      for (let i = buf.indexOf(LINE_FEED); i !== -1 && i < bytesRead; i = buf.indexOf(LINE_FEED, i + 1)) count++
+      if (bytesRead === 0) return isBlank ? count : count + 1
+      for (let start = 0; start < bytesRead; ) {
+        const found = buf.indexOf(LINE_FEED, start)
+        const end = found === -1 || found > bytesRead ? bytesRead : found
+        while (isBlank && start < end) isBlank = isSpace(buf[start++]!)
+        start = end + 1
+        if (end === bytesRead) break
+        if (!isBlank) count++
+        isBlank = true
+      }
       at += bytesRead
     }
   } finally {
@@ -93,10 +132,14 @@ export async function countLines(path: string, signal: AbortSignal): Promise<num
   }
 }
 
-/** Bytes of a file up to the end of its last whole line: what a process that was killed in the middle of one has left is behind. */
-export async function wholeLinesLength(file: FileHandle): Promise<number> {
+function isSpace(byte: number): boolean {
+  return byte === 32 || (byte >= 9 && byte <= 13)
+}
+
+/** Bytes of the first `length` of a file up to the end of the last whole line: what a process that was killed in the middle of one has left is behind. */
+export async function wholeLinesLength(file: FileHandle, length: number): Promise<number> {
   const buf = Buffer.allocUnsafe(READ_BYTES)
-  for (let end = (await file.stat()).size; end > 0; ) {
+  for (let end = length; end > 0; ) {
     const from = Math.max(0, end - READ_BYTES)
     const { bytesRead } = await file.read(buf, 0, end - from, from)
     const last = buf.subarray(0, bytesRead).lastIndexOf(LINE_FEED)

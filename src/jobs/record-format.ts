@@ -25,3 +25,13 @@ export function refused(path: string, cause: unknown): UnderstudyError {
   const why = code === 'EEXIST' ? 'it exists already' : (inner?.message ?? message)
   return new UnderstudyError('JOB_REFUSED', `${path} cannot be used: ${why}`, { cause })
 }
+
+/** Whether what a file says can be the number of a database. */
+export function isDatabase(value: unknown): value is number {
+  return isCount(value) && value < 2 ** 31
+}
+
+/** A whole number from 0 that JSON has not rounded. */
+export function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}

@@ -7,6 +7,7 @@ import type { JobEnvironment, NamedKey } from './environment.ts'
 import { inOrder, type PageResult, type Step } from './in-order.ts'
 import type { JobOptions } from './job.ts'
 import type { ListedKey } from './job-store.ts'
+import type { FileMark } from './lines.ts'
 import { OwnWrites } from './own-writes.ts'
 import { Pairs } from './pairs.ts'
 import { isGone } from './put-record.ts'
@@ -27,6 +28,8 @@ interface Wanted extends NamedKey {
 /** Behind which byte of the file it stands. */
 interface Checkpoint {
   readonly from: number
+  /** What it was when the job began (checkpoints of older versions do not say it). */
+  readonly file?: FileMark
 }
 
 /**
@@ -40,11 +43,11 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
   const { primary, shadow } = endsOf(config, route)
   const isMirrored = primary.which === 'source' && shadow !== null && !options.dryRun
   const watch = new RouteWatch(environment, task)
-  const reader = await BackupReader.open(options.file!, task.signal)
+  const begun = task.checkpoint as Checkpoint | null
+  const reader = await BackupReader.open(options.file!, task.signal, begun?.file)
   const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, source, source, false)
   const writes = new OwnWrites(environment, task, { watch, pairs, connections, store: source.storeName, isMirrored })
-  const begun = task.checkpoint as Checkpoint | null
 
   const work = async (records: readonly BackupRecord[]): Promise<PageResult> => {
     watch.look()
@@ -55,7 +58,11 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
     const fail = (database: number, key: Buffer, why: string) =>
       failed.push({ database, key, class: 'failed', detail: `It was not put back: ${why}.` })
     for (const record of records) {
-      const { database, name } = record
+      const { database, name, isWhole } = record
+      if (!isWhole) {
+        fail(database, name, name.length === 0 ? ENDS : LACKS)
+        continue
+      }
       const key = source.keyOf(name)
       if (key === null) fail(database, name, 'it is no key of this route')
       else if (isGone(record)) skipped++
@@ -81,7 +88,7 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
     if (!options.dryRun) await environment.restoring(route)
     const { count, lastEnds } = await reader.survey()
     if (begun === null) task.total = count
-    await inOrder(task, pagesOf(reader.keys(begun?.from ?? reader.start), lastEnds), PAGES, work)
+    await inOrder(task, pagesOf(reader, begun?.from ?? reader.start, lastEnds), PAGES, work)
     const [skipped, failed] = [task.counted('skipped'), task.counted('failed')]
     return {
       summary: `${task.keysCounted('copied')} ${options.dryRun ? 'would be put back' : 'put back'}, ${skipped} left as they are${failed > 0 ? `, ${failed} failed` : ''}.`,
@@ -95,13 +102,18 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
 }
 
 async function* pagesOf(
-  records: AsyncIterable<BackupRecord>,
+  reader: BackupReader,
+  start: number,
   lastEnds: ReadonlyMap<string, number>,
 ): AsyncGenerator<Step<readonly BackupRecord[]>> {
   let page: BackupRecord[] = []
   let [scanned, held, from] = [0, 0, 0]
-  const step = (): Step<readonly BackupRecord[]> => ({ page, scanned, checkpoint: { from } satisfies Checkpoint })
-  for await (const record of records) {
+  const step = (): Step<readonly BackupRecord[]> => ({
+    page,
+    scanned,
+    checkpoint: { from, file: reader.mark } satisfies Checkpoint,
+  })
+  for await (const record of reader.keys(start)) {
     scanned++
     from = record.end
     if ((lastEnds.get(placeOf(record)) ?? record.end) === record.end) page.push(record)
@@ -116,6 +128,8 @@ async function* pagesOf(
 }
 
 const CONFLICT = 'it is there already'
+const LACKS = 'the file lacks lines of it, or ends before it does'
+const ENDS = 'the file ends in the middle of a line, so it was cut, and keys behind it are missing as well'
 
 /** `there`: it was, and was left; `gone`: its time has come; else a reason. Rejects with StoreLost. */
 async function putBack(

@@ -214,8 +214,8 @@ export class JobRunner {
       const done = await this.#options.work[kind](task)
       const report = { ...done, notes: [...done.notes, ...task.remarks], classes: this.#store.classes(id) }
       await task.written(() => this.#options.onDone(task.job, report))
-      // What was expected of it when it began may have become more or less.
-      task.total = task.done
+      // What was expected of it when it began may have become more or less. A file says how many it has.
+      if (task.total === null || !FROM_FILES.has(kind)) task.total = task.done
       return () => this.#enter(id, 'done', { report, progress: task.progress })
     } catch (thrown) {
       // Its connections are closed then, so it can end in other words, too.
@@ -291,6 +291,8 @@ export class JobRunner {
     else total.count += by
   }
 }
+
+const FROM_FILES: ReadonlySet<JobKind> = new Set(['import', 'restore'])
 
 function unwritten({ id }: Job, { throttle }: Task): UnderstudyError {
   return new UnderstudyError(

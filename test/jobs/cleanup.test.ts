@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -293,6 +293,107 @@ test('killed twice in the middle, a cleanup has every key in its backup before i
   expect(await driftBetween(source, target, { databases: [0, 3] })).toMatchObject([{ key: 'key:8' }])
 }, 240_000)
 
+test.each([
+  ['keys are written down', 'away'],
+  ['keys are written down', 'cut off'],
+  ['keys are deleted', 'away'],
+  ['keys are deleted', 'cut off'],
+])(
+  'a cleanup that is paused while %s, and whose backup is %s then, goes on only with the whole of it',
+  async (when, how) => {
+    const migration = await startMigration([mirroredRoute({ phase: 'done' })], (server) => fillStrings(server, 1_500))
+    running.push(migration)
+    const { source, target, understudy } = migration
+    await fillStrings(target, 1_500)
+    const backup = join(directory, 'backup')
+    const { id } = await startJob(understudy, 'cleanup', 'all', { dryRun: false, backup, rate: 1_000 })
+    await eventually(async () => {
+      const { done, deleted } = (await jobOf(understudy, id)).progress
+      expect(when === 'keys are deleted' ? deleted : done).toBeGreaterThan(0)
+    })
+    await steer(understudy, id, 'pause')
+    const left = await source.client().dbsize()
+    const whole = readFileSync(backup)
+    if (how === 'away') rmSync(backup)
+    else writeFileSync(backup, whole.subarray(0, whole.length / 4))
+    await steer(understudy, id, 'resume')
+    expect(await over(understudy, id)).toMatchObject({
+      state: 'failed',
+      error: expect.stringMatching(
+        /the backup file .* cannot be written: it lacks keys that this job has written to it/,
+      ),
+    })
+    expect(await source.client().dbsize()).toBe(left)
+    writeFileSync(backup, whole)
+    await steer(understudy, id, 'resume')
+    expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { deleted: 1_500, failed: 0 } })
+    expect(await doJob(understudy, 'restore', 'all', { file: backup, rate: 1_000_000 })).toMatchObject({
+      progress: { copied: 1_500, failed: 0 },
+      report: { clean: true },
+    })
+  },
+  120_000,
+)
+
+test('a backup that was cut, or has lines that are no keys, is not restored as if it were whole', async () => {
+  const migration = await startMigration()
+  running.push(migration)
+  const { source, understudy } = migration
+  const redis = source.client()
+  await redis.set('big', randomBytes(2_000_000))
+  const big = (await redis.dumpBuffer('big'))!
+  await redis.set('small', 'value')
+  const small = (await redis.dumpBuffer('small'))!
+  const path = join(directory, 'backup')
+  const key = (name: string, payload: Buffer) => ({
+    ...{ database: 0, expiresAtMs: null, again: 0 },
+    name: Buffer.from(name),
+    payload,
+  })
+  const writer = await BackupWriter.open(path, 'all', 'old', '1 x', null)
+  await writer.append([key('a', small), key('big', big), key('z', small)])
+  await writer.close()
+  const whole = readFileSync(path, 'utf8')
+  const lines = whole.trimEnd().split('\n')
+  const restored = async (text: string): Promise<unknown[]> => {
+    await redis.flushall()
+    writeFileSync(path, text)
+    const { id } = await startJob(understudy, 'restore', 'all', { file: path })
+    const { state, error, report, progress } = await over(understudy, id)
+    if (state === 'failed') return [error]
+    expect(report!.clean).toBe(progress.failed === 0)
+    return [progress.copied, ...(await keysOf(understudy, id)).map((one) => `${one.key}: ${one.detail}`)]
+  }
+  expect(lines.map((line) => line.includes('"more":true'))).toEqual([false, false, true, true, false, false])
+  expect(await restored(whole)).toEqual([3])
+  const torn = expect.stringMatching(/^: .*the file ends in the middle of a line, so it was cut/)
+  const cut = expect.stringMatching(/^big: .*the file lacks lines of it, or ends before it does/)
+  expect(await restored(whole.slice(0, -20))).toEqual([2, torn])
+  expect(await restored(`${lines.slice(0, 4).join('\n')}\n`)).toEqual([1, cut])
+  expect(await restored(`${lines.slice(0, 4).join('\n')}\n${lines[4]!.slice(0, 99)}`)).toEqual([1, cut, torn])
+  // The process was killed in the middle of the key, and what it wrote when it went on is whole.
+  const again = lines.slice(2, 5).map((line) => line.replace(/\}$/, ',"again":1}'))
+  expect(await restored(`${[...lines.slice(0, 4), lines[5], ...again].join('\n')}\n`)).toEqual([3])
+  expect(await redis.strlen('big')).toBe(2_000_000)
+  for (const wrong of [
+    { database: 'x' },
+    { database: 99999999999 },
+    { expiresAtMs: 'soon' },
+    { payload: '!' },
+    { key: 7 },
+  ]) {
+    const line = JSON.stringify({ ...(JSON.parse(lines[1]!) as object), ...wrong })
+    expect(await restored(`${lines[0]}\n${line}\n`), line).toEqual([
+      expect.stringMatching(/is damaged: the line that ends/),
+    ])
+  }
+
+  // Of a key that was not whole when the process ended, nothing is left when it goes on.
+  writeFileSync(path, `${lines.slice(0, 4).join('\n')}\n`)
+  await (await BackupWriter.open(path, 'all', 'old', '1 x', null)).close()
+  expect(readFileSync(path, 'utf8')).toBe(`${lines.slice(0, 2).join('\n')}\n`)
+}, 240_000)
+
 test('what has changed since it was written down is written down again; restored into another store, the last one holds, and conflicts go as it is told', async () => {
   const migration = await startMigration()
   running.push(migration)
@@ -311,14 +412,14 @@ test('what has changed since it was written down is written down again; restored
     again,
   })
   const big = Buffer.from(Array.from({ length: 3_000_000 }, (_, i) => (i * i) % 251))
-  const writer = await BackupWriter.open(path, 'all', 'old', '1 x')
+  const writer = await BackupWriter.open(path, 'all', 'old', '1 x', null)
   await writer.append([key('a', await payloadOf('first')), key('big', await payloadOf(big))])
   await Promise.all([
     writer.append([key('there', await payloadOf('from the file')), key('expired', await payloadOf('x'), 0, 1)]),
     writer.append([key('a', await payloadOf('last'), 1), key('bad', Buffer.from('no payload'))]),
   ])
   await writer.close()
-  await expect(BackupWriter.open(path, 'all', 'old', '2 x')).rejects.toThrow(/exists already/)
+  await expect(BackupWriter.open(path, 'all', 'old', '2 x', null)).rejects.toThrow(/exists already/)
   const reader = await BackupReader.open(path, new AbortController().signal)
   expect((await reader.survey()).count).toBe(6)
   await reader.close()

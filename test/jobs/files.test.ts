@@ -185,6 +185,38 @@ test('an export whose file was taken away, or cut off, while it was paused is re
   }
 }, 240_000)
 
+test.each(['cut off', 'exchanged'])(
+  'an import whose file was %s while it was paused is refused',
+  async (how) => {
+    const { source, understudy } = migration
+    await source.client().flushall()
+    const file = join(directory, `${how}.in.jsonl`)
+    const lines = Array.from({ length: 1_500 }, (_, i) => JSON.stringify({ key: `i:${i}`, value: 'v' }))
+    writeFileSync(file, lines.join('\n'))
+    const { id } = await startJob(understudy, 'import', 'all', { file, rate: 700 })
+    await eventually(async () => expect((await jobOf(understudy, id)).progress.copied).toBeGreaterThan(0))
+    await steer(understudy, id, 'pause')
+    if (how === 'cut off') truncateSync(file, 10_000)
+    else writeFileSync(file, lines.join('\n').replaceAll('i:', 'other:'))
+    await steer(understudy, id, 'resume')
+    expect(await over(understudy, id)).toMatchObject({
+      state: 'failed',
+      error: expect.stringMatching(/is not what it was when the job began/),
+      progress: { total: 1_500 },
+    })
+    expect(await source.client().exists('other:1499')).toBe(0)
+  },
+  240_000,
+)
+
+test('of a file with blank lines, and without a line feed at its end, every line counts that holds anything', async () => {
+  const { understudy } = migration
+  const file = join(directory, 'blank.jsonl')
+  writeFileSync(file, '\n{"key":"a","value":"1"}\r\n\r\n  \n{"key":"b","value":"2"}\n\n{"key":"c","value":"3"}')
+  const { progress } = await doJob(understudy, 'import', 'all', { file, onConflict: 'overwrite' })
+  expect(progress).toMatchObject({ done: 3, total: 3, copied: 3 })
+})
+
 test('a path that cannot be used is told before there is a job that has failed', async () => {
   const { understudy } = migration
   const all = async () => (await understudy.admin<Job[]>('/api/v1/jobs')).body.length
@@ -225,6 +257,13 @@ test('a file that is read for hours can be left at any moment; a pipe, which can
   }
   for (const kind of ['import', 'restore'] as const) {
     await expect(startJob(understudy, kind, 'all', { file: pipe })).rejects.toThrow(/it is no regular file/)
+  }
+  // Nor by the command line, which looks for the route in it.
+  for (const path of [pipe, '/dev/zero']) {
+    expect(await runCli(['restore', path, '--admin', understudy.adminUrl])).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/give --route/),
+    })
   }
 }, 240_000)
 

@@ -71,6 +71,16 @@ describe('a key as a line of JSON', () => {
     })
   })
 
+  test('takes base64 with and without its end, and scores of any size', () => {
+    for (const base64 of ['/+8=', '/+8', '_-8']) {
+      expect(recordOfLine(JSON.stringify({ key: { base64 }, value: 'x' }))?.key).toEqual(Buffer.of(255, 239))
+    }
+    expect(recordOfLine('{"key":"a","type":"zset","value":[["m",1e300]]}')?.of).toEqual({
+      type: 'zset',
+      value: [Buffer.from('m'), Buffer.from('1e+300')],
+    })
+  })
+
   test.each([
     'no JSON',
     '{"value":"no key"}',
@@ -80,6 +90,20 @@ describe('a key as a line of JSON', () => {
     '{"key":"a","value":"b","database":-1}',
     '{"key":"a","value":"b","expiresAtMs":"soon"}',
     '{"key":"a","type":"stream","value":{"entries":[["today",["f","v"]]]}}',
+    // What would come out as other bytes.
+    '{"key":"a","value":{"base64":"!!!not base64!!!"}}',
+    '{"key":"a","value":{"base64":"YWI=c"}}',
+    '{"key":"a","type":"string","payload":{"base64":"A"}}',
+    '{"key":{"base64":"Y W"},"value":"b"}',
+    '{"key":"a","value":"half of a character: \\ud800"}',
+    '{"key":"\\udc00","value":"b"}',
+    '{"key":"a","value":12345678901234567890}',
+    '{"key":"a","type":"hash","value":"abc"}',
+    '{"key":"a","type":"hash","value":[["field"]]}',
+    '{"key":"a","type":"hash","value":["ab"]}',
+    '{"key":"a","type":"zset","value":"abc"}',
+    '{"key":"a","value":"b","expiresAtMs":4102444800000.7}',
+    '{"key":"a","value":"b","database":99999999999}',
   ])('is refused when it is none: %s', (line) => {
     expect(recordOfLine(line)).toBeNull()
   })

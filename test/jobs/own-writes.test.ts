@@ -82,7 +82,7 @@ test('what a restore has put back and not copied when it is cancelled is copied 
   const payload = (await redis.dumpBuffer('key'))!
   await redis.del('key')
   await mirrorSettled(understudy)
-  const backup = await BackupWriter.open(file, 'all', 'old', 'a test')
+  const backup = await BackupWriter.open(file, 'all', 'old', 'a test', null)
   const names = Array.from({ length: KEYS }, (_, i) => Buffer.from(`key:${i}`))
   await backup.append(names.map((name) => ({ database: 0, name, expiresAtMs: null, payload, again: 0 })))
   await backup.close()
