@@ -1,5 +1,6 @@
 import { UnderstudyError } from '../base/errors.ts'
 import type { Config } from '../config/config.ts'
+import { isUnknownCommand } from '../mirror/store-errors.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { ErrorReply } from '../resp/reply.ts'
 import type { BackupKey, BackupRecord, BackupWriter } from './backup-file.ts'
@@ -8,7 +9,7 @@ import { EndKeys } from './end-keys.ts'
 import type { JobEnvironment, NamedKey } from './environment.ts'
 import type { PageResult } from './in-order.ts'
 import type { ListedKey } from './job-store.ts'
-import { Pairs } from './pairs.ts'
+import { type Outcome, Pairs } from './pairs.ts'
 import { type KeysOfRoute, RouteWatch } from './route-pages.ts'
 import { checked } from './scan-page.ts'
 import type { StoreConnections } from './store-connection.ts'
@@ -31,9 +32,16 @@ export function mayClean(config: Config, name: string): void {
   )
 }
 
+/** The mirror keeps the source as the target is: reads are aligned with it. Without it nobody but strangers writes to the source. */
+export function isMirrored(config: Config, name: string): boolean {
+  return config.routes.find((other) => other.name === name)?.phase === 'switched'
+}
+
 /** What a cleanup does to the pages of keys that it is given. */
 export class Cleaner {
-  readonly pairs: Pairs
+  /** For as long as the route is mirrored, and for when it is not any more, or not yet. */
+  readonly #mirrored: Pairs
+  readonly #unmirrored: Pairs
   readonly source: EndKeys
   readonly target: EndKeys
   readonly #environment: JobEnvironment
@@ -42,16 +50,27 @@ export class Cleaner {
   readonly #watch: RouteWatch
   #waits = MAX_WAITS
 
-  constructor(environment: JobEnvironment, task: Task, connections: StoreConnections, live: boolean) {
+  constructor(environment: JobEnvironment, task: Task, connections: StoreConnections) {
     const config = environment.config()
     const { route } = task.job
     this.target = new EndKeys(config, route, 'target')
     this.source = new EndKeys(config, route, 'source')
-    this.pairs = new Pairs(environment, task, connections, this.target, this.source, live)
+    this.#mirrored = new Pairs(environment, task, connections, this.target, this.source, true)
+    this.#unmirrored = new Pairs(environment, task, connections, this.target, this.source, false)
     this.#environment = environment
     this.#task = task
     this.#connections = connections
     this.#watch = new RouteWatch(environment, task, (now) => mayClean(now, route))
+  }
+
+  /** As `Pairs.reached`. */
+  reached<T>(work: () => Promise<T>): Promise<T> {
+    return this.#unmirrored.reached(work)
+  }
+
+  /** What could not be looked at, in sentences. */
+  get blindSpots(): ReadonlySet<string> {
+    return new Set([this.#mirrored, this.#unmirrored].flatMap(({ exact }) => [...exact.blindSpots]))
   }
 
   async clean({ database, keys }: KeysOfRoute, dry: boolean): Promise<PageResult> {
@@ -59,8 +78,9 @@ export class Cleaner {
     await this.#task.pace(keys.length)
     let deleted = 0
     const listed = await this.#eachEqual(database, keys, async (equal) => {
-      if (!dry) await this.#unlink(database, this.#names(equal))
-      deleted += equal.length
+      const done = dry ? { deleted: equal.length, refused: [] } : await this.#unlink(database, equal)
+      deleted += done.deleted
+      return done.refused
     })
     return result({ compared: keys.length, deleted }, listed)
   }
@@ -79,6 +99,7 @@ export class Cleaner {
           ),
         )
       }
+      return []
     })
     return result({ compared: keys.length }, listed)
   }
@@ -109,9 +130,9 @@ export class Cleaner {
         }
       }
       const { equal, listed: unequal, inCopy } = await this.#compare(database, keys)
-      await this.#unlink(database, this.#names(equal))
-      deleted += equal.length
-      listed.push(...unequal)
+      const done = await this.#unlink(database, equal)
+      deleted += done.deleted
+      listed.push(...unequal, ...done.refused)
       // The copy brings another value, perhaps.
       for (const of of inCopy) {
         const next = same.get(of.key.toString('latin1'))!
@@ -123,17 +144,16 @@ export class Cleaner {
     return result({ deleted }, listed)
   }
 
-  /** Does `work` to keys that are equal on both sides, a moment after they were compared, and gives the others. One that waits for a copy may be equal when that has come. */
+  /** Does `work` to keys that are equal on both sides, a moment after they were compared, and gives the others, with those that `work` gives. One that waits for a copy may be equal when that has come. */
   async #eachEqual(
     database: number,
     keys: readonly Buffer[],
-    work: (equal: readonly Buffer[]) => Promise<void>,
+    work: (equal: readonly Buffer[]) => Promise<readonly ListedKey[]>,
   ): Promise<ListedKey[]> {
     const kept: ListedKey[] = []
     for (let left = keys; left.length > 0; ) {
       const { equal, listed, inCopy } = await this.#compare(database, left)
-      await work(equal)
-      kept.push(...listed)
+      kept.push(...listed, ...(await work(equal)))
       left = []
       if (inCopy.length > 0 && this.#waits-- > 0) left = inCopy.map(({ key }) => key)
       else kept.push(...inCopy)
@@ -141,13 +161,20 @@ export class Cleaner {
     return kept
   }
 
-  /** `inCopy`: as they are listed if nobody waits for their copies. */
-  async #compare(
-    database: number,
-    keys: readonly Buffer[],
-  ): Promise<{ equal: Buffer[]; listed: ListedKey[]; inCopy: ListedKey[] }> {
-    const suspects = await this.pairs.suspects(database, keys)
-    const outcomes = await Promise.all(suspects.map((i) => this.pairs.now(database, keys[i]!)))
+  /** Anew where the configuration has become another meanwhile: reads that began while the route was mirrored may have ended after. */
+  async #compare(database: number, keys: readonly Buffer[]): Promise<Compared> {
+    for (;;) {
+      this.#watch.look()
+      const config = this.#environment.config()
+      const pairs = isMirrored(config, this.#task.job.route) ? this.#mirrored : this.#unmirrored
+      const compared = await this.#compareBy(pairs, database, keys)
+      if (config === this.#environment.config()) return compared
+    }
+  }
+
+  async #compareBy(pairs: Pairs, database: number, keys: readonly Buffer[]): Promise<Compared> {
+    const suspects = await pairs.suspects(database, keys)
+    const outcomes = await Promise.all(suspects.map((i) => twice(pairs, database, keys[i]!)))
     const kept = new Map<number, ListedKey | null>()
     const inCopy: ListedKey[] = []
     for (const [n, outcome] of outcomes.entries()) {
@@ -158,7 +185,7 @@ export class Cleaner {
         inCopy.push(uncompared(of, 'it waits for a copy'))
         kept.set(i, null)
       }
-      // Gone from the source meanwhile (SCAN gives some keys twice, and so does a backup that was interrupted): nothing is left to delete.
+      // Gone from the source: nothing is left to delete.
       else if (outcome.kind === 'different' && outcome.difference.class === 'missing') kept.set(i, null)
       else if (outcome.kind === 'different') kept.set(i, { ...of, ...outcome.difference })
     }
@@ -173,30 +200,61 @@ export class Cleaner {
   ): AsyncGenerator<readonly [indexes: readonly number[], dumps: readonly (Dump | null)[]]> {
     const store = this.source.storeName
     const connection = () => this.#connections.to(store, database)
-    for (const { indexes } of await this.pairs.reached(() => inGroups(connection(), names))) {
+    for (const { indexes } of await this.reached(() => inGroups(connection(), names))) {
       const some = indexes.map((i) => names[i]!)
-      yield [indexes, await this.pairs.reached(() => dump(store, connection(), some))]
+      yield [indexes, await this.reached(() => dump(store, connection(), some))]
     }
   }
 
-  async #unlink(database: number, names: readonly Buffer[]): Promise<void> {
+  /** Gives those that the store's user may not delete, and how many were deleted, as the store says: SCAN gives some keys twice. Not counted is what a connection that was lost has left without an answer. */
+  async #unlink(
+    database: number,
+    keys: readonly Buffer[],
+  ): Promise<{ deleted: number; refused: readonly ListedKey[] }> {
     const store = this.source.storeName
-    await this.pairs.reached(async () => {
+    let deleted = 0
+    const refused = await this.reached(async () => {
       // Between the look at the beginning of the page and now a store may have hung, which is when people go back by force: the source may be the primary by now, or about to be.
       this.#watch.look()
       this.#environment.mustStay(this.#task.job.route)
+      const listed: ListedKey[] = []
       let error: ErrorReply | null = null
-      await this.#connections.to(store, database).forEach([['UNLINK']], names, (_, buf, start, stop) => {
+      await this.#connections.to(store, database).forEach([['UNLINK']], this.#names(keys), (i, buf, start, stop) => {
         const reply = decodeReply(buf, start, stop)
-        if (reply instanceof ErrorReply) error = reply
+        if (reply === 1) deleted++
+        if (!(reply instanceof ErrorReply)) return
+        if (isOfKey(reply)) listed.push({ database, key: keys[i]!, class: 'failed', detail: NOT_DELETED })
+        else error = reply
       })
       if (error !== null) checked(store, error)
+      return listed
     })
+    return { deleted, refused }
   }
 
   #names(keys: readonly Buffer[]): Buffer[] {
     return keys.map((key) => this.source.nameOf(key))
   }
+}
+
+interface Compared {
+  readonly equal: readonly Buffer[]
+  readonly listed: readonly ListedKey[]
+  /** As they are listed if nobody waits for their copies. */
+  readonly inCopy: readonly ListedKey[]
+}
+
+const NOT_DELETED = "It could not be deleted: the store's user has no right to write this key (NOPERM)."
+
+/** The store's user may use the command, and not for this key. */
+function isOfKey({ code, text }: ErrorReply): boolean {
+  return code === 'NOPERM' && !isUnknownCommand(text)
+}
+
+/** Looks again at what differs: SCAN gives some keys twice, and so does a backup that was interrupted, and what another page has deleted in the middle of a look can show as any difference. */
+async function twice(pairs: Pairs, database: number, key: Buffer): Promise<Outcome> {
+  const outcome = await pairs.now(database, key)
+  return outcome.kind === 'different' ? pairs.now(database, key) : outcome
 }
 
 function uncompared(of: NamedKey, reason: string): ListedKey {

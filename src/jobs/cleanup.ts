@@ -1,5 +1,5 @@
 import { BackupReader, type BackupRecord, BackupWriter } from './backup-file.ts'
-import { Cleaner, mayClean } from './cleaner.ts'
+import { Cleaner, isMirrored, mayClean } from './cleaner.ts'
 import type { JobEnvironment } from './environment.ts'
 import { inOrder, type PageResult, type Step } from './in-order.ts'
 import { isDryRun } from './job.ts'
@@ -51,9 +51,8 @@ export async function cleanup(environment: JobEnvironment, task: Task): Promise<
   const { route, options } = task.job
   mayClean(config, route)
   const dry = isDryRun(task.job)
-  const live = config.routes.find((other) => other.name === route)!.phase === 'switched'
   const connections = new StoreConnections(config, environment.endpoint, task.signal)
-  const cleaner = new Cleaner(environment, task, connections, live)
+  const cleaner = new Cleaner(environment, task, connections)
   const { source } = cleaner
   const begun = task.checkpoint as Checkpoint | null
   const path = dry ? null : (options.backup ?? null)
@@ -63,7 +62,7 @@ export async function cleanup(environment: JobEnvironment, task: Task): Promise<
     backup: BackupWriter | null,
     work: (page: KeysOfRoute) => Promise<PageResult>,
   ): Promise<void> => {
-    if (begun === null) task.total = await cleaner.pairs.reached(() => countKeys(connections, config, source.storeName))
+    if (begun === null) task.total = await cleaner.reached(() => countKeys(connections, config, source.storeName))
     else if (begun.pass !== pass || begun.at === null) return
     const pages = scan(task, connections, config, source.storeName, begun?.at ?? null)
     await inOrder(
@@ -81,11 +80,12 @@ export async function cleanup(environment: JobEnvironment, task: Task): Promise<
       await scanned('backup', backup, (page) => cleaner.writeDown(page, backup))
       await deleteWritten(task, cleaner, backup, path!, begun?.pass === 'delete' ? begun.from : null)
     }
-    return report(task, { dry, live, backup: path, blindSpots: cleaner.pairs.exact.blindSpots })
+    const live = isMirrored(environment.config(), route)
+    return report(task, { dry, live, backup: path, blindSpots: cleaner.blindSpots })
   }
 
   try {
-    await cleaner.pairs.reached(async () => {
+    await cleaner.reached(async () => {
       await mustBeTwoServers(connections, config, source.storeName, cleaner.target.storeName)
       await mustBeNoReplica(connections, config, cleaner.target.storeName)
       await mustTakeWrites(connections, config, source.storeName)
@@ -163,10 +163,15 @@ interface Done {
 }
 
 function report(task: Task, { dry, live, backup, blindSpots }: Done): WorkReport {
-  const kept = task.counted('different') + task.counted('failed')
+  const [different, failed] = [task.counted('different'), task.counted('failed')]
+  const parts = [
+    `${task.keysCounted('deleted')} ${dry ? 'would be deleted' : 'deleted'}`,
+    ...(different > 0 ? [`${different} kept because the sides are not equal`] : []),
+    ...(failed > 0 ? [`${failed} could not be compared${dry ? '' : ' or deleted'}`] : []),
+  ]
   return {
-    summary: `${task.keysCounted('deleted')} ${dry ? 'would be deleted' : 'deleted'}${kept > 0 ? `, ${kept} kept because the sides are not equal` : ''}.`,
-    clean: kept === 0,
+    summary: `${parts.join(', ')}.`,
+    clean: different === 0 && failed === 0,
     notes: [
       ...blindSpots,
       ...(dry ? ['A dry run: --yes does it.'] : []),

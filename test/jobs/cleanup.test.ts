@@ -108,6 +108,62 @@ test.each([false, true])(
   },
 )
 
+test.each([false, true])(
+  'a key that the user of the source may not delete is listed, and the others are deleted and counted (with a backup: %s)',
+  async (withBackup) => {
+    const migration = await startMigration([mirroredRoute({ phase: 'done' })])
+    running.push(migration)
+    const { source, target, understudy } = migration
+    for (const server of [source, target]) await server.client().mset('a', '1', 'b', '2', 'protected', '3')
+    await source.client().set('c', 'differs')
+    await source.client().call('ACL', 'SETUSER', 'default', 'resetkeys', '%R~*', '~a', '~b', '~c')
+    const backup = withBackup ? { backup: join(directory, 'backup') } : {}
+    const job = await doJob(understudy, 'cleanup', 'all', { dryRun: false, ...backup })
+    expect(job).toMatchObject({
+      progress: { deleted: 2, different: 1, failed: 1 },
+      report: {
+        clean: false,
+        summary: '2 keys deleted, 1 kept because the sides are not equal, 1 could not be compared or deleted.',
+      },
+    })
+    expect(await keysOf(understudy, job.id)).toContainEqual(
+      expect.objectContaining({ key: 'protected', class: 'failed', detail: expect.stringContaining('NOPERM') }),
+    )
+    expect((await source.client().keys('*')).sort()).toEqual(['c', 'protected'])
+  },
+)
+
+test.each([
+  ['switched', 'done'],
+  ['done', 'switched'],
+])(
+  'a cleanup goes on when its route goes from %s to %s meanwhile',
+  async (from, next) => {
+    const migration = await startMigration([mirroredRoute({ phase: from })])
+    running.push(migration)
+    const { source, target, understudy } = migration
+    // In another order: only an exact comparison shows that they are equal.
+    for (const [server, members] of [
+      [source, ['a', 'b']],
+      [target, ['b', 'a']],
+    ] as const) {
+      const pipeline = server.client().pipeline()
+      for (let i = 0; i < 1_500; i++) pipeline.sadd(`set:${i}`, ...members)
+      await pipeline.exec()
+    }
+    const { id } = await startJob(understudy, 'cleanup', 'all', { dryRun: false, rate: 700 })
+    await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThan(0))
+    await to(understudy, next)
+    expect((await jobOf(understudy, id)).state).toBe('running')
+    const job = await over(understudy, id)
+    expect(await keysOf(understudy, id)).toEqual([])
+    expect(job).toMatchObject({ state: 'done', progress: { deleted: 1_500, failed: 0 }, report: { clean: true } })
+    expect(job.report!.notes.some((note) => note.includes('in switched'))).toBe(next === 'switched')
+    expect(await source.client().dbsize()).toBe(0)
+  },
+  120_000,
+)
+
 test('what the target lacks stays, however far times of expiry may be apart', async () => {
   const migration = await startMigration([mirroredRoute({ compare: { ttlTolerance: '30m' } })], (server) =>
     server.client().set('session:1', 'v', 'EX', 1_500),
