@@ -1,12 +1,16 @@
 import type { RouteStatus, Status, StoreStatus } from '../admin/control.ts'
 import { problemsOf } from '../admin/route-problems.ts'
 import { versionText } from '../base/server-version.ts'
+import type { Job } from '../jobs/job.ts'
 import { formatBytes, formatMs, formatSeconds, formatShare } from './format.ts'
 import { tableLines } from './table.ts'
 import { printable, type Terminal } from './terminal.ts'
 
-/** What a person is to see: stores, routes, and whatever is not equal or not known to be. */
-export function statusLines(status: Status, terminal: Terminal): string[] {
+/** Clocks that differ move expiries by as much. */
+const CLOCK_OFFSET_MS = 1_000
+
+/** What a person is to see: stores, routes, and whatever is not equal or not known to be. `jobs`: the newest first. */
+export function statusLines(status: Status, terminal: Terminal, jobs: readonly Job[] = []): string[] {
   const { version, epoch, configHash, uptimeSeconds, clients, application, lastReload, needsRestart } = status
   const suffers = application.reasons.map((reason) =>
     terminal.style('red', printable(`The application suffers: ${reason}`)),
@@ -42,6 +46,7 @@ export function statusLines(status: Status, terminal: Terminal): string[] {
     ),
     ...sentinelLines(status),
     ...clusterLines(status),
+    ...clockLines(status, terminal),
     '',
     ...tableLines(
       [
@@ -60,6 +65,7 @@ export function statusLines(status: Status, terminal: Terminal): string[] {
       Object.entries(status.routes).map(([name, route]) => routeRow(name, route, terminal)),
     ),
     ...doubts(status, terminal),
+    ...failedJobs(jobs, terminal),
   ]
 }
 
@@ -96,6 +102,26 @@ function clusterLines({ stores }: Status): string[] {
       ),
     ]
   })
+  return lines.length === 0 ? [] : ['', ...lines]
+}
+
+function clockLines({ stores }: Status, terminal: Terminal): string[] {
+  const lines = Object.entries(stores).flatMap(([name, { clockOffsetMs }]) => {
+    const offMs = Math.abs(clockOffsetMs ?? 0)
+    const text = `The clock of store ${printable(name)} is off by ${formatMs(offMs)}: keys expire at another time there`
+    return offMs > CLOCK_OFFSET_MS ? [terminal.style('yellow', text)] : []
+  })
+  return lines.length === 0 ? [] : ['', ...lines]
+}
+
+/** One that failed and was done again is over. */
+function failedJobs(jobs: readonly Job[], terminal: Terminal): string[] {
+  const newest = new Map(jobs.toReversed().map((job) => [`${job.kind} ${job.route}`, job]))
+  const lines = [...newest.values()].flatMap(({ id, kind, route, state, error }) =>
+    state === 'failed'
+      ? [terminal.style('red', printable(`The ${kind} of ${route} (job ${id}) failed${error ? `: ${error}` : ''}`))]
+      : [],
+  )
   return lines.length === 0 ? [] : ['', ...lines]
 }
 

@@ -4,7 +4,7 @@ import { UnderstudyError } from '../base/errors.ts'
 import type { AdminClient } from './admin-client.ts'
 import { type AdminOptions, adminClient, type JsonOption, jsonOption, withAdminOptions } from './admin-options.ts'
 import { EXIT } from './exit-code.ts'
-import { statusOf } from './older-answers.ts'
+import { jobOf, listOf, statusOf } from './older-answers.ts'
 import { statusLines } from './status-lines.ts'
 import { printable, type Terminal } from './terminal.ts'
 
@@ -30,12 +30,19 @@ export function addStatus(program: Command, terminal: Terminal, finish: (exitCod
       const client = adminClient(options)
       if (options.watch !== undefined) await watch(client, options, terminal)
       else {
-        const answer = await client.get<unknown>('/api/v1/status')
-        if (options.json) terminal.json(answer)
-        else for (const line of statusLines(statusOf(answer), terminal)) terminal.line(line)
+        if (options.json) terminal.json(await client.get<unknown>('/api/v1/status'))
+        else for (const line of await look(client, terminal)) terminal.line(line)
       }
       finish(EXIT.done)
     })
+}
+
+async function look(client: AdminClient, terminal: Terminal, signal?: AbortSignal): Promise<string[]> {
+  const status = statusOf(await client.get<unknown>('/api/v1/status', signal))
+  // It says enough without them: while it starts, a sidecar has none to tell of.
+  const jobs = await client.get<unknown>('/api/v1/jobs', signal).catch(() => [])
+  signal?.throwIfAborted()
+  return statusLines(status, terminal, listOf(jobs, jobOf))
 }
 
 /** Until Ctrl-C. A sidecar that does not answer may be about to: that is shown, and it is asked again. */
@@ -45,9 +52,8 @@ async function watch(client: AdminClient, { watch, json }: StatusOptions, termin
   process.once('SIGINT', () => interrupt.abort())
   while (!interrupt.signal.aborted) {
     try {
-      const answer = await client.get<unknown>('/api/v1/status', interrupt.signal)
-      if (json) terminal.json(answer, 0)
-      else terminal.screen([...statusLines(statusOf(answer), terminal), '', shownAt()])
+      if (json) terminal.json(await client.get<unknown>('/api/v1/status', interrupt.signal), 0)
+      else terminal.screen([...(await look(client, terminal, interrupt.signal)), '', shownAt()])
     } catch (error) {
       if (interrupt.signal.aborted) return
       // A wrong address or token does not become right.

@@ -2,7 +2,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { UnderstudyError } from '../../src/base/errors.ts'
-import { FakeControl } from '../admin/fake-control.ts'
+import { FakeControl, job } from '../admin/fake-control.ts'
 import { startTestServer, type TestServer } from '../admin/test-server.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/ports.ts'
@@ -43,6 +43,21 @@ describe('understudy status', () => {
     const { stdout } = await runCli(['status'], { UNDERSTUDY_ADMIN_URL: changed.url })
     await changed.close()
     expect(stdout).toContain('\nChanged in the file, applies after a restart: admin, log\n')
+  })
+
+  test('names jobs that have failed, and does without where they cannot be told', async () => {
+    const failing = await startTestServer()
+    Object.assign(failing.control, { jobList: [job({ state: 'failed', error: 'the store is away' })] })
+    const variables = { UNDERSTUDY_ADMIN_URL: failing.url }
+    expect((await runCli(['status'], variables)).stdout).toMatch(
+      /\nThe backfill of jobs \(job 1\) failed: the store is away\n$/,
+    )
+    failing.control.jobs.list = () => Promise.reject(new UnderstudyError('STATE_UNUSABLE', 'not yet'))
+    expect(await runCli(['status'], variables)).toMatchObject({
+      code: 0,
+      stdout: expect.not.stringContaining('failed:'),
+    })
+    await failing.close()
   })
 
   test('says first whether the application suffers', async () => {
