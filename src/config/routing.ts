@@ -27,7 +27,7 @@ export function routingOf({ routes, stores }: Pick<Config, 'routes' | 'stores'>)
  * The configuration with those routes, and their stores where they were. What a routing does not say of a route (how it mirrors and compares) is that of the route of the same name, or of the first one; what it does not
  * say of a store (credentials, certificates), that of the store of the same name, or of any: then it can only be compared with.
  */
-export function withRouting(config: Config, routing: Routing): Config {
+export function withRouting<Whole extends Pick<Config, 'routes' | 'stores'>>(config: Whole, routing: Routing): Whole {
   const settings = new Map(config.routes.map((route) => [route.name, route]))
   const like = Object.values(config.stores)[0]!
   const stores = Object.entries(routing.stores).map(([name, place]): [string, StoreConfig] => [

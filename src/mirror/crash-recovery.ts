@@ -2,13 +2,14 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeDirectory } from '../base/make-directory.ts'
 import type { Config } from '../config/config.ts'
-import { routingOf } from '../config/routing.ts'
+import { routingOf, withRouting } from '../config/routing.ts'
 import { rolesOf } from '../routing/route.ts'
+import { RouteTable } from '../routing/route-table.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
 import type { DirtyStore } from './dirty-store.ts'
 import { areSamePlaces, functionPlacesOf, OF_FUNCTIONS } from './function-places.ts'
-import type { IntentDoubts } from './intent-doubts.ts'
+import type { IntentDoubts, Over } from './intent-doubts.ts'
 import { SEGMENT_NAME } from './intent-log.ts'
 import { SegmentReader } from './intent-segment.ts'
 import type { RunMarker } from './run-marker.ts'
@@ -39,10 +40,12 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
   for (const name of exchangedRoutes(store.primaries, context.routes.config)) dirty.toVerify.exchange(name)
   const turned = turnedRoutes(parts, segments.length > 0)
   for (const name of turned) dirty.drop(name)
+  const heirs = new Set<string>()
   const known = dirty.size
   if (segments.length > 0 || lastRun === 'crashed') {
-    replay(dir, segments, doubts)
+    replay(dir, segments, doubts, passingOver(parts, heirs))
     for (const name of turned) dirty.drop(name)
+    for (const name of heirs) if (!turned.includes(name)) sayTurned(parts, name)
     doubts.say(
       'warn',
       'the last run ended without being stopped: what was being written is dirty and will be copied',
@@ -51,13 +54,13 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
     )
   }
   if (lastRun === 'incomplete') doubts.verifyAll('what the last run was writing is not known', null)
-  for (const name of turned) dirty.toVerify.mark(name, 'turned')
+  for (const name of [...turned, ...heirs]) dirty.toVerify.mark(name, 'turned')
   const { config } = context.routes
   // What is in doubt of functions where they are mirrored between other places than before, `FunctionSync` sees to, before the next commit.
   const isSame = areSamePlaces(store.primaries.get(OF_FUNCTIONS) ?? '', functionPlacesOf(config))
   const moved = isSame ? [] : [OF_FUNCTIONS]
   // As long as the segments are there.
-  store.setRoutes(primariesOf(config, [...turned, ...moved]), routingOf(config))
+  store.setRoutes(primariesOf(config, [...turned, ...heirs, ...moved]), routingOf(config))
   if (known > 0) doubts.say('info', 'dirty keys of the last run will be copied', null, { keys: known })
   // If it cannot be written the segments stay, for the next start.
   if (store.flushAll(performance.now())) {
@@ -71,20 +74,13 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
  * Routes whose primary was changed with keys that were not equal, in the file while nothing ran or by force a moment before the last run ended (`FormerDoubts`): copying these would put what the new primary has over what
  * it lacks. Which side is right only people can tell.
  */
-function turnedRoutes({ context, dirty, store, doubts }: RecoveryParts, wasWriting: boolean): string[] {
+function turnedRoutes(parts: RecoveryParts, wasWriting: boolean): string[] {
+  const { context, dirty, store } = parts
   const turned = [...primariesOf(context.routes.config)].filter(
     ([name, end]) =>
       name !== OF_FUNCTIONS && (store.primaries.get(name) ?? end) !== end && (wasWriting || dirty.count(name) > 0),
   )
-  for (const [route] of turned) {
-    const keys = dirty.count(route)
-    doubts.say(
-      'error',
-      'the primary of a route was changed by force or while Understudy did not run: keys that were not equal are not copied, for it is not known which side is right; verify the route',
-      null,
-      { route, keys },
-    )
-  }
+  for (const [route] of turned) sayTurned(parts, route)
   return turned.map(([route]) => route)
 }
 
@@ -96,8 +92,41 @@ export function exchangedRoutes(before: ReadonlyMap<string, string>, { routes }:
   })
 }
 
-function replay(dir: string, segments: readonly string[], doubts: IntentDoubts): void {
-  const visitor = doubts.marking('crash')
+function sayTurned({ dirty, doubts }: RecoveryParts, route: string): void {
+  const keys = dirty.count(route)
+  doubts.say(
+    'error',
+    'the primary of a route was changed by force or while Understudy did not run: keys that were not equal are not copied, for it is not known which side is right; verify the route',
+    null,
+    { route, keys },
+  )
+}
+
+/**
+ * Keys of routes of the last run of which it did not know where to they are to be copied: nor does anybody know it of the routes that have them now, by a file that was changed while nothing ran. These are put into
+ * `heirs`.
+ */
+function passingOver({ context, store }: RecoveryParts, heirs: Set<string>): Over {
+  const { primaries, routing } = store
+  const { routes } = context
+  const isUnknown = (name: string): boolean => name !== OF_FUNCTIONS && primaries.get(name) === ''
+  const then = routing === null ? null : withRouting(routes.config, routing)
+  const before =
+    then?.routes.some(({ name }) => isUnknown(name)) === true
+      ? new RouteTable(then, 0, Object.keys(then.stores), new Map())
+      : null
+  return {
+    key: (key) => {
+      if (before === null || !isUnknown(before.find(key, 0, key.length).route.name)) return false
+      heirs.add(routes.find(key, 0, key.length).route.name)
+      return true
+    },
+    functions: false,
+  }
+}
+
+function replay(dir: string, segments: readonly string[], doubts: IntentDoubts, over: Over): void {
+  const visitor = doubts.marking('crash', over)
   for (const [i, name] of segments.entries()) {
     const reader = new SegmentReader(readFileSync(join(dir, name)))
     while (reader.read(visitor, RECORDS_AT_ONCE));

@@ -122,6 +122,11 @@ export class DirtyStore implements DirtyChanges {
     return this.#primaries
   }
 
+  /** The routes that were in force when this was last told; null: not known. */
+  get routing(): Routing | null {
+    return this.#routing
+  }
+
   /** Which they are from now on, and the routes in force. */
   setRoutes(primaries: ReadonlyMap<string, string>, routing: Routing): void {
     this.#primaries = primaries
@@ -232,6 +237,8 @@ export class DirtyStore implements DirtyChanges {
       primary_end: string
     }[]
     this.#primaries = new Map(primaries.map((row) => [row.route, row.primary_end]))
+    const routing = this.#database.prepare('SELECT text FROM routing').get() as { text: string } | undefined
+    this.#routing = routing === undefined ? null : (JSON.parse(routing.text) as Routing)
     this.#loadRuns()
     const rows = this.#database.prepare('SELECT * FROM dirty_keys ORDER BY since_ms, id').iterate()
     for (const row of rows as Iterable<Row>) {

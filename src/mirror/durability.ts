@@ -106,17 +106,22 @@ export class Durability {
   }
 
   /**
-   * These routes come in force now, before the next command, and those of before are in `context`: the next start is to find them. `lacking`: routes whose dirty keys are dropped with that, until `entered`. Gives why they must not come in force, for that cannot
+   * These routes come in force now, before the next command, and those of before are in `context`: the next start is to find them. `lacking`: routes whose dirty keys are dropped with that, until `entered`; `rerouted`: pairs of which the second route gets keys of the first. Gives why they must not come in force, for that cannot
    * be written down; null: it is.
    */
-  entering(config: Pick<Config, 'routes' | 'stores'>, lacking: readonly string[] = []): string | null {
+  entering(
+    config: Pick<Config, 'routes' | 'stores'>,
+    lacking: readonly string[] = [],
+    rerouted: readonly (readonly [from: string, to: string])[] = [],
+  ): string | null {
     const { routes } = this.#parts.context
     const moved = areSamePlaces(functionPlacesOf(routes.config), functionPlacesOf(config)) ? [] : [OF_FUNCTIONS]
     const over = [...lacking, ...moved]
-    const primaries = primariesOf(config, [...this.#former.routes, ...over])
+    const primaries = primariesOf(config, [...this.#former.routes, ...this.#former.heirs(rerouted), ...over])
     const error = this.#store.replaceRoutes(primaries, routingOf(config), performance.now())
     if (error !== null) return diskTrouble(error)?.message ?? `dirty.db cannot be written (${error.message})`
-    this.#former.begin(over, this.log)
+    this.#former.inherit(rerouted)
+    this.#former.begin(over, routes, this.log)
     return null
   }
 
@@ -226,7 +231,7 @@ export class Durability {
     }
     const conversion = this.#conversion
     if (conversion.made === -1) {
-      const visitor = this.#doubts.marking('shadow-down', (route) => this.#former.covers(conversion.number, route))
+      const visitor = this.#doubts.marking('shadow-down', this.#former.overIn(conversion.number))
       const untilMs = performance.now() + SLICE_MS
       while (conversion.reader.read(visitor, RECORDS_AT_ONCE)) if (performance.now() > untilMs) return
       if (conversion.reader.end !== 'whole') this.#doubts.verifyAll('a part of the intent log is damaged', null)

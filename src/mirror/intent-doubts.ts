@@ -2,9 +2,16 @@ import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { doubtFunctions } from './function-changes.ts'
-import { OF_FUNCTIONS } from './function-places.ts'
 import type { IntentVisitor } from './intent-segment.ts'
 import type { VerifyCause } from './verify-marks.ts'
+
+/** What a segment says that means nothing any more: of keys, and which functions are removed. */
+export interface Over {
+  key(key: Buffer): boolean
+  readonly functions: boolean
+}
+
+const NOTHING: Over = { key: () => false, functions: false }
 
 /** Makes dirty what the intent log names, and asks for a verify of every mirrored route, loudly, where not even that is known. */
 export class IntentDoubts {
@@ -16,18 +23,18 @@ export class IntentDoubts {
     this.#dirty = dirty
   }
 
-  /** For reading a segment: whatever it names may not have reached the shadow. `isOver`: what it says of a route means nothing any more; of `OF_FUNCTIONS`, which functions are removed. */
-  marking(reason: DirtyReason, isOver: (route: string) => boolean = () => false): IntentVisitor {
+  /** For reading a segment: whatever it names may not have reached the shadow. */
+  marking(reason: DirtyReason, over: Over = NOTHING): IntentVisitor {
     const context = this.#context
     const dirty = this.#dirty
     const nowMs = performance.now()
     return {
       key: (database, key) => {
         const { route } = context.routes.find(key, 0, key.length)
-        if (route.shadow !== null && !isOver(route.name)) dirty.mark(route, database, key, reason, nowMs)
+        if (route.shadow !== null && !over.key(key)) dirty.mark(route, database, key, reason, nowMs)
       },
       everyKey: () => this.#markRoutes('server-wide'),
-      functions: (removed) => doubtFunctions(context, dirty, isOver(OF_FUNCTIONS) ? null : removed),
+      functions: (removed) => doubtFunctions(context, dirty, over.functions ? null : removed),
       unnamedKeys: () => this.#markRoutes('script'),
     }
   }

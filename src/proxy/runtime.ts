@@ -206,7 +206,8 @@ export class Runtime {
     if (held.size > 0) fence.hold(held)
     const busy = held.size > 0 ? await becomeQuiet(this.#quietParts, fence, change) : null
     const leftBehind = new LeftBehind(path, this.jobs.writes, fence, change)
-    const reason = busy ?? this.#durability?.entering(change.config, leftBehind.names) ?? null
+    const rerouted = change.rerouted ?? []
+    const reason = busy ?? this.#durability?.entering(change.config, leftBehind.names, rerouted) ?? null
     if (reason !== null) {
       fence.release()
       listeners.cancel()
@@ -215,7 +216,6 @@ export class Runtime {
     const exchanged = exchangedRoutes(primariesOf(path.routes.config), change.config)
     for (const name of exchanged) this.#dirty.toVerify.exchange(name)
     const left = leftBehind.leave()
-    const rerouted = change.rerouted ?? []
     const old = path.stores
     const stores = this.#stores.of(change.config, old)
     for (const store of old) if (!stores.includes(store)) this.#places.leave(store.options.config)

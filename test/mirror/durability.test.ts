@@ -438,9 +438,10 @@ describe('a log that nothing passes out of', () => {
       clientPipelines: () => (where === 'primary' ? [pipeline] : []),
       shadowPipelines: () => (where === 'shadow' ? [pipeline] : []),
     }
+    const context = { routes, log: ({ msg }: { msg: string }) => lines.push(msg) }
     const durability = new Durability({
       stateDir: join(dir, 'state'),
-      context: { routes, log: ({ msg }: { msg: string }) => lines.push(msg) } as unknown as DataPathContext,
+      context: context as unknown as DataPathContext,
       dirty,
       stores: () => [store] as unknown as Iterable<Store>,
       sweeping: () => false,
@@ -458,7 +459,7 @@ describe('a log that nothing passes out of', () => {
       }
       durability.log!.flush()
     }
-    return { durability, dirty, config, lines, tick, note, pipeline }
+    return { durability, context, dirty, config, lines, tick, note, pipeline }
   }
 
   test('because the shadow is away: its keys become dirty instead, and it does not grow', () => {
@@ -480,19 +481,26 @@ describe('a log that nothing passes out of', () => {
     expect(lines).toEqual([])
   })
 
-  test('because the shadow is away: what it says of before a forced switch is not copied the other way round', () => {
-    const { durability, dirty, config, tick, note } = stuck('shadow', { convertBytes: 1, maxBytes: 1e9 })
-    note(0, 10)
-    expect(durability.entering(config, ['all'])).toBeNull()
-    durability.entered()
-    for (let i = 0; i < 60; i++) tick()
-    note(10, 20)
-    for (let i = 0; i < 60; i++) tick()
-    expect(durability.log!.closedBytes).toBe(0)
-    expect([...dirty.keys('all')].map(({ key }) => Number(key.toString().slice(90)))).toEqual([
-      10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
-    ])
-  })
+  test.each(['all', 'other'])(
+    'because the shadow is away: what it says of before a forced switch is not copied the other way round (the route is called %s by then)',
+    (name) => {
+      const { durability, context, dirty, config, tick, note } = stuck('shadow', { convertBytes: 1, maxBytes: 1e9 })
+      note(0, 10)
+      expect(durability.entering(config, ['all'])).toBeNull()
+      durability.entered()
+      const renamed = { ...config, routes: config.routes.map((route) => ({ ...route, name })) }
+      expect(durability.entering(renamed, [], name === 'all' ? [] : [['all', name]])).toBeNull()
+      context.routes = new RouteTable(renamed, 2, ['old', 'new'], new Map())
+      durability.entered()
+      for (let i = 0; i < 60; i++) tick()
+      note(10, 20)
+      for (let i = 0; i < 60; i++) tick()
+      expect(durability.log!.closedBytes).toBe(0)
+      expect([...dirty.keys(name)].map(({ key }) => Number(key.toString().slice(90)))).toEqual([
+        10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
+      ])
+    },
+  )
 
   test('because the shadow is away: what it says is to be deleted of functions is so on the shadow of then', () => {
     const { durability, dirty, config, tick } = stuck('shadow', { convertBytes: 1, maxBytes: 1e9 })
