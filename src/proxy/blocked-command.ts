@@ -1,9 +1,10 @@
 import { frameForTheRest, replyLimitMs } from '../command/block-time.ts'
+import { asksReplicas, isNil, replyToNothing, waitedForNothing } from '../command/blocked-reply.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
-import { ASTERISK, DOLLAR, MINUS, UNDERSCORE } from '../resp/bytes.ts'
-import { errorFrame, FRAME } from '../resp/encode.ts'
+import { MINUS } from '../resp/bytes.ts'
+import { errorFrame } from '../resp/encode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
@@ -121,7 +122,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#wait = wait
     path.blocked.add(this)
     this.#keys.waits(wait.lane)
-    if (this.#asksReplicas) wait.writeToNobody()
+    if (asksReplicas(this.#spec)) wait.writeToNobody()
     this.#mark(wait.push(this, renamed))
   }
 
@@ -282,14 +283,9 @@ export class BlockedCommand implements Pin, ReplyOwner {
     wait.callBack(() => this.#moving || this.#abandoned || this.waitsElsewhere)
   }
 
-  /** A number answers it, also when it is cancelled. */
-  get #asksReplicas(): boolean {
-    return this.#spec.name === 'WAIT' || this.#spec.name === 'WAITAOF'
-  }
-
-  /** What Redis answers when the time is over, also to BLMOVE. */
+  /** What Redis answers when the time is over. */
   #nil(): Buffer {
-    return this.#cancelled ?? (this.session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY)
+    return this.#cancelled ?? replyToNothing(this.#spec, this.session.protocol)
   }
 
   #mark(slot: InFlight): InFlight {
@@ -321,14 +317,10 @@ export class BlockedCommand implements Pin, ReplyOwner {
       session.reply(this.#seq, frame, 0, frame.length)
     }
     // It was blocked when its client went: nothing is executed that lies behind it.
-    if (this.#abandoned && this.#cancelled === null && (isNil(frame, 0) || this.#asksReplicas)) session.end()
+    if (this.#abandoned && this.#cancelled === null && waitedForNothing(this.#spec, this.#frame, frame)) session.end()
     if (wait === null) session.proceed()
     else wait.whenFree(() => session.proceed())
   }
 }
 
 function nothing(): void {}
-
-function isNil(buf: Buffer, at: number): boolean {
-  return buf[at] === UNDERSCORE || ((buf[at] === ASTERISK || buf[at] === DOLLAR) && buf[at + 1] === MINUS)
-}

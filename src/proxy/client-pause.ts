@@ -1,4 +1,5 @@
 import { arityFits } from '../command/arity.ts'
+import { asksReplicas } from '../command/blocked-reply.ts'
 import type { ReadOnlyScripts } from '../command/read-only-scripts.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -83,7 +84,7 @@ export function isPaused(session: Session, view: CommandView, spec: CommandSpec 
   const { pause, readOnlyScripts, storePause } = session.path
   if (pause!.isPreparedBy(session)) return false
   // What is published before it (`StoreWait`) a store that pauses would hold.
-  if ((spec?.name === 'WAIT' || spec?.name === 'WAITAOF') && session.pin === null && !storePause.isQuiet) return true
+  if (spec !== null && asksReplicas(spec) && session.pin === null && !storePause.isQuiet) return true
   let writesQueued = false
   for (let pin = session.pin; pin !== null; pin = pin.outer) if (pin.queuesWrites === true) writesQueued = true
   return pause!.holds(view, spec, writesQueued, readOnlyScripts)

@@ -22,8 +22,7 @@ export class LastWord {
 
   spoken(): void {
     this.isSpoken = true
-    if (this.#session.waiting === 'pause') this.#session.end()
-    else this.look()
+    this.look()
   }
 
   /** Its bytes are no command from here on: `text` says why, in Redis' words. */
@@ -41,8 +40,9 @@ export class LastWord {
     if (session.input.flows) session.socket.destroy()
     else if (session.ending) return
     else if (session.pin?.kind === 'blocked') session.pin.abandon()
-    else if (session.waiting === null) {
+    else if (session.waiting === null || session.waiting === 'pause') {
       if (owesAnswers(session.pin)) session.waitFor('answers')
+      else if (session.waiting === 'pause') session.end()
       else this.#end()
     }
   }
@@ -50,6 +50,8 @@ export class LastWord {
   #end(): void {
     const session = this.#session
     if (this.#mistake === null) return session.end()
+    // That is the reply to be left out, and not this.
+    if (session.replyMode === 'skip' && session.order.owed > 0) return void session.waitFor('replies')
     session.ending = true
     session.answerError(`ERR ${this.#mistake}`)
   }

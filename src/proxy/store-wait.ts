@@ -101,7 +101,8 @@ export class StoreWait {
    * Cancels the wait by CLIENT UNBLOCK, behind what clients have sent and before what they send from now on: an element that is pushed after this stays. The answer 0 says that
    * nothing was cancelled: the take has happened and its reply is on the way, or the command has not reached the store yet. So it is asked again until there is a reply, as long as it `isWanted`.
    *
-   * Not even connected, a server without CLIENT ID, nobody to send it, or it is refused: the connection is closed instead, and the loss marks what it may have done.
+   * What is still being connected is called back when it has been sent: there may be something to take. A server without CLIENT ID, nobody to send it, or it is refused: the connection is closed instead, and the loss marks
+   * what it may have done.
    */
   callBack(isWanted: () => boolean): void {
     if (this.#over || !isWanted()) return

@@ -15,7 +15,7 @@ export interface Outlet {
 }
 
 /**
- * The command that cancels what waits on a connection, for another pipeline to the same store to send. `later`: what waits is at none of the store's servers at the moment; `impossible`: the store does
+ * The command that cancels what waits on a connection, for another pipeline to the same store to send. `later`: what waits is at none of the store's servers yet, or at the moment; `impossible`: the store does
  * not know that connection, or has not said how it calls it.
  */
 export type Unblocking = Buffer | 'later' | 'impossible'

@@ -208,6 +208,8 @@ export class Pipeline {
 
   /** What cancels the command that waits here. */
   unblocking(): Unblocking {
+    // It leaves with the first write, and has a name from then on.
+    if (this.state === 'idle' || this.state === 'connecting') return 'later'
     return this.#connection.unblocking(this.clientId)
   }
 

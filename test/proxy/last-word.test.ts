@@ -3,6 +3,7 @@ import { encodeCommand } from '../../src/resp/encode.ts'
 import { type RedisCluster, startCluster } from '../support/cluster.ts'
 import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { HoldingNetwork } from '../support/holding-network.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
@@ -51,18 +52,26 @@ const places: Readonly<Record<string, () => DataPathOptions>> = {
   },
 }
 
-describe.each(Object.entries(places))('a client that is gone, over %s', (_where, options) => {
+describe.each(Object.entries(places))('a client that is gone, over %s', (where, options) => {
   beforeEach(async () => {
     path = await startDataPath(options())
   })
 
-  test.each(['BLPOP q 0', 'BLMOVE q m LEFT RIGHT 0', 'XREAD BLOCK 0 STREAMS s $', 'WAIT 5 0'])(
+  // WAIT and WAITAOF are refused where there is no one server to ask.
+  const oneServer = where !== 'a cluster'
+
+  test.each([
+    'BLPOP q 0',
+    'BLMOVE q {q}m LEFT RIGHT 0',
+    'XREAD BLOCK 0 STREAMS s $',
+    ...(oneServer ? ['WAIT 5 0'] : []),
+  ])(
     '%s that comes to its turn behind its last word is cancelled, and nothing behind it is executed',
     async (blocking) => {
       const other = await path.raw()
       for (let round = 0; round < 3; round++) {
         const said = await lastWords(path.port, [], 'GET x', blocking, 'SET behind 1')
-        expect(said).toMatch(/^\$-1\r\n(\*-1|:0)\r\n$/)
+        expect(said).toBe(`$-1\r\n${blocking.startsWith('WAIT') ? ':0' : '*-1'}\r\n`)
       }
       expect(await other.ask('RPUSH', 'q', 'a', 'b', 'c')).toBe(':3\r\n')
       expect(await other.ask('LLEN', 'q')).toBe(':3\r\n')
@@ -71,11 +80,28 @@ describe.each(Object.entries(places))('a client that is gone, over %s', (_where,
     },
   )
 
+  test.each<[string, string]>([
+    ...(oneServer ? ([['WAIT 0 0', ':0\r\n']] as [string, string][]) : []),
+    ['BLPOP q 0', '*2\r\n$1\r\nq\r\n$1\r\na\r\n'],
+    ['BLMOVE q {q}m LEFT RIGHT 0', '$1\r\na\r\n'],
+  ])('%s that does not block is answered, and what lies behind it executed', async (blocking, answer) => {
+    const other = await path.raw()
+    for (let round = 0; round < 5; round++) {
+      const said = await lastWords(path.port, [], 'SET w 1', 'RPUSH q a', blocking, 'SET w 2', 'GET w')
+      expect(said).toBe(`+OK\r\n:1\r\n${answer}+OK\r\n$1\r\n2\r\n`)
+      await other.ask('DEL', 'q')
+    }
+  })
+
   test('CLIENT PAUSE: what it holds is not executed', async () => {
     const other = await path.raw()
     expect(await other.ask('CLIENT', 'PAUSE', 60_000, 'WRITE')).toBe('+OK\r\n')
     expect(await lastWords(path.port, [], 'GET x', 'BLPOP q 0')).toBe('$-1\r\n')
     expect(await lastWords(path.port, [], 'GET x', 'SET behind 1')).toBe('$-1\r\n')
+    // It comes to its turn behind the last word.
+    expect(await lastWords(path.port, [], 'GET x', 'WATCH w', 'SET behind 1')).toBe('$-1\r\n+OK\r\n')
+    const confirmed = '>3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n'
+    expect(await lastWords(path.port, ['HELLO 3'], 'SUBSCRIBE a', 'SET behind 1')).toBe(confirmed)
     expect(await other.ask('CLIENT', 'UNPAUSE')).toBe('+OK\r\n')
     expect(await other.ask('RPUSH', 'q', 'a')).toBe(':1\r\n')
     expect(await other.ask('LLEN', 'q')).toBe(':1\r\n')
@@ -111,6 +137,51 @@ test('what a switch holds is executed, unless it blocks', async () => {
   expect(await other.ask('EXISTS', 'held', 'behind')).toBe(':1\r\n')
 })
 
+describe('while a connection is opened', () => {
+  let network: HoldingNetwork
+  beforeEach(async () => {
+    network = await new HoldingNetwork(one).start()
+  })
+  afterEach(() => network.stop())
+
+  test('what there is to be taken is taken for a client that has said its last word', async () => {
+    path = await startDataPath({ stores: { one: { port: network.port } } })
+    const other = await path.raw()
+    await other.ask('RPUSH', 'q', 'a')
+    network.holdFrom('CLIENT')
+    const client = await RawClient.open(path.port)
+    client.send(packet('BLPOP q 0', 'SET behind 1'))
+    await client.end()
+    await eventually(() => expect(network.holdsAny).toBe(true))
+    for (let i = 0; i < 3; i++) await other.ask('ECHO', 'x')
+    network.pass()
+    expect(await client.take(2)).toEqual(['*2\r\n$1\r\nq\r\n$1\r\na\r\n', '+OK\r\n'])
+    await client.closed
+  })
+
+  test.each(['shared', 'dedicated'] as const)('a switch sends on what blocks: %s connections', async (connections) => {
+    const options = (phase: 'mirror' | 'switched'): DataPathOptions => ({
+      stores: { one: { port: network.port }, two },
+      listen: { connections },
+      routes: [{ source: 'one', target: 'two', phase }],
+    })
+    path = await startDataPath(options('mirror'))
+    const other = await path.raw()
+    await other.ask('SET', 'n', 1)
+    await settled(path)
+    network.holdFrom('CLIENT')
+    const worker = await path.raw()
+    worker.send(packet('BLPOP q 0', 'PING'))
+    await eventually(() => expect(network.holdsAny).toBe(true))
+    const switched = path.runtime.apply({ ...path.change(options('switched')), force: true })
+    await other.ask('CLIENT', 'ID')
+    network.pass()
+    expect(await switched).toMatchObject({ ok: true })
+    expect(await other.ask('RPUSH', 'q', 'a')).toBe(':1\r\n')
+    expect(await worker.take(2)).toEqual(['*2\r\n$1\r\nq\r\n$1\r\na\r\n', '+PONG\r\n'])
+  })
+})
+
 test('half of a large command that has waited, and whose rest will not come, keeps nothing', async () => {
   path = await startDataPath({ stores: { one } })
   const [client, other] = [await path.raw(), await path.raw()]
@@ -144,6 +215,20 @@ describe.each(['shared', 'dedicated'] as const)(
       const expected = await lastWords(direct.port, first, ...lines)
       for (let round = 0; round < 5; round++) expect(await lastWords(path.port, first, ...lines)).toBe(expected)
     })
+
+    test.each([[['CLIENT REPLY SKIP', 'GET a']], [['CLIENT REPLY SKIP', 'GET a', 'PING']]])(
+      'what is wrong with its bytes is said, whatever was to be left out before: %s',
+      async (lines) => {
+        const play = async (port: number) => {
+          const client = await RawClient.open(port)
+          client.send(Buffer.concat([packet(...lines), Buffer.from('SET x "unbalanced\r\n')]))
+          await client.closed
+          return client.take(client.unread)
+        }
+        const expected = await play(direct.port)
+        for (let round = 0; round < 3; round++) expect(await play(path.port)).toEqual(expected)
+      },
+    )
 
     test.each([[['SUBSCRIBE a']], [['SUBSCRIBE a', 'WATCH k']]])(
       'what is wrong with its bytes is said behind a subscription’s confirmation: %s',
