@@ -298,4 +298,26 @@ describe('mirror.mode: sync', () => {
     await settled(path)
     expect(await driftBetween(old, fresh, { onPrimary: (key) => key.startsWith('far:') })).toEqual([])
   })
+
+  test('so does what changes every key, by whichever route it goes', async () => {
+    const shared = { source: 'old', target: 'new', phase: 'mirror' } as const
+    const mirror = { mode: 'sync', timeoutMs: 100, onShadowError: 'fail' } as const
+    path = await startDataPath({
+      stores: { old, new: fresh },
+      routes: [
+        { ...shared, name: 'far', keys: ['far:*'], mirror },
+        { ...shared, name: 'near' },
+      ],
+    })
+    const app = path.client()
+    await settled(path)
+    fresh.pause()
+    try {
+      await expect(app.flushdb()).rejects.toThrow("executed on 'old' but was not acknowledged")
+      await expect(app.multi().flushall().exec()).rejects.toThrow("executed on 'old' but was not acknowledged")
+    } finally {
+      fresh.resume()
+    }
+    await settled(path)
+  })
 })
