@@ -69,8 +69,10 @@ export class ClientTracking {
     const session = this.#session
     const before = this.#own.tracking
     const given = this.#request.prefixes
-    const asGiven = before !== null && before.#request.broadcasts !== this.#request.broadcasts
-    const overlap = this.#translates() && !asGiven ? overlapOf(given, before === null ? [] : before.#prefixes) : null
+    // Else the server is going to refuse it, in its own words.
+    const isOfItsKind = before === null || before.#request.broadcasts === this.#request.broadcasts
+    const translates = this.#translates() && isOfItsKind
+    const overlap = translates ? overlapOf(given, before === null ? [] : before.#prefixes) : null
     if (overlap !== null) {
       session.answerError(overlap)
       if (before === null) session.own?.leave()
@@ -81,6 +83,8 @@ export class ClientTracking {
     const { routes } = session.path
     const told = (reply: Buffer): void => {
       this.#told(reply, before)
+      // It was ended first (`#questions`).
+      if (translates && reply[0] === MINUS) before?.again()
       // A switch has come between: what was asked is not where the keys are any more.
       if (this.#own.tracking === this && !routes.seesAs(session.path.routes)) {
         this.#own.reachAll()
@@ -93,7 +97,7 @@ export class ClientTracking {
     session.waiting = 'pin'
     this.#own.asked = this
     this.#redirected((failure) => {
-      if (failure === null) return new AskOwn(session, told).push(this.#questions(before, asGiven))
+      if (failure === null) return new AskOwn(session, told).push(this.#questions(translates, before))
       this.#own.asked = null
       this.close()
       if (before === null) session.own?.leave()
@@ -243,12 +247,10 @@ export class ClientTracking {
     this.#redirections.open(this.#session, stores, onPush, ready)
   }
 
-  /** `asGiven`: the server is going to refuse it, in its own words. */
-  #questions(before: ClientTracking | null, asGiven: boolean): OwnQuestion[] {
-    const translates = this.#translates() && !asGiven
+  /** `translates`: with the prefixes of the stores. Those of `before` would stay: it ends first. */
+  #questions(translates: boolean, before: ClientTracking | null): OwnQuestion[] {
     return [...this.#own.all()].map(([store, pipeline]) => {
-      const renewed = translates && before !== null
-      if (renewed) pipeline.push(new Swallow(), OFF, 0, OFF.length)
+      if (translates && before !== null) pipeline.push(new Swallow(), OFF, 0, OFF.length)
       const prefixes = translates && this.#request.broadcasts ? this.#prefixesAt(store) : this.#request.prefixes
       return { pipeline, bytes: this.#frame(store, prefixes) }
     })

@@ -238,6 +238,22 @@ describe('several primaries from the start', () => {
     expect(await reader.ask('GET', 'job:1')).toBe(bulk('x'))
   })
 
+  test.each([
+    ['ON', 'REDIRECT', 99_999_999],
+    ['ON', 'NONSENSE'],
+  ])('a second CLIENT TRACKING that is refused leaves it as it was: %s %s', async (...words) => {
+    await start('switched', 'two')
+    const [reader, writer] = [await tracking(), await path.raw()]
+    expect(await reader.ask('CLIENT', 'TRACKING', ...words)).toMatch(/^-ERR/)
+    // For a moment nothing was tracked.
+    expect(await reader.text()).toBe(EVERYTHING)
+    for (const key of ['job:1', 'other']) {
+      await reader.ask('GET', key)
+      await writer.ask('SET', key, 'x')
+      expect(await reader.text()).toBe(invalidation(key))
+    }
+  })
+
   test('a store that does not let it track refuses it for all; one that goes away takes the client with it', async () => {
     await start('switched', 'two')
     await two.client().call('ACL', 'SETUSER', 'default', '-client|tracking')
