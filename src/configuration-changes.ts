@@ -288,6 +288,7 @@ export class ConfigurationChanges {
       else if (step.holds) switches.inForce(step, next, pauseMs)
     }
     await completeness.inForce(next, Date.now(), regions)
+    await this.#options.thread.setAlteredSources(completeness.alteredSources())
     journal.entered()
     await this.#letGo(next)
   }
