@@ -21,6 +21,7 @@ function changesWith(closed: string[][], failing: 'provide' | 'approaching' | nu
         done.push(`apply, ${changes.isMoving('all') ? 'moving' : 'at rest'}`)
         return { ok: true, pauseMs: 1 }
       },
+      setAlteredSources: async () => {},
     },
     stores: {
       endpointsOf: () => ({}),
@@ -40,6 +41,7 @@ function changesWith(closed: string[][], failing: 'provide' | 'approaching' | nu
         if (failing === 'approaching') throw new Error('the disk is full')
       },
       inForce: async () => {},
+      alteredSources: () => [],
       calledOff: () => done.push('called off'),
     },
     gates: {
