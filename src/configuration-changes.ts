@@ -311,6 +311,7 @@ export class ConfigurationChanges {
       else if (step.holds) switches.inForce(step, next, pauseMs, leftOf(left, step.before))
     }
     await completeness.inForce(next, Date.now(), regions)
+    await this.#options.thread.setAlteredSources(completeness.alteredSources())
     journal.entered()
     await this.#letGo(next)
   }

@@ -153,6 +153,7 @@ export class Sidecar implements Control {
       )
     await this.#completeness!.inForce(this.config, Date.now())
     const ports = await this.#thread.start(this.config, this.#stores.endpointsOf(this.config))
+    await this.#tellAltered()
     this.mismatches.configure(this.config)
     await this.#stores.settle(this.config)
     this.#jobs = this.#runJobs(this.#state)
@@ -329,12 +330,12 @@ export class Sidecar implements Control {
         cleaning: async (route) => {
           this.#mustNotMove(route)
           this.#completeness!.cleaned(route, 'source', Date.now())
-          await this.#thread.alteringSource(route)
+          await this.#tellAltered()
         },
         restoring: async (name) => {
           this.#mustNotMove(name)
           this.#completeness!.restored(this.#route(name)!, 'source', Date.now())
-          await this.#thread.alteringSource(name)
+          await this.#tellAltered()
         },
         mismatchedKeys: (route) => this.mismatches.keysOf(route),
         mended: (route, database, keys, sinceMs) => this.mismatches.mended(route, database, keys, sinceMs),
@@ -345,10 +346,15 @@ export class Sidecar implements Control {
     })
   }
 
-  #jobDone({ kind, route: name, startedAt }: Job, report: JobReport): void {
+  async #jobDone({ kind, route: name, startedAt }: Job, report: JobReport): Promise<void> {
     const route = this.#route(name)
     if (route === undefined || !report.clean || (kind !== 'backfill' && kind !== 'verify')) return
     this.#completeness!.completed(route, kind, Date.parse(startedAt!), Date.now())
+    await this.#tellAltered()
+  }
+
+  #tellAltered(): Promise<void> {
+    return this.#thread.setAlteredSources(this.#completeness!.alteredSources())
   }
 
   /** Throws JOB_REFUSED: the gates have looked at the ends of the route. */

@@ -70,9 +70,9 @@ export class DataPathThread {
     return this.#ask({ kind: 'wrote', number, doubtful }, [doubtful.buffer]) as Promise<boolean>
   }
 
-  /** Resolves when the data path knows that a job is about to change keys of the route's source past the mirror. */
-  async alteringSource(route: string): Promise<void> {
-    await this.#ask({ kind: 'altering-source', route })
+  /** Resolves when the data path knows of all routes whose source a job has changed, or is about to, past the mirror. */
+  async setAlteredSources(routes: readonly string[]): Promise<void> {
+    await this.#ask({ kind: 'altered-sources', routes })
   }
 
   readPairs(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]> {

@@ -49,8 +49,8 @@ async function handle(request: Request): Promise<unknown> {
       return runtime!.jobs.writing(request.store, request.database, request.keys)
     case 'wrote':
       return runtime!.jobs.wrote(request.number, request.doubtful)
-    case 'altering-source':
-      return runtime!.alterSource(request.route)
+    case 'altered-sources':
+      return runtime!.setAlteredSources(request.routes)
     case 'read-pairs':
       return runtime!.jobs.readPairs(request.database, request.list)
     case 'verified':

@@ -26,6 +26,7 @@ function changesWith(
         done.push(`apply, ${changes.isMoving('all') ? 'moving' : 'at rest'}`)
         return { ok: true, pauseMs: 1, left }
       },
+      setAlteredSources: async () => {},
     },
     stores: {
       endpointsOf: () => ({}),
@@ -45,6 +46,7 @@ function changesWith(
         if (failing === 'approaching') throw new Error('the disk is full')
       },
       inForce: async () => {},
+      alteredSources: () => [],
       calledOff: () => done.push('called off'),
     },
     gates: {

@@ -3,7 +3,7 @@ import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
 import type { CommandTable } from '../command/table.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import type { Route } from '../routing/route.ts'
+import { isShadowAltered, type Route } from '../routing/route.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
@@ -140,6 +140,8 @@ export class AlignedReads implements ReadPath {
     if (read.ended) return
     if (read.route.config.compare.baseline) return this.#answeredTwice(read, buf, start, end)
     this.#keptBytes -= read.bytes
+    // Also of what was asked before a job began.
+    if (isShadowAltered(read.route)) return this.#drop(read, 'altered')
     if (isPassing(buf, start, end)) return this.#drop(read, 'busy')
     if (read.primaryMs >= 0) this.onTimed?.(read, this.context.clock.nowMs - slot.queuedAtMs)
     read.listener.answered(read, buf, start, end)

@@ -5,7 +5,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { decodeReply } from '../resp/decode.ts'
-import type { Route, RouteState } from '../routing/route.ts'
+import { isShadowAltered, type Route, type RouteState } from '../routing/route.ts'
 import type { Acknowledgement } from './acknowledgement.ts'
 import { AlignedRead, type ReadListener } from './aligned-read.ts'
 import { AlignedReads, type ComparerContext, type MirrorView } from './aligned-reads.ts'
@@ -85,6 +85,7 @@ export class Comparer implements ReadListener {
     ticket: number,
     primaryMs: number,
   ): void {
+    if (isShadowAltered(route) && !route.config.compare.baseline) return this.count(route, 'altered')
     if (ticket === -1) return this.count(route, 'disturbed')
     // A cluster cannot answer it at all, and that says nothing about the keys.
     if (reply[from] === MINUS && reply.toString('latin1', from, from + CROSSSLOT.length) === CROSSSLOT)

@@ -1,7 +1,7 @@
 import { printableKey } from '../base/printable-key.ts'
 import { TokenBucket } from '../base/token-bucket.ts'
 import { decodeReply } from '../resp/decode.ts'
-import type { Route } from '../routing/route.ts'
+import { isShadowAltered, type Route } from '../routing/route.ts'
 import { coveredBy } from './acknowledgement.ts'
 import type { AlignedRead, ReadListener } from './aligned-read.ts'
 import type { AlignedReads } from './aligned-reads.ts'
@@ -148,6 +148,8 @@ export class Rechecks {
 
   #confirm(recheck: Recheck, differing: KeyVerdict | undefined, cause: MismatchCause | null): void {
     const { read, difference, shadow } = recheck
+    // A job has begun meanwhile: its keys are not to be brought back.
+    if (isShadowAltered(read.route)) return this.#drop(recheck, 'altered')
     this.#end(recheck, () => {
       // The route may have been switched while its keys were looked at: `read.route` is the one of the answers.
       const found = differing ?? { key: this.#reads.keysIn(read)[0]!, lackingOn: null }

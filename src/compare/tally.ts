@@ -11,6 +11,7 @@ export const SKIP_MEANINGS = {
   large: 'command and answer together are larger than 1 MB',
   split: 'its keys lie on several shadows',
   arbitrary: 'the answer to such a call is arbitrary, or depends on the moment or on keys that it does not name',
+  altered: 'a cleanup or restore has changed keys of the shadow since it was last equal: what differs was meant to',
   moved: 'a switch or a reload came between',
   script: 'a script that the shadow does not have, or whose answers differ over keys that are the same',
 } as const

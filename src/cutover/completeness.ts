@@ -174,6 +174,14 @@ export class Completeness {
     if (mirroring.incomplete === rolesOf(route.phase).shadow) this.#set(route.name, 'incomplete = NULL')
   }
 
+  /** Routes of whose source a job has changed keys (a cleanup, a restore), and no backfill, nor a verify that found no difference, has been begun since and ended. */
+  alteredSources(): string[] {
+    return this.#routes().filter((route) => {
+      const { alteredMs, backfilledMs, verifiedMs } = this.of(route)!
+      return alteredMs !== null && Math.max(backfilledMs ?? 0, verifiedMs ?? 0) < alteredMs
+    })
+  }
+
   /** Keys are deleted at that end from now on. */
   cleaned(route: string, end: EndName, nowMs: number): void {
     this.#owed.settle()

@@ -17,7 +17,7 @@ export const COMPARISON_METRICS: readonly MetricSpec[] = [
     help: 'Sampled reads that were not compared, by the reason (docs/reference/comparison.md).',
     labels: {
       route: ROUTE,
-      reason: ['disturbed', 'dirty', 'shadow', 'busy', 'large', 'split', 'arbitrary', 'moved', 'script'],
+      reason: ['disturbed', 'dirty', 'shadow', 'busy', 'large', 'split', 'arbitrary', 'altered', 'moved', 'script'],
     },
     samples: (snapshot) => perRoute(snapshot, (route) => byLabel('reason', route.comparison.skipped)),
   },

@@ -51,8 +51,8 @@ export type Request =
     }
   /** It has, and these (packed) of them are in doubt: dirty, from now on. Answer: whether the store still is the primary of all. */
   | { readonly kind: 'wrote'; readonly number: number; readonly doubtful: Uint8Array<ArrayBuffer> }
-  /** A job is about to delete keys of the route's source, or to put some back there, by a connection of its own. */
-  | { readonly kind: 'altering-source'; readonly route: string }
+  /** All routes of whose source a job has deleted keys, or put some back there, by a connection of its own, or is about to, and that was not made good since. */
+  | { readonly kind: 'altered-sources'; readonly routes: readonly string[] }
   /** The same reads of both stores at one place of history. Answer: `PairOfReplies[]`. */
   | { readonly kind: 'read-pairs'; readonly database: number; readonly list: readonly KeyReads[] }
   /** Answer: a text that changes with everything that asks for a verify of the route. */

@@ -283,9 +283,9 @@ export class Runtime {
       this.#path.server.redisVersion = version
   }
 
-  /** A job is about to delete keys of the route's source, or to put some back there, past the mirror. */
-  alterSource(route: string): void {
-    this.#states.get(route)?.alterSource()
+  /** Routes whose source a job has altered, or is about to, past the mirror. */
+  setAlteredSources(routes: readonly string[]): void {
+    for (const [name, state] of this.#states) state.setSourceAltered(routes.includes(name))
   }
 
   setAcknowledgements(list: readonly Acknowledgement[]): void {

@@ -65,7 +65,7 @@ export class RouteState {
    * keys there past the mirror.
    */
   shadowKeptUp = false
-  /** A job has deleted keys of the source, or put some back there, past the mirror. */
+  /** A job has deleted keys of the source, or put some back there, past the mirror, and neither a backfill nor a verify without differences has come since (`Completeness.isSourceAltered`). */
   sourceAltered = false
 
   // Commands by role and outcome.
@@ -122,10 +122,10 @@ export class RouteState {
     this.held = true
   }
 
-  /** A job is about to delete keys of the source, or to put some back there, past the mirror. */
-  alterSource(): void {
-    this.sourceAltered = true
-    this.shadowKeptUp = false
+  /** Before a job begins to, and when what it did is made good. */
+  setSourceAltered(isAltered: boolean): void {
+    if (isAltered && !this.sourceAltered) this.shadowKeptUp = false
+    this.sourceAltered = isAltered
   }
 
   releaseAll(): void {
@@ -158,6 +158,11 @@ export function rolesOf(phase: Phase): { primary: 'source' | 'target'; shadow: '
     case 'done':
       return { primary: 'target', shadow: null }
   }
+}
+
+/** That the shadow lacks keys, or has others, was a job's intention: comparing with it says nothing. */
+export function isShadowAltered({ state, phase }: Route): boolean {
+  return state.sourceAltered && rolesOf(phase).shadow === 'source'
 }
 
 /** The same in every sidecar of one configuration, and after a restart. */

@@ -104,6 +104,7 @@ describe('understudy mismatches --rates and --export', () => {
             large: 0,
             split: 0,
             arbitrary: 0,
+            altered: 0,
             moved: 0,
             script: 0,
           },

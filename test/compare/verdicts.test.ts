@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Finding } from '../../src/compare/finding.ts'
+import type { Phase } from '../../src/config/config.ts'
 import { type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -9,7 +10,7 @@ import { shadowUp } from '../support/shadow-up.ts'
 /** How a test that runs beside others has its servers stopped. */
 type Finish = (stop: () => Promise<void>) => void
 
-async function start(finish: Finish, compare: RouteOptions['compare'] = {}) {
+async function start(finish: Finish, compare: RouteOptions['compare'] = {}, phase: Phase = 'shadow') {
   const [old, fresh] = await Promise.all([startRedis(), startRedis()])
   const path = await startDataPath({
     stores: { old, new: fresh },
@@ -17,7 +18,7 @@ async function start(finish: Finish, compare: RouteOptions['compare'] = {}) {
       {
         name: 'all',
         keys: ['job:{id}', '*'],
-        phase: 'shadow',
+        phase,
         source: 'old',
         target: { store: 'new', keys: { 'job:{id}': 'step:{id}' } },
         compare: { sample: 1, ...compare },
@@ -478,5 +479,41 @@ describe.concurrent('sampling', () => {
     expect(await read()).toEqual(['a', 'vip:1'])
     await apply({ sample: 0 })
     expect(await read()).toEqual([])
+  })
+})
+
+describe.concurrent('a source whose keys a job deletes', () => {
+  test.concurrent('is compared with no more as the shadow, nor is what was under way then confirmed or mended', async ({
+    onTestFinished,
+  }) => {
+    const { old, path, app } = await start(onTestFinished, { repair: true }, 'switched')
+    await app.mset('a', '1', 'b', '2')
+    await settled(path)
+    const source = old.client()
+    await source.del('a')
+    await app.get('a')
+    await eventually(() => expect(stats(path).compare.rechecking).toBe(1))
+    path.runtime.setAlteredSources(['all'])
+    await source.del('b')
+    await app.get('b')
+    await allRechecked(path)
+    expect(findings(path)).toEqual([])
+    expect(stats(path).compare.skipped.altered).toBe(2)
+    expect(await source.exists('a', 'b')).toBe(0)
+    path.runtime.setAlteredSources([])
+    await app.get('a')
+    await allRechecked(path)
+    expect(findings(path)).toMatchObject([{ class: 'missing', phase: 'switched' }])
+  })
+
+  test.concurrent('is compared with as the primary', async ({ onTestFinished }) => {
+    const { path, app, there } = await start(onTestFinished)
+    await app.set('a', '1')
+    await settled(path)
+    path.runtime.setAlteredSources(['all'])
+    await there.del('a')
+    await app.get('a')
+    await allRechecked(path)
+    expect(findings(path)).toMatchObject([{ class: 'missing', phase: 'shadow' }])
   })
 })

@@ -269,7 +269,7 @@ describe('a scan whose store cannot go on begins again at the primary, and leave
   test('a job deletes keys there', async () => {
     again(
       await halfWay(async () => {
-        path.runtime.alterSource('all')
+        path.runtime.setAlteredSources(['all'])
         await one.client().del('h:1')
       }),
     )
@@ -278,7 +278,7 @@ describe('a scan whose store cannot go on begins again at the primary, and leave
   test('a job deletes keys there, over switches back and there', async () => {
     again(
       await halfWay(async () => {
-        path.runtime.alterSource('all')
+        path.runtime.setAlteredSources(['all'])
         await path.apply(options('shadow', { store: { timeoutMs: 2_000 } }))
         await path.apply(options('switched', { store: { timeoutMs: 2_000 } }))
         await one.client().del('h:1')
