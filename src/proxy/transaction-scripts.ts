@@ -3,7 +3,7 @@ import type { Loading } from '../upstream/script-loads.ts'
 import { noteScriptFlush } from './script-calls.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
-import type { TransactionConnection } from './transaction-connection.ts'
+import type { TransactionParts } from './transaction-parts.ts'
 
 /**
  * The scripts that one transaction calls by SHA-1. One that arrives whole has them loaded ahead of its MULTI. On a connection of its own MULTI has been said by then: they are loaded on the shared connection, where that has
@@ -41,17 +41,19 @@ export class TransactionScripts {
   }
 
   /** The store has them, or is not to be given them. False: EXEC has to wait for room. */
-  areAt({ store, dedicated }: TransactionConnection): boolean {
+  areAt(transaction: TransactionParts): boolean {
+    const store = transaction.connection.store!
     const { database, protocol, user, path } = this.#session
     if (this.#loadings === null) {
-      const pipeline = store!.shared(database, protocol, user)
+      const pipeline = store.shared(database, protocol, user)
       // It may be in a pause between attempts while the transaction's own connection got through.
       if (pipeline.state === 'down') pipeline.connect()
       this.#loadings = this.#called.flatMap((script) => path.scriptLoads.ahead(pipeline, script) ?? [])
     }
     const waits = this.#loadings.filter(({ hasEnded }) => !hasEnded)
-    if (store!.cluster !== null && dedicated !== null) {
-      for (const { bytes } of waits) dedicated.push(new Swallow(), bytes, 0, bytes.length)
+    if (store.cluster !== null) {
+      const pipeline = transaction.open()
+      for (const { bytes } of waits) pipeline.push(new Swallow(), bytes, 0, bytes.length)
       this.#loadings = []
       return true
     }

@@ -173,7 +173,7 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
       // It is about the replies behind it: those that are owed from before have to be out.
       if (this.#changesReplyMode && session.order.owed > 0) return session.waitFor('replies')
       if (this.queue.isToBeTold) return session.waitFor('room')
-      if (this.scripts?.areAt(this.connection) === false) return session.waitFor('room')
+      if (this.scripts?.areAt(this) === false) return session.waitFor('room')
       if (this.queue.pauses && !path.storePause.mayPause(session, this.connection.store!))
         return session.waitFor('room')
       if (this.queue.asksForSubscribers && path.pendingSubscriptions.holdsBack(session))
