@@ -14,6 +14,17 @@ interface Note {
   readonly database: number
 }
 
+/** Where a job writes, as it sees the route. */
+interface OwnWritesEnds {
+  readonly watch: RouteWatch
+  readonly pairs: Pairs
+  readonly connections: StoreConnections
+  /** The route's primary. */
+  readonly store: string
+  /** False where nothing is written, too. */
+  readonly isMirrored: boolean
+}
+
 /**
  * Writes of a job to the route's primary, by connections of its own, which are then copied to the other side where the route is mirrored.
  *
@@ -33,32 +44,15 @@ export class OwnWrites {
   /** Databases that the store lets us into, or not. */
   readonly #databases = new Map<number, boolean>()
 
-  /** `store`: the route's primary. `isMirrored`: false where nothing is written, too. */
-  constructor(
-    environment: JobEnvironment,
-    task: Task,
-    {
-      watch,
-      pairs,
-      connections,
-      store,
-      isMirrored,
-    }: {
-      readonly watch: RouteWatch
-      readonly pairs: Pairs
-      readonly connections: StoreConnections
-      readonly store: string
-      readonly isMirrored: boolean
-    },
-  ) {
+  constructor(environment: JobEnvironment, task: Task, ends: OwnWritesEnds) {
     this.#environment = environment
     this.#task = task
-    this.#watch = watch
-    this.#pairs = pairs
-    this.#connections = connections
+    this.#watch = ends.watch
+    this.#pairs = ends.pairs
+    this.#connections = ends.connections
     this.#throttle = new Throttle(environment, task, task.job.route)
-    this.#store = store
-    this.#isMirrored = isMirrored
+    this.#store = ends.store
+    this.#isMirrored = ends.isMirrored
   }
 
   /** Writes each of the keys by `write`, all at once, and has those copied of which it gives true; of the others nobody knows. Gives those that could not be. Throws what `write` throws, when all have ended; JOB_REFUSED where the store is not their primary any more. */
