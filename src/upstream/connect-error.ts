@@ -85,8 +85,8 @@ function speaksTls({ name }: StoreConfig): string {
   return `it speaks TLS on this port: write rediss:// in stores.${name}.url`
 }
 
-/** Of servers since 6, and of older ones. */
-const REFUSED_LOGIN = /^(WRONGPASS|ERR invalid password)/
+/** Of servers since 6, and of older ones; also behind the name of the command that it answers. */
+const REFUSED_LOGIN = /^(?:\w+ was refused: )?(?:WRONGPASS|ERR invalid password)/
 
 /** A TLS server answers plain bytes with an alert: record type 21, version 3.x. */
 function isTlsAlert(buf: Buffer): boolean {

@@ -66,9 +66,9 @@ describe('a store that is a primary', () => {
     expect(away(null, { up: false, error: expired })).toBe(`is not connected: ${expired}`)
     expect(away(null, { up: true, error: 'it does not tell its clock' })).toBe('is not connected')
     expect(away(null, { up: false, error: 'NOAUTH Authentication required.' }, 'passthrough')).toBe('is not connected')
-    expect(away('WRONGPASS invalid password.', {})).toBe(
-      "is not connected: WRONGPASS invalid password: if the password was changed, change stores.old.password or its file, then run 'understudy reload'",
-    )
+    const advice = "if the password was changed, change stores.old.password or its file, then run 'understudy reload'"
+    for (const said of ['WRONGPASS invalid password', 'auth was refused: ERR invalid password'])
+      expect(away(`${said}.`, {})).toBe(`is not connected: ${said}: ${advice}`)
   })
 
   test('serves a part, if it is a cluster, as long as a master is up', () => {
@@ -154,7 +154,8 @@ test('a primary whose password was changed says so, and what to do', async () =>
   const admin = source.client()
   await admin.config('SET', 'requirepass', 'after')
   await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
-  const why = /is not connected: WRONGPASS .*: if the password was changed, .* then run 'understudy reload'$/
+  const why =
+    /is not connected: (auth was refused: )?WRONGPASS .*: if the password was changed, .* then run 'understudy reload'$/
   await eventually(async () => {
     expect(await readiness(understudy)).toMatchObject({ status: 503, reasons: [expect.stringMatching(why)] })
     expect((await applicationIn(understudy)).reasons).toEqual([expect.stringMatching(why)])
