@@ -261,7 +261,7 @@ test('a target that holds keys before it is mirrored to, not after', async () =>
   const used = await extra()
   await used.client().set('key', '')
   expect(await messages(found(at(old.url), at(used.url)))).toEqual([
-    expect.stringContaining("warning: store 'new' holds 1 keys already"),
+    expect.stringContaining("warning: store 'new' holds 1 key already"),
   ])
   expect(await messages(found(at(old.url), at(used.url), { phase: 'mirror' }))).toEqual([])
 })
