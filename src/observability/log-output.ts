@@ -10,7 +10,7 @@ const PATIENCE_MS = 500
 const LOOK_MS = 10
 
 /**
- * A file or pipe that lines go to, one behind the other. What cannot be written is given up and the next line tried: a reader that is gone (`EPIPE`), or a disk that is full, is no reason to end or not to.
+ * A file or pipe that lines go to, one behind the other. What cannot be written is given up and the next line tried: a reader that is gone (`EPIPE`), or a disk that is full, is no reason to end, nor to stay.
  *
  *   write ─▶ [ lines ] ─▶ under way (one write, in a thread)      no room (`EAGAIN`): its rest is the first of the lines again
  */

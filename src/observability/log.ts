@@ -58,6 +58,7 @@ export class ProcessLog extends Log {
     super()
     this.#stdout = destination === undefined ? new LogOutput(1) : null
     const output = this.#stdout ?? destination!
+    if (this.#stdout !== null) process.on('exit', () => this.flush())
     this.#pino = pino(
       {
         level,

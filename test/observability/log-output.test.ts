@@ -25,6 +25,17 @@ test('lines come in their order, those that are flushed as well', async () => {
   closeSync(fd)
 })
 
+test('what waits is written when the process exits', () => {
+  const log = new URL('../../src/observability/log.ts', import.meta.url).href
+  const code = `import { ProcessLog } from '${log}'
+    const log = new ProcessLog({ level: 'info', format: 'json' })
+    for (let i = 0; i <= 1_000; i++) log.info('line', { count: i })
+    process.exit(0)`
+  expect(execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' })).toContain(
+    '"count":1000,',
+  )
+})
+
 describe('a pipe', () => {
   let reader: number
   let writer: number
