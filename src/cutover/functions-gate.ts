@@ -18,6 +18,21 @@ export function functionsInDoubt(of: OfFunctions, shadow: string): { reason: str
   return { reason: inWords(of, shadow), passing }
 }
 
+/** Functions are brought between the two stores of the route `*` alone, and only where the primary lets them be listed. Null: none is missing. */
+export function functionsMissing(
+  { missingFunctions: names }: { readonly missingFunctions: readonly string[] },
+  shadow: string,
+): string | null {
+  if (names.length === 0) return null
+  const shown = names.slice(0, MOST_SHOWN).join("', '")
+  return (
+    `'${shadow}' lacks functions that the application calls for keys of the route ('${shown}'${names.length > MOST_SHOWN ? ', ...' : ''}): each call would fail there. ` +
+    'Load their libraries there (FUNCTION LOAD): Understudy brings them only to the shadow of the route with the key pattern *'
+  )
+}
+
+const MOST_SHOWN = 5
+
 function inWords({ verifyCauses, refusedLibraries, refusedBecause }: OfFunctions, shadow: string): string {
   if (verifyCauses.includes('turned'))
     return `the functions of '${shadow}' may not be the primary's, and are compared as soon as the route is verified: the primary was changed while they differed`

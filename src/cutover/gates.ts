@@ -7,7 +7,7 @@ import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Completeness } from './completeness.ts'
 import { crossSlotVerdict } from './cross-slot-gate.ts'
-import { functionsInDoubt, functionsRouteOf } from './functions-gate.ts'
+import { functionsInDoubt, functionsMissing, functionsRouteOf } from './functions-gate.ts'
 import type { SameKeyspaces } from './key-regions.ts'
 import { renamedUnderScripts, splitUnderScripts } from './scripts-gate.ts'
 import { type StepWarning, stepWarnings, verifyIn } from './step-warnings.ts'
@@ -195,6 +195,7 @@ export class Gates {
     const causes = of.verifyCauses.filter((cause) => !isOfFunctions(cause))
     const functions = stats.routes[functionsRouteOf(config, route)] ?? of
     const inDoubt = functionsInDoubt(functions, shadow)
+    const missing = inDoubt === null ? functionsMissing(of, shadow) : null
     return [
       ...(same === null ? [] : [gate(oneServer(same, shadow), '')]),
       gate(unless(this.#sources.isUp(shadow), `store '${shadow}' does not answer`), `store '${shadow}' answers`, true),
@@ -215,6 +216,7 @@ export class Gates {
         'every key in doubt is known by name',
       ),
       ...(inDoubt === null ? [] : [gate(inDoubt.reason, '', inDoubt.passing)]),
+      ...(missing === null ? [] : [gate(missing, '', true)]),
     ]
   }
 

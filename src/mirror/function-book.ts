@@ -53,6 +53,14 @@ export class FunctionBook implements Functions {
     return known
   }
 
+  /** Names of functions that one store has and that were called for keys of the route in the last hour, and that another is known not to have. */
+  missingAt(other: string, store: string, route: string): string[] {
+    const { nowMs } = this.#context.clock
+    const [shelf, others] = [this.#shelves.get(store), this.#shelves.get(other)]
+    if (shelf === undefined || others === undefined) return []
+    return shelf.calledFor(route, nowMs - RECENT_MS).filter((name) => others.lacks(name, nowMs))
+  }
+
   /** FUNCTION LOAD or its like is about to be sent to the store. `changed` follows. */
   changing(store: string): void {
     this.#shelfOf(store).changing()
@@ -138,3 +146,6 @@ export class FunctionBook implements Functions {
     return shelf
   }
 }
+
+/** What the application has not called for so long it is taken not to call any more. */
+const RECENT_MS = 3_600_000

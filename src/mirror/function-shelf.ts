@@ -73,6 +73,20 @@ export class FunctionShelf {
     return undefined
   }
 
+  /** Names of functions that have been called for keys of the route since then. */
+  calledFor(route: string, sinceMs: number): string[] {
+    return [...this.#functions].flatMap(([name, known]) =>
+      known.calledMs >= sinceMs && known.calledFor.has(route) ? [name] : [],
+    )
+  }
+
+  /** The store had no function of that name when it was last read. Somebody may have loaded it by hand since, for that is what people do who are told so: it is read again. */
+  lacks(name: string, nowMs: number): boolean {
+    if (this.#state !== 'read' || this.#functions.has(name)) return false
+    if (nowMs - this.#askedMs > this.#stretched(LACKING_MS)) this.wanted = true
+    return true
+  }
+
   get #isCertain(): boolean {
     return this.#state === 'read' && !this.#isStale
   }
@@ -209,6 +223,8 @@ function isWorse({ facts, isRunAgain }: StoredFunction, now: StoredFunction | un
 const RECHECK_MS = 5_000
 /** A function that it does not have may have come since. */
 const ABSENT_MS = 100
+/** One that it lacks, and is asked about, may have come since. */
+const LACKING_MS = 500
 /** With so many bytes of source half as often. */
 const CHEAP_BYTES = 64 * 1024
 /** Whoever does not let itself be asked. */

@@ -15,6 +15,8 @@ export class StoredFunction implements KnownFunction {
   readonly digest: string
   /** When it was last asked for, by the coarse clock. */
   calledMs = 0
+  /** Routes for whose keys it was. */
+  readonly calledFor: Set<string> = new Set()
   /** A shadow has this library, so that a call may have been run again there. */
   isRunAgain = false
   #unsent: ScriptFacts | null = null

@@ -132,6 +132,8 @@ export interface RouteStats {
   readonly refusedLibraries: readonly string[]
   /** The code of the error with which it does not, or does not let those be deleted that the primary has no more; null: there is none. */
   readonly refusedBecause: string | null
+  /** Functions that are called for keys of the route, and that its shadow lacks. */
+  readonly missingFunctions: readonly string[]
   /** Scripts (their SHA-1) and functions (`function NAME`, or `unread function NAME` where the store does not let it be read) that make names of keys themselves and may reach the route's. */
   readonly scriptsInDoubt: readonly string[]
   /** Databases with dirty keys that the shadow does not have, or refuses. */

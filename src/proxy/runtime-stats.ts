@@ -50,6 +50,7 @@ export function statsOf(parts: StatsParts): Stats {
           ...(name === path.routes.fallback.name
             ? { refusedLibraries: functions.refusals.libraries, refusedBecause: functions.refusals.because }
             : { refusedLibraries: [], refusedBecause: null }),
+          missingFunctions: shadow === null ? [] : path.functions.missingAt(shadow.storeName, primary.storeName, name),
           scriptsInDoubt: path.doubts.mayReach(name),
           crossSlots: [...state.crossSlots].map(([command, { count, lastMs }]) => ({
             command,

@@ -35,7 +35,10 @@ function planFunction(table: RouteTable, view: CommandView, plan: Plan): void {
   if (found === 'unread') plan.awaitsFunctions = true
   else if (found === 'absent') plan.unread = refusesMadeUpNames(table, plan)
   else if (found === 'unreadable') judge(table, { ...UNREADABLE, sort: 'function', id: idOfUnread(name) }, plan)
-  else judge(table, { ...found.facts, sort: 'function', id: idOfFunction(name) }, plan)
+  else {
+    found.calledFor.add(plan.route.name)
+    judge(table, { ...found.facts, sort: 'function', id: idOfFunction(name) }, plan)
+  }
 }
 
 /** It is known what the script does. */
@@ -138,6 +141,8 @@ export interface KnownFunction {
   /** The server sees to it that it writes nothing. */
   readonly readOnly: boolean
   readonly facts: ScriptFacts
+  /** Names of routes for whose keys it was called. */
+  readonly calledFor: Set<string>
 }
 
 /** `unread`: the store is being asked. `absent`: it has none of that name. `unreadable`: it does not tell. */

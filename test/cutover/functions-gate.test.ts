@@ -40,6 +40,15 @@ test('a switch waits for it where it may open by itself, and only there', () => 
   expect(passing(['functions'], [], 'NOPERM')).toBe(false)
 })
 
+test('functions that the application calls and the next primary lacks close it, by name', async () => {
+  const of = (missingFunctions: string[]) =>
+    gatesOf(configIn('shadow'), configIn('switched'), { all: { missingFunctions } })
+  expect((await of([])).filter(({ open }) => !open)).toEqual([])
+  expect((await of(['bump', 'drop'])).filter(({ open }) => !open).map(({ reason }) => reason)).toEqual([
+    expect.stringMatching(/^'new' lacks functions .*\('bump', 'drop'\).*FUNCTION LOAD/),
+  ])
+})
+
 test('for functions and keys it says both', async () => {
   expect(await closedBy(['overflow', 'functions'], ['carts'])).toEqual([
     "keys that nobody can name may differ (overflow): run 'understudy verify all'",

@@ -521,3 +521,24 @@ describe('calls that are run again where both names of a key are at one store', 
     }
   })
 })
+
+test('functions that are called for keys of a route with a target of its own, and are not there, are told until somebody has loaded them', async () => {
+  await old.client().call('FUNCTION', 'LOAD', library('one'))
+  await old.client().call('FUNCTION', 'LOAD', library('another'))
+  const path = await startDataPath({
+    stores: { old, new: fresh },
+    routes: [
+      { name: 'some', keys: ['some:*'], source: 'old', target: 'new', phase: 'mirror' },
+      { name: 'rest', source: 'old' },
+    ],
+  })
+  running.push(path)
+  const missing = () => path.runtime.stats().routes['some']!.missingFunctions
+  const app = path.client()
+  expect(await app.call('FCALL', 'of_another', 1, 'k')).toBe(1)
+  await expect(app.call('FCALL', 'nobodys', 1, 'some:k')).rejects.toThrow(/not found/)
+  expect(await app.call('FCALL', 'of_one', 1, 'some:k')).toBe(1)
+  await eventually(() => expect(missing()).toEqual(['of_one']))
+  await fresh.client().call('FUNCTION', 'LOAD', library('one'))
+  await eventually(() => expect(missing()).toEqual([]))
+})

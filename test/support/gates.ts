@@ -46,6 +46,7 @@ const ALL_WELL = {
   verifyCauses: [],
   refusedLibraries: [],
   refusedBecause: null,
+  missingFunctions: [],
   strandedDatabases: [],
   crossSlots: [],
   scriptsInDoubt: [],
