@@ -36,6 +36,9 @@ export function isOfFunctions(cause: string): boolean {
   return cause === 'functions' || cause === 'functions-removed'
 }
 
+/** Causes of which the primary may be the side that lacks something: a copy from it may overwrite or delete what only the shadow has. */
+const OF_PRIMARY: readonly VerifyCause[] = ['primary-restarted', 'failed-over', 'turned']
+
 /** Routes that only a verify can tell about, and why. */
 export class VerifyMarks {
   readonly #causes = new Map<string, Set<VerifyCause>>()
@@ -125,6 +128,12 @@ export class VerifyMarks {
   /** The same for functions, and who compares these. */
   functionTimes(route: string): number {
     return this.#functionTimes.get(route) ?? 0
+  }
+
+  /** One of the causes is such that the primary may be the side that lacks something. */
+  mayPrimaryLack(route: string): boolean {
+    const causes = this.#causes.get(route)
+    return causes !== undefined && OF_PRIMARY.some((cause) => causes.has(cause))
   }
 
   hasCause(route: string, cause: VerifyCause): boolean {
