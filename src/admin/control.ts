@@ -119,7 +119,7 @@ export interface RouteStatus {
     /** Why, of the first of them; null: there is none. */
     strandedBecause: string | null
     /** How the copying of dirty keys goes. `paused`: a store is not connected. `tripped`: copies keep failing, a few are tried now and then. */
-    repair: 'idle' | 'copying' | 'paused' | 'tripped'
+    repair: 'idle' | 'copying' | 'paused' | 'resting' | 'tripped'
     /** Why the last copy of a dirty key failed: the code of the error (`OOM`); null: copies succeed, or there is nothing to copy. */
     refusedCopy: string | null
   }

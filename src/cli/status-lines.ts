@@ -129,6 +129,7 @@ const REPAIR_WORDS: Readonly<Record<RouteStatus['mirror']['repair'], string>> = 
   idle: 'waiting',
   copying: 'being copied',
   paused: 'copying waits for a store that is down',
+  resting: 'they wait for a verify without a difference',
   tripped: 'copies keep failing',
 }
 

@@ -34,7 +34,10 @@ export async function copyKeys(
   const failed: ListedKey[] = []
   let copied = 0
   let left = keys
-  const origin = { route: task.job.route, shape: watch.shape }
+  const { kind, route, options } = task.job
+  // What an import or a restore has put there itself it takes along, whatever has become of it.
+  const deletes = kind !== 'backfill' && (kind !== 'repair' || options.deleteExtra === true)
+  const origin = { route, shape: watch.shape, deletes }
   for (let rounds = 0; left.length > 0; ) {
     const window = await throttle.admit(left.length)
     const { outcomes, reasons } = await throttle.watch(

@@ -14,6 +14,9 @@ export function nameOnShadow(rule: KeyRule, key: Buffer): Buffer {
 /** What a copy ends with whose key has another primary, or another name there, than when it began. */
 export const MOVED = 'MOVED the key has another primary now'
 
+/** What the copy of a key ends with that the primary has no more and the shadow has, where it is not to be deleted. */
+export const GONE = 'GONE the primary has no such key'
+
 /** The key is still where it was when `asked` was asked of the table: the same name at the same primary. */
 export function isStillAt(asked: KeyRule, now: KeyRule, key: Buffer): boolean {
   return (

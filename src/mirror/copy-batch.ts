@@ -1,11 +1,12 @@
 import { routeShape } from '../routing/route-shape.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { DataPathContext } from './context.ts'
-import { MOVED } from './copied-key.ts'
+import { GONE, MOVED } from './copied-key.ts'
 import { CopyWindow } from './copy-window.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import type { OverlapTable } from './overlap.ts'
+import { isServerUnsure } from './resting-keys.ts'
 import { AGAIN, StateCopy } from './state-copy.ts'
 import { strandedBecause } from './stranded.ts'
 
@@ -26,6 +27,8 @@ export interface BatchResult {
 export interface CopyOrigin {
   readonly route: string
   readonly shape: string
+  /** Keys that the primary has no more are deleted on the shadow. Else they are left: where a client has deleted one, that goes to the shadow by itself; where the primary has lost one, the shadow has the last copy. */
+  readonly deletes: boolean
 }
 
 /** A key that writes come across again and again is given back after so many attempts. */
@@ -110,11 +113,11 @@ export class BatchCopier {
       const nowMs = performance.now()
       if (ok) this.#window.took(nowMs - startedMs, nowMs)
       this.#schedule()
-      batch.ended(index, ok, error)
+      batch.ended(index, ok || error === GONE, error)
     }
     // Before it is started: it may have ended by then.
     this.#running++
-    if (this.#start(batch.database, batch.keys[index]!, ended)) return
+    if (this.#start(batch, batch.keys[index]!, ended)) return
     this.#running--
     batch.finish(index, NOT_NOW, 'a store is down')
   }
@@ -145,10 +148,10 @@ export class BatchCopier {
     return because
   }
 
-  #start(database: number, key: Buffer, onEnd: (ok: boolean, error: string | null) => void): boolean {
+  #start({ origin, database }: Batch, key: Buffer, onEnd: (ok: boolean, error: string | null) => void): boolean {
     const { routes, stores, clock } = this.#context
     const { route } = routes.find(key, 0, key.length)
-    if (route.shadow === null) return false
+    if (route.shadow === null || isServerUnsure(this.#context, route)) return false
     const shadow = stores[route.shadow.store]!.shadow(database)
     if (shadow.state === 'idle') shadow.connect()
     const primary = stores[route.primary.store]!.shared(database, 2)
@@ -160,6 +163,8 @@ export class BatchCopier {
       this.#overlap,
       detached(route.name, database, key, clock.nowMs),
       onEnd,
+      null,
+      origin.deletes,
     ).start()
   }
 }

@@ -5,6 +5,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
 import { isStillAt, nameOnPrimary, nameOnShadow, pairOf } from './copied-key.ts'
+import type { ServerSpan } from './copy-state.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { OverlapTable } from './overlap.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
@@ -17,6 +18,7 @@ export class CopyEnds {
   readonly #entry: DirtyKey
   readonly #hash: number
   #rule: KeyRule
+  readonly #server: ServerSpan
 
   constructor(context: DataPathContext, overlap: OverlapTable, entry: DirtyKey, hash: number) {
     this.#context = context
@@ -24,6 +26,7 @@ export class CopyEnds {
     this.#entry = entry
     this.#hash = hash
     this.#rule = context.routes.find(entry.key, 0, entry.key.length)
+    this.#server = context.copies.serverOf(this.#rule.route.primary.storeName)
   }
 
   get rule(): KeyRule {
@@ -38,11 +41,12 @@ export class CopyEnds {
     return nameOnShadow(this.#rule, this.#entry.key)
   }
 
-  /** In between a switch may have made a primary of the shadow, where a copy would put, or delete, what others have written since: false then. */
+  /** In between a switch may have made a primary of the shadow, where a copy would put, or delete, what others have written since; or the primary may be another server by now, which has lost what the copy was begun for: false then. */
   areStill(): boolean {
     const { key } = this.#entry
     const rule = this.#context.routes.find(key, 0, key.length)
-    const stay = isStillAt(this.#rule, rule, key)
+    const stay =
+      isStillAt(this.#rule, rule, key) && this.#context.copies.serverOf(rule.route.primary.storeName) === this.#server
     if (stay) this.#rule = rule
     return stay
   }

@@ -34,11 +34,19 @@ const LIMITS: CopyLimits = {
   holdMs: 100,
 }
 
+/** A store as the one server that it was since `sinceMs` (coarse clock); infinite: it is being found out whether it is another one by now. */
+export interface ServerSpan {
+  readonly sinceMs: number
+}
+
+const FROM_THE_START: ServerSpan = { sinceMs: 0 }
+
 /** What state copies know together: of the stores, of keys that are small, and which keys are being rebuilt piece by piece right now. */
 export class CopyState {
   readonly limits: CopyLimits
   readonly #facts = new Map<string, StoreFacts>()
   #factsUntilMs = Number.NEGATIVE_INFINITY
+  readonly #servers = new Map<string, ServerSpan>()
   readonly #refused = new Map<string, number>()
   /** By key hash: the hash, and how often the key need not be measured again. */
   readonly #smallHash = new Uint32Array(SMALL_SLOTS)
@@ -70,6 +78,16 @@ export class CopyState {
 
   factsOf(store: string): StoreFacts {
     return this.#facts.get(store) ?? UNKNOWN_STORE
+  }
+
+  /** The store is another server since then, or may be one (infinite: it is being found out). */
+  serverChanged(store: string, sinceMs: number): void {
+    this.#servers.set(store, { sinceMs })
+  }
+
+  /** The same object for as long as it is the same server. */
+  serverOf(store: string): ServerSpan {
+    return this.#servers.get(store) ?? FROM_THE_START
   }
 
   /** Whether the store (or, for RESTORE, the pair of stores) has refused it lately. It is tried again now and then, for a server can be replaced by a newer one. */

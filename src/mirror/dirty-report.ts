@@ -66,7 +66,9 @@ export class DirtyReport {
       episode.said.add(reason)
       this.#context.log({
         level: 'warn',
-        msg: 'keys are dirty; they are copied as soon as it can be',
+        msg: this.#dirty.toVerify.mayPrimaryLack(route)
+          ? 'keys are dirty; they rest until a verify of the route has found no difference'
+          : 'keys are dirty; they are copied as soon as it can be',
         fields: { route, reason, keys },
       })
     }

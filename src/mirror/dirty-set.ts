@@ -111,6 +111,13 @@ export class DirtySet {
     return this.#table.find(group.number, hashInGroup(group, key), key, 0, key.length) !== -1
   }
 
+  /** As it is now; null: it is not dirty. */
+  find(route: string, database: number, key: Buffer): DirtyKey | null {
+    const group = this.#table.size === 0 ? undefined : this.#groups.find(route, database)
+    const id = group === undefined ? -1 : this.#idOf(group, key)
+    return id === -1 ? null : this.#handles.of(id)
+  }
+
   /** `waiter`: told when the key is clean. */
   mark(
     route: Route,

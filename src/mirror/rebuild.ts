@@ -6,8 +6,8 @@ import { type Reply, SimpleReply } from '../resp/reply.ts'
 import type { KeyRule } from '../routing/route.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import type { DataPathContext } from './context.ts'
-import { isStillAt, MOVED, nameOnPrimary, nameOnShadow } from './copied-key.ts'
-import type { CopyLimits, RebuildTarget } from './copy-state.ts'
+import { GONE, isStillAt, MOVED, nameOnPrimary, nameOnShadow } from './copied-key.ts'
+import type { CopyLimits, RebuildTarget, ServerSpan } from './copy-state.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { markKey } from './mark-key.ts'
 import type { OverlapTable } from './overlap.ts'
@@ -33,6 +33,8 @@ export interface RebuildOptions {
   readonly key: Buffer
   /** Read in one piece: it is small, or there are too many writes for anything else. */
   readonly whole: boolean
+  /** A key that the primary has no more is deleted. Also where not: one that was written to meanwhile, for these writes have not gone there. */
+  readonly deletes: boolean
   /** All of it has been read, and is queued for the shadow. */
   readonly onRead: () => void
   readonly onEnd: (ok: boolean, error: string | null) => void
@@ -53,6 +55,8 @@ export interface RebuildOptions {
 export class Rebuild implements RebuildTarget {
   readonly #options: RebuildOptions
   readonly #hash: number
+  /** Of the primary, when it began. */
+  readonly #server: ServerSpan
   readonly #primaryName: Buffer
   readonly #shadowName: Buffer
   #pieces: Pieces | null = null
@@ -78,6 +82,7 @@ export class Rebuild implements RebuildTarget {
     const { context, overlap, database, key, rule, whole } = options
     this.#options = options
     this.#hash = hashBytes(key, 0, key.length)
+    this.#server = context.copies.serverOf(rule.route.primary.storeName)
     this.#primaryName = nameOnPrimary(rule, key)
     this.#shadowName = nameOnShadow(rule, key)
     this.#size = whole ? WHOLE : context.copies.limits.firstElements
@@ -236,7 +241,8 @@ export class Rebuild implements RebuildTarget {
 
   /** `expiresAtMs` null: there is no such key. */
   #finish(writes: readonly Args[], expiresAtMs: number | null): void {
-    const { context, database, key } = this.#options
+    const { context, database, key, deletes } = this.#options
+    if (expiresAtMs === null && !deletes && !this.#diverted) return this.#end(false, GONE)
     // From here on effects go to the key itself, behind this.
     context.copies.end(database, key, this)
     this.#finishing = true
@@ -286,7 +292,8 @@ export class Rebuild implements RebuildTarget {
     rule.route.state.backlogCommands--
     if (!ok) {
       this.#copy.drop()
-      if (this.#diverted) markKey(context, dirty, rule, database, key, 'state-copy', context.clock.nowMs)
+      const reason = this.#isSameServer() ? 'state-copy' : 'primary-lost'
+      if (this.#diverted) markKey(context, dirty, rule, database, key, reason, context.clock.nowMs)
     }
     for (const waiter of this.#waiters.splice(0)) acknowledge(waiter, ok)
     onEnd(ok, error)
@@ -300,8 +307,15 @@ export class Rebuild implements RebuildTarget {
     return (
       isStillAt(rule, now, key) &&
       now.route.shadow!.store === rule.route.shadow!.store &&
-      nameOnShadow(now, key).equals(this.#shadowName)
+      nameOnShadow(now, key).equals(this.#shadowName) &&
+      this.#isSameServer()
     )
+  }
+
+  /** What the primary of before was asked, another server cannot answer. */
+  #isSameServer(): boolean {
+    const { context, rule } = this.#options
+    return context.copies.serverOf(rule.route.primary.storeName) === this.#server
   }
 
   #hasExpireTime(): boolean {

@@ -3,10 +3,12 @@ import { TokenBucket } from '../base/token-bucket.ts'
 import type { Route } from '../routing/route.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
+import { GONE, MOVED } from './copied-key.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { KeyHolds, TOO_LARGE } from './key-holds.ts'
 import type { OverlapTable } from './overlap.ts'
+import { type CopyManner, isServerUnsure, mannerOf } from './resting-keys.ts'
 import { AGAIN, STRANDED, StateCopy } from './state-copy.ts'
 import { causeIn } from './store-errors.ts'
 import { isStranded } from './stranded.ts'
@@ -26,6 +28,10 @@ const REFUSED_MS = 5_000
 const FIRST_DELAY_MS = 100
 const MAX_DELAY_MS = 10_000
 
+/** A key that waits for a verify (`mannerOf`) is looked at again after so long, and so many in one run. */
+const RESTING_MS = 5_000
+const MAX_RESTING = 256
+
 /** Failures in a row of a route, over all its keys: so many can hardly be the fault of the keys. */
 const BREAKER = { threshold: 512, firstPauseMs: 500, maxPauseMs: 5_000, probes: 64 }
 
@@ -34,8 +40,8 @@ const SAID_AGAIN_MS = 60_000
 /** Error codes are the store's words: there may be any number. */
 const MOST_CAUSES = 32
 
-/** How the copying of a route goes. `paused`: its shadow or its primary is not connected. `tripped`: copies keep failing, a few are tried now and then. */
-export type RepairState = 'idle' | 'copying' | 'paused' | 'tripped'
+/** How the copying of a route goes. `paused`: its shadow or its primary is not connected. `resting`: a verify has to come first, for the primary may be the side that lacks something. `tripped`: copies keep failing, a few are tried now and then. */
+export type RepairState = 'idle' | 'copying' | 'paused' | 'resting' | 'tripped'
 
 interface RouteWork {
   readonly breaker: CircuitBreaker
@@ -82,6 +88,7 @@ export class Repairer {
     const work = this.#work.get(route)
     if (work === undefined || this.#dirty.count(route) === 0) return 'idle'
     if (work.paused) return 'paused'
+    if (work.running === 0 && this.#dirty.toVerify.mayPrimaryLack(route)) return 'resting'
     return work.breaker.state === 'closed' ? 'copying' : 'tripped'
   }
 
@@ -109,6 +116,7 @@ export class Repairer {
   #workOn(route: Route, nowMs: number): boolean {
     const work = this.#workOf(route.name)
     work.paused = true
+    let resting = 0
     for (const database of this.#dirty.dirtyDatabases(route.name)) {
       if (!this.#isConnected(route, database)) {
         if (route.shadow !== null && this.#saysThereIsNone(route.primary.storeName, database)) {
@@ -121,14 +129,20 @@ export class Repairer {
       while (work.running < MAX_CONCURRENT && this.#dirty.isReady(route.name, database)) {
         if (!work.breaker.allows(nowMs)) return true
         if (!this.#bucket.take(nowMs)) return false
-        this.#copy(work, this.#dirty.take(route.name, database)!, nowMs)
+        const entry = this.#dirty.take(route.name, database)!
+        const manner = mannerOf(this.#context, this.#dirty, entry)
+        if (manner !== 'rests') this.#copy(work, entry, manner, nowMs)
+        else {
+          this.#dirty.postpone(entry, nowMs, RESTING_MS)
+          if (++resting === MAX_RESTING) return true
+        }
       }
     }
     return true
   }
 
   #isConnected(route: Route, database: number): boolean {
-    if (route.shadow === null) return false
+    if (route.shadow === null || isServerUnsure(this.#context, route)) return false
     const store = this.#context.stores[route.shadow.store]!
     // One that has no such database may have it by and by.
     const shadow = store.shadow(database)
@@ -159,7 +173,7 @@ export class Repairer {
     return database !== 0 && opened?.state === 'closed' && opened.error?.startsWith('ERR ') === true
   }
 
-  #copy(work: RouteWork, entry: DirtyKey, nowMs: number): void {
+  #copy(work: RouteWork, entry: DirtyKey, manner: CopyManner, nowMs: number): void {
     const hold = this.#holds.dueOf(entry, nowMs)
     const ended = (ok: boolean, error: string | null): void => {
       const tookMs = this.#context.clock.nowMs - nowMs
@@ -167,7 +181,7 @@ export class Repairer {
       if (ok) this.#succeeded(work, entry, copy.inPieces, tookMs)
       else this.#failed(work, entry, error, tookMs)
     }
-    const copy = new StateCopy(this.#context, this.#dirty, this.#overlap, entry, ended, hold)
+    const copy = new StateCopy(this.#context, this.#dirty, this.#overlap, entry, ended, hold, manner === 'at-once')
     work.running++
     if (copy.start()) return
     work.running--
@@ -203,6 +217,9 @@ export class Repairer {
       return
     }
     this.#holds.forget(entry, nowMs)
+    if (error === GONE) return this.#dirty.postpone(entry, nowMs, RESTING_MS)
+    // It is begun anew, by what is known by then.
+    if (error === MOVED) return this.#dirty.postpone(entry, nowMs, UNCONNECTED_DELAY_MS)
     if (error === STRANDED) {
       this.#dirty.postpone(entry, nowMs, MAX_DELAY_MS)
       return

@@ -5,7 +5,7 @@ import { ErrorReply, type Reply } from '../resp/reply.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
-import { isOnOneServer, MOVED, restoreCommand } from './copied-key.ts'
+import { GONE, isOnOneServer, MOVED, restoreCommand } from './copied-key.ts'
 import { CopyEnds } from './copy-ends.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
@@ -67,12 +67,13 @@ export class StateCopy implements ReplyOwner {
   #isLong = false
   #ticket = 0
   readonly #hold: KeyHold | null
+  readonly #deletes: boolean
   /** When it was read as a whole, at one place of history; null: in pieces, or not yet. */
   #readMs: number | null = null
-  #stage: 'exists' | 'measure' | 'restore' | 'copy' = 'measure'
+  #stage: 'exists' | 'measure' | 'restore' | 'copy' | 'gone' = 'measure'
   #ended = false
 
-  /** `entry` need not be in the dirty set: whoever copies keys for another reason makes one up. */
+  /** `entry` need not be in the dirty set: whoever copies keys for another reason makes one up. `deletes`: what the primary has no more is deleted on the shadow; else it is left there. */
   constructor(
     context: DataPathContext,
     dirty: DirtySet,
@@ -80,8 +81,10 @@ export class StateCopy implements ReplyOwner {
     entry: DirtyKey,
     onEnd: (ok: boolean, error: string | null) => void,
     hold: KeyHold | null = null,
+    deletes = true,
   ) {
     this.#hold = hold
+    this.#deletes = deletes
     this.#context = context
     this.#dirty = dirty
     this.#overlap = overlap
@@ -178,7 +181,8 @@ export class StateCopy implements ReplyOwner {
     const whole = wanted && !this.#isLong
     this.#begins(whole)
     const ended = (ok: boolean, error: string | null): void => {
-      if (error !== TOO_BUSY) this.#end(ok, error)
+      if (error === GONE) this.#gone()
+      else if (error !== TOO_BUSY) this.#end(ok, error)
       // In one piece the shadow does not take it.
       else if (this.#isLong) this.#end(false, AGAIN)
       // It is written to all the time: in one piece, then. Where the payload is refused, that is what comes of it.
@@ -194,6 +198,7 @@ export class StateCopy implements ReplyOwner {
       database: this.#entry.database,
       key: this.#entry.key,
       whole,
+      deletes: this.#deletes,
       onRead: () => this.#hold?.end(true),
       onEnd: ended,
     }).start()
@@ -212,6 +217,12 @@ export class StateCopy implements ReplyOwner {
         leftBacklog(slot)
         this.#copied(failed ? textOf(buf, start, end) : null, buf[start + 1] === ONE)
         return
+      case 'gone':
+        leftBacklog(slot)
+        // Neither has it: nothing is left to copy.
+        if (buf[start] === COLON && buf[start + 1] === ZERO) this.#end(true, null)
+        else this.#end(false, failed ? textOf(buf, start, end) : GONE)
+        return
       case 'restore':
         leftBacklog(slot)
         if (failed) this.#refusedRestore(textOf(buf, start, end))
@@ -220,7 +231,8 @@ export class StateCopy implements ReplyOwner {
   }
 
   lost(slot: InFlight, loss: Loss): void {
-    if ((this.#stage === 'restore' || this.#stage === 'copy') && !this.#ended) leftBacklog(slot)
+    if ((this.#stage === 'restore' || this.#stage === 'copy' || this.#stage === 'gone') && !this.#ended)
+      leftBacklog(slot)
     this.#end(false, loss.text)
   }
 
@@ -262,6 +274,7 @@ export class StateCopy implements ReplyOwner {
     if (error !== null && isUnknownCommand(error)) this.#ends.primaryRefused('COPY')
     if (error !== null || this.#overlap.traffic(this.#hash, NOBODY) !== this.#ticket) this.#goOn(this.#dump)
     else if (found) this.#done()
+    else if (!this.#deletes) this.#gone()
     else if (this.#isStillThere()) {
       this.#stage = 'restore'
       this.#ends.pushToShadow(this, encodeOwn(['DEL', this.#ends.onShadow]))
@@ -271,12 +284,13 @@ export class StateCopy implements ReplyOwner {
   /** `payload` null: there is no such key. `expiry`: as it was read; -2: it expired between the two reads. */
   #restore(payload: Buffer | null, expiry: number, absolute: boolean): void {
     if (!this.#isStillThere()) return
+    const isGone = payload === null || expiry === -2
+    if (isGone && !this.#deletes) return this.#gone()
     const { route } = this.#ends.rule
     const name = this.#ends.onShadow
-    const command =
-      payload === null || expiry === -2
-        ? encodeOwn(['DEL', name])
-        : restoreCommand(name, payload, absolute ? expiry : this.#ends.expiresAtMs(expiry))
+    const command = isGone
+      ? encodeOwn(['DEL', name])
+      : restoreCommand(name, payload, absolute ? expiry : this.#ends.expiresAtMs(expiry))
     if ((payload?.length ?? 0) > this.#ends.shadowStore.maxBulkBytes) {
       this.#isLong = true
       return this.#rebuild(false)
@@ -296,6 +310,14 @@ export class StateCopy implements ReplyOwner {
   #begins(whole: boolean): void {
     this.#version = this.#entry.version
     this.#readMs = whole ? this.#context.clock.nowMs : null
+  }
+
+  /** The primary has no such key, and the shadow's is not to be deleted. */
+  #gone(): void {
+    if (!this.#isStillThere()) return
+    this.#stage = 'gone'
+    this.#ends.pushToShadow(this, encodeOwn(['EXISTS', this.#ends.onShadow]))
+    this.#hold?.end(true)
   }
 
   #refusedRestore(error: string): void {

@@ -78,7 +78,9 @@ export class StoreIdentity {
   met(store: string, info: string): void {
     const runId = RUN_ID.exec(info)?.[1]
     const known = this.#known.get(store)
-    if (known !== undefined && runId !== undefined && runId !== known) this.#unsure.add(store)
+    if (known === undefined || runId === undefined || runId === known) return
+    this.#unsure.add(store)
+    this.#context.copies.serverChanged(store, Number.POSITIVE_INFINITY)
   }
 
   /** It may be another server than it was, and whether its routes need a verify for that is not decided yet. */
@@ -117,6 +119,7 @@ export class StoreIdentity {
     for (const { name, shadow } of routes)
       this.#dirty.toVerify.mark(name, shadow!.storeName === store ? 'shadow-failed-over' : 'failed-over')
     if (routes.length === 0) return
+    this.#isAnother(store)
     this.#doubtFunctionsOf(store)
     this.#context.log({
       level: 'warn',
@@ -192,16 +195,18 @@ export class StoreIdentity {
 
   #is(store: string, runId: string, pipeline: Pipeline): void {
     const known = this.#known.get(store)
-    if (known === runId) this.#unsure.delete(store)
+    if (known === runId && this.#unsure.delete(store)) this.#isAnother(store)
     if (known === runId || this.#deciding.has(store)) return
     if (known === undefined) return this.#learn(store, runId)
     const routes = this.#routesOf(store)
     this.#deciding.add(store)
+    this.#context.copies.serverChanged(store, Number.POSITIVE_INFINITY)
     for (const { state } of routes) state.backlogCommands++
     const decided = (inDoubt: readonly Route[]): void => {
       for (const { state } of routes) state.backlogCommands--
       this.#deciding.delete(store)
       this.#mark(store, inDoubt)
+      this.#isAnother(store)
       this.#doubtFunctionsOf(store)
       this.#learn(store, runId)
     }
@@ -252,9 +257,15 @@ export class StoreIdentity {
     if (primary.storeName === store || shadow?.storeName === store) doubtFunctions(this.#context, this.#dirty, null)
   }
 
+  /** What is known of that is said: whatever was begun with the server before ends, and copies may begin again. */
+  #isAnother(store: string): void {
+    const { copies, clock } = this.#context
+    copies.serverChanged(store, clock.nowMs)
+  }
+
   #learn(store: string, runId: string): void {
     this.#known.set(store, runId)
-    this.#unsure.delete(store)
+    if (this.#unsure.delete(store)) this.#isAnother(store)
     this.#remember(this.#known, this.#epochs)
   }
 

@@ -146,9 +146,12 @@ export class VerifyMarks {
     return this.#functionTimes.get(route) ?? 0
   }
 
-  /** As `mayPrimaryLack` says. */
+  /** One of the causes is such that the primary may be the side that lacks something. */
   mayPrimaryLack(route: string): boolean {
-    return this.ofKeys(route) && mayPrimaryLack(this.causes(route))
+    const causes = this.#causes.get(route)
+    if (causes === undefined) return false
+    for (const cause of causes) if (OF_PRIMARY.has(cause)) return true
+    return false
   }
 
   hasCause(route: string, cause: VerifyCause): boolean {

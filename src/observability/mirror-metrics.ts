@@ -2,7 +2,7 @@ import { COMMAND_DURATION_BOUNDS } from './bounds.ts'
 import { byLabel, perRoute, ROUTE, single } from './metric-samples.ts'
 import type { MetricSpec } from './metric-spec.ts'
 
-const REPAIR_STATES = ['idle', 'copying', 'paused', 'tripped']
+const REPAIR_STATES = ['idle', 'copying', 'paused', 'resting', 'tripped']
 
 /** What the data path and the mirror tell of each route: commands, backlog, keys that may differ, repairs, durability. */
 export const MIRROR_METRICS: readonly MetricSpec[] = [
@@ -133,7 +133,7 @@ export const MIRROR_METRICS: readonly MetricSpec[] = [
   {
     name: 'understudy_repair_state',
     kind: 'gauge',
-    help: 'How the copying of dirty keys goes: 1 for the state, 0 for the others. Paused: a store is not connected; tripped: copies keep failing.',
+    help: 'How the copying of dirty keys goes: 1 for the state, 0 for the others. Paused: a store is not connected; resting: a verify has to come first; tripped: copies keep failing.',
     labels: { route: ROUTE, state: REPAIR_STATES },
     samples: (snapshot) =>
       perRoute(snapshot, (route) =>

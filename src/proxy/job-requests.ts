@@ -21,7 +21,7 @@ export class JobRequests {
   readonly #pairs: AlignedReads
   readonly writes: JobWrites
 
-  /** `isKnown`: the mirror knows that the shadow does not hold what the primary holds of the key. `log`: of intents; null: none is kept. */
+  /** `isKnown`: the mirror knows that the shadow does not hold what the primary holds of the key, and mends that. `log`: of intents; null: none is kept. */
   constructor(
     context: DataPathContext,
     dirty: DirtySet,

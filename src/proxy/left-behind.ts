@@ -41,7 +41,7 @@ export class LeftBehind {
       const left = { route: name, keys: dirty.count(name) }
       log({
         level: 'error',
-        msg: 'a forced switch has left keys behind: the new primary may lack their last values, which are on the former one; nothing is copied before a verify and a repair',
+        msg: 'a forced switch has left keys behind: the new primary may lack their last values, which are on the former one; none of them is copied before a verify, but what clients write from now on is mirrored',
         fields: { ...left },
       })
       dirty.drop(name)

@@ -18,6 +18,7 @@ import { OverlapTable } from '../mirror/overlap.ts'
 import { primaryPipeline } from '../mirror/primary-pipeline.ts'
 import { Rehoming } from '../mirror/rehoming.ts'
 import { Repairer } from '../mirror/repairer.ts'
+import { mannerOf } from '../mirror/resting-keys.ts'
 import { SameServers } from '../mirror/same-servers.ts'
 import { ShadowLimits } from '../mirror/shadow-limits.ts'
 import { storeFacts } from '../mirror/store-facts.ts'
@@ -149,7 +150,11 @@ export class Runtime {
     this.#limits = new ShadowLimits(path, this.#dirty)
     this.#functions = new FunctionSync(path, this.#dirty, this.#mirror.functions)
     this.#report = new DirtyReport(path, this.#dirty)
-    this.jobs = new JobRequests(path, this.#dirty, overlap, mirrorView.has, () => path.intents)
+    const isBeingMended = (route: string, database: number, key: Buffer): boolean => {
+      const entry = this.#dirty.find(route, database, key)
+      return entry === null ? mirrorView.has(route, database, key) : mannerOf(path, this.#dirty, entry) === 'at-once'
+    }
+    this.jobs = new JobRequests(path, this.#dirty, overlap, isBeingMended, () => path.intents)
     path.mirror = this.#mirror
     path.identity = this.#identity
     path.tickets = new WriteTickets(overlap)

@@ -230,7 +230,7 @@ test('a shadow that was restarted may have lost what it had: its routes need a v
 })
 
 describe('the primary', () => {
-  test('is killed under load and comes back with its data: what was in flight is copied, no key differs in the end', async () => {
+  test('is killed under load and comes back with its data: what was in flight is copied, or waits for the verify that is asked for, and no key differs in the end', async () => {
     const { old, fresh, path } = await start({}, true)
     const lost = await underLoad(path, 500, async () => {
       for (let i = 0; i < 3; i++) {
@@ -245,6 +245,8 @@ describe('the primary', () => {
     // Clients learn of it, in words.
     expect(lost.ownErrors.length).toBeGreaterThan(0)
     for (const error of lost.ownErrors) expect(error).toMatch(/executed/)
+    const { jobs } = path.runtime
+    for (const name of ['jobs', 'rest']) await jobs.verified(name, await jobs.verifyTicket(name))
     await settled(path)
     console.info(
       `primary killed three times: ${lost.commands} commands, ${lost.ownErrors.length} lost, ${await countKeys(old)} keys`,

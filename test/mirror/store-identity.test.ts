@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { DataPathContext } from '../../src/mirror/context.ts'
+import { CopyState } from '../../src/mirror/copy-state.ts'
 import { DirtySet } from '../../src/mirror/dirty-set.ts'
 import { StoreIdentity } from '../../src/mirror/store-identity.ts'
 import type { ApplyResult } from '../../src/proxy/messages.ts'
@@ -312,7 +313,13 @@ test('before the authority moves both servers are asked who they are: one that h
   })
   const config = configOf({ stores: { old: { port: 1 }, new: { port: 2 } }, routes: [ROUTE] })
   const routes = new RouteTable(config, 1, ['old', 'new'], new Map())
-  const context = { routes, stores: [storeOf('old'), storeOf('new')], log: () => {} } as unknown as DataPathContext
+  const context = {
+    routes,
+    stores: [storeOf('old'), storeOf('new')],
+    copies: new CopyState(),
+    clock: { nowMs: 1 },
+    log: () => {},
+  } as unknown as DataPathContext
   const dirty = new DirtySet(100)
   const identity = new StoreIdentity(context, dirty, () => {})
   identity.restore(new Map(Object.entries(says)))
@@ -332,7 +339,7 @@ test('the number of the last failover is written down as soon as it is known, an
   const dirty = new DirtySet(100)
   const written: unknown[] = []
   const identity = new StoreIdentity(
-    { routes, stores: [], log: () => {} } as unknown as DataPathContext,
+    { routes, stores: [], copies: new CopyState(), clock: { nowMs: 1 }, log: () => {} } as unknown as DataPathContext,
     dirty,
     (_, epochs) => written.push(Object.fromEntries(epochs)),
   )
@@ -373,6 +380,8 @@ test('a store without keys is not taken for an empty one while it loads its data
   const context = {
     routes,
     stores: [store, store],
+    copies: new CopyState(),
+    clock: { nowMs: 1 },
     log: () => {},
   } as unknown as DataPathContext
   const causes = () => dirty.toVerify.causes('all').filter((cause) => cause !== 'functions')

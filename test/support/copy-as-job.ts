@@ -8,8 +8,8 @@ export function copyAsJob(
   { runtime, config }: DataPathUnderTest,
   route: string,
   keys: readonly string[],
-  { database = 0, window = 1 }: { database?: number; window?: number } = {},
+  { database = 0, window = 1, deletes = false }: { database?: number; window?: number; deletes?: boolean } = {},
 ): Promise<BatchResult> {
-  const origin = { route, shape: routeShape(config, route) }
+  const origin = { route, shape: routeShape(config, route), deletes }
   return runtime.jobs.copy(origin, database, packBytes(keys.map((key) => Buffer.from(key))), window)
 }

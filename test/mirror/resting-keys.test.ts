@@ -1,0 +1,156 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { MOVED } from '../../src/mirror/copied-key.ts'
+import { COPIED } from '../../src/mirror/copy-batch.ts'
+import { changeBetween } from '../support/change.ts'
+import { copyAsJob } from '../support/copy-as-job.ts'
+import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+import { HoldingNetwork } from '../support/holding-network.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
+import { shadowUp } from '../support/shadow-up.ts'
+
+const running: { stop(): Promise<unknown> }[] = []
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await one.stop()
+})
+
+interface Setup {
+  readonly old: RedisServer
+  readonly fresh: RedisServer
+  readonly path: DataPathUnderTest
+}
+
+async function start(): Promise<Setup> {
+  const [old, fresh] = await Promise.all([startRedis(), startRedis()])
+  const path = await startDataPath({
+    stores: { old, new: fresh },
+    routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
+  })
+  running.push(old, fresh, path)
+  await shadowUp(path)
+  return { old, fresh, path }
+}
+
+const statsOf = (path: DataPathUnderTest) => path.runtime.stats().routes['all']!
+
+/** The verify that is asked for has found no difference. */
+async function verified({ runtime }: DataPathUnderTest): Promise<void> {
+  await runtime.jobs.verified('all', await runtime.jobs.verifyTicket('all'))
+}
+
+const LISTS = Array.from({ length: 20 }, (_, i) => `list:${i}`)
+
+/** The primary has been killed while writes to all lists were on their way, and has come back empty. */
+async function lostInFlight({ old, path }: Setup): Promise<void> {
+  const app = path.client()
+  for (const name of LISTS) await app.rpush(name, 'a', 'b')
+  await settled(path)
+  old.pause()
+  const lost = LISTS.map((name) => app.rpush(name, 'c').catch(String))
+  await eventually(() => expect(statsOf(path).inFlight).toBe(LISTS.length))
+  await old.restart()
+  await Promise.all(lost)
+  await eventually(() => expect(statsOf(path).verifyCauses).toContain('primary-restarted'))
+}
+
+describe('a primary that comes back without its data', () => {
+  test('what was being written has its last copy on the shadow, where nothing deletes it', async () => {
+    const setup = await start()
+    await lostInFlight(setup)
+    const { fresh, path } = setup
+    const direct = fresh.client()
+    await eventually(() => expect(statsOf(path)).toMatchObject({ dirtyKeys: LISTS.length, repair: 'resting' }))
+    // What is copied meanwhile goes past them.
+    const app = path.client()
+    await app.eval("redis.call('TIME') redis.call('SET', KEYS[1], 1)", 1, 'seen')
+    await eventually(async () => expect(await direct.get('seen')).toBe('1'))
+    expect(await direct.exists(...LISTS)).toBe(LISTS.length)
+    // To a verify they are keys as any other: it is to find them.
+    const asked = [{ key: Buffer.from(LISTS[0]!), reads: [{ before: ['EXISTS'], after: [] }] }]
+    expect(await path.runtime.jobs.readPairs(0, asked)).toMatchObject([{ ok: true }])
+    await verified(path)
+    await eventually(() => expect(statsOf(path)).toMatchObject({ dirtyKeys: 0, needsVerify: false }), {
+      timeoutMs: 20_000,
+    })
+    expect(await direct.exists(...LISTS)).toBe(0)
+  })
+
+  test('a write that is mirrored by a copy is what the client has made of its key: it is copied, and so is that it is gone', async () => {
+    const setup = await start()
+    await lostInFlight(setup)
+    const { fresh, path } = setup
+    const app = path.client()
+    await app.mset('kept', 1, 'gone', 1)
+    await app.eval("redis.call('TIME') redis.call('SET', KEYS[1], 2) redis.call('DEL', KEYS[2])", 2, 'kept', 'gone')
+    await eventually(() => expect(statsOf(path).dirtyKeys).toBe(LISTS.length))
+    expect(await fresh.client().mget('kept', 'gone')).toEqual(['2', null])
+  })
+
+  test('a job that has seen keys before deletes none of them, unless it was asked to', async () => {
+    const { old, fresh, path } = await start()
+    await path.client().mset(LISTS.flatMap((name) => [name, 1]))
+    await settled(path)
+    await old.restart()
+    await eventually(() => expect(statsOf(path).verifyCauses).toContain('primary-restarted'))
+    const direct = fresh.client()
+    // What only the moment forbids a job tries again.
+    const copied = (deletes: boolean) =>
+      eventually(async () => {
+        const { outcomes } = await copyAsJob(path, 'all', LISTS, { deletes })
+        expect(outcomes.every((outcome) => outcome === COPIED)).toBe(true)
+      })
+    await copied(false)
+    expect(await direct.exists(...LISTS)).toBe(LISTS.length)
+    await copied(true)
+    expect(await direct.exists(...LISTS)).toBe(0)
+  })
+
+  test('a copy in pieces that was begun before does not end with what is there then', async () => {
+    const [old, fresh] = await Promise.all([startRedis(), startRedis()])
+    const network = await new HoldingNetwork(fresh).start()
+    const path = await startDataPath({
+      stores: { old, new: { port: network.port } },
+      routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
+      copyLimits: { bigKeyBytes: 1_000, pieceBytes: 1_000 },
+    })
+    running.push(old, fresh, network, path)
+    await shadowUp(path)
+    const fields = Array.from({ length: 2_000 }, (_, i) => [`field:${i}`, 'x'.repeat(20)]).flat()
+    await old.client().hset('h', ...fields)
+    await fresh.client().hset('h', 'of', 'before')
+    network.hold()
+    const copying = copyAsJob(path, 'all', ['h'], { deletes: true })
+    await eventually(() => expect(network.holds('field:')).toBe(true))
+    await old.restart()
+    const app = path.client()
+    await eventually(async () => expect(await app.dbsize().catch(String)).toBe(0))
+    network.pass()
+    expect((await copying).reasons).toEqual([[0, MOVED]])
+    await settled(path)
+    expect(await fresh.client().hgetall('h')).toEqual({ of: 'before' })
+  })
+})
+
+test('after a forced switch that has left keys behind, writes of these reach the former primary and are not copied over what it has', async () => {
+  const { old, fresh, path } = await start()
+  const app = path.client()
+  await app.rpush('q', 'a')
+  await settled(path)
+  await fresh.client().config('SET', 'maxmemory', '1')
+  await app.rpush('q', 'left')
+  await eventually(() => expect(statsOf(path).dirtyKeys).toBe(1))
+  const next = { ...path.config, routes: path.config.routes.map((one) => ({ ...one, phase: 'switched' as const })) }
+  const forced = { ...changeBetween(path.config, next, 1), holdTimeoutMs: 50, force: true }
+  expect(await path.runtime.apply(forced)).toMatchObject({ ok: true, left: [{ route: 'all', keys: 1 }] })
+  await fresh.client().config('SET', 'maxmemory', '0')
+  expect(await app.rpush('q', 'new')).toBe(2)
+  await eventually(() => expect(statsOf(path)).toMatchObject({ dirtyReasons: { 'shadow-differs': 1 } }))
+  await app.eval("redis.call('TIME') redis.call('SET', KEYS[1], 1)", 1, 'seen')
+  await eventually(async () => expect(await old.client().get('seen')).toBe('1'))
+  expect(await old.client().lrange('q', 0, -1)).toEqual(['a', 'left', 'new'])
+  await verified(path)
+  await eventually(async () => expect(await old.client().lrange('q', 0, -1)).toEqual(['a', 'new']), {
+    timeoutMs: 20_000,
+  })
+})
