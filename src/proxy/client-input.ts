@@ -133,7 +133,8 @@ export class ClientInput {
         }
         break
       }
-      if (parser.argc > 0 && !session.dispatch(parser)) {
+      if (parser.argc === 0) session.passedOver()
+      else if (!session.dispatch(parser)) {
         this.#stash(buf, at, to)
         break
       }
@@ -165,7 +166,8 @@ export class ClientInput {
         if (status === INVALID) session.lastWord.mistake(parser.error)
         break
       }
-      if (parser.argc > 0 && !session.dispatch(parser)) break
+      if (parser.argc === 0) session.passedOver()
+      else if (!session.dispatch(parser)) break
       this.#pendingAt = parser.next
       if (session.ending || session.waiting !== null) break
     }

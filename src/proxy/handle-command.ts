@@ -50,6 +50,8 @@ export function handleCommand(session: Session, view: CommandView, spec: Command
 function answerHere(session: Session, view: CommandView, spec: CommandSpec): boolean {
   const isTaken = sessionCommand(session, view, spec)
   if (!isTaken) return false
+  // What CLIENT CACHING has said holds until the first command of another kind.
+  if (session.own !== null && !spec.name.startsWith('CLIENT ')) session.own.carryCaching([])
   session.path.localCalls.count(spec)
   if (session.path.monitors.size > 0) showToMonitors(session, view, spec)
   return true

@@ -7,7 +7,8 @@ import type { Session } from './session.ts'
  *   FIN, or Understudy stops   ─▶ spoken  ─┐
  *   bytes that are no command  ─▶ mistake ─┴─▶ nothing waits, and nothing is owed to a subscriber ─▶ the mistake is told ─▶ Session.end
  *
- * One that is blocked, or held by CLIENT PAUSE, is taken for gone, as by Redis: nothing is executed for it any more. So a blocking command is cancelled that comes to its turn only behind the last word.
+ * One that is blocked, or held by CLIENT PAUSE, is taken for gone, as by Redis: nothing is executed for it any more. So is one whose command comes to that only behind the last word:
+ * what blocks is cancelled, unless there is something to take.
  */
 export class LastWord {
   /** What comes behind it is not taken. */

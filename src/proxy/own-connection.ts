@@ -37,8 +37,7 @@ export class OwnConnection {
   #table: RouteTable
   /** CLIENT CACHING's word has been said on the main connection, and holds for the next command wherever that goes. */
   #caching: string | null = null
-  /** The same word, wherever there are connections; and what it was for the command at hand. */
-  #cachingSaid: string | null = null
+  /** What it was for the command at hand. */
   #cachingAtHand: string | null = null
 
   constructor(session: Session, permanent: boolean) {
@@ -79,16 +78,14 @@ export class OwnConnection {
   /** The connection that the client's commands for this store take. */
   to(store: Store): Pipeline {
     const { database, protocol, user } = this.#session
-    this.#cachingAtHand = this.#cachingSaid
-    this.#cachingSaid = null
+    this.#cachingAtHand = this.#caching
     if (this.#caching !== null) this.carryCaching([store])
     return this.at(store) ?? store.shared(database, protocol, user)
   }
 
-  /** The next command is about to go to these stores: what CLIENT CACHING said of it goes with it. */
+  /** The next command is about to go to these stores, or has been answered without any: what CLIENT CACHING said of it goes with it. */
   carryCaching(stores: readonly Store[]): void {
     const word = this.#caching
-    this.#cachingSaid = null
     if (word === null) return
     this.#caching = null
     for (const store of stores) {
@@ -100,8 +97,7 @@ export class OwnConnection {
 
   /** CLIENT CACHING has been answered with OK on the main connection. */
   willCache(word: string): void {
-    this.#cachingSaid = word
-    if (this.#beside.size > 0) this.#caching = word
+    this.#caching = word
   }
 
   /** Something of Understudy's went ahead of the client's command there, and has used up what CLIENT CACHING said of that. */

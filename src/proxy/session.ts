@@ -126,6 +126,11 @@ export class Session extends ConnectedClient implements ReplyOwner {
 
   // --- one command
 
+  /** An empty line, or a command of no words. A server takes it for the one that CLIENT REPLY SKIP is about. */
+  passedOver(): void {
+    if (this.replyMode === 'skip' && this.order.owed === 0) this.replyMode = 'on'
+  }
+
   /** False: it has to wait (`waiting` says for what) and is offered again. */
   dispatch(view: CommandView): boolean {
     const spec = this.path.commands.lookup(view) ?? null

@@ -17,6 +17,7 @@ import { wholeTransaction } from './whole-transaction.ts'
  * Either way the effects of a transaction are taken from EXEC's reply, command by command, and leave for the shadow as one unit.
  */
 export function startTransaction(session: Session, view: CommandView, spec: CommandSpec): boolean {
+  if (spec.name !== 'MULTI' && spec.name !== 'WATCH') session.own?.carryCaching([])
   switch (spec.name) {
     case 'EXEC':
       session.answerError('ERR EXEC without MULTI')

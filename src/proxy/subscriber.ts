@@ -120,6 +120,7 @@ export class Subscriber implements Pin {
     if (isAnyHeld(session.path.routes)) return session.waitFor('hold')
     // Replies under way by another connection come first.
     if (session.order.owed > 0) return session.waitFor('replies')
+    session.own?.carryCaching([])
     const owed = this.#owed.begin(true)
     if (name === 'MONITOR') this.#startMonitor(owed)
     else this.#change(view, name, owed)

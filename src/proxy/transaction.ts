@@ -117,8 +117,8 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
         leavePin(session, this)
         return session.dispatch(view)
     }
-    // The one wrong command that ends the transaction at once.
-    if (spec?.name === 'EXEC' && this.inMulti)
+    // The one wrong command that ends the transaction at once, and what is watched without one.
+    if (spec?.name === 'EXEC')
       return this.#leaveWithError(`EXECABORT Transaction discarded because of: ${wrongArity(spec).slice(4)}`)
     if (this.inMulti) {
       const isTaken = queueCommand(this, view, spec)
@@ -157,6 +157,7 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
     this.watching = true
     this.#watched.add(session.database, view)
     this.queue.touches(plan, true)
+    session.own?.to(this.connection.store!)
     this.push(this.open(), session, bytes, session.order.assign())
     return true
   }
@@ -270,6 +271,7 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
     if (this.connection.shared !== null)
       return this.refuse('ERR a transaction that ends in EXEC cannot be discarded', false)
     if (session.order.owed > 0) return session.waitFor('replies')
+    session.own?.carryCaching([])
     this.connection.cleaned()
     this.#gone = true
     leavePin(session, this)

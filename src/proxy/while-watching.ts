@@ -43,6 +43,8 @@ export function whileWatching(
   }
   if (session.isHeld(view, spec)) return session.waitFor('hold')
   if (session.readsSlowly) return session.waitFor('room')
+  // What CLIENT CACHING has said of it goes along.
+  session.own?.to(store!)
   sendPlanned(session, pipeline, view, spec, session.order.assign())
   return true
 }

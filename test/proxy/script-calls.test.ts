@@ -357,9 +357,9 @@ describe('what CLIENT CACHING has said is for the call, and not for what is load
         : [{ name: 'all', source: 'old' }],
     })
     const app = path.client()
-    const [alone, whole] = (await Promise.all(
-      [READS, `${READS} -- 2`].map((source) => app.script('LOAD', source)),
-    )) as [string, string]
+    const [alone, whole, watching] = (await Promise.all(
+      [READS, `${READS} -- 2`, `${READS} -- 3`].map((source) => app.script('LOAD', source)),
+    )) as [string, string, string]
     for (const server of [old, fresh]) await server.client().script('FLUSH')
     const reader = await path.raw()
     await reader.ask('HELLO', 3)
@@ -379,5 +379,11 @@ describe('what CLIENT CACHING has said is for the call, and not for what is load
     expect(await reader.next().then(String)).toBe(invalidated('job:2'))
     await app.set('job:3', 'x')
     expect(await reader.next().then(String)).toBe(invalidated('job:3'))
+
+    await reader.ask('WATCH', 'job:4')
+    expect(await reader.ask('CLIENT', 'CACHING', 'YES')).toBe('+OK\r\n')
+    expect(await reader.ask('EVALSHA_RO', watching, 1, 'job:5')).toBe('_\r\n')
+    await app.set('job:5', 'x')
+    expect(await reader.next().then(String)).toBe(invalidated('job:5'))
   })
 })

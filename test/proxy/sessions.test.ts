@@ -264,6 +264,16 @@ describe('CLIENT', () => {
     )
     expect(await client.take(4)).toEqual(['$1\r\na\r\n', '$1\r\nb\r\n', '+OK\r\n', '*2\r\n$1\r\nv\r\n$1\r\n1\r\n'])
   })
+
+  test.each(['\r\n', '*0\r\n', '*-5\r\n'])('REPLY SKIP is used up by what is no command: %j', async (nothing) => {
+    const play = async (client: RawClient) => {
+      client.send(
+        `${nothing}CLIENT REPLY SKIP\r\n${nothing}ECHO a\r\n${nothing}CLIENT REPLY SKIP\r\nGET k\r\n${nothing}ECHO b\r\n`,
+      )
+      return client.take(2)
+    }
+    for (const client of [await path.raw(), admin]) expect(await play(client)).toEqual(['$1\r\na\r\n', '$1\r\nb\r\n'])
+  })
 })
 
 test('QUIT is answered behind everything else, and then the connection ends', async () => {

@@ -98,6 +98,18 @@ describe('over RESP3', () => {
     expect(await optOut.ask('PING')).toBe('+PONG\r\n')
   })
 
+  test.each(['SELECT 0', 'HELLO 3', 'UNWATCH', 'DISCARD', 'UNSUBSCRIBE', 'ECHO x', 'WATCH w'])(
+    'CLIENT CACHING holds for %s, and not for what comes behind it',
+    async (command) => {
+      const [optOut, writer] = [await tracking('OPTOUT'), await path.raw()]
+      expect(await optOut.ask('CLIENT', 'CACHING', 'NO')).toBe(OK)
+      await optOut.ask(...command.split(' '))
+      await optOut.ask('GET', 'a')
+      await writer.ask('SET', 'a', 'x')
+      expect(await optOut.text()).toBe(invalidation('a'))
+    },
+  )
+
   test('BCAST tells of every key with the prefix, read or not; FLUSHALL of all', async () => {
     const [listener, writer] = [await tracking('BCAST', 'PREFIX', 'user:'), await path.raw()]
     await writer.ask('MSET', 'a', 'x', 'user:9', 'y')

@@ -48,6 +48,14 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
   'with an unknown command': [['MULTI'], ['SET', 'a', '1'], ['NOSUCH', 'x'], ['SET', 'a', '2'], ['EXEC'], ['GET', 'a']],
   'with a wrong number of arguments': [['MULTI'], ['SET', 'a', '1'], ['GET'], ['EXEC'], ['GET', 'a']],
   'whose EXEC has an argument': [['MULTI'], ['SET', 'a', '1'], ['EXEC', 'x'], ['EXEC'], ['GET', 'a']],
+  'that comes behind an EXEC with an argument, which unwatches': [
+    ['WATCH', 'a'],
+    ['EXEC', 'x'],
+    ['SET', 'a', '1'],
+    ['MULTI'],
+    ['INCR', 'a'],
+    ['EXEC'],
+  ],
   'whose DISCARD has an argument': [['MULTI'], ['SET', 'a', '1'], ['DISCARD', 'x'], ['EXEC'], ['GET', 'a']],
   'with MULTI of an argument inside': [['MULTI'], ['SET', 'a', '1'], ['MULTI', 'x'], ['EXEC'], ['GET', 'a']],
   'with an error while it runs': [
