@@ -40,7 +40,7 @@ test('is in doubt where it is not known whether the primary is the same', async 
   // At another address; as the sidecar finds out that it is the same server.
   const change = path.change({ stores: { old: { port: network.port }, new: fresh }, routes: [MIRROR] })
   expect(await path.runtime.apply({ ...change, needsEqual: [], forget: [] })).toMatchObject({ ok: true })
-  expect(path.runtime.stats().routes['all']!.verifyCauses).toEqual(['turned'])
+  expect(path.runtime.stats().routes['all']!.verifyCauses).toContain('turned')
   expect(await path.runtime.jobs.wrote(number, packed())).toBe(false)
   await settled(path)
   expect(await old.client().mget(KEYS)).toEqual(['written', 'written'])
