@@ -102,7 +102,7 @@ export interface RouteStatus {
     oldestDirtyMs: number
     /** Keys may differ that nobody can name: only a verify of the whole route can tell. */
     needsVerify: boolean
-    /** Why; empty when none is needed. `shadow-restarted`, `shadow-replica`, `shadow-evicts`, `primary-restarted`, `primary-clock`, `failed-over`, `overflow`, `state-lost`, `server-wide`, `script`, `functions`, `functions-removed`, `turned`, `rerouted`. */
+    /** Why; empty when none is needed. `shadow-restarted`, `shadow-replica`, `shadow-evicts`, `primary-restarted`, `primary-clock`, `failed-over`, `shadow-failed-over`, `overflow`, `state-lost`, `server-wide`, `script`, `functions`, `functions-removed`, `turned`, `rerouted`. */
     verifyCauses: string[]
     /** Libraries of functions that the shadow does not take: somebody has to load there what does the same. */
     refusedLibraries: string[]

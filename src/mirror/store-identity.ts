@@ -116,7 +116,8 @@ export class StoreIdentity {
 
   #sayFailedOver(store: string): void {
     const routes = this.#routesOf(store)
-    for (const { name } of routes) this.#dirty.toVerify.mark(name, 'failed-over')
+    for (const { name, shadow } of routes)
+      this.#dirty.toVerify.mark(name, shadow!.storeName === store ? 'shadow-failed-over' : 'failed-over')
     if (routes.length === 0) return
     this.#isAnother(store)
     this.#doubtFunctionsOf(store)

@@ -14,8 +14,10 @@ export const VERIFY_CAUSES = [
   'primary-restarted',
   /** The primary's clock was set: times to live given in that moment may be other ones on the shadow. */
   'primary-clock',
-  /** The Sentinels of one of its stores have made another server the primary: a replica, which may not have had the last writes. */
+  /** The Sentinels of the primary's store have made another server the primary: a replica, which may not have had the last writes. */
   'failed-over',
+  /** The same of the shadow's. */
+  'shadow-failed-over',
   /** Of a FLUSHALL, FLUSHDB or SWAPDB it is not known whether it happened. */
   'server-wide',
   /** A script has written to keys that it does not declare, or may have, and the shadow may lack that. */

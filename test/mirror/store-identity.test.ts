@@ -122,7 +122,7 @@ describe('between two runs', () => {
     }
     expect(await started(3)).toEqual([])
     expect(await started(3)).toEqual([])
-    expect(await started(5)).toEqual(['failed-over'])
+    expect(await started(5)).toEqual(['shadow-failed-over'])
   })
 
   test('another server under the address of the shadow is noticed', async () => {
@@ -217,7 +217,7 @@ describe('while it runs', () => {
       expect(await written).toBe('OK')
       expect(await applied).toEqual({
         ok: false,
-        reason: "route 'all' needs a verify since a moment ago (failed-over)",
+        reason: "route 'all' needs a verify since a moment ago (shadow-failed-over)",
       })
     } finally {
       stores.old.resume()
@@ -232,7 +232,7 @@ describe('while it runs', () => {
     path.runtime.setEndpoint('new', { kind: 'tcp', host: '127.0.0.1', port: stores.fresh.port }, true)
     expect(await switched(path, stores)).toEqual({
       ok: false,
-      reason: "route 'all' needs a verify since a moment ago (failed-over)",
+      reason: "route 'all' needs a verify since a moment ago (shadow-failed-over)",
     })
     expect(await path.client().set('b', 1)).toBe('OK')
   })
@@ -330,7 +330,7 @@ test('the number of the last failover is written down as soon as it is known, an
   expect(dirty.toVerify.causes('all')).toEqual([])
   identity.elected('new', 3, false)
   // Which functions it has lost is looked up.
-  expect(dirty.toVerify.causes('all')).toEqual(['failed-over', 'functions'])
+  expect(dirty.toVerify.causes('all')).toEqual(['shadow-failed-over', 'functions'])
   expect(written).toEqual([{ new: 0 }, { new: 1 }, { new: 3 }])
 })
 
