@@ -15,7 +15,7 @@ export type CopyManner = 'at-once' | 'unless-gone' | 'rests'
  *   the primary was restarted or failed over, or the roles were turned by force ─▶ it may be the side that lacks something
  *     dirty since then by a write that is mirrored by a copy ─▶ at once: that is what the client has made of the key
  *     the shadow has answered a write otherwise              ─▶ rests: it may have had what the primary has lost
- *     dirty before, or for whatever else                     ─▶ unless the primary lacks it, where the shadow may have the last copy; by turned roles it rests
+ *     dirty before, or for whatever else                     ─▶ unless the primary lacks it, where the shadow may have the last copy
  *
  * The route needs a verify in that time, to which such a key is one as any other, and so it is to a repair. When no cause is left, it is copied as ever (decision 0146).
  */
@@ -27,7 +27,7 @@ export function mannerOf(
   const route = toVerify.mayPrimaryLack(name) ? routes.byName(name) : undefined
   if (route === undefined) return 'at-once'
   if (OF_WRITES.has(reason) && sinceMs > copies.serverOf(route.primary.storeName).sinceMs) return 'at-once'
-  return reason === 'shadow-differs' || toVerify.hasCause(name, 'turned') ? 'rests' : 'unless-gone'
+  return reason === 'shadow-differs' ? 'rests' : 'unless-gone'
 }
 
 /** The route's primary may be another server since a moment ago: until that is known, nothing is copied from it. */
