@@ -153,7 +153,8 @@ export class Sidecar implements Control {
       )
     await this.#completeness!.inForce(this.config, Date.now())
     const ports = await this.#thread.start(this.config, this.#stores.endpointsOf(this.config))
-    await this.#tellAltered()
+    // Nobody waits for it: what is being compared by then is dropped when it is known.
+    this.#thread.tell({ kind: 'altered-sources', routes: this.#completeness!.alteredSources() })
     this.mismatches.configure(this.config)
     await this.#stores.settle(this.config)
     this.#jobs = this.#runJobs(this.#state)
