@@ -182,6 +182,7 @@ describe.each(LISTEN)('%s', (_name, listen, clients) => {
     ['CLIENT REPLY SKIP', 'PUBLISH other x', 'WATCH k'],
     ['CLIENT REPLY SKIP', 'EVAL return{} 0', 'WATCH k'],
     ['UNSUBSCRIBE b', 'WATCH k'],
+    ['MULTI', 'SUBSCRIBE a', 'EXEC', 'WATCH k'],
     ['MULTI', 'UNSUBSCRIBE b', 'PUBLISH other x', 'EXEC', 'WATCH k'],
   ])('an EXEC is waited for, whatever answers come meanwhile: %s, %s', async (...before) => {
     const play = async (port: number): Promise<string[]> => {
