@@ -139,7 +139,7 @@ export class SubscriberLegs {
 
   /** A subscriber whose store is gone would wait for ever: it is disconnected, as by the store itself, and subscribes anew. */
   #lost(leg: Leg): void {
-    const monitors = this.#monitoring.findIndex((one) => one === leg)
+    const monitors = this.#monitoring.indexOf(leg as OwnLeg)
     if (this.#former.has(leg)) this.#close(leg)
     else if (monitors === -1 || monitors === this.#monitoring.length - 1) this.#session.socket.destroy()
     else for (const ended of this.#monitoring.splice(monitors, 1)) this.#end(ended)

@@ -115,7 +115,10 @@ describe('nor where another route has its keys by then', () => {
     name = 'other',
   ): Promise<void> {
     const again = await startAgain(stores, state, [{ ...SWITCHED, name }])
-    expect(again.runtime.stats().routes[name]).toMatchObject({ dirtyKeys: 0, verifyCauses: expect.arrayContaining(['turned']) })
+    expect(again.runtime.stats().routes[name]).toMatchObject({
+      dirtyKeys: 0,
+      verifyCauses: expect.arrayContaining(['turned']),
+    })
     expect(await stores.old.client().get('k')).toBe('last')
     expect(await stores.fresh.client().get('k')).toBe('first')
   }
