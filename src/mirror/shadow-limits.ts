@@ -112,6 +112,8 @@ function ask(pipeline: Pipeline, command: Buffer, answered: (reply: Buffer | nul
       answered(buf[start] === MINUS ? null : buf.subarray(start, end)),
     lost: () => answered(null),
     timedOut: () => {},
+    // Nobody else waits for the last node of a cluster.
+    detached: () => {},
   }
   pipeline.push(owner, command, 0, command.length)
 }
