@@ -15,11 +15,17 @@ let replies: HeldReplies
 let path: DataPathUnderTest
 
 const options = (ren: Phase, elsewhere: Phase = 'passthrough'): DataPathOptions => ({
-  stores: { old: { port: replies.port }, new: fresh, other, far: { port: other.port, database: 1 } },
+  stores: { old: { port: replies.port }, new: fresh, other },
   routes: [
     { name: 'all', source: 'old', target: 'new', phase: 'mirror' },
     { name: 'ren', keys: ['r:*'], source: 'old', target: { store: 'new', keys: { 'r:*': 'n:*' } }, phase: ren },
-    { name: 'elsewhere', keys: ['e:*'], source: 'other', target: 'far', phase: elsewhere },
+    {
+      name: 'elsewhere',
+      keys: ['e:*'],
+      source: 'other',
+      target: { store: 'other', keys: { 'e:*': 'f:*' } },
+      phase: elsewhere,
+    },
   ],
 })
 const switching = (next: DataPathOptions, holdTimeoutMs: number): Promise<ApplyResult> =>
