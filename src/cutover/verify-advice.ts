@@ -1,5 +1,5 @@
 import { type UnsettledVerify, unsettledInWords } from '../jobs/unsettled-keys.ts'
-import { mayPrimaryLack } from '../mirror/verify-marks.ts'
+import { mayPrimaryLack, mayShadowLack } from '../mirror/verify-marks.ts'
 
 /** A route whose two sides may differ. */
 export interface DoubtedRoute {
@@ -36,6 +36,8 @@ export function repairAdvice(route: string, unsettled: UnsettledVerify): string 
 /** Null: what the primary has is right. */
 function keepAdvice({ name, primary, shadow, isSourcePrimary, causes }: DoubtedRoute): string | null {
   if (!mayPrimaryLack(causes)) return null
+  if (mayShadowLack(causes))
+    return `'${primary}', the primary, and '${shadow}' may each lack what the other has of them; a repair makes '${shadow}' what '${primary}' is, so look first at what of it you need from '${shadow}'`
   const there = isSourcePrimary ? 'switched' : 'shadow'
   return (
     `'${primary}', the primary, may lack what '${shadow}' has of them, and a repair would delete or overwrite that. ` +

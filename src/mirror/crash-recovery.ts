@@ -84,11 +84,17 @@ function turnedRoutes(parts: RecoveryParts, wasWriting: boolean): string[] {
   return turned.map(([route]) => route)
 }
 
-/** Routes whose primary of before (as `primariesOf` gives it) is their shadow now. None of which it is not known. */
+/** Routes whose primary of before (as `primariesOf` gives it) is their shadow now: by their phase, or because the file has exchanged their ends. None of which it is not known. */
 export function exchangedRoutes(before: ReadonlyMap<string, string>, { routes }: Pick<Config, 'routes'>): string[] {
   return routes.flatMap((route) => {
     const { shadow } = rolesOf(route.phase)
-    return shadow !== null && before.get(route.name) === `${shadow} ${route[shadow]?.store}` ? [route.name] : []
+    const was = before.get(route.name) ?? ''
+    if (shadow === null || was === '') return []
+    const there = route[shadow]!.store
+    // Where both ends are in one store its name does not tell them apart.
+    const isOne = route.source.store === route.target?.store
+    const isExchanged = isOne ? was === `${shadow} ${there}` : was.slice(was.indexOf(' ') + 1) === there
+    return isExchanged ? [route.name] : []
   })
 }
 

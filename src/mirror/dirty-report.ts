@@ -67,7 +67,7 @@ export class DirtyReport {
       this.#context.log({
         level: 'warn',
         msg: this.#dirty.toVerify.mayPrimaryLack(route)
-          ? 'keys are dirty; they rest until a verify of the route has found no difference'
+          ? 'keys are dirty; those that the primary may have lost rest until a verify of the route has found no difference'
           : 'keys are dirty; they are copied as soon as it can be',
         fields: { route, reason, keys },
       })

@@ -1,4 +1,5 @@
-import type { RouteState } from '../routing/route.ts'
+import type { Route, RouteState } from '../routing/route.ts'
+import type { RouteTable } from '../routing/route-table.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
@@ -37,11 +38,11 @@ export class Rehoming {
     this.#sweeping = sweeping
   }
 
-  /** A new table is in force, in which the second route of each pair has keys that were the first one's. */
-  begin(rerouted: readonly (readonly [from: string, to: string])[]): void {
+  /** A new table is in force, in which the second route of each pair has keys that were the first one's. `former`: the table of before. */
+  begin(rerouted: readonly (readonly [from: string, to: string])[], former: RouteTable | null = null): void {
     for (const from of new Set(rerouted.map(([name]) => name))) {
       const names = rerouted.flatMap(([name, to]) => (name === from ? [to] : []))
-      this.#begin(from, names, null)
+      this.#begin(from, names, null, former?.byName(from) ?? null)
     }
   }
 
@@ -72,13 +73,17 @@ export class Rehoming {
     } while (performance.now() < untilMs)
   }
 
-  #begin(from: string, to: readonly string[], primary: string | null): void {
+  #begin(from: string, to: readonly string[], primary: string | null, former: Route | null = null): void {
     const { routes, stores } = this.#context
     const gaining = routes.routes.filter(({ name, shadow }) => shadow !== null && to.includes(name))
     const { toVerify } = this.#dirty
-    // Nor is there anything of these that may be copied before a verify.
-    const cause = toVerify.mayPrimaryLack(from) ? 'turned' : 'rerouted'
-    if (toVerify.ofKeys(from)) for (const { name } of gaining) toVerify.mark(name, cause)
+    if (toVerify.ofKeys(from)) {
+      for (const route of gaining) {
+        // There is nothing of these that may be copied before a verify: nor where what was the shadow is the primary now.
+        const mayLack = toVerify.mayPrimaryLack(from) || (former !== null && isExchanged(former, route))
+        toVerify.mark(route.name, mayLack ? 'turned' : 'rerouted')
+      }
+    }
     const states = gaining.map(({ state }) => state)
     for (const state of states) state.backlogCommands++
     this.#dirty.walk.begin(from)
@@ -110,4 +115,9 @@ export class Rehoming {
     for (const state of to) state.backlogCommands--
     return true
   }
+}
+
+/** The primary of `next` is what was the shadow of `former`, and another keyspace than its primary. */
+function isExchanged(former: Route, { primary }: Route): boolean {
+  return primary.keyspace === former.shadow?.keyspace && primary.keyspace !== former.primary.keyspace
 }

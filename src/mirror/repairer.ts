@@ -30,7 +30,9 @@ const MAX_DELAY_MS = 10_000
 
 /** A key that waits for a verify (`mannerOf`) is looked at again after so long, and so many in one run. */
 const RESTING_MS = 5_000
-const MAX_RESTING = 256
+const MAX_RESTING = 4_096
+/** One that the primary was found to lack is asked for again after so long. */
+const GONE_MS = 10_000
 
 /** Failures in a row of a route, over all its keys: so many can hardly be the fault of the keys. */
 const BREAKER = { threshold: 512, firstPauseMs: 500, maxPauseMs: 5_000, probes: 64 }
@@ -127,14 +129,19 @@ export class Repairer {
       }
       work.paused = false
       while (work.running < MAX_CONCURRENT && this.#dirty.isReady(route.name, database)) {
-        if (!work.breaker.allows(nowMs)) return true
-        if (!this.#bucket.take(nowMs)) return false
         const entry = this.#dirty.take(route.name, database)!
         const manner = mannerOf(this.#context, this.#dirty, entry)
-        if (manner !== 'rests') this.#copy(work, entry, manner, nowMs)
-        else {
+        if (manner === 'rests') {
+          // Costs nothing but the look: others must not wait behind many of them.
           this.#dirty.postpone(entry, nowMs, RESTING_MS)
           if (++resting === MAX_RESTING) return true
+          continue
+        }
+        const isAllowed = work.breaker.allows(nowMs)
+        if (isAllowed && this.#bucket.take(nowMs)) this.#copy(work, entry, manner, nowMs)
+        else {
+          this.#dirty.postpone(entry, nowMs, UNCONNECTED_DELAY_MS)
+          return !isAllowed
         }
       }
     }
@@ -217,7 +224,11 @@ export class Repairer {
       return
     }
     this.#holds.forget(entry, nowMs)
-    if (error === GONE) return this.#dirty.postpone(entry, nowMs, RESTING_MS)
+    if (error === GONE) {
+      // Both stores have answered.
+      work.breaker.succeeded()
+      return this.#dirty.postpone(entry, nowMs, GONE_MS)
+    }
     // It is begun anew, by what is known by then.
     if (error === MOVED) return this.#dirty.postpone(entry, nowMs, UNCONNECTED_DELAY_MS)
     if (error === STRANDED) {

@@ -55,6 +55,11 @@ export function mayPrimaryLack(causes: readonly string[]): boolean {
   return causes.some((cause) => OF_PRIMARY.has(cause))
 }
 
+/** So may the shadow, for a reason of the same kind. */
+export function mayShadowLack(causes: readonly string[]): boolean {
+  return causes.some((cause) => OF_SHADOW.has(cause))
+}
+
 /** Routes that only a verify can tell about, and why. */
 export class VerifyMarks {
   readonly #causes = new Map<string, Set<VerifyCause>>()

@@ -5,8 +5,11 @@ import type { DestinationStream } from 'pino'
 const MAX_WAITING_BYTES = 1024 * 1024
 /** Until a reader that has no room is tried again. */
 const AGAIN_MS = 100
-/** How long `flush` waits for one. */
+/** How long `flush` waits for one that takes nothing; and in all, for one that is slow. */
 const PATIENCE_MS = 500
+const FLUSH_MS = 5_000
+/** So much is under way at most: what is written beside it in the last moment cannot come in its middle. */
+const AT_ONCE_BYTES = 16 * 1024
 const LOOK_MS = 10
 
 /**
@@ -32,13 +35,15 @@ export class LogOutput implements DestinationStream {
     if (!this.#isUnderWay) this.#next()
   }
 
-  /** Writes what waits, here and now; for the last moment before the process exits. A reader without room has half a second. */
+  /** Writes what waits, here and now; for the last moment before the process exits. A reader without room has half a second, a slow one five. */
   flush(): void {
-    const untilMs = performance.now() + PATIENCE_MS
+    const endMs = performance.now() + FLUSH_MS
+    let untilMs = performance.now() + PATIENCE_MS
     let rest = this.#take()
     while (rest.length > 0) {
       try {
         rest = rest.subarray(writeSync(this.#fd, rest))
+        untilMs = Math.min(endMs, performance.now() + PATIENCE_MS)
       } catch (error) {
         if (!hasNoRoom(error) || performance.now() >= untilMs) return
         Atomics.wait(NEVER, 0, 0, LOOK_MS)
@@ -47,7 +52,9 @@ export class LogOutput implements DestinationStream {
   }
 
   #next(): void {
-    const bytes = this.#take()
+    const all = this.#take()
+    const bytes = all.subarray(0, AT_ONCE_BYTES)
+    this.#putBack(all.subarray(bytes.length))
     this.#isUnderWay = bytes.length > 0
     if (!this.#isUnderWay) return
     write(this.#fd, bytes, (error, written) => {

@@ -233,15 +233,19 @@ export class Runtime {
     // Before anything wakes those who wait: routes that have come with the table are held as the others.
     fence.entered(rerouted.flat())
     succeedStores(former, path, change)
-    if (!isDeepStrictEqual(path.routes.unserved, former.routes.unserved))
+    if (!isDeepStrictEqual(path.routes.unserved, former.routes.unserved)) {
       for (const store of stores) store.leaveUnserved()
+      // Connections of their own may have been led there by SELECT.
+      for (const session of path.sessions)
+        if (session.own !== null && path.routes.unserved.has(session.database)) session.end()
+    }
     path.clients = change.config.clients
     // Before the mirror writes to what was a primary.
     path.storePause.run(this.#clock.nowMs)
     // What goes with keys to another route has to be found there first.
     for (const route of change.forget) if (!rerouted.some(([from]) => from === route)) this.#dirty.forget(route)
     this.#functions.routesChanged()
-    this.#rehoming.begin(rerouted)
+    this.#rehoming.begin(rerouted, former.routes)
     this.jobs.writes.routesChanged()
     this.#durability?.entered()
     this.#identity.routesChanged()

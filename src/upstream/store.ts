@@ -231,7 +231,11 @@ export class Store {
     const own = this.options.config.database
     const isUnserved = ({ options: { identity } }: Pipeline): boolean =>
       identity.database !== own && unserved.has(identity.database)
-    const leave = [...this.sharedPipelines(), ...this.#lent].filter(isUnserved)
+    // That of a client that has said the number of the URL itself looks like one of database 0.
+    const byNumber = [...unserved.keys()].flatMap((n) =>
+      [this.#shared2, this.#shared3, this.#shadow].flatMap((list) => list.get(n) ?? []),
+    )
+    const leave = new Set([...this.sharedPipelines(), ...this.#lent].filter(isUnserved).concat(byNumber))
     for (const pipeline of leave)
       pipeline.close(`database ${pipeline.options.identity.database} is not served any more`)
     this.#idle.closeAll('other databases are served now')

@@ -99,7 +99,7 @@ export class ClusterTransaction {
   #ahead(view: CommandView, slot: number): true {
     const bytes = view.buf.subarray(view.frameStart, view.frameEnd)
     if (slot >= 0) this.#sender.send(slot, { keyHash: 0, writes: false }, bytes, 1, this.#places.add())
-    else this.#sender.sendAny(bytes, 1, this.#places.add())
+    else this.#sender.sendMessages(bytes, 1, this.#places.add())
     return true
   }
 

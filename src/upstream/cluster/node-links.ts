@@ -112,7 +112,7 @@ export class NodeLinks {
   speaker(): Speaker {
     const last = this.#speaker
     const topology = this.#cluster.topology!
-    const isDown = last === null || this.to(last.node).pipeline.state === 'down'
+    const isDown = last === null || this.#isLost(this.to(last.node).pipeline)
     if (!isDown && this.#speakerIn === topology) return last
     this.#speakerIn = topology
     const lastAddress = last === null ? '' : addressOf(last.node)
@@ -122,6 +122,12 @@ export class NodeLinks {
     // For one that is down nobody waits.
     this.#speaker = { node, turn: (last?.turn ?? 0) + (isDown ? 0 : 1) }
     return this.#speaker
+  }
+
+  /** What it was given has been lost, or was told as not answered in time. */
+  #isLost(pipeline: Pipeline): boolean {
+    const { timeoutMs } = this.#options.store
+    return pipeline.state === 'down' || (timeoutMs > 0 && pipeline.oldestAgeMs() >= timeoutMs)
   }
 
   /** A subscriber's bytes go down one of them. */
