@@ -55,6 +55,14 @@ test.each([
   },
 )
 
+test('where each side may lack something no command is named that settles it', async () => {
+  const stats = { all: { needsVerify: true, verifyCauses: ['shadow-restarted', 'turned'] } }
+  const gates = await gatesOf(configIn('switched'), configIn('shadow'), stats, 0, FOUND)
+  const { reason } = gates.find(({ open }) => !open)!
+  expect(reason).toMatch(/'new', the primary, and 'old' may each lack what the other has .* a repair makes 'old' what/)
+  expect(reason).not.toMatch(/--force|--delete-extra/)
+})
+
 test('on the way back from a cluster it says why scripts ask for it again and again', async () => {
   const [reason] = await closedOf(CLUSTER, null)
   expect(reason).toMatch(/verify all'\. Cluster 'new' does not tell what scripts write .*: let such scripts rest until/)

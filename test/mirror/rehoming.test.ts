@@ -83,6 +83,17 @@ describe('dirty keys go where their keys go', () => {
     },
   )
 
+  test.each([
+    ['switched', 'turned'],
+    ['shadow', 'rerouted'],
+  ] as const)('to a route in %s, from one whose shadow may lack something: %s', (phase, cause) => {
+    dirty.toVerify.mark('rest', 'shadow-restarted')
+    const former = context.routes
+    routesAre({ ...JOBS, phase }, REST)
+    rehoming.begin([['rest', 'jobs']], former)
+    expect(dirty.toVerify.causes('jobs')).toEqual([cause])
+  })
+
   test('from a route whose functions alone are in doubt: these are not of keys', () => {
     dirty.toVerify.mark('rest', 'functions')
     routesAre(JOBS, REST)

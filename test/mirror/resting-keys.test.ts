@@ -55,6 +55,30 @@ async function lostInFlight({ old, path }: Setup): Promise<void> {
 }
 
 describe('a primary that comes back without its data', () => {
+  test('many keys that rest keep no write waiting that is mirrored by a copy', async () => {
+    const { old, path, fresh } = await start()
+    const app = path.client()
+    const keys = Array.from({ length: 20_000 }, (_, i) => `list:${i}`)
+    const pushed = async (): Promise<void> => {
+      const pipeline = app.pipeline()
+      for (const key of keys) pipeline.rpush(key, 'a')
+      await pipeline.exec()
+      await eventually(() => expect(statsOf(path)).toMatchObject({ inFlight: 0, backlogCommands: 0 }))
+    }
+    await pushed()
+    await settled(path)
+    await old.kill9()
+    await old.restart()
+    await eventually(() => expect(statsOf(path).verifyCauses).toContain('primary-restarted'))
+    await pushed()
+    expect(statsOf(path).dirtyReasons).toMatchObject({ 'shadow-differs': keys.length })
+    const copied = statsOf(path).counters.copied
+    await app.eval("return redis.call('set', KEYS[1], redis.call('time')[1])", 1, 'fresh')
+    await eventually(async () => expect(await fresh.client().exists('fresh')).toBe(1))
+    expect(statsOf(path).counters.copied).toBe(copied + 1)
+    expect(statsOf(path).dirtyKeys).toBe(keys.length)
+  })
+
   test('what was being written has its last copy on the shadow, where nothing deletes it', async () => {
     const setup = await start()
     await lostInFlight(setup)

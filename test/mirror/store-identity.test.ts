@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { DataPathContext } from '../../src/mirror/context.ts'
 import { CopyState } from '../../src/mirror/copy-state.ts'
+import { exchangedRoutes } from '../../src/mirror/crash-recovery.ts'
 import { DirtySet } from '../../src/mirror/dirty-set.ts'
 import { StoreIdentity } from '../../src/mirror/store-identity.ts'
 import type { ApplyResult } from '../../src/proxy/messages.ts'
@@ -133,6 +134,21 @@ describe('between two runs', () => {
     const back = await start(stores)
     await looked(back)
     expect(causesOf(back)).toEqual(['primary-restarted'])
+  })
+
+  test('roles are exchanged by the phase, or by a file that exchanges the ends; names of one store that are exchanged are told by the end', () => {
+    const stores = { old: { port: 1 }, new: { port: 2 } }
+    const exchanged = (before: string, routes: readonly RouteOptions[]) =>
+      exchangedRoutes(new Map([['all', before]]), configOf({ stores, routes }))
+    expect(exchanged('source old', [ROUTE])).toEqual([])
+    expect(exchanged('source old', [{ ...ROUTE, phase: 'switched' }])).toEqual(['all'])
+    expect(exchanged('source old', [{ ...ROUTE, source: 'new', target: 'old' }])).toEqual(['all'])
+    expect(exchanged('source old', [{ ...ROUTE, source: 'new', target: 'old', phase: 'switched' }])).toEqual([])
+    expect(exchanged('', [{ ...ROUTE, phase: 'switched' }])).toEqual([])
+    const keys = { 'a:*': 'b:*' }
+    const inOne = { ...ROUTE, keys: ['a:*'], target: { store: 'old', keys } }
+    expect(exchanged('source old', [inOne])).toEqual([])
+    expect(exchanged('source old', [{ ...inOne, phase: 'switched' }])).toEqual(['all'])
   })
 
   test('a store that has failed over and back is the same process, and is known by the number of its failover', async () => {

@@ -39,6 +39,29 @@ async function keysOf(server: RedisServer): Promise<Record<string, string[]>> {
   return found
 }
 
+test.each([
+  [0, 5],
+  [2, 2],
+])(
+  'clients that are in one when a reload takes it away are served no more, on connections of their own either (%i)',
+  async (number, database) => {
+    await start(number, number)
+    const shared = path.client()
+    await shared.select(database)
+    await shared.set('shared', 'before')
+    await client.ask('CLIENT', 'NO-EVICT', 'on')
+    await client.ask('SELECT', database)
+    expect(await client.ask('SET', 'own', 'before')).toBe('+OK\r\n')
+    await settled(path)
+    await path.apply(between(number, 5))
+    await expect(shared.set('shared', 'after')).rejects.toThrow(/does not serve database|not served/)
+    await client.closed
+    const there = old.client()
+    await there.select(database)
+    expect(await there.mget('shared', 'own')).toEqual(['before', 'before'])
+  },
+)
+
 const NOT_SERVED = /^-ERR Understudy does not serve database [25]: .*\('old' 2, 'new' 5\).*\r\n$/
 
 test('a database whose number is another one in the URL of a store is refused to clients, however they select it', async () => {
