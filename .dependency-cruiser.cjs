@@ -6,6 +6,7 @@
  */
 const LAYERS = [
   ['cli'],
+  ['sidecar'],
   ['admin', 'dashboard'],
   ['cutover', 'preflight'],
   ['jobs'],
@@ -16,7 +17,7 @@ const LAYERS = [
   ['resp', 'state', 'observability'],
   ['base'],
 ]
-const ROOTS = '^src/(main|app|change-guards|configuration-changes|sidecar|thread|worker)\\.ts$'
+const ROOTS = '^src/(main|app|worker)\\.ts$'
 
 const folder = (names) => `^src/(${names.join('|')})/`
 

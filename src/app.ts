@@ -10,7 +10,7 @@ import { unservedDatabases, unservedWarning } from './config/unserved-databases.
 import { watchFile } from './config/watch.ts'
 import { ProcessLog } from './observability/log.ts'
 import { errorFields } from './observability/log-error.ts'
-import { Sidecar } from './sidecar.ts'
+import { Sidecar } from './sidecar/sidecar.ts'
 
 export interface ServeOptions {
   /** null: from the URLs. */

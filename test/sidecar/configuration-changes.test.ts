@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import type { ChangeGuards } from '../src/change-guards.ts'
-import { type ChangesOptions, ConfigurationChanges } from '../src/configuration-changes.ts'
-import type { LeftKeys } from '../src/proxy/messages.ts'
-import { configOf } from './support/data-path.ts'
+import type { LeftKeys } from '../../src/proxy/messages.ts'
+import type { ChangeGuards } from '../../src/sidecar/change-guards.ts'
+import { type ChangesOptions, ConfigurationChanges } from '../../src/sidecar/configuration-changes.ts'
+import { configOf } from '../support/data-path.ts'
 
 const config = configOf({
   stores: { old: { port: 1 }, new: { port: 2 } },
@@ -23,7 +23,7 @@ function changesWith(
     log: { info() {}, warn() {}, error() {} },
     thread: {
       apply: async () => {
-        done.push(`apply, ${changes.isMoving('all') ? 'moving' : 'at rest'}`)
+        done.push(`apply, ${changes.inForce.isMoving('all') ? 'moving' : 'at rest'}`)
         return { ok: true, pauseMs: 1, left }
       },
       setAlteredSources: async () => {},
@@ -40,7 +40,7 @@ function changesWith(
     onEntered() {},
     onReloaded() {},
   } as unknown as ChangesOptions)
-  changes.guardedBy({
+  changes.inForce.guardedBy({
     completeness: {
       approaching: async () => {
         if (failing === 'approaching') throw new Error('the disk is full')
@@ -53,7 +53,7 @@ function changesWith(
       all: async () => [],
       warnings: async () => [],
       approach: async () => {
-        done.push(`look, ${changes.isMoving('all') ? 'moving' : 'at rest'}`)
+        done.push(`look, ${changes.inForce.isMoving('all') ? 'moving' : 'at rest'}`)
         return closed.shift() ?? []
       },
     },
@@ -66,7 +66,7 @@ test('the gates are looked at again behind all that takes time, when nothing can
   const { changes, done } = changesWith([])
   await changes.setPhase('all', { phase: 'switched' })
   expect(done).toEqual(['look, at rest', 'provide switched', 'look, moving', 'apply, moving', 'settle switched'])
-  expect(changes.isMoving('all')).toBe(false)
+  expect(changes.inForce.isMoving('all')).toBe(false)
 })
 
 test('one that has closed meanwhile refuses, and everything is as before', async () => {
@@ -76,8 +76,8 @@ test('one that has closed meanwhile refuses, and everything is as before', async
     message: 'a cleanup is deleting keys',
   })
   expect(done).toEqual(['look, at rest', 'provide switched', 'look, moving', 'called off', 'settle mirror'])
-  expect(changes.isMoving('all')).toBe(false)
-  expect(changes.config).toBe(config)
+  expect(changes.inForce.isMoving('all')).toBe(false)
+  expect(changes.inForce.config).toBe(config)
 })
 
 test('what is forced asks no gate, and nothing may be done to one end alone either', async () => {
@@ -93,7 +93,7 @@ test.each([
   const { changes, done } = changesWith([], failing)
   await expect(changes.setPhase('all', { phase: 'switched' })).rejects.toThrow(reason)
   expect(done).toEqual(['look, at rest', 'provide switched', 'called off', 'settle mirror'])
-  expect(changes.config).toBe(config)
+  expect(changes.inForce.config).toBe(config)
 })
 
 test.each([

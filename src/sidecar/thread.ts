@@ -1,9 +1,9 @@
 import { Worker } from 'node:worker_threads'
-import { ERROR_CODES, type ErrorCode, UnderstudyError } from './base/errors.ts'
-import type { Config, Endpoint } from './config/config.ts'
-import type { KeyReads, PairOfReplies } from './mirror/aligned-reads.ts'
-import type { BatchResult, CopyOrigin } from './mirror/copy-batch.ts'
-import type { ApplyResult, Change, DirtyKeys, Notice, Request, Stats } from './proxy/messages.ts'
+import { ERROR_CODES, type ErrorCode, UnderstudyError } from '../base/errors.ts'
+import type { Config, Endpoint } from '../config/config.ts'
+import type { KeyReads, PairOfReplies } from '../mirror/aligned-reads.ts'
+import type { BatchResult, CopyOrigin } from '../mirror/copy-batch.ts'
+import type { ApplyResult, Change, DirtyKeys, Notice, Request, Stats } from '../proxy/messages.ts'
 
 const YOUNG_MB = 24
 
@@ -23,7 +23,7 @@ export class DataPathThread {
   /** `onDeath`: the thread ended without being asked to: a defect, the process cannot go on. */
   constructor(onNotice: (notice: Notice) => void, onDeath: (error: Error) => void) {
     const own = import.meta.url
-    this.#worker = new Worker(new URL(own.endsWith('.ts') ? './worker.ts' : './worker.js', own), {
+    this.#worker = new Worker(new URL(own.endsWith('.ts') ? '../worker.ts' : '../worker.js', own), {
       name: 'data-path',
       // Commands allocate next to nothing; copies do, and would grow this to three times as much before they are collected (decision 0047).
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },

@@ -1,7 +1,5 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { comparisonOf } from './admin/compare-views.ts'
+import { comparisonOf } from '../admin/compare-views.ts'
 import type {
   Comparison,
   Control,
@@ -15,33 +13,31 @@ import type {
   ReloadResult,
   RouteView,
   Status,
-} from './admin/control.ts'
-import { type History, type HistoryQuery, type HistoryRecorder, keepHistory } from './admin/history.ts'
-import { MismatchControl } from './admin/mismatch-control.ts'
-import { RecentAnswers } from './admin/recent-answers.ts'
-import { SwitchRecord } from './admin/switch-record.ts'
-import { type Facts, hashOfConfig, metricsOf, readinessOf, routeViews, statusOf } from './admin/views.ts'
-import { UnderstudyError } from './base/errors.ts'
-import { stopInOrder } from './base/stop-steps.ts'
+} from '../admin/control.ts'
+import { type History, type HistoryQuery, type HistoryRecorder, keepHistory } from '../admin/history.ts'
+import { MismatchControl } from '../admin/mismatch-control.ts'
+import { RecentAnswers } from '../admin/recent-answers.ts'
+import { SwitchRecord } from '../admin/switch-record.ts'
+import { type Facts, hashOfConfig, metricsOf, readinessOf, routeViews, statusOf } from '../admin/views.ts'
+import { UnderstudyError } from '../base/errors.ts'
+import { stopInOrder } from '../base/stop-steps.ts'
+import type { Config } from '../config/config.ts'
+import { redactConfig } from '../config/redact.ts'
+import { inForceSince } from '../config/restart-parts.ts'
+import type { Completeness } from '../cutover/completeness.ts'
+import { OwedWrites } from '../cutover/owed-writes.ts'
+import type { JobRunner } from '../jobs/runner.ts'
+import type { Log } from '../observability/log.ts'
+import { errorFields } from '../observability/log-error.ts'
+import { Metrics } from '../observability/metrics.ts'
+import type { Notice } from '../proxy/messages.ts'
+import { openStateDatabase } from '../state/state-database.ts'
+import { ProvisionedStores } from '../upstream/provision.ts'
 import { type ChangeGuards, changeGuards } from './change-guards.ts'
-import type { Config, RouteConfig } from './config/config.ts'
-import { redactConfig } from './config/redact.ts'
-import { inForceSince } from './config/restart-parts.ts'
 import { ConfigurationChanges } from './configuration-changes.ts'
-import type { Completeness } from './cutover/completeness.ts'
-import { firstConfig } from './cutover/first-config.ts'
-import { OwedWrites } from './cutover/owed-writes.ts'
-import type { Job, JobReport } from './jobs/job.ts'
-import { jobRunner } from './jobs/jobs.ts'
-import type { JobRunner } from './jobs/runner.ts'
-import { lastRunIn } from './mirror/last-run.ts'
-import type { Log } from './observability/log.ts'
-import { errorFields } from './observability/log-error.ts'
-import { Metrics } from './observability/metrics.ts'
-import type { Notice } from './proxy/messages.ts'
-import { openStateDatabase } from './state/state-database.ts'
+import { chooseFirstRoutes } from './first-routes.ts'
+import { sidecarJobs } from './jobs.ts'
 import { DataPathThread } from './thread.ts'
-import { ProvisionedStores } from './upstream/provision.ts'
 
 export interface SidecarOptions {
   /** null: started from URLs; nothing to reload or edit. */
@@ -120,7 +116,7 @@ export class Sidecar implements Control {
   }
 
   get config(): Config {
-    return this.#changes.config
+    return this.#changes.inForce.config
   }
 
   get isStopping(): boolean {
@@ -142,22 +138,28 @@ export class Sidecar implements Control {
     )
     this.mismatches.open(this.#state)
     await this.#stores.provide(this.config)
-    await this.#chooseFirst(this.#guard(this.#state))
-    await this.#completeness!.approaching(this.config)
-    if (!existsSync(join(this.config.stateDir, 'dirty.db')) && this.#completeness!.forgetAll())
-      this.#log.error(
-        'what was known of unequal keys is gone from the state directory: no shadow is taken for complete',
-        {
-          path: this.config.stateDir,
-        },
-      )
-    await this.#completeness!.inForce(this.config, Date.now())
+    await chooseFirstRoutes({
+      changes: this.#changes,
+      guards: this.#guard(this.#state),
+      mismatches: this.mismatches,
+      stores: this.#stores,
+      log: this.#log,
+    })
     const ports = await this.#thread.start(this.config, this.#stores.endpointsOf(this.config))
     // Nobody waits for it: what is being compared by then is dropped when it is known.
     this.#thread.tell({ kind: 'altered-sources', routes: this.#completeness!.alteredSources() })
     this.mismatches.configure(this.config)
     await this.#stores.settle(this.config)
-    this.#jobs = this.#runJobs(this.#state)
+    this.#jobs = sidecarJobs({
+      state: this.#state,
+      inForce: this.#changes.inForce,
+      completeness: this.#completeness!,
+      mismatches: this.mismatches,
+      thread: this.#thread,
+      stores: this.#stores,
+      onChange: (job) => this.#emit({ type: 'job', data: job }),
+      log: this.#log,
+    })
     this.#jobs.goOn()
     this.#history = keepHistory({
       database: this.#state,
@@ -169,32 +171,6 @@ export class Sidecar implements Control {
     })
     void this.#changes.catchUp()
     return ports
-  }
-
-  /** What the last run has left decides with which routes this one begins. */
-  async #chooseFirst({ completeness, journal }: ChangeGuards): Promise<void> {
-    const file = this.config
-    const { config, doubts, unguarded } = await firstConfig(file, lastRunIn(file.stateDir), {
-      lacking: (then, route, end) => completeness.lacking(then, route, end),
-      openMismatches: (route) => this.mismatches.unresolved(route),
-      refused: journal.whyRefused(hashOfConfig(file)),
-    })
-    if (unguarded.length > 0)
-      this.#log.warn(
-        'keys have another primary than in the last run, and its stores have another address or are gone from the configuration: that is taken as it is, and nothing tells whether that primary holds everything',
-        { reason: unguarded.join('; ') },
-      )
-    if (doubts.length === 0) {
-      journal.entered()
-      return
-    }
-    const reason = `the routes of the last run are in force, not those of the configuration, which would move keys to a store that may lack some: ${doubts.join('; ')}`
-    this.#changes.beginWith(config, reason)
-    await this.#stores.provide(config)
-    this.#log.error(
-      "this start goes on with the routes of the last run: those of the configuration would move keys to a store that may lack some. Their gates are asked once more as soon as all runs; if one is closed then, 'understudy reload' puts them in force once all are open (--force --reason TEXT: at once), or take the step back",
-      { reason: doubts.join('; ') },
-    )
   }
 
   /**
@@ -311,64 +287,8 @@ export class Sidecar implements Control {
     this.#owed = owed
     this.#completeness = guards.completeness
     this.#unsettled = guards.unsettled
-    this.#changes.guardedBy(guards)
+    this.#changes.inForce.guardedBy(guards)
     return guards
-  }
-
-  #runJobs(database: DatabaseSync): JobRunner {
-    return jobRunner({
-      state: database,
-      environment: {
-        config: () => this.config,
-        endpoint: (store) => this.#stores.endpointIn(this.config, store),
-        version: (store) => this.#stores.health.get(store)?.version ?? null,
-        ailment: (store) => {
-          const health = this.#stores.health.get(store)
-          return health === undefined || health.up ? null : health.error
-        },
-        dataPath: this.#thread,
-        mustStay: (route) => this.#mustNotMove(route),
-        cleaning: async (route) => {
-          this.#mustNotMove(route)
-          this.#completeness!.cleaned(route, 'source', Date.now())
-          await this.#tellAltered()
-        },
-        restoring: async (name) => {
-          this.#mustNotMove(name)
-          this.#completeness!.restored(this.#route(name)!, 'source', Date.now())
-          await this.#tellAltered()
-        },
-        mismatchedKeys: (route) => this.mismatches.keysOf(route),
-        mended: (route, database, keys, sinceMs) => this.mismatches.mended(route, database, keys, sinceMs),
-      },
-      onDone: async (job, report) => this.#jobDone(job, report),
-      onChange: (job) => this.#emit({ type: 'job', data: job }),
-      log: this.#log,
-    })
-  }
-
-  async #jobDone({ kind, route: name, startedAt }: Job, report: JobReport): Promise<void> {
-    const route = this.#route(name)
-    if (route === undefined || !report.clean || (kind !== 'backfill' && kind !== 'verify')) return
-    this.#completeness!.completed(route, kind, Date.parse(startedAt!), Date.now())
-    await this.#tellAltered()
-  }
-
-  #tellAltered(): Promise<void> {
-    return this.#thread.setAlteredSources(this.#completeness!.alteredSources())
-  }
-
-  /** Throws JOB_REFUSED: the gates have looked at the ends of the route. */
-  #mustNotMove(route: string): void {
-    if (!this.#changes.isMoving(route)) return
-    throw new UnderstudyError(
-      'JOB_REFUSED',
-      `the authority of route '${route}' is about to move: resume the job when the switch is over`,
-    )
-  }
-
-  #route(name: string): RouteConfig | undefined {
-    return this.config.routes.find((other) => other.name === name)
   }
 
   async #facts(): Promise<Facts> {
@@ -383,7 +303,7 @@ export class Sidecar implements Control {
       version: this.#options.version,
       uptimeSeconds: Math.round((performance.now() - this.#startedMs) / 1000),
       lastReload: this.#changes.lastReload,
-      needsRestart: this.#changes.needsRestart,
+      needsRestart: this.#changes.inForce.needsRestart,
       answers: this.#answers,
       mismatchTotals: (route) => this.mismatches.totals(route),
       pauses: (route) => this.#switches.pausesOf(route),

@@ -1,0 +1,193 @@
+import { CoarseClock } from '../base/clock.ts'
+import { Turn } from '../base/turn.ts'
+import type { CommandSpec } from '../command/spec.ts'
+import { CommandTable } from '../command/table.ts'
+import { Comparer } from '../compare/comparer.ts'
+import type { Config, Endpoint } from '../config/config.ts'
+import { type CopyLimits, CopyState } from '../mirror/copy-state.ts'
+import { DirtyReport, sayInDoubt } from '../mirror/dirty-report.ts'
+import { DirtySet } from '../mirror/dirty-set.ts'
+import type { Durability } from '../mirror/durability.ts'
+import { FunctionSync } from '../mirror/function-sync.ts'
+import { Mirror } from '../mirror/mirror.ts'
+import { OverlapTable } from '../mirror/overlap.ts'
+import { primaryPipeline } from '../mirror/primary-pipeline.ts'
+import { Rehoming } from '../mirror/rehoming.ts'
+import { Repairer } from '../mirror/repairer.ts'
+import { mannerOf } from '../mirror/resting-keys.ts'
+import { SameServers } from '../mirror/same-servers.ts'
+import { ShadowLimits } from '../mirror/shadow-limits.ts'
+import { StoreIdentity } from '../mirror/store-identity.ts'
+import { isOfFunctions, type VerifyCause } from '../mirror/verify-marks.ts'
+import { WriteTickets } from '../mirror/write-tickets.ts'
+import type { LogLine } from '../observability/log.ts'
+import type { Route, RouteState } from '../routing/route.ts'
+import { RouteTable } from '../routing/route-table.ts'
+import type { Run } from '../upstream/own-connections.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
+import type { Store } from '../upstream/store.ts'
+import { ConfiguredStores } from './configured-stores.ts'
+import { DataPath } from './data-path.ts'
+import { JobRequests } from './job-requests.ts'
+import { Listeners } from './listeners.ts'
+import type { Notice } from './messages.ts'
+import { PrimaryCommands } from './primary-commands.ts'
+import { StorePlaces } from './store-places.ts'
+import { SyncReplies } from './sync-replies.ts'
+import { TargetReads } from './target-reads.ts'
+
+const DIRTY_LIMIT = 4_000_000
+/** Without a state directory nothing is known of earlier runs. */
+const NAMELESS: Run = { name: 'understudy', former: new Set() }
+
+/** For tests, which have no big keys and do not last. */
+export interface RuntimeLimits {
+  readonly copyLimits?: Partial<CopyLimits>
+  /** As `OverlapTable`. */
+  readonly calm?: number
+  /** As `OverlapTable`. */
+  readonly quietMs?: number
+}
+
+/** What the data path of one thread is made of, each part wired to those that it needs. `Runtime` runs it, `putInForce` changes its configuration. */
+export class RuntimeParts {
+  readonly clock = new CoarseClock()
+  readonly turn = new Turn()
+  readonly states = new Map<string, RouteState>()
+  readonly places: StorePlaces
+  readonly stores: ConfiguredStores
+  readonly path: DataPath
+  readonly dirty: DirtySet
+  readonly mirror: Mirror
+  readonly comparer: Comparer
+  readonly repairer: Repairer
+  readonly rehoming: Rehoming
+  readonly functions: FunctionSync
+  readonly limits: ShadowLimits
+  readonly report: DirtyReport
+  readonly identity: StoreIdentity
+  readonly sameServers: SameServers
+  /** What the main thread's jobs ask for. */
+  readonly jobs: JobRequests
+  readonly overlap: OverlapTable
+  /** Null: nothing is kept (`stateDir: ''`). */
+  durability: Durability | null = null
+  readonly commands: PrimaryCommands
+  readonly listeners: Listeners
+
+  constructor(
+    config: Config,
+    endpoints: Readonly<Record<string, Endpoint>>,
+    notify: (notice: Notice) => void,
+    { copyLimits = {}, calm, quietMs }: RuntimeLimits = {},
+  ) {
+    const builtin = CommandTable.builtin()
+    const places = new StorePlaces(endpoints, (store) => notify({ kind: 'look-for', store }))
+    this.places = places
+    const log = (line: LogLine): void => notify({ kind: 'log', line })
+    this.stores = new ConfiguredStores({
+      places,
+      commands: () => path.commands,
+      turn: this.turn,
+      clock: this.clock,
+      log,
+      onState: (store, pipeline, error) => this.#onState(store, pipeline, error),
+      onDrain: () => path.resumeWaiting(),
+      run: () => this.durability?.run ?? NAMELESS,
+      met: (store, forMirror, address, info) => {
+        if (store.cluster === null) this.identity.met(store.name, info)
+        return this.sameServers.met(store, forMirror, address, info)
+      },
+    })
+    const path = new DataPath({
+      clock: this.clock,
+      turn: this.turn,
+      log,
+      lookFor: (store) => places.lookFor(store),
+      commands: builtin,
+      routes: this.table(config, 0),
+      stores: this.stores.of(config, []),
+      clients: config.clients,
+      isComparable,
+      copies: new CopyState(copyLimits),
+    })
+    this.path = path
+    this.commands = new PrimaryCommands(path, builtin)
+    this.listeners = new Listeners(path)
+    this.dirty = new DirtySet(DIRTY_LIMIT, (route, cause) => this.#inDoubt(route, cause))
+    const overlap = new OverlapTable(this.clock, undefined, calm, quietMs)
+    this.overlap = overlap
+    this.sameServers = new SameServers(path)
+    this.identity = new StoreIdentity(path, this.dirty, (runs, epochs) => this.durability?.setStoreRuns(runs, epochs))
+    this.mirror = new Mirror(path, this.dirty, overlap)
+    const mirrorView = {
+      has: (route: string, database: number, key: Buffer) => this.mirror.has(route, database, key),
+      look: (hash: number, lane: number) => overlap.look(hash, lane),
+      traffic: (hash: number, lane: number) => overlap.traffic(hash, lane),
+      writes: (hash: number) => overlap.writes(hash),
+      primaryPipeline: (route: Route, database: number, hash: number) =>
+        primaryPipeline(path, overlap, route, database, hash),
+    }
+    this.comparer = new Comparer(path, mirrorView, (finding, route) => {
+      notify({ kind: 'finding', finding })
+      if (!route.config.compare.repair || finding.cause === 'baseline' || finding.cause === 'same-data') return
+      // What the primary lacks may be the last copy of it: only people delete that. So may be what differs where it is not known what it has lost.
+      if (finding.lackingOn === 'primary' || this.dirty.toVerify.mayPrimaryLack(route.name)) return
+      this.mirror.mark(this.mirror.refOf(finding.key, finding.database), 'mismatch')
+      this.comparer.tallyOf(route.state).repaired++
+    })
+    this.repairer = new Repairer(path, this.dirty, overlap, () => path.resumeWaiting())
+    this.rehoming = new Rehoming(path, this.dirty, () => overlap.sweeping)
+    this.limits = new ShadowLimits(path, this.dirty)
+    this.functions = new FunctionSync(path, this.dirty, this.mirror.functions)
+    this.report = new DirtyReport(path, this.dirty)
+    const isBeingMended = (route: string, database: number, key: Buffer): boolean => {
+      const entry = this.dirty.find(route, database, key)
+      return entry === null ? mirrorView.has(route, database, key) : mannerOf(path, this.dirty, entry) === 'at-once'
+    }
+    this.jobs = new JobRequests(path, this.dirty, overlap, isBeingMended, () => path.intents)
+    path.mirror = this.mirror
+    path.identity = this.identity
+    path.tickets = new WriteTickets(overlap)
+    path.dirty = this.dirty
+    path.comparer = this.comparer
+    path.targetReads = new TargetReads(path, overlap)
+    path.syncReplies = new SyncReplies(path)
+  }
+
+  #inDoubt(route: string, cause: VerifyCause): void {
+    const state = this.states.get(route)
+    if (state !== undefined && !isOfFunctions(cause)) state.shadowKeptUp = false
+    sayInDoubt(this.path, route, cause)
+  }
+
+  table(config: Config, generation: number): RouteTable {
+    return new RouteTable(config, generation, this.stores.namesWith(config), this.states)
+  }
+
+  #onState(store: Store, pipeline: Pipeline, error: string | null): void {
+    const { state } = pipeline
+    if (state === 'up') {
+      if (pipeline.options.whenDown === 'fail') this.commands.connected(store, pipeline)
+      else this.limits.connected(store, pipeline)
+      const { dedicated, identity } = pipeline.options
+      if (!dedicated && identity.user === null) this.path.functions.connected(store.name)
+      this.identity.connected(store.name, pipeline)
+    }
+    if (state === 'closed' && pipeline.options.whenDown === 'wait') this.limits.refused(store, error)
+  }
+
+  /** Connections that are surely needed are opened before somebody waits for them. */
+  connectAll(): void {
+    const { routes, stores } = this.path
+    for (const route of routes.routes) {
+      stores[route.primary.store]!.shared(0, 2).connect()
+      if (route.shadow !== null) stores[route.shadow.store]!.shadow(0).connect()
+    }
+    this.commands.routesChanged()
+  }
+}
+
+function isComparable(spec: CommandSpec): boolean {
+  return spec.compare !== null && spec.compare.kind !== 'skipped'
+}
