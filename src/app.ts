@@ -69,26 +69,34 @@ export async function runServe(options: ServeOptions): Promise<number> {
     const ended = await sidecar.stop(GRACE_MS)
     const closed = await closeAdmin(admin, log)
     log.info('stopped')
-    return leave(ended && closed, log)
+    await lastWords(log)
+    return leave(ended && closed)
   } catch (error) {
     log.error('understudy cannot go on', errorFields(error))
-    log.flush()
     watcher?.close()
     await sidecar.stop(0)
     await closeAdmin(admin, log)
-    log.flush()
+    await lastWords(log)
     throw error
   }
 }
 
 /** Gives the exit code. Whatever keeps the process, it ends. */
-function leave(isDone: boolean, log: ProcessLog): number {
+function leave(isDone: boolean): number {
   // Nothing is left to be done, but a thread may read a file of a disk that hangs (a job's). `process.exit` would wait for it as well.
-  if (isDone) setTimeout(() => process.kill(process.pid, 'SIGKILL'), STUCK_MS).unref()
+  if (isDone) killLater()
   // What did not end must not keep the process.
   else setTimeout(() => process.exit(EXIT.failed), LAST_WORDS_MS).unref()
-  log.flush()
   return isDone ? EXIT.done : EXIT.failed
+}
+
+/** A reader of the log that takes nothing does not keep the process. */
+async function lastWords(log: ProcessLog): Promise<void> {
+  if (!(await log.drain())) killLater()
+}
+
+function killLater(): void {
+  setTimeout(() => process.kill(process.pid, 'SIGKILL'), STUCK_MS).unref()
 }
 
 function closeAdmin(admin: AdminServer | null, log: ProcessLog): Promise<boolean> {

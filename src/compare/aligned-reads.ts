@@ -1,5 +1,6 @@
 import { hashBytes, mix } from '../base/hash.ts'
 import { findKeys, KeyPositions, rewriteKeys } from '../command/keys.ts'
+import type { CommandSpec } from '../command/spec.ts'
 import type { CommandTable } from '../command/table.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -30,6 +31,8 @@ export interface MirrorView {
   traffic(hash: number, lane: number): number
   /** A number that is the same at two moments only if nobody has written a key with this hash between them. Collisions make it change, too. */
   writes(hash: number): number
+  /** A read is about to be pushed on the shadow's pipeline: the script that it calls goes ahead of it. */
+  loadForRead(spec: CommandSpec, view: CommandView, route: Route, shadow: Pipeline): void
   /** The primary's pipeline that the key's writes go down. */
   primaryPipeline(route: Route, database: number, hash: number): Pipeline
 }
@@ -130,6 +133,7 @@ export class AlignedReads implements ReadPath {
     const bytes = this.#forShadow(view, route)
     if (bytes === null) return this.#drop(read, 'split')
     this.#keptBytes += read.bytes
+    this.mirror.loadForRead(read.spec, view, route, shadow)
     shadow.push(read, bytes, 0, bytes.length).route = route
     // Waiting for company would count as the shadow's slowness.
     if (read.primaryMs >= 0) shadow.hurry()

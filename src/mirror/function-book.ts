@@ -104,6 +104,7 @@ export class FunctionBook implements Functions {
       shelf.failed(false)
       return
     }
+    // One that comes late is good as well: the shelf knows what has changed since.
     askAboutFunctions(pipeline, LIST_FUNCTIONS, (reply) => {
       if (typeof reply !== 'string') {
         const changes = shelf.learn(librariesOf(reply), this.#context.commands)

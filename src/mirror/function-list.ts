@@ -60,14 +60,22 @@ function textIn(reply: Reply): string {
   return reply instanceof SimpleReply ? reply.text : (bulk(reply)?.toString('latin1') ?? '')
 }
 
-/** A question about functions. `answered`: the decoded reply, or an error's text. */
-export function askAboutFunctions(pipeline: Pipeline, args: Args, answered: (reply: Reply | string) => void): void {
+/**
+ * A question about functions. `answered`: the decoded reply, or an error's text. Where a node of a cluster is silent nobody else waits for it: then `late` is told that the answer, if it comes, is of before what has been answered meanwhile.
+ */
+export function askAboutFunctions(
+  pipeline: Pipeline,
+  args: Args,
+  answered: (reply: Reply | string) => void,
+  late: () => void = () => {},
+): void {
   const bytes = encodeOwn(args)
   const owner = {
     settle: (_slot: InFlight, buf: Buffer, start: number, end: number) =>
       answered(buf[start] === MINUS ? textOf(buf, start, end) : decodeReply(buf, start, end)),
     lost: () => answered('LOST the connection'),
     timedOut: () => {},
+    detached: late,
   }
   pipeline.push(owner, bytes, 0, bytes.length)
   pipeline.hurry()

@@ -110,6 +110,7 @@ export class FunctionSync {
     const times = toVerify.functionTimes(route.name)
     const answers: (Libraries | string)[] = []
     const answered = (which: 0 | 1, answer: Libraries | string): void => {
+      if (answers[which] !== undefined) return
       answers[which] = answer
       const [there, here] = answers
       if (there === undefined || here === undefined) return
@@ -133,8 +134,12 @@ export class FunctionSync {
         this.#certain(route, times)
       } else this.#again()
     }
-    askAboutFunctions(primary, LIST_FUNCTIONS, (reply) =>
-      answered(0, typeof reply === 'string' ? reply : byName(reply)),
+    askAboutFunctions(
+      primary,
+      LIST_FUNCTIONS,
+      (reply) => answered(0, typeof reply === 'string' ? reply : byName(reply)),
+      // What has changed since is on the shadow by the time that the answer comes, and would be undone by it.
+      () => answered(0, 'LATE a node of the cluster is silent'),
     )
     askAboutFunctions(shadow, LIST_FUNCTIONS, (reply) => answered(1, typeof reply === 'string' ? reply : byName(reply)))
   }

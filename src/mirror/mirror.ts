@@ -9,6 +9,7 @@ import { decodeReply } from '../resp/decode.ts'
 import type { Route } from '../routing/route.ts'
 import { isServerWide } from '../routing/server-wide.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
 import type { AckWaiter } from './ack-waiter.ts'
 import type { AwaitedKeys } from './awaited-keys.ts'
 import type { DataPathContext } from './context.ts'
@@ -98,6 +99,11 @@ export class Mirror {
       this.#sender.asksFor(database, key) ||
       this.#context.copies.rebuildOf(database, key) !== undefined
     )
+  }
+
+  /** A read is about to be pushed on a shadow's pipeline: the script that it calls goes ahead of it. */
+  loadForRead(spec: CommandSpec, view: CommandView, route: Route, pipeline: Pipeline): void {
+    this.#scripts.loadForRead(spec, view, route, pipeline)
   }
 
   // --- the primary's replies

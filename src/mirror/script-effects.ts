@@ -5,6 +5,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { argsOf, type CommandView } from '../resp/command-view.ts'
 import type { Route } from '../routing/route.ts'
+import type { Pipeline } from '../upstream/pipeline.ts'
 import { ScriptLoads } from '../upstream/script-loads.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
@@ -92,6 +93,13 @@ export class ScriptEffects {
     if (shadow === null || shadow.store === primary.store) return
     const script = this.#scriptOf(args)
     if (script !== undefined) this.#loads.ahead(this.#context.stores[shadow.store]!.shadow(database), script, route)
+  }
+
+  /** The same ahead of a read, which goes to the shadow as it is: for as long as the application counts on the script. */
+  loadForRead({ name }: CommandSpec, { buf, start, end }: CommandView, route: Route, pipeline: Pipeline): void {
+    if (name !== 'EVALSHA_RO') return
+    const script = this.#context.scripts.bySha(buf.toString('latin1', start[1]!, end[1]!))
+    if (script?.isLoaded) this.#loads.ahead(pipeline, script, route)
   }
 
   /** Of EVAL or EVALSHA. */

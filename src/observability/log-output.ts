@@ -1,14 +1,15 @@
 import { write, writeSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { DestinationStream } from 'pino'
 
 /** Lines that wait for a slow reader; beyond this they are dropped, the process is never held up. */
 const MAX_WAITING_BYTES = 1024 * 1024
 /** Until a reader that has no room is tried again. */
 const AGAIN_MS = 100
-/** How long `flush` waits for one that takes nothing; and in all, for one that is slow. */
+/** At the end, how long a reader is waited for that takes nothing; and in all, one that is slow. */
 const PATIENCE_MS = 500
 const FLUSH_MS = 5_000
-/** So much is under way at most: what is written beside it in the last moment cannot come in its middle. */
+/** So much is under way at most: a reader that takes so much is not one that takes nothing. */
 const AT_ONCE_BYTES = 16 * 1024
 const LOOK_MS = 10
 
@@ -35,7 +36,27 @@ export class LogOutput implements DestinationStream {
     if (!this.#isUnderWay) this.#next()
   }
 
-  /** Writes what waits, here and now; for the last moment before the process exits. A reader without room has half a second, a slow one five. */
+  /** Resolves when everything has been written, or the rest is given up: a reader that takes nothing has half a second, a slow one five. False: it is, and its pipe may keep a thread for ever. */
+  async drain(): Promise<boolean> {
+    const endMs = performance.now() + FLUSH_MS
+    let untilMs = performance.now() + PATIENCE_MS
+    let bytes = this.#bytes
+    while (this.#isUnderWay) {
+      await sleep(LOOK_MS)
+      const nowMs = performance.now()
+      if (this.#bytes < bytes) untilMs = Math.min(endMs, nowMs + PATIENCE_MS)
+      bytes = this.#bytes
+      if (nowMs < untilMs) continue
+      this.#take()
+      return false
+    }
+    return true
+  }
+
+  /**
+   * Writes what waits, here and now; for a process that exits without more ado. A reader without room has half a second, a slow one five, unless the pipe itself makes everybody wait who writes to it. What is under way then may be torn; whoever can wait for it
+   * calls `drain`.
+   */
   flush(): void {
     const endMs = performance.now() + FLUSH_MS
     let untilMs = performance.now() + PATIENCE_MS

@@ -58,7 +58,7 @@ export class ProcessLog extends Log {
     super()
     this.#stdout = destination === undefined ? new LogOutput(1) : null
     const output = this.#stdout ?? destination!
-    if (this.#stdout !== null) process.on('exit', () => this.flush())
+    if (this.#stdout !== null) process.on('exit', () => this.#stdout!.flush())
     this.#pino = pino(
       {
         level,
@@ -85,8 +85,8 @@ export class ProcessLog extends Log {
     this.#pino.level = level
   }
 
-  /** As `LogOutput.flush`. */
-  flush(): void {
-    this.#stdout?.flush()
+  /** As `LogOutput.drain`. */
+  async drain(): Promise<boolean> {
+    return this.#stdout?.drain() ?? true
   }
 }

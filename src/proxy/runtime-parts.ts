@@ -125,6 +125,7 @@ export class RuntimeParts {
       look: (hash: number, lane: number) => overlap.look(hash, lane),
       traffic: (hash: number, lane: number) => overlap.traffic(hash, lane),
       writes: (hash: number) => overlap.writes(hash),
+      loadForRead: this.mirror.loadForRead.bind(this.mirror),
       primaryPipeline: (route: Route, database: number, hash: number) =>
         primaryPipeline(path, overlap, route, database, hash),
     }

@@ -216,6 +216,32 @@ describe.concurrent('read-only scripts', () => {
     expect(stats(path).counters.compared).toBe(1)
   })
 
+  test.concurrent('are loaded where they are compared, also again after the shadow was restarted', async ({
+    onTestFinished,
+  }) => {
+    const { path, app, fresh, there } = await start(onTestFinished)
+    const sha = String(await app.call('SCRIPT', 'LOAD', "return redis.call('get',KEYS[1])"))
+    for (let matched = 1; matched <= 2; matched++) {
+      await settled(path)
+      await fresh.kill9()
+      await fresh.restart()
+      await eventually(async () => expect(await there.ping()).toBe('PONG'))
+      await app.set('job:1', 'a')
+      await eventually(async () => expect(await there.get('step:1')).toBe('a'))
+      await settled(path)
+      expect(await app.call('EVALSHA_RO', sha, 1, 'job:1')).toBe('a')
+      await allRechecked(path)
+      expect(stats(path).counters).toMatchObject({ matched, mismatched: 0 })
+    }
+    // The application does not count on it any more.
+    await app.script('FLUSH')
+    await settled(path)
+    await expect(app.call('EVALSHA_RO', sha, 1, 'job:1')).rejects.toThrow('NOSCRIPT')
+    await allRechecked(path)
+    expect(stats(path).counters).toMatchObject({ mismatched: 0 })
+    expect(await there.script('EXISTS', sha)).toEqual([0])
+  })
+
   test.concurrent('functions too; one that the shadow lacks says nothing', async ({ onTestFinished }) => {
     const { path, app, old } = await start(onTestFinished)
     const library =

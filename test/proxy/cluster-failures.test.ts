@@ -85,6 +85,11 @@ class Counting {
   }
 }
 
+/** A key of a node that never hangs here. */
+function quickest(): string {
+  return keysOf.get(masters[1]!)![0]!
+}
+
 /** What both sides hold of the keys, as text, to be compared. */
 async function valuesOf(keys: readonly string[]): Promise<{ cluster: unknown[]; single: unknown[] }> {
   const there = cluster.client()
@@ -96,11 +101,14 @@ async function valuesOf(keys: readonly string[]): Promise<{ cluster: unknown[]; 
 }
 
 describe('a cluster as the primary', () => {
-  beforeEach(async () => {
-    const all = { name: 'all', source: 'cluster', target: 'single', phase: 'mirror' } as const
+  const options = (phase: 'passthrough' | 'mirror') => ({
+    stores: { cluster: ofCluster(), single },
+    routes: [{ name: 'all', source: 'cluster', target: 'single', phase }],
     // Longer than any pause here lasts, also on a busy machine.
-    const store = { timeoutMs: 25_000 }
-    path = await startDataPath({ stores: { cluster: ofCluster(), single }, routes: [all], store })
+    store: { timeoutMs: 25_000 },
+  })
+  beforeEach(async () => {
+    path = await startDataPath(options('mirror'))
   })
 
   test('a node that hangs keeps those waiting who ask it, and nobody else', async () => {
@@ -163,6 +171,48 @@ describe('a cluster as the primary', () => {
     expect(told).toEqual([command, 'INCR'])
     expect(await client.get(quick!)).toBe('51')
   })
+
+  test.each<[string, boolean, () => Promise<unknown>]>([
+    ['by a call', true, () => path.client().call('FCALL', 'count', 1, quickest())],
+    ['as mirroring begins', false, () => path.apply(options('passthrough')).then(() => path.apply(options('mirror')))],
+  ])(
+    'what Understudy itself asks every node about functions keeps no client waiting (%s)',
+    async (_why, waits, asked) => {
+      const [hung] = masters as [RedisServer]
+      const [slow] = keysOf.get(hung)!
+      const causes = () => path.runtime.stats().routes['all']!.verifyCauses
+      await eventually(() => expect(causes()).toEqual([]))
+      await path
+        .client()
+        .call('FUNCTION', 'LOAD', "#!lua name=count\nredis.register_function('count', function(keys) return 1 end)")
+      // Of the protocol that Understudy asks in.
+      const [client, patient] = [await path.raw(), await path.raw()]
+      await client.ask('SET', quickest(), 0)
+      await settled(path)
+      hung.pause()
+      let isAnswered = false
+      let answered: Promise<string>
+      try {
+        const asking = asked()
+        if (!waits) await asking
+        answered = patient.ask('INCR', slow!).then((reply) => {
+          isAnswered = true
+          return reply
+        })
+        for (let i = 0; i < 50; i++) await client.ask('INCR', quickest())
+        await asking
+        // Nor has the node been given up.
+        expect(isAnswered).toBe(false)
+      } finally {
+        hung.resume()
+      }
+      expect(await answered).toBe(':1\r\n')
+      await eventually(() => expect(causes()).not.toContain('functions'))
+      await path.client().call('FUNCTION', 'FLUSH')
+      await settled(path)
+      expect(await single.client().call('FUNCTION', 'LIST')).toEqual([])
+    },
+  )
 
   test('a write over several nodes, one of which hangs, leaves the shadow as the primary is', async () => {
     const [hung, other] = masters as [RedisServer, RedisServer]
