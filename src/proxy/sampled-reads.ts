@@ -1,4 +1,5 @@
 import { hashBytes } from '../base/hash.ts'
+import { blocks } from '../command/blocking.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { isSampled } from '../routing/route.ts'
@@ -10,6 +11,8 @@ import type { Queued } from './exec-reply.ts'
 export function isSampledRead(path: DataPath, spec: CommandSpec, view: CommandView): boolean {
   const { positions, route, keyHash } = path.plan
   if (!route.samples || !spec.readonly || positions.count === 0) return false
+  // Inside MULTI it does not wait at the primary; on the shadow it would, and everything behind it.
+  if (blocks(spec, view)) return false
   // What a pattern of SORT stands for may be called otherwise on the shadow, in more than one way.
   if (positions.patternCount > 0 && path.routes.namesDiffer) return false
   const first = positions.index[0]!

@@ -10,9 +10,9 @@ afterEach(async () => {
   for (const one of running.splice(0).reverse()) await one.stop()
 })
 
-async function start() {
+async function start(phase: 'shadow' | 'read-target' = 'shadow') {
   const [old, fresh] = await Promise.all([startRedis(), startRedis()])
-  const shared = { phase: 'shadow', source: 'old', compare: { sample: 1 } } as const
+  const shared = { phase, source: 'old', compare: { sample: 1 } } as const
   const path = await startDataPath({
     stores: { old, new: fresh },
     routes: [
@@ -99,3 +99,23 @@ test('a transaction that did nothing is not compared', async () => {
   await settled(path)
   expect(counted(path)).toEqual({ compared: 0, matched: 0, skipped: 0 })
 })
+
+test.each(['shadow', 'read-target'] as const)(
+  'an XREAD that may block is not asked there in %s, where it would hold up what comes behind',
+  async (phase) => {
+    const { path, fresh } = await start(phase)
+    const client = await path.raw()
+    for (const command of [
+      ['MULTI'],
+      ['XREAD', 'BLOCK', '0', 'STREAMS', 'none', '0'],
+      ['XREAD', 'STREAMS', 'none', '0'],
+      ['EXEC'],
+    ])
+      client.command(...command)
+    expect((await client.take(4)).at(-1)).toBe('*2\r\n*-1\r\n*-1\r\n')
+    await client.ask('SET', 'a', '1')
+    await eventually(async () => expect(await fresh.client().get('a')).toBe('1'))
+    await settled(path)
+    await eventually(() => expect(counted(path)).toEqual({ compared: 1, matched: 1, skipped: 0 }))
+  },
+)
