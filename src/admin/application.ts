@@ -60,8 +60,9 @@ function troubleOf(
   { down, partly }: Serving,
   isReadOnly: boolean,
   isShadowDown: boolean,
-  { requests, errors, unanswered }: Answers,
+  { requests, errors, errorCode, unanswered }: Answers,
 ): Trouble | null {
+  const mostly = errorCode === null ? '' : `, mostly ${errorCode},`
   const suffers = (rank: number, told: Trouble['told'], some = 0): Trouble => ({ rank, told, some, all: requests })
   if (down !== null) return suffers(0, (which) => `the primary of ${which} ${down}`)
   if (partly !== null) return suffers(1, (which) => `a part of the primary of ${which} is away: ${partly}`)
@@ -80,7 +81,7 @@ function troubleOf(
   if (errors >= MIN_ERRORS && errors > MAX_ERROR_SHARE * requests)
     return suffers(
       5,
-      (which, of) => `the primary of ${which} answered ${of} commands with an error in the last half minute`,
+      (which, of) => `the primary of ${which} answered ${of} commands with an error${mostly} in the last half minute`,
       errors,
     )
   return null

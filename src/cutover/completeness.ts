@@ -3,6 +3,7 @@ import type { Config, RouteConfig } from '../config/config.ts'
 import type { EndName } from '../jobs/end-keys.ts'
 import { rolesOf } from '../routing/route.ts'
 import { inTransaction, mustTakeWrites } from '../state/database.ts'
+import { momentOf } from '../state/moment.ts'
 import type { KeyRegion } from './key-regions.ts'
 import { areMirroredPlaces, mirroredPlaces, NOWHERE } from './mirrored-places.ts'
 import type { OwedWrites } from './owed-writes.ts'
@@ -104,11 +105,12 @@ export class Completeness {
   async inForce(config: Config, nowMs: number, regions: readonly KeyRegion[] | null = null): Promise<void> {
     const mirrored = config.routes.filter((route) => rolesOf(route.phase).shadow !== null)
     const begun = mirrored.filter((route) => !this.#goesOn(config, route, regions))
+    const atMs = momentOf(this.#database, nowMs)
     // Before the first of the rows that they are made of is replaced.
     const rows = mirrored.map((route): [RouteConfig, Mirroring] => [
       route,
       begun.includes(route)
-        ? this.#beginning(route, nowMs)
+        ? this.#beginning(route, atMs)
         : regions === null
           ? this.of(route.name)!
           : this.#inherited(route, regions)!,
@@ -169,7 +171,8 @@ export class Completeness {
     this.#owed.settle()
     const mirroring = this.of(route.name)
     if (mirroring === null || startedMs < Math.max(mirroring.sinceMs, mirroring.alteredMs ?? 0)) return
-    this.#set(route.name, by === 'backfill' ? 'backfilled_at = ?' : 'verified_at = ?', nowMs)
+    const atMs = momentOf(this.#database, nowMs)
+    this.#set(route.name, by === 'backfill' ? 'backfilled_at = ?' : 'verified_at = ?', atMs)
     if (by === 'verify') this.#set(route.name, 'held = NULL')
     if (mirroring.incomplete === rolesOf(route.phase).shadow) this.#set(route.name, 'incomplete = NULL')
   }
@@ -185,19 +188,20 @@ export class Completeness {
   /** Keys are deleted at that end from now on. */
   cleaned(route: string, end: EndName, nowMs: number): void {
     this.#owed.settle()
-    this.#set(route, 'incomplete = ?, altered_at = ?', end, nowMs)
+    this.#set(route, 'incomplete = ?, altered_at = ?', end, momentOf(this.#database, nowMs))
   }
 
   /** Keys of a backup are put back into that end, and nowhere else, from now on. */
   restored(route: RouteConfig, end: EndName, nowMs: number): void {
     this.#owed.settle()
-    if (rolesOf(route.phase).shadow === end) this.#set(route.name, 'held = ?, altered_at = ?', end, nowMs)
+    if (rolesOf(route.phase).shadow !== end) return
+    this.#set(route.name, 'held = ?, altered_at = ?', end, momentOf(this.#database, nowMs))
   }
 
-  #beginning({ name, phase }: RouteConfig, nowMs: number): Mirroring {
+  #beginning({ name, phase }: RouteConfig, sinceMs: number): Mirroring {
     const { shadow } = rolesOf(phase)
     const nothing = { alteredMs: null, backfilledMs: null, verifiedMs: null }
-    return { sinceMs: nowMs, incomplete: shadow, held: this.#held.has(name) ? shadow : null, ...nothing }
+    return { sinceMs, incomplete: shadow, held: this.#held.has(name) ? shadow : null, ...nothing }
   }
 
   #write(config: Config, route: RouteConfig, mirroring: Mirroring): void {

@@ -1,6 +1,7 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { printableKey } from '../base/printable-key.ts'
 import { inTransaction } from '../state/database.ts'
+import { momentOf } from '../state/moment.ts'
 import type { Job, JobKey, JobKind, JobOptions, JobProgress, JobReport, JobState } from './job.ts'
 import { isOver, JOB_TRANSITIONS } from './job.ts'
 
@@ -57,7 +58,7 @@ export class JobStore {
   create(kind: JobKind, route: string, options: JobOptions, nowMs: number): Job {
     const { lastInsertRowid } = this.#database
       .prepare(`INSERT INTO jobs (kind, route, state, options, created_at, progress) VALUES (?, ?, 'queued', ?, ?, ?)`)
-      .run(kind, route, JSON.stringify(options), nowMs, JSON.stringify(NO_PROGRESS))
+      .run(kind, route, JSON.stringify(options), momentOf(this.#database, nowMs), JSON.stringify(NO_PROGRESS))
     this.#forgetOld()
     return this.get(Number(lastInsertRowid))!
   }
@@ -108,6 +109,7 @@ export class JobStore {
   enter(id: number, state: JobState, nowMs: number, result: JobResult = {}): Job {
     const was = this.get(id)!
     if (!JOB_TRANSITIONS[was.state].includes(state)) throw new Error(`job ${id}: ${was.state} -> ${state}`)
+    const atMs = momentOf(this.#database, nowMs)
     this.#database
       .prepare(
         `UPDATE jobs SET state = ?, started_at = CASE WHEN ? = 'running' THEN coalesce(started_at, ?) ELSE started_at END,
@@ -116,8 +118,8 @@ export class JobStore {
       .run(
         state,
         state,
-        nowMs,
-        isOver(state) ? nowMs : null,
+        atMs,
+        isOver(state) ? atMs : null,
         result.error ?? null,
         result.report === undefined ? null : JSON.stringify(result.report),
         result.progress === undefined ? null : JSON.stringify(result.progress),

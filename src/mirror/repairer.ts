@@ -1,12 +1,12 @@
 import { CircuitBreaker } from '../base/circuit-breaker.ts'
 import { TokenBucket } from '../base/token-bucket.ts'
 import type { Route } from '../routing/route.ts'
-import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
 import { GONE, MOVED } from './copied-key.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { KeyHolds, TOO_LARGE } from './key-holds.ts'
+import { OpenedPrimaries } from './opened-primaries.ts'
 import type { OverlapTable } from './overlap.ts'
 import { type CopyManner, isServerUnsure, mannerOf } from './resting-keys.ts'
 import { AGAIN, STRANDED, StateCopy } from './state-copy.ts'
@@ -23,16 +23,15 @@ const MAX_PACE_MS = 4_096
 /** The primary was not there after all. */
 const UNCONNECTED_DELAY_MS = 20
 const MAX_LOST_DELAY_MS = 1_280
-/** A store that has refused a connection for good is asked for another one after so long. */
-const REFUSED_MS = 5_000
 const FIRST_DELAY_MS = 100
 const MAX_DELAY_MS = 10_000
 
 /** A key that waits for a verify (`mannerOf`) is looked at again after so long, and so many in one run. */
 const RESTING_MS = 5_000
 const MAX_RESTING = 4_096
-/** One that the primary was found to lack is asked for again after so long. */
+/** One that the primary was found to lack is asked for again after so long, and so many in all: there may be a hundred thousand. */
 const GONE_MS = 10_000
+const GONE_PER_SECOND = 500
 
 /** Failures in a row of a route, over all its keys: so many can hardly be the fault of the keys. */
 const BREAKER = { threshold: 512, firstPauseMs: 500, maxPauseMs: 5_000, probes: 64 }
@@ -42,7 +41,7 @@ const SAID_AGAIN_MS = 60_000
 /** Error codes are the store's words: there may be any number. */
 const MOST_CAUSES = 32
 
-/** How the copying of a route goes. `paused`: its shadow or its primary is not connected. `resting`: a verify has to come first, for the primary may be the side that lacks something. `tripped`: copies keep failing, a few are tried now and then. */
+/** How the copying of a route goes. `paused`: its shadow or its primary is not connected. `resting`: a verify has to come first for all of them, for the primary may be the side that lacks something. `tripped`: copies keep failing, a few are tried now and then. */
 export type RepairState = 'idle' | 'copying' | 'paused' | 'resting' | 'tripped'
 
 interface RouteWork {
@@ -51,6 +50,8 @@ interface RouteWork {
   paused: boolean
   /** Why the last copy failed (`causeIn`); null: it did not. */
   refused: string | null
+  /** When the last key is tried again that waits for that (coarse clock), those that rest apart. */
+  againMs: number
   /** Failing copies by cause: when that was last said, and how many have failed since (`count` of the log line). */
   readonly said: Map<string, { atMs: number; since: number }>
 }
@@ -67,8 +68,9 @@ export class Repairer {
   readonly #bucket: TokenBucket
   readonly #holds: KeyHolds
   readonly #work = new Map<string, RouteWork>()
-  /** Connections to primaries that dirty keys wait for, by store and database, and since when: until they are up. */
-  readonly #opening = new Map<string, { readonly pipeline: Pipeline; readonly atMs: number }>()
+  readonly #primaries: OpenedPrimaries
+  /** For keys that the primary was found to lack; those that became dirty together come again together. */
+  readonly #again = new TokenBucket(GONE_PER_SECOND, (GONE_PER_SECOND * RESTING_MS) / 1000)
 
   /** `resume`: sessions that wait look again. */
   constructor(context: DataPathContext, dirty: DirtySet, overlap: OverlapTable, resume: () => void) {
@@ -76,6 +78,7 @@ export class Repairer {
     this.#overlap = overlap
     this.#context = context
     this.#dirty = dirty
+    this.#primaries = new OpenedPrimaries(context)
     this.#bucket = new TokenBucket(COPIES_PER_SECOND, COPIES_PER_SECOND / 20)
   }
 
@@ -90,8 +93,9 @@ export class Repairer {
     const work = this.#work.get(route)
     if (work === undefined || this.#dirty.count(route) === 0) return 'idle'
     if (work.paused) return 'paused'
-    if (work.running === 0 && this.#dirty.toVerify.mayPrimaryLack(route)) return 'resting'
-    return work.breaker.state === 'closed' ? 'copying' : 'tripped'
+    if (work.breaker.state !== 'closed') return 'tripped'
+    const isWaiting = work.running > 0 || this.#context.clock.nowMs <= work.againMs + SOON_MS
+    return !isWaiting && this.#dirty.toVerify.mayPrimaryLack(route) ? 'resting' : 'copying'
   }
 
   /** Why the route's last copy failed: an error's code, `OOM` say; null: copies succeed, or there is nothing to copy. */
@@ -121,17 +125,15 @@ export class Repairer {
     let resting = 0
     for (const database of this.#dirty.dirtyDatabases(route.name)) {
       if (!this.#isConnected(route, database)) {
-        if (route.shadow !== null && this.#saysThereIsNone(route.primary.storeName, database)) {
-          this.#opening.delete(nameOf(route.primary.storeName, database))
+        if (route.shadow !== null && this.#primaries.hasNone(route.primary.storeName, database))
           this.#dirty.drop(route.name, database)
-        }
         continue
       }
       work.paused = false
       while (work.running < MAX_CONCURRENT && this.#dirty.isReady(route.name, database)) {
         const entry = this.#dirty.take(route.name, database)!
         const manner = mannerOf(this.#context, this.#dirty, entry)
-        if (manner === 'rests') {
+        if (manner === 'rests' || (manner === 'unless-gone' && entry.attempts > 0 && !this.#again.take(nowMs))) {
           // Costs nothing but the look: others must not wait behind many of them.
           this.#dirty.postpone(entry, nowMs, RESTING_MS)
           if (++resting === MAX_RESTING) return true
@@ -140,7 +142,7 @@ export class Repairer {
         const isAllowed = work.breaker.allows(nowMs)
         if (isAllowed && this.#bucket.take(nowMs)) this.#copy(work, entry, manner, nowMs)
         else {
-          this.#dirty.postpone(entry, nowMs, UNCONNECTED_DELAY_MS)
+          this.#tryAgain(work, entry, nowMs, UNCONNECTED_DELAY_MS)
           return !isAllowed
         }
       }
@@ -154,30 +156,8 @@ export class Repairer {
     // One that has no such database may have it by and by.
     const shadow = store.shadow(database)
     if (shadow.state === 'idle') shadow.connect()
-    const primary = this.#openPrimary(route.primary, database)
+    const primary = this.#primaries.open(route.primary, database)
     return (shadow.state === 'up' || isStranded(store, database)) && primary.state === 'up'
-  }
-
-  /** The primary's pipeline that clients share, on its way up. One that was refused lately (the user may not SELECT the database, say) is left closed: nobody waits for it, as a client would who is to hear the store's own words. */
-  #openPrimary({ store, storeName }: Route['primary'], database: number): Pipeline {
-    const { nowMs } = this.#context.clock
-    const name = nameOf(storeName, database)
-    const opening = this.#opening.get(name)
-    if (opening?.pipeline.state === 'closed' && nowMs - opening.atMs < REFUSED_MS) return opening.pipeline
-    const pipeline = this.#context.stores[store]!.shared(database, 2)
-    if (pipeline.state === 'idle') pipeline.connect()
-    if (pipeline.state === 'up') this.#opening.delete(name)
-    else if (opening?.pipeline !== pipeline) this.#opening.set(name, { pipeline, atMs: nowMs })
-    return pipeline
-  }
-
-  /**
-   * The primary has no such database, in its own words, so that nobody can have written there: keys of it are dirty where a SELECT might have succeeded (in a transaction that was lost, or whose script writes keys that it does not declare). It is asked for each time
-   * that there are some: it may be another server by then. A user without the right to the database may not be the only one.
-   */
-  #saysThereIsNone(primary: string, database: number): boolean {
-    const opened = this.#opening.get(nameOf(primary, database))?.pipeline
-    return database !== 0 && opened?.state === 'closed' && opened.error?.startsWith('ERR ') === true
   }
 
   #copy(work: RouteWork, entry: DirtyKey, manner: CopyManner, nowMs: number): void {
@@ -192,7 +172,7 @@ export class Repairer {
     work.running++
     if (copy.start()) return
     work.running--
-    this.#dirty.postpone(entry, nowMs, UNCONNECTED_DELAY_MS)
+    this.#tryAgain(work, entry, nowMs, UNCONNECTED_DELAY_MS)
   }
 
   #succeeded(work: RouteWork, entry: DirtyKey, inPieces: boolean, tookMs: number): void {
@@ -202,17 +182,17 @@ export class Repairer {
       this.#context.log({ level: 'info', msg: 'copies to the shadow succeed again', fields: { route: entry.route } })
     if (entry.gone || !inPieces) this.#holds.forget(entry, nowMs)
     else this.#holds.inVain(entry, nowMs)
-    if (!entry.gone) this.#rest(entry, nowMs, tookMs)
+    if (!entry.gone) this.#rest(work, entry, nowMs, tookMs)
     // More keys may be waiting than one tick may start: go on at once.
     this.run(nowMs)
   }
 
   /** It was written meanwhile: without a rest, copies of a key that is written all the time would follow each other. */
-  #rest(entry: DirtyKey, nowMs: number, tookMs: number): void {
-    if (this.#dirty.isAwaited(entry)) return this.#dirty.postpone(entry, nowMs, SOON_MS)
+  #rest(work: RouteWork, entry: DirtyKey, nowMs: number, tookMs: number): void {
+    if (this.#dirty.isAwaited(entry)) return this.#tryAgain(work, entry, nowMs, SOON_MS)
     let restMs = SOON_MS
     while (restMs < PACE * tookMs && restMs < MAX_PACE_MS) restMs *= 2
-    this.#dirty.postpone(entry, nowMs, restMs)
+    this.#tryAgain(work, entry, nowMs, restMs)
   }
 
   #failed(work: RouteWork, entry: DirtyKey, error: string | null, tookMs: number): void {
@@ -220,19 +200,20 @@ export class Repairer {
     if (error === AGAIN || error === TOO_LARGE) {
       if (error === AGAIN) this.#holds.inVain(entry, nowMs)
       else this.#holds.tooLarge(entry)
-      this.#rest(entry, nowMs, tookMs)
+      this.#rest(work, entry, nowMs, tookMs)
       return
     }
     this.#holds.forget(entry, nowMs)
     if (error === GONE) {
       // Both stores have answered.
       work.breaker.succeeded()
+      entry.attempts ||= 1
       return this.#dirty.postpone(entry, nowMs, GONE_MS)
     }
     // It is begun anew, by what is known by then.
-    if (error === MOVED) return this.#dirty.postpone(entry, nowMs, UNCONNECTED_DELAY_MS)
+    if (error === MOVED) return this.#tryAgain(work, entry, nowMs, UNCONNECTED_DELAY_MS)
     if (error === STRANDED) {
-      this.#dirty.postpone(entry, nowMs, MAX_DELAY_MS)
+      this.#tryAgain(work, entry, nowMs, MAX_DELAY_MS)
       return
     }
     const route = this.#context.routes.byName(entry.route)
@@ -240,7 +221,8 @@ export class Repairer {
       // Lost with its connection: most likely nothing is wrong with the key.
       // Where connections are lost again and again, it may be by this very copy: each time it waits longer.
       entry.attempts++
-      this.#dirty.postpone(
+      this.#tryAgain(
+        work,
         entry,
         nowMs,
         Math.min(MAX_LOST_DELAY_MS, UNCONNECTED_DELAY_MS * 2 ** Math.min(entry.attempts - 1, 10)),
@@ -249,8 +231,13 @@ export class Repairer {
     }
     entry.attempts++
     const delayMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(entry.attempts, 10))
-    this.#dirty.postpone(entry, nowMs, delayMs)
+    this.#tryAgain(work, entry, nowMs, delayMs)
     this.#count(work, entry, error === null ? 'unknown' : causeIn(error), nowMs)
+  }
+
+  #tryAgain(work: RouteWork, entry: DirtyKey, nowMs: number, delayMs: number): void {
+    work.againMs = Math.max(work.againMs, nowMs + delayMs)
+    this.#dirty.postpone(entry, nowMs, delayMs)
   }
 
   #count(work: RouteWork, entry: DirtyKey, cause: string, nowMs: number): void {
@@ -284,13 +271,16 @@ export class Repairer {
   #workOf(route: string): RouteWork {
     let work = this.#work.get(route)
     if (work === undefined) {
-      work = { breaker: new CircuitBreaker(BREAKER), running: 0, paused: false, refused: null, said: new Map() }
+      work = {
+        breaker: new CircuitBreaker(BREAKER),
+        running: 0,
+        paused: false,
+        refused: null,
+        againMs: 0,
+        said: new Map(),
+      }
       this.#work.set(route, work)
     }
     return work
   }
-}
-
-function nameOf(store: string, database: number): string {
-  return `${store} ${database}`
 }

@@ -147,6 +147,8 @@ export interface RouteStats {
   readonly refusedCopy: string | null
   readonly inFlight: number
   readonly counters: Readonly<Record<RouteCounter, number>>
+  /** As `RouteState.primaryErrorCodes`. */
+  readonly errorCodes: Readonly<Record<string, number>>
   readonly primaryTimes: HistogramSnapshot
   readonly shadowTimes: HistogramSnapshot
   readonly compare: RouteComparison

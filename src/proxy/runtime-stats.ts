@@ -64,6 +64,7 @@ export function statsOf(parts: StatsParts): Stats {
             RouteCounter,
             number
           >,
+          errorCodes: Object.fromEntries(state.primaryErrorCodes),
           primaryTimes: state.primaryTimes.snapshot(),
           shadowTimes: state.shadowTimes.snapshot(),
           compare: comparer.tallyOf(state).snapshot(nowMs),

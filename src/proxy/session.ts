@@ -14,6 +14,7 @@ import { isPaused } from './client-pause.ts'
 import { ConnectedClient } from './connected-client.ts'
 import type { DataPath } from './data-path.ts'
 import { Downstream } from './downstream.ts'
+import { countErrorCode } from './error-codes.ts'
 import { forward } from './forward.ts'
 import { handleCommand } from './handle-command.ts'
 import { isHeldBack } from './hold.ts'
@@ -171,6 +172,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
     if (buf[start] === MINUS) {
       state.primaryError++
       if (isOrdinary(buf, start, end)) state.primaryOrdinaryError++
+      else countErrorCode(state.primaryErrorCodes, buf, start, end)
       this.path.advice.look(route, buf, start, end)
     } else state.primaryOk++
     const { nowMs } = this.path.clock

@@ -73,6 +73,8 @@ export class RouteState {
   primaryError = 0
   /** Of them, those that say nothing about the store (`proxy/ordinary-error.ts`). */
   primaryOrdinaryError = 0
+  /** Of the others, how many had which code (`proxy/error-codes.ts`). */
+  readonly primaryErrorCodes: Map<string, number> = new Map()
   primaryTimeout = 0
   primaryLost = 0
   shadowOk = 0

@@ -26,6 +26,7 @@ export function openDatabase(path: string, migrations: readonly string[]): Datab
   let database: DatabaseSync | null = null
   try {
     if (path !== IN_MEMORY) {
+      stateDir = dirname(path)
       makeDirectory(dirname(path))
       // SQLite would let everybody read it, where the directory was made by somebody else; its other files have the rights of this one.
       closeSync(openSync(path, 'a', 0o600))
@@ -81,13 +82,19 @@ export function diskTrouble(error: unknown): UnderstudyError | null {
   const { errcode, message } = error as { errcode?: number; message?: string }
   switch ((errcode ?? 0) & 0xff) {
     case SQLITE_FULL:
-      return new UnderstudyError('STATE_UNUSABLE', 'the disk of stateDir is full: make room there', { cause: error })
+      return new UnderstudyError('STATE_UNUSABLE', `the disk of stateDir is full: make room for ${stateDir}`, {
+        cause: error,
+      })
     case SQLITE_READONLY:
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
-      return new UnderstudyError('STATE_UNUSABLE', `stateDir cannot be written (${message}): look at its disk`, {
-        cause: error,
-      })
+      return new UnderstudyError(
+        'STATE_UNUSABLE',
+        `stateDir cannot be written (${message}): look at the disk of ${stateDir}`,
+        {
+          cause: error,
+        },
+      )
     default:
       return null
   }
@@ -114,6 +121,9 @@ function unusable(path: string, error: unknown): UnderstudyError {
       )
   }
 }
+
+/** Where the databases of this thread are, to be named: a process has one such directory, and SQLite's errors do not say. */
+let stateDir = ''
 
 /** A sidecar that is being replaced may still be stopping. */
 const LOCK_WAIT_MS = 2_000

@@ -34,7 +34,8 @@ describe('whether the application is served', () => {
     const { application } = (await understudy.admin<Status>('/api/v1/status')).body
     expect(application).toEqual({ served: true, reasons: [] })
     await source.client().config('SET', 'maxmemory', 1)
-    const says = /^the primary of every route answered \d+ of \d+ commands with an error in the last half minute$/
+    const says =
+      /^the primary of every route answered \d+ of \d+ commands with an error, mostly OOM, in the last half minute$/
     expect(await reasonsWhileWriting(migration, says)).toHaveLength(1)
     await source.client().replicaof('127.0.0.1', 1)
     const replica = 'the primary of every route is a replica, which refuses writes'
@@ -86,6 +87,10 @@ routes: [${names.map((name) => `{ name: ${name}, keys: ["${name}:*"], source: ol
         d: { primaryError: 30, primaryOrdinaryError: 10 },
       })
       expect(reasons()).toEqual(['the primary of d answered 20 of 30 commands with an error in the last half minute'])
+      readings.after({ d: { primaryError: 1 } }, { MISCONF: 7, OOM: 1 })
+      expect(reasons()).toEqual([
+        'the primary of d answered 21 of 31 commands with an error, mostly MISCONF, in the last half minute',
+      ])
     })
 
     test('commands without an answer are told as what they are; a route is named once, for the worst', () => {
@@ -133,7 +138,7 @@ routes: [${names.map((name) => `{ name: ${name}, keys: ["${name}:*"], source: ol
     test('also where there are more routes than the history keeps', () => {
       const readings = new Readings(Array.from({ length: 300 }, (_, i) => `r${i}`))
       readings.after({ r299: { primaryOk: 1, primaryError: 2, primaryTimeout: 3, primaryLost: 4 } })
-      expect(readings.recent.of('r299', 'old')).toEqual({ requests: 10, errors: 2, unanswered: 7 })
+      expect(readings.recent.of('r299', 'old')).toMatchObject({ requests: 10, errors: 2, unanswered: 7 })
     })
 
     test('a route that went away and came back counts from nothing', () => {
@@ -153,13 +158,19 @@ class Readings {
   /** Of route a; that of every other one is `old`. */
   primary = 'old'
   readonly #counters: Map<string, Record<RouteCounter, number>>
+  #codes: Readonly<Record<string, number>> = {}
 
   constructor(names: readonly string[] = ['a', 'b', 'c', 'd', 'e', 'rest']) {
     this.#counters = new Map(names.map((name) => [name, zeros()]))
     this.#read()
   }
 
-  after(growth: Readonly<Record<string, Partial<Record<RouteCounter, number>>>>): void {
+  /** `codes`: those of all errors of each route so far. */
+  after(
+    growth: Readonly<Record<string, Partial<Record<RouteCounter, number>>>>,
+    codes: Readonly<Record<string, number>> = {},
+  ): void {
+    this.#codes = codes
     for (const [name, by] of Object.entries(growth)) {
       const counters = this.#counters.get(name)!
       for (const [counter, count] of Object.entries(by)) counters[counter as RouteCounter] += count
@@ -175,7 +186,7 @@ class Readings {
     const routes = Object.fromEntries(
       [...this.#counters].map(([name, counters]) => [
         name,
-        { primary: name === 'a' ? this.primary : 'old', counters: { ...counters } },
+        { primary: name === 'a' ? this.primary : 'old', counters: { ...counters }, errorCodes: this.#codes },
       ]),
     )
     this.recent.add({ routes } as unknown as Stats)

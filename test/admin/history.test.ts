@@ -88,7 +88,7 @@ describe('the history', () => {
     expect(said[0]).toEqual({
       msg: 'the history could not be written; it will have a gap',
       code: 'STATE_UNUSABLE',
-      error: expect.stringMatching(/^stateDir cannot be written .*: look at its disk$/),
+      error: expect.stringMatching(/^stateDir cannot be written .*: look at the disk of /),
     })
   })
 

@@ -58,6 +58,34 @@ test('what was there before mirroring began keeps reads and authority from movin
   expect((await to(understudy, 'read-target')).error).toBeUndefined()
 })
 
+test('jobs that come later count as later, also where the clock was set back meanwhile', async () => {
+  const migration = await startMigration([mirroredRoute()], (server) => server.client().mset('a', '1', 'b', '2'))
+  running.push(migration)
+  const { understudy, target } = migration
+  const day = 86_400_000
+  /** What has happened so far was a day later, by the clock of then. */
+  const setBack = async (): Promise<void> => {
+    await understudy.kill9()
+    const state = new DatabaseSync(join(understudy.stateDir, 'state.db'))
+    state.exec(`UPDATE route_mirroring SET since = since + ${day}, backfilled_at = backfilled_at + ${day};
+      UPDATE jobs SET created_at = created_at + ${day}, started_at = started_at + ${day}, finished_at = finished_at + ${day}`)
+    state.close()
+    await understudy.restart()
+    await mirrorSettled(understudy)
+  }
+  await setBack()
+  await doJob(understudy, 'backfill', 'all')
+  expect((await to(understudy, 'switched', { dryRun: true })).closedGates).toEqual([])
+  await setBack()
+  await target.client().set('a', 'another')
+  const { id } = await doJob(understudy, 'verify', 'all')
+  const unsettled = async () =>
+    (await understudy.admin<Status>('/api/v1/status')).body.routes['all']!.mirror.unsettledVerify
+  expect(await unsettled()).toMatchObject({ job: id, keys: 1 })
+  await doJob(understudy, 'repair', 'all')
+  expect(await unsettled()).toBeNull()
+})
+
 test('what a backfill or verify has left is why the gate stays closed, and keys of a database that the target lacks are named', async () => {
   const source = await startRedis()
   const target = await startRedis({ args: ['--databases', '1'] })

@@ -429,3 +429,69 @@ describe('many keys', () => {
     expect([made.length, dirty.size]).toEqual([4, 0])
   })
 })
+
+describe('while the primary may have lost something', () => {
+  beforeEach(() => dirty.toVerify.mark('rest', 'primary-restarted'))
+
+  function inDoubt(name: string): void {
+    dirty.mark(context.routes.byName('rest')!, 0, Buffer.from(name), 'primary-lost', clock.nowMs)
+  }
+
+  /** The primary lacks what is asked for, and the shadow has it. Gives how many keys those were. */
+  function lacking(): number {
+    let asked = 0
+    while (primary.sent.length + shadow.sent.length > 0) {
+      if (primary.sent.length > 0) primary.answer(primary.sent[0]!.words[0] === 'DUMP' ? '$-1\r\n' : ':-2\r\n')
+      else {
+        shadow.answer(':1\r\n')
+        asked++
+      }
+    }
+    return asked
+  }
+
+  test('many keys that it lacks are asked for a part at a time', () => {
+    for (let i = 0; i < 10_000; i++) inDoubt(`k${i}`)
+    let asked = 0
+    const within = (ms: number): void => {
+      for (let passed = 0; passed < ms; passed += 10) {
+        after(10)
+        asked += lacking()
+      }
+    }
+    within(5_000)
+    expect(asked).toBe(10_000)
+    asked = 0
+    within(40_000)
+    expect(asked).toBeGreaterThan(10_000)
+    expect(asked).toBeLessThan(23_000)
+    expect(dirty.size).toBe(10_000)
+    // When it is known to lack nothing they are deleted.
+    dirty.toVerify.clear('rest')
+    for (let passed = 0; passed < 20_000; passed += 10) {
+      after(10)
+      for (let sent = primary.sent.length; sent > 0; sent = primary.sent.length)
+        primary.answer(primary.sent[0]!.words[0] === 'DUMP' ? '$-1\r\n' : ':-2\r\n')
+      while (shadow.sent.length > 0) shadow.answer(':1\r\n')
+    }
+    expect(dirty.size).toBe(0)
+  })
+
+  test('its keys rest, unless one of them is to be copied again', () => {
+    inDoubt('gone')
+    after(0)
+    lacking()
+    expect(repairer.stateOf('rest')).toBe('resting')
+    inDoubt('k')
+    after(20)
+    answerReads()
+    shadow.answer('-OOM command not allowed\r\n')
+    expect(primary.sent).toEqual([])
+    expect(repairer.stateOf('rest')).toBe('copying')
+    after(400)
+    answerReads()
+    shadow.answer('+OK\r\n')
+    after(400)
+    expect(repairer.stateOf('rest')).toBe('resting')
+  })
+})

@@ -21,7 +21,11 @@ test('errors that clients ask for when they start are counted apart from those t
   await expect(app.xgroup('CREATE', 'stream', 'group', '$')).rejects.toThrow('BUSYGROUP')
   await expect(app.evalsha('0'.repeat(40), 0)).rejects.toThrow('NOSCRIPT')
   await expect(app.lpush('stream', 'v')).rejects.toThrow('WRONGTYPE')
-  expect(path.runtime.stats().routes['all']?.counters).toMatchObject({ primaryError: 3, primaryOrdinaryError: 2 })
+  await expect(app.eval("return redis.error_reply('SECRET of the application')", 0)).rejects.toThrow('SECRET')
+  const { counters, errorCodes } = path.runtime.stats().routes['all']!
+  expect(counters).toMatchObject({ primaryError: 4, primaryOrdinaryError: 2 })
+  // What may be the application's own word is not said.
+  expect(errorCodes).toEqual({ WRONGTYPE: 1 })
 })
 
 test.each([

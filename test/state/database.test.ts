@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { inTransaction, openDatabase } from '../../src/state/database.ts'
+import { diskTrouble, inTransaction, openDatabase } from '../../src/state/database.ts'
 
 let dir = ''
 beforeEach(() => {
@@ -78,4 +78,18 @@ test('a transaction is whole or nothing', () => {
   ).toThrow('half-way')
   inTransaction(database, () => database.exec('INSERT INTO a VALUES (2)'))
   expect(database.prepare('SELECT x FROM a').all()).toEqual([{ x: 2 }])
+})
+
+test('a disk that is full is told with the directory that needs room', () => {
+  const database = openDatabase(join(dir, 'state.db'), [])
+  const { page_count: pages } = database.prepare('PRAGMA page_count').get() as { page_count: number }
+  database.exec(`PRAGMA max_page_count = ${pages + 1}`)
+  let thrown: unknown
+  try {
+    database.exec('CREATE TABLE a (b BLOB); INSERT INTO a VALUES (randomblob(100000))')
+  } catch (error) {
+    thrown = error
+  }
+  expect(diskTrouble(thrown)?.message).toBe(`the disk of stateDir is full: make room for ${dir}`)
+  database.close()
 })
