@@ -43,8 +43,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
   /** CLIENT UNBLOCK was sent for a switch: a nil may be its doing. */
   #recalled = false
   #abandoned = false
-  /** What CLIENT UNBLOCK wants to be answered instead of nil. */
-  #cancelled: Buffer | null = null
+  #unblocking: Unblocking | null = null
 
   constructor(
     session: Session,
@@ -181,8 +180,10 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const wait = this.#wait!
     this.#wait = null
     wait.answered()
-    if (isNil(buf, start) || buf[start] === MINUS) this.#keys.awaitNoMore()
-    if (isNil(buf, start) && this.#recalled && !this.#abandoned) {
+    const reply = this.#mapped(buf, start, end)
+    const isForNothing = waitedForNothing(this.#spec, this.#frame, reply)
+    if (isForNothing || buf[start] === MINUS) this.#keys.awaitNoMore()
+    if (isForNothing && this.#recalled && !this.#abandoned) {
       // `moved` goes on; or it was called off meanwhile.
       if (!this.#moving) this.wait()
       return
@@ -190,14 +191,13 @@ export class BlockedCommand implements Pin, ReplyOwner {
     path.blocked.delete(this)
     if (buf[start] === MINUS) this.route.state.primaryError++
     else this.route.state.primaryOk++
-    const cancelled = isNil(buf, start) ? this.#cancelled : null
-    const took = !isNil(buf, start) && buf[start] !== MINUS && this.#routes.areMirrored
+    const took = !isForNothing && buf[start] !== MINUS && this.#routes.areMirrored
     this.#keys.noteWait(took)
     const mirror = (waiter: AckWaiter | null): void => {
       if (took) this.#keys.mark(waiter)
       this.#keys.awaitNoMore()
     }
-    this.#finish(cancelled ?? this.#mapped(buf, start, end), mirror, wait)
+    this.#finish(reply, mirror, wait)
   }
 
   lost(_slot: InFlight, loss: Loss): void {
@@ -238,10 +238,10 @@ export class BlockedCommand implements Pin, ReplyOwner {
     }
   }
 
-  /** CLIENT UNBLOCK by another client: the wait ends with `frame`, or with what it takes in this very moment. False: it does not wait at a store. */
-  cancel(frame: Buffer): boolean {
+  /** CLIENT UNBLOCK by another client: the wait ends, or has what it takes in this very moment. False: it does not wait, and nothing is told. */
+  unblock(unblocking: Unblocking): boolean {
     if (this.#trying || this.#abandoned) return false
-    this.#cancelled = frame
+    this.#unblocking = unblocking
     this.abandon()
     return true
   }
@@ -285,7 +285,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
 
   /** What Redis answers when the time is over. */
   #nil(): Buffer {
-    return this.#cancelled ?? replyToNothing(this.#spec, this.session.protocol)
+    return replyToNothing(this.#spec, this.session.protocol)
   }
 
   #mark(slot: InFlight): InFlight {
@@ -305,22 +305,33 @@ export class BlockedCommand implements Pin, ReplyOwner {
     return mapped ?? Buffer.from(buf.subarray(from, to))
   }
 
-  #finish(frame: Buffer, mirror: (waiter: AckWaiter | null) => void = nothing, wait: StoreWait | null = null): void {
+  #finish(reply: Buffer, mirror: (waiter: AckWaiter | null) => void = nothing, wait: StoreWait | null = null): void {
     const { session } = this
     leavePin(session, this)
+    const isForNothing = waitedForNothing(this.#spec, this.#frame, reply)
+    const frame = (isForNothing ? this.#unblocking?.error : null) ?? reply
     const terms = session.path.syncReplies.termsOf(this.route, this.#routes.others)
     if (terms !== null && frame[0] !== MINUS && !session.closed) {
       session.path.syncReplies.hold(session, this.#seq, this.route, terms, frame, mirror)
     } else {
       mirror(null)
-      if (session.closed) return
       session.reply(this.#seq, frame, 0, frame.length)
     }
+    this.#unblocking?.ended(isForNothing)
+    if (session.closed) return
     // It was blocked when its client went: nothing is executed that lies behind it.
-    if (this.#abandoned && this.#cancelled === null && waitedForNothing(this.#spec, this.#frame, frame)) session.end()
+    if (this.#abandoned && this.#unblocking === null && isForNothing) session.end()
     if (wait === null) session.proceed()
     else wait.whenFree(() => session.proceed())
   }
+}
+
+/** What CLIENT UNBLOCK wants. */
+export interface Unblocking {
+  /** The answer to what has waited for nothing; null: that of one whose time is over. */
+  readonly error: Buffer | null
+  /** Told in any case: whether it has waited for nothing. */
+  readonly ended: (forNothing: boolean) => void
 }
 
 function nothing(): void {}

@@ -120,12 +120,24 @@ function unblock(session: Session, view: CommandView): boolean {
     return true
   }
   const blocked = [...session.path.sessions].find((other) => other.id === id)
-  const nothing = reason === 'ERROR' ? UNBLOCKED : blocked === undefined ? FRAME.NIL_ARRAY : nilArray(blocked)
-  const pin = blocked?.pin
+  const pin = blocked?.pin instanceof BlockedCommand ? blocked.pin : null
   // Looked at again with the next tick: then it has taken something, or it waits.
-  if (pin instanceof BlockedCommand && pin.undecided && session.captured === null) return session.waitFor('room')
-  session.answer(pin instanceof BlockedCommand && pin.cancel(nothing) ? FRAME.ONE : FRAME.ZERO)
+  if (pin?.undecided && session.captured === null) return session.waitFor('room')
+  const error = reason === 'ERROR' ? UNBLOCKED : null
+  // Within EXEC's array there is no waiting for how it ends.
+  if (session.captured !== null) session.answer(pin?.unblock({ error, ended: () => {} }) ? FRAME.ONE : FRAME.ZERO)
+  else if (pin === null) session.answer(FRAME.ZERO)
+  else unblockNow(session, pin, error)
   return true
+}
+
+/** It may take something yet, before the store hears of it: only then is it known what has become of it. */
+function unblockNow(session: Session, pin: BlockedCommand, error: Buffer | null): void {
+  const seq = session.order.assign()
+  const ended = (forNothing: boolean): void => {
+    session.reply(seq, forNothing ? FRAME.ONE : FRAME.ZERO, 0, FRAME.ZERO.length)
+  }
+  if (!pin.unblock({ error, ended })) ended(false)
 }
 
 const UNBLOCKED = errorFrame('UNBLOCKED client unblocked via CLIENT UNBLOCK')
@@ -146,10 +158,6 @@ function reply(session: Session, mode: string): void {
     default:
       session.answerError('ERR syntax error')
   }
-}
-
-function nilArray(session: Session): Buffer {
-  return session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY
 }
 
 function nil(session: Session): Buffer {

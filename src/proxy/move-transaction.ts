@@ -9,7 +9,7 @@ export function moveTransaction(transaction: TransactionParts, changed: Readonly
   const replaced = store !== null && !stores.includes(store)
   if (!replaced && !isOn(transaction, changed)) return
   // What was prepared for it is at the stores of before.
-  if (transaction.tracking !== null)
+  if (transaction.tracking?.isBound)
     transaction.aborted ??= abortedBy('its keys have moved since CLIENT TRACKING was queued')
   // Nobody has watched there; and what was watched here may change unseen from now on.
   if (transaction.watching) transaction.broken = true

@@ -28,6 +28,8 @@ const OFF = encodeOwn(['CLIENT', 'TRACKING', 'OFF'])
  *   queued ─▶ isReady ── a REDIRECT needs a connection first ──▶ frameAt ─▶ QUEUED ─▶ EXEC ─▶ replyTo, for each ─▶ end
  */
 export class TransactionTracking {
+  /** A CLIENT TRACKING is queued, or being prepared: at the stores of now. A CLIENT TRACKINGINFO may go elsewhere. */
+  isBound = false
   readonly #session: Session
   /** In the order of their places; a text: refused here, and this is the answer. */
   readonly #turnedOn: (ClientTracking | string)[] = []
@@ -42,6 +44,7 @@ export class TransactionTracking {
   /** Offered a CLIENT TRACKING, its connection being open. False: has to wait, and is offered again. */
   isReady(view: CommandView): boolean {
     const session = this.#session
+    this.isBound = true
     if (wordArg(view, 2) !== 'ON') return true
     if (this.#preparing === null) {
       session.own ??= new OwnConnection(session, false)

@@ -302,6 +302,49 @@ test('what is taken from a backlog is mirrored, and the stores are equal however
 })
 
 describe('WAIT', () => {
+  test('ends by CLIENT UNBLOCK as at the server', async () => {
+    const path = await startDataPath({ stores: { one: store } })
+    const direct = await RawClient.open(store.port)
+    try {
+      const proxied = [await path.raw(), await path.raw()] as const
+      for (const reason of ['TIMEOUT', 'ERROR']) {
+        const ends: string[] = []
+        for (const [client, asking] of [[direct, admin] as const, proxied]) {
+          const id = (await client.ask('CLIENT', 'ID')).slice(1).trim()
+          client.command('WAIT', 1, 0)
+          await blocked(1)
+          ends.push((await asking.ask('CLIENT', 'UNBLOCK', id, reason)) + (await client.text()))
+        }
+        expect([reason, ends[1]]).toEqual([reason, ends[0]])
+      }
+    } finally {
+      direct.destroy()
+      await path.stop()
+    }
+  })
+
+  test('for ever waits on when a phase or the primary changes', async () => {
+    const options = (phase: 'mirror' | 'shadow' | 'switched') => ({
+      stores: { one: store, two: other },
+      routes: [{ source: 'one', target: 'two', phase }],
+    })
+    const path = await startDataPath(options('mirror'))
+    try {
+      const [client, another] = [await path.raw(), await path.raw()]
+      await client.ask('SET', 'k', 'v')
+      await settled(path)
+      const id = (await client.ask('CLIENT', 'ID')).slice(1).trim()
+      client.command('WAIT', 1, 0)
+      await blocked(1)
+      for (const phase of ['shadow', 'switched', 'mirror'] as const) await path.apply(options(phase))
+      await blocked(1)
+      expect(await another.ask('CLIENT', 'UNBLOCK', id, 'ERROR')).toBe(':1\r\n')
+      expect(await client.text()).toBe('-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n')
+    } finally {
+      await path.stop()
+    }
+  })
+
   test('counts the replicas that have what the client wrote, not those that have nothing to have', async () => {
     await admin.ask('CONFIG', 'SET', 'repl-diskless-sync-delay', 0)
     const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', `${store.port}`] })

@@ -80,10 +80,12 @@ test('nor the next wait of the same client on its own connection', async () => {
   await blocked(1)
   // Only Understudy itself speaks on the shared one here.
   network.hold('COMMAND')
-  expect(await other.ask('CLIENT', 'UNBLOCK', id)).toBe(':1\r\n')
+  other.command('CLIENT', 'UNBLOCK', id, 'ERROR')
   await eventually(() => expect(network.holds('UNBLOCK')).toBe(true))
   expect(await direct.ask('RPUSH', 'l', 'x')).toBe(':1\r\n')
   expect(await client.text()).toBe(popped('l', 'x'))
+  // It has not ended the wait.
+  expect(await other.text()).toBe(':0\r\n')
   client.command('BLPOP', 'm', 0)
   await other.ask('PING')
   network.pass()
@@ -121,3 +123,45 @@ test.each([
   await other.ask('RPUSH', 'm', 'y')
   expect(await client.text()).toBe(popped('m', 'y'))
 })
+
+test('a CLIENT UNBLOCK is answered when it is known how the wait has ended, in its turn', async () => {
+  await start()
+  const [client, stranger, other] = [await path.raw(), await path.raw(), await path.raw()]
+  const id = (await client.ask('CLIENT', 'ID')).slice(1).trim()
+  await stranger.ask('ECHO', SHARED)
+  client.command('BLPOP', 'l', 0)
+  await blocked(1)
+  network.hold(SHARED)
+  other.command('CLIENT', 'UNBLOCK', id)
+  other.command('CLIENT', 'UNBLOCK', id)
+  other.command('CLIENT', 'ID')
+  await eventually(() => expect(network.holds('UNBLOCK')).toBe(true))
+  expect(await stranger.ask('CLIENT', 'UNBLOCK', id)).toBe(':0\r\n')
+  network.pass()
+  expect(await client.text()).toBe('*-1\r\n')
+  expect((await other.take(3)).slice(0, 2)).toEqual([':1\r\n', ':0\r\n'])
+})
+
+test.each(['the store', 'the client that waits', 'the client that asks'] as const)(
+  'a CLIENT UNBLOCK that is under way ends when %s goes away',
+  async (who) => {
+    await start()
+    const [client, stranger, other] = [await path.raw(), await path.raw(), await path.raw()]
+    const id = (await client.ask('CLIENT', 'ID')).slice(1).trim()
+    await stranger.ask('ECHO', SHARED)
+    client.command('BLPOP', 'l', 0)
+    await blocked(1)
+    network.hold(SHARED)
+    other.command('CLIENT', 'UNBLOCK', id)
+    await eventually(() => expect(network.holds('UNBLOCK')).toBe(true))
+    if (who === 'the store') await network.letGo()
+    else if (who === 'the client that waits') client.socket.resetAndDestroy()
+    else other.socket.resetAndDestroy()
+    await eventually(() => expect(path.runtime.stats().clients).toBe(who === 'the store' ? 3 : 2))
+    network.pass()
+    await blocked(0)
+    if (who !== 'the client that waits') expect(await client.text()).toBe('*-1\r\n')
+    if (who !== 'the client that asks') expect(await other.text()).toBe(':1\r\n')
+    await eventually(async () => expect(await stranger.ask('PING')).toBe('+PONG\r\n'))
+  },
+)

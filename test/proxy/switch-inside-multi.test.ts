@@ -162,3 +162,18 @@ test.each(['MULTI', 'WATCH'])(
     await settled(path)
   },
 )
+
+test.each([true, false])(
+  'what asks about tracking goes on with the transaction (the client tracks: %s)',
+  async (tracks) => {
+    await start('mirror', 'mirror')
+    const app = tracks ? await tracking() : await path.raw()
+    for (const command of [['MULTI'], ['INCR', 'job:1'], ['CLIENT', 'TRACKINGINFO']]) await app.ask(...command)
+    await apply('switched', 'mirror')
+    if (tracks) expect(await app.text()).toBe(EVERYTHING)
+    const answer = await app.ask('EXEC')
+    expect(answer).toContain(tracks ? bulk('on') : bulk('off'))
+    expect(answer).toMatch(/^\*2\r\n:1\r\n/)
+    expect(await fresh.client().get('job:1')).toBe('1')
+  },
+)
