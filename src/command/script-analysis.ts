@@ -37,6 +37,8 @@ export interface ScriptFacts {
   readonly looksIntoQueues: boolean
   /** What it writes a server does not tell in full to clients that track keys: consumer groups and times of hash fields are left out, and what database a key is in. */
   readonly untold: boolean
+  /** It may call commands whose names it makes, or is given as arguments. */
+  readonly computesCommands: boolean
   /** Channels that it publishes to; null: one that it computes, or anything may happen. */
   readonly publishesTo: readonly (string | null)[]
 }
@@ -67,6 +69,7 @@ export const UNREADABLE: ScriptFacts = {
   asksForAllKeys: true,
   looksIntoQueues: true,
   untold: true,
+  computesCommands: true,
   publishesTo: [null],
 }
 
@@ -80,6 +83,7 @@ export function bothOf(one: ScriptFacts, other: ScriptFacts): ScriptFacts {
     asksForAllKeys: one.asksForAllKeys || other.asksForAllKeys,
     looksIntoQueues: one.looksIntoQueues || other.looksIntoQueues,
     untold: one.untold || other.untold,
+    computesCommands: one.computesCommands || other.computesCommands,
     publishesTo: channelsOf(one.publishesTo, other.publishesTo),
   }
 }
@@ -97,6 +101,7 @@ const INERT: ScriptFacts = {
   asksForAllKeys: false,
   looksIntoQueues: false,
   untold: false,
+  computesCommands: false,
   publishesTo: [],
 }
 
@@ -121,6 +126,7 @@ export class Analysis {
   #asksForAllKeys = false
   #looksIntoQueues = false
   #untold = false
+  #computesCommands = false
   readonly #publishesTo = new Set<string | null>()
 
   /** `words`: places of those that count, in their order; `aliases`: as `aliasesIn` says. */
@@ -153,6 +159,7 @@ export class Analysis {
       asksForAllKeys: this.#asksForAllKeys,
       looksIntoQueues: this.#looksIntoQueues,
       untold: this.#untold,
+      computesCommands: this.#computesCommands,
       publishesTo: [...this.#publishesTo],
     }
   }
@@ -169,6 +176,7 @@ export class Analysis {
     this.#writes = true
     this.#declaresKeys = false
     this.#looksIntoQueues = true
+    this.#computesCommands = true
     this.#doubt(why)
   }
 

@@ -39,6 +39,13 @@ export const ELSEWHERE: ReadonlySet<string> = new Set([
   'COPY',
   'MIGRATE',
 ])
+/** By any of these names a script reaches what the server does not tell in full: for one whose command may be an argument. */
+export function isUntold(name: string): boolean {
+  return ELSEWHERE.has(name.toUpperCase()) || UNTOLD_ALONE.test(name)
+}
+
+const UNTOLD_ALONE = new RegExp(`^(?:${UNTOLD.source})$`, 'i')
+
 /** By chance, by time, by an order that is each server's own, by what is each server's own, or by its floating point. */
 export const VARYING: ReadonlySet<string> = new Set([
   ...[

@@ -1,4 +1,4 @@
-import { DOLLAR, LF, MINUS } from '../resp/bytes.ts'
+import { DOLLAR, LF, MINUS, UNDERSCORE } from '../resp/bytes.ts'
 import { elementOffsets } from '../resp/decode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import type { Route } from '../routing/route.ts'
@@ -78,6 +78,11 @@ export class ToldKeys {
     return this.#ears.get(store)?.listens === true
   }
 
+  /** A client's FLUSHALL or FLUSHDB is about to be pushed, which the store tells, too. */
+  flushes(store: Store): void {
+    this.#ears.get(store)?.flushes()
+  }
+
   tick(nowMs: number): void {
     for (const [store, ear] of this.#ears) {
       if (!ear.isUnused(nowMs)) continue
@@ -117,6 +122,9 @@ class Ear {
   /** Of the scripts that have ended since all was told. */
   readonly #ended = new Set<Route | null>()
   readonly #databases = new Set<number>()
+  /** Flushes of clients that have not been told yet, and how many of them have left since the round of PINGs began. */
+  #flushes = 0
+  #flushesOfRound = 0
 
   constructor(store: Store, context: DataPathContext, outcome: ToldKeysOutcome) {
     this.#store = store
@@ -170,6 +178,12 @@ class Ear {
     } else if (this.#running === 0) this.#gap = false
   }
 
+  flushes(): void {
+    if (this.#pipeline === null) return
+    this.#flushes++
+    this.#flushesOfRound++
+  }
+
   close(): void {
     if (this.#pipeline === null) return
     this.#pipeline.onClosed = null
@@ -217,6 +231,7 @@ class Ear {
     for (const own of this.#ended) this.#outcome.missed(own)
     this.#ended.clear()
     this.#fences = 0
+    this.#flushes = 0
     if (this.#fenceAgain) this.#rounds++
     this.#fenceAgain = false
     this.#roundsOver = this.#rounds
@@ -234,6 +249,7 @@ class Ear {
     }
     this.#rounds++
     this.#fences = 2
+    this.#flushesOfRound = 0
     this.#ping()
   }
 
@@ -241,6 +257,8 @@ class Ear {
     this.#ask(PING, () => {
       if (--this.#fences > 0) return this.#ping()
       this.#roundsOver = this.#rounds
+      // One that is not told by now has been refused.
+      this.#flushes = Math.min(this.#flushes, this.#flushesOfRound)
       if (this.#fenceAgain) {
         this.#fenceAgain = false
         this.#fence()
@@ -269,17 +287,28 @@ class Ear {
 
   /** `>2 $10 invalidate *n $len name ...`, or a nil in place of the names when all keys are gone. */
   #told(buf: Buffer, start: number, end: number): void {
-    if (this.#running === 0 && this.#fences === 0) return
     const from = start + HEADER.length
     if (buf.compare(HEADER, 0, HEADER.length, start, from) !== 0) return
+    if (buf[from] === UNDERSCORE) return this.#toldFlush()
+    if (!this.#isWanted) return
     const names = elementOffsets(buf, from, end)
-    // A FLUSHALL, which is mirrored as one.
     if (names === null) return
     for (let i = 0; i + 1 < names.length; i++) {
       if (buf[names[i]!] !== DOLLAR) continue
       const name = buf.subarray(buf.indexOf(LF, names[i]!) + 1, names[i + 1]! - 2)
       for (const database of this.#databases) this.#outcome.written(this.#store, database, name)
     }
+  }
+
+  /** All keys of a database are gone, or of all. A client's flush is mirrored as one; a script's, or whose it is, is not. */
+  #toldFlush(): void {
+    if (this.#flushes > 0) this.#flushes--
+    else if (this.#isWanted) this.#outcome.missed(null)
+  }
+
+  /** What is told now may have been written by such a script. */
+  get #isWanted(): boolean {
+    return this.#running > 0 || this.#fences > 0
   }
 }
 

@@ -59,6 +59,11 @@ export class UndeclaredKeys {
     this.#told.ended(this.#primaryOf(route), mayHaveRun, keysAreOfOne ? route : null)
   }
 
+  /** Such a script ran, and nobody knows all that it wrote, or for which route. */
+  doubt(): void {
+    doubtUndeclaredKeys(this.#context, this.#dirty, null)
+  }
+
   /** What such scripts of the route write at the moment is told in full. Holds for one that has ended until the event loop turns. */
   areTold(route: Route): boolean {
     return this.#told.covers(this.#primaryOf(route))
@@ -77,6 +82,11 @@ export class UndeclaredKeys {
   /** Understudy itself tracks every key there. */
   isToldBy(store: Store): boolean {
     return this.#told.listensTo(store)
+  }
+
+  /** A client's flush of the route's primary is about to be pushed. */
+  flushes({ name }: CommandSpec, route: Route): void {
+    if (name !== 'SWAPDB') this.#told.flushes(this.#primaryOf(route))
   }
 
   tick(nowMs: number): void {

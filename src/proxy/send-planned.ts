@@ -71,6 +71,7 @@ export function sendPlanned(
       if (plan.positions.count === 0) {
         if (isServerWide(spec)) {
           path.intents?.noteEveryKey()
+          path.mirror.undeclared.flushes(spec, route)
           path.tickets.enterServerWide(spec, laneOf(path.primaryOf(route), pipeline))
         } else if (changesFunctions(spec)) path.intents?.noteFunctions(removedBy(spec, view))
       }

@@ -22,6 +22,7 @@ import { mayPublish } from './own-messages.ts'
 import { asksForSubscribers } from './pending-subscriptions.ts'
 import { TransactionReads } from './sampled-reads.ts'
 import type { Session } from './session.ts'
+import { UndeclaredCalls } from './undeclared-calls.ts'
 
 /**
  * The commands between MULTI and EXEC, and what becomes of them beside the primary: overlap tickets, the intent log, their effects as one unit, their sampled reads.
@@ -51,8 +52,7 @@ export class TransactionQueue {
   readonly #reads = new TransactionReads()
   /** FLUSHALL and its like. */
   readonly #serverWide: CommandSpec[] = []
-  /** Scripts that may write to keys which they do not declare: their routes, and whether all that they declare are that route's. */
-  readonly #undeclared: { readonly route: Route; readonly keysAreOfOne: boolean }[] = []
+  readonly #undeclared: UndeclaredCalls
   readonly #functionChanges: PassedChange[] = []
   /** The store whose functions EXEC may change. */
   #functionsOf: readonly string[] = []
@@ -63,6 +63,7 @@ export class TransactionQueue {
 
   constructor(session: Session) {
     this.#session = session
+    this.#undeclared = new UndeclaredCalls(session, this.commands)
   }
 
   /** EXEC has to wait for a switch, or for the copy of a key that it writes. */
@@ -77,8 +78,7 @@ export class TransactionQueue {
 
   /** EXEC has to wait for a moment: the primary is being asked to tell what its scripts write. */
   get isToBeTold(): boolean {
-    const { undeclared } = this.#session.path.mirror
-    return this.#undeclared.some(({ route }) => !undeclared.isReady(route))
+    return this.#undeclared.areToBeTold
   }
 
   /** The routes of a planned command are the transaction's. `own`: also the one that the plan names first, for it has keys there. */
@@ -121,11 +121,7 @@ export class TransactionQueue {
         this.#hashes.push(hashBytes(view.buf, view.start[arg]!, view.end[arg]!))
       }
     } else if (spec !== null && isServerWide(spec)) this.#serverWide.push(spec)
-    if (spec?.write && path.mirror.undeclared.areWrittenBy(spec, view, plan.route, this.changesFunctions))
-      this.#undeclared.push({
-        route: plan.route,
-        keysAreOfOne: plan.positions.count > 0 && plan.others === null,
-      })
+    this.#undeclared.queued(spec)
     if (spec !== null && changesFunctions(spec)) {
       this.changesFunctions = true
       this.#functionChanges.push(passedBy(spec, frame, 0, frame.length))
@@ -145,9 +141,12 @@ export class TransactionQueue {
     this.#lane = lane
     this.#ticket = path.tickets.enterAll(this.#hashes, lane)
     this.#reads.left(path, lane)
-    for (const spec of this.#serverWide) path.tickets.enterServerWide(spec, NOBODY)
+    for (const spec of this.#serverWide) {
+      path.mirror.undeclared.flushes(spec, route)
+      path.tickets.enterServerWide(spec, NOBODY)
+    }
     if (path.intents !== null) this.#note(path.intents)
-    if (this.#undeclared.length > 0) this.#leaveUndeclared()
+    this.#undeclared.leave()
     session.writesOwed++
     this.#functionsOf = this.changesFunctions ? [route.primary.storeName] : []
     if (this.changesFunctions) {
@@ -160,9 +159,9 @@ export class TransactionQueue {
 
   /** EXEC has been answered, or never will be. True: another connection wrote to one of its keys meanwhile. */
   returned(): boolean {
-    const { tickets, mirror, functions } = this.#session.path
+    const { tickets, functions } = this.#session.path
     this.#session.writesOwed--
-    for (const { route, keysAreOfOne } of this.#undeclared) mirror.undeclared.ended(route, true, keysAreOfOne)
+    this.#undeclared.ended()
     for (const store of this.#functionsOf) functions.changed(store, this.#functionChanges)
     for (const state of this.states) state.inFlight--
     for (const spec of this.#serverWide) tickets.leaveServerWide(spec)
@@ -181,6 +180,7 @@ export class TransactionQueue {
     // What was written before a FLUSHALL of the same transaction and what after it, only the store knows.
     const besideServerWide = this.commands.some(({ spec, renamed }) => spec !== null && isServerWide(spec) && !renamed)
     const databases = databasesOf(this.commands, this.#session.database, buf, offsets)
+    this.#undeclared.executed()
     try {
       mirror.asOneUnit(
         () => {
@@ -214,17 +214,11 @@ export class TransactionQueue {
   lose(): void {
     const { mirror } = this.#session.path
     const databases = possibleDatabases(this.commands, this.#session.database)
+    this.#undeclared.executed()
     for (const { spec, route, bytes } of this.commands) {
       if (!spec?.write) continue
       for (const database of databases) mirror.lost(spec, route, database, bytes, 0, bytes.length)
     }
-  }
-
-  #leaveUndeclared(): void {
-    const { path, database } = this.#session
-    const databases = possibleDatabases(this.commands, database)
-    for (const { route } of this.#undeclared) path.mirror.undeclared.leave(route, databases)
-    path.intents?.noteUnnamedKeys()
   }
 
   /** Before EXEC leaves: until then nothing is written. */

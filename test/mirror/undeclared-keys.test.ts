@@ -127,6 +127,64 @@ test('functions: of one that is changed in the same transaction, whatever it wri
   expect(await fresh.client().mget('k', 'made-1')).toEqual(['1', 'x'])
 })
 
+describe('what a primary does not name', () => {
+  const verified = () => eventually(() => expect(path.runtime.stats().routes['all']!.verifyCauses).toEqual(['script']))
+  const library = (body: string) =>
+    `#!lua name=l\nredis.register_function('f', function(keys, args) return redis.call(${body}) end)`
+
+  test.each(['flushdb', 'flushall'])(
+    'a %s of a script that was loaded before: the route needs a verify',
+    async (flush) => {
+      const app = await start()
+      await app.set('k', 'v')
+      const sha = (await old.client().script('LOAD', `return redis.call('${flush}')`)) as string
+      expect(await app.evalsha(sha, 0)).toBe('OK')
+      await verified()
+    },
+  )
+
+  test.each([
+    ['flushdb', []],
+    ['SELECT', ['1']],
+    ['swapdb', ['0', '1']],
+    ['xgroup', ['CREATE', 's', 'g', '0', 'MKSTREAM']],
+  ])('a script that is given %s as an argument', async (command, args) => {
+    const app = await start()
+    await app.eval('return redis.call(unpack(ARGV))', 0, command, ...args)
+    await verified()
+  })
+
+  test.each(["'flushdb'", "'select', '1'", 'unpack(args)'])(
+    'a function that is loaded in the same transaction and calls %s',
+    async (words) => {
+      const app = await start()
+      await app
+        .multi()
+        .call('FUNCTION', 'LOAD', library(words))
+        .call('FCALL', 'f', 0, 'xgroup', 'CREATE', 's', 'g', '0', 'MKSTREAM')
+        .exec()
+      await verified()
+    },
+  )
+
+  test('flushes of clients beside such scripts are mirrored, and nothing is in doubt', async () => {
+    const app = await start()
+    const others = [path.client(), path.client()]
+    const rounds = async (run: (i: number) => Promise<unknown>) => {
+      for (let i = 0; i < 60; i++) await run(i)
+    }
+    await Promise.all([
+      rounds((i) => app.eval("return redis.call('set', 'made:' .. ARGV[1], '1')", 0, i)),
+      rounds((i) => (i % 3 === 0 ? others[0]!.flushdb() : others[0]!.set(`k${i}`, '1'))),
+      rounds((i) => (i % 5 === 0 ? others[1]!.multi().set('m', i).flushall().exec() : others[1]!.set(`l${i}`, '1'))),
+    ])
+    await equal()
+    await others[0]!.flushdb('SYNC')
+    await app.pipeline().flushdb().eval("return redis.call('set', 'made:' .. ARGV[1], '1')", 0, 'last').exec()
+    await equal()
+  })
+})
+
 describe('what a primary tells late of a script', () => {
   const SCRIPT = "return redis.call('set', 'made:' .. ARGV[1], ARGV[2])"
   const to = (phase: 'mirror' | 'switched') => [{ source: 'old', target: 'new', phase }]

@@ -1,5 +1,6 @@
 import type { Reply } from '../../resp/reply.ts'
 import { type Args, AS_SENT, type Effect, type EffectContext, type EffectRule, NEVER } from '../effects.ts'
+import { isUntold } from '../script-commands.ts'
 import { copy, count, NOTHING } from './building.ts'
 
 /**
@@ -52,6 +53,8 @@ function script(args: Args, _reply: Reply, context: EffectContext): Effect {
   const numkeys = count(args[2])
   const keys = numkeys <= 0 ? [] : args.slice(3, 3 + numkeys)
   const facts = context.scriptFacts?.(args) ?? null
+  const mayBeUntold = facts === null || facts.computesCommands ? args.slice(3 + keys.length).some(isUntoldName) : false
+  if (facts === null && mayBeUntold) return { ...UNDECLARED, keys, keysMissing: true }
   if (facts === null && context.told === true) return copy(...keys)
   if (facts === null) return keys.length === 0 ? { ...UNDECLARED, keys } : copy(...keys)
   if (!facts.writes) return NOTHING
@@ -59,9 +62,15 @@ function script(args: Args, _reply: Reply, context: EffectContext): Effect {
     if (keys.length === 0) return NOTHING
     return facts.varies === null ? { kind: 'replay', copies: [], doubt: null } : copy(...keys)
   }
-  if (context.told === true && !facts.untold) return copy(...keys)
+  if (context.told === true && !facts.untold && !mayBeUntold) return copy(...keys)
   if (!context.sameNames) return { ...UNDECLARED, keys, keysMissing: true }
   return { kind: 'replay', copies: facts.varies === null ? [] : keys, doubt: UNDECLARED.reason }
 }
 
+/** `redis.call(ARGV[1], ...)`: an argument that may be such a command. */
+function isUntoldName(arg: Buffer): boolean {
+  return arg.length <= LONGEST_NAME && isUntold(arg.toString('latin1'))
+}
+
+const LONGEST_NAME = 12
 const UNDECLARED = { kind: 'unknown', reason: 'a script that writes to keys which it does not declare' } as const
