@@ -118,6 +118,7 @@ export class Rehoming {
 }
 
 /** The primary of `next` is what was the shadow of `former`, and another keyspace than its primary. */
-function isExchanged(former: Route, { primary }: Route): boolean {
-  return primary.keyspace === former.shadow?.keyspace && primary.keyspace !== former.primary.keyspace
+function isExchanged(former: Route, next: Route): boolean {
+  const { keyspace } = next.primary
+  return keyspace === former.shadow?.keyspace && keyspace !== former.primary.keyspace
 }

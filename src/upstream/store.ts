@@ -55,6 +55,8 @@ export class Store {
     this.#open(database, protocol, user, 'fail', true),
   )
   readonly #lent = new Set<Pipeline>()
+  /** By which number those who use a connection call its database: that of the URL is 0, but for a client that has said its number. */
+  readonly #databases = new Map<Pipeline, number>()
   /** Of those with the configuration's credentials, which clients share: they have said which server it is, and will when they come up again. */
   readonly #telling = new Set<Pipeline>()
   readonly #ownConnections: OwnConnections
@@ -150,6 +152,7 @@ export class Store {
     pipeline.answersWithinMs = 0
     pipeline.blocks = false
     this.#lent.add(pipeline)
+    this.#databases.set(pipeline, database)
     return pipeline
   }
 
@@ -170,6 +173,7 @@ export class Store {
 
   #takeBack(pipeline: Pipeline): void {
     this.#lent.delete(pipeline)
+    this.#databases.delete(pipeline)
     this.#givenBackReadMs = Math.max(this.#givenBackReadMs, pipeline.lastReadMs)
     pipeline.onPush = null
     pipeline.onClosed = null
@@ -228,16 +232,8 @@ export class Store {
   /** Other databases are served now: connections to those that are not any more end, and what is on its way there is told as lost. */
   leaveUnserved(): void {
     const unserved = this.options.unserved()
-    const own = this.options.config.database
-    const isUnserved = ({ options: { identity } }: Pipeline): boolean =>
-      identity.database !== own && unserved.has(identity.database)
-    // That of a client that has said the number of the URL itself looks like one of database 0.
-    const byNumber = [...unserved.keys()].flatMap((n) =>
-      [this.#shared2, this.#shared3, this.#shadow].flatMap((list) => list.get(n) ?? []),
-    )
-    const leave = new Set([...this.sharedPipelines(), ...this.#lent].filter(isUnserved).concat(byNumber))
-    for (const pipeline of leave)
-      pipeline.close(`database ${pipeline.options.identity.database} is not served any more`)
+    for (const [pipeline, database] of [...this.#databases])
+      if (unserved.has(database)) pipeline.close(`database ${database} is not served any more`)
     this.#idle.closeAll('other databases are served now')
   }
 
@@ -337,6 +333,7 @@ export class Store {
       asksWhoItIs: user === null ? undefined : () => this.#telling.size === 0,
       onState: (changed, error) => {
         if (changed.state === 'closed') {
+          this.#databases.delete(changed)
           // Nobody gives back what is gone; and a database that the store does not have leaves nothing behind, however many clients ask for it.
           if (whenDown === 'wait') this.#refusedShadow.set(database, { pipeline: changed, atMs: clock.nowMs })
           if (dedicated) this.#lent.delete(changed)
@@ -351,6 +348,7 @@ export class Store {
         onState(this, changed, error)
       },
     })
+    this.#databases.set(pipeline, database)
     // Before anybody is told of room: a command may be under way to it.
     if (this.#closedFor !== null) pipeline.close(this.#closedFor)
     if (!dedicated) pipeline.onDrain = onDrain

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
@@ -61,6 +62,30 @@ test.each([
     expect(await there.mget('shared', 'own')).toEqual(['before', 'before'])
   },
 )
+
+test.each([
+  [0, 5],
+  [2, 2],
+])('nor are those that log in at the store themselves, nor those that wait there (%i)', async (number, database) => {
+  const before = { ...between(number, number), clients: { auth: 'passthrough' as const } }
+  path = await startDataPath(before)
+  const [user, waiting] = [await path.raw(), await path.raw()]
+  for (const one of [user, waiting]) {
+    await one.ask('AUTH', 'default', '')
+    expect(await one.ask('SELECT', database)).toBe('+OK\r\n')
+  }
+  expect(await user.ask('SET', 'a', 'before')).toBe('+OK\r\n')
+  waiting.command('BLPOP', 'list', 0)
+  const there = old.client()
+  await eventually(async () => expect(await there.info('clients')).toContain('blocked_clients:1'))
+  await settled(path)
+  await path.apply({ ...before, ...between(number, 5) })
+  expect(await user.ask('SET', 'a', 'after')).toMatch(/does not serve database/)
+  await Promise.race([waiting.text(), waiting.closed])
+  await eventually(async () => expect(await there.info('clients')).toContain('blocked_clients:0'))
+  await there.select(database)
+  expect(await there.get('a')).toBe('before')
+})
 
 const NOT_SERVED = /^-ERR Understudy does not serve database [25]: .*\('old' 2, 'new' 5\).*\r\n$/
 

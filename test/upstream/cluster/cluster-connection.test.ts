@@ -48,7 +48,7 @@ async function connected({ dedicated }: { dedicated: boolean }) {
     connection.socket!.write(Buffer.concat(commands.map((command) => encodeCommand(command))))
     connection.endWrite()
   }
-  return { nodes, cluster, clock, heard, say }
+  return { nodes, cluster, store: config, clock, heard, say }
 }
 
 test('whatever a subscriber asks is answered in turn, and owes no reply once it is', async () => {
@@ -88,4 +88,31 @@ test('what is published goes by one node, also while that lags, and by another o
   expect(published(other)).toEqual([])
   speaker.release()
   await eventually(() => expect(published(other)).toEqual(['PUBLISH news 4']))
+})
+
+test('a node that owes an answer for longer than the timeout publishes no more: another one does, and nobody waits for it', async () => {
+  const { nodes, store, clock, heard, say } = await connected({ dedicated: false })
+  const published = (node: FakeNode) => node.heard.filter((command) => command.startsWith('PUBLISH'))
+  const written = ['{a}', '{b}', '{c}', '{d}']
+  say(...written.map((key) => ['SET', key, 'v']))
+  await eventually(() => expect(heard.join('')).toBe('+OK\r\n'.repeat(written.length)))
+  say(['PUBLISH', 'news', '0'])
+  await eventually(() => expect(heard).toHaveLength(written.length + 1))
+  const [speaker, other] = published(nodes[0]).length === 1 ? nodes : ([...nodes].reverse() as typeof nodes)
+  speaker.withholds = (command) => command.startsWith('PUBLISH')
+  say(['PUBLISH', 'news', '1'])
+  await eventually(() => expect(published(speaker)).toHaveLength(2))
+  clock.nowMs += store.timeoutMs / 2
+  say(['PUBLISH', 'news', '2'])
+  await eventually(() => expect(published(speaker)).toHaveLength(3))
+  expect(published(other)).toEqual([])
+  clock.nowMs += store.timeoutMs
+  say(['PUBLISH', 'news', '3'])
+  await eventually(() => expect(published(other)).toEqual(['PUBLISH news 3']))
+  // It stays so when the first one answers again.
+  speaker.release()
+  await eventually(() => expect(heard.join('').split('\r\n')).toHaveLength(written.length + 5))
+  say(['PUBLISH', 'news', '4'])
+  await eventually(() => expect(published(other)).toEqual(['PUBLISH news 3', 'PUBLISH news 4']))
+  expect(published(speaker).slice(1)).toEqual(['PUBLISH news 1', 'PUBLISH news 2'])
 })
