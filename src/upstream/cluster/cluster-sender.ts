@@ -21,7 +21,8 @@ import { WatchedNode } from './watched-node.ts'
  * later command before it knew that (keys of one slot move one by one, and a slot can move away and back within one round trip), the earlier one is given up if their order makes a
  * difference: `TRYAGAIN`, not executed. So commands on one key never overtake each other. A blocking command that is sent again waits for what is left of its time.
  *
- * What is published has a place among the slots, `MESSAGES`, whose owner is the node that speaks (`NodeLinks.speaker`): when another one takes over, messages wait until all before them are answered or lost, as commands of a slot do.
+ * What is published has a place among the slots, `MESSAGES`, whose owner is the node that speaks (`NodeLinks.speaker`): when another one takes over, messages wait until all before them are answered, lost, or told as not
+ * answered in time.
  */
 export class ClusterSender {
   readonly #cluster: Cluster
@@ -131,11 +132,15 @@ export class ClusterSender {
       flow.underWay++
       if (redirect !== null) flow.redirected++
     }
+    /** Null: nothing of the slot waits for it any more. */
+    let line = flow
     const ended = (): void => {
-      if (flow === null) return
-      flow.underWay--
-      if (redirect !== null) flow.redirected--
-      this.#goOn(command.slot, flow)
+      if (line === null) return
+      const of = line
+      line = null
+      of.underWay--
+      if (redirect !== null) of.redirected--
+      this.#goOn(command.slot, of)
     }
     const { role } = command
     const watched = this.#watched
@@ -159,11 +164,11 @@ export class ClusterSender {
           watched.clear()
           if (refusal === null) place.settle(part, buf, start, end)
           else this.#notExecuted(command)
-        } else if (refusal !== null && flow !== null) {
+        } else if (refusal !== null && line !== null) {
           command.bytes = Buffer.from(slot.chunk!.buf.subarray(slot.start + (asking ? ASKING.length : 0), slot.end))
           const redirect = readRedirect(refusal, node.host)
           this.#cluster.ask(redirect?.kind === 'MOVED' ? redirect : null)
-          if (this.#again(flow, command, redirect, buf.subarray(start, end))) return ended()
+          if (this.#again(line, command, redirect, buf.subarray(start, end))) return ended()
           if (redirect === null) place.settle(part, buf, start, end)
           else place.settle(part, DISAGREEMENT, 0, DISAGREEMENT.length)
         } else {
@@ -177,7 +182,10 @@ export class ClusterSender {
         place.lost(loss)
         ended()
       },
-      timedOut: () => {},
+      timedOut: () => {
+        // Who has published it is told now: newer messages need not wait for it any more.
+        if (command.slot === MESSAGES) ended()
+      },
     }
     place.owedBy(part, link)
     const slot = link.pipeline.push(owner, whole, 0, whole.length)

@@ -9,7 +9,7 @@ export type NodeAddress = Pick<ClusterNode, 'host' | 'port'>
 /** The node that publishes. */
 export interface Speaker {
   readonly node: NodeAddress
-  /** Another one where the node before was a master no more, and could still be spoken to: it has to have answered first. */
+  /** Another one with each node: what the one before was given may still be published there, so all of it has to be answered, lost, or told as not answered in time before. */
   readonly turn: number
 }
 
@@ -108,26 +108,26 @@ export class NodeLinks {
     return masters[Math.max(0, best)]!
   }
 
-  /** The node that is to publish: the one that did last, also where it takes its time, unless it is down or no master any more. */
+  /** The node that is to publish: the one that did last, also where it takes its time, unless it is down, owes an answer for longer than anybody waits, or is no master any more. */
   speaker(): Speaker {
     const last = this.#speaker
     const topology = this.#cluster.topology!
-    const isDown = last === null || this.#isLost(this.to(last.node).pipeline)
-    if (!isDown && this.#speakerIn === topology) return last
+    const isLeft = last === null || this.#isLeft(this.to(last.node).pipeline)
+    if (!isLeft && this.#speakerIn === topology) return last
     this.#speakerIn = topology
     const lastAddress = last === null ? '' : addressOf(last.node)
-    if (!isDown && topology.masters.some((node) => addressOf(node) === lastAddress)) return last
+    if (!isLeft && topology.masters.some((node) => addressOf(node) === lastAddress)) return last
     const node = this.any()
     if (last !== null && addressOf(node) === lastAddress) return last
-    // For one that is down nobody waits.
-    this.#speaker = { node, turn: (last?.turn ?? 0) + (isDown ? 0 : 1) }
+    this.#speaker = { node, turn: (last?.turn ?? 0) + 1 }
     return this.#speaker
   }
 
-  /** What it was given has been lost, or was told as not answered in time. */
-  #isLost(pipeline: Pipeline): boolean {
-    const { timeoutMs } = this.#options.store
-    return pipeline.state === 'down' || (timeoutMs > 0 && pipeline.oldestAgeMs() >= timeoutMs)
+  /** Another one had better publish. On a connection of one client's own nobody is told that something was not answered in time, and what comes behind it waits. */
+  #isLeft(pipeline: Pipeline): boolean {
+    const { dedicated, store } = this.#options
+    if (pipeline.state === 'down') return true
+    return !dedicated && store.timeoutMs > 0 && pipeline.oldestAgeMs() >= store.timeoutMs
   }
 
   /** A subscriber's bytes go down one of them. */

@@ -48,7 +48,8 @@ async function connected({ dedicated }: { dedicated: boolean }) {
     connection.socket!.write(Buffer.concat(commands.map((command) => encodeCommand(command))))
     connection.endWrite()
   }
-  return { nodes, cluster, store: config, clock, heard, say }
+  const tick = (): void => connection.tick(clock.nowMs)
+  return { nodes, cluster, store: config, clock, heard, say, tick }
 }
 
 test('whatever a subscriber asks is answered in turn, and owes no reply once it is', async () => {
@@ -90,8 +91,8 @@ test('what is published goes by one node, also while that lags, and by another o
   await eventually(() => expect(published(other)).toEqual(['PUBLISH news 4']))
 })
 
-test('a node that owes an answer for longer than the timeout publishes no more: another one does, and nobody waits for it', async () => {
-  const { nodes, store, clock, heard, say } = await connected({ dedicated: false })
+test('a node that owes an answer for longer than the timeout publishes no more: another one does, when all before it are told as not answered', async () => {
+  const { nodes, store, clock, heard, say, tick } = await connected({ dedicated: false })
   const published = (node: FakeNode) => node.heard.filter((command) => command.startsWith('PUBLISH'))
   const written = ['{a}', '{b}', '{c}', '{d}']
   say(...written.map((key) => ['SET', key, 'v']))
@@ -102,17 +103,48 @@ test('a node that owes an answer for longer than the timeout publishes no more: 
   speaker.withholds = (command) => command.startsWith('PUBLISH')
   say(['PUBLISH', 'news', '1'])
   await eventually(() => expect(published(speaker)).toHaveLength(2))
-  clock.nowMs += store.timeoutMs / 2
+  // What is heard sets the clock again.
+  const begunMs = clock.nowMs
+  const passes = (times: number): void => {
+    clock.nowMs = begunMs + store.timeoutMs * times
+    tick()
+  }
+  passes(0.5)
   say(['PUBLISH', 'news', '2'])
   await eventually(() => expect(published(speaker)).toHaveLength(3))
   expect(published(other)).toEqual([])
-  clock.nowMs += store.timeoutMs
-  say(['PUBLISH', 'news', '3'])
+  passes(1.1)
+  // The oldest message is lost, and the one behind it may yet be published.
+  say(['PUBLISH', 'news', '3'], ['SET', 'behind', 'it'])
+  await eventually(() => expect([...speaker.heard, ...other.heard]).toContain('SET behind it'))
+  passes(1.4)
+  expect(published(other)).toEqual([])
+  passes(1.6)
   await eventually(() => expect(published(other)).toEqual(['PUBLISH news 3']))
   // It stays so when the first one answers again.
   speaker.release()
-  await eventually(() => expect(heard.join('').split('\r\n')).toHaveLength(written.length + 5))
+  await eventually(() => expect(heard.join('').split('\r\n')).toHaveLength(written.length + 6))
   say(['PUBLISH', 'news', '4'])
   await eventually(() => expect(published(other)).toEqual(['PUBLISH news 3', 'PUBLISH news 4']))
   expect(published(speaker).slice(1)).toEqual(['PUBLISH news 1', 'PUBLISH news 2'])
+})
+
+test('on a connection of its own a client has its messages published by one node, however long that takes', async () => {
+  const { nodes, store, clock, heard, say, tick } = await connected({ dedicated: true })
+  const published = (node: FakeNode) => node.heard.filter((command) => command.startsWith('PUBLISH'))
+  for (const node of nodes) node.withholds = (command) => command.startsWith('PUBLISH')
+  say(['PUBLISH', 'news', '1'])
+  await eventually(() => expect(nodes.flatMap(published)).toHaveLength(1))
+  const [speaker, other] = published(nodes[0]).length === 1 ? nodes : ([...nodes].reverse() as typeof nodes)
+  // The other one can be spoken to as well.
+  const written = ['{a}', '{b}', '{c}', '{d}']
+  say(...written.map((key) => ['SET', key, 'v']))
+  await eventually(() => expect(other.heard.join()).toContain('SET'))
+  clock.nowMs += store.timeoutMs * 2
+  tick()
+  say(['PUBLISH', 'news', '2'])
+  await eventually(() => expect(published(speaker)).toHaveLength(2))
+  speaker.release()
+  await eventually(() => expect(heard.join('').split('\r\n')).toHaveLength(written.length + 3))
+  expect(published(other)).toEqual([])
 })
