@@ -23,11 +23,15 @@ export function movingIn({ steps }: Steps): Transition[] {
 }
 
 /** What the data path has to know of the routes. */
-export function routesIn(prospect: Steps): Pick<Change, 'hold' | 'rerouted' | 'needsEqual' | 'forget'> {
+export function routesIn(prospect: Steps): Pick<Change, 'hold' | 'recall' | 'rerouted' | 'needsEqual' | 'forget'> {
   const { steps } = prospect
   const holding = steps.filter((step) => step.holds)
+  const namesIn = (of: readonly Transition[]): string[] => [
+    ...new Set(of.flatMap(({ before, route }) => [before, route])),
+  ]
   return {
-    hold: [...new Set(holding.flatMap(({ before, route }) => [before, route]))],
+    hold: namesIn(holding),
+    recall: namesIn(holding.filter(({ recalls }) => recalls)),
     rerouted: steps.flatMap(({ keys, before, route }) => (keys.length === 0 ? [] : [[before, route] as const])),
     needsEqual: movingIn(prospect).map(({ before }) => before),
     forget: steps.filter((step) => step.forgetsShadow).map((step) => step.route),

@@ -14,6 +14,8 @@ export interface Transition {
   readonly to: Phase
   /** Commands are held while the table is swapped: something about where they go changes. */
   readonly holds: boolean
+  /** And what waits at their primary is called back: it, or the shadow that hears what is taken, is another store or has other names of the keys. */
+  readonly recalls: boolean
   /** The authority moves to the store that was the shadow: both have to be equal first. */
   readonly movesPrimary: boolean
   /** Reads are to be answered by the store that was the shadow, and are not yet. */
@@ -56,6 +58,7 @@ function staying(
     ...stepOf(before, after, regions),
     keys: [],
     holds: rerouted || regions.some(isMoved),
+    recalls: regions.some(isMoved) || endsOf(old, before) !== endsOf(next, after),
     movesReads: readsShadow(after) && !readsShadow(before),
   }
 }
@@ -74,13 +77,12 @@ function changingRoute(
     step.unsafe === null && readsShadow(after) && regions.some(readsElsewhere)
       ? `reads of keys "${patterns.join('", "')}" would be answered by store '${storeOf(after, 'shadow')}', to which nothing of route '${before.name}' has been mirrored: go through mirror and a backfill first`
       : null
+  const recalls = regions.some(isMoved) || endsOf(old, before) !== endsOf(next, after)
   return {
     ...step,
     keys: [...new Set(patterns)],
-    holds:
-      regions.some(isMoved) ||
-      readsShadow(before) !== readsShadow(after) ||
-      endsOf(old, before) !== endsOf(next, after),
+    holds: recalls || readsShadow(before) !== readsShadow(after),
+    recalls,
     movesReads: readsShadow(after) && regions.some(({ from, to }) => !readsShadow(before) && to.shadow === from.shadow),
     // What is dirty goes with its keys.
     forgetsShadow: false,
@@ -92,7 +94,7 @@ function stepOf(
   before: RouteConfig,
   after: RouteConfig,
   regions: readonly KeyRegion[],
-): Omit<Transition, 'keys' | 'holds' | 'movesReads'> {
+): Omit<Transition, 'keys' | 'holds' | 'recalls' | 'movesReads'> {
   const moved = regions.filter(({ from, to }) => from.primary !== to.primary)
   const unsafe = moved.filter(({ from, to }) => from.shadow !== to.primary)
   return {

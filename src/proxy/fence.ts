@@ -13,7 +13,7 @@ export type FenceResult = { readonly ok: true } | { readonly ok: false; readonly
  * Holds the commands of routes while their roles change (`3-semantics.md`, "Switching").
  *
  *   hold     new commands of the routes wait, each session at its place
- *   drain    replies of what is in flight arrive; blocked commands are called back; where the authority moves, the primary tells what scripts have written, the mirror's backlog empties, dirty keys are copied, and what a job is writing
+ *   drain    replies of what is in flight arrive; blocked commands are called back whose place changes; where the authority moves, the primary tells what scripts have written, the mirror's backlog empties, dirty keys are copied, and what a job is writing
  *   move     subscribers are subscribed at the new primary before anybody can publish there
  *   release  they go on, under whatever table is then in force
  *
@@ -40,11 +40,12 @@ export class Fence {
     this.#jobWrites = jobWrites
   }
 
-  hold(routes: ReadonlySet<string>): void {
+  /** `recall`: of these routes, those whose blocked commands are called back. */
+  hold(routes: ReadonlySet<string>, recall: ReadonlySet<string>): void {
     this.heldSinceMs = performance.now()
     this.#named = routes
     this.#holdNamed()
-    this.#recalled = [...this.#path.blocked].filter((command) => command.touches(routes))
+    this.#recalled = [...this.#path.blocked].filter((command) => command.touches(recall))
     for (const command of this.#recalled) command.recall()
   }
 
@@ -107,8 +108,8 @@ export class Fence {
     this.#held = []
     for (const command of this.#recalled) command.moved()
     for (const command of [...this.#path.blocked]) {
-      if (!this.#recalled.includes(command) && command.touches(this.#rerouted)) command.reroute()
-      // Not held, and yet its store has been replaced (other settings in the configuration).
+      if (!this.#recalled.includes(command)) command.reroute()
+      // Not called back, and yet its store has been replaced (other settings in the configuration).
       if (command.waitsElsewhere) command.recall()
       if (!command.waitsAtStore || command.waitsElsewhere) command.moved()
     }

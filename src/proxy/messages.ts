@@ -77,6 +77,8 @@ export interface Change {
   readonly generation: number
   /** Routes, of either table, whose commands are held and drained while the table is swapped. */
   readonly hold: readonly string[]
+  /** Of these, the ones whose blocked commands are called back; left out: all. Those of the others wait on where they are: sent again, one may be answered otherwise. */
+  readonly recall?: readonly string[]
   /** Routes of which the second gets keys of the first, whether that holds anybody or not; left out: there are none. */
   readonly rerouted?: readonly (readonly [from: string, to: string])[]
   /** Of these, the ones whose stores must be equal first: the authority moves. */

@@ -3,8 +3,8 @@ import { abortedBy, type TransactionParts } from './transaction-parts.ts'
 /** A new table is in force, and the routes `changed` have another primary or other names in it: what has been queued goes on where its keys are now, or EXEC says that nothing came of it. */
 export function moveTransaction(transaction: TransactionParts, changed: ReadonlySet<string>): void {
   if (isSettled(transaction)) return
-  const { session, connection, queue } = transaction
-  const { routes, stores } = session.path
+  const { session, connection } = transaction
+  const { stores } = session.path
   const { store } = connection
   const replaced = store !== null && !stores.includes(store)
   if (!replaced && !isOn(transaction, changed)) return
@@ -13,11 +13,25 @@ export function moveTransaction(transaction: TransactionParts, changed: Readonly
     transaction.aborted ??= abortedBy('its keys have moved since CLIENT TRACKING was queued')
   // Nobody has watched there; and what was watched here may change unseen from now on.
   if (transaction.watching) transaction.broken = true
+  moveToItsKeys(transaction)
+}
+
+/** Where its keys are by the table in force. */
+function moveToItsKeys(transaction: TransactionParts): void {
+  const { session, queue } = transaction
+  const { routes, stores } = session.path
   const next = queue.replan()
+  transaction.awaitsFunctions = next.awaitsFunctions
   if (next.refusal !== null) transaction.aborted ??= abortedBy(next.refusal)
   const [route = queue.commands.length > 0 ? routes.fallback : null] = next.routes
   transaction.route = route
   transaction.moveTo(route === null ? null : stores[route.primary.store]!)
+}
+
+/** EXEC of one that calls functions which were not known when it moved. False: they are not yet, and it waits as a call alone does. */
+export function hasItsFunctions(transaction: TransactionParts): boolean {
+  if (transaction.awaitsFunctions) moveToItsKeys(transaction)
+  return !transaction.awaitsFunctions
 }
 
 /** A new table is in force, in which keys have gone between `routes` and stayed where they were. What is queued stays where it is; of what is watched the routes are not known any more, so that a later switch of them would pass it over: as if it had been written. */

@@ -22,7 +22,7 @@ export async function putInForce(parts: RuntimeParts, change: Change): Promise<A
   const fence = new Fence(path, parts.jobs.writes)
   const held = new Set(change.hold)
   const startedMs = performance.now()
-  if (held.size > 0) fence.hold(held)
+  if (held.size > 0) fence.hold(held, new Set(change.recall ?? held))
   const busy = held.size > 0 ? await becomeQuiet(parts, fence, change) : null
   const leftBehind = new LeftBehind(path, parts.jobs.writes, fence, change)
   const rerouted = change.rerouted ?? []

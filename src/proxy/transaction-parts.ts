@@ -30,6 +30,8 @@ export class TransactionParts {
   aborted: string | null = null
   /** How many had been queued when one was wrong: from there on a server counts no more. Null: none was. */
   abortedAt: number | null = null
+  /** It has moved to a store whose functions are not known yet, and calls some: EXEC waits, and plans it anew. */
+  awaitsFunctions = false
   /** EXEC is under way, on a connection of its own. */
   executing = false
   /** Connections of before a switch that owe the client replies to what was queued. EXEC waits for these: an error would be the end of it. */

@@ -9,7 +9,6 @@ import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { crossRoute, type Plan, planCommand } from '../routing/plan.ts'
-import { FUNCTIONS_UNREAD } from '../routing/plan-script.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import { changesFunctions, isServerWide } from '../routing/server-wide.ts'
 import type { TransactionSlots } from './cross-slots.ts'
@@ -87,17 +86,23 @@ export class TransactionQueue {
     if (plan.others !== null) for (const state of plan.others) this.states.add(state)
   }
 
-  /** Another table is in force: plans what is queued anew, and gives the routes of its keys. What is only watched is forgotten. `refusal`: why it cannot be executed at once any more. */
-  replan(): { readonly routes: ReadonlySet<Route>; readonly refusal: string | null } {
+  /** Another table is in force: plans what is queued anew, and gives the routes of its keys. What is only watched is forgotten. `refusal`: why it cannot be executed at once any more; `awaitsFunctions`: that is not known yet. */
+  replan(): {
+    readonly routes: ReadonlySet<Route>
+    readonly refusal: string | null
+    readonly awaitsFunctions: boolean
+  } {
     const { path } = this.#session
     const { plan } = path
     const routes = new Set<Route>()
     let refusal: string | null = null
+    let awaitsFunctions = false
     this.states.clear()
     for (const [i, queued] of this.commands.entries()) {
       parser.parse(queued.bytes, 0, queued.bytes.length)
       planCommand(path.routes, queued.spec, parser, plan)
-      refusal ??= plan.refusal ?? (plan.awaitsFunctions ? FUNCTIONS_UNREAD : null)
+      refusal ??= plan.refusal
+      awaitsFunctions ||= plan.awaitsFunctions
       const own = (plan.keyed && plan.positions.count > 0) || plan.bound
       if (own) {
         const [first = plan.route] = routes.add(plan.route)
@@ -106,7 +111,7 @@ export class TransactionQueue {
       this.touches(plan, own)
       this.commands[i] = { ...queued, route: plan.route, renamed: plan.renames }
     }
-    return { routes, refusal }
+    return { routes, refusal, awaitsFunctions }
   }
 
   /** What is kept of the planned command (`path.plan`), `frame` being the application's bytes: to be put behind `commands`. */

@@ -12,7 +12,7 @@ import type { Store } from '../upstream/store.ts'
 import { wrongArity } from './arity.ts'
 import { endInDoubt } from './end-in-doubt.ts'
 import { execDidNothing } from './exec-reply.ts'
-import { moveTransaction, rerouteTransaction } from './move-transaction.ts'
+import { hasItsFunctions, moveTransaction, rerouteTransaction } from './move-transaction.ts'
 import { ownMessagesOf, sendPublishing } from './own-messages.ts'
 import { leavePin, type Pin, restrictingAround } from './pin.ts'
 import { queueCommand } from './queue-command.ts'
@@ -166,6 +166,7 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
     const { session } = this
     const { path } = session
     if (this.connection.shared === null) {
+      if (this.aborted === null && !hasItsFunctions(this)) return session.waitFor('room')
       if (this.isHeld || this.queue.isHeldBack) return session.waitFor('hold')
       if (this.leaving > 0) return session.waitFor('answers')
       if (this.aborted !== null) return this.#leaveWithError(this.aborted)

@@ -39,6 +39,11 @@ describe('a change of phase', () => {
     expect(step(from, to).forgetsShadow).toBe(gaveUp)
   })
 
+  test.each(pairs)('%s -> %s calls blocked commands back exactly when primary or shadow is another', (from, to) => {
+    const ends = (phase: Phase) => [ON_TARGET.includes(phase), MIRRORS.includes(phase)]
+    expect(step(from, to).recalls).toBe(ends(from).join() !== ends(to).join())
+  })
+
   test('what only the comparer or the mirror cares about holds nobody', () => {
     const [changed] = transitions(config('shadow'), config('shadow', ', compare: { sample: 5% }'))
     expect(changed).toMatchObject({ holds: false, movesPrimary: false, forgetsShadow: false, unsafe: null })
@@ -47,7 +52,7 @@ describe('a change of phase', () => {
   test('another address of a store holds the commands of its routes', () => {
     const moved = config('shadow')
     const stores = { ...moved.stores, old: { ...moved.stores['old']!, url: 'redis://127.0.0.1:7003' } }
-    expect(transitions(config('shadow'), { ...moved, stores })[0]!.holds).toBe(true)
+    expect(transitions(config('shadow'), { ...moved, stores })[0]).toMatchObject({ holds: true, recalls: true })
   })
 
   test('another name of a store holds the commands of routes, also when these have other names', () => {

@@ -308,3 +308,44 @@ test('of what cannot be read no name is kept that no function has, and of a long
     expect(await client.ask('FCALL', name, 1, 'job:1')).toBe('-ERR Function not found\r\n')
   expect(inDoubt()).toEqual([`unread function ${'f'.repeat(200)}`])
 })
+
+test.each([
+  ['executed', 'declared', /^\*2\r\n\+OK\r\n\$1\r\nv\r\n$/],
+  ['refused', 'made_up', /^-EXECABORT .* because of: ERR Understudy refuses this function/],
+])(
+  'a transaction that is queued over a switch to a store whose functions nobody has read is %s when they are known',
+  async (_, name, answer) => {
+    const other = await startRedis()
+    const options = (phase: 'mirror' | 'switched') => ({
+      stores: { old: store, new: other },
+      routes: [
+        {
+          name: 'jobs',
+          keys: ['job:{id}'],
+          source: 'old',
+          target: { store: 'new', keys: { 'job:{id}': 'step:{id}' } },
+          phase,
+          scripts: 'refuse' as const,
+        },
+        { name: 'rest', source: 'old', target: 'new', phase },
+      ],
+    })
+    try {
+      await load(name === 'made_up' ? HARMLESS : LIBRARY)
+      await other.client().call('FUNCTION', 'LOAD', LIBRARY)
+      path = await startDataPath(options('mirror'))
+      client = await path.raw()
+      await client.ask('MULTI')
+      expect(await client.ask('FCALL', name, 1, 'job:1', 'v')).toBe('+QUEUED\r\n')
+      await path.apply(options('switched'))
+      for (const command of [['GET', 'job:1'], ['EXEC']]) client.command(...command)
+      const [queued, exec] = await client.take(2)
+      expect(queued).toBe('+QUEUED\r\n')
+      expect(exec).toMatch(answer)
+      expect(await other.client().get('step:1')).toBe(name === 'made_up' ? null : 'v')
+    } finally {
+      await path.stop()
+      await other.stop()
+    }
+  },
+)

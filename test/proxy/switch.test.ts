@@ -5,6 +5,7 @@ import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../
 import { eventually } from '../support/eventually.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { settled } from '../support/settled.ts'
 
 let source: RedisServer
 let target: RedisServer
@@ -49,6 +50,32 @@ describe('a switch', () => {
     expect(await reader.text()).toContain('2-2')
     expect(await atTarget.ask('EXISTS', 'l')).toBe(':0\r\n')
     await eventually(async () => expect(await atSource.ask('EXISTS', 'l')).toBe(':0\r\n'))
+  })
+
+  test('takes them along also behind changes that left them where they were, and what they take is mirrored', async () => {
+    const [taker, mover, giver] = [await path.raw(), await path.raw(), await path.raw()]
+    const ids = [taker, mover].map(async (client) => (await client.ask('CLIENT', 'ID')).slice(1).trim())
+    taker.command('BLPOP', 'l', 0)
+    mover.command('BLMOVE', 'm', 'n', 'LEFT', 'LEFT', 0)
+    await blockedAt(atSource, 2)
+    // A server lets them wait on, and refuses them who come now.
+    for (const key of ['l', 'm']) await giver.ask('SET', key, 'x')
+    for (const phase of ['shadow', 'read-target', 'mirror', 'shadow'] as const) await path.apply(options(phase))
+    await blockedAt(atSource, 2)
+    for (const id of await Promise.all(ids)) expect(await giver.ask('CLIENT', 'LIST', 'ID', id)).toContain(' flags=b ')
+    await giver.ask('DEL', 'l', 'm')
+    await giver.ask('RPUSH', 'l', 'a', 'b')
+    expect(await taker.text()).toBe('*2\r\n$1\r\nl\r\n$1\r\na\r\n')
+    await path.apply(options('switched'))
+    await blockedAt(atTarget, 1)
+    await giver.ask('RPUSH', 'm', 'c', 'd')
+    expect(await mover.text()).toBe('$1\r\nc\r\n')
+    await settled(path)
+    for (const store of [atSource, atTarget]) {
+      expect(await store.ask('LRANGE', 'l', 0, -1)).toBe('*1\r\n$1\r\nb\r\n')
+      expect(await store.ask('LRANGE', 'm', 0, -1)).toBe('*1\r\n$1\r\nd\r\n')
+      expect(await store.ask('LRANGE', 'n', 0, -1)).toBe('*1\r\n$1\r\nc\r\n')
+    }
   })
 
   test('ends blocked commands that it may not call back, and says that they may have been executed', async () => {
