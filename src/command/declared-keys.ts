@@ -19,6 +19,8 @@ export class DeclaredKeys {
   readonly namedBy: ReadonlySet<number>
   /** Those of them that only give it another name. */
   readonly passedOn: ReadonlySet<number>
+  /** Those by which the list is counted: `#KEYS`. */
+  readonly countedBy: ReadonlySet<number>
   readonly #outline: LuaOutline
   readonly paths: LuaPaths
   /** The first parameters of functions that only the server calls. */
@@ -37,6 +39,9 @@ export class DeclaredKeys {
     const read = this.#readings()
     this.changedBy = new Set(names.filter((name) => this.#isList(name) && !read.has(name)).map(({ from }) => from))
     this.namedBy = new Set(names.filter((name) => this.#isList(name) || this.isKey(name)).map(({ from }) => from))
+    this.countedBy = new Set(
+      outline.expressions.flatMap((length) => (length.kind === 'length' && this.#isList(length.of) ? [length.to] : [])),
+    )
     this.passedOn = new Set(outline.variables.flatMap((variable) => this.#givenWords(variable)))
   }
 

@@ -20,6 +20,8 @@ export interface EffectContext {
   readonly told?: boolean
   /** True where every key has the same name on both sides and is mirrored, so that a script finds there what it finds here. */
   readonly sameNames?: boolean
+  /** Each of these keys has the application's name on both sides. Absent: they have. */
+  readonly namedAlike?: (keys: Args) => boolean
 }
 
 /** What is sent to the shadow for one successful write. Keys are the application's (renaming comes after). */

@@ -54,9 +54,10 @@ export class KeyArguments {
     return words.some((i) => this.#isTold(tokens[i]!, i, wordOf(tokens[i - 1])))
   }
 
-  /** A name of a key that is used for something else than to reach it. `#KEYS` counts them. */
+  /** A name of a key that is used for something else than to reach it, or to count them. */
   #isTold({ kind, text }: LuaToken, i: number, before: string): boolean {
-    if (kind !== 'name' || this.#asKeys.has(i) || this.#keys.passedOn.has(i) || before === '#') return false
+    const { passedOn, countedBy } = this.#keys
+    if (kind !== 'name' || this.#asKeys.has(i) || passedOn.has(i) || countedBy.has(i)) return false
     return this.#keys.namedBy.has(i) || (text === 'KEYS' && before !== '.')
   }
 }

@@ -330,6 +330,7 @@ export class Mirror {
       canAsk: true,
       scriptFacts: this.#scriptFacts,
       sameNames: this.#context.routes.scriptsMeanTheSame,
+      namedAlike: this.#namedAlike,
     }
   }
 
@@ -340,6 +341,12 @@ export class Mirror {
   }
 
   readonly #scriptFacts = (args: Args): ScriptFacts | null => this.#scripts.factsOf(args, this.#database)
+
+  readonly #namedAlike = (keys: Args): boolean =>
+    keys.every((key) => {
+      const { primary, shadow } = this.#context.routes.find(key, 0, key.length)
+      return primary === null && shadow === null
+    })
 
   #parse(bytes: Buffer, start: number, end: number): CommandView {
     this.#parser.parse(bytes, start, end)

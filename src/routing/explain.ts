@@ -114,28 +114,34 @@ function mirrored(
   if (!spec.write) return 'no: it does not write'
   if (route.shadow === null && keys.every((key) => key.shadow === null))
     return `no: route '${route.name}' is in ${route.phase}`
-  if (spec.name === 'EVAL') return script('script', analyseScript(args[1] ?? '', commands), sameNames)
+  const names = {
+    same: sameNames,
+    renamed: keys.some((key) => key.shadow !== null && key.shadow.key !== key.primary.key),
+  }
+  if (spec.name === 'EVAL') return script('script', analyseScript(args[1] ?? '', commands), names)
   if (spec.name !== 'FCALL' || functions === null || args.length < 2) return effectSummary(spec.name)
   const found = functions.find(route.primary.storeName, args[1]!)
   if (found === 'absent') return `no: store '${route.primary.storeName}' has no such function`
   if (typeof found === 'string') return `its keys are copied: what the function does cannot be read`
-  return script('function', found.facts, sameNames)
+  return script('function', found.facts, names)
 }
 
 /** The same distinctions as the effect of EVAL makes (`command/effects/server.ts`). */
 function script(
   sort: 'script' | 'function',
-  { writes, varies, declaresKeys }: ScriptFacts,
-  sameNames: boolean,
+  { writes, varies, declaresKeys, tellsNames }: ScriptFacts,
+  names: { readonly same: boolean; readonly renamed: boolean },
 ): string {
   if (!writes) return `no: the ${sort} only reads`
   if (declaresKeys && varies !== null) return `its keys are copied: ${varies}`
+  if (declaresKeys && tellsNames && names.renamed)
+    return `its keys are copied: the ${sort} does more with their names than to reach them, and they have others there`
   if (declaresKeys)
     return sort === 'script'
       ? 'run again: the script does the same anywhere'
       : 'run again where its library was loaded through Understudy, for the function does the same anywhere; else its keys are copied'
   const others = `the ${sort} uses keys that it does not declare`
-  if (!sameNames)
+  if (!names.same)
     return `its keys are copied, and what the primary tells of others; where it does not tell, the route needs a verify: ${others}`
   const again = `its keys are copied, and what the primary tells of others; where it does not tell, it is run again, in doubt: ${others}`
   return varies === null ? again : `${again}; and need not do the same there, for ${varies}`

@@ -145,6 +145,31 @@ describe('any other script', () => {
     },
   )
 
+  test.each([
+    "redis.call('sadd', KEYS[1], KEYS[2])",
+    "redis.call('set', KEYS[1], #KEYS[2])",
+    "redis.call('hset', KEYS[1], 'kind', string.match(KEYS[2], '^%a+'))",
+    "if KEYS[2] == ARGV[1] then redis.call('set', KEYS[1], 1) else redis.call('set', KEYS[1], 2) end",
+    "local names = KEYS redis.call('set', KEYS[1], cjson.encode(names))",
+  ])('that does more with names than to reach its keys has them copied where they are others: %s', async (source) => {
+    await start(true)
+    const app = path.client()
+    await app.eval(`${source} return 1`, 2, 'job:a', 'job:long', 'job:long')
+    await app.call(
+      'FUNCTION',
+      'LOAD',
+      `#!lua name=l\nredis.register_function('f', function(keys, args) ${source.replaceAll('KEYS', 'keys').replaceAll('ARGV', 'args')} return 1 end)`,
+    )
+    await app.fcall('f', 2, 'job:b', 'job:long', 'job:long')
+    await settled(path)
+    expect(await driftBetween(old, fresh, { toShadow })).toEqual([])
+    // By the same names it is run again.
+    const { applied } = counters()
+    await app.eval(`${source} return 1`, 2, 'a', 'b', 'job:long')
+    await settled(path)
+    expect(counters()).toMatchObject({ applied: applied + 1, needsVerify: false })
+  })
+
   test('is not loaded where it is not called', async () => {
     await start(false)
     const app = path.client()

@@ -42,7 +42,9 @@ export const SERVER_EFFECTS: Readonly<Record<string, EffectRule>> = {
  * |-------------------------------------|------------------------------------------------------------|
  * | only reads                          | nothing                                                    |
  * | does the same anywhere, to its KEYS | the same call                                              |
- * | varies                              | its KEYS copied                                            |
+ * | varies, or does more with the names | its KEYS copied                                            |
+ * | of KEYS than to reach them, and     |                                                            |
+ * | they are others there               |                                                            |
  * | uses further keys, or was not seen, | its KEYS copied; the others are copied when the primary    |
  * | and the primary tells which         | tells of them (`mirror/told-keys.ts`)                      |
  * | the same, and it does not tell:     | the route needs a verify, and                              |
@@ -60,7 +62,8 @@ function script(args: Args, _reply: Reply, context: EffectContext): Effect {
   if (!facts.writes) return NOTHING
   if (facts.declaresKeys) {
     if (keys.length === 0) return NOTHING
-    return facts.varies === null ? { kind: 'replay', copies: [], doubt: null } : copy(...keys)
+    const differs = facts.varies !== null || (facts.tellsNames && context.namedAlike?.(keys) === false)
+    return differs ? copy(...keys) : { kind: 'replay', copies: [], doubt: null }
   }
   if (context.told === true && !facts.untold && !mayBeUntold) return copy(...keys)
   if (!context.sameNames) return { ...UNDECLARED, keys, keysMissing: true }
