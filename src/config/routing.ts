@@ -1,4 +1,5 @@
 import type { Config, RouteConfig, StoreConfig } from './config.ts'
+import { keyspaceOf } from './keyspace.ts'
 
 /** What of a configuration says where keys lie: of its routes, and of the stores that they use. No secrets, and nothing that a later version may fill with a default. Plain JSON: it is kept from run to run. */
 export interface Routing {
@@ -39,4 +40,9 @@ export function withRouting<Whole extends Pick<Config, 'routes' | 'stores'>>(con
     routes: routing.routes.map((route) => ({ ...(settings.get(route.name) ?? config.routes[0]!), ...route })),
     stores: { ...config.stores, ...Object.fromEntries(stores) },
   }
+}
+
+/** What its stores are (`keyspaceOf`), by their names; null: nothing is known. */
+export function keyspacesIn(routing: Routing | null): Map<string, string> {
+  return new Map(Object.entries(routing?.stores ?? {}).map(([name, place]) => [name, keyspaceOf({ ...place, name })]))
 }

@@ -1,5 +1,6 @@
 import type { Args } from '../command/effects.ts'
 import type { AckWaiter } from './ack-waiter.ts'
+import { handedOn } from './known-stores.ts'
 import { type StoreFacts, UNKNOWN_STORE } from './store-facts.ts'
 
 /** Where the effects of writes to a key go while it is being rebuilt. */
@@ -46,7 +47,7 @@ export class CopyState {
   readonly limits: CopyLimits
   readonly #facts = new Map<string, StoreFacts>()
   #factsUntilMs = Number.NEGATIVE_INFINITY
-  readonly #servers = new Map<string, ServerSpan>()
+  #servers = new Map<string, ServerSpan>()
   readonly #refused = new Map<string, number>()
   /** By key hash: the hash, and how often the key need not be measured again. */
   readonly #smallHash = new Uint32Array(SMALL_SLOTS)
@@ -88,6 +89,11 @@ export class CopyState {
   /** The same object for as long as it is the same server. */
   serverOf(store: string): ServerSpan {
     return this.#servers.get(store) ?? FROM_THE_START
+  }
+
+  /** Another table is in force. `former`: what its stores were called in the one before. */
+  storesRenamed(former: ReadonlyMap<string, string>): void {
+    this.#servers = handedOn(this.#servers, former)
   }
 
   /** Whether the store (or, for RESTORE, the pair of stores) has refused it lately. It is tried again now and then, for a server can be replaced by a newer one. */

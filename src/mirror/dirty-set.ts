@@ -118,13 +118,13 @@ export class DirtySet {
     return id === -1 ? null : this.#handles.of(id)
   }
 
-  /** `waiter`: told when the key is clean. */
+  /** `sinceMs`: now, or since when it has been dirty elsewhere. `waiter`: told when the key is clean. */
   mark(
     route: Route,
     database: number,
     key: Buffer,
     reason: DirtyReason,
-    nowMs: number,
+    sinceMs: number,
     waiter: AckWaiter | null = null,
   ): void {
     const table = this.#table
@@ -133,6 +133,7 @@ export class DirtySet {
     let id = table.find(group.number, hash, key, 0, key.length)
     if (id !== -1) {
       table.set(id, VERSION, table.get(id, VERSION) + 1)
+      if (sinceMs < table.sinceMs(id)) table.setSinceMs(id, sinceMs)
       this.#setReason(group, id, reason)
       this.#handles.marked(id)
     } else if (this.count(route.name) >= this.#limit || table.bytes > this.#limitBytes) {
@@ -140,7 +141,7 @@ export class DirtySet {
       if (waiter !== null) waiter.failed = true
       return
     } else {
-      id = this.#add(group, hash, key, reason, nowMs)
+      id = this.#add(group, hash, key, reason, sinceMs)
       this.unwritten.keyChanged(id)
       route.state.dirtied++
     }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
 import type { Config } from '../config/config.ts'
-import { routingOf } from '../config/routing.ts'
+import { keyspacesIn, routingOf } from '../config/routing.ts'
 import { diskTrouble } from '../state/database.ts'
 import type { Run } from '../upstream/own-connections.ts'
 import type { Store } from '../upstream/store.ts'
@@ -56,6 +56,8 @@ export class Durability {
   readonly formerPrimaries: ReadonlyMap<string, string>
   /** Between which places the last run mirrored functions; empty: some of what is in doubt may be of before these were changed; null: it did not, or did not say. */
   readonly formerFunctionPlaces: string | null
+  /** What the last run's stores were (`keyspaceOf`), by their names. */
+  readonly formerKeyspaces: ReadonlyMap<string, string>
   readonly #parts: DurabilityParts
   readonly #limits: typeof LIMITS
   readonly #store: DirtyStore
@@ -85,6 +87,7 @@ export class Durability {
     })
     this.#marker = new RunMarker(dir)
     this.formerPrimaries = new Map([...this.#store.primaries].map(([name, end]) => [name, end.replace(/^\w+ /, '')]))
+    this.formerKeyspaces = keyspacesIn(this.#store.routing)
     this.formerFunctionPlaces = this.#store.primaries.get(OF_FUNCTIONS) ?? null
     try {
       if (parted) this.#doubts.verifyAll('a part of the state directory is missing', null)

@@ -98,8 +98,8 @@ export class Rehoming {
     if (route.name === from) return
     // Copying would put what the new primary has over what it lacks (`Durability`, of a route that was turned).
     if (primary !== null && primary !== route.primary.storeName) this.#dirty.toVerify.mark(route.name, 'turned')
-    else if (route.shadow !== null)
-      this.#dirty.mark(route, entry.database, entry.key, entry.reason, this.#context.clock.nowMs)
+    // Since when it is dirty says how it may be copied (`mannerOf`).
+    else if (route.shadow !== null) this.#dirty.mark(route, entry.database, entry.key, entry.reason, entry.sinceMs)
     this.#dirty.discard(entry)
   }
 

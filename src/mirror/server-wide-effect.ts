@@ -226,7 +226,7 @@ class ServerWideEffect {
 
   #end(ok: boolean): void {
     const { state } = this.#command.route
-    const { routes, clock } = this.#context
+    const { routes } = this.#context
     if (this.#sweeps) this.#overlap.endSweep()
     for (const route of this.#routes) route.state.backlogCommands--
     if (ok) state.applied++
@@ -239,9 +239,9 @@ class ServerWideEffect {
       for (const name of [...this.#dirty.routes()]) {
         const route = routes.byName(name)
         if (route === undefined) continue
-        for (const { database, key, reason } of [...this.#dirty.keys(name)]) {
-          if (database === one) this.#dirty.mark(route, other, key, reason, clock.nowMs)
-          else if (database === other) this.#dirty.mark(route, one, key, reason, clock.nowMs)
+        for (const { database, key, reason, sinceMs } of [...this.#dirty.keys(name)]) {
+          if (database === one) this.#dirty.mark(route, other, key, reason, sinceMs)
+          else if (database === other) this.#dirty.mark(route, one, key, reason, sinceMs)
         }
       }
     }

@@ -23,7 +23,7 @@ const LOOK_EVERY_MS = 2_000
 export class ShadowLimits {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
-  /** Keys ever evicted, by store name, as last seen. */
+  /** Keys ever evicted, as last seen, by the shadow's keyspace and the primary's: stores may get other names. */
   readonly #evicted = new Map<string, number>()
   readonly #said = new Set<string>()
   #nextLookMs = 0
@@ -35,6 +35,8 @@ export class ShadowLimits {
 
   /** A connection of the mirror to this store has come up. Not every store lets itself be asked. */
   connected(store: Store, pipeline: Pipeline): void {
+    // What it has evicted until now is the measure of what comes.
+    this.#nextLookMs = 0
     ask(pipeline, BULK_LIMIT, (reply) => {
       const list = reply === null ? null : decodeReply(reply, 0, reply.length)
       const bytes = Array.isArray(list) ? Number(String(list[1])) : Number.NaN
@@ -58,30 +60,56 @@ export class ShadowLimits {
   run(nowMs: number): void {
     if (nowMs < this.#nextLookMs) return
     this.#nextLookMs = nowMs + LOOK_EVERY_MS
-    const mirrored = this.#context.routes.routes.filter(({ shadow }) => shadow !== null)
-    for (const index of new Set(mirrored.map(({ shadow }) => shadow!.store))) {
-      const routes = mirrored.filter(({ shadow }) => shadow!.store === index)
-      const store = this.#context.stores[index]!
-      this.#askEvicted(store.shadow(0), (count) => {
-        const before = this.#evicted.get(store.name)
-        this.#evicted.set(store.name, count)
-        // A count that is lower is another process': that it is one is noticed elsewhere.
-        if (before !== undefined && count > before) this.#evicts(store, routes, count - before)
-      })
-    }
+    this.#look(null, () => {})
   }
 
-  #evicts(store: Store, routes: readonly Route[], keys: number): void {
-    for (const route of routes) {
-      const primary = this.#context.stores[route.primary.store]!
-      const decide = (evictedThere: number): void => {
-        const both = evictedThere > 0
-        if (!both) this.#dirty.toVerify.mark(route.name, 'shadow-evicts')
-        this.#say(route.name, store.name, keys, both)
+  /** Resolves when what the shadows of these routes have evicted until now is marked, or does not become known in time. */
+  evictedMeanwhile(names: ReadonlySet<string>, withinMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, withinMs)
+      this.#look(names, () => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+  }
+
+  /** `names`: routes whose ends are looked at; null: all. */
+  #look(names: ReadonlySet<string> | null, looked: () => void): void {
+    const mirrored = this.#context.routes.routes.filter(({ shadow }) => shadow !== null)
+    const pairs = Map.groupBy(mirrored, ({ primary, shadow }) => `${shadow!.keyspace} > ${primary.keyspace}`)
+    const due = [...pairs].filter(([, routes]) => names === null || routes.some(({ name }) => names.has(name)))
+    let open = due.length
+    if (open === 0) return looked()
+    for (const [pair, routes] of due) this.#lookAt(pair, routes, () => --open === 0 && looked())
+  }
+
+  /** `routes`: all between the same two. */
+  #lookAt(pair: string, routes: readonly Route[], looked: () => void): void {
+    const { primary, shadow } = routes[0]!
+    const { stores } = this.#context
+    this.#askEvicted(stores[shadow!.store]!.shadow(0), (count) => {
+      const before = this.#evicted.get(pair)
+      // A count that is lower is another process': that it is one is noticed elsewhere.
+      const grew = count !== null && before !== undefined && count > before
+      if (count !== null && !grew) this.#evicted.set(pair, count)
+      if (!grew) return looked()
+      const decide = (evictedThere: number | null): void => {
+        // Where the primary does not tell, the next look finds the same.
+        if (evictedThere !== null) {
+          this.#evicted.set(pair, count)
+          for (const { name } of routes) this.#evicts(name, shadow!.storeName, count - before, evictedThere > 0)
+        }
+        looked()
       }
-      if (primary === store) decide(0)
-      else this.#askEvicted(primary.shared(0, 2), decide)
-    }
+      if (primary.keyspace === shadow!.keyspace) decide(0)
+      else this.#askEvicted(stores[primary.store]!.shared(0, 2), decide)
+    })
+  }
+
+  #evicts(route: string, store: string, keys: number, both: boolean): void {
+    if (!both) this.#dirty.toVerify.mark(route, 'shadow-evicts')
+    this.#say(route, store, keys, both)
   }
 
   #say(route: string, store: string, keys: number, both: boolean): void {
@@ -96,11 +124,12 @@ export class ShadowLimits {
     })
   }
 
-  #askEvicted(pipeline: Pipeline, answered: (count: number) => void): void {
-    if (pipeline.state !== 'up') return
+  /** `answered`: the count; null: it does not become known. */
+  #askEvicted(pipeline: Pipeline, answered: (count: number | null) => void): void {
+    if (pipeline.state !== 'up') return answered(null)
     ask(pipeline, STATS, (reply) => {
       const count = /^evicted_keys:(\d+)/m.exec(reply?.toString('latin1') ?? '')?.[1]
-      if (count !== undefined) answered(Number(count))
+      answered(count === undefined ? null : Number(count))
     })
   }
 }
@@ -116,4 +145,5 @@ function ask(pipeline: Pipeline, command: Buffer, answered: (reply: Buffer | nul
     detached: () => {},
   }
   pipeline.push(owner, command, 0, command.length)
+  pipeline.hurry()
 }

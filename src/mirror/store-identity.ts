@@ -1,16 +1,25 @@
 import { encodeOwn } from '../resp/own-words.ts'
-import type { Route } from '../routing/route.ts'
+import type { Route, RouteState } from '../routing/route.ts'
+import type { RouteTable } from '../routing/route-table.ts'
 import { ask } from '../upstream/ask.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
+import { askEmpty } from './empty-store.ts'
 import { doubtFunctions } from './function-changes.ts'
+import { handedOn, KnownStores, type Remember } from './known-stores.ts'
 
 const SERVER = encodeOwn(['INFO', 'server'])
 const REPLICATION = encodeOwn(['INFO', 'replication'])
-const PERSISTENCE = encodeOwn(['INFO', 'persistence'])
-const KEYSPACE = encodeOwn(['INFO', 'keyspace'])
+
+/** A store has changed, and what that means for its routes is not decided yet. It may be called otherwise by then. */
+interface Question {
+  /** In force when it was put. */
+  readonly table: RouteTable
+  /** Routes that count a write that is not done because of it. */
+  readonly counted: Set<RouteState>
+}
 
 /**
  * Notices that a store of a mirrored route is not the server that it was: restarted, failed over, or another one under the same address; also while Understudy did not run, for the last
@@ -26,49 +35,40 @@ const KEYSPACE = encodeOwn(['INFO', 'keyspace'])
 export class StoreIdentity {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
-  readonly #remember: (runs: ReadonlyMap<string, string>, epochs: ReadonlyMap<string, number>) => void
-  /** `run_id` by store name. */
-  #known = new Map<string, string>()
-  /** Their Sentinels' `config-epoch`, by store name. */
-  #epochs = new Map<string, number>()
-  /** Stores that have changed, and about which it is not decided yet. */
-  readonly #deciding = new Set<string>()
+  readonly #known: KnownStores
+  /** By the store's name. */
+  #deciding = new Map<string, Question>()
   /** Stores of which a new connection has met another server than the one that is known, which is looked into. */
-  readonly #unsure = new Set<string>()
+  #unsure = new Set<string>()
   /** Stores that do not tell; said once each. */
   readonly #silent = new Set<string>()
 
   /** `remember`: writes down what is known. */
-  constructor(
-    context: DataPathContext,
-    dirty: DirtySet,
-    remember: (runs: ReadonlyMap<string, string>, epochs: ReadonlyMap<string, number>) => void,
-  ) {
+  constructor(context: DataPathContext, dirty: DirtySet, remember: Remember) {
     this.#context = context
     this.#dirty = dirty
-    this.#remember = remember
+    this.#known = new KnownStores(context.routes, remember)
   }
 
-  /** What the last run knew. */
-  restore(runs: ReadonlyMap<string, string>, epochs: ReadonlyMap<string, number> = new Map()): void {
-    this.#known = new Map(runs)
-    this.#epochs = new Map(epochs)
+  /** What the last run knew. `keyspaces`: what its stores were, by their names, where that is known. */
+  restore(
+    runs: ReadonlyMap<string, string>,
+    epochs: ReadonlyMap<string, number> = new Map(),
+    keyspaces: ReadonlyMap<string, string> = new Map(),
+  ): void {
+    this.#known.restore(runs, epochs, keyspaces)
   }
 
   /** Another table of routes is in force: what the stores without a mirrored route are does not matter any more; the new ones are asked. */
   routesChanged(): void {
-    const { routes, stores } = this.#context
-    const tracked = new Set(
-      routes.routes.flatMap(({ primary, shadow }) => (shadow === null ? [] : [primary.storeName, shadow.storeName])),
-    )
-    const gone = [...this.#known.keys(), ...this.#epochs.keys()].filter((store) => !tracked.has(store))
-    for (const store of gone) {
-      this.#known.delete(store)
-      this.#epochs.delete(store)
-    }
-    if (gone.length > 0) this.#remember(this.#known, this.#epochs)
+    const { routes, stores, copies } = this.#context
+    const former = this.#known.routesChanged(routes)
+    copies.storesRenamed(former)
+    this.#unsure = new Set([...former].flatMap(([name, before]) => (this.#unsure.has(before) ? [name] : [])))
+    this.#deciding = handedOn(this.#deciding, former)
+    for (const [name, question] of this.#deciding) this.#count(name, question)
     for (const store of stores) {
-      if (!tracked.has(store.name) || this.#known.has(store.name)) continue
+      if (this.#routesOf(store.name).length === 0 || this.#known.runOf(store.name) !== undefined) continue
       const pipeline = [...store.sharedPipelines()].find(({ state }) => state === 'up')
       if (pipeline !== undefined) this.connected(store.name, pipeline)
     }
@@ -77,7 +77,7 @@ export class StoreIdentity {
   /** Its server has said `info` (INFO server) in the greeting of a new connection, before any command on it. Not of a cluster. */
   met(store: string, info: string): void {
     const runId = RUN_ID.exec(info)?.[1]
-    const known = this.#known.get(store)
+    const known = this.#known.runOf(store)
     if (known === undefined || runId === undefined || runId === known) return
     this.#unsure.add(store)
     this.#context.copies.serverChanged(store, Number.POSITIVE_INFINITY)
@@ -101,16 +101,15 @@ export class StoreIdentity {
 
   /** Where it is now was decided by that failover of its Sentinels (`config-epoch`). `isTold`: `failedOver` is called for it. */
   elected(store: string, epoch: number, isTold: boolean): void {
-    const last = this.#epochs.get(store)
+    const last = this.#known.epochOf(store)
     if (epoch === last || this.#routesOf(store).length === 0) return
-    this.#epochs.set(store, epoch)
-    this.#remember(this.#known, this.#epochs)
+    this.#known.setEpoch(store, epoch)
     if (last !== undefined && epoch > last && !isTold) this.#sayFailedOver(store)
   }
 
   /** Its Sentinels name another primary, or the same one after a failover and back. Which server it is now is learnt anew; that it is another one is known already. */
   failedOver(store: string): void {
-    this.#known.delete(store)
+    this.#known.setRun(store, undefined)
     this.#sayFailedOver(store)
   }
 
@@ -146,7 +145,9 @@ export class StoreIdentity {
     }
     const reasons = await Promise.all(
       [...asked].map(([name, [store, pipeline]]) =>
-        this.#known.has(name) || next.has(name) ? this.#look(name, store, pipeline, next.has(name), withinMs) : null,
+        this.#known.runOf(name) !== undefined || next.has(name)
+          ? this.#look(name, store, pipeline, next.has(name), withinMs)
+          : null,
       ),
     )
     return reasons.find((reason) => reason !== null) ?? null
@@ -171,7 +172,7 @@ export class StoreIdentity {
         ask(pipeline, SERVER, (info) => {
           clearTimeout(timer)
           const runId = RUN_ID.exec(info ?? '')?.[1]
-          const known = this.#known.get(name)
+          const known = this.#known.runOf(name)
           if (info === null) resolve(`store '${name}' does not say which server it is`)
           else if (isReplica)
             resolve(`store '${name}' is a replica since a moment ago: promote it first (REPLICAOF NO ONE)`)
@@ -194,22 +195,16 @@ export class StoreIdentity {
   }
 
   #is(store: string, runId: string, pipeline: Pipeline): void {
-    const known = this.#known.get(store)
+    const known = this.#known.runOf(store)
     if (known === runId && this.#unsure.delete(store)) this.#isAnother(store)
     if (known === runId || this.#deciding.has(store)) return
     if (known === undefined) return this.#learn(store, runId)
     const routes = this.#routesOf(store)
-    this.#deciding.add(store)
+    const question: Question = { table: this.#context.routes, counted: new Set() }
+    this.#deciding.set(store, question)
     this.#context.copies.serverChanged(store, Number.POSITIVE_INFINITY)
-    for (const { state } of routes) state.backlogCommands++
-    const decided = (inDoubt: readonly Route[]): void => {
-      for (const { state } of routes) state.backlogCommands--
-      this.#deciding.delete(store)
-      this.#mark(store, inDoubt)
-      this.#isAnother(store)
-      this.#doubtFunctionsOf(store)
-      this.#learn(store, runId)
-    }
+    this.#count(store, question)
+    const decided = (inDoubt: readonly Route[]): void => this.#decided(question, inDoubt, runId)
     askEmpty(pipeline, (empty) => {
       if (!empty) return decided(routes)
       const inDoubt: Route[] = []
@@ -221,6 +216,29 @@ export class StoreIdentity {
         })
       }
     })
+  }
+
+  /** Its routes count a write that is not done until that is decided, so that no switch comes between. */
+  #count(store: string, { counted }: Question): void {
+    for (const { state } of this.#routesOf(store)) {
+      if (counted.has(state)) continue
+      counted.add(state)
+      state.backlogCommands++
+    }
+  }
+
+  /** `inDoubt`: by the table that was in force when the question was put. If another one is by now, its routes may have got the keys of any of these. */
+  #decided(question: Question, inDoubt: readonly Route[], runId: string): void {
+    for (const state of question.counted) state.backlogCommands--
+    const isSameTable = question.table === this.#context.routes
+    for (const [store, one] of [...this.#deciding]) {
+      if (one !== question) continue
+      this.#deciding.delete(store)
+      this.#mark(store, isSameTable || inDoubt.length === 0 ? inDoubt : this.#routesOf(store))
+      this.#isAnother(store)
+      this.#doubtFunctionsOf(store)
+      this.#learn(store, runId)
+    }
   }
 
   /** Whether the route's other end holds no key. */
@@ -264,9 +282,8 @@ export class StoreIdentity {
   }
 
   #learn(store: string, runId: string): void {
-    this.#known.set(store, runId)
+    this.#known.setRun(store, runId)
     if (this.#unsure.delete(store)) this.#isAnother(store)
-    this.#remember(this.#known, this.#epochs)
   }
 
   #doesNotTell(store: string): void {
@@ -281,12 +298,3 @@ export class StoreIdentity {
 }
 
 const RUN_ID = /run_id:(\w+)/
-
-/** Whether the store holds no key. One that still loads its data does not show all of them yet. */
-function askEmpty(pipeline: Pipeline, answered: (empty: boolean) => void): void {
-  let loads = false
-  ask(pipeline, PERSISTENCE, (info) => {
-    loads = info !== null && /^(async_)?loading:1/m.test(info)
-  })
-  ask(pipeline, KEYSPACE, (info) => answered(!loads && info?.includes('# Keyspace') === true && !/^db\d+:/m.test(info)))
-}

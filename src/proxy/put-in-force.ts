@@ -56,8 +56,9 @@ export async function putInForce(parts: RuntimeParts, change: Change): Promise<A
   parts.functions.routesChanged()
   parts.rehoming.begin(rerouted, former.routes)
   parts.jobs.writes.routesChanged()
-  parts.durability?.entered()
+  // So that what is known of stores is written down under the names that they have now.
   parts.identity.routesChanged()
+  parts.durability?.entered()
   parts.sameServers.look()
   await fence.moveSubscribers()
   fence.release()

@@ -1,5 +1,6 @@
 import type { DirtySet } from '../mirror/dirty-set.ts'
 import type { SameServers } from '../mirror/same-servers.ts'
+import type { ShadowLimits } from '../mirror/shadow-limits.ts'
 import type { StoreIdentity } from '../mirror/store-identity.ts'
 import type { DataPath } from './data-path.ts'
 import type { Fence } from './fence.ts'
@@ -9,6 +10,7 @@ export interface QuietParts {
   readonly path: DataPath
   readonly dirty: DirtySet
   readonly identity: StoreIdentity
+  readonly limits: ShadowLimits
   readonly sameServers: SameServers
 }
 
@@ -19,7 +21,7 @@ export interface QuietParts {
  *     ▲                                                                                                        │
  *     └──────────────────────────── not quiet any more (a key became dirty) ◀──────────────────────────────────┘
  *
- * The gates were open a moment ago, before anybody was held: what they have seen and is known here is looked at once more. It costs no round trip beside the one in which the servers are asked who they are (decision 0126).
+ * The gates were open a moment ago, before anybody was held: what they have seen and is known here is looked at once more. It costs no round trip beside the one in which the servers are asked who they are, and how many keys they have evicted (decision 0126).
  * By force it is enough that nothing is in flight, and what is when the hold is over is given up (decision 0130).
  */
 export async function becomeQuiet(
@@ -32,7 +34,10 @@ export async function becomeQuiet(
     const drained = await fence.drain(needsEqual, holdTimeoutMs, force ? 'quiet' : 'equal')
     if (!drained.ok) return drained.reason
     if (force) return null
-    const changed = await parts.identity.changedMeanwhile(needsEqual, holdTimeoutMs)
+    const [changed] = await Promise.all([
+      parts.identity.changedMeanwhile(needsEqual, holdTimeoutMs),
+      parts.limits.evictedMeanwhile(needsEqual, holdTimeoutMs),
+    ])
     const reason = turned(parts, needsEqual) ?? changed
     if (reason !== null || fence.stillBusy(needsEqual) === null) return reason
   }

@@ -60,7 +60,7 @@ export class Runtime {
     // Before what is in doubt of routes that are gone is forgotten.
     functions.recover(durability.formerFunctionPlaces)
     rehoming.recover(durability.formerPrimaries)
-    identity.restore(durability.storeRuns, durability.storeEpochs)
+    identity.restore(durability.storeRuns, durability.storeEpochs, durability.formerKeyspaces)
     identity.routesChanged()
     path.intents = durability.log
     turn.ahead = durability.log

@@ -18,7 +18,7 @@ const context = {
   log: () => {},
   stores: [SILENT, SILENT],
   copies: new CopyState(),
-} as unknown as { routes: RouteTable } & DataPathContext
+} as unknown as { routes: RouteTable; clock: { nowMs: number } } & DataPathContext
 let dirty: DirtySet
 let rehoming: Rehoming
 
@@ -33,6 +33,7 @@ function routesAre(...routes: RouteOptions[]): void {
 
 beforeEach(() => {
   states.clear()
+  context.clock.nowMs = 1_000
   routesAre(REST)
   dirty = new DirtySet(1_000_000)
   rehoming = new Rehoming(context, dirty, () => false)
@@ -60,6 +61,19 @@ describe('dirty keys go where their keys go', () => {
     expect([dirty.count('rest'), dirty.count('jobs')]).toEqual([1, 2])
     expect([has('jobs', 'job:1'), has('jobs', 'job:2'), has('rest', 'user:1')]).toEqual([true, true, true])
     expect(dirty.reasons('jobs')).toEqual({ 'shadow-down': 2 })
+  })
+
+  test('and are dirty since when they were: that says how they may be copied', () => {
+    mark('job:1')
+    context.clock.nowMs = 5_000
+    routesAre(JOBS, REST)
+    rehoming.begin([['rest', 'jobs']])
+    toTheEnd()
+    expect(dirty.find('jobs', 0, Buffer.from('job:1'))).toMatchObject({ sinceMs: 1_000 })
+    // One that has been written there meanwhile is both.
+    dirty.mark(context.routes.byName('jobs')!, 0, Buffer.from('job:2'), 'state-copy', 5_000)
+    dirty.mark(context.routes.byName('jobs')!, 0, Buffer.from('job:2'), 'state-copy', 1_000)
+    expect(dirty.find('jobs', 0, Buffer.from('job:2'))).toMatchObject({ sinceMs: 1_000 })
   })
 
   test('from a route that is gone', () => {

@@ -178,3 +178,67 @@ test('after a forced switch that has left keys behind, writes of these reach the
     timeoutMs: 20_000,
   })
 })
+
+describe('keys that rest', () => {
+  /** They were written while the shadow was away, before the primary came back empty: copying them would delete them on the shadow. `meanwhile`: before the shadow is back, and any of them has been looked at. */
+  async function resting(meanwhile: (setup: Setup) => Promise<void> = async () => {}): Promise<Setup> {
+    const args = ['--appendonly', 'yes', '--appendfsync', 'always']
+    const [old, fresh] = await Promise.all([startRedis(), startRedis({ args })])
+    const path = await startDataPath({
+      stores: { old, new: fresh },
+      routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
+    })
+    running.push(old, fresh, path)
+    await shadowUp(path)
+    const app = path.client()
+    for (const name of LISTS) await app.rpush(name, 'a')
+    await settled(path)
+    await fresh.kill9()
+    for (const name of LISTS) await app.eval("redis.call('RPUSH', KEYS[1], redis.call('TIME')[2])", 1, name)
+    expect(statsOf(path).dirtyReasons).toEqual({ 'state-copy': LISTS.length })
+    await old.restart()
+    // What that means is not decided before the shadow answers.
+    await eventually(() => expect(statsOf(path).backlogCommands).toBeGreaterThan(0))
+    await meanwhile({ old, fresh, path })
+    await fresh.start()
+    await eventually(() => {
+      const [route] = Object.values(path.runtime.stats().routes)
+      expect(route).toMatchObject({ dirtyKeys: LISTS.length, repair: 'resting' })
+    })
+    return { old, fresh, path }
+  }
+
+  /** What is dirty by now has had its turn. */
+  async function passed({ path, fresh }: Setup): Promise<void> {
+    await path.client().eval("redis.call('TIME') redis.call('SET', KEYS[1], 1)", 1, 'seen')
+    await eventually(async () => expect(await fresh.client().get('seen')).toBe('1'))
+  }
+
+  test.each([
+    ['the primary', 'first', 'new', 'all'],
+    ['the shadow', 'old', 'second', 'all'],
+    ['the route', 'old', 'new', 'every'],
+  ])('do so when %s gets another name', async (_, source, target, name) => {
+    const setup = await resting(({ old, fresh, path }) =>
+      path.apply({
+        stores: { [source]: old, [target]: fresh },
+        routes: [{ name, source, target, phase: 'mirror' }],
+      }),
+    )
+    await passed(setup)
+    const { fresh, path } = setup
+    expect(path.runtime.stats().routes[name]).toMatchObject({ dirtyKeys: LISTS.length })
+    expect(await fresh.client().exists(...LISTS)).toBe(LISTS.length)
+  })
+
+  test('do so in the database that SWAPDB takes them to', async () => {
+    const setup = await resting()
+    const { fresh, path } = setup
+    expect(await path.client().call('SWAPDB', '0', '1')).toBe('OK')
+    await eventually(() => expect(statsOf(path)).toMatchObject({ backlogCommands: 0 }))
+    await path.client({ db: 1 }).eval("redis.call('TIME') redis.call('SET', KEYS[1], 1)", 1, 'seen')
+    const direct = fresh.client({ db: 1 })
+    await eventually(async () => expect(await direct.get('seen')).toBe('1'))
+    expect(await direct.exists(...LISTS)).toBe(LISTS.length)
+  })
+})

@@ -140,6 +140,29 @@ describe('a shadow that evicts keys', () => {
     expect(saidBy(path)).toContain('the shadow evicts keys for want of memory')
   })
 
+  test('a moment before a switch: the last look finds it, and the switch is called off', async () => {
+    const { old, fresh, path } = await start(EVICTING)
+    const app = path.client()
+    const monitor = await fresh.client().monitor()
+    // The look that comes by itself is over, and the next one is two seconds away.
+    await new Promise<void>((resolve) =>
+      monitor.on('monitor', (_: string, args: string[]) => {
+        if (args.join(' ').toLowerCase() === 'info stats') resolve()
+      }),
+    )
+    const pipeline = app.pipeline()
+    for (let i = 0; i < 3_000; i++) pipeline.set(`key:${i}`, 'v'.repeat(2_000))
+    await pipeline.exec()
+    const route = { source: 'old', target: 'new', phase: 'switched' } as const
+    const switched = path.change({ stores: { old, new: fresh }, routes: [route] })
+    expect(await path.runtime.apply(switched)).toEqual({
+      ok: false,
+      reason: "route 'all' needs a verify since a moment ago (shadow-evicts)",
+    })
+    expect(await fresh.client().dbsize()).toBeLessThan(await old.client().dbsize())
+    monitor.disconnect()
+  })
+
   test('as the primary does: that is said', async () => {
     const { path } = await start(EVICTING, EVICTING)
     await eventually(async () => {

@@ -53,10 +53,10 @@ const causesOf = (path: DataPathUnderTest) =>
   path.runtime.stats().routes['all']!.verifyCauses.filter((cause) => cause !== 'functions')
 
 /** Both connections of the mirror have been up, and what was asked of them is answered: a write has gone all the way. */
-async function looked(path: DataPathUnderTest): Promise<void> {
+async function looked(path: DataPathUnderTest, names: readonly string[] = ['old', 'new']): Promise<void> {
   await eventually(() => {
     const { stores } = path.runtime.stats()
-    expect([stores['old']!.state, stores['new']!.state]).toEqual(['up', 'up'])
+    expect(names.map((name) => stores[name]?.state)).toEqual(['up', 'up'])
   })
   await path.client().set('looked', 1)
   await settled(path)
@@ -81,6 +81,20 @@ async function run(stores: { old: RedisServer; fresh: RedisServer }): Promise<vo
 }
 
 describe('between two runs', () => {
+  test('a store that was restarted has got another name in the file: it is the same database, and what it may have lost is in doubt', async () => {
+    const stores = await redises()
+    await run(stores)
+    await stores.fresh.restart()
+    const path = await startDataPath({
+      stores: { old: stores.old, renamed: stores.fresh },
+      routes: [{ ...ROUTE, target: 'renamed' }],
+      stateDir: join(dir, 'state'),
+    })
+    running.push(path)
+    await looked(path, ['old', 'renamed'])
+    expect(causesOf(path)).toEqual(['shadow-restarted'])
+  })
+
   test('a shadow that was restarted, and may have lost what it had, needs a verify; and it stays so until there was one', async () => {
     const stores = await redises()
     await run(stores)
@@ -349,6 +363,59 @@ test('before the authority moves both servers are asked who they are: one that h
   expect(await asked()).toBeNull()
   says.old = ''
   expect(await asked(10)).toMatch(/store 'old' does not say/)
+})
+
+describe('a reload while a store is away', () => {
+  test.each([
+    ['old', 'primary-restarted'],
+    ['fresh', 'shadow-restarted'],
+  ] as const)(
+    'gives it another name (%s): it is the same database, and comes back without its data',
+    async (which, cause) => {
+      const stores = await redises()
+      const path = await start(stores)
+      await path.client().set('a', 1)
+      await looked(path)
+      await stores[which].kill9()
+      const [source, target] = which === 'old' ? ['renamed', 'new'] : ['old', 'renamed']
+      await path.apply({
+        stores: { [source]: stores.old, [target]: stores.fresh },
+        routes: [{ ...ROUTE, source, target }],
+      })
+      await stores[which].start()
+      await eventually(() => expect(causesOf(path)).toEqual([cause]))
+    },
+  )
+
+  test('exchanges the names of two stores: nothing has become of either', async () => {
+    const stores = await redises()
+    const path = await start(stores)
+    await path.client().set('a', 1)
+    await looked(path)
+    await path.apply({
+      stores: { old: stores.fresh, new: stores.old },
+      routes: [{ ...ROUTE, source: 'new', target: 'old' }],
+    })
+    await looked(path)
+    expect(causesOf(path)).toEqual([])
+  })
+
+  test('gives its route another name before it is decided what its restart means: that is of the new route, which no switch takes until then', async () => {
+    const stores = await redises()
+    const path = await start(stores)
+    await path.client().set('a', 1)
+    await looked(path)
+    stores.fresh.pause()
+    await stores.old.restart()
+    const statsOf = (name: string) => path.runtime.stats().routes[name]!
+    await eventually(() => expect(statsOf('all').backlogCommands).toBeGreaterThan(0))
+    await path.apply({ stores: { old: stores.old, new: stores.fresh }, routes: [{ ...ROUTE, name: 'renamed' }] })
+    expect(statsOf('renamed').verifyCauses).not.toContain('primary-restarted')
+    expect(statsOf('renamed').backlogCommands).toBeGreaterThan(0)
+    stores.fresh.resume()
+    await eventually(() => expect(statsOf('renamed').verifyCauses).toContain('primary-restarted'))
+    await eventually(() => expect(statsOf('renamed').backlogCommands).toBe(0))
+  })
 })
 
 test('the number of the last failover is written down as soon as it is known, and only a higher one is a failover', () => {
