@@ -12,8 +12,12 @@ async function put(of: KeyValue, answers: Readonly<Record<string, Reply>>) {
   const asked: string[][] = []
   const connection = {
     ask: async (args: readonly (Buffer | string | number)[]): Promise<Reply> => {
-      asked.push(args.map(String))
-      return answers[String(args[0])] ?? OK
+      const words = args.map(String)
+      asked.push(words)
+      const begun = asked.findLastIndex(([command]) => command === 'MULTI')
+      return words[0] === 'EXEC'
+        ? asked.slice(begun + 1, -1).map(([command]) => answers[command!]!)
+        : (answers[words[0]!] ?? OK)
     },
   } as unknown as StoreConnection
   const record: KeyRecord = { database: 0, key: name, of, expiresAtMs: null }
