@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { type BackupKey, BackupReader, BackupWriter } from '../../src/jobs/backup-file.ts'
+import { type BackupKey, BackupReader, type BackupRecord, BackupWriter } from '../../src/jobs/backup-file.ts'
 
 test('whatever time of expiry a key has, it stands in the file, and is read again', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'understudy-backup-'))
@@ -17,7 +17,8 @@ test('whatever time of expiry a key has, it stands in the file, and is read agai
     await writer.append(keys)
     await writer.close()
     const reader = await BackupReader.open(path, new AbortController().signal)
-    const found = await Array.fromAsync(reader.keys())
+    const found: BackupRecord[] = []
+    for await (const record of reader.keys()) found.push(record)
     await reader.close()
     expect(found).toMatchObject(keys)
   } finally {
