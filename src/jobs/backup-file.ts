@@ -2,6 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { bytesOfBase64 } from '../base/base64.ts'
 import { UnderstudyError } from '../base/errors.ts'
+import { isExpiry } from './expiry.ts'
 import {
   type FileMark,
   firstLineOf,
@@ -300,7 +301,7 @@ function keyOf(value: Record<string, unknown> | null): BackupKey | null {
   const { database, expiresAtMs, again = 0 } = value
   const [name, payload] = [bytesOfBase64(value['key']), bytesOfBase64(value['payload'])]
   if (name === null || payload === null || !isDatabase(database) || !isCount(again)) return null
-  if (expiresAtMs !== null && !isCount(expiresAtMs)) return null
+  if (expiresAtMs !== null && !isExpiry(expiresAtMs)) return null
   return { database, name, expiresAtMs, payload, again }
 }
 

@@ -7,6 +7,7 @@ import type { BackupKey, BackupRecord, BackupWriter } from './backup-file.ts'
 import { type Dump, dump, inGroups } from './dumps.ts'
 import { EndKeys } from './end-keys.ts'
 import type { JobEnvironment, NamedKey } from './environment.ts'
+import { isSameExpiry } from './expiry.ts'
 import type { PageResult } from './in-order.ts'
 import type { ListedKey } from './job-store.ts'
 import { type Outcome, Pairs } from './pairs.ts'
@@ -19,8 +20,6 @@ import type { Task } from './task.ts'
 const MAX_AGAIN = 3
 /** How often in a run keys are compared again that wait for a copy: each time takes three seconds of trying. */
 const MAX_WAITS = 10
-/** A time of expiry is read as what is left, and jitters. */
-const SAME_TIME_MS = 1_000
 
 /** Throws JOB_REFUSED unless the source of the route is the side that nobody reads. */
 export function mayClean(config: Config, name: string): void {
@@ -262,10 +261,7 @@ function uncompared(of: NamedKey, reason: string): ListedKey {
 }
 
 function isSame(one: Dump, other: Dump): boolean {
-  const [until, otherUntil] = [one.expiresAtMs, other.expiresAtMs]
-  const sameTime =
-    until === null || otherUntil === null ? until === otherUntil : Math.abs(until - otherUntil) <= SAME_TIME_MS
-  return sameTime && one.payload.equals(other.payload)
+  return isSameExpiry(one.expiresAtMs, other.expiresAtMs) && one.payload.equals(other.payload)
 }
 
 function result(counts: PageResult['counts'], keys: readonly ListedKey[]): PageResult {

@@ -1,5 +1,6 @@
 import { decodeReply } from '../resp/decode.ts'
 import { ErrorReply } from '../resp/reply.ts'
+import { expiryOf } from './expiry.ts'
 import { memoryOf } from './key-sizes.ts'
 import { checked } from './scan-page.ts'
 import type { StoreConnection } from './store-connection.ts'
@@ -13,6 +14,8 @@ export interface Dump {
 
 /** Keys whose payloads are held at once take about so many bytes there. */
 const MAX_HELD_BYTES = 8 * 1024 * 1024
+/** As PTTL says it. */
+const NOT_THERE = -2
 
 export interface Group {
   readonly indexes: readonly number[]
@@ -52,7 +55,9 @@ export async function dump(
     const reply = decodeReply(buf, start, stop)
     if (reply instanceof ErrorReply) error ??= reply
     if (n % 2 === 0) payloads.push(Buffer.isBuffer(reply) ? reply : null)
-    else expiries.push(typeof reply === 'number' && reply >= 0 ? Date.now() + reply : null)
+    else expiries.push(expiryOf(reply))
+    // It went between the two questions.
+    if (reply === NOT_THERE) payloads[payloads.length - 1] = null
   })
   if (error !== null) checked(storeName, error)
   return payloads.map((payload, i) => (payload === null ? null : { payload, expiresAtMs: expiries[i]! }))

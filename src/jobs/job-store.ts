@@ -22,7 +22,7 @@ export interface JobResult {
   readonly progress?: JobProgress
 }
 
-/** Jobs that are over are kept, of each kind the latest so many: however many exports there are, the last verify stays. */
+/** Jobs that are over are kept, of each route and kind the latest so many: however many exports there are, or verifies of other routes, the last verify stays. */
 const MAX_KEPT = 200
 /** Keys that one job lists; beyond, they are only counted. */
 const MAX_LISTED = 1_000_000
@@ -68,8 +68,8 @@ export class JobStore {
     return row === undefined ? undefined : jobOf(row as unknown as JobRow)
   }
 
-  /** The newest first. */
-  list(filter: { route?: string | undefined; states?: readonly JobState[] | undefined; limit: number }): Job[] {
+  /** The newest first; without a limit all of them. */
+  list(filter: { route?: string | undefined; states?: readonly JobState[] | undefined; limit?: number }): Job[] {
     const where: string[] = []
     const values: SQLInputValue[] = []
     if (filter.route !== undefined) {
@@ -83,7 +83,7 @@ export class JobStore {
     const condition = where.length === 0 ? '' : `WHERE ${where.join(' AND ')}`
     const rows = this.#database
       .prepare(`SELECT * FROM jobs ${condition} ORDER BY id DESC LIMIT ?`)
-      .all(...values, filter.limit)
+      .all(...values, filter.limit ?? -1)
     return (rows as unknown as JobRow[]).map(jobOf)
   }
 
@@ -193,13 +193,24 @@ export class JobStore {
 
   #forgetOld(): void {
     const over = `SELECT id FROM (
-      SELECT id, row_number() OVER (PARTITION BY kind ORDER BY id DESC) AS place FROM jobs WHERE state IN ('done', 'failed', 'cancelled')
-    ) WHERE place > ${MAX_KEPT}`
+      SELECT id, ${PLACE} AS place FROM jobs WHERE state IN ('done', 'failed', 'cancelled')
+    ) WHERE place > ${MAX_KEPT} AND id NOT IN (${UNSETTLED})`
     inTransaction(this.#database, () => {
       this.#database.exec(`DELETE FROM job_keys WHERE job IN (${over}); DELETE FROM jobs WHERE id IN (${over})`)
     })
   }
 }
+
+/** The one that ended last has the first place. */
+const PLACE = 'row_number() OVER (PARTITION BY route, kind ORDER BY finished_at DESC, id DESC)'
+
+/** Of each route the last verify of every key that is done, and verifies that list keys and ended since it began, which a repair may have yet to settle (`unsettledVerify`). */
+const UNSETTLED = `
+  WITH verifies AS (SELECT *, coalesce(options ->> 'sample', 1) >= 1 AS is_of_all FROM jobs WHERE kind = 'verify' AND state = 'done'),
+    last AS (SELECT * FROM (SELECT *, ${PLACE} AS place FROM verifies WHERE is_of_all) WHERE place = 1)
+  SELECT id FROM last UNION ALL
+  SELECT verifies.id FROM verifies LEFT JOIN last USING (route)
+    WHERE verifies.finished_at >= coalesce(last.started_at, 0) AND EXISTS (SELECT 1 FROM job_keys WHERE job = verifies.id)`
 
 interface KeyRow {
   readonly seq: number

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { bytesOfBase64 } from '../base/base64.ts'
+import { isExpiry } from './expiry.ts'
 import { isDatabase } from './record-format.ts'
 import type { StreamValue } from './stream-value.ts'
 import type { KeyRecord, KeyValue } from './values.ts'
@@ -31,9 +32,8 @@ export function recordOfLine(text: string): KeyRecord | null {
       payload === undefined
         ? keyValueOf(type as string, value)
         : { type: 'payload', of: String(type), value: bytesOf(payload) }
-    if (of === null || (expiresAtMs !== null && !Number.isSafeInteger(expiresAtMs)) || !isDatabase(database))
-      return null
-    return { database, key: bytesOf(key), of, expiresAtMs: expiresAtMs as number | null }
+    if (of === null || (expiresAtMs !== null && !isExpiry(expiresAtMs)) || !isDatabase(database)) return null
+    return { database, key: bytesOf(key), of, expiresAtMs }
   } catch {
     return null
   }

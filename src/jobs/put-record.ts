@@ -1,5 +1,6 @@
 import { ErrorReply } from '../resp/reply.ts'
 import { stagingKeyFor } from '../routing/staging-key.ts'
+import { isSameExpiry } from './expiry.ts'
 import type { JobOptions } from './job.ts'
 import type { StoreConnection } from './store-connection.ts'
 import { type KeyRecord, readValue, sameValue, writesOf } from './values.ts'
@@ -11,7 +12,7 @@ const STAGING_MS = 600_000
 
 /**
  * Writes one key under a name of its own, reads it again there, and renames it: so nobody sees half of it or what came out otherwise than it stands in the file, a key that its application makes meanwhile is not lost, and what the application writes to it afterwards is no fault of
- * this. `counts`: the store is Redis 7.0 or newer.
+ * this. `counts`: the store is Redis 7.0 or newer; `mayBeOurs`: an earlier run, or an attempt whose answer was lost, may have written it, so one that is there as it should be is no conflict.
  *
  * `there`: it was, and was left; `gone`: its time has come; else the reason why it is not there. Rejects with StoreLost.
  */
@@ -20,16 +21,17 @@ export async function putRecord(
   name: Buffer,
   record: KeyRecord,
   { dryRun, onConflict = 'skip' }: JobOptions,
-  counts: boolean,
+  { counts, mayBeOurs }: { readonly counts: boolean; readonly mayBeOurs: boolean },
 ): Promise<'written' | 'there' | 'gone' | string> {
   if (isGone(record)) return 'gone'
   const { of } = record
   if (Array.isArray(of.value) && of.value.length === 0) return 'it is without elements, which no key is in a store'
   const overwrites = onConflict === 'overwrite'
-  const conflict = onConflict === 'fail' ? 'it is there already' : 'there'
+  const conflict = async (): Promise<string> =>
+    onConflict !== 'fail' || (mayBeOurs && (await holds(connection, name, record))) ? 'there' : 'it is there already'
   const isThere = overwrites ? 0 : await connection.ask(['EXISTS', name])
   if (isThere instanceof ErrorReply) return `the store answers ${isThere.code}`
-  if (isThere === 1) return conflict
+  if (isThere === 1) return conflict()
   if (dryRun) return 'written'
   const staging = stagingKeyFor(name)
   try {
@@ -38,7 +40,7 @@ export async function putRecord(
     if (renamed === true) return 'written'
     await connection.ask(['UNLINK', staging])
     if (isGone(record)) return 'gone'
-    return renamed === false ? conflict : renamed
+    return renamed === false ? await conflict() : renamed
   } catch (error) {
     // It is written again under another name. Where the store only refuses for now this one goes at once, and where it is gone by itself.
     connection.ask(['UNLINK', staging]).catch(() => {})
@@ -49,6 +51,18 @@ export async function putRecord(
 /** Its time has come. */
 export function isGone({ expiresAtMs }: Pick<KeyRecord, 'expiresAtMs'>): boolean {
   return expiresAtMs !== null && expiresAtMs <= Date.now()
+}
+
+/** Whether a key is what a record says. A payload is, if it is the same bytes. Rejects with StoreLost. */
+export async function holds(
+  connection: StoreConnection,
+  name: Buffer,
+  { of, expiresAtMs }: Pick<KeyRecord, 'of' | 'expiresAtMs'>,
+): Promise<boolean> {
+  const found = await readValue(connection, name)
+  if (found === null || typeof found === 'string' || !isSameExpiry(found.expiresAtMs, expiresAtMs)) return false
+  if (of.type === 'payload') return found.of.type === 'payload' && found.of.value.equals(of.value)
+  return sameValue(found.of, of)
 }
 
 /** Gives why it is not there as it should be; null: it is. Until it has its name it goes by itself if nobody finishes it. */

@@ -1,6 +1,7 @@
 import { UnderstudyError } from '../base/errors.ts'
 import { isBadPayload, isForeignPayload } from '../mirror/store-errors.ts'
 import { ErrorReply } from '../resp/reply.ts'
+import { stagingKeyFor } from '../routing/staging-key.ts'
 import { BackupReader, type BackupRecord, placeOf } from './backup-file.ts'
 import { EndKeys, endsOf } from './end-keys.ts'
 import type { JobEnvironment, NamedKey } from './environment.ts'
@@ -10,12 +11,13 @@ import type { ListedKey } from './job-store.ts'
 import type { FileMark } from './lines.ts'
 import { OwnWrites } from './own-writes.ts'
 import { Pairs } from './pairs.ts'
-import { isGone } from './put-record.ts'
+import { holds, isGone } from './put-record.ts'
 import { RouteWatch } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { refusedDatabase, type StoreConnection, StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
 import { mustTakeWrites } from './two-servers.ts'
+import { readValue } from './values.ts'
 
 const PAGE = 500
 const PAGE_BYTES = 8 * 1024 * 1024
@@ -69,9 +71,13 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
       else wanted.push({ database, key, record })
     }
     const put = async ({ database, key, record }: Wanted): Promise<boolean> => {
-      const outcome = await pairs
-        .reached(() => putBack(connections.to(source.storeName, database), record, options))
-        .catch(refusedDatabase)
+      let mayBeOurs = begun !== null
+      const attempt = () => {
+        const ways = { ...options, mayBeOurs }
+        mayBeOurs = true
+        return putBack(connections.to(source.storeName, database), record, ways)
+      }
+      const outcome = await pairs.reached(attempt).catch(refusedDatabase)
       if (outcome === 'copied') copied++
       else if (outcome === 'gone' || outcome === 'there') skipped++
       else fail(database, key, outcome)
@@ -88,6 +94,8 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
     if (!options.dryRun) await environment.restoring(route)
     const { count, lastEnds } = await reader.survey()
     if (begun === null) task.total = count
+    // From now on a key that is there may be this job's.
+    if (begun === null) await task.save({ from: reader.start, file: reader.mark } satisfies Checkpoint)
     await inOrder(task, pagesOf(reader, begun?.from ?? reader.start, lastEnds), PAGES, work)
     const [skipped, failed] = [task.counted('skipped'), task.counted('failed')]
     return {
@@ -127,15 +135,17 @@ async function* pagesOf(
   if (scanned > 0) yield step()
 }
 
+/** What is left of it if nobody takes it away is gone after so long. */
+const OTHER_MS = 600_000
 const CONFLICT = 'it is there already'
 const LACKS = 'the file lacks lines of it, or ends before it does'
 const ENDS = 'the file ends in the middle of a line, so it was cut, and keys behind it are missing as well'
 
-/** `there`: it was, and was left; `gone`: its time has come; else a reason. Rejects with StoreLost. */
+/** `there`: it was, and was left; `gone`: its time has come; else a reason. `mayBeOurs`: as in `putRecord`. Rejects with StoreLost. */
 async function putBack(
   connection: StoreConnection,
   record: BackupRecord,
-  { onConflict = 'skip', dryRun }: JobOptions,
+  { onConflict = 'skip', dryRun, mayBeOurs }: JobOptions & { readonly mayBeOurs: boolean },
 ): Promise<'copied' | 'there' | 'gone' | string> {
   if (isGone(record)) return 'gone'
   const { name, expiresAtMs, payload } = record
@@ -148,10 +158,23 @@ async function putBack(
   const replace = onConflict === 'overwrite' ? ['REPLACE'] : []
   const reply = await connection.ask(['RESTORE', name, String(ttl), payload, ...replace])
   if (!(reply instanceof ErrorReply)) return 'copied'
-  if (reply.code === 'BUSYKEY') return onConflict === 'fail' ? CONFLICT : 'there'
+  if (reply.code === 'BUSYKEY') {
+    if (onConflict !== 'fail' || (mayBeOurs && (await isPutBack(connection, record)))) return 'there'
+    return isGone(record) ? 'gone' : CONFLICT
+  }
   if (isForeignPayload(reply.text)) return 'the store is older than the one that the backup is of, and cannot read it'
   if (isBadPayload(reply.text)) return 'the store cannot read what the backup holds of it'
   return `the store answers ${reply.code}`
+}
+
+/** Whether a key is what its record says. A server need not give the bytes that it has taken: so it is asked what they come to under another name. */
+async function isPutBack(connection: StoreConnection, { name, payload, expiresAtMs }: BackupRecord): Promise<boolean> {
+  const other = stagingKeyFor(name)
+  const reply = await connection.ask(['RESTORE', other, String(OTHER_MS), payload])
+  if (reply instanceof ErrorReply) return false
+  const found = await readValue(connection, other)
+  await connection.ask(['UNLINK', other])
+  return found !== null && typeof found !== 'string' && holds(connection, name, { of: found.of, expiresAtMs })
 }
 
 function conflict(route: string, store: string): UnderstudyError {

@@ -77,8 +77,7 @@ export class JobRunner {
 
   /** What was under way when the process ended goes on. */
   goOn(): void {
-    for (const job of this.#store.list({ states: ['running'], limit: MAX_QUEUED }))
-      this.#store.enter(job.id, 'queued', Date.now())
+    for (const job of this.#store.list({ states: ['running'] })) this.#store.enter(job.id, 'queued', Date.now())
     this.#next()
   }
 
@@ -112,13 +111,12 @@ export class JobRunner {
       this.#options.mayStart(job.kind, job.route, job.options)
       this.#enter(id, 'queued')
       this.#next()
-    } else if (job.state === 'running') {
+    } else if (job.state === 'queued' || job.state === 'running' || (job.state === 'paused' && action === 'cancel')) {
       const running = this.#runningOf(id)
       running?.task.interrupt(action)
       await running?.ended
-      if (running !== undefined && this.#runningOf(id) === running) throw unwritten(job, running.task)
-    } else if (job.state === 'queued' || (job.state === 'paused' && action === 'cancel')) {
-      this.#enter(id, action === 'pause' ? 'paused' : 'cancelled')
+      if (running === undefined) this.#enter(id, action === 'pause' ? 'paused' : 'cancelled')
+      else if (this.#runningOf(id) === running) throw unwritten(job, running.task)
     } else throw cannot(action, job)
     return this.#get(id)
   }
@@ -182,7 +180,7 @@ export class JobRunner {
     if (this.#stopping) return
     this.#nextIsLate = false
     try {
-      for (const job of this.#store.list({ states: ['queued'], limit: MAX_QUEUED }).reverse()) {
+      for (const job of this.#store.list({ states: ['queued'] }).reverse()) {
         if (this.#running.has(job.route)) continue
         const started = this.#enter(job.id, 'running')
         const task = new Task(

@@ -1,6 +1,7 @@
 import { compareIds, idBehind } from '../base/stream-id.ts'
 import { ErrorReply, type Reply } from '../resp/reply.ts'
 import type { StoreConnection } from './store-connection.ts'
+import { atOneMoment } from './transaction.ts'
 
 /** Everything that a stream is: its entries, what it remembers of those that are gone, and its groups. IDs are texts. */
 export interface StreamValue {
@@ -41,8 +42,11 @@ const ALL = 1_000_000_000
 /** A stream that loses entries or groups while it is read is read again, so often. */
 const MAX_READS = 3
 
-/** Reads a stream, range by range, and the end of it with its groups in one transaction. A text: why it cannot be read. Rejects with StoreLost. */
-export async function readStream(connection: StoreConnection, name: Buffer): Promise<StreamValue | string> {
+/** Reads a stream, range by range, and the end of it with its groups and what PTTL says in one transaction. A text: why it cannot be read. Rejects with StoreLost. */
+export async function readStream(
+  connection: StoreConnection,
+  name: Buffer,
+): Promise<{ readonly value: StreamValue; readonly ttlMs: Reply } | string> {
   for (let reads = 0; reads < MAX_READS; reads++) {
     const entries: StreamEntry[] = []
     for (let isEnd = false; !isEnd; ) {
@@ -51,35 +55,37 @@ export async function readStream(connection: StoreConnection, name: Buffer): Pro
       entries.push(...entriesOf(some))
       isEnd = (some as readonly Reply[]).length < RANGE
     }
+    // A short one is read whole in the transaction: all of it is of one moment.
+    if (entries.length < RANGE) entries.length = 0
     const before = (await connection.ask(['XINFO', 'GROUPS', name])) as readonly Reply[] | ErrorReply
     if (before instanceof ErrorReply) return `the store answers ${before.code}`
     const names = before.map((group) => factsOf(group).get('name') as Buffer)
     const commands = [
-      ['MULTI'],
+      ['PTTL', name],
       ['XRANGE', name, after(entries), '+'],
       ['XINFO', 'STREAM', name],
       ['XINFO', 'GROUPS', name],
       ...names.map((group) => ['XPENDING', name, group, '-', '+', ALL]),
       ...names.map((group) => ['XINFO', 'CONSUMERS', name, group]),
-      ['EXEC'],
     ]
     const nowMs = Date.now()
-    const replies = (await Promise.all(commands.map((command) => connection.ask(command)))).at(-1)
-    if (!Array.isArray(replies)) return 'the store refuses the transaction that reads it'
+    const replies = await atOneMoment(connection, commands)
+    if (replies instanceof ErrorReply) return `the store answers ${replies.code}`
     const error = replies.find((reply) => reply instanceof ErrorReply)
-    const [range, info, groups, ...ofGroups] = replies as readonly Reply[]
+    const [ttlMs, range, info, groups, ...ofGroups] = replies
     const same = Array.isArray(groups) && sameNames(groups, names)
     if (error !== undefined || !same) continue
     entries.push(...entriesOf(range!))
     const facts = factsOf(info!)
     if (facts.get('length') !== entries.length) continue
-    return {
+    const value: StreamValue = {
       entries,
       lastId: textOf(facts.get('last-generated-id')),
       maxDeletedId: facts.has('max-deleted-entry-id') ? textOf(facts.get('max-deleted-entry-id')) : null,
       entriesAdded: numberOf(facts.get('entries-added')),
       groups: groups.map((group: Reply, i: number) => groupOf(group, ofGroups[i]!, ofGroups[names.length + i]!, nowMs)),
     }
+    return { value, ttlMs: ttlMs! }
   }
   return 'it loses entries all the time'
 }

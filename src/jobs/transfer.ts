@@ -41,7 +41,7 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
   const connections = new StoreConnections(config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, primary, shadow ?? primary, shadow !== null)
   const file = fileOf(options)
-  const begun = task.checkpoint as { place: string } | null
+  const begun = task.checkpoint as { place: string | null } | null
   const watch = new RouteWatch(environment, task)
   const version = environment.version(primary.storeName)
   const counts = version === null || Number.parseInt(version, 10) >= 7
@@ -66,9 +66,13 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
     }
     const put = async (record: KeyRecord): Promise<boolean> => {
       const { database, key } = record
-      const outcome = await pairs
-        .reached(() => putRecord(connections.to(store, database), primary.nameOf(key), record, options, counts))
-        .catch(refusedDatabase)
+      let mayBeOurs = begun !== null
+      const attempt = () => {
+        const ways = { counts, mayBeOurs }
+        mayBeOurs = true
+        return putRecord(connections.to(store, database), primary.nameOf(key), record, options, ways)
+      }
+      const outcome = await pairs.reached(attempt).catch(refusedDatabase)
       if (outcome === 'written') copied++
       else if (outcome === 'there' || outcome === 'gone') skipped++
       else fail(database, key, `It was not imported: ${outcome}`)
@@ -83,6 +87,8 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
     // A file that cannot be read says so when it is.
     if (begun === null && file.format === 'jsonl')
       task.total = await countLines(file.path, task.signal).catch(() => null)
+    // From now on a key that is there may be this job's.
+    if (begun === null) await task.save({ place: null })
     await inOrder(task, filePages(readRecords(file, begun?.place ?? null, task.signal)), 2, work)
     return report(task, options.dryRun ? 'would be imported' : 'imported and read again', [
       'Left: keys that were there already, and keys whose time of expiry has come.',

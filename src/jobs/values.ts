@@ -1,6 +1,8 @@
 import { ErrorReply, type Reply, SimpleReply } from '../resp/reply.ts'
+import { expiryOf, isSameExpiry } from './expiry.ts'
 import type { StoreConnection } from './store-connection.ts'
 import { readStream, type StreamValue, sameStream, streamWrites } from './stream-value.ts'
+import { atOneMoment } from './transaction.ts'
 
 /** What a key holds, in a form that files can keep: the same for equal keys. Texts are bytes. */
 export type KeyValue =
@@ -29,59 +31,103 @@ const READ_BYTES = 8 * 1024 * 1024
 /** A key that changes while it is read in pieces is read again, so often. */
 const MAX_READS = 3
 
-/** Reads what a key holds; null: it is not there; a text: why it cannot be read so. A large one is read in pieces. Rejects with StoreLost. */
-export async function readValue(
-  connection: StoreConnection,
-  name: Buffer,
-): Promise<{ of: KeyValue; expiresAtMs: number | null } | string | null> {
-  const [type, ttl] = await Promise.all([connection.ask(['TYPE', name]), connection.ask(['PTTL', name])])
-  if (!(type instanceof SimpleReply)) return `the store answers ${type instanceof ErrorReply ? type.code : 'no type'}`
-  if (type.text === 'none') return null
-  if (ttl instanceof ErrorReply) return `the store answers ${ttl.code}`
-  const of = await contentOf(connection, name, type.text)
-  if (of === null || typeof of === 'string') return of
-  return { of, expiresAtMs: typeof ttl === 'number' && ttl >= 0 ? Date.now() + ttl : null }
+/** What was read of one moment. */
+interface Found {
+  readonly of: KeyValue
+  readonly expiresAtMs: number | null
 }
 
-async function contentOf(connection: StoreConnection, name: Buffer, type: string): Promise<KeyValue | string | null> {
-  if (type === 'stream') {
-    const value = await readStream(connection, name)
-    return typeof value === 'string' ? value : { type, value }
-  }
-  const reads = READS[type]
-  if (reads === undefined) return readPayload(connection, name, type)
+/** Reads what a key holds; null: it is not there; a text: why it cannot be read so. A large one is read in pieces. Rejects with StoreLost. */
+export async function readValue(connection: StoreConnection, name: Buffer): Promise<Found | string | null> {
   for (let n = 0; n < MAX_READS; n++) {
-    const size = await connection.ask([reads.size, name])
-    if (size instanceof ErrorReply) return `the store answers ${size.code}`
-    const value = await reads.read(connection, name, Number(size))
-    if (value instanceof ErrorReply) return `the store answers ${value.code}`
-    if (value === null || (value.length === 0 && type !== 'string')) return null
-    const cannot = type === 'hash' ? await fieldExpiries(connection, name, value as readonly Buffer[]) : null
-    if (cannot !== null) return cannot
-    if (Number(size) <= reads.atOnce || (await connection.ask([reads.size, name])) === size)
-      return { type, value } as KeyValue
+    const type = await connection.ask(['TYPE', name])
+    if (!(type instanceof SimpleReply)) return `the store answers ${type instanceof ErrorReply ? type.code : 'no type'}`
+    if (type.text === 'none') return null
+    const found = await readOnce(connection, name, type.text)
+    if (found !== CHANGED) return found
   }
   return 'it is written to all the time'
 }
 
-/** What DUMP says of a key, whatever its type. */
-async function readPayload(connection: StoreConnection, name: Buffer, type: string): Promise<KeyValue | string | null> {
-  const payload = await connection.ask(['DUMP', name])
-  if (payload instanceof ErrorReply) return `the store answers ${payload.code}`
-  return payload === null ? null : { type: 'payload', of: type, value: payload as Buffer }
+const CHANGED = Symbol('another key has its name by now, or it has another time of expiry')
+
+async function readOnce(
+  connection: StoreConnection,
+  name: Buffer,
+  type: string,
+): Promise<Found | string | null | typeof CHANGED> {
+  if (type === 'stream') {
+    const found = await readStream(connection, name)
+    return typeof found === 'string' ? found : { of: { type, value: found.value }, expiresAtMs: expiryOf(found.ttlMs) }
+  }
+  const reads = READS[type]
+  const size = reads === undefined ? 0 : await connection.ask([reads.size, name])
+  if (size instanceof ErrorReply) return refusal(size)
+  const held =
+    reads !== undefined && Number(size) > reads.atOnce
+      ? await inPieces(connection, name, reads, Number(size))
+      : await whole(connection, name, type, reads?.whole ?? ['DUMP'])
+  if (held === CHANGED) return CHANGED
+  if (held instanceof ErrorReply) return refusal(held)
+  const { value, expiresAtMs } = held
+  if (value === null || (value.length === 0 && type !== 'string')) return null
+  if (reads === undefined) return { of: { type: 'payload', of: type, value: value as Buffer }, expiresAtMs }
+  const cannot = type === 'hash' ? await fieldExpiries(connection, name, value as readonly Buffer[]) : null
+  return cannot ?? { of: { type, value } as KeyValue, expiresAtMs }
+}
+
+type Content = Buffer | readonly Buffer[] | null
+type Held = { readonly value: Content; readonly expiresAtMs: number | null }
+
+/** The type, too: another key may have the name by now. */
+async function whole(
+  connection: StoreConnection,
+  name: Buffer,
+  type: string,
+  [command, ...options]: readonly string[],
+): Promise<Held | ErrorReply | typeof CHANGED> {
+  const reads = [
+    ['TYPE', name],
+    ['PTTL', name],
+    [command!, name, ...options],
+  ]
+  const replies = await atOneMoment(connection, reads)
+  if (replies instanceof ErrorReply) return replies
+  const [now, ttlMs, value] = replies
+  if (!(now instanceof SimpleReply) || now.text !== type) return CHANGED
+  return value instanceof ErrorReply ? value : { value: value as Content, expiresAtMs: expiryOf(ttlMs) }
+}
+
+async function inPieces(
+  connection: StoreConnection,
+  name: Buffer,
+  reads: Reads,
+  size: number,
+): Promise<Held | ErrorReply | typeof CHANGED> {
+  const expiresAtMs = expiryOf(await connection.ask(['PTTL', name]))
+  const value = await reads.pieces(connection, name, size)
+  if (value instanceof ErrorReply) return value
+  const [after, ttlMs] = await Promise.all([connection.ask([reads.size, name]), connection.ask(['PTTL', name])])
+  return after === size && isSameExpiry(expiryOf(ttlMs), expiresAtMs) ? { value, expiresAtMs } : CHANGED
+}
+
+function refusal({ code }: ErrorReply): string | typeof CHANGED {
+  return code === 'WRONGTYPE' ? CHANGED : `the store answers ${code}`
 }
 
 type Read = (
   connection: StoreConnection,
   name: Buffer,
   size: number,
-) => Promise<Buffer | readonly Buffer[] | ErrorReply | null>
+) => Promise<Buffer | readonly Buffer[] | ErrorReply>
 
 interface Reads {
   readonly size: string
   /** What is not larger is read by one command. */
   readonly atOnce: number
-  readonly read: Read
+  /** That command; the name is its second word. */
+  readonly whole: readonly string[]
+  readonly pieces: Read
 }
 
 const ELEMENTS = { atOnce: READ_ELEMENTS }
@@ -90,16 +136,21 @@ const READS: Readonly<Record<string, Reads>> = {
   string: {
     size: 'STRLEN',
     atOnce: READ_BYTES,
-    read: async (connection, name, size) => {
-      if (size <= READ_BYTES) return (await connection.ask(['GET', name])) as Buffer | ErrorReply | null
+    whole: ['GET'],
+    pieces: async (connection, name, size) => {
       const pieces = await ranges(connection, ['GETRANGE', name], size, READ_BYTES)
       return pieces instanceof ErrorReply ? pieces : Buffer.concat(pieces as Buffer[])
     },
   },
-  list: { ...ELEMENTS, size: 'LLEN', read: byIndex('LRANGE') },
-  zset: { ...ELEMENTS, size: 'ZCARD', read: byIndex('ZRANGE', 'WITHSCORES') },
-  set: { ...ELEMENTS, size: 'SCARD', read: byCursor('SMEMBERS', 'SSCAN', 1) },
-  hash: { ...ELEMENTS, size: 'HLEN', read: byCursor('HGETALL', 'HSCAN', 2) },
+  list: { ...ELEMENTS, size: 'LLEN', whole: ['LRANGE', '0', '-1'], pieces: byIndex('LRANGE') },
+  zset: {
+    ...ELEMENTS,
+    size: 'ZCARD',
+    whole: ['ZRANGE', '0', '-1', 'WITHSCORES'],
+    pieces: byIndex('ZRANGE', 'WITHSCORES'),
+  },
+  set: { ...ELEMENTS, size: 'SCARD', whole: ['SMEMBERS'], pieces: byCursor('SSCAN', 1) },
+  hash: { ...ELEMENTS, size: 'HLEN', whole: ['HGETALL'], pieces: byCursor('HSCAN', 2) },
 }
 
 function byIndex(command: string, ...options: string[]): Read {
@@ -126,9 +177,8 @@ async function ranges(
 }
 
 /** `per`: replies for one element, of which the first tells it. SCAN may give one twice. */
-function byCursor(whole: string, scan: string, per: number): Read {
-  return async (connection, name, size) => {
-    if (size <= READ_ELEMENTS) return (await connection.ask([whole, name])) as readonly Buffer[] | ErrorReply
+function byCursor(scan: string, per: number): Read {
+  return async (connection, name) => {
     const elements = new Map<string, readonly Buffer[]>()
     let cursor = '0'
     do {

@@ -533,6 +533,47 @@ test('what has changed since it was written down is written down again; restored
   expect(await target.client().get('there')).toBe('from the file')
 }, 240_000)
 
+test('a restore that has met a conflict goes on when that is gone, and what it has put back itself is none', async () => {
+  const migration = await startMigration([mirroredRoute({ phase: 'done' })])
+  running.push(migration)
+  const { source, target, understudy } = migration
+  const members = Array.from({ length: 3_000 }, (_, i) => `member ${(i * 7919) % 10_007}`)
+  const expiresAtMs = Date.now() + 600_000
+  for (const server of [source, target]) {
+    const redis = server.client()
+    await redis.set('text', 'a', 'PXAT', expiresAtMs)
+    await redis.rpush('list', ...members)
+    await redis.sadd('set', ...members)
+    await redis.hset('hash', Object.fromEntries(members.map((member, i) => [member, i])))
+    await redis.zadd('zset', ...members.flatMap((member, i) => [i % 100, member]))
+    await redis.xadd('stream', '1-1', 'field', 'value')
+    await redis.xgroup('CREATE', 'stream', 'group', '0')
+    await redis.xreadgroup('GROUP', 'group', 'consumer', 'STREAMS', 'stream', '>')
+    await redis.set('last', 'a')
+  }
+  const file = join(directory, 'backup')
+  await doJob(understudy, 'cleanup', 'all', { dryRun: false, backup: file })
+  const redis = source.client()
+  await redis.set('last', 'another')
+  const { id } = await startJob(understudy, 'restore', 'all', { file, onConflict: 'fail' })
+  expect(await over(understudy, id)).toMatchObject({ state: 'failed', error: expect.stringContaining('already') })
+  expect(await redis.dbsize()).toBe(7)
+
+  // So is one that somebody has changed since.
+  await steer(understudy, id, 'resume')
+  expect(await over(understudy, id)).toMatchObject({ state: 'failed' })
+  await redis.del('last')
+  await redis.srem('set', members[0]!)
+  await steer(understudy, id, 'resume')
+  expect(await over(understudy, id)).toMatchObject({ state: 'failed' })
+  await redis.sadd('set', members[0]!)
+  await redis.del('last')
+  await steer(understudy, id, 'resume')
+  expect(await over(understudy, id)).toMatchObject({ state: 'done', progress: { copied: 1, skipped: 6, failed: 0 } })
+  expect(await driftBetween(source, target, { ttlSlackMs: 1_000 })).toEqual([])
+  expect(await redis.keys('understudy:*')).toEqual([])
+}, 60_000)
+
 test('a source that takes no writes is waited for by cleanup and restore, and said to be: no key fails', async () => {
   const migration = await startMigration([mirroredRoute({ phase: 'done' })], (server) => fillStrings(server, 300))
   running.push(migration)

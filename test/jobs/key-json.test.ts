@@ -81,6 +81,18 @@ describe('a key as a line of JSON', () => {
     })
   })
 
+  test('keeps a time of expiry beyond 2^53, where a time to live of up to that ends', () => {
+    for (const expiresAtMs of [2 ** 53, 2 ** 53 + 1_795_000_000_000]) {
+      const record: KeyRecord = {
+        database: 0,
+        key: Buffer.from('a'),
+        of: { type: 'string', value: Buffer.from('b') },
+        expiresAtMs,
+      }
+      expect(recordOfLine(lineOf(record)!.toString())).toEqual(record)
+    }
+  })
+
   test.each([
     'no JSON',
     '{"value":"no key"}',
@@ -89,6 +101,7 @@ describe('a key as a line of JSON', () => {
     '{"key":"a","type":"unheard of","value":"b"}',
     '{"key":"a","value":"b","database":-1}',
     '{"key":"a","value":"b","expiresAtMs":"soon"}',
+    '{"key":"a","value":"b","expiresAtMs":1e300}',
     '{"key":"a","type":"stream","value":{"entries":[["today",["f","v"]]]}}',
     // What would come out as other bytes.
     '{"key":"a","value":{"base64":"!!!not base64!!!"}}',

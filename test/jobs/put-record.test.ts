@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { JobOptions } from '../../src/jobs/job.ts'
 import { putRecord } from '../../src/jobs/put-record.ts'
 import type { StoreConnection } from '../../src/jobs/store-connection.ts'
 import type { KeyRecord, KeyValue } from '../../src/jobs/values.ts'
@@ -8,16 +9,25 @@ const name = Buffer.from('k')
 const OK = new SimpleReply('OK')
 
 /** Puts a key where a store answers so, by the name of a command. */
-async function put(of: KeyValue, answers: Readonly<Record<string, Reply>>) {
+async function put(
+  of: KeyValue,
+  answers: Readonly<Record<string, Reply>>,
+  options: JobOptions = {},
+  mayBeOurs = false,
+) {
   const asked: string[][] = []
   const connection = {
     ask: async (args: readonly (Buffer | string | number)[]): Promise<Reply> => {
-      asked.push(args.map(String))
-      return answers[String(args[0])] ?? OK
+      const words = args.map(String)
+      asked.push(words)
+      const begun = asked.findLastIndex(([command]) => command === 'MULTI')
+      return words[0] === 'EXEC'
+        ? asked.slice(begun + 1, -1).map(([command]) => answers[command!]!)
+        : (answers[words[0]!] ?? OK)
     },
   } as unknown as StoreConnection
   const record: KeyRecord = { database: 0, key: name, of, expiresAtMs: null }
-  const outcome = await putRecord(connection, name, record, {}, true)
+  const outcome = await putRecord(connection, name, record, options, { counts: true, mayBeOurs })
   return { outcome, asked, commands: asked.map(([command]) => command) }
 }
 
@@ -46,4 +56,21 @@ test('a payload that the store takes is in it, whatever bytes it would give for 
   )
   expect(outcome).toBe('written')
   expect(commands).toEqual(['EXISTS', 'RESTORE', 'PEXPIRE', 'PERSIST', 'RENAMENX'])
+})
+
+test('a key that is there as it should be is a conflict, unless an earlier run may have written it', async () => {
+  const fails: JobOptions = { onConflict: 'fail' }
+  const payload: KeyValue = { type: 'payload', of: 'vectorset', value: Buffer.from('as it is') }
+  const isPayload = { ...reads, TYPE: new SimpleReply('vectorset'), DUMP: Buffer.from('as it is') }
+  for (const there of [{ EXISTS: 1 }, { EXISTS: 0, RENAMENX: 0 }]) {
+    expect(await put(text, { ...reads, ...there }, fails)).toMatchObject({ outcome: 'it is there already' })
+    expect(await put(text, { ...reads, ...there }, fails, true)).toMatchObject({ outcome: 'there' })
+    expect(await put(payload, { ...isPayload, ...there }, fails, true)).toMatchObject({ outcome: 'there' })
+  }
+  for (const [of, other] of [
+    [text, { ...reads, GET: Buffer.from('b') }],
+    [text, { ...reads, PTTL: 60_000 }],
+    [payload, { ...isPayload, DUMP: Buffer.from('as it was') }],
+  ] as const)
+    expect(await put(of, { ...other, EXISTS: 1 }, fails, true)).toMatchObject({ outcome: 'it is there already' })
 })

@@ -1,8 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { errorAnswer } from '../../src/admin/http-errors.ts'
-import { JOB_KINDS, type Job, type JobKind, type JobRequest } from '../../src/jobs/job.ts'
-import { JobStore } from '../../src/jobs/job-store.ts'
+import { JOB_KINDS, type Job, type JobKind, type JobOptions, type JobRequest } from '../../src/jobs/job.ts'
+import { JobStore, type ListedKey } from '../../src/jobs/job-store.ts'
 import { JobRunner, type JobWork, type WorkReport } from '../../src/jobs/runner.ts'
 import { diskTrouble } from '../../src/state/database.ts'
 import { openStateDatabase } from '../../src/state/state-database.ts'
@@ -217,4 +217,55 @@ test('the last job of a kind is known behind any number of others, and one that 
     ['export', 252],
     ['repair', 253],
   ])
+})
+
+test('however many were under way when the process ended, all go on, and none before one of its route that was asked for earlier', async () => {
+  const routes = Array.from({ length: 130 }, (_, i) => `route ${i}`)
+  for (const route of routes) store.enter(store.create('export', route, {}, Date.now()).id, 'running', Date.now())
+  store.create('verify', routes[0]!, {}, Date.now())
+  const begun: number[] = []
+  const { runner } = runnerOf(async ({ job }) => {
+    begun.push(job.id)
+    return REPORT
+  })
+  runner.goOn()
+  await eventually(() => expect(store.list({ states: ['done'] })).toHaveLength(131))
+  expect(begun.toSorted((one, other) => one - other)).toEqual(Array.from({ length: 131 }, (_, i) => i + 1))
+  expect(begun.indexOf(1)).toBeLessThan(begun.indexOf(131))
+})
+
+test('a job that counts as running, and that nobody does, can be ended', async () => {
+  const { runner } = runnerOf(async () => REPORT)
+  const { id } = store.create('export', 'all', {}, Date.now())
+  store.enter(id, 'running', Date.now())
+  expect(await runner.steer(id, 'pause')).toMatchObject({ state: 'paused' })
+  expect(await runner.steer(id, 'cancel')).toMatchObject({ state: 'cancelled' })
+})
+
+test('what the last verify of every key of a route has listed is known behind any number of verifies of other routes, or of samples', async () => {
+  let nowMs = 0
+  const verify = (route: string, lists: number, options: JobOptions = {}): number => {
+    const { id, progress } = store.create('verify', route, options, nowMs++)
+    store.enter(id, 'running', nowMs++)
+    const key = { database: 0, key: Buffer.from('k'), class: 'value', detail: 'It differs.' }
+    store.save(id, progress, null, Array<ListedKey>(lists).fill(key), 0)
+    store.enter(id, 'done', nowMs++, { report: { ...REPORT, clean: lists === 0, classes: {} } })
+    return id
+  }
+  const idsOf = (route: string): number[] => [...store.done(route, ['verify'])].map(({ id }) => id)
+  const sample = { sample: 0.1 }
+  verify('all', 1, sample)
+  const listed = [verify('all', 2), verify('all', 1, sample), verify('all', 1, sample)]
+  for (let i = 0; i < 250; i++) verify('other', 1)
+  for (let i = 0; i < 250; i++) verify('all', 0, sample)
+  store.create('verify', 'all', {}, nowMs++)
+  expect(idsOf('all').slice(200)).toEqual(listed.toReversed())
+  expect(listed.map((id) => store.countKeys(id))).toEqual([2, 1, 1])
+  // The last of every key is known also where it has found nothing. What was before it is settled.
+  const clean = verify('all', 0)
+  for (let i = 0; i < 250; i++) verify('all', 0, sample)
+  store.create('verify', 'all', {}, nowMs++)
+  expect(idsOf('all').slice(200)).toEqual([clean])
+  expect(listed.map((id) => store.countKeys(id))).toEqual([0, 0, 0])
+  expect(idsOf('other')).toHaveLength(200)
 })
