@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { isLoopback } from '../config/endpoint.ts'
 
 /**
@@ -12,8 +12,14 @@ import { isLoopback } from '../config/endpoint.ts'
  *   loopback address only loopback names are answered.
  */
 export interface Refusal {
-  readonly status: 401 | 403 | 415
+  readonly status: 400 | 401 | 403 | 415
   readonly message: string
+}
+
+/** A request of HTTP/1.1 has the header; one of 1.0 need not. Null: fine. */
+export function refuseWithoutHost({ httpVersion, headers }: IncomingMessage): Refusal | null {
+  if (headers.host !== undefined || httpVersion !== '1.1') return null
+  return { status: 400, message: 'the Host header is missing' }
 }
 
 /**

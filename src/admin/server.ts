@@ -8,7 +8,14 @@ import { stopping } from '../base/stop-steps.ts'
 import type { ListenTlsConfig } from '../config/config.ts'
 import type { Log } from '../observability/log.ts'
 import { errorFields } from '../observability/log-error.ts'
-import { isToken, type Refusal, refuseForeign, refuseForgedPage, refuseWithoutToken } from './access.ts'
+import {
+  isToken,
+  type Refusal,
+  refuseForeign,
+  refuseForgedPage,
+  refuseWithoutHost,
+  refuseWithoutToken,
+} from './access.ts'
 import { Assets } from './assets.ts'
 import type { Control } from './control.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -46,6 +53,9 @@ const REQUEST_TIMEOUT_MS = 10_000
 /** Beyond these a connection is closed at once: each takes a file, of which the clients of the data path need theirs. */
 const MAX_CONNECTIONS = 1_000
 
+/** Whoever leaves out the Host header is answered here, and not by Node, in whose answer there is nothing to read. */
+const ANSWER = { requireHostHeader: false }
+
 const COMMON_HEADERS = {
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
@@ -80,7 +90,7 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
 function buildServer({ control, host, token, tls, log }: AdminServerOptions, events: EventStreams): FastifyInstance {
   const certificates = tls === null ? null : new AdminCertificates(tls, log)
   const server = fastify({
-    https: certificates?.options ?? null,
+    ...(certificates === null ? { http: ANSWER } : { https: { ...certificates.options, ...ANSWER } }),
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: 'idle',
@@ -108,7 +118,7 @@ function buildServer({ control, host, token, tls, log }: AdminServerOptions, eve
         return refuseForgedPage(request.method, request.headers)
       return refuseWithoutToken(request.headers.authorization, token)
     }
-    const refused = refuseForeign(request.method, request.headers, host) ?? admit()
+    const refused = refuseWithoutHost(request.raw) ?? refuseForeign(request.method, request.headers, host) ?? admit()
     if (refused === null) return
     // Not Basic, though it is taken: a browser would ask for it in a window of its own, over the page's own login.
     if (refused.status === 401) reply.header('www-authenticate', 'Bearer realm="understudy"')

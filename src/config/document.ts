@@ -12,6 +12,7 @@ import {
   parseDocument,
   type YAMLError,
 } from 'yaml'
+import { withoutCredentials } from '../base/credentials.ts'
 import { expandVariables } from './expand.ts'
 import { type ConfigPath, formatPath, type Problem } from './problems.ts'
 
@@ -79,11 +80,11 @@ export class ConfigDocument {
     for (let length = 0; length <= path.length; length++) {
       if (this.#broken.has(JSON.stringify(path.slice(0, length)))) return
     }
-    this.#addAt(this.#problems, this.#offsetOf(path, at), formatPath(path), this.#withoutEnvironment(message))
+    this.#addAt(this.#problems, this.#offsetOf(path, at), formatPath(path), message)
   }
 
   warn(path: ConfigPath, message: string): void {
-    this.#addAt(this.#warnings, this.#offsetOf(path, 'value'), formatPath(path), this.#withoutEnvironment(message))
+    this.#addAt(this.#warnings, this.#offsetOf(path, 'value'), formatPath(path), message)
   }
 
   /** Whether the text at `path` refers to a variable. */
@@ -199,9 +200,11 @@ export class ConfigDocument {
     return this.#values.get('[]') ?? 0
   }
 
-  #addAt(list: Map<string, Problem>, offset: number, path: string, message: string): void {
+  #addAt(list: Map<string, Problem>, offset: number, path: string, text: string): void {
     const { line, col } = this.#lines.linePos(offset)
-    const problem = { line: Math.max(line, 1), column: Math.max(col, 1), path, message }
+    // A URL may stand where none is expected.
+    const message = withoutCredentials(this.#withoutEnvironment(text))
+    const problem = { line: Math.max(line, 1), column: Math.max(col, 1), path: withoutCredentials(path), message }
     // Those found first stay where they are.
     list.set(JSON.stringify(problem), problem)
   }

@@ -1,7 +1,8 @@
 import type { StoreConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import { KeyIndex } from './key-index.ts'
-import { commonKey, commonKeyOutside, type Segment } from './key-language.ts'
+import { commonKey, commonKeyOfSets, haveCommonKey, type Segment } from './key-language.ts'
+import { KeySet, Work } from './key-set.ts'
 import { keyspaceOf } from './keyspace.ts'
 import { comparePatterns, type KeyPattern } from './pattern.ts'
 import { segmentsOf } from './pattern-overlap.ts'
@@ -33,25 +34,49 @@ export function refuseCollisions(
     ...occupantsOf(route, route.source, 'source', stores),
     ...occupantsOf(route, route.target, 'target', stores),
   ])
+  const work = new Work()
+  const given = new GivenNames(
+    drafts.flatMap((route) => route.patterns.map(({ pattern }) => pattern)),
+    work,
+  )
+  const reported = new Set<string>()
+  const refuse = (earlier: Occupant, later: Occupant, message: string): void => {
+    // Point to a rename, since that is what has to change.
+    const culprit = later.rename === null && earlier.rename !== null ? earlier : later
+    const path = [...culprit.end.path, ...(culprit.rename === null ? [] : ['keys', culprit.pattern.text])]
+    const pair = `${JSON.stringify(path)} ${earlier.route.name} ${earlier.pattern.text} ${later.route.name} ${later.pattern.text}`
+    if (reported.has(pair)) return
+    reported.add(pair)
+    document.refuse(path as ConfigPath, message)
+  }
+  const withItself = new Set<KeyPattern>()
+  for (const [earlier, later] of pairsOf(occupants)) {
+    if (earlier.pattern !== later.pattern) continue
+    const message = selfCollision(earlier, later)
+    if (message === null) continue
+    withItself.add(later.pattern)
+    refuse(earlier, later, message)
+  }
+  for (const [earlier, later] of pairsOf(occupants)) {
+    // Names that have to change anyway are compared when they have.
+    if (earlier.pattern === later.pattern || withItself.has(earlier.pattern) || withItself.has(later.pattern)) continue
+    const message = collision(earlier, later, given)
+    if (message !== null) refuse(earlier, later, message)
+    // What is found from here on is said with care instead of exactly.
+    if (work.isDone && reported.size > 0) return
+  }
+}
+
+/** Those of one keyspace whose names begin and end alike, each pair once. */
+function* pairsOf(occupants: readonly Occupant[]): Generator<readonly [earlier: Occupant, later: Occupant]> {
   const inKeyspace = new Map(
     [...Map.groupBy(occupants, ({ keyspace }) => keyspace)].map(([keyspace, those]) => [keyspace, indexOf(those)]),
   )
-  const given = new GivenNames(drafts.flatMap((route) => route.patterns.map(({ pattern }) => pattern)))
-  const reported = new Set<string>()
   for (const later of occupants) {
     for (const earlier of inKeyspace.get(later.keyspace)!.near(later.names)) {
       // The rest come after it, and are compared in their turn.
       if (earlier === later) break
-      const message =
-        earlier.pattern === later.pattern ? selfCollision(earlier, later) : collision(earlier, later, given)
-      if (message === null) continue
-      // Point to a rename, since that is what has to change.
-      const culprit = later.rename === null && earlier.rename !== null ? earlier : later
-      const path = [...culprit.end.path, ...(culprit.rename === null ? [] : ['keys', culprit.pattern.text])]
-      const pair = `${JSON.stringify(path)} ${earlier.route.name} ${earlier.pattern.text} ${later.route.name} ${later.pattern.text}`
-      if (reported.has(pair)) continue
-      reported.add(pair)
-      document.refuse(path as ConfigPath, message)
+      yield [earlier, later]
     }
   }
 }
@@ -101,8 +126,8 @@ function selfCollision(source: Occupant, target: Occupant): string | null {
 function collision(a: Occupant, b: Occupant, given: GivenNames): string | null {
   if (isBareCatchAll(a) || isBareCatchAll(b) || changeOf(a.rename) === changeOf(b.rename)) return null
   // Before what is never given is found out: most have no name in common.
-  if (commonKey(a.names, b.names) === null) return null
-  const key = commonKeyOutside(a.names, b.names, [...given.neverBy(a, b.names), ...given.neverBy(b, a.names)])
+  if (!haveCommonKey(a.names, b.names, given.work)) return null
+  const key = commonKeyOfSets(given.namesOf(a), given.namesOf(b), given.work)
   if (key === null) return null
   if (sameOrigin(a, b, key) || sameOrigin(b, a, key)) return null
   const [renamed, other] = b.rename !== null ? [b, a] : [a, b]
@@ -122,24 +147,25 @@ function collision(a: Occupant, b: Occupant, given: GivenNames): string | null {
  *     cart:{user} -> basket:{user}    cart:{user}:lines is another route's    basket:{user}:lines
  */
 class GivenNames {
+  readonly work: Work
   readonly #patterns: KeyIndex<KeyPattern>
-  readonly #never = new Map<Occupant, KeyIndex<readonly Segment[]>>()
+  readonly #names = new Map<Occupant, KeySet>()
 
-  constructor(patterns: readonly KeyPattern[]) {
+  constructor(patterns: readonly KeyPattern[], work: Work) {
     this.#patterns = new KeyIndex(patterns, segmentsOf)
+    this.work = work
   }
 
-  /** Those that may be among `names`, too. */
-  neverBy(occupant: Occupant, names: readonly Segment[]): (readonly Segment[])[] {
-    let never = this.#never.get(occupant)
-    if (never === undefined) {
-      never = new KeyIndex(this.#allNeverBy(occupant), (language) => language)
-      this.#never.set(occupant, never)
+  namesOf(occupant: Occupant): KeySet {
+    let names = this.#names.get(occupant)
+    if (names === undefined) {
+      names = new KeySet(occupant.names, this.#neverBy(occupant), this.work)
+      this.#names.set(occupant, names)
     }
-    return never.near(names)
+    return names
   }
 
-  #allNeverBy({ pattern, rename }: Occupant): (readonly Segment[])[] {
+  #neverBy({ pattern, rename }: Occupant): (readonly Segment[])[] {
     // Keys that the pattern does not match would get no name by its rename.
     return this.#patterns.near(segmentsOf(pattern)).flatMap((other) => {
       if (comparePatterns(other, pattern) >= 0) return []

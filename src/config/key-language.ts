@@ -1,4 +1,5 @@
-import { alphabetOf, CaptureValues, compile, DEAD, literalsOf, nextOf } from './key-automaton.ts'
+import { alphabetOf, CaptureValues, compile, DEAD, literalsOf } from './key-automaton.ts'
+import { type KeySet, languageOf, type Walkable, Work } from './key-set.ts'
 
 /**
  * Which keys a pattern, or a rename's result, stands for - as a small automaton, so that questions about *all* keys are
@@ -16,8 +17,8 @@ export type Segment =
   | { readonly kind: 'rest' }
 
 /** A shortest key that both languages contain, or null when there is none. */
-export function commonKey(a: readonly Segment[], b: readonly Segment[]): Buffer | null {
-  if (differAtEnds(a, b)) return null
+export function commonKey(a: readonly Segment[], b: readonly Segment[], work = new Work()): Buffer | null {
+  if (!haveCommonKey(a, b, work)) return null
   const alphabet = alphabetOf([...literalsOf(a), ...literalsOf(b)])
   const left = compile(a, alphabet)
   const right = compile(b, alphabet)
@@ -34,59 +35,82 @@ export function commonKey(a: readonly Segment[], b: readonly Segment[]): Buffer 
     }
   }
   visit([left.closure(0), right.closure(0)], null, -1)
-  for (let step = queue.shift(); step !== undefined; step = queue.shift()) {
+  // By index: `shift` of a long queue copies it.
+  for (let i = 0; i < queue.length; i++) {
+    const step = queue[i]!
     if (step.left === left.accept && step.right === right.accept) return spell(step)
+    work.spend(alphabet.length)
     for (const byte of alphabet) visit([left.next(step.left, byte), right.next(step.right, byte)], step, byte)
   }
   return null
 }
 
-/** How many states of `commonKeyOutside` are looked at before it gives up. */
-const OUTSIDE_LIMIT = 20_000
+export function haveCommonKey(a: readonly Segment[], b: readonly Segment[], work: Work): boolean {
+  if (differAtEnds(a, b)) return false
+  const alphabet = alphabetOf([...literalsOf(a), ...literalsOf(b)])
+  return firstOfBoth(languageOf(a), languageOf(b), alphabet, work, Number.POSITIVE_INFINITY) !== null
+}
+
+/** How many states of two sets are looked at before their common key is given up. */
+const STATES_LIMIT = 20_000
 
 /**
- * A shortest key that both languages contain and none of `except` does; null when there is none. Where that is too much to find out (languages that no configuration has), a key that both
- * contain, whatever else does.
+ * A shortest key that is in both sets; null when there is none. Where that is too much to find out (languages that hardly a configuration has, or hundreds of such), a key that both
+ * languages contain, whatever the sets leave out.
  */
-export function commonKeyOutside(
-  a: readonly Segment[],
-  b: readonly Segment[],
-  except: readonly (readonly Segment[])[],
-): Buffer | null {
-  const shared = commonKey(a, b)
-  if (shared === null) return null
-  const outside = except.filter((other) => commonKey(a, other) !== null && commonKey(b, other) !== null)
-  if (outside.length === 0) return shared
-  const languages = [a, b, ...outside]
-  const alphabet = alphabetOf(languages.flatMap(literalsOf))
-  const automata = languages.map((language) => compile(language, alphabet))
-  const queue: SetStep[] = []
-  const seen = new Set<string>()
-  const visit = (sets: number[][], from: SetStep | null, byte: number): void => {
-    if (sets[0]!.length === 0 || sets[1]!.length === 0) return
-    const id = sets.join(' ')
+export function commonKeyOfSets(a: KeySet, b: KeySet, work: Work): Buffer | null {
+  const first = firstOfSets(a, b, work)
+  if (first === null) return null
+  const inBoth = (other: readonly Segment[]): boolean =>
+    haveCommonKey(a.segments, other, work) && haveCommonKey(b.segments, other, work)
+  const outside = first === undefined ? [] : [...a.except, ...b.except].filter(inBoth)
+  if (first === undefined || outside.length === 0) return commonKey(a.segments, b.segments, work)
+  // As an example a key of the bytes that matter.
+  const alphabet = alphabetOf([a.segments, b.segments, ...outside].flatMap(literalsOf))
+  return firstOfBoth(a, b, alphabet, work, STATES_LIMIT) ?? first
+}
+
+/** Whether `commonKeyOfSets` finds one. */
+export function haveCommonKeyOfSets(a: KeySet, b: KeySet, work: Work): boolean {
+  return firstOfSets(a, b, work) !== null
+}
+
+/** Null: there is none; undefined: too much to find out. */
+function firstOfSets(a: KeySet, b: KeySet, work: Work): Buffer | null | undefined {
+  if (!haveCommonKey(a.segments, b.segments, work)) return null
+  if (work.isDone) return undefined
+  return firstOfBoth(a, b, alphabetOf([a.named, b.named]), work, STATES_LIMIT)
+}
+
+/** The first of the shortest keys that both contain; null: there is none; undefined: given up. */
+function firstOfBoth(
+  a: Walkable,
+  b: Walkable,
+  alphabet: readonly number[],
+  work: Work,
+  limit: number,
+): Buffer | null | undefined {
+  const queue: Step[] = []
+  const seen = new Set<number>()
+  const visit = (left: number, right: number, from: Step | null, byte: number): void => {
+    if (left === DEAD || right === DEAD) return
+    const id = left * MAX_STATES + right
     if (seen.has(id)) return
     seen.add(id)
-    queue.push({ sets, from, byte })
+    queue.push({ left, right, from, byte })
   }
-  visit(
-    automata.map((automaton) => automaton.closure(0)),
-    null,
-    -1,
-  )
-  // By index: `shift` of a long queue copies it.
+  visit(a.start, b.start, null, -1)
   for (let i = 0; i < queue.length; i++) {
     const step = queue[i]!
-    const accepts = step.sets.map((states, which) => states.includes(automata[which]!.accept))
-    if (accepts[0]! && accepts[1]! && !accepts.slice(2).includes(true)) return spell(step)
-    if (queue.length > OUTSIDE_LIMIT) return shared
-    for (const byte of alphabet) {
-      const next = step.sets.map((states, which) => nextOf(automata[which]!, states, byte))
-      visit(next, step, byte)
-    }
+    if (a.accepts(step.left) && b.accepts(step.right)) return spell(step)
+    if (queue.length > limit || (limit === STATES_LIMIT && work.isDone)) return undefined
+    work.spend(alphabet.length)
+    for (const byte of alphabet) visit(a.next(step.left, byte), b.next(step.right, byte), step, byte)
   }
   return null
 }
+
+const MAX_STATES = 2 ** 26
 
 /**
  * A shortest value that a capture followed by `inner` can take and one followed by `outer` cannot; null when there is none, so
@@ -164,11 +188,6 @@ interface Path {
 interface Step extends Path {
   readonly left: number
   readonly right: number
-}
-
-/** The states of several automata, each a set. */
-interface SetStep extends Path {
-  readonly sets: readonly number[][]
 }
 
 function spell(step: Path): Buffer {

@@ -69,7 +69,7 @@ function read(path: string, again: boolean): string {
   const unreadable = (reason: string, cause?: unknown): UnderstudyError =>
     new UnderstudyError(
       'CONFIG_UNREADABLE',
-      `the configuration ${path} cannot be read: ${reason}; name a YAML file with --config`,
+      `the configuration ${path} cannot be read: ${reason}; name a YAML file (serve and explain: with --config)`,
       { cause },
     )
   let bytes: Buffer

@@ -1,14 +1,9 @@
-import { commonKey, commonKeyOutside, type Segment } from './key-language.ts'
+import { commonKey, type Segment } from './key-language.ts'
 import type { KeyPattern } from './pattern.ts'
 
 /** Whether one key can match both patterns. Exact. */
 export function overlap(a: KeyPattern, b: KeyPattern): boolean {
   return commonKey(segmentsOf(a), segmentsOf(b)) !== null
-}
-
-/** A key that matches both patterns and none of `except`; null: there is none. */
-export function keyOfBoth(a: KeyPattern, b: KeyPattern, except: readonly KeyPattern[]): Buffer | null {
-  return commonKeyOutside(segmentsOf(a), segmentsOf(b), except.map(segmentsOf))
 }
 
 /** The language of a pattern. Made once: a large configuration asks for it with every other pattern. */

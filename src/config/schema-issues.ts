@@ -65,7 +65,7 @@ function report(
     for (const inner of issue.issues) document.refuse(path, inner.message, 'key')
   } else if (issue.code === 'invalid_union') {
     const branch = closestBranch(issue.errors)
-    if (branch === null) document.refuse(path, mustBe(issue.errors.flat().map(expectationOf), value))
+    if (branch === null) document.refuse(path, mustBe(issue.errors.flat().flatMap(expectationsOf), value))
     else for (const inner of branch) report(document, schema, inner, raw, base, inside)
   } else {
     document.refuse(path, messageFor(issue, value))
@@ -75,7 +75,7 @@ function report(
 function messageFor(issue: Issue, value: unknown): string {
   switch (issue.code) {
     case 'invalid_type':
-      return value === undefined ? 'is missing' : mustBe([expectationOf(issue)], value)
+      return value === undefined ? 'is missing' : mustBe(expectationsOf(issue), value)
     case 'invalid_value': {
       const allowed = issue.values.map(String)
       const written = typeof value === 'string' ? `${JSON.stringify(value)} is not ` : 'must be '
@@ -108,12 +108,14 @@ function closestBranch(branches: readonly (readonly Issue[])[]): readonly Issue[
 }
 
 function isMismatch(issue: Issue): boolean {
+  if (issue.code === 'invalid_union') return closestBranch(issue.errors) === null
   return issue.code === 'invalid_type' || issue.code === 'invalid_value'
 }
 
-function expectationOf(issue: Issue): string {
-  if (issue.code === 'invalid_value') return issue.values.map(String).join(' or ')
-  if (issue.code !== 'invalid_type') return ''
+function expectationsOf(issue: Issue): string[] {
+  if (issue.code === 'invalid_union') return issue.errors.flat().flatMap(expectationsOf)
+  if (issue.code === 'invalid_value') return [issue.values.map(String).join(' or ')]
+  if (issue.code !== 'invalid_type') return []
   const expected: Readonly<Record<string, string>> = {
     string: 'a text',
     number: 'a number',
@@ -123,17 +125,23 @@ function expectationOf(issue: Issue): string {
     record: 'a map',
     array: 'a list',
   }
-  return expected[issue.expected] ?? issue.expected
+  return [expected[issue.expected] ?? issue.expected]
 }
 
 function mustBe(expectations: readonly string[], value: unknown): string {
-  const kinds = [...new Set(expectations.filter((expectation) => expectation !== ''))]
-  const hint =
-    kinds.includes('a text') && typeof value === 'object'
-      ? '; put quotes around a pattern with braces, as in "job:{rest}"'
-      : ''
-  const quote = kinds.includes('a text') && typeof value === 'number' ? '; put quotes around it' : ''
-  return `must be ${kinds.join(' or ')}, not ${kindOf(value)}${hint}${quote}`
+  const kinds = [...new Set(expectations)]
+  if (kinds.includes('a whole number') && typeof value === 'number') return 'must be a whole number'
+  // `.nan` and `.inf`
+  if (kinds.includes('a number') && typeof value === 'number') return 'must be a finite number'
+  return `must be ${kinds.join(' or ')}, not ${kindOf(value)}${hintFor(kinds, value)}`
+}
+
+function hintFor(kinds: readonly string[], value: unknown): string {
+  if (value === null) return '; write a value, or leave it out'
+  if (!kinds.includes('a text')) return ''
+  if (typeof value === 'number') return '; put quotes around it'
+  const isNumber = kinds.includes('a number') || kinds.includes('a whole number')
+  return isRecord(value) && !isNumber ? '; put quotes around a pattern with braces, as in "job:{rest}"' : ''
 }
 
 function refuseKey(document: ConfigDocument, path: ConfigPath, known: readonly string[]): void {

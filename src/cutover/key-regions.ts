@@ -1,8 +1,10 @@
 import type { Config, EndConfig, RouteConfig } from '../config/config.ts'
 import { KeyIndex } from '../config/key-index.ts'
+import { haveCommonKeyOfSets } from '../config/key-language.ts'
+import { KeySet, Work } from '../config/key-set.ts'
 import { keyspaceOf } from '../config/keyspace.ts'
 import { comparePatterns, KeyPattern } from '../config/pattern.ts'
-import { keyOfBoth, overlap, segmentsOf } from '../config/pattern-overlap.ts'
+import { segmentsOf } from '../config/pattern-overlap.ts'
 import { KeyRename } from '../config/rename.ts'
 import { changeOf } from '../config/rename-change.ts'
 import { unservedDatabases } from '../config/unserved-databases.ts'
@@ -48,13 +50,16 @@ export function keyRegions(old: Config, next: Config, same: SameKeyspaces): KeyR
   const unserved = unservedDatabases(next)
   const widens = [...unservedDatabases(old).keys()].some((database) => !unserved.has(database))
   const [indexBefore, indexAfter] = [indexOf(before), indexOf(after)]
+  const work = new Work()
+  const wonBefore = setsOf(indexBefore, work)
+  const wonAfter = setsOf(indexAfter, work)
   for (const one of before) {
     for (const other of indexAfter.near(segmentsOf(one.pattern))) {
       const alike = one.pattern.text === other.pattern.text
       // A key of both would have been the other's before, and would be this one's now.
       if (!alike && stays.has(one.pattern.text) && known.has(other.pattern.text)) continue
       const isOwn = alike && one.route.name === other.route.name
-      if (!isOwn && !haveCommonKey(one, other, indexBefore, indexAfter)) continue
+      if (!isOwn && !haveCommonKeyOfSets(wonBefore(one), wonAfter(other), work)) continue
       regions.push({
         before: one.route,
         after: other.route,
@@ -93,22 +98,23 @@ function indexOf(rules: readonly Rule[]): KeyIndex<Rule> {
   return new KeyIndex(rules, ({ pattern }) => segmentsOf(pattern))
 }
 
-/** Whether some key is won by the one before and by the other after. */
-function haveCommonKey(one: Rule, other: Rule, before: KeyIndex<Rule>, after: KeyIndex<Rule>): boolean {
-  if (!overlap(one.pattern, other.pattern)) return false
-  const winners = [
-    ...moreSpecific(before, one.pattern, other.pattern),
-    ...moreSpecific(after, other.pattern, one.pattern),
-  ]
-  return keyOfBoth(one.pattern, other.pattern, winners) !== null
-}
-
-/** Of those that can take a key of both patterns from the first: all begin with what every key of both begins with. */
-function moreSpecific(rules: KeyIndex<Rule>, than: KeyPattern, and: KeyPattern): KeyPattern[] {
-  const narrower = than.literalPrefix.length > and.literalPrefix.length ? than : and
-  return rules
-    .near(segmentsOf(narrower))
-    .flatMap(({ pattern }) => (comparePatterns(pattern, than) < 0 ? [pattern] : []))
+/** What each rule wins: the keys of its pattern that no more specific one has. */
+function setsOf(rules: KeyIndex<Rule>, work: Work): (rule: Rule) => KeySet {
+  const sets = new Map<Rule, KeySet>()
+  return (rule) => {
+    let set = sets.get(rule)
+    if (set === undefined) {
+      const own = segmentsOf(rule.pattern)
+      const winners = rules.near(own).filter(({ pattern }) => comparePatterns(pattern, rule.pattern) < 0)
+      set = new KeySet(
+        own,
+        winners.map(({ pattern }) => segmentsOf(pattern)),
+        work,
+      )
+      sets.set(rule, set)
+    }
+    return set
+  }
 }
 
 function placesOf(config: Config, { route, pattern }: Rule, same: SameKeyspaces): KeyPlaces {

@@ -1,3 +1,5 @@
+import { withoutCredentials } from '../base/credentials.ts'
+
 /**
  * The only fields a log line can have. Everything else is left out, so no key, value or credential gets into a log by being
  * passed along in some object: there is no field for it. Counts are numbers: `keys` is how many, never which.
@@ -82,6 +84,6 @@ export function safeFields(fields: object, safeText: (text: string) => string): 
 export function safeText(text: string, secrets: Iterable<string>): string {
   let safe = text
   for (const secret of secrets) safe = safe.replaceAll(secret, '***')
-  safe = safe.replace(/(\w:\/\/)[^\s/]*@/g, '$1***@').replace(/\p{Cc}+/gu, ' ')
+  safe = withoutCredentials(safe).replace(/\p{Cc}+/gu, ' ')
   return safe.length > MAX_TEXT_LENGTH ? `${safe.slice(0, MAX_TEXT_LENGTH)}...` : safe
 }

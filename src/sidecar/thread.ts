@@ -18,6 +18,7 @@ export class DataPathThread {
   readonly #worker: Worker
   readonly #pending = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>()
   #nextId = 1
+  #isStarted = false
   #ended = false
 
   /** `onDeath`: the thread ended without being asked to: a defect, the process cannot go on. */
@@ -40,6 +41,7 @@ export class DataPathThread {
   }
 
   start(config: Config, endpoints: Readonly<Record<string, Endpoint>>): Promise<number[]> {
+    this.#isStarted = true
     return this.#ask({ kind: 'start', config, endpoints }) as Promise<number[]>
   }
 
@@ -99,7 +101,8 @@ export class DataPathThread {
   async stop(graceMs: number): Promise<void> {
     if (this.#ended) return
     try {
-      await this.#ask({ kind: 'stop', graceMs })
+      // Where the process could not start there is nothing to stop, and the thread may still be loading.
+      if (this.#isStarted) await this.#ask({ kind: 'stop', graceMs })
     } finally {
       await this.#worker.terminate()
       this.#ended = true

@@ -325,6 +325,7 @@ describe('errors', () => {
 describe('what is no request', () => {
   test.each([
     ['a path that cannot be decoded', 'GET /% HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n', 400, 'USAGE'],
+    ['no Host header', 'GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n', 400, 'USAGE'],
     ['bytes that are not HTTP', '*1\r\n$4\r\nPING\r\n', 400, 'USAGE'],
     ['headers without an end', `GET / HTTP/1.1\r\nx: ${'a'.repeat(20_000)}\r\n\r\n`, 431, 'ADMIN_REFUSED'],
   ])('%s is answered as every error is', async (_what, bytes, status, code) => {

@@ -104,6 +104,18 @@ const cases: Record<string, string> = {
   ].join('\n'),
   'values of the wrong kind': `${STORES}${ROUTES}listen: 5 #! must be a list, not a number\nlog: warn #! must be a map`,
   'a number where a text is expected': `stores:\n  old: { url: redis://a, password: 12345 } #! put quotes around it\n  new: redis://b\n${ROUTES}`,
+  'an option of the wrong unit': `${STORES}${ROUTES}clients: { outputBuffer: { soft: 64xb } } #! "64xb" is not a size`,
+  'a map or a list where an amount is expected': `${STORES}${ROUTES}clients:\n  max: [1] #! must be a number or a text, not a list\n  outputBuffer: { hard: { x: 1 } } #! must be a text or a number, not a map`,
+  'nothing where a value is expected': [
+    'stores:',
+    '  old: { url: redis://a, password: } #! must be a text or a map, not nothing; write a value, or leave it out',
+    '  new:',
+    '    url: redis://b',
+    '    timeout: #! not nothing; write a value, or leave it out',
+    `${ROUTES}clients: #! must be a map, not nothing; write a value, or leave it out`,
+  ].join('\n'),
+  'numbers that are not whole': `stores:\n  old: redis://a\n  new: { url: redis://b, database: 1.5 } #! must be a whole number\n${ROUTES}clients: { max: .nan } #! must be a finite number`,
+  'stores that are none': `stores: redis://a #! must be a map from names\n${ROUTES}`,
   'a bad JSON path': `${STORES}${ROUTES.replace(' }\n', ', compare: { ignore: { json: [updatedAt] } } } #! begins with "$."')}`,
 
   'variables that are missing': `stores: { old: redis://a, new: "redis://\${NO_HOST}" } #! NO_HOST is not set\n${ROUTES}stateDir: \${1} #! only`,
@@ -311,11 +323,18 @@ describe('a problem', () => {
       `stores: { old: redis://a, new: redis://b }\n${ROUTES}log: { level: "\${SECRET}" }\nstateDir: { x: "\${SECRET}" }\n`,
       `stores: { old: redis://a, new: redis://b }\n${ROUTES}- { name: x, keys: ["\${SECRET}{"], source: "\${SECRET}" }\n`,
       `stores: { old: { url: redis://a, password: { env: X, ${secret}: y }, new: redis://b }\n${ROUTES}`,
+      ...['log: { level: URL }', 'stateDir: [URL]', 'cutover: { holdTimeout: URL }', 'clients: { URL: 1 }'].map(
+        (part) => `${STORES}${ROUTES}${part.replace('URL', `"redis://u:${secret}@h"`)}\n`,
+      ),
+      ...['phase: URL', 'compare: { decode: [URL] }', 'target: { store: new, keys: { a: URL } }'].map(
+        (part) =>
+          `${STORES}${ROUTES}- { name: x, keys: [a], source: old, ${part.replace('URL', `"redis://u:${secret}@h{"`)} }\n`,
+      ),
     ]
     for (const text of texts) {
       const problems = problemsOf(text, { SECRET: secret })
       expect(problems.length, text).toBeGreaterThan(0)
-      for (const { message } of problems) expect(message, text).not.toContain(secret)
+      for (const { path, message } of problems) expect(`${path}: ${message}`, text).not.toContain(secret)
     }
   })
 

@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { comparePatterns, KeyPattern } from '../../src/config/pattern.ts'
-import { keyOfBoth, overlap } from '../../src/config/pattern-overlap.ts'
+import { overlap, segmentsOf } from '../../src/config/pattern-overlap.ts'
 import { keyRegions } from '../../src/cutover/key-regions.ts'
 import { transitions } from '../../src/cutover/transition.ts'
 import { allKeysUpTo, arbitraryPatternText } from '../config/arbitrary-pattern.ts'
+import { commonKeyOutside } from '../config/common-key-outside.ts'
 import { configOf, type RouteOptions } from '../support/data-path.ts'
 
 const NONE = new Map<string, string>()
@@ -37,12 +38,23 @@ test('a key of two patterns and of no other is found exactly when there is one',
       const fits = (key: Buffer) =>
         [one, other].every((wanted) => wanted.matches(key, 0, key.length)) &&
         !except.some((unwanted) => unwanted.matches(key, 0, key.length))
-      const found = keyOfBoth(one, other, except)
+      const found = commonKeyOutside(segmentsOf(one), segmentsOf(other), except.map(segmentsOf))
       if (found === null) expect(keys.find(fits)).toBeUndefined()
       else expect(fits(found)).toBe(true)
     }),
     { numRuns: 300 },
   )
+})
+
+test('many patterns that have keys in common, and make place for as many, are divided exactly', () => {
+  const tables = ['a', 'b'].map((letter) =>
+    Array.from({ length: 16 }, (_, i) => `{tenant}:${letter}${String.fromCharCode(0x61 + i)}${'o'.repeat(i)}:{id}`),
+  )
+  const [before, after] = tables.map((keys) =>
+    config({ name: 'some', keys, source: 'old' }, { name: 'rest', keys: ['*'], source: 'old' }),
+  ) as [never, never]
+  // Every key of two patterns may be one of them before and the other after, and each one of none.
+  expect(keyRegions(before, after, NONE)).toHaveLength(17 * 17)
 })
 
 test('every key has a region that says which route it had and which it has', () => {
