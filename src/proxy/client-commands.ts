@@ -71,6 +71,12 @@ export function clientCommand(session: Session, view: CommandView, spec: Command
   }
 }
 
+/** The server does not know this subcommand, and says so before anything else: since Redis 7. Those of DEBUG are no commands to it. */
+export function isUnknownSubcommand({ path }: Session, view: CommandView, spec: CommandSpec): boolean {
+  if (path.server.redis < 7 || view.argc === 1 || spec.name.startsWith('DEBUG')) return false
+  return spec.subcommands !== null || spec.absent
+}
+
 /** As Redis says it of a container's subcommand. */
 export function unknownSubcommand(view: CommandView): string {
   const container = textArg(view, 0).toUpperCase()

@@ -8,25 +8,31 @@ import type { Session } from './session.ts'
 
 /** `CLIENT LIST [TYPE type] [ID id ...]`; of Valkey since 8.1 with the words of CLIENT KILL. */
 export function listClients(session: Session, view: CommandView): void {
+  const all = [...session.path.sessions]
   const wanted = view.argc === 2 ? () => true : listFilter(session, view)
   if (typeof wanted === 'string') return session.answerError(wanted)
-  let lines = ''
-  for (const client of session.path.sessions) if (wanted(client)) lines += `${describe(client, session, view)}\n`
-  session.answer(text(session, lines))
+  const listed = Array.isArray(wanted) ? named(wanted, all) : all.filter(wanted)
+  session.answer(text(session, listed.map((client) => `${describe(client, session, view)}\n`).join('')))
 }
 
-function listFilter(session: Session, view: CommandView): Filter | string {
+function named(ids: readonly number[], clients: readonly Session[]): Session[] {
+  const byId = new Map(clients.map((client) => [client.id, client]))
+  return ids.flatMap((id) => byId.get(id) ?? [])
+}
+
+/** Ids: the clients are listed in their order, as often as each was named. */
+function listFilter(session: Session, view: CommandView): Filter | number[] | string {
   if (view.argc === 3) return SYNTAX_ERROR
   if (session.path.server.valkey >= 8.1) return valkeyFilters(session, view, false)
   const option = wordArg(view, 2)
   if (option === 'ID') {
-    const ids = new Set<number>()
+    const ids: number[] = []
     for (let i = 3; i < view.argc; i++) {
       const id = integerArg(view, i)
       if (id === null) return 'ERR Invalid client ID'
-      ids.add(id)
+      ids.push(id)
     }
-    return (client) => ids.has(client.id)
+    return ids
   }
   if (option !== 'TYPE' || view.argc > 4) return SYNTAX_ERROR
   const type = typeNamed(session.path, textArg(view, 3))

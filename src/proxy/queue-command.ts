@@ -4,6 +4,7 @@ import type { CommandView } from '../resp/command-view.ts'
 import { planCommand } from '../routing/plan.ts'
 import { FUNCTIONS_CHANGING, FUNCTIONS_UNREAD, isFunctionCall, refusesMadeUpNames } from '../routing/plan-script.ts'
 import { refuseServerWide } from '../routing/server-wide.ts'
+import { isUnknownSubcommand } from './client-commands.ts'
 import { changesSubscriptions, inMulti, PLACEHOLDER, placeholderOf, refusalInMulti } from './own-answers.ts'
 import { frameOf, type TransactionParts } from './transaction-parts.ts'
 import { TransactionSubscriptions } from './transaction-subscriptions.ts'
@@ -64,7 +65,7 @@ export function queueCommand(transaction: TransactionParts, view: CommandView, s
     transaction.subscriptionChanges.queued(view, spec)
   }
   const pipeline = transaction.open()
-  if (!complete) transaction.abortedAt ??= queue.commands.length
+  if (!complete || isUnknownSubcommand(session, view, spec)) transaction.abortedAt ??= queue.commands.length
   queue.commands.push(queued)
   transaction.push(pipeline, session, bytes, session.order.assign())
   return true

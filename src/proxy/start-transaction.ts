@@ -1,8 +1,9 @@
 import type { KnownScript } from '../command/script-book.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { FRAME } from '../resp/encode.ts'
+import { errorFrame, FRAME } from '../resp/encode.ts'
 import { noConnectionLeft } from './borrow.ts'
+import { showToMonitors } from './monitor-feed.ts'
 import { enterPin, leavePin } from './pin.ts'
 import type { Session } from './session.ts'
 import { Transaction } from './transaction.ts'
@@ -23,10 +24,9 @@ export function startTransaction(session: Session, view: CommandView, spec: Comm
       session.answerError('ERR EXEC without MULTI')
       return true
     case 'DISCARD':
-      session.answerError('ERR DISCARD without MULTI')
-      return true
     case 'UNWATCH':
-      session.answer(FRAME.OK)
+      session.answer(spec.name === 'UNWATCH' ? FRAME.OK : errorFrame('ERR DISCARD without MULTI'))
+      if (session.path.monitors.size > 0) showToMonitors(session, view, spec)
       return true
     case 'MULTI': {
       called.length = 0

@@ -1,7 +1,7 @@
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import { refuseByArity } from './arity.ts'
-import { unknownSubcommand } from './client-commands.ts'
+import { isUnknownSubcommand, unknownSubcommand } from './client-commands.ts'
 import { forward } from './forward.ts'
 import type { Session } from './session.ts'
 
@@ -9,13 +9,13 @@ import type { Session } from './session.ts'
 export function refuseWhileSubscribed(session: Session, view: CommandView, spec: CommandSpec | null): boolean {
   // That it is unknown comes first at a server, too, in words of its own.
   if (spec === null) return forward(session, view, null)
-  // So does a subcommand of a container, since Redis 7.
-  if (view.argc > 1 && (spec.subcommands !== null || spec.absent) && session.path.server.redis >= 7) {
+  // So does a subcommand of a container.
+  if (isUnknownSubcommand(session, view, spec)) {
     session.answerError(unknownSubcommand(view))
     return true
   }
   if (refuseByArity(session, view, spec)) return true
-  const { name } = spec
+  const name = spec.name.startsWith('DEBUG') ? 'DEBUG' : spec.name
   const refusal = `Can't execute '${name.toLowerCase().replace(' ', '|')}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`
   session.answerError(name === 'EXEC' ? `EXECABORT Transaction discarded because of: ${refusal}` : `ERR ${refusal}`)
   return true

@@ -295,5 +295,7 @@ const EMPTY = Buffer.alloc(0)
 const CRLF = Buffer.from('\r\n')
 
 function printable(byte: number): string {
+  // As an error of one line has it.
+  if (byte === CR || byte === LF) return ' '
   return byte >= 32 && byte < 127 ? String.fromCharCode(byte) : '?'
 }

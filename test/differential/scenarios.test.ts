@@ -275,7 +275,13 @@ const SCENARIOS: Readonly<Record<string, string>> = {
     a: SET k w
     multi b: CLIENT LIST ID $a
     a: EXEC
-    multi b: CLIENT LIST ID $a`,
+    multi b: CLIENT LIST ID $a
+    a: MULTI
+    a: GET k
+    a: OBJECT NOSUCH
+    a: SET k w
+    multi b: CLIENT LIST ID $a
+    a: DISCARD`,
   'CLIENT UNBLOCK': `
     a> BLPOP nothing 0
     b: PING
@@ -295,6 +301,7 @@ const SCENARIOS: Readonly<Record<string, string>> = {
     a: SUBSCRIBE ch
     a: GET k
     a: NOSUCH
+    a: OBJECT NOSUCH
     a: PING
     a: PING hello
     a: SET k

@@ -84,6 +84,14 @@ test('CLIENT KILL MAXAGE ends clients of that age, before a store that knows it'
   await other.closed
 })
 
+test('CLIENT LIST ID lists clients in the order of the ids, as often as each is named', async () => {
+  const raw = await startBefore('7.0.15')
+  const other = await path.raw()
+  const [a, b] = [await raw.ask('CLIENT', 'ID'), await other.ask('CLIENT', 'ID')].map((reply) => reply.slice(1).trim())
+  const list = await raw.ask('CLIENT', 'LIST', 'ID', b!, a!, '123456789', b!)
+  expect([...list.matchAll(/^id=(\d+) /gm)].map(([, id]) => id)).toEqual([b, a, b])
+})
+
 test('CLIENT LIST counts the bytes that are kept for a client', async () => {
   const raw = await startBefore('7.0.15')
   const other = await path.raw()

@@ -308,6 +308,8 @@ test('MONITOR shows what Understudy answers itself, without passwords, and each 
     ['hello', 2, 'AUTH', name, 'secret', 'SETNAME', 'y'],
     ['echo', 'between'],
     ['select', 3],
+    ['discard'],
+    ['unwatch'],
     ['multi'],
     ['set', 'k', 'v'],
     ['exec'],
@@ -323,6 +325,8 @@ test('MONITOR shows what Understudy answers itself, without passwords, and each 
     '"hello" "2" "AUTH" "(redacted)" "(redacted)" "SETNAME" "y"',
     '"echo" "between"',
     '"select" "3"',
+    '"discard"',
+    '"unwatch"',
     '"multi"',
     '"set" "k" "v"',
     '"exec"',
@@ -342,6 +346,16 @@ test.each([2, 3] as const)('MONITOR said again is passed over, as by the server 
     monitor.destroy()
     other.destroy()
   }
+})
+
+test('a subscriber is refused DEBUG by its name alone: to a server its subcommands are no commands', async () => {
+  const client = await path.raw()
+  await client.ask('SUBSCRIBE', 'ch')
+  for (const words of [
+    ['DEBUG', 'PROTOCOL', 'push'],
+    ['DEBUG', 'SLEEP', '0'],
+  ])
+    expect(await client.ask(...words)).toMatch(/^-ERR Can't execute 'debug': only /)
 })
 
 test('a monitor that subscribes in RESP2 may say as little as any subscriber', async () => {

@@ -111,6 +111,7 @@ describe('CommandParser', () => {
     [`*${'1'.repeat(30)}\r\n`, 'Protocol error: invalid multibulk length'],
     [`*${'1'.repeat(70_000)}`, 'Protocol error: too big mbulk count string'],
     ['*1\r\n+PING\r\n', "Protocol error: expected '$', got '+'"],
+    ['*2\r\n\r\n\r\n', "Protocol error: expected '$', got ' '"],
     ['*1\r\n$-1\r\n', 'Protocol error: invalid bulk length'],
     ['*1\r\n$01\r\na\r\n', 'Protocol error: invalid bulk length'],
     ['*1\r\n$1x\r\na\r\n', 'Protocol error: invalid bulk length'],
