@@ -1,4 +1,4 @@
-import type { LuaExpression, LuaFunction, LuaOutline, LuaVariable } from './lua-outline.ts'
+import type { LuaExpression, LuaFunction, LuaName, LuaOutline, LuaVariable } from './lua-outline.ts'
 import { type LuaPaths, walkedBy } from './lua-paths.ts'
 
 /**
@@ -28,19 +28,26 @@ export class DeclaredKeys {
   /** Of local names, as far as they have been followed. */
   readonly #keyVariables = new Map<LuaVariable, boolean>()
   readonly #listVariables = new Map<LuaVariable, boolean>()
+  /** Variables, and global names, in whose value something may be changed. */
+  readonly #touched = new Set<LuaVariable | string>()
   /** All parameters of those. */
   readonly #calledByServer = new Set<readonly LuaVariable[]>()
+  readonly #answers: ReadonlySet<LuaExpression>
 
   constructor(outline: LuaOutline, paths: LuaPaths) {
     this.#outline = outline
     this.paths = paths
     this.#findRegistered()
     const names = outline.expressions.filter((expression) => expression.kind === 'name')
+    this.#answers = new Set(
+      outline.returned.flatMap(({ values, by }) => (by === null || this.#calledByServer.has(by) ? values : [])),
+    )
     const read = this.#readings()
-    this.changedBy = new Set(names.filter((name) => this.#isList(name) && !read.has(name)).map(({ from }) => from))
-    this.namedBy = new Set(names.filter((name) => this.#isList(name) || this.isKey(name)).map(({ from }) => from))
+    for (const name of names) if (!read.has(name)) this.#touch(name)
+    this.changedBy = new Set(names.filter((name) => this.isList(name) && !read.has(name)).map(({ from }) => from))
+    this.namedBy = new Set(names.filter((name) => this.isList(name) || this.isKey(name)).map(({ from }) => from))
     this.countedBy = new Set(
-      outline.expressions.flatMap((length) => (length.kind === 'length' && this.#isList(length.of) ? [length.to] : [])),
+      outline.expressions.flatMap((length) => (length.kind === 'length' && this.isList(length.of) ? [length.to] : [])),
     )
     this.passedOn = new Set(outline.variables.flatMap((variable) => this.#givenWords(variable)))
   }
@@ -51,7 +58,7 @@ export class DeclaredKeys {
       case 'group':
         return this.isKey(expression.inner)
       case 'index':
-        return this.#isList(expression.object)
+        return this.isList(expression.object)
       case 'name': {
         const { variable } = expression
         if (variable === null || variable.assigned) return false
@@ -73,8 +80,13 @@ export class DeclaredKeys {
       expression.kind === 'call' &&
       UNPACK.has(this.paths.calledIn(expression)) &&
       expression.args.length > 0 &&
-      this.#isList(expression.args[0]!)
+      this.isList(expression.args[0]!)
     )
+  }
+
+  /** It is the server that takes it, as the answer of the script. */
+  isAnswer(expression: LuaExpression): boolean {
+    return this.#answers.has(expression)
   }
 
   /** As the last argument it may stand for several, or for none. */
@@ -84,14 +96,28 @@ export class DeclaredKeys {
     )
   }
 
-  #isList(expression: LuaExpression): boolean {
+  /** The list of arguments: `ARGV`, or the second parameter of a function of a library. Nothing but a string is put into it. */
+  isArguments(expression: LuaExpression): boolean {
+    if (expression.kind !== 'name' || !this.isUntouched(expression)) return false
+    const { variable } = expression
+    if (variable === null) return this.paths.of(expression) === 'ARGV'
+    if (variable.value !== null) return this.isArguments(variable.value)
+    return [...this.#calledByServer].some((parameters) => parameters[1] === variable)
+  }
+
+  /** What is in the table of this name stays as it was given: it is only read, by whatever names it has. */
+  isUntouched({ variable, text }: LuaName): boolean {
+    return variable === null ? !this.#touched.has(text) : !variable.assigned && !this.#touched.has(variable)
+  }
+
+  isList(expression: LuaExpression): boolean {
     if (expression.kind !== 'name') return false
     const { variable, text } = expression
     if (variable === null) return text === 'KEYS' && !this.paths.isRedefined(text)
     if (variable.assigned) return false
     let known = this.#listVariables.get(variable)
     if (known === undefined) {
-      known = this.#lists.has(variable) || (variable.value !== null && this.#isList(variable.value))
+      known = this.#lists.has(variable) || (variable.value !== null && this.isList(variable.value))
       this.#listVariables.set(variable, known)
     }
     return known
@@ -101,7 +127,7 @@ export class DeclaredKeys {
   #isWalkedKey(variable: LuaVariable): boolean {
     if (variable.walked?.place !== 1 || variable.walked.values.length > 1) return false
     const walked = walkedBy(variable, this.paths)
-    return walked.length === 1 && this.#isList(walked[0]!)
+    return walked.length === 1 && this.isList(walked[0]!)
   }
 
   #findRegistered(): void {
@@ -122,17 +148,23 @@ export class DeclaredKeys {
 
   /** Where the list is only read. */
   #readings(): Set<LuaExpression> {
-    const { variables, returned } = this.#outline
+    const { variables } = this.#outline
     const read = this.paths.readings()
     for (const { value, assigned } of variables) if (value !== null && !assigned) read.add(value)
-    // The server takes it.
-    for (const { values, by } of returned)
-      if (by === null || this.#calledByServer.has(by)) for (const value of values) read.add(value)
+    for (const value of this.#answers) read.add(value)
     return read
   }
 
+  /** By whatever names it was given before. */
+  #touch({ variable, text }: LuaName): void {
+    const touched = variable ?? text
+    if (this.#touched.has(touched)) return
+    this.#touched.add(touched)
+    if (variable?.value?.kind === 'name') this.#touch(variable.value)
+  }
+
   #givenWords({ value, assigned }: LuaVariable): number[] {
-    if (value === null || assigned || !(this.isKey(value) || this.#isList(value))) return []
+    if (value === null || assigned || !(this.isKey(value) || this.isList(value))) return []
     return Array.from({ length: value.to - value.from + 1 }, (_, i) => value.from + i)
   }
 }

@@ -78,7 +78,7 @@ const COMPUTED: Readonly<Record<string, string>> = {
   SORT: 'nothing without `STORE`; as sent, or with `BY` or `GET` of other keys its destination is copied',
   'BLESS SET': COPIED,
   'BLESS CLEAR': COPIED,
-  EVAL: 'run again where its source does the same anywhere (under other names: if it only reaches its keys by them), else the keys that it declares are copied; others that it writes the primary names, and they are copied',
+  EVAL: 'run again where its source does the same anywhere (under other names: if it only reaches its keys by them; on servers that write numbers in other ways: if it computes none that it writes), else the keys that it declares are copied; others that it writes the primary names, and they are copied',
   EVALSHA: 'as `EVAL`; where the source has not passed by, the keys that it declares are copied',
   FCALL:
     'as `EVAL`, by what the function does alone; run again only where the shadow was sent its library through Understudy',

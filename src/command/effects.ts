@@ -1,5 +1,5 @@
 import type { Reply } from '../resp/reply.ts'
-import type { ScriptFacts } from './script-analysis.ts'
+import type { ScriptFacts } from './script-facts.ts'
 
 export type Args = readonly Buffer[]
 
@@ -20,6 +20,8 @@ export interface EffectContext {
   readonly told?: boolean
   /** True where every key has the same name on both sides and is mirrored, so that a script finds there what it finds here. */
   readonly sameNames?: boolean
+  /** True where both stores are known to put down numbers, and to order what is in a table of a script, alike. */
+  readonly sameMake?: boolean
   /** Each of these keys has the application's name on both sides. Absent: they have. */
   readonly namedAlike?: (keys: Args) => boolean
 }

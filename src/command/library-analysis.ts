@@ -4,8 +4,9 @@ import { luaOutline } from './lua-parser.ts'
 import { LuaPaths, type Registration } from './lua-paths.ts'
 import { type LuaToken, luaTokens } from './lua-tokens.ts'
 import { ModuleState } from './module-state.ts'
-import { Analysis, aliasesIn, bothOf, type ScriptFacts, UNREADABLE } from './script-analysis.ts'
+import { Analysis, aliasesIn } from './script-analysis.ts'
 import { UNTOLD } from './script-commands.ts'
+import { bothOf, type ScriptFacts, UNREADABLE } from './script-facts.ts'
 import type { CommandTable } from './table.ts'
 
 /** What can be told of the functions of a library by reading it. */

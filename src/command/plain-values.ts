@@ -42,9 +42,7 @@ export class PlainValues {
           : !this.#keys.maySpread(expression)
       case 'index':
         return (
-          this.#keys.isKey(expression) ||
-          this.#paths.of(expression.object) === 'ARGV' ||
-          this.#isList(expression.object)
+          this.#keys.isKey(expression) || this.#keys.isArguments(expression.object) || this.#isList(expression.object)
         )
       case 'name':
         if (this.#keys.isKey(expression)) return true
@@ -58,7 +56,8 @@ export class PlainValues {
   #isList(expression: LuaExpression): boolean {
     if (expression.kind === 'call')
       return CALL.test(this.#paths.calledIn(expression)) && this.#answersBy(expression, LISTS)
-    return expression.kind === 'name' && isConstant(expression) && this.#isList(expression.variable.value)
+    if (expression.kind !== 'name' || !isConstant(expression) || !this.#keys.isUntouched(expression)) return false
+    return this.#isList(expression.variable.value)
   }
 
   /** It calls one of these commands. In RESP3, which the script may ask for, more of their answers are tables. */
@@ -77,7 +76,7 @@ function isConstant(
 
 const CALL = /^(?:redis|server)\.p?call$/
 /** What they answer is a number or a string, or nothing. */
-const VALUES: ReadonlySet<string> = new Set([
+export const VALUES: ReadonlySet<string> = new Set([
   ...['GET', 'GETDEL', 'GETEX', 'GETSET', 'GETRANGE', 'SUBSTR', 'STRLEN', 'APPEND', 'SETRANGE', 'SETNX', 'MSETNX'],
   ...['INCR', 'INCRBY', 'DECR', 'DECRBY', 'GETBIT', 'SETBIT', 'BITCOUNT', 'BITPOS', 'BITOP', 'PFADD', 'PFCOUNT'],
   ...['EXISTS', 'DEL', 'UNLINK', 'PERSIST', 'EXPIREAT', 'PEXPIREAT', 'RENAMENX', 'TOUCH'],
@@ -88,7 +87,7 @@ const VALUES: ReadonlySet<string> = new Set([
   ...['ZREMRANGEBYLEX', 'ZUNIONSTORE', 'ZINTERSTORE', 'ZRANGESTORE', 'XLEN', 'XDEL', 'XACK'],
 ])
 /** Lists of such. */
-const LISTS: ReadonlySet<string> = new Set([
+export const LISTS: ReadonlySet<string> = new Set([
   ...['MGET', 'HMGET', 'LRANGE', 'SMISMEMBER'],
   ...['ZRANGE', 'ZREVRANGE', 'ZRANGEBYSCORE', 'ZREVRANGEBYSCORE', 'ZRANGEBYLEX', 'ZREVRANGEBYLEX', 'ZMSCORE'],
 ])

@@ -1,3 +1,4 @@
+import { AlikeValues } from './alike-values.ts'
 import { DeclaredKeys } from './declared-keys.ts'
 import { KeyArguments } from './key-arguments.ts'
 import type { LuaExpression, LuaOutline } from './lua-outline.ts'
@@ -13,35 +14,13 @@ import {
   NO_QUEUE,
   PUBLISHING,
   RELATIVE,
+  SCORES,
   UNTOLD,
   VARYING,
 } from './script-commands.ts'
+import { INERT, type ScriptFacts, UNREADABLE } from './script-facts.ts'
 import type { CommandSpec } from './spec.ts'
 import type { CommandTable } from './table.ts'
-
-/** What can be told of a script by reading it. In doubt it is taken for the worse. */
-export interface ScriptFacts {
-  /** It calls something that may write. */
-  readonly writes: boolean
-  /** Why two servers with the same data need not do the same for it; null: they do. */
-  readonly varies: string | null
-  /** Every key that it uses is one of its KEYS. */
-  readonly declaresKeys: boolean
-  /** It does more with the names of its KEYS than to hand them to commands as keys, or what it calls answers with names: they may be in its reply. */
-  readonly tellsNames: boolean
-  /** It asks for keys that it does not name: KEYS, SCAN, RANDOMKEY, DBSIZE. */
-  readonly asksForAllKeys: boolean
-  /**
-   * What it does to other keys may depend on what is in a list, a sorted set or a stream, which clients may wait on: it does more with them than to change one and not to look at the answer.
-   */
-  readonly looksIntoQueues: boolean
-  /** What it writes a server does not tell in full to clients that track keys: consumer groups and times of hash fields are left out, and what database a key is in. */
-  readonly untold: boolean
-  /** It may call commands whose names it makes, or is given as arguments. */
-  readonly computesCommands: boolean
-  /** Channels that it publishes to; null: one that it computes, or anything may happen. */
-  readonly publishesTo: readonly (string | null)[]
-}
 
 /**
  * Reads a Lua script (EVAL): whether it may be carried out again on the shadow. Libraries of functions: `library-analysis.ts`.
@@ -61,50 +40,6 @@ export function analyseScript(source: string, commands: CommandTable): ScriptFac
   return UNTOLD.test(source) ? { ...facts, untold: true } : facts
 }
 
-export const UNREADABLE: ScriptFacts = {
-  writes: true,
-  varies: 'it cannot be read',
-  declaresKeys: false,
-  tellsNames: true,
-  asksForAllKeys: true,
-  looksIntoQueues: true,
-  untold: true,
-  computesCommands: true,
-  publishesTo: [null],
-}
-
-/** Of a script that is made of the two. */
-export function bothOf(one: ScriptFacts, other: ScriptFacts): ScriptFacts {
-  return {
-    writes: one.writes || other.writes,
-    varies: one.varies ?? other.varies,
-    declaresKeys: one.declaresKeys && other.declaresKeys,
-    tellsNames: one.tellsNames || other.tellsNames,
-    asksForAllKeys: one.asksForAllKeys || other.asksForAllKeys,
-    looksIntoQueues: one.looksIntoQueues || other.looksIntoQueues,
-    untold: one.untold || other.untold,
-    computesCommands: one.computesCommands || other.computesCommands,
-    publishesTo: channelsOf(one.publishesTo, other.publishesTo),
-  }
-}
-
-function channelsOf(one: ScriptFacts['publishesTo'], other: ScriptFacts['publishesTo']): ScriptFacts['publishesTo'] {
-  if (other.length === 0) return one
-  return one.length === 0 ? other : [...new Set([...one, ...other])]
-}
-
-const INERT: ScriptFacts = {
-  writes: false,
-  varies: null,
-  declaresKeys: true,
-  tellsNames: false,
-  asksForAllKeys: false,
-  looksIntoQueues: false,
-  untold: false,
-  computesCommands: false,
-  publishesTo: [],
-}
-
 function reachesOut({ kind, text }: LuaToken): boolean {
   return kind === 'name' && (API.has(text) || OPAQUE.has(text) || text === 'KEYS')
 }
@@ -119,8 +54,10 @@ export class Analysis {
   readonly #keys: DeclaredKeys
   readonly #keyArguments: KeyArguments
   readonly #plain: PlainValues
+  readonly #alike: AlikeValues
   #writes = false
   #varies: string | null = null
+  #variesByServer = false
   #declaresKeys = true
   #tellsNames = false
   #asksForAllKeys = false
@@ -146,6 +83,7 @@ export class Analysis {
     this.#calls = aliases
     this.#keyArguments = new KeyArguments(keys)
     this.#plain = new PlainValues(tokens, keys)
+    this.#alike = new AlikeValues(tokens, outline, keys, this.#plain)
     if (keys.changedBy.size > 0 && words.some((word) => keys.changedBy.has(word))) this.#declaresKeys = false
   }
 
@@ -154,6 +92,7 @@ export class Analysis {
     return {
       writes: this.#writes,
       varies: this.#varies,
+      variesByServer: this.#variesByServer,
       declaresKeys: this.#declaresKeys,
       tellsNames: this.#tellsNames || this.#keyArguments.tellsNames(this.#tokens, this.#words),
       asksForAllKeys: this.#asksForAllKeys,
@@ -199,6 +138,7 @@ export class Analysis {
     } else if (name === 'math' && !this.#isOfMath(i)) this.#doubt('it may use random numbers')
     else if (name === 'tostring' && !this.#isOfPlainValue(i))
       this.#doubt('it may write where something lies in memory (tostring)')
+    else if (ENCODERS.has(name)) this.#lookAtEncoder(i)
     else if (OWN.has(name)) this.#doubt(`it uses ${name}`)
     else if (HIDING.has(name)) this.#doubt(HIDES)
     else if (UNORDERED.has(name)) this.#doubt(`it walks a table in no order (${name})`)
@@ -214,6 +154,14 @@ export class Analysis {
   #isOfPlainValue(i: number): boolean {
     const [arg] = this.#outline.calls.get(i + 1)?.args ?? []
     return arg !== undefined && this.#plain.has(arg)
+  }
+
+  /** `cjson.encode(...)` */
+  #lookAtEncoder(i: number): void {
+    const member = this.#text(i + 1) === '.' ? this.#text(i + 2) : ''
+    if (member === 'decode' || member === 'unpack' || member === 'null') return
+    const call = this.#outline.calls.get(i + 3)
+    if (call === undefined || !call.args.every((arg) => this.#alike.isEncodedAlike(arg))) this.#variesByServer = true
   }
 
   #lookAtApi(i: number): void {
@@ -257,7 +205,15 @@ export class Analysis {
     }
     const why = this.#variesBy(name, args)
     if (why !== null) this.#doubt(why)
+    if (!args.every((arg) => this.#alike.has(arg)) || this.#usesScores(name, args, start, open))
+      this.#variesByServer = true
     if (!this.#keyArguments.areDeclared(subcommandOf(spec, args), args)) this.#declaresKeys = false
+  }
+
+  /** It asks for scores, and does more than to answer with them. */
+  #usesScores(name: string, args: readonly LuaExpression[], start: number, open: number): boolean {
+    if (!SCORES.has(name) && !this.#alike.mayAskForScores(name, args)) return false
+    return this.#isUsed(start) && !this.#keys.isAnswer(this.#outline.calls.get(open)!)
   }
 
   /** Something is done with the value of what begins at `start`: it is no statement. A string before it may be a part of one. */
@@ -326,6 +282,7 @@ const UNORDERED: ReadonlySet<string> = new Set(['pairs', 'next'])
 /** Behind these an error does not end the script: what only one server refuses (out of memory, a right that is missing) need not show in the answer, by which the two are compared. */
 const HIDING: ReadonlySet<string> = new Set(['pcall', 'xpcall'])
 const HIDES = 'it may go on behind an error (pcall)'
+const ENCODERS: ReadonlySet<string> = new Set(['cjson', 'cmsgpack'])
 /** Of the memory and the threads of each server. */
 const OWN: ReadonlySet<string> = new Set(['coroutine', 'collectgarbage', 'gcinfo'])
 const OPAQUE: ReadonlySet<string> = new Set([

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { analyseScript, type ScriptFacts } from './script-analysis.ts'
+import { analyseScript } from './script-analysis.ts'
+import type { ScriptFacts } from './script-facts.ts'
 import type { CommandTable } from './table.ts'
 
 /** A script whose source has been seen. */

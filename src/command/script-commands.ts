@@ -46,6 +46,12 @@ export function isUntold(name: string): boolean {
 
 const UNTOLD_ALONE = new RegExp(`^(?:${UNTOLD.source})$`, 'i')
 
+/** They answer with numbers that servers do not write alike: scores, and places on the earth. Others do where they are asked for scores. */
+export const SCORES: ReadonlySet<string> = new Set([
+  ...['ZSCORE', 'ZMSCORE', 'ZINCRBY', 'ZPOPMIN', 'ZPOPMAX', 'ZMPOP', 'BZPOPMIN', 'BZPOPMAX', 'BZMPOP', 'GEOPOS'],
+])
+export const WITH_SCORES = /^(?:Z(?:REV)?RANGE(?:BYSCORE)?|Z(?:REV)?RANK|ZUNION|ZINTER|ZDIFF|ZADD)$/
+
 /** By chance, by time, by an order that is each server's own, by what is each server's own, or by its floating point. */
 export const VARYING: ReadonlySet<string> = new Set([
   ...[

@@ -1,6 +1,6 @@
 import { steadyNowMs } from '../base/clock.ts'
 import type { Args, EffectContext } from '../command/effects.ts'
-import type { ScriptFacts } from '../command/script-analysis.ts'
+import type { ScriptFacts } from '../command/script-facts.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
@@ -330,6 +330,7 @@ export class Mirror {
       canAsk: true,
       scriptFacts: this.#scriptFacts,
       sameNames: this.#context.routes.scriptsMeanTheSame,
+      sameMake: primary.make !== null && primary.make === shadow.make,
       namedAlike: this.#namedAlike,
     }
   }

@@ -1,6 +1,6 @@
 import type { Args } from '../command/effects.ts'
-import type { ScriptFacts } from '../command/script-analysis.ts'
 import type { KnownScript } from '../command/script-book.ts'
+import type { ScriptFacts } from '../command/script-facts.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { argsOf, type CommandView } from '../resp/command-view.ts'

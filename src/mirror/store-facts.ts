@@ -10,6 +10,8 @@ export interface StoreFacts {
   readonly hasFieldTimes: boolean
   /** Redis 8.0, Valkey 9.0 or newer: HSETEX is known. */
   readonly hasHsetex: boolean
+  /** The same of two that put down the numbers of a script, and order what is in its tables, alike. Null: not known. */
+  readonly make: string | null
 }
 
 /** A store that nobody has asked yet is taken for one of this decade: what it then refuses is copied. */
@@ -19,6 +21,7 @@ export const UNKNOWN_STORE: StoreFacts = {
   countsEntries: true,
   hasFieldTimes: true,
   hasHsetex: false,
+  make: null,
 }
 
 /** `version`: `redis_version` of INFO; null: not known. Valkey says 7.2.4 there whatever its own version, `valkey`, and knows at least what that did. */
@@ -33,7 +36,14 @@ export function storeFacts(clockOffsetMs: number, version: string | null, valkey
     countsEntries: major >= 7,
     hasFieldTimes: major > 7 || (major === 7 && minor >= 4) || isValkey9,
     hasHsetex: major >= 8 || isValkey9,
+    make: makeOf(major, minor, numbersIn(valkey)),
   }
+}
+
+/** Redis has written numbers in as few digits as it takes since 7.2. Valkey does so, and changes how tables are kept. */
+function makeOf(major: number, minor: number, valkey: readonly number[] | null): string {
+  if (valkey !== null) return `valkey ${valkey.join('.')}`
+  return major > 7 || (major === 7 && minor >= 2) ? 'redis since 7.2' : 'redis before 7.2'
 }
 
 function numbersIn(version: string | null): [major: number, minor: number] | null {

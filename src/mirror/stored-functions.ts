@@ -1,5 +1,5 @@
 import { analyseLibrary, type LibraryFacts } from '../command/library-analysis.ts'
-import { type ScriptFacts, UNREADABLE } from '../command/script-analysis.ts'
+import { type ScriptFacts, UNREADABLE } from '../command/script-facts.ts'
 import type { CommandTable } from '../command/table.ts'
 import type { KnownFunction } from '../routing/plan-script.ts'
 import { digestOf, type Library } from './function-list.ts'

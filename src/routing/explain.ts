@@ -2,7 +2,8 @@ import { effectSummary } from '../command/effect-summaries.ts'
 import { handlingRowOf } from '../command/handling.ts'
 import { findKeys, KeyPositions } from '../command/keys.ts'
 import { asRead } from '../command/read-only-script.ts'
-import { analyseScript, type ScriptFacts } from '../command/script-analysis.ts'
+import { analyseScript } from '../command/script-analysis.ts'
+import type { ScriptFacts } from '../command/script-facts.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandTable } from '../command/table.ts'
 import type { Config } from '../config/config.ts'
@@ -129,13 +130,15 @@ function mirrored(
 /** The same distinctions as the effect of EVAL makes (`command/effects/server.ts`). */
 function script(
   sort: 'script' | 'function',
-  { writes, varies, declaresKeys, tellsNames }: ScriptFacts,
+  { writes, varies, variesByServer, declaresKeys, tellsNames }: ScriptFacts,
   names: { readonly same: boolean; readonly renamed: boolean },
 ): string {
   if (!writes) return `no: the ${sort} only reads`
   if (declaresKeys && varies !== null) return `its keys are copied: ${varies}`
   if (declaresKeys && tellsNames && names.renamed)
     return `its keys are copied: the ${sort} does more with their names than to reach them, and they have others there`
+  if (declaresKeys && variesByServer)
+    return `run again where both servers put down numbers and tables alike (both Redis before 7.2, both Redis since 7.2, or Valkey of one version)${sort === 'script' ? '' : ' and its library was loaded through Understudy'}; else its keys are copied`
   if (declaresKeys)
     return sort === 'script'
       ? 'run again: the script does the same anywhere'

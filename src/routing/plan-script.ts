@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { analyseScript, type ScriptFacts, UNREADABLE } from '../command/script-analysis.ts'
+import { analyseScript } from '../command/script-analysis.ts'
+import { type ScriptFacts, UNREADABLE } from '../command/script-facts.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandTable } from '../command/table.ts'
 import type { CommandView } from '../resp/command-view.ts'

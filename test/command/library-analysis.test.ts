@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { analyseLibrary } from '../../src/command/library-analysis.ts'
-import type { ScriptFacts } from '../../src/command/script-analysis.ts'
+import type { ScriptFacts } from '../../src/command/script-facts.ts'
 import { CommandTable } from '../../src/command/table.ts'
 
 const table = CommandTable.builtin()

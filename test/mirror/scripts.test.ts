@@ -146,6 +146,32 @@ describe('any other script', () => {
   )
 
   test.each([
+    ['7.0.15', '8.0.3', false],
+    ['7.0.15', '6.2.14', true],
+    ['7.2.0', '8.0.3', true],
+    ['8.0.3', null, false],
+  ])(
+    'that writes numbers which it computes has its keys copied between servers that put them down differently: from %s to %s, run again: %s',
+    async (from, to, isRunAgain) => {
+      await start(false)
+      path.runtime.setFacts('old', 0, from)
+      path.runtime.setFacts('new', 0, to)
+      const app = path.client()
+      const take = "redis.call('hset', KEYS[1], 'tokens', 10 - 0.1 * ARGV[1]) return 1"
+      await app.eval(take, 1, 'bucket', 3)
+      await app.eval("redis.call('set', KEYS[1], redis.call('zscore', KEYS[2], 'm') or '') return 1", 2, 's', 'z')
+      await app.eval("redis.call('set', KEYS[1], cjson.encode({id = ARGV[1], n = 5, at = 7}))", 1, 'json', 'x')
+      await settled(path)
+      expect(counters()).toMatchObject(isRunAgain ? { applied: 3, copied: 0 } : { applied: 0, copied: 4 })
+      // Most scripts compute none.
+      await app.eval("redis.call('hset', KEYS[1], 'a', ARGV[1]) return redis.call('incr', KEYS[2])", 2, 'h', 'n', 'x')
+      await settled(path)
+      expect(counters().applied).toBe(isRunAgain ? 4 : 1)
+      expect(await driftBetween(old, fresh)).toEqual([])
+    },
+  )
+
+  test.each([
     "redis.call('sadd', KEYS[1], KEYS[2])",
     "redis.call('set', KEYS[1], #KEYS[2])",
     "redis.call('hset', KEYS[1], 'kind', string.match(KEYS[2], '^%a+'))",

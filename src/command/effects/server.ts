@@ -42,7 +42,9 @@ export const SERVER_EFFECTS: Readonly<Record<string, EffectRule>> = {
  * |-------------------------------------|------------------------------------------------------------|
  * | only reads                          | nothing                                                    |
  * | does the same anywhere, to its KEYS | the same call                                              |
- * | varies, or does more with the names | its KEYS copied                                            |
+ * | varies, or does on servers of       | its KEYS copied                                            |
+ * | different makes, as these are       |                                                            |
+ * | does more with the names            | its KEYS copied                                            |
  * | of KEYS than to reach them, and     |                                                            |
  * | they are others there               |                                                            |
  * | uses further keys, or was not seen, | its KEYS copied; the others are copied when the primary    |
@@ -60,14 +62,15 @@ function script(args: Args, _reply: Reply, context: EffectContext): Effect {
   if (facts === null && context.told === true) return copy(...keys)
   if (facts === null) return keys.length === 0 ? { ...UNDECLARED, keys } : copy(...keys)
   if (!facts.writes) return NOTHING
+  const varies = facts.varies !== null || (facts.variesByServer && context.sameMake !== true)
   if (facts.declaresKeys) {
     if (keys.length === 0) return NOTHING
-    const differs = facts.varies !== null || (facts.tellsNames && context.namedAlike?.(keys) === false)
+    const differs = varies || (facts.tellsNames && context.namedAlike?.(keys) === false)
     return differs ? copy(...keys) : { kind: 'replay', copies: [], doubt: null }
   }
   if (context.told === true && !facts.untold && !mayBeUntold) return copy(...keys)
   if (!context.sameNames) return { ...UNDECLARED, keys, keysMissing: true }
-  return { kind: 'replay', copies: facts.varies === null ? [] : keys, doubt: UNDECLARED.reason }
+  return { kind: 'replay', copies: varies ? keys : [], doubt: UNDECLARED.reason }
 }
 
 /** `redis.call(ARGV[1], ...)`: an argument that may be such a command. */
