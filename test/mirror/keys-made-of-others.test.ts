@@ -117,7 +117,7 @@ test('what does to each of its keys what it says itself is not copied, nor are t
   await app.zunionstore('d', 2, 'x', 'y')
   await eventually(() => expect(dirtied(path)).toBe(1))
   await settled(path)
-  expect(await fresh.client().zrange('d', 0, -1, 'WITHSCORES')).toEqual(['m', '2'])
+  expect(await fresh.client().zscore('d', 'm')).toBe('2')
 })
 
 test('once the shadow is said to be complete nothing is copied, until another phase begins', async () => {
