@@ -51,6 +51,8 @@ async function handle(request: Request): Promise<unknown> {
       return runtime!.jobs.wrote(request.number, request.doubtful)
     case 'altered-sources':
       return runtime!.setAlteredSources(request.routes)
+    case 'complete-shadows':
+      return runtime!.setCompleteShadows(request.routes, request.generation)
     case 'read-pairs':
       return runtime!.jobs.readPairs(request.database, request.list)
     case 'verified':

@@ -185,6 +185,15 @@ export class Completeness {
     })
   }
 
+  /** Routes whose shadow, between the ends that they have in `config`, lacks nothing that the primary holds. */
+  completeShadows(config: Config): string[] {
+    const isComplete = (route: RouteConfig): boolean => {
+      const { shadow } = rolesOf(route.phase)
+      return shadow !== null && this.#isKnown(config, route) && this.of(route.name)!.incomplete !== shadow
+    }
+    return config.routes.filter(isComplete).map(({ name }) => name)
+  }
+
   /** Keys are deleted at that end from now on. */
   cleaned(route: string, end: EndName, nowMs: number): void {
     this.#owed.settle()

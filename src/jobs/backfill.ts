@@ -7,7 +7,7 @@ import type { ListedKey } from './job-store.ts'
 import { LEFT_TO_MIRROR, Pairs } from './pairs.ts'
 import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
-import { countKeys, scan } from './scan.ts'
+import { countKeys, scanned } from './scan.ts'
 import type { ScanPosition } from './scan-position.ts'
 import { StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
@@ -54,12 +54,13 @@ export async function backfill(environment: JobEnvironment, task: Task): Promise
     const begun = task.checkpoint as Checkpoint | null
     if (begun === null) task.total = await pairs.reached(() => countKeys(connections, config, primary.storeName))
     if (begun === null || begun.at !== null) {
-      const pages = scan(task, connections, config, primary.storeName, begun?.at ?? null)
-      await inOrder(
-        task,
-        routePages(pages, primary, (at): Checkpoint => ({ at })),
-        PAGES,
-        work,
+      await scanned(task, connections, config, primary.storeName, begun?.at ?? null, (pages) =>
+        inOrder(
+          task,
+          routePages(pages, primary, (at): Checkpoint => ({ at })),
+          PAGES,
+          work,
+        ),
       )
     }
     return report(task)

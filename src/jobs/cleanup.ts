@@ -5,7 +5,7 @@ import { inOrder, type PageResult, type Step } from './in-order.ts'
 import { isDryRun } from './job.ts'
 import { type KeysOfRoute, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
-import { countKeys, scan } from './scan.ts'
+import { countKeys, scanned } from './scan.ts'
 import type { ScanPosition } from './scan-position.ts'
 import { StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
@@ -57,27 +57,28 @@ export async function cleanup(environment: JobEnvironment, task: Task): Promise<
   const begun = task.checkpoint as Checkpoint | null
   const path = dry ? null : (options.backup ?? null)
 
-  const scanned = async (
-    pass: Checkpoint['pass'],
+  const pass = async (
+    name: Checkpoint['pass'],
     backup: BackupWriter | null,
     work: (page: KeysOfRoute) => Promise<PageResult>,
   ): Promise<void> => {
     if (begun === null) task.total = await cleaner.reached(() => countKeys(connections, config, source.storeName))
-    else if (begun.pass !== pass || begun.at === null) return
-    const pages = scan(task, connections, config, source.storeName, begun?.at ?? null)
-    await inOrder(
-      task,
-      routePages(pages, source, (at) => checkpoint(backup, { pass, at, from: 0 })),
-      PAGES,
-      work,
+    else if (begun.pass !== name || begun.at === null) return
+    await scanned(task, connections, config, source.storeName, begun?.at ?? null, (pages) =>
+      inOrder(
+        task,
+        routePages(pages, source, (at) => checkpoint(backup, { pass: name, at, from: 0 })),
+        PAGES,
+        work,
+      ),
     )
   }
 
   const work = async (backup: BackupWriter | null): Promise<WorkReport> => {
     if (!dry) await environment.cleaning(route)
-    if (backup === null) await scanned('delete', null, (page) => cleaner.clean(page, dry))
+    if (backup === null) await pass('delete', null, (page) => cleaner.clean(page, dry))
     else {
-      await scanned('backup', backup, (page) => cleaner.writeDown(page, backup))
+      await pass('backup', backup, (page) => cleaner.writeDown(page, backup))
       await deleteWritten(task, cleaner, backup, path!, begun?.pass === 'delete' ? begun.from : null)
     }
     const live = isMirrored(environment.config(), route)

@@ -1,8 +1,9 @@
+import { UnderstudyError } from '../base/errors.ts'
 import type { Config } from '../config/config.ts'
 import { type UnservedDatabases, unservedDatabases } from '../config/unserved-databases.ts'
 import { type ListingWatcher, scanCluster } from './scan-cluster.ts'
 import { checked, readPage, runIdOf } from './scan-page.ts'
-import type { Page, ScanPosition } from './scan-position.ts'
+import { LISTED, type Page, type ScanPosition } from './scan-position.ts'
 import { type StoreConnections, StoreLost } from './store-connection.ts'
 import type { Task } from './task.ts'
 
@@ -12,10 +13,55 @@ const MIN_SCAN_COUNT = 10
 /** Pages a second of a job with a rate, so that it goes evenly. */
 const PAGES_PER_SECOND = 10
 const RETRY_MS = 250
+/** So often a store is listed at most because its databases are swapped. */
+const MAX_LISTINGS = 5
+
+/**
+ * Has `work` done for every page of `scan`, and once more for all of them as often as the store's databases were swapped before it was done: a swap takes keys from databases that are still to be listed to such as have been, and away from
+ * under keys that have been listed. Throws JOB_REFUSED where that does not end.
+ */
+export async function scanned(
+  task: Task,
+  connections: StoreConnections,
+  config: Config,
+  store: string,
+  from: ScanPosition | null,
+  work: (pages: AsyncIterable<Page>) => Promise<void>,
+): Promise<void> {
+  let at = from
+  for (let listings = 0; listings <= MAX_LISTINGS; listings++) {
+    const pages = new Pages(scan(task, connections, config, store, at))
+    await work(pages)
+    // None: it stands where it stood when the last one was done.
+    if (pages.last === null || pages.last.next === null) return
+    at = pages.last.next
+  }
+  throw new UnderstudyError(
+    'JOB_REFUSED',
+    `databases of store '${store}' are swapped (SWAPDB) more often than its keys can be looked at once: start the job again when they are not`,
+  )
+}
+
+/** Pages on their way to somebody else. */
+class Pages implements AsyncIterable<Page> {
+  readonly #pages: AsyncIterable<Page>
+  last: Page | null = null
+
+  constructor(pages: AsyncIterable<Page>) {
+    this.#pages = pages
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Page> {
+    for await (const page of this.#pages) {
+      this.last = page
+      yield page
+    }
+  }
+}
 
 /**
  * Every key of a store, in every database that clients can reach, page by page. A store that does not answer is waited for; one that comes back as another process (a restart, a failover) is scanned from the
- * beginning, because cursors are a server's own. SCAN's promise holds for the whole: a key that is there from the beginning to the end is seen.
+ * beginning, because cursors are a server's own; so is one whose databases were swapped before `from` was stored, or the store was lost. SCAN's promise holds for the whole: a key that is there from the beginning to the end is seen.
  */
 export async function* scan(
   task: Task,
@@ -34,24 +80,27 @@ export async function* scan(
   }
   for (;;) {
     try {
-      const { server, databases, unserved } = await look(connections, config, store)
+      const { server, swaps, databases, unserved } = await look(connections, config, store)
       for (const [database, why] of unserved)
         task.remark(`Database ${database} of store '${store}' holds keys, and was left out: ${why}.`)
-      if (position !== null && position.server !== server) {
+      const isAnother = position !== null && position.server !== server
+      if (position !== null && (isAnother || (position.swaps ?? swaps) !== swaps)) {
         position = null
         task.hasBegunAnew = true
         const keys = [...databases.values()].reduce((sum, size) => sum + size, 0)
         task.remark(
-          `Store '${store}' was started again (or another took its place) while the job ran: it holds ${keys} keys since, and was listed from its beginning.`,
+          isAnother
+            ? `Store '${store}' was started again (or another took its place) while the job ran: it holds ${keys} keys since, and was listed from its beginning.`
+            : `Databases of store '${store}' were swapped (SWAPDB) while the job ran: it was listed once more from its beginning.`,
         )
         // What has been scanned in vain counts in both.
         task.total = task.done + keys
       }
-      let at: ScanPosition | null = position ?? first(server, databases)
-      while (at !== null) {
-        const page: Page = await pageOf(connections, store, at, databases, count)
-        at = page.next
-        yield page
+      let at: ScanPosition = position ?? first(server, swaps, databases)
+      while (at.cursor !== LISTED) {
+        const page = await pageOf(connections, store, at, databases, count)
+        at = page.next ?? { ...at, cursor: LISTED }
+        yield { ...page, next: at }
         position = at
       }
       return
@@ -94,13 +143,15 @@ export async function* everyPage(connections: StoreConnections, config: Config, 
     yield* scanCluster(connections, store, SCAN_COUNT, null, watcher)
     return
   }
-  const { server, databases } = await look(connections, config, store)
-  let at: ScanPosition | null = first(server, databases)
+  const { server, swaps, databases } = await look(connections, config, store)
+  let at: ScanPosition | null = first(server, swaps, databases)
   while (at !== null) {
     const page: Page = await pageOf(connections, store, at, databases, SCAN_COUNT)
     yield page
     at = page.next
   }
+  if ((await look(connections, config, store)).swaps !== swaps)
+    throw new StoreLost(store, 'its databases were swapped while it was listed')
 }
 
 async function pageOf(
@@ -117,18 +168,21 @@ async function pageOf(
   return { database: at.database, names, next }
 }
 
-function first(server: string, databases: ReadonlyMap<number, number>): ScanPosition {
-  return { server, database: Math.min(...databases.keys()), cursor: '0' }
+function first(server: string, swaps: number, databases: ReadonlyMap<number, number>): ScanPosition {
+  return { server, swaps, database: Math.min(...databases.keys()), cursor: '0' }
 }
 
-/** Which process the store is now, and its databases as clients count them with their numbers of keys; database 0 is always among them. `unserved`: those with keys that no client can have, and why. */
+/** Which process the store is now, how many SWAPDBs it has executed, whoever has sent them (`CONFIG RESETSTAT` begins anew), and its databases as clients count them with their numbers of keys; database 0 is always among them. `unserved`: those with keys that no client can have, and why. */
 async function look(
   connections: StoreConnections,
   config: Config,
   store: string,
-): Promise<{ server: string; databases: ReadonlyMap<number, number>; unserved: UnservedDatabases }> {
+): Promise<{ server: string; swaps: number; databases: ReadonlyMap<number, number>; unserved: UnservedDatabases }> {
   const connection = connections.to(store, 0)
   const server = await runIdOf(connection, store)
+  // Before the databases are: a swap that comes between is one that comes while they are listed.
+  const calls = checked(store, await connection.ask(['INFO', 'commandstats'])) as Buffer
+  const swaps = Number(/^cmdstat_swapdb:calls=(\d+)/m.exec(calls.toString('latin1'))?.[1] ?? 0)
   const keyspace = checked(store, await connection.ask(['INFO', 'keyspace'])) as Buffer
   const own = config.stores[store]!.database
   const databases = new Map<number, number>([[0, 0]])
@@ -142,5 +196,5 @@ async function look(
     else if (why !== undefined) unserved.set(database, why)
     else if (database !== 0) databases.set(database, Number(keys))
   }
-  return { server, databases, unserved }
+  return { server, swaps, databases, unserved }
 }

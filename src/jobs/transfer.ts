@@ -12,7 +12,7 @@ import { openWriter, type RecordFile, readRecords } from './record-files.ts'
 import type { FileRecord, RecordWriter } from './record-format.ts'
 import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
-import { countKeys, scan } from './scan.ts'
+import { countKeys, scanned } from './scan.ts'
 import type { ScanPosition } from './scan-position.ts'
 import { refusedDatabase, StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
@@ -175,12 +175,13 @@ export async function exportKeys(environment: JobEnvironment, task: Task): Promi
     if (begun === null) await task.save({ at: 'start', place: writer.place } satisfies ExportCheckpoint)
     if (begun?.at !== null) {
       const from = begun === null || begun.at === 'start' ? null : begun.at
-      const pages = scan(task, connections, config, primary.storeName, from)
-      await inOrder(
-        task,
-        routePages(pages, primary, (at) => new Written(at, writer)),
-        1,
-        work,
+      await scanned(task, connections, config, primary.storeName, from, (pages) =>
+        inOrder(
+          task,
+          routePages(pages, primary, (at) => new Written(at, writer)),
+          1,
+          work,
+        ),
       )
     }
     return report(task, 'exported', [

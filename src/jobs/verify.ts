@@ -7,7 +7,7 @@ import type { ListedKey } from './job-store.ts'
 import { type Outcome, Pairs } from './pairs.ts'
 import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
-import { countKeys, scan } from './scan.ts'
+import { countKeys, scanned } from './scan.ts'
 import type { ScanPosition } from './scan-position.ts'
 import { StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
@@ -84,12 +84,13 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
     }
     const pass = async (name: Checkpoint['pass'], end: EndKeys, work: (page: KeysOfRoute) => Promise<PageResult>) => {
       const at = begun?.pass === name ? begun.at : null
-      const pages = scan(task, connections, config, end.storeName, at)
-      await inOrder(
-        task,
-        routePages(pages, end, (next): Checkpoint => ({ pass: name, at: next, ticket })),
-        PAGES,
-        work,
+      await scanned(task, connections, config, end.storeName, at, (pages) =>
+        inOrder(
+          task,
+          routePages(pages, end, (next): Checkpoint => ({ pass: name, at: next, ticket })),
+          PAGES,
+          work,
+        ),
       )
     }
     if (begun === null || (begun.pass === 'forward' && begun.at !== null)) await pass('forward', primary, forward)

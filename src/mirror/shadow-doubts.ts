@@ -9,6 +9,7 @@ import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { doubtFunctionsOf } from './function-changes.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
+import { keysMadeOfOthers } from './keys-made-of-others.ts'
 import { LateWrites } from './late-writes.ts'
 import { markKey } from './mark-key.ts'
 import { runsScript, type ScriptEffects } from './script-effects.ts'
@@ -23,6 +24,7 @@ import { doubtUndeclaredKeys } from './undeclared-keys.ts'
  * What the shadow may not have as the primary has it, as far as commands on their way tell: a key that can be named becomes dirty, of what cannot be named its routes are to be verified.
  *
  *   refused, lost, no room, another answer ─▶ the command's keys
+ *   made of keys that it may lack ──────────▶ the command's keys that are made so
  *   SWAPDB between ─────────────────────────▶ the key in either database
  *   a script, a library of functions ───────▶ the routes that it may concern
  */
@@ -121,14 +123,29 @@ export class ShadowDoubts {
       if (route.shadow?.store === shadow!.store) this.#dirty.toVerify.mark(route.name, 'shadow-replica')
   }
 
-  /** Some key is in doubt. */
+  /** Some key is in doubt, or not on its shadow yet. */
   get areAny(): boolean {
-    return this.#dirty.size > 0 || this.awaited.size > 0 || this.lateWrites.size > 0
+    if (this.#dirty.size > 0 || this.awaited.size > 0 || this.lateWrites.size > 0) return true
+    for (const { shadow, state } of this.#context.routes.routes)
+      if (shadow !== null && !state.shadowComplete) return true
+    return false
+  }
+
+  /**
+   * The shadow has executed a command of these keys, and nothing speaks against what it made of them but that it may lack some: such as come of others are copied. Where the primary may be the side that lacks something, a key that differs
+   * may be the last copy, and rests (`mannerOf`). `waiter`: as for `mark`.
+   */
+  executed(spec: CommandSpec, keys: readonly KeyRef[], waiter: AckWaiter | null): void {
+    if (keys.every(({ rule }) => rule.route.state.shadowComplete)) return
+    for (const ref of keysMadeOfOthers(spec, keys)) {
+      const mayBeLast = this.#dirty.toVerify.mayPrimaryLack(ref.rule.route.name)
+      this.mark(ref, mayBeLast ? 'shadow-differs' : 'state-copy', waiter)
+    }
   }
 
   /** What the command has done to one of its keys may come from another that the shadow does not have as the primary had it. `bytes`: the application's. */
   areIn(spec: CommandSpec, keys: readonly KeyRef[], bytes: Buffer, start: number, end: number): boolean {
-    if (keys.length < 2) return false
+    if (keysMadeOfOthers(spec, keys).length === 0) return false
     if (keys.some((ref) => this.#dirty.has(ref.rule.route.name, ref.database, ref.key))) return true
     if (this.lateWrites.size > 0 && keys.some((ref) => this.lateWrites.has(ref))) return true
     if (this.awaited.size === 0 || !keys.some((ref) => this.awaited.has(ref))) return false

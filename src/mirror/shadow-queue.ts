@@ -198,6 +198,7 @@ export class ShadowQueue implements ReplyOwner {
       const keys = this.#refs.in(spec, slot.database, bytes, from, to)
       if (this.#doubts.areIn(spec, keys, bytes, from, to))
         for (const ref of keys) this.#doubts.mark(ref, 'shadow-differs', null)
+      else this.#doubts.executed(spec, keys, slot.extra as AckWaiter | null)
     }
     if (isLate(slot.queuedAtMs, this.#context.clock)) {
       const { bytes, start: from, end: to } = applicationBytes(slot)
@@ -230,7 +231,10 @@ export class ShadowQueue implements ReplyOwner {
           movedNothing(item.spec, buf, from)
         if (another || this.#doubts.areIn(item.spec, keys, frame, 0, frame.length)) {
           for (const ref of keys) this.#doubts.mark(ref, 'shadow-differs', null)
-        } else if (late) this.#doubts.lateWrites.look(item.spec, item.database, frame, 0, frame.length, item.answer)
+          continue
+        }
+        this.#doubts.executed(item.spec, keys, unit.waiter)
+        if (late) this.#doubts.lateWrites.look(item.spec, item.database, frame, 0, frame.length, item.answer)
       }
     }
     this.#finish(slot, !failed)

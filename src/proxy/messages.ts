@@ -53,6 +53,8 @@ export type Request =
   | { readonly kind: 'wrote'; readonly number: number; readonly doubtful: Uint8Array<ArrayBuffer> }
   /** All routes of whose source a job has deleted keys, or put some back there, by a connection of its own, or is about to, and that was not made good since. */
   | { readonly kind: 'altered-sources'; readonly routes: readonly string[] }
+  /** All routes whose shadow holds every key that the primary holds, but for dirty ones, in the configuration of this generation. Until told so, none does. */
+  | { readonly kind: 'complete-shadows'; readonly routes: readonly string[]; readonly generation: number }
   /** The same reads of both stores at one place of history. Answer: `PairOfReplies[]`. */
   | { readonly kind: 'read-pairs'; readonly database: number; readonly list: readonly KeyReads[] }
   /** Answer: a text that changes with everything that asks for a verify of the route. */

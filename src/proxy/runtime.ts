@@ -110,6 +110,12 @@ export class Runtime {
     for (const [name, state] of this.#parts.states) state.setSourceAltered(routes.includes(name))
   }
 
+  /** Routes whose shadow holds all that the primary holds, by the configuration of that generation. Of another one that says nothing. */
+  setCompleteShadows(routes: readonly string[], generation: number): void {
+    if (generation !== this.#parts.path.routes.generation) return
+    for (const [name, state] of this.#parts.states) state.shadowComplete = routes.includes(name)
+  }
+
   setAcknowledgements(list: readonly Acknowledgement[]): void {
     this.#parts.comparer.acknowledgements = list
   }

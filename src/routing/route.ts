@@ -67,6 +67,8 @@ export class RouteState {
   shadowKeptUp = false
   /** A job has deleted keys of the source, or put some back there, past the mirror, and neither a backfill nor a verify without differences has come since (`Completeness.isSourceAltered`). */
   sourceAltered = false
+  /** The shadow holds every key that the primary holds, but for dirty ones: the main thread has said so of the present ends (`Completeness.completeShadows`). */
+  shadowComplete = false
 
   // Commands by role and outcome.
   primaryOk = 0

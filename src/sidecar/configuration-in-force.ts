@@ -88,6 +88,16 @@ export class ConfigurationInForce {
     this.#config = config
   }
 
+  /** What jobs and changes have made of the ends of routes is known to the data path when this resolves. */
+  async tellEnds(): Promise<void> {
+    const { thread } = this.#options
+    const { completeness } = this.#guards!
+    await Promise.all([
+      thread.setAlteredSources(completeness.alteredSources()),
+      thread.setCompleteShadows(completeness.completeShadows(this.#config), this.#generation),
+    ])
+  }
+
   /** What waits is called off (STOPPING). */
   stop(): void {
     this.#stopped.reject(stopping())
@@ -176,7 +186,7 @@ export class ConfigurationInForce {
       else if (step.holds) switches.inForce(step, next, pauseMs, leftOf(left, step.before))
     }
     await completeness.inForce(next, Date.now(), regions)
-    await this.#options.thread.setAlteredSources(completeness.alteredSources())
+    await this.tellEnds()
     journal.entered()
     await this.#letGo(next)
   }

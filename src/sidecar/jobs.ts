@@ -35,7 +35,6 @@ export function sidecarJobs({
   log,
 }: SidecarJobsOptions): JobRunner {
   const routeOf = (name: string): RouteConfig | undefined => inForce.config.routes.find((other) => other.name === name)
-  const tellAltered = (): Promise<void> => thread.setAlteredSources(completeness.alteredSources())
   /** Throws JOB_REFUSED: the gates have looked at the ends of the route. */
   const mustNotMove = (route: string): void => {
     if (!inForce.isMoving(route)) return
@@ -48,7 +47,7 @@ export function sidecarJobs({
     const route = routeOf(name)
     if (route === undefined || !report.clean || (kind !== 'backfill' && kind !== 'verify')) return
     completeness.completed(route, kind, Date.parse(startedAt!), Date.now())
-    await tellAltered()
+    await inForce.tellEnds()
   }
   return jobRunner({
     state,
@@ -65,12 +64,12 @@ export function sidecarJobs({
       cleaning: async (route) => {
         mustNotMove(route)
         completeness.cleaned(route, 'source', Date.now())
-        await tellAltered()
+        await inForce.tellEnds()
       },
       restoring: async (name) => {
         mustNotMove(name)
         completeness.restored(routeOf(name)!, 'source', Date.now())
-        await tellAltered()
+        await inForce.tellEnds()
       },
       mismatchedKeys: (route) => mismatches.keysOf(route),
       mended: (route, database, keys, sinceMs) => mismatches.mended(route, database, keys, sinceMs),

@@ -146,8 +146,8 @@ export class Sidecar implements Control {
       log: this.#log,
     })
     const ports = await this.#thread.start(this.config, this.#stores.endpointsOf(this.config))
-    // Nobody waits for it: what is being compared by then is dropped when it is known.
-    this.#thread.tell({ kind: 'altered-sources', routes: this.#completeness!.alteredSources() })
+    // Nobody waits for it: what is being compared by then is dropped when it is known, and until then no shadow counts as complete.
+    this.#changes.inForce.tellEnds().catch(() => {})
     this.mismatches.configure(this.config)
     await this.#stores.settle(this.config)
     this.#jobs = sidecarJobs({

@@ -77,6 +77,11 @@ export class DataPathThread {
     await this.#ask({ kind: 'altered-sources', routes })
   }
 
+  /** Resolves when the data path knows of all routes whose shadow is complete, by the configuration of that generation. */
+  async setCompleteShadows(routes: readonly string[], generation: number): Promise<void> {
+    await this.#ask({ kind: 'complete-shadows', routes, generation })
+  }
+
   readPairs(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]> {
     return this.#ask({ kind: 'read-pairs', database, list }) as Promise<PairOfReplies[]>
   }

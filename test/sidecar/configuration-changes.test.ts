@@ -27,6 +27,7 @@ function changesWith(
         return { ok: true, pauseMs: 1, left }
       },
       setAlteredSources: async () => {},
+      setCompleteShadows: async () => {},
     },
     stores: {
       endpointsOf: () => ({}),
@@ -47,6 +48,7 @@ function changesWith(
       },
       inForce: async () => {},
       alteredSources: () => [],
+      completeShadows: () => [],
       calledOff: () => done.push('called off'),
     },
     gates: {

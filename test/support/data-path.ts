@@ -36,6 +36,8 @@ export interface DataPathOptions {
   readonly calm?: number
   /** Settings of every store. */
   readonly store?: Partial<StoreConfig>
+  /** Shadows lack what the primaries held before, as long as nobody tells the runtime otherwise. Default: they do not. */
+  readonly shadowsLack?: boolean
   /** Default: nothing is kept. */
   readonly stateDir?: string
 }
@@ -70,7 +72,15 @@ export async function startDataPath(options: DataPathOptions): Promise<DataPathU
     calm: options.calm ?? 4,
     quietMs: 5,
   })
+  const complete = (of: Config, generation: number): void => {
+    if (options.shadowsLack !== true)
+      runtime.setCompleteShadows(
+        of.routes.map(({ name }) => name),
+        generation,
+      )
+  }
   const [port] = (await runtime.start(config)) as [number]
+  complete(config, 0)
   const clients = new Set<Redis>()
   const raws = new Set<RawClient>()
   let current = config
@@ -101,6 +111,7 @@ export async function startDataPath(options: DataPathOptions): Promise<DataPathU
       const result = await runtime.apply(asked)
       if (!result.ok) throw new Error(result.reason)
       current = asked.config
+      complete(current, asked.generation)
     },
     async stop(graceMs = 0) {
       for (const client of clients) client.disconnect()

@@ -1,0 +1,86 @@
+import { expect, test } from 'vitest'
+import { configFromUrls } from '../../src/config/load.ts'
+import { scanned } from '../../src/jobs/scan.ts'
+import { StoreConnections } from '../../src/jobs/store-connection.ts'
+import type { Task } from '../../src/jobs/task.ts'
+import { eventually } from '../support/eventually.ts'
+import { jobOf, over, startJob, steer } from '../support/jobs.ts'
+import { type Migration, mirrorSettled, startMigration } from '../support/migration.ts'
+import type { RedisServer } from '../support/redis.ts'
+import { endedAfterEach } from '../support/running.ts'
+
+const { running, redis } = endedAfterEach()
+
+/** In each of the two databases. */
+const KEYS = 200
+
+async function fill(server: RedisServer, value = 'v'): Promise<void> {
+  for (const db of [0, 5]) {
+    const pipeline = server.client({ db }).pipeline()
+    for (let i = 0; i < KEYS; i++) pipeline.set(`${db}:${i}`, db === 5 ? value : 'v')
+    await pipeline.exec()
+  }
+}
+
+/** The job has looked at all of database 0 and not at all of the other. */
+async function halfWay({ understudy }: Migration, id: number, count: 'copied' | 'compared'): Promise<void> {
+  const { progress } = await eventually(
+    async () => {
+      const job = await jobOf(understudy, id)
+      expect(job.progress[count]).toBeGreaterThanOrEqual(KEYS)
+      return job
+    },
+    { intervalMs: 10 },
+  )
+  expect(progress[count]).toBeLessThan(2 * KEYS)
+}
+
+for (const pauses of [true, false])
+  test(`keys that a swap takes from a database that a backfill has still to list are copied${pauses ? ', also when it was paused then' : ''}`, async () => {
+    const migration = await startMigration(undefined, fill)
+    running.push(migration)
+    const { target, understudy } = migration
+    const { id } = await startJob(understudy, 'backfill', 'all', { rate: KEYS })
+    await halfWay(migration, id, 'copied')
+    if (pauses) await steer(understudy, id, 'pause')
+    await understudy.client().swapdb(0, 5)
+    if (pauses) {
+      await eventually(async () => expect((await jobOf(understudy, id)).state).toBe('paused'))
+      await steer(understudy, id, 'resume')
+    }
+    const { report } = await over(understudy, id)
+    expect(report!.clean).toBe(true)
+    expect(report!.notes.join()).toMatch(/swapped \(SWAPDB\).*listed once more/)
+    await mirrorSettled(understudy)
+    for (const db of [0, 5]) expect(await target.client({ db }).dbsize()).toBe(KEYS)
+  })
+
+test('a verify finds what a swap takes from a database that it has still to list', async () => {
+  const migration = await startMigration(undefined, fill)
+  running.push(migration)
+  const { target, understudy } = migration
+  await fill(target, 'another')
+  const { id } = await startJob(understudy, 'verify', 'all', { rate: KEYS })
+  await halfWay(migration, id, 'compared')
+  await understudy.client().swapdb(0, 5)
+  const { report } = await over(understudy, id)
+  expect(report!.clean).toBe(false)
+  expect(Object.values(report!.classes).reduce((sum, keys) => sum + keys, 0)).toBe(KEYS)
+})
+
+test('a store whose databases are swapped all the time cannot be listed', async () => {
+  const server = await redis()
+  const { config } = configFromUrls({ env: {}, source: server.url, phase: 'passthrough' })
+  const [store] = Object.keys(config.stores)
+  const connections = new StoreConnections(config, () => ({ kind: 'tcp', host: server.host, port: server.port }))
+  running.push({ stop: () => connections.close() })
+  await server.client().set('k', 'v')
+  const task = { job: { options: {} }, total: 1, done: 0, remark() {} } as unknown as Task
+  const seen: number[] = []
+  const listed = scanned(task, connections, config, store!, null, async (pages) => {
+    for await (const { names, database } of pages) if (names.length > 0) seen.push(database)
+    await server.client().swapdb(0, 5)
+  })
+  await expect(listed).rejects.toMatchObject({ code: 'JOB_REFUSED' })
+  expect(seen.slice(0, 4)).toEqual([0, 5, 0, 5])
+})
