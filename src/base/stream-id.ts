@@ -1,7 +1,8 @@
-/** The ID right behind an entry's: `XRANGE (id` and `XPENDING (id` are younger (6.2) than the commands. */
-export function idBehind(id: string): string {
+/** The range right behind an entry, for XRANGE and XPENDING: `(id` is younger (6.2) than the commands. Behind the greatest ID there can be it is an empty one. */
+export function rangeBehind(id: string): readonly [start: string, end: string] {
   const [ms, seq] = id.split('-').map(BigInt) as [bigint, bigint]
-  return seq === GREATEST ? `${ms + 1n}-0` : `${ms}-${seq + 1n}`
+  if (seq < GREATEST) return [`${ms}-${seq + 1n}`, '+']
+  return ms < GREATEST ? [`${ms + 1n}-0`, '+'] : ['1', '0']
 }
 
 /** `5` stands for `5-0`. */

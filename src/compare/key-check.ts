@@ -1,5 +1,5 @@
 import { hashBytes } from '../base/hash.ts'
-import { idBehind } from '../base/stream-id.ts'
+import { rangeBehind } from '../base/stream-id.ts'
 import { elements } from '../command/effects/reading.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
@@ -144,7 +144,7 @@ export class KeyCheck implements ReadListener {
       case 'zset':
         return this.#places('ZCARD', 'ZRANGE', ['WITHSCORES'])
       case 'stream':
-        return this.#ask(['XLEN', key], () => this.#entries('-'))
+        return this.#ask(['XLEN', key], () => this.#entries(['-', '+']))
       case 'hash':
         return this.#ask(['HLEN', key], (size) => this.#scan(HASH, Number(size), '0'))
       case 'set':
@@ -184,14 +184,14 @@ export class KeyCheck implements ReadListener {
     })
   }
 
-  #entries(from: string): void {
+  #entries(range: readonly string[]): void {
     const piece = this.#piece
-    this.#ask(['XRANGE', this.#key, from, '+', 'COUNT', piece], (entries) => {
+    this.#ask(['XRANGE', this.#key, ...range, 'COUNT', piece], (entries) => {
       const list = elements(entries)
       const last = elements(list?.at(-1))?.[0]
       if (list !== null) this.#fit(bytesIn(list), list.length)
       if (list !== null && list.length < piece) this.#end('same', null)
-      else if (Buffer.isBuffer(last)) this.#entries(idBehind(last.toString('latin1')))
+      else if (Buffer.isBuffer(last)) this.#entries(rangeBehind(last.toString('latin1')))
       else this.#end('unknown', null)
     })
   }

@@ -1,4 +1,4 @@
-import { idBehind } from '../base/stream-id.ts'
+import { rangeBehind } from '../base/stream-id.ts'
 import type { Difference } from '../compare/diff.ts'
 import type { KeyRead } from '../mirror/aligned-reads.ts'
 import type { Reply } from '../resp/reply.ts'
@@ -15,14 +15,14 @@ const PENDING = 1000
 
 /** Entries in ranges of `per`, what the stream remembers of those that are gone, groups, and what is pending. */
 export async function compareStreams(both: BothSides, per: number): Promise<Difference | null> {
-  for (let start = '-'; ; ) {
-    const after = [start, '+', 'COUNT', String(per)]
+  for (let range: readonly string[] = ['-', '+']; ; ) {
+    const after = [...range, 'COUNT', String(per)]
     const { primary, shadow } = await both.read([{ before: ['XRANGE'], after }])
     const difference = both.diff('XRANGE', after, primary[0]!, shadow[0]!)
     if (difference !== null) return difference
     const last = lastIdOf(primary[0]!, per)
     if (last === null) break
-    start = idBehind(last)
+    range = rangeBehind(last)
   }
   const { primary, shadow } = await both.read([
     { before: ['XINFO', 'STREAM'], after: [] },
@@ -52,13 +52,13 @@ export async function compareStreams(both: BothSides, per: number): Promise<Diff
 }
 
 async function comparePending(both: BothSides, group: Buffer): Promise<Difference | null> {
-  for (let start = '-'; ; ) {
-    const after = [group, start, '+', String(PENDING)]
+  for (let range: readonly string[] = ['-', '+']; ; ) {
+    const after = [group, ...range, String(PENDING)]
     const { primary, shadow } = await both.read([{ before: ['XPENDING'], after }])
     const [there, here] = [pendingOf(primary[0]!), pendingOf(shadow[0]!)]
     if (there.length !== here.length || there.some(({ text }, i) => text !== here[i]!.text))
       return { class: 'value', detail: 'What is pending of a consumer group differs.' }
     if (there.length < PENDING) return null
-    start = idBehind(there.at(-1)!.id)
+    range = rangeBehind(there.at(-1)!.id)
   }
 }

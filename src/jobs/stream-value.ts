@@ -1,4 +1,4 @@
-import { compareIds, idBehind } from '../base/stream-id.ts'
+import { compareIds, rangeBehind } from '../base/stream-id.ts'
 import { ErrorReply, type Reply } from '../resp/reply.ts'
 import type { StoreConnection } from './store-connection.ts'
 import { atOneMoment } from './transaction.ts'
@@ -50,7 +50,7 @@ export async function readStream(
   for (let reads = 0; reads < MAX_READS; reads++) {
     const entries: StreamEntry[] = []
     for (let isEnd = false; !isEnd; ) {
-      const some = await connection.ask(['XRANGE', name, after(entries), '+', 'COUNT', RANGE])
+      const some = await connection.ask(['XRANGE', name, ...behind(entries), 'COUNT', RANGE])
       if (some instanceof ErrorReply) return `the store answers ${some.code}`
       entries.push(...entriesOf(some))
       isEnd = (some as readonly Reply[]).length < RANGE
@@ -62,7 +62,7 @@ export async function readStream(
     const names = before.map((group) => factsOf(group).get('name') as Buffer)
     const commands = [
       ['PTTL', name],
-      ['XRANGE', name, after(entries), '+'],
+      ['XRANGE', name, ...behind(entries)],
       ['XINFO', 'STREAM', name],
       ['XINFO', 'GROUPS', name],
       ...names.map((group) => ['XPENDING', name, group, '-', '+', ALL]),
@@ -158,9 +158,9 @@ function textOfGroups({ groups }: StreamValue): string {
 const NOTHING = Buffer.alloc(0)
 
 /** From behind the last one on. */
-function after(entries: readonly StreamEntry[]): string {
+function behind(entries: readonly StreamEntry[]): readonly [start: string, end: string] {
   const last = entries.at(-1)
-  return last === undefined ? '-' : idBehind(last.id)
+  return last === undefined ? ['-', '+'] : rangeBehind(last.id)
 }
 
 function entriesOf(reply: Reply): StreamEntry[] {

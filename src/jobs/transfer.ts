@@ -4,6 +4,7 @@ import type { JobEnvironment } from './environment.ts'
 import { inOrder, type PageResult, type Step } from './in-order.ts'
 import type { JobOptions } from './job.ts'
 import type { ListedKey } from './job-store.ts'
+import { type KeyTurn, KeyTurns } from './key-turns.ts'
 import { countLines } from './lines.ts'
 import { OwnWrites } from './own-writes.ts'
 import { Pairs } from './pairs.ts'
@@ -25,6 +26,10 @@ const PAGE_BYTES = 8 * 1024 * 1024
 const MAX_KEY_BYTES = 128 * 1024 * 1024
 const TOO_LARGE =
   'It was not exported: it takes more than 128 MB, which is too much for such a file; backfill copies it.'
+
+interface Wanted extends KeyRecord {
+  readonly turn: KeyTurn
+}
 
 function fileOf({ file, format = 'jsonl', namespace = '' }: JobOptions): RecordFile {
   return { path: file!, format, namespace }
@@ -49,37 +54,45 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
   const isMirrored = shadow !== null && !options.dryRun
   const writes = new OwnWrites(environment, task, { watch, pairs, connections, store, isMirrored })
 
+  const turns = new KeyTurns()
+
   const work = async (page: readonly FileRecord[]): Promise<PageResult> => {
-    watch.look()
-    await task.pace(page.length)
     const failed: ListedKey[] = []
-    const records: KeyRecord[] = []
+    const wanted: Wanted[] = []
     let [skipped, copied] = [0, 0]
     const fail = (database: number, key: Buffer, detail: string) =>
       failed.push({ database, key, class: 'failed', detail: `${detail}.` })
+    // A key that stands in the file more than once takes its turns in the order of the file: so nothing is waited for before.
     for (const { record } of page) {
       if (typeof record === 'string') fail(0, Buffer.alloc(0), record)
       else if (!primary.owns(record.key))
         fail(record.database, record.key, 'It was not imported: it belongs to another route')
       else if (isGone(record)) skipped++
-      else records.push(record)
+      else wanted.push({ ...record, turn: turns.take(`${record.database} ${record.key.toString('latin1')}`) })
     }
-    const put = async (record: KeyRecord): Promise<boolean> => {
-      const { database, key } = record
+    const put = async (record: Wanted): Promise<boolean> => {
+      const { database, key, turn } = record
       let mayBeOurs = begun !== null
       const attempt = () => {
         const ways = { counts, mayBeOurs }
         mayBeOurs = true
         return putRecord(connections.to(store, database), primary.nameOf(key), record, options, ways)
       }
-      const outcome = await pairs.reached(attempt).catch(refusedDatabase)
+      await turn.begin
+      const outcome = await pairs.reached(attempt).catch(refusedDatabase).finally(turn.end)
       if (outcome === 'written') copied++
       else if (outcome === 'there' || outcome === 'gone') skipped++
       else fail(database, key, `It was not imported: ${outcome}`)
       // Also one that was there: it may have been written by a run that was interrupted.
       return outcome === 'written' || outcome === 'there'
     }
-    failed.push(...(await writes.each(records, put)))
+    try {
+      watch.look()
+      await task.pace(page.length)
+      failed.push(...(await writes.each(wanted, put)))
+    } finally {
+      for (const { turn } of wanted) turn.end()
+    }
     return { counts: { copied, skipped, failed: failed.length }, keys: failed }
   }
 

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest'
-import { compareIds, idBehind, wholeId } from '../../src/base/stream-id.ts'
+import { compareIds, rangeBehind, wholeId } from '../../src/base/stream-id.ts'
 
-test('the ID behind another is the next there can be, also behind the last one of a millisecond', () => {
-  expect(idBehind('5-0')).toBe('5-1')
-  expect(idBehind('5-18446744073709551615')).toBe('6-0')
+test('the range behind an ID begins with the next there can be, also behind the last one of a millisecond, and is empty behind the last of all', () => {
+  expect(rangeBehind('5-0')).toEqual(['5-1', '+'])
+  expect(rangeBehind('5-18446744073709551615')).toEqual(['6-0', '+'])
+  expect(rangeBehind('18446744073709551615-18446744073709551615')).toEqual(['1', '0'])
 })
 
 test('milliseconds alone stand for the first ID of them', () => {

@@ -217,6 +217,36 @@ test('of a file with blank lines, and without a line feed at its end, every line
   expect(progress).toMatchObject({ done: 3, total: 3, copied: 3 })
 })
 
+test.each(['skip', 'overwrite'] as const)(
+  'of a key that stands in the file more than once one line holds, in the order of the file: %s',
+  async (onConflict) => {
+    const { source, understudy } = migration
+    const redis = source.client()
+    await redis.flushall()
+    const file = join(directory, `twice-${onConflict}.jsonl`)
+    // What takes longer to write comes first: in one page, and in the one before.
+    const named = (of: string, count: number) => Array.from({ length: count }, (_, i) => `${of}:${i}`)
+    const members = named('member', 30_000)
+    const lines = [
+      ...named('filler', 155).map((key) => ({ key, value: '' })),
+      ...named('near', 20).flatMap((key) => [
+        { key, type: 'hash', value: { field: 'first' } },
+        { key, value: 'last' },
+      ]),
+      ...named('far', 5).map((key) => ({ key, type: 'list', value: members })),
+      ...named('far', 5).map((key) => ({ key, value: 'last' })),
+    ]
+    writeFileSync(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+    const skips = onConflict === 'skip'
+    expect(await doJob(understudy, 'import', 'all', { file, onConflict })).toMatchObject({
+      progress: { copied: skips ? 180 : 205, skipped: skips ? 25 : 0, failed: 0 },
+    })
+    for (const key of named('near', 20)) expect(await redis.type(key)).toBe(skips ? 'hash' : 'string')
+    for (const key of named('far', 5)) expect(await redis.type(key)).toBe(skips ? 'list' : 'string')
+  },
+  240_000,
+)
+
 test('a path that cannot be used is told before there is a job that has failed', async () => {
   const { understudy } = migration
   const all = async () => (await understudy.admin<Job[]>('/api/v1/jobs')).body.length

@@ -129,3 +129,15 @@ test('what has expired between the payload and the time of expiry is gone, and n
     { payload, expiresAtMs: expect.any(Number) },
   ])
 })
+
+test('a stream is read to its end also where that is the greatest ID there can be', async () => {
+  await redis.del('k')
+  const greatest = '18446744073709551615-18446744073709551615'
+  // As many as one read asks for: there could be more.
+  const ids = [...Array.from({ length: 1_999 }, (_, i) => `1-${i + 1}`), greatest]
+  const pipeline = redis.pipeline()
+  for (const id of ids) pipeline.xadd('k', id, 'field', 'value')
+  await pipeline.exec()
+  const found = await readValue(connectionTo(server.port), name)
+  expect(found).toMatchObject({ of: { value: { lastId: greatest, entries: ids.map((id) => ({ id })) } } })
+})

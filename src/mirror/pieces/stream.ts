@@ -1,4 +1,4 @@
-import { compareIds, idBehind, wholeId } from '../../base/stream-id.ts'
+import { compareIds, rangeBehind, wholeId } from '../../base/stream-id.ts'
 import { command } from '../../command/effects/building.ts'
 import { elements } from '../../command/effects/reading.ts'
 import type { Args } from '../../command/effects.ts'
@@ -54,7 +54,8 @@ export class StreamPieces implements Pieces {
   reads(size: number): readonly Args[] {
     const key = this.#key
     this.#asked = size
-    const range = command('XRANGE', key, this.#last === '0-0' ? '-' : idBehind(this.#last), '+', 'COUNT', size)
+    const [start, end] = this.#last === '0-0' ? ['-', '+'] : rangeBehind(this.#last)
+    const range = command('XRANGE', key, start, end, 'COUNT', size)
     const pending = this.#groups.map((group) => command('XPENDING', key, group, '-', '+', WHOLE))
     switch (this.#phase) {
       case 'names':
