@@ -127,9 +127,12 @@ export class NodeLinks {
   #doubtMs(address: string): number {
     const pipeline = this.#links.get(address)?.pipeline
     if (pipeline?.state === 'closed') return Number.POSITIVE_INFINITY
-    if (pipeline?.state !== 'up') return this.#cluster.standings.doubtMs(address, this.#options.clock.nowMs)
+    const { standings } = this.#cluster
+    if (pipeline?.state !== 'up') return standings.doubtMs(address, this.#options.clock.nowMs)
     const ageMs = pipeline.oldestAgeMs()
-    return ageMs > LAG_MS ? ageMs : 0
+    if (ageMs > LAG_MS) return ageMs
+    // It may hang, and nothing was asked of it here since.
+    return standings.isUnreached(address) ? LAG_MS : 0
   }
 
   /** The node that is to publish: the one that did last, also where it takes its time, unless it is down, owes an answer for longer than anybody waits, or is no master any more. */

@@ -23,9 +23,13 @@ export class NodeStandings {
     this.#laggedMs.set(addressOf(node), nowMs)
   }
 
+  isUnreached(address: string): boolean {
+    return this.#unreached.has(address)
+  }
+
   /** What speaks against a first connection there, as bad as having owed an answer for so many milliseconds on one that is open. */
   doubtMs(address: string, nowMs: number): number {
-    if (this.#unreached.has(address)) return Number.MAX_VALUE
+    if (this.isUnreached(address)) return Number.MAX_VALUE
     const laggedMs = this.#laggedMs.get(address) ?? Number.NEGATIVE_INFINITY
     return nowMs - laggedMs < LATELY_MS ? LAGS_MS : UNTRIED_MS
   }
