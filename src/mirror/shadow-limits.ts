@@ -2,6 +2,7 @@ import { MINUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import type { Route } from '../routing/route.ts'
+import { isInStoresWords } from '../upstream/connect-error.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
@@ -46,8 +47,7 @@ export class ShadowLimits {
 
   /** A connection of the mirror was closed for good: the store has no such database, most likely. Its keys stay dirty. */
   refused(store: Store, reason: string | null): void {
-    // The store's own words, not ours.
-    if (reason === null || !/^[A-Z]+ /.test(reason) || this.#said.has(`${store.name} ${reason}`)) return
+    if (!isInStoresWords(reason) || this.#said.has(`${store.name} ${reason}`)) return
     this.#said.add(`${store.name} ${reason}`)
     this.#context.log({
       level: 'warn',

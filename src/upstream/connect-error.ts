@@ -71,6 +71,11 @@ export function unreadableReason(error: unknown, store: StoreConfig, greeted: Bu
   return error.message
 }
 
+/** Why a pipeline was closed: in the store's own words, and not in ours. */
+export function isInStoresWords(error: string | null): error is string {
+  return error !== null && /^[A-Z]+ /.test(error)
+}
+
 /** What a client reads whose command did not leave, for `reason` there is no connection. */
 export function downText(store: StoreConfig, reason: string | null): string {
   return `ERR Understudy: store '${store.name}' is down (${reason ?? 'not connected'}); the command was not executed`

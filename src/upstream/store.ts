@@ -6,6 +6,7 @@ import { type UnservedDatabases, unservedError } from '../config/unserved-databa
 import { BusyWatch } from './busy-watch.ts'
 import { ByDatabase } from './by-database.ts'
 import { Cluster } from './cluster/cluster.ts'
+import { isInStoresWords } from './connect-error.ts'
 import type { StoreUser } from './handshake.ts'
 import { IdleConnections } from './idle-connections.ts'
 import { OwnConnections, type Run } from './own-connections.ts'
@@ -134,8 +135,7 @@ export class Store {
   /** Why the mirror has no pipeline to that database, in the store's words: it has fewer of them, most likely. Null: it has not said so, or lets it in again. */
   refusal(database: number): string | null {
     const error = this.#refusedShadow.get(database)?.pipeline.error ?? null
-    // The store's own words, not ours.
-    return error !== null && /^[A-Z]+ /.test(error) ? error : null
+    return isInStoresWords(error) ? error : null
   }
 
   /** The shared pipeline of a database that carries more: the one to read in, when it must not be overtaken by writes. */

@@ -5,10 +5,10 @@ import { encodeCommand, errorFrame, FRAME } from '../../resp/encode.ts'
 import type { InFlight, Loss, ReplyOwner } from '../in-flight.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
-import type { NodeAddress, NodeLinks } from './node-links.ts'
+import type { NodeLinks } from './node-links.ts'
 import type { Place } from './reply-places.ts'
 import { type Footprint, Sent, SlotFlow } from './slot-flow.ts'
-import { type Redirect, readRedirect } from './topology.ts'
+import { type NodeAddress, type Redirect, readRedirect } from './topology.ts'
 import { WatchedNode } from './watched-node.ts'
 
 /**

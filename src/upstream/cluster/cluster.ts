@@ -10,7 +10,8 @@ import { Pipeline } from '../pipeline.ts'
 import type { ConnectionMaker } from '../pipeline-connection.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
 import { ClusterConnection } from './cluster-connection.ts'
-import { type ClusterNode, readTopology, type Topology } from './topology.ts'
+import { NodeStandings } from './node-standings.ts'
+import { type NodeAddress, readTopology, type Topology } from './topology.ts'
 
 export interface ClusterOptions {
   readonly config: StoreConfig
@@ -37,6 +38,7 @@ export class Cluster {
   readonly seen: string[] = []
   /** What nodes have answered to INFO last, by node, question and user. */
   readonly infos = new Map<string, Buffer>()
+  readonly standings = new NodeStandings()
   readonly #watchers = new Set<() => void>()
   readonly #timer: NodeJS.Timeout
   #asking: Pipeline | null = null
@@ -46,7 +48,7 @@ export class Cluster {
   /** To be told of the next answer to a question that is asked from now on. */
   #waiting: (() => void)[] = []
   /** Who is to be asked next, before all others. */
-  #hint: Pick<ClusterNode, 'host' | 'port'> | null = null
+  #hint: NodeAddress | null = null
   #soon: NodeJS.Timeout | null = null
   #closed = false
 
@@ -59,7 +61,7 @@ export class Cluster {
   readonly connection: ConnectionMaker = (options, owner) => new ClusterConnection(this, options, owner)
 
   /** The pipeline to one node, as a part of a pipeline to the cluster. */
-  node({ host, port }: Pick<ClusterNode, 'host' | 'port'>, like: PipelineOptions): PipelineOptions {
+  node({ host, port }: NodeAddress, like: PipelineOptions): PipelineOptions {
     const endpoint: Endpoint = { kind: 'tcp', host, port }
     return {
       store: { ...like.store, kind: 'single', endpoints: [endpoint] },
@@ -85,7 +87,7 @@ export class Cluster {
   }
 
   /** Something says that the topology may be another one; `of`: a node that surely knows. */
-  ask(of: Pick<ClusterNode, 'host' | 'port'> | null = null): void {
+  ask(of: NodeAddress | null = null): void {
     if (this.#closed) return
     this.#hint = of ?? this.#hint
     this.#soon ??= setTimeout(() => {
@@ -154,16 +156,20 @@ export class Cluster {
     ask(
       CLUSTER_SLOTS,
       (_slot: InFlight, buf: Buffer, start: number, end: number) => {
+        this.standings.reached(candidate)
         const reply = buf[start] === MINUS ? null : decodeReply(buf, start, end)
         const refusal = buf[start] === MINUS ? buf.toString('latin1', start + 1, end - 2) : 'an answer that is none'
         done(readTopology(reply, candidate.host), `CLUSTER SLOTS of ${candidate.host}:${candidate.port}: ${refusal}`)
       },
-      (_slot, { text }) => done(null, text),
+      (_slot, { text }) => {
+        this.standings.unreached(candidate)
+        done(null, text)
+      },
     )
   }
 
   /** Who can be asked, the best first. */
-  #candidates(): Pick<ClusterNode, 'host' | 'port'>[] {
+  #candidates(): NodeAddress[] {
     const seeds = this.options.config.endpoints.flatMap((seed) => (seed.kind === 'tcp' ? [seed] : []))
     return [...(this.topology?.masters ?? []), ...seeds, ...(this.topology?.replicas ?? [])]
   }

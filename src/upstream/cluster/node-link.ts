@@ -1,8 +1,8 @@
 import { Pipeline } from '../pipeline.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
-import type { NodeAddress } from './node-links.ts'
 import type { Debtor } from './reply-places.ts'
 import { LAG_MS } from './slot-flow.ts'
+import type { NodeAddress } from './topology.ts'
 
 /** The connection of a pipeline to one node of its cluster. */
 export class NodeLink implements Debtor {

@@ -1,10 +1,10 @@
+import { isInStoresWords } from '../connect-error.ts'
 import type { Pipeline } from '../pipeline.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
 import { NodeLink } from './node-link.ts'
-import type { ClusterNode, Topology } from './topology.ts'
-
-export type NodeAddress = Pick<ClusterNode, 'host' | 'port'>
+import { LAG_MS } from './slot-flow.ts'
+import { addressOf, type NodeAddress, type Topology } from './topology.ts'
 
 /** The node that publishes. */
 export interface Speaker {
@@ -39,6 +39,10 @@ export class NodeLinks {
   /** By address. */
   readonly #links = new Map<string, NodeLink>()
   #relaying: Pipeline | null = null
+  /** What a subscriber has said to a node that cannot be spoken to yet. */
+  #unsaid: Buffer[] = []
+  /** Of a dedicated connection: where it is first asked whether the client may log in. */
+  #login: Pipeline | null = null
   #speaker: Speaker | null = null
   /** That one is a master as of this topology. */
   #speakerIn: Topology | null = null
@@ -73,11 +77,8 @@ export class NodeLinks {
     const { dedicated, identity } = this.#options
     if (dedicated && identity.user === null) queueMicrotask(() => this.#closed || this.#owner.up())
     else {
-      for (const node of dedicated ? masters.slice(0, 1) : masters) {
-        const { pipeline } = this.to(node)
-        if (!this.#begun) this.#first.add(pipeline)
-        pipeline.connect()
-      }
+      if (!dedicated) for (const node of masters) this.#open(node)
+      else if (this.#login === null || this.#login.state === 'closed') this.#login = this.#open(this.any())
       // The connection to a new one may have been there before: a redirection led to it.
       const ids = masters.map(({ id }) => id).sort()
       const isOther = ids.join(' ') !== this.#masters
@@ -87,6 +88,13 @@ export class NodeLinks {
     }
   }
 
+  #open(node: NodeAddress): Pipeline {
+    const { pipeline } = this.to(node)
+    if (!this.#begun) this.#first.add(pipeline)
+    pipeline.connect()
+    return pipeline
+  }
+
   /** The connection to that node, which is opened if there is none. */
   to(node: NodeAddress): NodeLink {
     const address = addressOf(node)
@@ -94,28 +102,47 @@ export class NodeLinks {
     if (known !== undefined && known.pipeline.state !== 'closed') return known
     const link = new NodeLink(node, {
       ...this.#cluster.node(node, this.#options),
-      onState: (changed, error) => this.#stateOf(changed, error),
+      onState: (changed, error) => this.#stateOf(node, changed, error),
     })
     this.#links.set(address, link)
     return link
   }
 
-  /** A node that answers, if there is one. */
+  /** A node that answers, if there is one; or else the one of which the most is to be hoped. */
   any(): NodeAddress {
     const { masters } = this.#cluster.topology!
-    const links = masters.map((node) => this.#links.get(addressOf(node)))
-    const best = links.findIndex((link) => link?.pipeline.state === 'up' && !link.lags())
-    return masters[Math.max(0, best)]!
+    let best = masters[0]!
+    let leastMs = Number.POSITIVE_INFINITY
+    for (const node of masters) {
+      const doubtMs = this.#doubtMs(addressOf(node))
+      if (doubtMs === 0) return node
+      if (doubtMs >= leastMs) continue
+      best = node
+      leastMs = doubtMs
+    }
+    return best
+  }
+
+  /** What speaks against a node: for how long it has owed an answer, or what is as bad. */
+  #doubtMs(address: string): number {
+    const pipeline = this.#links.get(address)?.pipeline
+    if (pipeline?.state === 'closed') return Number.POSITIVE_INFINITY
+    const { standings } = this.#cluster
+    if (pipeline?.state !== 'up') return standings.doubtMs(address, this.#options.clock.nowMs)
+    const ageMs = pipeline.oldestAgeMs()
+    if (ageMs > LAG_MS) return ageMs
+    // It may hang, and nothing was asked of it here since.
+    return standings.isUnreached(address) ? LAG_MS : 0
   }
 
   /** The node that is to publish: the one that did last, also where it takes its time, unless it is down, owes an answer for longer than anybody waits, or is no master any more. */
   speaker(): Speaker {
     const last = this.#speaker
     const topology = this.#cluster.topology!
-    const isLeft = last === null || this.#isLeft(this.to(last.node).pipeline)
+    const lastAddress = last === null ? '' : addressOf(last.node)
+    const isLeft = last === null || this.#isLeft(this.#links.get(lastAddress)?.pipeline)
     if (!isLeft && this.#speakerIn === topology) return last
     this.#speakerIn = topology
-    const lastAddress = last === null ? '' : addressOf(last.node)
     if (!isLeft && topology.masters.some((node) => addressOf(node) === lastAddress)) return last
     const node = this.any()
     if (last !== null && addressOf(node) === lastAddress) return last
@@ -124,9 +151,10 @@ export class NodeLinks {
   }
 
   /** Another one had better publish. On a connection of one client's own nobody is told that something was not answered in time, and what comes behind it waits. */
-  #isLeft(pipeline: Pipeline): boolean {
+  #isLeft(pipeline: Pipeline | undefined): boolean {
     const { dedicated, store } = this.#options
-    if (pipeline.state === 'down') return true
+    if (pipeline === undefined) return false
+    if (pipeline.state === 'down' || pipeline.state === 'closed') return true
     return !dedicated && store.timeoutMs > 0 && pipeline.oldestAgeMs() >= store.timeoutMs
   }
 
@@ -137,14 +165,16 @@ export class NodeLinks {
 
   /** What comes from now on is a subscriber's: one node's messages, as they come. */
   relay(bytes: Buffer, onMessage: (buf: Buffer, start: number, end: number) => void): void {
-    let pipeline = this.#relaying
-    if (pipeline === null) {
-      pipeline = this.to(this.any()).pipeline
-      pipeline.relay = true
-      pipeline.onPush = onMessage
-      this.#relaying = pipeline
-    }
+    const pipeline = (this.#relaying ??= this.#relayingBy(this.any(), onMessage))
+    if (pipeline.generation === 0) this.#unsaid.push(Buffer.from(bytes))
     pipeline.pushRelayed(bytes, 0, bytes.length)
+  }
+
+  #relayingBy(node: NodeAddress, onMessage: Pipeline['onPush']): Pipeline {
+    const { pipeline } = this.to(node)
+    pipeline.relay = true
+    pipeline.onPush = onMessage
+    return pipeline
   }
 
   pause(): void {
@@ -160,6 +190,7 @@ export class NodeLinks {
     for (const [address, link] of this.#links) {
       const { pipeline } = link
       pipeline.tick(nowMs)
+      if (!this.#options.dedicated && link.lags()) this.#cluster.standings.lags(link.node, nowMs)
       if (topology === null) continue
       const isRelaying = pipeline === this.#relaying
       const isNamed = (node: NodeAddress): boolean => addressOf(node) === address
@@ -177,32 +208,56 @@ export class NodeLinks {
     this.#begun = false
     this.#first.clear()
     this.#relaying = null
+    this.#unsaid = []
+    this.#login = null
     const links = [...this.#links.values()]
     this.#links.clear()
     for (const { pipeline } of links) pipeline.close('the connection to the cluster is closed', unsent)
   }
 
-  #stateOf(pipeline: Pipeline, error: string | null): void {
+  #stateOf(node: NodeAddress, pipeline: Pipeline, error: string | null): void {
     if (this.#closed) return
+    const { standings } = this.#cluster
     if (pipeline.state === 'up') {
+      standings.reached(node)
+      if (pipeline === this.#relaying) this.#unsaid = []
       this.#owner.up()
       if (this.#begun && !this.#first.delete(pipeline)) this.#owner.renewed()
       return
     }
     this.#first.delete(pipeline)
     if (pipeline.state === 'down') {
+      standings.unreached(node)
       this.#owner.parted()
       this.#cluster.ask()
       const all = [...this.#links.values()]
       if (all.every((link) => link.pipeline.state === 'down')) this.#owner.down(error ?? 'no node answers')
       return
     }
-    if (pipeline.state !== 'closed' || ![...this.#links.values()].some((link) => link.pipeline === pipeline)) return
-    if (this.#options.identity.user !== null && error !== null) this.#owner.refused(error)
-    else if (this.#options.dedicated) queueMicrotask(() => this.#closed || this.#owner.ended(error ?? 'closed'))
+    if (pipeline.state !== 'closed' || this.#links.get(addressOf(node))?.pipeline !== pipeline) return
+    if (this.#options.identity.user !== null && isInStoresWords(error)) this.#owner.refused(error)
+    else if (this.#options.dedicated) this.#lost(node, pipeline, error)
   }
-}
 
-function addressOf({ host, port }: NodeAddress): string {
-  return `${host}:${port}`
+  /** A dedicated connection has lost one to a node, or has not got it. */
+  #lost(node: NodeAddress, pipeline: Pipeline, error: string | null): void {
+    if (pipeline.generation === 0 && !isInStoresWords(error)) {
+      this.#cluster.standings.unreached(node)
+      // Nothing stood for it there yet, and what it was given is told as lost by itself.
+      if (pipeline !== this.#relaying && pipeline !== this.#login) return
+      if (this.#triesAnother(pipeline)) return
+    }
+    queueMicrotask(() => this.#closed || this.#owner.ended(error ?? 'closed'))
+  }
+
+  /** False: each node has been tried. */
+  #triesAnother(pipeline: Pipeline): boolean {
+    const node = this.any()
+    if (this.#links.get(addressOf(node))?.pipeline.state === 'closed') return false
+    if (pipeline === this.#relaying) {
+      this.#relaying = this.#relayingBy(node, pipeline.onPush)
+      for (const bytes of this.#unsaid) this.#relaying.pushRelayed(bytes, 0, bytes.length)
+    } else this.#login = this.#open(node)
+    return true
+  }
 }

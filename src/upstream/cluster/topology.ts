@@ -11,6 +11,12 @@ export interface ClusterNode {
   readonly port: number
 }
 
+export type NodeAddress = Pick<ClusterNode, 'host' | 'port'>
+
+export function addressOf({ host, port }: NodeAddress): string {
+  return `${host}:${port}`
+}
+
 /** Who serves which slot: one answer of the cluster, never changed. */
 export interface Topology {
   /** The masters that serve slots, in the order of their first slots. */

@@ -6,6 +6,8 @@ import { encodeCommand } from '../../../src/resp/encode.ts'
 import { Cluster } from '../../../src/upstream/cluster/cluster.ts'
 import { NodeLinks } from '../../../src/upstream/cluster/node-links.ts'
 import type { Topology } from '../../../src/upstream/cluster/topology.ts'
+import { ANONYMOUS, type StoreUser } from '../../../src/upstream/handshake.ts'
+import type { PipelineOptions } from '../../../src/upstream/pipeline-options.ts'
 import { configOf } from '../../support/data-path.ts'
 import { eventually } from '../../support/eventually.ts'
 import { FakeNode, storeOf } from '../../support/fake-cluster.ts'
@@ -15,39 +17,57 @@ afterEach(async () => {
   for (const one of running.splice(0).reverse()) await one.stop()
 })
 
-test('a subscriber hears on where its node becomes a replica, and is ended where the node leaves the cluster', async () => {
-  const [one, other] = (await FakeNode.start(2)) as [FakeNode, FakeNode]
-  for (const node of [one, other]) {
-    node.masters = [one, other]
-    running.push(node)
-  }
-  const config = configOf({ stores: { many: storeOf([one, other]) } }).stores['many']!
+/** A cluster of nodes that answer, in the order of their slots, and pipelines' connections to it. */
+async function startNodes(count: number) {
+  const nodes = await FakeNode.start(count)
+  for (const node of nodes) node.masters = nodes
+  running.push(...nodes)
+  const config = configOf({ stores: { many: storeOf(nodes) } }).stores['many']!
   const [turn, clock] = [new Turn(), new CoarseClock()]
   const cluster = new Cluster({ config, turn, clock, commands: () => CommandTable.builtin() })
   running.push({ stop: () => cluster.close() })
   cluster.watch(() => {})
   await eventually(() => expect(cluster.topology).not.toBeNull())
-  const topology = cluster.topology!
-  const ended: string[] = []
-  const heard: string[] = []
-  const owner = {
-    up() {},
-    parted() {},
-    renewed() {},
-    down() {},
-    refused() {},
-    ended: (reason: string) => ended.push(reason),
-  }
-  const identity = { database: 0, protocol: 2, user: null } as const
-  const links = new NodeLinks(
-    cluster,
-    {
+  /** One pipeline's, and what it has said. */
+  const links = (dedicated: boolean, user: StoreUser | null = null) => {
+    const said: string[] = []
+    const owner = {
+      up: () => said.includes('up') || said.push('up'),
+      parted() {},
+      renewed() {},
+      down() {},
+      refused: (text: string) => said.push(`refused: ${text}`),
+      ended: (reason: string) => said.push(`ended: ${reason}`),
+    }
+    const identity = { database: 0, protocol: 2, user } as const
+    const options: PipelineOptions = {
       ...{ store: config, endpoint: () => config.endpoints[0]!, identity, turn, clock },
-      ...{ whenDown: 'fail', batchMs: 0, dedicated: true, limitBytes: 1_000 },
-    },
-    owner,
-  )
-  running.push({ stop: () => links.close('delivered') })
+      ...{ whenDown: 'fail', batchMs: 0, dedicated, limitBytes: 1_000 },
+    }
+    const made = new NodeLinks(cluster, options, owner)
+    running.push({ stop: () => made.close('delivered') })
+    return { links: made, said }
+  }
+  return { nodes, cluster, clock, links }
+}
+
+/** Of a pipeline that clients share: every node can be spoken to. */
+async function allUp(links: NodeLinks, cluster: Cluster): Promise<void> {
+  links.begin()
+  await eventually(() => {
+    for (const node of cluster.topology!.masters) expect(links.to(node).pipeline.state).toBe('up')
+  })
+}
+
+/** What comes of it is nobody's. */
+const NOBODY = { settle() {}, lost() {}, timedOut() {} }
+const GET = encodeCommand(['GET', 'k'])
+
+test('a subscriber hears on where its node becomes a replica, and is ended where the node leaves the cluster', async () => {
+  const { cluster, links: linksOf } = await startNodes(2)
+  const topology = cluster.topology!
+  const { links, said } = linksOf(true)
+  const heard: string[] = []
   links.begin()
   links.relay(encodeCommand(['SUBSCRIBE', 'news']), (buf, start, end) => heard.push(buf.toString('latin1', start, end)))
   await eventually(() => expect(heard.join()).toContain('subscribe'))
@@ -58,9 +78,121 @@ test('a subscriber hears on where its node becomes a replica, and is ended where
   links.tick(5_000)
   cluster.topology = { ...topology, masters: [others], replicas: [its] }
   links.tick(60_000)
-  expect(ended).toEqual([])
+  expect(said).toEqual(['up'])
   cluster.topology = { ...topology, masters: [others] }
   links.tick(60_020)
   links.tick(80_000)
-  await eventually(() => expect(ended).toEqual(['the node has left the cluster']))
+  await eventually(() => expect(said).toEqual(['up', 'ended: the node has left the cluster']))
+})
+
+test('a subscriber whose first node cannot be reached is served by another one, and ended only where none can be', async () => {
+  const { nodes, links: linksOf } = await startNodes(3)
+  await nodes[0]!.stop()
+  const { links, said } = linksOf(true)
+  const heard: string[] = []
+  const relay = (of: NodeLinks, channel: string): void =>
+    of.relay(encodeCommand(['SUBSCRIBE', channel]), (buf, start, end) => heard.push(buf.toString('latin1', start, end)))
+  links.begin()
+  relay(links, 'one')
+  relay(links, 'other')
+  await eventually(() => expect(nodes[1]!.heard).toEqual(expect.arrayContaining(['SUBSCRIBE one', 'SUBSCRIBE other'])))
+  relay(links, 'third')
+  await eventually(() => expect(heard).toHaveLength(3))
+  expect(nodes[1]!.heardTimes('SUBSCRIBE one')).toBe(1)
+  expect(said).toEqual(['up'])
+  // What one connection has found out the next one knows.
+  const next = linksOf(true).links
+  expect(next.any().port).toBe(nodes[1]!.port)
+
+  for (const node of nodes) await node.stop()
+  await eventually(() => expect(said.at(-1)).toContain('ended: '))
+  const last = linksOf(true)
+  last.links.begin()
+  relay(last.links, 'one')
+  await eventually(() => expect(last.said.at(-1)).toMatch(/^ended: .*ECONNREFUSED/))
+  expect(nodes.map((node) => node.heardTimes('SUBSCRIBE one'))).toEqual([0, 1, 0])
+})
+
+test('a client that logs in at the store itself does so at a node that can be reached; only the words of a node are a refusal', async () => {
+  const { nodes, links: linksOf } = await startNodes(2)
+  const refused = linksOf(true, { key: 'k', login: ['nobody', 'knows'], before: null })
+  refused.links.begin()
+  await eventually(() => expect(refused.said).toEqual(['refused: ERR unknown command']))
+  await nodes[0]!.stop()
+  const admitted = linksOf(true, ANONYMOUS)
+  admitted.links.begin()
+  await eventually(() => expect(admitted.said).toEqual(['up']))
+  await nodes[1]!.stop()
+  await eventually(() => expect(admitted.said.at(-1)).toContain('ended: '))
+  const none = linksOf(true, ANONYMOUS)
+  none.links.begin()
+  await eventually(() => expect(none.said.at(-1)).toMatch(/^ended: .*ECONNREFUSED/))
+})
+
+test('a node that cannot be reached ends no connection of which it holds nothing', async () => {
+  const { nodes, cluster, links: linksOf } = await startNodes(2)
+  const { links, said } = linksOf(true)
+  links.begin()
+  await nodes[0]!.stop()
+  const [dead, other] = cluster.topology!.masters as [Topology['masters'][0], Topology['masters'][0]]
+  const told: string[] = []
+  const owner = { ...NOBODY, lost: (_slot: unknown, { text }: { text: string }) => told.push(text) }
+  links.to(dead).pipeline.push(owner, GET, 0, GET.length)
+  await eventually(() => expect(told.join()).toContain('not executed'))
+  expect(links.speaker().node).toEqual(other)
+  let settled = false
+  const waits = {
+    ...NOBODY,
+    settle: () => {
+      settled = true
+    },
+  }
+  links.to(other).pipeline.push(waits, GET, 0, GET.length)
+  await eventually(() => expect(settled).toBe(true))
+  expect(said).toEqual(['up'])
+  // There it may hold something: keys that are watched, say.
+  nodes[1]!.disconnect()
+  await eventually(() => expect(said).toEqual(['up', 'ended: closed by the store']))
+})
+
+test('where no node answers at once, one that is slow is asked rather than one that is down', async () => {
+  const { nodes, cluster, clock, links: linksOf } = await startNodes(3)
+  const { links } = linksOf(false)
+  await allUp(links, cluster)
+  const [first, second, third] = cluster.topology!.masters as readonly Topology['masters'][0][]
+  expect(links.any()).toEqual(first)
+  await nodes[0]!.stop()
+  await eventually(() => expect(links.any()).toEqual(second))
+  for (const node of nodes) node.withholds = (command) => command.startsWith('GET')
+  const ask = async (node: FakeNode, times: number) => {
+    const { pipeline } = links.to(cluster.topology!.masters.find(({ port }) => port === node.port)!)
+    pipeline.push(NOBODY, GET, 0, GET.length)
+    await eventually(() => expect(node.heardTimes('GET k')).toBe(times))
+  }
+  await ask(nodes[1]!, 1)
+  clock.nowMs += 100
+  expect(links.any()).toEqual(third)
+  await ask(nodes[2]!, 1)
+  clock.nowMs += 100
+  expect(links.any()).toEqual(third)
+  // Who is to open a first connection knows as much.
+  links.tick(clock.nowMs)
+  expect(linksOf(true).links.any()).not.toEqual(first)
+})
+
+test('the first connection of one client goes by a node at which those that clients share do not wait', async () => {
+  const { nodes, cluster, clock, links: linksOf } = await startNodes(2)
+  const { links } = linksOf(false)
+  await allUp(links, cluster)
+  const [first, second] = cluster.topology!.masters as readonly Topology['masters'][0][]
+  const one = linksOf(true).links
+  expect(one.any()).toEqual(first)
+  nodes[0]!.withholds = (command) => command.startsWith('GET')
+  links.to(first!).pipeline.push(NOBODY, GET, 0, GET.length)
+  await eventually(() => expect(nodes[0]!.heard).toContain('GET k'))
+  clock.nowMs += 100
+  links.tick(clock.nowMs)
+  expect(one.any()).toEqual(second)
+  clock.nowMs += 5_000
+  expect(one.any()).toEqual(first)
 })

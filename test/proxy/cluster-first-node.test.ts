@@ -1,0 +1,64 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { type RedisCluster, startCluster } from '../support/cluster.ts'
+import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
+import { eventually } from '../support/eventually.ts'
+
+let cluster: RedisCluster
+let path: DataPathUnderTest
+/** Of the last master. */
+let key: string
+
+beforeAll(async () => {
+  const user = ['--user', 'app', 'on', '>open', '~*', '&*', '+@all']
+  cluster = await startCluster({ args: ['--cluster-require-full-coverage', 'no', ...user] })
+  const last = cluster.servers.at(-1)
+  for (let i = 0; ; i++) if ((await cluster.ownerOf(await cluster.slotOf((key = `key:${i}`)))) === last) break
+}, 180_000)
+afterAll(async () => {
+  await cluster?.stop()
+})
+afterEach(async () => {
+  await path?.stop()
+  const [first] = cluster.servers
+  if (first!.isRunning) first!.resume()
+  else await first!.restart()
+  await cluster.ready()
+})
+
+const LOGIN = { username: 'app', password: 'open' }
+
+test.each<[string, 'down' | 'hung', Partial<DataPathOptions>]>([
+  ['of all clients', 'down', {}],
+  ['of all clients', 'hung', {}],
+  ['of clients that log in at the store', 'down', { clients: { auth: 'passthrough' } }],
+  ['of clients that log in at the store', 'hung', { clients: { auth: 'passthrough' } }],
+  ['of each client alone', 'down', { listen: { connections: 'dedicated' } }],
+])('connections %s work while the first master is %s', async (_whose, how, options) => {
+  const endpoints = cluster.servers.map(({ port }) => ({ kind: 'tcp', host: '127.0.0.1', port }) as const)
+  const store = { port: endpoints[0]!.port, kind: 'cluster', endpoints } as const
+  path = await startDataPath({
+    stores: { cluster: store },
+    // A node that hangs is given up after this.
+    store: { timeoutMs: 3_000, connectTimeoutMs: 3_000 },
+    ...options,
+  })
+  const login = options.clients?.auth === 'passthrough' ? LOGIN : {}
+  // None comes a second time.
+  const client = () => path.client({ ...login, maxRetriesPerRequest: 0, retryStrategy: () => null })
+  await client().set(key, '1')
+  const [first] = cluster.servers
+  if (how === 'down') await first!.kill9()
+  else first!.pause()
+  // Until that is known, whoever asks it for something is told that it is down, or waits for as long as the timeout.
+  await eventually(async () => expect(await client().eval('return 1', 0)).toBe(1))
+
+  const [subscriber, worker, publisher] = [client(), client(), client()]
+  const heard: string[] = []
+  subscriber.on('message', (_channel, message) => heard.push(message))
+  expect(await subscriber.subscribe('news')).toBe(1)
+  expect(await publisher.publish('news', 'one')).toBeGreaterThanOrEqual(0)
+  await eventually(() => expect(heard).toEqual(['one']))
+  expect(await worker.blpop(`{${key}}list`, 0.05)).toBeNull()
+  await worker.watch(key)
+  expect(await worker.multi().incr(key).exec()).toEqual([[null, 2]])
+})
