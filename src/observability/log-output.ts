@@ -74,7 +74,7 @@ export class LogOutput implements DestinationStream {
 
   #next(): void {
     const all = this.#take()
-    const bytes = all.subarray(0, AT_ONCE_BYTES)
+    const bytes = all.subarray(0, endOfLines(all))
     this.#putBack(all.subarray(bytes.length))
     this.#isUnderWay = bytes.length > 0
     if (!this.#isUnderWay) return
@@ -99,6 +99,15 @@ export class LogOutput implements DestinationStream {
     this.#bytes += rest.length
   }
 }
+
+/** Where to divide, so that what cannot be written is given up in whole lines. */
+function endOfLines(bytes: Buffer): number {
+  if (bytes.length <= AT_ONCE_BYTES) return bytes.length
+  const before = bytes.lastIndexOf(END_OF_LINE, AT_ONCE_BYTES - 1) + 1
+  return before > 0 ? before : bytes.indexOf(END_OF_LINE) + 1 || bytes.length
+}
+
+const END_OF_LINE = 0x0a
 
 function hasNoRoom(error: unknown): boolean {
   return (error as NodeJS.ErrnoException | null)?.code === 'EAGAIN'

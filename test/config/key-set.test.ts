@@ -17,9 +17,9 @@ test('what each of many patterns wins, and may have in common with each, is foun
   const others = patterns.map((one) => patterns.filter((other) => comparePatterns(other, one) < 0))
   const wins = patterns.map((one, i) => new KeySet(segmentsOf(one), others[i]!.map(segmentsOf), work))
   const inFront = patterns.map(({ text }) => KeyPattern.parse(`v2:${text}`))
-  const new2 = inFront.map((one) => new KeySet(segmentsOf(one), [], work))
+  const newNames = inFront.map((one) => new KeySet(segmentsOf(one), [], work))
   for (const [i, set] of wins.entries()) {
-    for (const [j, names] of new2.entries()) {
+    for (const [j, names] of newNames.entries()) {
       const key = commonKeyOfSets(set, names, work)
       // A key with both words has more letters of the longer, which wins it.
       if (i < j) expect(key).toBeNull()
