@@ -193,7 +193,7 @@ export class ShadowQueue implements ReplyOwner {
     }
     if (slot.seq !== NO_ANSWER && differs(spec, slot.seq, buf, start, end)) this.#markSlot(slot, 'shadow-differs')
     else if (hasSeveralKeys(spec) && movedNothing(spec, buf, start)) this.#markSlot(slot, 'shadow-differs')
-    else if (this.#doubts.areAny && hasSeveralKeys(spec)) {
+    else if (hasSeveralKeys(spec) && this.#doubts.areAny) {
       const { bytes, start: from, end: to } = applicationBytes(slot)
       const keys = this.#refs.in(spec, slot.database, bytes, from, to)
       if (this.#doubts.areIn(spec, keys, bytes, from, to))
