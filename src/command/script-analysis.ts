@@ -126,10 +126,11 @@ export class Analysis {
 
   #look(i: number): void {
     const token = this.#tokens[i]!
-    if (token.kind !== 'name') return
     const name = token.text
-    // `table.foreach`, or of whatever that is called.
-    if (name === 'foreach') this.#doubt('it walks a table in no order (foreach)')
+    // `table.foreach`, `table['foreach']`, or of whatever that is called.
+    if (name === 'foreach' && (token.kind === 'name' || this.#text(i - 1) === '['))
+      this.#doubt('it walks a table in no order (foreach)')
+    if (token.kind !== 'name') return
     if (this.#text(i - 1) === '.') return
     if (API.has(name)) this.#lookAtApi(i)
     else if (this.#calls.has(name)) {

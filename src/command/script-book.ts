@@ -12,17 +12,27 @@ export class KnownScript {
   isLoaded = false
   /** Again, since it was learnt or the last time that there was no room. */
   isUsed = false
+  readonly #json: JsonSettings
   #facts: ScriptFacts | null = null
+  #factsOfChanged: ScriptFacts | null = null
 
-  constructor(sha: string, source: Buffer) {
+  constructor(sha: string, source: Buffer, json: JsonSettings) {
     this.sha = sha
     this.source = source
+    this.#json = json
   }
 
   /** What can be told of it: read when somebody asks for the first time. */
   factsBy(commands: CommandTable): ScriptFacts {
-    return (this.#facts ??= analyseScript(this.source.toString('latin1'), commands))
+    this.#facts ??= analyseScript(this.source.toString('latin1'), commands)
+    if (!this.#json.areChanged || this.#facts.varies !== null || !this.source.includes('cjson')) return this.#facts
+    return (this.#factsOfChanged ??= { ...this.#facts, varies: 'a script has changed how cjson writes and reads' })
   }
+}
+
+/** A server keeps what a script says by `cjson.encode_number_precision(3)` and its like for all scripts that come after; another server, or one that has been restarted, need not have it. */
+interface JsonSettings {
+  areChanged: boolean
 }
 
 /** Sources of scripts that clients have sent, in whatever phase. Bounded: what has not been used for the longest time goes. */
@@ -31,6 +41,7 @@ export class ScriptBook {
   /** So that a source that comes with every call is compared with the one that it most likely is, instead of hashed as a whole. */
   readonly #byPrint = new Map<number, KnownScript>()
   #bytes = 0
+  readonly #json: JsonSettings = { areChanged: false }
   /** Of those that are too large to be kept, the last one, for as long as there is memory: what is known of it is asked for several times. */
   #large: WeakRef<KnownScript> | null = null
 
@@ -55,7 +66,9 @@ export class ScriptBook {
       this.#byPrint.set(print, known)
       return used(known)
     }
-    const script = new KnownScript(sha, Buffer.from(source))
+    const script = new KnownScript(sha, Buffer.from(source), this.#json)
+    if (source.includes('encode_') || source.includes('decode_'))
+      this.#json.areChanged ||= CHANGES_JSON.test(source.toString('latin1'))
     if (source.length > MAX_SOURCE_BYTES) {
       this.#large = new WeakRef(script)
       return script
@@ -111,6 +124,7 @@ function fingerprint(buf: Buffer, start: number, end: number): number {
   return print
 }
 
+const CHANGES_JSON = /(?:encode|decode)_(?:sparse|max|number|keep|invalid|array)/
 const MAX_SCRIPTS = 2_000
 const MAX_BYTES = 16 * 1024 * 1024
 const MAX_SOURCE_BYTES = MAX_BYTES / 16

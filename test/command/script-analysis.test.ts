@@ -73,6 +73,15 @@ describe('a script', () => {
     ["local n = 1 n = {} redis.call('set', KEYS[1], tostring(n))", MEMORY],
     ["ARGV[1] = {} redis.call('set', KEYS[1], tostring(ARGV[1]))", MEMORY],
     ["redis.call('set', KEYS[1], tostring{})", MEMORY],
+    ["local t = redis.call('lrange', KEYS[1], 0, -1) t[1] = {} redis.call('set', KEYS[2], tostring(t[1]))", MEMORY],
+    [
+      "local t = redis.call('lrange', KEYS[1], 0, 1) local u = t u[1] = {} redis.call('set', KEYS[2], tostring(t[1]))",
+      MEMORY,
+    ],
+    [
+      "table['foreach'](ARGV, function(k) redis.call('rpush', KEYS[1], k) end)",
+      'it walks a table in no order (foreach)',
+    ],
     ["redis.call('set', KEYS[1], collectgarbage('count') .. '')", 'it uses collectgarbage'],
     ["redis.call('set', KEYS[1], gcinfo() .. '')", 'it uses gcinfo'],
     ["redis.call('set', KEYS[1], type(coroutine.create(print)))", 'it uses coroutine'],

@@ -19,6 +19,17 @@ test('a source that comes again is the same script, found by its SHA-1 in whatev
   expect(script.factsBy(CommandTable.builtin())).toMatchObject({ declaresKeys: true, writes: false })
 })
 
+test('where one has changed how cjson writes, of no other that uses it is it known any more what it writes', () => {
+  const book = new ScriptBook()
+  const source = (value: string): string => `return redis.call('set', KEYS[1], ${value})`
+  const varies = (value: string) => learn(book, source(value)).factsBy(CommandTable.builtin()).varies
+  expect([varies('cjson.encode({1.5})'), varies('ARGV[1]')]).toEqual([null, null])
+  learn(book, 'cjson.encode_number_precision(3)')
+  for (const value of ['cjson.encode({1.5})', 'cjson.encode({2.5})'])
+    expect(varies(value)).toBe('a script has changed how cjson writes and reads')
+  expect(varies('ARGV[1]')).toBeNull()
+})
+
 test('scripts that are alike in all but one byte, wherever it is, are told apart', () => {
   const book = new ScriptBook()
   const source = `return '${'x'.repeat(3_000)}'`
