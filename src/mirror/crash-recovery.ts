@@ -57,10 +57,13 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
   for (const name of [...turned, ...heirs]) dirty.toVerify.mark(name, 'turned')
   const { config } = context.routes
   // What is in doubt of functions where they are mirrored between other places than before, `FunctionSync` sees to, before the next commit.
-  const isSame = areSamePlaces(store.primaries.get(OF_FUNCTIONS) ?? '', functionPlacesOf(config))
-  const moved = isSame ? [] : [OF_FUNCTIONS]
+  const places = store.primaries.get(OF_FUNCTIONS)
+  const moved = areSamePlaces(places ?? '', functionPlacesOf(config)) ? [] : [OF_FUNCTIONS]
+  const primaries = primariesOf(config, [...turned, ...heirs, ...moved])
+  // The last run did not mirror any: nothing of them can be in doubt the other way round.
+  if (places === undefined) primaries.delete(OF_FUNCTIONS)
   // As long as the segments are there.
-  store.setRoutes(primariesOf(config, [...turned, ...heirs, ...moved]), routingOf(config))
+  store.setRoutes(primaries, routingOf(config))
   if (known > 0) doubts.say('info', 'dirty keys of the last run will be copied', null, { keys: known })
   // If it cannot be written the segments stay, for the next start.
   if (store.flushAll(performance.now())) {
