@@ -32,7 +32,7 @@ export function problemsOf(
     const advice = verifyAdvice(route, unsettledVerify)
     say('bad', `keys may differ that nobody can name (${ofKeys.join(', ')}): ${advice}`, true)
   }
-  const functions = functionsInDoubt(mirror, shadow ?? 'the shadow')
+  const functions = functionsInDoubt(mirror, shadow ?? 'the shadow', name)
   if (functions !== null) say(functions.passing ? 'warn' : 'bad', functions.reason)
   if (strandedDatabases.length > 0) {
     const because = strandedBecause ?? 'the shadow does not have it'

@@ -1,12 +1,14 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Config, RouteConfig } from '../config/config.ts'
 import type { EndName } from '../jobs/end-keys.ts'
+import { mayPrimaryLack } from '../mirror/verify-marks.ts'
 import { rolesOf } from '../routing/route.ts'
 import { inTransaction, mustTakeWrites } from '../state/database.ts'
 import { momentOf } from '../state/moment.ts'
 import type { KeyRegion } from './key-regions.ts'
 import { areMirroredPlaces, mirroredPlaces, NOWHERE } from './mirrored-places.ts'
 import type { OwedWrites } from './owed-writes.ts'
+import { settleFirst } from './verify-advice.ts'
 
 /** What is known about the two ends of a route that is mirrored. */
 export interface Mirroring {
@@ -143,8 +145,13 @@ export class Completeness {
     }
   }
 
-  /** Why the authority, or reads, must not go to that end now; null: they may. Throws what the database throws while it has not taken what is known. */
-  async lacking(config: Config, route: RouteConfig, end: EndName): Promise<string | null> {
+  /** Why the authority, or reads, must not go to that end now; null: they may. `causes`: of a verify that the route needs. Throws what the database throws while it has not taken what is known. */
+  async lacking(
+    config: Config,
+    route: RouteConfig,
+    end: EndName,
+    causes: readonly string[] = [],
+  ): Promise<string | null> {
     this.#owed.settle()
     const mirroring = this.of(route.name)
     const [here, there] =
@@ -155,7 +162,11 @@ export class Completeness {
         ? null
         : `store '${here}' lacks what '${there}' holds: go through mirror and a backfill first`
     }
-    const holdsMore = () => `${tooMuch(here!, mirroring)}: ${this.#left(route, mirroring)}${untilEqual(route, here!)}`
+    const primary = route[rolesOf(route.phase).primary]!.store
+    // What brings the primary's keys over is no advice where it may be the side that lacks some.
+    const advice = (text: string): string =>
+      mayPrimaryLack(causes) ? settleFirst(primary) : `${this.#left(route, mirroring)}${text}`
+    const holdsMore = () => `${tooMuch(here!, mirroring)}: ${advice(untilEqual(route, here!))}`
     if (mirroring.incomplete !== end) return mirroring.held === end ? holdsMore() : null
     const other: EndName = end === 'target' ? 'source' : 'target'
     // It could not be asked when mirroring began; empty now means empty then, or only what has been mirrored since.
@@ -163,7 +174,7 @@ export class Completeness {
       this.#set(route.name, 'incomplete = NULL')
       return mirroring.held === end ? holdsMore() : null
     }
-    return `store '${here}' ${whyIncomplete(there!, mirroring)}: ${this.#left(route, mirroring)}run 'understudy backfill ${route.name}', or a verify that finds no difference`
+    return `store '${here}' ${whyIncomplete(there!, mirroring)}: ${advice(`run 'understudy backfill ${route.name}', or a verify that finds no difference`)}`
   }
 
   /** A job that began at `startedMs` has brought everything over (`backfill`), or has found both ends equal (`verify`). */

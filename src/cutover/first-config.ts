@@ -79,7 +79,7 @@ async function doubtsAbout(
   if (step.unsafe !== null) return [sentence(step.unsafe)]
   const whose = ofKeys(step)
   const route = then.routes.find(({ name }) => name === step.before)!
-  const lacks = await Promise.all(reliedOn(step).map((end) => lacking(then, route, end)))
+  const lacks = await Promise.all(reliedOn(step).map((end) => lacking(then, route, end, verifyCauses.get(step.before))))
   const causes = verifyCauses.get(step.before)
   const differences = movesToTarget(step) ? openMismatches(step.before) : 0
   const dirty = dirtyKeys.get(step.before)

@@ -10,12 +10,16 @@ interface OfFunctions {
   readonly refusedBecause: string | null
 }
 
-/** Why the shadow's functions may not be the primary's, and what to do. `passing`: they may be in a moment, without anybody. Null: they are. A verify looks at keys alone. */
-export function functionsInDoubt(of: OfFunctions, shadow: string): { reason: string; passing: boolean } | null {
+/** Why the shadow's functions may not be the primary's, and what to do. `route`: that knows about them. `passing`: they may be in a moment, without anybody. Null: they are. A verify looks at keys alone. */
+export function functionsInDoubt(
+  of: OfFunctions,
+  shadow: string,
+  route: string,
+): { reason: string; passing: boolean } | null {
   const { verifyCauses, refusedLibraries, refusedBecause } = of
   if (!verifyCauses.some(isOfFunctions)) return null
   const passing = !verifyCauses.includes('turned') && refusedLibraries.length === 0 && refusedBecause === null
-  return { reason: inWords(of, shadow), passing }
+  return { reason: inWords(of, shadow, route), passing }
 }
 
 /** Functions are brought between the two stores of the route `*` alone, and only where the primary lets them be listed. Null: none is missing. */
@@ -33,9 +37,13 @@ export function functionsMissing(
 
 const MOST_SHOWN = 5
 
-function inWords({ verifyCauses, refusedLibraries, refusedBecause }: OfFunctions, shadow: string): string {
+function inWords(
+  { verifyCauses, refusedLibraries, refusedBecause }: OfFunctions,
+  shadow: string,
+  route: string,
+): string {
   if (verifyCauses.includes('turned'))
-    return `the functions of '${shadow}' may not be the primary's, and are compared as soon as the route is verified: the primary was changed while they differed`
+    return `the functions of '${shadow}' may not be the primary's, and are compared as soon as 'understudy verify ${route}' has found no difference: the primary was changed while they differed`
   if (refusedLibraries.length === 0 && refusedBecause !== null)
     return `'${shadow}' may still have functions that were deleted on the primary, and does not let them be listed and deleted (${refusedBecause}): give its user there '+function'`
   if (refusedLibraries.length === 0)

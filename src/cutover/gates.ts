@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Config, RouteConfig, StoreConfig } from '../config/config.ts'
 import type { EndName } from '../jobs/end-keys.ts'
 import type { UnsettledVerify } from '../jobs/unsettled-keys.ts'
-import { isOfFunctions } from '../mirror/verify-marks.ts'
+import { isOfFunctions, mayPrimaryLack } from '../mirror/verify-marks.ts'
 import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Completeness } from './completeness.ts'
@@ -12,6 +12,7 @@ import type { SameKeyspaces } from './key-regions.ts'
 import { renamedUnderScripts, splitUnderScripts } from './scripts-gate.ts'
 import { type StepWarning, stepWarnings, verifyIn } from './step-warnings.ts'
 import { samplesNone, type Transition, transitions } from './transition.ts'
+import { settleFirst } from './verify-advice.ts'
 
 export interface GateSources {
   readonly stats: () => Promise<Stats>
@@ -117,7 +118,7 @@ export class Gates {
     const route = old.routes.find((other) => other.name === step.before)!
     const gates: Gate[] = []
     for (const end of reliedOn(step)) {
-      const lacking = await this.#sources.completeness.lacking(old, route, end)
+      const lacking = await this.#sources.completeness.lacking(old, route, end, stats.routes[route.name]?.verifyCauses)
       gates.push(gate(lacking, `store '${route[end]?.store}' holds everything from before mirroring began`))
     }
     if (movesToTarget(step)) gates.push(this.#ofComparison(route, next, stats, gate))
@@ -146,6 +147,7 @@ export class Gates {
   #ofComparison(route: RouteConfig, { cutover }: Config, stats: Stats, gate: MakeGate): Gate {
     const { compared, mismatched } = stats.routes[route.name]?.compare.windows['10m'] ?? { compared: 0, mismatched: 0 }
     const none = compared === 0 && samplesNone(route) ? ' (none is sampled: set compare.sample)' : ''
+    const todo = whatToDo(route, stats.routes[route.name]?.verifyCauses ?? [])
     const said = `${mismatched} of ${compared} compared reads differed in ten minutes${none}`
     if (compared < cutover.minCompared)
       return gate(
@@ -157,13 +159,13 @@ export class Gates {
       return gate(null, mismatched === 0 ? said : `${said}, and every one has been mended or acknowledged`)
     if (compared === 0 && cutover.maxMismatchRate < 1)
       return gate(
-        `${open === 1 ? '1 difference is' : `${open} differences are`} listed, and no read was compared in ten minutes: ${whatToDo(route)}`,
+        `${open === 1 ? '1 difference is' : `${open} differences are`} listed, and no read was compared in ten minutes: ${todo}`,
         '',
       )
     return gate(
       unless(
         mismatched / Math.max(compared, 1) <= cutover.maxMismatchRate,
-        `${said}, and 'cutover.maxMismatchRate' is ${percent(cutover.maxMismatchRate)}: ${whatToDo(route)}`,
+        `${said}, and 'cutover.maxMismatchRate' is ${percent(cutover.maxMismatchRate)}: ${todo}`,
       ),
       `${said}: not more than ${percent(cutover.maxMismatchRate)}`,
     )
@@ -193,8 +195,8 @@ export class Gates {
     if (of === undefined || shadow === undefined) return []
     const same = stats.stores[shadow]?.sameAs ?? null
     const causes = of.verifyCauses.filter((cause) => !isOfFunctions(cause))
-    const functions = stats.routes[functionsRouteOf(config, route)] ?? of
-    const inDoubt = functionsInDoubt(functions, shadow)
+    const functionsRoute = functionsRouteOf(config, route)
+    const inDoubt = functionsInDoubt(stats.routes[functionsRoute] ?? of, shadow, functionsRoute)
     const missing = inDoubt === null ? functionsMissing(of, shadow) : null
     return [
       ...(same === null ? [] : [gate(oneServer(same, shadow), '')]),
@@ -300,8 +302,11 @@ export function movesToTarget({ movesPrimary, movesReads, from }: Transition): b
   return movesReads ? rolesOf(from).primary === 'source' : movesPrimary && rolesOf(from).shadow === 'target'
 }
 
-function whatToDo({ name }: RouteConfig): string {
-  return `see 'understudy mismatches --route ${name}', find the cause, then 'understudy repair ${name}', or acknowledge what is known and harmless`
+function whatToDo(route: RouteConfig, causes: readonly string[]): string {
+  const { name, phase } = route
+  const look = `see 'understudy mismatches --route ${name}'`
+  if (mayPrimaryLack(causes)) return `${look}, and ${settleFirst(route[rolesOf(phase).primary]!.store)}`
+  return `${look}, find the cause, then 'understudy repair ${name}', or acknowledge what is known and harmless`
 }
 
 function percent(share: number): string {

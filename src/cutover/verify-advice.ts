@@ -33,6 +33,11 @@ export function repairAdvice(route: string, unsettled: UnsettledVerify): string 
   return `${unsettledInWords(unsettled)}: run ${repair}`
 }
 
+/** Where something else is to be mended by what the primary has, and that may be wrong. */
+export function settleFirst(primary: string): string {
+  return `settle first what '${primary}', the primary, may lack itself, as is said of the verify that the route needs`
+}
+
 /** Null: what the primary has is right. */
 function keepAdvice({ name, primary, shadow, isSourcePrimary, causes }: DoubtedRoute): string | null {
   if (!mayPrimaryLack(causes)) return null

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeDirectory } from '../base/make-directory.ts'
 import type { Config } from '../config/config.ts'
-import { routingOf, withRouting } from '../config/routing.ts'
+import { keyspacesIn, routingOf, withRouting } from '../config/routing.ts'
 import { rolesOf } from '../routing/route.ts'
 import { RouteTable } from '../routing/route-table.ts'
 import type { DataPathContext } from './context.ts'
@@ -12,6 +12,7 @@ import { areSamePlaces, functionPlacesOf, OF_FUNCTIONS } from './function-places
 import type { IntentDoubts, Over } from './intent-doubts.ts'
 import { SEGMENT_NAME } from './intent-log.ts'
 import { SegmentReader } from './intent-segment.ts'
+import { formerNames } from './known-stores.ts'
 import type { RunMarker } from './run-marker.ts'
 
 const RECORDS_AT_ONCE = 64
@@ -37,7 +38,8 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
   const segments = readdirSync(dir)
     .filter((name) => SEGMENT_NAME.test(name))
     .sort()
-  for (const name of exchangedRoutes(store.primaries, context.routes.config)) dirty.toVerify.exchange(name)
+  const former = formerNames(keyspacesIn(store.routing), keyspacesIn(routingOf(context.routes.config)))
+  for (const name of exchangedRoutes(store.primaries, context.routes.config, former)) dirty.toVerify.exchange(name)
   const turned = turnedRoutes(parts, segments.length > 0)
   for (const name of turned) dirty.drop(name)
   const heirs = new Set<string>()
@@ -57,10 +59,13 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
   for (const name of [...turned, ...heirs]) dirty.toVerify.mark(name, 'turned')
   const { config } = context.routes
   // What is in doubt of functions where they are mirrored between other places than before, `FunctionSync` sees to, before the next commit.
-  const isSame = areSamePlaces(store.primaries.get(OF_FUNCTIONS) ?? '', functionPlacesOf(config))
-  const moved = isSame ? [] : [OF_FUNCTIONS]
+  const places = store.primaries.get(OF_FUNCTIONS)
+  const moved = areSamePlaces(places ?? '', functionPlacesOf(config)) ? [] : [OF_FUNCTIONS]
+  const primaries = primariesOf(config, [...turned, ...heirs, ...moved])
+  // The last run did not mirror any: nothing of them can be in doubt the other way round.
+  if (places === undefined) primaries.delete(OF_FUNCTIONS)
   // As long as the segments are there.
-  store.setRoutes(primariesOf(config, [...turned, ...heirs, ...moved]), routingOf(config))
+  store.setRoutes(primaries, routingOf(config))
   if (known > 0) doubts.say('info', 'dirty keys of the last run will be copied', null, { keys: known })
   // If it cannot be written the segments stay, for the next start.
   if (store.flushAll(performance.now())) {
@@ -84,13 +89,18 @@ function turnedRoutes(parts: RecoveryParts, wasWriting: boolean): string[] {
   return turned.map(([route]) => route)
 }
 
-/** Routes whose primary of before (as `primariesOf` gives it) is their shadow now: by their phase, or because the file has exchanged their ends. None of which it is not known. */
-export function exchangedRoutes(before: ReadonlyMap<string, string>, { routes }: Pick<Config, 'routes'>): string[] {
+/** Routes whose primary of before (as `primariesOf` gives it) is their shadow now: by their phase, or because the file has exchanged their ends. None of which it is not known. `former`: what stores were called before, where that is known. */
+export function exchangedRoutes(
+  before: ReadonlyMap<string, string>,
+  { routes }: Pick<Config, 'routes'>,
+  former: ReadonlyMap<string, string> = new Map(),
+): string[] {
   return routes.flatMap((route) => {
     const { shadow } = rolesOf(route.phase)
     const was = before.get(route.name) ?? ''
     if (shadow === null || was === '') return []
-    const there = route[shadow]!.store
+    const { store } = route[shadow]!
+    const there = former.get(store) ?? store
     // Where both ends are in one store its name does not tell them apart.
     const isOne = route.source.store === route.target?.store
     const isExchanged = isOne ? was === `${shadow} ${there}` : was.slice(was.indexOf(' ') + 1) === there

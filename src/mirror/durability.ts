@@ -118,9 +118,12 @@ export class Durability {
     rerouted: readonly (readonly [from: string, to: string])[] = [],
   ): string | null {
     const { routes } = this.#parts.context
-    const moved = areSamePlaces(functionPlacesOf(routes.config), functionPlacesOf(config)) ? [] : [OF_FUNCTIONS]
+    const places = functionPlacesOf(routes.config)
+    const moved = areSamePlaces(places, functionPlacesOf(config)) ? [] : [OF_FUNCTIONS]
     const over = [...lacking, ...moved]
     const primaries = primariesOf(config, [...this.#former.routes, ...this.#former.heirs(rerouted), ...over])
+    // They begin to be mirrored: nothing of them can be in doubt the other way round.
+    if (places === '' && !this.#former.routes.has(OF_FUNCTIONS)) primaries.delete(OF_FUNCTIONS)
     const error = this.#store.replaceRoutes(primaries, routingOf(config), performance.now())
     if (error !== null) return diskTrouble(error)?.message ?? `dirty.db cannot be written (${error.message})`
     this.#former.inherit(rerouted)

@@ -77,7 +77,7 @@ export function handedOn<T>(known: ReadonlyMap<string, T>, former: ReadonlyMap<s
  * What each store was called before, by name: a store is the database of a server that it is. One that is another database now may be the same server at another address, and is known by its name; unless that database has
  * got another name. New ones are left out.
  */
-function formerNames(
+export function formerNames(
   before: ReadonlyMap<string, string>,
   now: ReadonlyMap<string, string>,
 ): ReadonlyMap<string, string> {

@@ -4,6 +4,7 @@ import type { DataPathContext } from './context.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { OnItsWay } from './on-its-way.ts'
+import { inheritedCauses, isOfFunctions } from './verify-marks.ts'
 
 /** Of a tick. */
 const SLICE_MS = 4
@@ -77,12 +78,14 @@ export class Rehoming {
     const { routes, stores } = this.#context
     const gaining = routes.routes.filter(({ name, shadow }) => shadow !== null && to.includes(name))
     const { toVerify } = this.#dirty
-    if (toVerify.ofKeys(from)) {
-      for (const route of gaining) {
-        // There is nothing of these that may be copied before a verify: nor where what was the shadow is the primary now.
-        const mayLack = toVerify.mayPrimaryLack(from) || (former !== null && isExchanged(former, route))
-        toVerify.mark(route.name, mayLack ? 'turned' : 'rerouted')
-      }
+    const causes = toVerify.causes(from).filter((cause) => !isOfFunctions(cause))
+    const present = routes.byName(from)
+    // What is said of a route that goes on under its name has been turned with its roles.
+    const isTurned = former !== null && present !== undefined && isExchanged(former, present)
+    for (const route of gaining) {
+      const isOther = former !== null && isExchanged(former, route) !== isTurned
+      for (const cause of causes)
+        for (const inherited of inheritedCauses(cause, isOther)) toVerify.mark(route.name, inherited)
     }
     const states = gaining.map(({ state }) => state)
     for (const state of states) state.backlogCommands++

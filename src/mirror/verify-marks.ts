@@ -60,6 +60,15 @@ export function mayShadowLack(causes: readonly string[]): boolean {
   return causes.some((cause) => OF_SHADOW.has(cause))
 }
 
+/**
+ * What a cause of one route is called at another one that has got keys of it. `isExchanged`: their roles are the other way round there. `turned` may have been said of the one before or after that, so it is said of both sides.
+ */
+export function inheritedCauses(cause: VerifyCause, isExchanged: boolean): readonly VerifyCause[] {
+  const counterpart = OF_PRIMARY.get(cause) ?? OF_SHADOW.get(cause)
+  if (!isExchanged) return [counterpart === undefined ? 'rerouted' : cause]
+  return cause === 'turned' ? ['turned', 'turned-back'] : [counterpart ?? 'turned']
+}
+
 /** Routes that only a verify can tell about, and why. */
 export class VerifyMarks {
   readonly #causes = new Map<string, Set<VerifyCause>>()

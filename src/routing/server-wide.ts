@@ -28,8 +28,7 @@ export function isOfFallback(spec: CommandSpec): boolean {
 export function refuseServerWide(table: RouteTable, spec: CommandSpec): string | null {
   if (!isServerWide(spec)) return null
   const { fallback, routes } = table
-  const store = fallback.primary.store
-  const mirror = fallback.shadow?.store ?? null
+  const { primary: own, shadow: mirror } = fallback
   const part = partOf(table)
   if (part !== null) {
     if (spec.name === 'SWAPDB')
@@ -39,14 +38,25 @@ export function refuseServerWide(table: RouteTable, spec: CommandSpec): string |
   for (const { name, primary, shadow } of routes) {
     if (shadow === null) {
       // Only its primary counts, and that must not be what the command is mirrored to.
-      if (primary.store !== mirror) continue
-    } else if (primary.store === store && shadow.store === mirror && store !== mirror) continue
-    else if (![store, mirror].some((touched) => touched === primary.store || touched === shadow.store)) continue
+      if (mirror === null || !touches(spec, mirror, primary)) continue
+    } else if (primary.store === own.store && shadow.store === mirror?.store && !touches(spec, mirror, own)) continue
+    else if (![own, mirror].some((end) => end !== null && (touches(spec, end, primary) || touches(spec, end, shadow))))
+      continue
     const sides = shadow === null || shadow.storeName === primary.storeName ? [primary] : [primary, shadow]
     const on = sides.map((side) => `'${side.storeName}'`).join(' and ')
     return `ERR Understudy refuses ${spec.name}: of route '${name}' on ${on} it would leave the two sides different. Delete by key, or put the route in passthrough first`
   }
   return null
+}
+
+/** Executed at the one it changes the other: they are the same server, whatever the stores are called. FLUSHDB is of a database. */
+function touches(spec: CommandSpec, { keyspace: one }: End, { keyspace: other }: End): boolean {
+  return spec.name === 'FLUSHDB' ? one === other : serverIn(one) === serverIn(other)
+}
+
+/** Of a text of `keyspaceOf`. */
+function serverIn(keyspace: string): string {
+  return keyspace.slice(0, keyspace.lastIndexOf(' '))
 }
 
 /** Inside MULTI, where it is one script of one store. */

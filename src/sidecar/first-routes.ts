@@ -36,7 +36,7 @@ async function chooseFirst({ changes, guards, mismatches, stores, log }: FirstRo
   const { completeness, journal } = guards
   const file = changes.inForce.config
   const { config, doubts, unguarded } = await firstConfig(file, lastRunIn(file.stateDir), {
-    lacking: (then, route, end) => completeness.lacking(then, route, end),
+    lacking: (then, route, end, causes) => completeness.lacking(then, route, end, causes),
     openMismatches: (route) => mismatches.unresolved(route),
     refused: journal.whyRefused(hashOfConfig(file)),
   })

@@ -63,6 +63,15 @@ const lacking = (completeness: Completeness, of: Config): Promise<string | null>
 
 const regions = (old: Config, next: Config) => keyRegions(old, next, new Map())
 
+test('where the primary may be the side that lacks something, nothing is advised that copies from it', async () => {
+  const completeness = await begin(MIRROR)
+  const advised = (causes: string[]) => completeness.lacking(MIRROR, MIRROR.routes[0]!, 'target', causes)
+  expect(await advised(['shadow-restarted'])).toContain("run 'understudy backfill")
+  const settled = await advised(['shadow-restarted', 'primary-restarted'])
+  expect(settled).toMatch(/may lack what .*: settle first what .* may lack itself/)
+  expect(settled).not.toContain("'understudy ")
+})
+
 test.each([
   ['mirroring had ended', PASSTHROUGH],
   ['another target was mirrored to', ELSEWHERE],

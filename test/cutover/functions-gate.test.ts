@@ -32,7 +32,7 @@ test('a gate that is closed for functions names the library, the target and the 
 
 test('a switch waits for it where it may open by itself, and only there', () => {
   const passing = (verifyCauses: string[], refusedLibraries: string[] = [], refusedBecause: string | null = null) =>
-    functionsInDoubt({ verifyCauses, refusedLibraries, refusedBecause }, 'new')?.passing
+    functionsInDoubt({ verifyCauses, refusedLibraries, refusedBecause }, 'new', 'all')?.passing
   expect(passing([])).toBeUndefined()
   expect(passing(['functions'])).toBe(true)
   expect(passing(['functions', 'turned'])).toBe(false)
@@ -59,7 +59,7 @@ test('for functions and keys it says both', async () => {
 test('after a change of the primary it asks for a verify, which lets them be compared', async () => {
   expect(await closedBy(['functions', 'turned'], [])).toEqual([
     expect.stringContaining("run 'understudy verify all'"),
-    expect.stringContaining('are compared as soon as the route is verified'),
+    expect.stringContaining("are compared as soon as 'understudy verify all' has found no difference"),
   ])
 })
 

@@ -52,6 +52,14 @@ describe('the gate on mismatches', () => {
       expect([from, to, await gateOf(from, to, bad)]).toEqual([from, to, null])
   })
 
+  test('advises no repair where the primary may be the side that lacks something', async () => {
+    const all = { compare: { windows: { '10m': { compared: 9, mismatched: 9 } } }, verifyCauses: ['failed-over'] }
+    const seen = await gatesOf(configIn('shadow'), configIn('switched'), { all }, 1)
+    const about = seen.find(({ reason }) => ABOUT.test(reason))!.reason
+    expect(about).toMatch(/see 'understudy mismatches --route all', and settle first what 'old', the primary, may lack/)
+    expect(about).not.toContain('repair')
+  })
+
   test.each<[string, Seen, RegExp]>([
     ['no difference', { compared: 10, mismatched: 0, open: 0 }, /^open: 0 of 10 compared reads/],
     [

@@ -93,19 +93,40 @@ describe('dirty keys go where their keys go', () => {
       dirty.toVerify.mark('rest', cause)
       routesAre(JOBS, REST)
       rehoming.begin([['rest', 'jobs']])
-      expect(dirty.toVerify.causes('jobs')).toEqual(['turned'])
+      expect(dirty.toVerify.causes('jobs')).toEqual([cause])
     },
   )
 
   test.each([
-    ['switched', 'turned'],
-    ['shadow', 'rerouted'],
+    ['switched', 'primary-restarted'],
+    ['shadow', 'shadow-restarted'],
   ] as const)('to a route in %s, from one whose shadow may lack something: %s', (phase, cause) => {
     dirty.toVerify.mark('rest', 'shadow-restarted')
     const former = context.routes
     routesAre({ ...JOBS, phase }, REST)
     rehoming.begin([['rest', 'jobs']], former)
     expect(dirty.toVerify.causes('jobs')).toEqual([cause])
+  })
+
+  test.each([
+    ['mirror', ['primary-restarted', 'shadow-failed-over', 'rerouted']],
+    ['switched', ['shadow-restarted', 'failed-over', 'turned']],
+  ] as const)('each cause is said of the side that it was of (to a route in %s)', (phase, causes) => {
+    for (const cause of ['primary-restarted', 'shadow-failed-over', 'overflow'] as const)
+      dirty.toVerify.mark('rest', cause)
+    const former = context.routes
+    routesAre({ ...REST, name: 'renamed', phase })
+    rehoming.begin([['rest', 'renamed']], former)
+    expect(dirty.toVerify.causes('renamed')).toEqual(causes)
+  })
+
+  test('from a route that is turned itself, whose causes have been turned with it', () => {
+    dirty.toVerify.mark('rest', 'primary-restarted')
+    const former = context.routes
+    dirty.toVerify.exchange('rest')
+    routesAre({ ...JOBS, phase: 'switched' }, { ...REST, phase: 'switched' })
+    rehoming.begin([['rest', 'jobs']], former)
+    expect(dirty.toVerify.causes('jobs')).toEqual(['shadow-restarted'])
   })
 
   test('from a route whose functions alone are in doubt: these are not of keys', () => {

@@ -209,6 +209,21 @@ describe('is refused, with the route that is in the way', () => {
     expect([await old.client().exists('a'), await fresh.client().exists('a')]).toEqual([1, 1])
   })
 
+  test('where a route has the same database under another name, and mirrors it elsewhere', async () => {
+    const [old, fresh, third] = await Promise.all([startRedis(), startRedis(), startRedis()])
+    const path = await startDataPath({
+      stores: { old, again: old, new: fresh, third },
+      routes: [
+        { name: 'jobs', keys: ['job:{id}'], source: 'again', target: 'new', phase: 'mirror' },
+        { name: 'rest', source: 'old', target: 'third', phase: 'mirror' },
+      ],
+    })
+    running.push(old, fresh, third, path)
+    const app = await path.raw()
+    for (const words of [['FLUSHALL'], ['FLUSHDB'], ['SWAPDB', 0, 1]])
+      expect(await app.ask(...words)).toMatch(/^-ERR Understudy refuses .*'jobs'/)
+  })
+
   test('not where every route mirrors to the same store, or none does', async () => {
     for (const phase of ['mirror', 'passthrough'] as const) {
       const { path } = await start([

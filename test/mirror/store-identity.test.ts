@@ -159,6 +159,12 @@ describe('between two runs', () => {
     expect(exchanged('source old', [{ ...ROUTE, source: 'new', target: 'old' }])).toEqual(['all'])
     expect(exchanged('source old', [{ ...ROUTE, source: 'new', target: 'old', phase: 'switched' }])).toEqual([])
     expect(exchanged('', [{ ...ROUTE, phase: 'switched' }])).toEqual([])
+    const renamed = configOf({
+      stores: { first: { port: 1 }, new: { port: 2 } },
+      routes: [{ ...ROUTE, source: 'first', phase: 'switched' }],
+    })
+    const names = new Map([['first', 'old']])
+    expect(exchangedRoutes(new Map([['all', 'source old']]), renamed, names)).toEqual(['all'])
     const keys = { 'a:*': 'b:*' }
     const inOne = { ...ROUTE, keys: ['a:*'], target: { store: 'old', keys } }
     expect(exchanged('source old', [inOne])).toEqual([])
