@@ -34,6 +34,8 @@ for (const which of ['primary', 'shadow'] as const) {
       await Promise.allSettled(KEYS.map((key) => app.sadd(key, name).then(() => sure.get(key)!.push(name))))
     }
     await write()
+    // What comes before its first connection would only wait for that.
+    await settled(path)
     // Every key is dirty: what it last became is in no store but the primary.
     fresh.pause()
     // Once is enough, unless this machine pauses for longer than the timeout: the primary is given up then, too, and refuses what comes.
