@@ -121,9 +121,10 @@ export class Durability {
     const places = functionPlacesOf(routes.config)
     const moved = areSamePlaces(places, functionPlacesOf(config)) ? [] : [OF_FUNCTIONS]
     const over = [...lacking, ...moved]
-    const primaries = primariesOf(config, [...this.#former.routes, ...this.#former.heirs(rerouted), ...over])
+    const former = this.#former.routesIn(config)
+    const primaries = primariesOf(config, [...former, ...this.#former.heirs(rerouted), ...over])
     // They begin to be mirrored: nothing of them can be in doubt the other way round.
-    if (places === '' && !this.#former.routes.has(OF_FUNCTIONS)) primaries.delete(OF_FUNCTIONS)
+    if (places === '' && !former.has(OF_FUNCTIONS)) primaries.delete(OF_FUNCTIONS)
     const error = this.#store.replaceRoutes(primaries, routingOf(config), performance.now())
     if (error !== null) return diskTrouble(error)?.message ?? `dirty.db cannot be written (${error.message})`
     this.#former.inherit(rerouted)
@@ -183,7 +184,7 @@ export class Durability {
   #settleFormer(): void {
     if (!this.#former.settle(this.log, this.#store)) return
     const { config } = this.#parts.context.routes
-    this.#store.setRoutes(primariesOf(config, this.#former.routes), routingOf(config))
+    this.#store.setRoutes(primariesOf(config, this.#former.routesIn(config)), routingOf(config))
   }
 
   // --- segments that are done

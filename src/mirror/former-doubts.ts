@@ -1,6 +1,7 @@
+import type { Config } from '../config/config.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { DirtyStore } from './dirty-store.ts'
-import { OF_FUNCTIONS } from './function-places.ts'
+import { areSamePlaces, functionPlacesOf, OF_FUNCTIONS } from './function-places.ts'
 import type { Over } from './intent-doubts.ts'
 import type { IntentLog } from './intent-log.ts'
 
@@ -32,9 +33,11 @@ interface Turn {
 export class FormerDoubts {
   #turns: Turn[] = []
 
-  /** Routes that have any. */
-  get routes(): Set<string> {
-    return new Set(this.#turns.flatMap(({ routes }) => [...routes]))
+  /** Routes of `config` that have any: functions only where some are in doubt between other places than there, or the other way round. */
+  routesIn(config: Pick<Config, 'routes' | 'stores'>): Set<string> {
+    const routes = new Set(this.#turns.flatMap(({ routes }) => [...routes]))
+    if (!this.#turns.some((turn) => doubtsFunctions(turn, functionPlacesOf(config)))) routes.delete(OF_FUNCTIONS)
+    return routes
   }
 
   /** Routes that would have some, should the second of each pair get keys of the first. */
@@ -76,6 +79,12 @@ export class FormerDoubts {
     this.#turns = left
     return ended
   }
+}
+
+/** Where none were mirrored none came to be in doubt. */
+function doubtsFunctions({ turned, before }: Turn, places: string): boolean {
+  const former = functionPlacesOf(before.config)
+  return turned.includes(OF_FUNCTIONS) && former !== '' && !areSamePlaces(former, places)
 }
 
 /** The pairs are of one moment: what a route gets, it does not hand on. */

@@ -192,22 +192,37 @@ describe('where the primary was changed while functions differed, none is brough
   })
 })
 
+/** What a crash at this moment would leave. */
+function onDisk() {
+  const copy = mkdtempSync(join(dir, 'crash-'))
+  cpSync(join(dir, 'state'), copy, { recursive: true })
+  const database = new DatabaseSync(join(copy, 'dirty.db'), { readOnly: true })
+  const row = database.prepare("SELECT primary_end AS places FROM primaries WHERE route = '*'").get()
+  const causes = database.prepare("SELECT cause FROM verify_causes WHERE route = 'all'").all()
+  database.close()
+  return { ...row, causes: causes.map(({ cause }) => cause) }
+}
+
 test('between which servers functions are mirrored is on disk from the first moment, and no sooner than that they are in doubt', async () => {
   fresh.pause()
   await start()
-  const onDisk = () => {
-    const copy = mkdtempSync(join(dir, 'crash-'))
-    cpSync(join(dir, 'state'), copy, { recursive: true })
-    const database = new DatabaseSync(join(copy, 'dirty.db'), { readOnly: true })
-    const row = database.prepare("SELECT primary_end AS places FROM primaries WHERE route = '*'").get()
-    const causes = database.prepare("SELECT cause FROM verify_causes WHERE route = 'all'").all()
-    database.close()
-    return { ...row, causes: causes.map(({ cause }) => cause) }
-  }
   // As before they were mirrored: a run that ends now lets the next one begin with them, and they are turned nowhere.
   expect(onDisk()).toEqual({ causes: [] })
   await eventually(() => expect(onDisk()).not.toEqual({ causes: [] }))
   expect(onDisk()).toEqual({ places: functionPlacesOf(configOf(options({}))), causes: ['functions'] })
+  fresh.resume()
+})
+
+test('where mirroring begins again between the same servers a crash does not leave it open which of them was the primary', async () => {
+  const path = await start()
+  await eventually(() => expect(causesOf(path)).toEqual([]))
+  // Nothing is settled in between: the log of what is being written has places of the first time.
+  fresh.pause()
+  await path.client().set('k', 1)
+  await path.apply(options({ phase: 'passthrough' }))
+  expect(onDisk()).toMatchObject({ places: '' })
+  await path.apply(options({ phase: 'mirror' }))
+  expect(onDisk()).not.toMatchObject({ places: '' })
   fresh.resume()
 })
 
