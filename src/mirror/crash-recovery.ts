@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeDirectory } from '../base/make-directory.ts'
 import type { Config } from '../config/config.ts'
-import { keyspacesIn, routingOf, withRouting } from '../config/routing.ts'
+import { routingOf, withRouting } from '../config/routing.ts'
 import { rolesOf } from '../routing/route.ts'
 import { RouteTable } from '../routing/route-table.ts'
 import type { DataPathContext } from './context.ts'
@@ -12,7 +12,7 @@ import { areSamePlaces, functionPlacesOf, OF_FUNCTIONS } from './function-places
 import type { IntentDoubts, Over } from './intent-doubts.ts'
 import { SEGMENT_NAME } from './intent-log.ts'
 import { SegmentReader } from './intent-segment.ts'
-import { formerNames } from './known-stores.ts'
+import { formerNameIn } from './known-stores.ts'
 import type { RunMarker } from './run-marker.ts'
 
 const RECORDS_AT_ONCE = 64
@@ -38,9 +38,9 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
   const segments = readdirSync(dir)
     .filter((name) => SEGMENT_NAME.test(name))
     .sort()
-  const former = formerNames(keyspacesIn(store.routing), keyspacesIn(routingOf(context.routes.config)))
-  for (const name of exchangedRoutes(store.primaries, context.routes.config, former)) dirty.toVerify.exchange(name)
-  const turned = turnedRoutes(parts, segments.length > 0)
+  const formerName = formerNameIn(store.routing, routingOf(context.routes.config))
+  for (const name of exchangedRoutes(store.primaries, context.routes.config, formerName)) dirty.toVerify.exchange(name)
+  const turned = turnedRoutes(parts, segments.length > 0, formerName)
   for (const name of turned) dirty.drop(name)
   const heirs = new Set<string>()
   const known = dirty.size
@@ -79,28 +79,31 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
  * Routes whose primary was changed with keys that were not equal, in the file while nothing ran or by force a moment before the last run ended (`FormerDoubts`): copying these would put what the new primary has over what
  * it lacks. Which side is right only people can tell.
  */
-function turnedRoutes(parts: RecoveryParts, wasWriting: boolean): string[] {
+function turnedRoutes(parts: RecoveryParts, wasWriting: boolean, formerName: (store: string) => string): string[] {
   const { context, dirty, store } = parts
-  const turned = [...primariesOf(context.routes.config)].filter(
-    ([name, end]) =>
-      name !== OF_FUNCTIONS && (store.primaries.get(name) ?? end) !== end && (wasWriting || dirty.count(name) > 0),
-  )
-  for (const [route] of turned) sayTurned(parts, route)
-  return turned.map(([route]) => route)
+  const turned = context.routes.config.routes.flatMap((route) => {
+    const { name } = route
+    const { primary, shadow } = rolesOf(route.phase)
+    const then = store.primaries.get(name)
+    if (shadow === null || then === undefined || (!wasWriting && dirty.count(name) === 0)) return []
+    return then === `${primary} ${formerName(route[primary]!.store)}` ? [] : [name]
+  })
+  for (const route of turned) sayTurned(parts, route)
+  return turned
 }
 
-/** Routes whose primary of before (as `primariesOf` gives it) is their shadow now: by their phase, or because the file has exchanged their ends. None of which it is not known. `former`: what stores were called before, where that is known. */
+/** Routes whose primary of before (as `primariesOf` gives it) is their shadow now: by their phase, or because the file has exchanged their ends. None of which it is not known. `formerName`: what a store was called before. */
 export function exchangedRoutes(
   before: ReadonlyMap<string, string>,
   { routes }: Pick<Config, 'routes'>,
-  former: ReadonlyMap<string, string> = new Map(),
+  formerName: (store: string) => string,
 ): string[] {
   return routes.flatMap((route) => {
     const { shadow } = rolesOf(route.phase)
     const was = before.get(route.name) ?? ''
     if (shadow === null || was === '') return []
     const { store } = route[shadow]!
-    const there = former.get(store) ?? store
+    const there = formerName(store)
     // Where both ends are in one store its name does not tell them apart.
     const isOne = route.source.store === route.target?.store
     const isExchanged = isOne ? was === `${shadow} ${there}` : was.slice(was.indexOf(' ') + 1) === there

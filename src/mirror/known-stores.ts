@@ -1,3 +1,4 @@
+import { keyspacesIn, type Routing } from '../config/routing.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 
 /** Writes down `run_id` and the number of the last failover, by store name. */
@@ -92,6 +93,13 @@ export function formerNames(
       return was === undefined || stay.has(was) ? [] : [[name, name] as const]
     }),
   )
+}
+
+/** What a store of `now` was called in `before`; '': it was not there. Where nothing is known of before it was called so. */
+export function formerNameIn(before: Routing | null, now: Routing): (store: string) => string {
+  if (before === null) return (store) => store
+  const former = formerNames(keyspacesIn(before), keyspacesIn(now))
+  return (store) => former.get(store) ?? ''
 }
 
 function mirroredKeyspaces({ routes }: RouteTable): ReadonlyMap<string, string> {

@@ -9,12 +9,14 @@ import { inheritedCauses, isOfFunctions } from './verify-marks.ts'
 /** Of a tick. */
 const SLICE_MS = 4
 
+type WasPrimary = (store: string) => boolean
+
 interface Move {
   readonly from: string
   /** Routes that get keys of it: each counts a write that is not done as long as it is not known which of them are dirty, and what was on its way then has not arrived, so that no switch comes between. */
   readonly to: readonly RouteState[]
-  /** The store that was the primary of keys which nobody has looked after since; null: no matter. */
-  readonly primary: string | null
+  /** Whether a store was the primary of its keys, which nobody has looked after since; null: no matter. */
+  readonly wasPrimary: WasPrimary | null
   /** Of the dirty keys each has been looked at. */
   walked: boolean
   /** What the former route had in flight when its keys went: it counts that itself, whosever the keys are now. */
@@ -47,13 +49,17 @@ export class Rehoming {
     }
   }
 
-  /** The process has begun: routes that the last run had dirty keys of, and that are gone. `primaries`: stores that were theirs, by route. */
-  recover(primaries: ReadonlyMap<string, string>): void {
+  /** The process has begun: routes that the last run had dirty keys of, and that are gone. `primaries`: stores that were theirs, by route ('': not known); `formerName`: what a store was called then. */
+  recover(primaries: ReadonlyMap<string, string>, formerName: (store: string) => string): void {
     const { routes } = this.#context.routes
     const everyone = routes.map(({ name }) => name)
     const marked = [...this.#dirty.toVerify.all()].map(([name]) => name)
-    for (const name of new Set([...this.#dirty.routes(), ...marked]))
-      if (!everyone.includes(name)) this.#begin(name, everyone, primaries.get(name) ?? null)
+    for (const name of new Set([...this.#dirty.routes(), ...marked])) {
+      if (everyone.includes(name)) continue
+      const primary = primaries.get(name)
+      const wasPrimary: WasPrimary = (store) => primary !== '' && formerName(store) === primary
+      this.#begin(name, everyone, primary === undefined ? null : wasPrimary)
+    }
   }
 
   /** Called on the clock's tick. */
@@ -74,7 +80,7 @@ export class Rehoming {
     } while (performance.now() < untilMs)
   }
 
-  #begin(from: string, to: readonly string[], primary: string | null, former: Route | null = null): void {
+  #begin(from: string, to: readonly string[], wasPrimary: WasPrimary | null, former: Route | null = null): void {
     const { routes, stores } = this.#context
     const gaining = routes.routes.filter(({ name, shadow }) => shadow !== null && to.includes(name))
     const { toVerify } = this.#dirty
@@ -92,15 +98,15 @@ export class Rehoming {
     this.#dirty.walk.begin(from)
     const ends = new Set(gaining.flatMap(({ primary, shadow }) => [stores[primary.store]!, stores[shadow!.store]!]))
     const onItsWay = new OnItsWay([...ends], this.#context.copies, this.#sweeping)
-    this.#moves.push({ from, to: states, primary, walked: false, onItsWay })
+    this.#moves.push({ from, to: states, wasPrimary, walked: false, onItsWay })
     this.run()
   }
 
-  #look(entry: DirtyKey, { from, primary }: Move): void {
+  #look(entry: DirtyKey, { from, wasPrimary }: Move): void {
     const { route } = this.#context.routes.find(entry.key, 0, entry.key.length)
     if (route.name === from) return
     // Copying would put what the new primary has over what it lacks (`Durability`, of a route that was turned).
-    if (primary !== null && primary !== route.primary.storeName) this.#dirty.toVerify.mark(route.name, 'turned')
+    if (wasPrimary?.(route.primary.storeName) === false) this.#dirty.toVerify.mark(route.name, 'turned')
     // Since when it is dirty says how it may be copied (`mannerOf`).
     else if (route.shadow !== null) this.#dirty.mark(route, entry.database, entry.key, entry.reason, entry.sinceMs)
     this.#dirty.discard(entry)

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
-import { keyspacesIn, routingOf } from '../config/routing.ts'
+import { routingOf } from '../config/routing.ts'
 import { exchangedRoutes, primariesOf } from '../mirror/crash-recovery.ts'
-import { formerNames } from '../mirror/known-stores.ts'
+import { formerNameIn } from '../mirror/known-stores.ts'
 import { noteKeptUp } from '../routing/kept-up.ts'
 import type { DataPath } from './data-path.ts'
 import { Fence } from './fence.ts'
@@ -35,8 +35,8 @@ export async function putInForce(parts: RuntimeParts, change: Change): Promise<A
     return { ok: false, reason }
   }
   const { config: before } = path.routes
-  const names = formerNames(keyspacesIn(routingOf(before)), keyspacesIn(routingOf(change.config)))
-  const exchanged = exchangedRoutes(primariesOf(before), change.config, names)
+  const formerName = formerNameIn(routingOf(before), routingOf(change.config))
+  const exchanged = exchangedRoutes(primariesOf(before), change.config, formerName)
   for (const name of exchanged) parts.dirty.toVerify.exchange(name)
   const left = leftBehind.leave()
   const old = path.stores

@@ -184,20 +184,40 @@ describe('dirty keys go where their keys go', () => {
 })
 
 describe('dirty keys that the last run has left', () => {
+  const asNow = (store: string): string => store
+
   test('of a route that is gone are copied where the primary is the store that it was', () => {
     routesAre(JOBS, REST)
     mark('job:1', 'jobs')
     routesAre(REST)
-    rehoming.recover(new Map([['jobs', 'old']]))
+    rehoming.recover(new Map([['jobs', 'old']]), asNow)
     toTheEnd()
     expect([has('rest', 'job:1'), dirty.needsVerify('rest')]).toEqual([true, false])
+  })
+
+  test('likewise where that store only had another name', () => {
+    routesAre(JOBS, REST)
+    mark('job:1', 'jobs')
+    routesAre(REST)
+    rehoming.recover(new Map([['jobs', 'first']]), (store) => (store === 'old' ? 'first' : store))
+    toTheEnd()
+    expect([has('rest', 'job:1'), dirty.needsVerify('rest')]).toEqual([true, false])
+  })
+
+  test('are not copied where it is not known which store was the primary', () => {
+    routesAre(JOBS, REST)
+    mark('job:1', 'jobs')
+    routesAre(REST)
+    rehoming.recover(new Map([['jobs', '']]), () => '')
+    toTheEnd()
+    expect([has('rest', 'job:1'), dirty.toVerify.causes('rest')]).toEqual([false, ['turned']])
   })
 
   test('are not copied where another store is the primary now: nobody knows which side is right', () => {
     routesAre({ ...JOBS, phase: 'switched' }, REST)
     mark('job:1', 'jobs')
     routesAre(REST)
-    rehoming.recover(new Map([['jobs', 'new']]))
+    rehoming.recover(new Map([['jobs', 'new']]), asNow)
     toTheEnd()
     expect(dirty.size).toBe(0)
     expect(dirty.toVerify.causes('rest')).toEqual(['turned'])
