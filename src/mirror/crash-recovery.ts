@@ -12,7 +12,7 @@ import { areSamePlaces, functionPlacesOf, OF_FUNCTIONS } from './function-places
 import type { IntentDoubts, Over } from './intent-doubts.ts'
 import { SEGMENT_NAME } from './intent-log.ts'
 import { SegmentReader } from './intent-segment.ts'
-import { formerNameIn } from './known-stores.ts'
+import { formerNamesIn, type WasCalled } from './known-stores.ts'
 import type { RunMarker } from './run-marker.ts'
 
 const RECORDS_AT_ONCE = 64
@@ -38,9 +38,9 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
   const segments = readdirSync(dir)
     .filter((name) => SEGMENT_NAME.test(name))
     .sort()
-  const formerName = formerNameIn(store.routing, routingOf(context.routes.config))
-  for (const name of exchangedRoutes(store.primaries, context.routes.config, formerName)) dirty.toVerify.exchange(name)
-  const turned = turnedRoutes(parts, segments.length > 0, formerName)
+  const wasCalled = formerNamesIn(store.routing, routingOf(context.routes.config))
+  for (const name of exchangedRoutes(store.primaries, context.routes.config, wasCalled)) dirty.toVerify.exchange(name)
+  const turned = turnedRoutes(parts, segments.length > 0, wasCalled)
   for (const name of turned) dirty.drop(name)
   const heirs = new Set<string>()
   const known = dirty.size
@@ -79,35 +79,34 @@ export function recoverLastRun(dir: string, parts: RecoveryParts): number {
  * Routes whose primary was changed with keys that were not equal, in the file while nothing ran or by force a moment before the last run ended (`FormerDoubts`): copying these would put what the new primary has over what
  * it lacks. Which side is right only people can tell.
  */
-function turnedRoutes(parts: RecoveryParts, wasWriting: boolean, formerName: (store: string) => string): string[] {
+function turnedRoutes(parts: RecoveryParts, wasWriting: boolean, wasCalled: WasCalled): string[] {
   const { context, dirty, store } = parts
   const turned = context.routes.config.routes.flatMap((route) => {
     const { name } = route
     const { primary, shadow } = rolesOf(route.phase)
     const then = store.primaries.get(name)
     if (shadow === null || then === undefined || (!wasWriting && dirty.count(name) === 0)) return []
-    return then === `${primary} ${formerName(route[primary]!.store)}` ? [] : [name]
+    const [end, called] = then.split(' ') as [string, string]
+    return end === primary && wasCalled(route[primary]!.store, called) ? [] : [name]
   })
   for (const route of turned) sayTurned(parts, route)
   return turned
 }
 
-/** Routes whose primary of before (as `primariesOf` gives it) is their shadow now: by their phase, or because the file has exchanged their ends. None of which it is not known. `formerName`: what a store was called before. */
+/** Routes whose primary of before (as `primariesOf` gives it) is their shadow now: by their phase, or because the file has exchanged their ends. None of which it is not known. */
 export function exchangedRoutes(
   before: ReadonlyMap<string, string>,
   { routes }: Pick<Config, 'routes'>,
-  formerName: (store: string) => string,
+  wasCalled: WasCalled,
 ): string[] {
   return routes.flatMap((route) => {
-    const { shadow } = rolesOf(route.phase)
+    const { primary, shadow } = rolesOf(route.phase)
     const was = before.get(route.name) ?? ''
     if (shadow === null || was === '') return []
-    const { store } = route[shadow]!
-    const there = formerName(store)
+    const [end, name] = was.split(' ') as [string, string]
     // Where both ends are in one store its name does not tell them apart.
-    const isOne = route.source.store === route.target?.store
-    const isExchanged = isOne ? was === `${shadow} ${there}` : was.slice(was.indexOf(' ') + 1) === there
-    return isExchanged ? [route.name] : []
+    const isOne = wasCalled(route[primary]!.store, name)
+    return (!isOne || end === shadow) && wasCalled(route[shadow]!.store, name) ? [route.name] : []
   })
 }
 

@@ -16,7 +16,7 @@ import { IntentDoubts, messageOf } from './intent-doubts.ts'
 import { IntentLog } from './intent-log.ts'
 import { SegmentReader } from './intent-segment.ts'
 import { IntentTracker } from './intent-tracker.ts'
-import { formerNameIn } from './known-stores.ts'
+import { formerNamesIn, type WasCalled } from './known-stores.ts'
 import { RunMarker } from './run-marker.ts'
 
 /** Segments are held up by a shadow that is down, or, beyond that, by whatever else. */
@@ -55,8 +55,8 @@ export class Durability {
   readonly log: IntentLog | null
   /** Stores that were the primaries of the last run's mirrored routes, by route. */
   readonly formerPrimaries: ReadonlyMap<string, string>
-  /** What the last run called a store (`formerNameIn`). */
-  readonly formerName: (store: string) => string
+  /** What the last run called its stores. */
+  readonly wasCalled: WasCalled
   /** Between which places the last run mirrored functions; empty: some of what is in doubt may be of before these were changed; null: it did not, or did not say. */
   readonly formerFunctionPlaces: string | null
   /** What the last run's stores were (`keyspaceOf`), by their names. */
@@ -90,7 +90,7 @@ export class Durability {
     })
     this.#marker = new RunMarker(dir)
     this.formerPrimaries = new Map([...this.#store.primaries].map(([name, end]) => [name, end.replace(/^\w+ /, '')]))
-    this.formerName = formerNameIn(this.#store.routing, routingOf(parts.context.routes.config))
+    this.wasCalled = formerNamesIn(this.#store.routing, routingOf(parts.context.routes.config))
     this.formerKeyspaces = keyspacesIn(this.#store.routing)
     this.formerFunctionPlaces = this.#store.primaries.get(OF_FUNCTIONS) ?? null
     try {

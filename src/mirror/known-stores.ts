@@ -78,7 +78,7 @@ export function handedOn<T>(known: ReadonlyMap<string, T>, former: ReadonlyMap<s
  * What each store was called before, by name: a store is the database of a server that it is. One that is another database now may be the same server at another address, and is known by its name; unless that database has
  * got another name. New ones are left out.
  */
-export function formerNames(
+function formerNames(
   before: ReadonlyMap<string, string>,
   now: ReadonlyMap<string, string>,
 ): ReadonlyMap<string, string> {
@@ -95,11 +95,18 @@ export function formerNames(
   )
 }
 
-/** What a store of `now` was called in `before`; '': it was not there. Where nothing is known of before it was called so. */
-export function formerNameIn(before: Routing | null, now: Routing): (store: string) => string {
-  if (before === null) return (store) => store
-  const former = formerNames(keyspacesIn(before), keyspacesIn(now))
-  return (store) => former.get(store) ?? ''
+/** Whether a store, as it is called now, is what had that name before. */
+export type WasCalled = (store: string, name: string) => boolean
+
+/** `before` may call one database by several names. Where nothing is known of before (null) its stores are called now as they were then. */
+export function formerNamesIn(before: Routing | null, now: Routing): WasCalled {
+  if (before === null) return (store, name) => store === name
+  const keyspaces = keyspacesIn(before)
+  const former = formerNames(keyspaces, keyspacesIn(now))
+  return (store, name) => {
+    const was = former.get(store)
+    return was !== undefined && (was === name || keyspaces.get(was) === keyspaces.get(name))
+  }
 }
 
 function mirroredKeyspaces({ routes }: RouteTable): ReadonlyMap<string, string> {

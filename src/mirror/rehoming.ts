@@ -3,6 +3,7 @@ import type { RouteTable } from '../routing/route-table.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
+import type { WasCalled } from './known-stores.ts'
 import { OnItsWay } from './on-its-way.ts'
 import { inheritedCauses, isOfFunctions } from './verify-marks.ts'
 
@@ -49,15 +50,15 @@ export class Rehoming {
     }
   }
 
-  /** The process has begun: routes that the last run had dirty keys of, and that are gone. `primaries`: stores that were theirs, by route ('': not known); `formerName`: what a store was called then. */
-  recover(primaries: ReadonlyMap<string, string>, formerName: (store: string) => string): void {
+  /** The process has begun: routes that the last run had dirty keys of, and that are gone. `primaries`: stores that were theirs, by route ('': not known); `wasCalled`: as that run called them. */
+  recover(primaries: ReadonlyMap<string, string>, wasCalled: WasCalled): void {
     const { routes } = this.#context.routes
     const everyone = routes.map(({ name }) => name)
     const marked = [...this.#dirty.toVerify.all()].map(([name]) => name)
     for (const name of new Set([...this.#dirty.routes(), ...marked])) {
       if (everyone.includes(name)) continue
       const primary = primaries.get(name)
-      const wasPrimary: WasPrimary = (store) => primary !== '' && formerName(store) === primary
+      const wasPrimary: WasPrimary = (store) => wasCalled(store, primary!)
       this.#begin(name, everyone, primary === undefined ? null : wasPrimary)
     }
   }

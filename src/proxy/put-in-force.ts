@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { routingOf } from '../config/routing.ts'
 import { exchangedRoutes, primariesOf } from '../mirror/crash-recovery.ts'
-import { formerNameIn } from '../mirror/known-stores.ts'
+import { formerNamesIn } from '../mirror/known-stores.ts'
 import { noteKeptUp } from '../routing/kept-up.ts'
 import type { DataPath } from './data-path.ts'
 import { Fence } from './fence.ts'
@@ -35,8 +35,8 @@ export async function putInForce(parts: RuntimeParts, change: Change): Promise<A
     return { ok: false, reason }
   }
   const { config: before } = path.routes
-  const formerName = formerNameIn(routingOf(before), routingOf(change.config))
-  const exchanged = exchangedRoutes(primariesOf(before), change.config, formerName)
+  const wasCalled = formerNamesIn(routingOf(before), routingOf(change.config))
+  const exchanged = exchangedRoutes(primariesOf(before), change.config, wasCalled)
   for (const name of exchanged) parts.dirty.toVerify.exchange(name)
   const left = leftBehind.leave()
   const old = path.stores

@@ -59,7 +59,7 @@ export class Runtime {
     this.#parts.durability = durability
     // Before what is in doubt of routes that are gone is forgotten.
     functions.recover(durability.formerFunctionPlaces)
-    rehoming.recover(durability.formerPrimaries, durability.formerName)
+    rehoming.recover(durability.formerPrimaries, durability.wasCalled)
     identity.restore(durability.storeRuns, durability.storeEpochs, durability.formerKeyspaces)
     identity.routesChanged()
     path.intents = durability.log

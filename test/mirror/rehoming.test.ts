@@ -184,7 +184,7 @@ describe('dirty keys go where their keys go', () => {
 })
 
 describe('dirty keys that the last run has left', () => {
-  const asNow = (store: string): string => store
+  const asNow = (store: string, name: string): boolean => store === name
 
   test('of a route that is gone are copied where the primary is the store that it was', () => {
     routesAre(JOBS, REST)
@@ -199,7 +199,7 @@ describe('dirty keys that the last run has left', () => {
     routesAre(JOBS, REST)
     mark('job:1', 'jobs')
     routesAre(REST)
-    rehoming.recover(new Map([['jobs', 'first']]), (store) => (store === 'old' ? 'first' : store))
+    rehoming.recover(new Map([['jobs', 'first']]), (store, name) => store === 'old' && name === 'first')
     toTheEnd()
     expect([has('rest', 'job:1'), dirty.needsVerify('rest')]).toEqual([true, false])
   })
@@ -208,7 +208,7 @@ describe('dirty keys that the last run has left', () => {
     routesAre(JOBS, REST)
     mark('job:1', 'jobs')
     routesAre(REST)
-    rehoming.recover(new Map([['jobs', '']]), () => '')
+    rehoming.recover(new Map([['jobs', '']]), () => false)
     toTheEnd()
     expect([has('rest', 'job:1'), dirty.toVerify.causes('rest')]).toEqual([false, ['turned']])
   })

@@ -153,7 +153,7 @@ describe('between two runs', () => {
   test('roles are exchanged by the phase, or by a file that exchanges the ends; names of one store that are exchanged are told by the end', () => {
     const stores = { old: { port: 1 }, new: { port: 2 } }
     const exchanged = (before: string, routes: readonly RouteOptions[]) =>
-      exchangedRoutes(new Map([['all', before]]), configOf({ stores, routes }), (store) => store)
+      exchangedRoutes(new Map([['all', before]]), configOf({ stores, routes }), (store, name) => store === name)
     expect(exchanged('source old', [ROUTE])).toEqual([])
     expect(exchanged('source old', [{ ...ROUTE, phase: 'switched' }])).toEqual(['all'])
     expect(exchanged('source old', [{ ...ROUTE, source: 'new', target: 'old' }])).toEqual(['all'])
@@ -163,7 +163,7 @@ describe('between two runs', () => {
       stores: { first: { port: 1 }, new: { port: 2 } },
       routes: [{ ...ROUTE, source: 'first', phase: 'switched' }],
     })
-    const names = (store: string) => (store === 'first' ? 'old' : store)
+    const names = (store: string, name: string) => name === (store === 'first' ? 'old' : store)
     expect(exchangedRoutes(new Map([['all', 'source old']]), renamed, names)).toEqual(['all'])
     const keys = { 'a:*': 'b:*' }
     const inOne = { ...ROUTE, keys: ['a:*'], target: { store: 'old', keys } }
@@ -493,32 +493,35 @@ describe('a file in which the primary has another name, changed while nothing ra
   /** Ends with two dirty keys: what a hanging shadow has not answered. */
   async function withDirtyKeys(stores: { old: RedisServer; fresh: RedisServer }): Promise<void> {
     const path = await startDataPath({
-      stores: { old: stores.old, new: stores.fresh },
-      routes: [other, { ...ROUTE, name: 'all' }],
+      // Two names of one server.
+      stores: { old: stores.old, first: stores.old, new: stores.fresh },
+      routes: [other, { ...ROUTE, source: 'first' }],
       stateDir: join(dir, 'state'),
     })
     running.push(path)
+    await looked(path, ['first', 'new'])
     await eventually(() => expect(causesOf(path)).toEqual([]))
-    await looked(path)
     await stores.fresh.kill9()
     for (const key of ['job:1', 'k']) await path.client().set(key, 1)
     await path.stop()
   }
 
   test.each([
-    ['the same routes', [other, ROUTE]],
-    ['a route that is gone', [ROUTE]],
-  ])('%s', async (_, routes) => {
+    ['the same routes', 'old', [other, ROUTE]],
+    ['the same routes', 'third', [other, ROUTE]],
+    ['a route that is gone', 'first', [ROUTE]],
+    ['a route that is gone', 'third', [ROUTE]],
+  ])('%s, now at %s', async (_, name, routes) => {
     const stores = await redises()
     await withDirtyKeys(stores)
     await stores.fresh.restart()
     const path = await startDataPath({
-      stores: { first: stores.old, new: stores.fresh },
-      routes: routes.map((route) => ({ ...route, source: 'first' })),
+      stores: { [name]: stores.old, new: stores.fresh },
+      routes: routes.map((route) => ({ ...route, source: name })),
       stateDir: join(dir, 'state'),
     })
     running.push(path)
-    await looked(path, ['first', 'new'])
+    await looked(path, [name, 'new'])
     expect(causesOf(path)).not.toContain('turned')
     expect(await stores.fresh.client().mget('job:1', 'k')).toEqual(['1', '1'])
   })
