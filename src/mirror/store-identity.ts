@@ -70,17 +70,17 @@ export class StoreIdentity {
     for (const store of stores) {
       if (this.#routesOf(store.name).length === 0 || this.#known.runOf(store.name) !== undefined) continue
       const pipeline = [...store.sharedPipelines()].find(({ state }) => state === 'up')
-      if (pipeline !== undefined) this.connected(store.name, pipeline)
+      if (pipeline !== undefined) this.connected(store, pipeline)
     }
   }
 
   /** Its server has said `info` (INFO server) in the greeting of a new connection, before any command on it. Not of a cluster. */
-  met(store: string, info: string): void {
+  met(store: Store, info: string): void {
     const runId = RUN_ID.exec(info)?.[1]
-    const known = this.#known.runOf(store)
-    if (known === undefined || runId === undefined || runId === known) return
-    this.#unsure.add(store)
-    this.#context.copies.serverChanged(store, Number.POSITIVE_INFINITY)
+    const known = this.#known.runOf(store.name)
+    if (!this.#isInForce(store) || known === undefined || runId === undefined || runId === known) return
+    this.#unsure.add(store.name)
+    this.#context.copies.serverChanged(store.name, Number.POSITIVE_INFINITY)
   }
 
   /** It may be another server than it was, and whether its routes need a verify for that is not decided yet. */
@@ -89,14 +89,19 @@ export class StoreIdentity {
   }
 
   /** A connection to this store has come up. */
-  connected(store: string, pipeline: Pipeline): void {
-    if (this.#routesOf(store).length === 0) return
+  connected(store: Store, pipeline: Pipeline): void {
+    if (this.#routesOf(store.name).length === 0) return
     ask(pipeline, SERVER, (info) => {
-      if (info === null) return
+      if (info === null || !this.#isInForce(store)) return
       const runId = RUN_ID.exec(info)?.[1]
-      if (runId === undefined) this.#doesNotTell(store)
-      else this.#is(store, runId, pipeline)
+      if (runId === undefined) this.#doesNotTell(store.name)
+      else this.#is(store.name, runId, pipeline)
     })
+  }
+
+  /** A reload may have given its name to another server since. Whoever has come in its place is asked on connections of its own. */
+  #isInForce(store: Store): boolean {
+    return this.#context.stores.includes(store)
   }
 
   /** Where it is now was decided by that failover of its Sentinels (`config-epoch`). `isTold`: `failedOver` is called for it. */
@@ -134,32 +139,27 @@ export class StoreIdentity {
    */
   async changedMeanwhile(names: ReadonlySet<string>, withinMs: number): Promise<string | null> {
     const { routes, stores } = this.#context
-    const asked = new Map<string, readonly [Store, Pipeline]>()
+    const asked = new Map<Store, Pipeline>()
     const next = new Set<string>()
     for (const { name, primary, shadow } of routes.routes) {
       if (!names.has(name) || shadow === null) continue
       const [source, target] = [stores[primary.store]!, stores[shadow.store]!]
       next.add(shadow.storeName)
-      asked.set(primary.storeName, [source, source.shared(0, 2)])
-      if (shadow.store !== primary.store) asked.set(shadow.storeName, [target, target.shadow(0)])
+      asked.set(source, source.shared(0, 2))
+      if (shadow.store !== primary.store) asked.set(target, target.shadow(0))
     }
     const reasons = await Promise.all(
-      [...asked].map(([name, [store, pipeline]]) =>
-        this.#known.runOf(name) !== undefined || next.has(name)
-          ? this.#look(name, store, pipeline, next.has(name), withinMs)
+      [...asked].map(([store, pipeline]) =>
+        this.#known.runOf(store.name) !== undefined || next.has(store.name)
+          ? this.#look(store, pipeline, next.has(store.name), withinMs)
           : null,
       ),
     )
     return reasons.find((reason) => reason !== null) ?? null
   }
 
-  #look(
-    name: string,
-    { cluster }: Store,
-    pipeline: Pipeline,
-    becomesPrimary: boolean,
-    withinMs: number,
-  ): Promise<string | null> {
+  #look(store: Store, pipeline: Pipeline, becomesPrimary: boolean, withinMs: number): Promise<string | null> {
+    const { name, cluster } = store
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(`store '${name}' does not say which server it is`), withinMs)
       const look = (): void => {
@@ -173,7 +173,7 @@ export class StoreIdentity {
           clearTimeout(timer)
           const runId = RUN_ID.exec(info ?? '')?.[1]
           const known = this.#known.runOf(name)
-          if (info === null) resolve(`store '${name}' does not say which server it is`)
+          if (info === null || !this.#isInForce(store)) resolve(`store '${name}' does not say which server it is`)
           else if (isReplica)
             resolve(`store '${name}' is a replica since a moment ago: promote it first (REPLICAOF NO ONE)`)
           else if (runId === undefined || known === undefined || runId === known) resolve(null)

@@ -95,7 +95,7 @@ export class RuntimeParts {
       onDrain: () => path.resumeWaiting(),
       run: () => this.durability?.run ?? NAMELESS,
       met: (store, forMirror, address, info) => {
-        if (store.cluster === null) this.identity.met(store.name, info)
+        if (store.cluster === null) this.identity.met(store, info)
         return this.sameServers.met(store, forMirror, address, info)
       },
     })
@@ -173,7 +173,7 @@ export class RuntimeParts {
       else this.limits.connected(store, pipeline)
       const { dedicated, identity } = pipeline.options
       if (!dedicated && identity.user === null) this.path.functions.connected(store.name)
-      this.identity.connected(store.name, pipeline)
+      this.identity.connected(store, pipeline)
     }
     if (state === 'closed' && pipeline.options.whenDown === 'wait') this.limits.refused(store, error)
   }

@@ -11,6 +11,7 @@ import type { ApplyResult } from '../../src/proxy/messages.ts'
 import { RouteTable } from '../../src/routing/route-table.ts'
 import { InFlight, type ReplyOwner } from '../../src/upstream/in-flight.ts'
 import type { Pipeline } from '../../src/upstream/pipeline.ts'
+import type { Store } from '../../src/upstream/store.ts'
 import { changeBetween } from '../support/change.ts'
 import { configOf, type DataPathUnderTest, type RouteOptions, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
@@ -345,6 +346,7 @@ test('before the authority moves both servers are asked who they are: one that h
     },
   })
   const storeOf = (store: 'old' | 'new') => ({
+    name: store,
     cluster: null,
     shared: () => pipelineOf(store),
     shadow: () => pipelineOf(store),
@@ -424,6 +426,66 @@ describe('a reload while a store is away', () => {
   })
 })
 
+test.each(['a look at it before the authority moves', 'its connection', 'the greeting of its connection'])(
+  'a reload exchanges the names of two stores before one has said that it was restarted (%s): nothing is known of the other by that',
+  async (asker) => {
+    const routesOf = (source: string, target: string) =>
+      new RouteTable(
+        configOf({
+          stores: { old: { port: source === 'old' ? 1 : 2 }, new: { port: target === 'new' ? 2 : 1 } },
+          routes: [{ ...ROUTE, source, target }],
+        }),
+        1,
+        ['old', 'new'],
+        new Map(),
+      )
+    const unanswered: [bytes: string, ReplyOwner][] = []
+    const pipeline = {
+      hurry() {},
+      push: (owner: ReplyOwner, bytes: Buffer) => unanswered.push([bytes.toString(), owner]),
+    } as unknown as Pipeline
+    const storeOf = (name: string) =>
+      ({
+        name,
+        cluster: null,
+        shared: () => pipeline,
+        shadow: () => pipeline,
+        sharedPipelines: () => [],
+      }) as unknown as Store
+    const [old, fresh] = [storeOf('old'), storeOf('new')]
+    const copies = new CopyState()
+    const context = { routes: routesOf('old', 'new'), stores: [old, fresh], copies, clock: { nowMs: 1 }, log: () => {} }
+    const dirty = new DirtySet(100)
+    const written: unknown[] = []
+    const identity = new StoreIdentity(context as unknown as DataPathContext, dirty, (runs) =>
+      written.push(Object.fromEntries(runs)),
+    )
+    identity.restore(
+      new Map([
+        ['old', 'aa'],
+        ['new', 'bb'],
+      ]),
+    )
+    identity.routesChanged()
+    if (asker === 'its connection') identity.connected(fresh, pipeline)
+    if (asker.startsWith('a look')) expect(await identity.changedMeanwhile(new Set(['all']), 1)).toMatch(/does not say/)
+    context.routes = routesOf('new', 'old')
+    context.stores = [storeOf('old'), storeOf('new')]
+    identity.routesChanged()
+    written.length = 0
+    if (asker.startsWith('the greeting')) identity.met(fresh, 'run_id:cc')
+    // Also what is asked because of an answer.
+    for (const [bytes, owner] of unanswered) {
+      const text = bytes.includes('keyspace') ? '# Keyspace\r\ndb0:keys=1' : 'run_id:cc'
+      const reply = Buffer.from(`$${text.length}\r\n${text}\r\n`)
+      owner.settle(new InFlight(), reply, 0, reply.length)
+    }
+    expect(dirty.toVerify.causes('all').filter((cause) => cause !== 'functions')).toEqual([])
+    expect(identity.isUnsure('new')).toBe(false)
+    expect(written).toEqual([])
+  },
+)
+
 test('the number of the last failover is written down as soon as it is known, and only a higher one is a failover', () => {
   const config = configOf({ stores: { old: { port: 1 }, new: { port: 2 } }, routes: [ROUTE] })
   const routes = new RouteTable(config, 1, ['old', 'new'], new Map())
@@ -465,12 +527,13 @@ test('a store without keys is not taken for an empty one while it loads its data
     },
   } as unknown as Pipeline
   const config = configOf({ stores: { old: { port: 1 }, new: { port: 2 } }, routes: [ROUTE] })
-  const store = { shared: () => pipeline, shadow: () => pipeline }
+  const storeOf = (name: string) => ({ name, shared: () => pipeline, shadow: () => pipeline }) as unknown as Store
+  const old = storeOf('old')
   const routes = new RouteTable(config, 1, ['old', 'new'], new Map())
   const dirty = new DirtySet(100)
   const context = {
     routes,
-    stores: [store, store],
+    stores: [old, storeOf('new')],
     copies: new CopyState(),
     clock: { nowMs: 1 },
     log: () => {},
@@ -478,12 +541,12 @@ test('a store without keys is not taken for an empty one while it loads its data
   const causes = () => dirty.toVerify.causes('all').filter((cause) => cause !== 'functions')
   const identity = new StoreIdentity(context, dirty, () => {})
   identity.restore(new Map([['old', 'aa']]))
-  identity.connected('old', pipeline)
+  identity.connected(old, pipeline)
   expect(causes()).toEqual(['primary-restarted'])
   dirty.toVerify.clear('all')
   loading = 0
   identity.restore(new Map([['old', 'aa']]))
-  identity.connected('old', pipeline)
+  identity.connected(old, pipeline)
   expect(causes()).toEqual([])
 })
 
