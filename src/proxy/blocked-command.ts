@@ -40,8 +40,10 @@ export class BlockedCommand implements Pin, ReplyOwner {
   #queueError: Buffer | null = null
   /** A switch is under way: a nil means "go on elsewhere", once `moved` says where. */
   #moving = false
-  /** CLIENT UNBLOCK was sent for a switch: a nil may be its doing. */
+  /** CLIENT UNBLOCK was sent for a switch: a nil may be its doing, also later, where one is late. */
   #recalled = false
+  /** What a store answered when it gave the command back: nil, or how many replicas had everything by then. */
+  #soFar: Buffer | null = null
   #abandoned = false
   #unblocking: Unblocking | null = null
 
@@ -176,7 +178,6 @@ export class BlockedCommand implements Pin, ReplyOwner {
   }
 
   #settleWait(buf: Buffer, start: number, end: number): void {
-    const { path } = this.session
     const wait = this.#wait!
     this.#wait = null
     wait.answered()
@@ -184,11 +185,11 @@ export class BlockedCommand implements Pin, ReplyOwner {
     const isForNothing = waitedForNothing(this.#spec, this.#frame, reply)
     if (isForNothing || buf[start] === MINUS) this.#keys.awaitNoMore()
     if (isForNothing && this.#recalled && !this.#abandoned) {
+      this.#soFar = reply
       // `moved` goes on; or it was called off meanwhile.
       if (!this.#moving) this.wait()
       return
     }
-    path.blocked.delete(this)
     if (buf[start] === MINUS) this.route.state.primaryError++
     else this.route.state.primaryOk++
     const took = !isForNothing && buf[start] !== MINUS && this.#routes.areMirrored
@@ -201,7 +202,6 @@ export class BlockedCommand implements Pin, ReplyOwner {
   }
 
   lost(_slot: InFlight, loss: Loss): void {
-    const { path } = this.session
     // A connection of the client's own ends the session with it, which abandons this in turn.
     const wasAbandoned = this.#abandoned
     if (this.#trying) {
@@ -212,7 +212,6 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#wait = null
     // Taken back before it reached the store: `moved` sends it on.
     if (this.#moving && !loss.mayHaveRun && !this.#abandoned) return this.#keys.awaitNoMore()
-    path.blocked.delete(this)
     if (loss.refused) this.route.state.primaryError++
     else this.route.state.primaryLost++
     if (loss.mayHaveRun && this.#routes.areMirrored) this.#keys.mark()
@@ -232,10 +231,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     if (this.#abandoned) return
     this.#abandoned = true
     if (this.#wait !== null) this.#callBack(this.#wait)
-    else if (!this.#trying) {
-      this.session.path.blocked.delete(this)
-      this.#finish(this.#nil())
-    }
+    else if (!this.#trying) this.#finish(this.#nil())
   }
 
   /** CLIENT UNBLOCK by another client: the wait ends, or has what it takes in this very moment. False: it does not wait, and nothing is told. */
@@ -285,7 +281,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
 
   /** What Redis answers when the time is over. */
   #nil(): Buffer {
-    return replyToNothing(this.#spec, this.session.protocol)
+    return this.#soFar ?? replyToNothing(this.#spec, this.session.protocol)
   }
 
   #mark(slot: InFlight): InFlight {
@@ -307,6 +303,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
 
   #finish(reply: Buffer, mirror: (waiter: AckWaiter | null) => void = nothing, wait: StoreWait | null = null): void {
     const { session } = this
+    session.path.blocked.delete(this)
     leavePin(session, this)
     const isForNothing = waitedForNothing(this.#spec, this.#frame, reply)
     const frame = (isForNothing ? this.#unblocking?.error : null) ?? reply

@@ -139,10 +139,7 @@ function unblock(session: Session, view: CommandView): boolean {
 
 /** It may take something yet, before the store hears of it: only then is it known what has become of it. */
 function unblockNow(session: Session, pin: BlockedCommand, error: Buffer | null): void {
-  const seq = session.order.assign()
-  const ended = (forNothing: boolean): void => {
-    session.reply(seq, forNothing ? FRAME.ONE : FRAME.ZERO, 0, FRAME.ZERO.length)
-  }
+  const ended = session.path.unblocks.add(session)
   if (!pin.unblock({ error, ended })) ended(false)
 }
 

@@ -34,6 +34,7 @@ import { LargeKeys } from './large-reply.ts'
 import { LocalCalls } from './local-calls.ts'
 import { LoginQueue } from './login-queue.ts'
 import { lookAfterSlowClients, lowestLimit } from './output-limit.ts'
+import { OwedUnblocks } from './owed-unblocks.ts'
 import { PendingSubscriptions } from './pending-subscriptions.ts'
 import type { Pin } from './pin.ts'
 import { Repeat } from './repeat.ts'
@@ -89,6 +90,7 @@ export class DataPath implements DataPathContext {
   /** Subscribers' connections of their own. */
   subscriberConnections = 0
   readonly logins = new LoginQueue()
+  readonly unblocks = new OwedUnblocks()
   readonly sharedSubscriptions = new SharedSubscriptions()
   readonly advice = new StoreAdvice(this)
   /** Kept of all clients whose commands have to wait. */
@@ -242,6 +244,7 @@ export class DataPath implements DataPathContext {
     this.targetReads.tick(nowMs)
     this.syncReplies.tick(nowMs)
     this.logins.tick(nowMs)
+    this.unblocks.tick(nowMs)
     this.comparer.run(nowMs)
     if (this.slowClients.size > 0) lookAfterSlowClients(this)
   }

@@ -301,6 +301,26 @@ test('what is taken from a backlog is mirrored, and the stores are equal however
   }
 })
 
+test('a blocking command whose time is over after it was called back is answered once, however often phases change then', async () => {
+  const options = (phase: 'passthrough' | 'mirror') => ({
+    stores: { one: store, two: other },
+    routes: [{ source: 'one', target: 'two', phase }],
+  })
+  const path = await startDataPath(options('passthrough'))
+  try {
+    const client = await path.raw()
+    client.command('BLPOP', 'l', '0.5')
+    await blocked(1)
+    await path.apply(options('mirror'))
+    expect(await client.text()).toBe('*-1\r\n')
+    await path.apply(options('passthrough'))
+    // Nothing waits for its turn to be said to it.
+    expect(await client.ask('CLIENT', 'INFO')).toMatch(/ obl=0 oll=0 /)
+  } finally {
+    await path.stop()
+  }
+})
+
 describe('WAIT', () => {
   test('ends by CLIENT UNBLOCK as at the server', async () => {
     const path = await startDataPath({ stores: { one: store } })
@@ -342,6 +362,28 @@ describe('WAIT', () => {
       expect(await client.text()).toBe('-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n')
     } finally {
       await path.stop()
+    }
+  })
+
+  test('tells how many replicas there are when its time is over after a phase has changed', async () => {
+    await admin.ask('CONFIG', 'SET', 'repl-diskless-sync-delay', 0)
+    const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', `${store.port}`] })
+    const options = (phase: 'passthrough' | 'mirror') => ({
+      stores: { one: store, two: other },
+      routes: [{ source: 'one', target: 'two', phase }],
+    })
+    const path = await startDataPath(options('passthrough'))
+    try {
+      const client = await path.raw()
+      await client.ask('SET', 'k', 'v')
+      expect(await client.ask('WAIT', 1, 20_000)).toBe(':1\r\n')
+      client.command('WAIT', 2, 800)
+      await blocked(1)
+      await path.apply(options('mirror'))
+      expect(await client.text()).toBe(':1\r\n')
+    } finally {
+      await path.stop()
+      await replica.stop()
     }
   })
 

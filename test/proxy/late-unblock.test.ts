@@ -165,3 +165,23 @@ test.each(['the store', 'the client that waits', 'the client that asks'] as cons
     await eventually(async () => expect(await stranger.ask('PING')).toBe('+PONG\r\n'))
   },
 )
+
+test('a CLIENT UNBLOCK of a client whose store hangs keeps the client that asks from its next commands for a moment only', async () => {
+  await start()
+  const [client, stranger, other] = [await path.raw(), await path.raw(), await path.raw()]
+  const id = (await client.ask('CLIENT', 'ID')).slice(1).trim()
+  await stranger.ask('ECHO', SHARED)
+  client.command('BLPOP', 'l', 0)
+  await blocked(1)
+  network.hold(SHARED)
+  other.command('CLIENT', 'UNBLOCK', id)
+  other.command('CLIENT', 'GETNAME')
+  expect(await other.take(2)).toEqual([':1\r\n', '$-1\r\n'])
+  expect(network.holds('UNBLOCK')).toBe(true)
+  // It may take something yet, which answers nothing any more.
+  expect(await direct.ask('RPUSH', 'l', 'x')).toBe(':1\r\n')
+  expect(await client.text()).toBe(popped('l', 'x'))
+  network.pass()
+  expect(await other.ask('CLIENT', 'GETNAME')).toBe('$-1\r\n')
+  expect(await client.ask('PING')).toBe('+PONG\r\n')
+})
