@@ -167,6 +167,34 @@ describe('what a primary does not name', () => {
     },
   )
 
+  type App = ReturnType<DataPathUnderTest['client']>
+  test.each([
+    [
+      'that is refused',
+      async (app: App) => {
+        await expect(app.call('FLUSHALL', 'WHATEVER')).rejects.toThrow('syntax')
+      },
+    ],
+    [
+      'in a transaction that executes nothing',
+      async (app: App) => {
+        await app.watch('k')
+        await path.client().set('k', 'changed')
+        expect(await app.multi().flushall().exec()).toBeNull()
+      },
+    ],
+  ])("a script's flush behind a client's %s", async (_, flush) => {
+    const app = await start()
+    await app.set('k', 'v')
+    const sha = (await old.client().script('LOAD', "return redis.call('flushall')")) as string
+    // From now on the primary tells what is written.
+    await app.eval("return redis.call('set', 'made:' .. ARGV[1], '1')", 0, 'first')
+    await equal()
+    await flush(app)
+    expect(await app.evalsha(sha, 0)).toBe('OK')
+    await verified()
+  })
+
   test('flushes of clients beside such scripts are mirrored, and nothing is in doubt', async () => {
     const app = await start()
     const others = [path.client(), path.client()]
