@@ -79,7 +79,7 @@ export class AlikeValues {
     }
   }
 
-  /** The command has `WITHSCORES`, or what may be that: where an option may stand is something else than a word, and it is not one of the two numbers of `LIMIT`. */
+  /** The command has `WITHSCORES` or `INCR`, or what may be that: where an option may stand is something else than a word or a number, and it is not one of the two numbers of `LIMIT`. */
   mayAskForScores(name: string, args: readonly LuaExpression[]): boolean {
     const isWord = (i: number, words: RegExp): boolean => {
       const arg = args[i]
@@ -89,6 +89,9 @@ export class AlikeValues {
     if (this.#keys.maySpread(args.at(-1)!)) return true
     return args.some((arg, i) => {
       if (arg.kind === 'string') return isWord(i, /^(?:withscores?|incr)$/i)
+      if (arg.kind === 'number') return false
+      // A score and a member come last.
+      if (name === 'ZADD') return i > 1 && i < args.length - 2
       return RANGES.test(name) && i > 3 && !isWord(i - 1, /^limit$/i) && !isWord(i - 2, /^limit$/i)
     })
   }

@@ -26,7 +26,7 @@ export class KnownScript {
   factsBy(commands: CommandTable): ScriptFacts {
     this.#facts ??= analyseScript(this.source.toString('latin1'), commands)
     if (!this.#json.areChanged || this.#facts.varies !== null || !this.source.includes('cjson')) return this.#facts
-    return (this.#factsOfChanged ??= { ...this.#facts, varies: 'a script has changed how cjson writes and reads' })
+    return (this.#factsOfChanged ??= { ...this.#facts, varies: JSON_IS_CHANGED })
   }
 }
 
@@ -67,8 +67,7 @@ export class ScriptBook {
       return used(known)
     }
     const script = new KnownScript(sha, Buffer.from(source), this.#json)
-    if (source.includes('encode_') || source.includes('decode_'))
-      this.#json.areChanged ||= CHANGES_JSON.test(source.toString('latin1'))
+    this.#json.areChanged ||= mayChangeJson(source)
     if (source.length > MAX_SOURCE_BYTES) {
       this.#large = new WeakRef(script)
       return script
@@ -109,6 +108,11 @@ export class ScriptBook {
   }
 }
 
+/** The source may say how cjson is to write and read from now on. Scripts and functions each have their own of it. */
+export function mayChangeJson(source: Buffer): boolean {
+  return (source.includes('encode_') || source.includes('decode_')) && CHANGES_JSON.test(source.toString('latin1'))
+}
+
 function used(script: KnownScript): KnownScript {
   script.isUsed = true
   return script
@@ -124,6 +128,8 @@ function fingerprint(buf: Buffer, start: number, end: number): number {
   return print
 }
 
+/** Why what uses cjson need not do the same on another server. */
+export const JSON_IS_CHANGED = 'a script has changed how cjson writes and reads'
 const CHANGES_JSON = /(?:encode|decode)_(?:sparse|max|number|keep|invalid|array)/
 const MAX_SCRIPTS = 2_000
 const MAX_BYTES = 16 * 1024 * 1024

@@ -1,3 +1,4 @@
+import { mayChangeJson } from '../command/script-book.ts'
 import type { FoundFunction, Functions } from '../routing/plan-script.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
@@ -31,10 +32,16 @@ export class FunctionBook implements Functions {
   readonly #shelves = new Map<string, FunctionShelf>()
   readonly #sources: ReadSources = new Map()
   readonly #said = new Set<string>()
+  #jsonIsChanged = false
 
   constructor(context: DataPathContext, outcome: FunctionBookOutcome) {
     this.#context = context
     this.#outcome = outcome
+  }
+
+  /** A library has been seen that may change how cjson writes and reads in functions: the server keeps that for as long as it runs. */
+  get jsonIsChanged(): boolean {
+    return this.#jsonIsChanged
   }
 
   find(store: string, name: string): FoundFunction<StoredFunction> {
@@ -107,7 +114,9 @@ export class FunctionBook implements Functions {
     // One that comes late is good as well: the shelf knows what has changed since.
     askAboutFunctions(pipeline, LIST_FUNCTIONS, (reply) => {
       if (typeof reply !== 'string') {
-        const changes = shelf.learn(librariesOf(reply), this.#context.commands)
+        const libraries = librariesOf(reply)
+        this.#jsonIsChanged ||= libraries.some(({ code }) => mayChangeJson(code))
+        const changes = shelf.learn(libraries, this.#context.commands)
         if (changes.harmless.length > 0 || changes.libraries.length > 0) this.#outcome.changed(store, changes)
         this.#outcome.told(store)
       } else if (refusedCommand(reply)?.absent) {

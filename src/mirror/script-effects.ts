@@ -71,8 +71,9 @@ export class ScriptEffects {
         this.#functions.has(shadow.storeName, found.library, found.digest, database)) &&
       !this.#dirty.toVerify.hasCause(this.#context.routes.fallback.name, 'functions')
     if (!isThere) return found.factsUnsent
-    found.isRunAgain ||= found.facts.varies === null
-    return found.facts
+    const facts = this.#context.functions.jsonIsChanged ? found.factsOfChangedJson : found.facts
+    found.isRunAgain ||= facts.varies === null
+    return facts
   }
 
   /** What the script does to other keys may depend on what it finds where clients wait. */

@@ -1,4 +1,5 @@
 import { analyseLibrary, type LibraryFacts } from '../command/library-analysis.ts'
+import { JSON_IS_CHANGED } from '../command/script-book.ts'
 import { type ScriptFacts, UNREADABLE } from '../command/script-facts.ts'
 import type { CommandTable } from '../command/table.ts'
 import type { KnownFunction } from '../routing/plan-script.ts'
@@ -19,14 +20,17 @@ export class StoredFunction implements KnownFunction {
   readonly calledFor: Set<string> = new Set()
   /** A shadow has this library, so that a call may have been run again there. */
   isRunAgain = false
+  readonly #usesJson: boolean
   #unsent: ScriptFacts | null = null
+  #ofChangedJson: ScriptFacts | null = null
 
-  constructor(name: string, facts: ScriptFacts, readOnly: boolean, library: string, digest: string) {
+  constructor(name: string, facts: ScriptFacts, readOnly: boolean, library: string, digest: string, usesJson: boolean) {
     this.name = name
     this.facts = readOnly ? { ...facts, writes: false } : facts
     this.readOnly = readOnly
     this.library = library
     this.digest = digest
+    this.#usesJson = usesJson
   }
 
   /** Nothing that it does could meet keys under other names, or at another store. */
@@ -40,6 +44,13 @@ export class StoredFunction implements KnownFunction {
     if (this.facts.varies !== null) return this.facts
     this.#unsent ??= { ...this.facts, varies: 'its library has not passed by' }
     return this.#unsent
+  }
+
+  /** The same where a library may have changed how cjson writes and reads. */
+  get factsOfChangedJson(): ScriptFacts {
+    if (this.facts.varies !== null || !this.#usesJson) return this.facts
+    this.#ofChangedJson ??= { ...this.facts, varies: JSON_IS_CHANGED }
+    return this.#ofChangedJson
   }
 }
 
@@ -68,7 +79,7 @@ export function readLibraries(
       }
       read ??= engine === 'LUA' && bytes <= MAX_BYTES ? readSource(code, digest, commands, sources) : NOT_READ
       const facts = read.functions.get(of) ?? read.others
-      functions.set(at, new StoredFunction(of, facts, flags.has('no-writes'), name, digest))
+      functions.set(at, new StoredFunction(of, facts, flags.has('no-writes'), name, digest, code.includes('cjson')))
     }
   }
   return functions

@@ -78,9 +78,14 @@ export class ToldKeys {
     return this.#ears.get(store)?.listens === true
   }
 
-  /** A client's FLUSHALL or FLUSHDB is about to be pushed, which the store tells, too. */
+  /** A client's FLUSHALL or FLUSHDB is about to be pushed, which the store tells, too. `flushed` follows. */
   flushes(store: Store): void {
     this.#ears.get(store)?.flushes()
+  }
+
+  /** It has been answered, or lost. */
+  flushed(store: Store, mayHaveRun: boolean): void {
+    this.#ears.get(store)?.flushed(mayHaveRun)
   }
 
   tick(nowMs: number): void {
@@ -184,6 +189,13 @@ class Ear {
     this.#flushesOfRound++
   }
 
+  flushed(mayHaveRun: boolean): void {
+    if (this.#pipeline === null) return
+    // What was told meanwhile and taken for it was a script's, and this is that one's place.
+    if (!mayHaveRun) this.#toldFlush()
+    else if (this.#listens) this.#fenceFlushes()
+  }
+
   close(): void {
     if (this.#pipeline === null) return
     this.#pipeline.onClosed = null
@@ -211,6 +223,8 @@ class Ear {
         })
       } else {
         this.#listens = true
+        // They may have been executed before anything was told.
+        this.#fenceFlushes()
         this.#context.log({
           level: 'info',
           msg: 'scripts write to keys which they do not declare: the store is asked to tell which keys are written, and they are copied',
@@ -251,6 +265,11 @@ class Ear {
     this.#fences = 2
     this.#flushesOfRound = 0
     this.#ping()
+  }
+
+  /** One that is not told in a round from now on has done nothing: then what is told next is a script's. */
+  #fenceFlushes(): void {
+    if (this.#flushes > 0) this.#fence()
   }
 
   #ping(): void {

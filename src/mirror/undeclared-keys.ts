@@ -84,9 +84,14 @@ export class UndeclaredKeys {
     return this.#told.listensTo(store)
   }
 
-  /** A client's flush of the route's primary is about to be pushed. */
+  /** A client's command about every key of the route's primary is about to be pushed. `flushed` follows. */
   flushes({ name }: CommandSpec, route: Route): void {
     if (name !== 'SWAPDB') this.#told.flushes(this.#primaryOf(route))
+  }
+
+  /** It has been answered, or lost. */
+  flushed({ name }: CommandSpec, route: Route, mayHaveRun: boolean): void {
+    if (name !== 'SWAPDB') this.#told.flushed(this.#primaryOf(route), mayHaveRun)
   }
 
   tick(nowMs: number): void {

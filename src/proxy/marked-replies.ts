@@ -3,6 +3,7 @@ import { applicationBytes } from '../mirror/settled-command.ts'
 import { errorFields } from '../observability/log-error.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { Route, RouteState } from '../routing/route.ts'
+import { isServerWide } from '../routing/server-wide.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import { countedReply } from './counted-reply.ts'
 import type { DataPath } from './data-path.ts'
@@ -28,6 +29,7 @@ export function settleMarked(
   if (mirrored) {
     session.writesOwed--
     contested = path.tickets.left(slot, slot.lane)
+    if (isServerWide(slot.spec)) path.mirror.undeclared.flushed(slot.spec!, route, buf[start] !== MINUS)
   }
   if ((slot.flags & FUNCTIONS) !== 0) functionsChanged(path, slot, route, buf[start] !== MINUS)
   if ((slot.flags & UNDECLARED) !== 0)

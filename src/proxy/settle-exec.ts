@@ -14,11 +14,12 @@ export function settleExec(
   start: number,
   end: number,
 ): HeldReply | null {
-  const contested = queue.returned()
+  const didNothing = execDidNothing(buf, start, end)
+  const contested = queue.returned(!didNothing)
   const offsets = queue.repliesIn(buf, start, end)
   const mirror = (waiter: AckWaiter | null): void => {
     if (offsets !== null) queue.mirror(buf, offsets, contested, waiter, slot.queuedAtMs)
-    else if (!execDidNothing(buf, start, end)) queue.lose()
+    else if (!didNothing) queue.lose()
   }
   const databases = offsets === null ? null : databasesOf(queue.commands, session.database, buf, offsets)
   const { replyMode } = session

@@ -51,6 +51,8 @@ export class TransactionQueue {
   readonly #reads = new TransactionReads()
   /** FLUSHALL and its like. */
   readonly #serverWide: CommandSpec[] = []
+  /** Those of them that EXEC has left with as such, and EXEC's route. */
+  #flushes: readonly { readonly spec: CommandSpec; readonly route: Route }[] = []
   readonly #undeclared: UndeclaredCalls
   readonly #functionChanges: PassedChange[] = []
   /** The store whose functions EXEC may change. */
@@ -146,10 +148,13 @@ export class TransactionQueue {
     this.#lane = lane
     this.#ticket = path.tickets.enterAll(this.#hashes, lane)
     this.#reads.left(path, lane)
-    for (const spec of this.#serverWide) {
-      path.mirror.undeclared.flushes(spec, route)
-      path.tickets.enterServerWide(spec, NOBODY)
-    }
+    for (const spec of this.#serverWide) path.tickets.enterServerWide(spec, NOBODY)
+    // A namespace's own flush leaves as a script that names its keys.
+    if (this.#serverWide.length > 0)
+      this.#flushes = this.commands.flatMap(({ spec, renamed }) =>
+        isServerWide(spec) && !renamed ? { spec: spec!, route } : [],
+      )
+    for (const flush of this.#flushes) path.mirror.undeclared.flushes(flush.spec, route)
     if (path.intents !== null) this.#note(path.intents)
     this.#undeclared.leave()
     session.writesOwed++
@@ -162,14 +167,15 @@ export class TransactionQueue {
     for (const state of this.states) state.inFlight++
   }
 
-  /** EXEC has been answered, or never will be. True: another connection wrote to one of its keys meanwhile. */
-  returned(): boolean {
-    const { tickets, functions } = this.#session.path
+  /** EXEC has been answered, or never will be. `mayHaveRun`: its commands may have been executed. True: another connection wrote to one of its keys meanwhile. */
+  returned(mayHaveRun: boolean): boolean {
+    const { tickets, functions, mirror } = this.#session.path
     this.#session.writesOwed--
     this.#undeclared.ended()
     for (const store of this.#functionsOf) functions.changed(store, this.#functionChanges)
     for (const state of this.states) state.inFlight--
     for (const spec of this.#serverWide) tickets.leaveServerWide(spec)
+    for (const { spec, route } of this.#flushes) mirror.undeclared.flushed(spec, route, mayHaveRun)
     return tickets.leaveAll(this.#hashes, this.#lane, this.#ticket)
   }
 

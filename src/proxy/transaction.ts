@@ -217,7 +217,7 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
   lost(slot: InFlight, loss: Loss): void {
     const { session } = this
     this.#counted(slot, loss.refused ? 'error' : 'lost')
-    this.queue.returned()
+    this.queue.returned(loss.mayHaveRun)
     if (loss.mayHaveRun) {
       this.queue.lose()
       this.scripts?.executed()

@@ -1,5 +1,6 @@
 import { applicationBytes } from '../mirror/settled-command.ts'
 import type { Route } from '../routing/route.ts'
+import { isServerWide } from '../routing/server-wide.ts'
 import type { InFlight, Loss } from '../upstream/in-flight.ts'
 import { functionsChanged, leaveOthers } from './marked-replies.ts'
 import { FUNCTIONS, HANDED_OVER, MIRRORED, OF_ANY_ROUTE, UNDECLARED } from './marks.ts'
@@ -18,6 +19,7 @@ export function commandLost(session: Session, slot: InFlight, loss: Loss): void 
   if ((slot.flags & MIRRORED) !== 0) {
     session.writesOwed--
     session.path.tickets.left(slot, slot.lane)
+    if (isServerWide(slot.spec)) session.path.mirror.undeclared.flushed(slot.spec!, route, loss.mayHaveRun)
     if (loss.mayHaveRun) session.path.mirror.lostOnPrimary(slot)
   }
   if ((slot.flags & HANDED_OVER) !== 0) return

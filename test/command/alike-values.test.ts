@@ -19,6 +19,9 @@ test.each([
   "redis.call('zrangebyscore', KEYS[1], 0, ARGV[1], 'LIMIT', 0, ARGV[2])",
   "redis.call('zincrby', KEYS[1], 1, 'm') redis.call('zpopmin', KEYS[2]) return redis.call('zscore', KEYS[1], 'm')",
   "local t = {ARGV[1]} redis.call('set', KEYS[1], cmsgpack.pack(t, n))",
+  "local added = redis.call('zadd', KEYS[2], ARGV[1], 'm') redis.call('set', KEYS[1], added)",
+  "local added = redis.call('zadd', KEYS[2], 'NX', 1, 'm', 2, ARGV[1]) redis.call('set', KEYS[1], added)",
+  "redis.call('zadd', KEYS[1], ARGV[1], ARGV[2], ARGV[3]) return redis.call('zadd', KEYS[1], ARGV[1], 1, 'm')",
 ])('alike: %s', (source) => {
   expect(analyseScript(`local n = tonumber(ARGV[1]) ${source}`, table).variesByServer).toBe(false)
 })
@@ -37,6 +40,8 @@ test.each([
   "local all = redis.call('lrange', KEYS[2], 0, -1) local b = all b[1] = n redis.call('set', KEYS[1], all[1])",
   "local all = redis.call('zrange', KEYS[2], 0, -1, 'WITHSCORES') redis.call('set', KEYS[1], all[2])",
   "local all = redis.call('zrange', KEYS[2], 0, -1, ARGV[1]) redis.call('set', KEYS[1], all[2])",
+  "local sum = redis.call('zadd', KEYS[2], ARGV[1], '0.1', 'm') redis.call('set', KEYS[1], sum)",
+  "local sum = redis.call('zadd', KEYS[2], 'XX', ARGV[1], 1, 'm') redis.call('set', KEYS[1], tostring(sum))",
   "local at = redis.call('geopos', KEYS[2], 'm') redis.call('set', KEYS[1], at[1][1])",
   "local function score() return redis.call('zscore', KEYS[1], 'm') end redis.call('set', KEYS[2], score())",
   "if redis.call('zscore', KEYS[1], 'm') == '0.1' then redis.call('del', KEYS[1]) end",

@@ -114,6 +114,20 @@ end)`
   expect(await fresh.client().mget('limit:10.0.0.1', 'chosen', 'count')).toEqual(['1', '1', '1'])
 })
 
+test('functions: behind one that changes how cjson writes, what another writes by it is copied', async () => {
+  const app = await start()
+  const coarse = "redis.register_function('coarse', function() cjson.encode_number_precision(3) return 1 end)"
+  const write =
+    "redis.register_function('write', function(k, a) return redis.call('set', k[1], cjson.encode({tonumber(a[1])})) end)"
+  await app.call('FUNCTION', 'LOAD', `#!lua name=write\n${write}`)
+  await app.fcall('write', 1, 'before', '0.123456')
+  await app.call('FUNCTION', 'LOAD', `#!lua name=coarse\n${coarse}`)
+  await app.fcall('coarse', 0)
+  await app.fcall('write', 1, 'behind', '0.123456')
+  await equal()
+  expect(await fresh.client().mget('before', 'behind')).toEqual(['[0.123456]', '[0.123]'])
+})
+
 test('functions: of one that is changed in the same transaction, whatever it writes is copied', async () => {
   const app = await start()
   const library = (body: string) =>
@@ -166,6 +180,34 @@ describe('what a primary does not name', () => {
       await verified()
     },
   )
+
+  type App = ReturnType<DataPathUnderTest['client']>
+  test.each([
+    [
+      'that is refused',
+      async (app: App) => {
+        await expect(app.call('FLUSHALL', 'WHATEVER')).rejects.toThrow('syntax')
+      },
+    ],
+    [
+      'in a transaction that executes nothing',
+      async (app: App) => {
+        await app.watch('k')
+        await path.client().set('k', 'changed')
+        expect(await app.multi().flushall().exec()).toBeNull()
+      },
+    ],
+  ])("a script's flush behind a client's %s", async (_, flush) => {
+    const app = await start()
+    await app.set('k', 'v')
+    const sha = (await old.client().script('LOAD', "return redis.call('flushall')")) as string
+    // From now on the primary tells what is written.
+    await app.eval("return redis.call('set', 'made:' .. ARGV[1], '1')", 0, 'first')
+    await equal()
+    await flush(app)
+    expect(await app.evalsha(sha, 0)).toBe('OK')
+    await verified()
+  })
 
   test('flushes of clients beside such scripts are mirrored, and nothing is in doubt', async () => {
     const app = await start()
