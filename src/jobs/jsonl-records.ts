@@ -35,6 +35,11 @@ export async function lineWriter(path: string, goOn: string | null): Promise<Rec
     get place() {
       return String(length)
     },
+    start: '0',
+    async clear() {
+      await file.truncate(0)
+      length = 0
+    },
     async append(records) {
       const reasons = new Map<number, string>()
       for (const [i, record] of records.entries()) {

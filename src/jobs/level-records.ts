@@ -45,6 +45,8 @@ export async function levelWriter(path: string, namespace: string, goOn: string 
   return {
     // Written again, a key is as it was.
     place: '',
+    start: '',
+    clear: () => level.clear(),
     async append(records) {
       const reasons = new Map<number, string>()
       const puts = records.flatMap(({ database, key, of, expiresAtMs }, i) => {

@@ -46,6 +46,8 @@ export async function openWriter({ format, path, namespace }: RecordFile, goOn: 
     get place() {
       return writer.place
     },
+    start: writer.start,
+    clear: () => writer.clear().catch(told),
     append: (records) => writer.append(records).catch(told),
     close: () => writer.close(),
   }

@@ -13,6 +13,10 @@ export interface FileRecord {
 export interface RecordWriter {
   /** Where the next record comes: part of checkpoints. */
   readonly place: string
+  /** What it is of a file without records. */
+  readonly start: string
+  /** Takes out what has been written. */
+  clear(): Promise<void>
   /** Resolves when they are in the file, for good. Gives reasons for those that it cannot hold, by index. */
   append(records: readonly KeyRecord[]): Promise<ReadonlyMap<number, string>>
   close(): Promise<void>

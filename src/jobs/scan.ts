@@ -18,7 +18,7 @@ const MAX_LISTINGS = 5
 
 /**
  * Has `work` done for every page of `scan`, and once more for all of them as often as the store's databases were swapped before it was done: a swap takes keys from databases that are still to be listed to such as have been, and away from
- * under keys that have been listed. Throws JOB_REFUSED where that does not end.
+ * under keys that have been listed. Throws JOB_REFUSED where that does not end. `anew`: called before a store, no cluster, is listed from its beginning once more.
  */
 export async function scanned(
   task: Task,
@@ -27,10 +27,11 @@ export async function scanned(
   store: string,
   from: ScanPosition | null,
   work: (pages: AsyncIterable<Page>) => Promise<void>,
+  anew?: () => Promise<void>,
 ): Promise<void> {
   let at = from
   for (let listings = 0; listings <= MAX_LISTINGS; listings++) {
-    const pages = new Pages(scan(task, connections, config, store, at))
+    const pages = new Pages(scan(task, connections, config, store, at, anew))
     await work(pages)
     // None: it stands where it stood when the last one was done.
     if (pages.last === null || pages.last.next === null) return
@@ -69,6 +70,7 @@ export async function* scan(
   config: Config,
   store: string,
   from: ScanPosition | null,
+  anew?: () => Promise<void>,
 ): AsyncGenerator<Page> {
   let position = from
   const { rate } = task.job.options
@@ -87,6 +89,7 @@ export async function* scan(
       if (position !== null && (isAnother || (position.swaps ?? swaps) !== swaps)) {
         position = null
         task.hasBegunAnew = true
+        await anew?.()
         const keys = [...databases.values()].reduce((sum, size) => sum + size, 0)
         task.remark(
           isAnother

@@ -14,7 +14,7 @@ import type { FileRecord, RecordWriter } from './record-format.ts'
 import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { countKeys, scanned } from './scan.ts'
-import type { ScanPosition } from './scan-position.ts'
+import type { Page, ScanPosition } from './scan-position.ts'
 import { refusedDatabase, StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
 import { type KeyRecord, readValue } from './values.ts'
@@ -150,6 +150,17 @@ export async function exportKeys(environment: JobEnvironment, task: Task): Promi
   const watch = new RouteWatch(environment, task)
   const writer = await openWriter(file, begun?.place ?? null)
 
+  const begin = async (): Promise<void> => {
+    // From now on the file is this job's. Stored before it is cleared: it may not be shorter than what is stored says.
+    await task.save({ at: 'start', place: writer.start } satisfies ExportCheckpoint)
+    await writer.clear()
+  }
+  // What has been written may lie in another database by now, or nowhere. One page at a time: nothing is under way.
+  const beginAnew = async (): Promise<void> => {
+    await task.written(() => task.startOver())
+    await begin()
+  }
+
   const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {
     watch.look()
     await task.pace(keys.length)
@@ -184,18 +195,17 @@ export async function exportKeys(environment: JobEnvironment, task: Task): Promi
 
   try {
     if (begun === null) task.total = await pairs.reached(() => countKeys(connections, config, primary.storeName))
-    // From now on the file is this job's.
-    if (begun === null) await task.save({ at: 'start', place: writer.place } satisfies ExportCheckpoint)
+    if (begun === null || begun.at === 'start') await begin()
     if (begun?.at !== null) {
       const from = begun === null || begun.at === 'start' ? null : begun.at
-      await scanned(task, connections, config, primary.storeName, from, (pages) =>
+      const write = (pages: AsyncIterable<Page>) =>
         inOrder(
           task,
           routePages(pages, primary, (at) => new Written(at, writer)),
           1,
           work,
-        ),
-      )
+        )
+      await scanned(task, connections, config, primary.storeName, from, write, beginAnew)
     }
     return report(task, 'exported', [
       'The file holds each key as it was when its turn came.',

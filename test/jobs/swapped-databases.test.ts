@@ -1,10 +1,15 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { configFromUrls } from '../../src/config/load.ts'
+import { readRecords } from '../../src/jobs/record-files.ts'
 import { scanned } from '../../src/jobs/scan.ts'
 import { StoreConnections } from '../../src/jobs/store-connection.ts'
 import type { Task } from '../../src/jobs/task.ts'
+import type { KeyRecord } from '../../src/jobs/values.ts'
 import { eventually } from '../support/eventually.ts'
-import { jobOf, over, startJob, steer } from '../support/jobs.ts'
+import { jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
 import { type Migration, mirrorSettled, startMigration } from '../support/migration.ts'
 import type { RedisServer } from '../support/redis.ts'
 import { endedAfterEach } from '../support/running.ts'
@@ -67,6 +72,46 @@ test('a verify finds what a swap takes from a database that it has still to list
   expect(report!.clean).toBe(false)
   expect(Object.values(report!.classes).reduce((sum, keys) => sum + keys, 0)).toBe(KEYS)
 })
+
+/** What a file says of keys, in order: database and key. */
+async function readBack(path: string, format: 'jsonl' | 'leveldb'): Promise<string[]> {
+  const keys: string[] = []
+  for await (const { record } of readRecords({ path, format, namespace: '' }, null, new AbortController().signal)) {
+    const { database, key } = record as KeyRecord
+    keys.push(`${database} ${String(key)}`)
+  }
+  return keys.sort()
+}
+
+test.each([
+  ['jsonl', false],
+  ['jsonl', true],
+  ['leveldb', false],
+] as const)(
+  'a swap during an export (%s, paused then: %s) leaves nothing in the file of what was listed before',
+  async (format, pauses) => {
+    const directory = mkdtempSync(join(tmpdir(), 'understudy-swapped-'))
+    running.push({ stop: () => rmSync(directory, { recursive: true }) })
+    const migration = await startMigration(undefined, fill)
+    running.push(migration)
+    const { understudy } = migration
+    const file = join(directory, 'keys')
+    const { id } = await startJob(understudy, 'export', 'all', { file, format, rate: KEYS })
+    await halfWay(migration, id, 'copied')
+    if (pauses) await steer(understudy, id, 'pause')
+    await understudy.client().swapdb(0, 5)
+    if (pauses) await steer(understudy, id, 'resume')
+    // LevelDB holds database 0 only.
+    const failed = format === 'jsonl' ? 0 : KEYS
+    const copied = 2 * KEYS - failed
+    const job = await over(understudy, id)
+    expect(job).toMatchObject({ state: 'done', progress: { copied, failed, done: 2 * KEYS, total: 2 * KEYS } })
+    expect((await keysOf(understudy, id)).length).toBe(failed)
+    const numbers = Array.from({ length: KEYS }, (_, i) => i)
+    const held = [...numbers.map((i) => `0 5:${i}`), ...(failed > 0 ? [] : numbers.map((i) => `5 0:${i}`))]
+    expect(await readBack(file, format)).toEqual(held.sort())
+  },
+)
 
 test('a store whose databases are swapped all the time cannot be listed', async () => {
   const server = await redis()
