@@ -204,13 +204,25 @@ export class JobStore {
 /** The one that ended last has the first place. */
 const PLACE = 'row_number() OVER (PARTITION BY route, kind ORDER BY finished_at DESC, id DESC)'
 
-/** Of each route the last verify of every key that is done, and verifies that list keys and ended since it began, which a repair may have yet to settle (`unsettledVerify`). */
+/**
+ * Of each route the last verify of every key that is done, and verifies that list keys and ended since it began, which a repair may have yet to settle. Of samples not those that one has settled, as `unsettledVerify` decides:
+ * of what ended behind them, repairs of what verifies list and verifies of every key, the first is a repair of the same side.
+ */
 const UNSETTLED = `
   WITH verifies AS (SELECT *, coalesce(options ->> 'sample', 1) >= 1 AS is_of_all FROM jobs WHERE kind = 'verify' AND state = 'done'),
-    last AS (SELECT * FROM (SELECT *, ${PLACE} AS place FROM verifies WHERE is_of_all) WHERE place = 1)
+    last AS (SELECT * FROM (SELECT *, ${PLACE} AS place FROM verifies WHERE is_of_all) WHERE place = 1),
+    settlers AS MATERIALIZED (
+      SELECT id, route, kind, finished_at, report ->> 'primary' AS side FROM verifies WHERE is_of_all UNION ALL
+      SELECT id, route, kind, finished_at, report ->> 'primary' FROM jobs
+        WHERE kind = 'repair' AND state = 'done' AND report ->> 'clean' AND NOT coalesce(options ->> 'dryRun', 0)
+          AND (options ->> 'from' IS NULL OR 'verify' IN (SELECT value FROM json_each(options, '$.from'))))
   SELECT id FROM last UNION ALL
   SELECT verifies.id FROM verifies LEFT JOIN last USING (route)
-    WHERE verifies.finished_at >= coalesce(last.started_at, 0) AND EXISTS (SELECT 1 FROM job_keys WHERE job = verifies.id)`
+    WHERE verifies.finished_at >= coalesce(last.started_at, 0) AND EXISTS (SELECT 1 FROM job_keys WHERE job = verifies.id)
+      AND (verifies.is_of_all OR NOT coalesce((
+        SELECT settlers.kind = 'repair' AND coalesce(settlers.side = verifies.report ->> 'primary', 1) FROM settlers
+          WHERE settlers.route = verifies.route AND (settlers.finished_at, settlers.id) > (verifies.finished_at, verifies.id)
+          ORDER BY settlers.finished_at, settlers.id LIMIT 1), 0))`
 
 interface KeyRow {
   readonly seq: number

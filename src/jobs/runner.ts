@@ -113,10 +113,13 @@ export class JobRunner {
       this.#next()
     } else if (job.state === 'queued' || job.state === 'running' || (job.state === 'paused' && action === 'cancel')) {
       const running = this.#runningOf(id)
-      running?.task.interrupt(action)
-      await running?.ended
+      // At once: another one may steer it in the next turn.
       if (running === undefined) this.#enter(id, action === 'pause' ? 'paused' : 'cancelled')
-      else if (this.#runningOf(id) === running) throw unwritten(job, running.task)
+      else {
+        running.task.interrupt(action)
+        await running.ended
+        if (this.#runningOf(id) === running) throw unwritten(job, running.task)
+      }
     } else throw cannot(action, job)
     return this.#get(id)
   }

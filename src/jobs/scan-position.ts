@@ -6,22 +6,20 @@ export interface ScanPosition {
   readonly server: string
   /** As clients count it. */
   readonly database: number
-  /** `LISTED`: all of it has been. */
   readonly cursor: string
+  /** All of its databases have been listed; the cursor is the beginning of the last one, as older versions know no other place. */
+  readonly isListed?: true
   /** How many SWAPDBs the server had executed when it was listed from its beginning. Nothing: a cluster, or of an older version. */
   readonly swaps?: number
   /** Of a cluster: which of its nodes. Nothing: it is one server. */
   readonly cluster?: ClusterRound
 }
 
-/** The cursor behind the last page of one server. */
-export const LISTED = 'listed'
-
 export interface Page {
   readonly database: number
   /** As the store calls them. SCAN may give one twice. */
   readonly names: readonly Buffer[]
-  /** Where the next page begins; null: this was the last (of one server the last one has a place as well: `LISTED`). */
+  /** Where the next page begins; null: this was the last (of one server the last one has a place as well: `isListed`). */
   readonly next: ScanPosition | null
 }
 

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts'
 import { type UnservedDatabases, unservedDatabases } from '../config/unserved-databases.ts'
 import { type ListingWatcher, scanCluster } from './scan-cluster.ts'
 import { checked, readPage, runIdOf } from './scan-page.ts'
-import { LISTED, type Page, type ScanPosition } from './scan-position.ts'
+import type { Page, ScanPosition } from './scan-position.ts'
 import { type StoreConnections, StoreLost } from './store-connection.ts'
 import type { Task } from './task.ts'
 
@@ -100,9 +100,9 @@ export async function* scan(
         task.total = task.done + keys
       }
       let at: ScanPosition = position ?? first(server, swaps, databases)
-      while (at.cursor !== LISTED) {
+      while (at.isListed === undefined) {
         const page = await pageOf(connections, store, at, databases, count)
-        at = page.next ?? { ...at, cursor: LISTED }
+        at = page.next ?? { ...at, cursor: '0', isListed: true }
         yield { ...page, next: at }
         position = at
       }

@@ -159,6 +159,17 @@ test('a cancel right behind a pause wins', async () => {
   expect((await paused).state).toBe('cancelled')
 })
 
+test('of two who cancel one that waits, the second is told that it is cancelled', async () => {
+  const { runner } = runnerOf(async (task) => {
+    for (;;) await task.wait(10)
+  })
+  await runner.start(JOB)
+  const { id } = await runner.start(JOB)
+  const [one, other] = await Promise.allSettled([runner.steer(id, 'cancel'), runner.steer(id, 'cancel')])
+  expect(one).toMatchObject({ value: { state: 'cancelled' } })
+  expect(other).toMatchObject({ reason: { code: 'JOB_REFUSED' } })
+})
+
 test('a full database is told as one, any other error of it as what it is', () => {
   database.exec('PRAGMA max_page_count = 1')
   const thrown = (sql: string): unknown => {

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { configFromUrls } from '../../src/config/load.ts'
 import { readRecords } from '../../src/jobs/record-files.ts'
-import { scanned } from '../../src/jobs/scan.ts'
+import { scan, scanned } from '../../src/jobs/scan.ts'
+import type { Page, ScanPosition } from '../../src/jobs/scan-position.ts'
 import { StoreConnections } from '../../src/jobs/store-connection.ts'
 import type { Task } from '../../src/jobs/task.ts'
 import type { KeyRecord } from '../../src/jobs/values.ts'
@@ -112,6 +113,26 @@ test.each([
     expect(await readBack(file, format)).toEqual(held.sort())
   },
 )
+
+test('what has been listed is listed no more, and an older version, which knows cursors only, lists its last database again', async () => {
+  const server = await redis()
+  const { config } = configFromUrls({ env: {}, source: server.url, phase: 'passthrough' })
+  const [store] = Object.keys(config.stores)
+  const connections = new StoreConnections(config, () => ({ kind: 'tcp', host: server.host, port: server.port }))
+  running.push({ stop: () => connections.close() })
+  for (const db of [0, 5]) await server.client({ db }).set('k', 'v')
+  const task = { job: { options: {} }, total: 2, done: 0 } as unknown as Task
+  const listed = async (from: ScanPosition | null): Promise<Page[]> => {
+    const pages: Page[] = []
+    for await (const page of scan(task, connections, config, store!, from)) pages.push(page)
+    return pages
+  }
+  const { next } = (await listed(null)).at(-1)!
+  expect(next).toMatchObject({ database: 5, cursor: '0' })
+  expect(await listed(next)).toEqual([])
+  const { isListed: _, ...older } = next!
+  expect((await listed(older)).map(({ database }) => database)).toEqual([5])
+})
 
 test('a store whose databases are swapped all the time cannot be listed', async () => {
   const server = await redis()
