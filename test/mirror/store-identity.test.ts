@@ -263,6 +263,7 @@ describe('while it runs', () => {
     const stores = await redises()
     const path = await start(stores)
     await looked(path)
+    await eventually(() => expect(path.runtime.stats().routes['all']!.verifyCauses).toEqual([]))
     const config = configOf({ stores: { old: stores.old, new: stores.fresh }, routes: [ROUTE] })
     const { listen, stateDir } = path.config
     const held = { endpoints: {}, hold: ['all'], needsEqual: ['all'], forget: [], holdTimeoutMs: 20_000 }
