@@ -124,7 +124,8 @@ test.each([
   expect(await client.text()).toBe(popped('m', 'y'))
 })
 
-test('a CLIENT UNBLOCK is answered when it is known how the wait has ended, in its turn', async () => {
+/** `client`, of that ID, waits for `l`; what is sent to unblock it does not reach the store from now on. */
+async function waitingBehindHeldUnblocks() {
   await start()
   const [client, stranger, other] = [await path.raw(), await path.raw(), await path.raw()]
   const id = (await client.ask('CLIENT', 'ID')).slice(1).trim()
@@ -132,6 +133,11 @@ test('a CLIENT UNBLOCK is answered when it is known how the wait has ended, in i
   client.command('BLPOP', 'l', 0)
   await blocked(1)
   network.hold(SHARED)
+  return { client, stranger, other, id }
+}
+
+test('a CLIENT UNBLOCK is answered when it is known how the wait has ended, in its turn', async () => {
+  const { client, stranger, other, id } = await waitingBehindHeldUnblocks()
   other.command('CLIENT', 'UNBLOCK', id)
   other.command('CLIENT', 'UNBLOCK', id)
   other.command('CLIENT', 'ID')
@@ -145,13 +151,7 @@ test('a CLIENT UNBLOCK is answered when it is known how the wait has ended, in i
 test.each(['the store', 'the client that waits', 'the client that asks'] as const)(
   'a CLIENT UNBLOCK that is under way ends when %s goes away',
   async (who) => {
-    await start()
-    const [client, stranger, other] = [await path.raw(), await path.raw(), await path.raw()]
-    const id = (await client.ask('CLIENT', 'ID')).slice(1).trim()
-    await stranger.ask('ECHO', SHARED)
-    client.command('BLPOP', 'l', 0)
-    await blocked(1)
-    network.hold(SHARED)
+    const { client, stranger, other, id } = await waitingBehindHeldUnblocks()
     other.command('CLIENT', 'UNBLOCK', id)
     await eventually(() => expect(network.holds('UNBLOCK')).toBe(true))
     if (who === 'the store') await network.letGo()
@@ -167,13 +167,7 @@ test.each(['the store', 'the client that waits', 'the client that asks'] as cons
 )
 
 test('a CLIENT UNBLOCK of a client whose store hangs keeps the client that asks from its next commands for a moment only', async () => {
-  await start()
-  const [client, stranger, other] = [await path.raw(), await path.raw(), await path.raw()]
-  const id = (await client.ask('CLIENT', 'ID')).slice(1).trim()
-  await stranger.ask('ECHO', SHARED)
-  client.command('BLPOP', 'l', 0)
-  await blocked(1)
-  network.hold(SHARED)
+  const { client, other, id } = await waitingBehindHeldUnblocks()
   other.command('CLIENT', 'UNBLOCK', id)
   other.command('CLIENT', 'GETNAME')
   expect(await other.take(2)).toEqual([':1\r\n', '$-1\r\n'])
