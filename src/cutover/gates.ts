@@ -2,17 +2,17 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Config, RouteConfig, StoreConfig } from '../config/config.ts'
 import type { EndName } from '../jobs/end-keys.ts'
 import type { UnsettledVerify } from '../jobs/unsettled-keys.ts'
-import { isOfFunctions, mayPrimaryLack } from '../mirror/verify-marks.ts'
+import { isOfFunctions } from '../mirror/verify-marks.ts'
 import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Completeness } from './completeness.ts'
 import { crossSlotVerdict } from './cross-slot-gate.ts'
 import { functionsInDoubt, functionsMissing, functionsRouteOf } from './functions-gate.ts'
 import type { SameKeyspaces } from './key-regions.ts'
+import { mismatchVerdict } from './mismatch-gate.ts'
 import { renamedUnderScripts, splitUnderScripts } from './scripts-gate.ts'
 import { type StepWarning, stepWarnings, verifyIn } from './step-warnings.ts'
-import { samplesNone, type Transition, transitions } from './transition.ts'
-import { settleFirst } from './verify-advice.ts'
+import { type Transition, transitions } from './transition.ts'
 
 export interface GateSources {
   readonly stats: () => Promise<Stats>
@@ -121,7 +121,10 @@ export class Gates {
       const lacking = await this.#sources.completeness.lacking(old, route, end, stats.routes[route.name]?.verifyCauses)
       gates.push(gate(lacking, `store '${route[end]?.store}' holds everything from before mirroring began`))
     }
-    if (movesToTarget(step)) gates.push(this.#ofComparison(route, next, stats, gate))
+    if (movesToTarget(step)) {
+      const compared = mismatchVerdict(route, next, stats, () => this.#sources.openMismatches(route.name))
+      gates.push(gate(compared.closed, compared.open))
+    }
     const slots = movesToTarget(step) && step.movesPrimary ? crossSlotVerdict(next, route, stats) : null
     if (slots !== null) gates.push(gate(slots.closed, slots.open))
     if (!step.movesPrimary) return [...gates, ...this.#ofTarget(old, route, stats, gate)]
@@ -139,36 +142,6 @@ export class Gates {
       ...this.#ofTarget(old, route, stats, gate),
       ...this.#ofMirror(route, stats, gate),
     ]
-  }
-
-  /**
-   * Not on the way back: that is what a target whose answers are wrong asks for. What differed and has been mended or acknowledged since is no reason to wait until it leaves the window.
-   */
-  #ofComparison(route: RouteConfig, { cutover }: Config, stats: Stats, gate: MakeGate): Gate {
-    const { compared, mismatched } = stats.routes[route.name]?.compare.windows['10m'] ?? { compared: 0, mismatched: 0 }
-    const none = compared === 0 && samplesNone(route) ? ' (none is sampled: set compare.sample)' : ''
-    const todo = whatToDo(route, stats.routes[route.name]?.verifyCauses ?? [])
-    const said = `${mismatched} of ${compared} compared reads differed in ten minutes${none}`
-    if (compared < cutover.minCompared)
-      return gate(
-        `${compared} reads were compared in ten minutes, and 'cutover.minCompared' asks for ${cutover.minCompared}: compare for longer, or more of them ('compare.sample')`,
-        '',
-      )
-    const open = this.#sources.openMismatches(route.name)
-    if (open === 0)
-      return gate(null, mismatched === 0 ? said : `${said}, and every one has been mended or acknowledged`)
-    if (compared === 0 && cutover.maxMismatchRate < 1)
-      return gate(
-        `${open === 1 ? '1 difference is' : `${open} differences are`} listed, and no read was compared in ten minutes: ${todo}`,
-        '',
-      )
-    return gate(
-      unless(
-        mismatched / Math.max(compared, 1) <= cutover.maxMismatchRate,
-        `${said}, and 'cutover.maxMismatchRate' is ${percent(cutover.maxMismatchRate)}: ${todo}`,
-      ),
-      `${said}: not more than ${percent(cutover.maxMismatchRate)}`,
-    )
   }
 
   /** Of the store that the authority leaves: only it can tell that the other one has its last writes. */
@@ -300,17 +273,6 @@ export function isGated({ movesPrimary, movesReads, unsafe }: Transition): boole
 /** Reads or writes are to be answered by the target, and are not yet. */
 export function movesToTarget({ movesPrimary, movesReads, from }: Transition): boolean {
   return movesReads ? rolesOf(from).primary === 'source' : movesPrimary && rolesOf(from).shadow === 'target'
-}
-
-function whatToDo(route: RouteConfig, causes: readonly string[]): string {
-  const { name, phase } = route
-  const look = `see 'understudy mismatches --route ${name}'`
-  if (mayPrimaryLack(causes)) return `${look}, and ${settleFirst(route[rolesOf(phase).primary]!.store)}`
-  return `${look}, find the cause, then 'understudy repair ${name}', or acknowledge what is known and harmless`
-}
-
-function percent(share: number): string {
-  return `${Number((share * 100).toPrecision(6))}%`
 }
 
 /** Ends, of the route before, that are relied on after the step, and were not before. */

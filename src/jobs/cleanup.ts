@@ -1,4 +1,5 @@
-import { BackupReader, type BackupRecord, BackupWriter } from './backup-file.ts'
+import { BackupReader, type BackupRecord } from './backup-reader.ts'
+import { BackupWriter } from './backup-writer.ts'
 import { Cleaner, isMirrored, mayClean } from './cleaner.ts'
 import type { JobEnvironment } from './environment.ts'
 import { inOrder, type PageResult, type Step } from './in-order.ts'

@@ -6,6 +6,7 @@ import type { KeyRead } from '../mirror/aligned-reads.ts'
 import type { Reply } from '../resp/reply.ts'
 import { isUnknown, typeOf, Unsettled, understood } from './answers.ts'
 import { compareFieldTimes, compareHash, showsNothing } from './hash-compare.ts'
+import { compareRanges, ListCompare, type Watched } from './list-compare.ts'
 import { compareMembers, type MemberScan, type PageOfMembers } from './member-compare.ts'
 import type { PairReader } from './pair-reader.ts'
 import { type BothSides, compareStreams } from './stream-compare.ts'
@@ -26,13 +27,6 @@ export interface ExactOptions {
   readonly aligned: boolean
 }
 
-/** Does the work, and tells whether the key was written on the primary meanwhile. */
-export type Watched = <T>(
-  database: number,
-  key: Buffer,
-  work: () => Promise<T>,
-) => Promise<{ readonly done: T; readonly written: boolean }>
-
 /** What is read of a key in one go. */
 const CHUNK_BYTES = 256 * 1024
 const CHUNK_ELEMENTS = 1000
@@ -40,11 +34,6 @@ const CHUNK_ELEMENTS = 1000
 const WHOLE_BYTES = 2 * 1024 * 1024
 const WHOLE_ELEMENTS = 20_000
 const WHOLE_AT_ONCE = 4
-/** So much of a list is that never rests: as much as a client may be owed of a store at once. One at a time. */
-const MOMENT_BYTES = 8 * 1024 * 1024
-const MOMENT_ELEMENTS = 200_000
-/** Of one that could not be had even so. */
-const MAX_MOMENTS_IN_VAIN = 3
 /** A server looks at so many elements to say how much memory a key takes: at all of those that may be read whole. */
 const SAMPLES = 1000
 /** Of an element of a key whose memory the server does not tell. */
@@ -59,7 +48,6 @@ const SIZES: Readonly<Record<string, string>> = {
   stream: 'XLEN',
 }
 
-const WRITTEN = 'it is written all the time'
 const EQUAL: Verdict = { kind: 'equal' }
 
 /**
@@ -69,12 +57,10 @@ const EQUAL: Verdict = { kind: 'equal' }
 export class ExactCompare {
   readonly #reader: PairReader
   readonly #scan: MemberScan
-  readonly #watched: Watched
+  readonly #lists: ListCompare
   readonly #options: ExactOptions
   readonly #commands = CommandTable.builtin()
   readonly #wholes = new Semaphore(WHOLE_AT_ONCE)
-  readonly #moments = new Semaphore(1)
-  readonly #inVain = new Map<string, number>()
   readonly #vectorSets = new VectorCompare()
   /** Not every server says how old it is. */
   #absoluteTimes: boolean
@@ -84,7 +70,7 @@ export class ExactCompare {
   constructor(reader: PairReader, scan: MemberScan, watched: Watched, options: ExactOptions) {
     this.#reader = reader
     this.#scan = scan
-    this.#watched = watched
+    this.#lists = new ListCompare(reader, watched, options.aligned)
     this.#options = options
     this.#absoluteTimes = options.absoluteTimes
   }
@@ -149,9 +135,11 @@ export class ExactCompare {
     const per = Math.max(1, Math.min(CHUNK_ELEMENTS, Math.floor((CHUNK_BYTES * size) / Math.max(1, all))))
     switch (type) {
       case 'string':
-        return this.#ranges(database, key, 'GETRANGE', size, CHUNK_BYTES)
+        return compareRanges(this.#sidesOf(database, key), 'GETRANGE', size, CHUNK_BYTES)
       case 'list':
-        return isWhole ? this.#whole(database, key, 'LRANGE', '0', '-1') : this.#list(database, key, per, size, all)
+        return isWhole
+          ? this.#whole(database, key, 'LRANGE', '0', '-1')
+          : this.#lists.compare(this.#sidesOf(database, key), database, key, { per, size, bytes: all })
       case 'zset':
         if (isSmall || (hasMeaning && isWhole)) return this.#whole(database, key, 'ZRANGE', '0', '-1', 'WITHSCORES')
         return this.#members(type, database, key, per)
@@ -180,61 +168,6 @@ export class ExactCompare {
 
   #whole(database: number, key: Buffer, command: string, ...after: readonly string[]): Promise<Difference | null> {
     return this.#wholes.run(() => this.#same(database, key, command, ...after))
-  }
-
-  /** By place: elements of a list, bytes of a string. */
-  async #ranges(database: number, key: Buffer, command: string, size: number, per: number): Promise<Difference | null> {
-    for (let from = 0; from < size; from += per) {
-      const to = from + per - 1
-      const difference = await this.#same(database, key, command, String(from), String(to))
-      if (difference === null) continue
-      return size <= per ? difference : { ...difference, detail: `Of ${from} to ${to}: ${difference.detail}` }
-    }
-    return null
-  }
-
-  /**
-   * The places of a list move with every element that comes or goes at its head, and so could one that differs, from a chunk that is yet to come into one that has been looked at. What is found counts; that nothing is found counts only
-   * if nobody has written the list meanwhile. One that is written all the time shows that by its first chunk, and is read whole at one place of history, if it is not too long for that.
-   */
-  async #list(database: number, key: Buffer, per: number, size: number, bytes: number): Promise<Difference | null> {
-    for (const most of [per, Number.POSITIVE_INFINITY]) {
-      const { done, written } = await this.#watched(database, key, async () => {
-        const { primary, shadow } = await this.#read(database, key, [read('LLEN')])
-        const length = this.#diff('LLEN', key, [], primary[0]!, shadow[0]!)
-        return length ?? this.#ranges(database, key, 'LRANGE', Math.min(Number(primary[0]), most), per)
-      })
-      if (done !== null) return done
-      if (!written) continue
-      if (bytes <= MOMENT_BYTES && size <= MOMENT_ELEMENTS && this.#options.aligned)
-        return this.#moments.run(() => this.#moment(database, key, per, size))
-      throw new Unsettled(WRITTEN)
-    }
-    return null
-  }
-
-  /** All of a list by chunks that are asked for together. The last one takes what has come since the list had `size` elements. */
-  async #moment(database: number, key: Buffer, per: number, size: number): Promise<Difference | null> {
-    const name = `${database} ${key.toString('latin1')}`
-    const inVain = this.#inVain.get(name) ?? 0
-    if (inVain === MAX_MOMENTS_IN_VAIN) throw new Unsettled(WRITTEN)
-    const chunks: (readonly [string, string])[] = []
-    for (let from = 0; from < size; from += per)
-      chunks.push([String(from), from + per < size ? String(from + per - 1) : '-1'])
-    const ranges = chunks.map((after): KeyRead => ({ before: ['LRANGE'], after }))
-    const pair = await this.#reader.read(database, key, [read('LLEN'), ...ranges], true)
-    if (!pair.ok) {
-      this.#inVain.set(name, inVain + 1)
-      throw new Unsettled(pair.reason)
-    }
-    const { primary, shadow } = pair
-    const length = this.#diff('LLEN', key, [], primary[0]!, shadow[0]!)
-    if (length !== null) return length
-    for (const [i, after] of chunks.entries()) {
-      const difference = this.#diff('LRANGE', key, after, primary[i + 1]!, shadow[i + 1]!)
-      if (difference !== null) return { ...difference, detail: `From ${after[0]} on: ${difference.detail}` }
-    }
-    return null
   }
 
   #members(type: 'set' | 'zset' | 'hash', database: number, key: Buffer, per: number): Promise<Difference | null> {

@@ -6,7 +6,6 @@ import { diskTrouble } from '../state/database.ts'
 import type {
   Job,
   JobAction,
-  JobCount,
   JobKey,
   JobKeyQuery,
   JobKind,
@@ -16,8 +15,9 @@ import type {
   JobRequest,
   JobState,
 } from './job.ts'
-import { isDryRun, isOver, WORK_COUNTS } from './job.ts'
+import { isOver } from './job.ts'
 import type { JobResult, JobStore } from './job-store.ts'
+import { JobTotals } from './job-totals.ts'
 import { Task } from './task.ts'
 
 /** What a job says when it is done; the keys it listed are counted by the runner. */
@@ -60,7 +60,7 @@ export class JobRunner {
   readonly #store: JobStore
   /** By route. */
   readonly #running = new Map<string, { readonly task: Task; readonly ended: Promise<void> }>()
-  readonly #totals = new Map<string, { route: string; job: string; outcome: string; count: number }>()
+  readonly totals: JobTotals = new JobTotals()
   readonly #told = new Map<number, number>()
   /** Why the state database took nothing, as the log said it last. */
   #saidUnwritten: string | null = null
@@ -164,11 +164,6 @@ export class JobRunner {
     return this.#running.get(route)?.task.job.kind === kind
   }
 
-  /** Keys by job and outcome since the process started: what the metric shows. What a dry run would do is not among them. */
-  totals(route: string): { job: string; outcome: string; count: number }[] {
-    return [...this.#totals.values()].filter((total) => total.route === route)
-  }
-
   #runningOf(id: number) {
     return [...this.#running.values()].find(({ task }) => task.job.id === id)
   }
@@ -190,7 +185,7 @@ export class JobRunner {
           started,
           this.#store,
           (of) => this.#progressed(of),
-          (what, by) => this.#count(started, what, by),
+          (what, by) => this.totals.add(started, what, by),
         )
         this.#running.set(job.route, { task, ended: this.#run(task) })
       }
@@ -282,14 +277,6 @@ export class JobRunner {
 
   #tell(job: Job): void {
     this.#options.onChange(job)
-  }
-
-  #count(job: Job, outcome: JobCount, by: number): void {
-    if (isDryRun(job) && WORK_COUNTS.includes(outcome)) return
-    const name = `${job.route}\0${job.kind}\0${outcome}`
-    const total = this.#totals.get(name)
-    if (total === undefined) this.#totals.set(name, { route: job.route, job: job.kind, outcome, count: by })
-    else total.count += by
   }
 }
 

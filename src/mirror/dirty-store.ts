@@ -1,34 +1,14 @@
 import { join } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { UnderstudyError } from '../base/errors.ts'
 import type { Routing } from '../config/routing.ts'
 import { inTransaction, openDatabase } from '../state/database.ts'
 import { openOrSetAside, setAside } from '../state/set-aside.ts'
 import type { Run } from '../upstream/own-connections.ts'
+import { DIRTY_MIGRATIONS, isDamage, pairsIn, replacePairs, replaceRouting, routingIn } from './dirty-database.ts'
 import { DIRTY_REASONS, type DirtyChanges, type DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { newRunName } from './run-name.ts'
 import { VERIFY_CAUSES } from './verify-marks.ts'
-
-const MIGRATIONS = [
-  `CREATE TABLE dirty_keys (id INTEGER PRIMARY KEY, route TEXT NOT NULL, database INTEGER NOT NULL, key BLOB NOT NULL,
-     reason TEXT NOT NULL, since_ms INTEGER NOT NULL);
-   CREATE TABLE routes_to_verify (route TEXT PRIMARY KEY) WITHOUT ROWID`,
-  `CREATE TABLE primaries (route TEXT PRIMARY KEY, primary_end TEXT NOT NULL) WITHOUT ROWID`,
-  // Why routes need a verify; and which process each store of a mirrored route was last (`store-identity.ts`).
-  `CREATE TABLE verify_causes (route TEXT NOT NULL, cause TEXT NOT NULL, PRIMARY KEY (route, cause)) WITHOUT ROWID;
-   INSERT INTO verify_causes SELECT route, 'state-lost' FROM routes_to_verify;
-   DROP TABLE routes_to_verify;
-   CREATE TABLE store_runs (store TEXT PRIMARY KEY, run_id TEXT NOT NULL) WITHOUT ROWID`,
-  // What each run called its connections (`own-connections.ts`).
-  'CREATE TABLE runs (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL)',
-  // The routes in force, one row (`config/routing.ts`, as JSON). Whoever changes that shape empties it.
-  'CREATE TABLE routing (text TEXT NOT NULL)',
-  // The last failover of each store of a mirrored route that is behind Sentinels, as they count (`store-identity.ts`).
-  'CREATE TABLE store_epochs (store TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID',
-  // Libraries of functions that are to be deleted on the shadow (`function-sync.ts`).
-  'CREATE TABLE removed_libraries (route TEXT NOT NULL, library TEXT NOT NULL, PRIMARY KEY (route, library)) WITHOUT ROWID',
-]
 
 /** What one commit holds at most: a few milliseconds of the data path's thread. */
 const ROWS_PER_COMMIT = 4_000
@@ -80,7 +60,7 @@ export class DirtyStore implements DirtyChanges {
     this.#events = events
     // From the beginning: that the file was damaged is the first thing to be written into the new one.
     dirty.unwritten.listener = this
-    this.#database = openOrSetAside(this.#path, MIGRATIONS, (error, name) => events.damaged(error, name))
+    this.#database = openOrSetAside(this.#path, DIRTY_MIGRATIONS, (error, name) => events.damaged(error, name))
     this.#prepare()
     try {
       this.#load()
@@ -216,29 +196,16 @@ export class DirtyStore implements DirtyChanges {
   /** Rows get new numbers, oldest first, in one commit with the old ones' end. */
   #load(): void {
     const offsetMs = Date.now() - performance.now()
-    for (const { route, cause } of this.#database.prepare('SELECT * FROM verify_causes').all() as {
-      route: string
-      cause: string
-    }[]) {
+    for (const [route, cause] of pairsIn(this.#database, 'verify_causes')) {
       const known = VERIFY_CAUSES.find((one) => one === cause)
       this.#dirty.toVerify.mark(route, known ?? 'state-lost')
     }
-    const removed = this.#database.prepare('SELECT * FROM removed_libraries').all() as {
-      route: string
-      library: string
-    }[]
-    for (const { route, library } of removed) this.#dirty.toVerify.removed(route, library)
-    const runs = this.#database.prepare('SELECT * FROM store_runs').all() as { store: string; run_id: string }[]
-    this.#storeRuns = new Map(runs.map((row) => [row.store, row.run_id]))
-    const epochs = this.#database.prepare('SELECT * FROM store_epochs').all() as { store: string; epoch: number }[]
-    this.#storeEpochs = new Map(epochs.map((row) => [row.store, row.epoch]))
-    const primaries = this.#database.prepare('SELECT * FROM primaries').all() as {
-      route: string
-      primary_end: string
-    }[]
-    this.#primaries = new Map(primaries.map((row) => [row.route, row.primary_end]))
-    const routing = this.#database.prepare('SELECT text FROM routing').get() as { text: string } | undefined
-    this.#routing = routing === undefined ? null : (JSON.parse(routing.text) as Routing)
+    for (const [route, library] of pairsIn(this.#database, 'removed_libraries'))
+      this.#dirty.toVerify.removed(route, library)
+    this.#storeRuns = new Map(pairsIn(this.#database, 'store_runs'))
+    this.#storeEpochs = new Map(pairsIn<number>(this.#database, 'store_epochs'))
+    this.#primaries = new Map(pairsIn(this.#database, 'primaries'))
+    this.#routing = routingIn(this.#database)
     this.#loadRuns()
     const rows = this.#database.prepare('SELECT * FROM dirty_keys ORDER BY since_ms, id').iterate()
     for (const row of rows as Iterable<Row>) {
@@ -273,12 +240,12 @@ export class DirtyStore implements DirtyChanges {
   #writeRows(count: number): void {
     const offsetMs = Date.now() - performance.now()
     if (this.#routesChanged) {
-      this.#replaceAll('verify_causes', this.#dirty.toVerify.all())
-      this.#replaceAll('removed_libraries', this.#dirty.toVerify.allRemoved())
-      this.#replaceAll('primaries', this.#primaries)
-      this.#replaceAll('store_runs', this.#storeRuns)
-      this.#replaceRouting()
-      this.#replaceAll('store_epochs', this.#storeEpochs)
+      replacePairs(this.#database, 'verify_causes', this.#dirty.toVerify.all())
+      replacePairs(this.#database, 'removed_libraries', this.#dirty.toVerify.allRemoved())
+      replacePairs(this.#database, 'primaries', this.#primaries)
+      replacePairs(this.#database, 'store_runs', this.#storeRuns)
+      if (this.#routing !== null) replaceRouting(this.#database, this.#routing)
+      replacePairs(this.#database, 'store_epochs', this.#storeEpochs)
     }
     for (let i = 0; i < count; i++) {
       const id = this.#queue[this.#head + i]!
@@ -286,18 +253,6 @@ export class DirtyStore implements DirtyChanges {
       if (row === null) this.#remove.run(id)
       else this.#put.run(id, row.route, row.database, row.key, row.reason, Math.round(row.sinceMs + offsetMs))
     }
-  }
-
-  #replaceRouting(): void {
-    if (this.#routing === null) return
-    this.#database.exec('DELETE FROM routing')
-    this.#database.prepare('INSERT INTO routing VALUES (?)').run(JSON.stringify(this.#routing))
-  }
-
-  #replaceAll(table: string, rows: Iterable<readonly [string, string | number]>): void {
-    this.#database.exec(`DELETE FROM ${table}`)
-    const put = this.#database.prepare(`INSERT INTO ${table} VALUES (?, ?)`)
-    for (const row of rows) put.run(...row)
   }
 
   #fail(error: Error, nowMs: number): void {
@@ -318,7 +273,7 @@ export class DirtyStore implements DirtyChanges {
 
   /** A new file, for all that is known in memory. */
   #reopen(): void {
-    this.#database = openDatabase(this.#path, MIGRATIONS)
+    this.#database = openDatabase(this.#path, DIRTY_MIGRATIONS)
     this.#prepare()
     this.#database.prepare('INSERT INTO runs (name) VALUES (?)').run(this.#run.name)
     this.#routesChanged = true
@@ -333,16 +288,4 @@ interface Row {
   readonly key: Uint8Array
   readonly reason: string
   readonly since_ms: number
-}
-
-/** The file alone, for whoever looks at it while no data path has it open. Throws as `openDatabase` does. */
-export function openDirtyDatabase(stateDir: string): DatabaseSync {
-  return openDatabase(join(stateDir, 'dirty.db'), MIGRATIONS)
-}
-
-/** Of SQLite's codes: SQLITE_CORRUPT, SQLITE_NOTADB. */
-export function isDamage(error: unknown): boolean {
-  if (error instanceof UnderstudyError) return error.code === 'STATE_CORRUPT'
-  const code = ((error as { errcode?: number }).errcode ?? 0) & 0xff
-  return code === 11 || code === 26
 }

@@ -9,12 +9,14 @@ import type { CommandView } from '../resp/command-view.ts'
 import type { Removed } from './function-changes.ts'
 import {
   BLOCK_HEADER_BYTES,
+  blockOfKey,
   FUNCTIONS,
   NO_FUNCTIONS,
   NO_LIBRARY,
   putVarint,
   RECORD_OVERHEAD_BYTES,
   sealBlock,
+  segmentName,
   UNNAMED_KEYS,
 } from './intent-segment.ts'
 
@@ -119,7 +121,7 @@ export class IntentLog implements Flushable {
     if (this.#used + length + RECORD_OVERHEAD_BYTES > BUFFER_BYTES) {
       this.flush()
       if (length + RECORD_OVERHEAD_BYTES + BLOCK_HEADER_BYTES > BUFFER_BYTES)
-        return this.#writeLong(database, buf, start, end)
+        return this.#write(blockOfKey(database, buf, start, end))
     }
     const to = this.#buffer
     let at = this.#used
@@ -224,15 +226,7 @@ export class IntentLog implements Flushable {
     return join(this.#dir, segmentName(number))
   }
 
-  #writeLong(database: number, buf: Buffer, start: number, end: number): void {
-    const block = Buffer.allocUnsafe(BLOCK_HEADER_BYTES + RECORD_OVERHEAD_BYTES + end - start)
-    let at = putVarint(block, BLOCK_HEADER_BYTES, database + 1)
-    at = putVarint(block, at, end - start)
-    at += buf.copy(block, at, start, end)
-    this.#write(block, at)
-  }
-
-  #write(block: Buffer, end: number): void {
+  #write(block: Buffer, end = block.length): void {
     if (this.#failing) return
     sealBlock(block, end)
     try {
@@ -303,11 +297,4 @@ export class IntentLog implements Flushable {
     this.#begin()
     if (!this.#failing) this.#events.recovered()
   }
-}
-
-/** Their order is that of their names. */
-export const SEGMENT_NAME = /^\d{10}\.log$/
-
-function segmentName(number: number): string {
-  return `${String(number).padStart(10, '0')}.log`
 }

@@ -42,6 +42,22 @@ export function putVarint(buf: Buffer, at: number, value: number): number {
   return at
 }
 
+/** A block for one key that is too long for any other; to be sealed. */
+export function blockOfKey(database: number, buf: Buffer, start: number, end: number): Buffer {
+  const block = Buffer.allocUnsafe(BLOCK_HEADER_BYTES + RECORD_OVERHEAD_BYTES + end - start)
+  let at = putVarint(block, BLOCK_HEADER_BYTES, database + 1)
+  at = putVarint(block, at, end - start)
+  at += buf.copy(block, at, start, end)
+  return block.subarray(0, at)
+}
+
+/** What segments are called as files: their order is that of their names. */
+export const SEGMENT_NAME = /^\d{10}\.log$/
+
+export function segmentName(number: number): string {
+  return `${String(number).padStart(10, '0')}.log`
+}
+
 export interface IntentVisitor {
   /** `key`: a view, valid during the call. */
   key(database: number, key: Buffer): void

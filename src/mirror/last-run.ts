@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Routing } from '../config/routing.ts'
-import { isDamage, openDirtyDatabase } from './dirty-store.ts'
+import { isDamage, openDirtyDatabase, pairsIn, routingIn } from './dirty-database.ts'
 import { RunMarker } from './run-marker.ts'
 
 /** What the state directory tells of the last run, before another begins. */
@@ -34,20 +34,20 @@ export function lastRunIn(stateDir: string): LastRun | null {
 }
 
 function read(database: DatabaseSync, stateDir: string): LastRun | null {
-  const routing = database.prepare('SELECT text FROM routing').get() as { text: string } | undefined
-  if (routing === undefined) return null
+  const routing = routingIn(database)
+  if (routing === null) return null
   const dirty = database.prepare('SELECT route, COUNT(*) AS keys FROM dirty_keys GROUP BY route').all() as {
     route: string
     keys: number
   }[]
-  const causes = database.prepare('SELECT route, cause FROM verify_causes').all() as { route: string; cause: string }[]
+  const causes = pairsIn(database, 'verify_causes')
   const ended = new RunMarker(join(stateDir, 'intent')).lastRun()
   return {
-    routing: JSON.parse(routing.text) as Routing,
+    routing,
     ended: ended === 'stopped' || ended === 'crashed' ? ended : 'unknown',
     dirtyKeys: new Map(dirty.map(({ route, keys }) => [route, keys])),
     verifyCauses: new Map(
-      [...Map.groupBy(causes, ({ route }) => route)].map(([route, of]) => [route, of.map(({ cause }) => cause)]),
+      [...Map.groupBy(causes, ([route]) => route)].map(([route, of]) => [route, of.map(([, cause]) => cause)]),
     ),
   }
 }

@@ -1,6 +1,3 @@
-import { steadyNowMs } from '../base/clock.ts'
-import type { Args, EffectContext } from '../command/effects.ts'
-import type { ScriptFacts } from '../command/script-facts.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
@@ -15,6 +12,7 @@ import type { AwaitedKeys } from './awaited-keys.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
+import { EffectContexts } from './effect-contexts.ts'
 import { EffectSender } from './effect-sender.ts'
 import { doubtFunctionsOf } from './function-changes.ts'
 import { type KeyRef, KeyRefs } from './key-refs.ts'
@@ -57,10 +55,7 @@ export class Mirror {
   /** Parser for bytes that are whole and were parsed before. */
   readonly #parser = new CommandParser()
   readonly #unknown: UnknownWrites
-  /** Whether the effect at hand was computed by the time. */
-  readonly #timed = { used: false }
-  /** Of the client of the command at hand. */
-  #database = 0
+  readonly #contexts: EffectContexts
   /** When the command at hand left, by the coarse clock. A time to live that is counted from the reply is wrong by what has passed since it was executed: after a long wait the key is copied as well. */
   #sentMs = Number.POSITIVE_INFINITY
   /** The command at hand met others' writes to its keys: the shadow need not give the same answer. */
@@ -72,6 +67,7 @@ export class Mirror {
     this.#refs = new KeyRefs(context)
     this.#scripts = new ScriptEffects(context, dirty, this.functions)
     this.undeclared = new UndeclaredKeys(context, dirty, this.#scripts)
+    this.#contexts = new EffectContexts(context, this.#scripts, this.undeclared)
     this.#unknown = new UnknownWrites(context.log)
     this.#doubts = new ShadowDoubts(context, dirty, this.#refs, this.#scripts, this.functions)
     this.#queue = new ShadowQueue(context, this.#doubts, this.#refs, (ref) =>
@@ -230,9 +226,8 @@ export class Mirror {
         const view = this.#parse(bytes, start, end)
         const args = argsOf(view)
         const answer = underApplicationNames(this.#context.routes, spec!, view, decodeReply(reply, from, to))
-        this.#database = database
-        const effect = rule.effect(args, answer, this.#contextOf(route))
-        if (this.#timed.used && !this.#knowsMoment(route))
+        const effect = rule.effect(args, answer, this.#contexts.of(route, database))
+        if (this.#contexts.guessedMoment(route, this.#sentMs))
           this.#markBytes(spec, database, bytes, start, end, 'state-copy', waiter)
         // EVAL brings its source along.
         if (effect.kind === 'replay' && spec!.name === 'EVALSHA') this.#scripts.load(args, route, database)
@@ -307,53 +302,8 @@ export class Mirror {
     for (const ref of this.#refs.in(spec, database, bytes, start, end)) this.#doubts.mark(ref, reason, waiter)
   }
 
-  // --- facts
-
-  #contextOf(route: Route): EffectContext {
-    const { copies } = this.#context
-    const primary = copies.factsOf(route.primary.storeName)
-    const shadow = copies.factsOf(route.shadow?.storeName ?? '')
-    const timed = this.#timed
-    const { undeclared } = this
-    timed.used = false
-    return {
-      get nowMs() {
-        timed.used = true
-        return Math.round(steadyNowMs()) + primary.clockOffsetMs
-      },
-      get told() {
-        return undeclared.areTold(route)
-      },
-      shadowHasAbsoluteExpiry: shadow.hasAbsoluteExpiry,
-      shadowHasHsetex: shadow.hasHsetex,
-      haveFieldTimes: primary.hasFieldTimes && shadow.hasFieldTimes,
-      canAsk: true,
-      scriptFacts: this.#scriptFacts,
-      sameNames: this.#context.routes.scriptsMeanTheSame,
-      sameMake: primary.make !== null && primary.make === shadow.make,
-      namedAlike: this.#namedAlike,
-    }
-  }
-
-  /** By the primary's clock, to half a second. */
-  #knowsMoment({ primary }: Route): boolean {
-    const nowMs = performance.now()
-    return nowMs - this.#sentMs <= LATE_MS && this.#context.copies.knowsClock(primary.storeName, nowMs)
-  }
-
-  readonly #scriptFacts = (args: Args): ScriptFacts | null => this.#scripts.factsOf(args, this.#database)
-
-  readonly #namedAlike = (keys: Args): boolean =>
-    keys.every((key) => {
-      const { primary, shadow } = this.#context.routes.find(key, 0, key.length)
-      return primary === null && shadow === null
-    })
-
   #parse(bytes: Buffer, start: number, end: number): CommandView {
     this.#parser.parse(bytes, start, end)
     return this.#parser
   }
 }
-
-/** Times of expiry on the two sides are never further apart because of a slow answer. */
-const LATE_MS = 500

@@ -309,7 +309,7 @@ export class Sidecar implements Control {
       pauses: (route) => this.#switches.pausesOf(route),
       jobs: (route) => this.#jobs?.newest(route) ?? [],
       unsettled: (route) => this.#unsettled(route),
-      jobKeys: (route) => this.#jobs?.totals(route) ?? [],
+      jobKeys: (route) => this.#jobs?.totals.of(route) ?? [],
     }
   }
 

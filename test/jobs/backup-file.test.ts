@@ -2,7 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { type BackupKey, BackupReader, type BackupRecord, BackupWriter } from '../../src/jobs/backup-file.ts'
+import type { BackupKey } from '../../src/jobs/backup-file.ts'
+import { BackupReader, type BackupRecord } from '../../src/jobs/backup-reader.ts'
+import { BackupWriter } from '../../src/jobs/backup-writer.ts'
 
 test('whatever time of expiry a key has, it stands in the file, and is read again', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'understudy-backup-'))
