@@ -1,5 +1,5 @@
 import { DOLLAR, LF, MINUS, UNDERSCORE } from '../resp/bytes.ts'
-import { elementOffsets } from '../resp/decode.ts'
+import { elementOffsets } from '../resp/element-offsets.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import type { Route } from '../routing/route.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
