@@ -199,14 +199,14 @@ class Ear {
   close(): void {
     if (this.#pipeline === null) return
     this.#pipeline.onClosed = null
-    this.#store.discard(this.#pipeline)
+    this.#store.dedicated.discard(this.#pipeline)
     this.#pipeline = null
     this.#listens = false
   }
 
   #open(nowMs: number): void {
     this.#openedMs = nowMs
-    const pipeline = this.#store.borrow(0, 3)
+    const pipeline = this.#store.dedicated.borrow(0, 3)
     this.#pipeline = pipeline
     pipeline.answersWithinMs = this.#store.options.config.timeoutMs
     pipeline.onPush = (buf, start, end) => this.#told(buf, start, end)
@@ -215,7 +215,7 @@ class Ear {
       if (this.#pipeline !== pipeline) return
       if (error !== null) {
         this.#closed(pipeline, REFUSED_MS)
-        this.#store.discard(pipeline)
+        this.#store.dedicated.discard(pipeline)
         this.#context.log({
           level: 'warn',
           msg: 'a store does not tell which keys are written (CLIENT TRACKING); scripts that write to keys which they do not declare make their routes need a verify',
