@@ -1,4 +1,4 @@
-import type { Status } from '../src/admin/control.ts'
+import type { Status } from '../src/admin/status.ts'
 import type { Workload } from './workload.ts'
 
 /** The story as it is printed: what a phase did, a line for each. */

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { Status } from '../src/admin/control.ts'
+import type { Status } from '../src/admin/status.ts'
 import type { Phase } from '../src/config/config.ts'
 import type { Job, JobKind, JobOptions } from '../src/jobs/job.ts'
 import { eventually } from '../test/support/eventually.ts'

@@ -1,8 +1,8 @@
 import type { RouteConfig } from '../config/config.ts'
 import { isReplica } from '../upstream/health.ts'
-import type { RouteStatus, Status, StoreStatus } from './control.ts'
 import type { Answers, RecentAnswers } from './recent-answers.ts'
 import type { Serving } from './serving.ts'
+import type { RouteStatus, Status, StoreStatus } from './status.ts'
 
 /** As the alert on errors has it, which looks at five minutes. */
 const MAX_ERROR_SHARE = 0.05

@@ -3,7 +3,8 @@ import type { RouteComparison } from '../compare/tally.ts'
 import type { Config } from '../config/config.ts'
 import type { HistogramSnapshot } from '../observability/histogram.ts'
 import type { RouteStats, Stats } from '../proxy/messages.ts'
-import type { Comparison, Latency, MismatchRate, RouteStatus } from './control.ts'
+import type { Comparison } from './control.ts'
+import type { Latency, MismatchRate, RouteStatus } from './status.ts'
 
 /** `GET /api/v1/compare`. */
 export function comparisonOf(config: Config, stats: Stats): Comparison {

@@ -3,7 +3,7 @@ import { repairAdvice, verifyAdvice } from '../cutover/verify-advice.ts'
 import { isOfFunctions } from '../mirror/verify-marks.ts'
 import { rolesOf } from '../routing/route.ts'
 import { isUnread, nameOfFunction, scriptInWords } from '../routing/script-id.ts'
-import type { RouteProblem, RouteStatus } from './control.ts'
+import type { RouteProblem, RouteStatus } from './status.ts'
 
 /**
  * What may be unequal on a route's two sides and is not told by a number, the worst first; for `status`, the command line and the dashboard alike. Nothing of it stands in the way of the application. `name`: of the route, for commands

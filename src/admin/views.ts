@@ -12,10 +12,11 @@ import type { Health } from '../upstream/health.ts'
 import type { SentinelView } from '../upstream/sentinel-watch.ts'
 import { applicationOf } from './application.ts'
 import { compareStatus } from './compare-views.ts'
-import type { Readiness, RouteStatus, RouteView, Status, StoreStatus } from './control.ts'
+import type { Readiness, RouteView } from './control.ts'
 import type { RecentAnswers } from './recent-answers.ts'
 import { problemsOf } from './route-problems.ts'
 import { servingOf } from './serving.ts'
+import type { RouteStatus, Status, StoreStatus } from './status.ts'
 
 /** What the views are made of, at one moment. */
 export interface Facts {

@@ -1,4 +1,5 @@
-import type { MismatchRate, RouteComparisonView } from '../admin/control.ts'
+import type { RouteComparisonView } from '../admin/control.ts'
+import type { MismatchRate } from '../admin/status.ts'
 import { UnderstudyError } from '../base/errors.ts'
 import type { AdminClient } from './admin-client.ts'
 import { formatShare } from './format.ts'

@@ -1,13 +1,5 @@
-import type {
-  Comparison,
-  PhaseResult,
-  PhaseStep,
-  PhasesResult,
-  ReloadResult,
-  RouteStatus,
-  Status,
-  StoreStatus,
-} from '../admin/control.ts'
+import type { Comparison, PhaseResult, PhaseStep, PhasesResult, ReloadResult } from '../admin/control.ts'
+import type { RouteStatus, Status, StoreStatus } from '../admin/status.ts'
 import type { Mismatch } from '../compare/mismatch.ts'
 import type { Job, JobKey } from '../jobs/job.ts'
 

@@ -1,5 +1,5 @@
-import type { RouteStatus, Status, StoreStatus } from '../admin/control.ts'
 import { problemsOf } from '../admin/route-problems.ts'
+import type { RouteStatus, Status, StoreStatus } from '../admin/status.ts'
 import { versionText } from '../base/server-version.ts'
 import type { Job } from '../jobs/job.ts'
 import { formatBytes, formatMs, formatSeconds, formatShare } from './format.ts'

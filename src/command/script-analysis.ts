@@ -19,6 +19,7 @@ import {
   VARYING,
 } from './script-commands.ts'
 import { INERT, type ScriptFacts, UNREADABLE } from './script-facts.ts'
+import { API, CALLS, ENCODERS, HARMLESS, HIDING, OPAQUE, OWN, UNORDERED } from './script-globals.ts'
 import type { CommandSpec } from './spec.ts'
 import type { CommandTable } from './table.ts'
 
@@ -267,40 +268,7 @@ function isPlainSetOption(arg: LuaExpression): boolean {
   return arg.kind === 'string' && /^(NX|XX|GET|KEEPTTL)$/i.test(arg.text)
 }
 
-/** The API's name in Redis and in Valkey. */
-const API: ReadonlySet<string> = new Set(['redis', 'server'])
-const CALLS: ReadonlySet<string> = new Set(['call', 'pcall'])
-const HARMLESS: ReadonlySet<string> = new Set([
-  'error_reply',
-  'status_reply',
-  'sha1hex',
-  'log',
-  'setresp',
-  'replicate_commands',
-  'register_function',
-])
-const UNORDERED: ReadonlySet<string> = new Set(['pairs', 'next'])
-/** Behind these an error does not end the script: what only one server refuses (out of memory, a right that is missing) need not show in the answer, by which the two are compared. */
-const HIDING: ReadonlySet<string> = new Set(['pcall', 'xpcall'])
 const HIDES = 'it may go on behind an error (pcall)'
-const ENCODERS: ReadonlySet<string> = new Set(['cjson', 'cmsgpack'])
-/** Of the memory and the threads of each server. */
-const OWN: ReadonlySet<string> = new Set(['coroutine', 'collectgarbage', 'gcinfo'])
-const OPAQUE: ReadonlySet<string> = new Set([
-  'os',
-  'load',
-  'loadstring',
-  'loadfile',
-  'dofile',
-  'require',
-  'getfenv',
-  'setfenv',
-  '_G',
-  'setmetatable',
-  'rawset',
-  'debug',
-  'newproxy',
-])
 /** Behind these a statement may begin. */
 const ENDS: ReadonlySet<string> = new Set([')', ']', '}', ';'])
 /** What follows these is a value. */

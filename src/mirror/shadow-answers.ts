@@ -2,7 +2,7 @@ import { hashBytes } from '../base/hash.ts'
 import type { Args } from '../command/effects.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { ASTERISK, COLON, CR, DOLLAR, MINUS, UNDERSCORE } from '../resp/bytes.ts'
-import { elementOffsets } from '../resp/decode.ts'
+import { elementOffsets } from '../resp/element-offsets.ts'
 import { runsScript } from './script-effects.ts'
 
 /** Nothing is known of what the shadow should answer. */

@@ -1,5 +1,5 @@
 import { MINUS } from '../resp/bytes.ts'
-import { elementOffsets } from '../resp/decode.ts'
+import { elementOffsets } from '../resp/element-offsets.ts'
 
 /**
  * The store does not know the command, or does not let this user use it: no reason to ask again soon. Not so where a single key is what the user may

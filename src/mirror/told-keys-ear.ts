@@ -1,5 +1,5 @@
 import { DOLLAR, LF, MINUS, UNDERSCORE } from '../resp/bytes.ts'
-import { elementOffsets } from '../resp/decode.ts'
+import { elementOffsets } from '../resp/element-offsets.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import type { Route } from '../routing/route.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
@@ -127,14 +127,14 @@ export class Ear {
   close(): void {
     if (this.#pipeline === null) return
     this.#pipeline.onClosed = null
-    this.#store.discard(this.#pipeline)
+    this.#store.dedicated.discard(this.#pipeline)
     this.#pipeline = null
     this.#listens = false
   }
 
   #open(nowMs: number): void {
     this.#openedMs = nowMs
-    const pipeline = this.#store.borrow(0, 3)
+    const pipeline = this.#store.dedicated.borrow(0, 3)
     this.#pipeline = pipeline
     pipeline.answersWithinMs = this.#store.options.config.timeoutMs
     pipeline.onPush = (buf, start, end) => this.#told(buf, start, end)
@@ -143,7 +143,7 @@ export class Ear {
       if (this.#pipeline !== pipeline) return
       if (error !== null) {
         this.#closed(pipeline, REFUSED_MS)
-        this.#store.discard(pipeline)
+        this.#store.dedicated.discard(pipeline)
         this.#context.log({
           level: 'warn',
           msg: 'a store does not tell which keys are written (CLIENT TRACKING); scripts that write to keys which they do not declare make their routes need a verify',

@@ -15,7 +15,7 @@ export function sendBeside(session: Session, view: CommandView, spec: CommandSpe
   const { path, protocol } = session
   const store = path.primaryOf(path.routes.fallback)
   // Of no database: a server that is busy takes no SELECT.
-  const pipeline = store.borrow(0, protocol, session.user)
+  const pipeline = store.dedicated.borrow(0, protocol, session.user)
   pipeline.answersWithinMs = store.options.config.timeoutMs
   pipeline.onPush = (buf, start, end) => session.push(buf, start, end)
   session.waiting = 'pin'
@@ -48,7 +48,7 @@ class Beside implements ReplyOwner {
   settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
     const session = this.#session
     session.reply(this.#seq, buf, start, end)
-    queueMicrotask(() => this.#store.release(this.#pipeline, 0))
+    queueMicrotask(() => this.#store.dedicated.release(this.#pipeline, 0))
     session.proceed()
   }
 

@@ -1,7 +1,7 @@
 import { MINUS } from '../resp/bytes.ts'
 import { encodeCommand } from '../resp/encode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
-import { overlapOf, storePrefixes } from '../routing/tracking-prefixes.ts'
+import { overlapOf } from '../routing/tracking-prefixes.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { AskOwn, type OwnQuestion } from './ask-own.ts'
@@ -11,13 +11,13 @@ import type { OwnConnection } from './own-connection.ts'
 import { queuingOf } from './pin.ts'
 import type { Session } from './session.ts'
 import { Swallow } from './swallow.ts'
+import { TrackedNames } from './tracked-names.ts'
 import { trackingInfoAsGiven } from './tracking-info.ts'
 import type { Redirection } from './tracking-redirection.ts'
 import { Redirections } from './tracking-redirections.ts'
 import type { TrackingRequest } from './tracking-request.ts'
 
 const OFF = encodeOwn(['CLIENT', 'TRACKING', 'OFF'])
-const EVERY_KEY = Buffer.alloc(0)
 /** Pushes that are kept while a server is asked. */
 const MAX_EARLY = 1_000
 
@@ -31,8 +31,7 @@ export class ClientTracking {
   readonly #session: Session
   readonly #own: OwnConnection
   readonly #request: TrackingRequest
-  /** All since tracking was turned on, as the client gave them. */
-  #prefixes: readonly Buffer[]
+  readonly #names: TrackedNames
   readonly #recipient: InvalidationRecipient
   readonly #redirections = new Redirections()
   /** In MULTI when all were asked to track anew: `resume`. */
@@ -44,7 +43,7 @@ export class ClientTracking {
     this.#session = session
     this.#own = own
     this.#request = request
-    this.#prefixes = []
+    this.#names = new TrackedNames(session, request)
     this.#recipient = new InvalidationRecipient(session, request.redirectsTo ?? 0)
   }
 
@@ -60,7 +59,7 @@ export class ClientTracking {
   /** It is told of every key that is written at that store. */
   hearsAllOf(store: Store): boolean {
     if (!this.#request.broadcasts) return false
-    const prefixes = this.#translates() ? this.#prefixesAt(store) : this.#prefixes
+    const prefixes = this.#names.translated ? this.#names.prefixesAt(store) : this.#names.prefixes
     return prefixes.some((prefix) => prefix.length === 0)
   }
 
@@ -71,14 +70,14 @@ export class ClientTracking {
     const given = this.#request.prefixes
     // Else the server is going to refuse it, in its own words.
     const isOfItsKind = before === null || before.#request.broadcasts === this.#request.broadcasts
-    const translates = this.#translates() && isOfItsKind
-    const overlap = translates ? overlapOf(given, before === null ? [] : before.#prefixes) : null
+    const translates = this.#names.translated && isOfItsKind
+    const overlap = translates ? overlapOf(given, before === null ? [] : before.#names.prefixes) : null
     if (overlap !== null) {
       session.answerError(overlap)
       if (before === null) session.own?.leave()
       return
     }
-    this.#addPrefixes(before)
+    this.#names.continue(before === null ? [] : before.#names.prefixes)
     const seq = session.order.assign()
     const { routes } = session.path
     const told = (reply: Buffer): void => {
@@ -111,20 +110,20 @@ export class ClientTracking {
 
   /** Queued behind `before`, the tracking that is or will be in force; null: none. `ready` is told when `frameAt` can be asked for, or with the error for its place in EXEC's answer. */
   prepare(before: ClientTracking | null, ready: (failure: string | null) => void): void {
-    if (this.#translates() && this.#request.broadcasts) {
+    if (this.#names.translated && this.#request.broadcasts) {
       const overlap = overlapOf(this.#request.prefixes, [])
       if (overlap !== null) return ready(overlap)
       // It takes two questions to a server, with an end of tracking between them.
       if (before !== null) return ready('ERR Understudy does not add a PREFIX inside MULTI while keys have other names')
     }
-    this.#addPrefixes(before)
+    this.#names.continue(before === null ? [] : before.#names.prefixes)
     this.#redirected(ready)
   }
 
   /** What the transaction queues at that store. */
   frameAt(store: Store): Buffer {
-    const translates = this.#translates() && this.#request.broadcasts
-    return this.#frame(store, translates ? this.#prefixesAt(store) : this.#request.prefixes)
+    const translates = this.#names.translated && this.#request.broadcasts
+    return this.#frame(store, translates ? this.#names.prefixesAt(store) : this.#request.prefixes)
   }
 
   /** EXEC has turned it on at that store: so it is everywhere. */
@@ -167,7 +166,7 @@ export class ClientTracking {
     const questions = connections.map(([store, pipeline]) => {
       // Prefixes of before would stay.
       pipeline.push(new Swallow(), OFF, 0, OFF.length)
-      return { pipeline, bytes: this.#frame(store, this.#prefixesAt(store)) }
+      return { pipeline, bytes: this.#frame(store, this.#names.prefixesAt(store)) }
     })
     this.#askAll(questions, this.#redirections.formerBut(asksLater), () => this.#recipient.tell(null))
   }
@@ -193,24 +192,18 @@ export class ClientTracking {
       return
     }
     const keys = keysIn(buf, start, end)
-    if (keys === undefined || keys === null || !this.#translates()) this.#session.pushInOrder(buf, start, end)
+    if (keys === undefined || keys === null || !this.#names.translated) this.#session.pushInOrder(buf, start, end)
     else this.#deliver(store, keys)
   }
 
   /** CLIENT TRACKINGINFO's reply with what the client gave, and what only Understudy knows: that the client that invalidations go to is gone. */
   asGiven(frame: Buffer): Buffer {
     const { redirect, broken } = this.#recipient
-    return trackingInfoAsGiven(frame, this.#session.protocol, { redirect, prefixes: this.#prefixes, broken })
+    return trackingInfoAsGiven(frame, this.#session.protocol, { redirect, prefixes: this.#names.prefixes, broken })
   }
 
   close(): void {
     this.#redirections.close()
-  }
-
-  #addPrefixes(before: ClientTracking | null): void {
-    const given = this.#request.prefixes
-    const added = this.#request.broadcasts && given.length === 0 ? [EVERY_KEY] : given
-    this.#prefixes = sorted([...(before === null ? [] : before.#prefixes), ...added])
   }
 
   #told(reply: Buffer, before: ClientTracking | null): void {
@@ -224,7 +217,7 @@ export class ClientTracking {
     before?.close()
     this.#own.tracking = this
     // For a moment nothing was tracked.
-    if (before !== null && this.#translates()) this.#recipient.tell(null)
+    if (before !== null && this.#names.translated) this.#recipient.tell(null)
   }
 
   /** Under what is in force now; null: the client tracks nothing. */
@@ -251,7 +244,7 @@ export class ClientTracking {
   #questions(translates: boolean, before: ClientTracking | null): OwnQuestion[] {
     return [...this.#own.all()].map(([store, pipeline]) => {
       if (translates && before !== null) pipeline.push(new Swallow(), OFF, 0, OFF.length)
-      const prefixes = translates && this.#request.broadcasts ? this.#prefixesAt(store) : this.#request.prefixes
+      const prefixes = translates && this.#request.broadcasts ? this.#names.prefixesAt(store) : this.#request.prefixes
       return { pipeline, bytes: this.#frame(store, prefixes) }
     })
   }
@@ -264,38 +257,8 @@ export class ClientTracking {
     return encodeCommand(['CLIENT', 'TRACKING', 'ON', ...redirect, ...words, ...given])
   }
 
-  /** The prefixes that the tracked keys have there. Where none can be, those of the application: what they bring is filtered. */
-  #prefixesAt(store: Store): readonly Buffer[] {
-    const { path } = this.#session
-    const there = storePrefixes(path.routes, path.stores.indexOf(store), this.#prefixes)
-    return there.length > 0 ? there : this.#prefixes
-  }
-
   #deliver(store: Store, keys: readonly Buffer[] | null): void {
-    const seen = keys === null || !this.#translates() ? keys : this.#namesOf(store, keys)
+    const seen = keys === null || !this.#names.translated ? keys : this.#names.of(store, keys)
     if (seen === null || seen.length > 0) this.#recipient.tell(seen)
   }
-
-  /** Some key has another name at its store than the application's, or stores have keys that it does not see. */
-  #translates(): boolean {
-    const { routes } = this.#session.path
-    return !routes.viewOf(routes.fallback.primary.store).whole
-  }
-
-  #namesOf(store: Store, keys: readonly Buffer[]): Buffer[] | null {
-    const { path } = this.#session
-    const index = path.stores.indexOf(store)
-    // Not one of the stores any more: nobody can say what it means.
-    if (index === -1) return null
-    const view = path.routes.viewOf(index)
-    const names = keys.flatMap((key) => view.nameOf(key, 0, key.length) ?? [])
-    if (!this.#request.broadcasts) return names
-    return names.filter((name) => this.#prefixes.some((prefix) => name.subarray(0, prefix.length).equals(prefix)))
-  }
-}
-
-/** As the server lists them: each once. */
-function sorted(prefixes: readonly Buffer[]): Buffer[] {
-  const list = [...prefixes].sort(Buffer.compare)
-  return list.filter((prefix, i) => i === 0 || !prefix.equals(list[i - 1]!))
 }

@@ -171,7 +171,7 @@ class LargeRead implements Pin, ReplyOwner, ReplySink {
     const session = this.#session
     enterPin(session, this)
     session.waiting = 'pin'
-    const pipeline = this.#store.borrow(session.database, session.protocol, session.user)
+    const pipeline = this.#store.dedicated.borrow(session.database, session.protocol, session.user)
     this.#pipeline = pipeline
     pipeline.answersWithinMs = givenUpAfterMs(this.#store.options.config)
     pipeline.push(this, command, 0, command.length)
@@ -211,7 +211,7 @@ class LargeRead implements Pin, ReplyOwner, ReplySink {
 
   lost(_slot: InFlight, loss: Loss): void {
     const session = this.#session
-    if (this.#pipeline !== null) this.#store.discard(this.#pipeline)
+    if (this.#pipeline !== null) this.#store.dedicated.discard(this.#pipeline)
     this.#pipeline = null
     leavePin(session, this)
     // Half of it has gone out, and nothing can follow it.
@@ -232,7 +232,7 @@ class LargeRead implements Pin, ReplyOwner, ReplySink {
     if (!this.#session.closed || this.#pipeline === null) return
     const pipeline = this.#pipeline
     this.#pipeline = null
-    this.#store.discard(pipeline)
+    this.#store.dedicated.discard(pipeline)
   }
 
   moved(): void {}
@@ -242,7 +242,7 @@ class LargeRead implements Pin, ReplyOwner, ReplySink {
     const pipeline = this.#pipeline!
     this.#pipeline = null
     if (this.#paused) pipeline.resumeReading()
-    queueMicrotask(() => this.#store.release(pipeline, this.#database))
+    queueMicrotask(() => this.#store.dedicated.release(pipeline, this.#database))
     leavePin(this.#session, this)
   }
 }

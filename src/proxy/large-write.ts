@@ -96,7 +96,7 @@ export class LargeWrite implements Pin, ReplyOwner {
     this.#mirrored = rule.route.shadow !== null && spec.effect?.kind !== 'never'
     enterPin(session, this)
     session.waiting = 'pin'
-    const pipeline = this.#store.borrow(session.database, session.protocol, session.user)
+    const pipeline = this.#store.dedicated.borrow(session.database, session.protocol, session.user)
     this.#pipeline = pipeline
     pipeline.onDrain = () => session.input.flow()
     const head = headOf(view, rule)
@@ -158,8 +158,8 @@ export class LargeWrite implements Pin, ReplyOwner {
     const answer = Buffer.from(buf.subarray(start, end))
     this.#pipeline = null
     // An answer before all has been said: the store has given up on the frame, and will close.
-    if (this.#tail.whole) queueMicrotask(() => this.#store.release(pipeline, this.#database))
-    else queueMicrotask(() => this.#store.discard(pipeline))
+    if (this.#tail.whole) queueMicrotask(() => this.#store.dedicated.release(pipeline, this.#database))
+    else queueMicrotask(() => this.#store.dedicated.discard(pipeline))
     if (this.#tail.whole) this.#leave(answer, !failed)
     else {
       this.#answer = answer
@@ -200,7 +200,7 @@ export class LargeWrite implements Pin, ReplyOwner {
   #lose(): void {
     const pipeline = this.#pipeline
     this.#pipeline = null
-    if (pipeline !== null) this.#store.discard(pipeline)
+    if (pipeline !== null) this.#store.dedicated.discard(pipeline)
   }
 
   #settled(): void {

@@ -1,6 +1,6 @@
 import { UnderstudyError } from '../base/errors.ts'
 import { ASTERISK } from '../resp/bytes.ts'
-import { elementOffsets } from '../resp/decode.ts'
+import { elementOffsets } from '../resp/element-offsets.ts'
 
 /**
  * A reply whose end was found and whose content makes no sense (`:abc`). The next one begins where it should, so the connection goes on; the client gets the bytes

@@ -201,7 +201,7 @@ export class OwnConnection {
     this.tracking = null
     this.asked?.close()
     this.asked = null
-    for (const [store, pipeline] of this.all()) store.discard(pipeline)
+    for (const [store, pipeline] of this.all()) store.dedicated.discard(pipeline)
     this.#beside.clear()
   }
 
@@ -232,7 +232,7 @@ export class OwnConnection {
 
   #open(store: Store): Pipeline {
     const { database, protocol, user, name, noEvict, noTouch } = this.#session
-    const pipeline = store.borrow(database, protocol, user)
+    const pipeline = store.dedicated.borrow(database, protocol, user)
     this.#watch(store, pipeline)
     if (noEvict) this.#tellAt(pipeline, encodeOwn(['CLIENT', 'NO-EVICT', 'ON']))
     if (noTouch) this.#tellAt(pipeline, encodeOwn(['CLIENT', 'NO-TOUCH', 'ON']))
@@ -268,7 +268,7 @@ function retire(store: Store, pipeline: Pipeline): void {
   pipeline.onPush = null
   pipeline.onClosed = null
   const look = (): void => {
-    if (pipeline.quiet || pipeline.state === 'closed') store.discard(pipeline)
+    if (pipeline.quiet || pipeline.state === 'closed') store.dedicated.discard(pipeline)
     else setTimeout(look, RETIRE_MS).unref()
   }
   look()

@@ -1,5 +1,5 @@
 import { ASTERISK, COLON, DOLLAR, MINUS, PERCENT, PLUS, TILDE, UNDERSCORE, ZERO } from '../resp/bytes.ts'
-import { elementOffsets } from '../resp/decode.ts'
+import { elementOffsets } from '../resp/element-offsets.ts'
 
 /** Whether the error `buf[start .. end)` tells of the server, not of the key. */
 export function isIll(buf: Buffer, start: number, end: number): boolean {

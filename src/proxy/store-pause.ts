@@ -220,13 +220,13 @@ export class StorePause {
 
   /** `answered`: the reply; null: there will be none. */
   #say(store: Store, bytes: Buffer, user: StoreUser | null, answered: (reply: Buffer | null) => void): void {
-    const pipeline = store.borrow(0, 2, user)
+    const pipeline = store.dedicated.borrow(0, 2, user)
     pipeline.answersWithinMs = store.options.config.timeoutMs
     const owner: ReplyOwner = {
       settle: (_slot: InFlight, buf: Buffer, start: number, end: number) => {
         const reply = Buffer.from(buf.subarray(start, end))
         queueMicrotask(() => {
-          store.release(pipeline, 0)
+          store.dedicated.release(pipeline, 0)
           answered(reply)
         })
       },

@@ -58,7 +58,7 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
     onLost: () => void,
   ) {
     this.store = store
-    const pipeline = store.borrow(database, protocol, user)
+    const pipeline = store.dedicated.borrow(database, protocol, user)
     pipeline.relay = true
     pipeline.onPush = (buf, start, end) => {
       if (this.#expected.length > 0 && isAnswer(buf, start, end)) {
@@ -121,7 +121,7 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
   }
 
   close(): void {
-    this.store.discard(this.#pipeline)
+    this.store.dedicated.discard(this.#pipeline)
     // Nothing comes from there any more.
     for (const { confirmed, ends } of this.#expected.splice(0)) if (ends) confirmed(null)
   }

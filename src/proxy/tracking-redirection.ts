@@ -19,7 +19,7 @@ export class Redirection {
     ready: (failure: string | null) => void,
   ) {
     this.store = store
-    this.#pipeline = store.borrow(0, 3, session.user)
+    this.#pipeline = store.dedicated.borrow(0, 3, session.user)
     this.#pipeline.onPush = onPush
     const owner: ReplyOwner = {
       settle: () => {
@@ -39,6 +39,6 @@ export class Redirection {
   }
 
   close(): void {
-    this.store.discard(this.#pipeline)
+    this.store.dedicated.discard(this.#pipeline)
   }
 }

@@ -1,15 +1,12 @@
-import { UnderstudyError } from '../base/errors.ts'
 import {
   ASTERISK,
   COLON,
   COMMA,
-  CR,
   DOLLAR,
   EQUALS,
   EXCLAMATION,
   GREATER,
   HASH,
-  LF,
   MINUS,
   OPEN_PAREN,
   PERCENT,
@@ -17,7 +14,6 @@ import {
   PLUS,
   TILDE,
   UNDERSCORE,
-  ZERO,
 } from './bytes.ts'
 import {
   DoubleReply,
@@ -29,6 +25,7 @@ import {
   SimpleReply,
   VerbatimReply,
 } from './reply.ts'
+import { bulk, type Cursor, length, line, MIN_REPLY_BYTES, malformed, typeByte } from './reply-cursor.ts'
 
 /**
  * One complete reply frame to a value.
@@ -46,21 +43,11 @@ import {
  */
 export const MAX_DEPTH = 1024
 
-/** `_\r\n`: no reply is shorter. */
-const MIN_REPLY_BYTES = 3
-
 interface Level {
   readonly type: number
   /** Replies still to come, keys and values counted apart. */
   remaining: number
   readonly items: Reply[]
-}
-
-/** Where `line` and `length` left off. One per call: nothing is shared between decodes. */
-interface Cursor {
-  readonly buf: Buffer
-  readonly end: number
-  at: number
 }
 
 /**
@@ -167,121 +154,6 @@ function close(level: Level): Reply {
   }
 }
 
-/**
- * Where the elements of the array frame `buf[start .. end)` lie, undecoded: element i is `buf[offsets[i] .. offsets[i + 1])`, so
- * there is one offset more than elements. null when the frame is no array (an error, a nil). An element's attributes belong to it.
- * @throws UnderstudyError PROTOCOL for malformed bytes.
- */
-export function elementOffsets(buf: Buffer, start: number, end: number): Int32Array | null {
-  const cursor: Cursor = { buf, at: start, end }
-  while (buf[cursor.at] === PIPE && cursor.at < end) skipAttribute(cursor)
-  if (typeByte(cursor) !== ASTERISK) return null
-  const count = length(cursor)
-  if (count === -1) return null
-  if (count * MIN_REPLY_BYTES > end - cursor.at) throw malformed('an aggregate larger than its frame')
-  const offsets = new Int32Array(count + 1)
-  offsets[0] = cursor.at
-  for (let i = 1; i <= count; i++) {
-    skip(cursor, 1)
-    offsets[i] = cursor.at
-  }
-  if (cursor.at !== end) throw malformed('bytes follow the reply')
-  return offsets
-}
-
-function skipAttribute(cursor: Cursor): void {
-  cursor.at++
-  const count = length(cursor)
-  if (count < 0) throw malformed('an aggregate of negative size')
-  skip(cursor, count * 2)
-}
-
-/** Passes over `replies` replies: nesting only adds to how many are still to come, so a number is all the stack it needs. */
-function skip(cursor: Cursor, replies: number): void {
-  for (let remaining = replies; remaining > 0; remaining--) {
-    switch (typeByte(cursor)) {
-      case DOLLAR:
-      case EXCLAMATION:
-      case EQUALS:
-        bulk(cursor)
-        break
-      case ASTERISK:
-      case TILDE:
-      case GREATER:
-        remaining += Math.max(0, length(cursor))
-        break
-      case PERCENT:
-        remaining += 2 * Math.max(0, length(cursor))
-        break
-      case PIPE:
-        remaining += 2 * Math.max(0, length(cursor)) + 1
-        break
-      case PLUS:
-      case MINUS:
-      case COLON:
-      case UNDERSCORE:
-      case HASH:
-      case COMMA:
-      case OPEN_PAREN:
-        cursor.at = lineEnd(cursor) + 2
-        break
-      default:
-        throw malformed('no reply begins with that byte')
-    }
-  }
-}
-
-function typeByte(cursor: Cursor): number {
-  if (cursor.at >= cursor.end) throw malformed('the frame ends early')
-  return cursor.buf[cursor.at++]!
-}
-
-/** Offset of the CR that ends the line the cursor is in. */
-function lineEnd(cursor: Cursor): number {
-  const at = cursor.buf.indexOf(CR, cursor.at)
-  if (at === -1 || at + 1 >= cursor.end) throw malformed('the frame ends early')
-  if (cursor.buf[at + 1] !== LF) throw malformed('CR without LF')
-  return at
-}
-
-/** One byte per character, so that texts with any bytes survive a decode and an encode. */
-function line(cursor: Cursor): string {
-  const at = lineEnd(cursor)
-  const text = cursor.buf.toString('latin1', cursor.at, at)
-  cursor.at = at + 2
-  return text
-}
-
-/** A length or count: digits, or `-1`. */
-function length(cursor: Cursor): number {
-  const at = lineEnd(cursor)
-  const { buf } = cursor
-  let n = 0
-  if (at === cursor.at + 2 && buf[cursor.at] === MINUS && buf[cursor.at + 1] === ZERO + 1) n = -1
-  else {
-    if (at === cursor.at || at - cursor.at > 10) throw malformed('a length that is no number')
-    for (let i = cursor.at; i < at; i++) {
-      const digit = buf[i]! - ZERO
-      if (digit < 0 || digit > 9) throw malformed('a length that is no number')
-      n = n * 10 + digit
-    }
-  }
-  cursor.at = at + 2
-  return n
-}
-
-/** A view of a bulk's bytes; null for `$-1`. */
-function bulk(cursor: Cursor): Buffer | null {
-  const size = length(cursor)
-  if (size === -1) return null
-  const end = cursor.at + size
-  if (end + 2 > cursor.end) throw malformed('the frame ends early')
-  if (cursor.buf[end] !== CR || cursor.buf[end + 1] !== LF) throw malformed('a bulk without CR LF behind it')
-  const bytes = cursor.buf.subarray(cursor.at, end)
-  cursor.at = end + 2
-  return bytes
-}
-
 function present(bytes: Buffer | null): Buffer {
   if (bytes === null) throw malformed('a nil that has no such form')
   return bytes
@@ -305,8 +177,4 @@ function boolean(text: string): boolean {
 function double(text: string): DoubleReply {
   if (!/^(?:-?inf|-?nan|[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)$/.test(text)) throw malformed('a double that is none')
   return new DoubleReply(text)
-}
-
-function malformed(what: string): UnderstudyError {
-  return new UnderstudyError('PROTOCOL', `Malformed reply: ${what}.`)
 }

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
-import type { PhaseRequest, PhaseResult, PhasesResult, ReloadRequest, ReloadResult, Status } from '../admin/control.ts'
+import type { PhaseRequest, PhaseResult, PhasesResult, ReloadRequest, ReloadResult } from '../admin/control.ts'
+import type { Status } from '../admin/status.ts'
 import { hashOfConfig } from '../admin/views.ts'
 import { UnderstudyError } from '../base/errors.ts'
 import { stopping } from '../base/stop-steps.ts'

@@ -12,11 +12,11 @@ import type {
   ReloadRequest,
   ReloadResult,
   RouteView,
-  Status,
 } from '../admin/control.ts'
 import { type History, type HistoryQuery, type HistoryRecorder, keepHistory } from '../admin/history.ts'
 import { MismatchControl } from '../admin/mismatch-control.ts'
 import { RecentAnswers } from '../admin/recent-answers.ts'
+import type { Status } from '../admin/status.ts'
 import { SwitchRecord } from '../admin/switch-record.ts'
 import { type Facts, hashOfConfig, metricsOf, readinessOf, routeViews, statusOf } from '../admin/views.ts'
 import { UnderstudyError } from '../base/errors.ts'

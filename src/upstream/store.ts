@@ -7,8 +7,8 @@ import { BusyWatch } from './busy-watch.ts'
 import { ByDatabase } from './by-database.ts'
 import { Cluster } from './cluster/cluster.ts'
 import { isInStoresWords } from './connect-error.ts'
+import { DedicatedConnections } from './dedicated-connections.ts'
 import type { StoreUser } from './handshake.ts'
-import { IdleConnections } from './idle-connections.ts'
 import { OwnConnections, type Run } from './own-connections.ts'
 import { PIPELINE_LIMIT_BYTES, Pipeline } from './pipeline.ts'
 import type { PipelineState } from './pipeline-options.ts'
@@ -52,23 +52,18 @@ export class Store {
   readonly #shadow = new ByDatabase()
   /** Mirror's pipelines that the store has refused for good (it has fewer databases), and when: not opened again at once. */
   readonly #refusedShadow = new Map<number, { readonly pipeline: Pipeline; readonly atMs: number }>()
-  readonly #idle = new IdleConnections(({ database, protocol, user }) =>
-    this.#open(database, protocol, user, 'fail', true),
-  )
-  readonly #lent = new Set<Pipeline>()
-  /** By which number those who use a connection call its database: that of the URL is 0, but for a client that has said its number. */
+  readonly dedicated: DedicatedConnections
+  /** By which number those who use a connection that is shared call its database: that of the URL is 0, but for a client that has said its number. */
   readonly #databases = new Map<Pipeline, number>()
   /** Of those with the configuration's credentials, which clients share: they have said which server it is, and will when they come up again. */
   readonly #telling = new Set<Pipeline>()
   readonly #ownConnections: OwnConnections
   readonly #retiring = new Map<Pipeline, () => void>()
   readonly #busyWatch = new BusyWatch(
-    () => this.borrow(0, 2),
-    (pipeline) => this.release(pipeline, 0),
+    () => this.dedicated.borrow(0, 2),
+    (pipeline) => this.dedicated.release(pipeline, 0),
   )
   #backMs = Number.NEGATIVE_INFINITY
-  /** Coarse clock: the latest that was read of connections which sessions have given back. */
-  #givenBackReadMs = 0
   /** The state that was logged last. */
   lastSaid: PipelineState | null = null
   /** Why nothing connects to it any more; null: it is open. */
@@ -81,10 +76,13 @@ export class Store {
     this.name = options.config.name
     this.#ownConnections = new OwnConnections(options.run, (text) => options.onUnendable(this, text))
     this.cluster = options.config.kind === 'cluster' ? new Cluster(options) : null
+    this.dedicated = new DedicatedConnections(options.clock, ({ database, protocol, user }) =>
+      this.#open(database, protocol, user, 'fail', true),
+    )
     this.users = new StoreUsers({
       clock: options.clock,
       open: (database, protocol, user) => this.#open(database, protocol, user, 'fail', false),
-      onGone: (user) => this.#idle.closeOf(user, 'its user has not been here for a while'),
+      onGone: (user) => this.dedicated.closeIdleOf(user, 'its user has not been here for a while'),
     })
   }
 
@@ -146,48 +144,9 @@ export class Store {
     return this.shared(database, 2)
   }
 
-  /** A connection for one session alone: an idle one, or a new one that connects on its first command. Give it back by `release` or `discard`. */
-  borrow(database: number, protocol: 2 | 3, user: StoreUser | null = null): Pipeline {
-    const pipeline = this.#idle.take({ database, protocol, user }) ?? this.#open(database, protocol, user, 'fail', true)
-    pipeline.answersWithinMs = 0
-    pipeline.blocks = false
-    this.#lent.add(pipeline)
-    this.#databases.set(pipeline, database)
-    return pipeline
-  }
-
-  /** Back into the pool. The caller knows that it is clean: no MULTI, WATCH, subscription or command under way. */
-  release(pipeline: Pipeline, database: number): void {
-    this.#takeBack(pipeline)
-    const { protocol, user } = pipeline.options.identity
-    const isUsable = pipeline.state === 'up' && pipeline.quiet
-    if (isUsable && this.#idle.give({ database, protocol, user }, pipeline, this.options.clock.nowMs)) return
-    pipeline.close('connection not needed any more')
-  }
-
-  /** Closes a dedicated connection whose state is not worth cleaning. */
-  discard(pipeline: Pipeline): void {
-    this.#takeBack(pipeline)
-    pipeline.close('connection not needed any more')
-  }
-
-  #takeBack(pipeline: Pipeline): void {
-    this.#lent.delete(pipeline)
-    this.#databases.delete(pipeline)
-    this.#givenBackReadMs = Math.max(this.#givenBackReadMs, pipeline.lastReadMs)
-    pipeline.onPush = null
-    pipeline.onClosed = null
-    pipeline.onDrain = null
-  }
-
-  /** Connections that are lent to sessions. */
-  get lent(): number {
-    return this.#lent.size
-  }
-
   /** Nobody waits for anything here. */
   get quiet(): boolean {
-    if (this.#lent.size > 0) return false
+    if (this.dedicated.size > 0) return false
     for (const pipeline of this.sharedPipelines()) if (!pipeline.quiet) return false
     return true
   }
@@ -207,7 +166,7 @@ export class Store {
     yield* this.#shared3.all()
     yield* this.#retiring.keys()
     yield* this.users.pipelines()
-    yield* this.#lent
+    yield* this.dedicated.lent()
   }
 
   /** Every open pipeline of the mirror. */
@@ -232,9 +191,9 @@ export class Store {
   /** Other databases are served now: connections to those that are not any more end, and what is on its way there is told as lost. */
   leaveUnserved(): void {
     const unserved = this.options.unserved()
-    for (const [pipeline, database] of [...this.#databases])
+    for (const [pipeline, database] of [...this.#databases, ...this.dedicated.lentWithDatabases()])
       if (unserved.has(database)) pipeline.close(`database ${database} is not served any more`)
-    this.#idle.closeAll('other databases are served now')
+    this.dedicated.closeIdle('other databases are served now')
   }
 
   /** It takes the place of `former` for some keys: what has been given up there ends before anything is said here. */
@@ -251,9 +210,8 @@ export class Store {
 
   /** As `Pipeline.lastReadMs`, of all its connections. */
   get lastReadMs(): number {
-    let latest = this.#givenBackReadMs
+    let latest = this.dedicated.lastReadMs
     for (const pipeline of this.sharedPipelines()) latest = Math.max(latest, pipeline.lastReadMs)
-    for (const pipeline of this.#lent) latest = Math.max(latest, pipeline.lastReadMs)
     return latest
   }
 
@@ -262,17 +220,16 @@ export class Store {
       pipeline.tick(nowMs)
       if (this.cluster === null && pipeline.options.whenDown === 'fail') this.#busyWatch.look(pipeline, nowMs)
     }
-    for (const pipeline of this.#lent) pipeline.tick(nowMs)
-    this.#idle.tick(nowMs)
+    this.dedicated.tick(nowMs)
     if (this.users.size > 0) this.users.tick(nowMs)
     if (this.#retiring.size > 0) this.#closeRetired()
   }
 
   /** After a change of address: every connection goes to the new one, and what is lent ends, as when its connection is lost. */
   move(reason: string): void {
-    this.#idle.closeAll(reason)
+    this.dedicated.closeIdle(reason)
     for (const pipeline of this.sharedPipelines()) pipeline.move(reason)
-    for (const pipeline of [...this.#lent]) pipeline.move(reason)
+    for (const pipeline of [...this.dedicated.lent()]) pipeline.move(reason)
   }
 
   /** For good: whoever still asks for a connection is given one that is closed. */
@@ -281,8 +238,8 @@ export class Store {
     this.cluster?.close()
     for (const pipeline of this.sharedPipelines()) pipeline.close(reason)
     this.#closeRetired()
-    this.#idle.closeAll(reason)
-    for (const pipeline of this.#lent) pipeline.close(reason)
+    this.dedicated.closeIdle(reason)
+    for (const pipeline of this.dedicated.lent()) pipeline.close(reason)
   }
 
   get isClosed(): boolean {
@@ -336,7 +293,7 @@ export class Store {
           this.#databases.delete(changed)
           // Nobody gives back what is gone; and a database that the store does not have leaves nothing behind, however many clients ask for it.
           if (whenDown === 'wait') this.#refusedShadow.set(database, { pipeline: changed, atMs: clock.nowMs })
-          if (dedicated) this.#lent.delete(changed)
+          if (dedicated) this.dedicated.forget(changed)
           else if (user !== null) this.users.forget(user, database, changed)
           else for (const list of [this.#shared2, this.#shared3, this.#shadow]) list.forget(database, changed)
         }
@@ -348,7 +305,7 @@ export class Store {
         onState(this, changed, error)
       },
     })
-    this.#databases.set(pipeline, database)
+    if (!dedicated) this.#databases.set(pipeline, database)
     // Before anybody is told of room: a command may be under way to it.
     if (this.#closedFor !== null) pipeline.close(this.#closedFor)
     if (!dedicated) pipeline.onDrain = onDrain

@@ -11,11 +11,10 @@ import type {
   PhasesResult,
   ReloadRequest,
   ReloadResult,
-  RouteStatus,
-  Status,
 } from '../../src/admin/control.ts'
 import type { History, HistoryQuery } from '../../src/admin/history.ts'
 import { problemsOf } from '../../src/admin/route-problems.ts'
+import type { RouteStatus, Status } from '../../src/admin/status.ts'
 import { UnderstudyError } from '../../src/base/errors.ts'
 import type { Job, JobKey } from '../../src/jobs/job.ts'
 

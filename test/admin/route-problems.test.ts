@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import type { RouteStatus } from '../../src/admin/control.ts'
 import { problemsOf } from '../../src/admin/route-problems.ts'
+import type { RouteStatus } from '../../src/admin/status.ts'
 import type { ScriptsAstray } from '../../src/cutover/scripts-gate.ts'
 import { idOfFunction, idOfUnread } from '../../src/routing/script-id.ts'
 import { FakeControl } from './fake-control.ts'

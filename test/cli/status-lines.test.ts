@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Status } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import { statusLines } from '../../src/cli/status-lines.ts'
 import type { Terminal } from '../../src/cli/terminal.ts'
 import type { Job } from '../../src/jobs/job.ts'

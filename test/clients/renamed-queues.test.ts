@@ -1,6 +1,7 @@
 import { Queue, Worker } from 'bullmq'
 import { afterEach, expect, test } from 'vitest'
-import type { PhaseResult, Status } from '../../src/admin/control.ts'
+import type { PhaseResult } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import { runCli } from '../cli/run-cli.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob } from '../support/jobs.ts'

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
-import type { PhaseResult, Status } from '../../src/admin/control.ts'
+import type { PhaseResult } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import { stepWarnings } from '../../src/cutover/step-warnings.ts'
 import { transitions } from '../../src/cutover/transition.ts'
 import type { UnsettledVerify } from '../../src/jobs/unsettled-keys.ts'

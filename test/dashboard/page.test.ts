@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Browser, BrowserContextOptions, Locator } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { Status } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import { UnderstudyError } from '../../src/base/errors.ts'
 import { job, mismatch, routeStatus } from '../admin/fake-control.ts'
 import { startTestServer, type TestServer } from '../admin/test-server.ts'

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest'
-import type { Status } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob, jobOf, over, startJob } from '../support/jobs.ts'
 import { driftBetween } from '../support/keyspace.ts'

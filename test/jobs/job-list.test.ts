@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Status } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import type { Job } from '../../src/jobs/job.ts'
 import { runCli } from '../cli/run-cli.ts'
 import { eventually } from '../support/eventually.ts'

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import { afterEach, expect, test } from 'vitest'
-import type { Status } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob, jobOf, keysOf, over, startJob } from '../support/jobs.ts'
 import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Status } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import { type RedisCluster, startCluster } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob } from '../support/jobs.ts'

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, expect, test } from 'vitest'
-import type { PhaseResult, ReloadResult, Status } from '../../src/admin/control.ts'
+import type { PhaseResult, ReloadResult } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob } from '../support/jobs.ts'
 import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'

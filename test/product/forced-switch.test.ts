@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
-import type { PhaseResult, Status } from '../../src/admin/control.ts'
+import type { PhaseResult } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob } from '../support/jobs.ts'
 import { mirroredRoute, mirrorSettled } from '../support/migration.ts'

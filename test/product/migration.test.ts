@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { Mismatch, Status } from '../../src/admin/control.ts'
+import type { Mismatch } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { startUnderstudy, type UnderstudyProcess } from '../support/understudy.ts'

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
-import type { AcknowledgementView, Comparison, Mismatch, MismatchKey, Status } from '../../src/admin/control.ts'
+import type { AcknowledgementView, Comparison, Mismatch, MismatchKey } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import { runCli } from '../cli/run-cli.ts'
 import { eventually } from '../support/eventually.ts'
 import { mirrorSettled } from '../support/migration.ts'

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
-import type { ReloadResult, Status } from '../../src/admin/control.ts'
+import type { ReloadResult } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob } from '../support/jobs.ts'
 import { type Migration, mirroredRoute, startMigration } from '../support/migration.ts'

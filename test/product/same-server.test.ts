@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
-import type { PhaseResult, Status } from '../../src/admin/control.ts'
+import type { PhaseResult } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import type { JobKind } from '../../src/jobs/job.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob, over, startJob } from '../support/jobs.ts'

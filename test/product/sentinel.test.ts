@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { afterEach, expect, test } from 'vitest'
-import type { Readiness, Status } from '../../src/admin/control.ts'
+import type { Readiness } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob, keysOf } from '../support/jobs.ts'
 import { driftBetween } from '../support/keyspace.ts'

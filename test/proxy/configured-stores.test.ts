@@ -35,7 +35,7 @@ test('a store that stays the same is kept, a changed one is another, and one tha
   expect(next[1]!.options.config.endpoints[0]).toMatchObject({ port: 4 })
   expect(next[2]).not.toBe(c)
   expect([next[2]!.name, next[2]!.isClosed]).toEqual(['c', true])
-  for (const pipeline of [next[2]!.shared(0, 2), next[2]!.shadow(0), next[2]!.borrow(0, 3)])
+  for (const pipeline of [next[2]!.shared(0, 2), next[2]!.shadow(0), next[2]!.dedicated.borrow(0, 3)])
     expect(pipeline.state).toBe('closed')
   expect(stores.of(after, next)[2]).toBe(next[2])
   const back = stores.of(before, next)[2]!
@@ -68,7 +68,7 @@ test('a store on which nothing is in flight is retired at once', () => {
 test('a store that is in use has left when it is given back, and connects nobody any more', async () => {
   const stores = storesOf()
   const [a] = stores.of(configOf({ stores: { a: { port: 1 } } }), [])
-  const lent = a!.borrow(0, 2)
+  const lent = a!.dedicated.borrow(0, 2)
   stores.retire(a!)
   let hasLeft = false
   const left = stores.left('a').then(() => {
@@ -76,7 +76,7 @@ test('a store that is in use has left when it is given back, and connects nobody
   })
   await stores.left('b')
   expect([hasLeft, a!.isClosed]).toEqual([false, false])
-  a!.release(lent, 0)
+  a!.dedicated.release(lent, 0)
   await left
   expect(stores.retiring.size).toBe(0)
   expect(a!.shared(0, 2).state).toBe('closed')
@@ -90,7 +90,7 @@ test.each([
   try {
     const stores = storesOf()
     const [a] = stores.of(configOf({ stores: { a: { port: 1, timeoutMs } } }), [])
-    a!.borrow(0, 2)
+    a!.dedicated.borrow(0, 2)
     stores.retire(a!)
     vi.advanceTimersByTime(200)
     expect(a!.isClosed).toBe(false)

@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import type { Status } from '../../src/admin/control.ts'
+import type { Status } from '../../src/admin/status.ts'
 import { eventually } from './eventually.ts'
 import { type RedisServer, startRedis } from './redis.ts'
 import { startUnderstudy, type UnderstudyOptions, type UnderstudyProcess } from './understudy.ts'

@@ -99,41 +99,41 @@ test('a database that the server does not have leaves nothing behind, however of
 })
 
 test('what is given back is lent again; what is not clean or not needed is closed', async () => {
-  const one = store.borrow(0, 2)
+  const one = store.dedicated.borrow(0, 2)
   await up(one)
   expect(one.clientId).toBeGreaterThan(0)
-  store.release(one, 0)
-  expect(store.borrow(0, 2)).toBe(one)
-  expect(store.borrow(0, 2)).not.toBe(one)
-  store.release(one, 0)
-  expect(store.borrow(3, 2)).not.toBe(one)
-  expect(store.borrow(0, 3)).not.toBe(one)
+  store.dedicated.release(one, 0)
+  expect(store.dedicated.borrow(0, 2)).toBe(one)
+  expect(store.dedicated.borrow(0, 2)).not.toBe(one)
+  store.dedicated.release(one, 0)
+  expect(store.dedicated.borrow(3, 2)).not.toBe(one)
+  expect(store.dedicated.borrow(0, 3)).not.toBe(one)
 
-  const busy = store.borrow(0, 2)
+  const busy = store.dedicated.borrow(0, 2)
   const reply = ask(busy, 'BLPOP', 'never', '0')
-  store.release(busy, 0)
+  store.dedicated.release(busy, 0)
   expect(await reply).toMatch(/^lost/)
 
-  const many = Array.from({ length: 30 }, () => store.borrow(0, 2))
+  const many = Array.from({ length: 30 }, () => store.dedicated.borrow(0, 2))
   for (const pipeline of many) await up(pipeline)
-  for (const pipeline of many) store.release(pipeline, 0)
+  for (const pipeline of many) store.dedicated.release(pipeline, 0)
   expect(many.filter((pipeline) => pipeline.state === 'up')).toHaveLength(30)
 })
 
 test('an idle connection that the server has closed is not lent', async () => {
-  const one = store.borrow(0, 2)
+  const one = store.dedicated.borrow(0, 2)
   await up(one)
-  store.release(one, 0)
+  store.dedicated.release(one, 0)
   await admin.ask('CLIENT', 'KILL', 'ID', one.clientId)
   await eventually(() => expect(one.state).toBe('closed'))
-  const next = store.borrow(0, 2)
+  const next = store.dedicated.borrow(0, 2)
   expect(next).not.toBe(one)
   expect(await ask(next, 'PING')).toBe('+PONG\r\n')
 })
 
 test('is quiet when nothing is lent and nobody waits', async () => {
   expect(store.quiet).toBe(true)
-  const lent = store.borrow(0, 2)
+  const lent = store.dedicated.borrow(0, 2)
   expect(store.quiet).toBe(false)
   await up(lent)
   await admin.ask('CLIENT', 'KILL', 'ID', lent.clientId)
@@ -165,7 +165,7 @@ test('a store that takes connections and answers late, as one that runs somethin
   const connectTimeoutMs = 300
   const config = configOf({ stores: { late: { port: late.port, connectTimeoutMs, timeoutMs: 60_000 } } }).stores.late!
   const slow = new Store({ ...store.options, config, endpoint: () => config.endpoints[0]! })
-  const answered = ask(slow.borrow(0, 2), 'PING')
+  const answered = ask(slow.dedicated.borrow(0, 2), 'PING')
   await eventually(() => expect(waiting.length).toBeGreaterThanOrEqual(4))
   await sleep(2 * connectTimeoutMs)
   stalled = false
@@ -179,7 +179,7 @@ test('a store that takes connections and answers late, as one that runs somethin
 test('a store that is closed gives closed connections, and says of none that there is room: whoever asks may be in the middle of a command', () => {
   store.close('the test is over')
   drains = 0
-  for (const pipeline of [store.shared(1, 2), store.shadow(1), store.borrow(1, 2)])
+  for (const pipeline of [store.shared(1, 2), store.shadow(1), store.dedicated.borrow(1, 2)])
     expect(pipeline.state).toBe('closed')
   expect(drains).toBe(0)
 })

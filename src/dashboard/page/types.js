@@ -2,8 +2,8 @@
  * The shapes that the page works with, all of them as `/api/v1` gives them.
  *
  * @typedef {import('../../config/config.ts').Phase} Phase
- * @typedef {import('../../admin/control.ts').Status} Status
- * @typedef {import('../../admin/control.ts').RouteStatus} RouteStatus
+ * @typedef {import('../../admin/status.ts').Status} Status
+ * @typedef {import('../../admin/status.ts').RouteStatus} RouteStatus
  * @typedef {import('../../admin/control.ts').RouteView} RouteView
  * @typedef {import('../../admin/control.ts').PhaseResult} PhaseResult
  * @typedef {import('../../admin/control.ts').Mismatch} Mismatch
