@@ -21,15 +21,17 @@ export function problemsOf(
     scriptsInDoubt,
     scriptsAstray,
     unsettledVerify,
+    incompleteEnd,
   } = mirror
   const found: RouteProblem[] = []
   const say = (level: RouteProblem['level'], text: string, verify = false) => found.push({ level, text, verify })
   const ofKeys = verifyCauses.filter((cause) => !isOfFunctions(cause))
   const inDoubt = needsVerify && (ofKeys.length > 0 || verifyCauses.length === 0)
+  const isSourcePrimary = rolesOf(phase).primary === 'source'
+  const ends = { name, primary, shadow: shadow ?? 'the shadow', isSourcePrimary }
+  const doubted = { ...ends, causes: ofKeys, incomplete: incompleteEnd }
   if (inDoubt) {
-    const isSourcePrimary = rolesOf(phase).primary === 'source'
-    const route = { name, primary, shadow: shadow ?? 'the shadow', isSourcePrimary, causes: ofKeys }
-    const advice = verifyAdvice(route, unsettledVerify)
+    const advice = verifyAdvice(doubted, unsettledVerify)
     say('bad', `keys may differ that nobody can name (${ofKeys.join(', ')}): ${advice}`, true)
   }
   const functions = functionsInDoubt(mirror, shadow ?? 'the shadow', name)
@@ -45,7 +47,7 @@ export function problemsOf(
       `commands with keys in several slots of the cluster at the other end, which would answer CROSSSLOT: ${counts}`,
     )
   }
-  if (unsettledVerify !== null && !inDoubt) say('warn', repairAdvice(name, unsettledVerify))
+  if (unsettledVerify !== null && !inDoubt) say('warn', repairAdvice(doubted, unsettledVerify))
   if (scriptsAstray === null) return found
   const unread = scriptsInDoubt.filter(isUnread)
   const made = scriptsInDoubt.filter((id) => !isUnread(id))

@@ -78,6 +78,8 @@ export interface RouteStatus {
     scriptsAstray: ScriptsAstray | null
     /** The last verify of the route that has listed keys which no repair and no later verify has settled; null: there is none. `extra`: the shadow alone has some of them. */
     unsettledVerify: UnsettledVerify | null
+    /** The end that may lack what the other held before mirroring began, or what a cleanup has deleted there; null: neither, or the route is not mirrored. */
+    incompleteEnd: 'source' | 'target' | null
     /** Databases with dirty keys that the shadow does not have, or refuses: they are not copied. A backfill makes one key of such a database dirty. */
     strandedDatabases: number[]
     /** Why, of the first of them; null: there is none. */

@@ -38,6 +38,7 @@ export interface Facts {
   /** The newest of each kind. */
   readonly jobs: (route: string) => readonly Job[]
   readonly unsettled: (route: string) => UnsettledVerify | null
+  readonly incompleteEnd: (route: string) => 'source' | 'target' | null
   readonly jobKeys: (route: string) => { job: string; outcome: string; count: number }[]
 }
 
@@ -63,7 +64,11 @@ export function statusOf(facts: Facts): Status {
         route.name,
         routeStatus(
           route.phase,
-          { scriptsAstray: scriptsAstray(config, route), unsettledVerify: facts.unsettled(route.name) },
+          {
+            scriptsAstray: scriptsAstray(config, route),
+            unsettledVerify: facts.unsettled(route.name),
+            incompleteEnd: facts.incompleteEnd(route.name),
+          },
           end(roles.primary),
           roles.shadow === null ? null : end(roles.shadow),
           stats.routes[route.name],
@@ -170,7 +175,7 @@ function storeStatus(
 
 function routeStatus(
   phase: RouteStatus['phase'],
-  known: Pick<RouteStatus['mirror'], 'scriptsAstray' | 'unsettledVerify'>,
+  known: Pick<RouteStatus['mirror'], 'scriptsAstray' | 'unsettledVerify' | 'incompleteEnd'>,
   primary: string,
   shadow: string | null,
   stats: RouteStats | undefined,

@@ -103,6 +103,7 @@ const ROUTE: RouteStatus = {
     scriptsInDoubt: [],
     scriptsAstray: null,
     unsettledVerify: null,
+    incompleteEnd: null,
     strandedDatabases: [],
     strandedBecause: null,
     repair: 'idle',

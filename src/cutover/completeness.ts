@@ -183,11 +183,13 @@ export class Completeness {
     })
   }
 
-  /** Routes whose shadow, between the ends that they have in `config`, lacks nothing that the primary holds. */
+  /** Routes whose shadow, between the ends that they have in `config`, lacks nothing that the primary holds, and holds nothing of another time. */
   completeShadows(config: Config): string[] {
     const isComplete = (route: RouteConfig): boolean => {
       const { shadow } = rolesOf(route.phase)
-      return shadow !== null && this.#isKnown(config, route) && this.of(route.name)!.incomplete !== shadow
+      if (shadow === null || !this.#isKnown(config, route)) return false
+      const { incomplete, held } = this.of(route.name)!
+      return incomplete !== shadow && held !== shadow
     }
     return config.routes.filter(isComplete).map(({ name }) => name)
   }

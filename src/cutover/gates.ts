@@ -11,8 +11,9 @@ import { functionsInDoubt, functionsMissing, functionsRouteOf } from './function
 import type { SameKeyspaces } from './key-regions.ts'
 import { mismatchVerdict } from './mismatch-gate.ts'
 import { renamedUnderScripts, splitUnderScripts } from './scripts-gate.ts'
-import { type StepWarning, stepWarnings, verifyIn } from './step-warnings.ts'
+import { doubted, type StepWarning, stepWarnings, verifyIn } from './step-warnings.ts'
 import { type Transition, transitions } from './transition.ts'
+import { repairAdvice } from './verify-advice.ts'
 
 export interface GateSources {
   readonly stats: () => Promise<Stats>
@@ -83,7 +84,19 @@ export class Gates {
     const steps = transitions(old, next, same).filter((step) => isGated(step) && step.unsafe === null)
     if (steps.length === 0) return []
     const stats = await this.#sources.stats()
-    return steps.flatMap((step) => stepWarnings(step, next, stats, this.#sources.unsettled(step.before)))
+    return steps.flatMap((step) => stepWarnings(step, next, stats, this.#unsettledIn(old, step.before, stats)))
+  }
+
+  /** What to do about keys of a route that a verify has listed; null: there are none. */
+  #unsettledIn({ routes }: Config, name: string, stats: Stats): string | null {
+    const unsettled = this.#sources.unsettled(name)
+    if (unsettled === null) return null
+    const route = routes.find((other) => other.name === name)!
+    return repairAdvice(doubted(route, stats.routes[name]?.verifyCauses ?? [], this.#incompleteEnd(route)), unsettled)
+  }
+
+  #incompleteEnd({ name }: RouteConfig): EndName | null {
+    return this.#sources.completeness.of(name)?.incomplete ?? null
   }
 
   async #look(old: Config, next: Config, same?: SameKeyspaces): Promise<Gate[]> {
@@ -186,7 +199,7 @@ export class Gates {
       gate(
         unless(
           !of.needsVerify || (causes.length === 0 && of.verifyCauses.length > 0),
-          `keys that nobody can name may differ (${causes.join(', ')}): ${verifyIn(config, route, causes, this.#sources.unsettled(route.name))}`,
+          `keys that nobody can name may differ (${causes.join(', ')}): ${verifyIn(config, route, { causes, incomplete: this.#incompleteEnd(route) }, this.#sources.unsettled(route.name))}`,
         ),
         'every key in doubt is known by name',
       ),

@@ -3,7 +3,7 @@ import type { UnsettledVerify } from '../jobs/unsettled-keys.ts'
 import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Transition } from './transition.ts'
-import { type DoubtedRoute, repairAdvice, verifyAdvice } from './verify-advice.ts'
+import { type DoubtedRoute, verifyAdvice } from './verify-advice.ts'
 
 /** What speaks against a step, or against the way back from it, and closes no gate. */
 export interface StepWarning {
@@ -11,18 +11,12 @@ export interface StepWarning {
   readonly text: string
 }
 
-/** Of a step to `next`. `unsettled`: of the route that has the keys now. */
-export function stepWarnings(
-  step: Transition,
-  next: Config,
-  stats: Stats,
-  unsettled: UnsettledVerify | null,
-): StepWarning[] {
+/** Of a step to `next`. `unsettled`: what to do about keys of the route that has them now which a verify has listed (`repairAdvice`). */
+export function stepWarnings(step: Transition, next: Config, stats: Stats, unsettled: string | null): StepWarning[] {
   const { route, before, movesPrimary } = step
   const texts: string[] = []
   // A gate says it otherwise.
-  if (unsettled !== null && stats.routes[before]?.needsVerify !== true)
-    texts.push(`${capitalised(repairAdvice(before, unsettled))}.`)
+  if (unsettled !== null && stats.routes[before]?.needsVerify !== true) texts.push(`${capitalised(unsettled)}.`)
   const unheard = movesPrimary ? unheardScripts(next, route, stats) : null
   if (unheard !== null) texts.push(unheard)
   return texts.map((text) => ({ route, text }))
@@ -32,10 +26,10 @@ export function stepWarnings(
 export function verifyIn(
   { stores }: Config,
   route: RouteConfig,
-  causes: readonly string[],
+  { causes, incomplete }: Pick<DoubtedRoute, 'causes' | 'incomplete'>,
   unsettled: UnsettledVerify | null,
 ): string {
-  const verify = verifyAdvice(doubted(route, causes), unsettled)
+  const verify = verifyAdvice(doubted(route, causes, incomplete), unsettled)
   const primary = primaryOf(route)
   if (!causes.includes('script') || stores[primary]?.kind !== 'cluster') return verify
   return `${verify}. Cluster '${primary}' does not tell what scripts write beside the keys that they declare, so each call of one asks for a verify again: let such scripts rest until this step is made`
@@ -58,7 +52,11 @@ function unheardScripts(next: Config, name: string, { routes }: Stats): string |
 }
 
 /** One that is mirrored. */
-function doubted(route: RouteConfig, causes: readonly string[]): DoubtedRoute {
+export function doubted(
+  route: RouteConfig,
+  causes: readonly string[],
+  incomplete: DoubtedRoute['incomplete'],
+): DoubtedRoute {
   const { primary, shadow } = rolesOf(route.phase)
   return {
     name: route.name,
@@ -66,6 +64,7 @@ function doubted(route: RouteConfig, causes: readonly string[]): DoubtedRoute {
     shadow: route[shadow!]!.store,
     isSourcePrimary: primary === 'source',
     causes,
+    incomplete,
   }
 }
 

@@ -1,3 +1,4 @@
+import type { EndName } from '../jobs/end-keys.ts'
 import { type UnsettledVerify, unsettledInWords } from '../jobs/unsettled-keys.ts'
 import { mayPrimaryLack, mayShadowLack } from '../mirror/verify-marks.ts'
 
@@ -10,6 +11,8 @@ export interface DoubtedRoute {
   /** Its primary is the source. */
   readonly isSourcePrimary: boolean
   readonly causes: readonly string[]
+  /** The end that may lack what the other held before mirroring began (`Mirroring.incomplete`); null: neither, or not known. */
+  readonly incomplete: EndName | null
 }
 
 /** What to do until a verify finds no difference. Commands are whole, to be typed as they stand; one that would harm is not named. */
@@ -18,19 +21,18 @@ export function verifyAdvice(route: DoubtedRoute, unsettled: UnsettledVerify | n
   const keep = keepAdvice(route)
   if (unsettled === null || unsettled.turned)
     return keep === null ? `run ${verify}` : `run ${verify} and look at what it lists: ${keep}`
-  return keep === null
-    ? `${repairAdvice(route.name, unsettled)}, then ${verify}`
-    : `${unsettledInWords(unsettled)}: ${keep}`
+  return keep === null ? `${repairAdvice(route, unsettled)}, then ${verify}` : repairAdvice(route, unsettled)
 }
 
-/** What to do about keys that a verify has listed, where the primary has the right ones. */
-export function repairAdvice(route: string, unsettled: UnsettledVerify): string {
+/** What to do about keys that a verify has listed. */
+export function repairAdvice(route: DoubtedRoute, unsettled: UnsettledVerify): string {
+  const { name } = route
   if (unsettled.turned)
-    return `${unsettledInWords(unsettled)}, and the primary was changed since: run 'understudy verify ${route}' before any repair`
+    return `${unsettledInWords(unsettled)}, and the primary was changed since: run 'understudy verify ${name}' before any repair`
   const repair = unsettled.extra
-    ? `'understudy repair ${route} --delete-extra' (it deletes what only the shadow has)`
-    : `'understudy repair ${route}'`
-  return `${unsettledInWords(unsettled)}: run ${repair}`
+    ? `'understudy repair ${name} --delete-extra' (it deletes what only the shadow has)`
+    : `'understudy repair ${name}'`
+  return `${unsettledInWords(unsettled)}: ${keepAdvice(route) ?? `run ${repair}`}`
 }
 
 /** Where something else is to be mended by what the primary has, and that may be wrong. */
@@ -39,9 +41,10 @@ export function settleFirst(primary: string): string {
 }
 
 /** Null: what the primary has is right. */
-function keepAdvice({ name, primary, shadow, isSourcePrimary, causes }: DoubtedRoute): string | null {
-  if (!mayPrimaryLack(causes)) return null
-  if (mayShadowLack(causes))
+function keepAdvice({ name, primary, shadow, isSourcePrimary, causes, incomplete }: DoubtedRoute): string | null {
+  const isPrimaryIncomplete = incomplete === (isSourcePrimary ? 'source' : 'target')
+  if (!mayPrimaryLack(causes) && !isPrimaryIncomplete) return null
+  if (mayShadowLack(causes) || (incomplete !== null && !isPrimaryIncomplete))
     return `'${primary}', the primary, and '${shadow}' may each lack what the other has of them; a repair makes '${shadow}' what '${primary}' is, so look first at what of it you need from '${shadow}'`
   const there = isSourcePrimary ? 'switched' : 'shadow'
   return (

@@ -63,6 +63,8 @@ export async function backfill(environment: JobEnvironment, task: Task): Promise
         ),
       )
     }
+    // The last copies may have taken so long that the route has got other keys meanwhile.
+    watch.look()
     return report(task)
   } finally {
     connections.close()

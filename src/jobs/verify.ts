@@ -97,6 +97,8 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
     if (begun?.pass !== 'reverse' || begun.at !== null) await pass('reverse', shadow, reverse)
     const report = { ...reportOf(task, pairs), primary: primary.which }
     if (report.clean) await environment.dataPath.verified(route, ticket)
+    // Since the last page was looked at the route may have got other keys.
+    watch.look()
     return report
   } finally {
     connections.close()

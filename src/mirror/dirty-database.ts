@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { UnderstudyError } from '../base/errors.ts'
@@ -55,6 +56,11 @@ export function routingIn(database: DatabaseSync): Routing | null {
 export function replaceRouting(database: DatabaseSync, routing: Routing): void {
   database.exec('DELETE FROM routing')
   database.prepare('INSERT INTO routing VALUES (?)').run(JSON.stringify(routing))
+}
+
+/** Something has been written there. A file that is empty is left by a start that has set a damaged one aside, and found no room for another. */
+export function hasDirtyDatabase(stateDir: string): boolean {
+  return (statSync(join(stateDir, 'dirty.db'), { throwIfNoEntry: false })?.size ?? 0) > 0
 }
 
 /** The file alone, for whoever looks at it while no data path has it open. Throws as `openDatabase` does. */

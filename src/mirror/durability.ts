@@ -8,6 +8,7 @@ import type { Run } from '../upstream/own-connections.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
 import { primariesOf, recoverLastRun } from './crash-recovery.ts'
+import { hasDirtyDatabase } from './dirty-database.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { DirtyStore } from './dirty-store.ts'
 import { FormerDoubts } from './former-doubts.ts'
@@ -81,7 +82,7 @@ export class Durability {
     this.#doubts = new IntentDoubts(context, dirty)
     const dir = join(stateDir, 'intent')
     // One without the other: somebody has removed a part of what was known.
-    const parted = existsSync(join(stateDir, 'dirty.db')) !== existsSync(dir)
+    const parted = hasDirtyDatabase(stateDir) !== existsSync(dir)
     this.#store = new DirtyStore(stateDir, dirty, {
       damaged: (error, setAside) =>
         this.#doubts.verifyAll('the file of dirty keys is damaged and was set aside', error, setAside),

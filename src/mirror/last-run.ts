@@ -1,8 +1,7 @@
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Routing } from '../config/routing.ts'
-import { isDamage, openDirtyDatabase, pairsIn, routingIn } from './dirty-database.ts'
+import { hasDirtyDatabase, isDamage, openDirtyDatabase, pairsIn, routingIn } from './dirty-database.ts'
 import { RunMarker } from './run-marker.ts'
 
 /** What the state directory tells of the last run, before another begins. */
@@ -19,7 +18,7 @@ export interface LastRun {
 
 /** Null: there was none, an older version's, or its file is gone or damaged. Must be asked before the data path opens the file. Throws STATE_UNUSABLE. */
 export function lastRunIn(stateDir: string): LastRun | null {
-  if (!existsSync(join(stateDir, 'dirty.db'))) return null
+  if (!hasDirtyDatabase(stateDir)) return null
   let database: DatabaseSync | null = null
   try {
     database = openDirtyDatabase(stateDir)

@@ -4,6 +4,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import { CommandTable } from '../command/table.ts'
 import { Comparer } from '../compare/comparer.ts'
 import type { Config, Endpoint } from '../config/config.ts'
+import { CompleteShadows } from '../mirror/complete-shadows.ts'
 import { type CopyLimits, CopyState } from '../mirror/copy-state.ts'
 import { DirtyReport, sayInDoubt } from '../mirror/dirty-report.ts'
 import { DirtySet } from '../mirror/dirty-set.ts'
@@ -62,6 +63,7 @@ export class RuntimeParts {
   readonly comparer: Comparer
   readonly repairer: Repairer
   readonly rehoming: Rehoming
+  readonly completeShadows: CompleteShadows
   readonly functions: FunctionSync
   readonly limits: ShadowLimits
   readonly report: DirtyReport
@@ -139,6 +141,7 @@ export class RuntimeParts {
     })
     this.repairer = new Repairer(path, this.dirty, overlap, () => path.resumeWaiting())
     this.rehoming = new Rehoming(path, this.dirty, () => overlap.sweeping)
+    this.completeShadows = new CompleteShadows(path, () => overlap.sweeping)
     this.limits = new ShadowLimits(path, this.dirty)
     this.functions = new FunctionSync(path, this.dirty, this.mirror.functions)
     this.report = new DirtyReport(path, this.dirty)

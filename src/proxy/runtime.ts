@@ -112,8 +112,7 @@ export class Runtime {
 
   /** Routes whose shadow holds all that the primary holds, by the configuration of that generation. Of another one that says nothing. */
   setCompleteShadows(routes: readonly string[], generation: number): void {
-    if (generation !== this.#parts.path.routes.generation) return
-    for (const [name, state] of this.#parts.states) state.shadowComplete = routes.includes(name)
+    this.#parts.completeShadows.tell(routes, generation)
   }
 
   setAcknowledgements(list: readonly Acknowledgement[]): void {
@@ -150,9 +149,11 @@ export class Runtime {
   }
 
   #tick(nowMs: number): void {
-    const { path, rehoming, repairer, jobs, durability, functions, mirror, limits, report } = this.#parts
+    const { path, rehoming, completeShadows, repairer, jobs, durability, functions, mirror, limits, report } =
+      this.#parts
     path.onTick(nowMs)
     rehoming.run()
+    completeShadows.run()
     repairer.run(nowMs)
     jobs.run()
     durability?.tick(nowMs)

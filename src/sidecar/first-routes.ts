@@ -1,8 +1,7 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import type { MismatchControl } from '../admin/mismatch-control.ts'
 import { hashOfConfig } from '../admin/views.ts'
 import { firstConfig } from '../cutover/first-config.ts'
+import { hasDirtyDatabase } from '../mirror/dirty-database.ts'
 import { lastRunIn } from '../mirror/last-run.ts'
 import type { Log } from '../observability/log.ts'
 import type { ProvisionedStores } from '../upstream/provision.ts'
@@ -24,7 +23,7 @@ export async function chooseFirstRoutes(options: FirstRoutesOptions): Promise<vo
   await chooseFirst(options)
   await completeness.approaching(inForce.config)
   const { stateDir } = inForce.config
-  if (!existsSync(join(stateDir, 'dirty.db')) && completeness.forgetAll())
+  if (!hasDirtyDatabase(stateDir) && completeness.forgetAll())
     options.log.error(
       'what was known of unequal keys is gone from the state directory: no shadow is taken for complete',
       { path: stateDir },

@@ -75,6 +75,7 @@ export class Sidecar implements Control {
   #jobs: JobRunner | null = null
   #completeness: Completeness | null = null
   #unsettled: ChangeGuards['unsettled'] = () => null
+  #incompleteEnd: Facts['incompleteEnd'] = () => null
   /** To the state database. */
   #owed: OwedWrites | null = null
   #history: HistoryRecorder | null = null
@@ -287,6 +288,7 @@ export class Sidecar implements Control {
     this.#owed = owed
     this.#completeness = guards.completeness
     this.#unsettled = guards.unsettled
+    this.#incompleteEnd = (route) => guards.completeness.of(route)?.incomplete ?? null
     this.#changes.inForce.guardedBy(guards)
     return guards
   }
@@ -309,6 +311,7 @@ export class Sidecar implements Control {
       pauses: (route) => this.#switches.pausesOf(route),
       jobs: (route) => this.#jobs?.newest(route) ?? [],
       unsettled: (route) => this.#unsettled(route),
+      incompleteEnd: (route) => this.#incompleteEnd(route),
       jobKeys: (route) => this.#jobs?.totals.of(route) ?? [],
     }
   }

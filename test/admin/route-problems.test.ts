@@ -58,3 +58,29 @@ test('what to do about keys that nobody can name is said once, in commands to be
   expect(kept).toContain("'understudy phase jobs switched --force --reason TEXT' makes 'new' the primary")
   expect(kept).not.toContain('understudy repair')
 })
+
+test('a side that has never had all keys is not to become the primary, nor is the other one to be made what it is', async () => {
+  const { jobs } = (await new FakeControl().status()).routes as { jobs: RouteStatus }
+  expect(jobs).toMatchObject({ phase: 'shadow', primary: 'old', shadow: 'new' })
+  const unsettledVerify = { job: 6, keys: 203, extra: true, turned: false }
+  const told = (phase: 'shadow' | 'switched', incompleteEnd: 'source' | 'target' | null, ...verifyCauses: string[]) => {
+    const mirror = { ...jobs.mirror, scriptsInDoubt: [], unsettledVerify, incompleteEnd, verifyCauses }
+    const [primary, shadow] = phase === 'shadow' ? (['old', 'new'] as const) : (['new', 'old'] as const)
+    const needsVerify = verifyCauses.length > 0
+    return problemsOf({ ...jobs, phase, primary, shadow, mirror: { ...mirror, needsVerify } }, 'jobs').map(
+      ({ text }) => text,
+    )
+  }
+  // The source was restarted before a backfill has brought its keys over.
+  expect(told('shadow', 'target', 'primary-restarted')).toEqual([
+    expect.stringMatching(/'old', the primary, and 'new' may each lack what the other has/),
+  ])
+  // It was left by force before that.
+  const [left, ...others] = told('switched', 'target')
+  expect(others).toEqual([])
+  expect(left).toContain("'understudy phase jobs shadow --force --reason TEXT' makes 'old' the primary")
+  expect(left).not.toContain('understudy repair')
+  expect(told('switched', 'target', 'shadow-restarted')).toEqual([expect.stringMatching(/may each lack/)])
+  // What only the shadow lacks does no harm.
+  expect(told('shadow', 'target')).toEqual([expect.stringContaining("'understudy repair jobs --delete-extra'")])
+})

@@ -2,9 +2,10 @@ import { expect, test } from 'vitest'
 import type { PhaseResult } from '../../src/admin/control.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob } from '../support/jobs.ts'
-import { mirrorSettled, startMigration } from '../support/migration.ts'
-import type { RedisServer } from '../support/redis.ts'
+import { mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
 import { endedAfterEach } from '../support/running.ts'
+import { startUnderstudy } from '../support/understudy.ts'
 
 const { running } = endedAfterEach()
 
@@ -59,4 +60,20 @@ test('what is made of several keys is copied for as long as the shadow lacks som
   await union('g', 'z')
   await comesTo(source, 'g')
   expect(await source.client().exists('x')).toBe(0)
+})
+
+test('a shadow that holds keys of another time is not complete before a verify has found no difference', async () => {
+  const [source, target] = await Promise.all([startRedis(), startRedis()])
+  await source.client().set('a', 1)
+  await target.client().zadd('x', 5, 'm')
+  const understudy = await startUnderstudy({
+    stores: { old: { url: source.url }, new: { url: target.url } },
+    routes: [mirroredRoute()],
+  })
+  running.push({ stop: () => Promise.all([understudy.stop(), source.stop(), target.stop()]) })
+  await doJob(understudy, 'backfill', 'all')
+  const app = understudy.client()
+  await app.zadd('y', 1, 'm')
+  expect(await app.zunionstore('d', 2, 'x', 'y')).toBe(1)
+  await eventually(async () => expect(await target.client().zscore('d', 'm')).toBe('1'))
 })

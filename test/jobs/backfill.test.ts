@@ -2,16 +2,19 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { parseDocument } from 'yaml'
+import type { PhaseResult } from '../../src/admin/control.ts'
 import type { Status } from '../../src/admin/status.ts'
 import type { Job } from '../../src/jobs/job.ts'
 import { eventually } from '../support/eventually.ts'
+import { HoldingNetwork } from '../support/holding-network.ts'
 import { doJob, jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'
-import type { RedisServer } from '../support/redis.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { startUnderstudy } from '../support/understudy.ts'
 import { Writer } from '../support/write-load.ts'
 
-const running: Migration[] = []
+const running: { stop(): Promise<unknown> }[] = []
 afterEach(async () => {
   for (const one of running.splice(0)) await one.stop()
 })
@@ -190,6 +193,53 @@ test('what has begun with other keys does not go on: also when they changed whil
   await doJob(understudy, 'backfill', 'all')
   expect(await target.client().get('apart:1')).toBe('a')
 }, 240_000)
+
+/** By what a job speaks of its last keys, and to whom. */
+const LAST_WORDS = [
+  { kind: 'backfill', word: 'RESTORE', to: 'new' },
+  { kind: 'verify', word: 'EXISTS', to: 'old' },
+] as const
+
+test.each(LAST_WORDS)(
+  'a $kind that is at its last keys while the route gets others does not count for these',
+  async ({ kind, word, to }) => {
+    const servers = { old: await startRedis(), new: await startRedis() }
+    const network = await new HoldingNetwork(servers[to]).start()
+    const ends = { source: { store: 'old' }, target: { store: 'new' }, phase: 'mirror' }
+    const carts = { name: 'carts', keys: ['cart:{id}'], ...ends }
+    const users = { name: 'users', keys: ['user:{id}'], ...ends }
+    const rest = { name: 'rest', keys: ['*'], source: { store: 'old' } }
+    await servers.old.client().mset('cart:1', 'a', 'user:1', 'b')
+    if (kind === 'verify') await servers.new.client().set('cart:1', 'a')
+    const urls = { old: { url: servers.old.url }, new: { url: servers.new.url } }
+    const understudy = await startUnderstudy({
+      stores: { ...urls, [to]: { url: `redis://127.0.0.1:${network.port}` } },
+      routes: [carts, users, rest],
+    })
+    running.push({
+      stop: () => Promise.all([understudy.stop(), network.stop(), servers.old.stop(), servers.new.stop()]),
+    })
+
+    network.holdFrom(word)
+    const { id } = await startJob(understudy, kind, 'carts')
+    await eventually(() => expect(network.holdsAny).toBe(true))
+    understudy.edit((text) => {
+      const document = parseDocument(text)
+      document.set('routes', [{ ...carts, keys: ['cart:{id}', 'user:{id}'] }, rest])
+      return document.toString()
+    })
+    expect(await understudy.admin('/api/v1/config/reload', { method: 'POST' })).toMatchObject({ status: 200 })
+    network.pass()
+    expect(await over(understudy, id)).toMatchObject({
+      state: 'failed',
+      error: expect.stringMatching(/start it again$/),
+    })
+    expect(await servers.new.client().exists('user:1')).toBe(0)
+    const switched = { method: 'PUT', body: JSON.stringify({ phase: 'switched', dryRun: true }) }
+    const { body } = await understudy.admin<PhaseResult>('/api/v1/routes/carts/phase', switched)
+    expect(body.closedGates).toContainEqual(expect.stringMatching(/may lack what 'old' held.*backfill carts/))
+  },
+)
 
 test('a job that waits for a store that leaves the configuration ends, and says why', async () => {
   const { target, understudy } = await setUp(ALL, (server) => fillStrings(server, 3000))

@@ -7,6 +7,7 @@ import type { DataPathContext } from '../../src/mirror/context.ts'
 import { DirtySet } from '../../src/mirror/dirty-set.ts'
 import { Durability } from '../../src/mirror/durability.ts'
 import { SegmentReader } from '../../src/mirror/intent-segment.ts'
+import { lastRunIn } from '../../src/mirror/last-run.ts'
 import { RouteTable } from '../../src/routing/route-table.ts'
 import type { Store } from '../../src/upstream/store.ts'
 import { configOf, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
@@ -423,6 +424,21 @@ describe('dirty keys', () => {
     const third = await start({ old, new: fresh })
     expect(stateOf(third).needsVerify).toBe(true)
     expect(stateOf(third).dirtyKeys).toBeGreaterThan(0)
+  })
+
+  test('whose file is empty, as it is left where a damaged one was set aside and the disk was full: every mirrored route needs a verify', async () => {
+    const { old, fresh } = await redises()
+    await fresh.kill9()
+    const path = await start({ old, new: fresh })
+    await path.client().set('a', 1)
+    await path.stop()
+    for (const name of readdirSync(join(dir, 'state')).filter((file) => file.startsWith('dirty.db')))
+      rmSync(join(dir, 'state', name))
+    writeFileSync(join(dir, 'state', 'dirty.db'), '')
+    expect(lastRunIn(join(dir, 'state'))).toBeNull()
+    const again = await start({ old, new: fresh })
+    expect(stateOf(again).needsVerify).toBe(true)
+    expect(logged(again).join()).toContain('a part of the state directory is missing')
   })
 })
 

@@ -145,3 +145,17 @@ test('once the shadow is said to be complete nothing is copied, until another ph
   await make()
   expect(dirtied(path)).toBe(2)
 })
+
+test('what was on its way when the shadow became complete may be made of what it lacked until then', async () => {
+  const { old, fresh, path } = await start({ shadowsLack: true })
+  await old.client().hset('x', 'a', 1)
+  const app = path.client()
+  await app.hset('x', 'b', 2)
+  await settled(path)
+  fresh.pause()
+  await app.rename('x', 'd')
+  // The listing has found neither: one was gone, and the other came behind its place.
+  path.runtime.setCompleteShadows(['all'], 0)
+  fresh.resume()
+  await eventually(async () => expect(await fresh.client().hgetall('d')).toEqual({ a: '1', b: '2' }))
+})

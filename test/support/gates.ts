@@ -32,7 +32,7 @@ export function gatesOf(
     isUp: () => true,
     isReplica: () => false,
     areOne: () => Promise.resolve(false),
-    completeness: { lacking: async () => null } as unknown as Completeness,
+    completeness: { lacking: async () => null, of: () => null } as unknown as Completeness,
     isCleaning: () => false,
     openMismatches: () => openMismatches,
     unsettled: () => unsettled,
