@@ -200,6 +200,11 @@ class SharedLeg<Listener> implements Leg<Listener> {
     this.#hub.leg.ping(answered)
   }
 
+  /** It is that of others, too, who stay who they are: the client subscribes anew, as that user. */
+  changeUser(): void {
+    this.onLost()
+  }
+
   close(): void {
     for (const { kind, name } of this.#names.values()) {
       this.#hub.wants(kind, name, -1)

@@ -1,3 +1,4 @@
+import type { StoreUser } from '../upstream/handshake.ts'
 import type { Store } from '../upstream/store.ts'
 import type { Session } from './session.ts'
 import type { Place, Subscription } from './subscription.ts'
@@ -91,6 +92,10 @@ export class SubscriberLegs {
       for (const one of ended) this.#end(one)
       confirmed(error)
     })
+  }
+
+  changeUser(user: StoreUser | null, password: string): void {
+    for (const leg of this.#legs.values()) leg.changeUser(user, password)
   }
 
   closeAll(): void {

@@ -6,6 +6,7 @@ import { encodeReply } from '../resp/encode.ts'
 import { PushReply, type Reply } from '../resp/reply.ts'
 import type { Route } from '../routing/route.ts'
 import type { SubscriptionKind } from '../routing/subscriptions.ts'
+import type { StoreUser } from '../upstream/handshake.ts'
 import { bytesArg } from './arguments.ts'
 import { refuseByArity } from './arity.ts'
 import { EarlySubscriptions } from './early-subscriptions.ts'
@@ -66,6 +67,11 @@ export class Subscriber implements Pin {
 
   /** From RESP3 back to RESP2: the connections stay, their messages are told in the client's protocol. The other way Redis lets no subscriber go. */
   changeProtocol(): void {}
+
+  /** What it is subscribed to it stays subscribed to, as at a server. */
+  changeUser(user: StoreUser | null, password: string): void {
+    this.#legs.changeUser(user, password)
+  }
 
   get owesAnswers(): boolean {
     return this.#owed.any || this.#session.ownMessages !== null

@@ -5,7 +5,7 @@ import { ownWord } from '../resp/own-words.ts'
 import { PushReply, type Reply } from '../resp/reply.ts'
 import type { SubscriptionKind } from '../routing/subscriptions.ts'
 import { concernsOneServer } from '../upstream/cluster/keyless.ts'
-import type { StoreUser } from '../upstream/handshake.ts'
+import { authCommandOf, type StoreUser } from '../upstream/handshake.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 
@@ -25,6 +25,8 @@ export interface Leg<Listener> {
   listeners(kind: SubscriptionKind, name: Buffer): ReadonlySet<Listener> | undefined
   /** Told when everything that the store has sent before is here. */
   ping(answered: Confirmed): void
+  /** The client is that user from now on (null: of the configuration): what it subscribes to next is that one's to have. Lost where that cannot be. */
+  changeUser(user: StoreUser | null, password: string): void
   close(): void
 }
 
@@ -120,6 +122,12 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
     this.#ask([ownWord('PING')], answered)
   }
 
+  changeUser(user: StoreUser | null, password: string): void {
+    this.#push(authCommandOf(this.store.options.config, user, password), (error) => {
+      if (error !== null) queueMicrotask(() => this.#pipeline.close('the store does not let the user in any more'))
+    })
+  }
+
   close(): void {
     this.store.dedicated.discard(this.#pipeline)
     // Nothing comes from there any more.
@@ -127,8 +135,11 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
   }
 
   #ask(args: readonly (string | Buffer)[], confirmed: Confirmed, ends = false): void {
+    this.#push(encodeCommand(args), confirmed, ends)
+  }
+
+  #push(bytes: Buffer, confirmed: Confirmed, ends = false): void {
     this.#expected.push({ confirmed, ends })
-    const bytes = encodeCommand(args)
     this.#pipeline.pushRelayed(bytes, 0, bytes.length)
   }
 }
@@ -157,7 +168,7 @@ function removeFrom<T>(map: Map<string, Set<T>>, id: string, value: T): void {
 }
 
 /**
- * `[subscribe | unsubscribe | ..., channel, count]`, as an array (RESP2) or a push (RESP3); MONITOR's OK; PING's PONG (RESP3, or before the first subscription) or `[pong, '']` (RESP2); an error.
+ * `[subscribe | unsubscribe | ..., channel, count]`, as an array (RESP2) or a push (RESP3); the OK of MONITOR and AUTH; PING's PONG (RESP3, or before the first subscription) or `[pong, '']` (RESP2); an error.
  * Everything else is a message.
  */
 function isAnswer(buf: Buffer, start: number, end: number): boolean {

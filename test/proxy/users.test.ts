@@ -343,6 +343,18 @@ describe.each(['shared', 'dedicated'] as const)(
         'UNSUBSCRIBE',
         'GET other',
       ],
+      'while subscribed, for what it subscribes to from then on': [
+        'HELLO 3',
+        'SUBSCRIBE w:ch',
+        'AUTH writer w',
+        'SUBSCRIBE other',
+        'PSUBSCRIBE *',
+        'SUBSCRIBE w:ch',
+        'AUTH default any',
+        'SUBSCRIBE other',
+        'HELLO 3 AUTH writer w',
+        'PSUBSCRIBE *',
+      ],
       'while it tracks keys': [
         'HELLO 3',
         'CLIENT TRACKING ON',
@@ -364,6 +376,19 @@ describe.each(['shared', 'dedicated'] as const)(
     })
   },
 )
+
+test('a subscriber that shares its connection is disconnected when it becomes another user', async () => {
+  path = await startDataPath({ stores: { redis }, clients: { subscriberConnections: 0 } })
+  const [client, other] = [await path.raw(), await path.raw()]
+  for (const each of [client, other]) {
+    await each.ask('HELLO', 3)
+    await each.ask('SUBSCRIBE', 'w:ch')
+  }
+  client.command('AUTH', 'writer', 'w')
+  await client.closed
+  expect(await redis.client().publish('w:ch', 'still there')).toBe(1)
+  expect(await other.take(1)).toEqual(['>3\r\n$7\r\nmessage\r\n$4\r\nw:ch\r\n$11\r\nstill there\r\n'])
+})
 
 test.each(['shared', 'dedicated'] as const)(
   'the store’s ACL LOG has a wrong password once, under the name that clients give the command (%s)',
