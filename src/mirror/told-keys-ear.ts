@@ -78,6 +78,11 @@ export class Ear {
     return this.#fenceAgain ? this.#rounds + 1 : this.#rounds
   }
 
+  /** Scripts that have ended and of which not all has been told: of each, what `ended` was given as `own`. */
+  get owed(): ReadonlySet<Route | null> {
+    return this.#ended
+  }
+
   isTold(endedUntil: number): boolean {
     return this.#roundsOver >= endedUntil
   }

@@ -53,6 +53,17 @@ export class ToldKeys {
     return this.#ears.get(store)?.isTold(endedUntil) ?? true
   }
 
+  /** Such scripts that have ended there and of which not all has been told: of each, what `ended` was given as `own`. */
+  owed(store: Store): ReadonlySet<Route | null> | undefined {
+    return this.#ears.get(store)?.owed
+  }
+
+  /** There are some, at whatever store. */
+  get areOwed(): boolean {
+    for (const ear of this.#ears.values()) if (ear.owed.size > 0) return true
+    return false
+  }
+
   /** A connection tracks every key there (`BCAST`, no prefix). */
   listensTo(store: Store): boolean {
     return this.#ears.get(store)?.listens === true

@@ -79,6 +79,19 @@ export class UndeclaredKeys {
     return this.#told.isTold(this.#primaryOf(route), endedUntil)
   }
 
+  /** Such scripts have been answered, and what they wrote, to keys that may be the route's, is not known yet. */
+  mayOwe(route: Route): boolean {
+    const owed = this.#told.owed(this.#primaryOf(route))
+    if (owed === undefined || owed.size === 0) return false
+    for (const own of owed) if (mayReach(own, route)) return true
+    return false
+  }
+
+  /** The same for any route. */
+  get areOwed(): boolean {
+    return this.#told.areOwed
+  }
+
   /** Understudy itself tracks every key there. */
   isToldBy(store: Store): boolean {
     return this.#told.listensTo(store)
@@ -124,7 +137,11 @@ export class UndeclaredKeys {
  * no key of another one (`scripts: warn`), they are its own, or none. Null: it declares none, or keys of several, or nobody knows which script it was.
  */
 export function doubtUndeclaredKeys({ routes }: DataPathContext, { toVerify }: DirtySet, own: Route | null): void {
-  const ownAlone = own?.config.scripts === 'warn'
-  for (const { name, shadow } of routes.routes)
-    if (shadow !== null && (!ownAlone || name === own.name)) toVerify.mark(name, 'script')
+  for (const route of routes.routes)
+    if (route.shadow !== null && mayReach(own, route)) toVerify.mark(route.name, 'script')
+}
+
+/** Such a script, `own` as above, may have written keys of the route. */
+function mayReach(own: Route | null, { name }: Route): boolean {
+  return own?.config.scripts !== 'warn' || own.name === name
 }

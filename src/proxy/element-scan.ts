@@ -44,7 +44,7 @@ function queueElsewhere(session: Session, view: CommandView, route: Route): Pipe
   // What the client reads has to be remembered where it tracks; what it may read the mirror's connection does not know.
   if (route.shadow === null || own?.tracking || user !== null) return null
   // Their effects are not in the queue yet. A flush or a swap goes down every connection.
-  if (session.writesOwed > 0 || path.tickets.sweeping) return null
+  if (session.writesOwed > 0 || path.tickets.sweeping || path.mirror.undeclared.mayOwe(route)) return null
   const key = view.buf.subarray(view.start[1]!, view.end[1]!)
   if (!holdsAll(session, route, key)) return null
   const pipeline = path.stores[route.shadow.store]!.shadow(database)

@@ -1,5 +1,5 @@
 import { passedBy } from '../mirror/function-changes.ts'
-import { applicationBytes } from '../mirror/settled-command.ts'
+import { applicationBytes, mayWriteBeforeError } from '../mirror/settled-command.ts'
 import { errorFields } from '../observability/log-error.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { Route, RouteState } from '../routing/route.ts'
@@ -47,7 +47,7 @@ export function settleMarked(
     if (mirrored) {
       const others = (slot.flags & MIXED) === 0 ? null : (slot.extra as RouteState[])
       const terms = path.syncReplies.termsOf(route, others)
-      if (terms !== null && buf[start] !== MINUS && !slot.timedOut) {
+      if (terms !== null && mayHaveWritten(slot, buf, start) && !slot.timedOut) {
         const frame = mapped ?? Buffer.from(buf.subarray(start, end))
         path.syncReplies.hold(session, slot.seq, route, terms, frame, (waiter) =>
           path.mirror.settled(slot, buf, start, end, contested, waiter),
@@ -78,6 +78,11 @@ export function functionsChanged({ functions }: DataPath, slot: InFlight, route:
   if (!maybe) return functions.changed(route.primary.storeName, [])
   const { bytes, start, end } = applicationBytes(slot)
   functions.changed(route.primary.storeName, [passedBy(slot.spec!, bytes, start, end)])
+}
+
+/** A script that answers an error may have written before. */
+function mayHaveWritten({ spec }: InFlight, buf: Buffer, start: number): boolean {
+  return buf[start] !== MINUS || (mayWriteBeforeError(spec) && !isUnknownScript(buf, start))
 }
 
 /** `-NOSCRIPT`, `-ERR Function not found` */

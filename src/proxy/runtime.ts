@@ -125,12 +125,13 @@ export class Runtime {
 
   /** No new clients; commands under way are answered, the backlog goes out, then every connection closes. At most `graceMs`. */
   async stop(graceMs: number): Promise<void> {
-    const { path, listeners, clock, stores, turn, jobs } = this.#parts
+    const { path, listeners, clock, stores, turn, jobs, mirror } = this.#parts
     path.shuttingDown = true
     listeners.close()
     path.unpause()
     for (const session of [...path.sessions]) session.lastWord.spoken()
-    const isBusy = (): boolean => path.sessions.size > 0 || this.#backlog() > 0 || !path.storePause.isQuiet
+    const isBusy = (): boolean =>
+      path.sessions.size > 0 || this.#backlog() > 0 || mirror.undeclared.areOwed || !path.storePause.isQuiet
     const deadline = performance.now() + graceMs
     while (performance.now() < deadline && isBusy()) {
       await new Promise((resolve) => setTimeout(resolve, 5))

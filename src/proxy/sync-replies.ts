@@ -1,5 +1,6 @@
 import type { MirrorConfig } from '../config/config.ts'
 import { type AckWaiter, acknowledge } from '../mirror/ack-waiter.ts'
+import { MINUS } from '../resp/bytes.ts'
 import { errorFrame } from '../resp/encode.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import type { DataPath } from './data-path.ts'
@@ -136,7 +137,9 @@ class SyncReply implements AckWaiter, HeldReply {
 
   #out(what: string): void {
     if (!this.#waiting.delete(this)) return
-    const frame = this.failed && this.terms.onShadowError === 'fail' ? this.#error(what) : this.#frame
+    // An error stays what it is: it does not say that all was executed.
+    const isTold = this.failed && this.terms.onShadowError === 'fail' && this.#frame[0] !== MINUS
+    const frame = isTold ? this.#error(what) : this.#frame
     if (this.#wanted === null) this.#session.reply(this.#seq, frame, 0, frame.length)
     else this.#session.replyWanted(this.#seq, this.#wanted.errors ? frame : this.#frame)
     this.onOut?.()

@@ -128,8 +128,9 @@ export class TargetReads {
       const arg = plan.positions.index[i]!
       const from = view.start[arg]!
       const to = view.end[arg]!
-      const { name } = routes.find(view.buf, from, to).route
-      if (dirty.toVerify.ofKeys(name) || mirror.has(name, database, view.buf.subarray(from, to))) return false
+      const { route } = routes.find(view.buf, from, to)
+      if (dirty.toVerify.ofKeys(route.name) || mirror.undeclared.mayOwe(route)) return false
+      if (mirror.has(route.name, database, view.buf.subarray(from, to))) return false
     }
     return true
   }

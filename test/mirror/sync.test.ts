@@ -33,6 +33,9 @@ async function start(mirror: object = {}, phase: 'mirror' | 'switched' = 'mirror
   })
 }
 
+/** What it has written by then stands. */
+const FAILING = "redis.call('set', KEYS[1], ARGV[1]) return redis.error_reply('half-way')"
+
 function packet(...commands: string[]): Buffer {
   return Buffer.concat(commands.map((words) => encodeCommand(words.split(' '))))
 }
@@ -74,6 +77,8 @@ describe('mirror.mode: sync', () => {
       expect(await there.get('timed')).toBe(String(i))
       await app.eval("redis.call('set', KEYS[1], ARGV[1])", 1, 'scripted', i)
       expect(await there.get('scripted')).toBe(String(i))
+      await expect(app.eval(FAILING, 1, 'job:failed', i)).rejects.toThrow('half-way')
+      expect(await there.get('step:failed')).toBe(String(i))
       await app.multi().set('t1', i).eval("redis.call('time') redis.call('set', KEYS[1], ARGV[1])", 1, 't2', i).exec()
       expect(await there.mget('t1', 't2')).toEqual([String(i), String(i)])
       await app.rpush('q', 'a', 'b')
@@ -164,6 +169,7 @@ describe('mirror.mode: sync', () => {
     fresh.pause()
     try {
       await expect(app.set('k', 'x')).rejects.toThrow('not acknowledged by the shadow in time')
+      await expect(app.eval(FAILING, 1, 'k', 'y')).rejects.toThrow('half-way')
     } finally {
       fresh.resume()
     }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Change } from '../../src/proxy/messages.ts'
 import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
@@ -229,15 +230,18 @@ describe('what a primary does not name', () => {
 
 describe('what a primary tells late of a script', () => {
   const SCRIPT = "return redis.call('set', 'made:' .. ARGV[1], ARGV[2])"
-  const to = (phase: 'mirror' | 'switched') => [{ source: 'old', target: 'new', phase }]
+  const to = (phase: 'mirror' | 'read-target' | 'switched') => [{ source: 'old', target: 'new', phase }]
   let replies: HeldReplies
   afterEach(() => replies.stop())
 
   /** The last of two scripts has been answered, and what it wrote is not told. Gives the change to `next`; default: a switch. */
-  async function toldLate(next?: (port: number) => DataPathOptions): Promise<Change> {
+  async function toldLate(
+    next?: (port: number) => DataPathOptions,
+    phase: 'mirror' | 'read-target' = 'mirror',
+  ): Promise<Change> {
     replies = await holdReplies(old.port)
     const stores = { old: { port: replies.port }, new: fresh }
-    path = await startDataPath({ stores, routes: to('mirror') })
+    path = await startDataPath({ stores, routes: to(phase) })
     const app = path.client()
     await app.eval(SCRIPT, 0, 'k', 'first')
     await eventually(async () => expect(await fresh.client().get('made:k')).toBe('first'))
@@ -281,6 +285,21 @@ describe('what a primary tells late of a script', () => {
     expect(await switched).toMatchObject({ ok: true })
     expect(await read).toBe('last')
     await settled(path)
+    expect(path.runtime.stats().routes['all']!.needsVerify).toBe(false)
+  })
+
+  test('is read from the source meanwhile', async () => {
+    await toldLate(undefined, 'read-target')
+    expect(await path.client().get('made:k')).toBe('last')
+    expect(await path.client().mget('made:k', 'other')).toEqual(['last', null])
+  })
+
+  test('is waited for by a stop', async () => {
+    await toldLate()
+    const stopped = path.runtime.stop(20_000)
+    expect(await Promise.race([stopped, sleep(300, 'waits')])).toBe('waits')
+    replies.release()
+    await stopped
     expect(path.runtime.stats().routes['all']!.needsVerify).toBe(false)
   })
 
