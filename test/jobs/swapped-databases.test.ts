@@ -10,7 +10,7 @@ import { StoreConnections } from '../../src/jobs/store-connection.ts'
 import type { Task } from '../../src/jobs/task.ts'
 import type { KeyRecord } from '../../src/jobs/values.ts'
 import { eventually } from '../support/eventually.ts'
-import { jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
+import { doJob, jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
 import { type Migration, mirrorSettled, startMigration } from '../support/migration.ts'
 import type { RedisServer } from '../support/redis.ts'
 import { endedAfterEach } from '../support/running.ts'
@@ -73,6 +73,33 @@ test('a verify finds what a swap takes from a database that it has still to list
   expect(report!.clean).toBe(false)
   expect(Object.values(report!.classes).reduce((sum, keys) => sum + keys, 0)).toBe(KEYS)
 })
+
+test.each(['forward', 'reverse'] as const)(
+  'a verify lists keys where they are, not where they were before a swap (in its %s pass)',
+  async (pass) => {
+    const migration = await startMigration(undefined, fill)
+    running.push(migration)
+    const { target, understudy } = migration
+    await fill(target)
+    await target.client().set('0:7', 'another')
+    const { id } = await startJob(understudy, 'verify', 'all', { rate: KEYS })
+    await eventually(
+      async () => {
+        const { done, different } = (await jobOf(understudy, id)).progress
+        expect(different).toBe(1)
+        if (pass === 'reverse') expect(done).toBeGreaterThan(2 * KEYS)
+      },
+      { intervalMs: 10 },
+    )
+    await understudy.client().swapdb(0, 5)
+    const { report, progress } = await over(understudy, id)
+    expect(report!.summary).toBe(`${2 * KEYS} keys compared, 1 differs.`)
+    expect(progress).toMatchObject({ done: 4 * KEYS, total: 4 * KEYS })
+    expect(await keysOf(understudy, id)).toMatchObject([{ database: 5, key: '0:7', class: 'value' }])
+    expect((await doJob(understudy, 'repair', 'all')).progress.repaired).toBe(1)
+    expect(await target.client({ db: 5 }).get('0:7')).toBe('v')
+  },
+)
 
 /** What a file says of keys, in order: database and key. */
 async function readBack(path: string, format: 'jsonl' | 'leveldb'): Promise<string[]> {
