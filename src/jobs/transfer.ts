@@ -43,7 +43,7 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
   const config = environment.config()
   const { route, options } = task.job
   const { primary, shadow } = endsOf(config, route)
-  const connections = new StoreConnections(config, environment.endpoint, task.signal)
+  const connections = new StoreConnections(environment.config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, primary, shadow ?? primary, shadow !== null)
   const file = fileOf(options)
   const begun = task.checkpoint as { place: string | null } | null
@@ -143,7 +143,7 @@ export async function exportKeys(environment: JobEnvironment, task: Task): Promi
   const config = environment.config()
   const { route, options } = task.job
   const { primary } = endsOf(config, route)
-  const connections = new StoreConnections(config, environment.endpoint, task.signal)
+  const connections = new StoreConnections(environment.config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, primary, primary, false)
   const file = fileOf(options)
   const begun = task.checkpoint as ExportCheckpoint | null

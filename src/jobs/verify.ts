@@ -35,7 +35,7 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
   const { route } = task.job
   const { primary, shadow } = endsOf(config, route)
   if (shadow === null) throw notMirrored(route)
-  const connections = new StoreConnections(config, environment.endpoint, task.signal)
+  const connections = new StoreConnections(environment.config, environment.endpoint, task.signal)
   const throttle = new Throttle(environment, task, route)
   const watch = new RouteWatch(environment, task)
   const pairs = new Pairs(environment, task, connections, primary, shadow, true)

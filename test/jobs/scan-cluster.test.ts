@@ -30,7 +30,11 @@ const [store] = Object.keys(config.stores) as [string]
 
 function connect(): StoreConnections {
   const endpoints = cluster.servers.map(({ host, port }) => ({ kind: 'tcp', host, port }) as const)
-  return new StoreConnections({ ...config, stores: { [store]: { ...config.stores[store]!, endpoints } } }, () => null)
+  const ofCluster = { ...config, stores: { [store]: { ...config.stores[store]!, endpoints } } }
+  return new StoreConnections(
+    () => ofCluster,
+    () => null,
+  )
 }
 
 /** A listing of the cluster, page by page. */

@@ -145,7 +145,10 @@ test('what has been listed is listed no more, and an older version, which knows 
   const server = await redis()
   const { config } = configFromUrls({ env: {}, source: server.url, phase: 'passthrough' })
   const [store] = Object.keys(config.stores)
-  const connections = new StoreConnections(config, () => ({ kind: 'tcp', host: server.host, port: server.port }))
+  const connections = new StoreConnections(
+    () => config,
+    () => ({ kind: 'tcp', host: server.host, port: server.port }),
+  )
   running.push({ stop: () => connections.close() })
   for (const db of [0, 5]) await server.client({ db }).set('k', 'v')
   const task = { job: { options: {} }, total: 2, done: 0 } as unknown as Task
@@ -165,7 +168,10 @@ test('a store whose databases are swapped all the time cannot be listed', async 
   const server = await redis()
   const { config } = configFromUrls({ env: {}, source: server.url, phase: 'passthrough' })
   const [store] = Object.keys(config.stores)
-  const connections = new StoreConnections(config, () => ({ kind: 'tcp', host: server.host, port: server.port }))
+  const connections = new StoreConnections(
+    () => config,
+    () => ({ kind: 'tcp', host: server.host, port: server.port }),
+  )
   running.push({ stop: () => connections.close() })
   await server.client().set('k', 'v')
   const task = { job: { options: {} }, total: 1, done: 0, remark() {} } as unknown as Task
