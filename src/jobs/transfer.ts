@@ -194,8 +194,11 @@ export async function exportKeys(environment: JobEnvironment, task: Task): Promi
   }
 
   try {
-    if (begun === null) task.total = await pairs.reached(() => countKeys(connections, config, primary.storeName))
-    if (begun === null || begun.at === 'start') await begin()
+    // Before the store is waited for: one that is paused then goes on with the file that it has made.
+    if (begun === null || begun.at === 'start') {
+      await begin()
+      task.total = await pairs.reached(() => countKeys(connections, config, primary.storeName))
+    }
     if (begun?.at !== null) {
       const from = begun === null || begun.at === 'start' ? null : begun.at
       const write = (pages: AsyncIterable<Page>) =>
