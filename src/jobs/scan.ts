@@ -83,6 +83,7 @@ export async function* scan(
   anew?: Anew,
 ): AsyncGenerator<Page> {
   let position = from
+  let isLost = false
   const { rate } = task.job.options
   const count =
     rate === undefined ? SCAN_COUNT : Math.min(SCAN_COUNT, Math.max(MIN_SCAN_COUNT, Math.ceil(rate / PAGES_PER_SECOND)))
@@ -109,6 +110,8 @@ export async function* scan(
         // What has been scanned in vain counts in both.
         task.total = task.done + keys
       }
+      if (isLost) task.throttle = null
+      isLost = false
       let at: ScanPosition = position ?? first(server, swaps, databases)
       while (at.isListed === undefined) {
         const page = await pageOf(connections, store, at, databases, count)
@@ -120,6 +123,7 @@ export async function* scan(
     } catch (error) {
       if (!(error instanceof StoreLost)) throw error
       task.throttle = error.shown
+      isLost = true
       await task.wait(RETRY_MS)
     }
   }

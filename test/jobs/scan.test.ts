@@ -41,6 +41,8 @@ test('a server that was started again between two pages is noticed, although its
     expect(seen.size).toBe(3000)
     expect(remarks.join()).toMatch(/started again/)
     expect(task.hasBegunAnew).toBe(true)
+    // What held the job up is not shown any more.
+    expect(task.throttle).toBeNull()
   } finally {
     connections.close()
     await server.stop()
