@@ -72,11 +72,16 @@ export class StoreConnections {
     signal?.addEventListener('abort', () => this.close(), { once: true })
     this.#clock.start(TICK_MS, (nowMs) => {
       for (const connection of this.#open.values()) {
-        // It would come back as who we were before: the next one is opened as who we are.
-        if (!connection.isUp && connection.config !== this.#storeOf(connection.store)) connection.close()
+        if (this.#isOutdated(connection)) connection.close()
         else connection.tick(nowMs, endpoint(connection.store))
       }
     })
+  }
+
+  /** It would come back as who we were before: the next one is opened as who we are now. That to a cluster is up while its nodes' may not be. */
+  #isOutdated({ config, store, isUp }: StoreConnection): boolean {
+    const now = this.#storeOf(store)
+    return config !== now && (!isUp || (now.kind === 'cluster' && !isDeepStrictEqual(config, now)))
   }
 
   /** Passwords and certificates as they are now. One that is at another place now is none of the job's. */
@@ -167,7 +172,9 @@ export class StoreConnections {
     if (config.kind !== 'cluster') return null
     this.#mustBeOpen()
     let cluster = this.#clusters.get(config.name)
-    if (cluster === undefined) {
+    if (cluster === undefined || !isDeepStrictEqual(cluster.options.config, config)) {
+      cluster?.close()
+      for (const answered of [...this.#asking]) answered()
       cluster = new Cluster({ config, turn: this.#turn, clock: this.#clock, commands: () => COMMANDS })
       this.#clusters.set(config.name, cluster)
     }
