@@ -27,7 +27,7 @@ export async function askForFunctions(config: Config, stores: ReadonlySet<string
   const { CommandTable } = await import('../command/table.ts')
   const { ErrorReply } = await import('../resp/reply.ts')
   const connections = new StoreConnections(
-    config,
+    () => config,
     (store) => config.stores[store]!.endpoints[0] ?? null,
     AbortSignal.timeout(PATIENCE_MS),
   )

@@ -33,7 +33,7 @@ export async function backfill(environment: JobEnvironment, task: Task): Promise
   const { route, options } = task.job
   const { primary, shadow } = endsOf(config, route)
   if (shadow === null) throw notMirrored(route)
-  const connections = new StoreConnections(config, environment.endpoint, task.signal)
+  const connections = new StoreConnections(environment.config, environment.endpoint, task.signal)
   const throttle = new Throttle(environment, task, route)
   const watch = new RouteWatch(environment, task)
   const pairs = new Pairs(environment, task, connections, primary, shadow, true)

@@ -52,7 +52,7 @@ export async function cleanup(environment: JobEnvironment, task: Task): Promise<
   const { route, options } = task.job
   mayClean(config, route)
   const dry = isDryRun(task.job)
-  const connections = new StoreConnections(config, environment.endpoint, task.signal)
+  const connections = new StoreConnections(environment.config, environment.endpoint, task.signal)
   const cleaner = new Cleaner(environment, task, connections)
   const { source } = cleaner
   const begun = task.checkpoint as Checkpoint | null

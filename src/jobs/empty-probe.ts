@@ -54,7 +54,7 @@ export class EmptyProbes {
   /** Never rejects: everybody has an answer at its end. */
   async #lookThrough(config: Config, store: string, asked: readonly Asked[]): Promise<void> {
     const giveUp = new AbortController()
-    const connections = new StoreConnections(config, this.#endpoint, giveUp.signal)
+    const connections = new StoreConnections(() => config, this.#endpoint, giveUp.signal)
     const open = new Map(asked.map((one) => [one.end, one]))
     const answerAll = (isEmpty: boolean | null): void => {
       for (const { answer } of open.values()) answer(isEmpty)

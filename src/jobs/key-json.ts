@@ -1,16 +1,18 @@
 import { isUtf8 } from 'node:buffer'
 import { bytesOfBase64 } from '../base/base64.ts'
 import { isExpiry } from './expiry.ts'
+import { MAX_LINE_BYTES } from './lines.ts'
 import { isDatabase } from './record-format.ts'
 import type { StreamValue } from './stream-value.ts'
 import type { KeyRecord, KeyValue } from './values.ts'
 
-/** The line of a JSONL file that stands for the key, with its line feed; null: no text is so long. How it is written: `FileFormat`. */
+/** The line of a JSONL file that stands for the key, with its line feed; null: no line is so long. How it is written: `FileFormat`. */
 export function lineOf({ database, key, of, expiresAtMs }: KeyRecord): Buffer | null {
   try {
     const held =
       of.type === 'payload' ? { type: of.of, payload: base64Of(of.value) } : { type: of.type, value: jsonOf(of) }
-    return Buffer.from(`${JSON.stringify({ key: textOf(key), ...held, expiresAtMs, database })}\n`)
+    const line = Buffer.from(`${JSON.stringify({ key: textOf(key), ...held, expiresAtMs, database })}\n`)
+    return line.length <= MAX_LINE_BYTES ? line : null
   } catch (error) {
     if (error instanceof RangeError || (error as NodeJS.ErrnoException).code === 'ERR_STRING_TOO_LONG') return null
     throw error

@@ -14,15 +14,17 @@ export async function* readLevel(path: string, namespace: string, after: string 
   const prefix = prefixOf(namespace)
   try {
     const from = after === null ? { gte: prefix } : { gt: Buffer.from(after, 'base64') }
-    for await (const [name, text] of level.iterator(from)) {
+    for await (const [name, value] of level.iterator<Buffer, Buffer>({ ...from, valueEncoding: 'buffer' })) {
       if (!name.subarray(0, prefix.length).equals(prefix)) return
-      const record = recordOfLevel(name.subarray(prefix.length), text)
-      yield { place: name.toString('base64'), bytes: text.length, record }
+      const record = isUtf8(value) ? recordOfLevel(name.subarray(prefix.length), value.toString('utf8')) : NO_TEXT
+      yield { place: name.toString('base64'), bytes: value.length, record }
     }
   } finally {
     await level.close()
   }
 }
+
+const NO_TEXT = 'its value is no UTF-8 text'
 
 function recordOfLevel(key: Buffer, text: string): KeyRecord | string {
   try {
@@ -30,7 +32,13 @@ function recordOfLevel(key: Buffer, text: string): KeyRecord | string {
     if (value === undefined || value === null) return 'its value is not JSON with a field "value"'
     if (typeof value === 'string' && !value.isWellFormed())
       return 'its value has halves of characters, which are no text'
-    const bytes = Buffer.from(typeof value === 'string' ? value : JSON.stringify(value))
+    let isRounded = false
+    const json = JSON.stringify(value, (_, part: unknown) => {
+      isRounded ||= Number.isInteger(part) && !Number.isSafeInteger(part)
+      return part
+    })
+    if (isRounded) return 'its value has whole numbers that JSON rounds'
+    const bytes = Buffer.from(typeof value === 'string' ? value : json)
     const expiresAtMs = typeof expires === 'number' ? expires : null
     return { database: 0, key: Buffer.from(key), of: { type: 'string', value: bytes }, expiresAtMs }
   } catch {

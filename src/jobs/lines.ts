@@ -1,8 +1,9 @@
+import { isUtf8 } from 'node:buffer'
 import { constants, type FileHandle, open } from 'node:fs/promises'
 import { UnderstudyError } from '../base/errors.ts'
 
 export interface Line {
-  /** Without the line feed; null: longer than a line can be. */
+  /** Without the line feed; null: longer than a line can be, or no UTF-8, of which others would be made than stand there. */
   readonly text: string | null
   /** Where the next line begins. */
   readonly end: number
@@ -12,7 +13,7 @@ export interface Line {
 
 const READ_BYTES = 1024 * 1024
 /** More than is ever written: a longer one is passed over without being held. */
-const MAX_LINE_BYTES = 256 * 1024 * 1024
+export const MAX_LINE_BYTES = 256 * 1024 * 1024
 const LINE_FEED = 10
 
 /** Opens a file that is read more than once, which a pipe cannot be. Throws what `open` does. */
@@ -73,7 +74,8 @@ export async function* linesOf(file: FileHandle, { from, signal }: LinesWanted):
 
 function textOf(pieces: readonly Buffer[], length: number): string | null {
   if (length > MAX_LINE_BYTES) return null
-  return (pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)).toString('utf8')
+  const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
+  return isUtf8(bytes) ? bytes.toString('utf8') : null
 }
 
 /** What tells whether a file is the one that it was: plain JSON, part of checkpoints. */

@@ -74,7 +74,7 @@ export class Pairs {
     })
     const watch = new KeyWatch(
       primary,
-      () => new StoreConnections(environment.config(), environment.endpoint),
+      () => new StoreConnections(environment.config, environment.endpoint),
       task.signal,
     )
     this.exact = new ExactCompare(

@@ -30,13 +30,15 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
   const { route, options } = task.job
   const { primary, shadow } = endsOf(config, route)
   if (shadow === null) throw notMirrored(route)
-  const connections = new StoreConnections(config, environment.endpoint, task.signal)
+  const connections = new StoreConnections(environment.config, environment.endpoint, task.signal)
   const throttle = new Throttle(environment, task, route)
   const watch = new RouteWatch(environment, task)
   const pairs = new Pairs(environment, task, connections, primary, shadow, true)
 
   /** What stands in the list of mismatches: a few of the keys at most. */
   const found = new Set<string>()
+  /** What verifies list that the primary had. */
+  const listedBefore = new Set<string>()
 
   const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {
     watch.look()
@@ -60,6 +62,8 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
       }
     }
     const equal = keys.filter((_, i) => before[i]!.kind === 'equal')
+    const lookedFor = equal.filter((key) => listedBefore.has(nameOf({ database, key })))
+    if ((await pairs.present(primary, database, lookedFor)).includes(false)) task.remark(MAY_BE_ELSEWHERE)
     const waiting = before.filter(({ kind }) => kind === 'waiting').length
     if (waiting > 0) task.remark(LEFT_TO_MIRROR)
     const counts = {
@@ -95,7 +99,7 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
     await pairs.reached(() => mustBeTwoServers(connections, config, primary.storeName, shadow.storeName))
     task.startOver()
     for (const key of environment.mismatchedKeys(route)) found.add(nameOf(key))
-    const keys = await wantedKeys(environment, store, task, primary.which)
+    const keys = await wantedKeys(environment, store, task, primary.which, listedBefore)
     task.total = keys.length
     await inOrder(task, pagesOf(keys), PAGES, work)
     return { ...report(task), primary: primary.which }
@@ -104,12 +108,13 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
   }
 }
 
-/** Each key once, by database. */
+/** Each key once, by database. Adds to `listed` what verifies list that the primary had. */
 async function wantedKeys(
   environment: JobEnvironment,
   store: JobStore,
   task: Task,
   primary: EndName,
+  listed: Set<string>,
 ): Promise<NamedKey[]> {
   const { route, options } = task.job
   const from = options.from ?? REPAIR_SOURCES
@@ -126,7 +131,10 @@ async function wantedKeys(
         )
         break
       }
-      store.listedKeys(id, 0, MAX_KEYS).forEach(add)
+      for (const key of store.listedKeys(id, 0, MAX_KEYS)) {
+        add(key)
+        if (key.class !== 'extra') listed.add(nameOf(key))
+      }
       if ((options.sample ?? 1) >= 1) break
     }
   }
@@ -152,6 +160,8 @@ async function* pagesOf(keys: readonly NamedKey[]): AsyncGenerator<Step<KeysOfRo
   }
 }
 
+const MAY_BE_ELSEWHERE =
+  'Keys that a verify lists are on neither side any more. One that was renamed, or moved to another database, may differ there still, which a verify finds.'
 const EXTRA = 'Only the other side has it; --delete-extra deletes it.'
 
 function failedOf(listed: readonly ListedKey[]): number {

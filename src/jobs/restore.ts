@@ -48,7 +48,7 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
   const watch = new RouteWatch(environment, task)
   const begun = task.checkpoint as Checkpoint | null
   const reader = await BackupReader.open(options.file!, task.signal, begun?.file)
-  const connections = new StoreConnections(config, environment.endpoint, task.signal)
+  const connections = new StoreConnections(environment.config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, source, source, false)
   const writes = new OwnWrites(environment, task, { watch, pairs, connections, store: source.storeName, isMirrored })
 

@@ -14,11 +14,24 @@ const MIN_SCAN_COUNT = 10
 const PAGES_PER_SECOND = 10
 const RETRY_MS = 250
 /** So often a store is listed at most because its databases are swapped. */
-const MAX_LISTINGS = 5
+export const MAX_LISTINGS = 5
+
+/** Of a store whose keys are being listed. As it is told where that happens again and again. */
+export class DatabasesSwapped extends UnderstudyError {
+  constructor(store: string) {
+    super(
+      'JOB_REFUSED',
+      `databases of store '${store}' are swapped (SWAPDB) more often than its keys can be looked at once: start the job again when they are not`,
+    )
+  }
+}
+
+/** Called before a store, no cluster, is listed from its beginning once more. `swapped`: because its databases were swapped; null: it is another process. What it throws ends the listing. */
+type Anew = (swapped: DatabasesSwapped | null) => Promise<void>
 
 /**
  * Has `work` done for every page of `scan`, and once more for all of them as often as the store's databases were swapped before it was done: a swap takes keys from databases that are still to be listed to such as have been, and away from
- * under keys that have been listed. Throws JOB_REFUSED where that does not end. `anew`: called before a store, no cluster, is listed from its beginning once more.
+ * under keys that have been listed. Throws DatabasesSwapped where that does not end.
  */
 export async function scanned(
   task: Task,
@@ -27,7 +40,7 @@ export async function scanned(
   store: string,
   from: ScanPosition | null,
   work: (pages: AsyncIterable<Page>) => Promise<void>,
-  anew?: () => Promise<void>,
+  anew?: Anew,
 ): Promise<void> {
   let at = from
   for (let listings = 0; listings <= MAX_LISTINGS; listings++) {
@@ -37,10 +50,7 @@ export async function scanned(
     if (pages.last === null || pages.last.next === null) return
     at = pages.last.next
   }
-  throw new UnderstudyError(
-    'JOB_REFUSED',
-    `databases of store '${store}' are swapped (SWAPDB) more often than its keys can be looked at once: start the job again when they are not`,
-  )
+  throw new DatabasesSwapped(store)
 }
 
 /** Pages on their way to somebody else. */
@@ -70,9 +80,10 @@ export async function* scan(
   config: Config,
   store: string,
   from: ScanPosition | null,
-  anew?: () => Promise<void>,
+  anew?: Anew,
 ): AsyncGenerator<Page> {
   let position = from
+  let isLost = false
   const { rate } = task.job.options
   const count =
     rate === undefined ? SCAN_COUNT : Math.min(SCAN_COUNT, Math.max(MIN_SCAN_COUNT, Math.ceil(rate / PAGES_PER_SECOND)))
@@ -89,16 +100,18 @@ export async function* scan(
       if (position !== null && (isAnother || (position.swaps ?? swaps) !== swaps)) {
         position = null
         task.hasBegunAnew = true
-        await anew?.()
         const keys = [...databases.values()].reduce((sum, size) => sum + size, 0)
         task.remark(
           isAnother
             ? `Store '${store}' was started again (or another took its place) while the job ran: it holds ${keys} keys since, and was listed from its beginning.`
             : `Databases of store '${store}' were swapped (SWAPDB) while the job ran: it was listed once more from its beginning.`,
         )
+        await anew?.(isAnother ? null : new DatabasesSwapped(store))
         // What has been scanned in vain counts in both.
         task.total = task.done + keys
       }
+      if (isLost) task.throttle = null
+      isLost = false
       let at: ScanPosition = position ?? first(server, swaps, databases)
       while (at.isListed === undefined) {
         const page = await pageOf(connections, store, at, databases, count)
@@ -110,6 +123,7 @@ export async function* scan(
     } catch (error) {
       if (!(error instanceof StoreLost)) throw error
       task.throttle = error.shown
+      isLost = true
       await task.wait(RETRY_MS)
     }
   }

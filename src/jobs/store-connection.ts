@@ -50,7 +50,9 @@ const COMMANDS = CommandTable.builtin()
 
 /** Connections of one job to stores, one per store and database, apart from the clients'. Closed with the job. */
 export class StoreConnections {
-  readonly #config: Config
+  readonly #config: () => Config
+  /** As it was when they were made. */
+  readonly #begun: Config
   readonly #endpoint: (store: string) => Endpoint | null
   readonly #unserved: UnservedDatabases
   readonly #clock = new CoarseClock()
@@ -61,15 +63,32 @@ export class StoreConnections {
   readonly #asking = new Set<() => void>()
   #closed = false
 
-  /** `signal`: aborted when nobody waits for answers any more: a job that is paused or cancelled does not wait for a store that hangs. */
-  constructor(config: Config, endpoint: (store: string) => Endpoint | null, signal?: AbortSignal) {
+  /** `config`: the one in force; `signal`: aborted when nobody waits for answers any more: a job that is paused or cancelled does not wait for a store that hangs. */
+  constructor(config: () => Config, endpoint: (store: string) => Endpoint | null, signal?: AbortSignal) {
     this.#config = config
+    this.#begun = config()
     this.#endpoint = endpoint
-    this.#unserved = unservedDatabases(config)
+    this.#unserved = unservedDatabases(this.#begun)
     signal?.addEventListener('abort', () => this.close(), { once: true })
     this.#clock.start(TICK_MS, (nowMs) => {
-      for (const connection of this.#open.values()) connection.tick(nowMs, endpoint(connection.store))
+      for (const connection of this.#open.values()) {
+        if (this.#isOutdated(connection)) connection.close()
+        else connection.tick(nowMs, endpoint(connection.store))
+      }
     })
+  }
+
+  /** It would come back as who we were before: the next one is opened as who we are now. That to a cluster is up while its nodes' may not be. */
+  #isOutdated({ config, store, isUp }: StoreConnection): boolean {
+    const now = this.#storeOf(store)
+    return config !== now && (!isUp || (now.kind === 'cluster' && !isDeepStrictEqual(config, now)))
+  }
+
+  /** Passwords and certificates as they are now. One that is at another place now is none of the job's. */
+  #storeOf(store: string): StoreConfig {
+    const then = this.#begun.stores[store]!
+    const now = this.#config().stores[store]
+    return now?.url === then.url && now.database === then.database ? now : then
   }
 
   /** `database`: as clients count them. Throws when they are closed. */
@@ -78,9 +97,9 @@ export class StoreConnections {
     const name = `${database} ${store}`
     let connection = this.#open.get(name)
     if (connection === undefined || connection.closed) {
-      const config = this.#config.stores[store]!
+      const config = this.#storeOf(store)
       connection = new StoreConnection(
-        store,
+        config,
         database,
         new Pipeline({
           ...this.#options(config, () => this.#endpoint(store) ?? 'its address is not known yet', database),
@@ -99,10 +118,10 @@ export class StoreConnections {
     const name = `${host}:${port} of ${store}`
     let connection = this.#open.get(name)
     if (connection === undefined || connection.closed) {
-      const config = this.#config.stores[store]!
+      const config = this.#storeOf(store)
       const options = this.#options(config, () => config.endpoints[0]!, 0)
       connection = new StoreConnection(
-        store,
+        config,
         0,
         new Pipeline(this.#clusterOf(config)!.node({ host, port }, options)),
         null,
@@ -114,7 +133,7 @@ export class StoreConnections {
 
   /** The masters of a cluster that serve slots, as one of its nodes says. Rejects with StoreLost. */
   mastersOf(store: string): Promise<readonly ClusterNode[]> {
-    const cluster = this.#clusterOf(this.#config.stores[store]!)!
+    const cluster = this.#clusterOf(this.#storeOf(store))!
     if (cluster.topology !== null) return Promise.resolve(cluster.topology.masters)
     return new Promise((resolve, reject) => {
       const answered = (): void => {
@@ -130,7 +149,7 @@ export class StoreConnections {
 
   /** They may be others now. */
   askForMasters(store: string): void {
-    this.#clusterOf(this.#config.stores[store]!)?.ask()
+    this.#clusterOf(this.#storeOf(store))?.ask()
   }
 
   #options(config: StoreConfig, endpoint: () => Endpoint | string, database: number): PipelineOptions {
@@ -153,7 +172,9 @@ export class StoreConnections {
     if (config.kind !== 'cluster') return null
     this.#mustBeOpen()
     let cluster = this.#clusters.get(config.name)
-    if (cluster === undefined) {
+    if (cluster === undefined || !isDeepStrictEqual(cluster.options.config, config)) {
+      cluster?.close()
+      for (const answered of [...this.#asking]) answered()
       cluster = new Cluster({ config, turn: this.#turn, clock: this.#clock, commands: () => COMMANDS })
       this.#clusters.set(config.name, cluster)
     }
@@ -184,14 +205,16 @@ export type EachReply = (index: number, buf: Buffer, start: number, end: number)
 /** One pipelined connection. Whole batches are one slot of it: no promise, closure or object for each key. */
 export class StoreConnection {
   readonly store: string
+  readonly config: StoreConfig
   readonly #database: number
   readonly #pipeline: Pipeline
   #ended = false
   /** Where the store was when this was last looked at; null: not known. */
   #place: Endpoint | null
 
-  constructor(store: string, database: number, pipeline: Pipeline, place: Endpoint | null) {
-    this.store = store
+  constructor(config: StoreConfig, database: number, pipeline: Pipeline, place: Endpoint | null) {
+    this.store = config.name
+    this.config = config
     this.#database = database
     this.#pipeline = pipeline
     this.#place = place
@@ -200,6 +223,10 @@ export class StoreConnection {
   /** Changes when the connection was lost and is another one now: perhaps to another process. */
   get generation(): number {
     return this.#pipeline.generation
+  }
+
+  get isUp(): boolean {
+    return this.#pipeline.state === 'up'
   }
 
   get closed(): boolean {

@@ -43,7 +43,7 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
   const config = environment.config()
   const { route, options } = task.job
   const { primary, shadow } = endsOf(config, route)
-  const connections = new StoreConnections(config, environment.endpoint, task.signal)
+  const connections = new StoreConnections(environment.config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, primary, shadow ?? primary, shadow !== null)
   const file = fileOf(options)
   const begun = task.checkpoint as { place: string | null } | null
@@ -143,7 +143,7 @@ export async function exportKeys(environment: JobEnvironment, task: Task): Promi
   const config = environment.config()
   const { route, options } = task.job
   const { primary } = endsOf(config, route)
-  const connections = new StoreConnections(config, environment.endpoint, task.signal)
+  const connections = new StoreConnections(environment.config, environment.endpoint, task.signal)
   const pairs = new Pairs(environment, task, connections, primary, primary, false)
   const file = fileOf(options)
   const begun = task.checkpoint as ExportCheckpoint | null
@@ -194,8 +194,11 @@ export async function exportKeys(environment: JobEnvironment, task: Task): Promi
   }
 
   try {
-    if (begun === null) task.total = await pairs.reached(() => countKeys(connections, config, primary.storeName))
-    if (begun === null || begun.at === 'start') await begin()
+    // Before the store is waited for: one that is paused then goes on with the file that it has made.
+    if (begun === null || begun.at === 'start') {
+      await begin()
+      task.total = await pairs.reached(() => countKeys(connections, config, primary.storeName))
+    }
     if (begun?.at !== null) {
       const from = begun === null || begun.at === 'start' ? null : begun.at
       const write = (pages: AsyncIterable<Page>) =>

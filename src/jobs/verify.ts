@@ -7,8 +7,8 @@ import type { ListedKey } from './job-store.ts'
 import { type Outcome, Pairs } from './pairs.ts'
 import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
-import { countKeys, scanned } from './scan.ts'
-import type { ScanPosition } from './scan-position.ts'
+import { countKeys, DatabasesSwapped, MAX_LISTINGS, scanned } from './scan.ts'
+import type { Page, ScanPosition } from './scan-position.ts'
 import { StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
 import { Throttle } from './throttle.ts'
@@ -28,14 +28,14 @@ interface Checkpoint {
 
 /**
  * Compares both sides of a route key by key: each key of the primary with the shadow's (payload and time of expiry first, element by element where these differ), then each key of the shadow that the primary
- * lacks. What differs counts when it differs at one place of history, again and again (`Pairs.confirmed`): live writes make no false alarm.
+ * lacks. What differs counts when it differs at one place of history, again and again (`Pairs.confirmed`): live writes make no false alarm. Begins anew where databases are swapped meanwhile: what has been listed is in others then.
  */
 export async function verify(environment: JobEnvironment, task: Task): Promise<WorkReport> {
   const config = environment.config()
   const { route } = task.job
   const { primary, shadow } = endsOf(config, route)
   if (shadow === null) throw notMirrored(route)
-  const connections = new StoreConnections(config, environment.endpoint, task.signal)
+  const connections = new StoreConnections(environment.config, environment.endpoint, task.signal)
   const throttle = new Throttle(environment, task, route)
   const watch = new RouteWatch(environment, task)
   const pairs = new Pairs(environment, task, connections, primary, shadow, true)
@@ -74,27 +74,38 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
   try {
     await pairs.reached(() => mustBeTwoServers(connections, config, primary.storeName, shadow.storeName))
     const ticket = await environment.dataPath.verifyTicket(route)
-    const begun = resumable(task.checkpoint as Checkpoint | null, ticket)
-    if (begun === null) {
-      task.startOver()
-      const sizes = await pairs.reached(() =>
-        Promise.all([primary, shadow].map((end) => countKeys(connections, config, end.storeName))),
-      )
-      task.total = sizes.reduce((sum, size) => sum + size, 0)
+    const passes = async (begun: Checkpoint | null): Promise<void> => {
+      if (begun === null) {
+        task.startOver()
+        const sizes = await pairs.reached(() =>
+          Promise.all([primary, shadow].map((end) => countKeys(connections, config, end.storeName))),
+        )
+        task.total = sizes.reduce((sum, size) => sum + size, 0)
+      }
+      const pass = async (name: Checkpoint['pass'], end: EndKeys, work: (page: KeysOfRoute) => Promise<PageResult>) => {
+        const at = begun?.pass === name ? begun.at : null
+        const list = (pages: AsyncIterable<Page>) =>
+          inOrder(
+            task,
+            routePages(pages, end, (next): Checkpoint => ({ pass: name, at: next, ticket })),
+            PAGES,
+            work,
+          )
+        await scanned(task, connections, config, end.storeName, at, list, givenUpIfSwapped)
+      }
+      if (begun === null || (begun.pass === 'forward' && begun.at !== null)) await pass('forward', primary, forward)
+      if (begun?.pass !== 'reverse' || begun.at !== null) await pass('reverse', shadow, reverse)
     }
-    const pass = async (name: Checkpoint['pass'], end: EndKeys, work: (page: KeysOfRoute) => Promise<PageResult>) => {
-      const at = begun?.pass === name ? begun.at : null
-      await scanned(task, connections, config, end.storeName, at, (pages) =>
-        inOrder(
-          task,
-          routePages(pages, end, (next): Checkpoint => ({ pass: name, at: next, ticket })),
-          PAGES,
-          work,
-        ),
-      )
+    let begun = resumable(task.checkpoint as Checkpoint | null, ticket)
+    for (let listings = 0; ; listings++) {
+      try {
+        await passes(begun)
+        break
+      } catch (error) {
+        if (!(error instanceof DatabasesSwapped) || listings === MAX_LISTINGS) throw error
+        begun = null
+      }
     }
-    if (begun === null || (begun.pass === 'forward' && begun.at !== null)) await pass('forward', primary, forward)
-    if (begun?.pass !== 'reverse' || begun.at !== null) await pass('reverse', shadow, reverse)
     const report = { ...reportOf(task, pairs), primary: primary.which }
     if (report.clean) await environment.dataPath.verified(route, ticket)
     // Since the last page was looked at the route may have got other keys.
@@ -103,6 +114,10 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
   } finally {
     connections.close()
   }
+}
+
+async function givenUpIfSwapped(swapped: DatabasesSwapped | null): Promise<void> {
+  if (swapped !== null) throw swapped
 }
 
 /** Something happened since that a verify has to look for: what was seen before says nothing. */

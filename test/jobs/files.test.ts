@@ -11,6 +11,8 @@ import { eventually } from '../support/eventually.ts'
 import { doJob, jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { fillStrings, type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
+import { startRedis } from '../support/redis.ts'
+import { startUnderstudy } from '../support/understudy.ts'
 
 let migration: Migration
 let directory = ''
@@ -246,6 +248,60 @@ test.each(['skip', 'overwrite'] as const)(
   },
   240_000,
 )
+
+test('an export that was paused before its store answered goes on when it does', async () => {
+  const source = await startRedis()
+  const understudy = await startUnderstudy({
+    stores: { old: { url: source.url } },
+    routes: [{ name: 'all', keys: ['*'], source: 'old' }],
+  })
+  try {
+    await source.kill9()
+    const file = join(directory, 'patient.jsonl')
+    const { id } = await startJob(understudy, 'export', 'all', { file })
+    await eventually(async () => expect((await jobOf(understudy, id)).throttle).toMatch(/does not answer/))
+    expect(await steer(understudy, id, 'pause')).toMatchObject({ state: 'paused' })
+    await source.restart()
+    await source.client().set('key', 'value')
+    await steer(understudy, id, 'resume')
+    expect(await over(understudy, id)).toMatchObject({ state: 'done', error: null, progress: { copied: 1, total: 1 } })
+    expect(readFileSync(file, 'latin1')).toMatch(/^{"key":"key",.*}\n$/)
+  } finally {
+    await understudy.stop()
+    await source.stop()
+  }
+}, 240_000)
+
+test('what would come in as other bytes than stand in the file is listed', async () => {
+  const { source, understudy } = migration
+  const file = join(directory, 'latin1.jsonl')
+  writeFileSync(
+    file,
+    '{"key":"caf\xe9","value":"1"}\n{"key":"plain","value":"\xfc"}\n{"key":"text","value":"2"}\n',
+    'latin1',
+  )
+  const path = join(directory, 'rounded.level')
+  const level = new ClassicLevel<string, Buffer>(path, { valueEncoding: 'buffer' })
+  await level.put('lock:whole', Buffer.from('{"value":{"id":9007199254740993}}'))
+  await level.put('lock:latin1', Buffer.from('{"value":"\xe9"}', 'latin1'))
+  await level.put('lock:fits', Buffer.from('{"value":{"id":9007199254740991,"share":0.1}}'))
+  await level.close()
+  const lines = await doJob(understudy, 'import', 'all', { file })
+  expect(lines.progress).toMatchObject({ copied: 1, failed: 2 })
+  expect((await keysOf(understudy, lines.id)).map(({ detail }) => detail)).toEqual([
+    'line 1 is not a key as this format writes it.',
+    'line 2 is not a key as this format writes it.',
+  ])
+  const locks = await doJob(understudy, 'import', 'locks', { file: path, format: 'leveldb' })
+  expect(locks.progress).toMatchObject({ copied: 1, failed: 2 })
+  expect((await keysOf(understudy, locks.id)).map(({ detail }) => detail)).toEqual([
+    'its value is no UTF-8 text.',
+    'its value has whole numbers that JSON rounds.',
+  ])
+  const redis = source.client()
+  expect(await redis.get('lock:fits')).toBe('{"id":9007199254740991,"share":0.1}')
+  expect(await redis.exists('lock:whole', 'lock:latin1', 'plain')).toBe(0)
+}, 240_000)
 
 test('a path that cannot be used is told before there is a job that has failed', async () => {
   const { understudy } = migration

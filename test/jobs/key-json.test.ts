@@ -47,6 +47,12 @@ describe('a key as a line of JSON', () => {
     )
   })
 
+  test('is none where it is longer than one that is read', () => {
+    // Each byte takes six in JSON.
+    const of = { type: 'string', value: Buffer.alloc(45 * 1024 * 1024) } as const
+    expect(lineOf({ database: 0, key: Buffer.from('k'), of, expiresAtMs: null })).toBeNull()
+  })
+
   test('has the fields of a hash as an object, or as pairs where one is no text', () => {
     const hash = (field: Buffer): KeyRecord => ({
       database: 0,

@@ -16,7 +16,11 @@ beforeEach(async () => {
   aborter = new AbortController()
   watch = new KeyWatch(
     new EndKeys(config, config.routes[0]!.name, 'source'),
-    () => new StoreConnections(config, () => ({ kind: 'tcp', host: server.host, port: server.port })),
+    () =>
+      new StoreConnections(
+        () => config,
+        () => ({ kind: 'tcp', host: server.host, port: server.port }),
+      ),
     aborter.signal,
   )
 })
@@ -61,7 +65,11 @@ test('so it is on the node of a cluster that has the key', async () => {
   const cluster = await startCluster({ masters: 2 })
   try {
     const { config } = configFromUrls({ env: {}, source: cluster.url, phase: 'passthrough' })
-    const open = () => new StoreConnections(config, () => null)
+    const open = () =>
+      new StoreConnections(
+        () => config,
+        () => null,
+      )
     const there = new KeyWatch(new EndKeys(config, config.routes[0]!.name, 'source'), open, aborter.signal)
     const client = cluster.client()
     for (const key of ['a', 'b', 'c', 'd']) {

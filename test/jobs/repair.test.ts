@@ -75,6 +75,28 @@ test('a key counts as deleted when it is gone, and as repaired when it is equal 
   expect(await there.exists('stranger')).toBe(0)
 }, 120_000)
 
+test('of keys that a verify lists and nobody has any more it says that they may be elsewhere', async () => {
+  const migration = await startMigration([mirroredRoute()], (server) =>
+    server.client().mset('a', '1', 'b', '1', 'c', '1'),
+  )
+  running.push(migration)
+  const { target, understudy } = migration
+  await doJob(understudy, 'backfill', 'all')
+  await target.client().mset('a', 'another', 'b', 'another', 'stranger', 'x')
+  await doJob(understudy, 'verify', 'all')
+  // What only the shadow had was not to stay.
+  await target.client().del('stranger')
+  const before = await doJob(understudy, 'repair', 'all', { dryRun: true })
+  expect(before.report!.notes).toEqual([])
+  await understudy.client().rename('a', 'renamed')
+  const { report, progress } = await doJob(understudy, 'repair', 'all')
+  expect(progress).toMatchObject({ compared: 3, repaired: 1 })
+  expect(report!.notes).toEqual([expect.stringMatching(/neither side.*may differ there still, which a verify finds/)])
+  await doJob(understudy, 'verify', 'all')
+  expect(await doJob(understudy, 'repair', 'all')).toMatchObject({ progress: { repaired: 1 }, report: { notes: [] } })
+  expect(await target.client().get('renamed')).toBe('1')
+}, 120_000)
+
 test('what the comparer has found is mended without a verify, and leaves the list', async () => {
   const migration = await startMigration([mirroredRoute({ phase: 'shadow', compare: { sample: '100%' } })])
   running.push(migration)

@@ -1,10 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { Config, StoreConfig } from '../../src/config/config.ts'
 import { configFromUrls } from '../../src/config/load.ts'
 import { scan } from '../../src/jobs/scan.ts'
 import type { Page, ScanPosition } from '../../src/jobs/scan-position.ts'
 import { StoreConnections } from '../../src/jobs/store-connection.ts'
 import type { Task } from '../../src/jobs/task.ts'
 import { type RedisCluster, startCluster } from '../support/cluster.ts'
+import { eventually } from '../support/eventually.ts'
 import type { RedisServer } from '../support/redis.ts'
 
 const KEYS = 3_000
@@ -28,9 +30,17 @@ afterEach(async () => {
 const { config } = configFromUrls({ env: {}, source: 'redis+cluster://127.0.0.1:1', phase: 'passthrough' })
 const [store] = Object.keys(config.stores) as [string]
 
-function connect(): StoreConnections {
+function configOf(login: Partial<StoreConfig> = {}): Config {
   const endpoints = cluster.servers.map(({ host, port }) => ({ kind: 'tcp', host, port }) as const)
-  return new StoreConnections({ ...config, stores: { [store]: { ...config.stores[store]!, endpoints } } }, () => null)
+  return { ...config, stores: { [store]: { ...config.stores[store]!, endpoints, ...login } } }
+}
+
+function connect(): StoreConnections {
+  const ofCluster = configOf()
+  return new StoreConnections(
+    () => ofCluster,
+    () => null,
+  )
 }
 
 /** A listing of the cluster, page by page. */
@@ -148,3 +158,27 @@ test('another process goes on where it stood, and begins a node anew that was st
   expect(there.size).toBeGreaterThan(0)
   expect([...there].filter((key) => !other.seen.has(key))).toEqual([])
 }, 180_000)
+
+test('nodes are logged in to with the password that is configured by then', async () => {
+  const nodes = cluster.servers.map((server) => server.client())
+  const onAll = (...command: [string, ...string[]]) => Promise.all(nodes.map((node) => node.call(...command)))
+  const passwordIs = (password: string) => onAll('ACL', 'SETUSER', 'job', 'reset', 'on', `>${password}`, '~*', '+@all')
+  let now = configOf({ username: 'job', password: 'one' })
+  connections.close()
+  connections = new StoreConnections(
+    () => now,
+    () => null,
+  )
+  const isThere = () => connections.to(store, 0).ask(['EXISTS', 'key:1'])
+  await passwordIs('one')
+  expect(await isThere()).toBe(1)
+  const listing = new Listing()
+  await listing.next()
+  await passwordIs('two')
+  await onAll('CLIENT', 'KILL', 'USER', 'job')
+  now = configOf({ username: 'job', password: 'two' })
+  while (await listing.next());
+  expect(listing.seen.size).toBe(KEYS)
+  await eventually(async () => expect(await isThere()).toBe(1))
+  await onAll('ACL', 'DELUSER', 'job')
+})

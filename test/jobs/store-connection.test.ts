@@ -1,12 +1,14 @@
 import { afterEach, expect, test } from 'vitest'
+import { configFromUrls } from '../../src/config/load.ts'
 import { DatabaseRefused, StoreConnections, StoreLost } from '../../src/jobs/store-connection.ts'
 import { ErrorReply } from '../../src/resp/reply.ts'
 import { configOf } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { type FakeAnswer, FakeStore } from '../support/fake-store.ts'
+import { startRedis } from '../support/redis.ts'
 
 const running: { close(): void }[] = []
-const fakes: FakeStore[] = []
+const fakes: { stop(): Promise<void> }[] = []
 afterEach(async () => {
   for (const one of running.splice(0)) one.close()
   for (const one of fakes.splice(0)) await one.stop()
@@ -18,7 +20,11 @@ async function to(
 ): Promise<{ fake: FakeStore; connections: StoreConnections }> {
   const fake = await FakeStore.start(answer)
   const config = configOf({ stores: { old: { port: fake.port } } })
-  const connections = new StoreConnections(config, () => config.stores['old']!.endpoints[0]!, signal)
+  const connections = new StoreConnections(
+    () => config,
+    () => config.stores['old']!.endpoints[0]!,
+    signal,
+  )
   fakes.push(fake)
   running.push(connections)
   return { fake, connections }
@@ -65,6 +71,39 @@ test('a database that the store does not have is refused for good, one that it c
   expect((refused as Error).message).toBe("store 'old' refuses database 3 (ERR DB index is out of range)")
   says = '+OK\r\n'
   await eventually(async () => expect(await connections.to('old', 3).ask(['PING'])).toMatchObject({ text: 'PONG' }))
+})
+
+test('a password that has changed meanwhile is the one that the next connection logs in with; a store elsewhere is not gone to', async () => {
+  const server = await startRedis()
+  fakes.push(server)
+  const admin = server.client()
+  const configWith = (password: string, port = server.port) =>
+    configFromUrls({ env: {}, source: `redis://job:${password}@${server.host}:${port}`, phase: 'passthrough' }).config
+  await admin.call('ACL', 'SETUSER', 'job', 'on', '>one', '~*', '+@all')
+  let config = configWith('one')
+  const [store] = Object.keys(config.stores) as [string]
+  const connections = new StoreConnections(
+    () => config,
+    () => ({ kind: 'tcp', host: server.host, port: server.port }),
+  )
+  running.push(connections)
+  const answers = () => eventually(async () => expect(await connections.to(store, 0).ask(['DBSIZE'])).toBe(0))
+  await answers()
+  await admin.call('ACL', 'SETUSER', 'job', 'resetpass', '>two')
+  await admin.call('CLIENT', 'KILL', 'USER', 'job')
+  await eventually(async () => {
+    const lost = await connections
+      .to(store, 0)
+      .ask(['DBSIZE'])
+      .catch((error: unknown) => error)
+    expect((lost as StoreLost).shown).toMatch(/WRONGPASS/)
+  })
+  config = configWith('two')
+  await answers()
+  // Of another place nothing is taken.
+  config = configWith('three', 1)
+  await admin.call('CLIENT', 'KILL', 'USER', 'job')
+  await answers()
 })
 
 test.each(['closed', 'aborted'])(

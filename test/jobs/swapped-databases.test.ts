@@ -10,7 +10,7 @@ import { StoreConnections } from '../../src/jobs/store-connection.ts'
 import type { Task } from '../../src/jobs/task.ts'
 import type { KeyRecord } from '../../src/jobs/values.ts'
 import { eventually } from '../support/eventually.ts'
-import { jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
+import { doJob, jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
 import { type Migration, mirrorSettled, startMigration } from '../support/migration.ts'
 import type { RedisServer } from '../support/redis.ts'
 import { endedAfterEach } from '../support/running.ts'
@@ -74,6 +74,33 @@ test('a verify finds what a swap takes from a database that it has still to list
   expect(Object.values(report!.classes).reduce((sum, keys) => sum + keys, 0)).toBe(KEYS)
 })
 
+test.each(['forward', 'reverse'] as const)(
+  'a verify lists keys where they are, not where they were before a swap (in its %s pass)',
+  async (pass) => {
+    const migration = await startMigration(undefined, fill)
+    running.push(migration)
+    const { target, understudy } = migration
+    await fill(target)
+    await target.client().set('0:7', 'another')
+    const { id } = await startJob(understudy, 'verify', 'all', { rate: KEYS })
+    await eventually(
+      async () => {
+        const { done, different } = (await jobOf(understudy, id)).progress
+        expect(different).toBe(1)
+        if (pass === 'reverse') expect(done).toBeGreaterThan(2 * KEYS)
+      },
+      { intervalMs: 10 },
+    )
+    await understudy.client().swapdb(0, 5)
+    const { report, progress } = await over(understudy, id)
+    expect(report!.summary).toBe(`${2 * KEYS} keys compared, 1 differs.`)
+    expect(progress).toMatchObject({ done: 4 * KEYS, total: 4 * KEYS })
+    expect(await keysOf(understudy, id)).toMatchObject([{ database: 5, key: '0:7', class: 'value' }])
+    expect((await doJob(understudy, 'repair', 'all')).progress.repaired).toBe(1)
+    expect(await target.client({ db: 5 }).get('0:7')).toBe('v')
+  },
+)
+
 /** What a file says of keys, in order: database and key. */
 async function readBack(path: string, format: 'jsonl' | 'leveldb'): Promise<string[]> {
   const keys: string[] = []
@@ -118,7 +145,10 @@ test('what has been listed is listed no more, and an older version, which knows 
   const server = await redis()
   const { config } = configFromUrls({ env: {}, source: server.url, phase: 'passthrough' })
   const [store] = Object.keys(config.stores)
-  const connections = new StoreConnections(config, () => ({ kind: 'tcp', host: server.host, port: server.port }))
+  const connections = new StoreConnections(
+    () => config,
+    () => ({ kind: 'tcp', host: server.host, port: server.port }),
+  )
   running.push({ stop: () => connections.close() })
   for (const db of [0, 5]) await server.client({ db }).set('k', 'v')
   const task = { job: { options: {} }, total: 2, done: 0 } as unknown as Task
@@ -138,7 +168,10 @@ test('a store whose databases are swapped all the time cannot be listed', async 
   const server = await redis()
   const { config } = configFromUrls({ env: {}, source: server.url, phase: 'passthrough' })
   const [store] = Object.keys(config.stores)
-  const connections = new StoreConnections(config, () => ({ kind: 'tcp', host: server.host, port: server.port }))
+  const connections = new StoreConnections(
+    () => config,
+    () => ({ kind: 'tcp', host: server.host, port: server.port }),
+  )
   running.push({ stop: () => connections.close() })
   await server.client().set('k', 'v')
   const task = { job: { options: {} }, total: 1, done: 0, remark() {} } as unknown as Task

@@ -24,7 +24,10 @@ afterAll(() => server.stop())
 
 function connectionTo(port: number): StoreConnection {
   const config = configOf({ stores: { old: { port } } })
-  const connections = new StoreConnections(config, () => config.stores['old']!.endpoints[0]!)
+  const connections = new StoreConnections(
+    () => config,
+    () => config.stores['old']!.endpoints[0]!,
+  )
   opened.push(connections)
   return connections.to('old', 0)
 }
