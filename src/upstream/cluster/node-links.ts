@@ -46,8 +46,6 @@ export class NodeLinks {
   #speaker: Speaker | null = null
   /** That one is a master as of this topology. */
   #speakerIn: Topology | null = null
-  /** Connections of the beginning that have not come up yet. */
-  readonly #first = new Set<Pipeline>()
   #begun = false
   /** Ids of the masters, as they were last told. */
   #masters = ''
@@ -90,7 +88,6 @@ export class NodeLinks {
 
   #open(node: NodeAddress): Pipeline {
     const { pipeline } = this.to(node)
-    if (!this.#begun) this.#first.add(pipeline)
     pipeline.connect()
     return pipeline
   }
@@ -206,7 +203,6 @@ export class NodeLinks {
   close(unsent: 'delivered' | 'discarded'): void {
     this.#closed = true
     this.#begun = false
-    this.#first.clear()
     this.#relaying = null
     this.#unsaid = []
     this.#login = null
@@ -222,10 +218,9 @@ export class NodeLinks {
       standings.reached(node)
       if (pipeline === this.#relaying) this.#unsaid = []
       this.#owner.up()
-      if (this.#begun && !this.#first.delete(pipeline)) this.#owner.renewed()
+      if (this.#begun) this.#owner.renewed()
       return
     }
-    this.#first.delete(pipeline)
     if (pipeline.state === 'down') {
       standings.unreached(node)
       this.#owner.parted()
