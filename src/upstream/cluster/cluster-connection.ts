@@ -105,10 +105,10 @@ export class ClusterConnection implements PipelineConnection {
     this.#links.close(unsent)
   }
 
-  tick(nowMs: number): void {
+  tick(nowMs: number, answersWithinMs = 0): void {
     // Each node's connection finds out by itself when it hangs.
     this.lastReadMs = nowMs
-    this.#links.tick(nowMs)
+    this.#links.tick(nowMs, answersWithinMs)
     this.#places.tick()
   }
 

@@ -182,10 +182,12 @@ export class NodeLinks {
     for (const { pipeline } of this.#links.values()) pipeline.resumeReading()
   }
 
-  tick(nowMs: number): void {
+  /** `answersWithinMs`: as `Pipeline.answersWithinMs`, of dedicated ones. */
+  tick(nowMs: number, answersWithinMs = 0): void {
     const { topology } = this.#cluster
     for (const [address, link] of this.#links) {
       const { pipeline } = link
+      pipeline.answersWithinMs = answersWithinMs
       pipeline.tick(nowMs)
       if (!this.#options.dedicated && link.lags()) this.#cluster.standings.lags(link.node, nowMs)
       if (topology === null) continue
