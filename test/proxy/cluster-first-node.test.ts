@@ -69,6 +69,22 @@ test.each<[string, 'down' | 'hung', Partial<DataPathOptions>]>([
   expect(await worker.multi().incr(key).exec()).toEqual([[null, 2]])
 })
 
+test.each([
+  ['down', 'shared'],
+  ['down', 'dedicated'],
+  ['hung', 'shared'],
+  ['hung', 'dedicated'],
+] as const)(
+  'INFO is told without the first master while that is %s and nobody has asked before: %s connections',
+  async (how, connections) => {
+    await start({ listen: { connections } })
+    const first = await path.raw()
+    expect(await first.ask('SET', key, '1')).toBe('+OK\r\n')
+    await leaves(how)
+    expect(await path.client().info('server')).toContain('redis_version:')
+  },
+)
+
 test('a client with a connection of its own to a node that hangs is told so, and ended', async () => {
   await start({ listen: { connections: 'dedicated' } })
   const first = cluster.servers[0]!
