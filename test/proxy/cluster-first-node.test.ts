@@ -48,6 +48,7 @@ test.each<[string, 'down' | 'hung', Partial<DataPathOptions>]>([
   ['of clients that log in at the store', 'down', { clients: { auth: 'passthrough' } }],
   ['of clients that log in at the store', 'hung', { clients: { auth: 'passthrough' } }],
   ['of each client alone', 'down', { listen: { connections: 'dedicated' } }],
+  ['of each client alone', 'hung', { listen: { connections: 'dedicated' } }],
 ])('connections %s work while the first master is %s', async (_whose, how, options) => {
   await start(options)
   const login = options.clients?.auth === 'passthrough' ? LOGIN : {}
@@ -96,4 +97,13 @@ test('a client with a connection of its own to a node that hangs is told so, and
   await leaves('hung')
   expect(await client.ask('GET', its)).toContain('no reply for 3000 ms')
   await client.closed
+})
+
+test('what a client says of its own connection waits for no node that it has not reached', async () => {
+  await start({ listen: { connections: 'dedicated' }, store: { timeoutMs: 120_000, connectTimeoutMs: 120_000 } })
+  const client = await path.raw()
+  expect(await client.ask('SET', key, '1')).toBe('+OK\r\n')
+  await leaves('hung')
+  expect(await client.ask('HELLO', 3)).toMatch(/^%/)
+  expect(await client.ask('GET', `{${key}}none`)).toBe('_\r\n')
 })

@@ -1,4 +1,5 @@
 import { isInStoresWords } from '../connect-error.ts'
+import type { Identity } from '../handshake.ts'
 import type { Pipeline } from '../pipeline.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
@@ -36,6 +37,8 @@ export class NodeLinks {
   readonly #cluster: Cluster
   readonly #options: PipelineOptions
   readonly #owner: NodeLinksOwner
+  /** As whom a node is greeted. */
+  #identity: Identity
   /** By address. */
   readonly #links = new Map<string, NodeLink>()
   #relaying: Pipeline | null = null
@@ -55,11 +58,26 @@ export class NodeLinks {
     this.#cluster = cluster
     this.#options = options
     this.#owner = owner
+    this.#identity = options.identity
   }
 
   /** What its connections lose is nobody's loss any more. */
   get closed(): boolean {
     return this.#closed
+  }
+
+  get identity(): Identity {
+    return this.#identity
+  }
+
+  /** Of a dedicated connection: holds for the nodes that it reaches from now on. */
+  become(changed: Partial<Identity>): void {
+    this.#identity = { ...this.#identity, ...changed }
+  }
+
+  /** The nodes that there is a connection to, or is being opened. */
+  get reached(): NodeAddress[] {
+    return [...this.#links.values()].flatMap(({ node, pipeline }) => (pipeline.state === 'closed' ? [] : [node]))
   }
 
   get writableLength(): number {
@@ -98,7 +116,7 @@ export class NodeLinks {
     const known = this.#links.get(address)
     if (known !== undefined && known.pipeline.state !== 'closed') return known
     const link = new NodeLink(node, {
-      ...this.#cluster.node(node, this.#options),
+      ...this.#cluster.node(node, { ...this.#options, identity: this.#identity }),
       onState: (changed, error) => this.#stateOf(node, changed, error),
     })
     this.#links.set(address, link)
@@ -232,7 +250,7 @@ export class NodeLinks {
       return
     }
     if (pipeline.state !== 'closed' || this.#links.get(addressOf(node))?.pipeline !== pipeline) return
-    if (this.#options.identity.user !== null && isInStoresWords(error)) this.#owner.refused(error)
+    if (this.#identity.user !== null && isInStoresWords(error)) this.#owner.refused(error)
     else if (this.#options.dedicated) this.#lost(node, pipeline, error)
   }
 
