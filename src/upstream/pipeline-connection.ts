@@ -31,7 +31,8 @@ export interface PipelineConnection {
   greeted(buf: Buffer, start: number, end: number): void
   proven(): boolean
   drop(unsent: 'delivered' | 'discarded'): void
-  tick?(nowMs: number): void
+  /** `answersWithinMs`: as the pipeline's. */
+  tick?(nowMs: number, answersWithinMs: number): void
   /** All there was has been written to `socket`. Who answers something without asking anybody does it now, and never within `write`: who is told of a reply pushes what comes next. */
   endWrite?(): void
   /** What cancels the oldest command. `clientId`: what `ready` was told. */

@@ -298,7 +298,7 @@ export class Pipeline {
   /** Now and then: answers what has waited longer than the store's timeout, and gives a connection up that says nothing at all. */
   tick(nowMs: number): void {
     const { ring } = this
-    this.#connection.tick?.(nowMs)
+    this.#connection.tick?.(nowMs, this.answersWithinMs)
     if (ring.length === 0) ring.shrink()
     const { clock, dedicated, store } = this.options
     const mayTimeOut = !dedicated && store.timeoutMs > 0 && nowMs - clock.awakeSinceMs >= store.timeoutMs

@@ -153,6 +153,39 @@ test('what a node that hangs has answered one user to INFO last is no answer to 
   }
 })
 
+test.each([
+  ['store', 'none'],
+  ['store', 'all'],
+  ['passthrough', 'none'],
+  ['passthrough', 'all'],
+] as const)(
+  'a client with a connection of its own has the rights of its user at every node: auth %s, logged in when it had reached %s of them',
+  async (auth, reached) => {
+    path = await start({ clients: { auth }, listen: { connections: 'dedicated' } })
+    const client = await path.raw()
+    expect(await client.ask('AUTH', 'sesame')).toBe('+OK\r\n')
+    if (reached === 'all') for (const key of KEYS) expect(await client.ask('SET', key, '1')).toBe('+OK\r\n')
+    expect(await client.ask('AUTH', 'reader', 'open')).toBe('+OK\r\n')
+    for (const key of KEYS) expect(await client.ask('SET', key, '2')).toMatch(/^-NOPERM/)
+    expect(await client.ask('AUTH', 'sesame')).toBe('+OK\r\n')
+    for (const key of KEYS) expect(await client.ask('SET', key, '3')).toBe('+OK\r\n')
+  },
+)
+
+test('what a node that hangs has answered in one protocol to INFO last is no answer in the other', async () => {
+  path = await start({ listen: { connections: 'dedicated' } })
+  const [modern, old] = [await path.raw(), await path.raw()]
+  await modern.ask('HELLO', 3)
+  expect(await modern.ask('INFO', 'server')).toMatch(/^=\d+\r\ntxt:# Server\r\n/)
+  const hung = (await cluster.masters())[0]!
+  hung.pause()
+  try {
+    expect(await old.ask('INFO', 'server')).toMatch(/^\$\d+\r\n# Server\r\n/)
+  } finally {
+    hung.resume()
+  }
+})
+
 test('clients that log in at the store have the rights of their users at every node', async () => {
   path = await start({ clients: { auth: 'passthrough' } })
   await works(path.client({ password: 'sesame' }))

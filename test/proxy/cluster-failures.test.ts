@@ -255,6 +255,18 @@ describe('a cluster as the primary', () => {
     expect(await there.ping()).toBe('PONG')
   })
 
+  test('a client of RESP3 with a connection of its own is answered in its shapes by a node that is new to it', async () => {
+    path = await startDataPath({ stores: { cluster: ofCluster() }, listen: { connections: 'dedicated' } })
+    const [master] = masters as [RedisServer]
+    const [key] = keysOf.get(master) as [string]
+    const client = await path.raw()
+    await client.ask('HELLO', 3)
+    await client.ask('HSET', key, 'f', 'v')
+    expect(await client.ask('HGETALL', key)).toBe('%1\r\n$1\r\nf\r\n$1\r\nv\r\n')
+    await cluster.failover(master)
+    expect(await client.ask('HGETALL', key)).toBe('%1\r\n$1\r\nf\r\n$1\r\nv\r\n')
+  })
+
   test('a failover that was asked for loses and doubles nothing, and no client sees an error', async () => {
     const [master] = masters as [RedisServer]
     const keys = masters.flatMap((one) => keysOf.get(one)!.slice(0, 2))

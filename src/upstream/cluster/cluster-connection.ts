@@ -10,6 +10,7 @@ import { encodeCommand, FRAME } from '../../resp/encode.ts'
 import type { Outlet, PipelineConnection, PipelineConnectionOwner, Unblocking } from '../pipeline-connection.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
+import { clusterIdentity } from './cluster-identity.ts'
 import { clusterInfo } from './cluster-info.ts'
 import { clusterScan } from './cluster-scan.ts'
 import { ClusterSender } from './cluster-sender.ts'
@@ -105,10 +106,10 @@ export class ClusterConnection implements PipelineConnection {
     this.#links.close(unsent)
   }
 
-  tick(nowMs: number): void {
+  tick(nowMs: number, answersWithinMs = 0): void {
     // Each node's connection finds out by itself when it hangs.
     this.lastReadMs = nowMs
-    this.#links.tick(nowMs)
+    this.#links.tick(nowMs, answersWithinMs)
     this.#places.tick()
   }
 
@@ -244,6 +245,8 @@ export class ClusterConnection implements PipelineConnection {
     }
     // On a connection that is a subscriber's alone: one node says it all, and whoever asks finds the answers by their order.
     if (spec?.handling === 'subscribe' || (spec?.name === 'PING' && this.#links.relays)) return this.#relay(view)
+    if (this.options.dedicated && (spec?.name === 'AUTH' || spec?.name === 'HELLO'))
+      return clusterIdentity(this.#links, this.#sender, this.#places, spec.name, view)
     switch (way) {
       case 'any':
         return this.#sender.sendAny(frameOf(view), 1, this.#places.add())
@@ -262,7 +265,7 @@ export class ClusterConnection implements PipelineConnection {
       case 'common':
         return this.#toAll(frameOf(view), commonOf)
       case 'info':
-        return clusterInfo(this.cluster, this.#sender, this.#places, frameOf(view), this.options.identity)
+        return clusterInfo(this.cluster, this.#sender, this.#places, frameOf(view), this.#links.identity)
       case 'scan':
         return clusterScan(this.cluster, this.#sender, this.#places, view)
       case 'node':

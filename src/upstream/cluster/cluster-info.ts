@@ -1,15 +1,16 @@
 import { MINUS } from '../../resp/bytes.ts'
+import { errorFrame } from '../../resp/encode.ts'
 import { isOwnWord } from '../../resp/own-words.ts'
 import type { Identity } from '../handshake.ts'
 import type { Loss } from '../in-flight.ts'
 import type { Cluster } from './cluster.ts'
 import type { ClusterSender } from './cluster-sender.ts'
-import { infoOf, orError } from './merge.ts'
+import { infoOf, infoOfSome, orError } from './merge.ts'
 import type { Debtor, Place, ReplyPlaces } from './reply-places.ts'
 
 /**
  * INFO of a whole cluster: that of every master, as one. Clients ask for it before they do anything else, so one node that is silent or down must not keep them out: what it said
- * last to the same user stands in for it. Not where Understudy asks for itself: it decides by the answer, and a node that is silent may have come back as another one, behind all that waits for it. Nor for how many keys there are.
+ * last to the same user stands in for it, or else it is left out as long as another one tells. Not where Understudy asks for itself: it decides by the answer, and a node that is silent may have come back as another one, behind all that waits for it. Nor for how many keys there are.
  */
 export function clusterInfo(
   cluster: Cluster,
@@ -23,11 +24,13 @@ export function clusterInfo(
   const asked = text.toLowerCase()
   const [, , word] = text.split('\r\n', 3)
   const isNew = isOwnWord(word!) || asked.includes('keyspace')
-  const place = places.addWhole(masters.length, orError(infoOf))
+  const place = places.addWhole(masters.length, isNew ? orError(infoOf) : infoOfSome)
+  const whole: Whole = { isTold: false, late: [] }
   for (const [i, node] of masters.entries()) {
     const part = new InfoPart(
       place,
       i,
+      whole,
       cluster.infos,
       isNew ? null : `${node.id} ${protocol} ${asked}${user === null ? '' : ` ${user.key}`}`,
     )
@@ -35,22 +38,31 @@ export function clusterInfo(
   }
 }
 
+interface Whole {
+  /** A node has said something. */
+  isTold: boolean
+  /** What may be left out as soon as one has. */
+  readonly late: InfoPart[]
+}
+
 /** One node's. */
 class InfoPart implements Place {
   readonly #place: Place
   readonly #part: number
+  readonly #whole: Whole
   readonly #last: Map<string, Buffer>
   /** Of the last answer; null: only a new one will do. */
   readonly #name: string | null
   readonly #timer: NodeJS.Timeout
   #isAnswered = false
 
-  constructor(place: Place, part: number, last: Map<string, Buffer>, name: string | null) {
+  constructor(place: Place, part: number, whole: Whole, last: Map<string, Buffer>, name: string | null) {
     this.#place = place
     this.#part = part
+    this.#whole = whole
     this.#last = last
     this.#name = name
-    this.#timer = setTimeout(() => this.#standIn(), PATIENCE_MS).unref()
+    this.#timer = setTimeout(() => this.#isLate(), PATIENCE_MS).unref()
   }
 
   owedBy(_part: number, debtor: Debtor): void {
@@ -64,13 +76,23 @@ class InfoPart implements Place {
       this.#last.set(this.#name, frame)
     }
     this.#answer(frame)
+    if (frame[0] === MINUS || this.#whole.isTold) return
+    this.#whole.isTold = true
+    for (const part of this.#whole.late) part.#answer(LATE)
   }
 
   lost(loss: Loss): void {
     if (this.#isAnswered || this.#standIn()) return
+    if (this.#name !== null) return this.#answer(errorFrame(loss.text))
     this.#isAnswered = true
     clearTimeout(this.#timer)
     this.#place.lost(loss)
+  }
+
+  #isLate(): void {
+    if (this.#standIn() || this.#name === null) return
+    if (this.#whole.isTold) this.#answer(LATE)
+    else this.#whole.late.push(this)
   }
 
   #standIn(): boolean {
@@ -87,5 +109,6 @@ class InfoPart implements Place {
   }
 }
 
+const LATE = errorFrame('ERR Understudy: a node of the cluster has not answered in time')
 const PATIENCE_MS = 100
 const MOST_KEPT = 1_000

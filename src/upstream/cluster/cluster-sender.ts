@@ -199,7 +199,7 @@ export class ClusterSender {
   }
 
   #answerNil(place: Place, part: number): void {
-    const frame = this.#options.identity.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY
+    const frame = this.#links.identity.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY
     place.settle(part, frame, 0, frame.length)
   }
 

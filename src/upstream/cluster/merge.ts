@@ -102,6 +102,12 @@ export function infoOf(frames: readonly Buffer[]): Buffer {
   return Buffer.from(`${whole}\r\n`, 'latin1')
 }
 
+/** The same of those that have told theirs, if there are any. */
+export function infoOfSome(frames: readonly Buffer[]): Buffer {
+  const told = frames.filter((frame) => frame[0] !== MINUS)
+  return told.length === 0 ? frames[0]! : infoOf(told)
+}
+
 /** What a verbatim string begins with: its format. */
 const TEXT = 'txt:'
 

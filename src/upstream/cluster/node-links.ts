@@ -1,4 +1,5 @@
 import { isInStoresWords } from '../connect-error.ts'
+import type { Identity } from '../handshake.ts'
 import type { Pipeline } from '../pipeline.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
@@ -36,6 +37,8 @@ export class NodeLinks {
   readonly #cluster: Cluster
   readonly #options: PipelineOptions
   readonly #owner: NodeLinksOwner
+  /** As whom a node is greeted. */
+  #identity: Identity
   /** By address. */
   readonly #links = new Map<string, NodeLink>()
   #relaying: Pipeline | null = null
@@ -46,8 +49,6 @@ export class NodeLinks {
   #speaker: Speaker | null = null
   /** That one is a master as of this topology. */
   #speakerIn: Topology | null = null
-  /** Connections of the beginning that have not come up yet. */
-  readonly #first = new Set<Pipeline>()
   #begun = false
   /** Ids of the masters, as they were last told. */
   #masters = ''
@@ -57,11 +58,26 @@ export class NodeLinks {
     this.#cluster = cluster
     this.#options = options
     this.#owner = owner
+    this.#identity = options.identity
   }
 
   /** What its connections lose is nobody's loss any more. */
   get closed(): boolean {
     return this.#closed
+  }
+
+  get identity(): Identity {
+    return this.#identity
+  }
+
+  /** Of a dedicated connection: holds for the nodes that it reaches from now on. */
+  become(changed: Partial<Identity>): void {
+    this.#identity = { ...this.#identity, ...changed }
+  }
+
+  /** The nodes that there is a connection to, or is being opened. */
+  get reached(): NodeAddress[] {
+    return [...this.#links.values()].flatMap(({ node, pipeline }) => (pipeline.state === 'closed' ? [] : [node]))
   }
 
   get writableLength(): number {
@@ -90,7 +106,6 @@ export class NodeLinks {
 
   #open(node: NodeAddress): Pipeline {
     const { pipeline } = this.to(node)
-    if (!this.#begun) this.#first.add(pipeline)
     pipeline.connect()
     return pipeline
   }
@@ -101,7 +116,7 @@ export class NodeLinks {
     const known = this.#links.get(address)
     if (known !== undefined && known.pipeline.state !== 'closed') return known
     const link = new NodeLink(node, {
-      ...this.#cluster.node(node, this.#options),
+      ...this.#cluster.node(node, { ...this.#options, identity: this.#identity }),
       onState: (changed, error) => this.#stateOf(node, changed, error),
     })
     this.#links.set(address, link)
@@ -185,10 +200,12 @@ export class NodeLinks {
     for (const { pipeline } of this.#links.values()) pipeline.resumeReading()
   }
 
-  tick(nowMs: number): void {
+  /** `answersWithinMs`: as `Pipeline.answersWithinMs`, of dedicated ones. */
+  tick(nowMs: number, answersWithinMs = 0): void {
     const { topology } = this.#cluster
     for (const [address, link] of this.#links) {
       const { pipeline } = link
+      pipeline.answersWithinMs = answersWithinMs
       pipeline.tick(nowMs)
       if (!this.#options.dedicated && link.lags()) this.#cluster.standings.lags(link.node, nowMs)
       if (topology === null) continue
@@ -206,7 +223,6 @@ export class NodeLinks {
   close(unsent: 'delivered' | 'discarded'): void {
     this.#closed = true
     this.#begun = false
-    this.#first.clear()
     this.#relaying = null
     this.#unsaid = []
     this.#login = null
@@ -222,10 +238,9 @@ export class NodeLinks {
       standings.reached(node)
       if (pipeline === this.#relaying) this.#unsaid = []
       this.#owner.up()
-      if (this.#begun && !this.#first.delete(pipeline)) this.#owner.renewed()
+      if (this.#begun) this.#owner.renewed()
       return
     }
-    this.#first.delete(pipeline)
     if (pipeline.state === 'down') {
       standings.unreached(node)
       this.#owner.parted()
@@ -235,7 +250,7 @@ export class NodeLinks {
       return
     }
     if (pipeline.state !== 'closed' || this.#links.get(addressOf(node))?.pipeline !== pipeline) return
-    if (this.#options.identity.user !== null && isInStoresWords(error)) this.#owner.refused(error)
+    if (this.#identity.user !== null && isInStoresWords(error)) this.#owner.refused(error)
     else if (this.#options.dedicated) this.#lost(node, pipeline, error)
   }
 
