@@ -21,6 +21,9 @@ type Environment = Readonly<Record<string, string | undefined>>
 /** Anchors may repeat a part; beyond this many values a file is an attack or a mistake. */
 const MAX_VALUES = 100_000
 
+/** What may stand alone as a key that somebody has yet to give a value. */
+const NAME = /^[\w-]+$/
+
 /**
  * A YAML file as plain values, that knows where each of them stands. Variables are expanded in every text (also in the keys of a map)
  * after YAML is parsed, so that no value of the environment can change the structure.
@@ -51,7 +54,12 @@ export class ConfigDocument {
   constructor(text: string, env: Environment) {
     this.#text = text
     this.#env = env
-    const document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, stringKeys: true })
+    const document = parseDocument(text, {
+      lineCounter: this.#lines,
+      prettyErrors: false,
+      stringKeys: true,
+      resolveKnownTags: false,
+    })
     this.#document = document
     for (const error of [...untilLost(document.errors), ...document.warnings]) {
       this.#addAt(this.#problems, error.pos[0], '', describeYamlError(error.code, error.message))
@@ -121,6 +129,10 @@ export class ConfigDocument {
     within: ReadonlySet<Node>,
   ): void {
     const written = isScalar(pair.key) ? String(pair.key.value) : ''
+    if (pair.value === null && isScalar(pair.key) && pair.key.type === 'PLAIN' && !NAME.test(written)) {
+      this.#refuseUnparted(pair.key, written, path)
+      return
+    }
     const key = this.#expand(pair.key, written, [...path, written])
     const where = JSON.stringify([...path, key])
     const offset = pair.key.range?.[0] ?? 0
@@ -137,6 +149,14 @@ export class ConfigDocument {
     // An empty value has its place behind the colon, often on the next line: its key is the better place to point to.
     if (pair.value === null || (isScalar(pair.value) && pair.value.source === '')) this.#values.set(where, offset)
     map[key] = this.#read(pair.value, [...path, key], within)
+  }
+
+  /** `{ password:hunter2 }`, say: the value has become a part of the key, and keys are shown in messages. */
+  #refuseUnparted(key: Node, written: string, path: ConfigPath): void {
+    const message = 'this entry has no value; write it like { key: value }, with a space behind the colon'
+    this.#addAt(this.#problems, key.range?.[0] ?? 0, formatPath(path), message)
+    const meant = /^[\w-]*/.exec(written)![0]
+    this.#broken.add(JSON.stringify([...path, meant]))
   }
 
   #readAlias(node: Alias, path: ConfigPath, within: ReadonlySet<Node>): unknown {

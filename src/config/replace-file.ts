@@ -17,7 +17,7 @@ export async function mustBeWritable(path: string): Promise<void> {
   }
 }
 
-/** Writes beside and renames, so that nobody ever reads half a file; keeps the mode, and the owner where that is allowed. A symlink's target is what is replaced. */
+/** Writes beside and renames, so that nobody ever reads half a file where that can be; keeps the mode, and the owner where that is allowed. A symlink's target is what is replaced. */
 export async function replaceFile(path: string, text: string): Promise<void> {
   const real = await realpath(path)
   const { mode, uid, gid } = await stat(real)
@@ -30,6 +30,8 @@ export async function replaceFile(path: string, text: string): Promise<void> {
     await rename(beside, real)
   } catch (error) {
     await rm(beside, { force: true }).catch(() => {})
-    throw error
+    // A file that is mounted by itself (`docker run -v FILE:FILE`) can be written, and not be replaced.
+    if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error
+    await writeFile(real, text)
   }
 }

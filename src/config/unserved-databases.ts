@@ -30,7 +30,7 @@ export function warnOfUnservedDatabases(
 ): void {
   const ends = drafts.flatMap(({ source, target }) =>
     [source, target].flatMap((end): { path: ConfigPath; store: StoreConfig }[] => {
-      const store = stores.get(end?.store ?? '')
+      const store = typeof end?.store === 'string' ? stores.get(end.store) : undefined
       return store === undefined ? [] : [{ path: end!.path, store }]
     }),
   )

@@ -78,21 +78,21 @@ export function planKeyspace(table: RouteTable, spec: CommandSpec, view: Command
   // Its number of arguments is wrong, which is the server's to say.
   if (spec.arity >= 0 ? view.argc !== spec.arity : view.argc < -spec.arity) return
   if (table.scanView === 0) return
+  const request = spec.name === 'SCAN' ? readScan(view) : null
+  // So is what is wrong with its words.
+  if (spec.name === 'SCAN' && request === null) return
   if (table.primaryStores.length > 1) {
     plan.refusal = `CROSSROUTE ${spec.name} inside MULTI needs all keys on one store, and they are on ${table.primaryStores.map((store) => `'${table.stores[store]}'`).join(', ')}. Send it outside of MULTI`
     return
   }
   const { whole } = table.viewOf(table.fallback.primary.store)
-  if (spec.name !== 'SCAN') plan.renames = !whole
-  else {
-    const request = readScan(view)
-    // One that is no number is the server's to refuse.
-    if (request === 'cursor') {
-      if (/^\d+$/.test(textOf(view, 1))) plan.refusal = 'ERR invalid cursor'
-    } else if (request !== null) {
-      plan.renames = true
-      if (scanTable(table, request, plan.formerTables) === null) plan.refusal = SCAN_IN_MULTI
-    }
+  if (request === null) plan.renames = !whole
+  // One that is no number is the server's to refuse.
+  else if (request === 'cursor') {
+    if (/^\d+$/.test(textOf(view, 1))) plan.refusal = 'ERR invalid cursor'
+  } else {
+    plan.renames = true
+    if (scanTable(table, request, plan.formerTables) === null) plan.refusal = SCAN_IN_MULTI
   }
 }
 

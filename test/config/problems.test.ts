@@ -59,6 +59,10 @@ const cases: Record<string, string> = {
   'a day that does not exist': `${STORES}routes:\n- name: rest\n  keys: ["*"]\n  source: old\n  compare:\n    acknowledge:\n      - { reason: x, until: 2036-02-31 } #! must be a day that exists: there is no 2036-02-31`,
   'an unknown anchor': `${STORES}${ROUTES}listen: *nowhere #! no anchor`,
   'a tag': `${STORES}${ROUTES}stateDir: !dir x #! begins with "!" needs quotes`,
+  'a tag that YAML knows': `${STORES}${ROUTES}stateDir: !!binary AA== #! begins with "!" needs quotes`,
+  'a store without a name':
+    'stores:\n  : redis://a/2 #! a name has letters\n  old: redis://b/3\nroutes: [{ name: rest, keys: ["*"], source: old }]',
+  'a colon without a space behind it': `${STORES}routes:\n- { name: rest, keys: ["*"], source:old } #! a space behind the colon\n`,
   'nothing but a comment key': 'listen: [redis://127.0.0.1:1] #! stores: #! routes:',
   'empty stores and routes': 'stores: {} #! at least one store\nroutes: [] #! at least one entry',
 
@@ -323,6 +327,8 @@ describe('a problem', () => {
       `stores: { old: redis://a, new: redis://b }\n${ROUTES}log: { level: "\${SECRET}" }\nstateDir: { x: "\${SECRET}" }\n`,
       `stores: { old: redis://a, new: redis://b }\n${ROUTES}- { name: x, keys: ["\${SECRET}{"], source: "\${SECRET}" }\n`,
       `stores: { old: { url: redis://a, password: { env: X, ${secret}: y }, new: redis://b }\n${ROUTES}`,
+      `stores: { old: { url: redis://a, password:${secret} }, new: { url: redis://b, password:"${secret}" } }\n${ROUTES}`,
+      `${STORES}${ROUTES}admin: { url: "http://127.0.0.1:1", token = ${secret} }\nclients: { users: { app ${secret} } }\n`,
       ...['log: { level: URL }', 'stateDir: [URL]', 'cutover: { holdTimeout: URL }', 'clients: { URL: 1 }'].map(
         (part) => `${STORES}${ROUTES}${part.replace('URL', `"redis://u:${secret}@h"`)}\n`,
       ),

@@ -235,28 +235,35 @@ test('a SCAN outlives a restart before or after a switch', async () => {
   expect(found).toEqual(expected.sort())
 })
 
-test('cursors that are none of ours, and arguments that make no sense', async () => {
-  await start(options('mirror', 'one'))
-  await fill()
-  const direct = await RawClient.open(one.port)
-  for (const command of [
-    ['SCAN', 'x'],
-    ['SCAN'],
-    ['SCAN', 0, 'COUNT', 0],
-    ['SCAN', 0, 'MATCH'],
-    ['SCAN', 0, 'X', 1],
-    ['KEYS'],
-    ['RANDOMKEY', 1],
-    ['SCAN', 0, 'COUNT', 'x'],
-  ]) {
-    expect([command, await client.ask(...command)]).toEqual([command, await direct.ask(...command)])
-  }
-  direct.destroy()
-  expect(await client.ask('SCAN', String((1n << 52n) + (7n << 15n) + (5n << 4n)))).toMatch(
-    /^-ERR Understudy: this SCAN began under a configuration/,
-  )
-  expect(await client.ask('SCAN', String(2n ** 64n - 1n))).toBe('-ERR invalid cursor\r\n')
-})
+test.each([
+  ['mirror', 'one'],
+  ['switched', 'two'],
+] as const)(
+  'cursors that are none of ours, and arguments that make no sense (%s, target on store %s)',
+  async (phase, target) => {
+    await start(options('mirror', target))
+    await fill()
+    if (phase !== 'mirror') await path.apply(options(phase, target))
+    const direct = await RawClient.open(one.port)
+    for (const command of [
+      ['SCAN', 'x'],
+      ['SCAN'],
+      ['SCAN', 0, 'COUNT', 0],
+      ['SCAN', 0, 'MATCH'],
+      ['SCAN', 0, 'X', 1],
+      ['KEYS'],
+      ['RANDOMKEY', 1],
+      ['SCAN', 0, 'COUNT', 'x'],
+    ]) {
+      expect([command, await client.ask(...command)]).toEqual([command, await direct.ask(...command)])
+    }
+    direct.destroy()
+    expect(await client.ask('SCAN', String((1n << 52n) + (7n << 15n) + (5n << 4n)))).toMatch(
+      /^-ERR Understudy: this SCAN began under a configuration/,
+    )
+    expect(await client.ask('SCAN', String(2n ** 64n - 1n))).toBe('-ERR invalid cursor\r\n')
+  },
+)
 
 test('DBSIZE counts the application’s keys over many pages, for several who ask at once, each with what it wrote before', async () => {
   await start(options('mirror', 'one'))
