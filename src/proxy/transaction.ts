@@ -151,6 +151,7 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
     planCommand(session.path.routes, spec, view, plan)
     if (session.isHeld(view, spec)) return session.waitFor('hold')
     if (plan.refusal !== null) return this.refuse(plan.refusal, false)
+    this.takePlace(plan.route)
     const refusal = this.bind(plan.route)
     if (refusal !== null) return this.refuse(refusal, false)
     const bytes = plan.renames ? renameForPrimary(session.path.routes, view, plan) : frameOf(view)
