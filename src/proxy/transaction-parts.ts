@@ -122,7 +122,7 @@ export class TransactionParts {
 }
 
 /** In Redis' words: the client has been given an error for a command. */
-const ABORTED_BY_ERRORS = 'EXECABORT Transaction discarded because of previous errors.'
+export const ABORTED_BY_ERRORS = 'EXECABORT Transaction discarded because of previous errors.'
 
 /** EXEC's answer in the form in which Redis gives a reason: of what the client has been told no error for. */
 export function abortedBy(reason: string): string {
