@@ -33,9 +33,9 @@ export function queueCommand(transaction: TransactionParts, view: CommandView, s
   if (plan.doubt !== null) path.doubts.report(plan.doubt, plan.route, plan.positions.count > 0)
   const keyed = plan.keyed && plan.positions.count > 0
   const own = keyed || plan.bound
-  const refusal =
-    (spec?.write && !keyed ? refuseServerWide(path.routes, spec) : null) ??
-    transaction.bind(own ? plan.route : (transaction.route ?? plan.route))
+  const route = own ? plan.route : (transaction.route ?? plan.route)
+  if (own || !isAlikeAnywhere(spec)) transaction.takePlace(route)
+  const refusal = (spec?.write && !keyed ? refuseServerWide(path.routes, spec) : null) ?? transaction.bind(route)
   if (refusal !== null) return transaction.refuse(refusal, true)
   const complete = spec !== null && arityFits(spec, view.argc)
   if (complete && isAboutTracking(spec)) {
@@ -70,6 +70,13 @@ export function queueCommand(transaction: TransactionParts, view: CommandView, s
   transaction.push(pipeline, session, bytes, session.order.assign())
   return true
 }
+
+/** Of a command without keys: the client is told the same whichever primary executes it. */
+function isAlikeAnywhere(spec: CommandSpec | null): boolean {
+  return spec !== null && (ALIKE_ANYWHERE.has(spec.name) || (spec.handling === 'session' && !isAboutTracking(spec)))
+}
+
+const ALIKE_ANYWHERE: ReadonlySet<string> = new Set(['ECHO', 'PING', 'TIME'])
 
 /** The planned command as the store gets it. */
 function asSent(transaction: TransactionParts, view: CommandView, spec: CommandSpec, frame: Buffer): Buffer {

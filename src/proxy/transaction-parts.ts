@@ -20,6 +20,8 @@ export class TransactionParts {
   /** Of its first key; null: none has come yet. */
   route: Route | null
   watching = false
+  /** Something is watched or queued that has its place at that route's primary. */
+  #hasItsPlace = false
   /** As the client wrote it, which is how MONITOR shows it; null: there was none yet. */
   multi: Buffer | null = null
   subscriptionChanges: TransactionSubscriptions | null = null
@@ -54,6 +56,17 @@ export class TransactionParts {
     if (this.route?.state.switching) return true
     for (const { switching } of this.queue.states) if (switching) return true
     return false
+  }
+
+  /** What is watched or queued now has its place at the primary of this route: what was queued so far has none, and goes there. */
+  takePlace(route: Route): void {
+    if (this.#hasItsPlace) return
+    this.#hasItsPlace = true
+    const { shared, store } = this.connection
+    const place = this.session.path.primaryOf(route)
+    if (shared !== null || store === null || store === place) return
+    this.route = route
+    this.moveTo(place)
   }
 
   /** Ties it to the primary of this route, its first key's; refused, in the words for the client, where it is tied to another. */
@@ -109,7 +122,7 @@ export class TransactionParts {
 }
 
 /** In Redis' words: the client has been given an error for a command. */
-const ABORTED_BY_ERRORS = 'EXECABORT Transaction discarded because of previous errors.'
+export const ABORTED_BY_ERRORS = 'EXECABORT Transaction discarded because of previous errors.'
 
 /** EXEC's answer in the form in which Redis gives a reason: of what the client has been told no error for. */
 export function abortedBy(reason: string): string {

@@ -18,7 +18,7 @@ import { leavePin, type Pin, restrictingAround } from './pin.ts'
 import { queueCommand } from './queue-command.ts'
 import { noteScript } from './script-calls.ts'
 import { settleExec } from './settle-exec.ts'
-import { frameOf, TransactionParts } from './transaction-parts.ts'
+import { ABORTED_BY_ERRORS, frameOf, TransactionParts } from './transaction-parts.ts'
 import { TransactionScripts } from './transaction-scripts.ts'
 import { WatchedKeys } from './watched-keys.ts'
 import { whileWatching } from './while-watching.ts'
@@ -151,6 +151,7 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
     planCommand(session.path.routes, spec, view, plan)
     if (session.isHeld(view, spec)) return session.waitFor('hold')
     if (plan.refusal !== null) return this.refuse(plan.refusal, false)
+    this.takePlace(plan.route)
     const refusal = this.bind(plan.route)
     if (refusal !== null) return this.refuse(refusal, false)
     const bytes = plan.renames ? renameForPrimary(session.path.routes, view, plan) : frameOf(view)
@@ -170,6 +171,8 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
       if (this.isHeld || this.queue.isHeldBack) return session.waitFor('hold')
       if (this.leaving > 0) return session.waitFor('answers')
       if (this.aborted !== null) return this.#leaveWithError(this.aborted)
+      // As a server puts it: nil says that another try may do better.
+      if (this.broken && this.abortedAt !== null) return this.#leaveWithError(ABORTED_BY_ERRORS)
       if (this.broken) return this.#leave(session.protocol === 3 ? FRAME.NULL : FRAME.NIL_ARRAY)
       if (this.queue.commands.length === 0 && !this.watching) return this.#leave(FRAME.EMPTY_ARRAY)
       // It is about the replies behind it: those that are owed from before have to be out.

@@ -151,3 +151,37 @@ test('EXEC names the stores when a switch has put what was queued on two', async
   )
   expect(await client.ask('GET', 'total')).toBe('$-1\r\n')
 })
+
+describe('a transaction that begins with commands that may be executed anywhere', () => {
+  let client: RawClient
+
+  beforeEach(async () => {
+    path = await startDataPath(options('switched', { target: 'two' }))
+    client = await path.raw()
+  })
+
+  const begin = [['MULTI'], ['PING'], ['SELECT', 1], ['CLIENT', 'SETNAME', 'me'], ['ECHO', 'x']]
+
+  test('is executed where its first key is', async () => {
+    for (const command of begin) await client.ask(...command)
+    expect(await client.ask('INCR', 'job:1')).toBe('+QUEUED\r\n')
+    expect(await client.ask('INCR', 'total')).toMatch(/^-CROSSROUTE .* began on store 'two'/)
+    expect(await client.ask('EXEC')).toMatch(/^-EXECABORT/)
+    for (const command of begin) await client.ask(...command)
+    await client.ask('INCR', 'job:1')
+    expect(await client.ask('EXEC')).toBe('*5\r\n+PONG\r\n+OK\r\n+OK\r\n$1\r\nx\r\n:1\r\n')
+    expect(await client.ask('GET', 'job:1')).toBe('$1\r\n1\r\n')
+    expect(await other.client().call('INFO', 'keyspace')).toContain('db1:keys=1')
+  })
+
+  test('also while the replies to these are under way', async () => {
+    await client.ask('MULTI')
+    network.hold((sent) => sent.includes('PING'))
+    client.command('PING')
+    await queuedAt(1)
+    client.command('INCR', 'job:1')
+    client.command('EXEC')
+    network.release()
+    expect(await client.take(3)).toEqual(['+QUEUED\r\n', '+QUEUED\r\n', '*2\r\n+PONG\r\n:1\r\n'])
+  })
+})

@@ -106,17 +106,19 @@ describe('a switch', () => {
   })
 
   test('takes along what is queued, and lets go what is watched', async () => {
-    const [queued, watching, both] = [await path.raw(), await path.raw(), await path.raw()]
+    const [queued, watching, both, wrong] = [await path.raw(), await path.raw(), await path.raw(), await path.raw()]
     await queued.ask('MULTI')
     await queued.ask('INCR', 'n')
     await watching.ask('WATCH', 'n')
     await both.ask('WATCH', 'm')
     await both.ask('MULTI')
     await both.ask('INCR', 'm')
+    for (const command of [['WATCH', 'm'], ['MULTI'], ['INCR']]) await wrong.ask(...command)
     await path.apply(options('switched'))
     expect(await queued.ask('INCR', 'n')).toBe('+QUEUED\r\n')
     expect(await queued.ask('EXEC')).toBe('*2\r\n:1\r\n:2\r\n')
     expect(await both.ask('EXEC')).toBe('*-1\r\n')
+    expect(await wrong.ask('EXEC')).toMatch(/^-EXECABORT .* because of previous errors/)
     await watching.ask('MULTI')
     await watching.ask('INCR', 'n')
     expect(await watching.ask('EXEC')).toBe('*-1\r\n')
