@@ -4,7 +4,8 @@ import { type UnservedDatabases, unservedDatabases } from '../config/unserved-da
 import { type ListingWatcher, scanCluster } from './scan-cluster.ts'
 import { checked, readPage, runIdOf } from './scan-page.ts'
 import type { Page, ScanPosition } from './scan-position.ts'
-import { type StoreConnections, StoreLost } from './store-connection.ts'
+import type { StoreConnections } from './store-connection.ts'
+import { StoreLost } from './store-lost.ts'
 import type { Task } from './task.ts'
 
 /** Keys looked at by one SCAN: a fraction of a millisecond of the store's time. */
