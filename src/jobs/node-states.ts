@@ -1,6 +1,7 @@
 import type { Reply } from '../resp/reply.ts'
 import { checked, runIdOf } from './scan-page.ts'
-import { type StoreConnections, StoreLost } from './store-connection.ts'
+import type { StoreConnections } from './store-connection.ts'
+import { StoreLost } from './store-lost.ts'
 
 /** What keys a master of a cluster may hold, as it says itself: plain JSON, part of checkpoints. */
 export interface NodeState {

@@ -12,7 +12,8 @@ import { KeyWatch } from './key-watch.ts'
 import { AlignedReader, DirectReader } from './pair-reader.ts'
 import { quickCompare } from './quick-compare.ts'
 import { checked } from './scan-page.ts'
-import { DatabaseRefused, type StoreConnection, StoreConnections, StoreLost } from './store-connection.ts'
+import { type StoreConnection, StoreConnections } from './store-connection.ts'
+import { DatabaseRefused, StoreLost } from './store-lost.ts'
 import type { Task } from './task.ts'
 
 /** What differs must differ at each of these looks, so that what is merely late has come by then. */

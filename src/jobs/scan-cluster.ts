@@ -1,7 +1,8 @@
 import { areSame, mayHoldUnseen, nodeStates } from './node-states.ts'
 import { readPage } from './scan-page.ts'
 import type { Page, ScanPosition } from './scan-position.ts'
-import { type StoreConnections, StoreLost } from './store-connection.ts'
+import type { StoreConnections } from './store-connection.ts'
+import { StoreLost } from './store-lost.ts'
 
 /** What the one who lists has to be told. */
 export interface ListingWatcher {

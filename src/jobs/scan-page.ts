@@ -1,6 +1,7 @@
 import { UnderstudyError } from '../base/errors.ts'
 import { ErrorReply, type Reply } from '../resp/reply.ts'
-import { type StoreConnection, StoreLost } from './store-connection.ts'
+import type { StoreConnection } from './store-connection.ts'
+import { StoreLost } from './store-lost.ts'
 
 /** One SCAN of one server: the names, and its next cursor (`0`: there is none). Rejects with StoreLost, also when the server is not the process `server` (its run ID), whose cursor it is. */
 export async function readPage(

@@ -4,7 +4,8 @@ import { type UnservedDatabases, unservedDatabases } from '../config/unserved-da
 import { type ListingWatcher, scanCluster } from './scan-cluster.ts'
 import { checked, readPage, runIdOf } from './scan-page.ts'
 import type { Page, ScanPosition } from './scan-position.ts'
-import { type StoreConnections, StoreLost } from './store-connection.ts'
+import type { StoreConnections } from './store-connection.ts'
+import { StoreLost } from './store-lost.ts'
 import type { Task } from './task.ts'
 
 /** Keys looked at by one SCAN: a fraction of a millisecond of the store's time. */
@@ -83,12 +84,15 @@ export async function* scan(
   anew?: Anew,
 ): AsyncGenerator<Page> {
   let position = from
-  let isLost = false
+  const lost = new Loss(task)
   const { rate } = task.job.options
   const count =
     rate === undefined ? SCAN_COUNT : Math.min(SCAN_COUNT, Math.max(MIN_SCAN_COUNT, Math.ceil(rate / PAGES_PER_SECOND)))
   if (isCluster(config, store)) {
-    yield* scanCluster(connections, store, count, from, watcherOf(task, store))
+    for await (const page of scanCluster(connections, store, count, from, watcherOf(task, store, lost))) {
+      lost.isOver()
+      yield page
+    }
     return
   }
   for (;;) {
@@ -110,8 +114,7 @@ export async function* scan(
         // What has been scanned in vain counts in both.
         task.total = task.done + keys
       }
-      if (isLost) task.throttle = null
-      isLost = false
+      lost.isOver()
       let at: ScanPosition = position ?? first(server, swaps, databases)
       while (at.isListed === undefined) {
         const page = await pageOf(connections, store, at, databases, count)
@@ -122,9 +125,7 @@ export async function* scan(
       return
     } catch (error) {
       if (!(error instanceof StoreLost)) throw error
-      task.throttle = error.shown
-      isLost = true
-      await task.wait(RETRY_MS)
+      await lost.wait(error.shown)
     }
   }
 }
@@ -133,12 +134,30 @@ function isCluster(config: Config, store: string): boolean {
   return config.stores[store]!.kind === 'cluster'
 }
 
-function watcherOf(task: Task, store: string): ListingWatcher {
+/** A store that does not answer now: shown for as long as that lasts. */
+class Loss {
+  readonly #task: Task
+  #isShown = false
+
+  constructor(task: Task) {
+    this.#task = task
+  }
+
+  async wait(shown: string): Promise<void> {
+    this.#task.throttle = shown
+    this.#isShown = true
+    await this.#task.wait(RETRY_MS)
+  }
+
+  isOver(): void {
+    if (this.#isShown) this.#task.throttle = null
+    this.#isShown = false
+  }
+}
+
+function watcherOf(task: Task, store: string, lost: Loss): ListingWatcher {
   return {
-    async lost({ message }) {
-      task.throttle = `store '${store}' does not answer for every slot: ${message}`
-      await task.wait(RETRY_MS)
-    },
+    lost: ({ message }) => lost.wait(`store '${store}' does not answer for every slot: ${message}`),
     async again(nodes) {
       task.hasBegunAnew = true
       const keys = nodes === 1 ? 'the keys of 1 node were' : `the keys of ${nodes} nodes were`

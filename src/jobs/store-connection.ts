@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
 import { CoarseClock } from '../base/clock.ts'
-import { UnderstudyError } from '../base/errors.ts'
 import { Turn } from '../base/turn.ts'
 import { CommandTable } from '../command/table.ts'
 import type { Config, Endpoint, StoreConfig } from '../config/config.ts'
@@ -17,33 +16,8 @@ import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import { PIPELINE_LIMIT_BYTES, Pipeline } from '../upstream/pipeline.ts'
 import type { PipelineOptions } from '../upstream/pipeline-options.ts'
 import { FrameWriter } from './frames.ts'
-import { refusalOf, silent } from './refusals.ts'
-
-/** A store could not be asked, or refuses everything for now: whatever was asked is to be asked again. */
-export class StoreLost extends Error {
-  /** What is shown meanwhile. */
-  readonly shown: string
-
-  /** `text`: what it says, or what is wrong with it; `reason`: why there is no connection to it. */
-  constructor(store: string, text: string, reason: string | null = null) {
-    super(text)
-    const refusal = refusalOf(text)
-    this.shown = refusal === null ? silent(store, reason) : `store '${store}' ${refusal}`
-  }
-}
-
-/** A store does not let the job into a database, and will not: it has fewer of them, most likely. */
-export class DatabaseRefused extends UnderstudyError {
-  constructor(store: string, database: number, text: string) {
-    super('STORE_UNREACHABLE', `store '${store}' refuses database ${database} (${text})`)
-  }
-}
-
-/** The reason for a key of such a database; throws anything else. */
-export function refusedDatabase(error: unknown): string {
-  if (error instanceof DatabaseRefused) return error.message
-  throw error
-}
+import { refusalOf } from './refusals.ts'
+import { DatabaseRefused, StoreLost } from './store-lost.ts'
 
 const TICK_MS = 100
 const COMMANDS = CommandTable.builtin()
@@ -51,8 +25,8 @@ const COMMANDS = CommandTable.builtin()
 /** Connections of one job to stores, one per store and database, apart from the clients'. Closed with the job. */
 export class StoreConnections {
   readonly #config: () => Config
-  /** As it was when they were made. */
-  readonly #begun: Config
+  /** As they were known last, where they were when the job began. */
+  readonly #stores: Record<string, StoreConfig>
   readonly #endpoint: (store: string) => Endpoint | null
   readonly #unserved: UnservedDatabases
   readonly #clock = new CoarseClock()
@@ -66,9 +40,9 @@ export class StoreConnections {
   /** `config`: the one in force; `signal`: aborted when nobody waits for answers any more: a job that is paused or cancelled does not wait for a store that hangs. */
   constructor(config: () => Config, endpoint: (store: string) => Endpoint | null, signal?: AbortSignal) {
     this.#config = config
-    this.#begun = config()
+    this.#stores = { ...config().stores }
     this.#endpoint = endpoint
-    this.#unserved = unservedDatabases(this.#begun)
+    this.#unserved = unservedDatabases(config())
     signal?.addEventListener('abort', () => this.close(), { once: true })
     this.#clock.start(TICK_MS, (nowMs) => {
       for (const connection of this.#open.values()) {
@@ -86,9 +60,11 @@ export class StoreConnections {
 
   /** Passwords and certificates as they are now. One that is at another place now is none of the job's. */
   #storeOf(store: string): StoreConfig {
-    const then = this.#begun.stores[store]!
+    const then = this.#stores[store]!
     const now = this.#config().stores[store]
-    return now?.url === then.url && now.database === then.database ? now : then
+    if (now?.url !== then.url || now.database !== then.database) return then
+    this.#stores[store] = now
+    return now
   }
 
   /** `database`: as clients count them. Throws when they are closed. */

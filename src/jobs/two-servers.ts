@@ -2,7 +2,8 @@ import { UnderstudyError } from '../base/errors.ts'
 import { serverMark } from '../base/server-mark.ts'
 import type { Config } from '../config/config.ts'
 import { checked } from './scan-page.ts'
-import { type StoreConnection, type StoreConnections, StoreLost } from './store-connection.ts'
+import type { StoreConnection, StoreConnections } from './store-connection.ts'
+import { StoreLost } from './store-lost.ts'
 
 /**
  * A job that compares the ends of a route, or copies from one to the other, needs two: of one server under two addresses every key is equal to itself, and a cleanup would delete the only one there is. Two names within one

@@ -49,6 +49,12 @@ class Listing {
   readonly remarks: string[] = []
   at: ScanPosition | null = null
   pages = 0
+  readonly task = {
+    job: { options: {} },
+    throttle: null as string | null,
+    remark: (text: string) => this.remarks.push(text),
+    wait: (ms: number) => new Promise((resolve) => setTimeout(resolve, ms)),
+  }
   #pages: AsyncGenerator<Page>
 
   constructor() {
@@ -56,12 +62,7 @@ class Listing {
   }
 
   #from(at: ScanPosition | null): AsyncGenerator<Page> {
-    const task = {
-      job: { options: {} },
-      remark: (text: string) => this.remarks.push(text),
-      wait: (ms: number) => new Promise((resolve) => setTimeout(resolve, ms)),
-    }
-    return scan(task as unknown as Task, connections, config, store, at)
+    return scan(this.task as unknown as Task, connections, config, store, at)
   }
 
   async next(): Promise<boolean> {
@@ -176,8 +177,12 @@ test('nodes are logged in to with the password that is configured by then', asyn
   await listing.next()
   await passwordIs('two')
   await onAll('CLIENT', 'KILL', 'USER', 'job')
+  const next = listing.next()
+  await eventually(() => expect(listing.task.throttle).toMatch(/does not answer for every slot/))
   now = configOf({ username: 'job', password: 'two' })
-  while (await listing.next());
+  await next
+  await listing.rest()
+  expect(listing.task.throttle).toBeNull()
   expect(listing.seen.size).toBe(KEYS)
   await eventually(async () => expect(await isThere()).toBe(1))
   await onAll('ACL', 'DELUSER', 'job')

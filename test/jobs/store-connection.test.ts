@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { configFromUrls } from '../../src/config/load.ts'
-import { DatabaseRefused, StoreConnections, StoreLost } from '../../src/jobs/store-connection.ts'
+import { StoreConnections } from '../../src/jobs/store-connection.ts'
+import { DatabaseRefused, StoreLost } from '../../src/jobs/store-lost.ts'
 import { ErrorReply } from '../../src/resp/reply.ts'
 import { configOf } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
