@@ -52,7 +52,7 @@ export async function runServe(options: ServeOptions): Promise<number> {
       const { host, port, token, tls } = config.admin
       admin = await startAdminServer({ control: sidecar, host, port, token, tls, log })
     }
-    greet(config, ports, admin)
+    greet(config, ports, admin, log)
     log.info('understudy is running', { version: VERSION })
     sayWhenFilesAreFew(config, log)
     const unserved = unservedWarning(unservedDatabases(config))
@@ -116,16 +116,16 @@ function fromUrls(options: ServeOptions): LoadedConfig {
 }
 
 /** The first lines: what a newcomer has to know. */
-function greet(config: Config, ports: readonly number[], admin: AdminServer | null): void {
+function greet(config: Config, ports: readonly number[], admin: AdminServer | null, log: ProcessLog): void {
   const lines = config.listen.map(({ endpoint, url }, i) =>
     endpoint.kind === 'unix'
       ? url
       : `redis://${endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host}:${ports[i]}`,
   )
-  process.stdout.write(
-    `Understudy: set REDIS_URL=${lines[0] ?? '-'}${lines.length > 1 ? ` (also ${lines.slice(1).join(', ')})` : ''}\n`,
+  log.say(
+    `Understudy: set REDIS_URL=${lines[0] ?? '-'}${lines.length > 1 ? ` (also ${lines.slice(1).join(', ')})` : ''}`,
   )
-  process.stdout.write(`Understudy: admin and dashboard at ${admin?.url ?? '(off)'}\n`)
+  log.say(`Understudy: admin and dashboard at ${admin?.url ?? '(off)'}`)
 }
 
 /** Who asks for a reload, by SIGHUP or by a change of the file, while everything is still being started is heard as soon as it runs. */

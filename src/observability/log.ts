@@ -50,6 +50,7 @@ const MIN_SECRET_LENGTH = 4
  */
 export class ProcessLog extends Log {
   readonly #pino: Logger
+  readonly #output: DestinationStream
   /** Null: lines go elsewhere. */
   readonly #stdout: LogOutput | null
   #secrets: readonly string[] = []
@@ -58,6 +59,7 @@ export class ProcessLog extends Log {
     super()
     this.#stdout = destination === undefined ? new LogOutput(1) : null
     const output = this.#stdout ?? destination!
+    this.#output = output
     if (this.#stdout !== null) process.on('exit', () => this.#stdout!.flush())
     this.#pino = pino(
       {
@@ -83,6 +85,11 @@ export class ProcessLog extends Log {
 
   set level(level: LogLevel) {
     this.#pino.level = level
+  }
+
+  /** A line for people, as it is. What becomes of it keeps the process from nothing, as with any line of the log. */
+  say(line: string): void {
+    this.#output.write(`${line}\n`)
   }
 
   /** As `LogOutput.drain`. */
