@@ -24,10 +24,18 @@ export const DIRTY_MIGRATIONS = [
   'CREATE TABLE store_epochs (store TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID',
   // Libraries of functions that are to be deleted on the shadow (`function-sync.ts`).
   'CREATE TABLE removed_libraries (route TEXT NOT NULL, library TEXT NOT NULL, PRIMARY KEY (route, library)) WITHOUT ROWID',
+  // How many keys shadows had evicted when they were last looked at (`shadow-limits.ts`).
+  'CREATE TABLE evicted_keys (places TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID',
 ]
 
 /** Those of two columns: a name, and what is known of it. */
-export type PairTable = 'verify_causes' | 'removed_libraries' | 'primaries' | 'store_runs' | 'store_epochs'
+export type PairTable =
+  | 'verify_causes'
+  | 'removed_libraries'
+  | 'primaries'
+  | 'store_runs'
+  | 'store_epochs'
+  | 'evicted_keys'
 
 export function pairsIn<Value extends string | number = string>(
   database: DatabaseSync,

@@ -48,6 +48,7 @@ export class DirtyStore implements DirtyChanges {
   #routing: Routing | null = null
   #storeRuns: ReadonlyMap<string, string> = new Map()
   #storeEpochs: ReadonlyMap<string, number> = new Map()
+  #evictedKeys: ReadonlyMap<string, number> = new Map()
   #run: Run = { name: newRunName(), former: new Set() }
   /** Why the last commit failed; null: it did not. */
   #trouble: Error | null = null
@@ -146,6 +147,16 @@ export class DirtyStore implements DirtyChanges {
     this.#routesChanged = true
   }
 
+  /** As `ShadowLimits` tells them. */
+  get evictedKeys(): ReadonlyMap<string, number> {
+    return this.#evictedKeys
+  }
+
+  setEvictedKeys(counts: ReadonlyMap<string, number>): void {
+    this.#evictedKeys = counts
+    this.#routesChanged = true
+  }
+
   /** Writes what has changed, at most `limit` keys. */
   flush(nowMs: number, limit = ROWS_PER_COMMIT): void {
     const count = Math.min(limit, this.#queue.length - this.#head)
@@ -204,6 +215,7 @@ export class DirtyStore implements DirtyChanges {
       this.#dirty.toVerify.removed(route, library)
     this.#storeRuns = new Map(pairsIn(this.#database, 'store_runs'))
     this.#storeEpochs = new Map(pairsIn<number>(this.#database, 'store_epochs'))
+    this.#evictedKeys = new Map(pairsIn<number>(this.#database, 'evicted_keys'))
     this.#primaries = new Map(pairsIn(this.#database, 'primaries'))
     this.#routing = routingIn(this.#database)
     this.#loadRuns()
@@ -246,6 +258,7 @@ export class DirtyStore implements DirtyChanges {
       replacePairs(this.#database, 'store_runs', this.#storeRuns)
       if (this.#routing !== null) replaceRouting(this.#database, this.#routing)
       replacePairs(this.#database, 'store_epochs', this.#storeEpochs)
+      replacePairs(this.#database, 'evicted_keys', this.#evictedKeys)
     }
     for (let i = 0; i < count; i++) {
       const id = this.#queue[this.#head + i]!

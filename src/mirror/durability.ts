@@ -162,6 +162,15 @@ export class Durability {
     this.#store.setStoreRuns(runs, epochs)
   }
 
+  /** How many keys shadows had evicted, as the last run knew it. */
+  get evictedKeys(): ReadonlyMap<string, number> {
+    return this.#store.evictedKeys
+  }
+
+  setEvictedKeys(counts: ReadonlyMap<string, number>): void {
+    this.#store.setEvictedKeys(counts)
+  }
+
   tick(nowMs: number): void {
     this.log?.tick(nowMs)
     this.#store.flush(nowMs)

@@ -19,19 +19,27 @@ const LOOK_EVERY_MS = 2_000
  *   values longer than its `proto-max-bulk-len`: it would close the connection, with everything on it. They are not sent (`Store.maxBulkBytes`)
  *   more keys than its memory holds, where `maxmemory-policy` lets it throw out others without a word: seen by its count of evicted keys
  *
- * Of evicted keys nobody keeps a list, so the routes need a verify; unless the primary evicts as well, for then the two never hold the same, which is only said.
+ * Of evicted keys nobody keeps a list, so the routes need a verify, also where it was while Understudy did not run; unless the primary evicts as well, for then the two never hold the same, which is only said.
  */
 export class ShadowLimits {
   readonly #context: DataPathContext
   readonly #dirty: DirtySet
+  readonly #remember: (counts: ReadonlyMap<string, number>) => void
   /** Keys ever evicted, as last seen, by the shadow's keyspace and the primary's: stores may get other names. */
   readonly #evicted = new Map<string, number>()
   readonly #said = new Set<string>()
   #nextLookMs = 0
 
-  constructor(context: DataPathContext, dirty: DirtySet) {
+  /** `remember`: writes down how many keys shadows have evicted. */
+  constructor(context: DataPathContext, dirty: DirtySet, remember: (counts: ReadonlyMap<string, number>) => void) {
     this.#context = context
     this.#dirty = dirty
+    this.#remember = remember
+  }
+
+  /** What the last run knew. */
+  restore(counts: ReadonlyMap<string, number>): void {
+    for (const [places, count] of counts) this.#evicted.set(places, count)
   }
 
   /** A connection of the mirror to this store has come up. Not every store lets itself be asked. */
@@ -77,7 +85,7 @@ export class ShadowLimits {
   /** `names`: routes whose ends are looked at; null: all. */
   #look(names: ReadonlySet<string> | null, looked: () => void): void {
     const mirrored = this.#context.routes.routes.filter(({ shadow }) => shadow !== null)
-    const pairs = Map.groupBy(mirrored, ({ primary, shadow }) => `${shadow!.keyspace} > ${primary.keyspace}`)
+    const pairs = Map.groupBy(mirrored, placesOf)
     const due = [...pairs].filter(([, routes]) => names === null || routes.some(({ name }) => names.has(name)))
     let open = due.length
     if (open === 0) return looked()
@@ -92,12 +100,12 @@ export class ShadowLimits {
       const before = this.#evicted.get(pair)
       // A count that is lower is another process': that it is one is noticed elsewhere.
       const grew = count !== null && before !== undefined && count > before
-      if (count !== null && !grew) this.#evicted.set(pair, count)
+      if (count !== null && !grew) this.#note(pair, count)
       if (!grew) return looked()
       const decide = (evictedThere: number | null): void => {
         // Where the primary does not tell, the next look finds the same.
         if (evictedThere !== null) {
-          this.#evicted.set(pair, count)
+          this.#note(pair, count)
           for (const { name } of routes) this.#evicts(name, shadow!.storeName, count - before, evictedThere > 0)
         }
         looked()
@@ -105,6 +113,13 @@ export class ShadowLimits {
       if (primary.keyspace === shadow!.keyspace) decide(0)
       else this.#askEvicted(stores[primary.store]!.shared(0, 2), decide)
     })
+  }
+
+  #note(pair: string, count: number): void {
+    if (this.#evicted.get(pair) === count) return
+    this.#evicted.set(pair, count)
+    const mirrored = new Set(this.#context.routes.routes.filter(({ shadow }) => shadow !== null).map(placesOf))
+    this.#remember(new Map([...this.#evicted].filter(([places]) => mirrored.has(places))))
   }
 
   #evicts(route: string, store: string, keys: number, both: boolean): void {
@@ -132,6 +147,11 @@ export class ShadowLimits {
       answered(count === undefined ? null : Number(count))
     })
   }
+}
+
+/** Of a route that is mirrored. */
+function placesOf({ primary, shadow }: Route): string {
+  return `${shadow!.keyspace} > ${primary.keyspace}`
 }
 
 /** `answered`: the reply; null: an error, or there will be none. */

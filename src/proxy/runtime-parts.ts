@@ -142,7 +142,7 @@ export class RuntimeParts {
     this.repairer = new Repairer(path, this.dirty, overlap, () => path.resumeWaiting())
     this.rehoming = new Rehoming(path, this.dirty, () => overlap.sweeping)
     this.completeShadows = new CompleteShadows(path, () => overlap.sweeping)
-    this.limits = new ShadowLimits(path, this.dirty)
+    this.limits = new ShadowLimits(path, this.dirty, (counts) => this.durability?.setEvictedKeys(counts))
     this.functions = new FunctionSync(path, this.dirty, this.mirror.functions)
     this.report = new DirtyReport(path, this.dirty)
     const isBeingMended = (route: string, database: number, key: Buffer): boolean => {

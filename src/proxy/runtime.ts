@@ -43,7 +43,7 @@ export class Runtime {
 
   /** Before the first client: what the last run left in doubt is dirty. */
   #openState(config: Config): void {
-    const { path, dirty, stores, overlap, jobs, functions, rehoming, identity, turn } = this.#parts
+    const { path, dirty, stores, overlap, jobs, functions, rehoming, identity, limits, turn } = this.#parts
     const durability = new Durability({
       stateDir: config.stateDir,
       context: path,
@@ -62,6 +62,7 @@ export class Runtime {
     rehoming.recover(durability.formerPrimaries, durability.wasCalled)
     identity.restore(durability.storeRuns, durability.storeEpochs, durability.formerKeyspaces)
     identity.routesChanged()
+    limits.restore(durability.evictedKeys)
     path.intents = durability.log
     turn.ahead = durability.log
   }

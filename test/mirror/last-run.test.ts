@@ -84,7 +84,9 @@ test('nothing is known where there is no file, where it is damaged, and where an
   const { path } = await start()
   await path.stop()
   const file = new DatabaseSync(join(stateDir, 'dirty.db'))
-  file.exec('DROP TABLE routing; DROP TABLE store_epochs; DROP TABLE removed_libraries; PRAGMA user_version = 4')
+  file.exec(
+    'DROP TABLE routing; DROP TABLE store_epochs; DROP TABLE removed_libraries; DROP TABLE evicted_keys; PRAGMA user_version = 4',
+  )
   file.close()
   expect(lastRunIn(stateDir)).toBeNull()
   writeFileSync(join(stateDir, 'dirty.db'), 'not a database')

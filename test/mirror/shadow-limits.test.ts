@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { FAILED } from '../../src/mirror/copy-batch.ts'
 import { copyAsJob } from '../support/copy-as-job.ts'
@@ -130,6 +133,19 @@ describe('a shadow that evicts keys', () => {
       await app.mset(Object.fromEntries(Array.from({ length: 100 }, (_, j) => [`key:${i + j}`, 'v'.repeat(2_000)])))
   }
 
+  /** `over`: it has been asked how many keys it has evicted. */
+  async function nextLook(server: RedisServer): Promise<{ over: Promise<void> }> {
+    const monitor = await server.client().monitor()
+    const over = new Promise<void>((resolve) =>
+      monitor.on('monitor', (_: string, args: string[]) => {
+        if (args.join(' ').toLowerCase() !== 'info stats') return
+        monitor.disconnect()
+        resolve()
+      }),
+    )
+    return { over }
+  }
+
   test('needs a verify: it lacks what the primary has', async () => {
     const { path } = await start(EVICTING)
     // Its count is known.
@@ -140,16 +156,52 @@ describe('a shadow that evicts keys', () => {
     expect(saidBy(path)).toContain('the shadow evicts keys for want of memory')
   })
 
+  test('while nothing ran, or a moment before the end: the next start finds it', async () => {
+    const stateDir = mkdtempSync(join(tmpdir(), 'evicted-'))
+    running.push({ stop: async () => rmSync(stateDir, { recursive: true }) })
+    const [old, fresh] = await Promise.all([startRedis(), startRedis({ args: EVICTING })])
+    running.push(old, fresh)
+    const begin = async (): Promise<DataPathUnderTest> => {
+      const stores = { old, new: fresh }
+      const path = await startDataPath({
+        stores,
+        routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
+        stateDir,
+      })
+      running.push(path)
+      return path
+    }
+    const look = await nextLook(fresh)
+    const first = await begin()
+    await look.over
+    await first.client().set('first', 1)
+    await settled(first)
+    await first.stop()
+    const others = fresh.client()
+    for (let i = 0; i < 3_000; i += 100)
+      await others.mset(
+        Object.fromEntries(Array.from({ length: 100 }, (_, j) => [`other:${i + j}`, 'v'.repeat(2_000)])),
+      )
+    // No more of them from now on.
+    await others.config('SET', 'maxmemory', '0')
+    const again = await begin()
+    await eventually(() => expect(statsOf(again).verifyCauses).toEqual(['shadow-evicts']))
+    // Told once: what is known then is known to the next one as well.
+    await again.runtime.jobs.verified('all', await again.runtime.jobs.verifyTicket('all'))
+    await again.stop()
+    const lastLook = await nextLook(fresh)
+    const third = await begin()
+    await lastLook.over
+    await third.client().set('last', 1)
+    await settled(third)
+    expect(statsOf(third).verifyCauses).toEqual([])
+  })
+
   test('a moment before a switch: the last look finds it, and the switch is called off', async () => {
     const { old, fresh, path } = await start(EVICTING)
     const app = path.client()
-    const monitor = await fresh.client().monitor()
     // The look that comes by itself is over, and the next one is two seconds away.
-    await new Promise<void>((resolve) =>
-      monitor.on('monitor', (_: string, args: string[]) => {
-        if (args.join(' ').toLowerCase() === 'info stats') resolve()
-      }),
-    )
+    await (await nextLook(fresh)).over
     const pipeline = app.pipeline()
     for (let i = 0; i < 3_000; i++) pipeline.set(`key:${i}`, 'v'.repeat(2_000))
     await pipeline.exec()
@@ -160,7 +212,6 @@ describe('a shadow that evicts keys', () => {
       reason: "route 'all' needs a verify since a moment ago (shadow-evicts)",
     })
     expect(await fresh.client().dbsize()).toBeLessThan(await old.client().dbsize())
-    monitor.disconnect()
   })
 
   test('as the primary does: that is said', async () => {
