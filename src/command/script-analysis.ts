@@ -194,7 +194,7 @@ export class Analysis {
       return
     }
     if (!spec.readonly && !MESSAGES.has(name)) this.#writes = true
-    if (ELSEWHERE.has(name)) {
+    if (ELSEWHERE.has(name) && !(name === 'COPY' && this.#copiesHere(args))) {
       this.#declaresKeys = false
       this.#untold = true
     }
@@ -216,6 +216,13 @@ export class Analysis {
   #usesScores(name: string, args: readonly LuaExpression[], start: number, open: number): boolean {
     if (!SCORES.has(name) && !this.#alike.mayAskForScores(name, args)) return false
     return this.#isUsed(start) && !this.#keys.isAnswer(this.#outline.calls.get(open)!)
+  }
+
+  /** COPY source destination [REPLACE]: without its DB. */
+  #copiesHere(args: readonly LuaExpression[]): boolean {
+    const options = args.slice(3)
+    if (args.length < 3 || this.#keys.maySpread(args.at(-1)!)) return false
+    return options.every((option) => option.kind === 'string' && option.text.toUpperCase() === 'REPLACE')
   }
 
   /** Something is done with the value of what begins at `start`: it is no statement. A string before it may be a part of one. */
