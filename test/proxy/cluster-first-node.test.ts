@@ -107,3 +107,11 @@ test('what a client says of its own connection waits for no node that it has not
   expect(await client.ask('HELLO', 3)).toMatch(/^%/)
   expect(await client.ask('GET', `{${key}}none`)).toBe('_\r\n')
 })
+
+test('what any node can do is done by another one where the first one does not come up', async () => {
+  await start({ listen: { connections: 'dedicated' } })
+  const [before, after] = [await path.raw(), await path.raw()]
+  expect(await before.ask('SET', key, '1')).toBe('+OK\r\n')
+  await leaves('hung')
+  expect(await after.ask('PING')).toBe('+PONG\r\n')
+})

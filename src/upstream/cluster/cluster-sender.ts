@@ -63,7 +63,8 @@ export class ClusterSender {
 
   /** For a node that does not matter. */
   sendAny(bytes: Buffer, replies: number, place: Place): void {
-    this.sendTo(this.#links.any(), bytes, replies, place, 0)
+    const command = new Sent(this.#seq++, ANY, EVERYTHING, bytes, replies, place, 0, this.#options.clock.nowMs)
+    this.#pushTo(this.#links.any(), command, null)
   }
 
   /** What is published, in the order in which it comes. */
@@ -177,8 +178,13 @@ export class ClusterSender {
         }
         ended()
       },
-      lost: (_slot: InFlight, loss: Loss) => {
+      lost: (slot: InFlight, loss: Loss) => {
         if (this.#links.closed) return
+        const other = command.slot === ANY && link.pipeline.generation === 0 ? this.#links.another() : null
+        if (other !== null) {
+          command.bytes = Buffer.from(slot.chunk!.buf.subarray(slot.start, slot.end))
+          return this.#pushTo(other, command, null)
+        }
         place.lost(loss)
         ended()
       },
@@ -261,6 +267,8 @@ export class ClusterSender {
   }
 }
 
+/** No slot: any node. */
+const ANY = -2
 /** No slot. */
 const MESSAGES = 16_384
 const parser = new CommandParser()

@@ -265,10 +265,16 @@ export class NodeLinks {
     queueMicrotask(() => this.#closed || this.#owner.ended(error ?? 'closed'))
   }
 
+  /** Where a dedicated connection that has not reached a node can go instead; null: each has been tried. */
+  another(): NodeAddress | null {
+    const node = this.any()
+    return this.#options.dedicated && this.#links.get(addressOf(node))?.pipeline.state !== 'closed' ? node : null
+  }
+
   /** False: each node has been tried. */
   #triesAnother(pipeline: Pipeline): boolean {
-    const node = this.any()
-    if (this.#links.get(addressOf(node))?.pipeline.state === 'closed') return false
+    const node = this.another()
+    if (node === null) return false
     if (pipeline === this.#relaying) {
       this.#relaying = this.#relayingBy(node, pipeline.onPush)
       for (const bytes of this.#unsaid) this.#relaying.pushRelayed(bytes, 0, bytes.length)

@@ -17,7 +17,7 @@ export type WatchRole = 'none' | 'watches' | 'needs'
 export class Sent {
   /** In the order in which they came from the pipeline. */
   readonly seq: number
-  /** -1: it goes to a node and not to a slot. */
+  /** Negative: it goes to a node and not to a slot. */
   readonly slot: number
   readonly footprint: Footprint
   /** Its replies, of which the last one counts. */
