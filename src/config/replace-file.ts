@@ -23,7 +23,8 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   const { mode, uid, gid } = await stat(real)
   const beside = `${real}.${process.pid}.tmp`
   try {
-    await writeFile(beside, text, { mode })
+    // On the disk before it takes the other's place: a power cut leaves the one or the other.
+    await writeFile(beside, text, { mode, flush: true })
     // Only root may give a file away; and the umask has taken from the mode.
     await chown(beside, uid, gid).catch(() => {})
     await chmod(beside, mode & 0o7777)
@@ -32,6 +33,6 @@ export async function replaceFile(path: string, text: string): Promise<void> {
     await rm(beside, { force: true }).catch(() => {})
     // A file that is mounted by itself (`docker run -v FILE:FILE`) can be written, and not be replaced.
     if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error
-    await writeFile(real, text)
+    await writeFile(real, text, { flush: true })
   }
 }
