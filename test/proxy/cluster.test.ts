@@ -80,6 +80,28 @@ describe('a cluster as the primary', () => {
     }
   })
 
+  test('SCAN goes on after a restart, also where slots have moved meanwhile', async () => {
+    const direct = cluster.client()
+    for (const key of KEYS) await direct.set(key, '1')
+    const [first, , third] = await cluster.masters()
+    const seen = new Set<string>()
+    let cursor = '0'
+    let hasMoved = false
+    do {
+      const [next, keys] = await path.client().scan(cursor, 'COUNT', 7)
+      for (const key of keys) seen.add(key)
+      cursor = next
+      if (hasMoved || Number(cursor) % 256 !== 1) continue
+      hasMoved = true
+      // The third is the one with the first slot from now on.
+      await cluster.moveSlot(0, third!)
+      await path.stop()
+      path = await startDataPath({ stores: { cluster: ofCluster() }, ...PATIENT })
+    } while (cursor !== '0')
+    await cluster.moveSlot(0, first!)
+    expect([...seen].sort()).toEqual([...KEYS].sort())
+  })
+
   test('SCAN and KEYS see every node', async () => {
     const client = path.client()
     await client.mset(Object.fromEntries(KEYS.map((key) => [key, key])))

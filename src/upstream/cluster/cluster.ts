@@ -34,7 +34,7 @@ export class Cluster {
   topology: Topology | null = null
   /** Why the topology is not known. */
   error = 'no node of the cluster has been asked yet'
-  /** Ids of all masters ever seen; a place in this list is what a SCAN cursor names. */
+  /** Ids of all masters ever seen; a place in this list is what a SCAN cursor names. Those seen at once by their order, so that another process, which sees the same, means the same. */
   readonly seen: string[] = []
   /** What nodes have answered to INFO last, by node, question and user. */
   readonly infos = new Map<string, Buffer>()
@@ -183,7 +183,8 @@ export class Cluster {
     if (!isAny) this.error = topology === null ? error : 'no slot of the cluster is served by a node'
     else if (isTrusted || this.topology === null) {
       this.topology = topology
-      for (const { id } of topology.masters) if (!this.seen.includes(id)) this.seen.push(id)
+      const unseen = topology.masters.map(({ id }) => id).filter((id) => !this.seen.includes(id))
+      this.seen.push(...unseen.sort())
     }
     if (!isAny || isDown) this.#candidate++
     if (!isTrusted) {
