@@ -1,4 +1,16 @@
-import { access, chmod, chown, constants, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
+import {
+  access,
+  chmod,
+  chown,
+  constants,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
 
@@ -33,6 +45,23 @@ export async function replaceFile(path: string, text: string): Promise<void> {
     await rm(beside, { force: true }).catch(() => {})
     // A file that is mounted by itself (`docker run -v FILE:FILE`) can be written, and not be replaced.
     if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error
-    await writeFile(real, text, { flush: true })
+    await writeOver(real, text)
+  }
+}
+
+/** In place: a disk that is full has room for what stood there, and gets it back where it has none for more. Nobody reads an empty file meanwhile. */
+async function writeOver(path: string, text: string): Promise<void> {
+  const before = await readFile(path)
+  const after = Buffer.from(text)
+  // Where less is written than stood there, the rest is empty lines until it is cut off.
+  const over = Buffer.alloc(Math.max(before.length, after.length), '\n')
+  after.copy(over)
+  try {
+    await writeFile(path, over, { flag: 'r+', flush: true })
+    await truncate(path, after.length)
+  } catch (error) {
+    await truncate(path, before.length)
+    await writeFile(path, before, { flag: 'r+', flush: true })
+    throw error
   }
 }
