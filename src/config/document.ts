@@ -24,6 +24,9 @@ const MAX_VALUES = 100_000
 /** What may stand alone as a key that somebody has yet to give a value. */
 const NAME = /^[\w-]+$/
 
+/** Their keys are those of the application. */
+const MAPS_OF_PATTERNS: ReadonlySet<unknown> = new Set(['keys', 'channels'])
+
 /**
  * A YAML file as plain values, that knows where each of them stands. Variables are expanded in every text (also in the keys of a map)
  * after YAML is parsed, so that no value of the environment can change the structure.
@@ -88,11 +91,11 @@ export class ConfigDocument {
     for (let length = 0; length <= path.length; length++) {
       if (this.#broken.has(JSON.stringify(path.slice(0, length)))) return
     }
-    this.#addAt(this.#problems, this.#offsetOf(path, at), formatPath(path), message)
+    this.#addAt(this.#problems, this.#offsetOf(path, at), shownPath(path), message)
   }
 
   warn(path: ConfigPath, message: string): void {
-    this.#addAt(this.#warnings, this.#offsetOf(path, 'value'), formatPath(path), message)
+    this.#addAt(this.#warnings, this.#offsetOf(path, 'value'), shownPath(path), message)
   }
 
   /** Whether the text at `path` refers to a variable. */
@@ -118,7 +121,14 @@ export class ConfigDocument {
     if (isSeq(node)) return node.items.map((item, i) => this.#read(item as Node | null, [...path, i], around))
     if (!isMap(node)) return null
     const map: Record<string, unknown> = {}
-    for (const pair of node.items) this.#readPair(map, pair as Pair<Node, Node | null>, path, around)
+    // A key that stands alone may be the rest of a text with a comma: `{ password: hun,ter2 }`. The texts at the root are no secrets.
+    let mayBeRest = false
+    for (const pair of node.items as Pair<Node, Node | null>[]) {
+      const isUnparted: boolean = pair.value === null && (mayBeRest || !NAME.test(writtenIn(pair.key)))
+      if (isUnparted) this.#refuseUnparted(pair.key, path)
+      else this.#readPair(map, pair, path, around)
+      mayBeRest ||= isUnparted || (path.length > 0 && isScalar(pair.value) && pair.value.type === 'PLAIN')
+    }
     return map
   }
 
@@ -128,22 +138,18 @@ export class ConfigDocument {
     path: ConfigPath,
     within: ReadonlySet<Node>,
   ): void {
-    const written = isScalar(pair.key) ? String(pair.key.value) : ''
-    if (pair.value === null && isScalar(pair.key) && pair.key.type === 'PLAIN' && !NAME.test(written)) {
-      this.#refuseUnparted(pair.key, written, path)
-      return
-    }
+    const written = writtenIn(pair.key)
     const key = this.#expand(pair.key, written, [...path, written])
     const where = JSON.stringify([...path, key])
     const offset = pair.key.range?.[0] ?? 0
     if (key === '__proto__') {
-      this.#addAt(this.#problems, offset, formatPath(path), 'this name cannot be used; choose another')
+      this.#addAt(this.#problems, offset, shownPath(path), 'this name cannot be used; choose another')
       return
     }
     // Two keys that are the same as written are reported by the parser.
     const duplicate = Object.hasOwn(map, key)
     if (duplicate && key !== written)
-      this.#addAt(this.#problems, offset, formatPath([...path, key]), 'this key stands here twice')
+      this.#addAt(this.#problems, offset, shownPath([...path, key]), 'this key stands here twice')
     if (duplicate) return
     this.#keys.set(where, offset)
     // An empty value has its place behind the colon, often on the next line: its key is the better place to point to.
@@ -152,10 +158,11 @@ export class ConfigDocument {
   }
 
   /** `{ password:hunter2 }`, say: the value has become a part of the key, and keys are shown in messages. */
-  #refuseUnparted(key: Node, written: string, path: ConfigPath): void {
-    const message = 'this entry has no value; write it like { key: value }, with a space behind the colon'
-    this.#addAt(this.#problems, key.range?.[0] ?? 0, formatPath(path), message)
-    const meant = /^[\w-]*/.exec(written)![0]
+  #refuseUnparted(key: Node, path: ConfigPath): void {
+    const message =
+      'this entry has no value; write it like { key: value }, with a space behind the colon, and quotes around a text with a comma'
+    this.#addAt(this.#problems, key.range?.[0] ?? 0, shownPath(path), message)
+    const meant = /^[\w-]*/.exec(writtenIn(key))![0]
     this.#broken.add(JSON.stringify([...path, meant]))
   }
 
@@ -188,7 +195,7 @@ export class ConfigDocument {
       this.#addAt(
         this.#problems,
         found >= 0 && found < (node.range?.[1] ?? 0) ? found : start,
-        formatPath(path),
+        shownPath(path),
         message,
       )
     }
@@ -228,6 +235,19 @@ export class ConfigDocument {
     // Those found first stay where they are.
     list.set(JSON.stringify(problem), problem)
   }
+}
+
+function writtenIn(key: Node): string {
+  return isScalar(key) ? String(key.value) : ''
+}
+
+/** Patterns are shown as they are; behind the colon of another key may stand a value that has become a part of it: `{ password:hunter2: }`. */
+function shownPath(path: ConfigPath): string {
+  return formatPath(
+    path.map((step, i) =>
+      typeof step === 'string' && !MAPS_OF_PATTERNS.has(path[i - 1]) ? step.replace(/:.*/s, '') : step,
+    ),
+  )
 }
 
 function inOrder(problems: ReadonlyMap<string, Problem>): Problem[] {

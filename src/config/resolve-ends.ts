@@ -69,10 +69,11 @@ function textsIn(raw: unknown): [string, string][] {
 
 function readStore(document: ConfigDocument, name: string, path: ConfigPath, stores: readonly string[]): string | null {
   if (stores.includes(name)) return name
+  const offered = stores.filter((store) => storeName.safeParse(store).success)
   // What is wrong with the stores is said there.
-  if (stores.length === 0) return null
+  if (offered.length === 0) return null
   const shown = storeName.safeParse(name).success ? `"${name}"` : 'this'
-  document.refuse(path, `${shown} is not one of the stores${didYouMean(name, stores) || `: ${stores.join(', ')}`}`)
+  document.refuse(path, `${shown} is not one of the stores${didYouMean(name, offered) || `: ${offered.join(', ')}`}`)
   return null
 }
 

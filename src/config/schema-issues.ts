@@ -146,7 +146,9 @@ function hintFor(kinds: readonly string[], value: unknown): string {
 
 function refuseKey(document: ConfigDocument, path: ConfigPath, known: readonly string[]): void {
   const key = String(path.at(-1))
-  const offer = didYouMean(key, known) || (known.length > 0 ? `; known here: ${known.join(', ')}` : '')
+  const meant = didYouMean(key, known) || (known.length > 0 ? `; known here: ${known.join(', ')}` : '')
+  // The path shows what stands before the colon, which may well be one that is known.
+  const offer = key.includes(':') ? '; a key ends at a colon with a space behind it' : meant
   document.refuse(path, `is not a key that is known here${offer}`, 'key')
 }
 

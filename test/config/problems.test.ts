@@ -63,6 +63,8 @@ const cases: Record<string, string> = {
   'a store without a name':
     'stores:\n  : redis://a/2 #! a name has letters\n  old: redis://b/3\nroutes: [{ name: rest, keys: ["*"], source: old }]',
   'a colon without a space behind it': `${STORES}routes:\n- { name: rest, keys: ["*"], source:old } #! a space behind the colon\n`,
+  'keys alone, where a comma has parted a text': `stores:\n  old: { url: redis://a, password:x, #! a space behind the colon\n    y } #! quotes around a text with a comma\n  new: { url: redis://b, password: x,\n    y } #! quotes around a text with a comma\n${ROUTES}`,
+  'a colon within a key': `${STORES}${ROUTES}log: { level:info: x } #! a key ends at a colon with a space behind it`,
   'nothing but a comment key': 'listen: [redis://127.0.0.1:1] #! stores: #! routes:',
   'empty stores and routes': 'stores: {} #! at least one store\nroutes: [] #! at least one entry',
 
@@ -328,6 +330,16 @@ describe('a problem', () => {
       `stores: { old: redis://a, new: redis://b }\n${ROUTES}- { name: x, keys: ["\${SECRET}{"], source: "\${SECRET}" }\n`,
       `stores: { old: { url: redis://a, password: { env: X, ${secret}: y }, new: redis://b }\n${ROUTES}`,
       `stores: { old: { url: redis://a, password:${secret} }, new: { url: redis://b, password:"${secret}" } }\n${ROUTES}`,
+      ...[
+        'password:a,SECRET',
+        'password:a,"SECRET"',
+        'password: a,SECRET',
+        '"password:SECRET"',
+        'password:SECRET: x',
+      ].map(
+        (part) => `stores: { old: { url: redis://a, ${part.replace('SECRET', secret)} }, new: redis://b }\n${ROUTES}`,
+      ),
+      `stores: { old:${secret}: redis://a, new: redis://b }\n${ROUTES}`,
       `${STORES}${ROUTES}admin: { url: "http://127.0.0.1:1", token = ${secret} }\nclients: { users: { app ${secret} } }\n`,
       ...['log: { level: URL }', 'stateDir: [URL]', 'cutover: { holdTimeout: URL }', 'clients: { URL: 1 }'].map(
         (part) => `${STORES}${ROUTES}${part.replace('URL', `"redis://u:${secret}@h"`)}\n`,
