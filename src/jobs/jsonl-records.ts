@@ -10,7 +10,7 @@ export async function* readLines(path: string, after: string | null, signal: Abo
     let [from, line, size, mtimeMs] = (after ?? '0 0').split(' ').map(Number) as [number, number, number?, number?]
     const mark = await markOf(file)
     mustBeTheSame(path, mark, size === undefined ? undefined : { size, mtimeMs: mtimeMs! })
-    for await (const { text, end } of linesOf(file, { from, signal })) {
+    for await (const { text, unread, end } of linesOf(file, { from, signal })) {
       line++
       from = end
       if (text?.trim() === '') continue
@@ -18,7 +18,7 @@ export async function* readLines(path: string, after: string | null, signal: Abo
       yield {
         place: `${from} ${line} ${mark.size} ${mark.mtimeMs}`,
         bytes: text?.length ?? 0,
-        record: record ?? `line ${line} is not a key as this format writes it`,
+        record: record ?? `line ${line} ${unread ?? 'is not a key as this format writes it'}`,
       }
     }
     await mustNotBeCut(path, file, mark)

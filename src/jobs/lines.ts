@@ -3,8 +3,10 @@ import { constants, type FileHandle, open } from 'node:fs/promises'
 import { UnderstudyError } from '../base/errors.ts'
 
 export interface Line {
-  /** Without the line feed; null: longer than a line can be, or no UTF-8, of which others would be made than stand there. */
+  /** Without the line feed; null: `unread`. */
   readonly text: string | null
+  /** Why there is no text, in words that follow the line's name: of bytes that are no UTF-8 others would be made than stand there. */
+  readonly unread: string | null
   /** Where the next line begins. */
   readonly end: number
   /** The file ends in it: it has no line feed. */
@@ -34,7 +36,7 @@ export async function firstLineOf(file: FileHandle): Promise<Line | null> {
   const buf = Buffer.allocUnsafe(READ_BYTES)
   const { bytesRead } = await file.read(buf, 0, READ_BYTES, 0)
   const end = buf.subarray(0, bytesRead).indexOf(LINE_FEED)
-  return end === -1 ? null : { text: buf.toString('utf8', 0, end), end: end + 1, isTorn: false }
+  return end === -1 ? null : { text: buf.toString('utf8', 0, end), unread: null, end: end + 1, isTorn: false }
 }
 
 export interface LinesWanted {
@@ -58,7 +60,7 @@ export async function* linesOf(file: FileHandle, { from, signal }: LinesWanted):
     for (let end = buf.indexOf(LINE_FEED); end !== -1 && end < bytesRead; end = buf.indexOf(LINE_FEED, start)) {
       const last = buf.subarray(start, end)
       length += last.length
-      yield { text: textOf([...pieces, last], length), end: at + end + 1, isTorn: false }
+      yield { ...textOf([...pieces, last], length), end: at + end + 1, isTorn: false }
       pieces = []
       length = 0
       start = end + 1
@@ -69,13 +71,13 @@ export async function* linesOf(file: FileHandle, { from, signal }: LinesWanted):
     else if (rest > 0) pieces.push(Buffer.from(buf.subarray(start, bytesRead)))
     at += bytesRead
   }
-  if (length > 0) yield { text: textOf(pieces, length), end: at, isTorn: true }
+  if (length > 0) yield { ...textOf(pieces, length), end: at, isTorn: true }
 }
 
-function textOf(pieces: readonly Buffer[], length: number): string | null {
-  if (length > MAX_LINE_BYTES) return null
+function textOf(pieces: readonly Buffer[], length: number): Pick<Line, 'text' | 'unread'> {
+  if (length > MAX_LINE_BYTES) return { text: null, unread: 'is longer than a line can be' }
   const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
-  return isUtf8(bytes) ? bytes.toString('utf8') : null
+  return isUtf8(bytes) ? { text: bytes.toString('utf8'), unread: null } : { text: null, unread: 'is no UTF-8 text' }
 }
 
 /** What tells whether a file is the one that it was: plain JSON, part of checkpoints. */

@@ -289,8 +289,8 @@ test('what would come in as other bytes than stand in the file is listed', async
   const lines = await doJob(understudy, 'import', 'all', { file })
   expect(lines.progress).toMatchObject({ copied: 1, failed: 2 })
   expect((await keysOf(understudy, lines.id)).map(({ detail }) => detail)).toEqual([
-    'line 1 is not a key as this format writes it.',
-    'line 2 is not a key as this format writes it.',
+    'line 1 is no UTF-8 text.',
+    'line 2 is no UTF-8 text.',
   ])
   const locks = await doJob(understudy, 'import', 'locks', { file: path, format: 'leveldb' })
   expect(locks.progress).toMatchObject({ copied: 1, failed: 2 })
