@@ -107,9 +107,9 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
       }
     }
     const report = { ...reportOf(task, pairs), primary: primary.which }
-    if (report.clean) await environment.dataPath.verified(route, ticket)
     // Since the last page was looked at the route may have got other keys.
     watch.look()
+    if (report.clean) await environment.dataPath.verified(route, ticket)
     return report
   } finally {
     connections.close()
