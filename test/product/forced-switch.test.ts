@@ -50,7 +50,10 @@ test('what the former primary held before mirroring began is not overwritten by 
   const app = understudy.client()
   const status = async () => (await understudy.admin<Status>('/api/v1/status')).body.routes['all']!
   const lacks = expect.objectContaining({ level: 'warn', text: expect.stringMatching(/^'new', the primary, may lack/) })
-  expect(await status()).toMatchObject({ mirror: { incompleteEnd: 'target' }, problems: [lacks] })
+  expect(await status()).toMatchObject({
+    mirror: { incompleteEnd: 'target' },
+    problems: expect.arrayContaining([lacks]),
+  })
   /** The former primary has a field more, a client reads the key, and what follows from that has been done. */
   const differsOnce = async (key: string): Promise<void> => {
     await app.hset(key, 'new', 1)
@@ -66,7 +69,7 @@ test('what the former primary held before mirroring began is not overwritten by 
   // Nothing of it is wanted.
   await doJob(understudy, 'repair', 'all', { deleteExtra: true })
   expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: true } })
-  expect(await status()).toMatchObject({ mirror: { incompleteEnd: null }, problems: [] })
+  await eventually(async () => expect(await status()).toMatchObject({ mirror: { incompleteEnd: null }, problems: [] }))
   await differsOnce('other')
   await eventually(async () => expect(await source.client().hgetall('other')).toEqual({ new: '1' }))
 })
@@ -112,7 +115,8 @@ test('what a primary that has come back empty has lost is kept by the way back t
   await force('shadow')
   expect(await causes()).toContain('shadow-restarted')
   await mend()
-  expect(await causes()).toEqual([])
+  // Functions are compared by themselves, a moment later.
+  await eventually(async () => expect(await causes()).toEqual([]))
   for (const store of [source, target])
     expect(await store.client().mget('a', 'b', 'c')).toEqual(['first', 'first', 'since'])
 })
@@ -130,7 +134,8 @@ test('what a forced switch has left behind is kept by the way back', async () =>
   await force('switched')
   expect(await causes()).toEqual(['turned-back'])
   await mend()
-  expect(await causes()).toEqual([])
+  // Functions are compared by themselves, a moment later.
+  await eventually(async () => expect(await causes()).toEqual([]))
   for (const store of [source, target])
     expect(await store.client().mget('a', 'b', 'new')).toEqual(['last', 'since', 'last'])
 })
