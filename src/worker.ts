@@ -53,6 +53,8 @@ async function handle(request: Request): Promise<unknown> {
       return runtime!.setAlteredSources(request.routes)
     case 'complete-shadows':
       return runtime!.setCompleteShadows(request.routes, request.generation)
+    case 'complete-primaries':
+      return runtime!.setCompletePrimaries(request.routes, request.generation)
     case 'read-pairs':
       return runtime!.jobs.readPairs(request.database, request.list)
     case 'verified':

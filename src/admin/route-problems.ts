@@ -47,6 +47,12 @@ export function problemsOf(
       `commands with keys in several slots of the cluster at the other end, which would answer CROSSSLOT: ${counts}`,
     )
   }
+  const told = inDoubt || (unsettledVerify !== null && !unsettledVerify.turned)
+  if (incompleteEnd === rolesOf(phase).primary && !told)
+    say(
+      'warn',
+      `'${primary}', the primary, may lack what '${ends.shadow}' held before mirroring began: ${verifyAdvice(doubted, null)}`,
+    )
   if (unsettledVerify !== null && !inDoubt) say('warn', repairAdvice(doubted, unsettledVerify))
   if (scriptsAstray === null) return found
   const unread = scriptsInDoubt.filter(isUnread)

@@ -89,7 +89,7 @@ const CompareFile = z.strictObject({
   repair: flag
     .prefault(false)
     .describe(
-      '`true`: a confirmed mismatch makes the key dirty, so that it is copied again; not where the primary has no such key, which may have lost it (`repair --delete-extra` deletes it), nor while the route needs a verify for the cause `primary-restarted`, `failed-over` or `turned`, for then the primary may be the side that lacks something.',
+      '`true`: a confirmed mismatch makes the key dirty, so that it is copied again; not where the primary has no such key, which may have lost it (`repair --delete-extra` deletes it), not while the route needs a verify for the cause `primary-restarted`, `failed-over` or `turned`, nor behind a switch that was forced before a backfill (`incompleteEnd` in `status` is the primary), for then the primary may be the side that lacks something.',
     ),
   decode: z
     .array(z.enum(DECODERS))

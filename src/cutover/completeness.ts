@@ -1,7 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Config, RouteConfig } from '../config/config.ts'
 import type { EndName } from '../jobs/end-keys.ts'
-import { mayPrimaryLack } from '../mirror/verify-marks.ts'
 import { rolesOf } from '../routing/route.ts'
 import { inTransaction, mustTakeWrites } from '../state/database.ts'
 import { momentOf } from '../state/moment.ts'
@@ -9,7 +8,7 @@ import type { KeyRegion } from './key-regions.ts'
 import { areMirroredPlaces, mirroredPlaces, NOWHERE } from './mirrored-places.ts'
 import { inheritedMirroring, type Mirroring } from './mirroring.ts'
 import type { OwedWrites } from './owed-writes.ts'
-import { settleFirst } from './verify-advice.ts'
+import { isPrimaryInDoubt, settleFirst } from './verify-advice.ts'
 
 /** What the newest backfill or verify of a route that was begun since (ms since the epoch) could not settle; null: nothing, or there was none. */
 export type Leftovers = (route: string, sinceMs: number) => { kind: string; id: number; keys: number } | null
@@ -149,10 +148,12 @@ export class Completeness {
         ? null
         : `store '${here}' lacks what '${there}' holds: go through mirror and a backfill first`
     }
-    const primary = route[rolesOf(route.phase).primary]!.store
+    const { primary } = rolesOf(route.phase)
     // What brings the primary's keys over is no advice where it may be the side that lacks some.
     const advice = (text: string): string =>
-      mayPrimaryLack(causes) ? settleFirst(primary) : `${this.#left(route, mirroring)}${text}`
+      isPrimaryInDoubt(primary, causes, mirroring.incomplete)
+        ? settleFirst(route[primary]!.store)
+        : `${this.#left(route, mirroring)}${text}`
     const holdsMore = () => `${tooMuch(here!, mirroring)}: ${advice(untilEqual(route, here!))}`
     if (mirroring.incomplete !== end) return mirroring.held === end ? holdsMore() : null
     const other: EndName = end === 'target' ? 'source' : 'target'
@@ -171,8 +172,9 @@ export class Completeness {
     if (mirroring === null || startedMs < Math.max(mirroring.sinceMs, mirroring.alteredMs ?? 0)) return
     const atMs = momentOf(this.#database, nowMs)
     this.#set(route.name, by === 'backfill' ? 'backfilled_at = ?' : 'verified_at = ?', atMs)
-    if (by === 'verify') this.#set(route.name, 'held = NULL')
-    if (mirroring.incomplete === rolesOf(route.phase).shadow) this.#set(route.name, 'incomplete = NULL')
+    // Of two that are equal neither lacks anything; a backfill brings nothing to the primary.
+    if (by === 'verify') this.#set(route.name, 'held = NULL, incomplete = NULL')
+    else if (mirroring.incomplete === rolesOf(route.phase).shadow) this.#set(route.name, 'incomplete = NULL')
   }
 
   /** Routes of whose source a job has changed keys (a cleanup, a restore), and no backfill, nor a verify that found no difference, has been begun since and ended. */
@@ -190,6 +192,15 @@ export class Completeness {
       if (shadow === null || !this.#isKnown(config, route)) return false
       const { incomplete, held } = this.of(route.name)!
       return incomplete !== shadow && held !== shadow
+    }
+    return config.routes.filter(isComplete).map(({ name }) => name)
+  }
+
+  /** Mirrored routes whose primary, between the ends that they have in `config`, lacks nothing that the shadow held before mirroring began. */
+  completePrimaries(config: Config): string[] {
+    const isComplete = (route: RouteConfig): boolean => {
+      const { primary, shadow } = rolesOf(route.phase)
+      return shadow !== null && this.#isKnown(config, route) && this.of(route.name)!.incomplete !== primary
     }
     return config.routes.filter(isComplete).map(({ name }) => name)
   }

@@ -135,7 +135,8 @@ export class Gates {
       gates.push(gate(lacking, `store '${route[end]?.store}' holds everything from before mirroring began`))
     }
     if (movesToTarget(step)) {
-      const compared = mismatchVerdict(route, next, stats, () => this.#sources.openMismatches(route.name))
+      const open = (): number => this.#sources.openMismatches(route.name)
+      const compared = mismatchVerdict(route, next, stats, open, this.#incompleteEnd(route))
       gates.push(gate(compared.closed, compared.open))
     }
     const slots = movesToTarget(step) && step.movesPrimary ? crossSlotVerdict(next, route, stats) : null

@@ -1,9 +1,9 @@
 import type { Config, RouteConfig } from '../config/config.ts'
-import { mayPrimaryLack } from '../mirror/verify-marks.ts'
+import type { EndName } from '../jobs/end-keys.ts'
 import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import { samplesNone } from './transition.ts'
-import { settleFirst } from './verify-advice.ts'
+import { isPrimaryInDoubt, settleFirst } from './verify-advice.ts'
 
 /** Whether the target may answer as far as its answers have been compared: `closed` says why it may not, `open` what is so. */
 export interface MismatchVerdict {
@@ -13,17 +13,18 @@ export interface MismatchVerdict {
 
 /**
  * Before reads or writes move to the target. Not on the way back: that is what a target whose answers are wrong asks for. What differed and has been mended or acknowledged since is no reason to wait until it leaves
- * the window. `openMismatches`: of the route, as `GateSources` has it.
+ * the window. `openMismatches`: of the route, as `GateSources` has it; `incomplete`: the end that may lack what the other held before mirroring began.
  */
 export function mismatchVerdict(
   route: RouteConfig,
   { cutover }: Config,
   stats: Stats,
   openMismatches: () => number,
+  incomplete: EndName | null,
 ): MismatchVerdict {
   const { compared, mismatched } = stats.routes[route.name]?.compare.windows['10m'] ?? { compared: 0, mismatched: 0 }
   const none = compared === 0 && samplesNone(route) ? ' (none is sampled: set compare.sample)' : ''
-  const todo = whatToDo(route, stats.routes[route.name]?.verifyCauses ?? [])
+  const todo = whatToDo(route, stats.routes[route.name]?.verifyCauses ?? [], incomplete)
   const said = `${mismatched} of ${compared} compared reads differed in ten minutes${none}`
   if (compared < cutover.minCompared)
     return closed(
@@ -45,10 +46,11 @@ function closed(reason: string): MismatchVerdict {
   return { closed: reason, open: '' }
 }
 
-function whatToDo(route: RouteConfig, causes: readonly string[]): string {
+function whatToDo(route: RouteConfig, causes: readonly string[], incomplete: EndName | null): string {
   const { name, phase } = route
+  const { primary } = rolesOf(phase)
   const look = `see 'understudy mismatches --route ${name}'`
-  if (mayPrimaryLack(causes)) return `${look}, and ${settleFirst(route[rolesOf(phase).primary]!.store)}`
+  if (isPrimaryInDoubt(primary, causes, incomplete)) return `${look}, and ${settleFirst(route[primary]!.store)}`
   return `${look}, find the cause, then 'understudy repair ${name}', or acknowledge what is known and harmless`
 }
 

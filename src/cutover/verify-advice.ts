@@ -37,14 +37,19 @@ export function repairAdvice(route: DoubtedRoute, unsettled: UnsettledVerify): s
 
 /** Where something else is to be mended by what the primary has, and that may be wrong. */
 export function settleFirst(primary: string): string {
-  return `settle first what '${primary}', the primary, may lack itself, as is said of the verify that the route needs`
+  return `settle first what '${primary}', the primary, may lack itself, as 'status' says of the route`
+}
+
+/** Of a route between these roles: a copy from its primary may overwrite or delete what only the shadow has. `incomplete`: as in `DoubtedRoute`. */
+export function isPrimaryInDoubt(primary: EndName, causes: readonly string[], incomplete: EndName | null): boolean {
+  return mayPrimaryLack(causes) || incomplete === primary
 }
 
 /** Null: what the primary has is right. */
 function keepAdvice({ name, primary, shadow, isSourcePrimary, causes, incomplete }: DoubtedRoute): string | null {
-  const isPrimaryIncomplete = incomplete === (isSourcePrimary ? 'source' : 'target')
-  if (!mayPrimaryLack(causes) && !isPrimaryIncomplete) return null
-  if (mayShadowLack(causes) || (incomplete !== null && !isPrimaryIncomplete))
+  const end = isSourcePrimary ? 'source' : 'target'
+  if (!isPrimaryInDoubt(end, causes, incomplete)) return null
+  if (mayShadowLack(causes) || (incomplete !== null && incomplete !== end))
     return `'${primary}', the primary, and '${shadow}' may each lack what the other has of them; a repair makes '${shadow}' what '${primary}' is, so look first at what of it you need from '${shadow}'`
   const there = isSourcePrimary ? 'switched' : 'shadow'
   return (

@@ -39,7 +39,17 @@ export class ShadowLimits {
 
   /** What the last run knew. */
   restore(counts: ReadonlyMap<string, number>): void {
-    for (const [places, count] of counts) this.#evicted.set(places, count)
+    for (const [pair, count] of counts) this.#evicted.set(pair, count)
+    this.routesChanged()
+  }
+
+  /** Other routes are in force, or others than in the last run: what is evicted where nothing is mirrored says nothing of a mirroring that begins there later. Its measure is what its first look finds. */
+  routesChanged(): void {
+    const mirrored = this.#mirrored()
+    const over = [...this.#evicted.keys()].filter((pair) => !mirrored.has(pair))
+    if (over.length === 0) return
+    for (const pair of over) this.#evicted.delete(pair)
+    this.#remember(new Map(this.#evicted))
   }
 
   /** A connection of the mirror to this store has come up. Not every store lets itself be asked. */
@@ -84,12 +94,20 @@ export class ShadowLimits {
 
   /** `names`: routes whose ends are looked at; null: all. */
   #look(names: ReadonlySet<string> | null, looked: () => void): void {
-    const mirrored = this.#context.routes.routes.filter(({ shadow }) => shadow !== null)
-    const pairs = Map.groupBy(mirrored, placesOf)
-    const due = [...pairs].filter(([, routes]) => names === null || routes.some(({ name }) => names.has(name)))
+    const due = [...this.#mirrored()].filter(
+      ([, routes]) => names === null || routes.some(({ name }) => names.has(name)),
+    )
     let open = due.length
     if (open === 0) return looked()
     for (const [pair, routes] of due) this.#lookAt(pair, routes, () => --open === 0 && looked())
+  }
+
+  /** Routes by the pair of places between which they are mirrored. */
+  #mirrored(): Map<string, Route[]> {
+    return Map.groupBy(
+      this.#context.routes.routes.filter(({ shadow }) => shadow !== null),
+      placesOf,
+    )
   }
 
   /** `routes`: all between the same two. */
@@ -116,10 +134,10 @@ export class ShadowLimits {
   }
 
   #note(pair: string, count: number): void {
-    if (this.#evicted.get(pair) === count) return
+    // It was asked for before the routes changed.
+    if (this.#evicted.get(pair) === count || !this.#mirrored().has(pair)) return
     this.#evicted.set(pair, count)
-    const mirrored = new Set(this.#context.routes.routes.filter(({ shadow }) => shadow !== null).map(placesOf))
-    this.#remember(new Map([...this.#evicted].filter(([places]) => mirrored.has(places))))
+    this.#remember(new Map(this.#evicted))
   }
 
   #evicts(route: string, store: string, keys: number, both: boolean): void {

@@ -55,6 +55,8 @@ export type Request =
   | { readonly kind: 'altered-sources'; readonly routes: readonly string[] }
   /** All routes whose shadow holds every key that the primary holds, but for dirty ones, in the configuration of this generation. Until told so, none does. */
   | { readonly kind: 'complete-shadows'; readonly routes: readonly string[]; readonly generation: number }
+  /** The same of those whose primary lacks nothing that the shadow held before mirroring began. */
+  | { readonly kind: 'complete-primaries'; readonly routes: readonly string[]; readonly generation: number }
   /** The same reads of both stores at one place of history. Answer: `PairOfReplies[]`. */
   | { readonly kind: 'read-pairs'; readonly database: number; readonly list: readonly KeyReads[] }
   /** Answer: a text that changes with everything that asks for a verify of the route. */

@@ -62,6 +62,7 @@ export async function putInForce(parts: RuntimeParts, change: Change): Promise<A
   parts.jobs.writes.routesChanged()
   // So that what is known of stores is written down under the names that they have now.
   parts.identity.routesChanged()
+  parts.limits.routesChanged()
   parts.durability?.entered()
   parts.sameServers.look()
   await fence.moveSubscribers()

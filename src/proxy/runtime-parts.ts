@@ -4,6 +4,7 @@ import type { CommandSpec } from '../command/spec.ts'
 import { CommandTable } from '../command/table.ts'
 import { Comparer } from '../compare/comparer.ts'
 import type { Config, Endpoint } from '../config/config.ts'
+import { CompletePrimaries } from '../mirror/complete-primaries.ts'
 import { CompleteShadows } from '../mirror/complete-shadows.ts'
 import { type CopyLimits, CopyState } from '../mirror/copy-state.ts'
 import { DirtyReport, sayInDoubt } from '../mirror/dirty-report.ts'
@@ -64,6 +65,7 @@ export class RuntimeParts {
   readonly repairer: Repairer
   readonly rehoming: Rehoming
   readonly completeShadows: CompleteShadows
+  readonly completePrimaries: CompletePrimaries
   readonly functions: FunctionSync
   readonly limits: ShadowLimits
   readonly report: DirtyReport
@@ -134,13 +136,15 @@ export class RuntimeParts {
     this.comparer = new Comparer(path, mirrorView, (finding, route) => {
       notify({ kind: 'finding', finding })
       if (!route.config.compare.repair || finding.cause === 'baseline' || finding.cause === 'same-data') return
-      // What the primary lacks may be the last copy of it: only people delete that. So may be what differs where it is not known what it has lost.
+      // What the primary lacks may be the last copy of it: only people delete that. So may be what differs where it is not known what it has lost, or has never had.
       if (finding.lackingOn === 'primary' || this.dirty.toVerify.mayPrimaryLack(route.name)) return
+      if (!this.completePrimaries.has(route.name)) return
       this.mirror.mark(this.mirror.refOf(finding.key, finding.database), 'mismatch')
       this.comparer.tallyOf(route.state).repaired++
     })
     this.repairer = new Repairer(path, this.dirty, overlap, () => path.resumeWaiting())
     this.rehoming = new Rehoming(path, this.dirty, () => overlap.sweeping)
+    this.completePrimaries = new CompletePrimaries(path)
     this.completeShadows = new CompleteShadows(path, () => overlap.sweeping)
     this.limits = new ShadowLimits(path, this.dirty, (counts) => this.durability?.setEvictedKeys(counts))
     this.functions = new FunctionSync(path, this.dirty, this.mirror.functions)

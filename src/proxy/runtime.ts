@@ -116,6 +116,11 @@ export class Runtime {
     this.#parts.completeShadows.tell(routes, generation)
   }
 
+  /** Routes whose primary lacks nothing that the shadow held before mirroring began, by the configuration of that generation. */
+  setCompletePrimaries(routes: readonly string[], generation: number): void {
+    this.#parts.completePrimaries.tell(routes, generation)
+  }
+
   setAcknowledgements(list: readonly Acknowledgement[]): void {
     this.#parts.comparer.acknowledgements = list
   }

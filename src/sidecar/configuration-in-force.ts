@@ -95,6 +95,7 @@ export class ConfigurationInForce {
     await Promise.all([
       thread.setAlteredSources(completeness.alteredSources()),
       thread.setCompleteShadows(completeness.completeShadows(this.#config), this.#generation),
+      thread.setCompletePrimaries(completeness.completePrimaries(this.#config), this.#generation),
     ])
   }
 

@@ -82,6 +82,11 @@ export class DataPathThread {
     await this.#ask({ kind: 'complete-shadows', routes, generation })
   }
 
+  /** The same of those whose primary is. */
+  async setCompletePrimaries(routes: readonly string[], generation: number): Promise<void> {
+    await this.#ask({ kind: 'complete-primaries', routes, generation })
+  }
+
   readPairs(database: number, list: readonly KeyReads[]): Promise<PairOfReplies[]> {
     return this.#ask({ kind: 'read-pairs', database, list }) as Promise<PairOfReplies[]>
   }

@@ -59,6 +59,29 @@ test('what to do about keys that nobody can name is said once, in commands to be
   expect(kept).not.toContain('understudy repair')
 })
 
+test('a primary that was made one by force although it has never had all keys is told as that, where nothing else tells it', async () => {
+  const { rest } = (await new FakeControl().status()).routes as { rest: RouteStatus }
+  const told = (phase: 'shadow' | 'switched', unsettledVerify: RouteStatus['mirror']['unsettledVerify'] = null) => {
+    const mirror = { ...rest.mirror, incompleteEnd: 'target' as const, unsettledVerify }
+    return problemsOf({ ...rest, phase, primary: 'new', shadow: 'old', mirror }, 'rest')
+  }
+  const lacks = {
+    level: 'warn',
+    text: expect.stringMatching(
+      /^'new', the primary, may lack what 'old' held before mirroring began: run 'understudy verify rest' and look at what it lists: .*'understudy phase rest shadow --force/,
+    ),
+    verify: false,
+  }
+  expect(told('switched')).toEqual([lacks])
+  expect(told('shadow')).toEqual([])
+  const listed = { job: 6, keys: 203, extra: true, turned: false }
+  expect(told('switched', listed)).toEqual([{ ...lacks, text: expect.stringContaining('verify 6 lists 203 keys') }])
+  expect(told('switched', { ...listed, turned: true })).toEqual([
+    lacks,
+    { ...lacks, text: expect.stringContaining('before any repair') },
+  ])
+})
+
 test('a side that has never had all keys is not to become the primary, nor is the other one to be made what it is', async () => {
   const { jobs } = (await new FakeControl().status()).routes as { jobs: RouteStatus }
   expect(jobs).toMatchObject({ phase: 'shadow', primary: 'old', shadow: 'new' })

@@ -385,6 +385,36 @@ describe.concurrent('a difference', () => {
     expect(stats(path).compare.repaired).toBe(0)
   })
 
+  test.concurrent('is not repaired where the primary may never have had what it differs in, nor before that is known of the routes in force', async ({
+    onTestFinished,
+  }) => {
+    const { path, app, there } = await start(onTestFinished, { repair: true })
+    await app.mset('job:1', 'a', 'job:2', 'a')
+    await settled(path)
+    await there.mset('step:1', 'b', 'step:2', 'b')
+    const tellings = [
+      [[], 0],
+      [['all'], 1],
+    ] as const
+    for (const [names, generation] of tellings) {
+      path.runtime.setCompletePrimaries(names, generation)
+      const before = findings(path).length
+      await eventually(async () => {
+        await app.get('job:1')
+        await allRechecked(path)
+        expect(findings(path).length).toBeGreaterThan(before)
+      })
+    }
+    await settled(path)
+    expect(await there.get('step:1')).toBe('b')
+    expect(stats(path).compare.repaired).toBe(0)
+    path.runtime.setCompletePrimaries(['all'], 0)
+    await app.get('job:2')
+    await allRechecked(path)
+    await settled(path)
+    expect(await there.mget('step:1', 'step:2')).toEqual(['b', 'a'])
+  })
+
   test.concurrent('is not repaired while the route needs a verify, for nobody knows which side is right', async ({
     onTestFinished,
   }) => {

@@ -72,6 +72,27 @@ test('where the primary may be the side that lacks something, nothing is advised
   expect(settled).not.toContain("'understudy ")
 })
 
+test('a primary that lacks what the shadow held before is not complete, nor is anything advised that copies from it, until both are equal', async () => {
+  const completeness = await begin(MIRROR)
+  const later = () => Date.now() + 1
+  expect(completeness.completePrimaries(MIRROR)).toEqual(['all'])
+  const forced = config('switched')
+  await completeness.approaching(forced, regions(MIRROR, forced))
+  await completeness.inForce(forced, Date.now(), regions(MIRROR, forced))
+  expect(completeness.completePrimaries(forced)).toEqual([])
+  // Keys of a backup are put back into the source meanwhile.
+  completeness.restored(forced.routes[0]!, 'source', Date.now())
+  const back = await completeness.lacking(forced, forced.routes[0]!, 'source')
+  expect(back).toMatch(/settle first what 'new', the primary, may lack itself/)
+  expect(back).not.toContain('repair')
+  completeness.completed(forced.routes[0]!, 'backfill', later(), Date.now())
+  expect(completeness.completePrimaries(forced)).toEqual([])
+  completeness.completed(forced.routes[0]!, 'verify', later(), Date.now())
+  expect(completeness.completePrimaries(forced)).toEqual(['all'])
+  expect(await completeness.lacking(forced, forced.routes[0]!, 'source')).toBeNull()
+  expect(completeness.completePrimaries(PASSTHROUGH)).toEqual([])
+})
+
 test.each([
   ['mirroring had ended', PASSTHROUGH],
   ['another target was mirrored to', ELSEWHERE],

@@ -133,6 +133,16 @@ describe('a shadow that evicts keys', () => {
       await app.mset(Object.fromEntries(Array.from({ length: 100 }, (_, j) => [`key:${i + j}`, 'v'.repeat(2_000)])))
   }
 
+  /** Somebody else writes there until keys are evicted; no more of them afterwards. */
+  async function evictOthers(server: RedisServer): Promise<void> {
+    const others = server.client()
+    for (let i = 0; i < 3_000; i += 100)
+      await others.mset(
+        Object.fromEntries(Array.from({ length: 100 }, (_, j) => [`other:${i + j}`, 'v'.repeat(2_000)])),
+      )
+    await others.config('SET', 'maxmemory', '0')
+  }
+
   /** `over`: it has been asked how many keys it has evicted. */
   async function nextLook(server: RedisServer): Promise<{ over: Promise<void> }> {
     const monitor = await server.client().monitor()
@@ -177,13 +187,7 @@ describe('a shadow that evicts keys', () => {
     await first.client().set('first', 1)
     await settled(first)
     await first.stop()
-    const others = fresh.client()
-    for (let i = 0; i < 3_000; i += 100)
-      await others.mset(
-        Object.fromEntries(Array.from({ length: 100 }, (_, j) => [`other:${i + j}`, 'v'.repeat(2_000)])),
-      )
-    // No more of them from now on.
-    await others.config('SET', 'maxmemory', '0')
+    await evictOthers(fresh)
     const again = await begin()
     await eventually(() => expect(statsOf(again).verifyCauses).toEqual(['shadow-evicts']))
     // Told once: what is known then is known to the next one as well.
@@ -191,6 +195,68 @@ describe('a shadow that evicts keys', () => {
     await again.stop()
     const lastLook = await nextLook(fresh)
     const third = await begin()
+    await lastLook.over
+    await third.client().set('last', 1)
+    await settled(third)
+    expect(statsOf(third).verifyCauses).toEqual([])
+  })
+
+  test.each(['goes on', 'is started again'])(
+    'for others, before mirroring begins anew, is nothing: Understudy %s',
+    async (meanwhile) => {
+      const stateDir = mkdtempSync(join(tmpdir(), 'evicted-'))
+      running.push({ stop: async () => rmSync(stateDir, { recursive: true }) })
+      const [old, fresh] = await Promise.all([startRedis(), startRedis({ args: EVICTING })])
+      running.push(old, fresh)
+      const inPhase = (phase: 'mirror' | 'passthrough') => {
+        return { stores: { old, new: fresh }, routes: [{ source: 'old', target: 'new', phase } as const], stateDir }
+      }
+      const begin = async (phase: 'mirror' | 'passthrough'): Promise<DataPathUnderTest> => {
+        const path = await startDataPath(inPhase(phase))
+        running.push(path)
+        return path
+      }
+      const look = await nextLook(fresh)
+      let path = await begin('mirror')
+      await look.over
+      await path.client().set('first', 1)
+      await settled(path)
+      await path.apply(inPhase('passthrough'))
+      await evictOthers(fresh)
+      if (meanwhile === 'is started again') {
+        await path.stop()
+        path = await begin('passthrough')
+      }
+      const again = await nextLook(fresh)
+      await path.apply(inPhase('mirror'))
+      await again.over
+      await path.client().set('last', 1)
+      await settled(path)
+      expect(statsOf(path).verifyCauses).toEqual([])
+    },
+  )
+
+  test('while nothing was to be mirrored there by the file: the start that mirrors again does not find it', async () => {
+    const stateDir = mkdtempSync(join(tmpdir(), 'evicted-'))
+    running.push({ stop: async () => rmSync(stateDir, { recursive: true }) })
+    const [old, fresh] = await Promise.all([startRedis(), startRedis({ args: EVICTING })])
+    running.push(old, fresh)
+    const begin = async (phase: 'mirror' | 'passthrough'): Promise<DataPathUnderTest> => {
+      const routes = [{ source: 'old', target: 'new', phase } as const]
+      const path = await startDataPath({ stores: { old, new: fresh }, routes, stateDir })
+      running.push(path)
+      return path
+    }
+    const look = await nextLook(fresh)
+    const first = await begin('mirror')
+    await look.over
+    await first.client().set('first', 1)
+    await settled(first)
+    await first.stop()
+    await (await begin('passthrough')).stop()
+    await evictOthers(fresh)
+    const lastLook = await nextLook(fresh)
+    const third = await begin('mirror')
     await lastLook.over
     await third.client().set('last', 1)
     await settled(third)

@@ -28,6 +28,7 @@ function changesWith(
       },
       setAlteredSources: async () => {},
       setCompleteShadows: async () => {},
+      setCompletePrimaries: async () => {},
     },
     stores: {
       endpointsOf: () => ({}),
@@ -49,6 +50,7 @@ function changesWith(
       inForce: async () => {},
       alteredSources: () => [],
       completeShadows: () => [],
+      completePrimaries: () => [],
       calledOff: () => done.push('called off'),
     },
     gates: {

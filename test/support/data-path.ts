@@ -73,11 +73,9 @@ export async function startDataPath(options: DataPathOptions): Promise<DataPathU
     quietMs: 5,
   })
   const complete = (of: Config, generation: number): void => {
-    if (options.shadowsLack !== true)
-      runtime.setCompleteShadows(
-        of.routes.map(({ name }) => name),
-        generation,
-      )
+    const names = of.routes.map(({ name }) => name)
+    runtime.setCompletePrimaries(names, generation)
+    if (options.shadowsLack !== true) runtime.setCompleteShadows(names, generation)
   }
   const [port] = (await runtime.start(config)) as [number]
   complete(config, 0)

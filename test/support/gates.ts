@@ -2,6 +2,7 @@ import type { Config } from '../../src/config/config.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import type { Completeness } from '../../src/cutover/completeness.ts'
 import { Gates, type GateView } from '../../src/cutover/gates.ts'
+import type { EndName } from '../../src/jobs/end-keys.ts'
 import type { UnsettledVerify } from '../../src/jobs/unsettled-keys.ts'
 import type { Stats } from '../../src/proxy/messages.ts'
 
@@ -15,13 +16,14 @@ routes: [{ name: all, keys: ["*"], source: { store: old }, target: { store: new 
   return parseConfig(text, { path: 'understudy.yaml', env: {} }).config
 }
 
-/** The gates of a step, where all is well with every store and route but for `routes`: by name, what their statistics say instead. */
+/** The gates of a step, where all is well with every store and route but for `routes`: by name, what their statistics say instead. `incomplete`: as in `Mirroring`. */
 export function gatesOf(
   before: Config,
   after: Config,
   routes: Readonly<Record<string, object>>,
   openMismatches = 0,
   unsettled: UnsettledVerify | null = null,
+  incomplete: EndName | null = null,
 ): Promise<readonly GateView[]> {
   const stats = {
     routes: Object.fromEntries(Object.entries(routes).map(([name, but]) => [name, { ...ALL_WELL, ...but }])),
@@ -32,7 +34,7 @@ export function gatesOf(
     isUp: () => true,
     isReplica: () => false,
     areOne: () => Promise.resolve(false),
-    completeness: { lacking: async () => null, of: () => null } as unknown as Completeness,
+    completeness: { lacking: async () => null, of: () => ({ incomplete }) } as unknown as Completeness,
     isCleaning: () => false,
     openMismatches: () => openMismatches,
     unsettled: () => unsettled,
