@@ -138,7 +138,9 @@ export class LargeWrite implements Pin, ReplyOwner {
       session.input.tailEnded()
       session.path.intents?.noteKey(this.#database, this.#key, 0, this.#key.length)
       this.#slot.queuedAtMs = session.path.clock.nowMs
-      if (pipeline !== null) pipeline.answersWithinMs = this.#store.options.config.timeoutMs
+      // A node of a cluster is sent the frame only now, whole: nobody can tell one that hangs from one that takes long to read it.
+      if (this.#store.cluster === null && pipeline !== null)
+        pipeline.answersWithinMs = this.#store.options.config.timeoutMs
     }
     if (pipeline !== null) {
       pipeline.pushRelayed(buf, from, end)

@@ -1,3 +1,4 @@
+import { isAlikeAnywhere } from './queue-command.ts'
 import { abortedBy, type TransactionParts } from './transaction-parts.ts'
 
 /** A new table is in force, and the routes `changed` have another primary or other names in it: what has been queued goes on where its keys are now, or EXEC says that nothing came of it. */
@@ -24,6 +25,8 @@ function moveToItsKeys(transaction: TransactionParts): void {
   transaction.awaitsFunctions = next.awaitsFunctions
   if (next.refusal !== null) transaction.aborted ??= abortedBy(next.refusal)
   const [route = queue.commands.length > 0 ? routes.fallback : null] = next.routes
+  // What was watched is not any more, and so ties it to no primary.
+  if (queue.commands.every(({ spec }) => isAlikeAnywhere(spec))) transaction.losesPlace()
   transaction.route = route
   transaction.moveTo(route === null ? null : stores[route.primary.store]!)
 }

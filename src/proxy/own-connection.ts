@@ -165,7 +165,7 @@ export class OwnConnection {
     for (const [, pipeline] of this.all()) this.#tellAt(pipeline, bytes)
   }
 
-  /** A transaction has selected another database on the connection to that store: the others go there, too. */
+  /** A transaction has selected another database on the connection to that store: the others go there, too. Null: on one that is none of these. */
   follow(store: Store | null, database: number): void {
     for (const [other, pipeline] of this.all()) {
       if (other === store) continue

@@ -72,7 +72,7 @@ export function queueCommand(transaction: TransactionParts, view: CommandView, s
 }
 
 /** Of a command without keys: the client is told the same whichever primary executes it. */
-function isAlikeAnywhere(spec: CommandSpec | null): boolean {
+export function isAlikeAnywhere(spec: CommandSpec | null): boolean {
   return spec !== null && (ALIKE_ANYWHERE.has(spec.name) || (spec.handling === 'session' && !isAboutTracking(spec)))
 }
 

@@ -202,7 +202,11 @@ class SelectProbe implements ReplyOwner {
 
   settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
     if (this.#answered) return
-    if (buf[start] === PLUS) this.#session.database = this.#index
+    if (buf[start] === PLUS) {
+      this.#session.database = this.#index
+      // Those of a client that has some of its own: it was none of them that was asked.
+      this.#session.own?.follow(null, this.#index)
+    }
     this.#session.reply(this.#seq, buf, start, end)
     this.#session.proceed()
   }

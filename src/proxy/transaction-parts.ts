@@ -69,6 +69,11 @@ export class TransactionParts {
     this.moveTo(place)
   }
 
+  /** Nothing that is left of it has a place: the next that has one decides. */
+  losesPlace(): void {
+    this.#hasItsPlace = false
+  }
+
   /** Ties it to the primary of this route, its first key's; refused, in the words for the client, where it is tied to another. */
   bind(route: Route): string | null {
     const refusal = this.connection.bind(route)

@@ -109,6 +109,31 @@ test('RESET gives a client a fresh connection; SELECT, HELLO and WATCH hold on i
   expect(await client.ask('EXEC')).toMatch(/^-ERR EXEC without MULTI/)
 })
 
+test('SELECT while a key of another primary is watched holds on all connections of the client', async () => {
+  const apart = await startDataPath({
+    stores: { source, target },
+    routes: [
+      { name: 'jobs', keys: ['job:{id}'], source: 'target' },
+      { name: 'rest', source: 'source' },
+    ],
+    listen: { connections: 'dedicated' },
+  })
+  const client = await apart.raw()
+  for (const command of [
+    ['WATCH', 'job:1'],
+    ['SELECT', '4'],
+    ['UNWATCH'],
+    ['SET', 'total', '1'],
+    ['SET', 'job:1', '1'],
+  ])
+    client.command(...command)
+  expect(await client.take(5)).toEqual(Array(5).fill('+OK\r\n'))
+  expect(await source.client({ db: 4 }).get('total')).toBe('1')
+  expect(await source.client().get('total')).toBe(null)
+  expect(await target.client({ db: 4 }).get('job:1')).toBe('1')
+  await apart.stop()
+})
+
 test('a client that is unblocked goes on on its connection', async () => {
   const idle = await startDataPath({ stores: { source }, listen: { connections: 'dedicated' } })
   const [blocked, other] = [await idle.raw(), await idle.raw()]

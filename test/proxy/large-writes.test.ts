@@ -1,5 +1,7 @@
+import net from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { encodeCommand } from '../../src/resp/encode.ts'
+import { startCluster } from '../support/cluster.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { driftBetween } from '../support/keyspace.ts'
@@ -166,4 +168,43 @@ describe('large writes', () => {
     await raw.closed
     expect(await source.client().get('k')).toBe('old')
   })
+
+  test('have the time that their way to a node of a cluster takes', async () => {
+    const cluster = await startCluster({ masters: 1 })
+    const [node] = cluster.servers
+    const way = await slowWay(node!.port, 20_000)
+    await node!.client().config('SET', 'cluster-announce-port', way.port)
+    const endpoints = [{ kind: 'tcp', host: '127.0.0.1', port: way.port }] as const
+    path = await startDataPath({
+      stores: { cluster: { port: way.port, kind: 'cluster', endpoints } },
+      store: { timeoutMs: 300 },
+    })
+    const raw = await path.raw()
+    expect(await raw.ask('SET', 'k', Buffer.alloc(24_000_000, 'large '))).toBe('+OK\r\n')
+    expect(await node!.client().strlen('k')).toBe(24_000_000)
+    way.server.close()
+    await cluster.stop()
+  })
 })
+
+/** A way to a server on which so many bytes go in a millisecond. */
+async function slowWay(serverPort: number, bytesPerMs: number): Promise<{ port: number; server: net.Server }> {
+  const server = net.createServer((client) => {
+    const upstream = net.connect(serverPort, '127.0.0.1')
+    upstream.pipe(client)
+    client.on('data', (bytes: Buffer) => {
+      upstream.write(bytes)
+      client.pause()
+      setTimeout(() => client.resume(), bytes.length / bytesPerMs)
+    })
+    for (const [one, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      one.on('error', () => one.destroy())
+      one.on('close', () => other.destroy())
+    }
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return { port: (server.address() as net.AddressInfo).port, server }
+}

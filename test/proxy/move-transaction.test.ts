@@ -185,3 +185,29 @@ describe('a transaction that begins with commands that may be executed anywhere'
     expect(await client.take(3)).toEqual(['+QUEUED\r\n', '+QUEUED\r\n', '*2\r\n+PONG\r\n:1\r\n'])
   })
 })
+
+describe('a transaction whose only key so far was watched', () => {
+  const [multi, ping, watch] = [['MULTI'], ['PING'], ['WATCH', 'job:1']]
+
+  test.each([
+    { before: [watch], after: [multi, ping] },
+    { before: [watch, multi], after: [ping] },
+    { before: [watch, multi, ping], after: [] },
+  ])('goes where its next key is when it has moved: $before | $after', async ({ before, after }) => {
+    path = await startDataPath(options('mirror', { target: 'two' }))
+    const client = await path.raw()
+    for (const command of before) await client.ask(...command)
+    await path.apply(options('switched', { target: 'two' }))
+    for (const command of after) await client.ask(...command)
+    expect(await client.ask('INCR', 'job:1')).toBe('+QUEUED\r\n')
+    expect(await client.ask('EXEC')).toBe('*-1\r\n')
+  })
+
+  test('stays where a command has its place that is not the same everywhere', async () => {
+    path = await startDataPath(options('mirror', { target: 'two' }))
+    const client = await path.raw()
+    for (const command of [watch, multi, ['DBSIZE']]) await client.ask(...command)
+    await path.apply(options('switched', { target: 'two' }))
+    expect(await client.ask('INCR', 'job:1')).toMatch(/^-CROSSROUTE .* began on store 'one'/)
+  })
+})

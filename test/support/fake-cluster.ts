@@ -4,7 +4,7 @@ import { FakeStore } from './fake-store.ts'
 
 const SLOTS = 16_384
 
-/** A node of a cluster that says, and keeps to itself, what a test wants. It keeps no data: every write is OK. */
+/** A node of a cluster that says, and keeps to itself, what a test wants. It keeps no data: every write is OK, and SCAN gives one key, named by the node. */
 export class FakeNode {
   readonly id: string
   /** Its process. */
@@ -90,6 +90,7 @@ export class FakeNode {
     if (name === 'CLUSTER') return bulk(`cluster_state:${this.isDown ? 'fail' : 'ok'}\r\n`)
     if (name === 'INFO' && args[0] === 'keyspace') return bulk('# Keyspace\r\ndb0:keys=1,expires=0,avg_ttl=0\r\n')
     if (name === 'INFO') return bulk(`# Server\r\nredis_version:7.0.0\r\nrun_id:${this.runId}\r\n`)
+    if (name === 'SCAN') return `*2\r\n${bulk('0')}*1\r\n${bulk(`key of ${this.id}`)}`
     if (name === 'SUBSCRIBE') return `*3\r\n${bulk('subscribe')}${bulk(args[0]!)}:1\r\n`
     if (name !== 'SET') return '-ERR unknown command\r\n'
     if (this.isDown) return '-CLUSTERDOWN The cluster is down\r\n'

@@ -10,7 +10,7 @@ import type { Debtor, Place, ReplyPlaces } from './reply-places.ts'
 
 /**
  * INFO of a whole cluster: that of every master, as one. Clients ask for it before they do anything else, so one node that is silent or down must not keep them out: what it said
- * last to the same user stands in for it, or else it is left out as long as another one tells. Not where Understudy asks for itself: it decides by the answer, and a node that is silent may have come back as another one, behind all that waits for it. Nor for how many keys there are.
+ * last to the same user stands in for it, or else, a second later, it is left out as long as another one tells: numbers without it look like a cluster that has lost keys. Not where Understudy asks for itself: it decides by the answer, and a node that is silent may have come back as another one, behind all that waits for it. Nor for how many keys there are.
  */
 export function clusterInfo(
   cluster: Cluster,
@@ -53,7 +53,7 @@ class InfoPart implements Place {
   readonly #last: Map<string, Buffer>
   /** Of the last answer; null: only a new one will do. */
   readonly #name: string | null
-  readonly #timer: NodeJS.Timeout
+  #timer: NodeJS.Timeout
   #isAnswered = false
 
   constructor(place: Place, part: number, whole: Whole, last: Map<string, Buffer>, name: string | null) {
@@ -78,7 +78,7 @@ class InfoPart implements Place {
     this.#answer(frame)
     if (frame[0] === MINUS || this.#whole.isTold) return
     this.#whole.isTold = true
-    for (const part of this.#whole.late) part.#answer(LATE)
+    for (const part of this.#whole.late) part.#leaveOut()
   }
 
   lost(loss: Loss): void {
@@ -91,8 +91,15 @@ class InfoPart implements Place {
 
   #isLate(): void {
     if (this.#standIn() || this.#name === null) return
-    if (this.#whole.isTold) this.#answer(LATE)
-    else this.#whole.late.push(this)
+    this.#timer = setTimeout(() => {
+      if (this.#whole.isTold) this.#leaveOut()
+      else this.#whole.late.push(this)
+    }, LEFT_OUT_MS).unref()
+  }
+
+  /** What has arrived already is read before: this process may have stood still, and not the node. */
+  #leaveOut(): void {
+    setImmediate(() => this.#answer(LATE))
   }
 
   #standIn(): boolean {
@@ -111,4 +118,6 @@ class InfoPart implements Place {
 
 const LATE = errorFrame('ERR Understudy: a node of the cluster has not answered in time')
 const PATIENCE_MS = 100
+/** After that. */
+const LEFT_OUT_MS = 1_000
 const MOST_KEPT = 1_000

@@ -1,4 +1,5 @@
 import type { CoarseClock } from '../../base/clock.ts'
+import { hashBytes } from '../../base/hash.ts'
 import type { Turn } from '../../base/turn.ts'
 import type { CommandTable } from '../../command/table.ts'
 import type { Endpoint, StoreConfig } from '../../config/config.ts'
@@ -36,6 +37,8 @@ export class Cluster {
   error = 'no node of the cluster has been asked yet'
   /** Ids of all masters ever seen; a place in this list is what a SCAN cursor names. Those seen at once by their order, so that another process, which sees the same, means the same. */
   readonly seen: string[] = []
+  /** A hash of those that were seen first: where it is another one, places mean other masters. */
+  seenFirst = 0
   /** What nodes have answered to INFO last, by node, question and user. */
   readonly infos = new Map<string, Buffer>()
   readonly standings = new NodeStandings()
@@ -184,7 +187,9 @@ export class Cluster {
     else if (isTrusted || this.topology === null) {
       this.topology = topology
       const unseen = topology.masters.map(({ id }) => id).filter((id) => !this.seen.includes(id))
+      const isFirst = this.seen.length === 0
       this.seen.push(...unseen.sort())
+      if (isFirst) this.seenFirst = hashOf(this.seen)
     }
     if (!isAny || isDown) this.#candidate++
     if (!isTrusted) {
@@ -195,6 +200,11 @@ export class Cluster {
     if (isTrusted) for (const learnt of waiting) learnt()
     if (isTrusted && this.#waiting.length > 0) this.#ask()
   }
+}
+
+function hashOf(ids: readonly string[]): number {
+  const bytes = Buffer.from(ids.join(' '))
+  return hashBytes(bytes, 0, bytes.length)
 }
 
 const CLUSTER_INFO = encodeOwn(['CLUSTER', 'INFO'])
