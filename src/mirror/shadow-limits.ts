@@ -45,8 +45,8 @@ export class ShadowLimits {
 
   /** Other routes are in force, or others than in the last run: what is evicted where nothing is mirrored says nothing of a mirroring that begins there later. Its measure is what its first look finds. */
   routesChanged(): void {
-    const mirrored = this.#mirrored()
-    const over = [...this.#evicted.keys()].filter((pair) => !mirrored.has(pair))
+    const between = this.#between()
+    const over = [...this.#evicted.keys()].filter((pair) => !between.has(pair))
     if (over.length === 0) return
     for (const pair of over) this.#evicted.delete(pair)
     this.#remember(new Map(this.#evicted))
@@ -110,6 +110,11 @@ export class ShadowLimits {
     )
   }
 
+  /** The same pairs, and these the other way round: a shadow that is the primary for a while, and evicts then, lacks what the other one has when it is the shadow again. */
+  #between(): Set<string> {
+    return new Set([...this.#mirrored().values()].flatMap(([route]) => [placesOf(route!), placesBackOf(route!)]))
+  }
+
   /** `routes`: all between the same two. */
   #lookAt(pair: string, routes: readonly Route[], looked: () => void): void {
     const { primary, shadow } = routes[0]!
@@ -135,7 +140,7 @@ export class ShadowLimits {
 
   #note(pair: string, count: number): void {
     // It was asked for before the routes changed.
-    if (this.#evicted.get(pair) === count || !this.#mirrored().has(pair)) return
+    if (this.#evicted.get(pair) === count || !this.#between().has(pair)) return
     this.#evicted.set(pair, count)
     this.#remember(new Map(this.#evicted))
   }
@@ -170,6 +175,11 @@ export class ShadowLimits {
 /** Of a route that is mirrored. */
 function placesOf({ primary, shadow }: Route): string {
   return `${shadow!.keyspace} > ${primary.keyspace}`
+}
+
+/** Of the same route when its ends have exchanged their roles. */
+function placesBackOf({ primary, shadow }: Route): string {
+  return `${primary.keyspace} > ${shadow!.keyspace}`
 }
 
 /** `answered`: the reply; null: an error, or there will be none. */

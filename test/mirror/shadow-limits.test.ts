@@ -201,6 +201,28 @@ describe('a shadow that evicts keys', () => {
     expect(statsOf(third).verifyCauses).toEqual([])
   })
 
+  test('as the primary, for a while: it lacks what the other has when it is the shadow again', async () => {
+    const stateDir = mkdtempSync(join(tmpdir(), 'evicted-'))
+    running.push({ stop: async () => rmSync(stateDir, { recursive: true }) })
+    const [old, fresh] = await Promise.all([startRedis(), startRedis({ args: EVICTING })])
+    running.push(old, fresh)
+    const inPhase = (phase: 'mirror' | 'switched') => {
+      return { stores: { old, new: fresh }, routes: [{ source: 'old', target: 'new', phase } as const], stateDir }
+    }
+    const look = await nextLook(fresh)
+    const path = await startDataPath(inPhase('mirror'))
+    running.push(path)
+    await look.over
+    await path.client().set('first', 1)
+    await settled(path)
+    const lookBack = await nextLook(old)
+    await path.apply(inPhase('switched'))
+    await lookBack.over
+    await evictOthers(fresh)
+    await path.apply(inPhase('mirror'))
+    await eventually(() => expect(statsOf(path).verifyCauses).toContain('shadow-evicts'))
+  })
+
   test.each(['goes on', 'is started again'])(
     'for others, before mirroring begins anew, is nothing: Understudy %s',
     async (meanwhile) => {
