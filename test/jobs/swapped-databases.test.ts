@@ -141,8 +141,8 @@ test.each([
   },
 )
 
-test('what has been listed is listed no more, and an older version, which knows cursors only, lists its last database again', async () => {
-  const server = await redis()
+/** What `scan` needs to list a server by itself, without a job. */
+function listingOf(server: RedisServer) {
   const { config } = configFromUrls({ env: {}, source: server.url, phase: 'passthrough' })
   const [store] = Object.keys(config.stores)
   const connections = new StoreConnections(
@@ -150,11 +150,17 @@ test('what has been listed is listed no more, and an older version, which knows 
     () => ({ kind: 'tcp', host: server.host, port: server.port }),
   )
   running.push({ stop: () => connections.close() })
+  return { config, store: store!, connections }
+}
+
+test('what has been listed is listed no more, and an older version, which knows cursors only, lists its last database again', async () => {
+  const server = await redis()
+  const { config, store, connections } = listingOf(server)
   for (const db of [0, 5]) await server.client({ db }).set('k', 'v')
   const task = { job: { options: {} }, total: 2, done: 0 } as unknown as Task
   const listed = async (from: ScanPosition | null): Promise<Page[]> => {
     const pages: Page[] = []
-    for await (const page of scan(task, connections, config, store!, from)) pages.push(page)
+    for await (const page of scan(task, connections, config, store, from)) pages.push(page)
     return pages
   }
   const { next } = (await listed(null)).at(-1)!
@@ -166,17 +172,11 @@ test('what has been listed is listed no more, and an older version, which knows 
 
 test('a store whose databases are swapped all the time cannot be listed', async () => {
   const server = await redis()
-  const { config } = configFromUrls({ env: {}, source: server.url, phase: 'passthrough' })
-  const [store] = Object.keys(config.stores)
-  const connections = new StoreConnections(
-    () => config,
-    () => ({ kind: 'tcp', host: server.host, port: server.port }),
-  )
-  running.push({ stop: () => connections.close() })
+  const { config, store, connections } = listingOf(server)
   await server.client().set('k', 'v')
   const task = { job: { options: {} }, total: 1, done: 0, remark() {} } as unknown as Task
   const seen: number[] = []
-  const listed = scanned(task, connections, config, store!, null, async (pages) => {
+  const listed = scanned(task, connections, config, store, null, async (pages) => {
     for await (const { names, database } of pages) if (names.length > 0) seen.push(database)
     await server.client().swapdb(0, 5)
   })
