@@ -4,7 +4,7 @@ import type { StoreUser } from '../upstream/handshake.ts'
 import { clientAddress } from './client-address.ts'
 import type { DataPath } from './data-path.ts'
 
-/** Who a client is: where it comes from, what it has said of itself and chosen for its connection, as CLIENT LIST shows it. What it asks is its `Session`'s. */
+/** Who a client is: where it comes from, what it has said of itself and chosen for its connection, as CLIENT LIST shows it. What is said to it is its `ClientReplies`', what it asks its `Session`'s. */
 export class ConnectedClient {
   readonly id: number
   readonly connectedAtMs: number

@@ -28,6 +28,7 @@ import type { Store } from '../upstream/store.ts'
 import type { BlockedCommand } from './blocked-command.ts'
 import { BusyQueues } from './busy-queues.ts'
 import { ClientPause } from './client-pause.ts'
+import type { ClientReplies } from './client-replies.ts'
 import { CrossSlots } from './cross-slots.ts'
 import { ScanTables } from './keyspace-commands.ts'
 import { LargeKeys } from './large-reply.ts'
@@ -64,7 +65,7 @@ export class DataPath implements DataPathContext {
   /** Of `clients.outputBuffer`. */
   lowestOutputLimit: number
   /** Since when they have been beyond their soft limit. */
-  readonly slowClients = new Map<Session, number>()
+  readonly slowClients = new Map<ClientReplies, number>()
   mirror!: Mirror
   identity!: StoreIdentity
   tickets!: WriteTickets

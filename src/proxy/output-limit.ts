@@ -1,12 +1,12 @@
 import type { OutputLimit } from '../config/config.ts'
+import type { ClientReplies } from './client-replies.ts'
 import type { DataPath } from './data-path.ts'
-import type { Session } from './session.ts'
 
 /**
  * Keeps what a client leaves unread within `clients.outputBuffer`, with the manners of Redis' `client-output-buffer-limit`: beyond `hard` it is disconnected at once, beyond `soft`
  * when it stays there for `softTime`. Called for a session beyond the lowest of the limits, or that was.
  */
-export function keepWithinLimit(session: Session): void {
+export function keepWithinLimit(session: ClientReplies): void {
   const { path } = session
   const limit = limitOf(session)
   const bytes = session.unreadBytes
@@ -35,13 +35,13 @@ function lowest({ hardBytes, softBytes }: OutputLimit): number {
   return softBytes === 0 ? hardBytes : Math.min(hardBytes, softBytes)
 }
 
-function limitOf({ path, pin }: Session): OutputLimit {
+function limitOf({ path, pin }: ClientReplies): OutputLimit {
   const { normal, pubsub } = path.clients.outputBuffer
   for (let at = pin; at !== null; at = at.outer) if (at.kind === 'subscriber') return pubsub
   return normal
 }
 
-function disconnect(session: Session, bytes: number, reached: 'hard' | 'soft'): void {
+function disconnect(session: ClientReplies, bytes: number, reached: 'hard' | 'soft'): void {
   session.path.slowClients.delete(session)
   session.path.log({
     level: 'warn',

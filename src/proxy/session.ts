@@ -3,7 +3,6 @@ import { READ_BUFFER } from '../base/read-buffer.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { errorFrame } from '../resp/encode.ts'
 import { ReplyFramer } from '../resp/reply-framer.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, InFlightRing, Loss, ReplyOwner, ReplySink } from '../upstream/in-flight.ts'
@@ -11,9 +10,8 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import { LATE_MS, type ReplyRun } from '../upstream/reply-run.ts'
 import { ClientInput } from './client-input.ts'
 import { isPaused } from './client-pause.ts'
-import { ConnectedClient } from './connected-client.ts'
+import { ClientReplies } from './client-replies.ts'
 import type { DataPath } from './data-path.ts'
-import { Downstream } from './downstream.ts'
 import { countErrorCode } from './error-codes.ts'
 import { forward } from './forward.ts'
 import { handleCommand } from './handle-command.ts'
@@ -24,13 +22,8 @@ import { LastWord } from './last-word.ts'
 import { beginLogin } from './login.ts'
 import { settleMarked } from './marked-replies.ts'
 import { isOrdinary } from './ordinary-error.ts'
-import { keepWithinLimit } from './output-limit.ts'
 import type { OwnConnection } from './own-connection.ts'
-import type { OwnMessages } from './own-messages.ts'
-import { abandonPins, isInMulti, type Pin, waitsForAnswers } from './pin.ts'
-import { ReplyOrder } from './reply-order.ts'
-import { ReplyWindow } from './reply-window.ts'
-import { PartReplies } from './split.ts'
+import { abandonPins, isInMulti, waitsForAnswers } from './pin.ts'
 import { commandDetached, commandHeldUp, commandLost, commandTimedOut } from './unanswered.ts'
 import type { Wait } from './wait.ts'
 import { settleWrites } from './write-replies.ts'
@@ -46,23 +39,12 @@ import { settleWrites } from './write-replies.ts'
  * What it cannot handle yet (`Wait`) stays in `pending`; `wake` looks again. A client that goes away leaves its commands in flight: they are mirrored
  * as any other, only nobody reads their replies.
  */
-export class Session extends ConnectedClient implements ReplyOwner {
-  readonly path: DataPath
-  readonly socket: net.Socket
-  readonly downstream: Downstream
-  readonly order: ReplyOrder
-  /** Who handles this session's commands instead of `dispatchUnpinned`: the innermost of them. */
-  pin: Pin | null = null
+export class Session extends ClientReplies implements ReplyOwner {
   /** A connection of its own for its ordinary commands; null: they go down the shared ones. */
   own: OwnConnection | null = null
-  /** Answers go here instead of out: a command that Understudy answers is executed as a part of EXEC. */
-  captured: Buffer[] | null = null
   waiting: Wait | null = null
-  /** Its replies are kept for what it publishes to itself. */
-  ownMessages: OwnMessages | null = null
   /** Its own connection, while that brings more than the client takes. */
   pausedSource: Pipeline | null = null
-  closed = false
   /** Writes whose replies are owed: while there are any, a `read-target` read goes to the primary, so that a client reads its own writes. */
   writesOwed = 0
   /** Reads under way to the target: one that misses goes to the source, where it must not meet what the client wrote after it. So writes wait for them. */
@@ -72,17 +54,10 @@ export class Session extends ConnectedClient implements ReplyOwner {
   ending = false
   /** The client's bytes, as far as they are no commands yet. */
   readonly input: ClientInput
-  /** Of commands that were split over several stores. */
-  readonly parts = new PartReplies()
   readonly lastWord = new LastWord(this)
-  readonly #window = new ReplyWindow()
 
   constructor(path: DataPath, socket: net.Socket, unixPath: string | null) {
     super(path, socket, unixPath)
-    this.path = path
-    this.socket = socket
-    this.downstream = new Downstream(socket, path.turn)
-    this.order = new ReplyOrder(this.downstream)
     this.input = new ClientInput(this)
     this.downstream.onRoom = () => {
       if (this.waiting === 'room') this.wake()
@@ -104,7 +79,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
     if (this.ending || this.lastWord.isSpoken) return
     this.path.clock.refresh()
     this.lastActiveMs = this.path.clock.nowMs
-    this.#window.look(this.downstream.written, this.order.next)
+    this.window.look(this.downstream.written, this.order.next)
     this.input.receive(buf, length)
   }
 
@@ -120,7 +95,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
   proceed(): void {
     this.waiting = null
     if (this.ending) return
-    this.#window.look(this.downstream.written, this.order.next)
+    this.window.look(this.downstream.written, this.order.next)
     this.input.proceed()
     this.lastWord.look()
   }
@@ -135,7 +110,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
   /** False: it has to wait (`waiting` says for what) and is offered again. */
   dispatch(view: CommandView): boolean {
     const spec = this.path.commands.lookup(view) ?? null
-    if (this.order.owed >= this.#window.size && !isInMulti(this)) return this.waitFor('replies')
+    if (this.order.owed >= this.window.size && !isInMulti(this)) return this.waitFor('replies')
     const { repeat } = this.path
     if (repeat.send(this, spec, view)) return true
     repeat.forget()
@@ -201,7 +176,7 @@ export class Session extends ConnectedClient implements ReplyOwner {
     state.primaryTimes.record((this.path.clock.nowMs - queuedAtMs) / 1000, count)
     if (this.closed) return
     if (this.replyMode === 'on' && this.order.replyRun(seq, count, READ_BUFFER, start, end)) {
-      this.#afterReply()
+      this.afterReply()
       return
     }
     for (let i = 0, at = start; i < count; i++) {
@@ -235,105 +210,10 @@ export class Session extends ConnectedClient implements ReplyOwner {
     return this
   }
 
-  /** The reply of command `seq`: a view. */
-  reply(seq: number, buf: Buffer, start: number, end: number): void {
-    if (this.closed) return
-    if (seq < 0) return this.parts.reply(seq, buf, start, end)
-    if (this.replyMode === 'on') this.order.reply(seq, buf, start, end)
-    else this.order.reply(seq, EMPTY, 0, 0)
-    this.#afterReply()
-  }
-
-  /** The reply of command `seq`, of which the client wants to hear what there is, whatever it has said meanwhile about later ones. */
-  replyWanted(seq: number, frame: Buffer): void {
-    if (this.closed) return
-    this.order.reply(seq, frame, 0, frame.length)
-    this.#afterReply(false)
-  }
-
-  /** Bytes that answer no command: messages of a subscription. A view. */
-  push(buf: Buffer, start: number, end: number): void {
-    if (this.closed) return
-    this.#window.pushed += end - start
-    this.order.push(buf, start, end)
-    this.#checkOutput()
-  }
-
-  /** The same, behind every reply that has become ready. */
-  pushInOrder(buf: Buffer, start: number, end: number): void {
-    if (this.closed) return
-    this.#window.pushed += end - start
-    this.order.append(buf, start, end)
-    this.#checkOutput()
-  }
-
-  /** A piece of the reply that is next (`ReplyOrder.beginPieces`): a view. */
-  passOn(buf: Buffer, start: number, end: number): void {
-    if (this.closed) return
-    this.downstream.write(buf, start, end)
-    this.#checkOutput()
-  }
-
-  /** That was the last piece of it. */
-  endReply(seq: number): void {
-    this.order.endPieces()
-    this.reply(seq, EMPTY, 0, 0)
-  }
-
-  /** Replies that were kept (`ReplyOrder.hold`) go out, then what is told `behind` them, and the next command is taken. */
-  letGo(behind: () => void): void {
-    if (this.closed) return
-    const { owed } = this.order
-    this.order.letGo()
-    behind()
-    if (owed > 0) this.#afterReply()
-  }
-
-  replyError(seq: number, text: string): void {
-    const frame = errorFrame(text)
-    this.reply(seq, frame, 0, frame.length)
-  }
-
-  /** Answers the command at hand. */
-  answer(frame: Buffer): void {
-    if (this.captured !== null) this.captured.push(Buffer.from(frame))
-    else this.reply(this.order.assign(), frame, 0, frame.length)
-  }
-
-  answerError(text: string): void {
-    this.answer(errorFrame(text))
-  }
-
-  /** It has not taken replies that there are: its next command waits. */
-  get readsSlowly(): boolean {
-    return this.downstream.pendingBytes > SLOW_CLIENT_BYTES
-  }
-
-  /** What has been said to it and it has not taken, or not yet been given (a reply before it is missing). */
-  get unreadBytes(): number {
-    return this.downstream.pendingBytes + this.order.parkedBytes
-  }
-
-  /** A client that does not read is disconnected before its replies fill the memory (invariant 7). */
-  #checkOutput(): void {
-    const { path } = this
-    if (this.unreadBytes > path.lowestOutputLimit || (path.slowClients.size > 0 && path.slowClients.has(this))) {
-      keepWithinLimit(this)
-    }
-  }
-
-  /** `endsSkip` false: a SKIP that there is was said in the command itself (CLIENT REPLY inside MULTI), and is about the one behind it. */
-  #afterReply(endsSkip = true): void {
-    const { order, downstream } = this
-    this.#checkOutput()
-    if (order.owed > 0) {
-      this.ownMessages?.look()
-      return
-    }
-    if (endsSkip && this.replyMode === 'skip') this.replyMode = 'on'
+  protected override allAnswered(): void {
     if (this.ending) {
       abandonPins(this)
-      downstream.endAfterWrite()
+      this.downstream.endAfterWrite()
     } else if (this.waiting === 'replies') this.wake()
   }
 
@@ -387,7 +267,4 @@ function mayWrite(spec: CommandSpec | null): boolean {
   return spec === null || spec.write || spec.handling === 'transaction' || spec.handling === 'blocking'
 }
 
-const EMPTY = Buffer.alloc(0)
 const framer = new ReplyFramer()
-/** Replies that a client has not taken yet: beyond this its next command waits. */
-const SLOW_CLIENT_BYTES = 1024 * 1024
