@@ -1,47 +1,32 @@
 import { ask } from './ask.ts'
 import { CHUNK_BYTES } from './chunk.ts'
-import { downText, lostText, unreadableReason } from './connect-error.ts'
-import { Connection } from './connection.ts'
-import type { InFlight, InFlightRing, Loss, ReplyOwner } from './in-flight.ts'
-import { Losses } from './losses.ts'
-import type { PipelineConnection, PipelineConnectionOwner, Unblocking } from './pipeline-connection.ts'
-import type { PipelineOptions, PipelineState } from './pipeline-options.ts'
+import { downText, unreadableReason } from './connect-error.ts'
+import type { InFlight, ReplyOwner } from './in-flight.ts'
+import type { Unblocking } from './pipeline-connection.ts'
+import { PipelineLifecycle } from './pipeline-lifecycle.ts'
+import type { PipelineOptions } from './pipeline-options.ts'
 import { type Busy, refuseUnsent } from './refuse-unsent.ts'
 import { ReplyPairing } from './reply-pairing.ts'
-import { SendQueue } from './send-queue.ts'
 import { silenceOf } from './silence.ts'
 import { WriteDelay } from './write-delay.ts'
 
 /**
- * One connection to a store with the FIFO of what is in flight on it: its state, and when something is written.
+ * One connection to a store with the FIFO of what is in flight on it, and when something is written. How the connection comes and goes is `PipelineLifecycle`'s.
  *
  *   push ─▶ SendQueue ── chunks ──(one write for what has gathered, `Turn`)──▶ socket ─▶ store
  *              └─ ring ◀── head ── settle ◀── ReplyPairing ◀── bytes ◀── socket ◀── store
  *                  ▲
  *               Losses: what gets no reply
  *
- * Failure: when the connection is lost or its bytes cannot be trusted, everything that was written is answered `lost` with
- * `mayHaveRun: true`, in order; nothing is sent twice. What was not written yet is lost as "not executed" (`fail`) or keeps its place
- * for the next connection (`wait`). A command that timed out keeps its place too, so a late reply is still paired with it.
+ * A command that timed out keeps its place, so a late reply is still paired with it.
  */
-export class Pipeline {
-  readonly options: PipelineOptions
+export class Pipeline extends PipelineLifecycle {
   /** Tells connections apart in the overlap table. */
   readonly lane: number = ++lanes
-  readonly ring: InFlightRing
-  state: PipelineState = 'idle'
-  /** Why it is down; null when up or never tried. */
-  error: string | null = null
   /** A script that is in flight takes its time: nothing more is written before the head is answered. See `BusyWatch`. */
   #held = false
   /** The store runs that script and refuses everything else. */
   #busy: Busy | null = null
-  /** How many connections it has had that were ready. */
-  generation = 0
-  /** How often it has come to a server that may be another one, or have lost what it keeps in memory alone: of a cluster, one of its nodes. */
-  arrivals = 0
-  /** CLIENT ID on the store; 0: unknown. */
-  clientId = 0
   /** For pushes (RESP3) and, in `relay` mode, for every frame: a view, valid during the call. */
   onPush: ((buf: Buffer, start: number, end: number) => void) | null = null
   /** Every frame is a push: RESP2 subscribers and MONITOR, where replies have no commands. */
@@ -50,70 +35,40 @@ export class Pipeline {
   answersWithinMs = 0
   /** Dedicated connections: what is in flight waits for something to happen, perhaps for ever. */
   blocks = false
-  onDrain: (() => void) | null = null
-  onClosed: ((text: string) => void) | null = null
 
-  readonly #connection: PipelineConnection
   #queued = false
-  /** The connection is opened when whoever has asked for it is done. */
-  #opens = false
   /** Nothing is read until the client has taken what there is: no silence of the store. */
   #paused = false
   /** Null: what has been pushed leaves with the turn of the event loop. */
   readonly #delay: WriteDelay | null
-  readonly #queue: SendQueue
   /** Clients share it, and its ring has all that is in flight. */
   readonly listsAll: boolean
   /** Commands may share places: their replies come one behind the other, in the thread's read buffer. */
   readonly #shares: boolean
-  readonly #losses: Losses
   readonly #pairing: ReplyPairing
 
   constructor(options: PipelineOptions) {
-    this.options = options
+    super(options)
     const { batchMs, clock, dedicated } = options
-    this.#queue = new SendQueue(clock, dedicated, (bytes) => this.#detachedEnded(bytes))
-    this.ring = this.#queue.ring
     this.listsAll = options.connection === undefined && !dedicated
     this.#shares = options.connection === undefined && options.store.tls === null
-    this.#losses = new Losses(this.#queue, (slot) => this.release(slot))
-    const greeted = (buf: Buffer, start: number, end: number): void => this.#connection.greeted(buf, start, end)
-    this.#pairing = new ReplyPairing(this, this.#losses, greeted)
-    const owner: PipelineConnectionOwner = {
-      lostHead: (loss) => this.#losses.head(loss),
-      parted: () => {
-        this.arrivals++
-      },
-      renewed: () => {
-        this.arrivals++
-        this.options.onState?.(this, null)
-      },
-      // What waits for a new connection has an order to keep.
-      detachHead: (most, several) =>
-        options.whenDown === 'wait' ? null : this.#queue.detachHead(most, several, this.#losses.settling),
-      bytes: (buf, length) => this.#receive(buf, length),
-      drained: () => this.onDrain?.(),
-      say: (bytes, answered) => ask(this, bytes, answered),
-      ready: (clientId) => this.#ready(clientId),
-      refused: (text) => this.#refused(text),
-      failed: (reason) => this.#disconnected(reason),
-    }
-    this.#connection = options.connection?.(options, owner) ?? new Connection(options, owner)
+    const greeted = (buf: Buffer, start: number, end: number): void => this.connection.greeted(buf, start, end)
+    this.#pairing = new ReplyPairing(this, this.losses, greeted)
     const writeNow = (): void => {
-      if (this.state === 'up') this.#write()
+      if (this.state === 'up') this.write()
     }
     this.#delay = batchMs === 0 ? null : new WriteDelay(batchMs, clock, writeNow)
   }
 
   /** Bytes of commands whose replies are owed. */
   get pendingBytes(): number {
-    return this.#queue.pendingBytes
+    return this.queue.pendingBytes
   }
 
   /** No more should be pushed until `onDrain`. */
   get full(): boolean {
     return (
-      this.#queue.pendingBytes >= this.options.limitBytes || this.ring.commands >= MAX_IN_FLIGHT || this.#busy !== null
+      this.queue.pendingBytes >= this.options.limitBytes || this.ring.commands >= MAX_IN_FLIGHT || this.#busy !== null
     )
   }
 
@@ -125,43 +80,38 @@ export class Pipeline {
   /** Nothing more is written until the command at the head has been answered; unless that has not left itself, for then it would never be. */
   hold(): void {
     const head = this.ring.peek()
-    this.#held = head !== undefined && head.position < this.#queue.written
-  }
-
-  /** Nobody waits for anything here. */
-  get quiet(): boolean {
-    return this.#queue.quiet
+    this.#held = head !== undefined && head.position < this.queue.written
   }
 
   /** Bytes of all commands ever pushed. */
   get totalBytes(): number {
-    return this.#queue.pushed
+    return this.queue.pushed
   }
 
   /** Bytes of all commands that have been answered or lost: those pushed before a moment at which `totalBytes` was no more than this are done. */
   get settledBytes(): number {
-    return this.#queue.settledBytes
+    return this.queue.settledBytes
   }
 
   /** Bytes handed to the socket that the kernel has not taken. */
   get writableLength(): number {
-    return this.#connection.socket?.writableLength ?? 0
+    return this.connection.socket?.writableLength ?? 0
   }
 
   /** A client that takes its replies slowly keeps its own connection from bringing more: dedicated ones only. */
   pauseReading(): void {
     this.#paused = true
-    this.#connection.socket?.pause()
+    this.connection.socket?.pause()
   }
 
   resumeReading(): void {
     this.#paused = false
-    this.#connection.socket?.resume()
+    this.connection.socket?.resume()
   }
 
   /** When the store last said something here, or could not because nobody read (coarse clock); 0: never. Of a cluster that is not known: each of its nodes may hang alone. */
   get lastReadMs(): number {
-    return this.#connection.lastReadMs
+    return this.connection.lastReadMs
   }
 
   /** Milliseconds the oldest command has waited; 0: none. */
@@ -175,7 +125,7 @@ export class Pipeline {
    * slot is the owner's until `settle` or `lost` returns.
    */
   push(owner: ReplyOwner, buf: Buffer, from: number, to: number): InFlight {
-    const slot = this.#queue.append(owner, buf, from, to)
+    const slot = this.queue.append(owner, buf, from, to)
     if (!this.#queued) this.#leaves()
     return slot
   }
@@ -184,24 +134,24 @@ export class Pipeline {
    * As `push`, of a command that is the same as the newest, `slot`, in all but its bytes and its number, `seq`: it shares its place. False: it cannot, and nothing was done.
    */
   join(slot: InFlight, owner: ReplyOwner, seq: number, buf: Buffer, from: number, to: number): boolean {
-    if (!this.#shares || !this.#queue.join(slot, owner, seq, buf, from, to)) return false
+    if (!this.#shares || !this.queue.join(slot, owner, seq, buf, from, to)) return false
     if (!this.#queued) this.#leaves()
     return true
   }
 
   /** Each command in flight gets a place of its own: somebody is to look at them. Not those whose owner is being told of their replies. */
   separate(): void {
-    this.#queue.separate(this.#pairing.telling)
+    this.queue.separate(this.#pairing.telling)
   }
 
   /** The same for those at the head, of which there are some. Gives the oldest. */
   separateHead(): InFlight {
-    return this.#queue.separateHead()
+    return this.queue.separateHead()
   }
 
   /** As `push`, but it leaves ahead of all that has not left yet. */
   pushAhead(owner: ReplyOwner, buf: Buffer, from: number, to: number): InFlight {
-    const slot = this.#queue.appendAhead(owner, buf, from, to)
+    const slot = this.queue.appendAhead(owner, buf, from, to)
     this.#leaves()
     return slot
   }
@@ -210,12 +160,12 @@ export class Pipeline {
   unblocking(): Unblocking {
     // It leaves with the first write, and has a name from then on.
     if (this.state === 'idle' || this.state === 'connecting') return 'later'
-    return this.#connection.unblocking(this.clientId)
+    return this.connection.unblocking(this.clientId)
   }
 
   /** Bytes that nobody waits for the replies of: relay mode only (SUBSCRIBE on a RESP2 subscriber's connection). */
   pushRelayed(buf: Buffer, from: number, to: number): void {
-    this.#queue.relay(buf, from, to)
+    this.queue.relay(buf, from, to)
     this.#leaves()
   }
 
@@ -232,8 +182,8 @@ export class Pipeline {
     this.#queued = false
     switch (this.state) {
       case 'up':
-        if (!this.#held && (this.#delay === null || !this.#delay.holds(this.#queue.pushed - this.#queue.written)))
-          this.#write()
+        if (!this.#held && (this.#delay === null || !this.#delay.holds(this.queue.pushed - this.queue.written)))
+          this.write()
         break
       case 'idle':
         this.connect()
@@ -241,7 +191,7 @@ export class Pipeline {
       case 'down':
       case 'closed':
         if (this.options.whenDown === 'fail' || this.state === 'closed')
-          this.#loseAll(downText(this.options.store, this.error), false)
+          this.loseAll(downText(this.options.store, this.error), false)
         break
       case 'connecting':
         break
@@ -253,101 +203,42 @@ export class Pipeline {
     this.#delay?.hurry()
   }
 
-  /**
-   * Opens the connection, if there is none and nobody is still being told of the loss of the last one. Nobody is told what comes of it before the caller is done, which may be in the middle of a command: who is
-   * told of a loss, or of room, sends the next one.
-   */
-  connect(): void {
-    if ((this.state !== 'idle' && this.state !== 'down') || this.#losses.unfinished) return
-    this.#setState('connecting', null)
-    if (this.#opens) return
-    this.#opens = true
-    queueMicrotask(() => {
-      this.#opens = false
-      if (this.state !== 'connecting') return
-      const { refused } = this.options
-      if (refused === undefined || refused === null) this.#connection.open()
-      else this.#refused(refused)
-    })
-  }
-
-  /** Closes for good; what is in flight is lost. `unsent`: of that, what has been written and has not arrived yet: `discarded` is not executed later. */
-  close(reason: string, unsent: 'delivered' | 'discarded' = 'delivered'): void {
-    if (this.state === 'closed') return
-    this.#drop(this.quiet ? 'delivered' : unsent)
-    this.#losses.stopSlices()
-    this.#setState('closed', reason)
-    this.#loseAll(`ERR Understudy: ${reason}`, true)
-    this.onClosed?.(reason)
-  }
-
-  /** Drops the connection (a broken stream, a hang) and opens a new one. */
-  reconnect(reason: string): void {
-    if (this.state === 'up' || this.state === 'connecting') this.#disconnected(reason)
-  }
-
-  /** The store is somewhere else now: what was written is lost, what was not waits for the connection there. A dedicated one is closed, as when it is lost. */
-  move(reason: string): void {
-    if (this.state === 'connecting' && !this.options.dedicated) {
-      this.#drop('delivered')
-      this.#setState('down', reason)
-    } else this.reconnect(reason)
-    if (this.state === 'down') this.connect()
-  }
-
   /** Now and then: answers what has waited longer than the store's timeout, and gives a connection up that says nothing at all. */
   tick(nowMs: number): void {
     const { ring } = this
-    this.#connection.tick?.(nowMs, this.answersWithinMs)
+    this.connection.tick?.(nowMs, this.answersWithinMs)
     if (ring.length === 0) ring.shrink()
     const { clock, dedicated, store } = this.options
     const mayTimeOut = !dedicated && store.timeoutMs > 0 && nowMs - clock.awakeSinceMs >= store.timeoutMs
-    if (mayTimeOut) this.#queue.tellTimedOut(nowMs, store.timeoutMs)
-    if (this.#paused) this.#connection.lastReadMs = nowMs
-    const silence = silenceOf(this, this.#connection.lastReadMs, this.#busy !== null, nowMs)
+    if (mayTimeOut) this.queue.tellTimedOut(nowMs, store.timeoutMs)
+    if (this.#paused) this.connection.lastReadMs = nowMs
+    const silence = silenceOf(this, this.connection.lastReadMs, this.#busy !== null, nowMs)
     if (silence !== null) this.reconnect(silence)
   }
 
-  #ready(clientId: number): void {
-    this.clientId = clientId
-    this.generation++
-    this.arrivals++
-    this.#setState('up', null)
-    this.#write()
-    if (this.options.dedicated) this.onDrain?.()
-  }
-
-  /** The store will never serve this identity (database out of range), or it is not asked to (`options.refused`): everybody is told in its words, and nothing is tried again. */
-  #refused(text: string): void {
-    this.#drop('delivered')
-    this.#setState('closed', text)
-    this.#loseAll(text, false)
-    this.onClosed?.(text)
-  }
-
-  #write(): void {
+  protected override write(): void {
     this.#delay?.written()
     // What may be written has to be known before it may be written.
     this.options.turn.ahead?.flush()
-    this.#queue.writeTo(this.#connection.socket!)
-    this.#connection.endWrite?.()
+    this.queue.writeTo(this.connection.socket!)
+    this.connection.endWrite?.()
   }
 
-  #receive(buf: Buffer, length: number): void {
+  protected override receive(buf: Buffer, length: number): void {
     this.options.clock.refresh()
-    this.#connection.lastReadMs = this.options.clock.nowMs
+    this.connection.lastReadMs = this.options.clock.nowMs
     try {
       this.#pairing.read(buf, length)
     } catch (error) {
       // Bytes that are not RESP, or a defect of ours: either way nobody knows any more which reply is whose. This connection ends, and what was in
       // flight on it is lost and said to be; every other goes on.
-      this.#losses.settling = null
-      this.#disconnected(unreadableReason(error, this.options.store, this.state === 'up' ? null : buf))
+      this.losses.settling = null
+      this.disconnected(unreadableReason(error, this.options.store, this.state === 'up' ? null : buf))
     }
   }
 
   /** For `ReplyPairing` and `Losses`: the head of the ring is done, its bytes and its slot are free. */
-  release(slot: InFlight): void {
+  override release(slot: InFlight): void {
     const wasFull = this.full
     this.releaseWithRoom(slot)
     if (wasFull && !this.full) this.onDrain?.()
@@ -356,19 +247,19 @@ export class Pipeline {
   /** The same where it is known not to be full: nobody waits for room. */
   releaseWithRoom(slot: InFlight): void {
     if (this.#held) this.#unhold()
-    this.#queue.release(slot)
+    this.queue.release(slot)
   }
 
-  #detachedEnded(bytes: number): void {
+  protected override detachedEnded(bytes: number): void {
     const wasFull = this.full
-    this.#queue.pendingBytes -= bytes
+    this.queue.pendingBytes -= bytes
     if (wasFull && !this.full) this.onDrain?.()
   }
 
   #unhold(): void {
     this.#held = false
     this.#busy = null
-    if (this.#queue.written !== this.#queue.pushed) this.#leaves()
+    if (this.queue.written !== this.queue.pushed) this.#leaves()
   }
 
   /**
@@ -377,58 +268,20 @@ export class Pipeline {
    */
   setBusy(busy: Busy): void {
     this.#busy = busy
-    refuseUnsent(this.#queue, busy, () => this.#leaves())
+    refuseUnsent(this.queue, busy, () => this.#leaves())
   }
 
-  #disconnected(reason: string): void {
-    if (this.state === 'closed' || this.state === 'down') return
-    const wasUp = this.state === 'up'
-    const proven = wasUp && this.#connection.proven()
-    // It is told as lost: it must not be executed behind what the next connection brings, when a hanging network lets go.
-    this.#drop(this.options.dedicated && this.quiet ? 'delivered' : 'discarded')
-    if (this.options.dedicated) {
-      this.#setState('closed', reason)
-      this.#loseAll(wasUp ? lostText(this.options.store, this.error) : downText(this.options.store, this.error), wasUp)
-      this.onClosed?.(reason)
-      return
-    }
-    this.#setState('down', reason)
-    if (this.options.whenDown === 'wait') {
-      // There is no new connection before all are told.
-      const room = (): void => this.onDrain?.()
-      this.#losses.writtenInSlices(this.#lostWritten(), room, () => this.#connection.openLater(() => this.connect()))
-      return
-    }
-    this.#losses.written(this.#lostWritten())
-    this.onDrain?.()
-    this.#loseAll(downText(this.options.store, this.error), false)
-    // Right after a loss one attempt is made at once, and commands wait for its outcome: a restarted store costs its clients nothing more.
-    if (proven) this.connect()
-    else this.#connection.openLater(() => this.connect())
-  }
-
-  #drop(unsent: 'delivered' | 'discarded'): void {
-    this.#connection.drop(unsent)
-    this.#pairing.reset()
-    this.#queue.dropRelayed()
-    this.clientId = 0
-  }
-
-  /** What those are told that were written on the connection that is lost. */
-  #lostWritten(): Loss {
-    return { mayHaveRun: true, text: lostText(this.options.store, this.error) }
-  }
-
-  /** Everything in flight is lost, what has been written as "may have run". */
-  #loseAll(text: string, mayHaveRun: boolean): void {
-    this.#losses.all(mayHaveRun ? this.#lostWritten() : { mayHaveRun: true, text }, { mayHaveRun: false, text })
-    this.onDrain?.()
-  }
-
-  #setState(state: PipelineState, error: string | null): void {
-    this.state = state
-    this.error = error
+  protected override tellState(error: string | null): void {
     this.options.onState?.(this, error)
+  }
+
+  protected override say(command: Buffer, answered: (reply: string | null) => void): void {
+    ask(this, command, answered)
+  }
+
+  protected override dropped(): void {
+    this.#pairing.reset()
+    this.queue.dropRelayed()
   }
 }
 
