@@ -125,7 +125,7 @@ export class AlignedReads implements ReadPath {
     if (isPassing(primary, 0, primary.length)) return this.#drop(read, 'busy')
     if (read.primaryOnly) return read.listener.answered(read, primary, 0, primary.length)
     if (route.config.compare.baseline) return
-    const shadow = this.context.stores[route.shadow.store]!.shadow(read.database)
+    const shadow = this.context.stores[route.shadow.store]!.shadows.to(read.database)
     if (shadow.state !== 'up') return this.#drop(read, 'shadow')
     const waiting = Math.max(shadow.ring.length, route.state.backlogCommands)
     if (shadow.full || waiting > MAX_QUEUED) return this.#drop(read, 'busy')

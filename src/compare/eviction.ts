@@ -43,7 +43,7 @@ export class EvictionWatch {
     const known = this.#known.get(end.storeName)
     if (known !== undefined && nowMs - known.atMs < KEPT_MS) return answer(known.eviction)
     const store = this.#context.stores[end.store]!
-    const pipeline = side === 'primary' ? store.shared(database, 2) : store.shadow(database)
+    const pipeline = side === 'primary' ? store.shared(database, 2) : store.shadows.to(database)
     ask(pipeline, (eviction) => {
       this.#known.set(end.storeName, { atMs: nowMs, eviction })
       answer(eviction)

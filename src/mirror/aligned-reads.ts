@@ -142,7 +142,7 @@ class Reading implements ReplyOwner {
     if (route.shadow === null) return this.#end({ ok: false, reason: 'the route is not mirrored any more' })
     const primary = primaryPipeline(context, overlap, route, this.database, this.#hash)
     const store = context.stores[route.shadow.store]!
-    const shadow = store.shadow(this.database)
+    const shadow = store.shadows.to(this.database)
     if (primary.state === 'idle') primary.connect()
     if (shadow.state === 'idle') shadow.connect()
     if (primary.state !== 'up' || shadow.state !== 'up') return this.#unconnected(store)
@@ -175,7 +175,7 @@ class Reading implements ReplyOwner {
       return this.#end({ ok: false, reason: 'the phase of the route has changed' })
     }
     const store = this.#context.stores[route.shadow.store]!
-    const shadow = store.shadow(this.database)
+    const shadow = store.shadows.to(this.database)
     if (shadow.state !== 'up') return this.#unconnected(store)
     this.#asked = 'shadow'
     this.#push(shadow, rule.shadow?.apply(this.key, 0, this.key.length) ?? this.key)

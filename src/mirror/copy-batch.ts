@@ -141,7 +141,7 @@ export class BatchCopier {
     if (route.shadow === null) return null
     const store = stores[route.shadow.store]!
     // What was refused some seconds ago is asked for again.
-    if (store.cluster === null && store.shadow(database).state !== 'closed') return null
+    if (store.cluster === null && store.shadows.to(database).state !== 'closed') return null
     const because = strandedBecause(store, database)
     if (because !== null && !this.#dirty.dirtyDatabases(route.name).includes(database))
       this.#dirty.mark(route, database, key, 'shadow-error', clock.nowMs)
@@ -152,7 +152,7 @@ export class BatchCopier {
     const { routes, stores, clock } = this.#context
     const { route } = routes.find(key, 0, key.length)
     if (route.shadow === null || isServerUnsure(this.#context, route)) return false
-    const shadow = stores[route.shadow.store]!.shadow(database)
+    const shadow = stores[route.shadow.store]!.shadows.to(database)
     if (shadow.state === 'idle') shadow.connect()
     const primary = stores[route.primary.store]!.shared(database, 2)
     if (primary.state === 'idle') primary.connect()

@@ -87,7 +87,7 @@ export class CopyEnds {
 
   pushToShadow(owner: ReplyOwner, bytes: Buffer): void {
     joinBacklog(this.#rule.route, bytes.length)
-    this.push(owner, this.shadowStore.shadow(this.#entry.database), bytes)
+    this.push(owner, this.shadowStore.shadows.to(this.#entry.database), bytes)
   }
 
   push(owner: ReplyOwner, pipeline: Pipeline, bytes: Buffer): void {

@@ -137,7 +137,7 @@ export class FunctionBook implements Functions {
     const index = routes.stores.indexOf(name)
     const store = stores[index]
     if (store === undefined) return null
-    return routes.routes.some(({ primary }) => primary.store === index) ? store.shared(0, 2) : store.shadow(0)
+    return routes.routes.some(({ primary }) => primary.store === index) ? store.shared(0, 2) : store.shadows.to(0)
   }
 
   #say(store: string, reason: string): void {

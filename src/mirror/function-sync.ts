@@ -99,7 +99,7 @@ export class FunctionSync {
     if (this.#running || nowMs < this.#notBeforeMs || !this.#dirty.toVerify.hasCause(route.name, 'functions')) return
     if (route.shadow === null || this.#dirty.toVerify.hasCause(route.name, 'turned')) return
     const primary = stores[route.primary.store]!.shared(0, 2)
-    const shadow = stores[route.shadow.store]!.shadow(0)
+    const shadow = stores[route.shadow.store]!.shadows.to(0)
     if (primary.state !== 'up' || shadow.state !== 'up') return
     this.#running = true
     this.#compare(route, primary, shadow)

@@ -48,7 +48,7 @@ export class IntentTracker {
     this.#stage = stage
     this.#awaited = []
     for (const store of this.#stores()) {
-      const pipelines = stage === 'shadows' ? store.shadowPipelines() : store.clientPipelines()
+      const pipelines = stage === 'shadows' ? store.shadows.open() : store.clientPipelines()
       for (const pipeline of pipelines) {
         if (!pipeline.blocks && !pipeline.quiet) this.#awaited.push({ pipeline, bytes: pipeline.totalBytes })
       }

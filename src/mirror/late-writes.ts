@@ -109,7 +109,7 @@ export class LateWrites implements ReplyOwner {
   #ask(ref: KeyRef, behind: LateCommand, words: readonly string[]): void {
     const { rule, database, key } = ref
     const { route } = rule
-    const pipeline = this.#context.stores[route.shadow!.store]!.shadow(database)
+    const pipeline = this.#context.stores[route.shadow!.store]!.shadows.to(database)
     if (pipeline.state !== 'up' || pipeline.ring.length >= MAX_WAITING || this.#asked.size >= MAX_ASKED) {
       this.#end(behind, true)
       return

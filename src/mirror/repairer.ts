@@ -154,7 +154,7 @@ export class Repairer {
     if (route.shadow === null || isServerUnsure(this.#context, route)) return false
     const store = this.#context.stores[route.shadow.store]!
     // One that has no such database may have it by and by.
-    const shadow = store.shadow(database)
+    const shadow = store.shadows.to(database)
     if (shadow.state === 'idle') shadow.connect()
     const primary = this.#primaries.open(route.primary, database)
     return (shadow.state === 'up' || isStranded(store, database)) && primary.state === 'up'

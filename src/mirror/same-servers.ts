@@ -40,7 +40,7 @@ export class SameServers {
     for (const index of new Set(routes.routes.flatMap(({ shadow }) => (shadow === null ? [] : [shadow.store])))) {
       const store = stores[index]!
       if (this.sameAs(store) === null) continue
-      for (const pipeline of [...store.shadowPipelines()]) pipeline.close(this.#refuse(store))
+      for (const pipeline of [...store.shadows.open()]) pipeline.close(this.#refuse(store))
     }
   }
 

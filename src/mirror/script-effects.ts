@@ -93,7 +93,7 @@ export class ScriptEffects {
     const { shadow, primary } = route
     if (shadow === null || shadow.store === primary.store) return
     const script = this.#scriptOf(args)
-    if (script !== undefined) this.#loads.ahead(this.#context.stores[shadow.store]!.shadow(database), script, route)
+    if (script !== undefined) this.#loads.ahead(this.#context.stores[shadow.store]!.shadows.to(database), script, route)
   }
 
   /** The same ahead of a read, which goes to the shadow as it is: for as long as the application counts on the script. */

@@ -144,16 +144,16 @@ class ServerWideEffect {
   #hasItsPlace(): boolean {
     const { spec } = this.#command
     const store = this.#store
-    const own = store.shadow(this.#command.database)
+    const own = store.shadows.to(this.#command.database)
     if (spec.name === 'SWAPDB' || store.cluster !== null || own.state !== 'up') return false
     if (spec.name === 'FLUSHDB') return true
-    for (const pipeline of store.shadowPipelines()) if (pipeline !== own && !pipeline.quiet) return false
+    for (const pipeline of store.shadows.open()) if (pipeline !== own && !pipeline.quiet) return false
     return true
   }
 
   #sendInOrder(): void {
     const { spec, route, bytes, database } = this.#command
-    const pipeline = this.#store.shadow(database)
+    const pipeline = this.#store.shadows.to(database)
     if (spec.name !== 'FLUSHDB') this.#beginSweep(this.#sharedLane())
     const owner: ReplyOwner = {
       settle: (_slot: InFlight, buf: Buffer, start: number) => this.#end(buf[start] !== MINUS),
@@ -185,7 +185,7 @@ class ServerWideEffect {
   /** Its turn has come. */
   waitForOthers(): void {
     const store = this.#store
-    store.shadow(this.#command.database)
+    store.shadows.to(this.#command.database)
     const passed = (): void => {
       if (--this.#behind === 0) this.#send()
     }
@@ -197,7 +197,7 @@ class ServerWideEffect {
       pipeline.hurry()
     }
     this.#behind = 1
-    for (const pipeline of store.shadowPipelines()) {
+    for (const pipeline of store.shadows.open()) {
       this.#behind++
       ask(pipeline)
     }
@@ -210,7 +210,7 @@ class ServerWideEffect {
 
   #send(): void {
     const { spec, route, bytes, database } = this.#command
-    const pipeline = this.#store.shadow(database)
+    const pipeline = this.#store.shadows.to(database)
     if (pipeline.state === 'closed') return this.#end(false)
     const owner: ReplyOwner = {
       settle: (_slot: InFlight, buf: Buffer, start: number) => this.#end(buf[start] !== MINUS),

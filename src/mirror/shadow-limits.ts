@@ -119,7 +119,7 @@ export class ShadowLimits {
   #lookAt(pair: string, routes: readonly Route[], looked: () => void): void {
     const { primary, shadow } = routes[0]!
     const { stores } = this.#context
-    this.#askEvicted(stores[shadow!.store]!.shadow(0), (count) => {
+    this.#askEvicted(stores[shadow!.store]!.shadows.to(0), (count) => {
       const before = this.#evicted.get(pair)
       // A count that is lower is another process': that it is one is noticed elsewhere.
       const grew = count !== null && before !== undefined && count > before

@@ -79,7 +79,7 @@ export class ShadowQueue implements ReplyOwner {
       this.#gathered.push({ spec, route, database, bytes: Buffer.from(bytes.subarray(start, end)), original, answer })
       return
     }
-    const pipeline = store.shadow(database)
+    const pipeline = store.shadows.to(database)
     if (state.backlogBytes + end - start > config.mirror.backlogBytes || pipeline.ring.length >= MAX_WAITING) {
       state.dropped++
       this.#doubts.markAll(spec, route, database, frame, from, to, 'backlog-full', waiter)
@@ -122,7 +122,7 @@ export class ShadowQueue implements ReplyOwner {
     const unit = new Unit(items, waiter)
     const frames = unit.frames()
     const store = this.#context.stores[shadow!.store]!
-    const pipeline = store.shadow(database)
+    const pipeline = store.shadows.to(database)
     if (state.backlogBytes + frames.length > config.mirror.backlogBytes || pipeline.ring.length >= MAX_WAITING) {
       state.dropped++
       for (const item of items) this.#markItem(item, 'backlog-full', waiter)
@@ -267,19 +267,19 @@ export class ShadowQueue implements ReplyOwner {
 
   /** A change is about to be sent to the store as a primary: calls that are run again on it may come behind it. */
   functionsChanging(store: Store): void {
-    for (const pipeline of store.shadowPipelines()) this.#markCalls(pipeline)
+    for (const pipeline of store.shadows.open()) this.#markCalls(pipeline)
   }
 
   /** A change is about to leave on `own`: calls on other connections may meet it ahead of them. */
   #doubtCalls(store: Store, own: Pipeline): void {
-    for (const pipeline of store.shadowPipelines()) if (pipeline !== own) this.#markCalls(pipeline)
+    for (const pipeline of store.shadows.open()) if (pipeline !== own) this.#markCalls(pipeline)
   }
 
   /** A change was refused: what was sent behind it meets the functions of before. */
   #doubtCallsBehind({ route, database }: InFlight): void {
     const store = this.#context.stores[(route as Route).shadow!.store]
-    for (const pipeline of store?.shadowPipelines() ?? [])
-      if (pipeline === store?.shadow(database)) this.#markCalls(pipeline)
+    for (const pipeline of store?.shadows.open() ?? [])
+      if (pipeline === store?.shadows.to(database)) this.#markCalls(pipeline)
   }
 
   #markCalls(pipeline: Pipeline): void {

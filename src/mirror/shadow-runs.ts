@@ -136,7 +136,7 @@ export class ShadowRuns implements ReplyOwner {
     const route = routes.trivial
     if (route === null || route.shadow === null || copies.rebuilding) return false
     const store = stores[route.shadow.store]!
-    const pipeline = store.shadow(database)
+    const pipeline = store.shadows.to(database)
     const { backlogBytes } = route.state
     if (end - start > MAX_BYTES || backlogBytes + MAX_BYTES > route.config.mirror.backlogBytes) return false
     if (store.cluster !== null || pipeline.ring.length >= MAX_WAITING) return false

@@ -100,7 +100,7 @@ export class StagedCopy implements ReplyOwner {
   }
 
   #push(bytes: Buffer, replies: number, flags: number): void {
-    const slot = this.#shadow.shadow(this.#database).push(this, bytes, 0, bytes.length)
+    const slot = this.#shadow.shadows.to(this.#database).push(this, bytes, 0, bytes.length)
     slot.route = this.#route
     slot.database = this.#database
     slot.replies = replies

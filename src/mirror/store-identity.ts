@@ -146,7 +146,7 @@ export class StoreIdentity {
       const [source, target] = [stores[primary.store]!, stores[shadow.store]!]
       next.add(shadow.storeName)
       asked.set(source, source.shared(0, 2))
-      if (shadow.store !== primary.store) asked.set(target, target.shadow(0))
+      if (shadow.store !== primary.store) asked.set(target, target.shadows.to(0))
     }
     const reasons = await Promise.all(
       [...asked].map(([store, pipeline]) =>
@@ -245,7 +245,8 @@ export class StoreIdentity {
   #askOther(store: string, { primary, shadow }: Route, answered: (empty: boolean) => void): void {
     const { stores } = this.#context
     if (primary.storeName === shadow!.storeName) return answered(true)
-    const other = primary.storeName === store ? stores[shadow!.store]!.shadow(0) : stores[primary.store]!.shared(0, 2)
+    const other =
+      primary.storeName === store ? stores[shadow!.store]!.shadows.to(0) : stores[primary.store]!.shared(0, 2)
     askEmpty(other, answered)
   }
 

@@ -47,7 +47,7 @@ function queueElsewhere(session: Session, view: CommandView, route: Route): Pipe
   if (session.writesOwed > 0 || path.tickets.sweeping || path.mirror.undeclared.mayOwe(route)) return null
   const key = view.buf.subarray(view.start[1]!, view.end[1]!)
   if (!holdsAll(session, route, key)) return null
-  const pipeline = path.stores[route.shadow.store]!.shadow(database)
+  const pipeline = path.stores[route.shadow.store]!.shadows.to(database)
   // It may just be coming up, behind a switch: the page waits as its effects do.
   return pipeline.state === 'down' || pipeline.state === 'closed' || pipeline.full ? null : pipeline
 }

@@ -36,7 +36,7 @@ export class LeftBehind {
   leave(): LeftKeys[] {
     const { stores, dirty, log } = this.#path
     const shadows = new Set(this.#lacking.flatMap(({ shadow }) => (shadow === null ? [] : [stores[shadow.store]!])))
-    for (const store of shadows) store.giveUpShadow('it is the primary now')
+    for (const store of shadows) store.shadows.giveUp('it is the primary now')
     return this.#lacking.map(({ name }) => {
       const left = { route: name, keys: dirty.count(name) }
       log({

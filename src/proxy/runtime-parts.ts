@@ -190,7 +190,7 @@ export class RuntimeParts {
     const { routes, stores } = this.path
     for (const route of routes.routes) {
       stores[route.primary.store]!.shared(0, 2).connect()
-      if (route.shadow !== null) stores[route.shadow.store]!.shadow(0).connect()
+      if (route.shadow !== null) stores[route.shadow.store]!.shadows.to(0).connect()
     }
     this.commands.routesChanged()
   }

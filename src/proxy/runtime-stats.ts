@@ -102,7 +102,7 @@ function lagMs(path: DataPath, name: string): number {
   const route = path.routes.byName(name)
   if (route === undefined || route.shadow === null || route.state.backlogCommands === 0) return 0
   let oldest = path.clock.nowMs
-  for (const pipeline of path.stores[route.shadow.store]!.shadowPipelines()) {
+  for (const pipeline of path.stores[route.shadow.store]!.shadows.open()) {
     const { ring } = pipeline
     for (let i = 0; i < ring.length; i++) {
       const slot = ring.at(i)

@@ -176,7 +176,7 @@ export class Runtime {
     const { path } = this.#parts
     let total = 0
     for (const { shadow, state } of path.routes.routes) {
-      if (shadow !== null && path.stores[shadow.store]!.shadow(0).state === 'up') total += state.backlogCommands
+      if (shadow !== null && path.stores[shadow.store]!.shadows.to(0).state === 'up') total += state.backlogCommands
     }
     return total
   }

@@ -254,7 +254,7 @@ export class StorePause {
     for (const pipeline of paused.clientPipelines())
       if (!mayWaitForEver(pipeline) && pipeline.oldestAgeMs() > STUCK_MS) return true
     for (const store of this.#path.stores)
-      for (const pipeline of store.shadowPipelines())
+      for (const pipeline of store.shadows.open())
         if (pipeline.state === 'up' && pipeline.oldestAgeMs() > STUCK_MS) return true
     return false
   }

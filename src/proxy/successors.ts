@@ -24,7 +24,7 @@ export function succeedStores(
       const ends = endsOf(heir, next.stores)
       const shadow = route.shadow === null ? null : stores[route.shadow.store]!
       if (shadow !== null && !ends.includes(shadow) && !forget.includes(heir.name))
-        shadow.giveUpShadow('another store of the configuration takes its place')
+        shadow.shadows.giveUp('another store of the configuration takes its place')
       for (const end of ends) for (const left of former) if (!ends.includes(left)) end.succeed(left)
     }
   }

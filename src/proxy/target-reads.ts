@@ -51,7 +51,7 @@ export class TargetReads {
     const form = readForm(spec, view, session.protocol)
     if (form === null) return false
     const store = path.stores[route.shadow.store]!
-    const pipeline = store.shadow(session.database)
+    const pipeline = store.shadows.to(session.database)
     if (pipeline.state === 'idle') pipeline.connect()
     if (pipeline.state !== 'up' || pipeline.full) {
       route.state.fallbackError++

@@ -6,12 +6,12 @@ import { type UnservedDatabases, unservedError } from '../config/unserved-databa
 import { BusyWatch } from './busy-watch.ts'
 import { ByDatabase } from './by-database.ts'
 import { Cluster } from './cluster/cluster.ts'
-import { isInStoresWords } from './connect-error.ts'
 import { DedicatedConnections } from './dedicated-connections.ts'
 import type { StoreUser } from './handshake.ts'
 import { OwnConnections, type Run } from './own-connections.ts'
 import { PIPELINE_LIMIT_BYTES, Pipeline } from './pipeline.ts'
 import type { PipelineState } from './pipeline-options.ts'
+import { ShadowPipelines } from './shadow-pipelines.ts'
 import { StoreUsers } from './store-users.ts'
 
 export interface StoreOptions {
@@ -49,9 +49,8 @@ export class Store {
   readonly users: StoreUsers
   /** Null: one server. */
   readonly cluster: Cluster | null
-  readonly #shadow = new ByDatabase()
-  /** Mirror's pipelines that the store has refused for good (it has fewer databases), and when: not opened again at once. */
-  readonly #refusedShadow = new Map<number, { readonly pipeline: Pipeline; readonly atMs: number }>()
+  /** Of the mirror. */
+  readonly shadows: ShadowPipelines
   readonly dedicated: DedicatedConnections
   /** By which number those who use a connection that is shared call its database: that of the URL is 0, but for a client that has said its number. */
   readonly #databases = new Map<Pipeline, number>()
@@ -76,6 +75,7 @@ export class Store {
     this.name = options.config.name
     this.#ownConnections = new OwnConnections(options.run, (text) => options.onUnendable(this, text))
     this.cluster = options.config.kind === 'cluster' ? new Cluster(options) : null
+    this.shadows = new ShadowPipelines(options.clock, (database) => this.#open(database, 2, null, 'wait', false))
     this.dedicated = new DedicatedConnections(options.clock, ({ database, protocol, user }) =>
       this.#open(database, protocol, user, 'fail', true),
     )
@@ -119,23 +119,6 @@ export class Store {
     }
   }
 
-  /** The mirror's pipeline to this store, for a client's database. */
-  shadow(database: number): Pipeline {
-    const found = this.#shadow.get(database)
-    if (found !== undefined && found.state !== 'closed') return found
-    const refused = this.#refusedShadow.get(database)
-    if (refused !== undefined && this.options.clock.nowMs - refused.atMs < REFUSED_MS) return refused.pipeline
-    const made = this.#open(database, 2, null, 'wait', false)
-    this.#shadow.set(database, made)
-    return made
-  }
-
-  /** Why the mirror has no pipeline to that database, in the store's words: it has fewer of them, most likely. Null: it has not said so, or lets it in again. */
-  refusal(database: number): string | null {
-    const error = this.#refusedShadow.get(database)?.pipeline.error ?? null
-    return isInStoresWords(error) ? error : null
-  }
-
   /** The shared pipeline of a database that carries more: the one to read in, when it must not be overtaken by writes. */
   busiest(database: number): Pipeline {
     const resp2 = this.#shared2.get(database)
@@ -155,7 +138,7 @@ export class Store {
   *sharedPipelines(): Generator<Pipeline> {
     yield* this.#shared2.all()
     yield* this.#shared3.all()
-    yield* this.#shadow.all()
+    yield* this.shadows.all()
     yield* this.#retiring.keys()
     yield* this.users.pipelines()
   }
@@ -169,20 +152,7 @@ export class Store {
     yield* this.dedicated.lent()
   }
 
-  /** Every open pipeline of the mirror. */
-  *shadowPipelines(): Generator<Pipeline> {
-    for (const pipeline of this.#shadow.all()) if (pipeline.state !== 'closed') yield pipeline
-  }
-
-  /** The mirror's pipelines are given up: what is on its way down them is told as lost, and is not executed later. Who needs one opens a new one. */
-  giveUpShadow(reason: string): void {
-    // Who is told of a loss may open another one, for what would have come behind it.
-    for (let open = [...this.shadowPipelines()]; open.length > 0; open = [...this.shadowPipelines()])
-      for (const pipeline of open) pipeline.close(reason, 'discarded')
-    this.#refusedShadow.clear()
-  }
-
-  /** The same of what clients wait for, except where they wait for something to happen. */
+  /** What clients wait for is told as lost, except where they wait for something to happen. */
   giveUpClients(reason: string): void {
     for (const pipeline of [...this.clientPipelines()])
       if (!pipeline.quiet && !pipeline.blocks) pipeline.reconnect(reason)
@@ -204,7 +174,7 @@ export class Store {
 
   /** As its connections see it: the clients' before the mirror's. */
   state(): { state: PipelineState; error: string | null } {
-    const pipeline = this.#shared2.get(0) ?? this.#shared3.get(0) ?? this.#shadow.get(0)
+    const pipeline = this.#shared2.get(0) ?? this.#shared3.get(0) ?? this.shadows.usual
     return { state: pipeline?.state ?? 'idle', error: pipeline?.error ?? null }
   }
 
@@ -292,14 +262,14 @@ export class Store {
         if (changed.state === 'closed') {
           this.#databases.delete(changed)
           // Nobody gives back what is gone; and a database that the store does not have leaves nothing behind, however many clients ask for it.
-          if (whenDown === 'wait') this.#refusedShadow.set(database, { pipeline: changed, atMs: clock.nowMs })
-          if (dedicated) this.dedicated.forget(changed)
+          if (whenDown === 'wait') this.shadows.closed(database, changed)
+          else if (dedicated) this.dedicated.forget(changed)
           else if (user !== null) this.users.forget(user, database, changed)
-          else for (const list of [this.#shared2, this.#shared3, this.#shadow]) list.forget(database, changed)
+          else for (const list of [this.#shared2, this.#shared3]) list.forget(database, changed)
         }
         if (changed.state === 'down' || changed.state === 'closed') this.#telling.delete(changed)
         if (changed.state === 'up') {
-          if (whenDown === 'wait') this.#refusedShadow.delete(database)
+          if (whenDown === 'wait') this.shadows.opened(database)
           this.#isBack(changed)
         }
         onState(this, changed, error)
@@ -313,6 +283,5 @@ export class Store {
   }
 }
 
-const REFUSED_MS = 5_000
 const BACK_MS = 200
 const SHADOW_BATCH_MS = 1

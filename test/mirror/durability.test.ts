@@ -461,7 +461,7 @@ describe('a log that nothing passes out of', () => {
     const pipeline = { quiet: false, blocks: false, state: 'down', totalBytes: 10, settledBytes: 0 }
     const store = {
       clientPipelines: () => (where === 'primary' ? [pipeline] : []),
-      shadowPipelines: () => (where === 'shadow' ? [pipeline] : []),
+      shadows: { open: () => (where === 'shadow' ? [pipeline] : []) },
     }
     const context = { routes, log: ({ msg }: { msg: string }) => lines.push(msg) }
     const durability = new Durability({

@@ -12,7 +12,7 @@ const JOBS: RouteOptions = { ...ENDS, name: 'jobs', keys: ['job:{id}'] }
 const REST: RouteOptions = { ...ENDS, name: 'rest' }
 
 const states = new Map<string, RouteState>()
-const SILENT = { clientPipelines: () => [], shadowPipelines: () => [] }
+const SILENT = { clientPipelines: () => [], shadows: { open: () => [] } }
 const context = {
   clock: { nowMs: 1_000 },
   log: () => {},

@@ -71,7 +71,7 @@ beforeEach(() => {
     cluster: null,
     sharedPipelines: () => [pipeline],
     busiest: () => pipeline,
-    shadow: () => pipeline,
+    shadows: { to: () => pipeline, refusal: () => null },
   })
   context = {
     clock,
@@ -382,9 +382,9 @@ describe('many keys', () => {
   test('of a route whose shadow is down wait, those of another do not', () => {
     const down = new FakePipeline(3)
     down.state = 'down'
-    const stores = context.stores as unknown as { shadow: (database: number) => FakePipeline }[]
+    const stores = context.stores as unknown as { shadows: { to: (database: number) => FakePipeline } }[]
     context.routes = tableOf([{ ...ROUTES[0]!, target: { store: 'old', keys: { 'a:{id}': 'b:{id}' } } }, ROUTES[1]!])
-    stores[0]!.shadow = () => down
+    stores[0]!.shadows.to = () => down
     for (let i = 0; i < 2_000; i++) mark(`a:${i}`, 'a')
     mark('k')
     after(0)

@@ -350,7 +350,7 @@ test('before the authority moves both servers are asked who they are: one that h
     name: store,
     cluster: null,
     shared: () => pipelineOf(store),
-    shadow: () => pipelineOf(store),
+    shadows: { to: () => pipelineOf(store) },
   })
   const config = configOf({ stores: { old: { port: 1 }, new: { port: 2 } }, routes: [ROUTE] })
   const routes = new RouteTable(config, 1, ['old', 'new'], new Map())
@@ -450,7 +450,7 @@ test.each(['a look at it before the authority moves', 'its connection', 'the gre
         name,
         cluster: null,
         shared: () => pipeline,
-        shadow: () => pipeline,
+        shadows: { to: () => pipeline },
         sharedPipelines: () => [],
       }) as unknown as Store
     const [old, fresh] = [storeOf('old'), storeOf('new')]
@@ -528,7 +528,8 @@ test('a store without keys is not taken for an empty one while it loads its data
     },
   } as unknown as Pipeline
   const config = configOf({ stores: { old: { port: 1 }, new: { port: 2 } }, routes: [ROUTE] })
-  const storeOf = (name: string) => ({ name, shared: () => pipeline, shadow: () => pipeline }) as unknown as Store
+  const storeOf = (name: string) =>
+    ({ name, shared: () => pipeline, shadows: { to: () => pipeline } }) as unknown as Store
   const old = storeOf('old')
   const routes = new RouteTable(config, 1, ['old', 'new'], new Map())
   const dirty = new DirtySet(100)

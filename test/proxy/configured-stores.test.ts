@@ -35,7 +35,7 @@ test('a store that stays the same is kept, a changed one is another, and one tha
   expect(next[1]!.options.config.endpoints[0]).toMatchObject({ port: 4 })
   expect(next[2]).not.toBe(c)
   expect([next[2]!.name, next[2]!.isClosed]).toEqual(['c', true])
-  for (const pipeline of [next[2]!.shared(0, 2), next[2]!.shadow(0), next[2]!.dedicated.borrow(0, 3)])
+  for (const pipeline of [next[2]!.shared(0, 2), next[2]!.shadows.to(0), next[2]!.dedicated.borrow(0, 3)])
     expect(pipeline.state).toBe('closed')
   expect(stores.of(after, next)[2]).toBe(next[2])
   const back = stores.of(before, next)[2]!

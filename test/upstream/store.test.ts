@@ -145,7 +145,7 @@ test('is quiet when nothing is lent and nobody waits', async () => {
 })
 
 test('after a loss every shared connection comes back', async () => {
-  const pipelines = [store.shared(0, 2), store.shared(0, 3), store.shared(4, 2), store.shadow(0)]
+  const pipelines = [store.shared(0, 2), store.shared(0, 3), store.shared(4, 2), store.shadows.to(0)]
   for (const pipeline of pipelines) await ask(pipeline, 'PING')
   await admin.ask('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
   for (const pipeline of pipelines) {
@@ -179,7 +179,7 @@ test('a store that takes connections and answers late, as one that runs somethin
 test('a store that is closed gives closed connections, and says of none that there is room: whoever asks may be in the middle of a command', () => {
   store.close('the test is over')
   drains = 0
-  for (const pipeline of [store.shared(1, 2), store.shadow(1), store.dedicated.borrow(1, 2)])
+  for (const pipeline of [store.shared(1, 2), store.shadows.to(1), store.dedicated.borrow(1, 2)])
     expect(pipeline.state).toBe('closed')
   expect(drains).toBe(0)
 })

@@ -48,14 +48,14 @@ test('what the network to a node still holds of connections that were given up i
       const settle = (_slot: unknown, buf: Buffer, start: number, end: number) =>
         resolve(buf.toString('latin1', start, end))
       const owner = { settle, lost: () => resolve('lost'), timedOut() {} }
-      store.shadow(0).push(owner, bytes, 0, bytes.length).spec = commands.byName('SET')!
+      store.shadows.to(0).push(owner, bytes, 0, bytes.length).spec = commands.byName('SET')!
     })
   const former = openStore()
   expect(await set(former, 'first')).toBe('+OK\r\n')
   network.hold()
   const late = set(former, 'late')
   await eventually(() => expect(network.holds('late')).toBe(true))
-  former.giveUpShadow('test')
+  former.shadows.giveUp('test')
   expect(await late).toBe('lost')
   const next = openStore()
   next.succeed(former)
