@@ -2,6 +2,7 @@ import type { CoarseClock } from '../base/clock.ts'
 import { hashBytes } from '../base/hash.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { InFlight, InFlightRing } from '../upstream/in-flight.ts'
+import { NOBODY, Sweeps } from './sweeps.ts'
 
 /** A shared connection, as far as its lane goes: all of its writes in flight are in its ring. */
 export interface SharedLane {
@@ -26,7 +27,7 @@ export interface SharedLane {
  * reply comes. A read (`look`, `traffic`) counts nothing, so reads never disturb writes, nor each other. Keys that share a slot by collision cost a needless copy, never a
  * wrong result.
  *
- * While a command that touches every key (FLUSHALL) is under way (`beginSweep`), nobody is alone but those on its own lane, whose order with it is known.
+ * While a command that touches every key is under way (`beginSweep`), nobody is alone but those on its own lane.
  *
  * Most of the time one shared connection has all the writes, and then nobody can meet anybody. It is the sole lane after CALM of its writes between which nothing was asked or written on
  * another one; from then on its writes are not counted, until somebody comes whose lane is another: those in flight are found in its ring, and are counted before anything else is done.
@@ -36,13 +37,8 @@ export class OverlapTable {
   /** Eight fields a slot, side by side: one cache line a write. */
   readonly #slots: Int32Array
   readonly #mask: number
-  /** Sweeps under way, and the lane that they are all on (else NOBODY). */
-  #sweeping = 0
-  #sweepingLane = NOBODY
-  /** Sweeps ever begun, the lane of the latest, and how many had begun before those that it has made since another lane's: part of every ticket. */
-  #sweeps = 0
-  #sweptBy = NOBODY
-  #sweepsBefore = 0
+  /** Part of every ticket. */
+  readonly #sweeps = new Sweeps()
   /** The sole lane, whose writes are not counted; null: there is none. */
   #sole: SharedLane | null = null
   /** What its writes in flight have for a ticket: another number each time that there is one. */
@@ -96,7 +92,7 @@ export class OverlapTable {
     }
     slots[at + LANE] = lane
     slots[at + OWN] = own + 1
-    return foreign === 0 && this.#isUnswept(lane) ? slots[at + EPOCH]! + this.#sweepsOfOthers(lane) : -1
+    return foreign === 0 && this.#sweeps.spare(lane) ? slots[at + EPOCH]! + this.#sweeps.ofOthers(lane) : -1
   }
 
   /** The same for one that lies in the ring of a shared connection until `left`, with its hash and the ticket that this gives. */
@@ -109,7 +105,7 @@ export class OverlapTable {
     } else if (++this.#calm >= this.#calmWrites) {
       this.#calm = 0
       const isQuiet = this.#clock.nowMs - this.#lookedMs >= this.#quietMs
-      if (isQuiet && this.#sweeping === 0 && this.#hasOnly(shared.lane)) {
+      if (isQuiet && !this.#sweeps.anyUnderWay && this.#hasOnly(shared.lane)) {
         return this.#beginSole(shared)
       }
     }
@@ -135,7 +131,7 @@ export class OverlapTable {
     const foreign = slots[at + FOREIGN]!
     if (foreign === 0) {
       if (slots[at + OWN]! > 0) slots[at + OWN]!--
-      return slots[at + EPOCH]! + this.#sweepsOfOthers(lane)
+      return slots[at + EPOCH]! + this.#sweeps.ofOthers(lane)
     }
     if (slots[at + LANE] !== lane) slots[at + FOREIGN] = foreign - 1
     else slots[at + OWN]!--
@@ -145,7 +141,7 @@ export class OverlapTable {
       slots[at + OWN] = slots[at + FOREIGN]!
       slots[at + FOREIGN] = 0
     }
-    return slots[at + EPOCH]! + this.#sweepsOfOthers(lane)
+    return slots[at + EPOCH]! + this.#sweeps.ofOthers(lane)
   }
 
   /** The lane on which writes of this hash are in flight; 0: none; -1: several. */
@@ -169,7 +165,7 @@ export class OverlapTable {
   look(hash: number, lane: number): number {
     if (lane !== this.#candidateLane) this.#lookElsewhere()
     const inFlight = this.#laneOf(hash)
-    return (inFlight === 0 || inFlight === lane) && this.#isUnswept(lane) ? this.traffic(hash, lane) : -1
+    return (inFlight === 0 || inFlight === lane) && this.#sweeps.spare(lane) ? this.traffic(hash, lane) : -1
   }
 
   /**
@@ -181,7 +177,7 @@ export class OverlapTable {
     const at = (hash & this.#mask) * STRIDE
     // Even when `lane` wrote last, odd otherwise: going from one to the other is a change too.
     const count = slots[at + LAST] === lane ? slots[at + TURNS]! * 2 : slots[at + WRITES]! * 2 + 1
-    return (count + (this.#sweepsOfOthers(lane) + this.#solesOfOthers(lane)) * 2) & EPOCH_MASK
+    return (count + (this.#sweeps.ofOthers(lane) + this.#solesOfOthers(lane)) * 2) & EPOCH_MASK
   }
 
   /** A number that is the same at two moments only if no write of a key with this hash has left between them, on any lane. What a sole lane writes counts from the first call on. */
@@ -192,7 +188,7 @@ export class OverlapTable {
 
   /** How often every key of a store has changed at once. */
   get sweeps(): number {
-    return this.#sweeps
+    return this.#sweeps.count
   }
 
   /**
@@ -201,18 +197,11 @@ export class OverlapTable {
    */
   beginSweep(lane: number): void {
     this.#disturb()
-    if (this.#sweeping === 0) this.#sweepingLane = lane
-    else if (this.#sweepingLane !== lane) this.#sweepingLane = NOBODY
-    if (this.#sweptBy !== lane) {
-      this.#sweptBy = lane
-      this.#sweepsBefore = this.#sweeps
-    }
-    this.#sweeping++
-    this.#sweeps++
+    this.#sweeps.begin(lane)
   }
 
   endSweep(): void {
-    this.#sweeping--
+    this.#sweeps.end()
   }
 
   /** Grows when another lane becomes the sole one, and only then. */
@@ -267,19 +256,9 @@ export class OverlapTable {
     return true
   }
 
-  /** No sweep is under way but on this lane. */
-  #isUnswept(lane: number): boolean {
-    return this.#sweeping === 0 || (this.#sweepingLane === lane && lane !== NOBODY)
-  }
-
-  /** Grows with every sweep of another lane, and only then. */
-  #sweepsOfOthers(lane: number): number {
-    return this.#sweptBy === lane && lane !== NOBODY ? this.#sweepsBefore : this.#sweeps
-  }
-
   /** A sweep is under way. */
   get sweeping(): boolean {
-    return this.#sweeping > 0
+    return this.#sweeps.anyUnderWay
   }
 }
 
@@ -292,8 +271,6 @@ const EPOCH = 4
 const LAST = 5
 const TURNS = 6
 const WRITES = 7
-/** No connection's lane: looked at for it, every write counts. */
-export const NOBODY = -2
 /** Tickets of a sole lane's writes are below this one. */
 export const NOT_COUNTED = -2
 /** Writes of one lane. The table is then looked through, which takes as long as a few hundred of them. */

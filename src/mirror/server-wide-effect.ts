@@ -9,8 +9,9 @@ import type { Store } from '../upstream/store.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
-import { NOBODY, type OverlapTable } from './overlap.ts'
+import type { OverlapTable } from './overlap.ts'
 import type { SwappedDatabases } from './swapped-databases.ts'
+import { NOBODY } from './sweeps.ts'
 
 const PING = encodeOwn(['PING'])
 

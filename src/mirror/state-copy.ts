@@ -10,7 +10,7 @@ import { CopyEnds } from './copy-ends.ts'
 import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { type KeyHold, TOO_LARGE } from './key-holds.ts'
-import { NOBODY, type OverlapTable } from './overlap.ts'
+import type { OverlapTable } from './overlap.ts'
 import { firstError } from './pieces/pieces.ts'
 import { PrimaryReads } from './primary-reads.ts'
 import { Rebuild, TOO_BUSY } from './rebuild.ts'
@@ -24,6 +24,7 @@ import {
   textOf,
 } from './store-errors.ts'
 import { isStranded } from './stranded.ts'
+import { NOBODY } from './sweeps.ts'
 
 /** What a copy ends with that another connection wrote into, or for which the backlog had no room: it is to be begun again soon. */
 export const AGAIN = 'AGAIN'

@@ -6,8 +6,9 @@ import type { CommandView } from '../resp/command-view.ts'
 import { isServerWide } from '../routing/server-wide.ts'
 import type { InFlight } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
-import { addTickets, NOBODY, NOT_COUNTED, type OverlapTable } from './overlap.ts'
+import { addTickets, NOT_COUNTED, type OverlapTable } from './overlap.ts'
 import { applicationBytes } from './settled-command.ts'
+import { NOBODY } from './sweeps.ts'
 
 /**
  * Tickets of mirrored writes for all of their keys (`OverlapTable`): taken when a write leaves on a connection's lane, taken back when its reply has come, or never will. By then they tell whether

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { mix } from '../../src/base/hash.ts'
-import { addTickets, NOBODY, OverlapTable } from '../../src/mirror/overlap.ts'
+import { addTickets, OverlapTable } from '../../src/mirror/overlap.ts'
+import { NOBODY } from '../../src/mirror/sweeps.ts'
 
 const CLOCK = { nowMs: 0 }
 
