@@ -51,7 +51,7 @@ export class DirtyReport {
   }
 
   #look(route: string, nowMs: number): void {
-    const reasons = this.#dirty.size === 0 ? {} : this.#dirty.reasons(route)
+    const reasons = this.#dirty.size === 0 ? {} : this.#dirty.figures.reasons(route)
     let episode = this.#episodes.get(route)
     for (const reason of ALARMING) {
       const keys = reasons[reason] ?? 0

@@ -1,5 +1,6 @@
 import type { Route } from '../routing/route.ts'
 import type { AckWaiter } from './ack-waiter.ts'
+import { DirtyFigures } from './dirty-figures.ts'
 import { type DirtyGroup, DirtyGroups, hashInGroup } from './dirty-groups.ts'
 import { DirtyHandles } from './dirty-handles.ts'
 import { DIRTY_REASONS, type DirtyKey, type DirtyReason } from './dirty-key.ts'
@@ -40,6 +41,7 @@ export class DirtySet {
   readonly #waiters = new DirtyWaiters()
   readonly #postponed = new PostponedKeys(this.#table)
   readonly walk: DirtyWalk = new DirtyWalk(this.#table, this.#groups, (id) => this.#handles.of(id))
+  readonly figures: DirtyFigures = new DirtyFigures(this.#table, this.#groups)
   readonly #limit: number
   readonly #limitBytes: number
   /** Routes of which more may differ than these keys. */
@@ -70,33 +72,6 @@ export class DirtySet {
   /** Dirty keys of a route. */
   count(route: string): number {
     return this.#groups.count(route)
-  }
-
-  /** Of them, those that are written faster than they can be copied: what is on the shadow was copied since they became dirty, and lacks only what was written after that. */
-  hot(route: string): number {
-    return this.#groups.ofRoute(route).reduce((sum, { hot }) => sum + hot, 0)
-  }
-
-  /** Dirty keys of a route by reason; what is 0 is left out. */
-  reasons(route: string): Partial<Record<DirtyReason, number>> {
-    const counts: Partial<Record<DirtyReason, number>> = {}
-    for (const { reasons } of this.#groups.ofRoute(route)) {
-      for (const [i, count] of reasons.entries()) {
-        if (count > 0) counts[DIRTY_REASONS[i]!] = (counts[DIRTY_REASONS[i]!] ?? 0) + count
-      }
-    }
-    return counts
-  }
-
-  /** Coarse clock of the oldest mark of a route; null: none is dirty. */
-  oldestMs(route: string): number | null {
-    let oldest: number | null = null
-    for (const { byAge } of this.#groups.ofRoute(route)) {
-      if (byAge.first === -1) continue
-      const since = this.#table.sinceMs(byAge.first)
-      if (oldest === null || since < oldest) oldest = since
-    }
-    return oldest
   }
 
   /** Only a verify of the whole route can tell what differs. */

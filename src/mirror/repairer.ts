@@ -109,7 +109,8 @@ export class Repairer {
     const switching = this.#context.routes.routes.some(({ state }) => state.switching)
     this.#dirty.wake(switching ? Number.POSITIVE_INFINITY : nowMs)
     const names = [...this.#dirty.routes()]
-    if (names.length > 1) names.sort((one, other) => this.#dirty.oldestMs(one)! - this.#dirty.oldestMs(other)!)
+    if (names.length > 1)
+      names.sort((one, other) => this.#dirty.figures.oldestMs(one)! - this.#dirty.figures.oldestMs(other)!)
     for (const name of names) {
       const route = this.#context.routes.byName(name)
       // Gone: its keys are on their way to other routes (`Rehoming`).

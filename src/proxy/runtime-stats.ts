@@ -42,9 +42,9 @@ export function statsOf(parts: StatsParts): Stats {
           backlogCommands: state.backlogCommands,
           backlogBytes: state.backlogBytes,
           dirtyKeys: dirty.count(name),
-          hotKeys: dirty.hot(name),
-          dirtyReasons: dirty.reasons(name),
-          oldestDirtyMs: nowMs - (dirty.oldestMs(name) ?? nowMs),
+          hotKeys: dirty.figures.hot(name),
+          dirtyReasons: dirty.figures.reasons(name),
+          oldestDirtyMs: nowMs - (dirty.figures.oldestMs(name) ?? nowMs),
           needsVerify: dirty.needsVerify(name),
           verifyCauses: dirty.toVerify.causes(name),
           ...(name === path.routes.fallback.name

@@ -40,14 +40,14 @@ describe('a mark', () => {
     set.mark(one, 0, key('k'), 'overlap', 1)
     set.mark(one, 0, key('k'), 'shadow-down', 2)
     set.mark(one, 3, key('l'), 'crash', 7)
-    expect(set.reasons('one')).toEqual({ 'shadow-down': 1, crash: 1 })
-    expect([set.oldestMs('one'), set.oldestMs('other')]).toEqual([1, null])
+    expect(set.figures.reasons('one')).toEqual({ 'shadow-down': 1, crash: 1 })
+    expect([set.figures.oldestMs('one'), set.figures.oldestMs('other')]).toEqual([1, null])
     const entry = set.take('one')!
     expect(entry).toMatchObject({ reason: 'shadow-down', sinceMs: 1, version: 2 })
     set.copied(entry, 2)
     set.copied(entry, 2)
-    expect([set.size, set.oldestMs('one')]).toEqual([1, 7])
-    expect(set.reasons('one')).toEqual({ crash: 1 })
+    expect([set.size, set.figures.oldestMs('one')]).toEqual([1, 7])
+    expect(set.figures.reasons('one')).toEqual({ crash: 1 })
   })
 })
 
@@ -75,20 +75,20 @@ describe('a copy', () => {
     const entry = set.take('one')!
     const { version } = entry
     set.mark(one, 0, key('k'), 'overlap', 6, waiter('after'))
-    expect([set.hot('one'), set.isAwaited(entry)]).toEqual([0, true])
+    expect([set.figures.hot('one'), set.isAwaited(entry)]).toEqual([0, true])
     expect(set.copied(entry, version, 5)).toBe(false)
     expect(told).toEqual(['before'])
-    expect([set.count('one'), set.hot('one'), set.oldestMs('one')]).toEqual([2, 1, 3])
+    expect([set.count('one'), set.figures.hot('one'), set.figures.oldestMs('one')]).toEqual([2, 1, 3])
     set.copied(set.take('one')!, 1, 6)
-    expect(set.oldestMs('one')).toBe(5)
+    expect(set.figures.oldestMs('one')).toBe(5)
     const again = set.take('one')!
     again.attempts = 1
     set.postpone(again, 7, 10)
-    expect(set.hot('one')).toBe(0)
+    expect(set.figures.hot('one')).toBe(0)
     set.wake(20)
     set.copied(set.take('one')!, 2, 20)
     expect(told).toEqual(['before', 'after'])
-    expect([set.count('one'), set.hot('one'), set.isAwaited(again)]).toEqual([0, 0, false])
+    expect([set.count('one'), set.figures.hot('one'), set.isAwaited(again)]).toEqual([0, 0, false])
   })
 
   test('that is put together from pieces settles nothing when something came meanwhile', () => {
@@ -97,7 +97,7 @@ describe('a copy', () => {
     const entry = set.take('one')!
     set.mark(one, 0, key('k'), 'overlap', 6)
     expect(set.copied(entry, 1, null)).toBe(false)
-    expect([set.hot('one'), set.oldestMs('one')]).toEqual([0, 1])
+    expect([set.figures.hot('one'), set.figures.oldestMs('one')]).toEqual([0, 1])
   })
 
   test('that is under way is not begun twice', () => {
@@ -279,7 +279,7 @@ describe('whatever is done to it', () => {
         }
         const reasons: Record<string, number> = {}
         for (const { reason } of model.keys.values()) reasons[reason] = (reasons[reason] ?? 0) + 1
-        expect(set.reasons('one')).toEqual(reasons)
+        expect(set.figures.reasons('one')).toEqual(reasons)
         // Nothing is lost on the way: what is not being copied can be taken, each once.
         set.wake(Number.MAX_SAFE_INTEGER)
         const rest = takeAll(set, 'one').length

@@ -60,7 +60,7 @@ describe('dirty keys go where their keys go', () => {
     toTheEnd()
     expect([dirty.count('rest'), dirty.count('jobs')]).toEqual([1, 2])
     expect([has('jobs', 'job:1'), has('jobs', 'job:2'), has('rest', 'user:1')]).toEqual([true, true, true])
-    expect(dirty.reasons('jobs')).toEqual({ 'shadow-down': 2 })
+    expect(dirty.figures.reasons('jobs')).toEqual({ 'shadow-down': 2 })
   })
 
   test('and are dirty since when they were: that says how they may be copied', () => {

@@ -234,7 +234,7 @@ describe('a key', () => {
       mark('k')
       clock.nowMs += 10
       shadow.answer('+OK\r\n')
-      expect([dirty.size, dirty.hot('rest'), dirty.oldestMs('rest')]).toEqual([1, 1, clock.nowMs - 10])
+      expect([dirty.size, dirty.figures.hot('rest'), dirty.figures.oldestMs('rest')]).toEqual([1, 1, clock.nowMs - 10])
       expect(logged).toHaveLength(1)
     })
 
