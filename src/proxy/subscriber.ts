@@ -2,8 +2,7 @@ import { arityFits } from '../command/arity.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { PLUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
-import { encodeReply } from '../resp/encode.ts'
-import { PushReply, type Reply } from '../resp/reply.ts'
+import type { Reply } from '../resp/reply.ts'
 import type { Route } from '../routing/route.ts'
 import type { SubscriptionKind } from '../routing/subscriptions.ts'
 import type { StoreUser } from '../upstream/handshake.ts'
@@ -18,8 +17,9 @@ import type { Session } from './session.ts'
 import { SubscribedNames } from './subscribed-names.ts'
 import { type Leg, SubscriberLegs } from './subscriber-legs.ts'
 import { SubscriberPlaces } from './subscriber-places.ts'
-import { isAnyHeld, type Subscription } from './subscription.ts'
-import { inProtocol } from './subscription-messages.ts'
+import { isAnyHeld } from './subscription.ts'
+import { SubscriptionChanges } from './subscription-changes.ts'
+import { inProtocol, messageFrame } from './subscription-messages.ts'
 import { refuseWhileSubscribed } from './while-subscribed.ts'
 
 /** One client's subscriptions and its MONITOR, until the last has ended. See `startSubscribing`. */
@@ -34,6 +34,7 @@ export class Subscriber implements Pin {
   readonly #places: SubscriberPlaces
   readonly #own: OwnMessages
   readonly #owed: OwedAnswers
+  readonly #changes: SubscriptionChanges
   /** A switch came while answers were owed: it moves when they are there. */
   #moves = false
   /** What a transaction is about to subscribe to, while its EXEC is owed. */
@@ -47,10 +48,11 @@ export class Subscriber implements Pin {
     this.#own = new OwnMessages(session, this.#legs, (leg, buf, start, end) => this.#onMessage(leg, buf, start, end))
     this.#places = new SubscriberPlaces(this, session, this.#legs)
     this.#owed = new OwedAnswers(session, {
-      refused: ({ added }) => this.#takeBack(added),
+      refused: ({ added }) => this.#changes.takeBack(added),
       told: (answer) => this.#told(answer),
       allTold: () => this.#allTold(),
     })
+    this.#changes = new SubscriptionChanges(session, this.#names, this.#legs, this.#places, this.#owed)
   }
 
   get route(): Route {
@@ -116,7 +118,7 @@ export class Subscriber implements Pin {
 
   #ping(view: CommandView): void {
     if (view.argc > 2) this.#session.answerError("ERR wrong number of arguments for 'ping' command")
-    else this.#session.answer(this.#frame([PONG, view.argc === 2 ? bytesArg(view, 1) : EMPTY]))
+    else this.#session.answer(messageFrame(this.#session.protocol, [PONG, view.argc === 2 ? bytesArg(view, 1) : EMPTY]))
   }
 
   // --- subscribing
@@ -129,15 +131,9 @@ export class Subscriber implements Pin {
     session.own?.carryCaching([])
     const owed = this.#owed.begin(true)
     if (name === 'MONITOR') this.#startMonitor(owed)
-    else this.#change(view, name, owed)
+    else this.#changes.make(view, name, owed, this.#ahead?.early ?? null)
     this.#owed.confirmed(owed, null)
     return true
-  }
-
-  #change(view: CommandView, name: string, owed: OwedAnswer): void {
-    const kind = name.toLowerCase().replace('un', '') as SubscriptionKind
-    if (name.includes('UNSUBSCRIBE')) this.#unsubscribe(view, kind, owed)
-    else this.#subscribe(view, kind, owed)
   }
 
   /** Said again, it is passed over without an answer, as by a server. */
@@ -152,55 +148,6 @@ export class Subscriber implements Pin {
       }
       this.#owed.confirmed(owed, error)
     })
-  }
-
-  #subscribe(view: CommandView, kind: SubscriptionKind, owed: OwedAnswer): void {
-    for (let i = 1; i < view.argc; i++) {
-      const name = bytesArg(view, i)
-      const text = name.toString('latin1')
-      if (!this.#names.has(kind, text)) {
-        const early = this.#ahead?.early.take(kind, text) ?? null
-        if (Buffer.isBuffer(early)) {
-          owed.frames.push(early)
-          continue
-        }
-        const subscription = early ?? this.#places.subscription(kind, name)
-        if (early === null) this.#begin(subscription, owed, (error) => this.#owed.confirmed(owed, error))
-        this.#names.add(subscription)
-        owed.added.push(subscription)
-      }
-      owed.frames.push(this.#frame([Buffer.from(kind), name, this.#names.toldCount(kind)]))
-    }
-  }
-
-  /** Asks the stores; each says what it thinks of it, here and now where that is known. */
-  #begin(subscription: Subscription, owed: OwedAnswer, confirmed: (error: Buffer | null) => void): void {
-    const { kind, at } = subscription
-    owed.waiting += at.length
-    for (const place of at) this.#legs.to(place.store).listen(kind, place.name, subscription, confirmed)
-  }
-
-  #unsubscribe(view: CommandView, kind: SubscriptionKind, owed: OwedAnswer): void {
-    const word = Buffer.from(kind.replace('subscribe', 'unsubscribe'))
-    const given: Buffer[] = []
-    for (let i = 1; i < view.argc; i++) given.push(bytesArg(view, i))
-    const all = view.argc === 1 ? this.#names.ofKind(kind).map(({ name }) => name) : given
-    for (const name of all) {
-      const subscription = this.#names.remove(kind, name)
-      for (const place of subscription?.at ?? []) {
-        owed.waiting++
-        this.#legs.leave(subscription!, place, (error) => this.#owed.confirmed(owed, error))
-      }
-      owed.frames.push(this.#frame([word, name, this.#names.toldCount(kind)]))
-    }
-    if (all.length === 0) owed.frames.push(this.#frame([word, null, this.#names.toldCount(kind)]))
-  }
-
-  #takeBack(added: readonly Subscription[]): void {
-    for (const subscription of added) {
-      this.#names.remove(subscription.kind, subscription.name)
-      for (const place of subscription.at) this.#legs.leave(subscription, place, () => {})
-    }
   }
 
   #told(answer: OwedAnswer): void {
@@ -238,7 +185,7 @@ export class Subscriber implements Pin {
       const subscription = this.#places.subscription(kind, name)
       asked += subscription.at.length
       early.add(subscription)
-      this.#begin(subscription, owed, (error) => {
+      this.#changes.begin(subscription, owed, (error) => {
         owed.waiting--
         if (error !== null) early.refuse(kind, text, error)
         answered()
@@ -249,17 +196,15 @@ export class Subscriber implements Pin {
 
   /** EXEC has come to a command of the transaction: gives its answers. */
   execute(view: CommandView, name: string): Buffer {
-    const { owed } = this.#ahead!
-    this.#change(view, name, owed)
+    const { owed, early } = this.#ahead!
+    this.#changes.make(view, name, owed, early)
     return Buffer.concat(owed.frames.splice(0))
   }
 
   /** The client has EXEC's answer. What was prepared and not executed is given up. */
   executed(): void {
     const { owed, early } = this.#ahead!
-    for (const subscription of early.left()) {
-      for (const place of subscription.at) this.#legs.leave(subscription, place, () => {})
-    }
+    this.#changes.leave(early.left())
     this.#owed.confirmed(owed, null)
   }
 
@@ -291,13 +236,8 @@ export class Subscriber implements Pin {
   }
 
   #tell(items: readonly Reply[]): void {
-    const frame = this.#frame(items)
+    const frame = messageFrame(this.#session.protocol, items)
     this.#session.push(frame, 0, frame.length)
-  }
-
-  #frame(items: readonly Reply[]): Buffer {
-    const { protocol } = this.#session
-    return encodeReply(protocol === 3 ? new PushReply(items) : items, protocol)
   }
 
   abandon(): void {

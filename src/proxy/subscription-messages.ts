@@ -1,10 +1,16 @@
 import { ASTERISK, GREATER } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
-import type { Reply } from '../resp/reply.ts'
+import { encodeReply } from '../resp/encode.ts'
+import { PushReply, type Reply } from '../resp/reply.ts'
 import type { DatabaseOf, SubscriptionKind } from '../routing/subscriptions.ts'
 import type { Leg } from './subscriber-legs.ts'
 import { translatedFor } from './subscription.ts'
 import { itemsOf } from './subscription-leg.ts'
+
+/** What a subscriber is told: a push in RESP3, an array in RESP2. */
+export function messageFrame(protocol: 2 | 3, items: readonly Reply[]): Buffer {
+  return encodeReply(protocol === 3 ? new PushReply(items) : items, protocol)
+}
 
 /**
  * A message as it is in the client's protocol: a push in RESP3, and the same array in RESP2. Null: it is so already; it is not, when HELLO has come since the client subscribed.
