@@ -5,20 +5,16 @@ import type { CommandSpec } from '../command/spec.ts'
 import type { AckWaiter } from '../mirror/ack-waiter.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { errorFrame } from '../resp/encode.ts'
-import { encodeOwn } from '../resp/own-words.ts'
 import type { Route, RouteState } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import { BlockedKeys } from './blocked-keys.ts'
 import { BlockedRoutes } from './blocked-routes.ts'
+import { BlockingTry } from './blocking-try.ts'
 import { noConnectionLeft } from './borrow.ts'
-import { execElements } from './malformed.ts'
 import { mapReplyOf } from './map-reply.ts'
 import { leavePin, type Pin } from './pin.ts'
 import type { Session } from './session.ts'
 import { StoreWait } from './store-wait.ts'
-
-const MULTI = encodeOwn(['MULTI'])
-const EXEC = encodeOwn(['EXEC'])
 
 /**
  * One blocking command of a client, from its first try to its answer. See `startBlocking` for its stages.
@@ -37,7 +33,6 @@ export class BlockedCommand implements Pin, ReplyOwner {
   #trying = false
   /** Null: it does not wait at a store. */
   #wait: StoreWait | null = null
-  #queueError: Buffer | null = null
   /** A switch is under way: a nil means "go on elsewhere", once `moved` says where. */
   #moving = false
   /** CLIENT UNBLOCK was sent for a switch: a nil may be its doing, also later, where one is late. */
@@ -97,13 +92,14 @@ export class BlockedCommand implements Pin, ReplyOwner {
   attempt(): void {
     const { path, database, protocol, user } = this.session
     const pipeline = path.primaryOf(this.route).shared(database, protocol, user)
-    const bytes = Buffer.concat([MULTI, this.#routes.renamed(this.#frame), EXEC])
     this.#trying = true
-    this.noteIntent()
-    const slot = this.#mark(pipeline.push(this, bytes, 0, bytes.length))
-    slot.replies = 3
-    this.#routes.countInFlight(1)
-    this.#keys.tries(pipeline.lane)
+    const attempt = new BlockingTry(this.#routes, this.#keys, {
+      tookNothing: () => this.#triedInVain(),
+      answered: (buf, from, to, contested) => this.#took(buf, from, to, contested),
+      refused: (frame, mayHaveTaken) => this.#refusedTry(frame, mayHaveTaken),
+      lost: (loss) => this.#lost(loss),
+    })
+    this.#mark(attempt.send(pipeline, this.#routes.renamed(this.#frame)))
   }
 
   wait(): void {
@@ -132,44 +128,19 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#keys.noteIntent()
   }
 
-  settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
-    if (this.#trying) {
-      if (slot.replies > 0) {
-        if (buf[start] === MINUS) this.#queueError ??= Buffer.from(buf.subarray(start, end))
-        return
-      }
-      this.#settleTry(buf, start, end)
-      return
-    }
-    this.#settleWait(buf, start, end)
+  #triedInVain(): void {
+    const { path } = this.session
+    this.#trying = false
+    if (this.#abandoned) this.#finish(this.#nil())
+    // A switch has begun meanwhile: it is `moved` that goes on.
+    else if (this.#routes.areHeld) path.blocked.add(this)
+    else this.wait()
   }
 
-  #settleTry(buf: Buffer, start: number, end: number): void {
-    const { path } = this.session
-    this.#routes.countInFlight(-1)
-    const contested = this.#keys.tried()
-    const offsets = execElements(buf, start, end)
-    if (offsets === null || offsets.length !== 2) {
-      this.route.state.primaryError++
-      if (buf[start] !== MINUS && this.#routes.areMirrored) this.#keys.mark()
-      this.#finish(this.#queueError ?? Buffer.from(buf.subarray(start, end)))
-      return
-    }
-    const from = offsets[0]!
-    const to = offsets[1]!
-    if (isNil(buf, from)) {
-      this.#trying = false
-      this.#keys.noteTry(false)
-      if (this.#abandoned) this.#finish(this.#nil())
-      // A switch has begun meanwhile: it is `moved` that goes on.
-      else if (this.#routes.areHeld) path.blocked.add(this)
-      else this.wait()
-      return
-    }
+  #took(buf: Buffer, from: number, to: number, contested: boolean): void {
+    const { path, database } = this.session
     this.route.state.primaryOk++
-    this.#keys.noteTry(true)
     const frame = this.#frame
-    const { database } = this.session
     this.#finish(this.#mapped(buf, from, to), (waiter) => {
       if (buf[from] === MINUS || !this.#routes.areMirrored) return
       if (contested) this.#keys.mark(waiter)
@@ -177,7 +148,15 @@ export class BlockedCommand implements Pin, ReplyOwner {
     })
   }
 
-  #settleWait(buf: Buffer, start: number, end: number): void {
+  #refusedTry(frame: Buffer, mayHaveTaken: boolean): void {
+    this.route.state.primaryError++
+    if (mayHaveTaken && this.#routes.areMirrored) this.#keys.mark()
+    this.#finish(frame)
+  }
+
+  // --- the answer to a wait
+
+  settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
     const wait = this.#wait!
     this.#wait = null
     wait.answered()
@@ -202,12 +181,13 @@ export class BlockedCommand implements Pin, ReplyOwner {
   }
 
   lost(_slot: InFlight, loss: Loss): void {
+    this.#lost(loss)
+  }
+
+  #lost(loss: Loss): void {
     // A connection of the client's own ends the session with it, which abandons this in turn.
     const wasAbandoned = this.#abandoned
-    if (this.#trying) {
-      this.#routes.countInFlight(-1)
-      this.#keys.tried()
-    } else this.#wait?.lost()
+    this.#wait?.lost()
     this.#trying = false
     this.#wait = null
     // Taken back before it reached the store: `moved` sends it on.
@@ -219,7 +199,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
     this.#finish(wasAbandoned ? this.#nil() : errorFrame(loss.text))
   }
 
-  /** A try that takes long is followed to its end: the client asked to wait anyway. */
+  /** Its store gives up one that lasts too long (`replyLimitMs`). */
   timedOut(): void {}
 
   dispatch(): boolean {
