@@ -1,7 +1,6 @@
 import { hashBytes } from '../base/hash.ts'
 import { COLON, MINUS } from '../resp/bytes.ts'
 import { encodeOwn } from '../resp/own-words.ts'
-import { ErrorReply, type Reply } from '../resp/reply.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
@@ -11,8 +10,6 @@ import type { DirtyKey } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { type KeyHold, TOO_LARGE } from './key-holds.ts'
 import type { OverlapTable } from './overlap.ts'
-import { firstError } from './pieces/pieces.ts'
-import { PrimaryReads } from './primary-reads.ts'
 import { Rebuild, TOO_BUSY } from './rebuild.ts'
 import { leftBacklog } from './shadow-backlog.ts'
 import {
@@ -25,6 +22,7 @@ import {
 } from './store-errors.ts'
 import { isStranded } from './stranded.ts'
 import { NOBODY } from './sweeps.ts'
+import { readWhole } from './whole-read.ts'
 
 /** What a copy ends with that another connection wrote into, or for which the backlog had no room: it is to be begun again soon. */
 export const AGAIN = 'AGAIN'
@@ -146,20 +144,14 @@ export class StateCopy implements ReplyOwner {
   }
 
   #dump(pipeline: Pipeline): void {
-    const { route } = this.#ends.rule
-    const name = this.#ends.onPrimary
     this.#begins(true)
-    const absolute = !this.#ends.primaryRefuses('PEXPIRETIME')
-    const reads = new PrimaryReads(
-      this.#overlap,
-      this.#hash,
-      ([dump, expiry]) => this.#dumped(dump!, expiry!, absolute, reads.isDisturbed),
-      (error) => this.#end(false, error),
-    )
-    reads.send(pipeline, route, this.#entry.database, [
-      ['DUMP', name],
-      [absolute ? 'PEXPIRETIME' : 'PTTL', name],
-    ])
+    readWhole(this.#ends, this.#overlap, this.#hash, this.#entry, pipeline, {
+      read: (payload, expiresAtMs) => this.#restore(payload, expiresAtMs),
+      unknownExpiry: () => this.#goOn(this.#dump),
+      unknownDump: () => this.#rebuild(true),
+      disturbed: () => this.#end(false, AGAIN),
+      failed: (error) => this.#end(false, error),
+    })
   }
 
   /** The other ways, when one has turned out not to work. */
@@ -254,23 +246,6 @@ export class StateCopy implements ReplyOwner {
     }
   }
 
-  /** `absolute`: the expiry is a point in time. */
-  #dumped(dump: Reply, expiry: Reply, absolute: boolean, isDisturbed: boolean): void {
-    if (expiry instanceof ErrorReply && absolute && isUnknownCommand(expiry.text)) {
-      this.#ends.primaryRefused('PEXPIRETIME')
-      return this.#goOn(this.#dump)
-    }
-    if (dump instanceof ErrorReply && isUnknownCommand(dump.text)) {
-      this.#ends.primaryRefused('DUMP')
-      return this.#rebuild(true)
-    }
-    // A write on another connection meanwhile: whether this copy holds it is unknown, so it is read again.
-    if (isDisturbed) return this.#end(false, AGAIN)
-    const error = firstError([dump, expiry])
-    if (error !== null) this.#end(false, error.text)
-    else this.#restore(Buffer.isBuffer(dump) ? dump : null, typeof expiry === 'object' ? -1 : Number(expiry), absolute)
-  }
-
   #copied(error: string | null, found: boolean): void {
     if (error !== null && isUnknownCommand(error)) this.#ends.primaryRefused('COPY')
     if (error !== null || this.#overlap.traffic(this.#hash, NOBODY) !== this.#ticket) this.#goOn(this.#dump)
@@ -282,16 +257,13 @@ export class StateCopy implements ReplyOwner {
     }
   }
 
-  /** `payload` null: there is no such key. `expiry`: as it was read; -2: it expired between the two reads. */
-  #restore(payload: Buffer | null, expiry: number, absolute: boolean): void {
+  /** `payload` null: there is no such key. `expiresAtMs`: not above 0: never. */
+  #restore(payload: Buffer | null, expiresAtMs: number): void {
     if (!this.#isStillThere()) return
-    const isGone = payload === null || expiry === -2
-    if (isGone && !this.#deletes) return this.#gone()
+    if (payload === null && !this.#deletes) return this.#gone()
     const { route } = this.#ends.rule
     const name = this.#ends.onShadow
-    const command = isGone
-      ? encodeOwn(['DEL', name])
-      : restoreCommand(name, payload, absolute ? expiry : this.#ends.expiresAtMs(expiry))
+    const command = payload === null ? encodeOwn(['DEL', name]) : restoreCommand(name, payload, expiresAtMs)
     if ((payload?.length ?? 0) > this.#ends.shadowStore.maxBulkBytes) {
       this.#isLong = true
       return this.#rebuild(false)
