@@ -8,7 +8,7 @@ import type { Cluster } from './cluster.ts'
 import type { NodeLinks } from './node-links.ts'
 import type { Place } from './reply-places.ts'
 import { type Footprint, Sent, SlotFlow } from './slot-flow.ts'
-import { type NodeAddress, type Redirect, readRedirect } from './topology.ts'
+import { isSameNode, type NodeAddress, type Redirect, readRedirect } from './topology.ts'
 import { WatchedNode } from './watched-node.ts'
 
 /**
@@ -89,7 +89,7 @@ export class ClusterSender {
     let flow = this.#slots.get(slot)
     if (flow === undefined) this.#slots.set(slot, (flow = new SlotFlow()))
     const owner = this.#ownerOf(slot)
-    const isElsewhere = flow.underWay > 0 && (flow.redirected > 0 || flow.node !== owner)
+    const isElsewhere = flow.underWay > 0 && (flow.redirected > 0 || !isSameNode(flow.node, owner))
     if (flow.again.length > 0 || flow.waiting.length > 0 || isElsewhere) {
       command.keep()
       place.owedBy(part, flow)
@@ -97,16 +97,16 @@ export class ClusterSender {
     } else this.#push(flow, command)
   }
 
-  /** Place of the master that serves the slot, -1: none; of messages, the turn of the node that speaks. */
-  #ownerOf(slot: number): number {
-    return slot === MESSAGES ? this.#links.speaker().turn : this.#cluster.topology!.owners[slot]!
+  /** The master that serves the slot, if there is one; of messages, the node that speaks. */
+  #ownerOf(slot: number): NodeAddress | undefined {
+    if (slot === MESSAGES) return this.#links.speaker()
+    const { masters, owners } = this.#cluster.topology!
+    return masters[owners[slot]!]
   }
 
   #push(flow: SlotFlow, command: Sent): void {
     const owner = this.#ownerOf(command.slot)
-    const to =
-      command.redirect ??
-      (command.slot === MESSAGES ? this.#links.speaker().node : this.#cluster.topology!.masters[owner])
+    const to = command.redirect ?? owner
     if (command.role === 'needs' && this.#watched.isAny) {
       command.redirect = this.#watched.place
       if (command.redirect === null) return this.#notExecuted(command)

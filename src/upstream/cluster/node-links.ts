@@ -5,14 +5,7 @@ import type { PipelineOptions } from '../pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
 import { NodeLink } from './node-link.ts'
 import { LAG_MS } from './slot-flow.ts'
-import { addressOf, type NodeAddress, type Topology } from './topology.ts'
-
-/** The node that publishes. */
-export interface Speaker {
-  readonly node: NodeAddress
-  /** Another one with each node: what the one before was given may still be published there, so all of it has to be answered, lost, or told as not answered in time before. */
-  readonly turn: number
-}
+import { addressOf, isSameNode, type NodeAddress, type Topology } from './topology.ts'
 
 export interface NodeLinksOwner {
   /** A node can be spoken to. */
@@ -46,7 +39,7 @@ export class NodeLinks {
   #unsaid: Buffer[] = []
   /** Of a dedicated connection: where it is first asked whether the client may log in. */
   #login: Pipeline | null = null
-  #speaker: Speaker | null = null
+  #speaker: NodeAddress | null = null
   /** That one is a master as of this topology. */
   #speakerIn: Topology | null = null
   #begun = false
@@ -150,18 +143,18 @@ export class NodeLinks {
     return standings.isUnreached(address) ? LAG_MS : 0
   }
 
-  /** The node that is to publish: the one that did last, also where it takes its time, unless it is down, owes an answer for longer than anybody waits, or is no master any more. */
-  speaker(): Speaker {
+  /**
+   * The node that is to publish: the one that did last, also where it takes its time, unless it is down, owes an answer for longer than anybody waits, or is no master any more. What that one was given may still be published there, so all of
+   * it has to be answered, lost, or told as not answered in time before another one is given something.
+   */
+  speaker(): NodeAddress {
     const last = this.#speaker
     const topology = this.#cluster.topology!
-    const lastAddress = last === null ? '' : addressOf(last.node)
-    const isLeft = last === null || this.#isLeft(this.#links.get(lastAddress)?.pipeline)
+    const isLeft = last === null || this.#isLeft(this.#links.get(addressOf(last))?.pipeline)
     if (!isLeft && this.#speakerIn === topology) return last
     this.#speakerIn = topology
-    if (!isLeft && topology.masters.some((node) => addressOf(node) === lastAddress)) return last
-    const node = this.any()
-    if (last !== null && addressOf(node) === lastAddress) return last
-    this.#speaker = { node, turn: (last?.turn ?? 0) + 1 }
+    if (!isLeft && topology.masters.some((node) => isSameNode(node, last))) return last
+    this.#speaker = this.any()
     return this.#speaker
   }
 

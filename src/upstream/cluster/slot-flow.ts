@@ -1,5 +1,5 @@
 import type { Debtor, Place } from './reply-places.ts'
-import type { Redirect } from './topology.ts'
+import type { NodeAddress, Redirect } from './topology.ts'
 
 /** What tells commands of one slot apart that must not overtake each other. */
 export interface Footprint {
@@ -94,8 +94,8 @@ export class SlotFlow implements Debtor {
   underWay = 0
   /** Those among them that went where a node had pointed. */
   redirected = 0
-  /** Place of the master that what is under way went to; of messages, the turn of the node. */
-  node = -1
+  /** What is under way went to this one, or was redirected from there. */
+  node: NodeAddress | undefined = undefined
   /** Not executed, and to be sent again when nothing is under way. */
   readonly again: Sent[] = []
   /** What came meanwhile, and goes behind that. */

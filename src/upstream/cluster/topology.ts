@@ -17,6 +17,11 @@ export function addressOf({ host, port }: NodeAddress): string {
   return `${host}:${port}`
 }
 
+/** `undefined`: no node. */
+export function isSameNode(one: NodeAddress | undefined, other: NodeAddress | undefined): boolean {
+  return one === other || (one?.host === other?.host && one?.port === other?.port)
+}
+
 /** Who serves which slot: one answer of the cluster, never changed. */
 export interface Topology {
   /** The masters that serve slots, in the order of their first slots. */

@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { CoarseClock } from '../../../src/base/clock.ts'
 import { Turn } from '../../../src/base/turn.ts'
+import { slotOfKey } from '../../../src/command/key-slot.ts'
 import { CommandTable } from '../../../src/command/table.ts'
 import { encodeCommand } from '../../../src/resp/encode.ts'
 import { Cluster } from '../../../src/upstream/cluster/cluster.ts'
@@ -52,6 +53,11 @@ async function connected({ dedicated }: { dedicated: boolean }) {
   return { nodes, cluster, store: config, clock, heard, say, tick }
 }
 
+/** A key of the first or the second half of the slots. */
+function keyOf(half: 0 | 1): string {
+  for (let i = 0; ; i++) if (slotOfKey(Buffer.from(`key:${i}`)) >> 13 === half) return `key:${i}`
+}
+
 test('whatever a subscriber asks is answered in turn, and owes no reply once it is', async () => {
   const { heard, say } = await connected({ dedicated: true })
   say(['SUBSCRIBE', 'news'], ['PING'], ['PING'])
@@ -62,6 +68,23 @@ test('whatever a subscriber asks is answered in turn, and owes no reply once it 
   // A reply that has a place among others, behind whatever should be owed before it.
   say(['SELECT', '0'])
   await eventually(() => expect(heard.slice(3)).toEqual(['+OK\r\n']))
+})
+
+test('what another node that has taken the place of a master is sent does not overtake what that one has not answered', async () => {
+  const { nodes, cluster, heard, say } = await connected({ dedicated: false })
+  const [former, successor] = nodes
+  former.movedTo = successor
+  former.withholds = (command) => command.startsWith('SET')
+  const [key, others] = [keyOf(0), keyOf(1)]
+  say(['SET', key, '1'])
+  await eventually(() => expect(former.heard).toContain(`SET ${key} 1`))
+  for (const node of nodes) node.masters = [successor]
+  await new Promise<void>((learnt) => cluster.refresh(learnt))
+  say(['SET', key, '2'], ['SET', others, 'v'])
+  await eventually(() => expect(successor.heard).toContain(`SET ${others} v`))
+  former.release()
+  await eventually(() => expect(heard.join('')).toBe('+OK\r\n'.repeat(3)))
+  expect(successor.heard.filter((command) => command.includes(key))).toEqual([`SET ${key} 1`, `SET ${key} 2`])
 })
 
 test('what is published goes by one node, also while that lags, and by another one when all before it is answered', async () => {
