@@ -1,6 +1,5 @@
 import { ByteAccumulator } from '../../base/byte-accumulator.ts'
 import { hashBytes } from '../../base/hash.ts'
-import { arityFits } from '../../command/arity.ts'
 import { findKeys, KeyPositions } from '../../command/keys.ts'
 import type { CommandSpec } from '../../command/spec.ts'
 import { mergeOf } from '../../command/split-commands.ts'
@@ -10,13 +9,13 @@ import { encodeCommand, FRAME } from '../../resp/encode.ts'
 import type { Outlet, PipelineConnection, PipelineConnectionOwner, Unblocking } from '../pipeline-connection.ts'
 import type { PipelineOptions } from '../pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
-import { clusterIdentity } from './cluster-identity.ts'
+import { identityIn, tellReached } from './cluster-identity.ts'
 import { clusterInfo } from './cluster-info.ts'
 import { clusterScan } from './cluster-scan.ts'
 import { ClusterSender } from './cluster-sender.ts'
 import { ClusterTransaction } from './cluster-transaction.ts'
 import { clusterUnblock, unblockingAt } from './cluster-unblock.ts'
-import { concernsOneServer, keylessWay } from './keyless.ts'
+import { concernsOneServer, wayOf } from './keyless.ts'
 import { commonOf, everyOf, listOf, type Merging, mergeParts, orError, someOf, sumOf } from './merge.ts'
 import { NodeLinks } from './node-links.ts'
 import { type Place, ReplyPlaces } from './reply-places.ts'
@@ -237,16 +236,17 @@ export class ClusterConnection implements PipelineConnection {
   }
 
   #keyless(spec: CommandSpec | undefined, view: CommandView): void {
-    // What no server takes is any node's to refuse.
-    const way = spec === undefined || isWrong(spec, view) ? 'any' : keylessWay(spec.name)
+    const way = wayOf(spec, view)
     if (spec?.name === 'SELECT') {
       const isZero = view.argc === 2 && view.buf.toString('latin1', view.start[1], view.end[1]) === '0'
       return isZero ? this.#places.answer(FRAME.OK) : this.#places.refuse(NO_SELECT)
     }
+    const becomes = this.options.dedicated && (spec?.name === 'AUTH' || spec?.name === 'HELLO') ? spec.name : null
+    if (becomes !== null) this.#links.become(identityIn(becomes, view))
     // On a connection that is a subscriber's alone: one node says it all, and whoever asks finds the answers by their order.
-    if (spec?.handling === 'subscribe' || (spec?.name === 'PING' && this.#links.relays)) return this.#relay(view)
-    if (this.options.dedicated && (spec?.name === 'AUTH' || spec?.name === 'HELLO'))
-      return clusterIdentity(this.#links, this.#sender, this.#places, spec.name, view)
+    const isRelayed = this.#links.relays && (spec?.name === 'PING' || becomes !== null)
+    if (isRelayed || spec?.handling === 'subscribe') return this.#relay(view)
+    if (becomes !== null) return tellReached(this.#links, this.#sender, this.#places, view)
     switch (way) {
       case 'any':
         return this.#sender.sendAny(frameOf(view), 1, this.#places.add())
@@ -285,11 +285,6 @@ export class ClusterConnection implements PipelineConnection {
   #relay(view: CommandView): void {
     this.#links.relay(frameOf(view), (buf, start, end) => this.#places.pass(buf, start, end))
   }
-}
-
-/** It has too few arguments, or too many, or a subcommand that nobody knows. */
-function isWrong(spec: CommandSpec, { argc }: CommandView): boolean {
-  return spec.absent || (spec.subcommands !== null && argc > 1) || !arityFits(spec, argc)
 }
 
 function frameOf(view: CommandView): Buffer {

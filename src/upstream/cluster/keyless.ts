@@ -1,3 +1,7 @@
+import { arityFits } from '../../command/arity.ts'
+import type { CommandSpec } from '../../command/spec.ts'
+import type { CommandView } from '../../resp/command-view.ts'
+
 /**
  * What becomes of a command without keys: it goes to
  *
@@ -45,6 +49,16 @@ const BY_NAME = new Map(Object.entries(TABLE).flatMap(([way, names]) => names.ma
 /** By upper-case name; undefined: refused. */
 export function keylessWay(name: string): Keyless | undefined {
   return BY_NAME.get(name)
+}
+
+/** Of a command as it was sent: what no server takes is any node's to refuse. */
+export function wayOf(spec: CommandSpec | undefined, view: CommandView): Keyless | undefined {
+  return spec === undefined || isWrong(spec, view) ? 'any' : keylessWay(spec.name)
+}
+
+/** It has too few arguments, or too many, or a subcommand that nobody knows. */
+function isWrong(spec: CommandSpec, { argc }: CommandView): boolean {
+  return spec.absent || (spec.subcommands !== null && argc > 1) || !arityFits(spec, argc)
 }
 
 /** How a command is refused that concerns one server: an error's text. */

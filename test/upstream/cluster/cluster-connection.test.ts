@@ -60,8 +60,8 @@ function keyOf(half: 0 | 1): string {
 
 test('whatever a subscriber asks is answered in turn, and owes no reply once it is', async () => {
   const { heard, say } = await connected({ dedicated: true })
-  say(['SUBSCRIBE', 'news'], ['PING'], ['PING'])
-  // That it is no command here is this node's answer to PING.
+  say(['SUBSCRIBE', 'news'], ['PING'], ['AUTH', 'user', 'password'])
+  // That it is no command here is this node's answer to both.
   const pong = '-ERR unknown command\r\n'
   await eventually(() => expect(heard.slice(1)).toEqual([pong, pong]))
   expect(heard[0]).toContain('subscribe')
