@@ -4,6 +4,7 @@ import { TestAuthority } from '../support/certificates.ts'
 import { type RedisCluster, startCluster } from '../support/cluster.ts'
 import { type DataPathOptions, type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import type { RedisServer } from '../support/redis.ts'
 
 /** Two nodes that speak TLS, want a password, and know a user who may read alone. */
 let cluster: RedisCluster
@@ -14,24 +15,7 @@ beforeAll(async () => {
   authority = await TestAuthority.create()
   const tls = { ...(await authority.issue('node')), caFile: authority.caFile }
   cluster = await startCluster({ masters: 2, password: 'sesame', tls })
-  for (const server of cluster.servers) {
-    await server
-      .client()
-      .call(
-        'ACL',
-        'SETUSER',
-        'reader',
-        'on',
-        '>open',
-        '~*',
-        '+@read',
-        '+@connection',
-        '+@transaction',
-        '-client|kill',
-        '-client|unblock',
-        '+info',
-      )
-  }
+  for (const server of cluster.servers) await admitReader(server)
 }, 180_000)
 afterAll(async () => {
   await cluster?.stop()
@@ -42,6 +26,11 @@ afterEach(async () => {
   for (const server of cluster.servers) await server.client().config('SET', 'cluster-preferred-endpoint-type', 'ip')
   await cluster.flushAll()
 })
+
+function admitReader(server: RedisServer): Promise<unknown> {
+  const rights = ['~*', '+@read', '+@connection', '+@transaction', '-client|kill', '-client|unblock', '+info']
+  return server.client().call('ACL', 'SETUSER', 'reader', 'on', '>open', ...rights)
+}
 
 const KEYS = Array.from({ length: 20 }, (_, i) => `key:${i}`)
 
@@ -202,4 +191,24 @@ test('clients that log in at the store have the rights of their users at every n
   expect(await reader.client('LIST')).toContain('user=reader')
   await expect(reader.multi().call('CLIENT', 'KILL', 'TYPE', 'normal').exec()).rejects.toThrow('EXECABORT')
   expect(await reader.multi().client('LIST').exec()).toEqual([[null, expect.stringContaining('user=reader')]])
+})
+
+test('a user whom one node does not know is served by the others, and by that one as soon as it does', async () => {
+  path = await start({ clients: { auth: 'passthrough' } })
+  await works(path.client({ password: 'sesame' }))
+  const reader = path.client({ username: 'reader', password: 'open' })
+  expect(await reader.mget(...KEYS)).toEqual(KEYS)
+  const [, stranger] = cluster.servers as [RedisServer, RedisServer]
+  const owners = await Promise.all(KEYS.map(async (key) => cluster.ownerOf(await cluster.slotOf(key))))
+  const refused = KEYS.find((_, i) => owners[i] === stranger)!
+  const served = KEYS.find((_, i) => owners[i] !== stranger)!
+  // Its connections there are ended, as where a node is added that lacks the user.
+  await stranger.client().call('ACL', 'DELUSER', 'reader')
+  await eventually(() => expect(reader.get(refused)).rejects.toThrow('WRONGPASS'))
+  for (let i = 0; i < 20; i++) {
+    expect(await reader.get(served)).toBe(served)
+    await expect(reader.get(refused)).rejects.toThrow('WRONGPASS')
+  }
+  await admitReader(stranger)
+  await eventually(async () => expect(await reader.mget(...KEYS)).toEqual(KEYS))
 })

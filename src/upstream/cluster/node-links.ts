@@ -238,13 +238,28 @@ export class NodeLinks {
       standings.unreached(node)
       this.#owner.parted()
       this.#cluster.ask()
-      const all = [...this.#links.values()]
-      if (all.every((link) => link.pipeline.state === 'down')) this.#owner.down(error ?? 'no node answers')
+      if (this.#areAllDown()) this.#owner.down(error ?? 'no node answers')
       return
     }
     if (pipeline.state !== 'closed' || this.#links.get(addressOf(node))?.pipeline !== pipeline) return
-    if (this.#identity.user !== null && isInStoresWords(error)) this.#owner.refused(error)
-    else if (this.#options.dedicated) this.#lost(node, pipeline, error)
+    if (this.#identity.user !== null && isInStoresWords(error)) {
+      // Others may know the user. What is asked here is answered in these words, and the node is tried again when the topology is told again.
+      if (this.#options.dedicated || this.#isRefusedByAll()) this.#owner.refused(error)
+    } else if (this.#options.dedicated) this.#lost(node, pipeline, error)
+  }
+
+  #areAllDown(): boolean {
+    return [...this.#links.values()].every(({ pipeline: { state } }) => state === 'down' || state === 'closed')
+  }
+
+  /** No node lets the user in, or is about to say whether it does: one that could not be reached lately is not waited for. */
+  #isRefusedByAll(): boolean {
+    for (const [address, { pipeline }] of this.#links) {
+      const { state } = pipeline
+      if (state === 'down' || state === 'closed') continue
+      if (state === 'up' || !this.#cluster.standings.isUnreached(address)) return false
+    }
+    return true
   }
 
   /** A dedicated connection has lost one to a node, or has not got it. */

@@ -129,6 +129,25 @@ test('a client that logs in at the store itself does so at a node that can be re
   await eventually(() => expect(none.said.at(-1)).toMatch(/^ended: .*ECONNREFUSED/))
 })
 
+test('a user is refused when every node has refused it, or has not been reached lately', async () => {
+  const { nodes, cluster, links: linksOf } = await startNodes(2)
+  const user: StoreUser = { key: 'k', login: ['nobody', 'knows'], before: null }
+  nodes[1]!.withholds = () => true
+  const waiting = linksOf(false, user)
+  waiting.links.begin()
+  const second = cluster.topology!.masters[1]!
+  // The first one has refused it.
+  await eventually(() => expect(waiting.links.any()).toEqual(second))
+  expect(waiting.said).toEqual([])
+  nodes[1]!.release()
+  await eventually(() => expect(waiting.said).toEqual(['refused: ERR unknown command']))
+  nodes[1]!.withholds = () => true
+  cluster.standings.unreached(second)
+  const next = linksOf(false, user)
+  next.links.begin()
+  await eventually(() => expect(next.said).toEqual(['refused: ERR unknown command']))
+})
+
 test('a node that cannot be reached ends no connection of which it holds nothing', async () => {
   const { nodes, cluster, links: linksOf } = await startNodes(2)
   const { links, said } = linksOf(true)
