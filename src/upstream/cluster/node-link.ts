@@ -8,11 +8,15 @@ import type { NodeAddress } from './topology.ts'
 export class NodeLink implements Debtor {
   readonly node: NodeAddress
   readonly pipeline: Pipeline
-  /** Since when the topology does not name the node; null: it does. */
+  /** The topology names the node, or has done so. */
+  #wasKnown: boolean
+  /** Since when it does not; null: it does. */
   #goneSinceMs: number | null = null
 
-  constructor(node: NodeAddress, options: PipelineOptions) {
+  /** `isKnown`: the topology names the node; else a redirection has led there. */
+  constructor(node: NodeAddress, options: PipelineOptions, isKnown: boolean) {
     this.node = node
+    this.#wasKnown = isKnown
     this.pipeline = new Pipeline(options)
   }
 
@@ -22,11 +26,16 @@ export class NodeLink implements Debtor {
 
   /** `isKnown`: the topology names the node. `isRelaying`: messages come from there. True: it does not, and nothing will come from there any more. */
   isOver(isKnown: boolean, isRelaying: boolean, nowMs: number): boolean {
-    if (isKnown) this.#goneSinceMs = null
-    else this.#goneSinceMs ??= nowMs
-    if (this.#goneSinceMs === null) return false
-    if (isRelaying) return nowMs - this.#goneSinceMs > LEFT_MS
-    return this.pipeline.quiet || nowMs - this.#goneSinceMs > GONE_MS
+    if (isKnown) {
+      this.#wasKnown = true
+      this.#goneSinceMs = null
+      return false
+    }
+    this.#goneSinceMs ??= nowMs
+    const goneMs = nowMs - this.#goneSinceMs
+    if (isRelaying) return goneMs > LEFT_MS
+    // One that has not been named yet may be getting its first slots, for as long as that takes.
+    return this.#wasKnown ? this.pipeline.quiet || goneMs > GONE_MS : this.pipeline.quiet && goneMs > LEFT_MS
   }
 }
 

@@ -108,10 +108,12 @@ export class NodeLinks {
     const address = addressOf(node)
     const known = this.#links.get(address)
     if (known !== undefined && known.pipeline.state !== 'closed') return known
-    const link = new NodeLink(node, {
+    const options: PipelineOptions = {
       ...this.#cluster.node(node, { ...this.#options, identity: this.#identity }),
       onState: (changed, error) => this.#stateOf(node, changed, error),
-    })
+    }
+    const isKnown = this.#cluster.topology!.masters.some((master) => isSameNode(master, node))
+    const link = new NodeLink(node, options, isKnown)
     this.#links.set(address, link)
     return link
   }

@@ -129,6 +129,27 @@ test('a client that logs in at the store itself does so at a node that can be re
   await eventually(() => expect(none.said.at(-1)).toMatch(/^ended: .*ECONNREFUSED/))
 })
 
+test('a node that a redirection names before the topology does is spoken to for as long as it owes an answer; one that is no master any more is not', async () => {
+  const { nodes, cluster, links: linksOf } = await startNodes(2)
+  const { links } = linksOf(false)
+  await allUp(links, cluster)
+  const topology = cluster.topology!
+  const [known] = topology.masters as [Topology['masters'][0]]
+  const [fresh] = await FakeNode.start(1)
+  running.push(fresh!)
+  const pipelines = [known, { host: '127.0.0.1', port: fresh!.port }].map((node) => links.to(node).pipeline)
+  for (const node of [nodes[0]!, fresh!]) node.withholds = (command) => command.startsWith('GET')
+  for (const pipeline of pipelines) pipeline.push(NOBODY, GET, 0, GET.length)
+  await eventually(() => expect(nodes[0]!.heardTimes('GET k') + fresh!.heardTimes('GET k')).toBe(2))
+  cluster.topology = { ...topology, masters: topology.masters.slice(1) }
+  for (const nowMs of [0, 500, 5_000, 60_000]) links.tick(nowMs)
+  expect(pipelines.map(({ state }) => state)).toEqual(['closed', 'up'])
+  fresh!.release()
+  await eventually(() => expect(pipelines[1]!.quiet).toBe(true))
+  links.tick(60_001)
+  expect(pipelines[1]!.state).toBe('closed')
+})
+
 test('a user is refused when every node has refused it, or has not been reached lately', async () => {
   const { nodes, cluster, links: linksOf } = await startNodes(2)
   const user: StoreUser = { key: 'k', login: ['nobody', 'knows'], before: null }
