@@ -148,6 +148,28 @@ describe('a cluster as the primary', () => {
     expect(await waiting).toEqual(['queue', 'job'])
   })
 
+  test('a node survives that a client leaves while its blocking command is held by a pause', async () => {
+    const masters = (await cluster.masters()).map((master) => master.client())
+    const at = (command: string): Promise<void> =>
+      eventually(async () => {
+        const lists = await Promise.all(masters.map((master) => master.client('LIST')))
+        expect(lists.join('')).toContain(` cmd=${command} `)
+      })
+    for (const master of masters) await master.call('CLIENT', 'PAUSE', '60000', 'WRITE')
+    const client = await path.raw()
+    client.command('BLPOP', 'left', 0)
+    await at('blpop')
+    client.destroy()
+    await at('eval')
+    for (const master of masters) await master.call('CLIENT', 'UNPAUSE')
+    await eventually(async () => {
+      const infos = await Promise.all(cluster.servers.map(({ port }) => blockedAt(port)))
+      expect(infos).not.toContain('1')
+    })
+    expect(await path.client().rpush('left', 'job')).toBe(1)
+    expect(await path.client().llen('left')).toBe(1)
+  })
+
   test('a subscriber gets what is published at any node', async () => {
     const subscriber = path.client()
     const heard: string[] = []
