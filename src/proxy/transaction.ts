@@ -102,8 +102,9 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
         if (this.inMulti) break
         return this.#leave(FRAME.OK)
       case 'DISCARD':
-        if (!this.inMulti) return this.refuse('ERR DISCARD without MULTI', false)
-        return this.#leave(FRAME.OK)
+        if (this.inMulti) return this.#leave(FRAME.OK)
+        if (session.path.monitors.size > 0) showToMonitors(session, view, spec!)
+        return this.refuse('ERR DISCARD without MULTI', false)
       case 'EXEC':
         if (!this.inMulti) return this.refuse('ERR EXEC without MULTI', false)
         return this.#exec(frameOf(view))
