@@ -131,6 +131,22 @@ describe('a cluster as the primary', () => {
     expect(await client.exists('key:1', 'key:2')).toBe(0)
   })
 
+  test.each([['GET'], ['SET', '{a}1']])(
+    'a transaction with %s of too few words ends as at a server',
+    async (...words) => {
+      const client = await path.raw()
+      client.send(
+        Buffer.concat([['MULTI'], words, ['SET', '{a}1', 'x'], ['EXEC']].map((command) => encodeCommand(command))),
+      )
+      expect(await client.take(4)).toEqual([
+        '+OK\r\n',
+        `-ERR wrong number of arguments for '${words[0]!.toLowerCase()}' command\r\n`,
+        '+QUEUED\r\n',
+        '-EXECABORT Transaction discarded because of previous errors.\r\n',
+      ])
+    },
+  )
+
   test('scripts run at the node of their keys, whichever they were loaded at', async () => {
     const client = path.client()
     const sha = (await client.script('LOAD', "return redis.call('incr', KEYS[1])")) as string
