@@ -4,3 +4,8 @@ import type { CommandSpec } from './spec.ts'
 export function arityFits(spec: CommandSpec, argc: number): boolean {
   return spec.arity >= 0 ? argc === spec.arity : argc >= -spec.arity
 }
+
+/** In Redis' words. */
+export function wrongArity(spec: CommandSpec): string {
+  return `ERR wrong number of arguments for '${spec.name.toLowerCase().replace(' ', '|')}' command`
+}

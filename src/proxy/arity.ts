@@ -1,4 +1,4 @@
-import { arityFits } from '../command/arity.ts'
+import { arityFits, wrongArity } from '../command/arity.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { Session } from './session.ts'
@@ -10,8 +10,4 @@ export function refuseByArity(session: Session, view: CommandView, spec: Command
   const text = wrongArity(spec)
   session.answerError(spec.name === 'EXEC' ? `EXECABORT Transaction discarded because of: ${text.slice(4)}` : text)
   return true
-}
-
-export function wrongArity(spec: CommandSpec): string {
-  return `ERR wrong number of arguments for '${spec.name.toLowerCase().replace(' ', '|')}' command`
 }

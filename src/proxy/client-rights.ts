@@ -1,21 +1,23 @@
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
+import type { CommandView } from '../resp/command-view.ts'
 import { errorFrame } from '../resp/encode.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import { bytesArg, integerArg, wordArg } from './arguments.ts'
 import type { Session } from './session.ts'
 
 /** An id that no server gives to a client. */
 const NOBODY = '9223372036854775807'
 
 /** Commands about other clients, in a form that does nothing. */
-const HARMLESS: ReadonlyMap<string, Buffer> = new Map([
-  ['CLIENT LIST', encodeOwn(['CLIENT', 'LIST', 'ID', NOBODY])],
-  ['CLIENT KILL', encodeOwn(['CLIENT', 'KILL', 'ID', NOBODY])],
-  ['CLIENT UNBLOCK', encodeOwn(['CLIENT', 'UNBLOCK', NOBODY])],
-  ['CLIENT PAUSE', encodeOwn(['CLIENT', 'PAUSE', '-1'])],
+const HARMLESS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['CLIENT LIST', ['CLIENT', 'LIST', 'ID', NOBODY]],
+  ['CLIENT KILL', ['CLIENT', 'KILL', 'ID', NOBODY]],
+  ['CLIENT UNBLOCK', ['CLIENT', 'UNBLOCK', NOBODY]],
+  ['CLIENT PAUSE', ['CLIENT', 'PAUSE', '-1']],
   // There is none. What it does at the store is what the client asks for.
-  ['CLIENT UNPAUSE', encodeOwn(['CLIENT', 'UNPAUSE'])],
+  ['CLIENT UNPAUSE', ['CLIENT', 'UNPAUSE']],
 ])
 
 /**
@@ -26,9 +28,16 @@ const HARMLESS: ReadonlyMap<string, Buffer> = new Map([
  *                                                                        └─▶ the store's NOPERM is the answer
  *
  * Rights are looked at before arguments, so `ERR` is no refusal: an older store may not know the form. Where it cannot be asked, nothing is done. False: has to wait.
+ *
+ * Only the store knows which users there are, too: of a command that names one it is asked for any client, and of one with the rights of the configuration nothing but that counts.
  */
-export function byRightAtStore(session: Session, spec: CommandSpec, execute: () => boolean): boolean {
-  const question = session.captured === null ? questionOf(session, spec) : null
+export function byRightAtStore(
+  session: Session,
+  view: CommandView,
+  spec: CommandSpec,
+  execute: () => boolean,
+): boolean {
+  const question = session.captured === null ? questionOf(session, view, spec) : null
   if (question === null) return execute()
   const { right } = session
   if (right === null) return ask(session, spec, question)
@@ -43,17 +52,35 @@ export function byRightAtStore(session: Session, spec: CommandSpec, execute: () 
   return true
 }
 
-/** The command that asks for the right to this one; null: it is not one of them, or the client has the rights of the configuration. Inside MULTI it is the placeholder: the server says no when it is queued. */
-export function questionOf({ user }: Session, { name }: CommandSpec): Buffer | null {
-  return user === null ? null : (HARMLESS.get(name) ?? null)
+/** The command that asks for the right to this one; null: it is not one of them, or nothing has to be asked. Inside MULTI it is the placeholder of a user of the store: the server says no when it is queued. */
+export function questionOf({ path, user }: Session, view: CommandView, { name }: CommandSpec): Buffer | null {
+  const question = HARMLESS.get(name)
+  if (question === undefined) return null
+  const named = question.includes('ID') && path.clients.auth !== 'users' ? userNamed(view) : null
+  if (named !== null) return encodeOwn([...question, 'USER', named])
+  return user === null ? null : encodeOwn(question)
+}
+
+/** The user among the filters of CLIENT KILL or LIST; null: there is none. */
+function userNamed(view: CommandView): Buffer | null {
+  for (let i = 2; i + 1 < view.argc; ) {
+    const word = wordArg(view, i)
+    if (word === 'USER' || word === 'NOT-USER') return bytesArg(view, i + 1)
+    i += 2
+    // Valkey takes as many ids as follow.
+    if (word.endsWith('ID')) while (i < view.argc && integerArg(view, i) !== null) i++
+  }
+  return null
 }
 
 /** Whether `buf[at] ...` says no to a question: any error but that its arguments are not understood. */
-export function isRefusal({ name }: CommandSpec, buf: Buffer, at: number): boolean {
-  return HARMLESS.has(name) && buf[at] === MINUS && buf.toString('latin1', at + 1, at + 1 + ERR.length) !== ERR
+export function isRefusal({ user }: Session, { name }: CommandSpec, buf: Buffer, at: number): boolean {
+  if (!HARMLESS.has(name) || buf[at] !== MINUS) return false
+  const text = buf.toString('latin1', at + 1, at + 1 + NO_USER.length)
+  return text === NO_USER || (user !== null && !text.startsWith('ERR '))
 }
 
-const ERR = 'ERR '
+const NO_USER = 'ERR No such user'
 
 function ask(session: Session, spec: CommandSpec, question: Buffer): boolean {
   const { path, own, database, protocol, user } = session
@@ -82,19 +109,23 @@ class RightQuestion implements ReplyOwner {
   }
 
   settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {
-    this.#knows(isRefusal(this.#spec, buf, start) ? Buffer.from(buf.subarray(start, end)) : 'given')
+    this.#knows(isRefusal(this.#session, this.#spec, buf, start) ? Buffer.from(buf.subarray(start, end)) : 'given')
   }
 
   lost(_slot: InFlight, loss: Loss): void {
-    this.#knows(errorFrame(loss.text))
+    this.#unknown(loss.text)
   }
 
   timedOut(): void {
-    this.#knows(errorFrame(`ERR Understudy: store '${this.#store}' did not answer in time; nothing was done`))
+    this.#unknown(`ERR Understudy: store '${this.#store}' did not answer in time; nothing was done`)
   }
 
   heldUp(_slot: InFlight, text: string): void {
-    this.#knows(errorFrame(text))
+    this.#unknown(text)
+  }
+
+  #unknown(text: string): void {
+    this.#knows(this.#session.user === null ? 'given' : errorFrame(text))
   }
 
   #knows(right: Buffer | 'given'): void {

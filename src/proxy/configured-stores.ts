@@ -1,6 +1,7 @@
 import type { Config, StoreConfig } from '../config/config.ts'
 import { type UnservedDatabases, unservedDatabases } from '../config/unserved-databases.ts'
 import type { LogLine } from '../observability/log.ts'
+import type { StoreUser } from '../upstream/handshake.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import { Store, type StoreOptions } from '../upstream/store.ts'
 import type { StorePlaces } from './store-places.ts'
@@ -11,6 +12,8 @@ export interface ConfiguredStoresOptions
   readonly log: (line: LogLine) => void
   /** A connection for all clients or for the mirror has changed its state. */
   readonly onState: (store: Store, pipeline: Pipeline, error: string | null) => void
+  /** A connection of a client's own login has been closed for good, for that reason. */
+  readonly onUserRefused: (store: Store, user: StoreUser, error: string) => void
 }
 
 /**
@@ -106,10 +109,12 @@ export class ConfiguredStores {
   #onState(store: Store, pipeline: Pipeline, error: string | null): void {
     // One that retires has another in its place, and nobody waits for it to come back.
     if (store.isClosed || this.#retiring.has(store)) return
-    // What becomes of one user's login says nothing about the store.
-    if (pipeline.options.dedicated || pipeline.options.identity.user !== null) return
-    const { places, log, onState } = this.#options
+    const { places, log, onState, onUserRefused } = this.#options
     const { state } = pipeline
+    const { dedicated, identity } = pipeline.options
+    if (identity.user !== null && state === 'closed' && error !== null) onUserRefused(store, identity.user, error)
+    // What becomes of one user's login says nothing about the store.
+    if (dedicated || identity.user !== null) return
     onState(store, pipeline, error)
     if (state !== 'up' && state !== 'down') return
     if (state === 'down' && store.options.config.kind === 'sentinel') places.lookFor(store.name)

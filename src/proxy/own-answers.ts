@@ -1,4 +1,4 @@
-import { arityFits } from '../command/arity.ts'
+import { arityFits, wrongArity } from '../command/arity.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { unservedError } from '../config/unserved-databases.ts'
 import { MINUS, PLUS } from '../resp/bytes.ts'
@@ -7,7 +7,6 @@ import type { CommandView } from '../resp/command-view.ts'
 import { encodeCommand, errorFrame, FRAME } from '../resp/encode.ts'
 import type { Store } from '../upstream/store.ts'
 import { integerArg, wordArg } from './arguments.ts'
-import { wrongArity } from './arity.ts'
 import { unknownSubcommand } from './client-commands.ts'
 import { isRefusal, questionOf } from './client-rights.ts'
 import type { Queued } from './exec-reply.ts'
@@ -25,7 +24,10 @@ import type { TransactionSubscriptions } from './transaction-subscriptions.ts'
 export function placeholderOf(session: Session, spec: CommandSpec, view: CommandView, store: Store): Buffer {
   if (!isServersToJudge(session, spec, view))
     return (
-      pauseInMulti(session, spec, view, store) ?? questionOf(session, spec) ?? importQuestion(spec, view) ?? PLACEHOLDER
+      pauseInMulti(session, spec, view, store) ??
+      (session.user === null ? null : questionOf(session, view, spec)) ??
+      importQuestion(spec, view) ??
+      PLACEHOLDER
     )
   return Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
 }
@@ -114,7 +116,7 @@ export function answerInExec(
     return errorFrame(`ERR Understudy does not pass ${spec.name} on`)
   parser.parse(frame, 0, frame.length)
   if (buf[at] === MINUS && isServersToJudge(session, spec, parser)) return null
-  if (isRefusal(spec, buf, at) || isImportRefused(spec, parser, buf, at)) return null
+  if (isRefusal(session, spec, buf, at) || isImportRefused(spec, parser, buf, at)) return null
   notePauseInMulti(session, spec, buf, at, store)
   const answers: Buffer[] = []
   session.captured = answers

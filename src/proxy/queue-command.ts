@@ -71,12 +71,12 @@ export function queueCommand(transaction: TransactionParts, view: CommandView, s
   return true
 }
 
-/** Of a command without keys: the client is told the same whichever primary executes it. */
+/** Of a command without keys: the client is told the same whichever primary executes it, or what it asks for is about the primary that the transaction is for. */
 export function isAlikeAnywhere(spec: CommandSpec | null): boolean {
   return spec !== null && (ALIKE_ANYWHERE.has(spec.name) || (spec.handling === 'session' && !isAboutTracking(spec)))
 }
 
-const ALIKE_ANYWHERE: ReadonlySet<string> = new Set(['ECHO', 'PING', 'TIME'])
+const ALIKE_ANYWHERE: ReadonlySet<string> = new Set(['ECHO', 'PING', 'TIME', 'UNWATCH', 'WAIT', 'WAITAOF'])
 
 /** The planned command as the store gets it. */
 function asSent(transaction: TransactionParts, view: CommandView, spec: CommandSpec, frame: Buffer): Buffer {

@@ -34,6 +34,7 @@ import { JobRequests } from './job-requests.ts'
 import { Listeners } from './listeners.ts'
 import type { Notice } from './messages.ts'
 import { PrimaryCommands } from './primary-commands.ts'
+import { endClientsOf } from './store-login.ts'
 import { StorePlaces } from './store-places.ts'
 import { SyncReplies } from './sync-replies.ts'
 import { TargetReads } from './target-reads.ts'
@@ -96,6 +97,7 @@ export class RuntimeParts {
       clock: this.clock,
       log,
       onState: (store, pipeline, error) => this.#onState(store, pipeline, error),
+      onUserRefused: (store, user, error) => endClientsOf(path, store, user, error),
       onDrain: () => path.resumeWaiting(),
       run: () => this.durability?.run ?? NAMELESS,
       met: (store, forMirror, address, info) => {

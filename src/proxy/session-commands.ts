@@ -42,7 +42,7 @@ export function sessionCommand(session: Session, view: CommandView, spec: Comman
       return true
     }
     case 'CLIENT':
-      return byRightAtStore(session, spec, () => clientCommand(session, view, spec))
+      return byRightAtStore(session, view, spec, () => clientCommand(session, view, spec))
     case 'QUIT':
       session.answer(FRAME.OK)
       session.end()

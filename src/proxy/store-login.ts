@@ -5,6 +5,7 @@ import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
+import type { DataPath } from './data-path.ts'
 import { endInDoubt, isStoresAnswer } from './end-in-doubt.ts'
 import type { WaitingLogin } from './login-queue.ts'
 import type { Session } from './session.ts'
@@ -127,6 +128,19 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
   }
 }
 
+/**
+ * The store does not let a user in whose clients have logged in before: it has been deleted, or given another password. A server closes the connections of a user that is deleted, so these clients are disconnected, and log in anew.
+ * `error`: in the store's words.
+ */
+export function endClientsOf(path: DataPath, store: Store, user: StoreUser, error: string): void {
+  // Who a client is says the primary of the route `*` alone.
+  if (!NOT_LET_IN.test(error) || store !== path.primaryOf(path.routes.fallback)) return
+  for (const session of path.sessions) if (session.user?.key === user.key) session.end()
+}
+
 export function noRoomForUser({ name }: Store, limit: number): string {
   return `ERR Understudy: ${limit} users are logged in at store '${name}' (clients.dedicatedConnections); the user was not changed`
 }
+
+/** Of a server older than 6.0, which knows passwords only, the second. */
+const NOT_LET_IN = /^(WRONGPASS |ERR invalid password)/

@@ -1,5 +1,6 @@
 import { COLON, MINUS, ZERO } from '../resp/bytes.ts'
 import { encodeOwn } from '../resp/own-words.ts'
+import { AHEAD_OF_UNBLOCK } from '../upstream/ahead-of-unblock.ts'
 import type { InFlight, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
@@ -27,6 +28,8 @@ export class StoreWait {
   readonly #wasOwn: boolean
   /** What the connection had been given to answer; of the client's own. */
   readonly #before: number
+  /** It was sent while no pause was known here. */
+  #sentUnpaused = false
   #over = false
   /** CLIENT UNBLOCKs without an answer. */
   #unblocking = 0
@@ -60,6 +63,7 @@ export class StoreWait {
   }
 
   push(owner: ReplyOwner, bytes: Buffer): InFlight {
+    this.#sentUnpaused = this.#session.path.storePause.isQuiet
     return this.#pipeline.push(owner, bytes, 0, bytes.length)
   }
 
@@ -136,6 +140,11 @@ export class StoreWait {
       timedOut: () => {},
     }
     this.#unblocking++
+    // What waits since before a pause of a client's own is no command that the pause holds, and reads go on meanwhile.
+    const isHarmless = this.#sentUnpaused && !this.#session.path.storePause.isQuiet
+    // To a cluster it goes with the UNBLOCK, to the node.
+    if (!isHarmless && this.store.cluster === null)
+      shared.push(new Swallow(), AHEAD_OF_UNBLOCK, 0, AHEAD_OF_UNBLOCK.length)
     shared.push(owner, bytes, 0, bytes.length)
   }
 

@@ -1,4 +1,4 @@
-import { arityFits } from '../command/arity.ts'
+import { arityFits, wrongArity } from '../command/arity.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -9,9 +9,9 @@ import type { StoreUser } from '../upstream/handshake.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
-import { wrongArity } from './arity.ts'
 import { endInDoubt } from './end-in-doubt.ts'
 import { execDidNothing } from './exec-reply.ts'
+import { showToMonitors } from './monitor-feed.ts'
 import { hasItsFunctions, moveTransaction, rerouteTransaction } from './move-transaction.ts'
 import { ownMessagesOf, sendPublishing } from './own-messages.ts'
 import { leavePin, type Pin, restrictingAround } from './pin.ts'
@@ -102,8 +102,9 @@ export class Transaction extends TransactionParts implements Pin, ReplyOwner {
         if (this.inMulti) break
         return this.#leave(FRAME.OK)
       case 'DISCARD':
-        if (!this.inMulti) return this.refuse('ERR DISCARD without MULTI', false)
-        return this.#leave(FRAME.OK)
+        if (this.inMulti) return this.#leave(FRAME.OK)
+        if (session.path.monitors.size > 0) showToMonitors(session, view, spec!)
+        return this.refuse('ERR DISCARD without MULTI', false)
       case 'EXEC':
         if (!this.inMulti) return this.refuse('ERR EXEC without MULTI', false)
         return this.#exec(frameOf(view))

@@ -123,7 +123,8 @@ export function planCommand(table: RouteTable, spec: CommandSpec | null, view: C
   if (positions.patternCount > 0) planPatterns(table, view, plan)
   if (spec.firstKey === 0) {
     if (table.namesDiffer || table.mayPart || table.channels.rules.length > 0) planScript(table, spec, view, plan)
-    plan.bound = isOfFallback(spec)
+    // What it makes of names without declaring any is where it goes outside of MULTI.
+    plan.bound = isOfFallback(spec) || (plan.doubt !== null && positions.count === 0)
   }
   if (positions.count === 0 && flushesOwnKeys(table, spec)) planOwnFlush(table, spec, plan)
   else if (plan.bound && isServerWide(spec)) plan.others = neighboursOf(table.fallback, table)

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { encodeCommand } from '../../src/resp/encode.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
@@ -132,6 +133,41 @@ describe.each([
       await victim.closed
     }
   })
+})
+
+describe.each(['passthrough', 'store', 'users'] as const)('clients.auth: %s', (auth) => {
+  test.each(['alone', 'inside MULTI'] as const)(
+    'CLIENT KILL USER knows who is a user and has no client, %s',
+    async (how) => {
+      const users = { many: [createHash('sha256').update('m').digest('hex')], few: [] }
+      path = await startDataPath({ stores: { redis }, clients: { auth, users } })
+      const many = await as('many')
+      for (const [name, expected] of [
+        ['few', ':0\r\n'],
+        ['nobody', "-ERR No such user 'nobody'\r\n"],
+      ] as const) {
+        const command = ['CLIENT', 'KILL', 'USER', name]
+        if (how === 'alone') expect(await many.ask(...command)).toBe(expected)
+        else {
+          many.send(inOne(['MULTI'], command, ['EXEC']))
+          expect((await many.take(3)).at(-1)).toBe(`*1\r\n${expected}`)
+        }
+      }
+    },
+  )
+})
+
+test('with the rights of the configuration a user is known without a right at the store', async () => {
+  const weak = await startRedis()
+  try {
+    path = await startDataPath({ stores: { redis: weak } })
+    await weak.client().call('ACL', 'SETUSER', 'default', '-client|kill')
+    const [client, other] = [await path.raw(), await path.raw()]
+    expect(await client.ask('CLIENT', 'KILL', 'USER', 'default')).toBe(':1\r\n')
+    await other.closed
+  } finally {
+    await weak.stop()
+  }
 })
 
 test('a stranger before a store with a password learns nothing about other clients', async () => {

@@ -131,6 +131,22 @@ describe('a cluster as the primary', () => {
     expect(await client.exists('key:1', 'key:2')).toBe(0)
   })
 
+  test.each([['GET'], ['SET', '{a}1']])(
+    'a transaction with %s of too few words ends as at a server',
+    async (...words) => {
+      const client = await path.raw()
+      client.send(
+        Buffer.concat([['MULTI'], words, ['SET', '{a}1', 'x'], ['EXEC']].map((command) => encodeCommand(command))),
+      )
+      expect(await client.take(4)).toEqual([
+        '+OK\r\n',
+        `-ERR wrong number of arguments for '${words[0]!.toLowerCase()}' command\r\n`,
+        '+QUEUED\r\n',
+        '-EXECABORT Transaction discarded because of previous errors.\r\n',
+      ])
+    },
+  )
+
   test('scripts run at the node of their keys, whichever they were loaded at', async () => {
     const client = path.client()
     const sha = (await client.script('LOAD', "return redis.call('incr', KEYS[1])")) as string
@@ -146,6 +162,28 @@ describe('a cluster as the primary', () => {
     })
     await client.rpush('queue', 'job')
     expect(await waiting).toEqual(['queue', 'job'])
+  })
+
+  test('a node survives that a client leaves while its blocking command is held by a pause', async () => {
+    const masters = (await cluster.masters()).map((master) => master.client())
+    const at = (command: string): Promise<void> =>
+      eventually(async () => {
+        const lists = await Promise.all(masters.map((master) => master.client('LIST')))
+        expect(lists.join('')).toContain(` cmd=${command} `)
+      })
+    for (const master of masters) await master.call('CLIENT', 'PAUSE', '60000', 'WRITE')
+    const client = await path.raw()
+    client.command('BLPOP', 'left', 0)
+    await at('blpop')
+    client.destroy()
+    await at('eval')
+    for (const master of masters) await master.call('CLIENT', 'UNPAUSE')
+    await eventually(async () => {
+      const infos = await Promise.all(cluster.servers.map(({ port }) => blockedAt(port)))
+      expect(infos).not.toContain('1')
+    })
+    expect(await path.client().rpush('left', 'job')).toBe(1)
+    expect(await path.client().llen('left')).toBe(1)
   })
 
   test('a subscriber gets what is published at any node', async () => {

@@ -16,6 +16,7 @@ function storesOf(): ConfiguredStores {
     clock: new CoarseClock(),
     log: () => {},
     onState: () => {},
+    onUserRefused: () => {},
     onDrain: () => {},
     run: () => ({ name: 'test', former: new Set() }),
     met: () => null,

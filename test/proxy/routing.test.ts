@@ -209,16 +209,37 @@ describe('transactions', () => {
   test.each(['in one packet', 'one by one'])(
     'of another store than the usual, also when a command without keys comes first (%s)',
     async (way) => {
-      const commands = [['MULTI'], ['PING'], ['SET', 'far:1', 'x'], ['GET', 'far:1'], ['EXEC']]
+      const first = [['PING'], ['UNWATCH'], ['WAIT', '0', '0']]
+      const commands = [['MULTI'], ...first, ['SET', 'far:1', 'x'], ['GET', 'far:1'], ['EXEC']]
       const replies: string[] = []
       if (way === 'in one packet') {
         client.send(packet(...commands))
-        replies.push(...(await client.take(5)))
+        replies.push(...(await client.take(commands.length)))
       } else for (const command of commands) replies.push(await client.ask(...command))
-      expect(replies.at(-1)).toBe('*3\r\n+PONG\r\n+OK\r\n$1\r\nx\r\n')
+      expect(replies.at(-1)).toBe('*5\r\n+PONG\r\n+OK\r\n:0\r\n+OK\r\n$1\r\nx\r\n')
       expect(await keysAt(atTwo)).toEqual(['far:1'])
     },
   )
+
+  test('of another store than the usual have no script that makes names of the usual one', async () => {
+    const plain = await startDataPath({
+      stores: { one, two },
+      routes: [
+        { name: 'far', keys: ['far:*'], source: 'two' },
+        { name: 'rest', source: 'one' },
+      ],
+    })
+    const client = await plain.raw()
+    await client.ask('SET', 'k', 'v')
+    const script = ['EVAL', "return redis.call('get', 'k')", '0']
+    client.send(packet(['MULTI'], script, ['GET', 'k'], ['EXEC']))
+    expect((await client.take(4)).at(-1)).toBe(`*2\r\n${bulk('v')}${bulk('v')}`)
+    client.send(packet(['MULTI'], ['EVAL', 'return 1', '0'], ['GET', 'far:1'], ['EXEC']))
+    expect((await client.take(4)).at(-1)).toBe('*2\r\n:1\r\n$-1\r\n')
+    client.send(packet(['MULTI'], ['GET', 'far:1'], script, ['EXEC']))
+    expect((await client.take(4))[2]).toMatch(CROSSROUTE)
+    await plain.stop()
+  })
 
   test('with renamed keys, watched and not', async () => {
     await client.ask('WATCH', 'job:1')

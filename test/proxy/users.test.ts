@@ -256,6 +256,31 @@ test('without any setting, a client that names a user of the store becomes that 
   expect(await other.ask('SET', 'w:k', 'v')).toBe('+OK\r\n')
 })
 
+describe.each([
+  ['passthrough', 'shared'],
+  ['passthrough', 'dedicated'],
+  ['store', 'shared'],
+] as const)('clients.auth: %s, %s connections', (auth, connections) => {
+  test('clients of a user that is deleted are disconnected, also those that say nothing, and nobody else is', async () => {
+    path = await startDataPath({ stores: { redis }, clients: { auth }, listen: { connections } })
+    const admin = redis.client()
+    await admin.call('ACL', 'SETUSER', 'leaver', 'on', '>l', '~*', '&*', '+@all')
+    const [idle, blocked, subscriber, asking, reader] = await Promise.all(Array.from({ length: 5 }, () => path.raw()))
+    for (const client of [idle, blocked, subscriber, asking])
+      expect(await client!.ask('AUTH', 'leaver', 'l')).toBe('+OK\r\n')
+    expect(await reader!.ask('AUTH', 'reader', 'r')).toBe('+OK\r\n')
+    blocked!.command('BLPOP', 'nothing', '0')
+    expect(await subscriber!.ask('SUBSCRIBE', 'c')).toContain('subscribe')
+    await admin.call('ACL', 'DELUSER', 'leaver')
+    asking!.command('GET', 'w:k')
+    await Promise.all([idle!.closed, blocked!.closed, subscriber!.closed, asking!.closed])
+    expect(await reader!.ask('ACL', 'WHOAMI')).toBe('$6\r\nreader\r\n')
+    const again = await path.raw()
+    expect(await again.ask('AUTH', 'leaver', 'l')).toBe(WRONGPASS)
+    expect(await again.ask('AUTH', 'reader', 'r')).toBe('+OK\r\n')
+  })
+})
+
 test('a client that logs in as the default user again has its rights again, also on a connection of its own', async () => {
   for (const connections of ['shared', 'dedicated'] as const) {
     await path?.stop()

@@ -47,8 +47,10 @@ const logged = (word: string, name: string): string =>
   `*6\r\n:1\r\n:2\r\n:3\r\n*1\r\n${bulk(word)}${bulk('127.0.0.1:1')}${bulk(name)}`
 
 beforeAll(async () => {
-  store = await FakeStore.start(([name, word, option, value], socket) => {
+  store = await FakeStore.start(([name, word, option, value, filter, user], socket) => {
     if (name === 'INFO') return bulk(INFO)
+    // It is asked which users there are.
+    if (name === 'CLIENT' && filter === 'USER') return `-ERR No such user '${user}'\r\n`
     if (name === 'CONFIG' && option === 'availability-zone') zone = value!
     if (name === 'CONFIG' && option === 'extended-redis-compatibility') calledRedis = value === 'yes'
     // As over RESP3, which asks in its way.

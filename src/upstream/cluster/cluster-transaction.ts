@@ -1,3 +1,4 @@
+import { arityFits, wrongArity } from '../../command/arity.ts'
 import type { CommandSpec } from '../../command/spec.ts'
 import type { CommandView } from '../../resp/command-view.ts'
 import { encodeCommand, errorFrame, FRAME } from '../../resp/encode.ts'
@@ -85,6 +86,7 @@ export class ClusterTransaction {
     const bound = this.#watchedSlot >= 0 ? this.#watchedSlot : this.#slot
     if (name === 'SCRIPT LOAD' && isOwnWord(view.buf.toString('latin1', view.start[0], view.end[0])))
       return this.#ahead(view, bound)
+    if (spec !== undefined && !arityFits(spec, view.argc)) return this.#refuse(wrongArity(spec))
     if (slot === -2 || (slot >= 0 && bound >= 0 && slot !== bound)) return this.#refuse(CROSSSLOT)
     if (slot === -1 && spec !== undefined && name !== 'UNWATCH' && !isAnsweredByOne(name)) {
       return this.#refuse(`ERR Understudy: ${name} concerns a whole cluster, and a transaction is on one of its nodes`)

@@ -1,5 +1,6 @@
 import type { CommandView } from '../../resp/command-view.ts'
 import { encodeOwn } from '../../resp/own-words.ts'
+import { AHEAD_OF_UNBLOCK } from '../ahead-of-unblock.ts'
 import type { Unblocking } from '../pipeline-connection.ts'
 import type { ClusterSender } from './cluster-sender.ts'
 import { NodeLink } from './node-link.ts'
@@ -20,6 +21,6 @@ export function unblockingAt(debtor: Debtor | null): Unblocking {
 /** Sends to its node what `unblockingAt` has said. */
 export function clusterUnblock(sender: ClusterSender, places: ReplyPlaces, view: CommandView): void {
   const [id, host, port] = [2, 3, 4].map((i) => view.buf.toString('latin1', view.start[i], view.end[i]))
-  const bytes = encodeOwn(['CLIENT', 'UNBLOCK', id!])
-  sender.sendTo({ host: host!, port: Number(port) }, bytes, 1, places.add(), 0)
+  const bytes = Buffer.concat([AHEAD_OF_UNBLOCK, encodeOwn(['CLIENT', 'UNBLOCK', id!])])
+  sender.sendTo({ host: host!, port: Number(port) }, bytes, 2, places.add(), 0)
 }
