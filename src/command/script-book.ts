@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { keptCopy } from '../base/kept-copy.ts'
 import { analyseScript } from './script-analysis.ts'
 import type { ScriptFacts } from './script-facts.ts'
 import type { CommandTable } from './table.ts'
@@ -66,7 +67,7 @@ export class ScriptBook {
       this.#byPrint.set(print, known)
       return used(known)
     }
-    const script = new KnownScript(sha, Buffer.from(source), this.#json)
+    const script = new KnownScript(sha, keptCopy(source, 0, source.length), this.#json)
     this.#json.areChanged ||= mayChangeJson(source)
     if (source.length > MAX_SOURCE_BYTES) {
       this.#large = new WeakRef(script)

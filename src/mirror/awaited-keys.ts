@@ -18,16 +18,17 @@ export class AwaitedKeys {
   /** A command begins to wait for them. The function ends it: what it has taken is marked dirty, or it has taken nothing. */
   wait(keys: readonly KeyRef[]): () => void {
     let waits = true
-    this.#count(keys, 1)
+    // Not the keys themselves, which may lie in the middle of much else: a command may wait for days.
+    const names = keys.map(({ database, key }) => nameOf(database, key))
+    this.#count(names, 1)
     return () => {
-      if (waits) this.#count(keys, -1)
+      if (waits) this.#count(names, -1)
       waits = false
     }
   }
 
-  #count(keys: readonly KeyRef[], change: 1 | -1): void {
-    for (const { database, key } of keys) {
-      const name = nameOf(database, key)
+  #count(names: readonly string[], change: 1 | -1): void {
+    for (const name of names) {
       const count = (this.#counts.get(name) ?? 0) + change
       if (count === 0) this.#counts.delete(name)
       else this.#counts.set(name, count)

@@ -1,4 +1,5 @@
 import { hashBytes } from '../base/hash.ts'
+import { keptCopy } from '../base/kept-copy.ts'
 import { argumentIs } from '../command/argument.ts'
 import { arityFits } from '../command/arity.ts'
 import { blocks } from '../command/blocking.ts'
@@ -46,7 +47,7 @@ export function startBlocking(session: Session, view: CommandView, spec: Command
     session.answerError(busy)
     return true
   }
-  const frame = Buffer.from(view.buf.subarray(view.frameStart, view.frameEnd))
+  const frame = keptCopy(view.buf, view.frameStart, view.frameEnd)
   const command = new BlockedCommand(
     session,
     spec,

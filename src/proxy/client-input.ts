@@ -237,7 +237,8 @@ export class ClientInput {
     const own = this.#pending.length - this.#pendingAt
     path.stashedBytes += own - this.#stashed
     this.#stashed = own
-    const tooMuch = own > PENDING_LIMIT_BYTES || (path.stashedBytes > STASH_LIMIT_BYTES && own > 0)
+    const limit = this.#session.pin?.kind === 'blocked' ? BLOCKED_LIMIT_BYTES : PENDING_LIMIT_BYTES
+    const tooMuch = own > limit || (path.stashedBytes > STASH_LIMIT_BYTES && own > 0)
     if (tooMuch) this.hold()
   }
 
@@ -256,6 +257,8 @@ const LARGE_WRITE_BYTES = 1024 * 1024
 const STRANGER_LIMIT_BYTES = 16 * 1024
 /** Bytes kept of a client that waits; beyond this it is not read. */
 const PENDING_LIMIT_BYTES = 1024 * 1024
+/** The same of one that is blocked, perhaps for ever: only while it is read is it noticed that it goes, and what it waits for is not taken for nobody. */
+const BLOCKED_LIMIT_BYTES = 16 * 1024 * 1024
 /** The same of all clients: beyond this, whoever has to wait is not read from the start. */
 const STASH_LIMIT_BYTES = 64 * 1024 * 1024
 const COMPACT_BYTES = 256 * 1024

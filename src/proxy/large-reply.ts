@@ -56,6 +56,8 @@ export function takeLargeReply(session: Session, slot: InFlight, bytes: number):
 export function readLargeKey(session: Session, view: CommandView, spec: CommandSpec): boolean | null {
   const { path } = session
   const { plan } = path
+  // One that is not to be told goes the usual way, where that is seen to.
+  if (session.replyMode !== 'on') return null
   if (view.argc < 2 || (plan.renames && (repliesWithKeys(spec) || spec.handling === 'elements'))) return null
   const hash = hashBytes(view.buf, view.start[1]!, view.end[1]!)
   if (!path.largeKeys.has(hash) || noConnectionLeft(session, path.primaryOf(plan.route)) !== null) return null

@@ -194,7 +194,8 @@ export class LargeWrite implements Pin, ReplyOwner {
 
   /** The client is gone. What is whole is followed to its end; half a frame goes with its connection. */
   abandon(): void {
-    if (this.#session.closed && !this.#tail.whole) this.#lose()
+    const { closed, lastWord } = this.#session
+    if ((closed || lastWord.isSpoken) && !this.#tail.whole) this.#lose()
   }
 
   moved(): void {}

@@ -1,4 +1,4 @@
-import { owesAnswers } from './pin.ts'
+import { abandonPins, owesAnswers } from './pin.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -37,8 +37,7 @@ export class LastWord {
   look(): void {
     const session = this.#session
     if (!this.isSpoken) return
-    // Half a command, and the rest will never come.
-    if (session.input.flows) session.socket.destroy()
+    if (session.input.flows) this.#giveUpHalf()
     else if (session.ending) return
     else if (session.pin?.kind === 'blocked') session.pin.abandon()
     else if (session.waiting === null || session.waiting === 'pause') {
@@ -46,6 +45,14 @@ export class LastWord {
       else if (session.waiting === 'pause') session.end()
       else this.#end()
     }
+  }
+
+  /** Half a command, and the rest will never come. What was answered before it may be on its way still. */
+  #giveUpHalf(): void {
+    const session = this.#session
+    session.ending = true
+    abandonPins(session)
+    session.downstream.endAfterWrite()
   }
 
   #end(): void {

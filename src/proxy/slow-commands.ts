@@ -1,3 +1,4 @@
+import { keptCopy } from '../base/kept-copy.ts'
 import { isOfMainThread } from '../mirror/run-name.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import { isOwnWord } from '../resp/own-words.ts'
@@ -36,7 +37,7 @@ export class SlowCommands {
     this.#newest.unshift({
       address: session.remote,
       name: session.name,
-      bytes: Buffer.from(buf.subarray(start, end)),
+      bytes: keptCopy(buf, start, end),
     })
     if (this.#newest.length > MAX_KEPT) this.#newest.pop()
   }

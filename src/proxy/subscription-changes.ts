@@ -1,3 +1,4 @@
+import { keptCopy } from '../base/kept-copy.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { SubscriptionKind } from '../routing/subscriptions.ts'
 import { bytesArg } from './arguments.ts'
@@ -60,7 +61,7 @@ export class SubscriptionChanges {
 
   #subscribe(view: CommandView, kind: SubscriptionKind, owed: OwedAnswer, prepared: EarlySubscriptions | null): void {
     for (let i = 1; i < view.argc; i++) {
-      const name = bytesArg(view, i)
+      const name = keptCopy(view.buf, view.start[i]!, view.end[i]!)
       const text = name.toString('latin1')
       if (!this.#names.has(kind, text)) {
         const early = prepared?.take(kind, text) ?? null

@@ -1,3 +1,4 @@
+import { keptCopy } from '../base/kept-copy.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -32,7 +33,8 @@ export class TransactionSubscriptions {
   queued(view: CommandView, { name }: CommandSpec): void {
     if (name.includes('UNSUBSCRIBE')) return
     const kind = name.toLowerCase() as SubscriptionKind
-    for (let i = 1; i < view.argc; i++) this.#wanted.push({ kind, name: bytesArg(view, i) })
+    for (let i = 1; i < view.argc; i++)
+      this.#wanted.push({ kind, name: keptCopy(view.buf, view.start[i]!, view.end[i]!) })
   }
 
   /** False: EXEC has to wait, and is offered again. */

@@ -19,6 +19,11 @@ test('a source that comes again is the same script, found by its SHA-1 in whatev
   expect(script.factsBy(CommandTable.builtin())).toMatchObject({ declaresKeys: true, writes: false })
 })
 
+test('what is kept of a source is the source, and not what was copied beside it', () => {
+  const { source } = learn(new ScriptBook(), 'return 1')
+  expect([source.toString(), source.buffer.byteLength]).toEqual(['return 1', 8])
+})
+
 test('where one has changed how cjson writes, of no other that uses it is it known any more what it writes', () => {
   const book = new ScriptBook()
   const source = (value: string): string => `return redis.call('set', KEYS[1], ${value})`

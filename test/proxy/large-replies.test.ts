@@ -77,6 +77,21 @@ describe('large replies', () => {
     },
   )
 
+  test.each(['shared', 'dedicated'] as const)('(%s) are left out where the client wants none', async (connections) => {
+    path = await startDataPath({ stores: { redis }, listen: { connections } })
+    const raw = await path.raw()
+    // From the second time on the key is known to be large.
+    for (const key of ['large', 'middle', 'large', 'large']) {
+      raw.command('CLIENT', 'REPLY', 'SKIP')
+      raw.command('GET', key)
+      expect(await raw.ask('PING')).toBe('+PONG\r\n')
+      raw.command('CLIENT', 'REPLY', 'OFF')
+      raw.command('GET', key)
+      expect(await raw.ask('CLIENT', 'REPLY', 'ON')).toBe('+OK\r\n')
+      expect((await raw.ask('GET', key)).length).toBeGreaterThan(3_000_000)
+    }
+  })
+
   test('are not torn apart by messages to the same client', async () => {
     path = await startDataPath({ stores: { redis } })
     const client = await path.raw()

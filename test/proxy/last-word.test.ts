@@ -137,6 +137,17 @@ test('what a switch holds is executed, unless it blocks', async () => {
   expect(await other.ask('EXISTS', 'held', 'behind')).toBe(':1\r\n')
 })
 
+test('one that is blocked, and has said much behind that, is noticed when it goes', async () => {
+  path = await startDataPath({ stores: { one } })
+  const [worker, other] = [await path.raw(), await path.raw()]
+  worker.send(Buffer.concat([packet('BLPOP q 0'), encodeCommand(['SET', 'behind', 'x'.repeat(4_000_000)])]))
+  await worker.end()
+  await worker.closed
+  expect(await other.ask('RPUSH', 'q', 'a')).toBe(':1\r\n')
+  expect(await other.ask('LLEN', 'q')).toBe(':1\r\n')
+  expect(await other.ask('EXISTS', 'behind')).toBe(':0\r\n')
+})
+
 describe('while a connection is opened', () => {
   let network: HoldingNetwork
   beforeEach(async () => {
@@ -182,7 +193,7 @@ describe('while a connection is opened', () => {
   })
 })
 
-test('half of a large command that has waited, and whose rest will not come, keeps nothing', async () => {
+test('half of a large command that has waited, and whose rest will not come, keeps nothing, and the answers before it are given', async () => {
   path = await startDataPath({ stores: { one } })
   const [client, other] = [await path.raw(), await path.raw()]
   one.pause()
@@ -192,6 +203,7 @@ test('half of a large command that has waited, and whose rest will not come, kee
   await client.end()
   for (let i = 0; i < 3; i++) await other.ask('CLIENT', 'ID')
   one.resume()
+  expect(await client.text()).toBe('$-1\r\n')
   await client.closed
   expect(await other.ask('EXISTS', 'big')).toBe(':0\r\n')
   expect(path.runtime.stats().routes['all']!.inFlight).toBe(0)
