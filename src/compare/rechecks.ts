@@ -138,7 +138,8 @@ export class Rechecks {
     // A script may answer what it likes: only keys that differ are proof.
     if (isScript && differing === undefined) return this.#drop(recheck, 'script')
     if (differing?.lackingOn == null) {
-      const isSame = verdicts.length > 0 && verdicts.every(({ outcome }) => outcome === 'same')
+      const isSeen = !SHOW_MORE.has(read.spec.name)
+      const isSame = isSeen && verdicts.length > 0 && verdicts.every(({ outcome }) => outcome === 'same')
       return this.#confirm(recheck, differing, isSame ? 'same-data' : null)
     }
     this.#evictions.mayHaveEvicted(read.route, read.database, differing.lackingOn, differing.hadExpiry, (evicted) =>
@@ -240,6 +241,8 @@ function isLack(difference: Difference): boolean {
   return difference.class === 'missing' || difference.class === 'extra'
 }
 
+/** Reads of times of hash fields and of consumer groups, which the look at a key as a whole leaves out. */
+const SHOW_MORE: ReadonlySet<string> = new Set(['HTTL', 'HPTTL', 'HEXPIRETIME', 'HPEXPIRETIME', 'XPENDING'])
 /** Spaced out, so that what is merely late has come by then. */
 const RECHECK_AFTER_MS = [50, 250, 1_000]
 const MAX_ENTRIES = 10_000
