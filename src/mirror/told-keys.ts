@@ -69,9 +69,9 @@ export class ToldKeys {
     return this.#ears.get(store)?.listens === true
   }
 
-  /** A client's FLUSHALL or FLUSHDB is about to be pushed, which the store tells, too. `flushed` follows. */
+  /** A client's FLUSHALL or FLUSHDB is about to be pushed, which the store tells, too, if it is asked to by then. `flushed` follows. */
   flushes(store: Store): void {
-    this.#ears.get(store)?.flushes()
+    this.#earOf(store).flushes()
   }
 
   /** It has been answered, or lost. */
