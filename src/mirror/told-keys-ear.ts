@@ -88,6 +88,14 @@ export class Ear {
     return this.#roundsOver >= endedUntil
   }
 
+  /** Whether what such scripts have written by now is told, to be asked until it is; null: it is already. */
+  catchUp(): (() => boolean) | null {
+    // One that is under way may have been executed. Behind those that have ended it is asked anyway.
+    if (this.#listens && this.#running > 0) this.#fence()
+    const until = this.endedUntil
+    return this.isTold(until) ? null : () => this.isTold(until)
+  }
+
   isUnused(nowMs: number): boolean {
     const isQuiet = this.#running === 0 && this.#fences === 0 && this.#unanswered === 0
     return isQuiet && nowMs - this.#usedMs > UNUSED_MS

@@ -53,6 +53,11 @@ export class ToldKeys {
     return this.#ears.get(store)?.isTold(endedUntil) ?? true
   }
 
+  /** Whether what such scripts have written there by now is told, or missed, to be asked until it is; null: it is already. */
+  catchUp(store: Store): (() => boolean) | null {
+    return this.#ears.get(store)?.catchUp() ?? null
+  }
+
   /** Such scripts that have ended there and of which not all has been told: of each, what `ended` was given as `own`. */
   owed(store: Store): ReadonlySet<Route | null> | undefined {
     return this.#ears.get(store)?.owed

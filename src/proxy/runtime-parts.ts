@@ -129,6 +129,8 @@ export class RuntimeParts {
       look: (hash: number, lane: number) => overlap.look(hash, lane),
       traffic: (hash: number, lane: number) => overlap.traffic(hash, lane),
       writes: (hash: number) => overlap.writes(hash),
+      tellings: (hash: number) => this.mirror.undeclared.tellings(hash),
+      catchUp: (route: Route) => this.mirror.undeclared.catchUp(route),
       loadForRead: this.mirror.loadForRead.bind(this.mirror),
       primaryPipeline: (route: Route, database: number, hash: number) =>
         primaryPipeline(path, overlap, route, database, hash),
@@ -153,7 +155,7 @@ export class RuntimeParts {
       const entry = this.dirty.find(route, database, key)
       return entry === null ? mirrorView.has(route, database, key) : mannerOf(path, this.dirty, entry) === 'at-once'
     }
-    this.jobs = new JobRequests(path, this.dirty, overlap, isBeingMended, () => path.intents)
+    this.jobs = new JobRequests(path, this.dirty, overlap, this.mirror.undeclared, isBeingMended, () => path.intents)
     path.mirror = this.mirror
     path.identity = this.identity
     path.tickets = new WriteTickets(overlap)
