@@ -137,11 +137,14 @@ export class RuntimeParts {
     }
     this.comparer = new Comparer(path, mirrorView, (finding, route) => {
       notify({ kind: 'finding', finding })
-      if (!route.config.compare.repair || finding.cause === 'baseline' || finding.cause === 'same-data') return
-      // What the primary lacks may be the last copy of it: only people delete that. So may be what differs where it is not known what it has lost, or has never had.
-      if (finding.lackingOn === 'primary' || this.dirty.toVerify.mayPrimaryLack(route.name)) return
-      if (!this.completePrimaries.has(route.name)) return
-      this.mirror.mark(this.mirror.refOf(finding.key, finding.database), 'mismatch')
+      if (finding.cause === 'baseline' || finding.cause === 'same-data') return
+      const ref = this.mirror.refOf(finding.key, finding.database)
+      const { config, name, primary } = ref.rule.route
+      if (!config.compare.repair) return
+      // What the primary lacks may be the last copy of it: only people delete that. So may be what differs where it is not known what it has lost, or has never had; and where it was the shadow when the difference was seen.
+      if (finding.lackingOn === 'primary' || this.dirty.toVerify.mayPrimaryLack(name)) return
+      if (!this.completePrimaries.has(name) || primary.store !== route.primary.store) return
+      this.mirror.mark(ref, 'mismatch')
       this.comparer.tallyOf(route.state).repaired++
     })
     this.repairer = new Repairer(path, this.dirty, overlap, () => path.resumeWaiting())
