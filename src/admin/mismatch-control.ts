@@ -8,6 +8,7 @@ import type { MismatchFilter, MismatchKey } from '../compare/mismatch.ts'
 import { MismatchStore } from '../compare/mismatch-store.ts'
 import type { Config } from '../config/config.ts'
 import type { Log } from '../observability/log.ts'
+import { rolesOf } from '../routing/route.ts'
 import type { AcknowledgementView, AcknowledgeRequest, Mismatch, MismatchAccess } from './control.ts'
 
 /**
@@ -91,11 +92,12 @@ export class MismatchControl implements MismatchAccess {
     return this.#opened.keys(query, Date.now())
   }
 
-  /** Keys of a route that were found to differ, by the application's names; those that are acknowledged too. */
-  keysOf(route: string): { database: number; key: Buffer }[] {
-    return [...this.#opened.keys({ route }, Date.now())].map(({ database, key }) => ({
+  /** Keys of a route that were found to differ, by the application's names, with the end that was the primary then; those that are acknowledged too. */
+  keysOf(route: string): { database: number; key: Buffer; primary: 'source' | 'target' }[] {
+    return [...this.#opened.keys({ route }, Date.now())].map(({ database, key, phase }) => ({
       database,
       key: keyOfPrintable(key),
+      primary: rolesOf(phase).primary,
     }))
   }
 

@@ -31,6 +31,10 @@ export interface MirrorView {
   traffic(hash: number, lane: number): number
   /** A number that is the same at two moments only if nobody has written a key with this hash between them. Collisions make it change, too. */
   writes(hash: number): number
+  /** Changes when the primary tells that a key with this hash was written, perhaps by a script that does not declare it. The key is dirty from then on. */
+  tellings(hash: number): number
+  /** Whether the primary has told what such scripts have written by now, to be asked until it has; null: it has already. */
+  catchUp(route: Route): (() => boolean) | null
   /** A read is about to be pushed on the shadow's pipeline: the script that it calls goes ahead of it. */
   loadForRead(spec: CommandSpec, view: CommandView, route: Route, shadow: Pipeline): void
   /** The primary's pipeline that the key's writes go down. */
@@ -183,6 +187,15 @@ export class AlignedReads implements ReadPath {
       if (this.mirror.has(route.name, read.database, view.buf.subarray(from, to))) return true
     }
     return false
+  }
+
+  /** A number that changes when the primary tells of one of the read's keys that a script has written it. */
+  tellings(read: AlignedRead): number {
+    const view = this.#keysOf(read)
+    let now = 0
+    for (let i = 0; i < this.#positions.count; i++)
+      now = mix(now, this.mirror.tellings(hashOf(view, this.#positions, i)))
+    return now
   }
 
   /** The read's arguments; copies. */

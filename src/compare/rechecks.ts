@@ -1,3 +1,4 @@
+import { PendingWork } from '../base/pending.ts'
 import { printableKey } from '../base/printable-key.ts'
 import { TokenBucket } from '../base/token-bucket.ts'
 import { decodeReply } from '../resp/decode.ts'
@@ -31,6 +32,8 @@ export class Rechecks {
   /** By database and command. */
   readonly #entries = new Map<string, Recheck>()
   readonly #waiting: Recheck[] = []
+  /** Confirmed, if the primary does not tell by then that a script has written their keys. */
+  readonly #untold = new PendingWork()
   readonly #bucket = new TokenBucket(RECHECKS_PER_SECOND, RECHECKS_PER_SECOND / 10)
   readonly #evictions: EvictionWatch
 
@@ -57,6 +60,7 @@ export class Rechecks {
 
   /** Called on the clock's tick: sends what is due. */
   run(nowMs: number): void {
+    this.#untold.run()
     for (let i = 0; i < this.#waiting.length; ) {
       const recheck = this.#waiting[i]!
       if (recheck.dueMs > nowMs) {
@@ -66,6 +70,7 @@ export class Rechecks {
       if (!this.#bucket.take(nowMs)) return
       this.#waiting[i] = this.#waiting[this.#waiting.length - 1]!
       this.#waiting.pop()
+      recheck.tellings = this.#reads.tellings(recheck.read)
       this.#reads.ask(recheck.read)
     }
   }
@@ -138,7 +143,8 @@ export class Rechecks {
     // A script may answer what it likes: only keys that differ are proof.
     if (isScript && differing === undefined) return this.#drop(recheck, 'script')
     if (differing?.lackingOn == null) {
-      const isSame = verdicts.length > 0 && verdicts.every(({ outcome }) => outcome === 'same')
+      const isSeen = !SHOW_MORE.has(read.spec.name)
+      const isSame = isSeen && verdicts.length > 0 && verdicts.every(({ outcome }) => outcome === 'same')
       return this.#confirm(recheck, differing, isSame ? 'same-data' : null)
     }
     this.#evictions.mayHaveEvicted(read.route, read.database, differing.lackingOn, differing.hadExpiry, (evicted) =>
@@ -146,10 +152,17 @@ export class Rechecks {
     )
   }
 
+  /** What differs may be the doing of a script that the primary has not told yet. */
   #confirm(recheck: Recheck, differing: KeyVerdict | undefined, cause: MismatchCause | null): void {
+    const isTold = this.#reads.mirror.catchUp(recheck.read.route)
+    this.#untold.after(isTold, () => this.#told(recheck, differing, cause))
+  }
+
+  #told(recheck: Recheck, differing: KeyVerdict | undefined, cause: MismatchCause | null): void {
     const { read, difference, shadow } = recheck
     // A job has begun meanwhile: its keys are not to be brought back.
     if (isShadowAltered(read.route)) return this.#drop(recheck, 'altered')
+    if (this.#reads.tellings(read) !== recheck.tellings) return this.#drop(recheck, 'dirty')
     this.#end(recheck, () => {
       // The route may have been switched while its keys were looked at: `read.route` is the one of the answers.
       const found = differing ?? { key: this.#reads.keysIn(read)[0]!, lackingOn: null }
@@ -214,6 +227,8 @@ class Recheck implements ReadListener {
   /** How often writes came across. */
   disturbances = 0
   dueMs = 0
+  /** As `AlignedReads.tellings` was before the latest look. */
+  tellings = 0
   /** Reads that showed it. */
   count = 1
   /** Of the last look, with the shadow's answer. */
@@ -240,6 +255,8 @@ function isLack(difference: Difference): boolean {
   return difference.class === 'missing' || difference.class === 'extra'
 }
 
+/** Reads of times of hash fields and of consumer groups, which the look at a key as a whole leaves out. */
+const SHOW_MORE: ReadonlySet<string> = new Set(['HTTL', 'HPTTL', 'HEXPIRETIME', 'HPEXPIRETIME', 'XPENDING'])
 /** Spaced out, so that what is merely late has come by then. */
 const RECHECK_AFTER_MS = [50, 250, 1_000]
 const MAX_ENTRIES = 10_000

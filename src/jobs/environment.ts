@@ -2,6 +2,7 @@ import type { Config, Endpoint } from '../config/config.ts'
 import type { KeyReads, PairOfReplies } from '../mirror/aligned-reads.ts'
 import type { BatchResult, CopyOrigin } from '../mirror/copy-batch.ts'
 import type { DirtyKeys, Stats } from '../proxy/messages.ts'
+import type { EndName } from './end-keys.ts'
 
 /** What jobs ask of the rest of the product: it runs in another thread, or knows what only the main thread knows. */
 export interface JobEnvironment {
@@ -21,7 +22,7 @@ export interface JobEnvironment {
   /** Keys of a backup are put into the source of the route from when this resolves: also such as its application has deleted since. */
   readonly restoring: (route: string) => Promise<void>
   /** Keys of a route that the comparer has found to differ. */
-  readonly mismatchedKeys: (route: string) => readonly NamedKey[]
+  readonly mismatchedKeys: (route: string) => readonly FoundKey[]
   /** These keys are equal on both sides; `sinceMs` (ms since the epoch): what the comparer has found before is over. */
   readonly mended: (route: string, database: number, keys: readonly Buffer[], sinceMs: number) => void
 }
@@ -47,6 +48,11 @@ export interface DataPathPort {
 }
 
 /** A key by its application's name. */
+/** A key that the comparer has found to differ, with the end that was the primary when it did last. */
+export interface FoundKey extends NamedKey {
+  readonly primary: EndName
+}
+
 export interface NamedKey {
   readonly database: number
   readonly key: Buffer

@@ -39,6 +39,8 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
   const found = new Set<string>()
   /** What verifies list that the primary had. */
   const listedBefore = new Set<string>()
+  /** What only the comparer has found, and that while the other store was the primary: what it differs in there may be the last good copy. */
+  const foundBefore = new Set<string>()
 
   const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {
     watch.look()
@@ -53,7 +55,9 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
       if (outcome.kind === 'failed') listed.push(failure(database, key, `It could not be compared: ${outcome.reason}.`))
       if (outcome.kind !== 'different') continue
       const { difference } = outcome
-      if (difference.class === 'extra' && !options.deleteExtra) {
+      if (foundBefore.has(nameOf({ database, key }))) {
+        listed.push({ database, key, class: difference.class, detail: FOUND_BEFORE })
+      } else if (difference.class === 'extra' && !options.deleteExtra) {
         listed.push({ database, key, class: 'extra', detail: EXTRA })
       } else {
         wanted.push(key)
@@ -99,7 +103,7 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
     await pairs.reached(() => mustBeTwoServers(connections, config, primary.storeName, shadow.storeName))
     task.startOver()
     for (const key of environment.mismatchedKeys(route)) found.add(nameOf(key))
-    const keys = await wantedKeys(environment, store, task, primary.which, listedBefore)
+    const keys = await wantedKeys(environment, store, task, primary.which, listedBefore, foundBefore)
     task.total = keys.length
     await inOrder(task, pagesOf(keys), PAGES, work)
     return { ...report(task), primary: primary.which }
@@ -108,13 +112,14 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
   }
 }
 
-/** Each key once, by database. Adds to `listed` what verifies list that the primary had. */
+/** Each key once, by database. Adds to `listed` what verifies list that the primary had, and to `foundBefore` what only the comparer has found, while the other store was the primary. */
 async function wantedKeys(
   environment: JobEnvironment,
   store: JobStore,
   task: Task,
   primary: EndName,
   listed: Set<string>,
+  foundBefore: Set<string>,
 ): Promise<NamedKey[]> {
   const { route, options } = task.job
   const from = options.from ?? REPAIR_SOURCES
@@ -143,7 +148,15 @@ async function wantedKeys(
       for (const key of unpackBytes(packed)) add({ database, key })
     }
   }
-  if (from.includes('mismatches')) environment.mismatchedKeys(route).forEach(add)
+  if (from.includes('mismatches')) {
+    const found = environment.mismatchedKeys(route)
+    for (const key of found) if (key.primary === primary) add(key)
+    for (const key of found) {
+      if (keys.has(nameOf(key))) continue
+      add(key)
+      foundBefore.add(nameOf(key))
+    }
+  }
   return [...keys.values()].sort((one, other) => one.database - other.database)
 }
 
@@ -162,6 +175,8 @@ async function* pagesOf(keys: readonly NamedKey[]): AsyncGenerator<Step<KeysOfRo
 
 const MAY_BE_ELSEWHERE =
   'Keys that a verify lists are on neither side any more. One that was renamed, or moved to another database, may differ there still, which a verify finds.'
+const FOUND_BEFORE =
+  'It was found while the other store was the primary, which may have the last good copy: verify before a repair.'
 const EXTRA = 'Only the other side has it; --delete-extra deletes it.'
 
 function failedOf(listed: readonly ListedKey[]): number {

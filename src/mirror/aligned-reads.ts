@@ -1,4 +1,5 @@
 import { hashBytes } from '../base/hash.ts'
+import { PendingWork } from '../base/pending.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import type { KeyRule } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
@@ -8,6 +9,7 @@ import type { DataPathContext } from './context.ts'
 import type { OverlapTable } from './overlap.ts'
 import { primaryPipeline } from './primary-pipeline.ts'
 import { strandedBecause } from './stranded.ts'
+import type { UndeclaredKeys } from './undeclared-keys.ts'
 
 /** A read of one key: `[...before, key, ...after]`. */
 export interface KeyRead {
@@ -24,9 +26,13 @@ export interface KeyReads {
 }
 
 /** The replies of both sides as they are on the wire; or why they could not be had at one place of history now. */
-export type PairOfReplies =
-  | { readonly ok: true; readonly primary: readonly Uint8Array[]; readonly shadow: readonly Uint8Array[] }
-  | { readonly ok: false; readonly reason: string }
+export type PairOfReplies = Answered | { readonly ok: false; readonly reason: string }
+
+interface Answered {
+  readonly ok: true
+  readonly primary: readonly Uint8Array[]
+  readonly shadow: readonly Uint8Array[]
+}
 
 /** The reason for a key that is dirty: the mirror knows it by name, and copies it whole. */
 export const WAITS_FOR_COPY = 'it waits for a copy'
@@ -44,19 +50,24 @@ const MAX_DISTURBANCES_OF_MUCH = 4
 export class AlignedReads {
   readonly #context: DataPathContext
   readonly #overlap: OverlapTable
+  readonly #undeclared: UndeclaredKeys
   /** The mirror knows of the key that it is about to be made equal. */
   readonly #isKnown: (route: string, database: number, key: Buffer) => boolean
   readonly #waiting: Reading[] = []
   #again: Reading[] = []
+  /** Until the primary has told what scripts had written when these were read. */
+  readonly #untold = new PendingWork()
   #running = 0
 
   constructor(
     context: DataPathContext,
     overlap: OverlapTable,
+    undeclared: UndeclaredKeys,
     isKnown: (route: string, database: number, key: Buffer) => boolean,
   ) {
     this.#context = context
     this.#overlap = overlap
+    this.#undeclared = undeclared
     this.#isKnown = isKnown
   }
 
@@ -73,6 +84,7 @@ export class AlignedReads {
 
   /** Called on the clock's tick: what was disturbed is read again. */
   run(): void {
+    this.#untold.run()
     const again = this.#again
     if (again.length === 0) return
     this.#again = []
@@ -83,7 +95,7 @@ export class AlignedReads {
   #next(): void {
     while (this.#running < WINDOW && this.#waiting.length > 0) {
       this.#running++
-      this.#waiting.shift()!.start(this.#context, this.#overlap)
+      this.#waiting.shift()!.start(this.#context, this.#overlap, this.#undeclared)
     }
   }
 
@@ -91,11 +103,25 @@ export class AlignedReads {
     this.#running--
     const most = reading.isMuch ? MAX_DISTURBANCES_OF_MUCH : MAX_DISTURBANCES
     if (result === null && ++reading.disturbances <= most) this.#again.push(reading)
-    else if (result?.ok && this.#isKnown(reading.rule!.route.name, reading.database, reading.key)) {
-      resolve({ ok: false, reason: WAITS_FOR_COPY })
-    } else resolve(result ?? { ok: false, reason: 'it is written all the time' })
+    else if (result?.ok) this.#answered(reading, result, resolve)
+    else resolve(result ?? { ok: false, reason: 'it is written all the time' })
     this.#next()
   }
+
+  /** What differs may be the doing of a script that the primary has not told yet. */
+  #answered(reading: Reading, result: Answered, resolve: (result: PairOfReplies) => void): void {
+    const { route } = reading.rule!
+    const same = isSame(result)
+    this.#untold.after(same ? null : this.#undeclared.catchUp(route), () => {
+      const isTold = !same && reading.isToldSince(this.#undeclared)
+      const isKnown = isTold || this.#isKnown(route.name, reading.database, reading.key)
+      resolve(isKnown ? { ok: false, reason: WAITS_FOR_COPY } : result)
+    })
+  }
+}
+
+function isSame({ primary, shadow }: Answered): boolean {
+  return primary.every((bytes, i) => Buffer.compare(bytes, shadow[i]!) === 0)
 }
 
 class Reading implements ReplyOwner {
@@ -114,6 +140,7 @@ class Reading implements ReplyOwner {
   #asked: 'primary' | 'shadow' = 'primary'
   #lane = 0
   #ticket = 0
+  #tellings = 0
   #ended = false
 
   constructor(
@@ -129,9 +156,10 @@ class Reading implements ReplyOwner {
     this.#hash = hashBytes(this.key, 0, key.length)
   }
 
-  start(context: DataPathContext, overlap: OverlapTable): void {
+  start(context: DataPathContext, overlap: OverlapTable, undeclared: UndeclaredKeys): void {
     this.#context = context
     this.#overlap = overlap
+    this.#tellings = undeclared.tellings(this.#hash)
     this.#primary = []
     this.#shadow = []
     this.#asked = 'primary'
@@ -149,6 +177,11 @@ class Reading implements ReplyOwner {
     this.#lane = primary.lane
     this.#ticket = overlap.look(this.#hash, this.#lane)
     this.#push(primary, rule.primary?.apply(this.key, 0, this.key.length) ?? this.key)
+  }
+
+  /** Since it began the primary has told that the key was written, perhaps by a script that does not declare it. */
+  isToldSince(undeclared: UndeclaredKeys): boolean {
+    return undeclared.tellings(this.#hash) !== this.#tellings
   }
 
   settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {

@@ -126,17 +126,22 @@ export class ShadowDoubts {
   /** Some key is in doubt, or not on its shadow yet. */
   get areAny(): boolean {
     if (this.#dirty.size > 0 || this.awaited.size > 0 || this.lateWrites.size > 0) return true
-    for (const { shadow, state } of this.#context.routes.routes)
-      if (shadow !== null && !state.shadowComplete) return true
+    for (const route of this.#context.routes.routes) if (route.shadow !== null && !this.#hasAll(route)) return true
     return false
   }
 
+  /** What the route's shadow makes of keys is what its primary makes of them, unless they are dirty. Where the primary may be the side that lacks something nothing is to be copied for that. */
+  #hasAll({ name, state }: Route): boolean {
+    const { toVerify } = this.#dirty
+    return state.shadowComplete && (!toVerify.ofKeys(name) || toVerify.mayPrimaryLack(name))
+  }
+
   /**
-   * The shadow has executed a command of these keys, and nothing speaks against what it made of them but that it may lack some: such as come of others are copied. Where the primary may be the side that lacks something, a key that differs
+   * The shadow has executed a command of these keys, and nothing speaks against what it made of them but that it may lack some, or that a verify is needed: such as come of others are copied, for a listing need not give a name that has come behind its place. Where the primary may be the side that lacks something, a key that differs
    * may be the last copy, and rests (`mannerOf`). `waiter`: as for `mark`.
    */
   executed(spec: CommandSpec, keys: readonly KeyRef[], waiter: AckWaiter | null): void {
-    if (keys.every(({ rule }) => rule.route.state.shadowComplete)) return
+    if (keys.every(({ rule }) => this.#hasAll(rule.route))) return
     for (const ref of keysMadeOfOthers(spec, keys)) {
       const mayBeLast = this.#dirty.toVerify.mayPrimaryLack(ref.rule.route.name)
       this.mark(ref, mayBeLast ? 'shadow-differs' : 'state-copy', waiter)

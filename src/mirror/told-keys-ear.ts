@@ -55,8 +55,9 @@ export class Ear {
   /** Of the scripts that have ended since all was told. */
   readonly #ended = new Set<Route | null>()
   readonly #databases = new Set<number>()
-  /** Flushes of clients that have not been told yet, and how many of them have left since the round of PINGs began. */
+  /** Flushes of clients that have not been told yet; those that have not been answered yet; and how many have been since the round of PINGs began. */
   #flushes = 0
+  #unanswered = 0
   #flushesOfRound = 0
 
   constructor(store: Store, context: DataPathContext, outcome: ToldKeysOutcome) {
@@ -87,8 +88,17 @@ export class Ear {
     return this.#roundsOver >= endedUntil
   }
 
+  /** Whether what such scripts have written by now is told, to be asked until it is; null: it is already. */
+  catchUp(): (() => boolean) | null {
+    // One that is under way may have been executed. Behind those that have ended it is asked anyway.
+    if (this.#listens && this.#running > 0) this.#fence()
+    const until = this.endedUntil
+    return this.isTold(until) ? null : () => this.isTold(until)
+  }
+
   isUnused(nowMs: number): boolean {
-    return this.#running === 0 && this.#fences === 0 && nowMs - this.#usedMs > UNUSED_MS
+    const isQuiet = this.#running === 0 && this.#fences === 0 && this.#unanswered === 0
+    return isQuiet && nowMs - this.#usedMs > UNUSED_MS
   }
 
   ready(nowMs: number): boolean {
@@ -117,16 +127,17 @@ export class Ear {
   }
 
   flushes(): void {
-    if (this.#pipeline === null) return
     this.#flushes++
-    this.#flushesOfRound++
+    this.#unanswered++
   }
 
   flushed(mayHaveRun: boolean): void {
-    if (this.#pipeline === null) return
+    this.#unanswered--
+    this.#flushesOfRound++
     // What was told meanwhile and taken for it was a script's, and this is that one's place.
     if (!mayHaveRun) this.#toldFlush()
     else if (this.#listens) this.#fenceFlushes()
+    else if (this.#pipeline === null) this.#flushes = this.#unanswered
   }
 
   close(): void {
@@ -178,7 +189,7 @@ export class Ear {
     for (const own of this.#ended) this.#outcome.missed(own)
     this.#ended.clear()
     this.#fences = 0
-    this.#flushes = 0
+    this.#flushes = this.#unanswered
     if (this.#fenceAgain) this.#rounds++
     this.#fenceAgain = false
     this.#roundsOver = this.#rounds
@@ -209,8 +220,8 @@ export class Ear {
     this.#ask(PING, () => {
       if (--this.#fences > 0) return this.#ping()
       this.#roundsOver = this.#rounds
-      // One that is not told by now has been refused.
-      this.#flushes = Math.min(this.#flushes, this.#flushesOfRound)
+      // One that had been answered when the round began, and is not told by now, has done nothing.
+      this.#flushes = Math.min(this.#flushes, this.#unanswered + this.#flushesOfRound)
       if (this.#fenceAgain) {
         this.#fenceAgain = false
         this.#fence()

@@ -53,6 +53,11 @@ export class ToldKeys {
     return this.#ears.get(store)?.isTold(endedUntil) ?? true
   }
 
+  /** Whether what such scripts have written there by now is told, or missed, to be asked until it is; null: it is already. */
+  catchUp(store: Store): (() => boolean) | null {
+    return this.#ears.get(store)?.catchUp() ?? null
+  }
+
   /** Such scripts that have ended there and of which not all has been told: of each, what `ended` was given as `own`. */
   owed(store: Store): ReadonlySet<Route | null> | undefined {
     return this.#ears.get(store)?.owed
@@ -69,9 +74,9 @@ export class ToldKeys {
     return this.#ears.get(store)?.listens === true
   }
 
-  /** A client's FLUSHALL or FLUSHDB is about to be pushed, which the store tells, too. `flushed` follows. */
+  /** A client's FLUSHALL or FLUSHDB is about to be pushed, which the store tells, too, if it is asked to by then. `flushed` follows. */
   flushes(store: Store): void {
-    this.#ears.get(store)?.flushes()
+    this.#earOf(store).flushes()
   }
 
   /** It has been answered, or lost. */

@@ -1,3 +1,4 @@
+import { hashBytes } from '../base/hash.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { Route } from '../routing/route.ts'
@@ -15,6 +16,8 @@ export class UndeclaredKeys {
   readonly #dirty: DirtySet
   readonly #scripts: ScriptEffects
   readonly #told: ToldKeys
+  /** How often a key was told, by its hash. */
+  readonly #tellings = new Uint32Array(TELLINGS)
 
   constructor(context: DataPathContext, dirty: DirtySet, scripts: ScriptEffects) {
     this.#context = context
@@ -79,6 +82,16 @@ export class UndeclaredKeys {
     return this.#told.isTold(this.#primaryOf(route), endedUntil)
   }
 
+  /** Changes when a key with this hash is told, which is dirty from then on. */
+  tellings(hash: number): number {
+    return this.#tellings[hash % TELLINGS]!
+  }
+
+  /** What the route's primary has answered may be the doing of such a script. Whether all that these have written by now is told, to be asked until it is; null: it is already. */
+  catchUp(route: Route): (() => boolean) | null {
+    return this.#told.catchUp(this.#primaryOf(route))
+  }
+
   /** Such scripts have been answered, and what they wrote, to keys that may be the route's, is not known yet. */
   mayOwe(route: Route): boolean {
     const owed = this.#told.owed(this.#primaryOf(route))
@@ -126,11 +139,15 @@ export class UndeclaredKeys {
     if (key === null) return
     const rule = routes.find(key, 0, key.length)
     const { route } = rule
+    this.#tellings[hashBytes(key, 0, key.length) % TELLINGS]!++
     // Of a key whose primary this is not (any more: then a forced switch has said what there is to say) nobody has written what is mirrored.
     if (route.shadow !== null && routes.isOn(rule, index))
       this.#dirty.mark(route, database, key, 'state-copy', clock.nowMs)
   }
 }
+
+/** Keys that share a place cost a difference another look. */
+const TELLINGS = 1 << 12
 
 /**
  * The shadow may not have what a script has done to keys that it does not declare: nobody can name them, and they may be any route's. `own`: the route whose keys it declares; if that says of its scripts that they touch

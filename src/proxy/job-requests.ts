@@ -7,6 +7,7 @@ import type { DirtySet } from '../mirror/dirty-set.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
 import { JobWrites } from '../mirror/job-writes.ts'
 import type { OverlapTable } from '../mirror/overlap.ts'
+import type { UndeclaredKeys } from '../mirror/undeclared-keys.ts'
 import type { DirtyKeys } from './messages.ts'
 
 /** A job looks so often whether a switch is over. */
@@ -26,12 +27,13 @@ export class JobRequests {
     context: DataPathContext,
     dirty: DirtySet,
     overlap: OverlapTable,
+    undeclared: UndeclaredKeys,
     isKnown: (route: string, database: number, key: Buffer) => boolean,
     log: () => IntentLog | null,
   ) {
     this.#dirty = dirty
     this.#copier = new BatchCopier(context, dirty, overlap)
-    this.#pairs = new AlignedReads(context, overlap, isKnown)
+    this.#pairs = new AlignedReads(context, overlap, undeclared, isKnown)
     this.writes = new JobWrites(context, dirty, log)
   }
 

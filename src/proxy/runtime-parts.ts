@@ -131,17 +131,22 @@ export class RuntimeParts {
       look: (hash: number, lane: number) => overlap.look(hash, lane),
       traffic: (hash: number, lane: number) => overlap.traffic(hash, lane),
       writes: (hash: number) => overlap.writes(hash),
+      tellings: (hash: number) => this.mirror.undeclared.tellings(hash),
+      catchUp: (route: Route) => this.mirror.undeclared.catchUp(route),
       loadForRead: this.mirror.loadForRead.bind(this.mirror),
       primaryPipeline: (route: Route, database: number, hash: number) =>
         primaryPipeline(path, overlap, route, database, hash),
     }
     this.comparer = new Comparer(path, mirrorView, (finding, route) => {
       notify({ kind: 'finding', finding })
-      if (!route.config.compare.repair || finding.cause === 'baseline' || finding.cause === 'same-data') return
-      // What the primary lacks may be the last copy of it: only people delete that. So may be what differs where it is not known what it has lost, or has never had.
-      if (finding.lackingOn === 'primary' || this.dirty.toVerify.mayPrimaryLack(route.name)) return
-      if (!this.completePrimaries.has(route.name)) return
-      this.mirror.mark(this.mirror.refOf(finding.key, finding.database), 'mismatch')
+      if (finding.cause === 'baseline' || finding.cause === 'same-data') return
+      const ref = this.mirror.refOf(finding.key, finding.database)
+      const { config, name, primary } = ref.rule.route
+      if (!config.compare.repair) return
+      // What the primary lacks may be the last copy of it: only people delete that. So may be what differs where it is not known what it has lost, or has never had; and where it was the shadow when the difference was seen.
+      if (finding.lackingOn === 'primary' || this.dirty.toVerify.mayPrimaryLack(name)) return
+      if (!this.completePrimaries.has(name) || primary.store !== route.primary.store) return
+      this.mirror.mark(ref, 'mismatch')
       this.comparer.tallyOf(route.state).repaired++
     })
     this.repairer = new Repairer(path, this.dirty, overlap, () => path.resumeWaiting())
@@ -155,7 +160,7 @@ export class RuntimeParts {
       const entry = this.dirty.find(route, database, key)
       return entry === null ? mirrorView.has(route, database, key) : mannerOf(path, this.dirty, entry) === 'at-once'
     }
-    this.jobs = new JobRequests(path, this.dirty, overlap, isBeingMended, () => path.intents)
+    this.jobs = new JobRequests(path, this.dirty, overlap, this.mirror.undeclared, isBeingMended, () => path.intents)
     path.mirror = this.mirror
     path.identity = this.identity
     path.tickets = new WriteTickets(overlap)

@@ -125,6 +125,21 @@ describe.concurrent('answers that differ over the same data', () => {
     await allRechecked(path)
     expect(findings(path)).toMatchObject([{ class: 'error', cause: 'same-data', command: 'ZSCORE' }])
   })
+
+  test.concurrent('are not told of what the look at the keys leaves out: who was given the entries of a stream', async ({
+    onTestFinished,
+  }) => {
+    const { path, app, there } = await start(onTestFinished, { repair: true })
+    await app.xadd('s', '1-1', 'f', 'v')
+    await app.xgroup('CREATE', 's', 'g', '0')
+    await app.xreadgroup('GROUP', 'g', 'c', 'STREAMS', 's', '>')
+    await settled(path)
+    await there.xack('s', 'g', '1-1')
+    await app.xpending('s', 'g')
+    await allRechecked(path)
+    expect(findings(path)).toMatchObject([{ cause: null, command: 'XPENDING' }])
+    await eventually(async () => expect(await there.xpending('s', 'g')).toEqual([1, '1-1', '1-1', [['c', '1']]]))
+  })
 })
 
 describe.concurrent('a big key', () => {

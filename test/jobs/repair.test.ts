@@ -117,6 +117,33 @@ test('what the comparer has found is mended without a verify, and leaves the lis
   expect(await target.client().get('job:\u0001')).toBe('a')
 })
 
+test('what the comparer has found while the other store was the primary is left alone', async () => {
+  const migration = await startMigration([mirroredRoute({ phase: 'shadow', compare: { sample: '100%' } })])
+  running.push(migration)
+  const { source, target, understudy } = migration
+  const app = understudy.client()
+  await app.mset('k', 'a', 'last copy', 'a')
+  await eventually(async () => expect(await target.client().mget('k', 'last copy')).toEqual(['a', 'a']))
+  await target.client().set('k', 'b')
+  await target.client().del('last copy')
+  await app.get('k')
+  await app.get('last copy')
+  await eventually(async () => expect((await understudy.admin('/api/v1/mismatches')).body).toHaveLength(2))
+  const body = JSON.stringify({ phase: 'switched', force: true, reason: 'test' })
+  expect((await understudy.admin('/api/v1/routes/all/phase', { method: 'PUT', body })).status).toBe(200)
+  const repair = await doJob(understudy, 'repair', 'all', { from: ['mismatches'], deleteExtra: true })
+  expect(repair).toMatchObject({
+    progress: { compared: 2, different: 2, repaired: 0, deleted: 0, failed: 0 },
+    report: { clean: false },
+  })
+  expect(await source.client().mget('k', 'last copy')).toEqual(['a', 'a'])
+  // What is equal by now leaves the list all the same.
+  await app.mset('k', 'c', 'last copy', 'c')
+  await eventually(async () => expect(await source.client().mget('k', 'last copy')).toEqual(['c', 'c']))
+  await doJob(understudy, 'repair', 'all')
+  expect((await understudy.admin('/api/v1/mismatches')).body).toEqual([])
+})
+
 test('it goes by every verify back to the last one of all keys, and by none of the other side', async () => {
   const migration = await startMigration([mirroredRoute()], (server) => fillStrings(server, 50))
   running.push(migration)

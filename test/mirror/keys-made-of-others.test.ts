@@ -146,6 +146,24 @@ test('once the shadow is said to be complete nothing is copied, until another ph
   expect(dirtied(path)).toBe(2)
 })
 
+test('while a verify is needed they are copied as well: its listing need not give a name that has come behind its place', async () => {
+  const { fresh, path } = await start()
+  const app = path.client()
+  await app.hset('x', 'a', 1)
+  await app.hset('y', 'a', 1)
+  await settled(path)
+  await fresh.client().hset('x', 'a', 'lost')
+  const needed = (): boolean => path.runtime.stats().routes.all!.needsVerify
+  await app.rename('y', 'e')
+  await settled(path)
+  expect([dirtied(path), needed()]).toEqual([0, false])
+  // Nobody tells of groups which keys they are of.
+  await app.eval("return redis.call('xgroup', 'create', ARGV[1], 'g', '0', 'mkstream')", 0, 's')
+  await eventually(() => expect(needed()).toBe(true))
+  await app.rename('x', 'd')
+  await eventually(async () => expect(await fresh.client().hgetall('d')).toEqual({ a: '1' }))
+})
+
 test('what was on its way when the shadow became complete may be made of what it lacked until then', async () => {
   const { old, fresh, path } = await start({ shadowsLack: true })
   await old.client().hset('x', 'a', 1)

@@ -303,6 +303,30 @@ describe('what a primary tells late of a script', () => {
     expect(path.runtime.stats().routes['all']!.needsVerify).toBe(false)
   })
 
+  test('is told from a flush whose refusal comes late', async () => {
+    replies = await holdReplies(old.port)
+    path = await startDataPath({ stores: { old: { port: replies.port }, new: fresh }, routes: to('mirror') })
+    const [app, other] = [path.client(), path.client()]
+    await app.eval(SCRIPT, 0, 'k', 'first')
+    await settled(path)
+    await other.watch('watched')
+    replies.hold((sent) => sent.includes('WHATEVER'))
+    const refused = app.call('FLUSHALL', 'WHATEVER').catch(String)
+    const script = app.eval(SCRIPT, 0, 'k', 'last')
+    // Executed, and not answered yet, when what another one has written is told.
+    await eventually(async () => expect(await old.client().get('made:k')).toBe('last'))
+    await old.client().config('RESETSTAT')
+    await other.multi().eval(SCRIPT, 0, 'other', 'first').exec()
+    await eventually(async () =>
+      expect(await old.client().info('commandstats')).toMatch(/cmdstat_ping:calls=([2-9]|\d\d)/),
+    )
+    await sleep(50)
+    replies.release()
+    expect(await refused).toContain('syntax')
+    await script
+    await equal()
+  })
+
   test('is copied neither way after a switch that was forced', async () => {
     const change = await toldLate()
     expect(await path.runtime.apply({ ...change, holdTimeoutMs: 50, force: true })).toMatchObject({ ok: true })
