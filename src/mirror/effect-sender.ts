@@ -1,4 +1,4 @@
-import type { Args, Effect } from '../command/effects.ts'
+import type { Args, Effect, FollowUp } from '../command/effects.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandParser } from '../resp/command-parser.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -66,6 +66,11 @@ export class EffectSender {
   /** The primary is being asked what some write has left. */
   get asks(): boolean {
     return this.#followUps.size > 0
+  }
+
+  /** The primary is asked, and nobody waits for it. */
+  ask(followUp: FollowUp, database: number): void {
+    this.#followUps.ask(followUp, database, null)
   }
 
   /** It is asked what a write has left of this key. */

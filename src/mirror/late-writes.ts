@@ -1,11 +1,11 @@
 import type { CoarseClock } from '../base/clock.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { COLON } from '../resp/bytes.ts'
-import { CommandParser } from '../resp/command-parser.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import type { Route } from '../routing/route.ts'
 import type { InFlight, ReplyOwner } from '../upstream/in-flight.ts'
 import type { DataPathContext } from './context.ts'
+import { keepsExpiry } from './keeps-expiry.ts'
 import type { KeyRef, KeyRefs } from './key-refs.ts'
 import { runsScript } from './script-effects.ts'
 import { ZERO } from './shadow-answers.ts'
@@ -38,7 +38,6 @@ export class LateWrites implements ReplyOwner {
   readonly #context: DataPathContext
   readonly #refs: KeyRefs
   readonly #markLate: (ref: KeyRef) => void
-  readonly #parser = new CommandParser()
   /** How often a key is being asked about, by database and key. */
   readonly #asked = new Map<string, number>()
   /** Names of what is being asked behind: who has the same need not ask. It came to the shadow before the question did. */
@@ -65,9 +64,9 @@ export class LateWrites implements ReplyOwner {
     if (size === undefined) return
     // Nothing was added: a key made anew would have taken something. A bit's answer is what was there.
     if (answer === ZERO && spec!.name !== 'SETBIT') return
-    if (spec!.name === 'SET' && !this.#keepsExpiry(bytes, start, end, 3)) return
+    if (spec!.name === 'SET' && !keepsExpiry(bytes, start, end, 3)) return
     const keys = this.#refs.in(spec, database, bytes, start, end)
-    if (spec!.name === 'HSETEX' && this.#keepsExpiry(bytes, start, end, 2, 3)) {
+    if (spec!.name === 'HSETEX' && keepsExpiry(bytes, start, end, 2, 3)) {
       // However large the hash is: of its fields this one may have been made anew, without its time.
       for (const ref of keys) this.#markLate(ref)
       return
@@ -93,17 +92,6 @@ export class LateWrites implements ReplyOwner {
 
   has({ database, key }: KeyRef): boolean {
     return this.#asked.has(nameOf(database, key))
-  }
-
-  /** Whether KEEPTTL is among the arguments `from` up to `to`. */
-  #keepsExpiry(bytes: Buffer, start: number, end: number, from: number, to = Number.POSITIVE_INFINITY): boolean {
-    const parser = this.#parser
-    parser.parse(bytes, start, end)
-    for (let i = from; i < parser.argc && i < to; i++) {
-      if (parser.end[i]! - parser.start[i]! !== 7) continue
-      if (parser.buf.toString('latin1', parser.start[i]!, parser.end[i]!).toUpperCase() === 'KEEPTTL') return true
-    }
-    return false
   }
 
   #ask(ref: KeyRef, behind: LateCommand, words: readonly string[]): void {

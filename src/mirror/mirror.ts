@@ -16,6 +16,7 @@ import { EffectContexts } from './effect-contexts.ts'
 import { EffectSender } from './effect-sender.ts'
 import { doubtFunctionsOf } from './function-changes.ts'
 import { type KeyRef, KeyRefs } from './key-refs.ts'
+import { MissingExpiries } from './missing-expiries.ts'
 import type { OverlapTable } from './overlap.ts'
 import { underApplicationNames } from './reply-names.ts'
 import { runsScript, ScriptEffects } from './script-effects.ts'
@@ -49,6 +50,7 @@ export class Mirror {
   /** Writes that go to the shadow together. */
   readonly runs: ShadowRuns
   readonly #sender: EffectSender
+  readonly #expiries: MissingExpiries
   readonly #scripts: ScriptEffects
   readonly functions = new SentFunctions()
   /** Of scripts. */
@@ -74,9 +76,16 @@ export class Mirror {
     this.#queue = new ShadowQueue(context, this.#doubts, this.#refs, (ref) =>
       ref === null ? this.#sender.asks : this.#sender.asksFor(ref.database, ref.key),
     )
-    this.runs = new ShadowRuns(context, this.#doubts)
     const parts = { refs: this.#refs, queue: this.#queue, doubts: this.#doubts, unknown: this.#unknown }
     this.#sender = new EffectSender(context, dirty, overlap, parts)
+    this.#expiries = new MissingExpiries(context, {
+      dirty,
+      overlap,
+      refs: this.#refs,
+      ask: (followUp, database) => this.#sender.ask(followUp, database),
+      mark: (ref) => this.#doubts.mark(ref, 'state-copy', null),
+    })
+    this.runs = new ShadowRuns(context, this.#doubts, this.#expiries)
   }
 
   /** Writes of which it is not known for certain what they have done, by command name. */
@@ -214,11 +223,11 @@ export class Mirror {
       case 'as-sent-if-changed':
         if (changedNothing(reply, from)) return
         this.#sender.send(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
-        return
+        break
       case 'as-sent':
         if (spec!.firstKey === 0) this.#scripts.note(spec!.name, argsOf(this.#parse(bytes, start, end)))
         this.#sender.send(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
-        return
+        break
       case 'compute': {
         if (rule.plainArgc !== undefined && argcOf(bytes, start) === rule.plainArgc) {
           this.#sender.send(spec!, route, database, bytes, start, end, answerOf(reply, from), waiter)
@@ -244,8 +253,10 @@ export class Mirror {
           }
           this.#sender.markKeys(copies, database, 'state-copy', waiter)
         } else this.#sender.perform(spec, effect, database, waiter, route)
+        if (effect.kind === 'none') return
       }
     }
+    this.#expiries.look(spec!, route, database, bytes, start, end)
   }
 
   /** Marks every key of a command whose fate on the primary is unknown. */

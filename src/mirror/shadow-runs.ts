@@ -8,6 +8,7 @@ import type { Pipeline } from '../upstream/pipeline.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtyReason } from './dirty-key.ts'
 import { isLate } from './late-writes.ts'
+import type { MissingExpiries } from './missing-expiries.ts'
 import { answerOf, changedNothing } from './settled-command.ts'
 import { integerHash, NO_ANSWER } from './shadow-answers.ts'
 import { MAX_WAITING } from './shadow-backlog.ts'
@@ -34,6 +35,7 @@ type Visit = (spec: CommandSpec | null, buf: Buffer, start: number, end: number)
 export class ShadowRuns implements ReplyOwner {
   readonly #context: DataPathContext
   readonly #doubts: ShadowDoubts
+  readonly #expiries: MissingExpiries
   readonly #parser = new CommandParser()
 
   // What has been taken and not been sent.
@@ -49,9 +51,10 @@ export class ShadowRuns implements ReplyOwner {
   /** Of those taken; null: none of them tells. */
   #answers: number[] | null = null
 
-  constructor(context: DataPathContext, doubts: ShadowDoubts) {
+  constructor(context: DataPathContext, doubts: ShadowDoubts, expiries: MissingExpiries) {
     this.#context = context
     this.#doubts = doubts
+    this.#expiries = expiries
   }
 
   /**
@@ -71,12 +74,16 @@ export class ShadowRuns implements ReplyOwner {
     this.#answers?.push(answer)
     this.#count++
     this.#end = end
+    const route = this.#route!
+    if (!route.state.shadowComplete) this.#expiries.look(slot.spec!, route, slot.database, slot.chunk!.buf, start, end)
     return true
   }
 
   /** The same for the `slot.count` writes that share a place: their replies begin at `reply[at]`, and have `step` bytes each. */
   takeShared(slot: InFlight, reply: Buffer, at: number, step: number): boolean {
     const { start, end, count, spec } = slot
+    // Each key is looked at.
+    if (this.#context.routes.trivial?.state.shadowComplete === false) return false
     const ifChanged = spec!.effect!.kind === 'as-sent-if-changed'
     let answered = this.#answers !== null
     for (let i = 0, from = at; i < count; i++, from += step) {

@@ -4,6 +4,8 @@ export interface StoreFacts {
   readonly clockOffsetMs: number
   /** Redis 6.2 or newer: PXAT, EXAT are known. */
   readonly hasAbsoluteExpiry: boolean
+  /** Redis 7.0 or newer: PEXPIRETIME is known. */
+  readonly hasExpireTime: boolean
   /** Redis 7.0 or newer: streams count what was added to them, groups what they have read. */
   readonly countsEntries: boolean
   /** Redis 7.4, Valkey 9.0 or newer: single fields of a hash may have times of expiry. */
@@ -18,6 +20,7 @@ export interface StoreFacts {
 export const UNKNOWN_STORE: StoreFacts = {
   clockOffsetMs: 0,
   hasAbsoluteExpiry: true,
+  hasExpireTime: true,
   countsEntries: true,
   hasFieldTimes: true,
   hasHsetex: false,
@@ -33,6 +36,7 @@ export function storeFacts(clockOffsetMs: number, version: string | null, valkey
   return {
     clockOffsetMs,
     hasAbsoluteExpiry: major > 6 || (major === 6 && minor >= 2),
+    hasExpireTime: major >= 7,
     countsEntries: major >= 7,
     hasFieldTimes: major > 7 || (major === 7 && minor >= 4) || isValkey9,
     hasHsetex: major >= 8 || isValkey9,

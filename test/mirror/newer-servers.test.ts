@@ -23,7 +23,7 @@ interface Setup {
 }
 
 /** Skips the test where one of both does not know the command. */
-async function start(context: TestContext, command: string): Promise<Setup> {
+async function start(context: TestContext, command: string, shadowsLack = false): Promise<Setup> {
   const [old, fresh] = await Promise.all([startRedis({ program: SOURCE! }), startRedis({ program: TARGET! })])
   running.push(old, fresh)
   for (const server of [old, fresh]) {
@@ -33,6 +33,7 @@ async function start(context: TestContext, command: string): Promise<Setup> {
   const path = await startDataPath({
     stores: { old, new: fresh },
     routes: [{ name: 'all', source: 'old', target: 'new', phase: 'shadow' }],
+    shadowsLack,
   })
   running.push(path)
   await tellFacts(path, { old, new: fresh })
@@ -55,6 +56,18 @@ const KEEPING: Readonly<Record<string, Words>> = {
 }
 
 describe.skipIf(SOURCE === undefined || TARGET === undefined)('between servers of today', () => {
+  test('a field whose time is of before mirroring has it on a shadow that lacked the hash', async (context) => {
+    const { old, fresh, path } = await start(context, 'HSETEX', true)
+    const [app, store] = [path.client(), old.client()]
+    await store.hset('h', 'f', 0, 'g', 1)
+    await store.call('HPEXPIRE', 'h', 600_000, 'FIELDS', 2, 'f', 'g')
+    await app.hset('h', 'other', 1)
+    await app.hincrby('h', 'f', 1)
+    const times = (at: RedisServer) => at.client().call('HPEXPIRETIME', 'h', 'FIELDS', 2, 'f', 'g')
+    await settled(path)
+    await eventually(async () => expect(await times(fresh)).toEqual(await times(old)))
+  })
+
   for (const how of ['one by one', 'in a transaction'] as const) {
     test(`a field that expired on the shadow before its life was made longer there is there again, ${how}`, async (context) => {
       const { old, fresh, path } = await start(context, 'HSETEX')
