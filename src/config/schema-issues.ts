@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { ConfigDocument } from './document.ts'
 import type { ConfigPath } from './problems.ts'
-import { didYouMean } from './suggest.ts'
+import { didYouMean, shownIfClose } from './suggest.ts'
 
 type Issue = z.core.$ZodIssue
 
@@ -78,7 +78,7 @@ function messageFor(issue: Issue, value: unknown): string {
       return value === undefined ? 'is missing' : mustBe(expectationsOf(issue), value)
     case 'invalid_value': {
       const allowed = issue.values.map(String)
-      const written = typeof value === 'string' ? `${JSON.stringify(value)} is not ` : 'must be '
+      const written = typeof value === 'string' ? `${shownIfClose(value, allowed)} is not ` : 'must be '
       return `${written}${allowed.length > 1 ? 'one of ' : ''}${allowed.join(', ')}${didYouMean(String(value), allowed)}`
     }
     case 'too_small':

@@ -105,12 +105,12 @@ const cases: Record<string, string> = {
     STORES + ROUTES.replace(' }\n', ','),
     '    phase: shado, #! did you mean "shadow"',
     '    mirror: { mode: asynch, onShadowError: fial }, #! did you mean "async" #! did you mean "fail"',
-    '    compare: { reveal: all, repair: maybe } } #! "all" is not one of masked, values #! must be true or false',
+    '    compare: { reveal: all, repair: maybe } } #! this is not one of masked, values #! must be true or false',
     'log: { level: verbose, format: yaml } #! not one of debug, info, warn, error #! not one of json, pretty',
   ].join('\n'),
   'values of the wrong kind': `${STORES}${ROUTES}listen: 5 #! must be a list, not a number\nlog: warn #! must be a map`,
   'a number where a text is expected': `stores:\n  old: { url: redis://a, password: 12345 } #! put quotes around it\n  new: redis://b\n${ROUTES}`,
-  'an option of the wrong unit': `${STORES}${ROUTES}clients: { outputBuffer: { soft: 64xb } } #! "64xb" is not a size`,
+  'an option of the wrong unit': `${STORES}${ROUTES}clients: { outputBuffer: { soft: 64xb } } #! this is not a size`,
   'a map or a list where an amount is expected': `${STORES}${ROUTES}clients:\n  max: [1] #! must be a number or a text, not a list\n  outputBuffer: { hard: { x: 1 } } #! must be a text or a number, not a map`,
   'nothing where a value is expected': [
     'stores:',
@@ -316,7 +316,7 @@ describe('a problem', () => {
   it('shows one line each, as editors read it', () => {
     const text = `${STORES}${ROUTES}log: { level: loud }\nclients: { max: -1 }\n`
     expect(() => parseConfig(text, { path: 'etc/u.yaml', env })).toThrow(
-      /^etc\/u\.yaml has 2 problems:\netc\/u\.yaml:4:15: log\.level: "loud" is not one of .*\netc\/u\.yaml:5:17: clients\.max: must be at least 1$/,
+      /^etc\/u\.yaml has 2 problems:\netc\/u\.yaml:4:15: log\.level: this is not one of .*\netc\/u\.yaml:5:17: clients\.max: must be at least 1$/,
     )
   })
 
@@ -343,6 +343,12 @@ describe('a problem', () => {
       `${STORES}${ROUTES}admin: { url: "http://127.0.0.1:1", token = ${secret} }\nclients: { users: { app ${secret} } }\n`,
       ...['log: { level: URL }', 'stateDir: [URL]', 'cutover: { holdTimeout: URL }', 'clients: { URL: 1 }'].map(
         (part) => `${STORES}${ROUTES}${part.replace('URL', `"redis://u:${secret}@h"`)}\n`,
+      ),
+      ...['log: { level: SECRET }', 'cutover: { maxMismatchRate: SECRET }', 'clients: { outputBuffer: SECRET }'].map(
+        (part) => `${STORES}${ROUTES}${part.replace('SECRET', secret)}\n`,
+      ),
+      ...['phase: SECRET', 'readTimeout: SECRET', 'target: SECRET', 'mirror: { mode: SECRET, backlog: SECRET }'].map(
+        (part) => `${STORES}${ROUTES}- { name: x, keys: [a], source: old, ${part.replaceAll('SECRET', secret)} }\n`,
       ),
       ...['phase: URL', 'compare: { decode: [URL] }', 'target: { store: new, keys: { a: URL } }'].map(
         (part) =>
