@@ -69,6 +69,7 @@ const cases: Record<string, string> = {
   'empty stores and routes': 'stores: {} #! at least one store\nroutes: [] #! at least one entry',
 
   'an unknown key, with the one that was meant': `${STORES}${ROUTES}clints: { max: 1 } #! did you mean "clients"`,
+  'an unknown key of a password': `${STORES}${ROUTES}clients: { auth: users, users: { a: { evn: X } } } #! did you mean "env" #! is missing`,
   'unknown keys at every depth': [
     `stores: { old: { url: redis://a, timout: 1s }, new: redis://b } #! did you mean "timeout"`,
     `${ROUTES}  compare:`,
@@ -131,7 +132,7 @@ const cases: Record<string, string> = {
     '  new: { url: redis://b, password: { env: EMPTY } } #! EMPTY is empty',
     '  more: { url: redis://c, password: { file: missing } } #! it does not exist',
     '  last: { url: redis://d, password: { file: empty } } #! is empty',
-    `${ROUTES}admin: { url: "http://127.0.0.1:1", token: { environment: X } } #! is missing #! environment: is not a key`,
+    `${ROUTES}admin: { url: "http://127.0.0.1:1", token: { environment: X } } #! is missing #! must be a text, { env: NAME } or { file: PATH }`,
   ].join('\n'),
   'missing certificates': [
     'stores:',
@@ -336,6 +337,8 @@ describe('a problem', () => {
         'password: a,SECRET',
         '"password:SECRET"',
         'password:SECRET: x',
+        'password: { SECRET }',
+        'password: { value: a, SECRET: x }',
       ].map(
         (part) => `stores: { old: { url: redis://a, ${part.replace('SECRET', secret)} }, new: redis://b }\n${ROUTES}`,
       ),
