@@ -47,8 +47,10 @@ export function editPhase(text: string, route: string, phase: Phase, env: Enviro
   return edited
 }
 
+const YAML = { prettyErrors: false, stringKeys: true } as const
+
 function parse(text: string): Document {
-  const document = parseDocument(text, { prettyErrors: false, stringKeys: true })
+  const document = parseDocument(text, YAML)
   if (document.errors.length > 0) {
     throw new UnderstudyError(
       'CONFIG_INVALID',
@@ -116,14 +118,18 @@ function fillEmptyPhase(text: string, key: Scalar, phase: Phase): string {
 
 function addPhase(text: string, map: YAMLMap, phase: Phase): string {
   const name = map.items.find((item) => isScalar(item.key) && item.key.value === 'name')!
-  const [keyStart] = (name.key as Scalar).range!
   const [, valueEnd] = (name.value as Scalar).range!
   if (map.flow === true) return `${text.slice(0, valueEnd)}, phase: ${phase}${text.slice(valueEnd)}`
-  const lineStart = text.lastIndexOf('\n', keyStart - 1) + 1
+  // Before a key may stand its anchor, or a "?": so one of them alone does not tell.
+  const columns = map.items.map(({ key }) => columnOf(text, (key as Scalar).range![0]))
   const found = text.indexOf('\n', valueEnd)
   const newline = text.includes('\r\n') ? '\r\n' : '\n'
   const lineEnd = found < 0 ? text.length : found > 0 && text[found - 1] === '\r' ? found - 1 : found
-  return `${text.slice(0, lineEnd)}${newline}${' '.repeat(keyStart - lineStart)}phase: ${phase}${text.slice(lineEnd)}`
+  return `${text.slice(0, lineEnd)}${newline}${' '.repeat(Math.min(...columns))}phase: ${phase}${text.slice(lineEnd)}`
+}
+
+function columnOf(text: string, at: number): number {
+  return at - (text.lastIndexOf('\n', at - 1) + 1)
 }
 
 function isReferredTo(document: Document, anchor: string): boolean {
@@ -139,9 +145,11 @@ function isReferredTo(document: Document, anchor: string): boolean {
 /** The edit is made on the text, so the text is asked what it became. */
 function assertOnlyPhaseChanged(before: string, after: string, index: number, phase: Phase): void {
   const old = parse(before).toJS({ maxAliasCount: -1 }) as { routes: Record<string, unknown>[] }
-  const next = parse(after).toJS({ maxAliasCount: -1 }) as { routes: Record<string, unknown>[] }
+  const next = parseDocument(after, YAML)
   const wanted = old.routes.map((route, i) => (i === index ? { ...route, phase } : route))
-  if (!isDeepStrictEqual(next, { ...old, routes: wanted })) {
+  const isWanted =
+    next.errors.length === 0 && isDeepStrictEqual(next.toJS({ maxAliasCount: -1 }), { ...old, routes: wanted })
+  if (!isWanted) {
     throw new UnderstudyError(
       'INTERNAL',
       'editing the phase would have changed more than the phase; the file is as it was, edit it by hand',

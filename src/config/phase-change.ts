@@ -39,7 +39,14 @@ export async function phaseChange(
   }
   if (configPath === null) return { routes, next: alone, save: async () => {} }
   const text = readConfigFile(configPath)
-  const edited = editPhases(text, names, phase, env)
+  let edited: string
+  try {
+    edited = editPhases(text, names, phase, env)
+  } catch (error) {
+    // What is wrong with the file says more, and where.
+    parseConfig(text, { path: configPath, env })
+    throw error
+  }
   const next = parseConfig(edited, { path: configPath, env }).config
   for (const name of names) {
     if (next.routes.find((other) => other.name === name)?.phase === phase) continue

@@ -24,8 +24,9 @@ export function phaseOverride(env: Environment, route: string, hasTarget: boolea
 export function phaseFromVariable(env: Environment, variable: string): Phase | { problem: string } {
   const value = env[variable] ?? ''
   if ((PHASES as readonly string[]).includes(value)) return value as Phase
-  const problem = `the environment variable ${variable} is ${JSON.stringify(value)}, not one of ${PHASES.join(', ')}`
-  return { problem: problem + didYouMean(value, PHASES) }
+  const meant = didYouMean(value, PHASES)
+  const shown = meant === '' ? '' : ` ${JSON.stringify(value)},`
+  return { problem: `the environment variable ${variable} is${shown} not one of ${PHASES.join(', ')}${meant}` }
 }
 
 /** Variables that look like an override and belong to no route. */

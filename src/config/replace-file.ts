@@ -11,15 +11,12 @@ import {
   truncate,
   writeFile,
 } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import { UnderstudyError } from '../base/errors.ts'
 
 /** Asked before the switch: a phase that is in force and does not stand in the file would be gone with the next start. */
 export async function mustBeWritable(path: string): Promise<void> {
-  const real = await realpath(path)
   try {
-    await access(real, constants.W_OK)
-    await access(dirname(real), constants.W_OK)
+    await access(await realpath(path), constants.W_OK)
   } catch (cause) {
     throw new UnderstudyError(
       'ADMIN_REFUSED',
@@ -43,11 +40,13 @@ export async function replaceFile(path: string, text: string): Promise<void> {
     await rename(beside, real)
   } catch (error) {
     await rm(beside, { force: true }).catch(() => {})
-    // A file that is mounted by itself (`docker run -v FILE:FILE`) can be written, and not be replaced.
-    if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error
+    if (!NOT_TO_BE_REPLACED.has((error as NodeJS.ErrnoException).code)) throw error
     await writeOver(real, text)
   }
 }
+
+/** A file that is mounted by itself (`docker run -v FILE:FILE`), or stands in a directory that is not this user's or read-only, may be one that can be written all the same. */
+const NOT_TO_BE_REPLACED: ReadonlySet<string | undefined> = new Set(['EBUSY', 'EACCES', 'EPERM', 'EROFS'])
 
 /** In place: a disk that is full has room for what stood there, and gets it back where it has none for more. Nobody reads an empty file meanwhile. */
 async function writeOver(path: string, text: string): Promise<void> {

@@ -8,7 +8,7 @@ import { KeyRename } from './rename.ts'
 import { isRecord, kindOf, readFields } from './schema-issues.ts'
 import { EndFile } from './schema-routes.ts'
 import { name as storeName } from './schema-types.ts'
-import { didYouMean } from './suggest.ts'
+import { didYouMean, shownIfClose } from './suggest.ts'
 
 /** An end of a route on its way from the file to the configuration; what was wrong is missing (and reported). */
 export interface EndDraft {
@@ -72,7 +72,7 @@ function readStore(document: ConfigDocument, name: string, path: ConfigPath, sto
   const offered = stores.filter((store) => storeName.safeParse(store).success)
   // What is wrong with the stores is said there.
   if (offered.length === 0) return null
-  const shown = storeName.safeParse(name).success ? `"${name}"` : 'this'
+  const shown = shownIfClose(name, offered)
   document.refuse(path, `${shown} is not one of the stores${didYouMean(name, offered) || `: ${offered.join(', ')}`}`)
   return null
 }

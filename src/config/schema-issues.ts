@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { ConfigDocument } from './document.ts'
 import type { ConfigPath } from './problems.ts'
-import { didYouMean } from './suggest.ts'
+import { didYouMean, shownIfClose } from './suggest.ts'
 
 type Issue = z.core.$ZodIssue
 
@@ -78,7 +78,7 @@ function messageFor(issue: Issue, value: unknown): string {
       return value === undefined ? 'is missing' : mustBe(expectationsOf(issue), value)
     case 'invalid_value': {
       const allowed = issue.values.map(String)
-      const written = typeof value === 'string' ? `${JSON.stringify(value)} is not ` : 'must be '
+      const written = typeof value === 'string' ? `${shownIfClose(value, allowed)} is not ` : 'must be '
       return `${written}${allowed.length > 1 ? 'one of ' : ''}${allowed.join(', ')}${didYouMean(String(value), allowed)}`
     }
     case 'too_small':
@@ -98,6 +98,7 @@ function keysAt(schema: unknown, path: ConfigPath): string[] {
   if (schema instanceof z.ZodObject)
     return step === undefined ? Object.keys(schema.shape) : keysAt(schema.shape[step], rest)
   if (schema instanceof z.ZodArray) return keysAt(schema.element, rest)
+  if (schema instanceof z.ZodRecord) return keysAt(schema.valueType, rest)
   return []
 }
 
@@ -146,7 +147,11 @@ function hintFor(kinds: readonly string[], value: unknown): string {
 
 function refuseKey(document: ConfigDocument, path: ConfigPath, known: readonly string[]): void {
   const key = String(path.at(-1))
-  const meant = didYouMean(key, known) || (known.length > 0 ? `; known here: ${known.join(', ')}` : '')
+  const close = didYouMean(key, known)
+  // `password: { hunter2 }`
+  if (close === '' && known.includes('env'))
+    return document.refuse(path.slice(0, -1), 'must be a text, { env: NAME } or { file: PATH }')
+  const meant = close || (known.length > 0 ? `; known here: ${known.join(', ')}` : '')
   // The path shows what stands before the colon, which may well be one that is known.
   const offer = key.includes(':') ? '; a key ends at a colon with a space behind it' : meant
   document.refuse(path, `is not a key that is known here${offer}`, 'key')

@@ -12,6 +12,11 @@ export function didYouMean(written: string, candidates: Iterable<string>): strin
   return best === null ? '' : ` (did you mean ${JSON.stringify(best)}?)`
 }
 
+/** What was written, in quotes, where it is close to one of the candidates. Anything else may be a secret that has come to the wrong place. */
+export function shownIfClose(written: string, candidates: Iterable<string>): string {
+  return didYouMean(written, candidates) === '' ? 'this' : JSON.stringify(written)
+}
+
 /** Insertions, deletions, replacements and swaps of neighbours that turn a into b. */
 function editDistance(a: string, b: string): number {
   let beforeLast: number[] = []

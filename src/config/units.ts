@@ -14,7 +14,7 @@ export function parseBytes(text: string): number {
 export function parseDuration(text: string): number {
   const example = '250ms, 2s or 5m (units: ms, s, m, h)'
   const ms = parseAmount(text, MILLISECONDS, 'a time', example)
-  if (ms > MAX_TIMER_MS) throw invalid(text, 'a time of 596h at most', example)
+  if (ms > MAX_TIMER_MS) throw invalid('a time of 596h at most', example)
   return ms
 }
 
@@ -25,9 +25,9 @@ const MAX_TIMER_MS = 596 * MILLISECONDS.h
 export function parseShare(text: string): number {
   if (text.trim() === '0') return 0
   const match = /^(\d+(?:\.\d+)?)\s*%$/.exec(text.trim())
-  if (match === null) throw invalid(text, 'a percentage', '1% or 0.1%')
+  if (match === null) throw invalid('a percentage', '1% or 0.1%')
   const percent = Number(match[1])
-  if (percent > 100) throw invalid(text, 'a percentage up to 100%', '1% or 0.1%')
+  if (percent > 100) throw invalid('a percentage up to 100%', '1% or 0.1%')
   return percent / 100
 }
 
@@ -36,12 +36,13 @@ function parseAmount(text: string, units: Readonly<Record<string, number>>, what
   if (trimmed === '0') return 0
   const match = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/i.exec(trimmed)
   const factor = match === null ? undefined : units[match[2]!.toLowerCase()]
-  if (match === null || factor === undefined) throw invalid(text, what, example)
+  if (match === null || factor === undefined) throw invalid(what, example)
   const amount = Math.round(Number(match[1]) * factor)
-  if (!Number.isSafeInteger(amount)) throw invalid(text, `${what} that fits in 53 bits`, example)
+  if (!Number.isSafeInteger(amount)) throw invalid(`${what} that fits in 53 bits`, example)
   return amount
 }
 
-function invalid(text: string, what: string, example: string): UnderstudyError {
-  return new UnderstudyError('CONFIG_INVALID', `${JSON.stringify(text)} is not ${what}; write it like ${example}`)
+/** It does not say what was written instead: that may be a secret in the wrong place. */
+function invalid(what: string, example: string): UnderstudyError {
+  return new UnderstudyError('CONFIG_INVALID', `this is not ${what}; write it like ${example}`)
 }

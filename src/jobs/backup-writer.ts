@@ -107,7 +107,7 @@ export class BackupWriter {
 }
 
 const LACKS =
-  'it lacks keys that this job has written to it, and perhaps deleted since: put it back as it was, or cancel the job'
+  'it lacks keys that this job has written to it, and perhaps deleted since: put it back as it was and resume the job, or start another'
 
 /** Up to the end of the last line of a whole key. */
 async function wholeKeysLength(file: FileHandle): Promise<number> {

@@ -1,9 +1,11 @@
 import { packBytes } from '../base/packed-bytes.ts'
+import type { Config } from '../config/config.ts'
 import { COPIED, FAILED } from '../mirror/copy-batch.ts'
 import { refusedCommand } from '../mirror/store-errors.ts'
+import { rolesOf } from '../routing/route.ts'
 import type { JobEnvironment } from './environment.ts'
 import type { ListedKey } from './job-store.ts'
-import { refusalOf } from './refusals.ts'
+import { refusalOf, refusesWrites } from './refusals.ts'
 import type { RouteWatch } from './route-pages.ts'
 import type { Task } from './task.ts'
 import type { Throttle } from './throttle.ts'
@@ -50,7 +52,8 @@ export async function copyKeys(
       const outcome = outcomes[i]
       const reason = why.get(i)
       const refused = outcome === FAILED ? null : refusalOf(reason ?? '')
-      refusal ??= refused === null ? null : `a store ${refused}`
+      if (refused !== null)
+        refusal ??= `${refusesWrites(reason!) ? writtenStore(environment.config(), route) : 'a store'} ${refused}`
       if (outcome === COPIED) copied++
       else if (outcome === FAILED || (rounds >= MAX_ROUNDS && refused === null)) {
         failed.push({ database, key: left[i]!, class: 'failed', detail: `It could not be copied: ${shown(reason)}.` })
@@ -62,6 +65,13 @@ export async function copyKeys(
     if (left.length > 0) await task.wait(refusal === null ? RETRY_MS : REFUSED_MS)
   }
   return { copied, failed }
+}
+
+/** The store that copies go to. */
+function writtenStore(config: Config, name: string): string {
+  const route = config.routes.find((other) => other.name === name)
+  const end = route === undefined ? null : rolesOf(route.phase).shadow
+  return end === null ? 'a store' : `store '${route![end]!.store}'`
 }
 
 /** An error of a store without what it may quote: texts in quotes can be data. */

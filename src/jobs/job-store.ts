@@ -14,6 +14,17 @@ export interface ListedKey {
   readonly detail: string
 }
 
+/** Where a job stands. */
+export interface JobStep {
+  readonly progress: JobProgress
+  readonly checkpoint: unknown
+  readonly remarks: readonly string[]
+  /** Those that it lists since the last step. */
+  readonly keys: readonly ListedKey[]
+  /** How many it had listed before. */
+  readonly listed: number
+}
+
 /** What a state brings with it. */
 export interface JobResult {
   readonly error?: string
@@ -52,7 +63,7 @@ export class JobStore {
     this.#insertKey = database.prepare(
       'INSERT INTO job_keys (job, seq, database, key, class, detail) VALUES (?, ?, ?, ?, ?, ?)',
     )
-    this.#save = database.prepare('UPDATE jobs SET progress = ?, checkpoint = ? WHERE id = ?')
+    this.#save = database.prepare('UPDATE jobs SET progress = ?, checkpoint = ?, remarks = ? WHERE id = ?')
   }
 
   create(kind: JobKind, route: string, options: JobOptions, nowMs: number): Job {
@@ -142,10 +153,16 @@ export class JobStore {
     return typeof text === 'string' ? JSON.parse(text) : null
   }
 
-  /** One step of a job: where it stands, what it has counted, and the keys it lists since the last one. `listed`: how many it had listed before. */
-  save(id: number, progress: JobProgress, checkpoint: unknown, keys: readonly ListedKey[], listed: number): void {
+  /** What it had to remark when it was saved last. */
+  remarks(id: number): string[] {
+    const row = this.#database.prepare('SELECT remarks FROM jobs WHERE id = ?').get(id)
+    return JSON.parse(String(row?.['remarks'] ?? '[]')) as string[]
+  }
+
+  /** One step of a job. */
+  save(id: number, { progress, checkpoint, remarks, keys, listed }: JobStep): void {
     inTransaction(this.#database, () => {
-      this.#save.run(JSON.stringify(progress), JSON.stringify(checkpoint), id)
+      this.#save.run(JSON.stringify(progress), JSON.stringify(checkpoint), JSON.stringify(remarks), id)
       for (const [i, key] of keys.entries()) {
         if (listed + i >= MAX_LISTED) break
         this.#insertKey.run(id, listed + i + 1, key.database, key.key, key.class, key.detail)

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { ClassicLevel } from 'classic-level'
+import { isExpiry } from './expiry.ts'
 import type { FileRecord, RecordWriter } from './record-format.ts'
 import type { KeyRecord } from './values.ts'
 
@@ -39,7 +40,10 @@ function recordOfLevel(key: Buffer, text: string): KeyRecord | string {
     })
     if (isRounded) return 'its value has whole numbers that JSON rounds'
     const bytes = Buffer.from(typeof value === 'string' ? value : json)
-    const expiresAtMs = typeof expires === 'number' ? expires : null
+    // Some tools leave it away, some write null; and some add up times that are no whole milliseconds.
+    const expiresAtMs = typeof expires === 'number' ? Math.ceil(expires) : (expires ?? null)
+    if (expiresAtMs !== null && !isExpiry(expiresAtMs))
+      return 'its time of expiry, "expires", is no number of milliseconds since 1970'
     return { database: 0, key: Buffer.from(key), of: { type: 'string', value: bytes }, expiresAtMs }
   } catch {
     return 'its value is not JSON with a field "value"'

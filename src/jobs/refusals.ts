@@ -15,6 +15,13 @@ export function refusalOf(text: string): string | null {
   return REFUSALS.get(text.split(' ', 1)[0]!) ?? null
 }
 
+/** Whether such an error is of a store that is to be written. */
+export function refusesWrites(text: string): boolean {
+  return WRITES.has(text.split(' ', 1)[0]!)
+}
+
+const WRITES: ReadonlySet<string> = new Set(['OOM', 'READONLY', 'MISCONF', 'NOREPLICAS'])
+
 /** What a job shows that waits for a store. `reason`: why there is no connection; null: not known. */
 export function silent(store: string, reason: string | null): string {
   return `store '${store}' does not answer${reason === null ? '' : ` (${reason})`}`

@@ -49,7 +49,7 @@ export class Task {
   #look = (): void => {}
   /** A store came back as another process, and is listed from its beginning: keys are seen again. */
   hasBegunAnew = false
-  readonly #remarks = new Set<string>()
+  readonly #remarks: Set<string>
   done: number
   total: number | null
   throttle: string | null = null
@@ -73,6 +73,7 @@ export class Task {
     this.total = job.progress.total
     this.#sampledDone = this.done
     this.#listed = store.countKeys(job.id)
+    this.#remarks = new Set(store.remarks(job.id))
   }
 
   get progress(): JobProgress {
@@ -127,7 +128,9 @@ export class Task {
     this.#measure()
     const keys = this.#keys
     this.#keys = []
-    await this.written(() => this.#store.save(this.job.id, this.progress, checkpoint, keys, this.#listed))
+    const { progress, remarks } = this
+    const step = { progress, checkpoint, remarks, keys, listed: this.#listed }
+    await this.written(() => this.#store.save(this.job.id, step))
     this.#listed += keys.length
     this.#onProgress(this)
     this.#throwIfInterrupted()

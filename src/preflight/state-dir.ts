@@ -1,5 +1,5 @@
-import { accessSync, constants, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { accessSync, constants, readdirSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 
 /** Why `stateDir` could not be used by this user; null: it could, or nothing is kept (''). Makes nothing. Never throws. */
 export function stateDirProblem(stateDir: string): string | null {
@@ -16,8 +16,20 @@ export function stateDirProblem(stateDir: string): string | null {
   }
   try {
     accessSync(nearest, constants.W_OK | constants.X_OK)
-    return null
+    // What is there may be left by a run as another user, as root perhaps.
+    const files = nearest === path ? readdirSync(path) : []
+    const closed = files.map((name) => join(path, name)).find((file) => !isOpenTo(file))
+    return closed === undefined ? null : `stateDir: this user may not read and write ${closed}`
   } catch {
     return `stateDir: this user may not write to ${nearest}${made()}`
+  }
+}
+
+function isOpenTo(file: string): boolean {
+  try {
+    accessSync(file, constants.R_OK | constants.W_OK)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT'
   }
 }

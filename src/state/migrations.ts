@@ -73,4 +73,6 @@ export const STATE_MIGRATIONS: readonly string[] = [
   'ALTER TABLE jobs ADD COLUMN began_with TEXT',
   // When a job last changed one end alone, ms since the epoch.
   'ALTER TABLE route_mirroring ADD COLUMN altered_at INTEGER',
+  // Sentences for the report of a job that is under way, as a JSON list.
+  'ALTER TABLE jobs ADD COLUMN remarks TEXT',
 ]

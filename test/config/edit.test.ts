@@ -58,6 +58,9 @@ describe('editing a phase', () => {
     ['- {keys: [a], name: x}\n', '- {keys: [a], name: x, phase: shadow}\n'],
     ['- name: y\n- name: x\n- name: z\n', '- name: y\n- name: x\n  phase: shadow\n- name: z\n'],
     ['- &a\n  name: x\n', '- &a\n  name: x\n  phase: shadow\n'],
+    ['- &a name: x\n  keys: [a]\n', '- &a name: x\n  phase: shadow\n  keys: [a]\n'],
+    ['- keys: [a]\n  &a name: x\n', '- keys: [a]\n  &a name: x\n  phase: shadow\n'],
+    ['- ? name\n  : x\n  keys: [a]\n', '- ? name\n  : x\n  phase: shadow\n  keys: [a]\n'],
   ])('adds it where there is none: %j', (before, after) => {
     expect(editPhase(`routes:\n${before}`, 'x', 'shadow')).toBe(`routes:\n${after}`)
   })

@@ -53,6 +53,20 @@ test('of several routes, in one file', async () => {
   await expect(phaseChange(config, file, {}, ['rest', 'jbos'], 'mirror')).rejects.toMatchObject({ code: 'NOT_FOUND' })
 })
 
+test.each<[string, RegExp, (text: string) => string]>([
+  [
+    'a name that no anchor has',
+    /:4:26: routes\[0\]\.keys\[0\]: no anchor of this name/,
+    (text) => text.replace('"job:{id}"', '*:job'),
+  ],
+  ['a bracket that is not closed', /:\d+:\d+: this is not YAML/, (text) => text.replace('100 }', '100')],
+])('in a file with %s what is wrong is said with its place', async (_, problem, edit) => {
+  await expect(change(edit)).rejects.toMatchObject({
+    code: 'CONFIG_INVALID',
+    message: expect.stringMatching(problem),
+  })
+})
+
 test('where the disk does not take the file it says that the phase is in force, and leaves nothing half written', async () => {
   const { save } = await change()
   // What is written beside it cannot be.

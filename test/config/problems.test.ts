@@ -69,6 +69,7 @@ const cases: Record<string, string> = {
   'empty stores and routes': 'stores: {} #! at least one store\nroutes: [] #! at least one entry',
 
   'an unknown key, with the one that was meant': `${STORES}${ROUTES}clints: { max: 1 } #! did you mean "clients"`,
+  'an unknown key of a password': `${STORES}${ROUTES}clients: { auth: users, users: { a: { evn: X } } } #! did you mean "env" #! is missing`,
   'unknown keys at every depth': [
     `stores: { old: { url: redis://a, timout: 1s }, new: redis://b } #! did you mean "timeout"`,
     `${ROUTES}  compare:`,
@@ -105,12 +106,12 @@ const cases: Record<string, string> = {
     STORES + ROUTES.replace(' }\n', ','),
     '    phase: shado, #! did you mean "shadow"',
     '    mirror: { mode: asynch, onShadowError: fial }, #! did you mean "async" #! did you mean "fail"',
-    '    compare: { reveal: all, repair: maybe } } #! "all" is not one of masked, values #! must be true or false',
+    '    compare: { reveal: all, repair: maybe } } #! this is not one of masked, values #! must be true or false',
     'log: { level: verbose, format: yaml } #! not one of debug, info, warn, error #! not one of json, pretty',
   ].join('\n'),
   'values of the wrong kind': `${STORES}${ROUTES}listen: 5 #! must be a list, not a number\nlog: warn #! must be a map`,
   'a number where a text is expected': `stores:\n  old: { url: redis://a, password: 12345 } #! put quotes around it\n  new: redis://b\n${ROUTES}`,
-  'an option of the wrong unit': `${STORES}${ROUTES}clients: { outputBuffer: { soft: 64xb } } #! "64xb" is not a size`,
+  'an option of the wrong unit': `${STORES}${ROUTES}clients: { outputBuffer: { soft: 64xb } } #! this is not a size`,
   'a map or a list where an amount is expected': `${STORES}${ROUTES}clients:\n  max: [1] #! must be a number or a text, not a list\n  outputBuffer: { hard: { x: 1 } } #! must be a text or a number, not a map`,
   'nothing where a value is expected': [
     'stores:',
@@ -131,7 +132,7 @@ const cases: Record<string, string> = {
     '  new: { url: redis://b, password: { env: EMPTY } } #! EMPTY is empty',
     '  more: { url: redis://c, password: { file: missing } } #! it does not exist',
     '  last: { url: redis://d, password: { file: empty } } #! is empty',
-    `${ROUTES}admin: { url: "http://127.0.0.1:1", token: { environment: X } } #! is missing #! environment: is not a key`,
+    `${ROUTES}admin: { url: "http://127.0.0.1:1", token: { environment: X } } #! is missing #! must be a text, { env: NAME } or { file: PATH }`,
   ].join('\n'),
   'missing certificates': [
     'stores:',
@@ -316,7 +317,7 @@ describe('a problem', () => {
   it('shows one line each, as editors read it', () => {
     const text = `${STORES}${ROUTES}log: { level: loud }\nclients: { max: -1 }\n`
     expect(() => parseConfig(text, { path: 'etc/u.yaml', env })).toThrow(
-      /^etc\/u\.yaml has 2 problems:\netc\/u\.yaml:4:15: log\.level: "loud" is not one of .*\netc\/u\.yaml:5:17: clients\.max: must be at least 1$/,
+      /^etc\/u\.yaml has 2 problems:\netc\/u\.yaml:4:15: log\.level: this is not one of .*\netc\/u\.yaml:5:17: clients\.max: must be at least 1$/,
     )
   })
 
@@ -336,6 +337,8 @@ describe('a problem', () => {
         'password: a,SECRET',
         '"password:SECRET"',
         'password:SECRET: x',
+        'password: { SECRET }',
+        'password: { value: a, SECRET: x }',
       ].map(
         (part) => `stores: { old: { url: redis://a, ${part.replace('SECRET', secret)} }, new: redis://b }\n${ROUTES}`,
       ),
@@ -343,6 +346,12 @@ describe('a problem', () => {
       `${STORES}${ROUTES}admin: { url: "http://127.0.0.1:1", token = ${secret} }\nclients: { users: { app ${secret} } }\n`,
       ...['log: { level: URL }', 'stateDir: [URL]', 'cutover: { holdTimeout: URL }', 'clients: { URL: 1 }'].map(
         (part) => `${STORES}${ROUTES}${part.replace('URL', `"redis://u:${secret}@h"`)}\n`,
+      ),
+      ...['log: { level: SECRET }', 'cutover: { maxMismatchRate: SECRET }', 'clients: { outputBuffer: SECRET }'].map(
+        (part) => `${STORES}${ROUTES}${part.replace('SECRET', secret)}\n`,
+      ),
+      ...['phase: SECRET', 'readTimeout: SECRET', 'target: SECRET', 'mirror: { mode: SECRET, backlog: SECRET }'].map(
+        (part) => `${STORES}${ROUTES}- { name: x, keys: [a], source: old, ${part.replaceAll('SECRET', secret)} }\n`,
       ),
       ...['phase: URL', 'compare: { decode: [URL] }', 'target: { store: new, keys: { a: URL } }'].map(
         (part) =>

@@ -24,6 +24,28 @@ test.skipIf(!canMount)('a file that is mounted by itself, and cannot be replaced
   }
 })
 
+/** The directory of the second file takes no others, as in a container whose root is read-only. */
+const IN_A_READ_ONLY_DIRECTORY = `mount --bind "$0/there" "$0/there" && mount --bind "$0/understudy.yaml" "$0/there/understudy.yaml" &&
+  mount -o remount,bind,ro "$0/there" && "$@"`
+
+test.skipIf(!canMount)('a file in a directory that takes no others is written where it is', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'understudy-read-only-'))
+  try {
+    mkdirSync(join(folder, 'there'))
+    const [file, mounted] = [join(folder, 'understudy.yaml'), join(folder, 'there', 'understudy.yaml')]
+    for (const path of [file, mounted]) writeFileSync(path, 'phase: read-target\n')
+    const replace = `import(${JSON.stringify(SOURCE)}).then(async ({ mustBeWritable, replaceFile }) => {
+      await mustBeWritable(${JSON.stringify(mounted)})
+      await replaceFile(${JSON.stringify(mounted)}, 'phase: shadow\\n')
+    })`
+    const inside = ['--map-root-user', '--mount', 'sh', '-c', IN_A_READ_ONLY_DIRECTORY, folder, process.execPath]
+    execFileSync('unshare', [...inside, '--eval', replace])
+    expect(readFileSync(file, 'utf8')).toBe('phase: shadow\n')
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
 /** On a disk of two blocks the file has one, and the other is taken. */
 const ON_A_FULL_DISK = `mount -t tmpfs -o size=8k none "$0" && cp "$0.yaml" "$0/file" && head -c 4096 /dev/zero > "$0/other" &&
   mount --bind "$0/file" "$0.yaml" && "$@"; cat "$0/file"`

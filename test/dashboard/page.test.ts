@@ -163,7 +163,7 @@ describe('what the page shows of trouble', () => {
       expect(await problemsOf(verdict)).toEqual(
         expect.arrayContaining([
           'Store new (shadow) is down: connect refused. 3 writes and 4 dirty keys wait for it, nothing is lost',
-          "jobs: keys may differ that nobody can name (overflow): run 'understudy verify ROUTE'",
+          "jobs: keys may differ that nobody can name (overflow): run 'understudy verify jobs'",
         ]),
       ),
     )
@@ -233,6 +233,15 @@ describe('what the page shows of trouble', () => {
         ]),
       ),
     )
+
+    await eventually(() => expect(server.control.listeners.size).toBe(1))
+    const { jobs: one, rest } = (await server.control.status()).routes
+    server.control.emit({ type: 'status', data: { ...status, routes: { jobs: one!, rest: rest! } } })
+    await eventually(async () =>
+      expect(await problemsOf(verdict)).toContain(
+        "jobs: keys may differ that nobody can name (overflow): run 'understudy verify jobs'",
+      ),
+    )
   })
 
   test('of functions that the shadow refuses it says what the gate says, and asks for no verify', async () => {
@@ -263,7 +272,7 @@ describe('what the page shows of trouble', () => {
     const { page } = await open(server)
     await page.getByRole('heading', { name: 'Something is wrong' }).waitFor()
     await page.getByText('The application suffers: the primary of every route is a replica.').waitFor()
-    expect(await page.title()).toBe('(!) Understudy')
+    await eventually(async () => expect(await page.title()).toBe('(!) Understudy'))
   })
 
   test('a step that a gate closes is no invitation, and beside one without gates stands what speaks against it', async () => {

@@ -304,7 +304,9 @@ test('a target that is full, or takes no writes, is waited for, and said to be',
   const redis = target.client()
   await redis.config('SET', 'maxmemory', '1')
   const { id } = await startJob(understudy, 'backfill', 'all')
-  await eventually(async () => expect((await jobOf(understudy, id)).throttle).toMatch(/no memory.*OOM/))
+  await eventually(async () =>
+    expect((await jobOf(understudy, id)).throttle).toBe("store 'new' has no memory left for writes (OOM)"),
+  )
   // Of a server that nobody has.
   await redis.replicaof('127.0.0.1', 1)
   await redis.config('SET', 'maxmemory', '0')

@@ -362,12 +362,27 @@ test('locks of a LevelDB come in with their times of expiry, and go out again', 
   await level.put('locks:lock:b', JSON.stringify({ value: { owner: 2 } }))
   await level.put('locks:lock:gone', JSON.stringify({ value: 'x', expires: 1 }))
   await level.put('locks:lock:odd', 'no json')
+  await level.put('locks:lock:part', JSON.stringify({ value: 'x', expires: expires + 0.5 }))
+  await level.put('locks:lock:null', JSON.stringify({ value: 'x', expires: null }))
+  await level.put('locks:lock:text', JSON.stringify({ value: 'x', expires: '2030-01-01T00:00:00Z' }))
+  await level.put('locks:lock:false', JSON.stringify({ value: 'x', expires: false }))
+  await level.put('locks:lock:far', JSON.stringify({ value: 'x', expires: 1e300 }))
   await level.put('sessions:1', JSON.stringify({ value: 'of another namespace' }))
   await level.close()
   const job = await doJob(understudy, 'import', 'locks', { file: path, format: 'leveldb', namespace: 'locks' })
-  expect(job.progress).toMatchObject({ done: 4, copied: 2, skipped: 1, failed: 1 })
+  expect(job.progress).toMatchObject({ done: 9, copied: 4, skipped: 1, failed: 4 })
+  const why = 'its time of expiry, "expires", is no number of milliseconds since 1970.'
+  expect((await keysOf(understudy, job.id)).map(({ detail }) => detail)).toEqual([
+    why,
+    why,
+    'its value is not JSON with a field "value".',
+    why,
+  ])
   const redis = source.client()
   expect(await redis.mget('lock:a', 'lock:b')).toEqual(['owner 1', '{"owner":2}'])
+  expect(await redis.exists('lock:text', 'lock:false', 'lock:far')).toBe(0)
+  expect(await redis.pexpiretime('lock:part')).toBe(expires + 1)
+  expect(await redis.pexpiretime('lock:null')).toBe(-1)
   expect(Math.abs((await redis.pexpiretime('lock:a')) - expires)).toBeLessThan(1000)
 
   const back = join(directory, 'back.level')

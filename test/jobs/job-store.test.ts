@@ -29,7 +29,7 @@ function begin(kind: JobKind, options: JobOptions = {}): number {
 function end(id: number, lists = 0, primary: EndName = 'source'): number {
   const keys = Array.from({ length: lists }, () => ({ database: 0, key: Buffer.from('k'), class: 'value', detail: '' }))
   const { progress, options } = store.get(id)!
-  store.save(id, progress, null, keys, 0)
+  store.save(id, { progress, checkpoint: null, remarks: [], keys, listed: 0 })
   const clean = lists === 0 && options.sample === undefined
   const classes: Record<string, number> = lists > 0 ? { value: lists } : {}
   store.enter(id, 'done', nowMs++, { report: { summary: '', clean, notes: [], classes, primary } })

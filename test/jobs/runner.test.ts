@@ -245,6 +245,26 @@ test('however many were under way when the process ended, all go on, and none be
   expect(begun.indexOf(1)).toBeLessThan(begun.indexOf(131))
 })
 
+test('what came in the way of a job stands in its report, also when it was interrupted since', async () => {
+  const { runner } = runnerOf(async (task) => {
+    task.remark('One came in its way.')
+    await task.save({ step: 1 })
+    await task.wait(60_000)
+    return REPORT
+  })
+  const { id } = await runner.start(JOB)
+  await eventually(() => expect(store.checkpoint(id)).toEqual({ step: 1 }))
+  await runner.steer(id, 'pause')
+  const { runner: next } = runnerOf(async (task) => {
+    task.remark('Another did.')
+    await task.save({ step: 2 })
+    return { ...REPORT, notes: ['All were seen.'] }
+  })
+  await next.steer(id, 'resume')
+  const { report } = await becomes(next, id, { state: 'done' })
+  expect(report!.notes).toEqual(['All were seen.', 'One came in its way.', 'Another did.'])
+})
+
 test('a job that counts as running, and that nobody does, can be ended', async () => {
   const { runner } = runnerOf(async () => REPORT)
   const { id } = store.create('export', 'all', {}, Date.now())
@@ -259,7 +279,7 @@ test('what the last verify of every key of a route has listed is known behind an
     const { id, progress } = store.create('verify', route, options, nowMs++)
     store.enter(id, 'running', nowMs++)
     const key = { database: 0, key: Buffer.from('k'), class: 'value', detail: 'It differs.' }
-    store.save(id, progress, null, Array<ListedKey>(lists).fill(key), 0)
+    store.save(id, { progress, checkpoint: null, remarks: [], keys: Array<ListedKey>(lists).fill(key), listed: 0 })
     store.enter(id, 'done', nowMs++, { report: { ...REPORT, clean: lists === 0, classes: {} } })
     return id
   }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -285,6 +285,18 @@ test('a state directory that cannot be looked at', async () => {
   symlinkSync(join(folder, 'loop'), join(folder, 'loop'))
   expect(await messages(found(at(old.url), at(fresh.url), { stateDir: join(folder, 'loop', 'state') }))).toEqual([
     `error: stateDir: this user cannot look at ${join(folder, 'loop', 'state')} (ELOOP)`,
+  ])
+})
+
+test('a file in the state directory that cannot be written', async () => {
+  const stateDir = join(folder, 'state')
+  mkdirSync(stateDir)
+  writeFileSync(join(stateDir, 'dirty.db'), '')
+  expect(await messages(found(at(old.url), at(fresh.url), { stateDir }))).toEqual([])
+  // The rights of a file mean nothing to root.
+  symlinkSync(join(stateDir, 'state.db'), join(stateDir, 'state.db'))
+  expect(await messages(found(at(old.url), at(fresh.url), { stateDir }))).toEqual([
+    `error: stateDir: this user may not read and write ${join(stateDir, 'state.db')}`,
   ])
 })
 

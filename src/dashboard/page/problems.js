@@ -154,7 +154,8 @@ function joined(problems) {
   }
   return [...byText.values()].map(({ level, text, href, routes }) => ({
     level,
-    text: `${named(routes)}: ${text}`,
+    // What is common to several reads the same; of one route the commands can be typed as they stand.
+    text: `${named(routes)}: ${routes.length === 1 ? text.replaceAll(' ROUTE', () => ` ${routes[0]}`) : text}`,
     href,
   }))
 }
