@@ -18,12 +18,16 @@ export function stateDirProblem(stateDir: string): string | null {
     accessSync(nearest, constants.W_OK | constants.X_OK)
     // What is there may be left by a run as another user, as root perhaps.
     const files = nearest === path ? readdirSync(path) : []
-    const closed = files.map((name) => join(path, name)).find((file) => !isOpenTo(file))
+    const kept = files.filter((name) => KEPT.test(name)).map((name) => join(path, name))
+    const closed = kept.find((file) => !isOpenTo(file))
     return closed === undefined ? null : `stateDir: this user may not read and write ${closed}`
   } catch {
     return `stateDir: this user may not write to ${nearest}${made()}`
   }
 }
+
+/** What Understudy keeps there. Beside it may lie what is not its own, as a volume's `lost+found`. */
+const KEPT = /^(?:(?:state|dirty)\.db(?:-wal|-shm)?|intent)$/
 
 function isOpenTo(file: string): boolean {
   try {

@@ -292,6 +292,7 @@ test('a file in the state directory that cannot be written', async () => {
   const stateDir = join(folder, 'state')
   mkdirSync(stateDir)
   writeFileSync(join(stateDir, 'dirty.db'), '')
+  symlinkSync(join(stateDir, 'lost+found'), join(stateDir, 'lost+found'))
   expect(await messages(found(at(old.url), at(fresh.url), { stateDir }))).toEqual([])
   // The rights of a file mean nothing to root.
   symlinkSync(join(stateDir, 'state.db'), join(stateDir, 'state.db'))
