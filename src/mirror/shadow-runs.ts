@@ -75,7 +75,8 @@ export class ShadowRuns implements ReplyOwner {
     this.#count++
     this.#end = end
     const route = this.#route!
-    if (!route.state.shadowComplete) this.#expiries.look(slot.spec!, route, slot.database, slot.chunk!.buf, start, end)
+    if (mayKeepExpiry(slot.spec!) && !route.state.shadowComplete)
+      this.#expiries.look(slot.spec!, route, slot.database, slot.chunk!.buf, start, end)
     return true
   }
 
@@ -83,7 +84,7 @@ export class ShadowRuns implements ReplyOwner {
   takeShared(slot: InFlight, reply: Buffer, at: number, step: number): boolean {
     const { start, end, count, spec } = slot
     // Each key is looked at.
-    if (this.#context.routes.trivial?.state.shadowComplete === false) return false
+    if (mayKeepExpiry(spec!) && this.#context.routes.trivial?.state.shadowComplete === false) return false
     const ifChanged = spec!.effect!.kind === 'as-sent-if-changed'
     let answered = this.#answers !== null
     for (let i = 0, from = at; i < count; i++, from += step) {
@@ -248,6 +249,11 @@ export function goesAsSent(spec: CommandSpec, argc: number): boolean {
   const rule = spec.effect
   if (rule === null || rule.kind === 'never' || (rule.kind === 'compute' && rule.plainArgc !== argc)) return false
   return spec.handling === 'forward' && !spec.crossesDatabases && hasOneKey(spec) && argc > spec.firstKey
+}
+
+/** Of a command that goes in a run. The one that is computed otherwise is a `SET` of no more than key and value (`goesAsSent`): what it makes has no time to live on either side. */
+function mayKeepExpiry({ effect }: CommandSpec): boolean {
+  return effect!.kind !== 'compute'
 }
 
 /** However many arguments it has. */
