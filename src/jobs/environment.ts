@@ -48,12 +48,12 @@ export interface DataPathPort {
 }
 
 /** A key by its application's name. */
-/** A key that the comparer has found to differ, with the end that was the primary when it did last. */
-export interface FoundKey extends NamedKey {
-  readonly primary: EndName
-}
-
 export interface NamedKey {
   readonly database: number
   readonly key: Buffer
+}
+
+/** A key that the comparer has found to differ, with the end that was the primary when it did last. */
+export interface FoundKey extends NamedKey {
+  readonly primary: EndName
 }
