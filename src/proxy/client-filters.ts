@@ -56,7 +56,7 @@ function positive(
     case 'LADDR':
       return (client) => client.local === value
     case 'USER':
-      return isUser(session.path, value) ? (client) => client.userName === value : `ERR No such user '${value}'`
+      return isUser(session, value) ? (client) => client.userName === value : `ERR No such user '${value}'`
   }
   return server.valkey < 9 ? null : ofValkey(view, i, word, value, where)
 }
@@ -95,9 +95,14 @@ function olderThan(view: CommandView, i: number, name: string, sinceMs: (client:
   return (client) => secondsSince(client, sinceMs(client)) >= seconds
 }
 
-/** Users of the store have been asked about before (`client-rights.ts`). */
-function isUser({ clients: { auth, users } }: DataPath, name: string): boolean {
-  return auth !== 'users' || name === 'default' || Object.hasOwn(users, Buffer.from(name, 'latin1').toString('utf8'))
+/** Users of the store have been asked about before (`client-rights.ts`). Inside MULTI they are not, for a client with the rights of the configuration: there a user is known by its clients. */
+function isUser({ path, user, captured }: Session, name: string): boolean {
+  const { auth, users } = path.clients
+  if (name === 'default') return true
+  if (auth === 'users') return Object.hasOwn(users, Buffer.from(name, 'latin1').toString('utf8'))
+  if (captured === null || user !== null) return true
+  for (const client of path.sessions) if (client.userName === name) return true
+  return false
 }
 
 /** Null: there is none of that name. */
