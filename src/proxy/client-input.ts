@@ -86,7 +86,9 @@ export class ClientInput {
     const session = this.#session
     if (this.#stashed > 0) this.#unstash()
     if (this.#pending.length > this.#pendingAt) this.#consumePending()
-    if (session.waiting !== null || !this.#readingStopped) return
+    if (!this.#readingStopped) return
+    const isWatched = session.pin?.kind === 'blocked' && this.keptBytes <= BLOCKED_LIMIT_BYTES
+    if (session.waiting !== null && !isWatched) return
     this.#readingStopped = false
     session.socket.resume()
   }

@@ -28,8 +28,6 @@ export class StoreWait {
   readonly #wasOwn: boolean
   /** What the connection had been given to answer; of the client's own. */
   readonly #before: number
-  /** It was sent while no pause was known here. */
-  #sentUnpaused = false
   #over = false
   /** CLIENT UNBLOCKs without an answer. */
   #unblocking = 0
@@ -63,7 +61,6 @@ export class StoreWait {
   }
 
   push(owner: ReplyOwner, bytes: Buffer): InFlight {
-    this.#sentUnpaused = this.#session.path.storePause.isQuiet
     return this.#pipeline.push(owner, bytes, 0, bytes.length)
   }
 
@@ -122,9 +119,13 @@ export class StoreWait {
     const failed = (): void => {
       if (!this.#over && isWanted()) this.#close()
     }
+    // While clients have writes paused, whose commands wait here then, the reads of all others go on.
+    const isBeside = !this.#session.path.storePause.isQuiet
+    const pipeline = isBeside ? this.store.dedicated.borrow(database, protocol) : shared
     // Its reply, or that of what was cancelled, has to leave its ring before.
     const ended = (next: (() => void) | null): void =>
       queueMicrotask(() => {
+        if (isBeside) this.store.dedicated.release(pipeline, database)
         next?.()
         if (--this.#unblocking === 0) this.#onUnblocked?.()
       })
@@ -140,12 +141,9 @@ export class StoreWait {
       timedOut: () => {},
     }
     this.#unblocking++
-    // What waits since before a pause of a client's own is no command that the pause holds, and reads go on meanwhile.
-    const isHarmless = this.#sentUnpaused && !this.#session.path.storePause.isQuiet
     // To a cluster it goes with the UNBLOCK, to the node.
-    if (!isHarmless && this.store.cluster === null)
-      shared.push(new Swallow(), AHEAD_OF_UNBLOCK, 0, AHEAD_OF_UNBLOCK.length)
-    shared.push(owner, bytes, 0, bytes.length)
+    if (this.store.cluster === null) pipeline.push(new Swallow(), AHEAD_OF_UNBLOCK, 0, AHEAD_OF_UNBLOCK.length)
+    pipeline.push(owner, bytes, 0, bytes.length)
   }
 
   /** Ends it without an answer: it is told as lost, and is not executed later. */

@@ -148,6 +148,20 @@ test('one that is blocked, and has said much behind that, is noticed when it goe
   expect(await other.ask('EXISTS', 'behind')).toBe(':0\r\n')
 })
 
+test('the same where much had to be answered before it blocked', async () => {
+  path = await startDataPath({ stores: { one } })
+  const [worker, other] = [await path.raw(), await path.raw()]
+  const before = encodeCommand(['SET', 'before', 'x'.repeat(500)])
+  const behind = encodeCommand(['SET', 'behind', 'x'.repeat(500)])
+  const said = [...Array<Buffer>(12_000).fill(before), packet('BLPOP q 0'), ...Array<Buffer>(4_000).fill(behind)]
+  worker.send(Buffer.concat(said))
+  await eventually(async () => expect(await other.ask('CLIENT', 'LIST')).toContain(' cmd=blpop '))
+  worker.destroy()
+  await eventually(async () => expect(await other.ask('CLIENT', 'LIST')).not.toContain(' cmd=blpop '))
+  expect(await other.ask('RPUSH', 'q', 'a')).toBe(':1\r\n')
+  expect(await other.ask('LLEN', 'q')).toBe(':1\r\n')
+})
+
 describe('while a connection is opened', () => {
   let network: HoldingNetwork
   beforeEach(async () => {

@@ -58,14 +58,29 @@ test('CLIENT UNBLOCK of one that is held ends its wait when the pause is over', 
   expect(await client.text()).toBe('*-1\r\n')
 })
 
-test('what has waited since before a client’s own pause is unblocked at once', async () => {
+test('CLIENT UNBLOCK while clients have writes paused: it waits for the end of that, and nobody’s read does', async () => {
   const [client, other, reader] = [await path.raw(), await path.raw(), await path.raw()]
   const id = (await client.ask('CLIENT', 'ID')).slice(1).trim()
   client.command('BLPOP', 'l', '0')
   await at('blpop')
-  expect(await other.ask('CLIENT', 'PAUSE', '60000', 'WRITE')).toBe('+OK\r\n')
-  expect(await other.ask('CLIENT', 'UNBLOCK', id)).toBe(':1\r\n')
-  expect(await client.text()).toBe('*-1\r\n')
+  expect(await reader.ask('CLIENT', 'PAUSE', '60000', 'WRITE')).toBe('+OK\r\n')
+  other.command('CLIENT', 'UNBLOCK', id)
+  await at('eval')
   expect(await reader.ask('GET', 'k')).toBe('$-1\r\n')
+  expect(await reader.ask('CLIENT', 'UNPAUSE')).toBe('+OK\r\n')
+  expect(await other.text()).toBe(':1\r\n')
+  expect(await client.text()).toBe('*-1\r\n')
+})
+
+test('one that the store held before clients paused writes as well leaves', async () => {
+  expect(await direct.ask('CLIENT', 'PAUSE', '60000', 'WRITE')).toBe('+OK\r\n')
+  const [client, other] = [await path.raw(), await path.raw()]
+  client.command('BLPOP', 'l', '0')
+  await at('blpop')
+  expect(await other.ask('CLIENT', 'PAUSE', '60000', 'WRITE')).toBe('+OK\r\n')
+  client.destroy()
+  await at('eval')
+  expect(await other.ask('GET', 'k')).toBe('$-1\r\n')
   expect(await other.ask('CLIENT', 'UNPAUSE')).toBe('+OK\r\n')
+  await eventually(async () => expect(await direct.ask('INFO', 'clients')).toContain('blocked_clients:0\r\n'))
 })

@@ -279,6 +279,24 @@ describe.each([
     expect(await again.ask('AUTH', 'leaver', 'l')).toBe(WRONGPASS)
     expect(await again.ask('AUTH', 'reader', 'r')).toBe('+OK\r\n')
   })
+
+  test('clients of a user that has another password now stay, and what needs a new connection is refused', async () => {
+    path = await startDataPath({ stores: { redis }, clients: { auth }, listen: { connections } })
+    const admin = redis.client()
+    await admin.call('ACL', 'SETUSER', 'turner', 'on', '>old', '~*', '&*', '+@all')
+    const [queuing, blocking] = [await path.raw(), await path.raw()]
+    for (const client of [queuing, blocking]) {
+      expect(await client.ask('AUTH', 'turner', 'old')).toBe('+OK\r\n')
+      expect(await client.ask('GET', 'w:k')).toMatch(/^\$/)
+    }
+    expect(await queuing.ask('MULTI')).toBe('+OK\r\n')
+    expect(await queuing.ask('GET', 'w:k')).toBe('+QUEUED\r\n')
+    await admin.call('ACL', 'SETUSER', 'turner', 'resetpass', '>new')
+    if (connections === 'shared') expect(await blocking.ask('BLPOP', 'nothing', '0')).toBe(WRONGPASS)
+    expect(await queuing.ask('EXEC')).toMatch(/^\*1\r\n/)
+    expect(await blocking.ask('ACL', 'WHOAMI')).toBe('$6\r\nturner\r\n')
+    await admin.call('ACL', 'DELUSER', 'turner')
+  })
 })
 
 test('a client that logs in as the default user again has its rights again, also on a connection of its own', async () => {

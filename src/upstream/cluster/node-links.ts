@@ -245,7 +245,7 @@ export class NodeLinks {
     }
     if (pipeline.state !== 'closed' || this.#links.get(addressOf(node))?.pipeline !== pipeline) return
     if (this.#identity.user !== null && isInStoresWords(error)) {
-      // Others may know the user. What is asked here is answered in these words, and the node is tried again when the topology is told again.
+      // Others may know the user. What is asked here is answered in these words, and the next command for this node tries again.
       if (this.#options.dedicated || this.#isRefusedByAll()) this.#owner.refused(error)
     } else if (this.#options.dedicated) this.#lost(node, pipeline, error)
   }
