@@ -22,6 +22,12 @@ export interface ComparerContext {
 }
 
 /** What the mirror knows, as far as it matters here. */
+/** `count`: how many have been told by now. */
+interface ToldLately {
+  readonly count: number
+  hasSince(count: number, database: number, key: Buffer): boolean
+}
+
 export interface MirrorView {
   /** The key is known to differ, or to be about to be made equal: its difference is no news. */
   has(route: string, database: number, key: Buffer): boolean
@@ -31,8 +37,8 @@ export interface MirrorView {
   traffic(hash: number, lane: number): number
   /** A number that is the same at two moments only if nobody has written a key with this hash between them. Collisions make it change, too. */
   writes(hash: number): number
-  /** Changes when the primary tells that a key with this hash was written, perhaps by a script that does not declare it. The key is dirty from then on. */
-  tellings(hash: number): number
+  /** Of keys that the primary tells as written, perhaps by a script that does not declare them: each is dirty from then on. */
+  readonly told: ToldLately
   /** Whether the primary has told what such scripts have written by now, to be asked until it has; null: it has already. */
   catchUp(route: Route): (() => boolean) | null
   /** A read is about to be pushed on the shadow's pipeline: the script that it calls goes ahead of it. */
@@ -189,13 +195,9 @@ export class AlignedReads implements ReadPath {
     return false
   }
 
-  /** A number that changes when the primary tells of one of the read's keys that a script has written it. */
-  tellings(read: AlignedRead): number {
-    const view = this.#keysOf(read)
-    let now = 0
-    for (let i = 0; i < this.#positions.count; i++)
-      now = mix(now, this.mirror.tellings(hashOf(view, this.#positions, i)))
-    return now
+  /** Since `count` keys had been told the primary has told that one of the read's keys was written. */
+  areToldSince(count: number, read: AlignedRead): boolean {
+    return this.keysIn(read).some((key) => this.mirror.told.hasSince(count, read.database, key))
   }
 
   /** The read's arguments; copies. */

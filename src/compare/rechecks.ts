@@ -70,7 +70,7 @@ export class Rechecks {
       if (!this.#bucket.take(nowMs)) return
       this.#waiting[i] = this.#waiting[this.#waiting.length - 1]!
       this.#waiting.pop()
-      recheck.tellings = this.#reads.tellings(recheck.read)
+      recheck.toldBefore = this.#reads.mirror.told.count
       this.#reads.ask(recheck.read)
     }
   }
@@ -162,7 +162,7 @@ export class Rechecks {
     const { read, difference, shadow } = recheck
     // A job has begun meanwhile: its keys are not to be brought back.
     if (isShadowAltered(read.route)) return this.#drop(recheck, 'altered')
-    if (this.#reads.tellings(read) !== recheck.tellings) return this.#drop(recheck, 'dirty')
+    if (this.#reads.areToldSince(recheck.toldBefore, read)) return this.#drop(recheck, 'dirty')
     this.#end(recheck, () => {
       // The route may have been switched while its keys were looked at: `read.route` is the one of the answers.
       const found = differing ?? { key: this.#reads.keysIn(read)[0]!, lackingOn: null }
@@ -227,8 +227,8 @@ class Recheck implements ReadListener {
   /** How often writes came across. */
   disturbances = 0
   dueMs = 0
-  /** As `AlignedReads.tellings` was before the latest look. */
-  tellings = 0
+  /** How many keys the primary had told before the latest look. */
+  toldBefore = 0
   /** Reads that showed it. */
   count = 1
   /** Of the last look, with the shadow's answer. */

@@ -128,19 +128,14 @@ async function wantedKeys(
     keys.set(nameOf(key), key)
   }
   if (from.includes('verify')) {
-    for (const { id, report, options } of store.done(route, ['verify'])) {
-      // From the other side: what it calls extra may be the last copy there is.
-      if ((report!.primary ?? primary) !== primary) {
-        task.remark(
-          `What verify ${id} lists was told while the other store was the primary, and is left alone: verify again before a repair.`,
-        )
-        break
-      }
-      for (const key of store.listedKeys(id, 0, MAX_KEYS)) {
-        add(key)
-        if (key.class !== 'extra') listed.add(nameOf(key))
-      }
-      if ((options.sample ?? 1) >= 1) break
+    const verified = listedKeys(store, task, primary)
+    if (verified.before !== null)
+      task.remark(
+        `What verify ${verified.before} lists was told while the other store was the primary, and is left alone: verify again before a repair.`,
+      )
+    for (const key of verified.keys) {
+      add(key)
+      if (key.class !== 'extra') listed.add(nameOf(key))
     }
   }
   if (from.includes('dirty')) {
@@ -151,13 +146,29 @@ async function wantedKeys(
   if (from.includes('mismatches')) {
     const found = environment.mismatchedKeys(route)
     for (const key of found) if (key.primary === primary) add(key)
+    const verified = new Set(from.includes('verify') ? [] : listedKeys(store, task, primary).keys.map(nameOf))
     for (const key of found) {
       if (keys.has(nameOf(key))) continue
       add(key)
-      foundBefore.add(nameOf(key))
+      if (!verified.has(nameOf(key))) foundBefore.add(nameOf(key))
     }
   }
   return [...keys.values()].sort((one, other) => one.database - other.database)
+}
+
+/** What verifies list, from the last one that looked at every key on. `before`: the one at which that ended, for it was of the other side: what it calls extra may be the last copy there is. */
+function listedKeys(
+  store: JobStore,
+  { job }: Task,
+  primary: EndName,
+): { readonly keys: readonly ListedKey[]; readonly before: number | null } {
+  const keys: ListedKey[] = []
+  for (const { id, report, options } of store.done(job.route, ['verify'])) {
+    if ((report!.primary ?? primary) !== primary) return { keys, before: id }
+    for (const key of store.listedKeys(id, 0, MAX_KEYS)) keys.push(key)
+    if ((options.sample ?? 1) >= 1) break
+  }
+  return { keys, before: null }
 }
 
 function nameOf({ database, key }: NamedKey): string {

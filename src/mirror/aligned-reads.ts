@@ -140,7 +140,7 @@ class Reading implements ReplyOwner {
   #asked: 'primary' | 'shadow' = 'primary'
   #lane = 0
   #ticket = 0
-  #tellings = 0
+  #toldBefore = 0
   #ended = false
 
   constructor(
@@ -159,7 +159,7 @@ class Reading implements ReplyOwner {
   start(context: DataPathContext, overlap: OverlapTable, undeclared: UndeclaredKeys): void {
     this.#context = context
     this.#overlap = overlap
-    this.#tellings = undeclared.tellings(this.#hash)
+    this.#toldBefore = undeclared.recent.count
     this.#primary = []
     this.#shadow = []
     this.#asked = 'primary'
@@ -181,7 +181,7 @@ class Reading implements ReplyOwner {
 
   /** Since it began the primary has told that the key was written, perhaps by a script that does not declare it. */
   isToldSince(undeclared: UndeclaredKeys): boolean {
-    return undeclared.tellings(this.#hash) !== this.#tellings
+    return undeclared.recent.hasSince(this.#toldBefore, this.database, this.key)
   }
 
   settle(_slot: InFlight, buf: Buffer, start: number, end: number): void {

@@ -60,7 +60,7 @@ export class MissingExpiries {
     // Keys of a script that has several are copied (`keysMadeOfOthers`).
     const first = name === 'SMOVE' ? 1 : 0
     const asked = !adds || (isScript && keys.length > 1) ? [] : keys.slice(first)
-    if (!adds || isScript || first > 0) for (const ref of keys) this.#forget(ref)
+    if (!adds || isScript || first > 0) for (const ref of keys) this.#forget(ref, isScript)
     for (const ref of asked) this.#lookAt(spec, ref, isScript)
   }
 
@@ -71,9 +71,10 @@ export class MissingExpiries {
     return false
   }
 
-  #forget(ref: KeyRef): void {
+  /** Something has been taken away. What was copied as a whole loses the same on both sides, unless it is a script that takes. */
+  #forget(ref: KeyRef, isScript: boolean): void {
     this.#known.delete(nameOf(ref))
-    this.#known.delete(WHOLE + nameOf(ref))
+    if (isScript) this.#known.delete(WHOLE + nameOf(ref))
   }
 
   #lookAt(spec: CommandSpec, ref: KeyRef, isScript: boolean): void {
@@ -83,7 +84,7 @@ export class MissingExpiries {
     if (route.shadow === null || route.state.shadowComplete) return
     // What the shadow has may be the last copy; a verify tells.
     if (dirty.toVerify.mayPrimaryLack(route.name) || dirty.has(route.name, database, key)) return
-    const { copies, routes } = this.#context
+    const { copies, routes, clock } = this.#context
     if (this.#routes !== routes || this.#sweeps !== overlap.sweeps || this.#known.size >= MAX_KNOWN) {
       this.#known.clear()
       this.#routes = routes
@@ -92,13 +93,19 @@ export class MissingExpiries {
     const primary = copies.factsOf(route.primary.storeName)
     const isCopied = primary.hasFieldTimes && KEEP_FIELD_TIMES.has(spec.name)
     // A script may have taken something away, and a job does so past the mirror.
-    if (!isScript && key.length <= LONGEST_NAME && !isShadowAltered(route)) {
-      const name = isCopied ? WHOLE + nameOf(ref) : nameOf(ref)
-      if (this.#known.has(name)) return
+    const isRemembered = !isScript && key.length <= LONGEST_NAME && !isShadowAltered(route)
+    const whole = WHOLE + nameOf(ref)
+    if (isRemembered) {
+      const name = isCopied ? whole : nameOf(ref)
+      if (this.#known.has(name) || this.#known.has(whole)) return
       this.#known.add(name)
     }
+    const copied = (): void => {
+      if (isRemembered) this.#known.add(whole)
+    }
+    const tellsWhen = primary.hasExpireTime && !copies.refuses(route.primary.storeName, 'PEXPIRETIME', clock.nowMs)
     if (isCopied) mark(ref)
-    else ask(primary.hasExpireTime ? absoluteTime(key) : timeLeft(key), database)
+    else ask(tellsWhen ? absoluteTime(key) : timeLeft(key, copied), database)
   }
 }
 
@@ -119,12 +126,16 @@ function absoluteTime(key: Buffer): FollowUp {
   }
 }
 
-/** Of a server that does not know when: the copy finds out as well as can be. */
-function timeLeft(key: Buffer): FollowUp {
+/** Of a server that does not know when, or does not say: the copy finds out as well as can be. */
+function timeLeft(key: Buffer, copied: () => void): FollowUp {
   return {
     keys: [key],
     read: command('PTTL', key),
-    effect: (left) => (left === FOREVER ? NOTHING : copy(key)),
+    effect: (left) => {
+      if (left === FOREVER) return NOTHING
+      if (left !== GONE) copied()
+      return copy(key)
+    },
   }
 }
 

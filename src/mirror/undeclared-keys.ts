@@ -1,10 +1,10 @@
-import { hashBytes } from '../base/hash.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
 import type { Route } from '../routing/route.ts'
 import type { Store } from '../upstream/store.ts'
 import type { DataPathContext } from './context.ts'
 import type { DirtySet } from './dirty-set.ts'
+import { RecentlyTold } from './recently-told.ts'
 import { runsScript, type ScriptEffects } from './script-effects.ts'
 import { ToldKeys } from './told-keys.ts'
 
@@ -16,8 +16,8 @@ export class UndeclaredKeys {
   readonly #dirty: DirtySet
   readonly #scripts: ScriptEffects
   readonly #told: ToldKeys
-  /** How often a key was told, by its hash. */
-  readonly #tellings = new Uint32Array(TELLINGS)
+  /** Keys that were told, and dirty from then on. */
+  readonly recent = new RecentlyTold()
 
   constructor(context: DataPathContext, dirty: DirtySet, scripts: ScriptEffects) {
     this.#context = context
@@ -82,11 +82,6 @@ export class UndeclaredKeys {
     return this.#told.isTold(this.#primaryOf(route), endedUntil)
   }
 
-  /** Changes when a key with this hash is told, which is dirty from then on. */
-  tellings(hash: number): number {
-    return this.#tellings[hash % TELLINGS]!
-  }
-
   /** What the route's primary has answered may be the doing of such a script. Whether all that these have written by now is told, to be asked until it is; null: it is already. */
   catchUp(route: Route): (() => boolean) | null {
     return this.#told.catchUp(this.#primaryOf(route))
@@ -139,15 +134,12 @@ export class UndeclaredKeys {
     if (key === null) return
     const rule = routes.find(key, 0, key.length)
     const { route } = rule
-    this.#tellings[hashBytes(key, 0, key.length) % TELLINGS]!++
     // Of a key whose primary this is not (any more: then a forced switch has said what there is to say) nobody has written what is mirrored.
-    if (route.shadow !== null && routes.isOn(rule, index))
-      this.#dirty.mark(route, database, key, 'state-copy', clock.nowMs)
+    if (route.shadow === null || !routes.isOn(rule, index)) return
+    this.recent.add(database, key)
+    this.#dirty.mark(route, database, key, 'state-copy', clock.nowMs)
   }
 }
-
-/** Keys that share a place cost a difference another look. */
-const TELLINGS = 1 << 12
 
 /**
  * The shadow may not have what a script has done to keys that it does not declare: nobody can name them, and they may be any route's. `own`: the route whose keys it declares; if that says of its scripts that they touch

@@ -131,7 +131,7 @@ export class RuntimeParts {
       look: (hash: number, lane: number) => overlap.look(hash, lane),
       traffic: (hash: number, lane: number) => overlap.traffic(hash, lane),
       writes: (hash: number) => overlap.writes(hash),
-      tellings: (hash: number) => this.mirror.undeclared.tellings(hash),
+      told: this.mirror.undeclared.recent,
       catchUp: (route: Route) => this.mirror.undeclared.catchUp(route),
       loadForRead: this.mirror.loadForRead.bind(this.mirror),
       primaryPipeline: (route: Route, database: number, hash: number) =>

@@ -78,4 +78,29 @@ describe('what a script wrote and the primary has not told', () => {
     expect(await made).toEqual([{ ok: false, reason: WAITS_FOR_COPY }])
     expect(await planted).toMatchObject([{ ok: true }])
   })
+
+  test('of another database explains nothing: a key of the same name that differs is found', async () => {
+    replies = await holdReplies(old.port)
+    path = await startDataPath({
+      stores: { old: { port: replies.port, timeoutMs: 60_000 }, new: fresh },
+      routes: [{ source: 'old', target: 'new', phase: 'shadow', compare: { sample: 1 } }],
+    })
+    const app = path.client()
+    await app.set('made:k', 'a')
+    await app.select(1)
+    await app.eval(SCRIPT, 0, 'k', 'first')
+    await settled(path)
+    await fresh.client().set('made:k', 'b')
+    replies.hold((sent) => sent.includes('BCAST'))
+    await app.eval(SCRIPT, 0, 'k', 'later')
+    await app.select(0)
+    await app.get('made:k')
+    await eventually(async () => expect(await calls(fresh, 'getrange')).toBeGreaterThan(0))
+    const read = path.runtime.jobs.readPairs(0, [
+      { key: Buffer.from('made:k'), reads: [{ before: ['GET'], after: [] }] },
+    ])
+    replies.release()
+    expect(await read).toMatchObject([{ ok: true }])
+    await eventually(() => expect(compared()).toEqual({ mismatched: 1, dirty: 0, rechecking: 0 }))
+  })
 })

@@ -137,6 +137,12 @@ test('what the comparer has found while the other store was the primary is left 
     report: { clean: false },
   })
   expect(await source.client().mget('k', 'last copy')).toEqual(['a', 'a'])
+  // A verify of this side tells, also to a repair that takes its keys from elsewhere.
+  await doJob(understudy, 'verify', 'all')
+  expect(await doJob(understudy, 'repair', 'all', { from: ['mismatches'] })).toMatchObject({
+    progress: { compared: 2, different: 2, repaired: 1, deleted: 0 },
+  })
+  expect(await source.client().mget('k', 'last copy')).toEqual(['b', 'a'])
   // What is equal by now leaves the list all the same.
   await app.mset('k', 'c', 'last copy', 'c')
   await eventually(async () => expect(await source.client().mget('k', 'last copy')).toEqual(['c', 'c']))
