@@ -179,6 +179,24 @@ test.each<[string, Words, Words, Words, Words]>([
   },
 )
 
+test('where the primary does not say when, a key is copied once or twice, however often something is added to it and taken away', async () => {
+  const { old, fresh, path } = await start([
+    ['HSET', 'h', 'a', 1, 'b', 2],
+    ['PEXPIRE', 'h', 600_000],
+  ])
+  await old.client().call('ACL', 'SETUSER', 'default', '-pexpiretime')
+  const app = path.client()
+  for (let i = 0; i < 20; i++) {
+    await app.hset('h', 'new', i)
+    await app.hdel('h', 'new')
+    await settled(path)
+  }
+  const copies = /cmdstat_restore:calls=(\d+)/.exec(await fresh.client().info('commandstats'))
+  expect(Number(copies?.[1])).toBeLessThan(4)
+  expect(await fresh.client().hgetall('h')).toEqual({ a: '1', b: '2' })
+  expect(await fresh.client().pttl('h')).toBeGreaterThan(0)
+})
+
 test('a shadow that is known to lack nothing is asked for nothing', async () => {
   const setup = await start([['HSET', 'h', 'a', 1]], { shadowsLack: false })
   await setup.path.client().hset('h', 'b', 1)
