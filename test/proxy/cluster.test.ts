@@ -186,6 +186,24 @@ describe('a cluster as the primary', () => {
     expect(await path.client().llen('left')).toBe(1)
   })
 
+  test('the same while clients have writes paused, which a cluster is not told', async () => {
+    const masters = (await cluster.masters()).map((master) => master.client())
+    const lists = async () => (await Promise.all(masters.map((master) => master.client('LIST')))).join('')
+    const [client, other] = [await path.raw(), path.client()]
+    client.command('BLPOP', 'left2', 0)
+    await eventually(async () => expect(await lists()).toContain(' cmd=blpop '))
+    await other.call('CLIENT', 'PAUSE', '60000', 'WRITE')
+    client.destroy()
+    await eventually(async () => {
+      const infos = await Promise.all(cluster.servers.map(({ port }) => blockedAt(port)))
+      expect(infos).not.toContain('1')
+    })
+    expect(await other.get('left2')).toBeNull()
+    await other.call('CLIENT', 'UNPAUSE')
+    expect(await other.rpush('left2', 'job')).toBe(1)
+    expect(await other.llen('left2')).toBe(1)
+  })
+
   test('a subscriber gets what is published at any node', async () => {
     const subscriber = path.client()
     const heard: string[] = []
