@@ -1,4 +1,4 @@
-import { PendingWork } from '../base/pending.ts'
+import { PendingWork } from '../base/pending-work.ts'
 import { printableKey } from '../base/printable-key.ts'
 import { TokenBucket } from '../base/token-bucket.ts'
 import { decodeReply } from '../resp/decode.ts'

@@ -1,5 +1,5 @@
 import { hashBytes } from '../base/hash.ts'
-import { PendingWork } from '../base/pending.ts'
+import { PendingWork } from '../base/pending-work.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import type { KeyRule } from '../routing/route.ts'
 import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'

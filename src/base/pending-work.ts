@@ -15,8 +15,11 @@ export class PendingWork {
 
   run(): void {
     if (this.#pending.length === 0) return
-    const over = this.#pending.filter(({ isOver }) => isOver())
-    this.#pending = this.#pending.filter((one) => !over.includes(one))
-    for (const { then } of over) then()
+    const pending = this.#pending
+    this.#pending = []
+    for (const one of pending) {
+      if (one.isOver()) one.then()
+      else this.#pending.push(one)
+    }
   }
 }
