@@ -10,7 +10,7 @@ const GAP = '  '
 /** Lines of aligned columns under their titles. Cells may carry colours; they must be printable otherwise. */
 export function tableLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
   const all = [columns.map((column) => column.title.toUpperCase()), ...rows]
-  const widths = columns.map((_, i) => Math.max(...all.map((row) => widthOf(row[i] ?? ''))))
+  const widths = columns.map((_, i) => all.reduce((width, row) => Math.max(width, widthOf(row[i] ?? '')), 0))
   return all.map((row) =>
     columns
       .map(({ right }, i) => {

@@ -1,3 +1,4 @@
+import { append } from '../base/append.ts'
 import { UnderstudyError } from '../base/errors.ts'
 import type { Config } from '../config/config.ts'
 import { isUnknownCommand } from '../mirror/store-errors.ts'
@@ -133,7 +134,8 @@ export class Cleaner {
       const { equal, listed: unequal, inCopy } = await this.#compare(database, keys)
       const done = await this.#unlink(database, equal)
       deleted += done.deleted
-      listed.push(...unequal, ...done.refused)
+      append(listed, unequal)
+      append(listed, done.refused)
       // The copy brings another value, perhaps.
       for (const of of inCopy) {
         const next = same.get(of.key.toString('latin1'))!
@@ -154,10 +156,11 @@ export class Cleaner {
     const kept: ListedKey[] = []
     for (let left = keys; left.length > 0; ) {
       const { equal, listed, inCopy } = await this.#compare(database, left)
-      kept.push(...listed, ...(await work(equal)))
+      append(kept, listed)
+      append(kept, await work(equal))
       left = []
       if (inCopy.length > 0 && this.#waits-- > 0) left = inCopy.map(({ key }) => key)
-      else kept.push(...inCopy)
+      else append(kept, inCopy)
     }
     return kept
   }

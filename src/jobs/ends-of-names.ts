@@ -1,3 +1,4 @@
+import { append } from '../base/append.ts'
 import type { Config } from '../config/config.ts'
 import { type EndKeys, tableOf } from './end-keys.ts'
 
@@ -27,7 +28,7 @@ export class EndsOfNames {
     const taken = this.#takeOf(table.find(name, 0, name.length).route.name, name)
     for (const { rule, rename } of table.occupantsOf(this.#store)) {
       if (this.#byRoute.has(rule.route.name) && rename.undo(name, 0, name.length) !== null) {
-        taken.push(...this.#takeOf(rule.route.name, name))
+        append(taken, this.#takeOf(rule.route.name, name))
       }
     }
     return taken

@@ -1,4 +1,5 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import { append } from '../base/append.ts'
 import { printableKey } from '../base/printable-key.ts'
 import { inTransaction } from '../state/database.ts'
 import { momentOf } from '../state/moment.ts'
@@ -89,7 +90,7 @@ export class JobStore {
     }
     if (filter.states !== undefined) {
       where.push(`state IN (${filter.states.map(() => '?').join(', ')})`)
-      values.push(...filter.states)
+      append(values, filter.states)
     }
     const condition = where.length === 0 ? '' : `WHERE ${where.join(' AND ')}`
     const rows = this.#database

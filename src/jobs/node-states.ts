@@ -1,3 +1,4 @@
+import { append } from '../base/append.ts'
 import type { Reply } from '../resp/reply.ts'
 import { checked, runIdOf } from './scan-page.ts'
 import type { StoreConnections } from './store-connection.ts'
@@ -37,7 +38,10 @@ export async function nodeStates(connections: StoreConnections, store: string): 
     const { host, port } = node
     const run = await runIdOf(connection, store)
     states[node.id] = { host, port, run, epoch: own.epoch, slots: own.slots, arriving: own.arriving }
-    left.push(...lines.filter(isMaster).filter(({ id }) => !left.some((other) => other.id === id)))
+    append(
+      left,
+      lines.filter(isMaster).filter(({ id }) => !left.some((other) => other.id === id)),
+    )
   }
   const served = new Set(Object.values(states).flatMap(({ slots }) => slotsIn(slots)))
   if (served.size < SLOTS) throw new StoreLost(store, `${SLOTS - served.size} slots of the cluster are nobody's`)

@@ -1,3 +1,4 @@
+import { append } from '../base/append.ts'
 import { packBytes } from '../base/packed-bytes.ts'
 import { copyKeys } from './copying.ts'
 import type { JobEnvironment, NamedKey } from './environment.ts'
@@ -97,7 +98,7 @@ export class OwnWrites {
       })
       const lost = new Set(copies.failed.map(({ key }) => key))
       for (const key of some) if (!lost.has(key.key)) doubtful.delete(key)
-      failed.push(...copies.failed)
+      append(failed, copies.failed)
     }
     return failed
   }

@@ -1,3 +1,4 @@
+import { append } from '../base/append.ts'
 import { unpackBytes } from '../base/packed-bytes.ts'
 import { notMirrored } from './backfill.ts'
 import { copyKeys } from './copying.ts'
@@ -77,7 +78,7 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
     }
     if (options.dryRun) return { counts: { ...counts, failed: failedOf(listed) }, keys: listed }
     const { failed } = await copyKeys(environment, { task, throttle, watch, database, keys: wanted })
-    listed.push(...failed)
+    append(listed, failed)
     const lost = new Set(failed.map((one) => one.key))
     const copied = wanted.filter((key) => !lost.has(key))
     const after = await Promise.all(copied.map((key) => pairs.confirmed(database, key)))

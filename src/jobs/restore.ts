@@ -1,3 +1,4 @@
+import { append } from '../base/append.ts'
 import { UnderstudyError } from '../base/errors.ts'
 import { isBadPayload, isForeignPayload } from '../mirror/store-errors.ts'
 import { ErrorReply } from '../resp/reply.ts'
@@ -86,7 +87,7 @@ export async function restore(environment: JobEnvironment, task: Task): Promise<
       // Also one that was there: it may have been put back by a run that was interrupted.
       return outcome === 'copied' || outcome === 'there'
     }
-    failed.push(...(await writes.each(wanted, put)))
+    append(failed, await writes.each(wanted, put))
     if (failed.some(({ detail }) => detail.includes(CONFLICT))) throw conflict(route, source.storeName)
     return { counts: { copied, skipped, failed: failed.length }, keys: failed }
   }

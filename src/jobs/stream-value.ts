@@ -1,3 +1,4 @@
+import { append } from '../base/append.ts'
 import { compareIds, rangeBehind } from '../base/stream-id.ts'
 import { ErrorReply, type Reply } from '../resp/reply.ts'
 import type { StoreConnection } from './store-connection.ts'
@@ -52,7 +53,7 @@ export async function readStream(
     for (let isEnd = false; !isEnd; ) {
       const some = await connection.ask(['XRANGE', name, ...behind(entries), 'COUNT', RANGE])
       if (some instanceof ErrorReply) return `the store answers ${some.code}`
-      entries.push(...entriesOf(some))
+      append(entries, entriesOf(some))
       isEnd = (some as readonly Reply[]).length < RANGE
     }
     // A short one is read whole in the transaction: all of it is of one moment.
@@ -75,7 +76,7 @@ export async function readStream(
     const [ttlMs, range, info, groups, ...ofGroups] = replies
     const same = Array.isArray(groups) && sameNames(groups, names)
     if (error !== undefined || !same) continue
-    entries.push(...entriesOf(range!))
+    append(entries, entriesOf(range!))
     const facts = factsOf(info!)
     if (facts.get('length') !== entries.length) continue
     const value: StreamValue = {

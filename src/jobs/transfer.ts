@@ -1,3 +1,4 @@
+import { append } from '../base/append.ts'
 import { inGroups } from './dumps.ts'
 import { endsOf } from './end-keys.ts'
 import type { JobEnvironment } from './environment.ts'
@@ -90,7 +91,7 @@ export async function importKeys(environment: JobEnvironment, task: Task): Promi
     try {
       watch.look()
       await task.pace(page.length)
-      failed.push(...(await writes.each(wanted, put)))
+      append(failed, await writes.each(wanted, put))
     } finally {
       for (const { turn } of wanted) turn.end()
     }

@@ -53,7 +53,7 @@ export class AlignedReads {
   readonly #undeclared: UndeclaredKeys
   /** The mirror knows of the key that it is about to be made equal. */
   readonly #isKnown: (route: string, database: number, key: Buffer) => boolean
-  readonly #waiting: Reading[] = []
+  #waiting: Reading[] = []
   #again: Reading[] = []
   /** Until the primary has told what scripts had written when these were read. */
   readonly #untold = new PendingWork()
@@ -88,7 +88,7 @@ export class AlignedReads {
     const again = this.#again
     if (again.length === 0) return
     this.#again = []
-    this.#waiting.unshift(...again)
+    this.#waiting = again.concat(this.#waiting)
     this.#next()
   }
 

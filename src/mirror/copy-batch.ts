@@ -1,3 +1,4 @@
+import { append } from '../base/append.ts'
 import { routeShape } from '../routing/route-shape.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { DataPathContext } from './context.ts'
@@ -226,7 +227,7 @@ class Batch {
 
   wake(): void {
     if (this.#disturbed.length === 0) return
-    this.#again.push(...this.#disturbed)
+    append(this.#again, this.#disturbed)
     this.#disturbed = []
   }
 

@@ -1,3 +1,4 @@
+import { append } from '../base/append.ts'
 import type { Config, RouteConfig } from '../config/config.ts'
 import { unservedDatabases } from '../config/unserved-databases.ts'
 import { isReplica } from '../upstream/health.ts'
@@ -46,7 +47,7 @@ function ofStore(config: Config, look: StoreLook): Finding[] {
         )
     }
     if (server.error !== null) findings.push(warning(`${at}: ${server.error}`))
-    findings.push(...ofRights(at, server))
+    append(findings, ofRights(at, server))
   }
   const { memory } = servers.find((server) => evicts(server.memory)) ?? { memory: null }
   if (memory !== null)

@@ -1,3 +1,4 @@
+import { append } from '../base/append.ts'
 import { mapReplyKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -146,7 +147,7 @@ function keys(session: Session, view: CommandView, spec: CommandSpec): void {
     const found: Reply[] = []
     for (const [i, frame] of frames.entries()) {
       const mapped = mapReplyKeys(spec, [], decodeReply(frame, 0, frame.length), names[i]!)
-      if (Array.isArray(mapped)) found.push(...mapped)
+      if (Array.isArray(mapped)) append(found, mapped)
     }
     return several ? unique(found) : found
   })

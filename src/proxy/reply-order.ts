@@ -126,7 +126,8 @@ export class ReplyOrder {
       this.push(buf, from, to)
       return
     }
-    const last = Math.max(...parked.keys())
+    let last = -1
+    for (const place of parked.keys()) last = Math.max(last, place)
     parked.set(last, Buffer.concat([parked.get(last)!, buf.subarray(from, to)]))
     this.#parkedBytes += to - from
   }

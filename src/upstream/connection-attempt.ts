@@ -1,4 +1,5 @@
 import type net from 'node:net'
+import { append } from '../base/append.ts'
 import { UnderstudyError } from '../base/errors.ts'
 import type { StoreConfig } from '../config/config.ts'
 import { COLON, MINUS } from '../resp/bytes.ts'
@@ -124,7 +125,7 @@ export class ConnectionAttempt {
     this.#listed = true
     const kills = (this.#own?.leftovers(reply) ?? []).map(killGreeting)
     if (kills.length === 0) return
-    this.#greetings.push(...kills)
+    append(this.#greetings, kills)
     this.#socket.write(Buffer.concat(kills.map(({ bytes }) => bytes)))
   }
 

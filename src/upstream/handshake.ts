@@ -1,3 +1,4 @@
+import { append } from '../base/append.ts'
 import type { StoreConfig } from '../config/config.ts'
 import { ASTERISK } from '../resp/bytes.ts'
 import { encodeOwn } from '../resp/own-words.ts'
@@ -110,7 +111,7 @@ export function greetings(
   if (own !== null) {
     const ends = own.toEnd(wantsId)
     if (ends.length === 0 && own.unknown) list.push(killGreeting(null))
-    else list.push(...ends.map(killGreeting))
+    else append(list, ends.map(killGreeting))
   }
   if (identity.user === null || login === null) {
     const name = own?.run.name ?? 'understudy'

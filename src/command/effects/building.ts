@@ -3,12 +3,30 @@ import type { Args, Effect, FollowUp } from '../effects.ts'
 export const NOTHING: Effect = { kind: 'none' }
 export const SENT: Effect = { kind: 'as-sent' }
 
-/** Effects are written with words and numbers where they have them; keys, members and values stay the bytes they were. */
-export function command(...args: readonly (Buffer | string | number)[]): Args {
-  return args.map((arg) => (typeof arg === 'object' ? arg : Buffer.from(String(arg))))
+type Word = Buffer | string | number
+
+/**
+ * Effects are written with words and numbers where they have them; keys, members and values stay the bytes they were. A list stands for what is in it: spread into the call, a long one would not fit
+ * the stack.
+ */
+export function command(...args: readonly (Word | readonly Word[])[]): Args {
+  const list: Buffer[] = []
+  for (const arg of args) {
+    if (typeof arg !== 'object' || Buffer.isBuffer(arg)) list.push(bytesOf(arg))
+    else for (const word of arg) list.push(bytesOf(word))
+  }
+  return list
+}
+
+function bytesOf(word: Word): Buffer {
+  return typeof word === 'object' ? word : Buffer.from(String(word))
 }
 
 export function commands(...list: readonly Args[]): Effect {
+  return commandList(list)
+}
+
+export function commandList(list: readonly Args[]): Effect {
   return { kind: 'commands', commands: list }
 }
 
@@ -16,8 +34,9 @@ export function commandsThen(list: readonly Args[], followUp: FollowUp): Effect 
   return { kind: 'commands', commands: list, followUp }
 }
 
-export function copy(...keys: readonly Buffer[]): Effect {
-  return { kind: 'copy', keys }
+/** A list stands for the keys in it, as with `command`. */
+export function copy(...keys: readonly (Buffer | readonly Buffer[])[]): Effect {
+  return { kind: 'copy', keys: keys.flat() }
 }
 
 /** An argument as an upper-case word, to be compared with option names. */

@@ -1,6 +1,6 @@
 import type { Reply } from '../../resp/reply.ts'
 import { type Args, AS_SENT, AS_SENT_IF_CHANGED, type Effect, type EffectContext, type EffectRule } from '../effects.ts'
-import { command, commands, copy, count, NOTHING, SENT, word } from './building.ts'
+import { command, commandList, commands, copy, count, NOTHING, SENT, word } from './building.ts'
 import { absolute, type ExpiryMs, expiryMs, isExpiryOption } from './expiry.ts'
 import { elements, isOne, numberText } from './reading.ts'
 
@@ -10,7 +10,7 @@ export const HASH_EFFECTS: Readonly<Record<string, EffectRule>> = {
   HMSET: AS_SENT,
   HSETNX: {
     kind: 'compute',
-    effect: (args, reply) => (isOne(reply) ? commands(command('HSET', ...args.slice(1))) : NOTHING),
+    effect: (args, reply) => (isOne(reply) ? commands(command('HSET', args.slice(1))) : NOTHING),
   },
   HDEL: AS_SENT_IF_CHANGED,
   HINCRBY: AS_SENT,
@@ -66,12 +66,12 @@ function hexpire(args: Args, reply: Reply, unitMs: number, origin: number): Effe
   const deleted = fieldsWhere(args, begin, reply, (item) => item === 2)
   const list: Args[] = []
   if (expiring.length > 0) list.push(expireFields(key, at, expiring))
-  if (deleted.length > 0) list.push(command('HDEL', key, ...deleted))
-  return list.length === 0 ? NOTHING : commands(...list)
+  if (deleted.length > 0) list.push(command('HDEL', key, deleted))
+  return list.length === 0 ? NOTHING : commandList(list)
 }
 
 function expireFields(key: Buffer, at: ExpiryMs, fields: readonly Buffer[]): Args {
-  return command('HPEXPIREAT', key, at, 'FIELDS', fields.length, ...fields)
+  return command('HPEXPIREAT', key, at, 'FIELDS', fields.length, fields)
 }
 
 /** HPERSIST key FIELDS numfields field ...; 1 where there was a time. */
@@ -84,7 +84,7 @@ function hpersist(args: Args, reply: Reply): Effect {
 }
 
 function persistFields(key: Buffer, fields: readonly Buffer[]): Args {
-  return command('HPERSIST', key, 'FIELDS', fields.length, ...fields)
+  return command('HPERSIST', key, 'FIELDS', fields.length, fields)
 }
 
 /** HGETDEL key FIELDS numfields field ... */
@@ -92,7 +92,7 @@ function hgetdel(args: Args, reply: Reply): Effect {
   const begin = fieldsBegin(args, 2)
   if (begin === -1) return copy(args[1]!)
   const deleted = fieldsWhere(args, begin, reply, (item) => item !== null)
-  return deleted.length === 0 ? NOTHING : commands(command('HDEL', args[1]!, ...deleted))
+  return deleted.length === 0 ? NOTHING : commands(command('HDEL', args[1]!, deleted))
 }
 
 /** HGETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST] FIELDS numfields field ... */
@@ -120,9 +120,9 @@ function hsetex(args: Args, reply: Reply, context: EffectContext): Effect {
     if (option === 'FIELDS') {
       const fields = args.slice(i + 2)
       if (count(args[i + 1]) * 2 !== fields.length) return copy(key)
-      if (at !== null) return commands(command('HSETEX', key, 'PXAT', at, ...args.slice(i)))
-      if (keepTtl) return commands(command('HSETEX', key, 'KEEPTTL', ...args.slice(i)))
-      return commands(command('HSET', key, ...fields))
+      if (at !== null) return commands(command('HSETEX', key, 'PXAT', at, args.slice(i)))
+      if (keepTtl) return commands(command('HSETEX', key, 'KEEPTTL', args.slice(i)))
+      return commands(command('HSET', key, fields))
     }
     if (option === 'KEEPTTL') keepTtl = true
     else if (isExpiryOption(option)) {

@@ -66,7 +66,7 @@ function restore(args: Args, _reply: Reply, context: EffectContext): Effect {
   if (!given.includes('ABSTTL') && integer(ttl) !== 0n) at = absolute(ttl!, 1, context.nowMs)
   if (at === null) return copy(key!)
   const hints = options.filter((_option, i) => given[i] !== 'ABSTTL' && given[i] !== 'REPLACE')
-  return commands(command('RESTORE', key!, at, payload!, 'REPLACE', 'ABSTTL', ...hints))
+  return commands(command('RESTORE', key!, at, payload!, 'REPLACE', 'ABSTTL', hints))
 }
 
 /** What MIGRATE took away, and on an error how much of it, only the keyspace knows. `NOKEY`: there was none. */
@@ -75,7 +75,7 @@ function migrate(args: Args, reply: Reply): Effect {
   if (args[3]!.length > 0) return copy(args[3]!)
   for (let i = 6; i < args.length; i++) {
     const option = word(args[i])
-    if (option === 'KEYS') return copy(...args.slice(i + 1))
+    if (option === 'KEYS') return copy(args.slice(i + 1))
     if (option === 'AUTH') i++
     else if (option === 'AUTH2') i += 2
   }

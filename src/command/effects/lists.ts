@@ -22,11 +22,11 @@ export const LIST_EFFECTS: Readonly<Record<string, EffectRule>> = {
   BLMPOP: { kind: 'compute', effect: (args, reply) => poppedMany(args, 2, reply) },
   BLMOVE: {
     kind: 'compute',
-    effect: (args, reply) => (reply === null ? NOTHING : commands(command('LMOVE', ...args.slice(1, 5)))),
+    effect: (args, reply) => (reply === null ? NOTHING : commands(command('LMOVE', args.slice(1, 5)))),
   },
   BRPOPLPUSH: {
     kind: 'compute',
-    effect: (args, reply) => (reply === null ? NOTHING : commands(command('RPOPLPUSH', ...args.slice(1, 3)))),
+    effect: (args, reply) => (reply === null ? NOTHING : commands(command('RPOPLPUSH', args.slice(1, 3)))),
   },
   LMOVEM: { kind: 'compute', effect: movedMany },
   BLMOVEM: { kind: 'compute', effect: movedMany },

@@ -59,16 +59,16 @@ function script(args: Args, _reply: Reply, context: EffectContext): Effect {
   const facts = context.scriptFacts?.(args) ?? null
   const mayBeUntold = facts === null || facts.computesCommands ? args.slice(3 + keys.length).some(isUntoldName) : false
   if (facts === null && mayBeUntold) return { ...UNDECLARED, keys, keysMissing: true }
-  if (facts === null && context.told === true) return copy(...keys)
-  if (facts === null) return keys.length === 0 ? { ...UNDECLARED, keys } : copy(...keys)
+  if (facts === null && context.told === true) return copy(keys)
+  if (facts === null) return keys.length === 0 ? { ...UNDECLARED, keys } : copy(keys)
   if (!facts.writes) return NOTHING
   const varies = facts.varies !== null || (facts.variesByServer && context.sameMake !== true)
   if (facts.declaresKeys) {
     if (keys.length === 0) return NOTHING
     const differs = varies || (facts.tellsNames && context.namedAlike?.(keys) === false)
-    return differs ? copy(...keys) : { kind: 'replay', copies: [], doubt: null }
+    return differs ? copy(keys) : { kind: 'replay', copies: [], doubt: null }
   }
-  if (context.told === true && !facts.untold && !mayBeUntold) return copy(...keys)
+  if (context.told === true && !facts.untold && !mayBeUntold) return copy(keys)
   if (!context.sameNames) return { ...UNDECLARED, keys, keysMissing: true }
   return { kind: 'replay', copies: varies ? keys : [], doubt: UNDECLARED.reason }
 }

@@ -18,5 +18,5 @@ export const SET_EFFECTS: Readonly<Record<string, EffectRule>> = {
 function spop(args: Args, reply: Reply): Effect {
   const one = bulk(reply)
   const members = one === null ? bulks(reply) : [one]
-  return members.length === 0 ? NOTHING : commands(command('SREM', args[1]!, ...members))
+  return members.length === 0 ? NOTHING : commands(command('SREM', args[1]!, members))
 }

@@ -1,7 +1,8 @@
+import { append } from '../../base/append.ts'
 import { compareIds } from '../../base/stream-id.ts'
 import type { Reply } from '../../resp/reply.ts'
 import { type Args, AS_SENT, AS_SENT_IF_CHANGED, type Effect, type EffectContext, type EffectRule } from '../effects.ts'
-import { command, commands, commandsThen, copy, NOTHING, word } from './building.ts'
+import { command, commandList, commands, commandsThen, copy, NOTHING, word } from './building.ts'
 import { bulk, bulks, elements, pairs } from './reading.ts'
 
 /**
@@ -76,18 +77,18 @@ function xreadgroup(args: Args, reply: Reply, context: EffectContext): Effect {
   const { keys, ids } = options
   const names = new Set(keys.map((key) => key.toString('latin1')))
   // The reply names streams by key: of a key asked for twice it would not be known which answer is which.
-  if (options.claim || names.size !== keys.length) return copy(...keys)
+  if (options.claim || names.size !== keys.length) return copy(keys)
   const list: Args[] = []
   for (const [name, read] of pairs(reply)) {
     const key = bulk(name)
     const entries = elements(read)
     const at = key === null ? -1 : keys.findIndex((candidate) => candidate.equals(key))
-    if (key === null || entries === null || at === -1) return copy(...keys)
+    if (key === null || entries === null || at === -1) return copy(keys)
     if (entries.length === 0) continue
-    if (ids[at]!.toString() === '>') list.push(...delivered(key, entries, options, context))
-    else list.push(...deliveredAgain(key, ids[at]!, entries, options, context))
+    if (ids[at]!.toString() === '>') append(list, delivered(key, entries, options, context))
+    else append(list, deliveredAgain(key, ids[at]!, entries, options, context))
   }
-  return list.length === 0 ? NOTHING : commands(...list)
+  return list.length === 0 ? NOTHING : commandList(list)
 }
 
 /**
@@ -101,7 +102,7 @@ function delivered(key: Buffer, entries: readonly Reply[], options: ReadOptions,
   const moved = command('XGROUP', 'SETID', key, group, last)
   if (options.noack) return [moved]
   const when = ['TIME', context.nowMs, 'RETRYCOUNT', 1]
-  return [command('XCLAIM', key, group, consumer, 0, ...ids, ...when, 'FORCE', 'JUSTID', 'LASTID', last), moved]
+  return [command('XCLAIM', key, group, consumer, 0, ids, when, 'FORCE', 'JUSTID', 'LASTID', last), moved]
 }
 
 /**
@@ -123,8 +124,8 @@ function deliveredAgain(
   if (ids.length === 0) return []
   const limit = options.count === null ? [] : ['COUNT', options.count]
   return [
-    command('XREADGROUP', 'GROUP', group, consumer, ...limit, 'STREAMS', key, after),
-    command('XCLAIM', key, group, consumer, 0, ...ids, 'TIME', context.nowMs, 'JUSTID'),
+    command('XREADGROUP', 'GROUP', group, consumer, limit, 'STREAMS', key, after),
+    command('XCLAIM', key, group, consumer, 0, ids, 'TIME', context.nowMs, 'JUSTID'),
   ]
 }
 
@@ -158,7 +159,7 @@ function xclaim(args: Args, reply: Reply, context: EffectContext): Effect {
   else if (lastId !== null) list.push(command('XCLAIM', key!, group!, consumer!, 0, '0-0', 'JUSTID', 'LASTID', lastId))
   const taken = new Set(claimed.map((id) => id.toString('latin1')))
   const left = asked.filter((id) => !taken.has(id))
-  if (left.length === 0) return list.length === 0 ? NOTHING : commands(...list)
+  if (left.length === 0) return list.length === 0 ? NOTHING : commandList(list)
   return forgetting(key!, group!, left, list, context)
 }
 
@@ -172,7 +173,7 @@ function claim(
   justid: boolean,
   options: readonly Buffer[],
 ): Args {
-  return command('XCLAIM', key, group, consumer, 0, ...ids, 'TIME', time, ...options, ...(justid ? ['JUSTID'] : []))
+  return command('XCLAIM', key, group, consumer, 0, ids, 'TIME', time, options, justid ? ['JUSTID'] : [])
 }
 
 /**
@@ -197,7 +198,7 @@ function forgetting(
       if (pending === null || pending.length === PENDING_LIMIT) return copy(key)
       const known = new Set(pending.map((entry) => bulk(elements(entry)?.[0])?.toString('latin1')))
       const gone = left.filter((id) => !known.has(id))
-      return gone.length === 0 ? NOTHING : commands(command('XACK', key, group, ...gone))
+      return gone.length === 0 ? NOTHING : commands(command('XACK', key, group, gone))
     },
   })
 }
@@ -214,8 +215,8 @@ function xautoclaim(args: Args, reply: Reply, context: EffectContext): Effect {
   const list: Args[] = []
   if (claimed.length > 0) list.push(claim(key!, group!, consumer!, claimed, context.nowMs, justid, []))
   const gone = bulks(deleted)
-  if (gone.length > 0) list.push(command('XACK', key!, group!, ...gone))
-  return list.length === 0 ? NOTHING : commands(...list)
+  if (gone.length > 0) list.push(command('XACK', key!, group!, gone))
+  return list.length === 0 ? NOTHING : commandList(list)
 }
 
 /** The ids in `[id ...]` or `[[id, fields] ...]`. null: there are entries without an id (6.2 answers nil for deleted ones), or no list. */

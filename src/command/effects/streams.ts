@@ -71,11 +71,11 @@ function xadd(args: Args, reply: Reply, context: EffectContext): Effect {
   const { trim, idempotent, idAt } = xaddOptions(args)
   if (idempotent || idAt >= args.length) return copy(key)
   const entry = [id, ...args.slice(idAt + 1)]
-  if (trim === null) return commands(command('XADD', key, ...entry))
+  if (trim === null) return commands(command('XADD', key, entry))
   if (!trim.approximate) {
-    return commands(command('XADD', key, ...trim.references, trim.strategy, '=', trim.threshold, ...entry))
+    return commands(command('XADD', key, trim.references, trim.strategy, '=', trim.threshold, entry))
   }
-  return trimmedLikePrimary(key, trim, [command('XADD', key, ...entry)], context)
+  return trimmedLikePrimary(key, trim, [command('XADD', key, entry)], context)
 }
 
 /** XTRIM key MAXLEN | MINID [= | ~] threshold [LIMIT n] [KEEPREF | DELREF | ACKED] */
@@ -103,9 +103,9 @@ function trimmedLikePrimary(key: Buffer, trim: Trim, list: readonly Args[], cont
     effect: (reply) => {
       const entries = elements(reply)
       if (entries === null) return copy(key)
-      if (entries.length === 0) return commands(command('XTRIM', key, 'MAXLEN', '=', 0, ...trim.references))
+      if (entries.length === 0) return commands(command('XTRIM', key, 'MAXLEN', '=', 0, trim.references))
       const first = bulk(elements(entries[0])?.[0])
-      return first === null ? copy(key) : commands(command('XTRIM', key, 'MINID', '=', first, ...trim.references))
+      return first === null ? copy(key) : commands(command('XTRIM', key, 'MINID', '=', first, trim.references))
     },
   })
 }

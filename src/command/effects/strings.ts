@@ -1,6 +1,7 @@
+import { append } from '../../base/append.ts'
 import type { Reply } from '../../resp/reply.ts'
 import { type Args, AS_SENT, AS_SENT_IF_CHANGED, type Effect, type EffectContext, type EffectRule } from '../effects.ts'
-import { command, commands, copy, count, NOTHING, SENT, word } from './building.ts'
+import { command, commandList, commands, copy, count, NOTHING, SENT, word } from './building.ts'
 import { absolute, expiryMs, isExpiryOption, setExpiring } from './expiry.ts'
 import { bulk, isOk, isOne, numberText } from './reading.ts'
 
@@ -19,7 +20,7 @@ export const STRING_EFFECTS: Readonly<Record<string, EffectRule>> = {
   MSET: AS_SENT,
   MSETNX: {
     kind: 'compute',
-    effect: (args, reply) => (isOne(reply) ? commands(command('MSET', ...args.slice(1))) : NOTHING),
+    effect: (args, reply) => (isOne(reply) ? commands(command('MSET', args.slice(1))) : NOTHING),
   },
   MSETEX: { kind: 'compute', effect: msetex },
   DELEX: { kind: 'compute', effect: deleteIfOne },
@@ -84,7 +85,7 @@ function set(args: Args, reply: Reply, context: EffectContext): Effect {
   const happened = get ? setWithGetHappened(condition, operand, reply) : isOk(reply)
   if (happened === null) return copy(key)
   if (!happened) return NOTHING
-  if (at !== null) return commands(...setExpiring(key, value, at, context))
+  if (at !== null) return commandList(setExpiring(key, value, at, context))
   return commands(keepTtl ? command('SET', key, value, 'KEEPTTL') : command('SET', key, value))
 }
 
@@ -109,7 +110,7 @@ function setWithGetHappened(condition: string, operand: Buffer | undefined, old:
 /** SETEX, PSETEX key time value */
 function setFor(args: Args, unitMs: number, context: EffectContext): Effect {
   const at = absolute(args[2]!, unitMs, context.nowMs)
-  return at === null ? copy(args[1]!) : commands(...setExpiring(args[1]!, args[3]!, at, context))
+  return at === null ? copy(args[1]!) : commandList(setExpiring(args[1]!, args[3]!, at, context))
 }
 
 /** GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]; a time that has passed deletes, here as there. */
@@ -143,10 +144,10 @@ function msetex(args: Args, reply: Reply, context: EffectContext): Effect {
     const key = args[i]!
     const value = args[i + 1]!
     named.push(key)
-    if (at !== null) list.push(...setExpiring(key, value, at, context))
+    if (at !== null) append(list, setExpiring(key, value, at, context))
     else list.push(keepTtl ? command('SET', key, value, 'KEEPTTL') : command('SET', key, value))
   }
-  return understood ? commands(...list) : copy(...named)
+  return understood ? commandList(list) : copy(named)
 }
 
 function deleteIfOne(args: Args, reply: Reply): Effect {

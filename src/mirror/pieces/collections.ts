@@ -100,7 +100,7 @@ export class HashPieces extends ScannedPieces {
   reads(size: number): readonly Args[] {
     const names = this.#names
     if (names === null) return [command('HSCAN', this.key, this.cursor, 'COUNT', size)]
-    return [command('HMGET', this.key, ...names), command('HPEXPIRETIME', this.key, 'FIELDS', names.length, ...names)]
+    return [command('HMGET', this.key, names), command('HPEXPIRETIME', this.key, 'FIELDS', names.length, names)]
   }
 
   take(replies: readonly Reply[]): Taken | null {
@@ -131,9 +131,7 @@ export class HashPieces extends ScannedPieces {
       else timed.push(name)
     }
     this.#names = null
-    const expiring = [...byTime].map(([at, fields]) =>
-      command('HPEXPIREAT', KEY, at, 'FIELDS', fields.length, ...fields),
-    )
+    const expiring = [...byTime].map(([at, fields]) => command('HPEXPIREAT', KEY, at, 'FIELDS', fields.length, fields))
     return { writes: [...grouped(['HSET', KEY], flat, 2), ...expiring], done: this.ended }
   }
 }

@@ -1,3 +1,4 @@
+import { append } from '../../base/append.ts'
 import { compareIds, rangeBehind, wholeId } from '../../base/stream-id.ts'
 import { command } from '../../command/effects/building.ts'
 import { elements } from '../../command/effects/reading.ts'
@@ -178,7 +179,7 @@ export class StreamPieces implements Pieces {
       if (!Buffer.isBuffer(id)) continue
       const text = id.toString('latin1')
       if (this.#last === before) this.#gaps.push([before, text])
-      list.push(...this.#standIns(text))
+      append(list, this.#standIns(text))
       if (this.#pendingIds[this.#next] === text) this.#next++
       list.push([Buffer.from('XADD'), KEY, id, ...((elements(fields) ?? []) as Buffer[])])
       this.#last = text
@@ -225,12 +226,9 @@ export class StreamPieces implements Pieces {
     const writes = [...entries, ...this.#standIns(null)]
     // What has no entry and no group still is a key.
     if (!this.#made && groups.length === 0) writes.push(command('XADD', KEY, 'MAXLEN', 0, '0-1', '', ''))
-    writes.push(
-      ...groups.flatMap((group, i) => this.#groupWrites(group, pending[i]!, consumers[i]!)),
-      ...this.#deletions(facts),
-      command('XTRIM', KEY, 'MAXLEN', '=', facts.length),
-      this.#setId(facts),
-    )
+    for (const [i, group] of groups.entries()) append(writes, this.#groupWrites(group, pending[i]!, consumers[i]!))
+    append(writes, this.#deletions(facts))
+    writes.push(command('XTRIM', KEY, 'MAXLEN', '=', facts.length), this.#setId(facts))
     return { writes, done: true }
   }
 
@@ -240,12 +238,12 @@ export class StreamPieces implements Pieces {
     consumers: readonly Buffer[],
   ): Args[] {
     const read = this.#countsEntries && entriesRead !== null ? ['ENTRIESREAD', entriesRead] : []
-    const list = [command('XGROUP', 'CREATE', KEY, name, lastId, 'MKSTREAM', ...read)]
+    const list = [command('XGROUP', 'CREATE', KEY, name, lastId, 'MKSTREAM', read)]
     for (const consumer of consumers) list.push(command('XGROUP', 'CREATECONSUMER', KEY, name, consumer))
     const nowMs = this.#nowMs()
     for (const { id, consumer, idleMs, deliveries } of pending) {
       const when = ['TIME', nowMs - idleMs, 'RETRYCOUNT', deliveries]
-      list.push(command('XCLAIM', KEY, name, consumer, 0, id, ...when, 'FORCE', 'JUSTID'))
+      list.push(command('XCLAIM', KEY, name, consumer, 0, id, when, 'FORCE', 'JUSTID'))
     }
     return list
   }

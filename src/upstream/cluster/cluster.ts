@@ -1,3 +1,4 @@
+import { append } from '../../base/append.ts'
 import type { CoarseClock } from '../../base/clock.ts'
 import { hashBytes } from '../../base/hash.ts'
 import type { Turn } from '../../base/turn.ts'
@@ -188,12 +189,12 @@ export class Cluster {
       this.topology = topology
       const unseen = topology.masters.map(({ id }) => id).filter((id) => !this.seen.includes(id))
       const isFirst = this.seen.length === 0
-      this.seen.push(...unseen.sort())
+      append(this.seen, unseen.sort())
       if (isFirst) this.seenFirst = hashOf(this.seen)
     }
     if (!isAny || isDown) this.#candidate++
     if (!isTrusted) {
-      this.#waiting.unshift(...waiting)
+      this.#waiting = waiting.concat(this.#waiting)
       this.ask()
     }
     for (const changed of [...this.#watchers]) changed()

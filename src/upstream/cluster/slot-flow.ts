@@ -1,3 +1,4 @@
+import { append } from '../../base/append.ts'
 import type { Debtor, Place } from './reply-places.ts'
 import type { NodeAddress, Redirect } from './topology.ts'
 
@@ -136,7 +137,7 @@ export class SlotFlow implements Debtor {
       return true
     }
     const stops = all.findIndex((command) => !goesAlong(command))
-    if (stops !== -1) this.waiting.push(...all.splice(stops))
+    if (stops !== -1) append(this.waiting, all.splice(stops))
     return all
   }
 }
