@@ -13,7 +13,7 @@ export interface WaitingLogin {
 }
 
 /**
- * Log-ins that open a connection to a store. Only a few do at once, whatever clients try; the others wait for their turn in the order in which they came. A client has one at a time, so one that
+ * Log-ins that may open a connection to a store. Only a few do at once, whatever clients try; the others wait for their turn in the order in which they came. A client has one at a time, so one that
  * guesses passwords without end does not keep another from its turn for longer than any client does.
  */
 export class LoginQueue {

@@ -13,9 +13,12 @@ import type { Session } from './session.ts'
 /**
  * A client's AUTH with credentials that only the store can judge: sent to the primary of the route `*`, on the pipeline of exactly these credentials.
  *
- *   they have been accepted before, and their connection is up ─▶ asked there
- *   else a connection has to be opened ─▶ LoginQueue ─▶ asked ─┬─ OK ─▶ the connection stays, as that user's
- *                                                              └─ refused ─▶ nothing of it stays
+ *   they have been accepted before, and their connection is up and quiet ─▶ asked there
+ *   else a connection may have to be opened ─▶ LoginQueue ─▶ asked ─┬─ OK ─▶ the connection stays, as that user's
+ *                                                                   └─ refused ─▶ nothing of it stays
+ *
+ * Since Redis 7.2 a server says nothing at all to an AUTH that it refuses while a reply to what came before has not left it. So where others have something under way on the user's pipeline, it is asked on a connection of the
+ * log-in's own: a reply that is missing would give every client there the next one's.
  *
  * Nothing is remembered of credentials that were refused, and every log-in that opens a connection waits in the same queue: how long the answer takes does not tell a right name from a wrong one.
  */
@@ -30,6 +33,8 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
   #store: Store
   /** Null: it has not been asked yet. */
   #pipeline: Pipeline | null = null
+  /** The connection is the log-in's own. */
+  #borrowed = false
   /** It holds a place of the queue. */
   #queued = false
   #answered = false
@@ -50,7 +55,7 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
   }
 
   begin(): void {
-    if (this.#store.users.isOpen(this.#user)) this.#ask()
+    if (this.#store.users.canAsk(this.#user)) this.#ask()
     else this.#session.path.logins.add(this)
   }
 
@@ -63,7 +68,7 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
     if (this.#store.users.makeRoom(this.#user, limit)) this.#ask()
     else {
       this.#fail(noRoomForUser(this.#store, limit))
-      this.#ended()
+      this.#ended(false)
     }
   }
 
@@ -78,13 +83,13 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
       this.#reachDatabase()
     }
     if (!this.#answered) this.#say(refused ? Buffer.from(buf.subarray(start, end)) : this.#right())
-    this.#ended()
+    this.#ended(!refused)
   }
 
   lost(_slot: InFlight, loss: Loss): void {
     if (isStoresAnswer(loss, this.#pipeline!)) this.#say(errorFrame(loss.text))
     else this.#fail(loss.text)
-    this.#ended()
+    this.#ended(false)
   }
 
   timedOut(): void {
@@ -94,8 +99,13 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
   #ask(): void {
     const args = this.#user.login!.map((arg) => Buffer.from(arg, 'latin1'))
     const bytes = encodeOwn(['AUTH', ...args])
-    this.#pipeline = this.#store.shared(0, 2, this.#user)
-    this.#pipeline.push(this, bytes, 0, bytes.length)
+    const { dedicated, options } = this.#store
+    const shared = this.#store.shared(0, 2, this.#user)
+    this.#borrowed = !shared.quiet
+    const pipeline = this.#borrowed ? dedicated.borrow(0, 2, this.#user) : shared
+    if (this.#borrowed) pipeline.answersWithinMs = options.config.timeoutMs
+    this.#pipeline = pipeline
+    pipeline.push(this, bytes, 0, bytes.length)
   }
 
   /** The client is in its database already, by the right of who it was before: the user's own connection there had better be opened while that one may. */
@@ -107,11 +117,18 @@ export class StoreLogin implements ReplyOwner, WaitingLogin {
   }
 
   /** After the reply has left the ring: what nobody waits for any more is closed, and the next one begins. */
-  #ended(): void {
+  #ended(isAccepted: boolean): void {
     queueMicrotask(() => {
+      if (this.#borrowed) this.#giveBack(isAccepted)
       this.#store.users.rejected(this.#user)
       if (this.#queued) this.#session.path.logins.ended()
     })
+  }
+
+  #giveBack(isAccepted: boolean): void {
+    const { dedicated } = this.#store
+    if (isAccepted) dedicated.release(this.#pipeline!, 0)
+    else dedicated.discard(this.#pipeline!)
   }
 
   #say(frame: Buffer): void {

@@ -61,10 +61,11 @@ export class StoreUsers {
 
   // --- logging in
 
-  /** Its credentials have been accepted, and a connection with them is open: to ask the store again opens none. */
-  isOpen(user: StoreUser): boolean {
+  /** Its credentials have been accepted, and a connection with them is open and quiet: to ask the store again opens none. */
+  canAsk(user: StoreUser): boolean {
     const pipelines = this.#users.get(user.key)
-    return pipelines?.accepted === true && pipelines.resp2.get(0)?.state === 'up'
+    const pipeline = pipelines?.resp2.get(0)
+    return pipelines?.accepted === true && pipeline?.state === 'up' && pipeline.quiet
   }
 
   /** Whether the user can have pipelines, when at most `limit` users may. The one that has been unused for longest gives its place up. */
