@@ -212,3 +212,31 @@ test('a user whom one node does not know is served by the others, and by that on
   await admitReader(stranger)
   await eventually(async () => expect(await reader.mget(...KEYS)).toEqual(KEYS))
 })
+
+test('a user whom the node with the first slots does not know waits, watches and subscribes at the others', async () => {
+  path = await start({ clients: { auth: 'passthrough' } })
+  const all = path.client({ password: 'sesame' })
+  await works(all)
+  const [stranger] = cluster.servers as [RedisServer]
+  const owners = await Promise.all(KEYS.map(async (key) => cluster.ownerOf(await cluster.slotOf(key))))
+  const refused = KEYS.find((_, i) => owners[i] === stranger)!
+  const served = KEYS.find((_, i) => owners[i] !== stranger)!
+  for (const server of cluster.servers)
+    await server.client().call('ACL', 'SETUSER', 'reader', '&*', '+@pubsub', '+@blocking')
+  await stranger.client().call('ACL', 'DELUSER', 'reader')
+  try {
+    const reader = path.client({ username: 'reader', password: 'open' })
+    expect(await reader.get(served)).toBe(served)
+    expect(await reader.watch(served)).toBe('OK')
+    expect(await reader.multi().get(served).exec()).toEqual([[null, served]])
+    await expect(reader.watch(refused)).rejects.toThrow('WRONGPASS')
+    expect(await reader.call('XREAD', 'BLOCK', '1', 'STREAMS', `{${served}}:stream`, '0')).toBeNull()
+    await expect(reader.call('XREAD', 'BLOCK', '1', 'STREAMS', `{${refused}}:stream`, '0')).rejects.toThrow('WRONGPASS')
+    expect(await reader.subscribe('news')).toBe(1)
+    const told = new Promise((resolve) => reader.once('message', (_, message) => resolve(message)))
+    await all.publish('news', 'hello')
+    expect(await told).toBe('hello')
+  } finally {
+    await admitReader(stranger)
+  }
+})

@@ -246,7 +246,8 @@ export class NodeLinks {
     if (pipeline.state !== 'closed' || this.#links.get(addressOf(node))?.pipeline !== pipeline) return
     if (this.#identity.user !== null && isInStoresWords(error)) {
       // Others may know the user. What is asked here is answered in these words, and the next command for this node tries again.
-      if (this.#options.dedicated || this.#isRefusedByAll()) this.#owner.refused(error)
+      const goesOn = this.#options.dedicated ? this.#goesOnWithout(pipeline) : !this.#isRefusedByAll()
+      if (!goesOn) this.#owner.refused(error)
     } else if (this.#options.dedicated) this.#lost(node, pipeline, error)
   }
 
@@ -269,8 +270,7 @@ export class NodeLinks {
     if (pipeline.generation === 0 && !isInStoresWords(error)) {
       this.#cluster.standings.unreached(node)
       // Nothing stood for it there yet, and what it was given is told as lost by itself.
-      if (pipeline !== this.#relaying && pipeline !== this.#login) return
-      if (this.#triesAnother(pipeline)) return
+      if (this.#goesOnWithout(pipeline)) return
     }
     queueMicrotask(() => this.#closed || this.#owner.ended(error ?? 'closed'))
   }
@@ -281,8 +281,9 @@ export class NodeLinks {
     return this.#options.dedicated && this.#links.get(addressOf(node))?.pipeline.state !== 'closed' ? node : null
   }
 
-  /** False: each node has been tried. */
-  #triesAnother(pipeline: Pipeline): boolean {
+  /** Where any node will do, for the log-in and for a subscriber, another one takes its place; what only that node can be asked is told by itself. False: each node has been tried. */
+  #goesOnWithout(pipeline: Pipeline): boolean {
+    if (pipeline !== this.#relaying && pipeline !== this.#login) return true
     const node = this.another()
     if (node === null) return false
     if (pipeline === this.#relaying) {
