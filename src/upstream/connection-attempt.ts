@@ -33,6 +33,8 @@ export interface AttemptOwner {
  *   connected ─▶ greeting, all of it at once ─▶ its replies, one by one (`greeted`) ─┬─▶ ready
  *                                                                                    ├─▶ refused: a login, or a database, that will never be right
  *                                                                                    └─▶ failed
+ *
+ * A login behind SELECT waits for the reply to that: a server since 7.2 says nothing to one that it refuses while replies before it have not left.
  */
 export class ConnectionAttempt {
   readonly #socket: net.Socket
@@ -83,7 +85,10 @@ export class ConnectionAttempt {
     const greeting = this.#greetings.shift()
     if (greeting === undefined) throw new UnderstudyError('PROTOCOL', 'the store spoke before it was greeted')
     const text = buf[start] === MINUS ? buf.toString('latin1', start + 1, end - 2) : ''
-    if (greeting.name === 'preselect') this.#preselected = text === ''
+    if (greeting.name === 'preselect') {
+      this.#preselected = text === ''
+      this.#write(this.#greetings)
+    }
     const selected = greeting.name === 'select' && this.#preselected
     if (greeting.name === 'role' && isReplica(buf, start)) {
       this.#owner.failed('it is a replica now, and the Sentinels have not named another primary yet')
@@ -126,14 +131,19 @@ export class ConnectionAttempt {
     const kills = (this.#own?.leftovers(reply) ?? []).map(killGreeting)
     if (kills.length === 0) return
     append(this.#greetings, kills)
-    this.#socket.write(Buffer.concat(kills.map(({ bytes }) => bytes)))
+    this.#write(kills)
   }
 
   #greet(): void {
     this.end()
     this.#limitTime(Math.max(this.#store.connectTimeoutMs, this.#store.timeoutMs))
     this.#greetings = greetings(this.#store, this.#identity, this.#use, this.#own, this.#met !== null)
-    this.#socket.write(Buffer.concat(this.#greetings.map((greeting) => greeting.bytes)))
+    const ahead = this.#greetings.findIndex(({ name }) => name === 'preselect') + 1
+    this.#write(ahead === 0 ? this.#greetings : this.#greetings.slice(0, ahead))
+  }
+
+  #write(greetings: readonly Greeting[]): void {
+    this.#socket.write(Buffer.concat(greetings.map(({ bytes }) => bytes)))
   }
 
   /** A timer that comes late says that we were busy, not that the store was slow: its answer may be there already. Then it gets its time again. */

@@ -38,3 +38,25 @@ test('credentials are judged where no reply is owed: a server since 7.2 says not
   for (const socket of owing) socket.write('$5\r\nvalue\r\n')
   expect(await first.text()).toBe('$5\r\nvalue\r\n')
 })
+
+test('a client whose connection in another database is lost is told in the same way that its password is not taken any more', async () => {
+  let password = 'right'
+  /** Replies are on their way to them, as long as what has come in one piece is executed. */
+  const owing = new Set<Socket>()
+  const selected = new Set<Socket>()
+  store = await FakeStore.start(([name, word, given], socket) => {
+    if (name === 'AUTH' && given !== password) return owing.has(socket) ? null : WRONGPASS
+    if (name === 'SELECT' && word === '3') selected.add(socket)
+    owing.add(socket)
+    setImmediate(() => owing.delete(socket))
+    return '+OK\r\n'
+  })
+  path = await startDataPath({ stores: { store }, clients: { auth: 'passthrough' } })
+  const client = await path.raw()
+  expect(await client.ask('AUTH', 'user', 'right')).toBe('+OK\r\n')
+  expect(await client.ask('SELECT', 3)).toBe('+OK\r\n')
+  expect(await client.ask('SET', 'key', 'value')).toBe('+OK\r\n')
+  password = 'another'
+  for (const socket of selected) socket.end()
+  await eventually(async () => expect(await client.ask('SET', 'key', 'value')).toBe(WRONGPASS))
+})
