@@ -31,6 +31,8 @@ export abstract class ClientReplies extends ConnectedClient {
   /** Of commands that were split over several stores. */
   readonly parts = new PartReplies()
   protected readonly window = new ReplyWindow()
+  /** The reply that is kept for what the client publishes to itself leaves a SKIP that there is to the command behind it. */
+  #keepsSkip = false
 
   constructor(path: DataPath, socket: net.Socket, unixPath: string | null) {
     super(path, socket, unixPath)
@@ -56,6 +58,7 @@ export abstract class ClientReplies extends ConnectedClient {
   replyWanted(seq: number, frame: Buffer): void {
     if (this.closed) return
     this.order.reply(seq, frame, 0, frame.length)
+    this.#keepsSkip = this.ownMessages !== null
     this.afterReply(false)
   }
 
@@ -92,9 +95,11 @@ export abstract class ClientReplies extends ConnectedClient {
   letGo(behind: () => void): void {
     if (this.closed) return
     const { owed } = this.order
+    const endsSkip = !this.#keepsSkip
+    this.#keepsSkip = false
     this.order.letGo()
     behind()
-    if (owed > 0) this.afterReply()
+    if (owed > 0) this.afterReply(endsSkip)
   }
 
   replyError(seq: number, text: string): void {

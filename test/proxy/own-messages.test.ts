@@ -184,6 +184,7 @@ describe.each(LISTEN)('%s', (_name, listen, clients) => {
     ['UNSUBSCRIBE b', 'WATCH k'],
     ['MULTI', 'SUBSCRIBE a', 'EXEC', 'WATCH k'],
     ['MULTI', 'UNSUBSCRIBE b', 'PUBLISH other x', 'EXEC', 'WATCH k'],
+    ['MULTI', 'CLIENT REPLY SKIP', 'PUBLISH other x', 'EXEC', 'PING skipped', 'WATCH k'],
   ])('an EXEC is waited for, whatever answers come meanwhile: %s, %s', async (...before) => {
     const play = async (port: number): Promise<string[]> => {
       const client = await RawClient.open(port)
