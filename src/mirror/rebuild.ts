@@ -69,6 +69,8 @@ export class Rebuild implements RebuildTarget {
   #sweeps = 0
   #restarts = 0
   #restarting = false
+  /** A piece that has been read, for which the backlog has no room yet. */
+  #waiting: readonly Args[] | null = null
   #finishing = false
   #failure: string | null = null
   #ended = false
@@ -119,7 +121,11 @@ export class Rebuild implements RebuildTarget {
     if (this.#pieces === null || this.#restarting || EXPIRY.has(name)) return
     const verdict = this.#pieces.effect(name, args)
     if (verdict.kind === 'restart') this.#restart()
-    else if (verdict.kind === 'also') this.#copy.also(verdict.commands)
+    else if (verdict.kind === 'also') {
+      // It is done to what has been read, of which the last piece may not have left yet.
+      if (this.#waiting !== null) this.#writePiece()
+      if (!this.#ended) this.#copy.also(verdict.commands)
+    }
   }
 
   abandon(): void {
@@ -232,10 +238,14 @@ export class Rebuild implements RebuildTarget {
     if (this.#failure !== null) return this.#end(false, this.#failure)
     if (this.#restarting) return this.#read()
     const { state, config } = this.#options.rule.route
-    if (state.backlogBytes >= config.mirror.backlogBytes) {
-      setTimeout(() => this.#write(writes), NO_ROOM_MS).unref()
-      return
-    }
+    this.#waiting = writes
+    if (state.backlogBytes < config.mirror.backlogBytes) this.#writePiece()
+    else setTimeout(() => this.#waiting === writes && this.#write(writes), NO_ROOM_MS).unref()
+  }
+
+  #writePiece(): void {
+    const writes = this.#waiting!
+    this.#waiting = null
     if (!this.#copy.add(writes)) this.#end(false, TOO_LONG)
   }
 
