@@ -1,20 +1,18 @@
-import { steadyNowMs } from '../base/clock.ts'
-import { hashBytes } from '../base/hash.ts'
 import { command } from '../command/effects/building.ts'
 import type { Args } from '../command/effects.ts'
 import { type Reply, SimpleReply } from '../resp/reply.ts'
 import type { KeyRule } from '../routing/route.ts'
 import { type AckWaiter, acknowledge } from './ack-waiter.ts'
 import type { DataPathContext } from './context.ts'
-import { GONE, isStillAt, MOVED, nameOnPrimary, nameOnShadow } from './copied-key.ts'
-import type { CopyLimits, RebuildTarget, ServerSpan } from './copy-state.ts'
+import { GONE, MOVED } from './copied-key.ts'
+import type { CopyLimits, RebuildTarget } from './copy-state.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { markKey } from './mark-key.ts'
 import type { OverlapTable } from './overlap.ts'
 import { piecesOf } from './pieces/by-type.ts'
 import { firstError, type Pieces, WHOLE } from './pieces/pieces.ts'
-import { primaryPipeline } from './primary-pipeline.ts'
 import { PrimaryReads } from './primary-reads.ts'
+import { RebuildEnds } from './rebuild-ends.ts'
 import { StagedCopy } from './staged-copy.ts'
 import { refusedCommand } from './store-errors.ts'
 
@@ -54,11 +52,7 @@ export interface RebuildOptions {
  */
 export class Rebuild implements RebuildTarget {
   readonly #options: RebuildOptions
-  readonly #hash: number
-  /** Of the primary, when it began. */
-  readonly #server: ServerSpan
-  readonly #primaryName: Buffer
-  readonly #shadowName: Buffer
+  readonly #ends: RebuildEnds
   #pieces: Pieces | null = null
   #size: number
   readonly #reads: PrimaryReads
@@ -69,6 +63,8 @@ export class Rebuild implements RebuildTarget {
   #sweeps = 0
   #restarts = 0
   #restarting = false
+  /** A piece that has been read, for which the backlog has no room yet. */
+  #waiting: readonly Args[] | null = null
   #finishing = false
   #failure: string | null = null
   #ended = false
@@ -81,18 +77,15 @@ export class Rebuild implements RebuildTarget {
   constructor(options: RebuildOptions) {
     const { context, overlap, database, key, rule, whole } = options
     this.#options = options
-    this.#hash = hashBytes(key, 0, key.length)
-    this.#server = context.copies.serverOf(rule.route.primary.storeName)
-    this.#primaryName = nameOnPrimary(rule, key)
-    this.#shadowName = nameOnShadow(rule, key)
+    this.#ends = new RebuildEnds(context, rule, key)
     this.#size = whole ? WHOLE : context.copies.limits.firstElements
     this.#reads = new PrimaryReads(
       overlap,
-      this.#hash,
+      this.#ends.hash,
       (replies) => this.#taken(replies),
       (error) => this.#end(false, error),
     )
-    this.#copy = new StagedCopy(context, rule.route, database, this.#shadowName, {
+    this.#copy = new StagedCopy(context, rule.route, database, this.#ends.onShadow, {
       failed: (error) => this.#fail(error),
       written: () => this.#written(),
       lost: (error) => this.#end(false, error),
@@ -119,7 +112,11 @@ export class Rebuild implements RebuildTarget {
     if (this.#pieces === null || this.#restarting || EXPIRY.has(name)) return
     const verdict = this.#pieces.effect(name, args)
     if (verdict.kind === 'restart') this.#restart()
-    else if (verdict.kind === 'also') this.#copy.also(verdict.commands)
+    else if (verdict.kind === 'also') {
+      // It is done to what has been read, of which the last piece may not have left yet.
+      if (this.#waiting !== null) this.#writePiece()
+      if (!this.#ended) this.#copy.also(verdict.commands)
+    }
   }
 
   abandon(): void {
@@ -148,13 +145,13 @@ export class Rebuild implements RebuildTarget {
 
   #sendReads(): void {
     if (this.#failure !== null) return this.#end(false, this.#failure)
-    const { context, overlap, rule, database } = this.#options
+    const { overlap, rule, database } = this.#options
     this.#restarting = false
     if (this.#pieces === null) this.#sweeps = overlap.sweeps
-    const pipeline = primaryPipeline(context, overlap, rule.route, database, this.#hash)
+    const pipeline = this.#ends.primary(overlap, database)
     if (pipeline.state !== 'up') return this.#end(false, TOO_BUSY)
-    const name = this.#primaryName
-    const expiry = command(this.#hasExpireTime() ? 'PEXPIRETIME' : 'PTTL', name)
+    const name = this.#ends.onPrimary
+    const expiry = command(this.#hasExpireTime ? 'PEXPIRETIME' : 'PTTL', name)
     const reads = this.#pieces === null ? [command('TYPE', name)] : [...this.#pieces.reads(this.#size), expiry]
     this.#reads.send(pipeline, rule.route, database, reads)
   }
@@ -164,7 +161,7 @@ export class Rebuild implements RebuildTarget {
     this.#leaveTurn()
     const { context, overlap } = this.#options
     if (this.#failure !== null) return this.#end(false, this.#failure)
-    if (!this.#sameStores()) return this.#end(false, MOVED)
+    if (!this.#ends.areStill()) return this.#end(false, MOVED)
     if (this.#restarting) return this.#read()
     // A flush or swap of databases takes the staging key along, and goes on with another key under this name.
     if (overlap.sweeps !== this.#sweeps) return this.#again()
@@ -176,12 +173,12 @@ export class Rebuild implements RebuildTarget {
       return this.#read()
     }
     if (this.#pieces === null) return this.#typed(replies[0]!)
-    const nowMs = this.#primaryNowMs()
+    const nowMs = this.#ends.primaryNowMs()
     const expiry = Number(replies.pop())
     if (expiry === -2) return this.#finish([], null)
     // It may have expired and come back between two pieces, which no write tells.
     if (this.#expiresAtMs >= 0 && this.#expiresAtMs <= nowMs + CLOCK_MS) return this.#again()
-    this.#expiresAtMs = expiry >= 0 && !this.#hasExpireTime() ? nowMs + expiry : expiry
+    this.#expiresAtMs = expiry >= 0 && !this.#hasExpireTime ? nowMs + expiry : expiry
     const taken = this.#pieces.take(replies)
     if (taken === null) return this.#again()
     this.#resize(context.copies.limits)
@@ -191,12 +188,10 @@ export class Rebuild implements RebuildTarget {
   }
 
   #refused(text: string): void {
-    const { context, rule } = this.#options
-    const { storeName } = rule.route.primary
     const refused = refusedCommand(text)
     // Asked again without. A server that knows no times of fields has none; one that does not let us ask for them may have some.
     if (refused?.name === 'PEXPIRETIME' || (refused?.absent && refused.name === 'HPEXPIRETIME')) {
-      context.copies.refused(storeName, refused.name, context.clock.nowMs)
+      this.#ends.primaryRefused(refused.name)
       return this.#again()
     }
     // Another type by now, or gone, or without the group.
@@ -208,11 +203,10 @@ export class Rebuild implements RebuildTarget {
     const type = reply instanceof SimpleReply ? reply.text : ''
     if (type === 'none') return this.#finish([], null)
     const { context, rule } = this.#options
-    const { primary, shadow } = rule.route
-    this.#pieces = piecesOf(type, this.#primaryName, {
-      fieldTimes: !context.copies.refuses(primary.storeName, 'HPEXPIRETIME', context.clock.nowMs),
-      countsEntries: context.copies.factsOf(shadow!.storeName).countsEntries,
-      nowMs: () => this.#primaryNowMs(),
+    this.#pieces = piecesOf(type, this.#ends.onPrimary, {
+      fieldTimes: !this.#ends.primaryRefuses('HPEXPIRETIME'),
+      countsEntries: context.copies.factsOf(rule.route.shadow!.storeName).countsEntries,
+      nowMs: () => this.#ends.primaryNowMs(),
     })
     if (this.#pieces === null) this.#end(false, `UNSUPPORTED keys of type ${type} cannot be copied by commands`)
     else this.#read()
@@ -232,10 +226,14 @@ export class Rebuild implements RebuildTarget {
     if (this.#failure !== null) return this.#end(false, this.#failure)
     if (this.#restarting) return this.#read()
     const { state, config } = this.#options.rule.route
-    if (state.backlogBytes >= config.mirror.backlogBytes) {
-      setTimeout(() => this.#write(writes), NO_ROOM_MS).unref()
-      return
-    }
+    this.#waiting = writes
+    if (state.backlogBytes < config.mirror.backlogBytes) this.#writePiece()
+    else setTimeout(() => this.#waiting === writes && this.#write(writes), NO_ROOM_MS).unref()
+  }
+
+  #writePiece(): void {
+    const writes = this.#waiting!
+    this.#waiting = null
     if (!this.#copy.add(writes)) this.#end(false, TOO_LONG)
   }
 
@@ -292,40 +290,15 @@ export class Rebuild implements RebuildTarget {
     rule.route.state.backlogCommands--
     if (!ok) {
       this.#copy.drop()
-      const reason = this.#isSameServer() ? 'state-copy' : 'primary-lost'
+      const reason = this.#ends.isSameServer() ? 'state-copy' : 'primary-lost'
       if (this.#diverted) markKey(context, dirty, rule, database, key, reason, context.clock.nowMs)
     }
     for (const waiter of this.#waiters.splice(0)) acknowledge(waiter, ok)
     onEnd(ok, error)
   }
 
-  // --- facts
-
-  #sameStores(): boolean {
-    const { context, rule, key } = this.#options
-    const now = context.routes.find(key, 0, key.length)
-    return (
-      isStillAt(rule, now, key) &&
-      now.route.shadow!.store === rule.route.shadow!.store &&
-      nameOnShadow(now, key).equals(this.#shadowName) &&
-      this.#isSameServer()
-    )
-  }
-
-  /** What the primary of before was asked, another server cannot answer. */
-  #isSameServer(): boolean {
-    const { context, rule } = this.#options
-    return context.copies.serverOf(rule.route.primary.storeName) === this.#server
-  }
-
-  #hasExpireTime(): boolean {
-    const { context, rule } = this.#options
-    return !context.copies.refuses(rule.route.primary.storeName, 'PEXPIRETIME', context.clock.nowMs)
-  }
-
-  #primaryNowMs(): number {
-    const { context, rule } = this.#options
-    return Math.round(steadyNowMs()) + context.copies.factsOf(rule.route.primary.storeName).clockOffsetMs
+  get #hasExpireTime(): boolean {
+    return !this.#ends.primaryRefuses('PEXPIRETIME')
   }
 }
 

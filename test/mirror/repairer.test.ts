@@ -8,11 +8,17 @@ import { OverlapTable } from '../../src/mirror/overlap.ts'
 import { Repairer } from '../../src/mirror/repairer.ts'
 import type { LogLine } from '../../src/observability/log.ts'
 import { decodeReply } from '../../src/resp/decode.ts'
+import { ReplyFramer } from '../../src/resp/reply-framer.ts'
 import type { RouteState } from '../../src/routing/route.ts'
 import { RouteTable } from '../../src/routing/route-table.ts'
 import { InFlight, type ReplyOwner } from '../../src/upstream/in-flight.ts'
 import { configOf, type RouteOptions } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+
+/** Of what is sent together: the end of its first command. */
+function firstEnd(bytes: Buffer): number {
+  return new ReplyFramer().frame(bytes, 0, bytes.length)
+}
 
 /** A pipeline that keeps what it is given, for the test to answer. */
 class FakePipeline {
@@ -20,7 +26,7 @@ class FakePipeline {
   state = 'up'
   error: string | null = null
   readonly options = { identity: { database: 0 } }
-  readonly sent: { owner: ReplyOwner; slot: InFlight; words: string[] }[] = []
+  readonly sent: { owner: ReplyOwner; slot: InFlight; words: string[]; bytes: Buffer }[] = []
 
   constructor(lane: number) {
     this.lane = lane
@@ -29,8 +35,8 @@ class FakePipeline {
   push(owner: ReplyOwner, bytes: Buffer): InFlight {
     const slot = new InFlight()
     slot.end = bytes.length
-    const [name, ...args] = (decodeReply(bytes, 0, bytes.length) as Buffer[]).map(String) as [string, ...string[]]
-    this.sent.push({ owner, slot, words: [name.toUpperCase(), ...args] })
+    const [name, ...args] = (decodeReply(bytes, 0, firstEnd(bytes)) as Buffer[]).map(String) as [string, ...string[]]
+    this.sent.push({ owner, slot, words: [name.toUpperCase(), ...args], bytes })
     return slot
   }
 
@@ -100,6 +106,29 @@ function answerReads(): void {
   primary.answer('$7\r\npayload\r\n')
   primary.answer(':-1\r\n')
 }
+
+test('what is written to a key whose piece waits for room in the backlog is done to the copy behind that piece', async () => {
+  ;(context as { copies: CopyState }).copies = new CopyState({ bigKeyBytes: 1 })
+  const { state } = context.routes.byName('rest')!
+  mark('k')
+  after(0)
+  for (const reply of [':100\r\n', '+set\r\n']) primary.answer(reply)
+  expect(primary.sent.map(({ words }) => words[0])).toEqual(['SSCAN', 'PEXPIRETIME'])
+  state.backlogBytes = 100 * 1024 * 1024
+  for (const reply of ['*2\r\n$1\r\n7\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n', ':-1\r\n']) primary.answer(reply)
+  expect(shadow.sent).toEqual([])
+  context.copies.rebuildOf(0, Buffer.from('k'))!.effect(
+    'SREM',
+    ['SREM', 'k', 'a'].map((word) => Buffer.from(word)),
+    null,
+  )
+  const written = shadow.sent.map(({ bytes }) => bytes.toString())
+  expect(written).toEqual([expect.stringContaining('SADD'), expect.stringContaining('SREM')])
+  state.backlogBytes = 0
+  // Once: what is behind it waits for its answer.
+  await new Promise((resolve) => setTimeout(resolve, 30))
+  expect([shadow.sent.length, primary.sent.length]).toEqual([2, 0])
+})
 
 describe('a key', () => {
   test('is read and restored, and is clean when the shadow has said so', () => {

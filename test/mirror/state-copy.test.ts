@@ -306,6 +306,23 @@ describe('a key that is too big for one piece', () => {
     },
   )
 
+  test('a stream of which very much is pending comes in pieces, too', { timeout: 120_000 }, async () => {
+    const { old, fresh, path } = await twoStores()
+    await old.client().eval(
+      `for i = 1, 200000 do redis.call('xadd', KEYS[1], i .. '-1', 'f', 'v') end
+       redis.call('xgroup', 'create', KEYS[1], 'g', 0)
+       redis.call('xreadgroup', 'group', 'g', 'c', 'count', 200000, 'streams', KEYS[1], '>')
+       redis.call('xtrim', KEYS[1], 'maxlen', 100000)`,
+      1,
+      'job:big',
+    )
+    await unclear(path, 'job:big')
+    await clean(path)
+    expect(await fresh.client().xpending('step:big', 'g')).toEqual(await old.client().xpending('job:big', 'g'))
+    expect(await driftBetween(old, fresh, { toShadow })).toEqual([])
+    expect(await old.client().info('commandstats')).toMatch(/cmdstat_xpending:calls=\d{2,}/)
+  })
+
   test('on one server: the application never sees the copy that is being built', async () => {
     const { store, path } = await oneStore()
     await store.client().eval(FILL['hash']!, 1, 'job:big')

@@ -1,49 +1,45 @@
 import { append } from '../../base/append.ts'
 import { compareIds, rangeBehind, wholeId } from '../../base/stream-id.ts'
-import { command } from '../../command/effects/building.ts'
+import { command, word } from '../../command/effects/building.ts'
 import { elements } from '../../command/effects/reading.ts'
 import type { Args } from '../../command/effects.ts'
 import type { Reply } from '../../resp/reply.ts'
-import { grouped, KEY, LATER, type Pieces, RESTART, type Taken, type Verdict, WHOLE } from './pieces.ts'
-import {
-  consumersOf,
-  factsOf,
-  groupsOf,
-  type PendingEntry,
-  pendingOf,
-  type StreamFacts,
-  type StreamGroup,
-} from './stream-replies.ts'
+import { KEY, LATER, type Pieces, RESTART, type Taken, type Verdict, WHOLE } from './pieces.ts'
+import { rangeOf, type StreamRange, writesOf } from './stream-range.ts'
+import { consumersOf, factsOf, groupsOf, pendingOf, type StreamFacts, type StreamGroup } from './stream-replies.ts'
 
 /**
- * A stream: its groups' names, what is pending, then the entries from the first to the last; and with the last entries, side by side, all that is about the groups.
+ * A stream, range by range of its ids: the entries, and what is pending of them with each group; with the last range, side by side, what is of the whole.
  *
- *   names      XINFO GROUPS
- *   pending    XPENDING of each group        ids of which some are not in the stream any more
- *   entries    XRANGE, range by range        what is added meanwhile is read later
- *   end        XRANGE, XINFO, XPENDING, XINFO CONSUMERS
+ *   names      XINFO GROUPS, XINFO STREAM
+ *   ranges     XRANGE, XPENDING of each group
+ *   end        the last range, XINFO STREAM, XINFO GROUPS, XINFO CONSUMERS of each group
  *
- * A group can have an entry pending that was deleted. No command makes such a thing, so the copy gets an entry of that id, which is deleted when the claims have been made. What was trimmed
- * from the head meanwhile is trimmed at the end by the length, what was deleted in the middle is deleted there too. Source of the commands: what an append-only file is rewritten with.
+ * The copy is at every moment what the stream and its groups are up to an id (`#last`). What is written to such ids is done to the copy, too; what is written to those behind is read later. What was trimmed from
+ * the head is trimmed from the copy at the end, by the length. Source of the commands: what an append-only file is rewritten with.
  */
 export class StreamPieces implements Pieces {
   readonly #key: Buffer
   readonly #nowMs: () => number
   /** The shadow is Redis 7.0 or newer: ENTRIESADDED and the like. */
   readonly #countsEntries: boolean
-  #phase: 'names' | 'pending' | 'entries' | 'end' = 'names'
-  #groups: Buffer[] = []
-  /** Ids that are pending, or were deleted before they were read, ascending; from `#next` on not met yet. */
-  #pendingIds: string[] = []
-  #next = 0
+  #phase: 'names' | 'ranges' | 'end' = 'names'
+  #groups: readonly Buffer[] = []
+  /** Those that this round asks for, and how much of each. */
+  #asked: readonly Buffer[] = []
+  #askedSize = WHOLE
+  #askedEntries = WHOLE
+  /** So many entries, at most, are worth asking for: where much more is pending than there are entries, a range has few of them. */
+  #mostEntries = WHOLE
   #last = '0-0'
-  #asked = WHOLE
-  /** To be deleted from the copy: stand-ins, and what was deleted meanwhile. */
-  #surplus: string[] = []
-  /** Something has been added to the copy. */
+  /** There is a copy: it has its groups. */
   #made = false
-  /** From the last entry of one round to the first of the next, ascending: what was trimmed there before it could be read may have been delivered, and cannot be added any more. */
-  readonly #gaps: (readonly [after: string, before: string])[] = []
+  /** No entry was ever deleted, by what the primary says (7.0): those that are missing were trimmed. */
+  #onlyTrimmed = false
+  /** The copy was made by that. */
+  #reliesOnTrims = false
+  /** The copy has entries that have been trimmed. */
+  #trims = false
 
   /** `nowMs`: the primary's clock. */
   constructor(key: Buffer, nowMs: () => number, countsEntries: boolean) {
@@ -54,214 +50,187 @@ export class StreamPieces implements Pieces {
 
   reads(size: number): readonly Args[] {
     const key = this.#key
-    this.#asked = size
-    const [start, end] = this.#last === '0-0' ? ['-', '+'] : rangeBehind(this.#last)
-    const range = command('XRANGE', key, start, end, 'COUNT', size)
-    const pending = this.#groups.map((group) => command('XPENDING', key, group, '-', '+', WHOLE))
-    switch (this.#phase) {
-      case 'names':
-        return [command('XINFO', 'GROUPS', key)]
-      case 'pending':
-        return [command('XINFO', 'GROUPS', key), ...pending]
-      case 'entries':
-        return [range]
-      case 'end':
-        return [
-          range,
-          command('XINFO', 'STREAM', key),
-          command('XINFO', 'GROUPS', key),
-          ...pending,
-          ...this.#groups.map((group) => command('XINFO', 'CONSUMERS', key, group)),
-        ]
+    if (this.#phase === 'names') {
+      this.#askedSize = size
+      return [command('XINFO', 'GROUPS', key), command('XINFO', 'STREAM', key)]
     }
+    this.#asked = this.#groups
+    this.#askedSize = size
+    this.#askedEntries = Math.min(size, this.#mostEntries)
+    const ids = rangeBehind(this.#last)
+    const range = [
+      command('XRANGE', key, ids, 'COUNT', this.#askedEntries),
+      ...this.#asked.map((group) => command('XPENDING', key, group, ids, size)),
+    ]
+    if (this.#phase === 'ranges') return range
+    return [
+      ...range,
+      command('XINFO', 'STREAM', key),
+      command('XINFO', 'GROUPS', key),
+      ...this.#asked.map((group) => command('XINFO', 'CONSUMERS', key, group)),
+    ]
   }
 
   take(replies: readonly Reply[]): Taken | null {
     // What is not understood is not nothing: a copy would lack it.
     if (replies.some((reply) => elements(reply) === null)) return null
-    switch (this.#phase) {
-      case 'names':
-        return this.#takeNames(replies[0]!)
-      case 'pending':
-        if (!this.#sameGroups(replies[0]!)) return this.#takeNames(replies[0]!)
-        this.#expect(replies.slice(1).flatMap(pendingOf))
-        this.#phase = this.#asked >= WHOLE ? 'end' : 'entries'
-        return { writes: [], done: false }
-      case 'entries': {
-        const writes = this.#entries(replies[0]!)
-        if ((elements(replies[0]) ?? []).length < this.#asked) this.#phase = 'end'
-        return { writes, done: false }
-      }
-      case 'end':
-        return this.#takeEnd(replies)
-    }
+    return this.#phase === 'names' ? this.#takeNames(replies) : this.#takeRange(replies)
   }
 
-  effect(name: string, args: Args): Verdict {
-    switch (name) {
-      case 'XDEL':
-        for (const arg of args.slice(2)) this.#deleted(wholeId(arg.toString('latin1')))
-        return LATER
-      case 'XADD':
-      case 'XTRIM':
-      case 'XSETID':
-      case 'XACK':
-      case 'XCLAIM':
-      case 'XGROUP CREATE':
-      case 'XGROUP SETID':
-      case 'XGROUP DESTROY':
-      case 'XGROUP CREATECONSUMER':
-      case 'XGROUP DELCONSUMER':
-      case 'XREADGROUP':
-        return LATER
-      default:
-        return this.#made ? RESTART : LATER
-    }
-  }
-
-  /** One that is not read yet may have been delivered before, and be pending at the end. */
-  #deleted(id: string): void {
-    this.#surplus.push(id)
-    if (compareIds(id, this.#last) > 0) this.#meet(id)
-  }
-
-  /** An id that gets a stand-in where the entries have none, behind the last that was read. */
-  #meet(id: string): void {
-    const ids = this.#pendingIds
-    let [from, to] = [this.#next, ids.length]
-    while (from < to) {
-      const middle = (from + to) >> 1
-      if (compareIds(ids[middle]!, id) < 0) from = middle + 1
-      else to = middle
-    }
-    if (ids[from] !== id) ids.splice(from, 0, id)
-  }
-
-  /** It was delivered and trimmed before it could be read. */
-  #isInGap(id: string): boolean {
-    let [from, to] = [0, this.#gaps.length]
-    while (from < to) {
-      const middle = (from + to) >> 1
-      const [after, before] = this.#gaps[middle]!
-      if (compareIds(id, after) <= 0) to = middle
-      else if (compareIds(id, before) < 0) return true
-      else from = middle + 1
-    }
-    return false
-  }
-
-  #takeNames(reply: Reply): Taken | null {
-    const groups = groupsOf(reply)
-    if (groups === null) return null
-    this.#groups = groups.map(({ name }) => name)
-    // Without groups nothing is pending.
-    if (groups.length > 0) this.#phase = 'pending'
-    else this.#phase = this.#asked >= WHOLE ? 'end' : 'entries'
-    return { writes: [], done: false }
-  }
-
-  #sameGroups(reply: Reply): boolean {
-    const groups = groupsOf(reply) ?? []
-    return groups.length === this.#groups.length && groups.every(({ name }, i) => name.equals(this.#groups[i]!))
-  }
-
-  #expect(pending: readonly PendingEntry[]): void {
-    this.#pendingIds = [...new Set(pending.map(({ id }) => id))].sort(compareIds)
-    this.#next = 0
-  }
-
-  /** XADDs of these entries, and of stand-ins before and among them for pending ids that have none. */
-  #entries(reply: Reply): Args[] {
-    const list: Args[] = []
-    const before = this.#last
-    for (const entry of elements(reply) ?? []) {
-      const [id, fields] = elements(entry) ?? []
-      if (!Buffer.isBuffer(id)) continue
-      const text = id.toString('latin1')
-      if (this.#last === before) this.#gaps.push([before, text])
-      append(list, this.#standIns(text))
-      if (this.#pendingIds[this.#next] === text) this.#next++
-      list.push([Buffer.from('XADD'), KEY, id, ...((elements(fields) ?? []) as Buffer[])])
-      this.#last = text
-    }
-    if (list.length > 0) this.#made = true
-    return list
-  }
-
-  /** For pending ids before `id`; null: for all that are left. */
-  #standIns(id: string | null): Args[] {
-    const list: Args[] = []
-    for (; this.#next < this.#pendingIds.length; this.#next++) {
-      const missing = this.#pendingIds[this.#next]!
-      if (id !== null && compareIds(missing, id) >= 0) break
-      this.#surplus.push(missing)
-      list.push(command('XADD', KEY, missing, '', ''))
-      this.#made = true
-    }
-    return list
-  }
-
-  #takeEnd(replies: readonly Reply[]): Taken | null {
-    const [range, info, groupsReply] = replies
+  #takeNames([groupsReply, info]: readonly Reply[]): Taken | null {
     const groups = groupsOf(groupsReply!)
     const facts = factsOf(info!)
     if (groups === null || facts === null) return null
-    if (!this.#sameGroups(groupsReply!)) {
-      // A group came or went: asked again with the names of now. Only what is pending in a new group can be missing, and that is in the stream.
-      this.#groups = groups.map(({ name }) => name)
-      return { writes: [], done: false }
+    this.#groups = groups.map(({ name }) => name)
+    this.#onlyTrimmed = nothingDeleted(facts)
+    this.#phase = this.#askedSize >= WHOLE ? 'end' : 'ranges'
+    return { writes: [], done: false }
+  }
+
+  #takeRange(replies: readonly Reply[]): Taken | null {
+    // A group came or went before this was read, and has not been asked for.
+    if (this.#asked !== this.#groups) return { writes: [], done: false }
+    const count = this.#asked.length
+    const found = elements(replies[0]) ?? []
+    const pending = replies.slice(1, 1 + count).map(pendingOf)
+    const range = rangeOf(found, pending, this.#askedEntries, this.#askedSize)
+    const writes: Args[] = this.#made ? [] : this.#groups.map(makeGroup)
+    if (this.#phase === 'ranges' || !range.isLast) {
+      this.#takeWrites(writes, range)
+      const { length } = range.entries
+      this.#mostEntries = Math.min(WHOLE, length < found.length ? Math.max(FEW, length * 2) : this.#mostEntries * 2)
+      if (range.isLast) this.#phase = 'end'
+      return { writes, done: false }
     }
-    // Nothing has been copied so far: these reads are all there is.
-    if (!this.#made) this.#expect(groups.flatMap((_group, i) => pendingOf(replies[3 + i]!)))
-    const entries = this.#entries(range!)
-    if ((elements(range) ?? []).length >= this.#asked) return { writes: entries, done: false }
-    const pending = groups.map((_group, i) => pendingOf(replies[3 + i]!))
-    const met = new Set(this.#pendingIds)
-    for (const { id } of pending.flat()) {
-      if (met.has(id)) continue
-      if (this.#isInGap(id)) return null
-      if (compareIds(id, this.#last) > 0) this.#meet(id)
-    }
-    const consumers = groups.map((_group, i) => consumersOf(replies[3 + groups.length + i]!))
-    const writes = [...entries, ...this.#standIns(null)]
+    const [info, groupsReply, ...consumers] = replies.slice(1 + count)
+    const groups = groupsOf(groupsReply!)
+    const facts = factsOf(info!)
+    // One that was made or destroyed on another way, or what was taken for trimmed was deleted.
+    if (groups === null || facts === null || !this.#isAll(groups)) return null
+    this.#takeWrites(writes, range)
+    if (this.#reliesOnTrims && !nothingDeleted(facts)) return null
     // What has no entry and no group still is a key.
-    if (!this.#made && groups.length === 0) writes.push(command('XADD', KEY, 'MAXLEN', 0, '0-1', '', ''))
-    for (const [i, group] of groups.entries()) append(writes, this.#groupWrites(group, pending[i]!, consumers[i]!))
-    append(writes, this.#deletions(facts))
+    if (!this.#made) writes.push(command('XADD', KEY, 'MAXLEN', 0, '0-1', '', ''))
+    for (const [i, group] of this.#asked.entries()) {
+      for (const consumer of consumersOf(consumers[i]!))
+        writes.push(command('XGROUP', 'CREATECONSUMER', KEY, group, consumer))
+    }
+    for (const group of groups) writes.push(this.#moveGroup(group))
     writes.push(command('XTRIM', KEY, 'MAXLEN', '=', facts.length), this.#setId(facts))
     return { writes, done: true }
   }
 
-  #groupWrites(
-    { name, lastId, entriesRead }: StreamGroup,
-    pending: readonly PendingEntry[],
-    consumers: readonly Buffer[],
-  ): Args[] {
-    const read = this.#countsEntries && entriesRead !== null ? ['ENTRIESREAD', entriesRead] : []
-    const list = [command('XGROUP', 'CREATE', KEY, name, lastId, 'MKSTREAM', read)]
-    for (const consumer of consumers) list.push(command('XGROUP', 'CREATECONSUMER', KEY, name, consumer))
-    const nowMs = this.#nowMs()
-    for (const { id, consumer, idleMs, deliveries } of pending) {
-      const when = ['TIME', nowMs - idleMs, 'RETRYCOUNT', deliveries]
-      list.push(command('XCLAIM', KEY, name, consumer, 0, id, when, 'FORCE', 'JUSTID'))
-    }
-    return list
+  #takeWrites(writes: Args[], range: StreamRange): void {
+    const made = writesOf(range, this.#asked, this.#nowMs(), this.#onlyTrimmed)
+    append(writes, made.writes)
+    this.#reliesOnTrims ||= made.reliesOnTrims
+    if (range.last !== null) this.#last = range.last
+    if (writes.length > 0) this.#made = true
   }
 
-  /**
-   * Where nothing was ever deleted, what is missing was trimmed, so the stand-ins are at the head and are trimmed too: XDEL would leave a greatest deleted id, which XSETID cannot take back to none.
-   */
-  #deletions({ maxDeleted }: StreamFacts): Args[] {
-    if (maxDeleted?.toString('latin1') === '0-0') return []
-    return grouped(
-      ['XDEL', KEY],
-      this.#surplus.map((id) => Buffer.from(id)),
-      1,
-    )
+  #isAll(groups: readonly StreamGroup[]): boolean {
+    return groups.length === this.#groups.length && groups.every(({ name }) => this.#has(name))
+  }
+
+  #has(group: Buffer | undefined): boolean {
+    return group !== undefined && this.#groups.some((one) => one.equals(group))
+  }
+
+  /** How far a group has read. */
+  #moveGroup({ name, lastId, entriesRead }: StreamGroup): Args {
+    const read = this.#countsEntries && entriesRead !== null ? ['ENTRIESREAD', entriesRead] : []
+    return command('XGROUP', 'SETID', KEY, name, lastId, read)
   }
 
   #setId({ lastId, added, maxDeleted }: StreamFacts): Args {
     if (!this.#countsEntries || added === null || maxDeleted === null) return command('XSETID', KEY, lastId)
     return command('XSETID', KEY, lastId, 'ENTRIESADDED', added, 'MAXDELETEDID', maxDeleted)
   }
+
+  // --- what is written meanwhile
+
+  effect(name: string, args: Args): Verdict {
+    switch (name) {
+      case 'XADD':
+        return this.#added(args)
+      case 'XDEL':
+        this.#onlyTrimmed = false
+        return this.#ofRead(args, 2)
+      case 'XTRIM':
+        return this.#trimmed(args, 2)
+      case 'XSETID':
+      case 'XGROUP SETID':
+        return LATER
+      case 'XACK':
+        return this.#ofRead(args, 3)
+      case 'XCLAIM':
+        return this.#has(args[2]) ? this.#ofRead(args, 5) : this.#elsewise()
+      case 'XREADGROUP':
+        // It counts one more delivery of entries that are there. The copy has some that are not.
+        if (this.#trims || !this.#has(args[2])) return this.#elsewise()
+        return this.#also([...args.slice(0, -2), KEY, args.at(-1)!])
+      case 'XGROUP CREATE':
+        this.#groups = [...this.#groups, args[3]!]
+        return this.#also(makeGroup(args[3]!))
+      case 'XGROUP DESTROY':
+        this.#groups = this.#groups.filter((group) => !group.equals(args[3]!))
+        return this.#also(command('XGROUP', 'DESTROY', KEY, args[3]!))
+      case 'XGROUP CREATECONSUMER':
+      case 'XGROUP DELCONSUMER':
+        return this.#has(args[3]) ? this.#also([args[0]!, args[1]!, KEY, ...args.slice(3)]) : this.#elsewise()
+      default:
+        return this.#elsewise()
+    }
+  }
+
+  #also(one: Args): Verdict {
+    return this.#made ? { kind: 'also', commands: [one] } : LATER
+  }
+
+  /** Nothing of it is lost where nothing has been copied yet. */
+  #elsewise(): Verdict {
+    return this.#made ? RESTART : LATER
+  }
+
+  /** The ids from `from` on, up to what is no id: those that have been read; the others come with their range. */
+  #ofRead(args: Args, from: number): Verdict {
+    let to = from
+    while (to < args.length && isId(args[to]!)) to++
+    const ids = args.slice(from, to).filter((id) => this.#isRead(id))
+    return ids.length === 0 ? LATER : this.#also([args[0]!, KEY, ...args.slice(2, from), ...ids, ...args.slice(to)])
+  }
+
+  #isRead(id: Buffer): boolean {
+    return compareIds(wholeId(id.toString('latin1')), this.#last) <= 0
+  }
+
+  #added(args: Args): Verdict {
+    const at = isId(args[2]!) ? 2 : 5
+    if (at === 5 && this.#trimmed(args.slice(0, at), 2) === RESTART) return RESTART
+    // Behind an XSETID that has turned the ids back.
+    return isId(args[at] ?? KEY) && !this.#isRead(args[at]!) ? LATER : this.#elsewise()
+  }
+
+  /** MAXLEN or MINID at `at`: the length at the end tells what it has left. Anything more than a threshold changes what is pending, too. */
+  #trimmed(args: Args, at: number): Verdict {
+    const isPlain = ['MAXLEN', 'MINID'].includes(word(args[at])) && args.length <= at + 3
+    if (!isPlain) return this.#elsewise()
+    this.#trims = this.#made
+    return LATER
+  }
+}
+
+const FEW = 16
+
+/** Where it is comes last (`#moveGroup`). */
+function makeGroup(name: Buffer): Args {
+  return command('XGROUP', 'CREATE', KEY, name, 0, 'MKSTREAM')
+}
+
+function nothingDeleted({ maxDeleted }: StreamFacts): boolean {
+  return maxDeleted?.toString('latin1') === '0-0'
+}
+
+function isId(arg: Buffer): boolean {
+  return /^\d+(-\d+)?$/.test(arg.toString('latin1', 0, 64))
 }
