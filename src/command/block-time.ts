@@ -11,7 +11,8 @@ function givenMs(spec: CommandSpec, frame: Buffer): number | null {
   const timeout = blockTimeout(spec, parser)
   if (timeout === null) return null
   const given = Number(parser.buf.toString('latin1', parser.start[timeout.index], parser.end[timeout.index]))
-  return given >= 0 ? given * (timeout.unit === 'seconds' ? 1000 : 1) : null
+  if (timeout.unit === 'seconds') return given >= 0 ? given * 1000 : null
+  return given >= 0 && Number.isInteger(given) ? given : null
 }
 
 /** How long the reply may take, in ms: the command's own timeout and the store's. 0: for ever. */
@@ -26,10 +27,22 @@ export function frameForTheRest(spec: CommandSpec, frame: Buffer, elapsedMs: num
   if (given === null || given === 0 || elapsedMs < 1) return frame
   const leftMs = given - elapsedMs
   // 0 would mean "for ever".
-  if (leftMs < 1) return null
+  return leftMs < 1 ? null : withTimeout(spec, leftMs)
+}
+
+/** The frame with the shortest timeout there is, for a server of 6.0 or later; as it is where a server may refuse its own. */
+export function frameForNoTime(spec: CommandSpec, frame: Buffer): Buffer {
+  const given = givenMs(spec, frame)
+  return given === null || given > A_DAY_MS ? frame : withTimeout(spec, 1)
+}
+
+/** Of the frame that was parsed last. */
+function withTimeout(spec: CommandSpec, timeoutMs: number): Buffer {
   const timeout = blockTimeout(spec, parser)!
   const args: (Buffer | string)[] = []
   for (let i = 0; i < parser.argc; i++) args.push(parser.buf.subarray(parser.start[i], parser.end[i]))
-  args[timeout.index] = timeout.unit === 'seconds' ? (leftMs / 1000).toFixed(3) : String(Math.ceil(leftMs))
+  args[timeout.index] = timeout.unit === 'seconds' ? (timeoutMs / 1000).toFixed(3) : String(Math.ceil(timeoutMs))
   return encodeCommand(args)
 }
+
+const A_DAY_MS = 86_400_000

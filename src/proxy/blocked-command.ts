@@ -1,4 +1,4 @@
-import { frameForTheRest, replyLimitMs } from '../command/block-time.ts'
+import { frameForNoTime, frameForTheRest, replyLimitMs } from '../command/block-time.ts'
 import { asksReplicas, isNil, replyToNothing, waitedForNothing } from '../command/blocked-reply.ts'
 import { repliesWithKeys } from '../command/reply-keys.ts'
 import type { CommandSpec } from '../command/spec.ts'
@@ -99,7 +99,9 @@ export class BlockedCommand implements Pin, ReplyOwner {
       refused: (frame, mayHaveTaken) => this.#refusedTry(frame, mayHaveTaken),
       lost: (loss) => this.#lost(loss),
     })
-    this.#mark(attempt.send(pipeline, this.#routes.renamed(this.#frame)))
+    // Rights are the user's own, where it is one of the store, and those came with fractions of seconds (6.0).
+    const frame = user === null ? this.#frame : frameForNoTime(this.#spec, this.#frame)
+    this.#mark(attempt.send(pipeline, this.#routes.renamed(frame)))
   }
 
   wait(): void {

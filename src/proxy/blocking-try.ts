@@ -21,13 +21,19 @@ export interface TriesFirst {
 /**
  * One try of a blocking command on the shared pipeline: inside MULTI nothing blocks, so what there is to take is taken there and then, at an exact place of history.
  *
- *   MULTI ─▶ OK   the command ─▶ QUEUED, or why not   EXEC ─▶ [its answer]
+ *   MULTI ─▶ OK        the command ─▶ QUEUED, or why not   EXEC ─▶ [its answer], or why not: nothing is taken
+ *   MULTI ─▶ why not   the command ─▶ its answer           EXEC ─▶ an error
+ *
+ * A user of the store may have the right to the command and none to MULTI or EXEC. Without MULTI the command blocks a connection that others share, so it asks for the shortest time there is.
  */
 export class BlockingTry implements ReplyOwner {
   readonly #routes: BlockedRoutes
   readonly #keys: BlockedKeys
   readonly #told: TriesFirst
   #queueError: Buffer | null = null
+  #isOpen = true
+  /** What the command was answered outside MULTI. */
+  #alone: Buffer | null = null
 
   constructor(routes: BlockedRoutes, keys: BlockedKeys, told: TriesFirst) {
     this.#routes = routes
@@ -47,22 +53,32 @@ export class BlockingTry implements ReplyOwner {
   }
 
   settle(slot: InFlight, buf: Buffer, start: number, end: number): void {
-    if (slot.replies > 0) {
-      if (buf[start] === MINUS) this.#queueError ??= Buffer.from(buf.subarray(start, end))
-      return
-    }
+    if (slot.replies > 0) return this.#settleQueued(slot.replies, buf, start, end)
     this.#routes.countInFlight(-1)
     const contested = this.#keys.tried()
+    if (this.#alone !== null) return this.#settleAnswer(this.#alone, 0, this.#alone.length, contested)
     const offsets = execElements(buf, start, end)
-    if (offsets === null || offsets.length !== 2)
-      this.#told.refused(this.#queueError ?? Buffer.from(buf.subarray(start, end)), buf[start] !== MINUS)
-    else {
-      const [from, to] = [offsets[0]!, offsets[1]!]
-      const took = !isNil(buf, from)
-      this.#keys.noteTry(took)
-      if (took) this.#told.answered(buf, from, to, contested)
-      else this.#told.tookNothing()
-    }
+    if (offsets?.length === 2) this.#settleAnswer(buf, offsets[0]!, offsets[1]!, contested)
+    else if (this.#queueError === null && buf.toString('latin1', start, end).startsWith(ABORTED)) this.#tookNothing()
+    else this.#told.refused(this.#queueError ?? Buffer.from(buf.subarray(start, end)), buf[start] !== MINUS)
+  }
+
+  /** `more`: how many answers are still to come. */
+  #settleQueued(more: number, buf: Buffer, start: number, end: number): void {
+    if (more === AFTER_MULTI) this.#isOpen = buf[start] !== MINUS
+    else if (!this.#isOpen) this.#alone = Buffer.from(buf.subarray(start, end))
+    else if (buf[start] === MINUS) this.#queueError = Buffer.from(buf.subarray(start, end))
+  }
+
+  #settleAnswer(buf: Buffer, from: number, to: number, contested: boolean): void {
+    if (isNil(buf, from)) return this.#tookNothing()
+    this.#keys.noteTry(true)
+    this.#told.answered(buf, from, to, contested)
+  }
+
+  #tookNothing(): void {
+    this.#keys.noteTry(false)
+    this.#told.tookNothing()
   }
 
   lost(_slot: InFlight, loss: Loss): void {
@@ -77,3 +93,5 @@ export class BlockingTry implements ReplyOwner {
 
 const MULTI = encodeOwn(['MULTI'])
 const EXEC = encodeOwn(['EXEC'])
+const AFTER_MULTI = 2
+const ABORTED = '-EXECABORT '

@@ -65,8 +65,11 @@ export function startBlocking(session: Session, view: CommandView, spec: Command
 }
 
 function triesFirst(session: Session, route: Route, hash: number): boolean {
-  const { path } = session
-  return path.busyQueues.isBusy(hash, path.clock.nowMs) || noConnectionLeft(session, path.primaryOf(route)) !== null
+  const { path, user } = session
+  const store = path.primaryOf(route)
+  // A cluster gives the outcome of a transaction as one. Of a user without the right to MULTI it would not say what was taken.
+  if (user !== null && store.cluster !== null) return false
+  return path.busyQueues.isBusy(hash, path.clock.nowMs) || noConnectionLeft(session, store) !== null
 }
 
 /** XREADGROUP of what is pending with the consumer: it never waits, BLOCK or not. */

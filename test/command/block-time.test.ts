@@ -1,19 +1,21 @@
 import { expect, test } from 'vitest'
-import { frameForTheRest, replyLimitMs } from '../../src/command/block-time.ts'
+import { frameForNoTime, frameForTheRest, replyLimitMs } from '../../src/command/block-time.ts'
 import { CommandTable } from '../../src/command/table.ts'
 import { encodeCommand } from '../../src/resp/encode.ts'
 
 const table = CommandTable.builtin()
-const rest = (args: readonly string[], elapsedMs: number): string | null => {
-  const frame = frameForTheRest(table.byName(args[0]!)!, encodeCommand(args), elapsedMs)
-  return frame === null
+const words = (frame: Buffer | null): string | null =>
+  frame === null
     ? null
     : frame
         .toString('latin1')
         .split('\r\n')
         .filter((_, i) => i % 2 === 0 && i > 0)
         .join(' ')
-}
+const rest = (args: readonly string[], elapsedMs: number): string | null =>
+  words(frameForTheRest(table.byName(args[0]!)!, encodeCommand(args), elapsedMs))
+const briefest = (...args: string[]): string | null =>
+  words(frameForNoTime(table.byName(args[0]!)!, encodeCommand(args)))
 
 test('a command that is sent on waits for what is left of its time, in its own unit', () => {
   expect(rest(['BLPOP', 'l', 'm', '2.5'], 1_000)).toBe('BLPOP l m 1.500')
@@ -32,6 +34,20 @@ test('what waits for ever, or says nothing that can be understood, stays as it i
   expect(rest(['BLPOP', 'l', '0'], 60_000)).toBe('BLPOP l 0')
   expect(rest(['BLPOP', 'l', 'soon'], 60_000)).toBe('BLPOP l soon')
   expect(rest(['BLPOP', 'l', '-1'], 60_000)).toBe('BLPOP l -1')
+})
+
+test('the shortest time is a millisecond, also of what waits for ever', () => {
+  expect(briefest('BLPOP', 'l', '0')).toBe('BLPOP l 0.001')
+  expect(briefest('BLMPOP', '2.5', '1', 'l', 'LEFT')).toBe('BLMPOP 0.001 1 l LEFT')
+  expect(briefest('XREADGROUP', 'GROUP', 'g', 'c', 'BLOCK', '0', 'STREAMS', 's', '>')).toBe(
+    'XREADGROUP GROUP g c BLOCK 1 STREAMS s >',
+  )
+})
+
+test('a time that the server refuses is left to it', () => {
+  expect(briefest('BLPOP', 'l', '-1')).toBe('BLPOP l -1')
+  expect(briefest('BLPOP', 'l', '1e300')).toBe('BLPOP l 1e300')
+  expect(briefest('XREADGROUP', 'GROUP', 'g', 'c', 'BLOCK', '1.5', 'STREAMS', 's', '>')).toContain('BLOCK 1.5')
 })
 
 test('a reply may take as long as the command says and the store’s timeout', () => {
