@@ -9,6 +9,7 @@ import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { countKeys, DatabasesSwapped, MAX_LISTINGS, scanned } from './scan.ts'
 import type { Page, ScanPosition } from './scan-position.ts'
+import { SeenKeys } from './seen-keys.ts'
 import { StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
 import { Throttle } from './throttle.ts'
@@ -28,7 +29,7 @@ interface Checkpoint {
 
 /**
  * Compares both sides of a route key by key: each key of the primary with the shadow's (payload and time of expiry first, element by element where these differ), then each key of the shadow that the primary
- * lacks. What differs counts when it differs at one place of history, again and again (`Pairs.confirmed`): live writes make no false alarm. Begins anew where databases are swapped meanwhile: what has been listed is in others then.
+ * lacks, or that has come there since its place was listed: what is added to a key that only the shadow had is added to both. What differs counts when it differs at one place of history, again and again (`Pairs.confirmed`): live writes make no false alarm. Begins anew where databases are swapped meanwhile: what has been listed is in others then.
  */
 export async function verify(environment: JobEnvironment, task: Task): Promise<WorkReport> {
   const config = environment.config()
@@ -40,6 +41,8 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
   const watch = new RouteWatch(environment, task)
   const pairs = new Pairs(environment, task, connections, primary, shadow, true)
   const isSampled = sampling(task.job.options.sample ?? 1)
+  /** Of the primary, by this run. */
+  let seen = new SeenKeys(0)
 
   const look = async (page: KeysOfRoute, suspectsOf: (keys: readonly Buffer[]) => Promise<readonly Buffer[]>) => {
     watch.look()
@@ -58,6 +61,7 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
   }
   const forward = async (page: KeysOfRoute): Promise<PageResult> => {
     const { unsampled, looked, left, keys } = await look(page, async (all) => {
+      for (const key of all) seen.add(page.database, key)
       const suspects = await pairs.suspects(page.database, all)
       return suspects.map((i) => all[i]!)
     })
@@ -66,7 +70,9 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
   const reverse = async (page: KeysOfRoute): Promise<PageResult> => {
     const { left, keys } = await look(page, async (all) => {
       const present = await pairs.present(primary, page.database, all)
-      return all.filter((_, i) => present[i] !== true)
+      const come = all.filter((key, i) => present[i] === true && !seen.has(page.database, key))
+      const suspects = await pairs.suspects(page.database, come)
+      return [...all.filter((_, i) => present[i] !== true), ...suspects.map((i) => come[i]!)]
     })
     return { counts: { skipped: left, ...countsOf(keys) }, keys }
   }
@@ -82,6 +88,8 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
         )
         task.total = sizes.reduce((sum, size) => sum + size, 0)
       }
+      // Both sides' keys are counted there, and these are the primary's.
+      seen = new SeenKeys((task.total ?? 0) / 2)
       const pass = async (name: Checkpoint['pass'], end: EndKeys, work: (page: KeysOfRoute) => Promise<PageResult>) => {
         const at = begun?.pass === name ? begun.at : null
         const list = (pages: AsyncIterable<Page>) =>
