@@ -15,6 +15,8 @@ import type { Task } from './task.ts'
 import { Throttle } from './throttle.ts'
 import { mustBeTwoServers } from './two-servers.ts'
 
+/** It looks so often whether it is to go on. */
+const LOOK_MS = 250
 /** Pages under way: those that are looked at quickly are few (`Pairs`), the others wait for their differences to be looked at again. */
 const PAGES = 32
 
@@ -117,11 +119,20 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
     const report = { ...reportOf(task, pairs), primary: primary.which }
     // Since the last page was looked at the route may have got other keys.
     watch.look()
-    if (report.clean) await environment.dataPath.verified(route, ticket)
+    if (report.clean) await unlessInterrupted(task, environment.dataPath.verified(route, ticket))
     return report
   } finally {
     connections.close()
   }
+}
+
+/** What the data path waits for may not come as long as a store is away. */
+async function unlessInterrupted(task: Task, work: Promise<void>): Promise<void> {
+  let isOver = false
+  const over = work.then(() => {
+    isOver = true
+  })
+  while (!isOver) await Promise.race([over, task.wait(LOOK_MS)])
 }
 
 async function givenUpIfSwapped(swapped: DatabasesSwapped | null): Promise<void> {

@@ -82,9 +82,10 @@ export class JobRequests {
       copies,
       () => this.#overlap.sweeping,
     )
-    this.#verified.after(onItsWay.hasArrived() ? null : () => onItsWay.hasArrived(), () => {
-      if (ticket === this.#ticketOf(name)) this.#dirty.toVerify.verified(name)
-    })
+    await new Promise<void>((resolve) =>
+      this.#verified.after(onItsWay.hasArrived() ? null : () => onItsWay.hasArrived(), resolve),
+    )
+    if (ticket === this.#ticketOf(name)) this.#dirty.toVerify.verified(name)
   }
 
   /** At most `limit` of a route's dirty keys. */
