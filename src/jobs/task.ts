@@ -93,13 +93,14 @@ export class Task {
     return this.#store.beganWith(this.job.id, shape) === shape
   }
 
-  /** What was done before does not count: the work begins anew. Keys that were listed are forgotten. */
+  /** What was done before does not count: the work begins anew. Keys that were listed, and remarks, are forgotten. */
   startOver(): void {
     for (const count of JOB_COUNTS) this.#counts[count] = 0
     this.done = 0
     this.#sampledDone = 0
     this.#keys = []
     this.#listed = 0
+    this.#remarks.clear()
     this.#store.forgetKeys(this.job.id)
   }
 

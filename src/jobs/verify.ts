@@ -9,11 +9,14 @@ import { type KeysOfRoute, RouteWatch, routePages } from './route-pages.ts'
 import type { WorkReport } from './runner.ts'
 import { countKeys, DatabasesSwapped, MAX_LISTINGS, scanned } from './scan.ts'
 import type { Page, ScanPosition } from './scan-position.ts'
+import { SeenKeys } from './seen-keys.ts'
 import { StoreConnections } from './store-connection.ts'
 import type { Task } from './task.ts'
 import { Throttle } from './throttle.ts'
 import { mustBeTwoServers } from './two-servers.ts'
 
+/** It looks so often whether it is to go on. */
+const LOOK_MS = 250
 /** Pages under way: those that are looked at quickly are few (`Pairs`), the others wait for their differences to be looked at again. */
 const PAGES = 32
 
@@ -28,7 +31,7 @@ interface Checkpoint {
 
 /**
  * Compares both sides of a route key by key: each key of the primary with the shadow's (payload and time of expiry first, element by element where these differ), then each key of the shadow that the primary
- * lacks. What differs counts when it differs at one place of history, again and again (`Pairs.confirmed`): live writes make no false alarm. Begins anew where databases are swapped meanwhile: what has been listed is in others then.
+ * lacks, or that has come there since its place was listed: what is added to a key that only the shadow had is added to both. What differs counts when it differs at one place of history, again and again (`Pairs.confirmed`): live writes make no false alarm. Begins anew where databases are swapped meanwhile: what has been listed is in others then.
  */
 export async function verify(environment: JobEnvironment, task: Task): Promise<WorkReport> {
   const config = environment.config()
@@ -40,6 +43,8 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
   const watch = new RouteWatch(environment, task)
   const pairs = new Pairs(environment, task, connections, primary, shadow, true)
   const isSampled = sampling(task.job.options.sample ?? 1)
+  /** Of the primary, by this run. */
+  let seen = new SeenKeys(0)
 
   const look = async (page: KeysOfRoute, suspectsOf: (keys: readonly Buffer[]) => Promise<readonly Buffer[]>) => {
     watch.look()
@@ -58,6 +63,7 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
   }
   const forward = async (page: KeysOfRoute): Promise<PageResult> => {
     const { unsampled, looked, left, keys } = await look(page, async (all) => {
+      for (const key of all) seen.add(page.database, key)
       const suspects = await pairs.suspects(page.database, all)
       return suspects.map((i) => all[i]!)
     })
@@ -66,7 +72,9 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
   const reverse = async (page: KeysOfRoute): Promise<PageResult> => {
     const { left, keys } = await look(page, async (all) => {
       const present = await pairs.present(primary, page.database, all)
-      return all.filter((_, i) => present[i] !== true)
+      const come = all.filter((key, i) => present[i] === true && !seen.has(page.database, key))
+      const suspects = await pairs.suspects(page.database, come)
+      return [...all.filter((_, i) => present[i] !== true), ...suspects.map((i) => come[i]!)]
     })
     return { counts: { skipped: left, ...countsOf(keys) }, keys }
   }
@@ -82,6 +90,8 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
         )
         task.total = sizes.reduce((sum, size) => sum + size, 0)
       }
+      // Both sides' keys are counted there, and these are the primary's.
+      seen = new SeenKeys((task.total ?? 0) / 2)
       const pass = async (name: Checkpoint['pass'], end: EndKeys, work: (page: KeysOfRoute) => Promise<PageResult>) => {
         const at = begun?.pass === name ? begun.at : null
         const list = (pages: AsyncIterable<Page>) =>
@@ -109,11 +119,20 @@ export async function verify(environment: JobEnvironment, task: Task): Promise<W
     const report = { ...reportOf(task, pairs), primary: primary.which }
     // Since the last page was looked at the route may have got other keys.
     watch.look()
-    if (report.clean) await environment.dataPath.verified(route, ticket)
+    if (report.clean) await unlessInterrupted(task, environment.dataPath.verified(route, ticket))
     return report
   } finally {
     connections.close()
   }
+}
+
+/** What the data path waits for may not come as long as a store is away. */
+async function unlessInterrupted(task: Task, work: Promise<void>): Promise<void> {
+  let isOver = false
+  const over = work.then(() => {
+    isOver = true
+  })
+  while (!isOver) await Promise.race([over, task.wait(LOOK_MS)])
 }
 
 async function givenUpIfSwapped(swapped: DatabasesSwapped | null): Promise<void> {

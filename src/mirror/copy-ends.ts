@@ -78,9 +78,9 @@ export class CopyEnds {
     return this.#refused(pairOf(this.#rule.route), 'RESTORE')
   }
 
-  /** Of a time to live, as the primary counts it; 0 and less stay. Milliseconds since the epoch. */
+  /** Of a time to live, as the primary counts it; less than 0 stays. 0: it is in its last millisecond. Milliseconds since the epoch. */
   expiresAtMs(ttlMs: number): number {
-    if (ttlMs <= 0) return ttlMs
+    if (ttlMs < 0) return ttlMs
     const { clockOffsetMs } = this.#context.copies.factsOf(this.#rule.route.primary.storeName)
     return Math.round(steadyNowMs()) + clockOffsetMs + ttlMs
   }

@@ -1,6 +1,7 @@
 import { command, commands, copy, NOTHING } from '../command/effects/building.ts'
 import type { FollowUp } from '../command/effects.ts'
 import type { CommandSpec } from '../command/spec.ts'
+import { SimpleReply } from '../resp/reply.ts'
 import { isShadowAltered, type Route } from '../routing/route.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { DataPathContext } from './context.ts'
@@ -57,9 +58,10 @@ export class MissingExpiries {
     if (!adds && (this.#known.size === 0 || TAKE_NOTHING.has(name))) return
     if (name === 'SET' && !keepsExpiry(bytes, start, end, 3)) return
     const keys = this.#parts.refs.in(spec, database, bytes, start, end)
-    // Keys of a script that has several are copied (`keysMadeOfOthers`).
+    // What is made of several keys is copied (`keysMadeOfOthers`).
+    const areCopied = keys.length > 1 && (isScript || name === 'PFMERGE')
     const first = name === 'SMOVE' ? 1 : 0
-    const asked = !adds || (isScript && keys.length > 1) ? [] : keys.slice(first)
+    const asked = !adds || areCopied ? [] : keys.slice(first)
     if (!adds || isScript || first > 0) for (const ref of keys) this.#forget(ref, isScript)
     for (const ref of asked) this.#lookAt(spec, ref, isScript)
   }
@@ -104,8 +106,9 @@ export class MissingExpiries {
       if (isRemembered) this.#known.add(whole)
     }
     const tellsWhen = primary.hasExpireTime && !copies.refuses(route.primary.storeName, 'PEXPIRETIME', clock.nowMs)
-    if (isCopied) mark(ref)
-    else ask(tellsWhen ? absoluteTime(key) : timeLeft(key, copied), database)
+    if (isCopied) return mark(ref)
+    if (isScript && primary.hasFieldTimes) ask(unlessHash(key), database)
+    ask(tellsWhen ? absoluteTime(key) : timeLeft(key, copied), database)
   }
 }
 
@@ -123,6 +126,15 @@ function absoluteTime(key: Buffer): FollowUp {
     read: command('PEXPIRETIME', key),
     effect: (at) =>
       at === FOREVER ? NOTHING : at === GONE ? copy(key) : commands(command('PEXPIREAT', key, String(at))),
+  }
+}
+
+/** A script may have written to a field that keeps its own time. */
+function unlessHash(key: Buffer): FollowUp {
+  return {
+    keys: [key],
+    read: command('TYPE', key),
+    effect: (type) => (type instanceof SimpleReply && type.text === 'hash' ? copy(key) : NOTHING),
   }
 }
 
@@ -166,6 +178,7 @@ const ADD = new Set([
   'INCRBYFLOAT',
   'MSETEX',
   'PFADD',
+  'PFMERGE',
   'SADD',
   'SET',
   'SETBIT',

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { packBytes, unpackBytes } from '../base/packed-bytes.ts'
+import { PendingWork } from '../base/pending-work.ts'
 import { AlignedReads, type KeyReads, type PairOfReplies } from '../mirror/aligned-reads.ts'
 import type { DataPathContext } from '../mirror/context.ts'
 import { BatchCopier, type BatchResult, type CopyOrigin } from '../mirror/copy-batch.ts'
 import type { DirtySet } from '../mirror/dirty-set.ts'
 import type { IntentLog } from '../mirror/intent-log.ts'
 import { JobWrites } from '../mirror/job-writes.ts'
+import { OnItsWay } from '../mirror/on-its-way.ts'
 import type { OverlapTable } from '../mirror/overlap.ts'
 import type { UndeclaredKeys } from '../mirror/undeclared-keys.ts'
 import type { DirtyKeys } from './messages.ts'
@@ -15,7 +17,11 @@ const SWITCHING_MS = 20
 
 /** What jobs, which run in the main thread, have done by the data path: copies and reads that need a place in its history. */
 export class JobRequests {
+  readonly #context: DataPathContext
   readonly #dirty: DirtySet
+  readonly #overlap: OverlapTable
+  /** Verifies that have found no difference, and count when what was on its way then has arrived. */
+  readonly #verified = new PendingWork()
   /** Counts begin anew with every process. */
   readonly #process = randomUUID()
   readonly #copier: BatchCopier
@@ -31,7 +37,9 @@ export class JobRequests {
     isKnown: (route: string, database: number, key: Buffer) => boolean,
     log: () => IntentLog | null,
   ) {
+    this.#context = context
     this.#dirty = dirty
+    this.#overlap = overlap
     this.#copier = new BatchCopier(context, dirty, overlap)
     this.#pairs = new AlignedReads(context, overlap, undeclared, isKnown)
     this.writes = new JobWrites(context, dirty, log)
@@ -60,12 +68,24 @@ export class JobRequests {
 
   /** '': none is asked for. */
   async verifyTicket(route: string): Promise<string> {
-    return this.#dirty.toVerify.ofKeys(route) ? `${this.#process} ${this.#dirty.toVerify.times(route)}` : ''
+    return this.#ticketOf(route)
   }
 
-  /** What happened after the ticket was taken may be what nobody has looked at. */
-  async verified(route: string, ticket: string): Promise<void> {
-    if (ticket === (await this.verifyTicket(route))) this.#dirty.toVerify.verified(route)
+  /** What happened after the ticket was taken may be what nobody has looked at. What is on its way may be made of a key that differs and is gone, under a name that has come behind the place of the listing: until it has arrived the verify is needed. */
+  async verified(name: string, ticket: string): Promise<void> {
+    const { routes, stores, copies } = this.#context
+    const route = routes.byName(name)
+    if (route === undefined) return
+    const ends = [route.primary, ...(route.shadow === null ? [] : [route.shadow])]
+    const onItsWay = new OnItsWay(
+      ends.map(({ store }) => stores[store]!),
+      copies,
+      () => this.#overlap.sweeping,
+    )
+    await new Promise<void>((resolve) =>
+      this.#verified.after(onItsWay.hasArrived() ? null : () => onItsWay.hasArrived(), resolve),
+    )
+    if (ticket === this.#ticketOf(name)) this.#dirty.toVerify.verified(name)
   }
 
   /** At most `limit` of a route's dirty keys. */
@@ -85,5 +105,10 @@ export class JobRequests {
   run(): void {
     this.#copier.run()
     this.#pairs.run()
+    this.#verified.run()
+  }
+
+  #ticketOf(route: string): string {
+    return this.#dirty.toVerify.ofKeys(route) ? `${this.#process} ${this.#dirty.toVerify.times(route)}` : ''
   }
 }

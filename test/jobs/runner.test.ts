@@ -265,6 +265,25 @@ test('what came in the way of a job stands in its report, also when it was inter
   expect(report!.notes).toEqual(['All were seen.', 'One came in its way.', 'Another did.'])
 })
 
+test('what came in the way of work that does not count any more is forgotten', async () => {
+  const { runner } = runnerOf(async (task) => {
+    task.remark('One came in its way.')
+    await task.save({ step: 1 })
+    await task.wait(60_000)
+    return REPORT
+  })
+  const { id } = await runner.start(JOB)
+  await eventually(() => expect(store.checkpoint(id)).toEqual({ step: 1 }))
+  await runner.steer(id, 'pause')
+  const { runner: next } = runnerOf(async (task) => {
+    task.startOver()
+    return { ...REPORT, notes: ['All were seen.'] }
+  })
+  await next.steer(id, 'resume')
+  const { report } = await becomes(next, id, { state: 'done' })
+  expect(report!.notes).toEqual(['All were seen.'])
+})
+
 test('a job that counts as running, and that nobody does, can be ended', async () => {
   const { runner } = runnerOf(async () => REPORT)
   const { id } = store.create('export', 'all', {}, Date.now())

@@ -173,6 +173,22 @@ test('under random writes to the very keys, no false difference, and the planted
   await mirrorSettled(understudy)
 })
 
+test('what is added to a key that only the other side has is looked at, wherever the verify is', async () => {
+  const { target, understudy } = await setUp(undefined, (server) => fillStrings(server, 400))
+  await doJob(understudy, 'backfill', 'all')
+  const extra = Array.from({ length: 40 }, (_, i) => `extra:${i}`)
+  for (const key of extra) await target.client().hset(key, 'old', 1)
+  const { id } = await startJob(understudy, 'verify', 'all', { rate: 200 })
+  // All that the source has is listed, and little of what the target has.
+  await eventually(async () => expect((await jobOf(understudy, id)).progress.done).toBeGreaterThanOrEqual(400), {
+    timeoutMs: 30_000,
+    intervalMs: 5,
+  })
+  const app = understudy.client()
+  await Promise.all(extra.map((key) => app.hset(key, 'new', 1)))
+  expect(await over(understudy, id)).toMatchObject({ report: { clean: false }, progress: { different: extra.length } })
+})
+
 test('a sample looks at its share of the keys, says so, and proves nothing', async () => {
   const { target, understudy } = await setUp([mirroredRoute()], (server) => fillStrings(server, 2000))
   await doJob(understudy, 'backfill', 'all')

@@ -177,3 +177,24 @@ test('what was on its way when the shadow became complete may be made of what it
   fresh.resume()
   await eventually(async () => expect(await fresh.client().hgetall('d')).toEqual({ a: '1', b: '2' }))
 })
+
+test('what was on its way when a verify had found no difference may be made of what differed until then', async () => {
+  const { fresh, path } = await start()
+  const app = path.client()
+  await app.zadd('x', 5, 'm')
+  await app.zadd('y', 1, 'm')
+  await settled(path)
+  await fresh.client().del('x')
+  await app.eval("return redis.call('xgroup', 'create', ARGV[1], 'g', '0', 'mkstream')", 0, 's')
+  const needed = (): boolean => path.runtime.stats().routes.all!.needsVerify
+  await eventually(() => expect(needed()).toBe(true))
+  const { jobs } = path.runtime
+  const ticket = await jobs.verifyTicket('all')
+  fresh.pause()
+  await app.multi().zunionstore('d', 2, 'x', 'y').del('x').exec()
+  const verified = jobs.verified('all', ticket)
+  fresh.resume()
+  await eventually(async () => expect(await fresh.client().zscore('d', 'm')).toBe('6'))
+  await verified
+  expect(needed()).toBe(false)
+})

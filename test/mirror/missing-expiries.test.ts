@@ -66,6 +66,10 @@ const TO_NOTHING: Readonly<Record<string, readonly [Words, Words]>> = {
     ['SET', 'string:blank', ''],
     ['APPEND', 'string:blank', 'x'],
   ],
+  'log:alone': [
+    ['PFADD', 'log:alone', 'x'],
+    ['PFMERGE', 'log:alone'],
+  ],
   'hash:script': [
     ['HSET', 'hash:script', 'x', 1],
     ['EVAL', 'return redis.call("HSET", KEYS[1], "y", 1)', 1, 'hash:script'],

@@ -68,6 +68,17 @@ describe.skipIf(SOURCE === undefined || TARGET === undefined)('between servers o
     await eventually(async () => expect(await times(fresh)).toEqual(await times(old)))
   })
 
+  test('a field that a script adds to, and that only the primary had, has its time on the shadow as well', async (context) => {
+    const { old, fresh, path } = await start(context, 'HPEXPIRE', true)
+    const store = old.client()
+    await store.hset('h', 'f', 0)
+    await store.call('HPEXPIRE', 'h', 600_000, 'FIELDS', 1, 'f')
+    await path.client().eval('redis.call("HINCRBY", KEYS[1], "f", 1) return 1', 1, 'h')
+    await settled(path)
+    const time = (at: RedisServer) => at.client().call('HPEXPIRETIME', 'h', 'FIELDS', 1, 'f')
+    await eventually(async () => expect(await time(fresh)).toEqual(await time(old)))
+  })
+
   for (const how of ['one by one', 'in a transaction'] as const) {
     test(`a field that expired on the shadow before its life was made longer there is there again, ${how}`, async (context) => {
       const { old, fresh, path } = await start(context, 'HSETEX')

@@ -1,10 +1,12 @@
 import type { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
+import { COPIED } from '../../src/mirror/copy-batch.ts'
 import type { CopyLimits } from '../../src/mirror/copy-state.ts'
 import { isStagingKey } from '../../src/routing/staging-key.ts'
 import { copyAsJob } from '../support/copy-as-job.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
+import { FakeStore } from '../support/fake-store.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { type RedisServer, type RedisServerOptions, startRedis } from '../support/redis.ts'
 import { settled } from '../support/settled.ts'
@@ -206,6 +208,27 @@ describe('a copy brings over everything a key is', () => {
     await copied(path, 'timed', 'job:h', 'missing')
     expect(await fresh.client().hgetall('step:h')).toEqual({ f: 'v' })
     expect(Math.abs((await fresh.client().pttl('timed')) - (await client.pttl('timed')))).toBeLessThan(1_000)
+  })
+
+  test('which is in its last millisecond, of a primary that tells only how long it has to live', async () => {
+    const fresh = await startRedis()
+    const redis = fresh.client()
+    await redis.set('k', 'v')
+    const payload = (await redis.dumpBuffer('k'))!.toString('latin1')
+    const answers: Readonly<Record<string, string>> = {
+      MEMORY: ':50\r\n',
+      DUMP: `$${payload.length}\r\n${payload}\r\n`,
+      PTTL: ':0\r\n',
+    }
+    const old = await FakeStore.start(([name]) => answers[name!] ?? '-ERR unknown command\r\n')
+    running.push(fresh, old)
+    const path = await startDataPath({
+      stores: { old: { port: old.port }, new: fresh },
+      routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
+    })
+    running.push(path)
+    await eventually(async () => expect([...(await copyAsJob(path, 'all', ['k'])).outcomes]).toEqual([COPIED]))
+    await eventually(async () => expect(await redis.exists('k')).toBe(0))
   })
 
   test('on one server, by COPY: values, times, and that there is nothing', async () => {
