@@ -153,7 +153,8 @@ function commandSection(command: Command): string {
 }
 
 function argumentName(argument: Argument): string {
-  return `<${argument.name()}${argument.variadic ? '...' : ''}>`
+  const name = `${argument.name()}${argument.variadic ? '...' : ''}`
+  return argument.required ? `<${name}>` : `[${name}]`
 }
 
 function optionMeaning(option: Option, longNames: ReadonlyMap<string, string>): string {

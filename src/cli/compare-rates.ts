@@ -44,7 +44,7 @@ export async function printRates(client: AdminClient, options: RatesOptions, ter
       terminal.line(
         `${printable(name)}: baseline: ${baseline.differed} of ${baseline.compared} reads (${formatShare(baseline.differed, baseline.compared)}) differ from themselves`,
       )
-    if (repaired > 0) terminal.line(`${printable(name)}: ${repaired} keys repaired`)
+    if (repaired > 0) terminal.line(`${printable(name)}: ${repaired} key${repaired === 1 ? '' : 's'} repaired`)
   }
 }
 

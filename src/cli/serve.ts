@@ -21,7 +21,7 @@ export function addServe(program: Command, finish: (exitCode: number) => void): 
     .addOption(
       new Option(
         '--phase <phase>',
-        'without a file: phase of the one route `*` (default: mirror with a target, else passthrough)',
+        'without a file: phase of the one route, `all` (default: mirror with a target, else passthrough)',
       ).choices(PHASES),
     )
     .action(async (options: ServeOptions) => {

@@ -28,7 +28,7 @@ export function statusLines(status: Status, terminal: Terminal, jobs: readonly J
       ? []
       : [terminal.style('yellow', `Changed in the file, applies after a restart: ${needsRestart.join(', ')}`)]
   return [
-    `Understudy ${version}, up ${formatSeconds(uptimeSeconds)}, ${clients.connected} clients, configuration ${configHash.slice(0, 12)} (epoch ${epoch})`,
+    `Understudy ${version}, up ${formatSeconds(uptimeSeconds)}, ${clients.connected} client${clients.connected === 1 ? '' : 's'}, configuration ${configHash.slice(0, 12)} (epoch ${epoch})`,
     ...suffers,
     ...reload,
     ...restart,

@@ -86,12 +86,16 @@ async function doubtsAbout(
   const reasons = [
     ...lacks,
     causes === undefined ? null : `keys that nobody can name may differ (${causes.join(', ')})`,
-    differences > 0 ? `${differences} differences are listed, neither mended nor acknowledged` : null,
+    differences > 0
+      ? `${differences === 1 ? '1 difference is' : `${differences} differences are`} listed, neither mended nor acknowledged`
+      : null,
     ended === 'unknown' ? 'what the last run was writing is not known' : null,
     step.movesPrimary && ended === 'crashed'
       ? 'the last run was not stopped, and what it was writing has to be copied first'
       : null,
-    step.movesPrimary && dirty !== undefined ? `${dirty} keys were not copied when the last run ended` : null,
+    step.movesPrimary && dirty !== undefined
+      ? `${dirty === 1 ? '1 key was' : `${dirty} keys were`} not copied when the last run ended`
+      : null,
   ]
   return reasons.flatMap((reason) => (reason === null ? [] : [sentence(whose + reason)]))
 }

@@ -73,6 +73,43 @@ describe('jobs on the page', () => {
   })
 })
 
+describe('what a job only would have done', () => {
+  test('a dry run is told as one, and not as work that was done', async () => {
+    const server = await startTestServer()
+    const deleted = { ...job().progress, copied: 0, skipped: 0, failed: 0, deleted: 3 }
+    server.control.jobList = [
+      job({ id: 2, kind: 'cleanup', state: 'done', options: { dryRun: false }, progress: deleted }),
+      job({ id: 1, kind: 'cleanup', state: 'done', options: {}, progress: deleted }),
+    ]
+    const { page } = await open(server)
+    await page.locator('[data-job="1"]').getByText('#1, dry run').waitFor()
+    expect(await page.locator('[data-job="1"]').textContent()).toContain('would be deleted 3')
+    expect(await page.locator('[data-job="2"] h3').textContent()).toBe('cleanup of jobs #2')
+    expect(await page.locator('[data-job="2"]').textContent()).not.toContain('would be')
+  })
+})
+
+describe('mismatches that are mended', () => {
+  test('are nothing to look at before the next step, and the empty list denies none', async () => {
+    const server = await startTestServer()
+    const status = server.control.status.bind(server.control)
+    server.control.status = async () => {
+      const now = await status()
+      const jobs = now.routes['jobs']!
+      const rates = { ...jobs.compare.rates, '10m': { compared: 200, mismatched: 5, rate: 0.025 } }
+      return { ...now, routes: { ...now.routes, jobs: { ...jobs, compare: { ...jobs.compare, rates } } } }
+    }
+    server.control.found = [mismatch()]
+    const { page } = await open(server)
+    const caution = page.locator('[data-route=jobs] .caution', { hasText: 'compared reads differed' })
+    await caution.waitFor()
+    server.control.found = []
+    await page.reload()
+    await page.getByText('None is listed any more. Since the start 5 of 200 compared reads differed.').waitFor()
+    expect(await caution.count()).toBe(0)
+  })
+})
+
 describe('with a token', () => {
   const TOKEN = 'a-very-secret-token'
 

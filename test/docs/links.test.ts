@@ -71,7 +71,7 @@ describe('the command line as the pages show it', () => {
   })
 
   test('every option named anywhere in the README and in the guides belongs to some subcommand', () => {
-    const foreign = /^node |redis-server|redis-cli|docker|podman|kubectl|openssl|npm (?!start)/
+    const foreign = /^(?:npx )?node |redis-server|redis-cli|docker|podman|kubectl|openssl|npm (?!start)/
     const named = all
       .filter(({ path }) => path === 'README.md' || path === 'docs/runbook.md' || path.startsWith('docs/guides/'))
       .flatMap((one) => codeIn(one).map((line) => ({ path: one.path, line })))

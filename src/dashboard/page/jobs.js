@@ -13,6 +13,9 @@ const NO_OUTCOMES = ['done', 'total', 'rate', 'etaSeconds']
 /** Not cleanup: what deletes keys is started where its backup is named, on the command line. */
 const STARTED_HERE = ['backfill', 'verify', 'repair']
 
+/** What a dry run only would have done. */
+const WORK = ['copied', 'repaired', 'deleted']
+
 /** Which buttons a state has. @type {Record<string, ('pause' | 'resume' | 'cancel')[]>} */
 const ACTIONS = { queued: ['cancel'], running: ['pause', 'cancel'], paused: ['resume', 'cancel'], failed: ['resume'] }
 
@@ -52,11 +55,15 @@ function jobRow(job) {
   const { id, kind, route, state, progress, throttle, error, startedAt, finishedAt, report } = job
   const { done = 0, total = null } = progress
   const share = total === null || total === 0 ? null : Math.min(1, (done ?? 0) / total)
-  const outcomes = Object.entries(progress).filter(([name, value]) => !NO_OUTCOMES.includes(name) && (value ?? 0) > 0)
+  // As `isDryRun` has it: a cleanup is one unless it is told otherwise.
+  const dry = job.options.dryRun ?? kind === 'cleanup'
+  const outcomes = Object.entries(progress)
+    .filter(([name, value]) => !NO_OUTCOMES.includes(name) && (value ?? 0) > 0)
+    .map(([name, value]) => `${dry && WORK.includes(name) ? 'would be ' : ''}${name} ${count(value)}`)
   const bar = state === 'done' ? 1 : share
   return html`<li data-job=${id} data-state=${state}>
     <div class="job-head">
-      <h3>${kind} of ${route} <span class="quiet">#${id}</span></h3>
+      <h3>${kind} of ${route} <span class="quiet">#${id}${dry ? ', dry run' : ''}</span></h3>
       <span class="pill ${state}">${state}</span>
       ${(ACTIONS[state] ?? []).map(
         (action) =>
@@ -69,7 +76,7 @@ function jobRow(job) {
     <p class="quiet">
       ${count(done)}${total === null ? '' : ` of ${count(total)}`} keys seen${share === null ? '' : ` (${percent(share)})`}
       ${state === 'running' ? html`· ${rate(progress['rate'])} · ${progress['etaSeconds'] == null ? '' : `${duration(progress['etaSeconds'])} left`}` : nothing}
-      ${outcomes.map(([name, value]) => html`· ${name} ${count(value)} `)}
+      ${outcomes.map((outcome) => html`· ${outcome} `)}
       ${finishedAt === null ? html`· began ${time(startedAt)}` : html`· ended ${time(finishedAt)}`}
     </p>
     ${throttle === null ? nothing : html`<p class="warn">Held back: ${throttle}</p>`}

@@ -22,6 +22,7 @@ const COMPARING = ['shadow', 'read-target', 'switched']
 export function mismatchesSection({ patterns, status }) {
   const routes = Object.values(status?.routes ?? {})
   const compared = routes.reduce((sum, { compare }) => sum + compare.compared, 0)
+  const differed = routes.reduce((sum, { compare }) => sum + compare.mismatched, 0)
   const none = routes.some(({ phase }) => COMPARING.includes(phase))
     ? 'No read has been compared yet.'
     : 'Nothing is compared yet: that begins with the phase shadow.'
@@ -30,7 +31,7 @@ export function mismatchesSection({ patterns, status }) {
     ${
       patterns.length === 0
         ? html`<p class="quiet">
-          ${compared === 0 ? none : `None in ${count(compared)} compared reads.`}
+          ${compared === 0 ? none : noneOf(compared, differed)}
         </p>`
         : html`<ul class="patterns">
           ${repeat(patterns, ({ id }) => id, patternRow)}
@@ -38,6 +39,14 @@ export function mismatchesSection({ patterns, status }) {
         ${patterns.length < MAX_PATTERNS ? nothing : html`<p class="quiet">The latest ${count(MAX_PATTERNS)}; <code>understudy mismatches</code> lists all.</p>`}`
     }
   </section>`
+}
+
+/** What a repair has mended leaves the list, and stays in the counts.  @param {number} compared @param {number} differed */
+function noneOf(compared, differed) {
+  const reads = counted(compared, 'compared read')
+  return differed === 0
+    ? `None in ${reads}.`
+    : `None is listed any more. Since the start ${count(differed)} of ${reads} differed.`
 }
 
 /** @param {Mismatch} pattern */

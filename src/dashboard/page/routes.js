@@ -91,7 +91,7 @@ function routeRow(name, route, state) {
             Go on to ${next} <span aria-hidden="true">→</span><span class="visually-hidden"> (route ${name})</span>
           </button>`
       }
-      ${gatesOf(step, next)} ${next === undefined || isClosed ? nothing : cautions(route, state)}
+      ${gatesOf(step, next)} ${next === undefined || isClosed ? nothing : cautions(name, route, state)}
     </div>
   </li>`
 }
@@ -115,9 +115,11 @@ function number(label, value, tone = '') {
   return html`<div><dt>${label}</dt><dd class=${tone}>${value}</dd></div>`
 }
 
-/** No gate is closed by these, and yet: who goes on now should know.  @param {RouteStatus} route @param {State} state */
-function cautions({ mirror, compare, shadow, problems }, { status }) {
-  const { rate: share, compared, mismatched } = compare.rates['10m']
+/** No gate is closed by these, and yet: who goes on now should know.  @param {string} name @param {RouteStatus} route @param {State} state */
+function cautions(name, { mirror, compare, shadow, problems }, { status, patterns }) {
+  const { compared, mismatched } = compare.rates['10m']
+  // What was mended or acknowledged is nothing to look at any more.
+  const isOpen = patterns.some(({ route, acknowledged }) => route === name && acknowledged === null)
   const mends = [
     ...(shadow !== null && status?.stores[shadow]?.up === false ? [`the shadow ${shadow} is down`] : []),
     ...(mirror.lagMs > LAG_MS ? ['the shadow is behind'] : []),
@@ -125,7 +127,7 @@ function cautions({ mirror, compare, shadow, problems }, { status }) {
     ...(mirror.dirtyKeys > 0 ? [`${counted(mirror.dirtyKeys, 'key')} dirty`] : []),
   ]
   return html`${mends.length === 0 ? nothing : caution(html`${mends.join(', ')}: better wait until that is mended`)}
-  ${share === null || share === 0 ? nothing : caution(html`${count(mismatched)} of ${count(compared)} compared reads differed in ten minutes: look at <a href="#mismatches">mismatches</a> first`)}`
+  ${mismatched === 0 || !isOpen ? nothing : caution(html`${count(mismatched)} of ${count(compared)} compared reads differed in ten minutes: look at <a href="#mismatches">mismatches</a> first`)}`
 }
 
 /** @param {unknown} text */

@@ -18,7 +18,7 @@ export function storesSection({ status }) {
   }
   return html`<section id="stores" aria-labelledby="stores-title">
     <h2 id="stores-title">Stores</h2>
-    <div class="scroll" tabindex="0" role="region" aria-labelledby="stores-title">
+    <div class="scroll" tabindex="0" role="group" aria-labelledby="stores-title">
       <table>
         <thead>
           <tr>
