@@ -147,17 +147,15 @@ export class Pairs {
     })
   }
 
-  /** Looks exactly, several times if need be. */
-  confirmed(database: number, key: Buffer): Promise<Outcome> {
-    return this.#exactSlots.run(async () => {
-      let outcome = await this.#settled(database, key)
-      for (const delayMs of RECHECK_AFTER_MS) {
-        if (outcome.kind !== 'different') break
-        await this.#task.wait(delayMs)
-        outcome = await this.#settled(database, key)
-      }
-      return outcome
-    })
+  /** Looks exactly, several times if need be. While it waits for its next look others have theirs. */
+  async confirmed(database: number, key: Buffer): Promise<Outcome> {
+    let outcome = await this.now(database, key)
+    for (const delayMs of RECHECK_AFTER_MS) {
+      if (outcome.kind !== 'different') break
+      await this.#task.wait(delayMs)
+      outcome = await this.now(database, key)
+    }
+    return outcome
   }
 
   /** One exact look that counts. */

@@ -30,7 +30,7 @@ const MAX_ASKED = 10_000
  * Most answers tell: `INCR`, `RPUSH`, `EXPIRE` give another number. These do not, where what they add is new on both sides. So behind each that came late the shadow is asked how large its key is: one as small as
  * a new one is copied.
  *
- * What mixes the values of several keys (`ZUNIONSTORE`, `BITOP`) gives as many elements without the one that is gone, and others: what it has made is copied.
+ * What mixes the values of several keys (`ZUNIONSTORE`, `BITOP`, `PFMERGE`) answers the same without the one that is gone, and makes something else: what it has made is copied.
  *
  * A script may do anything to its keys because of one that had expired, also nothing, and give the same answer. So it is asked about all of its keys, and if one of them is gone or as small as a new one, all are copied.
  */
@@ -208,11 +208,10 @@ const SIZE_AFTER: ReadonlyMap<string, string> = new Map([
   ['SETRANGE', 'STRLEN'],
   ['BITFIELD', 'STRLEN'],
   ['PFADD', 'STRLEN'],
-  ['PFMERGE', 'STRLEN'],
 ])
 
 /** Of these 0 is also what an empty key gives: a text without bytes and a stream without entries are there, and may have been made anew. */
 const MAY_BE_EMPTY = new Set(['STRLEN', 'XLEN'])
 
-/** Commands of several keys whose answer, the size of what they make, is the same without one of them. */
-const MIXES = new Set(['ZUNIONSTORE', 'BITOP'])
+/** Commands of several keys whose answer, the size of what they make or an OK, is the same without one of them. */
+const MIXES = new Set(['ZUNIONSTORE', 'BITOP', 'PFMERGE'])

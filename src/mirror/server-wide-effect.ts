@@ -1,3 +1,4 @@
+import { Queue } from '../base/queue.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { CommandParser } from '../resp/command-parser.ts'
@@ -49,7 +50,7 @@ export class ServerWideEffects {
  * Those that go step by step, the first of them under way. Where the shadow's connections are given up each ends while it begins, and there may be thousands: so the next one begins when that call has returned, not within it.
  */
 class Steps {
-  readonly #waiting: ServerWideEffect[] = []
+  readonly #waiting = new Queue<ServerWideEffect>()
   #begins = false
 
   get any(): boolean {
@@ -63,7 +64,7 @@ class Steps {
 
   /** It may be one that did not go by steps. */
   ended(effect: ServerWideEffect): void {
-    if (this.#waiting[0] !== effect) return
+    if (this.#waiting.first !== effect) return
     this.#waiting.shift()
     this.#begin()
   }
@@ -73,8 +74,8 @@ class Steps {
     this.#begins = true
     let begun: ServerWideEffect | undefined
     try {
-      while (this.#waiting[0] !== begun) {
-        begun = this.#waiting[0]
+      while (this.#waiting.first !== begun) {
+        begun = this.#waiting.first
         begun?.waitForOthers()
       }
     } finally {

@@ -1,3 +1,4 @@
+import { Queue } from '../base/queue.ts'
 import type { Session } from './session.ts'
 import type { Subscription } from './subscription.ts'
 
@@ -34,7 +35,7 @@ export interface OwedAnswersOwner {
 export class OwedAnswers {
   readonly #session: Session
   readonly #owner: OwedAnswersOwner
-  readonly #queue: OwedAnswer[] = []
+  readonly #queue = new Queue<OwedAnswer>()
   #abandoned = false
 
   constructor(session: Session, owner: OwedAnswersOwner) {
@@ -59,7 +60,7 @@ export class OwedAnswers {
     answer.waiting--
     answer.error ??= error
     if (this.#abandoned) return
-    for (let head = this.#queue[0]; head?.waiting === 0; head = this.#queue[0]) {
+    for (let head = this.#queue.first; head?.waiting === 0; head = this.#queue.first) {
       this.#queue.shift()
       this.#tell(head)
       this.#owner.told(head)
@@ -75,7 +76,7 @@ export class OwedAnswers {
   /** The client is gone. */
   abandon(): void {
     this.#abandoned = true
-    for (const { pendingId } of this.#queue.splice(0)) this.#session.path.pendingSubscriptions.end(pendingId)
+    for (const { pendingId } of this.#queue.takeAll()) this.#session.path.pendingSubscriptions.end(pendingId)
   }
 
   #tell(answer: OwedAnswer): void {

@@ -7,11 +7,12 @@ import type { Session } from './session.ts'
  * not read the confirmation yet. So what asks for subscribers waits for the subscriptions that were begun before it, and for no later ones.
  */
 export class PendingSubscriptions {
-  /** In the order of their beginning. */
   readonly #pending = new Set<number>()
   /** Clients that wait, each with the last subscription that it waits for. */
   readonly #waiting = new Map<Session, number>()
   #last = 0
+  /** None before this one is pending. */
+  #first = 1
 
   get any(): boolean {
     return this.#pending.size > 0
@@ -49,8 +50,10 @@ export class PendingSubscriptions {
   }
 
   #oldest(): number {
-    const [oldest = Number.POSITIVE_INFINITY] = this.#pending
-    return oldest
+    if (this.#pending.size === 0) return Number.POSITIVE_INFINITY
+    // Not by the order of the set: it goes through the places of all that have been taken out.
+    while (!this.#pending.has(this.#first)) this.#first++
+    return this.#first
   }
 }
 

@@ -35,16 +35,21 @@ interface QueuedRead {
  */
 export class TransactionReads {
   #reads: QueuedRead[] = []
+  /** Hashes of keys that are written behind a read, and the place of the last command that does so. */
+  readonly #written = new Map<number, number>()
 
   /** The planned command (`path.plan`) takes place `index`. */
   queued(path: DataPath, spec: CommandSpec | null, view: CommandView, index: number): void {
     if (spec === null) return
-    if (spec.write) this.#forgetReadsOf(path, spec, view)
+    if (spec.write) this.#writes(path, spec, view, index)
     else if (isSampledRead(path, spec, view)) this.#reads.push({ index, hashes: hashesOf(path, view), ticket: -1 })
   }
 
   /** EXEC leaves, on `lane`. */
   left(path: DataPath, lane: number): void {
+    this.#reads = this.#reads.filter(({ index, hashes }) =>
+      hashes.every((hash) => (this.#written.get(hash) ?? -1) < index),
+    )
     for (const read of this.#reads) read.ticket = path.comparer.askedFor(read.hashes, lane)
   }
 
@@ -57,14 +62,10 @@ export class TransactionReads {
     }
   }
 
-  #forgetReadsOf(path: DataPath, spec: CommandSpec, view: CommandView): void {
+  #writes(path: DataPath, spec: CommandSpec, view: CommandView, index: number): void {
     if (this.#reads.length === 0) return
-    if (isServerWide(spec)) {
-      this.#reads = []
-      return
-    }
-    const written = hashesOf(path, view)
-    this.#reads = this.#reads.filter(({ hashes }) => !hashes.some((hash) => written.includes(hash)))
+    if (isServerWide(spec)) this.#reads = []
+    else for (const hash of hashesOf(path, view)) this.#written.set(hash, index)
   }
 }
 

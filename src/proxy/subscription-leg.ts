@@ -1,3 +1,4 @@
+import { Queue } from '../base/queue.ts'
 import { MINUS, PLUS } from '../resp/bytes.ts'
 import { decodeReply } from '../resp/decode.ts'
 import { encodeCommand, errorFrame } from '../resp/encode.ts'
@@ -42,7 +43,7 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
   readonly store: Store
   readonly #pipeline: Pipeline
   /** In the order in which the store answers. `ends`: an UNSUBSCRIBE. */
-  readonly #expected: { readonly confirmed: Confirmed; readonly ends: boolean }[] = []
+  readonly #expected = new Queue<{ readonly confirmed: Confirmed; readonly ends: boolean }>()
   /** Who wants a name, and who is given its messages: behind by what is not confirmed yet. */
   readonly #wanted = new Map<string, Set<Listener>>()
   readonly #given = new Map<string, Set<Listener>>()
@@ -131,7 +132,7 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
   close(): void {
     this.store.dedicated.discard(this.#pipeline)
     // Nothing comes from there any more.
-    for (const { confirmed, ends } of this.#expected.splice(0)) if (ends) confirmed(null)
+    for (const { confirmed, ends } of this.#expected.takeAll()) if (ends) confirmed(null)
   }
 
   #ask(args: readonly (string | Buffer)[], confirmed: Confirmed, ends = false): void {

@@ -8,6 +8,7 @@ import { ChannelTable } from './channel-table.ts'
 import { KeyspaceView } from './keyspace-view.ts'
 import type { Occupant } from './occupant.ts'
 import { comparesIn, cursorMarksOf, type End, type KeyRule, type Route, RouteState, rolesOf } from './route.ts'
+import { findRule, type RuleTree, ruleTree } from './rule-tree.ts'
 import { SCAN_VIEWS } from './scan-cursor.ts'
 
 /**
@@ -52,7 +53,7 @@ export class RouteTable {
   readonly #occupants = new Map<string, readonly Occupant[]>()
   readonly #fallbackRule: KeyRule
   readonly #states: Map<string, RouteState>
-  readonly #byFirstByte: readonly (readonly KeyRule[])[]
+  readonly #byFirstByte: readonly RuleTree<KeyRule>[]
   /** Where every route's keys are, and under which names; '': nothing is translated, and no switch can change that. */
   readonly #ends: string
 
@@ -103,7 +104,10 @@ export class RouteTable {
     this.unserved = unservedDatabases(config)
     this.scriptsMeanTheSame = this.trivial !== null && this.unserved.size === 0
     this.#byFirstByte = Array.from({ length: 256 }, (_, byte) =>
-      rules.filter((rule) => canBeginWith(rule.pattern, byte)),
+      ruleTree(
+        rules.filter((rule) => canBeginWith(rule.pattern, byte)),
+        1,
+      ),
     )
   }
 
@@ -119,11 +123,7 @@ export class RouteTable {
   /** The rule of the key `buf[start .. end)`. Every key has one: what no pattern matches is the fallback route's. */
   find(buf: Buffer, start: number, end: number): KeyRule {
     if (start === end) return this.#fallbackRule
-    const rules = this.#byFirstByte[buf[start]!]!
-    for (let i = 0; i < rules.length; i++) {
-      if (rules[i]!.pattern.matches(buf, start, end)) return rules[i]!
-    }
-    return this.#fallbackRule
+    return findRule(this.#byFirstByte[buf[start]!]!, buf, start, end) ?? this.#fallbackRule
   }
 
   /** The store's database that clients know as 0. */

@@ -112,13 +112,17 @@ test('what is mixed late from a key that has expired there is copied: it is as l
   await app.zadd('others', 1, 'x')
   await app.set('bits', 'xyz')
   await app.set('more', 'abc')
-  for (const key of ['scores', 'bits']) await app.pexpire(key, 1_000)
+  await app.pfadd('seen', 'x')
+  await app.pfadd('also', 'y')
+  const gone = ['scores', 'bits', 'seen']
+  for (const key of gone) await app.pexpire(key, 1_000)
   await settled(path)
   fresh.pause()
   try {
     expect(await app.zunionstore('union', 2, 'scores', 'others')).toBe(1)
     expect(await app.bitop('OR', 'mixed', 'bits', 'more')).toBe(3)
-    await eventually(async () => expect(await store.exists('scores', 'bits')).toBe(0))
+    expect(await app.pfmerge('merged', 'seen', 'also')).toBe('OK')
+    await eventually(async () => expect(await store.exists(...gone)).toBe(0))
   } finally {
     fresh.resume()
   }
@@ -144,6 +148,24 @@ test('what goes on living is not copied for a late write, unless it could just h
     await app.set('plain', 'overwritten')
     await app.rpush('list', 'x')
     await app.sadd('small', 'y')
+    await new Promise((resolve) => setTimeout(resolve, 400))
+  } finally {
+    fresh.resume()
+  }
+  await settled(path)
+  expect(path.runtime.stats().routes['all']!.counters.dirtied - before).toBe(1)
+  expect(await driftBetween(old, fresh)).toEqual([])
+})
+
+test('what a late command only reads is not copied', async () => {
+  const { old, fresh, path } = await start('same names')
+  const app = path.client()
+  for (let i = 0; i < 50; i++) await app.pfadd(`seen:${i}`, i)
+  await settled(path)
+  const before = path.runtime.stats().routes['all']!.counters.dirtied
+  fresh.pause()
+  try {
+    await app.pfmerge('merged', ...Array.from({ length: 50 }, (_, i) => `seen:${i}`))
     await new Promise((resolve) => setTimeout(resolve, 400))
   } finally {
     fresh.resume()

@@ -58,3 +58,16 @@ test('the first to end is not the first to have begun: everything before is wait
   pending.end(first)
   expect(client.published()).toBe(1)
 })
+
+test('hundreds of thousands that end one by one before a client that waits for them all', () => {
+  const pending = new PendingSubscriptions()
+  const begun = Array.from({ length: 600_000 }, () => pending.begin())
+  const client = publisher(pending, 1)
+  client.session.wake()
+  const last = begun.pop()!
+  for (const id of begun) pending.end(id)
+  expect(client.published()).toBe(0)
+  pending.end(last)
+  expect(client.published()).toBe(1)
+  expect(pending.any).toBe(false)
+})
