@@ -5,16 +5,13 @@ import { count, duration, percent, rate, time } from './format.js'
 import { loadJobs, MAX_JOBS } from './loading.js'
 import { notify } from './state.js'
 
-/** @typedef {import('./types.js').Job} Job */
+/** @typedef {import('../shapes.ts').Job} Job */
 
 /** Shown apart, and not among the outcomes. */
 const NO_OUTCOMES = ['done', 'total', 'rate', 'etaSeconds']
 
 /** Not cleanup: what deletes keys is started where its backup is named, on the command line. */
 const STARTED_HERE = ['backfill', 'verify', 'repair']
-
-/** What a dry run only would have done. */
-const WORK = ['copied', 'repaired', 'deleted']
 
 /** Which buttons a state has. @type {Record<string, ('pause' | 'resume' | 'cancel')[]>} */
 const ACTIONS = { queued: ['cancel'], running: ['pause', 'cancel'], paused: ['resume', 'cancel'], failed: ['resume'] }
@@ -55,11 +52,11 @@ function jobRow(job) {
   const { id, kind, route, state, progress, throttle, error, startedAt, finishedAt, report } = job
   const { done = 0, total = null } = progress
   const share = total === null || total === 0 ? null : Math.min(1, (done ?? 0) / total)
-  // As `isDryRun` has it: a cleanup is one unless it is told otherwise.
+  // As `isDryRun` has it.
   const dry = job.options.dryRun ?? kind === 'cleanup'
   const outcomes = Object.entries(progress)
     .filter(([name, value]) => !NO_OUTCOMES.includes(name) && (value ?? 0) > 0)
-    .map(([name, value]) => `${dry && WORK.includes(name) ? 'would be ' : ''}${name} ${count(value)}`)
+    .map(([name, value]) => `${dry && /^(copied|repaired|deleted)$/.test(name) ? 'would be ' : ''}${name} ${count(value)}`)
   const bar = state === 'done' ? 1 : share
   return html`<li data-job=${id} data-state=${state}>
     <div class="job-head">

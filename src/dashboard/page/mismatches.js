@@ -6,7 +6,7 @@ import { count, counted, time } from './format.js'
 import { loadMismatches, MAX_PATTERNS } from './loading.js'
 import { notify, update } from './state.js'
 
-/** @typedef {import('./types.js').Mismatch} Mismatch */
+/** @typedef {import('../shapes.ts').Mismatch} Mismatch */
 
 /** What is typed into the reason of a group, by its number; gone when it is acknowledged. @type {Map<number, string>} */
 const reasons = new Map()
@@ -15,7 +15,7 @@ const reasons = new Map()
 const DEFAULT_UNTIL = '1 week'
 const UNTIL = { '1 hour': 3600, '1 day': 86_400, '1 week': 7 * 86_400 }
 
-/** Phases in which sampled reads are compared. @type {readonly import('./types.js').Phase[]} */
+/** Phases in which sampled reads are compared. @type {readonly import('../shapes.ts').Phase[]} */
 const COMPARING = ['shadow', 'read-target', 'switched']
 
 /** @param {import('./state.js').State} state */
@@ -41,7 +41,7 @@ export function mismatchesSection({ patterns, status }) {
   </section>`
 }
 
-/** What a repair has mended leaves the list, and stays in the counts.  @param {number} compared @param {number} differed */
+/** What was mended stays in the counts.  @param {number} compared @param {number} differed */
 function noneOf(compared, differed) {
   const reads = counted(compared, 'compared read')
   return differed === 0

@@ -4,9 +4,9 @@ import { milliseconds } from './format.js'
 import { loadAll } from './loading.js'
 import { gateList, track } from './phase-track.js'
 import { notify, state } from './state.js'
-import { PHASES } from './types.js'
+import { PHASES } from './phases.js'
 
-/** @typedef {import('./types.js').Phase} Phase */
+/** @typedef {import('../shapes.ts').Phase} Phase */
 
 /**
  * The dialog that changes a phase: first what it would mean (a dry run), then a reason, then the change itself.

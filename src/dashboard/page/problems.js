@@ -1,7 +1,7 @@
 import { count, counted, duration, milliseconds, percent, rate, time } from './format.js'
 import { MAX_PATTERNS } from './loading.js'
 
-/** @import { State } from './state.js' @import { RouteStatus, Status } from './types.js' */
+/** @import { State } from './state.js' @import { RouteStatus, Status } from '../shapes.ts' */
 
 /**
  * @typedef {object} Problem

@@ -6,9 +6,9 @@ import { openPhaseDialog } from './phase-dialog.js'
 import { gateList, track } from './phase-track.js'
 import { LAG_MS } from './problems.js'
 import { routesShown, update } from './state.js'
-import { PHASES } from './types.js'
+import { PHASES } from './phases.js'
 
-/** @import { NextStep, State } from './state.js' @import { Phase, RouteStatus } from './types.js' */
+/** @import { NextStep, State } from './state.js' @import { Phase, RouteStatus } from '../shapes.ts' */
 
 /** Beyond, they can be searched. */
 const MANY_ROUTES = 8
@@ -118,7 +118,6 @@ function number(label, value, tone = '') {
 /** No gate is closed by these, and yet: who goes on now should know.  @param {string} name @param {RouteStatus} route @param {State} state */
 function cautions(name, { mirror, compare, shadow, problems }, { status, patterns }) {
   const { compared, mismatched } = compare.rates['10m']
-  // What was mended or acknowledged is nothing to look at any more.
   const isOpen = patterns.some(({ route, acknowledged }) => route === name && acknowledged === null)
   const mends = [
     ...(shadow !== null && status?.stores[shadow]?.up === false ? [`the shadow ${shadow} is down`] : []),
