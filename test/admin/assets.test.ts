@@ -30,7 +30,7 @@ async function loadedByThePage(): Promise<Map<string, string>> {
       : []
     for (const [, name = ''] of [...inPage, ...imports]) {
       // Shapes, named in a comment.
-      if (name.endsWith('.ts')) continue
+      if (name.endsWith('/shapes.js')) continue
       const mapped = name.replace(/^lit-html$/, 'lit-html/lit-html.js').replace(/^lit-html\//, '/assets/lit-html/')
       waiting.push(new URL(mapped, new URL(path, 'http://page')).pathname)
     }

@@ -3,7 +3,7 @@ import { count, milliseconds, percent, rate } from './format.js'
 import { loadHistory } from './loading.js'
 import { state, update } from './state.js'
 
-/** @import { State } from './state.js' @import { History, HistorySample } from '../shapes.ts' */
+/** @import { State } from './state.js' @import { History, HistorySample } from '../shapes.js' */
 
 /** @type {typeof import('uplot')} */
 const uPlot = /** @type {any} */ (globalThis).uPlot

@@ -5,7 +5,7 @@ import { count, duration, percent, rate, time } from './format.js'
 import { loadJobs, MAX_JOBS } from './loading.js'
 import { notify } from './state.js'
 
-/** @typedef {import('../shapes.ts').Job} Job */
+/** @typedef {import('../shapes.js').Job} Job */
 
 /** Shown apart, and not among the outcomes. */
 const NO_OUTCOMES = ['done', 'total', 'rate', 'etaSeconds']
@@ -56,7 +56,9 @@ function jobRow(job) {
   const dry = job.options.dryRun ?? kind === 'cleanup'
   const outcomes = Object.entries(progress)
     .filter(([name, value]) => !NO_OUTCOMES.includes(name) && (value ?? 0) > 0)
-    .map(([name, value]) => `${dry && /^(copied|repaired|deleted)$/.test(name) ? 'would be ' : ''}${name} ${count(value)}`)
+    .map(
+      ([name, value]) => `${dry && /^(copied|repaired|deleted)$/.test(name) ? 'would be ' : ''}${name} ${count(value)}`,
+    )
   const bar = state === 'done' ? 1 : share
   return html`<li data-job=${id} data-state=${state}>
     <div class="job-head">

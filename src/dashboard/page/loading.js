@@ -1,6 +1,6 @@
 import { ApiError, ask } from './api.js'
-import { routesShown, state, update } from './state.js'
 import { PHASES } from './phases.js'
+import { routesShown, state, update } from './state.js'
 
 /** Gates are asked for the first of the shown routes only: the filter brings others among them. */
 const MAX_WATCHED_ROUTES = 12
@@ -19,7 +19,7 @@ export async function loadAll() {
   await Promise.all([loadMismatches(), loadJobs(), loadHistory(), loadNextSteps()])
 }
 
-/** Another version runs now: its page knows what it says, this one may not.  @param {import('../shapes.ts').Status} status */
+/** Another version runs now: its page knows what it says, this one may not.  @param {import('../shapes.js').Status} status */
 export function reloadForAnother({ version }) {
   if (state.status !== null && state.status.version !== version) location.reload()
 }

@@ -6,7 +6,7 @@ import { count, counted, time } from './format.js'
 import { loadMismatches, MAX_PATTERNS } from './loading.js'
 import { notify, update } from './state.js'
 
-/** @typedef {import('../shapes.ts').Mismatch} Mismatch */
+/** @typedef {import('../shapes.js').Mismatch} Mismatch */
 
 /** What is typed into the reason of a group, by its number; gone when it is acknowledged. @type {Map<number, string>} */
 const reasons = new Map()
@@ -15,7 +15,7 @@ const reasons = new Map()
 const DEFAULT_UNTIL = '1 week'
 const UNTIL = { '1 hour': 3600, '1 day': 86_400, '1 week': 7 * 86_400 }
 
-/** Phases in which sampled reads are compared. @type {readonly import('../shapes.ts').Phase[]} */
+/** Phases in which sampled reads are compared. @type {readonly import('../shapes.js').Phase[]} */
 const COMPARING = ['shadow', 'read-target', 'switched']
 
 /** @param {import('./state.js').State} state */

@@ -3,10 +3,10 @@ import { ask } from './api.js'
 import { milliseconds } from './format.js'
 import { loadAll } from './loading.js'
 import { gateList, track } from './phase-track.js'
-import { notify, state } from './state.js'
 import { PHASES } from './phases.js'
+import { notify, state } from './state.js'
 
-/** @typedef {import('../shapes.ts').Phase} Phase */
+/** @typedef {import('../shapes.js').Phase} Phase */
 
 /**
  * The dialog that changes a phase: first what it would mean (a dry run), then a reason, then the change itself.

@@ -11,7 +11,7 @@ const MEANING = {
   done: 'the target alone',
 }
 
-/** @param {string} name @param {import('../shapes.ts').Phase} phase */
+/** @param {string} name @param {import('../shapes.js').Phase} phase */
 export function track(name, phase) {
   const at = PHASES.indexOf(phase)
   return html`<ol class="track" aria-label=${`Phase of ${name}: ${phase}, step ${at + 1} of ${PHASES.length}`}>
@@ -24,7 +24,7 @@ export function track(name, phase) {
   </ol>`
 }
 
-/** Each gate in words and colour: open or closed, and why.  @param {import('../shapes.ts').PhaseResult['gates']} gates */
+/** Each gate in words and colour: open or closed, and why.  @param {import('../shapes.js').PhaseResult['gates']} gates */
 export function gateList(gates) {
   return html`<ul class="gate-list">
     ${gates.map(

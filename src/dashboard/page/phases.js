@@ -1,2 +1,2 @@
-/** @type {readonly import('../shapes.ts').Phase[]} */
+/** @type {readonly import('../shapes.js').Phase[]} */
 export const PHASES = ['passthrough', 'mirror', 'shadow', 'read-target', 'switched', 'done']

@@ -1,7 +1,7 @@
 import { count, counted, duration, milliseconds, percent, rate, time } from './format.js'
 import { MAX_PATTERNS } from './loading.js'
 
-/** @import { State } from './state.js' @import { RouteStatus, Status } from '../shapes.ts' */
+/** @import { State } from './state.js' @import { RouteStatus, Status } from '../shapes.js' */
 
 /**
  * @typedef {object} Problem

@@ -4,11 +4,11 @@ import { bytes, count, counted, milliseconds, percent, rate } from './format.js'
 import { loadNextSteps } from './loading.js'
 import { openPhaseDialog } from './phase-dialog.js'
 import { gateList, track } from './phase-track.js'
+import { PHASES } from './phases.js'
 import { LAG_MS } from './problems.js'
 import { routesShown, update } from './state.js'
-import { PHASES } from './phases.js'
 
-/** @import { NextStep, State } from './state.js' @import { Phase, RouteStatus } from '../shapes.ts' */
+/** @import { NextStep, State } from './state.js' @import { Phase, RouteStatus } from '../shapes.js' */
 
 /** Beyond, they can be searched. */
 const MANY_ROUTES = 8

@@ -2,20 +2,20 @@
  * The next step of a route as a dry run tells it.
  *
  * @typedef {object} NextStep
- * @property {import('../shapes.ts').Phase} to
- * @property {import('../shapes.ts').PhaseResult['gates']} gates
+ * @property {import('../shapes.js').Phase} to
+ * @property {import('../shapes.js').PhaseResult['gates']} gates
  * @property {string | null} error
  */
 
 /**
  * @typedef {object} State
  * @property {'connecting' | 'live' | 'lost' | 'login'} connection
- * @property {import('../shapes.ts').Status | null} status
- * @property {import('../shapes.ts').RouteView[]} routes
- * @property {import('../shapes.ts').HistorySample | null} sample the newest
- * @property {import('../shapes.ts').HistorySample[]} recent those of the last half minute, the oldest first
- * @property {import('../shapes.ts').Mismatch[]} patterns the latest first
- * @property {import('../shapes.ts').Job[]} jobs the newest first
+ * @property {import('../shapes.js').Status | null} status
+ * @property {import('../shapes.js').RouteView[]} routes
+ * @property {import('../shapes.js').HistorySample | null} sample the newest
+ * @property {import('../shapes.js').HistorySample[]} recent those of the last half minute, the oldest first
+ * @property {import('../shapes.js').Mismatch[]} patterns the latest first
+ * @property {import('../shapes.js').Job[]} jobs the newest first
  * @property {Record<string, NextStep>} nextSteps by route
  * @property {any} config redacted
  * @property {string | null} notice what was just done, or could not be
@@ -23,7 +23,7 @@
  * @property {string} routeFilter what the names, keys or phases of the shown routes have in them
  * @property {string} chartRoute ''  all together
  * @property {'10m' | '3h' | '24h'} chartRange
- * @property {import('../shapes.ts').History | null} history what the charts show
+ * @property {import('../shapes.js').History | null} history what the charts show
  */
 
 /** @type {State} */

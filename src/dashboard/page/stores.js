@@ -48,7 +48,7 @@ export function storesSection({ status }) {
   </section>`
 }
 
-/** @param {NonNullable<import('../shapes.ts').Status['stores'][string]['cluster']>} cluster */
+/** @param {NonNullable<import('../shapes.js').Status['stores'][string]['cluster']>} cluster */
 function nodesOf({ nodes }) {
   const masters = nodes.filter(({ role }) => role === 'master')
   const served = masters.reduce((sum, { up, slots }) => sum + (up ? slots : 0), 0)
@@ -61,7 +61,7 @@ function nodesOf({ nodes }) {
       .map(({ address, role }) => html`<div class="bad">${role} ${address} does not answer</div>`)}`
 }
 
-/** @param {NonNullable<import('../shapes.ts').Status['stores'][string]['sentinel']>} sentinel */
+/** @param {NonNullable<import('../shapes.js').Status['stores'][string]['sentinel']>} sentinel */
 function foundBy({ name, primary, sentinels, answering, failovers, lastFailoverAt }) {
   const moved =
     lastFailoverAt === null ? '' : `; ${counted(failovers, 'failover')}, the last at ${time(lastFailoverAt)}`

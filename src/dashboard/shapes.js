@@ -1,0 +1,15 @@
+/**
+ * The shapes that the page works with, all of them as `/api/v1` gives them. It is checked against them, and does not load this file.
+ *
+ * @typedef {import('../config/config.ts').Phase} Phase
+ * @typedef {import('../admin/status.ts').Status} Status
+ * @typedef {import('../admin/status.ts').RouteStatus} RouteStatus
+ * @typedef {import('../admin/control.ts').RouteView} RouteView
+ * @typedef {import('../admin/control.ts').PhaseResult} PhaseResult
+ * @typedef {import('../admin/control.ts').Mismatch} Mismatch
+ * @typedef {import('../jobs/job.ts').Job} Job
+ * @typedef {import('../admin/history.ts').History} History
+ * @typedef {import('../admin/history.ts').HistorySample} HistorySample
+ */
+
+export {}
