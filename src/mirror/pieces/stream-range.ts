@@ -16,6 +16,8 @@ interface Entry {
 /** What a stream has between two ids, at one moment. */
 export interface StreamRange {
   readonly entries: readonly Entry[]
+  /** The first entry of the whole stream at that moment; null: it has none. */
+  readonly first: string | null
   /** Of each group. */
   readonly pending: readonly (readonly PendingEntry[])[]
   /** Its greatest id; null: there is nothing in it. */
@@ -25,26 +27,29 @@ export interface StreamRange {
 }
 
 /**
- * The range that is known as a whole, of replies that begin at one id: to XRANGE, of which `entriesAsked` were asked for, and to XPENDING of each group, of which `pendingAsked` were. It ends where the first of
+ * The range that is known as a whole, of replies that begin at one id: to XRANGE, of which `entriesAsked` were asked for (and of the whole stream: `head`), and to XPENDING of each group, of which `pendingAsked` were. It ends where the first of
  * those ends that may go on.
  */
 export function rangeOf(
   found: readonly Reply[],
+  head: Reply | undefined,
   pending: readonly (readonly PendingEntry[])[],
   entriesAsked: number,
   pendingAsked: number,
 ): StreamRange {
   const entries = found.map(entryOf)
+  const first = head === undefined ? null : entryOf(head).id
   const ends = [
     ...(entries.length < entriesAsked ? [] : [entries.at(-1)!.id]),
     ...pending.flatMap((list) => (list.length < pendingAsked ? [] : [list.at(-1)!.id])),
   ].sort(compareIds)
   const end = ends[0]
   if (end !== undefined) {
-    return { entries: upTo(entries, end), pending: pending.map((list) => upTo(list, end)), last: end, isLast: false }
+    const until = { entries: upTo(entries, end), pending: pending.map((list) => upTo(list, end)) }
+    return { ...until, first, last: end, isLast: false }
   }
   const last = [entries.at(-1), ...pending.map((list) => list.at(-1))].flatMap((one) => one?.id ?? []).sort(compareIds)
-  return { entries, pending, last: last.at(-1) ?? null, isLast: true }
+  return { entries, first, pending, last: last.at(-1) ?? null, isLast: true }
 }
 
 function entryOf(reply: Reply): Entry {
@@ -66,55 +71,49 @@ function upTo<T extends { readonly id: string }>(list: readonly T[], id: string)
 /**
  * The commands that add a range to a copy which has all before it.
  *
- * A group can have an entry pending that is not in the stream any more. No command makes such a thing, so the copy gets an entry of that id, which goes when it has been claimed: by XDEL. Where nothing was ever deleted
- * (`onlyTrimmed`), it was trimmed, and so was all before it, also what the copy has: by XTRIM, for XDEL would leave a greatest deleted id, which XSETID cannot take back to none.
+ * A group can have an entry pending that is not in the stream any more. No command makes such a thing, so the copy gets an entry of that id, which goes when it has been claimed. One from before the first entry goes by XTRIM,
+ * and with it what the copy has of before that: XDEL would leave a greatest deleted id, which XSETID cannot take back to none, and where it was trimmed there may be none. One from among the entries was deleted, whatever the
+ * stream says of that: one that was loaded from before 7.0 does not know.
  */
 export function writesOf(
-  { entries, pending }: StreamRange,
+  { entries, first, pending }: StreamRange,
   groups: readonly Buffer[],
   nowMs: number,
-  onlyTrimmed: boolean,
-): { readonly writes: Args[]; readonly reliesOnTrims: boolean } {
+): readonly Args[] {
   const there = new Set(entries.map(({ id }) => id))
-  const gone = new Map<string, Entry>()
-  for (const { id } of pending.flat())
-    if (!there.has(id)) gone.set(id, { id, words: [Buffer.from(id), NOTHING, NOTHING] })
+  const gone = [...new Set(pending.flatMap((list) => list.map(({ id }) => id)))].filter((id) => !there.has(id))
+  const [before, among]: [Entry[], Entry[]] = [[], []]
+  for (const id of gone.sort(compareIds)) {
+    const isBefore = first === null || compareIds(id, first) < 0
+    ;(isBefore ? before : among).push({ id, words: [Buffer.from(id), NOTHING, NOTHING] })
+  }
   const writes: Args[] = []
   const add = (list: readonly Entry[]): void => {
     for (const { words } of list) writes.push([XADD, KEY, ...words])
   }
-  const claim = (isWanted: (id: string) => boolean): void => {
-    for (const [i, group] of groups.entries())
-      append(
-        writes,
-        claims(
-          group,
-          pending[i]!.filter(({ id }) => isWanted(id)),
-          nowMs,
-        ),
-      )
+  const early = new Set(before.map(({ id }) => id))
+  const claim = (isEarly: boolean): void => {
+    for (const [i, group] of groups.entries()) {
+      const wanted = pending[i]!.filter(({ id }) => early.has(id) === isEarly)
+      append(writes, claims(group, wanted, nowMs))
+    }
   }
-  const reliesOnTrims = onlyTrimmed && gone.size > 0
-  const standIns = [...gone.values()]
-  if (reliesOnTrims) {
-    add(standIns.sort((one, other) => compareIds(one.id, other.id)))
-    claim((id) => gone.has(id))
+  if (before.length > 0) {
+    add(before)
+    claim(true)
     writes.push(command('XTRIM', KEY, 'MAXLEN', '=', 0))
-    add(entries)
-    claim((id) => there.has(id))
-  } else {
-    add(gone.size === 0 ? entries : [...entries, ...standIns].sort((one, other) => compareIds(one.id, other.id)))
-    claim(() => true)
-    append(
-      writes,
-      grouped(
-        ['XDEL', KEY],
-        standIns.map(({ words }) => words[0]!),
-        1,
-      ),
-    )
   }
-  return { writes, reliesOnTrims }
+  add(among.length === 0 ? entries : [...entries, ...among].sort((one, other) => compareIds(one.id, other.id)))
+  claim(false)
+  append(
+    writes,
+    grouped(
+      ['XDEL', KEY],
+      among.map(({ words }) => words[0]!),
+      1,
+    ),
+  )
+  return writes
 }
 
 /** Entries that were delivered together are claimed together. */
@@ -126,20 +125,11 @@ function claims(group: Buffer, pending: readonly PendingEntry[], nowMs: number):
     if (others === undefined) alike.set(name, [entry])
     else others.push(entry)
   }
-  return [...alike.values()].map((list) => {
+  return [...alike.values()].flatMap((list) => {
     const { consumer, idleMs, deliveries } = list[0]!
-    const when = ['TIME', nowMs - idleMs, 'RETRYCOUNT', deliveries]
-    return command(
-      'XCLAIM',
-      KEY,
-      group,
-      consumer,
-      0,
-      list.map(({ id }) => id),
-      when,
-      'FORCE',
-      'JUSTID',
-    )
+    const when = command('TIME', nowMs - idleMs, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
+    const ids = list.map(({ id }) => Buffer.from(id))
+    return grouped(command('XCLAIM', KEY, group, consumer, 0), ids, 1).map((some) => [...some, ...when])
   })
 }
 

@@ -11,8 +11,8 @@ import { consumersOf, factsOf, groupsOf, pendingOf, type StreamFacts, type Strea
 /**
  * A stream, range by range of its ids: the entries, and what is pending of them with each group; with the last range, side by side, what is of the whole.
  *
- *   names      XINFO GROUPS, XINFO STREAM
- *   ranges     XRANGE, XPENDING of each group
+ *   names      XINFO GROUPS
+ *   ranges     XRANGE, the first entry, XPENDING of each group
  *   end        the last range, XINFO STREAM, XINFO GROUPS, XINFO CONSUMERS of each group
  *
  * The copy is at every moment what the stream and its groups are up to an id (`#last`). What is written to such ids is done to the copy, too; what is written to those behind is read later. What was trimmed from
@@ -34,10 +34,6 @@ export class StreamPieces implements Pieces {
   #last = '0-0'
   /** There is a copy: it has its groups. */
   #made = false
-  /** No entry was ever deleted, by what the primary says (7.0): those that are missing were trimmed. */
-  #onlyTrimmed = false
-  /** The copy was made by that. */
-  #reliesOnTrims = false
   /** The copy has entries that have been trimmed. */
   #trims = false
 
@@ -52,7 +48,7 @@ export class StreamPieces implements Pieces {
     const key = this.#key
     if (this.#phase === 'names') {
       this.#askedSize = size
-      return [command('XINFO', 'GROUPS', key), command('XINFO', 'STREAM', key)]
+      return [command('XINFO', 'GROUPS', key)]
     }
     this.#asked = this.#groups
     this.#askedSize = size
@@ -60,6 +56,7 @@ export class StreamPieces implements Pieces {
     const ids = rangeBehind(this.#last)
     const range = [
       command('XRANGE', key, ids, 'COUNT', this.#askedEntries),
+      command('XRANGE', key, '-', '+', 'COUNT', 1),
       ...this.#asked.map((group) => command('XPENDING', key, group, ids, size)),
     ]
     if (this.#phase === 'ranges') return range
@@ -77,12 +74,10 @@ export class StreamPieces implements Pieces {
     return this.#phase === 'names' ? this.#takeNames(replies) : this.#takeRange(replies)
   }
 
-  #takeNames([groupsReply, info]: readonly Reply[]): Taken | null {
+  #takeNames([groupsReply]: readonly Reply[]): Taken | null {
     const groups = groupsOf(groupsReply!)
-    const facts = factsOf(info!)
-    if (groups === null || facts === null) return null
+    if (groups === null) return null
     this.#groups = groups.map(({ name }) => name)
-    this.#onlyTrimmed = nothingDeleted(facts)
     this.#phase = this.#askedSize >= WHOLE ? 'end' : 'ranges'
     return { writes: [], done: false }
   }
@@ -92,8 +87,9 @@ export class StreamPieces implements Pieces {
     if (this.#asked !== this.#groups) return { writes: [], done: false }
     const count = this.#asked.length
     const found = elements(replies[0]) ?? []
-    const pending = replies.slice(1, 1 + count).map(pendingOf)
-    const range = rangeOf(found, pending, this.#askedEntries, this.#askedSize)
+    const [head] = elements(replies[1]) ?? []
+    const pending = replies.slice(2, 2 + count).map(pendingOf)
+    const range = rangeOf(found, head, pending, this.#askedEntries, this.#askedSize)
     const writes: Args[] = this.#made ? [] : this.#groups.map(makeGroup)
     if (this.#phase === 'ranges' || !range.isLast) {
       this.#takeWrites(writes, range)
@@ -102,13 +98,12 @@ export class StreamPieces implements Pieces {
       if (range.isLast) this.#phase = 'end'
       return { writes, done: false }
     }
-    const [info, groupsReply, ...consumers] = replies.slice(1 + count)
+    const [info, groupsReply, ...consumers] = replies.slice(2 + count)
     const groups = groupsOf(groupsReply!)
     const facts = factsOf(info!)
-    // One that was made or destroyed on another way, or what was taken for trimmed was deleted.
+    // One that was made or destroyed on another way.
     if (groups === null || facts === null || !this.#isAll(groups)) return null
     this.#takeWrites(writes, range)
-    if (this.#reliesOnTrims && !nothingDeleted(facts)) return null
     // What has no entry and no group still is a key.
     if (!this.#made) writes.push(command('XADD', KEY, 'MAXLEN', 0, '0-1', '', ''))
     for (const [i, group] of this.#asked.entries()) {
@@ -121,9 +116,7 @@ export class StreamPieces implements Pieces {
   }
 
   #takeWrites(writes: Args[], range: StreamRange): void {
-    const made = writesOf(range, this.#asked, this.#nowMs(), this.#onlyTrimmed)
-    append(writes, made.writes)
-    this.#reliesOnTrims ||= made.reliesOnTrims
+    append(writes, writesOf(range, this.#asked, this.#nowMs()))
     if (range.last !== null) this.#last = range.last
     if (writes.length > 0) this.#made = true
   }
@@ -154,7 +147,6 @@ export class StreamPieces implements Pieces {
       case 'XADD':
         return this.#added(args)
       case 'XDEL':
-        this.#onlyTrimmed = false
         return this.#ofRead(args, 2)
       case 'XTRIM':
         return this.#trimmed(args, 2)
@@ -225,10 +217,6 @@ const FEW = 16
 /** Where it is comes last (`#moveGroup`). */
 function makeGroup(name: Buffer): Args {
   return command('XGROUP', 'CREATE', KEY, name, 0, 'MKSTREAM')
-}
-
-function nothingDeleted({ maxDeleted }: StreamFacts): boolean {
-  return maxDeleted?.toString('latin1') === '0-0'
 }
 
 function isId(arg: Buffer): boolean {
