@@ -16,8 +16,6 @@ interface Entry {
 /** What a stream has between two ids, at one moment. */
 export interface StreamRange {
   readonly entries: readonly Entry[]
-  /** The first entry of the whole stream at that moment; null: it has none. */
-  readonly first: string | null
   /** Of each group. */
   readonly pending: readonly (readonly PendingEntry[])[]
   /** Its greatest id; null: there is nothing in it. */
@@ -27,29 +25,32 @@ export interface StreamRange {
 }
 
 /**
- * The range that is known as a whole, of replies that begin at one id: to XRANGE, of which `entriesAsked` were asked for (and of the whole stream: `head`), and to XPENDING of each group, of which `pendingAsked` were. It ends where the first of
+ * The range that is known as a whole, of replies that begin at one id: to XRANGE, of which `entriesAsked` were asked for, and to XPENDING of each group, of which `pendingAsked` were. It ends where the first of
  * those ends that may go on.
  */
 export function rangeOf(
   found: readonly Reply[],
-  head: Reply | undefined,
   pending: readonly (readonly PendingEntry[])[],
   entriesAsked: number,
   pendingAsked: number,
 ): StreamRange {
   const entries = found.map(entryOf)
-  const first = head === undefined ? null : entryOf(head).id
   const ends = [
     ...(entries.length < entriesAsked ? [] : [entries.at(-1)!.id]),
     ...pending.flatMap((list) => (list.length < pendingAsked ? [] : [list.at(-1)!.id])),
   ].sort(compareIds)
   const end = ends[0]
   if (end !== undefined) {
-    const until = { entries: upTo(entries, end), pending: pending.map((list) => upTo(list, end)) }
-    return { ...until, first, last: end, isLast: false }
+    return { entries: upTo(entries, end), pending: pending.map((list) => upTo(list, end)), last: end, isLast: false }
   }
   const last = [entries.at(-1), ...pending.map((list) => list.at(-1))].flatMap((one) => one?.id ?? []).sort(compareIds)
-  return { entries, first, pending, last: last.at(-1) ?? null, isLast: true }
+  return { entries, pending, last: last.at(-1) ?? null, isLast: true }
+}
+
+/** The first entry's id, of an answer to XRANGE; null: there is none. */
+export function headOf(reply: Reply): string | null {
+  const [first] = elements(reply) ?? []
+  return first === undefined ? null : entryOf(first).id
 }
 
 function entryOf(reply: Reply): Entry {
@@ -69,14 +70,15 @@ function upTo<T extends { readonly id: string }>(list: readonly T[], id: string)
 }
 
 /**
- * The commands that add a range to a copy which has all before it.
+ * The commands that add a range to a copy which has all before it. `first`: the first entry of the whole stream; null: it has none.
  *
  * A group can have an entry pending that is not in the stream any more. No command makes such a thing, so the copy gets an entry of that id, which goes when it has been claimed. One from before the first entry goes by XTRIM,
  * and with it what the copy has of before that: XDEL would leave a greatest deleted id, which XSETID cannot take back to none, and where it was trimmed there may be none. One from among the entries was deleted, whatever the
  * stream says of that: one that was loaded from before 7.0 does not know.
  */
 export function writesOf(
-  { entries, first, pending }: StreamRange,
+  { entries, pending }: StreamRange,
+  first: string | null,
   groups: readonly Buffer[],
   nowMs: number,
 ): readonly Args[] {

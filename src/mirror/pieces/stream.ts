@@ -5,14 +5,14 @@ import { elements } from '../../command/effects/reading.ts'
 import type { Args } from '../../command/effects.ts'
 import type { Reply } from '../../resp/reply.ts'
 import { KEY, LATER, type Pieces, RESTART, type Taken, type Verdict, WHOLE } from './pieces.ts'
-import { rangeOf, type StreamRange, writesOf } from './stream-range.ts'
+import { headOf, rangeOf, type StreamRange, writesOf } from './stream-range.ts'
 import { consumersOf, factsOf, groupsOf, pendingOf, type StreamFacts, type StreamGroup } from './stream-replies.ts'
 
 /**
  * A stream, range by range of its ids: the entries, and what is pending of them with each group; with the last range, side by side, what is of the whole.
  *
  *   names      XINFO GROUPS
- *   ranges     XRANGE, the first entry, XPENDING of each group
+ *   ranges     XRANGE, XPENDING of each group, the first entry where it is not known
  *   end        the last range, XINFO STREAM, XINFO GROUPS, XINFO CONSUMERS of each group
  *
  * The copy is at every moment what the stream and its groups are up to an id (`#last`). What is written to such ids is done to the copy, too; what is written to those behind is read later. What was trimmed from
@@ -34,6 +34,10 @@ export class StreamPieces implements Pieces {
   #last = '0-0'
   /** There is a copy: it has its groups. */
   #made = false
+  /** The first entry; null: there is none. It can be large, so it is asked for once, and again behind what may have taken it. */
+  #head: string | null = null
+  #knowsHead = false
+  #askedHead = false
   /** The copy has entries that have been trimmed. */
   #trims = false
 
@@ -54,10 +58,11 @@ export class StreamPieces implements Pieces {
     this.#askedSize = size
     this.#askedEntries = Math.min(size, this.#mostEntries)
     const ids = rangeBehind(this.#last)
+    this.#askedHead = !this.#knowsHead
     const range = [
       command('XRANGE', key, ids, 'COUNT', this.#askedEntries),
-      command('XRANGE', key, '-', '+', 'COUNT', 1),
       ...this.#asked.map((group) => command('XPENDING', key, group, ids, size)),
+      ...(this.#askedHead ? [command('XRANGE', key, '-', '+', 'COUNT', 1)] : []),
     ]
     if (this.#phase === 'ranges') return range
     return [
@@ -87,9 +92,11 @@ export class StreamPieces implements Pieces {
     if (this.#asked !== this.#groups) return { writes: [], done: false }
     const count = this.#asked.length
     const found = elements(replies[0]) ?? []
-    const [head] = elements(replies[1]) ?? []
-    const pending = replies.slice(2, 2 + count).map(pendingOf)
-    const range = rangeOf(found, head, pending, this.#askedEntries, this.#askedSize)
+    const pending = replies.slice(1, 1 + count).map(pendingOf)
+    if (this.#askedHead) this.#head = headOf(replies[1 + count]!)
+    else if (!this.#knowsHead) return { writes: [], done: false }
+    this.#knowsHead = true
+    const range = rangeOf(found, pending, this.#askedEntries, this.#askedSize)
     const writes: Args[] = this.#made ? [] : this.#groups.map(makeGroup)
     if (this.#phase === 'ranges' || !range.isLast) {
       this.#takeWrites(writes, range)
@@ -98,7 +105,7 @@ export class StreamPieces implements Pieces {
       if (range.isLast) this.#phase = 'end'
       return { writes, done: false }
     }
-    const [info, groupsReply, ...consumers] = replies.slice(2 + count)
+    const [info, groupsReply, ...consumers] = replies.slice(1 + count + (this.#askedHead ? 1 : 0))
     const groups = groupsOf(groupsReply!)
     const facts = factsOf(info!)
     // One that was made or destroyed on another way.
@@ -116,7 +123,7 @@ export class StreamPieces implements Pieces {
   }
 
   #takeWrites(writes: Args[], range: StreamRange): void {
-    append(writes, writesOf(range, this.#asked, this.#nowMs()))
+    append(writes, writesOf(range, this.#head, this.#asked, this.#nowMs()))
     if (range.last !== null) this.#last = range.last
     if (writes.length > 0) this.#made = true
   }
@@ -147,6 +154,7 @@ export class StreamPieces implements Pieces {
       case 'XADD':
         return this.#added(args)
       case 'XDEL':
+        this.#knowsHead = false
         return this.#ofRead(args, 2)
       case 'XTRIM':
         return this.#trimmed(args, 2)
@@ -181,6 +189,7 @@ export class StreamPieces implements Pieces {
 
   /** Nothing of it is lost where nothing has been copied yet. */
   #elsewise(): Verdict {
+    this.#knowsHead = false
     return this.#made ? RESTART : LATER
   }
 
@@ -208,6 +217,7 @@ export class StreamPieces implements Pieces {
     const isPlain = ['MAXLEN', 'MINID'].includes(word(args[at])) && args.length <= at + 3
     if (!isPlain) return this.#elsewise()
     this.#trims = this.#made
+    this.#knowsHead = false
     return LATER
   }
 }
