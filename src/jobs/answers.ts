@@ -65,8 +65,11 @@ const GROUP_FACTS = ['name', 'last-delivered-id', 'pending']
 /** Nil where the server works it out when it is asked for, as it does behind every read that is mirrored (`XGROUP SETID`): then nothing is told. */
 const NEWER_GROUP_FACTS = ['entries-read']
 
+/** That nothing was deleted a stream also says that was loaded from before 7.0 with deleted entries, and its copy has no such past: then nothing is told. */
 export function streamFacts(reply: Reply): Facts {
-  return factsIn('XINFO STREAM', reply, STREAM_FACTS, NEWER_FACTS)
+  const facts = factsIn('XINFO STREAM', reply, STREAM_FACTS, NEWER_FACTS)
+  if (facts.get('max-deleted-entry-id') === '0-0') facts.delete('max-deleted-entry-id')
+  return facts
 }
 
 /** XINFO GROUPS by the groups' names (latin1). */
@@ -108,7 +111,12 @@ export function pendingOf(reply: Reply): { readonly id: string; readonly text: s
   })
 }
 
-function factsIn(command: string, reply: Reply, needed: readonly string[], others: readonly string[]): Facts {
+function factsIn(
+  command: string,
+  reply: Reply,
+  needed: readonly string[],
+  others: readonly string[],
+): Map<string, string> {
   const flat = listOf(command, reply)
   const facts = new Map<string, string>()
   for (let i = 0; i + 1 < flat.length; i += 2) {

@@ -115,9 +115,10 @@ export function streamWrites(name: Buffer, value: StreamValue, counts: boolean):
       commands.push(['XCLAIM', name, group.name, consumer, '0', id, ...when, 'FORCE', 'JUSTID'])
     }
   }
-  // Where nothing was ever deleted, what is gone was trimmed: XDEL would leave a greatest deleted ID.
-  if (gone.length > 0 && maxDeletedId !== '0-0') for (const id of gone) commands.push(['XDEL', name, id])
-  else if (gone.length > 0) commands.push(['XTRIM', name, 'MAXLEN', '=', String(entries.length)])
+  // From among the entries it was deleted, whatever the stream says: one that was loaded from before 7.0 does not know. What is gone from before them is trimmed: XDEL would leave a greatest deleted ID.
+  const among = entries.length === 0 ? [] : gone.filter((id) => compareIds(id, entries[0]!.id) > 0)
+  for (const id of among) commands.push(['XDEL', name, id])
+  if (gone.length > among.length) commands.push(['XTRIM', name, 'MAXLEN', '=', String(entries.length)])
   const more =
     counts && entriesAdded !== null && maxDeletedId !== null
       ? ['ENTRIESADDED', String(entriesAdded), 'MAXDELETEDID', maxDeletedId]
@@ -129,7 +130,9 @@ export function streamWrites(name: Buffer, value: StreamValue, counts: boolean):
 /** Whether two are the same, but for when their entries were delivered. What only one side counts (Redis 7.0) is not looked at. */
 export function sameStream(one: StreamValue, other: StreamValue): boolean {
   const counted = [one, other].every(({ entriesAdded, maxDeletedId }) => entriesAdded !== null && maxDeletedId !== null)
-  if (counted && (one.entriesAdded !== other.entriesAdded || one.maxDeletedId !== other.maxDeletedId)) return false
+  if (counted && one.entriesAdded !== other.entriesAdded) return false
+  const [deleted, elsewhere] = [one, other].map(({ maxDeletedId }) => (maxDeletedId === '0-0' ? null : maxDeletedId))
+  if (deleted !== null && elsewhere !== null && deleted !== elsewhere) return false
   if (one.lastId !== other.lastId || one.entries.length !== other.entries.length) return false
   if (textOfGroups(one) !== textOfGroups(other)) return false
   return one.entries.every(({ id, fields }, i) => {

@@ -141,6 +141,10 @@ test('what a stream remembers, its groups and what is pending are compared, and 
   for (const other of [read(4), read(null), stream()]) expect(await compare(read(4), other)).toEqual({ kind: 'equal' })
   const counted = (added: number): Answers => stream({ 'entries-added': added })
   expect(await compare(counted(4), counted(5))).toMatchObject({ kind: 'different' })
+  const deleted = (id: string): Answers => stream({ 'max-deleted-entry-id': text(id) })
+  expect(await compare(deleted('3-1'), deleted('4-1'))).toMatchObject({ kind: 'different' })
+  // It may have been loaded from before 7.0.
+  expect(await compare(deleted('0-0'), deleted('4-1'))).toEqual({ kind: 'equal' })
 })
 
 const scores = (of: readonly Reply[]): Answers => ({ ...base('zset'), ZCARD: of.length, ZRANGE: of })

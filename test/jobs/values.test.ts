@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { dump } from '../../src/jobs/dumps.ts'
 import { type StoreConnection, StoreConnections } from '../../src/jobs/store-connection.ts'
+import { sameStream, streamWrites } from '../../src/jobs/stream-value.ts'
 import { readValue } from '../../src/jobs/values.ts'
 import { configOf } from '../support/data-path.ts'
 import { FakeStore } from '../support/fake-store.ts'
@@ -143,4 +144,24 @@ test('a stream is read to its end also where that is the greatest ID there can b
   await pipeline.exec()
   const found = await readValue(connectionTo(server.port), name)
   expect(found).toMatchObject({ of: { value: { lastId: greatest, entries: ids.map((id) => ({ id })) } } })
+})
+
+test('a stream whose entries were deleted before their store counted that is written with the others', async () => {
+  await redis.del('k')
+  for (let i = 1; i <= 5; i++) await redis.xadd('k', `${i}-1`, 'f', 'v')
+  await redis.xgroup('CREATE', 'k', 'g', '0')
+  await redis.xreadgroup('GROUP', 'g', 'c', 'COUNT', 4, 'STREAMS', 'k', '>')
+  await redis.xdel('k', '1-1', '3-1')
+  const found = await readValue(connectionTo(server.port), name)
+  if (found === null || typeof found === 'string' || found.of.type !== 'stream') throw new Error('it is no stream')
+  const { value } = found.of
+  // As a stream says that was loaded from before 7.0.
+  const loaded = { ...value, maxDeletedId: '0-0' }
+  const transaction = redis.multi().del('k')
+  for (const [command, ...args] of streamWrites(name, loaded, true)) transaction.call(String(command), ...args)
+  await transaction.exec()
+  const again = await readValue(connectionTo(server.port), name)
+  if (again === null || typeof again === 'string' || again.of.type !== 'stream') throw new Error('it is no stream')
+  expect(again.of.value.entries).toEqual(value.entries)
+  expect(sameStream(again.of.value, loaded)).toBe(true)
 })

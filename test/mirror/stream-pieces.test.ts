@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { Args } from '../../src/command/effects.ts'
 import { CommandTable } from '../../src/command/table.ts'
-import { KEY } from '../../src/mirror/pieces/pieces.ts'
+import { KEY, WHOLE } from '../../src/mirror/pieces/pieces.ts'
 import { StreamPieces } from '../../src/mirror/pieces/stream.ts'
 import { viewOf } from '../../src/resp/command-view.ts'
 import { ErrorReply, type Reply } from '../../src/resp/reply.ts'
@@ -44,8 +44,9 @@ function caller(client: WireClient): Call {
 async function copy(
   size: number,
   meanwhile: (round: number, write: Call) => Promise<readonly Args[]>,
+  from = caller(oldWire),
 ): Promise<boolean> {
-  const [from, to] = [caller(oldWire), caller(freshWire)]
+  const to = caller(freshWire)
   const pieces = new StreamPieces(Buffer.from('x'), Date.now, true)
   for (let round = 1; ; round++) {
     const replies: Reply[] = []
@@ -161,6 +162,31 @@ test.each([
     }),
   ).toBe(false)
 })
+
+test('entries that were deleted before the primary counted that leave the others in the copy', async () => {
+  await fill()
+  const from = caller(oldWire)
+  for (const line of [deliver(8), 'XDEL x 3-1 6-1']) await from(words(line))
+  // As a stream that was loaded from before 7.0 says: nothing was deleted.
+  const asLoaded: Call = async (args) => {
+    const reply = await from(args)
+    return String(args[1]) === 'STREAM' ? fieldOf(reply, 'max-deleted-entry-id', Buffer.from('0-0')) : reply
+  }
+  for (const size of [1, 2, 3, 4, 100, WHOLE]) {
+    await fresh.client().flushall()
+    expect(await copy(size, async () => [], asLoaded)).toBe(true)
+    const kept = (server: RedisServer): Promise<unknown> =>
+      Promise.all([server.client().xrange('x', '-', '+'), server.client().xpending('x', 'g')])
+    expect(await kept(fresh)).toEqual(await kept(old))
+  }
+})
+
+/** The flat map with another value. */
+function fieldOf(reply: Reply, name: string, value: Reply): Reply {
+  const flat = [...(reply as readonly Reply[])]
+  flat[flat.findIndex((field) => String(field) === name) + 1] = value
+  return flat
+}
 
 test('a copy is what the stream is, whatever is written between its rounds', { timeout: 60_000 }, async () => {
   const id = fc.nat(14).map((n) => `${n}-1`)

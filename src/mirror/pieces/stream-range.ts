@@ -47,6 +47,12 @@ export function rangeOf(
   return { entries, pending, last: last.at(-1) ?? null, isLast: true }
 }
 
+/** The first entry's id, of an answer to XRANGE; null: there is none. */
+export function headOf(reply: Reply): string | null {
+  const [first] = elements(reply) ?? []
+  return first === undefined ? null : entryOf(first).id
+}
+
 function entryOf(reply: Reply): Entry {
   const [id, fields] = elements(reply) ?? []
   return { id: (id as Buffer).toString('latin1'), words: [id as Buffer, ...((elements(fields) ?? []) as Buffer[])] }
@@ -64,57 +70,52 @@ function upTo<T extends { readonly id: string }>(list: readonly T[], id: string)
 }
 
 /**
- * The commands that add a range to a copy which has all before it.
+ * The commands that add a range to a copy which has all before it. `first`: the first entry of the whole stream; null: it has none.
  *
- * A group can have an entry pending that is not in the stream any more. No command makes such a thing, so the copy gets an entry of that id, which goes when it has been claimed: by XDEL. Where nothing was ever deleted
- * (`onlyTrimmed`), it was trimmed, and so was all before it, also what the copy has: by XTRIM, for XDEL would leave a greatest deleted id, which XSETID cannot take back to none.
+ * A group can have an entry pending that is not in the stream any more. No command makes such a thing, so the copy gets an entry of that id, which goes when it has been claimed. One from before the first entry goes by XTRIM,
+ * and with it what the copy has of before that: XDEL would leave a greatest deleted id, which XSETID cannot take back to none, and where it was trimmed there may be none. One from among the entries was deleted, whatever the
+ * stream says of that: one that was loaded from before 7.0 does not know.
  */
 export function writesOf(
   { entries, pending }: StreamRange,
+  first: string | null,
   groups: readonly Buffer[],
   nowMs: number,
-  onlyTrimmed: boolean,
-): { readonly writes: Args[]; readonly reliesOnTrims: boolean } {
+): readonly Args[] {
   const there = new Set(entries.map(({ id }) => id))
-  const gone = new Map<string, Entry>()
-  for (const { id } of pending.flat())
-    if (!there.has(id)) gone.set(id, { id, words: [Buffer.from(id), NOTHING, NOTHING] })
+  const gone = [...new Set(pending.flatMap((list) => list.map(({ id }) => id)))].filter((id) => !there.has(id))
+  const [before, among]: [Entry[], Entry[]] = [[], []]
+  for (const id of gone.sort(compareIds)) {
+    const isBefore = first === null || compareIds(id, first) < 0
+    ;(isBefore ? before : among).push({ id, words: [Buffer.from(id), NOTHING, NOTHING] })
+  }
   const writes: Args[] = []
   const add = (list: readonly Entry[]): void => {
     for (const { words } of list) writes.push([XADD, KEY, ...words])
   }
-  const claim = (isWanted: (id: string) => boolean): void => {
-    for (const [i, group] of groups.entries())
-      append(
-        writes,
-        claims(
-          group,
-          pending[i]!.filter(({ id }) => isWanted(id)),
-          nowMs,
-        ),
-      )
+  const early = new Set(before.map(({ id }) => id))
+  const claim = (isEarly: boolean): void => {
+    for (const [i, group] of groups.entries()) {
+      const wanted = pending[i]!.filter(({ id }) => early.has(id) === isEarly)
+      append(writes, claims(group, wanted, nowMs))
+    }
   }
-  const reliesOnTrims = onlyTrimmed && gone.size > 0
-  const standIns = [...gone.values()]
-  if (reliesOnTrims) {
-    add(standIns.sort((one, other) => compareIds(one.id, other.id)))
-    claim((id) => gone.has(id))
+  if (before.length > 0) {
+    add(before)
+    claim(true)
     writes.push(command('XTRIM', KEY, 'MAXLEN', '=', 0))
-    add(entries)
-    claim((id) => there.has(id))
-  } else {
-    add(gone.size === 0 ? entries : [...entries, ...standIns].sort((one, other) => compareIds(one.id, other.id)))
-    claim(() => true)
-    append(
-      writes,
-      grouped(
-        ['XDEL', KEY],
-        standIns.map(({ words }) => words[0]!),
-        1,
-      ),
-    )
   }
-  return { writes, reliesOnTrims }
+  add(among.length === 0 ? entries : [...entries, ...among].sort((one, other) => compareIds(one.id, other.id)))
+  claim(false)
+  append(
+    writes,
+    grouped(
+      ['XDEL', KEY],
+      among.map(({ words }) => words[0]!),
+      1,
+    ),
+  )
+  return writes
 }
 
 /** Entries that were delivered together are claimed together. */
@@ -126,20 +127,11 @@ function claims(group: Buffer, pending: readonly PendingEntry[], nowMs: number):
     if (others === undefined) alike.set(name, [entry])
     else others.push(entry)
   }
-  return [...alike.values()].map((list) => {
+  return [...alike.values()].flatMap((list) => {
     const { consumer, idleMs, deliveries } = list[0]!
-    const when = ['TIME', nowMs - idleMs, 'RETRYCOUNT', deliveries]
-    return command(
-      'XCLAIM',
-      KEY,
-      group,
-      consumer,
-      0,
-      list.map(({ id }) => id),
-      when,
-      'FORCE',
-      'JUSTID',
-    )
+    const when = command('TIME', nowMs - idleMs, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
+    const ids = list.map(({ id }) => Buffer.from(id))
+    return grouped(command('XCLAIM', KEY, group, consumer, 0), ids, 1).map((some) => [...some, ...when])
   })
 }
 

@@ -5,14 +5,14 @@ import { elements } from '../../command/effects/reading.ts'
 import type { Args } from '../../command/effects.ts'
 import type { Reply } from '../../resp/reply.ts'
 import { KEY, LATER, type Pieces, RESTART, type Taken, type Verdict, WHOLE } from './pieces.ts'
-import { rangeOf, type StreamRange, writesOf } from './stream-range.ts'
+import { headOf, rangeOf, type StreamRange, writesOf } from './stream-range.ts'
 import { consumersOf, factsOf, groupsOf, pendingOf, type StreamFacts, type StreamGroup } from './stream-replies.ts'
 
 /**
  * A stream, range by range of its ids: the entries, and what is pending of them with each group; with the last range, side by side, what is of the whole.
  *
- *   names      XINFO GROUPS, XINFO STREAM
- *   ranges     XRANGE, XPENDING of each group
+ *   names      XINFO GROUPS
+ *   ranges     XRANGE, XPENDING of each group, the first entry where it is not known
  *   end        the last range, XINFO STREAM, XINFO GROUPS, XINFO CONSUMERS of each group
  *
  * The copy is at every moment what the stream and its groups are up to an id (`#last`). What is written to such ids is done to the copy, too; what is written to those behind is read later. What was trimmed from
@@ -34,10 +34,10 @@ export class StreamPieces implements Pieces {
   #last = '0-0'
   /** There is a copy: it has its groups. */
   #made = false
-  /** No entry was ever deleted, by what the primary says (7.0): those that are missing were trimmed. */
-  #onlyTrimmed = false
-  /** The copy was made by that. */
-  #reliesOnTrims = false
+  /** The first entry; null: there is none. It can be large, so it is asked for once, and again behind what may have taken it. */
+  #head: string | null = null
+  #knowsHead = false
+  #askedHead = false
   /** The copy has entries that have been trimmed. */
   #trims = false
 
@@ -52,15 +52,17 @@ export class StreamPieces implements Pieces {
     const key = this.#key
     if (this.#phase === 'names') {
       this.#askedSize = size
-      return [command('XINFO', 'GROUPS', key), command('XINFO', 'STREAM', key)]
+      return [command('XINFO', 'GROUPS', key)]
     }
     this.#asked = this.#groups
     this.#askedSize = size
     this.#askedEntries = Math.min(size, this.#mostEntries)
     const ids = rangeBehind(this.#last)
+    this.#askedHead = !this.#knowsHead
     const range = [
       command('XRANGE', key, ids, 'COUNT', this.#askedEntries),
       ...this.#asked.map((group) => command('XPENDING', key, group, ids, size)),
+      ...(this.#askedHead ? [command('XRANGE', key, '-', '+', 'COUNT', 1)] : []),
     ]
     if (this.#phase === 'ranges') return range
     return [
@@ -77,12 +79,10 @@ export class StreamPieces implements Pieces {
     return this.#phase === 'names' ? this.#takeNames(replies) : this.#takeRange(replies)
   }
 
-  #takeNames([groupsReply, info]: readonly Reply[]): Taken | null {
+  #takeNames([groupsReply]: readonly Reply[]): Taken | null {
     const groups = groupsOf(groupsReply!)
-    const facts = factsOf(info!)
-    if (groups === null || facts === null) return null
+    if (groups === null) return null
     this.#groups = groups.map(({ name }) => name)
-    this.#onlyTrimmed = nothingDeleted(facts)
     this.#phase = this.#askedSize >= WHOLE ? 'end' : 'ranges'
     return { writes: [], done: false }
   }
@@ -93,6 +93,9 @@ export class StreamPieces implements Pieces {
     const count = this.#asked.length
     const found = elements(replies[0]) ?? []
     const pending = replies.slice(1, 1 + count).map(pendingOf)
+    if (this.#askedHead) this.#head = headOf(replies[1 + count]!)
+    else if (!this.#knowsHead) return { writes: [], done: false }
+    this.#knowsHead = true
     const range = rangeOf(found, pending, this.#askedEntries, this.#askedSize)
     const writes: Args[] = this.#made ? [] : this.#groups.map(makeGroup)
     if (this.#phase === 'ranges' || !range.isLast) {
@@ -102,13 +105,12 @@ export class StreamPieces implements Pieces {
       if (range.isLast) this.#phase = 'end'
       return { writes, done: false }
     }
-    const [info, groupsReply, ...consumers] = replies.slice(1 + count)
+    const [info, groupsReply, ...consumers] = replies.slice(1 + count + (this.#askedHead ? 1 : 0))
     const groups = groupsOf(groupsReply!)
     const facts = factsOf(info!)
-    // One that was made or destroyed on another way, or what was taken for trimmed was deleted.
+    // One that was made or destroyed on another way.
     if (groups === null || facts === null || !this.#isAll(groups)) return null
     this.#takeWrites(writes, range)
-    if (this.#reliesOnTrims && !nothingDeleted(facts)) return null
     // What has no entry and no group still is a key.
     if (!this.#made) writes.push(command('XADD', KEY, 'MAXLEN', 0, '0-1', '', ''))
     for (const [i, group] of this.#asked.entries()) {
@@ -121,9 +123,7 @@ export class StreamPieces implements Pieces {
   }
 
   #takeWrites(writes: Args[], range: StreamRange): void {
-    const made = writesOf(range, this.#asked, this.#nowMs(), this.#onlyTrimmed)
-    append(writes, made.writes)
-    this.#reliesOnTrims ||= made.reliesOnTrims
+    append(writes, writesOf(range, this.#head, this.#asked, this.#nowMs()))
     if (range.last !== null) this.#last = range.last
     if (writes.length > 0) this.#made = true
   }
@@ -154,7 +154,7 @@ export class StreamPieces implements Pieces {
       case 'XADD':
         return this.#added(args)
       case 'XDEL':
-        this.#onlyTrimmed = false
+        this.#knowsHead = false
         return this.#ofRead(args, 2)
       case 'XTRIM':
         return this.#trimmed(args, 2)
@@ -189,6 +189,7 @@ export class StreamPieces implements Pieces {
 
   /** Nothing of it is lost where nothing has been copied yet. */
   #elsewise(): Verdict {
+    this.#knowsHead = false
     return this.#made ? RESTART : LATER
   }
 
@@ -216,6 +217,7 @@ export class StreamPieces implements Pieces {
     const isPlain = ['MAXLEN', 'MINID'].includes(word(args[at])) && args.length <= at + 3
     if (!isPlain) return this.#elsewise()
     this.#trims = this.#made
+    this.#knowsHead = false
     return LATER
   }
 }
@@ -225,10 +227,6 @@ const FEW = 16
 /** Where it is comes last (`#moveGroup`). */
 function makeGroup(name: Buffer): Args {
   return command('XGROUP', 'CREATE', KEY, name, 0, 'MKSTREAM')
-}
-
-function nothingDeleted({ maxDeleted }: StreamFacts): boolean {
-  return maxDeleted?.toString('latin1') === '0-0'
 }
 
 function isId(arg: Buffer): boolean {
