@@ -10,7 +10,7 @@ function givenMs(spec: CommandSpec, frame: Buffer): number | null {
   parser.parse(frame, 0, frame.length)
   const timeout = blockTimeout(spec, parser)
   if (timeout === null) return null
-  const given = Number(parser.buf.toString('latin1', parser.start[timeout.index], parser.end[timeout.index]))
+  const given = Number(textAt(timeout.index))
   if (timeout.unit === 'seconds') return given >= 0 ? given * 1000 : null
   return given >= 0 && Number.isInteger(given) ? given : null
 }
@@ -33,10 +33,17 @@ export function frameForTheRest(spec: CommandSpec, frame: Buffer, elapsedMs: num
 /** The frame with the shortest timeout there is, for a server of 6.0 or later; as it is where a server may refuse its own. */
 export function frameForNoTime(spec: CommandSpec, frame: Buffer): Buffer {
   const given = givenMs(spec, frame)
-  return given === null || given > A_DAY_MS ? frame : withTimeout(spec, 1)
+  if (given === null || given > TAKEN_MS) return frame
+  const { index, unit } = blockTimeout(spec, parser)!
+  return TAKEN[unit].test(textAt(index)) ? withTimeout(spec, 1) : frame
 }
 
 /** Of the frame that was parsed last. */
+function textAt(index: number): string {
+  return parser.buf.toString('latin1', parser.start[index], parser.end[index])
+}
+
+/** The same. */
 function withTimeout(spec: CommandSpec, timeoutMs: number): Buffer {
   const timeout = blockTimeout(spec, parser)!
   const args: (Buffer | string)[] = []
@@ -45,4 +52,7 @@ function withTimeout(spec: CommandSpec, timeoutMs: number): Buffer {
   return encodeCommand(args)
 }
 
-const A_DAY_MS = 86_400_000
+/** What every server takes: what it counts in goes up to 2^63. */
+const TAKEN_MS = 1e15
+/** `Number` reads more than a server does: nothing at all, spaces, `0b1`. */
+const TAKEN = { seconds: /^\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i, milliseconds: /^(0|[1-9]\d*)$/ }

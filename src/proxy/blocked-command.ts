@@ -189,7 +189,7 @@ export class BlockedCommand implements Pin, ReplyOwner {
   #lost(loss: Loss): void {
     // A connection of the client's own ends the session with it, which abandons this in turn.
     const wasAbandoned = this.#abandoned
-    this.#wait?.lost()
+    this.#wait?.lost(loss)
     this.#trying = false
     this.#wait = null
     // Taken back before it reached the store: `moved` sends it on.

@@ -1,7 +1,7 @@
 import { COLON, MINUS, ZERO } from '../resp/bytes.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import { AHEAD_OF_UNBLOCK } from '../upstream/ahead-of-unblock.ts'
-import type { InFlight, ReplyOwner } from '../upstream/in-flight.ts'
+import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
 import type { Pipeline } from '../upstream/pipeline.ts'
 import type { Store } from '../upstream/store.ts'
 import { borrow, giveBack } from './borrow.ts'
@@ -92,8 +92,9 @@ export class StoreWait {
     }
   }
 
-  /** There will be none. Where the connection is the client's own, its session ends with it. */
-  lost(): void {
+  /** There will be none. Where the connection is the client's own, its session ends with it; unless it is one node of a cluster that could not be asked. */
+  lost(loss: Loss): void {
+    if (!loss.mayHaveRun && this.#isOwn && this.#pipeline.state === 'up') return this.answered()
     giveBack(this.#session, this.store, this.#pipeline, 0, false)
     this.#over = true
   }

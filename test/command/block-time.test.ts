@@ -39,6 +39,8 @@ test('what waits for ever, or says nothing that can be understood, stays as it i
 test('the shortest time is a millisecond, also of what waits for ever', () => {
   expect(briefest('BLPOP', 'l', '0')).toBe('BLPOP l 0.001')
   expect(briefest('BLMPOP', '2.5', '1', 'l', 'LEFT')).toBe('BLMPOP 0.001 1 l LEFT')
+  expect(briefest('BLPOP', 'l', '1000000')).toBe('BLPOP l 0.001')
+  expect(briefest('BLPOP', 'l', '1e3')).toBe('BLPOP l 0.001')
   expect(briefest('XREADGROUP', 'GROUP', 'g', 'c', 'BLOCK', '0', 'STREAMS', 's', '>')).toBe(
     'XREADGROUP GROUP g c BLOCK 1 STREAMS s >',
   )
@@ -47,6 +49,8 @@ test('the shortest time is a millisecond, also of what waits for ever', () => {
 test('a time that the server refuses is left to it', () => {
   expect(briefest('BLPOP', 'l', '-1')).toBe('BLPOP l -1')
   expect(briefest('BLPOP', 'l', '1e300')).toBe('BLPOP l 1e300')
+  expect(briefest('BLPOP', 'l', ' ')).toBe('BLPOP l  ')
+  expect(briefest('XREADGROUP', 'GROUP', 'g', 'c', 'BLOCK', '1e3', 'STREAMS', 's', '0')).toContain('BLOCK 1e3')
   expect(briefest('XREADGROUP', 'GROUP', 'g', 'c', 'BLOCK', '1.5', 'STREAMS', 's', '>')).toContain('BLOCK 1.5')
 })
 

@@ -161,6 +161,26 @@ test.each([
   },
 )
 
+test('a client with a connection of its own keeps it where a blocking command is for a node that does not know its user', async () => {
+  path = await start({ listen: { connections: 'dedicated' } })
+  const [, stranger] = cluster.servers as [RedisServer, RedisServer]
+  const owners = await Promise.all(KEYS.map(async (key) => cluster.ownerOf(await cluster.slotOf(key))))
+  const refused = KEYS.find((_, i) => owners[i] === stranger)!
+  const served = KEYS.find((_, i) => owners[i] !== stranger)!
+  for (const server of cluster.servers) await server.client().call('ACL', 'SETUSER', 'reader', '+@blocking')
+  await stranger.client().call('ACL', 'DELUSER', 'reader')
+  try {
+    const client = await path.raw()
+    expect(await client.ask('AUTH', 'reader', 'open')).toBe('+OK\r\n')
+    for (let i = 0; i < 2; i++) {
+      expect(await client.ask('XREAD', 'BLOCK', '1', 'STREAMS', `{${refused}}:stream`, '0')).toMatch(/^-WRONGPASS/)
+      expect(await client.ask('GET', served)).toBe('$-1\r\n')
+    }
+  } finally {
+    await admitReader(stranger)
+  }
+})
+
 test('what a node that hangs has answered in one protocol to INFO last is no answer in the other', async () => {
   path = await start({ listen: { connections: 'dedicated' } })
   const [modern, old] = [await path.raw(), await path.raw()]
