@@ -17,6 +17,8 @@ const LAYERS = [
   ['resp', 'state', 'observability'],
   ['base'],
 ]
+/** Within jobs/, the same: the kinds of jobs lie beside these folders and may import all of them. */
+const JOB_LAYERS = ['files', 'compare', 'scan', 'runner', 'stores']
 const ROOTS = '^src/(main|app|worker)\\.ts$'
 
 const folder = (names) => `^src/(${names.join('|')})/`
@@ -38,9 +40,18 @@ const layerRules = LAYERS.flatMap((names, level) =>
   })),
 )
 
+const jobLayerRules = JOB_LAYERS.map((name, level) => ({
+  name: `job-layer-${name}`,
+  comment: `jobs/${name} may import, of jobs/, only what is below it: ${JOB_LAYERS.slice(level + 1).join(', ') || 'nothing'}.`,
+  severity: 'error',
+  from: { path: `^src/jobs/${name}/` },
+  to: { path: '^src/jobs/', pathNot: `^src/jobs/(${JOB_LAYERS.slice(level).join('|')})/` },
+}))
+
 module.exports = {
   forbidden: [
     ...layerRules,
+    ...jobLayerRules,
     {
       name: 'no-unlayered-folder',
       comment: 'A new folder, or file beside the entry points, needs a place in the list of layers.',

@@ -5,7 +5,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 /** Files that take longest: begun last, each would be waited for alone at the end. */
 const LONGEST = [
   'test/product/crash',
-  'test/mirror/state-copy',
+  'test/mirror/copy/state-copy',
   'test/differential/',
   'test/jobs/',
   'test/dashboard/',

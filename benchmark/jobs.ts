@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Redis } from 'ioredis'
-import type { Job } from '../src/jobs/job.ts'
+import type { Job } from '../src/jobs/runner/job.ts'
 import { encodeCommand } from '../src/resp/encode.ts'
 import { over, startJob } from '../test/support/jobs.ts'
 import { type RedisServer, startRedis } from '../test/support/redis.ts'

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Status } from '../src/admin/status.ts'
 import type { Phase } from '../src/config/config.ts'
-import type { Job, JobKind, JobOptions } from '../src/jobs/job.ts'
+import type { Job, JobKind, JobOptions } from '../src/jobs/runner/job.ts'
 import { eventually } from '../test/support/eventually.ts'
 import { driftBetween } from '../test/support/keyspace.ts'
 import { type RedisServer, startRedis } from '../test/support/redis.ts'

@@ -1,5 +1,5 @@
 import { parentPort } from 'node:worker_threads'
-import type { PairOfReplies } from './mirror/aligned-reads.ts'
+import type { PairOfReplies } from './mirror/copy/aligned-reads.ts'
 import type { Request } from './proxy/messages.ts'
 import { Runtime } from './proxy/runtime.ts'
 

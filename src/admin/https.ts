@@ -3,7 +3,7 @@ import type tls from 'node:tls'
 import { UnderstudyError } from '../base/errors.ts'
 import type { ListenTlsConfig } from '../config/config.ts'
 import type { Log } from '../observability/log.ts'
-import { CertificateWatch, tlsServerOptions } from '../proxy/certificates.ts'
+import { CertificateWatch, tlsServerOptions } from '../proxy/listen/certificates.ts'
 
 /**
  * The certificates of an `https://` admin address. The files are looked at when somebody connects, at most once a second; renewed ones count from the next

@@ -10,7 +10,7 @@ import {
   ON_CONFLICT,
   OPTIONS_OF,
   REPAIR_SOURCES,
-} from '../jobs/job.ts'
+} from '../jobs/runner/job.ts'
 import type { Endpoint } from './endpoint.ts'
 
 const MAX_JOBS = 1000

@@ -1,6 +1,6 @@
 import { functionsInDoubt } from '../cutover/functions-gate.ts'
 import { repairAdvice, verifyAdvice } from '../cutover/verify-advice.ts'
-import { isOfFunctions } from '../mirror/verify-marks.ts'
+import { isOfFunctions } from '../mirror/dirty/verify-marks.ts'
 import { rolesOf } from '../routing/route.ts'
 import { isUnread, nameOfFunction, scriptInWords } from '../routing/script-id.ts'
 import type { RouteProblem, RouteStatus } from './status.ts'

@@ -1,7 +1,7 @@
 import type { WindowName } from '../compare/rate-window.ts'
 import type { Phase } from '../config/config.ts'
 import type { ScriptsAstray } from '../cutover/scripts-gate.ts'
-import type { UnsettledVerify } from '../jobs/unsettled-keys.ts'
+import type { UnsettledVerify } from '../jobs/runner/unsettled-keys.ts'
 import type { CrossSlotCount } from '../proxy/messages.ts'
 import type { ClusterView } from '../upstream/cluster-watch.ts'
 import type { SentinelView } from '../upstream/sentinel-watch.ts'

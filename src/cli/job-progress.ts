@@ -1,6 +1,6 @@
 import { Presets, SingleBar } from 'cli-progress'
-import type { Job, JobCount } from '../jobs/job.ts'
-import { isDryRun, JOB_COUNTS, WORK_COUNTS } from '../jobs/job.ts'
+import type { Job, JobCount } from '../jobs/runner/job.ts'
+import { isDryRun, JOB_COUNTS, WORK_COUNTS } from '../jobs/runner/job.ts'
 import { formatSeconds } from './format.ts'
 import { printable, type Terminal } from './terminal.ts'
 

@@ -1,7 +1,7 @@
 import type { Comparison, PhaseResult, PhaseStep, PhasesResult, ReloadResult } from '../admin/control.ts'
 import type { RouteStatus, Status, StoreStatus } from '../admin/status.ts'
 import type { Mismatch } from '../compare/mismatch.ts'
-import type { Job, JobKey } from '../jobs/job.ts'
+import type { Job, JobKey } from '../jobs/runner/job.ts'
 
 /**
  * Answers of a sidecar of another version. The command line and the sidecar are not always updated together: what an older one does not say yet counts as what it stood for, nothing of it; what a later one says

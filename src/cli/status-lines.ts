@@ -1,7 +1,7 @@
 import { problemsOf } from '../admin/route-problems.ts'
 import type { RouteStatus, Status, StoreStatus } from '../admin/status.ts'
 import { versionText } from '../base/server-version.ts'
-import type { Job } from '../jobs/job.ts'
+import type { Job } from '../jobs/runner/job.ts'
 import { formatBytes, formatMs, formatSeconds, formatShare } from './format.ts'
 import { tableLines } from './table.ts'
 import { printable, type Terminal } from './terminal.ts'

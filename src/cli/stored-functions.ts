@@ -21,9 +21,9 @@ export function unaskedFunctions(): StoredFunctions {
 
 /** Asks the stores, for five seconds at most: one that does not answer, or of which only the running sidecar knows where it is, stays unread. */
 export async function askForFunctions(config: Config, stores: ReadonlySet<string>): Promise<Functions> {
-  const { StoreConnections } = await import('../jobs/store-connection.ts')
-  const { readLibraries } = await import('../mirror/stored-functions.ts')
-  const { LIST_FUNCTIONS, librariesOf } = await import('../mirror/function-list.ts')
+  const { StoreConnections } = await import('../jobs/stores/store-connection.ts')
+  const { readLibraries } = await import('../mirror/functions/stored-functions.ts')
+  const { LIST_FUNCTIONS, librariesOf } = await import('../mirror/functions/function-list.ts')
   const { CommandTable } = await import('../command/table.ts')
   const { ErrorReply } = await import('../resp/reply.ts')
   const connections = new StoreConnections(

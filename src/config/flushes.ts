@@ -3,7 +3,7 @@ import type { RouteDraft } from './resolve-routes.ts'
 
 /**
  * An application that has only a part of a server, because the route `*` has names of its own there, must not flush the whole of it: its FLUSHALL, FLUSHDB and
- * SWAPDB would hit the neighbours. Instead its own keys are deleted (`proxy/flush-namespace.ts`), SWAPDB is refused (`routing/server-wide.ts`), and who sets this up is told.
+ * SWAPDB would hit the neighbours. Instead its own keys are deleted (`proxy/keyspace/flush-namespace.ts`), SWAPDB is refused (`routing/server-wide.ts`), and who sets this up is told.
  */
 export function warnOfFlushes(document: ConfigDocument, drafts: readonly RouteDraft[]): void {
   for (const { patterns, source, target } of drafts) {

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Config, RouteConfig } from '../config/config.ts'
-import type { EndName } from '../jobs/end-keys.ts'
+import type { EndName } from '../jobs/stores/end-keys.ts'
 import { rolesOf } from '../routing/route.ts'
 import { inTransaction, mustTakeWrites } from '../state/database.ts'
 import { momentOf } from '../state/moment.ts'

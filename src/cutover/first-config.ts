@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts'
 import { keyspaceOf } from '../config/keyspace.ts'
 import { withRouting } from '../config/routing.ts'
-import type { LastRun } from '../mirror/last-run.ts'
+import type { LastRun } from '../mirror/crash/last-run.ts'
 import type { Completeness } from './completeness.ts'
 import { isGated, movesToTarget, ofKeys, reliedOn, sentenceOf } from './gates.ts'
 import type { SameKeyspaces } from './key-regions.ts'

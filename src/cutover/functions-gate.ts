@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Config, RouteConfig } from '../config/config.ts'
-import { isOfFunctions } from '../mirror/verify-marks.ts'
+import { isOfFunctions } from '../mirror/dirty/verify-marks.ts'
 import { rolesOf } from '../routing/route.ts'
 
 /** As `RouteStats` and `RouteStatus` have it. */

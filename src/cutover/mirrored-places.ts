@@ -5,7 +5,7 @@ import { keyspaceOf } from '../config/keyspace.ts'
 import { comparePatterns, KeyPattern } from '../config/pattern.ts'
 import { overlap, segmentsOf } from '../config/pattern-overlap.ts'
 import { unservedDatabases } from '../config/unserved-databases.ts'
-import type { EndName } from '../jobs/end-keys.ts'
+import type { EndName } from '../jobs/stores/end-keys.ts'
 
 /** Which keys of a route lie where at both ends, as text to be kept. */
 export function mirroredPlaces(config: Config, route: RouteConfig): string {

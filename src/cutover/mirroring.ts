@@ -1,5 +1,5 @@
 import type { RouteConfig } from '../config/config.ts'
-import type { EndName } from '../jobs/end-keys.ts'
+import type { EndName } from '../jobs/stores/end-keys.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { KeyRegion } from './key-regions.ts'
 

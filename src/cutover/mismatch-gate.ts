@@ -1,5 +1,5 @@
 import type { Config, RouteConfig } from '../config/config.ts'
-import type { EndName } from '../jobs/end-keys.ts'
+import type { EndName } from '../jobs/stores/end-keys.ts'
 import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import { samplesNone } from './transition.ts'

@@ -1,5 +1,5 @@
 import type { Config, EndConfig, RouteConfig } from '../config/config.ts'
-import type { EndName } from '../jobs/end-keys.ts'
+import type { EndName } from '../jobs/stores/end-keys.ts'
 import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import { isUnread, scriptInWords } from '../routing/script-id.ts'

@@ -1,5 +1,5 @@
 import type { Config, RouteConfig } from '../config/config.ts'
-import type { UnsettledVerify } from '../jobs/unsettled-keys.ts'
+import type { UnsettledVerify } from '../jobs/runner/unsettled-keys.ts'
 import type { Stats } from '../proxy/messages.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Transition } from './transition.ts'

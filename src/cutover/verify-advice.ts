@@ -1,6 +1,6 @@
-import type { EndName } from '../jobs/end-keys.ts'
-import { type UnsettledVerify, unsettledInWords } from '../jobs/unsettled-keys.ts'
-import { mayPrimaryLack, mayShadowLack } from '../mirror/verify-marks.ts'
+import { type UnsettledVerify, unsettledInWords } from '../jobs/runner/unsettled-keys.ts'
+import type { EndName } from '../jobs/stores/end-keys.ts'
+import { mayPrimaryLack, mayShadowLack } from '../mirror/dirty/verify-marks.ts'
 
 /** A route whose two sides may differ. */
 export interface DoubtedRoute {

@@ -7,7 +7,7 @@
  * @typedef {import('../admin/control.ts').RouteView} RouteView
  * @typedef {import('../admin/control.ts').PhaseResult} PhaseResult
  * @typedef {import('../admin/control.ts').Mismatch} Mismatch
- * @typedef {import('../jobs/job.ts').Job} Job
+ * @typedef {import('../jobs/runner/job.ts').Job} Job
  * @typedef {import('../admin/history.ts').History} History
  * @typedef {import('../admin/history.ts').HistorySample} HistorySample
  */

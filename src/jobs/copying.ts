@@ -1,14 +1,14 @@
 import { packBytes } from '../base/packed-bytes.ts'
 import type { Config } from '../config/config.ts'
-import { COPIED, FAILED } from '../mirror/copy-batch.ts'
-import { refusedCommand } from '../mirror/store-errors.ts'
+import { COPIED, FAILED } from '../mirror/copy/copy-batch.ts'
+import { refusedCommand } from '../mirror/stores/store-errors.ts'
 import { rolesOf } from '../routing/route.ts'
-import type { JobEnvironment } from './environment.ts'
-import type { ListedKey } from './job-store.ts'
-import { refusalOf, refusesWrites } from './refusals.ts'
-import type { RouteWatch } from './route-pages.ts'
-import type { Task } from './task.ts'
-import type { Throttle } from './throttle.ts'
+import type { JobEnvironment } from './runner/environment.ts'
+import type { ListedKey } from './runner/job-store.ts'
+import type { Task } from './runner/task.ts'
+import type { Throttle } from './runner/throttle.ts'
+import type { RouteWatch } from './scan/route-pages.ts'
+import { refusalOf, refusesWrites } from './stores/refusals.ts'
 
 export interface CopyWanted {
   readonly task: Task

@@ -1,14 +1,14 @@
 import { append } from '../base/append.ts'
 import { packBytes } from '../base/packed-bytes.ts'
+import type { Pairs } from './compare/pairs.ts'
 import { copyKeys } from './copying.ts'
-import type { JobEnvironment, NamedKey } from './environment.ts'
-import type { ListedKey } from './job-store.ts'
-import type { Pairs } from './pairs.ts'
-import { type RouteWatch, routeChanged } from './route-pages.ts'
-import type { StoreConnections } from './store-connection.ts'
-import { DatabaseRefused } from './store-lost.ts'
-import type { Task } from './task.ts'
-import { Throttle } from './throttle.ts'
+import type { JobEnvironment, NamedKey } from './runner/environment.ts'
+import type { ListedKey } from './runner/job-store.ts'
+import type { Task } from './runner/task.ts'
+import { Throttle } from './runner/throttle.ts'
+import { type RouteWatch, routeChanged } from './scan/route-pages.ts'
+import type { StoreConnections } from './stores/store-connection.ts'
+import { DatabaseRefused } from './stores/store-lost.ts'
 
 /** That keys of a database are being written. */
 interface Note {

@@ -4,8 +4,8 @@ import type { CommandTable } from '../command/table.ts'
 import type { LogLine } from '../observability/log.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { Store } from '../upstream/store.ts'
-import type { CopyState } from './copy-state.ts'
-import type { FunctionBook } from './function-book.ts'
+import type { CopyState } from './copy/copy-state.ts'
+import type { FunctionBook } from './functions/function-book.ts'
 
 /**
  * What the parts of the data path share: the generation in force. The fields are replaced as a whole by a reload, so nobody keeps a

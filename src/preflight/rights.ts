@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
-import { refusalOf } from '../jobs/refusals.ts'
+import { refusalOf } from '../jobs/stores/refusals.ts'
 import { ownWord } from '../resp/own-words.ts'
 import type { KeyNeed } from './key-needs.ts'
 import type { Need } from './needs.ts'

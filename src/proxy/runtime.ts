@@ -1,14 +1,14 @@
 import type { Acknowledgement } from '../compare/acknowledgement.ts'
 import type { Config, Endpoint } from '../config/config.ts'
-import { sayClockJumped } from '../mirror/clock-jump.ts'
-import { Durability } from '../mirror/durability.ts'
-import { storeFacts } from '../mirror/store-facts.ts'
+import { Durability } from '../mirror/crash/durability.ts'
+import { sayClockJumped } from '../mirror/stores/clock-jump.ts'
+import { storeFacts } from '../mirror/stores/store-facts.ts'
 import type { JobRequests } from './job-requests.ts'
 import type { ApplyResult, Change, Notice, Stats } from './messages.ts'
-import { putInForce } from './put-in-force.ts'
 import { type RuntimeLimits, RuntimeParts } from './runtime-parts.ts'
 import { statsOf } from './runtime-stats.ts'
-import { moveStore } from './store-places.ts'
+import { putInForce } from './switch/put-in-force.ts'
+import { moveStore } from './switch/store-places.ts'
 
 const TICK_MS = 20
 

@@ -52,7 +52,7 @@ export interface KeyRule {
 /** What of a route changes while it works. Plain numbers: the hot path adds to them, the metrics read them when they are scraped. */
 export class RouteState {
   readonly name: string
-  /** Commands sent to the primary whose replies are owed (those that block there are counted apart, see `proxy/blocking.ts`). */
+  /** Commands sent to the primary whose replies are owed (those that block there are counted apart, see `proxy/blocking/blocking.ts`). */
   inFlight = 0
   /** New commands may have to wait: all of them (`switching`), or writes to `heldKeys`. One flag for both, so that the way of a command looks at one. */
   held = false
@@ -73,9 +73,9 @@ export class RouteState {
   // Commands by role and outcome.
   primaryOk = 0
   primaryError = 0
-  /** Of them, those that say nothing about the store (`proxy/ordinary-error.ts`). */
+  /** Of them, those that say nothing about the store (`proxy/forward/ordinary-error.ts`). */
   primaryOrdinaryError = 0
-  /** Of the others, how many had which code (`proxy/error-codes.ts`). */
+  /** Of the others, how many had which code (`proxy/forward/error-codes.ts`). */
   readonly primaryErrorCodes: Map<string, number> = new Map()
   primaryTimeout = 0
   primaryLost = 0

@@ -72,7 +72,7 @@ function refuseOwnFlush(table: RouteTable, spec: CommandSpec): string | null {
 
 /**
  * FLUSHALL or FLUSHDB of an application that has keys under names of its own at its store, or will: the rest of that store is somebody else's, so its own keys are deleted, one by one
- * (`proxy/flush-namespace.ts`), or inside MULTI by a script (`own-keys-in-multi.ts`).
+ * (`proxy/keyspace/flush-namespace.ts`), or inside MULTI by a script (`own-keys-in-multi.ts`).
  */
 export function flushesOwnKeys(table: RouteTable, spec: CommandSpec): boolean {
   return (spec.name === 'FLUSHALL' || spec.name === 'FLUSHDB') && partOf(table) !== null

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { slotOfKey } from '../command/key-slot.ts'
 
-/** What the names begin with of keys that are being built, see `mirror/rebuild.ts`. Nobody else may use it. */
+/** What the names begin with of keys that are being built, see `mirror/copy/rebuild.ts`. Nobody else may use it. */
 export const STAGING = Buffer.from('understudy:copy:')
 
 /** Of this process: two that copy the same key must not meet. */

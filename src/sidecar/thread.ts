@@ -1,8 +1,8 @@
 import { Worker } from 'node:worker_threads'
 import { ERROR_CODES, type ErrorCode, UnderstudyError } from '../base/errors.ts'
 import type { Config, Endpoint } from '../config/config.ts'
-import type { KeyReads, PairOfReplies } from '../mirror/aligned-reads.ts'
-import type { BatchResult, CopyOrigin } from '../mirror/copy-batch.ts'
+import type { KeyReads, PairOfReplies } from '../mirror/copy/aligned-reads.ts'
+import type { BatchResult, CopyOrigin } from '../mirror/copy/copy-batch.ts'
 import type { ApplyResult, Change, DirtyKeys, Notice, Request, Stats } from '../proxy/messages.ts'
 
 const YOUNG_MB = 24

@@ -2,7 +2,7 @@ import { HISTORY_TABLES } from './history-tables.ts'
 
 /** The tables of `state.db`, in steps (`openDatabase`). A capability appends its own; what has been released is never changed. */
 export const STATE_MIGRATIONS: readonly string[] = [
-  // Jobs, and the keys that they list (see src/jobs/job-store.ts). Times are ms since the epoch.
+  // Jobs, and the keys that they list (see src/jobs/runner/job-store.ts). Times are ms since the epoch.
   `CREATE TABLE jobs (
      id INTEGER PRIMARY KEY AUTOINCREMENT,
      kind TEXT NOT NULL,

@@ -16,7 +16,7 @@ import type { History, HistoryQuery } from '../../src/admin/history.ts'
 import { problemsOf } from '../../src/admin/route-problems.ts'
 import type { RouteStatus, Status } from '../../src/admin/status.ts'
 import { UnderstudyError } from '../../src/base/errors.ts'
-import type { Job, JobKey } from '../../src/jobs/job.ts'
+import type { Job, JobKey } from '../../src/jobs/runner/job.ts'
 
 /** The inside as the outside sees it, with answers that a test sets and a record of what was asked. */
 export class FakeControl implements Control {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { UnderstudyError } from '../../src/base/errors.ts'
-import { JOB_KINDS, type JobOptions, OPTIONS_OF } from '../../src/jobs/job.ts'
+import { JOB_KINDS, type JobOptions, OPTIONS_OF } from '../../src/jobs/runner/job.ts'
 import { startTestServer, type TestServer } from './test-server.ts'
 
 let server: TestServer

@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream'
 import { expect, test } from 'vitest'
 import { progressView } from '../../src/cli/job-progress.ts'
 import { Terminal } from '../../src/cli/terminal.ts'
-import type { Job } from '../../src/jobs/job.ts'
+import type { Job } from '../../src/jobs/runner/job.ts'
 import { job } from '../admin/fake-control.ts'
 
 /** The second line that is written of a job: the first is left out, for most jobs are over by then. */

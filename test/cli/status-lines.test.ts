@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { Status } from '../../src/admin/status.ts'
 import { statusLines } from '../../src/cli/status-lines.ts'
 import type { Terminal } from '../../src/cli/terminal.ts'
-import type { Job } from '../../src/jobs/job.ts'
+import type { Job } from '../../src/jobs/runner/job.ts'
 import { FakeControl, job } from '../admin/fake-control.ts'
 
 const terminal = { style: (_: string, text: string) => text } as unknown as Terminal

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { WAITS_FOR_COPY } from '../../src/mirror/aligned-reads.ts'
+import { WAITS_FOR_COPY } from '../../src/mirror/copy/aligned-reads.ts'
 import { type DataPathUnderTest, startDataPath } from '../support/data-path.ts'
 import { eventually } from '../support/eventually.ts'
 import { type HeldReplies, holdReplies } from '../support/held-replies.ts'

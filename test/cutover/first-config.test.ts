@@ -3,7 +3,7 @@ import { type Config, PHASES, type Phase } from '../../src/config/config.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import { routingOf } from '../../src/config/routing.ts'
 import { type FirstFacts, firstConfig } from '../../src/cutover/first-config.ts'
-import type { LastRun } from '../../src/mirror/last-run.ts'
+import type { LastRun } from '../../src/mirror/crash/last-run.ts'
 
 interface Options {
   readonly old?: string

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Mismatch, PhaseResult } from '../../src/admin/control.ts'
 import type { Phase } from '../../src/config/config.ts'
-import type { EndName } from '../../src/jobs/end-keys.ts'
+import type { EndName } from '../../src/jobs/stores/end-keys.ts'
 import { eventually } from '../support/eventually.ts'
 import { configIn, gatesOf } from '../support/gates.ts'
 import { doJob } from '../support/jobs.ts'

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Phase } from '../../src/config/config.ts'
-import type { CopyLimits } from '../../src/mirror/copy-state.ts'
+import type { CopyLimits } from '../../src/mirror/copy/copy-state.ts'
 import { type RouteOptions, startDataPath } from '../support/data-path.ts'
 import { tellFacts } from '../support/facts.ts'
 import { countKeys, type DriftOptions, driftBetween } from '../support/keyspace.ts'

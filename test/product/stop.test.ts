@@ -59,7 +59,7 @@ test('a file of a disk that hangs keeps the process no longer than it takes to s
 
 test('nobody reads its log any more: it ends as ever', async () => {
   const log = new URL('../../src/observability/log.ts', import.meta.url).href
-  const runner = new URL('../../src/jobs/runner.ts', import.meta.url).href
+  const runner = new URL('../../src/jobs/runner/runner.ts', import.meta.url).href
   // The last lines are written one right behind the other.
   await startPatched(
     `import { Log } from '${log}'; import { JobRunner } from '${runner}'
@@ -132,7 +132,7 @@ test('a reload that waits for a gate when it stops is not told as refused', asyn
 
 /** Starts it with another `JobRunner.stop`; with a target, in `mirror`. */
 async function startWith(stop: string, target: RedisServer | null = null): Promise<void> {
-  const runner = new URL('../../src/jobs/runner.ts', import.meta.url).href
+  const runner = new URL('../../src/jobs/runner/runner.ts', import.meta.url).href
   await startPatched(`import { JobRunner } from '${runner}'; JobRunner.prototype.stop = ${stop}`, target)
 }
 

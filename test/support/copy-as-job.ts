@@ -1,5 +1,5 @@
 import { packBytes } from '../../src/base/packed-bytes.ts'
-import type { BatchResult } from '../../src/mirror/copy-batch.ts'
+import type { BatchResult } from '../../src/mirror/copy/copy-batch.ts'
 import { routeShape } from '../../src/routing/route-shape.ts'
 import type { DataPathUnderTest } from './data-path.ts'
 

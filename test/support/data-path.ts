@@ -9,7 +9,7 @@ import type {
   RouteConfig,
   StoreConfig,
 } from '../../src/config/config.ts'
-import type { CopyLimits } from '../../src/mirror/copy-state.ts'
+import type { CopyLimits } from '../../src/mirror/copy/copy-state.ts'
 import type { Change, Notice } from '../../src/proxy/messages.ts'
 import { Runtime } from '../../src/proxy/runtime.ts'
 import { changeBetween } from './change.ts'

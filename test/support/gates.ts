@@ -2,8 +2,8 @@ import type { Config } from '../../src/config/config.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import type { Completeness } from '../../src/cutover/completeness.ts'
 import { Gates, type GateView } from '../../src/cutover/gates.ts'
-import type { EndName } from '../../src/jobs/end-keys.ts'
-import type { UnsettledVerify } from '../../src/jobs/unsettled-keys.ts'
+import type { UnsettledVerify } from '../../src/jobs/runner/unsettled-keys.ts'
+import type { EndName } from '../../src/jobs/stores/end-keys.ts'
 import type { Stats } from '../../src/proxy/messages.ts'
 
 /** The route `all` from `old` to `new`. `cutover`: its lines; `target`: the URL of `new`. */

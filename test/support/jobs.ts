@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import type { Job, JobKey, JobKind, JobOptions } from '../../src/jobs/job.ts'
+import type { Job, JobKey, JobKind, JobOptions } from '../../src/jobs/runner/job.ts'
 import { eventually } from './eventually.ts'
 import type { UnderstudyProcess } from './understudy.ts'
 

@@ -48,7 +48,7 @@ export const SERVER_EFFECTS: Readonly<Record<string, EffectRule>> = {
  * | of KEYS than to reach them, and     |                                                            |
  * | they are others there               |                                                            |
  * | uses further keys, or was not seen, | its KEYS copied; the others are copied when the primary    |
- * | and the primary tells which         | tells of them (`mirror/told-keys.ts`)                      |
+ * | and the primary tells which         | tells of them (`mirror/keys/told-keys.ts`)                      |
  * | the same, and it does not tell:     | the route needs a verify, and                              |
  * |     names are the same              | the same call; if it need not do the same, its KEYS copied |
  * |     names are others, or not seen   | its KEYS copied                                            |

@@ -1,0 +1,10 @@
+import type { ReplyOwner } from '../../upstream/in-flight.ts'
+
+/** Owns commands whose replies nobody reads. */
+export class Swallow implements ReplyOwner {
+  settle(): void {}
+
+  lost(): void {}
+
+  timedOut(): void {}
+}
