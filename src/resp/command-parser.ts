@@ -11,7 +11,7 @@ import {
   ZERO,
 } from './bytes.ts'
 import type { CommandView } from './command-view.ts'
-import { splitInline } from './inline.ts'
+import { printable, splitInline } from './inline.ts'
 
 /** What `parse` found. */
 export const NEED_MORE = 0
@@ -293,9 +293,3 @@ const LEAST_BULK_BYTES = 6
 
 const EMPTY = Buffer.alloc(0)
 const CRLF = Buffer.from('\r\n')
-
-function printable(byte: number): string {
-  // As an error of one line has it.
-  if (byte === CR || byte === LF) return ' '
-  return byte >= 32 && byte < 127 ? String.fromCharCode(byte) : '?'
-}

@@ -1,3 +1,5 @@
+import { CR, LF } from './bytes.ts'
+
 /**
  * Splits an inline command (`SET key "a value"\r\n`, what one types into telnet) as Redis' `sdssplitargs` does: arguments apart
  * by white space; "double quotes" with \n \r \t \b \a \\ \" and \xHH; 'single quotes' with \' only; a closing quote must be
@@ -76,4 +78,11 @@ const ESCAPES = new Map([
 
 function isSpace(byte: number): boolean {
   return byte === 32 || (byte >= 9 && byte <= 13)
+}
+
+/** A byte of a request as the text of an error may quote it. */
+export function printable(byte: number): string {
+  // An error is one line.
+  if (byte === CR || byte === LF) return ' '
+  return byte >= 32 && byte < 127 ? String.fromCharCode(byte) : '?'
 }

@@ -28,6 +28,16 @@ export const DIRTY_MIGRATIONS = [
   'CREATE TABLE evicted_keys (places TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID',
 ]
 
+/** Of `dirty_keys`. */
+export interface DirtyRow {
+  readonly id: number
+  readonly route: string
+  readonly database: number
+  readonly key: Uint8Array
+  readonly reason: string
+  readonly since_ms: number
+}
+
 /** Those of two columns: a name, and what is known of it. */
 export type PairTable =
   | 'verify_causes'

@@ -5,7 +5,15 @@ import { inTransaction, openDatabase } from '../../state/database.ts'
 import { openOrSetAside, setAside } from '../../state/set-aside.ts'
 import type { Run } from '../../upstream/own-connections.ts'
 import { newRunName } from '../crash/run-name.ts'
-import { DIRTY_MIGRATIONS, isDamage, pairsIn, replacePairs, replaceRouting, routingIn } from './dirty-database.ts'
+import {
+  DIRTY_MIGRATIONS,
+  type DirtyRow,
+  isDamage,
+  pairsIn,
+  replacePairs,
+  replaceRouting,
+  routingIn,
+} from './dirty-database.ts'
 import { DIRTY_REASONS, type DirtyChanges, type DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
 import { VERIFY_CAUSES } from './verify-marks.ts'
@@ -220,7 +228,7 @@ export class DirtyStore implements DirtyChanges {
     this.#routing = routingIn(this.#database)
     this.#loadRuns()
     const rows = this.#database.prepare('SELECT * FROM dirty_keys ORDER BY since_ms, id').iterate()
-    for (const row of rows as Iterable<Row>) {
+    for (const row of rows as Iterable<DirtyRow>) {
       const reason = (DIRTY_REASONS as readonly string[]).includes(row.reason) ? (row.reason as DirtyReason) : 'crash'
       this.#dirty.restore(row.route, row.database, row.key, reason, row.since_ms - offsetMs)
     }
@@ -292,13 +300,4 @@ export class DirtyStore implements DirtyChanges {
     this.#routesChanged = true
     this.#dirty.unwritten.rewrite()
   }
-}
-
-interface Row {
-  readonly id: number
-  readonly route: string
-  readonly database: number
-  readonly key: Uint8Array
-  readonly reason: string
-  readonly since_ms: number
 }

@@ -9,6 +9,7 @@ import type { DirtySet } from '../dirty/dirty-set.ts'
 import { doubtFunctions } from '../functions/function-changes.ts'
 import { askEmpty } from './empty-store.ts'
 import { handedOn, KnownStores, type Remember } from './known-stores.ts'
+import { markRestarted } from './restarted.ts'
 
 const SERVER = encodeOwn(['INFO', 'server'])
 const REPLICATION = encodeOwn(['INFO', 'replication'])
@@ -234,7 +235,12 @@ export class StoreIdentity {
     for (const [store, one] of [...this.#deciding]) {
       if (one !== question) continue
       this.#deciding.delete(store)
-      this.#mark(store, isSameTable || inDoubt.length === 0 ? inDoubt : this.#routesOf(store))
+      markRestarted(
+        this.#context,
+        this.#dirty,
+        store,
+        isSameTable || inDoubt.length === 0 ? inDoubt : this.#routesOf(store),
+      )
       this.#isAnother(store)
       this.#doubtFunctionsOf(store)
       this.#learn(store, runId)
@@ -248,26 +254,6 @@ export class StoreIdentity {
     const other =
       primary.storeName === store ? stores[shadow!.store]!.shadows.to(0) : stores[primary.store]!.shared(0, 2)
     askEmpty(other, answered)
-  }
-
-  #mark(store: string, routes: readonly Route[]): void {
-    const { log } = this.#context
-    const asShadow = routes.filter(({ shadow }) => shadow!.storeName === store)
-    const asPrimary = routes.filter(({ shadow }) => shadow!.storeName !== store)
-    for (const { name } of asShadow) this.#dirty.toVerify.mark(name, 'shadow-restarted')
-    for (const { name } of asPrimary) this.#dirty.toVerify.mark(name, 'primary-restarted')
-    if (asShadow.length > 0)
-      log({
-        level: 'warn',
-        msg: 'the shadow was restarted or replaced; what it had may be lost, so its routes need a verify',
-        fields: { store },
-      })
-    if (asPrimary.length > 0)
-      log({
-        level: 'warn',
-        msg: 'the primary was restarted or replaced; what it may have lost is still on the shadow, so its routes need a verify',
-        fields: { store },
-      })
   }
 
   /** It may have lost functions, or the last changes of them. */
