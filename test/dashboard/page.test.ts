@@ -47,9 +47,11 @@ describe('jobs on the page', () => {
     server.control.emit({ type: 'job', data: at(150) })
     await eventually(async () => expect(await bar()).toBeCloseTo(0.75))
 
-    server.control.jobList = [{ ...at(150), state: 'paused' }]
     await row.getByRole('button', { name: 'pause' }).click()
     await eventually(() => expect(server.control.asked).toContainEqual({ id: running.id, action: 'pause' }))
+    // Not before: the page asks for the jobs on its own, too, and would offer nothing to pause.
+    server.control.jobList = [{ ...at(150), state: 'paused' }]
+    server.control.emit({ type: 'job', data: { ...at(150), state: 'paused' } })
     await row.getByRole('button', { name: 'resume' }).click()
     await eventually(() => expect(server.control.asked).toContainEqual({ id: running.id, action: 'resume' }))
   })
