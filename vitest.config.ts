@@ -11,7 +11,7 @@ const LONGEST = [
   'test/dashboard/',
   'test/compare/',
   'test/product/',
-  'test/config/collisions',
+  'test/config/checks/collisions',
 ]
 
 /** A clone knows no durations of a former run, and then vitest begins with the largest files, which are not the slowest. */

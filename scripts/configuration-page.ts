@@ -3,7 +3,7 @@ import type { z } from 'zod'
 type Schema = z.core.JSONSchema.BaseSchema
 
 const GENERATED =
-  '<!-- Written by scripts/generate-config-reference.ts: change src/config/schema.ts, src/config/schema-routes.ts or scripts/configuration-page.ts, not this file. -->'
+  '<!-- Written by scripts/generate-config-reference.ts: change src/config/file/schema.ts, src/config/file/schema-routes.ts or scripts/configuration-page.ts, not this file. -->'
 
 /** `docs/reference/configuration.md`: what holds everywhere, then a table for each map in the file. */
 export function configurationPage(root: Schema): string {

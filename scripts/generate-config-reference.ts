@@ -11,7 +11,7 @@
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
-import { ConfigFile } from '../src/config/schema.ts'
+import { ConfigFile } from '../src/config/file/schema.ts'
 import { configurationPage } from './configuration-page.ts'
 
 /** Absolute path of each file -> what must stand in it. */

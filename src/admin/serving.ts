@@ -1,9 +1,9 @@
 import type { Config } from '../config/config.ts'
 import type { Stats } from '../proxy/messages.ts'
 import type { ClusterView } from '../upstream/cluster-watch.ts'
-import { withLoginAdvice } from '../upstream/connect-error.ts'
+import { withLoginAdvice } from '../upstream/connection/connect-error.ts'
 import type { Health } from '../upstream/health.ts'
-import type { SentinelView } from '../upstream/sentinel-watch.ts'
+import type { SentinelView } from '../upstream/sentinel/sentinel-watch.ts'
 
 /** What can be seen from here of a store. */
 interface Sight {

@@ -4,7 +4,7 @@ import type { ScriptsAstray } from '../cutover/scripts-gate.ts'
 import type { UnsettledVerify } from '../jobs/runner/unsettled-keys.ts'
 import type { CrossSlotCount } from '../proxy/messages.ts'
 import type { ClusterView } from '../upstream/cluster-watch.ts'
-import type { SentinelView } from '../upstream/sentinel-watch.ts'
+import type { SentinelView } from '../upstream/sentinel/sentinel-watch.ts'
 
 /** `GET /api/v1/status`: how everything is at the moment. Plain JSON, as the rest of what `control.ts` gives. */
 export interface Status {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { Config } from '../config/config.ts'
-import { ConfigError, formatProblem, type Problem } from '../config/problems.ts'
+import { ConfigError, formatProblem, type Problem } from '../config/file/problems.ts'
 import type { Preflight } from '../preflight/preflight.ts'
 import { type JsonOption, jsonOption } from './admin-options.ts'
 import { EXIT } from './exit-code.ts'
@@ -57,7 +57,7 @@ const NO_MOVES: Moves = { said: [], unsafe: [] }
 
 /** Without asking any store: whether a step is ready (its gates) only the running sidecar knows, and whether two addresses are one server. */
 async function movesBetween(since: string, next: Config): Promise<Moves> {
-  const { loadConfig } = await import('../config/load.ts')
+  const { loadConfig } = await import('../config/file/load.ts')
   const { movesIn } = await import('../cutover/move-sentences.ts')
   const { sameKeyspaces } = await import('../cutover/same-keyspaces.ts')
   const { transitions } = await import('../cutover/transition.ts')
@@ -83,7 +83,7 @@ interface Findings {
 }
 
 async function findings(file: string): Promise<Findings> {
-  const { loadConfig } = await import('../config/load.ts')
+  const { loadConfig } = await import('../config/file/load.ts')
   try {
     const { config, warnings } = loadConfig(file, process.env)
     return { config, problems: [], warnings }

@@ -19,7 +19,7 @@ export function addExplain(program: Command, terminal: Terminal, finish: (exitCo
     .argument('<command...>', 'the command as a client would send it, best after --')
     .passThroughOptions()
     .action(async (args: string[], options: ExplainOptions) => {
-      const { loadConfig } = await import('../config/load.ts')
+      const { loadConfig } = await import('../config/file/load.ts')
       const { explainCommand } = await import('../routing/explain.ts')
       const { askForFunctions, unaskedFunctions } = await import('./stored-functions.ts')
       const { config } = loadConfig(options.config, process.env)

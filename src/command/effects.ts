@@ -1,5 +1,5 @@
 import type { Reply } from '../resp/reply.ts'
-import type { ScriptFacts } from './script-facts.ts'
+import type { ScriptFacts } from './scripts/script-facts.ts'
 
 export type Args = readonly Buffer[]
 

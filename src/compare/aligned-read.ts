@@ -1,6 +1,6 @@
 import type { CommandSpec } from '../command/spec.ts'
 import type { Route } from '../routing/route.ts'
-import type { InFlight, Loss, ReplyOwner } from '../upstream/in-flight.ts'
+import type { InFlight, Loss, ReplyOwner } from '../upstream/pipeline/in-flight.ts'
 import type { SkipReason } from './tally.ts'
 
 /** Who asked. Exactly one of the two is called for each read, once. */

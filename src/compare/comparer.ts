@@ -1,6 +1,6 @@
 import { TokenBucket } from '../base/token-bucket.ts'
 import type { KeyPositions } from '../command/keys.ts'
-import { asReadOnlyCall } from '../command/read-only-script.ts'
+import { asReadOnlyCall } from '../command/scripts/read-only-script.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import type { CommandView } from '../resp/command-view.ts'

@@ -2,8 +2,8 @@ import { MINUS } from '../resp/bytes.ts'
 import { encodeOwn } from '../resp/own-words.ts'
 import { bulkOf } from '../resp/slices.ts'
 import type { Route } from '../routing/route.ts'
-import type { ReplyOwner } from '../upstream/in-flight.ts'
-import type { Pipeline } from '../upstream/pipeline.ts'
+import type { ReplyOwner } from '../upstream/pipeline/in-flight.ts'
+import type { Pipeline } from '../upstream/pipeline/pipeline.ts'
 import type { ComparerContext } from './aligned-reads.ts'
 
 interface Eviction {

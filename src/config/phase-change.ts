@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import { UnderstudyError } from '../base/errors.ts'
 import type { Config, Phase, RouteConfig } from './config.ts'
-import { editPhase } from './edit.ts'
-import { parseConfig, readConfigFile } from './load.ts'
-import { replaceFile } from './replace-file.ts'
+import { editPhase } from './file/edit.ts'
+import { parseConfig, readConfigFile } from './file/load.ts'
+import { replaceFile } from './file/replace-file.ts'
 
 /** The phase that routes are to have, and what that makes of the configuration. Nothing is in force or written yet. */
 export interface PhaseChange {

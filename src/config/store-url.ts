@@ -1,7 +1,7 @@
 import { UnderstudyError } from '../base/errors.ts'
 import type { Endpoint, StoreConfig } from './config.ts'
 import { parseHostPort } from './endpoint.ts'
-import { didYouMean } from './suggest.ts'
+import { didYouMean } from './file/suggest.ts'
 
 /** A store's URL, taken apart. `null`: the URL does not say. */
 export interface StoreUrl {

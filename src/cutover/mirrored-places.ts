@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
+import { unservedDatabases } from '../config/checks/unserved-databases.ts'
 import type { Config, RouteConfig } from '../config/config.ts'
-import { KeyIndex } from '../config/key-index.ts'
 import { keyspaceOf } from '../config/keyspace.ts'
-import { comparePatterns, KeyPattern } from '../config/pattern.ts'
-import { overlap, segmentsOf } from '../config/pattern-overlap.ts'
-import { unservedDatabases } from '../config/unserved-databases.ts'
+import { KeyIndex } from '../config/patterns/key-index.ts'
+import { comparePatterns, KeyPattern } from '../config/patterns/pattern.ts'
+import { overlap, segmentsOf } from '../config/patterns/pattern-overlap.ts'
 import type { EndName } from '../jobs/stores/end-keys.ts'
 
 /** Which keys of a route lie where at both ends, as text to be kept. */

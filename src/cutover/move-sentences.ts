@@ -1,5 +1,5 @@
+import { unservedDatabases, unservedWarning } from '../config/checks/unserved-databases.ts'
 import type { Config } from '../config/config.ts'
-import { unservedDatabases, unservedWarning } from '../config/unserved-databases.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { Transition } from './transition.ts'
 

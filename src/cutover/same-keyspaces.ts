@@ -2,7 +2,7 @@ import { serverMark } from '../base/server-mark.ts'
 import type { Config, StoreConfig } from '../config/config.ts'
 import { endpointIdentity } from '../config/endpoint.ts'
 import { keyspaceOf } from '../config/keyspace.ts'
-import { withBriefClient } from '../upstream/brief-client.ts'
+import { withBriefClient } from '../upstream/connection/brief-client.ts'
 import type { SameKeyspaces } from './key-regions.ts'
 
 /** A reload must not wait longer for a store to say who it is. */

@@ -1,5 +1,5 @@
 import type { CoarseClock } from '../base/clock.ts'
-import type { ScriptBook } from '../command/script-book.ts'
+import type { ScriptBook } from '../command/scripts/script-book.ts'
 import type { CommandTable } from '../command/table.ts'
 import type { LogLine } from '../observability/log.ts'
 import type { RouteTable } from '../routing/route-table.ts'

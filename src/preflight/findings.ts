@@ -1,6 +1,6 @@
 import { append } from '../base/append.ts'
+import { unservedDatabases } from '../config/checks/unserved-databases.ts'
 import type { Config, RouteConfig } from '../config/config.ts'
-import { unservedDatabases } from '../config/unserved-databases.ts'
 import { isReplica } from '../upstream/health.ts'
 import type { ServerLook, ServerMemory } from './server-look.ts'
 import type { StoreLook } from './store-look.ts'

@@ -1,5 +1,5 @@
 import type { Config, EndConfig, RouteConfig } from '../config/config.ts'
-import { KeyPattern } from '../config/pattern.ts'
+import { KeyPattern } from '../config/patterns/pattern.ts'
 import { escapeGlob } from '../routing/glob.ts'
 import { STAGING } from '../routing/staging-key.ts'
 import { IN_PIECES } from './needs.ts'

@@ -2,10 +2,10 @@ import type { Redis } from 'ioredis'
 import { serverMark } from '../base/server-mark.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
 import { ownWord } from '../resp/own-words.ts'
-import { withBriefClient } from '../upstream/brief-client.ts'
-import { connectReason } from '../upstream/connect-error.ts'
+import { withBriefClient } from '../upstream/connection/brief-client.ts'
+import { connectReason } from '../upstream/connection/connect-error.ts'
 import { type Health, HealthProbe } from '../upstream/health.ts'
-import { addressOf } from '../upstream/sentinel-watch.ts'
+import { addressOf } from '../upstream/sentinel/sentinel-watch.ts'
 import { type Rights, type Trials, tryRights } from './rights.ts'
 
 /** What one server says of itself. */

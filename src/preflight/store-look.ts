@@ -1,9 +1,9 @@
 import { slotOfKey } from '../command/key-slot.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
 import type { Reply } from '../resp/reply.ts'
-import { withBriefClient } from '../upstream/brief-client.ts'
 import { readTopology, type Topology } from '../upstream/cluster/topology.ts'
-import { SentinelWatch } from '../upstream/sentinel-watch.ts'
+import { withBriefClient } from '../upstream/connection/brief-client.ts'
+import { SentinelWatch } from '../upstream/sentinel/sentinel-watch.ts'
 import type { Trials } from './rights.ts'
 import { CHECK, lookAtServer, reasonOf, type ServerLook } from './server-look.ts'
 

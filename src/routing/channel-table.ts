@@ -1,6 +1,6 @@
 import type { EndConfig } from '../config/config.ts'
-import { comparePatterns, KeyPattern } from '../config/pattern.ts'
-import { KeyRename } from '../config/rename.ts'
+import { comparePatterns, KeyPattern } from '../config/patterns/pattern.ts'
+import { KeyRename } from '../config/patterns/rename.ts'
 import { KeyspaceView } from './keyspace-view.ts'
 import type { Occupant } from './occupant.ts'
 import { type KeyRule, type Route, rolesOf } from './route.ts'

@@ -1,4 +1,4 @@
-import type { KeyRename } from '../config/rename.ts'
+import type { KeyRename } from '../config/patterns/rename.ts'
 import type { KeyRule } from './route.ts'
 
 /** What one end of a route's pattern has in a keyspace under names of its own. */

@@ -1,4 +1,4 @@
-import type { KeyPattern } from '../config/pattern.ts'
+import type { KeyPattern } from '../config/patterns/pattern.ts'
 import type { Occupant } from './occupant.ts'
 import type { KeyRule } from './route.ts'
 import { STAGING } from './staging-key.ts'

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { analyseScript } from '../command/script-analysis.ts'
-import { type ScriptFacts, UNREADABLE } from '../command/script-facts.ts'
+import { analyseScript } from '../command/scripts/script-analysis.ts'
+import { type ScriptFacts, UNREADABLE } from '../command/scripts/script-facts.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { CommandTable } from '../command/table.ts'
 import type { CommandView } from '../resp/command-view.ts'
@@ -10,7 +10,7 @@ import { idOfFunction, idOfUnread, isUnread } from './script-id.ts'
 
 /**
  * Scripts and functions that make key names themselves, where keys have other names than the application's or lie on several stores: such a script reaches the wrong keys. It is
- * known by reading it (`command/script-analysis.ts`, `command/library-analysis.ts`), so a script that has not been seen (EVALSHA of one that was loaded before) passes, or is asked for; of a function the store has the source.
+ * known by reading it (`command/scripts/script-analysis.ts`, `command/scripts/library-analysis.ts`), so a script that has not been seen (EVALSHA of one that was loaded before) passes, or is asked for; of a function the store has the source.
  *
  * `scripts` of the route decides. `refuse`: never. `copy`: while the store that answers knows the route's keys (of a script without keys: any key) by the application's names, the script does on it what it is
  * meant to do, and is reported once; under other names it would read and write the wrong keys, a neighbour's maybe, and is refused. `warn`: reported once. Reported only where nothing differs yet, and routes could be switched one by one.

@@ -1,4 +1,4 @@
-import type { KeyPattern } from '../config/pattern.ts'
+import type { KeyPattern } from '../config/patterns/pattern.ts'
 
 /** What has a pattern, the most specific first. */
 type Patterned = { readonly pattern: KeyPattern }

@@ -1,8 +1,8 @@
 import type { CommandSpec } from '../command/spec.ts'
 import { MINUS } from '../resp/bytes.ts'
 import { encodeOwn } from '../resp/own-words.ts'
-import type { InFlight, ReplyOwner } from './in-flight.ts'
-import type { Pipeline } from './pipeline.ts'
+import type { InFlight, ReplyOwner } from './pipeline/in-flight.ts'
+import type { Pipeline } from './pipeline/pipeline.ts'
 
 const PING = encodeOwn(['PING'])
 /** What has been the oldest command for so long (seen at two looks, 20 ms apart) may wait for a script that does not end. Each that does end after so long makes us twice as patient with its connection, up to `MOST_PATIENT_MS`. */

@@ -1,7 +1,7 @@
 import type { Endpoint, StoreConfig } from '../config/config.ts'
 import type { Reply } from '../resp/reply.ts'
-import { withBriefClient } from './brief-client.ts'
 import { readTopology } from './cluster/topology.ts'
+import { withBriefClient } from './connection/brief-client.ts'
 import { HealthProbe } from './health.ts'
 
 /** A cluster as its nodes say it is: part of `status`. */

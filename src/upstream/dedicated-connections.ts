@@ -1,7 +1,7 @@
 import type { CoarseClock } from '../base/clock.ts'
-import type { StoreUser } from './handshake.ts'
+import type { StoreUser } from './connection/handshake.ts'
 import { type ConnectionKind, IdleConnections } from './idle-connections.ts'
-import type { Pipeline } from './pipeline.ts'
+import type { Pipeline } from './pipeline/pipeline.ts'
 
 /**
  * Connections to a store that one session has for itself: transactions that wait, blocking commands, subscribers.

@@ -2,9 +2,9 @@ import { Redis } from 'ioredis'
 import { steadyNowMs } from '../base/clock.ts'
 import type { Endpoint, StoreConfig } from '../config/config.ts'
 import { ownWord } from '../resp/own-words.ts'
-import { COMMAND_TIMED_OUT, clientOptions } from './client-options.ts'
-import { tlsOptions } from './connect.ts'
-import { connectReason, withLoginAdvice } from './connect-error.ts'
+import { COMMAND_TIMED_OUT, clientOptions } from './connection/client-options.ts'
+import { tlsOptions } from './connection/connect.ts'
+import { connectReason, withLoginAdvice } from './connection/connect-error.ts'
 
 export interface Health {
   up: boolean

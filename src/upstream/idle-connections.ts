@@ -1,5 +1,5 @@
-import type { StoreUser } from './handshake.ts'
-import type { Pipeline } from './pipeline.ts'
+import type { StoreUser } from './connection/handshake.ts'
+import type { Pipeline } from './pipeline/pipeline.ts'
 
 /** What makes one dedicated connection as good as another: the client's database and what it is by the pipeline's identity. */
 export interface ConnectionKind {

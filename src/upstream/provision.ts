@@ -6,7 +6,7 @@ import type { Log } from '../observability/log.ts'
 import { type ClusterView, ClusterWatch } from './cluster-watch.ts'
 import { type Health, HealthProbe } from './health.ts'
 import { ManagedServer, type ManagedServerLog } from './managed.ts'
-import { addressOf, type SentinelView, SentinelWatch } from './sentinel-watch.ts'
+import { addressOf, type SentinelView, SentinelWatch } from './sentinel/sentinel-watch.ts'
 
 export interface ProvisionListener {
   /** Version and clock of a store have been read. `clockJumped`: somebody has set it since the last time. */

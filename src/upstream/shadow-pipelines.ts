@@ -1,7 +1,7 @@
 import type { CoarseClock } from '../base/clock.ts'
-import { ByDatabase } from './by-database.ts'
-import { isInStoresWords } from './connect-error.ts'
-import type { Pipeline } from './pipeline.ts'
+import { isInStoresWords } from './connection/connect-error.ts'
+import { ByDatabase } from './pipeline/by-database.ts'
+import type { Pipeline } from './pipeline/pipeline.ts'
 
 /** The mirror's pipelines to one store: one per database of the clients. */
 export class ShadowPipelines {

@@ -1,7 +1,7 @@
 import type { CoarseClock } from '../base/clock.ts'
-import { ByDatabase } from './by-database.ts'
-import type { StoreUser } from './handshake.ts'
-import type { Pipeline } from './pipeline.ts'
+import type { StoreUser } from './connection/handshake.ts'
+import { ByDatabase } from './pipeline/by-database.ts'
+import type { Pipeline } from './pipeline/pipeline.ts'
 
 export interface StoreUsersOptions {
   readonly clock: CoarseClock

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { MismatchControl } from '../../src/admin/mismatch-control.ts'
 import type { Finding } from '../../src/compare/finding.ts'
-import { configFromUrls } from '../../src/config/load.ts'
+import { configFromUrls } from '../../src/config/file/load.ts'
 import type { Log } from '../../src/observability/log.ts'
 import type { LogFields } from '../../src/observability/log-fields.ts'
 import { IN_MEMORY, openDatabase } from '../../src/state/database.ts'

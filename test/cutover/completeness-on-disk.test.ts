@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Config } from '../../src/config/config.ts'
-import { parseConfig } from '../../src/config/load.ts'
+import { parseConfig } from '../../src/config/file/load.ts'
 import { Completeness } from '../../src/cutover/completeness.ts'
 import { keyRegions } from '../../src/cutover/key-regions.ts'
 import { OwedWrites } from '../../src/cutover/owed-writes.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Config, PHASES, type Phase } from '../../src/config/config.ts'
-import { parseConfig } from '../../src/config/load.ts'
+import { parseConfig } from '../../src/config/file/load.ts'
 import { routingOf } from '../../src/config/routing.ts'
 import { type FirstFacts, firstConfig } from '../../src/cutover/first-config.ts'
 import type { LastRun } from '../../src/mirror/crash/last-run.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseConfig } from '../../src/config/load.ts'
+import { parseConfig } from '../../src/config/file/load.ts'
 import { functionsInDoubt } from '../../src/cutover/functions-gate.ts'
 import { configIn, gatesOf } from '../support/gates.ts'
 

@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { comparePatterns, KeyPattern } from '../../src/config/pattern.ts'
-import { overlap, segmentsOf } from '../../src/config/pattern-overlap.ts'
+import { comparePatterns, KeyPattern } from '../../src/config/patterns/pattern.ts'
+import { overlap, segmentsOf } from '../../src/config/patterns/pattern-overlap.ts'
 import { keyRegions } from '../../src/cutover/key-regions.ts'
 import { transitions } from '../../src/cutover/transition.ts'
-import { allKeysUpTo, arbitraryPatternText } from '../config/arbitrary-pattern.ts'
-import { commonKeyOutside } from '../config/common-key-outside.ts'
+import { allKeysUpTo, arbitraryPatternText } from '../config/patterns/arbitrary-pattern.ts'
+import { commonKeyOutside } from '../config/patterns/common-key-outside.ts'
 import { configOf, type RouteOptions } from '../support/data-path.ts'
 
 const NONE = new Map<string, string>()

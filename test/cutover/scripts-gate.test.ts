@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Config, Phase } from '../../src/config/config.ts'
-import { parseConfig } from '../../src/config/load.ts'
+import { parseConfig } from '../../src/config/file/load.ts'
 import { gatesOf } from '../support/gates.ts'
 
 function configOf(queues: Phase, rest: Phase, scripts = 'copy'): Config {

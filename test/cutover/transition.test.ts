@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Config, PHASES, type Phase } from '../../src/config/config.ts'
-import { parseConfig } from '../../src/config/load.ts'
+import { parseConfig } from '../../src/config/file/load.ts'
 import { consequencesOf, type Transition, transitions } from '../../src/cutover/transition.ts'
 
 const config = (phase: Phase, more = ''): Config =>

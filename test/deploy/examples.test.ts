@@ -7,7 +7,7 @@ import { parse, parseAllDocuments } from 'yaml'
 import { ENDPOINTS } from '../../src/admin/endpoints.ts'
 import { findProgram } from '../../src/base/find-program.ts'
 import type { Config } from '../../src/config/config.ts'
-import { parseConfig } from '../../src/config/load.ts'
+import { parseConfig } from '../../src/config/file/load.ts'
 import { ROOT } from '../docs/markdown.ts'
 
 const deploy = (file: string) => join(ROOT, 'deploy', file)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { parseConfig } from '../../src/config/load.ts'
+import { parseConfig } from '../../src/config/file/load.ts'
 import { pages } from './markdown.ts'
 
 /** Whole configurations; parts of one are shown too. */

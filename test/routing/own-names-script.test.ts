@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Phase } from '../../src/config/config.ts'
 import { RouteTable } from '../../src/routing/route-table.ts'
-import { allKeysUpTo, arbitraryPattern, arbitraryRearrangement } from '../config/arbitrary-pattern.ts'
+import { allKeysUpTo, arbitraryPattern, arbitraryRearrangement } from '../config/patterns/arbitrary-pattern.ts'
 import { configOf, type RouteOptions } from '../support/data-path.ts'
 import { type ClientOptions, type RedisServer, startRedis } from '../support/redis.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { comparePatterns, KeyPattern } from '../../src/config/pattern.ts'
+import { comparePatterns, KeyPattern } from '../../src/config/patterns/pattern.ts'
 import { findRule, type RuleTree, ruleTree } from '../../src/routing/rule-tree.ts'
 
 type Rule = { readonly pattern: KeyPattern }

@@ -1,5 +1,5 @@
 import type { Config } from '../../src/config/config.ts'
-import { parseConfig } from '../../src/config/load.ts'
+import { parseConfig } from '../../src/config/file/load.ts'
 import type { Completeness } from '../../src/cutover/completeness.ts'
 import { Gates, type GateView } from '../../src/cutover/gates.ts'
 import type { UnsettledVerify } from '../../src/jobs/runner/unsettled-keys.ts'

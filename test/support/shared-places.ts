@@ -1,5 +1,5 @@
 import { afterEach, beforeEach } from 'vitest'
-import { type InFlight, InFlightRing } from '../../src/upstream/in-flight.ts'
+import { type InFlight, InFlightRing } from '../../src/upstream/pipeline/in-flight.ts'
 
 /** Counts, for each test of a file, the commands that share a place in a ring with the one before. */
 export function countShared(): { count: number } {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { type ConnectionKind, IdleConnections } from '../../src/upstream/idle-connections.ts'
-import type { Pipeline } from '../../src/upstream/pipeline.ts'
+import type { Pipeline } from '../../src/upstream/pipeline/pipeline.ts'
 
 const KIND: ConnectionKind = { database: 0, protocol: 2, user: null }
 

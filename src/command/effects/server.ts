@@ -1,6 +1,6 @@
 import type { Reply } from '../../resp/reply.ts'
 import { type Args, AS_SENT, type Effect, type EffectContext, type EffectRule, NEVER } from '../effects.ts'
-import { isUntold } from '../script-commands.ts'
+import { isUntold } from '../scripts/script-commands.ts'
 import { copy, count, NOTHING } from './building.ts'
 
 /**

@@ -1,6 +1,6 @@
 import { UnderstudyError } from '../../base/errors.ts'
+import { type UnservedDatabases, unservedDatabases } from '../../config/checks/unserved-databases.ts'
 import type { Config } from '../../config/config.ts'
-import { type UnservedDatabases, unservedDatabases } from '../../config/unserved-databases.ts'
 import type { Task } from '../runner/task.ts'
 import type { StoreConnections } from '../stores/store-connection.ts'
 import { StoreLost } from '../stores/store-lost.ts'

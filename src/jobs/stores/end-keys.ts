@@ -1,6 +1,6 @@
 import { UnderstudyError } from '../../base/errors.ts'
 import type { Config, EndConfig } from '../../config/config.ts'
-import type { KeyRename } from '../../config/rename.ts'
+import type { KeyRename } from '../../config/patterns/rename.ts'
 import type { KeyspaceView } from '../../routing/keyspace-view.ts'
 import { type KeyRule, rolesOf } from '../../routing/route.ts'
 import { RouteTable, renameAt } from '../../routing/route-table.ts'

@@ -1,5 +1,5 @@
 import type { Route } from '../../routing/route.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { DataPathContext } from '../context.ts'
 import type { OverlapTable } from '../keys/overlap.ts'
 

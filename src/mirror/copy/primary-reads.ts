@@ -2,8 +2,8 @@ import { decodeReply } from '../../resp/decode.ts'
 import { encodeOwn } from '../../resp/own-words.ts'
 import type { Reply } from '../../resp/reply.ts'
 import type { Route } from '../../routing/route.ts'
-import type { InFlight, Loss, ReplyOwner } from '../../upstream/in-flight.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { InFlight, Loss, ReplyOwner } from '../../upstream/pipeline/in-flight.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { OverlapTable } from '../keys/overlap.ts'
 
 /**

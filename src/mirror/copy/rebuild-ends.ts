@@ -1,7 +1,7 @@
 import { steadyNowMs } from '../../base/clock.ts'
 import { hashBytes } from '../../base/hash.ts'
 import type { KeyRule, Route } from '../../routing/route.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { DataPathContext } from '../context.ts'
 import type { OverlapTable } from '../keys/overlap.ts'
 import { isStillAt, nameOnPrimary, nameOnShadow } from './copied-key.ts'

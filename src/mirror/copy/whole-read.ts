@@ -1,5 +1,5 @@
 import { ErrorReply, type Reply } from '../../resp/reply.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { DirtyKey } from '../dirty/dirty-key.ts'
 import type { OverlapTable } from '../keys/overlap.ts'
 import { isUnknownCommand } from '../stores/store-errors.ts'

@@ -3,7 +3,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Routing } from '../../config/routing.ts'
 import { inTransaction, openDatabase } from '../../state/database.ts'
 import { openOrSetAside, setAside } from '../../state/set-aside.ts'
-import type { Run } from '../../upstream/own-connections.ts'
+import type { Run } from '../../upstream/connection/own-connections.ts'
 import { newRunName } from '../crash/run-name.ts'
 import {
   DIRTY_MIGRATIONS,

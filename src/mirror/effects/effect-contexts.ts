@@ -1,6 +1,6 @@
 import { steadyNowMs } from '../../base/clock.ts'
 import type { Args, EffectContext } from '../../command/effects.ts'
-import type { ScriptFacts } from '../../command/script-facts.ts'
+import type { ScriptFacts } from '../../command/scripts/script-facts.ts'
 import type { Route } from '../../routing/route.ts'
 import type { DataPathContext } from '../context.ts'
 import type { UndeclaredKeys } from '../keys/undeclared-keys.ts'

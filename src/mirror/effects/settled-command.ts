@@ -1,6 +1,6 @@
 import type { CommandSpec } from '../../command/spec.ts'
 import { ASTERISK, COLON, HASH, MINUS } from '../../resp/bytes.ts'
-import type { InFlight } from '../../upstream/in-flight.ts'
+import type { InFlight } from '../../upstream/pipeline/in-flight.ts'
 import { integerHash, NO_ANSWER, ONE, ZERO } from '../shadow/shadow-answers.ts'
 
 /** The bytes as the application sent them: a view, valid as long as the slot. */

@@ -1,6 +1,6 @@
-import { mayChangeJson } from '../../command/script-book.ts'
+import { mayChangeJson } from '../../command/scripts/script-book.ts'
 import type { FoundFunction, Functions } from '../../routing/plan-script.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { DataPathContext } from '../context.ts'
 import { isUnknownCommand, refusedCommand } from '../stores/store-errors.ts'
 import type { PassedChange } from './function-changes.ts'

@@ -6,8 +6,8 @@ import { MINUS } from '../../resp/bytes.ts'
 import { decodeReply } from '../../resp/decode.ts'
 import { encodeOwn } from '../../resp/own-words.ts'
 import { type Reply, SimpleReply } from '../../resp/reply.ts'
-import type { InFlight } from '../../upstream/in-flight.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { InFlight } from '../../upstream/pipeline/in-flight.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import { textOf } from '../stores/store-errors.ts'
 
 /** Asks a server for all its libraries of functions, with their sources. */

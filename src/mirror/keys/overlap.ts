@@ -1,7 +1,7 @@
 import type { CoarseClock } from '../../base/clock.ts'
 import { hashBytes } from '../../base/hash.ts'
 import { CommandParser } from '../../resp/command-parser.ts'
-import type { InFlight, InFlightRing } from '../../upstream/in-flight.ts'
+import type { InFlight, InFlightRing } from '../../upstream/pipeline/in-flight.ts'
 import { NOBODY, Sweeps } from '../copy/sweeps.ts'
 
 /** A shared connection, as far as its lane goes: all of its writes in flight are in its ring. */

@@ -1,5 +1,5 @@
 import type { Route } from '../../routing/route.ts'
-import type { InFlight } from '../../upstream/in-flight.ts'
+import type { InFlight } from '../../upstream/pipeline/in-flight.ts'
 
 /** Places in the queue of a database: small commands take more memory by their places, about 400 bytes each, than by their own. Writes that go together have one place. */
 export const MAX_WAITING = 120_000

@@ -1,7 +1,7 @@
 import type { CommandSpec } from '../../command/spec.ts'
 import { CommandParser } from '../../resp/command-parser.ts'
 import type { Route } from '../../routing/route.ts'
-import type { InFlight } from '../../upstream/in-flight.ts'
+import type { InFlight } from '../../upstream/pipeline/in-flight.ts'
 import type { DataPathContext } from '../context.ts'
 import type { DirtyReason } from '../dirty/dirty-key.ts'
 import type { DirtySet } from '../dirty/dirty-set.ts'

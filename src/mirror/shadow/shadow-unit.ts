@@ -1,8 +1,8 @@
 import type { CommandSpec } from '../../command/spec.ts'
 import { encodeCommand } from '../../resp/encode.ts'
 import type { Route } from '../../routing/route.ts'
-import type { InFlight, ReplyOwner } from '../../upstream/in-flight.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { InFlight, ReplyOwner } from '../../upstream/pipeline/in-flight.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { AckWaiter } from './ack-waiter.ts'
 
 /** One command of a transaction on its way to the shadow. `original`: the application's bytes, where those are others. */

@@ -1,6 +1,6 @@
 import { encodeOwn } from '../../resp/own-words.ts'
-import { ask } from '../../upstream/ask.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import { ask } from '../../upstream/pipeline/ask.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 
 const PERSISTENCE = encodeOwn(['INFO', 'persistence'])
 const KEYSPACE = encodeOwn(['INFO', 'keyspace'])

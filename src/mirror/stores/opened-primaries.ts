@@ -1,5 +1,5 @@
 import type { Route } from '../../routing/route.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { DataPathContext } from '../context.ts'
 
 /** A store that has refused a connection for good is asked for another one after so long. */

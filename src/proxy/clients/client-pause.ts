@@ -1,6 +1,6 @@
 import { arityFits } from '../../command/arity.ts'
 import { asksReplicas } from '../../command/blocked-reply.ts'
-import type { ReadOnlyScripts } from '../../command/read-only-scripts.ts'
+import type { ReadOnlyScripts } from '../../command/scripts/read-only-scripts.ts'
 import type { CommandSpec } from '../../command/spec.ts'
 import type { CommandView } from '../../resp/command-view.ts'
 import type { Session } from '../session/session.ts'

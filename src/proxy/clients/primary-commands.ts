@@ -1,5 +1,5 @@
 import { CommandTable } from '../../command/table.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { Store } from '../../upstream/store.ts'
 import type { DataPath } from '../data-path.ts'
 import { askCommands } from './server-identity.ts'

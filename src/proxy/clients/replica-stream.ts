@@ -1,7 +1,7 @@
 import type { CommandSpec } from '../../command/spec.ts'
 import type { CommandView } from '../../resp/command-view.ts'
 import type { Route } from '../../routing/route.ts'
-import { RawConnection, type RawConnectionOwner } from '../../upstream/raw-connection.ts'
+import { RawConnection, type RawConnectionOwner } from '../../upstream/connection/raw-connection.ts'
 import { forward } from '../forward/forward.ts'
 import { enterPin, type Pin } from '../session/pin.ts'
 import type { Session } from '../session/session.ts'

@@ -2,7 +2,7 @@ import { ASTERISK, MINUS } from '../../resp/bytes.ts'
 import { decodeReply } from '../../resp/decode.ts'
 import { encodeOwn } from '../../resp/own-words.ts'
 import { MapReply, type Reply } from '../../resp/reply.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 
 const INFO_SERVER = encodeOwn(['INFO', 'server'])
 const HELLO = encodeOwn(['HELLO'])

@@ -1,7 +1,7 @@
 import { MINUS } from '../../resp/bytes.ts'
 import { errorFrame } from '../../resp/encode.ts'
-import type { InFlight, Loss, ReplyOwner } from '../../upstream/in-flight.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { InFlight, Loss, ReplyOwner } from '../../upstream/pipeline/in-flight.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { Session } from '../session/session.ts'
 
 /** A frame for one connection. */

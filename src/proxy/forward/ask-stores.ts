@@ -1,6 +1,6 @@
 import { encodeReply, FRAME } from '../../resp/encode.ts'
 import type { Reply } from '../../resp/reply.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import { isMalformed } from '../session/malformed.ts'
 import type { Session } from '../session/session.ts'
 import { Gather, type Question } from './gather.ts'

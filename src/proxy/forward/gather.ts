@@ -1,6 +1,6 @@
 import { MINUS } from '../../resp/bytes.ts'
-import type { InFlight, Loss, ReplyOwner } from '../../upstream/in-flight.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { InFlight, Loss, ReplyOwner } from '../../upstream/pipeline/in-flight.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 
 /** One command to one store. */
 export interface Question {

@@ -3,9 +3,9 @@ import { isOfMainThread } from '../../mirror/crash/run-name.ts'
 import { CommandParser } from '../../resp/command-parser.ts'
 import { isOwnWord } from '../../resp/own-words.ts'
 import type { Reply } from '../../resp/reply.ts'
-import type { InFlight } from '../../upstream/in-flight.ts'
-import { LATE_MS } from '../../upstream/reply-run.ts'
-import { oldestOf } from '../../upstream/shared-place.ts'
+import type { InFlight } from '../../upstream/pipeline/in-flight.ts'
+import { LATE_MS } from '../../upstream/pipeline/reply-run.ts'
+import { oldestOf } from '../../upstream/pipeline/shared-place.ts'
 import type { Session } from '../session/session.ts'
 
 interface SlowCommand {

@@ -1,7 +1,7 @@
 import { applicationBytes } from '../../mirror/effects/settled-command.ts'
 import type { Route } from '../../routing/route.ts'
 import { isServerWide } from '../../routing/server-wide.ts'
-import type { InFlight, Loss } from '../../upstream/in-flight.ts'
+import type { InFlight, Loss } from '../../upstream/pipeline/in-flight.ts'
 import type { Session } from '../session/session.ts'
 import { functionsChanged, leaveOthers } from './marked-replies.ts'
 import { FUNCTIONS, HANDED_OVER, MIRRORED, OF_ANY_ROUTE, UNDECLARED } from './marks.ts'

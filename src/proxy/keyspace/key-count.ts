@@ -1,6 +1,6 @@
 import { applicationName, scanFrame } from '../../routing/keyspace-command.ts'
 import type { RouteTable } from '../../routing/route-table.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import { gather, pipelineTo } from '../forward/ask-stores.ts'
 import type { Session } from '../session/session.ts'
 import { EVERY_KEY, LOOK_AGAIN_MS, pageOf } from './scan-page.ts'

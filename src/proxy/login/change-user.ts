@@ -1,7 +1,7 @@
 import { MINUS } from '../../resp/bytes.ts'
-import { authCommandOf, type StoreUser } from '../../upstream/handshake.ts'
-import type { InFlight, ReplyOwner } from '../../upstream/in-flight.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import { authCommandOf, type StoreUser } from '../../upstream/connection/handshake.ts'
+import type { InFlight, ReplyOwner } from '../../upstream/pipeline/in-flight.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { Store } from '../../upstream/store.ts'
 
 /**

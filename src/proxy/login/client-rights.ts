@@ -3,7 +3,7 @@ import { MINUS } from '../../resp/bytes.ts'
 import type { CommandView } from '../../resp/command-view.ts'
 import { errorFrame } from '../../resp/encode.ts'
 import { encodeOwn } from '../../resp/own-words.ts'
-import type { InFlight, Loss, ReplyOwner } from '../../upstream/in-flight.ts'
+import type { InFlight, Loss, ReplyOwner } from '../../upstream/pipeline/in-flight.ts'
 import { bytesArg, integerArg, wordArg } from '../session/arguments.ts'
 import type { Session } from '../session/session.ts'
 

@@ -1,7 +1,7 @@
 import { decodeReply } from '../../resp/decode.ts'
 import { Glob } from '../../routing/glob.ts'
 import type { SubscriptionKind } from '../../routing/subscriptions.ts'
-import type { StoreUser } from '../../upstream/handshake.ts'
+import type { StoreUser } from '../../upstream/connection/handshake.ts'
 import type { Store } from '../../upstream/store.ts'
 import { type Confirmed, itemsOf, type Leg, SubscriptionLeg } from './subscription-leg.ts'
 

@@ -1,4 +1,4 @@
-import type { StoreUser } from '../../upstream/handshake.ts'
+import type { StoreUser } from '../../upstream/connection/handshake.ts'
 import type { Store } from '../../upstream/store.ts'
 import type { Session } from '../session/session.ts'
 import type { Place, Subscription } from './subscription.ts'

@@ -6,8 +6,8 @@ import { ownWord } from '../../resp/own-words.ts'
 import { PushReply, type Reply } from '../../resp/reply.ts'
 import type { SubscriptionKind } from '../../routing/subscriptions.ts'
 import { concernsOneServer } from '../../upstream/cluster/keyless.ts'
-import { authCommandOf, type StoreUser } from '../../upstream/handshake.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import { authCommandOf, type StoreUser } from '../../upstream/connection/handshake.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { Store } from '../../upstream/store.ts'
 
 /** Told what became of a request: null, or the store's error frame. */

@@ -1,4 +1,4 @@
-import { analyseLibrary } from '../../command/library-analysis.ts'
+import { analyseLibrary } from '../../command/scripts/library-analysis.ts'
 import type { CommandSpec } from '../../command/spec.ts'
 import { runsScript } from '../../mirror/effects/script-effects.ts'
 import { CommandParser } from '../../resp/command-parser.ts'

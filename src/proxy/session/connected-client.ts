@@ -1,6 +1,6 @@
 import type net from 'node:net'
 import type { CommandSpec } from '../../command/spec.ts'
-import type { StoreUser } from '../../upstream/handshake.ts'
+import type { StoreUser } from '../../upstream/connection/handshake.ts'
 import type { DataPath } from '../data-path.ts'
 import { clientAddress } from '../listen/client-address.ts'
 

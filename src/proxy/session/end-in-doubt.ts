@@ -1,6 +1,6 @@
 import { errorFrame } from '../../resp/encode.ts'
-import type { Loss } from '../../upstream/in-flight.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { Loss } from '../../upstream/pipeline/in-flight.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { Session } from './session.ts'
 
 /**

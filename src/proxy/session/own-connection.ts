@@ -1,7 +1,7 @@
 import { encodeCommand } from '../../resp/encode.ts'
 import { encodeOwn, ownWord } from '../../resp/own-words.ts'
 import type { RouteTable } from '../../routing/route-table.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { Store } from '../../upstream/store.ts'
 import type { ClientTracking } from '../tracking/client-tracking.ts'
 import { OrEnd } from './or-end.ts'

@@ -1,8 +1,8 @@
 import type { CommandSpec } from '../../command/spec.ts'
 import type { CommandView } from '../../resp/command-view.ts'
 import type { Route } from '../../routing/route.ts'
-import type { StoreUser } from '../../upstream/handshake.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { StoreUser } from '../../upstream/connection/handshake.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { Store } from '../../upstream/store.ts'
 import type { OwnMessages } from './own-messages.ts'
 

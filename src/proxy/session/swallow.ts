@@ -1,4 +1,4 @@
-import type { ReplyOwner } from '../../upstream/in-flight.ts'
+import type { ReplyOwner } from '../../upstream/pipeline/in-flight.ts'
 
 /** Owns commands whose replies nobody reads. */
 export class Swallow implements ReplyOwner {

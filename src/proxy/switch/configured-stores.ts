@@ -1,8 +1,8 @@
+import { type UnservedDatabases, unservedDatabases } from '../../config/checks/unserved-databases.ts'
 import type { Config, StoreConfig } from '../../config/config.ts'
-import { type UnservedDatabases, unservedDatabases } from '../../config/unserved-databases.ts'
 import type { LogLine } from '../../observability/log.ts'
-import type { StoreUser } from '../../upstream/handshake.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { StoreUser } from '../../upstream/connection/handshake.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import { Store, type StoreOptions } from '../../upstream/store.ts'
 import type { StorePlaces } from './store-places.ts'
 

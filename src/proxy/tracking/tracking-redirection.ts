@@ -1,6 +1,6 @@
 import { encodeOwn } from '../../resp/own-words.ts'
-import type { InFlight, Loss, ReplyOwner } from '../../upstream/in-flight.ts'
-import type { Pipeline } from '../../upstream/pipeline.ts'
+import type { InFlight, Loss, ReplyOwner } from '../../upstream/pipeline/in-flight.ts'
+import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { Store } from '../../upstream/store.ts'
 import type { Session } from '../session/session.ts'
 

@@ -1,6 +1,6 @@
 import { arityFits, wrongArity } from '../../command/arity.ts'
 import type { CommandSpec } from '../../command/spec.ts'
-import { unservedError } from '../../config/unserved-databases.ts'
+import { unservedError } from '../../config/checks/unserved-databases.ts'
 import { MINUS, PLUS } from '../../resp/bytes.ts'
 import { CommandParser } from '../../resp/command-parser.ts'
 import type { CommandView } from '../../resp/command-view.ts'

@@ -1,6 +1,6 @@
 import type { AckWaiter } from '../../mirror/shadow/ack-waiter.ts'
 import type { Route } from '../../routing/route.ts'
-import type { InFlight } from '../../upstream/in-flight.ts'
+import type { InFlight } from '../../upstream/pipeline/in-flight.ts'
 import type { HeldReply } from '../forward/sync-replies.ts'
 import { execDidNothing, mapExecReply } from './exec-reply.ts'
 import { databasesOf } from './own-answers.ts'

@@ -1,4 +1,4 @@
-import type { KnownScript } from '../../command/script-book.ts'
+import type { KnownScript } from '../../command/scripts/script-book.ts'
 import type { CommandSpec } from '../../command/spec.ts'
 import type { CommandView } from '../../resp/command-view.ts'
 import { errorFrame, FRAME } from '../../resp/encode.ts'

@@ -1,5 +1,5 @@
-import type { KnownScript } from '../../command/script-book.ts'
-import type { Loading } from '../../upstream/script-loads.ts'
+import type { KnownScript } from '../../command/scripts/script-book.ts'
+import type { Loading } from '../../upstream/pipeline/script-loads.ts'
 import { noteScriptFlush } from '../scripts/script-calls.ts'
 import type { Session } from '../session/session.ts'
 import { Swallow } from '../session/swallow.ts'

@@ -1,4 +1,4 @@
-import type { KnownScript } from '../../command/script-book.ts'
+import type { KnownScript } from '../../command/scripts/script-book.ts'
 import type { Handling } from '../../command/spec.ts'
 import { planCommand } from '../../routing/plan.ts'
 import type { Route } from '../../routing/route.ts'

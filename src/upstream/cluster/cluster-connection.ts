@@ -6,8 +6,13 @@ import { mergeOf } from '../../command/split-commands.ts'
 import { COMPLETE, CommandParser, NEED_MORE } from '../../resp/command-parser.ts'
 import type { CommandView } from '../../resp/command-view.ts'
 import { encodeCommand, FRAME } from '../../resp/encode.ts'
-import type { Outlet, PipelineConnection, PipelineConnectionOwner, Unblocking } from '../pipeline-connection.ts'
-import type { PipelineOptions } from '../pipeline-options.ts'
+import type {
+  Outlet,
+  PipelineConnection,
+  PipelineConnectionOwner,
+  Unblocking,
+} from '../pipeline/pipeline-connection.ts'
+import type { PipelineOptions } from '../pipeline/pipeline-options.ts'
 import type { Cluster } from './cluster.ts'
 import { identityIn, tellReached } from './cluster-identity.ts'
 import { clusterInfo } from './cluster-info.ts'

@@ -1,6 +1,6 @@
 import type { CommandView } from '../../resp/command-view.ts'
 import { FRAME } from '../../resp/encode.ts'
-import type { Identity } from '../handshake.ts'
+import type { Identity } from '../connection/handshake.ts'
 import type { ClusterSender } from './cluster-sender.ts'
 import { orError } from './merge.ts'
 import type { NodeLinks } from './node-links.ts'

@@ -1,5 +1,5 @@
-import { Pipeline } from '../pipeline.ts'
-import type { PipelineOptions } from '../pipeline-options.ts'
+import { Pipeline } from '../pipeline/pipeline.ts'
+import type { PipelineOptions } from '../pipeline/pipeline-options.ts'
 import type { Debtor } from './reply-places.ts'
 import { LAG_MS } from './slot-flow.ts'
 import type { NodeAddress } from './topology.ts'

@@ -1,9 +1,9 @@
 import type { CoarseClock } from '../../base/clock.ts'
 import { MINUS } from '../../resp/bytes.ts'
 import { errorFrame } from '../../resp/encode.ts'
-import type { Detached } from '../detached.ts'
-import type { Loss } from '../in-flight.ts'
-import type { PipelineConnectionOwner } from '../pipeline-connection.ts'
+import type { Detached } from '../pipeline/detached.ts'
+import type { Loss } from '../pipeline/in-flight.ts'
+import type { PipelineConnectionOwner } from '../pipeline/pipeline-connection.ts'
 import type { Merging } from './merge.ts'
 
 /** Who owes a reply at the moment: a node, or the slot whose commands are tried again. */

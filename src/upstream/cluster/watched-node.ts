@@ -1,4 +1,4 @@
-import type { Pipeline } from '../pipeline.ts'
+import type { Pipeline } from '../pipeline/pipeline.ts'
 import type { Redirect } from './topology.ts'
 
 /**

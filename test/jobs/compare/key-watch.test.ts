@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { configFromUrls } from '../../../src/config/load.ts'
+import { configFromUrls } from '../../../src/config/file/load.ts'
 import { KeyWatch } from '../../../src/jobs/compare/key-watch.ts'
 import { EndKeys } from '../../../src/jobs/stores/end-keys.ts'
 import { StoreConnections } from '../../../src/jobs/stores/store-connection.ts'

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Config, StoreConfig } from '../../../src/config/config.ts'
-import { configFromUrls } from '../../../src/config/load.ts'
+import { configFromUrls } from '../../../src/config/file/load.ts'
 import type { Task } from '../../../src/jobs/runner/task.ts'
 import { scan } from '../../../src/jobs/scan/scan.ts'
 import type { Page, ScanPosition } from '../../../src/jobs/scan/scan-position.ts'

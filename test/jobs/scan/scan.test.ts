@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { configFromUrls } from '../../../src/config/load.ts'
+import { configFromUrls } from '../../../src/config/file/load.ts'
 import type { Task } from '../../../src/jobs/runner/task.ts'
 import { scan } from '../../../src/jobs/scan/scan.ts'
 import type { Page } from '../../../src/jobs/scan/scan-position.ts'

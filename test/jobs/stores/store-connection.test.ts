@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest'
-import { configFromUrls } from '../../../src/config/load.ts'
+import { configFromUrls } from '../../../src/config/file/load.ts'
 import { StoreConnections } from '../../../src/jobs/stores/store-connection.ts'
 import { DatabaseRefused, StoreLost } from '../../../src/jobs/stores/store-lost.ts'
 import { ErrorReply } from '../../../src/resp/reply.ts'

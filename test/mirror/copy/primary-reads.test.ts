@@ -3,8 +3,8 @@ import { PrimaryReads } from '../../../src/mirror/copy/primary-reads.ts'
 import { OverlapTable } from '../../../src/mirror/keys/overlap.ts'
 import { ErrorReply, type Reply } from '../../../src/resp/reply.ts'
 import type { Route } from '../../../src/routing/route.ts'
-import { InFlight } from '../../../src/upstream/in-flight.ts'
-import type { Pipeline } from '../../../src/upstream/pipeline.ts'
+import { InFlight } from '../../../src/upstream/pipeline/in-flight.ts'
+import type { Pipeline } from '../../../src/upstream/pipeline/pipeline.ts'
 
 const HASH = 7
 const LANE = 1

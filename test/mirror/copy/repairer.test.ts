@@ -11,7 +11,7 @@ import { decodeReply } from '../../../src/resp/decode.ts'
 import { ReplyFramer } from '../../../src/resp/reply-framer.ts'
 import type { RouteState } from '../../../src/routing/route.ts'
 import { RouteTable } from '../../../src/routing/route-table.ts'
-import { InFlight, type ReplyOwner } from '../../../src/upstream/in-flight.ts'
+import { InFlight, type ReplyOwner } from '../../../src/upstream/pipeline/in-flight.ts'
 import { configOf, type RouteOptions } from '../../support/data-path.ts'
 import { eventually } from '../../support/eventually.ts'
 

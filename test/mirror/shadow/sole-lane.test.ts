@@ -8,9 +8,9 @@ import { OverlapTable, type SharedLane } from '../../../src/mirror/keys/overlap.
 import { WriteTickets } from '../../../src/mirror/keys/write-tickets.ts'
 import { CommandParser } from '../../../src/resp/command-parser.ts'
 import { encodeCommand } from '../../../src/resp/encode.ts'
-import type { InFlight, ReplyOwner } from '../../../src/upstream/in-flight.ts'
-import type { Pipeline } from '../../../src/upstream/pipeline.ts'
-import { SendQueue } from '../../../src/upstream/send-queue.ts'
+import type { InFlight, ReplyOwner } from '../../../src/upstream/pipeline/in-flight.ts'
+import type { Pipeline } from '../../../src/upstream/pipeline/pipeline.ts'
+import { SendQueue } from '../../../src/upstream/pipeline/send-queue.ts'
 
 describe('a sole lane', () => {
   const OWNER: ReplyOwner = { settle: () => {}, lost: () => {}, timedOut: () => {} }

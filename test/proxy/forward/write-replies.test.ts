@@ -4,8 +4,8 @@ import { OverlapTable } from '../../../src/mirror/keys/overlap.ts'
 import { WriteTickets } from '../../../src/mirror/keys/write-tickets.ts'
 import { settleWrites } from '../../../src/proxy/forward/write-replies.ts'
 import type { Session } from '../../../src/proxy/session/session.ts'
-import { type InFlight, InFlightRing } from '../../../src/upstream/in-flight.ts'
-import { ReplyRun } from '../../../src/upstream/reply-run.ts'
+import { type InFlight, InFlightRing } from '../../../src/upstream/pipeline/in-flight.ts'
+import { ReplyRun } from '../../../src/upstream/pipeline/reply-run.ts'
 
 /** Settles a run of writes with these replies, each to a key of its own; what was done with each. Another connection writes to the keys of `met` meanwhile; `taken`: may go with its neighbours. */
 function done(

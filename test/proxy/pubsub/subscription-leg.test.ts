@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { SubscriptionLeg } from '../../../src/proxy/pubsub/subscription-leg.ts'
-import type { Pipeline } from '../../../src/upstream/pipeline.ts'
+import type { Pipeline } from '../../../src/upstream/pipeline/pipeline.ts'
 import type { Store } from '../../../src/upstream/store.ts'
 
 /** More than an array gives away one by one within the time of a test. */
