@@ -1,4 +1,5 @@
-import { MINUS } from '../../resp/bytes.ts'
+import { PLUS } from '../../resp/bytes.ts'
+import { encodeOwn } from '../../resp/own-words.ts'
 import { authCommandOf, type StoreUser } from '../../upstream/connection/handshake.ts'
 import type { InFlight, ReplyOwner } from '../../upstream/pipeline/in-flight.ts'
 import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
@@ -9,9 +10,19 @@ import type { Store } from '../../upstream/store.ts'
  * is closed: nothing goes on with another's rights.
  */
 export function changeUser(store: Store, pipeline: Pipeline, user: StoreUser | null, password: string): void {
-  const bytes = authCommandOf(store.options.config, user, password)
-  pipeline.push(new Changing(pipeline), bytes, 0, bytes.length)
+  const bytes = loginOf(store, user, password)
+  pipeline.push(new Changing(pipeline), bytes, 0, bytes.length).replies = 2
 }
+
+/**
+ * AUTH, and behind it what everybody may say. Since 7.2 a server says nothing at all to an AUTH that it refuses while something before it has not left: a reply that nobody waits for here, an invalidation, a message. Then the first
+ * answer is that of HELLO, and no OK; without it the next command's reply would be taken for that of AUTH, and each one behind it for the one before.
+ */
+export function loginOf(store: Store, user: StoreUser | null, password: string): Buffer {
+  return Buffer.concat([authCommandOf(store.options.config, user, password), HELLO])
+}
+
+export const LET_IN_NO_MORE = 'the store does not let the user in any more'
 
 class Changing implements ReplyOwner {
   readonly #pipeline: Pipeline
@@ -20,12 +31,13 @@ class Changing implements ReplyOwner {
     this.#pipeline = pipeline
   }
 
-  settle(_slot: InFlight, buf: Buffer, start: number): void {
-    if (buf[start] !== MINUS) return
-    queueMicrotask(() => this.#pipeline.close('the store does not let the user in any more'))
+  settle({ replies }: InFlight, buf: Buffer, start: number): void {
+    if (replies > 0 && buf[start] !== PLUS) this.#pipeline.close(LET_IN_NO_MORE)
   }
 
   lost(): void {}
 
   timedOut(): void {}
 }
+
+const HELLO = encodeOwn(['HELLO'])

@@ -1,14 +1,15 @@
 import { Queue } from '../../base/queue.ts'
-import { MINUS, PLUS } from '../../resp/bytes.ts'
+import { MINUS, PERCENT, PLUS } from '../../resp/bytes.ts'
 import { decodeReply } from '../../resp/decode.ts'
 import { encodeCommand, errorFrame } from '../../resp/encode.ts'
 import { ownWord } from '../../resp/own-words.ts'
 import { PushReply, type Reply } from '../../resp/reply.ts'
 import type { SubscriptionKind } from '../../routing/subscriptions.ts'
 import { concernsOneServer } from '../../upstream/cluster/keyless.ts'
-import { authCommandOf, type StoreUser } from '../../upstream/connection/handshake.ts'
+import type { StoreUser } from '../../upstream/connection/handshake.ts'
 import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { Store } from '../../upstream/store.ts'
+import { loginOf, LET_IN_NO_MORE } from '../login/change-user.ts'
 
 /** Told what became of a request: null, or the store's error frame. */
 export type Confirmed = (error: Buffer | null) => void
@@ -65,7 +66,9 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
     pipeline.relay = true
     pipeline.onPush = (buf, start, end) => {
       if (this.#expected.length > 0 && isAnswer(buf, start, end)) {
-        this.#expected.shift()!.confirmed(buf[start] === MINUS ? Buffer.from(buf.subarray(start, end)) : null)
+        // The answer to HELLO in the place of that to AUTH, which the store has refused.
+        const isRefused = buf[start] === MINUS || buf[start] === PERCENT
+        this.#expected.shift()!.confirmed(isRefused ? Buffer.from(buf.subarray(start, end)) : null)
       } else onMessage(buf, start, end)
     }
     pipeline.onClosed = onLost
@@ -124,9 +127,11 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
   }
 
   changeUser(user: StoreUser | null, password: string): void {
-    this.#push(authCommandOf(this.store.options.config, user, password), (error) => {
-      if (error !== null) queueMicrotask(() => this.#pipeline.close('the store does not let the user in any more'))
+    this.#push(loginOf(this.store, user, password), (error) => {
+      if (error !== null) this.#pipeline.close(LET_IN_NO_MORE)
     })
+    // HELLO's.
+    this.#expected.push({ confirmed: () => {}, ends: false })
   }
 
   close(): void {
@@ -169,11 +174,11 @@ function removeFrom<T>(map: Map<string, Set<T>>, id: string, value: T): void {
 }
 
 /**
- * `[subscribe | unsubscribe | ..., channel, count]`, as an array (RESP2) or a push (RESP3); the OK of MONITOR and AUTH; PING's PONG (RESP3, or before the first subscription) or `[pong, '']` (RESP2); an error.
+ * `[subscribe | unsubscribe | ..., channel, count]`, as an array (RESP2) or a push (RESP3); the OK of MONITOR and AUTH; HELLO's map; PING's PONG (RESP3, or before the first subscription) or `[pong, '']` (RESP2); an error.
  * Everything else is a message.
  */
 function isAnswer(buf: Buffer, start: number, end: number): boolean {
-  if (buf[start] === MINUS) return true
+  if (buf[start] === MINUS || buf[start] === PERCENT) return true
   // OK or PONG; what MONITOR shows is longer.
   if (buf[start] === PLUS) return end - start <= 7
   const word = itemsOf(decodeReply(buf, start, end))[0]

@@ -161,6 +161,14 @@ test.each([
   },
 )
 
+test('a client with a connection of its own that has logged in is answered in its shapes at the nodes that it reaches from then on', async () => {
+  path = await start({ listen: { connections: 'dedicated' } })
+  const client = await path.raw()
+  expect(await client.ask('HELLO', 3)).toMatch(/^%/)
+  expect(await client.ask('AUTH', 'reader', 'open')).toBe('+OK\r\n')
+  for (const key of KEYS) expect(await client.ask('HGETALL', key)).toBe('%0\r\n')
+})
+
 test('a client with a connection of its own keeps it where a blocking command is for a node that does not know its user', async () => {
   path = await start({ listen: { connections: 'dedicated' } })
   const [, stranger] = cluster.servers as [RedisServer, RedisServer]
