@@ -12,6 +12,7 @@ import type { Store } from '../../upstream/store.ts'
 export function changeUser(store: Store, pipeline: Pipeline, user: StoreUser | null, password: string): void {
   const bytes = loginOf(store, user, password)
   pipeline.push(new Changing(pipeline), bytes, 0, bytes.length).replies = 2
+  pipeline.user = user
 }
 
 /**

@@ -153,8 +153,7 @@ export function endClientsOf(path: DataPath, store: Store, user: StoreUser, erro
   // Who a client is says the primary of the route `*` alone.
   if (!NOT_LET_IN.test(error) || store !== path.primaryOf(path.routes.fallback)) return
   // A server keeps what is open of a user that has another password; and of a cluster it may be one node that does not know it.
-  for (const { state, options } of store.clientPipelines())
-    if (state === 'up' && options.identity.user?.key === user.key) return
+  for (const pipeline of store.clientPipelines()) if (pipeline.state === 'up' && pipeline.user?.key === user.key) return
   for (const session of path.sessions) if (session.user?.key === user.key) session.end()
 }
 

@@ -9,7 +9,7 @@ import { concernsOneServer } from '../../upstream/cluster/keyless.ts'
 import type { StoreUser } from '../../upstream/connection/handshake.ts'
 import type { Pipeline } from '../../upstream/pipeline/pipeline.ts'
 import type { Store } from '../../upstream/store.ts'
-import { loginOf, LET_IN_NO_MORE } from '../login/change-user.ts'
+import { LET_IN_NO_MORE, loginOf } from '../login/change-user.ts'
 
 /** Told what became of a request: null, or the store's error frame. */
 export type Confirmed = (error: Buffer | null) => void
@@ -132,6 +132,7 @@ export class SubscriptionLeg<Listener> implements Leg<Listener> {
     })
     // HELLO's.
     this.#expected.push({ confirmed: () => {}, ends: false })
+    this.#pipeline.user = user
   }
 
   close(): void {

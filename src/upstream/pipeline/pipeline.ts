@@ -1,4 +1,5 @@
 import { downText, unreadableReason } from '../connection/connect-error.ts'
+import type { StoreUser } from '../connection/handshake.ts'
 import { ask } from './ask.ts'
 import { CHUNK_BYTES } from './chunk.ts'
 import type { InFlight, ReplyOwner } from './in-flight.ts'
@@ -35,6 +36,8 @@ export class Pipeline extends PipelineLifecycle {
   answersWithinMs = 0
   /** Dedicated connections: what is in flight waits for something to happen, perhaps for ever. */
   blocks = false
+  /** Whose it is: as it was opened, unless its client has become another user of the store since. */
+  user: StoreUser | null
 
   #queued = false
   /** Nothing is read until the client has taken what there is: no silence of the store. */
@@ -49,7 +52,8 @@ export class Pipeline extends PipelineLifecycle {
 
   constructor(options: PipelineOptions) {
     super(options)
-    const { batchMs, clock, dedicated } = options
+    const { batchMs, clock, dedicated, identity } = options
+    this.user = identity.user
     this.listsAll = options.connection === undefined && !dedicated
     this.#shares = options.connection === undefined && options.store.tls === null
     const greeted = (buf: Buffer, start: number, end: number): void => this.connection.greeted(buf, start, end)

@@ -299,6 +299,43 @@ describe.each([
   })
 })
 
+test.each(['store', 'passthrough'] as const)(
+  'who has logged in on a connection of its own is let alone when another one tries the password of before (clients.auth: %s)',
+  async (auth) => {
+    path = await startDataPath({ stores: { redis }, clients: { auth }, listen: { connections: 'dedicated' } })
+    const admin = redis.client()
+    await admin.call('ACL', 'SETUSER', 'keeper', 'on', '>old', '~*', '&*', '+@all')
+    const keeping = await path.raw()
+    expect(await keeping.ask('AUTH', 'keeper', 'old')).toBe('+OK\r\n')
+    expect(await keeping.ask('STRLEN', 'w:none')).toBe(':0\r\n')
+    await admin.call('ACL', 'SETUSER', 'keeper', 'resetpass', '>new')
+    // As it goes by itself when nobody logs in for a minute.
+    const askedBy = ((await admin.client('LIST')) as string)
+      .split('\n')
+      .filter((line) => /cmd=auth user=keeper/.test(line))
+    expect(askedBy).toHaveLength(1)
+    await admin.client('KILL', 'ID', /id=(\d+)/.exec(askedBy[0]!)![1]!)
+    expect(await (await path.raw()).ask('AUTH', 'keeper', 'old')).toBe(WRONGPASS)
+    expect(await keeping.ask('STRLEN', 'w:none')).toBe(':0\r\n')
+    await admin.call('ACL', 'DELUSER', 'keeper')
+    await keeping.closed
+  },
+)
+
+test('who was a deleted user before keeps nobody connected who still is', async () => {
+  path = await startDataPath({ stores: { redis }, clients: { auth: 'passthrough' } })
+  const admin = redis.client()
+  await admin.call('ACL', 'SETUSER', 'leaver', 'on', '>l', '~*', '&*', '+@all')
+  const [idle, changed] = [await path.raw(), await path.raw()]
+  for (const client of [idle, changed]) expect(await client.ask('AUTH', 'leaver', 'l')).toBe('+OK\r\n')
+  // Its connection is its own from here on.
+  expect(await changed.ask('WATCH', 'w:k')).toBe('+OK\r\n')
+  expect(await changed.ask('AUTH', 'reader', 'r')).toBe('+OK\r\n')
+  await admin.call('ACL', 'DELUSER', 'leaver')
+  await idle.closed
+  expect(await changed.ask('ACL', 'WHOAMI')).toBe('$6\r\nreader\r\n')
+})
+
 test('a client that logs in as the default user again has its rights again, also on a connection of its own', async () => {
   for (const connections of ['shared', 'dedicated'] as const) {
     await path?.stop()
