@@ -23,7 +23,8 @@ const COMPUTED: Readonly<Record<string, string>> = {
   PFDEBUG: COPIED,
   'CLUSTER FLUSHSLOT': 'nothing: the route needs a verify',
   HSETNX: '`HSET`, if it was set',
-  HINCRBYFLOAT: '`HSET` of the result; `HSETEX ... KEEPTTL`, or a state copy, where fields may have times of their own',
+  HINCRBYFLOAT:
+    '`HSET` of the result; where fields may have times of their own `HSETEX ... KEEPTTL`, behind `HSETNX` where the field may be new, or a state copy',
   HEXPIRE: '`HPEXPIREAT` of the fields that it took effect on; `HDEL` of those it deleted',
   HPEXPIRE: '`HPEXPIREAT` of the fields that it took effect on; `HDEL` of those it deleted',
   HEXPIREAT: '`HPEXPIREAT` of the fields that it took effect on; `HDEL` of those it deleted',
@@ -31,7 +32,7 @@ const COMPUTED: Readonly<Record<string, string>> = {
   HPERSIST: '`HPERSIST` of the fields that lost their time',
   HGETDEL: '`HDEL` of the fields that were there',
   HGETEX: '`HPEXPIREAT` or `HPERSIST` of the fields that were there',
-  HSETEX: `\`HSETEX\` without its condition, ${ABSOLUTE}, or \`HSET\`, if it was set`,
+  HSETEX: `\`HSETEX\` without its condition, ${ABSOLUTE}, or \`HSET\`, if it was set; with \`KEEPTTL\` \`HSET\`, then the times that the primary says`,
   'HIMPORT SET': COPIED,
   BLPOP: POPPED,
   BRPOP: POPPED,

@@ -1,9 +1,11 @@
 import { append } from '../base/append.ts'
+import { UnderstudyError } from '../base/errors.ts'
 import { unpackBytes } from '../base/packed-bytes.ts'
+import { mayPrimaryLack } from '../mirror/dirty/verify-marks.ts'
 import { notMirrored } from './backfill.ts'
 import { LEFT_TO_MIRROR, Pairs } from './compare/pairs.ts'
 import { copyKeys } from './copying.ts'
-import type { JobEnvironment, NamedKey } from './runner/environment.ts'
+import type { FoundKey, JobEnvironment, NamedKey } from './runner/environment.ts'
 import { inOrder, type PageResult, type Step } from './runner/in-order.ts'
 import { REPAIR_SOURCES } from './runner/job.ts'
 import type { JobStore, ListedKey } from './runner/job-store.ts'
@@ -14,6 +16,7 @@ import { type KeysOfRoute, RouteWatch } from './scan/route-pages.ts'
 import { mustBeTwoServers } from './scan/two-servers.ts'
 import { type EndName, endsOf } from './stores/end-keys.ts'
 import { StoreConnections } from './stores/store-connection.ts'
+import { ticketOf } from './verify.ts'
 
 const PAGE = 256
 const PAGES = 4
@@ -40,11 +43,13 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
   const found = new Set<string>()
   /** What verifies list that the primary had. */
   const listedBefore = new Set<string>()
-  /** What only the comparer has found, and that while the other store was the primary: what it differs in there may be the last good copy. */
-  const foundBefore = new Set<string>()
+  /** What no verify tells that counts (`verifiedKeys`), and that was found while the other store was the primary, or is known while the primary may lack something: what the shadow has may be the last good copy. */
+  const unverified = new Set<string>()
+  let doubt: string | null = null
 
   const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {
     watch.look()
+    if ((await doubtOf(environment, route)) !== doubt) throw new UnderstudyError('JOB_REFUSED', IN_DOUBT_NOW)
     await throttle.admit(keys.length)
     const sinceMs = Date.now()
     const before = await Promise.all(keys.map((key) => pairs.now(database, key)))
@@ -56,8 +61,8 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
       if (outcome.kind === 'failed') listed.push(failure(database, key, `It could not be compared: ${outcome.reason}.`))
       if (outcome.kind !== 'different') continue
       const { difference } = outcome
-      if (foundBefore.has(nameOf({ database, key }))) {
-        listed.push({ database, key, class: difference.class, detail: FOUND_BEFORE })
+      if (unverified.has(nameOf({ database, key }))) {
+        listed.push({ database, key, class: difference.class, detail: UNVERIFIED })
       } else if (difference.class === 'extra' && !options.deleteExtra) {
         listed.push({ database, key, class: 'extra', detail: EXTRA })
       } else {
@@ -104,7 +109,9 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
     await pairs.reached(() => mustBeTwoServers(connections, config, primary.storeName, shadow.storeName))
     task.startOver()
     for (const key of environment.mismatchedKeys(route)) found.add(nameOf(key))
-    const keys = await wantedKeys(environment, store, task, primary.which, listedBefore, foundBefore)
+    doubt = await doubtOf(environment, route)
+    const verified = verifiedKeys(store, task, primary.which, doubt)
+    const keys = await wantedKeys(environment, task, primary.which, doubt, verified, listedBefore, unverified)
     task.total = keys.length
     await inOrder(task, pagesOf(keys), PAGES, work)
     return { ...report(task), primary: primary.which }
@@ -113,59 +120,64 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
   }
 }
 
-/** Each key once, by database. Adds to `listed` what verifies list that the primary had, and to `foundBefore` what only the comparer has found, while the other store was the primary. */
+/** Each key once, by database. Adds to `listed` what verifies list that the primary had, and to `unverified` what is compared only. */
 async function wantedKeys(
   environment: JobEnvironment,
-  store: JobStore,
   task: Task,
   primary: EndName,
+  doubt: string | null,
+  verified: VerifiedKeys,
   listed: Set<string>,
-  foundBefore: Set<string>,
+  unverified: Set<string>,
 ): Promise<NamedKey[]> {
   const { route, options } = task.job
   const from = options.from ?? REPAIR_SOURCES
+  const names = new Set(verified.keys.map(nameOf))
   const keys = new Map<string, NamedKey>()
-  const add = (key: NamedKey): void => {
-    keys.set(nameOf(key), key)
+  const add = (key: NamedKey, isTrusted: boolean): void => {
+    const name = nameOf(key)
+    if (!isTrusted && !keys.has(name) && !names.has(name)) unverified.add(name)
+    keys.set(name, key)
   }
   if (from.includes('verify')) {
-    const verified = listedKeys(store, task, primary)
-    if (verified.before !== null)
-      task.remark(
-        `What verify ${verified.before} lists was told while the other store was the primary, and is left alone: verify again before a repair.`,
-      )
+    if (verified.before !== null) task.remark(ofBefore(verified.before))
     for (const key of verified.keys) {
-      add(key)
+      add(key, true)
       if (key.class !== 'extra') listed.add(nameOf(key))
     }
   }
   if (from.includes('dirty')) {
     for (const { database, keys: packed } of await environment.dataPath.dirtyKeys(route, MAX_KEYS)) {
-      for (const key of unpackBytes(packed)) add({ database, key })
+      for (const key of unpackBytes(packed)) add({ database, key }, doubt === null)
     }
   }
   if (from.includes('mismatches')) {
     const found = environment.mismatchedKeys(route)
-    for (const key of found) if (key.primary === primary) add(key)
-    const verified = new Set(from.includes('verify') ? [] : listedKeys(store, task, primary).keys.map(nameOf))
-    for (const key of found) {
-      if (keys.has(nameOf(key))) continue
-      add(key)
-      if (!verified.has(nameOf(key))) foundBefore.add(nameOf(key))
-    }
+    const isTrusted = (key: FoundKey): boolean => doubt === null && key.primary === primary
+    for (const key of found) if (isTrusted(key)) add(key, true)
+    for (const key of found) if (!isTrusted(key)) add(key, false)
   }
   return [...keys.values()].sort((one, other) => one.database - other.database)
 }
 
-/** What verifies list, from the last one that looked at every key on. `before`: the one at which that ended, for it was of the other side: what it calls extra may be the last copy there is. */
-function listedKeys(
-  store: JobStore,
-  { job }: Task,
-  primary: EndName,
-): { readonly keys: readonly ListedKey[]; readonly before: number | null } {
+/** What a verify has to have begun with for its list to be of now (`verifyTicket`), while the primary may be the side that lacks something: of what is known from before, the shadow may have the last good copy. Null: the primary is right. */
+async function doubtOf({ dataPath }: JobEnvironment, route: string): Promise<string | null> {
+  const { verifyCauses = [] } = (await dataPath.stats()).routes[route] ?? {}
+  return mayPrimaryLack(verifyCauses) ? dataPath.verifyTicket(route) : null
+}
+
+interface VerifiedKeys {
+  readonly keys: readonly ListedKey[]
+  /** The verify at which that ended, for it was of the other side, or of before the doubt: what it lists may be the last copy there is. */
+  readonly before: number | null
+}
+
+/** What verifies list, from the last one that looked at every key on. */
+function verifiedKeys(store: JobStore, { job }: Task, primary: EndName, doubt: string | null): VerifiedKeys {
   const keys: ListedKey[] = []
   for (const { id, report, options } of store.done(job.route, ['verify'])) {
     if ((report!.primary ?? primary) !== primary) return { keys, before: id }
+    if (doubt !== null && ticketOf(store.checkpoint(id)) !== doubt) return { keys, before: id }
     for (const key of store.listedKeys(id, 0, MAX_KEYS)) keys.push(key)
     if ((options.sample ?? 1) >= 1) break
   }
@@ -187,8 +199,12 @@ async function* pagesOf(keys: readonly NamedKey[]): AsyncGenerator<Step<KeysOfRo
 
 const MAY_BE_ELSEWHERE =
   'Keys that a verify lists are on neither side any more. One that was renamed, or moved to another database, may differ there still, which a verify finds.'
-const FOUND_BEFORE =
-  'It was found while the other store was the primary, which may have the last good copy: verify before a repair.'
+const UNVERIFIED =
+  'No verify lists it since the primary was changed, or may have lost something: the other side may have the last good copy. Verify before a repair.'
+const IN_DOUBT_NOW =
+  'the primary was changed, or may have lost something, since the job began: what the other side has may be the last good copy. Verify before a repair'
+const ofBefore = (verify: number): string =>
+  `What verify ${verify} lists was told while the other store was the primary, or before the primary may have lost something, and is left alone: verify again before a repair.`
 const EXTRA = 'Only the other side has it; --delete-extra deletes it.'
 
 function failedOf(listed: readonly ListedKey[]): number {

@@ -139,6 +139,11 @@ async function givenUpIfSwapped(swapped: DatabasesSwapped | null): Promise<void>
   if (swapped !== null) throw swapped
 }
 
+/** What the data path has said when a verify began that is done; null: it has listed no key. */
+export function ticketOf(checkpoint: unknown): string | null {
+  return (checkpoint as Checkpoint | null)?.ticket ?? null
+}
+
 /** Something happened since that a verify has to look for: what was seen before says nothing. */
 function resumable(checkpoint: Checkpoint | null, ticket: string): Checkpoint | null {
   return checkpoint?.ticket === ticket ? checkpoint : null

@@ -3,7 +3,7 @@ import type { Status } from '../../src/admin/status.ts'
 import { eventually } from '../support/eventually.ts'
 import { doJob, keysOf } from '../support/jobs.ts'
 import { driftBetween } from '../support/keyspace.ts'
-import { fillStrings, type Migration, mirroredRoute, startMigration } from '../support/migration.ts'
+import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'
 
 const running: Migration[] = []
 afterEach(async () => {
@@ -148,6 +148,49 @@ test('what the comparer has found while the other store was the primary is left 
   await eventually(async () => expect(await source.client().mget('k', 'last copy')).toEqual(['c', 'c']))
   await doJob(understudy, 'repair', 'all')
   expect((await understudy.admin('/api/v1/mismatches')).body).toEqual([])
+})
+
+test('what was known before the primary was changed by force, there and back, is left alone until a verify tells', async () => {
+  const migration = await startMigration([mirroredRoute({ phase: 'shadow', compare: { sample: '100%' } })])
+  running.push(migration)
+  const { source, target, understudy } = migration
+  const app = understudy.client()
+  const mirror = async () => (await understudy.admin<Status>('/api/v1/status')).body.routes['all']!.mirror
+  const phase = async (to: string) => {
+    const body = JSON.stringify({ phase: to, force: true, reason: 'test' })
+    expect((await understudy.admin('/api/v1/routes/all/phase', { method: 'PUT', body })).status).toBe(200)
+  }
+  await app.set('k', 'old')
+  await app.rpush('list', 'a')
+  await mirrorSettled(understudy)
+  await target.client().set('k', 'planted')
+  await app.get('k')
+  await eventually(async () => expect((await understudy.admin('/api/v1/mismatches')).body).toHaveLength(1))
+  await doJob(understudy, 'verify', 'all')
+
+  // The source gets nothing of what is written meanwhile.
+  await phase('switched')
+  await source.client().config('SET', 'maxmemory', '1')
+  await app.set('k', 'new')
+  await app.rpush('list', 'last')
+  await eventually(async () => expect((await mirror()).dirtyKeys).toBe(2))
+  await phase('shadow')
+  await source.client().config('SET', 'maxmemory', '0')
+  await app.rpush('list', 'b')
+  await eventually(async () => expect(await mirror()).toMatchObject({ dirtyKeys: 1, repair: 'resting' }))
+  expect((await mirror()).verifyCauses).toContain('turned')
+
+  const here = target.client()
+  for (const from of ['verify', 'mismatches', 'dirty'] as const) {
+    const { report } = await doJob(understudy, 'repair', 'all', { from: [from], deleteExtra: true })
+    if (from === 'verify') expect(report!.notes.join()).toMatch(/verify again before a repair/)
+    else expect(report).toMatchObject({ clean: false })
+    expect([await here.get('k'), await here.lrange('list', 0, -1)]).toEqual(['new', ['a', 'last', 'b']])
+  }
+  // A verify of now tells.
+  await doJob(understudy, 'verify', 'all')
+  await doJob(understudy, 'repair', 'all')
+  expect([await here.get('k'), await here.lrange('list', 0, -1)]).toEqual(['old', ['a', 'b']])
 })
 
 test('it goes by every verify back to the last one of all keys, and by none of the other side', async () => {

@@ -2,7 +2,8 @@ import type { Redis } from 'ioredis'
 import { afterEach, expect, test } from 'vitest'
 import type { Status } from '../../src/admin/status.ts'
 import { eventually } from '../support/eventually.ts'
-import { doJob, jobOf, keysOf, over, startJob } from '../support/jobs.ts'
+import { HoldingNetwork } from '../support/holding-network.ts'
+import { doJob, jobOf, keysOf, over, startJob, steer } from '../support/jobs.ts'
 import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { startUnderstudy, type UnderstudyProcess } from '../support/understudy.ts'
@@ -367,3 +368,35 @@ function repeating(understudy: UnderstudyProcess, write: (app: Redis) => Promise
     },
   }
 }
+
+test('one that has found no difference, and waits for what is on its way to a store, can be paused and goes on', async () => {
+  const [source, target] = await Promise.all([startRedis(), startRedis()])
+  const network = await new HoldingNetwork(target).start()
+  const stores = {
+    old: { url: source.url },
+    // What is held is waited for as long as the test goes on.
+    new: { url: `redis://127.0.0.1:${network.port}`, timeout: '2m' },
+  }
+  const understudy = await startUnderstudy({ stores, routes: [mirroredRoute()] })
+  try {
+    const app = understudy.client()
+    await app.set('k', 'v')
+    await eventually(async () => expect(await target.client().get('k')).toBe('v'))
+    network.holdFrom('FLEETING')
+    await app.set('fleeting', 'v')
+    await app.del('fleeting')
+    await eventually(() => expect(network.holds('fleeting')).toBe(true))
+    const { id } = await startJob(understudy, 'verify', 'all')
+    // All that is listed of either side has been looked at.
+    await eventually(async () => expect(await jobOf(understudy, id)).toMatchObject({ progress: { done: 2, total: 2 } }))
+    await steer(understudy, id, 'pause')
+    await eventually(async () => expect(await jobOf(understudy, id)).toMatchObject({ state: 'paused', report: null }))
+    network.pass()
+    await steer(understudy, id, 'resume')
+    expect(await over(understudy, id)).toMatchObject({ state: 'done', report: { clean: true } })
+  } finally {
+    await understudy.stop()
+    await network.stop()
+    await Promise.all([source.stop(), target.stop()])
+  }
+})

@@ -11,6 +11,9 @@ import { settled } from '../support/settled.ts'
  */
 const [SOURCE, TARGET] = [process.env['MODEL_SOURCE'], process.env['MODEL_TARGET']]
 
+/** So that they can be told to leave alone what has expired. */
+const DEBUG = ['--enable-debug-command', 'yes']
+
 const running: { stop(): Promise<unknown> }[] = []
 afterEach(async () => {
   for (const one of running.splice(0).reverse()) await one.stop()
@@ -24,7 +27,10 @@ interface Setup {
 
 /** Skips the test where one of both does not know the command. */
 async function start(context: TestContext, command: string, shadowsLack = false): Promise<Setup> {
-  const [old, fresh] = await Promise.all([startRedis({ program: SOURCE! }), startRedis({ program: TARGET! })])
+  const [old, fresh] = await Promise.all([
+    startRedis({ program: SOURCE!, args: DEBUG }),
+    startRedis({ program: TARGET!, args: DEBUG }),
+  ])
   running.push(old, fresh)
   for (const server of [old, fresh]) {
     const [info] = (await server.client().call('COMMAND', 'INFO', command)) as [unknown]
@@ -54,6 +60,8 @@ const KEEPING: Readonly<Record<string, Words>> = {
   keep: ['HSETEX', 'keep', 'KEEPTTL', 'FIELDS', 1, 'f', 7],
   float: ['HINCRBYFLOAT', 'float', 'f', '1.5'],
 }
+
+const SETS_TIME = `redis.call('HPEXPIREAT', KEYS[1], ARGV[1], 'FIELDS', 1, 'f') return 1`
 
 describe.skipIf(SOURCE === undefined || TARGET === undefined)('between servers of today', () => {
   test('a field whose time is of before mirroring has it on a shadow that lacked the hash', async (context) => {
@@ -116,6 +124,38 @@ describe.skipIf(SOURCE === undefined || TARGET === undefined)('between servers o
             await server.client().call('HPEXPIRETIME', key, 'FIELDS', 1, 'f'),
           ])
         await eventually(async () => expect([key, await of(fresh)]).toEqual([key, await of(old)]))
+      }
+    })
+  }
+
+  for (const late of ['primary', 'shadow'] as const) {
+    test(`a field that has expired, and that the ${late} has not yet taken away, is on the shadow what the primary makes of it`, async (context) => {
+      const { old, fresh, path } = await start(context, 'HSETEX')
+      const [lazy, prompt] = late === 'primary' ? [old, fresh] : [fresh, old]
+      await lazy.client().call('DEBUG', 'SET-ACTIVE-EXPIRE', '0')
+      const app = path.client()
+      const writes: Readonly<Record<string, Words>> = {
+        ...KEEPING,
+        'keep if there': ['HSETEX', 'keep if there', 'FXX', 'KEEPTTL', 'FIELDS', 2, 'f', 7, 'g', 7],
+        'keep if new': ['HSETEX', 'keep if new', 'FNX', 'KEEPTTL', 'FIELDS', 1, 'f', 7],
+        zero: ['HINCRBYFLOAT', 'zero', 'f', '0.5'],
+        script: ['EVAL', SETS_TIME, 1, 'script', Date.now() + 600_000],
+      }
+      for (const key of Object.keys(writes)) {
+        await app.hset(key, 'f', key === 'zero' ? 0 : 5, 'g', 1)
+        await app.call('HPEXPIRE', key, 300, 'FIELDS', 1, 'f')
+      }
+      await settled(path)
+      for (const key of Object.keys(writes))
+        await eventually(async () => expect(await prompt.client().hlen(key)).toBe(1))
+      for (const words of Object.values(writes)) await app.call(...(words as [string]))
+      await settled(path)
+      for (const key of Object.keys(writes)) {
+        const of = async (server: RedisServer) => [
+          await server.client().hmget(key, 'f', 'g'),
+          await server.client().call('HPEXPIRETIME', key, 'FIELDS', 2, 'f', 'g'),
+        ]
+        expect([key, ...(await of(fresh))]).toEqual([key, ...(await of(old))])
       }
     })
   }

@@ -81,13 +81,11 @@ test('one shared connection for each database and protocol', async () => {
     expect(await ask(store.shared(database, protocol), 'PING')).toBe('+PONG\r\n')
     expect(store.shared(database, protocol)).toBe(store.shared(database, protocol))
   }
+  expect([...store.sharedPipelines()]).toHaveLength(4)
+  // Where an answer took long, one more has asked what keeps the server.
   const list = await connections()
-  expect(list.map((line) => /db=(\d+) .*resp=(\d)/.exec(line)!.slice(1).join('/')).sort()).toEqual([
-    '0/2',
-    '0/3',
-    '15/3',
-    '5/2',
-  ])
+  const kinds = list.map((line) => /db=(\d+) .*resp=(\d)/.exec(line)!.slice(1).join('/'))
+  expect([...new Set(kinds)].sort()).toEqual(['0/2', '0/3', '15/3', '5/2'])
 })
 
 test('a database that the server does not have leaves nothing behind, however often it is asked for', async () => {

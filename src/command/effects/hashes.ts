@@ -1,6 +1,6 @@
 import type { Reply } from '../../resp/reply.ts'
 import { type Args, AS_SENT, AS_SENT_IF_CHANGED, type Effect, type EffectContext, type EffectRule } from '../effects.ts'
-import { command, commandList, commands, copy, count, NOTHING, SENT, word } from './building.ts'
+import { command, commandList, commands, commandsThen, copy, count, NOTHING, SENT, word } from './building.ts'
 import { absolute, type ExpiryMs, expiryMs, isExpiryOption } from './expiry.ts'
 import { elements, isOne, numberText } from './reading.ts'
 
@@ -30,13 +30,19 @@ export const HASH_EFFECTS: Readonly<Record<string, EffectRule>> = {
 /**
  * As Redis itself replicates it: the final value. HSET takes a field's own expiry away, so where the shadow knows how to keep
  * it, it is kept; and where it only has such, the key is copied.
+ *
+ * A field that had expired is made anew by the primary, also where it is not yet taken away; keeping the time that is over, the shadow would lose it. So what may be new is made first (HSETNX). What was there has to be on the shadow as well (FXX, `answerToComputed`).
  */
 function hincrbyfloat(args: Args, reply: Reply, context: EffectContext): Effect {
   const final = numberText(reply)
   if (final === null) return SENT
-  const [, key, field] = args
-  if (context.shadowHasHsetex) return commands(command('HSETEX', key!, 'KEEPTTL', 'FIELDS', 1, field!, final))
-  return context.haveFieldTimes ? copy(key!) : commands(command('HSET', key!, field!, final))
+  const [, key, field, increment] = args
+  if (!context.shadowHasHsetex)
+    return context.haveFieldTimes ? copy(key!) : commands(command('HSET', key!, field!, final))
+  const keep = (condition: readonly string[]) =>
+    command('HSETEX', key!, condition, 'KEEPTTL', 'FIELDS', 1, field!, final)
+  if (Number(final) !== Number(increment)) return commands(keep(['FXX']))
+  return commands(command('HSETNX', key!, field!, final), keep([]))
 }
 
 /** Index behind `FIELDS numfields`; -1 when the grammar is another. */
@@ -121,8 +127,8 @@ function hsetex(args: Args, reply: Reply, context: EffectContext): Effect {
       const fields = args.slice(i + 2)
       if (count(args[i + 1]) * 2 !== fields.length) return copy(key)
       if (at !== null) return commands(command('HSETEX', key, 'PXAT', at, args.slice(i)))
-      if (keepTtl) return commands(command('HSETEX', key, 'KEEPTTL', args.slice(i)))
-      return commands(command('HSET', key, fields))
+      const set = command('HSET', key, fields)
+      return keepTtl ? keepTimes(set, context) : commands(set)
     }
     if (option === 'KEEPTTL') keepTtl = true
     else if (isExpiryOption(option)) {
@@ -131,4 +137,31 @@ function hsetex(args: Args, reply: Reply, context: EffectContext): Effect {
     } else if (!['FNX', 'FXX', 'NX', 'XX'].includes(option)) return copy(key)
   }
   return copy(key)
+}
+
+/**
+ * A field that has expired keeps the time that is over, and is gone, where the server has not yet taken it away; where it has, the field is made anew, and stays. The answer is the same, and the shadow may have done the other. So the
+ * shadow gets the values, and then the times as the primary says them.
+ */
+function keepTimes(set: Args, context: EffectContext): Effect {
+  const key = set[1]!
+  if (!context.canAsk) return copy(key)
+  const fields = set.filter((_arg, i) => i >= 2 && i % 2 === 0)
+  return commandsThen([set], {
+    read: command('HPEXPIRETIME', key, 'FIELDS', fields.length, fields),
+    keys: [key],
+    effect: (reply) => fieldTimes(key, fields, elements(reply) ?? []),
+  })
+}
+
+/** What HPEXPIRETIME has answered: ms since the epoch; -1, no time; -2, no such field. */
+function fieldTimes(key: Buffer, fields: readonly Buffer[], times: readonly Reply[]): Effect {
+  if (times.length !== fields.length) return copy(key)
+  const list: Args[] = []
+  for (const [i, field] of fields.entries()) {
+    const at = times[i]
+    if (at === -2) list.push(command('HDEL', key, field))
+    else if (at !== -1) list.push(expireFields(key, Buffer.from(String(at)), [field]))
+  }
+  return list.length === 0 ? NOTHING : commandList(list)
 }

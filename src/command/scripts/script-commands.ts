@@ -70,6 +70,9 @@ export const VARYING: ReadonlySet<string> = new Set([
     'PEXPIRETIME',
     'HEXPIRETIME',
     'HPEXPIRETIME',
+    // A field that has expired lives on where it is not yet taken away.
+    'HEXPIREAT',
+    'HPEXPIREAT',
   ],
   ...['SCAN', 'SSCAN', 'HSCAN', 'ZSCAN', 'KEYS', 'SMEMBERS', 'SINTER', 'SUNION', 'SDIFF', 'HGETALL', 'HKEYS', 'HVALS'],
   ...[

@@ -37,6 +37,7 @@ export function answerToComputed({ name }: CommandSpec, args: Args): number {
     case 'COPY':
     case 'HPEXPIREAT':
     case 'HPERSIST':
+    case 'HSETEX':
       return ONE
     case 'SREM':
       return integerHash(Buffer.from(`:${args.length - 2}\r\n`), 0)

@@ -163,6 +163,31 @@ test.each([
   ).toBe(false)
 })
 
+test('however much was delivered at once, it is claimed a few thousand at a time: one command would keep the shadow busy for long', async () => {
+  const call = caller(oldWire)
+  const ids = Array.from({ length: 20_000 }, (_, i) => `${i + 1}-0`)
+  const adding = "for i = 1, 20000 do redis.call('XADD', 'x', i .. '-0', 'f', 'v') end"
+  await call(['EVAL', adding, '0'].map((word) => Buffer.from(word)))
+  await call(words('XGROUP CREATE x g 0'))
+  await call(words('XREADGROUP GROUP g c STREAMS x >'))
+  await call(words(`XCLAIM x g c 0 ${ids.join(' ')} TIME 1000 JUSTID`))
+  const pieces = new StreamPieces(Buffer.from('x'), Date.now, true)
+  const claimed: string[] = []
+  for (let done = false; !done; ) {
+    const replies: Reply[] = []
+    for (const args of pieces.reads(WHOLE)) replies.push(await call(args))
+    const taken = pieces.take(replies)!
+    done = taken.done
+    for (const args of taken.writes) {
+      if (nameOf(args) !== 'XCLAIM') continue
+      const some = args.map(String).filter((word) => /^\d+-0$/.test(word))
+      expect(some.length).toBeLessThanOrEqual(2_000)
+      claimed.push(...some)
+    }
+  }
+  expect(claimed).toEqual(ids)
+})
+
 test('entries that were deleted before the primary counted that leave the others in the copy', async () => {
   await fill()
   const from = caller(oldWire)

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { type RedisCluster, startCluster } from '../../support/cluster.ts'
 import { type DataPathUnderTest, startDataPath } from '../../support/data-path.ts'
 import { driftBetween } from '../../support/keyspace.ts'
 import { type RedisServer, startRedis } from '../../support/redis.ts'
@@ -6,29 +7,35 @@ import { settled } from '../../support/settled.ts'
 
 let source: RedisServer
 let target: RedisServer
+let cluster: RedisCluster
 let path: DataPathUnderTest
 
 beforeAll(async () => {
-  ;[source, target] = await Promise.all([startRedis(), startRedis()])
-})
+  ;[source, target, cluster] = await Promise.all([startRedis(), startRedis(), startCluster({ masters: 2 })])
+}, 180_000)
 afterAll(async () => {
-  await Promise.all([source, target].map((server) => server?.stop()))
+  await Promise.all([source, target, cluster].map((server) => server?.stop()))
 })
 afterEach(async () => {
   await path?.stop()
 })
 
 test.each([
-  { lacks: 'MULTI', rules: ['-multi'] },
-  { lacks: 'EXEC', rules: ['-exec'] },
+  { lacks: 'MULTI', rules: ['-multi'], at: 'a server' },
+  { lacks: 'EXEC', rules: ['-exec'], at: 'a server' },
+  { lacks: 'MULTI', rules: ['-multi'], at: 'a cluster' },
+  { lacks: 'EXEC', rules: ['-exec'], at: 'a cluster' },
 ])(
-  'a user without the right to $lacks gets every element of a queue, and keeps no other client waiting',
-  async ({ rules }) => {
-    await Promise.all([source, target].map((server) => server.client().flushall()))
-    const admin = source.client()
-    await admin.call('ACL', 'SETUSER', 'worker', 'reset', 'on', '>w', '~*', '+@all', ...rules)
+  'a user without the right to $lacks at $at gets every element of a queue, and keeps no other client waiting',
+  async ({ rules, at }) => {
+    const nodes = at === 'a cluster' ? cluster.servers : [source]
+    await Promise.all([...nodes, target].map((server) => server.client().flushall()))
+    for (const node of nodes)
+      await node.client().call('ACL', 'SETUSER', 'worker', 'reset', 'on', '>w', '~*', '+@all', ...rules)
+    const endpoints = nodes.map(({ host, port }) => ({ kind: 'tcp', host, port }) as const)
+    const primary = at === 'a cluster' ? ({ port: endpoints[0]!.port, kind: 'cluster', endpoints } as const) : source
     path = await startDataPath({
-      stores: { source, target },
+      stores: { source: primary, target },
       routes: [{ source: 'source', target: 'target', phase: 'mirror' }],
       clients: { auth: 'passthrough' },
     })
@@ -51,6 +58,6 @@ test.each([
       expect(await taker.text()).toContain('last')
     }
     await settled(path)
-    expect(await driftBetween(source, target)).toEqual([])
+    expect(await driftBetween(nodes, target)).toEqual([])
   },
 )

@@ -109,7 +109,7 @@ test.each([
   path = await startDataPath({
     stores: { only: store },
     listen: { connections: 'dedicated' },
-    store: { timeoutMs: 400 },
+    store: { timeoutMs: 1_000 },
   })
   const [client, other] = [await path.raw(), await path.raw()]
   client.socket.cork()
@@ -119,7 +119,7 @@ test.each([
   await client.take(commands.length - 1)
   await blocked(1)
   // Several times as long as the store may take for any other answer.
-  for (let i = 0; i < 10; i++) expect(await other.ask('BLPOP', 'none', '0.1')).toBe('*-1\r\n')
+  for (let i = 0; i < 25; i++) expect(await other.ask('BLPOP', 'none', '0.1')).toBe('*-1\r\n')
   await other.ask('RPUSH', 'm', 'y')
   expect(await client.text()).toBe(popped('m', 'y'))
 })

@@ -41,6 +41,7 @@ const inZone = (frame: string): string =>
 /** A list of names and values as RESP3 has it. */
 const map = (frame: string): string => frame.replace('*14\r\n', '%7\r\n')
 const socketsOfThree = new Set<Socket>()
+const inMulti = new Set<Socket>()
 /** What was asked of COMMANDLOG. */
 const log: string[] = []
 const logged = (word: string, name: string): string =>
@@ -62,8 +63,12 @@ beforeAll(async () => {
       log.push([word, option, value].join(' '))
       return `*2\r\n${logged('TIME', 'understudy-health')}${logged('ECHO', 'understudy')}`
     }
-    if (name === 'BLPOP') return '+QUEUED\r\n'
-    if (name === 'EXEC') return executed
+    if (name === 'MULTI') inMulti.add(socket)
+    if (name === 'BLPOP') return inMulti.has(socket) ? '+QUEUED\r\n' : null
+    if (name === 'EXEC') {
+      inMulti.delete(socket)
+      return executed
+    }
     if (name === 'COMMAND') return COMMANDS
     if (name === 'CLIENT' && option === 'ASKED') return '+QUEUED\r\n'
     if (name === 'CLIENT' && word === 'IMPORT-SOURCE') return '-ERR Server is not in import mode\r\n'
@@ -228,7 +233,6 @@ test('COMMANDLOG GET leaves out how Understudy looks after the store', async () 
   log.length = 0
 })
 
-// The last: a fake store answers a command that blocks at once, and these leave it a connection to do so.
 test.each([
   ['ON', '-ERR Server is not in import mode\r\n', '-ERR Server is not in import mode\r\n'],
   ['x', '-ERR Server is not in import mode\r\n', '-ERR Server is not in import mode\r\n'],

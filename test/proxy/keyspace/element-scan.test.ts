@@ -23,7 +23,12 @@ afterEach(async () => {
 })
 
 const NAMES = { 'h:{id}': 'hash:{id}', 's:{id}': 'set:{id}', 'z:{id}': 'zset:{id}' }
-const options = (phase: Phase, more: Partial<DataPathOptions> = {}, keys: object = {}): DataPathOptions => ({
+/** `readTimeoutMs`: how long a page of the other end is waited for before the scan begins again, which gives elements twice; on a busy machine that takes its time. */
+const options = (
+  phase: Phase,
+  { readTimeoutMs = 30_000, ...more }: Partial<DataPathOptions> & { readTimeoutMs?: number } = {},
+  keys: object = {},
+): DataPathOptions => ({
   stores: { one, two },
   routes: [
     {
@@ -32,7 +37,7 @@ const options = (phase: Phase, more: Partial<DataPathOptions> = {}, keys: object
       source: 'one',
       target: { store: 'two', keys: { ...keys } },
       phase,
-      readTimeoutMs: 200,
+      readTimeoutMs,
     },
   ],
   ...more,
@@ -184,7 +189,7 @@ test('cursors of the primary outlive a restart, and those of before there was a 
 })
 
 describe('a page of the other end has what the client wrote before it', () => {
-  const HELD = { store: { timeoutMs: 20_000 } }
+  const HELD = { store: { timeoutMs: 20_000 }, readTimeoutMs: 200 }
   const written = MEMBERS.flatMap((member) => [member, 'new'])
   const values = (reply: unknown): string[] =>
     (reply as [Buffer, Buffer[]])[1].map(String).filter((_, i) => i % 2 === 1)
@@ -230,13 +235,14 @@ describe('a page of the other end has what the client wrote before it', () => {
 })
 
 describe('a scan whose store cannot go on begins again at the primary, and leaves nothing out', () => {
+  const HASTY = { store: { timeoutMs: 2_000 }, readTimeoutMs: 200 }
   const halfWay = async (then: () => Promise<void>): Promise<string[]> => {
-    await start(options('shadow', { store: { timeoutMs: 2_000 } }))
+    await start(options('shadow', HASTY))
     await fill(ask)
     await settled(path)
     return scan('HSCAN', async (page) => {
       if (page !== 9) return
-      await path.apply(options('switched', { store: { timeoutMs: 2_000 } }))
+      await path.apply(options('switched', HASTY))
       await then()
     })
   }
@@ -279,8 +285,8 @@ describe('a scan whose store cannot go on begins again at the primary, and leave
     again(
       await halfWay(async () => {
         path.runtime.setAlteredSources(['all'])
-        await path.apply(options('shadow', { store: { timeoutMs: 2_000 } }))
-        await path.apply(options('switched', { store: { timeoutMs: 2_000 } }))
+        await path.apply(options('shadow', HASTY))
+        await path.apply(options('switched', HASTY))
         await one.client().del('h:1')
       }),
     )

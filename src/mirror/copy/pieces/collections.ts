@@ -93,7 +93,7 @@ export class HashPieces extends ScannedPieces {
   #names: Buffer[] | null = null
 
   constructor(key: Buffer, fieldTimes: boolean) {
-    super(key, ['HSET', 'HMSET', 'HDEL', 'HINCRBY', 'HSETEX', 'HPEXPIREAT', 'HPERSIST'])
+    super(key, ['HSET', 'HMSET', 'HSETNX', 'HDEL', 'HINCRBY', 'HSETEX', 'HPEXPIREAT', 'HPERSIST'])
     this.#fieldTimes = fieldTimes
   }
 
