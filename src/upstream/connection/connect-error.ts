@@ -36,6 +36,10 @@ export function connectReason(error: Error, store: StoreConfig, wasUp: boolean):
         : `${error.message} before it said anything (if it speaks TLS on this port: write rediss:// in ${at}.url)`
     case 'ECONNREFUSED':
       return `${error.message}: nobody listens there`
+    case 'ENOTFOUND':
+      return `${error.message}: this host name is not known here`
+    case 'EAI_AGAIN':
+      return `${error.message}: no name server could be asked for this host name`
     case 'ETIMEDOUT':
       // Of the operating system it names the address.
       return error.message === 'connect ETIMEDOUT' ? noConnectionReason(store, null) : error.message
