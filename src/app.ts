@@ -38,7 +38,10 @@ export async function runServe(options: ServeOptions): Promise<number> {
   const { configPath } = options
   const { config, text } = configPath === null ? fromUrls(options) : loadConfig(configPath, env)
   const isWatched = configPath !== null && !isReadOnce(configPath)
-  const watcher = isWatched ? watchFile(configPath, () => reloads.ask(), { known: text }) : null
+  // One that has gone is asked for, too: that it cannot be read is told as any other mistake, for the next start would end with it.
+  const watcher = isWatched
+    ? watchFile(configPath, () => reloads.ask(), { known: text, onGone: () => reloads.ask() })
+    : null
   const log = new ProcessLog({ level: config.log.level, format: config.log.format })
   // Those of the start are in use for as long as the process is: the admin server's, and connections that were opened by them.
   const hideWith = (now: Config): void => log.hide([...new Set([...secretsOf(config), ...secretsOf(now)])])

@@ -141,6 +141,10 @@ export class AdminClient {
         { cause },
       )
     }
+    if (NO_HTTP.test(why)) {
+      const hint = 'is it a Redis port, or one with TLS? --admin or UNDERSTUDY_ADMIN_URL says where the admin server is'
+      return new UnderstudyError('ADMIN_UNREACHABLE', `${this.#base} gives no HTTP answer (${why}): ${hint}`, { cause })
+    }
     return new UnderstudyError(
       'ADMIN_UNREACHABLE',
       `cannot reach Understudy at ${this.#base} (${why}): is it running there? --admin or UNDERSTUDY_ADMIN_URL says where`,
@@ -151,6 +155,9 @@ export class AdminClient {
 
 /** What Node says of a certificate by an authority that it does not know. */
 const UNTRUSTED = /SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/
+
+/** What it says of a connection that is ended in place of an answer, and of an answer in another protocol. */
+const NO_HTTP = /UND_ERR_SOCKET|HTTP\/1\.1 protocol/
 
 function isTimeout(error: unknown): boolean {
   return error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError')

@@ -161,7 +161,7 @@ export function addJobs(program: Command, terminal: Terminal, finish: (exitCode:
     .argument('[id]', 'number of the job', positiveNumber)
     .option('--route <name>', 'only of this route')
     .addOption(new Option('--state <state>', 'only in this state').choices(JOB_STATES))
-    .option('--jsonl', '`keys`: one JSON object a line')
+    .option('--jsonl', '`keys`: one JSON object a line, as with --json')
     .addOption(jsonOption())
     .action(async (action: (typeof ACTIONS)[number] | undefined, id: number | undefined, options: JobsOptions) => {
       const client = adminClient(options)

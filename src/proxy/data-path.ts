@@ -39,6 +39,7 @@ import { SlowCommands } from './forward/slow-commands.ts'
 import { StoreAdvice } from './forward/store-advice.ts'
 import type { SyncReplies } from './forward/sync-replies.ts'
 import { ScanTables } from './keyspace/keyspace-commands.ts'
+import { HttpClients } from './listen/http.ts'
 import { LoginQueue } from './login/login-queue.ts'
 import { PendingSubscriptions } from './pubsub/pending-subscriptions.ts'
 import { SharedSubscriptions } from './pubsub/shared-subscriptions.ts'
@@ -94,6 +95,7 @@ export class DataPath implements DataPathContext {
   readonly unblocks = new OwedUnblocks()
   readonly sharedSubscriptions = new SharedSubscriptions()
   readonly advice = new StoreAdvice(this)
+  readonly httpClients = new HttpClients(this)
   /** Kept of all clients whose commands have to wait. */
   stashedBytes = 0
   readonly scans = new ScanTables()

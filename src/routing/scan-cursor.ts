@@ -23,12 +23,15 @@ const VIEW_SHIFT = 4n
 const CURSOR_SHIFT = 15n
 const SHORT = 1n << 52n
 const LONG = 1n << 62n
+const BEYOND = 1n << 64n
 
-/** Null: no number that a cursor can be. */
+/** Null: no number that a cursor can be. Read as servers do (`strtoull`): -1 is the largest there is. */
 export function parseCursor(text: string): ScanCursor | null {
-  if (!/^\d{1,20}$/.test(text)) return null
-  const value = BigInt(text)
-  if (value >= 2n * LONG) return null
+  if (!/^[+-]?\d{1,20}$/.test(text)) return null
+  const signed = BigInt(text)
+  if (signed >= BEYOND || signed <= -BEYOND) return null
+  const value = BigInt.asUintN(64, signed)
+  if (value >= 2n * LONG) return { view: 0, store: 0, cursor: value }
   const mark = value >= LONG ? LONG : SHORT
   if (value < SHORT || (value >= 2n * SHORT && mark === SHORT)) return { view: 0, store: 0, cursor: value }
   return {

@@ -65,6 +65,8 @@ export class Store {
   #backMs = Number.NEGATIVE_INFINITY
   /** The state that was logged last. */
   lastSaid: PipelineState | null = null
+  /** When it was logged last that the connection was lost. */
+  lossSaidMs = Number.NEGATIVE_INFINITY
   /** Why nothing connects to it any more; null: it is open. */
   #closedFor: string | null = null
   /** A longer value makes the store close the connection. */

@@ -1,5 +1,5 @@
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { UnderstudyError } from '../../src/base/errors.ts'
 import { FakeControl, job } from '../admin/fake-control.ts'
@@ -249,6 +249,21 @@ describe('reaching the sidecar', () => {
     expect(code).toBe(3)
     expect(stderr).toBe(
       `understudy: what answers at ${url} is not Understudy's admin server (status 200): check --admin\n`,
+    )
+  })
+
+  test.each([
+    ['that ends the connection', ''],
+    ['that answers in another protocol', '-ERR unknown command\r\n'],
+  ])('something %s is said to be no admin address, exit code 3', async (_, answer) => {
+    const stranger = createTcpServer((socket) => socket.once('data', () => socket.end(answer)))
+    await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve))
+    const url = `http://127.0.0.1:${(stranger.address() as AddressInfo).port}`
+    const { code, stderr } = await runCli(['status', '--admin', url])
+    stranger.close()
+    expect(code).toBe(3)
+    expect(stderr).toMatch(
+      /^understudy: http:\/\/127\.0\.0\.1:\d+ gives no HTTP answer \(.+\): is it a Redis port, or one with TLS\? --admin or UNDERSTUDY_ADMIN_URL says where the admin server is\n$/,
     )
   })
 

@@ -110,6 +110,16 @@ describe('reload', () => {
     await eventually(async () => expect((await status(understudy)).routes['all']?.phase).toBe('shadow'))
   })
 
+  test('a file that stays away is told as one with a mistake, until it is there again', async () => {
+    const understudy = await understudyWith(twoStores(await redis(), await redis(), 'mirror'))
+    const away = `${understudy.configPath}.away`
+    renameSync(understudy.configPath, away)
+    await eventually(async () => expect((await status(understudy)).lastReload.error).toContain('it does not exist'))
+    expect(await understudy.metrics()).toContain('understudy_config_last_reload_successful 0')
+    renameSync(away, understudy.configPath)
+    await eventually(async () => expect((await status(understudy)).lastReload.successful).toBe(true))
+  })
+
   test('what needs a restart is told until it is taken back, and is not shown as in force before', async () => {
     const understudy = await understudyWith(`${twoStores(await redis(), await redis(), 'mirror')}\n`)
     const config = async () => (await understudy.admin<Config>('/api/v1/config')).body

@@ -276,7 +276,15 @@ test('a cursor says where it belongs, and stays a number that every client can h
     ),
   )
   expect(formatCursor({ view: 1, store: 0, cursor: 2n ** 47n })).toBeNull()
-  for (const text of ['', '-1', 'x', '1.0', String(2n ** 63n)]) expect(parseCursor(text)).toBeNull()
+  for (const text of ['', '-', '--1', 'x', '1.0', ' 1', '0x1', String(2n ** 64n), String(-(2n ** 64n))])
+    expect(parseCursor(text)).toBeNull()
+})
+
+test('a cursor that nobody gave is read as servers read it', () => {
+  const largest = { view: 0, store: 0, cursor: 2n ** 64n - 1n }
+  for (const text of ['-1', String(2n ** 64n - 1n)]) expect(parseCursor(text)).toEqual(largest)
+  for (const text of ['-0', '+0']) expect(parseCursor(text)).toEqual(parseCursor('0'))
+  expect(parseCursor('+7')).toEqual(parseCursor('7'))
 })
 
 test('a cursor that a store gave when there was nothing to translate stays the store’s', () => {

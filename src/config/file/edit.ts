@@ -103,9 +103,10 @@ function replacePhase(text: string, document: Document, pair: Pair, route: strin
   }
   const written = text.slice(start, end)
   const quote = written.startsWith('"') ? '"' : written.startsWith("'") ? "'" : ''
-  // A block scalar (`phase: |`) owns the line end behind it.
+  // A block scalar (`phase: |`) owns the comment behind its mark, and the line end behind it.
+  const comment = /^[|>][^\s#]*([ \t]+#[^\r\n]*)/.exec(written)?.[1] ?? ''
   const lineEnd = /\r?\n$/.exec(written)?.[0] ?? ''
-  return text.slice(0, start) + quote + phase + quote + lineEnd + text.slice(end)
+  return text.slice(0, start) + quote + phase + quote + comment + lineEnd + text.slice(end)
 }
 
 /** `phase:` with nothing behind it; in a flow map even the colon may be missing. */

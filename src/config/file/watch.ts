@@ -11,6 +11,9 @@ export interface WatchOptions {
   readonly settleMs?: number
   /** What the caller knows already. Default: what stands in the file when watching begins. */
   readonly known?: string
+  /** The file has been missing, unreadable or none (a folder) for `goneMs`. Once each time: editors and copies take one away for a moment only. */
+  readonly onGone?: () => void
+  readonly goneMs?: number
 }
 
 export interface FileWatch {
@@ -44,20 +47,25 @@ class Watcher implements FileWatch {
   #checking = false
   #announced = false
   #closed = false
-  /** It could not be read since its content was last known: somebody may have tried, and is to be told that it is there again. */
-  #wasGone = false
+  readonly #onGone: () => void
+  readonly #goneMs: number
+  /** When it is told that the file cannot be read; null: it could be. Somebody may have tried meanwhile, and is to be told that it is there again. */
+  #tellGoneAtMs: number | null = null
   /** Digest of the content last known; null: none yet. */
   #known: string | null
   /** What the file looked like from outside when that content was read, and when it was last seen moving. */
   #knownLook = ''
   #movingLook = ''
 
-  constructor(path: string, onChange: (text: string) => void, { pollMs = 2000, settleMs = 100, known }: WatchOptions) {
+  constructor(path: string, onChange: (text: string) => void, options: WatchOptions) {
+    const { pollMs = 2000, settleMs = 100, known, onGone = () => {}, goneMs = 10_000 } = options
     this.#path = path
     this.#onChange = onChange
     this.#pollMs = pollMs
     this.#settleMs = settleMs
     this.#known = known === undefined ? null : digest(known)
+    this.#onGone = onGone
+    this.#goneMs = goneMs
   }
 
   start(): void {
@@ -91,8 +99,12 @@ class Watcher implements FileWatch {
     try {
       await this.#watchFolders()
       const look = await lookOf(this.#path)
-      if (look === null) this.#wasGone = true
-      if (this.#closed || look === null || look === this.#knownLook) return
+      if (this.#closed) return
+      if (look === null) return this.#isGone()
+      if (look === this.#knownLook && this.#tellGoneAtMs !== TOLD) {
+        this.#tellGoneAtMs = null
+        return
+      }
       // The first look is the caller's own state; later ones count once they hold still.
       if (this.#known !== null && look !== this.#movingLook) {
         this.#movingLook = look
@@ -103,13 +115,13 @@ class Watcher implements FileWatch {
       if (this.#closed) return
       this.#knownLook = look
       const content = digest(text)
-      const changed = this.#known !== null && (content !== this.#known || this.#wasGone)
+      const changed = this.#known !== null && (content !== this.#known || this.#tellGoneAtMs !== null)
       this.#known = content
-      this.#wasGone = false
+      this.#tellGoneAtMs = null
       if (changed) this.#onChange(text)
     } catch {
       // Missing for a moment, or not readable: the next event or poll looks again.
-      this.#wasGone = true
+      this.#isGone()
     } finally {
       this.#checking = false
       if (this.#announced) {
@@ -117,6 +129,14 @@ class Watcher implements FileWatch {
         this.#checkSoon()
       }
     }
+  }
+
+  #isGone(): void {
+    const nowMs = performance.now()
+    this.#tellGoneAtMs ??= nowMs + this.#goneMs
+    if (this.#closed || nowMs < this.#tellGoneAtMs) return
+    this.#tellGoneAtMs = TOLD
+    this.#onGone()
   }
 
   /** The folder of the name, and the folder of the file that the name leads to now. */
@@ -150,6 +170,9 @@ class Watcher implements FileWatch {
     }
   }
 }
+
+/** Of `#tellGoneAtMs`: it has been told. */
+const TOLD = Number.POSITIVE_INFINITY
 
 /** A pipe that has taken the file's place meanwhile is empty: opened otherwise it would be waited for until somebody writes to it, and the process could not end. */
 const WITHOUT_WAITING = constants.O_RDONLY | constants.O_NONBLOCK

@@ -1,6 +1,7 @@
 import type net from 'node:net'
 import tls from 'node:tls'
 import { UnderstudyError } from '../../base/errors.ts'
+import { withOlderAlert } from '../../base/tls-alert.ts'
 import type { ListenTlsConfig } from '../../config/config.ts'
 import type { LogLine } from '../../observability/log.ts'
 import { CertificateWatch, tlsServerOptions } from './certificates.ts'
@@ -130,7 +131,9 @@ function textOf(error: unknown): string {
 
 /** What went wrong in words, by the code of Node or OpenSSL. */
 function handshakeReason(reason: unknown): string {
-  const code = typeof reason === 'string' ? reason : ((reason as NodeJS.ErrnoException).code ?? textOf(reason))
+  const code = withOlderAlert(
+    typeof reason === 'string' ? reason : ((reason as NodeJS.ErrnoException).code ?? textOf(reason)),
+  )
   return REASONS[code] ?? code
 }
 

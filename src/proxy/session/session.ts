@@ -115,7 +115,7 @@ export class Session extends ClientReplies implements ReplyOwner {
     if (repeat.send(this, spec, view)) return true
     repeat.forget()
     if (spec === null && isHttp(view)) {
-      this.path.log({ level: 'warn', msg: 'a client speaks HTTP and was disconnected', fields: {} })
+      this.path.httpClients.disconnected()
       this.end()
       return true
     }

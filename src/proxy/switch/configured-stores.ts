@@ -109,7 +109,7 @@ export class ConfiguredStores {
   #onState(store: Store, pipeline: Pipeline, error: string | null): void {
     // One that retires has another in its place, and nobody waits for it to come back.
     if (store.isClosed || this.#retiring.has(store)) return
-    const { places, log, onState, onUserRefused } = this.#options
+    const { places, clock, log, onState, onUserRefused } = this.#options
     const { state } = pipeline
     const { dedicated, identity } = pipeline.options
     if (identity.user !== null && state === 'closed' && error !== null) onUserRefused(store, identity.user, error)
@@ -118,9 +118,13 @@ export class ConfiguredStores {
     onState(store, pipeline, error)
     if (state !== 'up' && state !== 'down') return
     if (state === 'down' && store.options.config.kind === 'sentinel') places.lookFor(store.name)
-    const was = store.lastSaid
+    if (store.lastSaid === state) return
+    if (state === 'down') {
+      // One that comes and goes many times a second must not fill the log; one that stays away is tried again, and said then.
+      if (clock.nowMs - store.lossSaidMs < LOSS_AGAIN_MS) return
+      store.lossSaidMs = clock.nowMs
+    }
     store.lastSaid = state
-    if (was === state) return
     log(
       state === 'up'
         ? { level: 'info', msg: 'store connected', fields: { store: store.name } }
@@ -140,6 +144,8 @@ export class ConfiguredStores {
     })
   }
 }
+
+const LOSS_AGAIN_MS = 10_000
 
 /** With stores whose commands may take as long as they like. */
 const PATIENCE_MS = 5_000

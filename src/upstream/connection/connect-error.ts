@@ -1,10 +1,11 @@
 import { UnderstudyError } from '../../base/errors.ts'
+import { withOlderAlert } from '../../base/tls-alert.ts'
 import type { StoreConfig } from '../../config/config.ts'
 import { answerWithinMs, COMMAND_TIMED_OUT } from './client-options.ts'
 
 /** Why a connection to a store could not be opened or was lost (`wasUp`), and what to do where that is known. Names no secret. */
 export function connectReason(error: Error, store: StoreConfig, wasUp: boolean): string {
-  const code = (error as NodeJS.ErrnoException).code ?? ''
+  const code = withOlderAlert((error as NodeJS.ErrnoException).code ?? '')
   const at = `stores.${store.name}`
   const foreign = FOREIGN.exec(error.message)
   if (foreign !== null)
@@ -28,6 +29,8 @@ export function connectReason(error: Error, store: StoreConfig, wasUp: boolean):
     case 'ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE':
     case 'ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE':
       return `it demands a certificate of its clients, or did not like ours (${code}): write ${at}.tls.cert and ${at}.tls.key`
+    case 'ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED':
+      return `our certificate in ${at}.tls.cert has expired: renew it`
     case 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA':
       return `it does not trust the authority of our certificate in ${at}.tls.cert: have one signed by an authority it trusts`
     case 'ECONNRESET':
@@ -36,6 +39,10 @@ export function connectReason(error: Error, store: StoreConfig, wasUp: boolean):
         : `${error.message} before it said anything (if it speaks TLS on this port: write rediss:// in ${at}.url)`
     case 'ECONNREFUSED':
       return `${error.message}: nobody listens there`
+    case 'ENOTFOUND':
+      return `${error.message}: this host name is not known here`
+    case 'EAI_AGAIN':
+      return `${error.message}: no name server could be asked for this host name`
     case 'ETIMEDOUT':
       // Of the operating system it names the address.
       return error.message === 'connect ETIMEDOUT' ? noConnectionReason(store, null) : error.message

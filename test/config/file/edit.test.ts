@@ -38,6 +38,8 @@ describe('editing a phase', () => {
     ['- name: x\n  phase: ~\n', '- name: x\n  phase: shadow\n'],
     ['- name: x\n  phase:\n    mirror\n', '- name: x\n  phase:\n    shadow\n'],
     ['- name: x\n  phase: |\n    mirror\n  keys: [a]\n', '- name: x\n  phase: shadow\n  keys: [a]\n'],
+    ['- name: x\n  phase: |- # why\n    mirror\n', '- name: x\n  phase: shadow # why\n'],
+    ['- name: x\n  phase: >2-\t# why\r\n    mirror\r\n', '- name: x\n  phase: shadow\t# why\r\n'],
     ['- name: x\n  phase: mirror', '- name: x\n  phase: shadow'],
     ['- name: x\r\n  phase: mirror\r\n', '- name: x\r\n  phase: shadow\r\n'],
     ['- name: x\n  "phase": mirror\n', '- name: x\n  "phase": shadow\n'],

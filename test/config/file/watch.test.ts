@@ -146,6 +146,42 @@ describe('watching a file', () => {
     await eventually(() => expect(seen).toEqual([expect.not.stringContaining('x')]))
   })
 
+  it('tells once of a file that stays away, and that it is there again', async () => {
+    const path = join(folder, 'u.yaml')
+    const folderOfIt = join(folder, 'nested')
+    const inIt = join(folderOfIt, 'u.yaml')
+    mkdirSync(folderOfIt)
+    for (const file of [path, inIt]) writeFileSync(file, 'same')
+    let told = 0
+    const options = { known: 'same', settleMs: 20, pollMs: 10, goneMs: 50, onGone: () => told++ }
+    watching = watchFile(path, (text) => seen.push(text), options)
+    const other: string[] = []
+    const watchingOther = watchFile(inIt, (text) => other.push(text), options)
+    unlinkSync(path)
+    mkdirSync(path)
+    // To be the same from outside when it comes back.
+    renameSync(folderOfIt, join(folder, 'away'))
+    await eventually(() => expect(told).toBe(2))
+    rmSync(path, { recursive: true })
+    writeFileSync(path, 'same')
+    renameSync(join(folder, 'away'), folderOfIt)
+    await eventually(() => expect([seen, other]).toEqual([['same'], ['same']]))
+    expect(told).toBe(2)
+    watchingOther.close()
+  })
+
+  it('tells nobody of a file that is away for a moment', async () => {
+    const path = join(folder, 'u.yaml')
+    writeFileSync(path, 'old')
+    let told = 0
+    watchIt(path, { pollMs: 10, goneMs: 3_600_000, onGone: () => told++ })
+    unlinkSync(path)
+    await sleep(50)
+    writeFileSync(path, 'new')
+    await eventually(() => expect(seen).toEqual(['new']))
+    expect(told).toBe(0)
+  })
+
   it('says that a file is there again, though it is as it was', async () => {
     const path = join(folder, 'u.yaml')
     const away = join(folder, 'away')

@@ -1,4 +1,5 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { TLSSocket } from 'node:tls'
 import { Redis } from 'ioredis'
@@ -95,6 +96,17 @@ describe('a rediss:// listener', () => {
     await expect(firstReply({ ca })).rejects.toThrow()
     await expect(firstReply({ ca, ...contentOf(await stranger.issue('intruder')) })).rejects.toThrow()
     expect(warnings()).toContain('a client was turned away during its TLS handshake')
+  })
+
+  test('tells that its own certificate has expired, when a client turns away for it', async () => {
+    const lifetime = { notBeforeDate: new Date('2020-01-01'), notAfterDate: new Date('2020-12-31') }
+    await listen({ certificates: [filesOf(await authority.issue('expired', ['localhost'], lifetime))] })
+    const options = ['--tls', '--cacert', authority.caFile, '-h', '127.0.0.1', '-p', `${path.port}`]
+    const client = spawn('redis-cli', [...options, 'PING'], { stdio: 'ignore' })
+    await once(client, 'close')
+    await eventually(() =>
+      expect(JSON.stringify(path.notices)).toContain('the certificate of this listener has expired'),
+    )
   })
 
   test('takes clients without a certificate where it is optional, but none with a wrong one', async () => {

@@ -84,6 +84,13 @@ describe('bytes that are no command', () => {
     third.send(packet(['MULTI'], ['SET', 'k', 'v'], ['POST', 'x'], ['EXEC']))
     await third.closed
     expect(await admin.ask('EXISTS', 'k')).toBe(':0\r\n')
+    for (let i = 0; i < 5; i++) {
+      const again = await path.raw()
+      again.send('Host: localhost\r\n')
+      await again.closed
+    }
+    // Whoever looks by HTTP whether anybody is there, again and again, does not fill the log.
+    expect(path.notices.filter((notice) => JSON.stringify(notice).includes('speaks HTTP'))).toHaveLength(1)
   })
 
   test('any bytes at all harm nobody but their sender', async () => {

@@ -4,7 +4,12 @@ import { Turn } from '../../../src/base/turn.ts'
 import { CommandTable } from '../../../src/command/table.ts'
 import { ConfiguredStores } from '../../../src/proxy/switch/configured-stores.ts'
 import { StorePlaces } from '../../../src/proxy/switch/store-places.ts'
-import { configOf } from '../../support/data-path.ts'
+import { configOf, startDataPath } from '../../support/data-path.ts'
+import { eventually } from '../../support/eventually.ts'
+import { RawClient } from '../../support/raw-client.ts'
+import { endedAfterEach } from '../../support/running.ts'
+
+const { running, redis } = endedAfterEach()
 
 const commands = CommandTable.builtin()
 
@@ -113,4 +118,24 @@ test('where a store was is where it stays, and no place of another one that take
   places.leave(before!)
   expect(places.of(before!)).toEqual(primary)
   expect(places.of(after!)).toBe('its address is not known yet')
+})
+
+test('a connection that comes and goes does not fill the log, and one that stays away is told', async () => {
+  const server = await redis()
+  const beganMs = performance.now()
+  const path = await startDataPath({ stores: { only: server } })
+  running.push(path)
+  const said = (what: string) => path.notices.filter((notice) => JSON.stringify(notice).includes(what)).length
+  const admin = await RawClient.open(server.port)
+  for (let i = 0; i < 10; i++) {
+    // One that has just come up is among them.
+    await eventually(async () => expect(await admin.ask('CLIENT', 'KILL', 'TYPE', 'normal')).not.toBe(':0\r\n'))
+  }
+  const losses = said('connection lost')
+  expect(losses).toBeGreaterThan(0)
+  expect(losses).toBeLessThanOrEqual(1 + Math.floor((performance.now() - beganMs) / 10_000))
+  expect(said('store connected')).toBeLessThanOrEqual(losses + 1)
+  admin.destroy()
+  await server.stop()
+  await eventually(() => expect(said('connection lost')).toBe(said('store connected')))
 })

@@ -6,6 +6,7 @@ import { TestAuthority, type TestCertificate } from '../../support/certificates.
 import { type DataPathUnderTest, startDataPath } from '../../support/data-path.ts'
 import { eventually } from '../../support/eventually.ts'
 import { freePort } from '../../support/ports.ts'
+import { RawClient } from '../../support/raw-client.ts'
 import { type RedisServer, startRedis } from '../../support/redis.ts'
 
 let authority: TestAuthority
@@ -83,6 +84,20 @@ describe('a rediss:// store', () => {
     await path.stop()
     await through(strictPort, { caFile: authority.caFile, certFile: intruder.cert, keyFile: intruder.key })
     expect(await refusal()).toContain('have one signed by an authority it trusts')
+  })
+
+  test('that demands a certificate says so by TLS 1.2, too, and that ours has expired', async () => {
+    const lifetime = { notBeforeDate: new Date('2020-01-01'), notAfterDate: new Date('2020-12-31') }
+    const expired = await authority.issue('expired', ['localhost'], lifetime)
+    await through(strictPort, { caFile: authority.caFile, certFile: expired.cert, keyFile: expired.key })
+    expect(await refusal()).toContain('our certificate in stores.store.tls.cert has expired')
+    await path.stop()
+    const admin = await RawClient.open(strict.port)
+    expect(await admin.ask('CONFIG', 'SET', 'tls-protocols', 'TLSv1.2')).toBe('+OK\r\n')
+    await through(strictPort, { caFile: authority.caFile })
+    expect(await refusal()).toContain('write stores.store.tls.cert and stores.store.tls.key')
+    expect(await admin.ask('CONFIG', 'SET', 'tls-protocols', '')).toBe('+OK\r\n')
+    admin.destroy()
   })
 
   test('and a plain one are told apart, either way round', async () => {
