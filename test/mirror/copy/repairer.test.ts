@@ -107,6 +107,17 @@ function answerReads(): void {
   primary.answer(':-1\r\n')
 }
 
+/** To the key `k`, which is being rebuilt. */
+function written(...words: string[]): void {
+  for (const rebuild of context.copies.rebuildsOf(0, Buffer.from('k'))) {
+    rebuild.effect(
+      words[0]!,
+      words.map((word) => Buffer.from(word)),
+      null,
+    )
+  }
+}
+
 test('what is written to a key whose piece waits for room in the backlog is done to the copy behind that piece', async () => {
   ;(context as { copies: CopyState }).copies = new CopyState({ bigKeyBytes: 1 })
   const { state } = context.routes.byName('rest')!
@@ -117,13 +128,9 @@ test('what is written to a key whose piece waits for room in the backlog is done
   state.backlogBytes = 100 * 1024 * 1024
   for (const reply of ['*2\r\n$1\r\n7\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n', ':-1\r\n']) primary.answer(reply)
   expect(shadow.sent).toEqual([])
-  context.copies.rebuildOf(0, Buffer.from('k'))!.effect(
-    'SREM',
-    ['SREM', 'k', 'a'].map((word) => Buffer.from(word)),
-    null,
-  )
-  const written = shadow.sent.map(({ bytes }) => bytes.toString())
-  expect(written).toEqual([expect.stringContaining('SADD'), expect.stringContaining('SREM')])
+  written('SREM', 'k', 'a')
+  const sent = shadow.sent.map(({ bytes }) => bytes.toString())
+  expect(sent).toEqual([expect.stringContaining('SADD'), expect.stringContaining('SREM')])
   state.backlogBytes = 0
   // Once: what is behind it waits for its answer.
   await new Promise((resolve) => setTimeout(resolve, 30))
