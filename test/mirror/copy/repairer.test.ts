@@ -137,6 +137,23 @@ test('what is written to a key whose piece waits for room in the backlog is done
   expect([shadow.sent.length, primary.sent.length]).toEqual([2, 0])
 })
 
+test('a piece that waits for room in the backlog is no part of the copy when that begins anew', async () => {
+  ;(context as { copies: CopyState }).copies = new CopyState({ bigKeyBytes: 1 })
+  const { state } = context.routes.byName('rest')!
+  mark('k')
+  after(0)
+  for (const reply of [':100\r\n', '+set\r\n']) primary.answer(reply)
+  state.backlogBytes = 100 * 1024 * 1024
+  for (const reply of ['*2\r\n$1\r\n7\r\n*1\r\n$1\r\na\r\n', ':-1\r\n']) primary.answer(reply)
+  written('DEL', 'k')
+  state.backlogBytes = 0
+  await eventually(() => expect(primary.sent.map(({ words }) => words[0])).toEqual(['TYPE']))
+  // A round of a scan that finds nothing.
+  for (const reply of ['+set\r\n', '*2\r\n$1\r\n7\r\n*0\r\n', ':-1\r\n']) primary.answer(reply)
+  written('SADD', 'k', 'b')
+  expect(shadow.sent.map(({ words }) => words[0])).toEqual(['SADD', 'PEXPIRE'])
+})
+
 describe('a key', () => {
   test('is read and restored, and is clean when the shadow has said so', () => {
     mark('k')

@@ -332,6 +332,17 @@ describe('a key that is too big for one piece', () => {
     },
   )
 
+  test('is what it is by then, where it is to have expired meanwhile and is filled anew', async () => {
+    const { old, fresh, path } = await twoStores({}, {}, { firstElements: 4, fewestElements: 4, pieceBytes: 1 })
+    await old.client().eval(FILL['set']!, 1, 'job:big')
+    const copied = copyAsJob(path, 'jobs', ['job:big'])
+    await underWay(fresh.client())
+    await path.client().multi().expireat('job:big', 1).sadd('job:big', 'new').exec()
+    await copied
+    await settled(path)
+    expect(await fresh.client().smembers('step:big')).toEqual(['new'])
+  })
+
   test('is told of every write in each of two copies that a job and the mirror make of it at the same time', {
     timeout: 200_000,
   }, async () => {
