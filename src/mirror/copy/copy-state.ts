@@ -9,6 +9,8 @@ export interface RebuildTarget {
   effect(name: string, args: Args, waiter: AckWaiter | null): void
   /** A write to this key and others: they have been marked dirty, and are copied anew. */
   abandon(): void
+  /** A new segment of the intent log begins: what did not go to the key itself is to be noted in it. */
+  noteIntent(): void
 }
 
 export interface CopyLimits {

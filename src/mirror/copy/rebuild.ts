@@ -104,7 +104,10 @@ export class Rebuild implements RebuildTarget {
   // --- what is written meanwhile
 
   effect(name: string, args: Args, waiter: AckWaiter | null): void {
-    this.#diverted = true
+    if (!this.#diverted) {
+      this.#diverted = true
+      this.noteIntent()
+    }
     if (waiter !== null) {
       waiter.pending++
       this.#waiters.push(waiter)
@@ -121,6 +124,11 @@ export class Rebuild implements RebuildTarget {
 
   abandon(): void {
     this.#fail(TOO_BUSY)
+  }
+
+  noteIntent(): void {
+    const { context, database, key } = this.#options
+    if (this.#diverted) context.intents?.noteKey(database, key, 0, key.length)
   }
 
   /** It ends with this when what is under way has come. */
