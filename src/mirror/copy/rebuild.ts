@@ -128,7 +128,8 @@ export class Rebuild implements RebuildTarget {
 
   noteIntent(): void {
     const { context, database, key } = this.#options
-    if (this.#diverted) context.intents?.noteKey(database, key, 0, key.length)
+    // Behind a forced switch it would be copied the other way.
+    if (this.#diverted && this.#ends.areStill()) context.intents?.noteKey(database, key, 0, key.length)
   }
 
   /** It ends with this when what is under way has come. */
