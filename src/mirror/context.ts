@@ -5,6 +5,7 @@ import type { LogLine } from '../observability/log.ts'
 import type { RouteTable } from '../routing/route-table.ts'
 import type { Store } from '../upstream/store.ts'
 import type { CopyState } from './copy/copy-state.ts'
+import type { IntentLog } from './crash/intent-log.ts'
 import type { FunctionBook } from './functions/function-book.ts'
 
 /**
@@ -23,6 +24,8 @@ export interface DataPathContext {
   /** What the functions of the stores do. */
   readonly functions: FunctionBook
   readonly log: (line: LogLine) => void
+  /** Keys that are being written, for the case of a crash; null: they are not noted. */
+  intents: IntentLog | null
   /** The store has answered as a replica does: behind Sentinels it is somewhere else now. */
   readonly lookFor: (store: string) => void
 }

@@ -103,7 +103,7 @@ export class Mirror {
     return (
       this.#dirty.has(route, database, key) ||
       this.#sender.asksFor(database, key) ||
-      this.#context.copies.rebuildOf(database, key) !== undefined
+      this.#context.copies.rebuildsOf(database, key).length > 0
     )
   }
 

@@ -53,6 +53,7 @@ export class Runtime {
       noteBlocked: (log) => {
         for (const command of path.blocked) command.noteIntent()
         jobs.writes.noteAgain(log)
+        for (const rebuild of path.copies.rebuilds()) rebuild.noteIntent()
       },
       logged: config.intentLog,
     })

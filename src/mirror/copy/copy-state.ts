@@ -9,6 +9,8 @@ export interface RebuildTarget {
   effect(name: string, args: Args, waiter: AckWaiter | null): void
   /** A write to this key and others: they have been marked dirty, and are copied anew. */
   abandon(): void
+  /** A new segment of the intent log begins: what did not go to the key itself is to be noted in it. */
+  noteIntent(): void
 }
 
 export interface CopyLimits {
@@ -52,7 +54,8 @@ export class CopyState {
   /** By key hash: the hash, and how often the key need not be measured again. */
   readonly #smallHash = new Uint32Array(SMALL_SLOTS)
   readonly #smallLeft = new Uint8Array(SMALL_SLOTS)
-  readonly #rebuilding = new Map<string, RebuildTarget>()
+  /** A job and the repairer may copy a key at the same time: each of its copies is told of every write. */
+  readonly #rebuilding = new Map<string, readonly RebuildTarget[]>()
   #reading = 0
   readonly #waiting: (() => void)[] = []
 
@@ -136,22 +139,23 @@ export class CopyState {
     return this.#rebuilding.size > 0
   }
 
-  rebuildOf(database: number, key: Buffer): RebuildTarget | undefined {
-    return this.#rebuilding.size === 0 ? undefined : this.#rebuilding.get(nameOf(database, key))
+  rebuildsOf(database: number, key: Buffer): readonly RebuildTarget[] {
+    return (this.#rebuilding.size === 0 ? undefined : this.#rebuilding.get(nameOf(database, key))) ?? NONE
   }
 
   /** Those that have pieces to read. */
-  rebuilds(): Iterable<RebuildTarget> {
-    return this.#rebuilding.values()
+  rebuilds(): readonly RebuildTarget[] {
+    return [...this.#rebuilding.values()].flat()
   }
 
   begin(database: number, key: Buffer, rebuild: RebuildTarget): void {
-    this.#rebuilding.set(nameOf(database, key), rebuild)
+    this.#rebuilding.set(nameOf(database, key), [...this.rebuildsOf(database, key), rebuild])
   }
 
   end(database: number, key: Buffer, rebuild: RebuildTarget): void {
-    const name = nameOf(database, key)
-    if (this.#rebuilding.get(name) === rebuild) this.#rebuilding.delete(name)
+    const left = this.rebuildsOf(database, key).filter((one) => one !== rebuild)
+    if (left.length > 0) this.#rebuilding.set(nameOf(database, key), left)
+    else this.#rebuilding.delete(nameOf(database, key))
   }
 
   /** Few pieces are read at the same time, whatever the number of big keys: clients' replies come behind them. `leave` has to follow. */
@@ -170,6 +174,7 @@ export class CopyState {
   }
 }
 
+const NONE: readonly RebuildTarget[] = []
 const SMALL_SLOTS = 1 << 14
 const MEASURED_AGAIN_AFTER = 16
 /** Keys below this part of what is big are not measured at every copy. */

@@ -14,6 +14,7 @@ import { piecesOf } from './pieces/by-type.ts'
 import { firstError, type Pieces, WHOLE } from './pieces/pieces.ts'
 import { PrimaryReads } from './primary-reads.ts'
 import { RebuildEnds } from './rebuild-ends.ts'
+import { RebuildExpiry } from './rebuild-expiry.ts'
 import { StagedCopy } from './staged-copy.ts'
 
 /** What a rebuild ends with that could not keep up with the writes to its key. */
@@ -71,13 +72,13 @@ export class Rebuild implements RebuildTarget {
   /** Writes that did not go to the key itself. */
   #diverted = false
   #waiters: AckWaiter[] = []
-  /** The primary's expiry as last read; -1: none. */
-  #expiresAtMs = -1
+  readonly #expiry: RebuildExpiry
 
   constructor(options: RebuildOptions) {
     const { context, overlap, database, key, rule, whole } = options
     this.#options = options
     this.#ends = new RebuildEnds(context, rule, key)
+    this.#expiry = new RebuildExpiry(this.#ends)
     this.#size = whole ? WHOLE : context.copies.limits.firstElements
     this.#reads = new PrimaryReads(
       overlap,
@@ -103,13 +104,15 @@ export class Rebuild implements RebuildTarget {
   // --- what is written meanwhile
 
   effect(name: string, args: Args, waiter: AckWaiter | null): void {
-    this.#diverted = true
+    if (!this.#diverted) {
+      this.#diverted = true
+      this.noteIntent()
+    }
     if (waiter !== null) {
       waiter.pending++
       this.#waiters.push(waiter)
     }
-    // The expiry is read with the last piece.
-    if (this.#pieces === null || this.#restarting || EXPIRY.has(name)) return
+    if (this.#pieces === null || this.#restarting || this.#expiry.isChangedBy(name, args)) return
     const verdict = this.#pieces.effect(name, args)
     if (verdict.kind === 'restart') this.#restart()
     else if (verdict.kind === 'also') {
@@ -121,6 +124,12 @@ export class Rebuild implements RebuildTarget {
 
   abandon(): void {
     this.#fail(TOO_BUSY)
+  }
+
+  noteIntent(): void {
+    const { context, database, key } = this.#options
+    // Behind a forced switch it would be copied the other way.
+    if (this.#diverted && this.#ends.areStill()) context.intents?.noteKey(database, key, 0, key.length)
   }
 
   /** It ends with this when what is under way has come. */
@@ -151,8 +160,8 @@ export class Rebuild implements RebuildTarget {
     const pipeline = this.#ends.primary(overlap, database)
     if (pipeline.state !== 'up') return this.#end(false, TOO_BUSY)
     const name = this.#ends.onPrimary
-    const expiry = command(this.#hasExpireTime ? 'PEXPIRETIME' : 'PTTL', name)
-    const reads = this.#pieces === null ? [command('TYPE', name)] : [...this.#pieces.reads(this.#size), expiry]
+    const reads =
+      this.#pieces === null ? [command('TYPE', name)] : [...this.#pieces.reads(this.#size), this.#expiry.read()]
     this.#reads.send(pipeline, rule.route, database, reads)
   }
 
@@ -173,16 +182,13 @@ export class Rebuild implements RebuildTarget {
       return this.#read()
     }
     if (this.#pieces === null) return this.#typed(replies[0]!)
-    const nowMs = this.#ends.primaryNowMs()
     const expiry = Number(replies.pop())
     if (expiry === -2) return this.#finish([], null)
-    // It may have expired and come back between two pieces, which no write tells.
-    if (this.#expiresAtMs >= 0 && this.#expiresAtMs <= nowMs + CLOCK_MS) return this.#again()
-    this.#expiresAtMs = expiry >= 0 && !this.#hasExpireTime ? nowMs + expiry : expiry
+    if (!this.#expiry.take(expiry)) return this.#again()
     const taken = this.#pieces.take(replies)
     if (taken === null) return this.#again()
     this.#resize(context.copies.limits)
-    if (taken.done) this.#finish(taken.writes, this.#expiresAtMs)
+    if (taken.done) this.#finish(taken.writes, this.#expiry.atMs)
     else if (taken.writes.length > 0) this.#write(taken.writes)
     else this.#read()
   }
@@ -223,6 +229,8 @@ export class Rebuild implements RebuildTarget {
 
   #write(writes: readonly Args[]): void {
     if (this.#ended) return
+    // It may be worth nothing by now.
+    this.#waiting = null
     if (this.#failure !== null) return this.#end(false, this.#failure)
     if (this.#restarting) return this.#read()
     const { state, config } = this.#options.rule.route
@@ -270,7 +278,7 @@ export class Rebuild implements RebuildTarget {
     if (++this.#restarts > MAX_RESTARTS) this.#fail(TOO_BUSY)
     this.#copy.restart()
     this.#pieces = null
-    this.#expiresAtMs = -1
+    this.#expiry.restart()
     if (!this.#whole) this.#size = this.#options.context.copies.limits.firstElements
     this.#restarting = true
   }
@@ -296,10 +304,6 @@ export class Rebuild implements RebuildTarget {
     for (const waiter of this.#waiters.splice(0)) acknowledge(waiter, ok)
     onEnd(ok, error)
   }
-
-  get #hasExpireTime(): boolean {
-    return !this.#ends.primaryRefuses('PEXPIRETIME')
-  }
 }
 
 /** From one piece to the next. */
@@ -307,6 +311,3 @@ const GROWTH = 8
 const MAX_RESTARTS = 3
 const MAX_DISTURBED = 200
 const NO_ROOM_MS = 5
-/** How far clocks may be apart. */
-const CLOCK_MS = 1_000
-const EXPIRY: ReadonlySet<string> = new Set(['PEXPIREAT', 'PERSIST', 'EXPIREAT', 'EXPIRE', 'PEXPIRE'])

@@ -14,7 +14,7 @@ export class OnItsWay {
   /** Of now. `sweeping`: a command that changes every key is on its way to a shadow. */
   constructor(stores: readonly Store[], copies: CopyState, sweeping: () => boolean) {
     this.#copies = copies
-    this.#rebuilds = [...copies.rebuilds()]
+    this.#rebuilds = copies.rebuilds()
     this.#tracker = new IntentTracker(() => stores, sweeping)
     this.#tracker.begin()
   }

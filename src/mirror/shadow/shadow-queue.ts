@@ -159,12 +159,14 @@ export class ShadowQueue implements ReplyOwner {
   ): boolean {
     const { copies } = this.#context
     const keys = this.#refs.in(spec, database, bytes, start, end)
-    const rebuilds = keys.map(({ key }) => copies.rebuildOf(database, key))
-    if (rebuilds.every((rebuild) => rebuild === undefined)) return false
+    const rebuilds = keys.flatMap(({ key }) => copies.rebuildsOf(database, key))
+    if (rebuilds.length === 0) return false
     this.#doubts.script(spec, bytes, start, end)
-    if (keys.length === 1) rebuilds[0]!.effect(spec.name, argsIn(bytes, start, end), waiter)
-    else {
-      for (const rebuild of rebuilds) rebuild?.abandon()
+    if (keys.length === 1) {
+      const args = argsIn(bytes, start, end)
+      for (const rebuild of rebuilds) rebuild.effect(spec.name, args, waiter)
+    } else {
+      for (const rebuild of rebuilds) rebuild.abandon()
       for (const ref of keys) this.#doubts.mark(ref, 'state-copy', waiter)
     }
     return true

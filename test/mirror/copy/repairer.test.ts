@@ -107,6 +107,17 @@ function answerReads(): void {
   primary.answer(':-1\r\n')
 }
 
+/** To the key `k`, which is being rebuilt. */
+function written(...words: string[]): void {
+  for (const rebuild of context.copies.rebuildsOf(0, Buffer.from('k'))) {
+    rebuild.effect(
+      words[0]!,
+      words.map((word) => Buffer.from(word)),
+      null,
+    )
+  }
+}
+
 test('what is written to a key whose piece waits for room in the backlog is done to the copy behind that piece', async () => {
   ;(context as { copies: CopyState }).copies = new CopyState({ bigKeyBytes: 1 })
   const { state } = context.routes.byName('rest')!
@@ -117,17 +128,30 @@ test('what is written to a key whose piece waits for room in the backlog is done
   state.backlogBytes = 100 * 1024 * 1024
   for (const reply of ['*2\r\n$1\r\n7\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n', ':-1\r\n']) primary.answer(reply)
   expect(shadow.sent).toEqual([])
-  context.copies.rebuildOf(0, Buffer.from('k'))!.effect(
-    'SREM',
-    ['SREM', 'k', 'a'].map((word) => Buffer.from(word)),
-    null,
-  )
-  const written = shadow.sent.map(({ bytes }) => bytes.toString())
-  expect(written).toEqual([expect.stringContaining('SADD'), expect.stringContaining('SREM')])
+  written('SREM', 'k', 'a')
+  const sent = shadow.sent.map(({ bytes }) => bytes.toString())
+  expect(sent).toEqual([expect.stringContaining('SADD'), expect.stringContaining('SREM')])
   state.backlogBytes = 0
   // Once: what is behind it waits for its answer.
   await new Promise((resolve) => setTimeout(resolve, 30))
   expect([shadow.sent.length, primary.sent.length]).toEqual([2, 0])
+})
+
+test('a piece that waits for room in the backlog is no part of the copy when that begins anew', async () => {
+  ;(context as { copies: CopyState }).copies = new CopyState({ bigKeyBytes: 1 })
+  const { state } = context.routes.byName('rest')!
+  mark('k')
+  after(0)
+  for (const reply of [':100\r\n', '+set\r\n']) primary.answer(reply)
+  state.backlogBytes = 100 * 1024 * 1024
+  for (const reply of ['*2\r\n$1\r\n7\r\n*1\r\n$1\r\na\r\n', ':-1\r\n']) primary.answer(reply)
+  written('DEL', 'k')
+  state.backlogBytes = 0
+  await eventually(() => expect(primary.sent.map(({ words }) => words[0])).toEqual(['TYPE']))
+  // A round of a scan that finds nothing.
+  for (const reply of ['+set\r\n', '*2\r\n$1\r\n7\r\n*0\r\n', ':-1\r\n']) primary.answer(reply)
+  written('SADD', 'k', 'b')
+  expect(shadow.sent.map(({ words }) => words[0])).toEqual(['SADD', 'PEXPIRE'])
 })
 
 describe('a key', () => {

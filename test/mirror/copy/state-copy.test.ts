@@ -244,6 +244,10 @@ describe('a copy brings over everything a key is', () => {
   })
 })
 
+async function stagingKeys(server: RedisServer): Promise<Buffer[]> {
+  return (await server.client().keysBuffer('*')).filter((key) => isStagingKey(key, 0, key.length))
+}
+
 describe('a key that is too big for one piece', () => {
   const ELEMENTS = 40_000
   const FILL: Record<string, string> = {
@@ -324,10 +328,44 @@ describe('a key that is too big for one piece', () => {
       expect(await client.info('commandstats')).toMatch(
         /cmdstat_(getrange|lrange|sscan|hscan|zscan|xrange):calls=\d{2,}/,
       )
-      const left = (await fresh.client().keysBuffer('*')).filter((key) => isStagingKey(key, 0, key.length))
-      expect(left).toEqual([])
+      expect(await stagingKeys(fresh)).toEqual([])
     },
   )
+
+  test('is what it is by then, where it is to have expired meanwhile and is filled anew', async () => {
+    const { old, fresh, path } = await twoStores({}, {}, { firstElements: 4, fewestElements: 4, pieceBytes: 1 })
+    await old.client().eval(FILL['set']!, 1, 'job:big')
+    const copied = copyAsJob(path, 'jobs', ['job:big'])
+    await underWay(fresh.client())
+    await path.client().multi().expireat('job:big', 1).sadd('job:big', 'new').exec()
+    await copied
+    await settled(path)
+    expect(await fresh.client().smembers('step:big')).toEqual(['new'])
+  })
+
+  test('is told of every write in each of two copies that a job and the mirror make of it at the same time', {
+    timeout: 200_000,
+  }, async () => {
+    const { old, fresh, path } = await twoStores({}, {}, { pieceBytes: 4_096 })
+    await old.client().eval(FILL['zset']!, 1, 'job:big')
+    const copied = copyAsJob(path, 'jobs', ['job:big'])
+    await underWay(fresh.client())
+    await unclear(path, 'job:big')
+    await eventually(async () => expect(await stagingKeys(fresh)).toHaveLength(2), { intervalMs: 0 })
+    const app = path.client()
+    let going = true
+    const writing = (async () => {
+      for (let i = ELEMENTS; going; i++) {
+        await app.multi().zadd('job:big', i, `new ${i}`).zremrangebyrank('job:big', 0, 0).exec()
+      }
+    })()
+    await copied.finally(() => {
+      going = false
+    })
+    await writing
+    await settled(path)
+    expect(await driftBetween(old, fresh, { toShadow })).toEqual([])
+  })
 
   test('a stream of which very much is pending comes in pieces, too', { timeout: 120_000 }, async () => {
     const { old, fresh, path } = await twoStores()

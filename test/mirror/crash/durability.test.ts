@@ -10,6 +10,7 @@ import { lastRunIn } from '../../../src/mirror/crash/last-run.ts'
 import { DirtySet } from '../../../src/mirror/dirty/dirty-set.ts'
 import { RouteTable } from '../../../src/routing/route-table.ts'
 import type { Store } from '../../../src/upstream/store.ts'
+import { copyAsJob } from '../../support/copy-as-job.ts'
 import { configOf, type DataPathUnderTest, startDataPath } from '../../support/data-path.ts'
 import { eventually } from '../../support/eventually.ts'
 import { FakeStore } from '../../support/fake-store.ts'
@@ -262,6 +263,31 @@ describe('the intent log', () => {
     expect(await taken).toEqual(['queue', 'job'])
     await settled(path)
     await eventually(() => expect(segmentsOf(join(dir, 'state'))).toEqual([]))
+  })
+
+  test('keeps a key whose writes have gone to a copy in pieces, until that has its name', async () => {
+    const { old, fresh } = await redises()
+    const path = await startDataPath({
+      stores: { old, new: fresh },
+      routes: [ROUTE],
+      stateDir: join(dir, 'state'),
+      copyLimits: { bigKeyBytes: 10_000, firstElements: 1, fewestElements: 1, pieceBytes: 1 },
+    })
+    running.push(path)
+    const fill = "for i = 1, 100000 do redis.call('sadd', KEYS[1], 'member ' .. i) end"
+    await old.client().eval(fill, 1, 'big')
+    void copyAsJob(path, 'all', ['big'])
+    await eventually(async () => expect(await fresh.client().keys('*')).toHaveLength(1))
+    const app = path.client()
+    await app.sadd('big', 'new')
+    const [first] = segmentsOf(join(dir, 'state'))
+    await eventually(async () => {
+      await app.set('other', 1)
+      expect(segmentsOf(join(dir, 'state'))).not.toContain(first)
+    })
+    const crashed = intentsOf(crashCopy())
+    expect(await fresh.client().exists('big')).toBe(0)
+    expect(crashed).toContain('big')
   })
 
   test('names the keys of transactions, scripts and commands with several keys; and of a command without any, all', async () => {
