@@ -48,10 +48,13 @@ function withTimeout(spec: CommandSpec, timeoutMs: number): Buffer {
   const timeout = blockTimeout(spec, parser)!
   const args: (Buffer | string)[] = []
   for (let i = 0; i < parser.argc; i++) args.push(parser.buf.subarray(parser.start[i], parser.end[i]))
-  args[timeout.index] = timeout.unit === 'seconds' ? (timeoutMs / 1000).toFixed(3) : String(Math.ceil(timeoutMs))
+  args[timeout.index] =
+    timeout.unit === 'seconds' ? (Math.max(timeoutMs, LEAST_MS) / 1000).toFixed(3) : String(Math.ceil(timeoutMs))
   return encodeCommand(args)
 }
 
+/** Redis 6 makes whole milliseconds of a fraction of a second by cutting off, and of 0.001 none: it would wait for ever. */
+const LEAST_MS = 2
 /** What every server takes: what it counts in goes up to 2^63. */
 const TAKEN_MS = 1e15
 /** `Number` reads more than a server does: nothing at all, spaces, `0b1`. */

@@ -47,7 +47,7 @@ const COMPUTED: Readonly<Record<string, string>> = {
   BZPOPMAX: POPPED,
   ZMPOP: 'the pop that happened, from the key in the reply; nothing on nil',
   BZMPOP: POPPED,
-  GEOSEARCHSTORE: 'as sent; with `COUNT` or `STOREDIST` its destination is copied',
+  GEOSEARCHSTORE: 'as sent; with `COUNT` or `STOREDIST` its destination is copied; `DEL` of it where nothing was found',
   GEORADIUS: 'nothing, or as `GEOSEARCHSTORE`',
   GEORADIUSBYMEMBER: 'nothing, or as `GEOSEARCHSTORE`',
   VADD: 'as sent; with `REDUCE` its key is copied',

@@ -1,6 +1,8 @@
+import type { KeyPattern } from '../config/patterns/pattern.ts'
 import type { Occupant } from './occupant.ts'
 import { ownNamesScript } from './own-names-script.ts'
 import type { KeyRule } from './route.ts'
+import { candidates, type RuleTree, ruleTree } from './rule-tree.ts'
 import { isStagingKey } from './staging-key.ts'
 
 /**
@@ -24,6 +26,8 @@ export class KeyspaceView {
   readonly #find: (buf: Buffer, start: number, end: number) => KeyRule
   readonly #isPlainHere: (rule: KeyRule) => boolean
   readonly #occupants: readonly Occupant[]
+  /** By the names that they give keys. */
+  readonly #byName: RuleTree<{ readonly pattern: KeyPattern; readonly occupant: Occupant }>
   #script: string | null = null
 
   /**
@@ -39,6 +43,10 @@ export class KeyspaceView {
   ) {
     this.#rules = rules
     this.#occupants = occupants
+    this.#byName = ruleTree(
+      occupants.map((occupant) => ({ pattern: occupant.rename.to, occupant })),
+      0,
+    )
     this.#isPlainHere = isPlainHere
     this.#find = find
     this.whole = occupants.length === 0 && rules.every(isPlainHere)
@@ -53,7 +61,8 @@ export class KeyspaceView {
   /** The application's name of the key that is called `buf[start .. end)` here; null: the application does not see it. */
   nameOf(buf: Buffer, start: number, end: number): Buffer | null {
     let hidden = isStagingKey(buf, start, end)
-    for (const { rule, rename, live } of this.#occupants) {
+    for (const { occupant } of candidates(this.#byName, buf, start, end)) {
+      const { rule, rename, live } = occupant
       const key = rename.undo(buf, start, end)
       if (key === null || this.#find(key, 0, key.length) !== rule) continue
       if (live) return key

@@ -20,15 +20,16 @@ export interface RuleTree<Rule extends Patterned> {
 }
 
 /** `from`: before this byte they do not differ. */
-export function ruleTree<Rule extends Patterned>(rules: readonly Rule[], from: number): RuleTree<Rule> {
+export function ruleTree<Rule extends Patterned>(rules: readonly Rule[], from: number, depth = 0): RuleTree<Rule> {
   const told = rules.filter(({ pattern: { literalPrefix } }) => literalPrefix.length > from)
-  const at = told.length > FEW ? differAt(rules, from) : -1
+  const at = told.length > FEW && depth < DEEPEST ? differAt(rules, from) : -1
   if (at === -1) return { rules, at, byByte: new Map(), others: null }
   const bytes = new Set(rules.flatMap(({ pattern: { literalPrefix } }) => [...literalPrefix.subarray(at, at + 1)]))
   const of = (byte: number | null) =>
     ruleTree(
       rules.filter(({ pattern: { literalPrefix } }) => literalPrefix.length <= at || literalPrefix[at] === byte),
       at + 1,
+      depth + 1,
     )
   return { rules, at, byByte: new Map([...bytes].map((byte) => [byte, of(byte)])), others: of(null) }
 }
@@ -40,14 +41,24 @@ export function findRule<Rule extends Patterned>(
   start: number,
   end: number,
 ): Rule | null {
+  const rules = candidates(tree, buf, start, end)
+  for (let i = 0; i < rules.length; i++) if (rules[i]!.pattern.matches(buf, start, end)) return rules[i]!
+  return null
+}
+
+/** Rules that the key may match, in their order: no other one does. */
+export function candidates<Rule extends Patterned>(
+  tree: RuleTree<Rule>,
+  buf: Buffer,
+  start: number,
+  end: number,
+): readonly Rule[] {
   let node = tree
   while (node.at !== -1) {
     const place = start + node.at
     node = (place < end ? node.byByte.get(buf[place]!) : undefined) ?? node.others!
   }
-  const { rules } = node
-  for (let i = 0; i < rules.length; i++) if (rules[i]!.pattern.matches(buf, start, end)) return rules[i]!
-  return null
+  return node.rules
 }
 
 /** The first byte from `from` on that not all of them begin with; -1: none is known to differ. */
@@ -63,3 +74,5 @@ function differAt(rules: readonly Patterned[], from: number): number {
 
 /** So many are tried one after the other, beside those that any key may match: these are in every branch, so that many branches of many of them would take much memory. */
 const FEW = 8
+/** Patterns of which each begins as the next one does and goes on would make a level each, with all that are longer: beyond so many levels they are tried one after the other. */
+const DEEPEST = 64

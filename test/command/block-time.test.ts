@@ -23,6 +23,8 @@ test('a command that is sent on waits for what is left of its time, in its own u
   expect(rest(['BLMPOP', '1', '1', 'l', 'LEFT'], 400)).toBe('BLMPOP 0.600 1 l LEFT')
   expect(rest(['XREAD', 'BLOCK', '500', 'STREAMS', 's', '$'], 100)).toBe('XREAD BLOCK 400 STREAMS s $')
   expect(rest(['WAIT', '1', '500'], 100)).toBe('WAIT 1 400')
+  // Redis 6 takes 0.001 for ever.
+  expect(rest(['BLPOP', 'l', '0.02'], 18.8)).toBe('BLPOP l 0.002')
 })
 
 test('nothing is left, not "for ever", when the time is over', () => {
@@ -36,11 +38,11 @@ test('what waits for ever, or says nothing that can be understood, stays as it i
   expect(rest(['BLPOP', 'l', '-1'], 60_000)).toBe('BLPOP l -1')
 })
 
-test('the shortest time is a millisecond, also of what waits for ever', () => {
-  expect(briefest('BLPOP', 'l', '0')).toBe('BLPOP l 0.001')
-  expect(briefest('BLMPOP', '2.5', '1', 'l', 'LEFT')).toBe('BLMPOP 0.001 1 l LEFT')
-  expect(briefest('BLPOP', 'l', '1000000')).toBe('BLPOP l 0.001')
-  expect(briefest('BLPOP', 'l', '1e3')).toBe('BLPOP l 0.001')
+test('the shortest time is a millisecond, or two where Redis 6 would take one for none, also of what waits for ever', () => {
+  expect(briefest('BLPOP', 'l', '0')).toBe('BLPOP l 0.002')
+  expect(briefest('BLMPOP', '2.5', '1', 'l', 'LEFT')).toBe('BLMPOP 0.002 1 l LEFT')
+  expect(briefest('BLPOP', 'l', '1000000')).toBe('BLPOP l 0.002')
+  expect(briefest('BLPOP', 'l', '1e3')).toBe('BLPOP l 0.002')
   expect(briefest('XREADGROUP', 'GROUP', 'g', 'c', 'BLOCK', '0', 'STREAMS', 's', '>')).toBe(
     'XREADGROUP GROUP g c BLOCK 1 STREAMS s >',
   )

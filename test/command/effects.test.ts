@@ -222,6 +222,8 @@ const rows: [group: string, cases: [line: string, reply: Reply, effect: string][
       ['ZADD k NX 1 m', 0, 'as-sent'],
       ['GEORADIUS k 1 1 1 m', [], 'none'],
       ['GEORADIUS k 1 1 1 m STORE d', 2, 'as-sent'],
+      ['GEORADIUS k 1 1 1 m STORE d', 0, 'DEL d'],
+      ['GEORADIUS k 1 1 1 m STORE d', [], 'none'],
       ['GEORADIUS k 1 1 1 m COUNT 1 STORE d', 1, 'copy d'],
       ['GEORADIUSBYMEMBER k m 1 m STOREDIST d', 1, 'copy d'],
       ['GEOSEARCHSTORE d k FROMMEMBER m BYRADIUS 1 m', 1, 'as-sent'],

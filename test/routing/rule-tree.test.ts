@@ -62,3 +62,10 @@ test('of a thousand patterns a key is held against a few', () => {
   expect(find(tree, 'other')).toBe('*')
   expect(tried).toBeLessThanOrEqual(24)
 })
+
+test('of thousands of patterns that begin alike the longest wins, however many there are', () => {
+  const tree = ruleTree(rulesOf(Array.from({ length: 4_000 }, (_, i) => `${'a'.repeat(i)}{id}`)), 0)
+  for (const length of [2, 60, 70, 300]) {
+    expect(find(tree, `${'a'.repeat(length)}b`)).toBe(`${'a'.repeat(length)}{id}`)
+  }
+})

@@ -25,9 +25,9 @@ export const SORTED_SET_EFFECTS: Readonly<Record<string, EffectRule>> = {
   ZRANGESTORE: AS_SENT,
 
   GEOADD: AS_SENT,
-  GEOSEARCHSTORE: { kind: 'compute', effect: (args) => geoStored(args, args[1]!, 3) },
-  GEORADIUS: { kind: 'compute', effect: (args) => georadius(args, 6) },
-  GEORADIUSBYMEMBER: { kind: 'compute', effect: (args) => georadius(args, 5) },
+  GEOSEARCHSTORE: { kind: 'compute', effect: (args, reply) => geoStored(args, args[1]!, 3, reply) },
+  GEORADIUS: { kind: 'compute', effect: (args, reply) => georadius(args, 6, reply) },
+  GEORADIUSBYMEMBER: { kind: 'compute', effect: (args, reply) => georadius(args, 5, reply) },
 
   VADD: { kind: 'compute', effect: vadd },
   VREM: AS_SENT_IF_CHANGED,
@@ -51,21 +51,24 @@ function poppedMany(args: Args, numkeysAt: number, reply: Reply): Effect {
 }
 
 /** GEORADIUS is flagged as a write although it only reads when it has no STORE, STOREDIST. */
-function georadius(args: Args, optionsFrom: number): Effect {
+function georadius(args: Args, optionsFrom: number, reply: Reply): Effect {
   let destination: Buffer | undefined
   for (let i = optionsFrom; i + 1 < args.length; i++) {
     const option = word(args[i])
     if (option === 'STORE' || option === 'STOREDIST') destination = args[++i]
     else if (option === 'COUNT') i++
   }
-  return destination === undefined ? NOTHING : geoStored(args, destination, optionsFrom)
+  return destination === undefined ? NOTHING : geoStored(args, destination, optionsFrom, reply)
 }
 
 /**
  * All members within reach, with their own scores, is the same everywhere. COUNT is not: which of two equally far ones falls out is up
- * to the sort of the C library; nor STOREDIST: the last bits of a distance are up to its sine.
+ * to the sort of the C library; nor STOREDIST: the last bits of a distance are up to its sine. Of a geo set that is not there Redis 6 answers an empty array and leaves the destination, where later
+ * ones answer 0 and delete it.
  */
-function geoStored(args: Args, destination: Buffer, optionsFrom: number): Effect {
+function geoStored(args: Args, destination: Buffer, optionsFrom: number, reply: Reply): Effect {
+  if (reply === 0) return commands(command('DEL', destination))
+  if (typeof reply !== 'number') return NOTHING
   for (let i = optionsFrom; i < args.length; i++) {
     const option = word(args[i])
     if (option === 'COUNT' || option === 'STOREDIST') return copy(destination)

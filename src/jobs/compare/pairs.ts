@@ -18,9 +18,11 @@ import { quickCompare } from './quick-compare.ts'
 
 /** What differs must differ at each of these looks, so that what is merely late has come by then. */
 const RECHECK_AFTER_MS = [50, 250, 1_000]
-/** A key that cannot be compared now is tried again so often. */
-const MAX_UNSETTLED = 30
+/** A key that cannot be compared now is looked at again every 100 ms, for so long. */
+const PATIENCE_MS = 3_000
 const UNSETTLED_MS = 100
+/** One that waits for a copy so seldom: there may be a million of them. */
+const COPY_MS = 1_000
 const LOST_MS = 250
 /** Exact comparisons under way. */
 const MAX_EXACT = 256
@@ -159,8 +161,19 @@ export class Pairs {
   }
 
   /** One exact look that counts. */
-  now(database: number, key: Buffer): Promise<Outcome> {
-    return this.#exactSlots.run(() => this.#settled(database, key))
+  async now(database: number, key: Buffer): Promise<Outcome> {
+    const refused = this.#refused.get(database)
+    if (refused !== undefined) return { kind: 'failed', reason: refused }
+    for (let waitedMs = 0; ; ) {
+      const verdict: Verdict = await this.#exactSlots.run(() => this.reached(() => this.exact.compare(database, key)))
+      if (verdict.kind !== 'unsettled') return verdict
+      const { reason } = verdict
+      const waits = reason === WAITS_FOR_COPY
+      if (waitedMs >= PATIENCE_MS) return waits ? { kind: 'waiting' } : { kind: 'failed', reason }
+      const delayMs = waits ? COPY_MS : UNSETTLED_MS
+      await this.#task.wait(delayMs)
+      waitedMs += delayMs
+    }
   }
 
   /** Does it again while a store does not answer, or refuses everything for now. */
@@ -175,18 +188,6 @@ export class Pairs {
         this.#task.throttle = error.shown
         await this.#task.wait(LOST_MS)
       }
-    }
-  }
-
-  async #settled(database: number, key: Buffer): Promise<Outcome> {
-    const refused = this.#refused.get(database)
-    if (refused !== undefined) return { kind: 'failed', reason: refused }
-    for (let attempt = 0; ; attempt++) {
-      const verdict: Verdict = await this.reached(() => this.exact.compare(database, key))
-      if (verdict.kind !== 'unsettled') return verdict
-      const { reason } = verdict
-      if (attempt >= MAX_UNSETTLED) return reason === WAITS_FOR_COPY ? { kind: 'waiting' } : { kind: 'failed', reason }
-      await this.#task.wait(UNSETTLED_MS)
     }
   }
 

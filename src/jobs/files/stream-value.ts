@@ -1,5 +1,6 @@
 import { append } from '../../base/append.ts'
 import { compareIds, rangeBehind } from '../../base/stream-id.ts'
+import { consumerMade } from '../../command/stream-consumer.ts'
 import { ErrorReply, type Reply } from '../../resp/reply.ts'
 import type { StoreConnection } from '../stores/store-connection.ts'
 import { atOneMoment } from '../stores/transaction.ts'
@@ -109,7 +110,7 @@ export function streamWrites(name: Buffer, value: StreamValue, counts: boolean):
   for (const group of groups) {
     const read = counts && group.entriesRead !== null ? ['ENTRIESREAD', String(group.entriesRead)] : []
     commands.push(['XGROUP', 'CREATE', name, group.name, group.lastId, ...read])
-    for (const consumer of group.consumers) commands.push(['XGROUP', 'CREATECONSUMER', name, group.name, consumer])
+    for (const consumer of group.consumers) commands.push(consumerMade(name, group.name, consumer, counts))
     for (const { id, consumer, deliveredAtMs, deliveries } of group.pending) {
       const when = ['TIME', String(deliveredAtMs), 'RETRYCOUNT', String(deliveries)]
       commands.push(['XCLAIM', name, group.name, consumer, '0', id, ...when, 'FORCE', 'JUSTID'])

@@ -1,4 +1,4 @@
-/** Beyond so many the ones told longest ago are forgotten. */
+/** So many at least are kept, and at most twice as many. */
 const MAX_KEPT = 10_000
 /** Longer names are not kept. */
 const LONGEST_NAME = 1024
@@ -8,8 +8,10 @@ const LONGEST_NAME = 1024
  * that is reported twice does less harm than one that is never reported.
  */
 export class RecentlyTold {
-  /** By database and key, the one told last at the end: its number among all that were told. */
-  readonly #keys = new Map<string, number>()
+  /** By database and key its number among all that were told. */
+  #keys = new Map<string, number>()
+  /** What was told before these: when they are many, it is forgotten as a whole. */
+  #before: ReadonlyMap<string, number> = new Map()
   #count = 0
 
   /** How many have been told by now. */
@@ -20,15 +22,16 @@ export class RecentlyTold {
   add(database: number, key: Buffer): void {
     this.#count++
     if (key.length > LONGEST_NAME) return
-    const name = nameOf(database, key)
-    this.#keys.delete(name)
-    this.#keys.set(name, this.#count)
-    if (this.#keys.size > MAX_KEPT) this.#keys.delete(this.#keys.keys().next().value!)
+    this.#keys.set(nameOf(database, key), this.#count)
+    if (this.#keys.size < MAX_KEPT) return
+    this.#before = this.#keys
+    this.#keys = new Map()
   }
 
   /** Whether the key was told after `count` was this. */
   hasSince(count: number, database: number, key: Buffer): boolean {
-    return (this.#keys.get(nameOf(database, key)) ?? 0) > count
+    const name = nameOf(database, key)
+    return (this.#keys.get(name) ?? this.#before.get(name) ?? 0) > count
   }
 }
 

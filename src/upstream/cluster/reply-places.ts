@@ -174,18 +174,19 @@ export class ReplyPlaces {
 
 /** The replies to one command that has left the line, in their order. */
 class Apart {
-  readonly #places: Waiting[]
+  readonly #places: readonly Waiting[]
+  #next = 0
   #detached: Detached | null
 
   /** `detached` null: nobody waits for them. */
-  constructor(places: Waiting[], detached: Detached | null) {
+  constructor(places: readonly Waiting[], detached: Detached | null) {
     this.#places = places
     this.#detached = detached
   }
 
   deliver(): void {
-    for (let place = this.#places[0]; place?.hasEnded; place = this.#places[0]) {
-      this.#places.shift()
+    for (let place = this.#places[this.#next]; place?.hasEnded; place = this.#places[this.#next]) {
+      this.#next++
       if (place.loss === null) this.#detached?.settle(place.frame!, 0, place.frame!.length)
       else {
         this.#detached?.lost(place.loss)

@@ -165,3 +165,23 @@ test('a stream whose entries were deleted before their store counted that is wri
   expect(again.of.value.entries).toEqual(value.entries)
   expect(sameStream(again.of.value, loaded)).toBe(true)
 })
+
+test('consumers are written to a store from before 6.2, which makes one only of who reads', async () => {
+  await redis.del('k')
+  await redis.xadd('k', '1-1', 'f', 'v')
+  await redis.xgroup('CREATE', 'k', 'g', '0')
+  await redis.xreadgroup('GROUP', 'g', 'c', 'STREAMS', 'k', '>')
+  await redis.xgroup('CREATECONSUMER', 'k', 'g', 'idle')
+  const stream = async () => {
+    const found = await readValue(connectionTo(server.port), name)
+    if (found === null || typeof found === 'string' || found.of.type !== 'stream') throw new Error('it is no stream')
+    return found.of.value
+  }
+  const value = await stream()
+  const commands = streamWrites(name, value, false).map((words) => words.map(String))
+  expect(commands.filter((words) => words.includes('CREATECONSUMER'))).toEqual([])
+  const transaction = redis.multi().del('k')
+  for (const [command, ...args] of commands) transaction.call(command!, ...args)
+  await transaction.exec()
+  expect(await stream()).toMatchObject({ groups: value.groups.map((group) => ({ ...group, entriesRead: null })) })
+})

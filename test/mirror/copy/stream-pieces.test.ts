@@ -45,9 +45,10 @@ async function copy(
   size: number,
   meanwhile: (round: number, write: Call) => Promise<readonly Args[]>,
   from = caller(oldWire),
+  countsEntries = true,
 ): Promise<boolean> {
   const to = caller(freshWire)
-  const pieces = new StreamPieces(Buffer.from('x'), Date.now, true)
+  const pieces = new StreamPieces(Buffer.from('x'), Date.now, countsEntries)
   for (let round = 1; ; round++) {
     const replies: Reply[] = []
     for (const args of pieces.reads(size)) replies.push(await from(args))
@@ -186,6 +187,31 @@ test('however much was delivered at once, it is claimed a few thousand at a time
     }
   }
   expect(claimed).toEqual(ids)
+})
+
+test('consumers come to a server from before 6.2, which makes one only of who reads', async () => {
+  await fill()
+  const from = caller(oldWire)
+  for (const line of [
+    deliver(4),
+    'XGROUP CREATECONSUMER x g idle',
+    'XGROUP CREATE x h $',
+    'XGROUP CREATECONSUMER x h d',
+  ])
+    await from(words(line))
+  await fresh.client().call('ACL', 'SETUSER', 'default', '-xgroup|createconsumer')
+  try {
+    for (const size of [2, WHOLE]) {
+      await fresh.client().flushall()
+      expect(await copy(size, async () => [], from, false)).toBe(true)
+      expect(await consumersOf(fresh)).toEqual(await consumersOf(old))
+      const pending = (server: RedisServer) => server.client().xpending('x', 'g', '-', '+', 10, 'c')
+      const [here, there] = (await Promise.all([fresh, old].map(pending))) as [unknown[][], unknown[][]]
+      expect(here.map(([id, , , deliveries]) => [id, deliveries])).toEqual(there.map(([id, , , times]) => [id, times]))
+    }
+  } finally {
+    await fresh.client().call('ACL', 'SETUSER', 'default', '+xgroup|createconsumer')
+  }
 })
 
 test('entries that were deleted before the primary counted that leave the others in the copy', async () => {

@@ -3,6 +3,7 @@ import { compareIds, rangeBehind, wholeId } from '../../../base/stream-id.ts'
 import { command, word } from '../../../command/effects/building.ts'
 import { elements } from '../../../command/effects/reading.ts'
 import type { Args } from '../../../command/effects.ts'
+import { consumerMade } from '../../../command/stream-consumer.ts'
 import type { Reply } from '../../../resp/reply.ts'
 import { KEY, LATER, type Pieces, RESTART, type Taken, type Verdict, WHOLE } from './pieces.ts'
 import { headOf, rangeOf, type StreamRange, writesOf } from './stream-range.ts'
@@ -115,7 +116,7 @@ export class StreamPieces implements Pieces {
     if (!this.#made) writes.push(command('XADD', KEY, 'MAXLEN', 0, '0-1', '', ''))
     for (const [i, group] of this.#asked.entries()) {
       for (const consumer of consumersOf(consumers[i]!))
-        writes.push(command('XGROUP', 'CREATECONSUMER', KEY, group, consumer))
+        writes.push(command(consumerMade(KEY, group, consumer, this.#countsEntries)))
     }
     for (const group of groups) writes.push(this.#moveGroup(group))
     writes.push(command('XTRIM', KEY, 'MAXLEN', '=', facts.length), this.#setId(facts))
