@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Config, RouteConfig } from '../config/config.ts'
+import type { Contents } from '../jobs/scan/empty-probe.ts'
 import type { EndName } from '../jobs/stores/end-keys.ts'
 import { rolesOf } from '../routing/route.ts'
 import { inTransaction, mustTakeWrites } from '../state/database.ts'
@@ -13,15 +14,15 @@ import { isPrimaryInDoubt, settleFirst } from './verify-advice.ts'
 /** What the newest backfill or verify of a route that was begun since (ms since the epoch) could not settle; null: nothing, or there was none. */
 export type Leftovers = (route: string, sinceMs: number) => { kind: string; id: number; keys: number } | null
 
-/** Whether an end of a route holds no key of it; null: cannot be known now. */
-export type EmptyProbe = (config: Config, route: string, end: EndName) => Promise<boolean | null>
+/** What an end of a route holds of its keys. */
+export type Probe = (config: Config, route: string, end: EndName) => Promise<Contents>
 
 /**
  * Whether the ends of a route hold everything, and nothing else. Mirroring carries writes over, not what was there before: a partial write (INCR, HSET, LPUSH) to a key that only the primary has leaves a part of it on the
  * other side. So
  *
  *   mirroring begins (passthrough, done, or another target before) ─▶ the shadow's end is incomplete, unless the primary holds no key of the route at that moment or after it
- *                                                                       and holds too much, if it held keys of the route before: what a mirroring that was broken off has left, say
+ *                                                                       and holds too much, if it held keys of the route before, or did not answer: what a mirroring that was broken off has left, say
  *   a backfill without failures ─▶ both are complete
  *   a complete verify without differences ─▶ both are complete, and neither holds too much
  *   a switch ─▶ nothing changes: what was complete is kept up
@@ -39,16 +40,16 @@ export type EmptyProbe = (config: Config, route: string, end: EndName) => Promis
 export class Completeness {
   readonly #database: DatabaseSync
   readonly #owed: OwedWrites
-  readonly #isEmpty: EmptyProbe
+  readonly #contentsOf: Probe
   readonly #leftovers: Leftovers
-  /** Routes whose shadow was not empty, as `approaching` has found. */
+  /** Routes whose shadow held keys, or did not say, as `approaching` has found. */
   #held: ReadonlySet<string> = new Set()
 
-  constructor(database: DatabaseSync, owed: OwedWrites, isEmpty: EmptyProbe, leftovers: Leftovers) {
+  constructor(database: DatabaseSync, owed: OwedWrites, contentsOf: Probe, leftovers: Leftovers) {
     this.#leftovers = leftovers
     this.#database = database
     this.#owed = owed
-    this.#isEmpty = isEmpty
+    this.#contentsOf = contentsOf
     // The last run ended in the middle of a change.
     database.prepare('DELETE FROM route_mirroring WHERE ends = ?').run(NOWHERE)
   }
@@ -62,10 +63,10 @@ export class Completeness {
     const mirrored = config.routes.filter((route) => rolesOf(route.phase).shadow !== null)
     const begun = mirrored.filter((route) => !this.#goesOn(config, route, regions))
     const held = await Promise.all(
-      begun.map(async ({ name, phase }) =>
-        // One that cannot be asked now counts as empty: most are, and a verify would be asked for in vain.
-        (await this.#isEmpty(config, name, rolesOf(phase).shadow!)) === false ? [name] : [],
-      ),
+      begun.map(async ({ name, phase }) => {
+        const contents = await this.#contentsOf(config, name, rolesOf(phase).shadow!)
+        return contents === 'some' || contents === 'unanswered' ? [name] : []
+      }),
     )
     this.#held = new Set(held.flat())
     const stay = mirrored.filter((route) => !begun.includes(route)).map(({ name }) => name)
@@ -111,7 +112,7 @@ export class Completeness {
     )
     await Promise.all(
       begun.map(async (route) => {
-        if ((await this.#isEmpty(config, route.name, rolesOf(route.phase).primary)) !== true) return
+        if ((await this.#contentsOf(config, route.name, rolesOf(route.phase).primary)) !== 'none') return
         this.#owed.write(() => this.#set(route.name, 'incomplete = NULL'))
       }),
     )
@@ -143,8 +144,8 @@ export class Completeness {
     const [here, there] =
       end === 'target' ? [route.target?.store, route.source.store] : [route.source.store, route.target?.store]
     if (mirroring === null) {
-      const empty = await this.#isEmpty(config, route.name, rolesOf(route.phase).primary)
-      return empty === true
+      const contents = await this.#contentsOf(config, route.name, rolesOf(route.phase).primary)
+      return contents === 'none'
         ? null
         : `store '${here}' lacks what '${there}' holds: go through mirror and a backfill first`
     }
@@ -158,7 +159,7 @@ export class Completeness {
     if (mirroring.incomplete !== end) return mirroring.held === end ? holdsMore() : null
     const other: EndName = end === 'target' ? 'source' : 'target'
     // It could not be asked when mirroring began; empty now means empty then, or only what has been mirrored since.
-    if (rolesOf(route.phase).primary === other && (await this.#isEmpty(config, route.name, other)) === true) {
+    if (rolesOf(route.phase).primary === other && (await this.#contentsOf(config, route.name, other)) === 'none') {
       this.#set(route.name, 'incomplete = NULL')
       return mirroring.held === end ? holdsMore() : null
     }
@@ -278,7 +279,7 @@ function whyIncomplete(there: string, { sinceMs, alteredMs }: Mirroring): string
 function tooMuch(store: string, { sinceMs, alteredMs }: Mirroring): string {
   const since =
     alteredMs === null
-      ? `held keys of this route before mirroring began (${new Date(sinceMs).toISOString()})`
+      ? `held keys of this route before mirroring began, or did not answer then (${new Date(sinceMs).toISOString()})`
       : `holds keys of this route that mirroring has not brought there (a restore, or what was there before ${new Date(sinceMs).toISOString()})`
   return `store '${store}' ${since}, and some may be of another time`
 }

@@ -58,7 +58,7 @@ export function changeGuards({
       // Also of a configuration that is not in force yet, whose stores may be elsewhere.
       const known = probes.get(config) ?? new EmptyProbes((store) => stores.endpointIn(config, store))
       probes.set(config, known)
-      return known.isEmpty(config, route, end)
+      return known.contentsOf(config, route, end)
     },
     (route, sinceMs) => unsettledKeys(done(route), sinceMs),
   )

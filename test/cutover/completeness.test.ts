@@ -265,6 +265,29 @@ test('what the target held before mirroring began keeps reads and authority from
   expect(await understudy.client().get('expires')).toBeNull()
 })
 
+test('a target that does not answer when mirroring begins again may hold what has been deleted since', async () => {
+  const migration = await startMigration([mirroredRoute()])
+  running.push(migration)
+  const { understudy, source, target } = migration
+  await understudy.client().set('k', 'v')
+  await eventually(async () => expect(await target.client().get('k')).toBe('v'))
+  expect((await to(understudy, 'passthrough')).error).toBeUndefined()
+  await source.client().del('k')
+  target.pause()
+  expect((await to(understudy, 'mirror')).error).toBeUndefined()
+  target.resume()
+  expect(await doJob(understudy, 'backfill', 'all')).toMatchObject({ report: { clean: true } })
+  expect((await to(understudy, 'switched')).error).toMatchObject({
+    code: 'GATE_CLOSED',
+    message: expect.stringMatching(/store 'new' held keys .* or did not answer then .*understudy verify all/),
+  })
+  expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: false } })
+  await doJob(understudy, 'repair', 'all', { deleteExtra: true })
+  expect(await doJob(understudy, 'verify', 'all')).toMatchObject({ report: { clean: true } })
+  expect((await to(understudy, 'switched')).error).toBeUndefined()
+  expect(await understudy.client().get('k')).toBeNull()
+})
+
 test('a switch that waited for a gate to open says nothing of gates', async () => {
   const migration = await startMigration()
   running.push(migration)

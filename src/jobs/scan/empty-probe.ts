@@ -5,20 +5,23 @@ import { EndsOfNames } from '../stores/ends-of-names.ts'
 import { StoreConnections } from '../stores/store-connection.ts'
 import { everyPage } from './scan.ts'
 
-/** A start must not wait longer for it; what is not known by then counts as not empty. */
+/** A start must not wait longer for it. */
 const MAX_MS = 2_000
 
 /** Stores that are looked through at the same time. */
 const AT_ONCE = 8
 
+/** Of an end of a route: it has none of the route's keys, or some; none was met in the time that there was; its store has not answered. */
+export type Contents = 'none' | 'some' | 'none-met' | 'unanswered'
+
 /** An end of a route that somebody asks for. */
 interface Asked {
   readonly end: EndKeys
-  answer(isEmpty: boolean | null): void
+  answer(contents: Contents): void
 }
 
 /**
- * Whether ends of routes hold none of their keys. Everything that is asked for in one turn of the event loop is answered by one look through each store: hundreds of routes that
+ * Whether ends of routes hold keys of theirs. Everything that is asked for in one turn of the event loop is answered by one look through each store: hundreds of routes that
  * begin to be mirrored together looked through the same two stores each for itself.
  */
 export class EmptyProbes {
@@ -31,8 +34,7 @@ export class EmptyProbes {
     this.#endpoint = endpoint
   }
 
-  /** Null: the store does not answer, or has too much else to look through. */
-  async isEmpty(config: Config, route: string, which: EndName): Promise<boolean | null> {
+  async contentsOf(config: Config, route: string, which: EndName): Promise<Contents> {
     const end = new EndKeys(config, route, which)
     if (this.#asked.size === 0) setImmediate(() => this.#look())
     return new Promise((answer) => {
@@ -56,25 +58,27 @@ export class EmptyProbes {
     const giveUp = new AbortController()
     const connections = new StoreConnections(() => config, this.#endpoint, giveUp.signal)
     const open = new Map(asked.map((one) => [one.end, one]))
-    const answerAll = (isEmpty: boolean | null): void => {
-      for (const { answer } of open.values()) answer(isEmpty)
+    let notYet: Contents = 'unanswered'
+    const answerAll = (contents: Contents): void => {
+      for (const { answer } of open.values()) answer(contents)
       open.clear()
       giveUp.abort()
     }
-    const timer = setTimeout(() => answerAll(null), MAX_MS)
+    const timer = setTimeout(() => answerAll(notYet), MAX_MS)
     try {
       const ends = new EndsOfNames(config, store, open.keys())
       for await (const { names } of everyPage(connections, config, store)) {
+        notYet = 'none-met'
         for (const end of names.flatMap((name) => ends.take(name))) {
-          open.get(end)!.answer(false)
+          open.get(end)!.answer('some')
           open.delete(end)
         }
         if (open.size === 0) break
       }
-      answerAll(true)
+      answerAll('none')
     } catch {
       // A store that does not answer, or no longer has to.
-      answerAll(null)
+      answerAll('unanswered')
     } finally {
       clearTimeout(timer)
     }
