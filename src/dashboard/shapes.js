@@ -1,5 +1,5 @@
 /**
- * The shapes that the page works with, all of them as `/api/v1` gives them. It is checked against them, and does not load this file.
+ * The shapes that the page works with, but for Chart all of them as `/api/v1` gives them. It is checked against them, and does not load this file.
  *
  * @typedef {import('../config/config.ts').Phase} Phase
  * @typedef {import('../admin/status.ts').Status} Status
@@ -10,6 +10,17 @@
  * @typedef {import('../jobs/runner/job.ts').Job} Job
  * @typedef {import('../admin/history.ts').History} History
  * @typedef {import('../admin/history.ts').HistorySample} HistorySample
+ */
+
+/**
+ * One of the charts over time.
+ *
+ * @typedef {object} Chart
+ * @property {string} id
+ * @property {string} title
+ * @property {(value: number | null) => string} format
+ * @property {boolean} [whole] of things that are counted: no line between 0 and 1
+ * @property {{ name: string, label: string, color: string, dash?: number[] }[]} lines `color` is a custom property of the style sheet
  */
 
 export {}

@@ -4,7 +4,7 @@ import { loadHistory } from './loading.js'
 import { createPlot } from './plot.js'
 import { state, update } from './state.js'
 
-/** @import { Chart } from './plot.js' @import { State } from './state.js' @import { History, HistorySample } from '../shapes.js' */
+/** @import { State } from './state.js' @import { Chart, History, HistorySample } from '../shapes.js' */
 
 /** @type {Chart[]} */
 const CHARTS = [

@@ -3,14 +3,7 @@ import { state } from './state.js'
 /** @type {typeof import('uplot')} */
 const uPlot = /** @type {any} */ (globalThis).uPlot
 
-/**
- * @typedef {object} Chart
- * @property {string} id
- * @property {string} title
- * @property {(value: number | null) => string} format
- * @property {boolean} [whole] of things that are counted: no line between 0 and 1
- * @property {{ name: string, label: string, color: string, dash?: number[] }[]} lines `color` is a custom property of the style sheet
- */
+/** @import { Chart } from '../shapes.js' */
 
 const HEIGHT = 160
 /** 1, 2, 5, 10, ... */
