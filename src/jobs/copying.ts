@@ -16,6 +16,8 @@ export interface CopyWanted {
   readonly watch: RouteWatch
   readonly database: number
   readonly keys: readonly Buffer[]
+  /** Throws where they must not be copied any more: asked before each round, for the one before may have waited for a store. */
+  readonly look?: () => Promise<void>
 }
 
 export interface CopyResult {
@@ -31,7 +33,7 @@ const MAX_ROUNDS = 50
 /** Copies keys (application names) from the primary to the shadow by the data path, as long as the route is what `watch` has seen. What only the moment forbids is tried again; what fails has its reason. Throws JOB_REFUSED where the route is another by then. */
 export async function copyKeys(
   environment: JobEnvironment,
-  { task, throttle, watch, database, keys }: CopyWanted,
+  { task, throttle, watch, database, keys, look }: CopyWanted,
 ): Promise<CopyResult> {
   const failed: ListedKey[] = []
   let copied = 0
@@ -42,6 +44,7 @@ export async function copyKeys(
   const origin = { route, shape: watch.shape, deletes }
   for (let rounds = 0; left.length > 0; ) {
     const window = await throttle.admit(left.length)
+    await look?.()
     const { outcomes, reasons } = await throttle.watch(
       environment.dataPath.copy(origin, database, packBytes(left), window),
     )

@@ -16,7 +16,7 @@ import { type KeysOfRoute, RouteWatch } from './scan/route-pages.ts'
 import { mustBeTwoServers } from './scan/two-servers.ts'
 import { type EndName, endsOf } from './stores/end-keys.ts'
 import { StoreConnections } from './stores/store-connection.ts'
-import { ticketOf } from './verify.ts'
+import { doubtIn, ticketOf } from './verify.ts'
 
 const PAGE = 256
 const PAGES = 4
@@ -47,9 +47,12 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
   const unverified = new Set<string>()
   let doubt: string | null = null
 
+  const look = async (): Promise<void> => {
+    if ((await doubtOf(environment, route)) !== doubt) throw new UnderstudyError('JOB_REFUSED', IN_DOUBT_NOW)
+  }
   const work = async ({ database, keys }: KeysOfRoute): Promise<PageResult> => {
     watch.look()
-    if ((await doubtOf(environment, route)) !== doubt) throw new UnderstudyError('JOB_REFUSED', IN_DOUBT_NOW)
+    await look()
     await throttle.admit(keys.length)
     const sinceMs = Date.now()
     const before = await Promise.all(keys.map((key) => pairs.now(database, key)))
@@ -82,7 +85,7 @@ export async function repair(environment: JobEnvironment, store: JobStore, task:
       different: before.filter(({ kind }) => kind === 'different').length,
     }
     if (options.dryRun) return { counts: { ...counts, failed: failedOf(listed) }, keys: listed }
-    const { failed } = await copyKeys(environment, { task, throttle, watch, database, keys: wanted })
+    const { failed } = await copyKeys(environment, { task, throttle, watch, database, keys: wanted, look })
     append(listed, failed)
     const lost = new Set(failed.map((one) => one.key))
     const copied = wanted.filter((key) => !lost.has(key))
@@ -160,10 +163,10 @@ async function wantedKeys(
   return [...keys.values()].sort((one, other) => one.database - other.database)
 }
 
-/** What a verify has to have begun with for its list to be of now (`verifyTicket`), while the primary may be the side that lacks something: of what is known from before, the shadow may have the last good copy. Null: the primary is right. */
+/** What a verify has to have begun with for its list to be of now (`doubtIn` its ticket), while the primary may be the side that lacks something: of what is known from before, the shadow may have the last good copy. Null: the primary is right. */
 async function doubtOf({ dataPath }: JobEnvironment, route: string): Promise<string | null> {
   const { verifyCauses = [] } = (await dataPath.stats()).routes[route] ?? {}
-  return mayPrimaryLack(verifyCauses) ? dataPath.verifyTicket(route) : null
+  return mayPrimaryLack(verifyCauses) ? doubtIn(await dataPath.verifyTicket(route)) : null
 }
 
 interface VerifiedKeys {
@@ -177,7 +180,7 @@ function verifiedKeys(store: JobStore, { job }: Task, primary: EndName, doubt: s
   const keys: ListedKey[] = []
   for (const { id, report, options } of store.done(job.route, ['verify'])) {
     if ((report!.primary ?? primary) !== primary) return { keys, before: id }
-    if (doubt !== null && ticketOf(store.checkpoint(id)) !== doubt) return { keys, before: id }
+    if (doubt !== null && doubtIn(ticketOf(store.checkpoint(id)) ?? '') !== doubt) return { keys, before: id }
     for (const key of store.listedKeys(id, 0, MAX_KEYS)) keys.push(key)
     if ((options.sample ?? 1) >= 1) break
   }

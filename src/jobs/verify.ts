@@ -144,6 +144,11 @@ export function ticketOf(checkpoint: unknown): string | null {
   return (checkpoint as Checkpoint | null)?.ticket ?? null
 }
 
+/** What of it is the same as long as nothing more happened that the primary may lack: what the shadow may lack can come all the time (scripts, evictions). */
+export function doubtIn(ticket: string): string {
+  return ticket.slice(0, ticket.lastIndexOf(' '))
+}
+
 /** Something happened since that a verify has to look for: what was seen before says nothing. */
 function resumable(checkpoint: Checkpoint | null, ticket: string): Checkpoint | null {
   return checkpoint?.ticket === ticket ? checkpoint : null

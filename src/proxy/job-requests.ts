@@ -66,7 +66,7 @@ export class JobRequests {
     return this.#pairs.read(database, list)
   }
 
-  /** '': none is asked for. */
+  /** '': none is asked for. Up to its last number (`doubtIn`) it tells one doubt about the primary from another. */
   async verifyTicket(route: string): Promise<string> {
     return this.#ticketOf(route)
   }
@@ -109,6 +109,7 @@ export class JobRequests {
   }
 
   #ticketOf(route: string): string {
-    return this.#dirty.toVerify.ofKeys(route) ? `${this.#process} ${this.#dirty.toVerify.times(route)}` : ''
+    const { toVerify } = this.#dirty
+    return toVerify.ofKeys(route) ? `${this.#process} ${toVerify.primaryTimes(route)} ${toVerify.times(route)}` : ''
   }
 }

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
 import type { Status } from '../../src/admin/status.ts'
 import { eventually } from '../support/eventually.ts'
-import { doJob, keysOf } from '../support/jobs.ts'
+import { doJob, jobOf, keysOf, over, startJob } from '../support/jobs.ts'
 import { driftBetween } from '../support/keyspace.ts'
 import { fillStrings, type Migration, mirroredRoute, mirrorSettled, startMigration } from '../support/migration.ts'
 
@@ -191,6 +191,45 @@ test('what was known before the primary was changed by force, there and back, is
   await doJob(understudy, 'verify', 'all')
   await doJob(understudy, 'repair', 'all')
   expect([await here.get('k'), await here.lrange('list', 0, -1)]).toEqual(['old', ['a', 'b']])
+})
+
+test('nothing is copied any more once the primary has come back empty, though the job began before that', async () => {
+  const migration = await startMigration([mirroredRoute()], (server) => fillStrings(server, 60))
+  running.push(migration)
+  const { source, target, understudy } = migration
+  const mirror = async () => (await understudy.admin<Status>('/api/v1/status')).body.routes['all']!.mirror
+  await fillStrings(target, 60)
+  await target.client().mset(Array.from({ length: 60 }, (_, i) => [`key:${i}`, 'older']).flat())
+  await doJob(understudy, 'verify', 'all')
+  // All are admitted for a look, and wait for the rate.
+  const { id } = await startJob(understudy, 'repair', 'all', { rate: 20, deleteExtra: true })
+  await eventually(async () => expect((await jobOf(understudy, id)).throttle).toMatch(/rate/))
+  await source.restart()
+  await eventually(async () => expect((await mirror()).verifyCauses).toContain('primary-restarted'))
+  expect(await over(understudy, id)).toMatchObject({
+    state: 'failed',
+    error: expect.stringMatching(/since the job began/),
+  })
+  expect(await target.client().dbsize()).toBe(60)
+})
+
+test('a verify of since the primary may have lost something counts, whatever the shadow may have lost after that', async () => {
+  const migration = await startMigration()
+  running.push(migration)
+  const { source, target, understudy } = migration
+  const mirror = async () => (await understudy.admin<Status>('/api/v1/status')).body.routes['all']!.mirror
+  await understudy.client().mset('a', '1', 'b', '1')
+  await mirrorSettled(understudy)
+  await source.restart()
+  await eventually(async () => expect((await mirror()).verifyCauses).toEqual(['primary-restarted']))
+  await eventually(async () => expect(await understudy.client().set('b', '2')).toBe('OK'))
+  await mirrorSettled(understudy)
+  await doJob(understudy, 'verify', 'all')
+  await target.restart()
+  await eventually(async () => expect((await mirror()).verifyCauses).toEqual(['primary-restarted', 'shadow-restarted']))
+  await target.client().set('a', '1')
+  const repair = await doJob(understudy, 'repair', 'all', { deleteExtra: true })
+  expect(repair).toMatchObject({ progress: { compared: 1, deleted: 1 } })
 })
 
 test('it goes by every verify back to the last one of all keys, and by none of the other side', async () => {

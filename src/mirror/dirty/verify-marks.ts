@@ -73,6 +73,7 @@ export function inheritedCauses(cause: VerifyCause, isExchanged: boolean): reado
 export class VerifyMarks {
   readonly #causes = new Map<string, Set<VerifyCause>>()
   readonly #times = new Map<string, number>()
+  readonly #primaryTimes = new Map<string, number>()
   readonly #functionTimes = new Map<string, number>()
   /** Of 'functions': libraries that the primary may have deleted, by route. */
   readonly #removed = new Map<string, Set<string>>()
@@ -89,6 +90,7 @@ export class VerifyMarks {
   mark(route: string, cause: VerifyCause): void {
     const times = isOfFunctions(cause) ? this.#functionTimes : this.#times
     times.set(route, (times.get(route) ?? 0) + 1)
+    if (OF_PRIMARY.has(cause)) this.#primaryTimes.set(route, this.primaryTimes(route) + 1)
     let causes = this.#causes.get(route)
     if (causes === undefined) this.#causes.set(route, (causes = new Set()))
     if (causes.has(cause)) return
@@ -153,6 +155,11 @@ export class VerifyMarks {
   /** How often the route was marked for its keys: a verify that began before the last time has not looked for what happened then. */
   times(route: string): number {
     return this.#times.get(route) ?? 0
+  }
+
+  /** How often of that the primary may be the side that lacks something. */
+  primaryTimes(route: string): number {
+    return this.#primaryTimes.get(route) ?? 0
   }
 
   /** The same for functions, and who compares these. */
