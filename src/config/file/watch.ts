@@ -101,10 +101,7 @@ class Watcher implements FileWatch {
       const look = await lookOf(this.#path)
       if (this.#closed) return
       if (look === null) return this.#isGone()
-      if (look === this.#knownLook && this.#tellGoneAtMs !== TOLD) {
-        this.#tellGoneAtMs = null
-        return
-      }
+      if (look === this.#knownLook && this.#tellGoneAtMs === null) return
       // The first look is the caller's own state; later ones count once they hold still.
       if (this.#known !== null && look !== this.#movingLook) {
         this.#movingLook = look

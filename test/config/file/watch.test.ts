@@ -199,6 +199,26 @@ describe('watching a file', () => {
     )
   })
 
+  it('says that a file is there again whose folder was away for a moment', async () => {
+    const nested = join(folder, 'nested')
+    const path = join(nested, 'u.yaml')
+    const away = join(folder, 'away')
+    mkdirSync(nested)
+    writeFileSync(path, 'new')
+    watching = watchFile(path, (text) => seen.push(text), { known: 'old', settleMs: 20, pollMs: 20 })
+    await eventually(() => expect(seen).toEqual(['new']))
+    // Until it has been looked for while it was away. It is the same from outside when it comes back.
+    await eventually(
+      async () => {
+        renameSync(nested, away)
+        await sleep(50)
+        renameSync(away, nested)
+        await eventually(() => expect(seen.length).toBeGreaterThan(1), { timeoutMs: 500 })
+      },
+      { intervalMs: 1 },
+    )
+  })
+
   it('says nothing when the file was written with the same content', async () => {
     const path = join(folder, 'u.yaml')
     writeFileSync(path, 'same')
