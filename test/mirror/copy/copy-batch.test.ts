@@ -43,7 +43,9 @@ test.each(['new', 'old'])(
     running.push(old, fresh, path)
     const direct = old.client()
     await direct.mset(NAMES.flatMap((name) => [name, 'v']))
-    await path.client().ping()
+    // The shadow is connected when it has this: a copy that comes before ends.
+    await path.client().set('job:up', 'v')
+    await settled(path)
     const copying = copyAsJob(path, 'jobs', NAMES)
     const target = store === 'new' ? fresh.client() : direct
     await eventually(async () => expect(await target.exists('step:0')).toBe(1), { intervalMs: 0 })
