@@ -6,6 +6,8 @@ export interface Case {
   readonly valueBytes: number
   readonly command: Command
   readonly requests: number
+  /** Different keys, taken at random. */
+  readonly keys: number
 }
 
 export const COMMANDS = ['SET', 'GET'] as const
@@ -16,18 +18,17 @@ export interface CaseSelection {
   readonly pipelines: readonly number[]
   readonly valueBytes: readonly number[]
   readonly commands: readonly Command[]
+  /** null: as many as `keysOf` says. */
+  readonly keys: number | null
   /** 1: about a second of a direct Redis per case. */
   readonly length: number
 }
-
-/** How many different keys are used: few enough to fit in memory at 4 KB, many enough not to sit in the CPU's cache. */
-export const KEYSPACE = 10_000
 
 /**
  * Every combination that was selected. Many clients are there to show what a connection costs, which neither pipelining
  * nor large values add to: beyond 100 clients only the plain case is run, unless it was asked for alone.
  */
-export function casesOf({ clients, pipelines, valueBytes, commands, length }: CaseSelection): Case[] {
+export function casesOf({ clients, pipelines, valueBytes, commands, keys, length }: CaseSelection): Case[] {
   const cases: Case[] = []
   for (const bytes of valueBytes) {
     for (const count of clients) {
@@ -40,6 +41,7 @@ export function casesOf({ clients, pipelines, valueBytes, commands, length }: Ca
             pipeline,
             valueBytes: bytes,
             command,
+            keys: keys ?? keysOf(bytes),
             requests: requestsOf(pipeline, bytes, length),
           })
         }
@@ -47,6 +49,14 @@ export function casesOf({ clients, pipelines, valueBytes, commands, length }: Ca
     }
   }
   return cases
+}
+
+/**
+ * A million keys, the number of Redis' own example of a pipelined benchmark: what they take, with their values, is several times a CPU's cache, as
+ * production data is. Of large values 200 MB, for two servers to hold.
+ */
+function keysOf(valueBytes: number): number {
+  return Math.min(1_000_000, Math.round(200_000_000 / valueBytes))
 }
 
 function requestsOf(pipeline: number, valueBytes: number, length: number): number {

@@ -1,6 +1,10 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { type Case, KEYSPACE } from './cases.ts'
+import type { RedisServer } from '../test/support/redis.ts'
+import type { Case } from './cases.ts'
+
+/** Well within the time after which Redis says that a script is slow. */
+const KEYS_PER_SCRIPT = 10_000
 
 export interface LoadResult {
   readonly requestsPerSecond: number
@@ -10,8 +14,8 @@ export interface LoadResult {
 
 /** Runs one case against a port with redis-benchmark and waits for its end. */
 export async function runLoad(port: number, load: Case): Promise<LoadResult> {
-  const { clients, pipeline, valueBytes, command, requests } = load
-  const numbers = { '-p': port, '-c': clients, '-P': pipeline, '-d': valueBytes, '-n': requests, '-r': KEYSPACE }
+  const { clients, pipeline, valueBytes, command, requests, keys } = load
+  const numbers = { '-p': port, '-c': clients, '-P': pipeline, '-d': valueBytes, '-n': requests, '-r': keys }
   const args = Object.entries(numbers).flatMap(([flag, value]) => [flag, `${value}`])
   const { stdout, stderr } = await promisify(execFile)('redis-benchmark', [
     ...args,
@@ -20,6 +24,19 @@ export async function runLoad(port: number, load: Case): Promise<LoadResult> {
     '--csv',
   ])
   return parseCsv(stdout, command) ?? fail(`redis-benchmark gave no result for ${command}: ${stdout}${stderr}`)
+}
+
+/** Gives all keys that redis-benchmark uses the value that it gave the first one: every read finds something, and two servers hold the same. */
+export async function fillKeys(store: RedisServer, keys: number): Promise<void> {
+  const client = store.client()
+  const set = `local value = redis.call('GET', string.format('key:%012d', 0))
+    for n = ARGV[1], ARGV[2] do redis.call('SET', string.format('key:%012d', n), value) end`
+  for (let first = 1; first < keys; first += KEYS_PER_SCRIPT) {
+    await client.eval(set, 0, first, Math.min(first + KEYS_PER_SCRIPT, keys) - 1)
+  }
+  const held = await client.dbsize()
+  client.disconnect()
+  if (held < keys) throw new Error(`the server holds ${held} keys of ${keys} after it has been filled`)
 }
 
 /** Columns by name: their number differs between versions. */

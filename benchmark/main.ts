@@ -8,7 +8,7 @@ import { CallCounter } from './call-counter.ts'
 import { type Case, COMMANDS, type Command, casesOf, groupOf } from './cases.ts'
 import { type IdleMemory, measureIdleMemory } from './idle-connections.ts'
 import { measureJobs } from './jobs.ts'
-import { runLoad } from './load.ts'
+import { fillKeys, runLoad } from './load.ts'
 import { cpuMicroseconds } from './process-usage.ts'
 import { renderMemory, renderThroughput, type Sample } from './report.ts'
 import { type Stores, SYSTEM_NAMES, type System, type SystemName, startSystem } from './systems.ts'
@@ -25,7 +25,7 @@ interface Options {
   readonly command: readonly Command[]
   readonly memory: boolean
   readonly jobs: boolean
-  readonly keys: number
+  readonly keys?: number
 }
 
 const program = new Program('npm run bench --')
@@ -39,11 +39,11 @@ const program = new Program('npm run bench --')
   .option('--command <list>', `of: ${COMMANDS.join(', ')}`, oneOf(COMMANDS), [...COMMANDS])
   .option('--no-memory', 'leave out the memory of idle connections')
   .option('--jobs', 'measure backfill and verify instead', false)
-  .option('--keys <n>', '`--jobs`: so many keys', number, 1_000_000)
+  .option('--keys <n>', 'so many different keys (default: 1,000,000, or as many values as 200 MB hold)', number)
 
 const given = program.parse().opts<Options>()
 if (given.jobs) {
-  process.stdout.write(`${await measureJobs(given.keys)}\n`)
+  process.stdout.write(`${await measureJobs(given.keys ?? 1_000_000)}\n`)
   process.exit(0)
 }
 const options = given.quick ? { ...given, rounds: 2, clients: [50], size: [64] } : given
@@ -52,6 +52,7 @@ const cases = casesOf({
   pipelines: options.pipeline,
   valueBytes: options.size,
   commands: options.command,
+  keys: options.keys ?? null,
   length: options.quick ? 0.3 : 1,
 })
 
@@ -130,12 +131,15 @@ async function measure(system: System, load: Case, round: number): Promise<Sampl
   return { system: system.name, case: load, round, ...result, cpuMicrosecondsPerRequest: used / requests }
 }
 
-/** Gives every key a value of the case's size, the same on both servers, and warms the systems up with it. */
+/** Gives every key a value of the case's size, the one that redis-benchmark sets, on both servers, and warms the systems up. */
 async function fill(load: Case): Promise<void> {
-  const writes: Case = { ...load, command: 'SET', clients: 50, pipeline: 16, requests: 100_000 }
-  for (const { port } of [stores.primary, stores.shadow]) await runLoad(port, writes)
+  const writes: Case = { ...load, command: 'SET', clients: 50, requests: 20_000 }
+  for (const store of [stores.primary, stores.shadow]) {
+    await runLoad(store.port, { ...writes, clients: 1, requests: 1, keys: 1 })
+    await fillKeys(store, load.keys)
+  }
   for (const system of systems) {
-    for (const command of COMMANDS) await runLoad(system.port, { ...writes, command, pipeline: 1, requests: 20_000 })
+    for (const command of COMMANDS) await runLoad(system.port, { ...writes, command, pipeline: 1 })
     await system.settled()
   }
 }
