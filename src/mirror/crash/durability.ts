@@ -16,15 +16,9 @@ import { primariesOf, recoverLastRun } from './crash-recovery.ts'
 import { FormerDoubts } from './former-doubts.ts'
 import { IntentDoubts, messageOf } from './intent-doubts.ts'
 import { IntentLog } from './intent-log.ts'
-import { SegmentReader } from './intent-segment.ts'
 import { IntentTracker } from './intent-tracker.ts'
 import { RunMarker } from './run-marker.ts'
-
-/** Segments are held up by a shadow that is down, or, beyond that, by whatever else. */
-const LIMITS = { convertBytes: 32 * 1024 * 1024, maxBytes: 256 * 1024 * 1024 }
-/** Of a tick, for turning segments into dirty keys. */
-const SLICE_MS = 4
-const RECORDS_AT_ONCE = 64
+import { LOG_LIMITS, type LogLimits, SegmentConversion } from './segment-conversion.ts'
 
 export interface DurabilityParts {
   readonly stateDir: string
@@ -38,8 +32,7 @@ export interface DurabilityParts {
   readonly noteBlocked: (log: IntentLog) => void
   /** False: nothing is noted, and after a crash every mirrored route needs a verify. */
   readonly logged: boolean
-  /** Of the log's closed segments, in bytes: where they begin to be turned into dirty keys, and where the log is given up. */
-  readonly limits?: { readonly convertBytes: number; readonly maxBytes: number }
+  readonly limits?: LogLimits
 }
 
 /**
@@ -63,7 +56,7 @@ export class Durability {
   /** What the last run's stores were (`keyspaceOf`), by their names. */
   readonly formerKeyspaces: ReadonlyMap<string, string>
   readonly #parts: DurabilityParts
-  readonly #limits: typeof LIMITS
+  readonly #limits: LogLimits
   readonly #store: DirtyStore
   readonly #doubts: IntentDoubts
   readonly #marker: RunMarker
@@ -72,12 +65,12 @@ export class Durability {
   /** The marker is gone: what is in flight is not noted, or not all of it. */
   #incomplete = false
   #pass: { readonly upTo: number; readonly restores: boolean; made: number } | null = null
-  #conversion: { readonly number: number; readonly reader: SegmentReader; made: number } | null = null
+  #conversion: SegmentConversion | null = null
 
   /** Opens the files, and makes dirty what a crash has left in doubt. Throws STATE_UNUSABLE. */
   constructor(parts: DurabilityParts) {
     this.#parts = parts
-    this.#limits = parts.limits ?? LIMITS
+    this.#limits = parts.limits ?? LOG_LIMITS
     const { stateDir, context, dirty } = parts
     this.#doubts = new IntentDoubts(context, dirty)
     const dir = join(stateDir, 'intent')
@@ -240,22 +233,18 @@ export class Durability {
         this.#pass = null
         return
       }
-      let bytes: Buffer
       try {
-        bytes = log.read(oldest.number)
+        this.#conversion = new SegmentConversion(log, oldest.number)
       } catch (error) {
         this.#doubts.verifyAll('a part of the intent log cannot be read', error)
         log.drop(oldest.number)
         return
       }
-      this.#conversion = { number: oldest.number, reader: new SegmentReader(bytes), made: -1 }
     }
     const conversion = this.#conversion
     if (conversion.made === -1) {
-      const visitor = this.#doubts.marking('shadow-down', this.#former.overIn(conversion.number))
-      const untilMs = performance.now() + SLICE_MS
-      while (conversion.reader.read(visitor, RECORDS_AT_ONCE)) if (performance.now() > untilMs) return
-      if (conversion.reader.end !== 'whole') this.#doubts.verifyAll('a part of the intent log is damaged', null)
+      if (!conversion.advance(this.#doubts.marking('shadow-down', this.#former.overIn(conversion.number)))) return
+      if (!conversion.whole) this.#doubts.verifyAll('a part of the intent log is damaged', null)
       conversion.made = this.#store.made
     }
     if (!this.#store.holds(conversion.made)) return

@@ -16,13 +16,12 @@ import {
 } from './dirty-database.ts'
 import { DIRTY_REASONS, type DirtyChanges, type DirtyReason } from './dirty-key.ts'
 import type { DirtySet } from './dirty-set.ts'
+import { enterRun, formerRuns } from './run-table.ts'
 import { VERIFY_CAUSES } from './verify-marks.ts'
 
 /** What one commit holds at most: a few milliseconds of the data path's thread. */
 const ROWS_PER_COMMIT = 4_000
 const RETRY_MS = 1_000
-/** Earlier runs whose connections a store may still have. */
-const RUNS = 16
 
 export interface DirtyStoreEvents {
   /** The file was damaged: it lies under another name, and what was in it is not known any more. */
@@ -226,7 +225,8 @@ export class DirtyStore implements DirtyChanges {
     this.#evictedKeys = new Map(pairsIn<number>(this.#database, 'evicted_keys'))
     this.#primaries = new Map(pairsIn(this.#database, 'primaries'))
     this.#routing = routingIn(this.#database)
-    this.#loadRuns()
+    this.#run = { name: this.#run.name, former: formerRuns(this.#database) }
+    enterRun(this.#database, this.#run.name)
     const rows = this.#database.prepare('SELECT * FROM dirty_keys ORDER BY since_ms, id').iterate()
     for (const row of rows as Iterable<DirtyRow>) {
       const reason = (DIRTY_REASONS as readonly string[]).includes(row.reason) ? (row.reason as DirtyReason) : 'crash'
@@ -241,20 +241,6 @@ export class DirtyStore implements DirtyChanges {
     this.#written = count
     this.#queue = []
     this.#routesChanged = false
-  }
-
-  #loadRuns(): void {
-    const former = this.#database.prepare('SELECT name FROM runs').all() as { name: string }[]
-    this.#run = { name: this.#run.name, former: new Set(former.map(({ name }) => name)) }
-    try {
-      inTransaction(this.#database, () => {
-        this.#database.prepare('INSERT INTO runs (name) VALUES (?)').run(this.#run.name)
-        this.#database.exec(`DELETE FROM runs WHERE number <= (SELECT MAX(number) FROM runs) - ${RUNS}`)
-      })
-    } catch (error) {
-      // A full disk: what this run leaves the next one does not know, which the next commit says of everything.
-      if (isDamage(error)) throw error
-    }
   }
 
   #writeRows(count: number): void {
