@@ -71,7 +71,8 @@ export class MismatchControl implements MismatchAccess {
     let said = this.#said.get(name)
     if (said === undefined) this.#said.set(name, (said = { atMs: Number.NEGATIVE_INFINITY, since: 0 }))
     said.since += count
-    if (atMs - said.atMs < SAY_EVERY_MS) return
+    // Later than now: the clock was set back since, and nothing would be said until it has come so far again.
+    if (atMs >= said.atMs && atMs - said.atMs < SAY_EVERY_MS) return
     this.#log.warn('mismatch confirmed', { route, command, class: of, count: said.since })
     said.atMs = atMs
     said.since = 0
@@ -103,7 +104,7 @@ export class MismatchControl implements MismatchAccess {
 
   /** Keys that are equal on both sides, by the application's names: what was found of them before `sinceMs` is over. */
   mended(route: string, database: number, keys: readonly Buffer[], sinceMs: number): void {
-    this.#opened.mended(route, database, keys.map(printableKey), sinceMs)
+    this.#opened.mended(route, database, keys.map(printableKey), sinceMs, Date.now())
   }
 
   /** How many differences of a route are listed that nobody has mended or acknowledged. */

@@ -86,12 +86,12 @@ export class MismatchStore {
 
   /**
    * Forgets printable keys that are equal now, where they were seen to differ before `sinceMs` only; a mismatch of which no key is left goes with them.
-   * Not those whose cause lies not in the data: it is still there.
+   * Not those whose cause lies not in the data: it is still there. What was seen later than now was seen before the clock was set back.
    */
-  mended(route: string, database: number, keys: readonly string[], sinceMs: number): void {
+  mended(route: string, database: number, keys: readonly string[], sinceMs: number, nowMs: number): void {
     inTransaction(this.#database, () => {
-      for (const key of keys) this.#statement(FORGET_KEY).run(database, key, sinceMs, route)
-      this.#statement(FORGET_EMPTY).run(route, sinceMs)
+      for (const key of keys) this.#statement(FORGET_KEY).run(database, key, sinceMs, nowMs, route)
+      this.#statement(FORGET_EMPTY).run(route, sinceMs, nowMs)
       this.#statement(ANOTHER_EXAMPLE).run(route)
     })
   }
@@ -240,11 +240,11 @@ const UPSERT_KEY = `
     detail = excluded.detail, paths = excluded.paths, "primary" = excluded."primary", shadow = excluded.shadow`
 
 const FORGET_KEY = `
-  DELETE FROM mismatch_keys WHERE database = ? AND key = ? AND last_seen < ?
+  DELETE FROM mismatch_keys WHERE database = ? AND key = ? AND (last_seen < ? OR last_seen > ?)
     AND mismatch IN (SELECT id FROM mismatches WHERE route = ? AND cause NOT IN ('same-data', 'baseline'))`
 
 const FORGET_EMPTY = `
-  DELETE FROM mismatches WHERE route = ? AND last_seen < ?
+  DELETE FROM mismatches WHERE route = ? AND (last_seen < ? OR last_seen > ?)
     AND NOT EXISTS (SELECT 1 FROM mismatch_keys k WHERE k.mismatch = mismatches.id)`
 
 const ANOTHER_EXAMPLE = `

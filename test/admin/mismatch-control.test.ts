@@ -26,13 +26,18 @@ const finding = (changes: Partial<Finding>): Finding => ({
   ...changes,
 })
 
-test('the log has one line a minute for each route, command and class, with the reads since the last', () => {
+function opened() {
   const said: LogFields[] = []
   const log = { warn: (_text: string, fields: LogFields = {}) => said.push(fields) } as unknown as Log
   const { config } = configFromUrls({ source: 'redis://127.0.0.1:1', target: 'redis://127.0.0.1:2' })
   const control = new MismatchControl(config, log, () => {})
   const database = openDatabase(IN_MEMORY, STATE_MIGRATIONS)
   control.open(database)
+  return { control, said, database }
+}
+
+test('the log has one line a minute for each route, command and class, with the reads since the last', () => {
+  const { control, said, database } = opened()
   for (const atMs of [0, 10, 59_999]) control.record(finding({ atMs, count: 2 }))
   control.record(finding({ atMs: 20, class: 'missing' }))
   control.record(finding({ atMs: 30, command: 'MGET', acknowledged: true }))
@@ -43,4 +48,11 @@ test('the log has one line a minute for each route, command and class, with the 
     { route: 'jobs', command: 'GET', class: 'missing', count: 1 },
     { route: 'jobs', command: 'GET', class: 'value', count: 5 },
   ])
+})
+
+test('the log goes on when the clock is set back', () => {
+  const { control, said, database } = opened()
+  for (const atMs of [7_200_000, 0, 10]) control.record(finding({ atMs }))
+  database.close()
+  expect(said.map(({ count }) => count)).toEqual([1, 1])
 })

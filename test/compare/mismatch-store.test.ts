@@ -118,7 +118,7 @@ describe('mismatches', () => {
     store.add(finding({ key: 'job:1', cause: 'same-data', atMs: NOW + 2 }))
     store.add(finding({ key: 'job:1', database: 3, command: 'TYPE', atMs: NOW + 3 }))
     store.add(finding({ key: 'job:1', route: 'rest', atMs: NOW + 4 }))
-    store.mended('jobs', 0, ['job:1'], NOW + 10)
+    store.mended('jobs', 0, ['job:1'], NOW + 10, NOW + 30)
     expect(open()).toEqual([
       ['job:1', null, 1],
       ['job:1', null, 1],
@@ -127,13 +127,23 @@ describe('mismatches', () => {
     ])
     // The latest key is the example: another takes its place.
     store.add(finding({ key: 'job:9', atMs: NOW + 5, detail: 'Other.' }))
-    store.mended('jobs', 0, ['job:9'], NOW + 10)
+    store.mended('jobs', 0, ['job:9'], NOW + 10, NOW + 30)
     expect(store.list({}, NOW)).toContainEqual(expect.objectContaining({ key: 'job:2', detail: 'The values differ.' }))
     store.add(finding({ key: 'job:2', atMs: NOW + 20 }))
-    store.mended('jobs', 0, ['job:2'], NOW + 10)
+    store.mended('jobs', 0, ['job:2'], NOW + 10, NOW + 30)
     expect(open()).toContainEqual(['job:2', null, 1])
-    store.mended('jobs', 0, ['job:2'], NOW + 30)
+    store.mended('jobs', 0, ['job:2'], NOW + 30, NOW + 30)
     expect(open()).not.toContainEqual(['job:2', null, 1])
+  })
+
+  test('go when their keys are equal again although the clock was set back since they were seen', () => {
+    store.add(finding({ key: 'job:1', atMs: NOW + DAY }))
+    store.add(finding({ key: 'job:2', atMs: NOW + 5 }))
+    store.mended('jobs', 0, ['job:1', 'job:2'], NOW, NOW + 10)
+    expect([...store.keys({}, NOW)].map(({ key }) => key)).toEqual(['job:2'])
+    store.add(finding({ key: 'other', atMs: NOW + DAY }))
+    store.mended('jobs', 0, ['other'], NOW, NOW + 10)
+    expect(store.list({}, NOW).map(({ pattern }) => pattern)).toEqual(['job:<n>'])
   })
 
   test('that are too old go, and so do their keys', () => {

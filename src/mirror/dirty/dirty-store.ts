@@ -213,7 +213,8 @@ export class DirtyStore implements DirtyChanges {
 
   /** Rows get new numbers, oldest first, in one commit with the old ones' end. */
   #load(): void {
-    const offsetMs = Date.now() - performance.now()
+    const nowMs = Date.now()
+    const offsetMs = nowMs - performance.now()
     for (const [route, cause] of pairsIn(this.#database, 'verify_causes')) {
       const known = VERIFY_CAUSES.find((one) => one === cause)
       this.#dirty.toVerify.mark(route, known ?? 'state-lost')
@@ -230,7 +231,9 @@ export class DirtyStore implements DirtyChanges {
     const rows = this.#database.prepare('SELECT * FROM dirty_keys ORDER BY since_ms, id').iterate()
     for (const row of rows as Iterable<DirtyRow>) {
       const reason = (DIRTY_REASONS as readonly string[]).includes(row.reason) ? (row.reason as DirtyReason) : 'crash'
-      this.#dirty.restore(row.route, row.database, row.key, reason, row.since_ms - offsetMs)
+      // Later than now: the clock was set back since. An age below zero would look like that of a key that will be copied at once.
+      const sinceMs = Math.min(row.since_ms, nowMs) - offsetMs
+      this.#dirty.restore(row.route, row.database, row.key, reason, sinceMs)
     }
     const count = this.#queue.length
     if (count === 0) return
