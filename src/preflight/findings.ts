@@ -48,6 +48,7 @@ function ofStore(config: Config, look: StoreLook): Finding[] {
     }
     if (server.error !== null) findings.push(warning(`${at}: ${server.error}`))
     append(findings, ofRights(at, server))
+    append(findings, ofNames(config, name, at, server))
   }
   const { memory } = servers.find((server) => evicts(server.memory)) ?? { memory: null }
   if (memory !== null)
@@ -67,6 +68,14 @@ function ofRights(at: string, { denied, deniedKeys }: ServerLook): Finding[] {
       return `${at}: its user lacks the right to some or all keys of ${listed(patterns)}`
     }),
   ]
+}
+
+/** What is not in the table of commands is passed on as it came: nothing is known of its keys. */
+function ofNames({ routes }: Config, name: string, at: string, { renamedWrites }: ServerLook): Finding[] {
+  const isEnd = routes.some(({ source, target }) => target !== null && [source.store, target.store].includes(name))
+  if (!isEnd || renamedWrites.length === 0) return []
+  const what = `what is written by ${renamedWrites.length > 1 ? 'those names' : 'that name'} is not mirrored`
+  return [warning(`${at} has other names for ${listed(renamedWrites)} (rename-command): ${what}`)]
 }
 
 /** One finding for those whose lack has the same consequence, and weighs as much. */

@@ -25,6 +25,8 @@ export interface ServerLook
   readonly databases: number | null
   /** Names of the commands that applications use (in capitals); null: it does not tell. */
   readonly commands: ReadonlySet<string> | null
+  /** Commands that write (in capitals) and that it does not call so: it lists what they are, and not the name that `rename-command` has given them. */
+  readonly renamedWrites: readonly string[]
 }
 
 export interface ServerMemory {
@@ -42,6 +44,7 @@ const SILENT = {
   inCluster: null,
   databases: null,
   commands: null,
+  renamedWrites: [],
   denied: [],
   deniedKeys: [],
   writes: 'unknown',
@@ -89,6 +92,10 @@ async function facts(redis: Redis): Promise<Omit<ServerLook, keyof Health | keyo
     ask(['COMMAND']),
     ask(['CONFIG', 'GET', 'databases']),
   ])
+  const writes = Array.isArray(commands)
+    ? commandNames(commands, (flags) => flags.includes('write'))
+    : new Set<string>()
+  const answers = await ask(['COMMAND', 'INFO', ...writes])
   const text = typeof info === 'string' ? info : ''
   return {
     mark: serverMark(text),
@@ -96,7 +103,8 @@ async function facts(redis: Redis): Promise<Omit<ServerLook, keyof Health | keyo
     keys: keysIn(text),
     inCluster: text.includes('cluster_enabled:') ? /^cluster_enabled:1/m.test(text) : null,
     databases: Array.isArray(databases) && databases.length === 2 ? Number(databases[1]) : null,
-    commands: Array.isArray(commands) ? commandNames(commands) : null,
+    commands: Array.isArray(commands) ? commandNames(commands, (flags) => !flags.includes('admin')) : null,
+    renamedWrites: Array.isArray(answers) ? [...writes].filter((_, i) => answers[i] === null) : [],
   }
 }
 
@@ -115,12 +123,12 @@ function keysIn(info: string): Record<number, number> | null {
   return Object.fromEntries([...info.matchAll(/^db(\d+):keys=(\d+)/gm)].map(([, db, keys]) => [db, Number(keys)]))
 }
 
-/** Of COMMAND's `[name, arity, flags, ...]`; those for administrators left out. */
-function commandNames(commands: readonly unknown[]): ReadonlySet<string> {
+/** Of COMMAND's `[name, arity, flags, ...]`, in capitals. */
+function commandNames(commands: readonly unknown[], wanted: (flags: readonly unknown[]) => boolean): Set<string> {
   const names = commands.flatMap((entry) => {
     if (!Array.isArray(entry) || typeof entry[0] !== 'string') return []
     const flags: unknown = entry[2]
-    return Array.isArray(flags) && flags.includes('admin') ? [] : [entry[0].toUpperCase()]
+    return wanted(Array.isArray(flags) ? flags : []) ? [entry[0].toUpperCase()] : []
   })
   return new Set(names)
 }

@@ -244,6 +244,23 @@ test('a target that `serve` starts has as much room as there is', async () => {
   expect(await messages(found(at(old.url), '{ url: "managed:" }'))).toEqual([])
 })
 
+test('a command that writes and that a store calls by another name: only the server knows what it is', async () => {
+  const server = await extra(
+    '--rename-command',
+    'HSETNX',
+    'MY_HSETNX',
+    '--rename-command',
+    'CONFIG',
+    '',
+    '--rename-command',
+    'GET',
+    'MY_GET',
+  )
+  expect(await messages(found(at(server.url), at(fresh.url)))).toContain(
+    "warning: store 'old' has other names for HSETNX (rename-command): what is written by that name is not mirrored",
+  )
+})
+
 test('commands and databases of the source that the target has not got', async () => {
   const poor = await extra('--rename-command', 'GEOADD', '', '--rename-command', 'XADD', '', '--databases', '4')
   const source = await extra()
