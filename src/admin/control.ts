@@ -103,6 +103,8 @@ export interface ReloadResult {
   closedGates: string[]
   /** Every condition of the moves, open or closed. */
   gates: GateView[]
+  /** Parts that the file changes and that take effect at the next start only. */
+  needsRestart: string[]
 }
 
 export interface PhaseRequest {

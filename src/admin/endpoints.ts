@@ -149,7 +149,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
     summary:
       'Reads the configuration file again, all or nothing, and answers when it is in force. A file that moves keys to another primary meets the gates of a switch. The body may be left out.',
     gives:
-      '`{configHash, epoch, changed, dryRun, pauseMs, moves: [text], closedGates: [text], gates: [{route, open, reason}]}`',
+      '`{configHash, epoch, changed, dryRun, pauseMs, moves: [text], closedGates: [text], gates: [{route, open, reason}], needsRestart: [part]}`',
     body: RELOAD_BODY,
     handle: async (control, { body }) => {
       const request = body as z.infer<typeof RELOAD_BODY>

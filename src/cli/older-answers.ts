@@ -193,6 +193,7 @@ const RELOAD_RESULT = {
   moves: [],
   closedGates: [],
   gates: [],
+  needsRestart: [],
 }
 
 const COMPARED_ROUTE = {

@@ -40,7 +40,10 @@ export function addReload(program: Command, terminal: Terminal, finish: (exitCod
     })
 }
 
-function resultLines({ changed, epoch, pauseMs, moves, closedGates, gates }: ReloadResult, dryRun: boolean): string[] {
+function resultLines(
+  { changed, epoch, pauseMs, moves, closedGates, gates, needsRestart }: ReloadResult,
+  dryRun: boolean,
+): string[] {
   const pause = (pauseMs ?? 0) > 0 ? `, commands held for ${formatMs(pauseMs!)}` : ''
   const head = dryRun
     ? `The file ${changed ? 'differs from' : 'is'} what is in force (dry run, nothing changed)`
@@ -50,6 +53,7 @@ function resultLines({ changed, epoch, pauseMs, moves, closedGates, gates }: Rel
   const open = dryRun ? gates.filter((gate) => gate.open) : []
   return [
     head,
+    ...(needsRestart.length > 0 ? [`  but for what applies after a restart: ${needsRestart.join(', ')}`] : []),
     ...moves.map((move) => `  ${move}`),
     ...(open.length > 0 ? ['Open gates:', ...open.map(({ route, reason }) => `  ${route}: ${reason}`)] : []),
     ...(closedGates.length > 0 ? ['Closed gates:', ...closedGates.map((gate) => `  ${gate}`)] : []),

@@ -122,6 +122,7 @@ export class ConfigurationChanges {
         pauseMs,
         moves,
         ...gatesTold(prospect, dryRun, force),
+        needsRestart: this.inForce.needsRestartFor(next),
       }
     } catch (thrown) {
       const error = diskTrouble(thrown) ?? thrown

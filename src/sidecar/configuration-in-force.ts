@@ -70,7 +70,11 @@ export class ConfigurationInForce {
 
   /** Parts that the file has changed since the start, and that are not in force before the next one. */
   get needsRestart(): string[] {
-    return partsThatNeedRestart(this.#options.config, this.#config, this.#options.stores.dataDirs)
+    return this.needsRestartFor(this.#config)
+  }
+
+  needsRestartFor(config: Config): string[] {
+    return partsThatNeedRestart(this.#options.config, config, this.#options.stores.dataDirs)
   }
 
   /** The authority of the route is about to move: nothing may be done to one of its ends alone. */

@@ -29,6 +29,7 @@ export class FakeControl implements Control {
   notReady: string[] = []
   closedGates: string[] = []
   openGates: string[] = []
+  needsRestart: string[] = []
   jobList: Job[] = [job()]
   listedKeys: JobKey[] = [{ seq: 1, database: 0, key: 'job:1', class: 'value', detail: 'The values differ.' }]
   known: AcknowledgementView[] = []
@@ -161,7 +162,17 @@ export class FakeControl implements Control {
     this.#fail()
     const { dryRun = false } = request
     const moves = ["route 'all': their primary stays store 'old'; nothing is mirrored"]
-    return { configHash: 'c0ffee', epoch: 8, changed: true, dryRun, pauseMs: 1, moves, closedGates: [], gates: [] }
+    return {
+      configHash: 'c0ffee',
+      epoch: 8,
+      changed: true,
+      dryRun,
+      pauseMs: 1,
+      moves,
+      closedGates: [],
+      gates: [],
+      needsRestart: this.needsRestart,
+    }
   }
 
   async setPhases(routes: readonly string[], request: PhaseRequest): Promise<PhasesResult> {

@@ -25,6 +25,13 @@ test('--dry-run asks what would happen', async () => {
   expect(server.control.asked).toEqual([{ reload: { dryRun: true } }])
 })
 
+test('what applies after a restart is no part of what is in force', async () => {
+  server.control.needsRestart = ['admin', 'log']
+  const { stdout } = await reload()
+  server.control.needsRestart = []
+  expect(stdout).toMatch(/^Reloaded .*\n {2}but for what applies after a restart: admin, log\n/)
+})
+
 test('--force needs a reason, and hands it on', async () => {
   expect((await reload('--force')).code).toBe(2)
   expect((await reload('--force', '--reason', 'a cache')).code).toBe(0)

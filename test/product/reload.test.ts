@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parseDocument } from 'yaml'
+import type { ReloadResult } from '../../src/admin/control.ts'
 import type { Status } from '../../src/admin/status.ts'
 import { findProgram } from '../../src/base/find-program.ts'
 import type { Config } from '../../src/config/config.ts'
@@ -128,6 +129,8 @@ describe('reload', () => {
     const elsewhere = '\nintentLog: false\ncutover: { holdTimeout: 3s }\n'
     understudy.edit((text) => text + elsewhere)
     await eventually(async () => expect((await status(understudy)).needsRestart).toEqual(['intentLog']))
+    const reloaded = await understudy.admin<ReloadResult>('/api/v1/config/reload', { method: 'POST' })
+    expect(reloaded.body).toMatchObject({ changed: false, needsRestart: ['intentLog'] })
     expect(await config()).toMatchObject({ intentLog: before.intentLog, cutover: { holdTimeoutMs: 3_000 } })
     understudy.edit((text) => text.replace('intentLog: false\n', ''))
     await eventually(async () => expect((await status(understudy)).needsRestart).toEqual([]))

@@ -31,8 +31,13 @@ export function configurationSection({ status, config }) {
 /** @param {{ force: true, reason: string }} [body] */
 async function reload(body) {
   try {
-    const { changed, epoch } = await ask('/api/v1/config/reload', { method: 'POST', body })
-    notify(changed ? `The file is in force now, epoch ${epoch}.` : 'The file says what is in force already.')
+    const { changed, epoch, needsRestart } = await ask('/api/v1/config/reload', { method: 'POST', body })
+    const later = needsRestart?.length > 0 ? `, but for what applies after a restart: ${needsRestart.join(', ')}` : ''
+    notify(
+      changed
+        ? `The file is in force now${later} (epoch ${epoch}).`
+        : `The file says what is in force already${later}.`,
+    )
     await loadAll()
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
