@@ -1,9 +1,10 @@
 import { packBytes } from '../base/packed-bytes.ts'
 import type { Config } from '../config/config.ts'
-import { COPIED, FAILED } from '../mirror/copy/copy-batch.ts'
+import { COPIED, type CopyOrigin, FAILED } from '../mirror/copy/copy-batch.ts'
 import { refusedCommand } from '../mirror/stores/store-errors.ts'
 import { rolesOf } from '../routing/route.ts'
 import type { JobEnvironment } from './runner/environment.ts'
+import type { JobKind, JobOptions } from './runner/job.ts'
 import type { ListedKey } from './runner/job-store.ts'
 import type { Task } from './runner/task.ts'
 import type { Throttle } from './runner/throttle.ts'
@@ -39,9 +40,7 @@ export async function copyKeys(
   let copied = 0
   let left = keys
   const { kind, route, options } = task.job
-  // What an import or a restore has put there itself it takes along, whatever has become of it.
-  const deletes = kind !== 'backfill' && (kind !== 'repair' || options.deleteExtra === true)
-  const origin = { route, shape: watch.shape, deletes }
+  const origin: CopyOrigin = { route, shape: watch.shape, deletes: deletesOf(kind, options) }
   for (let rounds = 0; left.length > 0; ) {
     const window = await throttle.admit(left.length)
     await look?.()
@@ -68,6 +67,12 @@ export async function copyKeys(
     if (left.length > 0) await task.wait(refusal === null ? RETRY_MS : REFUSED_MS)
   }
   return { copied, failed }
+}
+
+/** What an import or a restore has put there itself it takes along, whatever has become of it, unless the primary has lost it. */
+function deletesOf(kind: JobKind, { deleteExtra }: JobOptions): CopyOrigin['deletes'] {
+  if (kind === 'import' || kind === 'restore') return 'unless-lost'
+  return kind === 'repair' && deleteExtra === true ? 'always' : 'never'
 }
 
 /** The store that copies go to. */

@@ -58,6 +58,37 @@ test('what an import has written and not copied when it is cancelled is copied b
   await expectEqualSides()
 }, 120_000)
 
+test.each([
+  ['ends', 'done'],
+  ['is cancelled', 'cancelled'],
+])(
+  'what the primary has lost that an import had written is left as it was on the shadow when the job %s',
+  async (_, state) => {
+    const { source, target, understudy } = migration
+    const mirror = async () => (await understudy.admin<Status>('/api/v1/status')).body.routes['all']!.mirror!
+    const names = Array.from({ length: KEYS }, (_, i) => `key:${i}`)
+    const file = join(directory, 'keys.jsonl')
+    writeFileSync(file, names.map((key) => `${JSON.stringify({ key, value: 'new' })}\n`).join(''))
+    await target.client().mset(names.flatMap((name) => [name, 'before']))
+    // The shadow is connected when it has this, with which the primary comes back.
+    await understudy.client().set('saved', 'v')
+    await mirrorSettled(understudy)
+    await source.client().save()
+    target.pause()
+    const { id } = await startJob(understudy, 'import', 'all', { file })
+    // As many copies as there may be at once wait for the shadow, and the other keys for these.
+    await eventually(async () => expect((await mirror()).backlog).toBeGreaterThanOrEqual(32))
+    await source.restart()
+    await eventually(async () => expect((await mirror()).verifyCauses).toContain('primary-restarted'))
+    if (state === 'cancelled') await steer(understudy, id, 'cancel')
+    target.resume()
+    expect(await over(understudy, id)).toMatchObject({ state })
+    if (state === 'cancelled') await eventually(async () => expect((await mirror()).repair).toBe('resting'))
+    expect(await target.client().exists(...names)).toBe(KEYS)
+  },
+  120_000,
+)
+
 test('what an import has written and not copied when the process is killed is copied by itself, though the job cannot go on', async () => {
   const { target, understudy } = migration
   const file = fileOfKeys()

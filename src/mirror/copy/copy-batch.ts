@@ -28,8 +28,8 @@ export interface BatchResult {
 export interface CopyOrigin {
   readonly route: string
   readonly shape: string
-  /** Keys that the primary has no more are deleted on the shadow. Else they are left: where a client has deleted one, that goes to the shadow by itself; where the primary has lost one, the shadow has the last copy. */
-  readonly deletes: boolean
+  /** Whether keys that the primary has no more are deleted on the shadow. Else they are left: where a client has deleted one, that goes to the shadow by itself; where the primary has lost one, the shadow has the last copy. `unless-lost`: not while the primary may be the side that lacks something. */
+  readonly deletes: 'never' | 'unless-lost' | 'always'
 }
 
 /** A key that writes come across again and again is given back after so many attempts. */
@@ -43,7 +43,7 @@ const LOOK_AFTER = 8
  * Copies keys in batches, by state copies of a window of keys at a time (`CopyWindow`), and no more in one turn of the event loop than it has time for. Whoever asks waits for a batch before
  * the one after the next, so what waits here is bounded by that.
  *
- * Whoever asks has seen the keys at the primary that the route had then. Once another store, or another name, is the primary, nothing of a batch is begun any more: what is not there yet would be deleted where it is.
+ * Whoever asks has seen the keys at the primary that the route had then. Once another store, or another name, is the primary, or it may have lost something, nothing of a batch is begun any more: what is not there yet, or no more, would be deleted where it is.
  */
 export class BatchCopier {
   readonly #context: DataPathContext
@@ -68,7 +68,8 @@ export class BatchCopier {
   copy(origin: CopyOrigin, database: number, keys: readonly Buffer[], window: number): Promise<BatchResult> {
     if (keys.length === 0) return Promise.resolve({ outcomes: new Uint8Array(0), reasons: [] })
     return new Promise((resolve) => {
-      const batch: Batch = new Batch(origin, database, keys, window, (result) => {
+      const doubts = this.#dirty.toVerify.primaryTimes(origin.route)
+      const batch: Batch = new Batch(origin, doubts, database, keys, window, (result) => {
         this.#batches.delete(batch)
         resolve(result)
       })
@@ -105,7 +106,9 @@ export class BatchCopier {
   }
 
   #begin(batch: Batch, index: number): void {
-    if (this.#shapeOf(batch.origin.route) !== batch.origin.shape) return batch.finish(index, NOT_NOW, MOVED)
+    const { route, shape } = batch.origin
+    if (this.#shapeOf(route) !== shape || this.#dirty.toVerify.primaryTimes(route) !== batch.doubts)
+      return batch.finish(index, NOT_NOW, MOVED)
     const stranded = this.#stranded(batch.database, batch.keys[index]!)
     if (stranded !== null) return batch.finish(index, FAILED, stranded)
     const startedMs = performance.now()
@@ -158,6 +161,9 @@ export class BatchCopier {
     const primary = stores[route.primary.store]!.shared(database, 2)
     if (primary.state === 'idle') primary.connect()
     if (shadow.state !== 'up' || primary.state !== 'up') return false
+    const { deletes } = origin
+    const mayDelete =
+      deletes === 'always' || (deletes === 'unless-lost' && !this.#dirty.toVerify.mayPrimaryLack(route.name))
     return new StateCopy(
       this.#context,
       this.#dirty,
@@ -165,7 +171,7 @@ export class BatchCopier {
       detached(route.name, database, key, clock.nowMs),
       onEnd,
       null,
-      origin.deletes,
+      mayDelete,
     ).start()
   }
 }
@@ -187,6 +193,8 @@ function detached(route: string, database: number, key: Buffer, nowMs: number): 
 /** Keys that were handed in together, and what became of each. */
 class Batch {
   readonly origin: CopyOrigin
+  /** How often the primary may have lost something when the batch came (`VerifyMarks.primaryTimes`). */
+  readonly doubts: number
   readonly database: number
   readonly keys: readonly Buffer[]
   readonly window: number
@@ -202,12 +210,14 @@ class Batch {
 
   constructor(
     origin: CopyOrigin,
+    doubts: number,
     database: number,
     keys: readonly Buffer[],
     window: number,
     onEnd: (result: BatchResult) => void,
   ) {
     this.origin = origin
+    this.doubts = doubts
     this.database = database
     this.keys = keys
     this.window = window

@@ -1,12 +1,15 @@
 import type { KeyRule } from '../../routing/route.ts'
 import type { DataPathContext } from '../context.ts'
 import { nameOnPrimary } from '../copy/copied-key.ts'
+import type { ServerSpan } from '../copy/copy-state.ts'
 import type { IntentLog } from '../crash/intent-log.ts'
 import type { DirtySet } from '../dirty/dirty-set.ts'
 
 interface Writing {
   /** Their primary, whatever it is called. */
   readonly keyspace: string
+  /** Who that was. */
+  readonly server: ServerSpan
   readonly database: number
   /** The application's names. */
   readonly keys: readonly Buffer[]
@@ -51,7 +54,8 @@ export class JobWrites {
     if (rules.some(({ route }) => route.primary.storeName !== store)) return null
     const names = keys.map((key, i) => nameOnPrimary(rules[i]!, key))
     const keyspace = rules[0]?.route.primary.keyspace ?? ''
-    const writing: Writing = { keyspace, database, keys, names, routes: namesOf(rules) }
+    const server = this.#context.copies.serverOf(store)
+    const writing: Writing = { keyspace, server, database, keys, names, routes: namesOf(rules) }
     this.#underWay.set(++this.#last, writing)
     const log = this.#log()
     if (log !== null) {
@@ -70,7 +74,7 @@ export class JobWrites {
     if (writing === undefined) return true
     this.#underWay.delete(number)
     const stayed = this.#hasStayed(writing)
-    if (stayed) this.#mark(writing.database, doubtful)
+    if (stayed) this.#mark(writing, doubtful)
     return stayed
   }
 
@@ -107,11 +111,13 @@ export class JobWrites {
     })
   }
 
-  #mark(database: number, keys: readonly Buffer[]): void {
-    const { clock } = this.#context
+  #mark({ server, database }: Writing, keys: readonly Buffer[]): void {
+    const { clock, copies } = this.#context
     for (const key of keys) {
       const { route } = this.#ruleOf(key)
-      if (route.shadow !== null) this.#dirty.mark(route, database, key, 'state-copy', clock.nowMs)
+      // A server that has come in its place may have lost what was written.
+      const reason = copies.serverOf(route.primary.storeName) === server ? 'state-copy' : 'primary-lost'
+      if (route.shadow !== null) this.#dirty.mark(route, database, key, reason, clock.nowMs)
     }
   }
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { MOVED } from '../../../src/mirror/copy/copied-key.ts'
-import { COPIED } from '../../../src/mirror/copy/copy-batch.ts'
+import { COPIED, type CopyOrigin } from '../../../src/mirror/copy/copy-batch.ts'
 import { changeBetween } from '../../support/change.ts'
 import { copyAsJob } from '../../support/copy-as-job.ts'
 import { type DataPathUnderTest, startDataPath } from '../../support/data-path.ts'
@@ -120,15 +120,45 @@ describe('a primary that comes back without its data', () => {
     await eventually(() => expect(statsOf(path).verifyCauses).toContain('primary-restarted'))
     const direct = fresh.client()
     // What only the moment forbids a job tries again.
-    const copied = (deletes: boolean) =>
+    const copied = (deletes: CopyOrigin['deletes']) =>
       eventually(async () => {
         const { outcomes } = await copyAsJob(path, 'all', LISTS, { deletes })
         expect(outcomes.every((outcome) => outcome === COPIED)).toBe(true)
       })
-    await copied(false)
-    expect(await direct.exists(...LISTS)).toBe(LISTS.length)
-    await copied(true)
+    for (const deletes of ['never', 'unless-lost'] as const) {
+      await copied(deletes)
+      expect(await direct.exists(...LISTS)).toBe(LISTS.length)
+    }
+    await copied('always')
     expect(await direct.exists(...LISTS)).toBe(0)
+  })
+
+  test('keys that wait meanwhile for others of a job, which the shadow keeps waiting, are not deleted though it was asked to', async () => {
+    const [old, fresh] = await Promise.all([startRedis(), startRedis()])
+    const network = await new HoldingNetwork(fresh).start()
+    const path = await startDataPath({
+      stores: { old, new: { port: network.port } },
+      routes: [{ source: 'old', target: 'new', phase: 'mirror' }],
+    })
+    running.push(old, fresh, network, path)
+    await shadowUp(path)
+    // It does not come back empty: then the shadow would be asked what it has.
+    await old.client().set('saved', 'v')
+    await old.client().save()
+    const values = LISTS.flatMap((name) => [name, 'v'])
+    await old.client().mset(values)
+    await fresh.client().mset(values)
+    network.hold()
+    // One at a time.
+    const copying = copyAsJob(path, 'all', LISTS, { deletes: 'always' })
+    await eventually(() => expect(network.holds('list:0')).toBe(true))
+    await old.restart()
+    await eventually(() => expect(statsOf(path).verifyCauses).toContain('primary-restarted'))
+    network.pass()
+    const { reasons } = await copying
+    expect(reasons.map(([, reason]) => reason)).toEqual(LISTS.slice(1).map(() => MOVED))
+    await settled(path)
+    expect(await fresh.client().exists(...LISTS)).toBe(LISTS.length)
   })
 
   test('a copy in pieces that was begun before does not end with what is there then', async () => {
@@ -145,7 +175,7 @@ describe('a primary that comes back without its data', () => {
     await old.client().hset('h', ...fields)
     await fresh.client().hset('h', 'of', 'before')
     network.hold()
-    const copying = copyAsJob(path, 'all', ['h'], { deletes: true })
+    const copying = copyAsJob(path, 'all', ['h'], { deletes: 'always' })
     await eventually(() => expect(network.holds('field:')).toBe(true))
     await old.restart()
     const app = path.client()
