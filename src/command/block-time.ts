@@ -21,13 +21,18 @@ export function replyLimitMs(spec: CommandSpec, frame: Buffer, storeTimeoutMs: n
   return given === 0 || storeTimeoutMs === 0 ? 0 : (given ?? 0) + storeTimeoutMs
 }
 
-/** The frame with what is left of its timeout after `elapsedMs`; null: nothing is left. */
-export function frameForTheRest(spec: CommandSpec, frame: Buffer, elapsedMs: number): Buffer | null {
+/** The frame with what is left of its timeout after `elapsedMs`, in whole seconds where the server takes no fractions of them; null: nothing is left. */
+export function frameForTheRest(
+  spec: CommandSpec,
+  frame: Buffer,
+  elapsedMs: number,
+  takesFractions = true,
+): Buffer | null {
   const given = givenMs(spec, frame)
   if (given === null || given === 0 || elapsedMs < 1) return frame
   const leftMs = given - elapsedMs
   // 0 would mean "for ever".
-  return leftMs < 1 ? null : withTimeout(spec, leftMs)
+  return leftMs < 1 ? null : withTimeout(spec, leftMs, takesFractions)
 }
 
 /** The frame with the shortest timeout there is, for a server of 6.0 or later; as it is where a server may refuse its own. */
@@ -44,13 +49,16 @@ function textAt(index: number): string {
 }
 
 /** The same. */
-function withTimeout(spec: CommandSpec, timeoutMs: number): Buffer {
+function withTimeout(spec: CommandSpec, timeoutMs: number, takesFractions = true): Buffer {
   const timeout = blockTimeout(spec, parser)!
   const args: (Buffer | string)[] = []
   for (let i = 0; i < parser.argc; i++) args.push(parser.buf.subarray(parser.start[i], parser.end[i]))
-  args[timeout.index] =
-    timeout.unit === 'seconds' ? (Math.max(timeoutMs, LEAST_MS) / 1000).toFixed(3) : String(Math.ceil(timeoutMs))
+  args[timeout.index] = timeout.unit === 'seconds' ? inSeconds(timeoutMs, takesFractions) : String(Math.ceil(timeoutMs))
   return encodeCommand(args)
+}
+
+function inSeconds(ms: number, takesFractions: boolean): string {
+  return takesFractions ? (Math.max(ms, LEAST_MS) / 1000).toFixed(3) : String(Math.ceil(ms / 1000))
 }
 
 /** Redis 6 makes whole milliseconds of a fraction of a second by cutting off, and of 0.001 none: it would wait for ever. */

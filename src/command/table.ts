@@ -35,7 +35,7 @@ export class CommandTable {
 
   /**
    * What the server says of its commands (the decoded reply to `COMMAND`), on top of `base`. Where it says less than `base` (key specs and
-   * subcommands before 7.0), and of commands it does not list, `base` holds: a managed service hides some that it understands.
+   * subcommands before 7.0, the key of PFDEBUG), and of commands it does not list, `base` holds: a managed service hides some that it understands.
    */
   static fromServer(commandReply: Reply, base: CommandTable): CommandTable {
     const facts = new Map(base.#facts)
@@ -77,8 +77,12 @@ function merged(told: CommandFacts, known: CommandFacts | undefined): CommandFac
     (known.subcommands ?? []).map((sub) => [sub.name, lists ? { ...sub, absent: true } : sub]),
   )
   for (const sub of told.subcommands ?? []) subcommands.set(sub.name, merged(sub, subcommands.get(sub.name)))
+  const { firstKey, lastKey, keyStep } = told.firstKey === 0 ? known : told
   return {
     ...told,
+    firstKey,
+    lastKey,
+    keyStep,
     // No specs at all, or one that even the server cannot describe: ours, if we have them.
     keySpecs: KEY_FINDERS[told.name] === undefined && isDescribed(told) ? told.keySpecs : known.keySpecs,
     absent: false,

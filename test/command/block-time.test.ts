@@ -12,8 +12,8 @@ const words = (frame: Buffer | null): string | null =>
         .split('\r\n')
         .filter((_, i) => i % 2 === 0 && i > 0)
         .join(' ')
-const rest = (args: readonly string[], elapsedMs: number): string | null =>
-  words(frameForTheRest(table.byName(args[0]!)!, encodeCommand(args), elapsedMs))
+const rest = (args: readonly string[], elapsedMs: number, takesFractions = true): string | null =>
+  words(frameForTheRest(table.byName(args[0]!)!, encodeCommand(args), elapsedMs, takesFractions))
 const briefest = (...args: string[]): string | null =>
   words(frameForNoTime(table.byName(args[0]!)!, encodeCommand(args)))
 
@@ -25,6 +25,14 @@ test('a command that is sent on waits for what is left of its time, in its own u
   expect(rest(['WAIT', '1', '500'], 100)).toBe('WAIT 1 400')
   // Redis 6 takes 0.001 for ever.
   expect(rest(['BLPOP', 'l', '0.02'], 18.8)).toBe('BLPOP l 0.002')
+})
+
+test('where a server takes whole seconds only, the last one is waited for as a whole', () => {
+  expect(rest(['BLPOP', 'l', 'm', '3'], 1_000, false)).toBe('BLPOP l m 2')
+  expect(rest(['BLPOP', 'l', '3'], 1_001, false)).toBe('BLPOP l 2')
+  expect(rest(['BLPOP', 'l', '1'], 998.5, false)).toBe('BLPOP l 1')
+  expect(rest(['BLPOP', 'l', '1'], 1_000, false)).toBeNull()
+  expect(rest(['XREAD', 'BLOCK', '500', 'STREAMS', 's', '$'], 100, false)).toBe('XREAD BLOCK 400 STREAMS s $')
 })
 
 test('nothing is left, not "for ever", when the time is over', () => {

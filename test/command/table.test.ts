@@ -114,6 +114,9 @@ test('a server that tells neither key specs nor subcommands leaves what was buil
   const table = CommandTable.fromServer(old, builtin)
   expect(table.byName('ZUNIONSTORE')).toMatchObject({ keyFinder: 'specs', keySpecs: [{}, {}] })
   expect(lookup(table, 'XGROUP', 'CREATE', 'k')).toMatchObject({ name: 'XGROUP CREATE', firstKey: 2 })
+  // As Redis 5 and 6 list it.
+  const debug: Reply = [[Buffer.from('pfdebug'), -3, [new SimpleReply('write'), new SimpleReply('admin')], 0, 0, 0]]
+  expect(CommandTable.fromServer(debug, builtin).byName('PFDEBUG')).toMatchObject({ firstKey: 2, lastKey: 2 })
 })
 
 test('the built-in flags and keys are those of a real server', () => {

@@ -53,15 +53,18 @@ export interface Payloads {
   readonly functions: Buffer
 }
 
-/** What a server of this version restores. Leaves nothing behind. */
+/** What a server of this version restores; before 7.0 it has no functions. Leaves nothing behind. */
 export async function payloadsOf(server: RedisServer): Promise<Payloads> {
   const client = server.client()
   await client.set('payload', 'restored')
-  await client.call('FUNCTION', 'LOAD', 'REPLACE', FUNCTIONS)
   const key = (await client.dumpBuffer('payload')) as Buffer
-  const functions = (await client.callBuffer('FUNCTION', 'DUMP')) as Buffer
   await client.del('payload')
-  await client.call('FUNCTION', 'FLUSH')
+  let { functions } = NO_PAYLOADS
+  if (((await client.call('COMMAND', 'INFO', 'FUNCTION')) as unknown[])[0] !== null) {
+    await client.call('FUNCTION', 'LOAD', 'REPLACE', FUNCTIONS)
+    functions = (await client.callBuffer('FUNCTION', 'DUMP')) as Buffer
+    await client.call('FUNCTION', 'FLUSH')
+  }
   client.disconnect()
   return { key, functions }
 }

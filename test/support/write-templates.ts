@@ -54,6 +54,7 @@ LSET $l %n %v
 LREM $l 1 %f
 LTRIM $l 0 20
 LPOP $l
+RPOP $l
 RPOP $l %n
 LMOVE $l $l LEFT RIGHT
 RPOPLPUSH $l $l
@@ -126,6 +127,7 @@ EVAL redis.call('set',KEYS[1],ARGV[1])return{redis.call('get',KEYS[1]),KEYS[2]} 
 DEL $k
 UNLINK $k $k
 EXPIRE $k 1%n00
+PEXPIRE $k 1%n0000
 PEXPIRE $k 1%n0000 NX
 PEXPIREAT $k %a
 PEXPIREAT $k %a GT

@@ -2,6 +2,8 @@
 export interface StoreFacts {
   /** Its clock minus ours, ms. */
   readonly clockOffsetMs: number
+  /** Redis 6.0 or newer: what blocks may wait for a fraction of a second. */
+  readonly takesFractions: boolean
   /** Redis 6.2 or newer: PXAT, EXAT are known. */
   readonly hasAbsoluteExpiry: boolean
   /** Redis 7.0 or newer: PEXPIRETIME is known. */
@@ -19,6 +21,7 @@ export interface StoreFacts {
 /** A store that nobody has asked yet is taken for one of this decade: what it then refuses is copied. */
 export const UNKNOWN_STORE: StoreFacts = {
   clockOffsetMs: 0,
+  takesFractions: true,
   hasAbsoluteExpiry: true,
   hasExpireTime: true,
   countsEntries: true,
@@ -35,6 +38,7 @@ export function storeFacts(clockOffsetMs: number, version: string | null, valkey
   const isValkey9 = (numbersIn(valkey)?.[0] ?? 0) >= 9
   return {
     clockOffsetMs,
+    takesFractions: major >= 6,
     hasAbsoluteExpiry: major > 6 || (major === 6 && minor >= 2),
     hasExpireTime: major >= 7,
     countsEntries: major >= 7,

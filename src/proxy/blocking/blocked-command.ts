@@ -107,11 +107,12 @@ export class BlockedCommand implements Pin, ReplyOwner {
   wait(): void {
     const { session } = this
     const { path } = session
-    const rest = frameForTheRest(this.#spec, this.#frame, path.clock.nowMs - this.#startedMs)
+    this.reroute()
+    const { takesFractions } = path.copies.factsOf(this.route.primary.storeName)
+    const rest = frameForTheRest(this.#spec, this.#frame, path.clock.nowMs - this.#startedMs, takesFractions)
     // A try that took longer than the whole timeout still leaves the client its wait.
     const frame = rest ?? (this.#recalled ? null : this.#frame)
     if (frame === null) return this.#finish(this.#nil())
-    this.reroute()
     const renamed = this.#routes.renamed(frame)
     if (path.plan.refusal !== null) return this.#finish(errorFrame(path.plan.refusal))
     const store = path.primaryOf(this.route)

@@ -19,6 +19,14 @@ test('a store that does not tell its version may have times of fields', () => {
   expect(storeFacts(5, null)).toMatchObject({ clockOffsetMs: 5, hasFieldTimes: true, hasHsetex: false })
 })
 
+test('Redis 5 takes no fractions of a second; who does not tell its version may', () => {
+  expect(['5.0.14', '6.0.16', null].map((version) => storeFacts(0, version).takesFractions)).toEqual([
+    false,
+    true,
+    true,
+  ])
+})
+
 test.each([
   [['7.0.15', null], ['6.2.14', null], true],
   [['7.0.15', null], ['7.2.0', null], false],

@@ -79,6 +79,30 @@ describe('a store without the commands of Redis 6 and later', () => {
     expect(path.runtime.stats().routes['all']!.counters.mismatched).toBe(0)
   })
 
+  test('is given whole seconds for what blocks, also when it goes on after a change', async () => {
+    const options = (phase: 'passthrough' | 'mirror') => ({
+      stores: { old, shadow },
+      routes: [{ source: 'old', target: 'shadow', phase } as const],
+    })
+    path = await startDataPath(options('passthrough'))
+    path.runtime.setFacts('old', 0, '5.0.14')
+    const seen: string[][] = []
+    const monitor = await old.client().monitor()
+    monitor.on('monitor', (_time, args: string[]) => seen.push(args))
+    const timeouts = () => seen.filter(([name]) => /^blpop$/i.test(name!)).map((args) => args.at(-1))
+    try {
+      const taken = path.client().blpop('late', 100)
+      await eventually(() => expect(timeouts()).toEqual(['100']))
+      await path.apply(options('mirror'))
+      await eventually(() => expect(timeouts()).toHaveLength(2))
+      expect(timeouts()[1]).toMatch(/^(100|\d\d)$/)
+      await path.client().rpush('late', 'x')
+      expect(await taken).toEqual(['late', 'x'])
+    } finally {
+      monitor.disconnect()
+    }
+  })
+
   test('refuses RESP3 in its own words, and the client goes on with RESP2', async () => {
     path = await startDataPath({ stores: { old } })
     const raw = await path.raw()
